@@ -1,0 +1,46 @@
+import { npmCommand, run } from "./command.ts";
+import { generatedCodeIsCurrent } from "./gen.ts";
+import { importsFollowTheRules } from "./import-rules.ts";
+
+interface Check {
+  readonly name: string;
+  readonly passes: () => Promise<boolean>;
+}
+
+export interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+const succeeds = (name: string, ...args: string[]) => {
+  return async () => (await run([...npmCommand(name), ...args])) === 0;
+};
+
+const checks: readonly Check[] = [
+  { name: "Types", passes: succeeds("tsc", "--noEmit") },
+  { name: "Lint and format", passes: succeeds("biome", "ci", "--error-on-warnings") },
+  { name: "Generated code is current", passes: generatedCodeIsCurrent },
+  { name: "Import rules", passes: importsFollowTheRules },
+];
+
+/** Runs every static check, whatever the others said, so that one run shows all there is to mend. */
+export async function runChecks(): Promise<Counts> {
+  let failed = 0;
+  for (const check of checks) {
+    heading(check.name);
+    if (!(await check.passes())) {
+      failed += 1;
+      console.error(`${check.name}: failed`);
+    }
+  }
+  return { passed: checks.length - failed, failed, skipped: 0 };
+}
+
+export function heading(text: string): void {
+  console.log(`\n== ${text}`);
+}
+
+export function summary({ passed, failed, skipped }: Counts): string {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+}

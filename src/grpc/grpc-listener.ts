@@ -1,0 +1,69 @@
+import http2 from "node:http2";
+import type { AddressInfo } from "node:net";
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { CONNECT_OPTIONS } from "./connect-options.ts";
+
+export interface GrpcListenerOptions {
+  readonly bindAddress: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly maxStreamsPerConnection: number;
+  readonly routes: (router: ConnectRouter) => void;
+}
+
+/** How long streams get to send their last status before connections are cut. */
+const STATUS_FLUSH_MS = 300;
+
+/** A connection that has been silent for so long is dead: SDKs ping every 30 s. */
+const SILENT_CONNECTION_MS = 5 * 60_000;
+
+/** gRPC, gRPC-Web and Connect over HTTP/2 in plaintext. */
+export class GrpcListener {
+  readonly #server: http2.Http2Server;
+  readonly #sessions = new Set<http2.ServerHttp2Session>();
+  readonly #shutdown = new AbortController();
+
+  private constructor(options: GrpcListenerOptions) {
+    const handler = connectNodeAdapter({
+      ...CONNECT_OPTIONS,
+      shutdownSignal: this.#shutdown.signal,
+      routes: options.routes,
+    });
+    this.#server = http2.createServer({ settings: { maxConcurrentStreams: options.maxStreamsPerConnection } }, handler);
+    this.#server.on("session", (session) => this.#keep(session));
+  }
+
+  /** Rejects with the system's error where the port can't be had. */
+  static async listen(options: GrpcListenerOptions): Promise<GrpcListener> {
+    const listener = new GrpcListener(options);
+    const server = listener.#server;
+    const listening = Promise.withResolvers<void>();
+    server.once("error", listening.reject);
+    server.listen(options.port, options.bindAddress, listening.resolve);
+    await listening.promise;
+    server.off("error", listening.reject);
+    return listener;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Takes no more connections, ends streams with UNAVAILABLE, so that clients go elsewhere, then cuts what is left. */
+  async close(): Promise<void> {
+    this.#server.close();
+    this.#shutdown.abort(new ConnectError("The relay is shutting down", Code.Unavailable));
+    // node:http2 does not tell when the last frames are out; destroying sooner loses the status.
+    await new Promise((resolve) => setTimeout(resolve, STATUS_FLUSH_MS));
+    for (const session of this.#sessions) session.destroy();
+  }
+
+  #keep(session: http2.ServerHttp2Session): void {
+    this.#sessions.add(session);
+    session.on("close", () => this.#sessions.delete(session));
+    // A connection that breaks is the client's business; without a listener it would end the process.
+    session.on("error", () => {});
+    session.setTimeout(SILENT_CONNECTION_MS, () => session.close());
+  }
+}

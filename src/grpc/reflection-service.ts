@@ -1,0 +1,64 @@
+import { createRegistry, type DescFile, type DescService, type Registry, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { Code, type ConnectRouter } from "@connectrpc/connect";
+import { ServerReflection, type ServerReflectionRequest } from "../gen/grpc/reflection/v1/reflection_pb.ts";
+import {
+  ServerReflection as ServerReflectionAlpha,
+  type ServerReflectionRequest as AlphaRequest,
+} from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
+
+type Question = ServerReflectionRequest["messageRequest"] | AlphaRequest["messageRequest"];
+
+/** Mounts server reflection of the given services, by which grpcurl and its like need no proto files. */
+export function reflectionRoutes(router: ConnectRouter, described: readonly DescService[]): void {
+  const services = [...described, ServerReflection, ServerReflectionAlpha];
+  const registry = createRegistry(...services.map((service) => service.file));
+  async function* serverReflectionInfo<R extends { messageRequest: Question }>(requests: AsyncIterable<R>) {
+    for await (const originalRequest of requests) {
+      const messageResponse = answer(originalRequest.messageRequest, registry, services);
+      yield { originalRequest, messageResponse };
+    }
+  }
+  router.service(ServerReflection, { serverReflectionInfo });
+  router.service(ServerReflectionAlpha, { serverReflectionInfo });
+}
+
+function answer(question: Question, registry: Registry, services: readonly DescService[]) {
+  switch (question.case) {
+    case "listServices":
+      return listServices(services);
+    case "fileByFilename":
+      return describeFile(findFile(registry, question.value), question.value);
+    case "fileContainingSymbol":
+      return describeFile(findSymbol(registry, question.value), question.value);
+    default:
+      return errorResponse(Code.NotFound, "no extensions here");
+  }
+}
+
+function listServices(services: readonly DescService[]) {
+  const service = services.map(({ typeName }) => ({ name: typeName }));
+  return { case: "listServicesResponse" as const, value: { service } };
+}
+
+function findFile(registry: Registry, name: string): DescFile | undefined {
+  for (const type of registry) if (`${type.file.name}.proto` === name) return type.file;
+  return undefined;
+}
+
+/** A symbol may be a service, message or enum, or a method, field or value inside of one. */
+function findSymbol(registry: Registry, symbol: string): DescFile | undefined {
+  const parent = symbol.slice(0, Math.max(0, symbol.lastIndexOf(".")));
+  return (registry.get(symbol) ?? registry.get(parent))?.file;
+}
+
+function describeFile(file: DescFile | undefined, asked: string) {
+  if (file === undefined) return errorResponse(Code.NotFound, `not found: ${asked.slice(0, 200)}`);
+  const files = [file, ...file.dependencies];
+  const fileDescriptorProto = files.map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
+  return { case: "fileDescriptorResponse" as const, value: { fileDescriptorProto } };
+}
+
+function errorResponse(errorCode: Code, errorMessage: string) {
+  return { case: "errorResponse" as const, value: { errorCode, errorMessage } };
+}

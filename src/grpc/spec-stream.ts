@@ -1,0 +1,74 @@
+import type { Clock } from "../clock.ts";
+import type { HeldFeed } from "../specs/held-feed.ts";
+import { isNewsTo, type Snapshot } from "../specs/snapshot.ts";
+
+/** Without a new version for so long, a client is told that there is none (WIRE 3). */
+export const HEARTBEAT_MS = 30_000;
+
+export type StreamItem =
+  | { readonly kind: "spec"; readonly snapshot: Snapshot }
+  | {
+      readonly kind: "no_update";
+      /** The lcut that was sent last, never a larger one: clients may take it for theirs. */
+      readonly lcut: number;
+      readonly heartbeat: boolean;
+    };
+
+/**
+ * The version that is held, then each newer one, for as long as the feed is held. A reader that is slower
+ * than the versions come gets the latest: nothing is queued. Rejects with the signal's reason.
+ */
+export async function* followSpecs(
+  held: HeldFeed,
+  sinceTime: number,
+  clock: Clock,
+  signal: AbortSignal,
+): AsyncGenerator<StreamItem, void, undefined> {
+  const news = new Bell();
+  const unfollow = held.follow(() => news.ring());
+  // A generator that is never resumed never reaches its finally: a client can reset a stream that it does not read.
+  signal.addEventListener("abort", unfollow, { once: true });
+  try {
+    let known = sinceTime;
+    let sentLcut = held.snapshot.lcut;
+    if (!isNewsTo(known, held.snapshot)) yield { kind: "no_update", lcut: sentLcut, heartbeat: false };
+    while (held.ended === undefined) {
+      const { snapshot } = held;
+      if (isNewsTo(known, snapshot)) {
+        known = sentLcut = snapshot.lcut;
+        yield { kind: "spec", snapshot };
+      } else if (!(await news.rings(HEARTBEAT_MS, clock, signal))) {
+        yield { kind: "no_update", lcut: sentLcut, heartbeat: true };
+      }
+    }
+  } finally {
+    unfollow();
+    signal.removeEventListener("abort", unfollow);
+  }
+}
+
+/** Remembers one ring, however often it rang. */
+class Bell {
+  #rung = false;
+  #wake: AbortController | undefined;
+
+  ring(): void {
+    this.#rung = true;
+    this.#wake?.abort();
+  }
+
+  /** True as soon as it rings or has rung; false after `ms` of silence. */
+  async rings(ms: number, clock: Clock, signal: AbortSignal): Promise<boolean> {
+    if (!this.#rung) {
+      this.#wake = new AbortController();
+      try {
+        await clock.sleep(ms, AbortSignal.any([this.#wake.signal, signal]));
+      } catch (error) {
+        if (signal.aborted) throw error;
+      }
+    }
+    const rung = this.#rung;
+    this.#rung = false;
+    return rung;
+  }
+}

@@ -1,0 +1,44 @@
+import { type ArgsDef, defineCommand, renderUsage } from "citty";
+import { CACHES, MODES } from "./config.ts";
+import { ALL_OPTIONS, NAME } from "./options.ts";
+import { VERSION } from "./version.ts";
+
+const MORE = `COMMANDS
+
+  demo    Run the relay against a bundled sample upstream, with the key secret-demo
+
+ENVIRONMENT
+
+  Each option can also be given as SFP_ and its upper-case name, such as SFP_POLLING_INTERVAL_IN_S=10;
+  the option goes before the variable.
+  STATSIG_ENDPOINT    Upstream (Default: https://api.statsigcdn.com)
+`;
+
+/** What `--help` prints, from the option table. */
+export async function helpText(): Promise<string> {
+  const command = defineCommand({
+    meta: { name: NAME, version: VERSION, description: "Relays Statsig's config specs to your servers." },
+    args: {
+      mode: { type: "positional", description: `What to serve: ${MODES.join(", ")}` },
+      cache: { type: "positional", description: `Where to keep a backup: ${CACHES.join(", ")}` },
+      ...describedOptions(),
+    },
+  });
+  return `${await renderUsage(command)}\n${MORE}`;
+}
+
+function describedOptions(): ArgsDef {
+  const args: ArgsDef = {};
+  for (const { name, short, kind, placeholder, description, default: byDefault } of ALL_OPTIONS) {
+    const described = {
+      description,
+      ...(short && { alias: short }),
+      ...(placeholder && { valueHint: placeholder }),
+    };
+    args[name] =
+      kind === "flag"
+        ? { type: "boolean", ...described }
+        : { type: "string", ...described, ...(byDefault && { default: byDefault }) };
+  }
+  return args;
+}

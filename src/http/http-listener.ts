@@ -1,0 +1,83 @@
+import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
+import type { Hono } from "hono";
+import type { SpecQuery } from "../specs/spec-query.ts";
+import { createApp } from "./app.ts";
+import type { EmitHttpEvent } from "./events.ts";
+import { observed } from "./observed.ts";
+import { type Probes, probeRoutes } from "./probes.ts";
+import { rpcMount } from "./rpc-mount.ts";
+import { specPostRoutes } from "./spec-post.ts";
+import { SpecRoute } from "./spec-route.ts";
+import { readSpecTarget } from "./spec-target.ts";
+
+export interface HttpListenerOptions {
+  readonly bindAddress: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly query: SpecQuery;
+  readonly probes: Probes;
+  readonly routes: (router: ConnectRouter) => void;
+  /** Undefined where nobody watches single requests: they are then not even timed. */
+  readonly emit: EmitHttpEvent | undefined;
+}
+
+/** Longer than a first request for a key may take upstream. */
+const IDLE_TIMEOUT_S = 60;
+
+/** The largest body of any route. */
+const MAX_BODY_BYTES = 5 * 1024 * 1024;
+
+/** REST, and the RPCs over Connect, in plaintext. */
+export class HttpListener {
+  readonly #server: Bun.Server<undefined>;
+  readonly #shutdown = new AbortController();
+  readonly #specs: SpecRoute;
+  readonly #app: Hono;
+
+  /** Throws the system's error where the port can't be had. */
+  constructor(options: HttpListenerOptions) {
+    this.#specs = new SpecRoute(options.query);
+    this.#app = this.#createApp(options);
+    const answer = (request: Request) => this.#answer(request);
+    this.#server = Bun.serve({
+      hostname: options.bindAddress,
+      port: options.port,
+      idleTimeout: IDLE_TIMEOUT_S,
+      maxRequestBodySize: MAX_BODY_BYTES,
+      fetch: options.emit === undefined ? answer : observed(answer, this.#app, options.emit),
+    });
+  }
+
+  get port(): number {
+    return this.#server.port ?? 0;
+  }
+
+  /** Takes no more connections, ends streams, waits for requests in flight. */
+  async close(): Promise<void> {
+    this.#shutdown.abort(new ConnectError("The relay is shutting down", Code.Unavailable));
+    await this.#server.stop();
+  }
+
+  /** Ends what {@link close} still waits for. */
+  async abort(): Promise<void> {
+    await this.#server.stop(true);
+  }
+
+  #createApp(options: HttpListenerOptions): Hono {
+    const rpcs = rpcMount({
+      routes: options.routes,
+      shutdownSignal: this.#shutdown.signal,
+      keepOpen: (request) => this.#server.timeout(request, 0),
+    });
+    const parts = [probeRoutes(options.probes), specPostRoutes(this.#specs), rpcs];
+    return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] });
+  }
+
+  #answer(request: Request): Response | Promise<Response> {
+    if (request.method === "GET" || request.method === "HEAD") {
+      const target = readSpecTarget(request.url);
+      if (target !== undefined) return this.#specs.answer(request, target);
+    }
+    return this.#app.fetch(request);
+  }
+}

@@ -1,0 +1,26 @@
+import { Hono } from "hono";
+import { errorResponse } from "./status-json.ts";
+
+/** What the probes ask. */
+export interface Probes {
+  /** Startup is over. */
+  readonly started: () => boolean;
+  /** Why the relay is not ready, or undefined where it is. */
+  readonly notReady: () => string | undefined;
+}
+
+const OK = {} as const;
+
+/** `/v1/health` (the process lives), `/v1/startup` and `/v1/ready`, as the original proxy has them. */
+export function probeRoutes(probes: Probes): Hono {
+  const app = new Hono();
+  app.get("/v1/health", (context) => context.json(OK));
+  app.get("/v1/startup", (context) =>
+    probes.started() ? context.json(OK) : errorResponse(503, undefined, "starting"),
+  );
+  app.get("/v1/ready", (context) => {
+    const reason = probes.notReady();
+    return reason === undefined ? context.json(OK) : errorResponse(503, undefined, reason);
+  });
+  return app;
+}

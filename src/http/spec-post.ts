@@ -1,0 +1,28 @@
+import { Hono } from "hono";
+import type { SpecRoute } from "./spec-route.ts";
+import { readSinceTime, readSpecTarget } from "./spec-target.ts";
+import { errorResponse } from "./status-json.ts";
+
+/** `POST /v1/download_config_specs` with `{sinceTime, statsigMetadata}`, as the legacy Rust SDK asks (WIRE 1). */
+export function specPostRoutes(route: SpecRoute): Hono {
+  const app = new Hono();
+  app.post("/:version{v[12]}/download_config_specs/:key?", async (context) => {
+    const target = readSpecTarget(context.req.url);
+    const body = parseBody(await context.req.text());
+    if (target === undefined || body === undefined) return errorResponse(400);
+    const sinceTime = "sinceTime" in body ? readSinceTime(body["sinceTime"]) : target.sinceTime;
+    return route.answer(context.req.raw, { ...target, sinceTime });
+  });
+  return app;
+}
+
+/** No body at all asks for everything, as `{}` does. */
+function parseBody(text: string): Readonly<Record<string, unknown>> | undefined {
+  if (text.trim() === "") return {};
+  try {
+    const body: unknown = JSON.parse(text);
+    return typeof body === "object" && body !== null ? { ...body } : undefined;
+  } catch {
+    return undefined;
+  }
+}

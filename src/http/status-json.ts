@@ -1,0 +1,19 @@
+import { STATUS_CODES } from "node:http";
+
+/** The body of every answer that is no success (WIRE 1): `{"code": 404, "reason": "Not Found"}`. */
+export function errorResponse(
+  code: number,
+  headers?: Readonly<Record<string, string>>,
+  reason = STATUS_CODES[code] ?? "Error",
+): Response {
+  return Response.json({ code, reason }, { status: code, ...(headers && { headers }) });
+}
+
+/** An unknown or revoked SDK key: SDKs expect this text (WIRE 1). */
+export function unauthorizedResponse(): Response {
+  return new Response("Unauthorized", { status: 401, headers: { "content-type": "text/plain" } });
+}
+
+export function unavailableResponse(retryAfterMs: number): Response {
+  return errorResponse(503, { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) });
+}

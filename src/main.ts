@@ -1,0 +1,89 @@
+import { stripVTControlCharacters } from "node:util";
+import { readInvocation } from "./cli.ts";
+import { type Config, ConfigError, type GivenConfig, readConfig } from "./config.ts";
+import { ListenError, localUrl } from "./listen.ts";
+import { startRelay } from "./relay.ts";
+import { UsageError } from "./strict-args.ts";
+import { TextLogger } from "./telemetry/logger.ts";
+import { VERSION } from "./version.ts";
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const invocation = await readInvocation(argv);
+    switch (invocation.kind) {
+      case "print":
+        print(invocation.text);
+        return 0;
+      case "relay":
+        return await serve(invocation.given);
+      case "demo": {
+        const { runDemo } = await import("./demo/demo.ts");
+        return await runDemo((env, announce) => serve(invocation.given, { ...env, ...process.env }, announce));
+      }
+    }
+  } catch (error) {
+    return explain(error);
+  }
+}
+
+type Announce = (listeners: readonly { readonly protocol: string; readonly url: string }[]) => void;
+
+async function serve(
+  given: GivenConfig,
+  env: NodeJS.ProcessEnv = process.env,
+  announce?: Announce,
+): Promise<number> {
+  const config = readConfig(given, env);
+  const logger = new TextLogger((line) => process.stdout.write(line), { debug: config.debugLogging });
+  const stopped = stopSignal();
+  {
+    await using relay = await startRelay(config, { logger });
+    for (const listener of relay.listeners) {
+      logger.log("info", "listening", { protocol: listener.protocol, address: localUrl(listener) });
+    }
+    logger.log("info", "serving", describe(config));
+    announce?.(relay.listeners.map((listener) => ({ protocol: listener.protocol, url: localUrl(listener) })));
+    const signal = await stopped;
+    logger.log("info", "stopping", { signal, grace_s: config.shutdownGraceMs / 1_000 });
+  }
+  logger.log("info", "stopped");
+  return 0;
+}
+
+function describe(config: Config) {
+  const { mode, cache, upstreamUrl } = config;
+  return { mode, cache, upstream: new URL(upstreamUrl).origin, version: VERSION };
+}
+
+/** The first SIGTERM or SIGINT. A second one ends the process at once. */
+function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.once(signal, () => {
+        resolve(signal);
+        process.once("SIGTERM", () => process.exit(EXIT_FAILED));
+        process.once("SIGINT", () => process.exit(EXIT_FAILED));
+      });
+    }
+  });
+}
+
+function print(text: string): void {
+  process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`);
+}
+
+/** One line for what a person can mend; anything else is a fault of ours, and its stack helps to find it. */
+function explain(error: unknown): number {
+  if (error instanceof UsageError || error instanceof ConfigError) {
+    process.stderr.write(`error: ${error.message}\n`);
+    return EXIT_USAGE;
+  }
+  const message = error instanceof ListenError ? error.message : `unexpected: ${String(error)}`;
+  process.stderr.write(`error: ${message}\n`);
+  return EXIT_FAILED;
+}

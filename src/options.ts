@@ -1,0 +1,108 @@
+/** An option of the command line, and of the environment as `SFP_` and its upper-case name. */
+export interface OptionSpec {
+  readonly name: string;
+  readonly short?: string;
+  readonly kind: "flag" | "integer" | "text";
+  /** As it would be written; undefined where there is none. */
+  readonly default?: string;
+  readonly min?: number;
+  readonly max?: number;
+  readonly placeholder?: string;
+  readonly description: string;
+}
+
+const port = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as const;
+
+/** Every option, in the order of `--help`. Names, short names and defaults of the original proxy must stay. */
+export const OPTIONS = [
+  {
+    name: "maximum-concurrent-sdk-keys",
+    short: "m",
+    kind: "integer",
+    default: "1000",
+    min: 1,
+    max: 1_000_000,
+    placeholder: "KEYS",
+    description: "SDK keys held at once; for one more, the least recently used goes",
+  },
+  {
+    name: "polling-interval-in-s",
+    short: "p",
+    kind: "integer",
+    default: "10",
+    min: 1,
+    max: 86_400,
+    placeholder: "SECONDS",
+    description: "How often upstream is asked for newer config specs",
+  },
+  {
+    name: "update-batch-size",
+    short: "u",
+    kind: "integer",
+    default: "64",
+    min: 1,
+    max: 10_000,
+    placeholder: "REQUESTS",
+    description: "Requests to upstream in flight at once",
+  },
+  {
+    name: "grpc-max-concurrent-streams",
+    short: "g",
+    kind: "integer",
+    default: "500",
+    min: 1,
+    max: 1_000_000,
+    placeholder: "STREAMS",
+    description: "Open gRPC streams, of all clients together",
+  },
+  {
+    name: "clear-datastore-on-unauthorized",
+    kind: "flag",
+    description: "Drop a key's config specs when upstream answers 401 or 403; else they are served on",
+  },
+  {
+    name: "preload-sdk-keys",
+    kind: "text",
+    placeholder: "KEYS|@FILE",
+    description: "SDK keys to fetch before the first client asks: a comma list, or a file by @path",
+  },
+  {
+    name: "bind-address",
+    kind: "text",
+    default: "::",
+    placeholder: "ADDRESS",
+    description: "Address to listen on; :: is every IPv6 and IPv4 address",
+  },
+  { name: "http-port", ...port, default: "8000", description: "HTTP port; 0 for any free one" },
+  { name: "grpc-port", ...port, default: "50051", description: "gRPC port; 0 for any free one" },
+  {
+    name: "shutdown-grace-in-s",
+    kind: "integer",
+    default: "10",
+    min: 0,
+    max: 3_600,
+    placeholder: "SECONDS",
+    description: "How long requests in flight may take after SIGTERM",
+  },
+  {
+    name: "debug-logging",
+    kind: "flag",
+    description: "Log every event: polls, requests, streams, with how long they took",
+  },
+] as const satisfies readonly OptionSpec[];
+
+/** Those that are no setting: they print something and end. */
+const PRINT_OPTIONS: readonly OptionSpec[] = [
+  { name: "help", short: "h", kind: "flag", description: "Print help" },
+  { name: "version", short: "V", kind: "flag", description: "Print version" },
+];
+
+export const ALL_OPTIONS: readonly OptionSpec[] = [...OPTIONS, ...PRINT_OPTIONS];
+
+export const NAME = "statsig-forward-proxy";
+
+export type OptionName = (typeof OPTIONS)[number]["name"];
+
+export function environmentName(option: Pick<OptionSpec, "name">): string {
+  return `SFP_${option.name.toUpperCase().replaceAll("-", "_")}`;
+}

@@ -1,0 +1,40 @@
+import type { Feed } from "./feed.ts";
+import type { RefusalReason } from "./payload.ts";
+import type { Snapshot } from "./snapshot.ts";
+import type { FailureCause } from "./spec-source.ts";
+
+/** What happens to config specs, for whoever watches. */
+export type SpecEvent =
+  | {
+      readonly kind: "spec_updated";
+      readonly snapshot: Snapshot;
+      /** Undefined for the first version of a feed. */
+      readonly previousLcut: number | undefined;
+      /** From the request to upstream until clients get the version. */
+      readonly tookMs: number;
+    }
+  | { readonly kind: "spec_unchanged"; readonly feed: Feed; readonly lcut: number; readonly tookMs: number }
+  | {
+      readonly kind: "spec_refused";
+      readonly feed: Feed;
+      readonly reason: RefusalReason;
+      readonly detail: string;
+    }
+  | {
+      readonly kind: "spec_fetch_failed";
+      readonly feed: Feed;
+      readonly cause: FailureCause;
+      readonly detail: string;
+      readonly held: boolean;
+    }
+  | {
+      readonly kind: "spec_unauthorized";
+      readonly feed: Feed;
+      readonly status: number;
+      /** What was held is still served, was dropped, or there was nothing held. */
+      readonly then: "kept" | "cleared" | "denied";
+    }
+  | { readonly kind: "spec_evicted"; readonly feed: Feed }
+  | { readonly kind: "spec_not_held"; readonly feed: Feed; readonly maxKeys: number };
+
+export type EmitSpecEvent = (event: SpecEvent) => void;

@@ -1,0 +1,23 @@
+import { maskSdkKey, type SdkKey } from "./sdk-key.ts";
+
+/** v1 and v2 payloads differ in shape and are never interchangeable. */
+export type ApiVersion = "v1" | "v2";
+
+export type SpecFormat = "json" | "proto";
+
+/** What is polled as one. Content codings are no part of it: all of them are made from one fetch. */
+export interface Feed {
+  readonly sdkKey: SdkKey;
+  readonly version: ApiVersion;
+  readonly format: SpecFormat;
+}
+
+/** Tells feeds apart inside the process. Holds the whole key: not for people. */
+export function feedId(feed: Feed): string {
+  return `${feed.version}/${feed.format}/${feed.sdkKey}`;
+}
+
+/** How a feed is shown to people. */
+export function describeFeed(feed: Feed): string {
+  return `${maskSdkKey(feed.sdkKey)} ${feed.version}/${feed.format}`;
+}

@@ -1,0 +1,69 @@
+import type { Feed } from "./feed.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** Called when there is something new to look at; what it is stands in the {@link HeldFeed}. */
+export type Wake = () => void;
+
+/** Why a feed is no longer held. */
+export type FeedEnd = "unauthorized" | "evicted";
+
+/** A feed of which a version is held. */
+export class HeldFeed {
+  readonly feed: Feed;
+  #snapshot: Snapshot;
+  #confirmedAt: number;
+  #ended: FeedEnd | undefined;
+  readonly #followers = new Set<Wake>();
+
+  constructor(snapshot: Snapshot) {
+    this.feed = snapshot.feed;
+    this.#snapshot = snapshot;
+    this.#confirmedAt = snapshot.receivedAt;
+  }
+
+  get snapshot(): Snapshot {
+    return this.#snapshot;
+  }
+
+  /** When upstream last said that this version is the newest, ms since the Unix epoch. */
+  get confirmedAt(): number {
+    return this.#confirmedAt;
+  }
+
+  /** Why it is no longer held; undefined as long as it is. */
+  get ended(): FeedEnd | undefined {
+    return this.#ended;
+  }
+
+  get isFollowed(): boolean {
+    return this.#followers.size > 0;
+  }
+
+  confirm(at: number): void {
+    this.#confirmedAt = Math.max(this.#confirmedAt, at);
+  }
+
+  /** Takes a newer version and wakes the followers. False, and nothing changed, where it is not newer. */
+  replace(snapshot: Snapshot): boolean {
+    if (snapshot.lcut <= this.#snapshot.lcut) return false;
+    this.#snapshot = snapshot;
+    this.confirm(snapshot.receivedAt);
+    this.#wakeAll();
+    return true;
+  }
+
+  end(reason: FeedEnd): void {
+    this.#ended = reason;
+    this.#wakeAll();
+  }
+
+  /** Whoever follows keeps the feed from being evicted. Call what is returned to stop; twice does no harm. */
+  follow(wake: Wake): () => void {
+    this.#followers.add(wake);
+    return () => this.#followers.delete(wake);
+  }
+
+  #wakeAll(): void {
+    for (const wake of [...this.#followers]) wake();
+  }
+}

@@ -1,0 +1,53 @@
+import type { SpecFormat } from "./feed.ts";
+
+/** A 200 body as upstream sent it, not looked into yet. */
+export interface RawPayload {
+  readonly body: Uint8Array<ArrayBuffer>;
+  /** The Content-Encoding it came with; empty for none. */
+  readonly contentEncoding: string;
+  readonly format: SpecFormat;
+  /** The `x-since-time` it came with, where that is a number. */
+  readonly headerLcut: number | undefined;
+  /** djb2 of the SDK key it was asked for. */
+  readonly sdkKeyHash: string;
+}
+
+/** Why a payload is not taken. */
+export type RefusalReason =
+  /** The content coding is unknown, or the body does not decode: cut short or damaged. */
+  | "undecodable"
+  /** Larger than `MAX_PAYLOAD_BYTES`. */
+  | "too_large"
+  /** Not JSON, or no protobuf envelope sequence that ends in DONE. */
+  | "malformed"
+  /** No version: neither `x-since-time` nor a `time`. */
+  | "no_lcut"
+  /** `hashed_sdk_key_used` names another key. */
+  | "other_key"
+  /** Older than what is held. */
+  | "older";
+
+/** What a payload says about itself. */
+export interface PayloadFacts {
+  readonly hasUpdates: boolean;
+  readonly lcut: number | undefined;
+  readonly hashedSdkKey: string | undefined;
+}
+
+export class PayloadRefused extends Error {
+  readonly reason: RefusalReason;
+
+  constructor(reason: RefusalReason, detail: string) {
+    super(detail);
+    this.name = "PayloadRefused";
+    this.reason = reason;
+  }
+}
+
+/** Before and after decompression; ten times the largest config spec that was ever reported. */
+export const MAX_PAYLOAD_BYTES = 256 * 1024 * 1024;
+
+/** A version number, or undefined where the value is none. */
+export function parseLcut(value: unknown): number | undefined {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+}

@@ -1,0 +1,64 @@
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { factsOf, parseObject } from "./json-facts.ts";
+import { type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
+
+/** `SpecsEnvelopeKind`, of which the relay needs these two; see proto/statsig_config_specs.proto. */
+const KIND_DONE = 1;
+const KIND_TOP_LEVEL = 2;
+
+interface Envelope {
+  readonly kind: number;
+  readonly data: Uint8Array | undefined;
+}
+
+/**
+ * Reads a decompressed protobuf config spec: `SpecsEnvelope` messages, each behind its varint length. SDKs
+ * need a TOP_LEVEL and, last, DONE. Throws {@link PayloadRefused} where one is missing or the bytes end early.
+ */
+export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
+  let topLevel: PayloadFacts | undefined;
+  let last = 0;
+  try {
+    const reader = new BinaryReader(bytes);
+    while (reader.pos < reader.len) {
+      const envelope = readEnvelope(reader.bytes());
+      if (envelope.kind === KIND_TOP_LEVEL) topLevel = readTopLevel(envelope.data ?? new Uint8Array());
+      last = envelope.kind;
+    }
+  } catch (error) {
+    if (error instanceof PayloadRefused) throw error;
+    throw new PayloadRefused("malformed", "the body is no sequence of protobuf envelopes");
+  }
+  if (last !== KIND_DONE) throw new PayloadRefused("malformed", "the protobuf envelopes do not end in DONE");
+  if (topLevel === undefined) throw new PayloadRefused("malformed", "the protobuf envelopes have no TOP_LEVEL");
+  return topLevel;
+}
+
+function readEnvelope(bytes: Uint8Array): Envelope {
+  let kind = 0;
+  let data: Uint8Array | undefined;
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === 1 && type === WireType.Varint) kind = reader.int32();
+    else if (field === 4 && type === WireType.LengthDelimited) data = reader.bytes();
+    else reader.skip(type, field);
+  }
+  return { kind, data };
+}
+
+function readTopLevel(bytes: Uint8Array): PayloadFacts {
+  let hasUpdates = false;
+  let time = 0;
+  let rest: Uint8Array | undefined;
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === 1 && type === WireType.Varint) hasUpdates = reader.bool();
+    else if (field === 2 && type === WireType.Varint) time = Number(reader.uint64());
+    else if (field === 7 && type === WireType.LengthDelimited) rest = reader.bytes();
+    else reader.skip(type, field);
+  }
+  const hashedSdkKey = rest?.length ? factsOf(parseObject(rest)).hashedSdkKey : undefined;
+  return { hasUpdates, lcut: time > 0 ? parseLcut(time) : undefined, hashedSdkKey };
+}

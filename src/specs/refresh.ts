@@ -1,0 +1,140 @@
+import PQueue from "p-queue";
+import type { Clock } from "../clock.ts";
+import { type Decision, decide, type Finding, type RefreshPolicy } from "./decide.ts";
+import type { EmitSpecEvent } from "./events.ts";
+import { type Feed, feedId } from "./feed.ts";
+import type { SpecPreparer } from "./preparer.ts";
+import type { PreparedPayload, Snapshot } from "./snapshot.ts";
+import type { FetchOutcome, SpecSource } from "./spec-source.ts";
+import type { SpecStore } from "./spec-store.ts";
+
+/** What a refresh came to. Whether the feed is held now, the store tells. */
+export type RefreshOutcome =
+  | { readonly kind: "fresh" }
+  | { readonly kind: "unauthorized" }
+  | { readonly kind: "failed"; readonly unreachable: boolean; readonly retryAfterMs: number | undefined }
+  /** The relay holds as many keys as it may, all of them in use. */
+  | { readonly kind: "full" };
+
+/** First sight goes before polling: somebody is waiting for it. */
+export type RefreshPriority = "first_sight" | "poll";
+
+export interface SpecRefresherOptions {
+  readonly source: SpecSource;
+  readonly preparer: SpecPreparer;
+  readonly store: SpecStore;
+  readonly clock: Clock;
+  readonly policy: RefreshPolicy;
+  readonly maxInFlight: number;
+  readonly maxKeys: number;
+  readonly emit: EmitSpecEvent;
+  /** Ends requests to upstream on shutdown. */
+  readonly signal: AbortSignal;
+}
+
+/** Requests that may wait for a place; each is a feed that nobody holds yet, or a poll that is due. */
+const MAX_WAITING = 20_000;
+
+const OVERLOADED: RefreshOutcome = { kind: "failed", unreachable: false, retryAfterMs: 1_000 };
+
+/** Brings a feed up to date: asks upstream, checks, decides, publishes. One at a time for each feed. */
+export class SpecRefresher {
+  readonly #options: SpecRefresherOptions;
+  readonly #queue: PQueue;
+  readonly #underway = new Map<string, Promise<RefreshOutcome>>();
+
+  constructor(options: SpecRefresherOptions) {
+    this.#options = options;
+    this.#queue = new PQueue({ concurrency: options.maxInFlight });
+  }
+
+  /** However many ask for the same feed at the same moment, upstream is asked once. Rejects only on shutdown. */
+  refresh(feed: Feed, priority: RefreshPriority): Promise<RefreshOutcome> {
+    const id = feedId(feed);
+    const underway = this.#underway.get(id);
+    if (underway !== undefined) return underway;
+    if (this.#queue.size >= MAX_WAITING) return Promise.resolve(OVERLOADED);
+    const refresh = this.#queue
+      .add(() => this.#refreshNow(feed), { priority: priority === "first_sight" ? 1 : 0 })
+      .finally(() => this.#underway.delete(id));
+    this.#underway.set(id, refresh);
+    return refresh;
+  }
+
+  async #refreshNow(feed: Feed): Promise<RefreshOutcome> {
+    const { source, store, clock, policy, signal } = this.#options;
+    const startedAt = clock.now();
+    const sinceTime = store.peek(feed)?.snapshot.lcut ?? 0;
+    const finding = await this.#lookInto(await source.fetchSpecs(feed, sinceTime, signal));
+    return this.#apply(feed, decide(finding, store.peek(feed)?.snapshot, policy), startedAt);
+  }
+
+  async #lookInto(outcome: FetchOutcome): Promise<Finding> {
+    if (outcome.kind !== "payload") return outcome;
+    try {
+      return await this.#options.preparer.prepare(outcome.raw);
+    } catch (error) {
+      return { kind: "failed", cause: "broken", detail: `the payload could not be checked: ${String(error)}` };
+    }
+  }
+
+  #apply(feed: Feed, decision: Decision, startedAt: number): RefreshOutcome {
+    const { store, clock, emit } = this.#options;
+    const held = store.peek(feed);
+    switch (decision.kind) {
+      case "publish":
+        return this.#publish(feed, decision.payload, startedAt);
+      case "confirm":
+        held?.confirm(clock.now());
+        emit({
+          kind: "spec_unchanged",
+          feed,
+          lcut: held?.snapshot.lcut ?? 0,
+          tookMs: clock.now() - startedAt,
+        });
+        return { kind: "fresh" };
+      case "forget":
+        store.remove(feed, "unauthorized");
+        emit({
+          kind: "spec_unauthorized",
+          feed,
+          status: decision.status,
+          then: held === undefined ? "denied" : "cleared",
+        });
+        return { kind: "unauthorized" };
+      case "keep":
+        return this.#keep(feed, decision.finding, held !== undefined);
+    }
+  }
+
+  #publish(feed: Feed, payload: PreparedPayload, startedAt: number): RefreshOutcome {
+    const { store, clock, emit, maxKeys } = this.#options;
+    const previousLcut = store.peek(feed)?.snapshot.lcut;
+    const snapshot: Snapshot = { ...payload, feed, source: "upstream", receivedAt: clock.now() };
+    if (store.publish(snapshot) === "full") {
+      emit({ kind: "spec_not_held", feed, maxKeys });
+      return { kind: "full" };
+    }
+    emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: snapshot.receivedAt - startedAt });
+    return { kind: "fresh" };
+  }
+
+  #keep(feed: Feed, finding: Extract<Decision, { kind: "keep" }>["finding"], held: boolean): RefreshOutcome {
+    const { emit } = this.#options;
+    switch (finding.kind) {
+      case "unauthorized":
+        emit({ kind: "spec_unauthorized", feed, status: finding.status, then: "kept" });
+        return { kind: "unauthorized" };
+      case "refused":
+        emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail });
+        return { kind: "failed", unreachable: false, retryAfterMs: undefined };
+      case "failed":
+        emit({ kind: "spec_fetch_failed", feed, cause: finding.cause, detail: finding.detail, held });
+        return {
+          kind: "failed",
+          unreachable: finding.cause === "unreachable",
+          retryAfterMs: finding.retryAfterMs,
+        };
+    }
+  }
+}

@@ -1,0 +1,40 @@
+import type { Feed, SpecFormat } from "./feed.ts";
+
+/** The HTTP content codings in which a payload is kept ready. */
+export type ContentCoding = "identity" | "gzip" | "br" | "zstd" | "statsig-br";
+
+/** Where a version came from. */
+export type SnapshotSource = "upstream" | "redis" | "local";
+
+/** A payload that was found whole and valid, in every coding in which clients may ask for it. */
+export interface PreparedPayload {
+  /** Last config update time: ms since the Unix epoch, the version of the payload. */
+  readonly lcut: number;
+  /** What the body is; upstream may answer JSON to a proto feed. */
+  readonly format: SpecFormat;
+  /** JSON: the plain UTF-8 text. Proto: the brotli body byte for byte as upstream sent it. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** JSON: gzip, br and zstd of `bytes`. Proto: none, its body is already coded. */
+  readonly compressed: Readonly<Partial<Record<ContentCoding, Uint8Array<ArrayBuffer>>>>;
+  /** Short digest of `bytes`, the base of entity tags. */
+  readonly digest: string;
+}
+
+/** One version of a feed. Never changes; shared by every answer. */
+export interface Snapshot extends PreparedPayload {
+  readonly feed: Feed;
+  readonly source: SnapshotSource;
+  /** Ms since the Unix epoch. */
+  readonly receivedAt: number;
+}
+
+/** The answer to a client that is up to date, on every protocol. */
+export const NO_UPDATE_JSON = '{"has_updates":false}';
+
+/**
+ * Whether a client at `sinceTime` needs this version. A client without configs says 0 or nothing and is
+ * never told "no update": SDKs would report success with zero configs.
+ */
+export function isNewsTo(sinceTime: number, snapshot: Snapshot): boolean {
+  return sinceTime <= 0 || sinceTime < snapshot.lcut;
+}

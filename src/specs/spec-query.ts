@@ -1,0 +1,79 @@
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../clock.ts";
+import { type ApiVersion, type Feed, feedId, type SpecFormat } from "./feed.ts";
+import type { HeldFeed } from "./held-feed.ts";
+import type { RefreshOutcome, SpecRefresher } from "./refresh.ts";
+import type { SdkKey } from "./sdk-key.ts";
+import type { SpecStore } from "./spec-store.ts";
+
+export type SpecAnswer =
+  | { readonly kind: "held"; readonly held: HeldFeed }
+  /** Upstream itself said 401 or 403. */
+  | { readonly kind: "unauthorized" }
+  /** Nothing held, and upstream gave nothing. */
+  | { readonly kind: "unavailable"; readonly retryAfterMs: number };
+
+type Denial = Exclude<SpecAnswer, { kind: "held" }>;
+
+/** A key that upstream did not know is not asked for again so long. */
+export const UNAUTHORIZED_TTL_MS = 30_000;
+
+/** After a first request that failed, the next that is let through. */
+export const RETRY_AFTER_FAILURE_MS = 1_000;
+
+export interface SpecQueryOptions {
+  readonly store: SpecStore;
+  readonly refresher: SpecRefresher;
+  readonly clock: Clock;
+  /** Negative answers remembered; beyond, the least recently used is forgotten. */
+  readonly maxDenials: number;
+}
+
+/** What clients ask, on every protocol: the config spec of a key. */
+export class SpecQuery {
+  readonly #options: SpecQueryOptions;
+  readonly #denials: LRUCache<string, Denial>;
+
+  constructor(options: SpecQueryOptions) {
+    this.#options = options;
+    const perf = { now: () => options.clock.now() };
+    this.#denials = new LRUCache({ max: options.maxDenials, perf, ttlResolution: 0 });
+  }
+
+  /** What is in memory; all that the path of most requests needs. Takes any text for the key. */
+  held(sdkKey: string, version: ApiVersion, format: SpecFormat): HeldFeed | undefined {
+    return this.#options.store.find(sdkKey, version, format);
+  }
+
+  /**
+   * What is in memory, else what upstream answers now. A client that can read protobuf can read JSON too:
+   * where there is no protobuf to be had, JSON that is held answers.
+   */
+  async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecAnswer> {
+    const held = this.held(sdkKey, version, format);
+    if (held !== undefined) return { kind: "held", held };
+    const answer = await this.#firstSight({ sdkKey, version, format });
+    if (answer.kind !== "unavailable" || format === "json") return answer;
+    const json = this.held(sdkKey, version, "json");
+    return json === undefined ? answer : { kind: "held", held: json };
+  }
+
+  async #firstSight(feed: Feed): Promise<SpecAnswer> {
+    const denied = this.#denials.get(feedId(feed));
+    if (denied !== undefined) return denied;
+    const outcome = await this.#options.refresher.refresh(feed, "first_sight");
+    const held = this.#options.store.find(feed.sdkKey, feed.version, feed.format);
+    if (held !== undefined) return { kind: "held", held };
+    return this.#deny(feed, outcome);
+  }
+
+  #deny(feed: Feed, outcome: RefreshOutcome): Denial {
+    const unauthorized = outcome.kind === "unauthorized";
+    const denial: Denial = unauthorized
+      ? { kind: "unauthorized" }
+      : { kind: "unavailable", retryAfterMs: RETRY_AFTER_FAILURE_MS };
+    const ttl = unauthorized ? UNAUTHORIZED_TTL_MS : RETRY_AFTER_FAILURE_MS;
+    this.#denials.set(feedId(feed), denial, { ttl });
+    return denial;
+  }
+}

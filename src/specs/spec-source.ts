@@ -1,0 +1,37 @@
+import type { Feed } from "./feed.ts";
+import type { RawPayload } from "./payload.ts";
+
+/** Why upstream gave no answer that can be used. */
+export type FailureCause =
+  /** No connection came about, or it broke before an answer began. */
+  | "unreachable"
+  /** Connected, but no whole answer in time. */
+  | "timeout"
+  /** Answered with a status that is neither success nor 401 or 403. */
+  | "status"
+  /** The answer broke off, or made no sense. */
+  | "broken";
+
+export type FetchOutcome =
+  | { readonly kind: "payload"; readonly raw: RawPayload }
+  | { readonly kind: "no_update" }
+  | { readonly kind: "unauthorized"; readonly status: number }
+  | FetchFailure;
+
+export interface FetchFailure {
+  readonly kind: "failed";
+  readonly cause: FailureCause;
+  /** For people; never holds an SDK key. */
+  readonly detail: string;
+  /** How long upstream asked us to stay away, in ms. */
+  readonly retryAfterMs?: number;
+}
+
+/** Where config specs come from. */
+export interface SpecSource {
+  /**
+   * One request for what is newer than `sinceTime` (an lcut; 0 for all). Every expected ending is a value;
+   * it never rejects but for `signal`, and it always ends within the source's own time limit.
+   */
+  fetchSpecs(feed: Feed, sinceTime: number, signal: AbortSignal): Promise<FetchOutcome>;
+}

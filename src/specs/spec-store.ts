@@ -1,0 +1,108 @@
+import type { ApiVersion, Feed, SpecFormat } from "./feed.ts";
+import { type FeedEnd, HeldFeed } from "./held-feed.ts";
+import type { SdkKey } from "./sdk-key.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** Told of every change, synchronously and in order. */
+export interface StoreListener {
+  /** A feed came to be held; its first snapshot is in it. */
+  added?(held: HeldFeed): void;
+  /** `held.ended` says why. */
+  removed?(held: HeldFeed): void;
+}
+
+export type PublishOutcome = "published" | "not_newer" | "full";
+
+interface KeyEntry {
+  readonly feeds: (HeldFeed | undefined)[];
+  lastUse: number;
+}
+
+/**
+ * The newest snapshot of every feed, in memory. An lcut never goes back. At most `maxKeys` SDK keys: for one
+ * more, the least recently used goes that is neither pinned nor followed by a stream.
+ */
+export class SpecStore {
+  readonly #keys = new Map<string, KeyEntry>();
+  readonly #maxKeys: number;
+  readonly #pinned: ReadonlySet<SdkKey>;
+  readonly #listeners = new Set<StoreListener>();
+  #uses = 0;
+
+  constructor(options: { readonly maxKeys: number; readonly pinned?: Iterable<SdkKey> }) {
+    this.#maxKeys = options.maxKeys;
+    this.#pinned = new Set(options.pinned);
+  }
+
+  /** On the path of every request. Takes any text for the key: what is no SDK key is not held. */
+  find(sdkKey: string, version: ApiVersion, format: SpecFormat): HeldFeed | undefined {
+    const entry = this.#keys.get(sdkKey);
+    if (entry === undefined) return undefined;
+    entry.lastUse = ++this.#uses;
+    return entry.feeds[slotOf(version, format)];
+  }
+
+  /** As {@link find}, but counts as no use of the key. */
+  peek(feed: Feed): HeldFeed | undefined {
+    return this.#keys.get(feed.sdkKey)?.feeds[slotOf(feed.version, feed.format)];
+  }
+
+  *held(): Iterable<HeldFeed> {
+    for (const entry of this.#keys.values()) {
+      for (const held of entry.feeds) if (held !== undefined) yield held;
+    }
+  }
+
+  get keyCount(): number {
+    return this.#keys.size;
+  }
+
+  listen(listener: StoreListener): void {
+    this.#listeners.add(listener);
+  }
+
+  publish(snapshot: Snapshot): PublishOutcome {
+    const held = this.peek(snapshot.feed);
+    if (held !== undefined) return held.replace(snapshot) ? "published" : "not_newer";
+    const entry = this.#keys.get(snapshot.feed.sdkKey) ?? this.#admit(snapshot.feed.sdkKey);
+    if (entry === undefined) return "full";
+    const added = new HeldFeed(snapshot);
+    entry.feeds[slotOf(snapshot.feed.version, snapshot.feed.format)] = added;
+    for (const listener of this.#listeners) listener.added?.(added);
+    return "published";
+  }
+
+  /** Ends the feed's streams. */
+  remove(feed: Feed, reason: FeedEnd): void {
+    const held = this.peek(feed);
+    const entry = this.#keys.get(feed.sdkKey);
+    if (held === undefined || entry === undefined) return;
+    entry.feeds[slotOf(feed.version, feed.format)] = undefined;
+    if (entry.feeds.every((each) => each === undefined)) this.#keys.delete(feed.sdkKey);
+    held.end(reason);
+    for (const listener of this.#listeners) listener.removed?.(held);
+  }
+
+  #admit(sdkKey: SdkKey): KeyEntry | undefined {
+    if (this.#keys.size >= this.#maxKeys && !this.#evictOne()) return undefined;
+    const entry: KeyEntry = { feeds: [undefined, undefined, undefined, undefined], lastUse: ++this.#uses };
+    this.#keys.set(sdkKey, entry);
+    return entry;
+  }
+
+  #evictOne(): boolean {
+    let oldest: KeyEntry | undefined;
+    for (const [sdkKey, entry] of this.#keys) {
+      if (this.#pinned.has(sdkKey as SdkKey) || entry.feeds.some((held) => held?.isFollowed)) continue;
+      if (oldest === undefined || entry.lastUse < oldest.lastUse) oldest = entry;
+    }
+    for (const held of oldest?.feeds ?? []) {
+      if (held !== undefined) this.remove(held.feed, "evicted");
+    }
+    return oldest !== undefined;
+  }
+}
+
+function slotOf(version: ApiVersion, format: SpecFormat): number {
+  return (version === "v1" ? 0 : 2) + (format === "json" ? 0 : 1);
+}

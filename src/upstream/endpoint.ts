@@ -1,0 +1,64 @@
+/** An upstream: Statsig's CDN, or another relay. Knows how to talk to it, not what about. */
+export interface UpstreamRequest {
+  /** Begins with a slash. May hold an SDK key: not for people. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface UpstreamOptions {
+  /** Scheme, host, port and perhaps a path prefix, as in `STATSIG_ENDPOINT`. */
+  readonly baseUrl: string;
+  /** Sent as `x-sfp-version`, by which upstream knows a forward proxy (WIRE 2). */
+  readonly relayVersion: string;
+  /** Requests go through HTTP_PROXY or HTTPS_PROXY. */
+  readonly proxied: boolean;
+}
+
+/**
+ * GETs from one upstream over pooled connections: HTTP/1.1, and HTTP/2 where upstream speaks nothing else.
+ */
+export class UpstreamEndpoint {
+  readonly #baseUrl: string;
+  readonly #relayVersion: string;
+  readonly #proxied: boolean;
+  #http2Only = false;
+
+  constructor(options: UpstreamOptions) {
+    this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
+    this.#relayVersion = options.relayVersion;
+    this.#proxied = options.proxied;
+  }
+
+  /** Where a connection is made to, or undefined where a proxy makes it. */
+  get address(): { readonly host: string; readonly port: number } | undefined {
+    if (this.#proxied) return undefined;
+    const url = new URL(this.#baseUrl);
+    const host = url.hostname.replace(/^\[|\]$/g, "");
+    return { host, port: Number(url.port) || (url.protocol === "https:" ? 443 : 80) };
+  }
+
+  /** The body comes as it was sent, not decompressed. Rejects as `fetch` does. */
+  async get(request: UpstreamRequest, signal: AbortSignal): Promise<Response> {
+    try {
+      return await this.#fetch(request, signal);
+    } catch (error) {
+      if (this.#http2Only || !this.#refusedHttp1(error)) throw error;
+      this.#http2Only = true;
+      return this.#fetch(request, signal);
+    }
+  }
+
+  #fetch({ path, headers }: UpstreamRequest, signal: AbortSignal): Promise<Response> {
+    return fetch(`${this.#baseUrl}${path}`, {
+      headers: { ...headers, "x-sfp-version": this.#relayVersion },
+      signal,
+      decompress: false,
+      ...(this.#http2Only && { protocol: "http2" }),
+    });
+  }
+
+  /** A server without HTTP/1.1 ends the handshake: no protocol in common. */
+  #refusedHttp1(error: unknown): boolean {
+    return this.#baseUrl.startsWith("https:") && (error as NodeJS.ErrnoException).code === "EPROTO";
+  }
+}

@@ -1,0 +1,124 @@
+import type { Clock } from "../clock.ts";
+import type { Feed } from "../specs/feed.ts";
+import { MAX_PAYLOAD_BYTES } from "../specs/payload.ts";
+import { djb2 } from "../specs/sdk-key.ts";
+import type { FetchFailure, FetchOutcome, SpecSource } from "../specs/spec-source.ts";
+import { readBody } from "./bounded-body.ts";
+import type { UpstreamEndpoint } from "./endpoint.ts";
+import { describeNetworkError } from "./network-error.ts";
+import { retryAfterMs } from "./retry-after.ts";
+import { ConnectTimeout, TimeLimit, TotalTimeout } from "./time-limit.ts";
+
+/** Config specs from Statsig's CDN, or from another relay (WIRE 2). */
+export class StatsigSpecs implements SpecSource {
+  readonly #endpoint: UpstreamEndpoint;
+  readonly #clock: Clock;
+
+  constructor(endpoint: UpstreamEndpoint, clock: Clock) {
+    this.#endpoint = endpoint;
+    this.#clock = clock;
+  }
+
+  async fetchSpecs(feed: Feed, sinceTime: number, signal: AbortSignal): Promise<FetchOutcome> {
+    using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal);
+    let response: Response;
+    try {
+      response = await this.#endpoint.get(requestFor(feed, sinceTime), limit.signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      return failedToConnect(error, limit.signal.reason);
+    }
+    limit.answered();
+    try {
+      return await this.#read(response, feed, sinceTime);
+    } catch (error) {
+      signal.throwIfAborted();
+      return failedToRead(error, limit.signal.reason);
+    }
+  }
+
+  async #read(response: Response, feed: Feed, sinceTime: number): Promise<FetchOutcome> {
+    const { status, headers } = response;
+    if (status === 401 || status === 403) return this.#ignoreBody(response, { kind: "unauthorized", status });
+    if (status === 304) return this.#ignoreBody(response, { kind: "no_update" });
+    if (status < 200 || status > 299) return this.#ignoreBody(response, this.#badStatus(response));
+    if (sinceTime > 0 && headers.get("x-cache-hit") === "true") {
+      return this.#ignoreBody(response, { kind: "no_update" });
+    }
+    const body = await readBody(response, MAX_PAYLOAD_BYTES);
+    if (body === undefined) return broken(`the body is larger than ${MAX_PAYLOAD_BYTES} bytes`);
+    if (saysNoUpdate(body)) return { kind: "no_update" };
+    return {
+      kind: "payload",
+      raw: {
+        body,
+        contentEncoding: (headers.get("content-encoding") ?? "").trim().toLowerCase(),
+        format: isProto(headers) ? "proto" : "json",
+        headerLcut: headerLcut(headers),
+        sdkKeyHash: djb2(feed.sdkKey),
+      },
+    };
+  }
+
+  #badStatus(response: Response): FetchFailure {
+    const wait = retryAfterMs(response.headers.get("retry-after"), this.#clock.now());
+    const detail = `upstream answered ${response.status}`;
+    return { kind: "failed", cause: "status", detail, ...(wait !== undefined && { retryAfterMs: wait }) };
+  }
+
+  async #ignoreBody(response: Response, outcome: FetchOutcome): Promise<FetchOutcome> {
+    await response.body?.cancel();
+    return outcome;
+  }
+}
+
+function requestFor(feed: Feed, sinceTime: number) {
+  const proto = feed.format === "proto";
+  const query = new URLSearchParams();
+  if (sinceTime > 0) query.set("sinceTime", String(sinceTime));
+  if (proto) query.set("supports_proto", "true");
+  const path = `/${feed.version}/download_config_specs/${feed.sdkKey}.json`;
+  return {
+    path: query.size > 0 ? `${path}?${query}` : path,
+    headers: {
+      "accept-encoding": proto ? "statsig-br, br, zstd, gzip" : "br, zstd, gzip",
+      ...(proto && { "statsig-supports-proto": "true" }),
+    },
+  };
+}
+
+function isProto(headers: Headers): boolean {
+  return (headers.get("content-type") ?? "").trim().toLowerCase().startsWith("application/octet-stream");
+}
+
+function headerLcut(headers: Headers): number | undefined {
+  const text = headers.get("x-since-time")?.trim() ?? "";
+  const lcut = /^\d+$/.test(text) ? Number(text) : 0;
+  return Number.isSafeInteger(lcut) && lcut > 0 ? lcut : undefined;
+}
+
+/** The usual answer to a poll; told apart here so that it costs no trip to the Worker. */
+function saysNoUpdate(body: Uint8Array): boolean {
+  return body.length <= 64 && /^\s*\{\s*"has_updates"\s*:\s*false\s*\}\s*$/.test(new TextDecoder().decode(body));
+}
+
+function failedToConnect(error: unknown, abortedBy: unknown): FetchFailure {
+  if (abortedBy instanceof ConnectTimeout) {
+    return { kind: "failed", cause: "unreachable", detail: "no connection to upstream within 10 s" };
+  }
+  if (abortedBy instanceof TotalTimeout) return timedOut();
+  return { kind: "failed", cause: "unreachable", detail: describeNetworkError(error) };
+}
+
+function failedToRead(error: unknown, abortedBy: unknown): FetchFailure {
+  if (abortedBy instanceof TotalTimeout) return timedOut();
+  return broken(`the answer broke off: ${describeNetworkError(error)}`);
+}
+
+function timedOut(): FetchFailure {
+  return { kind: "failed", cause: "timeout", detail: "no whole answer from upstream within 30 s" };
+}
+
+function broken(detail: string): FetchFailure {
+  return { kind: "failed", cause: "broken", detail };
+}

@@ -1,0 +1,34 @@
+import type { Readable } from "node:stream";
+
+/** Keeps what a process prints, and tells about it while it comes. */
+export class Output {
+  #text = "";
+  readonly #listeners = new Set<() => void>();
+
+  constructor(...streams: (Readable | null)[]) {
+    for (const stream of streams) {
+      stream?.setEncoding("utf8").on("data", (chunk: string) => {
+        this.#text += chunk;
+        for (const listener of this.#listeners) listener();
+      });
+    }
+  }
+
+  get text(): string {
+    return this.#text;
+  }
+
+  /** Resolves when `found` finds what it looks for in all that was printed so far. */
+  until<T>(found: (text: string) => T | undefined): Promise<T> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        const result = found(this.#text);
+        if (result === undefined) return;
+        this.#listeners.delete(look);
+        resolve(result);
+      };
+      this.#listeners.add(look);
+      look();
+    });
+  }
+}

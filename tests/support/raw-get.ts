@@ -1,0 +1,38 @@
+import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:http";
+import { buffer } from "node:stream/consumers";
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
+
+export interface RawAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** As it came over the wire, still encoded. */
+  readonly body: Buffer;
+}
+
+/** A GET over a connection of its own, with no header that was not asked for but Host and Connection. */
+export async function rawGet(url: string, headers: Readonly<Record<string, string>> = {}): Promise<RawAnswer> {
+  const sent = request(url, { headers, agent: false, signal: AbortSignal.timeout(10_000) });
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    sent.once("response", resolve).once("error", reject);
+  });
+  sent.end();
+  const answer = await answered;
+  return { status: answer.statusCode ?? 0, headers: answer.headers, body: await buffer(answer) };
+}
+
+/** The text of an answer, by its own Content-Encoding. */
+export function textOf({ headers, body }: RawAnswer): string {
+  const coding = headers["content-encoding"] ?? "identity";
+  switch (coding) {
+    case "identity":
+      return body.toString();
+    case "gzip":
+      return gunzipSync(body).toString();
+    case "br":
+      return brotliDecompressSync(body).toString();
+    case "zstd":
+      return zstdDecompressSync(body).toString();
+    default:
+      throw new Error(`no test asks for Content-Encoding ${coding}`);
+  }
+}

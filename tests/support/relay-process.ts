@@ -1,0 +1,161 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Output } from "./output.ts";
+import type { Upstream } from "./upstream.ts";
+import { within } from "./wait.ts";
+
+export interface RelayOptions {
+  readonly upstream?: Upstream;
+  /** An option given here takes the place of its default. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly mode?: "grpc-and-http" | "grpc" | "http";
+  readonly cache?: "disabled" | "local" | "redis";
+  readonly pollIntervalS?: number;
+  /** 0 for any free port; a port that a killed relay had, to take its place. */
+  readonly httpPort?: number;
+  readonly grpcPort?: number;
+}
+
+export interface FinishedRun {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+/** The relay's own code, or the executable named by SFP_TEST_BINARY; nothing of our environment reaches it. */
+function spawnRelay(args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
+  const binary = process.env["SFP_TEST_BINARY"];
+  const [command, ...first] = binary === undefined ? [process.execPath, mainFile] : [binary];
+  return spawn(command ?? "", [...first, ...args], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+const exitOf = async (child: ChildProcess): Promise<number> => {
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  return child.exitCode ?? -1;
+};
+
+/** For a run that ends by itself: `--help`, a wrong option, a port in use. */
+export async function runRelay(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<FinishedRun> {
+  const child = spawnRelay(args, env);
+  const stdout = new Output(child.stdout);
+  const stderr = new Output(child.stderr);
+  try {
+    const closed = once(child, "close");
+    await within(closed, 15_000, `relay ${args.join(" ")} to end`);
+    return { exitCode: child.exitCode ?? -1, stdout: stdout.text, stderr: stderr.text };
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+/** A relay that serves. */
+export class RelayProcess implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #output: Output;
+  readonly #addresses: ReadonlyMap<string, string>;
+
+  constructor(child: ChildProcess, output: Output, addresses: ReadonlyMap<string, string>) {
+    this.#child = child;
+    this.#output = output;
+    this.#addresses = addresses;
+  }
+
+  get httpUrl(): string {
+    return this.urlOf("http");
+  }
+
+  get grpcUrl(): string {
+    return this.urlOf("grpc");
+  }
+
+  /** The address of a listener, by the protocol that its line names. */
+  urlOf(protocol: string): string {
+    const address = this.#addresses.get(protocol);
+    if (address === undefined) throw new Error(`the relay does not listen for ${protocol}`);
+    return address;
+  }
+
+  get httpPort(): number {
+    return Number(new URL(this.httpUrl).port);
+  }
+
+  get grpcPort(): number {
+    return Number(new URL(this.grpcUrl).port);
+  }
+
+  /** Everything printed so far, stdout and stderr. */
+  output(): string {
+    return this.#output.text;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Resolves with the exit code; -1 when a signal ended it. */
+  exited(): Promise<number> {
+    return exitOf(this.#child);
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
+    this.#child.kill(signal);
+    return within(this.exited(), 15_000, `relay to end on ${signal}`);
+  }
+
+  /** No goodbye: what an out-of-memory killer does. */
+  async kill(): Promise<void> {
+    await this.stop("SIGKILL");
+  }
+
+  /** Resident memory now. */
+  rssBytes(): number {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+function servingAddresses(text: string): Map<string, string> | undefined {
+  if (!/ serving\b/.test(text)) return undefined;
+  const lines = text.matchAll(/listening protocol=(\S+) address=(\S+)/g);
+  return new Map(Array.from(lines, ([, protocol = "", address = ""]) => [protocol, address]));
+}
+
+export async function startRelayProcess(options: RelayOptions = {}): Promise<RelayProcess> {
+  const { upstream, mode = "grpc-and-http", cache = "disabled", pollIntervalS = 1 } = options;
+  const { httpPort = 0, grpcPort = 0, args = [], env = {} } = options;
+  const defaults = [
+    ["--bind-address", "127.0.0.1"],
+    ["--http-port", String(httpPort)],
+    ["--grpc-port", String(grpcPort)],
+    ["-p", String(pollIntervalS)],
+  ].filter(([name = ""]) => !args.includes(name));
+  const upstreamEnv = upstream === undefined ? {} : { STATSIG_ENDPOINT: upstream.url };
+  const child = spawnRelay([...defaults.flat(), ...args, mode, cache], { ...upstreamEnv, ...env });
+  const output = new Output(child.stdout, child.stderr);
+  const ended = exitOf(child).then((code) => {
+    throw new Error(`it ended with exit code ${code}`);
+  });
+  ended.catch(() => undefined);
+  try {
+    const addresses = await within(Promise.race([output.until(servingAddresses), ended]), 15_000, "serving");
+    return new RelayProcess(child, output, addresses);
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw new Error(`the relay did not start: ${String(error)}\n${output.text}`);
+  }
+}

@@ -1,0 +1,84 @@
+import { createServer, type ServerResponse } from "node:http";
+import { createSecureServer, type Http2ServerResponse } from "node:http2";
+import { createServer as createHttpsServer } from "node:https";
+import type { AddressInfo, Server, Socket } from "node:net";
+import type { Exchange } from "./upstream-faults.ts";
+import { readRequest } from "./upstream-request.ts";
+
+/** Serve over TLS, with these versions of HTTP; PEM texts. */
+export interface UpstreamTls {
+  readonly key: string;
+  readonly cert: string;
+  readonly http: "1.1" | "2" | "both";
+}
+
+type OnRequest = (exchange: Omit<Exchange, "hangUp">) => void;
+
+function createAnyServer(tls: UpstreamTls | undefined, onRequest: OnRequest): Server {
+  const handle = (message: Parameters<typeof readRequest>[0], response: ServerResponse | Http2ServerResponse): void => {
+    readRequest(message).then(
+      // An HTTP/2 response has the methods of an HTTP/1.1 response; only their overloads differ.
+      (request) => onRequest({ request, response: response as ServerResponse }),
+      () => undefined,
+    );
+  };
+  // Longer than any poll interval in a test, so that no kept-alive connection closes just as it is used again.
+  const keepAliveTimeout = 60_000;
+  if (tls === undefined) return createServer({ keepAliveTimeout }, handle);
+  const pem = { key: tls.key, cert: tls.cert };
+  if (tls.http === "1.1") return createHttpsServer({ ...pem, keepAliveTimeout }, handle);
+  return createSecureServer({ ...pem, allowHTTP1: tls.http === "both" }, handle);
+}
+
+/** A listening socket that really closes: every connection is destroyed with it. */
+export class UpstreamListener {
+  readonly #tls: UpstreamTls | undefined;
+  readonly #onExchange: (exchange: Exchange) => void;
+  readonly #sockets = new Set<Socket>();
+  #server: Server | undefined;
+  port = 0;
+
+  constructor(tls: UpstreamTls | undefined, onExchange: (exchange: Exchange) => void) {
+    this.#tls = tls;
+    this.#onExchange = onExchange;
+  }
+
+  /** Listens on the port it had before, the first time on any free one. */
+  async open(): Promise<void> {
+    if (this.#server !== undefined) return;
+    const server = createAnyServer(this.#tls, ({ request, response }) => {
+      this.#onExchange({ request, response, hangUp: (how) => this.#hangUp(request.clientPort, how) });
+    });
+    for (const event of ["connection", "secureConnection"]) {
+      server.on(event, (socket: Socket) => {
+        this.#sockets.add(socket);
+        socket.once("close", () => this.#sockets.delete(socket));
+      });
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    server.once("error", reject);
+    server.listen(this.port, "127.0.0.1", resolve);
+    await promise;
+    this.port = (server.address() as AddressInfo).port;
+    this.#server = server;
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    if ("closeAllConnections" in server) (server.closeAllConnections as () => void)();
+    await Promise.race([closed, Bun.sleep(500)]);
+  }
+
+  // By the port, since an HTTP/2 response does not give its socket away.
+  #hangUp(clientPort: number, how: "close" | "reset"): void {
+    for (const socket of this.#sockets) {
+      if (socket.remotePort !== clientPort) continue;
+      if (how === "reset") socket.resetAndDestroy();
+      else socket.destroy();
+    }
+  }
+}

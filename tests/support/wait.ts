@@ -1,0 +1,36 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface Patience {
+  readonly withinMs?: number;
+  readonly everyMs?: number;
+}
+
+/** Tries until `attempt` returns without throwing; past the limit it fails with the last error. */
+export async function eventually<T>(
+  attempt: () => T | Promise<T>,
+  { withinMs = 5_000, everyMs = 25 }: Patience = {},
+): Promise<T> {
+  const deadlineMs = performance.now() + withinMs;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (performance.now() + everyMs > deadlineMs) throw error;
+    }
+    await sleep(everyMs);
+  }
+}
+
+/** Fails with `what` when the promise takes longer. */
+export async function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
+  const timer = new AbortController();
+  const late = sleep(ms, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`${what}: nothing within ${ms} ms`);
+  });
+  late.catch(() => undefined);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timer.abort();
+  }
+}
