@@ -17,7 +17,8 @@ export async function generatedCodeIsCurrent(): Promise<boolean> {
     const [want, have] = await Promise.all([filesIn(join(fresh, "src/gen")), filesIn(join(root, "src/gen"))]);
     const names = [...new Set([...want.keys(), ...have.keys()])].sort();
     const differing = names.filter((name) => want.get(name) !== have.get(name));
-    for (const name of differing) console.error(`src/gen/${name} is not what proto/ gives: run \`bun run gen\``);
+    for (const name of differing)
+      console.error(`src/gen/${name} is not what proto/ gives: run \`bun run gen\``);
     return differing.length === 0;
   } finally {
     await rm(fresh, { recursive: true, force: true });

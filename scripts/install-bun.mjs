@@ -1,9 +1,17 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, delimiter, join } from "node:path";
-import { runInstaller } from "./installer.mjs";
 import { withInstallLock } from "./install-lock.mjs";
+import { runInstaller } from "./installer.mjs";
 
 /** The path of the pinned Bun, once it and the packages of bun.lock are installed. Writes only if one is missing. */
 export async function readyBun(root, signal) {
@@ -30,7 +38,10 @@ function findBun({ home, version }) {
 // or a clone may have been copied from another machine: the binary that runs is the right one.
 function platformBinaries(dir) {
   const scope = join(dir, "node_modules", "@oven");
-  return entriesOf(scope).flatMap((name) => [join(scope, name, "bin", "bun"), join(scope, name, "bin", "bun.exe")]);
+  return entriesOf(scope).flatMap((name) => [
+    join(scope, name, "bin", "bun"),
+    join(scope, name, "bin", "bun.exe"),
+  ]);
 }
 
 function entriesOf(dir) {
@@ -68,7 +79,8 @@ async function installBun(project) {
     rmSync(aside, { recursive: true, force: true });
   }
   const bun = findBun(project);
-  if (bun === undefined) throw new Error(`npm installed bun@${version}, but none of its binaries runs on this machine`);
+  if (bun === undefined)
+    throw new Error(`npm installed bun@${version}, but none of its binaries runs on this machine`);
   return bun;
 }
 

@@ -4,7 +4,12 @@ import { basename } from "node:path";
 /** Runs npm or bun quietly. A failure is an Error whose message is one line: what is wrong and the mend. */
 export function runInstaller([command, ...args], cwd, signal) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, signal, killSignal: "SIGKILL", stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(command, args, {
+      cwd,
+      signal,
+      killSignal: "SIGKILL",
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => {
@@ -29,6 +34,8 @@ function reasonIn(output, command) {
   if (network !== undefined) {
     return `Cannot reach the npm registry (${network}): check the network, the proxy and \`npm config get registry\``;
   }
-  const lines = output.split("\n").filter((line) => /error/i.test(line) && !/error (code|errno|syscall)/.test(line));
+  const lines = output
+    .split("\n")
+    .filter((line) => /error/i.test(line) && !/error (code|errno|syscall)/.test(line));
   return `${basename(command)} install failed: ${(lines[0] ?? output).trim() || "no reason given"}`;
 }

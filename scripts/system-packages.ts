@@ -23,7 +23,9 @@ export async function missingSystemCommands(): Promise<string[]> {
   const missing = absent();
   if (missing.length > 0) {
     const packages = missing.map(debianPackage).join(" ");
-    console.error(`Tests that need ${missing.join(", ")} are skipped: install them (Debian: apt-get install ${packages})`);
+    console.error(
+      `Tests that need ${missing.join(", ")} are skipped: install them (Debian: apt-get install ${packages})`,
+    );
   }
   return missing;
 }
@@ -39,8 +41,11 @@ async function install(packages: readonly string[]): Promise<void> {
   console.error(`Installing ${packages.join(", ")} with apt-get`);
   // A failed update is no reason to stop: the lists on the machine may be good enough.
   await aptGet(updateTimeoutMs, "update");
-  const { failed, output } = await aptGet(installTimeoutMs, "install", "--no-install-recommends", ...packages);
-  if (failed) console.error(`apt-get install failed: ${reasonIn(output)}`);
+  // One by one: a package that this release does not have must not keep the others away.
+  for (const name of packages) {
+    const { failed, output } = await aptGet(installTimeoutMs, "install", "--no-install-recommends", name);
+    if (failed) console.error(`Cannot install ${name}: ${reasonIn(output)}`);
+  }
 }
 
 async function aptGet(timeout: number, ...args: string[]): Promise<{ failed: boolean; output: string }> {

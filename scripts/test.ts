@@ -1,7 +1,7 @@
 // `npm test`: what the tests need, the static checks, the tests, and one last line that counts them all.
-import { runChecks, heading, summary } from "./checks.ts";
-import { missingSystemCommands } from "./system-packages.ts";
+import { heading, runChecks, summary } from "./checks.ts";
 import { runTests } from "./run-tests.ts";
+import { missingSystemCommands } from "./system-packages.ts";
 
 const missing = await missingSystemCommands();
 const checks = await runChecks();

@@ -60,9 +60,9 @@ export async function startRelay(config: Config, { logger, clock = systemClock }
     const grpc = await listenOrExplain("grpc-port", config.grpcPort, config.bindAddress, () => {
       const maxStreamsPerConnection = config.maxStreams + SPARE_STREAMS;
       const { bindAddress, grpcPort: port } = config;
-      return GrpcListener.listen({ bindAddress, port, maxStreamsPerConnection, routes });
+      return GrpcListener.listen({ bindAddress, port, maxStreamsPerConnection, routes, specService });
     });
-    starting.defer(() => grpc.close());
+    starting.defer(() => grpc.abort());
     listeners.push({ protocol: "grpc", bindAddress: config.bindAddress, port: grpc.port });
     closing.push(grpc);
   }

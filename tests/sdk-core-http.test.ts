@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { CodingTap } from "./support/coding-tap.ts";
 import { startCoreSdk } from "./support/core-sdk.ts";
 import { describeWith } from "./support/needs.ts";
@@ -61,19 +62,23 @@ describeWith("node")("statsig-node-core over HTTP (WIRE 1: core's row, headers, 
   test.each([
     ["JSON", publishJson],
     ["protobuf", publishProto],
-  ] as const)("keeps its %s specs while the relay is gone, and takes newer ones from the relay that follows", async (_, publish) => {
-    await using upstream = await startUpstream();
-    publish(upstream, first);
-    const relay = await startRelayProcess({ upstream });
-    await using _relay = relay;
-    await using sdk = await startCoreSdk({ sdkKey, httpUrl: relay.httpUrl });
-    await relay.kill();
-    publish(upstream, third);
-    // Long enough for at least one poll of the SDK to fail.
-    await Bun.sleep(1_200);
-    expect(await seenBy(sdk)).toEqual(correct(first));
+  ] as const)(
+    "keeps its %s specs while the relay is gone, and takes newer ones from the relay that follows",
+    async (_, publish) => {
+      await using upstream = await startUpstream();
+      publish(upstream, first);
+      const relay = await startRelayProcess({ upstream });
+      await using _relay = relay;
+      await using sdk = await startCoreSdk({ sdkKey, httpUrl: relay.httpUrl });
+      await relay.kill();
+      publish(upstream, third);
+      // Long enough for at least one poll of the SDK to fail.
+      await sleep(1_500);
+      expect(await seenBy(sdk)).toEqual(correct(first));
 
-    await using _successor = await startRelayProcess({ upstream, httpPort: relay.httpPort });
-    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(third)), { withinMs: 10_000 });
-  }, 25_000);
+      await using _successor = await startRelayProcess({ upstream, httpPort: relay.httpPort });
+      await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(third)), { withinMs: 10_000 });
+    },
+    25_000,
+  );
 });

@@ -96,7 +96,9 @@ describe("while upstream is gone", () => {
     expect(refused.status).toBe(503);
     expect(Number(refused.headers["retry-after"])).toBeGreaterThan(0);
     expect(JSON.parse(refused.body.toString())).toMatchObject({ code: 503 });
-    await expect(client.getConfigSpec({ sdkKey: unseen.sdkKey })).rejects.toMatchObject({ code: unavailable });
+    await expect(client.getConfigSpec({ sdkKey: unseen.sdkKey })).rejects.toMatchObject({
+      code: unavailable,
+    });
     using stream = client.streamConfigSpec({ sdkKey: unseen.sdkKey, version: 2 });
     expect((await stream.status()).code).toBe(unavailable);
 
@@ -124,11 +126,11 @@ describe("when upstream comes back with a newer version", () => {
     for (const key of keys) publish(upstream, revision(key, 1));
     await upstream.restart();
     const withinMs = pollIntervalS * 1_000 + 1_000;
-    const streamed = stream.next(withinMs);
-    await Promise.all(
-      keys.map((key) => eventually(() => expectHttpServes(relay, revision(key, 1)), { withinMs, everyMs: 50 })),
+    const served = keys.map((key) =>
+      eventually(() => expectHttpServes(relay, revision(key, 1)), { withinMs, everyMs: 50 }),
     );
-    expect((await streamed).lastUpdated).toBe(revision("secret-a", 1).lcut);
+    const [streamed] = await Promise.all([stream.next(withinMs), ...served]);
+    expect(streamed.lastUpdated).toBe(revision("secret-a", 1).lcut);
     await expectGrpcServes(client, revision("secret-c", 1));
   }, 25_000);
 });

@@ -11,8 +11,17 @@ import {
   type RuleSchema,
   SpecSchema,
 } from "../gen/statsig_config_specs_pb.ts";
-import type { Condition, ConditionKind, ConditionOperator, EntityKind } from "./sample-model.ts";
-import type { IdType, Json, JsonObject, Rule, Spec } from "./sample-model.ts";
+import type {
+  Condition,
+  ConditionKind,
+  ConditionOperator,
+  EntityKind,
+  IdType,
+  Json,
+  JsonObject,
+  Rule,
+  Spec,
+} from "./sample-model.ts";
 import { conditionName } from "./shared-conditions.ts";
 
 /** Both enums name in upper case what the JSON shapes name in lower case. */

@@ -1,7 +1,7 @@
 import type { ConnectRouterOptions } from "@connectrpc/connect";
 
 /** Requests hold an SDK key and a number. */
-const MAX_REQUEST_BYTES = 64 * 1024;
+export const MAX_REQUEST_BYTES = 64 * 1024;
 
 /**
  * For every port. Answers are never compressed for a single client, since that takes seconds of CPU for a

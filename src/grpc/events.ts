@@ -1,11 +1,16 @@
+import type { Code } from "@connectrpc/connect";
 import type { Feed } from "../specs/feed.ts";
 
 /** What happens on streams. */
 export type RpcEvent =
   | { readonly kind: "stream_opened"; readonly feed: Feed; readonly openStreams: number }
-  | { readonly kind: "stream_sent"; readonly feed: Feed; readonly lcut: number }
-  | { readonly kind: "stream_heartbeat"; readonly feed: Feed }
+  | {
+      readonly kind: "stream_sent";
+      readonly feed: Feed;
+      readonly item: "spec" | "no_update";
+      readonly lcut: number;
+    }
   | { readonly kind: "stream_closed"; readonly feed: Feed; readonly openStreams: number }
-  | { readonly kind: "stream_refused"; readonly reason: "too_many" | "unauthorized" | "unavailable" };
+  | { readonly kind: "stream_refused"; readonly code: Code };
 
 export type EmitRpcEvent = (event: RpcEvent) => void;

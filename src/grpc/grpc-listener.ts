@@ -3,6 +3,8 @@ import type { AddressInfo } from "node:net";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { CONNECT_OPTIONS } from "./connect-options.ts";
+import { useSharedFrames } from "./framed-handlers.ts";
+import type { SpecService } from "./spec-service.ts";
 
 export interface GrpcListenerOptions {
   readonly bindAddress: string;
@@ -10,6 +12,7 @@ export interface GrpcListenerOptions {
   readonly port: number;
   readonly maxStreamsPerConnection: number;
   readonly routes: (router: ConnectRouter) => void;
+  readonly specService: SpecService;
 }
 
 /** How long streams get to send their last status before connections are cut. */
@@ -23,15 +26,21 @@ export class GrpcListener {
   readonly #server: http2.Http2Server;
   readonly #sessions = new Set<http2.ServerHttp2Session>();
   readonly #shutdown = new AbortController();
+  readonly #idle = Promise.withResolvers<void>();
+  #openStreams = 0;
 
   private constructor(options: GrpcListenerOptions) {
     const handler = connectNodeAdapter({
       ...CONNECT_OPTIONS,
       shutdownSignal: this.#shutdown.signal,
-      routes: options.routes,
+      routes: (router) => {
+        options.routes(router);
+        useSharedFrames(router, options.specService, this.#shutdown.signal);
+      },
     });
     this.#server = http2.createServer({ settings: { maxConcurrentStreams: options.maxStreamsPerConnection } }, handler);
     this.#server.on("session", (session) => this.#keep(session));
+    this.#server.on("stream", (stream) => this.#count(stream));
   }
 
   /** Rejects with the system's error where the port can't be had. */
@@ -50,13 +59,30 @@ export class GrpcListener {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Takes no more connections, ends streams with UNAVAILABLE, so that clients go elsewhere, then cuts what is left. */
+  /**
+   * Takes no more connections, ends streams with UNAVAILABLE, so that clients go elsewhere, and waits for
+   * calls in flight.
+   */
   async close(): Promise<void> {
     this.#server.close();
     this.#shutdown.abort(new ConnectError("The relay is shutting down", Code.Unavailable));
-    // node:http2 does not tell when the last frames are out; destroying sooner loses the status.
+    if (this.#openStreams > 0) await this.#idle.promise;
+    // node:http2 does not tell when the last frames are out; to destroy sooner would lose the status.
     await new Promise((resolve) => setTimeout(resolve, STATUS_FLUSH_MS));
+    this.abort();
+  }
+
+  /** Cuts every connection. */
+  abort(): void {
     for (const session of this.#sessions) session.destroy();
+  }
+
+  #count(stream: http2.ServerHttp2Stream): void {
+    this.#openStreams++;
+    stream.once("close", () => {
+      this.#openStreams--;
+      if (this.#openStreams === 0 && this.#shutdown.signal.aborted) this.#idle.resolve();
+    });
   }
 
   #keep(session: http2.ServerHttp2Session): void {

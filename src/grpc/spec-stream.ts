@@ -5,14 +5,11 @@ import { isNewsTo, type Snapshot } from "../specs/snapshot.ts";
 /** Without a new version for so long, a client is told that there is none (WIRE 3). */
 export const HEARTBEAT_MS = 30_000;
 
-export type StreamItem =
+/** What a client is told. */
+export type SpecItem =
   | { readonly kind: "spec"; readonly snapshot: Snapshot }
-  | {
-      readonly kind: "no_update";
-      /** The lcut that was sent last, never a larger one: clients may take it for theirs. */
-      readonly lcut: number;
-      readonly heartbeat: boolean;
-    };
+  /** `lcut` is the one that was sent last, never a larger one: clients may take it for theirs (WIRE 3). */
+  | { readonly kind: "no_update"; readonly lcut: number };
 
 /**
  * The version that is held, then each newer one, for as long as the feed is held. A reader that is slower
@@ -23,7 +20,7 @@ export async function* followSpecs(
   sinceTime: number,
   clock: Clock,
   signal: AbortSignal,
-): AsyncGenerator<StreamItem, void, undefined> {
+): AsyncGenerator<SpecItem, void, undefined> {
   const news = new Bell();
   const unfollow = held.follow(() => news.ring());
   // A generator that is never resumed never reaches its finally: a client can reset a stream that it does not read.
@@ -31,14 +28,14 @@ export async function* followSpecs(
   try {
     let known = sinceTime;
     let sentLcut = held.snapshot.lcut;
-    if (!isNewsTo(known, held.snapshot)) yield { kind: "no_update", lcut: sentLcut, heartbeat: false };
+    if (!isNewsTo(known, held.snapshot)) yield { kind: "no_update", lcut: sentLcut };
     while (held.ended === undefined) {
       const { snapshot } = held;
       if (isNewsTo(known, snapshot)) {
         known = sentLcut = snapshot.lcut;
         yield { kind: "spec", snapshot };
       } else if (!(await news.rings(HEARTBEAT_MS, clock, signal))) {
-        yield { kind: "no_update", lcut: sentLcut, heartbeat: true };
+        yield { kind: "no_update", lcut: sentLcut };
       }
     }
   } finally {

@@ -24,7 +24,8 @@ function parse(output: Buffer): Pick<CurlAnswer, "status" | "headers" | "body"> 
     // 100 Continue comes before the answer.
     if (status < 200) continue;
     const headers = new Headers();
-    for (const line of lines) headers.append(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim());
+    for (const line of lines)
+      headers.append(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim());
     return { status, headers, body: rest };
   }
 }

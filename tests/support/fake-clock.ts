@@ -55,7 +55,11 @@ export class FakeClock implements Clock {
   async advance(ms: number): Promise<void> {
     const targetMs = this.#nowMs + ms;
     await settle();
-    for (let next = this.#sleepers[0]; next !== undefined && next.wakesAtMs <= targetMs; next = this.#sleepers[0]) {
+    for (
+      let next = this.#sleepers[0];
+      next !== undefined && next.wakesAtMs <= targetMs;
+      next = this.#sleepers[0]
+    ) {
       this.#nowMs = Math.max(this.#nowMs, next.wakesAtMs);
       this.#sleepers.shift();
       next.wake();

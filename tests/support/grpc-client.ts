@@ -1,5 +1,11 @@
 import { fileURLToPath } from "node:url";
-import { type ChannelCredentials, Client, credentials, type Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  Client,
+  credentials,
+  type Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { loadSync, type ServiceDefinition } from "@grpc/proto-loader";
 import { SpecStream } from "./grpc-stream.ts";
 
@@ -64,7 +70,12 @@ export class GrpcClient implements Disposable {
   streamConfigSpec(request: ConfigSpecRequest): SpecStream {
     const { path, requestSerialize, responseDeserialize } = methodOf(proxyService, "StreamConfigSpec");
     return new SpecStream(
-      this.#client.makeServerStreamRequest<object, object>(path, requestSerialize, responseDeserialize, request),
+      this.#client.makeServerStreamRequest<object, object>(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+      ),
     );
   }
 

@@ -8,7 +8,7 @@ export class SpecStream implements Disposable {
   readonly #call: ClientReadableStream<object>;
   readonly #metadata: Promise<Metadata>;
   readonly #status: Promise<StatusObject>;
-  #received: ConfigSpecResponse[] = [];
+  readonly #received: ConfigSpecResponse[] = [];
   #arrival = Promise.withResolvers<void>();
 
   constructor(call: ClientReadableStream<object>) {

@@ -34,7 +34,14 @@ export function djb2(text: string): string {
   return String(hash >>> 0);
 }
 
-export const everyone = { type: "public", targetValue: null, operator: null, field: null, additionalValues: {}, idType: "userID" };
+export const everyone = {
+  type: "public",
+  targetValue: null,
+  operator: null,
+  field: null,
+  additionalValues: {},
+  idType: "userID",
+};
 
 interface Entity {
   readonly name: string;
@@ -46,7 +53,15 @@ interface Entity {
   readonly salt?: string;
 }
 
-export const entity = ({ name, type, returnValue, defaultValue, passPercentage, conditions, salt = name }: Entity): Json => ({
+export const entity = ({
+  name,
+  type,
+  returnValue,
+  defaultValue,
+  passPercentage,
+  conditions,
+  salt = name,
+}: Entity): Json => ({
   name,
   type,
   salt,

@@ -29,14 +29,26 @@ function envelope<D extends DescMessage>(
 ): Uint8Array {
   const data = toBinary(schema, create(schema, init));
   const checksum = djb2(Buffer.from(data).toString("latin1"));
-  return sizeDelimitedEncode(SpecsEnvelopeSchema, create(SpecsEnvelopeSchema, { kind, name, checksum, data }));
+  return sizeDelimitedEncode(
+    SpecsEnvelopeSchema,
+    create(SpecsEnvelopeSchema, { kind, name, checksum, data }),
+  );
 }
 
-const done = sizeDelimitedEncode(SpecsEnvelopeSchema, create(SpecsEnvelopeSchema, { kind: SpecsEnvelopeKind.DONE }));
+const done = sizeDelimitedEncode(
+  SpecsEnvelopeSchema,
+  create(SpecsEnvelopeSchema, { kind: SpecsEnvelopeKind.DONE }),
+);
 
 type Value = ReturnType<typeof json> | ReturnType<typeof bool>;
 
-const spec = (entity: EntityType, salt: string, passPercentage: number, value: Value, defaultValue: Value) => ({
+const spec = (
+  entity: EntityType,
+  salt: string,
+  passPercentage: number,
+  value: Value,
+  defaultValue: Value,
+) => ({
   salt,
   enabled: true,
   defaultValue: { value: defaultValue },
@@ -81,7 +93,13 @@ export function specEnvelopes(options: SpecOptions, { withDone = true } = {}): U
   const { gateValue = true, color = "blue" } = options;
   const kind = SpecsEnvelopeKind;
   const gate = spec(EntityType.FEATURE_GATE, "gate_public", gateValue ? 100 : 0, bool(true), bool(false));
-  const config = spec(EntityType.DYNAMIC_CONFIG, "config_public", 100, json({ color }), json({ color: "default" }));
+  const config = spec(
+    EntityType.DYNAMIC_CONFIG,
+    "config_public",
+    100,
+    json({ color }),
+    json({ color: "default" }),
+  );
   const condition = { conditionType: ConditionType.PUBLIC, idType: userId };
   return Buffer.concat([
     envelope(kind.TOP_LEVEL, "", SpecsTopLevelSchema, topLevel(options)),

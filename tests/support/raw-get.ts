@@ -10,7 +10,10 @@ export interface RawAnswer {
 }
 
 /** A GET over a connection of its own, with no header that was not asked for but Host and Connection. */
-export async function rawGet(url: string, headers: Readonly<Record<string, string>> = {}): Promise<RawAnswer> {
+export async function rawGet(
+  url: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<RawAnswer> {
   const sent = request(url, { headers, agent: false, signal: AbortSignal.timeout(10_000) });
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     sent.once("response", resolve).once("error", reject);

@@ -1,10 +1,11 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { Output } from "./output.ts";
+import { exitOf, spawnRelay } from "./run-relay.ts";
 import type { Upstream } from "./upstream.ts";
 import { within } from "./wait.ts";
+
+export { type FinishedRun, runRelay } from "./run-relay.ts";
 
 export interface RelayOptions {
   readonly upstream?: Upstream;
@@ -17,46 +18,6 @@ export interface RelayOptions {
   /** 0 for any free port; a port that a killed relay had, to take its place. */
   readonly httpPort?: number;
   readonly grpcPort?: number;
-}
-
-export interface FinishedRun {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
-
-/** The relay's own code, or the executable named by SFP_TEST_BINARY; nothing of our environment reaches it. */
-function spawnRelay(args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
-  const binary = process.env["SFP_TEST_BINARY"];
-  const [command, ...first] = binary === undefined ? [process.execPath, mainFile] : [binary];
-  return spawn(command ?? "", [...first, ...args], {
-    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-}
-
-const exitOf = async (child: ChildProcess): Promise<number> => {
-  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-  return child.exitCode ?? -1;
-};
-
-/** For a run that ends by itself: `--help`, a wrong option, a port in use. */
-export async function runRelay(
-  args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<FinishedRun> {
-  const child = spawnRelay(args, env);
-  const stdout = new Output(child.stdout);
-  const stderr = new Output(child.stderr);
-  try {
-    const closed = once(child, "close");
-    await within(closed, 15_000, `relay ${args.join(" ")} to end`);
-    return { exitCode: child.exitCode ?? -1, stdout: stdout.text, stderr: stderr.text };
-  } finally {
-    child.kill("SIGKILL");
-  }
 }
 
 /** A relay that serves. */

@@ -23,7 +23,9 @@ export async function seenBy(sdk: SdkProcess): Promise<Partial<Seen>> {
   const gate = await sdk.gate("gate_public");
   const { value, lcut } = await sdk.config("config_public");
   const color = String(value["color"]);
-  return gate.lcut === lcut && lcut !== undefined ? { gateValue: gate.value, color, lcut } : { gateValue: gate.value, color };
+  return gate.lcut === lcut && lcut !== undefined
+    ? { gateValue: gate.value, color, lcut }
+    : { gateValue: gate.value, color };
 }
 
 /** What an SDK has to make of this version. */

@@ -7,7 +7,12 @@ const core = async (sdkKey, options) => {
   const client = new Statsig(sdkKey, options);
   const { isSuccess, error } = await client.initialize();
   const user = (userID) => StatsigUser.withUserID(userID);
-  const about = ({ value, ruleID, details }) => ({ value, ruleID, reason: details.reason, lcut: details.lcut });
+  const about = ({ value, ruleID, details }) => ({
+    value,
+    ruleID,
+    reason: details.reason,
+    lcut: details.lcut,
+  });
   return {
     initialised: { ok: isSuccess, error },
     gate: (name, userID) => about(client.getFeatureGate(user(userID), name)),
@@ -19,7 +24,12 @@ const core = async (sdkKey, options) => {
 const legacy = async (sdkKey, options) => {
   const { default: statsig } = await import("statsig-node");
   const { success, error } = await statsig.initialize(sdkKey, options);
-  const about = (value, ruleID, details) => ({ value, ruleID, reason: details?.reason, lcut: details?.configSyncTime });
+  const about = (value, ruleID, details) => ({
+    value,
+    ruleID,
+    reason: details?.reason,
+    lcut: details?.configSyncTime,
+  });
   return {
     initialised: { ok: success, error: error?.message },
     gate: (name, userID) => {

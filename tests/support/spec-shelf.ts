@@ -42,7 +42,8 @@ export class SpecShelf {
     const [, version, keyInPath] = specsPath.exec(request.path) ?? [];
     if (version === undefined) return undefined;
     const sdkKey = String(request.headers["statsig-api-key"] ?? keyInPath ?? "");
-    const proto = version === "v2" && wantsProto(request) ? this.#published.get(`proto ${sdkKey}`) : undefined;
+    const proto =
+      version === "v2" && wantsProto(request) ? this.#published.get(`proto ${sdkKey}`) : undefined;
     const json = this.#published.get(`${version} ${sdkKey}`);
     const found = proto ?? json;
     if (found === undefined) return answer(401, "Unauthorized", { "content-type": "text/plain" });

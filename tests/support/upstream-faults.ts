@@ -31,7 +31,11 @@ export interface Exchange {
   readonly hangUp: (how: "close" | "reset") => void;
 }
 
-const open = (response: ServerResponse, { status, headers, body }: Answer, framing: "length" | "chunked"): void => {
+const open = (
+  response: ServerResponse,
+  { status, headers, body }: Answer,
+  framing: "length" | "chunked",
+): void => {
   const length = framing === "length" && status !== 304 ? { "content-length": String(body.byteLength) } : {};
   response.writeHead(status, { ...headers, ...length });
 };

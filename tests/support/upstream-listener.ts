@@ -2,6 +2,7 @@ import { createServer, type ServerResponse } from "node:http";
 import { createSecureServer, type Http2ServerResponse } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Server, Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Exchange } from "./upstream-faults.ts";
 import { readRequest } from "./upstream-request.ts";
 
@@ -15,7 +16,10 @@ export interface UpstreamTls {
 type OnRequest = (exchange: Omit<Exchange, "hangUp">) => void;
 
 function createAnyServer(tls: UpstreamTls | undefined, onRequest: OnRequest): Server {
-  const handle = (message: Parameters<typeof readRequest>[0], response: ServerResponse | Http2ServerResponse): void => {
+  const handle = (
+    message: Parameters<typeof readRequest>[0],
+    response: ServerResponse | Http2ServerResponse,
+  ): void => {
     readRequest(message).then(
       // An HTTP/2 response has the methods of an HTTP/1.1 response; only their overloads differ.
       (request) => onRequest({ request, response: response as ServerResponse }),
@@ -70,7 +74,7 @@ export class UpstreamListener {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const socket of this.#sockets) socket.destroy();
     if ("closeAllConnections" in server) (server.closeAllConnections as () => void)();
-    await Promise.race([closed, Bun.sleep(500)]);
+    await Promise.race([closed, sleep(500)]);
   }
 
   // By the port, since an HTTP/2 response does not give its socket away.

@@ -75,8 +75,9 @@ export class Upstream implements AsyncDisposable {
 
   /** Requests seen for a path, or for all paths that a pattern matches. */
   count(path: string | RegExp): number {
-    return this.#requests.filter((request) => (typeof path === "string" ? request.path === path : path.test(request.path)))
-      .length;
+    return this.#requests.filter((request) =>
+      typeof path === "string" ? request.path === path : path.test(request.path),
+    ).length;
   }
 
   forgetRequests(): void {
@@ -121,7 +122,8 @@ export class Upstream implements AsyncDisposable {
   #right(request: UpstreamRequest): Answer {
     const specs = this.#shelf.answer(request);
     if (specs !== undefined) return specs;
-    if (request.path.endsWith("/log_event")) return { ...jsonAnswer({ success: true, message: null }), status: 202 };
+    if (request.path.endsWith("/log_event"))
+      return { ...jsonAnswer({ success: true, message: null }), status: 202 };
     if (request.path.includes("/get_id_lists")) return jsonAnswer({});
     return answer(404, "Not Found", { "content-type": "text/plain" });
   }

@@ -1,0 +1,47 @@
+/** What a folder of src/ may import of ours: folders, and files at the root by their names. */
+export interface FolderRule {
+  readonly may: readonly string[];
+  /** Only by `import type`. */
+  readonly mayTypes?: readonly string[];
+}
+
+const domain = ["specs", "log-events"];
+
+export const folderRules: Readonly<Record<string, FolderRule>> = {
+  gen: { may: [] },
+  specs: { may: ["clock"] },
+  "log-events": { may: ["clock"] },
+  upstream: { may: [...domain, "clock"] },
+  redis: { may: [...domain, "clock"] },
+  local: { may: [...domain, "clock"] },
+  grpc: { may: [...domain, "gen", "clock"] },
+  http: { may: [...domain, "gen", "clock", "grpc"] },
+  telemetry: { may: [...domain, "clock"], mayTypes: ["upstream", "redis", "local", "http", "grpc"] },
+  demo: { may: ["gen", "clock"] },
+};
+
+/** Root files that only these may import; without a row every root file may. No folder but by its own row. */
+export const importersOf: Readonly<Record<string, readonly string[]>> = {
+  "relay.ts": ["main.ts", "demo/demo.ts"],
+  "main.ts": [],
+};
+
+/** Root files that import nothing of ours: whoever needs them gets nothing else with them. */
+export const leaves = ["clock.ts", "version.ts"];
+
+/** In `folder`, one file alone may import these: the place where the one technology meets the other. */
+export const oneFileIn = { folder: "http", mayImport: ["grpc", "@connectrpc/", "@bufbuild/protobuf"] };
+
+/** Package (a prefix; the longest that fits counts) -> the folders and root files that may import it. */
+export const packageFences: Readonly<Record<string, readonly string[]>> = {
+  hono: ["http"],
+  "@connectrpc/": ["grpc", "gen", "demo", "http"],
+  "@bufbuild/protobuf": ["grpc", "gen", "demo", "http"],
+  // The bare wire reader, without schemas: envelopes are checked before anything else sees them.
+  "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
+  ioredis: ["redis"],
+  citty: ["cli", "help"],
+};
+
+/** Root files that may read the environment. */
+export const environmentReaders = ["main.ts", "cli.ts", "config.ts"];

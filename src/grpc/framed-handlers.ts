@@ -1,0 +1,131 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ConnectRouter, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
+import {
+  assertByteStreamRequest,
+  pipe,
+  transformCatchFinally,
+  transformSplitEnvelope,
+  type UniversalHandler,
+  type UniversalServerRequest,
+  uResponseOk,
+  untilFirst,
+} from "@connectrpc/connect/protocol";
+import {
+  contentTypeProto,
+  grpcStatusOk,
+  headerContentType,
+  headerEncoding,
+  headerGrpcStatus,
+  headerTimeout,
+  parseTimeout,
+  setTrailerStatus,
+} from "@connectrpc/connect/protocol-grpc";
+import { type ConfigSpecRequest, ConfigSpecRequestSchema, StatsigForwardProxy } from "../gen/statsig_forward_proxy_pb.ts";
+import { MAX_REQUEST_BYTES } from "./connect-options.ts";
+import { frameSlices } from "./spec-frames.ts";
+import type { SpecService } from "./spec-service.ts";
+import type { SpecItem } from "./spec-stream.ts";
+
+type Items = (request: ConfigSpecRequest, context: HandlerContext) => AsyncIterable<SpecItem>;
+
+/**
+ * Lets plain gRPC share one frame among all clients of a snapshot, where connect would encode and copy a
+ * message for each: a fifth of the CPU and memory for 500 streams and 1 MB. Compressed requests, gRPC-Web
+ * and Connect stay with connect.
+ */
+export function useSharedFrames(router: ConnectRouter, service: SpecService, shutdownSignal: AbortSignal): void {
+  const { getConfigSpec, streamConfigSpec } = StatsigForwardProxy.method;
+  const items = new Map<string, Items>([
+    [streamConfigSpec.name, (request, context) => service.stream(request, context)],
+    [getConfigSpec.name, (request, context) => once(service.answer(request, context))],
+  ]);
+  for (const [index, handler] of router.handlers.entries()) {
+    const itemsOf = handler.service === StatsigForwardProxy ? items.get(handler.method.name) : undefined;
+    if (itemsOf !== undefined) router.handlers[index] = framed(handler, itemsOf, shutdownSignal);
+  }
+}
+
+async function* once<T>(value: Promise<T>): AsyncGenerator<T> {
+  yield await value;
+}
+
+function framed(original: UniversalHandler, itemsOf: Items, shutdownSignal: AbortSignal): UniversalHandler {
+  const { name: _, length: __, ...properties } = original;
+  const handler = async (request: UniversalServerRequest) => {
+    if (!isPlainGrpc(request)) return original(request);
+    const timeout = parseTimeout(request.header.get(headerTimeout), Number.MAX_SAFE_INTEGER);
+    const context = contextOf(original, request, timeout.timeoutMs, shutdownSignal);
+    const frames = pipe(
+      answer(request, context, timeout.error, itemsOf),
+      transformCatchFinally<Uint8Array>((error) => {
+        context.abort(error);
+        if (error !== undefined) setTrailerStatus(context.responseTrailer, statusOf(error));
+      }),
+      { propagateDownStreamError: true },
+    );
+    const body = await untilFirst(frames);
+    return { ...uResponseOk, body, header: context.responseHeader, trailer: context.responseTrailer };
+  };
+  return Object.assign(handler, properties);
+}
+
+function isPlainGrpc({ header, method }: UniversalServerRequest): boolean {
+  const type = header.get(headerContentType);
+  const coding = header.get(headerEncoding) ?? "identity";
+  return method === "POST" && (type === "application/grpc" || type === contentTypeProto) && coding === "identity";
+}
+
+function contextOf(
+  { service, method }: UniversalHandler,
+  request: UniversalServerRequest,
+  timeoutMs: number | undefined,
+  shutdownSignal: AbortSignal,
+) {
+  return createHandlerContext({
+    service,
+    method,
+    protocolName: "grpc",
+    requestMethod: request.method,
+    url: request.url,
+    requestHeader: request.header,
+    requestSignal: request.signal,
+    shutdownSignal,
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    responseHeader: { [headerContentType]: contentTypeProto },
+    responseTrailer: { [headerGrpcStatus]: grpcStatusOk },
+    ...(request.contextValues && { contextValues: request.contextValues }),
+  });
+}
+
+async function* answer(
+  request: UniversalServerRequest,
+  context: HandlerContext,
+  timeoutError: ConnectError | undefined,
+  itemsOf: Items,
+): AsyncGenerator<Uint8Array> {
+  if (timeoutError !== undefined) throw timeoutError;
+  const message = await readMessage(request);
+  for await (const item of itemsOf(message, context)) yield* frameSlices(item);
+}
+
+/** Reads to the end of the request: to leave off earlier would reset the stream. */
+async function readMessage(request: UniversalServerRequest): Promise<ConfigSpecRequest> {
+  assertByteStreamRequest(request);
+  const messages: Uint8Array[] = [];
+  for await (const { data } of pipe(request.body, transformSplitEnvelope(MAX_REQUEST_BYTES))) {
+    if (messages.push(data) > 1) break;
+  }
+  const [message] = messages;
+  if (message === undefined || messages.length > 1) {
+    throw new ConnectError("the request must have one message", Code.Unimplemented);
+  }
+  try {
+    return fromBinary(ConfigSpecRequestSchema, message);
+  } catch {
+    throw new ConnectError("the message is no ConfigSpecRequest", Code.InvalidArgument);
+  }
+}
+
+function statusOf(error: unknown): ConnectError {
+  return error instanceof ConnectError ? error : new ConnectError("internal error", Code.Internal);
+}
