@@ -105,7 +105,11 @@ class Settings {
   }
 
   #find(name: OptionName): { readonly option: OptionSpec; readonly text: string; readonly shown: string } {
-    const option: OptionSpec = OPTIONS.find((each) => each.name === name) ?? { name, kind: "text", description: "" };
+    const option: OptionSpec = OPTIONS.find((each) => each.name === name) ?? {
+      name,
+      kind: "text",
+      description: "",
+    };
     const given = this.#values.get(name);
     if (given !== undefined) return { option, text: given, shown: `--${name}` };
     const variable = environmentName(option);
@@ -128,7 +132,9 @@ function readPreload(settings: Settings, maxKeys: number): readonly SdkKey[] {
     throw new ConfigError(`${shown}: ${problem}`);
   });
   if (keys.length <= maxKeys) return keys;
-  throw new ConfigError(`${shown} names ${keys.length} keys, allowed by --maximum-concurrent-sdk-keys is ${maxKeys}`);
+  throw new ConfigError(
+    `${shown} names ${keys.length} keys, allowed by --maximum-concurrent-sdk-keys is ${maxKeys}`,
+  );
 }
 
 function readUpstreamUrl(given: string | undefined): string {
@@ -138,6 +144,8 @@ function readUpstreamUrl(given: string | undefined): string {
 }
 
 function isProxied(upstreamUrl: string, env: Environment): boolean {
-  const names = upstreamUrl.startsWith("https:") ? ["HTTPS_PROXY", "https_proxy"] : ["HTTP_PROXY", "http_proxy"];
+  const names = upstreamUrl.startsWith("https:")
+    ? ["HTTPS_PROXY", "https_proxy"]
+    : ["HTTP_PROXY", "http_proxy"];
   return [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
 }

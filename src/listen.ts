@@ -26,7 +26,9 @@ export async function listenOrExplain<T>(
   try {
     return await listen();
   } catch (error) {
-    throw new ListenError(`cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${reasonOf(error)}`);
+    throw new ListenError(
+      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${reasonOf(error)}`,
+    );
   }
 }
 

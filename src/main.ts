@@ -23,7 +23,9 @@ async function main(argv: readonly string[]): Promise<number> {
         return await serve(invocation.given);
       case "demo": {
         const { runDemo } = await import("./demo/demo.ts");
-        return await runDemo((env, announce) => serve(invocation.given, { ...env, ...process.env }, announce));
+        return await runDemo((env, announce) =>
+          serve(invocation.given, { ...env, ...process.env }, announce),
+        );
       }
     }
   } catch (error) {

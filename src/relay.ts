@@ -27,7 +27,10 @@ export interface Relay extends AsyncDisposable {
 const SPARE_STREAMS = 100;
 
 /** Puts the relay together and starts it. Throws {@link ListenError} where a port can't be had. */
-export async function startRelay(config: Config, { logger, clock = systemClock }: RelayPorts): Promise<Relay> {
+export async function startRelay(
+  config: Config,
+  { logger, clock = systemClock }: RelayPorts,
+): Promise<Relay> {
   await using starting = new AsyncDisposableStack();
   const health = new Health();
   const eventLog = new EventLog(logger, clock);

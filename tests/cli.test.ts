@@ -1,9 +1,9 @@
-import { createServer } from "node:net";
+import { afterAll, describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, expect, test } from "bun:test";
 import packageJson from "../package.json";
 import { OPTIONS, type OptionSpec } from "../src/options.ts";
 import { runRelay, startRelayProcess } from "./support/relay-process.ts";
@@ -41,16 +41,32 @@ describe("--help and --version", () => {
 describe("a wrong command line exits 2 with one line that names option, value and what is allowed", () => {
   const missing = join(folder, "missing.txt");
   const cases: readonly [string, readonly string[], RegExp][] = [
-    ["an unknown option", ["http", "disabled", "--poling-interval"], /unknown option --poling-interval: see --help/],
-    ["a mistyped option", ["http", "disabled", "--polling-interval", "5"], /did you mean --polling-interval-in-s\?/],
+    [
+      "an unknown option",
+      ["http", "disabled", "--poling-interval"],
+      /unknown option --poling-interval: see --help/,
+    ],
+    [
+      "a mistyped option",
+      ["http", "disabled", "--polling-interval", "5"],
+      /did you mean --polling-interval-in-s\?/,
+    ],
     ["an unknown short option", ["http", "disabled", "-x"], /unknown option -x/],
     ["a missing value", ["http", "disabled", "-p"], /-p needs a value/],
     ["an option in place of a value", ["-p", "--debug-logging", "http", "disabled"], /-p needs a value/],
-    ["a value that is no number", ["http", "disabled", "-p", "ten"], /--polling-interval-in-s is "ten".* 1 to 86400/],
+    [
+      "a value that is no number",
+      ["http", "disabled", "-p", "ten"],
+      /--polling-interval-in-s is "ten".* 1 to 86400/,
+    ],
     ["a negative value", ["http", "disabled", "-p", "-5"], /--polling-interval-in-s is "-5"/],
     ["a value out of range", ["http", "disabled", "--http-port=70000"], /--http-port is "70000".*0 to 65535/],
     ["an empty value", ["http", "disabled", "--http-port="], /--http-port is ""/],
-    ["a flag with a wrong value", ["http", "disabled", "--debug-logging=maybe"], /"maybe", allowed is true or false/],
+    [
+      "a flag with a wrong value",
+      ["http", "disabled", "--debug-logging=maybe"],
+      /"maybe", allowed is true or false/,
+    ],
     ["an option given twice", ["http", "disabled", "-p", "5", "-p6"], /-p is given more than once/],
     ["no MODE", [], /<MODE> is missing, allowed is grpc-and-http, grpc, http/],
     ["no CACHE", ["http"], /<CACHE> is missing/],
@@ -58,9 +74,21 @@ describe("a wrong command line exits 2 with one line that names option, value an
     ["a wrong CACHE", ["http", "memcached"], /<CACHE> is "memcached"/],
     ["a third positional", ["http", "disabled", "more"], /unexpected argument "more"/],
     ["an argument to demo", ["demo", "http"], /unexpected argument "http"/],
-    ["a missing key file", ["http", "disabled", "--preload-sdk-keys", `@${missing}`], /missing\.txt": file is missing/],
-    ["a malformed key", ["http", "disabled", "--preload-sdk-keys", "secret-a,sec ret/b"], /entry 3 is no SDK key/],
-    ["more keys than fit", ["-m1", "http", "disabled", "--preload-sdk-keys", "a,b"], /names 2 keys, allowed .* is 1/],
+    [
+      "a missing key file",
+      ["http", "disabled", "--preload-sdk-keys", `@${missing}`],
+      /missing\.txt": file is missing/,
+    ],
+    [
+      "a malformed key",
+      ["http", "disabled", "--preload-sdk-keys", "secret-a,sec ret/b"],
+      /entry 3 is no SDK key/,
+    ],
+    [
+      "more keys than fit",
+      ["-m1", "http", "disabled", "--preload-sdk-keys", "a,b"],
+      /names 2 keys, allowed .* is 1/,
+    ],
   ];
   test.each(cases)("%s", async (_, args, message) => {
     const { exitCode, stdout, stderr } = await runRelay(args);
@@ -140,7 +168,9 @@ describe("what is given is used", () => {
   ] as const)("mode %s listens for %p", async (mode, protocols) => {
     await using upstream = await startUpstream();
     await using relay = await startRelayProcess({ upstream, mode });
-    const listening = [...relay.output().matchAll(/listening protocol=(\w+)/g)].map(([, protocol]) => protocol);
+    const listening = [...relay.output().matchAll(/listening protocol=(\w+)/g)].map(
+      ([, protocol]) => protocol,
+    );
     expect(listening).toEqual([...protocols]);
   });
 });

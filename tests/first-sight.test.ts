@@ -1,8 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { specV1, specV2 } from "./support/payloads.ts";
 import { type RelayProcess, startRelayProcess } from "./support/relay-process.ts";
-import { startUpstream } from "./support/upstream.ts";
-import { status } from "./support/upstream.ts";
+import { startUpstream, status } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
 
 const specsOf = (relay: RelayProcess, key: string, version = "v2") =>
@@ -50,7 +49,9 @@ describe("the first request for a feed", () => {
     expect((await specsOf(relay, "secret-a")).status).toBe(503);
     expect(upstream.requests).toHaveLength(1);
     upstream.behave();
-    await eventually(async () => expect((await specsOf(relay, "secret-a")).status).toBe(200), { withinMs: 3_000 });
+    await eventually(async () => expect((await specsOf(relay, "secret-a")).status).toBe(200), {
+      withinMs: 3_000,
+    });
   });
 
   test("a malformed key is refused with 400 before upstream hears of it", async () => {
@@ -70,7 +71,8 @@ describe("the first request for a feed", () => {
 describe("at most --maximum-concurrent-sdk-keys are held", () => {
   test("the least recently used key goes, and is fetched anew when asked for", async () => {
     await using upstream = await startUpstream();
-    for (const key of ["secret-a", "secret-b", "secret-c"]) upstream.publish(key, "v1", specV1({ lcut: 1_000 }));
+    for (const key of ["secret-a", "secret-b", "secret-c"])
+      upstream.publish(key, "v1", specV1({ lcut: 1_000 }));
     await using relay = await startRelayProcess({ upstream, args: ["-m", "2"], pollIntervalS: 60 });
     for (const key of ["secret-a", "secret-b", "secret-a", "secret-c"]) {
       expect((await specsOf(relay, key, "v1")).status).toBe(200);

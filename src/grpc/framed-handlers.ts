@@ -1,5 +1,11 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, type ConnectRouter, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createHandlerContext,
+  type HandlerContext,
+} from "@connectrpc/connect";
 import {
   assertByteStreamRequest,
   pipe,
@@ -7,8 +13,8 @@ import {
   transformSplitEnvelope,
   type UniversalHandler,
   type UniversalServerRequest,
-  uResponseOk,
   untilFirst,
+  uResponseOk,
 } from "@connectrpc/connect/protocol";
 import {
   contentTypeProto,
@@ -20,7 +26,11 @@ import {
   parseTimeout,
   setTrailerStatus,
 } from "@connectrpc/connect/protocol-grpc";
-import { type ConfigSpecRequest, ConfigSpecRequestSchema, StatsigForwardProxy } from "../gen/statsig_forward_proxy_pb.ts";
+import {
+  type ConfigSpecRequest,
+  ConfigSpecRequestSchema,
+  StatsigForwardProxy,
+} from "../gen/statsig_forward_proxy_pb.ts";
 import { MAX_REQUEST_BYTES } from "./connect-options.ts";
 import { frameSlices } from "./spec-frames.ts";
 import type { SpecService } from "./spec-service.ts";
@@ -33,7 +43,11 @@ type Items = (request: ConfigSpecRequest, context: HandlerContext) => AsyncItera
  * message for each: a fifth of the CPU and memory for 500 streams and 1 MB. Compressed requests, gRPC-Web
  * and Connect stay with connect.
  */
-export function useSharedFrames(router: ConnectRouter, service: SpecService, shutdownSignal: AbortSignal): void {
+export function useSharedFrames(
+  router: ConnectRouter,
+  service: SpecService,
+  shutdownSignal: AbortSignal,
+): void {
   const { getConfigSpec, streamConfigSpec } = StatsigForwardProxy.method;
   const items = new Map<string, Items>([
     [streamConfigSpec.name, (request, context) => service.stream(request, context)],
@@ -72,7 +86,9 @@ function framed(original: UniversalHandler, itemsOf: Items, shutdownSignal: Abor
 function isPlainGrpc({ header, method }: UniversalServerRequest): boolean {
   const type = header.get(headerContentType);
   const coding = header.get(headerEncoding) ?? "identity";
-  return method === "POST" && (type === "application/grpc" || type === contentTypeProto) && coding === "identity";
+  return (
+    method === "POST" && (type === "application/grpc" || type === contentTypeProto) && coding === "identity"
+  );
 }
 
 function contextOf(

@@ -1,9 +1,9 @@
 import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { CONNECT_OPTIONS } from "./connect-options.ts";
 import { useSharedFrames } from "./framed-handlers.ts";
+import { type RpcRoutes, shuttingDown } from "./routes.ts";
 import type { SpecService } from "./spec-service.ts";
 
 export interface GrpcListenerOptions {
@@ -11,7 +11,7 @@ export interface GrpcListenerOptions {
   /** 0 for any free port. */
   readonly port: number;
   readonly maxStreamsPerConnection: number;
-  readonly routes: (router: ConnectRouter) => void;
+  readonly routes: RpcRoutes;
   readonly specService: SpecService;
 }
 
@@ -38,7 +38,10 @@ export class GrpcListener {
         useSharedFrames(router, options.specService, this.#shutdown.signal);
       },
     });
-    this.#server = http2.createServer({ settings: { maxConcurrentStreams: options.maxStreamsPerConnection } }, handler);
+    this.#server = http2.createServer(
+      { settings: { maxConcurrentStreams: options.maxStreamsPerConnection } },
+      handler,
+    );
     this.#server.on("session", (session) => this.#keep(session));
     this.#server.on("stream", (stream) => this.#count(stream));
   }
@@ -65,7 +68,7 @@ export class GrpcListener {
    */
   async close(): Promise<void> {
     this.#server.close();
-    this.#shutdown.abort(new ConnectError("The relay is shutting down", Code.Unavailable));
+    this.#shutdown.abort(shuttingDown());
     if (this.#openStreams > 0) await this.#idle.promise;
     // node:http2 does not tell when the last frames are out; to destroy sooner would lose the status.
     await new Promise((resolve) => setTimeout(resolve, STATUS_FLUSH_MS));
@@ -77,7 +80,7 @@ export class GrpcListener {
     for (const session of this.#sessions) session.destroy();
   }
 
-  #count(stream: http2.ServerHttp2Stream): void {
+  #count(stream: http2.Http2Stream): void {
     this.#openStreams++;
     stream.once("close", () => {
       this.#openStreams--;

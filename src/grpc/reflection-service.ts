@@ -3,8 +3,8 @@ import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
 import { ServerReflection, type ServerReflectionRequest } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import {
-  ServerReflection as ServerReflectionAlpha,
   type ServerReflectionRequest as AlphaRequest,
+  ServerReflection as ServerReflectionAlpha,
 } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
 type Question = ServerReflectionRequest["messageRequest"] | AlphaRequest["messageRequest"];

@@ -2,7 +2,10 @@ import { Hono } from "hono";
 import { errorResponse } from "./status-json.ts";
 
 /** Everything but the spec endpoints' hot path: the given routes, and a JSON answer to what is none of them. */
-export function createApp(parts: readonly Hono[], extraMethods: Readonly<Record<string, readonly string[]>>): Hono {
+export function createApp(
+  parts: readonly Hono[],
+  extraMethods: Readonly<Record<string, readonly string[]>>,
+): Hono {
   const app = new Hono();
   for (const part of parts) app.route("/", part);
   const methods = methodsByPath(app, extraMethods);
@@ -14,7 +17,10 @@ export function createApp(parts: readonly Hono[], extraMethods: Readonly<Record<
   return app;
 }
 
-function methodsByPath(app: Hono, extra: Readonly<Record<string, readonly string[]>>): Map<string, Set<string>> {
+function methodsByPath(
+  app: Hono,
+  extra: Readonly<Record<string, readonly string[]>>,
+): Map<string, Set<string>> {
   const methods = new Map(Object.entries(extra).map(([path, allowed]) => [path, new Set(allowed)]));
   for (const { path, method } of app.routes) {
     const allowed = methods.get(path) ?? new Set();

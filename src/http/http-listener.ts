@@ -1,5 +1,5 @@
-import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import type { Hono } from "hono";
+import { type RpcRoutes, shuttingDown } from "../grpc/routes.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
 import { createApp } from "./app.ts";
 import type { EmitHttpEvent } from "./events.ts";
@@ -16,7 +16,7 @@ export interface HttpListenerOptions {
   readonly port: number;
   readonly query: SpecQuery;
   readonly probes: Probes;
-  readonly routes: (router: ConnectRouter) => void;
+  readonly routes: RpcRoutes;
   /** Undefined where nobody watches single requests: they are then not even timed. */
   readonly emit: EmitHttpEvent | undefined;
 }
@@ -54,7 +54,7 @@ export class HttpListener {
 
   /** Takes no more connections, ends streams, waits for requests in flight. */
   async close(): Promise<void> {
-    this.#shutdown.abort(new ConnectError("The relay is shutting down", Code.Unavailable));
+    this.#shutdown.abort(shuttingDown());
     await this.#server.stop();
   }
 

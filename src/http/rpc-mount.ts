@@ -1,10 +1,11 @@
-import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
+import { createConnectRouter } from "@connectrpc/connect";
 import { createFetchHandler } from "@connectrpc/connect/protocol";
 import { Hono } from "hono";
 import { CONNECT_OPTIONS } from "../grpc/connect-options.ts";
+import type { RpcRoutes } from "../grpc/routes.ts";
 
 export interface RpcMountOptions {
-  readonly routes: (router: ConnectRouter) => void;
+  readonly routes: RpcRoutes;
   /** Ends streams on shutdown; its reason is the status that clients get. */
   readonly shutdownSignal: AbortSignal;
   /** Called for each RPC, which may be a stream: it must not be cut for being idle. */

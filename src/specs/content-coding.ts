@@ -34,7 +34,10 @@ export async function decode(bytes: Bytes, contentEncoding: string): Promise<Byt
   } catch (error) {
     throw decodingRefused(error, contentEncoding);
   }
-  throw new PayloadRefused("undecodable", `the content encoding "${contentEncoding.slice(0, 40)}" was not asked for`);
+  throw new PayloadRefused(
+    "undecodable",
+    `the content encoding "${contentEncoding.slice(0, 40)}" was not asked for`,
+  );
 }
 
 function decodingRefused(error: unknown, contentEncoding: string): PayloadRefused {
@@ -54,7 +57,10 @@ export async function encode(bytes: Bytes, coding: "gzip" | "br" | "zstd"): Prom
     case "gzip":
       return owned(await gzip(bytes, { level: 6 }));
     case "br": {
-      const params = { [constants.BROTLI_PARAM_QUALITY]: 5, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length };
+      const params = {
+        [constants.BROTLI_PARAM_QUALITY]: 5,
+        [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
+      };
       return owned(await brotliCompress(bytes, { params }));
     }
     case "zstd": {
@@ -67,5 +73,7 @@ export async function encode(bytes: Bytes, coding: "gzip" | "br" | "zstd"): Prom
 /** A Buffer may be a window on a pool; what crosses to another thread must own all of its memory. */
 function owned(buffer: Buffer): Bytes {
   const whole = buffer.byteOffset === 0 && buffer.byteLength === buffer.buffer.byteLength;
-  return whole && buffer.buffer instanceof ArrayBuffer ? new Uint8Array(buffer.buffer) : new Uint8Array(buffer);
+  return whole && buffer.buffer instanceof ArrayBuffer
+    ? new Uint8Array(buffer.buffer)
+    : new Uint8Array(buffer);
 }

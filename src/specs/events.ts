@@ -32,7 +32,7 @@ export type SpecEvent =
       readonly feed: Feed;
       readonly status: number;
       /** What was held is still served, was dropped, or there was nothing held. */
-      readonly then: "kept" | "cleared" | "denied";
+      readonly whatIsHeld: "kept" | "cleared" | "denied";
     }
   | { readonly kind: "spec_evicted"; readonly feed: Feed }
   | { readonly kind: "spec_not_held"; readonly feed: Feed; readonly maxKeys: number };

@@ -15,7 +15,8 @@ export async function prepare(raw: RawPayload): Promise<Preparation> {
   try {
     return await (raw.format === "proto" ? prepareProto(raw) : prepareJson(raw));
   } catch (error) {
-    if (error instanceof PayloadRefused) return { kind: "refused", reason: error.reason, detail: error.message };
+    if (error instanceof PayloadRefused)
+      return { kind: "refused", reason: error.reason, detail: error.message };
     throw error;
   }
 }
@@ -43,7 +44,10 @@ async function coded(raw: RawPayload, bytes: Uint8Array<ArrayBuffer>, coding: "g
 
 async function prepareProto(raw: RawPayload): Promise<Preparation> {
   if (raw.contentEncoding !== "statsig-br") {
-    throw new PayloadRefused("undecodable", "a protobuf body did not come as statsig-br, which SDKs insist on");
+    throw new PayloadRefused(
+      "undecodable",
+      "a protobuf body did not come as statsig-br, which SDKs insist on",
+    );
   }
   const facts = readProtoFacts(await decode(raw.body, raw.contentEncoding));
   if (!facts.hasUpdates) return { kind: "no_update" };

@@ -1,6 +1,6 @@
 import type { RawPayload } from "./payload.ts";
-import type { PrepareJob, PrepareResult } from "./prepare-worker.ts";
 import type { Preparation } from "./prepare.ts";
+import type { PrepareJob, PrepareResult } from "./prepare-worker.ts";
 
 /** Checks and codes payloads without holding up requests. */
 export interface SpecPreparer extends AsyncDisposable {

@@ -30,7 +30,8 @@ export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
     throw new PayloadRefused("malformed", "the body is no sequence of protobuf envelopes");
   }
   if (last !== KIND_DONE) throw new PayloadRefused("malformed", "the protobuf envelopes do not end in DONE");
-  if (topLevel === undefined) throw new PayloadRefused("malformed", "the protobuf envelopes have no TOP_LEVEL");
+  if (topLevel === undefined)
+    throw new PayloadRefused("malformed", "the protobuf envelopes have no TOP_LEVEL");
   return topLevel;
 }
 

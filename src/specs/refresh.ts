@@ -74,7 +74,11 @@ export class SpecRefresher {
     try {
       return await this.#options.preparer.prepare(outcome.raw);
     } catch (error) {
-      return { kind: "failed", cause: "broken", detail: `the payload could not be checked: ${String(error)}` };
+      return {
+        kind: "failed",
+        cause: "broken",
+        detail: `the payload could not be checked: ${String(error)}`,
+      };
     }
   }
 
@@ -99,7 +103,7 @@ export class SpecRefresher {
           kind: "spec_unauthorized",
           feed,
           status: decision.status,
-          then: held === undefined ? "denied" : "cleared",
+          whatIsHeld: held === undefined ? "denied" : "cleared",
         });
         return { kind: "unauthorized" };
       case "keep":
@@ -123,7 +127,7 @@ export class SpecRefresher {
     const { emit } = this.#options;
     switch (finding.kind) {
       case "unauthorized":
-        emit({ kind: "spec_unauthorized", feed, status: finding.status, then: "kept" });
+        emit({ kind: "spec_unauthorized", feed, status: finding.status, whatIsHeld: "kept" });
         return { kind: "unauthorized" };
       case "refused":
         emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail });

@@ -28,20 +28,28 @@ export class EventLog {
         const feed = describeFeed(snapshot.feed);
         this.#outages.ended(feed);
         const { lcut, bytes } = snapshot;
-        this.#logger.log("info", previousLcut === undefined ? "config specs loaded" : "config specs updated", {
-          feed,
-          lcut,
-          previous_lcut: previousLcut,
-          bytes: bytes.length,
-          source: snapshot.source,
-          took_ms: tookMs,
-        });
+        this.#logger.log(
+          "info",
+          previousLcut === undefined ? "config specs loaded" : "config specs updated",
+          {
+            feed,
+            lcut,
+            previous_lcut: previousLcut,
+            bytes: bytes.length,
+            source: snapshot.source,
+            took_ms: tookMs,
+          },
+        );
         return;
       }
       case "spec_unchanged": {
         const feed = describeFeed(event.feed);
         this.#outages.ended(feed);
-        this.#logger.log("debug", "config specs unchanged", { feed, lcut: event.lcut, took_ms: event.tookMs });
+        this.#logger.log("debug", "config specs unchanged", {
+          feed,
+          lcut: event.lcut,
+          took_ms: event.tookMs,
+        });
         return;
       }
       case "spec_refused":
@@ -58,10 +66,14 @@ export class EventLog {
         this.#logger.log("info", "SDK key made room for another", { feed: describeFeed(event.feed) });
         return;
       case "spec_not_held":
-        this.#logger.log("warn", "no room for another SDK key: all held keys have open streams or are preloaded", {
-          feed: describeFeed(event.feed),
-          maximum_concurrent_sdk_keys: event.maxKeys,
-        });
+        this.#logger.log(
+          "warn",
+          "no room for another SDK key: all held keys have open streams or are preloaded",
+          {
+            feed: describeFeed(event.feed),
+            maximum_concurrent_sdk_keys: event.maxKeys,
+          },
+        );
         return;
       default:
         this.#logger.log("debug", event.kind.replaceAll("_", " "), debugFields(event));
@@ -70,13 +82,16 @@ export class EventLog {
 
   #writeUnauthorized(event: Extract<SpecEvent, { kind: "spec_unauthorized" }>): void {
     const feed = describeFeed(event.feed);
-    switch (event.then) {
+    switch (event.whatIsHeld) {
       case "kept":
         this.#outages.failed("unauthorized", feed, `upstream answered ${event.status}`);
         return;
       case "cleared":
         this.#outages.ended(feed);
-        this.#logger.log("warn", "upstream revoked the SDK key, dropped what was held", { feed, status: event.status });
+        this.#logger.log("warn", "upstream revoked the SDK key, dropped what was held", {
+          feed,
+          status: event.status,
+        });
         return;
       case "denied":
         this.#denials.log("info", "upstream does not accept the SDK key", { feed, status: event.status });

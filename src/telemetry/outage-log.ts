@@ -47,7 +47,8 @@ export class OutageLog {
     const now = this.#clock.now();
     for (const [cause, outage] of this.#outages) {
       const wasFailing = outage.feeds.delete(feed);
-      for (const [other, failedAt] of outage.feeds) if (now - failedAt > FORGET_MS) outage.feeds.delete(other);
+      for (const [other, failedAt] of outage.feeds)
+        if (now - failedAt > FORGET_MS) outage.feeds.delete(other);
       if (outage.feeds.size > 0) continue;
       this.#outages.delete(cause);
       if (wasFailing) this.#logger.log("info", "upstream works again", { cause, ...countsOf(outage, now) });

@@ -99,7 +99,9 @@ function headerLcut(headers: Headers): number | undefined {
 
 /** The usual answer to a poll; told apart here so that it costs no trip to the Worker. */
 function saysNoUpdate(body: Uint8Array): boolean {
-  return body.length <= 64 && /^\s*\{\s*"has_updates"\s*:\s*false\s*\}\s*$/.test(new TextDecoder().decode(body));
+  return (
+    body.length <= 64 && /^\s*\{\s*"has_updates"\s*:\s*false\s*\}\s*$/.test(new TextDecoder().decode(body))
+  );
 }
 
 function failedToConnect(error: unknown, abortedBy: unknown): FetchFailure {
