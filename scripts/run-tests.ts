@@ -4,12 +4,15 @@ import { join } from "node:path";
 import type { Counts } from "./checks.ts";
 import { run } from "./command.ts";
 
+/** For one test that sets no limit of its own; bunfig.toml's `timeout` has no effect on Bun 1.4.5. */
+const TEST_TIMEOUT_MS = 30_000;
+
 /** Runs `bun test` with its output shown as it comes. A run that tells no counts, or ran nothing, is a failure. */
 export async function runTests(args: readonly string[], env: Record<string, string>): Promise<Counts> {
   const dir = await mkdtemp(join(tmpdir(), "sfp-test-report-"));
   try {
     const report = join(dir, "junit.xml");
-    const flags = ["--reporter=junit", `--reporter-outfile=${report}`];
+    const flags = [`--timeout=${TEST_TIMEOUT_MS}`, "--reporter=junit", `--reporter-outfile=${report}`];
     const code = await run([process.execPath, "test", ...flags, ...args], env);
     return countsOf(await readFile(report, "utf8").catch(() => ""), code);
   } finally {

@@ -1,11 +1,10 @@
 import type { Hono } from "hono";
-import { type RpcRoutes, shuttingDown } from "../grpc/routes.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
 import { createApp } from "./app.ts";
 import type { EmitHttpEvent } from "./events.ts";
 import { observed } from "./observed.ts";
 import { type Probes, probeRoutes } from "./probes.ts";
-import { rpcMount } from "./rpc-mount.ts";
+import { RpcMount, type RpcRoutes } from "./rpc-mount.ts";
 import { specPostRoutes } from "./spec-post.ts";
 import { SpecRoute } from "./spec-route.ts";
 import { readSpecTarget } from "./spec-target.ts";
@@ -30,14 +29,15 @@ const MAX_BODY_BYTES = 5 * 1024 * 1024;
 /** REST, and the RPCs over Connect, in plaintext. */
 export class HttpListener {
   readonly #server: Bun.Server<undefined>;
-  readonly #shutdown = new AbortController();
+  readonly #rpcs: RpcMount;
   readonly #specs: SpecRoute;
   readonly #app: Hono;
 
   /** Throws the system's error where the port can't be had. */
   constructor(options: HttpListenerOptions) {
     this.#specs = new SpecRoute(options.query);
-    this.#app = this.#createApp(options);
+    this.#rpcs = new RpcMount(options.routes, (request) => this.#server.timeout(request, 0));
+    this.#app = this.#createApp(options.probes);
     const answer = (request: Request) => this.#answer(request);
     this.#server = Bun.serve({
       hostname: options.bindAddress,
@@ -54,7 +54,7 @@ export class HttpListener {
 
   /** Takes no more connections, ends streams, waits for requests in flight. */
   async close(): Promise<void> {
-    this.#shutdown.abort(shuttingDown());
+    this.#rpcs.endStreams();
     await this.#server.stop();
   }
 
@@ -63,13 +63,8 @@ export class HttpListener {
     await this.#server.stop(true);
   }
 
-  #createApp(options: HttpListenerOptions): Hono {
-    const rpcs = rpcMount({
-      routes: options.routes,
-      shutdownSignal: this.#shutdown.signal,
-      keepOpen: (request) => this.#server.timeout(request, 0),
-    });
-    const parts = [probeRoutes(options.probes), specPostRoutes(this.#specs), rpcs];
+  #createApp(probes: Probes): Hono {
+    const parts = [probeRoutes(probes), specPostRoutes(this.#specs), this.#rpcs.app];
     return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] });
   }
 
