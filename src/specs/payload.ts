@@ -10,6 +10,8 @@ export interface RawPayload {
   readonly headerLcut: number | undefined;
   /** djb2 of the SDK key it was asked for. */
   readonly sdkKeyHash: string;
+  /** Take it only where its `hashed_sdk_key_used` is there: it came from where keys can collide. */
+  readonly mustNameKey?: boolean;
 }
 
 /** Why a payload is not taken. */

@@ -59,8 +59,9 @@ async function prepareProto(raw: RawPayload): Promise<Preparation> {
 }
 
 function checkedLcut(raw: RawPayload, facts: PayloadFacts): number {
-  if (facts.hashedSdkKey !== undefined && facts.hashedSdkKey !== raw.sdkKeyHash) {
-    throw new PayloadRefused("other_key", "the body's hashed_sdk_key_used is that of another SDK key");
+  const hash = facts.hashedSdkKey;
+  if (hash === undefined ? raw.mustNameKey === true : hash !== raw.sdkKeyHash) {
+    throw new PayloadRefused("other_key", "the body's hashed_sdk_key_used is not that of this SDK key");
   }
   const lcut = raw.headerLcut ?? facts.lcut;
   if (lcut === undefined) {

@@ -1,0 +1,147 @@
+import { describe, expect, test } from "bun:test";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import { specV2 } from "./support/payloads.ts";
+import { specEnvelopes } from "./support/proto-payload.ts";
+import { type PublishedKey, publishKey, versionOf } from "./support/published-key.ts";
+import { rawGet, textOf } from "./support/raw-get.ts";
+import { shareRelay } from "./support/shared-relay.ts";
+import type { Fault } from "./support/upstream-faults.ts";
+import { type Answer, answer } from "./support/upstream-request.ts";
+import { eventually } from "./support/wait.ts";
+
+interface Refused {
+  readonly what: string;
+  /** What upstream does in place of sending the version, newer than what is held, that it has. */
+  readonly fault: (newer: PublishedKey) => Fault;
+}
+
+/** The headers of the right answer around another body. */
+const around = (body: string | Uint8Array, headers: Readonly<Record<string, string>> = {}): Fault => ({
+  kind: "edit",
+  edit: (right) => answer(200, body, { ...right.headers, "content-encoding": "identity", ...headers }),
+});
+
+const editBody = (edit: (right: Answer) => Uint8Array): Fault => ({
+  kind: "edit",
+  edit: (right) => ({ ...right, body: edit(right) }),
+});
+
+const half = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, bytes.byteLength >> 1);
+const noise = Buffer.from(Array.from({ length: 500 }, (_, at) => (at * 7919) % 256));
+
+const either: readonly Refused[] = [
+  { what: "cut short against its Content-Length", fault: () => cut("length") },
+  { what: "cut short in chunks", fault: () => cut("chunked") },
+  { what: "whole by its length, but half a compressed body", fault: () => editBody(({ body }) => half(body)) },
+  { what: "garbage in place of a compressed body", fault: () => editBody(() => noise) },
+  { what: "empty", fault: () => around("") },
+];
+
+function cut(framing: "length" | "chunked"): Fault {
+  return { kind: "cut", framing, afterBytes: 150 };
+}
+
+const json: readonly Refused[] = [
+  ...either,
+  { what: "not JSON", fault: () => around("<html>Bad Gateway</html>") },
+  { what: "JSON that is no object", fault: ({ v2 }) => around(`[${v2}]`) },
+  { what: "null", fault: () => around("null") },
+  { what: "half of a JSON text", fault: ({ v2 }) => around(half(Buffer.from(v2))) },
+  { what: "not UTF-8", fault: ({ v2 }) => around(Buffer.concat([Buffer.from(v2), Buffer.from([0x20, 0xff])])) },
+  { what: "two JSON texts", fault: ({ v2 }) => around(v2 + v2) },
+  { what: "in a coding nobody asked for", fault: ({ v2 }) => around(v2, { "content-encoding": "snappy" }) },
+  { what: "gzip that is none", fault: ({ v2 }) => around(v2, { "content-encoding": "gzip" }) },
+  {
+    what: "half a gzip of it",
+    fault: ({ v2 }) => around(half(gzipSync(v2)), { "content-encoding": "gzip" }),
+  },
+  {
+    what: "older than what is held",
+    fault: ({ sdkKey }) => {
+      const { v2, lcut } = versionOf(sdkKey, 0);
+      return around(v2, { "x-since-time": String(lcut) });
+    },
+  },
+  {
+    what: "with another key's hashed_sdk_key_used",
+    fault: ({ lcut }) => around(JSON.stringify(specV2({ lcut, sdkKey: "secret-other" }))),
+  },
+];
+
+const asProto = (envelopes: Uint8Array): Fault => editBody(() => brotliCompressSync(envelopes));
+
+const proto: readonly Refused[] = [
+  ...either,
+  { what: "without DONE", fault: ({ lcut }) => asProto(specEnvelopes({ lcut }, { withDone: false })) },
+  { what: "half of its envelopes", fault: ({ lcut }) => asProto(half(specEnvelopes({ lcut }))) },
+  { what: "nothing but DONE", fault: () => asProto(Buffer.from([2, 8, 1])) },
+  { what: "envelopes of garbage", fault: () => asProto(noise) },
+  { what: "without statsig-br", fault: ({ proto: body }) => around(body) },
+  { what: "as br", fault: ({ proto: body }) => around(body, { "content-encoding": "br" }) },
+  { what: "statsig-br that is none", fault: ({ lcut }) => editBody(() => specEnvelopes({ lcut })) },
+  {
+    what: "with another key's hashed_sdk_key_used",
+    fault: ({ lcut }) => asProto(specEnvelopes({ lcut, sdkKey: "secret-other" })),
+  },
+];
+
+const shared = shareRelay();
+
+const formats = {
+  json: { headers: { "accept-encoding": "identity" }, rightOf: ({ v2 }: PublishedKey) => Buffer.from(v2) },
+  proto: {
+    headers: { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" },
+    rightOf: (key: PublishedKey) => key.proto,
+  },
+} as const;
+
+const cases = [
+  ...json.map((each) => ({ ...each, format: "json" as const })),
+  ...proto.map((each) => ({ ...each, format: "proto" as const })),
+].map((each, number) => ({ ...each, number }));
+
+describe.concurrent("WIRE 2: what is refused never takes the place of the good one", () => {
+  test.each(cases)("$format: $what", async ({ format, fault, number }) => {
+    const { headers, rightOf } = formats[format];
+    const sdkKey = `secret-refused-${number}`;
+    const { upstream, relay } = shared;
+    const ask = () => rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`, headers);
+    const good = publishKey(upstream, sdkKey, 1);
+    expect((await ask()).body.equals(rightOf(good))).toBe(true);
+
+    const newer = publishKey(upstream, sdkKey, 2);
+    let sent = 0;
+    const counted = () => ++sent > 0;
+    upstream.misbehave(fault(newer), { when: ({ path }) => path.includes(sdkKey) && counted() });
+    await eventually(() => expect(sent).toBeGreaterThanOrEqual(3), { withinMs: 8_000 });
+    const kept = await ask();
+    expect([kept.status, kept.headers["x-since-time"]]).toEqual([200, String(good.lcut)]);
+    expect(kept.body.equals(rightOf(good))).toBe(true);
+
+    upstream.misbehave({ kind: "none" }, { when: ({ path }) => path.includes(sdkKey) });
+    await eventually(async () => expect((await ask()).body.equals(rightOf(newer))).toBe(true), {
+      withinMs: 10_000,
+    });
+  }, 25_000);
+
+  test.each(cases.filter(({ what }) => !what.startsWith("older")))(
+    "$format: $what: nor is it served where nothing is held",
+    async ({ format, fault, number }) => {
+      const { headers, rightOf } = formats[format];
+      const sdkKey = `secret-refused-first-${number}`;
+      const { upstream, relay } = shared;
+      const ask = () => rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`, headers);
+      const right = publishKey(upstream, sdkKey);
+      upstream.misbehave(fault(right), { when: ({ path }) => path.includes(sdkKey), times: 1 });
+      expect((await ask()).status).toBe(503);
+      await eventually(async () => expect(textOfProtoToo(await ask())).toBe(rightOf(right).toString("hex")));
+    },
+  );
+});
+
+const textOfProtoToo = (got: Awaited<ReturnType<typeof rawGet>>): string => {
+  expect(got.status).toBe(200);
+  return got.headers["content-encoding"] === "statsig-br"
+    ? got.body.toString("hex")
+    : Buffer.from(textOf(got)).toString("hex");
+};
