@@ -1,9 +1,15 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import type { BackupParts } from "./relay-backup.ts";
+import { SpecAcquirer } from "./specs/acquire.ts";
+import { BackupKeeper } from "./specs/backup-keeper.ts";
+import { BackupWriter } from "./specs/backup-writer.ts";
 import type { EmitSpecEvent } from "./specs/events.ts";
 import type { Feed } from "./specs/feed.ts";
+import { Fleet } from "./specs/fleet.ts";
 import { SpecPoller } from "./specs/poller.ts";
-import { WorkerPreparer } from "./specs/preparer.ts";
+import { type SpecPreparer, WorkerPreparer } from "./specs/preparer.ts";
+import { SpecRecovery } from "./specs/recovery.ts";
 import { SpecRefresher } from "./specs/refresh.ts";
 import { SpecQuery } from "./specs/spec-query.ts";
 import { SpecStore } from "./specs/spec-store.ts";
@@ -17,22 +23,56 @@ export interface RunningSpecs extends AsyncDisposable {
   readonly notReady: () => string | undefined;
 }
 
-/** The flow from upstream to memory: polls, checks, keeps. */
-export function startSpecs(
-  config: Config,
-  { clock, emit }: { readonly clock: Clock; readonly emit: EmitSpecEvent },
-): RunningSpecs {
-  const stopping = new AbortController();
-  const { upstreamUrl: baseUrl, upstreamProxied: proxied, maxKeys } = config;
-  const endpoint = new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
+export interface SpecsParts {
+  readonly clock: Clock;
+  readonly emit: EmitSpecEvent;
+  readonly backup: BackupParts | undefined;
+}
+
+/** Valid keys may be asked for in all their feeds before upstream is up. */
+const DENIALS_PER_KEY = 4;
+
+/** The flow from upstream to memory and backup: polls, checks, keeps. */
+export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
+  const { clock, emit } = parts;
+  const running = new AsyncDisposableStack();
+  const { maxKeys, pollIntervalMs: intervalMs } = config;
   const store = new SpecStore({ maxKeys, pinned: config.preloadSdkKeys });
   store.listen({
     removed: ({ feed, ended }) => {
       if (ended === "evicted") emit({ kind: "spec_evicted", feed });
     },
   });
-  const preparer = new WorkerPreparer();
-  const refresher = new SpecRefresher({
+  const preparer = running.use(new WorkerPreparer());
+  const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
+  if (backup !== undefined) running.use(backup);
+  const onForget = (feed: Feed) => backup?.forget(feed);
+  const refresher = startRefresher(config, parts, { store, preparer, running, onForget });
+  const acquirer = new SpecAcquirer({ refresher, store, clock, ...backup });
+  const preload = preloadFeeds(config);
+  const poller = running.use(new SpecPoller({ store, acquirer, clock, intervalMs, preload }));
+  poller.start();
+  return {
+    query: new SpecQuery({ store, acquirer, clock, maxDenials: DENIALS_PER_KEY * maxKeys }),
+    notReady: () => missingKeys(store, preload),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+interface RefresherParts {
+  readonly store: SpecStore;
+  readonly preparer: SpecPreparer;
+  readonly running: AsyncDisposableStack;
+  readonly onForget: (feed: Feed) => void;
+}
+
+function startRefresher(config: Config, { clock, emit }: SpecsParts, parts: RefresherParts): SpecRefresher {
+  const { store, preparer, running, onForget } = parts;
+  const { upstreamUrl: baseUrl, upstreamProxied: proxied, maxKeys } = config;
+  const endpoint = new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
+  const stopping = new AbortController();
+  running.defer(() => stopping.abort(new Error("the relay is shutting down")));
+  return new SpecRefresher({
     source: new StatsigSpecs(endpoint, clock),
     preparer,
     store,
@@ -41,24 +81,55 @@ export function startSpecs(
     maxInFlight: config.maxRequestsInFlight,
     maxKeys,
     emit,
+    onForget,
     signal: stopping.signal,
   });
-  const preload = preloadFeeds(config);
-  const poller = new SpecPoller({ store, refresher, clock, intervalMs: config.pollIntervalMs, preload });
-  poller.start();
-  return {
-    query: new SpecQuery({ store, refresher, clock, maxDenials: DENIALS_PER_KEY * maxKeys }),
-    notReady: () => missingKeys(store, preload),
-    async [Symbol.asyncDispose]() {
-      await poller[Symbol.asyncDispose]();
-      stopping.abort(new Error("the relay is shutting down"));
-      await preparer[Symbol.asyncDispose]();
-    },
-  };
 }
 
-/** Valid keys may be asked for in all their feeds before upstream is up. */
-const DENIALS_PER_KEY = 4;
+interface BackupStart extends SpecsParts {
+  readonly backup: BackupParts;
+  readonly store: SpecStore;
+  readonly preparer: SpecPreparer;
+}
+
+interface RunningBackup extends AsyncDisposable {
+  readonly recovery: SpecRecovery;
+  readonly fleet?: Fleet;
+  readonly forget: (feed: Feed) => void;
+}
+
+function startBackup(
+  config: Config,
+  { backup: parts, store, preparer, clock, emit }: BackupStart,
+): RunningBackup {
+  const { backup, lease, board, touchEveryMs: everyMs } = parts;
+  const running = new AsyncDisposableStack();
+  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
+  const fleet =
+    board && new Fleet({ board, lease, store, recovery, clock, intervalMs: config.pollIntervalMs });
+  const writer = running.use(
+    new BackupWriter({
+      backup,
+      recovery,
+      store,
+      lease,
+      writesWithoutLease: fleet !== undefined,
+      clock,
+      emit,
+      onWritten: (snapshot, isNew) => fleet?.written(snapshot, isNew),
+    }),
+  );
+  fleet?.writeThrough(writer);
+  running.use(new BackupKeeper({ backup, writer, store, lease, clock, emit, everyMs }));
+  return {
+    recovery,
+    ...(fleet && { fleet }),
+    forget: (feed) => {
+      if (config.clearOnUnauthorized) writer.remove(feed);
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
 
 /** What SDKs of either kind ask for first. Protobuf is fetched when somebody asks. */
 function preloadFeeds(config: Config): readonly Feed[] {

@@ -35,7 +35,7 @@ export async function startRelay(
   const health = new Health();
   const eventLog = new EventLog(logger, clock);
   const emit = eventLog.write.bind(eventLog);
-  const specs = starting.use(startSpecs(config, { clock, emit }));
+  const specs = starting.use(startSpecs(config, { clock, emit, backup: undefined }));
   health.require(specs.notReady);
 
   const admission = new StreamAdmission(config.maxStreams);

@@ -34,6 +34,14 @@ export type SpecEvent =
       /** What was held is still served, was dropped, or there was nothing held. */
       readonly whatIsHeld: "kept" | "cleared" | "denied";
     }
+  /** What a backup gave back, or what was to be written there, is of no use. */
+  | { readonly kind: "backup_unusable"; readonly feed: Feed; readonly detail: string }
+  | {
+      readonly kind: "backup_failed";
+      readonly feed: Feed;
+      readonly action: "read" | "write" | "touch" | "remove";
+      readonly detail: string;
+    }
   | { readonly kind: "spec_evicted"; readonly feed: Feed }
   | { readonly kind: "spec_not_held"; readonly feed: Feed; readonly maxKeys: number };
 

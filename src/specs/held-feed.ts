@@ -11,22 +11,22 @@ export type FeedEnd = "unauthorized" | "evicted";
 export class HeldFeed {
   readonly feed: Feed;
   #snapshot: Snapshot;
-  #confirmedAt: number;
+  #confirmedAt: number | undefined;
   #ended: FeedEnd | undefined;
   readonly #followers = new Set<Wake>();
 
   constructor(snapshot: Snapshot) {
     this.feed = snapshot.feed;
     this.#snapshot = snapshot;
-    this.#confirmedAt = snapshot.receivedAt;
+    if (snapshot.source === "upstream") this.confirm(snapshot.receivedAt);
   }
 
   get snapshot(): Snapshot {
     return this.#snapshot;
   }
 
-  /** When upstream last said that this version is the newest, ms since the Unix epoch. */
-  get confirmedAt(): number {
+  /** When upstream last said that what is held is the newest, ms since the Unix epoch; undefined before it did. */
+  get confirmedAt(): number | undefined {
     return this.#confirmedAt;
   }
 
@@ -40,14 +40,14 @@ export class HeldFeed {
   }
 
   confirm(at: number): void {
-    this.#confirmedAt = Math.max(this.#confirmedAt, at);
+    this.#confirmedAt = Math.max(this.#confirmedAt ?? 0, at);
   }
 
   /** Takes a newer version and wakes the followers. False, and nothing changed, where it is not newer. */
   replace(snapshot: Snapshot): boolean {
     if (snapshot.lcut <= this.#snapshot.lcut) return false;
     this.#snapshot = snapshot;
-    this.confirm(snapshot.receivedAt);
+    if (snapshot.source === "upstream") this.confirm(snapshot.receivedAt);
     this.#wakeAll();
     return true;
   }

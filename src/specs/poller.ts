@@ -1,12 +1,12 @@
 import type { Clock } from "../clock.ts";
+import type { AcquireOutcome, SpecAcquirer } from "./acquire.ts";
 import { type Feed, feedId } from "./feed.ts";
 import { pollDelayMs } from "./poll-delay.ts";
-import type { RefreshOutcome, SpecRefresher } from "./refresh.ts";
 import type { SpecStore } from "./spec-store.ts";
 
 export interface SpecPollerOptions {
   readonly store: SpecStore;
-  readonly refresher: SpecRefresher;
+  readonly acquirer: SpecAcquirer;
   readonly clock: Clock;
   readonly intervalMs: number;
   /** Polled from the start and for ever, held or not. */
@@ -64,21 +64,22 @@ export class SpecPoller implements AsyncDisposable {
     let failures = 0;
     for (;;) {
       await (failures > 1 ? this.#backOff(id, delayMs, ended) : this.#options.clock.sleep(delayMs, ended));
-      const outcome = await this.#options.refresher.refresh(feed, "poll");
+      const outcome = await this.#options.acquirer.acquire(feed, "poll");
       ended.throwIfAborted();
-      failures = outcome.kind === "fresh" ? 0 : failures + 1;
+      failures = failuresAfter(outcome, failures);
       this.#chooseScout(id, outcome);
       delayMs = this.#delayMs(id, failures, outcome);
     }
   }
 
-  #delayMs(id: string, failures: number, outcome?: RefreshOutcome): number {
+  #delayMs(id: string, failures: number, outcome?: AcquireOutcome): number {
     const { intervalMs } = this.#options;
+    if (outcome?.kind === "confirmed") return Math.min(intervalMs, outcome.ttlMs);
     const retryAfterMs = outcome?.kind === "failed" ? outcome.retryAfterMs : undefined;
     return pollDelayMs({ intervalMs, failures, retryAfterMs, isScout: this.#scout === id }, Math.random());
   }
 
-  #chooseScout(id: string, outcome: RefreshOutcome): void {
+  #chooseScout(id: string, outcome: AcquireOutcome): void {
     const unreachable = outcome.kind === "failed" && outcome.unreachable;
     if (unreachable) {
       this.#scout ??= id;
@@ -104,5 +105,19 @@ export class SpecPoller implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const id of [...this.#loops.keys()]) this.#end(id);
+  }
+}
+
+function failuresAfter(outcome: AcquireOutcome, failures: number): number {
+  switch (outcome.kind) {
+    case "fresh":
+    case "confirmed":
+      return 0;
+    case "recovered":
+      return failures;
+    case "failed":
+    case "unauthorized":
+    case "full":
+      return failures + 1;
   }
 }

@@ -28,6 +28,8 @@ export interface SpecRefresherOptions {
   readonly maxInFlight: number;
   readonly maxKeys: number;
   readonly emit: EmitSpecEvent;
+  /** The key is not, or no longer, valid. */
+  readonly onForget: (feed: Feed) => void;
   /** Ends requests to upstream on shutdown. */
   readonly signal: AbortSignal;
 }
@@ -99,6 +101,7 @@ export class SpecRefresher {
         return { kind: "fresh" };
       case "forget":
         store.remove(feed, "unauthorized");
+        this.#options.onForget(feed);
         emit({
           kind: "spec_unauthorized",
           feed,

@@ -1,8 +1,8 @@
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.ts";
+import type { AcquireOutcome, SpecAcquirer } from "./acquire.ts";
 import { type ApiVersion, type Feed, feedId, type SpecFormat } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
-import type { RefreshOutcome, SpecRefresher } from "./refresh.ts";
 import type { SdkKey } from "./sdk-key.ts";
 import type { SpecStore } from "./spec-store.ts";
 
@@ -23,7 +23,7 @@ export const RETRY_AFTER_FAILURE_MS = 1_000;
 
 export interface SpecQueryOptions {
   readonly store: SpecStore;
-  readonly refresher: SpecRefresher;
+  readonly acquirer: SpecAcquirer;
   readonly clock: Clock;
   /** Negative answers remembered; beyond, the least recently used is forgotten. */
   readonly maxDenials: number;
@@ -46,7 +46,7 @@ export class SpecQuery {
   }
 
   /**
-   * What is in memory, else what upstream answers now. A client that can read protobuf can read JSON too:
+   * What is in memory, else what can be had of upstream and the backup now. A client that can read protobuf can read JSON too:
    * where there is no protobuf to be had, JSON that is held answers.
    */
   async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecAnswer> {
@@ -61,13 +61,13 @@ export class SpecQuery {
   async #firstSight(feed: Feed): Promise<SpecAnswer> {
     const denied = this.#denials.get(feedId(feed));
     if (denied !== undefined) return denied;
-    const outcome = await this.#options.refresher.refresh(feed, "first_sight");
+    const outcome = await this.#options.acquirer.acquire(feed, "first_sight");
     const held = this.#options.store.find(feed.sdkKey, feed.version, feed.format);
     if (held !== undefined) return { kind: "held", held };
     return this.#deny(feed, outcome);
   }
 
-  #deny(feed: Feed, outcome: RefreshOutcome): Denial {
+  #deny(feed: Feed, outcome: AcquireOutcome): Denial {
     const unauthorized = outcome.kind === "unauthorized";
     const denial: Denial = unauthorized
       ? { kind: "unauthorized" }

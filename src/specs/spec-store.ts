@@ -7,6 +7,8 @@ import type { Snapshot } from "./snapshot.ts";
 export interface StoreListener {
   /** A feed came to be held; its first snapshot is in it. */
   added?(held: HeldFeed): void;
+  /** A newer version is held, or a first one; after `added`. */
+  published?(held: HeldFeed): void;
   /** `held.ended` says why. */
   removed?(held: HeldFeed): void;
 }
@@ -63,12 +65,19 @@ export class SpecStore {
 
   publish(snapshot: Snapshot): PublishOutcome {
     const held = this.peek(snapshot.feed);
-    if (held !== undefined) return held.replace(snapshot) ? "published" : "not_newer";
+    if (held !== undefined) return this.#replace(held, snapshot);
     const entry = this.#keys.get(snapshot.feed.sdkKey) ?? this.#admit(snapshot.feed.sdkKey);
     if (entry === undefined) return "full";
     const added = new HeldFeed(snapshot);
     entry.feeds[slotOf(snapshot.feed.version, snapshot.feed.format)] = added;
     for (const listener of this.#listeners) listener.added?.(added);
+    for (const listener of this.#listeners) listener.published?.(added);
+    return "published";
+  }
+
+  #replace(held: HeldFeed, snapshot: Snapshot): PublishOutcome {
+    if (!held.replace(snapshot)) return "not_newer";
+    for (const listener of this.#listeners) listener.published?.(held);
     return "published";
   }
 

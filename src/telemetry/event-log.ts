@@ -14,11 +14,13 @@ export class EventLog {
   readonly #logger: Logger;
   readonly #outages: OutageLog;
   readonly #denials: ThrottledLog;
+  readonly #backupTroubles: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#outages = new OutageLog(logger, clock);
     this.#denials = new ThrottledLog(logger, clock);
+    this.#backupTroubles = new ThrottledLog(logger, clock);
   }
 
   write(event: RelayEvent): void {
@@ -60,6 +62,19 @@ export class EventLog {
         return;
       case "spec_unauthorized":
         this.#writeUnauthorized(event);
+        return;
+      case "backup_unusable":
+        this.#backupTroubles.log("warn", "an entry of the backup can't be used, it is not served", {
+          feed: describeFeed(event.feed),
+          detail: event.detail,
+        });
+        return;
+      case "backup_failed":
+        this.#backupTroubles.log("warn", "the backup does not work", {
+          action: event.action,
+          feed: describeFeed(event.feed),
+          detail: event.detail,
+        });
         return;
       case "spec_evicted":
         this.#outages.ended(describeFeed(event.feed));

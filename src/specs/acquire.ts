@@ -1,0 +1,72 @@
+import type { Clock } from "../clock.ts";
+import type { Feed } from "./feed.ts";
+import type { Fleet } from "./fleet.ts";
+import type { SpecRecovery } from "./recovery.ts";
+import type { RefreshOutcome, RefreshPriority, SpecRefresher } from "./refresh.ts";
+import type { SpecStore } from "./spec-store.ts";
+
+export type AcquireOutcome =
+  | RefreshOutcome
+  /** The backup answered before upstream did, which is still being asked. */
+  | { readonly kind: "recovered" }
+  /** Another relay of the fleet asked upstream; look again before `ttlMs` are over. */
+  | { readonly kind: "confirmed"; readonly ttlMs: number };
+
+/** While nothing is held, upstream may take so long before the backup is asked as well; whichever is newer wins. */
+const SLOW_UPSTREAM_MS = 1_000;
+
+export interface SpecAcquirerOptions {
+  readonly refresher: SpecRefresher;
+  readonly store: SpecStore;
+  readonly clock: Clock;
+  readonly recovery?: SpecRecovery;
+  readonly fleet?: Fleet;
+}
+
+/** Gets the newest version of a feed from wherever it can be had: the fleet, upstream, the backup. */
+export class SpecAcquirer {
+  readonly #options: SpecAcquirerOptions;
+
+  constructor(options: SpecAcquirerOptions) {
+    this.#options = options;
+  }
+
+  async acquire(feed: Feed, priority: RefreshPriority): Promise<AcquireOutcome> {
+    const { fleet } = this.#options;
+    if (fleet === undefined) return this.#askUpstream(feed, priority);
+    const following = await fleet.follow(feed);
+    if (following.kind === "confirmed") return following;
+    const outcome = await this.#askUpstream(feed, priority);
+    if (outcome.kind === "fresh") fleet.refreshed(feed);
+    return outcome;
+  }
+
+  async #askUpstream(feed: Feed, priority: RefreshPriority): Promise<AcquireOutcome> {
+    const { refresher, recovery, store } = this.#options;
+    const refresh = refresher.refresh(feed, priority);
+    if (recovery === undefined) return refresh;
+    const slow = store.peek(feed) === undefined ? this.#recoverIfSlow(feed, refresh, recovery) : undefined;
+    const outcome = await (slow === undefined ? refresh : Promise.race([refresh, slow]));
+    // Also for what is held: another relay may have got through to upstream.
+    if (outcome.kind === "failed") await recovery.recover(feed);
+    return outcome;
+  }
+
+  async #recoverIfSlow(
+    feed: Feed,
+    refresh: Promise<RefreshOutcome>,
+    recovery: SpecRecovery,
+  ): Promise<AcquireOutcome> {
+    const answered = new AbortController();
+    refresh.then(
+      () => answered.abort(),
+      () => answered.abort(),
+    );
+    try {
+      await this.#options.clock.sleep(SLOW_UPSTREAM_MS, answered.signal);
+    } catch {
+      return refresh;
+    }
+    return (await recovery.recover(feed)) === "newer" ? { kind: "recovered" } : refresh;
+  }
+}

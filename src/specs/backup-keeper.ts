@@ -1,0 +1,59 @@
+import type { Clock } from "../clock.ts";
+import type { BackupWriter } from "./backup-writer.ts";
+import type { EmitSpecEvent } from "./events.ts";
+import type { Lease } from "./lease.ts";
+import type { SpecBackup } from "./spec-backup.ts";
+import type { SpecStore } from "./spec-store.ts";
+
+export interface BackupKeeperOptions {
+  readonly backup: SpecBackup;
+  readonly writer: BackupWriter;
+  readonly store: SpecStore;
+  readonly lease: Lease;
+  readonly clock: Clock;
+  readonly emit: EmitSpecEvent;
+  /** Well below the time after which the backup forgets what nobody touches, ms. */
+  readonly everyMs: number;
+}
+
+/** Keeps what the backup has from expiring as long as a relay holds it, and writes anew what is gone from there. */
+export class BackupKeeper implements AsyncDisposable {
+  readonly #options: BackupKeeperOptions;
+  readonly #stopping = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(options: BackupKeeperOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    const { clock, everyMs, lease, store } = this.#options;
+    const { signal } = this.#stopping;
+    for (;;) {
+      await clock.sleep(everyMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      if (!lease.isHeld) continue;
+      for (const { feed } of [...store.held()]) {
+        if (signal.aborted || !(await this.#touch(feed))) break;
+      }
+    }
+  }
+
+  /** False where the backup does not work: the rest would fare no better. */
+  async #touch(feed: Parameters<SpecBackup["touch"]>[0]): Promise<boolean> {
+    const { backup, writer, emit } = this.#options;
+    try {
+      if (!(await backup.touch(feed))) writer.write(feed);
+      return true;
+    } catch (error) {
+      emit({ kind: "backup_failed", feed, action: "touch", detail: String(error) });
+      return false;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+}

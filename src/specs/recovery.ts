@@ -1,0 +1,82 @@
+import type { Clock } from "../clock.ts";
+import type { EmitSpecEvent } from "./events.ts";
+import { type Feed, feedId } from "./feed.ts";
+import type { RawPayload } from "./payload.ts";
+import type { SpecPreparer } from "./preparer.ts";
+import type { Snapshot } from "./snapshot.ts";
+import type { SpecBackup } from "./spec-backup.ts";
+import type { SpecStore } from "./spec-store.ts";
+
+export type Recovered =
+  /** The backup had a newer version: it is held now. */
+  | "newer"
+  | "nothing_newer"
+  /** What the backup has can't be served. */
+  | "unusable"
+  /** The backup does not work just now. */
+  | "failed";
+
+export interface SpecRecoveryOptions {
+  readonly backup: SpecBackup;
+  readonly preparer: SpecPreparer;
+  readonly store: SpecStore;
+  readonly clock: Clock;
+  readonly emit: EmitSpecEvent;
+}
+
+/** Takes versions back from the backup, as carefully as from upstream. */
+export class SpecRecovery {
+  readonly #options: SpecRecoveryOptions;
+  readonly #underway = new Map<string, Promise<Recovered>>();
+
+  constructor(options: SpecRecoveryOptions) {
+    this.#options = options;
+  }
+
+  /** However many ask at the same moment, the backup is read once. Never rejects. */
+  recover(feed: Feed): Promise<Recovered> {
+    const id = feedId(feed);
+    let recovery = this.#underway.get(id);
+    if (recovery === undefined) {
+      recovery = this.#recoverNow(feed).finally(() => this.#underway.delete(id));
+      this.#underway.set(id, recovery);
+    }
+    return recovery;
+  }
+
+  async #recoverNow(feed: Feed): Promise<Recovered> {
+    const { backup, store, clock, emit } = this.#options;
+    const startedAt = clock.now();
+    try {
+      const read = await backup.read(feed, store.peek(feed)?.snapshot.lcut ?? -1);
+      switch (read.kind) {
+        case "found":
+          return await this.#take(feed, read.raw, startedAt);
+        case "none":
+          return "nothing_newer";
+        case "unusable":
+          emit({ kind: "backup_unusable", feed, detail: read.detail });
+          return "unusable";
+      }
+    } catch (error) {
+      emit({ kind: "backup_failed", feed, action: "read", detail: String(error) });
+      return "failed";
+    }
+  }
+
+  async #take(feed: Feed, raw: RawPayload, startedAt: number): Promise<Recovered> {
+    const { backup, preparer, store, clock, emit } = this.#options;
+    const preparation = await preparer.prepare(raw);
+    if (preparation.kind !== "prepared") {
+      const detail = preparation.kind === "refused" ? preparation.detail : "the entry has no config spec";
+      emit({ kind: "backup_unusable", feed, detail });
+      return "unusable";
+    }
+    const previousLcut = store.peek(feed)?.snapshot.lcut;
+    const receivedAt = clock.now();
+    const snapshot: Snapshot = { ...preparation.payload, feed, source: backup.source, receivedAt };
+    if (store.publish(snapshot) !== "published") return "nothing_newer";
+    emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: receivedAt - startedAt });
+    return "newer";
+  }
+}
