@@ -1,8 +1,9 @@
 import { stripVTControlCharacters } from "node:util";
 import { readInvocation } from "./cli.ts";
-import { type Config, ConfigError, type GivenConfig, readConfig } from "./config.ts";
+import { type Config, type GivenConfig, readConfig } from "./config.ts";
 import { ListenError, localUrl } from "./listen.ts";
 import { startRelay } from "./relay.ts";
+import { ConfigError } from "./settings.ts";
 import { UsageError } from "./strict-args.ts";
 import { TextLogger } from "./telemetry/logger.ts";
 import { VERSION } from "./version.ts";

@@ -19,7 +19,7 @@ export class SpecRoute {
 
   answer(request: Request, target: SpecTarget): Response | Promise<Response> {
     const { headers } = request;
-    const key = headers.get("statsig-api-key") ?? target.pathKey;
+    const key = headers.get("statsig-api-key") || target.pathKey;
     const accepted = this.#negotiation.read(headers.get("accept-encoding"));
     const format = wantsProto(headers, target, accepted) ? "proto" : "json";
     const held = this.#query.held(key, target.version, format);

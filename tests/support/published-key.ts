@@ -30,3 +30,8 @@ export function publishKey(upstream: Upstream, sdkKey: string, number = 0): Publ
   upstream.publishProto(sdkKey, proto, lcut);
   return published;
 }
+
+/** The scope of a fault: requests for this key alone. */
+export const forKey = (sdkKey: string) => ({
+  when: ({ path }: { readonly path: string }): boolean => path.endsWith(`/${sdkKey}.json`),
+});

@@ -1,0 +1,62 @@
+import { environmentName, OPTIONS, type OptionName, type OptionSpec } from "./options.ts";
+
+/** A setting that can't be used; the message is one line that names it, what was given and what is allowed. */
+export class ConfigError extends Error {}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Finds each option's text and who gave it, and reads it by its row of the table. */
+export class Settings {
+  readonly #values: ReadonlyMap<string, string>;
+  readonly #env: Environment;
+
+  constructor(values: ReadonlyMap<string, string>, env: Environment) {
+    this.#values = values;
+    this.#env = env;
+  }
+
+  text(name: OptionName): string {
+    return this.#find(name).text;
+  }
+
+  integer(name: OptionName): number {
+    const { option, text, shown } = this.#find(name);
+    const { min = 0, max = Number.MAX_SAFE_INTEGER } = option;
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new ConfigError(`${shown} is "${text}", allowed is a whole number from ${min} to ${max}`);
+  }
+
+  flag(name: OptionName): boolean {
+    const { text, shown } = this.#find(name);
+    if (text === "true" || text === "1") return true;
+    if (text === "false" || text === "0" || text === "") return false;
+    throw new ConfigError(`${shown} is "${text}", allowed is true or false`);
+  }
+
+  /** The option as the user wrote it. */
+  shown(name: OptionName): string {
+    return this.#find(name).shown;
+  }
+
+  #find(name: OptionName): { readonly option: OptionSpec; readonly text: string; readonly shown: string } {
+    const option: OptionSpec = OPTIONS.find((each) => each.name === name) ?? {
+      name,
+      kind: "text",
+      description: "",
+    };
+    const given = this.#values.get(name);
+    if (given !== undefined) return { option, text: given, shown: `--${name}` };
+    const variable = environmentName(option);
+    const set = this.#env[variable];
+    if (set) return { option, text: set, shown: variable };
+    return { option, text: option.default ?? "", shown: `--${name}` };
+  }
+}
+
+export function oneOf<T extends string>(name: string, given: string | undefined, allowed: readonly T[]): T {
+  const found = allowed.find((each) => each === given);
+  if (found !== undefined) return found;
+  const problem = given === undefined ? "is missing" : `is "${given}"`;
+  throw new ConfigError(`<${name}> ${problem}, allowed is ${allowed.join(", ")}`);
+}

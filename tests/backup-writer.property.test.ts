@@ -1,0 +1,126 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { BackupKeeper } from "../src/specs/backup-keeper.ts";
+import { BackupWriter } from "../src/specs/backup-writer.ts";
+import { feedId } from "../src/specs/feed.ts";
+import { prepare } from "../src/specs/prepare.ts";
+import { SpecRecovery } from "../src/specs/recovery.ts";
+import { SpecStore } from "../src/specs/spec-store.ts";
+import { FakeClock } from "./support/fake-clock.ts";
+import { FlakyBackup, HandLease } from "./support/flaky-backup.ts";
+import { feedOf, snapshotOf } from "./support/snapshots.ts";
+
+const feeds = [feedOf("secret-a", "v1"), feedOf("secret-a", "v2"), feedOf("secret-b", "v2")];
+
+const start = () => {
+  const clock = new FakeClock();
+  const backup = new FlakyBackup();
+  const lease = new HandLease();
+  const store = new SpecStore({ maxKeys: 10 });
+  const preparer = { prepare, async [Symbol.asyncDispose]() {} };
+  const emit = () => undefined;
+  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
+  const written: number[] = [];
+  const onWritten = ({ lcut }: { lcut: number }) => void written.push(lcut);
+  const writesWithoutLease = false;
+  const writer = new BackupWriter({
+    backup,
+    recovery,
+    store,
+    lease,
+    writesWithoutLease,
+    clock,
+    emit,
+    onWritten,
+  });
+  const keeper = new BackupKeeper({ backup, writer, store, lease, clock, emit, everyMs: 60_000 });
+  return { clock, backup, lease, store, recovery, writer, keeper };
+};
+
+const happening = fc.oneof(
+  fc.record({
+    kind: fc.constant("publish" as const),
+    feed: fc.nat(2),
+    lcut: fc.integer({ min: 1, max: 30 }),
+  }),
+  fc.record({ kind: fc.constant("remove" as const), feed: fc.nat(2) }),
+  fc.record({ kind: fc.constant("works" as const), works: fc.boolean() }),
+  fc.record({ kind: fc.constant("lease" as const), held: fc.boolean() }),
+  fc.record({ kind: fc.constant("lost" as const), feed: fc.nat(2) }),
+  fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 0, max: 90_000 }) }),
+);
+
+test("whatever happens in between, a backup that works again gets the newest of what is held, and none goes back", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(happening, { maxLength: 40 }), async (happenings) => {
+      const { clock, backup, lease, store, writer, keeper } = start();
+      for (const each of happenings) {
+        const feed = feeds["feed" in each ? each.feed : 0] ?? feedOf("secret-a");
+        if (each.kind === "publish") store.publish(snapshotOf(feed, each.lcut));
+        if (each.kind === "works") backup.works = each.works;
+        if (each.kind === "lease" && each.held) lease.acquire();
+        if (each.kind === "lease" && !each.held) lease.isHeld = false;
+        if (each.kind === "wait") await clock.advance(each.ms);
+        if (each.kind === "remove") {
+          store.remove(feed, "unauthorized");
+          writer.remove(feed);
+        }
+        if (each.kind === "lost") {
+          backup.shelf.delete(feedId(feed));
+          backup.history.delete(feedId(feed));
+        }
+      }
+      backup.works = true;
+      lease.isHeld = false;
+      lease.acquire();
+      await clock.advance(5_000);
+      for (const { feed, snapshot } of store.held()) {
+        expect(backup.shelf.get(feedId(feed))?.lcut).toBe(snapshot.lcut);
+      }
+      for (const lcuts of backup.history.values())
+        expect(lcuts).toEqual([...new Set(lcuts)].sort((a, b) => a - b));
+      await keeper[Symbol.asyncDispose]();
+      await writer[Symbol.asyncDispose]();
+      expect(clock.sleeping).toBe(0);
+    }),
+    { numRuns: 150 },
+  );
+}, 60_000);
+
+test("nonsense with a newer lcut than upstream's is overwritten, a real newer version is taken over", async () => {
+  const { clock, backup, lease, store } = start();
+  const [feed] = feeds;
+  if (feed === undefined) throw new Error("no feed");
+  lease.acquire();
+  const nonsense = { ...snapshotOf(feed, 999), bytes: new TextEncoder().encode("{oops") };
+  backup.shelf.set(feedId(feed), nonsense);
+  store.publish(snapshotOf(feed, 10));
+  await clock.advance(100);
+  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(10);
+
+  backup.shelf.set(feedId(feed), snapshotOf(feed, 20));
+  store.publish(snapshotOf(feed, 15));
+  await clock.advance(100);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(store.peek(feed)?.snapshot).toMatchObject({ lcut: 20, source: "redis" });
+});
+
+test("without the lease nothing is written; with it, everything that is held", async () => {
+  const { clock, backup, lease, store } = start();
+  for (const feed of feeds) store.publish(snapshotOf(feed, 7));
+  await clock.advance(10_000);
+  expect(backup.shelf.size).toBe(0);
+  lease.acquire();
+  await clock.advance(10);
+  expect(backup.shelf.size).toBe(3);
+});
+
+test("what expired in the backup under a relay that still holds it is written anew", async () => {
+  const { clock, backup, lease, store } = start();
+  lease.acquire();
+  for (const feed of feeds) store.publish(snapshotOf(feed, 7));
+  await clock.advance(10);
+  backup.shelf.clear();
+  await clock.advance(61_000);
+  expect(backup.shelf.size).toBe(3);
+});
