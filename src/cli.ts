@@ -56,7 +56,7 @@ function demoCommand(take: Take): CommandDef<ArgsDef> {
     run: ({ args }) =>
       take({
         kind: "demo",
-        given: { mode: "grpc-and-http", cache: "disabled", values: valuesOf(args) },
+        given: { mode: "grpc-and-http", cache: "local", values: valuesOf(args) },
       }),
   });
 }

@@ -1,3 +1,4 @@
+import { defaultLocalCachePath } from "./local/local-path.ts";
 import { readSdkKeyList } from "./sdk-key-list.ts";
 import { ConfigError, type Environment, oneOf, Settings } from "./settings.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
@@ -5,7 +6,7 @@ import type { SdkKey } from "./specs/sdk-key.ts";
 export const MODES = ["grpc-and-http", "grpc", "http"] as const;
 export type Mode = (typeof MODES)[number];
 
-export const CACHES = ["disabled"] as const;
+export const CACHES = ["disabled", "local", "redis"] as const;
 export type Cache = (typeof CACHES)[number];
 
 /** Everything that can be set, read once at start. */
@@ -20,6 +21,7 @@ export interface Config {
   readonly maxRequestsInFlight: number;
   readonly maxStreams: number;
   readonly clearOnUnauthorized: boolean;
+  readonly local: LocalCacheConfig;
   readonly preloadSdkKeys: readonly SdkKey[];
   readonly shutdownGraceMs: number;
   readonly debugLogging: boolean;
@@ -29,6 +31,12 @@ export interface Config {
   readonly upstreamProxied: boolean;
   /** `HOSTNAME`, told to streaming clients. */
   readonly hostname: string;
+}
+
+export interface LocalCacheConfig {
+  /** The folder of the local backup. */
+  readonly path: string;
+  readonly maxBytes: number;
 }
 
 /** What was given on the command line: texts by option name. */
@@ -56,6 +64,10 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
     maxRequestsInFlight: settings.integer("update-batch-size"),
     maxStreams: settings.integer("grpc-max-concurrent-streams"),
     clearOnUnauthorized: settings.flag("clear-datastore-on-unauthorized"),
+    local: {
+      path: settings.text("local-cache-path") || defaultLocalCachePath(env),
+      maxBytes: settings.integer("local-cache-max-in-mb") * 1024 * 1024,
+    },
     preloadSdkKeys: readPreload(settings, maxKeys),
     shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
     debugLogging: settings.flag("debug-logging"),

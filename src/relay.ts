@@ -7,6 +7,7 @@ import { StreamAdmission } from "./grpc/stream-admission.ts";
 import { Health } from "./health.ts";
 import { HttpListener } from "./http/http-listener.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
+import { openBackup } from "./relay-backup.ts";
 import { startSpecs } from "./relay-specs.ts";
 import { EventLog } from "./telemetry/event-log.ts";
 import type { Logger } from "./telemetry/logger.ts";
@@ -35,7 +36,8 @@ export async function startRelay(
   const health = new Health();
   const eventLog = new EventLog(logger, clock);
   const emit = eventLog.write.bind(eventLog);
-  const specs = starting.use(startSpecs(config, { clock, emit, backup: undefined }));
+  const backup = await openBackup(config, { clock, emit, running: starting });
+  const specs = starting.use(startSpecs(config, { clock, emit, backup }));
   health.require(specs.notReady);
 
   const admission = new StreamAdmission(config.maxStreams);

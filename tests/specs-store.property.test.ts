@@ -88,7 +88,7 @@ function always<T>(
   check: (watched: WatchedStore, seen: T, happening: Happening, outcome: PublishOutcome | undefined) => void,
 ): void {
   fc.assert(
-    fc.property(fc.array(happening, { maxLength: 80 }), (happenings) => {
+    fc.property(fc.array(happening, { maxLength: 80, size: "max" }), (happenings) => {
       const watched = new WatchedStore();
       for (const each of happenings) {
         const seen = before(watched, each);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { specV2 } from "./support/payloads.ts";
-import { publishKey, versionOf } from "./support/published-key.ts";
+import { forKey, publishKey, versionOf } from "./support/published-key.ts";
 import { rawHttp } from "./support/raw-http.ts";
 import { textOf } from "./support/raw-get.ts";
 import { shareRelay } from "./support/shared-relay.ts";
@@ -107,7 +107,7 @@ describe("WIRE 1: nothing newer than sinceTime", () => {
     const { sdkKey } = publishKey(shared.upstream, "secret-first-is-none");
     const restore = shared.upstream.misbehave(
       { kind: "edit", edit: () => answerOf(200, NO_UPDATE, { "content-type": "application/json" }) },
-      { when: ({ path }) => path.includes(sdkKey) },
+      forKey(sdkKey),
     );
     expect((await ask(pathOf(sdkKey, "v1"))).status).toBe(503);
     expect((await ask(pathOf(sdkKey, "v2", "?sinceTime=1"))).status).toBe(503);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { STATUS_CODES } from "node:http";
-import { publishKey } from "./support/published-key.ts";
+import { forKey, publishKey } from "./support/published-key.ts";
 import { type RawRequest, rawHttp } from "./support/raw-http.ts";
 import { shareRelay } from "./support/shared-relay.ts";
 import { status } from "./support/upstream.ts";
@@ -12,7 +12,7 @@ const proto: RawRequest = { headers: [["accept-encoding", "statsig-br, gzip"]] }
 describe("WIRE 1: an unknown or revoked key is 401, text/plain, Unauthorized", () => {
   test.each([401, 403])("where upstream says %d", async (upstreamStatus) => {
     const sdkKey = `secret-refused-${upstreamStatus}`;
-    shared.upstream.misbehave(status(upstreamStatus), { when: ({ path }) => path.includes(sdkKey) });
+    shared.upstream.misbehave(status(upstreamStatus), forKey(sdkKey));
     const byPath = [`/v1/download_config_specs/${sdkKey}.json`, `/v2/download_config_specs/${sdkKey}.json`];
     const requests = [
       ...byPath.map((path) => ask(path)),
@@ -63,7 +63,7 @@ describe('WIRE 1: other errors are JSON {"code": <status>, "reason": "<reason ph
 
   test("nothing held and upstream failing: 503 with Retry-After, never 401", async () => {
     const { sdkKey } = publishKey(shared.upstream, "secret-failing");
-    shared.upstream.misbehave(status(500), { when: ({ path }) => path.includes(sdkKey) });
+    shared.upstream.misbehave(status(500), forKey(sdkKey));
     const plain = await ask(`/v1/download_config_specs/${sdkKey}.json`);
     const asProto = await ask(`/v2/download_config_specs/${sdkKey}.json?supports_proto=true`, proto);
     for (const answer of [plain, asProto]) {

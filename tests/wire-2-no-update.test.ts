@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib";
-import { publishKey } from "./support/published-key.ts";
+import { forKey, publishKey } from "./support/published-key.ts";
 import { rawGet, textOf } from "./support/raw-get.ts";
 import { shareRelay } from "./support/shared-relay.ts";
 import { type Answer, answer, jsonAnswer } from "./support/upstream-request.ts";
@@ -43,7 +43,7 @@ describe.concurrent('WIRE 2: "no update" leaves what is held, and is no failure'
     const sdkKey = `secret-no-update-${number}`;
     const { lcut, v2 } = publishKey(shared.upstream, sdkKey);
     await ask(sdkKey);
-    shared.upstream.misbehave({ kind: "edit", edit }, { when: ({ path }) => path.includes(sdkKey) });
+    shared.upstream.misbehave({ kind: "edit", edit }, forKey(sdkKey));
     const polls = () => shared.upstream.requests.filter(({ path }) => path.includes(sdkKey)).slice(1);
     // A failure would double the time between polls.
     await eventually(() => expect(polls().length).toBeGreaterThanOrEqual(4), { withinMs: 5_500 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { version as relayVersion } from "../package.json";
 import { specV1, specV2 } from "./support/payloads.ts";
-import { publishKey, versionOf } from "./support/published-key.ts";
+import { forKey, publishKey, versionOf } from "./support/published-key.ts";
 import { rawGet } from "./support/raw-get.ts";
 import { startRelayProcess } from "./support/relay-process.ts";
 import { shareRelay } from "./support/shared-relay.ts";
@@ -106,7 +106,7 @@ describe.concurrent("WIRE 2: the lcut", () => {
     };
     shared.upstream.misbehave(
       { kind: "edit", edit: () => answer(200, JSON.stringify(body), headers) },
-      { when: ({ path }) => path.includes(sdkKey) },
+      forKey(sdkKey),
     );
   };
 
@@ -136,7 +136,7 @@ describe.concurrent("WIRE 2: the lcut", () => {
       ["secret-lcut-proto", { "x-since-time": String(lcut + 7) }, lcut + 7],
     ] as const) {
       const edit = () => answer(200, proto, { ...headers, ...extra });
-      shared.upstream.misbehave({ kind: "edit", edit }, { when: ({ path }) => path.includes(sdkKey) });
+      shared.upstream.misbehave({ kind: "edit", edit }, forKey(sdkKey));
       await eventually(async () => {
         expect((await ask(sdkKey, "v2", protoHeaders)).headers["x-since-time"]).toBe(String(expected));
       });

@@ -1,13 +1,14 @@
 import type { Clock } from "../clock.ts";
 import type { RpcEvent } from "../grpc/events.ts";
 import type { HttpEvent } from "../http/events.ts";
+import type { LocalEvent } from "../local/events.ts";
 import type { SpecEvent } from "../specs/events.ts";
 import { describeFeed } from "../specs/feed.ts";
 import type { Logger } from "./logger.ts";
 import { OutageLog } from "./outage-log.ts";
 import { ThrottledLog } from "./throttled-log.ts";
 
-export type RelayEvent = SpecEvent | RpcEvent | HttpEvent;
+export type RelayEvent = SpecEvent | RpcEvent | HttpEvent | LocalEvent;
 
 /** Writes events as log lines: what an operator must know always, the rest with `--debug-logging`. */
 export class EventLog {
@@ -28,7 +29,7 @@ export class EventLog {
       case "spec_updated": {
         const { snapshot, previousLcut, tookMs } = event;
         const feed = describeFeed(snapshot.feed);
-        this.#outages.ended(feed);
+        if (snapshot.source === "upstream") this.#outages.ended(feed);
         const { lcut, bytes } = snapshot;
         this.#logger.log(
           "info",
@@ -76,6 +77,14 @@ export class EventLog {
           detail: event.detail,
         });
         return;
+      case "local_unusable":
+      case "local_corrupt_set_aside":
+      case "local_damage_replaced":
+      case "local_evicted": {
+        const { kind, ...fields } = event;
+        this.#logger.log("warn", kind.replaceAll("_", " "), fields);
+        return;
+      }
       case "spec_evicted":
         this.#outages.ended(describeFeed(event.feed));
         this.#logger.log("info", "SDK key made room for another", { feed: describeFeed(event.feed) });

@@ -154,9 +154,9 @@ export function describeBackup(name: string, open: () => Promise<SpecBackup>): v
       await using backup = await open();
       const snapshot = await preparedSnapshot(newFeed(), 10);
       await backup[Symbol.asyncDispose]();
-      expect(backup.read(snapshot.feed, -1)).rejects.toThrow();
-      expect(backup.write(snapshot)).rejects.toThrow();
-      expect(backup.touch(snapshot.feed)).rejects.toThrow();
+      await expect(backup.read(snapshot.feed, -1)).rejects.toThrow();
+      await expect(backup.write(snapshot)).rejects.toThrow();
+      await expect(backup.touch(snapshot.feed)).rejects.toThrow();
       await expect(backup.remove(snapshot.feed)).rejects.toThrow();
     });
 

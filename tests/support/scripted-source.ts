@@ -33,10 +33,10 @@ const healthy: Script = (sinceTime) => (sinceTime > 0 ? { kind: "no_update" } : 
 /** An upstream that does what a test tells it, and remembers who asked when. */
 export class ScriptedSource implements SpecSource {
   readonly asked: { readonly feed: Feed; readonly sinceTime: number; readonly atMs: number }[] = [];
-  inFlight = 0;
   mostInFlight = 0;
   /** What a feed gets that has no script of its own. */
   otherwise: Script = healthy;
+  #inFlight = 0;
   readonly #clock: Clock;
   readonly #scripts = new Map<string, Script>();
 
@@ -65,11 +65,11 @@ export class ScriptedSource implements SpecSource {
 
   async fetchSpecs(feed: Feed, sinceTime: number, signal: AbortSignal): Promise<FetchOutcome> {
     this.asked.push({ feed, sinceTime, atMs: this.#clock.now() });
-    this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight);
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
     try {
       return await (this.#scripts.get(feedId(feed)) ?? this.otherwise)(sinceTime, signal);
     } finally {
-      this.inFlight--;
+      this.#inFlight--;
     }
   }
 }

@@ -1,0 +1,12 @@
+/** What an operator should know of the embedded backup. `detail` is a sentence for people. */
+export type LocalEvent =
+  /** It can't be used at all: the relay goes on with memory only. */
+  | { readonly kind: "local_unusable"; readonly detail: string }
+  /** The file is damaged, or not the relay's: it was moved out of the way, and a new one begun. */
+  | { readonly kind: "local_corrupt_set_aside"; readonly setAsideAs: string; readonly detail: string }
+  /** One version in it was damaged; a good one took its place. */
+  | { readonly kind: "local_damage_replaced"; readonly detail: string }
+  /** Versions that were not used for the longest time made room for others. */
+  | { readonly kind: "local_evicted"; readonly versions: number; readonly detail: string };
+
+export type EmitLocalEvent = (event: LocalEvent) => void;

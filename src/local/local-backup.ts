@@ -1,0 +1,149 @@
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import PQueue from "p-queue";
+import type { Clock } from "../clock.ts";
+import { type Feed, feedId } from "../specs/feed.ts";
+import { djb2 } from "../specs/sdk-key.ts";
+import type { Snapshot } from "../specs/snapshot.ts";
+import type { BackupRead, BackupWrite, SpecBackup } from "../specs/spec-backup.ts";
+import { WorkerCalls } from "../worker-calls.ts";
+import type { EmitLocalEvent } from "./events.ts";
+import type { KeptVersion, LocalAction, LocalCall, LocalOutcome, LocalReply } from "./local-calls.ts";
+
+export interface LocalBackupOptions {
+  /** The folder of the database; made where there is none. */
+  readonly path: string;
+  /** SDK keys that it may hold, at least 1; the least recently used makes room. */
+  readonly maxKeys: number;
+  /** Of all bodies, as they are kept. The file may grow beyond by one version and what SQLite needs. */
+  readonly maxBytes: number;
+  readonly clock: Clock;
+  readonly onProblem: EmitLocalEvent;
+}
+
+const CALL_LIMIT_MS = 10_000;
+/** The whole file is checked: about a second per GB, on a slow disk ten. */
+const OPEN_LIMIT_MS = 60_000;
+/** What is still to be written on shutdown has this long, and the database to close this long. */
+const FLUSH_LIMIT_MS = 5_000;
+const CLOSE_LIMIT_MS = 2_000;
+/** Calls in the Worker's hands: the next arrives while one is worked on. The rest wait here, without copies. */
+const MAX_IN_HAND = 2;
+
+const CLOSED = "the embedded backup is closed";
+
+/** The embedded backup, or undefined, after one report, where it can't be used: the relay does without. */
+export async function openLocalBackup(options: LocalBackupOptions): Promise<LocalBackup | undefined> {
+  const backup = new LocalBackup(options);
+  try {
+    await backup.open();
+    return backup;
+  } catch (error) {
+    const { message } = error as Error;
+    const detail = `${message}; the relay goes on with memory only`;
+    options.onProblem({ kind: "local_unusable", detail });
+    await backup[Symbol.asyncDispose]();
+    return undefined;
+  }
+}
+
+/** Keeps the newest version of each feed in a SQLite file that several relays on a machine may share. */
+export class LocalBackup implements SpecBackup {
+  readonly source = "local";
+  readonly #options: LocalBackupOptions;
+  readonly #calls = new WorkerCalls<LocalCall, LocalReply>({
+    name: "the embedded backup",
+    start: () => new Worker(new URL("./local-worker.ts", import.meta.url)),
+    limitMs: CALL_LIMIT_MS,
+  });
+  readonly #queue = new PQueue({ concurrency: MAX_IN_HAND });
+  #closing: Promise<void> | undefined;
+
+  constructor(options: LocalBackupOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects where the file can't be used. */
+  async open(): Promise<void> {
+    await this.#call({ kind: "open" }, OPEN_LIMIT_MS);
+  }
+
+  async read(feed: Feed, newerThan: number): Promise<BackupRead> {
+    const outcome = await this.#queued(() => ({ kind: "read", feedDigest: feedDigest(feed), newerThan }), 1);
+    switch (outcome.kind) {
+      case "found": {
+        const { body, contentEncoding, format, lcut } = outcome.version;
+        const sdkKeyHash = djb2(feed.sdkKey);
+        return { kind: "found", raw: { body, contentEncoding, format, headerLcut: lcut, sdkKeyHash } };
+      }
+      case "damaged":
+        return { kind: "unusable", detail: "what the embedded backup had was damaged, and is deleted" };
+      default:
+        return { kind: "none" };
+    }
+  }
+
+  async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+    const outcome = await this.#queued(() => ({ kind: "write", version: versionOf(snapshot), instead }));
+    return outcome.kind === "not_newer" ? outcome : { kind: "written" };
+  }
+
+  async touch(feed: Feed): Promise<boolean> {
+    const outcome = await this.#queued(() => ({ kind: "touch", feedDigest: feedDigest(feed) }));
+    return outcome.kind === "done";
+  }
+
+  async remove(feed: Feed): Promise<void> {
+    await this.#queued(() => ({ kind: "remove", feedDigest: feedDigest(feed) }));
+  }
+
+  /** Reads go first: a client may be waiting. Should the Worker hang, all that wait are rejected at once. */
+  async #queued(action: () => LocalAction, priority = 0): Promise<LocalOutcome> {
+    if (this.#closing !== undefined) throw new Error(CLOSED);
+    return await this.#queue.add(() => this.#call(action()), { priority });
+  }
+
+  async #call(action: LocalAction, limitMs?: number): Promise<LocalOutcome> {
+    const { path: folder, maxKeys, maxBytes, clock, onProblem } = this.#options;
+    const call = { limits: { folder, maxKeys, maxBytes }, now: clock.now(), action };
+    const moved = action.kind === "write" ? [action.version.body.buffer] : [];
+    const { outcome, events } = await this.#calls.call(call, moved, limitMs);
+    for (const event of events) onProblem(event);
+    if (outcome.kind === "failed") throw new Error(outcome.detail);
+    return outcome;
+  }
+
+  /** What was asked for is still done, where that does not take long. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.race([this.#queue.onIdle(), sleep(FLUSH_LIMIT_MS, undefined, { ref: false })]);
+    try {
+      await this.#call({ kind: "close" }, CLOSE_LIMIT_MS);
+    } catch {
+      // As after kill -9: the file is whole all the same.
+    }
+    await this.#calls[Symbol.asyncDispose]();
+  }
+}
+
+/** The body is a copy: the snapshot's own bytes are shared by every answer. */
+function versionOf(snapshot: Snapshot): KeptVersion {
+  const { feed, lcut, format, bytes, compressed } = snapshot;
+  const zstd = format === "json" ? compressed.zstd : undefined;
+  const plainEncoding = format === "proto" ? "statsig-br" : "";
+  return {
+    feedDigest: feedDigest(feed),
+    keyDigest: sha256(feed.sdkKey),
+    lcut,
+    format,
+    contentEncoding: zstd === undefined ? plainEncoding : "zstd",
+    body: (zstd ?? bytes).slice(),
+  };
+}
+
+const feedDigest = (feed: Feed): string => sha256(feedId(feed));
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");

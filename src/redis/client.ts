@@ -1,0 +1,91 @@
+import "./unbreakable-ioredis.ts";
+import { Cluster, type CommonRedisOptions, Redis } from "ioredis";
+import type { RedisAddress, RedisHost, RedisOptions } from "./options.ts";
+import { TlsFiles } from "./tls-files.ts";
+
+export type RedisClient = Redis | Cluster;
+
+export interface ClientBehavior {
+  /** How long to wait before the next connect; null for none. */
+  readonly retryDelayMs: () => number | null;
+  /** Whether an error of Redis means that it should be looked for anew. */
+  readonly reconnectsOn?: (error: Error) => boolean;
+}
+
+/** Long enough for a goodbye; a Redis that hangs is left without one. */
+const GOODBYE_MS = 200;
+
+/** Starts connecting. Whoever opens it listens for "error". */
+export function openClient(options: RedisOptions, behavior: ClientBehavior): RedisClient {
+  const { address } = options;
+  if (address.kind === "cluster") return openCluster(address.nodes, options, behavior);
+  return openRedis(address, options, behavior);
+}
+
+/** One connection to one Redis, for what only one can do. */
+export function openRedis(
+  address: Exclude<RedisAddress, { kind: "cluster" }>,
+  options: RedisOptions,
+  { retryDelayMs, reconnectsOn }: ClientBehavior,
+): Redis {
+  const { connectTimeoutMs, commandTimeoutMs } = options;
+  const common = {
+    ...commonOptions(options),
+    retryStrategy: retryDelayMs,
+    enableOfflineQueue: false,
+    disconnectTimeout: GOODBYE_MS,
+    ...(reconnectsOn !== undefined && { reconnectOnError: reconnectsOn }),
+  };
+  if (address.kind === "single") {
+    const { host, port, db } = address;
+    return new Redis({ ...common, host, port, db });
+  }
+  return new Redis({
+    ...common,
+    sentinels: address.sentinels.map(({ host, port }) => ({ host, port })),
+    name: address.master,
+    sentinelRetryStrategy: retryDelayMs,
+    sentinelCommandTimeout: Math.min(connectTimeoutMs, commandTimeoutMs),
+    ...(common.tls !== undefined && { enableTLSForSentinelMode: true, sentinelTLS: common.tls }),
+  });
+}
+
+function openCluster(
+  nodes: readonly RedisHost[],
+  options: RedisOptions,
+  { retryDelayMs }: ClientBehavior,
+): Cluster {
+  return new Cluster(
+    nodes.map(({ host, port }) => ({ host, port })),
+    {
+      clusterRetryStrategy: retryDelayMs,
+      enableOfflineQueue: false,
+      slotsRefreshTimeout: options.commandTimeoutMs,
+      // Names stay names until a socket is opened: certificates are checked against them.
+      dnsLookup: (name, callback) => callback(null, name),
+      redisOptions: commonOptions(options),
+    },
+  );
+}
+
+function commonOptions({ user, password, tls, connectTimeoutMs, commandTimeoutMs }: RedisOptions) {
+  return {
+    // The older protocol asks for nothing that a proxy or a restricted user might lack.
+    protocol: 2,
+    connectTimeout: connectTimeoutMs,
+    // Also for the handshake, which goes through no other limit.
+    commandTimeout: commandTimeoutMs,
+    // A connection over which nothing comes back is closed: the network may have forgotten it.
+    socketTimeout: commandTimeoutMs,
+    // A command fails with its connection, and is never sent twice.
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    // Its promise is left to nobody; subscribers do it themselves.
+    autoResubscribe: false,
+    disableClientInfo: true,
+    connectionName: "statsig-forward-proxy",
+    ...(user !== undefined && { username: user }),
+    ...(password !== undefined && { password }),
+    ...(tls !== undefined && { tls: new TlsFiles(tls).live }),
+  } satisfies CommonRedisOptions & { readonly tls?: object };
+}

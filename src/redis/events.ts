@@ -1,0 +1,44 @@
+/** What happens with Redis, for whoever watches. Feeds are shown as people may see them. */
+export type RedisEvent =
+  /** It can't be used; told once until it can be again. */
+  | { readonly kind: "redis_down"; readonly reason: string }
+  /** It works again. */
+  | { readonly kind: "redis_up"; readonly downForMs: number }
+  | {
+      readonly kind: "redis_wrote";
+      readonly feed: string;
+      readonly lcut: number;
+      readonly bytes: number;
+      readonly tookMs: number;
+    }
+  /** At least as new a version is there. */
+  | {
+      readonly kind: "redis_write_skipped";
+      readonly feed: string;
+      readonly lcut: number;
+      readonly keptLcut: number;
+    }
+  | {
+      readonly kind: "redis_write_failed";
+      readonly feed: string;
+      readonly lcut: number;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: "redis_read";
+      readonly feed: string;
+      readonly lcut: number;
+      readonly bytes: number;
+      readonly tookMs: number;
+    }
+  /** Nothing there, or nothing newer. */
+  | { readonly kind: "redis_read_miss"; readonly feed: string }
+  | { readonly kind: "redis_read_failed"; readonly feed: string; readonly reason: string }
+  /** Something is there that can't be this feed's. */
+  | { readonly kind: "redis_read_unusable"; readonly feed: string; readonly detail: string }
+  | { readonly kind: "redis_deleted"; readonly feed: string }
+  | { readonly kind: "redis_delete_failed"; readonly feed: string; readonly reason: string }
+  | { readonly kind: "lease_acquired" }
+  | { readonly kind: "lease_lost"; readonly reason: "expired" | "taken" | "released" };
+
+export type EmitRedisEvent = (event: RedisEvent) => void;

@@ -1,0 +1,60 @@
+/** Where a Redis, or one node of many, is found. */
+export interface RedisHost {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Which kind of Redis it is. */
+export type RedisAddress =
+  | {
+      readonly kind: "single";
+      readonly host: string;
+      readonly port: number;
+      /** The numbered database. */
+      readonly db: number;
+    }
+  /** Sentinels, asked at each connect for the master that they know as `master`. */
+  | { readonly kind: "sentinel"; readonly sentinels: readonly RedisHost[]; readonly master: string }
+  /** Some nodes of a Cluster; the others are learned from them. */
+  | { readonly kind: "cluster"; readonly nodes: readonly RedisHost[] };
+
+/** PEM files, read again at each connect, so that renewed certificates need no restart. */
+export interface RedisTls {
+  /** Who may have signed the server's certificate, instead of the system's authorities. */
+  readonly caPath?: string;
+  /** What this relay shows of itself; both or none. */
+  readonly certPath?: string;
+  readonly keyPath?: string;
+}
+
+/**
+ * How many connections commands go over. They are pipelined: one connection carries any number of commands
+ * at a time, and one is usually enough. More help only where large config specs keep small commands waiting
+ * behind them. Another one is opened when all are busy, up to `max`, and stays open.
+ */
+export interface RedisPoolSize {
+  /** Opened at the start; one is opened in any case. */
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface RedisOptions {
+  readonly address: RedisAddress;
+  /** Without one, Redis's `default` user. */
+  readonly user?: string;
+  readonly password?: string;
+  /** TLS to every node, Sentinels included; plain TCP without it. */
+  readonly tls?: RedisTls;
+  readonly pool: RedisPoolSize;
+  /** For TCP and the TLS handshake together. */
+  readonly connectTimeoutMs: number;
+  /** Within this time every command is answered or has failed. */
+  readonly commandTimeoutMs: number;
+}
+
+export const DEFAULT_REDIS_OPTIONS: RedisOptions = {
+  address: { kind: "single", host: "127.0.0.1", port: 6379, db: 0 },
+  pool: { min: 1, max: 1 },
+  connectTimeoutMs: 5_000,
+  commandTimeoutMs: 3_000,
+};

@@ -1,0 +1,49 @@
+import { Command, Redis } from "ioredis";
+import DataHandler from "ioredis/built/DataHandler.js";
+
+// ioredis 6.0.0 ends the process in three places, where what it talks to is not a Redis or breaks off at a bad
+// moment. Only what happens there is changed: the connection, or the one command, fails instead.
+
+interface Replies {
+  dispatch(handle: () => void): void;
+  returnFatalError(error: unknown): void;
+}
+
+/** A reply of a shape that no Redis sends is thrown again where nobody can catch it. */
+const replies = DataHandler.prototype as unknown as Replies;
+replies.dispatch = function (this: Replies, handle) {
+  try {
+    handle();
+  } catch {
+    this.returnFatalError(new Error("not an answer of Redis"));
+  }
+};
+
+/** The answer to CLUSTER SLOTS is read unseen, in a callback. */
+Command.setReplyTransformer("cluster", (reply) => {
+  const isSlots = Array.isArray(reply) && reply.every(isSlotRange);
+  if (typeof reply === "string" || isSlots) return reply;
+  throw new Error("not an answer of a Redis Cluster");
+});
+
+const MAX_SLOT = 16_383;
+
+function isSlotRange(range: unknown): boolean {
+  if (!Array.isArray(range)) return false;
+  const [start, end, ...nodes] = range as unknown[];
+  return isSlot(start) && isSlot(end) && nodes.every(Array.isArray);
+}
+
+function isSlot(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_SLOT;
+}
+
+/** Sent before a redirected command, and its failure is left to nobody. */
+const asking = Redis.prototype.asking as (this: Redis) => Promise<unknown>;
+Object.defineProperty(Redis.prototype, "asking", {
+  value(this: Redis) {
+    const answer = asking.call(this);
+    answer.catch(() => undefined);
+    return answer;
+  },
+});

@@ -1,0 +1,122 @@
+declare const self: Worker;
+
+interface Call<Request> {
+  readonly id: number;
+  readonly request: Request;
+}
+
+type Answer<Reply> =
+  | { readonly id: number; readonly kind: "replied"; readonly reply: Reply }
+  | { readonly id: number; readonly kind: "threw"; readonly message: string };
+
+interface Waiting<Reply> extends PromiseWithResolvers<Reply> {
+  readonly timer: NodeJS.Timeout | undefined;
+}
+
+export interface WorkerCallsOptions {
+  /** What the Worker is to people, in errors. */
+  readonly name: string;
+  /** Here, since the build finds a Worker by the `new Worker(new URL(...))` in the folder that it belongs to. */
+  readonly start: () => Worker;
+  /** A call that takes longer is rejected; without it a call may take as long as it will. */
+  readonly limitMs?: number;
+}
+
+const CLOSED = "the relay is shutting down";
+
+/** Calls of one Worker, started with the first of them and started anew should it die. */
+export class WorkerCalls<Request, Reply> implements AsyncDisposable {
+  readonly #options: WorkerCallsOptions;
+  #worker: Worker | undefined;
+  #lastId = 0;
+  #closed = false;
+  readonly #waiting = new Map<number, Waiting<Reply>>();
+  /** Calls that were rejected for their time, and that the Worker may still be busy with. */
+  readonly #overdue = new Set<number>();
+
+  constructor(options: WorkerCallsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * What the Worker replies; `moved` are handed over, not copied. Rejects when the work could not be done at
+   * all: at once where the Worker is still busy with an overdue call, since it may hang for good and what is
+   * sent to it would pile up.
+   */
+  async call(
+    request: Request,
+    moved: readonly ArrayBuffer[] = [],
+    limitMs = this.#options.limitMs,
+  ): Promise<Reply> {
+    if (this.#closed) throw new Error(CLOSED);
+    if (this.#overdue.size > 0) throw new Error(`${this.#options.name} does not answer`);
+    this.#worker ??= this.#start();
+    const id = ++this.#lastId;
+    this.#worker.postMessage({ id, request } satisfies Call<Request>, [...moved]);
+    const timer = limitMs === undefined ? undefined : setTimeout(() => this.#giveUp(id, limitMs), limitMs);
+    const waiting: Waiting<Reply> = { ...Promise.withResolvers<Reply>(), timer };
+    this.#waiting.set(id, waiting);
+    return waiting.promise;
+  }
+
+  #start(): Worker {
+    const { name, start } = this.#options;
+    const worker = start();
+    worker.onmessage = (event: MessageEvent<Answer<Reply>>) => {
+      if (this.#worker === worker) this.#settle(event.data);
+    };
+    const lost = (reason: string) => {
+      if (this.#worker === worker) this.#abandon(new Error(reason));
+    };
+    worker.onerror = (event) => lost(`${name} failed: ${event.message}`);
+    worker.addEventListener("close", () => lost(`${name} ended`));
+    return worker;
+  }
+
+  #settle(answer: Answer<Reply>): void {
+    this.#overdue.delete(answer.id);
+    const waiting = this.#take(answer.id);
+    if (answer.kind === "threw") waiting?.reject(new Error(answer.message));
+    else waiting?.resolve(answer.reply);
+  }
+
+  #giveUp(id: number, limitMs: number): void {
+    this.#overdue.add(id);
+    this.#take(id)?.reject(new Error(`${this.#options.name} did not answer within ${limitMs} ms`));
+  }
+
+  #take(id: number): Waiting<Reply> | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    clearTimeout(waiting?.timer);
+    return waiting;
+  }
+
+  #abandon(reason: Error): void {
+    this.#worker?.terminate();
+    this.#worker = undefined;
+    this.#overdue.clear();
+    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(reason);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#abandon(new Error(CLOSED));
+  }
+}
+
+/** Run by the Worker: answers each call. `movedOf` says what of a reply is handed over, not copied. */
+export function answerCalls<Request, Reply>(
+  answer: (request: Request) => Reply | Promise<Reply>,
+  movedOf: (reply: Reply) => readonly ArrayBuffer[],
+): void {
+  self.onmessage = async (event: MessageEvent<Call<Request>>) => {
+    const { id, request } = event.data;
+    try {
+      const reply = await answer(request);
+      self.postMessage({ id, kind: "replied", reply } satisfies Answer<Reply>, [...movedOf(reply)]);
+    } catch (error) {
+      self.postMessage({ id, kind: "threw", message: String(error) } satisfies Answer<Reply>);
+    }
+  };
+}

@@ -1,0 +1,102 @@
+import { describe, expect, test } from "bun:test";
+import { settle } from "./support/fake-clock.ts";
+import { version } from "./support/scripted-source.ts";
+import { feedOf } from "./support/snapshots.ts";
+import { POLL_INTERVAL_MS, specFlow } from "./support/spec-flow.ts";
+
+const a = feedOf("secret-a");
+const b = feedOf("secret-b");
+const c = feedOf("secret-c");
+
+describe("requests to upstream", () => {
+  test("are never more at once than allowed, and each feed gets its turn", async () => {
+    const feeds = Array.from({ length: 30 }, (_, index) => feedOf(`secret-${index}`));
+    await using flow = specFlow({ maxInFlight: 3 });
+    const { clock, source } = flow;
+    source.otherwise = async (sinceTime, signal) => {
+      await clock.sleep(500, signal);
+      return sinceTime > 0 ? { kind: "no_update" } : version(1);
+    };
+    const asked = feeds.map((feed) => flow.firstSight(feed));
+    await clock.advance(60_000);
+    await Promise.all(asked);
+    expect(source.mostInFlight).toBe(3);
+    for (const feed of feeds) expect(source.count(feed)).toBeGreaterThan(3);
+  });
+
+  test("for what nobody holds yet go before polls that wait", async () => {
+    await using flow = specFlow({ maxInFlight: 1 });
+    for (const feed of [a, b]) await flow.firstSight(feed);
+    const answer = flow.source.hang(feedOf("secret-slow"));
+    void flow.firstSight(feedOf("secret-slow"));
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    void flow.firstSight(c);
+    const before = flow.source.asked.length;
+    answer(version(1));
+    await settle();
+    const [next, ...polls] = flow.source.asked.slice(before).map(({ feed }) => feed);
+    expect(next).toEqual(c);
+    expect(new Set(polls)).toEqual(new Set([a, b]));
+  });
+
+  // Somebody waits for it now, as for any other first sight.
+  test.failing("go before polls that wait also where the feed's own poll is one of these", async () => {
+    const preload = [feedOf("secret-slow"), a, b, c];
+    await using flow = specFlow({ maxInFlight: 1, preload });
+    const answer = flow.source.hang(feedOf("secret-slow"));
+    flow.poller.start();
+    await flow.clock.advance(0);
+    void flow.firstSight(c);
+    answer(version(1));
+    await settle();
+    expect(flow.source.asked.map(({ feed }) => feed)).toEqual([feedOf("secret-slow"), c, a, b]);
+  });
+
+  test("of one feed are never two at once: who asks meanwhile gets the same outcome", async () => {
+    await using flow = specFlow();
+    const answer = flow.source.hang(a);
+    const outcomes = Array.from({ length: 50 }, () => flow.firstSight(a));
+    await settle();
+    answer(version(3));
+    expect(new Set((await Promise.all(outcomes)).map(({ kind }) => kind))).toEqual(new Set(["fresh"]));
+    expect([flow.source.count(a), flow.store.peek(a)?.snapshot.lcut]).toEqual([1, 3]);
+    flow.source.answer(a, version(4));
+    await flow.firstSight(a);
+    expect([flow.source.count(a), flow.store.peek(a)?.snapshot.lcut]).toEqual([2, 4]);
+  });
+
+  test("that another version overtook change nothing: the newer one stays", async () => {
+    await using flow = specFlow();
+    await flow.firstSight(a);
+    const answer = flow.source.hang(a);
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    const held = flow.store.peek(a);
+    flow.store.publish({ ...(held ?? expect.unreachable()).snapshot, lcut: 9 });
+    answer(version(5));
+    await settle();
+    expect(flow.store.peek(a)?.snapshot.lcut).toBe(9);
+    expect(flow.events.at(-1)).toMatchObject({ kind: "spec_refused", reason: "older" });
+  });
+});
+
+// The poll asked for what is newer than a version that is gone by the time it is answered.
+test.failing("a first request that meets a poll of what was evicted meanwhile gets the version all the same", async () => {
+  await using flow = specFlow({ maxKeys: 1 });
+  await flow.firstSight(a);
+  const answer = flow.source.hang(a);
+  await flow.clock.advance(POLL_INTERVAL_MS);
+  await flow.firstSight(b);
+  const asked = flow.query.ask(a.sdkKey, a.version, a.format);
+  flow.source.answer(a, version(1));
+  answer({ kind: "no_update" });
+  expect((await asked).kind).toBe("held");
+});
+
+test("with no room for one key more, all being in use, a first request is told so and takes no place", async () => {
+  await using flow = specFlow({ maxKeys: 1 });
+  await flow.firstSight(a);
+  flow.store.peek(a)?.follow(() => {});
+  expect(await flow.firstSight(b)).toEqual({ kind: "full" });
+  expect([...flow.store.held()].map(({ feed }) => feed)).toEqual([a]);
+  expect(flow.events.at(-1)).toEqual({ kind: "spec_not_held", feed: b, maxKeys: 1 });
+});

@@ -1,0 +1,27 @@
+import { systemClock } from "../../src/clock.ts";
+import type { LocalEvent } from "../../src/local/events.ts";
+import { type LocalBackup, type LocalBackupOptions, openLocalBackup } from "../../src/local/local-backup.ts";
+
+export interface OpenedLocal extends AsyncDisposable {
+  readonly backup: LocalBackup;
+  /** What it reported, oldest first. */
+  readonly events: readonly LocalEvent[];
+}
+
+/** An embedded backup in this folder; throws where there is none to be had. */
+export async function openLocal(
+  path: string,
+  options: Partial<LocalBackupOptions> = {},
+): Promise<OpenedLocal> {
+  const events: LocalEvent[] = [];
+  const backup = await openLocalBackup({
+    path,
+    maxKeys: 200,
+    maxBytes: 64 * 1024 * 1024,
+    clock: systemClock,
+    onProblem: (event) => events.push(event),
+    ...options,
+  });
+  if (backup === undefined) throw new Error(events.map(({ detail }) => detail).join("; "));
+  return { backup, events, [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose]() };
+}
