@@ -1,4 +1,7 @@
 import { defaultLocalCachePath } from "./local/local-path.ts";
+import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "./redis/keys.ts";
+import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "./redis/options.ts";
+import { readRedisOptions } from "./redis/read-options.ts";
 import { readSdkKeyList } from "./sdk-key-list.ts";
 import { ConfigError, type Environment, oneOf, Settings } from "./settings.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
@@ -22,6 +25,7 @@ export interface Config {
   readonly maxStreams: number;
   readonly clearOnUnauthorized: boolean;
   readonly local: LocalCacheConfig;
+  readonly redis: RedisCacheConfig;
   readonly preloadSdkKeys: readonly SdkKey[];
   readonly shutdownGraceMs: number;
   readonly debugLogging: boolean;
@@ -31,6 +35,17 @@ export interface Config {
   readonly upstreamProxied: boolean;
   /** `HOSTNAME`, told to streaming clients. */
   readonly hostname: string;
+}
+
+export interface RedisCacheConfig {
+  readonly connection: RedisOptions;
+  readonly leaseTtlMs: number;
+  readonly cacheTtlMs: number;
+  /** To write; the first is read. */
+  readonly schemas: readonly RedisKeySchema[];
+  readonly doubleWriteLegacy: boolean;
+  /** One relay polls for all. */
+  readonly fleetPolling: boolean;
 }
 
 export interface LocalCacheConfig {
@@ -51,11 +66,13 @@ const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
 /** Flags go before the environment, the environment before defaults. Throws {@link ConfigError}. */
 export function readConfig(given: GivenConfig, env: Environment): Config {
   const settings = new Settings(given.values, env);
+  const mode = oneOf("MODE", given.mode, MODES);
+  const cache = oneOf("CACHE", given.cache, CACHES);
   const upstreamUrl = readUpstreamUrl(env["STATSIG_ENDPOINT"]);
   const maxKeys = settings.integer("maximum-concurrent-sdk-keys");
   return {
-    mode: oneOf("MODE", given.mode, MODES),
-    cache: oneOf("CACHE", given.cache, CACHES),
+    mode,
+    cache,
     bindAddress: settings.text("bind-address"),
     httpPort: settings.integer("http-port"),
     grpcPort: settings.integer("grpc-port"),
@@ -68,12 +85,40 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
       path: settings.text("local-cache-path") || defaultLocalCachePath(env),
       maxBytes: settings.integer("local-cache-max-in-mb") * 1024 * 1024,
     },
+    redis: readRedis(settings, env, cache),
     preloadSdkKeys: readPreload(settings, maxKeys),
     shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
     debugLogging: settings.flag("debug-logging"),
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
     hostname: env["HOSTNAME"] || "no_hostname_set",
+  };
+}
+
+function readRedis(settings: Settings, env: Environment, cache: Cache): RedisCacheConfig {
+  const fleetPolling = settings.flag("fleet-polling");
+  if (fleetPolling && cache !== "redis") {
+    const shown = settings.shown("fleet-polling");
+    throw new ConfigError(
+      `${shown} needs the CACHE redis, by which relays know of each other, given is "${cache}"`,
+    );
+  }
+  const connection =
+    cache === "redis"
+      ? readRedisOptions(env, (problem) => {
+          throw new ConfigError(problem);
+        })
+      : DEFAULT_REDIS_OPTIONS;
+  return {
+    connection: {
+      ...connection,
+      connectTimeoutMs: settings.integer("redis-connection-timeout-in-s") * 1_000,
+    },
+    leaseTtlMs: settings.integer("redis-leader-key-ttl") * 1_000,
+    cacheTtlMs: settings.integer("redis-cache-ttl-in-s") * 1_000,
+    schemas: settings.list("redis-key-schema", REDIS_KEY_SCHEMAS),
+    doubleWriteLegacy: settings.flag("double-write-cache-for-legacy-key"),
+    fleetPolling,
   };
 }
 

@@ -1,7 +1,14 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
-import type { EmitLocalEvent } from "./local/events.ts";
+import type { LocalEvent } from "./local/events.ts";
 import { openLocalBackup } from "./local/local-backup.ts";
+import type { RedisEvent } from "./redis/events.ts";
+import { RedisFleetBoard } from "./redis/fleet-board.ts";
+import { RedisBackup } from "./redis/redis-backup.ts";
+import { RedisConfirmations } from "./redis/redis-confirmations.ts";
+import { RedisConnection } from "./redis/redis-connection.ts";
+import { RedisLease } from "./redis/redis-lease.ts";
+import { RedisNotices } from "./redis/redis-notices.ts";
 import type { FleetBoard } from "./specs/fleet.ts";
 import { type Lease, OWN_LEASE } from "./specs/lease.ts";
 import type { SpecBackup } from "./specs/spec-backup.ts";
@@ -18,10 +25,14 @@ export interface BackupParts {
 
 export interface BackupOpening {
   readonly clock: Clock;
-  readonly emit: EmitLocalEvent;
+  readonly emit: (event: LocalEvent | RedisEvent) => void;
   /** Owns what is opened. */
   readonly running: AsyncDisposableStack;
 }
+
+/** A touch or two may fail before what is held expires. */
+const TOUCHES_PER_TTL = 4;
+const MAX_TIMER_MS = 24 * 3_600_000;
 
 /** How often the local backup is told what is still in use, by which it chooses what makes room. */
 const LOCAL_TOUCH_MS = 3_600_000;
@@ -46,6 +57,17 @@ export async function openBackup(config: Config, opening: BackupOpening): Promis
       return { backup, lease: OWN_LEASE, touchEveryMs: LOCAL_TOUCH_MS };
     }
     case "redis":
-      throw new Error("redis");
+      return openRedisBackup(config, opening);
   }
+}
+
+function openRedisBackup({ redis: settings }: Config, { clock, emit, running }: BackupOpening): BackupParts {
+  const { schemas, doubleWriteLegacy, cacheTtlMs, leaseTtlMs } = settings;
+  const redis = running.use(new RedisConnection(settings.connection, clock, emit));
+  const backup = new RedisBackup({ redis, schemas, doubleWriteLegacy, ttlMs: cacheTtlMs, clock, emit });
+  const lease = running.use(new RedisLease({ redis, ttlMs: leaseTtlMs, clock, emit }));
+  const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TIMER_MS);
+  if (!settings.fleetPolling) return { backup, lease, touchEveryMs };
+  const notices = running.use(new RedisNotices(redis, clock));
+  return { backup, lease, touchEveryMs, board: new RedisFleetBoard(new RedisConfirmations(redis), notices) };
 }

@@ -34,6 +34,17 @@ export class Settings {
     throw new ConfigError(`${shown} is "${text}", allowed is true or false`);
   }
 
+  /** A comma list of words, each at most once. */
+  list<T extends string>(name: OptionName, allowed: readonly T[]): readonly T[] {
+    const { text, shown } = this.#find(name);
+    const words = text.split(",").map((word) => allowed.find((each) => each === word.trim()));
+    const known = words.filter((word) => word !== undefined);
+    if (known.length === words.length && new Set(known).size === known.length) return known;
+    throw new ConfigError(
+      `${shown} is "${text}", allowed is a comma list of ${allowed.join(", ")}, each once`,
+    );
+  }
+
   /** The option as the user wrote it. */
   shown(name: OptionName): string {
     return this.#find(name).shown;

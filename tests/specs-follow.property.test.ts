@@ -98,6 +98,17 @@ describe("without a new version", () => {
     await stream.drain();
     expect(stream.items).toHaveLength(3);
   });
+
+  test("a version that came while the client did not read makes the next heartbeat no later", async () => {
+    const stream = new FollowedStream(7, 0);
+    stream.read();
+    await settle();
+    stream.publish(8);
+    await stream.drain();
+    expect(stream.specLcuts).toEqual([7, 8]);
+    await stream.clock.advance(HEARTBEAT_MS);
+    expect(stream.items.at(-1)).toEqual({ kind: "no_update", lcut: 8 });
+  });
 });
 
 // Upstream may say `time: 0`, and the version 0 is news to a client at 0 for ever.

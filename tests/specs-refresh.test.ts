@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { settle } from "./support/fake-clock.ts";
-import { version } from "./support/scripted-source.ts";
+import { failed, unauthorized, version } from "./support/scripted-source.ts";
 import { feedOf } from "./support/snapshots.ts";
 import { POLL_INTERVAL_MS, specFlow } from "./support/spec-flow.ts";
 
@@ -77,6 +77,26 @@ describe("requests to upstream", () => {
     expect(flow.store.peek(a)?.snapshot.lcut).toBe(9);
     expect(flow.events.at(-1)).toMatchObject({ kind: "spec_refused", reason: "older" });
   });
+});
+
+test("a version is confirmed whenever upstream has none newer, and by nothing else", async () => {
+  await using flow = specFlow();
+  await flow.firstSight(a);
+  const held = flow.store.peek(a);
+  for (const [outcome, isConfirmed] of [
+    [{ kind: "no_update" }, true],
+    [version(1), true],
+    [version(2), true],
+    [version(1), false],
+    [failed("timeout"), false],
+    [unauthorized, false],
+  ] as const) {
+    const before = held?.confirmedAt;
+    flow.source.answer(a, outcome);
+    await flow.clock.advance(1_000);
+    await flow.firstSight(a);
+    expect(held?.confirmedAt).toBe(isConfirmed ? flow.clock.now() : before);
+  }
 });
 
 // The poll asked for what is newer than a version that is gone by the time it is answered.

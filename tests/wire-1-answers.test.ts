@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { specV2 } from "./support/payloads.ts";
 import { forKey, publishKey, versionOf } from "./support/published-key.ts";
-import { rawHttp } from "./support/raw-http.ts";
 import { textOf } from "./support/raw-get.ts";
+import { rawHttp } from "./support/raw-http.ts";
 import { shareRelay } from "./support/shared-relay.ts";
 import { answer as answerOf } from "./support/upstream-request.ts";
 

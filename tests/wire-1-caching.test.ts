@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type PublishedKey, publishKey } from "./support/published-key.ts";
-import { rawHttp } from "./support/raw-http.ts";
 import { type RawAnswer, textOf } from "./support/raw-get.ts";
+import { rawHttp } from "./support/raw-http.ts";
 import { shareRelay } from "./support/shared-relay.ts";
 import { eventually } from "./support/wait.ts";
 

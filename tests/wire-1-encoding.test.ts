@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { type PublishedKey, publishKey } from "./support/published-key.ts";
-import { rawHttp } from "./support/raw-http.ts";
 import { textOf } from "./support/raw-get.ts";
+import { rawHttp } from "./support/raw-http.ts";
 import { shareRelay } from "./support/shared-relay.ts";
 
 const shared = shareRelay();
@@ -60,12 +60,15 @@ describe("WIRE 1: Accept-Encoding is honoured strictly", () => {
     expect((await ask(["gzip;q=0.5", "br;q=0"])).headers["content-encoding"]).toBe("gzip");
   });
 
-  test.each(["identity;q=0", "*;q=0", "identity;q=0, deflate"])('"%s" can not be served: 406', async (offered) => {
-    const answer = await ask([offered]);
-    expect(answer.status).toBe(406);
-    const body: unknown = JSON.parse(answer.body.toString());
-    expect(body).toEqual({ code: 406, reason: "Not Acceptable" });
-  });
+  test.each(["identity;q=0", "*;q=0", "identity;q=0, deflate"])(
+    '"%s" can not be served: 406',
+    async (offered) => {
+      const answer = await ask([offered]);
+      expect(answer.status).toBe(406);
+      const body: unknown = JSON.parse(answer.body.toString());
+      expect(body).toEqual({ code: 406, reason: "Not Acceptable" });
+    },
+  );
 
   test("statsig-br is for protobuf alone: JSON never comes in it", async () => {
     for (const offered of ["statsig-br", "statsig-br, gzip", "statsig-br;q=1, gzip;q=0.1"]) {

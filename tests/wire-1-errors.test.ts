@@ -38,7 +38,13 @@ describe('WIRE 1: other errors are JSON {"code": <status>, "reason": "<reason ph
   const json: [string, string] = ["content-type", "application/json"];
   const rows = [
     { what: "POST without a key", code: 400, path: "/v1/download_config_specs", method: "POST", body: "{}" },
-    { what: "POST without a key, v2", code: 400, path: "/v2/download_config_specs", method: "POST", body: "{}" },
+    {
+      what: "POST without a key, v2",
+      code: 400,
+      path: "/v2/download_config_specs",
+      method: "POST",
+      body: "{}",
+    },
     { what: "GET without a key", code: 400, path: "/v1/download_config_specs" },
     { what: "GET with an empty key", code: 400, path: "/v2/download_config_specs/.json" },
     { what: "a key that can be none", code: 400, path: "/v1/download_config_specs/a%2Fb.json" },

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { publishKey, versionOf } from "./support/published-key.ts";
-import { rawHttp } from "./support/raw-http.ts";
 import { textOf } from "./support/raw-get.ts";
+import { rawHttp } from "./support/raw-http.ts";
 import { shareRelay } from "./support/shared-relay.ts";
 
 const shared = shareRelay();

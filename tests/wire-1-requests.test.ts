@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { type PublishedKey, publishKey } from "./support/published-key.ts";
-import { type RawRequest, rawHttp } from "./support/raw-http.ts";
 import { textOf } from "./support/raw-get.ts";
+import { type RawRequest, rawHttp } from "./support/raw-http.ts";
 import { shareRelay } from "./support/shared-relay.ts";
 
 const NO_UPDATE = '{"has_updates":false}';

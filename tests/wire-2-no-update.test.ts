@@ -27,7 +27,10 @@ const forms: readonly { readonly form: string; readonly edit: (right: Answer) =>
   { form: "the body as text/plain", edit: () => answer(200, NO_UPDATE, { "content-type": "text/plain" }) },
   { form: "the body with spaces", edit: () => answer(200, ' { "has_updates" : false }\n', json) },
   { form: "the body with more fields", edit: () => jsonAnswer({ time: 0, has_updates: false, extra: [1] }) },
-  { form: "the body in gzip", edit: () => answer(200, gzipSync(NO_UPDATE), { ...json, "content-encoding": "gzip" }) },
+  {
+    form: "the body in gzip",
+    edit: () => answer(200, gzipSync(NO_UPDATE), { ...json, "content-encoding": "gzip" }),
+  },
   {
     form: "the body in br",
     edit: () => answer(200, brotliCompressSync(NO_UPDATE), { ...json, "content-encoding": "br" }),
@@ -39,19 +42,23 @@ const forms: readonly { readonly form: string; readonly edit: (right: Answer) =>
 ];
 
 describe.concurrent('WIRE 2: "no update" leaves what is held, and is no failure', () => {
-  test.each(forms.map((each, number) => ({ ...each, number })))("$form", async ({ edit, number }) => {
-    const sdkKey = `secret-no-update-${number}`;
-    const { lcut, v2 } = publishKey(shared.upstream, sdkKey);
-    await ask(sdkKey);
-    shared.upstream.misbehave({ kind: "edit", edit }, forKey(sdkKey));
-    const polls = () => shared.upstream.requests.filter(({ path }) => path.includes(sdkKey)).slice(1);
-    // A failure would double the time between polls.
-    await eventually(() => expect(polls().length).toBeGreaterThanOrEqual(4), { withinMs: 5_500 });
-    for (const { query } of polls()) expect(query.get("sinceTime")).toBe(String(lcut));
-    const held = await ask(sdkKey);
-    expect([textOf(held), held.headers["x-since-time"]]).toEqual([v2, String(lcut)]);
-    expect(shared.relay.output()).not.toContain("failing");
-  }, 15_000);
+  test.each(forms.map((each, number) => ({ ...each, number })))(
+    "$form",
+    async ({ edit, number }) => {
+      const sdkKey = `secret-no-update-${number}`;
+      const { lcut, v2 } = publishKey(shared.upstream, sdkKey);
+      await ask(sdkKey);
+      shared.upstream.misbehave({ kind: "edit", edit }, forKey(sdkKey));
+      const polls = () => shared.upstream.requests.filter(({ path }) => path.includes(sdkKey)).slice(1);
+      // A failure would double the time between polls.
+      await eventually(() => expect(polls().length).toBeGreaterThanOrEqual(4), { withinMs: 5_500 });
+      for (const { query } of polls()) expect(query.get("sinceTime")).toBe(String(lcut));
+      const held = await ask(sdkKey);
+      expect([textOf(held), held.headers["x-since-time"]]).toEqual([v2, String(lcut)]);
+      expect(shared.relay.output()).not.toContain("failing");
+    },
+    15_000,
+  );
 
   test("protobuf: a JSON body says it too", async () => {
     const sdkKey = "secret-no-update-proto";

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { specV2 } from "./support/payloads.ts";
 import { specEnvelopes } from "./support/proto-payload.ts";
-import { type PublishedKey, forKey, publishKey, versionOf } from "./support/published-key.ts";
+import { forKey, type PublishedKey, publishKey, versionOf } from "./support/published-key.ts";
 import { rawGet } from "./support/raw-get.ts";
 import { shareRelay } from "./support/shared-relay.ts";
 import type { Fault } from "./support/upstream-faults.ts";
@@ -32,7 +32,10 @@ const noise = Buffer.from(Array.from({ length: 500 }, (_, at) => (at * 7919) % 2
 const either: readonly Refused[] = [
   { what: "cut short against its Content-Length", fault: () => cut("length") },
   { what: "cut short in chunks", fault: () => cut("chunked") },
-  { what: "whole by its length, but half a compressed body", fault: () => editBody(({ body }) => half(body)) },
+  {
+    what: "whole by its length, but half a compressed body",
+    fault: () => editBody(({ body }) => half(body)),
+  },
   { what: "garbage in place of a compressed body", fault: () => editBody(() => noise) },
   { what: "empty", fault: () => around("") },
 ];
@@ -47,7 +50,10 @@ const json: readonly Refused[] = [
   { what: "JSON that is no object", fault: ({ v2 }) => around(`[${v2}]`) },
   { what: "null", fault: () => around("null") },
   { what: "half of a JSON text", fault: ({ v2 }) => around(half(Buffer.from(v2))) },
-  { what: "not UTF-8", fault: ({ v2 }) => around(Buffer.concat([Buffer.from(v2), Buffer.from([0x20, 0xff])])) },
+  {
+    what: "not UTF-8",
+    fault: ({ v2 }) => around(Buffer.concat([Buffer.from(v2), Buffer.from([0x20, 0xff])])),
+  },
   { what: "two JSON texts", fault: ({ v2 }) => around(v2 + v2) },
   { what: "in a coding nobody asked for", fault: ({ v2 }) => around(v2, { "content-encoding": "snappy" }) },
   { what: "gzip that is none", fault: ({ v2 }) => around(v2, { "content-encoding": "gzip" }) },
@@ -101,28 +107,32 @@ const cases = [
 ].map((each, number) => ({ ...each, number }));
 
 describe.concurrent("WIRE 2: what is refused never takes the place of the good one", () => {
-  test.each(cases)("$format: $what", async ({ format, fault, number }) => {
-    const { headers, rightOf } = formats[format];
-    const sdkKey = `secret-refused-${number}`;
-    const { upstream, relay } = shared;
-    const ask = () => rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`, headers);
-    const good = publishKey(upstream, sdkKey, 1);
-    expect((await ask()).body.equals(rightOf(good))).toBe(true);
+  test.each(cases)(
+    "$format: $what",
+    async ({ format, fault, number }) => {
+      const { headers, rightOf } = formats[format];
+      const sdkKey = `secret-refused-${number}`;
+      const { upstream, relay } = shared;
+      const ask = () => rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`, headers);
+      const good = publishKey(upstream, sdkKey, 1);
+      expect((await ask()).body.equals(rightOf(good))).toBe(true);
 
-    const newer = publishKey(upstream, sdkKey, 2);
-    let sent = 0;
-    const { when } = forKey(sdkKey);
-    upstream.misbehave(fault(newer), { when: (request) => when(request) && ++sent > 0 });
-    await eventually(() => expect(sent).toBeGreaterThanOrEqual(2));
-    const kept = await ask();
-    expect([kept.status, kept.headers["x-since-time"]]).toEqual([200, String(good.lcut)]);
-    expect(kept.body.equals(rightOf(good))).toBe(true);
+      const newer = publishKey(upstream, sdkKey, 2);
+      let sent = 0;
+      const { when } = forKey(sdkKey);
+      upstream.misbehave(fault(newer), { when: (request) => when(request) && ++sent > 0 });
+      await eventually(() => expect(sent).toBeGreaterThanOrEqual(2));
+      const kept = await ask();
+      expect([kept.status, kept.headers["x-since-time"]]).toEqual([200, String(good.lcut)]);
+      expect(kept.body.equals(rightOf(good))).toBe(true);
 
-    upstream.misbehave({ kind: "none" }, forKey(sdkKey));
-    await eventually(async () => expect((await ask()).body.equals(rightOf(newer))).toBe(true), {
-      withinMs: 10_000,
-    });
-  }, 25_000);
+      upstream.misbehave({ kind: "none" }, forKey(sdkKey));
+      await eventually(async () => expect((await ask()).body.equals(rightOf(newer))).toBe(true), {
+        withinMs: 10_000,
+      });
+    },
+    25_000,
+  );
 
   test.each(cases.filter(({ what }) => !what.startsWith("older")))(
     "$format: $what: nor is it served where nothing is held",

@@ -33,17 +33,20 @@ describe.concurrent("WIRE 2: 401 and 403 mean unauthorized, by status alone", ()
     expect([answer.status, answer.body.toString()]).toEqual([200, v1]);
   });
 
-  test.each([401, 403])("%d for a key that is held, with --clear-datastore-on-unauthorized: 401", async (code) => {
-    await using upstream = await startUpstream();
-    await using relay = await startRelayProcess({ upstream, args: ["--clear-datastore-on-unauthorized"] });
-    publishKey(upstream, "secret-revoked");
-    publishKey(upstream, "secret-valid");
-    await ask("secret-revoked", relay);
-    await ask("secret-valid", relay);
-    upstream.misbehave(status(code), forKey("secret-revoked"));
-    await eventually(async () => expect((await ask("secret-revoked", relay)).status).toBe(401));
-    expect((await ask("secret-valid", relay)).status).toBe(200);
-  });
+  test.each([401, 403])(
+    "%d for a key that is held, with --clear-datastore-on-unauthorized: 401",
+    async (code) => {
+      await using upstream = await startUpstream();
+      await using relay = await startRelayProcess({ upstream, args: ["--clear-datastore-on-unauthorized"] });
+      publishKey(upstream, "secret-revoked");
+      publishKey(upstream, "secret-valid");
+      await ask("secret-revoked", relay);
+      await ask("secret-valid", relay);
+      upstream.misbehave(status(code), forKey("secret-revoked"));
+      await eventually(async () => expect((await ask("secret-revoked", relay)).status).toBe(401));
+      expect((await ask("secret-valid", relay)).status).toBe(200);
+    },
+  );
 });
 
 const failures = [
@@ -95,17 +98,21 @@ describe.concurrent("WIRE 2: Retry-After is honoured", () => {
     { code: 503, form: "a date", header: () => new Date(Date.now() + waitMs + 1_000).toUTCString() },
   ];
 
-  test.each(rows)("$code with $form: not asked again sooner", async ({ code, form, header }) => {
-    const sdkKey = `secret-retry-after-${code}-${form.length}`;
-    const { v1 } = publishKey(shared.upstream, sdkKey);
-    await ask(sdkKey);
-    const retryAfter = { "retry-after": header() };
-    shared.upstream.misbehave(status(code, "", retryAfter), { ...forKey(sdkKey), times: 1 });
-    await eventually(() => expect(timesOf(shared.upstream, sdkKey).length).toBeGreaterThanOrEqual(3), {
-      withinMs: 8_000,
-    });
-    const [, refusedAt = 0, nextAt = 0] = timesOf(shared.upstream, sdkKey);
-    expect(nextAt - refusedAt).toBeGreaterThanOrEqual(form === "a date" ? waitMs - 1_100 : waitMs - 50);
-    expect((await ask(sdkKey)).body.toString()).toBe(v1);
-  }, 15_000);
+  test.each(rows)(
+    "$code with $form: not asked again sooner",
+    async ({ code, form, header }) => {
+      const sdkKey = `secret-retry-after-${code}-${form.length}`;
+      const { v1 } = publishKey(shared.upstream, sdkKey);
+      await ask(sdkKey);
+      const retryAfter = { "retry-after": header() };
+      shared.upstream.misbehave(status(code, "", retryAfter), { ...forKey(sdkKey), times: 1 });
+      await eventually(() => expect(timesOf(shared.upstream, sdkKey).length).toBeGreaterThanOrEqual(3), {
+        withinMs: 8_000,
+      });
+      const [, refusedAt = 0, nextAt = 0] = timesOf(shared.upstream, sdkKey);
+      expect(nextAt - refusedAt).toBeGreaterThanOrEqual(form === "a date" ? waitMs - 1_100 : waitMs - 50);
+      expect((await ask(sdkKey)).body.toString()).toBe(v1);
+    },
+    15_000,
+  );
 });

@@ -53,3 +53,7 @@ export function sdkKeyDigest(feed: Feed): string {
 export function feedDigest(feed: Feed): string {
   return createHash("sha256").update(feedId(feed)).digest("base64url");
 }
+
+export function confirmedKey(digest: string): string {
+  return `statsig_forward_proxy::confirmed::${digest}`;
+}

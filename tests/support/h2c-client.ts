@@ -1,9 +1,15 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from "node:http2";
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  type IncomingHttpHeaders,
+} from "node:http2";
 import { buffer } from "node:stream/consumers";
 import { FrameQueue } from "./rpc-frames.ts";
 import { within } from "./wait.ts";
 
 export interface H2cAnswer {
+  readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
   readonly trailers: IncomingHttpHeaders;
@@ -62,7 +68,12 @@ export class H2cClient implements Disposable {
       trailers = all;
     });
     const whole = await within(buffer(stream), 10_000, "a whole answer");
-    return { headers: received ?? {}, body: whole, trailers: trailers ?? {} };
+    return {
+      status: Number(received?.[":status"]),
+      headers: received ?? {},
+      body: whole,
+      trailers: trailers ?? {},
+    };
   }
 
   open(path: string, headers: Readonly<Record<string, string>>, body: Uint8Array | string): H2cCall {

@@ -1,0 +1,32 @@
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import type { Bench } from "./bench.ts";
+import { onCore } from "./cores.ts";
+
+/** A client of ours in a process of its own, which tells its results as lines of JSON. */
+export class ClientProcess implements AsyncDisposable {
+  readonly #child: Bun.Subprocess<"ignore", "pipe", "inherit">;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(bench: Bench, script: string, args: readonly string[]) {
+    const command = [process.execPath, join(import.meta.dir, script), ...args];
+    this.#child = Bun.spawn(onCore(bench.cores?.client, command), {
+      stdio: ["ignore", "pipe", "inherit"],
+      signal: bench.signal,
+    });
+    this.#lines = createInterface({ input: Readable.fromWeb(this.#child.stdout) })[Symbol.asyncIterator]();
+  }
+
+  /** The next result, which must be a `T`: client and caller belong together. */
+  async next<T>(): Promise<T> {
+    const line = await this.#lines.next();
+    if (line.done) throw new Error(`the client ended early, with exit code ${await this.#child.exited}`);
+    return JSON.parse(line.value) as T;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.exited;
+  }
+}

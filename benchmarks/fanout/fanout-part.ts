@@ -1,0 +1,86 @@
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Bench, Part, PartResult } from "../bench.ts";
+import { ClientProcess } from "../client-process.ts";
+import { cpuSince, cpuTime, peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
+import { type Project, projectOfJsonBytes } from "../project.ts";
+import { RelayServer } from "../relay-server.ts";
+import { FIRST_LCUT, StaticUpstream } from "../static-upstream.ts";
+import type { Delivery } from "./delivery.ts";
+import { type FanoutRun, fanoutTable, type Update } from "./fanout-table.ts";
+
+const SDK_KEY = "secret-bench-fanout";
+const MESSAGE_BYTES = 1_000_000;
+const STREAMS = 500;
+
+/** Before an update, for collections of what the last one left. */
+const SETTLE_MS = 1_000;
+
+/** One update of 1 MB to 500 gRPC streams. */
+export const fanoutPart: Part = { name: "fanout", needs: [], run };
+
+async function run(bench: Bench): Promise<PartResult> {
+  const updates = bench.quick ? 2 : 5;
+  const runs: FanoutRun[] = [];
+  for (const connections of [5, STREAMS]) {
+    bench.progress(`fanout: ${STREAMS} streams on ${connections} connections`);
+    runs.push({ connections, streams: STREAMS, updates: await measure(bench, connections, updates) });
+  }
+  return {
+    tables: [fanoutTable(runs)],
+    notes: [
+      `${updates} updates of ${MESSAGE_BYTES / 1_000_000} MB JSON; clients in one other process, with node:http2's default windows`,
+      "one stream's message was decoded and compared each time; CPU includes fetching, checking and coding",
+    ],
+    raw: runs,
+  };
+}
+
+async function measure(bench: Bench, connections: number, updates: number): Promise<Update[]> {
+  await using upstream = await StaticUpstream.start();
+  upstream.publish(SDK_KEY, projectOfJsonBytes(MESSAGE_BYTES, FIRST_LCUT));
+  const relayOptions = { upstream, core: bench.cores?.server, pollIntervalS: 1 };
+  await using relay = await RelayServer.start(bench, relayOptions);
+  const clientArgs = [relay.grpcUrl, SDK_KEY, String(connections), String(STREAMS / connections)];
+  await using client = new ClientProcess(bench, "fanout/stream-client.ts", clientArgs);
+  await client.next<Delivery>();
+  const measured: Update[] = [];
+  for (let update = 1; update <= updates; update++) {
+    const project = projectOfJsonBytes(MESSAGE_BYTES, FIRST_LCUT + update);
+    await sleep(SETTLE_MS, undefined, { signal: bench.signal });
+    measured.push(await measureUpdate(relay.pid, upstream, client, project));
+  }
+  return measured;
+}
+
+async function measureUpdate(
+  pid: number,
+  upstream: StaticUpstream,
+  client: ClientProcess,
+  project: Project,
+): Promise<Update> {
+  const restingBytes = residentBytes(pid);
+  resetPeak(pid);
+  const before = cpuTime(pid);
+  upstream.publish(SDK_KEY, project);
+  const delivery = await client.next<Delivery>();
+  const cpu = cpuSince(pid, before);
+  requireDelivered(delivery, project);
+  const [firstAt = Number.NaN] = delivery.arrivals;
+  const lastAt = delivery.arrivals.at(-1) ?? Number.NaN;
+  return {
+    upstreamToFirstMs: firstAt - upstream.sentAt(project.lcut),
+    firstToMedianMs: (delivery.arrivals[Math.floor(delivery.arrivals.length / 2)] ?? Number.NaN) - firstAt,
+    firstToLastMs: lastAt - firstAt,
+    cpuMs: cpu.processMs,
+    mainThreadCpuMs: cpu.mainThreadMs,
+    restingBytes,
+    peakBytes: peakResidentBytes(pid),
+  };
+}
+
+function requireDelivered({ lcut, specDigest }: Delivery, project: Project): void {
+  const expected = createHash("sha256").update(project.json).digest("hex");
+  if (lcut !== project.lcut || specDigest !== expected)
+    throw new Error("a stream got something else than was sent");
+}

@@ -1,0 +1,54 @@
+import { spreadOf } from "../statistics.ts";
+import { megabytes, spread, type Table } from "../table.ts";
+
+/** One update, from upstream to every stream. */
+export interface Update {
+  /** From upstream's answer to the first stream that has the message. */
+  readonly upstreamToFirstMs: number;
+  readonly firstToMedianMs: number;
+  readonly firstToLastMs: number;
+  readonly cpuMs: number;
+  readonly mainThreadCpuMs: number;
+  readonly restingBytes: number;
+  readonly peakBytes: number;
+}
+
+export interface FanoutRun {
+  readonly connections: number;
+  readonly streams: number;
+  readonly updates: readonly Update[];
+}
+
+export function fanoutTable(runs: readonly FanoutRun[]): Table {
+  const whole = (value: number) => value.toFixed(0);
+  const rows = runs.map(({ connections, streams, updates }) => {
+    const of = (pick: (update: Update) => number, format = whole) =>
+      spread(spreadOf(updates.map(pick)), format);
+    return [
+      `${connections} x ${streams / connections}`,
+      of((update) => update.upstreamToFirstMs),
+      of((update) => update.firstToMedianMs),
+      of((update) => update.firstToLastMs),
+      of((update) => update.upstreamToFirstMs + update.firstToLastMs),
+      of((update) => update.cpuMs),
+      of((update) => update.mainThreadCpuMs),
+      of((update) => update.restingBytes, megabytes),
+      of((update) => update.peakBytes, megabytes),
+    ];
+  });
+  return {
+    title: "fanout: one 1 MB update to 500 gRPC streams, median (lowest-highest)",
+    head: [
+      "connections x streams",
+      "upstream to first ms",
+      "first to half ms",
+      "first to last ms",
+      "upstream to last ms",
+      "CPU ms",
+      "of main thread",
+      "RSS before MB",
+      "RSS peak MB",
+    ],
+    rows,
+  };
+}

@@ -1,0 +1,53 @@
+import { projectOfGzipBytes } from "../project.ts";
+import { FIRST_LCUT, type StaticUpstream, specPath } from "../static-upstream.ts";
+
+/** One kind of request, the same for every server. */
+export interface HttpCase {
+  readonly name: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Of the body as it goes over the wire. */
+  readonly bodyBytes: number;
+}
+
+/** What `statsig-node-core` sends, but with gzip alone: the one coding in which all servers have the same bytes. */
+function sdkHeaders(sdkKey: string): Record<string, string> {
+  return {
+    "accept-encoding": "gzip",
+    "statsig-api-key": sdkKey,
+    "statsig-sdk-type": "statsig-server-core-node",
+    "statsig-sdk-version": "0.23.2",
+    "statsig-server-session-id": "6f2e0b1c-33c5-4ff4-9f5f-2b8f7d7a6f01",
+    "statsig-client-time": "1760000000000",
+  };
+}
+
+const SIZES = [
+  { name: "20 KB", bytes: 20_000 },
+  { name: "200 KB", bytes: 200_000 },
+  { name: "2 MB", bytes: 2_000_000 },
+] as const;
+
+/** Publishes a project of each size and gives the requests for them. */
+export function publishCases(upstream: StaticUpstream): readonly [HttpCase, ...HttpCase[]] {
+  const full = SIZES.map(({ name, bytes }) => {
+    const sdkKey = `secret-bench-${bytes}`;
+    const project = projectOfGzipBytes(bytes, FIRST_LCUT);
+    upstream.publish(sdkKey, project);
+    return { name, path: specPath(sdkKey), headers: sdkHeaders(sdkKey), bodyBytes: project.gzip.length };
+  });
+  const [small] = SIZES;
+  const sdkKey = `secret-bench-${small.bytes}`;
+  const upToDate = {
+    name: "21 B",
+    path: specPath(sdkKey, FIRST_LCUT),
+    headers: sdkHeaders(sdkKey),
+    bodyBytes: 21,
+  };
+  const closing = full.slice(0, 1).map((each) => ({
+    ...each,
+    name: `${each.name}, a connection each`,
+    headers: { ...each.headers, connection: "close" },
+  }));
+  return [upToDate, ...full, ...closing];
+}

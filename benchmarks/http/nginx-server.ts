@@ -1,0 +1,50 @@
+import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Bench } from "../bench.ts";
+import { findCommand } from "../debian-tools.ts";
+import { Launched } from "../launched.ts";
+import { firstAnswer, freePort } from "../loopback.ts";
+import { NGINX_VARIANTS, type NginxVariant, nginxConfig } from "./nginx-config.ts";
+import type { HttpServer } from "./servers.ts";
+
+/** nginx in front of the upstream, with a configuration, cache and log of its own. Answers `readyPath`. */
+export async function startNginx(
+  bench: Bench,
+  upstreamUrl: string,
+  variant: NginxVariant,
+  readyPath: string,
+): Promise<HttpServer> {
+  const directory = join(bench.scratch, `nginx-${variant}`);
+  mkdirSync(directory);
+  const port = await freePort();
+  const config = join(directory, "nginx.conf");
+  writeFileSync(config, nginxConfig({ directory, port, upstreamUrl, variant }));
+  await using starting = new AsyncDisposableStack();
+  const launched = starting.use(
+    new Launched(bench, {
+      name: `nginx-${variant}`,
+      command: [
+        findCommand("nginx") ?? "nginx",
+        "-p",
+        directory,
+        "-e",
+        join(directory, "error.log"),
+        "-c",
+        config,
+      ],
+      core: bench.cores?.server,
+    }),
+  );
+  const url = `http://127.0.0.1:${port}`;
+  await firstAnswer(bench, launched, url + readyPath);
+  const running = starting.move();
+  return {
+    name: NGINX_VARIANTS[variant],
+    url,
+    pid: launched.pid,
+    tidy: () => {
+      if (variant === "usual") truncateSync(join(directory, "access.log"));
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}

@@ -1,0 +1,40 @@
+import type { Bench } from "../bench.ts";
+import { RelayServer } from "../relay-server.ts";
+import { type StaticUpstream, specPath } from "../static-upstream.ts";
+import { startNginx } from "./nginx-server.ts";
+
+/** What is compared: the relay, and nginx in its place. */
+export interface HttpServer extends AsyncDisposable {
+  readonly name: string;
+  readonly url: string;
+  readonly pid: number;
+  /** Called between measurements. */
+  readonly tidy: () => void;
+}
+
+/** All of them, the relay first. */
+export async function startServers(
+  bench: Bench,
+  upstream: StaticUpstream,
+  warmKey: string,
+): Promise<AsyncDisposable & { readonly servers: readonly HttpServer[] }> {
+  await using starting = new AsyncDisposableStack();
+  const relay = starting.use(await startRelay(bench, upstream));
+  const servers = [relay];
+  for (const variant of ["usual", "tuned", "copying"] as const) {
+    servers.push(starting.use(await startNginx(bench, upstream.url, variant, specPath(warmKey))));
+  }
+  const running = starting.move();
+  return { servers, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+async function startRelay(bench: Bench, upstream: StaticUpstream): Promise<HttpServer> {
+  const relay = await RelayServer.start(bench, { upstream, core: bench.cores?.server });
+  return {
+    name: "relay",
+    url: relay.httpUrl,
+    pid: relay.pid,
+    tidy: () => {},
+    [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,51 @@
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Bench } from "./bench.ts";
+import { onCore } from "./cores.ts";
+
+export interface LaunchOptions {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly core: number | undefined;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+const STOP_GRACE_MS = 3_000;
+
+/** A server that runs in the background until it is disposed of, with its output in a log of its own. */
+export class Launched implements AsyncDisposable {
+  readonly #child: Bun.Subprocess;
+  readonly #name: string;
+  readonly #log: string;
+
+  constructor(bench: Bench, { name, command, core, env = {} }: LaunchOptions) {
+    this.#name = name;
+    this.#log = join(bench.scratch, `${name}.log`);
+    const log = openSync(this.#log, "w");
+    this.#child = Bun.spawn(onCore(core, command), {
+      // Nothing of the caller's settings or proxies: what is measured must not depend on them.
+      env: { PATH: process.env["PATH"] ?? "", ...env },
+      stdio: ["ignore", log, log],
+      signal: bench.signal,
+    });
+    closeSync(log);
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  /** Throws, with what the process said, when it has ended by itself. */
+  checkRunning(): void {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) return;
+    const said = readFileSync(this.#log, "utf8").trim().split("\n").slice(-5).join("\n");
+    throw new Error(`${this.#name} ended by itself: ${said || "it said nothing"}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGTERM");
+    const kill = setTimeout(() => this.#child.kill("SIGKILL"), STOP_GRACE_MS);
+    await this.#child.exited;
+    clearTimeout(kill);
+  }
+}

@@ -1,0 +1,55 @@
+import os from "node:os";
+import { root } from "../scripts/command.ts";
+import type { Cores } from "./cores.ts";
+import { findCommand } from "./debian-tools.ts";
+
+/** Where and with what a run was made: without it figures say nothing. */
+export interface Machine {
+  readonly date: string;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly kernel: string;
+  readonly bun: string;
+  readonly nginx: string;
+  readonly wrk: string;
+  readonly commit: string;
+  readonly pinning: string;
+  /** Processes that wanted to run in the minute before; near 0 on a machine that has nothing else to do. */
+  readonly load: number;
+}
+
+export async function describeMachine(cores: Cores | undefined): Promise<Machine> {
+  const changed = (await outputOf("git", "status", "--porcelain", "--untracked-files=no")) !== "";
+  const commit = (await outputOf("git", "rev-parse", "--short", "HEAD")) || "unknown";
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    cpu: os.cpus()[0]?.model.trim() ?? "unknown",
+    cores: os.cpus().length,
+    kernel: `${os.type()} ${os.release()}`,
+    bun: Bun.version,
+    nginx: /nginx\/(\S+)/.exec(await outputOf("nginx", "-v"))?.[1] ?? "missing",
+    wrk: /^wrk (?:debian\/)?(\S+)/.exec(await outputOf("wrk", "-v"))?.[1] ?? "missing",
+    commit: changed ? `${commit} with changes` : commit,
+    pinning: cores === undefined ? "none" : `server on core ${cores.server}, client on core ${cores.client}`,
+    load: os.loadavg()[0] ?? 0,
+  };
+}
+
+export function machineLines(machine: Machine, relay: string): string {
+  const { date, cpu, cores, kernel, bun, nginx, wrk, commit, pinning, load } = machine;
+  return [
+    `machine   ${cpu}, ${cores} cores, ${kernel}, load ${load.toFixed(2)} at the start, ${date}`,
+    `versions  Bun ${bun}, nginx ${nginx}, wrk ${wrk}`,
+    `relay     ${relay}, commit ${commit}`,
+    `pinning   ${pinning}`,
+  ].join("\n");
+}
+
+/** Both streams: nginx and wrk tell their versions on stderr, and wrk with exit code 1. */
+async function outputOf(name: string, ...args: string[]): Promise<string> {
+  const command = findCommand(name);
+  if (command === undefined) return "";
+  const child = Bun.spawn([command, ...args], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  return (out + err).trim();
+}

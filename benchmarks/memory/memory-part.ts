@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Bench, Part, PartResult } from "../bench.ts";
+import { peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
+import { projectOfGzipBytes, projectOfJsonBytes } from "../project.ts";
+import { RelayServer } from "../relay-server.ts";
+import { FIRST_LCUT, StaticUpstream, specPath } from "../static-upstream.ts";
+import { megabytes } from "../table.ts";
+import { StalledReaders } from "./stalled-readers.ts";
+
+const KEYS = 1_000;
+const KEY_JSON_BYTES = 20_000;
+const READERS = 200;
+const LARGE_GZIP_BYTES = 2_000_000;
+const LARGE_KEY = "secret-bench-large";
+const SETTLE_MS = 1_000;
+const KEYS_AT_ONCE = 16;
+
+interface Sample {
+  readonly what: string;
+  readonly bytes: number;
+  readonly peakBytes: number;
+}
+
+/** What the relay needs for what it holds and for readers that do not read. */
+export const memoryPart: Part = { name: "memory", needs: [], run };
+
+async function run(bench: Bench): Promise<PartResult> {
+  const samples = [...(await manyKeys(bench)), ...(await stalledReaders(bench))];
+  const rows = samples.map(({ what, bytes, peakBytes }) => [what, megabytes(bytes), megabytes(peakBytes)]);
+  return {
+    tables: [{ title: "memory: RSS of the relay", head: ["when", "RSS MB", "peak since the last MB"], rows }],
+    notes: [
+      `each key is ${KEY_JSON_BYTES / 1_000} KB of JSON, held plain and as gzip, br and zstd`,
+      "what the kernel keeps for a stalled connection is no part of RSS",
+    ],
+    raw: samples,
+  };
+}
+
+async function manyKeys(bench: Bench): Promise<Sample[]> {
+  await using upstream = await StaticUpstream.start();
+  const keys = Array.from({ length: KEYS }, (_, at) => `secret-bench-${at}`);
+  const project = projectOfJsonBytes(KEY_JSON_BYTES, FIRST_LCUT);
+  for (const key of keys) upstream.publish(key, project);
+  await using relay = await RelayServer.start(bench, { upstream, core: undefined });
+  await settle(bench);
+  const samples = [sample("no key", relay.pid)];
+  bench.progress(`memory: ${KEYS} keys`);
+  while (keys.length > 0) {
+    await Promise.all(
+      keys.splice(0, KEYS_AT_ONCE).map((key) => requireSpecs(bench, relay.httpUrl + specPath(key))),
+    );
+  }
+  samples.push(sample(`${KEYS} keys of 20 KB, just fetched`, relay.pid));
+  await sleep(5 * SETTLE_MS, undefined, { signal: bench.signal });
+  samples.push(sample("the same 5 s later", relay.pid));
+  return samples;
+}
+
+async function stalledReaders(bench: Bench): Promise<Sample[]> {
+  await using upstream = await StaticUpstream.start();
+  upstream.publish(LARGE_KEY, projectOfGzipBytes(LARGE_GZIP_BYTES, FIRST_LCUT));
+  await using relay = await RelayServer.start(bench, { upstream, core: undefined });
+  await requireSpecs(bench, relay.httpUrl + specPath(LARGE_KEY));
+  await settle(bench);
+  const samples = [sample("one key of 2 MB as gzip", relay.pid)];
+  bench.progress(`memory: ${READERS} stalled readers`);
+  {
+    using _ = await StalledReaders.open(relay.httpUrl, specPath(LARGE_KEY), READERS, SETTLE_MS);
+    samples.push(sample(`${READERS} readers of it stalled`, relay.pid));
+  }
+  await settle(bench);
+  samples.push(sample("the readers gone", relay.pid));
+  return samples;
+}
+
+function sample(what: string, pid: number): Sample {
+  const taken = { what, bytes: residentBytes(pid), peakBytes: peakResidentBytes(pid) };
+  resetPeak(pid);
+  return taken;
+}
+
+async function settle(bench: Bench): Promise<void> {
+  await sleep(SETTLE_MS, undefined, { signal: bench.signal });
+}
+
+async function requireSpecs(bench: Bench, url: string): Promise<void> {
+  const response = await fetch(url, { headers: { "accept-encoding": "gzip" }, signal: bench.signal });
+  if (!response.ok) throw new Error(`the relay answered ${response.status}`);
+  await response.arrayBuffer();
+}

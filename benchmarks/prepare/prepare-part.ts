@@ -1,0 +1,60 @@
+import type { Bench, Part, PartResult } from "../bench.ts";
+import { projectOfJsonBytes } from "../project.ts";
+import { FIRST_LCUT } from "../static-upstream.ts";
+import { quantile, spreadOf } from "../statistics.ts";
+import { ms, spread, type Table } from "../table.ts";
+import { measurePrepare, type PrepareTime } from "./prepare-times.ts";
+import { measureStalls, type UpdateStalls } from "./update-stalls.ts";
+
+const JSON_BYTES = 5_000_000;
+
+interface Setting {
+  readonly name: string;
+  readonly stalls: UpdateStalls;
+}
+
+/** What a new 5 MB version costs, and what clients notice of it meanwhile. */
+export const preparePart: Part = { name: "prepare", needs: [], run };
+
+async function run(bench: Bench): Promise<PartResult> {
+  const rounds = bench.quick ? 2 : 5;
+  bench.progress("prepare: checking and coding");
+  const times = await measurePrepare(bench, projectOfJsonBytes(JSON_BYTES, FIRST_LCUT), rounds);
+  const settings: Setting[] = [];
+  for (const [name, core] of [
+    ["all cores", undefined],
+    ["one core", bench.cores?.server],
+  ] as const) {
+    if (name === "one core" && core === undefined) continue;
+    bench.progress(`prepare: updates of a relay on ${name}`);
+    settings.push({ name, stalls: await measureStalls(bench, JSON_BYTES, rounds, core) });
+  }
+  return {
+    tables: [timesTable(times), stallsTable(settings)],
+    notes: ["latencies include the client's own pauses: compare them with those between updates"],
+    raw: { times, settings },
+  };
+}
+
+function timesTable(times: readonly PrepareTime[]): Table {
+  return {
+    title: "prepare: decode, check and code 5 MB of JSON, median (lowest-highest)",
+    head: ["came as", "ms"],
+    rows: times.map(({ contentEncoding, tookMs }) => [contentEncoding, spread(spreadOf(tookMs), ms)]),
+  };
+}
+
+function stallsTable(settings: readonly Setting[]): Table {
+  return {
+    title: "prepare: a relay serving 21 B answers while it takes a new 5 MB version, ms",
+    head: ["relay on", "upstream to served", "longest stall", "p99 meanwhile", "p99 between", "p50 between"],
+    rows: settings.map(({ name, stalls }) => [
+      name,
+      spread(spreadOf(stalls.updateMs), ms),
+      spread(spreadOf(stalls.longestMs), ms),
+      ms(quantile(stalls.duringMs, 0.99)),
+      ms(quantile(stalls.quietMs, 0.99)),
+      ms(quantile(stalls.quietMs, 0.5)),
+    ]),
+  };
+}

@@ -1,0 +1,42 @@
+import { brotliCompressSync, constants } from "node:zlib";
+import { prepare } from "../../src/specs/prepare.ts";
+import type { Bench } from "../bench.ts";
+import type { Project } from "../project.ts";
+
+/** How long it takes to check and code a payload that came in this coding. */
+export interface PrepareTime {
+  readonly contentEncoding: string;
+  readonly tookMs: readonly number[];
+}
+
+const BR_QUALITY = 5;
+
+/** In this process, with nothing else to do: the relay's Worker runs the same function. */
+export async function measurePrepare(bench: Bench, project: Project, rounds: number): Promise<PrepareTime[]> {
+  const params = { [constants.BROTLI_PARAM_QUALITY]: BR_QUALITY };
+  const bodies = new Map([
+    ["identity", project.json],
+    ["gzip", project.gzip],
+    ["br", new Uint8Array(brotliCompressSync(project.json, { params }))],
+  ]);
+  const times: PrepareTime[] = [];
+  for (const [contentEncoding, body] of bodies) {
+    const tookMs: number[] = [];
+    for (let round = 0; round <= rounds; round++) {
+      bench.signal.throwIfAborted();
+      const startedAt = performance.now();
+      const result = await prepare({
+        body,
+        contentEncoding,
+        format: "json",
+        headerLcut: undefined,
+        sdkKeyHash: "0",
+      });
+      if (result.kind !== "prepared") throw new Error(`the payload was found ${result.kind}`);
+      // The first round warms up.
+      if (round > 0) tookMs.push(performance.now() - startedAt);
+    }
+    times.push({ contentEncoding, tookMs });
+  }
+  return times;
+}

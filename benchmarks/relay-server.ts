@@ -1,0 +1,76 @@
+import type { Bench } from "./bench.ts";
+import { Launched } from "./launched.ts";
+import { firstAnswer, freePort } from "./loopback.ts";
+import type { StaticUpstream } from "./static-upstream.ts";
+
+export interface RelayServerOptions {
+  readonly upstream: StaticUpstream;
+  readonly core: number | undefined;
+  /** Long by default, so that no poll falls into a measurement. */
+  readonly pollIntervalS?: number;
+  readonly args?: readonly string[];
+}
+
+/** A relay that answers. */
+export class RelayServer implements AsyncDisposable {
+  readonly #process: Launched;
+  readonly httpUrl: string;
+  readonly grpcUrl: string;
+  /** From its start to its first answer. */
+  readonly startMs: number;
+
+  private constructor(launched: Launched, ports: { http: number; grpc: number }, startMs: number) {
+    this.#process = launched;
+    this.httpUrl = `http://127.0.0.1:${ports.http}`;
+    this.grpcUrl = `http://127.0.0.1:${ports.grpc}`;
+    this.startMs = startMs;
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Answers /v1/health; `readyPath` asks for more than that. */
+  static async start(
+    bench: Bench,
+    options: RelayServerOptions,
+    readyPath = "/v1/health",
+  ): Promise<RelayServer> {
+    const ports = { http: await freePort(), grpc: await freePort() };
+    const { upstream, core, pollIntervalS = 3_600, args = [] } = options;
+    const listen = [
+      "--bind-address",
+      "127.0.0.1",
+      "--http-port",
+      `${ports.http}`,
+      "--grpc-port",
+      `${ports.grpc}`,
+    ];
+    const startedAt = performance.now();
+    const launched = new Launched(bench, {
+      name: "relay",
+      command: [
+        ...bench.relay.command,
+        ...listen,
+        "--polling-interval-in-s",
+        String(pollIntervalS),
+        ...args,
+        "grpc-and-http",
+        "disabled",
+      ],
+      core,
+      env: { STATSIG_ENDPOINT: upstream.url },
+    });
+    try {
+      const answeredAt = await firstAnswer(bench, launched, `http://127.0.0.1:${ports.http}${readyPath}`, 1);
+      return new RelayServer(launched, ports, answeredAt - startedAt);
+    } catch (error) {
+      await launched[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,96 @@
+// `bun run bench`: how fast and how large the relay is. docs/benchmarks.md says how it is measured.
+//   bun run bench [http] [fanout] [startup] [memory] [prepare] [--quick] [--json <file>] [--source]
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ArgumentError, type BenchArguments, readArguments } from "./arguments.ts";
+import type { Bench, Part } from "./bench.ts";
+import { chooseCores } from "./cores.ts";
+import { missingCommands } from "./debian-tools.ts";
+import { fanoutPart } from "./fanout/fanout-part.ts";
+import { httpPart } from "./http/http-part.ts";
+import { describeMachine, machineLines } from "./machine.ts";
+import { memoryPart } from "./memory/memory-part.ts";
+import { preparePart } from "./prepare/prepare-part.ts";
+import { prepareRelay } from "./relay-program.ts";
+import { startupPart } from "./startup-part.ts";
+import { formatTable } from "./table.ts";
+
+const PARTS: readonly Part[] = [httpPart, fanoutPart, startupPart, memoryPart, preparePart];
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+const EXIT_INTERRUPTED = 130;
+
+/** However badly things go: a run of the whole suite takes half of it. */
+const MAX_RUN_MS = 12 * 60_000;
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(argv: readonly string[]): Promise<number> {
+  const interrupted = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.once(signal, () => interrupted.abort());
+  try {
+    return await runParts(readArguments(argv, PARTS), interrupted.signal);
+  } catch (error) {
+    console.error(interrupted.signal.aborted ? "bench: stopped" : `bench: ${describe(error)}`);
+    if (interrupted.signal.aborted) return EXIT_INTERRUPTED;
+    return error instanceof ArgumentError ? EXIT_USAGE : EXIT_FAILED;
+  }
+}
+
+async function runParts(
+  { parts, quick, fromSource, jsonFile }: BenchArguments,
+  stop: AbortSignal,
+): Promise<number> {
+  const relay = await prepareRelay(fromSource);
+  const cores = chooseCores();
+  const missing = await missingCommands([...new Set(parts.flatMap(({ needs }) => needs))]);
+  const machine = await describeMachine(cores);
+  console.log(`${machineLines(machine, relay.shown)}${quick ? "\nquick     fewer and shorter rounds" : ""}`);
+
+  using directory = scratchDirectory();
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(MAX_RUN_MS)]);
+  const bench: Bench = { quick, relay, cores, scratch: directory.path, signal, progress };
+  const results: Record<string, unknown> = {};
+  let failed = 0;
+  for (const part of parts) {
+    if (part.needs.some((name) => missing.includes(name))) {
+      console.log(`\n${part.name}: skipped, for want of ${part.needs.join(" and ")}`);
+      failed++;
+      continue;
+    }
+    try {
+      results[part.name] = await runPart(part, bench);
+    } catch (error) {
+      signal.throwIfAborted();
+      console.error(`\n${part.name}: failed: ${describe(error)}`);
+      failed++;
+    }
+  }
+  if (jsonFile !== undefined) {
+    writeFileSync(jsonFile, `${JSON.stringify({ machine, relay, quick, results }, null, 2)}\n`);
+  }
+  return failed === 0 ? 0 : EXIT_FAILED;
+}
+
+async function runPart(part: Part, bench: Bench): Promise<unknown> {
+  const { tables, notes, raw } = await part.run(bench);
+  for (const table of tables) console.log(`\n${formatTable(table)}`);
+  if (notes.length > 0) console.log(`\n${notes.map((note) => `- ${note}`).join("\n")}`);
+  return raw;
+}
+
+function progress(doing: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${doing}\r`);
+}
+
+function scratchDirectory(): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), "relay-bench-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,76 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Project } from "./project.ts";
+
+/** The version of the first project of every part; later ones count up from it. */
+export const FIRST_LCUT = 1_760_000_000_000;
+
+const NO_UPDATE = '{"has_updates":false}';
+
+/** Stands for Statsig's CDN: each SDK key has one project, sent gzip-coded from memory. */
+export class StaticUpstream implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #projects = new Map<string, Project>();
+  #requests = 0;
+  readonly #sentAt = new Map<number, number>();
+
+  private constructor() {
+    this.#server = createServer((request, response) => this.#answer(request, response));
+  }
+
+  static async start(): Promise<StaticUpstream> {
+    const upstream = new StaticUpstream();
+    await new Promise<void>((resolve) => upstream.#server.listen(0, "127.0.0.1", resolve));
+    return upstream;
+  }
+
+  get url(): string {
+    const address = this.#server.address();
+    if (address === null || typeof address === "string") throw new Error("the upstream does not listen");
+    return `http://127.0.0.1:${address.port}`;
+  }
+
+  /** Requests so far. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /** When a version was first sent, ms since the Unix epoch. */
+  sentAt(lcut: number): number {
+    return this.#sentAt.get(lcut) ?? Number.NaN;
+  }
+
+  publish(sdkKey: string, project: Project): void {
+    this.#projects.set(sdkKey, project);
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    this.#requests++;
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://upstream");
+    const sdkKey = pathname.slice(pathname.lastIndexOf("/") + 1).replace(/\.json$/, "");
+    const project = this.#projects.get(sdkKey);
+    if (project === undefined) {
+      response.writeHead(401).end("Unauthorized");
+      return;
+    }
+    const headers = { "content-type": "application/json", "x-since-time": String(project.lcut) };
+    if (Number(searchParams.get("sinceTime")) >= project.lcut) {
+      response.writeHead(200, { ...headers, "content-length": NO_UPDATE.length }).end(NO_UPDATE);
+      return;
+    }
+    if (!this.#sentAt.has(project.lcut))
+      this.#sentAt.set(project.lcut, performance.timeOrigin + performance.now());
+    const coded = { "content-encoding": "gzip", "content-length": project.gzip.length };
+    response.writeHead(200, { ...headers, ...coded }).end(project.gzip);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+/** The path by which SDKs ask for a key's specs. */
+export function specPath(sdkKey: string, sinceTime = 0): string {
+  const path = `/v2/download_config_specs/${sdkKey}.json`;
+  return sinceTime > 0 ? `${path}?sinceTime=${sinceTime}` : path;
+}

@@ -1,0 +1,169 @@
+import type { Clock } from "../clock.ts";
+import { backoffMs } from "./backoff.ts";
+import { bounded } from "./bounded.ts";
+import { openClient, type RedisClient } from "./client.ts";
+import { RedisFailure, redisFailure } from "./failure.ts";
+import type { RedisOptions } from "./options.ts";
+
+/** `opening` until the first connect succeeds or fails, and while a replica is left for the master. */
+export type LinkState = "opening" | "up" | "down";
+
+/** A Redis that has become a replica is looked for anew, but one that stays read-only still serves reads. */
+const READONLY_RECONNECT_EVERY_MS = 5_000;
+
+const GOODBYE_LIMIT_MS = 1_000;
+
+/** One client of the Redis library, connected anew for ever, and what is known of its health. */
+export class RedisLink implements AsyncDisposable {
+  readonly #options: RedisOptions;
+  readonly #clock: Clock;
+  readonly #onChange: () => void;
+  readonly #client: RedisClient;
+  readonly #closing = new AbortController();
+  #state: LinkState = "opening";
+  #reason = "no connection yet";
+  #opened = Promise.withResolvers<void>();
+  #failures = 0;
+  #readonlySince = Number.NEGATIVE_INFINITY;
+  inFlight = 0;
+
+  constructor(options: RedisOptions, clock: Clock, onChange: () => void) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#onChange = onChange;
+    this.#client = openClient(options, {
+      retryDelayMs: () => (this.#closing.signal.aborted ? null : backoffMs(this.#failures++)),
+      reconnectsOn: (error) => this.#leavesReplica(error),
+    });
+    this.#client.on("ready", () => void this.#checkAndOpen());
+    this.#client.on("error", (error: unknown) => this.#failed(error));
+    this.#client.on("close", () => this.#closed());
+    this.#client.on("end", () => void this.#reopen());
+    void this.#giveUpOpening();
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  /** Why it is down. */
+  get reason(): string {
+    return this.#reason;
+  }
+
+  /** Rejects with a {@link RedisFailure} within the command timeout. Answers may be of any shape. */
+  async send(command: string, args: readonly (string | Buffer)[], as: "text" | "bytes"): Promise<unknown> {
+    this.inFlight++;
+    try {
+      return await bounded(this.#sendOpened(command, args, as), this.#options.commandTimeoutMs, this.#clock);
+    } catch (error) {
+      throw redisFailure(error);
+    } finally {
+      this.inFlight--;
+    }
+  }
+
+  async #sendOpened(command: string, args: readonly (string | Buffer)[], as: "text" | "bytes") {
+    // Right after the start nobody knows yet whether Redis is there.
+    if (this.#state === "opening") await this.#opened.promise;
+    if (this.#state === "down") throw new RedisFailure("unreachable", this.#reason);
+    return this.#sendNow(command, args, as);
+  }
+
+  #sendNow(command: string, args: readonly (string | Buffer)[], as: "text" | "bytes"): Promise<unknown> {
+    return as === "text"
+      ? this.#client.call(command, [...args])
+      : this.#client.callBuffer(command, [...args]);
+  }
+
+  /** Scripts are held back with writes, so that a Redis which only reads does not count as back. */
+  async #checkAndOpen(): Promise<void> {
+    try {
+      const answer = this.#sendNow("EVAL", ["return 'up'", "0"], "text");
+      if ((await bounded(answer, this.#options.commandTimeoutMs, this.#clock)) !== "up") {
+        throw new RedisFailure("garbage", "what answers there does not speak as Redis does");
+      }
+    } catch (error) {
+      const failure = redisFailure(error);
+      // An error is an answer: what can still be done is seen command by command.
+      if (failure.kind !== "refused") return this.#failedCheck(failure);
+    }
+    if (this.#closing.signal.aborted) return;
+    this.#failures = 0;
+    this.#become("up", "");
+  }
+
+  #failedCheck(failure: RedisFailure): void {
+    this.#become("down", failure.message);
+    this.#client.disconnect(true);
+  }
+
+  #failed(error: unknown): void {
+    const failure = redisFailure(error);
+    // The answers no longer belong to the commands they come for.
+    if (failure.kind === "garbage") this.#client.disconnect(true);
+    if (this.#state === "up") this.#reason = failure.message;
+    else this.#become("down", failure.message);
+  }
+
+  #closed(): void {
+    if (this.#state === "up") this.#become("down", this.#reason || "connection closed");
+    if (this.#state === "opening" && !this.#isLeavingReplica()) this.#become("down", "connection closed");
+  }
+
+  #leavesReplica(error: Error): boolean {
+    if (this.#isLeavingReplica() || !error.message.includes("READONLY")) return false;
+    this.#readonlySince = this.#clock.now();
+    this.#become("opening", "");
+    return true;
+  }
+
+  #isLeavingReplica(): boolean {
+    return this.#clock.now() - this.#readonlySince < READONLY_RECONNECT_EVERY_MS;
+  }
+
+  /** The library ends for good where an address is unusable, as one that a Sentinel made up. */
+  async #reopen(): Promise<void> {
+    const { signal } = this.#closing;
+    if (signal.aborted) return;
+    this.#become("down", this.#reason || "connection closed");
+    await this.#clock.sleep(backoffMs(this.#failures++), signal).catch(() => undefined);
+    if (!signal.aborted && this.#client.status === "end") this.#client.connect().catch(() => undefined);
+  }
+
+  /** Some things take for ever without a failure: a Redis that loads its data, for one. */
+  async #giveUpOpening(): Promise<void> {
+    const limitMs = this.#options.connectTimeoutMs + this.#options.commandTimeoutMs;
+    const { promise } = this.#opened;
+    const settled = promise.then(() => true);
+    const late = this.#clock.sleep(limitMs, this.#closing.signal).then(
+      () => false,
+      () => true,
+    );
+    if (!(await Promise.race([settled, late]))) this.#become("down", "it is not ready");
+  }
+
+  #become(state: LinkState, reason: string): void {
+    this.#reason = reason;
+    if (this.#state === state || this.#closing.signal.aborted) return;
+    this.#state = state;
+    if (state === "opening") {
+      this.#opened = Promise.withResolvers();
+      void this.#giveUpOpening();
+    } else {
+      this.#opened.resolve();
+    }
+    this.#onChange();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#state = "down";
+    this.#reason = "the relay is ending";
+    this.#opened.resolve();
+    this.#closing.abort();
+    if (this.#client.status === "end") return;
+    const ended = new Promise<void>((resolve) => void this.#client.once("end", () => resolve()));
+    this.#client.disconnect();
+    await bounded(ended, GOODBYE_LIMIT_MS, this.#clock).catch(() => undefined);
+  }
+}

@@ -1,0 +1,120 @@
+import type { Clock } from "../clock.ts";
+import { describeFeed, type Feed } from "../specs/feed.ts";
+import type { Snapshot } from "../specs/snapshot.ts";
+import type { BackupRead, BackupWrite, SpecBackup } from "../specs/spec-backup.ts";
+import type { EmitRedisEvent, RedisEvent } from "./events.ts";
+import { RedisFailure, redisFailure } from "./failure.ts";
+import { keysOf, type NamedKey, type RedisKeySchema } from "./keys.ts";
+import { readEntry } from "./read-entry.ts";
+import type { RedisConnection } from "./redis-connection.ts";
+import { writeEntry } from "./write-script.ts";
+
+export interface RedisBackupOptions {
+  /** The connection's owner closes it. */
+  readonly redis: RedisConnection;
+  /** All are written, the first that can name a feed is read. */
+  readonly schemas: readonly RedisKeySchema[];
+  /** Writes the 1.x key too, for whoever still reads it. */
+  readonly doubleWriteLegacy: boolean;
+  /** From the last write or touch. */
+  readonly ttlMs: number;
+  readonly clock: Clock;
+  readonly emit: EmitRedisEvent;
+}
+
+/** Keeps feeds where other relays, and SDKs that read Redis themselves, find them. */
+export class RedisBackup implements SpecBackup {
+  readonly source = "redis";
+  readonly #options: RedisBackupOptions;
+  readonly #schemas: readonly RedisKeySchema[];
+  #closed = false;
+
+  constructor(options: RedisBackupOptions) {
+    this.#options = options;
+    this.#schemas = [...new Set([...options.schemas, ...(options.doubleWriteLegacy ? ["v1" as const] : [])])];
+  }
+
+  async read(feed: Feed, newerThan: number): Promise<BackupRead> {
+    const { redis, clock } = this.#options;
+    const shown = describeFeed(feed);
+    const startedAt = clock.now();
+    const [key] = this.#keysOf(feed);
+    const read = await this.#telling(readEntry(redis, key, feed, newerThan), (reason) => {
+      return { kind: "redis_read_failed", feed: shown, reason };
+    });
+    this.#options.emit(readEvent(read, shown, clock.now() - startedAt));
+    return read;
+  }
+
+  async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+    const { redis, clock, ttlMs, emit } = this.#options;
+    const { lcut, bytes } = snapshot;
+    const feed = describeFeed(snapshot.feed);
+    const startedAt = clock.now();
+    const [first, ...others] = this.#keysOf(snapshot.feed);
+    const writeTo = ({ name }: NamedKey) => writeEntry(redis, name, snapshot, instead, ttlMs);
+    const written = await this.#telling(firstOfAll(writeTo(first), others.map(writeTo)), (reason) => {
+      return { kind: "redis_write_failed", feed, lcut, reason };
+    });
+    if (written.kind === "written") {
+      emit({ kind: "redis_wrote", feed, lcut, bytes: bytes.length, tookMs: clock.now() - startedAt });
+    } else {
+      emit({ kind: "redis_write_skipped", feed, lcut, keptLcut: written.lcut });
+    }
+    return written;
+  }
+
+  async touch(feed: Feed): Promise<boolean> {
+    const { redis, ttlMs } = this.#options;
+    const answers = this.#keysOf(feed).map(({ name }) => redis.send("PEXPIRE", [name, String(ttlMs)]));
+    return (await Promise.all(answers)).every((answer) => answer === 1);
+  }
+
+  async remove(feed: Feed): Promise<void> {
+    const shown = describeFeed(feed);
+    const deletions = this.#keysOf(feed).map(({ name }) => this.#options.redis.send("DEL", [name]));
+    await this.#telling(Promise.all(deletions), (reason) => {
+      return { kind: "redis_delete_failed", feed: shown, reason };
+    });
+    this.#options.emit({ kind: "redis_deleted", feed: shown });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+  }
+
+  #keysOf(feed: Feed): [NamedKey, ...NamedKey[]] {
+    if (this.#closed) throw new RedisFailure("unreachable", "the backup is closed");
+    return keysOf(feed, this.#schemas);
+  }
+
+  async #telling<T>(work: Promise<T>, eventFor: (reason: string) => RedisEvent): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      const failure = redisFailure(error);
+      this.#options.emit(eventFor(failure.message));
+      throw failure;
+    }
+  }
+}
+
+/** Waits for all, also after one failed: what is reported as failed must not go on behind it. */
+async function firstOfAll<T>(first: Promise<T>, others: readonly Promise<T>[]): Promise<T> {
+  await Promise.allSettled([first, ...others]);
+  await Promise.all(others);
+  return first;
+}
+
+function readEvent(read: BackupRead, feed: string, tookMs: number): RedisEvent {
+  switch (read.kind) {
+    case "none":
+      return { kind: "redis_read_miss", feed };
+    case "unusable":
+      return { kind: "redis_read_unusable", feed, detail: read.detail };
+    case "found": {
+      const { headerLcut: lcut = 0, body } = read.raw;
+      return { kind: "redis_read", feed, lcut, bytes: body.length, tookMs };
+    }
+  }
+}

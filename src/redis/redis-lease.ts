@@ -1,0 +1,151 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "../clock.ts";
+import type { Lease } from "../specs/lease.ts";
+import type { EmitRedisEvent } from "./events.ts";
+import { LEADER_KEY } from "./keys.ts";
+import type { RedisConnection } from "./redis-connection.ts";
+import { RedisScript } from "./script.ts";
+
+/**
+ * Takes the lease where it is free, or ours still: an answer that got lost must not lock its own relay out.
+ * What is no lease, of another type or without an end, is made one or goes.
+ */
+const takeOrRenew = new RedisScript(`
+local key, id, ttl = KEYS[1], ARGV[1], ARGV[2]
+local kind = redis.call('TYPE', key).ok
+if kind == 'string' and redis.call('GET', key) ~= id then
+  if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, ttl) end
+  return 0
+end
+if kind ~= 'string' and kind ~= 'none' then redis.call('DEL', key) end
+redis.call('SET', key, id, 'PX', ttl)
+return 1
+`);
+
+const release = new RedisScript(`
+if redis.call('TYPE', KEYS[1]).ok == 'string' and redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('DEL', KEYS[1])
+end
+return 0
+`);
+
+const MAX_RETRY_MS = 5_000;
+
+export interface RedisLeaseOptions {
+  readonly redis: RedisConnection;
+  /** After a relay that ended without a goodbye, another one has the lease so much later. */
+  readonly ttlMs: number;
+  readonly clock: Clock;
+  readonly emit: EmitRedisEvent;
+}
+
+/**
+ * The lease as a key with an end, renewed every third of its time. It counts as held only for as long as it
+ * can't have run out in Redis, reckoned from before the command was sent: also where Redis hangs.
+ */
+export class RedisLease implements Lease, AsyncDisposable {
+  readonly #options: RedisLeaseOptions;
+  readonly #id = randomUUID();
+  readonly #onAcquired: (() => void)[] = [];
+  readonly #running: Promise<void>;
+  #wake = new AbortController();
+  #expiry = new AbortController();
+  #heldUntil: Moment = { steadyMs: 0, wallMs: 0 };
+  #toldHeld = false;
+  #ending = false;
+
+  /** Tries to get it from here on. */
+  constructor(options: RedisLeaseOptions) {
+    this.#options = options;
+    options.redis.onUp(() => this.#wake.abort());
+    this.#running = this.#run();
+  }
+
+  get isHeld(): boolean {
+    return this.#msLeft() > 0;
+  }
+
+  onAcquired(listener: () => void): void {
+    this.#onAcquired.push(listener);
+  }
+
+  async #run(): Promise<void> {
+    const { clock, ttlMs } = this.#options;
+    while (!this.#ending) {
+      this.#wake = new AbortController();
+      const { signal } = this.#wake;
+      const renewed = await this.#takeOrRenew();
+      const pauseMs = renewed ? ttlMs / 3 : Math.min(ttlMs / 3, MAX_RETRY_MS);
+      await clock.sleep(pauseMs, signal).catch(() => undefined);
+    }
+  }
+
+  async #takeOrRenew(): Promise<boolean> {
+    const { redis, ttlMs } = this.#options;
+    const sentAt = this.#now();
+    try {
+      const answer = await takeOrRenew.run(redis, LEADER_KEY, [this.#id, String(ttlMs)]);
+      if (answer === 1) this.#heldFrom(sentAt);
+      else this.#lost("taken");
+      return answer === 1;
+    } catch {
+      // Told by the connection; the lease runs out by itself.
+      return false;
+    }
+  }
+
+  #heldFrom({ steadyMs, wallMs }: Moment): void {
+    const { ttlMs, emit } = this.#options;
+    this.#heldUntil = { steadyMs: steadyMs + ttlMs, wallMs: wallMs + ttlMs };
+    if (!this.isHeld) return;
+    void this.#tellExpiry();
+    if (this.#toldHeld) return;
+    this.#toldHeld = true;
+    emit({ kind: "lease_acquired" });
+    for (const listener of this.#onAcquired) listener();
+  }
+
+  async #tellExpiry(): Promise<void> {
+    this.#expiry.abort();
+    this.#expiry = new AbortController();
+    const { signal } = this.#expiry;
+    try {
+      while (this.isHeld) await this.#options.clock.sleep(Math.ceil(this.#msLeft()), signal);
+    } catch {
+      return;
+    }
+    this.#lost("expired");
+  }
+
+  #lost(reason: "expired" | "taken" | "released"): void {
+    this.#expiry.abort();
+    this.#heldUntil = { steadyMs: 0, wallMs: 0 };
+    if (!this.#toldHeld) return;
+    this.#toldHeld = false;
+    this.#options.emit({ kind: "lease_lost", reason });
+  }
+
+  #msLeft(): number {
+    const now = this.#now();
+    return Math.min(this.#heldUntil.steadyMs - now.steadyMs, this.#heldUntil.wallMs - now.wallMs);
+  }
+
+  /** Both count: the wall clock can be set back, and the steady one stands still while a machine is suspended. */
+  #now(): Moment {
+    return { steadyMs: performance.now(), wallMs: this.#options.clock.now() };
+  }
+
+  /** Gives it back, so that another relay need not wait for its end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending = true;
+    this.#wake.abort();
+    await this.#running;
+    this.#lost("released");
+    await release.run(this.#options.redis, LEADER_KEY, [this.#id]).catch(() => undefined);
+  }
+}
+
+interface Moment {
+  readonly steadyMs: number;
+  readonly wallMs: number;
+}

@@ -1,0 +1,137 @@
+import type { Redis } from "ioredis";
+import type { Clock } from "../clock.ts";
+import { backoffMs } from "./backoff.ts";
+import { bounded } from "./bounded.ts";
+import { openRedis } from "./client.ts";
+import { RedisFailure, redisFailure } from "./failure.ts";
+import type { RedisAddress, RedisHost, RedisOptions } from "./options.ts";
+
+/** A subscription that was lost without a sound is noticed after so long. */
+const RENEW_EVERY_MS = 5_000;
+
+/** A Cluster names the right node at once; more than a few redirects in a row mean that it is being rebuilt. */
+const MAX_REDIRECTS = 5;
+
+export interface SubscriberOptions {
+  readonly redis: RedisOptions;
+  readonly channel: string;
+  readonly clock: Clock;
+  readonly onMessage: (message: string) => void;
+}
+
+/**
+ * Listens to one channel on a connection of its own, and subscribes anew for ever. On a Cluster it is a shard
+ * channel, heard only on the nodes that its slot is on: any node is asked, and its redirect followed.
+ */
+export class Subscriber implements AsyncDisposable {
+  readonly #options: SubscriberOptions;
+  readonly #ending = new AbortController();
+  readonly #running: Promise<void>;
+  #isListening = false;
+  #tries = 0;
+
+  constructor(options: SubscriberOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  get isListening(): boolean {
+    return this.#isListening;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ending;
+    let redirect: RedisHost | undefined;
+    let redirects = 0;
+    let failures = 0;
+    while (!signal.aborted) {
+      const ending = await this.#listen(redirect);
+      this.#isListening = false;
+      redirect = redirects < MAX_REDIRECTS ? ending.redirect : undefined;
+      redirects = redirect === undefined ? 0 : redirects + 1;
+      if (ending.listened) failures = 0;
+      if (redirect === undefined) {
+        await this.#options.clock.sleep(backoffMs(failures++), signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #listen(
+    redirect: RedisHost | undefined,
+  ): Promise<{ readonly listened: boolean; readonly redirect?: RedisHost | undefined }> {
+    const { redis, onMessage } = this.#options;
+    const { address, sharded } = this.#target(redirect);
+    const client = openRedis(address, redis, { retryDelayMs: () => null });
+    client.on(sharded ? "smessage" : "message", (_channel: string, message: string) => onMessage(message));
+    const gone = goneSignalOf(client);
+    const end = () => client.disconnect();
+    this.#ending.signal.addEventListener("abort", end);
+    try {
+      await bounded(readinessOf(client, gone), this.#openingLimitMs, this.#options.clock);
+      return await this.#keepSubscribed(client, sharded, gone);
+    } catch (error) {
+      return { listened: this.#isListening, redirect: sharded ? redirectIn(error, address) : undefined };
+    } finally {
+      this.#ending.signal.removeEventListener("abort", end);
+      client.disconnect();
+    }
+  }
+
+  /** Until the connection fails. To subscribe again changes nothing, and fails where Redis is no longer there. */
+  async #keepSubscribed(client: Redis, sharded: boolean, gone: AbortSignal): Promise<never> {
+    const { channel, clock } = this.#options;
+    for (;;) {
+      await (sharded ? client.ssubscribe(channel) : client.subscribe(channel));
+      this.#isListening = true;
+      await clock.sleep(RENEW_EVERY_MS, gone);
+    }
+  }
+
+  /** The library connects to a Sentinel and its master one after the other. */
+  get #openingLimitMs(): number {
+    const { connectTimeoutMs, commandTimeoutMs } = this.#options.redis;
+    return 2 * (connectTimeoutMs + commandTimeoutMs);
+  }
+
+  #target(redirect: RedisHost | undefined): {
+    readonly address: SingleOrSentinel;
+    readonly sharded: boolean;
+  } {
+    const { address } = this.#options.redis;
+    if (address.kind !== "cluster") return { address, sharded: false };
+    const node = redirect ?? address.nodes[this.#tries++ % address.nodes.length];
+    if (node === undefined) throw new RangeError("a Redis Cluster without nodes");
+    return { address: { kind: "single", ...node, db: 0 }, sharded: true };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort();
+    await this.#running;
+  }
+}
+
+type SingleOrSentinel = Exclude<RedisAddress, { kind: "cluster" }>;
+
+function readinessOf(client: Redis, gone: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.once("ready", () => resolve());
+    gone.addEventListener("abort", () => reject(gone.reason), { once: true });
+  });
+}
+
+/** Aborted when the connection is gone, or of no more use. */
+function goneSignalOf(client: Redis): AbortSignal {
+  const gone = new AbortController();
+  client.on("error", (error: unknown) => gone.abort(error));
+  client.once("end", () => gone.abort(new RedisFailure("unreachable", "connection closed")));
+  // A shard channel whose slot goes elsewhere is taken away without having been asked.
+  client.once("moved", () => gone.abort(new RedisFailure("unreachable", "the channel is on another node")));
+  return gone.signal;
+}
+
+/** `MOVED 1234 host:port`; without a host it is the node that was asked, at another port. */
+function redirectIn(error: unknown, asked: SingleOrSentinel): RedisHost | undefined {
+  if (redisFailure(error).code !== "MOVED" || asked.kind !== "single") return undefined;
+  const [, host, port] = /^MOVED \d+ (.*):(\d{1,5})$/.exec((error as Error).message) ?? [];
+  return port === undefined ? undefined : { host: host || asked.host, port: Number(port) };
+}

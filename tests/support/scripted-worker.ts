@@ -1,0 +1,25 @@
+import { answerCalls } from "../../src/worker-calls.ts";
+
+/** What a test has its Worker do. */
+export type Command =
+  | { readonly kind: "echo"; readonly bytes: Uint8Array<ArrayBuffer> }
+  | { readonly kind: "throw" | "end" }
+  | { readonly kind: "hang"; readonly ms: number };
+
+answerCalls<Command, Uint8Array<ArrayBuffer>>(
+  async (command) => {
+    switch (command.kind) {
+      case "echo":
+        return command.bytes;
+      case "throw":
+        throw new Error("as told");
+      case "end":
+        process.exit(0);
+        return new Uint8Array();
+      case "hang":
+        Bun.sleepSync(command.ms);
+        return new Uint8Array();
+    }
+  },
+  (bytes) => [bytes.buffer],
+);

@@ -1,0 +1,79 @@
+import { expect, test } from "bun:test";
+import { WorkerCalls } from "../src/worker-calls.ts";
+import type { Command } from "./support/scripted-worker.ts";
+import { eventually } from "./support/wait.ts";
+
+function scripted(limitMs?: number) {
+  let started = 0;
+  const calls = new WorkerCalls<Command, Uint8Array<ArrayBuffer>>({
+    name: "the scripted worker",
+    start: () => {
+      started++;
+      return new Worker(new URL("./support/scripted-worker.ts", import.meta.url));
+    },
+    ...(limitMs !== undefined && { limitMs }),
+  });
+  return {
+    calls,
+    started: () => started,
+    [Symbol.asyncDispose]: () => calls[Symbol.asyncDispose](),
+  };
+}
+
+const echo = (...bytes: number[]): Command => ({ kind: "echo", bytes: new Uint8Array(bytes) });
+
+test("each call gets its own answer, from one Worker", async () => {
+  await using worker = scripted();
+  const answers = await Promise.all([1, 2, 3].map((number) => worker.calls.call(echo(number))));
+  expect(answers.map((bytes) => [...bytes])).toEqual([[1], [2], [3]]);
+  expect(worker.started()).toBe(1);
+});
+
+test("what is moved is there no longer", async () => {
+  await using worker = scripted();
+  const bytes = new Uint8Array([1, 2, 3]);
+  const answer = await worker.calls.call({ kind: "echo", bytes }, [bytes.buffer]);
+  expect([...answer]).toEqual([1, 2, 3]);
+  expect(bytes.length).toBe(0);
+});
+
+test("an exception rejects its call alone", async () => {
+  await using worker = scripted();
+  const [thrown, echoed] = await Promise.allSettled([
+    worker.calls.call({ kind: "throw" }),
+    worker.calls.call(echo(1)),
+  ]);
+  expect(thrown).toMatchObject({ status: "rejected", reason: { message: "Error: as told" } });
+  expect(echoed.status).toBe("fulfilled");
+});
+
+test("a Worker that dies rejects what waits for it; the next call has a new one", async () => {
+  await using worker = scripted();
+  const waiting = [worker.calls.call({ kind: "end" }), worker.calls.call(echo(1))];
+  for (const outcome of await Promise.allSettled(waiting)) {
+    expect(outcome).toMatchObject({ status: "rejected", reason: { message: "the scripted worker ended" } });
+  }
+  expect([...(await worker.calls.call(echo(2)))]).toEqual([2]);
+  expect(worker.started()).toBe(2);
+});
+
+test("while the Worker hangs calls are rejected at once, and taken again as soon as it answers", async () => {
+  await using worker = scripted(300);
+  await worker.calls.call(echo(1));
+  const hanging = worker.calls.call({ kind: "hang", ms: 1_000 });
+  await expect(hanging).rejects.toThrow("the scripted worker did not answer within 300 ms");
+  await expect(worker.calls.call(echo(2))).rejects.toThrow("the scripted worker does not answer");
+  await eventually(async () => expect([...(await worker.calls.call(echo(3)))]).toEqual([3]));
+  expect(worker.started()).toBe(1);
+});
+
+test("on shutdown what waits is rejected, and so is what comes later", async () => {
+  await using worker = scripted();
+  await worker.calls.call(echo(1));
+  const waiting = worker.calls.call({ kind: "hang", ms: 200 });
+  const rejected = expect(waiting).rejects.toThrow("shutting down");
+  await worker.calls[Symbol.asyncDispose]();
+  await rejected;
+  await expect(worker.calls.call(echo(2))).rejects.toThrow("shutting down");
+  expect(worker.started()).toBe(1);
+});
