@@ -4,6 +4,10 @@ import { existsSync } from "node:fs";
 const packageOf: Readonly<Record<string, string>> = {
   curl: "curl",
   openssl: "openssl",
+  // Where init runs, the package starts a Redis on 6379; the tests start their own.
+  "redis-server": "redis-server",
+  "redis-sentinel": "redis-sentinel",
+  "redis-cli": "redis-tools",
 };
 
 const attempts = 3;

@@ -160,7 +160,7 @@ describe("sinceTime of a body", () => {
   });
 
   // Number() calls what the value has for a toString, and recurses into arrays.
-  test.failing.each([
+  test.each([
     ["an object whose toString is none", '{"toString":1,"valueOf":1}'],
     ["200,000 arrays in each other", `${"[".repeat(200_000)}${"]".repeat(200_000)}`],
   ])("is 0 where it is made to be in the way: %s", (_, json) => {

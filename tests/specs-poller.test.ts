@@ -87,7 +87,7 @@ describe("polling ends", () => {
     expect([flow.source.count(a), flow.clock.sleeping, flow.store.keyCount]).toEqual([2, 0, 0]);
   });
 
-  test.failing("for a key that made room while its poll was in flight: that brings it not back", async () => {
+  test("for a key that made room while its poll was in flight: that brings it not back", async () => {
     await using flow = specFlow({ maxKeys: 1 });
     await flow.firstSight(a);
     const answer = flow.source.hang(a);
@@ -113,7 +113,7 @@ describe("polling ends", () => {
     expect([flow.clock.sleeping, flow.source.asked.length]).toEqual([0, asked]);
   });
 
-  test.failing("for what comes to be held after disposal too", async () => {
+  test("for what comes to be held after disposal too", async () => {
     const flow = specFlow();
     await flow.poller[Symbol.asyncDispose]();
     flow.store.publish(snapshotOf(a, 1));

@@ -41,12 +41,12 @@ describe("a body that is cut short anywhere is refused", () => {
   });
 
   // Bun's zstdDecompress takes the end of the input for the end of the frame.
-  test.failing("JSON as zstd with a checksum", async () => {
+  test("JSON as zstd with a checksum", async () => {
     const reasons = await outcomes(compress.zstd(jsonBytes(spec)), (cut) => raw(cut, "zstd"));
     expect(reasons).not.toContain("prepared");
   });
 
-  test.failing("JSON as zstd that was compressed while it was sent", async () => {
+  test("JSON as zstd that was compressed while it was sent", async () => {
     const reasons = await outcomes(await streamedZstd(jsonBytes(spec)), (cut) => raw(cut, "zstd"));
     expect(reasons).not.toContain("prepared");
   });
@@ -82,12 +82,12 @@ describe("a body with something behind its end is refused, since clients would g
     expect(await refusal(raw(body, coding))).not.toBe("prepared");
   });
 
-  test.failing.each(["br", "zstd"] as const)("%s", async (coding) => {
+  test.each(["br", "zstd"] as const)("%s", async (coding) => {
     const body = Buffer.concat([compress[coding](jsonBytes(spec)), Buffer.from("junk")]);
     expect(await refusal(raw(body, coding))).not.toBe("prepared");
   });
 
-  test.failing("protobuf", async () => {
+  test("protobuf", async () => {
     const { body } = rawProto(specEnvelopes({ lcut: 1, sdkKey: SDK_KEY }));
     const longer = Buffer.concat([body, Buffer.from("junk")]);
     expect(await refusal(raw(longer, "statsig-br", { format: "proto" }))).not.toBe("prepared");

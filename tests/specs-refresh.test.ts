@@ -40,7 +40,7 @@ describe("requests to upstream", () => {
   });
 
   // Somebody waits for it now, as for any other first sight.
-  test.failing("go before polls that wait also where the feed's own poll is one of these", async () => {
+  test("go before polls that wait also where the feed's own poll is one of these", async () => {
     const preload = [feedOf("secret-slow"), a, b, c];
     await using flow = specFlow({ maxInFlight: 1, preload });
     const answer = flow.source.hang(feedOf("secret-slow"));
@@ -100,7 +100,7 @@ test("a version is confirmed whenever upstream has none newer, and by nothing el
 });
 
 // The poll asked for what is newer than a version that is gone by the time it is answered.
-test.failing("a first request that meets a poll of what was evicted meanwhile gets the version all the same", async () => {
+test("a first request that meets a poll of what was evicted meanwhile gets the version all the same", async () => {
   await using flow = specFlow({ maxKeys: 1 });
   await flow.firstSight(a);
   const answer = flow.source.hang(a);

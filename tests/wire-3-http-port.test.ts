@@ -5,6 +5,7 @@ import { type PublishedKey, publishKey } from "./support/published-key.ts";
 import { GET_CONFIG_SPEC, STREAM_CONFIG_SPEC } from "./support/raw-grpc-client.ts";
 import { FrameQueue, rpcFrame } from "./support/rpc-frames.ts";
 import { shareRelay } from "./support/shared-relay.ts";
+import { decodeFields, encodeRequest } from "./support/spec-messages.ts";
 
 const json = { "content-type": "application/json" };
 const shared = shareRelay();
@@ -37,10 +38,15 @@ describeWith("curl")("WIRE 3: curl of the RPC as JSON, on the HTTP port", () => 
 
 describe("WIRE 3: Connect on the HTTP port", () => {
   test.each([
-    [{ sdkKey: "secret-unknown" }, 403, { code: "permission_denied", message: "Unauthorized" }],
-    [{ sdkKey: "no key" }, 400, { code: "invalid_argument" }],
-    [{}, 400, { code: "invalid_argument" }],
-  ] as const)("%p is an error", async (request, status, error) => {
+    [
+      "an unknown key",
+      { sdkKey: "secret-unknown" },
+      403,
+      { code: "permission_denied", message: "Unauthorized" },
+    ],
+    ["a key that can be none", { sdkKey: "no key" }, 400, { code: "invalid_argument" }],
+    ["no key", {}, 400, { code: "invalid_argument" }],
+  ] as const)("%s is an error", async (_, request, status, error) => {
     const answer = await post(GET_CONFIG_SPEC, json, JSON.stringify(request));
     expect(answer.status).toBe(status);
     expect(await answer.json()).toMatchObject(error);
@@ -72,7 +78,6 @@ describe("WIRE 3: Connect on the HTTP port", () => {
   });
 
   test("gRPC-Web answers here too", async () => {
-    const { encodeRequest, decodeFields } = await import("./support/spec-messages.ts");
     const request = new Uint8Array(rpcFrame(encodeRequest({ sdkKey: key.sdkKey, version: 2 })));
     const answer = await post(GET_CONFIG_SPEC, { "content-type": "application/grpc-web+proto" }, request);
     const frames = new FrameQueue();

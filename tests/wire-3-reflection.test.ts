@@ -108,11 +108,11 @@ describe.each(["v1", "v1alpha"])("WIRE 3: server reflection %s", (version) => {
     expect(loadFileDescriptorSetFromBuffer(fileSet(health))).toHaveProperty([SERVICES[0] ?? ""]);
   });
 
-  test.each([{ file_containing_symbol: "no.such.Thing" }, { file_by_filename: "no-such.proto" }])(
-    "says NOT_FOUND to what it does not have: %p",
-    async (question) => {
-      const { error_response: error } = await reflect(version, question);
-      expect(error?.error_code).toBe(NOT_FOUND);
-    },
-  );
+  test.each([
+    ["file_containing_symbol", "no.such.Thing"],
+    ["file_by_filename", "no-such.proto"],
+  ])("says NOT_FOUND to a %s that it does not have", async (question, value) => {
+    const { error_response: error } = await reflect(version, { [question]: value });
+    expect(error?.error_code).toBe(NOT_FOUND);
+  });
 });

@@ -74,7 +74,7 @@ describe("WIRE 3: Connect over h2c on the gRPC port", () => {
     ["application/proto", (sdkKey: string) => encodeRequest({ sdkKey, version: 2 })],
   ] as const)("getConfigSpec as %s", async (type, request) => {
     using client = connect();
-    const { headers, body } = await client.post(
+    const { status, headers, body } = await client.post(
       GET_CONFIG_SPEC,
       { "content-type": type },
       request(key.sdkKey),

@@ -60,6 +60,7 @@ export class SpecService {
     const { admission, emit } = this.#options;
     try {
       const held = await this.#find(request, context);
+      context.signal.throwIfAborted();
       const { feed } = held;
       emit({ kind: "stream_opened", feed, openStreams: admission.open });
       const closed = () => emit({ kind: "stream_closed", feed, openStreams: admission.open });

@@ -21,17 +21,19 @@ export async function* followSpecs(
   clock: Clock,
   signal: AbortSignal,
 ): AsyncGenerator<SpecItem, void, undefined> {
+  signal.throwIfAborted();
   const news = new Bell();
   const unfollow = held.follow(() => news.ring());
   // A generator that is never resumed never reaches its finally: a client can reset a stream that it does not read.
   signal.addEventListener("abort", unfollow, { once: true });
   try {
-    let known = sinceTime;
+    const isUpToDate = !isNewsTo(sinceTime, held.snapshot);
+    let known = isUpToDate ? sinceTime : -1;
     let sentLcut = held.snapshot.lcut;
-    if (!isNewsTo(known, held.snapshot)) yield { kind: "no_update", lcut: sentLcut };
+    if (isUpToDate) yield { kind: "no_update", lcut: sentLcut };
     while (held.ended === undefined) {
       const { snapshot } = held;
-      if (isNewsTo(known, snapshot)) {
+      if (snapshot.lcut > known) {
         known = sentLcut = snapshot.lcut;
         yield { kind: "spec", snapshot };
       } else if (!(await news.rings(HEARTBEAT_MS, clock, signal))) {

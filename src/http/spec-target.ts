@@ -61,6 +61,6 @@ function queryValue(url: string, question: number, name: string): string | undef
 
 /** An lcut that a client says it has, from a query or a body; 0 for none. */
 export function readSinceTime(value: unknown): number {
-  const sinceTime = Number(value);
+  const sinceTime = typeof value === "number" || typeof value === "string" ? Number(value) : 0;
   return Number.isSafeInteger(sinceTime) && sinceTime > 0 ? sinceTime : 0;
 }

@@ -11,6 +11,7 @@ export type LinkState = "opening" | "up" | "down";
 /** A Redis that has become a replica is looked for anew, but one that stays read-only still serves reads. */
 const READONLY_RECONNECT_EVERY_MS = 5_000;
 
+const CLOSED = "connection closed";
 const GOODBYE_LIMIT_MS = 1_000;
 
 /** One client of the Redis library, connected anew for ever, and what is known of its health. */
@@ -107,8 +108,8 @@ export class RedisLink implements AsyncDisposable {
   }
 
   #closed(): void {
-    if (this.#state === "up") this.#become("down", this.#reason || "connection closed");
-    if (this.#state === "opening" && !this.#isLeavingReplica()) this.#become("down", "connection closed");
+    if (this.#state === "up") this.#become("down", this.#reason || CLOSED);
+    if (this.#state === "opening" && !this.#isLeavingReplica()) this.#become("down", CLOSED);
   }
 
   #leavesReplica(error: Error): boolean {
@@ -126,7 +127,7 @@ export class RedisLink implements AsyncDisposable {
   async #reopen(): Promise<void> {
     const { signal } = this.#closing;
     if (signal.aborted) return;
-    this.#become("down", this.#reason || "connection closed");
+    this.#become("down", this.#reason || CLOSED);
     await this.#clock.sleep(backoffMs(this.#failures++), signal).catch(() => undefined);
     if (!signal.aborted && this.#client.status === "end") this.#client.connect().catch(() => undefined);
   }
@@ -144,7 +145,8 @@ export class RedisLink implements AsyncDisposable {
   }
 
   #become(state: LinkState, reason: string): void {
-    this.#reason = reason;
+    // Of many errors in one outage, "closed" says the least.
+    if (state !== "down" || this.#state !== "down" || reason !== CLOSED) this.#reason = reason;
     if (this.#state === state || this.#closing.signal.aborted) return;
     this.#state = state;
     if (state === "opening") {

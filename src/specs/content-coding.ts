@@ -1,6 +1,7 @@
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 import { MAX_PAYLOAD_BYTES, PayloadRefused } from "./payload.ts";
+import { isWholeZstd } from "./zstd-frames.ts";
 
 const gunzip = promisify(zlib.gunzip);
 const inflate = promisify(zlib.inflate);
@@ -27,8 +28,9 @@ export async function decode(bytes: Bytes, contentEncoding: string): Promise<Byt
         return owned(await inflate(bytes, bound));
       case "br":
       case "statsig-br":
-        return owned(await brotliDecompress(bytes, bound));
+        return owned(await brotliWhole(bytes, bound));
       case "zstd":
+        if (!isWholeZstd(bytes)) throw new RangeError("no whole frames");
         return owned(await zstdDecompress(bytes, bound));
     }
   } catch (error) {
@@ -38,6 +40,13 @@ export async function decode(bytes: Bytes, contentEncoding: string): Promise<Byt
     "undecodable",
     `the content encoding "${contentEncoding.slice(0, 40)}" was not asked for`,
   );
+}
+
+async function brotliWhole(bytes: Bytes, bound: zlib.BrotliOptions): Promise<Buffer> {
+  const result: unknown = await brotliDecompress(bytes, { ...bound, info: true });
+  const { buffer, engine } = result as { buffer: Buffer; engine: { bytesWritten: number } };
+  if (engine.bytesWritten !== bytes.length) throw new RangeError("bytes behind the end");
+  return buffer;
 }
 
 function decodingRefused(error: unknown, contentEncoding: string): PayloadRefused {

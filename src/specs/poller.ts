@@ -23,6 +23,7 @@ export class SpecPoller implements AsyncDisposable {
   readonly #loops = new Map<string, AbortController>();
   readonly #backingOff = new Map<string, AbortController>();
   #scout: string | undefined;
+  #isDisposed = false;
 
   constructor(options: SpecPollerOptions) {
     this.#options = options;
@@ -44,7 +45,7 @@ export class SpecPoller implements AsyncDisposable {
 
   #begin(feed: Feed, firstDelayMs: number): void {
     const id = feedId(feed);
-    if (this.#loops.has(id)) return;
+    if (this.#isDisposed || this.#loops.has(id)) return;
     const loop = new AbortController();
     this.#loops.set(id, loop);
     void this.#poll(feed, firstDelayMs, loop.signal).catch((error: unknown) => {
@@ -53,7 +54,7 @@ export class SpecPoller implements AsyncDisposable {
   }
 
   #end(id: string): void {
-    if (this.#scout === id) this.#scout = undefined;
+    if (this.#scout === id) this.#retireScout();
     this.#loops.get(id)?.abort(new Error("the feed is no longer held"));
     this.#loops.delete(id);
   }
@@ -62,13 +63,15 @@ export class SpecPoller implements AsyncDisposable {
     const id = feedId(feed);
     let delayMs = firstDelayMs;
     let failures = 0;
+    let mayBeWoken = false;
     for (;;) {
-      await (failures > 1 ? this.#backOff(id, delayMs, ended) : this.#options.clock.sleep(delayMs, ended));
+      await (mayBeWoken ? this.#backOff(id, delayMs, ended) : this.#options.clock.sleep(delayMs, ended));
       const outcome = await this.#options.acquirer.acquire(feed, "poll");
       ended.throwIfAborted();
       failures = failuresAfter(outcome, failures);
       this.#chooseScout(id, outcome);
       delayMs = this.#delayMs(id, failures, outcome);
+      mayBeWoken = failures > 1 && !(outcome.kind === "failed" && outcome.retryAfterMs !== undefined);
     }
   }
 
@@ -80,13 +83,20 @@ export class SpecPoller implements AsyncDisposable {
   }
 
   #chooseScout(id: string, outcome: AcquireOutcome): void {
+    // The backup was faster: of upstream nothing is known yet.
+    if (outcome.kind === "recovered") return;
     const unreachable = outcome.kind === "failed" && outcome.unreachable;
     if (unreachable) {
       this.#scout ??= id;
     } else if (this.#scout === id) {
-      this.#scout = undefined;
-      for (const waiting of [...this.#backingOff.values()]) waiting.abort();
+      this.#retireScout();
     }
+  }
+
+  /** Who asks next becomes the scout, where upstream still can't be reached. */
+  #retireScout(): void {
+    this.#scout = undefined;
+    for (const waiting of [...this.#backingOff.values()]) waiting.abort();
   }
 
   /** Sleeps, but only until the scout gets through, or a client's first request did. */
@@ -104,6 +114,7 @@ export class SpecPoller implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
     for (const id of [...this.#loops.keys()]) this.#end(id);
   }
 }

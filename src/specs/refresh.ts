@@ -39,11 +39,20 @@ const MAX_WAITING = 20_000;
 
 const OVERLOADED: RefreshOutcome = { kind: "failed", unreachable: false, retryAfterMs: 1_000 };
 
+const DROPPED: RefreshOutcome = { kind: "failed", unreachable: false, retryAfterMs: undefined };
+
+interface Underway {
+  outcome: Promise<RefreshOutcome>;
+  /** A client waits for it. */
+  isWanted: boolean;
+  isQueued: boolean;
+}
+
 /** Brings a feed up to date: asks upstream, checks, decides, publishes. One at a time for each feed. */
 export class SpecRefresher {
   readonly #options: SpecRefresherOptions;
   readonly #queue: PQueue;
-  readonly #underway = new Map<string, Promise<RefreshOutcome>>();
+  readonly #underway = new Map<string, Underway>();
 
   constructor(options: SpecRefresherOptions) {
     this.#options = options;
@@ -54,20 +63,36 @@ export class SpecRefresher {
   refresh(feed: Feed, priority: RefreshPriority): Promise<RefreshOutcome> {
     const id = feedId(feed);
     const underway = this.#underway.get(id);
-    if (underway !== undefined) return underway;
+    if (underway !== undefined) return this.#join(underway, id, priority);
     if (this.#queue.size >= MAX_WAITING) return Promise.resolve(OVERLOADED);
-    const refresh = this.#queue
-      .add(() => this.#refreshNow(feed), { priority: priority === "first_sight" ? 1 : 0 })
+    const isWanted = priority === "first_sight";
+    const begun: Underway = { isWanted, isQueued: true, outcome: Promise.resolve(OVERLOADED) };
+    begun.outcome = this.#queue
+      .add(() => this.#refreshNow(feed, begun), { id, priority: isWanted ? 1 : 0 })
       .finally(() => this.#underway.delete(id));
-    this.#underway.set(id, refresh);
-    return refresh;
+    this.#underway.set(id, begun);
+    return begun.outcome;
   }
 
-  async #refreshNow(feed: Feed): Promise<RefreshOutcome> {
+  #join(underway: Underway, id: string, priority: RefreshPriority): Promise<RefreshOutcome> {
+    if (priority === "first_sight" && !underway.isWanted) {
+      underway.isWanted = true;
+      if (underway.isQueued) this.#queue.setPriority(id, 1);
+    }
+    return underway.outcome;
+  }
+
+  async #refreshNow(feed: Feed, underway: Underway): Promise<RefreshOutcome> {
+    underway.isQueued = false;
     const { source, store, clock, policy, signal } = this.#options;
     const startedAt = clock.now();
-    const sinceTime = store.peek(feed)?.snapshot.lcut ?? 0;
+    const asked = store.peek(feed);
+    const sinceTime = asked?.snapshot.lcut ?? 0;
     const finding = await this.#lookInto(await source.fetchSpecs(feed, sinceTime, signal));
+    if (asked?.ended === "evicted" && store.peek(feed) === undefined) {
+      // The answer is to what is gone: a poll must not bring a key back that had to make room.
+      return underway.isWanted ? this.#refreshNow(feed, underway) : DROPPED;
+    }
     return this.#apply(feed, decide(finding, store.peek(feed)?.snapshot, policy), startedAt);
   }
 

@@ -6,7 +6,7 @@ import type { RedisEvent } from "../redis/events.ts";
 import type { SpecEvent } from "../specs/events.ts";
 import { describeFeed } from "../specs/feed.ts";
 import { BackupLog } from "./backup-log.ts";
-import type { Logger } from "./logger.ts";
+import type { LogFields, Logger } from "./logger.ts";
 import { SpecLog } from "./spec-log.ts";
 
 export type RelayEvent = SpecEvent | RpcEvent | HttpEvent | LocalEvent | RedisEvent;
@@ -54,12 +54,10 @@ export class EventLog {
 
 type DebugEvent = Exclude<RelayEvent, Parameters<SpecLog["write"]>[0] | Parameters<BackupLog["write"]>[0]>;
 
-function debugFields(event: DebugEvent) {
+function debugFields(event: DebugEvent): LogFields {
   const { kind: _, ...fields } = event;
-  const feed = "feed" in fields ? fields.feed : undefined;
-  return {
-    ...fields,
-    ...(feed !== undefined && { feed: typeof feed === "string" ? feed : describeFeed(feed) }),
-    ...("tookMs" in fields && { tookMs: Number(fields.tookMs.toFixed(3)) }),
-  };
+  if ("tookMs" in fields) return { ...fields, tookMs: Number(fields.tookMs.toFixed(3)) };
+  if (!("feed" in fields)) return fields;
+  const { feed } = fields;
+  return { ...fields, feed: typeof feed === "string" ? feed : describeFeed(feed) };
 }
