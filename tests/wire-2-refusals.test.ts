@@ -150,7 +150,7 @@ describe.concurrent("WIRE 2: what is refused never takes the place of the good o
 });
 
 // Until src/upstream looks for the header.
-test.failing("WIRE 1: a delta (x-deltas-used) is never shared between clients", async () => {
+test("WIRE 1: a delta (x-deltas-used) is never shared between clients", async () => {
   const sdkKey = "secret-delta-from-upstream";
   const { upstream, relay } = shared;
   const ask = () => rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`);

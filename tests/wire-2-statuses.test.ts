@@ -70,7 +70,7 @@ describe.concurrent("WIRE 2: all else that is not 2xx is a failure, and no 401",
   });
 
   // Until src/upstream asks fetch not to follow.
-  test.failing.each([301, 302, 307, 308])("%d: a redirect is not followed", async (code) => {
+  test.each([301, 302, 307, 308])("%d: a redirect is not followed", async (code) => {
     const sdkKey = `secret-redirected-${code}`;
     publishKey(shared.upstream, sdkKey);
     const location = `${shared.upstream.url}/v1/download_config_specs/${sdkKey}.json?moved`;

@@ -30,7 +30,7 @@ export class SpecService {
   }
 
   async answer(request: ConfigSpecRequest, context: HandlerContext): Promise<SpecItem> {
-    const { snapshot } = await this.#find(request, context);
+    const { snapshot } = await unlessGivenUp(this.#find(request, context), context.signal);
     if (isNewsTo(sinceTimeOf(request), snapshot)) return { kind: "spec", snapshot };
     return { kind: "no_update", lcut: snapshot.lcut };
   }
@@ -59,7 +59,7 @@ export class SpecService {
   async #findForStream(request: ConfigSpecRequest, context: HandlerContext): Promise<HeldFeed> {
     const { admission, emit } = this.#options;
     try {
-      const held = await this.#find(request, context);
+      const held = await unlessGivenUp(this.#find(request, context), context.signal);
       context.signal.throwIfAborted();
       const { feed } = held;
       emit({ kind: "stream_opened", feed, openStreams: admission.open });
@@ -87,6 +87,21 @@ export class SpecService {
       case "unavailable":
         throw unavailable("No config spec yet: upstream does not answer");
     }
+  }
+}
+
+/** Rejects once the caller's time is over or it went away. Shutdown lets what is underway finish. */
+async function unlessGivenUp<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const givenUp = Promise.withResolvers<never>();
+  const giveUp = () => {
+    const error = ConnectError.from(signal.reason);
+    if (error.code !== Code.Unavailable) givenUp.reject(error);
+  };
+  signal.addEventListener("abort", giveUp, { once: true });
+  try {
+    return await Promise.race([work, givenUp.promise]);
+  } finally {
+    signal.removeEventListener("abort", giveUp);
   }
 }
 

@@ -53,6 +53,8 @@ export class UpstreamEndpoint {
       headers: { ...headers, "x-sfp-version": this.#relayVersion },
       signal,
       decompress: false,
+      // The way to another host is not ours to take: the URL holds the SDK key.
+      redirect: "manual",
       ...(this.#http2Only && { protocol: "http2" }),
     });
   }

@@ -45,6 +45,8 @@ export class StatsigSpecs implements SpecSource {
     if (sinceTime > 0 && headers.get("x-cache-hit") === "true") {
       return this.#ignoreBody(response, { kind: "no_update" });
     }
+    if (isDelta(headers))
+      return this.#ignoreBody(response, broken("upstream sent a delta, which nobody asked for"));
     const body = await readBody(response, MAX_PAYLOAD_BYTES);
     if (body === undefined) return broken(`the body is larger than ${MAX_PAYLOAD_BYTES} bytes`);
     if (saysNoUpdate(body)) return { kind: "no_update" };
@@ -89,6 +91,12 @@ function requestFor(feed: Feed, sinceTime: number) {
 
 function isProto(headers: Headers): boolean {
   return (headers.get("content-type") ?? "").trim().toLowerCase().startsWith("application/octet-stream");
+}
+
+/** A delta fits one client's version alone (WIRE 1): it must never be served to others. */
+function isDelta(headers: Headers): boolean {
+  const used = headers.get("x-deltas-used")?.trim().toLowerCase() ?? "";
+  return used !== "" && used !== "false" && used !== "0";
 }
 
 function headerLcut(headers: Headers): number | undefined {

@@ -19,14 +19,26 @@ export function createRedisCertificates(): RedisCertificates {
   const path = (name: string): string => join(folder, name);
   const [ca, caKey] = [path("ca.pem"), path("ca.key")];
   const pair = (name: string): [string, string] => [path(`${name}.pem`), path(`${name}.key`)];
-  const request = (...args: string[]) => execFileSync("openssl", ["req", "-x509", ...KEY, ...args], { stdio: "pipe" });
+  const request = (...args: string[]) =>
+    execFileSync("openssl", ["req", "-x509", ...KEY, ...args], { stdio: "pipe" });
   try {
     request("-subj", "/CN=Test authority", "-keyout", caKey, "-out", ca);
     for (const name of ["server", "client"]) {
       const [cert, key] = pair(name);
       const names = ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"];
       const signed = ["-CA", ca, "-CAkey", caKey];
-      request("-subj", `/CN=${name}`, ...names, ...signed, "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", cert);
+      request(
+        "-subj",
+        `/CN=${name}`,
+        ...names,
+        ...signed,
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-keyout",
+        key,
+        "-out",
+        cert,
+      );
     }
   } catch (error) {
     dispose();

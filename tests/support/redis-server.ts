@@ -83,7 +83,9 @@ export class RedisServer implements AsyncDisposable {
     const ended = exitOf(child).then((code) => {
       throw new Error(`it ended with exit code ${code}`);
     });
-    const ready = output.until((text) => /Ready to accept connections|Sentinel ID is/.exec(text) ?? undefined);
+    const ready = output.until(
+      (text) => /Ready to accept connections|Sentinel ID is/.exec(text) ?? undefined,
+    );
     try {
       await within(Promise.race([ready, ended]), START_LIMIT_MS, "Redis to accept connections");
     } catch (error) {
@@ -101,9 +103,13 @@ export class RedisServer implements AsyncDisposable {
       'save ""',
       "appendonly no",
       "daemonize no",
-      ...(tls === undefined ? [`port ${this.port}`] : ["port 0", `tls-port ${this.port}`, ...tls.configLines]),
+      ...(tls === undefined
+        ? [`port ${this.port}`]
+        : ["port 0", `tls-port ${this.port}`, ...tls.configLines]),
       // By its digest: no password needs quoting then.
-      ...(user === undefined ? [] : ["user default off", `user ${user.name} on #${sha256(user.password)} ~* &* +@all`]),
+      ...(user === undefined
+        ? []
+        : ["user default off", `user ${user.name} on #${sha256(user.password)} ~* &* +@all`]),
       ...config,
     ].filter((line) => !this.#options.sentinel || !/^(save|appendonly)/.test(line));
   }
@@ -111,7 +117,8 @@ export class RedisServer implements AsyncDisposable {
   /** The answer as `redis-cli` prints it, without quotes. */
   async cli(...args: string[]): Promise<string> {
     const { user, tls } = this.#options;
-    const login = user === undefined ? [] : ["--user", user.name, "--pass", user.password, "--no-auth-warning"];
+    const login =
+      user === undefined ? [] : ["--user", user.name, "--pass", user.password, "--no-auth-warning"];
     const all = ["-h", "127.0.0.1", "-p", String(this.port), ...login, ...(tls?.cliArgs ?? []), ...args];
     const { stdout } = await run("redis-cli", all, { timeout: 15_000, maxBuffer: 64 * 1024 * 1024 });
     return stdout.replace(/\n$/, "");
