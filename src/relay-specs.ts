@@ -46,8 +46,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const preparer = running.use(new WorkerPreparer());
   const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
   if (backup !== undefined) running.use(backup);
-  const onForget = (feed: Feed) => backup?.forget(feed);
-  const refresher = startRefresher(config, parts, { store, preparer, running, onForget });
+  const refresher = startRefresher(config, parts, { store, preparer, running, backup });
   const acquirer = new SpecAcquirer({ refresher, store, clock, ...backup });
   const preload = preloadFeeds(config);
   const poller = running.use(new SpecPoller({ store, acquirer, clock, intervalMs, preload }));
@@ -63,11 +62,11 @@ interface RefresherParts {
   readonly store: SpecStore;
   readonly preparer: SpecPreparer;
   readonly running: AsyncDisposableStack;
-  readonly onForget: (feed: Feed) => void;
+  readonly backup: RunningBackup | undefined;
 }
 
 function startRefresher(config: Config, { clock, emit }: SpecsParts, parts: RefresherParts): SpecRefresher {
-  const { store, preparer, running, onForget } = parts;
+  const { store, preparer, running, backup } = parts;
   const { upstreamUrl: baseUrl, upstreamProxied: proxied, maxKeys } = config;
   const endpoint = new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
   const stopping = new AbortController();
@@ -81,7 +80,10 @@ function startRefresher(config: Config, { clock, emit }: SpecsParts, parts: Refr
     maxInFlight: config.maxRequestsInFlight,
     maxKeys,
     emit,
-    onForget,
+    keepFirst: async (snapshot) => backup?.writer.writeAhead(snapshot),
+    onForget: (feed) => {
+      if (config.clearOnUnauthorized) backup?.writer.remove(feed);
+    },
     signal: stopping.signal,
   });
 }
@@ -95,7 +97,7 @@ interface BackupStart extends SpecsParts {
 interface RunningBackup extends AsyncDisposable {
   readonly recovery: SpecRecovery;
   readonly fleet?: Fleet;
-  readonly forget: (feed: Feed) => void;
+  readonly writer: BackupWriter;
 }
 
 function startBackup(
@@ -124,9 +126,7 @@ function startBackup(
   return {
     recovery,
     ...(fleet && { fleet }),
-    forget: (feed) => {
-      if (config.clearOnUnauthorized) writer.remove(feed);
-    },
+    writer,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

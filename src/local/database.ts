@@ -53,6 +53,7 @@ export function openDatabase(file: string): DatabaseSync {
     transact(db, () => {
       if (tablesIn(db) === 0) db.exec(SCHEMA);
     });
+    checkTable(db);
     return db;
   } catch (error) {
     db.close();
@@ -85,6 +86,16 @@ function checkPages(db: DatabaseSync): void {
   if (finding !== "ok") throw new UnfitFile(String(finding));
 }
 
+function checkTable(db: DatabaseSync): void {
+  try {
+    db.exec(
+      "SELECT feed, sdk_key, lcut, format, content_encoding, written_at, used_at, bytes, seal, body FROM spec LIMIT 0",
+    );
+  } catch (error) {
+    throw resultOf(error) === SQLITE.ERROR ? new UnfitFile((error as Error).message) : error;
+  }
+}
+
 function pragma(db: DatabaseSync, name: string): unknown {
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0];
 }
@@ -103,12 +114,15 @@ export function transact<T>(db: DatabaseSync, work: () => T): T {
   }
 }
 
-const CORRUPT = 11;
-const NOT_A_DATABASE = 26;
+const SQLITE = { ERROR: 1, CORRUPT: 11, NOTADB: 26 };
 
 /** Whether the error says that the file itself is bad. */
 export function isUnfit(error: unknown): error is Error {
-  if (error instanceof UnfitFile) return true;
-  const code = error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : undefined;
-  return code === CORRUPT || code === NOT_A_DATABASE;
+  const result = resultOf(error);
+  return error instanceof UnfitFile || result === SQLITE.CORRUPT || result === SQLITE.NOTADB;
+}
+
+/** SQLite's primary result code. */
+function resultOf(error: unknown): number | undefined {
+  return error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : undefined;
 }

@@ -3,6 +3,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EPERM: "permission denied",
   ENOTDIR: "a part of the path is a file, not a folder",
   EEXIST: "a part of the path is a file, not a folder",
+  ENOENT: "the folder can't be made",
   EROFS: "the file system is read-only",
   ENOSPC: "no space left on the disk",
   EDQUOT: "the disk quota is used up",

@@ -26,6 +26,9 @@ const PARALLEL_WRITES = 8;
 /** After a failure, until the next attempt. */
 const RETRY_MS = 1_000;
 
+/** How long serving a version waits for the backup to have it. */
+const WRITE_AHEAD_MS = 250;
+
 /** How long shutdown waits for what is not written yet. */
 const FLUSH_MS = 3_000;
 
@@ -39,7 +42,9 @@ export class BackupWriter implements AsyncDisposable {
   readonly #options: BackupWriterOptions;
   readonly #jobs = new Map<string, Job>();
   readonly #writtenLcuts = new Map<string, number>();
+  readonly #writtenAhead = new Map<string, number>();
   readonly #stopping = new AbortController();
+  #works = true;
   #running: Promise<void> | undefined;
 
   constructor(options: BackupWriterOptions) {
@@ -48,7 +53,10 @@ export class BackupWriter implements AsyncDisposable {
       published: ({ feed, snapshot }) => {
         if (snapshot.source !== options.backup.source) this.#add({ feed, kind: "write" });
       },
-      removed: ({ feed }) => this.#writtenLcuts.delete(feedId(feed)),
+      removed: ({ feed }) => {
+        this.#writtenLcuts.delete(feedId(feed));
+        this.#writtenAhead.delete(feedId(feed));
+      },
     });
     options.lease.onAcquired(() => this.writeAll());
   }
@@ -64,6 +72,29 @@ export class BackupWriter implements AsyncDisposable {
 
   remove(feed: Feed): void {
     this.#add({ feed, kind: "remove" });
+  }
+
+  /**
+   * Writes a version that is about to be served, so that a relay that dies leaves no older one behind than its
+   * clients have. Never rejects, and waits for no backup that is slow or failed last time.
+   */
+  async writeAhead(snapshot: Snapshot): Promise<void> {
+    if (!this.#works || !this.#mayWrite(snapshot)) return;
+    const { backup, clock } = this.#options;
+    const done = new AbortController();
+    const write = backup.write(snapshot).then(
+      ({ kind }) => {
+        if (kind === "written") this.#writtenAhead.set(feedId(snapshot.feed), snapshot.lcut);
+        done.abort();
+      },
+      () => done.abort(),
+    );
+    await Promise.race([write, clock.sleep(WRITE_AHEAD_MS, done.signal).catch(() => {})]);
+  }
+
+  #mayWrite(snapshot: Snapshot): boolean {
+    const { lease, writesWithoutLease } = this.#options;
+    return lease.isHeld || (writesWithoutLease && snapshot.source === "upstream");
   }
 
   /** Whether the backup has what is held of a feed, as far as we wrote it. */
@@ -100,28 +131,40 @@ export class BackupWriter implements AsyncDisposable {
     try {
       if (kind === "remove") await backup.remove(feed);
       else await this.#write(feed);
+      this.#works = true;
       return true;
     } catch (error) {
+      this.#works = false;
       emit({ kind: "backup_failed", feed, action: kind, detail: String(error) });
       return false;
     }
   }
 
   async #write(feed: Feed): Promise<void> {
-    const { backup, store, lease, recovery, writesWithoutLease, onWritten } = this.#options;
-    const snapshot = store.peek(feed)?.snapshot;
-    if (snapshot === undefined) return;
-    if (!lease.isHeld && !(writesWithoutLease && snapshot.source === "upstream")) return;
-    const first = await backup.write(snapshot);
-    let isNew = first.kind === "written";
-    if (first.kind === "not_newer" && first.lcut > snapshot.lcut) {
-      // Newer than what upstream gave us: another relay's, or nonsense that would stay there for ever.
-      if ((await recovery.recover(feed)) !== "unusable") return;
-      isNew = (await backup.write(snapshot, first.lcut)).kind === "written";
-      if (!isNew) return;
-    }
+    const snapshot = this.#options.store.peek(feed)?.snapshot;
+    if (snapshot === undefined || !this.#mayWrite(snapshot)) return;
+    const written = this.#takeWrittenAhead(snapshot) ? "new" : await this.#writeNow(snapshot);
+    if (written === "superseded") return;
     this.#writtenLcuts.set(feedId(feed), snapshot.lcut);
-    onWritten(snapshot, isNew);
+    this.#options.onWritten(snapshot, written === "new");
+  }
+
+  #takeWrittenAhead({ feed, lcut }: Snapshot): boolean {
+    const id = feedId(feed);
+    const was = this.#writtenAhead.get(id) === lcut;
+    this.#writtenAhead.delete(id);
+    return was;
+  }
+
+  async #writeNow(snapshot: Snapshot): Promise<"new" | "known" | "superseded"> {
+    const { backup, recovery } = this.#options;
+    const first = await backup.write(snapshot);
+    if (first.kind === "written") return "new";
+    if (first.lcut === snapshot.lcut) return "known";
+    // Newer than what upstream gave us: another relay's, or nonsense that would stay there for ever.
+    if ((await recovery.recover(snapshot.feed)) !== "unusable") return "superseded";
+    const second = await backup.write(snapshot, first.lcut);
+    return second.kind === "written" ? "new" : "superseded";
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

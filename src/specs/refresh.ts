@@ -28,6 +28,8 @@ export interface SpecRefresherOptions {
   readonly maxInFlight: number;
   readonly maxKeys: number;
   readonly emit: EmitSpecEvent;
+  /** Called before a version is served; what it resolves with, and when, is for the backup to bound. */
+  readonly keepFirst: (snapshot: Snapshot) => Promise<void>;
   /** The key is not, or no longer, valid. */
   readonly onForget: (feed: Feed) => void;
   /** Ends requests to upstream on shutdown. */
@@ -109,7 +111,7 @@ export class SpecRefresher {
     }
   }
 
-  #apply(feed: Feed, decision: Decision, startedAt: number): RefreshOutcome {
+  #apply(feed: Feed, decision: Decision, startedAt: number): RefreshOutcome | Promise<RefreshOutcome> {
     const { store, clock, emit } = this.#options;
     const held = store.peek(feed);
     switch (decision.kind) {
@@ -139,16 +141,22 @@ export class SpecRefresher {
     }
   }
 
-  #publish(feed: Feed, payload: PreparedPayload, startedAt: number): RefreshOutcome {
-    const { store, clock, emit, maxKeys } = this.#options;
-    const previousLcut = store.peek(feed)?.snapshot.lcut;
+  async #publish(feed: Feed, payload: PreparedPayload, startedAt: number): Promise<RefreshOutcome> {
+    const { store, clock, emit, maxKeys, keepFirst } = this.#options;
     const snapshot: Snapshot = { ...payload, feed, source: "upstream", receivedAt: clock.now() };
-    if (store.publish(snapshot) === "full") {
-      emit({ kind: "spec_not_held", feed, maxKeys });
-      return { kind: "full" };
+    await keepFirst(snapshot);
+    const previousLcut = store.peek(feed)?.snapshot.lcut;
+    switch (store.publish(snapshot)) {
+      case "published":
+        emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: clock.now() - startedAt });
+        return { kind: "fresh" };
+      case "not_newer":
+        // The backup had a newer one meanwhile, of a relay that asked later.
+        return { kind: "fresh" };
+      case "full":
+        emit({ kind: "spec_not_held", feed, maxKeys });
+        return { kind: "full" };
     }
-    emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: snapshot.receivedAt - startedAt });
-    return { kind: "fresh" };
   }
 
   #keep(feed: Feed, finding: Extract<Decision, { kind: "keep" }>["finding"], held: boolean): RefreshOutcome {

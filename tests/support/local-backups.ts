@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
 import type { LocalEvent } from "../../src/local/events.ts";
 import { type LocalBackup, type LocalBackupOptions, openLocalBackup } from "../../src/local/local-backup.ts";
@@ -25,3 +28,11 @@ export async function openLocal(
   if (backup === undefined) throw new Error(events.map(({ detail }) => detail).join("; "));
   return { backup, events, [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose]() };
 }
+
+const FOLDERS = mkdtempSync(join(tmpdir(), "sfp-local-"));
+process.once("exit", () => rmSync(FOLDERS, { recursive: true, force: true }));
+
+/** An empty folder, deleted at the end. */
+export const newFolder = (): string => mkdtempSync(join(FOLDERS, "state-"));
+
+export const fileIn = (folder: string): string => join(folder, "specs.sqlite");

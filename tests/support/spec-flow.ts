@@ -48,6 +48,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
     maxInFlight,
     maxKeys,
     emit: (event) => events.push(event),
+    keepFirst: async () => {},
     onForget: () => {},
     signal: stopping.signal,
   });

@@ -1,0 +1,35 @@
+import { expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { readBack } from "./support/backup-contract.ts";
+import { newFolder, openLocal } from "./support/local-backups.ts";
+import { LocalWriter } from "./support/local-writer.ts";
+import { feedOf } from "./support/snapshots.ts";
+
+const ROUNDS = 10;
+const VERSIONS = 200;
+const LONGEST_MS = 600;
+
+test(`kill -9 while ${VERSIONS} versions are written leaves a whole one, never older than acknowledged`, async () => {
+  const folder = newFolder();
+  const key = "secret-killed";
+  let lastLcut = 0;
+  let interrupted = 0;
+  for (let round = 0; round < ROUNDS; round++) {
+    const writer = new LocalWriter(folder, key, lastLcut + 1, VERSIONS);
+    await writer.writing();
+    await sleep(Math.random() * LONGEST_MS);
+    writer.kill();
+    if ((await writer.ended) === null) interrupted++;
+    const acknowledged = writer.acknowledged ?? 0;
+    expect(acknowledged).toBeGreaterThan(lastLcut);
+
+    await using local = await openLocal(folder);
+    const kept = await readBack(local.backup, feedOf(key));
+    lastLcut = kept?.lcut ?? 0;
+    expect(lastLcut).toBeGreaterThanOrEqual(acknowledged);
+    // One more at the most: written, but killed before it could say so.
+    expect(lastLcut).toBeLessThanOrEqual(acknowledged + 1);
+    expect(local.events).toEqual([]);
+  }
+  expect(interrupted).toBeGreaterThan(ROUNDS / 2);
+}, 60_000);

@@ -1,0 +1,47 @@
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+
+/** An address that can be led to another server, as a DNS name or a load balancer can; connections stay. */
+export class SwitchedProxy implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #targetPort: number;
+
+  private constructor(targetPort: number) {
+    this.#targetPort = targetPort;
+    this.#server = createServer((client) => {
+      const server = connect(this.#targetPort, "127.0.0.1");
+      for (const [socket, other] of [
+        [client, server],
+        [server, client],
+      ] as const) {
+        this.#sockets.add(socket);
+        socket.on("error", () => undefined);
+        socket.on("close", () => {
+          this.#sockets.delete(socket);
+          other.destroy();
+        });
+        socket.pipe(other);
+      }
+    });
+  }
+
+  static async start(targetPort: number): Promise<SwitchedProxy> {
+    const proxy = new SwitchedProxy(targetPort);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** From the next connection on. */
+  switchTo(targetPort: number): void {
+    this.#targetPort = targetPort;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
