@@ -8,6 +8,7 @@ import { RpcMount, type RpcRoutes } from "./rpc-mount.ts";
 import { specPostRoutes } from "./spec-post.ts";
 import { SpecRoute } from "./spec-route.ts";
 import { readSpecTarget } from "./spec-target.ts";
+import { errorResponse } from "./status-json.ts";
 
 export interface HttpListenerOptions {
   readonly bindAddress: string;
@@ -44,6 +45,9 @@ export class HttpListener {
       port: options.port,
       idleTimeout: IDLE_TIMEOUT_S,
       maxRequestBodySize: MAX_BODY_BYTES,
+      // Else Bun answers a fault of ours with a page that shows the code.
+      development: false,
+      error: () => errorResponse(500),
       fetch: options.emit === undefined ? answer : observed(answer, this.#app, options.emit),
     });
   }

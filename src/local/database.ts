@@ -45,15 +45,16 @@ export function openDatabase(file: string): DatabaseSync {
   makePrivate(file);
   const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
-    checkOwner(db);
+    if (!isNew(db)) {
+      checkTable(db);
+      checkPages(db);
+    }
     db.exec("PRAGMA journal_mode = WAL");
     db.exec(`PRAGMA synchronous = FULL; PRAGMA journal_size_limit = ${MAX_LOG_BYTES}`);
-    checkPages(db);
     // Begun even where there is nothing to do: it fails where the file can't be written.
     transact(db, () => {
       if (tablesIn(db) === 0) db.exec(SCHEMA);
     });
-    checkTable(db);
     return db;
   } catch (error) {
     db.close();
@@ -61,8 +62,8 @@ export function openDatabase(file: string): DatabaseSync {
   }
 }
 
-/** In one transaction, since another relay may be making the table just now. */
-function checkOwner(db: DatabaseSync): void {
+/** Throws where it is not ours. In one transaction, since another relay may be making the table just now. */
+function isNew(db: DatabaseSync): boolean {
   db.exec("BEGIN");
   const applicationId = pragma(db, "application_id");
   const version = pragma(db, "user_version");
@@ -74,6 +75,7 @@ function checkOwner(db: DatabaseSync): void {
   if (applicationId !== APPLICATION_ID && (applicationId !== 0 || tables !== 0)) {
     throw new UnfitFile("it is another program's database");
   }
+  return tables === 0;
 }
 
 function tablesIn(db: DatabaseSync): unknown {

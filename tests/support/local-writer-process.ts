@@ -10,7 +10,7 @@ const feed = feedOf(sdkKey);
 // Made beforehand, so that nearly all of the time is spent writing. Each is larger than the one before.
 const snapshots = await Promise.all(
   Array.from({ length: Number(versions) }, (_, at) =>
-    preparedSnapshot(feed, Number(firstLcut) + at, { bytes: 5_000 + at * 2_000 }),
+    preparedSnapshot(feed, Number(firstLcut) + at, { bytes: 5_000 + at * 500 }),
   ),
 );
 

@@ -24,8 +24,8 @@ export class LocalWriter {
     return last === undefined ? undefined : Number(last);
   }
 
-  async writing(): Promise<void> {
-    await this.#output.until((text) => text.includes("\n") || undefined);
+  async acknowledges(versions: number): Promise<void> {
+    await this.#output.until((text) => text.split("\n").length > versions || undefined);
   }
 
   kill(): void {

@@ -9,7 +9,7 @@ import { freePort } from "./free-port.ts";
 import { Output } from "./output.ts";
 import type { RedisCertificates } from "./redis-certificates.ts";
 import { exitOf } from "./run-relay.ts";
-import { within } from "./wait.ts";
+import { eventually, within } from "./wait.ts";
 
 const run = promisify(execFile);
 
@@ -18,6 +18,8 @@ export interface RedisServerOptions {
   readonly user?: { readonly name: string; readonly password: string };
   /** TLS only, for clients with a certificate. */
   readonly tls?: RedisCertificates;
+  /** The port of its master. */
+  readonly replicaOf?: number;
   /** More lines of redis.conf. */
   readonly config?: readonly string[];
   /** A Sentinel keeps its state in its config file. */
@@ -96,22 +98,33 @@ export class RedisServer implements AsyncDisposable {
   }
 
   #configLines(): string[] {
-    const { user, tls, config = [] } = this.#options;
+    const { user, tls, replicaOf, sentinel = false, config = [] } = this.#options;
     return [
       "bind 127.0.0.1",
       `dir ${this.#dir}`,
-      'save ""',
-      "appendonly no",
       "daemonize no",
       ...(tls === undefined
         ? [`port ${this.port}`]
         : ["port 0", `tls-port ${this.port}`, ...tls.configLines]),
+      ...(sentinel ? [] : ['save ""', "appendonly no", "repl-diskless-sync-delay 0"]),
+      ...(replicaOf === undefined ? [] : [`replicaof 127.0.0.1 ${replicaOf}`]),
       // By its digest: no password needs quoting then.
       ...(user === undefined
         ? []
         : ["user default off", `user ${user.name} on #${sha256(user.password)} ~* &* +@all`]),
       ...config,
-    ].filter((line) => !this.#options.sentinel || !/^(save|appendonly)/.test(line));
+    ];
+  }
+
+  /** A replica has what its master has. */
+  async inSync(): Promise<void> {
+    await eventually(
+      async () => {
+        const state = await this.cli("INFO", "replication");
+        if (!state.includes("master_link_status:up")) throw new Error(`no replica yet: ${state}`);
+      },
+      { withinMs: 15_000, everyMs: 100 },
+    );
   }
 
   /** The answer as `redis-cli` prints it, without quotes. */

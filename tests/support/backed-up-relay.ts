@@ -1,0 +1,144 @@
+import { describe, expect, test } from "bun:test";
+import { FIRST_LCUT, forKey, publishKey, versionOf } from "./published-key.ts";
+import { rawGet, textOf } from "./raw-get.ts";
+import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
+import { startUpstream, status } from "./upstream.ts";
+import { eventually } from "./wait.ts";
+
+export const ask = (relay: RelayProcess, key: string, headers = {}) =>
+  rawGet(`${relay.httpUrl}/v2/download_config_specs/${key}.json`, headers);
+
+const PROTO = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
+
+/**
+ * `backup` gives the options of a relay that uses one and the same backup each time, `writes` waits until the
+ * relay may write there.
+ */
+export function describeBackedUpRelay(
+  name: string,
+  backup: () => RelayOptions,
+  writes: (relay: RelayProcess) => Promise<void> = async () => undefined,
+): void {
+  const start = (options: RelayOptions = {}) => {
+    const [ours, theirs] = [backup(), options];
+    return startRelayProcess({ ...ours, ...theirs, args: [...(ours.args ?? []), ...(theirs.args ?? [])] });
+  };
+
+  describe(`a relay with the ${name} backup`, () => {
+    test("killed and restarted with upstream down, it answers a client that brings its key: JSON and protobuf", async () => {
+      await using upstream = await startUpstream();
+      const key = publishKey(upstream, `secret-restart-${name}`, 3);
+      {
+        await using relay = await start({ upstream });
+        await writes(relay);
+        expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
+        expect((await ask(relay, key.sdkKey, PROTO)).body.equals(key.proto)).toBe(true);
+        await eventually(() => expect(upstream.requests.length).toBeGreaterThan(2));
+        await relay.kill();
+      }
+      await upstream.stop();
+      await using relay = await start({ upstream });
+      expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
+      expect((await ask(relay, key.sdkKey, PROTO)).body.equals(key.proto)).toBe(true);
+      expect((await ask(relay, `secret-never-seen-${name}`)).status).toBe(503);
+      expect(relay.output()).toContain(`source=${name}`);
+    });
+
+    test("what came from the backup goes on being polled: upstream's newer version is served when it is back", async () => {
+      await using upstream = await startUpstream();
+      const key = publishKey(upstream, `secret-polled-${name}`);
+      {
+        await using relay = await start({ upstream });
+        await writes(relay);
+        await ask(relay, key.sdkKey);
+      }
+      await upstream.stop();
+      await using relay = await start({ upstream });
+      expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
+      const newer = publishKey(upstream, key.sdkKey, 1);
+      await upstream.restart();
+      await eventually(async () => expect(textOf(await ask(relay, key.sdkKey))).toBe(newer.v2), {
+        withinMs: 3_000,
+      });
+    });
+
+    test("an upstream that hangs: the backup answers after a second, and the newer one wins in the end", async () => {
+      await using upstream = await startUpstream();
+      const key = publishKey(upstream, `secret-slow-${name}`);
+      {
+        await using relay = await start({ upstream });
+        await writes(relay);
+        await ask(relay, key.sdkKey);
+      }
+      const newer = publishKey(upstream, key.sdkKey, 1);
+      upstream.misbehave({ kind: "none" }, { delayMs: 2_500, ...forKey(key.sdkKey) });
+      await using relay = await start({ upstream });
+      const began = performance.now();
+      expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
+      expect(performance.now() - began).toBeWithin(900, 2_000);
+      await eventually(async () => expect(textOf(await ask(relay, key.sdkKey))).toBe(newer.v2), {
+        withinMs: 4_000,
+      });
+    });
+
+    test("upstream's 401 goes before the backup, and --clear-datastore-on-unauthorized empties it", async () => {
+      await using upstream = await startUpstream();
+      const key = publishKey(upstream, `secret-revoked-${name}`);
+      {
+        await using relay = await start({ upstream, args: ["--clear-datastore-on-unauthorized"] });
+        await writes(relay);
+        expect((await ask(relay, key.sdkKey)).status).toBe(200);
+        upstream.forget(key.sdkKey);
+        await eventually(async () => expect((await ask(relay, key.sdkKey)).status).toBe(401));
+      }
+      await upstream.stop();
+      await using relay = await start({ upstream });
+      expect((await ask(relay, key.sdkKey)).status).toBe(503);
+    });
+
+    test("no SDK key is printed whole", async () => {
+      await using upstream = await startUpstream();
+      const { sdkKey } = publishKey(upstream, `secret-printed-${name}-0123456789`);
+      upstream.misbehave(status(500), { times: 1 });
+      await using relay = await start({ upstream, args: ["--debug-logging"] });
+      await eventually(async () => expect((await ask(relay, sdkKey)).status).toBe(200));
+      await relay.stop();
+      expect(relay.output()).not.toContain(sdkKey);
+    });
+
+    test("kill -9 in random moments of many updates: what is left is whole, and no older than what was served", async () => {
+      await using upstream = await startUpstream();
+      const sdkKey = `secret-killed-${name}`;
+      let number = 0;
+      publishKey(upstream, sdkKey, number);
+      const publishing = setInterval(() => publishKey(upstream, sdkKey, ++number), 15);
+      try {
+        for (let round = 0; round < 10; round++) {
+          await using relay = await start({ upstream });
+          await writes(relay);
+          await ask(relay, sdkKey);
+          const until = performance.now() + 700 + Math.random() * 800;
+          let served = 0;
+          while (performance.now() < until) {
+            served = Number((await ask(relay, sdkKey)).headers["x-since-time"]);
+          }
+          await relay.kill();
+          await upstream.stop();
+          await using next = await start({ upstream });
+          const left = await eventually(async () => {
+            const answer = await ask(next, sdkKey);
+            expect(answer.status).toBe(200);
+            return JSON.parse(textOf(answer)) as { time: number };
+          });
+          expect(left.time).toBeGreaterThanOrEqual(served);
+          expect(textOf(await ask(next, sdkKey))).toBe(
+            versionOf(sdkKey, (left.time - FIRST_LCUT) / 60_000).v2,
+          );
+          await upstream.restart();
+        }
+      } finally {
+        clearInterval(publishing);
+      }
+    }, 60_000);
+  });
+}

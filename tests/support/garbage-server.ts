@@ -1,0 +1,31 @@
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+
+/** Listens where a Redis should, and answers whatever comes with the same bytes. */
+export class GarbageServer implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  private constructor(answer: string) {
+    this.#server = createServer((socket) => {
+      this.#sockets.add(socket);
+      socket.on("error", () => undefined);
+      socket.on("close", () => this.#sockets.delete(socket));
+      socket.on("data", () => socket.write(answer, "latin1"));
+    });
+  }
+
+  static async start(answer: string): Promise<GarbageServer> {
+    const server = new GarbageServer(answer);
+    await new Promise<void>((resolve) => server.#server.listen(0, "127.0.0.1", resolve));
+    return server;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
