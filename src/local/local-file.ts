@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
-import { isUnfit, openDatabase } from "./database.ts";
+import { openDatabase } from "./database.ts";
+import { isUnfit } from "./database-check.ts";
 import type { LocalEvent } from "./events.ts";
 import type { KeptVersion, LocalAction, LocalLimits, LocalOutcome, LocalReply } from "./local-calls.ts";
 import { identityOf } from "./private-file.ts";

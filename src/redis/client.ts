@@ -14,6 +14,7 @@ export interface ClientBehavior {
 
 /** Long enough for a goodbye; a Redis that hangs is left without one. */
 const GOODBYE_MS = 200;
+const MAX_SENTINEL_RETRY_MS = 1_000;
 
 /** Starts connecting. Whoever opens it listens for "error". */
 export function openClient(options: RedisOptions, behavior: ClientBehavior): RedisClient {
@@ -44,11 +45,14 @@ export function openRedis(
     ...common,
     sentinels: address.sentinels.map(({ host, port }) => ({ host, port })),
     name: address.master,
-    sentinelRetryStrategy: retryDelayMs,
+    // The library can't be told to end while it waits here.
+    sentinelRetryStrategy: () => shortened(retryDelayMs()),
     sentinelCommandTimeout: Math.min(connectTimeoutMs, commandTimeoutMs),
     ...(common.tls !== undefined && { enableTLSForSentinelMode: true, sentinelTLS: common.tls }),
   });
 }
+
+const shortened = (ms: number | null) => (ms === null ? null : Math.min(ms, MAX_SENTINEL_RETRY_MS));
 
 function openCluster(
   nodes: readonly RedisHost[],

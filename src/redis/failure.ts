@@ -62,7 +62,7 @@ export function redisFailure(error: unknown): RedisFailure {
   if (name === "ReplyError") return replyFailure(message);
   if (name === "ClusterAllFailedError") return clusterFailure(error);
   if (/timed out|^Socket timeout/i.test(message)) return new RedisFailure("timeout", "no answer in time");
-  if (/RESP type|Command queue state|answer/.test(message)) {
+  if (/RESP type|answer/.test(message)) {
     return new RedisFailure("garbage", "what answers there does not speak as Redis does");
   }
   if (message.startsWith("All sentinels are unreachable")) {

@@ -101,8 +101,6 @@ export class RedisLink implements AsyncDisposable {
 
   #failed(error: unknown): void {
     const failure = redisFailure(error);
-    // The answers no longer belong to the commands they come for.
-    if (failure.kind === "garbage") this.#client.disconnect(true);
     if (this.#state === "up") this.#reason = failure.message;
     else this.#become("down", failure.message);
   }
@@ -163,9 +161,11 @@ export class RedisLink implements AsyncDisposable {
     this.#reason = "the relay is ending";
     this.#opened.resolve();
     this.#closing.abort();
-    if (this.#client.status === "end") return;
+    const { status } = this.#client;
     const ended = new Promise<void>((resolve) => void this.#client.once("end", () => resolve()));
     this.#client.disconnect();
+    // Between two connects there is nothing to end, and the library tells of no end.
+    if (status === "end" || status === "reconnecting") return;
     await bounded(ended, GOODBYE_LIMIT_MS, this.#clock).catch(() => undefined);
   }
 }

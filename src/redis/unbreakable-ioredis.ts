@@ -2,21 +2,35 @@ import { Command, Redis } from "ioredis";
 import DataHandler from "ioredis/built/DataHandler.js";
 
 // ioredis 6.0.0 ends the process in three places, where what it talks to is not a Redis or breaks off at a bad
-// moment. Only what happens there is changed: the connection, or the one command, fails instead.
+// moment, and goes on where answers no longer belong to commands. Only what happens there is changed: the
+// connection, or the one command, fails instead.
 
 interface Replies {
+  readonly redis: { readonly commandQueue: { readonly length: number } };
   dispatch(handle: () => void): void;
+  shiftCommand(reply: unknown): unknown;
   returnFatalError(error: unknown): void;
 }
 
-/** A reply of a shape that no Redis sends is thrown again where nobody can catch it. */
 const replies = DataHandler.prototype as unknown as Replies;
+const broken = new WeakSet<Replies>();
+
+/** A reply of a shape that no Redis sends would be thrown again where nobody can catch it. */
 replies.dispatch = function (this: Replies, handle) {
+  if (broken.has(this)) return;
   try {
     handle();
   } catch {
+    broken.add(this);
     this.returnFatalError(new Error("not an answer of Redis"));
   }
+};
+
+/** A reply too many: the next command would be given the answer to another one. */
+const { shiftCommand } = replies;
+replies.shiftCommand = function (this: Replies, reply) {
+  if (this.redis.commandQueue.length === 0) throw new Error("an answer to no command");
+  return shiftCommand.call(this, reply);
 };
 
 /** The answer to CLUSTER SLOTS is read unseen, in a callback. */

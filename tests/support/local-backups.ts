@@ -29,10 +29,16 @@ export async function openLocal(
   return { backup, events, [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose]() };
 }
 
-const FOLDERS = mkdtempSync(join(tmpdir(), "sfp-local-"));
-process.once("exit", () => rmSync(FOLDERS, { recursive: true, force: true }));
+let folders: string | undefined;
 
 /** An empty folder, deleted at the end. */
-export const newFolder = (): string => mkdtempSync(join(FOLDERS, "state-"));
+export function newFolder(): string {
+  folders ??= mkdtempSync(join(tmpdir(), "sfp-local-"));
+  return mkdtempSync(join(folders, "state-"));
+}
+
+process.once("exit", () => {
+  if (folders !== undefined) rmSync(folders, { recursive: true, force: true });
+});
 
 export const fileIn = (folder: string): string => join(folder, "specs.sqlite");

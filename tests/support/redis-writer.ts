@@ -32,6 +32,11 @@ export class RedisWriter extends RedisUse {
     return outcome;
   }
 
+  /** The newest that it tried to write. */
+  get lcut(): number {
+    return this.#lcut;
+  }
+
   async writesAgain(withinMs = 10_000): Promise<void> {
     await eventually(async () => expect(await this.write()).toEqual({ kind: "written" }), { withinMs });
   }

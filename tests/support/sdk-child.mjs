@@ -1,10 +1,15 @@
 // Runs one real Statsig SDK under Node and answers questions about it: JSON lines on stdin and stdout.
-// The first line is {sdk, sdkKey, options}; the others are {id, ask: "gate" | "config" | "stop", name, userID}.
+// The first line is {sdk, sdkKey, options}, where options.redisUrl stands for the shipped example that reads
+// Redis; the others are {id, ask: "gate" | "config" | "stop", name, userID}.
 import { createInterface } from "node:readline";
 
-const core = async (sdkKey, options) => {
+const core = async (sdkKey, { redisUrl, ...options }) => {
   const { Statsig, StatsigUser } = (await import("@statsig/statsig-node-core")).default;
-  const client = new Statsig(sdkKey, options);
+  const { createRedisDataStore } = await import("../../examples/statsig-node-core-redis-store.mjs");
+  const client = new Statsig(sdkKey, {
+    ...options,
+    ...(redisUrl && { dataStore: createRedisDataStore(redisUrl) }),
+  });
   const { isSuccess, error } = await client.initialize();
   const user = (userID) => StatsigUser.withUserID(userID);
   const about = ({ value, ruleID, details }) => ({
@@ -21,9 +26,13 @@ const core = async (sdkKey, options) => {
   };
 };
 
-const legacy = async (sdkKey, options) => {
+const legacy = async (sdkKey, { redisUrl, ...options }) => {
   const { default: statsig } = await import("statsig-node");
-  const { success, error } = await statsig.initialize(sdkKey, options);
+  const { RedisDataAdapter } = await import("../../examples/statsig-node-redis-adapter.mjs");
+  const { success, error } = await statsig.initialize(sdkKey, {
+    ...options,
+    ...(redisUrl && { dataAdapter: new RedisDataAdapter(redisUrl) }),
+  });
   const about = (value, ruleID, details) => ({
     value,
     ruleID,
