@@ -19,8 +19,9 @@ export class ClientProcess implements AsyncDisposable {
   }
 
   /** The next result, which must be a `T`: client and caller belong together. */
-  async next<T>(): Promise<T> {
-    const line = await this.#lines.next();
+  async next<T>(withinMs: number): Promise<T> {
+    using late = timer(withinMs);
+    const line = await Promise.race([this.#lines.next(), late.promise]);
     if (line.done) throw new Error(`the client ended early, with exit code ${await this.#child.exited}`);
     return JSON.parse(line.value) as T;
   }
@@ -29,4 +30,11 @@ export class ClientProcess implements AsyncDisposable {
     this.#child.kill("SIGKILL");
     await this.#child.exited;
   }
+}
+
+function timer(withinMs: number): Disposable & { readonly promise: Promise<never> } {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const error = new Error(`the client told nothing for ${withinMs / 1_000} s`);
+  const timeout = setTimeout(() => reject(error), withinMs);
+  return { promise, [Symbol.dispose]: () => clearTimeout(timeout) };
 }

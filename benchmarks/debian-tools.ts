@@ -1,7 +1,12 @@
 import { existsSync } from "node:fs";
 
 /** Command -> the Debian package it is in. */
-const PACKAGE_OF: Readonly<Record<string, string>> = { nginx: "nginx-light", wrk: "wrk" };
+const PACKAGE_OF: Readonly<Record<string, string>> = {
+  nginx: "nginx-light",
+  wrk: "wrk",
+  "redis-server": "redis-server",
+  "redis-cli": "redis-tools",
+};
 
 const INSTALL_TIMEOUT_MS = 300_000;
 

@@ -9,6 +9,9 @@ export interface RelayServerOptions {
   /** Long by default, so that no poll falls into a measurement. */
   readonly pollIntervalS?: number;
   readonly args?: readonly string[];
+  /** Where to keep a backup. */
+  readonly cache?: "disabled" | "redis";
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A relay that answers. */
@@ -37,7 +40,7 @@ export class RelayServer implements AsyncDisposable {
     readyPath = "/v1/health",
   ): Promise<RelayServer> {
     const ports = { http: await freePort(), grpc: await freePort() };
-    const { upstream, core, pollIntervalS = 3_600, args = [] } = options;
+    const { upstream, core, pollIntervalS = 3_600, args = [], cache = "disabled", env = {} } = options;
     const listen = [
       "--bind-address",
       "127.0.0.1",
@@ -56,10 +59,10 @@ export class RelayServer implements AsyncDisposable {
         String(pollIntervalS),
         ...args,
         "grpc-and-http",
-        "disabled",
+        cache,
       ],
       core,
-      env: { STATSIG_ENDPOINT: upstream.url },
+      env: { STATSIG_ENDPOINT: upstream.url, ...env },
     });
     try {
       const answeredAt = await firstAnswer(bench, launched, `http://127.0.0.1:${ports.http}${readyPath}`, 1);

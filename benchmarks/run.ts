@@ -1,5 +1,6 @@
 // `bun run bench`: how fast and how large the relay is. docs/benchmarks.md says how it is measured.
-//   bun run bench [http] [fanout] [startup] [memory] [prepare] [--quick] [--json <file>] [--source]
+//   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage]
+//     [--quick] [--json <file>] [--source]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,11 +13,21 @@ import { httpPart } from "./http/http-part.ts";
 import { describeMachine, machineLines } from "./machine.ts";
 import { memoryPart } from "./memory/memory-part.ts";
 import { preparePart } from "./prepare/prepare-part.ts";
+import { fleetPart } from "./redis/fleet-part.ts";
+import { redisOutagePart } from "./redis/redis-outage-part.ts";
 import { prepareRelay } from "./relay-program.ts";
 import { startupPart } from "./startup-part.ts";
 import { formatTable } from "./table.ts";
 
-const PARTS: readonly Part[] = [httpPart, fanoutPart, startupPart, memoryPart, preparePart];
+const PARTS: readonly Part[] = [
+  httpPart,
+  fanoutPart,
+  startupPart,
+  memoryPart,
+  preparePart,
+  fleetPart,
+  redisOutagePart,
+];
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;

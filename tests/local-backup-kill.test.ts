@@ -1,9 +1,11 @@
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readBack } from "./support/backup-contract.ts";
-import { newFolder, openLocal } from "./support/local-backups.ts";
+import { deleteFolders, newFolder, openLocal } from "./support/local-backups.ts";
 import { LocalWriter } from "./support/local-writer.ts";
 import { feedOf } from "./support/snapshots.ts";
+
+afterAll(deleteFolders);
 
 const ROUNDS = 10;
 const VERSIONS = 200;

@@ -1,12 +1,14 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Feed } from "../src/specs/feed.ts";
 import { describeBackup, readBack } from "./support/backup-contract.ts";
 import { FakeClock } from "./support/fake-clock.ts";
-import { fileIn, newFolder, openLocal } from "./support/local-backups.ts";
+import { deleteFolders, fileIn, newFolder, openLocal } from "./support/local-backups.ts";
 import { essence, preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { feedOf } from "./support/snapshots.ts";
+
+afterAll(deleteFolders);
 
 const shared = newFolder();
 

@@ -1,12 +1,14 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { readBack } from "./support/backup-contract.ts";
-import { fileIn, newFolder, openLocal } from "./support/local-backups.ts";
+import { deleteFolders, fileIn, newFolder, openLocal } from "./support/local-backups.ts";
 import { essence, preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { feedOf } from "./support/snapshots.ts";
+
+afterAll(deleteFolders);
 
 const feed = feedOf("secret-corruption");
 const version = await preparedSnapshot(feed, 10, { bytes: 500_000 });

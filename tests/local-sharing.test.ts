@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -6,10 +6,12 @@ import { systemClock } from "../src/clock.ts";
 import type { LocalEvent } from "../src/local/events.ts";
 import { openLocalBackup } from "../src/local/local-backup.ts";
 import { readBack } from "./support/backup-contract.ts";
-import { fileIn, newFolder, openLocal } from "./support/local-backups.ts";
+import { deleteFolders, fileIn, newFolder, openLocal } from "./support/local-backups.ts";
 import { LocalWriter } from "./support/local-writer.ts";
 import { essence, preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { feedOf } from "./support/snapshots.ts";
+
+afterAll(deleteFolders);
 
 describe("where it can't be used there is one clear line, and no backup", () => {
   const attempt = async (path: string) => {

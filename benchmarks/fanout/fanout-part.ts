@@ -12,6 +12,7 @@ import { type FanoutRun, fanoutTable, type Update } from "./fanout-table.ts";
 const SDK_KEY = "secret-bench-fanout";
 const MESSAGE_BYTES = 1_000_000;
 const STREAMS = 500;
+const DELIVERY_TIMEOUT_MS = 30_000;
 
 /** Before an update, for collections of what the last one left. */
 const SETTLE_MS = 1_000;
@@ -43,7 +44,7 @@ async function measure(bench: Bench, connections: number, updates: number): Prom
   await using relay = await RelayServer.start(bench, relayOptions);
   const clientArgs = [relay.grpcUrl, SDK_KEY, String(connections), String(STREAMS / connections)];
   await using client = new ClientProcess(bench, "fanout/stream-client.ts", clientArgs);
-  await client.next<Delivery>();
+  await client.next<Delivery>(DELIVERY_TIMEOUT_MS);
   const measured: Update[] = [];
   for (let update = 1; update <= updates; update++) {
     const project = projectOfJsonBytes(MESSAGE_BYTES, FIRST_LCUT + update);
@@ -63,7 +64,7 @@ async function measureUpdate(
   resetPeak(pid);
   const before = cpuTime(pid);
   upstream.publish(SDK_KEY, project);
-  const delivery = await client.next<Delivery>();
+  const delivery = await client.next<Delivery>(DELIVERY_TIMEOUT_MS);
   const cpu = cpuSince(pid, before);
   requireDelivered(delivery, project);
   const [firstAt = Number.NaN] = delivery.arrivals;

@@ -1,14 +1,18 @@
 const HEADER_BYTES = 5;
 
-/** Counts the gRPC messages of a stream without keeping their bytes, unless it is asked to. */
+/** `{"has_updates":false}` and its version take less, any specs take more. */
+const HEARTBEAT_BYTES = 64;
+
+/** Counts the messages with specs of a gRPC stream; keeps the bytes of the last one only if it is asked to. */
 export class FrameReader {
   readonly #keep: boolean;
   readonly #header = new Uint8Array(HEADER_BYTES);
   #headerBytes = 0;
+  #length = 0;
   #missing = 0;
   #kept: Uint8Array[] = [];
   messages = 0;
-  /** The last whole message; empty where nothing is kept. */
+  /** The last one of them; empty where nothing is kept. */
   lastMessage: Uint8Array = new Uint8Array();
 
   constructor(keep: boolean) {
@@ -26,7 +30,10 @@ export class FrameReader {
     const part = chunk.subarray(at, at + HEADER_BYTES - this.#headerBytes);
     this.#header.set(part, this.#headerBytes);
     this.#headerBytes += part.length;
-    if (this.#headerBytes === HEADER_BYTES) this.#missing = new DataView(this.#header.buffer).getUint32(1);
+    if (this.#headerBytes === HEADER_BYTES) {
+      this.#length = new DataView(this.#header.buffer).getUint32(1);
+      this.#missing = this.#length;
+    }
     return part.length;
   }
 
@@ -38,9 +45,11 @@ export class FrameReader {
   }
 
   #end(): void {
-    this.messages++;
     this.#headerBytes = 0;
-    if (this.#keep) this.lastMessage = Buffer.concat(this.#kept);
+    const kept = this.#kept;
     this.#kept = [];
+    if (this.#length < HEARTBEAT_BYTES) return;
+    this.messages++;
+    if (this.#keep) this.lastMessage = Buffer.concat(kept);
   }
 }

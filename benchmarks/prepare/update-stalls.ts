@@ -37,13 +37,14 @@ export async function measureStalls(
   const [first, ...later] = versions;
   if (first !== undefined) upstream.publish(SDK_KEY, first);
   await using relay = await RelayServer.start(bench, { upstream, core, pollIntervalS: 1 }, specPath(SDK_KEY));
-  const probeArgs = [relay.httpUrl, specPath(SDK_KEY, NEWEST), String((updates + 1) * UPDATE_EVERY_MS)];
+  const probingMs = (updates + 1) * UPDATE_EVERY_MS;
+  const probeArgs = [relay.httpUrl, specPath(SDK_KEY, NEWEST), String(probingMs)];
   await using probe = new ClientProcess(bench, "prepare/probe-client.ts", probeArgs);
   for (const version of later) {
     await sleep(UPDATE_EVERY_MS, undefined, { signal: bench.signal });
     upstream.publish(SDK_KEY, version);
   }
-  const probing = await probe.next<Probing>();
+  const probing = await probe.next<Probing>(2 * probingMs);
   const served = new Map(probing.versions.map(([at, lcut]) => [lcut, at]));
   const windows = later.map(({ lcut }) => ({
     from: upstream.sentAt(lcut),

@@ -81,10 +81,11 @@ function replyFailure(message: string): RedisFailure {
   return new RedisFailure("refused", REPLY_WORDS[code] ?? `Redis answered with an error (${code})`, code);
 }
 
+/** Of a node that can't be reached, the library says only that it is closed. */
 function clusterFailure(error: unknown): RedisFailure {
-  const last = (error as { readonly lastNodeError?: unknown }).lastNodeError;
-  const why = last === undefined || last === null ? "" : `: ${redisFailure(last).message}`;
-  return new RedisFailure("unreachable", `no node of the Redis Cluster works${why}`);
+  const last = redisFailure((error as { readonly lastNodeError?: unknown }).lastNodeError);
+  const why = last.kind === "unreachable" ? "can be reached" : `works: ${last.message}`;
+  return new RedisFailure("unreachable", `no node of the Redis Cluster ${why}`);
 }
 
 function shapeOf(error: unknown): { readonly name: string; readonly message: string; readonly code: string } {

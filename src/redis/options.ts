@@ -52,8 +52,10 @@ export interface RedisOptions {
   readonly commandTimeoutMs: number;
 }
 
+export const DEFAULT_PORT = 6379;
+
 export const DEFAULT_REDIS_OPTIONS: RedisOptions = {
-  address: { kind: "single", host: "127.0.0.1", port: 6379, db: 0 },
+  address: { kind: "single", host: "127.0.0.1", port: DEFAULT_PORT, db: 0 },
   pool: { min: 1, max: 1 },
   connectTimeoutMs: 5_000,
   commandTimeoutMs: 3_000,

@@ -27,13 +27,19 @@ export function readHosts(
 }
 
 function readEntry(name: string, entry: string, defaultPort: number, refuse: Refuse): RedisHost {
-  const [, v6, plain, portText] = HOST_AND_PORT_FORM.exec(entry) ?? [];
-  const host = v6 ?? plain ?? "";
-  const port = portText === undefined ? defaultPort : Number(portText);
-  if (HOST_FORM.test(host) && port >= 1 && port <= 65_535) return { host, port };
+  const host = readHostAndPort(entry, defaultPort);
+  if (host !== undefined) return host;
   // Up to the @ there may be a password.
   const shown = entry.slice(entry.lastIndexOf("@") + 1);
   return refuse(`${name} has "${shown}", allowed is a comma list of host:port, without user or password`);
+}
+
+/** Undefined where the text is neither `host` nor `host:port`. */
+export function readHostAndPort(text: string, defaultPort: number): RedisHost | undefined {
+  const [, v6, plain, portText] = HOST_AND_PORT_FORM.exec(text) ?? [];
+  const host = v6 ?? plain ?? "";
+  const port = portText === undefined ? defaultPort : Number(portText);
+  return HOST_FORM.test(host) && port >= 1 && port <= 65_535 ? { host, port } : undefined;
 }
 
 export function readWholeNumber(

@@ -1,5 +1,6 @@
 import type { RedisCredentials, RedisEnvironment, Refuse } from "./environment.ts";
 import {
+  DEFAULT_PORT,
   DEFAULT_REDIS_OPTIONS,
   type RedisAddress,
   type RedisOptions,
@@ -36,9 +37,9 @@ export function readRedisOptions(env: RedisEnvironment, refuse: Refuse): RedisOp
 }
 
 function readAddress(env: RedisEnvironment, refuse: Refuse): RedisAddress {
-  const { port } = DEFAULT_REDIS_OPTIONS.address as Extract<RedisAddress, { kind: "single" }>;
   const cluster = env["REDIS_CLUSTER_NODES"];
-  if (cluster) return { kind: "cluster", nodes: readHosts("REDIS_CLUSTER_NODES", cluster, port, refuse) };
+  if (cluster)
+    return { kind: "cluster", nodes: readHosts("REDIS_CLUSTER_NODES", cluster, DEFAULT_PORT, refuse) };
   const [sentinels, master] = [env["REDIS_SENTINELS"], env["REDIS_SENTINEL_MASTER"]];
   if (sentinels && master) {
     const hosts = readHosts("REDIS_SENTINELS", sentinels, SENTINEL_PORT, refuse);
@@ -51,7 +52,7 @@ function readAddress(env: RedisEnvironment, refuse: Refuse): RedisAddress {
     host: readHost("REDIS_ENTERPRISE_HOST", env["REDIS_ENTERPRISE_HOST"] || "127.0.0.1", refuse),
     port: readWholeNumber(
       "REDIS_ENTERPRISE_PORT",
-      env["REDIS_ENTERPRISE_PORT"] || String(port),
+      env["REDIS_ENTERPRISE_PORT"] || String(DEFAULT_PORT),
       [1, 65_535],
       refuse,
     ),

@@ -1,6 +1,6 @@
 import type { RedisCredentials, Refuse } from "./environment.ts";
-import { DEFAULT_REDIS_OPTIONS, type RedisAddress } from "./options.ts";
-import { readHost, readWholeNumber } from "./read-hosts.ts";
+import { DEFAULT_PORT, type RedisAddress } from "./options.ts";
+import { readHostAndPort } from "./read-hosts.ts";
 
 export interface RedisUrl {
   readonly address: Extract<RedisAddress, { kind: "single" }>;
@@ -8,11 +8,12 @@ export interface RedisUrl {
   readonly tls: boolean;
 }
 
+const MAX_DATABASE = 1_000_000;
 const FORM = "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS";
 
-/** Of the text itself nothing is shown: where it can't be read, nobody knows what in it is the password. */
+/** Nothing of the text is shown: in one that can't be read, nobody knows what is the password. */
 export function readRedisUrl(text: string, refuse: Refuse): RedisUrl {
-  const [, scheme, authority = "", path = ""] = /^(rediss?):\/\/([^/?#]*)(?:\/([^?#]*))?$/i.exec(text) ?? [];
+  const [, scheme, authority = "", path = ""] = /^(rediss?):\/\/([^/?#]*)(?:\/(\d*))?$/i.exec(text) ?? [];
   if (scheme === undefined) {
     return refuse(`REDIS_URL can't be read, allowed is ${FORM}; / ? # in a password as %2F %3F %23`);
   }
@@ -20,7 +21,7 @@ export function readRedisUrl(text: string, refuse: Refuse): RedisUrl {
   return {
     tls: scheme.toLowerCase() === "rediss",
     credentials: at < 0 ? {} : readUserInfo(authority.slice(0, at), refuse),
-    address: readHostPart(authority.slice(at + 1), path, refuse),
+    address: readPlace(authority.slice(at + 1), path, refuse),
   };
 }
 
@@ -40,13 +41,10 @@ function decoded(text: string, refuse: Refuse): string {
   }
 }
 
-function readHostPart(text: string, path: string, refuse: Refuse): RedisUrl["address"] {
-  const defaults = DEFAULT_REDIS_OPTIONS.address as RedisUrl["address"];
-  const [, host = "", port] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(text) ?? ["", text];
-  return {
-    kind: "single",
-    host: readHost("The host of REDIS_URL", host, refuse),
-    port: port ? readWholeNumber("The port of REDIS_URL", port, [1, 65_535], refuse) : defaults.port,
-    db: path === "" ? 0 : readWholeNumber("The database of REDIS_URL", path, [0, 1_000_000], refuse),
-  };
+function readPlace(text: string, path: string, refuse: Refuse): RedisUrl["address"] {
+  const place = readHostAndPort(text, DEFAULT_PORT);
+  if (place === undefined) return refuse(`REDIS_URL has no usable host and port, allowed is ${FORM}`);
+  const db = Number(path);
+  if (db > MAX_DATABASE) refuse(`REDIS_URL has no usable database, allowed is 0 to ${MAX_DATABASE}`);
+  return { kind: "single", ...place, db };
 }

@@ -1,5 +1,5 @@
 import { Command, Redis } from "ioredis";
-import DataHandler from "ioredis/built/DataHandler.js";
+import dataHandlerModule from "ioredis/built/DataHandler.js";
 
 // ioredis 6.0.0 ends the process in three places, where what it talks to is not a Redis or breaks off at a bad
 // moment, and goes on where answers no longer belong to commands. Only what happens there is changed: the
@@ -12,6 +12,11 @@ interface Replies {
   returnFatalError(error: unknown): void;
 }
 
+/** Bun and its bundler do not agree on what the default of a CommonJS module is. */
+const DataHandler =
+  "default" in dataHandlerModule
+    ? (dataHandlerModule.default as typeof dataHandlerModule)
+    : dataHandlerModule;
 const replies = DataHandler.prototype as unknown as Replies;
 const broken = new WeakSet<Replies>();
 

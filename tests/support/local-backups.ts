@@ -29,16 +29,17 @@ export async function openLocal(
   return { backup, events, [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose]() };
 }
 
-let folders: string | undefined;
+const folders: string[] = [];
 
-/** An empty folder, deleted at the end. */
+/** An empty folder. The test file has `afterAll(deleteFolders)`. */
 export function newFolder(): string {
-  folders ??= mkdtempSync(join(tmpdir(), "sfp-local-"));
-  return mkdtempSync(join(folders, "state-"));
+  const folder = mkdtempSync(join(tmpdir(), "sfp-local-"));
+  folders.push(folder);
+  return folder;
 }
 
-process.once("exit", () => {
-  if (folders !== undefined) rmSync(folders, { recursive: true, force: true });
-});
+export function deleteFolders(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
 
 export const fileIn = (folder: string): string => join(folder, "specs.sqlite");

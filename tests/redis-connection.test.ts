@@ -1,0 +1,110 @@
+import { expect, test } from "bun:test";
+import { copyFileSync, rmSync } from "node:fs";
+import { describeWith } from "./support/needs.ts";
+import { createRedisCertificates } from "./support/redis-certificates.ts";
+import { RedisServer } from "./support/redis-server.ts";
+import { RedisUse } from "./support/redis-uses.ts";
+import { RedisWriter } from "./support/redis-writer.ts";
+import { eventually } from "./support/wait.ts";
+
+async function connectionsTo(server: RedisServer): Promise<number> {
+  const list = await server.cli("CLIENT", "LIST");
+  return list.split("\n").filter((line) => line.includes("name=statsig-forward-proxy")).length;
+}
+
+describeWith("redis-server", "redis-cli")("The pool", () => {
+  test("has its least connections from the start, and more only when all are busy", async () => {
+    await using server = await RedisServer.start();
+    await using use = new RedisUse({ ...server.options, pool: { min: 2, max: 4 } });
+    await eventually(async () => expect(await connectionsTo(server)).toBe(2));
+    for (let i = 0; i < 10; i++) await use.connection.send("PING", []);
+    expect(await connectionsTo(server)).toBe(2);
+    await Promise.all(Array.from({ length: 50 }, () => use.connection.send("PING", [])));
+    await eventually(async () => expect(await connectionsTo(server)).toBe(4));
+    await Promise.all(Array.from({ length: 50 }, () => use.connection.send("PING", [])));
+    expect(await connectionsTo(server)).toBe(4);
+  });
+
+  test("of none is one, which carries any number of commands", async () => {
+    await using server = await RedisServer.start();
+    await using use = new RedisUse({ ...server.options, pool: { min: 0, max: 1 } });
+    const answers = await Promise.all(
+      Array.from({ length: 1_000 }, (_, i) => use.connection.send("ECHO", [`${i}`])),
+    );
+    expect(answers).toEqual(Array.from({ length: 1_000 }, (_, i) => `${i}`));
+    expect(await connectionsTo(server)).toBe(1);
+  });
+
+  test("of which a connection is cut goes on with the others, and is no outage", async () => {
+    await using server = await RedisServer.start();
+    await using use = new RedisUse({ ...server.options, pool: { min: 3, max: 3 } });
+    await eventually(async () => expect(await connectionsTo(server)).toBe(3));
+    for (let i = 0; i < 5; i++) {
+      const [line = ""] = (await server.cli("CLIENT", "LIST"))
+        .split("\n")
+        .filter((each) => each.includes("name=s"));
+      await server.cli("CLIENT", "KILL", "ID", /^id=(\d+)/.exec(line)?.[1] ?? "");
+      expect(await use.connection.send("PING", [])).toBe("PONG");
+      await eventually(async () => expect(await connectionsTo(server)).toBe(3));
+    }
+    expect(use.events).toEqual([]);
+  });
+
+  test("is gone when it is closed", async () => {
+    await using server = await RedisServer.start();
+    const use = new RedisUse({ ...server.options, pool: { min: 3, max: 3 } });
+    await use.connection.send("PING", []);
+    await use[Symbol.asyncDispose]();
+    await eventually(async () => expect(await connectionsTo(server)).toBe(0));
+    await expect(use.connection.send("PING", [])).rejects.toThrow("the relay is ending");
+    expect(use.events).toEqual([]);
+  });
+});
+
+describeWith(
+  "redis-server",
+  "redis-cli",
+  "openssl",
+)("TLS", () => {
+  test("with an authority that did not sign is refused, until its file is mended", async () => {
+    using theirs = createRedisCertificates();
+    using others = createRedisCertificates();
+    await using server = await RedisServer.start({ tls: theirs });
+    const { caPath = "" } = others.client;
+    await using relay = new RedisWriter({ ...server.options, tls: { ...theirs.client, caPath } });
+    expect(await relay.write()).toStartWith("no connection: ");
+    expect(relay.outages).toEqual(["redis_down"]);
+    copyFileSync(theirs.client.caPath ?? "", caPath);
+    await relay.writesAgain();
+  });
+
+  test("goes on with the certificates that it has, where the files are gone", async () => {
+    using tls = createRedisCertificates();
+    await using server = await RedisServer.start({ tls });
+    await using relay = new RedisWriter(server.options);
+    await relay.writesAgain();
+    rmSync(tls.client.keyPath ?? "");
+    await server.kill();
+    await relay.told("redis_down");
+    await server.restart();
+    await relay.writesAgain();
+  });
+
+  test("without the certificate that the server wants is refused", async () => {
+    using tls = createRedisCertificates();
+    await using server = await RedisServer.start({ tls });
+    const { caPath = "" } = tls.client;
+    await using relay = new RedisWriter({ ...server.options, tls: { caPath } });
+    await relay.told("redis_down");
+    expect(relay.kinds("redis_wrote", "redis_up")).toEqual([]);
+  });
+
+  test("is asked for where the server wants it", async () => {
+    using tls = createRedisCertificates();
+    await using server = await RedisServer.start({ tls });
+    const { tls: _, ...plain } = server.options;
+    await using relay = new RedisWriter(plain);
+    await relay.told("redis_down");
+    expect(relay.kinds("redis_wrote", "redis_up")).toEqual([]);
+  });
+});
