@@ -10,7 +10,7 @@ const domain = ["specs", "log-events"];
 export const folderRules: Readonly<Record<string, FolderRule>> = {
   gen: { may: [] },
   specs: { may: ["clock", "worker-calls"] },
-  "log-events": { may: ["clock"] },
+  "log-events": { may: ["clock", "specs"] },
   upstream: { may: [...domain, "clock"] },
   redis: { may: [...domain, "clock"] },
   local: { may: [...domain, "clock", "worker-calls"] },

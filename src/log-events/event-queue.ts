@@ -1,0 +1,75 @@
+import type { SdkKey } from "../specs/sdk-key.ts";
+
+/** What may be forwarded in one request: events of one SDK key, from SDKs that say the same of themselves. */
+export interface EventGroup {
+  readonly sdkKey: SdkKey;
+  /** The JSON text of `statsigMetadata` as the SDK sent it; empty where it sent none. */
+  readonly metadata: string;
+  /** The `statsig-…` headers of the SDK that are forwarded, by lower-case name. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Events that came in one request. */
+export interface EventBatch {
+  readonly group: EventGroup;
+  /** The JSON text of each, byte for byte as the SDK sent it. */
+  readonly events: readonly string[];
+  /** UTF-8 bytes of all `events`. */
+  readonly bytes: number;
+  /** Ms since the Unix epoch. */
+  readonly queuedAt: number;
+}
+
+/** Batches of one group, in the order in which they were put, that one request can carry. */
+export interface TakenEvents {
+  /** Names what was taken; for the queue alone. */
+  readonly token: number;
+  readonly group: EventGroup;
+  readonly events: readonly string[];
+  readonly bytes: number;
+  /** When the oldest was put. */
+  readonly queuedAt: number;
+}
+
+export interface TakeLimits {
+  readonly maxEvents: number;
+  readonly maxBytes: number;
+  /** A group is due when its oldest batch was put before this (ms since the Unix epoch), or when the limits are full. */
+  readonly dueBefore: number;
+}
+
+export interface QueueDepth {
+  readonly batches: number;
+  readonly events: number;
+  readonly bytes: number;
+}
+
+/**
+ * Keeps events between the SDK's request and upstream's acceptance. Every method rejects where the queue can't
+ * work just now; nothing is lost by that.
+ */
+export interface EventQueue extends AsyncDisposable {
+  /** Resolves once the events are safe, or with "full" and nothing was kept. */
+  put(batch: EventBatch): Promise<"queued" | "full">;
+
+  /**
+   * The longest waiting group that is due and not taken: as many of its batches, from the oldest on, as fit the
+   * limits, at least one. A group is taken by one at a time, so that its events stay in order.
+   */
+  take(limits: TakeLimits): Promise<TakenEvents | undefined>;
+
+  /** Upstream has them, or they are given up: gone for good. Of `events` the first `count` alone, where given. */
+  remove(taken: TakenEvents, count?: number): Promise<void>;
+
+  /** To be taken again, before what came later of the same group. */
+  release(taken: TakenEvents): Promise<void>;
+
+  /** What is kept, taken or not. */
+  readonly depth: QueueDepth;
+
+  /** When the next group comes to be due, given how long a batch may wait; undefined where nothing waits. */
+  nextDueAt(maxWaitMs: number): number | undefined;
+
+  /** Called after each put. */
+  onPut(listener: () => void): void;
+}
