@@ -1,34 +1,41 @@
 import type { DatabaseSync } from "node:sqlite";
 import { SQLITE, sqliteResult } from "./sqlite-result.ts";
 
-/** "SFP1": tells our files from those of other programs. */
-export const APPLICATION_ID = 0x53465031;
-/** Of the table. A file of another version is set aside: all in it can be had from upstream again. */
-export const SCHEMA_VERSION = 1;
-
-const COLUMNS = "feed, sdk_key, lcut, format, content_encoding, written_at, used_at, bytes, seal, body";
+/** What our files of one kind look like. */
+export interface DatabaseShape {
+  /** Tells them from files of another kind, and of other programs. */
+  readonly applicationId: number;
+  /** Of the tables. A file of another version is set aside. */
+  readonly version: number;
+  /** Makes the tables. */
+  readonly schema: string;
+  /** Fails where the tables lack anything. */
+  readonly probe: string;
+  /** One relay alone has it open. */
+  readonly exclusive: boolean;
+}
 
 /** The file is damaged, or not ours. */
 export class UnfitFile extends Error {}
 
 /** Throws {@link UnfitFile} unless the database is empty, or ours and sound. Changes nothing in it. */
-export function checkDatabase(db: DatabaseSync): void {
-  if (isEmpty(db)) return;
-  checkTable(db);
+export function checkDatabase(db: DatabaseSync, shape: DatabaseShape): void {
+  if (isEmpty(db, shape)) return;
+  checkTables(db, shape);
   checkPages(db);
 }
 
 /** Throws where it is not ours. In one transaction, since another relay may be making the table just now. */
-function isEmpty(db: DatabaseSync): boolean {
+function isEmpty(db: DatabaseSync, shape: DatabaseShape): boolean {
   db.exec("BEGIN");
   const applicationId = pragma(db, "application_id");
   const version = pragma(db, "user_version");
   const tables = tablesIn(db);
   db.exec("COMMIT");
-  if (applicationId === APPLICATION_ID && version !== SCHEMA_VERSION) {
-    throw new UnfitFile(`it is of version ${version}, this relay's are of version ${SCHEMA_VERSION}`);
+  if (applicationId === shape.applicationId && version !== shape.version) {
+    throw new UnfitFile(`it is of version ${version}, this relay's are of version ${shape.version}`);
   }
-  if (applicationId !== APPLICATION_ID && (applicationId !== 0 || tables !== 0)) {
+  if (applicationId !== shape.applicationId && (applicationId !== 0 || tables !== 0)) {
     throw new UnfitFile("it is another program's database");
   }
   return tables === 0;
@@ -38,9 +45,9 @@ export function tablesIn(db: DatabaseSync): unknown {
   return db.prepare("SELECT count(*) AS tables FROM sqlite_schema").get()?.["tables"];
 }
 
-function checkTable(db: DatabaseSync): void {
+function checkTables(db: DatabaseSync, { probe }: DatabaseShape): void {
   try {
-    db.exec(`SELECT ${COLUMNS} FROM spec LIMIT 0`);
+    db.exec(probe);
   } catch (error) {
     throw sqliteResult(error) === SQLITE.ERROR ? new UnfitFile((error as Error).message) : error;
   }

@@ -1,42 +1,23 @@
 import { DatabaseSync } from "node:sqlite";
-import { APPLICATION_ID, checkDatabase, SCHEMA_VERSION, tablesIn } from "./database-check.ts";
+import { checkDatabase, type DatabaseShape, tablesIn } from "./database-check.ts";
 import { makePrivate } from "./private-file.ts";
 import { SQLITE, sqliteResult } from "./sqlite-result.ts";
 
 /** Below the limit of a call, so that a call says "database is locked" rather than nothing. */
 const BUSY_TIMEOUT_MS = 5_000;
 const RETRY_MS = 10;
-/** A log that one large version swelled goes back to this. */
+/** A log that one large commit swelled goes back to this. */
 const MAX_LOG_BYTES = 64 * 1024 * 1024;
-
-/** `seal` is the row's own checksum: SQLite has none. By the index, whoever adds up need not go past the bodies. */
-const SCHEMA = `
-  CREATE TABLE spec (
-    feed TEXT PRIMARY KEY,
-    sdk_key TEXT NOT NULL,
-    lcut INTEGER NOT NULL,
-    format TEXT NOT NULL,
-    content_encoding TEXT NOT NULL,
-    written_at INTEGER NOT NULL,
-    used_at INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
-    seal BLOB NOT NULL,
-    body BLOB NOT NULL
-  ) STRICT;
-  CREATE INDEX spec_by_use ON spec (used_at, sdk_key, bytes);
-  PRAGMA application_id = ${APPLICATION_ID};
-  PRAGMA user_version = ${SCHEMA_VERSION};
-`;
 
 /**
  * Opens the database, made where there is none, after it was found to be ours and sound. Throws `UnfitFile`, or
  * whatever stands in the way.
  */
-export function openDatabase(file: string): DatabaseSync {
+export function openDatabase(file: string, shape: DatabaseShape): DatabaseSync {
   const deadlineMs = performance.now() + BUSY_TIMEOUT_MS;
   for (;;) {
     try {
-      return openOnce(file);
+      return openOnce(file, shape);
     } catch (error) {
       if (sqliteResult(error) !== SQLITE.BUSY || performance.now() > deadlineMs) throw error;
     }
@@ -47,25 +28,32 @@ export function openDatabase(file: string): DatabaseSync {
 
 /**
  * A write-ahead log keeps kill -9 from leaving half a version. `synchronous=FULL` has every commit reach the disk
- * before it is acknowledged, so that after a power cut, too, nothing older is there than was served: one fsync for
- * each new version, on a thread that no request waits for.
+ * before it is acknowledged, so that after a power cut, too, whatever was acknowledged is there: one fsync for each
+ * commit, on a thread of its own.
  */
-function openOnce(file: string): DatabaseSync {
+function openOnce(file: string, shape: DatabaseShape): DatabaseSync {
   makePrivate(file);
   const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
-    checkDatabase(db);
+    // Before anything is read: there is no shared memory, then, and the lock is kept until the file is closed.
+    if (shape.exclusive) db.exec("PRAGMA locking_mode = EXCLUSIVE");
+    checkDatabase(db, shape);
     db.exec("PRAGMA journal_mode = WAL");
     db.exec(`PRAGMA synchronous = FULL; PRAGMA journal_size_limit = ${MAX_LOG_BYTES}`);
     // Begun even where there is nothing to do: it fails where the file can't be written.
     transact(db, () => {
-      if (tablesIn(db) === 0) db.exec(SCHEMA);
+      if (tablesIn(db) === 0) create(db, shape);
     });
     return db;
   } catch (error) {
     db.close();
     throw error;
   }
+}
+
+function create(db: DatabaseSync, { schema, applicationId, version }: DatabaseShape): void {
+  db.exec(schema);
+  db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}`);
 }
 
 /** Runs `work` whole or not at all, with no other relay in between. */

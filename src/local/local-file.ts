@@ -1,30 +1,31 @@
-import type { DatabaseSync } from "node:sqlite";
-import { openDatabase } from "./database.ts";
-import { isUnfit } from "./database-check.ts";
 import type { LocalEvent } from "./events.ts";
+import { FitFile } from "./fit-file.ts";
 import type { KeptVersion, LocalAction, LocalLimits, LocalOutcome, LocalReply } from "./local-calls.ts";
-import { identityOf } from "./private-file.ts";
-import { setAside } from "./set-aside.ts";
+import { specShape } from "./spec-shape.ts";
 import { SpecTable } from "./spec-table.ts";
 import { inWords } from "./words.ts";
 
-interface OpenFile {
-  readonly db: DatabaseSync;
-  readonly table: SpecTable;
-}
-
-/** The database file: opened with the first action, begun anew wherever it is found to be unfit. */
+/** The database of the embedded backup. */
 export class LocalFile {
   readonly path: string;
   readonly #limits: LocalLimits;
-  #open: OpenFile | undefined;
-  /** Of the file that was opened last, or was to be. */
-  #identity: string | undefined;
+  readonly #file: FitFile<SpecTable>;
   #events: LocalEvent[] = [];
 
   constructor(path: string, limits: LocalLimits) {
     this.path = path;
     this.#limits = limits;
+    this.#file = new FitFile({
+      path,
+      shape: specShape,
+      opened: (db) => {
+        const table = new SpecTable(db, limits);
+        this.#reportEvicted(table.shrink());
+        return table;
+      },
+      onSetAside: (setAsideAs, detail) =>
+        this.#events.push({ kind: "local_corrupt_set_aside", setAsideAs, detail }),
+    });
   }
 
   /** Never throws: what went wrong is an outcome. */
@@ -36,13 +37,7 @@ export class LocalFile {
 
   #attempt(action: LocalAction, now: number): LocalOutcome {
     try {
-      try {
-        return this.#do(action, now);
-      } catch (error) {
-        if (!isUnfit(error)) throw error;
-        this.#setAside(error, now);
-        return this.#do(action, now);
-      }
+      return this.#file.attempt(() => this.#do(action, now), now);
     } catch (error) {
       return { kind: "failed", detail: `the embedded backup ${this.path}: ${inWords(error)}` };
     }
@@ -51,19 +46,19 @@ export class LocalFile {
   #do(action: LocalAction, now: number): LocalOutcome {
     switch (action.kind) {
       case "open":
-        this.#table();
+        this.#file.use();
         return { kind: "done" };
       case "read":
-        return this.#table().read(action.feedDigest, action.newerThan, now);
+        return this.#file.use().read(action.feedDigest, action.newerThan, now);
       case "write":
         return this.#write(action.version, action.instead, now);
       case "touch":
-        return { kind: this.#table().touch(action.feedDigest, now) ? "done" : "none" };
+        return { kind: this.#file.use().touch(action.feedDigest, now) ? "done" : "none" };
       case "remove":
-        this.#table().remove(action.feedDigest);
+        this.#file.use().remove(action.feedDigest);
         return { kind: "done" };
       case "close":
-        this.#close();
+        this.#file.close();
         return { kind: "done" };
     }
   }
@@ -72,49 +67,13 @@ export class LocalFile {
     const { maxBytes } = this.#limits;
     const bytes = version.body.length;
     if (bytes > maxBytes) throw new Error(`a version of ${bytes} bytes is more than the ${maxBytes} allowed`);
-    const { outcome, replacedDamage, evicted } = this.#table().write(version, instead, now);
+    const { outcome, replacedDamage, evicted } = this.#file.use().write(version, instead, now);
     if (replacedDamage) {
       const detail = `a version in the embedded backup ${this.path} was damaged: a good one took its place`;
       this.#events.push({ kind: "local_damage_replaced", detail });
     }
     this.#reportEvicted(evicted);
     return outcome;
-  }
-
-  /** Reopened where another file took the name, or none has it any more: what is written must be found again. */
-  #table(): SpecTable {
-    if (this.#open !== undefined && this.#identity !== identityOf(this.path)) this.#close();
-    this.#open ??= this.#openNow();
-    return this.#open.table;
-  }
-
-  #openNow(): OpenFile {
-    this.#identity = identityOf(this.path);
-    const db = openDatabase(this.path);
-    const table = new SpecTable(db, this.#limits);
-    this.#identity = identityOf(this.path);
-    this.#open = { db, table };
-    this.#reportEvicted(table.shrink());
-    return this.#open;
-  }
-
-  #close(): void {
-    const db = this.#open?.db;
-    this.#open = undefined;
-    db?.close();
-  }
-
-  #setAside(error: Error, now: number): void {
-    try {
-      this.#close();
-    } catch {
-      // A damaged file may refuse even that.
-    }
-    // Another relay was faster, and has begun a new one already.
-    if (identityOf(this.path) !== this.#identity) return;
-    const setAsideAs = setAside(this.path, now);
-    const detail = `${this.path} is unfit (${inWords(error)}): set aside as ${setAsideAs}, a new one is begun`;
-    this.#events.push({ kind: "local_corrupt_set_aside", setAsideAs, detail });
   }
 
   #reportEvicted(versions: number): void {
