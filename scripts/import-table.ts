@@ -5,12 +5,13 @@ export interface FolderRule {
   readonly mayTypes?: readonly string[];
 }
 
-const domain = ["specs", "log-events"];
+const domain = ["specs", "log-events", "id-lists"];
 
 export const folderRules: Readonly<Record<string, FolderRule>> = {
   gen: { may: [] },
   specs: { may: ["clock", "worker-calls"] },
   "log-events": { may: ["clock", "specs"] },
+  "id-lists": { may: ["clock", "specs"] },
   upstream: { may: [...domain, "clock"] },
   redis: { may: [...domain, "clock"] },
   local: { may: [...domain, "clock", "worker-calls"] },

@@ -25,6 +25,7 @@ export interface Config {
   readonly maxStreams: number;
   readonly clearOnUnauthorized: boolean;
   readonly local: LocalCacheConfig;
+  readonly idLists: IdListConfig;
   readonly redis: RedisCacheConfig;
   readonly preloadSdkKeys: readonly SdkKey[];
   readonly shutdownGraceMs: number;
@@ -54,6 +55,18 @@ export interface LocalCacheConfig {
   readonly maxBytes: number;
 }
 
+export interface IdListConfig {
+  /** `STATSIG_ENDPOINT`, else where Statsig has the manifests. */
+  readonly upstreamUrl: string;
+  readonly upstreamProxied: boolean;
+  /** The relay serves the files itself. */
+  readonly proxied: boolean;
+  /** Without a slash at its end; undefined where each request tells. */
+  readonly publicUrl: string | undefined;
+  /** Of all files together. */
+  readonly maxBytes: number;
+}
+
 /** What was given on the command line: texts by option name. */
 export interface GivenConfig {
   readonly mode: string | undefined;
@@ -62,6 +75,7 @@ export interface GivenConfig {
 }
 
 const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
+const DEFAULT_ID_LISTS_URL = "https://api.statsig.com";
 
 /** Flags go before the environment, the environment before defaults. Throws {@link ConfigError}. */
 export function readConfig(given: GivenConfig, env: Environment): Config {
@@ -85,6 +99,7 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
       path: settings.text("local-cache-path") || defaultLocalCachePath(env),
       maxBytes: settings.integer("local-cache-max-in-mb") * 1024 * 1024,
     },
+    idLists: readIdLists(settings, env),
     redis: readRedis(settings, env, cache),
     preloadSdkKeys: readPreload(settings, maxKeys),
     shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
@@ -92,6 +107,22 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
     hostname: env["HOSTNAME"] || "no_hostname_set",
+  };
+}
+
+function readIdLists(settings: Settings, env: Environment): IdListConfig {
+  const upstreamUrl = readUpstreamUrl(env["STATSIG_ENDPOINT"], DEFAULT_ID_LISTS_URL);
+  const publicUrl = settings.text("public-url");
+  if (publicUrl !== "" && !isHttpUrl(publicUrl)) {
+    const shown = settings.shown("public-url");
+    throw new ConfigError(`${shown} is "${publicUrl}", allowed is an http:// or https:// URL`);
+  }
+  return {
+    upstreamUrl,
+    upstreamProxied: isProxied(upstreamUrl, env),
+    proxied: settings.flag("proxy-id-lists"),
+    publicUrl: publicUrl.replace(/\/+$/, "") || undefined,
+    maxBytes: settings.integer("id-lists-max-in-mb") * 1024 * 1024,
   };
 }
 
@@ -133,10 +164,14 @@ function readPreload(settings: Settings, maxKeys: number): readonly SdkKey[] {
   );
 }
 
-function readUpstreamUrl(given: string | undefined): string {
-  if (!given) return DEFAULT_UPSTREAM_URL;
-  if (URL.canParse(given) && /^https?:$/.test(new URL(given).protocol)) return given;
+function readUpstreamUrl(given: string | undefined, otherwise = DEFAULT_UPSTREAM_URL): string {
+  if (!given) return otherwise;
+  if (isHttpUrl(given)) return given;
   throw new ConfigError(`STATSIG_ENDPOINT is "${given}", allowed is an http:// or https:// URL`);
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
 function isProxied(upstreamUrl: string, env: Environment): boolean {

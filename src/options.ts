@@ -127,6 +127,26 @@ export const OPTIONS = [
     description: "SDK keys to fetch before the first client asks: a comma list, or a file by @path",
   },
   {
+    name: "proxy-id-lists",
+    kind: "flag",
+    description: "Keep the files of ID lists on disk and serve them; else clients fetch them upstream",
+  },
+  {
+    name: "public-url",
+    kind: "text",
+    placeholder: "URL",
+    description: "How clients reach the relay, for the urls of ID lists (Default: as their request did)",
+  },
+  {
+    name: "id-lists-max-in-mb",
+    kind: "integer",
+    default: "4096",
+    min: 1,
+    max: 1_048_576,
+    placeholder: "MB",
+    description: "Size of all ID list files on disk together; beyond, no further ones are fetched",
+  },
+  {
     name: "bind-address",
     kind: "text",
     default: "::",

@@ -8,6 +8,7 @@ import { Health } from "./health.ts";
 import { HttpListener } from "./http/http-listener.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
 import { openBackup } from "./relay-backup.ts";
+import { startIdLists } from "./relay-id-lists.ts";
 import { startSpecs } from "./relay-specs.ts";
 import { EventLog } from "./telemetry/event-log.ts";
 import type { Logger } from "./telemetry/logger.ts";
@@ -39,6 +40,7 @@ export async function startRelay(
   const backup = await openBackup(config, { clock, emit, running: starting });
   const specs = starting.use(startSpecs(config, { clock, emit, backup }));
   health.require(specs.notReady);
+  const idLists = starting.use(startIdLists(config, { clock, emit, backup: undefined }));
 
   const admission = new StreamAdmission(config.maxStreams);
   const { hostname } = config;
@@ -55,7 +57,15 @@ export async function startRelay(
       const probes = { started: () => health.phase !== "starting", notReady: () => health.notReady() };
       const { bindAddress, httpPort: port, debugLogging } = config;
       const watch = debugLogging ? emit : undefined;
-      return new HttpListener({ bindAddress, port, query: specs.query, probes, routes, emit: watch });
+      return new HttpListener({
+        bindAddress,
+        port,
+        query: specs.query,
+        idLists: idLists.service,
+        probes,
+        routes,
+        emit: watch,
+      });
     });
     starting.defer(() => http.abort());
     listeners.push({ protocol: "http", bindAddress: config.bindAddress, port: http.port });

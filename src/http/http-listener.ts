@@ -2,6 +2,8 @@ import type { Hono } from "hono";
 import type { SpecQuery } from "../specs/spec-query.ts";
 import { createApp } from "./app.ts";
 import type { EmitHttpEvent } from "./events.ts";
+import { fileRoutes } from "./id-list-file.ts";
+import { type IdListService, manifestRoutes } from "./id-list-manifest.ts";
 import { observed } from "./observed.ts";
 import { type Probes, probeRoutes } from "./probes.ts";
 import { RpcMount, type RpcRoutes } from "./rpc-mount.ts";
@@ -15,6 +17,7 @@ export interface HttpListenerOptions {
   /** 0 for any free port. */
   readonly port: number;
   readonly query: SpecQuery;
+  readonly idLists: IdListService;
   readonly probes: Probes;
   readonly routes: RpcRoutes;
   /** Undefined where nobody watches single requests: they are then not even timed. */
@@ -38,7 +41,7 @@ export class HttpListener {
   constructor(options: HttpListenerOptions) {
     this.#specs = new SpecRoute(options.query);
     this.#rpcs = new RpcMount(options.routes, (request) => this.#server.timeout(request, 0));
-    this.#app = this.#createApp(options.probes);
+    this.#app = this.#createApp(options);
     const answer = (request: Request) => this.#answer(request);
     this.#server = Bun.serve({
       hostname: options.bindAddress,
@@ -67,8 +70,15 @@ export class HttpListener {
     await this.#server.stop(true);
   }
 
-  #createApp(probes: Probes): Hono {
-    const parts = [probeRoutes(probes), specPostRoutes(this.#specs), this.#rpcs.app];
+  #createApp({ probes, idLists }: HttpListenerOptions): Hono {
+    const { proxied } = idLists;
+    const parts = [
+      probeRoutes(probes),
+      specPostRoutes(this.#specs),
+      manifestRoutes(idLists),
+      ...(proxied === undefined ? [] : [fileRoutes(proxied)]),
+      this.#rpcs.app,
+    ];
     return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] });
   }
 

@@ -1,26 +1,30 @@
 import type { Clock } from "../clock.ts";
 import type { RpcEvent } from "../grpc/events.ts";
 import type { HttpEvent } from "../http/events.ts";
+import type { IdListEvent } from "../id-lists/events.ts";
 import type { LocalEvent } from "../local/events.ts";
 import type { RedisEvent } from "../redis/events.ts";
 import type { SpecEvent } from "../specs/events.ts";
 import { describeFeed } from "../specs/feed.ts";
 import { BackupLog } from "./backup-log.ts";
+import { IdListLog } from "./id-list-log.ts";
 import type { LogFields, Logger } from "./logger.ts";
 import { SpecLog } from "./spec-log.ts";
 
-export type RelayEvent = SpecEvent | RpcEvent | HttpEvent | LocalEvent | RedisEvent;
+export type RelayEvent = SpecEvent | RpcEvent | HttpEvent | LocalEvent | RedisEvent | IdListEvent;
 
 /** Writes events as log lines: what an operator must know always, the rest with `--debug-logging`. */
 export class EventLog {
   readonly #logger: Logger;
   readonly #specs: SpecLog;
   readonly #backups: BackupLog;
+  readonly #idLists: IdListLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#specs = new SpecLog(logger, clock);
     this.#backups = new BackupLog(logger, clock);
+    this.#idLists = new IdListLog(logger, clock);
   }
 
   write(event: RelayEvent): void {
@@ -46,13 +50,27 @@ export class EventLog {
       case "lease_lost":
         this.#backups.write(event);
         return;
+      case "id_lists_updated":
+      case "id_lists_refused":
+      case "id_lists_fetch_failed":
+      case "id_lists_unauthorized":
+      case "id_lists_backup_failed":
+      case "id_list_file_updated":
+      case "id_list_file_failed":
+      case "id_list_file_removed":
+      case "id_lists_folder_unusable":
+        this.#idLists.write(event);
+        return;
       default:
         this.#logger.log("debug", event.kind.replaceAll("_", " "), debugFields(event));
     }
   }
 }
 
-type DebugEvent = Exclude<RelayEvent, Parameters<SpecLog["write"]>[0] | Parameters<BackupLog["write"]>[0]>;
+type DebugEvent = Exclude<
+  RelayEvent,
+  Parameters<SpecLog["write"]>[0] | Parameters<BackupLog["write"]>[0] | IdListEvent
+>;
 
 function debugFields(event: DebugEvent): LogFields {
   const { kind: _, ...fields } = event;

@@ -5,6 +5,10 @@ export interface UpstreamRequest {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+export interface UpstreamPost extends UpstreamRequest {
+  readonly body: string | Uint8Array<ArrayBuffer>;
+}
+
 export interface UpstreamOptions {
   /** Scheme, host, port and perhaps a path prefix, as in `STATSIG_ENDPOINT`. */
   readonly baseUrl: string;
@@ -15,7 +19,7 @@ export interface UpstreamOptions {
 }
 
 /**
- * GETs from one upstream over pooled connections: HTTP/1.1, and HTTP/2 where upstream speaks nothing else.
+ * Requests to one upstream over pooled connections: HTTP/1.1, and HTTP/2 where upstream speaks nothing else.
  */
 export class UpstreamEndpoint {
   readonly #baseUrl: string;
@@ -38,7 +42,16 @@ export class UpstreamEndpoint {
   }
 
   /** The body comes as it was sent, not decompressed. Rejects as `fetch` does. */
-  async get(request: UpstreamRequest, signal: AbortSignal): Promise<Response> {
+  get(request: UpstreamRequest, signal: AbortSignal): Promise<Response> {
+    return this.#send(request, signal);
+  }
+
+  /** As {@link get}. The body is sent as it is. */
+  post(request: UpstreamPost, signal: AbortSignal): Promise<Response> {
+    return this.#send(request, signal);
+  }
+
+  async #send(request: UpstreamRequest | UpstreamPost, signal: AbortSignal): Promise<Response> {
     try {
       return await this.#fetch(request, signal);
     } catch (error) {
@@ -48,8 +61,10 @@ export class UpstreamEndpoint {
     }
   }
 
-  #fetch({ path, headers }: UpstreamRequest, signal: AbortSignal): Promise<Response> {
+  #fetch(request: UpstreamRequest | UpstreamPost, signal: AbortSignal): Promise<Response> {
+    const { path, headers } = request;
     return fetch(`${this.#baseUrl}${path}`, {
+      ...("body" in request && { method: "POST", body: request.body }),
       headers: { ...headers, "x-sfp-version": this.#relayVersion },
       signal,
       decompress: false,

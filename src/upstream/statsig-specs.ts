@@ -2,12 +2,11 @@ import type { Clock } from "../clock.ts";
 import type { Feed } from "../specs/feed.ts";
 import { MAX_PAYLOAD_BYTES } from "../specs/payload.ts";
 import { djb2 } from "../specs/sdk-key.ts";
-import type { FetchFailure, FetchOutcome, SpecSource } from "../specs/spec-source.ts";
+import type { FetchOutcome, SpecSource } from "../specs/spec-source.ts";
 import { readBody } from "./bounded-body.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
-import { describeNetworkError } from "./network-error.ts";
-import { retryAfterMs } from "./retry-after.ts";
-import { ConnectTimeout, TimeLimit, TotalTimeout } from "./time-limit.ts";
+import { badStatus, broken, failedToConnect, failedToRead } from "./fetch-failure.ts";
+import { TimeLimit } from "./time-limit.ts";
 
 /** Config specs from Statsig's CDN, or from another relay (WIRE 2). */
 export class StatsigSpecs implements SpecSource {
@@ -41,7 +40,8 @@ export class StatsigSpecs implements SpecSource {
     const { status, headers } = response;
     if (status === 401 || status === 403) return this.#ignoreBody(response, { kind: "unauthorized", status });
     if (status === 304) return this.#ignoreBody(response, { kind: "no_update" });
-    if (status < 200 || status > 299) return this.#ignoreBody(response, this.#badStatus(response));
+    if (status < 200 || status > 299)
+      return this.#ignoreBody(response, badStatus(response, this.#clock.now()));
     if (sinceTime > 0 && headers.get("x-cache-hit") === "true") {
       return this.#ignoreBody(response, { kind: "no_update" });
     }
@@ -60,12 +60,6 @@ export class StatsigSpecs implements SpecSource {
         sdkKeyHash: djb2(feed.sdkKey),
       },
     };
-  }
-
-  #badStatus(response: Response): FetchFailure {
-    const wait = retryAfterMs(response.headers.get("retry-after"), this.#clock.now());
-    const detail = `upstream answered ${response.status}`;
-    return { kind: "failed", cause: "status", detail, ...(wait !== undefined && { retryAfterMs: wait }) };
   }
 
   async #ignoreBody(response: Response, outcome: FetchOutcome): Promise<FetchOutcome> {
@@ -110,25 +104,4 @@ function saysNoUpdate(body: Uint8Array): boolean {
   return (
     body.length <= 64 && /^\s*\{\s*"has_updates"\s*:\s*false\s*\}\s*$/.test(new TextDecoder().decode(body))
   );
-}
-
-function failedToConnect(error: unknown, abortedBy: unknown): FetchFailure {
-  if (abortedBy instanceof ConnectTimeout) {
-    return { kind: "failed", cause: "unreachable", detail: "no connection to upstream within 10 s" };
-  }
-  if (abortedBy instanceof TotalTimeout) return timedOut();
-  return { kind: "failed", cause: "unreachable", detail: describeNetworkError(error) };
-}
-
-function failedToRead(error: unknown, abortedBy: unknown): FetchFailure {
-  if (abortedBy instanceof TotalTimeout) return timedOut();
-  return broken(`the answer broke off: ${describeNetworkError(error)}`);
-}
-
-function timedOut(): FetchFailure {
-  return { kind: "failed", cause: "timeout", detail: "no whole answer from upstream within 30 s" };
-}
-
-function broken(detail: string): FetchFailure {
-  return { kind: "failed", cause: "broken", detail };
 }

@@ -1,0 +1,101 @@
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../clock.ts";
+import type { SdkKey } from "../specs/sdk-key.ts";
+import { RETRY_AFTER_FAILURE_MS, UNAUTHORIZED_TTL_MS } from "../specs/spec-query.ts";
+import type { ManifestRecovery } from "./manifest-recovery.ts";
+import type { ManifestRefresh, ManifestRefresher } from "./manifest-refresh.ts";
+import type { HeldManifest, ManifestStore } from "./manifest-store.ts";
+import type { ProxiedLists } from "./proxied-lists.ts";
+
+export type IdListAnswer =
+  | { readonly kind: "held"; readonly held: HeldManifest }
+  /** Upstream itself said 401 or 403. */
+  | { readonly kind: "unauthorized" }
+  /** Nothing held, and upstream gave nothing. */
+  | { readonly kind: "unavailable"; readonly retryAfterMs: number };
+
+type Denial = Exclude<IdListAnswer, { kind: "held" }>;
+
+/** While nothing is held, upstream may take so long before the backup is asked as well. */
+const SLOW_UPSTREAM_MS = 1_000;
+
+/** What the first client waits for the files at most; those that take longer are in a later manifest. */
+const FIRST_FILES_MS = 2_000;
+
+export interface IdListQueryOptions {
+  readonly store: ManifestStore;
+  readonly refresher: ManifestRefresher;
+  readonly clock: Clock;
+  /** Negative answers remembered; beyond, the least recently used is forgotten. */
+  readonly maxDenials: number;
+  readonly recovery?: ManifestRecovery | undefined;
+  /** Where the relay serves the files itself. */
+  readonly proxied?: ProxiedLists | undefined;
+}
+
+/** What clients ask: the ID lists of a key. */
+export class IdListQuery {
+  readonly #options: IdListQueryOptions;
+  readonly #denials: LRUCache<SdkKey, Denial>;
+  readonly #asking = new Map<SdkKey, Promise<IdListAnswer>>();
+
+  constructor(options: IdListQueryOptions) {
+    this.#options = options;
+    const perf = { now: () => options.clock.now() };
+    this.#denials = new LRUCache({ max: options.maxDenials, perf, ttlResolution: 0 });
+  }
+
+  /** What is in memory. Takes any text for the key. */
+  held(sdkKey: string): HeldManifest | undefined {
+    return this.#options.store.find(sdkKey);
+  }
+
+  /** What is in memory, else what can be had of upstream and the backup now. */
+  async ask(sdkKey: SdkKey): Promise<IdListAnswer> {
+    const held = this.held(sdkKey);
+    if (held !== undefined) return { kind: "held", held };
+    const denied = this.#denials.get(sdkKey);
+    if (denied !== undefined) return denied;
+    const asking =
+      this.#asking.get(sdkKey) ?? this.#firstSight(sdkKey).finally(() => this.#asking.delete(sdkKey));
+    this.#asking.set(sdkKey, asking);
+    return asking;
+  }
+
+  async #firstSight(sdkKey: SdkKey): Promise<IdListAnswer> {
+    const { store, proxied, refresher, recovery } = this.#options;
+    const refresh = refresher.refresh(sdkKey);
+    const slow = recovery && this.#within(SLOW_UPSTREAM_MS, refresh);
+    let outcome = await (slow === undefined ? refresh : slow);
+    if (outcome === undefined || outcome === "failed") await recovery?.recover(sdkKey);
+    if (store.peek(sdkKey) === undefined) outcome = await refresh;
+    const held = store.find(sdkKey);
+    if (held === undefined) return this.#deny(sdkKey, outcome ?? "failed");
+    if (proxied !== undefined) await this.#within(FIRST_FILES_MS, proxied.ready(sdkKey));
+    return { kind: "held", held };
+  }
+
+  /** What the work comes to, or undefined where that takes longer. */
+  async #within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+    const done = new AbortController();
+    const late = this.#options.clock.sleep(ms, done.signal).then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      return await Promise.race([work, late]);
+    } finally {
+      done.abort();
+    }
+  }
+
+  #deny(sdkKey: SdkKey, outcome: ManifestRefresh): Denial {
+    const unauthorized = outcome === "unauthorized";
+    const denial: Denial = unauthorized
+      ? { kind: "unauthorized" }
+      : { kind: "unavailable", retryAfterMs: RETRY_AFTER_FAILURE_MS };
+    const ttl = unauthorized ? UNAUTHORIZED_TTL_MS : RETRY_AFTER_FAILURE_MS;
+    this.#denials.set(sdkKey, denial, { ttl });
+    return denial;
+  }
+}

@@ -1,0 +1,100 @@
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+
+const NAME = "id-lists";
+const LOCK = "lock";
+
+/** Relays that share one path; each has a folder of its own, since two must not append to one file. */
+const MAX_RELAYS = 64;
+
+/** A folder for the files of one relay, for as long as its process lives. */
+export class ListFolder implements Disposable {
+  readonly path: string;
+  readonly #lock: DatabaseSync;
+
+  private constructor(path: string, lock: DatabaseSync) {
+    this.path = path;
+    this.#lock = lock;
+  }
+
+  /**
+   * The first folder under `root` that no other relay has, so that a relay that starts anew finds its files. What
+   * relays left behind in other folders is deleted. Throws where no folder can be had.
+   */
+  static claim(root: string): ListFolder {
+    let claimed: ListFolder | undefined;
+    for (let number = 0; number < MAX_RELAYS; number++) {
+      const path = join(root, NAME, String(number));
+      const isThere = statSync(path, { throwIfNoEntry: false }) !== undefined;
+      if (claimed !== undefined && !isThere) continue;
+      const lock = tryLock(path);
+      if (lock === undefined) continue;
+      if (claimed === undefined) claimed = new ListFolder(path, lock);
+      else abandon(new ListFolder(path, lock));
+    }
+    if (claimed === undefined) throw new Error(`all ${MAX_RELAYS} folders of ${join(root, NAME)} are in use`);
+    return claimed;
+  }
+
+  /** Names of the files in it. */
+  files(): readonly string[] {
+    return readdirSync(this.path).filter((name) => !name.startsWith(LOCK));
+  }
+
+  pathOf(name: string): string {
+    return join(this.path, name);
+  }
+
+  /** Undefined where there is no such file. */
+  bytesOf(name: string): number | undefined {
+    return statSync(this.pathOf(name), { throwIfNoEntry: false })?.size;
+  }
+
+  rename(from: string, to: string): void {
+    renameSync(this.pathOf(from), this.pathOf(to));
+  }
+
+  delete(name: string): void {
+    rmSync(this.pathOf(name), { force: true });
+  }
+
+  [Symbol.dispose](): void {
+    this.#lock.close();
+  }
+}
+
+function abandon(folder: ListFolder): void {
+  for (const name of folder.files()) folder.delete(name);
+  folder[Symbol.dispose]();
+}
+
+/** A lock that goes with the process, however it ends. Undefined where another relay has it. */
+function tryLock(path: string): DatabaseSync | undefined {
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  chmodSync(path, 0o700);
+  const file = join(path, LOCK);
+  try {
+    closeSync(openSync(file, "wx", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+  const db = new DatabaseSync(file, { timeout: 0 });
+  try {
+    db.exec("BEGIN EXCLUSIVE");
+    return db;
+  } catch (error) {
+    db.close();
+    if (/locked/.test(String(error))) return undefined;
+    throw error;
+  }
+}

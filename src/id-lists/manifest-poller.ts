@@ -1,0 +1,64 @@
+import type { Clock } from "../clock.ts";
+import type { SdkKey } from "../specs/sdk-key.ts";
+import type { ManifestRefresher } from "./manifest-refresh.ts";
+import type { ManifestStore } from "./manifest-store.ts";
+
+/** Upstream is not asked for a key's ID lists more often than this. */
+export const MIN_INTERVAL_MS = 60_000;
+
+/** Part of the interval that is added by chance, so that keys and relays do not ask in step. */
+const JITTER = 0.1;
+
+export interface ManifestPollerOptions {
+  readonly store: ManifestStore;
+  readonly refresher: ManifestRefresher;
+  readonly clock: Clock;
+  /** How often config specs are polled. */
+  readonly specIntervalMs: number;
+}
+
+/**
+ * Asks upstream for the manifest of each held key, again and again, each in its own loop. No back-off: the interval
+ * is as long as one would grow.
+ */
+export class ManifestPoller implements Disposable {
+  readonly #options: ManifestPollerOptions;
+  readonly #loops = new Map<SdkKey, AbortController>();
+
+  constructor(options: ManifestPollerOptions) {
+    this.#options = options;
+    options.store.listen({
+      put: ({ sdkKey }, isFirst) => {
+        if (isFirst) this.#begin(sdkKey);
+      },
+      removed: (sdkKey) => this.#end(sdkKey),
+    });
+  }
+
+  #begin(sdkKey: SdkKey): void {
+    this.#end(sdkKey);
+    const loop = new AbortController();
+    this.#loops.set(sdkKey, loop);
+    void this.#poll(sdkKey, loop.signal).catch((error: unknown) => {
+      if (!loop.signal.aborted) throw error;
+    });
+  }
+
+  async #poll(sdkKey: SdkKey, ended: AbortSignal): Promise<void> {
+    const { clock, refresher, specIntervalMs } = this.#options;
+    const intervalMs = Math.max(MIN_INTERVAL_MS, specIntervalMs);
+    for (;;) {
+      await clock.sleep(intervalMs * (1 + JITTER * Math.random()), ended);
+      await refresher.refresh(sdkKey);
+    }
+  }
+
+  #end(sdkKey: SdkKey): void {
+    this.#loops.get(sdkKey)?.abort(new Error("the key is no longer held"));
+    this.#loops.delete(sdkKey);
+  }
+
+  [Symbol.dispose](): void {
+    for (const sdkKey of [...this.#loops.keys()]) this.#end(sdkKey);
+  }
+}

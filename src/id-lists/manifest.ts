@@ -1,0 +1,61 @@
+/** One ID list as a manifest describes it (WIRE 4). Field names are the wire's. */
+export interface IdListEntry {
+  readonly name: string;
+  /** Where the file is: http or https. */
+  readonly url: string;
+  readonly fileID: string;
+  /** Bytes of the file, of which each is there by now. */
+  readonly size: number;
+  /** Ms since the Unix epoch; a later one is another file. */
+  readonly creationTime: number;
+}
+
+/** The ID lists of an SDK key. */
+export interface Manifest {
+  /** As upstream sent it, byte for byte. */
+  readonly text: string;
+  readonly entries: ReadonlyMap<string, IdListEntry>;
+}
+
+/** Far more than 10,000 lists. Parsing as much takes 20 ms. */
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+
+const MAX_FILE_ID_CHARS = 1_024;
+
+/**
+ * Reads a manifest, or says why the text is none. One entry that can't be read spoils the whole, as it does for
+ * the Rust-cored SDKs: what they could not use must not take the place of what they can.
+ */
+export function readManifest(text: string): Manifest | string {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return "it is no JSON";
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return "it is no JSON object";
+  const entries = new Map<string, IdListEntry>();
+  for (const [name, value] of Object.entries(parsed)) {
+    const entry = readEntry(value);
+    if (typeof entry === "string") return `list ${JSON.stringify(name.slice(0, 100))}: ${entry}`;
+    entries.set(name, entry);
+  }
+  return { text, entries };
+}
+
+function readEntry(value: unknown): IdListEntry | string {
+  if (typeof value !== "object" || value === null) return "its entry is no object";
+  const { name, url, fileID, size, creationTime }: Readonly<Record<string, unknown>> = { ...value };
+  if (typeof name !== "string") return "its name is no text";
+  if (typeof url !== "string" || !URL.canParse(url) || !/^https?:/i.test(url)) return "its url is no URL";
+  if (typeof fileID !== "string" || fileID === "" || fileID.length > MAX_FILE_ID_CHARS) {
+    return "its fileID is no text of 1 to 1024 characters";
+  }
+  if (!isCount(size)) return "its size is no number of bytes";
+  if (!isCount(creationTime)) return "its creationTime is no time";
+  return { name, url, fileID, size, creationTime };
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}

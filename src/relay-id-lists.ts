@@ -1,0 +1,79 @@
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import type { IdListService } from "./http/id-list-manifest.ts";
+import type { EmitIdListEvent } from "./id-lists/events.ts";
+import { IdListQuery } from "./id-lists/id-list-query.ts";
+import { ListFolder } from "./id-lists/list-folder.ts";
+import { ListShelf } from "./id-lists/list-shelf.ts";
+import type { ManifestBackup } from "./id-lists/manifest-backup.ts";
+import { ManifestPoller } from "./id-lists/manifest-poller.ts";
+import { ManifestRecovery } from "./id-lists/manifest-recovery.ts";
+import { ManifestRefresher } from "./id-lists/manifest-refresh.ts";
+import { ManifestStore } from "./id-lists/manifest-store.ts";
+import { ProxiedLists } from "./id-lists/proxied-lists.ts";
+import { UpstreamEndpoint } from "./upstream/endpoint.ts";
+import { IdListFiles } from "./upstream/id-list-files.ts";
+import { StatsigIdLists } from "./upstream/statsig-id-lists.ts";
+import { VERSION } from "./version.ts";
+
+export interface IdListParts {
+  readonly clock: Clock;
+  readonly emit: EmitIdListEvent;
+  readonly backup: ManifestBackup | undefined;
+}
+
+export interface RunningIdLists extends AsyncDisposable {
+  readonly service: IdListService;
+}
+
+/** The flow of ID lists from upstream to clients. */
+export function startIdLists(config: Config, { clock, emit, backup }: IdListParts): RunningIdLists {
+  const running = new AsyncDisposableStack();
+  const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
+  const { upstreamUrl: baseUrl, upstreamProxied, publicUrl } = config.idLists;
+  const store = new ManifestStore({ maxKeys });
+  const proxied = config.idLists.proxied ? startProxying(config, { clock, emit, store, running }) : undefined;
+  const stopping = new AbortController();
+  running.defer(() => stopping.abort(new Error("the relay is shutting down")));
+  const refresher = new ManifestRefresher({
+    source: new StatsigIdLists(
+      new UpstreamEndpoint({ baseUrl, proxied: upstreamProxied, relayVersion: VERSION }),
+      clock,
+    ),
+    store,
+    clock,
+    emit,
+    maxInFlight,
+    clearOnUnauthorized: config.clearOnUnauthorized,
+    backup,
+    signal: stopping.signal,
+  });
+  running.use(new ManifestPoller({ store, refresher, clock, specIntervalMs }));
+  const recovery = backup && new ManifestRecovery({ backup, store, emit });
+  const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys });
+  return {
+    service: { query, proxied, publicUrl },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+interface ProxyParts extends Pick<IdListParts, "clock" | "emit"> {
+  readonly store: ManifestStore;
+  readonly running: AsyncDisposableStack;
+}
+
+/** Undefined, after one report, where the folder can't be used. */
+function startProxying(config: Config, parts: ProxyParts): ProxiedLists | undefined {
+  const { clock, emit, store, running } = parts;
+  try {
+    const folder = ListFolder.claim(config.local.path);
+    const { maxBytes } = config.idLists;
+    const shelf = running.use(
+      new ListShelf({ folder, source: new IdListFiles(clock), clock, emit, maxBytes }),
+    );
+    return new ProxiedLists(shelf, store);
+  } catch (error) {
+    emit({ kind: "id_lists_folder_unusable", detail: String(error) });
+    return undefined;
+  }
+}
