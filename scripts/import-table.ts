@@ -10,7 +10,7 @@ const domain = ["specs", "log-events", "id-lists"];
 export const folderRules: Readonly<Record<string, FolderRule>> = {
   gen: { may: [] },
   specs: { may: ["clock", "worker-calls"] },
-  "log-events": { may: ["clock", "specs"] },
+  "log-events": { may: ["clock", "specs", "worker-calls"] },
   "id-lists": { may: ["clock", "specs"] },
   upstream: { may: [...domain, "clock"] },
   redis: { may: [...domain, "clock"] },

@@ -1,3 +1,4 @@
+import { type EventsConfig, readEvents } from "./config-events.ts";
 import { defaultLocalCachePath } from "./local/local-path.ts";
 import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "./redis/keys.ts";
 import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "./redis/options.ts";
@@ -5,6 +6,7 @@ import { readRedisOptions } from "./redis/read-options.ts";
 import { readSdkKeyList } from "./sdk-key-list.ts";
 import { ConfigError, type Environment, oneOf, Settings } from "./settings.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
+import { isHttpUrl, isProxied } from "./upstream-url.ts";
 
 export const MODES = ["grpc-and-http", "grpc", "http"] as const;
 export type Mode = (typeof MODES)[number];
@@ -27,6 +29,7 @@ export interface Config {
   readonly local: LocalCacheConfig;
   readonly idLists: IdListConfig;
   readonly redis: RedisCacheConfig;
+  readonly events: EventsConfig;
   readonly preloadSdkKeys: readonly SdkKey[];
   readonly shutdownGraceMs: number;
   readonly debugLogging: boolean;
@@ -101,6 +104,7 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
     },
     idLists: readIdLists(settings, env),
     redis: readRedis(settings, env, cache),
+    events: readEvents(settings, env),
     preloadSdkKeys: readPreload(settings, maxKeys),
     shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
     debugLogging: settings.flag("debug-logging"),
@@ -168,15 +172,4 @@ function readUpstreamUrl(given: string | undefined, otherwise = DEFAULT_UPSTREAM
   if (!given) return otherwise;
   if (isHttpUrl(given)) return given;
   throw new ConfigError(`STATSIG_ENDPOINT is "${given}", allowed is an http:// or https:// URL`);
-}
-
-function isHttpUrl(text: string): boolean {
-  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
-}
-
-function isProxied(upstreamUrl: string, env: Environment): boolean {
-  const names = upstreamUrl.startsWith("https:")
-    ? ["HTTPS_PROXY", "https_proxy"]
-    : ["HTTP_PROXY", "http_proxy"];
-  return [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
 }

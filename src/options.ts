@@ -1,15 +1,7 @@
-/** An option of the command line, and of the environment as `SFP_` and its upper-case name. */
-export interface OptionSpec {
-  readonly name: string;
-  readonly short?: string;
-  readonly kind: "flag" | "integer" | "text";
-  /** As it would be written; undefined where there is none. */
-  readonly default?: string;
-  readonly min?: number;
-  readonly max?: number;
-  readonly placeholder?: string;
-  readonly description: string;
-}
+import { EVENT_OPTIONS } from "./event-options.ts";
+import type { OptionSpec } from "./option-spec.ts";
+
+export type { OptionSpec } from "./option-spec.ts";
 
 const port = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as const;
 
@@ -153,6 +145,7 @@ export const OPTIONS = [
     placeholder: "ADDRESS",
     description: "Address to listen on; :: is every IPv6 and IPv4 address",
   },
+  ...EVENT_OPTIONS,
   { name: "http-port", ...port, default: "8000", description: "HTTP port; 0 for any free one" },
   { name: "grpc-port", ...port, default: "50051", description: "gRPC port; 0 for any free one" },
   {

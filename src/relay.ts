@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import { Grace } from "./grace.ts";
 import { GrpcListener } from "./grpc/grpc-listener.ts";
 import { rpcRoutes } from "./grpc/routes.ts";
 import { SpecService } from "./grpc/spec-service.ts";
@@ -8,6 +9,7 @@ import { Health } from "./health.ts";
 import { HttpListener } from "./http/http-listener.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
 import { openBackup } from "./relay-backup.ts";
+import { startEvents } from "./relay-events.ts";
 import { startIdLists } from "./relay-id-lists.ts";
 import { startSpecs } from "./relay-specs.ts";
 import { EventLog } from "./telemetry/event-log.ts";
@@ -41,6 +43,7 @@ export async function startRelay(
   const specs = starting.use(startSpecs(config, { clock, emit, backup }));
   health.require(specs.notReady);
   const idLists = starting.use(startIdLists(config, { clock, emit, backup: undefined }));
+  const events = starting.use(await startEvents(config, { clock, emit }));
 
   const admission = new StreamAdmission(config.maxStreams);
   const { hostname } = config;
@@ -62,6 +65,7 @@ export async function startRelay(
         port,
         query: specs.query,
         idLists: idLists.service,
+        intake: events.intake,
         probes,
         routes,
         emit: watch,
@@ -88,7 +92,10 @@ export async function startRelay(
     listeners,
     async [Symbol.asyncDispose]() {
       health.become("draining");
-      await closeWithin(config.shutdownGraceMs, closing, clock);
+      events.hurry();
+      using grace = new Grace(config.shutdownGraceMs, clock);
+      await closeWithin(grace.over, closing);
+      await events.flush(grace.over);
       await running.disposeAsync();
     },
   };
@@ -99,8 +106,8 @@ interface Closing {
   close(): Promise<void>;
 }
 
-async function closeWithin(graceMs: number, listeners: readonly Closing[], clock: Clock): Promise<void> {
-  const closed = new AbortController();
-  const all = Promise.all(listeners.map((listener) => listener.close())).finally(() => closed.abort());
-  await Promise.race([all, clock.sleep(graceMs, closed.signal).catch(() => {})]);
+async function closeWithin(graceOver: AbortSignal, listeners: readonly Closing[]): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  graceOver.addEventListener("abort", () => over.resolve());
+  await Promise.race([Promise.all(listeners.map((listener) => listener.close())), over.promise]);
 }

@@ -1,9 +1,11 @@
 import type { Hono } from "hono";
+import type { EventIntake } from "../log-events/intake.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
 import { createApp } from "./app.ts";
 import type { EmitHttpEvent } from "./events.ts";
 import { fileRoutes } from "./id-list-file.ts";
 import { type IdListService, manifestRoutes } from "./id-list-manifest.ts";
+import { logEventRoutes } from "./log-event.ts";
 import { observed } from "./observed.ts";
 import { type Probes, probeRoutes } from "./probes.ts";
 import { RpcMount, type RpcRoutes } from "./rpc-mount.ts";
@@ -18,6 +20,8 @@ export interface HttpListenerOptions {
   readonly port: number;
   readonly query: SpecQuery;
   readonly idLists: IdListService;
+  /** Of SDKs' events. */
+  readonly intake: EventIntake;
   readonly probes: Probes;
   readonly routes: RpcRoutes;
   /** Undefined where nobody watches single requests: they are then not even timed. */
@@ -27,7 +31,7 @@ export interface HttpListenerOptions {
 /** Longer than a first request for a key may take upstream. */
 const IDLE_TIMEOUT_S = 60;
 
-/** The largest body of any route. */
+/** The largest body of any route but log_event's, which may be set to take more. */
 const MAX_BODY_BYTES = 5 * 1024 * 1024;
 
 /** REST, and the RPCs over Connect, in plaintext. */
@@ -47,7 +51,7 @@ export class HttpListener {
       hostname: options.bindAddress,
       port: options.port,
       idleTimeout: IDLE_TIMEOUT_S,
-      maxRequestBodySize: MAX_BODY_BYTES,
+      maxRequestBodySize: Math.max(MAX_BODY_BYTES, options.intake.maxBodyBytes),
       // Else Bun answers a fault of ours with a page that shows the code.
       development: false,
       error: () => errorResponse(500),
@@ -70,13 +74,14 @@ export class HttpListener {
     await this.#server.stop(true);
   }
 
-  #createApp({ probes, idLists }: HttpListenerOptions): Hono {
+  #createApp({ probes, idLists, intake }: HttpListenerOptions): Hono {
     const { proxied } = idLists;
     const parts = [
       probeRoutes(probes),
       specPostRoutes(this.#specs),
       manifestRoutes(idLists),
       ...(proxied === undefined ? [] : [fileRoutes(proxied)]),
+      logEventRoutes(intake),
       this.#rpcs.app,
     ];
     return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] });

@@ -3,26 +3,37 @@ import type { RpcEvent } from "../grpc/events.ts";
 import type { HttpEvent } from "../http/events.ts";
 import type { IdListEvent } from "../id-lists/events.ts";
 import type { LocalEvent } from "../local/events.ts";
+import type { LogEventsEvent } from "../log-events/events.ts";
 import type { RedisEvent } from "../redis/events.ts";
 import type { SpecEvent } from "../specs/events.ts";
 import { describeFeed } from "../specs/feed.ts";
 import { BackupLog } from "./backup-log.ts";
 import { IdListLog } from "./id-list-log.ts";
+import { LogEventsLog } from "./log-events-log.ts";
 import type { LogFields, Logger } from "./logger.ts";
 import { SpecLog } from "./spec-log.ts";
 
-export type RelayEvent = SpecEvent | RpcEvent | HttpEvent | LocalEvent | RedisEvent | IdListEvent;
+export type RelayEvent =
+  | SpecEvent
+  | RpcEvent
+  | HttpEvent
+  | LocalEvent
+  | RedisEvent
+  | IdListEvent
+  | LogEventsEvent;
 
 /** Writes events as log lines: what an operator must know always, the rest with `--debug-logging`. */
 export class EventLog {
   readonly #logger: Logger;
   readonly #specs: SpecLog;
   readonly #backups: BackupLog;
+  readonly #logEvents: LogEventsLog;
   readonly #idLists: IdListLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#specs = new SpecLog(logger, clock);
+    this.#logEvents = new LogEventsLog(logger, clock);
     this.#backups = new BackupLog(logger, clock);
     this.#idLists = new IdListLog(logger, clock);
   }
@@ -60,6 +71,15 @@ export class EventLog {
       case "id_list_file_removed":
       case "id_lists_folder_unusable":
         this.#idLists.write(event);
+        return;
+      case "log_events_accepted":
+      case "log_events_rejected":
+      case "log_events_sent":
+      case "log_events_delayed":
+      case "log_events_dropped":
+      case "log_events_queue_failed":
+      case "log_events_left":
+        this.#logEvents.write(event);
         return;
       default:
         this.#logger.log("debug", event.kind.replaceAll("_", " "), debugFields(event));

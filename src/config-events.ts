@@ -1,0 +1,56 @@
+import { ConfigError, type Environment, type Settings } from "./settings.ts";
+import { isHttpUrl, isProxied } from "./upstream-url.ts";
+
+/** What happens to SDKs' events. */
+export interface EventsConfig {
+  /** `LOG_EVENT_STATSIG_ENDPOINT`. */
+  readonly upstreamUrl: string;
+  readonly upstreamProxied: boolean;
+  readonly maxBatches: number;
+  readonly flushIntervalMs: number;
+  /** Of a request's body, before and after decompression. */
+  readonly maxBodyBytes: number;
+  readonly dedupe: boolean;
+  /** `LOG_EVENT_DEDUPE_CACHE_LIMIT`: exposures remembered. */
+  readonly dedupeLimit: number;
+  /** Undefined where events wait in memory. */
+  readonly spool: { readonly path: string; readonly maxBytes: number } | undefined;
+}
+
+const DEFAULT_EVENTS_URL = "https://statsigapi.net";
+const DEFAULT_DEDUPE_LIMIT = 2_000_000;
+const MAX_DEDUPE_LIMIT = 50_000_000;
+const MIB = 1024 * 1024;
+
+/** Throws {@link ConfigError}. */
+export function readEvents(settings: Settings, env: Environment): EventsConfig {
+  const upstreamUrl = readEventsUrl(env["LOG_EVENT_STATSIG_ENDPOINT"]);
+  const spoolPath = settings.text("event-spool-path");
+  return {
+    upstreamUrl,
+    upstreamProxied: isProxied(upstreamUrl, env),
+    maxBatches: settings.integer("log-event-process-queue-size"),
+    flushIntervalMs: settings.integer("log-event-flush-interval-in-ms"),
+    maxBodyBytes: settings.integer("max-request-body-in-mb") * MIB,
+    dedupe: settings.flag("log-event-dedupe"),
+    dedupeLimit: readDedupeLimit(env["LOG_EVENT_DEDUPE_CACHE_LIMIT"]),
+    spool: spoolPath
+      ? { path: spoolPath, maxBytes: settings.integer("event-spool-max-in-mb") * MIB }
+      : undefined,
+  };
+}
+
+function readDedupeLimit(given: string | undefined): number {
+  if (!given) return DEFAULT_DEDUPE_LIMIT;
+  const limit = /^\d{1,9}$/.test(given) ? Number(given) : 0;
+  if (limit >= 1 && limit <= MAX_DEDUPE_LIMIT) return limit;
+  const allowed = `a whole number from 1 to ${MAX_DEDUPE_LIMIT}; --log-event-dedupe false turns it off`;
+  throw new ConfigError(`LOG_EVENT_DEDUPE_CACHE_LIMIT is "${given}", allowed is ${allowed}`);
+}
+
+/** Not that of specs: Statsig takes events under another name than it serves specs (WIRE 2). */
+function readEventsUrl(given: string | undefined): string {
+  if (!given) return DEFAULT_EVENTS_URL;
+  if (isHttpUrl(given)) return given;
+  throw new ConfigError(`LOG_EVENT_STATSIG_ENDPOINT is "${given}", allowed is an http:// or https:// URL`);
+}

@@ -1,0 +1,164 @@
+import type { Clock } from "../clock.ts";
+import { Bell } from "./bell.ts";
+import { Delivery } from "./delivery.ts";
+import type { EventQueue, TakenEvents } from "./event-queue.ts";
+import type { EventSink, SendOutcome } from "./event-sink.ts";
+import type { EmitLogEventsEvent } from "./events.ts";
+import { retryDelayMs } from "./retry-delay.ts";
+import { MAX_IN_FLIGHT, UpstreamPace } from "./upstream-pace.ts";
+
+export interface CourierOptions {
+  readonly queue: EventQueue;
+  readonly sink: EventSink;
+  readonly clock: Clock;
+  readonly emit: EmitLogEventsEvent;
+  /** Ends everything. */
+  readonly stop: AbortSignal;
+  /** There may be room for more, or something less to wait for. */
+  readonly onChange: () => void;
+}
+
+/** One request carries no more than this, unless a single event is larger. */
+export const REQUEST_LIMITS = { maxEvents: 1_000, maxBytes: 1_000_000 } as const;
+
+/** Of events whose group waits to be tried again: they are in memory, even where the queue is a file. */
+const MAX_PARKED_BYTES = 64_000_000;
+
+const QUEUE_RETRY_MS = 1_000;
+
+/** While the relay stops, nobody waits longer than this for the next try. */
+const HURRIED_RETRY_MS = 500;
+
+/** Brings upstream what was taken of the queue, each group tried again for as long as it takes. */
+export class Courier {
+  readonly #options: CourierOptions;
+  readonly #pace: UpstreamPace;
+  readonly #deliveries = new Set<Promise<void>>();
+  /** For those who wait to try again. */
+  readonly #retry: Bell;
+  #sending = 0;
+  #parkedBytes = 0;
+  #isHurried = false;
+
+  constructor(options: CourierOptions) {
+    this.#options = options;
+    this.#retry = new Bell(options.clock, options.stop);
+    this.#pace = new UpstreamPace(options.sink, () => {
+      this.#retry.ring();
+      options.onChange();
+    });
+  }
+
+  get hasRoom(): boolean {
+    // While upstream is down, those who wait to try again find out when it is back.
+    if (this.#pace.isDown && this.#deliveries.size > 0) return false;
+    return this.#sending < MAX_IN_FLIGHT && this.#parkedBytes < MAX_PARKED_BYTES;
+  }
+
+  deliver(taken: TakenEvents): void {
+    const delivery = this.#deliver(new Delivery(taken, REQUEST_LIMITS)).finally(() => {
+      this.#deliveries.delete(delivery);
+      this.#options.onChange();
+    });
+    this.#deliveries.add(delivery);
+  }
+
+  /** From now on nobody waits long to try again. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#retry.ring();
+  }
+
+  /** After a stop: what was not sent is back in the queue. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#deliveries);
+  }
+
+  async #deliver(delivery: Delivery): Promise<void> {
+    this.#sending++;
+    const { stop: signal } = this.#options;
+    while (!delivery.isOver && !signal.aborted) {
+      const piece = delivery.piece;
+      const startedAt = this.#options.clock.now();
+      const outcome = await this.#send(delivery, piece);
+      if (outcome === undefined) break;
+      const givenUp = delivery.note(piece, outcome);
+      this.#report({ delivery, piece, outcome, givenUp, startedAt });
+      if (outcome.kind === "retry") await this.#park(delivery, piece, outcome);
+      else await this.#untilItWorks("remove", () => delivery.settle(this.#options.queue));
+    }
+    this.#sending--;
+    if (!delivery.isOver) {
+      await this.#untilItWorks("release", () => this.#options.queue.release(delivery.taken));
+    }
+  }
+
+  /** Undefined where the relay stops. */
+  async #send({ taken }: Delivery, piece: readonly string[]): Promise<SendOutcome | undefined> {
+    const { stop: signal } = this.#options;
+    try {
+      return await this.#pace.send(taken.group, piece, signal);
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      // A fault of ours must not become a loop without a pause.
+      return { kind: "retry", trouble: "key", detail: `unexpected: ${String(error)}` };
+    }
+  }
+
+  async #park(
+    delivery: Delivery,
+    piece: readonly string[],
+    { afterMs, detail }: Extract<SendOutcome, { kind: "retry" }>,
+  ): Promise<void> {
+    const { taken, failures } = delivery;
+    const delayMs = retryDelayMs(failures, afterMs);
+    const retryInMs = this.#isHurried ? Math.min(delayMs, HURRIED_RETRY_MS) : delayMs;
+    const { sdkKey } = taken.group;
+    this.#options.emit({ kind: "log_events_delayed", sdkKey, events: piece.length, detail, retryInMs });
+    this.#sending--;
+    this.#parkedBytes += taken.bytes;
+    this.#options.onChange();
+    await this.#retry.wait(retryInMs);
+    this.#parkedBytes -= taken.bytes;
+    this.#sending++;
+  }
+
+  /** What upstream has must leave the queue, or it would be sent again. */
+  async #untilItWorks(action: "remove" | "release", attempt: () => Promise<void>): Promise<void> {
+    const { emit, clock } = this.#options;
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        emit({ kind: "log_events_queue_failed", action, detail: String(error) });
+      }
+      if (this.#options.stop.aborted) return;
+      await clock.sleep(QUEUE_RETRY_MS, this.#options.stop).catch(() => {});
+    }
+  }
+
+  #report({ delivery: { taken }, piece, outcome, givenUp, startedAt }: Sent): void {
+    const { emit, clock } = this.#options;
+    const { sdkKey } = taken.group;
+    const now = clock.now();
+    if (outcome.kind === "accepted") {
+      const waitedMs = now - taken.queuedAt;
+      emit({ kind: "log_events_sent", sdkKey, events: piece.length, tookMs: now - startedAt, waitedMs });
+    }
+    if (givenUp === 0) return;
+    const dropped = { kind: "log_events_dropped", sdkKey, events: givenUp } as const;
+    if (outcome.kind === "refused") {
+      emit({ ...dropped, reason: "refused", detail: `upstream answered ${outcome.status}` });
+    } else {
+      emit({ ...dropped, reason: "event_too_large", detail: "upstream answered 413 to this event alone" });
+    }
+  }
+}
+
+interface Sent {
+  readonly delivery: Delivery;
+  readonly piece: readonly string[];
+  readonly outcome: SendOutcome;
+  readonly givenUp: number;
+  readonly startedAt: number;
+}

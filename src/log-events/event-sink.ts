@@ -1,0 +1,28 @@
+import type { EventGroup } from "./event-queue.ts";
+
+export type SendOutcome =
+  /** Upstream has them. */
+  | { readonly kind: "accepted" }
+  /** Not now. */
+  | {
+      readonly kind: "retry";
+      /** Whether upstream as a whole seems to be in trouble, or said no to this key alone. */
+      readonly trouble: "upstream" | "key";
+      /** For people; never holds an SDK key. */
+      readonly detail: string;
+      /** How long upstream asked us to stay away, in ms. */
+      readonly afterMs?: number;
+    }
+  /** Fewer at once might be taken. */
+  | { readonly kind: "too_large" }
+  /** Never. */
+  | { readonly kind: "refused"; readonly status: number };
+
+/** Where events go. */
+export interface EventSink {
+  /**
+   * One request with these events (their JSON texts). Every expected ending is a value; it rejects for `signal`
+   * alone, and always ends within the sink's own time limit.
+   */
+  send(group: EventGroup, events: readonly string[], signal: AbortSignal): Promise<SendOutcome>;
+}

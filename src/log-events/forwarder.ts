@@ -1,0 +1,107 @@
+import type { Clock } from "../clock.ts";
+import { Bell } from "./bell.ts";
+import { Courier, REQUEST_LIMITS } from "./courier.ts";
+import type { EventQueue, TakenEvents } from "./event-queue.ts";
+import type { EventSink } from "./event-sink.ts";
+import type { EmitLogEventsEvent } from "./events.ts";
+
+export interface ForwarderOptions {
+  readonly queue: EventQueue;
+  /** What is in the queue outlives the process. */
+  readonly isDurable: boolean;
+  readonly sink: EventSink;
+  readonly clock: Clock;
+  readonly emit: EmitLogEventsEvent;
+  /** How long events may wait for more of their group. */
+  readonly flushIntervalMs: number;
+}
+
+/** Puts that come in a burst are looked at together. */
+const AFTER_PUT_MS = 20;
+const QUEUE_RETRY_MS = 1_000;
+const LOOK_EVERY_MS = 500;
+const IDLE_MS = 60_000;
+const MIN_WAIT_MS = 5;
+
+/**
+ * Takes events out of the queue as they come to be due and has them brought upstream: each group by one request
+ * at a time and in order, none held up by another that fails.
+ */
+export class EventForwarder {
+  readonly #options: ForwarderOptions;
+  readonly #stop = new AbortController();
+  readonly #courier: Courier;
+  readonly #work: Bell;
+  #isFlushing = false;
+  #running: Promise<void> | undefined;
+
+  constructor(options: ForwarderOptions) {
+    const { queue, sink, clock, emit } = options;
+    this.#options = options;
+    this.#work = new Bell(clock, this.#stop.signal);
+    const onChange = () => this.#work.ring();
+    this.#courier = new Courier({ queue, sink, clock, emit, stop: this.#stop.signal, onChange });
+    queue.onPut(() => this.#work.ringSoon(AFTER_PUT_MS));
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** From now on everything is due at once. */
+  hurry(): void {
+    this.#isFlushing = true;
+    this.#courier.hurry();
+    this.#work.ring();
+  }
+
+  /** Sends what it can until `grace` is aborted, then stops for good and reports what is left. */
+  async flush(grace: AbortSignal): Promise<void> {
+    const { queue, isDurable, emit } = this.#options;
+    this.hurry();
+    const over = aborted(grace);
+    while (!grace.aborted && queue.depth.batches > 0) {
+      await Promise.race([over, this.#work.wait(LOOK_EVERY_MS)]);
+    }
+    this.#stop.abort(new Error("the relay is shutting down"));
+    await this.#running;
+    await this.#courier.ended();
+    const { events } = queue.depth;
+    if (events > 0) emit({ kind: "log_events_left", events, outcome: isDurable ? "kept" : "lost" });
+  }
+
+  async #run(): Promise<void> {
+    const { queue, clock, flushIntervalMs } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      const works = await this.#takeWhatIsDue();
+      const dueAt = queue.nextDueAt(this.#isFlushing ? 0 : flushIntervalMs);
+      const untilDue = dueAt === undefined || !this.#courier.hasRoom ? IDLE_MS : dueAt - clock.now();
+      await this.#work.wait(works ? Math.min(IDLE_MS, Math.max(MIN_WAIT_MS, untilDue)) : QUEUE_RETRY_MS);
+    }
+  }
+
+  /** False where the queue does not work just now. */
+  async #takeWhatIsDue(): Promise<boolean> {
+    const { queue, clock, emit, flushIntervalMs } = this.#options;
+    while (this.#courier.hasRoom && !this.#stop.signal.aborted) {
+      const dueBefore = this.#isFlushing ? Number.MAX_SAFE_INTEGER : clock.now() - flushIntervalMs + 1;
+      let taken: TakenEvents | undefined;
+      try {
+        taken = await queue.take({ ...REQUEST_LIMITS, dueBefore });
+      } catch (error) {
+        emit({ kind: "log_events_queue_failed", action: "take", detail: String(error) });
+        return false;
+      }
+      if (taken === undefined) return true;
+      this.#courier.deliver(taken);
+    }
+    return true;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,57 @@
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import { WorkerReader } from "./log-events/batch-reader.ts";
+import type { EventQueue } from "./log-events/event-queue.ts";
+import type { EmitLogEventsEvent } from "./log-events/events.ts";
+import { ExposureDedupe } from "./log-events/exposure-dedupe.ts";
+import { EventForwarder } from "./log-events/forwarder.ts";
+import { EventIntake } from "./log-events/intake.ts";
+import { MemoryQueue } from "./log-events/memory-queue.ts";
+import { UpstreamEndpoint } from "./upstream/endpoint.ts";
+import { StatsigEvents } from "./upstream/statsig-events.ts";
+import { VERSION } from "./version.ts";
+
+export interface RunningEvents extends AsyncDisposable {
+  readonly intake: EventIntake;
+  /** The relay is about to stop: nothing waits for more of its kind any longer. */
+  hurry(): void;
+  /** Sends what it can until `grace` is aborted; reports the rest as lost or kept. */
+  flush(grace: AbortSignal): Promise<void>;
+}
+
+export interface EventsParts {
+  readonly clock: Clock;
+  readonly emit: EmitLogEventsEvent;
+}
+
+const MEMORY_QUEUE_BYTES = 256 * 1024 * 1024;
+
+/** The flow of SDKs' events to upstream: read, freed of repeats, queued, forwarded. */
+export async function startEvents(config: Config, parts: EventsParts): Promise<RunningEvents> {
+  await using starting = new AsyncDisposableStack();
+  const { clock, emit } = parts;
+  const { events: settings } = config;
+  const queue: EventQueue = starting.use(
+    new MemoryQueue({ maxBatches: settings.maxBatches, maxBytes: MEMORY_QUEUE_BYTES }),
+  );
+  const isDurable = false;
+  const reader = starting.use(new WorkerReader());
+  const dedupe = settings.dedupe ? new ExposureDedupe(settings.dedupeLimit) : undefined;
+  const { maxBodyBytes, flushIntervalMs } = settings;
+  const intake = new EventIntake({ reader, queue, dedupe, maxBodyBytes, clock, emit });
+  const endpoint = new UpstreamEndpoint({
+    baseUrl: settings.upstreamUrl,
+    proxied: settings.upstreamProxied,
+    relayVersion: VERSION,
+  });
+  const sink = new StatsigEvents(endpoint, clock);
+  const forwarder = new EventForwarder({ queue, isDurable, sink, clock, emit, flushIntervalMs });
+  forwarder.start();
+  const running = starting.move();
+  return {
+    intake,
+    hurry: () => forwarder.hurry(),
+    flush: (grace) => forwarder.flush(grace),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
