@@ -84,7 +84,7 @@ export class EventForwarder {
   async #takeWhatIsDue(): Promise<boolean> {
     const { queue, clock, emit, flushIntervalMs } = this.#options;
     while (this.#courier.hasRoom && !this.#stop.signal.aborted) {
-      const dueBefore = this.#isFlushing ? Number.MAX_SAFE_INTEGER : clock.now() - flushIntervalMs + 1;
+      const dueBefore = this.#isFlushing ? Number.MAX_SAFE_INTEGER : clock.now() - flushIntervalMs;
       let taken: TakenEvents | undefined;
       try {
         taken = await queue.take({ ...REQUEST_LIMITS, dueBefore });

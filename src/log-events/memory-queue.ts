@@ -57,7 +57,8 @@ export class MemoryQueue implements EventQueue {
 
   nextDueAt(maxWaitMs: number): number | undefined {
     const since = this.#longestWaiting(() => true)?.waitingSince;
-    return since === undefined ? undefined : since + maxWaitMs;
+    // A group is due when its time is over, not when it is up.
+    return since === undefined ? undefined : since + maxWaitMs + 1;
   }
 
   onPut(listener: () => void): void {
