@@ -135,5 +135,11 @@ describe("WIRE 1: legacy rust asks POST {api}/download_config_specs, key in the 
   });
 });
 
-// The answer is made where ID lists are.
-test.todo("WIRE 1: anyone asks GET /v1/get_id_lists/{key}.json (CDN form)", () => {});
+test("WIRE 1: anyone asks GET /v1/get_id_lists/{key}.json (CDN form)", async () => {
+  const answer = await ask(`/v1/get_id_lists/${key.sdkKey}.json`);
+  expect([answer.status, answer.headers["content-type"], answer.body.toString()]).toEqual([
+    200,
+    "application/json",
+    "{}",
+  ]);
+});

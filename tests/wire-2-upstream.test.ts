@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { version as relayVersion } from "../package.json";
+import { readConfig } from "../src/config.ts";
 import { specV1, specV2 } from "./support/payloads.ts";
 import { forKey, publishKey, versionOf } from "./support/published-key.ts";
 import { rawGet } from "./support/raw-get.ts";
@@ -93,7 +94,15 @@ describe.concurrent("WIRE 2: what upstream is asked", () => {
   });
 
   // The answers are made where ID lists and events are.
-  test.todo("ID lists: POST https://api.statsig.com/v1/get_id_lists, or to STATSIG_ENDPOINT", () => {});
+  test("ID lists: POST https://api.statsig.com/v1/get_id_lists, or to STATSIG_ENDPOINT", async () => {
+    const given = { mode: "http", cache: "disabled", values: new Map() };
+    expect(readConfig(given, {}).idLists.upstreamUrl).toBe("https://api.statsig.com");
+    await rawGet(`${shared.relay.httpUrl}/v1/get_id_lists/secret-lists.json`);
+    const seen = shared.upstream.requests.filter(({ path }) => path === "/v1/get_id_lists");
+    expect(seen).toMatchObject([
+      { method: "POST", headers: { "statsig-api-key": "secret-lists", "x-sfp-version": relayVersion } },
+    ]);
+  });
   test.todo("events: POST {LOG_EVENT_STATSIG_ENDPOINT}/v1/log_event, statsig-event-count", () => {});
 });
 

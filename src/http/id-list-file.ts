@@ -40,16 +40,21 @@ function fileResponse(path: string, size: number, asked: string | null): Respons
   const range = readByteRange(asked, size);
   switch (range.kind) {
     case "whole":
-      // A slice, so that no byte is sent that came after `size` was read.
-      return new Response(Bun.file(path).slice(0, size), { headers: HEADERS });
+      return bytesResponse(path, 0, size);
     case "part": {
       const { first, end } = range;
-      const headers = { ...HEADERS, "content-range": `bytes ${first}-${end - 1}/${size}` };
-      return new Response(Bun.file(path).slice(first, end), { status: 206, headers });
+      return bytesResponse(path, first, end, { "content-range": `bytes ${first}-${end - 1}/${size}` });
     }
     case "unsatisfiable":
       return errorResponse(416, { "content-range": `bytes */${size}`, "accept-ranges": "bytes" });
   }
+}
+
+function bytesResponse(path: string, first: number, end: number, partial?: Record<string, string>): Response {
+  // Said here for HEAD, whose body hono leaves away with all that it says of its length.
+  const headers = { ...HEADERS, ...partial, "content-length": String(end - first) };
+  // Also the whole is a slice: of what was there when its length was read.
+  return new Response(Bun.file(path).slice(first, end), { status: partial ? 206 : 200, headers });
 }
 
 function decodedOrNothing(text: string): string | undefined {

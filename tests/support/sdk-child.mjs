@@ -1,6 +1,6 @@
 // Runs one real Statsig SDK under Node and answers questions about it: JSON lines on stdin and stdout.
 // The first line is {sdk, sdkKey, options}, where options.redisUrl stands for the shipped example that reads
-// Redis; the others are {id, ask: "gate" | "config" | "stop", name, userID}.
+// Redis; the others are {id, ask: "gate" | "config" | "syncIdLists" | "stop", name, userID}.
 import { createInterface } from "node:readline";
 
 const core = async (sdkKey, { redisUrl, ...options }) => {
@@ -22,6 +22,8 @@ const core = async (sdkKey, { redisUrl, ...options }) => {
     initialised: { ok: isSuccess, error },
     gate: (name, userID) => about(client.getFeatureGate(user(userID), name)),
     config: (name, userID) => about(client.getDynamicConfig(user(userID), name)),
+    // It syncs by itself, every second where told to.
+    syncIdLists: () => undefined,
     stop: () => client.shutdown(1_000),
   };
 };
@@ -49,6 +51,7 @@ const legacy = async (sdkKey, { redisUrl, ...options }) => {
       const config = statsig.getConfigSync({ userID }, name);
       return about(config.value, config.getRuleID(), config.getEvaluationDetails());
     },
+    syncIdLists: () => statsig.syncIdLists(),
     stop: () => statsig.shutdown(1_000),
   };
 };
@@ -65,7 +68,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     await client.stop();
     break;
   } else {
-    reply({ id: question.id, answer: client[question.ask](question.name, question.userID) });
+    reply({ id: question.id, answer: await client[question.ask](question.name, question.userID) });
   }
 }
 process.exit(0);

@@ -69,6 +69,11 @@ export class SdkProcess implements AsyncDisposable {
     return this.#ask("config", name, userID) as Promise<Evaluation<Record<string, unknown>>>;
   }
 
+  /** Where the SDK can be told to (legacy, whose own interval is 30 s at least); core syncs by itself. */
+  async syncIdLists(): Promise<void> {
+    await this.#ask("syncIdLists", "", "");
+  }
+
   /** What the SDK printed. */
   log(): string {
     return this.#log;
@@ -82,7 +87,7 @@ export class SdkProcess implements AsyncDisposable {
     await within(exited, 3_000, "SDK to stop").catch(() => child.kill("SIGKILL"));
   }
 
-  #ask(ask: "gate" | "config", name: string, userID: string): Promise<unknown> {
+  #ask(ask: "gate" | "config" | "syncIdLists", name: string, userID: string): Promise<unknown> {
     const id = ++this.#asked;
     return this.#send(id, { id, ask, name, userID }, 5_000);
   }

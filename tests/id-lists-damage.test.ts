@@ -1,0 +1,148 @@
+import { describe, expect, test } from "bun:test";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { IdListRelay } from "./support/id-list-relay.ts";
+import { listed } from "./support/id-list-upstream.ts";
+import { eventually } from "./support/wait.ts";
+
+const key = "secret-files";
+const first = listed("acme") + listed("globex");
+const more = listed("initech") + listed("acme", "-");
+
+async function startRelay(values: Readonly<Record<string, string>> = {}): Promise<IdListRelay> {
+  const relay = await IdListRelay.start({ values: { "proxy-id-lists": "true", ...values } });
+  relay.upstream.put(key, "list", first);
+  return relay;
+}
+
+const filesOf = (relay: IdListRelay): string[] =>
+  readdirSync(join(relay.folder, "id-lists", "0")).filter((name) => !name.startsWith("lock"));
+
+const serves = (relay: IdListRelay, text: string | undefined) =>
+  eventually(async () => expect(await relay.text(key, "list")).toBe(text as string));
+
+describe("what goes wrong with a file", () => {
+  const answers = (relay: IdListRelay, answer: () => Response) => {
+    relay.upstream.fault = ({ path }) => (path.startsWith("/files/") ? answer() : undefined);
+  };
+
+  /** Ends in the middle, as a connection that breaks does. */
+  const cut = (text: string, status: number, headers = {}): Response =>
+    new Response(
+      new ReadableStream({
+        async start(controller) {
+          controller.enqueue(new Uint8Array(Buffer.from(text)));
+          await Bun.sleep(20);
+          controller.error(new Error("cut"));
+        },
+      }),
+      { status, headers },
+    );
+
+  test("a download that is cut short is gone on with where it ended", async () => {
+    await using relay = await startRelay();
+    answers(relay, () => cut(first.slice(0, 15), 200));
+    expect(await relay.manifest(key)).toEqual({});
+    relay.upstream.fault = () => undefined;
+    await relay.poll();
+    await serves(relay, first);
+    expect(relay.upstream.rangesAsked()).toEqual([null, "bytes=10-"]);
+  });
+
+  test("an appended part that is cut short: the lines that came are served, the rest comes later", async () => {
+    await using relay = await startRelay();
+    await serves(relay, first);
+    relay.upstream.append(key, "list", more);
+    const total = first.length + more.length;
+    const headers = { "content-range": `bytes ${first.length}-${total - 1}/${total}` };
+    answers(relay, () => cut(more.slice(0, 13), 206, headers));
+    await relay.poll();
+    await serves(relay, first + more.slice(0, 10));
+    relay.upstream.fault = () => undefined;
+    await relay.poll();
+    await serves(relay, first + more);
+  });
+
+  test.each([
+    ["a page of HTML", "<html>\n"],
+    ["an empty line", `${listed("hooli")}\n${listed("acme")}`],
+    ["a line without a sign", `${listed("hooli")}abc\n`],
+  ])("%s is refused, appended or from the beginning, and the good file stays", async (_, garbage) => {
+    await using relay = await startRelay();
+    await serves(relay, first);
+    relay.upstream.append(key, "list", garbage);
+    await relay.poll();
+    await eventually(() => expect(relay.log.join("\n")).toContain("begins with neither + nor -"));
+    expect(await relay.text(key, "list")).toBe(first);
+
+    relay.upstream.put("secret-garbage", "list", first + garbage);
+    expect(await relay.manifest("secret-garbage")).toEqual({});
+
+    relay.upstream.put(key, "list", first + more);
+    await relay.poll();
+    await serves(relay, first + more);
+  });
+
+  test("a 200 to a request for a part means to start over", async () => {
+    await using relay = await startRelay();
+    await serves(relay, first);
+    relay.upstream.put(key, "list", more + first + more);
+    answers(relay, () => new Response(more + first + more));
+    await relay.poll();
+    await serves(relay, more + first + more);
+  });
+
+  test("a file that is shorter than what is here is another: started over", async () => {
+    await using relay = await startRelay();
+    await serves(relay, first);
+    relay.upstream.put(key, "list", listed("hooli"), { size: 1_000 });
+    await relay.poll();
+    await serves(relay, listed("hooli"));
+  });
+
+  test.each([
+    ["another part than was asked for", 206, { "content-range": "bytes 0-9/40" }],
+    ["no Content-Range", 206, {}],
+    ["a Content-Encoding", 200, { "content-encoding": "gzip" }],
+    ["a part of what was asked for", 206, { "content-range": "bytes 20-29/40" }],
+  ])("%s is not taken", async (_, status, headers) => {
+    await using relay = await startRelay();
+    await serves(relay, first);
+    relay.upstream.append(key, "list", more);
+    answers(relay, () => new Response(more.slice(0, 10), { status, headers }));
+    await relay.poll();
+    await eventually(() => expect(relay.log.join("\n")).toContain("could not be brought up to date"));
+    expect(await relay.text(key, "list")).toBe(first);
+  });
+
+  test("a silent upstream is given up, and the others go on", async () => {
+    await using relay = await startRelay();
+    relay.upstream.put(key, "other", more);
+    relay.upstream.fault = ({ path }) =>
+      path.endsWith("list")
+        ? new Response(new ReadableStream({ pull: () => new Promise(() => {}) }))
+        : undefined;
+    expect(Object.keys(await relay.manifest(key))).toEqual(["other"]);
+    await eventually(() => expect(relay.clock.wake(30_000)).toBeGreaterThan(0));
+    await eventually(() => expect(relay.log.join("\n")).toContain("nothing from upstream within 30 s"));
+  }, 10_000);
+
+  test("files that somebody deleted are fetched anew", async () => {
+    await using relay = await startRelay();
+    await serves(relay, first);
+    for (const name of filesOf(relay)) rmSync(join(relay.folder, "id-lists", "0", name));
+    await relay.poll();
+    await serves(relay, first);
+  });
+
+  test("lists that are larger than --id-lists-max-in-mb together: those that fit are served", async () => {
+    await using relay = await startRelay({ "id-lists-max-in-mb": "1" });
+    const line = listed("acme");
+    relay.upstream.put(key, "large", line.repeat(110_000));
+    relay.upstream.put(key, "lies", line.repeat(110_000), { size: 10 });
+    await relay.manifest(key);
+    await relay.poll();
+    await eventually(async () => expect(Object.keys(await relay.manifest(key))).toEqual(["list"]));
+    expect(relay.log.join("\n")).toContain("would be larger than 1048576 bytes");
+  });
+});

@@ -1,0 +1,106 @@
+import { expect, test } from "bun:test";
+import { startCoreSdk } from "./support/core-sdk.ts";
+import { IdListRelay } from "./support/id-list-relay.ts";
+import { listed } from "./support/id-list-upstream.ts";
+import { startLegacySdk } from "./support/legacy-sdk.ts";
+import { describeWith } from "./support/needs.ts";
+import type { SdkProcess } from "./support/sdk-process.ts";
+import { eventually } from "./support/wait.ts";
+
+const sdkKey = "secret-sdk-lists";
+const list = "company_list";
+
+async function startRelay(proxied: boolean): Promise<IdListRelay> {
+  const relay = await IdListRelay.start({ values: { "proxy-id-lists": String(proxied) } });
+  relay.upstream.put(sdkKey, list, listed("acme") + listed("globex"));
+  return relay;
+}
+
+/** Who of these the gate is open to. */
+async function open(sdk: SdkProcess): Promise<readonly string[]> {
+  const users = ["acme", "globex", "initech"];
+  const gates = await Promise.all(users.map((user) => sdk.gate("gate_idlist", user)));
+  return users.filter((_, at) => gates[at]?.value);
+}
+
+const sees = (sdk: SdkProcess, users: readonly string[]) =>
+  eventually(
+    async () => {
+      await sdk.syncIdLists();
+      expect(await open(sdk)).toEqual([...users]);
+    },
+    { everyMs: 100 },
+  );
+
+const ways = [
+  ["passed through", false],
+  ["proxied", true],
+] as const;
+
+/** By whom files were fetched from upstream: with the relay's `--proxy-id-lists` by it alone. */
+const expectFetched = (relay: IdListRelay, proxied: boolean, byRelay: readonly (string | null)[]) => {
+  if (proxied) expect(relay.upstream.rangesAsked()).toEqual(byRelay);
+  else expect(relay.upstream.rangesAsked().length).toBeGreaterThanOrEqual(byRelay.length);
+};
+
+describeWith("node")("an id-list gate through the relay (WIRE 4)", () => {
+  test.each(ways)(
+    "statsig-node-core, files %s",
+    async (_, proxied) => {
+      await using relay = await startRelay(proxied);
+      await using sdk = await startCoreSdk({
+        sdkKey,
+        httpUrl: relay.url,
+        options: { enableIdLists: true, idListsSyncIntervalMs: 1_000, downloadIdListFileApi: undefined },
+      });
+      expect(sdk.initialised).toEqual({ ok: true });
+      await sees(sdk, ["acme", "globex"]);
+
+      relay.upstream.append(sdkKey, list, listed("initech") + listed("acme", "-"));
+      await relay.poll();
+      await sees(sdk, ["globex", "initech"]);
+      expectFetched(relay, proxied, [null, "bytes=20-"]);
+
+      relay.upstream.put(sdkKey, list, listed("acme"), {
+        fileID: "another",
+        creationTime: 1_800_000_000_000,
+      });
+      await relay.poll();
+      await sees(sdk, ["acme"]);
+
+      relay.upstream.remove(sdkKey, list);
+      await relay.poll();
+      await sees(sdk, []);
+      expect(sdk.log()).not.toMatch(/error/i);
+    },
+    30_000,
+  );
+
+  test.each(ways)(
+    "statsig-node, files %s",
+    async (_, proxied) => {
+      await using relay = await startRelay(proxied);
+      await using sdk = await startLegacySdk({
+        sdkKey,
+        httpUrl: relay.url,
+        options: { disableIdListsSync: false, initStrategyForIDLists: "await" },
+      });
+      expect(sdk.initialised).toEqual({ ok: true });
+      await sees(sdk, ["acme", "globex"]);
+
+      relay.upstream.append(sdkKey, list, listed("initech") + listed("acme", "-"));
+      await relay.poll();
+      await sees(sdk, ["globex", "initech"]);
+      expectFetched(relay, proxied, [null, "bytes=20-"]);
+
+      // This SDK never forgets a list that is gone; it takes the file in the other's place.
+      relay.upstream.put(sdkKey, list, listed("acme"), {
+        fileID: "another",
+        creationTime: 1_800_000_000_000,
+      });
+      await relay.poll();
+      await sees(sdk, ["acme"]);
+    },
+    30_000,
+  );
+});
