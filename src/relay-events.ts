@@ -1,5 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import { type EventSpool, openEventSpool } from "./local/event-spool.ts";
+import type { EmitSpoolEvent } from "./local/event-spool-events.ts";
 import { WorkerReader } from "./log-events/batch-reader.ts";
 import type { EventQueue } from "./log-events/event-queue.ts";
 import type { EmitLogEventsEvent } from "./log-events/events.ts";
@@ -21,8 +23,14 @@ export interface RunningEvents extends AsyncDisposable {
 
 export interface EventsParts {
   readonly clock: Clock;
-  readonly emit: EmitLogEventsEvent;
+  readonly emit: EmitLogEventsEvent & EmitSpoolEvent;
 }
+
+/** In the spool what counts is its size; this bounds what is remembered of it in memory. */
+const SPOOL_MAX_BATCHES = 1_000_000;
+
+/** How long an outage may last before events are given up. */
+const SPOOL_MAX_AGE_MS = 72 * 3_600_000;
 
 const MEMORY_QUEUE_BYTES = 256 * 1024 * 1024;
 
@@ -31,10 +39,11 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   await using starting = new AsyncDisposableStack();
   const { clock, emit } = parts;
   const { events: settings } = config;
-  const queue: EventQueue = starting.use(
-    new MemoryQueue({ maxBatches: settings.maxBatches, maxBytes: MEMORY_QUEUE_BYTES }),
-  );
-  const isDurable = false;
+  const spool = await openSpool(config, parts);
+  const isDurable = spool !== undefined;
+  const { maxBatches } = settings;
+  const queue: EventQueue = spool ?? new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
+  starting.use(queue);
   const reader = starting.use(new WorkerReader());
   const dedupe = settings.dedupe ? new ExposureDedupe(settings.dedupeLimit) : undefined;
   const { maxBodyBytes, flushIntervalMs } = settings;
@@ -54,4 +63,16 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     flush: (grace) => forwarder.flush(grace),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** Undefined where none is wanted, or it can't be used: events then wait in memory. */
+async function openSpool({ events }: Config, { clock, emit }: EventsParts): Promise<EventSpool | undefined> {
+  if (events.spool === undefined) return undefined;
+  return openEventSpool({
+    ...events.spool,
+    maxBatches: SPOOL_MAX_BATCHES,
+    maxAgeMs: SPOOL_MAX_AGE_MS,
+    clock,
+    onProblem: emit,
+  });
 }

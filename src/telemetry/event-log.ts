@@ -3,13 +3,12 @@ import type { RpcEvent } from "../grpc/events.ts";
 import type { HttpEvent } from "../http/events.ts";
 import type { IdListEvent } from "../id-lists/events.ts";
 import type { LocalEvent } from "../local/events.ts";
-import type { LogEventsEvent } from "../log-events/events.ts";
 import type { RedisEvent } from "../redis/events.ts";
 import type { SpecEvent } from "../specs/events.ts";
 import { describeFeed } from "../specs/feed.ts";
 import { BackupLog } from "./backup-log.ts";
 import { IdListLog } from "./id-list-log.ts";
-import { LogEventsLog } from "./log-events-log.ts";
+import { type EventFlowEvent, LogEventsLog } from "./log-events-log.ts";
 import type { LogFields, Logger } from "./logger.ts";
 import { SpecLog } from "./spec-log.ts";
 
@@ -20,7 +19,7 @@ export type RelayEvent =
   | LocalEvent
   | RedisEvent
   | IdListEvent
-  | LogEventsEvent;
+  | EventFlowEvent;
 
 /** Writes events as log lines: what an operator must know always, the rest with `--debug-logging`. */
 export class EventLog {
@@ -79,6 +78,11 @@ export class EventLog {
       case "log_events_dropped":
       case "log_events_queue_failed":
       case "log_events_left":
+      case "spool_dropped":
+      case "spool_unusable":
+      case "spool_corrupt_set_aside":
+      case "spool_failing":
+      case "spool_mended":
         this.#logEvents.write(event);
         return;
       default:

@@ -1,8 +1,11 @@
 import type { Clock } from "../clock.ts";
+import type { SpoolEvent } from "../local/event-spool-events.ts";
 import type { LogEventsEvent } from "../log-events/events.ts";
 import { maskSdkKey } from "../specs/sdk-key.ts";
 import type { Logger } from "./logger.ts";
 import { ThrottledLog } from "./throttled-log.ts";
+
+export type EventFlowEvent = LogEventsEvent | SpoolEvent;
 
 /** Log lines of SDKs' events on their way to upstream. */
 export class LogEventsLog {
@@ -11,16 +14,18 @@ export class LogEventsLog {
   readonly #delayed: ThrottledLog;
   readonly #dropped: ThrottledLog;
   readonly #queue: ThrottledLog;
+  readonly #spooled: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#rejected = new ThrottledLog(logger, clock);
     this.#delayed = new ThrottledLog(logger, clock);
     this.#dropped = new ThrottledLog(logger, clock);
+    this.#spooled = new ThrottledLog(logger, clock);
     this.#queue = new ThrottledLog(logger, clock);
   }
 
-  write(event: LogEventsEvent): void {
+  write(event: EventFlowEvent): void {
     const { kind, ...rest } = event;
     const fields = "sdkKey" in rest ? { ...rest, sdkKey: maskSdkKey(rest.sdkKey) } : rest;
     switch (kind) {
@@ -39,6 +44,17 @@ export class LogEventsLog {
         return;
       case "log_events_queue_failed":
         this.#queue.log("warn", "the queue of events does not work", fields);
+        return;
+      case "spool_dropped":
+        this.#spooled.log("warn", "the event spool gave up events", fields);
+        return;
+      case "spool_unusable":
+      case "spool_corrupt_set_aside":
+      case "spool_failing":
+        this.#logger.log("warn", kind.replaceAll("_", " "), fields);
+        return;
+      case "spool_mended":
+        this.#logger.log("info", "spool mended");
         return;
       case "log_events_left": {
         const isLost = event.outcome === "lost";
