@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import type { ManifestBackup } from "./id-lists/manifest-backup.ts";
 import type { LocalEvent } from "./local/events.ts";
 import { openLocalBackup } from "./local/local-backup.ts";
 import type { RedisEvent } from "./redis/events.ts";
@@ -8,6 +9,7 @@ import { RedisBackup } from "./redis/redis-backup.ts";
 import { RedisConfirmations } from "./redis/redis-confirmations.ts";
 import { RedisConnection } from "./redis/redis-connection.ts";
 import { RedisLease } from "./redis/redis-lease.ts";
+import { RedisManifests } from "./redis/redis-manifests.ts";
 import { RedisNotices } from "./redis/redis-notices.ts";
 import type { FleetBoard } from "./specs/fleet.ts";
 import { type Lease, OWN_LEASE } from "./specs/lease.ts";
@@ -16,6 +18,7 @@ import type { SpecBackup } from "./specs/spec-backup.ts";
 /** What stands behind `CACHE`. */
 export interface BackupParts {
   readonly backup: SpecBackup;
+  readonly manifests: ManifestBackup;
   readonly lease: Lease;
   /** Only with `--fleet-polling`. */
   readonly board?: FleetBoard;
@@ -54,7 +57,7 @@ export async function openBackup(config: Config, opening: BackupOpening): Promis
       });
       if (backup === undefined) return undefined;
       running.use(backup);
-      return { backup, lease: OWN_LEASE, touchEveryMs: LOCAL_TOUCH_MS };
+      return { backup, manifests: backup, lease: OWN_LEASE, touchEveryMs: LOCAL_TOUCH_MS };
     }
     case "redis":
       return openRedisBackup(config, opening);
@@ -66,8 +69,15 @@ function openRedisBackup({ redis: settings }: Config, { clock, emit, running }: 
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));
   const backup = new RedisBackup({ redis, schemas, doubleWriteLegacy, ttlMs: cacheTtlMs, clock, emit });
   const lease = running.use(new RedisLease({ redis, ttlMs: leaseTtlMs, clock, emit }));
+  const manifests = new RedisManifests(redis, cacheTtlMs);
   const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TIMER_MS);
-  if (!settings.fleetPolling) return { backup, lease, touchEveryMs };
+  if (!settings.fleetPolling) return { backup, manifests, lease, touchEveryMs };
   const notices = running.use(new RedisNotices(redis, clock));
-  return { backup, lease, touchEveryMs, board: new RedisFleetBoard(new RedisConfirmations(redis), notices) };
+  return {
+    backup,
+    manifests,
+    lease,
+    touchEveryMs,
+    board: new RedisFleetBoard(new RedisConfirmations(redis), notices),
+  };
 }

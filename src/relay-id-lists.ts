@@ -5,12 +5,13 @@ import type { EmitIdListEvent } from "./id-lists/events.ts";
 import { IdListQuery } from "./id-lists/id-list-query.ts";
 import { ListFolder } from "./id-lists/list-folder.ts";
 import { ListShelf } from "./id-lists/list-shelf.ts";
-import type { ManifestBackup } from "./id-lists/manifest-backup.ts";
 import { ManifestPoller } from "./id-lists/manifest-poller.ts";
 import { ManifestRecovery } from "./id-lists/manifest-recovery.ts";
 import { ManifestRefresher } from "./id-lists/manifest-refresh.ts";
 import { ManifestStore } from "./id-lists/manifest-store.ts";
+import { ManifestWriter } from "./id-lists/manifest-writer.ts";
 import { ProxiedLists } from "./id-lists/proxied-lists.ts";
+import type { BackupParts } from "./relay-backup.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { IdListFiles } from "./upstream/id-list-files.ts";
 import { StatsigIdLists } from "./upstream/statsig-id-lists.ts";
@@ -19,7 +20,7 @@ import { VERSION } from "./version.ts";
 export interface IdListParts {
   readonly clock: Clock;
   readonly emit: EmitIdListEvent;
-  readonly backup: ManifestBackup | undefined;
+  readonly backup: BackupParts | undefined;
 }
 
 export interface RunningIdLists extends AsyncDisposable {
@@ -41,20 +42,26 @@ export function startIdLists(config: Config, { clock, emit, backup }: IdListPart
       clock,
     ),
     store,
-    clock,
     emit,
     maxInFlight,
     clearOnUnauthorized: config.clearOnUnauthorized,
-    backup,
+    writer: backup && startWriter(backup, { clock, emit, store }),
     signal: stopping.signal,
   });
   running.use(new ManifestPoller({ store, refresher, clock, specIntervalMs }));
-  const recovery = backup && new ManifestRecovery({ backup, store, emit });
+  const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit });
   const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys });
   return {
     service: { query, proxied, publicUrl },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+function startWriter(
+  { manifests, lease, touchEveryMs }: BackupParts,
+  parts: Pick<ProxyParts, "clock" | "emit" | "store">,
+): ManifestWriter {
+  return new ManifestWriter({ backup: manifests, lease, rewriteEveryMs: touchEveryMs, ...parts });
 }
 
 interface ProxyParts extends Pick<IdListParts, "clock" | "emit"> {

@@ -42,7 +42,7 @@ export async function startRelay(
   const backup = await openBackup(config, { clock, emit, running: starting });
   const specs = starting.use(startSpecs(config, { clock, emit, backup }));
   health.require(specs.notReady);
-  const idLists = starting.use(startIdLists(config, { clock, emit, backup: undefined }));
+  const idLists = starting.use(startIdLists(config, { clock, emit, backup }));
   const events = starting.use(await startEvents(config, { clock, emit }));
 
   const admission = new StreamAdmission(config.maxStreams);

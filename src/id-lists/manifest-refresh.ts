@@ -1,11 +1,10 @@
 import PQueue from "p-queue";
-import type { Clock } from "../clock.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import { type Manifest, readManifest } from "./manifest.ts";
-import type { ManifestBackup } from "./manifest-backup.ts";
 import type { ManifestOutcome, ManifestSource } from "./manifest-source.ts";
 import type { ManifestStore } from "./manifest-store.ts";
+import type { ManifestWriter } from "./manifest-writer.ts";
 
 /** What a request to upstream came to. Whether a manifest is held now, the store tells. */
 export type ManifestRefresh = "fresh" | "unauthorized" | "failed";
@@ -13,12 +12,11 @@ export type ManifestRefresh = "fresh" | "unauthorized" | "failed";
 export interface ManifestRefresherOptions {
   readonly source: ManifestSource;
   readonly store: ManifestStore;
-  readonly clock: Clock;
   readonly emit: EmitIdListEvent;
   readonly maxInFlight: number;
   /** Drop what is held when upstream says 401 or 403. Else it is served on: last known good. */
   readonly clearOnUnauthorized: boolean;
-  readonly backup?: ManifestBackup | undefined;
+  readonly writer?: ManifestWriter | undefined;
   /** Ends requests to upstream on shutdown. */
   readonly signal: AbortSignal;
 }
@@ -50,21 +48,21 @@ export class ManifestRefresher {
   }
 
   async #refreshNow(sdkKey: SdkKey): Promise<ManifestRefresh> {
-    const { source, store, clock, signal } = this.#options;
+    const { source, store, signal } = this.#options;
     const asked = store.peek(sdkKey);
     const outcome = await source.fetchManifest(sdkKey, signal);
     // It made room for another meanwhile: a poll must not bring it back.
     if (asked !== undefined && store.peek(sdkKey) !== asked) return "failed";
-    return this.#apply(sdkKey, outcome, clock.now());
+    return this.#apply(sdkKey, outcome);
   }
 
-  #apply(sdkKey: SdkKey, outcome: ManifestOutcome, now: number): ManifestRefresh {
+  #apply(sdkKey: SdkKey, outcome: ManifestOutcome): ManifestRefresh {
     const { store, emit } = this.#options;
     const held = store.peek(sdkKey) !== undefined;
     switch (outcome.kind) {
       case "manifest": {
         const manifest = readManifest(outcome.text);
-        if (typeof manifest !== "string") return this.#take(sdkKey, manifest, now);
+        if (typeof manifest !== "string") return this.#take(sdkKey, manifest);
         emit({ kind: "id_lists_refused", sdkKey, detail: manifest });
         return "failed";
       }
@@ -82,32 +80,26 @@ export class ManifestRefresher {
     }
   }
 
-  #take(sdkKey: SdkKey, manifest: Manifest, now: number): ManifestRefresh {
-    const { store, emit, backup } = this.#options;
+  #take(sdkKey: SdkKey, manifest: Manifest): ManifestRefresh {
+    const { store, emit, writer } = this.#options;
     const changed = store.peek(sdkKey)?.manifest.text !== manifest.text;
     store.put(sdkKey, manifest);
-    if (!changed) return "fresh";
-    emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "upstream" });
-    this.#backUp(sdkKey, "write", backup?.writeManifest(sdkKey, manifest.text, now));
+    writer?.confirmed(sdkKey, manifest);
+    if (changed) {
+      emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "upstream" });
+    }
     return "fresh";
   }
 
   #refused(sdkKey: SdkKey, status: number, held: boolean): ManifestRefresh {
-    const { store, emit, backup, clearOnUnauthorized } = this.#options;
+    const { store, emit, writer, clearOnUnauthorized } = this.#options;
     if (held && !clearOnUnauthorized) {
       emit({ kind: "id_lists_unauthorized", sdkKey, status, whatIsHeld: "kept" });
       return "unauthorized";
     }
     store.remove(sdkKey);
-    if (clearOnUnauthorized) this.#backUp(sdkKey, "remove", backup?.removeManifest(sdkKey));
+    if (clearOnUnauthorized) writer?.remove(sdkKey);
     emit({ kind: "id_lists_unauthorized", sdkKey, status, whatIsHeld: held ? "cleared" : "denied" });
     return "unauthorized";
-  }
-
-  /** No request waits for it. */
-  #backUp(sdkKey: SdkKey, action: "write" | "remove", work: Promise<void> | undefined): void {
-    work?.catch((error: unknown) => {
-      this.#options.emit({ kind: "id_lists_backup_failed", sdkKey, action, detail: String(error) });
-    });
   }
 }

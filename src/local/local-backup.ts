@@ -2,8 +2,9 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import PQueue from "p-queue";
 import type { Clock } from "../clock.ts";
+import type { ManifestBackup } from "../id-lists/manifest-backup.ts";
 import { type Feed, feedId } from "../specs/feed.ts";
-import { djb2 } from "../specs/sdk-key.ts";
+import { djb2, type SdkKey } from "../specs/sdk-key.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { BackupRead, BackupWrite, SpecBackup } from "../specs/spec-backup.ts";
 import { WorkerCalls } from "../worker-calls.ts";
@@ -47,8 +48,11 @@ export async function openLocalBackup(options: LocalBackupOptions): Promise<Loca
   }
 }
 
-/** Keeps the newest version of each feed in a SQLite file that several relays on a machine may share. */
-export class LocalBackup implements SpecBackup {
+/**
+ * Keeps the newest version of each feed, and of each key's ID lists, in a SQLite file that several relays on a machine
+ * may share.
+ */
+export class LocalBackup implements SpecBackup, ManifestBackup {
   readonly source = "local";
   readonly #options: LocalBackupOptions;
   readonly #calls = new WorkerCalls<LocalCall, LocalReply>({
@@ -95,6 +99,28 @@ export class LocalBackup implements SpecBackup {
 
   async remove(feed: Feed): Promise<void> {
     await this.#queued(() => ({ kind: "remove", feedDigest: feedDigest(feed) }));
+  }
+
+  async readManifest(sdkKey: SdkKey): Promise<string | undefined> {
+    const read = { kind: "read", feedDigest: manifestDigest(sdkKey), newerThan: -1 } as const;
+    const outcome = await this.#queued(() => read, 1);
+    return outcome.kind === "found" ? new TextDecoder().decode(outcome.version.body) : undefined;
+  }
+
+  async writeManifest(sdkKey: SdkKey, text: string, fetchedAt: number): Promise<void> {
+    const version = (): KeptVersion => ({
+      feedDigest: manifestDigest(sdkKey),
+      keyDigest: sha256(sdkKey),
+      lcut: fetchedAt,
+      format: "json",
+      contentEncoding: "",
+      body: new TextEncoder().encode(text),
+    });
+    await this.#queued(() => ({ kind: "write", version: version(), instead: undefined }));
+  }
+
+  async removeManifest(sdkKey: SdkKey): Promise<void> {
+    await this.#queued(() => ({ kind: "remove", feedDigest: manifestDigest(sdkKey) }));
   }
 
   /** Reads go first: a client may be waiting. Should the Worker hang, all that wait are rejected at once. */
@@ -145,5 +171,7 @@ function versionOf(snapshot: Snapshot): KeptVersion {
   };
 }
 
+/** No feed's: those begin with their version. */
+const manifestDigest = (sdkKey: SdkKey): string => sha256(`id-lists/${sdkKey}`);
 const feedDigest = (feed: Feed): string => sha256(feedId(feed));
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");

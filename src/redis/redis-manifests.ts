@@ -1,0 +1,54 @@
+import type { ManifestBackup } from "../id-lists/manifest-backup.ts";
+import type { Feed } from "../specs/feed.ts";
+import type { SdkKey } from "../specs/sdk-key.ts";
+import { sdkKeyDigest } from "./keys.ts";
+import { readEntry } from "./read-entry.ts";
+import type { RedisConnection } from "./redis-connection.ts";
+import { writeEntry } from "./write-script.ts";
+
+/**
+ * Keeps manifests under the key that SDKs' data stores ask for, as hashes like those of config specs (WIRE 6). Only under
+ * the 3.x name: a 4.x name can be two keys' at once, and nothing in a manifest tells whose it is.
+ */
+export class RedisManifests implements ManifestBackup {
+  readonly #redis: RedisConnection;
+  readonly #ttlMs: number;
+
+  /** `ttlMs` counts from the last write. The connection's owner closes it. */
+  constructor(redis: RedisConnection, ttlMs: number) {
+    this.#redis = redis;
+    this.#ttlMs = ttlMs;
+  }
+
+  async readManifest(sdkKey: SdkKey): Promise<string | undefined> {
+    const key = { schema: "v3", name: nameOf(sdkKey) } as const;
+    const read = await readEntry(this.#redis, key, ownerOf(sdkKey), -1);
+    switch (read.kind) {
+      case "found":
+        return new TextDecoder().decode(read.raw.body);
+      case "none":
+        return undefined;
+      case "unusable":
+        throw new Error(read.detail);
+    }
+  }
+
+  async writeManifest(sdkKey: SdkKey, text: string, fetchedAt: number): Promise<void> {
+    const bytes = new TextEncoder().encode(text);
+    const entry = { feed: ownerOf(sdkKey), format: "json", lcut: fetchedAt, bytes } as const;
+    await writeEntry(this.#redis, nameOf(sdkKey), entry, undefined, this.#ttlMs);
+  }
+
+  async removeManifest(sdkKey: SdkKey): Promise<void> {
+    await this.#redis.send("DEL", [nameOf(sdkKey)]);
+  }
+}
+
+function nameOf(sdkKey: SdkKey): string {
+  return `statsig|/v1/get_id_lists|plain_text|${sdkKeyDigest(ownerOf(sdkKey))}`;
+}
+
+/** Of an entry's feed only the key matters: the entry must be its own. */
+function ownerOf(sdkKey: SdkKey): Feed {
+  return { sdkKey, version: "v1", format: "json" };
+}
