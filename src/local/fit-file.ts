@@ -1,8 +1,9 @@
+import { rmSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { openDatabase } from "./database.ts";
 import { type DatabaseShape, isUnfit } from "./database-check.ts";
 import { identityOf } from "./private-file.ts";
-import { setAside } from "./set-aside.ts";
+import { BESIDE, setAside } from "./set-aside.ts";
 import { inWords } from "./words.ts";
 
 export interface FitFileOptions<Tables> {
@@ -49,11 +50,22 @@ export class FitFile<Tables> {
     return this.#tables;
   }
 
+  /** Undefined where it is not open. */
+  get tables(): Tables | undefined {
+    return this.#tables;
+  }
+
   close(): void {
     const db = this.#db;
     this.#db = undefined;
     this.#tables = undefined;
     db?.close();
+  }
+
+  /** Closes and deletes it. */
+  discard(): void {
+    this.close();
+    for (const suffix of ["", ...BESIDE]) rmSync(this.#options.path + suffix, { force: true });
   }
 
   #setAside(error: Error, now: number): void {

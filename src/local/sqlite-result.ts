@@ -1,5 +1,5 @@
 /** The primary result codes of SQLite that make a difference here. */
-export const SQLITE = { ERROR: 1, BUSY: 5, CORRUPT: 11, NOTADB: 26 };
+export const SQLITE = { ERROR: 1, BUSY: 5, CORRUPT: 11, FULL: 13, NOTADB: 26 };
 
 /** With what SQLite failed; undefined where the error is not SQLite's. */
 export function sqliteResult(error: unknown): number | undefined {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { EventBatch, EventGroup, TakeLimits } from "../../src/log-events/event-queue.ts";
 import { parseSdkKey } from "../../src/specs/sdk-key.ts";
 
@@ -35,3 +36,6 @@ export const ANYTHING: TakeLimits = {
   maxBytes: 1_000_000,
   dueBefore: Number.MAX_SAFE_INTEGER,
 };
+
+/** An event that compression hardly makes smaller than `bytes`. */
+export const largeEvent = (bytes: number): string => JSON.stringify(randomBytes(bytes).toString("base64"));

@@ -1,0 +1,21 @@
+/** Why events were given up: no room, `maxAgeMs` over, or the file damaged. */
+export type SpoolDropReason = "size" | "age" | "damage";
+
+/** What an operator should know of the event spool. `detail` is a sentence for people. */
+export type SpoolEvent =
+  /** It can't be used at all: the relay keeps events in memory only. */
+  | { readonly kind: "spool_unusable"; readonly detail: string }
+  /** The file is damaged, or not the relay's: it was moved out of the way, and a new one begun. */
+  | { readonly kind: "spool_corrupt_set_aside"; readonly setAsideAs: string; readonly detail: string }
+  /** Acknowledged, but never forwarded. `bytes` are those of the events, as the SDKs sent them. */
+  | {
+      readonly kind: "spool_dropped";
+      readonly events: number;
+      readonly bytes: number;
+      readonly reason: SpoolDropReason;
+    }
+  /** Nothing can be written, as with a full disk. Said once, until `spool_mended`. */
+  | { readonly kind: "spool_failing"; readonly detail: string }
+  | { readonly kind: "spool_mended" };
+
+export type EmitSpoolEvent = (event: SpoolEvent) => void;

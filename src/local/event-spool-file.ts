@@ -1,0 +1,106 @@
+import { join } from "node:path";
+import type {
+  SpoolAction,
+  SpoolDrop,
+  SpoolGroup,
+  SpoolLimits,
+  SpoolOutcome,
+  SpoolReply,
+} from "./event-spool-calls.ts";
+import type { SpoolEvent } from "./event-spool-events.ts";
+import { spoolShape } from "./event-spool-shape.ts";
+import { SpoolTable } from "./event-spool-table.ts";
+import { FitFile } from "./fit-file.ts";
+import { SQLITE, sqliteResult } from "./sqlite-result.ts";
+import { inWords } from "./words.ts";
+
+const FILE_NAME = "events.sqlite";
+
+/** The database of the spool. */
+export class EventSpoolFile {
+  readonly path: string;
+  readonly #limits: SpoolLimits;
+  readonly #file: FitFile<SpoolTable>;
+  #opened: readonly SpoolGroup[] | undefined;
+  #dropped: readonly SpoolDrop[] = [];
+  #events: SpoolEvent[] = [];
+
+  constructor(limits: SpoolLimits) {
+    this.path = join(limits.folder, FILE_NAME);
+    this.#limits = limits;
+    this.#file = new FitFile({
+      path: this.path,
+      shape: spoolShape,
+      opened: (db) => {
+        const table = new SpoolTable(db, limits);
+        this.#opened = table.groups();
+        return table;
+      },
+      onSetAside: (setAsideAs, detail) =>
+        this.#events.push({ kind: "spool_corrupt_set_aside", setAsideAs, detail }),
+    });
+  }
+
+  /** Never throws: what went wrong is an outcome. */
+  perform(action: SpoolAction, now: number): SpoolReply {
+    this.#opened = undefined;
+    this.#dropped = [];
+    this.#events = [];
+    const outcome = this.#attempt(action, now);
+    return { outcome, opened: this.#opened, dropped: this.#dropped, events: this.#events };
+  }
+
+  #attempt(action: SpoolAction, now: number): SpoolOutcome {
+    try {
+      return this.#file.attempt(() => this.#do(action, now), now);
+    } catch (error) {
+      const noRoom = sqliteResult(error) === SQLITE.FULL || isNoSpace(error);
+      return { kind: noRoom ? "full" : "failed", detail: `the event spool ${this.path}: ${reasonOf(error)}` };
+    }
+  }
+
+  #do(action: SpoolAction, now: number): SpoolOutcome {
+    switch (action.kind) {
+      case "open":
+        this.#opened = this.#file.use().groups();
+        return { kind: "done" };
+      case "put": {
+        const { places, dropped } = this.#file.use().put(action.batches, action.taken);
+        this.#dropped = dropped;
+        return { kind: "put", places };
+      }
+      case "expire":
+        this.#dropped = this.#file.use().expire(now - this.#limits.maxAgeMs, action.taken);
+        return { kind: "done" };
+      case "take": {
+        const { taken, dropped } = this.#file.use().take(action);
+        this.#dropped = dropped;
+        return { kind: "taken", taken };
+      }
+      case "remove":
+        return { kind: "removed", ...this.#file.use().remove(action.rows, action.events) };
+      case "renew":
+        if (this.#file.use().holdsNothingBut(action.gone)) this.#file.discard();
+        this.#file.use();
+        return { kind: "done" };
+      case "close":
+        return this.#close();
+    }
+  }
+
+  #close(): SpoolOutcome {
+    try {
+      this.#file.tables?.shrink();
+    } finally {
+      this.#file.close();
+    }
+    return { kind: "done" };
+  }
+}
+
+/** The lock is held for as long as the file is open. */
+const reasonOf = (error: unknown): string =>
+  sqliteResult(error) === SQLITE.BUSY ? "another relay uses it" : inWords(error);
+
+const isNoSpace = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");

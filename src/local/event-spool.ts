@@ -1,0 +1,173 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../clock.ts";
+import type {
+  EventBatch,
+  EventQueue,
+  QueueDepth,
+  TakeLimits,
+  TakenEvents,
+} from "../log-events/event-queue.ts";
+import type { SpoolReply, SpoolRows } from "./event-spool-calls.ts";
+import type { EmitSpoolEvent } from "./event-spool-events.ts";
+import { EventSpoolIndex } from "./event-spool-index.ts";
+import { EventSpoolLink, SpoolError } from "./event-spool-link.ts";
+import { EventSpoolPuts, type PutResult } from "./event-spool-puts.ts";
+import { EventSpoolTakes } from "./event-spool-takes.ts";
+
+export interface EventSpoolOptions {
+  /** The folder of the database; made where there is none. One relay at a time can use it. */
+  readonly path: string;
+  /** Of all batches, as they are stored: compressed. Beyond it the oldest go. */
+  readonly maxBytes: number;
+  /** Beyond it the oldest go, too. */
+  readonly maxBatches: number;
+  /** What waited longer goes. */
+  readonly maxAgeMs: number;
+  readonly clock: Clock;
+  readonly onProblem: EmitSpoolEvent;
+}
+
+/** What is still to be committed on shutdown has this long. */
+const FLUSH_LIMIT_MS = 5_000;
+
+/** The event spool, or undefined, after one report, where it can't be used: the relay keeps events in memory. */
+export async function openEventSpool(options: EventSpoolOptions): Promise<EventSpool | undefined> {
+  const spool = new EventSpool(options);
+  try {
+    await spool.open();
+    return spool;
+  } catch (error) {
+    const detail = `${(error as Error).message}; the relay keeps events in memory only`;
+    options.onProblem({ kind: "spool_unusable", detail });
+    await spool[Symbol.asyncDispose]();
+    return undefined;
+  }
+}
+
+/**
+ * Keeps events in a SQLite file. What was acknowledged survives kill -9, and a power cut as far as the disk keeps
+ * what it says that it has: every commit is flushed to it. Events that were taken, but not yet removed, when the
+ * relay ended are there again: they are sent at least once.
+ *
+ * The file holds SDK keys as they are, since events can't be forwarded without them. It is open to its owner alone.
+ */
+export class EventSpool implements EventQueue {
+  readonly #options: EventSpoolOptions;
+  readonly #index = new EventSpoolIndex();
+  readonly #takes = new EventSpoolTakes(this.#index);
+  readonly #link: EventSpoolLink;
+  readonly #puts = new EventSpoolPuts((batches) => this.#commit(batches));
+  readonly #listeners: (() => void)[] = [];
+  #closing: Promise<void> | undefined;
+
+  constructor(options: EventSpoolOptions) {
+    const { path: folder, maxBytes, maxBatches, maxAgeMs, clock, onProblem } = options;
+    const limits = { folder, maxBytes, maxBatches, maxAgeMs };
+    this.#options = options;
+    this.#link = new EventSpoolLink({
+      limits,
+      clock,
+      onProblem,
+      index: this.#index,
+      onLoaded: () => this.#takes.forget(),
+    });
+  }
+
+  /** Rejects where the file can't be used. */
+  async open(): Promise<void> {
+    await this.#link.open();
+    await this.#expire();
+  }
+
+  get depth(): QueueDepth {
+    return this.#index.depth;
+  }
+
+  nextDueAt(maxWaitMs: number): number | undefined {
+    const { waitingSince } = this.#index;
+    return waitingSince === undefined ? undefined : waitingSince + maxWaitMs;
+  }
+
+  onPut(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** "full" where the disk is, or cannot keep up, or the batch alone is larger than the spool may be. */
+  async put(batch: EventBatch): Promise<PutResult> {
+    this.#refuseOnceClosed();
+    const result = await this.#puts.put(batch);
+    if (result === "queued") for (const listener of this.#listeners) listener();
+    return result;
+  }
+
+  async take(limits: TakeLimits): Promise<TakenEvents | undefined> {
+    this.#refuseOnceClosed();
+    await this.#expire();
+    for (;;) {
+      const waiting = this.#index.pick(limits);
+      if (waiting === undefined) return undefined;
+      const taken = await this.#takes.take(waiting, limits, this.#link);
+      if (taken !== undefined) return taken;
+    }
+  }
+
+  async remove(taken: TakenEvents, count?: number): Promise<void> {
+    this.#refuseOnceClosed();
+    await this.#takes.remove(taken, count, this.#link);
+  }
+
+  async release(taken: TakenEvents): Promise<void> {
+    this.#takes.release(taken);
+  }
+
+  async #commit(batches: readonly EventBatch[]): Promise<readonly PutResult[]> {
+    try {
+      await this.#expire();
+      const put = { kind: "put", batches, taken: this.#takes.rows } as const;
+      const results = await this.#link.call(put, (reply) => this.#committed(batches, reply));
+      await this.#takes.removeGone(this.#link);
+      return results;
+    } catch (error) {
+      if (error instanceof SpoolError && error.kind === "full") return batches.map(() => "full");
+      throw error;
+    }
+  }
+
+  #committed(batches: readonly EventBatch[], { outcome }: SpoolReply): readonly PutResult[] {
+    if (outcome.kind !== "put") throw new Error(`the event spool answered a put with "${outcome.kind}"`);
+    return batches.map(({ events, bytes, queuedAt }, at) => {
+      const place = outcome.places[at];
+      if (place === undefined) return "full";
+      this.#index.put(
+        place.groupId,
+        { id: place.id, queuedAt },
+        { batches: 1, events: events.length, bytes },
+      );
+      return "queued";
+    });
+  }
+
+  /** Gives up what is too old. */
+  async #expire(): Promise<void> {
+    const { clock, maxAgeMs } = this.#options;
+    const { waitingSince } = this.#index;
+    if (waitingSince === undefined || waitingSince >= clock.now() - maxAgeMs) return;
+    const taken: readonly SpoolRows[] = this.#takes.rows;
+    await this.#link.call({ kind: "expire", taken }, () => {});
+  }
+
+  #refuseOnceClosed(): void {
+    if (this.#closing !== undefined) throw new Error("the event spool is closed");
+  }
+
+  /** What was put is still committed, where that does not take long. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.race([this.#puts.idle(), sleep(FLUSH_LIMIT_MS, undefined, { ref: false })]);
+    await this.#link.close();
+  }
+}
