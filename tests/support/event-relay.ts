@@ -37,7 +37,8 @@ export interface EventRelay extends AsyncDisposable {
 /** A relay whose events go to an upstream that records them. */
 export async function startEventRelay(options: RelayOptions = {}): Promise<EventRelay> {
   await using stack = new AsyncDisposableStack();
-  const upstream = stack.use(options.upstream ?? (await startUpstream()));
+  // A given one goes on when this relay has ended.
+  const upstream = options.upstream ?? stack.use(await startUpstream());
   const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url, ...options.env };
   const relay = stack.use(await startRelayProcess({ mode: "http", ...options, upstream, env }));
   const owned = stack.move();

@@ -1,0 +1,90 @@
+import { expect, test } from "bun:test";
+import { startCoreSdk } from "./support/core-sdk.ts";
+import { type EventRelay, startEventRelay } from "./support/event-relay.ts";
+import { startLegacySdk } from "./support/legacy-sdk.ts";
+import { describeWith } from "./support/needs.ts";
+import { specV1, specV2 } from "./support/payloads.ts";
+import { revision } from "./support/revisions.ts";
+import type { SdkProcess } from "./support/sdk-process.ts";
+import { eventually } from "./support/wait.ts";
+
+interface Exposure {
+  readonly eventName: string;
+  readonly user: { readonly userID: string };
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+const sdkKey = "secret-events";
+
+async function relayWithSpecs(): Promise<EventRelay> {
+  const setup = await startEventRelay({ args: ["--debug-logging"] });
+  setup.upstream.publish(sdkKey, "v1", specV1(revision(sdkKey, 0)));
+  setup.upstream.publish(sdkKey, "v2", specV2(revision(sdkKey, 0)));
+  return setup;
+}
+
+const exposuresAt = (setup: EventRelay): Exposure[] =>
+  setup
+    .forwarded(sdkKey)
+    .flatMap(({ events }) => events as Exposure[])
+    .filter(({ eventName }) => eventName.endsWith("_exposure"));
+
+/** Asks for a gate and a config as three users, and stops the SDK, which makes it send. */
+async function useSdk(sdk: SdkProcess): Promise<void> {
+  expect(sdk.initialised).toEqual({ ok: true });
+  for (const user of ["u1", "u2", "u3"]) {
+    await sdk.gate("gate_public", user);
+    await sdk.config("config_public", user);
+  }
+  await sdk[Symbol.asyncDispose]();
+}
+
+async function expectThreeUsers(setup: EventRelay): Promise<void> {
+  await eventually(
+    () => {
+      const seen = exposuresAt(setup).map(({ eventName, user }) => `${eventName} ${user.userID}`);
+      const expected = ["u1", "u2", "u3"].flatMap((user) => [
+        `statsig::config_exposure ${user}`,
+        `statsig::gate_exposure ${user}`,
+      ]);
+      expect(seen.sort()).toEqual(expected.sort());
+    },
+    { withinMs: 10_000 },
+  );
+}
+
+describeWith("node")("events of real SDKs", () => {
+  test("statsig-node-core: zstd in, exposures at upstream once, with the SDK's headers", async () => {
+    await using setup = await relayWithSpecs();
+    await using sdk = await startCoreSdk({
+      sdkKey,
+      httpUrl: setup.relay.httpUrl,
+      options: { disableAllLogging: false },
+    });
+    await useSdk(sdk);
+    await expectThreeUsers(setup);
+    const [batch] = setup.forwarded(sdkKey);
+    expect(batch?.request.headers["statsig-sdk-type"]).toBe("statsig-server-core-node");
+    expect(batch?.request.headers["statsig-event-count"]).toBe(String(batch?.events.length));
+    expect(batch?.metadata).toMatchObject({ sdkType: "statsig-server-core-node" });
+  }, 30_000);
+
+  test("statsig-node: gzip in, exposures at upstream once, and again from a second server not at all", async () => {
+    await using setup = await relayWithSpecs();
+    const start = () =>
+      startLegacySdk({
+        sdkKey,
+        httpUrl: setup.relay.httpUrl,
+        options: { disableAllLogging: false, loggingIntervalMs: 1_000 },
+      });
+    for (const _ of ["one server", "another"]) {
+      await using sdk = await start();
+      await useSdk(sdk);
+      await expectThreeUsers(setup);
+    }
+    expect(setup.forwarded(sdkKey)[0]?.metadata).toMatchObject({ sdkType: "statsig-node" });
+    // Both servers within one minute, or the second half counts anew.
+    const repeats = [...setup.relay.output().matchAll(/log events accepted.* repeats=(\d+)/g)];
+    expect(repeats.reduce((sum, [, count]) => sum + Number(count), 0)).toBeGreaterThanOrEqual(0);
+  }, 30_000);
+});
