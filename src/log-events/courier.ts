@@ -108,10 +108,11 @@ export class Courier {
   async #park(
     delivery: Delivery,
     piece: readonly string[],
-    { afterMs, detail }: Extract<SendOutcome, { kind: "retry" }>,
+    { afterMs, detail, trouble }: Extract<SendOutcome, { kind: "retry" }>,
   ): Promise<void> {
     const { taken, failures } = delivery;
-    const delayMs = retryDelayMs(failures, afterMs);
+    const isOutage = trouble === "key" || this.#pace.isDown;
+    const delayMs = retryDelayMs({ failures, afterMs, isOutage });
     const retryInMs = this.#isHurried ? Math.min(delayMs, HURRIED_RETRY_MS) : delayMs;
     const { sdkKey } = taken.group;
     this.#options.emit({ kind: "log_events_delayed", sdkKey, events: piece.length, detail, retryInMs });
