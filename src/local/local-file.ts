@@ -2,6 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { openDatabase } from "./database.ts";
 import { isUnfit } from "./database-check.ts";
 import type { LocalEvent } from "./events.ts";
+import { withFileLock } from "./file-lock.ts";
 import type { KeptVersion, LocalAction, LocalLimits, LocalOutcome, LocalReply } from "./local-calls.ts";
 import { identityOf } from "./private-file.ts";
 import { setAside } from "./set-aside.ts";
@@ -11,6 +12,7 @@ import { inWords } from "./words.ts";
 interface OpenFile {
   readonly db: DatabaseSync;
   readonly table: SpecTable;
+  readonly identity: string | undefined;
 }
 
 /** The database file: opened with the first action, begun anew wherever it is found to be unfit. */
@@ -18,8 +20,6 @@ export class LocalFile {
   readonly path: string;
   readonly #limits: LocalLimits;
   #open: OpenFile | undefined;
-  /** Of the file that was opened last, or was to be. */
-  #identity: string | undefined;
   #events: LocalEvent[] = [];
 
   constructor(path: string, limits: LocalLimits) {
@@ -39,8 +39,7 @@ export class LocalFile {
       try {
         return this.#do(action, now);
       } catch (error) {
-        if (!isUnfit(error)) throw error;
-        this.#setAside(error, now);
+        if (!this.#recovered(error, now)) throw error;
         return this.#do(action, now);
       }
     } catch (error) {
@@ -51,16 +50,16 @@ export class LocalFile {
   #do(action: LocalAction, now: number): LocalOutcome {
     switch (action.kind) {
       case "open":
-        this.#table();
+        this.#table(now);
         return { kind: "done" };
       case "read":
-        return this.#table().read(action.feedDigest, action.newerThan, now);
+        return this.#table(now).read(action.feedDigest, action.newerThan, now);
       case "write":
         return this.#write(action.version, action.instead, now);
       case "touch":
-        return { kind: this.#table().touch(action.feedDigest, now) ? "done" : "none" };
+        return { kind: this.#table(now).touch(action.feedDigest, now) ? "done" : "none" };
       case "remove":
-        this.#table().remove(action.feedDigest);
+        this.#table(now).remove(action.feedDigest);
         return { kind: "done" };
       case "close":
         this.#close();
@@ -72,7 +71,7 @@ export class LocalFile {
     const { maxBytes } = this.#limits;
     const bytes = version.body.length;
     if (bytes > maxBytes) throw new Error(`a version of ${bytes} bytes is more than the ${maxBytes} allowed`);
-    const { outcome, replacedDamage, evicted } = this.#table().write(version, instead, now);
+    const { outcome, replacedDamage, evicted } = this.#table(now).write(version, instead, now);
     if (replacedDamage) {
       const detail = `a version in the embedded backup ${this.path} was damaged: a good one took its place`;
       this.#events.push({ kind: "local_damage_replaced", detail });
@@ -82,20 +81,45 @@ export class LocalFile {
   }
 
   /** Reopened where another file took the name, or none has it any more: what is written must be found again. */
-  #table(): SpecTable {
-    if (this.#open !== undefined && this.#identity !== identityOf(this.path)) this.#close();
-    this.#open ??= this.#openNow();
+  #table(now: number): SpecTable {
+    if (this.#wasReplaced()) this.#close();
+    this.#open ??= withFileLock(this.path, () => this.#openNow(now));
     return this.#open.table;
   }
 
-  #openNow(): OpenFile {
-    this.#identity = identityOf(this.path);
-    const db = openDatabase(this.path);
+  #wasReplaced(): boolean {
+    return this.#open !== undefined && this.#open.identity !== identityOf(this.path);
+  }
+
+  #openNow(now: number): OpenFile {
+    let db: DatabaseSync;
+    try {
+      db = openDatabase(this.path);
+    } catch (error) {
+      if (!isUnfit(error)) throw error;
+      this.#setAside(error, now);
+      db = openDatabase(this.path);
+    }
     const table = new SpecTable(db, this.#limits);
-    this.#identity = identityOf(this.path);
-    this.#open = { db, table };
     this.#reportEvicted(table.shrink());
-    return this.#open;
+    return { db, table, identity: identityOf(this.path) };
+  }
+
+  /** Whether there is a sound file again after an error that came up while it was used. */
+  #recovered(error: unknown, now: number): boolean {
+    if (this.#open === undefined) return false;
+    return withFileLock(this.path, () => {
+      const replaced = this.#wasReplaced();
+      if (!replaced && !isUnfit(error)) return false;
+      try {
+        this.#close();
+      } catch {
+        // A damaged file may refuse even that.
+      }
+      // Where another relay was faster, the file that is there now is its new one.
+      if (!replaced) this.#setAside(error, now);
+      return true;
+    });
   }
 
   #close(): void {
@@ -104,14 +128,7 @@ export class LocalFile {
     db?.close();
   }
 
-  #setAside(error: Error, now: number): void {
-    try {
-      this.#close();
-    } catch {
-      // A damaged file may refuse even that.
-    }
-    // Another relay was faster, and has begun a new one already.
-    if (identityOf(this.path) !== this.#identity) return;
+  #setAside(error: unknown, now: number): void {
     const setAsideAs = setAside(this.path, now);
     const detail = `${this.path} is unfit (${inWords(error)}): set aside as ${setAsideAs}, a new one is begun`;
     this.#events.push({ kind: "local_corrupt_set_aside", setAsideAs, detail });

@@ -6,6 +6,7 @@ const WORDS: Readonly<Record<string, string>> = {
   ENOTFOUND: "host name not found",
   FailedToOpenSocket: "no connection could be made",
   EPROTO: "TLS handshake failed",
+  HTTP2Unsupported: "no HTTP/2 through a proxy",
 };
 
 /** A failed request in words. Made from the error's code alone: its message can hold the URL, and so the SDK key. */
