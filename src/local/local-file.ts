@@ -101,7 +101,12 @@ export class LocalFile {
       db = openDatabase(this.path);
     }
     const table = new SpecTable(db, this.#limits);
-    this.#reportEvicted(table.shrink());
+    try {
+      this.#reportEvicted(table.shrink());
+    } catch (error) {
+      db.close();
+      throw error;
+    }
     return { db, table, identity: identityOf(this.path) };
   }
 
