@@ -14,6 +14,12 @@ const READONLY_RECONNECT_EVERY_MS = 5_000;
 const CLOSED = "connection closed";
 const GOODBYE_LIMIT_MS = 1_000;
 
+class NoSuchDatabase extends RedisFailure {
+  constructor(db: number) {
+    super("refused", `Redis has no database ${db} for this user`);
+  }
+}
+
 /** One client of the Redis library, connected anew for ever, and what is known of its health. */
 export class RedisLink implements AsyncDisposable {
   readonly #options: RedisOptions;
@@ -80,6 +86,7 @@ export class RedisLink implements AsyncDisposable {
   /** Scripts are held back with writes, so that a Redis which only reads does not count as back. */
   async #checkAndOpen(): Promise<void> {
     try {
+      await this.#checkDatabase();
       const answer = this.#sendNow("EVAL", ["return 'up'", "0"], "text");
       if ((await bounded(answer, this.#options.commandTimeoutMs, this.#clock)) !== "up") {
         throw new RedisFailure("garbage", "what answers there does not speak as Redis does");
@@ -87,11 +94,23 @@ export class RedisLink implements AsyncDisposable {
     } catch (error) {
       const failure = redisFailure(error);
       // An error is an answer: what can still be done is seen command by command.
-      if (failure.kind !== "refused") return this.#failedCheck(failure);
+      if (failure.kind !== "refused" || error instanceof NoSuchDatabase) return this.#failedCheck(failure);
     }
     if (this.#closing.signal.aborted) return;
     this.#failures = 0;
     this.#become("up", "");
+  }
+
+  /** The library goes on in database 0, which may be another application's, where this one is not there. */
+  async #checkDatabase(): Promise<void> {
+    const { address, commandTimeoutMs } = this.#options;
+    if (address.kind !== "single" || address.db === 0) return;
+    try {
+      const answer = this.#sendNow("SELECT", [String(address.db)], "text");
+      await bounded(answer, commandTimeoutMs, this.#clock);
+    } catch (error) {
+      throw redisFailure(error).kind === "refused" ? new NoSuchDatabase(address.db) : error;
+    }
   }
 
   #failedCheck(failure: RedisFailure): void {

@@ -47,7 +47,13 @@ export class BackupKeeper implements AsyncDisposable {
       if (!(await backup.touch(feed))) writer.write(feed);
       return true;
     } catch (error) {
-      emit({ kind: "backup_failed", feed, action: "touch", detail: String(error) });
+      emit({
+        kind: "backup_failed",
+        source: backup.source,
+        feed,
+        action: "touch",
+        detail: (error as Error).message,
+      });
       return false;
     }
   }

@@ -135,7 +135,13 @@ export class BackupWriter implements AsyncDisposable {
       return true;
     } catch (error) {
       this.#works = false;
-      emit({ kind: "backup_failed", feed, action: kind, detail: String(error) });
+      emit({
+        kind: "backup_failed",
+        source: backup.source,
+        feed,
+        action: kind,
+        detail: (error as Error).message,
+      });
       return false;
     }
   }

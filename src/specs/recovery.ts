@@ -59,7 +59,13 @@ export class SpecRecovery {
           return "unusable";
       }
     } catch (error) {
-      emit({ kind: "backup_failed", feed, action: "read", detail: String(error) });
+      emit({
+        kind: "backup_failed",
+        source: backup.source,
+        feed,
+        action: "read",
+        detail: (error as Error).message,
+      });
       return "failed";
     }
   }

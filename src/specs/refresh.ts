@@ -166,7 +166,7 @@ export class SpecRefresher {
         emit({ kind: "spec_unauthorized", feed, status: finding.status, whatIsHeld: "kept" });
         return { kind: "unauthorized" };
       case "refused":
-        emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail });
+        emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail, held });
         return { kind: "failed", unreachable: false, retryAfterMs: undefined };
       case "failed":
         emit({ kind: "spec_fetch_failed", feed, cause: finding.cause, detail: finding.detail, held });

@@ -8,6 +8,7 @@ import { describeFeed } from "../specs/feed.ts";
 import { BackupLog } from "./backup-log.ts";
 import type { LogFields, Logger } from "./logger.ts";
 import { SpecLog } from "./spec-log.ts";
+import { ThrottledLog } from "./throttled-log.ts";
 
 export type RelayEvent = SpecEvent | RpcEvent | HttpEvent | LocalEvent | RedisEvent;
 
@@ -16,11 +17,13 @@ export class EventLog {
   readonly #logger: Logger;
   readonly #specs: SpecLog;
   readonly #backups: BackupLog;
+  readonly #refusals: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#specs = new SpecLog(logger, clock);
     this.#backups = new BackupLog(logger, clock);
+    this.#refusals = new ThrottledLog(logger, clock);
   }
 
   write(event: RelayEvent): void {
@@ -41,18 +44,33 @@ export class EventLog {
       case "local_damage_replaced":
       case "local_evicted":
       case "redis_down":
+      case "redis_refuses_writes":
+      case "redis_takes_writes":
       case "redis_up":
       case "lease_acquired":
       case "lease_lost":
         this.#backups.write(event);
         return;
+      case "stream_refused":
+        this.#writeRefusal(event);
+        return;
       default:
         this.#logger.log("debug", event.kind.replaceAll("_", " "), debugFields(event));
     }
   }
+
+  #writeRefusal({ code }: Extract<RpcEvent, { kind: "stream_refused" }>): void {
+    const option = "--grpc-max-concurrent-streams";
+    if (code === RESOURCE_EXHAUSTED)
+      this.#refusals.log("warn", "stream refused: as many are open as may be", { option });
+    else this.#logger.log("debug", "stream refused", { code });
+  }
 }
 
 type DebugEvent = Exclude<RelayEvent, Parameters<SpecLog["write"]>[0] | Parameters<BackupLog["write"]>[0]>;
+
+/** Of gRPC's codes: the bound of streams was reached. */
+const RESOURCE_EXHAUSTED = 8;
 
 function debugFields(event: DebugEvent): LogFields {
   const { kind: _, ...fields } = event;
