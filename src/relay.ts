@@ -27,6 +27,9 @@ export interface Relay extends AsyncDisposable {
 /** Streams beyond the admitted ones must reach the service, which answers them RESOURCE_EXHAUSTED. */
 const SPARE_STREAMS = 100;
 
+/** After a grace that requests in flight used up. */
+const LAST_WRITES_MS = 500;
+
 /** Puts the relay together and starts it. Throws {@link ListenError} where a port can't be had. */
 export async function startRelay(
   config: Config,
@@ -78,8 +81,10 @@ export async function startRelay(
     listeners,
     async [Symbol.asyncDispose]() {
       health.become("draining");
-      await closeWithin(config.shutdownGraceMs, closing, clock);
-      await running.disposeAsync();
+      const graceEndsAt = clock.now() + config.shutdownGraceMs;
+      await within(config.shutdownGraceMs, Promise.all(closing.map((each) => each.close())), clock);
+      // A backup that hangs has what is left of the grace, or a moment for the last writes.
+      await within(Math.max(LAST_WRITES_MS, graceEndsAt - clock.now()), running.disposeAsync(), clock);
     },
   };
 }
@@ -89,8 +94,8 @@ interface Closing {
   close(): Promise<void>;
 }
 
-async function closeWithin(graceMs: number, listeners: readonly Closing[], clock: Clock): Promise<void> {
-  const closed = new AbortController();
-  const all = Promise.all(listeners.map((listener) => listener.close())).finally(() => closed.abort());
-  await Promise.race([all, clock.sleep(graceMs, closed.signal).catch(() => {})]);
+async function within(ms: number, work: Promise<unknown>, clock: Clock): Promise<void> {
+  const done = new AbortController();
+  const worked = work.finally(() => done.abort());
+  await Promise.race([worked, clock.sleep(ms, done.signal).catch(() => {})]);
 }

@@ -2,7 +2,7 @@ import type { Clock } from "../clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
 import { openClient, type RedisClient } from "./client.ts";
-import { RedisFailure, redisFailure } from "./failure.ts";
+import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./failure.ts";
 import type { RedisOptions } from "./options.ts";
 
 /** `opening` until the first connect succeeds or fails, and while a replica is left for the master. */
@@ -15,8 +15,8 @@ const CLOSED = "connection closed";
 const GOODBYE_LIMIT_MS = 1_000;
 
 class NoSuchDatabase extends RedisFailure {
-  constructor(db: number) {
-    super("refused", `Redis has no database ${db} for this user`);
+  constructor() {
+    super("refused", NO_SUCH_DATABASE);
   }
 }
 
@@ -109,7 +109,7 @@ export class RedisLink implements AsyncDisposable {
       const answer = this.#sendNow("SELECT", [String(address.db)], "text");
       await bounded(answer, commandTimeoutMs, this.#clock);
     } catch (error) {
-      throw redisFailure(error).kind === "refused" ? new NoSuchDatabase(address.db) : error;
+      throw redisFailure(error).kind === "refused" ? new NoSuchDatabase() : error;
     }
   }
 
