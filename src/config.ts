@@ -37,7 +37,7 @@ export interface Config {
   readonly upstreamUrl: string;
   /** Requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
   readonly upstreamProxied: boolean;
-  /** `HOSTNAME`, told to streaming clients. */
+  /** `HOSTNAME`, where it can be a header; told to streaming clients. */
   readonly hostname: string;
 }
 
@@ -110,7 +110,7 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
     debugLogging: settings.flag("debug-logging"),
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
-    hostname: env["HOSTNAME"] || "no_hostname_set",
+    hostname: /^[!-~]+$/.test(env["HOSTNAME"] ?? "") ? String(env["HOSTNAME"]) : "no_hostname_set",
   };
 }
 

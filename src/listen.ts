@@ -41,6 +41,7 @@ function reasonOf(error: unknown): string {
       return "no permission for this port";
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
+    case "ENOTTY":
     case "EINVAL":
       return "this machine has no such address";
     default:

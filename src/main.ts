@@ -2,8 +2,9 @@ import { stripVTControlCharacters } from "node:util";
 import { readInvocation } from "./cli.ts";
 import { type Config, type GivenConfig, readConfig } from "./config.ts";
 import { ListenError, localUrl } from "./listen.ts";
+import { describeAddress } from "./redis/options.ts";
 import { startRelay } from "./relay.ts";
-import { ConfigError } from "./settings.ts";
+import { ConfigError, unknownVariables } from "./settings.ts";
 import { UsageError } from "./strict-args.ts";
 import { TextLogger } from "./telemetry/logger.ts";
 import { VERSION } from "./version.ts";
@@ -11,7 +12,16 @@ import { VERSION } from "./version.ts";
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-process.exitCode = await main(process.argv.slice(2));
+/** How long the last lines may take to be written. */
+const FLUSH_MS = 500;
+
+/** A reader of our output that went away, or a full disk behind it, is no reason to stop serving. */
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
+const exitCode = await main(process.argv.slice(2));
+await Promise.race([flushed(process.stdout), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
+// What is left, such as lines that nobody reads, must not keep the process.
+process.exit(exitCode);
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
@@ -25,7 +35,7 @@ async function main(argv: readonly string[]): Promise<number> {
       case "demo": {
         const { runDemo } = await import("./demo/demo.ts");
         return await runDemo((env, announce) =>
-          serve(invocation.given, { ...env, ...process.env }, announce),
+          serve(invocation.given, { ...process.env, ...env }, announce),
         );
       }
     }
@@ -50,6 +60,9 @@ async function serve(
       logger.log("info", "listening", { protocol: listener.protocol, address: localUrl(listener) });
     }
     logger.log("info", "serving", describe(config));
+    for (const variable of unknownVariables(env)) {
+      logger.log("warn", "no option has this variable, it does nothing", { variable });
+    }
     announce?.(relay.listeners.map((listener) => ({ protocol: listener.protocol, url: localUrl(listener) })));
     const signal = await stopped;
     logger.log("info", "stopping", { signal, grace_s: config.shutdownGraceMs / 1_000 });
@@ -59,8 +72,18 @@ async function serve(
 }
 
 function describe(config: Config) {
-  const { mode, cache, upstreamUrl } = config;
-  return { mode, cache, upstream: new URL(upstreamUrl).origin, version: VERSION };
+  const { mode, cache, upstreamUrl, pollIntervalMs, upstreamProxied, redis } = config;
+  const { origin, pathname } = new URL(upstreamUrl);
+  return {
+    mode,
+    cache,
+    ...(cache === "local" && { local_cache_path: config.local.path }),
+    ...(cache === "redis" && { redis: describeAddress(redis.connection), fleet_polling: redis.fleetPolling }),
+    upstream: origin + pathname.replace(/\/$/, ""),
+    ...(upstreamProxied && { through_proxy: true }),
+    polling_interval_s: pollIntervalMs / 1_000,
+    version: VERSION,
+  };
 }
 
 /** The first SIGTERM or SIGINT. A second one ends the process at once. */
@@ -74,6 +97,10 @@ function stopSignal(): Promise<NodeJS.Signals> {
       });
     }
   });
+}
+
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write("", () => resolve()));
 }
 
 function print(text: string): void {

@@ -22,6 +22,8 @@ export interface BackupParts {
   readonly lease: Lease;
   /** Only with `--fleet-polling`. */
   readonly board?: FleetBoard;
+  /** Calls back each time that the backup is there again after it was gone. */
+  readonly onReturn?: (listener: () => void) => void;
   /** How often what is held is kept from expiring, ms. */
   readonly touchEveryMs: number;
 }
@@ -35,7 +37,9 @@ export interface BackupOpening {
 
 /** A touch or two may fail before what is held expires. */
 const TOUCHES_PER_TTL = 4;
-const MAX_TIMER_MS = 24 * 3_600_000;
+
+/** A Redis that lost its data, at a restart or a failover, has it again after so long. */
+const MAX_TOUCH_EVERY_MS = 60_000;
 
 /** How often the local backup is told what is still in use, by which it chooses what makes room. */
 const LOCAL_TOUCH_MS = 3_600_000;
@@ -70,14 +74,10 @@ function openRedisBackup({ redis: settings }: Config, { clock, emit, running }: 
   const backup = new RedisBackup({ redis, schemas, doubleWriteLegacy, ttlMs: cacheTtlMs, clock, emit });
   const lease = running.use(new RedisLease({ redis, ttlMs: leaseTtlMs, clock, emit }));
   const manifests = new RedisManifests(redis, cacheTtlMs);
-  const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TIMER_MS);
-  if (!settings.fleetPolling) return { backup, manifests, lease, touchEveryMs };
+  const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS);
+  const onReturn = (listener: () => void) => redis.onUp(listener);
+  const parts = { backup, manifests, lease, touchEveryMs, onReturn };
+  if (!settings.fleetPolling) return parts;
   const notices = running.use(new RedisNotices(redis, clock));
-  return {
-    backup,
-    manifests,
-    lease,
-    touchEveryMs,
-    board: new RedisFleetBoard(new RedisConfirmations(redis), notices),
-  };
+  return { ...parts, board: new RedisFleetBoard(new RedisConfirmations(redis), notices) };
 }

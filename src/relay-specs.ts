@@ -11,6 +11,7 @@ import { SpecPoller } from "./specs/poller.ts";
 import { type SpecPreparer, WorkerPreparer } from "./specs/preparer.ts";
 import { SpecRecovery } from "./specs/recovery.ts";
 import { SpecRefresher } from "./specs/refresh.ts";
+import { maskSdkKey, type SdkKey } from "./specs/sdk-key.ts";
 import { SpecQuery } from "./specs/spec-query.ts";
 import { SpecStore } from "./specs/spec-store.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
@@ -53,7 +54,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   poller.start();
   return {
     query: new SpecQuery({ store, acquirer, clock, maxDenials: DENIALS_PER_KEY * maxKeys }),
-    notReady: () => missingKeys(store, preload),
+    notReady: () => missingKeys(store, config.preloadSdkKeys),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
@@ -122,7 +123,8 @@ function startBackup(
     }),
   );
   fleet?.writeThrough(writer);
-  running.use(new BackupKeeper({ backup, writer, store, lease, clock, emit, everyMs }));
+  const keeper = running.use(new BackupKeeper({ backup, writer, store, clock, emit, everyMs }));
+  parts.onReturn?.(() => keeper.checkNow());
   return {
     recovery,
     ...(fleet && { fleet }),
@@ -139,8 +141,13 @@ function preloadFeeds(config: Config): readonly Feed[] {
   ]);
 }
 
-function missingKeys(store: SpecStore, preload: readonly Feed[]): string | undefined {
-  const missing = preload.filter((feed) => store.peek(feed) === undefined);
+/** As many keys as a reason names. */
+const MAX_NAMED_KEYS = 5;
+
+function missingKeys(store: SpecStore, preloaded: readonly SdkKey[]): string | undefined {
+  const missing = preloaded.filter((sdkKey) => !store.holds(sdkKey));
   if (missing.length === 0) return undefined;
-  return `${missing.length} of ${preload.length} preloaded feeds have no data yet`;
+  const named = missing.slice(0, MAX_NAMED_KEYS).map(maskSdkKey).join(", ");
+  const more = missing.length > MAX_NAMED_KEYS ? ", ..." : "";
+  return `${missing.length} of ${preloaded.length} preloaded keys have no data yet: ${named}${more}`;
 }

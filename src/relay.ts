@@ -30,6 +30,9 @@ export interface Relay extends AsyncDisposable {
 /** Streams beyond the admitted ones must reach the service, which answers them RESOURCE_EXHAUSTED. */
 const SPARE_STREAMS = 100;
 
+/** After a grace that requests in flight used up. */
+const LAST_WRITES_MS = 500;
+
 /** Puts the relay together and starts it. Throws {@link ListenError} where a port can't be had. */
 export async function startRelay(
   config: Config,
@@ -92,11 +95,13 @@ export async function startRelay(
     listeners,
     async [Symbol.asyncDispose]() {
       health.become("draining");
+      const graceEndsAt = clock.now() + config.shutdownGraceMs;
       events.hurry();
       using grace = new Grace(config.shutdownGraceMs, clock);
       await closeWithin(grace.over, closing);
       await events.flush(grace.over);
-      await running.disposeAsync();
+      // A backup that hangs has what is left of the grace, or a moment for the last writes.
+      await within(Math.max(LAST_WRITES_MS, graceEndsAt - clock.now()), running.disposeAsync(), clock);
     },
   };
 }
@@ -110,4 +115,10 @@ async function closeWithin(graceOver: AbortSignal, listeners: readonly Closing[]
   const over = Promise.withResolvers<void>();
   graceOver.addEventListener("abort", () => over.resolve());
   await Promise.race([Promise.all(listeners.map((listener) => listener.close())), over.promise]);
+}
+
+async function within(ms: number, work: Promise<unknown>, clock: Clock): Promise<void> {
+  const done = new AbortController();
+  const worked = work.finally(() => done.abort());
+  await Promise.race([worked, clock.sleep(ms, done.signal).catch(() => {})]);
 }

@@ -16,7 +16,9 @@ export class Settings {
   }
 
   text(name: OptionName): string {
-    return this.#find(name).text;
+    const { text, shown, given } = this.#find(name);
+    if (given && text === "") throw new ConfigError(`${shown} is "", allowed is a text`);
+    return text;
   }
 
   integer(name: OptionName): number {
@@ -50,18 +52,23 @@ export class Settings {
     return this.#find(name).shown;
   }
 
-  #find(name: OptionName): { readonly option: OptionSpec; readonly text: string; readonly shown: string } {
+  #find(name: OptionName): {
+    readonly option: OptionSpec;
+    readonly text: string;
+    readonly shown: string;
+    readonly given: boolean;
+  } {
     const option: OptionSpec = OPTIONS.find((each) => each.name === name) ?? {
       name,
       kind: "text",
       description: "",
     };
     const given = this.#values.get(name);
-    if (given !== undefined) return { option, text: given, shown: `--${name}` };
+    if (given !== undefined) return { option, text: given, shown: `--${name}`, given: true };
     const variable = environmentName(option);
     const set = this.#env[variable];
-    if (set) return { option, text: set, shown: variable };
-    return { option, text: option.default ?? "", shown: `--${name}` };
+    if (set) return { option, text: set, shown: variable, given: true };
+    return { option, text: option.default ?? "", shown: `--${name}`, given: false };
   }
 }
 
@@ -70,4 +77,10 @@ export function oneOf<T extends string>(name: string, given: string | undefined,
   if (found !== undefined) return found;
   const problem = given === undefined ? "is missing" : `is "${given}"`;
   throw new ConfigError(`<${name}> ${problem}, allowed is ${allowed.join(", ")}`);
+}
+
+/** Names that begin as ours do and are none of them: likely misspelt. */
+export function unknownVariables(env: Environment): readonly string[] {
+  const known = new Set(OPTIONS.map(environmentName));
+  return Object.keys(env).filter((name) => name.startsWith("SFP_") && !known.has(name));
 }

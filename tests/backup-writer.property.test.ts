@@ -33,7 +33,7 @@ const start = () => {
     emit,
     onWritten,
   });
-  const keeper = new BackupKeeper({ backup, writer, store, lease, clock, emit, everyMs: 60_000 });
+  const keeper = new BackupKeeper({ backup, writer, store, clock, emit, everyMs: 60_000 });
   return { clock, backup, lease, store, recovery, writer, keeper };
 };
 

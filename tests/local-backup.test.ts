@@ -23,7 +23,8 @@ test("files and folder are open to their owner alone", async () => {
     await using local = await openLocal(folder);
     await local.backup.write(await preparedSnapshot(feedOf("secret-modes"), 1));
     const modes = readdirSync(folder).map((name) => `${name} ${modeOf(join(folder, name))}`);
-    expect(modes.sort()).toEqual(["specs.sqlite 600", "specs.sqlite-shm 600", "specs.sqlite-wal 600"]);
+    const suffixes = ["", "-shm", "-wal", ".lock"];
+    expect(modes.sort()).toEqual(suffixes.map((suffix) => `specs.sqlite${suffix} 600`));
     expect([modeOf(folder), modeOf(dirname(folder))]).toEqual(["700", "700"]);
   }
   chmodSync(fileIn(folder), 0o644);
@@ -31,7 +32,7 @@ test("files and folder are open to their owner alone", async () => {
   expect(modeOf(fileIn(folder))).toBe("600");
 });
 
-test("SDK keys are there as digests only; once closed, it is one file", async () => {
+test("SDK keys are there as digests only; once closed, all is in one file", async () => {
   const folder = newFolder();
   const key = "secret-Zq81LmXw02VtRbNcKdYs";
   const found = (name: string) => readFileSync(join(folder, name)).includes(key.slice(0, 12));
@@ -44,7 +45,8 @@ test("SDK keys are there as digests only; once closed, it is one file", async ()
     expect(statSync(`${fileIn(folder)}-wal`).size).toBeGreaterThan(0);
     expect(found("specs.sqlite-wal")).toBe(false);
   }
-  expect(readdirSync(folder)).toEqual(["specs.sqlite"]);
+  expect(readdirSync(folder).sort()).toEqual(["specs.sqlite", "specs.sqlite.lock"]);
+  expect(statSync(`${fileIn(folder)}.lock`).size).toBe(0);
   expect(found("specs.sqlite")).toBe(false);
   expect(readFileSync(fileIn(folder)).length).toBeGreaterThan(4_096);
 });

@@ -53,7 +53,10 @@ describeWith("redis-server", "node")("SDKs that read Redis, with the shipped exa
     ).toBe("1");
   });
 
-  const dataStore = { specAdaptersConfig: [{ adapterType: "data_store", initTimeoutMs: 3_000 }], disableNetwork: true };
+  const dataStore = {
+    specAdaptersConfig: [{ adapterType: "data_store", initTimeoutMs: 3_000 }],
+    disableNetwork: true,
+  };
 
   test.each([
     ["core", KEYS.core, {}],

@@ -69,12 +69,12 @@ describeWith("openssl")("WIRE 2: over TLS", () => {
     expect(proxy.seen[0]).toBe(`CONNECT ${new URL(upstream.url).host}`);
   });
 
-  // Bun's fetch: HTTP2Unsupported through a proxy.
-  test.failing("an upstream that speaks HTTP/2 alone, through HTTPS_PROXY", async () => {
+  test("an upstream that speaks HTTP/2 alone can't be reached through HTTPS_PROXY, and the log says so", async () => {
     await using upstream = await startUpstream({ tls: { ...certificate, http: "2" } });
     await using proxy = await OutboundProxy.start();
     await using relay = await startRelayProcess({ upstream, env: { ...trusting(), HTTPS_PROXY: proxy.url } });
-    expect((await ask(relay, publishKey(upstream, "secret-h2-tunnel"))).status).toBe(200);
+    expect((await ask(relay, publishKey(upstream, "secret-h2-tunnel"))).status).toBe(503);
+    expect(relay.output()).toContain('detail="no HTTP/2 through a proxy"');
   });
 });
 

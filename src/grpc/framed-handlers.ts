@@ -36,6 +36,8 @@ import { frameSlices } from "./spec-frames.ts";
 import type { SpecService } from "./spec-service.ts";
 import type { SpecItem } from "./spec-stream.ts";
 
+const MAX_TIMER_MS = 0x7fffffff;
+
 type Items = (request: ConfigSpecRequest, context: HandlerContext) => AsyncIterable<SpecItem>;
 
 /**
@@ -106,7 +108,8 @@ function contextOf(
     requestHeader: request.header,
     requestSignal: request.signal,
     shutdownSignal,
-    ...(timeoutMs !== undefined && { timeoutMs }),
+    // A longer timer fires at once; nobody waits for one of 24 days.
+    ...(timeoutMs !== undefined && timeoutMs <= MAX_TIMER_MS && { timeoutMs }),
     responseHeader: { [headerContentType]: contentTypeProto },
     responseTrailer: { [headerGrpcStatus]: grpcStatusOk },
     ...(request.contextValues && { contextValues: request.contextValues }),
@@ -128,7 +131,8 @@ async function* answer(
 async function readMessage(request: UniversalServerRequest): Promise<ConfigSpecRequest> {
   assertByteStreamRequest(request);
   const messages: Uint8Array[] = [];
-  for await (const { data } of pipe(request.body, transformSplitEnvelope(MAX_REQUEST_BYTES))) {
+  for await (const { flags, data } of pipe(request.body, transformSplitEnvelope(MAX_REQUEST_BYTES))) {
+    if (flags !== 0) throw new ConnectError("a compressed message without grpc-encoding", Code.Internal);
     if (messages.push(data) > 1) break;
   }
   const [message] = messages;

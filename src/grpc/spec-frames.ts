@@ -8,7 +8,10 @@ const { spec, lastUpdated } = ConfigSpecResponseSchema.field;
 /** One flag byte (0: not compressed) and the length, big endian. */
 const FRAME_HEADER_BYTES = 5;
 
-/** A slow client holds back one slice, not a copy of the frame. */
+/**
+ * A slow client holds back one slice, not a copy of the frame. Larger ones, beyond HTTP/2's default window, make
+ * Bun's node:http2 stall for seconds; smaller ones cost CPU.
+ */
 const SLICE_BYTES = 64 * 1024;
 
 /** One frame for all clients of a snapshot; gone with it. */

@@ -92,6 +92,8 @@ export class HttpListener {
       const target = readSpecTarget(request.url);
       if (target !== undefined) return this.#specs.answer(request, target);
     }
-    return this.#app.fetch(request);
+    // HTTP/1.0 needs no Host, and probes of load balancers send none.
+    const hostless = request.url.startsWith("/");
+    return this.#app.fetch(hostless ? new Request(`http://localhost${request.url}`, request) : request);
   }
 }

@@ -21,6 +21,6 @@ export function observed(answer: Answer, app: Hono, emit: EmitHttpEvent): Answer
 function routeOf(url: string, known: ReadonlySet<string>): string {
   const target = readSpecTarget(url);
   if (target !== undefined) return `/${target.version}/download_config_specs`;
-  const { pathname } = new URL(url);
+  const { pathname } = new URL(url, "http://localhost");
   return known.has(pathname) ? pathname : "other";
 }

@@ -1,4 +1,4 @@
-import type { ApiVersion, SpecFormat } from "../specs/feed.ts";
+import type { SpecFormat } from "../specs/feed.ts";
 import { parseSdkKey } from "../specs/sdk-key.ts";
 import { isNewsTo, type Snapshot } from "../specs/snapshot.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
@@ -36,7 +36,7 @@ export class SpecRoute {
   ): Promise<Response> {
     const sdkKey = parseSdkKey(keyText);
     if (sdkKey === undefined) return errorResponse(400);
-    const answer = await this.#query.ask(sdkKey, target.version satisfies ApiVersion, format);
+    const answer = await this.#query.ask(sdkKey, target.version, format);
     switch (answer.kind) {
       case "held":
         return respond(request, answer.held.snapshot, target.sinceTime, accepted);
@@ -63,7 +63,8 @@ function respond(
   if (!isNewsTo(sinceTime, snapshot)) return send(noUpdateBody(snapshot));
   if (snapshot.format === "json" && accepted.json === undefined) return errorResponse(406);
   const body = specBody(snapshot, accepted.json ?? "identity");
-  const ifNoneMatch = request.headers.get("if-none-match");
+  // RFC 9110, 13.1.2: on a POST it would be no question for a cache.
+  const ifNoneMatch = request.method === "POST" ? null : request.headers.get("if-none-match");
   if (ifNoneMatch !== null && matchesEntityTag(ifNoneMatch, body.entityTag)) return notModified(body);
   return send(body);
 }

@@ -16,11 +16,11 @@ const ROUTE = "/download_config_specs";
 const VERSION_LENGTH = 3;
 
 /**
- * Reads an absolute URL, or gives undefined where it is none of the spec endpoints. On the path of every
+ * Reads a URL, a path alone where the request had no Host, or gives undefined where it is none of the spec endpoints. On the path of every
  * request: no URL object, which would cost as much as all the rest.
  */
 export function readSpecTarget(url: string): SpecTarget | undefined {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
+  const start = url[0] === "/" ? 0 : url.indexOf("/", url.indexOf("://") + 3);
   const version = url.startsWith("/v2", start) ? "v2" : "v1";
   if (version === "v1" && !url.startsWith("/v1", start)) return undefined;
   const afterRoute = start + VERSION_LENGTH + ROUTE.length;

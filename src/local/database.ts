@@ -21,7 +21,7 @@ export function openDatabase(file: string, shape: DatabaseShape): DatabaseSync {
     } catch (error) {
       if (sqliteResult(error) !== SQLITE.BUSY || performance.now() > deadlineMs) throw error;
     }
-    // SQLite itself does not wait where relays that start at once begin the log of a new file.
+    // SQLite itself does not wait where another relay begins or ends the log.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
   }
 }

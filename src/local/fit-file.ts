@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { openDatabase } from "./database.ts";
 import { type DatabaseShape, isUnfit } from "./database-check.ts";
+import { withFileLock } from "./file-lock.ts";
 import { identityOf } from "./private-file.ts";
 import { BESIDE, setAside } from "./set-aside.ts";
 import { inWords } from "./words.ts";
@@ -15,13 +16,18 @@ export interface FitFileOptions<Tables> {
   readonly onSetAside: (setAsideAs: string, detail: string) => void;
 }
 
+interface OpenFile<Tables> {
+  readonly db: DatabaseSync;
+  readonly tables: Tables;
+  readonly identity: string | undefined;
+}
+
 /** A database file that is opened with its first use, and begun anew wherever it is found to be unfit. */
 export class FitFile<Tables> {
   readonly #options: FitFileOptions<Tables>;
-  #db: DatabaseSync | undefined;
-  #tables: Tables | undefined;
-  /** Of the file that was opened last, or was to be. */
-  #identity: string | undefined;
+  #open: OpenFile<Tables> | undefined;
+  /** Of the last attempt, ms since the Unix epoch. */
+  #now = 0;
 
   constructor(options: FitFileOptions<Tables>) {
     this.#options = options;
@@ -29,36 +35,30 @@ export class FitFile<Tables> {
 
   /** Does it, and does it again on a new file where the one that was there is unfit. */
   attempt<T>(work: () => T, now: number): T {
+    this.#now = now;
     try {
       return work();
     } catch (error) {
-      if (!isUnfit(error)) throw error;
-      this.#setAside(error, now);
+      if (!this.#recovered(error)) throw error;
       return work();
     }
   }
 
   /** Reopened where another file took the name, or none has it any more: what is written must be found again. */
   use(): Tables {
-    if (this.#tables !== undefined && this.#identity === identityOf(this.#options.path)) return this.#tables;
-    this.close();
-    const { path, shape, opened } = this.#options;
-    this.#identity = identityOf(path);
-    this.#db = openDatabase(path, shape);
-    this.#identity = identityOf(path);
-    this.#tables = opened(this.#db);
-    return this.#tables;
+    if (this.#wasReplaced()) this.close();
+    this.#open ??= withFileLock(this.#options.path, () => this.#openNow());
+    return this.#open.tables;
   }
 
   /** Undefined where it is not open. */
   get tables(): Tables | undefined {
-    return this.#tables;
+    return this.#open?.tables;
   }
 
   close(): void {
-    const db = this.#db;
-    this.#db = undefined;
-    this.#tables = undefined;
+    const db = this.#open?.db;
+    this.#open = undefined;
     db?.close();
   }
 
@@ -68,16 +68,48 @@ export class FitFile<Tables> {
     for (const suffix of ["", ...BESIDE]) rmSync(this.#options.path + suffix, { force: true });
   }
 
-  #setAside(error: Error, now: number): void {
-    const { path, onSetAside } = this.#options;
+  #wasReplaced(): boolean {
+    return this.#open !== undefined && this.#open.identity !== identityOf(this.#options.path);
+  }
+
+  #openNow(): OpenFile<Tables> {
+    const { path, shape, opened } = this.#options;
+    let db: DatabaseSync;
     try {
-      this.close();
-    } catch {
-      // A damaged file may refuse even that.
+      db = openDatabase(path, shape);
+    } catch (error) {
+      if (!isUnfit(error)) throw error;
+      this.#setAside(error);
+      db = openDatabase(path, shape);
     }
-    // Another relay was faster, and has begun a new one already.
-    if (identityOf(path) !== this.#identity) return;
-    const setAsideAs = setAside(path, now);
+    try {
+      return { db, tables: opened(db), identity: identityOf(path) };
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  }
+
+  /** Whether there is a sound file again after an error that came up while it was used. */
+  #recovered(error: unknown): boolean {
+    if (this.#open === undefined) return false;
+    return withFileLock(this.#options.path, () => {
+      const replaced = this.#wasReplaced();
+      if (!replaced && !isUnfit(error)) return false;
+      try {
+        this.close();
+      } catch {
+        // A damaged file may refuse even that.
+      }
+      // Where another relay was faster, the file that is there now is its new one.
+      if (!replaced) this.#setAside(error);
+      return true;
+    });
+  }
+
+  #setAside(error: unknown): void {
+    const { path, onSetAside } = this.#options;
+    const setAsideAs = setAside(path, this.#now);
     onSetAside(
       setAsideAs,
       `${path} is unfit (${inWords(error)}): set aside as ${setAsideAs}, a new one is begun`,

@@ -18,7 +18,7 @@ export function setAside(file: string, now: number): string {
     try {
       renameSync(file + suffix, aside + suffix);
     } catch (error) {
-      // Another relay may be moving the same files.
+      // Most of them are there only while the database is used.
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
   }

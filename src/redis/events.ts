@@ -2,6 +2,9 @@
 export type RedisEvent =
   /** It can't be used; told once until it can be again. */
   | { readonly kind: "redis_down"; readonly reason: string }
+  /** It answers, but takes no writes: full, read-only, or the user may not; told once until it does again. */
+  | { readonly kind: "redis_refuses_writes"; readonly reason: string }
+  | { readonly kind: "redis_takes_writes" }
   /** It works again. */
   | { readonly kind: "redis_up"; readonly downForMs: number }
   | {

@@ -26,6 +26,8 @@ export class RedisFailure extends Error {
   }
 }
 
+export const NO_SUCH_DATABASE = "Redis has no such database";
+
 const REPLY_WORDS: Readonly<Record<string, string>> = {
   NOAUTH: "Redis asks for a password",
   WRONGPASS: "Redis does not take this user and password",
@@ -77,6 +79,7 @@ export function redisFailure(error: unknown): RedisFailure {
 function replyFailure(message: string): RedisFailure {
   // Redis before 7 wraps the error of a script's command into one of the script.
   const known = Object.keys(REPLY_WORDS).find((code) => new RegExp(`\\b${code}\\b`).test(message));
+  if (/DB index/i.test(message)) return new RedisFailure("refused", NO_SUCH_DATABASE, "ERR");
   const code = known ?? /^-?([A-Z]{2,20})\b/.exec(message)?.[1] ?? "ERR";
   return new RedisFailure("refused", REPLY_WORDS[code] ?? `Redis answered with an error (${code})`, code);
 }

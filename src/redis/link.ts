@@ -2,7 +2,7 @@ import type { Clock } from "../clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
 import { openClient, type RedisClient } from "./client.ts";
-import { RedisFailure, redisFailure } from "./failure.ts";
+import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./failure.ts";
 import type { RedisOptions } from "./options.ts";
 
 /** `opening` until the first connect succeeds or fails, and while a replica is left for the master. */
@@ -13,6 +13,12 @@ const READONLY_RECONNECT_EVERY_MS = 5_000;
 
 const CLOSED = "connection closed";
 const GOODBYE_LIMIT_MS = 1_000;
+
+class NoSuchDatabase extends RedisFailure {
+  constructor() {
+    super("refused", NO_SUCH_DATABASE);
+  }
+}
 
 /** One client of the Redis library, connected anew for ever, and what is known of its health. */
 export class RedisLink implements AsyncDisposable {
@@ -80,6 +86,7 @@ export class RedisLink implements AsyncDisposable {
   /** Scripts are held back with writes, so that a Redis which only reads does not count as back. */
   async #checkAndOpen(): Promise<void> {
     try {
+      await this.#checkDatabase();
       const answer = this.#sendNow("EVAL", ["return 'up'", "0"], "text");
       if ((await bounded(answer, this.#options.commandTimeoutMs, this.#clock)) !== "up") {
         throw new RedisFailure("garbage", "what answers there does not speak as Redis does");
@@ -87,11 +94,23 @@ export class RedisLink implements AsyncDisposable {
     } catch (error) {
       const failure = redisFailure(error);
       // An error is an answer: what can still be done is seen command by command.
-      if (failure.kind !== "refused") return this.#failedCheck(failure);
+      if (failure.kind !== "refused" || error instanceof NoSuchDatabase) return this.#failedCheck(failure);
     }
     if (this.#closing.signal.aborted) return;
     this.#failures = 0;
     this.#become("up", "");
+  }
+
+  /** The library goes on in database 0, which may be another application's, where this one is not there. */
+  async #checkDatabase(): Promise<void> {
+    const { address, commandTimeoutMs } = this.#options;
+    if (address.kind !== "single" || address.db === 0) return;
+    try {
+      const answer = this.#sendNow("SELECT", [String(address.db)], "text");
+      await bounded(answer, commandTimeoutMs, this.#clock);
+    } catch (error) {
+      throw redisFailure(error).kind === "refused" ? new NoSuchDatabase() : error;
+    }
   }
 
   #failedCheck(failure: RedisFailure): void {

@@ -54,6 +54,19 @@ export interface RedisOptions {
 
 export const DEFAULT_PORT = 6379;
 
+/** Where Redis is, for people; without user and password. */
+export function describeAddress({ address }: RedisOptions): string {
+  const hosts = (list: readonly RedisHost[]) => list.map(({ host, port }) => `${host}:${port}`).join(",");
+  switch (address.kind) {
+    case "single":
+      return `${hosts([address])}/${address.db}`;
+    case "sentinel":
+      return `${address.master} of ${hosts(address.sentinels)}`;
+    case "cluster":
+      return `cluster ${hosts(address.nodes)}`;
+  }
+}
+
 export const DEFAULT_REDIS_OPTIONS: RedisOptions = {
   address: { kind: "single", host: "127.0.0.1", port: DEFAULT_PORT, db: 0 },
   pool: { min: 1, max: 1 },

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import type { Lease } from "../specs/lease.ts";
 import type { EmitRedisEvent } from "./events.ts";
+import { type RedisFailure, redisFailure } from "./failure.ts";
 import { LEADER_KEY } from "./keys.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { RedisScript } from "./script.ts";
@@ -52,6 +53,7 @@ export class RedisLease implements Lease, AsyncDisposable {
   #expiry = new AbortController();
   #heldUntil: Moment = { steadyMs: 0, wallMs: 0 };
   #toldHeld = false;
+  #toldRefusal = false;
   #ending = false;
 
   /** Tries to get it from here on. */
@@ -85,13 +87,27 @@ export class RedisLease implements Lease, AsyncDisposable {
     const sentAt = this.#now();
     try {
       const answer = await takeOrRenew.run(redis, LEADER_KEY, [this.#id, String(ttlMs)]);
+      this.#tellWrites(undefined);
       if (answer === 1) this.#heldFrom(sentAt);
       else this.#lost("taken");
       return answer === 1;
-    } catch {
-      // Told by the connection; the lease runs out by itself.
+    } catch (error) {
+      // The lease runs out by itself.
+      this.#tellWrites(redisFailure(error));
       return false;
     }
+  }
+
+  /** The lease is written most often, and first: what becomes of it tells of all writes. */
+  #tellWrites(failure: RedisFailure | undefined): void {
+    // A connection that is gone is told by the connection.
+    if (failure !== undefined && failure.kind !== "refused") return;
+    const refuses = failure !== undefined;
+    if (refuses === this.#toldRefusal) return;
+    this.#toldRefusal = refuses;
+    this.#options.emit(
+      refuses ? { kind: "redis_refuses_writes", reason: failure.message } : { kind: "redis_takes_writes" },
+    );
   }
 
   #heldFrom({ steadyMs, wallMs }: Moment): void {

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { Feed } from "./feed.ts";
 import type { Fleet } from "./fleet.ts";
+import type { HeldFeed } from "./held-feed.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { RefreshOutcome, RefreshPriority, SpecRefresher } from "./refresh.ts";
 import type { SpecStore } from "./spec-store.ts";
@@ -32,23 +33,29 @@ export class SpecAcquirer {
   }
 
   async acquire(feed: Feed, priority: RefreshPriority): Promise<AcquireOutcome> {
-    const { fleet } = this.#options;
-    if (fleet === undefined) return this.#askUpstream(feed, priority);
-    const following = await fleet.follow(feed);
+    const { fleet, store } = this.#options;
+    // A client wants the feed whether or not it was held.
+    const asked = priority === "poll" ? store.peek(feed) : undefined;
+    if (fleet === undefined) return this.#askUpstream(feed, priority, asked);
+    const following = await fleet.follow(feed, asked);
     if (following.kind === "confirmed") return following;
-    const outcome = await this.#askUpstream(feed, priority);
+    const outcome = await this.#askUpstream(feed, priority, asked);
     if (outcome.kind === "fresh") fleet.refreshed(feed);
     return outcome;
   }
 
-  async #askUpstream(feed: Feed, priority: RefreshPriority): Promise<AcquireOutcome> {
+  async #askUpstream(
+    feed: Feed,
+    priority: RefreshPriority,
+    asked: HeldFeed | undefined,
+  ): Promise<AcquireOutcome> {
     const { refresher, recovery, store } = this.#options;
     const refresh = refresher.refresh(feed, priority);
     if (recovery === undefined) return refresh;
     const slow = store.peek(feed) === undefined ? this.#recoverIfSlow(feed, refresh, recovery) : undefined;
     const outcome = await (slow === undefined ? refresh : Promise.race([refresh, slow]));
     // Also for what is held: another relay may have got through to upstream.
-    if (outcome.kind === "failed") await recovery.recover(feed);
+    if (outcome.kind === "failed") await recovery.recover(feed, asked);
     return outcome;
   }
 

@@ -1,7 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { EmitSpecEvent } from "./events.ts";
-import type { Lease } from "./lease.ts";
 import type { SpecBackup } from "./spec-backup.ts";
 import type { SpecStore } from "./spec-store.ts";
 
@@ -9,7 +8,6 @@ export interface BackupKeeperOptions {
   readonly backup: SpecBackup;
   readonly writer: BackupWriter;
   readonly store: SpecStore;
-  readonly lease: Lease;
   readonly clock: Clock;
   readonly emit: EmitSpecEvent;
   /** Well below the time after which the backup forgets what nobody touches, ms. */
@@ -20,6 +18,7 @@ export interface BackupKeeperOptions {
 export class BackupKeeper implements AsyncDisposable {
   readonly #options: BackupKeeperOptions;
   readonly #stopping = new AbortController();
+  #wake = new AbortController();
   readonly #running: Promise<void>;
 
   constructor(options: BackupKeeperOptions) {
@@ -27,13 +26,18 @@ export class BackupKeeper implements AsyncDisposable {
     this.#running = this.#run();
   }
 
+  /** The backup may have lost what it had, such as after a restart. */
+  checkNow(): void {
+    this.#wake.abort();
+  }
+
   async #run(): Promise<void> {
-    const { clock, everyMs, lease, store } = this.#options;
+    const { clock, everyMs, store } = this.#options;
     const { signal } = this.#stopping;
     for (;;) {
-      await clock.sleep(everyMs, signal).catch(() => {});
+      this.#wake = new AbortController();
+      await clock.sleep(everyMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
       if (signal.aborted) return;
-      if (!lease.isHeld) continue;
       for (const { feed } of [...store.held()]) {
         if (signal.aborted || !(await this.#touch(feed))) break;
       }
@@ -44,10 +48,16 @@ export class BackupKeeper implements AsyncDisposable {
   async #touch(feed: Parameters<SpecBackup["touch"]>[0]): Promise<boolean> {
     const { backup, writer, emit } = this.#options;
     try {
-      if (!(await backup.touch(feed))) writer.write(feed);
+      if (!(await backup.touch(feed))) writer.restore(feed);
       return true;
     } catch (error) {
-      emit({ kind: "backup_failed", feed, action: "touch", detail: String(error) });
+      emit({
+        kind: "backup_failed",
+        source: backup.source,
+        feed,
+        action: "touch",
+        detail: (error as Error).message,
+      });
       return false;
     }
   }

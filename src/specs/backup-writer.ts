@@ -32,7 +32,11 @@ const WRITE_AHEAD_MS = 250;
 /** How long shutdown waits for what is not written yet. */
 const FLUSH_MS = 3_000;
 
-type Job = { readonly feed: Feed; readonly kind: "write" | "remove" };
+/** Feeds of which a job may wait; removals of keys that strangers made up are not worth more. */
+const MAX_JOBS = 10_000;
+
+/** `restore`: the backup lost what is held, and any relay that holds it may write it. */
+type Job = { readonly feed: Feed; readonly kind: "write" | "restore" | "remove" };
 
 /**
  * Brings each new version into the backup, off every request's path. Of a feed only the newest job waits, so
@@ -42,9 +46,9 @@ export class BackupWriter implements AsyncDisposable {
   readonly #options: BackupWriterOptions;
   readonly #jobs = new Map<string, Job>();
   readonly #writtenLcuts = new Map<string, number>();
-  readonly #writtenAhead = new Map<string, number>();
+  /** Whether the version was new, as its write ahead told or will tell. */
+  readonly #ahead = new WeakMap<Snapshot, Promise<boolean>>();
   readonly #stopping = new AbortController();
-  #works = true;
   #running: Promise<void> | undefined;
 
   constructor(options: BackupWriterOptions) {
@@ -55,7 +59,6 @@ export class BackupWriter implements AsyncDisposable {
       },
       removed: ({ feed }) => {
         this.#writtenLcuts.delete(feedId(feed));
-        this.#writtenAhead.delete(feedId(feed));
       },
     });
     options.lease.onAcquired(() => this.writeAll());
@@ -70,26 +73,30 @@ export class BackupWriter implements AsyncDisposable {
     this.#add({ feed, kind: "write" });
   }
 
+  /** The backup has nothing of a feed that is held. */
+  restore(feed: Feed): void {
+    this.#add({ feed, kind: "restore" });
+  }
+
   remove(feed: Feed): void {
-    this.#add({ feed, kind: "remove" });
+    if (this.#jobs.size < MAX_JOBS) this.#add({ feed, kind: "remove" });
   }
 
   /**
    * Writes a version that is about to be served, so that a relay that dies leaves no older one behind than its
-   * clients have. Never rejects, and waits for no backup that is slow or failed last time.
+   * clients have. Never rejects, and waits for no backup that is slow.
    */
   async writeAhead(snapshot: Snapshot): Promise<void> {
-    if (!this.#works || !this.#mayWrite(snapshot)) return;
+    if (!this.#mayWrite(snapshot)) return;
     const { backup, clock } = this.#options;
     const done = new AbortController();
     const write = backup.write(snapshot).then(
-      ({ kind }) => {
-        if (kind === "written") this.#writtenAhead.set(feedId(snapshot.feed), snapshot.lcut);
-        done.abort();
-      },
-      () => done.abort(),
+      ({ kind }) => kind === "written",
+      () => false,
     );
-    await Promise.race([write, clock.sleep(WRITE_AHEAD_MS, done.signal).catch(() => {})]);
+    this.#ahead.set(snapshot, write);
+    const written = write.then(() => done.abort());
+    await Promise.race([written, clock.sleep(WRITE_AHEAD_MS, done.signal).catch(() => {})]);
   }
 
   #mayWrite(snapshot: Snapshot): boolean {
@@ -130,30 +137,29 @@ export class BackupWriter implements AsyncDisposable {
     const { backup, emit } = this.#options;
     try {
       if (kind === "remove") await backup.remove(feed);
-      else await this.#write(feed);
-      this.#works = true;
+      else await this.#write(feed, kind === "restore");
       return true;
     } catch (error) {
-      this.#works = false;
-      emit({ kind: "backup_failed", feed, action: kind, detail: String(error) });
+      emit({
+        kind: "backup_failed",
+        source: backup.source,
+        feed,
+        action: kind === "remove" ? "remove" : "write",
+        detail: (error as Error).message,
+      });
       return false;
     }
   }
 
-  async #write(feed: Feed): Promise<void> {
+  async #write(feed: Feed, restores: boolean): Promise<void> {
     const snapshot = this.#options.store.peek(feed)?.snapshot;
-    if (snapshot === undefined || !this.#mayWrite(snapshot)) return;
-    const written = this.#takeWrittenAhead(snapshot) ? "new" : await this.#writeNow(snapshot);
+    if (snapshot === undefined || !(restores || this.#mayWrite(snapshot))) return;
+    const isAhead = await this.#ahead.get(snapshot);
+    this.#ahead.delete(snapshot);
+    const written = isAhead === true ? "new" : await this.#writeNow(snapshot);
     if (written === "superseded") return;
     this.#writtenLcuts.set(feedId(feed), snapshot.lcut);
     this.#options.onWritten(snapshot, written === "new");
-  }
-
-  #takeWrittenAhead({ feed, lcut }: Snapshot): boolean {
-    const id = feedId(feed);
-    const was = this.#writtenAhead.get(id) === lcut;
-    this.#writtenAhead.delete(id);
-    return was;
   }
 
   async #writeNow(snapshot: Snapshot): Promise<"new" | "known" | "superseded"> {

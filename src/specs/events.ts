@@ -1,6 +1,6 @@
 import type { Feed } from "./feed.ts";
 import type { RefusalReason } from "./payload.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { Snapshot, SnapshotSource } from "./snapshot.ts";
 import type { FailureCause } from "./spec-source.ts";
 
 /** What happens to config specs, for whoever watches. */
@@ -19,6 +19,7 @@ export type SpecEvent =
       readonly feed: Feed;
       readonly reason: RefusalReason;
       readonly detail: string;
+      readonly held: boolean;
     }
   | {
       readonly kind: "spec_fetch_failed";
@@ -38,6 +39,7 @@ export type SpecEvent =
   | { readonly kind: "backup_unusable"; readonly feed: Feed; readonly detail: string }
   | {
       readonly kind: "backup_failed";
+      readonly source: SnapshotSource;
       readonly feed: Feed;
       readonly action: "read" | "write" | "touch" | "remove";
       readonly detail: string;

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { Feed } from "./feed.ts";
+import type { HeldFeed } from "./held-feed.ts";
 import type { Lease } from "./lease.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -57,15 +58,14 @@ export class Fleet {
 
   constructor(options: FleetOptions) {
     this.#options = options;
-    const { board, store, recovery } = options;
+    const { board, store } = options;
     store.listen({
       added: ({ feed }) => this.#topics.set(board.topicOf(feed), feed),
       removed: ({ feed }) => this.#topics.delete(board.topicOf(feed)),
     });
     board.onAnnounced((topic, lcut) => {
       const feed = this.#topics.get(topic);
-      const held = feed && store.peek(feed);
-      if (held !== undefined && held.snapshot.lcut < lcut) void recovery.recover(held.feed);
+      if (feed !== undefined) void this.#catchUp(feed, lcut);
     });
   }
 
@@ -74,13 +74,23 @@ export class Fleet {
     this.#writer = writer;
   }
 
+  /** A reading that was underway may have begun before the announced version was there. */
+  async #catchUp(feed: Feed, lcut: number): Promise<void> {
+    const { store, recovery } = this.#options;
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const held = store.peek(feed);
+      if (held === undefined || held.snapshot.lcut >= lcut) return;
+      await recovery.recover(feed);
+    }
+  }
+
   /** What is known of a feed without asking upstream. The lease holder always asks. */
-  async follow(feed: Feed): Promise<Following> {
+  async follow(feed: Feed, asked?: HeldFeed): Promise<Following> {
     const { lease, store, recovery, clock } = this.#options;
     if (lease.isHeld) return UNCONFIRMED;
     const confirmation = await this.#confirmation(feed);
     if (confirmation === undefined) return UNCONFIRMED;
-    if ((store.peek(feed)?.snapshot.lcut ?? -1) < confirmation.lcut) await recovery.recover(feed);
+    if ((store.peek(feed)?.snapshot.lcut ?? -1) < confirmation.lcut) await recovery.recover(feed, asked);
     const held = store.peek(feed);
     if (held === undefined || held.snapshot.lcut < confirmation.lcut) return UNCONFIRMED;
     held.confirm(clock.now());

@@ -5,6 +5,9 @@ import { type PayloadFacts, PayloadRefused, type RawPayload, type RefusalReason 
 import { readProtoFacts } from "./proto-facts.ts";
 import type { PreparedPayload } from "./snapshot.ts";
 
+/** Clocks differ, but not by so much. */
+const MAX_AHEAD_MS = 24 * 3_600_000;
+
 export type Preparation =
   | { readonly kind: "prepared"; readonly payload: PreparedPayload }
   | { readonly kind: "no_update" }
@@ -66,6 +69,10 @@ function checkedLcut(raw: RawPayload, facts: PayloadFacts): number {
   const lcut = raw.headerLcut ?? facts.lcut;
   if (lcut === undefined) {
     throw new PayloadRefused("no_lcut", "neither x-since-time nor the body's time gives a version");
+  }
+  // It would keep every real version out for ever: nothing newer can come.
+  if (lcut > (facts.lcut ?? 0) && lcut > Date.now() + MAX_AHEAD_MS) {
+    throw new PayloadRefused("no_lcut", `the version ${lcut} is in the future, and not the body's own time`);
   }
   return lcut;
 }

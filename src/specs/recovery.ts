@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
+import type { HeldFeed } from "./held-feed.ts";
 import type { RawPayload } from "./payload.ts";
 import type { SpecPreparer } from "./preparer.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -33,25 +34,28 @@ export class SpecRecovery {
     this.#options = options;
   }
 
-  /** However many ask at the same moment, the backup is read once. Never rejects. */
-  recover(feed: Feed): Promise<Recovered> {
+  /**
+   * However many ask at the same moment, the backup is read once. Never rejects. What was held as `asked` and is
+   * no longer is not brought back.
+   */
+  recover(feed: Feed, asked = this.#options.store.peek(feed)): Promise<Recovered> {
     const id = feedId(feed);
     let recovery = this.#underway.get(id);
     if (recovery === undefined) {
-      recovery = this.#recoverNow(feed).finally(() => this.#underway.delete(id));
+      recovery = this.#recoverNow(feed, asked).finally(() => this.#underway.delete(id));
       this.#underway.set(id, recovery);
     }
     return recovery;
   }
 
-  async #recoverNow(feed: Feed): Promise<Recovered> {
+  async #recoverNow(feed: Feed, asked: HeldFeed | undefined): Promise<Recovered> {
     const { backup, store, clock, emit } = this.#options;
     const startedAt = clock.now();
     try {
       const read = await backup.read(feed, store.peek(feed)?.snapshot.lcut ?? -1);
       switch (read.kind) {
         case "found":
-          return await this.#take(feed, read.raw, startedAt);
+          return await this.#take(feed, asked, read.raw, startedAt);
         case "none":
           return "nothing_newer";
         case "unusable":
@@ -59,12 +63,23 @@ export class SpecRecovery {
           return "unusable";
       }
     } catch (error) {
-      emit({ kind: "backup_failed", feed, action: "read", detail: String(error) });
+      emit({
+        kind: "backup_failed",
+        source: backup.source,
+        feed,
+        action: "read",
+        detail: (error as Error).message,
+      });
       return "failed";
     }
   }
 
-  async #take(feed: Feed, raw: RawPayload, startedAt: number): Promise<Recovered> {
+  async #take(
+    feed: Feed,
+    asked: HeldFeed | undefined,
+    raw: RawPayload,
+    startedAt: number,
+  ): Promise<Recovered> {
     const { backup, preparer, store, clock, emit } = this.#options;
     const preparation = await preparer.prepare(raw);
     if (preparation.kind !== "prepared") {
@@ -72,6 +87,7 @@ export class SpecRecovery {
       emit({ kind: "backup_unusable", feed, detail });
       return "unusable";
     }
+    if (asked?.ended !== undefined && store.peek(feed) === undefined) return "nothing_newer";
     const previousLcut = store.peek(feed)?.snapshot.lcut;
     const receivedAt = clock.now();
     const snapshot: Snapshot = { ...preparation.payload, feed, source: backup.source, receivedAt };

@@ -95,7 +95,10 @@ export class SpecRefresher {
       // The answer is to what is gone: a poll must not bring a key back that had to make room.
       return underway.isWanted ? this.#refreshNow(feed, underway) : DROPPED;
     }
-    return this.#apply(feed, decide(finding, store.peek(feed)?.snapshot, policy), startedAt);
+    const decision = decide(finding, store.peek(feed)?.snapshot, policy);
+    if (decision.kind !== "publish") return this.#apply(feed, decision, startedAt);
+    const isStillHeld = () => asked?.ended === undefined || store.peek(feed) !== undefined;
+    return this.#publish(feed, decision.payload, startedAt, () => isStillHeld() || underway.isWanted);
   }
 
   async #lookInto(outcome: FetchOutcome): Promise<Finding> {
@@ -111,12 +114,10 @@ export class SpecRefresher {
     }
   }
 
-  #apply(feed: Feed, decision: Decision, startedAt: number): RefreshOutcome | Promise<RefreshOutcome> {
+  #apply(feed: Feed, decision: Exclude<Decision, { kind: "publish" }>, startedAt: number): RefreshOutcome {
     const { store, clock, emit } = this.#options;
     const held = store.peek(feed);
     switch (decision.kind) {
-      case "publish":
-        return this.#publish(feed, decision.payload, startedAt);
       case "confirm":
         held?.confirm(clock.now());
         emit({
@@ -141,10 +142,16 @@ export class SpecRefresher {
     }
   }
 
-  async #publish(feed: Feed, payload: PreparedPayload, startedAt: number): Promise<RefreshOutcome> {
+  async #publish(
+    feed: Feed,
+    payload: PreparedPayload,
+    startedAt: number,
+    isWanted: () => boolean,
+  ): Promise<RefreshOutcome> {
     const { store, clock, emit, maxKeys, keepFirst } = this.#options;
     const snapshot: Snapshot = { ...payload, feed, source: "upstream", receivedAt: clock.now() };
     await keepFirst(snapshot);
+    if (!isWanted()) return DROPPED;
     const previousLcut = store.peek(feed)?.snapshot.lcut;
     switch (store.publish(snapshot)) {
       case "published":
@@ -166,7 +173,7 @@ export class SpecRefresher {
         emit({ kind: "spec_unauthorized", feed, status: finding.status, whatIsHeld: "kept" });
         return { kind: "unauthorized" };
       case "refused":
-        emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail });
+        emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail, held });
         return { kind: "failed", unreachable: false, retryAfterMs: undefined };
       case "failed":
         emit({ kind: "spec_fetch_failed", feed, cause: finding.cause, detail: finding.detail, held });

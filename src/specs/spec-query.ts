@@ -21,6 +21,9 @@ export const UNAUTHORIZED_TTL_MS = 30_000;
 /** After a first request that failed, the next that is let through. */
 export const RETRY_AFTER_FAILURE_MS = 1_000;
 
+/** How long a client that can read protobuf waits for it where JSON is held. */
+const SLOW_PROTO_MS = 1_000;
+
 export interface SpecQueryOptions {
   readonly store: SpecStore;
   readonly acquirer: SpecAcquirer;
@@ -47,15 +50,28 @@ export class SpecQuery {
 
   /**
    * What is in memory, else what can be had of upstream and the backup now. A client that can read protobuf can read JSON too:
-   * where there is no protobuf to be had, JSON that is held answers.
+   * where protobuf is not to be had, or not soon, JSON that is held answers.
    */
   async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecAnswer> {
     const held = this.held(sdkKey, version, format);
     if (held !== undefined) return { kind: "held", held };
-    const answer = await this.#firstSight({ sdkKey, version, format });
-    if (answer.kind !== "unavailable" || format === "json") return answer;
-    const json = this.held(sdkKey, version, "json");
-    return json === undefined ? answer : { kind: "held", held: json };
+    const firstSight = this.#firstSight({ sdkKey, version, format });
+    return format === "json" ? firstSight : this.#orHeldJson(firstSight, sdkKey, version);
+  }
+
+  async #orHeldJson(proto: Promise<SpecAnswer>, sdkKey: SdkKey, version: ApiVersion): Promise<SpecAnswer> {
+    const json = (): SpecAnswer | undefined => {
+      const held = this.held(sdkKey, version, "json");
+      return held && { kind: "held", held };
+    };
+    const answered = new AbortController();
+    const late = this.#options.clock.sleep(SLOW_PROTO_MS, answered.signal).then(json, () => undefined);
+    try {
+      const answer = (await Promise.race([proto, late])) ?? (await proto);
+      return answer.kind === "unavailable" ? (json() ?? answer) : answer;
+    } finally {
+      answered.abort();
+    }
   }
 
   async #firstSight(feed: Feed): Promise<SpecAnswer> {

@@ -49,6 +49,11 @@ export class SpecStore {
     return this.#keys.get(feed.sdkKey)?.feeds[slotOf(feed.version, feed.format)];
   }
 
+  /** Whether anything of a key is held. */
+  holds(sdkKey: SdkKey): boolean {
+    return this.#keys.has(sdkKey);
+  }
+
   *held(): Iterable<HeldFeed> {
     for (const entry of this.#keys.values()) {
       for (const held of entry.feeds) if (held !== undefined) yield held;

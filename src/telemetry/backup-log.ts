@@ -9,18 +9,31 @@ import { ThrottledLog } from "./throttled-log.ts";
 export type BackupLogEvent =
   | Extract<SpecEvent, { kind: `backup_${string}` }>
   | LocalEvent
-  | Extract<RedisEvent, { kind: "redis_down" | "redis_up" | "lease_acquired" | "lease_lost" }>;
+  | Extract<
+      RedisEvent,
+      {
+        kind:
+          | "redis_down"
+          | "redis_up"
+          | "redis_refuses_writes"
+          | "redis_takes_writes"
+          | "lease_acquired"
+          | "lease_lost";
+      }
+    >;
 
 /** Log lines of what an operator must know of Redis and the local backup. */
 export class BackupLog {
   readonly #logger: Logger;
   readonly #unusable: ThrottledLog;
   readonly #failures: ThrottledLog;
+  readonly #evictions: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#unusable = new ThrottledLog(logger, clock);
     this.#failures = new ThrottledLog(logger, clock);
+    this.#evictions = new ThrottledLog(logger, clock);
   }
 
   write(event: BackupLogEvent): void {
@@ -32,14 +45,18 @@ export class BackupLog {
         });
         return;
       case "backup_failed":
-        this.#failures.log("warn", "the backup does not work", {
-          action: event.action,
-          feed: describeFeed(event.feed),
-          detail: event.detail,
-        });
+        this.#writeFailure(event);
         return;
       case "redis_down":
         this.#logger.log("warn", "Redis can't be used, going on without", { reason: event.reason });
+        return;
+      case "redis_refuses_writes":
+        this.#logger.log("warn", "Redis takes no writes, the backup there grows old", {
+          reason: event.reason,
+        });
+        return;
+      case "redis_takes_writes":
+        this.#logger.log("info", "Redis takes writes again");
         return;
       case "redis_up":
         this.#logger.log("info", "Redis works again", { down_for_s: Math.round(event.downForMs / 1_000) });
@@ -53,10 +70,20 @@ export class BackupLog {
       case "local_unusable":
       case "local_corrupt_set_aside":
       case "local_damage_replaced":
-      case "local_evicted": {
-        const { kind, ...fields } = event;
-        this.#logger.log("warn", kind.replaceAll("_", " "), fields);
-      }
+        this.#logger.log("warn", event.kind.replaceAll("_", " "), { detail: event.detail });
+        return;
+      case "local_evicted":
+        this.#evictions.log("info", "the local backup made room for newer keys", {
+          versions: event.versions,
+          detail: event.detail,
+        });
     }
+  }
+
+  #writeFailure(event: Extract<SpecEvent, { kind: "backup_failed" }>): void {
+    const fields = { action: event.action, feed: describeFeed(event.feed), detail: event.detail };
+    // That Redis is gone, or takes no writes, is told once for all.
+    if (event.source === "redis") this.#logger.log("debug", "the backup does not work", fields);
+    else this.#failures.log("warn", "the local backup does not work", fields);
   }
 }

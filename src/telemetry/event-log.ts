@@ -11,6 +11,7 @@ import { IdListLog } from "./id-list-log.ts";
 import { type EventFlowEvent, LogEventsLog } from "./log-events-log.ts";
 import type { LogFields, Logger } from "./logger.ts";
 import { SpecLog } from "./spec-log.ts";
+import { ThrottledLog } from "./throttled-log.ts";
 
 export type RelayEvent =
   | SpecEvent
@@ -28,6 +29,7 @@ export class EventLog {
   readonly #backups: BackupLog;
   readonly #logEvents: LogEventsLog;
   readonly #idLists: IdListLog;
+  readonly #refusals: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
@@ -35,6 +37,7 @@ export class EventLog {
     this.#logEvents = new LogEventsLog(logger, clock);
     this.#backups = new BackupLog(logger, clock);
     this.#idLists = new IdListLog(logger, clock);
+    this.#refusals = new ThrottledLog(logger, clock);
   }
 
   write(event: RelayEvent): void {
@@ -55,6 +58,8 @@ export class EventLog {
       case "local_damage_replaced":
       case "local_evicted":
       case "redis_down":
+      case "redis_refuses_writes":
+      case "redis_takes_writes":
       case "redis_up":
       case "lease_acquired":
       case "lease_lost":
@@ -70,6 +75,9 @@ export class EventLog {
       case "id_list_file_removed":
       case "id_lists_folder_unusable":
         this.#idLists.write(event);
+        return;
+      case "stream_refused":
+        this.#writeRefusal(event);
         return;
       case "log_events_accepted":
       case "log_events_rejected":
@@ -89,12 +97,22 @@ export class EventLog {
         this.#logger.log("debug", event.kind.replaceAll("_", " "), debugFields(event));
     }
   }
+
+  #writeRefusal({ code }: Extract<RpcEvent, { kind: "stream_refused" }>): void {
+    const option = "--grpc-max-concurrent-streams";
+    if (code === RESOURCE_EXHAUSTED)
+      this.#refusals.log("warn", "stream refused: as many are open as may be", { option });
+    else this.#logger.log("debug", "stream refused", { code });
+  }
 }
 
 type DebugEvent = Exclude<
   RelayEvent,
   Parameters<SpecLog["write"]>[0] | Parameters<BackupLog["write"]>[0] | IdListEvent
 >;
+
+/** Of gRPC's codes: the bound of streams was reached. */
+const RESOURCE_EXHAUSTED = 8;
 
 function debugFields(event: DebugEvent): LogFields {
   const { kind: _, ...fields } = event;

@@ -12,11 +12,15 @@ export class SpecLog {
   readonly #logger: Logger;
   readonly #outages: OutageLog;
   readonly #denials: ThrottledLog;
+  readonly #evictions: ThrottledLog;
+  readonly #firstFailures: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#outages = new OutageLog(logger, clock);
     this.#denials = new ThrottledLog(logger, clock);
+    this.#evictions = new ThrottledLog(logger, clock);
+    this.#firstFailures = new ThrottledLog(logger, clock);
   }
 
   write(event: SpecLogEvent): void {
@@ -34,17 +38,20 @@ export class SpecLog {
         });
         return;
       case "spec_refused":
-        this.#outages.failed(`refused: ${event.reason}`, feed, event.detail);
+        this.#writeFailure(`refused: ${event.reason}`, event, feed);
         return;
       case "spec_fetch_failed":
-        this.#outages.failed(event.cause, feed, event.detail);
+        this.#writeFailure(event.cause, event, feed);
         return;
       case "spec_unauthorized":
         this.#writeUnauthorized(event, feed);
         return;
       case "spec_evicted":
         this.#outages.ended(feed);
-        this.#logger.log("info", "SDK key made room for another", { feed });
+        this.#evictions.log("info", "SDK key made room for another: more are in use than may be held", {
+          feed,
+          option: "--maximum-concurrent-sdk-keys",
+        });
         return;
       case "spec_not_held":
         this.#denials.log("warn", "no room for another SDK key: all have streams or are preloaded", {
@@ -52,6 +59,12 @@ export class SpecLog {
           maximum_concurrent_sdk_keys: event.maxKeys,
         });
     }
+  }
+
+  /** A key of which nothing is held may never be asked for again: it must not keep an outage open. */
+  #writeFailure(cause: string, { detail, held }: { detail: string; held: boolean }, feed: string): void {
+    if (held) this.#outages.failed(cause, feed, detail);
+    else this.#firstFailures.log("warn", "upstream failing, nothing to serve yet", { cause, detail, feed });
   }
 
   #writeUpdate(event: Extract<SpecEvent, { kind: "spec_updated" }>, feed: string): void {

@@ -25,7 +25,7 @@ export class UpstreamEndpoint {
   readonly #baseUrl: string;
   readonly #relayVersion: string;
   readonly #proxied: boolean;
-  #http2Only = false;
+  #http2 = false;
 
   constructor(options: UpstreamOptions) {
     this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
@@ -52,16 +52,19 @@ export class UpstreamEndpoint {
   }
 
   async #send(request: UpstreamRequest | UpstreamPost, signal: AbortSignal): Promise<Response> {
+    const http2 = this.#http2;
     try {
-      return await this.#fetch(request, signal);
+      return await this.#fetch(request, signal, http2);
     } catch (error) {
-      if (this.#http2Only || !this.#refusedHttp1(error)) throw error;
-      this.#http2Only = true;
-      return this.#fetch(request, signal);
+      if (!this.#mayWantTheOther(error, http2)) throw error;
+      const response = await this.#fetch(request, signal, !http2);
+      // Only once it was seen to work: a handshake fails for many reasons.
+      this.#http2 = !http2;
+      return response;
     }
   }
 
-  #fetch(request: UpstreamRequest | UpstreamPost, signal: AbortSignal): Promise<Response> {
+  #fetch(request: UpstreamRequest | UpstreamPost, signal: AbortSignal, http2: boolean): Promise<Response> {
     const { path, headers } = request;
     return fetch(`${this.#baseUrl}${path}`, {
       ...("body" in request && { method: "POST", body: request.body }),
@@ -70,12 +73,13 @@ export class UpstreamEndpoint {
       decompress: false,
       // The way to another host is not ours to take: the URL holds the SDK key.
       redirect: "manual",
-      ...(this.#http2Only && { protocol: "http2" }),
+      ...(http2 && { protocol: "http2" }),
     });
   }
 
-  /** A server without HTTP/1.1 ends the handshake: no protocol in common. */
-  #refusedHttp1(error: unknown): boolean {
-    return this.#baseUrl.startsWith("https:") && (error as NodeJS.ErrnoException).code === "EPROTO";
+  /** A server without HTTP/1.1 ends the handshake; one without HTTP/2 is told by Bun. */
+  #mayWantTheOther(error: unknown, http2: boolean): boolean {
+    const { code } = error as NodeJS.ErrnoException;
+    return this.#baseUrl.startsWith("https:") && code === (http2 ? "HTTP2Unsupported" : "EPROTO");
   }
 }
