@@ -31,7 +31,7 @@ describe("after a restart", () => {
       if (ofA !== undefined) await spool.remove(ofA, 3);
       expect(spool.depth).toMatchObject({ batches: 5, events: 9 });
     }
-    expect(readdirSync(folder)).toEqual(["events.sqlite"]);
+    expect(readdirSync(folder).sort()).toEqual(["events.sqlite", "events.sqlite.lock"]);
     await using opened = await openSpool(folder);
     const { spool, events } = opened;
     expect(events).toEqual([]);
@@ -133,7 +133,7 @@ test("files and folder are open to their owner alone, and no name holds a key", 
   await using opened = await openSpool(folder);
   for (const group of [a, b]) await opened.spool.put(eventBatch(group, ["1"], Date.now()));
   const modes = readdirSync(folder).map((name) => `${name} ${modeOf(join(folder, name))}`);
-  expect(modes.sort()).toEqual(["events.sqlite 600", "events.sqlite-wal 600"]);
+  expect(modes.sort()).toEqual(["events.sqlite 600", "events.sqlite-wal 600", "events.sqlite.lock 600"]);
   expect([modeOf(folder), modeOf(dirname(folder))]).toEqual(["700", "700"]);
   // Said in the docs: events can't be forwarded without their key.
   expect(readFileSync(`${spoolFileIn(folder)}-wal`).includes(a.sdkKey)).toBe(true);

@@ -1,5 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { makePrivate } from "./private-file.ts";
+import { SQLITE, sqliteResult } from "./sqlite-result.ts";
 
 /** Longer than it takes another relay to check a file of some GB. */
 const LOCK_TIMEOUT_MS = 30_000;
@@ -27,6 +28,8 @@ function locked(path: string): DatabaseSync {
     return db;
   } catch (error) {
     db?.close();
+    // What is known of the disk is as true of the file.
+    if (sqliteResult(error) === SQLITE.FULL) throw error;
     // Without SQLite's code: whatever is wrong with the lock, the backup is not what is damaged.
     throw new Error(`its lock can't be had: ${(error as Error).message}`);
   }
