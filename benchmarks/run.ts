@@ -1,5 +1,5 @@
 // `bun run bench`: how fast and how large the relay is. docs/benchmarks.md says how it is measured.
-//   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage]
+//   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [events]
 //     [--quick] [--json <file>] [--source]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,6 +8,7 @@ import { ArgumentError, type BenchArguments, readArguments } from "./arguments.t
 import type { Bench, Part } from "./bench.ts";
 import { chooseCores } from "./cores.ts";
 import { missingCommands } from "./debian-tools.ts";
+import { eventsPart } from "./events/events-part.ts";
 import { fanoutPart } from "./fanout/fanout-part.ts";
 import { httpPart } from "./http/http-part.ts";
 import { describeMachine, machineLines } from "./machine.ts";
@@ -27,6 +28,7 @@ const PARTS: readonly Part[] = [
   preparePart,
   fleetPart,
   redisOutagePart,
+  eventsPart,
 ];
 
 const EXIT_FAILED = 1;

@@ -11,7 +11,8 @@ ENVIRONMENT
 
   Each option can also be given as SFP_ and its upper-case name, such as SFP_POLLING_INTERVAL_IN_S=10;
   the option goes before the variable.
-  STATSIG_ENDPOINT    Upstream (Default: https://api.statsigcdn.com)
+  STATSIG_ENDPOINT            Upstream (Default: https://api.statsigcdn.com)
+  LOG_EVENT_STATSIG_ENDPOINT  Where SDKs' events go (Default: https://statsigapi.net)
 `;
 
 /** What `--help` prints, from the option table. */

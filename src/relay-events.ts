@@ -54,7 +54,8 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     relayVersion: VERSION,
   });
   const sink = new StatsigEvents(endpoint, clock);
-  const forwarder = new EventForwarder({ queue, isDurable, sink, clock, emit, flushIntervalMs });
+  const options = { queue, isDurable, sink, clock, emit, flushIntervalMs };
+  const forwarder = starting.use(new EventForwarder(options));
   forwarder.start();
   const running = starting.move();
   return {

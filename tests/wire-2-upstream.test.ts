@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { version as relayVersion } from "../package.json";
 import { readConfig } from "../src/config.ts";
+import { type ForwardedBatch, startEventRelay } from "./support/event-relay.ts";
 import { specV1, specV2 } from "./support/payloads.ts";
 import { forKey, publishKey, versionOf } from "./support/published-key.ts";
 import { rawGet } from "./support/raw-get.ts";
@@ -103,7 +104,23 @@ describe.concurrent("WIRE 2: what upstream is asked", () => {
       { method: "POST", headers: { "statsig-api-key": "secret-lists", "x-sfp-version": relayVersion } },
     ]);
   });
-  test.todo("events: POST {LOG_EVENT_STATSIG_ENDPOINT}/v1/log_event, statsig-event-count", () => {});
+  test("events: POST {LOG_EVENT_STATSIG_ENDPOINT}/v1/log_event, key in the header, statsig-event-count", async () => {
+    await using specs = await startUpstream();
+    await using setup = await startEventRelay({ env: { STATSIG_ENDPOINT: specs.url } });
+    const events = [{ eventName: "a" }, { eventName: "b" }];
+    await setup.post("secret-wire-2", { events, statsigMetadata: { sdkType: "t" } });
+    await eventually(() => expect(setup.forwarded()).toHaveLength(1));
+    const [{ request, ...batch }] = setup.forwarded() as [ForwardedBatch];
+    expect([request.method, request.url]).toEqual(["POST", "/v1/log_event"]);
+    expect(request.headers).toMatchObject({
+      "statsig-api-key": "secret-wire-2",
+      "statsig-event-count": "2",
+      "x-sfp-version": relayVersion,
+    });
+    expect(batch).toMatchObject({ events, metadata: { sdkType: "t" } });
+    // STATSIG_ENDPOINT is no word on where events go.
+    expect(specs.count("/v1/log_event")).toBe(0);
+  });
 });
 
 describe.concurrent("WIRE 2: the lcut", () => {

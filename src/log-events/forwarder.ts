@@ -27,7 +27,7 @@ const MIN_WAIT_MS = 5;
  * Takes events out of the queue as they come to be due and has them brought upstream: each group by one request
  * at a time and in order, none held up by another that fails.
  */
-export class EventForwarder {
+export class EventForwarder implements AsyncDisposable {
   readonly #options: ForwarderOptions;
   readonly #stop = new AbortController();
   readonly #courier: Courier;
@@ -63,11 +63,16 @@ export class EventForwarder {
     while (!grace.aborted && queue.depth.batches > 0) {
       await Promise.race([over, this.#work.wait(LOOK_EVERY_MS)]);
     }
+    await this[Symbol.asyncDispose]();
+    const { events } = queue.depth;
+    if (events > 0) emit({ kind: "log_events_left", events, outcome: isDurable ? "kept" : "lost" });
+  }
+
+  /** Stops at once, what was under way back in the queue. */
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error("the relay is shutting down"));
     await this.#running;
     await this.#courier.ended();
-    const { events } = queue.depth;
-    if (events > 0) emit({ kind: "log_events_left", events, outcome: isDurable ? "kept" : "lost" });
   }
 
   async #run(): Promise<void> {

@@ -1,0 +1,43 @@
+import { createServer, type Server } from "node:http";
+
+/** Takes events and counts them by the header that says how many; nothing is decompressed. */
+export class EventUpstream implements AsyncDisposable {
+  readonly #server: Server;
+  #events = 0;
+  #requests = 0;
+  #bytes = 0;
+
+  private constructor() {
+    this.#server = createServer((request, response) => {
+      request.on("data", (chunk: Uint8Array) => {
+        this.#bytes += chunk.length;
+      });
+      request.on("end", () => {
+        this.#requests++;
+        this.#events += Number(request.headers["statsig-event-count"] ?? 0);
+        response.writeHead(202, { "content-type": "application/json" }).end('{"success":true}');
+      });
+    });
+  }
+
+  static async start(): Promise<EventUpstream> {
+    const upstream = new EventUpstream();
+    await new Promise<void>((resolve) => upstream.#server.listen(0, "127.0.0.1", resolve));
+    return upstream;
+  }
+
+  get url(): string {
+    const address = this.#server.address();
+    if (address === null || typeof address === "string") throw new Error("the upstream does not listen");
+    return `http://127.0.0.1:${address.port}`;
+  }
+
+  get counts() {
+    return { events: this.#events, requests: this.#requests, bytes: this.#bytes };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
