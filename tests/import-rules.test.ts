@@ -31,7 +31,7 @@ test("imports that the table allows are no problem", async () => {
 test("an import that the table does not list is named with what is allowed", async () => {
   const problems = await problemsIn({ "upstream/x.ts": 'import {\n  y,\n} from "../redis/y.ts";' });
   expect(problems).toEqual([
-    "src/upstream/x.ts imports src/redis/y.ts: upstream may import specs, log-events, clock",
+    "src/upstream/x.ts imports src/redis/y.ts: upstream may import specs, log-events, id-lists, clock",
   ]);
 });
 
