@@ -1,8 +1,8 @@
 import type { Bench } from "../bench.ts";
 import { familyCpuMs } from "../proc-stats.ts";
 import type { HttpCase } from "./cases.ts";
+import type { HttpServer } from "./http-server.ts";
 import { requireSameAnswers } from "./same-answers.ts";
-import type { HttpServer } from "./servers.ts";
 import { runWrk, type WrkResult } from "./wrk.ts";
 
 export interface HttpResult extends WrkResult {

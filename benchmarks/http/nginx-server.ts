@@ -4,8 +4,8 @@ import type { Bench } from "../bench.ts";
 import { findCommand } from "../debian-tools.ts";
 import { Launched } from "../launched.ts";
 import { firstAnswer, freePort } from "../loopback.ts";
+import type { HttpServer } from "./http-server.ts";
 import { NGINX_VARIANTS, type NginxVariant, nginxConfig } from "./nginx-config.ts";
-import type { HttpServer } from "./servers.ts";
 
 /** nginx in front of the upstream, with a configuration, cache and log of its own. Answers `readyPath`. */
 export async function startNginx(

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { request } from "node:http";
 import { buffer } from "node:stream/consumers";
 import type { HttpCase } from "./cases.ts";
-import type { HttpServer } from "./servers.ts";
+import type { HttpServer } from "./http-server.ts";
 
 /** Throws unless every server answers the case with 200 and the very same bytes; also fills nginx's caches. */
 export async function requireSameAnswers(servers: readonly HttpServer[], httpCase: HttpCase): Promise<void> {

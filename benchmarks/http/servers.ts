@@ -1,16 +1,8 @@
 import type { Bench } from "../bench.ts";
 import { RelayServer } from "../relay-server.ts";
 import { type StaticUpstream, specPath } from "../static-upstream.ts";
+import type { HttpServer } from "./http-server.ts";
 import { startNginx } from "./nginx-server.ts";
-
-/** What is compared: the relay, and nginx in its place. */
-export interface HttpServer extends AsyncDisposable {
-  readonly name: string;
-  readonly url: string;
-  readonly pid: number;
-  /** Called between measurements. */
-  readonly tidy: () => void;
-}
 
 /** All of them, the relay first. */
 export async function startServers(
