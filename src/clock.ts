@@ -4,12 +4,15 @@ import { setTimeout as timeout } from "node:timers/promises";
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
+  /** Milliseconds since some moment. Unlike `now`, it never jumps, whatever is done to the machine's clock. */
+  elapsed(): number;
   /** Resolves after `ms` milliseconds; rejects with `signal.reason` when aborted before that. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   async sleep(ms, signal) {
     signal.throwIfAborted();
     try {

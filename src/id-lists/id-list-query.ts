@@ -41,7 +41,7 @@ export class IdListQuery {
 
   constructor(options: IdListQueryOptions) {
     this.#options = options;
-    const perf = { now: () => options.clock.now() };
+    const perf = { now: () => options.clock.elapsed() };
     this.#denials = new LRUCache({ max: options.maxDenials, perf, ttlResolution: 0 });
   }
 

@@ -39,7 +39,7 @@ export class SpecQuery {
 
   constructor(options: SpecQueryOptions) {
     this.#options = options;
-    const perf = { now: () => options.clock.now() };
+    const perf = { now: () => options.clock.elapsed() };
     this.#denials = new LRUCache({ max: options.maxDenials, perf, ttlResolution: 0 });
   }
 

@@ -7,7 +7,7 @@ const THROTTLE_MS = 60_000;
 export class ThrottledLog {
   readonly #logger: Logger;
   readonly #clock: Clock;
-  #quietUntil = 0;
+  #quietUntil = Number.NEGATIVE_INFINITY;
   #leftOut = 0;
 
   constructor(logger: Logger, clock: Clock) {
@@ -16,7 +16,7 @@ export class ThrottledLog {
   }
 
   log(level: LogLevel, message: string, fields: LogFields): void {
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     if (now < this.#quietUntil) {
       this.#leftOut++;
       this.#logger.log("debug", message, fields);

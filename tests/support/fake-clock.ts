@@ -19,6 +19,10 @@ export class FakeClock implements Clock {
     return this.#nowMs;
   }
 
+  elapsed(): number {
+    return this.#nowMs;
+  }
+
   /** How long until the next sleeper wakes; undefined when nobody sleeps. */
   get nextWakeInMs(): number | undefined {
     return this.#sleepers[0] === undefined ? undefined : this.#sleepers[0].wakesAtMs - this.#nowMs;

@@ -8,6 +8,10 @@ export class WakingClock implements Clock {
     return systemClock.now();
   }
 
+  elapsed(): number {
+    return systemClock.elapsed();
+  }
+
   async sleep(ms: number, signal: AbortSignal): Promise<void> {
     const woken = new AbortController();
     this.#sleepers.set(woken, ms);
