@@ -20,9 +20,9 @@ export class EventUpstream implements AsyncDisposable {
     });
   }
 
-  static async start(): Promise<EventUpstream> {
+  static async start(port = 0): Promise<EventUpstream> {
     const upstream = new EventUpstream();
-    await new Promise<void>((resolve) => upstream.#server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => upstream.#server.listen(port, "127.0.0.1", resolve));
     return upstream;
   }
 
