@@ -2,8 +2,8 @@ import { afterAll, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readBack } from "./support/backup-contract.ts";
 import { deleteFolders, newFolder, openLocal } from "./support/local-backups.ts";
-import { LocalWriter } from "./support/local-writer.ts";
 import { feedOf } from "./support/snapshots.ts";
+import { VersionWriter } from "./support/version-writer.ts";
 
 afterAll(deleteFolders);
 
@@ -16,7 +16,7 @@ test(`kill -9 while ${VERSIONS} versions are written leaves a whole one, never o
   let lastLcut = 0;
   let interrupted = 0;
   for (let round = 0; round < ROUNDS; round++) {
-    const writer = new LocalWriter(folder, key, lastLcut + 1, VERSIONS);
+    const writer = new VersionWriter(folder, key, lastLcut + 1, VERSIONS);
     await writer.acknowledges(1 + Math.floor(Math.random() * (VERSIONS - 20)));
     await sleep(Math.random() * 5);
     writer.kill();

@@ -7,9 +7,9 @@ import type { LocalEvent } from "../src/local/events.ts";
 import { openLocalBackup } from "../src/local/local-backup.ts";
 import { readBack } from "./support/backup-contract.ts";
 import { deleteFolders, fileIn, newFolder, openLocal } from "./support/local-backups.ts";
-import { LocalWriter } from "./support/local-writer.ts";
 import { essence, preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { feedOf } from "./support/snapshots.ts";
+import { VersionWriter } from "./support/version-writer.ts";
 
 afterAll(deleteFolders);
 
@@ -60,7 +60,7 @@ describe("one file of several relays", () => {
 
   test("takes the writes of several processes", async () => {
     const folder = newFolder();
-    const writers = ["secret-first", "secret-second"].map((key) => new LocalWriter(folder, key, 1, 60));
+    const writers = ["secret-first", "secret-second"].map((key) => new VersionWriter(folder, key, 1, 60));
     const codes = await Promise.all(writers.map((writer) => writer.ended));
     expect(codes).toEqual([0, 0]);
     await using local = await openLocal(folder);

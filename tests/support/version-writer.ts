@@ -4,15 +4,16 @@ import { join } from "node:path";
 import { Output } from "./output.ts";
 
 /** A process of its own that writes version upon version, and says of each that it was acknowledged. */
-export class LocalWriter {
+export class VersionWriter {
   readonly #child: ChildProcess;
   readonly #output: Output;
   /** The exit code; null where a signal ended it. All that it said is there by then. */
   readonly ended: Promise<number | null>;
 
-  constructor(folder: string, sdkKey: string, firstLcut: number, versions: number) {
-    const script = join(import.meta.dir, "local-writer-process.ts");
-    const args = [script, folder, sdkKey, String(firstLcut), String(versions)];
+  /** `place`: the folder of a local backup, or the port of a Redis. */
+  constructor(place: string, sdkKey: string, firstLcut: number, versions: number) {
+    const script = join(import.meta.dir, "version-writer-process.ts");
+    const args = [script, place, sdkKey, String(firstLcut), String(versions)];
     this.#child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
     this.#output = new Output(this.#child.stdout);
     this.ended = once(this.#child, "close").then(([code]) => code);
