@@ -22,7 +22,11 @@ export async function runDemo(serve: Serve): Promise<number> {
     changeEveryMs: CHANGE_EVERY_MS,
     sdkKey: SDK_KEY,
   });
-  const env = { STATSIG_ENDPOINT: upstream.url, SFP_PRELOAD_SDK_KEYS: SDK_KEY };
+  const env = {
+    STATSIG_ENDPOINT: upstream.url,
+    LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
+    SFP_PRELOAD_SDK_KEYS: SDK_KEY,
+  };
   return await serve(env, (listeners) => process.stdout.write(welcome(listeners)));
 }
 
