@@ -11,8 +11,17 @@ ENVIRONMENT
 
   Each option can also be given as SFP_ and its upper-case name, such as SFP_POLLING_INTERVAL_IN_S=10;
   the option goes before the variable.
-  STATSIG_ENDPOINT            Upstream (Default: https://api.statsigcdn.com)
-  LOG_EVENT_STATSIG_ENDPOINT  Where SDKs' events go (Default: https://statsigapi.net)
+  STATSIG_ENDPOINT               Upstream (Default: https://api.statsigcdn.com)
+  LOG_EVENT_STATSIG_ENDPOINT     Where events go (Default: https://statsigapi.net)
+  REDIS_URL, REDIS_ENTERPRISE_*, REDIS_SENTINELS, REDIS_CLUSTER_NODES, REDIS_TLS*
+                                 Where Redis is (Default: 127.0.0.1:6379)
+  HTTPS_PROXY, HTTP_PROXY, NO_PROXY, NODE_EXTRA_CA_CERTS
+                                 The way to upstream, and whom to trust there
+
+EXAMPLES
+
+  statsig-forward-proxy grpc-and-http local
+  REDIS_URL=redis://redis:6379 statsig-forward-proxy http redis --fleet-polling --preload-sdk-keys @keys.txt
 `;
 
 /** What `--help` prints, from the option table. */
