@@ -22,3 +22,17 @@ export const systemClock: Clock = {
     }
   },
 };
+
+/** What the work comes to, or undefined where that takes longer than `ms`; the work goes on. */
+export async function within<T>(clock: Clock, ms: number, work: Promise<T>): Promise<T | undefined> {
+  const done = new AbortController();
+  const late = clock.sleep(ms, done.signal).then(
+    () => undefined,
+    () => undefined,
+  );
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    done.abort();
+  }
+}

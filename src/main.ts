@@ -107,7 +107,7 @@ function print(text: string): void {
   process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`);
 }
 
-/** One line for what a person can mend; anything else is a fault of ours, and its stack helps to find it. */
+/** One line for what a person can mend; anything else is a fault of ours. */
 function explain(error: unknown): number {
   if (error instanceof UsageError || error instanceof ConfigError) {
     process.stderr.write(`error: ${error.message}\n`);

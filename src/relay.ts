@@ -1,4 +1,4 @@
-import { type Clock, systemClock } from "./clock.ts";
+import { type Clock, systemClock, within } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { Grace } from "./grace.ts";
 import { GrpcListener } from "./grpc/grpc-listener.ts";
@@ -101,7 +101,7 @@ export async function startRelay(
       await closeWithin(grace.over, closing);
       await events.flush(grace.over);
       // A backup that hangs has what is left of the grace, or a moment for the last writes.
-      await within(Math.max(LAST_WRITES_MS, graceEndsAt - clock.now()), running.disposeAsync(), clock);
+      await within(clock, Math.max(LAST_WRITES_MS, graceEndsAt - clock.now()), running.disposeAsync());
     },
   };
 }
@@ -115,10 +115,4 @@ async function closeWithin(graceOver: AbortSignal, listeners: readonly Closing[]
   const over = Promise.withResolvers<void>();
   graceOver.addEventListener("abort", () => over.resolve());
   await Promise.race([Promise.all(listeners.map((listener) => listener.close())), over.promise]);
-}
-
-async function within(ms: number, work: Promise<unknown>, clock: Clock): Promise<void> {
-  const done = new AbortController();
-  const worked = work.finally(() => done.abort());
-  await Promise.race([worked, clock.sleep(ms, done.signal).catch(() => {})]);
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../clock.ts";
+import { type Clock, within } from "../clock.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import { RETRY_AFTER_FAILURE_MS, UNAUTHORIZED_TTL_MS } from "../specs/spec-query.ts";
 import type { ManifestRecovery } from "./manifest-recovery.ts";
@@ -63,30 +63,16 @@ export class IdListQuery {
   }
 
   async #firstSight(sdkKey: SdkKey): Promise<IdListAnswer> {
-    const { store, proxied, refresher, recovery } = this.#options;
+    const { store, proxied, refresher, recovery, clock } = this.#options;
     const refresh = refresher.refresh(sdkKey);
-    const slow = recovery && this.#within(SLOW_UPSTREAM_MS, refresh);
+    const slow = recovery && within(clock, SLOW_UPSTREAM_MS, refresh);
     let outcome = await (slow === undefined ? refresh : slow);
     if (outcome === undefined || outcome === "failed") await recovery?.recover(sdkKey);
     if (store.peek(sdkKey) === undefined) outcome = await refresh;
     const held = store.find(sdkKey);
     if (held === undefined) return this.#deny(sdkKey, outcome ?? "failed");
-    if (proxied !== undefined) await this.#within(FIRST_FILES_MS, proxied.ready(sdkKey));
+    if (proxied !== undefined) await within(clock, FIRST_FILES_MS, proxied.ready(sdkKey));
     return { kind: "held", held };
-  }
-
-  /** What the work comes to, or undefined where that takes longer. */
-  async #within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
-    const done = new AbortController();
-    const late = this.#options.clock.sleep(ms, done.signal).then(
-      () => undefined,
-      () => undefined,
-    );
-    try {
-      return await Promise.race([work, late]);
-    } finally {
-      done.abort();
-    }
   }
 
   #deny(sdkKey: SdkKey, outcome: ManifestRefresh): Denial {

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, within } from "../clock.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { Feed } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
@@ -120,17 +120,10 @@ export class Fleet {
 
   async #confirmation(feed: Feed): Promise<Confirmation | undefined> {
     const { board, clock } = this.#options;
-    const answered = new AbortController();
-    const late = clock.sleep(BOARD_TIMEOUT_MS, answered.signal).then(
-      () => undefined,
-      () => undefined,
-    );
     try {
-      return await Promise.race([board.confirmation(feed), late]);
+      return await within(clock, BOARD_TIMEOUT_MS, board.confirmation(feed));
     } catch {
       return undefined;
-    } finally {
-      answered.abort();
     }
   }
 }
