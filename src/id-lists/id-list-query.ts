@@ -1,20 +1,12 @@
-import { LRUCache } from "lru-cache";
 import { type Clock, within } from "../clock.ts";
+import { type Denial, Denials } from "../specs/denials.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
-import { RETRY_AFTER_FAILURE_MS, UNAUTHORIZED_TTL_MS } from "../specs/spec-query.ts";
 import type { ManifestRecovery } from "./manifest-recovery.ts";
-import type { ManifestRefresh, ManifestRefresher } from "./manifest-refresh.ts";
+import type { ManifestRefresher } from "./manifest-refresh.ts";
 import type { HeldManifest, ManifestStore } from "./manifest-store.ts";
 import type { ProxiedLists } from "./proxied-lists.ts";
 
-export type IdListAnswer =
-  | { readonly kind: "held"; readonly held: HeldManifest }
-  /** Upstream itself said 401 or 403. */
-  | { readonly kind: "unauthorized" }
-  /** Nothing held, and upstream gave nothing. */
-  | { readonly kind: "unavailable"; readonly retryAfterMs: number };
-
-type Denial = Exclude<IdListAnswer, { kind: "held" }>;
+export type IdListAnswer = { readonly kind: "held"; readonly held: HeldManifest } | Denial;
 
 /** While nothing is held, upstream may take so long before the backup is asked as well. */
 const SLOW_UPSTREAM_MS = 1_000;
@@ -36,13 +28,12 @@ export interface IdListQueryOptions {
 /** What clients ask: the ID lists of a key. */
 export class IdListQuery {
   readonly #options: IdListQueryOptions;
-  readonly #denials: LRUCache<SdkKey, Denial>;
+  readonly #denials: Denials;
   readonly #asking = new Map<SdkKey, Promise<IdListAnswer>>();
 
   constructor(options: IdListQueryOptions) {
     this.#options = options;
-    const perf = { now: () => options.clock.elapsed() };
-    this.#denials = new LRUCache({ max: options.maxDenials, perf, ttlResolution: 0 });
+    this.#denials = new Denials(options.maxDenials, options.clock);
   }
 
   /** What is in memory. Takes any text for the key. */
@@ -70,18 +61,8 @@ export class IdListQuery {
     if (outcome === undefined || outcome === "failed") await recovery?.recover(sdkKey);
     if (store.peek(sdkKey) === undefined) outcome = await refresh;
     const held = store.find(sdkKey);
-    if (held === undefined) return this.#deny(sdkKey, outcome ?? "failed");
+    if (held === undefined) return this.#denials.add(sdkKey, outcome === "unauthorized");
     if (proxied !== undefined) await within(clock, FIRST_FILES_MS, proxied.ready(sdkKey));
     return { kind: "held", held };
-  }
-
-  #deny(sdkKey: SdkKey, outcome: ManifestRefresh): Denial {
-    const unauthorized = outcome === "unauthorized";
-    const denial: Denial = unauthorized
-      ? { kind: "unauthorized" }
-      : { kind: "unavailable", retryAfterMs: RETRY_AFTER_FAILURE_MS };
-    const ttl = unauthorized ? UNAUTHORIZED_TTL_MS : RETRY_AFTER_FAILURE_MS;
-    this.#denials.set(sdkKey, denial, { ttl });
-    return denial;
   }
 }

@@ -1,25 +1,12 @@
-import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.ts";
-import type { AcquireOutcome, SpecAcquirer } from "./acquire.ts";
+import type { SpecAcquirer } from "./acquire.ts";
+import { type Denial, Denials } from "./denials.ts";
 import { type ApiVersion, type Feed, feedId, type SpecFormat } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
 import type { SdkKey } from "./sdk-key.ts";
 import type { SpecStore } from "./spec-store.ts";
 
-export type SpecAnswer =
-  | { readonly kind: "held"; readonly held: HeldFeed }
-  /** Upstream itself said 401 or 403. */
-  | { readonly kind: "unauthorized" }
-  /** Nothing held, and upstream gave nothing. */
-  | { readonly kind: "unavailable"; readonly retryAfterMs: number };
-
-type Denial = Exclude<SpecAnswer, { kind: "held" }>;
-
-/** A key that upstream did not know is not asked for again so long. */
-export const UNAUTHORIZED_TTL_MS = 30_000;
-
-/** After a first request that failed, the next that is let through. */
-export const RETRY_AFTER_FAILURE_MS = 1_000;
+export type SpecAnswer = { readonly kind: "held"; readonly held: HeldFeed } | Denial;
 
 /** How long a client that can read protobuf waits for it where JSON is held. */
 const SLOW_PROTO_MS = 1_000;
@@ -35,12 +22,11 @@ export interface SpecQueryOptions {
 /** What clients ask, on every protocol: the config spec of a key. */
 export class SpecQuery {
   readonly #options: SpecQueryOptions;
-  readonly #denials: LRUCache<string, Denial>;
+  readonly #denials: Denials;
 
   constructor(options: SpecQueryOptions) {
     this.#options = options;
-    const perf = { now: () => options.clock.elapsed() };
-    this.#denials = new LRUCache({ max: options.maxDenials, perf, ttlResolution: 0 });
+    this.#denials = new Denials(options.maxDenials, options.clock);
   }
 
   /** What is in memory; all that the path of most requests needs. Takes any text for the key. */
@@ -80,16 +66,6 @@ export class SpecQuery {
     const outcome = await this.#options.acquirer.acquire(feed, "first_sight");
     const held = this.#options.store.find(feed.sdkKey, feed.version, feed.format);
     if (held !== undefined) return { kind: "held", held };
-    return this.#deny(feed, outcome);
-  }
-
-  #deny(feed: Feed, outcome: AcquireOutcome): Denial {
-    const unauthorized = outcome.kind === "unauthorized";
-    const denial: Denial = unauthorized
-      ? { kind: "unauthorized" }
-      : { kind: "unavailable", retryAfterMs: RETRY_AFTER_FAILURE_MS };
-    const ttl = unauthorized ? UNAUTHORIZED_TTL_MS : RETRY_AFTER_FAILURE_MS;
-    this.#denials.set(feedId(feed), denial, { ttl });
-    return denial;
+    return this.#denials.add(feedId(feed), outcome.kind === "unauthorized");
   }
 }

@@ -1,0 +1,38 @@
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../clock.ts";
+
+/** A negative answer. */
+export type Denial =
+  /** Upstream itself said 401 or 403. */
+  | { readonly kind: "unauthorized" }
+  /** Nothing held, and upstream gave nothing. */
+  | { readonly kind: "unavailable"; readonly retryAfterMs: number };
+
+/** A key that upstream did not know is not asked for again so long. */
+export const UNAUTHORIZED_TTL_MS = 30_000;
+
+/** After a first request that failed, the next that is let through. */
+export const RETRY_AFTER_FAILURE_MS = 1_000;
+
+/** Remembers negative answers for a while, so that upstream is not asked each time. */
+export class Denials {
+  readonly #denials: LRUCache<string, Denial>;
+
+  /** Of more than `max`, the least recently used is forgotten. */
+  constructor(max: number, clock: Clock) {
+    const perf = { now: () => clock.elapsed() };
+    this.#denials = new LRUCache({ max, perf, ttlResolution: 0 });
+  }
+
+  get(id: string): Denial | undefined {
+    return this.#denials.get(id);
+  }
+
+  add(id: string, isUnauthorized: boolean): Denial {
+    const denial: Denial = isUnauthorized
+      ? { kind: "unauthorized" }
+      : { kind: "unavailable", retryAfterMs: RETRY_AFTER_FAILURE_MS };
+    this.#denials.set(id, denial, { ttl: isUnauthorized ? UNAUTHORIZED_TTL_MS : RETRY_AFTER_FAILURE_MS });
+    return denial;
+  }
+}
