@@ -1,4 +1,7 @@
+import { type AccessConfig, readAccess } from "./config-access.ts";
 import { type EventsConfig, readEvents } from "./config-events.ts";
+import { type LimitsConfig, readLimits } from "./config-limits.ts";
+import { readTls, type TlsConfig } from "./config-tls.ts";
 import { defaultLocalCachePath } from "./local/local-path.ts";
 import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "./redis/keys.ts";
 import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "./redis/options.ts";
@@ -31,6 +34,10 @@ export interface Config {
   readonly redis: RedisCacheConfig;
   readonly events: EventsConfig;
   readonly preloadSdkKeys: readonly SdkKey[];
+  /** Undefined where nothing speaks TLS. */
+  readonly tls: TlsConfig | undefined;
+  readonly access: AccessConfig;
+  readonly limits: LimitsConfig;
   readonly shutdownGraceMs: number;
   readonly debugLogging: boolean;
   /** `STATSIG_ENDPOINT`. */
@@ -80,13 +87,15 @@ export interface GivenConfig {
 const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
 const DEFAULT_ID_LISTS_URL = "https://api.statsig.com";
 
-/** Flags go before the environment, the environment before defaults. Throws {@link ConfigError}. */
+/** Flags go before the environment, the environment before defaults. Throws {@link ConfigError}, or StartError. */
 export function readConfig(given: GivenConfig, env: Environment): Config {
   const settings = new Settings(given.values, env);
   const mode = oneOf("MODE", given.mode, MODES);
   const cache = oneOf("CACHE", given.cache, CACHES);
   const upstreamUrl = readUpstreamUrl(env["STATSIG_ENDPOINT"]);
   const maxKeys = settings.integer("maximum-concurrent-sdk-keys");
+  const maxStreams = settings.integer("grpc-max-concurrent-streams");
+  const preloadSdkKeys = readPreload(settings, maxKeys);
   return {
     mode,
     cache,
@@ -96,7 +105,7 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
     maxKeys,
     pollIntervalMs: settings.integer("polling-interval-in-s") * 1_000,
     maxRequestsInFlight: settings.integer("update-batch-size"),
-    maxStreams: settings.integer("grpc-max-concurrent-streams"),
+    maxStreams,
     clearOnUnauthorized: settings.flag("clear-datastore-on-unauthorized"),
     local: {
       path: settings.text("local-cache-path") || defaultLocalCachePath(env),
@@ -105,7 +114,10 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
     idLists: readIdLists(settings, env),
     redis: readRedis(settings, env, cache),
     events: readEvents(settings, env),
-    preloadSdkKeys: readPreload(settings, maxKeys),
+    preloadSdkKeys,
+    tls: readTls(settings, env),
+    access: readAccess(settings, preloadSdkKeys),
+    limits: readLimits(settings, maxStreams),
     shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
     debugLogging: settings.flag("debug-logging"),
     upstreamUrl,

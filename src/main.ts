@@ -4,7 +4,7 @@ import { type Config, type GivenConfig, readConfig } from "./config.ts";
 import { ListenError, localUrl } from "./listen.ts";
 import { describeAddress } from "./redis/options.ts";
 import { startRelay } from "./relay.ts";
-import { ConfigError, unknownVariables } from "./settings.ts";
+import { ConfigError, StartError, unknownVariables } from "./settings.ts";
 import { UsageError } from "./strict-args.ts";
 import { TextLogger } from "./telemetry/logger.ts";
 import { VERSION } from "./version.ts";
@@ -113,7 +113,8 @@ function explain(error: unknown): number {
     process.stderr.write(`error: ${error.message}\n`);
     return EXIT_USAGE;
   }
-  const message = error instanceof ListenError ? error.message : `unexpected: ${String(error)}`;
+  const isExplained = error instanceof ListenError || error instanceof StartError;
+  const message = isExplained ? error.message : `unexpected: ${String(error)}`;
   process.stderr.write(`error: ${message}\n`);
   return EXIT_FAILED;
 }

@@ -1,5 +1,7 @@
 import { EVENT_OPTIONS } from "./event-options.ts";
+import { LIMIT_OPTIONS } from "./limit-options.ts";
 import type { OptionSpec } from "./option-spec.ts";
+import { TLS_OPTIONS } from "./tls-options.ts";
 
 export type { OptionSpec } from "./option-spec.ts";
 
@@ -148,6 +150,8 @@ export const OPTIONS = [
   ...EVENT_OPTIONS,
   { name: "http-port", ...port, default: "8000", description: "HTTP port; 0 for any free one" },
   { name: "grpc-port", ...port, default: "50051", description: "gRPC port; 0 for any free one" },
+  ...TLS_OPTIONS,
+  ...LIMIT_OPTIONS,
   {
     name: "shutdown-grace-in-s",
     kind: "integer",

@@ -3,6 +3,9 @@ import { environmentName, OPTIONS, type OptionName, type OptionSpec } from "./op
 /** A setting that can't be used; the message is one line that names it, what was given and what is allowed. */
 export class ConfigError extends Error {}
 
+/** What the settings name can't be used as it is; the message is one line for people. */
+export class StartError extends Error {}
+
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Finds each option's text and who gave it, and reads it by its row of the table. */
@@ -47,6 +50,17 @@ export class Settings {
     );
   }
 
+  /** A comma list of any words. */
+  texts(name: OptionName): readonly string[] {
+    const words = this.text(name).split(",");
+    return words.map((word) => word.trim()).filter((word) => word !== "");
+  }
+
+  /** Whether somebody gave it a value: else it has its default. */
+  isGiven(name: OptionName): boolean {
+    return this.#find(name).given;
+  }
+
   /** The option as the user wrote it. */
   shown(name: OptionName): string {
     return this.#find(name).shown;
@@ -79,8 +93,11 @@ export function oneOf<T extends string>(name: string, given: string | undefined,
   throw new ConfigError(`<${name}> ${problem}, allowed is ${allowed.join(", ")}`);
 }
 
+/** Secrets: they have no place on a command line, which every process of a machine can read. */
+const SECRET_VARIABLES = ["SFP_X509_SERVER_KEY_PASSPHRASE"];
+
 /** Names that begin as ours do and are none of them: likely misspelt. */
 export function unknownVariables(env: Environment): readonly string[] {
-  const known = new Set(OPTIONS.map(environmentName));
+  const known = new Set([...OPTIONS.map(environmentName), ...SECRET_VARIABLES]);
   return Object.keys(env).filter((name) => name.startsWith("SFP_") && !known.has(name));
 }
