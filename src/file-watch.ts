@@ -1,0 +1,78 @@
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import type { Clock } from "./clock.ts";
+
+/** What stands in each of the files; undefined where it can't be read just now. */
+export type FileContents = ReadonlyMap<string, Buffer | undefined>;
+
+export interface FileWatchOptions {
+  readonly paths: readonly string[];
+  readonly clock: Clock;
+  readonly everyMs?: number;
+  /** Called when anything differs from what was told last; at first, from what was there at construction. */
+  readonly onChange: (contents: FileContents) => void;
+}
+
+const EVERY_MS = 1_000;
+
+/** Who writes in place, or several files one after the other, must be done: two looks that far apart agree. */
+const SETTLE_MS = 100;
+
+/**
+ * Looks again and again at what files hold. It compares contents, since a change may come as a write, a rename, or
+ * a symlink that leads elsewhere, which no watcher of the operating system tells of alike.
+ */
+export class FileWatch implements AsyncDisposable {
+  readonly #options: FileWatchOptions;
+  readonly #stopping = new AbortController();
+  #known: FileContents;
+  readonly #running: Promise<void>;
+
+  constructor(options: FileWatchOptions) {
+    this.#options = options;
+    this.#known = new Map(options.paths.map((path) => [path, readNow(path)]));
+    this.#running = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    const { clock, everyMs = EVERY_MS, onChange } = this.#options;
+    const { signal } = this.#stopping;
+    let seen = this.#known;
+    while (!signal.aborted) {
+      await clock.sleep(isSame(seen, this.#known) ? everyMs : SETTLE_MS, signal).catch(() => {});
+      const contents = await this.#look();
+      const isSettled = isSame(contents, seen);
+      seen = contents;
+      if (signal.aborted || !isSettled || isSame(contents, this.#known)) continue;
+      this.#known = contents;
+      onChange(contents);
+    }
+  }
+
+  async #look(): Promise<FileContents> {
+    const { paths } = this.#options;
+    const looks = paths.map(async (path) => [path, await readFile(path).catch(() => undefined)] as const);
+    return new Map(await Promise.all(looks));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+}
+
+/** Before anything else can happen: what comes later is a change. */
+function readNow(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function isSame(some: FileContents, others: FileContents): boolean {
+  return [...some].every(([path, content]) => {
+    const other = others.get(path);
+    return content === undefined || other === undefined ? content === other : content.equals(other);
+  });
+}
