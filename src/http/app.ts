@@ -1,5 +1,8 @@
 import { Hono } from "hono";
+import { COMMON_HEADERS } from "./common-headers.ts";
 import { errorResponse } from "./status-json.ts";
+
+const COMMON = Object.entries(COMMON_HEADERS);
 
 /** Everything but the spec endpoints' hot path: the given routes, and a JSON answer to what is none of them. */
 export function createApp(
@@ -7,8 +10,12 @@ export function createApp(
   extraMethods: Readonly<Record<string, readonly string[]>>,
 ): Hono {
   const app = new Hono();
+  app.use(async (context, next) => {
+    await next();
+    for (const [name, value] of COMMON) context.res.headers.set(name, value);
+  });
   for (const part of parts) app.route("/", part);
-  const methods = methodsByPath(app, extraMethods);
+  const methods = methodsByPath(parts, extraMethods);
   for (const [path, allowed] of methods) {
     app.all(path, () => errorResponse(405, { allow: [...allowed].sort().join(", ") }));
   }
@@ -18,11 +25,11 @@ export function createApp(
 }
 
 function methodsByPath(
-  app: Hono,
+  parts: readonly Hono[],
   extra: Readonly<Record<string, readonly string[]>>,
 ): Map<string, Set<string>> {
   const methods = new Map(Object.entries(extra).map(([path, allowed]) => [path, new Set(allowed)]));
-  for (const { path, method } of app.routes) {
+  for (const { path, method } of parts.flatMap(({ routes }) => routes)) {
     const allowed = methods.get(path) ?? new Set();
     allowed.add(method);
     if (method === "GET") allowed.add("HEAD");

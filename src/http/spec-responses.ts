@@ -1,4 +1,5 @@
 import { type ContentCoding, NO_UPDATE_JSON, type Snapshot } from "../specs/snapshot.ts";
+import { COMMON_HEADERS } from "./common-headers.ts";
 
 /** One body in one coding, with the headers that belong to it: all that an answer needs. */
 export interface PreparedBody {
@@ -58,5 +59,11 @@ function prepareSpec(snapshot: Snapshot, coding: ContentCoding): PreparedBody {
 }
 
 function commonHeaders(snapshot: Snapshot): Record<string, string> {
-  return { "x-since-time": String(snapshot.lcut), vary: VARY, "cache-control": "private, no-cache" };
+  return {
+    ...COMMON_HEADERS,
+    "x-since-time": String(snapshot.lcut),
+    vary: VARY,
+    // They hang on a secret: no shared cache may keep them.
+    "cache-control": "private, no-cache",
+  };
 }

@@ -1,4 +1,5 @@
 import { STATUS_CODES } from "node:http";
+import { COMMON_HEADERS } from "./common-headers.ts";
 
 /** The body of every answer that is no success (WIRE 1): `{"code": 404, "reason": "Not Found"}`. */
 export function errorResponse(
@@ -6,12 +7,15 @@ export function errorResponse(
   headers?: Readonly<Record<string, string>>,
   reason = STATUS_CODES[code] ?? "Error",
 ): Response {
-  return Response.json({ code, reason }, { status: code, ...(headers && { headers }) });
+  return Response.json({ code, reason }, { status: code, headers: { ...COMMON_HEADERS, ...headers } });
 }
 
 /** An unknown or revoked SDK key: SDKs expect this text (WIRE 1). */
 export function unauthorizedResponse(): Response {
-  return new Response("Unauthorized", { status: 401, headers: { "content-type": "text/plain" } });
+  return new Response("Unauthorized", {
+    status: 401,
+    headers: { ...COMMON_HEADERS, "content-type": "text/plain" },
+  });
 }
 
 export function unavailableResponse(retryAfterMs: number): Response {

@@ -1,0 +1,74 @@
+import { COMMON_HEADERS } from "./common-headers.ts";
+
+export type Answer = (request: Request) => Response | Promise<Response>;
+
+/** `any`, or origins as browsers write them; none where no other origin's page may read answers. */
+export type AllowedOrigins = "any" | readonly string[];
+
+/** What SDKs and Connect clients send beyond what every page may. */
+const REQUEST_HEADERS = [
+  "statsig-api-key",
+  "statsig-sdk-type",
+  "statsig-sdk-version",
+  "statsig-server-session-id",
+  "statsig-client-time",
+  "statsig-supports-proto",
+  "statsig-event-count",
+  "statsig-retry-count",
+  "content-type",
+  "content-encoding",
+  "connect-protocol-version",
+  "connect-timeout-ms",
+];
+
+/** What pages may read of an answer beyond what they always may. */
+const EXPOSED_HEADERS = "x-since-time, etag";
+
+/** Of a permission, in browsers: short enough that a change of the option is soon known. */
+const MAX_AGE_S = 600;
+
+/**
+ * The same answers, readable by pages of these origins (CORS); with no origins the very same function. Not hono's
+ * middleware: it would wrap every answer anew, and answers to HEAD would lose their length.
+ */
+export function withCors(answer: Answer, origins: AllowedOrigins): Answer {
+  if (origins.length === 0) return answer;
+  return (request) => {
+    const allowed = allowedOrigin(request, origins);
+    if (isPreflight(request)) return marked(preflightResponse(allowed), allowed, origins);
+    const answered = answer(request);
+    return answered instanceof Promise
+      ? answered.then((response) => marked(response, allowed, origins))
+      : marked(answered, allowed, origins);
+  };
+}
+
+function allowedOrigin({ headers }: Request, origins: AllowedOrigins): string | undefined {
+  if (origins === "any") return "*";
+  const origin = headers.get("origin");
+  return origin !== null && origins.includes(origin) ? origin : undefined;
+}
+
+/** A browser's question before a request that not every page may send. Any other OPTIONS is the routes' matter. */
+function isPreflight({ method, headers }: Request): boolean {
+  return method === "OPTIONS" && headers.has("origin") && headers.has("access-control-request-method");
+}
+
+/** For every path alike: what is not there says so itself. */
+function preflightResponse(allowed: string | undefined): Response {
+  const permission = allowed !== undefined && {
+    "access-control-allow-methods": "GET, HEAD, POST",
+    "access-control-allow-headers": REQUEST_HEADERS.join(", "),
+    "access-control-max-age": String(MAX_AGE_S),
+  };
+  return new Response(null, { status: 204, headers: { ...COMMON_HEADERS, ...permission } });
+}
+
+function marked(response: Response, allowed: string | undefined, origins: AllowedOrigins): Response {
+  const { headers } = response;
+  if (origins !== "any") headers.append("vary", "origin");
+  if (allowed === undefined) return response;
+  headers.set("access-control-allow-origin", allowed);
+  headers.set("access-control-expose-headers", EXPOSED_HEADERS);
+  return response;
+}
