@@ -1,4 +1,5 @@
 import { npmCommand, run } from "./command.ts";
+import { dependenciesAreLockedAndDescribed } from "./dependency-rules.ts";
 import { generatedCodeIsCurrent } from "./gen.ts";
 import { importsFollowTheRules } from "./import-rules.ts";
 
@@ -28,6 +29,7 @@ const checks: readonly Check[] = [
   },
   { name: "Generated code is current", passes: generatedCodeIsCurrent },
   { name: "Import rules", passes: importsFollowTheRules },
+  { name: "Dependencies are locked and described", passes: dependenciesAreLockedAndDescribed },
 ];
 
 /** Runs every static check, whatever the others said, so that one run shows all there is to mend. */
