@@ -1,6 +1,10 @@
 import { COMMON_HEADERS } from "./common-headers.ts";
 
-export type Answer = (request: Request) => Response | Promise<Response>;
+/** More may be told with a request than it says itself. */
+type Answer<Told extends readonly unknown[]> = (
+  request: Request,
+  ...told: Told
+) => Response | Promise<Response>;
 
 /** `any`, or origins as browsers write them; none where no other origin's page may read answers. */
 export type AllowedOrigins = "any" | readonly string[];
@@ -31,12 +35,15 @@ const MAX_AGE_S = 600;
  * The same answers, readable by pages of these origins (CORS); with no origins the very same function. Not hono's
  * middleware: it would wrap every answer anew, and answers to HEAD would lose their length.
  */
-export function withCors(answer: Answer, origins: AllowedOrigins): Answer {
+export function withCors<Told extends readonly unknown[]>(
+  answer: Answer<Told>,
+  origins: AllowedOrigins,
+): Answer<Told> {
   if (origins.length === 0) return answer;
-  return (request) => {
+  return (request, ...told) => {
     const allowed = allowedOrigin(request, origins);
     if (isPreflight(request)) return marked(preflightResponse(allowed), allowed, origins);
-    const answered = answer(request);
+    const answered = answer(request, ...told);
     return answered instanceof Promise
       ? answered.then((response) => marked(response, allowed, origins))
       : marked(answered, allowed, origins);
