@@ -15,9 +15,14 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   upstream: { may: [...domain, "clock"] },
   redis: { may: [...domain, "clock"] },
   local: { may: [...domain, "clock", "worker-calls"] },
-  grpc: { may: [...domain, "gen", "clock"] },
-  http: { may: [...domain, "gen", "clock", "grpc"] },
-  telemetry: { may: [...domain, "clock"], mayTypes: ["upstream", "redis", "local", "http", "grpc"] },
+  tls: { may: ["clock", "file-watch", "unreadable"] },
+  limits: { may: ["clock", "tls"] },
+  grpc: { may: [...domain, "gen", "clock", "limits", "tls"] },
+  http: { may: [...domain, "gen", "clock", "grpc", "limits", "tls"] },
+  telemetry: {
+    may: [...domain, "clock"],
+    mayTypes: ["upstream", "redis", "local", "http", "grpc", "limits", "tls"],
+  },
   demo: { may: ["gen", "clock"] },
 };
 

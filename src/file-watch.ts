@@ -34,6 +34,11 @@ export class FileWatch implements AsyncDisposable {
     this.#running = this.#run();
   }
 
+  /** What was there when it was last told, or at construction. */
+  get known(): FileContents {
+    return this.#known;
+  }
+
   async #run(): Promise<void> {
     const { clock, everyMs = EVERY_MS, onChange } = this.#options;
     const { signal } = this.#stopping;

@@ -4,16 +4,17 @@ import type { OptionName } from "./options.ts";
 export class ListenError extends Error {}
 
 export interface ListenerAddress {
-  readonly protocol: "http" | "grpc";
+  readonly protocol: "http" | "https" | "grpc" | "grpcs";
   readonly bindAddress: string;
   readonly port: number;
 }
 
 /** A URL by which a client on this machine reaches the listener. */
-export function localUrl({ bindAddress, port }: ListenerAddress): string {
+export function localUrl({ protocol, bindAddress, port }: ListenerAddress): string {
   const everywhere = bindAddress === "::" || bindAddress === "0.0.0.0";
   const host = everywhere ? "localhost" : bindAddress.includes(":") ? `[${bindAddress}]` : bindAddress;
-  return `http://${host}:${port}`;
+  const scheme = protocol === "https" || protocol === "grpcs" ? "https" : "http";
+  return `${scheme}://${host}:${port}`;
 }
 
 /** Starts a listener; what the system says against it becomes a {@link ListenError} that names the option. */

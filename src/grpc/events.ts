@@ -11,6 +11,11 @@ export type RpcEvent =
       readonly lcut: number;
     }
   | { readonly kind: "stream_closed"; readonly feed: Feed; readonly openStreams: number }
-  | { readonly kind: "stream_refused"; readonly code: Code };
+  | {
+      readonly kind: "stream_refused";
+      readonly code: Code;
+      /** As many streams are open as may be. */
+      readonly isFull: boolean;
+    };
 
 export type EmitRpcEvent = (event: RpcEvent) => void;

@@ -1,6 +1,14 @@
-import http2 from "node:http2";
-import type { AddressInfo } from "node:net";
+import type http2 from "node:http2";
+import type { AddressInfo, Server } from "node:net";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { EmitLimitEvent } from "../limits/events.ts";
+import {
+  createHttp2Server,
+  type Http2Limits,
+  type LimitedServer,
+  listening,
+} from "../limits/http2-server.ts";
+import type { ServerTls } from "../tls/server-tls.ts";
 import { CONNECT_OPTIONS } from "./connect-options.ts";
 import { useSharedFrames } from "./framed-handlers.ts";
 import { type RpcRoutes, shuttingDown } from "./routes.ts";
@@ -10,7 +18,10 @@ export interface GrpcListenerOptions {
   readonly bindAddress: string;
   /** 0 for any free port. */
   readonly port: number;
-  readonly maxStreamsPerConnection: number;
+  /** Undefined for plaintext. */
+  readonly tls: ServerTls | undefined;
+  readonly limits: Http2Limits;
+  readonly emitLimit: EmitLimitEvent;
   readonly routes: RpcRoutes;
   readonly specService: SpecService;
 }
@@ -18,48 +29,53 @@ export interface GrpcListenerOptions {
 /** How long streams get to send their last status before connections are cut. */
 const STATUS_FLUSH_MS = 300;
 
-/** A connection that has been silent for so long is dead: SDKs ping every 30 s. */
-const SILENT_CONNECTION_MS = 5 * 60_000;
+/** SDKs hold a stream open all the time; what has none for so long is ended. */
+const IDLE_CONNECTION_MS = 5 * 60_000;
 
-/** gRPC, gRPC-Web and Connect over HTTP/2 in plaintext. */
+/** gRPC, gRPC-Web and Connect over HTTP/2. */
 export class GrpcListener {
-  readonly #server: http2.Http2Server;
-  readonly #sessions = new Set<http2.ServerHttp2Session>();
+  readonly #limited: LimitedServer;
   readonly #shutdown = new AbortController();
   readonly #idle = Promise.withResolvers<void>();
   #openStreams = 0;
 
   private constructor(options: GrpcListenerOptions) {
-    const handler = connectNodeAdapter({
-      ...CONNECT_OPTIONS,
-      shutdownSignal: this.#shutdown.signal,
-      routes: (router) => {
-        options.routes(router);
-        useSharedFrames(router, options.specService, this.#shutdown.signal);
-      },
+    const { tls, limits, emitLimit: emit } = options;
+    this.#limited = createHttp2Server({
+      tls,
+      allowHTTP1: false,
+      limits,
+      idleTimeoutMs: IDLE_CONNECTION_MS,
+      emit,
     });
-    this.#server = http2.createServer(
-      { settings: { maxConcurrentStreams: options.maxStreamsPerConnection } },
-      handler,
+    const { server } = this.#limited;
+    server.on("stream", (stream: http2.Http2Stream) => this.#count(stream));
+    server.on(
+      "request",
+      connectNodeAdapter({
+        ...CONNECT_OPTIONS,
+        shutdownSignal: this.#shutdown.signal,
+        routes: (router) => {
+          options.routes(router);
+          useSharedFrames(router, options.specService, this.#shutdown.signal);
+        },
+      }),
     );
-    this.#server.on("session", (session) => this.#keep(session));
-    this.#server.on("stream", (stream) => this.#count(stream));
   }
 
   /** Rejects with the system's error where the port can't be had. */
   static async listen(options: GrpcListenerOptions): Promise<GrpcListener> {
     const listener = new GrpcListener(options);
-    const server = listener.#server;
-    const listening = Promise.withResolvers<void>();
-    server.once("error", listening.reject);
-    server.listen(options.port, options.bindAddress, listening.resolve);
-    await listening.promise;
-    server.off("error", listening.reject);
+    await listening(listener.#limited.server as Server, options.port, options.bindAddress);
     return listener;
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return (this.#limited.server.address() as AddressInfo).port;
+  }
+
+  get connections(): number {
+    return this.#limited.connections.open;
   }
 
   /**
@@ -67,7 +83,7 @@ export class GrpcListener {
    * calls in flight.
    */
   async close(): Promise<void> {
-    this.#server.close();
+    this.#limited.server.close();
     this.#shutdown.abort(shuttingDown());
     if (this.#openStreams > 0) await this.#idle.promise;
     // node:http2 does not tell when the last frames are out; to destroy sooner would lose the status.
@@ -77,7 +93,8 @@ export class GrpcListener {
 
   /** Cuts every connection. */
   abort(): void {
-    for (const session of this.#sessions) session.destroy();
+    for (const session of this.#limited.sessions) session.destroy();
+    this.#limited.connections.cutAll();
   }
 
   #count(stream: http2.Http2Stream): void {
@@ -86,13 +103,5 @@ export class GrpcListener {
       this.#openStreams--;
       if (this.#openStreams === 0 && this.#shutdown.signal.aborted) this.#idle.resolve();
     });
-  }
-
-  #keep(session: http2.ServerHttp2Session): void {
-    this.#sessions.add(session);
-    session.on("close", () => this.#sessions.delete(session));
-    // A connection that breaks is the client's business; without a listener it would end the process.
-    session.on("error", () => {});
-    session.setTimeout(SILENT_CONNECTION_MS, () => session.close());
   }
 }

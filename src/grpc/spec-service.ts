@@ -1,6 +1,7 @@
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import type { Clock } from "../clock.ts";
 import { type ConfigSpecRequest, ConfigSpecRequest_apiVersion } from "../gen/statsig_forward_proxy_pb.ts";
+import type { InFlight } from "../limits/in-flight.ts";
 import type { HeldFeed } from "../specs/held-feed.ts";
 import { parseSdkKey } from "../specs/sdk-key.ts";
 import { isNewsTo } from "../specs/snapshot.ts";
@@ -12,6 +13,7 @@ import type { StreamAdmission } from "./stream-admission.ts";
 export interface SpecServiceOptions {
   readonly query: SpecQuery;
   readonly admission: StreamAdmission;
+  readonly inFlight: InFlight;
   readonly clock: Clock;
   /** Sent as `x-sfp-hostname`. */
   readonly hostname: string;
@@ -39,7 +41,7 @@ export class SpecService {
     const { admission, clock, emit } = this.#options;
     const leave = admission.enter();
     if (leave === undefined) {
-      emit({ kind: "stream_refused", code: Code.ResourceExhausted });
+      emit({ kind: "stream_refused", code: Code.ResourceExhausted, isFull: true });
       throw new ConnectError("Max concurrent streams reached", Code.ResourceExhausted);
     }
     // Also where the client resets a stream that it does not read: the generator is then never resumed.
@@ -67,7 +69,7 @@ export class SpecService {
       context.signal.addEventListener("abort", closed, { once: true });
       return held;
     } catch (error) {
-      emit({ kind: "stream_refused", code: ConnectError.from(error).code });
+      emit({ kind: "stream_refused", code: ConnectError.from(error).code, isFull: false });
       throw error;
     }
   }
@@ -75,6 +77,8 @@ export class SpecService {
   /** The feed that a request asks for. Throws the ConnectError that says why there is none. */
   async #find(request: ConfigSpecRequest, context: HandlerContext): Promise<HeldFeed> {
     context.responseHeader.set("x-sfp-hostname", this.#options.hostname);
+    using place = this.#options.inFlight.enter();
+    if (place === undefined) throw new ConnectError("Too many requests in flight", Code.ResourceExhausted);
     const sdkKey = parseSdkKey(request.sdkKey);
     if (sdkKey === undefined) throw new ConnectError("sdkKey is no SDK key", Code.InvalidArgument);
     const version = request.version === ConfigSpecRequest_apiVersion.v2 ? "v2" : "v1";
@@ -86,6 +90,8 @@ export class SpecService {
         throw unauthorized();
       case "unavailable":
         throw unavailable("No config spec yet: upstream does not answer");
+      case "throttled":
+        throw new ConnectError("Too many unknown SDK keys", Code.ResourceExhausted);
     }
   }
 }

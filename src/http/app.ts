@@ -1,15 +1,16 @@
 import { Hono } from "hono";
 import { COMMON_HEADERS } from "./common-headers.ts";
+import type { ExchangeEnv } from "./exchange.ts";
 import { errorResponse } from "./status-json.ts";
 
 const COMMON = Object.entries(COMMON_HEADERS);
 
 /** Everything but the spec endpoints' hot path: the given routes, and a JSON answer to what is none of them. */
 export function createApp(
-  parts: readonly Hono[],
+  parts: readonly Hono<ExchangeEnv>[],
   extraMethods: Readonly<Record<string, readonly string[]>>,
-): Hono {
-  const app = new Hono();
+): Hono<ExchangeEnv> {
+  const app = new Hono<ExchangeEnv>();
   app.use(async (context, next) => {
     await next();
     for (const [name, value] of COMMON) context.res.headers.set(name, value);
@@ -25,7 +26,7 @@ export function createApp(
 }
 
 function methodsByPath(
-  parts: readonly Hono[],
+  parts: readonly Hono<ExchangeEnv>[],
   extra: Readonly<Record<string, readonly string[]>>,
 ): Map<string, Set<string>> {
   const methods = new Map(Object.entries(extra).map(([path, allowed]) => [path, new Set(allowed)]));

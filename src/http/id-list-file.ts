@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import type { ProxiedLists } from "../id-lists/proxied-lists.ts";
 import { readByteRange } from "./byte-range.ts";
+import type { ExchangeEnv } from "./exchange.ts";
 import { errorResponse } from "./status-json.ts";
 
 /** The path that SDKs know for files; the fileID follows. */
@@ -16,8 +17,8 @@ const HEADERS = {
  * The files of ID lists, whole or in part, sent from disk without passing through memory. No key is asked for: some SDKs
  * send none (WIRE 4). A fileID is looked up among what manifests list; it is never part of a path.
  */
-export function fileRoutes(proxied: ProxiedLists): Hono {
-  const app = new Hono();
+export function fileRoutes(proxied: ProxiedLists): Hono<ExchangeEnv> {
+  const app = new Hono<ExchangeEnv>();
   app.get(`${FILE_PATH}*`, ({ req }) => {
     const { pathname, searchParams } = new URL(req.raw.url);
     const fileID = decodedOrNothing(pathname.slice(FILE_PATH.length));

@@ -3,8 +3,14 @@ import type { IdListQuery } from "../id-lists/id-list-query.ts";
 import type { HeldManifest } from "../id-lists/manifest-store.ts";
 import type { ProxiedLists, ServedList } from "../id-lists/proxied-lists.ts";
 import { parseSdkKey } from "../specs/sdk-key.ts";
+import type { ExchangeEnv } from "./exchange.ts";
 import { FILE_PATH } from "./id-list-file.ts";
-import { errorResponse, unauthorizedResponse, unavailableResponse } from "./status-json.ts";
+import {
+  errorResponse,
+  throttledResponse,
+  unauthorizedResponse,
+  unavailableResponse,
+} from "./status-json.ts";
 
 /** How clients get at ID lists. */
 export interface IdListService {
@@ -21,8 +27,8 @@ const DIGEST_CHARS = 16;
 const HEADERS = { "cache-control": "private, no-cache", vary: "statsig-api-key, host" };
 
 /** `/v1/get_id_lists`, by POST as SDKs ask, and by GET with the key in the path (WIRE 1 and 4). */
-export function manifestRoutes(service: IdListService): Hono {
-  const app = new Hono();
+export function manifestRoutes(service: IdListService): Hono<ExchangeEnv> {
+  const app = new Hono<ExchangeEnv>();
   app.on(["GET", "POST"], "/v1/get_id_lists/:key?", async (context) => {
     const { headers, url } = context.req.raw;
     // Nothing in the body says anything: SDKs send {}, their metadata, or none.
@@ -36,6 +42,8 @@ export function manifestRoutes(service: IdListService): Hono {
         return unauthorizedResponse();
       case "unavailable":
         return unavailableResponse(answer.retryAfterMs);
+      case "throttled":
+        return throttledResponse(answer.retryAfterMs);
     }
   });
   return app;

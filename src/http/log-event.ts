@@ -1,8 +1,11 @@
 import { Hono } from "hono";
 import type { EventIntake, IntakeOutcome } from "../log-events/intake.ts";
+import type { Refusal } from "../specs/key-gate.ts";
 import { parseSdkKey, type SdkKey } from "../specs/sdk-key.ts";
 import { BodyBudget } from "./body-budget.ts";
-import { errorResponse, unavailableResponse } from "./status-json.ts";
+import type { ExchangeEnv } from "./exchange.ts";
+import type { BodyReader } from "./request-body.ts";
+import { errorResponse, unauthorizedResponse, unavailableResponse } from "./status-json.ts";
 
 /** What an SDK says of itself, and upstream wants to know (WIRE 5). Not what changes with each request. */
 const FORWARDED_HEADERS = ["statsig-sdk-type", "statsig-sdk-version", "statsig-server-session-id"];
@@ -16,30 +19,39 @@ const MAX_BODIES_BYTES = 128 * 1024 * 1024;
 /** Long enough for the queue to have room again, short enough that SDKs need not hold much. */
 const RETRY_AFTER_MS = 5_000;
 
-/** `POST /v1/log_event` (WIRE 5): every answer is one of 202, 400, 413 and 503. */
-export function logEventRoutes(intake: EventIntake): Hono {
+/** `POST /v1/log_event` (WIRE 5): every answer is one of 202, 400, 401, 413 and 503. */
+export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<ExchangeEnv> {
   const budget = new BodyBudget(MAX_BODIES_BYTES);
-  const app = new Hono();
-  app.post("/v1/log_event", async ({ req }) => {
+  const app = new Hono<ExchangeEnv>();
+  app.post("/v1/log_event", async ({ req, env }) => {
     const sdkKey = parseSdkKey(req.header("statsig-api-key") ?? "");
     if (sdkKey === undefined) return errorResponse(400);
+    const refusal = intake.refusal(sdkKey);
+    if (refusal !== undefined) return refused(refusal);
     const bytes = declaredBytes(req.raw, intake.maxBodyBytes);
     if (bytes > intake.maxBodyBytes) return errorResponse(413);
     using room = budget.reserve(bytes);
     if (room === undefined) return responseTo(intake.refuse(sdkKey));
-    return responseTo(await accept(intake, req.raw, sdkKey));
+    const body = await bodies.read(req.raw, env);
+    return responseTo(await accept(intake, req.raw, sdkKey, body));
   });
   return app;
 }
 
-async function accept(intake: EventIntake, request: Request, sdkKey: SdkKey): Promise<IntakeOutcome> {
-  let body: Uint8Array<ArrayBuffer>;
-  try {
-    body = new Uint8Array(await request.arrayBuffer());
-  } catch {
-    // The client went, or sent more than it said and was cut off by the listener.
-    return { kind: "malformed" };
-  }
+function refused(refusal: Refusal): Response {
+  if (refusal.kind === "unauthorized") return unauthorizedResponse();
+  // Not 429: core does not try that again, and the events would be lost (WIRE 1, 5).
+  return unavailableResponse(refusal.retryAfterMs);
+}
+
+async function accept(
+  intake: EventIntake,
+  request: Request,
+  sdkKey: SdkKey,
+  body: Uint8Array<ArrayBuffer> | undefined,
+): Promise<IntakeOutcome> {
+  // Whoever sent half of it is gone.
+  if (body === undefined) return { kind: "malformed" };
   const contentEncoding = request.headers.get("content-encoding") ?? "";
   return intake.accept({ sdkKey, headers: forwardedHeaders(request.headers), contentEncoding, body });
 }

@@ -1,15 +1,14 @@
 import type { Hono } from "hono";
 import type { EmitHttpEvent } from "./events.ts";
+import type { Answer, ExchangeEnv } from "./exchange.ts";
 import { readSpecTarget } from "./spec-target.ts";
 
-type Answer = (request: Request) => Response | Promise<Response>;
-
 /** The same answers, each told to `emit`. */
-export function observed(answer: Answer, app: Hono, emit: EmitHttpEvent): Answer {
+export function observed(answer: Answer, app: Hono<ExchangeEnv>, emit: EmitHttpEvent): Answer {
   const known = new Set(app.routes.map(({ path }) => path));
-  return async (request) => {
+  return async (request, exchange) => {
     const startedAt = performance.now();
-    const response = await answer(request);
+    const response = await answer(request, exchange);
     const tookMs = performance.now() - startedAt;
     const route = routeOf(request.url, known);
     emit({ kind: "http_request", method: request.method, route, status: response.status, tookMs });

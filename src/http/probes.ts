@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import type { ExchangeEnv } from "./exchange.ts";
 import { errorResponse } from "./status-json.ts";
 
 /** What the probes ask. */
@@ -12,8 +13,8 @@ export interface Probes {
 const OK = {} as const;
 
 /** `/v1/health` (the process lives), `/v1/startup` and `/v1/ready`, as the original proxy has them. */
-export function probeRoutes(probes: Probes): Hono {
-  const app = new Hono();
+export function probeRoutes(probes: Probes): Hono<ExchangeEnv> {
+  const app = new Hono<ExchangeEnv>();
   app.get("/v1/health", (context) => context.json(OK));
   app.get("/v1/startup", (context) =>
     probes.started() ? context.json(OK) : errorResponse(503, undefined, "starting"),

@@ -4,6 +4,10 @@ import { Hono } from "hono";
 import { CONNECT_OPTIONS } from "../grpc/connect-options.ts";
 import { type RpcRoutes, shuttingDown } from "../grpc/routes.ts";
 
+import type { ExchangeEnv } from "./exchange.ts";
+import type { BodyReader } from "./request-body.ts";
+import { errorResponse } from "./status-json.ts";
+
 export type { RpcRoutes } from "../grpc/routes.ts";
 
 /**
@@ -11,11 +15,10 @@ export type { RpcRoutes } from "../grpc/routes.ts";
  * trailers, which the HTTP listener can't send: it is served on its own port.
  */
 export class RpcMount {
-  readonly app = new Hono();
+  readonly app = new Hono<ExchangeEnv>();
   readonly #shutdown = new AbortController();
 
-  /** `keepOpen` is told of each RPC, which may be a stream: it must not be cut for being idle. */
-  constructor(routes: RpcRoutes, keepOpen: (request: Request) => void) {
+  constructor(routes: RpcRoutes, bodies: BodyReader) {
     const router = createConnectRouter({
       ...CONNECT_OPTIONS,
       grpc: false,
@@ -24,9 +27,13 @@ export class RpcMount {
     routes(router);
     for (const handler of router.handlers) {
       const fetchHandler = createFetchHandler(handler);
-      this.app.on([...handler.allowedMethods], handler.requestPath, (context) => {
-        keepOpen(context.req.raw);
-        return fetchHandler(context.req.raw);
+      this.app.on([...handler.allowedMethods], handler.requestPath, async ({ req, env }) => {
+        const { url, method, headers, signal } = req.raw;
+        const body = method === "GET" ? null : await bodies.read(req.raw, env);
+        if (body === undefined) return errorResponse(400);
+        // It may be a stream: it must not be cut for being idle.
+        env.limitTo(0);
+        return fetchHandler(new Request(url, { method, headers, signal, body }));
       });
     }
   }

@@ -1,17 +1,20 @@
 import { Hono } from "hono";
+import type { ExchangeEnv } from "./exchange.ts";
+import type { BodyReader } from "./request-body.ts";
 import type { SpecRoute } from "./spec-route.ts";
 import { readSinceTime, readSpecTarget } from "./spec-target.ts";
 import { errorResponse } from "./status-json.ts";
 
 /** `POST /v1/download_config_specs` with `{sinceTime, statsigMetadata}`, as the legacy Rust SDK asks (WIRE 1). */
-export function specPostRoutes(route: SpecRoute): Hono {
-  const app = new Hono();
+export function specPostRoutes(route: SpecRoute, bodies: BodyReader): Hono<ExchangeEnv> {
+  const app = new Hono<ExchangeEnv>();
   app.post("/:version{v[12]}/download_config_specs/:key?", async (context) => {
     const target = readSpecTarget(context.req.url);
-    const body = parseBody(await context.req.text());
+    const bytes = await bodies.read(context.req.raw, context.env);
+    const body = bytes && parseBody(new TextDecoder().decode(bytes));
     if (target === undefined || body === undefined) return errorResponse(400);
     const sinceTime = "sinceTime" in body ? readSinceTime(body["sinceTime"]) : target.sinceTime;
-    return route.answer(context.req.raw, { ...target, sinceTime });
+    return route.ask(context.req.raw, { ...target, sinceTime });
   });
   return app;
 }

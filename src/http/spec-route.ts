@@ -6,9 +6,20 @@ import { matchesEntityTag } from "./entity-tag.ts";
 import { type AcceptedCodings, CodingNegotiation } from "./negotiation.ts";
 import { noUpdateBody, type PreparedBody, specBody } from "./spec-responses.ts";
 import type { SpecTarget } from "./spec-target.ts";
-import { errorResponse, unauthorizedResponse, unavailableResponse } from "./status-json.ts";
+import {
+  errorResponse,
+  throttledResponse,
+  unauthorizedResponse,
+  unavailableResponse,
+} from "./status-json.ts";
 
-/** The spec endpoints. What is held is answered at once, without a promise. */
+interface Wanted {
+  readonly key: string;
+  readonly format: SpecFormat;
+  readonly accepted: AcceptedCodings;
+}
+
+/** The spec endpoints. */
 export class SpecRoute {
   readonly #query: SpecQuery;
   readonly #negotiation = new CodingNegotiation();
@@ -17,24 +28,17 @@ export class SpecRoute {
     this.#query = query;
   }
 
-  answer(request: Request, target: SpecTarget): Response | Promise<Response> {
-    const { headers } = request;
-    const key = headers.get("statsig-api-key") || target.pathKey;
-    const accepted = this.#negotiation.read(headers.get("accept-encoding"));
-    const format = wantsProto(headers, target, accepted) ? "proto" : "json";
+  /** From memory, at once; undefined where nothing is held. */
+  answerHeld(request: Request, target: SpecTarget): Response | undefined {
+    const { key, format, accepted } = this.#wanted(request, target);
     const held = this.#query.held(key, target.version, format);
-    if (held === undefined) return this.#ask(request, key, target, format, accepted);
-    return respond(request, held.snapshot, target.sinceTime, accepted);
+    return held && respond(request, held.snapshot, target.sinceTime, accepted);
   }
 
-  async #ask(
-    request: Request,
-    keyText: string,
-    target: SpecTarget,
-    format: SpecFormat,
-    accepted: AcceptedCodings,
-  ): Promise<Response> {
-    const sdkKey = parseSdkKey(keyText);
+  /** Whatever it takes. */
+  async ask(request: Request, target: SpecTarget): Promise<Response> {
+    const { key, format, accepted } = this.#wanted(request, target);
+    const sdkKey = parseSdkKey(key);
     if (sdkKey === undefined) return errorResponse(400);
     const answer = await this.#query.ask(sdkKey, target.version, format);
     switch (answer.kind) {
@@ -44,7 +48,18 @@ export class SpecRoute {
         return unauthorizedResponse();
       case "unavailable":
         return unavailableResponse(answer.retryAfterMs);
+      case "throttled":
+        return throttledResponse(answer.retryAfterMs);
     }
+  }
+
+  #wanted({ headers }: Request, target: SpecTarget): Wanted {
+    const accepted = this.#negotiation.read(headers.get("accept-encoding"));
+    return {
+      key: headers.get("statsig-api-key") || target.pathKey,
+      format: wantsProto(headers, target, accepted) ? "proto" : "json",
+      accepted,
+    };
   }
 }
 

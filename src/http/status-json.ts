@@ -19,5 +19,13 @@ export function unauthorizedResponse(): Response {
 }
 
 export function unavailableResponse(retryAfterMs: number): Response {
-  return errorResponse(503, { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1_000))) });
+  return errorResponse(503, retryAfter(retryAfterMs));
+}
+
+export function throttledResponse(retryAfterMs: number): Response {
+  return errorResponse(429, retryAfter(retryAfterMs));
+}
+
+function retryAfter(ms: number): Readonly<Record<string, string>> {
+  return { "retry-after": String(Math.max(1, Math.ceil(ms / 1_000))) };
 }

@@ -4,9 +4,12 @@ import type { HttpEvent } from "../http/events.ts";
 import type { IdListEvent } from "../id-lists/events.ts";
 import type { LocalEvent } from "../local/events.ts";
 import type { RedisEvent } from "../redis/events.ts";
+import type { AccessEvent } from "../specs/access-events.ts";
 import type { SpecEvent } from "../specs/events.ts";
 import { describeFeed } from "../specs/feed.ts";
+import { AccessLog } from "./access-log.ts";
 import { BackupLog } from "./backup-log.ts";
+import { type GuardEvent, GuardLog } from "./guard-log.ts";
 import { IdListLog } from "./id-list-log.ts";
 import { type EventFlowEvent, LogEventsLog } from "./log-events-log.ts";
 import type { LogFields, Logger } from "./logger.ts";
@@ -15,6 +18,8 @@ import { ThrottledLog } from "./throttled-log.ts";
 
 export type RelayEvent =
   | SpecEvent
+  | AccessEvent
+  | GuardEvent
   | RpcEvent
   | HttpEvent
   | LocalEvent
@@ -29,6 +34,8 @@ export class EventLog {
   readonly #backups: BackupLog;
   readonly #logEvents: LogEventsLog;
   readonly #idLists: IdListLog;
+  readonly #access: AccessLog;
+  readonly #guard: GuardLog;
   readonly #refusals: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
@@ -37,6 +44,8 @@ export class EventLog {
     this.#logEvents = new LogEventsLog(logger, clock);
     this.#backups = new BackupLog(logger, clock);
     this.#idLists = new IdListLog(logger, clock);
+    this.#access = new AccessLog(logger, clock);
+    this.#guard = new GuardLog(logger, clock);
     this.#refusals = new ThrottledLog(logger, clock);
   }
 
@@ -76,6 +85,18 @@ export class EventLog {
       case "id_lists_folder_unusable":
         this.#idLists.write(event);
         return;
+      case "key_refused":
+      case "allowed_keys_reloaded":
+      case "allowed_keys_refused":
+        this.#access.write(event);
+        return;
+      case "limit_reached":
+      case "certificate_loaded":
+      case "certificate_refused":
+      case "certificate_expires_soon":
+      case "client_cert_refused":
+        this.#guard.write(event);
+        return;
       case "stream_refused":
         this.#writeRefusal(event);
         return;
@@ -98,21 +119,17 @@ export class EventLog {
     }
   }
 
-  #writeRefusal({ code }: Extract<RpcEvent, { kind: "stream_refused" }>): void {
+  #writeRefusal({ code, isFull }: Extract<RpcEvent, { kind: "stream_refused" }>): void {
     const option = "--grpc-max-concurrent-streams";
-    if (code === RESOURCE_EXHAUSTED)
-      this.#refusals.log("warn", "stream refused: as many are open as may be", { option });
+    if (isFull) this.#refusals.log("warn", "stream refused: as many are open as may be", { option });
     else this.#logger.log("debug", "stream refused", { code });
   }
 }
 
 type DebugEvent = Exclude<
   RelayEvent,
-  Parameters<SpecLog["write"]>[0] | Parameters<BackupLog["write"]>[0] | IdListEvent
+  AccessEvent | Parameters<SpecLog["write"]>[0] | Parameters<BackupLog["write"]>[0] | IdListEvent
 >;
-
-/** Of gRPC's codes: the bound of streams was reached. */
-const RESOURCE_EXHAUSTED = 8;
 
 function debugFields(event: DebugEvent): LogFields {
   const { kind: _, ...fields } = event;

@@ -1,0 +1,15 @@
+/** The connection that a request came on, as far as its answer has a say in it. */
+export interface Exchange {
+  /** Cuts the connection unless the answer is there, or says otherwise, in so many milliseconds; 0 for never. */
+  limitTo(ms: number): void;
+}
+
+export type Answer = (request: Request, exchange: Exchange) => Response | Promise<Response>;
+
+/** What hono hands to routes as `env`. */
+export interface ExchangeEnv {
+  readonly Bindings: Exchange;
+}
+
+/** Longer than a first request for a key may take upstream. */
+export const ANSWER_TIMEOUT_MS = 60_000;

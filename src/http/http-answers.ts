@@ -1,0 +1,119 @@
+import type { Hono } from "hono";
+import type { EmitLimitEvent } from "../limits/events.ts";
+import type { InFlight } from "../limits/in-flight.ts";
+import type { EventIntake } from "../log-events/intake.ts";
+import type { SpecQuery } from "../specs/spec-query.ts";
+import { createApp } from "./app.ts";
+import { type AllowedOrigins, withCors } from "./cors.ts";
+import type { EmitHttpEvent } from "./events.ts";
+import { ANSWER_TIMEOUT_MS, type Answer, type Exchange, type ExchangeEnv } from "./exchange.ts";
+import { fileRoutes } from "./id-list-file.ts";
+import { type IdListService, manifestRoutes } from "./id-list-manifest.ts";
+import { logEventRoutes } from "./log-event.ts";
+import { observed } from "./observed.ts";
+import { type Probes, probeRoutes } from "./probes.ts";
+import { BodyReader } from "./request-body.ts";
+import { RpcMount, type RpcRoutes } from "./rpc-mount.ts";
+import { specPostRoutes } from "./spec-post.ts";
+import { SpecRoute } from "./spec-route.ts";
+import { readSpecTarget } from "./spec-target.ts";
+import { errorResponse, unavailableResponse } from "./status-json.ts";
+
+export interface HttpLimits {
+  readonly maxUrlLength: number;
+  readonly maxHeaders: number;
+  readonly bodyTimeoutMs: number;
+}
+
+export interface HttpAnswersOptions {
+  readonly query: SpecQuery;
+  readonly idLists: IdListService;
+  /** Of SDKs' events. */
+  readonly intake: EventIntake;
+  readonly probes: Probes;
+  readonly routes: RpcRoutes;
+  readonly limits: HttpLimits;
+  readonly inFlight: InFlight;
+  readonly corsOrigins: AllowedOrigins;
+  readonly emitLimit: EmitLimitEvent;
+  /** Undefined where nobody watches single requests: they are then not even timed. */
+  readonly emit: EmitHttpEvent | undefined;
+}
+
+/** The largest body of any route but log_event's, which may be set to take more. */
+const MAX_BODY_BYTES = 5 * 1024 * 1024;
+
+const BUSY_RETRY_AFTER_MS = 1_000;
+
+/** What is answered over HTTP, whatever listener the request came by: REST, and the RPCs over Connect. */
+export class HttpAnswers {
+  readonly answer: Answer;
+  readonly maxBodyBytes: number;
+  readonly #options: HttpAnswersOptions;
+  readonly #rpcs: RpcMount;
+  readonly #specs: SpecRoute;
+  readonly #app: Hono<ExchangeEnv>;
+
+  constructor(options: HttpAnswersOptions) {
+    this.#options = options;
+    this.#specs = new SpecRoute(options.query);
+    const bodies = new BodyReader(options.limits.bodyTimeoutMs, options.emitLimit);
+    this.#rpcs = new RpcMount(options.routes, bodies);
+    this.#app = this.#createApp(options, bodies);
+    this.maxBodyBytes = Math.max(MAX_BODY_BYTES, options.intake.maxBodyBytes);
+    const answer: Answer = withCors(
+      (request: Request, exchange: Exchange) => this.#answer(request, exchange),
+      options.corsOrigins,
+    );
+    this.answer = options.emit === undefined ? answer : observed(answer, this.#app, options.emit);
+  }
+
+  endStreams(): void {
+    this.#rpcs.endStreams();
+  }
+
+  #createApp({ probes, idLists, intake }: HttpAnswersOptions, bodies: BodyReader): Hono<ExchangeEnv> {
+    const { proxied } = idLists;
+    const parts = [
+      probeRoutes(probes),
+      specPostRoutes(this.#specs, bodies),
+      manifestRoutes(idLists),
+      ...(proxied === undefined ? [] : [fileRoutes(proxied)]),
+      logEventRoutes(intake, bodies),
+      this.#rpcs.app,
+    ];
+    return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] });
+  }
+
+  #answer(request: Request, exchange: Exchange): Response | Promise<Response> {
+    const { url, method } = request;
+    const { limits } = this.#options;
+    if (url.length > limits.maxUrlLength) return this.#refuse(414, "max-url-length");
+    if (request.headers.count > limits.maxHeaders) return this.#refuse(431, "max-header-count");
+    const target = method === "GET" || method === "HEAD" ? readSpecTarget(url) : undefined;
+    const held = target && this.#specs.answerHeld(request, target);
+    if (held !== undefined) return held;
+    exchange.limitTo(ANSWER_TIMEOUT_MS);
+    return this.#work(() =>
+      target === undefined ? this.#route(request, exchange) : this.#specs.ask(request, target),
+    );
+  }
+
+  /** What can't be answered from memory at once. */
+  async #work(answer: () => Response | Promise<Response>): Promise<Response> {
+    using place = this.#options.inFlight.enter();
+    return place === undefined ? unavailableResponse(BUSY_RETRY_AFTER_MS) : await answer();
+  }
+
+  #route(request: Request, exchange: Exchange): Response | Promise<Response> {
+    // HTTP/1.0 needs no Host, and probes of load balancers send none.
+    const hostless = request.url.startsWith("/");
+    const absolute = hostless ? new Request(`http://localhost${request.url}`, request) : request;
+    return this.#app.fetch(absolute, exchange);
+  }
+
+  #refuse(status: number, limit: "max-url-length" | "max-header-count"): Response {
+    this.#options.emitLimit({ kind: "limit_reached", limit });
+    return errorResponse(status);
+  }
+}

@@ -1,0 +1,117 @@
+import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { AddressInfo, Server } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { EmitLimitEvent } from "../limits/events.ts";
+import {
+  createHttp2Server,
+  type Http2Limits,
+  type LimitedServer,
+  listening,
+} from "../limits/http2-server.ts";
+import type { ServerTls } from "../tls/server-tls.ts";
+import type { HttpAnswers } from "./http-answers.ts";
+import { NodeExchange } from "./node-exchange.ts";
+import { webRequestOf } from "./node-request.ts";
+import { sendResponse } from "./node-response.ts";
+import { errorResponse } from "./status-json.ts";
+
+export interface HttpsListenerOptions {
+  readonly bindAddress: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly tls: ServerTls;
+  readonly answers: HttpAnswers;
+  readonly limits: Http2Limits;
+  readonly idleTimeoutMs: number;
+  readonly emitLimit: EmitLimitEvent;
+}
+
+/**
+ * HTTP/2 and HTTP/1.1 over TLS. By `node:http2` and not Bun.serve, which can neither take over a new certificate nor
+ * look at a client's.
+ */
+export class HttpsListener {
+  readonly #options: HttpsListenerOptions;
+  readonly #limited: LimitedServer;
+  readonly #idle = Promise.withResolvers<void>();
+  #inFlight = 0;
+  #isClosing = false;
+
+  private constructor(options: HttpsListenerOptions) {
+    this.#options = options;
+    const { tls, limits, idleTimeoutMs, emitLimit: emit } = options;
+    this.#limited = createHttp2Server({ tls, allowHTTP1: true, limits, idleTimeoutMs, emit });
+    const server = this.#limited.server as Http2SecureServer;
+    server.on("secureConnection", (socket: TLSSocket) => {
+      if (socket.alpnProtocol !== "h2") this.#expectRequest(socket, limits.headerTimeoutMs);
+    });
+    server.on("request", (request, response) => void this.#serve(request, response));
+  }
+
+  /** Rejects with the system's error where the port can't be had. */
+  static async listen(options: HttpsListenerOptions): Promise<HttpsListener> {
+    const listener = new HttpsListener(options);
+    await listening(listener.#limited.server as Server, options.port, options.bindAddress);
+    return listener;
+  }
+
+  get port(): number {
+    return (this.#limited.server.address() as AddressInfo).port;
+  }
+
+  get connections(): number {
+    return this.#limited.connections.open;
+  }
+
+  /** Takes no more connections, ends streams, waits for requests in flight. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    this.#limited.server.close();
+    this.#options.answers.endStreams();
+    if (this.#inFlight > 0) await this.#idle.promise;
+    for (const session of this.#limited.sessions) session.close();
+    this.abort();
+  }
+
+  /** Cuts every connection. */
+  abort(): void {
+    for (const session of this.#limited.sessions) session.destroy();
+    this.#limited.connections.cutAll();
+  }
+
+  async #serve(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
+    this.#inFlight++;
+    const isHttp1 = request.httpVersionMajor === 1;
+    const socket = request.socket as TLSSocket;
+    if (isHttp1) this.#limited.connections.arrived(socket);
+    using exchange = new NodeExchange(request, response);
+    try {
+      await sendResponse(await this.#answer(request, exchange), response, request.method === "HEAD");
+    } catch {
+      // The client went while it was answered.
+      exchange.cut();
+    }
+    if (isHttp1) this.#expectRequest(socket, this.#options.idleTimeoutMs);
+    this.#inFlight--;
+    if (this.#inFlight === 0 && this.#isClosing) this.#idle.resolve();
+  }
+
+  #answer(request: Http2ServerRequest, exchange: NodeExchange): Response | Promise<Response> {
+    const { answers, emitLimit } = this.#options;
+    if (Number(request.headers["content-length"] ?? 0) > answers.maxBodyBytes) {
+      emitLimit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
+      return errorResponse(413);
+    }
+    try {
+      return answers.answer(webRequestOf(request, answers.maxBodyBytes, exchange.signal), exchange);
+    } catch {
+      return errorResponse(400);
+    }
+  }
+
+  #expectRequest(socket: TLSSocket, withinMs: number): void {
+    this.#limited.connections.expectWithin(socket, withinMs, () =>
+      this.#options.emitLimit({ kind: "limit_reached", limit: "header-timeout-in-s" }),
+    );
+  }
+}

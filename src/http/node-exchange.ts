@@ -1,0 +1,38 @@
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Exchange } from "./exchange.ts";
+
+/** One request and its answer by `node:http2`. */
+export class NodeExchange implements Exchange, Disposable {
+  readonly #request: Http2ServerRequest;
+  readonly #gone = new AbortController();
+  #deadline: NodeJS.Timeout | undefined;
+
+  constructor(request: Http2ServerRequest, response: Http2ServerResponse) {
+    this.#request = request;
+    response.once("close", () => {
+      if (!response.writableFinished) this.#gone.abort(new Error("the client went"));
+    });
+    for (const stream of [request, response]) stream.on("error", () => this.#gone.abort());
+  }
+
+  /** Aborted when the client goes before it has its answer. */
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  limitTo(ms: number): void {
+    clearTimeout(this.#deadline);
+    if (ms > 0) this.#deadline = setTimeout(() => this.cut(), ms).unref();
+  }
+
+  /** Ends the stream, or the connection where there is but one answer at a time. */
+  cut(): void {
+    this.#gone.abort(new Error("it took too long"));
+    if (this.#request.httpVersionMajor === 1) this.#request.socket.destroy();
+    else this.#request.stream.close();
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#deadline);
+  }
+}

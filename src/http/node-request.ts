@@ -1,0 +1,44 @@
+import type { Http2ServerRequest } from "node:http2";
+import { Readable } from "node:stream";
+
+/** A request of `node:http2`, or of HTTP/1.1 on the same port, as the web standard has it. Throws on an impossible URL. */
+export function webRequestOf(
+  request: Http2ServerRequest,
+  maxBodyBytes: number,
+  signal: AbortSignal,
+): Request {
+  const { method = "GET", url = "/" } = request;
+  const authority = request.authority || request.headers.host || "localhost";
+  // A request that names a whole URL is for a proxy of another kind; its path counts.
+  const path = url.startsWith("/") ? url : new URL(url).pathname;
+  const hasBody = method !== "GET" && method !== "HEAD";
+  return new Request(`https://${authority}${path}`, {
+    method,
+    headers: headersOf(request),
+    signal,
+    ...(hasBody && { body: streamOf(bounded(request, maxBodyBytes)), duplex: "half" }),
+  });
+}
+
+function headersOf({ headers: received }: Http2ServerRequest): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(received)) {
+    if (name.startsWith(":") || value === undefined) continue;
+    for (const each of [value].flat()) headers.append(name, each);
+  }
+  return headers;
+}
+
+/** Breaks off beyond the bound. */
+async function* bounded(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw new RangeError(`the body has more than ${maxBytes} bytes`);
+    yield chunk;
+  }
+}
+
+function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  return Readable.toWeb(Readable.from(chunks)) as ReadableStream<Uint8Array>;
+}

@@ -1,0 +1,35 @@
+import type { Http2ServerResponse } from "node:http2";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+
+/** Larger ones, beyond HTTP/2's default window, make Bun's node:http2 stall for seconds. */
+const SLICE_BYTES = 64 * 1024;
+
+/** Of RPCs that may be streams: they have no length, and no end that could be waited for. */
+const STREAMED = /^application\/(connect\+|grpc-web)/;
+
+/** Sends a web standard Response by `node:http2`. A slow client holds one slice of it, not a copy. */
+export async function sendResponse(
+  response: Response,
+  to: Http2ServerResponse,
+  isHead: boolean,
+): Promise<void> {
+  to.statusCode = response.status;
+  response.headers.forEach((value, name) => void to.setHeader(name, value));
+  if (STREAMED.test(response.headers.get("content-type") ?? "") && response.body !== null) {
+    await pipeline(Readable.from(response.body), to);
+    return;
+  }
+  // No copy: what was made of a Blob is that Blob.
+  const blob = await response.blob();
+  const hasLength = response.headers.has("content-length") || response.status === 304;
+  if (!hasLength) to.setHeader("content-length", String(blob.size));
+  if (isHead || blob.size === 0) to.end();
+  else await pipeline(Readable.from(slicesOf(blob)), to);
+}
+
+async function* slicesOf(blob: Blob): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < blob.size; at += SLICE_BYTES) {
+    yield new Uint8Array(await blob.slice(at, at + SLICE_BYTES).arrayBuffer());
+  }
+}

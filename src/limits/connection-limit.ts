@@ -1,0 +1,60 @@
+import type { Server, Socket } from "node:net";
+import type { EmitLimitEvent } from "./events.ts";
+
+export interface ConnectionLimitOptions {
+  readonly maxConnections: number;
+  readonly emit: EmitLimitEvent;
+}
+
+/** Bounds the connections of a `node:` server, and cuts those that keep it waiting. */
+export class ConnectionLimit {
+  readonly #options: ConnectionLimitOptions;
+  readonly #open = new Set<Socket>();
+  readonly #deadlines = new Map<Socket, NodeJS.Timeout>();
+
+  constructor(server: Server, options: ConnectionLimitOptions) {
+    this.#options = options;
+    server.on("connection", (socket: Socket) => this.#admit(socket));
+  }
+
+  get open(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * Cuts the connection unless {@link arrived} is called in time. Not the socket's own timeout: each single byte
+   * would begin it anew.
+   */
+  expectWithin(socket: Socket, ms: number, late?: () => void): void {
+    this.arrived(socket);
+    const cut = () => {
+      late?.();
+      socket.destroy();
+    };
+    this.#deadlines.set(socket, setTimeout(cut, ms).unref());
+  }
+
+  /** The client has done in time what it had to. */
+  arrived(socket: Socket): void {
+    clearTimeout(this.#deadlines.get(socket));
+    this.#deadlines.delete(socket);
+  }
+
+  cutAll(): void {
+    for (const socket of this.#open) socket.destroy();
+  }
+
+  #admit(socket: Socket): void {
+    const { maxConnections, emit } = this.#options;
+    if (this.#open.size >= maxConnections) {
+      emit({ kind: "limit_reached", limit: "max-connections" });
+      socket.destroy();
+      return;
+    }
+    this.#open.add(socket);
+    socket.once("close", () => {
+      this.arrived(socket);
+      this.#open.delete(socket);
+    });
+  }
+}

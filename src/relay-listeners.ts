@@ -1,0 +1,112 @@
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import { GrpcListener } from "./grpc/grpc-listener.ts";
+import type { RpcRoutes } from "./grpc/routes.ts";
+import type { SpecService } from "./grpc/spec-service.ts";
+import { ConnectionGate } from "./http/connection-gate.ts";
+import type { HttpAnswers } from "./http/http-answers.ts";
+import { HttpListener } from "./http/http-listener.ts";
+import { HttpsListener } from "./http/https-listener.ts";
+import type { EmitLimitEvent } from "./limits/events.ts";
+import { type ListenerAddress, listenOrExplain } from "./listen.ts";
+import type { ServerTls } from "./tls/server-tls.ts";
+
+export interface ListenerParts {
+  readonly clock: Clock;
+  readonly emit: EmitLimitEvent;
+  readonly tls: ServerTls | undefined;
+  readonly answers: HttpAnswers;
+  readonly routes: RpcRoutes;
+  readonly specService: SpecService;
+}
+
+export interface RunningListeners extends AsyncDisposable {
+  readonly addresses: readonly ListenerAddress[];
+  /** Takes no more connections, ends streams; resolves when nothing is in flight any more. */
+  close(): Promise<void>;
+}
+
+interface Listener {
+  readonly port: number;
+  /** Connections open now, where it knows. */
+  readonly connections?: number;
+  close(): Promise<void>;
+  abort(): void | Promise<void>;
+}
+
+/** Opens every port that the configuration asks for. Throws a ListenError where one can't be had. */
+export async function startListeners(config: Config, parts: ListenerParts): Promise<RunningListeners> {
+  await using starting = new AsyncDisposableStack();
+  const listeners: Listener[] = [];
+  const addresses: ListenerAddress[] = [];
+  const { bindAddress } = config;
+  for (const { protocol, option, port, listen } of wanted(config, parts)) {
+    const listener = await listenOrExplain(option, port, bindAddress, () => listen(bindAddress, port));
+    starting.defer(() => listener.abort());
+    listeners.push(listener);
+    addresses.push({ protocol, bindAddress, port: listener.port });
+  }
+  const gate = gateOf(listeners, config, parts);
+  if (gate !== undefined) starting.use(gate);
+  const running = starting.move();
+  return {
+    addresses,
+    close: async () => {
+      await gate?.[Symbol.asyncDispose]();
+      await Promise.all(listeners.map((listener) => listener.close()));
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+interface WantedListener {
+  readonly protocol: ListenerAddress["protocol"];
+  readonly option: "http-port" | "https-port" | "grpc-port" | "grpcs-port";
+  readonly port: number;
+  readonly listen: (bindAddress: string, port: number) => Listener | Promise<Listener>;
+}
+
+function wanted(config: Config, parts: ListenerParts): readonly WantedListener[] {
+  const { mode, limits, tls: tlsConfig } = config;
+  const { tls, answers, routes, specService, emit: emitLimit } = parts;
+  const { idleTimeoutMs } = limits;
+  const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
+    GrpcListener.listen({ bindAddress, port, tls: secure, limits, emitLimit, routes, specService });
+  const found: WantedListener[] = [];
+  const isPlaintext = tlsConfig === undefined || tlsConfig.plaintextToo;
+  if (mode !== "grpc" && isPlaintext) {
+    const listen = (bindAddress: string, port: number) =>
+      new HttpListener({ bindAddress, port, answers, idleTimeoutMs });
+    found.push({ protocol: "http", option: "http-port", port: config.httpPort, listen });
+  }
+  if (mode !== "grpc" && tls !== undefined && tlsConfig !== undefined) {
+    const listen = (bindAddress: string, port: number) =>
+      HttpsListener.listen({ bindAddress, port, tls, answers, limits, idleTimeoutMs, emitLimit });
+    found.push({ protocol: "https", option: "https-port", port: tlsConfig.httpsPort, listen });
+  }
+  if (mode !== "http" && isPlaintext) {
+    found.push({ protocol: "grpc", option: "grpc-port", port: config.grpcPort, listen: grpc(undefined) });
+  }
+  if (mode !== "http" && tls !== undefined && tlsConfig !== undefined) {
+    found.push({ protocol: "grpcs", option: "grpcs-port", port: tlsConfig.grpcsPort, listen: grpc(tls) });
+  }
+  return found;
+}
+
+/** Undefined where every listener knows its connections. */
+function gateOf(
+  listeners: readonly Listener[],
+  { limits }: Config,
+  { clock, emit }: ListenerParts,
+): ConnectionGate | undefined {
+  const gated = listeners.find((listener) => listener instanceof HttpListener);
+  if (gated === undefined) return undefined;
+  const otherConnections = () => listeners.reduce((sum, { connections = 0 }) => sum + connections, 0);
+  return new ConnectionGate({
+    maxConnections: limits.maxConnections,
+    otherConnections,
+    gated,
+    clock,
+    emit,
+  });
+}

@@ -1,0 +1,114 @@
+import type { SecureServerOptions } from "node:http2";
+import type { Server, TLSSocket } from "node:tls";
+import type { Clock } from "../clock.ts";
+import { type FileContents, FileWatch } from "../file-watch.ts";
+import { refusalOf } from "./client-identity.ts";
+import type { EmitTlsEvent } from "./events.ts";
+import { readMaterial, type TlsMaterial } from "./read-material.ts";
+import type { TlsOptions } from "./tls-options.ts";
+
+/** From so long before its end on, a certificate is warned of. */
+const WARN_BEFORE_MS = 14 * 24 * 3_600_000;
+
+const WARN_EVERY_MS = 24 * 3_600_000;
+
+/** The certificates of every port with TLS; new ones are taken over while connections go on. */
+export class ServerTls implements AsyncDisposable {
+  readonly #options: TlsOptions;
+  readonly #clock: Clock;
+  readonly #emit: EmitTlsEvent;
+  readonly #servers = new Set<Server>();
+  readonly #watch: FileWatch;
+  readonly #stopping = new AbortController();
+  #material: TlsMaterial;
+
+  /** Throws a TlsMaterialError where the files can't be used. */
+  constructor(options: TlsOptions, clock: Clock, emit: EmitTlsEvent) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#emit = emit;
+    const { certPath, keyPath, clientCaPath } = options;
+    const paths = [certPath, keyPath, ...(clientCaPath === undefined ? [] : [clientCaPath])];
+    this.#watch = new FileWatch({ paths, clock, onChange: (contents) => this.#reload(contents) });
+    try {
+      this.#material = readMaterial(options, this.#watch.known, clock.now());
+    } catch (error) {
+      void this.#watch[Symbol.asyncDispose]();
+      throw error;
+    }
+    this.#tellLoaded(false);
+    void this.#warnInTime();
+  }
+
+  /** For a new server. */
+  get serverOptions(): SecureServerOptions {
+    const { minVersion, clientCaPath, requireClientCert } = this.#options;
+    return {
+      ...this.#context(),
+      minVersion: `TLSv${minVersion}`,
+      requestCert: clientCaPath !== undefined,
+      // Without it, a certificate that is given is looked at after the handshake.
+      rejectUnauthorized: requireClientCert,
+    };
+  }
+
+  /** Keeps the server's certificate up to date, and ends connections of clients that may not be served. */
+  guard(server: Server): void {
+    this.#servers.add(server);
+    server.once("close", () => this.#servers.delete(server));
+    // A handshake that fails is the client's business.
+    server.on("tlsClientError", (error) =>
+      this.#emit({ kind: "client_cert_refused", reason: error.message }),
+    );
+    server.prependListener("secureConnection", (socket: TLSSocket) => {
+      const reason = this.#options.clientCaPath && refusalOf(socket, this.#options);
+      if (!reason) return;
+      this.#emit({ kind: "client_cert_refused", reason });
+      socket.destroy();
+    });
+  }
+
+  #context() {
+    const { cert, key, ca } = this.#material;
+    return { cert, key, ...(ca !== undefined && { ca }) };
+  }
+
+  #reload(contents: FileContents): void {
+    try {
+      this.#material = readMaterial(this.#options, contents, this.#clock.now());
+    } catch (error) {
+      this.#emit({ kind: "certificate_refused", reason: (error as Error).message });
+      return;
+    }
+    const { minVersion } = this.#options;
+    for (const server of this.#servers) {
+      server.setSecureContext({ ...this.#context(), minVersion: `TLSv${minVersion}` });
+    }
+    this.#tellLoaded(true);
+    this.#warnIfSoon();
+  }
+
+  #tellLoaded(replaces: boolean): void {
+    const { serial, expiresAt } = this.#material;
+    this.#emit({ kind: "certificate_loaded", replaces, serial, expiresAt });
+  }
+
+  async #warnInTime(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      this.#warnIfSoon();
+      await this.#clock.sleep(WARN_EVERY_MS, signal).catch(() => {});
+    }
+  }
+
+  #warnIfSoon(): void {
+    const { expiresAt } = this.#material;
+    const leftMs = expiresAt - this.#clock.now();
+    if (leftMs <= WARN_BEFORE_MS) this.#emit({ kind: "certificate_expires_soon", expiresAt, leftMs });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#watch[Symbol.asyncDispose]();
+  }
+}
