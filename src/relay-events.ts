@@ -9,6 +9,7 @@ import { ExposureDedupe } from "./log-events/exposure-dedupe.ts";
 import { EventForwarder } from "./log-events/forwarder.ts";
 import { EventIntake } from "./log-events/intake.ts";
 import { MemoryQueue } from "./log-events/memory-queue.ts";
+import type { RunningAccess } from "./relay-access.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { StatsigEvents } from "./upstream/statsig-events.ts";
 import { VERSION } from "./version.ts";
@@ -24,6 +25,7 @@ export interface RunningEvents extends AsyncDisposable {
 export interface EventsParts {
   readonly clock: Clock;
   readonly emit: EmitLogEventsEvent & EmitSpoolEvent;
+  readonly access: Pick<RunningAccess, "gate" | "admission">;
 }
 
 /** In the spool what counts is its size; this bounds what is remembered of it in memory. */
@@ -37,7 +39,12 @@ const MEMORY_QUEUE_BYTES = 256 * 1024 * 1024;
 /** The flow of SDKs' events to upstream: read, freed of repeats, queued, forwarded. */
 export async function startEvents(config: Config, parts: EventsParts): Promise<RunningEvents> {
   await using starting = new AsyncDisposableStack();
-  const { clock, emit } = parts;
+  const { clock, access } = parts;
+  const { gate, admission } = access;
+  const emit: EmitLogEventsEvent = (event) => {
+    if (event.kind === "log_events_sent") admission.delivered(event.sdkKey);
+    parts.emit(event);
+  };
   const { events: settings } = config;
   const spool = await openSpool(config, parts);
   const isDurable = spool !== undefined;
@@ -47,7 +54,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   const reader = starting.use(new WorkerReader());
   const dedupe = settings.dedupe ? new ExposureDedupe(settings.dedupeLimit) : undefined;
   const { maxBodyBytes, flushIntervalMs } = settings;
-  const intake = new EventIntake({ reader, queue, dedupe, maxBodyBytes, clock, emit });
+  const intake = new EventIntake({ reader, queue, gate, dedupe, maxBodyBytes, clock, emit });
   const endpoint = new UpstreamEndpoint({
     baseUrl: settings.upstreamUrl,
     proxied: settings.upstreamProxied,

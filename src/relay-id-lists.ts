@@ -11,6 +11,7 @@ import { ManifestRefresher } from "./id-lists/manifest-refresh.ts";
 import { ManifestStore } from "./id-lists/manifest-store.ts";
 import { ManifestWriter } from "./id-lists/manifest-writer.ts";
 import { ProxiedLists } from "./id-lists/proxied-lists.ts";
+import type { RunningAccess } from "./relay-access.ts";
 import type { BackupParts } from "./relay-backup.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { IdListFiles } from "./upstream/id-list-files.ts";
@@ -21,6 +22,7 @@ export interface IdListParts {
   readonly clock: Clock;
   readonly emit: EmitIdListEvent;
   readonly backup: BackupParts | undefined;
+  readonly access: RunningAccess;
 }
 
 export interface RunningIdLists extends AsyncDisposable {
@@ -28,11 +30,16 @@ export interface RunningIdLists extends AsyncDisposable {
 }
 
 /** The flow of ID lists from upstream to clients. */
-export function startIdLists(config: Config, { clock, emit, backup }: IdListParts): RunningIdLists {
+export function startIdLists(config: Config, { clock, emit, backup, access }: IdListParts): RunningIdLists {
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
   const { upstreamUrl: baseUrl, upstreamProxied, publicUrl } = config.idLists;
-  const store = new ManifestStore({ maxKeys });
+  const { gate } = access;
+  const store = new ManifestStore({ maxKeys, allows: (sdkKey) => gate.allows(sdkKey) });
+  access.admission.knownBy((sdkKey) => store.peek(sdkKey) !== undefined);
+  access.allowList.onRemoved((removed) => {
+    for (const sdkKey of removed) store.remove(sdkKey);
+  });
   const proxied = config.idLists.proxied ? startProxying(config, { clock, emit, store, running }) : undefined;
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
@@ -50,7 +57,7 @@ export function startIdLists(config: Config, { clock, emit, backup }: IdListPart
   });
   running.use(new ManifestPoller({ store, refresher, clock, specIntervalMs }));
   const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit });
-  const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys });
+  const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys, gate });
   return {
     service: { query, proxied, publicUrl },
     [Symbol.asyncDispose]: () => running.disposeAsync(),

@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import type { RunningAccess } from "./relay-access.ts";
 import type { BackupParts } from "./relay-backup.ts";
 import { SpecAcquirer } from "./specs/acquire.ts";
 import { BackupKeeper } from "./specs/backup-keeper.ts";
@@ -28,6 +29,7 @@ export interface SpecsParts {
   readonly clock: Clock;
   readonly emit: EmitSpecEvent;
   readonly backup: BackupParts | undefined;
+  readonly access: RunningAccess;
 }
 
 /** Valid keys may be asked for in all their feeds before upstream is up. */
@@ -35,10 +37,10 @@ const DENIALS_PER_KEY = 4;
 
 /** The flow from upstream to memory and backup: polls, checks, keeps. */
 export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
-  const { clock, emit } = parts;
+  const { clock, emit, access } = parts;
   const running = new AsyncDisposableStack();
   const { maxKeys, pollIntervalMs: intervalMs } = config;
-  const store = new SpecStore({ maxKeys, pinned: config.preloadSdkKeys });
+  const store = startStore(config, access);
   store.listen({
     removed: ({ feed, ended }) => {
       if (ended === "evicted") emit({ kind: "spec_evicted", feed });
@@ -53,10 +55,28 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const poller = running.use(new SpecPoller({ store, acquirer, clock, intervalMs, preload }));
   poller.start();
   return {
-    query: new SpecQuery({ store, acquirer, clock, maxDenials: DENIALS_PER_KEY * maxKeys }),
+    query: new SpecQuery({
+      store,
+      acquirer,
+      clock,
+      maxDenials: DENIALS_PER_KEY * maxKeys,
+      gate: access.gate,
+      recovery: backup?.recovery,
+    }),
     notReady: () => missingKeys(store, config.preloadSdkKeys),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+function startStore({ maxKeys, preloadSdkKeys }: Config, access: RunningAccess): SpecStore {
+  const { gate, admission, allowList } = access;
+  const allows = (sdkKey: SdkKey) => gate.allows(sdkKey);
+  const store = new SpecStore({ maxKeys, pinned: preloadSdkKeys, allows });
+  admission.knownBy((sdkKey) => store.holds(sdkKey));
+  allowList.onRemoved((removed) => {
+    for (const sdkKey of removed) store.removeKey(sdkKey, "unauthorized");
+  });
+  return store;
 }
 
 interface RefresherParts {
@@ -145,7 +165,7 @@ function preloadFeeds(config: Config): readonly Feed[] {
 const MAX_NAMED_KEYS = 5;
 
 function missingKeys(store: SpecStore, preloaded: readonly SdkKey[]): string | undefined {
-  const missing = preloaded.filter((sdkKey) => !store.holds(sdkKey));
+  const missing = preloaded.filter((sdkKey) => store.allows(sdkKey) && !store.holds(sdkKey));
   if (missing.length === 0) return undefined;
   const named = missing.slice(0, MAX_NAMED_KEYS).map(maskSdkKey).join(", ");
   const more = missing.length > MAX_NAMED_KEYS ? ", ..." : "";

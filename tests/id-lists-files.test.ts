@@ -149,7 +149,8 @@ describe("a list that is no longer in the manifest", () => {
   });
 
   test("goes with the last key that lists it", async () => {
-    await using relay = await startRelay({ values: { "maximum-concurrent-sdk-keys": "1" } });
+    const values = { "maximum-concurrent-sdk-keys": "1", "unknown-key-rate-per-s": "10000" };
+    await using relay = await startRelay({ values });
     await serves(relay, first);
     relay.upstream.put("secret-next", "list", more);
     await relay.manifest("secret-next");

@@ -70,7 +70,8 @@ describe("the manifest, passed through", () => {
   });
 
   test("of at most -m keys: the least recently used is no longer polled", async () => {
-    await using relay = await startRelay({ "maximum-concurrent-sdk-keys": "2" });
+    const values = { "maximum-concurrent-sdk-keys": "2", "unknown-key-rate-per-s": "10000" };
+    await using relay = await startRelay(values);
     for (const sdkKey of ["secret-1", "secret-2", "secret-3"]) {
       relay.upstream.put(sdkKey, "list", text);
       await relay.manifest(sdkKey);

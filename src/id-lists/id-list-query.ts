@@ -1,12 +1,14 @@
 import { type Clock, within } from "../clock.ts";
 import { type Denial, Denials } from "../specs/denials.ts";
+import type { Throttled } from "../specs/key-admission.ts";
+import type { KeyGate } from "../specs/key-gate.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { ManifestRecovery } from "./manifest-recovery.ts";
-import type { ManifestRefresher } from "./manifest-refresh.ts";
+import type { ManifestRefresh, ManifestRefresher } from "./manifest-refresh.ts";
 import type { HeldManifest, ManifestStore } from "./manifest-store.ts";
 import type { ProxiedLists } from "./proxied-lists.ts";
 
-export type IdListAnswer = { readonly kind: "held"; readonly held: HeldManifest } | Denial;
+export type IdListAnswer = { readonly kind: "held"; readonly held: HeldManifest } | Denial | Throttled;
 
 /** While nothing is held, upstream may take so long before the backup is asked as well. */
 const SLOW_UPSTREAM_MS = 1_000;
@@ -20,6 +22,7 @@ export interface IdListQueryOptions {
   readonly clock: Clock;
   /** Negative answers remembered; beyond, the least recently used is forgotten. */
   readonly maxDenials: number;
+  readonly gate: KeyGate;
   readonly recovery?: ManifestRecovery | undefined;
   /** Where the relay serves the files itself. */
   readonly proxied?: ProxiedLists | undefined;
@@ -45,7 +48,7 @@ export class IdListQuery {
   async ask(sdkKey: SdkKey): Promise<IdListAnswer> {
     const held = this.held(sdkKey);
     if (held !== undefined) return { kind: "held", held };
-    const denied = this.#denials.get(sdkKey);
+    const denied = this.#options.gate.allows(sdkKey) ? this.#denials.get(sdkKey) : undefined;
     if (denied !== undefined) return denied;
     const asking =
       this.#asking.get(sdkKey) ?? this.#firstSight(sdkKey).finally(() => this.#asking.delete(sdkKey));
@@ -54,15 +57,24 @@ export class IdListQuery {
   }
 
   async #firstSight(sdkKey: SdkKey): Promise<IdListAnswer> {
-    const { store, proxied, refresher, recovery, clock } = this.#options;
-    const refresh = refresher.refresh(sdkKey);
-    const slow = recovery && within(clock, SLOW_UPSTREAM_MS, refresh);
-    let outcome = await (slow === undefined ? refresh : slow);
-    if (outcome === undefined || outcome === "failed") await recovery?.recover(sdkKey);
-    if (store.peek(sdkKey) === undefined) outcome = await refresh;
+    const { store, proxied, recovery, clock, gate } = this.#options;
+    const refusal = await gate.refusal(sdkKey, recovery && (() => recovery.recover(sdkKey)));
+    if (refusal !== undefined) return refusal;
+    const outcome = store.peek(sdkKey) === undefined ? await this.#acquire(sdkKey) : undefined;
     const held = store.find(sdkKey);
+    // Not remembered: it may be back on the list at any moment.
+    if (held === undefined && !gate.allows(sdkKey)) return { kind: "unauthorized" };
     if (held === undefined) return this.#denials.add(sdkKey, outcome === "unauthorized");
     if (proxied !== undefined) await within(clock, FIRST_FILES_MS, proxied.ready(sdkKey));
     return { kind: "held", held };
+  }
+
+  async #acquire(sdkKey: SdkKey): Promise<ManifestRefresh | undefined> {
+    const { store, refresher, recovery, clock } = this.#options;
+    const refresh = refresher.refresh(sdkKey);
+    const slow = recovery && within(clock, SLOW_UPSTREAM_MS, refresh);
+    const outcome = await (slow === undefined ? refresh : slow);
+    if (outcome === undefined || outcome === "failed") await recovery?.recover(sdkKey);
+    return store.peek(sdkKey) === undefined ? refresh : outcome;
   }
 }

@@ -28,7 +28,7 @@ export class ManifestRecovery {
       if (typeof manifest === "string") throw new Error(`the entry is no manifest: ${manifest}`);
       // What upstream sent meanwhile is newer.
       if (store.peek(sdkKey) !== undefined) return;
-      store.put(sdkKey, manifest);
+      if (!store.put(sdkKey, manifest)) return;
       emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "backup" });
     } catch (error) {
       emit({ kind: "id_lists_backup_failed", sdkKey, action: "read", detail: String(error) });

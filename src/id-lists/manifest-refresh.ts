@@ -37,6 +37,7 @@ export class ManifestRefresher {
 
   /** However many ask for a key at the same moment, upstream is asked once. Rejects only on shutdown. */
   refresh(sdkKey: SdkKey): Promise<ManifestRefresh> {
+    if (!this.#options.store.allows(sdkKey)) return Promise.resolve("unauthorized");
     const underway = this.#underway.get(sdkKey);
     if (underway !== undefined) return underway;
     if (this.#queue.size >= MAX_WAITING) return Promise.resolve("failed");
@@ -83,7 +84,7 @@ export class ManifestRefresher {
   #take(sdkKey: SdkKey, manifest: Manifest): ManifestRefresh {
     const { store, emit, writer } = this.#options;
     const changed = store.peek(sdkKey)?.manifest.text !== manifest.text;
-    store.put(sdkKey, manifest);
+    if (!store.put(sdkKey, manifest)) return "unauthorized";
     writer?.confirmed(sdkKey, manifest);
     if (changed) {
       emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "upstream" });

@@ -20,12 +20,20 @@ export interface ManifestListener {
   removed(sdkKey: SdkKey): void;
 }
 
+export interface ManifestStoreOptions {
+  readonly maxKeys: number;
+  /** Nothing of a key that is not allowed is taken; all are when left out. */
+  readonly allows?: (sdkKey: SdkKey) => boolean;
+}
+
 /** The last good manifest of every key that asked. At most `maxKeys`: for one more, the least recently used goes. */
 export class ManifestStore {
   readonly #held: LRUCache<SdkKey, HeldManifest>;
   readonly #listeners = new Set<ManifestListener>();
+  readonly #allows: (sdkKey: SdkKey) => boolean;
 
-  constructor(options: { readonly maxKeys: number }) {
+  constructor(options: ManifestStoreOptions) {
+    this.#allows = options.allows ?? (() => true);
     this.#held = new LRUCache({
       max: options.maxKeys,
       dispose: (_, sdkKey, reason) => {
@@ -43,13 +51,21 @@ export class ManifestStore {
     return this.#held.peek(sdkKey);
   }
 
-  put(sdkKey: SdkKey, manifest: Manifest): void {
+  /** Whether something of a key may be held. */
+  allows(sdkKey: SdkKey): boolean {
+    return this.#allows(sdkKey);
+  }
+
+  /** False, and nothing changed, where the key is not allowed. */
+  put(sdkKey: SdkKey, manifest: Manifest): boolean {
+    if (!this.#allows(sdkKey)) return false;
     const known = this.#held.peek(sdkKey);
     const held = known ?? new HeldManifest(sdkKey, manifest);
     // Not set anew: a poll is no use, and must not keep a key that nobody asks for.
     held.manifest = manifest;
     if (known === undefined) this.#held.set(sdkKey, held);
     for (const listener of this.#listeners) listener.put(held, known === undefined);
+    return true;
   }
 
   remove(sdkKey: SdkKey): void {

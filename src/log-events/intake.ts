@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { KeyGate, Refusal } from "../specs/key-gate.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { BatchReader } from "./batch-reader.ts";
 import type { EventBatch, EventQueue } from "./event-queue.ts";
@@ -10,6 +11,7 @@ import type { BodyReading } from "./read-body.ts";
 export interface IntakeOptions {
   readonly reader: BatchReader;
   readonly queue: EventQueue;
+  readonly gate: KeyGate;
   /** Undefined where repeats are forwarded as well. */
   readonly dedupe: ExposureDedupe | undefined;
   /** Of one body, before and after decoding. */
@@ -47,6 +49,11 @@ export class EventIntake {
 
   get maxBodyBytes(): number {
     return this.#options.maxBodyBytes;
+  }
+
+  /** Why the key's events are not taken at all; undefined where they are. */
+  refusal(sdkKey: SdkKey): Refusal | undefined {
+    return this.#options.gate.refusalNow(sdkKey);
   }
 
   async accept(request: EventRequest): Promise<IntakeOutcome> {

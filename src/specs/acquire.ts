@@ -34,6 +34,8 @@ export class SpecAcquirer {
 
   async acquire(feed: Feed, priority: RefreshPriority): Promise<AcquireOutcome> {
     const { fleet, store } = this.#options;
+    // Also a preloaded one, which is polled for ever.
+    if (!store.allows(feed.sdkKey)) return { kind: "unauthorized" };
     // A client wants the feed whether or not it was held.
     const asked = priority === "poll" ? store.peek(feed) : undefined;
     if (fleet === undefined) return this.#askUpstream(feed, priority, asked);

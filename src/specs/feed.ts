@@ -12,6 +12,18 @@ export interface Feed {
   readonly format: SpecFormat;
 }
 
+/** What there can be of a key. */
+export function feedsOf(sdkKey: SdkKey): readonly Feed[] {
+  return FORMS.map((form) => ({ sdkKey, ...form }));
+}
+
+const FORMS = [
+  { version: "v1", format: "json" },
+  { version: "v1", format: "proto" },
+  { version: "v2", format: "json" },
+  { version: "v2", format: "proto" },
+] as const;
+
 /** Tells feeds apart inside the process. Holds the whole key: not for people. */
 export function feedId(feed: Feed): string {
   return `${feed.version}/${feed.format}/${feed.sdkKey}`;

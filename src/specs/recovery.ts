@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { EmitSpecEvent } from "./events.ts";
-import { type Feed, feedId } from "./feed.ts";
+import { type Feed, feedId, feedsOf } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
 import type { RawPayload } from "./payload.ts";
 import type { SpecPreparer } from "./preparer.ts";
@@ -94,5 +94,14 @@ export class SpecRecovery {
     if (store.publish(snapshot) !== "published") return "nothing_newer";
     emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: receivedAt - startedAt });
     return "newer";
+  }
+}
+
+/** Takes the feed back, else another of its key: that any is there shows that the key is a valid one. */
+export async function recoverAny(recovery: SpecRecovery, feed: Feed): Promise<void> {
+  const others = feedsOf(feed.sdkKey).filter((other) => feedId(other) !== feedId(feed));
+  for (const each of [feed, ...others]) {
+    const recovered = await recovery.recover(each);
+    if (recovered === "newer" || recovered === "failed") return;
   }
 }

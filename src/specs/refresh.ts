@@ -41,6 +41,8 @@ const MAX_WAITING = 20_000;
 
 const OVERLOADED: RefreshOutcome = { kind: "failed", unreachable: false, retryAfterMs: 1_000 };
 
+const NOT_ALLOWED: RefreshOutcome = { kind: "unauthorized" };
+
 const DROPPED: RefreshOutcome = { kind: "failed", unreachable: false, retryAfterMs: undefined };
 
 interface Underway {
@@ -95,6 +97,8 @@ export class SpecRefresher {
       // The answer is to what is gone: a poll must not bring a key back that had to make room.
       return underway.isWanted ? this.#refreshNow(feed, underway) : DROPPED;
     }
+    // It went from the list while upstream was asked. A backup must not get it either.
+    if (!store.allows(feed.sdkKey)) return NOT_ALLOWED;
     const decision = decide(finding, store.peek(feed)?.snapshot, policy);
     if (decision.kind !== "publish") return this.#apply(feed, decision, startedAt);
     const isStillHeld = () => asked?.ended === undefined || store.peek(feed) !== undefined;
@@ -160,6 +164,8 @@ export class SpecRefresher {
       case "not_newer":
         // The backup had a newer one meanwhile, of a relay that asked later.
         return { kind: "fresh" };
+      case "not_allowed":
+        return NOT_ALLOWED;
       case "full":
         emit({ kind: "spec_not_held", feed, maxKeys });
         return { kind: "full" };

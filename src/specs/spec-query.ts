@@ -3,10 +3,13 @@ import type { SpecAcquirer } from "./acquire.ts";
 import { type Denial, Denials } from "./denials.ts";
 import { type ApiVersion, type Feed, feedId, type SpecFormat } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
+import type { Throttled } from "./key-admission.ts";
+import type { KeyGate } from "./key-gate.ts";
+import { recoverAny, type SpecRecovery } from "./recovery.ts";
 import type { SdkKey } from "./sdk-key.ts";
 import type { SpecStore } from "./spec-store.ts";
 
-export type SpecAnswer = { readonly kind: "held"; readonly held: HeldFeed } | Denial;
+export type SpecAnswer = { readonly kind: "held"; readonly held: HeldFeed } | Denial | Throttled;
 
 /** How long a client that can read protobuf waits for it where JSON is held. */
 const SLOW_PROTO_MS = 1_000;
@@ -17,6 +20,8 @@ export interface SpecQueryOptions {
   readonly clock: Clock;
   /** Negative answers remembered; beyond, the least recently used is forgotten. */
   readonly maxDenials: number;
+  readonly gate: KeyGate;
+  readonly recovery?: SpecRecovery | undefined;
 }
 
 /** What clients ask, on every protocol: the config spec of a key. */
@@ -54,18 +59,26 @@ export class SpecQuery {
     const late = this.#options.clock.sleep(SLOW_PROTO_MS, answered.signal).then(json, () => undefined);
     try {
       const answer = (await Promise.race([proto, late])) ?? (await proto);
-      return answer.kind === "unavailable" ? (json() ?? answer) : answer;
+      return answer.kind === "held" || answer.kind === "unauthorized" ? answer : (json() ?? answer);
     } finally {
       answered.abort();
     }
   }
 
   async #firstSight(feed: Feed): Promise<SpecAnswer> {
-    const denied = this.#denials.get(feedId(feed));
+    const { gate, recovery, acquirer } = this.#options;
+    const { sdkKey, version, format } = feed;
+    const denied = gate.allows(sdkKey) ? this.#denials.get(feedId(feed)) : undefined;
     if (denied !== undefined) return denied;
-    const outcome = await this.#options.acquirer.acquire(feed, "first_sight");
-    const held = this.#options.store.find(feed.sdkKey, feed.version, feed.format);
+    const refusal = await gate.refusal(sdkKey, recovery && (() => recoverAny(recovery, feed)));
+    if (refusal !== undefined) return refusal;
+    const recovered = this.held(sdkKey, version, format);
+    if (recovered !== undefined) return { kind: "held", held: recovered };
+    const outcome = await acquirer.acquire(feed, "first_sight");
+    const held = this.held(sdkKey, version, format);
     if (held !== undefined) return { kind: "held", held };
+    // Not remembered: it may be back on the list at any moment.
+    if (!gate.allows(sdkKey)) return { kind: "unauthorized" };
     return this.#denials.add(feedId(feed), outcome.kind === "unauthorized");
   }
 }

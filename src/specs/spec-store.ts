@@ -13,7 +13,14 @@ export interface StoreListener {
   removed?(held: HeldFeed): void;
 }
 
-export type PublishOutcome = "published" | "not_newer" | "full";
+export type PublishOutcome = "published" | "not_newer" | "full" | "not_allowed";
+
+export interface SpecStoreOptions {
+  readonly maxKeys: number;
+  readonly pinned?: Iterable<SdkKey>;
+  /** Nothing of a key that is not allowed is taken; all are when left out. */
+  readonly allows?: (sdkKey: SdkKey) => boolean;
+}
 
 interface KeyEntry {
   readonly feeds: (HeldFeed | undefined)[];
@@ -25,20 +32,22 @@ interface KeyEntry {
  * more, the least recently used goes that is neither pinned nor followed by a stream.
  */
 export class SpecStore {
-  readonly #keys = new Map<string, KeyEntry>();
+  readonly #keys = new Map<SdkKey, KeyEntry>();
   readonly #maxKeys: number;
   readonly #pinned: ReadonlySet<SdkKey>;
+  readonly #allows: (sdkKey: SdkKey) => boolean;
   readonly #listeners = new Set<StoreListener>();
   #uses = 0;
 
-  constructor(options: { readonly maxKeys: number; readonly pinned?: Iterable<SdkKey> }) {
-    this.#maxKeys = options.maxKeys;
-    this.#pinned = new Set(options.pinned);
+  constructor({ maxKeys, pinned, allows = () => true }: SpecStoreOptions) {
+    this.#maxKeys = maxKeys;
+    this.#pinned = new Set(pinned);
+    this.#allows = allows;
   }
 
   /** On the path of every request. Takes any text for the key: what is no SDK key is not held. */
   find(sdkKey: string, version: ApiVersion, format: SpecFormat): HeldFeed | undefined {
-    const entry = this.#keys.get(sdkKey);
+    const entry = this.#keys.get(sdkKey as SdkKey);
     if (entry === undefined) return undefined;
     entry.lastUse = ++this.#uses;
     return entry.feeds[slotOf(version, format)];
@@ -52,6 +61,11 @@ export class SpecStore {
   /** Whether anything of a key is held. */
   holds(sdkKey: SdkKey): boolean {
     return this.#keys.has(sdkKey);
+  }
+
+  /** Whether something of a key may be held. */
+  allows(sdkKey: SdkKey): boolean {
+    return this.#allows(sdkKey);
   }
 
   *held(): Iterable<HeldFeed> {
@@ -69,6 +83,7 @@ export class SpecStore {
   }
 
   publish(snapshot: Snapshot): PublishOutcome {
+    if (!this.#allows(snapshot.feed.sdkKey)) return "not_allowed";
     const held = this.peek(snapshot.feed);
     if (held !== undefined) return this.#replace(held, snapshot);
     const entry = this.#keys.get(snapshot.feed.sdkKey) ?? this.#admit(snapshot.feed.sdkKey);
@@ -97,6 +112,13 @@ export class SpecStore {
     for (const listener of this.#listeners) listener.removed?.(held);
   }
 
+  /** As {@link remove}, for all feeds of a key. */
+  removeKey(sdkKey: SdkKey, reason: FeedEnd): void {
+    for (const held of this.#keys.get(sdkKey)?.feeds ?? []) {
+      if (held !== undefined) this.remove(held.feed, reason);
+    }
+  }
+
   #admit(sdkKey: SdkKey): KeyEntry | undefined {
     if (this.#keys.size >= this.#maxKeys && !this.#evictOne()) return undefined;
     const entry: KeyEntry = { feeds: [undefined, undefined, undefined, undefined], lastUse: ++this.#uses };
@@ -105,15 +127,15 @@ export class SpecStore {
   }
 
   #evictOne(): boolean {
-    let oldest: KeyEntry | undefined;
+    let oldest: SdkKey | undefined;
+    let oldestUse = Number.POSITIVE_INFINITY;
     for (const [sdkKey, entry] of this.#keys) {
-      if (this.#pinned.has(sdkKey as SdkKey) || entry.feeds.some((held) => held?.isFollowed)) continue;
-      if (oldest === undefined || entry.lastUse < oldest.lastUse) oldest = entry;
+      if (this.#pinned.has(sdkKey) || entry.feeds.some((held) => held?.isFollowed)) continue;
+      if (entry.lastUse < oldestUse) [oldest, oldestUse] = [sdkKey, entry.lastUse];
     }
-    for (const held of oldest?.feeds ?? []) {
-      if (held !== undefined) this.remove(held.feed, "evicted");
-    }
-    return oldest !== undefined;
+    if (oldest === undefined) return false;
+    this.removeKey(oldest, "evicted");
+    return true;
   }
 }
 

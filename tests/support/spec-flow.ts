@@ -1,7 +1,10 @@
 import { SpecAcquirer } from "../../src/specs/acquire.ts";
+import { AllowList } from "../../src/specs/allow-list.ts";
 import type { SpecEvent } from "../../src/specs/events.ts";
 import type { Feed } from "../../src/specs/feed.ts";
 import { readJsonFacts } from "../../src/specs/json-facts.ts";
+import { KeyAdmission } from "../../src/specs/key-admission.ts";
+import { KeyGate } from "../../src/specs/key-gate.ts";
 import { SpecPoller } from "../../src/specs/poller.ts";
 import type { SpecPreparer } from "../../src/specs/preparer.ts";
 import { SpecRefresher } from "../../src/specs/refresh.ts";
@@ -53,6 +56,10 @@ export function specFlow(options: SpecFlowOptions = {}) {
     signal: stopping.signal,
   });
   const acquirer = new SpecAcquirer({ refresher, store, clock });
+  const allowList = new AllowList(undefined);
+  // Who may ask is another test's matter.
+  const admission = new KeyAdmission({ allowList, maxKeys: 1_000, unknownKeysPerS: 1_000, clock });
+  const gate = new KeyGate({ admission, clock, emit: () => {} });
   const poller = new SpecPoller({ store, acquirer, clock, intervalMs: POLL_INTERVAL_MS, preload });
   return {
     clock,
@@ -60,7 +67,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
     store,
     events,
     poller,
-    query: new SpecQuery({ store, acquirer, clock, maxDenials }),
+    query: new SpecQuery({ store, acquirer, clock, maxDenials, gate }),
     /** What a client's first request for a feed does. */
     firstSight: (feed: Feed) => acquirer.acquire(feed, "first_sight"),
     [Symbol.asyncDispose]: () => poller[Symbol.asyncDispose](),
