@@ -8,6 +8,7 @@ import { ConfigError, StartError, unknownVariables } from "./settings.ts";
 import { UsageError } from "./strict-args.ts";
 import { TextLogger } from "./telemetry/logger.ts";
 import { VERSION } from "./version.ts";
+import { withoutSecrets } from "./without-secrets.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -110,11 +111,11 @@ function print(text: string): void {
 /** One line for what a person can mend; anything else is a fault of ours. */
 function explain(error: unknown): number {
   if (error instanceof UsageError || error instanceof ConfigError) {
-    process.stderr.write(`error: ${error.message}\n`);
+    process.stderr.write(`error: ${withoutSecrets(error.message)}\n`);
     return EXIT_USAGE;
   }
   const isExplained = error instanceof ListenError || error instanceof StartError;
   const message = isExplained ? error.message : `unexpected: ${String(error)}`;
-  process.stderr.write(`error: ${message}\n`);
+  process.stderr.write(`error: ${withoutSecrets(message)}\n`);
   return EXIT_FAILED;
 }
