@@ -4,17 +4,19 @@ import https from "node:https";
 import { type AddressInfo, createServer } from "node:net";
 import { UpstreamEndpoint } from "../src/upstream/endpoint.ts";
 import { ConnectTimeout, TimeLimit, TotalTimeout } from "../src/upstream/time-limit.ts";
-import { type Certificate, createCertificate } from "./support/certificate.ts";
 import { FakeClock, settle } from "./support/fake-clock.ts";
 import { freePort } from "./support/free-port.ts";
 import { describeWith } from "./support/needs.ts";
+import { Authority, type Pem, pemOf } from "./support/pki.ts";
 
 describeWith("openssl")("an upstream over TLS", () => {
-  let certificate: Certificate;
+  let authority: Authority;
+  let certificate: Pem;
   beforeAll(() => {
-    certificate = createCertificate();
+    authority = new Authority();
+    certificate = pemOf(authority.issue());
   });
-  afterAll(() => certificate[Symbol.dispose]());
+  afterAll(() => authority[Symbol.dispose]());
 
   test("a handshake that failed once does not keep an HTTP/1.1 upstream away for ever", async () => {
     const handshakeFailure = Buffer.from([21, 3, 3, 0, 2, 2, 40]);
@@ -34,11 +36,7 @@ describeWith("openssl")("an upstream over TLS", () => {
     expect(await get()).not.toBe("200");
     broken.close();
     await once(broken, "close");
-    const sound = https.createServer({
-      key: certificate.key,
-      cert: certificate.cert,
-      ALPNProtocols: ["http/1.1"],
-    });
+    const sound = https.createServer({ ...certificate, ALPNProtocols: ["http/1.1"] });
     sound.on("request", (_, response) => response.end()).listen(port, "127.0.0.1");
     await once(sound, "listening");
     // Its certificate is nobody's: what matters is that the handshake speaks HTTP/1.1 again.

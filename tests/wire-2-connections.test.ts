@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { type Certificate, createCertificate } from "./support/certificate.ts";
 import { describeWith } from "./support/needs.ts";
 import { OutboundProxy } from "./support/outbound-proxy.ts";
+import { Authority, type Pem, pemOf } from "./support/pki.ts";
 import { type PublishedKey, publishKey } from "./support/published-key.ts";
 import { rawGet, textOf } from "./support/raw-get.ts";
 import { type RelayProcess, startRelayProcess } from "./support/relay-process.ts";
@@ -24,12 +24,14 @@ async function expectWorks(relay: RelayProcess, upstream: Parameters<typeof publ
 }
 
 describeWith("openssl")("WIRE 2: over TLS", () => {
-  let certificate: Certificate;
+  let authority: Authority;
+  let certificate: Pem;
   beforeAll(() => {
-    certificate = createCertificate();
+    authority = new Authority();
+    certificate = pemOf(authority.issue());
   });
-  afterAll(() => certificate[Symbol.dispose]());
-  const trusting = () => ({ NODE_EXTRA_CA_CERTS: certificate.certPath });
+  afterAll(() => authority[Symbol.dispose]());
+  const trusting = () => ({ NODE_EXTRA_CA_CERTS: authority.caPath });
 
   test.each([
     ["HTTP/1.1 alone", "1.1", ["1.1"]],

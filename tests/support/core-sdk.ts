@@ -6,6 +6,8 @@ export interface CoreSdkOptions {
   readonly httpUrl: string;
   /** When given, specs come from this stream first, and over HTTP as the fallback. */
   readonly grpcUrl?: string;
+  /** How the stream is authenticated, in the SDK's words; `none` when left out. */
+  readonly grpcAuthentication?: Readonly<Record<string, string>>;
   /** 1,000 at least: the SDK ignores anything shorter. */
   readonly syncIntervalMs?: number;
   /** Added to, or in place of, the options for `new Statsig`. */
@@ -15,6 +17,7 @@ export interface CoreSdkOptions {
 /** `@statsig/statsig-node-core`: v2 specs, protobuf where the server offers it, gRPC streaming. */
 export function startCoreSdk(settings: CoreSdkOptions): Promise<SdkProcess> {
   const { sdkKey, httpUrl, grpcUrl, syncIntervalMs = 1_000, options = {} } = settings;
+  const { grpcAuthentication = { authenticationMode: "none" } } = settings;
   const specsUrl = `${httpUrl}/v2/download_config_specs`;
   const streaming =
     grpcUrl === undefined
@@ -25,7 +28,7 @@ export function startCoreSdk(settings: CoreSdkOptions): Promise<SdkProcess> {
               adapterType: "network_grpc_websocket",
               specsUrl: grpcUrl,
               initTimeoutMs: 3_000,
-              authenticationMode: "none",
+              ...grpcAuthentication,
             },
             { adapterType: "network_http", specsUrl, initTimeoutMs: 3_000 },
           ],
