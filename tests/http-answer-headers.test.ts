@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { describeWith } from "./support/needs.ts";
 import { publishKey } from "./support/published-key.ts";
 import { rawHttp } from "./support/raw-http.ts";
 import { shareRelay } from "./support/shared-relay.ts";
+import { startTlsRelay } from "./support/tls-relay.ts";
 
 const shared = shareRelay({ args: ["--proxy-id-lists", "--max-request-body-in-mb", "1"] });
 const keyHeader = (sdkKey: string) => [["statsig-api-key", sdkKey]] as const;
@@ -67,5 +69,17 @@ describe("every answer on the HTTP port says nosniff and a server without a vers
     expect(answer.headers["x-powered-by"]).toBeUndefined();
     if (row.what.startsWith("specs") && row.status < 400)
       expect(answer.headers["cache-control"]).toBe("private, no-cache");
+  });
+});
+
+describeWith("openssl")("over TLS", () => {
+  test("answers say the same", async () => {
+    await using tls = await startTlsRelay();
+    for (const path of [tls.heldPath, "/v1/health", "/none"]) {
+      const url = `${tls.relay.urlOf("https")}${path}`;
+      const { headers } = await fetch(url, { tls: { rejectUnauthorized: false } });
+      expect(headers.get("x-content-type-options")).toBe("nosniff");
+      expect(headers.get("server")).toBe("statsig-forward-proxy");
+    }
   });
 });
