@@ -77,10 +77,15 @@ export class Authority implements Disposable {
     return { certPath, keyPath };
   }
 
-  /** The same certificate with its key under a passphrase: PKCS#8, as openssl and cert-manager write it. */
-  encrypted({ certPath, keyPath }: Certified, passphrase: string): Certified {
+  /** The same certificate with its key under a passphrase. */
+  encrypted(
+    { certPath, keyPath }: Certified,
+    passphrase: string,
+    form: "PKCS#8" | "traditional" = "PKCS#8",
+  ): Certified {
     const locked = `${keyPath}.encrypted`;
-    openssl("pkcs8", "-topk8", "-in", keyPath, "-out", locked, "-passout", `pass:${passphrase}`);
+    const kind = form === "PKCS#8" ? ["pkcs8", "-topk8"] : ["ec", "-aes256"];
+    openssl(...kind, "-in", keyPath, "-out", locked, "-passout", `pass:${passphrase}`);
     return { certPath, keyPath: locked };
   }
 

@@ -5,7 +5,8 @@ import { Authority, type Certified } from "./pki.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
 
 export interface RelayWithTlsOptions extends RelayOptions {
-  readonly server: Certified;
+  /** Without one: no TLS, unless the arguments say otherwise. */
+  readonly server?: Certified;
   /** Of the authority of clients' certificates. */
   readonly clientCaPath?: string;
 }
@@ -19,7 +20,8 @@ export const tlsArgs = ({ certPath, keyPath }: Certified, clientCaPath?: string)
 
 export function startRelayWithTls(options: RelayWithTlsOptions): Promise<RelayProcess> {
   const { server, clientCaPath, args = [], ...others } = options;
-  return startRelayProcess({ ...others, args: [...tlsArgs(server, clientCaPath), ...args] });
+  const tls = server === undefined ? [] : tlsArgs(server, clientCaPath);
+  return startRelayProcess({ ...others, args: [...tls, ...args] });
 }
 
 /** An authority for both sides, and what clients may bring. */
