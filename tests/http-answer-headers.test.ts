@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { describeWith } from "./support/needs.ts";
+import { Authority } from "./support/pki.ts";
 import { publishKey } from "./support/published-key.ts";
 import { rawHttp } from "./support/raw-http.ts";
+import { startRelayWithTls } from "./support/relay-with-tls.ts";
 import { shareRelay } from "./support/shared-relay.ts";
-import { startTlsRelay } from "./support/tls-relay.ts";
 
 const shared = shareRelay({ args: ["--proxy-id-lists", "--max-request-body-in-mb", "1"] });
 const keyHeader = (sdkKey: string) => [["statsig-api-key", sdkKey]] as const;
@@ -74,9 +75,11 @@ describe("every answer on the HTTP port says nosniff and a server without a vers
 
 describeWith("openssl")("over TLS", () => {
   test("answers say the same", async () => {
-    await using tls = await startTlsRelay();
-    for (const path of [tls.heldPath, "/v1/health", "/none"]) {
-      const url = `${tls.relay.urlOf("https")}${path}`;
+    using authority = new Authority();
+    await using relay = await startRelayWithTls({ server: authority.issue(), upstream: shared.upstream });
+    const { sdkKey } = publishKey(shared.upstream, "secret-answer-headers-tls");
+    for (const path of [`/v2/download_config_specs/${sdkKey}.json`, "/v1/health", "/none"]) {
+      const url = `${relay.urlOf("https")}${path}`;
       const { headers } = await fetch(url, { tls: { rejectUnauthorized: false } });
       expect(headers.get("x-content-type-options")).toBe("nosniff");
       expect(headers.get("server")).toBe("statsig-forward-proxy");
