@@ -48,6 +48,8 @@ export class RelayServer implements AsyncDisposable {
       `${ports.http}`,
       "--grpc-port",
       `${ports.grpc}`,
+      "--management-port",
+      "0",
     ];
     const startedAt = performance.now();
     const launched = new Launched(bench, {

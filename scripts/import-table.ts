@@ -45,6 +45,7 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@bufbuild/protobuf": ["grpc", "gen", "demo", "http"],
   // The bare wire reader, without schemas: envelopes are checked before anything else sees them.
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
+  "@opentelemetry/": ["telemetry"],
   ioredis: ["redis"],
   citty: ["cli", "help"],
 };

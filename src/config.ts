@@ -38,6 +38,8 @@ export interface Config {
   readonly tls: TlsConfig | undefined;
   readonly access: AccessConfig;
   readonly limits: LimitsConfig;
+  /** Undefined where there is none. */
+  readonly management: { readonly bindAddress: string; readonly port: number } | undefined;
   readonly shutdownGraceMs: number;
   readonly debugLogging: boolean;
   /** `STATSIG_ENDPOINT`. */
@@ -118,6 +120,7 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
     tls: readTls(settings, env),
     access: readAccess(settings, preloadSdkKeys),
     limits: readLimits(settings, maxStreams),
+    management: readManagement(settings),
     shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
     debugLogging: settings.flag("debug-logging"),
     upstreamUrl,
@@ -167,6 +170,12 @@ function readRedis(settings: Settings, env: Environment, cache: Cache): RedisCac
     doubleWriteLegacy: settings.flag("double-write-cache-for-legacy-key"),
     fleetPolling,
   };
+}
+
+function readManagement(settings: Settings): Config["management"] {
+  const port = settings.integer("management-port");
+  const bindAddress = settings.text("management-address") || settings.text("bind-address");
+  return port === 0 ? undefined : { bindAddress, port };
 }
 
 function readPreload(settings: Settings, maxKeys: number): readonly SdkKey[] {

@@ -4,7 +4,7 @@ import type { OptionName } from "./options.ts";
 export class ListenError extends Error {}
 
 export interface ListenerAddress {
-  readonly protocol: "http" | "https" | "grpc" | "grpcs";
+  readonly protocol: "http" | "https" | "grpc" | "grpcs" | "management";
   readonly bindAddress: string;
   readonly port: number;
 }

@@ -1,5 +1,6 @@
 import { EVENT_OPTIONS } from "./event-options.ts";
 import { LIMIT_OPTIONS } from "./limit-options.ts";
+import { MONITORING_OPTIONS } from "./monitoring-options.ts";
 import type { OptionSpec } from "./option-spec.ts";
 import { TLS_OPTIONS } from "./tls-options.ts";
 
@@ -152,6 +153,7 @@ export const OPTIONS = [
   { name: "grpc-port", ...port, default: "50051", description: "gRPC port; 0 for any free one" },
   ...TLS_OPTIONS,
   ...LIMIT_OPTIONS,
+  ...MONITORING_OPTIONS,
   {
     name: "shutdown-grace-in-s",
     kind: "integer",

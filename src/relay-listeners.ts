@@ -22,6 +22,8 @@ export interface ListenerParts {
 
 export interface RunningListeners extends AsyncDisposable {
   readonly addresses: readonly ListenerAddress[];
+  /** Open connections of each; those without TLS over HTTP as they were a moment ago. */
+  connections(): Iterable<readonly [protocol: string, count: number]>;
   /** Takes no more connections, ends streams; resolves when nothing is in flight any more. */
   close(): Promise<void>;
 }
@@ -51,6 +53,10 @@ export async function startListeners(config: Config, parts: ListenerParts): Prom
   const running = starting.move();
   return {
     addresses,
+    connections: () =>
+      addresses.map(({ protocol }, at) => {
+        return [protocol, listeners[at]?.connections ?? gate?.connections ?? 0] as const;
+      }),
     close: async () => {
       await gate?.[Symbol.asyncDispose]();
       await Promise.all(listeners.map((listener) => listener.close()));

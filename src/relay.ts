@@ -7,6 +7,7 @@ import { StreamAdmission } from "./grpc/stream-admission.ts";
 import { Health } from "./health.ts";
 import { limitHeaderSize } from "./http/header-size.ts";
 import { HttpAnswers } from "./http/http-answers.ts";
+import type { Probes } from "./http/probes.ts";
 import { InFlight } from "./limits/in-flight.ts";
 import type { ListenerAddress } from "./listen.ts";
 import { startAccess } from "./relay-access.ts";
@@ -14,10 +15,12 @@ import { openBackup } from "./relay-backup.ts";
 import { startEvents } from "./relay-events.ts";
 import { startIdLists } from "./relay-id-lists.ts";
 import { startListeners } from "./relay-listeners.ts";
+import { startManagement } from "./relay-management.ts";
 import { startSpecs } from "./relay-specs.ts";
 import { openTls } from "./relay-tls.ts";
-import { EventLog } from "./telemetry/event-log.ts";
+import { EventLog, type RelayEvent } from "./telemetry/event-log.ts";
 import type { Logger } from "./telemetry/logger.ts";
+import { Metrics } from "./telemetry/metrics.ts";
 
 export interface RelayPorts {
   readonly logger: Logger;
@@ -42,7 +45,11 @@ export async function startRelay(
   await using starting = new AsyncDisposableStack();
   const health = new Health();
   const eventLog = new EventLog(logger, clock);
-  const emit = eventLog.write.bind(eventLog);
+  const metrics = starting.use(new Metrics());
+  const emit = (event: RelayEvent) => {
+    eventLog.write(event);
+    metrics.write(event);
+  };
   const tls = config.tls && starting.use(openTls(config.tls, { clock, emit }));
   limitHeaderSize(config.limits.maxHeaderBytes);
   const access = starting.use(startAccess(config, { clock, emit }));
@@ -60,11 +67,15 @@ export async function startRelay(
     specService,
     isServing: () => health.phase === "serving" && admission.hasRoom,
   });
+  const probes: Probes = {
+    started: () => health.phase !== "starting",
+    notReady: () => health.notReady(),
+  };
   const answers = new HttpAnswers({
     query: specs.query,
     idLists: idLists.service,
     intake: events.intake,
-    probes: { started: () => health.phase !== "starting", notReady: () => health.notReady() },
+    probes,
     routes,
     limits,
     inFlight,
@@ -75,11 +86,17 @@ export async function startRelay(
   const listeners = starting.use(
     await startListeners(config, { clock, emit, tls, answers, routes, specService }),
   );
+  metrics.read({
+    connections: () => listeners.connections(),
+    requestsInFlight: () => inFlight.count,
+    openStreams: () => admission.open,
+  });
+  const management = await startManagement(config, { probes, metrics, running: starting });
   health.become("serving");
 
   const running = starting.move();
   return {
-    listeners: listeners.addresses,
+    listeners: [...listeners.addresses, ...management],
     async [Symbol.asyncDispose]() {
       health.become("draining");
       const graceEndsAt = clock.now() + config.shutdownGraceMs;

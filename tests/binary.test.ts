@@ -62,7 +62,7 @@ describe("the compiled binary", () => {
     writeFileSync(join(folder, ".env"), "SFP_HTTP_PORT=nonsense\n");
     const { exitCode, stdout } = Bun.spawnSync([binary, "--version"], { cwd: folder });
     expect([exitCode, stdout.toString()]).toEqual([0, expect.stringMatching(/^statsig-forward-proxy \d/)]);
-    const run = Bun.spawnSync([binary, "http", "disabled", "--http-port", "0"], {
+    const run = Bun.spawnSync([binary, "http", "disabled", "--http-port", "0", "--management-port", "0"], {
       cwd: folder,
       timeout: 1_500,
     });

@@ -127,6 +127,15 @@ describe("a port that can't be had exits 1 with one line", () => {
     });
   });
 
+  test("another relay has the http port", async () => {
+    await using upstream = await startUpstream();
+    await using relay = await startRelayProcess({ upstream });
+    const args = ["--bind-address", "127.0.0.1", "--http-port", String(relay.httpPort), "--grpc-port", "0"];
+    const { exitCode, stderr } = await runRelay([...args, "grpc-and-http", "disabled"]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(`cannot listen on --http-port ${relay.httpPort}`);
+  });
+
   test.each(["http", "grpc"])("the bind address is none of this machine's (%s)", async (mode) => {
     const args = ["--bind-address", "192.0.2.1", "--http-port", "0", "--grpc-port", "0", mode, "disabled"];
     const { exitCode, stderr } = await runRelay(args);

@@ -20,6 +20,7 @@ async function startTimed(pollIntervalS = NEVER_POLLED_S) {
   const values = new Map([
     ["bind-address", "127.0.0.1"],
     ["grpc-port", "0"],
+    ["management-port", "0"],
     ["polling-interval-in-s", String(pollIntervalS)],
     ["shutdown-grace-in-s", "0"],
   ]);

@@ -36,10 +36,16 @@ export class ConnectionGate implements AsyncDisposable {
   readonly #options: ConnectionGateOptions;
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
+  #connections = 0;
 
   constructor(options: ConnectionGateOptions) {
     this.#options = options;
     this.#running = this.#run();
+  }
+
+  /** At the last look. */
+  get connections(): number {
+    return this.#connections;
   }
 
   async #run(): Promise<void> {
@@ -52,6 +58,7 @@ export class ConnectionGate implements AsyncDisposable {
       await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});
       if (signal.aborted) return;
       const connections = (await openDescriptors()) - own - otherConnections();
+      this.#connections = Math.max(0, connections);
       if (isOpen && connections > max) {
         emit({ kind: "limit_reached", limit: "max-connections" });
         gated.pause();

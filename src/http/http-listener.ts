@@ -59,6 +59,8 @@ export class HttpListener implements Gated {
       maxRequestBodySize: answers.maxBodyBytes,
       // Else Bun answers a fault of ours with a page that shows the code.
       development: false,
+      // With `development: false` Bun would let two relays share a port unawares.
+      reusePort: false,
       error: () => errorResponse(500),
       fetch: (request, server) => {
         // Bun takes whole seconds, up to 255.

@@ -43,8 +43,13 @@ export class HttpsListener {
     this.#limited = createHttp2Server({ tls, allowHTTP1: true, limits, idleTimeoutMs, emit });
     const server = this.#limited.server as Http2SecureServer;
     server.on("secureConnection", (socket: TLSSocket) => {
-      if (socket.alpnProtocol !== "h2") this.#expectRequest(socket, limits.headerTimeoutMs);
+      if (socket.alpnProtocol === "h2") return;
+      this.#limited.connections.expectWithin(socket, limits.headerTimeoutMs, () =>
+        emit({ kind: "limit_reached", limit: "header-timeout-in-s" }),
+      );
     });
+    // Told to clients of HTTP/1.1; the deadlines are ours.
+    Object.assign(server, { keepAliveTimeout: idleTimeoutMs });
     server.on("request", (request, response) => void this.#serve(request, response));
   }
 
@@ -91,7 +96,7 @@ export class HttpsListener {
       // The client went while it was answered.
       exchange.cut();
     }
-    if (isHttp1) this.#expectRequest(socket, this.#options.idleTimeoutMs);
+    if (isHttp1) this.#limited.connections.expectWithin(socket, this.#options.idleTimeoutMs);
     this.#inFlight--;
     if (this.#inFlight === 0 && this.#isClosing) this.#idle.resolve();
   }
@@ -107,11 +112,5 @@ export class HttpsListener {
     } catch {
       return errorResponse(400);
     }
-  }
-
-  #expectRequest(socket: TLSSocket, withinMs: number): void {
-    this.#limited.connections.expectWithin(socket, withinMs, () =>
-      this.#options.emitLimit({ kind: "limit_reached", limit: "header-timeout-in-s" }),
-    );
   }
 }

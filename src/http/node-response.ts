@@ -22,8 +22,9 @@ export async function sendResponse(
   }
   // No copy: what was made of a Blob is that Blob.
   const blob = await response.blob();
-  const hasLength = response.headers.has("content-length") || response.status === 304;
-  if (!hasLength) to.setHeader("content-length", String(blob.size));
+  // hono leaves the body of an answer to HEAD away, and with it its length.
+  const isUntold = response.status === 304 || (isHead && blob.size === 0);
+  if (!isUntold && !response.headers.has("content-length")) to.setHeader("content-length", String(blob.size));
   if (isHead || blob.size === 0) to.end();
   else await pipeline(Readable.from(slicesOf(blob)), to);
 }

@@ -45,6 +45,7 @@ export class IdListRelay implements AsyncDisposable {
     if (options.folder === undefined) owned.defer(() => rm(folder, { recursive: true, force: true }));
     const values = {
       "http-port": "0",
+      "management-port": "0",
       "bind-address": "127.0.0.1",
       "local-cache-path": folder,
       ...options.values,

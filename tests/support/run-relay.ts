@@ -12,12 +12,20 @@ export interface FinishedRun {
 
 const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
-/** The relay's own code, or the executable named by SFP_TEST_BINARY; nothing of our environment reaches it. */
+/**
+ * The relay's own code, or the executable named by SFP_TEST_BINARY; nothing of our environment reaches it. Without a
+ * management port, which has no way to be any free one.
+ */
 export function spawnRelay(args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
   const binary = process.env["SFP_TEST_BINARY"];
   const [command, ...first] = binary === undefined ? [process.execPath, mainFile] : [binary];
   return spawn(command ?? "", [...first, ...args], {
-    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", ...env },
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: process.env["HOME"] ?? "/",
+      SFP_MANAGEMENT_PORT: "0",
+      ...env,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
 }

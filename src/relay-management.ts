@@ -1,0 +1,25 @@
+import type { Config } from "./config.ts";
+import { ManagementListener } from "./http/management-listener.ts";
+import type { Probes } from "./http/probes.ts";
+import { type ListenerAddress, listenOrExplain } from "./listen.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+
+export interface ManagementParts {
+  readonly probes: Probes;
+  readonly metrics: Metrics;
+  /** Owns what is started. */
+  readonly running: AsyncDisposableStack;
+}
+
+/** Opens the management port. Throws a ListenError where it can't be had. */
+export async function startManagement(
+  { management }: Config,
+  { probes, metrics, running }: ManagementParts,
+): Promise<readonly ListenerAddress[]> {
+  if (management === undefined) return [];
+  const { bindAddress, port } = management;
+  const listen = () =>
+    new ManagementListener({ bindAddress, port, probes, metrics: () => metrics.prometheusText() });
+  const listener = running.use(await listenOrExplain("management-port", port, bindAddress, listen));
+  return [{ protocol: "management", bindAddress, port: listener.port }];
+}
