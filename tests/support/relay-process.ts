@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { Output } from "./output.ts";
 import { exitOf, spawnRelay } from "./run-relay.ts";
 import type { Upstream } from "./upstream.ts";
@@ -83,6 +83,11 @@ export class RelayProcess implements AsyncDisposable {
   rssBytes(): number {
     const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }
+
+  /** Files and sockets that are open now. */
+  openDescriptors(): number {
+    return readdirSync(`/proc/${this.#child.pid}/fd`).length;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
