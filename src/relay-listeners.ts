@@ -22,8 +22,8 @@ export interface ListenerParts {
 
 export interface RunningListeners extends AsyncDisposable {
   readonly addresses: readonly ListenerAddress[];
-  /** Open connections of each; those without TLS over HTTP as they were a moment ago. */
-  connections(): Iterable<readonly [protocol: string, count: number]>;
+  /** Open connections of each listener. */
+  connections(): Promise<readonly (readonly [protocol: string, count: number])[]>;
   /** Takes no more connections, ends streams; resolves when nothing is in flight any more. */
   close(): Promise<void>;
 }
@@ -54,9 +54,11 @@ export async function startListeners(config: Config, parts: ListenerParts): Prom
   return {
     addresses,
     connections: () =>
-      addresses.map(({ protocol }, at) => {
-        return [protocol, listeners[at]?.connections ?? gate?.connections ?? 0] as const;
-      }),
+      Promise.all(
+        addresses.map(async ({ protocol }, at) => {
+          return [protocol, listeners[at]?.connections ?? (await gate?.connections()) ?? 0] as const;
+        }),
+      ),
     close: async () => {
       await gate?.[Symbol.asyncDispose]();
       await Promise.all(listeners.map((listener) => listener.close()));
@@ -102,17 +104,9 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
 /** Undefined where every listener knows its connections. */
 function gateOf(
   listeners: readonly Listener[],
-  { limits }: Config,
+  { limits: { maxConnections } }: Config,
   { clock, emit }: ListenerParts,
 ): ConnectionGate | undefined {
   const gated = listeners.find((listener) => listener instanceof HttpListener);
-  if (gated === undefined) return undefined;
-  const otherConnections = () => listeners.reduce((sum, { connections = 0 }) => sum + connections, 0);
-  return new ConnectionGate({
-    maxConnections: limits.maxConnections,
-    otherConnections,
-    gated,
-    clock,
-    emit,
-  });
+  return gated && new ConnectionGate({ maxConnections, gated, clock, emit });
 }

@@ -2,9 +2,11 @@ import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
 import type { EmitLimitEvent } from "../limits/events.ts";
+import { connectionsTo } from "./port-connections.ts";
 
 /** What is opened and closed by the gate. */
 export interface Gated {
+  readonly port: number;
   /** Takes no more connections, and gives up those on which nothing is asked just now. */
   pause(): void;
   /** False where that can't be done just now. */
@@ -13,8 +15,6 @@ export interface Gated {
 
 export interface ConnectionGateOptions {
   readonly maxConnections: number;
-  /** Connections that the process has beside those of the gated listener. */
-  readonly otherConnections: () => number;
   readonly gated: Gated;
   readonly clock: Clock;
   readonly emit: EmitLimitEvent;
@@ -25,48 +25,52 @@ const LOOK_EVERY_MS = 200;
 /** The gate opens again where so many of the allowed connections are left. */
 const REOPEN_AT = 0.9;
 
-/** For Redis, upstream, files and Workers. */
+/** Of the process, that must never be used up by clients: for Redis, upstream, files and Workers. */
 const RESERVED_DESCRIPTORS = 256;
 
 /**
- * Bounds the connections of a listener that does not tell of them (Bun.serve), by the descriptors that the process
- * has open. Without a bound they would be used up, and then nothing could be opened any more, not even to upstream.
+ * Bounds the connections of a listener that does not tell of them (Bun.serve). Without a bound the process's descriptors
+ * would be used up, and then nothing could be opened any more, not even to upstream.
  */
 export class ConnectionGate implements AsyncDisposable {
   readonly #options: ConnectionGateOptions;
   readonly #stopping = new AbortController();
+  readonly #maxDescriptors = descriptorLimit() - RESERVED_DESCRIPTORS;
   readonly #running: Promise<void>;
-  #connections = 0;
 
   constructor(options: ConnectionGateOptions) {
     this.#options = options;
     this.#running = this.#run();
   }
 
-  /** At the last look. */
-  get connections(): number {
-    return this.#connections;
+  /** Open now, as far as the system tells. */
+  async connections(): Promise<number> {
+    return (await connectionsTo(this.#options.gated.port)) ?? (await openDescriptors());
   }
 
   async #run(): Promise<void> {
-    const { clock, otherConnections, gated, emit } = this.#options;
+    const { clock, gated, emit } = this.#options;
     const { signal } = this.#stopping;
-    const own = (await openDescriptors()) - otherConnections();
-    const max = Math.min(this.#options.maxConnections, descriptorLimit() - own - RESERVED_DESCRIPTORS);
     let isOpen = true;
     while (!signal.aborted) {
       await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});
       if (signal.aborted) return;
-      const connections = (await openDescriptors()) - own - otherConnections();
-      this.#connections = Math.max(0, connections);
-      if (isOpen && connections > max) {
+      if (isOpen && (await this.#isFuller(1))) {
         emit({ kind: "limit_reached", limit: "max-connections" });
         gated.pause();
         isOpen = false;
-      } else if (!isOpen && connections <= max * REOPEN_AT) {
+      } else if (!isOpen && !(await this.#isFuller(REOPEN_AT))) {
         isOpen = gated.resume();
       }
     }
+  }
+
+  /** Whether there is more than this part of what may be. Descriptors are counted first, at a tenth of the cost. */
+  async #isFuller(part: number): Promise<boolean> {
+    const descriptors = await openDescriptors();
+    if (descriptors > this.#maxDescriptors * part) return true;
+    const max = this.#options.maxConnections * part;
+    return descriptors > max && (await this.connections()) > max;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

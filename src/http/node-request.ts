@@ -9,8 +9,8 @@ export function webRequestOf(
 ): Request {
   const { method = "GET", url = "/" } = request;
   const authority = request.authority || request.headers.host || "localhost";
-  // A request that names a whole URL is for a proxy of another kind; its path counts.
-  const path = url.startsWith("/") ? url : new URL(url).pathname;
+  // Who takes us for a proxy of another kind names a whole URL; all but its host counts.
+  const path = url.startsWith("/") ? url : url.replace(/^[a-z]+:\/\/[^/?]*/i, "");
   const hasBody = method !== "GET" && method !== "HEAD";
   return new Request(`https://${authority}${path}`, {
     method,

@@ -6,7 +6,7 @@ import type { RelayEvent } from "./event-log.ts";
 /** What is read when somebody looks, rather than counted. */
 export interface MetricReadings {
   /** Open connections by protocol. */
-  readonly connections: () => Iterable<readonly [protocol: string, count: number]>;
+  readonly connections: () => Promise<Iterable<readonly [protocol: string, count: number]>>;
   readonly requestsInFlight: () => number;
   readonly openStreams: () => number;
 }
@@ -31,8 +31,8 @@ export class Metrics implements AsyncDisposable {
 
   /** Readings come later: they belong to what is started after the first events. */
   read(readings: MetricReadings): void {
-    this.#gauge("Connections", "Open connections").addCallback((result) => {
-      for (const [protocol, count] of readings.connections()) result.observe(count, { protocol });
+    this.#gauge("Connections", "Open connections").addCallback(async (result) => {
+      for (const [protocol, count] of await readings.connections()) result.observe(count, { protocol });
     });
     this.#gauge("RequestsInFlight", "Requests being worked on").addCallback((result) => {
       result.observe(readings.requestsInFlight());
