@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 /** Linux counts CPU time for /proc in hundredths of a second on every architecture that Bun runs on. */
 const TICK_MS = 10;
@@ -43,6 +43,11 @@ export function residentBytes(pid: number): number {
 
 export function peakResidentBytes(pid: number): number {
   return statusBytes(pid, "VmHWM");
+}
+
+/** Files and sockets that are open now. */
+export function openDescriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
 }
 
 /** Starts the peak anew at what is resident now. */

@@ -1,6 +1,6 @@
 // `bun run bench`: how fast and how large the relay is. docs/benchmarks.md says how it is measured.
 //   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [events]
-//     [spool-outage]
+//     [spool-outage] [hostile]
 //     [--quick] [--json <file>] [--source]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,6 +12,7 @@ import { missingCommands } from "./debian-tools.ts";
 import { eventsPart } from "./events/events-part.ts";
 import { spoolOutagePart } from "./events/spool-outage-part.ts";
 import { fanoutPart } from "./fanout/fanout-part.ts";
+import { hostilePart } from "./hostile/hostile-part.ts";
 import { httpPart } from "./http/http-part.ts";
 import { describeMachine, machineLines } from "./machine.ts";
 import { memoryPart } from "./memory/memory-part.ts";
@@ -32,6 +33,7 @@ const PARTS: readonly Part[] = [
   redisOutagePart,
   eventsPart,
   spoolOutagePart,
+  hostilePart,
 ];
 
 const EXIT_FAILED = 1;

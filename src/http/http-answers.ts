@@ -11,7 +11,7 @@ import { fileRoutes } from "./id-list-file.ts";
 import { type IdListService, manifestRoutes } from "./id-list-manifest.ts";
 import { logEventRoutes } from "./log-event.ts";
 import { observed } from "./observed.ts";
-import { type Probes, probeRoutes } from "./probes.ts";
+import { isProbe, type Probes, probeRoutes } from "./probes.ts";
 import { BodyReader } from "./request-body.ts";
 import { RpcMount, type RpcRoutes } from "./rpc-mount.ts";
 import { specPostRoutes } from "./spec-post.ts";
@@ -93,23 +93,18 @@ export class HttpAnswers {
     const target = method === "GET" || method === "HEAD" ? readSpecTarget(url) : undefined;
     const held = target && this.#specs.answerHeld(request, target);
     if (held !== undefined) return held;
-    exchange.limitTo(ANSWER_TIMEOUT_MS);
-    return this.#work(() =>
-      target === undefined ? this.#route(request, exchange) : this.#specs.ask(request, target),
-    );
+    if (target !== undefined) return this.#work(exchange, () => this.#specs.ask(request, target));
+    // HTTP/1.0 needs no Host, and probes of load balancers send none.
+    const absolute = url.startsWith("/") ? new Request(`http://localhost${url}`, request) : request;
+    const route = () => this.#app.fetch(absolute, exchange);
+    return isProbe(new URL(absolute.url).pathname) ? route() : this.#work(exchange, route);
   }
 
   /** What can't be answered from memory at once. */
-  async #work(answer: () => Response | Promise<Response>): Promise<Response> {
+  async #work(exchange: Exchange, answer: () => Response | Promise<Response>): Promise<Response> {
+    exchange.limitTo(ANSWER_TIMEOUT_MS);
     using place = this.#options.inFlight.enter();
     return place === undefined ? unavailableResponse(BUSY_RETRY_AFTER_MS) : await answer();
-  }
-
-  #route(request: Request, exchange: Exchange): Response | Promise<Response> {
-    // HTTP/1.0 needs no Host, and probes of load balancers send none.
-    const hostless = request.url.startsWith("/");
-    const absolute = hostless ? new Request(`http://localhost${request.url}`, request) : request;
-    return this.#app.fetch(absolute, exchange);
   }
 
   #refuse(status: number, limit: "max-url-length" | "max-header-count"): Response {

@@ -29,7 +29,7 @@ export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<Ex
     const refusal = intake.refusal(sdkKey);
     if (refusal !== undefined) return refused(refusal);
     const bytes = declaredBytes(req.raw, intake.maxBodyBytes);
-    if (bytes > intake.maxBodyBytes) return errorResponse(413);
+    if (bytes > intake.maxBodyBytes) return responseTo(intake.reject(sdkKey, "too_large"));
     using room = budget.reserve(bytes);
     if (room === undefined) return responseTo(intake.refuse(sdkKey));
     const body = await bodies.read(req.raw, env);

@@ -12,6 +12,13 @@ export interface Probes {
 
 const OK = {} as const;
 
+const PATHS = ["/v1/health", "/v1/startup", "/v1/ready"];
+
+/** Probes are answered however busy the relay is: who asks may end it. */
+export function isProbe(path: string): boolean {
+  return PATHS.includes(path);
+}
+
 /** `/v1/health` (the process lives), `/v1/startup` and `/v1/ready`, as the original proxy has them. */
 export function probeRoutes(probes: Probes): Hono<ExchangeEnv> {
   const app = new Hono<ExchangeEnv>();

@@ -98,7 +98,7 @@ export const ATTACKS = {
 
 export type AttackName = keyof typeof ATTACKS;
 
-const TICK_MS = 20;
+const TICK_MS = 10;
 const OPENED_AT_ONCE = 50;
 /** So that one who is cut off again and again does not make a flood of connections of it. */
 const REOPENED_PER_TICK = 4;

@@ -1,6 +1,7 @@
 import { Authority } from "./pki.ts";
 import { type PublishedKey, publishKey } from "./published-key.ts";
-import { type RelayProcess, startRelayProcess } from "./relay-process.ts";
+import type { RelayProcess } from "./relay-process.ts";
+import { startRelayWithTls } from "./relay-with-tls.ts";
 import { startUpstream, type Upstream } from "./upstream.ts";
 
 export type Protocol = "http" | "https" | "grpc" | "grpcs";
@@ -25,11 +26,11 @@ export async function startTlsRelay(args: readonly string[] = []): Promise<TlsRe
   const upstream = stack.use(await startUpstream());
   const held = publishKey(upstream, "secret-held");
   const heldPath = specPath(held.sdkKey);
-  const { certPath, keyPath } = stack.use(new Authority()).issue();
-  const tls = ["--x509-server-cert-path", certPath, "--x509-server-key-path", keyPath];
-  const ports = ["--enforce-tls", "false", "--https-port", "0", "--grpcs-port", "0"];
+  const server = stack.use(new Authority()).issue();
   const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
-  const relay = stack.use(await startRelayProcess({ upstream, args: [...tls, ...ports, ...args], env }));
+  const relay = stack.use(
+    await startRelayWithTls({ upstream, server, args: ["--enforce-tls", "false", ...args], env }),
+  );
   const statusOf = async (protocol: "http" | "https", path = heldPath): Promise<number> => {
     const answer = await fetch(`${relay.urlOf(protocol)}${path}`, {
       headers: { connection: "close" },
