@@ -72,7 +72,8 @@ function startStore({ maxKeys, preloadSdkKeys }: Config, access: RunningAccess):
   const { gate, admission, allowList } = access;
   const allows = (sdkKey: SdkKey) => gate.allows(sdkKey);
   const store = new SpecStore({ maxKeys, pinned: preloadSdkKeys, allows });
-  admission.knownBy((sdkKey) => store.holds(sdkKey));
+  const preloaded = new Set(preloadSdkKeys);
+  admission.knownBy((sdkKey) => store.holds(sdkKey) || preloaded.has(sdkKey));
   allowList.onRemoved((removed) => {
     for (const sdkKey of removed) store.removeKey(sdkKey, "unauthorized");
   });

@@ -27,6 +27,17 @@ function admissionWith(
 const keyOf = (number: number) => sdkKeyOf(`secret-${number}`);
 
 describe("without a list", () => {
+  test("a key of which upstream could not say anything takes no second token, however long that lasts", async () => {
+    const { clock, admission } = admissionWith(undefined, { maxKeys: 2, unknownKeysPerS: 1 });
+    expect(admission.admit(keyOf(1)).kind).toBe("admitted");
+    for (let outage = 0; outage < 10; outage++) {
+      admission.undecided(keyOf(1));
+      await clock.advance(29_000);
+      for (let stranger = 0; stranger < 30; stranger++) admission.admit(keyOf(100 * outage + stranger + 50));
+      expect(admission.admit(keyOf(1)).kind).toBe("admitted");
+    }
+  });
+
   test("in no window of time more unknown keys are admitted than the bucket holds and is refilled with", async () => {
     await fc.assert(
       fc.asyncProperty(asks, limits, async (steps, options) => {

@@ -64,7 +64,10 @@ export class IdListQuery {
     const held = store.find(sdkKey);
     // Not remembered: it may be back on the list at any moment.
     if (held === undefined && !gate.allows(sdkKey)) return { kind: "unauthorized" };
-    if (held === undefined) return this.#denials.add(sdkKey, outcome === "unauthorized");
+    if (held === undefined) {
+      if (outcome !== "unauthorized") gate.undecided(sdkKey);
+      return this.#denials.add(sdkKey, outcome === "unauthorized");
+    }
     if (proxied !== undefined) await within(clock, FIRST_FILES_MS, proxied.ready(sdkKey));
     return { kind: "held", held };
   }

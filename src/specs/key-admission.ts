@@ -37,7 +37,8 @@ export class KeyAdmission {
     this.#allowList = allowList;
     this.#bucket = new TokenBucket({ capacity: maxKeys, refillPerS: unknownKeysPerS, clock });
     const perf = { now: () => clock.elapsed() };
-    this.#passed = new LRUCache({ max: maxKeys, ttl: PASS_TTL_MS, perf, ttlResolution: 0 });
+    // Strangers of a whole bucket must not push out those who wait for upstream.
+    this.#passed = new LRUCache({ max: 2 * maxKeys, ttl: PASS_TTL_MS, perf, ttlResolution: 0 });
     this.#delivered = new LRUCache({ max: maxKeys });
   }
 
@@ -49,6 +50,11 @@ export class KeyAdmission {
   /** Upstream took events of the key. */
   delivered(sdkKey: SdkKey): void {
     this.#delivered.set(sdkKey, true);
+  }
+
+  /** Upstream could not say whether there is such a key: it goes on counting as admitted, however long that lasts. */
+  undecided(sdkKey: SdkKey): void {
+    this.#passed.set(sdkKey, true);
   }
 
   allows(sdkKey: SdkKey): boolean {

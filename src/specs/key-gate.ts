@@ -35,6 +35,11 @@ export class KeyGate {
     return this.#options.admission.allows(sdkKey);
   }
 
+  /** Upstream could not say whether there is a key that was let through. */
+  undecided(sdkKey: SdkKey): void {
+    this.#options.admission.undecided(sdkKey);
+  }
+
   /** Undefined where the key may be asked for. */
   refusalNow(sdkKey: SdkKey): Refusal | undefined {
     return this.#refusalFor(this.#options.admission.admit(sdkKey));

@@ -79,6 +79,8 @@ export class SpecQuery {
     if (held !== undefined) return { kind: "held", held };
     // Not remembered: it may be back on the list at any moment.
     if (!gate.allows(sdkKey)) return { kind: "unauthorized" };
-    return this.#denials.add(feedId(feed), outcome.kind === "unauthorized");
+    const isUnauthorized = outcome.kind === "unauthorized";
+    if (!isUnauthorized) gate.undecided(sdkKey);
+    return this.#denials.add(feedId(feed), isUnauthorized);
   }
 }
