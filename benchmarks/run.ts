@@ -1,6 +1,6 @@
 // `bun run bench`: how fast and how large the relay is. docs/benchmarks.md says how it is measured.
 //   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [events]
-//     [spool-outage] [hostile]
+//     [spool-outage] [hostile] [rotation]
 //     [--quick] [--json <file>] [--source]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,6 +22,7 @@ import { redisOutagePart } from "./redis/redis-outage-part.ts";
 import { prepareRelay } from "./relay-program.ts";
 import { startupPart } from "./startup-part.ts";
 import { formatTable } from "./table.ts";
+import { rotationPart } from "./tls/rotation-part.ts";
 
 const PARTS: readonly Part[] = [
   httpPart,
@@ -34,6 +35,7 @@ const PARTS: readonly Part[] = [
   eventsPart,
   spoolOutagePart,
   hostilePart,
+  rotationPart,
 ];
 
 const EXIT_FAILED = 1;

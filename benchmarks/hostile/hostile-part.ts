@@ -1,0 +1,100 @@
+import type { Bench, Part, PartResult } from "../bench.ts";
+import { asIndependentClients } from "../prepare/probing.ts";
+import { quantile } from "../statistics.ts";
+import { count, megabytes, ms, ratio, type Table } from "../table.ts";
+import { type AttackCase, measureUnderAttack, type UnderAttack } from "./under-attack.ts";
+
+const IDLE_CONNECTIONS = 5_000;
+const SLOW_CONNECTIONS = 1_000;
+const FLOODING_CONNECTIONS = 4;
+const AS_FAST_AS_IT_CAN = 1_000_000;
+
+const slow = (attack: AttackCase["attack"], protocol: AttackCase["protocol"]): AttackCase => ({
+  attack,
+  protocol,
+  connections: SLOW_CONNECTIONS,
+  perSecond: 2,
+});
+
+const flood = (attack: AttackCase["attack"], protocol: AttackCase["protocol"] = "grpc"): AttackCase => ({
+  attack,
+  protocol,
+  connections: FLOODING_CONNECTIONS,
+  perSecond: AS_FAST_AS_IT_CAN,
+});
+
+const CASES: readonly AttackCase[] = [
+  { attack: "idle", protocol: "http", connections: IDLE_CONNECTIONS, perSecond: 1 },
+  { attack: "idle", protocol: "grpc", connections: IDLE_CONNECTIONS, perSecond: 1 },
+  slow("slow request", "http"),
+  slow("slow request", "https"),
+  slow("slow preface", "grpc"),
+  slow("slow HEADERS", "grpc"),
+  flood("rapid reset"),
+  flood("rapid reset", "https"),
+  flood("CONTINUATION flood"),
+  flood("SETTINGS flood"),
+  flood("PING flood"),
+  flood("WINDOW_UPDATE flood"),
+  flood("header bomb"),
+  flood("large headers"),
+];
+
+type Measured = AttackCase & UnderAttack;
+
+/** What clients of a relay notice of others that attack it, and what it costs. */
+export const hostilePart: Part = { name: "hostile", needs: ["openssl"], run };
+
+async function run(bench: Bench): Promise<PartResult> {
+  const probingMs = bench.quick ? 2_000 : 10_000;
+  const measured: Measured[] = [];
+  for (const attack of CASES) {
+    bench.progress(`hostile: ${attack.attack} on the ${attack.protocol} port`);
+    measured.push({ ...attack, ...(await measureUnderAttack(bench, attack, probingMs)) });
+  }
+  return {
+    tables: [latencyTable(measured), useTable(measured)],
+    notes: [
+      "the attacker shares its core with the client that measures, at the lowest priority",
+      "memory is that of its peak; descriptors are counted at the end of the attack, and 5 s after it",
+    ],
+    raw: measured,
+  };
+}
+
+const nameOf = ({ attack, protocol }: AttackCase): string => `${attack}, ${protocol}`;
+
+function latencyTable(measured: readonly Measured[]): Table {
+  return {
+    title: "hostile: 21 B answers over HTTP with nobody else there and under attack, ms",
+    head: ["attack", "sent/s", "connections", "closed", "p50 quiet", "p50", "p99 quiet", "p99", "p99 ratio"],
+    rows: measured.map((each) => {
+      const { result, seconds } = each;
+      const [quiet, during] = [each.quietMs, each.duringMs].map(asIndependentClients);
+      const at = (share: number) => [quantile(quiet ?? [], share), quantile(during ?? [], share)] as const;
+      const [p50Quiet, p50] = at(0.5);
+      const [p99Quiet, p99] = at(0.99);
+      return [
+        nameOf(each),
+        ...[result.sent / seconds, result.connections, result.closedByServer].map(count),
+        ...[p50Quiet, p50, p99Quiet, p99].map(ms),
+        ratio(p99 / p99Quiet),
+      ];
+    }),
+  };
+}
+
+function useTable(measured: readonly Measured[]): Table {
+  return {
+    title: "hostile: RSS of the relay in MB and its descriptors before, at the most, and after",
+    head: ["attack", "RSS before", "peak", "after", "descriptors before", "peak", "after"],
+    rows: measured.map((each) => {
+      const uses = [each.before, each.peak, each.after];
+      return [
+        nameOf(each),
+        ...uses.map(({ bytes }) => megabytes(bytes)),
+        ...uses.map(({ descriptors }) => count(descriptors)),
+      ];
+    }),
+  };
+}

@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { AttackName, AttackOrder, AttackResult } from "../../tests/support/attacks.ts";
+import { Authority } from "../../tests/support/pki.ts";
+import type { Bench } from "../bench.ts";
+import { ClientProcess } from "../client-process.ts";
+import { freePort } from "../loopback.ts";
+import type { Probing } from "../prepare/probing.ts";
+import { openDescriptors, peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
+import { projectOfJsonBytes } from "../project.ts";
+import { RelayServer } from "../relay-server.ts";
+import { FIRST_LCUT, StaticUpstream, specPath } from "../static-upstream.ts";
+
+export interface AttackCase {
+  readonly attack: AttackName;
+  readonly protocol: "http" | "https" | "grpc";
+  readonly connections: number;
+  /** For each connection; more than it can send: as fast as it can. */
+  readonly perSecond: number;
+}
+
+interface Use {
+  readonly bytes: number;
+  readonly descriptors: number;
+}
+
+export interface UnderAttack {
+  readonly result: AttackResult;
+  readonly seconds: number;
+  /** Latencies of small requests, ms. */
+  readonly quietMs: readonly number[];
+  readonly duringMs: readonly number[];
+  readonly before: Use;
+  /** Bytes: the most there were; descriptors: at the end of the attack. */
+  readonly peak: Use;
+  readonly after: Use;
+}
+
+const SDK_KEY = "secret-bench-hostile";
+/** Never behind: the answer is always the 21 bytes that say so. */
+const NEWEST = 9_000_000_000_000;
+const SETTLE_MS = 5_000;
+const START_MS = 30_000;
+/** The attack goes on for a little longer than the requests beside it. */
+const MARGIN_MS = 1_000;
+
+/** Small requests over HTTP to a relay of its own, at first with nobody else there, then during an attack. */
+export async function measureUnderAttack(
+  bench: Bench,
+  { protocol, ...attack }: AttackCase,
+  probingMs: number,
+): Promise<UnderAttack> {
+  await using upstream = await StaticUpstream.start();
+  upstream.publish(SDK_KEY, projectOfJsonBytes(20_000, FIRST_LCUT));
+  using authority = new Authority();
+  const httpsPort = await freePort();
+  const args = tlsArgs(authority, httpsPort, await freePort());
+  const core = bench.cores?.server;
+  await using relay = await RelayServer.start(bench, { upstream, core, args }, specPath(SDK_KEY));
+  const probe = () => probeLatencies(bench, relay, probingMs);
+  // Warms up.
+  await probe();
+  const quietMs = await probe();
+  const before = useOf(relay.pid);
+  resetPeak(relay.pid);
+  const urls = { http: relay.httpUrl, https: `https://127.0.0.1:${httpsPort}`, grpc: relay.grpcUrl };
+  const durationMs = probingMs + MARGIN_MS;
+  const order: AttackOrder = { ...attack, url: urls[protocol], durationMs };
+  const script = "../tests/support/attacker-process.ts";
+  await using attacker = new ClientProcess(bench, script, [JSON.stringify(order)]);
+  await attacker.next<"started">(START_MS);
+  const duringMs = await probe();
+  const { descriptors } = useOf(relay.pid);
+  const result = await attacker.next<AttackResult>(durationMs + START_MS);
+  const peak = { bytes: peakResidentBytes(relay.pid), descriptors };
+  await sleep(SETTLE_MS, undefined, { signal: bench.signal });
+  const after = useOf(relay.pid);
+  return { result, seconds: durationMs / 1_000, quietMs, duringMs, before, peak, after };
+}
+
+function tlsArgs(authority: Authority, httpsPort: number, grpcsPort: number): readonly string[] {
+  const { certPath, keyPath } = authority.issue();
+  const files = ["--x509-server-cert-path", certPath, "--x509-server-key-path", keyPath];
+  const ports = ["--https-port", String(httpsPort), "--grpcs-port", String(grpcsPort)];
+  return [...files, ...ports, "--enforce-tls", "false"];
+}
+
+async function probeLatencies(bench: Bench, relay: RelayServer, probingMs: number): Promise<number[]> {
+  const args = [relay.httpUrl, specPath(SDK_KEY, NEWEST), String(probingMs)];
+  await using client = new ClientProcess(bench, "prepare/probe-client.ts", args);
+  const { samples } = await client.next<Probing>(probingMs + START_MS);
+  return samples.map(([, latencyMs]) => latencyMs);
+}
+
+const useOf = (pid: number): Use => ({ bytes: residentBytes(pid), descriptors: openDescriptors(pid) });
