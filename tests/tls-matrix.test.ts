@@ -138,6 +138,17 @@ describeWith(
     });
   });
 
+  test.each(MODES)("%s, statsig-node-core over HTTP, which can bring no certificate", async (mode) => {
+    await using sdk = await startCoreSdk({
+      sdkKey: sdkRevision.sdkKey,
+      httpUrl: urlOf(mode, "http"),
+      ...(mode !== "no TLS" && { options: { proxyConfig: { caCertPath: pki.authority.caPath } } }),
+    });
+    const served = isServed(mode, "no certificate");
+    expect(sdk.initialised.ok).toBe(served);
+    if (served) expect(await seenBy(sdk)).toEqual(correct(sdkRevision));
+  });
+
   describe.each(MODES)("%s, the RPCs on the HTTP port by curl", (mode) => {
     const call = (type: string, body: string) =>
       curl(

@@ -4,6 +4,7 @@ import { projectOfJsonBytes } from "../project.ts";
 import { RelayServer } from "../relay-server.ts";
 import { FIRST_LCUT, StaticUpstream, specPath } from "../static-upstream.ts";
 import { quantile } from "../statistics.ts";
+import { steadyLoad } from "../steady-load.ts";
 import { ms } from "../table.ts";
 import { RedisProcess } from "./redis-process.ts";
 
@@ -73,29 +74,9 @@ async function run(bench: Bench): Promise<PartResult> {
 
 async function load(bench: Bench, name: string, url: string, seconds: number): Promise<Phase> {
   bench.progress(`redis-outage: ${name}`);
-  const latenciesMs: number[] = [];
-  let failed = 0;
-  let lastLcut = 0;
-  const asked: Promise<void>[] = [];
-  const startedAt = performance.now();
-  for (let at = 0; at < seconds * REQUESTS_PER_S; at++) {
-    const dueAt = startedAt + (at * 1_000) / REQUESTS_PER_S;
-    const waitMs = dueAt - performance.now();
-    if (waitMs > 0) await sleep(waitMs, undefined, { signal: bench.signal });
-    asked.push(
-      ask(url).then(
-        (answer) => {
-          latenciesMs.push(performance.now() - dueAt);
-          lastLcut = Math.max(lastLcut, answer);
-        },
-        () => {
-          failed++;
-        },
-      ),
-    );
-  }
-  await Promise.all(asked);
-  return { name, latenciesMs, failed, lastLcut };
+  const isOn = (asked: number) => asked < seconds * REQUESTS_PER_S;
+  const { latenciesMs, answers, failures } = await steadyLoad(bench, REQUESTS_PER_S, isOn, () => ask(url));
+  return { name, latenciesMs, failed: failures.length, lastLcut: Math.max(0, ...answers) };
 }
 
 async function ask(url: string): Promise<number> {
