@@ -110,7 +110,7 @@ describe("without a list", () => {
     expect(admission.admit(keyOf(4)).kind).toBe("admitted");
     expect(admission.admit(keyOf(5)).kind).toBe("admitted");
     expect(admission.admit(keyOf(6)).kind).toBe("throttled");
-    await clock.advance(1);
+    await clock.advance(2);
     expect(admission.admit(keyOf(1)).kind).toBe("throttled");
   });
 });
