@@ -153,11 +153,9 @@ describe("WIRE 3: connections", () => {
     expect(trailers["grpc-status"]).toBe("0");
   });
 
-  test("plaintext on 50051 by default", async () => {
+  test("plaintext on 50051 by default, TLS on 50052", async () => {
     const { stdout } = await runRelay(["--help"]);
     expect(stdout).toMatch(/--grpc-port[^\n]*(\n[^-\n]*)?50051/);
+    expect(stdout).toMatch(/--grpcs-port[^\n]*(\n[^-\n]*)?50052/);
   });
-
-  // Comes with the TLS options.
-  test.todo("TLS on 50052, and mTLS", () => {});
 });
