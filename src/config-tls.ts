@@ -27,7 +27,7 @@ export function readTls(settings: Settings, env: Environment): TlsConfig | undef
   const requireClientCert = settings.flag("enforce-mtls");
   const clientNames = settings.texts("client-cert-allowed-names");
   const enforceTls = settings.flag("enforce-tls");
-  const minVersion = settings.list("tls-min-version", ["1.2", "1.3"])[0] ?? "1.2";
+  const minVersion = settings.word("tls-min-version", ["1.2", "1.3"]);
   const needs = (name: Parameters<Settings["shown"]>[0], others: string) => {
     throw new StartError(`${settings.shown(name)} needs ${others}, which is not given`);
   };

@@ -1,6 +1,7 @@
 import { type AccessConfig, readAccess } from "./config-access.ts";
 import { type EventsConfig, readEvents } from "./config-events.ts";
 import { type LimitsConfig, readLimits } from "./config-limits.ts";
+import { type LoggingConfig, readLogging } from "./config-logging.ts";
 import { readTls, type TlsConfig } from "./config-tls.ts";
 import { defaultLocalCachePath } from "./local/local-path.ts";
 import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "./redis/keys.ts";
@@ -41,7 +42,7 @@ export interface Config {
   /** Undefined where there is none. */
   readonly management: { readonly bindAddress: string; readonly port: number } | undefined;
   readonly shutdownGraceMs: number;
-  readonly debugLogging: boolean;
+  readonly logging: LoggingConfig;
   /** `STATSIG_ENDPOINT`. */
   readonly upstreamUrl: string;
   /** Requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
@@ -122,7 +123,7 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
     limits: readLimits(settings, maxStreams),
     management: readManagement(settings),
     shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
-    debugLogging: settings.flag("debug-logging"),
+    logging: readLogging(settings),
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
     hostname: /^[!-~]+$/.test(env["HOSTNAME"] ?? "") ? String(env["HOSTNAME"]) : "no_hostname_set",

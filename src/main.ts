@@ -6,7 +6,7 @@ import { describeAddress } from "./redis/options.ts";
 import { startRelay } from "./relay.ts";
 import { ConfigError, StartError, unknownVariables } from "./settings.ts";
 import { UsageError } from "./strict-args.ts";
-import { TextLogger } from "./telemetry/logger.ts";
+import { LineLogger } from "./telemetry/logger.ts";
 import { VERSION } from "./version.ts";
 import { withoutSecrets } from "./without-secrets.ts";
 
@@ -53,7 +53,7 @@ async function serve(
   announce?: Announce,
 ): Promise<number> {
   const config = readConfig(given, env);
-  const logger = new TextLogger((line) => process.stdout.write(line), { debug: config.debugLogging });
+  const logger = new LineLogger((line) => process.stdout.write(line), config.logging);
   const stopped = stopSignal();
   {
     await using relay = await startRelay(config, { logger });

@@ -17,4 +17,18 @@ export const MONITORING_OPTIONS = [
     placeholder: "ADDRESS",
     description: "Address of the management port (Default: that of --bind-address)",
   },
+  {
+    name: "log-format",
+    kind: "text",
+    default: "text",
+    placeholder: "text|json",
+    description: "Log lines for people, or JSON objects",
+  },
+  {
+    name: "log-level",
+    kind: "text",
+    default: "info",
+    placeholder: "LEVEL",
+    description: "The least that is logged: debug, info, warn or error; --debug-logging is the same as debug",
+  },
 ] as const satisfies readonly OptionSpec[];

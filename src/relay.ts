@@ -61,7 +61,7 @@ export async function startRelay(
 
   const inFlight = new InFlight(config.limits.maxInFlight, emit);
   const admission = new StreamAdmission(config.maxStreams);
-  const { hostname, debugLogging, limits } = config;
+  const { hostname, logging, limits } = config;
   const specService = new SpecService({ query: specs.query, admission, inFlight, clock, hostname, emit });
   const routes = rpcRoutes({
     specService,
@@ -81,7 +81,7 @@ export async function startRelay(
     inFlight,
     corsOrigins: config.access.corsOrigins,
     emitLimit: emit,
-    emit: debugLogging ? emit : undefined,
+    emit: logging.level === "debug" ? emit : undefined,
   });
   const listeners = starting.use(
     await startListeners(config, { clock, emit, tls, answers, routes, specService }),

@@ -39,6 +39,14 @@ export class Settings {
     throw new ConfigError(`${shown} is "${text}", allowed is true or false`);
   }
 
+  /** One of a few words. */
+  word<T extends string>(name: OptionName, allowed: readonly T[]): T {
+    const { text, shown } = this.#find(name);
+    const word = allowed.find((each) => each === text);
+    if (word !== undefined) return word;
+    throw new ConfigError(`${shown} is "${text}", allowed is ${allowed.join(", ")}`);
+  }
+
   /** A comma list of words, each at most once. */
   list<T extends string>(name: OptionName, allowed: readonly T[]): readonly T[] {
     const { text, shown } = this.#find(name);

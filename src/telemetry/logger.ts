@@ -1,30 +1,57 @@
-export type LogLevel = "debug" | "info" | "warn" | "error";
+export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export const LOG_FORMATS = ["text", "json"] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
 
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** One line a happening: a message that is always the same, and what varies as fields. */
+/** One line a happening: a message that is always the same, and what varies as fields, in snake_case. */
 export interface Logger {
   log(level: LogLevel, message: string, fields?: LogFields): void;
 }
 
-/** Lines for people: `2026-01-02T03:04:05.678Z INFO  serving mode=http`. */
-export class TextLogger implements Logger {
-  readonly #write: (line: string) => void;
-  readonly #debug: boolean;
+export interface LineLoggerOptions {
+  readonly format: LogFormat;
+  /** The least that is written. */
+  readonly level: LogLevel;
+}
 
-  constructor(write: (line: string) => void, options: { readonly debug: boolean }) {
+/** Writes what happens as lines. */
+export class LineLogger implements Logger {
+  readonly #write: (line: string) => void;
+  readonly #format: (level: LogLevel, message: string, fields: LogFields) => string;
+  readonly #least: number;
+
+  constructor(write: (line: string) => void, { format, level }: LineLoggerOptions) {
     this.#write = write;
-    this.#debug = options.debug;
+    this.#format = format === "json" ? jsonLine : textLine;
+    this.#least = LOG_LEVELS.indexOf(level);
   }
 
   log(level: LogLevel, message: string, fields: LogFields = {}): void {
-    if (level === "debug" && !this.#debug) return;
-    const words = [new Date().toISOString(), level.toUpperCase().padEnd(5), message];
-    for (const [name, value] of Object.entries(fields)) {
-      if (value !== undefined) words.push(`${name}=${quote(String(value))}`);
-    }
-    this.#write(`${words.join(" ")}\n`);
+    if (LOG_LEVELS.indexOf(level) >= this.#least) this.#write(`${this.#format(level, message, fields)}\n`);
   }
+}
+
+/** For people: `2026-01-02T03:04:05.678Z INFO  serving mode=http`. */
+function textLine(level: LogLevel, message: string, fields: LogFields): string {
+  const words = [new Date().toISOString(), level.toUpperCase().padEnd(5), message];
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined) words.push(`${snakeCase(name)}=${quote(String(value))}`);
+  }
+  return words.join(" ");
+}
+
+/** For machines: `{"time":"2026-01-02T03:04:05.678Z","level":"info","message":"serving","mode":"http"}`. */
+function jsonLine(level: LogLevel, message: string, fields: LogFields): string {
+  const named = Object.entries(fields).map(([name, value]) => [snakeCase(name), value] as const);
+  return JSON.stringify({ time: new Date().toISOString(), level, message, ...Object.fromEntries(named) });
+}
+
+/** Events have names as code has them. */
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** Quoted where a value would not read as one word; a line stays one line. */
