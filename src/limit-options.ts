@@ -89,7 +89,7 @@ export const LIMIT_OPTIONS = [
     ...seconds,
     default: "60",
     max: 240,
-    description: "How long an HTTP connection may wait for its next request",
+    description: "How long a connection without a request may wait for its next",
   },
   {
     name: "http2-max-concurrent-streams",

@@ -79,7 +79,16 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
   const { tls, answers, routes, specService, emit: emitLimit } = parts;
   const { idleTimeoutMs } = limits;
   const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
-    GrpcListener.listen({ bindAddress, port, tls: secure, limits, emitLimit, routes, specService });
+    GrpcListener.listen({
+      bindAddress,
+      port,
+      tls: secure,
+      limits,
+      idleTimeoutMs,
+      emitLimit,
+      routes,
+      specService,
+    });
   const found: WantedListener[] = [];
   const isPlaintext = tlsConfig === undefined || tlsConfig.plaintextToo;
   if (mode !== "grpc" && isPlaintext) {

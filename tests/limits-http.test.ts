@@ -112,16 +112,14 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
     expect(connection.statuses).toEqual([200]);
   });
 
-  test.each([
-    "max-header-size-in-kb",
-    "max-header-count",
-    "max-url-length",
-    "max-request-body-in-mb",
-    "body-timeout-in-s",
-  ])("the log said once that --%s was reached, and others are served", async (limit) => {
-    await eventually(() => expect(started.reached(limit)).toBe(1));
-    expect(await started.statusOf(protocol)).toBe(200);
-  });
+  // Not --max-header-size-in-kb: Bun refuses that by itself, and tells nobody.
+  test.each(["max-header-count", "max-url-length", "max-request-body-in-mb", "body-timeout-in-s"])(
+    "the log said once that --%s was reached, and others are served",
+    async (limit) => {
+      await eventually(() => expect(started.reached(limit)).toBe(1));
+      expect(await started.statusOf(protocol)).toBe(200);
+    },
+  );
 });
 
 /** Half a request, and how it goes on. */

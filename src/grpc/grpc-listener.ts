@@ -21,6 +21,8 @@ export interface GrpcListenerOptions {
   /** Undefined for plaintext. */
   readonly tls: ServerTls | undefined;
   readonly limits: Http2Limits;
+  /** Of a connection without any stream; SDKs hold one open all the time. */
+  readonly idleTimeoutMs: number;
   readonly emitLimit: EmitLimitEvent;
   readonly routes: RpcRoutes;
   readonly specService: SpecService;
@@ -28,9 +30,6 @@ export interface GrpcListenerOptions {
 
 /** How long streams get to send their last status before connections are cut. */
 const STATUS_FLUSH_MS = 300;
-
-/** SDKs hold a stream open all the time; what has none for so long is ended. */
-const IDLE_CONNECTION_MS = 5 * 60_000;
 
 /** gRPC, gRPC-Web and Connect over HTTP/2. */
 export class GrpcListener {
@@ -45,7 +44,7 @@ export class GrpcListener {
       tls,
       allowHTTP1: false,
       limits,
-      idleTimeoutMs: IDLE_CONNECTION_MS,
+      idleTimeoutMs: options.idleTimeoutMs,
       emit,
     });
     const { server } = this.#limited;

@@ -93,6 +93,8 @@ export class HttpAnswers {
     const target = method === "GET" || method === "HEAD" ? readSpecTarget(url) : undefined;
     const held = target && this.#specs.answerHeld(request, target);
     if (held !== undefined) return held;
+    // RFC 9112, 3.2; Bun joins them. What is held is answered before this, since it is the same whoever asks.
+    if (request.headers.get("host")?.includes(",")) return errorResponse(400);
     if (target !== undefined) return this.#work(exchange, () => this.#specs.ask(request, target));
     // HTTP/1.0 needs no Host, and probes of load balancers send none.
     const absolute = url.startsWith("/") ? new Request(`http://localhost${url}`, request) : request;

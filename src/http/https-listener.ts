@@ -91,14 +91,16 @@ export class HttpsListener {
     if (isHttp1) this.#limited.connections.arrived(socket);
     using exchange = new NodeExchange(request, response);
     try {
-      await sendResponse(await this.#answer(request, exchange), response, request.method === "HEAD");
+      const answered = await exchange.unlessGone(this.#answer(request, exchange));
+      await exchange.unlessGone(sendResponse(answered, response, request.method === "HEAD"));
     } catch {
       // The client went while it was answered.
       exchange.cut();
+    } finally {
+      if (isHttp1) this.#limited.connections.expectWithin(socket, this.#options.idleTimeoutMs);
+      this.#inFlight--;
+      if (this.#inFlight === 0 && this.#isClosing) this.#idle.resolve();
     }
-    if (isHttp1) this.#limited.connections.expectWithin(socket, this.#options.idleTimeoutMs);
-    this.#inFlight--;
-    if (this.#inFlight === 0 && this.#isClosing) this.#idle.resolve();
   }
 
   #answer(request: Http2ServerRequest, exchange: NodeExchange): Response | Promise<Response> {
@@ -107,10 +109,13 @@ export class HttpsListener {
       emitLimit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
       return errorResponse(413);
     }
+    let standard: Request;
     try {
-      return answers.answer(webRequestOf(request, answers.maxBodyBytes, exchange.signal), exchange);
+      standard = webRequestOf(request, answers.maxBodyBytes, exchange.signal);
     } catch {
-      return errorResponse(400);
+      // What follows on the connection may be meant as a part of it.
+      return errorResponse(400, request.httpVersionMajor === 1 ? { connection: "close" } : undefined);
     }
+    return answers.answer(standard, exchange);
   }
 }

@@ -29,11 +29,11 @@ export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<Ex
     const refusal = intake.refusal(sdkKey);
     if (refusal !== undefined) return refused(refusal);
     const bytes = declaredBytes(req.raw, intake.maxBodyBytes);
-    if (bytes > intake.maxBodyBytes) return responseTo(intake.reject(sdkKey, "too_large"));
+    if (bytes > intake.maxBodyBytes) return bodies.tooLarge();
     using room = budget.reserve(bytes);
-    if (room === undefined) return responseTo(intake.refuse(sdkKey));
+    if (room === undefined) return responseTo(intake.refuse(sdkKey), bodies);
     const body = await bodies.read(req.raw, env);
-    return responseTo(await accept(intake, req.raw, sdkKey, body));
+    return responseTo(await accept(intake, req.raw, sdkKey, body), bodies);
   });
   return app;
 }
@@ -71,7 +71,7 @@ function forwardedHeaders(headers: Headers): Record<string, string> {
   return forwarded;
 }
 
-function responseTo({ kind }: IntakeOutcome): Response {
+function responseTo({ kind }: IntakeOutcome, bodies: BodyReader): Response {
   switch (kind) {
     case "accepted":
       // Anything but a JSON object is a failure to SDKs.
@@ -79,7 +79,7 @@ function responseTo({ kind }: IntakeOutcome): Response {
     case "malformed":
       return errorResponse(400);
     case "too_large":
-      return errorResponse(413);
+      return bodies.tooLarge();
     case "unavailable":
       return unavailableResponse(RETRY_AFTER_MS);
   }

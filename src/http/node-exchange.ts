@@ -20,6 +20,20 @@ export class NodeExchange implements Exchange, Disposable {
     return this.#gone.signal;
   }
 
+  /** Rejects when the client goes before the work is done: writes to a stream that was reset never settle. */
+  async unlessGone<T>(work: T | Promise<T>): Promise<T> {
+    const { signal } = this;
+    signal.throwIfAborted();
+    const gone = Promise.withResolvers<never>();
+    const give = () => gone.reject(signal.reason);
+    signal.addEventListener("abort", give, { once: true });
+    try {
+      return await Promise.race([work, gone.promise]);
+    } finally {
+      signal.removeEventListener("abort", give);
+    }
+  }
+
   limitTo(ms: number): void {
     clearTimeout(this.#deadline);
     if (ms > 0) this.#deadline = setTimeout(() => this.cut(), ms).unref();
@@ -28,8 +42,9 @@ export class NodeExchange implements Exchange, Disposable {
   /** Ends the stream, or the connection where there is but one answer at a time. */
   cut(): void {
     this.#gone.abort(new Error("it took too long"));
-    if (this.#request.httpVersionMajor === 1) this.#request.socket.destroy();
-    else this.#request.stream.close();
+    if (this.#request.httpVersionMajor === 1) this.#request.socket?.destroy();
+    // Where the client reset it, there is no stream any more.
+    else this.#request.stream?.close();
   }
 
   [Symbol.dispose](): void {

@@ -8,7 +8,7 @@ export function webRequestOf(
   signal: AbortSignal,
 ): Request {
   const { method = "GET", url = "/" } = request;
-  const authority = request.authority || request.headers.host || "localhost";
+  const authority = request.authority || onlyHost(request);
   // Who takes us for a proxy of another kind names a whole URL; all but its host counts.
   const path = url.startsWith("/") ? url : url.replace(/^[a-z]+:\/\/[^/?]*/i, "");
   const hasBody = method !== "GET" && method !== "HEAD";
@@ -18,6 +18,14 @@ export function webRequestOf(
     signal,
     ...(hasBody && { body: streamOf(bounded(request, maxBodyBytes)), duplex: "half" }),
   });
+}
+
+/** Throws where there is none, or more than one: who stands between may go by another (RFC 9112, 3.2). */
+function onlyHost({ rawHeaders, headers: { host }, httpVersion }: Http2ServerRequest): string {
+  const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === "host").length;
+  if (hosts === 0 && httpVersion === "1.0") return "localhost";
+  if (hosts !== 1 || !host) throw new TypeError("a request must have one Host");
+  return host;
 }
 
 function headersOf({ headers: received }: Http2ServerRequest): Headers {

@@ -27,6 +27,7 @@ export async function sendResponse(
   if (!isUntold && !response.headers.has("content-length")) to.setHeader("content-length", String(blob.size));
   if (isHead || blob.size === 0) to.end();
   else await pipeline(Readable.from(slicesOf(blob)), to);
+  if (response.headers.get("connection") === "close") to.req.socket.end();
 }
 
 async function* slicesOf(blob: Blob): AsyncGenerator<Uint8Array> {

@@ -1,5 +1,6 @@
 import type { EmitLimitEvent } from "../limits/events.ts";
 import { ANSWER_TIMEOUT_MS, type Exchange } from "./exchange.ts";
+import { errorResponse } from "./status-json.ts";
 
 /** Reads bodies of requests, for no longer than they may take. */
 export class BodyReader {
@@ -9,6 +10,12 @@ export class BodyReader {
   constructor(timeoutMs: number, emit: EmitLimitEvent) {
     this.#timeoutMs = timeoutMs;
     this.#emit = emit;
+  }
+
+  /** The answer to a body that is longer than it may be. */
+  tooLarge(): Response {
+    this.#emit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
+    return errorResponse(413);
   }
 
   /** The whole body; undefined where the client went, was too slow, or sent more than it may. */

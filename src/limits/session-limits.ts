@@ -10,6 +10,9 @@ export interface SessionLimitsOptions {
   readonly emit: EmitLimitEvent;
 }
 
+/** How long a client may take to notice that its connection ends. */
+const GOODBYE_MS = 1_000;
+
 const MINUTE_MS = 60_000;
 
 /** Ends HTTP/2 connections that are of no use: idle ones, and those on which requests are taken back all the time. */
@@ -21,7 +24,8 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
   }, headerTimeoutMs).unref();
   session.once("remoteSettings", () => clearTimeout(late));
   // Not the session's own timeout: pings, and half a header, would begin it anew.
-  const idle = setTimeout(() => session.close(), idleTimeoutMs).unref();
+  const whenIdle = () => setTimeout(() => end(session), idleTimeoutMs).unref();
+  let idle = whenIdle();
   const resets = new RatePerMinute(maxResetsPerMin);
   let openStreams = 0;
   session.on("stream", (stream: ServerHttp2Stream) => {
@@ -29,7 +33,7 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
     clearTimeout(idle);
     stream.once("close", () => {
       openStreams--;
-      if (openStreams === 0 && !session.destroyed) idle.refresh();
+      if (openStreams === 0 && !session.destroyed) idle = whenIdle();
       if (stream.aborted && !resets.allows()) calm(session, emit);
     });
   });
@@ -37,6 +41,12 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
     clearTimeout(late);
     clearTimeout(idle);
   });
+}
+
+/** With a goodbye; a client that is in the midst of a header does not take it, and is cut. */
+function end(session: ServerHttp2Session): void {
+  session.close();
+  setTimeout(() => session.destroy(), GOODBYE_MS).unref();
 }
 
 function calm(session: ServerHttp2Session, emit: EmitLimitEvent): void {

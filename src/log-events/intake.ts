@@ -72,13 +72,8 @@ export class EventIntake {
       return this.#unavailable(sdkKey, "busy", String(error));
     }
     if (reading.kind === "read") return this.#keep(request, reading);
-    return this.reject(sdkKey, reading.kind);
-  }
-
-  /** The request is not even worth reading, or was found to be useless. */
-  reject(sdkKey: SdkKey, kind: "malformed" | "too_large"): IntakeOutcome {
-    this.#options.emit({ kind: "log_events_rejected", sdkKey, reason: kind });
-    return { kind };
+    this.#options.emit({ kind: "log_events_rejected", sdkKey, reason: reading.kind });
+    return { kind: reading.kind };
   }
 
   /** There is no time to read the request at all. */

@@ -53,9 +53,6 @@ export class Metrics implements AsyncDisposable {
       case "limit_reached":
         this.#limits.add(1, { limit: event.limit });
         return;
-      case "log_events_rejected":
-        if (event.reason === "too_large") this.#limits.add(1, { limit: "max-request-body-in-mb" });
-        return;
       case "key_refused":
         this.#refusedKeys.add(1, { reason: event.reason });
         return;
