@@ -92,7 +92,8 @@ export class HttpsListener {
     using exchange = new NodeExchange(request, response);
     try {
       const answered = await exchange.unlessGone(this.#answer(request, exchange));
-      await exchange.unlessGone(sendResponse(answered, response, request.method === "HEAD"));
+      const isHead = request.method === "HEAD";
+      await exchange.unlessGone(sendResponse(answered, response, { isHead, exchange }));
     } catch {
       // The client went while it was answered.
       exchange.cut();

@@ -9,10 +9,12 @@ export class NodeExchange implements Exchange, Disposable {
 
   constructor(request: Http2ServerRequest, response: Http2ServerResponse) {
     this.#request = request;
+    const gone = () => this.#gone.abort(new Error("the client went"));
+    request.once("aborted", gone);
     response.once("close", () => {
-      if (!response.writableFinished) this.#gone.abort(new Error("the client went"));
+      if (!response.writableEnded) gone();
     });
-    for (const stream of [request, response]) stream.on("error", () => this.#gone.abort());
+    for (const stream of [request, response]) stream.on("error", gone);
   }
 
   /** Aborted when the client goes before it has its answer. */

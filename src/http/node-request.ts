@@ -1,5 +1,4 @@
 import type { Http2ServerRequest } from "node:http2";
-import { Readable } from "node:stream";
 
 /** A request of `node:http2`, or of HTTP/1.1 on the same port, as the web standard has it. Throws on an impossible URL. */
 export function webRequestOf(
@@ -16,7 +15,7 @@ export function webRequestOf(
     method,
     headers: headersOf(request),
     signal,
-    ...(hasBody && { body: streamOf(bounded(request, maxBodyBytes)), duplex: "half" }),
+    ...(hasBody && { body: bodyOf(request, maxBodyBytes, signal), duplex: "half" }),
   });
 }
 
@@ -37,16 +36,34 @@ function headersOf({ headers: received }: Http2ServerRequest): Headers {
   return headers;
 }
 
-/** Breaks off beyond the bound. */
-async function* bounded(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+/** Read when it is asked for; breaks off beyond the bound, and when the client goes. */
+function bodyOf(
+  request: Http2ServerRequest,
+  maxBytes: number,
+  gone: AbortSignal,
+): ReadableStream<Uint8Array> {
   let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) throw new RangeError(`the body has more than ${maxBytes} bytes`);
-    yield chunk;
-  }
-}
-
-function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
-  return Readable.toWeb(Readable.from(chunks)) as ReadableStream<Uint8Array>;
+  let isRead = false;
+  const read = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    gone.addEventListener("abort", () => controller.error(gone.reason), { once: true });
+    request.once("end", () => {
+      // Also at the end of a request that was taken back.
+      if (!gone.aborted) controller.close();
+    });
+    request.on("data", (chunk: Buffer<ArrayBuffer>) => {
+      bytes += chunk.length;
+      if (bytes <= maxBytes) controller.enqueue(chunk);
+      else request.removeAllListeners("data").pause();
+      if (bytes > maxBytes) controller.error(new RangeError(`the body has more than ${maxBytes} bytes`));
+    });
+  };
+  return new ReadableStream(
+    {
+      pull(controller) {
+        if (!isRead) read(controller);
+        isRead = true;
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }

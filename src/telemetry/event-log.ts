@@ -94,7 +94,7 @@ export class EventLog {
       case "certificate_loaded":
       case "certificate_refused":
       case "certificate_expires_soon":
-      case "client_cert_refused":
+      case "tls_client_refused":
         this.#guard.write(event);
         return;
       case "stream_refused":

@@ -43,7 +43,7 @@ export class GuardLog {
         this.#logger.log(leftMs > 0 ? "warn" : "error", expiryMessage(leftMs), fields);
         return;
       }
-      case "client_cert_refused":
+      case "tls_client_refused":
         this.#clients.log("warn", "client refused: TLS", { reason: event.reason });
     }
   }

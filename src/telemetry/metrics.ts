@@ -23,7 +23,7 @@ export class Metrics implements AsyncDisposable {
     "Requests, streams or connections refused or cut at a limit",
   );
   readonly #refusedKeys = this.#counter("KeyRefused", "Requests with an SDK key that may not ask");
-  readonly #refusedClients = this.#counter("ClientCertRefused", "TLS clients refused");
+  readonly #refusedClients = this.#counter("TlsClientRefused", "Clients refused by TLS");
   readonly #refusedFiles = this.#counter("CertificateRefused", "New certificate files that can't be used");
   readonly #refusedLists = this.#counter("AllowedKeysRefused", "New lists of SDK keys that can't be used");
   readonly #loadedFiles = this.#counter("CertificateLoaded", "Certificates taken over");
@@ -63,7 +63,7 @@ export class Metrics implements AsyncDisposable {
       case "certificate_refused":
         this.#refusedFiles.add(1);
         return;
-      case "client_cert_refused":
+      case "tls_client_refused":
         this.#refusedClients.add(1);
         return;
       case "allowed_keys_refused":

@@ -12,7 +12,7 @@ export type TlsEvent =
     }
   | { readonly kind: "certificate_refused"; readonly reason: string }
   | { readonly kind: "certificate_expires_soon"; readonly expiresAt: number; readonly leftMs: number }
-  /** A client's certificate was not good enough, or it had none. */
-  | { readonly kind: "client_cert_refused"; readonly reason: string };
+  /** No common version or cipher; or its certificate was not good enough, or it had none. */
+  | { readonly kind: "tls_client_refused"; readonly reason: string };
 
 export type EmitTlsEvent = (event: TlsEvent) => void;

@@ -56,16 +56,20 @@ export class ServerTls implements AsyncDisposable {
   guard(server: Server): void {
     this.#servers.add(server);
     server.once("close", () => this.#servers.delete(server));
-    // A handshake that fails is the client's business.
-    server.on("tlsClientError", (error) =>
-      this.#emit({ kind: "client_cert_refused", reason: error.message }),
-    );
+    server.on("tlsClientError", (error: NodeJS.ErrnoException) => {
+      // A client that goes in the midst of a handshake is none that was refused.
+      if (error.code !== "ECONNRESET") this.#refused(error.message);
+    });
     server.prependListener("secureConnection", (socket: TLSSocket) => {
       const reason = this.#options.clientCaPath && refusalOf(socket, this.#options);
       if (!reason) return;
-      this.#emit({ kind: "client_cert_refused", reason });
+      this.#refused(reason);
       socket.destroy();
     });
+  }
+
+  #refused(reason: string): void {
+    this.#emit({ kind: "tls_client_refused", reason });
   }
 
   #context() {
