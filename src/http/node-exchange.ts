@@ -6,6 +6,7 @@ export class NodeExchange implements Exchange, Disposable {
   readonly #request: Http2ServerRequest;
   readonly #gone = new AbortController();
   #deadline: NodeJS.Timeout | undefined;
+  #isOver = false;
 
   constructor(request: Http2ServerRequest, response: Http2ServerResponse) {
     this.#request = request;
@@ -38,7 +39,7 @@ export class NodeExchange implements Exchange, Disposable {
 
   limitTo(ms: number): void {
     clearTimeout(this.#deadline);
-    if (ms > 0) this.#deadline = setTimeout(() => this.cut(), ms).unref();
+    if (ms > 0 && !this.#isOver) this.#deadline = setTimeout(() => this.cut(), ms).unref();
   }
 
   /** Ends the stream, or the connection where there is but one answer at a time. */
@@ -50,6 +51,7 @@ export class NodeExchange implements Exchange, Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isOver = true;
     clearTimeout(this.#deadline);
   }
 }
