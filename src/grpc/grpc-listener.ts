@@ -48,7 +48,7 @@ export class GrpcListener {
       emit,
     });
     const { server } = this.#limited;
-    server.on("stream", (stream: http2.Http2Stream) => this.#count(stream));
+    server.on("session", (session: http2.ServerHttp2Session) => this.#countStreams(session));
     server.on(
       "request",
       connectNodeAdapter({
@@ -96,11 +96,18 @@ export class GrpcListener {
     this.#limited.connections.cutAll();
   }
 
-  #count(stream: http2.Http2Stream): void {
-    this.#openStreams++;
-    stream.once("close", () => {
-      this.#openStreams--;
+  /** A stream of broken frames may never close; it ends with its connection at the latest. */
+  #countStreams(session: http2.ServerHttp2Session): void {
+    const open = new Set<http2.ServerHttp2Stream>();
+    const ended = (streams: Iterable<http2.ServerHttp2Stream>) => {
+      for (const stream of streams) if (open.delete(stream)) this.#openStreams--;
       if (this.#openStreams === 0 && this.#shutdown.signal.aborted) this.#idle.resolve();
+    };
+    session.on("stream", (stream: http2.ServerHttp2Stream) => {
+      open.add(stream);
+      this.#openStreams++;
+      stream.once("close", () => ended([stream]));
     });
+    session.once("close", () => ended([...open]));
   }
 }
