@@ -56,7 +56,13 @@ export class FileWatch implements AsyncDisposable {
 
   async #look(): Promise<FileContents> {
     const { paths } = this.#options;
-    const looks = paths.map(async (path) => [path, await readFile(path).catch(() => undefined)] as const);
+    const unlessExhausted = (path: string) => (error: NodeJS.ErrnoException) => {
+      // It says nothing of the file that the process has no descriptor left to look at it.
+      return error.code === "EMFILE" || error.code === "ENFILE" ? this.#known.get(path) : undefined;
+    };
+    const looks = paths.map(
+      async (path) => [path, await readFile(path).catch(unlessExhausted(path))] as const,
+    );
     return new Map(await Promise.all(looks));
   }
 

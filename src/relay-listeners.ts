@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import type { LimitsConfig } from "./config-limits.ts";
 import { GrpcListener } from "./grpc/grpc-listener.ts";
 import type { RpcRoutes } from "./grpc/routes.ts";
 import type { SpecService } from "./grpc/spec-service.ts";
@@ -7,6 +8,7 @@ import { ConnectionGate } from "./http/connection-gate.ts";
 import type { HttpAnswers } from "./http/http-answers.ts";
 import { HttpListener } from "./http/http-listener.ts";
 import { HttpsListener } from "./http/https-listener.ts";
+import { descriptorLimit, RESERVED_DESCRIPTORS } from "./limits/descriptors.ts";
 import type { EmitLimitEvent } from "./limits/events.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
 import type { ServerTls } from "./tls/server-tls.ts";
@@ -37,7 +39,8 @@ interface Listener {
 }
 
 /** Opens every port that the configuration asks for. Throws a ListenError where one can't be had. */
-export async function startListeners(config: Config, parts: ListenerParts): Promise<RunningListeners> {
+export async function startListeners(given: Config, parts: ListenerParts): Promise<RunningListeners> {
+  const config = { ...given, limits: limitsOf(given, parts.emit) };
   await using starting = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const addresses: ListenerAddress[] = [];
@@ -72,6 +75,18 @@ interface WantedListener {
   readonly option: "http-port" | "https-port" | "grpc-port" | "grpcs-port";
   readonly port: number;
   readonly listen: (bindAddress: string, port: number) => Listener | Promise<Listener>;
+}
+
+/** As many as are configured, or as the system has descriptors for. */
+function limitsOf(config: Config, emit: EmitLimitEvent): LimitsConfig {
+  const ports = config.mode === "grpc-and-http" ? 2 : 1;
+  const isBoth = config.tls?.plaintextToo === true;
+  const descriptors = descriptorLimit();
+  const room = Math.floor((descriptors - RESERVED_DESCRIPTORS) / (isBoth ? 2 * ports : ports));
+  if (room >= config.limits.maxConnections) return config.limits;
+  const maxConnections = Math.max(1, room);
+  emit({ kind: "connections_lowered", connections: maxConnections, descriptors });
+  return { ...config.limits, maxConnections };
 }
 
 function wanted(config: Config, parts: ListenerParts): readonly WantedListener[] {

@@ -6,14 +6,24 @@ export class BodyBudget {
     this.#left = maxBytes;
   }
 
-  /** Undefined where there is no room; given back when it is disposed of. */
-  reserve(bytes: number): Disposable | undefined {
-    if (bytes > this.#left) return undefined;
-    this.#left -= bytes;
+  /** For one body; what it took is given back when it is disposed of. */
+  open(): BodyShare {
+    let taken = 0;
     return {
+      take: (bytes) => {
+        if (bytes > this.#left) return false;
+        this.#left -= bytes;
+        taken += bytes;
+        return true;
+      },
       [Symbol.dispose]: () => {
-        this.#left += bytes;
+        this.#left += taken;
       },
     };
   }
+}
+
+export interface BodyShare extends Disposable {
+  /** False, and nothing taken, where there is no room for so many bytes more. */
+  take(bytes: number): boolean;
 }

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
+import { descriptorLimit, RESERVED_DESCRIPTORS } from "../limits/descriptors.ts";
 import type { EmitLimitEvent } from "../limits/events.ts";
 import { connectionsTo } from "./port-connections.ts";
 
@@ -24,9 +24,6 @@ const LOOK_EVERY_MS = 200;
 
 /** The gate opens again where so many of the allowed connections are left. */
 const REOPEN_AT = 0.9;
-
-/** Of the process, that must never be used up by clients: for Redis, upstream, files and Workers. */
-const RESERVED_DESCRIPTORS = 256;
 
 /**
  * Bounds the connections of a listener that does not tell of them (Bun.serve). Without a bound the process's descriptors
@@ -84,16 +81,6 @@ async function openDescriptors(): Promise<number> {
     return (await readdir("/dev/fd")).length;
   } catch {
     // There is none left to look with.
-    return Number.POSITIVE_INFINITY;
-  }
-}
-
-/** How many descriptors the system lets the process have; no bound where it does not tell. */
-function descriptorLimit(): number {
-  try {
-    const limits = readFileSync("/proc/self/limits", "utf8");
-    return Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY);
-  } catch {
     return Number.POSITIVE_INFINITY;
   }
 }

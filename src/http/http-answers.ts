@@ -4,6 +4,7 @@ import type { InFlight } from "../limits/in-flight.ts";
 import type { EventIntake } from "../log-events/intake.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
 import { createApp } from "./app.ts";
+import { BodyBudget } from "./body-budget.ts";
 import { type AllowedOrigins, withCors } from "./cors.ts";
 import type { EmitHttpEvent } from "./events.ts";
 import { ANSWER_TIMEOUT_MS, type Answer, type Exchange, type ExchangeEnv } from "./exchange.ts";
@@ -43,6 +44,9 @@ export interface HttpAnswersOptions {
 /** The largest body of any route but log_event's, which may be set to take more. */
 const MAX_BODY_BYTES = 5 * 1024 * 1024;
 
+/** Bodies of all requests together that are in memory at one time. */
+const MAX_BODIES_BYTES = 128 * 1024 * 1024;
+
 const BUSY_RETRY_AFTER_MS = 1_000;
 
 /** What is answered over HTTP, whatever listener the request came by: REST, and the RPCs over Connect. */
@@ -57,10 +61,16 @@ export class HttpAnswers {
   constructor(options: HttpAnswersOptions) {
     this.#options = options;
     this.#specs = new SpecRoute(options.query);
-    const bodies = new BodyReader(options.limits.bodyTimeoutMs, options.emitLimit);
+    const budget = new BodyBudget(MAX_BODIES_BYTES);
+    this.maxBodyBytes = Math.max(MAX_BODY_BYTES, options.intake.maxBodyBytes);
+    const bodies = new BodyReader({
+      timeoutMs: options.limits.bodyTimeoutMs,
+      maxBytes: this.maxBodyBytes,
+      budget,
+      emit: options.emitLimit,
+    });
     this.#rpcs = new RpcMount(options.routes, bodies);
     this.#app = this.#createApp(options, bodies);
-    this.maxBodyBytes = Math.max(MAX_BODY_BYTES, options.intake.maxBodyBytes);
     const answer: Answer = withCors(
       (request: Request, exchange: Exchange) => this.#answer(request, exchange),
       options.corsOrigins,
@@ -77,7 +87,7 @@ export class HttpAnswers {
     const parts = [
       probeRoutes(probes),
       specPostRoutes(this.#specs, bodies),
-      manifestRoutes(idLists),
+      manifestRoutes(idLists, bodies),
       ...(proxied === undefined ? [] : [fileRoutes(proxied)]),
       logEventRoutes(intake, bodies),
       this.#rpcs.app,

@@ -11,7 +11,7 @@ import {
 import type { ServerTls } from "../tls/server-tls.ts";
 import type { HttpAnswers } from "./http-answers.ts";
 import { NodeExchange } from "./node-exchange.ts";
-import { webRequestOf } from "./node-request.ts";
+import { headerCount, webRequestOf } from "./node-request.ts";
 import { sendResponse } from "./node-response.ts";
 import { errorResponse } from "./status-json.ts";
 
@@ -68,14 +68,17 @@ export class HttpsListener {
     return this.#limited.connections.open;
   }
 
-  /** Takes no more connections, ends streams, waits for requests in flight. */
+  /** Takes no more connections, ends streams, waits until what is in flight is answered and sent. */
   async close(): Promise<void> {
+    const { server, sessions, requests, connections } = this.#limited;
     this.#isClosing = true;
-    this.#limited.server.close();
+    server.close();
     this.#options.answers.endStreams();
+    requests.takeBackAll();
+    // Tells clients to take their next request elsewhere.
+    for (const session of sessions) session.close();
     if (this.#inFlight > 0) await this.#idle.promise;
-    for (const session of this.#limited.sessions) session.close();
-    this.abort();
+    await connections.endAll();
   }
 
   /** Cuts every connection. */
@@ -94,6 +97,7 @@ export class HttpsListener {
       const answered = await exchange.unlessGone(this.#answer(request, exchange));
       const isHead = request.method === "HEAD";
       await exchange.unlessGone(sendResponse(answered, response, { isHead, exchange }));
+      await exchange.unlessGone(exchange.sent());
     } catch {
       // The client went while it was answered.
       exchange.cut();
@@ -105,10 +109,15 @@ export class HttpsListener {
   }
 
   #answer(request: Http2ServerRequest, exchange: NodeExchange): Response | Promise<Response> {
-    const { answers, emitLimit } = this.#options;
+    const { answers, limits, emitLimit } = this.#options;
     if (Number(request.headers["content-length"] ?? 0) > answers.maxBodyBytes) {
       emitLimit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
       return errorResponse(413);
+    }
+    // The standard's headers are joined where a name came more than once.
+    if (headerCount(request) > limits.maxHeaders) {
+      emitLimit({ kind: "limit_reached", limit: "max-header-count" });
+      return errorResponse(431);
     }
     let standard: Request;
     try {

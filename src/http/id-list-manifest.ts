@@ -2,9 +2,10 @@ import { Hono } from "hono";
 import type { IdListQuery } from "../id-lists/id-list-query.ts";
 import type { HeldManifest } from "../id-lists/manifest-store.ts";
 import type { ProxiedLists, ServedList } from "../id-lists/proxied-lists.ts";
-import { parseSdkKey } from "../specs/sdk-key.ts";
+import { parseSdkKey, type SdkKey } from "../specs/sdk-key.ts";
 import type { ExchangeEnv } from "./exchange.ts";
 import { FILE_PATH } from "./id-list-file.ts";
+import type { BodyReader } from "./request-body.ts";
 import {
   errorResponse,
   throttledResponse,
@@ -27,26 +28,29 @@ const DIGEST_CHARS = 16;
 const HEADERS = { "cache-control": "private, no-cache", vary: "statsig-api-key, host" };
 
 /** `/v1/get_id_lists`, by POST as SDKs ask, and by GET with the key in the path (WIRE 1 and 4). */
-export function manifestRoutes(service: IdListService): Hono<ExchangeEnv> {
+export function manifestRoutes(service: IdListService, bodies: BodyReader): Hono<ExchangeEnv> {
   const app = new Hono<ExchangeEnv>();
-  app.on(["GET", "POST"], "/v1/get_id_lists/:key?", async (context) => {
-    const { headers, url } = context.req.raw;
-    // Nothing in the body says anything: SDKs send {}, their metadata, or none.
-    const sdkKey = parseSdkKey(headers.get("statsig-api-key") || keyInPath(context.req.param("key")));
-    if (sdkKey === undefined) return errorResponse(400);
-    const answer = await service.query.ask(sdkKey);
-    switch (answer.kind) {
-      case "held":
-        return manifestResponse(answer.held, service, new URL(url).origin);
-      case "unauthorized":
-        return unauthorizedResponse();
-      case "unavailable":
-        return unavailableResponse(answer.retryAfterMs);
-      case "throttled":
-        return throttledResponse(answer.retryAfterMs);
-    }
+  app.on(["GET", "POST"], "/v1/get_id_lists/:key?", ({ req, env }) => {
+    const sdkKey = parseSdkKey(req.header("statsig-api-key") || keyInPath(req.param("key")));
+    // Nothing in the body says anything, SDKs send {}, their metadata, or none; unread it would stand in the way.
+    return bodies.withBody(req.raw, env, () => answer(sdkKey, service, new URL(req.raw.url).origin));
   });
   return app;
+}
+
+async function answer(sdkKey: SdkKey | undefined, service: IdListService, origin: string): Promise<Response> {
+  if (sdkKey === undefined) return errorResponse(400);
+  const found = await service.query.ask(sdkKey);
+  switch (found.kind) {
+    case "held":
+      return manifestResponse(found.held, service, origin);
+    case "unauthorized":
+      return unauthorizedResponse();
+    case "unavailable":
+      return unavailableResponse(found.retryAfterMs);
+    case "throttled":
+      return throttledResponse(found.retryAfterMs);
+  }
 }
 
 const keyInPath = (segment = ""): string => segment.replace(/\.json?$|\.js$/, "");

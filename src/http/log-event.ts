@@ -2,7 +2,6 @@ import { Hono } from "hono";
 import type { EventIntake, IntakeOutcome } from "../log-events/intake.ts";
 import type { Refusal } from "../specs/key-gate.ts";
 import { parseSdkKey, type SdkKey } from "../specs/sdk-key.ts";
-import { BodyBudget } from "./body-budget.ts";
 import type { ExchangeEnv } from "./exchange.ts";
 import type { BodyReader } from "./request-body.ts";
 import { errorResponse, unauthorizedResponse, unavailableResponse } from "./status-json.ts";
@@ -13,15 +12,11 @@ const FORWARDED_HEADERS = ["statsig-sdk-type", "statsig-sdk-version", "statsig-s
 /** Printable and short: what is longer is none of an SDK's, and would make a group of its own each time. */
 const HEADER_VALUE = /^[\x20-\x7e]{1,200}$/;
 
-/** Bodies of all requests together that are read at one time. */
-const MAX_BODIES_BYTES = 128 * 1024 * 1024;
-
 /** Long enough for the queue to have room again, short enough that SDKs need not hold much. */
 const RETRY_AFTER_MS = 5_000;
 
 /** `POST /v1/log_event` (WIRE 5): every answer is one of 202, 400, 401, 413 and 503. */
 export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<ExchangeEnv> {
-  const budget = new BodyBudget(MAX_BODIES_BYTES);
   const app = new Hono<ExchangeEnv>();
   app.post("/v1/log_event", async ({ req, env }) => {
     const sdkKey = parseSdkKey(req.header("statsig-api-key") ?? "");
@@ -30,10 +25,9 @@ export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<Ex
     if (refusal !== undefined) return refused(refusal);
     const bytes = declaredBytes(req.raw, intake.maxBodyBytes);
     if (bytes > intake.maxBodyBytes) return bodies.tooLarge();
-    using room = budget.reserve(bytes);
-    if (room === undefined) return responseTo(intake.refuse(sdkKey), bodies);
-    const body = await bodies.read(req.raw, env);
-    return responseTo(await accept(intake, req.raw, sdkKey, body), bodies);
+    return bodies.withBody(req.raw, env, async (body) =>
+      responseTo(await accept(intake, req.raw, sdkKey, body), bodies),
+    );
   });
   return app;
 }
@@ -48,10 +42,8 @@ async function accept(
   intake: EventIntake,
   request: Request,
   sdkKey: SdkKey,
-  body: Uint8Array<ArrayBuffer> | undefined,
+  body: Uint8Array<ArrayBuffer>,
 ): Promise<IntakeOutcome> {
-  // Whoever sent half of it is gone.
-  if (body === undefined) return { kind: "malformed" };
   const contentEncoding = request.headers.get("content-encoding") ?? "";
   return intake.accept({ sdkKey, headers: forwardedHeaders(request.headers), contentEncoding, body });
 }

@@ -1,4 +1,5 @@
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { once } from "node:events";
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import type { Exchange } from "./exchange.ts";
 
 /** One request and its answer by `node:http2`. */
@@ -35,6 +36,17 @@ export class NodeExchange implements Exchange, Disposable {
     } finally {
       signal.removeEventListener("abort", give);
     }
+  }
+
+  /**
+   * Over HTTP/2: what was written is on its way, and the stream is closed. A request that was answered before its end is
+   * not waited for.
+   */
+  async sent(): Promise<void> {
+    const { stream, httpVersionMajor, complete } = this.#request;
+    if (httpVersionMajor === 1 || stream === undefined || stream.closed) return;
+    if (!complete) stream.close(constants.NGHTTP2_NO_ERROR);
+    else await once(stream, "close");
   }
 
   limitTo(ms: number): void {

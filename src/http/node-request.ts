@@ -1,5 +1,10 @@
 import type { Http2ServerRequest } from "node:http2";
 
+/** How many headers a client sent, those that are joined counted one by one. */
+export function headerCount({ rawHeaders }: Http2ServerRequest): number {
+  return rawHeaders.length / 2;
+}
+
 /** A request of `node:http2`, or of HTTP/1.1 on the same port, as the web standard has it. Throws on an impossible URL. */
 export function webRequestOf(
   request: Http2ServerRequest,

@@ -1,36 +1,85 @@
 import type { EmitLimitEvent } from "../limits/events.ts";
+import type { BodyBudget, BodyShare } from "./body-budget.ts";
 import { ANSWER_TIMEOUT_MS, type Exchange } from "./exchange.ts";
-import { errorResponse } from "./status-json.ts";
+import { errorResponse, unavailableResponse } from "./status-json.ts";
+
+export interface BodyReaderOptions {
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+  /** Of it each body takes what has come of it, not what it says that it will be. */
+  readonly budget: BodyBudget;
+  readonly emit: EmitLimitEvent;
+}
+
+/** A body that came too late is answered before its connection is cut. */
+const ANSWER_MARGIN_MS = 1_000;
+
+const NO_ROOM_RETRY_AFTER_MS = 5_000;
+
+/** What comes of the rest of such a body must not be taken for the next request. */
+const CLOSE = { connection: "close" };
 
 /** Reads bodies of requests, for no longer than they may take. */
 export class BodyReader {
-  readonly #timeoutMs: number;
-  readonly #emit: EmitLimitEvent;
+  readonly #options: BodyReaderOptions;
 
-  constructor(timeoutMs: number, emit: EmitLimitEvent) {
-    this.#timeoutMs = timeoutMs;
-    this.#emit = emit;
+  constructor(options: BodyReaderOptions) {
+    this.#options = options;
   }
 
   /** The answer to a body that is longer than it may be. */
   tooLarge(): Response {
-    this.#emit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
-    return errorResponse(413);
+    this.#options.emit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
+    return errorResponse(413, CLOSE);
   }
 
-  /** The whole body; undefined where the client went, was too slow, or sent more than it may. */
-  async read(request: Request, exchange: Exchange): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const startedAt = performance.now();
-    exchange.limitTo(this.#timeoutMs);
-    try {
-      return new Uint8Array(await request.arrayBuffer());
-    } catch {
-      if (performance.now() - startedAt >= this.#timeoutMs) {
-        this.#emit({ kind: "limit_reached", limit: "body-timeout-in-s" });
-      }
-      return undefined;
-    } finally {
-      exchange.limitTo(ANSWER_TIMEOUT_MS);
+  /** Reads to the end and answers; what it takes of the budget is given back after that. */
+  async withBody(
+    request: Request,
+    exchange: Exchange,
+    answer: (body: Uint8Array<ArrayBuffer>) => Response | Promise<Response>,
+  ): Promise<Response> {
+    const { timeoutMs, budget } = this.#options;
+    using taken = budget.open();
+    exchange.limitTo(timeoutMs + ANSWER_MARGIN_MS);
+    const late = Promise.withResolvers<"late">();
+    // The listener's own timer is begun anew by what comes.
+    const deadline = setTimeout(() => late.resolve("late"), timeoutMs);
+    const read = await Promise.race([this.#readAll(request, taken), late.promise]);
+    clearTimeout(deadline);
+    exchange.limitTo(ANSWER_TIMEOUT_MS);
+    if (typeof read !== "string") return await answer(read);
+    return this.#refusal(read);
+  }
+
+  #refusal(reason: "late" | "broken" | "too_large" | "no_room"): Response {
+    switch (reason) {
+      case "late":
+        this.#options.emit({ kind: "limit_reached", limit: "body-timeout-in-s" });
+        return errorResponse(408, CLOSE);
+      case "broken":
+        return errorResponse(400, CLOSE);
+      case "too_large":
+        return this.tooLarge();
+      case "no_room":
+        return unavailableResponse(NO_ROOM_RETRY_AFTER_MS, CLOSE);
     }
+  }
+
+  async #readAll({ body }: Request, taken: BodyShare) {
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    try {
+      for await (const chunk of body ?? []) {
+        bytes += chunk.length;
+        if (bytes > this.#options.maxBytes) return "too_large" as const;
+        if (!taken.take(chunk.length)) return "no_room" as const;
+        chunks.push(chunk);
+      }
+    } catch {
+      // The client went.
+      return "broken" as const;
+    }
+    return new Uint8Array(Buffer.concat(chunks));
   }
 }

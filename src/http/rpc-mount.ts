@@ -1,12 +1,11 @@
 import { createConnectRouter } from "@connectrpc/connect";
-import { createFetchHandler } from "@connectrpc/connect/protocol";
+import { createFetchHandler, type UniversalHandler } from "@connectrpc/connect/protocol";
 import { Hono } from "hono";
 import { CONNECT_OPTIONS } from "../grpc/connect-options.ts";
 import { type RpcRoutes, shuttingDown } from "../grpc/routes.ts";
-
 import type { ExchangeEnv } from "./exchange.ts";
 import type { BodyReader } from "./request-body.ts";
-import { errorResponse } from "./status-json.ts";
+import { SharedBodies } from "./shared-bodies.ts";
 
 export type { RpcRoutes } from "../grpc/routes.ts";
 
@@ -16,6 +15,7 @@ export type { RpcRoutes } from "../grpc/routes.ts";
  */
 export class RpcMount {
   readonly app = new Hono<ExchangeEnv>();
+  readonly #shared = new SharedBodies();
   readonly #shutdown = new AbortController();
 
   constructor(routes: RpcRoutes, bodies: BodyReader) {
@@ -25,17 +25,22 @@ export class RpcMount {
       shutdownSignal: this.#shutdown.signal,
     });
     routes(router);
-    for (const handler of router.handlers) {
-      const fetchHandler = createFetchHandler(handler);
-      this.app.on([...handler.allowedMethods], handler.requestPath, async ({ req, env }) => {
+    for (const handler of router.handlers) this.#mount(handler, bodies);
+  }
+
+  #mount(handler: UniversalHandler, bodies: BodyReader): void {
+    const isUnary = handler.method.methodKind === "unary";
+    const answer = createFetchHandler(handler);
+    this.app.on([...handler.allowedMethods], handler.requestPath, ({ req, env }) =>
+      bodies.withBody(req.raw, env, async (bytes) => {
         const { url, method, headers, signal } = req.raw;
-        const body = method === "GET" ? null : await bodies.read(req.raw, env);
-        if (body === undefined) return errorResponse(400);
-        // It may be a stream: it must not be cut for being idle.
-        env.limitTo(0);
-        return fetchHandler(new Request(url, { method, headers, signal, body }));
-      });
-    }
+        const body = method === "GET" ? null : bytes;
+        // A stream must not be cut for being idle.
+        if (!isUnary) env.limitTo(0);
+        const response = await answer(new Request(url, { method, headers, signal, body }));
+        return isUnary ? this.#shared.share(response) : response;
+      }),
+    );
   }
 
   endStreams(): void {

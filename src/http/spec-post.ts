@@ -10,11 +10,13 @@ export function specPostRoutes(route: SpecRoute, bodies: BodyReader): Hono<Excha
   const app = new Hono<ExchangeEnv>();
   app.post("/:version{v[12]}/download_config_specs/:key?", async (context) => {
     const target = readSpecTarget(context.req.url);
-    const bytes = await bodies.read(context.req.raw, context.env);
-    const body = bytes && parseBody(new TextDecoder().decode(bytes));
-    if (target === undefined || body === undefined) return errorResponse(400);
-    const sinceTime = "sinceTime" in body ? readSinceTime(body["sinceTime"]) : target.sinceTime;
-    return route.ask(context.req.raw, { ...target, sinceTime });
+    const { raw } = context.req;
+    return bodies.withBody(raw, context.env, (bytes) => {
+      const body = parseBody(new TextDecoder().decode(bytes));
+      if (target === undefined || body === undefined) return errorResponse(400);
+      const sinceTime = "sinceTime" in body ? readSinceTime(body["sinceTime"]) : target.sinceTime;
+      return route.ask(raw, { ...target, sinceTime });
+    });
   });
   return app;
 }

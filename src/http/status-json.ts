@@ -18,8 +18,11 @@ export function unauthorizedResponse(): Response {
   });
 }
 
-export function unavailableResponse(retryAfterMs: number): Response {
-  return errorResponse(503, retryAfter(retryAfterMs));
+export function unavailableResponse(
+  retryAfterMs: number,
+  headers?: Readonly<Record<string, string>>,
+): Response {
+  return errorResponse(503, { ...retryAfter(retryAfterMs), ...headers });
 }
 
 export function throttledResponse(retryAfterMs: number): Response {

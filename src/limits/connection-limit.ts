@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import type { Server, Socket } from "node:net";
 import type { EmitLimitEvent } from "./events.ts";
 
@@ -27,7 +28,9 @@ export class ConnectionLimit {
    */
   expectWithin(socket: Socket, ms: number, late?: () => void): void {
     this.arrived(socket);
+    if (!this.#open.has(socket)) return;
     const cut = () => {
+      this.#deadlines.delete(socket);
       late?.();
       socket.destroy();
     };
@@ -42,6 +45,13 @@ export class ConnectionLimit {
 
   cutAll(): void {
     for (const socket of this.#open) socket.destroy();
+  }
+
+  /** Ends every connection as soon as what was written is sent; resolves when all are closed. */
+  async endAll(): Promise<void> {
+    const closed = [...this.#open].map((socket) => once(socket, "close").catch(() => {}));
+    for (const socket of this.#open) socket.end();
+    await Promise.all(closed);
   }
 
   #admit(socket: Socket): void {

@@ -13,7 +13,12 @@ export type LimitName =
   | "http2-max-resets-per-min";
 
 /** Something was refused, or cut off, at a limit. */
-export interface LimitEvent {
+export type LimitEvent =
+  | LimitReached
+  /** The system lets the process have too few descriptors for as many connections as may be: each port has fewer. */
+  | { readonly kind: "connections_lowered"; readonly connections: number; readonly descriptors: number };
+
+export interface LimitReached {
   readonly kind: "limit_reached";
   readonly limit: LimitName;
 }

@@ -4,6 +4,7 @@ import type { TLSSocket } from "node:tls";
 import type { ServerTls } from "../tls/server-tls.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import type { EmitLimitEvent } from "./events.ts";
+import { RequestDeadlines } from "./request-deadlines.ts";
 import { limitSession } from "./session-limits.ts";
 
 export interface Http2Limits {
@@ -13,6 +14,7 @@ export interface Http2Limits {
   readonly maxStreamsPerConnection: number;
   readonly maxResetsPerMin: number;
   readonly headerTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
 }
 
 export interface Http2ServerOptions {
@@ -29,6 +31,7 @@ export interface LimitedServer {
   readonly server: Http2Server | Http2SecureServer;
   readonly connections: ConnectionLimit;
   readonly sessions: ReadonlySet<ServerHttp2Session>;
+  readonly requests: RequestDeadlines;
 }
 
 /** An HTTP/2 server that no client can keep busy for nothing. */
@@ -49,15 +52,17 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.guard(server as Http2SecureServer);
   const { headerTimeoutMs, maxResetsPerMin } = limits;
+  const requests = new RequestDeadlines(limits.bodyTimeoutMs, emit);
   const sessions = new Set<ServerHttp2Session>();
   server.on("session", (session: ServerHttp2Session) => {
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
     // A connection that breaks is the client's business; without a listener it would end the process.
     session.on("error", () => {});
+    requests.watch(session);
     limitSession(session, { headerTimeoutMs, maxResetsPerMin, idleTimeoutMs, emit });
   });
-  return { server, connections, sessions };
+  return { server, connections, sessions, requests };
 }
 
 function limitHandshakes(

@@ -91,6 +91,7 @@ export class EventLog {
         this.#access.write(event);
         return;
       case "limit_reached":
+      case "connections_lowered":
       case "certificate_loaded":
       case "certificate_refused":
       case "certificate_expires_soon":

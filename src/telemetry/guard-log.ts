@@ -26,6 +26,12 @@ export class GuardLog {
       case "limit_reached":
         this.#logOf(event.limit).log("warn", "limit reached", { limit: event.limit });
         return;
+      case "connections_lowered": {
+        const { connections, descriptors } = event;
+        const message = "fewer connections than --max-connections: the system allows too few open files";
+        this.#logger.log("warn", message, { connections_per_port: connections, open_files: descriptors });
+        return;
+      }
       case "certificate_loaded": {
         const fields = { serial: event.serial, expires: dayOf(event.expiresAt) };
         const message = event.replaces ? "certificate replaced" : "certificate loaded";

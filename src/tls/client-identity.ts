@@ -15,7 +15,8 @@ export function refusalOf(socket: TLSSocket, rules: ClientCertRules): string | u
     : "its name is not among --client-cert-allowed-names";
 }
 
-/** Of `DNS:a.example, URI:spiffe://cluster/ns/x`; a name with a comma in it is quoted, and none of ours. */
+/** Of `DNS:a.example, URI:spiffe://cluster/ns/x, email:x`; a name with a comma in it is quoted, and none of ours. */
 function alternativeNames(text = ""): string[] {
-  return text.split(", ").map((entry) => entry.slice(entry.indexOf(":") + 1));
+  const entries = text.split(", ").filter((entry) => /^(DNS|URI):/.test(entry));
+  return entries.map((entry) => entry.slice(entry.indexOf(":") + 1));
 }
