@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { LineLogger, type LogFormat, type LogLevel } from "../src/telemetry/logger.ts";
-import { runRelay, startRelayProcess } from "./support/relay-process.ts";
-import { startUpstream } from "./support/upstream.ts";
+import { Output } from "./support/output.ts";
+import { exitOf, runRelay, spawnRelay } from "./support/run-relay.ts";
+import { within } from "./support/wait.ts";
 
 function linesOf(format: LogFormat, level: LogLevel): string[] {
   const lines: string[] = [];
