@@ -9,7 +9,7 @@ import { startTlsRelay, type TlsRelay } from "./support/tls-relay.ts";
 import { eventually } from "./support/wait.ts";
 
 /** An hour: `SFP_FUZZ_SECONDS=3600`. */
-const SECONDS = Number(process.env["SFP_FUZZ_SECONDS"] ?? 20);
+const SECONDS = Number(process.env["SFP_FUZZ_SECONDS"] ?? 30);
 const SEED = Number(process.env["SFP_FUZZ_SEED"] ?? Date.now() % 1_000_000);
 const AT_ONCE = 16;
 const MAX_PEAK_BYTES = 300 * 1024 * 1024;

@@ -49,15 +49,18 @@ export class GrpcListener {
     });
     const { server } = this.#limited;
     server.on("session", (session: http2.ServerHttp2Session) => this.#countStreams(session));
-    server.on(
-      "request",
-      connectNodeAdapter({
-        ...CONNECT_OPTIONS,
-        shutdownSignal: this.#shutdown.signal,
-        routes: (router) => {
-          options.routes(router);
-          useSharedFrames(router, options.specService, this.#shutdown.signal);
-        },
+    const answer = connectNodeAdapter({
+      ...CONNECT_OPTIONS,
+      shutdownSignal: this.#shutdown.signal,
+      routes: (router) => {
+        options.routes(router);
+        useSharedFrames(router, options.specService, this.#shutdown.signal);
+      },
+    });
+    server.on("request", (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) =>
+      // A client that takes its requests back at once sends both together: no work is begun for those.
+      setImmediate(() => {
+        if (!request.aborted) answer(request, response);
       }),
     );
   }
