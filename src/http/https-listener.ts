@@ -121,7 +121,7 @@ export class HttpsListener {
     }
     let standard: Request;
     try {
-      standard = webRequestOf(request, answers.maxBodyBytes, exchange.signal);
+      standard = webRequestOf(request, exchange.signal);
     } catch {
       // What follows on the connection may be meant as a part of it.
       return errorResponse(400, request.httpVersionMajor === 1 ? { connection: "close" } : undefined);

@@ -6,11 +6,7 @@ export function headerCount({ rawHeaders }: Http2ServerRequest): number {
 }
 
 /** A request of `node:http2`, or of HTTP/1.1 on the same port, as the web standard has it. Throws on an impossible URL. */
-export function webRequestOf(
-  request: Http2ServerRequest,
-  maxBodyBytes: number,
-  signal: AbortSignal,
-): Request {
+export function webRequestOf(request: Http2ServerRequest, signal: AbortSignal): Request {
   const { method = "GET", url = "/" } = request;
   const authority = request.authority || onlyHost(request);
   // Who takes us for a proxy of another kind names a whole URL; all but its host counts.
@@ -20,7 +16,7 @@ export function webRequestOf(
     method,
     headers: headersOf(request),
     signal,
-    ...(hasBody && { body: bodyOf(request, maxBodyBytes, signal), duplex: "half" }),
+    ...(hasBody && { body: bodyOf(request, signal), duplex: "half" }),
   });
 }
 
@@ -41,25 +37,18 @@ function headersOf({ headers: received }: Http2ServerRequest): Headers {
   return headers;
 }
 
-/** Read when it is asked for; breaks off beyond the bound, and when the client goes. */
-function bodyOf(
-  request: Http2ServerRequest,
-  maxBytes: number,
-  gone: AbortSignal,
-): ReadableStream<Uint8Array> {
-  let bytes = 0;
+/** Read when it is asked for, until nobody wants more of it; how long it may be is for the reader to say. */
+function bodyOf(request: Http2ServerRequest, gone: AbortSignal): ReadableStream<Uint8Array> {
   let isRead = false;
+  let isOver = false;
   const read = (controller: ReadableStreamDefaultController<Uint8Array>) => {
     gone.addEventListener("abort", () => controller.error(gone.reason), { once: true });
+    // Also at the end of a request that was taken back.
     request.once("end", () => {
-      // Also at the end of a request that was taken back.
-      if (!gone.aborted) controller.close();
+      if (!isOver && !gone.aborted) controller.close();
     });
     request.on("data", (chunk: Buffer<ArrayBuffer>) => {
-      bytes += chunk.length;
-      if (bytes <= maxBytes) controller.enqueue(chunk);
-      else request.removeAllListeners("data").pause();
-      if (bytes > maxBytes) controller.error(new RangeError(`the body has more than ${maxBytes} bytes`));
+      if (!isOver && !gone.aborted) controller.enqueue(chunk);
     });
   };
   return new ReadableStream(
@@ -67,6 +56,10 @@ function bodyOf(
       pull(controller) {
         if (!isRead) read(controller);
         isRead = true;
+      },
+      cancel() {
+        isOver = true;
+        request.pause();
       },
     },
     { highWaterMark: 0 },
