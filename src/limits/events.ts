@@ -1,7 +1,4 @@
-/**
- * Limits by the option that sets each; those that Bun keeps by itself (header size, concurrent streams) are told to
- * nobody.
- */
+/** Limits by the option that sets each; the size of headers Bun keeps by itself, and tells nobody. */
 export type LimitName =
   | "max-connections"
   | "max-in-flight"
@@ -10,6 +7,8 @@ export type LimitName =
   | "max-request-body-in-mb"
   | "header-timeout-in-s"
   | "body-timeout-in-s"
+  /** Told when as many streams are open as may be: those beyond Bun refuses by itself. */
+  | "http2-max-concurrent-streams"
   | "http2-max-resets-per-min";
 
 /** Something was refused, or cut off, at a limit. */

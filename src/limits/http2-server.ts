@@ -51,7 +51,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.guard(server as Http2SecureServer);
-  const { headerTimeoutMs, maxResetsPerMin } = limits;
+  const { headerTimeoutMs, maxStreamsPerConnection: maxStreams, maxResetsPerMin } = limits;
   const requests = new RequestDeadlines(limits.bodyTimeoutMs, emit);
   const sessions = new Set<ServerHttp2Session>();
   server.on("session", (session: ServerHttp2Session) => {
@@ -60,7 +60,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
     // A connection that breaks is the client's business; without a listener it would end the process.
     session.on("error", () => {});
     requests.watch(session);
-    limitSession(session, { headerTimeoutMs, maxResetsPerMin, idleTimeoutMs, emit });
+    limitSession(session, { headerTimeoutMs, maxStreams, maxResetsPerMin, idleTimeoutMs, emit });
   });
   return { server, connections, sessions, requests };
 }

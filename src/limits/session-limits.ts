@@ -4,6 +4,7 @@ import type { EmitLimitEvent } from "./events.ts";
 export interface SessionLimitsOptions {
   /** From the connection until its first SETTINGS, with which HTTP/2 begins. */
   readonly headerTimeoutMs: number;
+  readonly maxStreams: number;
   readonly maxResetsPerMin: number;
   /** After so long without any open stream, a connection is ended; clients make a new one when they need it. */
   readonly idleTimeoutMs: number;
@@ -17,7 +18,7 @@ const MINUTE_MS = 60_000;
 
 /** Ends HTTP/2 connections that are of no use: idle ones, and those on which requests are taken back all the time. */
 export function limitSession(session: ServerHttp2Session, options: SessionLimitsOptions): void {
-  const { headerTimeoutMs, maxResetsPerMin, idleTimeoutMs, emit } = options;
+  const { headerTimeoutMs, maxStreams, maxResetsPerMin, idleTimeoutMs, emit } = options;
   const late = setTimeout(() => {
     emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
     session.destroy();
@@ -30,6 +31,7 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
   let openStreams = 0;
   session.on("stream", (stream: ServerHttp2Stream) => {
     openStreams++;
+    if (openStreams === maxStreams) emit({ kind: "limit_reached", limit: "http2-max-concurrent-streams" });
     clearTimeout(idle);
     stream.once("close", () => {
       openStreams--;
