@@ -1,5 +1,5 @@
 import type { Settings } from "./settings.ts";
-import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "./telemetry/logger.ts";
+import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "./telemetry/logs/logger.ts";
 
 export interface LoggingConfig {
   readonly format: LogFormat;

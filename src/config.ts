@@ -2,6 +2,7 @@ import { type AccessConfig, readAccess } from "./config-access.ts";
 import { type EventsConfig, readEvents } from "./config-events.ts";
 import { type LimitsConfig, readLimits } from "./config-limits.ts";
 import { type LoggingConfig, readLogging } from "./config-logging.ts";
+import { type MonitoringConfig, readMonitoring } from "./config-monitoring.ts";
 import { readTls, type TlsConfig } from "./config-tls.ts";
 import { defaultLocalCachePath } from "./local/local-path.ts";
 import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "./redis/keys.ts";
@@ -43,6 +44,7 @@ export interface Config {
   readonly management: { readonly bindAddress: string; readonly port: number } | undefined;
   readonly shutdownGraceMs: number;
   readonly logging: LoggingConfig;
+  readonly monitoring: MonitoringConfig;
   /** `STATSIG_ENDPOINT`. */
   readonly upstreamUrl: string;
   /** Requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
@@ -124,6 +126,7 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
     management: readManagement(settings),
     shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
     logging: readLogging(settings),
+    monitoring: readMonitoring(settings, env),
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
     hostname: /^[!-~]+$/.test(env["HOSTNAME"] ?? "") ? String(env["HOSTNAME"]) : "no_hostname_set",

@@ -6,7 +6,7 @@ import { describeAddress } from "./redis/options.ts";
 import { startRelay } from "./relay.ts";
 import { ConfigError, StartError, unknownVariables } from "./settings.ts";
 import { UsageError } from "./strict-args.ts";
-import { LineLogger } from "./telemetry/logger.ts";
+import { LineLogger } from "./telemetry/logs/logger.ts";
 import { VERSION } from "./version.ts";
 import { withoutSecrets } from "./without-secrets.ts";
 

@@ -31,4 +31,13 @@ export const MONITORING_OPTIONS = [
     placeholder: "LEVEL",
     description: "The least that is logged: debug, info, warn or error; --debug-logging is the same as debug",
   },
+  {
+    name: "metrics-max-series",
+    kind: "integer",
+    default: "1000",
+    min: 300,
+    max: 1_000_000,
+    placeholder: "N",
+    description: "Series of one metric; what is beyond counts as other",
+  },
 ] as const satisfies readonly OptionSpec[];

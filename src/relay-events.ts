@@ -3,7 +3,7 @@ import type { Config } from "./config.ts";
 import { type EventSpool, openEventSpool } from "./local/event-spool.ts";
 import type { EmitSpoolEvent } from "./local/event-spool-events.ts";
 import { WorkerReader } from "./log-events/batch-reader.ts";
-import type { EventQueue } from "./log-events/event-queue.ts";
+import type { EventQueue, QueueDepth } from "./log-events/event-queue.ts";
 import type { EmitLogEventsEvent } from "./log-events/events.ts";
 import { ExposureDedupe } from "./log-events/exposure-dedupe.ts";
 import { EventForwarder } from "./log-events/forwarder.ts";
@@ -16,6 +16,10 @@ import { VERSION } from "./version.ts";
 
 export interface RunningEvents extends AsyncDisposable {
   readonly intake: EventIntake;
+  /** What waits for upstream. */
+  readonly depth: QueueDepth;
+  /** What waits outlives the process. */
+  readonly isDurable: boolean;
   /** The relay is about to stop: nothing waits for more of its kind any longer. */
   hurry(): void;
   /** Sends what it can until `grace` is aborted; reports the rest as lost or kept. */
@@ -67,6 +71,10 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   const running = starting.move();
   return {
     intake,
+    get depth() {
+      return queue.depth;
+    },
+    isDurable,
     hurry: () => forwarder.hurry(),
     flush: (grace) => forwarder.flush(grace),
     [Symbol.asyncDispose]: () => running.disposeAsync(),

@@ -2,11 +2,11 @@ import type { Config } from "./config.ts";
 import { ManagementListener } from "./http/management-listener.ts";
 import type { Probes } from "./http/probes.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
-import type { Metrics } from "./telemetry/metrics.ts";
 
 export interface ManagementParts {
   readonly probes: Probes;
-  readonly metrics: Metrics;
+  /** In the text format of Prometheus. */
+  readonly metrics: () => Promise<string>;
   /** Owns what is started. */
   readonly running: AsyncDisposableStack;
 }
@@ -18,8 +18,7 @@ export async function startManagement(
 ): Promise<readonly ListenerAddress[]> {
   if (management === undefined) return [];
   const { bindAddress, port } = management;
-  const listen = () =>
-    new ManagementListener({ bindAddress, port, probes, metrics: () => metrics.prometheusText() });
+  const listen = () => new ManagementListener({ bindAddress, port, probes, metrics });
   const listener = running.use(await listenOrExplain("management-port", port, bindAddress, listen));
   return [{ protocol: "management", bindAddress, port: listener.port }];
 }

@@ -21,6 +21,7 @@ import { VERSION } from "./version.ts";
 
 export interface RunningSpecs extends AsyncDisposable {
   readonly query: SpecQuery;
+  readonly store: SpecStore;
   /** Until every preloaded key has data. */
   readonly notReady: () => string | undefined;
 }
@@ -55,6 +56,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const poller = running.use(new SpecPoller({ store, acquirer, clock, intervalMs, preload }));
   poller.start();
   return {
+    store,
     query: new SpecQuery({
       store,
       acquirer,

@@ -13,14 +13,14 @@ import type { ListenerAddress } from "./listen.ts";
 import { startAccess } from "./relay-access.ts";
 import { openBackup } from "./relay-backup.ts";
 import { startEvents } from "./relay-events.ts";
+import { gaugeParts } from "./relay-gauges.ts";
 import { startIdLists } from "./relay-id-lists.ts";
 import { startListeners } from "./relay-listeners.ts";
 import { startManagement } from "./relay-management.ts";
 import { startSpecs } from "./relay-specs.ts";
+import { startTelemetry } from "./relay-telemetry.ts";
 import { openTls } from "./relay-tls.ts";
-import { EventLog, type RelayEvent } from "./telemetry/event-log.ts";
-import type { Logger } from "./telemetry/logger.ts";
-import { Metrics } from "./telemetry/metrics.ts";
+import type { Logger } from "./telemetry/logs/logger.ts";
 
 export interface RelayPorts {
   readonly logger: Logger;
@@ -44,15 +44,12 @@ export async function startRelay(
 ): Promise<Relay> {
   await using starting = new AsyncDisposableStack();
   const health = new Health();
-  const eventLog = new EventLog(logger, clock);
-  const metrics = starting.use(new Metrics());
-  const emit = (event: RelayEvent) => {
-    eventLog.write(event);
-    metrics.write(event);
-  };
+  const telemetry = starting.use(await startTelemetry(config, { logger, clock }));
+  const { emit, registry } = telemetry;
   const tls = config.tls && starting.use(openTls(config.tls, { clock, emit }));
   limitHeaderSize(config.limits.maxHeaderBytes);
   const access = starting.use(startAccess(config, { clock, emit }));
+  telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const backup = await openBackup(config, { clock, emit, running: starting });
   const specs = starting.use(startSpecs(config, { clock, emit, backup, access }));
   health.require(specs.notReady);
@@ -81,16 +78,15 @@ export async function startRelay(
     inFlight,
     corsOrigins: config.access.corsOrigins,
     emitLimit: emit,
+    meter: telemetry.requests,
     emit: logging.level === "debug" ? emit : undefined,
   });
+  specs.store.listen({ confirmed: (held) => answers.confirmed(held) });
   const listeners = starting.use(
     await startListeners(config, { clock, emit, tls, answers, routes, specService }),
   );
-  metrics.read({
-    connections: () => listeners.connections(),
-    requestsInFlight: () => inFlight.count,
-    openStreams: () => admission.open,
-  });
+  gaugeParts(registry, { clock, specs, events, listeners, inFlight, admission });
+  const metrics = telemetry.prometheus;
   const management = await startManagement(config, { probes, metrics, running: starting });
   health.become("serving");
 

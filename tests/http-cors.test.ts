@@ -68,7 +68,9 @@ describe("with a list of origins", () => {
     const plain = await ask(SPECS, { method });
     expect(answer.status).toBe(200);
     expect(answer.headers["access-control-allow-origin"]).toBe(ALLOWED);
-    expect(answer.headers["access-control-expose-headers"]).toBe("x-since-time, etag");
+    expect(answer.headers["access-control-expose-headers"]).toBe(
+      "x-since-time, x-sfp-source, x-sfp-confirmed-at, etag",
+    );
     expect(answer.headers["access-control-allow-credentials"]).toBeUndefined();
     expect(answer.body).toEqual(plain.body);
     expect(Number(answer.headers["content-length"])).toBeGreaterThan(0);

@@ -6,14 +6,14 @@ const read = (header: string | null) => new CodingNegotiation().read(header);
 
 describe("Accept-Encoding of real clients (WIRE 1)", () => {
   test.each([
-    ["core", "statsig-br, gzip, deflate, br", "br", true],
-    ["legacy node", "gzip,deflate", "gzip", false],
-    ["ruby, .net", "gzip", "gzip", false],
-    ["Bun", "gzip, deflate, br, zstd", "zstd", false],
-    ["curl without --compressed", null, "identity", false],
-    ["Python without compression", "identity", "identity", false],
-  ] as const)("%s", (_, header, json, statsigBr) => {
-    expect(read(header)).toEqual({ json, statsigBr });
+    ["core", "statsig-br, gzip, deflate, br", "br", true, "statsig-br+br+gzip+deflate"],
+    ["legacy node", "gzip,deflate", "gzip", false, "gzip+deflate"],
+    ["ruby, .net", "gzip", "gzip", false, "gzip"],
+    ["Bun", "gzip, deflate, br, zstd", "zstd", false, "zstd+br+gzip+deflate"],
+    ["curl without --compressed", null, "identity", false, "none"],
+    ["Python without compression", "identity", "identity", false, "none"],
+  ] as const)("%s", (_, header, json, statsigBr, label) => {
+    expect(read(header)).toMatchObject({ json, statsigBr, label });
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { LineLogger, type LogFormat, type LogLevel } from "../src/telemetry/logger.ts";
+import { LineLogger, type LogFormat, type LogLevel } from "../src/telemetry/logs/logger.ts";
 import { Output } from "./support/output.ts";
 import { exitOf, runRelay, spawnRelay } from "./support/run-relay.ts";
 import { within } from "./support/wait.ts";

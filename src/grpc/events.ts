@@ -1,7 +1,6 @@
-import type { Code } from "@connectrpc/connect";
 import type { Feed } from "../specs/feed.ts";
 
-/** What happens on streams. */
+/** What happens to RPCs. */
 export type RpcEvent =
   | { readonly kind: "stream_opened"; readonly feed: Feed; readonly openStreams: number }
   | {
@@ -13,9 +12,18 @@ export type RpcEvent =
   | { readonly kind: "stream_closed"; readonly feed: Feed; readonly openStreams: number }
   | {
       readonly kind: "stream_refused";
-      readonly code: Code;
+      /** As in `permission_denied`. */
+      readonly code: string;
       /** As many streams are open as may be. */
       readonly isFull: boolean;
+    }
+  | {
+      readonly kind: "rpc_answered";
+      /** Undefined where nothing is held of what was asked for. */
+      readonly feed: Feed | undefined;
+      /** `ok`, or as in `permission_denied`. */
+      readonly code: string;
+      readonly tookMs: number;
     };
 
 export type EmitRpcEvent = (event: RpcEvent) => void;

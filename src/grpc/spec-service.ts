@@ -1,7 +1,9 @@
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import { codeToString } from "@connectrpc/connect/protocol-connect";
 import type { Clock } from "../clock.ts";
 import { type ConfigSpecRequest, ConfigSpecRequest_apiVersion } from "../gen/statsig_forward_proxy_pb.ts";
 import type { InFlight } from "../limits/in-flight.ts";
+import type { Feed } from "../specs/feed.ts";
 import type { HeldFeed } from "../specs/held-feed.ts";
 import { parseSdkKey } from "../specs/sdk-key.ts";
 import { isNewsTo } from "../specs/snapshot.ts";
@@ -32,16 +34,25 @@ export class SpecService {
   }
 
   async answer(request: ConfigSpecRequest, context: HandlerContext): Promise<SpecItem> {
-    const { snapshot } = await unlessGivenUp(this.#find(request, context), context.signal);
-    if (isNewsTo(sinceTimeOf(request), snapshot)) return { kind: "spec", snapshot };
-    return { kind: "no_update", lcut: snapshot.lcut };
+    const startedAt = performance.now();
+    const answered = (code: string, feed?: Feed) =>
+      this.#options.emit({ kind: "rpc_answered", feed, code, tookMs: performance.now() - startedAt });
+    try {
+      const { snapshot, feed } = await unlessGivenUp(this.#find(request, context), context.signal);
+      answered("ok", feed);
+      if (isNewsTo(sinceTimeOf(request), snapshot)) return { kind: "spec", snapshot };
+      return { kind: "no_update", lcut: snapshot.lcut };
+    } catch (error) {
+      answered(codeOf(error));
+      throw error;
+    }
   }
 
   async *stream(request: ConfigSpecRequest, context: HandlerContext): AsyncGenerator<SpecItem> {
     const { admission, clock, emit } = this.#options;
     const leave = admission.enter();
     if (leave === undefined) {
-      emit({ kind: "stream_refused", code: Code.ResourceExhausted, isFull: true });
+      emit({ kind: "stream_refused", code: codeToString(Code.ResourceExhausted), isFull: true });
       throw new ConnectError("Max concurrent streams reached", Code.ResourceExhausted);
     }
     // Also where the client resets a stream that it does not read: the generator is then never resumed.
@@ -69,7 +80,7 @@ export class SpecService {
       context.signal.addEventListener("abort", closed, { once: true });
       return held;
     } catch (error) {
-      emit({ kind: "stream_refused", code: ConnectError.from(error).code, isFull: false });
+      emit({ kind: "stream_refused", code: codeOf(error), isFull: false });
       throw error;
     }
   }
@@ -109,6 +120,10 @@ async function unlessGivenUp<T>(work: Promise<T>, signal: AbortSignal): Promise<
   } finally {
     signal.removeEventListener("abort", giveUp);
   }
+}
+
+function codeOf(error: unknown): string {
+  return codeToString(ConnectError.from(error).code);
 }
 
 function unauthorized(): ConnectError {

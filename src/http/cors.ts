@@ -26,7 +26,7 @@ const REQUEST_HEADERS = [
 ];
 
 /** What pages may read of an answer beyond what they always may. */
-const EXPOSED_HEADERS = "x-since-time, etag";
+const EXPOSED_HEADERS = "x-since-time, x-sfp-source, x-sfp-confirmed-at, etag";
 
 /** Of a permission, in browsers: short enough that a change of the option is soon known. */
 const MAX_AGE_S = 600;

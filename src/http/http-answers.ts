@@ -2,6 +2,7 @@ import type { Hono } from "hono";
 import type { EmitLimitEvent } from "../limits/events.ts";
 import type { InFlight } from "../limits/in-flight.ts";
 import type { EventIntake } from "../log-events/intake.ts";
+import type { HeldFeed } from "../specs/held-feed.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
 import { createApp } from "./app.ts";
 import { BodyBudget } from "./body-budget.ts";
@@ -11,13 +12,15 @@ import { ANSWER_TIMEOUT_MS, type Answer, type Exchange, type ExchangeEnv } from 
 import { fileRoutes } from "./id-list-file.ts";
 import { type IdListService, manifestRoutes } from "./id-list-manifest.ts";
 import { logEventRoutes } from "./log-event.ts";
-import { observed } from "./observed.ts";
 import { isProbe, type Probes, probeRoutes } from "./probes.ts";
 import { BodyReader } from "./request-body.ts";
+import type { RequestMeter } from "./request-meter.ts";
+import { RequestObserver } from "./request-observer.ts";
 import { RpcMount, type RpcRoutes } from "./rpc-mount.ts";
+import { SpecAnswers } from "./spec-answers.ts";
 import { specPostRoutes } from "./spec-post.ts";
 import { SpecRoute } from "./spec-route.ts";
-import { readSpecTarget } from "./spec-target.ts";
+import { readSpecTarget, type SpecTarget } from "./spec-target.ts";
 import { errorResponse, unavailableResponse } from "./status-json.ts";
 
 export interface HttpLimits {
@@ -37,7 +40,8 @@ export interface HttpAnswersOptions {
   readonly inFlight: InFlight;
   readonly corsOrigins: AllowedOrigins;
   readonly emitLimit: EmitLimitEvent;
-  /** Undefined where nobody watches single requests: they are then not even timed. */
+  readonly meter: RequestMeter;
+  /** Undefined where nobody watches single requests. */
   readonly emit: EmitHttpEvent | undefined;
 }
 
@@ -55,12 +59,15 @@ export class HttpAnswers {
   readonly maxBodyBytes: number;
   readonly #options: HttpAnswersOptions;
   readonly #rpcs: RpcMount;
+  readonly #specAnswers: SpecAnswers;
   readonly #specs: SpecRoute;
   readonly #app: Hono<ExchangeEnv>;
+  readonly #observer: RequestObserver;
 
   constructor(options: HttpAnswersOptions) {
     this.#options = options;
-    this.#specs = new SpecRoute(options.query);
+    this.#specAnswers = new SpecAnswers(options.meter);
+    this.#specs = new SpecRoute(options.query, this.#specAnswers);
     const budget = new BodyBudget(MAX_BODIES_BYTES);
     this.maxBodyBytes = Math.max(MAX_BODY_BYTES, options.intake.maxBodyBytes);
     const bodies = new BodyReader({
@@ -71,11 +78,17 @@ export class HttpAnswers {
     });
     this.#rpcs = new RpcMount(options.routes, bodies);
     this.#app = this.#createApp(options, bodies);
-    const answer: Answer = withCors(
+    const { meter, emit } = options;
+    this.#observer = new RequestObserver({ meter, app: this.#app, emit });
+    this.answer = withCors(
       (request: Request, exchange: Exchange) => this.#answer(request, exchange),
       options.corsOrigins,
     );
-    this.answer = options.emit === undefined ? answer : observed(answer, this.#app, options.emit);
+  }
+
+  /** Upstream said that what is held is the newest still. */
+  confirmed(held: HeldFeed): void {
+    this.#specAnswers.confirmed(held);
   }
 
   endStreams(): void {
@@ -96,13 +109,28 @@ export class HttpAnswers {
   }
 
   #answer(request: Request, exchange: Exchange): Response | Promise<Response> {
+    const startedAt = performance.now();
+    const refusal = this.#refusal(request);
+    if (refusal !== undefined) return this.#observer.work(request, startedAt, refusal);
     const { url, method } = request;
-    const { limits } = this.#options;
-    if (url.length > limits.maxUrlLength) return this.#refuse(414, "max-url-length");
-    if (request.headers.count > limits.maxHeaders) return this.#refuse(431, "max-header-count");
     const target = method === "GET" || method === "HEAD" ? readSpecTarget(url) : undefined;
-    const held = target && this.#specs.answerHeld(request, target);
-    if (held !== undefined) return held;
+    const held = target && this.#specs.held(request, target);
+    if (held === undefined)
+      return this.#observer.work(request, startedAt, this.#route(request, exchange, target));
+    const response = held.prepared.response();
+    this.#observer.held(request, held, startedAt);
+    return response;
+  }
+
+  #refusal({ url, headers }: Request): Response | undefined {
+    const { maxUrlLength, maxHeaders } = this.#options.limits;
+    if (url.length > maxUrlLength) return this.#refuse(414, "max-url-length");
+    if (headers.count > maxHeaders) return this.#refuse(431, "max-header-count");
+    return undefined;
+  }
+
+  #route(request: Request, exchange: Exchange, target: SpecTarget | undefined): Response | Promise<Response> {
+    const { url } = request;
     // RFC 9112, 3.2; Bun joins them. What is held is answered before this, since it is the same whoever asks.
     if (request.headers.get("host")?.includes(",")) return errorResponse(400);
     if (target !== undefined) return this.#work(exchange, () => this.#specs.ask(request, target));

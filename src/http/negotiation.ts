@@ -8,10 +8,19 @@ export interface AcceptedCodings {
   readonly json: ContentCoding | undefined;
   /** Whether it takes protobuf specs, which come in no other coding. */
   readonly statsigBr: boolean;
+  /** Those that clients of Statsig are known to offer, as `gzip+br`; `none` for none. */
+  readonly label: string;
+  /** As the label, but a number below {@link ACCEPTED_KINDS}. */
+  readonly kind: number;
 }
 
 /** Among codings that a client likes the same: zstd is as small as br and decoded three times as fast. */
 const JSON_CODINGS = ["zstd", "br", "gzip", "identity"] as const;
+
+/** What SDKs offer; everything else in the header tells nothing. */
+const TOLD_CODINGS = ["statsig-br", "zstd", "br", "gzip", "deflate"];
+
+export const ACCEPTED_KINDS = 2 ** TOLD_CODINGS.length;
 
 /** Distinct Accept-Encoding headers remembered: an SDK always sends the same. */
 const MAX_REMEMBERED = 256;
@@ -36,8 +45,12 @@ export class CodingNegotiation {
 function negotiate(header: string): AcceptedCodings {
   const negotiator = new Negotiator({ headers: { "accept-encoding": header } });
   const [json] = negotiator.encodings(JSON_CODINGS, { preferred: JSON_CODINGS });
+  const offered = new Set(negotiator.encodings(TOLD_CODINGS));
+  const told = TOLD_CODINGS.filter((coding) => offered.has(coding));
   return {
     json: JSON_CODINGS.find((coding) => coding === json),
-    statsigBr: negotiator.encodings(["statsig-br"]).length > 0,
+    statsigBr: offered.has("statsig-br"),
+    label: told.join("+") || "none",
+    kind: told.reduce((bits, coding) => bits | (1 << TOLD_CODINGS.indexOf(coding)), 0),
   };
 }

@@ -1,10 +1,12 @@
 import type { SpecFormat } from "../specs/feed.ts";
+import type { HeldFeed } from "../specs/held-feed.ts";
 import { parseSdkKey } from "../specs/sdk-key.ts";
-import { isNewsTo, type Snapshot } from "../specs/snapshot.ts";
+import { isNewsTo } from "../specs/snapshot.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
 import { matchesEntityTag } from "./entity-tag.ts";
 import { type AcceptedCodings, CodingNegotiation } from "./negotiation.ts";
-import { noUpdateBody, type PreparedBody, specBody } from "./spec-responses.ts";
+import type { PreparedAnswer } from "./prepared-answer.ts";
+import type { SpecAnswers } from "./spec-answers.ts";
 import type { SpecTarget } from "./spec-target.ts";
 import {
   errorResponse,
@@ -19,20 +21,29 @@ interface Wanted {
   readonly accepted: AcceptedCodings;
 }
 
+/** What is held, for a client: to be sent and counted. */
+export interface HeldAnswer {
+  readonly prepared: PreparedAnswer;
+  readonly accepted: AcceptedCodings;
+}
+
 /** The spec endpoints. */
 export class SpecRoute {
   readonly #query: SpecQuery;
+  readonly #answers: SpecAnswers;
   readonly #negotiation = new CodingNegotiation();
 
-  constructor(query: SpecQuery) {
+  constructor(query: SpecQuery, answers: SpecAnswers) {
     this.#query = query;
+    this.#answers = answers;
   }
 
-  /** From memory, at once; undefined where nothing is held. */
-  answerHeld(request: Request, target: SpecTarget): Response | undefined {
+  /** From memory, at once; undefined where nothing is held, or nothing that the client can read. */
+  held(request: Request, target: SpecTarget): HeldAnswer | undefined {
     const { key, format, accepted } = this.#wanted(request, target);
     const held = this.#query.held(key, target.version, format);
-    return held && respond(request, held.snapshot, target.sinceTime, accepted);
+    const prepared = held && this.#choose(request, held, target.sinceTime, accepted);
+    return prepared && { prepared, accepted };
   }
 
   /** Whatever it takes. */
@@ -42,8 +53,10 @@ export class SpecRoute {
     if (sdkKey === undefined) return errorResponse(400);
     const answer = await this.#query.ask(sdkKey, target.version, format);
     switch (answer.kind) {
-      case "held":
-        return respond(request, answer.held.snapshot, target.sinceTime, accepted);
+      case "held": {
+        const prepared = this.#choose(request, answer.held, target.sinceTime, accepted);
+        return prepared?.response() ?? errorResponse(406);
+      }
       case "unauthorized":
         return unauthorizedResponse();
       case "unavailable":
@@ -61,36 +74,26 @@ export class SpecRoute {
       accepted,
     };
   }
+
+  /** Undefined where the client accepts no coding of it. */
+  #choose(
+    request: Request,
+    held: HeldFeed,
+    sinceTime: number,
+    accepted: AcceptedCodings,
+  ): PreparedAnswer | undefined {
+    const { snapshot } = held;
+    if (!isNewsTo(sinceTime, snapshot)) return this.#answers.noUpdate(held);
+    if (snapshot.format === "json" && accepted.json === undefined) return undefined;
+    const { full, notModified, entityTag } = this.#answers.spec(held, accepted.json ?? "identity");
+    // RFC 9110, 13.1.2: on a POST it would be no question for a cache.
+    const ifNoneMatch = request.method === "POST" ? null : request.headers.get("if-none-match");
+    return ifNoneMatch !== null && matchesEntityTag(ifNoneMatch, entityTag) ? notModified : full;
+  }
 }
 
 /** The query's word goes before the header's (WIRE 1). Who can't undo the coding gets JSON whatever it says. */
 function wantsProto(headers: Headers, target: SpecTarget, accepted: AcceptedCodings): boolean {
   if (!accepted.statsigBr) return false;
   return target.supportsProto ?? headers.get("statsig-supports-proto") === "true";
-}
-
-function respond(
-  request: Request,
-  snapshot: Snapshot,
-  sinceTime: number,
-  accepted: AcceptedCodings,
-): Response {
-  if (!isNewsTo(sinceTime, snapshot)) return send(noUpdateBody(snapshot));
-  if (snapshot.format === "json" && accepted.json === undefined) return errorResponse(406);
-  const body = specBody(snapshot, accepted.json ?? "identity");
-  // RFC 9110, 13.1.2: on a POST it would be no question for a cache.
-  const ifNoneMatch = request.method === "POST" ? null : request.headers.get("if-none-match");
-  if (ifNoneMatch !== null && matchesEntityTag(ifNoneMatch, body.entityTag)) return notModified(body);
-  return send(body);
-}
-
-function send(body: PreparedBody): Response {
-  return new Response(body.blob, { headers: body.headers });
-}
-
-function notModified(body: PreparedBody): Response {
-  const headers = new Headers(body.headers);
-  headers.delete("content-type");
-  headers.delete("content-encoding");
-  return new Response(null, { status: 304, headers });
 }

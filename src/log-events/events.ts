@@ -10,6 +10,8 @@ export type LogEventsEvent =
       /** Exposures among them that were there before and go no further. */
       readonly repeats: number;
     }
+  /** All exposures that were remembered for repeats have made room for newer ones, once more. */
+  | { readonly kind: "log_events_window_turned" }
   /** An SDK's request was not taken. */
   | {
       readonly kind: "log_events_rejected";

@@ -23,10 +23,13 @@ export class ExposureDedupe {
     return !isNone(digests, index) && this.#seen.has(digests, index);
   }
 
-  remember(digests: ExposureDigests): void {
+  /** True where with these the whole window has been replaced once more. */
+  remember(digests: ExposureDigests): boolean {
+    const before = this.#seen.turns;
     for (let index = 0; index * DIGEST_WORDS < digests.length; index++) {
       if (!isNone(digests, index)) this.#seen.add(digests, index);
     }
+    return this.#seen.turns > before;
   }
 }
 

@@ -92,7 +92,9 @@ export class EventIntake {
       } catch (error) {
         return this.#unavailable(sdkKey, "queue_failed", String(error));
       }
-      if (reading.digests !== undefined) dedupe?.remember(reading.digests);
+      if (reading.digests !== undefined && dedupe?.remember(reading.digests)) {
+        emit({ kind: "log_events_window_turned" });
+      }
     }
     const repeats = reading.repeats + reading.count - events.length;
     emit({ kind: "log_events_accepted", sdkKey, events: reading.repeats + reading.count, repeats });

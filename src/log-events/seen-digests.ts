@@ -18,6 +18,7 @@ export class SeenDigests {
   #count = 0;
   /** Where the next goes; the oldest is there once the ring is full. */
   #next = 0;
+  #turns = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -29,6 +30,11 @@ export class SeenDigests {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** How often everything that was remembered has made room for newer ones. */
+  get turns(): number {
+    return this.#turns;
   }
 
   get allocatedBytes(): number {
@@ -49,12 +55,14 @@ export class SeenDigests {
   add(digests: Uint32Array, index: number): void {
     if (this.has(digests, index)) return;
     if (this.#count === this.#capacity && this.#capacity < this.#limit) this.#grow();
-    if (this.#count === this.#capacity) this.#forget(this.#next);
+    const hasForgotten = this.#count === this.#capacity;
+    if (hasForgotten) this.#forget(this.#next);
     else this.#count++;
     const at = index * DIGEST_WORDS;
     this.#ring.set(digests.subarray(at, at + DIGEST_WORDS), this.#next * DIGEST_WORDS);
     this.#enter(this.#next);
     this.#next = (this.#next + 1) % this.#capacity;
+    if (this.#next === 0 && hasForgotten) this.#turns++;
   }
 
   #equals(inRing: number, digests: Uint32Array, at: number): boolean {

@@ -1,4 +1,6 @@
-/** What happens with Redis, for whoever watches. Feeds are shown as people may see them. */
+import type { Feed } from "../specs/feed.ts";
+
+/** What happens with Redis, for whoever watches. */
 export type RedisEvent =
   /** It can't be used; told once until it can be again. */
   | { readonly kind: "redis_down"; readonly reason: string }
@@ -9,7 +11,7 @@ export type RedisEvent =
   | { readonly kind: "redis_up"; readonly downForMs: number }
   | {
       readonly kind: "redis_wrote";
-      readonly feed: string;
+      readonly feed: Feed;
       readonly lcut: number;
       readonly bytes: number;
       readonly tookMs: number;
@@ -17,30 +19,30 @@ export type RedisEvent =
   /** At least as new a version is there. */
   | {
       readonly kind: "redis_write_skipped";
-      readonly feed: string;
+      readonly feed: Feed;
       readonly lcut: number;
       readonly keptLcut: number;
     }
   | {
       readonly kind: "redis_write_failed";
-      readonly feed: string;
+      readonly feed: Feed;
       readonly lcut: number;
       readonly reason: string;
     }
   | {
       readonly kind: "redis_read";
-      readonly feed: string;
+      readonly feed: Feed;
       readonly lcut: number;
       readonly bytes: number;
       readonly tookMs: number;
     }
   /** Nothing there, or nothing newer. */
-  | { readonly kind: "redis_read_miss"; readonly feed: string }
-  | { readonly kind: "redis_read_failed"; readonly feed: string; readonly reason: string }
+  | { readonly kind: "redis_read_miss"; readonly feed: Feed }
+  | { readonly kind: "redis_read_failed"; readonly feed: Feed; readonly reason: string }
   /** Something is there that can't be this feed's. */
-  | { readonly kind: "redis_read_unusable"; readonly feed: string; readonly detail: string }
-  | { readonly kind: "redis_deleted"; readonly feed: string }
-  | { readonly kind: "redis_delete_failed"; readonly feed: string; readonly reason: string }
+  | { readonly kind: "redis_read_unusable"; readonly feed: Feed; readonly detail: string }
+  | { readonly kind: "redis_deleted"; readonly feed: Feed }
+  | { readonly kind: "redis_delete_failed"; readonly feed: Feed; readonly reason: string }
   | { readonly kind: "lease_acquired" }
   | { readonly kind: "lease_lost"; readonly reason: "expired" | "taken" | "released" };
 

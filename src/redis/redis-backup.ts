@@ -1,5 +1,5 @@
 import type { Clock } from "../clock.ts";
-import { describeFeed, type Feed } from "../specs/feed.ts";
+import type { Feed } from "../specs/feed.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { BackupRead, BackupWrite, SpecBackup } from "../specs/spec-backup.ts";
 import type { EmitRedisEvent, RedisEvent } from "./events.ts";
@@ -36,22 +36,20 @@ export class RedisBackup implements SpecBackup {
 
   async read(feed: Feed, newerThan: number): Promise<BackupRead> {
     const { redis, clock } = this.#options;
-    const shown = describeFeed(feed);
     const startedAt = clock.now();
     const [key] = this.#keysOf(feed);
     const read = await this.#telling(readEntry(redis, key, feed, newerThan), (reason) => {
-      return { kind: "redis_read_failed", feed: shown, reason };
+      return { kind: "redis_read_failed", feed, reason };
     });
-    this.#options.emit(readEvent(read, shown, clock.now() - startedAt));
+    this.#options.emit(readEvent(read, feed, clock.now() - startedAt));
     return read;
   }
 
   async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
     const { redis, clock, ttlMs, emit } = this.#options;
-    const { lcut, bytes } = snapshot;
-    const feed = describeFeed(snapshot.feed);
+    const { lcut, bytes, feed } = snapshot;
     const startedAt = clock.now();
-    const [first, ...others] = this.#keysOf(snapshot.feed);
+    const [first, ...others] = this.#keysOf(feed);
     const writeTo = ({ name }: NamedKey) => writeEntry(redis, name, snapshot, instead, ttlMs);
     const written = await this.#telling(firstOfAll(writeTo(first), others.map(writeTo)), (reason) => {
       return { kind: "redis_write_failed", feed, lcut, reason };
@@ -71,12 +69,11 @@ export class RedisBackup implements SpecBackup {
   }
 
   async remove(feed: Feed): Promise<void> {
-    const shown = describeFeed(feed);
     const deletions = this.#keysOf(feed).map(({ name }) => this.#options.redis.send("DEL", [name]));
     await this.#telling(Promise.all(deletions), (reason) => {
-      return { kind: "redis_delete_failed", feed: shown, reason };
+      return { kind: "redis_delete_failed", feed, reason };
     });
-    this.#options.emit({ kind: "redis_deleted", feed: shown });
+    this.#options.emit({ kind: "redis_deleted", feed });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -106,7 +103,7 @@ async function firstOfAll<T>(first: Promise<T>, others: readonly Promise<T>[]): 
   return first;
 }
 
-function readEvent(read: BackupRead, feed: string, tookMs: number): RedisEvent {
+function readEvent(read: BackupRead, feed: Feed, tookMs: number): RedisEvent {
   switch (read.kind) {
     case "none":
       return { kind: "redis_read_miss", feed };

@@ -20,6 +20,7 @@ export type SpecEvent =
       readonly reason: RefusalReason;
       readonly detail: string;
       readonly held: boolean;
+      readonly tookMs: number;
     }
   | {
       readonly kind: "spec_fetch_failed";
@@ -27,11 +28,13 @@ export type SpecEvent =
       readonly cause: FailureCause;
       readonly detail: string;
       readonly held: boolean;
+      readonly tookMs: number;
     }
   | {
       readonly kind: "spec_unauthorized";
       readonly feed: Feed;
       readonly status: number;
+      readonly tookMs: number;
       /** What was held is still served, was dropped, or there was nothing held. */
       readonly whatIsHeld: "kept" | "cleared" | "denied";
     }

@@ -93,7 +93,8 @@ export class Fleet {
     if ((store.peek(feed)?.snapshot.lcut ?? -1) < confirmation.lcut) await recovery.recover(feed, asked);
     const held = store.peek(feed);
     if (held === undefined || held.snapshot.lcut < confirmation.lcut) return UNCONFIRMED;
-    held.confirm(clock.now());
+    const saidAgoMs = Math.max(0, CONFIRMED_INTERVALS * this.#options.intervalMs - confirmation.ttlMs);
+    store.confirm(feed, clock.now() - saidAgoMs);
     return { kind: "confirmed", ttlMs: confirmation.ttlMs };
   }
 

@@ -121,15 +121,11 @@ export class SpecRefresher {
   #apply(feed: Feed, decision: Exclude<Decision, { kind: "publish" }>, startedAt: number): RefreshOutcome {
     const { store, clock, emit } = this.#options;
     const held = store.peek(feed);
+    const tookMs = clock.now() - startedAt;
     switch (decision.kind) {
       case "confirm":
-        held?.confirm(clock.now());
-        emit({
-          kind: "spec_unchanged",
-          feed,
-          lcut: held?.snapshot.lcut ?? 0,
-          tookMs: clock.now() - startedAt,
-        });
+        store.confirm(feed, clock.now());
+        emit({ kind: "spec_unchanged", feed, lcut: held?.snapshot.lcut ?? 0, tookMs });
         return { kind: "fresh" };
       case "forget":
         store.remove(feed, "unauthorized");
@@ -138,11 +134,12 @@ export class SpecRefresher {
           kind: "spec_unauthorized",
           feed,
           status: decision.status,
+          tookMs,
           whatIsHeld: held === undefined ? "denied" : "cleared",
         });
         return { kind: "unauthorized" };
       case "keep":
-        return this.#keep(feed, decision.finding, held !== undefined);
+        return this.#keep(feed, decision.finding, { held: held !== undefined, tookMs });
     }
   }
 
@@ -172,17 +169,27 @@ export class SpecRefresher {
     }
   }
 
-  #keep(feed: Feed, finding: Extract<Decision, { kind: "keep" }>["finding"], held: boolean): RefreshOutcome {
+  #keep(
+    feed: Feed,
+    finding: Extract<Decision, { kind: "keep" }>["finding"],
+    asked: { readonly held: boolean; readonly tookMs: number },
+  ): RefreshOutcome {
     const { emit } = this.#options;
     switch (finding.kind) {
       case "unauthorized":
-        emit({ kind: "spec_unauthorized", feed, status: finding.status, whatIsHeld: "kept" });
+        emit({
+          kind: "spec_unauthorized",
+          feed,
+          status: finding.status,
+          whatIsHeld: "kept",
+          tookMs: asked.tookMs,
+        });
         return { kind: "unauthorized" };
       case "refused":
-        emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail, held });
+        emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail, ...asked });
         return { kind: "failed", unreachable: false, retryAfterMs: undefined };
       case "failed":
-        emit({ kind: "spec_fetch_failed", feed, cause: finding.cause, detail: finding.detail, held });
+        emit({ kind: "spec_fetch_failed", feed, cause: finding.cause, detail: finding.detail, ...asked });
         return {
           kind: "failed",
           unreachable: finding.cause === "unreachable",

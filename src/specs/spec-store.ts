@@ -9,6 +9,8 @@ export interface StoreListener {
   added?(held: HeldFeed): void;
   /** A newer version is held, or a first one; after `added`. */
   published?(held: HeldFeed): void;
+  /** Upstream said that what is held is the newest; `held.confirmedAt` says when. */
+  confirmed?(held: HeldFeed): void;
   /** `held.ended` says why. */
   removed?(held: HeldFeed): void;
 }
@@ -99,6 +101,14 @@ export class SpecStore {
     if (!held.replace(snapshot)) return "not_newer";
     for (const listener of this.#listeners) listener.published?.(held);
     return "published";
+  }
+
+  /** Upstream said at this time (ms since the Unix epoch) that what is held is the newest. */
+  confirm(feed: Feed, at: number): void {
+    const held = this.peek(feed);
+    if (held === undefined) return;
+    held.confirm(at);
+    for (const listener of this.#listeners) listener.confirmed?.(held);
   }
 
   /** Ends the feed's streams. */

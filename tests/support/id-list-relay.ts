@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Cache, readConfig } from "../../src/config.ts";
 import { type Relay, startRelay } from "../../src/relay.ts";
-import type { LogFields, LogLevel } from "../../src/telemetry/logger.ts";
+import type { LogFields, LogLevel } from "../../src/telemetry/logs/logger.ts";
 import { IdListUpstream } from "./id-list-upstream.ts";
 import { eventually } from "./wait.ts";
 import { WakingClock } from "./waking-clock.ts";

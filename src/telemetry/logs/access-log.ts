@@ -1,5 +1,5 @@
-import type { Clock } from "../clock.ts";
-import type { AccessEvent } from "../specs/access-events.ts";
+import type { Clock } from "../../clock.ts";
+import type { AccessEvent } from "../../specs/access-events.ts";
 import type { Logger } from "./logger.ts";
 import { ThrottledLog } from "./throttled-log.ts";
 

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../../clock.ts";
 import type { LogFields, Logger, LogLevel } from "./logger.ts";
 
 const THROTTLE_MS = 60_000;

@@ -1,7 +1,7 @@
-import type { Clock } from "../clock.ts";
-import type { SpoolEvent } from "../local/event-spool-events.ts";
-import type { LogEventsEvent } from "../log-events/events.ts";
-import { maskSdkKey } from "../specs/sdk-key.ts";
+import type { Clock } from "../../clock.ts";
+import type { SpoolEvent } from "../../local/event-spool-events.ts";
+import type { LogEventsEvent } from "../../log-events/events.ts";
+import { maskSdkKey } from "../../specs/sdk-key.ts";
 import type { Logger } from "./logger.ts";
 import { ThrottledLog } from "./throttled-log.ts";
 
@@ -30,6 +30,7 @@ export class LogEventsLog {
     const fields = "sdkKey" in rest ? { ...rest, sdkKey: maskSdkKey(rest.sdkKey) } : rest;
     switch (kind) {
       case "log_events_accepted":
+      case "log_events_window_turned":
       case "log_events_sent":
         this.#logger.log("debug", kind.replaceAll("_", " "), fields);
         return;

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../../clock.ts";
 import type { Logger } from "./logger.ts";
 
 /** While an outage lasts, it is mentioned once in this time. */

@@ -1,27 +1,29 @@
-import type { Clock } from "../clock.ts";
-import type { LimitEvent } from "../limits/events.ts";
-import type { TlsEvent } from "../tls/events.ts";
+import type { Clock } from "../../clock.ts";
+import type { LimitEvent } from "../../limits/events.ts";
+import type { AccessEvent } from "../../specs/access-events.ts";
+import type { TlsEvent } from "../../tls/events.ts";
+import { AccessLog } from "./access-log.ts";
 import type { Logger } from "./logger.ts";
 import { ThrottledLog } from "./throttled-log.ts";
 
-export type GuardEvent = LimitEvent | TlsEvent;
-
 const DAY_MS = 24 * 3_600_000;
 
-/** Log lines of certificates and limits. */
+/** Log lines of certificates, limits, and who may ask. */
 export class GuardLog {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #limits = new Map<string, ThrottledLog>();
+  readonly #access: AccessLog;
   readonly #clients: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#clock = clock;
+    this.#access = new AccessLog(logger, clock);
     this.#clients = new ThrottledLog(logger, clock);
   }
 
-  write(event: GuardEvent): void {
+  write(event: LimitEvent | TlsEvent | AccessEvent): void {
     switch (event.kind) {
       case "limit_reached":
         this.#logOf(event.limit).log("warn", "limit reached", { limit: event.limit });
@@ -51,6 +53,9 @@ export class GuardLog {
       }
       case "tls_client_refused":
         this.#clients.log("warn", "client refused: TLS", { reason: event.reason });
+        return;
+      default:
+        this.#access.write(event);
     }
   }
 

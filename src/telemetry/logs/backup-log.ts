@@ -1,26 +1,11 @@
-import type { Clock } from "../clock.ts";
-import type { LocalEvent } from "../local/events.ts";
-import type { RedisEvent } from "../redis/events.ts";
-import type { SpecEvent } from "../specs/events.ts";
-import { describeFeed } from "../specs/feed.ts";
+import type { Clock } from "../../clock.ts";
+import type { LocalEvent } from "../../local/events.ts";
+import type { RedisEvent } from "../../redis/events.ts";
+import { describeFeed } from "../../specs/feed.ts";
+import type { BackupUseEvent } from "../relay-event.ts";
+import { debugLine } from "./debug-line.ts";
 import type { Logger } from "./logger.ts";
 import { ThrottledLog } from "./throttled-log.ts";
-
-export type BackupLogEvent =
-  | Extract<SpecEvent, { kind: `backup_${string}` }>
-  | LocalEvent
-  | Extract<
-      RedisEvent,
-      {
-        kind:
-          | "redis_down"
-          | "redis_up"
-          | "redis_refuses_writes"
-          | "redis_takes_writes"
-          | "lease_acquired"
-          | "lease_lost";
-      }
-    >;
 
 /** Log lines of what an operator must know of Redis and the local backup. */
 export class BackupLog {
@@ -36,7 +21,7 @@ export class BackupLog {
     this.#evictions = new ThrottledLog(logger, clock);
   }
 
-  write(event: BackupLogEvent): void {
+  write(event: BackupUseEvent | LocalEvent | RedisEvent): void {
     switch (event.kind) {
       case "backup_unusable":
         this.#unusable.log("warn", "an entry of the backup can't be used, it is not served", {
@@ -77,10 +62,13 @@ export class BackupLog {
           versions: event.versions,
           detail: event.detail,
         });
+        return;
+      default:
+        debugLine(this.#logger, event);
     }
   }
 
-  #writeFailure(event: Extract<SpecEvent, { kind: "backup_failed" }>): void {
+  #writeFailure(event: Extract<BackupUseEvent, { kind: "backup_failed" }>): void {
     const fields = { action: event.action, feed: describeFeed(event.feed), detail: event.detail };
     // That Redis is gone, or takes no writes, is told once for all.
     if (event.source === "redis") this.#logger.log("debug", "the backup does not work", fields);

@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
-import type { IdListEvent } from "../id-lists/events.ts";
-import { maskSdkKey } from "../specs/sdk-key.ts";
+import type { Clock } from "../../clock.ts";
+import type { IdListEvent } from "../../id-lists/events.ts";
+import { maskSdkKey } from "../../specs/sdk-key.ts";
 import type { Logger } from "./logger.ts";
 import { ThrottledLog } from "./throttled-log.ts";
 

@@ -1,11 +1,12 @@
-import type { Clock } from "../clock.ts";
-import type { SpecEvent } from "../specs/events.ts";
-import { describeFeed } from "../specs/feed.ts";
+import type { Clock } from "../../clock.ts";
+import type { SpecEvent } from "../../specs/events.ts";
+import { describeFeed } from "../../specs/feed.ts";
+import type { BackupUseEvent } from "../relay-event.ts";
 import type { Logger } from "./logger.ts";
 import { OutageLog } from "./outage-log.ts";
 import { ThrottledLog } from "./throttled-log.ts";
 
-export type SpecLogEvent = Exclude<SpecEvent, { kind: `backup_${string}` }>;
+export type SpecLogEvent = Exclude<SpecEvent, BackupUseEvent>;
 
 /** Log lines of what happens between upstream and memory. */
 export class SpecLog {

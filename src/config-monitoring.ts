@@ -1,0 +1,41 @@
+import { ConfigError, type Environment, type Settings } from "./settings.ts";
+
+/** How operators are told what the relay does, but for logs. */
+export interface MonitoringConfig {
+  /** Of one metric, whatever is measured. */
+  readonly maxSeries: number;
+  /** `EVENT_CHANNEL_SIZE`: measurements that may wait for each place that they are sent to. */
+  readonly channelSize: number;
+  /** `DATADOG_MAX_BATCH_TIME_MS`: how often measurements are sent. */
+  readonly pushIntervalMs: number;
+}
+
+const DEFAULT_CHANNEL_SIZE = 50_000;
+const DEFAULT_PUSH_INTERVAL_MS = 10_000;
+
+/** Throws ConfigError. */
+export function readMonitoring(settings: Settings, env: Environment): MonitoringConfig {
+  return {
+    maxSeries: settings.integer("metrics-max-series"),
+    channelSize: readWhole(env, "EVENT_CHANNEL_SIZE", { otherwise: DEFAULT_CHANNEL_SIZE, min: 1 }),
+    pushIntervalMs: readWhole(env, "DATADOG_MAX_BATCH_TIME_MS", {
+      otherwise: DEFAULT_PUSH_INTERVAL_MS,
+      min: 100,
+    }),
+  };
+}
+
+const MAX_WHOLE = 1_000_000_000;
+
+/** A whole number from a variable of the original proxy, which is no option. */
+export function readWhole(
+  env: Environment,
+  name: string,
+  { otherwise, min }: { readonly otherwise: number; readonly min: number },
+): number {
+  const given = env[name];
+  if (!given) return otherwise;
+  const value = /^\d{1,10}$/.test(given) ? Number(given) : Number.NaN;
+  if (value >= min && value <= MAX_WHOLE) return value;
+  throw new ConfigError(`${name} is "${given}", allowed is a whole number from ${min} to ${MAX_WHOLE}`);
+}

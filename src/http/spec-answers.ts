@@ -1,0 +1,120 @@
+import { type ContentCoding, NO_UPDATE_JSON, type Snapshot } from "../specs/snapshot.ts";
+import { COMMON_HEADERS } from "./common-headers.ts";
+import { PreparedAnswer } from "./prepared-answer.ts";
+import type { RequestMeter } from "./request-meter.ts";
+
+/** A body of a snapshot, and what is said instead to a client that has it. */
+export interface SpecAnswer {
+  readonly full: PreparedAnswer;
+  readonly notModified: PreparedAnswer;
+  readonly entityTag: string;
+}
+
+interface SnapshotAnswers {
+  readonly byCoding: Partial<Record<ContentCoding, SpecAnswer>>;
+  noUpdate?: PreparedAnswer;
+  confirmedAt: string | undefined;
+}
+
+const VARY = "accept-encoding, statsig-api-key, statsig-supports-proto";
+
+/** The answers of each snapshot, made when a client first asks for it, and gone with it. */
+export class SpecAnswers {
+  readonly #meter: RequestMeter;
+  readonly #answersOf = new WeakMap<Snapshot, SnapshotAnswers>();
+
+  constructor(meter: RequestMeter) {
+    this.#meter = meter;
+  }
+
+  /** The snapshot in a coding. A coding that it is not held in gives identity (proto: its only one). */
+  spec(held: Confirmed, coding: ContentCoding): SpecAnswer {
+    const { snapshot } = held;
+    const answers = this.#of(held);
+    const actual = snapshot.format === "proto" ? "statsig-br" : coding;
+    answers.byCoding[actual] ??= this.#prepareSpec(snapshot, actual, answers.confirmedAt);
+    return answers.byCoding[actual];
+  }
+
+  /** `{"has_updates":false}`: plain JSON, never compressed, also where the specs are protobuf (WIRE 1). */
+  noUpdate(held: Confirmed): PreparedAnswer {
+    const answers = this.#of(held);
+    answers.noUpdate ??= this.#prepare(held.snapshot, 200, new Blob([NO_UPDATE_JSON]), {
+      ...commonHeaders(held.snapshot, answers.confirmedAt),
+      "content-type": "application/json",
+    });
+    return answers.noUpdate;
+  }
+
+  /** Upstream said that the snapshot is the newest still: its answers say so from now on. */
+  confirmed(held: Confirmed): void {
+    const answers = this.#answersOf.get(held.snapshot);
+    const confirmedAt = textOf(held.confirmedAt);
+    if (answers === undefined || confirmedAt === undefined) return;
+    answers.confirmedAt = confirmedAt;
+    const prepared = Object.values(answers.byCoding).flatMap(({ full, notModified }) => [full, notModified]);
+    for (const { headers } of [...prepared, answers.noUpdate ?? []].flat()) {
+      headers.set("x-sfp-confirmed-at", confirmedAt);
+    }
+  }
+
+  #of({ snapshot, confirmedAt }: Confirmed): SnapshotAnswers {
+    let answers = this.#answersOf.get(snapshot);
+    if (answers === undefined) {
+      answers = { byCoding: {}, confirmedAt: textOf(confirmedAt) };
+      this.#answersOf.set(snapshot, answers);
+    }
+    return answers;
+  }
+
+  #prepareSpec(snapshot: Snapshot, coding: ContentCoding, confirmedAt: string | undefined): SpecAnswer {
+    const entityTag = `"${snapshot.digest}-${coding}"`;
+    const same = { ...commonHeaders(snapshot, confirmedAt), etag: entityTag };
+    const body = {
+      "content-type": snapshot.format === "proto" ? "application/octet-stream" : "application/json",
+      ...(coding !== "identity" && { "content-encoding": coding }),
+    };
+    const blob = new Blob([snapshot.compressed[coding] ?? snapshot.bytes]);
+    return {
+      full: this.#prepare(snapshot, 200, blob, { ...same, ...body }),
+      notModified: this.#prepare(snapshot, 304, null, same),
+      entityTag,
+    };
+  }
+
+  #prepare(
+    { feed }: Snapshot,
+    status: number,
+    blob: Blob | null,
+    headers: Readonly<Record<string, string>>,
+  ): PreparedAnswer {
+    const path = `/${feed.version}/download_config_specs`;
+    const contentEncoding = headers["content-encoding"] ?? "identity";
+    return new PreparedAnswer({ status, blob, headers: new Headers(headers) }, ({ label: acceptEncoding }) =>
+      this.#meter.cell({ sdkKey: feed.sdkKey, path, status, acceptEncoding, contentEncoding }),
+    );
+  }
+}
+
+/** What a held feed has to say of itself. */
+export interface Confirmed {
+  readonly snapshot: Snapshot;
+  /** Ms since the Unix epoch. */
+  readonly confirmedAt: number | undefined;
+}
+
+function commonHeaders(snapshot: Snapshot, confirmedAt: string | undefined): Record<string, string> {
+  return {
+    ...COMMON_HEADERS,
+    "x-since-time": String(snapshot.lcut),
+    "x-sfp-source": snapshot.source,
+    ...(confirmedAt !== undefined && { "x-sfp-confirmed-at": confirmedAt }),
+    vary: VARY,
+    // They hang on a secret: no shared cache may keep them.
+    "cache-control": "private, no-cache",
+  };
+}
+
+function textOf(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString();
+}

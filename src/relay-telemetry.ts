@@ -1,0 +1,63 @@
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import type { RequestMeter } from "./http/request-meter.ts";
+import { startSinks } from "./relay-sinks.ts";
+import { EventLog } from "./telemetry/logs/event-log.ts";
+import type { Logger } from "./telemetry/logs/logger.ts";
+import { EventMetrics } from "./telemetry/metrics/event-metrics.ts";
+import { KeyTags } from "./telemetry/metrics/key-tags.ts";
+import { MetricRegistry } from "./telemetry/metrics/metric-registry.ts";
+import { RegistryProducer } from "./telemetry/metrics/otel-producer.ts";
+import { prometheusText } from "./telemetry/metrics/prometheus.ts";
+import { RequestMetrics } from "./telemetry/metrics/request-metrics.ts";
+import type { RelayEvent } from "./telemetry/relay-event.ts";
+import { relayResource } from "./telemetry/resource.ts";
+import { VERSION } from "./version.ts";
+
+export interface TelemetryParts {
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/** Tells operators what the relay does. */
+export interface RunningTelemetry extends AsyncDisposable {
+  readonly emit: (event: RelayEvent) => void;
+  readonly registry: MetricRegistry;
+  readonly requests: RequestMeter;
+  /** Which SDK keys get series of their own. */
+  readonly keys: KeyTags;
+  /** Every metric, in the text format of Prometheus. */
+  readonly prometheus: () => Promise<string>;
+}
+
+/** Started first and ended last: nothing happens that it does not hear of. */
+export async function startTelemetry(
+  config: Config,
+  { logger, clock }: TelemetryParts,
+): Promise<RunningTelemetry> {
+  await using starting = new AsyncDisposableStack();
+  const { maxSeries } = config.monitoring;
+  const registry = new MetricRegistry({ maxSeries, keepsSamples: false });
+  const keys = new KeyTags();
+  const eventLog = new EventLog(logger, clock);
+  const eventMetrics = new EventMetrics(registry, keys);
+  if (config.cache !== "disabled") eventMetrics.backups.expect(config.cache);
+  const startedAt = clock.now();
+  registry.gauge("StartTimestampS", () => [[{}, startedAt / 1_000]]);
+  registry.gauge("MemoryRssBytes", () => [[{}, process.memoryUsage.rss()]]);
+  const producer = new RegistryProducer(registry, relayResource(VERSION));
+  const emit = (event: RelayEvent) => {
+    eventLog.write(event);
+    eventMetrics.write(event);
+  };
+  await startSinks(config, { clock, emit, registry, metrics: eventMetrics.sinks, running: starting });
+  const running = starting.move();
+  return {
+    emit,
+    registry,
+    requests: new RequestMetrics(registry, keys),
+    keys,
+    prometheus: () => prometheusText(producer),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}

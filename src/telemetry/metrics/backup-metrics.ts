@@ -1,0 +1,65 @@
+import type { LocalEvent } from "../../local/events.ts";
+import type { RedisEvent } from "../../redis/events.ts";
+import type { BackupUseEvent } from "../relay-event.ts";
+import type { MetricRegistry } from "./metric-registry.ts";
+import { measureRedis } from "./redis-metrics.ts";
+
+/** What becomes of the backup, whichever it is, as measurements. */
+export class BackupMetrics {
+  readonly #registry: MetricRegistry;
+  /** By what it is kept in; unknown until it was first told. */
+  readonly #up = new Map<"redis" | "local", boolean>();
+  #holdsLease: boolean | undefined;
+
+  constructor(registry: MetricRegistry) {
+    this.#registry = registry;
+    registry.gauge("BackupUp", () =>
+      [...this.#up].map(([source, isUp]) => [{ source }, Number(isUp)] as const),
+    );
+    registry.gauge("LeaseHeld", () =>
+      this.#holdsLease === undefined ? [] : [[{}, Number(this.#holdsLease)]],
+    );
+  }
+
+  /** There is a backup: it counts as working until it fails. */
+  expect(source: "redis" | "local"): void {
+    this.#up.set(source, this.#up.get(source) ?? true);
+    if (source === "redis") this.#holdsLease ??= false;
+  }
+
+  write(event: BackupUseEvent | RedisEvent | LocalEvent): void {
+    switch (event.kind) {
+      case "backup_unusable":
+        this.#registry.count("BackupUnusable", { source: "entry" });
+        return;
+      case "backup_failed":
+        this.#registry.count("BackupFailed", { source: event.source, action: event.action });
+        return;
+      case "redis_down":
+      case "redis_refuses_writes":
+        this.#up.set("redis", false);
+        return;
+      case "redis_up":
+      case "redis_takes_writes":
+        this.#up.set("redis", true);
+        return;
+      case "lease_acquired":
+        this.#holdsLease = true;
+        return;
+      case "lease_lost":
+        this.#holdsLease = false;
+        return;
+      case "local_unusable":
+        this.#up.set("local", false);
+        return;
+      case "local_corrupt_set_aside":
+      case "local_damage_replaced":
+        this.#registry.count("BackupUnusable", { source: "local" });
+        return;
+      case "local_evicted":
+        return;
+      default:
+        measureRedis(event, this.#registry);
+    }
+  }
+}

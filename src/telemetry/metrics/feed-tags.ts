@@ -1,0 +1,21 @@
+import type { Feed } from "../../specs/feed.ts";
+import { maskSdkKey } from "../../specs/sdk-key.ts";
+
+/** By which clients ask for a feed over HTTP; the tag `path` of all that happens to it. */
+export function pathOf({ version }: Pick<Feed, "version">): string {
+  return `/${version}/download_config_specs`;
+}
+
+export interface FeedTags {
+  readonly sdk_key: string;
+  readonly path: string;
+}
+
+export function tagsOf(feed: Feed): FeedTags {
+  return { sdk_key: maskSdkKey(feed.sdkKey), path: pathOf(feed) };
+}
+
+/** Keys of which nothing is held can be as many as strangers make up: they have no series of their own. */
+export function tagsOfStranger(feed: Pick<Feed, "version">): FeedTags {
+  return { sdk_key: "unknown", path: pathOf(feed) };
+}

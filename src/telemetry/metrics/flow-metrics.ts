@@ -1,0 +1,155 @@
+import type { MetricRow } from "./metric-row.ts";
+
+/** Of config specs, the backup, RPCs, SDKs' events and ID lists, beyond what operators know. */
+export const FLOW_METRICS = [
+  {
+    name: "PayloadRefused",
+    kinds: ["count"],
+    tags: ["sdk_key", "path", "reason"],
+    description: "Config specs of upstream that were not taken: damaged, cut short, older, or another key's",
+  },
+  {
+    name: "SdkKeyUnauthorized",
+    kinds: ["count"],
+    tags: ["state"],
+    description: "Answers 401 or 403 of upstream; state says what became of what was held",
+  },
+  {
+    name: "ConfigSpecEvicted",
+    kinds: ["count"],
+    tags: ["reason"],
+    description: "Feeds that made room for those of another SDK key, or found none",
+  },
+  {
+    name: "ConfigSpecLcutTimestampMs",
+    kinds: ["gauge"],
+    tags: ["sdk_key", "path", "format"],
+    description: "Version of each feed that is held, ms since 1970",
+  },
+  {
+    name: "ConfigSpecConfirmedAgeS",
+    kinds: ["gauge"],
+    tags: ["sdk_key", "path", "format"],
+    description: "Seconds since upstream last said that what is held is the newest",
+  },
+  {
+    name: "ConfigSpecBytes",
+    kinds: ["gauge"],
+    tags: ["sdk_key", "path", "format"],
+    description: "Size of each feed that is held, uncompressed",
+  },
+  {
+    name: "SdkKeysHeld",
+    kinds: ["gauge"],
+    tags: [],
+    description: "SDK keys of which config specs are held",
+  },
+  {
+    name: "BackupUnusable",
+    kinds: ["count"],
+    tags: ["source"],
+    description: "Entries of the backup that can't be used, and versions set aside as damaged",
+  },
+  {
+    name: "BackupFailed",
+    kinds: ["count"],
+    tags: ["source", "action"],
+    description: "Reads and writes of the backup that failed",
+  },
+  {
+    name: "BackupUp",
+    kinds: ["gauge"],
+    tags: ["source"],
+    description: "1 while the backup can be read and written, else 0",
+  },
+  {
+    name: "LeaseHeld",
+    kinds: ["gauge"],
+    tags: [],
+    description: "1 while this relay writes the backup (and, in a fleet, polls), else 0",
+  },
+  {
+    name: "GrpcServerRequest",
+    kinds: ["count", "latency"],
+    tags: ["sdk_key", "path", "code"],
+    description: "Unary RPCs that were answered, by status code",
+  },
+  {
+    name: "GrpcStreamRefused",
+    kinds: ["count"],
+    tags: ["code"],
+    description: "Streams that were refused, by status code",
+  },
+  {
+    name: "LogEventAccepted",
+    kinds: ["count"],
+    tags: ["sdk_key"],
+    description: "Events taken over from SDKs, repeats included",
+  },
+  {
+    name: "LogEventRequestRejected",
+    kinds: ["count"],
+    tags: ["reason"],
+    description: "Requests with events that were not taken",
+  },
+  {
+    name: "LogEventForwarded",
+    kinds: ["count"],
+    tags: ["sdk_key"],
+    description: "Events that upstream has taken",
+  },
+  {
+    name: "LogEventForwardRequest",
+    kinds: ["count", "latency"],
+    tags: ["sdk_key"],
+    description: "Requests with events that upstream has taken",
+  },
+  {
+    name: "LogEventForwardDelayed",
+    kinds: ["count"],
+    tags: [],
+    description: "Requests with events that failed and are tried again",
+  },
+  {
+    name: "LogEventDropped",
+    kinds: ["count"],
+    tags: ["reason"],
+    description: "Events given up for good",
+  },
+  {
+    name: "LogEventQueueFailed",
+    kinds: ["count"],
+    tags: ["action"],
+    description: "Times that the queue of events could not be read or written",
+  },
+  {
+    name: "LogEventQueueEvents",
+    kinds: ["gauge"],
+    tags: ["state"],
+    description: "Events that wait for upstream, in memory or in the spool",
+  },
+  {
+    name: "LogEventQueueBytes",
+    kinds: ["gauge"],
+    tags: ["state"],
+    description: "Bytes of the events that wait for upstream",
+  },
+  {
+    name: "IdListUpdated",
+    kinds: ["count"],
+    tags: ["sdk_key", "source"],
+    description: "Changed manifests of ID lists",
+  },
+  {
+    name: "IdListFailed",
+    kinds: ["count"],
+    tags: ["reason"],
+    description: "Manifests and files of ID lists that could not be fetched, kept or used",
+  },
+  {
+    name: "IdListFileBytes",
+    kinds: ["count"],
+    tags: [],
+    description: "Bytes of ID list files downloaded",
+  },
+] as const satisfies readonly MetricRow[];

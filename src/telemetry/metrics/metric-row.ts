@@ -1,0 +1,29 @@
+/** `latency` is in milliseconds. */
+export type MetricKind = "count" | "latency" | "gauge";
+
+/** What a series can be told apart by. */
+export type TagName =
+  | "sdk_key"
+  | "path"
+  | "lcut"
+  | "status_code"
+  | "accept-encoding"
+  | "content-encoding"
+  | "format"
+  | "source"
+  | "code"
+  | "reason"
+  | "limit"
+  | "protocol"
+  | "state"
+  | "action"
+  | "sink";
+
+/** One happening, or one thing to read, and how it is measured. */
+export interface MetricRow {
+  /** Seen by operators as `statsig.forward_proxy.{name}.{kind}`. */
+  readonly name: string;
+  readonly kinds: readonly MetricKind[];
+  readonly tags: readonly TagName[];
+  readonly description: string;
+}

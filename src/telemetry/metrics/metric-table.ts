@@ -1,0 +1,23 @@
+import { FLOW_METRICS } from "./flow-metrics.ts";
+import { KNOWN_METRICS } from "./known-metrics.ts";
+import type { MetricRow } from "./metric-row.ts";
+import { PROCESS_METRICS } from "./process-metrics.ts";
+
+/** Every metric there is: what is not in here can't be measured. */
+export const METRICS = [...KNOWN_METRICS, ...FLOW_METRICS, ...PROCESS_METRICS] as const;
+
+type Row = (typeof METRICS)[number];
+export type MetricName = Row["name"];
+
+/** The tags of one metric, each with its value. */
+export type TagsOf<N extends MetricName> = {
+  readonly [T in Extract<Row, { name: N }>["tags"][number]]: string;
+};
+
+export const PREFIX = "statsig.forward_proxy";
+
+export function rowOf(name: MetricName): MetricRow {
+  const row = METRICS.find((each) => each.name === name);
+  if (row === undefined) throw new Error(`no metric ${name}`);
+  return row;
+}

@@ -1,0 +1,70 @@
+/** Upper ends of the buckets of every latency, ms. What is answered from memory takes less than the first. */
+export const BUCKETS_MS = [0.1, 0.5, 1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000, 60_000] as const;
+
+/** Latencies of one series that are kept between two drains; of more, as many are picked at random. */
+const MAX_SAMPLES = 100;
+
+export type Tags = Readonly<Record<string, string>>;
+
+/** What was measured since the last drain. */
+export interface Delta {
+  readonly count: number;
+  /** Latencies in ms: all of them, or a fair choice. */
+  readonly samples: readonly number[];
+}
+
+/** The measurements of one metric with the same tags. Kept in place: on the path of every request. */
+export class Series {
+  readonly tags: Record<string, string>;
+  readonly buckets: Float64Array | undefined;
+  readonly #keepsSamples: boolean;
+  #samples: number[] = [];
+  #drained = 0;
+  count = 0;
+  sumMs = 0;
+
+  constructor(
+    tags: Tags,
+    { timed, keepsSamples }: { readonly timed: boolean; readonly keepsSamples: boolean },
+  ) {
+    this.tags = { ...tags };
+    this.buckets = timed ? new Float64Array(BUCKETS_MS.length + 1) : undefined;
+    this.#keepsSamples = timed && keepsSamples;
+  }
+
+  add(by: number): void {
+    this.count += by;
+  }
+
+  /** Counts one, and how long it took. */
+  record(tookMs: number): void {
+    this.count++;
+    this.sumMs += tookMs;
+    const { buckets } = this;
+    if (buckets === undefined) return;
+    let bucket = 0;
+    while (bucket < BUCKETS_MS.length && tookMs > (BUCKETS_MS[bucket] as number)) bucket++;
+    buckets[bucket] = (buckets[bucket] as number) + 1;
+    if (this.#keepsSamples) this.#sample(tookMs);
+  }
+
+  /** Of everything since the last time; undefined where there was nothing. */
+  drain(): Delta | undefined {
+    const count = this.count - this.#drained;
+    if (count === 0) return undefined;
+    this.#drained = this.count;
+    const samples = this.#samples;
+    this.#samples = [];
+    return { count, samples };
+  }
+
+  /** Reservoir sampling: each latency since the last drain is kept with the same odds. */
+  #sample(tookMs: number): void {
+    if (this.#samples.length < MAX_SAMPLES) {
+      this.#samples.push(tookMs);
+      return;
+    }
+    const at = Math.floor(Math.random() * (this.count - this.#drained));
+    if (at < MAX_SAMPLES) this.#samples[at] = tookMs;
+  }
+}

@@ -1,0 +1,45 @@
+import type { MetricRegistry, Reading } from "../metrics/metric-registry.ts";
+import type { MetricKind, MetricRow } from "../metrics/metric-row.ts";
+import { PREFIX } from "../metrics/metric-table.ts";
+import type { Series, Tags } from "../metrics/series.ts";
+
+/** What was measured since the last time, for those who are sent it. */
+export type Measurement =
+  | { readonly kind: "count"; readonly name: string; readonly tags: Tags; readonly value: number }
+  | { readonly kind: "gauge"; readonly name: string; readonly tags: Tags; readonly value: number }
+  | {
+      readonly kind: "latency";
+      readonly name: string;
+      readonly tags: Tags;
+      /** In ms: all of them, or a fair choice of so many as `seen`. */
+      readonly values: readonly number[];
+      readonly seen: number;
+    };
+
+/** Takes everything that is new out of the registry, and reads the gauges. */
+export async function takeMeasurements(registry: MetricRegistry): Promise<readonly Measurement[]> {
+  const taken: Measurement[] = [];
+  for (const family of registry.families()) {
+    for (const series of family.all()) taken.push(...take(family.row, series));
+  }
+  for (const { row, readings } of await registry.readGauges()) taken.push(...gauges(row, readings));
+  return taken;
+}
+
+function* take(row: MetricRow, series: Series): Iterable<Measurement> {
+  const delta = series.drain();
+  if (delta === undefined) return;
+  const tags = { ...series.tags };
+  if (row.kinds.includes("count"))
+    yield { kind: "count", name: nameOf(row, "count"), tags, value: delta.count };
+  if (!row.kinds.includes("latency")) return;
+  yield { kind: "latency", name: nameOf(row, "latency"), tags, values: delta.samples, seen: delta.count };
+}
+
+function gauges(row: MetricRow, readings: readonly Reading[]): readonly Measurement[] {
+  return readings.map(([tags, value]) => ({ kind: "gauge", name: nameOf(row, "gauge"), tags, value }));
+}
+
+function nameOf({ name }: MetricRow, kind: MetricKind): string {
+  return `${PREFIX}.${name}.${kind}`;
+}

@@ -1,0 +1,50 @@
+import type { Clock } from "../../clock.ts";
+import type { MetricRegistry } from "../metrics/metric-registry.ts";
+import { takeMeasurements } from "./measurement.ts";
+import type { SinkChannel } from "./sink-channel.ts";
+
+export interface PushLoopOptions {
+  readonly registry: MetricRegistry;
+  readonly channels: readonly SinkChannel[];
+  readonly clock: Clock;
+  readonly intervalMs: number;
+}
+
+/** At shutdown, for the last values. */
+const LAST_FLUSH_MS = 2_000;
+
+/** Sends what was measured to every sink, at intervals and once more at the end. */
+export class PushLoop implements AsyncDisposable {
+  readonly #options: PushLoopOptions;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(options: PushLoopOptions) {
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  async #run(): Promise<void> {
+    const { clock, intervalMs } = this.#options;
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await clock.sleep(intervalMs, signal).catch(() => undefined);
+      await this.#push();
+    }
+  }
+
+  async #push(): Promise<void> {
+    const measurements = await takeMeasurements(this.#options.registry);
+    for (const channel of this.#options.channels) channel.offer(measurements);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    const { channels } = this.#options;
+    const settled = Promise.all(channels.map((channel) => channel.settled()));
+    const late = new Promise((resolve) => setTimeout(resolve, LAST_FLUSH_MS).unref());
+    await Promise.race([settled, late]);
+    await Promise.all(channels.map((channel) => channel[Symbol.asyncDispose]()));
+  }
+}
