@@ -3,7 +3,7 @@ import type { GivenConfig } from "./config.ts";
 import { helpText } from "./help.ts";
 import { ALL_OPTIONS, NAME, OPTIONS } from "./options.ts";
 import { readStrictArgs, UsageError } from "./strict-args.ts";
-import { VERSION } from "./version.ts";
+import { VERSION_LINE } from "./version.ts";
 
 /** What a command line asks for. */
 export type Invocation =
@@ -16,7 +16,7 @@ export type Invocation =
 export async function readInvocation(argv: readonly string[]): Promise<Invocation> {
   const { values, positionals } = readStrictArgs(argv, ALL_OPTIONS);
   if (values.has("help")) return { kind: "print", text: await helpText() };
-  if (values.has("version")) return { kind: "print", text: `${NAME} ${VERSION}` };
+  if (values.has("version")) return { kind: "print", text: `${NAME} ${VERSION_LINE}` };
   const isDemo = positionals[0] === "demo";
   const extra = positionals[isDemo ? 1 : 2];
   if (extra !== undefined) {

@@ -32,9 +32,14 @@ describe("--help and --version", () => {
 
   test("-h and -V work beside other arguments", async () => {
     expect((await runRelay(["-h", "http"])).stdout).toContain("--polling-interval-in-s");
-    expect((await runRelay(["http", "disabled", "-V"])).stdout.trim()).toBe(
-      `statsig-forward-proxy ${packageJson.version}`,
-    );
+    const [name, version, commit] = (await runRelay(["http", "disabled", "-V"])).stdout.split(" ");
+    expect([name, version]).toEqual(["statsig-forward-proxy", packageJson.version]);
+    expect(commit).toMatch(/^\((source|[0-9a-f]{7}(-dirty)?),$/);
+  });
+
+  test("--version names commit and Bun behind the version", async () => {
+    const { exitCode, stdout } = await runRelay(["--version"]);
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/ \((\S+), Bun \d+\.\d+\.\d+\)\n$/)]);
   });
 });
 
