@@ -46,6 +46,7 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   // The bare wire reader, without schemas: envelopes are checked before anything else sees them.
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
+  "hot-shots": ["telemetry"],
   ioredis: ["redis"],
   citty: ["cli", "help"],
 };
