@@ -12,6 +12,8 @@ export interface RelayServerOptions {
   /** Where to keep a backup. */
   readonly cache?: "disabled" | "redis";
   readonly env?: Readonly<Record<string, string>>;
+  /** None by default. */
+  readonly managementPort?: number;
 }
 
 /** A relay that answers. */
@@ -41,6 +43,7 @@ export class RelayServer implements AsyncDisposable {
   ): Promise<RelayServer> {
     const ports = { http: await freePort(), grpc: await freePort() };
     const { upstream, core, pollIntervalS = 3_600, args = [], cache = "disabled", env = {} } = options;
+    const { managementPort = 0 } = options;
     const listen = [
       "--bind-address",
       "127.0.0.1",
@@ -49,7 +52,7 @@ export class RelayServer implements AsyncDisposable {
       "--grpc-port",
       `${ports.grpc}`,
       "--management-port",
-      "0",
+      `${managementPort}`,
     ];
     const startedAt = performance.now();
     const launched = new Launched(bench, {

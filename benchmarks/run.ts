@@ -1,6 +1,6 @@
 // `bun run bench`: how fast and how large the relay is. docs/benchmarks.md says how it is measured.
 //   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [events]
-//     [spool-outage] [hostile] [rotation]
+//     [spool-outage] [hostile] [rotation] [monitoring]
 //     [--quick] [--json <file>] [--source]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,6 +16,7 @@ import { hostilePart } from "./hostile/hostile-part.ts";
 import { httpPart } from "./http/http-part.ts";
 import { describeMachine, machineLines } from "./machine.ts";
 import { memoryPart } from "./memory/memory-part.ts";
+import { monitoringPart } from "./monitoring/monitoring-part.ts";
 import { preparePart } from "./prepare/prepare-part.ts";
 import { fleetPart } from "./redis/fleet-part.ts";
 import { redisOutagePart } from "./redis/redis-outage-part.ts";
@@ -36,6 +37,7 @@ const PARTS: readonly Part[] = [
   spoolOutagePart,
   hostilePart,
   rotationPart,
+  monitoringPart,
 ];
 
 const EXIT_FAILED = 1;

@@ -24,7 +24,7 @@ async function run(bench: Bench): Promise<PartResult> {
   }
   const names = running.servers.map(({ name }) => name);
   return {
-    tables: httpTables(names, measured),
+    tables: httpTables("http", names, measured),
     notes: [
       `wrk: 1 thread, ${CONNECTIONS} connections, ${load.rounds} rounds of ${load.durationS} s a server, in turns`,
       "Bun does not repeat a client's Connection: close, so that wrk tries each such connection twice: the socket errors",

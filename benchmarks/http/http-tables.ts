@@ -2,11 +2,11 @@ import { median, spreadOf } from "../statistics.ts";
 import { count, megabytes, ms, ratio, spread, type Table } from "../table.ts";
 import type { HttpResult, Measured, Round } from "./measure.ts";
 
-export function httpTables(names: readonly string[], measured: readonly Measured[]): Table[] {
-  return [figures(names, measured), ratios(names, measured)];
+export function httpTables(part: string, names: readonly string[], measured: readonly Measured[]): Table[] {
+  return [figures(part, names, measured), ratios(part, names, measured)];
 }
 
-function figures(names: readonly string[], measured: readonly Measured[]): Table {
+function figures(part: string, names: readonly string[], measured: readonly Measured[]): Table {
   const rows = measured.flatMap(({ httpCase, rounds }) =>
     names.map((name, at) => {
       const of = (pick: (result: HttpResult) => number) => median(valuesOf(rounds, name, pick));
@@ -23,26 +23,26 @@ function figures(names: readonly string[], measured: readonly Measured[]): Table
     }),
   );
   return {
-    title: "http: medians of all rounds, under full load",
+    title: `${part}: medians of all rounds, under full load`,
     head: ["body", "server", "requests/s", "MB/s", "p50 ms", "p99 ms", "CPU us/request", "socket errors"],
     rows,
   };
 }
 
 /** More is better for requests, less for the others. */
-function ratios(names: readonly string[], measured: readonly Measured[]): Table {
-  const [relay = "", ...others] = names;
+function ratios(part: string, names: readonly string[], measured: readonly Measured[]): Table {
+  const [first = "", ...others] = names;
   const rows = measured.flatMap(({ httpCase, rounds }) =>
     others.map((other, at) => [
       at === 0 ? httpCase.name : "",
-      `relay / ${other}`,
-      spread(spreadOf(perRound(rounds, relay, other, (result) => result.requestsPerS)), ratio),
-      spread(spreadOf(perRound(rounds, relay, other, (result) => result.p99Ms)), ratio),
-      spread(spreadOf(perRound(rounds, relay, other, (result) => result.cpuMicrosPerRequest)), ratio),
+      `${first} / ${other}`,
+      spread(spreadOf(perRound(rounds, first, other, (result) => result.requestsPerS)), ratio),
+      spread(spreadOf(perRound(rounds, first, other, (result) => result.p99Ms)), ratio),
+      spread(spreadOf(perRound(rounds, first, other, (result) => result.cpuMicrosPerRequest)), ratio),
     ]),
   );
   return {
-    title: "http: ratios, median of the rounds' ratios (lowest-highest)",
+    title: `${part}: ratios, median of the rounds' ratios (lowest-highest)`,
     head: ["body", "of", "requests/s", "p99", "CPU per request"],
     rows,
   };
