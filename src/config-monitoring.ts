@@ -8,6 +8,8 @@ export interface MonitoringConfig {
   readonly channelSize: number;
   /** `DATADOG_MAX_BATCH_TIME_MS`: how often measurements are sent. */
   readonly pushIntervalMs: number;
+  /** Of preloaded feeds, for ready; undefined where it does not matter. */
+  readonly maxStalenessMs: number | undefined;
 }
 
 const DEFAULT_CHANNEL_SIZE = 50_000;
@@ -22,7 +24,20 @@ export function readMonitoring(settings: Settings, env: Environment): Monitoring
       otherwise: DEFAULT_PUSH_INTERVAL_MS,
       min: 100,
     }),
+    maxStalenessMs: readMaxStaleness(settings),
   };
+}
+
+/** Less than a poll takes to come round could never be kept. */
+function readMaxStaleness(settings: Settings): number | undefined {
+  const maxS = settings.integer("max-staleness-in-s");
+  if (maxS === 0) return undefined;
+  const intervalS = settings.integer("polling-interval-in-s");
+  if (maxS > intervalS) return maxS * 1_000;
+  const shown = settings.shown("max-staleness-in-s");
+  throw new ConfigError(
+    `${shown} is "${maxS}", allowed is 0 for none, or more than --polling-interval-in-s, which is ${intervalS}`,
+  );
 }
 
 const MAX_WHOLE = 1_000_000_000;

@@ -1,13 +1,13 @@
 /** What the relay as a whole is able to do, for probes. */
 export type Phase = "starting" | "serving" | "draining";
 
-/** Reasons why clients should go elsewhere. */
-export type NotReadyReason = () => string | undefined;
+/** Reasons why clients should go elsewhere, for people. */
+export type NotReadyReasons = () => readonly string[];
 
-/** Told by whoever knows, asked by the probes of every protocol. Health never depends on upstream. */
+/** Told by whoever knows, asked by the probes of every protocol. Whether the process lives never depends on upstream. */
 export class Health {
   #phase: Phase = "starting";
-  readonly #reasons: NotReadyReason[] = [];
+  readonly #conditions: NotReadyReasons[] = [];
 
   get phase(): Phase {
     return this.#phase;
@@ -18,17 +18,13 @@ export class Health {
   }
 
   /** Adds a condition: while it gives a reason, the relay is not ready. */
-  require(reason: NotReadyReason): void {
-    this.#reasons.push(reason);
+  require(condition: NotReadyReasons): void {
+    this.#conditions.push(condition);
   }
 
-  /** Why the relay is not ready, or undefined where it is. */
-  notReady(): string | undefined {
-    if (this.#phase !== "serving") return this.#phase;
-    for (const reason of this.#reasons) {
-      const text = reason();
-      if (text !== undefined) return text;
-    }
-    return undefined;
+  /** Every reason why the relay is not ready; none where it is. */
+  notReady(): readonly string[] {
+    const reasons = this.#conditions.flatMap((condition) => condition());
+    return this.#phase === "serving" ? reasons : [this.#phase, ...reasons];
   }
 }

@@ -18,6 +18,16 @@ export const MONITORING_OPTIONS = [
     description: "Address of the management port (Default: that of --bind-address)",
   },
   {
+    name: "max-staleness-in-s",
+    kind: "integer",
+    default: "0",
+    min: 0,
+    max: 31_536_000,
+    placeholder: "SECONDS",
+    description:
+      "Not ready while upstream has not confirmed what is held of preloaded keys for so long; 0 for off",
+  },
+  {
     name: "log-format",
     kind: "text",
     default: "text",

@@ -10,9 +10,10 @@ import type { Feed } from "./specs/feed.ts";
 import { Fleet } from "./specs/fleet.ts";
 import { SpecPoller } from "./specs/poller.ts";
 import { type SpecPreparer, WorkerPreparer } from "./specs/preparer.ts";
+import { notReadyReasons } from "./specs/readiness.ts";
 import { SpecRecovery } from "./specs/recovery.ts";
 import { SpecRefresher } from "./specs/refresh.ts";
-import { maskSdkKey, type SdkKey } from "./specs/sdk-key.ts";
+import type { SdkKey } from "./specs/sdk-key.ts";
 import { SpecQuery } from "./specs/spec-query.ts";
 import { SpecStore } from "./specs/spec-store.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
@@ -22,8 +23,8 @@ import { VERSION } from "./version.ts";
 export interface RunningSpecs extends AsyncDisposable {
   readonly query: SpecQuery;
   readonly store: SpecStore;
-  /** Until every preloaded key has data. */
-  readonly notReady: () => string | undefined;
+  /** Why clients should go elsewhere; none where they need not. */
+  readonly notReady: () => readonly string[];
 }
 
 export interface SpecsParts {
@@ -53,6 +54,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const refresher = startRefresher(config, parts, { store, preparer, running, backup });
   const acquirer = new SpecAcquirer({ refresher, store, clock, ...backup });
   const preload = preloadFeeds(config);
+  const { maxStalenessMs } = config.monitoring;
   const poller = running.use(new SpecPoller({ store, acquirer, clock, intervalMs, preload }));
   poller.start();
   return {
@@ -65,7 +67,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       gate: access.gate,
       recovery: backup?.recovery,
     }),
-    notReady: () => missingKeys(store, config.preloadSdkKeys),
+    notReady: () => notReadyReasons({ store, clock, preload, maxStalenessMs }),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
@@ -162,15 +164,4 @@ function preloadFeeds(config: Config): readonly Feed[] {
     { sdkKey, version: "v1", format: "json" } as const,
     { sdkKey, version: "v2", format: "json" } as const,
   ]);
-}
-
-/** As many keys as a reason names. */
-const MAX_NAMED_KEYS = 5;
-
-function missingKeys(store: SpecStore, preloaded: readonly SdkKey[]): string | undefined {
-  const missing = preloaded.filter((sdkKey) => store.allows(sdkKey) && !store.holds(sdkKey));
-  if (missing.length === 0) return undefined;
-  const named = missing.slice(0, MAX_NAMED_KEYS).map(maskSdkKey).join(", ");
-  const more = missing.length > MAX_NAMED_KEYS ? ", ..." : "";
-  return `${missing.length} of ${preloaded.length} preloaded keys have no data yet: ${named}${more}`;
 }

@@ -62,7 +62,7 @@ export async function startRelay(
   const specService = new SpecService({ query: specs.query, admission, inFlight, clock, hostname, emit });
   const routes = rpcRoutes({
     specService,
-    isServing: () => health.phase === "serving" && admission.hasRoom,
+    isServing: () => health.notReady().length === 0 && admission.hasRoom,
   });
   const probes: Probes = {
     started: () => health.phase !== "starting",

@@ -46,9 +46,9 @@ function managementRoutes({ probes, metrics }: ManagementOptions): Hono<Exchange
   const app = new Hono<ExchangeEnv>();
   app.get("/healthz", (context) => context.json({ status: "alive" }));
   app.get("/readyz", (context) => {
-    const reason = probes.notReady();
-    if (reason !== undefined) return errorResponse(503, undefined, reason);
-    return context.json({ status: "ready" });
+    const reasons = probes.notReady();
+    if (reasons.length === 0) return context.json({ status: "ready" });
+    return context.json({ status: "not ready", reasons }, 503);
   });
   app.get("/metrics", async () => {
     return new Response(await metrics(), { headers: { "content-type": PROMETHEUS_TYPE } });

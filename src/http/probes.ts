@@ -6,8 +6,8 @@ import { errorResponse } from "./status-json.ts";
 export interface Probes {
   /** Startup is over. */
   readonly started: () => boolean;
-  /** Why the relay is not ready, or undefined where it is. */
-  readonly notReady: () => string | undefined;
+  /** Every reason why the relay is not ready; none where it is. */
+  readonly notReady: () => readonly string[];
 }
 
 const OK = {} as const;
@@ -27,8 +27,8 @@ export function probeRoutes(probes: Probes): Hono<ExchangeEnv> {
     probes.started() ? context.json(OK) : errorResponse(503, undefined, "starting"),
   );
   app.get("/v1/ready", (context) => {
-    const reason = probes.notReady();
-    return reason === undefined ? context.json(OK) : errorResponse(503, undefined, reason);
+    const reasons = probes.notReady();
+    return reasons.length === 0 ? context.json(OK) : errorResponse(503, undefined, reasons.join("; "));
   });
   return app;
 }

@@ -1,0 +1,127 @@
+import { describe, expect, test } from "bun:test";
+import { notReadyReasons } from "../src/specs/readiness.ts";
+import { SpecStore } from "../src/specs/spec-store.ts";
+import { FakeClock } from "./support/fake-clock.ts";
+import { freePort } from "./support/free-port.ts";
+import { GrpcClient } from "./support/grpc-client.ts";
+import { publishKey } from "./support/published-key.ts";
+import { rawGet } from "./support/raw-get.ts";
+import { runRelay, startRelayProcess } from "./support/relay-process.ts";
+import { feedOf, snapshotOf } from "./support/snapshots.ts";
+import { startUpstream } from "./support/upstream.ts";
+import { eventually } from "./support/wait.ts";
+
+const preload = [feedOf("secret-first-key-0123456789", "v1"), feedOf("secret-first-key-0123456789", "v2")];
+const [v1, v2] = preload as [(typeof preload)[0], (typeof preload)[0]];
+
+function held(maxStalenessMs?: number) {
+  const clock = new FakeClock();
+  const store = new SpecStore({ maxKeys: 10 });
+  const reasons = () => notReadyReasons({ store, clock, preload, maxStalenessMs });
+  return { clock, store, reasons };
+}
+
+const receivedNow = (clock: FakeClock, source: "upstream" | "redis" = "upstream") => ({
+  source,
+  receivedAt: clock.now(),
+});
+
+describe("what preloaded keys have to do with ready", () => {
+  test("one of which nothing is held is a reason, with its masked key", () => {
+    const { store, reasons } = held();
+    expect(reasons()).toEqual([
+      expect.stringMatching(/^1 of 1 preloaded keys have no data yet: secret-fir\*\w{6}$/),
+    ]);
+    store.publish(snapshotOf(v2, 1));
+    expect(reasons()).toEqual([]);
+  });
+
+  test("without --max-staleness-in-s age is none", async () => {
+    const { clock, store, reasons } = held();
+    store.publish({ ...snapshotOf(v2, 1), source: "redis" });
+    await clock.advance(365 * 86_400_000);
+    expect(reasons()).toEqual([]);
+  });
+
+  test("with it a feed that upstream did not confirm for longer is one, until upstream does", async () => {
+    const { clock, store, reasons } = held(60_000);
+    store.publish({ ...snapshotOf(v1, 1), ...receivedNow(clock) });
+    store.publish({ ...snapshotOf(v2, 1), ...receivedNow(clock) });
+    await clock.advance(60_000);
+    expect(reasons()).toEqual([]);
+    store.confirm(v1, clock.now());
+    await clock.advance(15_000);
+    expect(reasons()).toEqual([
+      expect.stringMatching(
+        /^1 of 2 preloaded feeds not confirmed by upstream for 60 s: secret-fir\*\w{6} v2\/json \(75 s ago\)$/,
+      ),
+    ]);
+    store.confirm(v2, clock.now());
+    expect(reasons()).toEqual([]);
+  });
+
+  test("with it a feed out of a backup is one from the start", () => {
+    const { clock, store, reasons } = held(60_000);
+    store.publish({ ...snapshotOf(v1, 1), ...receivedNow(clock) });
+    store.publish({ ...snapshotOf(v2, 1), ...receivedNow(clock, "redis") });
+    expect(reasons()).toEqual([expect.stringMatching(/ v2\/json \(never\)$/)]);
+  });
+
+  test("more than five feeds are not all named", () => {
+    const { clock, store } = held();
+    const many = Array.from({ length: 7 }, (_, i) => feedOf(`secret-many-${i}-0123456789`));
+    for (const feed of many) store.publish({ ...snapshotOf(feed, 1), source: "local" });
+    const [reason = ""] = notReadyReasons({ store, clock, preload: many, maxStalenessMs: 1_000 });
+    expect(reason).toStartWith("7 of 7 preloaded feeds ");
+    expect(reason.split("(never)")).toHaveLength(6);
+    expect(reason).toEndWith(", ...");
+  });
+});
+
+describe("--max-staleness-in-s of a relay", () => {
+  const stale = "2 of 2 preloaded feeds not confirmed by upstream for 2 s: secret-sta*";
+
+  test("makes every probe fail while upstream is away, and pass again when it is back; specs are served on", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey, lcut } = publishKey(upstream, "secret-stale-0123456789");
+    const port = String(await freePort());
+    const args = ["--preload-sdk-keys", sdkKey, "--max-staleness-in-s", "2", "--management-port", port];
+    await using relay = await startRelayProcess({ upstream, args });
+    using client = new GrpcClient(relay.grpcUrl);
+    const get = async (url: string) => {
+      const { status, body } = await rawGet(url);
+      return { status, ...JSON.parse(body.toString()) };
+    };
+    const readyz = () => get(`${relay.urlOf("management")}/readyz`);
+    const ready = () => get(`${relay.httpUrl}/v1/ready`);
+    await eventually(async () => expect(await readyz()).toEqual({ status: "ready" }));
+    expect([(await ready()).status, await client.checkHealth()]).toEqual([200, "SERVING"]);
+
+    await upstream.stop();
+    await eventually(
+      async () => {
+        const answer = await readyz();
+        expect(answer).toEqual({ status: "not ready", reasons: [expect.stringContaining(stale)] });
+      },
+      { withinMs: 8_000 },
+    );
+    expect(await ready()).toEqual({ status: 503, code: 503, reason: expect.stringContaining(stale) });
+    expect(await client.checkHealth()).toBe("NOT_SERVING");
+    const served = await rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`);
+    expect([served.status, served.headers["x-since-time"]]).toEqual([200, String(lcut)]);
+
+    await upstream.restart();
+    await eventually(async () => expect((await ready()).status).toBe(200), { withinMs: 10_000 });
+    expect([(await readyz()).status, await client.checkHealth()]).toEqual(["ready", "SERVING"]);
+    expect(relay.output()).not.toContain(sdkKey);
+  }, 30_000);
+
+  test("no longer than an interval is refused: no poll could keep it", async () => {
+    const args = ["--max-staleness-in-s", "10", "-p", "10", "http", "disabled"];
+    const { exitCode, stderr } = await runRelay(args);
+    expect([exitCode, stderr]).toEqual([
+      2,
+      'error: --max-staleness-in-s is "10", allowed is 0 for none, or more than --polling-interval-in-s, which is 10\n',
+    ]);
+  });
+});
