@@ -1,80 +1,71 @@
-import { type ArgsDef, type CommandDef, defineCommand, runCommand } from "citty";
+import { type ArgsDef, defineCommand, runCommand } from "citty";
 import type { GivenConfig } from "./config.ts";
 import { helpText } from "./help.ts";
-import { ALL_OPTIONS, NAME, OPTIONS } from "./options.ts";
-import { readStrictArgs, UsageError } from "./strict-args.ts";
+import { ALL_OPTIONS, NAME, OPTIONS, type OptionSpec } from "./options.ts";
+import type { GivenSubcommand } from "./run-subcommand.ts";
+import { readStrictArgs, type StrictArgs, UsageError } from "./strict-args.ts";
+import { findSubcommand, SUBCOMMANDS, type Subcommand } from "./subcommands.ts";
 import { VERSION_LINE } from "./version.ts";
 
 /** What a command line asks for. */
 export type Invocation =
   | { readonly kind: "print"; readonly text: string }
   | { readonly kind: "relay"; readonly given: GivenConfig }
-  /** The relay with the bundled sample upstream. */
-  | { readonly kind: "demo"; readonly given: GivenConfig };
+  | ({ readonly kind: "subcommand" } & GivenSubcommand);
+
+/** What a command line without a subcommand takes. */
+const RELAY: Pick<Subcommand, "positionals" | "takesRelayOptions" | "options"> = {
+  positionals: ["MODE", "CACHE"],
+  takesRelayOptions: true,
+  options: [],
+};
+
+const OWN_OPTIONS: readonly OptionSpec[] = SUBCOMMANDS.flatMap(({ options }) => options);
 
 /** Understands a command line. Throws {@link UsageError}. */
 export async function readInvocation(argv: readonly string[]): Promise<Invocation> {
-  const { values, positionals } = readStrictArgs(argv, ALL_OPTIONS);
-  if (values.has("help")) return { kind: "print", text: await helpText() };
-  if (values.has("version")) return { kind: "print", text: `${NAME} ${VERSION_LINE}` };
-  const isDemo = positionals[0] === "demo";
-  const extra = positionals[isDemo ? 1 : 2];
-  if (extra !== undefined) {
-    const allowed = isDemo ? "demo takes options only" : "allowed are one MODE and one CACHE";
-    throw new UsageError(`unexpected argument "${extra}": ${allowed}`);
-  }
-  const canonical = [...values].map(([name, value]) => `--${name}=${value}`);
-  const taken = Promise.withResolvers<Invocation>();
-  const command = isDemo ? demoCommand(taken.resolve) : relayCommand(taken.resolve);
-  await runCommand(command, { rawArgs: [...canonical, ...(isDemo ? [] : positionals)] });
-  return taken.promise;
-}
-
-type Take = (invocation: Invocation) => void;
-
-function relayCommand(take: Take): CommandDef<ArgsDef> {
-  const args: ArgsDef = {
-    mode: { type: "positional", required: false },
-    cache: { type: "positional", required: false },
-    ...optionArgs(),
-  };
-  return defineCommand({
-    meta: { name: NAME },
-    args,
-    run: ({ args }) =>
-      take({
-        kind: "relay",
-        given: { mode: text(args["mode"]), cache: text(args["cache"]), values: valuesOf(args) },
-      }),
-  });
-}
-
-function demoCommand(take: Take): CommandDef<ArgsDef> {
-  return defineCommand({
-    meta: { name: "demo" },
-    args: optionArgs(),
-    run: ({ args }) =>
-      take({
-        kind: "demo",
-        given: { mode: "grpc-and-http", cache: "local", values: valuesOf(args) },
-      }),
-  });
+  const args = readStrictArgs(argv, [...ALL_OPTIONS, ...OWN_OPTIONS]);
+  if (args.values.has("help")) return { kind: "print", text: await helpText() };
+  if (args.values.has("version")) return { kind: "print", text: `${NAME} ${VERSION_LINE}` };
+  const subcommand = findSubcommand(args.positionals[0]);
+  if (subcommand === undefined) return { kind: "relay", given: await read(args, RELAY, "a relay") };
+  const words = args.positionals.slice(1);
+  const given = await read({ ...args, positionals: words }, subcommand, subcommand.name);
+  return { kind: "subcommand", name: subcommand.name, words, given };
 }
 
 /** Texts only: what they mean, and the defaults, is for the configuration to say. */
-function optionArgs(): ArgsDef {
+async function read(
+  { values, positionals }: StrictArgs,
+  { positionals: expected, takesRelayOptions, options }: typeof RELAY,
+  shown: string,
+): Promise<GivenConfig> {
+  const extra = positionals[expected.length];
+  if (extra !== undefined) {
+    const allowed = expected.length === 0 ? "options only" : expected.join(" ");
+    throw new UsageError(`unexpected argument "${extra}": ${shown} takes ${allowed}`);
+  }
+  const taken: readonly OptionSpec[] = [...(takesRelayOptions ? OPTIONS : []), ...options];
   const args: ArgsDef = {};
-  for (const { name } of OPTIONS) args[name] = { type: "string" };
-  return args;
+  for (const word of expected) args[word.toLowerCase()] = { type: "positional", required: false };
+  for (const { name } of taken) args[name] = { type: "string" };
+  for (const name of values.keys()) {
+    if (!(name in args)) throw new UsageError(`--${name} is no option of ${shown}`);
+  }
+  const rawArgs = [...[...values].map(([name, value]) => `--${name}=${value}`), ...positionals];
+  const parsed = Promise.withResolvers<Readonly<Record<string, unknown>>>();
+  const command = defineCommand({ args, run: (context) => parsed.resolve(context.args) });
+  await runCommand(command, { rawArgs });
+  return givenConfig(await parsed.promise, taken);
 }
 
-function valuesOf(args: Readonly<Record<string, unknown>>): ReadonlyMap<string, string> {
+function givenConfig(args: Readonly<Record<string, unknown>>, options: readonly OptionSpec[]): GivenConfig {
   const values = new Map<string, string>();
-  for (const { name } of OPTIONS) {
+  for (const { name } of options) {
     const value = text(args[name]);
     if (value !== undefined) values.set(name, value);
   }
-  return values;
+  return { mode: text(args["mode"]), cache: text(args["cache"]), values };
 }
 
 function text(value: unknown): string | undefined {

@@ -1,11 +1,12 @@
 import { type ArgsDef, defineCommand, renderUsage } from "citty";
 import { CACHES, MODES } from "./config.ts";
 import { ALL_OPTIONS, NAME } from "./options.ts";
+import { SUBCOMMANDS, type Subcommand } from "./subcommands.ts";
 import { VERSION } from "./version.ts";
 
 const MORE = `COMMANDS
 
-  demo    Run the relay against a bundled sample upstream, with the key secret-demo
+${SUBCOMMANDS.map(describedSubcommand).join("\n")}
 
 ENVIRONMENT
 
@@ -51,4 +52,13 @@ function describedOptions(): ArgsDef {
         : { type: "string", ...described, ...(byDefault && { default: byDefault }) };
   }
   return args;
+}
+
+/** What a subcommand does, and the options that it alone has. */
+function describedSubcommand({ name, positionals, summary, options }: Subcommand): string {
+  const lines = [[[name, ...positionals.map((word) => `[${word}]`)].join(" "), summary] as const];
+  for (const { name: option, kind, placeholder, description } of options) {
+    lines.push([`  --${option}${kind === "flag" ? "" : `=<${placeholder ?? "VALUE"}>`}`, description]);
+  }
+  return lines.map(([left, right]) => `  ${left.padEnd(24)}  ${right}`).join("\n");
 }

@@ -4,7 +4,8 @@ import { type Config, type GivenConfig, readConfig } from "./config.ts";
 import { ListenError, localUrl } from "./listen.ts";
 import { describeAddress } from "./redis/options.ts";
 import { startRelay } from "./relay.ts";
-import { ConfigError, StartError, unknownVariables } from "./settings.ts";
+import { type Announce, runSubcommand } from "./run-subcommand.ts";
+import { ConfigError, type Environment, StartError, unknownVariables } from "./settings.ts";
 import { UsageError } from "./strict-args.ts";
 import { LineLogger } from "./telemetry/logs/logger.ts";
 import { VERSION } from "./version.ts";
@@ -33,23 +34,17 @@ async function main(argv: readonly string[]): Promise<number> {
         return 0;
       case "relay":
         return await serve(invocation.given);
-      case "demo": {
-        const { runDemo } = await import("./demo/demo.ts");
-        return await runDemo((env, announce) =>
-          serve(invocation.given, { ...process.env, ...env }, announce),
-        );
-      }
+      case "subcommand":
+        return await runSubcommand(invocation, { env: process.env, serve });
     }
   } catch (error) {
     return explain(error);
   }
 }
 
-type Announce = (listeners: readonly { readonly protocol: string; readonly url: string }[]) => void;
-
 async function serve(
   given: GivenConfig,
-  env: NodeJS.ProcessEnv = process.env,
+  env: Environment = process.env,
   announce?: Announce,
 ): Promise<number> {
   const config = readConfig(given, env);

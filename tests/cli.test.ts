@@ -78,7 +78,7 @@ describe("a wrong command line exits 2 with one line that names option, value an
     ["a wrong MODE", ["htp", "disabled"], /<MODE> is "htp", allowed is grpc-and-http, grpc, http/],
     ["a wrong CACHE", ["http", "memcached"], /<CACHE> is "memcached"/],
     ["a third positional", ["http", "disabled", "more"], /unexpected argument "more"/],
-    ["an argument to demo", ["demo", "http"], /unexpected argument "http"/],
+    ["an argument to demo", ["demo", "http"], /unexpected argument "http": demo takes options only/],
     [
       "a missing key file",
       ["http", "disabled", "--preload-sdk-keys", `@${missing}`],

@@ -1,0 +1,34 @@
+import type { GivenConfig } from "./config.ts";
+import type { Environment } from "./settings.ts";
+import type { SubcommandName } from "./subcommands.ts";
+
+/** A subcommand as it was asked for. */
+export interface GivenSubcommand {
+  readonly name: SubcommandName;
+  /** The words behind it. */
+  readonly words: readonly string[];
+  /** Its own options are among the values. */
+  readonly given: GivenConfig;
+}
+
+export type Announce = (listeners: readonly { readonly protocol: string; readonly url: string }[]) => void;
+
+export interface SubcommandPorts {
+  readonly env: Environment;
+  /** Runs a relay until it is stopped; gives its exit code. */
+  readonly serve: (given: GivenConfig, env: Environment, announce: Announce) => Promise<number>;
+}
+
+/** Gives the exit code. Each subcommand is loaded only when it is asked for. */
+export async function runSubcommand(
+  { name, given }: GivenSubcommand,
+  { env, serve }: SubcommandPorts,
+): Promise<number> {
+  switch (name) {
+    case "demo": {
+      const { runDemo } = await import("./demo/demo.ts");
+      const demo: GivenConfig = { ...given, mode: "grpc-and-http", cache: "local" };
+      return await runDemo((added, announce) => serve(demo, { ...env, ...added }, announce));
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import type { OptionSpec } from "./option-spec.ts";
+
+/** A first word of the command line that asks for something else than a relay; `run-subcommand.ts` does it. */
+export interface Subcommand {
+  readonly name: string;
+  readonly summary: string;
+  /** The words that may stand behind it, in their order; `MODE` and `CACHE` are read as a relay's are. */
+  readonly positionals: readonly string[];
+  /** It takes every option of a relay. */
+  readonly takesRelayOptions: boolean;
+  /** Those that it has beside them. */
+  readonly options: readonly OptionSpec[];
+}
+
+/** Every subcommand, in the order of `--help`. */
+export const SUBCOMMANDS = [
+  {
+    name: "demo",
+    summary: "Run the relay against a bundled sample upstream, with the key secret-demo",
+    positionals: [],
+    takesRelayOptions: true,
+    options: [],
+  },
+] as const satisfies readonly Subcommand[];
+
+export type SubcommandName = (typeof SUBCOMMANDS)[number]["name"];
+
+/** The row of a subcommand; undefined where a word is none. */
+export function findSubcommand(word: string | undefined): (typeof SUBCOMMANDS)[number] | undefined {
+  return SUBCOMMANDS.find(({ name }) => name === word);
+}
