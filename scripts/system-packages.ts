@@ -8,6 +8,7 @@ const packageOf: Readonly<Record<string, string>> = {
   "redis-server": "redis-server",
   "redis-sentinel": "redis-sentinel",
   "redis-cli": "redis-tools",
+  chromium: "chromium",
 };
 
 const attempts = 3;
