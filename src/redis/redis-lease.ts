@@ -9,18 +9,18 @@ import { RedisScript } from "./script.ts";
 
 /**
  * Takes the lease where it is free, or ours still: an answer that got lost must not lock its own relay out.
- * What is no lease, of another type or without an end, is made one or goes.
+ * What is no lease, of another type or without an end, is made one or goes. Answers with who has it then.
  */
 const takeOrRenew = new RedisScript(`
 local key, id, ttl = KEYS[1], ARGV[1], ARGV[2]
 local kind = redis.call('TYPE', key).ok
 if kind == 'string' and redis.call('GET', key) ~= id then
   if redis.call('PTTL', key) < 0 then redis.call('PEXPIRE', key, ttl) end
-  return 0
+  return redis.call('GET', key)
 end
 if kind ~= 'string' and kind ~= 'none' then redis.call('DEL', key) end
 redis.call('SET', key, id, 'PX', ttl)
-return 1
+return id
 `);
 
 const release = new RedisScript(`
@@ -31,6 +31,9 @@ return 0
 `);
 
 const MAX_RETRY_MS = 5_000;
+
+/** Anything may stand in Redis: what is no relay's is not shown. */
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export interface RedisLeaseOptions {
   readonly redis: RedisConnection;
@@ -46,12 +49,14 @@ export interface RedisLeaseOptions {
  */
 export class RedisLease implements Lease, AsyncDisposable {
   readonly #options: RedisLeaseOptions;
-  readonly #id = randomUUID();
+  /** By which other relays know this one. */
+  readonly id: string = randomUUID();
   readonly #onAcquired: (() => void)[] = [];
   readonly #running: Promise<void>;
   #wake = new AbortController();
   #expiry = new AbortController();
   #heldUntil: Moment = { steadyMs: 0, wallMs: 0 };
+  #holder: string | undefined;
   #toldHeld = false;
   #toldRefusal = false;
   #ending = false;
@@ -65,6 +70,11 @@ export class RedisLease implements Lease, AsyncDisposable {
 
   get isHeld(): boolean {
     return this.#msLeft() > 0;
+  }
+
+  /** The `id` of whoever had it when Redis was last asked; undefined where that is not known, or no relay's. */
+  get holder(): string | undefined {
+    return this.isHeld ? this.id : this.#holder;
   }
 
   onAcquired(listener: () => void): void {
@@ -86,13 +96,16 @@ export class RedisLease implements Lease, AsyncDisposable {
     const { redis, ttlMs } = this.#options;
     const sentAt = this.#now();
     try {
-      const answer = await takeOrRenew.run(redis, LEADER_KEY, [this.#id, String(ttlMs)]);
+      const holder = await takeOrRenew.run(redis, LEADER_KEY, [this.id, String(ttlMs)]);
+      const isOurs = holder === this.id;
+      this.#holder = typeof holder === "string" && !isOurs && UUID.test(holder) ? holder : undefined;
       this.#tellWrites(undefined);
-      if (answer === 1) this.#heldFrom(sentAt);
+      if (isOurs) this.#heldFrom(sentAt);
       else this.#lost("taken");
-      return answer === 1;
+      return isOurs;
     } catch (error) {
       // The lease runs out by itself.
+      this.#holder = undefined;
       this.#tellWrites(redisFailure(error));
       return false;
     }
@@ -157,7 +170,7 @@ export class RedisLease implements Lease, AsyncDisposable {
     this.#wake.abort();
     await this.#running;
     this.#lost("released");
-    await release.run(this.#options.redis, LEADER_KEY, [this.#id]).catch(() => undefined);
+    await release.run(this.#options.redis, LEADER_KEY, [this.id]).catch(() => undefined);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import { type BackupLag, BackupLags } from "./backup-lag.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { Lease } from "./lease.ts";
@@ -46,6 +47,7 @@ export class BackupWriter implements AsyncDisposable {
   readonly #options: BackupWriterOptions;
   readonly #jobs = new Map<string, Job>();
   readonly #writtenLcuts = new Map<string, number>();
+  readonly #lags: BackupLags;
   /** Whether the version was new, as its write ahead told or will tell. */
   readonly #ahead = new WeakMap<Snapshot, Promise<boolean>>();
   readonly #stopping = new AbortController();
@@ -53,12 +55,14 @@ export class BackupWriter implements AsyncDisposable {
 
   constructor(options: BackupWriterOptions) {
     this.#options = options;
+    this.#lags = new BackupLags(options.clock);
     options.store.listen({
       published: ({ feed, snapshot }) => {
         if (snapshot.source !== options.backup.source) this.#add({ feed, kind: "write" });
       },
       removed: ({ feed }) => {
         this.#writtenLcuts.delete(feedId(feed));
+        this.#lags.forget(feedId(feed));
       },
     });
     options.lease.onAcquired(() => this.writeAll());
@@ -109,8 +113,17 @@ export class BackupWriter implements AsyncDisposable {
     return this.#writtenLcuts.get(feedId(snapshot.feed)) === snapshot.lcut;
   }
 
+  /** Undefined where this relay may not write: another one does. */
+  get lag(): BackupLag | undefined {
+    const { lease, writesWithoutLease } = this.#options;
+    return lease.isHeld || writesWithoutLease ? this.#lags.read() : undefined;
+  }
+
   #add(job: Job): void {
-    this.#jobs.set(feedId(job.feed), job);
+    const id = feedId(job.feed);
+    this.#jobs.set(id, job);
+    if (job.kind === "remove") this.#lags.forget(id);
+    else this.#lags.waits(id);
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -123,13 +136,19 @@ export class BackupWriter implements AsyncDisposable {
     while (this.#jobs.size > 0) {
       const batch = [...this.#jobs].slice(0, PARALLEL_WRITES);
       for (const [id] of batch) this.#jobs.delete(id);
-      const done = await Promise.all(batch.map(([, job]) => this.#do(job)));
+      const done = await Promise.all(batch.map(([id, job]) => this.#doAndCount(id, job)));
       if (done.every(Boolean)) continue;
       for (const [at, [id, job]] of batch.entries())
         if (!done[at] && !this.#jobs.has(id)) this.#jobs.set(id, job);
       if (this.#stopping.signal.aborted) return;
       await clock.sleep(RETRY_MS, this.#stopping.signal).catch(() => {});
     }
+  }
+
+  async #doAndCount(id: string, job: Job): Promise<boolean> {
+    const isDone = await this.#do(job);
+    if (isDone) this.#lags.caughtUp(id, { hasNewer: this.#jobs.has(id) });
+    return isDone;
   }
 
   /** False where it must be done again. */

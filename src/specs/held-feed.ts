@@ -39,6 +39,11 @@ export class HeldFeed {
     return this.#followers.size > 0;
   }
 
+  /** How many follow: each is a stream. */
+  get followers(): number {
+    return this.#followers.size;
+  }
+
   confirm(at: number): void {
     this.#confirmedAt = Math.max(this.#confirmedAt ?? 0, at);
   }
