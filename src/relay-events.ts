@@ -18,6 +18,8 @@ export interface RunningEvents extends AsyncDisposable {
   readonly intake: EventIntake;
   /** What waits for upstream. */
   readonly depth: QueueDepth;
+  /** 0 for empty, 1 for full. */
+  readonly filled: number;
   /** What waits outlives the process. */
   readonly isDurable: boolean;
   /** The relay is about to stop: nothing waits for more of its kind any longer. */
@@ -73,6 +75,9 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     intake,
     get depth() {
       return queue.depth;
+    },
+    get filled() {
+      return queue.filled;
     },
     isDurable,
     hurry: () => forwarder.hurry(),

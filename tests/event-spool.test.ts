@@ -71,6 +71,7 @@ describe("bounds", () => {
     const kept = [];
     for (const label of ["1", "2", "3", "4"]) kept.push(await put(label < "3" ? b : a, label));
     expect(events).toEqual([{ kind: "spool_dropped", events: 2, bytes: dropped.bytes, reason: "size" }]);
+    expect(spool.filled).toBeWithin(0.9, 1);
     const left = [taken, ...kept];
     expect(spool.depth).toEqual({
       batches: 5,
@@ -82,6 +83,7 @@ describe("bounds", () => {
     expect(byGroup.get(a.metadata)).toEqual([taken, ...kept.slice(2)].flatMap((batch) => batch.events));
     expect(byGroup.get(b.metadata)).toEqual(kept.slice(0, 2).flatMap((batch) => batch.events));
     expect(spool.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
+    expect(spool.filled).toBe(0);
   });
 
   test("beyond the batches, too; and a lower bound holds from the next put on", async () => {

@@ -9,7 +9,9 @@ test("no more batches than it may hold; removing makes room", async () => {
   await using queue = new MemoryQueue({ maxBatches: 2, maxBytes: 1_000_000 });
   const batch = eventBatch(eventGroup("a"), ["1"], 1);
   expect(await queue.put(batch)).toBe("queued");
+  expect(queue.filled).toBe(0.5);
   expect(await queue.put(batch)).toBe("queued");
+  expect(queue.filled).toBe(1);
   expect(await queue.put(batch)).toBe("full");
   const taken = await queue.take(ANYTHING);
   expect(await queue.put(batch)).toBe("full");

@@ -99,6 +99,8 @@ export interface SpoolDrop {
 
 export interface SpoolReply {
   readonly outcome: SpoolOutcome;
+  /** Of all rows, as they are stored: what `maxBytes` bounds. Nothing to go by where the outcome is a failure. */
+  readonly storedBytes: number;
   /** All that was in the file when it was opened, where that was on the way. The rest happened after it. */
   readonly opened: readonly SpoolGroup[] | undefined;
   readonly dropped: readonly SpoolDrop[];

@@ -24,6 +24,7 @@ export class EventSpoolFile {
   #opened: readonly SpoolGroup[] | undefined;
   #dropped: readonly SpoolDrop[] = [];
   #events: SpoolEvent[] = [];
+  #storedBytes = 0;
 
   constructor(limits: SpoolLimits) {
     this.path = join(limits.folder, FILE_NAME);
@@ -47,12 +48,17 @@ export class EventSpoolFile {
     this.#dropped = [];
     this.#events = [];
     const outcome = this.#attempt(action, now);
-    return { outcome, opened: this.#opened, dropped: this.#dropped, events: this.#events };
+    const storedBytes = this.#storedBytes;
+    return { outcome, storedBytes, opened: this.#opened, dropped: this.#dropped, events: this.#events };
   }
 
   #attempt(action: SpoolAction, now: number): SpoolOutcome {
     try {
-      return this.#file.attempt(() => this.#do(action, now), now);
+      return this.#file.attempt(() => {
+        const outcome = this.#do(action, now);
+        this.#storedBytes = this.#file.tables?.storedBytes ?? 0;
+        return outcome;
+      }, now);
     } catch (error) {
       const noRoom = sqliteResult(error) === SQLITE.FULL || isNoSpace(error);
       return { kind: noRoom ? "full" : "failed", detail: `the event spool ${this.path}: ${reasonOf(error)}` };

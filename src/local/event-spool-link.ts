@@ -33,9 +33,15 @@ export class EventSpoolLink {
   /** Something may have been done of which nothing was heard. */
   #isStale = false;
   #isFailing = false;
+  #storedBytes = 0;
 
   constructor(options: EventSpoolLinkOptions) {
     this.#options = options;
+  }
+
+  /** Of all rows, as of the last reply. */
+  get storedBytes(): number {
+    return this.#storedBytes;
   }
 
   /** Rejects where the file can't be used. Nothing is reported but what was done about it. */
@@ -79,6 +85,7 @@ export class EventSpoolLink {
     if (outcome.kind === "failed" || outcome.kind === "full")
       throw new SpoolError(outcome.kind, outcome.detail);
     // From here on without waiting: the next reply must find the index as this one leaves it.
+    this.#storedBytes = reply.storedBytes;
     const result = apply(reply);
     for (const drop of dropped) this.#options.index.drop(drop);
     this.#report(reply);

@@ -29,6 +29,10 @@ export class SpoolTable {
     this.#rows = new SpoolRowTable(statements);
   }
 
+  get storedBytes(): number {
+    return this.#rows.kept.size;
+  }
+
   groups(): SpoolGroup[] {
     return this.#rows.groups();
   }

@@ -83,6 +83,11 @@ export class EventSpool implements EventQueue {
     return this.#index.depth;
   }
 
+  get filled(): number {
+    const { maxBatches, maxBytes } = this.#options;
+    return Math.max(this.depth.batches / maxBatches, this.#link.storedBytes / maxBytes);
+  }
+
   nextDueAt(maxWaitMs: number): number | undefined {
     const { waitingSince } = this.#index;
     return waitingSince === undefined ? undefined : waitingSince + maxWaitMs;

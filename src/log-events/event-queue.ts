@@ -67,6 +67,9 @@ export interface EventQueue extends AsyncDisposable {
   /** What is kept, taken or not. */
   readonly depth: QueueDepth;
 
+  /** 0 for empty; at 1 the next batch finds no room, or the oldest make room for it. */
+  readonly filled: number;
+
   /** When the next group comes to be due, given how long a batch may wait; undefined where nothing waits. */
   nextDueAt(maxWaitMs: number): number | undefined;
 

@@ -25,6 +25,11 @@ export class MemoryQueue implements EventQueue {
     return { batches, events, bytes };
   }
 
+  get filled(): number {
+    const { batches, heldBytes } = this.#totals;
+    return Math.max(batches / this.#options.maxBatches, heldBytes / this.#options.maxBytes);
+  }
+
   async put(batch: EventBatch): Promise<"queued" | "full"> {
     const id = groupId(batch.group);
     const group = this.#groups.get(id) ?? new HeldGroup(id, batch.group, this.#totals);
