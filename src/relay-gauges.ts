@@ -1,15 +1,20 @@
+import { totalmem } from "node:os";
 import type { Clock } from "./clock.ts";
 import type { StreamAdmission } from "./grpc/stream-admission.ts";
+import type { Health } from "./health.ts";
 import type { InFlight } from "./limits/in-flight.ts";
 import type { RunningEvents } from "./relay-events.ts";
 import type { RunningListeners } from "./relay-listeners.ts";
 import type { RunningSpecs } from "./relay-specs.ts";
 import type { HeldFeed } from "./specs/held-feed.ts";
+import { maskSdkKey } from "./specs/sdk-key.ts";
 import { tagsOf } from "./telemetry/metrics/feed-tags.ts";
 import type { MetricRegistry } from "./telemetry/metrics/metric-registry.ts";
+import { VERSION } from "./version.ts";
 
 export interface GaugedParts {
   readonly clock: Clock;
+  readonly health: Health;
   readonly specs: RunningSpecs;
   readonly events: RunningEvents;
   readonly listeners: RunningListeners;
@@ -19,27 +24,38 @@ export interface GaugedParts {
 
 /** What is read when somebody looks, of the parts that run. */
 export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
-  const { specs, events, listeners, inFlight } = parts;
+  const { health, specs, listeners, inFlight, admission } = parts;
+  registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);
+  registry.gauge("Ready", () => [[{}, Number(health.notReady().length === 0)]]);
+  registry.gauge("MemoryLimitBytes", () => [[{}, process.constrainedMemory() || totalmem()]]);
   registry.gauge("Connections", async () => {
     const connections = await listeners.connections();
     return connections.map(([protocol, count]) => [{ protocol }, count] as const);
   });
   registry.gauge("RequestsInFlight", () => [[{}, inFlight.count]]);
+  registry.gauge("GrpcStreamsAllowed", () => [[{}, admission.maxStreams]]);
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);
+  gaugeEvents(registry, parts);
+  gaugeFeeds(registry, parts);
+  specs.store.listen({
+    removed: ({ feed: { sdkKey } }) => {
+      if (!specs.store.holds(sdkKey)) registry.forgetKey(maskSdkKey(sdkKey));
+    },
+  });
+}
+
+function gaugeEvents(registry: MetricRegistry, { events }: GaugedParts): void {
   const state = events.isDurable ? "spool" : "memory";
   registry.gauge("LogEventQueueEvents", () => [[{ state }, events.depth.events]]);
   registry.gauge("LogEventQueueBytes", () => [[{ state }, events.depth.bytes]]);
-  gaugeFeeds(registry, parts);
+  registry.gauge("LogEventQueueFilled", () => [[{ state }, events.filled]]);
 }
 
 function gaugeFeeds(registry: MetricRegistry, { specs, clock }: GaugedParts): void {
-  const eachFeed = (read: (held: HeldFeed) => number | undefined) => () =>
-    [...specs.store.held()].flatMap((held) => {
-      const value = read(held);
-      return value === undefined
-        ? []
-        : [[{ ...tagsOf(held.feed), format: held.feed.format }, value] as const];
-    });
+  const eachFeed = (read: (held: HeldFeed) => number) => () =>
+    [...specs.store.held()].map(
+      (held) => [{ ...tagsOf(held.feed), format: held.feed.format }, read(held)] as const,
+    );
   registry.gauge(
     "ConfigSpecLcutTimestampMs",
     eachFeed(({ snapshot }) => snapshot.lcut),
@@ -48,10 +64,11 @@ function gaugeFeeds(registry: MetricRegistry, { specs, clock }: GaugedParts): vo
     "ConfigSpecBytes",
     eachFeed(({ snapshot }) => snapshot.bytes.length),
   );
+  // What came from a backup is at least so old.
   registry.gauge(
     "ConfigSpecConfirmedAgeS",
-    eachFeed(({ confirmedAt }) =>
-      confirmedAt === undefined ? undefined : Math.max(0, clock.now() - confirmedAt) / 1_000,
+    eachFeed(
+      ({ confirmedAt, snapshot }) => Math.max(0, clock.now() - (confirmedAt ?? snapshot.receivedAt)) / 1_000,
     ),
   );
 }

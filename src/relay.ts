@@ -85,7 +85,7 @@ export async function startRelay(
   const listeners = starting.use(
     await startListeners(config, { clock, emit, tls, answers, routes, specService }),
   );
-  gaugeParts(registry, { clock, specs, events, listeners, inFlight, admission });
+  gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
   const management = await startManagement(config, { probes, metrics, running: starting });
   health.become("serving");

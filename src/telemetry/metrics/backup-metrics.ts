@@ -1,18 +1,21 @@
 import type { LocalEvent } from "../../local/events.ts";
 import type { RedisEvent } from "../../redis/events.ts";
 import type { BackupUseEvent } from "../relay-event.ts";
+import type { KeyTags } from "./key-tags.ts";
 import type { MetricRegistry } from "./metric-registry.ts";
 import { measureRedis } from "./redis-metrics.ts";
 
 /** What becomes of the backup, whichever it is, as measurements. */
 export class BackupMetrics {
   readonly #registry: MetricRegistry;
+  readonly #keys: KeyTags;
   /** By what it is kept in; unknown until it was first told. */
   readonly #up = new Map<"redis" | "local", boolean>();
   #holdsLease: boolean | undefined;
 
-  constructor(registry: MetricRegistry) {
+  constructor(registry: MetricRegistry, keys: KeyTags) {
     this.#registry = registry;
+    this.#keys = keys;
     registry.gauge("BackupUp", () =>
       [...this.#up].map(([source, isUp]) => [{ source }, Number(isUp)] as const),
     );
@@ -59,7 +62,7 @@ export class BackupMetrics {
       case "local_evicted":
         return;
       default:
-        measureRedis(event, this.#registry);
+        measureRedis(event, this.#registry, this.#keys);
     }
   }
 }

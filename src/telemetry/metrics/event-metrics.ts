@@ -16,7 +16,7 @@ export class EventMetrics {
   readonly #topics: Topics;
 
   constructor(registry: MetricRegistry, keys: KeyTags) {
-    this.backups = new BackupMetrics(registry);
+    this.backups = new BackupMetrics(registry, keys);
     this.sinks = new SinkMetrics(registry);
     const specs = new SpecMetrics(registry);
     const streams = new StreamMetrics(registry);

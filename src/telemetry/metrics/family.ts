@@ -2,13 +2,17 @@ import type { MetricRow } from "./metric-row.ts";
 import { Series, type Tags } from "./series.ts";
 
 /** Stands for every value beyond the bound. */
-const OTHER = "other";
+export const OTHER = "other";
 
-/** Of the bound, kept for series whose SDK key is left out: what it can't tell of keys it still tells of paths. */
+/** Stands for all SDK keys of which nothing is held. */
+export const UNKNOWN_KEY = "unknown";
+
+/** Of the bound, for series without a known SDK key: strangers can't use up the part of the keys, nor these theirs. */
 const WITHOUT_KEYS = 200;
 
 export interface FamilyOptions {
   readonly maxSeries: number;
+  /** Somebody takes what is new at intervals: single latencies are kept for that. */
   readonly keepsSamples: boolean;
 }
 
@@ -17,6 +21,8 @@ export class Family {
   readonly row: MetricRow;
   readonly #options: FamilyOptions;
   readonly #series = new Map<string, Series>();
+  /** Of these, the ones of a known SDK key. */
+  #keyed = 0;
 
   constructor(row: MetricRow, options: FamilyOptions) {
     this.row = row;
@@ -27,7 +33,7 @@ export class Family {
   series(tags: Tags): Series {
     const id = this.#idOf(tags);
     const known = this.#series.get(id) ?? this.#admit(id, tags);
-    if (tags["lcut"] !== undefined) known.tags["lcut"] = tags["lcut"];
+    if (tags["lcut"] !== undefined && known.tags["lcut"] !== OTHER) known.tags["lcut"] = tags["lcut"];
     return known;
   }
 
@@ -35,25 +41,34 @@ export class Family {
     return this.#series.values();
   }
 
-  get size(): number {
-    return this.#series.size;
-  }
-
-  /** What was measured of an SDK key that is no longer held. */
+  /** Of an SDK key that is no longer held. What nobody has taken yet counts among the others. */
   forgetKey(maskedSdkKey: string): void {
-    for (const [id, { tags }] of this.#series) if (tags["sdk_key"] === maskedSdkKey) this.#series.delete(id);
+    for (const [id, series] of this.#series) {
+      if (series.tags["sdk_key"] !== maskedSdkKey) continue;
+      this.#series.delete(id);
+      this.#keyed--;
+      const untaken = series.forget();
+      if (untaken !== undefined && this.#options.keepsSamples)
+        this.series(withoutKey(series.tags)).owe(untaken);
+    }
   }
 
   #admit(id: string, tags: Tags): Series {
     const { maxSeries, keepsSamples } = this.#options;
-    const room = maxSeries - 1 - this.#series.size;
-    if (room <= WITHOUT_KEYS && (tags["sdk_key"] ?? OTHER) !== OTHER)
-      return this.series({ ...tags, sdk_key: OTHER });
+    const isKeyed = hasKey(tags);
+    if (isKeyed && this.#keyed >= maxSeries - WITHOUT_KEYS) return this.series(withoutKey(tags));
     const allOther = Object.fromEntries(this.row.tags.map((tag) => [tag, OTHER]));
-    if (room <= 0 && id !== this.#idOf(allOther)) return this.series(allOther);
+    if (!isKeyed && this.#isFullWithoutKeys() && id !== this.#idOf(allOther)) return this.series(allOther);
     const admitted = new Series(tags, { timed: this.row.kinds.includes("latency"), keepsSamples });
     this.#series.set(id, admitted);
+    if (isKeyed) this.#keyed++;
     return admitted;
+  }
+
+  /** But for one place, which is for all that find none. */
+  #isFullWithoutKeys(): boolean {
+    const places = this.row.tags.includes("sdk_key") ? WITHOUT_KEYS : this.#options.maxSeries;
+    return this.#series.size - this.#keyed >= places - 1;
   }
 
   #idOf(tags: Tags): string {
@@ -61,4 +76,12 @@ export class Family {
     for (const tag of this.row.tags) if (tag !== "lcut") id += `${tags[tag] ?? ""}\0`;
     return id;
   }
+}
+
+function hasKey({ sdk_key: sdkKey }: Tags): boolean {
+  return sdkKey !== undefined && sdkKey !== OTHER && sdkKey !== UNKNOWN_KEY;
+}
+
+function withoutKey(tags: Tags): Tags {
+  return { ...tags, sdk_key: OTHER, ...(tags["lcut"] !== undefined && { lcut: OTHER }) };
 }

@@ -1,5 +1,6 @@
 import type { Feed } from "../../specs/feed.ts";
 import { maskSdkKey } from "../../specs/sdk-key.ts";
+import { UNKNOWN_KEY } from "./family.ts";
 
 /** By which clients ask for a feed over HTTP; the tag `path` of all that happens to it. */
 export function pathOf({ version }: Pick<Feed, "version">): string {
@@ -17,5 +18,5 @@ export function tagsOf(feed: Feed): FeedTags {
 
 /** Keys of which nothing is held can be as many as strangers make up: they have no series of their own. */
 export function tagsOfStranger(feed: Pick<Feed, "version">): FeedTags {
-  return { sdk_key: "unknown", path: pathOf(feed) };
+  return { sdk_key: UNKNOWN_KEY, path: pathOf(feed) };
 }

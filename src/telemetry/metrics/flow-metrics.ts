@@ -24,13 +24,16 @@ export const FLOW_METRICS = [
     name: "ConfigSpecLcutTimestampMs",
     kinds: ["gauge"],
     tags: ["sdk_key", "path", "format"],
+    rest: "smallest",
     description: "Version of each feed that is held, ms since 1970",
   },
   {
     name: "ConfigSpecConfirmedAgeS",
     kinds: ["gauge"],
     tags: ["sdk_key", "path", "format"],
-    description: "Seconds since upstream last said that what is held is the newest",
+    rest: "largest",
+    description:
+      "Seconds since upstream last said that what is held is the newest; until it first did, since it is held",
   },
   {
     name: "ConfigSpecBytes",
@@ -73,6 +76,12 @@ export const FLOW_METRICS = [
     kinds: ["count", "latency"],
     tags: ["sdk_key", "path", "code"],
     description: "Unary RPCs that were answered, by status code",
+  },
+  {
+    name: "GrpcStreamsAllowed",
+    kinds: ["gauge"],
+    tags: [],
+    description: "How many gRPC streams may be open, --grpc-max-concurrent-streams",
   },
   {
     name: "GrpcStreamRefused",
@@ -133,6 +142,12 @@ export const FLOW_METRICS = [
     kinds: ["gauge"],
     tags: ["state"],
     description: "Bytes of the events that wait for upstream",
+  },
+  {
+    name: "LogEventQueueFilled",
+    kinds: ["gauge"],
+    tags: ["state"],
+    description: "How full the queue of events is: 0 for empty, 1 for no room",
   },
   {
     name: "IdListUpdated",

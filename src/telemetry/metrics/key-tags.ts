@@ -1,4 +1,5 @@
 import { maskSdkKey, type SdkKey } from "../../specs/sdk-key.ts";
+import { UNKNOWN_KEY } from "./family.ts";
 
 /** How SDK keys are told in tags: masked, and only those that the relay knows, since strangers make up any number. */
 export class KeyTags {
@@ -10,6 +11,6 @@ export class KeyTags {
   }
 
   of(sdkKey: SdkKey | undefined): { readonly sdk_key: string } {
-    return { sdk_key: sdkKey !== undefined && this.#knows(sdkKey) ? maskSdkKey(sdkKey) : "unknown" };
+    return { sdk_key: sdkKey !== undefined && this.#knows(sdkKey) ? maskSdkKey(sdkKey) : UNKNOWN_KEY };
   }
 }

@@ -17,7 +17,8 @@ export type TagName =
   | "protocol"
   | "state"
   | "action"
-  | "sink";
+  | "sink"
+  | "version";
 
 /** One happening, or one thing to read, and how it is measured. */
 export interface MetricRow {
@@ -25,5 +26,7 @@ export interface MetricRow {
   readonly name: string;
   readonly kinds: readonly MetricKind[];
   readonly tags: readonly TagName[];
+  /** Of a gauge: what stands for the readings beyond the bound. */
+  readonly rest?: "sum" | "largest" | "smallest";
   readonly description: string;
 }

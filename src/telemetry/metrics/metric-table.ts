@@ -8,6 +8,10 @@ export const METRICS = [...KNOWN_METRICS, ...FLOW_METRICS, ...PROCESS_METRICS] a
 
 type Row = (typeof METRICS)[number];
 export type MetricName = Row["name"];
+export type CountName = Extract<Row, { kinds: readonly ["count"] }>["name"];
+/** A latency never comes without how many there were; but for some, that has a name of its own. */
+export type TimeName = Extract<Row, { kinds: readonly ["count", "latency"] | readonly ["latency"] }>["name"];
+export type GaugeName = Extract<Row, { kinds: readonly ["gauge"] }>["name"];
 
 /** The tags of one metric, each with its value. */
 export type TagsOf<N extends MetricName> = {

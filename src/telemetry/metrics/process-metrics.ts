@@ -69,6 +69,18 @@ export const PROCESS_METRICS = [
     description: "1 while a place of monitoring takes what is sent to it, 0 from its first failure on",
   },
   {
+    name: "Ready",
+    kinds: ["gauge"],
+    tags: [],
+    description: "1 while the relay is ready, 0 while clients should go elsewhere; /readyz says why",
+  },
+  {
+    name: "BuildInfo",
+    kinds: ["gauge"],
+    tags: ["version"],
+    description: "Always 1; version is the relay's",
+  },
+  {
     name: "StartTimestampS",
     kinds: ["gauge"],
     tags: [],
@@ -79,5 +91,11 @@ export const PROCESS_METRICS = [
     kinds: ["gauge"],
     tags: [],
     description: "Memory of the process",
+  },
+  {
+    name: "MemoryLimitBytes",
+    kinds: ["gauge"],
+    tags: [],
+    description: "Memory that the process may use: what its container has, else the machine",
   },
 ] as const satisfies readonly MetricRow[];

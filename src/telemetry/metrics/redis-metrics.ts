@@ -1,9 +1,12 @@
 import type { RedisEvent } from "../../redis/events.ts";
-import { tagsOf } from "./feed-tags.ts";
+import type { Feed } from "../../specs/feed.ts";
+import { pathOf, tagsOf } from "./feed-tags.ts";
+import type { KeyTags } from "./key-tags.ts";
 import type { MetricRegistry } from "./metric-registry.ts";
 
-/** What happens with Redis, as measurements. */
-export function measureRedis(event: RedisEvent, registry: MetricRegistry): void {
+/** What happens with Redis, as measurements. What is found, or written, is of a true key; the rest may be a stranger's. */
+export function measureRedis(event: RedisEvent, registry: MetricRegistry, keys: KeyTags): void {
+  const tagsOfAny = (feed: Feed) => ({ ...keys.of(feed.sdkKey), path: pathOf(feed) });
   switch (event.kind) {
     case "redis_wrote":
       registry.time("RedisCacheWriteSucceed", tagsOf(event.feed), event.tookMs);
@@ -18,17 +21,17 @@ export function measureRedis(event: RedisEvent, registry: MetricRegistry): void 
       registry.time("RedisCacheReadSucceed", tagsOf(event.feed), event.tookMs);
       return;
     case "redis_read_miss":
-      registry.count("RedisCacheReadMiss", tagsOf(event.feed));
+      registry.count("RedisCacheReadMiss", tagsOfAny(event.feed));
       return;
     case "redis_read_failed":
     case "redis_read_unusable":
-      registry.count("RedisCacheReadFailed", tagsOf(event.feed));
+      registry.count("RedisCacheReadFailed", tagsOfAny(event.feed));
       return;
     case "redis_deleted":
-      registry.count("RedisCacheDeleteSucceed", tagsOf(event.feed));
+      registry.count("RedisCacheDeleteSucceed", tagsOfAny(event.feed));
       return;
     case "redis_delete_failed":
-      registry.count("RedisCacheDeleteFailed", tagsOf(event.feed));
+      registry.count("RedisCacheDeleteFailed", tagsOfAny(event.feed));
       return;
     case "redis_down":
     case "redis_up":

@@ -1,6 +1,7 @@
 import type { AnsweredRequest, RequestCell, RequestMeter } from "../../http/request-meter.ts";
 import type { KeyTags } from "./key-tags.ts";
 import type { MetricRegistry } from "./metric-registry.ts";
+import type { Series } from "./series.ts";
 
 /** HTTP requests as measurements. */
 export class RequestMetrics implements RequestMeter {
@@ -12,7 +13,11 @@ export class RequestMetrics implements RequestMeter {
     this.#keys = keys;
   }
 
-  cell({ sdkKey, path, status, acceptEncoding, contentEncoding }: AnsweredRequest): RequestCell {
+  cell(answered: AnsweredRequest): RequestCell {
+    return new SeriesCell(() => this.#series(answered));
+  }
+
+  #series({ sdkKey, path, status, acceptEncoding, contentEncoding }: AnsweredRequest): Series {
     const name = status < 400 ? "HttpServerRequestSuccess" : "HttpServerRequestFailed";
     return this.#registry.series(name, {
       ...this.#keys.of(sdkKey),
@@ -21,5 +26,21 @@ export class RequestMetrics implements RequestMeter {
       "accept-encoding": acceptEncoding,
       "content-encoding": contentEncoding,
     });
+  }
+}
+
+/** Kept with a prepared answer, which may outlive the series: its SDK key was forgotten, and came back. */
+class SeriesCell implements RequestCell {
+  readonly #find: () => Series;
+  #series: Series;
+
+  constructor(find: () => Series) {
+    this.#find = find;
+    this.#series = find();
+  }
+
+  record(tookMs: number): void {
+    if (this.#series.isForgotten) this.#series = this.#find();
+    this.#series.record(tookMs);
   }
 }

@@ -20,6 +20,7 @@ export class Series {
   readonly #keepsSamples: boolean;
   #samples: number[] = [];
   #drained = 0;
+  #isForgotten = false;
   count = 0;
   sumMs = 0;
 
@@ -46,6 +47,23 @@ export class Series {
     while (bucket < BUCKETS_MS.length && tookMs > (BUCKETS_MS[bucket] as number)) bucket++;
     buckets[bucket] = (buckets[bucket] as number) + 1;
     if (this.#keepsSamples) this.#sample(tookMs);
+  }
+
+  /** It is shown no more: what is measured belongs elsewhere. */
+  get isForgotten(): boolean {
+    return this.#isForgotten;
+  }
+
+  /** Says what was not drained yet. */
+  forget(): Delta | undefined {
+    this.#isForgotten = true;
+    return this.drain();
+  }
+
+  /** Adds what another did not get to tell to the next drain, and to no count: of that it is a part already. */
+  owe({ count, samples }: Delta): void {
+    this.#drained -= count;
+    this.#samples.push(...samples.slice(0, MAX_SAMPLES - this.#samples.length));
   }
 
   /** Of everything since the last time; undefined where there was nothing. */

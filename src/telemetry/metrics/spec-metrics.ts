@@ -1,14 +1,17 @@
+import { LRUCache } from "lru-cache";
 import type { SpecEvent } from "../../specs/events.ts";
 import { type Feed, feedId } from "../../specs/feed.ts";
-import { maskSdkKey } from "../../specs/sdk-key.ts";
 import type { BackupUseEvent } from "../relay-event.ts";
 import { type FeedTags, tagsOf, tagsOfStranger } from "./feed-tags.ts";
 import type { MetricRegistry } from "./metric-registry.ts";
 
+/** Of one that is forgotten the next interval alone is not measured. */
+const MAX_FEEDS_REMEMBERED = 10_000;
+
 /** What happens between upstream and memory, as measurements. */
 export class SpecMetrics {
   readonly #registry: MetricRegistry;
-  readonly #answeredAt = new Map<string, number>();
+  readonly #answeredAt = new LRUCache<string, number>({ max: MAX_FEEDS_REMEMBERED });
 
   constructor(registry: MetricRegistry) {
     this.#registry = registry;
@@ -31,13 +34,11 @@ export class SpecMetrics {
         this.#error(event, event.cause);
         return;
       case "spec_unauthorized":
-        this.#error({ ...event, held: event.whatIsHeld !== "denied" }, "unauthorized");
+        this.#error({ ...event, held: event.whatIsHeld === "kept" }, "unauthorized");
         registry.count("SdkKeyUnauthorized", { state: event.whatIsHeld });
-        if (event.whatIsHeld === "cleared") this.#forget(event.feed);
         return;
       case "spec_evicted":
         registry.count("ConfigSpecEvicted", { reason: "made_room" });
-        this.#forget(event.feed);
         return;
       case "spec_not_held":
         registry.count("ConfigSpecEvicted", { reason: "no_room" });
@@ -75,12 +76,6 @@ export class SpecMetrics {
     this.#answeredAt.set(id, now);
     if (before === undefined) return;
     this.#registry.time("BackgroundDataProviderRequestInterval", tagsOf(feed), now - before);
-  }
-
-  /** What is no longer held keeps no series. */
-  #forget(feed: Feed): void {
-    this.#registry.forgetKey(maskSdkKey(feed.sdkKey));
-    this.#answeredAt.delete(feedId(feed));
   }
 }
 

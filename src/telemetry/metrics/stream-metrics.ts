@@ -1,6 +1,7 @@
 import type { RpcEvent } from "../../grpc/events.ts";
 import { maskSdkKey } from "../../specs/sdk-key.ts";
-import { pathOf, tagsOf } from "./feed-tags.ts";
+import { OTHER, UNKNOWN_KEY } from "./family.ts";
+import { tagsOf } from "./feed-tags.ts";
 import type { MetricRegistry } from "./metric-registry.ts";
 
 const MAX_KEYS_WITHOUT_STREAMS = 1_000;
@@ -39,9 +40,8 @@ export class StreamMetrics {
         return;
       case "rpc_answered": {
         const { feed, code, tookMs } = event;
-        const sdkKey = feed === undefined ? "" : maskSdkKey(feed.sdkKey);
-        const path = feed === undefined ? "" : pathOf(feed);
-        registry.time("GrpcServerRequest", { sdk_key: sdkKey, path, code }, tookMs);
+        const tags = feed === undefined ? { sdk_key: UNKNOWN_KEY, path: OTHER } : tagsOf(feed);
+        registry.time("GrpcServerRequest", { ...tags, code }, tookMs);
       }
     }
   }

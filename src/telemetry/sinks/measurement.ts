@@ -1,4 +1,5 @@
-import type { MetricRegistry, Reading } from "../metrics/metric-registry.ts";
+import type { Reading } from "../metrics/gauge-readings.ts";
+import type { MetricRegistry } from "../metrics/metric-registry.ts";
 import type { MetricKind, MetricRow } from "../metrics/metric-row.ts";
 import { PREFIX } from "../metrics/metric-table.ts";
 import type { Series, Tags } from "../metrics/series.ts";
