@@ -49,6 +49,8 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "hot-shots": ["telemetry"],
   ioredis: ["redis"],
   citty: ["cli", "help"],
+  yaml: ["config-syntax", "print-config"],
+  "smol-toml": ["config-syntax"],
 };
 
 /** Root files that may read the environment. */
