@@ -1,4 +1,8 @@
+import { readOtlpMetrics, readOtlpTraces } from "./config-otlp.ts";
+import { readStatsd, type StatsdConfig } from "./config-statsd.ts";
+import { readWhole } from "./read-whole.ts";
 import { ConfigError, type Environment, type Settings } from "./settings.ts";
+import type { OtlpMetricsOptions, OtlpTracesOptions } from "./telemetry/otlp/otlp-options.ts";
 
 /** How operators are told what the relay does, but for logs. */
 export interface MonitoringConfig {
@@ -10,6 +14,12 @@ export interface MonitoringConfig {
   readonly pushIntervalMs: number;
   /** Of preloaded feeds, for ready; undefined where it does not matter. */
   readonly maxStalenessMs: number | undefined;
+  /** StatsD, or Datadog's agent; undefined where neither is sent anything. */
+  readonly statsd: StatsdConfig | undefined;
+  /** `--otlp-logging`; undefined where it is off. */
+  readonly otlpMetrics: OtlpMetricsOptions | undefined;
+  /** `--otlp-tracing`; undefined where it is off. */
+  readonly otlpTraces: OtlpTracesOptions | undefined;
 }
 
 const DEFAULT_CHANNEL_SIZE = 50_000;
@@ -17,14 +27,18 @@ const DEFAULT_PUSH_INTERVAL_MS = 10_000;
 
 /** Throws ConfigError. */
 export function readMonitoring(settings: Settings, env: Environment): MonitoringConfig {
+  const channelSize = readWhole(env, "EVENT_CHANNEL_SIZE", { otherwise: DEFAULT_CHANNEL_SIZE, min: 1 });
   return {
     maxSeries: settings.integer("metrics-max-series"),
-    channelSize: readWhole(env, "EVENT_CHANNEL_SIZE", { otherwise: DEFAULT_CHANNEL_SIZE, min: 1 }),
+    channelSize,
     pushIntervalMs: readWhole(env, "DATADOG_MAX_BATCH_TIME_MS", {
       otherwise: DEFAULT_PUSH_INTERVAL_MS,
       min: 100,
     }),
     maxStalenessMs: readMaxStaleness(settings),
+    statsd: readStatsd(settings, env, channelSize),
+    otlpMetrics: readOtlpMetrics(settings, env),
+    otlpTraces: readOtlpTraces(settings, env),
   };
 }
 
@@ -38,19 +52,4 @@ function readMaxStaleness(settings: Settings): number | undefined {
   throw new ConfigError(
     `${shown} is "${maxS}", allowed is 0 for none, or more than --polling-interval-in-s, which is ${intervalS}`,
   );
-}
-
-const MAX_WHOLE = 1_000_000_000;
-
-/** A whole number from a variable of the original proxy, which is no option. */
-export function readWhole(
-  env: Environment,
-  name: string,
-  { otherwise, min }: { readonly otherwise: number; readonly min: number },
-): number {
-  const given = env[name];
-  if (!given) return otherwise;
-  const value = /^\d{1,10}$/.test(given) ? Number(given) : Number.NaN;
-  if (value >= min && value <= MAX_WHOLE) return value;
-  throw new ConfigError(`${name} is "${given}", allowed is a whole number from ${min} to ${MAX_WHOLE}`);
 }

@@ -28,6 +28,27 @@ export const MONITORING_OPTIONS = [
       "Not ready while upstream has not confirmed what is held of preloaded keys for so long; 0 for off",
   },
   {
+    name: "statsd-logging",
+    kind: "flag",
+    description: "Send metrics to StatsD on 127.0.0.1:8125, or where STATSD_SOCKET and STATSD_…_OVERRIDE say",
+  },
+  {
+    name: "datadog-logging",
+    kind: "flag",
+    description:
+      "The same for Datadog's agent, with latencies as distributions; given both, nothing is sent twice",
+  },
+  {
+    name: "otlp-logging",
+    kind: "flag",
+    description: "Send metrics by OTLP, to where the OTEL_EXPORTER_OTLP_… variables say",
+  },
+  {
+    name: "otlp-tracing",
+    kind: "flag",
+    description: "Send traces by OTLP: polls, first requests for a key, backup, events",
+  },
+  {
     name: "log-format",
     kind: "text",
     default: "text",

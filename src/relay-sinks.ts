@@ -4,8 +4,7 @@ import type { MetricRegistry } from "./telemetry/metrics/metric-registry.ts";
 import type { SinkMetrics } from "./telemetry/metrics/sink-metrics.ts";
 import type { EmitSinkEvent } from "./telemetry/sinks/events.ts";
 import { PushLoop } from "./telemetry/sinks/push-loop.ts";
-import type { PushSink } from "./telemetry/sinks/push-sink.ts";
-import { SinkChannel } from "./telemetry/sinks/sink-channel.ts";
+import { SinkChannel, type SinkChannelOptions } from "./telemetry/sinks/sink-channel.ts";
 
 export interface SinkParts {
   readonly clock: Clock;
@@ -19,18 +18,24 @@ export interface SinkParts {
 /** Starts to send metrics to every place that the configuration names. */
 export async function startSinks({ monitoring }: Config, parts: SinkParts): Promise<void> {
   const { clock, emit, registry, metrics, running } = parts;
-  const { channelSize: size, pushIntervalMs: intervalMs } = monitoring;
-  const sinks = await openPushSinks(monitoring);
+  const sinks = await openPushSinks(monitoring, clock);
   if (sinks.length === 0) return;
   const onDropped = (sink: string, count: number) => registry.count("MeasurementsDropped", { sink }, count);
-  const channels = sinks.map((sink) => {
+  const channels = sinks.map(({ sink, size }) => {
     metrics.expect(sink.name);
     return new SinkChannel({ sink, size, clock, emit, onDropped });
   });
-  running.use(new PushLoop({ registry, channels, clock, intervalMs }));
+  running.use(new PushLoop({ registry, channels, clock, intervalMs: monitoring.pushIntervalMs }));
 }
 
+type OpenedSink = Pick<SinkChannelOptions, "sink" | "size">;
+
 /** Each is loaded only where it is wanted: none costs the others a start. */
-async function openPushSinks(_monitoring: Config["monitoring"]): Promise<readonly PushSink[]> {
-  return [];
+async function openPushSinks({ statsd }: Config["monitoring"], clock: Clock): Promise<readonly OpenedSink[]> {
+  const sinks: OpenedSink[] = [];
+  if (statsd !== undefined) {
+    const { StatsdSink } = await import("./telemetry/sinks/statsd-sink.ts");
+    sinks.push({ sink: new StatsdSink(statsd, clock), size: statsd.channelSize });
+  }
+  return sinks;
 }

@@ -36,8 +36,8 @@ export async function startTelemetry(
   { logger, clock }: TelemetryParts,
 ): Promise<RunningTelemetry> {
   await using starting = new AsyncDisposableStack();
-  const { maxSeries } = config.monitoring;
-  const registry = new MetricRegistry({ maxSeries, keepsSamples: false });
+  const { maxSeries, statsd } = config.monitoring;
+  const registry = new MetricRegistry({ maxSeries, keepsSamples: statsd !== undefined });
   const keys = new KeyTags();
   const eventLog = new EventLog(logger, clock);
   const eventMetrics = new EventMetrics(registry, keys);

@@ -1,0 +1,86 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { StatsD, type Tags } from "hot-shots";
+import type { Clock } from "../../clock.ts";
+import type { Measurement } from "./measurement.ts";
+import type { PushSink } from "./push-sink.ts";
+import { type LatencyType, linesOf } from "./statsd-lines.ts";
+import type { StatsdOptions, StatsdPlace } from "./statsd-options.ts";
+import type { DatagramSocket } from "./statsd-socket.ts";
+import { DatagramStream } from "./statsd-stream.ts";
+import { openUdp } from "./statsd-udp.ts";
+import { openUnixDatagram } from "./unix-datagram.ts";
+
+declare module "hot-shots" {
+  interface StatsD {
+    /** A line with whatever rate it carries: given a rate, the methods for each kind drop lines at random. */
+    send(line: string, tags: Tags): void;
+  }
+}
+
+/** How long hot-shots looks for lines on their way when it is closed; there are none. */
+const CLOSING_MS = 10;
+
+/** Sends metrics to StatsD or to Datadog's agent, in datagrams of many lines. */
+export class StatsdSink implements PushSink {
+  readonly name: StatsdOptions["sink"];
+  readonly #latencyType: LatencyType;
+  readonly #maxLinesAtOnce: number;
+  readonly #stream: DatagramStream;
+  readonly #client: StatsD;
+  readonly #stopped = new AbortController();
+
+  constructor(options: StatsdOptions, clock: Clock) {
+    const { sink, place, maxRetries, retryDelayMs, maxLinesAtOnce } = options;
+    this.name = sink;
+    this.#latencyType = sink === "datadog" ? "d" : "ms";
+    this.#maxLinesAtOnce = maxLinesAtOnce;
+    this.#stream = new DatagramStream({ open: () => open(place), clock, maxRetries, retryDelayMs });
+    this.#client = new StatsD({
+      protocol: "stream",
+      stream: this.#stream,
+      globalTags: options.tags,
+      maxBufferSize: options.maxDatagramBytes,
+      bufferFlushInterval: options.flushIntervalMs,
+      closingFlushInterval: CLOSING_MS,
+      // Else it would read DD_… by itself, and add its own lines and fields to ours.
+      includeDataDogTags: false,
+      datadog: false,
+      // The stream has told already.
+      errorHandler: () => {},
+    });
+  }
+
+  async send(measurements: readonly Measurement[], signal: AbortSignal): Promise<void> {
+    this.#stream.begin(AbortSignal.any([signal, this.#stopped.signal]));
+    try {
+      let lines = 0;
+      for (const measurement of measurements) {
+        for (const { text, tags } of linesOf(measurement, this.#latencyType)) {
+          this.#client.send(text, [...tags]);
+          if (++lines % this.#maxLinesAtOnce === 0) await this.#handOver();
+        }
+      }
+      await this.#handOver();
+      await this.#stream.confirm();
+    } finally {
+      this.#stream.disconnect();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped.abort(new Error("the relay stops"));
+    await new Promise<void>((resolve) => this.#client.close(() => resolve()));
+  }
+
+  async #handOver(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#client.flush((error) => (error ? reject(error) : resolve()));
+    });
+    this.#stream.check();
+    await nextTurn();
+  }
+}
+
+async function open(place: StatsdPlace): Promise<DatagramSocket> {
+  return place.kind === "udp" ? await openUdp(place) : openUnixDatagram(place.path);
+}

@@ -1,0 +1,27 @@
+import { dlopen, read } from "bun:ffi";
+import { AF_UNIX, SYSTEMS, socketAddress } from "./unix-datagram-systems.ts";
+
+/** Of the C library, what datagrams on Unix sockets need. Throws where it can't be loaded. */
+export function openLibc(platform: string) {
+  const system = SYSTEMS[platform];
+  if (system === undefined) throw new Error(`${platform} has no Unix datagram sockets`);
+  const { symbols } = dlopen(system.library, {
+    socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+    connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+    send: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
+    close: { args: ["i32"], returns: "i32" },
+  });
+  const { symbols: errors } = dlopen(system.library, { [system.errno]: { args: [], returns: "ptr" } });
+  const { socketType, sendFlags } = system;
+  return {
+    socket: () => symbols.socket(AF_UNIX, socketType, 0),
+    connect: (fd: number, address: Uint8Array) => symbols.connect(fd, address, address.length),
+    send: (fd: number, bytes: Uint8Array) => Number(symbols.send(fd, bytes, bytes.length, sendFlags)),
+    close: (fd: number) => symbols.close(fd),
+    /** To be read right after the call that failed. */
+    errno: () => read.i32(errors[system.errno]?.() ?? 0, 0),
+    addressOf: (path: string) => socketAddress(path, system),
+  };
+}
+
+export type Libc = ReturnType<typeof openLibc>;
