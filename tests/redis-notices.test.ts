@@ -154,16 +154,21 @@ describe("Confirmations", () => {
       expect(await confirmations.read(digest)).toBeUndefined();
       await confirmations.confirm(digest, 7, 60_000);
       await confirmations.confirm(digest, 8, 1_000);
-      expect(await confirmations.read(digest)).toMatchObject({ lcut: 8 });
+      const { ttlMs, saidAgoMs, ...said } = (await confirmations.read(digest)) ?? expect.unreachable("none");
+      expect([said, ttlMs + saidAgoMs]).toEqual([{ lcut: 8 }, 1_000]);
+      expect(saidAgoMs).toBeWithin(0, 500);
       expect(await confirmations.read(feedDigest(feedOf("secret-other")))).toBeUndefined();
       await eventually(async () => expect(await confirmations.read(digest)).toBeUndefined());
     });
 
-    test.each(["abc", "-1", "", "1.5", "9007199254740993"])('that say "%s" are none', async (text) => {
-      await using server = await RedisServer.start();
-      await using use = new RedisUse(server.options);
-      await server.cli("SET", confirmedKey(digest), text, "PX", "60000");
-      expect(await new RedisConfirmations(use.connection).read(digest)).toBeUndefined();
-    });
+    test.each(["abc", "-1", "", "7", "1.5 60000", "7 60000 1", "7 -1", "9007199254740993 60000"])(
+      'that say "%s" are none',
+      async (text) => {
+        await using server = await RedisServer.start();
+        await using use = new RedisUse(server.options);
+        await server.cli("SET", confirmedKey(digest), text, "PX", "60000");
+        expect(await new RedisConfirmations(use.connection).read(digest)).toBeUndefined();
+      },
+    );
   });
 });

@@ -7,6 +7,7 @@ import type { Feed } from "../specs/feed.ts";
 import type { HeldFeed } from "../specs/held-feed.ts";
 import { parseSdkKey } from "../specs/sdk-key.ts";
 import { isNewsTo } from "../specs/snapshot.ts";
+import { originOf } from "../specs/spec-origin.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
 import type { EmitRpcEvent } from "./events.ts";
 import { followSpecs, type SpecItem } from "./spec-stream.ts";
@@ -38,7 +39,9 @@ export class SpecService {
     const answered = (code: string, feed?: Feed) =>
       this.#options.emit({ kind: "rpc_answered", feed, code, tookMs: performance.now() - startedAt });
     try {
-      const { snapshot, feed } = await unlessGivenUp(this.#find(request, context), context.signal);
+      const held = await unlessGivenUp(this.#find(request, context), context.signal);
+      const { snapshot, feed } = held;
+      tellOrigin(held, context);
       answered("ok", feed);
       if (isNewsTo(sinceTimeOf(request), snapshot)) return { kind: "spec", snapshot };
       return { kind: "no_update", lcut: snapshot.lcut };
@@ -75,6 +78,7 @@ export class SpecService {
       const held = await unlessGivenUp(this.#find(request, context), context.signal);
       context.signal.throwIfAborted();
       const { feed } = held;
+      tellOrigin(held, context);
       emit({ kind: "stream_opened", feed, openStreams: admission.open });
       const closed = () => emit({ kind: "stream_closed", feed, openStreams: admission.open });
       context.signal.addEventListener("abort", closed, { once: true });
@@ -120,6 +124,13 @@ async function unlessGivenUp<T>(work: Promise<T>, signal: AbortSignal): Promise<
   } finally {
     signal.removeEventListener("abort", giveUp);
   }
+}
+
+/** In headers: on a stream they are those of its start, and later messages have no place for newer ones. */
+function tellOrigin(held: HeldFeed, { responseHeader }: HandlerContext): void {
+  const { source, confirmedAt } = originOf(held);
+  responseHeader.set("x-sfp-source", source);
+  if (confirmedAt !== undefined) responseHeader.set("x-sfp-confirmed-at", confirmedAt);
 }
 
 function codeOf(error: unknown): string {

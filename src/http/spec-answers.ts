@@ -1,4 +1,5 @@
 import { type ContentCoding, NO_UPDATE_JSON, type Snapshot } from "../specs/snapshot.ts";
+import { type Confirmed, originOf } from "../specs/spec-origin.ts";
 import { COMMON_HEADERS } from "./common-headers.ts";
 import { PreparedAnswer } from "./prepared-answer.ts";
 import type { RequestMeter } from "./request-meter.ts";
@@ -49,7 +50,7 @@ export class SpecAnswers {
   /** Upstream said that the snapshot is the newest still: its answers say so from now on. */
   confirmed(held: Confirmed): void {
     const answers = this.#answersOf.get(held.snapshot);
-    const confirmedAt = textOf(held.confirmedAt);
+    const { confirmedAt } = originOf(held);
     if (answers === undefined || confirmedAt === undefined) return;
     answers.confirmedAt = confirmedAt;
     const prepared = Object.values(answers.byCoding).flatMap(({ full, notModified }) => [full, notModified]);
@@ -58,11 +59,11 @@ export class SpecAnswers {
     }
   }
 
-  #of({ snapshot, confirmedAt }: Confirmed): SnapshotAnswers {
-    let answers = this.#answersOf.get(snapshot);
+  #of(held: Confirmed): SnapshotAnswers {
+    let answers = this.#answersOf.get(held.snapshot);
     if (answers === undefined) {
-      answers = { byCoding: {}, confirmedAt: textOf(confirmedAt) };
-      this.#answersOf.set(snapshot, answers);
+      answers = { byCoding: {}, confirmedAt: originOf(held).confirmedAt };
+      this.#answersOf.set(held.snapshot, answers);
     }
     return answers;
   }
@@ -96,13 +97,6 @@ export class SpecAnswers {
   }
 }
 
-/** What a held feed has to say of itself. */
-export interface Confirmed {
-  readonly snapshot: Snapshot;
-  /** Ms since the Unix epoch. */
-  readonly confirmedAt: number | undefined;
-}
-
 function commonHeaders(snapshot: Snapshot, confirmedAt: string | undefined): Record<string, string> {
   return {
     ...COMMON_HEADERS,
@@ -113,8 +107,4 @@ function commonHeaders(snapshot: Snapshot, confirmedAt: string | undefined): Rec
     // They hang on a secret: no shared cache may keep them.
     "cache-control": "private, no-cache",
   };
-}
-
-function textOf(ms: number | undefined): string | undefined {
-  return ms === undefined ? undefined : new Date(ms).toISOString();
 }

@@ -1,5 +1,5 @@
 import type { Feed } from "../specs/feed.ts";
-import type { Confirmation, FleetBoard } from "../specs/fleet.ts";
+import type { Confirmation, FleetBoard, KnownConfirmation } from "../specs/fleet.ts";
 import { feedDigest } from "./keys.ts";
 import type { RedisConfirmations } from "./redis-confirmations.ts";
 import type { RedisNotices } from "./redis-notices.ts";
@@ -18,7 +18,7 @@ export class RedisFleetBoard implements FleetBoard {
     return this.#confirmations.confirm(feedDigest(feed), lcut, ttlMs);
   }
 
-  confirmation(feed: Feed): Promise<Confirmation | undefined> {
+  confirmation(feed: Feed): Promise<KnownConfirmation | undefined> {
     return this.#confirmations.read(feedDigest(feed));
   }
 

@@ -1,4 +1,4 @@
-import type { Confirmation } from "../specs/fleet.ts";
+import type { KnownConfirmation } from "../specs/fleet.ts";
 import { parseLcut } from "../specs/payload.ts";
 import { confirmedKey } from "./keys.ts";
 import type { RedisConnection } from "./redis-connection.ts";
@@ -11,21 +11,24 @@ export class RedisConfirmations {
     this.#redis = redis;
   }
 
-  /** Says for `ttlMs` that upstream has nothing newer than `lcut`. */
+  /** Says for `ttlMs` that upstream has nothing newer than `lcut`. What is left of that time tells how long ago it was. */
   async confirm(feedDigest: string, lcut: number, ttlMs: number): Promise<void> {
-    await this.#redis.send("SET", [confirmedKey(feedDigest), String(lcut), "PX", String(ttlMs)]);
+    await this.#redis.send("SET", [confirmedKey(feedDigest), `${lcut} ${ttlMs}`, "PX", String(ttlMs)]);
   }
 
   /** What was confirmed last, unless its time is over. */
-  async read(feedDigest: string): Promise<Confirmation | undefined> {
+  async read(feedDigest: string): Promise<KnownConfirmation | undefined> {
     const key = confirmedKey(feedDigest);
     const [answer, ttlMs] = await Promise.all([
       this.#redis.send("GET", [key]),
       this.#redis.send("PTTL", [key]),
     ]);
-    const lcut =
-      typeof answer === "string" && /^\d{1,16}$/.test(answer) ? parseLcut(Number(answer)) : undefined;
+    const [, lcutText, fullTtl] = (typeof answer === "string" && FORM.exec(answer)) || [];
+    const lcut = parseLcut(Number(lcutText));
     if (lcut === undefined || typeof ttlMs !== "number" || ttlMs <= 0) return undefined;
-    return { lcut, ttlMs };
+    return { lcut, ttlMs, saidAgoMs: Math.max(0, Number(fullTtl) - ttlMs) };
   }
 }
+
+/** The lcut, and for how long it was confirmed. */
+const FORM = /^(\d{1,16}) (\d{1,10})$/;

@@ -15,10 +15,15 @@ export interface Confirmation {
   readonly ttlMs: number;
 }
 
+/** As it is found. Told in lengths of time: the clocks of the relays need not agree. */
+export interface KnownConfirmation extends Confirmation {
+  readonly saidAgoMs: number;
+}
+
 /** Where the relays of a fleet tell each other what they know. Every method rejects where it does not work just now. */
 export interface FleetBoard {
   confirm(feed: Feed, confirmation: Confirmation): Promise<void>;
-  confirmation(feed: Feed): Promise<Confirmation | undefined>;
+  confirmation(feed: Feed): Promise<KnownConfirmation | undefined>;
   /** Tells all relays at once that the backup has a new version. */
   announce(feed: Feed, lcut: number): Promise<void>;
   /** `topic` is {@link topicOf} of the feed: SDK keys are not told. */
@@ -93,8 +98,7 @@ export class Fleet {
     if ((store.peek(feed)?.snapshot.lcut ?? -1) < confirmation.lcut) await recovery.recover(feed, asked);
     const held = store.peek(feed);
     if (held === undefined || held.snapshot.lcut < confirmation.lcut) return UNCONFIRMED;
-    const saidAgoMs = Math.max(0, CONFIRMED_INTERVALS * this.#options.intervalMs - confirmation.ttlMs);
-    store.confirm(feed, clock.now() - saidAgoMs);
+    store.confirm(feed, clock.now() - confirmation.saidAgoMs);
     return { kind: "confirmed", ttlMs: confirmation.ttlMs };
   }
 
@@ -119,7 +123,7 @@ export class Fleet {
     this.#options.board.confirm(feed, { lcut, ttlMs }).catch(() => {});
   }
 
-  async #confirmation(feed: Feed): Promise<Confirmation | undefined> {
+  async #confirmation(feed: Feed): Promise<KnownConfirmation | undefined> {
     const { board, clock } = this.#options;
     try {
       return await within(clock, BOARD_TIMEOUT_MS, board.confirmation(feed));
