@@ -47,6 +47,7 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
   "hot-shots": ["telemetry"],
+  "statsig-node": ["telemetry"],
   ioredis: ["redis"],
   citty: ["cli", "help"],
   yaml: ["config-syntax", "print-config"],
