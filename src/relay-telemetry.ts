@@ -45,7 +45,7 @@ export async function startTelemetry(
   const startedAt = clock.now();
   registry.gauge("StartTimestampS", () => [[{}, startedAt / 1_000]]);
   registry.gauge("MemoryRssBytes", () => [[{}, process.memoryUsage.rss()]]);
-  const producer = new RegistryProducer(registry, relayResource(VERSION));
+  const producer = new RegistryProducer({ registry, resource: relayResource(VERSION) });
   const emit = (event: RelayEvent) => {
     eventLog.write(event);
     eventMetrics.write(event);

@@ -12,79 +12,103 @@ import type { Family } from "./family.ts";
 import type { GaugeReadings, MetricRegistry } from "./metric-registry.ts";
 import type { MetricKind, MetricRow } from "./metric-row.ts";
 import { PREFIX } from "./metric-table.ts";
-import { BUCKETS_MS, type Series } from "./series.ts";
+import { BUCKETS_MS } from "./series.ts";
+import { FreshWindows, type SeriesWindows, WholeWindows, type Window } from "./series-windows.ts";
+
+export interface ProducerOptions {
+  readonly registry: MetricRegistry;
+  readonly resource: Resource;
+  /** Of counts and latencies; cumulative unless told. */
+  readonly temporality?: AggregationTemporality;
+}
 
 /**
  * Hands the registry to OpenTelemetry's exporters in the place of its SDK's own instruments, which would take ten
- * times as long for each request.
+ * times as long for each request. One for each reader, since it remembers what that was told.
  */
 export class RegistryProducer implements MetricProducer {
   readonly #registry: MetricRegistry;
   readonly #resource: Resource;
-  readonly #startTime = hrTimeOf(Date.now());
+  readonly #temporality: AggregationTemporality;
+  readonly #windows: SeriesWindows;
 
-  constructor(registry: MetricRegistry, resource: Resource) {
+  constructor({ registry, resource, temporality = AggregationTemporality.CUMULATIVE }: ProducerOptions) {
     this.#registry = registry;
     this.#resource = resource;
+    this.#temporality = temporality;
+    const Windows = temporality === AggregationTemporality.DELTA ? FreshWindows : WholeWindows;
+    this.#windows = new Windows(now());
   }
 
   async collect(): Promise<CollectionResult> {
     const gauges = await this.#registry.readGauges();
-    const times = { startTime: this.#startTime, endTime: hrTimeOf(Date.now()) };
+    const endTime = now();
     const metrics = [
-      ...[...this.#registry.families()].flatMap((family) => [...dataOf(family, times)]),
-      ...gauges.map((readings) => gaugeData(readings, times)),
+      ...this.#counted(endTime),
+      ...gauges.map((readings) => gaugeData(readings, endTime)),
     ].filter(({ dataPoints }) => dataPoints.length > 0);
     const scope = { name: "statsig-forward-proxy" };
     return { resourceMetrics: { resource: this.#resource, scopeMetrics: [{ scope, metrics }] }, errors: [] };
   }
+
+  /** Never waits: nothing may be measured between what is told and what is remembered as told. */
+  #counted(endTime: HrTime): readonly MetricData[] {
+    const families = [...this.#registry.families()];
+    const data = families.flatMap((family) => [...this.#dataOf(family, endTime)]);
+    this.#windows.looked(
+      families.flatMap((family) => [...family.all()]),
+      endTime,
+    );
+    return data;
+  }
+
+  *#dataOf(family: Family, endTime: HrTime): Iterable<MetricData> {
+    const { row } = family;
+    const points = [...family.all()].flatMap((series) => {
+      const window = this.#windows.of(series);
+      return window === undefined ? [] : [{ ...window, attributes: { ...series.tags }, endTime }];
+    });
+    const aggregationTemporality = this.#temporality;
+    if (row.kinds.includes("count")) yield { ...sumData(row, points), aggregationTemporality };
+    if (row.kinds.includes("latency")) yield { ...histogramData(row, points), aggregationTemporality };
+  }
 }
 
-interface Times {
-  readonly startTime: HrTime;
+interface Point extends Window {
+  readonly attributes: Readonly<Record<string, string>>;
   readonly endTime: HrTime;
 }
 
-function* dataOf(family: Family, times: Times): Iterable<MetricData> {
-  const { row } = family;
-  const series = [...family.all()];
-  if (row.kinds.includes("count")) yield sumData(row, series, times);
-  if (row.kinds.includes("latency")) yield histogramData(row, series, times);
-}
-
-function sumData(row: MetricRow, series: readonly Series[], times: Times): MetricData {
+function sumData(row: MetricRow, points: readonly Point[]) {
   return {
     descriptor: descriptorOf(row, "count", ""),
-    aggregationTemporality: AggregationTemporality.CUMULATIVE,
     dataPointType: DataPointType.SUM,
     isMonotonic: true,
-    dataPoints: series.map(({ tags, count }) => ({ ...times, attributes: { ...tags }, value: count })),
-  };
+    dataPoints: points.map(({ count, attributes, startTime, endTime }) => {
+      return { startTime, endTime, attributes, value: count };
+    }),
+  } as const;
 }
 
-function histogramData(row: MetricRow, series: readonly Series[], times: Times): MetricData {
+function histogramData(row: MetricRow, points: readonly Point[]) {
   return {
     descriptor: descriptorOf(row, "latency", "ms"),
-    aggregationTemporality: AggregationTemporality.CUMULATIVE,
     dataPointType: DataPointType.HISTOGRAM,
-    dataPoints: series.map(({ tags, count, sumMs, buckets }) => ({
-      ...times,
-      attributes: { ...tags },
-      value: {
-        buckets: { boundaries: [...BUCKETS_MS], counts: [...(buckets ?? [])] },
-        sum: sumMs,
-        count,
-      },
-    })),
-  };
+    dataPoints: points.map(({ count, sumMs: sum, buckets, attributes, startTime, endTime }) => {
+      const value = { buckets: { boundaries: [...BUCKETS_MS], counts: [...buckets] }, sum, count };
+      return { startTime, endTime, attributes, value };
+    }),
+  } as const;
 }
 
-function gaugeData({ row, readings }: GaugeReadings, times: Times): MetricData {
+function gaugeData({ row, readings }: GaugeReadings, endTime: HrTime): MetricData {
   return {
     descriptor: descriptorOf(row, "gauge", ""),
     aggregationTemporality: AggregationTemporality.CUMULATIVE,
     dataPointType: DataPointType.GAUGE,
-    dataPoints: readings.map(([tags, value]) => ({ ...times, attributes: { ...tags }, value })),
+    dataPoints: readings.map(([tags, value]) => {
+      return { startTime: endTime, endTime, attributes: { ...tags }, value };
+    }),
   };
 }
 
@@ -92,6 +116,7 @@ function descriptorOf({ name, description }: MetricRow, kind: MetricKind, unit: 
   return { name: `${PREFIX}.${name}.${kind}`, description, unit, valueType: ValueType.DOUBLE };
 }
 
-function hrTimeOf(ms: number): HrTime {
+function now(): HrTime {
+  const ms = Date.now();
   return [Math.floor(ms / 1_000), (ms % 1_000) * 1_000_000];
 }

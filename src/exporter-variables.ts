@@ -1,0 +1,65 @@
+import { readFileSync } from "node:fs";
+import { ConfigError, type Environment } from "./settings.ts";
+import type { OtlpProtocol } from "./telemetry/otlp/otlp-options.ts";
+import { whyUnreadable } from "./unreadable.ts";
+
+interface Variable {
+  /** After `OTEL_EXPORTER_OTLP_`, and after that and the signal. */
+  readonly name: string;
+  readonly allowed: string;
+  readonly isGood: (value: string, protocol: OtlpProtocol) => boolean;
+}
+
+const VARIABLES: readonly Variable[] = [
+  { name: "ENDPOINT", allowed: "an http:// or https:// URL", isGood: isEndpoint },
+  { name: "TIMEOUT", allowed: "milliseconds, more than 0", isGood: (value) => Number(value) > 0 },
+  { name: "COMPRESSION", allowed: "gzip or none", isGood: (value) => ["gzip", "none"].includes(value) },
+  {
+    name: "TEMPORALITY_PREFERENCE",
+    allowed: "cumulative, delta or lowmemory",
+    isGood: (value) => ["cumulative", "delta", "lowmemory"].includes(value.toLowerCase()),
+  },
+];
+
+const FILES = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"];
+
+/**
+ * OpenTelemetry's exporters read these themselves, and go on with a default where one makes no sense: to send
+ * nothing, or to somewhere else, unawares. Throws ConfigError.
+ */
+export function refuseBadExporterVariables(
+  env: Environment,
+  signal: "METRICS" | "TRACES",
+  protocol: OtlpProtocol,
+): void {
+  for (const { name, allowed, isGood } of VARIABLES) {
+    for (const [variable, value] of given(env, name, signal)) {
+      if (!isGood(value, protocol)) throw new ConfigError(`${variable} is "${value}", allowed is ${allowed}`);
+    }
+  }
+  for (const [variable, path] of FILES.flatMap((name) => given(env, name, signal))) {
+    refuseUnreadable(variable, path);
+  }
+}
+
+function refuseUnreadable(variable: string, path: string): void {
+  try {
+    readFileSync(path);
+  } catch {
+    throw new ConfigError(`Cannot read ${variable} "${path}": ${whyUnreadable(path)}`);
+  }
+}
+
+function given(env: Environment, name: string, signal: string): (readonly [string, string])[] {
+  const names = [`OTEL_EXPORTER_OTLP_${signal}_${name}`, `OTEL_EXPORTER_OTLP_${name}`];
+  return names.flatMap((each) => {
+    const value = env[each]?.trim();
+    return value ? [[each, value] as const] : [];
+  });
+}
+
+/** Over gRPC a host and a port alone will do. */
+function isEndpoint(value: string, protocol: OtlpProtocol): boolean {
+  if (protocol === "grpc" && /^[^/:]+:\d+$/.test(value)) return true;
+  return /^https?:\/\//.test(value) && URL.canParse(value);
+}
