@@ -1,0 +1,69 @@
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import type { Build, BunPlugin } from "bun";
+import { root } from "../command.ts";
+
+const src = join(root, "src");
+
+export interface Compilation {
+  readonly outfile: string;
+  /** As `--version` shows it. */
+  readonly commit: string;
+  /** Undefined: for this machine, with the Bun that runs here. */
+  readonly target?: { readonly compile: Build.CompileTarget; readonly executablePath: string };
+}
+
+/** Builds the executable. Gives the files that are in it, as paths in this project. */
+export async function compile({ outfile, commit, target }: Compilation): Promise<readonly string[]> {
+  mkdirSync(dirname(outfile), { recursive: true });
+  // The name of the file goes into it: built under one name, what comes out depends on the sources alone. And a
+  // relay that runs from the file that is there goes on running.
+  const aside = mkdtempSync(join(dirname(outfile), ".building-"));
+  try {
+    const built = join(aside, "statsig-forward-proxy");
+    const result = await Bun.build({
+      // The bundler does not follow the URL of a Worker: each is an entry of its own.
+      entrypoints: [join(src, "main.ts"), ...(await workerFiles())],
+      root: src,
+      minify: true,
+      bytecode: true,
+      format: "esm",
+      metafile: true,
+      define: { SFP_BUILD_COMMIT: JSON.stringify(commit) },
+      plugins: [workersFromRoot],
+      compile: {
+        outfile: built,
+        // The relay must not take settings, or code to preload, from whatever directory it is started in.
+        autoloadDotenv: false,
+        autoloadBunfig: false,
+        ...(target && { target: target.compile, executablePath: target.executablePath }),
+      },
+      throw: false,
+    });
+    if (!result.success) throw new Error(result.logs.map(String).join("\n") || "the build failed");
+    renameSync(built, outfile);
+    return Object.keys(result.metafile?.inputs ?? {});
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+  }
+}
+
+async function workerFiles(): Promise<string[]> {
+  return (await Array.fromAsync(new Bun.Glob("**/*-worker.ts").scan({ cwd: src, absolute: true }))).sort();
+}
+
+// In the executable every module's import.meta.url is that of its root, so that a Worker's relative URL would
+// lack the folder of the module that starts it.
+const workerUrl = /new URL\("(\.[^"]+-worker\.ts)", import\.meta\.url\)/g;
+const workersFromRoot: BunPlugin = {
+  name: "workers-from-root",
+  setup(build) {
+    build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
+      const source = await Bun.file(path).text();
+      const contents = source.replace(workerUrl, (_, worker: string) => {
+        return `new URL("./${relative(src, join(dirname(path), worker))}", import.meta.url)`;
+      });
+      return { contents, loader: "ts" };
+    });
+  },
+};
