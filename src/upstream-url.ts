@@ -11,3 +11,9 @@ export function isProxied(upstreamUrl: string, env: Environment): boolean {
     : ["HTTP_PROXY", "http_proxy"];
   return [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
 }
+
+/** Where it is, without user and password, for people. */
+export function shownUrl(upstreamUrl: string): string {
+  const { origin, pathname } = new URL(upstreamUrl);
+  return origin + pathname.replace(/\/$/, "");
+}
