@@ -37,9 +37,16 @@ export function refuseBadExporterVariables(
       if (!isGood(value, protocol)) throw new ConfigError(`${variable} is "${value}", allowed is ${allowed}`);
     }
   }
+  refuseBadAttributes(env["OTEL_RESOURCE_ATTRIBUTES"]?.trim() ?? "");
   for (const [variable, path] of FILES.flatMap((name) => given(env, name, signal))) {
     refuseUnreadable(variable, path);
   }
+}
+
+function refuseBadAttributes(text: string): void {
+  const parts = text.split(",").filter((part) => part.trim() !== "");
+  if (parts.every((part) => /^\s*[^=\s][^=]*=[^=]*$/.test(part))) return;
+  throw new ConfigError(`OTEL_RESOURCE_ATTRIBUTES is "${text}", allowed is a comma list of key=value`);
 }
 
 function refuseUnreadable(variable: string, path: string): void {

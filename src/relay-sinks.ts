@@ -1,23 +1,14 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
-import type { MetricRegistry } from "./telemetry/metrics/metric-registry.ts";
-import type { SinkMetrics } from "./telemetry/metrics/sink-metrics.ts";
-import type { EmitSinkEvent } from "./telemetry/sinks/events.ts";
+import { startOtlp } from "./relay-otlp.ts";
 import { PushLoop } from "./telemetry/sinks/push-loop.ts";
 import { SinkChannel, type SinkChannelOptions } from "./telemetry/sinks/sink-channel.ts";
-
-export interface SinkParts {
-  readonly clock: Clock;
-  readonly emit: EmitSinkEvent;
-  readonly registry: MetricRegistry;
-  readonly metrics: SinkMetrics;
-  /** Owns what is started. */
-  readonly running: AsyncDisposableStack;
-}
+import type { SinkParts } from "./telemetry/sinks/sink-parts.ts";
 
 /** Starts to send metrics to every place that the configuration names. */
 export async function startSinks({ monitoring }: Config, parts: SinkParts): Promise<void> {
   const { clock, emit, registry, metrics, running } = parts;
+  await startOtlp(monitoring.otlpMetrics, parts);
   const sinks = await openPushSinks(monitoring, clock);
   if (sinks.length === 0) return;
   const onDropped = (sink: string, count: number) => registry.count("MeasurementsDropped", { sink }, count);

@@ -1,0 +1,44 @@
+import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
+import type { SinkHealth } from "../sinks/sink-health.ts";
+
+interface Exporter<T> {
+  export(items: T, done: (result: ExportResult) => void): void;
+}
+
+export interface WatchOptions<T> {
+  readonly health: SinkHealth;
+  /** An exporter that has not come to an end by then counts as failing, whatever comes of it. */
+  readonly timeoutMs: number;
+  /** How much is given up with a failure. */
+  readonly lostWith: (items: T) => number;
+}
+
+const MAX_DETAIL = 200;
+
+/** Exports as `exporter` does, and tells how it goes: OpenTelemetry's own logging is silent, and would be so each time. */
+export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>): Exporter<T>["export"] {
+  const { health, timeoutMs, lostWith } = options;
+  return (items, done) => {
+    const late = setTimeout(() => {
+      health.dropped(lostWith(items));
+      health.failed(`no answer within ${timeoutMs} ms`);
+      done({ code: ExportResultCode.FAILED, error: new Error("no answer in time") });
+    }, timeoutMs);
+    exporter.export(items, (result) => {
+      clearTimeout(late);
+      if (result.code === ExportResultCode.SUCCESS) health.worked();
+      else {
+        health.dropped(lostWith(items));
+        health.failed(describe(result.error));
+      }
+      done(result);
+    });
+  };
+}
+
+/** For people. An answer's status is in `code`, of HTTP or gRPC. */
+function describe(error: (Error & { readonly code?: unknown }) | undefined): string {
+  const status =
+    typeof error?.code === "number" && error.code >= 100 ? `the collector answered ${error.code}` : "";
+  return (status || (error?.message ?? "the collector does not take them")).slice(0, MAX_DETAIL);
+}
