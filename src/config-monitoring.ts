@@ -1,5 +1,6 @@
 import { readOtlpMetrics, readOtlpTraces } from "./config-otlp.ts";
 import { readStatsd, type StatsdConfig } from "./config-statsd.ts";
+import { readStatsigLogging, type StatsigLoggingConfig } from "./config-statsig-logging.ts";
 import { readWhole } from "./read-whole.ts";
 import { ConfigError, type Environment, type Settings } from "./settings.ts";
 import type { OtlpMetricsOptions, OtlpTracesOptions } from "./telemetry/otlp/otlp-options.ts";
@@ -16,6 +17,8 @@ export interface MonitoringConfig {
   readonly maxStalenessMs: number | undefined;
   /** StatsD, or Datadog's agent; undefined where neither is sent anything. */
   readonly statsd: StatsdConfig | undefined;
+  /** `--statsig-logging`; undefined where it is off. */
+  readonly statsig: StatsigLoggingConfig | undefined;
   /** `--otlp-logging`; undefined where it is off. */
   readonly otlpMetrics: OtlpMetricsOptions | undefined;
   /** `--otlp-tracing`; undefined where it is off. */
@@ -37,6 +40,7 @@ export function readMonitoring(settings: Settings, env: Environment): Monitoring
     }),
     maxStalenessMs: readMaxStaleness(settings),
     statsd: readStatsd(settings, env, channelSize),
+    statsig: readStatsigLogging(settings, env),
     otlpMetrics: readOtlpMetrics(settings, env),
     otlpTraces: readOtlpTraces(settings, env),
   };

@@ -39,6 +39,17 @@ export const MONITORING_OPTIONS = [
       "The same for Datadog's agent, with latencies as distributions; given both, nothing is sent twice",
   },
   {
+    name: "statsig-logging",
+    kind: "flag",
+    description: "Send metrics as events to the Statsig project of STATSIG_SERVER_SDK_KEY",
+  },
+  {
+    name: "statsig-logging-tags",
+    kind: "text",
+    placeholder: "NAME:VALUE,...",
+    description: "Metadata of each of these events",
+  },
+  {
     name: "otlp-logging",
     kind: "flag",
     description: "Send metrics by OTLP, to where the OTEL_EXPORTER_OTLP_… variables say",

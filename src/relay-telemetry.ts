@@ -36,8 +36,9 @@ export async function startTelemetry(
   { logger, clock }: TelemetryParts,
 ): Promise<RunningTelemetry> {
   await using starting = new AsyncDisposableStack();
-  const { maxSeries, statsd } = config.monitoring;
-  const registry = new MetricRegistry({ maxSeries, keepsSamples: statsd !== undefined });
+  const { maxSeries, statsd, statsig } = config.monitoring;
+  const keepsSamples = statsd !== undefined || statsig !== undefined;
+  const registry = new MetricRegistry({ maxSeries, keepsSamples });
   const keys = new KeyTags();
   const eventLog = new EventLog(logger, clock);
   const eventMetrics = new EventMetrics(registry, keys);
