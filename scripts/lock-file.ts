@@ -23,6 +23,8 @@ interface Meta {
 export interface Lock {
   readonly packages: readonly LockedPackage[];
   has(id: string): boolean;
+  /** Those that a package finds when it imports what it needs. */
+  neededBy(each: LockedPackage): readonly LockedPackage[];
   /** Names of all that these bring with them, sorted; without packages for one platform. */
   broughtBy(names: readonly string[]): readonly string[];
 }
@@ -31,15 +33,17 @@ export function readLock(text: string): Lock {
   const { packages: entries } = Bun.JSONC.parse(text) as { packages: Record<string, readonly unknown[]> };
   const packages = Object.entries(entries).map(([path, entry]) => readPackage(path, entry));
   const byPath = new Map(packages.map((each) => [each.path, each]));
+  const neededBy = ({ path, needs }: LockedPackage) =>
+    needs.flatMap((name) => resolve(byPath, path, name) ?? []);
   return {
     packages,
     has: (id) => packages.some((each) => each.id === id),
+    neededBy,
     broughtBy: (names) => {
       const found = new Set<LockedPackage>();
-      const follow = ({ path, needs }: LockedPackage): void => {
-        for (const need of needs) {
-          const next = resolve(byPath, path, need);
-          if (next === undefined || next.isForOnePlatform || found.has(next)) continue;
+      const follow = (each: LockedPackage): void => {
+        for (const next of neededBy(each)) {
+          if (next.isForOnePlatform || found.has(next)) continue;
           found.add(next);
           follow(next);
         }
