@@ -29,8 +29,9 @@ export class PushLoop implements AsyncDisposable {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       await clock.sleep(intervalMs, signal).catch(() => undefined);
-      await this.#push();
+      if (!signal.aborted) await this.#push();
     }
+    await this.#push();
   }
 
   async #push(): Promise<void> {

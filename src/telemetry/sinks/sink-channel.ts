@@ -1,7 +1,9 @@
 import type { Clock } from "../../clock.ts";
+import { aborted } from "./aborted.ts";
 import type { EmitSinkEvent, SinkName } from "./events.ts";
 import type { Measurement } from "./measurement.ts";
 import type { PushSink } from "./push-sink.ts";
+import { SinkHealth } from "./sink-health.ts";
 
 export interface SinkChannelOptions {
   readonly sink: PushSink;
@@ -18,23 +20,23 @@ const SEND_TIMEOUT_MS = 10_000;
 /** Holds what a sink has not taken yet: bounded, whatever the sink does. */
 export class SinkChannel implements AsyncDisposable {
   readonly #options: SinkChannelOptions;
+  readonly #health: SinkHealth;
+  readonly #stopped = new AbortController();
   #waiting: Measurement[] = [];
   #sending: Promise<void> | undefined;
-  #failingSince: number | undefined;
-  #dropped = 0;
 
   constructor(options: SinkChannelOptions) {
     this.#options = options;
+    const { sink, clock, emit } = options;
+    this.#health = new SinkHealth({ sink: sink.name, clock, emit });
   }
 
   /** Never waits. What has no room is dropped, and counted. */
   offer(measurements: readonly Measurement[]): void {
     const room = Math.max(0, this.#options.size - this.#waiting.length);
-    this.#waiting.push(...measurements.slice(0, room));
+    this.#waiting = this.#waiting.concat(measurements.slice(0, room));
     this.#drop(measurements.length - room);
-    this.#sending ??= this.#sendAll().finally(() => {
-      this.#sending = undefined;
-    });
+    if (this.#waiting.length > 0) this.#sending ??= this.#sendAll();
   }
 
   /** Resolves once everything that was offered is sent or given up. */
@@ -43,6 +45,7 @@ export class SinkChannel implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped.abort(new Error("the relay stops"));
     await this.#options.sink[Symbol.asyncDispose]();
   }
 
@@ -50,35 +53,38 @@ export class SinkChannel implements AsyncDisposable {
     while (this.#waiting.length > 0) {
       const measurements = this.#waiting;
       this.#waiting = [];
-      try {
-        await this.#options.sink.send(measurements, AbortSignal.timeout(SEND_TIMEOUT_MS));
-        this.#worked();
-      } catch (error) {
-        this.#drop(measurements.length);
-        this.#failed(error instanceof Error ? error.message : String(error));
-      }
+      await this.#send(measurements);
     }
+    this.#sending = undefined;
+  }
+
+  /** A sink that does not end counts as failing after the time limit, and is left alone until it has ended. */
+  async #send(measurements: readonly Measurement[]): Promise<void> {
+    const ended = new AbortController();
+    const signal = AbortSignal.any([this.#timeLimit(ended.signal), this.#stopped.signal]);
+    const sent = this.#options.sink.send(measurements, signal);
+    try {
+      await Promise.race([sent, aborted(signal)]);
+      this.#health.worked();
+    } catch (error) {
+      this.#drop(measurements.length);
+      this.#health.failed(error instanceof Error ? error.message : String(error));
+      await sent.catch(() => undefined);
+    } finally {
+      ended.abort();
+    }
+  }
+
+  #timeLimit(ended: AbortSignal): AbortSignal {
+    const late = new AbortController();
+    const abort = () => late.abort(new Error(`nothing is taken for ${SEND_TIMEOUT_MS / 1_000} s`));
+    this.#options.clock.sleep(SEND_TIMEOUT_MS, ended).then(abort, () => undefined);
+    return late.signal;
   }
 
   #drop(count: number): void {
     if (count <= 0) return;
-    this.#dropped += count;
+    this.#health.dropped(count);
     this.#options.onDropped(this.#options.sink.name, count);
-  }
-
-  #failed(detail: string): void {
-    const { sink, clock, emit } = this.#options;
-    if (this.#failingSince !== undefined) return;
-    this.#failingSince = clock.elapsed();
-    emit({ kind: "sink_failing", sink: sink.name, detail });
-  }
-
-  #worked(): void {
-    const { sink, clock, emit } = this.#options;
-    if (this.#failingSince === undefined) return;
-    const failedForMs = clock.elapsed() - this.#failingSince;
-    this.#failingSince = undefined;
-    emit({ kind: "sink_works_again", sink: sink.name, failedForMs, dropped: this.#dropped });
-    this.#dropped = 0;
   }
 }

@@ -20,7 +20,7 @@ export function* linesOf(measurement: Measurement, latencyType: LatencyType): It
       yield { text: `${name}:${measurement.value}|c`, tags };
       return;
     case "gauge":
-      if (Number.isFinite(measurement.value)) yield { text: `${name}:${measurement.value}|g`, tags };
+      yield { text: `${name}:${measurement.value}|g`, tags };
       return;
     case "latency": {
       const { values, seen } = measurement;

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { StatsD, type Tags } from "hot-shots";
+import { StatsD } from "hot-shots";
 import type { Clock } from "../../clock.ts";
 import type { Measurement } from "./measurement.ts";
 import type { PushSink } from "./push-sink.ts";
@@ -13,25 +13,29 @@ import { openUnixDatagram } from "./unix-datagram.ts";
 declare module "hot-shots" {
   interface StatsD {
     /** A line with whatever rate it carries: given a rate, the methods for each kind drop lines at random. */
-    send(line: string, tags: Tags): void;
+    send(line: string, tags: readonly string[]): void;
   }
 }
 
 /** How long hot-shots looks for lines on their way when it is closed; there are none. */
 const CLOSING_MS = 10;
 
+/** Requests do not wait for lines to be made, but for so long. */
+const MAX_TURN_MS = 1;
+
 /** Sends metrics to StatsD or to Datadog's agent, in datagrams of many lines. */
 export class StatsdSink implements PushSink {
   readonly name: StatsdOptions["sink"];
+  readonly #clock: Clock;
   readonly #latencyType: LatencyType;
   readonly #maxLinesAtOnce: number;
   readonly #stream: DatagramStream;
   readonly #client: StatsD;
-  readonly #stopped = new AbortController();
 
   constructor(options: StatsdOptions, clock: Clock) {
     const { sink, place, maxRetries, retryDelayMs, maxLinesAtOnce } = options;
     this.name = sink;
+    this.#clock = clock;
     this.#latencyType = sink === "datadog" ? "d" : "ms";
     this.#maxLinesAtOnce = maxLinesAtOnce;
     this.#stream = new DatagramStream({ open: () => open(place), clock, maxRetries, retryDelayMs });
@@ -51,16 +55,20 @@ export class StatsdSink implements PushSink {
   }
 
   async send(measurements: readonly Measurement[], signal: AbortSignal): Promise<void> {
-    this.#stream.begin(AbortSignal.any([signal, this.#stopped.signal]));
+    this.#stream.begin(signal);
     try {
       let lines = 0;
+      let turnEndsAt = this.#turnEndsAt();
       for (const measurement of measurements) {
         for (const { text, tags } of linesOf(measurement, this.#latencyType)) {
-          this.#client.send(text, [...tags]);
-          if (++lines % this.#maxLinesAtOnce === 0) await this.#handOver();
+          this.#client.send(text, tags);
+          if (++lines % this.#maxLinesAtOnce === 0) await this.#handOver(signal);
         }
+        if (this.#clock.elapsed() < turnEndsAt) continue;
+        await nextTurn();
+        turnEndsAt = this.#turnEndsAt();
       }
-      await this.#handOver();
+      await this.#handOver(signal);
       await this.#stream.confirm();
     } finally {
       this.#stream.disconnect();
@@ -68,16 +76,21 @@ export class StatsdSink implements PushSink {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped.abort(new Error("the relay stops"));
     await new Promise<void>((resolve) => this.#client.close(() => resolve()));
   }
 
-  async #handOver(): Promise<void> {
+  /** Lines in datagrams that are not full yet are sent as well. */
+  async #handOver(signal: AbortSignal): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       this.#client.flush((error) => (error ? reject(error) : resolve()));
     });
     this.#stream.check();
     await nextTurn();
+    signal.throwIfAborted();
+  }
+
+  #turnEndsAt(): number {
+    return this.#clock.elapsed() + MAX_TURN_MS;
   }
 }
 

@@ -1,5 +1,6 @@
 import { Writable } from "node:stream";
 import type { Clock } from "../../clock.ts";
+import { aborted } from "./aborted.ts";
 import type { DatagramSocket, OpenSocket } from "./statsd-socket.ts";
 
 export interface DatagramStreamOptions {
@@ -89,21 +90,15 @@ export class DatagramStream extends Writable {
 
   /** A name may take very long to look up. */
   async #connect(): Promise<DatagramSocket> {
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = () => aborted.reject(this.#signal.reason);
-    this.#signal.throwIfAborted();
-    this.#signal.addEventListener("abort", onAbort, { once: true });
     const opening = this.#options.open();
     try {
-      return await Promise.race([opening, aborted.promise]);
+      return await Promise.race([opening, aborted(this.#signal)]);
     } catch (error) {
       opening.then(
         (late) => late[Symbol.dispose](),
-        () => {},
+        () => undefined,
       );
       throw error;
-    } finally {
-      this.#signal.removeEventListener("abort", onAbort);
     }
   }
 }

@@ -1,0 +1,35 @@
+import { createSocket, type Socket } from "node:dgram";
+
+/** An agent that listens on UDP of loopback. */
+export class UdpListener implements Disposable {
+  readonly datagrams: string[] = [];
+  readonly #socket: Socket;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("message", (message) => this.datagrams.push(message.toString()));
+  }
+
+  static async start(port = 0, host = "127.0.0.1"): Promise<UdpListener> {
+    const socket = createSocket({ type: host.includes(":") ? "udp6" : "udp4", recvBufferSize: 4_000_000 });
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.bind(port, host, resolve);
+    });
+    return new UdpListener(socket);
+  }
+
+  get port(): number {
+    return this.#socket.address().port;
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.close();
+  }
+}
+
+/** A port on which nobody listens. */
+export async function unusedUdpPort(): Promise<number> {
+  using listener = await UdpListener.start();
+  return listener.port;
+}
