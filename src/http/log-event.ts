@@ -1,13 +1,19 @@
 import { Hono } from "hono";
 import type { EventIntake, IntakeOutcome } from "../log-events/intake.ts";
+import { WAY_HEADER, wereHere } from "../log-events/way.ts";
 import type { Refusal } from "../specs/key-gate.ts";
 import { parseSdkKey, type SdkKey } from "../specs/sdk-key.ts";
 import type { ExchangeEnv } from "./exchange.ts";
 import type { BodyReader } from "./request-body.ts";
 import { errorResponse, unauthorizedResponse, unavailableResponse } from "./status-json.ts";
 
-/** What an SDK says of itself, and upstream wants to know (WIRE 5). Not what changes with each request. */
-const FORWARDED_HEADERS = ["statsig-sdk-type", "statsig-sdk-version", "statsig-server-session-id"];
+/** What an SDK says of itself, and upstream wants to know (WIRE 5). Not what changes with each request. And their way. */
+const FORWARDED_HEADERS = [
+  "statsig-sdk-type",
+  "statsig-sdk-version",
+  "statsig-server-session-id",
+  WAY_HEADER,
+];
 
 /** Printable and short: what is longer is none of an SDK's, and would make a group of its own each time. */
 const HEADER_VALUE = /^[\x20-\x7e]{1,200}$/;
@@ -15,10 +21,11 @@ const HEADER_VALUE = /^[\x20-\x7e]{1,200}$/;
 /** Long enough for the queue to have room again, short enough that SDKs need not hold much. */
 const RETRY_AFTER_MS = 5_000;
 
-/** `POST /v1/log_event` (WIRE 5): every answer is one of 202, 400, 401, 413 and 503. */
+/** `POST /v1/log_event` (WIRE 5): every answer is one of 202, 400, 401, 413 and 503; to a relay that is told where to send events wrongly, 508. */
 export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<ExchangeEnv> {
   const app = new Hono<ExchangeEnv>();
   app.post("/v1/log_event", async ({ req, env }) => {
+    if (wereHere(req.header(WAY_HEADER))) return errorResponse(508);
     const sdkKey = parseSdkKey(req.header("statsig-api-key") ?? "");
     if (sdkKey === undefined) return errorResponse(400);
     const refusal = intake.refusal(sdkKey);

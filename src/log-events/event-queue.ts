@@ -5,7 +5,7 @@ export interface EventGroup {
   readonly sdkKey: SdkKey;
   /** The JSON text of `statsigMetadata` as the SDK sent it; empty where it sent none. */
   readonly metadata: string;
-  /** The `statsig-…` headers of the SDK that are forwarded, by lower-case name. */
+  /** The headers that are forwarded, by lower-case name: what the SDK says of itself, and the way that its events came. */
   readonly headers: Readonly<Record<string, string>>;
 }
 

@@ -3,6 +3,7 @@ import zlib from "node:zlib";
 import type { Clock } from "../clock.ts";
 import type { EventGroup } from "../log-events/event-queue.ts";
 import type { EventSink, SendOutcome } from "../log-events/event-sink.ts";
+import { WAY_HEADER, wayOn } from "../log-events/way.ts";
 import { readBody } from "./bounded-body.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { failedToConnect } from "./fetch-failure.ts";
@@ -16,6 +17,8 @@ const GZIP_LEVEL = 2;
 
 /** Of the answer, which says nothing that its status does not. Read so that the connection can be used again. */
 const MAX_ANSWER_BYTES = 64 * 1024;
+
+const CAME_BACK = "LOG_EVENT_STATSIG_ENDPOINT leads back to a relay that had the events before";
 
 /** Events to Statsig, or to another relay (WIRE 2, 5). */
 export class StatsigEvents implements EventSink {
@@ -47,6 +50,7 @@ export class StatsigEvents implements EventSink {
   #headersFor({ sdkKey, headers }: EventGroup, count: number): Record<string, string> {
     return {
       ...headers,
+      [WAY_HEADER]: wayOn(headers[WAY_HEADER]),
       "statsig-api-key": sdkKey,
       "statsig-event-count": String(count),
       // When this request is sent, as from an SDK: upstream compares it with its own clock.
@@ -67,7 +71,7 @@ export class StatsigEvents implements EventSink {
       kind: "retry",
       // "Too many requests" is said to one customer.
       trouble: status === 429 ? "key" : "upstream",
-      detail: `upstream answered ${status}`,
+      detail: status === 508 ? CAME_BACK : `upstream answered ${status}`,
       ...(afterMs !== undefined && { afterMs }),
     };
   }
