@@ -1,8 +1,8 @@
 import { type ArgsDef, defineCommand, runCommand } from "citty";
-import type { GivenConfig } from "./config.ts";
 import { helpText } from "./help.ts";
-import { ALL_OPTIONS, NAME, OPTIONS, type OptionSpec } from "./options.ts";
+import { ALL_OPTIONS, NAME, OPTIONS, type OptionSpec, PRINT_CONFIG } from "./options.ts";
 import type { GivenSubcommand } from "./run-subcommand.ts";
+import type { GivenConfig } from "./setting-sources.ts";
 import { readStrictArgs, type StrictArgs, UsageError } from "./strict-args.ts";
 import { findSubcommand, SUBCOMMANDS, type Subcommand } from "./subcommands.ts";
 import { VERSION_LINE } from "./version.ts";
@@ -10,14 +10,14 @@ import { VERSION_LINE } from "./version.ts";
 /** What a command line asks for. */
 export type Invocation =
   | { readonly kind: "print"; readonly text: string }
-  | { readonly kind: "relay"; readonly given: GivenConfig }
+  | { readonly kind: "relay" | "print-config"; readonly given: GivenConfig }
   | ({ readonly kind: "subcommand" } & GivenSubcommand);
 
 /** What a command line without a subcommand takes. */
 const RELAY: Pick<Subcommand, "positionals" | "takesRelayOptions" | "options"> = {
   positionals: ["MODE", "CACHE"],
   takesRelayOptions: true,
-  options: [],
+  options: [PRINT_CONFIG],
 };
 
 const OWN_OPTIONS: readonly OptionSpec[] = SUBCOMMANDS.flatMap(({ options }) => options);
@@ -28,7 +28,10 @@ export async function readInvocation(argv: readonly string[]): Promise<Invocatio
   if (args.values.has("help")) return { kind: "print", text: await helpText() };
   if (args.values.has("version")) return { kind: "print", text: `${NAME} ${VERSION_LINE}` };
   const subcommand = findSubcommand(args.positionals[0]);
-  if (subcommand === undefined) return { kind: "relay", given: await read(args, RELAY, "a relay") };
+  if (subcommand === undefined) {
+    const given = await read(args, RELAY, "a relay");
+    return { kind: isTrue(given.values.get(PRINT_CONFIG.name)) ? "print-config" : "relay", given };
+  }
   const words = args.positionals.slice(1);
   const given = await read({ ...args, positionals: words }, subcommand, subcommand.name);
   return { kind: "subcommand", name: subcommand.name, words, given };
@@ -66,6 +69,12 @@ function givenConfig(args: Readonly<Record<string, unknown>>, options: readonly 
     if (value !== undefined) values.set(name, value);
   }
   return { mode: text(args["mode"]), cache: text(args["cache"]), values };
+}
+
+/** Of a flag that is no setting. */
+function isTrue(text = "false"): boolean {
+  if (text === "true" || text === "false") return text === "true";
+  throw new UsageError(`--${PRINT_CONFIG.name} is "${text}", allowed is true or false`);
 }
 
 function text(value: unknown): string | undefined {

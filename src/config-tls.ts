@@ -26,7 +26,7 @@ export function readTls(settings: Settings, env: Environment): TlsConfig | undef
   const clientCaPath = settings.text("x509-client-cert-path") || undefined;
   const requireClientCert = settings.flag("enforce-mtls");
   const clientNames = settings.texts("client-cert-allowed-names");
-  const enforceTls = settings.flag("enforce-tls");
+  const enforceTls = !settings.isGiven("enforce-tls") || settings.flag("enforce-tls");
   const minVersion = settings.word("tls-min-version", ["1.2", "1.3"]);
   const needs = (name: Parameters<Settings["shown"]>[0], others: string) => {
     throw new StartError(`${settings.shown(name)} needs ${others}, which is not given`);

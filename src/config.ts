@@ -5,19 +5,17 @@ import { type LoggingConfig, readLogging } from "./config-logging.ts";
 import { type MonitoringConfig, readMonitoring } from "./config-monitoring.ts";
 import { readTls, type TlsConfig } from "./config-tls.ts";
 import { defaultLocalCachePath } from "./local/local-path.ts";
+import { CACHES, type Cache, MODES, type Mode } from "./positionals.ts";
 import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "./redis/keys.ts";
 import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "./redis/options.ts";
 import { readRedisOptions } from "./redis/read-options.ts";
 import { readSdkKeyList } from "./sdk-key-list.ts";
-import { ConfigError, type Environment, oneOf, Settings } from "./settings.ts";
+import { type Environment, type FindSetting, findIn, type GivenConfig } from "./setting-sources.ts";
+import { ConfigError, Settings } from "./settings.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
 import { isHttpUrl, isProxied } from "./upstream-url.ts";
 
-export const MODES = ["grpc-and-http", "grpc", "http"] as const;
-export type Mode = (typeof MODES)[number];
-
-export const CACHES = ["disabled", "local", "redis"] as const;
-export type Cache = (typeof CACHES)[number];
+export type { Cache, Mode } from "./positionals.ts";
 
 /** Everything that can be set, read once at start. */
 export interface Config {
@@ -82,21 +80,19 @@ export interface IdListConfig {
   readonly maxBytes: number;
 }
 
-/** What was given on the command line: texts by option name. */
-export interface GivenConfig {
-  readonly mode: string | undefined;
-  readonly cache: string | undefined;
-  readonly values: ReadonlyMap<string, string>;
-}
-
 const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
 const DEFAULT_ID_LISTS_URL = "https://api.statsig.com";
 
-/** Flags go before the environment, the environment before defaults. Throws {@link ConfigError}, or StartError. */
+/** Throws {@link ConfigError}, or StartError. */
 export function readConfig(given: GivenConfig, env: Environment): Config {
-  const settings = new Settings(given.values, env);
-  const mode = oneOf("MODE", given.mode, MODES);
-  const cache = oneOf("CACHE", given.cache, CACHES);
+  return configFrom(findIn(given, env), env);
+}
+
+/** As {@link readConfig}, of settings from wherever. */
+export function configFrom(find: FindSetting, env: Environment): Config {
+  const settings = new Settings(find);
+  const mode = settings.word("mode", MODES);
+  const cache = settings.word("cache", CACHES);
   const upstreamUrl = readUpstreamUrl(env["STATSIG_ENDPOINT"]);
   const maxKeys = settings.integer("maximum-concurrent-sdk-keys");
   const maxStreams = settings.integer("grpc-max-concurrent-streams");

@@ -15,6 +15,7 @@ export const EVENT_OPTIONS = [
     name: "log-event-dedupe",
     kind: "text",
     default: "true",
+    words: ["true", "false"],
     placeholder: "true|false",
     description: "Whether exposures that repeat an earlier one of the same minute are left out",
   },

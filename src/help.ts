@@ -1,6 +1,6 @@
 import { type ArgsDef, defineCommand, renderUsage } from "citty";
-import { CACHES, MODES } from "./config.ts";
 import { ALL_OPTIONS, NAME } from "./options.ts";
+import { POSITIONALS } from "./positionals.ts";
 import { SUBCOMMANDS, type Subcommand } from "./subcommands.ts";
 import { VERSION } from "./version.ts";
 
@@ -10,8 +10,8 @@ ${SUBCOMMANDS.map(describedSubcommand).join("\n")}
 
 ENVIRONMENT
 
-  Each option can also be given as SFP_ and its upper-case name, such as SFP_POLLING_INTERVAL_IN_S=10;
-  the option goes before the variable.
+  Each option, MODE and CACHE can also be given as SFP_ and the upper-case name, such as SFP_POLLING_INTERVAL_IN_S=10,
+  or in the file of --config. The option goes before the variable, the variable before the file.
   STATSIG_ENDPOINT               Upstream (Default: https://api.statsigcdn.com)
   LOG_EVENT_STATSIG_ENDPOINT     Where events go (Default: https://statsigapi.net)
   REDIS_URL, REDIS_ENTERPRISE_*, REDIS_SENTINELS, REDIS_CLUSTER_NODES, REDIS_TLS*
@@ -30,12 +30,19 @@ export async function helpText(): Promise<string> {
   const command = defineCommand({
     meta: { name: NAME, version: VERSION, description: "Relays Statsig's config specs to your servers." },
     args: {
-      mode: { type: "positional", description: `What to serve: ${MODES.join(", ")}` },
-      cache: { type: "positional", description: `Where to keep a backup: ${CACHES.join(", ")}` },
+      ...describedPositionals(),
       ...describedOptions(),
     },
   });
   return `${await renderUsage(command)}\n${MORE}`;
+}
+
+function describedPositionals(): ArgsDef {
+  const args: ArgsDef = {};
+  for (const { name, description, words } of POSITIONALS) {
+    args[name] = { type: "positional", description: `${description}: ${words.join(", ")}` };
+  }
+  return args;
 }
 
 function describedOptions(): ArgsDef {

@@ -7,6 +7,8 @@ export const LIMIT_OPTIONS = [
   {
     name: "allowed-sdk-keys",
     kind: "text",
+    isList: true,
+    isSecret: true,
     placeholder: "KEYS|@FILE",
     description: "SDK keys that are served, no others: a comma list, or a file by @path",
   },
@@ -22,6 +24,7 @@ export const LIMIT_OPTIONS = [
   {
     name: "cors-allowed-origins",
     kind: "text",
+    isList: true,
     placeholder: "ORIGINS",
     description: "Origins of web pages that may read answers: a comma list, or * (Default: none)",
   },

@@ -1,13 +1,17 @@
 import { stripVTControlCharacters } from "node:util";
 import { readInvocation } from "./cli.ts";
-import { type Config, type GivenConfig, readConfig } from "./config.ts";
+import { type Config, readConfig } from "./config.ts";
+import { withConfigFile } from "./config-file.ts";
 import { ListenError, localUrl } from "./listen.ts";
 import { describeAddress } from "./redis/options.ts";
 import { startRelay } from "./relay.ts";
 import { type Announce, runSubcommand } from "./run-subcommand.ts";
-import { ConfigError, type Environment, StartError, unknownVariables } from "./settings.ts";
+import type { Environment, GivenConfig } from "./setting-sources.ts";
+import { ConfigError, StartError, unknownVariables } from "./settings.ts";
 import { UsageError } from "./strict-args.ts";
+import { findSubcommand } from "./subcommands.ts";
 import { LineLogger } from "./telemetry/logs/logger.ts";
+import { shownUrl } from "./upstream-url.ts";
 import { VERSION } from "./version.ts";
 import { withoutSecrets } from "./without-secrets.ts";
 
@@ -33,9 +37,18 @@ async function main(argv: readonly string[]): Promise<number> {
         print(invocation.text);
         return 0;
       case "relay":
-        return await serve(invocation.given);
-      case "subcommand":
-        return await runSubcommand(invocation, { env: process.env, serve });
+        return await serve(await withConfigFile(invocation.given, process.env));
+      case "print-config": {
+        const { printedConfig } = await import("./print-config.ts");
+        print(printedConfig(await withConfigFile(invocation.given, process.env), process.env));
+        return 0;
+      }
+      case "subcommand": {
+        const { name, given } = invocation;
+        const hasFile = findSubcommand(name)?.takesRelayOptions === true;
+        const settings = hasFile ? await withConfigFile(given, process.env) : given;
+        return await runSubcommand({ ...invocation, given: settings }, { env: process.env, serve });
+      }
     }
   } catch (error) {
     return explain(error);
@@ -69,13 +82,12 @@ async function serve(
 
 function describe(config: Config) {
   const { mode, cache, upstreamUrl, pollIntervalMs, upstreamProxied, redis } = config;
-  const { origin, pathname } = new URL(upstreamUrl);
   return {
     mode,
     cache,
     ...(cache === "local" && { local_cache_path: config.local.path }),
     ...(cache === "redis" && { redis: describeAddress(redis.connection), fleet_polling: redis.fleetPolling }),
-    upstream: origin + pathname.replace(/\/$/, ""),
+    upstream: shownUrl(upstreamUrl),
     ...(upstreamProxied && { through_proxy: true }),
     polling_interval_s: pollIntervalMs / 1_000,
     version: VERSION,

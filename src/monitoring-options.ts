@@ -46,6 +46,7 @@ export const MONITORING_OPTIONS = [
   {
     name: "statsig-logging-tags",
     kind: "text",
+    isList: true,
     placeholder: "NAME:VALUE,...",
     description: "Metadata of each of these events",
   },
@@ -63,6 +64,7 @@ export const MONITORING_OPTIONS = [
     name: "log-format",
     kind: "text",
     default: "text",
+    words: ["text", "json"],
     placeholder: "text|json",
     description: "Log lines for people, or JSON objects",
   },
@@ -70,6 +72,7 @@ export const MONITORING_OPTIONS = [
     name: "log-level",
     kind: "text",
     default: "info",
+    words: ["debug", "info", "warn", "error"],
     placeholder: "LEVEL",
     description: "The least that is logged: debug, info, warn or error; --debug-logging is the same as debug",
   },

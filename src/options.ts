@@ -1,3 +1,4 @@
+import { CACHE_OPTIONS } from "./cache-options.ts";
 import { EVENT_OPTIONS } from "./event-options.ts";
 import { LIMIT_OPTIONS } from "./limit-options.ts";
 import { MONITORING_OPTIONS } from "./monitoring-options.ts";
@@ -10,6 +11,13 @@ const port = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as co
 
 /** Every option, in the order of `--help`. Names, short names and defaults of the original proxy must stay. */
 export const OPTIONS = [
+  {
+    name: "config",
+    kind: "text",
+    placeholder: "FILE",
+    description:
+      "YAML or TOML file with options, by their names without dashes; flags and variables go first",
+  },
   {
     name: "maximum-concurrent-sdk-keys",
     short: "m",
@@ -55,69 +63,12 @@ export const OPTIONS = [
     kind: "flag",
     description: "Drop a key's config specs when upstream answers 401 or 403; else they are served on",
   },
-  {
-    name: "local-cache-path",
-    kind: "text",
-    placeholder: "FOLDER",
-    description: "Folder of the local backup (Default: under XDG_STATE_HOME, or systemd's state directory)",
-  },
-  {
-    name: "local-cache-max-in-mb",
-    kind: "integer",
-    default: "1024",
-    min: 1,
-    max: 1_048_576,
-    placeholder: "MB",
-    description: "Size of the local backup; beyond, what was not used for longest goes",
-  },
-  {
-    name: "redis-leader-key-ttl",
-    short: "r",
-    kind: "integer",
-    default: "70",
-    min: 1,
-    max: 86_400,
-    placeholder: "SECONDS",
-    description: "How long a relay that died stays the one that writes to Redis",
-  },
-  {
-    name: "redis-cache-ttl-in-s",
-    kind: "integer",
-    default: "86400",
-    min: 1,
-    max: 31_536_000,
-    placeholder: "SECONDS",
-    description: "How long Redis keeps config specs that no relay holds any more",
-  },
-  {
-    name: "redis-key-schema",
-    kind: "text",
-    default: "v3",
-    placeholder: "v1,v3,v4",
-    description: "Forms of the Redis keys to write, of which the first is read",
-  },
-  {
-    name: "double-write-cache-for-legacy-key",
-    kind: "flag",
-    description: "Write the Redis keys of 1.x as well",
-  },
-  {
-    name: "redis-connection-timeout-in-s",
-    kind: "integer",
-    default: "5",
-    min: 1,
-    max: 300,
-    placeholder: "SECONDS",
-    description: "How long a connection to Redis may take to be made",
-  },
-  {
-    name: "fleet-polling",
-    kind: "flag",
-    description: "Let one relay of all that share a Redis poll upstream, for all of them",
-  },
+  ...CACHE_OPTIONS,
   {
     name: "preload-sdk-keys",
     kind: "text",
+    isList: true,
+    isSecret: true,
     placeholder: "KEYS|@FILE",
     description: "SDK keys to fetch before the first client asks: a comma list, or a file by @path",
   },
@@ -176,7 +127,14 @@ const PRINT_OPTIONS: readonly OptionSpec[] = [
   { name: "version", short: "V", kind: "flag", description: "Print version" },
 ];
 
-export const ALL_OPTIONS: readonly OptionSpec[] = [...OPTIONS, ...PRINT_OPTIONS];
+/** In the place of a relay. */
+export const PRINT_CONFIG: OptionSpec = {
+  name: "print-config",
+  kind: "flag",
+  description: "Print the configuration and where each value came from, as YAML for --config",
+};
+
+export const ALL_OPTIONS: readonly OptionSpec[] = [...OPTIONS, PRINT_CONFIG, ...PRINT_OPTIONS];
 
 export const NAME = "statsig-forward-proxy";
 

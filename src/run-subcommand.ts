@@ -1,5 +1,4 @@
-import type { GivenConfig } from "./config.ts";
-import type { Environment } from "./settings.ts";
+import type { Environment, GivenConfig } from "./setting-sources.ts";
 import type { SubcommandName } from "./subcommands.ts";
 
 /** A subcommand as it was asked for. */

@@ -1,3 +1,4 @@
+import { nearestName } from "./nearest-name.ts";
 import type { OptionSpec } from "./options.ts";
 
 /** The command line can't be understood; the message is one line for people. */
@@ -63,7 +64,10 @@ function nextValue(option: OptionSpec, shown: string, rest: string[]): string {
 }
 
 function unknownOption(shown: string, options: readonly OptionSpec[]): UsageError {
-  const near = options.find(({ name }) => name.startsWith(shown.slice(2, 8)) && shown.length > 5);
-  const hint = near === undefined ? "see --help" : `did you mean --${near.name}?`;
+  const near = nearestName(
+    shown,
+    options.map(({ name }) => name),
+  );
+  const hint = near === undefined ? "see --help" : `did you mean --${near}?`;
   return new UsageError(`unknown option ${shown}: ${hint}`);
 }

@@ -16,3 +16,9 @@ export function withoutSecrets(message: string): string {
   });
   return masked.replace(USER_INFO, "…@");
 }
+
+/** A URL without user and password; nothing of one that leaves in doubt where they end. */
+export function withoutUserInfo(url: string): string {
+  const masked = url.replace(/^([\w+.-]+:\/\/)[^/?#]*@/, "$1…@");
+  return masked.replace("…@", "").includes("@") ? "…" : withoutSecrets(masked);
+}

@@ -49,7 +49,7 @@ describe("a wrong command line exits 2 with one line that names option, value an
     [
       "an unknown option",
       ["http", "disabled", "--poling-interval"],
-      /unknown option --poling-interval: see --help/,
+      /unknown option --poling-interval: did you mean --polling-interval-in-s\?/,
     ],
     [
       "a mistyped option",

@@ -18,6 +18,8 @@ export interface RelayOptions {
   /** 0 for any free port; a port that a killed relay had, to take its place. */
   readonly httpPort?: number;
   readonly grpcPort?: number;
+  /** With the given arguments alone, MODE and CACHE among them. */
+  readonly isBare?: boolean;
 }
 
 /** A relay that serves. */
@@ -111,7 +113,8 @@ export async function startRelayProcess(options: RelayOptions = {}): Promise<Rel
     ["-p", String(pollIntervalS)],
   ].filter(([name = ""]) => !args.includes(name));
   const upstreamEnv = upstream === undefined ? {} : { STATSIG_ENDPOINT: upstream.url };
-  const child = spawnRelay([...defaults.flat(), ...args, mode, cache], { ...upstreamEnv, ...env });
+  const all = options.isBare ? args : [...defaults.flat(), ...args, mode, cache];
+  const child = spawnRelay(all, { ...upstreamEnv, ...env });
   const output = new Output(child.stdout, child.stderr);
   const ended = exitOf(child).then((code) => {
     throw new Error(`it ended with exit code ${code}`);

@@ -1,0 +1,93 @@
+import { readFile, stat } from "node:fs/promises";
+import { type Entry, readEntries, SyntaxProblem } from "./config-syntax.ts";
+import { nearestName } from "./nearest-name.ts";
+import type { OptionSpec } from "./option-spec.ts";
+import {
+  type Environment,
+  type FileSettings,
+  findIn,
+  type GivenConfig,
+  SETTINGS,
+} from "./setting-sources.ts";
+import { ConfigError, Settings } from "./settings.ts";
+import { whyUnreadable } from "./unreadable.ts";
+import { VARIABLES } from "./variables.ts";
+
+/** As much as a list of the most SDK keys needs, and more than anything that is no such file by mistake. */
+const MAX_BYTES = 16 * 1024 * 1024;
+
+/** What may stand in the file: all but where the file is. */
+const ALLOWED: ReadonlyMap<string, OptionSpec> = new Map(
+  SETTINGS.filter(({ name }) => name !== "config").map((option) => [option.name, option]),
+);
+
+/** Reads the file that `--config` or `SFP_CONFIG` names, where one does. Throws {@link ConfigError}. */
+export async function withConfigFile(given: GivenConfig, env: Environment): Promise<GivenConfig> {
+  const settings = new Settings(findIn({ ...given, file: undefined }, env));
+  const path = settings.text("config");
+  return { ...given, file: path === "" ? undefined : await readConfigFile(path, settings.shown("config")) };
+}
+
+async function readConfigFile(path: string, shown: string): Promise<FileSettings> {
+  const refuse = (problem: string): never => {
+    throw new ConfigError(`${shown} "${path}": ${problem}`);
+  };
+  const text = (await readText(path)) ?? refuse(whyUnreadable(path));
+  const values = new Map<string, string>();
+  try {
+    const entries = await readEntries(path, text);
+    if (entries === undefined) return refuse("allowed is a file that ends with .yaml, .yml or .toml");
+    for (const entry of entries) values.set(entry.name, textOf(entry, path));
+  } catch (error) {
+    if (error instanceof SyntaxProblem) return refuse(error.message);
+    throw error;
+  }
+  return { path, values };
+}
+
+/** Undefined where it can't be read. */
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_BYTES) throw new ConfigError(`"${path}" has ${size} bytes, allowed are ${MAX_BYTES}`);
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    return undefined;
+  }
+}
+
+/** As it would be given on the command line: whether it can be used is found out in one place, whoever gives it. */
+function textOf({ name, value }: Entry, path: string): string {
+  const option = ALLOWED.get(name);
+  if (option === undefined) throw new ConfigError(`unknown name "${name}" in ${path}: ${hintFor(name)}`);
+  const allowed = option.isList ? "a text, or a list of texts" : `${FORM[option.kind]}`;
+  if (Array.isArray(value) && option.isList) {
+    const words = value.filter((word) => typeof word === "string" && word.trim() !== "");
+    if (words.length === value.length && words.length > 0) return words.join(",");
+  }
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") {
+    return String(value);
+  }
+  throw new ConfigError(`${name} in ${path} is ${describe(value)}, allowed is ${allowed}`);
+}
+
+const FORM: Readonly<Record<OptionSpec["kind"], string>> = {
+  flag: "true or false",
+  integer: "a whole number",
+  text: "a text",
+};
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return "without a value";
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+  return value instanceof Date ? "a date" : "a table";
+}
+
+function hintFor(name: string): string {
+  if (name === "config") return "a file can't name another one";
+  const variable = VARIABLES.find((each) => each.name === name.toUpperCase().replaceAll("-", "_"));
+  if (variable !== undefined) return `${variable.name} is a variable of the environment`;
+  const near = nearestName(name, [...ALLOWED.keys()]);
+  return near === undefined ? "allowed are the options of --help, without dashes" : `did you mean ${near}?`;
+}

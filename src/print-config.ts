@@ -1,0 +1,77 @@
+import { stringify } from "yaml";
+import { readConfig } from "./config.ts";
+import { NAME } from "./options.ts";
+import { readSdkKeyList } from "./sdk-key-list.ts";
+import { type Environment, findIn, type GivenConfig, SETTINGS, type Setting } from "./setting-sources.ts";
+import { ConfigError, Settings, unknownVariables } from "./settings.ts";
+import { maskSdkKey } from "./specs/sdk-key.ts";
+import { VARIABLES, type VariableSpec } from "./variables.ts";
+import { VERSION } from "./version.ts";
+import { withoutSecrets, withoutUserInfo } from "./without-secrets.ts";
+
+/**
+ * The configuration that a relay would start with, as YAML that `--config` takes. What can't be told whole, and what is
+ * no option, stands there as a comment. Throws as a start would.
+ */
+export function printedConfig(given: GivenConfig, env: Environment): string {
+  readConfig(given, env);
+  const find = findIn(given, env);
+  const settings = new Settings(find);
+  const options = SETTINGS.filter(({ name }) => name !== "config");
+  const set = VARIABLES.filter(({ name }) => env[name]);
+  return [
+    `# The configuration of ${NAME} ${VERSION}, and where each value came from`,
+    ...options.map(({ name }) => describeSetting(find(name), settings)),
+    ...(set.length > 0 ? ["", "# Variables that are no option"] : []),
+    ...set.map((variable) => comment(`${variable.name}=${shownValue(variable, env[variable.name] ?? "")}`)),
+    ...unknownVariables(env).map((name) => comment(`${name}: no option has this variable, it does nothing`)),
+  ].join("\n");
+}
+
+function describeSetting(setting: Setting, settings: Settings): string {
+  const { option, text } = setting;
+  const from = `# ${oneLine(originOf(setting))}`;
+  if (text === "" && option.kind !== "flag") return `# ${option.name} is not set`;
+  const shown = maskedText(setting);
+  const value = shown === text ? valueFor(setting, settings) : scalar(shown);
+  const line = `${option.name}: ${value}  ${from}`;
+  return shown === text ? line : `# ${line}, without secrets`;
+}
+
+function originOf({ source, shown, option }: Setting): string {
+  return source === "file" ? shown.slice(`${option.name} in `.length) : source === "default" ? source : shown;
+}
+
+/** The value that the text stands for, however it was written. */
+function valueFor({ option, text }: Setting, settings: Settings): string {
+  const name = option.name as Parameters<Settings["flag"]>[0];
+  switch (option.kind) {
+    case "flag":
+      return String(settings.flag(name));
+    case "integer":
+      return String(settings.integer(name));
+    case "text":
+      return TRUTHS.includes(text) ? text : scalar(text);
+  }
+}
+
+const TRUTHS = ["true", "false"];
+
+const scalar = (text: string): string => stringify(text, { lineWidth: 0, blockQuote: false }).trimEnd();
+
+/** A file of keys is named, and not shown. */
+function maskedText({ option, text, shown }: Setting): string {
+  if (!option.isSecret || text.startsWith("@") || text === "") return withoutSecrets(text);
+  const keys = readSdkKeyList(text, (problem) => {
+    throw new ConfigError(`${shown}: ${problem}`);
+  });
+  return keys.map(maskSdkKey).join(",");
+}
+
+function shownValue({ isSecret }: VariableSpec, value: string): string {
+  return isSecret ? "…" : withoutUserInfo(value);
+}
+
+const comment = (text: string): string => `# ${oneLine(text)}`;
+
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ");
