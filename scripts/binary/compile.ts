@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
-import type { Build, BunPlugin } from "bun";
+import { dirname, join } from "node:path";
+import type { Build } from "bun";
 import { root } from "../command.ts";
+import { noPathOfThisMachine, workersFromRoot } from "./source-changes.ts";
 
 const src = join(root, "src");
 
@@ -29,8 +30,8 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
       bytecode: true,
       format: "esm",
       metafile: true,
-      define: { SFP_BUILD_COMMIT: JSON.stringify(commit) },
-      plugins: [workersFromRoot],
+      define: { SFP_BUILD_COMMIT: JSON.stringify(commit), ...noPathOfThisMachine.define },
+      plugins: [workersFromRoot(src), noPathOfThisMachine.plugin],
       compile: {
         outfile: built,
         // The relay must not take settings, or code to preload, from whatever directory it is started in.
@@ -51,19 +52,3 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
 async function workerFiles(): Promise<string[]> {
   return (await Array.fromAsync(new Bun.Glob("**/*-worker.ts").scan({ cwd: src, absolute: true }))).sort();
 }
-
-// In the executable every module's import.meta.url is that of its root, so that a Worker's relative URL would
-// lack the folder of the module that starts it.
-const workerUrl = /new URL\("(\.[^"]+-worker\.ts)", import\.meta\.url\)/g;
-const workersFromRoot: BunPlugin = {
-  name: "workers-from-root",
-  setup(build) {
-    build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
-      const source = await Bun.file(path).text();
-      const contents = source.replace(workerUrl, (_, worker: string) => {
-        return `new URL("./${relative(src, join(dirname(path), worker))}", import.meta.url)`;
-      });
-      return { contents, loader: "ts" };
-    });
-  },
-};
