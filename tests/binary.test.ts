@@ -8,6 +8,8 @@ import { publishKey } from "./support/published-key.ts";
 import { rawGet, textOf } from "./support/raw-get.ts";
 import { RedisServer } from "./support/redis-server.ts";
 import { type RelayOptions, startRelayProcess } from "./support/relay-process.ts";
+import { sumOf } from "./support/statsd-lines.ts";
+import { UnixDatagramListener } from "./support/unix-datagram-listener.ts";
 import { startUpstream } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
 
@@ -56,6 +58,16 @@ describe("the compiled binary", () => {
     await using redis = await RedisServer.start();
     await expectServes({ cache: "redis", env: { REDIS_URL: `redis://127.0.0.1:${redis.port}` } });
     expect(await redis.cli("DBSIZE")).not.toBe("0");
+  });
+
+  test("sends metrics to a Unix datagram socket", async () => {
+    using agent = new UnixDatagramListener(join(folder, "agent.sock"));
+    const env = { STATSD_SOCKET: agent.path, DATADOG_MAX_BATCH_TIME_MS: "600000" };
+    await using relay = await startRelayProcess({ mode: "http", args: ["--datadog-logging"], env });
+    expect((await rawGet(`${relay.httpUrl}/v1/health`)).status).toBe(200);
+    expect(await relay.stop()).toBe(0);
+    agent.read();
+    expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(1);
   });
 
   test("reads no .env from where it is started", async () => {
