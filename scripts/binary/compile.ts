@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Build } from "bun";
 import { root } from "../command.ts";
-import { noPathOfThisMachine, workersFromRoot } from "./source-changes.ts";
+import { grpcIsBundled, noPathOfThisMachine, workersFromRoot } from "./source-changes.ts";
 
 const src = join(root, "src");
 
@@ -31,7 +31,7 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
       format: "esm",
       metafile: true,
       define: { SFP_BUILD_COMMIT: JSON.stringify(commit), ...noPathOfThisMachine.define },
-      plugins: [workersFromRoot(src), noPathOfThisMachine.plugin],
+      plugins: [workersFromRoot(src), noPathOfThisMachine.plugin, grpcIsBundled],
       compile: {
         outfile: built,
         // The relay must not take settings, or code to preload, from whatever directory it is started in.

@@ -41,3 +41,20 @@ export const noPathOfThisMachine: { readonly define: Record<string, string>; rea
     },
   },
 };
+
+/**
+ * OpenTelemetry's gRPC exporter loads the package that speaks gRPC by a `require` of its own making, which the bundler
+ * does not follow: the executable would lack it.
+ */
+export const grpcIsBundled: BunPlugin = {
+  name: "grpc-is-bundled",
+  setup(build) {
+    build.onLoad({ filter: /\/otlp-grpc-exporter-base\/dist\/[^/]+\.mjs$/ }, async ({ path }) => {
+      const source = await Bun.file(path).text();
+      return {
+        contents: source.replaceAll('__require("@grpc/grpc-js")', 'require("@grpc/grpc-js")'),
+        loader: "js",
+      };
+    });
+  },
+};

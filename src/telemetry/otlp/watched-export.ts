@@ -19,19 +19,21 @@ const MAX_DETAIL = 200;
 export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>): Exporter<T>["export"] {
   const { health, timeoutMs, lostWith } = options;
   return (items, done) => {
-    const late = setTimeout(() => {
+    let isLate = false;
+    const failed = (detail: string) => {
       health.dropped(lostWith(items));
-      health.failed(`no answer within ${timeoutMs} ms`);
-      done({ code: ExportResultCode.FAILED, error: new Error("no answer in time") });
-    }, timeoutMs);
+      health.failed(detail);
+    };
+    const late = setTimeout(() => {
+      isLate = true;
+      failed(`no answer within ${timeoutMs} ms`);
+      done({ code: ExportResultCode.FAILED });
+    }, timeoutMs).unref();
     exporter.export(items, (result) => {
       clearTimeout(late);
       if (result.code === ExportResultCode.SUCCESS) health.worked();
-      else {
-        health.dropped(lostWith(items));
-        health.failed(describe(result.error));
-      }
-      done(result);
+      else if (!isLate) failed(describe(result.error));
+      if (!isLate) done(result);
     });
   };
 }
