@@ -23,6 +23,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
     may: [...domain, "clock"],
     mayTypes: ["upstream", "redis", "local", "http", "grpc", "limits", "tls"],
   },
+  probe: { may: ["gen"] },
   demo: { may: ["gen", "clock"] },
 };
 
@@ -41,7 +42,7 @@ export const oneFileIn = { folder: "http", mayImport: ["grpc", "@connectrpc/", "
 /** Package (a prefix; the longest that fits counts) -> the folders and root files that may import it. */
 export const packageFences: Readonly<Record<string, readonly string[]>> = {
   hono: ["http"],
-  "@connectrpc/": ["grpc", "gen", "demo", "http"],
+  "@connectrpc/": ["grpc", "gen", "demo", "http", "probe"],
   "@bufbuild/protobuf": ["grpc", "gen", "demo", "http"],
   // The bare wire reader, without schemas: envelopes are checked before anything else sees them.
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],

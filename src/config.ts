@@ -172,7 +172,8 @@ function readRedis(settings: Settings, env: Environment, cache: Cache): RedisCac
   };
 }
 
-function readManagement(settings: Settings): Config["management"] {
+/** Throws {@link ConfigError}. */
+export function readManagement(settings: Settings): Config["management"] {
   const port = settings.integer("management-port");
   const bindAddress = settings.text("management-address") || settings.text("bind-address");
   return port === 0 ? undefined : { bindAddress, port };

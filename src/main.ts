@@ -47,7 +47,7 @@ async function main(argv: readonly string[]): Promise<number> {
         const { name, given } = invocation;
         const hasFile = findSubcommand(name)?.takesRelayOptions === true;
         const settings = hasFile ? await withConfigFile(given, process.env) : given;
-        return await runSubcommand({ ...invocation, given: settings }, { env: process.env, serve });
+        return await runSubcommand({ ...invocation, given: settings }, { env: process.env, print, serve });
       }
     }
   } catch (error) {

@@ -14,6 +14,8 @@ export type Announce = (listeners: readonly { readonly protocol: string; readonl
 
 export interface SubcommandPorts {
   readonly env: Environment;
+  /** For people. */
+  readonly print: (text: string) => void;
   /** Runs a relay until it is stopped; gives its exit code. */
   readonly serve: (given: GivenConfig, env: Environment, announce: Announce) => Promise<number>;
 }
@@ -21,13 +23,19 @@ export interface SubcommandPorts {
 /** Gives the exit code. Each subcommand is loaded only when it is asked for. */
 export async function runSubcommand(
   { name, given }: GivenSubcommand,
-  { env, serve }: SubcommandPorts,
+  { env, print, serve }: SubcommandPorts,
 ): Promise<number> {
   switch (name) {
     case "demo": {
       const { runDemo } = await import("./demo/demo.ts");
       const demo: GivenConfig = { ...given, mode: "grpc-and-http", cache: "local" };
       return await runDemo((added, announce) => serve(demo, { ...env, ...added }, announce));
+    }
+    case "healthcheck": {
+      const { checkHealth } = await import("./healthcheck.ts");
+      const { isReady, text } = await checkHealth(given, env);
+      print(text);
+      return isReady ? 0 : 1;
     }
   }
 }

@@ -21,6 +21,20 @@ export const SUBCOMMANDS = [
     takesRelayOptions: true,
     options: [],
   },
+  {
+    name: "healthcheck",
+    summary: "Ask the relay that runs with the same options whether it is ready: exit code 0 or 1",
+    positionals: ["MODE", "CACHE"],
+    takesRelayOptions: true,
+    options: [
+      {
+        name: "timeout-in-s",
+        kind: "integer",
+        placeholder: "SECONDS",
+        description: "How long it may take to answer (Default: 2)",
+      },
+    ],
+  },
 ] as const satisfies readonly Subcommand[];
 
 export type SubcommandName = (typeof SUBCOMMANDS)[number]["name"];
