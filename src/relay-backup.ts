@@ -20,6 +20,8 @@ export interface BackupParts {
   readonly backup: SpecBackup;
   readonly manifests: ManifestBackup;
   readonly lease: Lease;
+  /** Who has the lease, where relays take turns. */
+  readonly holder?: Pick<RedisLease, "id" | "holder">;
   /** Only with `--fleet-polling`. */
   readonly board?: FleetBoard;
   /** Calls back each time that the backup is there again after it was gone. */
@@ -76,7 +78,7 @@ function openRedisBackup({ redis: settings }: Config, { clock, emit, running }: 
   const manifests = new RedisManifests(redis, cacheTtlMs);
   const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS);
   const onReturn = (listener: () => void) => redis.onUp(listener);
-  const parts = { backup, manifests, lease, touchEveryMs, onReturn };
+  const parts = { backup, manifests, lease, holder: lease, touchEveryMs, onReturn };
   if (!settings.fleetPolling) return parts;
   const notices = running.use(new RedisNotices(redis, clock));
   return { ...parts, board: new RedisFleetBoard(new RedisConfirmations(redis), notices) };

@@ -7,6 +7,8 @@ export interface ManagementParts {
   readonly probes: Probes;
   /** In the text format of Prometheus. */
   readonly metrics: () => Promise<string>;
+  /** How the relay is, as JSON. */
+  readonly status: () => Promise<string>;
   /** Owns what is started. */
   readonly running: AsyncDisposableStack;
 }
@@ -14,11 +16,11 @@ export interface ManagementParts {
 /** Opens the management port. Throws a ListenError where it can't be had. */
 export async function startManagement(
   { management }: Config,
-  { probes, metrics, running }: ManagementParts,
+  { probes, metrics, status, running }: ManagementParts,
 ): Promise<readonly ListenerAddress[]> {
   if (management === undefined) return [];
   const { bindAddress, port } = management;
-  const listen = () => new ManagementListener({ bindAddress, port, probes, metrics });
+  const listen = () => new ManagementListener({ bindAddress, port, probes, metrics, status });
   const listener = running.use(await listenOrExplain("management-port", port, bindAddress, listen));
   return [{ protocol: "management", bindAddress, port: listener.port }];
 }

@@ -1,9 +1,11 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
+import { preloadFeeds } from "./preload-feeds.ts";
 import type { RunningAccess } from "./relay-access.ts";
 import type { BackupParts } from "./relay-backup.ts";
 import { SpecAcquirer } from "./specs/acquire.ts";
 import { BackupKeeper } from "./specs/backup-keeper.ts";
+import type { BackupLag } from "./specs/backup-lag.ts";
 import { BackupWriter } from "./specs/backup-writer.ts";
 import type { EmitSpecEvent } from "./specs/events.ts";
 import type { Feed } from "./specs/feed.ts";
@@ -23,6 +25,10 @@ import { VERSION } from "./version.ts";
 export interface RunningSpecs extends AsyncDisposable {
   readonly query: SpecQuery;
   readonly store: SpecStore;
+  /** Polled held or not. */
+  readonly preload: readonly Feed[];
+  /** How far the backup is behind; undefined where there is none, or another relay writes it. */
+  readonly backupLag: () => BackupLag | undefined;
   /** Why clients should go elsewhere; none where they need not. */
   readonly notReady: () => readonly string[];
 }
@@ -53,12 +59,14 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   if (backup !== undefined) running.use(backup);
   const refresher = startRefresher(config, parts, { store, preparer, running, backup });
   const acquirer = new SpecAcquirer({ refresher, store, clock, ...backup });
-  const preload = preloadFeeds(config);
+  const preload = preloadFeeds(config.preloadSdkKeys);
   const { maxStalenessMs } = config.monitoring;
   const poller = running.use(new SpecPoller({ store, acquirer, clock, intervalMs, preload }));
   poller.start();
   return {
     store,
+    preload,
+    backupLag: () => backup?.writer.lag,
     query: new SpecQuery({
       store,
       acquirer,
@@ -156,12 +164,4 @@ function startBackup(
     writer,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
-}
-
-/** What SDKs of either kind ask for first. Protobuf is fetched when somebody asks. */
-function preloadFeeds(config: Config): readonly Feed[] {
-  return config.preloadSdkKeys.flatMap((sdkKey) => [
-    { sdkKey, version: "v1", format: "json" } as const,
-    { sdkKey, version: "v2", format: "json" } as const,
-  ]);
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { RequestMeter } from "./http/request-meter.ts";
+import { preloadFeeds } from "./preload-feeds.ts";
 import { startSinks } from "./relay-sinks.ts";
 import { EventLog } from "./telemetry/logs/event-log.ts";
 import type { Logger } from "./telemetry/logs/logger.ts";
@@ -10,8 +11,11 @@ import { MetricRegistry } from "./telemetry/metrics/metric-registry.ts";
 import { RegistryProducer } from "./telemetry/metrics/otel-producer.ts";
 import { prometheusText } from "./telemetry/metrics/prometheus.ts";
 import { RequestMetrics } from "./telemetry/metrics/request-metrics.ts";
+import type { SinkMetrics } from "./telemetry/metrics/sink-metrics.ts";
 import type { RelayEvent } from "./telemetry/relay-event.ts";
 import { relayResource } from "./telemetry/resource.ts";
+import { RequestRates } from "./telemetry/status/request-rates.ts";
+import { StatusBoard } from "./telemetry/status/status-board.ts";
 import { VERSION } from "./version.ts";
 
 export interface TelemetryParts {
@@ -26,6 +30,13 @@ export interface RunningTelemetry extends AsyncDisposable {
   readonly requests: RequestMeter;
   /** Which SDK keys get series of their own. */
   readonly keys: KeyTags;
+  /** Ms since the Unix epoch. */
+  readonly startedAt: number;
+  /** What is remembered for the status page. */
+  readonly board: StatusBoard;
+  readonly rates: RequestRates;
+  /** Where metrics are sent to. */
+  readonly sinks: SinkMetrics;
   /** Every metric, in the text format of Prometheus. */
   readonly prometheus: () => Promise<string>;
 }
@@ -47,17 +58,24 @@ export async function startTelemetry(
   registry.gauge("StartTimestampS", () => [[{}, startedAt / 1_000]]);
   registry.gauge("MemoryRssBytes", () => [[{}, process.memoryUsage.rss()]]);
   const producer = new RegistryProducer({ registry, resource: relayResource(VERSION) });
+  const board = new StatusBoard(clock, preloadFeeds(config.preloadSdkKeys));
   const emit = (event: RelayEvent) => {
     eventLog.write(event);
     eventMetrics.write(event);
+    board.write(event);
   };
   await startSinks(config, { clock, emit, registry, metrics: eventMetrics.sinks, running: starting });
+  const rates = starting.use(new RequestRates(registry, clock));
   const running = starting.move();
   return {
     emit,
     registry,
     requests: new RequestMetrics(registry, keys),
     keys,
+    startedAt,
+    board,
+    rates,
+    sinks: eventMetrics.sinks,
     prometheus: () => prometheusText(producer),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

@@ -18,6 +18,7 @@ import { startIdLists } from "./relay-id-lists.ts";
 import { startListeners } from "./relay-listeners.ts";
 import { startManagement } from "./relay-management.ts";
 import { startSpecs } from "./relay-specs.ts";
+import { startStatus } from "./relay-status.ts";
 import { startTelemetry } from "./relay-telemetry.ts";
 import { openTls } from "./relay-tls.ts";
 import type { Logger } from "./telemetry/logs/logger.ts";
@@ -87,7 +88,9 @@ export async function startRelay(
   );
   gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
-  const management = await startManagement(config, { probes, metrics, running: starting });
+  const looked = { telemetry, backup, specs, events, listeners, inFlight, admission };
+  const status = startStatus(config, { clock, probes, ...looked });
+  const management = await startManagement(config, { probes, metrics, status, running: starting });
   health.become("serving");
 
   const running = starting.move();

@@ -3,6 +3,7 @@ import { createApp } from "./app.ts";
 import type { ExchangeEnv } from "./exchange.ts";
 import type { Probes } from "./probes.ts";
 import { errorResponse } from "./status-json.ts";
+import { type ReadStatus, statusRoutes } from "./status-page.ts";
 
 export interface ManagementOptions {
   readonly bindAddress: string;
@@ -10,6 +11,7 @@ export interface ManagementOptions {
   readonly probes: Probes;
   /** In the text format of Prometheus. */
   readonly metrics: () => Promise<string>;
+  readonly status: ReadStatus;
 }
 
 const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -20,7 +22,7 @@ export class ManagementListener implements AsyncDisposable {
 
   /** Throws the system's error where the port can't be had. */
   constructor(options: ManagementOptions) {
-    const app = createApp([managementRoutes(options)], {});
+    const app = createApp([managementRoutes(options), statusRoutes(options.status)], {});
     this.#server = Bun.serve({
       hostname: options.bindAddress,
       port: options.port,

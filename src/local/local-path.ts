@@ -11,6 +11,9 @@ export interface StateVariables {
 }
 
 const NAME = "statsig-forward-proxy";
+/** Of the embedded backup, in its folder. */
+export const SPECS_FILE_NAME = "specs.sqlite";
+
 const SERVICE_FOLDER = join("/var/lib", NAME);
 
 /** The folder of the embedded backup where none was given. */

@@ -2,14 +2,13 @@ import { join } from "node:path";
 import { answerCalls } from "../worker-calls.ts";
 import type { LocalCall, LocalReply } from "./local-calls.ts";
 import { LocalFile } from "./local-file.ts";
-
-const FILE_NAME = "specs.sqlite";
+import { SPECS_FILE_NAME } from "./local-path.ts";
 
 let file: LocalFile | undefined;
 
 answerCalls<LocalCall, LocalReply>(
   ({ limits, action, now }) => {
-    file ??= new LocalFile(join(limits.folder, FILE_NAME), limits);
+    file ??= new LocalFile(join(limits.folder, SPECS_FILE_NAME), limits);
     return file.perform(action, now);
   },
   ({ outcome }) => (outcome.kind === "found" ? [outcome.version.body.buffer] : []),

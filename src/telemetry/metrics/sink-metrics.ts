@@ -9,6 +9,11 @@ export class SinkMetrics {
     registry.gauge("SinkUp", () => [...this.#up].map(([sink, isUp]) => [{ sink }, Number(isUp)] as const));
   }
 
+  /** Every place, and whether it takes what it is sent. */
+  get states(): ReadonlyMap<SinkName, boolean> {
+    return this.#up;
+  }
+
   /** It counts as working until it fails. */
   expect(sink: SinkName): void {
     this.#up.set(sink, true);

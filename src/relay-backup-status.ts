@@ -1,0 +1,75 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Config } from "./config.ts";
+import { SPECS_FILE_NAME } from "./local/local-path.ts";
+import { describeAddress } from "./redis/options.ts";
+import type { BackupParts } from "./relay-backup.ts";
+import type { RunningSpecs } from "./relay-specs.ts";
+import type { BackupMemory } from "./telemetry/status/backup-memory.ts";
+import { ageS, momentOf } from "./telemetry/status/moment.ts";
+import type { LocalStatus, RedisStatus } from "./telemetry/status/status-report.ts";
+
+export interface BackupStatusParts {
+  readonly backup: BackupParts | undefined;
+  readonly specs: RunningSpecs;
+  readonly memory: BackupMemory;
+  readonly now: number;
+}
+
+/** Null where CACHE is another. */
+export function redisStatus(config: Config, parts: BackupStatusParts): RedisStatus | null {
+  if (config.cache !== "redis") return null;
+  const { backup, memory } = parts;
+  const trouble = memory.down ?? memory.refusesWrites;
+  return {
+    address: describeAddress(config.redis.connection),
+    state: memory.down ? "down" : memory.refusesWrites ? "refuses_writes" : "ok",
+    since: momentOf(trouble?.since),
+    reason: trouble?.reason ?? null,
+    fleet_polling: config.redis.fleetPolling,
+    lease_held: backup?.lease.isHeld ?? false,
+    lease_holder_id: backup?.holder?.holder ?? null,
+    relay_id: backup?.holder?.id ?? "",
+    ...lagOf(parts),
+    last_write_at: momentOf(memory.lastWriteAt),
+    last_read_at: momentOf(memory.lastReadAt),
+    last_error: memory.lastError,
+  };
+}
+
+/** Null where CACHE is another. */
+export async function localStatus(config: Config, parts: BackupStatusParts): Promise<LocalStatus | null> {
+  if (config.cache !== "local") return null;
+  const { memory, specs } = parts;
+  const { path, maxBytes } = config.local;
+  const waitingSince = specs.backupLag()?.since;
+  const isFailing = waitingSince !== undefined && memory.lastErrorAt >= waitingSince;
+  return {
+    path,
+    state: memory.unusable ? "unusable" : isFailing ? "failing" : "ok",
+    since: momentOf(memory.unusable?.since ?? (isFailing ? waitingSince : undefined)),
+    reason: memory.unusable?.reason ?? (isFailing ? (memory.lastError?.detail ?? null) : null),
+    bytes: await sizeOf(join(path, SPECS_FILE_NAME)),
+    max_bytes: maxBytes,
+    ...lagOf(parts),
+    last_error: memory.lastError,
+  };
+}
+
+function lagOf({ specs, now }: BackupStatusParts): Pick<RedisStatus, "behind_feeds" | "lag_s"> {
+  const lag = specs.backupLag();
+  if (lag === undefined) return { behind_feeds: null, lag_s: null };
+  return { behind_feeds: lag.feeds, lag_s: lag.since === undefined ? 0 : ageS(now, lag.since) };
+}
+
+/** Of a SQLite file and what is in its log. */
+async function sizeOf(file: string): Promise<number | null> {
+  const sizes = await Promise.all(
+    [file, `${file}-wal`].map(async (path) => {
+      const found = await stat(path).catch(() => undefined);
+      return found?.size;
+    }),
+  );
+  const known = sizes.filter((size) => size !== undefined);
+  return known.length === 0 ? null : known.reduce((sum, size) => sum + size);
+}

@@ -1,0 +1,170 @@
+import type { FeedState, FeedStatus, HappenedError, PollError } from "./feed-report.ts";
+import type { Moment } from "./moment.ts";
+
+/** `/status.json`. Names stay; more may come. Sizes are in bytes, ages in seconds, rates over the last 10 s. */
+export interface StatusReport {
+  /** By the relay's clock, as every moment in here. */
+  readonly now: string;
+  /** `not_ready` is what the probes say; `degraded` where `problems` are no reason for that. */
+  readonly state: "ok" | "degraded" | "not_ready";
+  /** The gravest first. */
+  readonly problems: readonly Problem[];
+  readonly relay: RelayStatus;
+  readonly traffic: TrafficStatus;
+  readonly upstream: UpstreamStatus;
+  /** Null where CACHE is another. */
+  readonly redis: RedisStatus | null;
+  readonly local: LocalStatus | null;
+  readonly events: EventsStatus;
+  /** Where metrics are sent to; Prometheus, which fetches them, is none of these. */
+  readonly sinks: readonly SinkStatus[];
+  /** Null without TLS. */
+  readonly certificate: CertificateStatus | null;
+  readonly feeds_total: number;
+  readonly feeds_by_state: Readonly<Record<FeedState, number>>;
+  /** At most 1,000: those that need looking at first, then those with most streams and requests. */
+  readonly feeds: readonly FeedStatus[];
+}
+
+export interface Problem {
+  readonly kind: ProblemKind;
+  readonly severity: "critical" | "warning";
+  /** For people; the detail as well. */
+  readonly text: string;
+  readonly since: Moment;
+  readonly detail: string | null;
+}
+
+export type ProblemKind =
+  | "not_ready"
+  | "stale_feeds"
+  | "upstream_failing"
+  | "feeds_failing"
+  | "redis_down"
+  | "redis_refuses_writes"
+  | "redis_behind"
+  | "local_unusable"
+  | "local_failing"
+  | "events_delayed"
+  | "spool_unusable"
+  | "sink_failing"
+  | "certificate_expires"
+  | "certificate_refused"
+  | "allowed_keys_refused";
+
+export interface RelayStatus {
+  readonly version: string;
+  readonly bun_version: string;
+  readonly mode: string;
+  readonly cache: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly started_at: string;
+  readonly uptime_s: number;
+  readonly memory_bytes: number;
+}
+
+export interface TrafficStatus {
+  /** Over HTTP; RPCs that come that way among them. */
+  readonly requests_per_s: number;
+  /** With a status of 400 or more. */
+  readonly failed_per_s: number;
+  /** Unary, on whatever port. */
+  readonly rpcs_per_s: number;
+  /** Not to be answered from memory at once. */
+  readonly in_flight: number;
+  readonly streams: number;
+  readonly max_streams: number;
+  readonly sdk_keys: number;
+  readonly max_sdk_keys: number;
+  /** By protocol. */
+  readonly connections: Readonly<Record<string, number>>;
+}
+
+export interface UpstreamStatus {
+  readonly url: string;
+  readonly through_proxy: boolean;
+  readonly polling_interval_s: number;
+  /** A feed is stale when upstream has not confirmed it for longer. */
+  readonly stale_after_s: number;
+  /** `unknown` until it was asked; `partly_failing` where some feeds have answers and others have not. */
+  readonly state: "unknown" | "ok" | "partly_failing" | "failing";
+  readonly failing_since: Moment;
+  readonly failing_feeds: number;
+  /** When any feed last had a good answer. */
+  readonly last_success_at: Moment;
+  /** When the stale feed was confirmed that was confirmed longest ago; null where none is stale, or it never was. */
+  readonly last_known_good_at: Moment;
+  readonly last_error: PollError | null;
+}
+
+export interface RedisStatus {
+  /** Without user and password. */
+  readonly address: string;
+  readonly state: "ok" | "refuses_writes" | "down";
+  /** Since it is not ok. */
+  readonly since: Moment;
+  readonly reason: string | null;
+  readonly fleet_polling: boolean;
+  /** This relay writes. */
+  readonly lease_held: boolean;
+  /** Of the lease, as Redis last said; null where nobody's is known. */
+  readonly lease_holder_id: string | null;
+  readonly relay_id: string;
+  /** Feeds of which Redis is not known to have what is held here; null where another relay writes. */
+  readonly behind_feeds: number | null;
+  /** For how long the one that waits for longest has waited; 0 where none does. */
+  readonly lag_s: number | null;
+  readonly last_write_at: Moment;
+  readonly last_read_at: Moment;
+  readonly last_error: HappenedError | null;
+}
+
+export interface LocalStatus {
+  readonly path: string;
+  /** `failing`: what is held could not be written; `unusable`: the relay goes on with memory only. */
+  readonly state: "ok" | "failing" | "unusable";
+  readonly since: Moment;
+  readonly reason: string | null;
+  /** Of the file and its log. */
+  readonly bytes: number | null;
+  readonly max_bytes: number;
+  readonly behind_feeds: number | null;
+  readonly lag_s: number | null;
+  readonly last_error: HappenedError | null;
+}
+
+export interface EventsStatus {
+  readonly upstream_url: string;
+  /** What waits outlives the process. */
+  readonly durable: boolean;
+  /** The folder of the spool; null where none is wanted. */
+  readonly spool_path: string | null;
+  readonly events: number;
+  readonly bytes: number;
+  /** 0 for empty, 1 for full. */
+  readonly filled: number;
+  /** `delayed`: what was tried last was not taken. */
+  readonly state: "ok" | "delayed";
+  readonly delayed_since: Moment;
+  readonly last_sent_at: Moment;
+  readonly last_error: HappenedError | null;
+  /** Since the start. */
+  readonly accepted: number;
+  readonly forwarded: number;
+  readonly dropped: number;
+}
+
+export interface SinkStatus {
+  readonly name: string;
+  readonly state: "ok" | "failing";
+  readonly since: Moment;
+  readonly reason: string | null;
+}
+
+export interface CertificateStatus {
+  readonly serial: string;
+  readonly expires_at: Moment;
+  /** New files that can't be used; null where the newest are. */
+  readonly refused: HappenedError | null;
+}

@@ -1,0 +1,128 @@
+import type { FeedState, PollError } from "./feed-report.ts";
+import type { FeedFinding } from "./feed-statuses.ts";
+import { momentOf } from "./moment.ts";
+import type { UpstreamPolls } from "./poll-memory.ts";
+import type { Problem, UpstreamStatus } from "./status-report.ts";
+
+/** What of it the configuration says. */
+export interface UpstreamSettings {
+  /** Without user and password. */
+  readonly url: string;
+  readonly throughProxy: boolean;
+  readonly intervalMs: number;
+  readonly staleAfterMs: number;
+}
+
+/** How upstream is, by what became of all feeds. */
+export interface UpstreamFinding {
+  readonly state: UpstreamStatus["state"];
+  readonly failingSince: number | undefined;
+  readonly failing: number;
+  readonly stale: number;
+  readonly held: number;
+  readonly total: number;
+  readonly lastError: PollError | undefined;
+  /** When upstream last confirmed the feed that it confirmed longest ago, of those that are stale. */
+  readonly staleSince: number | undefined;
+}
+
+/**
+ * `countable`: a preloaded feed that upstream does not have is no trouble as long as another of its key is held, since
+ * SDKs of one kind ask for one.
+ */
+export function findUpstream(
+  findings: readonly FeedFinding[],
+  polls: UpstreamPolls,
+  countable: (finding: FeedFinding) => boolean,
+): UpstreamFinding {
+  const counted = findings.filter(countable);
+  const failing = counted.filter(({ failingSince }) => failingSince !== undefined);
+  const stale = counted.filter(({ state }) => state === "stale");
+  const found = {
+    failing: failing.length,
+    stale: stale.length,
+    held: counted.filter(({ held }) => held !== undefined).length,
+    total: counted.length,
+    staleSince: earliest(stale.map(({ held }) => held?.confirmedAt)),
+  };
+  if (failing.length === 0) {
+    // Nothing may be held yet, and all that is asked for fail.
+    const isFailing = counted.length === 0 && polls.failingSince !== undefined;
+    const state = isFailing ? "failing" : polls.lastSuccessAt === undefined ? "unknown" : "ok";
+    return {
+      ...found,
+      state,
+      failingSince: isFailing ? polls.failingSince : undefined,
+      lastError: polls.lastError,
+    };
+  }
+  const state = failing.length === counted.length ? "failing" : "partly_failing";
+  const latest = failing.reduce((a, b) =>
+    (b.polls?.lastErrorAt ?? 0) > (a.polls?.lastErrorAt ?? 0) ? b : a,
+  );
+  const failingSince = earliest(failing.map((each) => each.failingSince));
+  return { ...found, state, failingSince, lastError: latest.polls?.lastError };
+}
+
+export function showUpstream(
+  found: UpstreamFinding,
+  polls: UpstreamPolls,
+  { url, throughProxy, intervalMs, staleAfterMs }: UpstreamSettings,
+): UpstreamStatus {
+  return {
+    url,
+    through_proxy: throughProxy,
+    polling_interval_s: intervalMs / 1_000,
+    stale_after_s: staleAfterMs / 1_000,
+    state: found.state,
+    failing_since: momentOf(found.failingSince),
+    failing_feeds: found.failing,
+    last_success_at: momentOf(polls.lastSuccessAt),
+    last_known_good_at: momentOf(found.staleSince),
+    last_error: found.lastError ?? null,
+  };
+}
+
+export function countByState(findings: readonly FeedFinding[]): Record<FeedState, number> {
+  const counts = { fresh: 0, failing: 0, stale: 0, never_polled: 0 };
+  for (const { state } of findings) counts[state]++;
+  return counts;
+}
+
+export function* upstreamProblems(found: UpstreamFinding): Iterable<Problem> {
+  const { state, failing, stale, held, total, failingSince, lastError, staleSince } = found;
+  const cause = causeOf(lastError?.reason ?? "");
+  const detail = lastError?.detail ?? null;
+  const common = { severity: "warning", since: momentOf(failingSince), detail } as const;
+  if (stale > 0) {
+    const which =
+      stale === total ? "Serving stale specs" : `Serving stale specs of ${stale} of ${total} feeds`;
+    const text = `${which}: ${failing > 0 ? cause : "upstream has not answered lately"}`;
+    yield { kind: "stale_feeds", ...common, text, since: momentOf(failingSince ?? staleSince) };
+  } else if (state === "failing") {
+    const text = held === 0 ? `Nothing to serve: ${cause}` : `What is held is still fresh, but ${cause}`;
+    yield { kind: "upstream_failing", ...common, text };
+  } else if (state === "partly_failing") {
+    yield { kind: "feeds_failing", ...common, text: `Polls of ${failing} of ${total} feeds fail: ${cause}` };
+  }
+}
+
+function causeOf(reason: string): string {
+  switch (reason) {
+    case "unreachable":
+      return "upstream unreachable";
+    case "timeout":
+      return "upstream does not answer in time";
+    case "status":
+      return "upstream answers with errors";
+    case "unauthorized":
+      return "upstream does not accept the SDK key";
+    default:
+      return "upstream sends what can't be used";
+  }
+}
+
+function earliest(times: readonly (number | undefined)[]): number | undefined {
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : known.reduce((a, b) => Math.min(a, b));
+}
