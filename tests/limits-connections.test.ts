@@ -1,19 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-  CANCEL,
-  END_HEADERS,
-  ENHANCE_YOUR_CALM,
-  FRAME,
-  type Frame,
-  frame,
-  REFUSED_STREAM,
-  requestHeaders,
-  uint32,
-} from "./support/http2-frames.ts";
+import { ENHANCE_YOUR_CALM, FRAME, type Frame, frame, REFUSED_STREAM } from "./support/http2-frames.ts";
 import { publishKey } from "./support/published-key.ts";
 import { RawConnection } from "./support/raw-connection.ts";
-import { STREAM_CONFIG_SPEC } from "./support/raw-grpc-client.ts";
-import { RawHttp2 } from "./support/raw-http2.ts";
+import { RawHttp2, takeBack } from "./support/raw-http2.ts";
 import { type Protocol, specPath, startTlsRelay, type TlsRelay } from "./support/tls-relay.ts";
 import { eventually } from "./support/wait.ts";
 
@@ -149,18 +138,9 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
     await expectOthersServed();
   });
 
-  const askAndTakeBack = (client: RawHttp2, number: number): void => {
-    const streamId = 2 * number + 1;
-    const call = requestHeaders("POST", STREAM_CONFIG_SPEC, { "content-type": "application/grpc" });
-    client.send(
-      frame(FRAME.headers, END_HEADERS, streamId, call),
-      frame(FRAME.rstStream, 0, streamId, uint32(CANCEL)),
-    );
-  };
-
   test("--http2-max-resets-per-min: a client that takes back more is told to calm down and cut off", async () => {
     using client = await open();
-    for (let number = 0; number < 3 * RESETS; number++) askAndTakeBack(client, number);
+    takeBack(client, 0, 3 * RESETS);
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
     expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
     await client.connection.closed(3_000);
@@ -169,7 +149,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
 
   test("a client that takes back fewer is left alone", async () => {
     using client = await open();
-    for (let number = 0; number < RESETS / 2; number++) askAndTakeBack(client, number);
+    takeBack(client, 0, RESETS / 2);
     client.openSpecStream(RESETS + 101, started.held.sdkKey);
     await client.received("specs", ({ type, payload }) => type === FRAME.data && payload.length > 5);
     expect(client.frames.some(({ type }) => type === FRAME.goaway)).toBe(false);

@@ -1,6 +1,7 @@
 import type http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { LASTING_STREAM } from "../limits/arriving-streams.ts";
 import type { EmitLimitEvent } from "../limits/events.ts";
 import {
   createHttp2Server,
@@ -40,16 +41,7 @@ export class GrpcListener {
 
   private constructor(options: GrpcListenerOptions) {
     const { tls, limits, emitLimit: emit } = options;
-    this.#limited = createHttp2Server({
-      tls,
-      allowHTTP1: false,
-      limits,
-      idleTimeoutMs: options.idleTimeoutMs,
-      emit,
-    });
-    const { server } = this.#limited;
-    server.on("session", (session: http2.ServerHttp2Session) => this.#countStreams(session));
-    const answer = connectNodeAdapter({
+    const onRequest = connectNodeAdapter({
       ...CONNECT_OPTIONS,
       shutdownSignal: this.#shutdown.signal,
       routes: (router) => {
@@ -57,12 +49,15 @@ export class GrpcListener {
         useSharedFrames(router, options.specService, this.#shutdown.signal);
       },
     });
-    server.on("request", (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) =>
-      // A client that takes its requests back at once sends both together: no work is begun for those.
-      setImmediate(() => {
-        if (!request.aborted) answer(request, response);
-      }),
-    );
+    this.#limited = createHttp2Server({
+      tls,
+      allowHTTP1: false,
+      limits,
+      idleTimeoutMs: options.idleTimeoutMs,
+      emit,
+      onRequest,
+    });
+    this.#limited.server.on("session", (session: http2.ServerHttp2Session) => this.#countStreams(session));
   }
 
   /** Rejects with the system's error where the port can't be had. */
@@ -107,7 +102,7 @@ export class GrpcListener {
       for (const stream of streams) if (open.delete(stream)) this.#openStreams--;
       if (this.#openStreams === 0 && this.#shutdown.signal.aborted) this.#idle.resolve();
     };
-    session.on("stream", (stream: http2.ServerHttp2Stream) => {
+    session.on(LASTING_STREAM, (stream: http2.ServerHttp2Stream) => {
       open.add(stream);
       this.#openStreams++;
       stream.once("close", () => ended([stream]));

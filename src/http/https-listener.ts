@@ -40,7 +40,14 @@ export class HttpsListener {
   private constructor(options: HttpsListenerOptions) {
     this.#options = options;
     const { tls, limits, idleTimeoutMs, emitLimit: emit } = options;
-    this.#limited = createHttp2Server({ tls, allowHTTP1: true, limits, idleTimeoutMs, emit });
+    this.#limited = createHttp2Server({
+      tls,
+      allowHTTP1: true,
+      limits,
+      idleTimeoutMs,
+      emit,
+      onRequest: (request, response) => void this.#serve(request, response),
+    });
     const server = this.#limited.server as Http2SecureServer;
     server.on("secureConnection", (socket: TLSSocket) => {
       if (socket.alpnProtocol === "h2") return;
@@ -50,7 +57,6 @@ export class HttpsListener {
     });
     // Told to clients of HTTP/1.1; the deadlines are ours.
     Object.assign(server, { keepAliveTimeout: idleTimeoutMs });
-    server.on("request", (request, response) => void this.#serve(request, response));
   }
 
   /** Rejects with the system's error where the port can't be had. */
@@ -77,6 +83,8 @@ export class HttpsListener {
     requests.takeBackAll();
     // Tells clients to take their next request elsewhere.
     for (const session of sessions) session.close();
+    // Of what has come, requests are made a turn later.
+    await new Promise((resolve) => setImmediate(resolve));
     if (this.#inFlight > 0) await this.#idle.promise;
     await connections.endAll();
   }

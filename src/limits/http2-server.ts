@@ -1,7 +1,14 @@
-import http2, { type Http2SecureServer, type Http2Server, type ServerHttp2Session } from "node:http2";
-import type { Server } from "node:net";
+import http2, {
+  type Http2SecureServer,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ServerTls } from "../tls/server-tls.ts";
+import { deferRequests } from "./arriving-streams.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import type { EmitLimitEvent } from "./events.ts";
 import { RequestDeadlines } from "./request-deadlines.ts";
@@ -25,6 +32,7 @@ export interface Http2ServerOptions {
   readonly limits: Http2Limits;
   readonly idleTimeoutMs: number;
   readonly emit: EmitLimitEvent;
+  readonly onRequest: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
 }
 
 export interface LimitedServer {
@@ -33,6 +41,8 @@ export interface LimitedServer {
   readonly sessions: ReadonlySet<ServerHttp2Session>;
   readonly requests: RequestDeadlines;
 }
+
+const UNBOUNDED = 0x7fffffff;
 
 /** An HTTP/2 server that no client can keep busy for nothing. */
 export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
@@ -43,6 +53,9 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
       maxHeaderListSize: limits.maxHeaderBytes,
     },
     maxHeaderListPairs: limits.maxHeaders,
+    // Bun's own bound of resets would cut before ours does, and tell nobody.
+    streamResetBurst: UNBOUNDED,
+    streamResetRate: UNBOUNDED,
   };
   const server =
     tls === undefined
@@ -51,17 +64,32 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.guard(server as Http2SecureServer);
+  server.on("request", options.onRequest);
   const { headerTimeoutMs, maxStreamsPerConnection: maxStreams, maxResetsPerMin } = limits;
   const requests = new RequestDeadlines(limits.bodyTimeoutMs, emit);
   const sessions = new Set<ServerHttp2Session>();
+  // The session is made of it at once.
+  let arriving: Socket | undefined;
+  server.prependListener(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+    arriving = socket;
+  });
   server.on("session", (session: ServerHttp2Session) => {
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
     // A connection that breaks is the client's business; without a listener it would end the process.
     session.on("error", () => {});
     requests.watch(session);
-    limitSession(session, { headerTimeoutMs, maxStreams, maxResetsPerMin, idleTimeoutMs, emit });
+    if (arriving === undefined) throw new Error("a session without a connection");
+    limitSession(session, {
+      socket: arriving,
+      headerTimeoutMs,
+      maxStreams,
+      maxResetsPerMin,
+      idleTimeoutMs,
+      emit,
+    });
   });
+  deferRequests(server);
   return { server, connections, sessions, requests };
 }
 

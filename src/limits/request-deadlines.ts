@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import { LASTING_STREAM } from "./arriving-streams.ts";
 import type { EmitLimitEvent } from "./events.ts";
 
 /** Takes back HTTP/2 requests that do not end in time: a stream without an end would keep its connection open for ever. */
@@ -13,7 +14,7 @@ export class RequestDeadlines {
   }
 
   watch(session: ServerHttp2Session): void {
-    session.on("stream", (stream: ServerHttp2Stream) => this.#expect(stream));
+    session.on(LASTING_STREAM, (stream: ServerHttp2Stream) => this.#expect(stream));
     session.once("close", () => {
       for (const stream of this.#coming)
         if (stream.session === session || stream.destroyed) this.#coming.delete(stream);

@@ -1,11 +1,16 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import { LASTING_STREAM, watchArrivals } from "./arriving-streams.ts";
 import type { EmitLimitEvent } from "./events.ts";
+import { pauseReading } from "./socket-pause.ts";
 
 export interface SessionLimitsOptions {
   /** From the connection until its first SETTINGS, with which HTTP/2 begins. */
   readonly headerTimeoutMs: number;
   readonly maxStreams: number;
   readonly maxResetsPerMin: number;
+  /** That of the session, which does not let itself be paused. */
+  readonly socket: Socket;
   /** After so long without any open stream, a connection is ended; clients make a new one when they need it. */
   readonly idleTimeoutMs: number;
   readonly emit: EmitLimitEvent;
@@ -14,11 +19,15 @@ export interface SessionLimitsOptions {
 /** How long a client may take to notice that its connection ends. */
 const GOODBYE_MS = 1_000;
 
+const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
+
+/** More, and a connection is not read for a second: to cut it would only bring the next one, at a higher price. */
+const UNHURRIED_RESETS_PER_S = 100;
 
 /** Ends HTTP/2 connections that are of no use: idle ones, and those on which requests are taken back all the time. */
 export function limitSession(session: ServerHttp2Session, options: SessionLimitsOptions): void {
-  const { headerTimeoutMs, maxStreams, maxResetsPerMin, idleTimeoutMs, emit } = options;
+  const { socket, headerTimeoutMs, maxStreams, maxResetsPerMin, idleTimeoutMs, emit } = options;
   const late = setTimeout(() => {
     emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
     session.destroy();
@@ -27,16 +36,23 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
   // Not the session's own timeout: pings, and half a header, would begin it anew.
   const whenIdle = () => setTimeout(() => end(session), idleTimeoutMs).unref();
   let idle = whenIdle();
-  const resets = new RatePerMinute(maxResetsPerMin);
+  const inAMinute = new Rate(maxResetsPerMin, MINUTE_MS);
+  const inASecond = new Rate(UNHURRIED_RESETS_PER_S, SECOND_MS);
+  const takenBack = (count: number) => {
+    if (!inAMinute.allows(count)) calm(session, emit);
+    else if (!inASecond.allows(count) && pauseReading(socket, SECOND_MS))
+      emit({ kind: "limit_reached", limit: "http2-max-resets-per-min" });
+  };
+  watchArrivals(session, { onTakenBack: takenBack, onRapidReset: () => calm(session, emit) });
   let openStreams = 0;
-  session.on("stream", (stream: ServerHttp2Stream) => {
+  session.on(LASTING_STREAM, (stream: ServerHttp2Stream) => {
     openStreams++;
     if (openStreams === maxStreams) emit({ kind: "limit_reached", limit: "http2-max-concurrent-streams" });
     clearTimeout(idle);
     stream.once("close", () => {
       openStreams--;
       if (openStreams === 0 && !session.destroyed) idle = whenIdle();
-      if (stream.aborted && !resets.allows()) calm(session, emit);
+      if (stream.aborted) takenBack(1);
     });
   });
   session.once("close", () => {
@@ -58,24 +74,26 @@ function calm(session: ServerHttp2Session, emit: EmitLimitEvent): void {
   session.destroy();
 }
 
-/** Counts minute by minute. */
-class RatePerMinute {
+/** Counts period by period. */
+class Rate {
   readonly #max: number;
+  readonly #periodMs: number;
   #sinceMs = Number.NEGATIVE_INFINITY;
   #count = 0;
 
-  constructor(max: number) {
+  constructor(max: number, periodMs: number) {
     this.#max = max;
+    this.#periodMs = periodMs;
   }
 
-  /** Whether one more is within the rate. */
-  allows(): boolean {
+  /** Whether so many more are within the rate. */
+  allows(count: number): boolean {
     const nowMs = performance.now();
-    if (nowMs - this.#sinceMs >= MINUTE_MS) {
+    if (nowMs - this.#sinceMs >= this.#periodMs) {
       this.#sinceMs = nowMs;
       this.#count = 0;
     }
-    this.#count++;
+    this.#count += count;
     return this.#count <= this.#max;
   }
 }

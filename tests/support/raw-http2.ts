@@ -1,4 +1,5 @@
 import {
+  CANCEL,
   END_HEADERS,
   END_STREAM,
   FRAME,
@@ -8,6 +9,7 @@ import {
   OPENING,
   readFrames,
   requestHeaders,
+  uint32,
 } from "./http2-frames.ts";
 import { RawConnection } from "./raw-connection.ts";
 import { STREAM_CONFIG_SPEC } from "./raw-grpc-client.ts";
@@ -68,4 +70,17 @@ export class RawHttp2 implements Disposable {
   [Symbol.dispose](): void {
     this.connection[Symbol.dispose]();
   }
+}
+
+/** Sends at once so many calls, with each its end; `first` is how many streams there were before. */
+export function takeBack(client: RawHttp2, first: number, count: number): void {
+  const call = requestHeaders("POST", STREAM_CONFIG_SPEC, { "content-type": "application/grpc" });
+  const pairs = Array.from({ length: count }, (_, at) => {
+    const streamId = 2 * (first + at) + 1;
+    return [
+      frame(FRAME.headers, END_HEADERS, streamId, call),
+      frame(FRAME.rstStream, 0, streamId, uint32(CANCEL)),
+    ];
+  });
+  client.send(...pairs.flat());
 }
