@@ -2,6 +2,7 @@ import { npmCommand, run } from "./command.ts";
 import { dependenciesAreLockedAndDescribed } from "./dependency-rules.ts";
 import { generatedCodeIsCurrent } from "./gen.ts";
 import { importsFollowTheRules } from "./import-rules.ts";
+import { metricTablesAreCurrent } from "./metric-tables.ts";
 
 interface Check {
   readonly name: string;
@@ -28,6 +29,7 @@ const checks: readonly Check[] = [
     passes: succeeds("biome", "ci", "--error-on-warnings", `--colors=${biomeColors}`),
   },
   { name: "Generated code is current", passes: generatedCodeIsCurrent },
+  { name: "Tables of metrics are current", passes: metricTablesAreCurrent },
   { name: "Import rules", passes: importsFollowTheRules },
   { name: "Dependencies are locked and described", passes: dependenciesAreLockedAndDescribed },
 ];

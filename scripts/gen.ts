@@ -1,8 +1,9 @@
-// Generates src/gen from proto/, without a network: buf and the plugin come from node_modules.
+// Generates src/gen from proto/, without a network: buf and the plugin come from node_modules. And the tables of metrics.
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { npmCommand, root, run } from "./command.ts";
+import { writeMetricTables } from "./metric-tables.ts";
 
 async function generate(into: string): Promise<boolean> {
   const PATH = [join(root, "node_modules", ".bin"), process.env["PATH"]].join(delimiter);
@@ -32,4 +33,7 @@ async function filesIn(dir: string): Promise<Map<string, string>> {
   return new Map(await Promise.all(read));
 }
 
-if (import.meta.main && !(await generate(root))) process.exitCode = 1;
+if (import.meta.main) {
+  if (!(await generate(root))) process.exitCode = 1;
+  await writeMetricTables();
+}

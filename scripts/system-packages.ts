@@ -4,11 +4,13 @@ import { existsSync } from "node:fs";
 const packageOf: Readonly<Record<string, string>> = {
   curl: "curl",
   openssl: "openssl",
-  // Where init runs, the package starts a Redis on 6379; the tests start their own.
+  // Where init runs, packages start a Redis on 6379 and a Prometheus on 9090; the tests start their own.
   "redis-server": "redis-server",
   "redis-sentinel": "redis-sentinel",
   "redis-cli": "redis-tools",
   chromium: "chromium",
+  prometheus: "prometheus",
+  promtool: "prometheus",
 };
 
 const attempts = 3;

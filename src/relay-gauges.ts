@@ -22,7 +22,7 @@ export interface GaugedParts {
   readonly admission: StreamAdmission;
 }
 
-/** What is read when somebody looks, of the parts that run. */
+/** What is read when somebody looks, of the parts that run; and what only the store knows of each version. */
 export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
   const { health, specs, listeners, inFlight, admission } = parts;
   registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);
@@ -38,6 +38,9 @@ export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
   gaugeEvents(registry, parts);
   gaugeFeeds(registry, parts);
   specs.store.listen({
+    published: ({ isFollowed, snapshot: { feed, lcut } }) => {
+      if (isFollowed) registry.count("StreamingChannelGotNewData", { ...tagsOf(feed), lcut: String(lcut) });
+    },
     removed: ({ feed: { sdkKey } }) => {
       if (!specs.store.holds(sdkKey)) registry.forgetKey(maskSdkKey(sdkKey));
     },

@@ -30,7 +30,11 @@ export class MetricRegistry {
     this.#options = options;
     for (const row of METRICS) {
       const isRead = row.kinds.every((kind) => kind === "gauge");
-      if (!isRead) this.#families.set(row.name, new Family(row, options));
+      if (isRead) continue;
+      const family = new Family(row, options);
+      this.#families.set(row.name, family);
+      // There from the start, at 0: of a series that first appears with 1 Prometheus knows no increase.
+      if (row.tags.length === 0) family.series({});
     }
   }
 
