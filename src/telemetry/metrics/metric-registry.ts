@@ -63,12 +63,15 @@ export class MetricRegistry {
     return this.#families.values();
   }
 
+  /** A gauge that can't be read just now is left out: it must not take the others with it. */
   async readGauges(): Promise<readonly GaugeReadings[]> {
     const { maxSeries } = this.#options;
-    const read = [...this.#gauges].map(async ([row, readings]) => {
-      return { row, readings: withinBound(row, [...(await readings())], maxSeries) };
-    });
-    return Promise.all(read);
+    const read = await Promise.allSettled(
+      [...this.#gauges].map(async ([row, readings]) => {
+        return { row, readings: withinBound(row, [...(await readings())], maxSeries) };
+      }),
+    );
+    return read.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   }
 
   /** Nothing of the key is held any more: it keeps no series. */
