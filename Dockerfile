@@ -1,0 +1,55 @@
+# syntax=docker/dockerfile:1
+
+# docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) \
+#   --build-arg CREATED=$(date -u +%Y-%m-%dT%H:%M:%SZ) -t statsig-forward-proxy .
+# docker buildx build --platform linux/amd64,linux/arm64 … for both architectures.
+
+# Base images are named by their tags. Where you build, pin them: FROM …@sha256:….
+
+# The build runs on the builder's own kind of machine, whatever it builds for.
+FROM --platform=$BUILDPLATFORM node:22-bookworm-slim AS build
+WORKDIR /src
+COPY package.json bun.lock bunfig.toml ./
+COPY scripts scripts
+# Any script has Bun and the locked packages installed: this layer stays until one of them changes.
+RUN node scripts/with-bun.mjs scripts/command.ts
+COPY . .
+ARG TARGETARCH
+ARG REVISION=unknown
+RUN case "$TARGETARCH" in amd64) target=linux-x64 ;; *) target="linux-$TARGETARCH" ;; esac \
+  && SFP_BUILD_COMMIT="$REVISION" node scripts/with-bun.mjs scripts/build.ts --target "$target" \
+    --outfile /out/statsig-forward-proxy \
+  && mkdir -p /out/state
+
+# The executable needs glibc and nothing else: no shell, no package manager, no OpenSSL.
+FROM gcr.io/distroless/base-nossl-debian12:nonroot
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG CREATED=unknown
+LABEL org.opencontainers.image.title="statsig-forward-proxy" \
+  org.opencontainers.image.description="A relay between Statsig's CDN and your servers" \
+  org.opencontainers.image.licenses="MIT" \
+  org.opencontainers.image.version="$VERSION" \
+  org.opencontainers.image.revision="$REVISION" \
+  org.opencontainers.image.created="$CREATED" \
+  org.opencontainers.image.base.name="gcr.io/distroless/base-nossl-debian12:nonroot"
+
+COPY --from=build /src/LICENSE /usr/share/doc/statsig-forward-proxy/LICENSE
+COPY --from=build /out/statsig-forward-proxy /usr/local/bin/statsig-forward-proxy
+# The one place that is written to: the rest may be read-only (docker run --read-only).
+COPY --from=build --chown=65532:65532 /out/state /var/lib/statsig-forward-proxy
+VOLUME /var/lib/statsig-forward-proxy
+
+# What a command line, or other variables, may say otherwise. As variables, so that the health check knows them.
+ENV SFP_MODE=grpc-and-http \
+  SFP_CACHE=local \
+  SFP_LOCAL_CACHE_PATH=/var/lib/statsig-forward-proxy/cache \
+  NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+
+# HTTP, management, HTTPS, gRPC, gRPC with TLS.
+EXPOSE 8000 8001 8443 50051 50052
+USER 65532:65532
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["/usr/local/bin/statsig-forward-proxy", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/statsig-forward-proxy"]
