@@ -46,6 +46,8 @@ const CASES: readonly Case[] = [
   ...held("slow preface", ["grpc", "grpcs"], 200),
   ...held("slow HEADERS", ["grpc", "https"], 200),
   ...held("idle", ["grpc", "http"], 2_000),
+  flood("pipelining", "http"),
+  flood("pipelining", "https"),
   { ...flood("rapid reset"), connections: 2 },
   // Long enough that what is kept of each would be seen.
   { ...flood("rapid reset", "https"), connections: 2, durationMs: 2 * DURATION_MS },

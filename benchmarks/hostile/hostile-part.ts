@@ -6,7 +6,9 @@ import { type AttackCase, measureUnderAttack, type UnderAttack } from "./under-a
 
 const IDLE_CONNECTIONS = 5_000;
 const SLOW_CONNECTIONS = 1_000;
-const FLOODING_CONNECTIONS = 4;
+const FRAMES_PER_S = 2_000;
+/** Each of them as large as headers get. */
+const LARGE_FRAMES_PER_S = 500;
 const AS_FAST_AS_IT_CAN = 1_000_000;
 
 const slow = (attack: AttackCase["attack"], protocol: AttackCase["protocol"]): AttackCase => ({
@@ -16,10 +18,16 @@ const slow = (attack: AttackCase["attack"], protocol: AttackCase["protocol"]): A
   perSecond: 2,
 });
 
-const flood = (attack: AttackCase["attack"], protocol: AttackCase["protocol"] = "grpc"): AttackCase => ({
+const steady = (
+  attack: AttackCase["attack"],
+  protocol: AttackCase["protocol"] = "grpc",
+  perSecond = FRAMES_PER_S,
+): AttackCase => ({ attack, protocol, connections: 2, perSecond });
+
+const flatOut = (attack: AttackCase["attack"], protocol: AttackCase["protocol"] = "grpc"): AttackCase => ({
   attack,
   protocol,
-  connections: FLOODING_CONNECTIONS,
+  connections: 4,
   perSecond: AS_FAST_AS_IT_CAN,
 });
 
@@ -30,14 +38,20 @@ const CASES: readonly AttackCase[] = [
   slow("slow request", "https"),
   slow("slow preface", "grpc"),
   slow("slow HEADERS", "grpc"),
-  flood("rapid reset"),
-  flood("rapid reset", "https"),
-  flood("CONTINUATION flood"),
-  flood("SETTINGS flood"),
-  flood("PING flood"),
-  flood("WINDOW_UPDATE flood"),
-  flood("header bomb"),
-  flood("large headers"),
+  steady("pipelining", "http"),
+  steady("rapid reset"),
+  steady("rapid reset", "https"),
+  steady("CONTINUATION flood"),
+  steady("SETTINGS flood"),
+  steady("PING flood"),
+  steady("WINDOW_UPDATE flood"),
+  steady("header bomb", "grpc", LARGE_FRAMES_PER_S),
+  steady("large headers", "grpc", LARGE_FRAMES_PER_S),
+  flatOut("rapid reset"),
+  flatOut("rapid reset", "https"),
+  flatOut("CONTINUATION flood"),
+  flatOut("SETTINGS flood"),
+  flatOut("header bomb"),
 ];
 
 type Measured = AttackCase & UnderAttack;
@@ -62,7 +76,8 @@ async function run(bench: Bench): Promise<PartResult> {
   };
 }
 
-const nameOf = ({ attack, protocol }: AttackCase): string => `${attack}, ${protocol}`;
+const nameOf = ({ attack, protocol, perSecond }: AttackCase): string =>
+  `${attack}, ${protocol}${perSecond === AS_FAST_AS_IT_CAN ? ", flat out" : ""}`;
 
 function latencyTable(measured: readonly Measured[]): Table {
   return {

@@ -76,6 +76,12 @@ export const ATTACKS = {
     alpn: "http/1.1",
     isDeaf: false,
   },
+  pipelining: {
+    opening: NOTHING,
+    unit: () => Buffer.from("GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    alpn: "http/1.1",
+    isDeaf: false,
+  },
   "slow preface": {
     opening: PREFACE.subarray(0, 3),
     unit: (number) => PREFACE.subarray(3 + number, 4 + number),
