@@ -17,14 +17,15 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   local: { may: [...domain, "clock", "worker-calls"] },
   tls: { may: ["clock", "file-watch", "unreadable"] },
   limits: { may: ["clock", "tls"] },
-  grpc: { may: [...domain, "gen", "clock", "limits", "tls"] },
-  http: { may: [...domain, "gen", "clock", "grpc", "limits", "tls"] },
+  grpc: { may: [...domain, "gen", "clock", "limits", "tls", "trace-context"] },
+  http: { may: [...domain, "gen", "clock", "grpc", "limits", "tls", "trace-context"] },
   telemetry: {
-    may: [...domain, "clock"],
+    may: [...domain, "clock", "trace-context"],
     mayTypes: ["upstream", "redis", "local", "http", "grpc", "limits", "tls"],
   },
   probe: { may: ["gen"] },
   demo: { may: ["gen", "clock"] },
+  completions: { may: ["options", "positionals", "subcommands"] },
 };
 
 /** Root files that only these may import; without a row every root file may. No folder but by its own row. */
@@ -34,7 +35,7 @@ export const importersOf: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Root files that import nothing of ours: whoever needs them gets nothing else with them. */
-export const leaves = ["clock.ts", "version.ts", "worker-calls.ts"];
+export const leaves = ["clock.ts", "trace-context.ts", "version.ts", "worker-calls.ts"];
 
 /** In `folder`, one file alone may import these: the place where the one technology meets the other. */
 export const oneFileIn = { folder: "http", mayImport: ["grpc", "@connectrpc/", "@bufbuild/protobuf"] };

@@ -10,6 +10,7 @@ import { EventForwarder } from "./log-events/forwarder.ts";
 import { EventIntake } from "./log-events/intake.ts";
 import { MemoryQueue } from "./log-events/memory-queue.ts";
 import type { RunningAccess } from "./relay-access.ts";
+import type { Tracing } from "./telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { StatsigEvents } from "./upstream/statsig-events.ts";
 import { VERSION } from "./version.ts";
@@ -32,6 +33,7 @@ export interface EventsParts {
   readonly clock: Clock;
   readonly emit: EmitLogEventsEvent & EmitSpoolEvent;
   readonly access: Pick<RunningAccess, "gate" | "admission">;
+  readonly tracing: Tracing;
 }
 
 /** In the spool what counts is its size; this bounds what is remembered of it in memory. */
@@ -45,7 +47,7 @@ const MEMORY_QUEUE_BYTES = 256 * 1024 * 1024;
 /** The flow of SDKs' events to upstream: read, freed of repeats, queued, forwarded. */
 export async function startEvents(config: Config, parts: EventsParts): Promise<RunningEvents> {
   await using starting = new AsyncDisposableStack();
-  const { clock, access } = parts;
+  const { clock, access, tracing } = parts;
   const { gate, admission } = access;
   const emit: EmitLogEventsEvent = (event) => {
     if (event.kind === "log_events_sent") admission.delivered(event.sdkKey);
@@ -65,8 +67,9 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     baseUrl: settings.upstreamUrl,
     proxied: settings.upstreamProxied,
     relayVersion: VERSION,
+    carries: tracing.headers,
   });
-  const sink = new StatsigEvents(endpoint, clock);
+  const sink = tracing.eventSink(new StatsigEvents(endpoint, clock));
   const options = { queue, isDurable, sink, clock, emit, flushIntervalMs };
   const forwarder = starting.use(new EventForwarder(options));
   forwarder.start();

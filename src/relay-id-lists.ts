@@ -13,6 +13,7 @@ import { ManifestWriter } from "./id-lists/manifest-writer.ts";
 import { ProxiedLists } from "./id-lists/proxied-lists.ts";
 import type { RunningAccess } from "./relay-access.ts";
 import type { BackupParts } from "./relay-backup.ts";
+import type { Tracing } from "./telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { IdListFiles } from "./upstream/id-list-files.ts";
 import { StatsigIdLists } from "./upstream/statsig-id-lists.ts";
@@ -23,6 +24,7 @@ export interface IdListParts {
   readonly emit: EmitIdListEvent;
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
+  readonly tracing: Tracing;
 }
 
 export interface RunningIdLists extends AsyncDisposable {
@@ -30,7 +32,8 @@ export interface RunningIdLists extends AsyncDisposable {
 }
 
 /** The flow of ID lists from upstream to clients. */
-export function startIdLists(config: Config, { clock, emit, backup, access }: IdListParts): RunningIdLists {
+export function startIdLists(config: Config, parts: IdListParts): RunningIdLists {
+  const { clock, emit, backup, access, tracing } = parts;
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
   const { upstreamUrl: baseUrl, upstreamProxied, publicUrl } = config.idLists;
@@ -43,18 +46,24 @@ export function startIdLists(config: Config, { clock, emit, backup, access }: Id
   const proxied = config.idLists.proxied ? startProxying(config, { clock, emit, store, running }) : undefined;
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const refresher = new ManifestRefresher({
-    source: new StatsigIdLists(
-      new UpstreamEndpoint({ baseUrl, proxied: upstreamProxied, relayVersion: VERSION }),
-      clock,
-    ),
-    store,
-    emit,
-    maxInFlight,
-    clearOnUnauthorized: config.clearOnUnauthorized,
-    writer: backup && startWriter(backup, { clock, emit, store }),
-    signal: stopping.signal,
+  const carries = tracing.headers;
+  const endpoint = new UpstreamEndpoint({
+    baseUrl,
+    proxied: upstreamProxied,
+    relayVersion: VERSION,
+    carries,
   });
+  const refresher = tracing.manifests(
+    new ManifestRefresher({
+      source: tracing.manifestSource(new StatsigIdLists(endpoint, clock)),
+      store,
+      emit,
+      maxInFlight,
+      clearOnUnauthorized: config.clearOnUnauthorized,
+      writer: backup && startWriter(backup, { clock, emit, store }),
+      signal: stopping.signal,
+    }),
+  );
   running.use(new ManifestPoller({ store, refresher, clock, specIntervalMs }));
   const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit });
   const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys, gate });

@@ -3,7 +3,7 @@ import type { Config } from "./config.ts";
 import { startOtlp } from "./relay-otlp.ts";
 import { PushLoop } from "./telemetry/sinks/push-loop.ts";
 import { SinkChannel, type SinkChannelOptions } from "./telemetry/sinks/sink-channel.ts";
-import type { SinkParts } from "./telemetry/sinks/sink-parts.ts";
+import { dropsCountedIn, type SinkParts } from "./telemetry/sinks/sink-parts.ts";
 
 /** Starts to send metrics to every place that the configuration names. */
 export async function startSinks(config: Config, parts: SinkParts): Promise<void> {
@@ -12,7 +12,7 @@ export async function startSinks(config: Config, parts: SinkParts): Promise<void
   await startOtlp(otlpMetrics, parts);
   const sinks = await openPushSinks(config, clock);
   if (sinks.length === 0) return;
-  const onDropped = (sink: string, count: number) => registry.count("MeasurementsDropped", { sink }, count);
+  const onDropped = dropsCountedIn(registry);
   const channels = sinks.map(({ sink, size }) => {
     metrics.expect(sink.name);
     return new SinkChannel({ sink, size, clock, emit, onDropped });

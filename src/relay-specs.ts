@@ -18,6 +18,7 @@ import { SpecRefresher } from "./specs/refresh.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
 import { SpecQuery } from "./specs/spec-query.ts";
 import { SpecStore } from "./specs/spec-store.ts";
+import type { Tracing } from "./telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { StatsigSpecs } from "./upstream/statsig-specs.ts";
 import { VERSION } from "./version.ts";
@@ -38,6 +39,7 @@ export interface SpecsParts {
   readonly emit: EmitSpecEvent;
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
+  readonly tracing: Tracing;
 }
 
 /** Valid keys may be asked for in all their feeds before upstream is up. */
@@ -45,7 +47,7 @@ const DENIALS_PER_KEY = 4;
 
 /** The flow from upstream to memory and backup: polls, checks, keeps. */
 export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
-  const { clock, emit, access } = parts;
+  const { clock, emit, access, tracing } = parts;
   const running = new AsyncDisposableStack();
   const { maxKeys, pollIntervalMs: intervalMs } = config;
   const store = startStore(config, access);
@@ -54,11 +56,11 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       if (ended === "evicted") emit({ kind: "spec_evicted", feed });
     },
   });
-  const preparer = running.use(new WorkerPreparer());
+  const preparer = tracing.preparer(running.use(new WorkerPreparer()));
   const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
   if (backup !== undefined) running.use(backup);
-  const refresher = startRefresher(config, parts, { store, preparer, running, backup });
-  const acquirer = new SpecAcquirer({ refresher, store, clock, ...backup });
+  const refresher = tracing.refresher(startRefresher(config, parts, { store, preparer, running, backup }));
+  const acquirer = tracing.acquirer(new SpecAcquirer({ refresher, store, clock, ...backup }));
   const preload = preloadFeeds(config.preloadSdkKeys);
   const { maxStalenessMs } = config.monitoring;
   const poller = running.use(new SpecPoller({ store, acquirer, clock, intervalMs, preload }));
@@ -99,14 +101,18 @@ interface RefresherParts {
   readonly backup: RunningBackup | undefined;
 }
 
-function startRefresher(config: Config, { clock, emit }: SpecsParts, parts: RefresherParts): SpecRefresher {
-  const { store, preparer, running, backup } = parts;
+function startRefresher(
+  config: Config,
+  { clock, emit, tracing }: SpecsParts,
+  { store, preparer, running, backup }: RefresherParts,
+): SpecRefresher {
   const { upstreamUrl: baseUrl, upstreamProxied: proxied, maxKeys } = config;
-  const endpoint = new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
+  const carries = tracing.headers;
+  const endpoint = new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION, carries });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   return new SpecRefresher({
-    source: new StatsigSpecs(endpoint, clock),
+    source: tracing.source(new StatsigSpecs(endpoint, clock)),
     preparer,
     store,
     clock,
@@ -114,7 +120,7 @@ function startRefresher(config: Config, { clock, emit }: SpecsParts, parts: Refr
     maxInFlight: config.maxRequestsInFlight,
     maxKeys,
     emit,
-    keepFirst: async (snapshot) => backup?.writer.writeAhead(snapshot),
+    keepFirst: tracing.keepFirst(async (snapshot) => backup?.writer.writeAhead(snapshot)),
     onForget: (feed) => {
       if (config.clearOnUnauthorized) backup?.writer.remove(feed);
     },
@@ -136,9 +142,10 @@ interface RunningBackup extends AsyncDisposable {
 
 function startBackup(
   config: Config,
-  { backup: parts, store, preparer, clock, emit }: BackupStart,
+  { backup: parts, store, preparer, clock, emit, tracing }: BackupStart,
 ): RunningBackup {
-  const { backup, lease, board, touchEveryMs: everyMs } = parts;
+  const { lease, board, touchEveryMs: everyMs } = parts;
+  const backup = tracing.backup(parts.backup);
   const running = new AsyncDisposableStack();
   const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
   const fleet =

@@ -21,6 +21,7 @@ import { startSpecs } from "./relay-specs.ts";
 import { startStatus } from "./relay-status.ts";
 import { startTelemetry } from "./relay-telemetry.ts";
 import { openTls } from "./relay-tls.ts";
+import { startTracing } from "./relay-tracing.ts";
 import type { Logger } from "./telemetry/logs/logger.ts";
 
 export interface RelayPorts {
@@ -51,11 +52,18 @@ export async function startRelay(
   limitHeaderSize(config.limits.maxHeaderBytes);
   const access = starting.use(startAccess(config, { clock, emit }));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
+  const tracing = await startTracing(config, {
+    clock,
+    emit,
+    registry,
+    metrics: telemetry.sinks,
+    running: starting,
+  });
   const backup = await openBackup(config, { clock, emit, running: starting });
-  const specs = starting.use(startSpecs(config, { clock, emit, backup, access }));
+  const specs = starting.use(startSpecs(config, { clock, emit, backup, access, tracing }));
   health.require(specs.notReady);
-  const idLists = starting.use(startIdLists(config, { clock, emit, backup, access }));
-  const events = starting.use(await startEvents(config, { clock, emit, access }));
+  const idLists = starting.use(startIdLists(config, { clock, emit, backup, access, tracing }));
+  const events = starting.use(await startEvents(config, { clock, emit, access, tracing }));
 
   const inFlight = new InFlight(config.limits.maxInFlight, emit);
   const admission = new StreamAdmission(config.maxStreams);

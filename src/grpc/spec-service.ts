@@ -9,6 +9,7 @@ import { parseSdkKey } from "../specs/sdk-key.ts";
 import { isNewsTo } from "../specs/snapshot.ts";
 import { originOf } from "../specs/spec-origin.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
+import { carryingTrace } from "../trace-context.ts";
 import type { EmitRpcEvent } from "./events.ts";
 import { followSpecs, type SpecItem } from "./spec-stream.ts";
 import type { StreamAdmission } from "./stream-admission.ts";
@@ -97,7 +98,10 @@ export class SpecService {
     const sdkKey = parseSdkKey(request.sdkKey);
     if (sdkKey === undefined) throw new ConnectError("sdkKey is no SDK key", Code.InvalidArgument);
     const version = request.version === ConfigSpecRequest_apiVersion.v2 ? "v2" : "v1";
-    const answer = await this.#options.query.ask(sdkKey, version, "json");
+    const { query } = this.#options;
+    const held = query.held(sdkKey, version, "json");
+    if (held !== undefined) return held;
+    const answer = await carryingTrace(context.requestHeader, () => query.ask(sdkKey, version, "json"));
     switch (answer.kind) {
       case "held":
         return answer.held;

@@ -3,6 +3,7 @@ import type { IdListQuery } from "../id-lists/id-list-query.ts";
 import type { HeldManifest } from "../id-lists/manifest-store.ts";
 import type { ProxiedLists, ServedList } from "../id-lists/proxied-lists.ts";
 import { parseSdkKey, type SdkKey } from "../specs/sdk-key.ts";
+import { carryingTrace } from "../trace-context.ts";
 import type { ExchangeEnv } from "./exchange.ts";
 import { FILE_PATH } from "./id-list-file.ts";
 import type { BodyReader } from "./request-body.ts";
@@ -33,14 +34,21 @@ export function manifestRoutes(service: IdListService, bodies: BodyReader): Hono
   app.on(["GET", "POST"], "/v1/get_id_lists/:key?", ({ req, env }) => {
     const sdkKey = parseSdkKey(req.header("statsig-api-key") || keyInPath(req.param("key")));
     // Nothing in the body says anything, SDKs send {}, their metadata, or none; unread it would stand in the way.
-    return bodies.withBody(req.raw, env, () => answer(sdkKey, service, new URL(req.raw.url).origin));
+    return bodies.withBody(req.raw, env, () => answer(sdkKey, service, req.raw));
   });
   return app;
 }
 
-async function answer(sdkKey: SdkKey | undefined, service: IdListService, origin: string): Promise<Response> {
+async function answer(
+  sdkKey: SdkKey | undefined,
+  service: IdListService,
+  { url, headers }: Request,
+): Promise<Response> {
   if (sdkKey === undefined) return errorResponse(400);
-  const found = await service.query.ask(sdkKey);
+  const { origin } = new URL(url);
+  const held = service.query.held(sdkKey);
+  if (held !== undefined) return manifestResponse(held, service, origin);
+  const found = await carryingTrace(headers, () => service.query.ask(sdkKey));
   switch (found.kind) {
     case "held":
       return manifestResponse(found.held, service, origin);

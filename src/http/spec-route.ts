@@ -1,8 +1,9 @@
-import type { SpecFormat } from "../specs/feed.ts";
+import type { Feed, SpecFormat } from "../specs/feed.ts";
 import type { HeldFeed } from "../specs/held-feed.ts";
 import { parseSdkKey } from "../specs/sdk-key.ts";
 import { isNewsTo } from "../specs/snapshot.ts";
-import type { SpecQuery } from "../specs/spec-query.ts";
+import type { SpecAnswer, SpecQuery } from "../specs/spec-query.ts";
+import { carryingTrace } from "../trace-context.ts";
 import { matchesEntityTag } from "./entity-tag.ts";
 import { type AcceptedCodings, CodingNegotiation } from "./negotiation.ts";
 import type { PreparedAnswer } from "./prepared-answer.ts";
@@ -51,7 +52,7 @@ export class SpecRoute {
     const { key, format, accepted } = this.#wanted(request, target);
     const sdkKey = parseSdkKey(key);
     if (sdkKey === undefined) return errorResponse(400);
-    const answer = await this.#query.ask(sdkKey, target.version, format);
+    const answer = await this.#find(request, { sdkKey, version: target.version, format });
     switch (answer.kind) {
       case "held": {
         const prepared = this.#choose(request, answer.held, target.sinceTime, accepted);
@@ -64,6 +65,13 @@ export class SpecRoute {
       case "throttled":
         return throttledResponse(answer.retryAfterMs);
     }
+  }
+
+  /** What is held needs no upstream, and so no trace. */
+  async #find({ headers }: Request, { sdkKey, version, format }: Feed): Promise<SpecAnswer> {
+    const held = this.#query.held(sdkKey, version, format);
+    if (held !== undefined) return { kind: "held", held };
+    return carryingTrace(headers, () => this.#query.ask(sdkKey, version, format));
   }
 
   #wanted({ headers }: Request, target: SpecTarget): Wanted {

@@ -18,7 +18,7 @@ const FIRST_FILES_MS = 2_000;
 
 export interface IdListQueryOptions {
   readonly store: ManifestStore;
-  readonly refresher: ManifestRefresher;
+  readonly refresher: Pick<ManifestRefresher, "refresh">;
   readonly clock: Clock;
   /** Negative answers remembered; beyond, the least recently used is forgotten. */
   readonly maxDenials: number;

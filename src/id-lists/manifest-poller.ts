@@ -11,7 +11,7 @@ const JITTER = 0.1;
 
 export interface ManifestPollerOptions {
   readonly store: ManifestStore;
-  readonly refresher: ManifestRefresher;
+  readonly refresher: Pick<ManifestRefresher, "refresh">;
   readonly clock: Clock;
   /** How often config specs are polled. */
   readonly specIntervalMs: number;

@@ -17,7 +17,7 @@ export type AcquireOutcome =
 const SLOW_UPSTREAM_MS = 1_000;
 
 export interface SpecAcquirerOptions {
-  readonly refresher: SpecRefresher;
+  readonly refresher: Pick<SpecRefresher, "refresh">;
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly recovery?: SpecRecovery;

@@ -6,7 +6,7 @@ import type { SpecStore } from "./spec-store.ts";
 
 export interface SpecPollerOptions {
   readonly store: SpecStore;
-  readonly acquirer: SpecAcquirer;
+  readonly acquirer: Pick<SpecAcquirer, "acquire">;
   readonly clock: Clock;
   readonly intervalMs: number;
   /** Polled from the start and for ever, held or not. */

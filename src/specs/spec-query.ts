@@ -16,7 +16,7 @@ const SLOW_PROTO_MS = 1_000;
 
 export interface SpecQueryOptions {
   readonly store: SpecStore;
-  readonly acquirer: SpecAcquirer;
+  readonly acquirer: Pick<SpecAcquirer, "acquire">;
   readonly clock: Clock;
   /** Negative answers remembered; beyond, the least recently used is forgotten. */
   readonly maxDenials: number;

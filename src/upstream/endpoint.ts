@@ -16,6 +16,8 @@ export interface UpstreamOptions {
   readonly relayVersion: string;
   /** Requests go through HTTP_PROXY or HTTPS_PROXY. */
   readonly proxied: boolean;
+  /** Headers that each request carries besides its own, as they are when it is sent. */
+  readonly carries?: () => Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -25,12 +27,14 @@ export class UpstreamEndpoint {
   readonly #baseUrl: string;
   readonly #relayVersion: string;
   readonly #proxied: boolean;
+  readonly #carries: () => Readonly<Record<string, string>> | undefined;
   #http2 = false;
 
   constructor(options: UpstreamOptions) {
     this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
     this.#relayVersion = options.relayVersion;
     this.#proxied = options.proxied;
+    this.#carries = options.carries ?? (() => undefined);
   }
 
   /** Where a connection is made to, or undefined where a proxy makes it. */
@@ -68,7 +72,7 @@ export class UpstreamEndpoint {
     const { path, headers } = request;
     return fetch(`${this.#baseUrl}${path}`, {
       ...("body" in request && { method: "POST", body: request.body }),
-      headers: { ...headers, "x-sfp-version": this.#relayVersion },
+      headers: { ...this.#carries(), ...headers, "x-sfp-version": this.#relayVersion },
       signal,
       decompress: false,
       // The way to another host is not ours to take: the URL holds the SDK key.

@@ -1,17 +1,12 @@
-import type { Clock } from "../../clock.ts";
 import { aborted } from "./aborted.ts";
-import type { EmitSinkEvent, SinkName } from "./events.ts";
 import type { Measurement } from "./measurement.ts";
 import type { PushSink } from "./push-sink.ts";
-import { SinkHealth } from "./sink-health.ts";
+import { SinkHealth, type SinkHealthOptions } from "./sink-health.ts";
 
-export interface SinkChannelOptions {
+export interface SinkChannelOptions extends Omit<SinkHealthOptions, "sink"> {
   readonly sink: PushSink;
   /** Measurements that may wait. */
   readonly size: number;
-  readonly clock: Clock;
-  readonly emit: EmitSinkEvent;
-  readonly onDropped: (sink: SinkName, count: number) => void;
 }
 
 /** After so long a place that does not answer counts as failing. */
@@ -27,15 +22,14 @@ export class SinkChannel implements AsyncDisposable {
 
   constructor(options: SinkChannelOptions) {
     this.#options = options;
-    const { sink, clock, emit } = options;
-    this.#health = new SinkHealth({ sink: sink.name, clock, emit });
+    this.#health = new SinkHealth({ ...options, sink: options.sink.name });
   }
 
   /** Never waits. What has no room is dropped, and counted. */
   offer(measurements: readonly Measurement[]): void {
     const room = Math.max(0, this.#options.size - this.#waiting.length);
     this.#waiting = this.#waiting.concat(measurements.slice(0, room));
-    this.#drop(measurements.length - room);
+    this.#health.dropped(measurements.length - room);
     if (this.#waiting.length > 0) this.#sending ??= this.#sendAll();
   }
 
@@ -67,7 +61,7 @@ export class SinkChannel implements AsyncDisposable {
       await Promise.race([sent, aborted(signal)]);
       this.#health.worked();
     } catch (error) {
-      this.#drop(measurements.length);
+      this.#health.dropped(measurements.length);
       this.#health.failed(error instanceof Error ? error.message : String(error));
       await sent.catch(() => undefined);
     } finally {
@@ -80,11 +74,5 @@ export class SinkChannel implements AsyncDisposable {
     const abort = () => late.abort(new Error(`nothing is taken for ${SEND_TIMEOUT_MS / 1_000} s`));
     this.#options.clock.sleep(SEND_TIMEOUT_MS, ended).then(abort, () => undefined);
     return late.signal;
-  }
-
-  #drop(count: number): void {
-    if (count <= 0) return;
-    this.#health.dropped(count);
-    this.#options.onDropped(this.#options.sink.name, count);
   }
 }

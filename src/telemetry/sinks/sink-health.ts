@@ -5,6 +5,8 @@ export interface SinkHealthOptions {
   readonly sink: SinkName;
   readonly clock: Clock;
   readonly emit: EmitSinkEvent;
+  /** Whatever is given up. */
+  readonly onDropped: (sink: SinkName, count: number) => void;
 }
 
 /** Whether what is sent to a place arrives: told once when that ends, and once when it begins again. */
@@ -18,7 +20,9 @@ export class SinkHealth {
   }
 
   dropped(count: number): void {
+    if (count <= 0) return;
     this.#dropped += count;
+    this.#options.onDropped(this.#options.sink, count);
   }
 
   /** `detail` is for people. */

@@ -1,0 +1,88 @@
+import {
+  type Attributes,
+  type Context,
+  defaultTextMapGetter,
+  defaultTextMapSetter,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  trace,
+} from "@opentelemetry/api";
+import type { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
+import { W3CTraceContextPropagator } from "@opentelemetry/core";
+import { carriedTrace, type TraceHeaders } from "../../trace-context.ts";
+
+/** What a piece of work came to. */
+export interface Ending {
+  readonly attributes: Attributes;
+  /** Why it is a failure, for people: no SDK key may be in it. */
+  readonly error?: string | undefined;
+}
+
+export interface SpanOptions<T> {
+  readonly name: string;
+  readonly kind?: SpanKind;
+  readonly attributes: Attributes;
+  readonly ending?: (result: T) => Ending;
+}
+
+/** Spans around pieces of work, each the parent of those that begin within it. */
+export class Spans {
+  readonly #tracer: Tracer;
+  readonly #contexts: AsyncLocalStorageContextManager;
+  readonly #propagator = new W3CTraceContextPropagator();
+
+  constructor(tracer: Tracer, contexts: AsyncLocalStorageContextManager) {
+    this.#tracer = tracer;
+    this.#contexts = contexts;
+  }
+
+  /** What is being done right now, for work that goes on elsewhere. */
+  get active(): Context {
+    return this.#contexts.active();
+  }
+
+  /** Of the client whose request is being worked on; a new trace where there is none. */
+  get carried(): Context {
+    const carried = carriedTrace();
+    if (carried === undefined) return ROOT_CONTEXT;
+    return this.#propagator.extract(ROOT_CONTEXT, { ...carried }, defaultTextMapGetter);
+  }
+
+  async within<T>(parent: Context, options: SpanOptions<T>, work: () => Promise<T>): Promise<T> {
+    const { name, kind = SpanKind.INTERNAL, attributes, ending } = options;
+    const span = this.#tracer.startSpan(name, { kind, attributes }, parent);
+    try {
+      const result = await this.#contexts.with(trace.setSpan(parent, span), work);
+      if (ending !== undefined) note(span, ending(result));
+      return result;
+    } catch (error) {
+      note(span, { attributes: {}, error: error instanceof Error ? error.message : String(error) });
+      throw error;
+    } finally {
+      span.end();
+    }
+  }
+
+  /** Of what is being done right now, or of the client's trace. */
+  inner<T>(options: SpanOptions<T>, work: () => Promise<T>): Promise<T> {
+    const { active } = this;
+    return this.within(trace.getSpan(active) === undefined ? this.carried : active, options, work);
+  }
+
+  /** By which upstream makes its spans the children of the one that is active. */
+  headers(): TraceHeaders | undefined {
+    const headers: Record<string, string> = {};
+    this.#propagator.inject(this.active, headers, defaultTextMapSetter);
+    const { traceparent, tracestate } = headers;
+    if (traceparent === undefined) return carriedTrace();
+    return tracestate ? { traceparent, tracestate } : { traceparent };
+  }
+}
+
+function note(span: Span, { attributes, error }: Ending): void {
+  span.setAttributes(attributes);
+  if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error });
+}
