@@ -9,8 +9,15 @@ export type IdListEvent =
       readonly lists: number;
       readonly source: "upstream" | "backup";
     }
+  /** Upstream has those that are held. */
+  | { readonly kind: "id_lists_unchanged"; readonly sdkKey: SdkKey }
   /** Upstream sent what is no manifest: what is held stays. */
-  | { readonly kind: "id_lists_refused"; readonly sdkKey: SdkKey; readonly detail: string }
+  | {
+      readonly kind: "id_lists_refused";
+      readonly sdkKey: SdkKey;
+      readonly detail: string;
+      readonly held: boolean;
+    }
   | {
       readonly kind: "id_lists_fetch_failed";
       readonly sdkKey: SdkKey;

@@ -64,7 +64,7 @@ export class ManifestRefresher {
       case "manifest": {
         const manifest = readManifest(outcome.text);
         if (typeof manifest !== "string") return this.#take(sdkKey, manifest);
-        emit({ kind: "id_lists_refused", sdkKey, detail: manifest });
+        emit({ kind: "id_lists_refused", sdkKey, detail: manifest, held });
         return "failed";
       }
       case "unauthorized":
@@ -86,9 +86,8 @@ export class ManifestRefresher {
     const changed = store.peek(sdkKey)?.manifest.text !== manifest.text;
     if (!store.put(sdkKey, manifest)) return "unauthorized";
     writer?.confirmed(sdkKey, manifest);
-    if (changed) {
-      emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "upstream" });
-    }
+    if (changed) emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "upstream" });
+    else emit({ kind: "id_lists_unchanged", sdkKey });
     return "fresh";
   }
 

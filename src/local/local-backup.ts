@@ -10,6 +10,7 @@ import type { BackupRead, BackupWrite, SpecBackup } from "../specs/spec-backup.t
 import { WorkerCalls } from "../worker-calls.ts";
 import type { EmitLocalEvent } from "./events.ts";
 import type { KeptVersion, LocalAction, LocalCall, LocalOutcome, LocalReply } from "./local-calls.ts";
+import { LocalHealth } from "./local-health.ts";
 
 export interface LocalBackupOptions {
   /** The folder of the database; made where there is none. */
@@ -61,10 +62,12 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     limitMs: CALL_LIMIT_MS,
   });
   readonly #queue = new PQueue({ concurrency: MAX_IN_HAND });
+  readonly #health: LocalHealth;
   #closing: Promise<void> | undefined;
 
   constructor(options: LocalBackupOptions) {
     this.#options = options;
+    this.#health = new LocalHealth(options.onProblem);
   }
 
   /** Rejects where the file can't be used. */
@@ -126,7 +129,11 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   /** Reads go first: a client may be waiting. Should the Worker hang, all that wait are rejected at once. */
   async #queued(action: () => LocalAction, priority = 0): Promise<LocalOutcome> {
     if (this.#closing !== undefined) throw new Error(CLOSED);
-    return await this.#queue.add(() => this.#call(action()), { priority });
+    return await this.#queue.add(() => this.#watched(action()), { priority });
+  }
+
+  #watched(action: LocalAction): Promise<LocalOutcome> {
+    return this.#health.watch(action.kind === "read" ? "reading" : "writing", this.#call(action));
   }
 
   async #call(action: LocalAction, limitMs?: number): Promise<LocalOutcome> {

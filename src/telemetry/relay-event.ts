@@ -41,6 +41,8 @@ export interface Topics {
 /** What came of a read or write of whatever backup there is. */
 export type BackupUseEvent = Extract<SpecEvent, { kind: `backup_${string}` }>;
 
+export type BackupFailed = Extract<SpecEvent, { kind: "backup_failed" }>;
+
 /** The one place that sorts events. */
 export function tell(event: RelayEvent, topics: Topics): void {
   switch (event.kind) {
@@ -90,6 +92,7 @@ export function tell(event: RelayEvent, topics: Topics): void {
       topics.logEvents(event);
       return;
     case "id_lists_updated":
+    case "id_lists_unchanged":
     case "id_lists_refused":
     case "id_lists_fetch_failed":
     case "id_lists_unauthorized":

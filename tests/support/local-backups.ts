@@ -25,7 +25,7 @@ export async function openLocal(
     onProblem: (event) => events.push(event),
     ...options,
   });
-  if (backup === undefined) throw new Error(events.map(({ detail }) => detail).join("; "));
+  if (backup === undefined) throw new Error(events.map((event) => JSON.stringify(event)).join("; "));
   return { backup, events, [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose]() };
 }
 

@@ -2,76 +2,83 @@ import type { Clock } from "../../clock.ts";
 import type { LocalEvent } from "../../local/events.ts";
 import type { RedisEvent } from "../../redis/events.ts";
 import { describeFeed } from "../../specs/feed.ts";
-import type { BackupUseEvent } from "../relay-event.ts";
+import type { BackupFailed, BackupUseEvent } from "../relay-event.ts";
 import { debugLine } from "./debug-line.ts";
 import type { Logger } from "./logger.ts";
-import { ThrottledLog } from "./throttled-log.ts";
+import { OutageLog } from "./outage-log.ts";
+import { RedisLog } from "./redis-log.ts";
+import { ThrottledLogs } from "./throttled-log.ts";
 
-/** Log lines of what an operator must know of Redis and the local backup. */
+const LOCAL = {
+  begins: "the local backup does not work",
+  lasts: "the local backup still does not work",
+  ends: "the local backup works again",
+};
+
+/** Log lines of what an operator must know of the backup, Redis or local. */
 export class BackupLog {
   readonly #logger: Logger;
-  readonly #unusable: ThrottledLog;
-  readonly #failures: ThrottledLog;
-  readonly #evictions: ThrottledLog;
+  readonly #redis: RedisLog;
+  readonly #local: OutageLog;
+  readonly #throttled: ThrottledLogs;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
-    this.#unusable = new ThrottledLog(logger, clock);
-    this.#failures = new ThrottledLog(logger, clock);
-    this.#evictions = new ThrottledLog(logger, clock);
+    this.#redis = new RedisLog(logger, clock);
+    this.#local = new OutageLog(logger, clock, LOCAL);
+    this.#throttled = new ThrottledLogs(logger, clock);
   }
 
   write(event: BackupUseEvent | LocalEvent | RedisEvent): void {
     switch (event.kind) {
-      case "backup_unusable":
-        this.#unusable.log("warn", "an entry of the backup can't be used, it is not served", {
-          feed: describeFeed(event.feed),
-          detail: event.detail,
-        });
+      case "backup_unusable": {
+        const message = "an entry of the backup can't be used, it is not served";
+        const fields = { feed: describeFeed(event.feed), detail: event.detail };
+        this.#throttled.of(event.kind).log("warn", message, fields);
         return;
+      }
       case "backup_failed":
-        this.#writeFailure(event);
+        if (event.source === "redis") this.#redis.writeFailure(event);
+        else this.#writeFailure(event);
         return;
-      case "redis_down":
-        this.#logger.log("warn", "Redis can't be used, going on without", { reason: event.reason });
-        return;
-      case "redis_refuses_writes":
-        this.#logger.log("warn", "Redis takes no writes, the backup there grows old", {
-          reason: event.reason,
-        });
-        return;
-      case "redis_takes_writes":
-        this.#logger.log("info", "Redis takes writes again");
-        return;
-      case "redis_up":
-        this.#logger.log("info", "Redis works again", { down_for_s: Math.round(event.downForMs / 1_000) });
-        return;
-      case "lease_acquired":
-        this.#logger.log("info", "this relay writes the backup now");
-        return;
-      case "lease_lost":
-        this.#logger.log("info", "this relay no longer writes the backup", { reason: event.reason });
-        return;
+      case "local_failing":
+      case "local_works_again":
       case "local_unusable":
       case "local_corrupt_set_aside":
       case "local_damage_replaced":
-        this.#logger.log("warn", event.kind.replaceAll("_", " "), { detail: event.detail });
-        return;
       case "local_evicted":
-        this.#evictions.log("info", "the local backup made room for newer keys", {
-          versions: event.versions,
-          detail: event.detail,
-        });
+        this.#writeLocal(event);
         return;
       default:
-        debugLine(this.#logger, event);
+        this.#redis.write(event);
     }
   }
 
-  #writeFailure(event: Extract<BackupUseEvent, { kind: "backup_failed" }>): void {
-    const fields = { action: event.action, feed: describeFeed(event.feed), detail: event.detail };
-    // That Redis is gone, or takes no writes, is told once for all.
-    if (event.source === "redis") this.#logger.log("debug", "the backup does not work", fields);
-    else this.#failures.log("warn", "the local backup does not work", fields);
+  #writeLocal(event: LocalEvent): void {
+    const log = this.#throttled.of(event.kind);
+    switch (event.kind) {
+      case "local_failing": {
+        const { doing, detail } = event;
+        this.#local.failed(doing, { cause: doing, fields: { detail }, count: 0 });
+        return;
+      }
+      case "local_works_again":
+        if (!this.#local.ended(event.doing)) debugLine(this.#logger, event);
+        return;
+      case "local_evicted": {
+        const { versions, detail } = event;
+        log.log("info", "the local backup made room for newer keys", { versions, detail });
+        return;
+      }
+      default:
+        log.log("warn", event.kind.replaceAll("_", " "), { detail: event.detail });
+    }
+  }
+
+  #writeFailure({ action, feed, detail }: BackupFailed): void {
+    const fields = { action, feed: describeFeed(feed), detail };
+    const doing = action === "read" ? "reading" : "writing";
+    if (this.#local.isGoingOn(doing)) this.#local.failed(doing, { cause: doing, fields });
+    else this.#logger.log("debug", "the backup does not work", fields);
   }
 }

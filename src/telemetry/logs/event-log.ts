@@ -25,7 +25,7 @@ export class EventLog {
     const backups = new BackupLog(logger, clock);
     const idLists = new IdListLog(logger, clock);
     const guard = new GuardLog(logger, clock);
-    const sinks = new SinkLog(logger);
+    const sinks = new SinkLog(logger, clock);
     this.#topics = {
       specs: (event) => specs.write(event),
       backups: (event) => backups.write(event),

@@ -4,29 +4,33 @@ import type { AccessEvent } from "../../specs/access-events.ts";
 import type { TlsEvent } from "../../tls/events.ts";
 import { AccessLog } from "./access-log.ts";
 import type { Logger } from "./logger.ts";
-import { ThrottledLog } from "./throttled-log.ts";
+import { ThrottledLogs } from "./throttled-log.ts";
 
 const DAY_MS = 24 * 3_600_000;
+
+/** Files that change all the time are no reason for as many lines. */
+const CERTIFICATES_PER_MIN = 10;
 
 /** Log lines of certificates, limits, and who may ask. */
 export class GuardLog {
   readonly #logger: Logger;
-  readonly #clock: Clock;
-  readonly #limits = new Map<string, ThrottledLog>();
+  readonly #limits: ThrottledLogs;
+  readonly #clients: ThrottledLogs;
+  readonly #certificates: ThrottledLogs;
   readonly #access: AccessLog;
-  readonly #clients: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
-    this.#clock = clock;
+    this.#limits = new ThrottledLogs(logger, clock);
+    this.#clients = new ThrottledLogs(logger, clock);
+    this.#certificates = new ThrottledLogs(logger, clock, CERTIFICATES_PER_MIN);
     this.#access = new AccessLog(logger, clock);
-    this.#clients = new ThrottledLog(logger, clock);
   }
 
   write(event: LimitEvent | TlsEvent | AccessEvent): void {
     switch (event.kind) {
       case "limit_reached":
-        this.#logOf(event.limit).log("warn", "limit reached", { limit: event.limit });
+        this.#limits.of(event.limit).log("warn", "limit reached", { limit: event.limit });
         return;
       case "connections_lowered": {
         const { connections, descriptors } = event;
@@ -34,36 +38,38 @@ export class GuardLog {
         this.#logger.log("warn", message, { connections_per_port: connections, open_files: descriptors });
         return;
       }
-      case "certificate_loaded": {
-        const fields = { serial: event.serial, expires: dayOf(event.expiresAt) };
-        const message = event.replaces ? "certificate replaced" : "certificate loaded";
-        this.#logger.log("info", message, fields);
-        return;
-      }
-      case "certificate_refused": {
-        const message = "new certificate files can't be used, going on with the old ones";
-        this.#logger.log("warn", message, { reason: event.reason });
-        return;
-      }
-      case "certificate_expires_soon": {
-        const { expiresAt, leftMs } = event;
-        const fields = { expires: dayOf(expiresAt), days_left: Math.max(0, Math.floor(leftMs / DAY_MS)) };
-        this.#logger.log(leftMs > 0 ? "warn" : "error", expiryMessage(leftMs), fields);
-        return;
-      }
       case "tls_client_refused":
-        this.#clients.log("warn", "client refused: TLS", { reason: event.reason });
+        this.#clients.of(event.reason).log("warn", "client refused: TLS", { reason: event.reason });
+        return;
+      case "certificate_loaded":
+      case "certificate_refused":
+      case "certificate_expires_soon":
+        this.#writeCertificate(event);
         return;
       default:
         this.#access.write(event);
     }
   }
 
-  /** Limits are few, and one must not hide another. */
-  #logOf(limit: string): ThrottledLog {
-    const log = this.#limits.get(limit) ?? new ThrottledLog(this.#logger, this.#clock);
-    this.#limits.set(limit, log);
-    return log;
+  #writeCertificate(event: Exclude<TlsEvent, { kind: "tls_client_refused" }>): void {
+    const log = this.#certificates.of(event.kind);
+    switch (event.kind) {
+      case "certificate_loaded": {
+        const fields = { serial: event.serial, expires: dayOf(event.expiresAt) };
+        log.log("info", event.replaces ? "certificate replaced" : "certificate loaded", fields);
+        return;
+      }
+      case "certificate_refused": {
+        const message = "new certificate files can't be used, going on with the old ones";
+        log.log("warn", message, { reason: event.reason });
+        return;
+      }
+      case "certificate_expires_soon": {
+        const { expiresAt, leftMs } = event;
+        const fields = { expires: dayOf(expiresAt), days_left: Math.max(0, Math.floor(leftMs / DAY_MS)) };
+        log.log(leftMs > 0 ? "warn" : "error", expiryMessage(leftMs), fields);
+      }
+    }
   }
 }
 

@@ -1,75 +1,130 @@
 import type { Clock } from "../../clock.ts";
 import type { IdListEvent } from "../../id-lists/events.ts";
 import { maskSdkKey } from "../../specs/sdk-key.ts";
+import { debugLine } from "./debug-line.ts";
 import type { Logger } from "./logger.ts";
-import { ThrottledLog } from "./throttled-log.ts";
+import { OutageLog } from "./outage-log.ts";
+import { ThrottledLog, ThrottledLogs } from "./throttled-log.ts";
+
+const WORDS = {
+  begins: "upstream failing for ID lists, serving what is held",
+  lasts: "upstream still failing for ID lists",
+  ends: "upstream works again for ID lists",
+  failing: "failing_keys",
+};
+
+/** Each is one, but a flood of them tells no more than that it is one. */
+const UPDATES_PER_MIN = 600;
+
+type UpstreamFailure = Extract<
+  IdListEvent,
+  { kind: "id_lists_refused" | "id_lists_fetch_failed" | "id_lists_unauthorized" }
+>;
 
 /** Log lines of ID lists. */
 export class IdListLog {
   readonly #logger: Logger;
-  readonly #failures: ThrottledLog;
-  readonly #denials: ThrottledLog;
-  readonly #files: ThrottledLog;
+  readonly #upstream: OutageLog;
+  readonly #throttled: ThrottledLogs;
+  readonly #updates: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
-    this.#failures = new ThrottledLog(logger, clock);
-    this.#denials = new ThrottledLog(logger, clock);
-    this.#files = new ThrottledLog(logger, clock);
+    this.#upstream = new OutageLog(logger, clock, WORDS);
+    this.#throttled = new ThrottledLogs(logger, clock);
+    this.#updates = new ThrottledLog(logger, clock, UPDATES_PER_MIN);
   }
 
   write(event: IdListEvent): void {
-    const sdkKey = "sdkKey" in event ? maskSdkKey(event.sdkKey) : undefined;
     switch (event.kind) {
       case "id_lists_updated": {
         const { lists, source } = event;
-        this.#logger.log("info", "ID lists updated", { sdk_key: sdkKey, lists, source });
+        const sdkKey = maskSdkKey(event.sdkKey);
+        this.#updates.log("info", "ID lists updated", { sdk_key: sdkKey, lists, source });
+        if (source === "upstream") this.#upstream.ended(sdkKey);
         return;
       }
+      case "id_lists_unchanged":
+        debugLine(this.#logger, event);
+        this.#upstream.ended(maskSdkKey(event.sdkKey));
+        return;
       case "id_lists_refused":
-        this.#failures.log("warn", "upstream sent no ID lists that can be used, serving what is held", {
-          sdk_key: sdkKey,
-          detail: event.detail,
-        });
+      case "id_lists_fetch_failed":
+      case "id_lists_unauthorized":
+        this.#writeFailure(event);
         return;
-      case "id_lists_fetch_failed": {
-        const { cause, detail, held } = event;
-        this.#failures.log("warn", "upstream failing for ID lists", { sdk_key: sdkKey, cause, detail, held });
+      case "id_list_file_updated":
+      case "id_list_file_removed":
+        debugLine(this.#logger, event);
         return;
-      }
-      case "id_lists_unauthorized": {
-        const { status, whatIsHeld } = event;
-        const fields = { sdk_key: sdkKey, status, what_is_held: whatIsHeld };
-        this.#denials.log("info", "upstream does not accept the SDK key for ID lists", fields);
-        return;
-      }
+      case "id_lists_backup_failed":
+      case "id_list_file_failed":
+      case "id_lists_folder_unusable":
+        this.#writeProblem(event);
+    }
+  }
+
+  #writeFailure(event: UpstreamFailure): void {
+    const sdkKey = maskSdkKey(event.sdkKey);
+    const fields = { sdk_key: sdkKey, detail: detailOf(event) };
+    const cause = causeOf(event);
+    if (isHeld(event)) {
+      this.#upstream.failed(sdkKey, { cause, fields });
+      return;
+    }
+    // A key of which nothing is held may never be asked for again: it must not keep an outage open.
+    this.#upstream.ended(sdkKey);
+    if (event.kind === "id_lists_unauthorized") {
+      const message = "upstream does not accept the SDK key for ID lists";
+      this.#throttled.of(cause).log("info", message, { ...fields, what_is_held: event.whatIsHeld });
+    } else {
+      const message = "upstream failing for ID lists, nothing to serve yet";
+      this.#throttled.of("nothing").log("warn", message, { cause, ...fields });
+    }
+  }
+
+  #writeProblem(
+    event: Extract<
+      IdListEvent,
+      { kind: "id_lists_backup_failed" | "id_list_file_failed" | "id_lists_folder_unusable" }
+    >,
+  ): void {
+    const log = this.#throttled.of(event.kind);
+    const { detail } = event;
+    switch (event.kind) {
       case "id_lists_backup_failed": {
-        const { action, detail } = event;
-        this.#failures.log("warn", "the backup does not work for ID lists", {
-          sdk_key: sdkKey,
-          action,
-          detail,
-        });
-        return;
-      }
-      case "id_list_file_updated": {
-        const { list, addedBytes, bytes, tookMs } = event;
-        const fields = { list, added_bytes: addedBytes, bytes, took_ms: tookMs };
-        this.#logger.log("debug", "ID list file updated", fields);
+        const fields = { sdk_key: maskSdkKey(event.sdkKey), action: event.action, detail };
+        log.log("warn", "the backup does not work for ID lists", fields);
         return;
       }
       case "id_list_file_failed": {
-        const { list, detail } = event;
-        this.#files.log("warn", "the file of an ID list could not be brought up to date", { list, detail });
+        const message = "the file of an ID list could not be brought up to date";
+        log.log("warn", message, { list: event.list, detail });
         return;
       }
-      case "id_list_file_removed":
-        this.#logger.log("debug", "ID list file removed", { bytes: event.bytes });
-        return;
-      case "id_lists_folder_unusable":
-        this.#logger.log("warn", "files of ID lists can't be kept, clients are sent to upstream for them", {
-          detail: event.detail,
-        });
+      case "id_lists_folder_unusable": {
+        const message = "files of ID lists can't be kept, clients are sent to upstream for them";
+        log.log("warn", message, { detail });
+      }
     }
   }
+}
+
+function isHeld(event: UpstreamFailure): boolean {
+  return event.kind === "id_lists_unauthorized" ? event.whatIsHeld === "kept" : event.held;
+}
+
+function causeOf(event: UpstreamFailure): string {
+  switch (event.kind) {
+    case "id_lists_refused":
+      return "refused";
+    case "id_lists_fetch_failed":
+      return event.cause;
+    case "id_lists_unauthorized":
+      return "unauthorized";
+  }
+}
+
+function detailOf(event: UpstreamFailure): string {
+  return event.kind === "id_lists_unauthorized" ? `upstream answered ${event.status}` : event.detail;
 }

@@ -2,67 +2,95 @@ import type { Clock } from "../../clock.ts";
 import type { SpoolEvent } from "../../local/event-spool-events.ts";
 import type { LogEventsEvent } from "../../log-events/events.ts";
 import { maskSdkKey } from "../../specs/sdk-key.ts";
+import { debugLine } from "./debug-line.ts";
 import type { Logger } from "./logger.ts";
-import { ThrottledLog } from "./throttled-log.ts";
+import { OutageLog } from "./outage-log.ts";
+import { SpoolLog } from "./spool-log.ts";
+import { ThrottledLogs } from "./throttled-log.ts";
 
 export type EventFlowEvent = LogEventsEvent | SpoolEvent;
+
+const UPSTREAM = {
+  begins: "upstream does not take events now, trying again",
+  lasts: "upstream still does not take events",
+  ends: "upstream takes events again",
+  failing: "failing_keys",
+};
 
 /** Log lines of SDKs' events on their way to upstream. */
 export class LogEventsLog {
   readonly #logger: Logger;
-  readonly #rejected: ThrottledLog;
-  readonly #delayed: ThrottledLog;
-  readonly #dropped: ThrottledLog;
-  readonly #queue: ThrottledLog;
-  readonly #spooled: ThrottledLog;
+  readonly #throttled: ThrottledLogs;
+  readonly #upstream: OutageLog;
+  readonly #spool: SpoolLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
-    this.#rejected = new ThrottledLog(logger, clock);
-    this.#delayed = new ThrottledLog(logger, clock);
-    this.#dropped = new ThrottledLog(logger, clock);
-    this.#spooled = new ThrottledLog(logger, clock);
-    this.#queue = new ThrottledLog(logger, clock);
+    this.#throttled = new ThrottledLogs(logger, clock);
+    this.#upstream = new OutageLog(logger, clock, UPSTREAM);
+    this.#spool = new SpoolLog(logger, clock);
   }
 
   write(event: EventFlowEvent): void {
-    const { kind, ...rest } = event;
-    const fields = "sdkKey" in rest ? { ...rest, sdkKey: maskSdkKey(rest.sdkKey) } : rest;
-    switch (kind) {
+    switch (event.kind) {
       case "log_events_accepted":
       case "log_events_window_turned":
+        debugLine(this.#logger, event);
+        return;
       case "log_events_sent":
-        this.#logger.log("debug", kind.replaceAll("_", " "), fields);
+        debugLine(this.#logger, event);
+        this.#upstream.ended(maskSdkKey(event.sdkKey));
         return;
+      case "log_events_delayed": {
+        const { events, detail, retryInMs } = event;
+        const sdkKey = maskSdkKey(event.sdkKey);
+        this.#upstream.failed(sdkKey, {
+          fields: { sdk_key: sdkKey, events, detail, retry_in_ms: retryInMs },
+        });
+        return;
+      }
       case "log_events_rejected":
-        this.#rejected.log("warn", "an SDK's events were not taken", fields);
-        return;
-      case "log_events_delayed":
-        this.#delayed.log("warn", "upstream does not take events now, trying again", fields);
-        return;
       case "log_events_dropped":
-        this.#dropped.log("warn", "upstream refused events for good, dropped them", fields);
-        return;
       case "log_events_queue_failed":
-        this.#queue.log("warn", "the queue of events does not work", fields);
+      case "log_events_left":
+        this.#writeProblem(event);
         return;
-      case "spool_dropped":
-        this.#spooled.log("warn", "the event spool gave up events", fields);
+      default:
+        this.#spool.write(event);
+    }
+  }
+
+  #writeProblem(
+    event: Extract<
+      LogEventsEvent,
+      { kind: `log_events_${"rejected" | "dropped" | "queue_failed" | "left"}` }
+    >,
+  ): void {
+    switch (event.kind) {
+      case "log_events_rejected": {
+        const { reason, detail } = event;
+        const fields = { sdk_key: maskSdkKey(event.sdkKey), reason, detail };
+        this.#throttled.of(reason).log("warn", "an SDK's events were not taken", fields);
         return;
-      case "spool_unusable":
-      case "spool_corrupt_set_aside":
-      case "spool_failing":
-        this.#logger.log("warn", kind.replaceAll("_", " "), fields);
+      }
+      case "log_events_dropped": {
+        const { events, reason, detail } = event;
+        const sdkKey = maskSdkKey(event.sdkKey);
+        const fields = { sdk_key: sdkKey, events, reason, detail };
+        this.#throttled.of(reason).log("warn", "upstream refused events for good, dropped them", fields);
+        // It answers.
+        this.#upstream.ended(sdkKey);
         return;
-      case "spool_mended":
-        this.#logger.log("info", "spool mended");
+      }
+      case "log_events_queue_failed": {
+        const { action, detail } = event;
+        this.#throttled.of(action).log("warn", "the queue of events does not work", { action, detail });
         return;
+      }
       case "log_events_left": {
-        const isLost = event.outcome === "lost";
-        const message = isLost
-          ? "events were not sent in time and are lost"
-          : "events wait for the next start";
-        this.#logger.log(isLost ? "error" : "info", message, { events: event.events });
+        const { events, outcome } = event;
+        if (outcome === "kept") this.#logger.log("info", "events wait for the next start", { events });
+        else this.#logger.log("error", "events were not sent in time and are lost", { events });
       }
     }
   }

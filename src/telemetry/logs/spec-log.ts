@@ -4,7 +4,17 @@ import { describeFeed } from "../../specs/feed.ts";
 import type { BackupUseEvent } from "../relay-event.ts";
 import type { Logger } from "./logger.ts";
 import { OutageLog } from "./outage-log.ts";
-import { ThrottledLog } from "./throttled-log.ts";
+import { ThrottledLog, ThrottledLogs } from "./throttled-log.ts";
+
+const WORDS = {
+  begins: "upstream failing, serving what is held",
+  lasts: "upstream still failing",
+  ends: "upstream works again",
+  failing: "failing_feeds",
+};
+
+/** Each is one, but a flood of them tells no more than that it is one. */
+const UPDATES_PER_MIN = 600;
 
 export type SpecLogEvent = Exclude<SpecEvent, BackupUseEvent>;
 
@@ -12,16 +22,14 @@ export type SpecLogEvent = Exclude<SpecEvent, BackupUseEvent>;
 export class SpecLog {
   readonly #logger: Logger;
   readonly #outages: OutageLog;
-  readonly #denials: ThrottledLog;
-  readonly #evictions: ThrottledLog;
-  readonly #firstFailures: ThrottledLog;
+  readonly #throttled: ThrottledLogs;
+  readonly #updates: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
-    this.#outages = new OutageLog(logger, clock);
-    this.#denials = new ThrottledLog(logger, clock);
-    this.#evictions = new ThrottledLog(logger, clock);
-    this.#firstFailures = new ThrottledLog(logger, clock);
+    this.#outages = new OutageLog(logger, clock, WORDS);
+    this.#throttled = new ThrottledLogs(logger, clock);
+    this.#updates = new ThrottledLog(logger, clock, UPDATES_PER_MIN);
   }
 
   write(event: SpecLogEvent): void {
@@ -31,12 +39,12 @@ export class SpecLog {
         this.#writeUpdate(event, feed);
         return;
       case "spec_unchanged":
-        this.#outages.ended(feed);
         this.#logger.log("debug", "config specs unchanged", {
           feed,
           lcut: event.lcut,
           took_ms: event.tookMs,
         });
+        this.#outages.ended(feed);
         return;
       case "spec_refused":
         this.#writeFailure(`refused: ${event.reason}`, event, feed);
@@ -47,48 +55,56 @@ export class SpecLog {
       case "spec_unauthorized":
         this.#writeUnauthorized(event, feed);
         return;
-      case "spec_evicted":
+      case "spec_evicted": {
+        const message = "SDK key made room for another: more are in use than may be held";
+        const option = "--maximum-concurrent-sdk-keys";
+        this.#throttled.of(event.kind).log("info", message, { feed, option });
         this.#outages.ended(feed);
-        this.#evictions.log("info", "SDK key made room for another: more are in use than may be held", {
-          feed,
-          option: "--maximum-concurrent-sdk-keys",
-        });
         return;
-      case "spec_not_held":
-        this.#denials.log("warn", "no room for another SDK key: all have streams or are preloaded", {
-          feed,
-          maximum_concurrent_sdk_keys: event.maxKeys,
-        });
+      }
+      case "spec_not_held": {
+        const message = "no room for another SDK key: all have streams or are preloaded";
+        const fields = { feed, maximum_concurrent_sdk_keys: event.maxKeys };
+        this.#throttled.of(event.kind).log("warn", message, fields);
+      }
     }
   }
 
   /** A key of which nothing is held may never be asked for again: it must not keep an outage open. */
   #writeFailure(cause: string, { detail, held }: { detail: string; held: boolean }, feed: string): void {
-    if (held) this.#outages.failed(cause, feed, detail);
-    else this.#firstFailures.log("warn", "upstream failing, nothing to serve yet", { cause, detail, feed });
+    const fields = { detail, feed };
+    if (held) this.#outages.failed(feed, { cause, fields });
+    else
+      this.#throttled
+        .of("nothing")
+        .log("warn", "upstream failing, nothing to serve yet", { cause, ...fields });
   }
 
   #writeUpdate(event: Extract<SpecEvent, { kind: "spec_updated" }>, feed: string): void {
     const { snapshot, previousLcut, tookMs } = event;
     const { lcut, bytes, source } = snapshot;
-    if (source === "upstream") this.#outages.ended(feed);
     const message = previousLcut === undefined ? "config specs loaded" : "config specs updated";
     const fields = { feed, lcut, previous_lcut: previousLcut, bytes: bytes.length, source, took_ms: tookMs };
-    this.#logger.log("info", message, fields);
+    this.#updates.log("info", message, fields);
+    if (source === "upstream") this.#outages.ended(feed);
   }
 
   #writeUnauthorized(event: Extract<SpecEvent, { kind: "spec_unauthorized" }>, feed: string): void {
     const { status } = event;
     switch (event.whatIsHeld) {
-      case "kept":
-        this.#outages.failed("unauthorized", feed, `upstream answered ${status}`);
+      case "kept": {
+        const fields = { detail: `upstream answered ${status}`, feed };
+        this.#outages.failed(feed, { cause: "unauthorized", fields });
         return;
-      case "cleared":
+      }
+      case "cleared": {
+        const message = "upstream revoked the SDK key, dropped what was held";
+        this.#throttled.of("cleared").log("warn", message, { feed, status });
         this.#outages.ended(feed);
-        this.#logger.log("warn", "upstream revoked the SDK key, dropped what was held", { feed, status });
         return;
+      }
       case "denied":
-        this.#denials.log("info", "upstream does not accept the SDK key", { feed, status });
+        this.#throttled.of("denied").log("info", "upstream does not accept the SDK key", { feed, status });
     }
   }
 }

@@ -11,6 +11,8 @@ export class BackupMetrics {
   readonly #keys: KeyTags;
   /** By what it is kept in; unknown until it was first told. */
   readonly #up = new Map<"redis" | "local", boolean>();
+  /** What the local backup can't do just now. */
+  readonly #failing = new Set<string>();
   #holdsLease: boolean | undefined;
 
   constructor(registry: MetricRegistry, keys: KeyTags) {
@@ -54,6 +56,14 @@ export class BackupMetrics {
         return;
       case "local_unusable":
         this.#up.set("local", false);
+        return;
+      case "local_failing":
+        this.#failing.add(event.doing);
+        this.#up.set("local", false);
+        return;
+      case "local_works_again":
+        this.#failing.delete(event.doing);
+        this.#up.set("local", this.#failing.size === 0);
         return;
       case "local_corrupt_set_aside":
       case "local_damage_replaced":

@@ -1,0 +1,77 @@
+import type { Clock } from "../../clock.ts";
+import type { RedisEvent } from "../../redis/events.ts";
+import { describeFeed } from "../../specs/feed.ts";
+import type { BackupFailed } from "../relay-event.ts";
+import { type DebugEvent, debugLine } from "./debug-line.ts";
+import type { LogFields, Logger } from "./logger.ts";
+import { OutageLog } from "./outage-log.ts";
+import { ThrottledLogs } from "./throttled-log.ts";
+
+const DOWN = {
+  begins: "Redis can't be used, going on without",
+  lasts: "Redis still can't be used",
+  ends: "Redis works again",
+};
+
+const READ_ONLY = {
+  begins: "Redis takes no writes, the backup there grows old",
+  lasts: "Redis still takes no writes",
+  ends: "Redis takes writes again",
+};
+
+/** A lease that goes to and fro is no reason for as many lines. */
+const LEASES_PER_MIN = 10;
+
+/** Log lines of Redis: what else fails while it does is counted there. */
+export class RedisLog {
+  readonly #logger: Logger;
+  readonly #down: OutageLog;
+  readonly #readOnly: OutageLog;
+  readonly #leases: ThrottledLogs;
+
+  constructor(logger: Logger, clock: Clock) {
+    this.#logger = logger;
+    this.#down = new OutageLog(logger, clock, DOWN);
+    this.#readOnly = new OutageLog(logger, clock, READ_ONLY);
+    this.#leases = new ThrottledLogs(logger, clock, LEASES_PER_MIN);
+  }
+
+  write(event: RedisEvent): void {
+    switch (event.kind) {
+      case "redis_down":
+        this.#down.failed("redis", { fields: { reason: event.reason }, count: 0 });
+        return;
+      case "redis_refuses_writes":
+        this.#readOnly.failed("redis", { fields: { reason: event.reason }, count: 0 });
+        return;
+      case "redis_up":
+        this.#end(this.#down, event);
+        return;
+      case "redis_takes_writes":
+        this.#end(this.#readOnly, event);
+        return;
+      case "lease_acquired":
+        this.#leases.of(event.kind).log("info", "this relay writes the backup now");
+        return;
+      case "lease_lost": {
+        const message = "this relay no longer writes the backup";
+        this.#leases.of(event.kind).log("info", message, { reason: event.reason });
+        return;
+      }
+      default:
+        debugLine(this.#logger, event);
+    }
+  }
+
+  /** That Redis is gone, or takes no writes, is told once for all. */
+  writeFailure({ action, feed, detail }: BackupFailed): void {
+    const fields: LogFields = { action, feed: describeFeed(feed), detail };
+    const outage = [this.#down, this.#readOnly].find((each) => each.isGoingOn());
+    if (outage === undefined) this.#logger.log("debug", "the backup does not work", fields);
+    else outage.failed("redis", { fields });
+  }
+
+  #end(outage: OutageLog, event: DebugEvent): void {
+    if (!outage.ended("redis")) debugLine(this.#logger, event);
+  }
+}
