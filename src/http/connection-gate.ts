@@ -76,11 +76,17 @@ export class ConnectionGate implements AsyncDisposable {
   }
 }
 
+/** Where the system shows them: not every container has the second, which is a link to the first on Linux. */
+const DESCRIPTOR_FOLDERS = ["/proc/self/fd", "/dev/fd"];
+
 async function openDescriptors(): Promise<number> {
-  try {
-    return (await readdir("/dev/fd")).length;
-  } catch {
-    // There is none left to look with.
-    return Number.POSITIVE_INFINITY;
+  for (const folder of DESCRIPTOR_FOLDERS) {
+    try {
+      return (await readdir(folder)).length;
+    } catch (error) {
+      // But for a folder that is not there: there is no descriptor left to look with.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") return Number.POSITIVE_INFINITY;
+    }
   }
+  return 0;
 }

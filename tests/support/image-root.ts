@@ -1,0 +1,113 @@
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { FinalImage } from "./final-image.ts";
+
+/** What the base image is made of: Debian's packages of these names, and the files below. */
+const PACKAGES = ["base-files", "ca-certificates", "libc6", "media-types", "netbase", "tzdata"];
+
+export const CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
+
+const NONROOT = 65532;
+const APT_TIMEOUT_MS = 120_000;
+
+/** The root filesystem of the image, made without its engine; nothing is installed on this machine. */
+export class ImageRoot implements Disposable {
+  readonly path: string;
+
+  constructor({ copies, volume }: FinalImage, executable: string) {
+    this.path = mkdtempSync(join(tmpdir(), "sfp-image-"));
+    try {
+      chmodSync(this.path, 0o755);
+      this.#unpack();
+      this.#addBaseFiles();
+      for (const { from, to, chown } of copies) {
+        const target = join(this.path, to);
+        mkdirSync(dirname(target), { recursive: true });
+        if (to === volume) mkdirSync(target);
+        else if (from.endsWith("LICENSE")) writeFileSync(target, "");
+        else cpSync(executable, target);
+        const [uid, gid] = (chown ?? "0:0").split(":").map(Number);
+        chownSync(target, uid ?? 0, gid ?? 0);
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Adds authorities to those that the image trusts, as who mounts a bundle of their own does. */
+  trust(caPath: string): void {
+    const bundle = join(this.path, CA_BUNDLE);
+    writeFileSync(bundle, `${readFileSync(bundle, "utf8")}\n${readFileSync(caPath, "utf8")}`);
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+
+  #unpack(): void {
+    const folder = mkdtempSync(join(tmpdir(), "sfp-debs-"));
+    try {
+      const download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", ...PACKAGES];
+      // The lists on the machine may be old, or not be there.
+      if (!tryRun(download, folder)) {
+        tryRun(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=60", "update"], folder);
+        if (!tryRun(download, folder)) throw new Error(`apt-get can't download ${PACKAGES.join(", ")}`);
+      }
+      for (const name of readdirSync(folder)) {
+        if (!tryRun(["dpkg", "-x", name, this.path], folder)) throw new Error(`dpkg can't unpack ${name}`);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** What a base image adds to the packages. */
+  #addBaseFiles(): void {
+    const write = (path: string, text: string) => {
+      mkdirSync(dirname(join(this.path, path)), { recursive: true });
+      writeFileSync(join(this.path, path), text);
+    };
+    write(
+      "/etc/passwd",
+      `root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:${NONROOT}:${NONROOT}:nonroot:/home/nonroot:/sbin/nologin\n`,
+    );
+    write("/etc/group", `root:x:0:\nnonroot:x:${NONROOT}:\n`);
+    write("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n");
+    write("/etc/nsswitch.conf", "hosts: files dns\n");
+    const authorities = join(this.path, "/usr/share/ca-certificates/mozilla");
+    const pems = readdirSync(authorities).map((name) => readFileSync(join(authorities, name), "utf8"));
+    write(CA_BUNDLE, pems.join("\n"));
+    for (const [folder, mode, owner] of [
+      ["/tmp", 0o1777, 0],
+      ["/home/nonroot", 0o700, NONROOT],
+      ["/proc", 0o555, 0],
+      ["/dev", 0o755, 0],
+    ] as const) {
+      mkdirSync(join(this.path, folder), { recursive: true });
+      chmodSync(join(this.path, folder), mode);
+      chownSync(join(this.path, folder), owner, owner);
+    }
+  }
+}
+
+function tryRun(command: readonly string[], cwd: string): boolean {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  return Bun.spawnSync([...command], {
+    cwd,
+    env,
+    timeout: APT_TIMEOUT_MS,
+    stdio: ["ignore", "ignore", "ignore"],
+  }).success;
+}
