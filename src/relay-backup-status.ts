@@ -14,6 +14,7 @@ export interface BackupStatusParts {
   readonly specs: RunningSpecs;
   readonly memory: BackupMemory;
   readonly now: number;
+  readonly localBytes: number | null;
 }
 
 /** Null where CACHE is another. */
@@ -38,9 +39,9 @@ export function redisStatus(config: Config, parts: BackupStatusParts): RedisStat
 }
 
 /** Null where CACHE is another. */
-export async function localStatus(config: Config, parts: BackupStatusParts): Promise<LocalStatus | null> {
+export function localStatus(config: Config, parts: BackupStatusParts): LocalStatus | null {
   if (config.cache !== "local") return null;
-  const { memory, specs } = parts;
+  const { memory, specs, localBytes: bytes } = parts;
   const { path, maxBytes } = config.local;
   const waitingSince = specs.backupLag()?.since;
   const isFailing = waitingSince !== undefined && memory.lastErrorAt >= waitingSince;
@@ -49,7 +50,7 @@ export async function localStatus(config: Config, parts: BackupStatusParts): Pro
     state: memory.unusable ? "unusable" : isFailing ? "failing" : "ok",
     since: momentOf(memory.unusable?.since ?? (isFailing ? waitingSince : undefined)),
     reason: memory.unusable?.reason ?? (isFailing ? (memory.lastError?.detail ?? null) : null),
-    bytes: await sizeOf(join(path, SPECS_FILE_NAME)),
+    bytes,
     max_bytes: maxBytes,
     ...lagOf(parts),
     last_error: memory.lastError,
@@ -62,14 +63,11 @@ function lagOf({ specs, now }: BackupStatusParts): Pick<RedisStatus, "behind_fee
   return { behind_feeds: lag.feeds, lag_s: lag.since === undefined ? 0 : ageS(now, lag.since) };
 }
 
-/** Of a SQLite file and what is in its log. */
-async function sizeOf(file: string): Promise<number | null> {
-  const sizes = await Promise.all(
-    [file, `${file}-wal`].map(async (path) => {
-      const found = await stat(path).catch(() => undefined);
-      return found?.size;
-    }),
-  );
-  const known = sizes.filter((size) => size !== undefined);
-  return known.length === 0 ? null : known.reduce((sum, size) => sum + size);
+/** Of the file and its log; null where there is none. */
+export async function localBytes({ cache, local }: Config): Promise<number | null> {
+  if (cache !== "local") return null;
+  const file = join(local.path, SPECS_FILE_NAME);
+  const found = await Promise.all([file, `${file}-wal`].map((path) => stat(path).catch(() => undefined)));
+  const sizes = found.flatMap((each) => each?.size ?? []);
+  return sizes.length === 0 ? null : sizes.reduce((sum, size) => sum + size);
 }

@@ -5,7 +5,7 @@ import type { StreamAdmission } from "./grpc/stream-admission.ts";
 import type { Probes } from "./http/probes.ts";
 import type { InFlight } from "./limits/in-flight.ts";
 import type { BackupParts } from "./relay-backup.ts";
-import { localStatus, redisStatus } from "./relay-backup-status.ts";
+import { localBytes, localStatus, redisStatus } from "./relay-backup-status.ts";
 import type { RunningEvents } from "./relay-events.ts";
 import type { RunningListeners } from "./relay-listeners.ts";
 import type { RunningSpecs } from "./relay-specs.ts";
@@ -41,6 +41,12 @@ export interface StatusParts {
   readonly admission: StreamAdmission;
 }
 
+/** What can't be read at once. */
+interface Gathered {
+  readonly connections: Awaited<ReturnType<RunningListeners["connections"]>>;
+  readonly localBytes: number | null;
+}
+
 /** A poll or two that fail, or are late, make no feed stale. */
 const STALE_AFTER_INTERVALS = 3;
 
@@ -48,11 +54,18 @@ const STALE_AFTER_INTERVALS = 3;
 export function startStatus(config: Config, parts: StatusParts): () => Promise<string> {
   const { specs, telemetry, clock } = parts;
   specs.store.listen({ removed: ({ feed }) => telemetry.board.polls.forget(feed) });
-  const report = new SharedReport(async () => JSON.stringify(await readStatus(config, parts)), clock);
+  const source = {
+    gather: async () => ({
+      connections: await parts.listeners.connections(),
+      localBytes: await localBytes(config),
+    }),
+    build: (gathered: Gathered) => JSON.stringify(readStatus(config, parts, gathered)),
+  };
+  const report = new SharedReport(source, clock);
   return () => report.read();
 }
 
-async function readStatus(config: Config, parts: StatusParts): Promise<StatusReport> {
+function readStatus(config: Config, parts: StatusParts, gathered: Gathered): StatusReport {
   const { clock, probes, telemetry, specs } = parts;
   const { polls, backup: memory, flow } = telemetry.board;
   const now = clock.now();
@@ -68,8 +81,8 @@ async function readStatus(config: Config, parts: StatusParts): Promise<StatusRep
   const found = findFeeds(readings);
   const hasOthers = ({ held, feed }: FeedFinding) => held === undefined && store.holds(feed.sdkKey);
   const upstream = findUpstream(found, polls.upstream, (finding) => !hasOthers(finding));
-  const backupParts = { ...parts, memory, now };
-  const [redis, local] = [redisStatus(config, backupParts), await localStatus(config, backupParts)];
+  const backupParts = { ...parts, memory, now, localBytes: gathered.localBytes };
+  const [redis, local] = [redisStatus(config, backupParts), localStatus(config, backupParts)];
   const events = eventsStatus(config, parts);
   const notReady = probes.notReady();
   const problems = findProblems({ backup: memory, flow, now, notReady, upstream, redis, local, events });
@@ -78,7 +91,7 @@ async function readStatus(config: Config, parts: StatusParts): Promise<StatusRep
     state: notReady.length > 0 ? "not_ready" : problems.length > 0 ? "degraded" : "ok",
     problems,
     relay: relayStatus(config, now, telemetry.startedAt),
-    traffic: await trafficStatus(config, parts, rates),
+    traffic: trafficStatus(config, parts, rates, gathered),
     upstream: showUpstream(upstream, polls.upstream, settings),
     redis,
     local,
@@ -105,8 +118,12 @@ function relayStatus({ mode, cache }: Config, now: number, startedAt: number): R
   };
 }
 
-async function trafficStatus(config: Config, parts: StatusParts, rates: Rates): Promise<TrafficStatus> {
-  const { specs, inFlight, admission, listeners } = parts;
+function trafficStatus(
+  config: Config,
+  { specs, inFlight, admission }: StatusParts,
+  rates: Rates,
+  { connections }: Gathered,
+): TrafficStatus {
   return {
     requests_per_s: rates.http,
     failed_per_s: rates.failed,
@@ -116,7 +133,7 @@ async function trafficStatus(config: Config, parts: StatusParts, rates: Rates): 
     max_streams: admission.maxStreams,
     sdk_keys: specs.store.keyCount,
     max_sdk_keys: config.maxKeys,
-    connections: Object.fromEntries(await listeners.connections()),
+    connections: Object.fromEntries(connections),
   };
 }
 

@@ -1,20 +1,27 @@
 import type { Clock } from "../../clock.ts";
 
+export interface ReportSource<T> {
+  /** What must be waited for. */
+  readonly gather: () => Promise<T>;
+  /** Takes the thread, the longer the more there is to tell. */
+  readonly build: (gathered: T) => string;
+}
+
 /** Whoever asks within this time gets the same. */
 const SHARED_FOR_MS = 500;
 
-/** Looking may take the part of the thread's time that one is of this. */
+/** Building may take the part of the thread's time that one is of this. */
 const SHARED_FOR_TIMES_ITS_COST = 20;
 
 /** However many look, and however much there is to see, looking takes little from serving. */
-export class SharedReport {
-  readonly #make: () => Promise<string>;
+export class SharedReport<T> {
+  readonly #source: ReportSource<T>;
   readonly #clock: Clock;
   #last: Promise<string> | undefined;
   #sharedUntil = Number.NEGATIVE_INFINITY;
 
-  constructor(make: () => Promise<string>, clock: Clock) {
-    this.#make = make;
+  constructor(source: ReportSource<T>, clock: Clock) {
+    this.#source = source;
     this.#clock = clock;
   }
 
@@ -24,13 +31,12 @@ export class SharedReport {
   }
 
   async #renew(): Promise<string> {
+    this.#sharedUntil = this.#clock.elapsed() + SHARED_FOR_MS;
+    const gathered = await this.#source.gather();
     const begun = this.#clock.elapsed();
-    this.#sharedUntil = begun + SHARED_FOR_MS;
-    try {
-      return await this.#make();
-    } finally {
-      const cost = this.#clock.elapsed() - begun;
-      this.#sharedUntil = begun + Math.max(SHARED_FOR_MS, SHARED_FOR_TIMES_ITS_COST * cost);
-    }
+    const text = this.#source.build(gathered);
+    const cost = this.#clock.elapsed() - begun;
+    this.#sharedUntil = begun + Math.max(SHARED_FOR_MS, SHARED_FOR_TIMES_ITS_COST * cost);
+    return text;
   }
 }

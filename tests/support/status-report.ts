@@ -1,0 +1,38 @@
+import { maskSdkKey, type SdkKey } from "../../src/specs/sdk-key.ts";
+import type { FeedStatus } from "../../src/telemetry/status/feed-report.ts";
+import type { StatusReport } from "../../src/telemetry/status/status-report.ts";
+import type { ManagedRelay } from "./managed-relay.ts";
+import { eventually } from "./wait.ts";
+
+export const masked = (sdkKey: string): string => maskSdkKey(sdkKey as SdkKey);
+
+export function feedOf(
+  report: StatusReport,
+  sdkKey: string,
+  { version, format }: Pick<FeedStatus, "version" | "format"> = { version: "v2", format: "json" },
+): FeedStatus {
+  const found = report.feeds.find(
+    (feed) => feed.sdk_key === masked(sdkKey) && feed.version === version && feed.format === format,
+  );
+  if (found === undefined) throw new Error(`no feed ${masked(sdkKey)} ${version} ${format}`);
+  return found;
+}
+
+export const problemsOf = ({ problems }: StatusReport): readonly (readonly string[])[] =>
+  problems.map(({ kind, text }) => [kind, text]);
+
+/** The first report that passes. */
+export function reported(
+  managed: ManagedRelay,
+  check: (report: StatusReport) => void,
+  withinMs = 10_000,
+): Promise<StatusReport> {
+  return eventually(
+    async () => {
+      const report = await managed.status();
+      check(report);
+      return report;
+    },
+    { withinMs, everyMs: 100 },
+  );
+}
