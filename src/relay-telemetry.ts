@@ -8,15 +8,12 @@ import type { Logger } from "./telemetry/logs/logger.ts";
 import { EventMetrics } from "./telemetry/metrics/event-metrics.ts";
 import { KeyTags } from "./telemetry/metrics/key-tags.ts";
 import { MetricRegistry } from "./telemetry/metrics/metric-registry.ts";
-import { RegistryProducer } from "./telemetry/metrics/otel-producer.ts";
 import { prometheusText } from "./telemetry/metrics/prometheus.ts";
 import { RequestMetrics } from "./telemetry/metrics/request-metrics.ts";
 import type { SinkMetrics } from "./telemetry/metrics/sink-metrics.ts";
 import type { RelayEvent } from "./telemetry/relay-event.ts";
-import { relayResource } from "./telemetry/resource.ts";
 import { RequestRates } from "./telemetry/status/request-rates.ts";
 import { StatusBoard } from "./telemetry/status/status-board.ts";
-import { VERSION } from "./version.ts";
 
 export interface TelemetryParts {
   readonly logger: Logger;
@@ -57,7 +54,6 @@ export async function startTelemetry(
   const startedAt = clock.now();
   registry.gauge("StartTimestampS", () => [[{}, startedAt / 1_000]]);
   registry.gauge("MemoryRssBytes", () => [[{}, process.memoryUsage.rss()]]);
-  const producer = new RegistryProducer({ registry, resource: relayResource(VERSION) });
   const board = new StatusBoard(clock, preloadFeeds(config.preloadSdkKeys));
   const emit = (event: RelayEvent) => {
     eventLog.write(event);
@@ -76,7 +72,7 @@ export async function startTelemetry(
     board,
     rates,
     sinks: eventMetrics.sinks,
-    prometheus: () => prometheusText(producer),
+    prometheus: () => prometheusText(registry),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
