@@ -9,6 +9,8 @@ const packageOf: Readonly<Record<string, string>> = {
   "redis-sentinel": "redis-sentinel",
   "redis-cli": "redis-tools",
   chromium: "chromium",
+  zsh: "zsh",
+  fish: "fish",
   prometheus: "prometheus",
   promtool: "prometheus",
 };

@@ -48,6 +48,13 @@ async function read(
     const allowed = expected.length === 0 ? "options only" : expected.join(" ");
     throw new UsageError(`unexpected argument "${extra}": ${shown} takes ${allowed}`);
   }
+  expected.forEach((choice, at) => {
+    const words = choice.split("|");
+    const given = positionals[at];
+    if (words.length === 1 || words.includes(given ?? "")) return;
+    const problem = given === undefined ? "is missing" : `is "${given}"`;
+    throw new UsageError(`the word behind ${shown} ${problem}, allowed is ${words.join(", ")}`);
+  });
   const taken: readonly OptionSpec[] = [...(takesRelayOptions ? OPTIONS : []), ...options];
   const args: ArgsDef = {};
   for (const word of expected) args[word.toLowerCase()] = { type: "positional", required: false };

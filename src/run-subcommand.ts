@@ -22,7 +22,7 @@ export interface SubcommandPorts {
 
 /** Gives the exit code. Each subcommand is loaded only when it is asked for. */
 export async function runSubcommand(
-  { name, given }: GivenSubcommand,
+  { name, given, words }: GivenSubcommand,
   { env, print, serve }: SubcommandPorts,
 ): Promise<number> {
   switch (name) {
@@ -36,6 +36,11 @@ export async function runSubcommand(
       const { isReady, text } = await checkHealth(given, env);
       print(text);
       return isReady ? 0 : 1;
+    }
+    case "completions": {
+      const { completionsFor } = await import("./completions/completions.ts");
+      print(completionsFor(words[0] ?? ""));
+      return 0;
     }
   }
 }

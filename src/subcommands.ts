@@ -4,7 +4,7 @@ import type { OptionSpec } from "./option-spec.ts";
 export interface Subcommand {
   readonly name: string;
   readonly summary: string;
-  /** The words that may stand behind it, in their order; `MODE` and `CACHE` are read as a relay's are. */
+  /** The words behind it, in their order. `MODE` and `CACHE` are read as a relay's are; of `a|b` one must be there. */
   readonly positionals: readonly string[];
   /** It takes every option of a relay. */
   readonly takesRelayOptions: boolean;
@@ -34,6 +34,14 @@ export const SUBCOMMANDS = [
         description: "How long it may take to answer (Default: 2)",
       },
     ],
+  },
+  {
+    name: "completions",
+    summary:
+      "Print what makes a shell complete command lines: source <(statsig-forward-proxy completions bash)",
+    positionals: ["bash|zsh|fish"],
+    takesRelayOptions: false,
+    options: [],
   },
 ] as const satisfies readonly Subcommand[];
 
