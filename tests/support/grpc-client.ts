@@ -1,11 +1,5 @@
 import { fileURLToPath } from "node:url";
-import {
-  type ChannelCredentials,
-  Client,
-  credentials,
-  type Metadata,
-  type ServiceError,
-} from "@grpc/grpc-js";
+import { type ChannelCredentials, Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { loadSync, type ServiceDefinition } from "@grpc/proto-loader";
 import { SpecStream } from "./grpc-stream.ts";
 
@@ -59,15 +53,20 @@ export class GrpcClient implements Disposable {
     });
   }
 
-  getConfigSpec(request: ConfigSpecRequest): Promise<UnaryAnswer<ConfigSpecResponse>> {
-    return this.#unary(methodOf(proxyService, "getConfigSpec"), request).then(({ message, metadata }) => ({
-      // proto3 leaves zero values off the wire.
-      message: { spec: "", lastUpdated: 0, ...message },
-      metadata,
-    }));
+  getConfigSpec(
+    request: ConfigSpecRequest,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<UnaryAnswer<ConfigSpecResponse>> {
+    return this.#unary(methodOf(proxyService, "getConfigSpec"), request, headers).then(
+      ({ message, metadata }) => ({
+        // proto3 leaves zero values off the wire.
+        message: { spec: "", lastUpdated: 0, ...message },
+        metadata,
+      }),
+    );
   }
 
-  streamConfigSpec(request: ConfigSpecRequest): SpecStream {
+  streamConfigSpec(request: ConfigSpecRequest, headers: Readonly<Record<string, string>> = {}): SpecStream {
     const { path, requestSerialize, responseDeserialize } = methodOf(proxyService, "StreamConfigSpec");
     return new SpecStream(
       this.#client.makeServerStreamRequest<object, object>(
@@ -75,6 +74,7 @@ export class GrpcClient implements Disposable {
         requestSerialize,
         responseDeserialize,
         request,
+        metadataOf(headers),
       ),
     );
   }
@@ -89,7 +89,11 @@ export class GrpcClient implements Disposable {
     this.#client.close();
   }
 
-  #unary(method: ServiceDefinition[string], request: object): Promise<UnaryAnswer<object>> {
+  #unary(
+    method: ServiceDefinition[string],
+    request: object,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<UnaryAnswer<object>> {
     return new Promise((resolve, reject) => {
       let metadata: Metadata | undefined;
       const deadline = Date.now() + this.#deadlineMs;
@@ -98,6 +102,7 @@ export class GrpcClient implements Disposable {
         method.requestSerialize,
         method.responseDeserialize,
         request,
+        metadataOf(headers),
         { deadline },
         (error: ServiceError | null, message?: object) => {
           if (error !== null || message === undefined || metadata === undefined) reject(error);
@@ -109,4 +114,10 @@ export class GrpcClient implements Disposable {
       });
     });
   }
+}
+
+function metadataOf(headers: Readonly<Record<string, string>>): Metadata {
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+  return metadata;
 }

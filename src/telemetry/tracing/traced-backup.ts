@@ -26,14 +26,13 @@ export class TracedBackup {
 
   wrap(inner: SpecBackup): SpecBackup {
     const { source } = inner;
-    const options = { kind: SpanKind.CLIENT, source };
     return {
       source,
       read: (feed, newerThan) =>
         this.#spans.inner(
           {
-            ...options,
             name: "backup read",
+            kind: SpanKind.CLIENT,
             attributes: { ...attributesOf(feed), source },
             ending: ({ kind }) => ({ attributes: { outcome: kind } }),
           },
@@ -44,7 +43,7 @@ export class TracedBackup {
       remove: (feed) =>
         this.#spans.within(
           ROOT_CONTEXT,
-          { ...options, name: "backup remove", attributes: { ...attributesOf(feed), source } },
+          { name: "backup remove", kind: SpanKind.CLIENT, attributes: { ...attributesOf(feed), source } },
           () => inner.remove(feed),
         ),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
