@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { LineLogger, type LogFormat, type LogLevel } from "../src/telemetry/logs/logger.ts";
+import { exitOf } from "./support/exit-of.ts";
 import { Output } from "./support/output.ts";
-import { exitOf, runRelay, spawnRelay } from "./support/run-relay.ts";
+import { runRelay, spawnRelay } from "./support/run-relay.ts";
 import { within } from "./support/wait.ts";
 
 function linesOf(format: LogFormat, level: LogLevel): string[] {

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { exitOf } from "./exit-of.ts";
 import type { FinalImage } from "./final-image.ts";
 import type { ImageRoot } from "./image-root.ts";
 import { Output } from "./output.ts";
-import { exitOf } from "./run-relay.ts";
 import { within } from "./wait.ts";
 
 /** What an engine does before the first process runs: read-only but for the volume, with /proc and a few devices. */

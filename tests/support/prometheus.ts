@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { exitOf } from "./exit-of.ts";
 import { freePort } from "./free-port.ts";
 import { Output } from "./output.ts";
-import { exitOf } from "./run-relay.ts";
 import { within } from "./wait.ts";
 
 export interface PrometheusOptions {

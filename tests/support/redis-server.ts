@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "../../src/redis/options.ts";
+import { exitOf } from "./exit-of.ts";
 import { freePort } from "./free-port.ts";
 import { Output } from "./output.ts";
 import type { RedisCertificates } from "./redis-certificates.ts";
-import { exitOf } from "./run-relay.ts";
 import { eventually, within } from "./wait.ts";
 
 const run = promisify(execFile);

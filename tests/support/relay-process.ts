@@ -1,7 +1,8 @@
 import type { ChildProcess } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { exitOf } from "./exit-of.ts";
 import { Output } from "./output.ts";
-import { exitOf, spawnRelay } from "./run-relay.ts";
+import { spawnRelay } from "./run-relay.ts";
 import type { Upstream } from "./upstream.ts";
 import { within } from "./wait.ts";
 

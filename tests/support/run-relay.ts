@@ -30,12 +30,6 @@ export function spawnRelay(args: readonly string[], env: Readonly<Record<string,
   });
 }
 
-/** Resolves with the exit code; -1 when a signal ended it. */
-export const exitOf = async (child: ChildProcess): Promise<number> => {
-  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-  return child.exitCode ?? -1;
-};
-
 /** For a run that ends by itself: `--help`, a wrong option, a port in use. */
 export async function runRelay(
   args: readonly string[],

@@ -1,0 +1,8 @@
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+
+/** Resolves with the exit code; -1 when a signal ended it. */
+export const exitOf = async (child: ChildProcess): Promise<number> => {
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+  return child.exitCode ?? -1;
+};
