@@ -26,7 +26,6 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   probe: { may: ["gen"] },
   demo: { may: ["gen", "clock"] },
   completions: { may: ["options", "positionals", "subcommands"] },
-  completions: { may: ["options", "positionals", "subcommands"] },
 };
 
 /** Root files that only these may import; without a row every root file may. No folder but by its own row. */
