@@ -70,8 +70,11 @@ export class BackupLog {
         log.log("info", "the local backup made room for newer keys", { versions, detail });
         return;
       }
-      default:
-        log.log("warn", event.kind.replaceAll("_", " "), { detail: event.detail });
+      default: {
+        const { kind, detail } = event;
+        const setAsideAs = kind === "local_corrupt_set_aside" ? event.setAsideAs : undefined;
+        log.log("warn", kind.replaceAll("_", " "), { set_aside_as: setAsideAs, detail });
+      }
     }
   }
 

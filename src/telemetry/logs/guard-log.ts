@@ -13,14 +13,12 @@ const CERTIFICATES_PER_MIN = 10;
 
 /** Log lines of certificates, limits, and who may ask. */
 export class GuardLog {
-  readonly #logger: Logger;
   readonly #limits: ThrottledLogs;
   readonly #clients: ThrottledLogs;
   readonly #certificates: ThrottledLogs;
   readonly #access: AccessLog;
 
   constructor(logger: Logger, clock: Clock) {
-    this.#logger = logger;
     this.#limits = new ThrottledLogs(logger, clock);
     this.#clients = new ThrottledLogs(logger, clock);
     this.#certificates = new ThrottledLogs(logger, clock, CERTIFICATES_PER_MIN);
@@ -35,7 +33,8 @@ export class GuardLog {
       case "connections_lowered": {
         const { connections, descriptors } = event;
         const message = "fewer connections than --max-connections: the system allows too few open files";
-        this.#logger.log("warn", message, { connections_per_port: connections, open_files: descriptors });
+        const fields = { connections_per_port: connections, open_files: descriptors };
+        this.#limits.of(event.kind).log("warn", message, fields);
         return;
       }
       case "tls_client_refused":

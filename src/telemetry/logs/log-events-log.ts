@@ -89,8 +89,9 @@ export class LogEventsLog {
       }
       case "log_events_left": {
         const { events, outcome } = event;
-        if (outcome === "kept") this.#logger.log("info", "events wait for the next start", { events });
-        else this.#logger.log("error", "events were not sent in time and are lost", { events });
+        const log = this.#throttled.of(event.kind);
+        if (outcome === "kept") log.log("info", "events wait for the next start", { events });
+        else log.log("error", "events were not sent in time and are lost", { events });
       }
     }
   }

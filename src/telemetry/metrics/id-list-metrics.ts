@@ -19,6 +19,7 @@ export function measureIdLists(event: IdListEvent, registry: MetricRegistry, key
     case "id_lists_folder_unusable":
       registry.count("IdListFailed", { reason: event.kind.replace(/^id_lists?_/, "") });
       return;
+    case "id_lists_unchanged":
     case "id_list_file_removed":
   }
 }

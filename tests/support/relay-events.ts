@@ -1,0 +1,113 @@
+import type { RelayEvent } from "../../src/telemetry/relay-event.ts";
+import { feedOf, sdkKeyOf, snapshotOf } from "./snapshots.ts";
+
+/** In every event below that has an SDK key. */
+export const EVENT_KEY = "secret-example-0123456789abcdef";
+
+const sdkKey = sdkKeyOf(EVENT_KEY);
+const feed = feedOf(EVENT_KEY);
+const detail = "connection refused";
+
+type ByKind = { readonly [Kind in RelayEvent["kind"]]: Extract<RelayEvent, { readonly kind: Kind }> };
+
+/** One of every kind that there is. */
+export const EXAMPLES: ByKind = {
+  spec_updated: { kind: "spec_updated", snapshot: snapshotOf(feed, 7), previousLcut: 6, tookMs: 3.21 },
+  spec_unchanged: { kind: "spec_unchanged", feed, lcut: 7, tookMs: 3.21 },
+  spec_refused: { kind: "spec_refused", feed, reason: "older", detail, held: true, tookMs: 3.21 },
+  spec_fetch_failed: {
+    kind: "spec_fetch_failed",
+    feed,
+    cause: "unreachable",
+    detail,
+    held: true,
+    tookMs: 3.21,
+  },
+  spec_unauthorized: { kind: "spec_unauthorized", feed, status: 401, tookMs: 3.21, whatIsHeld: "kept" },
+  spec_evicted: { kind: "spec_evicted", feed },
+  spec_not_held: { kind: "spec_not_held", feed, maxKeys: 10 },
+  backup_unusable: { kind: "backup_unusable", feed, detail },
+  backup_failed: { kind: "backup_failed", source: "local", feed, action: "write", detail },
+  key_refused: { kind: "key_refused", reason: "throttled" },
+  allowed_keys_reloaded: { kind: "allowed_keys_reloaded", keys: 2, removed: 1 },
+  allowed_keys_refused: { kind: "allowed_keys_refused", detail: "the file is missing" },
+  limit_reached: { kind: "limit_reached", limit: "max-in-flight" },
+  connections_lowered: { kind: "connections_lowered", connections: 100, descriptors: 256 },
+  certificate_loaded: { kind: "certificate_loaded", replaces: true, serial: "0A", expiresAt: 1e12 },
+  certificate_refused: { kind: "certificate_refused", reason: "the file is missing" },
+  certificate_expires_soon: { kind: "certificate_expires_soon", expiresAt: 1e12, leftMs: 1e9 },
+  tls_client_refused: { kind: "tls_client_refused", reason: "no certificate" },
+  stream_opened: { kind: "stream_opened", feed, openStreams: 1 },
+  stream_sent: { kind: "stream_sent", feed, item: "spec", lcut: 7 },
+  stream_closed: { kind: "stream_closed", feed, openStreams: 0 },
+  stream_refused: { kind: "stream_refused", code: "resource_exhausted", isFull: true },
+  rpc_answered: { kind: "rpc_answered", feed, code: "ok", tookMs: 3.21 },
+  http_request: { kind: "http_request", method: "GET", route: "/v1/health", status: 200, tookMs: 3.21 },
+  local_failing: { kind: "local_failing", doing: "writing", detail },
+  local_works_again: { kind: "local_works_again", doing: "writing" },
+  local_unusable: { kind: "local_unusable", detail },
+  local_corrupt_set_aside: { kind: "local_corrupt_set_aside", setAsideAs: "/a.corrupt", detail },
+  local_damage_replaced: { kind: "local_damage_replaced", detail },
+  local_evicted: { kind: "local_evicted", versions: 3, detail },
+  spool_unusable: { kind: "spool_unusable", detail },
+  spool_corrupt_set_aside: { kind: "spool_corrupt_set_aside", setAsideAs: "/a.corrupt", detail },
+  spool_dropped: { kind: "spool_dropped", events: 3, bytes: 900, reason: "age" },
+  spool_failing: { kind: "spool_failing", detail },
+  spool_mended: { kind: "spool_mended" },
+  redis_down: { kind: "redis_down", reason: detail },
+  redis_refuses_writes: { kind: "redis_refuses_writes", reason: "READONLY" },
+  redis_takes_writes: { kind: "redis_takes_writes" },
+  redis_up: { kind: "redis_up", downForMs: 3_000 },
+  redis_wrote: { kind: "redis_wrote", feed, lcut: 7, bytes: 900, tookMs: 3.21 },
+  redis_write_skipped: { kind: "redis_write_skipped", feed, lcut: 7, keptLcut: 8 },
+  redis_write_failed: { kind: "redis_write_failed", feed, lcut: 7, reason: detail },
+  redis_read: { kind: "redis_read", feed, lcut: 7, bytes: 900, tookMs: 3.21 },
+  redis_read_miss: { kind: "redis_read_miss", feed },
+  redis_read_failed: { kind: "redis_read_failed", feed, reason: detail },
+  redis_read_unusable: { kind: "redis_read_unusable", feed, detail },
+  redis_deleted: { kind: "redis_deleted", feed },
+  redis_delete_failed: { kind: "redis_delete_failed", feed, reason: detail },
+  lease_acquired: { kind: "lease_acquired" },
+  lease_lost: { kind: "lease_lost", reason: "expired" },
+  id_lists_updated: { kind: "id_lists_updated", sdkKey, lists: 2, source: "upstream" },
+  id_lists_unchanged: { kind: "id_lists_unchanged", sdkKey },
+  id_lists_refused: { kind: "id_lists_refused", sdkKey, detail, held: true },
+  id_lists_fetch_failed: {
+    kind: "id_lists_fetch_failed",
+    sdkKey,
+    cause: "unreachable",
+    detail,
+    held: true,
+  },
+  id_lists_unauthorized: { kind: "id_lists_unauthorized", sdkKey, status: 401, whatIsHeld: "kept" },
+  id_lists_backup_failed: { kind: "id_lists_backup_failed", sdkKey, action: "write", detail },
+  id_list_file_updated: { kind: "id_list_file_updated", list: "a", addedBytes: 9, bytes: 99, tookMs: 3.21 },
+  id_list_file_failed: { kind: "id_list_file_failed", list: "a", detail },
+  id_list_file_removed: { kind: "id_list_file_removed", bytes: 99 },
+  id_lists_folder_unusable: { kind: "id_lists_folder_unusable", detail },
+  log_events_accepted: { kind: "log_events_accepted", sdkKey, events: 3, repeats: 1 },
+  log_events_window_turned: { kind: "log_events_window_turned" },
+  log_events_rejected: { kind: "log_events_rejected", sdkKey, reason: "malformed", detail: "no JSON" },
+  log_events_sent: { kind: "log_events_sent", sdkKey, events: 3, tookMs: 3.21, waitedMs: 900 },
+  log_events_delayed: { kind: "log_events_delayed", sdkKey, events: 3, detail, retryInMs: 500 },
+  log_events_dropped: { kind: "log_events_dropped", sdkKey, events: 3, reason: "refused", detail },
+  log_events_queue_failed: { kind: "log_events_queue_failed", action: "take", detail },
+  log_events_left: { kind: "log_events_left", events: 3, outcome: "lost" },
+  sink_failing: { kind: "sink_failing", sink: "statsd", detail },
+  sink_works_again: { kind: "sink_works_again", sink: "statsd", failedForMs: 3_000, dropped: 9 },
+};
+
+/** What ends what another of these began. */
+export const ENDINGS: readonly (readonly [begins: RelayEvent["kind"], ends: RelayEvent["kind"]])[] = [
+  ["spec_fetch_failed", "spec_unchanged"],
+  ["spec_refused", "spec_updated"],
+  ["spec_unauthorized", "spec_unchanged"],
+  ["id_lists_fetch_failed", "id_lists_unchanged"],
+  ["id_lists_refused", "id_lists_updated"],
+  ["log_events_delayed", "log_events_sent"],
+  ["local_failing", "local_works_again"],
+  ["spool_failing", "spool_mended"],
+  ["redis_down", "redis_up"],
+  ["redis_refuses_writes", "redis_takes_writes"],
+  ["sink_failing", "sink_works_again"],
+];
