@@ -6,13 +6,13 @@ import { runInstaller } from "../installer.mjs";
 import { RUNTIME_VERSION, type Target } from "./targets.ts";
 
 const TIME_LIMIT_MS = 5 * 60_000;
+const RUNTIMES_HOME = join(root, ".bun", "runtimes");
 
 /**
  * The path of Bun's executable for a target, fetched from the npm registry once. Left to itself `bun build` would
  * fetch it, too, but check it against nothing.
  */
-export async function readyRuntime({ runtime, integrity }: Target): Promise<string> {
-  const home = join(root, ".bun", "runtimes");
+export async function readyRuntime({ runtime, integrity }: Target, home = RUNTIMES_HOME): Promise<string> {
   const folder = join(home, `${runtime.replace("@oven/", "")}-${RUNTIME_VERSION}`);
   const executable = join(folder, "bun");
   if (existsSync(executable)) return executable;
@@ -42,7 +42,7 @@ interface Fetching {
 // `npm pack` fetches a package of any kind of machine, where `npm install` would refuse one that is not this.
 async function fetchRuntime({ id, integrity, aside, signal }: Fetching): Promise<void> {
   const quick = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"];
-  await runInstaller(["npm", "pack", id, "--ignore-scripts", "--silent", ...quick], aside, signal);
+  await runInstaller(["npm", "pack", id, "--ignore-scripts", "--loglevel=error", ...quick], aside, signal);
   const tarball = readdirSync(aside).find((name) => name.endsWith(".tgz"));
   if (tarball === undefined) throw new Error(`npm pack ${id} left no tarball`);
   const bytes = await Bun.file(join(aside, tarball)).bytes();
