@@ -76,7 +76,7 @@ describe("one file of several relays", () => {
     expect(opened.flatMap(({ events }) => events)).toMatchObject([{ kind: "local_corrupt_set_aside" }]);
   });
 
-  test("locked by another program, calls are rejected in time, and work again after that", async () => {
+  test("locked by another program, calls are rejected in time, which is told once, and work again after that", async () => {
     const folder = newFolder();
     await using local = await openLocal(folder);
     const snapshot = await preparedSnapshot(feedOf("secret-locked"), 1);
@@ -89,6 +89,11 @@ describe("one file of several relays", () => {
     other.exec("ROLLBACK");
     other.close();
     expect(await local.backup.write(snapshot)).toEqual({ kind: "written" });
+    // Reading went on to work.
+    expect(local.events).toEqual([
+      { kind: "local_failing", doing: "writing", detail: expect.stringContaining("database is locked") },
+      { kind: "local_works_again", doing: "writing" },
+    ]);
   }, 15_000);
 });
 
