@@ -4,6 +4,7 @@ import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
 import { maskSdkKey, type SdkKey } from "../src/specs/sdk-key.ts";
+import { freePort } from "./support/free-port.ts";
 import { describeWith } from "./support/needs.ts";
 import { Authority } from "./support/pki.ts";
 import { RedisServer } from "./support/redis-server.ts";
@@ -40,6 +41,16 @@ async function exercise(
   });
   await writeFile(allowedFile, `${MALFORMED}!`);
   await eventually(() => expect(relay.output()).toContain("allowed SDK keys can't be used"));
+  await lookAtManagement(relay.urlOf("management"), keys.preloaded, search);
+}
+
+/** Everything that operators are shown; keys are in it, masked. */
+async function lookAtManagement(url: string, shownKey: string, search: SecretSearch): Promise<void> {
+  for (const path of ["/", "/status.json", "/metrics", "/readyz", "/healthz", "/unknown"]) {
+    await search.lookAt(`${path} of the management port`, await fetch(`${url}${path}`));
+  }
+  const shown = await (await fetch(`${url}/status.json`)).text();
+  expect(shown).toContain(maskSdkKey(shownKey as SdkKey));
 }
 
 /** The spool is the one place that holds keys, of events that wait: so it is for its owner alone. */
@@ -70,7 +81,7 @@ async function run(place: SecretPlace, redisUrl?: string): Promise<void> {
   await using relay = await startRelayProcess({
     upstream,
     cache: redisUrl === undefined ? "local" : "redis",
-    args,
+    args: [...args, "--management-port", String(await freePort())],
     env: {
       LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
       SFP_X509_SERVER_KEY_PASSPHRASE: PASSPHRASE,
