@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Build } from "bun";
 import { root } from "../command.ts";
+import { removeStaleSignature } from "./macho-signature.ts";
 import { grpcIsBundled, noPathOfThisMachine, workersFromRoot } from "./source-changes.ts";
 
 const src = join(root, "src");
@@ -42,6 +43,7 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
       throw: false,
     });
     if (!result.success) throw new Error(result.logs.map(String).join("\n") || "the build failed");
+    removeStaleSignature(built);
     renameSync(built, outfile);
     return Object.keys(result.metafile?.inputs ?? {});
   } finally {
