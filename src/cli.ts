@@ -20,7 +20,9 @@ const RELAY: Pick<Subcommand, "positionals" | "takesRelayOptions" | "options"> =
   options: [PRINT_CONFIG],
 };
 
-const OWN_OPTIONS: readonly OptionSpec[] = SUBCOMMANDS.flatMap(({ options }) => options);
+const OWN_OPTIONS: readonly OptionSpec[] = SUBCOMMANDS.flatMap(
+  ({ options }): readonly OptionSpec[] => options,
+);
 
 /** Understands a command line. Throws {@link UsageError}. */
 export async function readInvocation(argv: readonly string[]): Promise<Invocation> {
