@@ -4,7 +4,7 @@ import type { Logger } from "./logger.ts";
 import { ThrottledLogs } from "./throttled-log.ts";
 
 /** A file that changes all the time is no reason for as many lines. */
-const RELOADS_PER_MIN = 5;
+const RELOADS_PER_MIN = 10;
 
 /** Log lines of who may ask. */
 export class AccessLog {
