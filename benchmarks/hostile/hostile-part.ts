@@ -60,7 +60,7 @@ type Measured = AttackCase & UnderAttack;
 export const hostilePart: Part = { name: "hostile", needs: ["openssl"], run };
 
 async function run(bench: Bench): Promise<PartResult> {
-  const probingMs = bench.quick ? 2_000 : 10_000;
+  const probingMs = bench.quick ? 2_000 : 5_000;
   const measured: Measured[] = [];
   for (const attack of CASES) {
     bench.progress(`hostile: ${attack.attack} on the ${attack.protocol} port`);
