@@ -25,6 +25,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   },
   probe: { may: ["gen"] },
   demo: { may: ["gen", "clock"] },
+  doctor: { may: [...domain, "clock", "file-watch", "limits", "redis", "tls", "unreadable", "upstream"] },
   completions: { may: ["options", "positionals", "subcommands"] },
 };
 

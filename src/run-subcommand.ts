@@ -37,6 +37,11 @@ export async function runSubcommand(
       print(text);
       return isReady ? 0 : 1;
     }
+    case "doctor": {
+      const { examine } = await import("./doctor.ts");
+      const asJson = given.values.get("json") === "true";
+      return (await examine(given, env, { print, asJson })) ? 0 : 1;
+    }
     case "completions": {
       const { completionsFor } = await import("./completions/completions.ts");
       print(completionsFor(words[0] ?? ""));

@@ -36,6 +36,13 @@ export const SUBCOMMANDS = [
     ],
   },
   {
+    name: "doctor",
+    summary: "Look at everything that a relay with these options needs, and say how to mend what is wrong",
+    positionals: ["MODE", "CACHE"],
+    takesRelayOptions: true,
+    options: [{ name: "json", kind: "flag", description: "The report for programs" }],
+  },
+  {
     name: "completions",
     summary:
       "Print what makes a shell complete command lines: source <(statsig-forward-proxy completions bash)",

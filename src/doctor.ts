@@ -1,0 +1,147 @@
+import { systemClock } from "./clock.ts";
+import { type Config, readConfig } from "./config.ts";
+import { authoritiesCheck } from "./doctor/authorities-check.ts";
+import { certificateCheck } from "./doctor/certificate-check.ts";
+import { type Check, failed, ok } from "./doctor/check.ts";
+import { clockCheck } from "./doctor/clock-check.ts";
+import { descriptorsCheck } from "./doctor/descriptors-check.ts";
+import { type FolderToWrite, foldersCheck } from "./doctor/folders-check.ts";
+import { type HostToFind, namesCheck } from "./doctor/names-check.ts";
+import { type PortToOpen, portsCheck } from "./doctor/ports-check.ts";
+import { type ProxySetting, proxyCheck } from "./doctor/proxy-check.ts";
+import { redisCheck } from "./doctor/redis-check.ts";
+import { isWell, jsonOf, textOf } from "./doctor/report.ts";
+import { type CheckResult, runChecks } from "./doctor/run-checks.ts";
+import { sdkKeysCheck } from "./doctor/sdk-keys-check.ts";
+import { upstreamCheck } from "./doctor/upstream-check.ts";
+import { checkHealth } from "./healthcheck.ts";
+import type { Environment, GivenConfig } from "./setting-sources.ts";
+import { ConfigError, StartError } from "./settings.ts";
+import { WorkerPreparer } from "./specs/preparer.ts";
+import { UpstreamEndpoint } from "./upstream/endpoint.ts";
+import { StatsigSpecs } from "./upstream/statsig-specs.ts";
+import { shownUrl } from "./upstream-url.ts";
+import { VERSION } from "./version.ts";
+
+/** Looks at everything that a relay with these settings needs, and prints what it found. True where nothing failed. */
+export async function examine(
+  given: GivenConfig,
+  env: Environment,
+  { print, asJson }: { readonly print: (text: string) => void; readonly asJson: boolean },
+): Promise<boolean> {
+  const results: CheckResult[] = [];
+  for await (const result of runChecks(checksFor(given, env))) {
+    results.push(result);
+    if (!asJson) print(textOf(result));
+  }
+  if (asJson) print(jsonOf(results));
+  return isWell(results);
+}
+
+/** Without a configuration there is nothing else to look at. */
+function checksFor(given: GivenConfig, env: Environment): readonly Check[] {
+  try {
+    const config = readConfig(given, env);
+    return [configurationCheck(config), ...checksOf(config, given, env)];
+  } catch (error) {
+    if (!(error instanceof ConfigError || error instanceof StartError)) throw error;
+    const mend = "correct it; --help names every option, docs/configuration.md explains them";
+    return [{ name: "configuration", run: async () => [failed(error.message, mend)] }];
+  }
+}
+
+function configurationCheck({ mode, cache }: Config): Check {
+  return { name: "configuration", run: async () => [ok(`${mode}, cache ${cache}`)] };
+}
+
+function checksOf(config: Config, given: GivenConfig, env: Environment): readonly Check[] {
+  const { upstreamUrl, upstreamProxied, events, preloadSdkKeys, cache, redis, tls, limits } = config;
+  const endpointOf = (baseUrl: string, proxied: boolean) =>
+    new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
+  const endpoint = endpointOf(upstreamUrl, upstreamProxied);
+  const eventsEndpoint = endpointOf(events.upstreamUrl, events.upstreamProxied);
+  const ports = portsOf(config);
+  const isOurs = async () => {
+    const { isReady, text } = await checkHealth(given, env);
+    return isReady || text.startsWith("not ready");
+  };
+  return [
+    descriptorsCheck({
+      ports: ports.filter(({ option }) => option !== "management-port").length,
+      maxConnections: limits.maxConnections,
+    }),
+    namesCheck(hostsOf(config)),
+    proxyCheck(upstreamProxied ? proxyOf(upstreamUrl, env) : undefined),
+    authoritiesCheck(env["NODE_EXTRA_CA_CERTS"] || undefined),
+    upstreamCheck([
+      { shownUrl: shownUrl(upstreamUrl), variable: "STATSIG_ENDPOINT", endpoint },
+      {
+        shownUrl: shownUrl(events.upstreamUrl),
+        variable: "LOG_EVENT_STATSIG_ENDPOINT",
+        endpoint: eventsEndpoint,
+      },
+    ]),
+    sdkKeysCheck({
+      sdkKeys: preloadSdkKeys,
+      source: new StatsigSpecs(endpoint, systemClock),
+      openPreparer: () => new WorkerPreparer(),
+    }),
+    redisCheck(cache === "redis" ? { ...redis, clock: systemClock } : undefined),
+    clockCheck(endpoint),
+    foldersCheck(foldersOf(config)),
+    portsCheck({ ports, isOurs }),
+    certificateCheck(tls),
+  ];
+}
+
+function hostsOf({ upstreamUrl, upstreamProxied, events, cache, redis }: Config): readonly HostToFind[] {
+  const hostOf = (url: string) => new URL(url).hostname.replace(/^\[|\]$/g, "");
+  const hosts: HostToFind[] = [];
+  if (!upstreamProxied) hosts.push({ host: hostOf(upstreamUrl), setting: "STATSIG_ENDPOINT" });
+  if (!events.upstreamProxied) {
+    hosts.push({ host: hostOf(events.upstreamUrl), setting: "LOG_EVENT_STATSIG_ENDPOINT" });
+  }
+  if (cache !== "redis") return hosts;
+  const { address } = redis.connection;
+  const nodes =
+    address.kind === "single" ? [address] : "nodes" in address ? address.nodes : address.sentinels;
+  return [...hosts, ...nodes.map(({ host }) => ({ host, setting: "the variable of Redis (docs/redis.md)" }))];
+}
+
+function proxyOf(upstreamUrl: string, env: Environment): ProxySetting | undefined {
+  const scheme = upstreamUrl.startsWith("https:") ? "HTTPS" : "HTTP";
+  const names = [`${scheme}_PROXY`, `${scheme.toLowerCase()}_proxy`, "ALL_PROXY", "all_proxy"];
+  const variable = names.find((name) => env[name]);
+  return variable === undefined ? undefined : { variable, url: env[variable] ?? "" };
+}
+
+function foldersOf({ cache, local, events, idLists }: Config): readonly FolderToWrite[] {
+  const folders: FolderToWrite[] = [];
+  if (cache === "local" || idLists.proxied) {
+    const maxBytes = (cache === "local" ? local.maxBytes : 0) + (idLists.proxied ? idLists.maxBytes : 0);
+    folders.push({ option: "local-cache-path", path: local.path, maxBytes });
+  }
+  if (events.spool !== undefined) {
+    folders.push({ option: "event-spool-path", path: events.spool.path, maxBytes: events.spool.maxBytes });
+  }
+  return folders;
+}
+
+function portsOf({
+  mode,
+  tls,
+  bindAddress: address,
+  httpPort,
+  grpcPort,
+  management,
+}: Config): readonly PortToOpen[] {
+  const isPlaintext = tls === undefined || tls.plaintextToo;
+  const ports: PortToOpen[] = [];
+  if (mode !== "grpc" && isPlaintext) ports.push({ option: "http-port", address, port: httpPort });
+  if (mode !== "grpc" && tls) ports.push({ option: "https-port", address, port: tls.httpsPort });
+  if (mode !== "http" && isPlaintext) ports.push({ option: "grpc-port", address, port: grpcPort });
+  if (mode !== "http" && tls) ports.push({ option: "grpcs-port", address, port: tls.grpcsPort });
+  if (management)
+    ports.push({ option: "management-port", address: management.bindAddress, port: management.port });
+  return ports;
+}

@@ -1,0 +1,125 @@
+import { randomBytes } from "node:crypto";
+import type { Clock } from "../clock.ts";
+import { RedisFailure } from "../redis/failure.ts";
+import { LEADER_KEY, type RedisKeySchema } from "../redis/keys.ts";
+import { describeAddress, type RedisOptions } from "../redis/options.ts";
+import { RedisBackup } from "../redis/redis-backup.ts";
+import { RedisConnection } from "../redis/redis-connection.ts";
+import { RedisNotices } from "../redis/redis-notices.ts";
+import type { SdkKey } from "../specs/sdk-key.ts";
+import type { Snapshot } from "../specs/snapshot.ts";
+import { type Check, type Finding, failed, ok, skipped } from "./check.ts";
+
+export interface RedisToCheck {
+  readonly connection: RedisOptions;
+  readonly schemas: readonly RedisKeySchema[];
+  readonly doubleWriteLegacy: boolean;
+  readonly fleetPolling: boolean;
+  readonly clock: Clock;
+}
+
+/** By what a failure says: an error of a connection that is not up has no code of Redis any more. */
+const MENDS: readonly (readonly [RegExp, string])[] = [
+  [
+    /asks for a password|user and password/,
+    "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD (docs/redis.md)",
+  ],
+  [
+    /may not do this/,
+    "ACL SETUSER … +@read +@write +@scripting +@connection +@pubsub ~statsig* &statsig_forward_proxy::*",
+  ],
+  [/read-only|replica/, "name the primary, or its Sentinels or cluster, not a replica"],
+  [/out of memory/, "give Redis more memory (maxmemory), or a policy that evicts"],
+  [/can't save/, "mend what keeps Redis from saving: its disk is full or read-only"],
+  [/certificate|TLS|SSL/i, "see REDIS_TLS, REDIS_TLS_CA_PATH and the files that they name (docs/redis.md)"],
+];
+
+const OTHER_MEND =
+  "see that Redis runs there and this machine may connect to it; docs/redis.md has the variables that name it";
+
+/** Whether Redis can be reached, and the relay may do there all that it has to. */
+export function redisCheck(redis: RedisToCheck | undefined): Check {
+  return {
+    name: "Redis",
+    run: async () => {
+      if (redis === undefined) return [skipped("the CACHE is not redis")];
+      await using connection = new RedisConnection(redis.connection, redis.clock, () => {});
+      const where = describeAddress(redis.connection);
+      const answered = await attempt(`${where} answers`, `${where} can't be used`, () =>
+        connection.send("PING", []),
+      );
+      if (answered.state === "failed") return [answered];
+      const entries = await attempt(
+        "entries can be written, read, kept and removed",
+        "entries can't be written, read, kept and removed",
+        () => useBackup(connection, redis),
+      );
+      const lease = await attempt("the lease can be seen", "the lease can't be seen", () =>
+        connection.send("GET", [LEADER_KEY]),
+      );
+      if (!redis.fleetPolling) return [answered, entries, lease];
+      const notices = await attempt("notices get through", "notices don't get through", () =>
+        exchangeNotice(connection, redis),
+      );
+      return [answered, entries, lease, notices];
+    },
+  };
+}
+
+async function attempt(success: string, failure: string, work: () => Promise<unknown>): Promise<Finding> {
+  try {
+    await work();
+    return ok(success);
+  } catch (error) {
+    const { message } = error as Error;
+    const [, mend = OTHER_MEND] = MENDS.find(([says]) => says.test(message)) ?? [];
+    return failed(`${failure}: ${message}`, mend);
+  }
+}
+
+/** The very commands of the relay, on a feed that nobody has. */
+async function useBackup(
+  redis: RedisConnection,
+  { schemas, doubleWriteLegacy, clock }: RedisToCheck,
+): Promise<void> {
+  const sdkKey = `doctor-${randomBytes(16).toString("hex")}` as SdkKey;
+  const feed = { sdkKey, version: "v1", format: "json" } as const;
+  const bytes = new Uint8Array([0x7b, 0x7d]);
+  const snapshot: Snapshot = {
+    ...{ feed, lcut: 1, format: "json", bytes, compressed: {}, digest: "" },
+    ...{ source: "redis", receivedAt: clock.now() },
+  };
+  await using backup = new RedisBackup({
+    redis,
+    schemas,
+    doubleWriteLegacy,
+    ttlMs: 60_000,
+    clock,
+    emit: () => {},
+  });
+  await backup.write(snapshot);
+  try {
+    await backup.read(feed, -1);
+    await backup.touch(feed);
+  } finally {
+    await backup.remove(feed);
+  }
+}
+
+/** On the channel that all relays of the fleet listen to; nobody has the feed that it names. */
+async function exchangeNotice(redis: RedisConnection, { clock }: RedisToCheck): Promise<void> {
+  await using notices = new RedisNotices(redis, clock);
+  const digest = randomBytes(32).toString("base64url");
+  const heard = Promise.withResolvers<void>();
+  notices.listen((of) => {
+    if (of === digest) heard.resolve();
+  });
+  for (let time = 0; time < 20 && !notices.isListening; time++) {
+    await clock.sleep(100, AbortSignal.timeout(1_000)).catch(() => undefined);
+  }
+  await notices.publish(digest, 1);
+  const late = clock.sleep(2_000, new AbortController().signal).then(() => {
+    throw new RedisFailure("timeout", "what was published was not heard");
+  });
+  await Promise.race([heard.promise, late]);
+}
