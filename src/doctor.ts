@@ -13,6 +13,7 @@ import { redisCheck } from "./doctor/redis-check.ts";
 import { isWell, jsonOf, textOf } from "./doctor/report.ts";
 import { type CheckResult, runChecks } from "./doctor/run-checks.ts";
 import { sdkKeysCheck } from "./doctor/sdk-keys-check.ts";
+import { someRelayAnswers } from "./doctor/some-relay.ts";
 import { upstreamCheck } from "./doctor/upstream-check.ts";
 import { checkHealth } from "./healthcheck.ts";
 import type { Environment, GivenConfig } from "./setting-sources.ts";
@@ -61,10 +62,7 @@ function checksOf(config: Config, given: GivenConfig, env: Environment): readonl
   const endpoint = endpointOf(upstreamUrl, upstreamProxied);
   const eventsEndpoint = endpointOf(events.upstreamUrl, events.upstreamProxied);
   const ports = portsOf(config);
-  const isOurs = async () => {
-    const { isReady, text } = await checkHealth(given, env);
-    return isReady || text.startsWith("not ready");
-  };
+  const isOurs = async () => (await someRelayAnswers(ports)) || (await checkHealth(given, env)).isReady;
   return [
     descriptorsCheck({
       ports: ports.filter(({ option }) => option !== "management-port").length,
