@@ -27,7 +27,7 @@ import type {
 import { totalOf } from "./telemetry/status/totals.ts";
 import { countByState, findUpstream, showUpstream } from "./telemetry/status/upstream-status.ts";
 import { shownUrl } from "./upstream-url.ts";
-import { VERSION } from "./version.ts";
+import { BUN_VERSION, COMMIT, VERSION } from "./version.ts";
 
 export interface StatusParts {
   readonly clock: Clock;
@@ -50,8 +50,15 @@ interface Gathered {
 /** A poll or two that fail, or are late, make no feed stale. */
 const STALE_AFTER_INTERVALS = 3;
 
+export interface RunningStatus {
+  /** The text of `/status.json`. */
+  readonly read: () => Promise<string>;
+  readonly reconfigure: (config: Config) => void;
+}
+
 /** The text of `/status.json`: what is remembered, and what the parts say when they are asked. */
-export function startStatus(config: Config, parts: StatusParts): () => Promise<string> {
+export function startStatus(started: Config, parts: StatusParts): RunningStatus {
+  let config = started;
   const { specs, telemetry, clock } = parts;
   specs.store.listen({ removed: ({ feed }) => telemetry.board.polls.forget(feed) });
   const source = {
@@ -62,7 +69,12 @@ export function startStatus(config: Config, parts: StatusParts): () => Promise<s
     build: (gathered: Gathered) => JSON.stringify(readStatus(config, parts, gathered)),
   };
   const report = new SharedReport(source, clock);
-  return () => report.read();
+  return {
+    read: () => report.read(),
+    reconfigure: (next) => {
+      config = next;
+    },
+  };
 }
 
 function readStatus(config: Config, parts: StatusParts, gathered: Gathered): StatusReport {
@@ -107,7 +119,8 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
 function relayStatus({ mode, cache }: Config, now: number, startedAt: number): RelayStatus {
   return {
     version: VERSION,
-    bun_version: Bun.version,
+    commit: COMMIT,
+    bun_version: BUN_VERSION,
     mode,
     cache,
     host: hostname(),

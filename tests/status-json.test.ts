@@ -50,7 +50,7 @@ describe("/status.json", () => {
     expect(report).toMatchObject({
       state: "ok",
       problems: [],
-      relay: { mode: "grpc-and-http", cache: "disabled" },
+      relay: { mode: "grpc-and-http", cache: "disabled", bun_version: Bun.version },
       traffic: { streams: 1, sdk_keys: 1 },
       upstream: { url: upstream.url, state: "ok", polling_interval_s: 1, stale_after_s: 3 },
       redis: null,

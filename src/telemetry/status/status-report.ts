@@ -54,6 +54,8 @@ export type ProblemKind =
 
 export interface RelayStatus {
   readonly version: string;
+  /** That the executable was built from; `source` where it runs from source. */
+  readonly commit: string;
   readonly bun_version: string;
   readonly mode: string;
   readonly cache: string;
