@@ -13,6 +13,8 @@ const packageOf: Readonly<Record<string, string>> = {
   fish: "fish",
   prometheus: "prometheus",
   promtool: "prometheus",
+  "systemd-analyze": "systemd",
+  unzip: "unzip",
 };
 
 const attempts = 3;
