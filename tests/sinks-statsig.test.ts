@@ -133,7 +133,7 @@ describe("where Statsig does not take them", () => {
     expect(linesOf(relay, line)).toBe(1);
     upstream.behave();
     await eventually(() =>
-      expect(relay.output()).toMatch(/metrics are sent again sink=statsig for_s=\d+ dropped=\d+/),
+      expect(relay.output()).toMatch(/metrics are sent again sink=statsig dropped=\d+ for_s=\d+/),
     );
     await askFor(relay, sdkKey, 5);
     const before = requestsOf(upstream).length;

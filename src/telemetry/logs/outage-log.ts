@@ -15,7 +15,7 @@ export interface Failure {
   /** One of a few words; each is an outage of its own. */
   readonly cause?: string;
   readonly fields: LogFields;
-  /** How many it counts as. */
+  /** How many it counts as; none where not each of them is told. */
   readonly count?: number;
 }
 
@@ -82,7 +82,7 @@ export class OutageLog {
         if (now - failedAt > FORGET_MS) outage.subjects.delete(other);
       if (outage.subjects.size > 0) continue;
       this.#outages.delete(key);
-      const told = { cause: outage.cause, ...this.#countsOf(outage, now), ...fields };
+      const told = { cause: outage.cause, ...fields, ...this.#countsOf(outage, now) };
       this.#logger.log(outage.isShown ? "info" : "debug", this.#words.ends, told);
       isTold = true;
     }
@@ -114,7 +114,7 @@ export class OutageLog {
     const { failing } = this.#words;
     return {
       for_s: Math.round((now - since) / 1_000),
-      failures,
+      failures: failures || undefined,
       ...(failing !== undefined && { [failing]: subjects.size || undefined }),
     };
   }

@@ -19,7 +19,7 @@ export class SinkLog {
     const { sink } = event;
     const log = this.#logs.get(sink) ?? new OutageLog(this.#logger, this.#clock, wordsFor(sink));
     this.#logs.set(sink, log);
-    if (event.kind === "sink_failing") log.failed(sink, { fields: { sink, detail: event.detail } });
+    if (event.kind === "sink_failing") log.failed(sink, { fields: { sink, detail: event.detail }, count: 0 });
     else if (!log.ended(sink, { sink, dropped: event.dropped || undefined })) debugLine(this.#logger, event);
   }
 }

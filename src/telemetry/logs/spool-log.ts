@@ -22,7 +22,7 @@ export class SpoolLog {
   write(event: SpoolEvent): void {
     switch (event.kind) {
       case "spool_failing":
-        this.#outage.failed("spool", { fields: { detail: event.detail } });
+        this.#outage.failed("spool", { fields: { detail: event.detail }, count: 0 });
         return;
       case "spool_mended":
         if (!this.#outage.ended("spool")) debugLine(this.#logger, event);
