@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GrpcClient } from "./support/grpc-client.ts";
+import { ask, startKnownUpstream, startOtlpReceiver, startOtlpRelay } from "./support/otlp-relay.ts";
 import { publishKey } from "./support/published-key.ts";
 import { rawGet, textOf } from "./support/raw-get.ts";
 import { RedisServer } from "./support/redis-server.ts";
@@ -68,6 +69,15 @@ describe("the compiled binary", () => {
     expect(await relay.stop()).toBe(0);
     agent.read();
     expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(1);
+  });
+
+  test("sends metrics and traces by OTLP over gRPC", async () => {
+    await using upstream = await startKnownUpstream("secret-binary");
+    await using receiver = await startOtlpReceiver("grpc");
+    await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, protocol: "grpc" });
+    await ask(relay, "secret-binary");
+    await eventually(() => expect(receiver.points.length).toBeGreaterThan(0));
+    await eventually(() => expect(receiver.spans.map(({ name }) => name)).toContain("first sight"));
   });
 
   test("reads no .env from where it is started", async () => {
