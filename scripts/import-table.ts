@@ -19,8 +19,9 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   limits: { may: ["clock", "tls"] },
   grpc: { may: [...domain, "gen", "clock", "limits", "tls", "trace-context"] },
   http: { may: [...domain, "gen", "clock", "grpc", "limits", "tls", "trace-context"] },
+  "unix-datagram": { may: [] },
   telemetry: {
-    may: [...domain, "clock", "trace-context"],
+    may: [...domain, "clock", "trace-context", "unix-datagram"],
     mayTypes: ["upstream", "redis", "local", "http", "grpc", "limits", "tls"],
   },
   probe: { may: ["gen"] },

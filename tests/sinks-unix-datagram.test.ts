@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openUnixDatagram } from "../src/telemetry/sinks/unix-datagram.ts";
-import { maxSocketPathBytes, SYSTEMS, socketAddress } from "../src/telemetry/sinks/unix-datagram-systems.ts";
+import { openUnix } from "../src/telemetry/sinks/statsd-unix.ts";
+import { maxSocketPathBytes, SYSTEMS, socketAddress } from "../src/unix-datagram/systems.ts";
 import { failureOf } from "./support/failure.ts";
 import { UnixDatagramListener } from "./support/unix-datagram-listener.ts";
 
@@ -17,7 +17,7 @@ describe("a Unix datagram socket", () => {
   test("is handed each datagram whole, in order", async () => {
     using folder = temporaryFolder();
     using listener = new UnixDatagramListener(join(folder.path, "agent.sock"), { reads: false });
-    using socket = openUnixDatagram(listener.path);
+    using socket = openUnix(listener.path);
     const sent = ["a", "ä".repeat(4_000), "two\nlines"];
     for (const text of sent) await socket.send(Buffer.from(text));
     listener.read();
@@ -28,7 +28,7 @@ describe("a Unix datagram socket", () => {
     using folder = temporaryFolder();
     const room = maxSocketPathBytes(process.platform) - folder.path.length - 1;
     using listener = new UnixDatagramListener(join(folder.path, "x".repeat(room)), { reads: false });
-    using socket = openUnixDatagram(listener.path);
+    using socket = openUnix(listener.path);
     await socket.send(Buffer.from("there"));
     listener.read();
     expect(listener.datagrams).toEqual(["there"]);
@@ -37,12 +37,12 @@ describe("a Unix datagram socket", () => {
   test("that is not there, or that nobody listens on, is named with the reason", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "agent.sock");
-    expect(() => openUnixDatagram(path)).toThrow(`${path}: there is no such socket (ENOENT)`);
+    expect(() => openUnix(path)).toThrow(`${path}: there is no such socket (ENOENT)`);
     new UnixDatagramListener(path).crash();
-    expect(() => openUnixDatagram(path)).toThrow(`${path}: nobody listens there (ECONNREFUSED)`);
+    expect(() => openUnix(path)).toThrow(`${path}: nobody listens there (ECONNREFUSED)`);
     rmSync(path);
     writeFileSync(path, "a file");
-    expect(() => openUnixDatagram(path)).toThrow(`${path}: nobody listens there (ECONNREFUSED)`);
+    expect(() => openUnix(path)).toThrow(`${path}: nobody listens there (ECONNREFUSED)`);
   });
 
   test("that is a stream is named as such", async () => {
@@ -50,14 +50,14 @@ describe("a Unix datagram socket", () => {
     const path = join(folder.path, "agent.sock");
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(path, resolve));
-    expect(() => openUnixDatagram(path)).toThrow(`${path}: it is no datagram socket (EPROTOTYPE)`);
+    expect(() => openUnix(path)).toThrow(`${path}: it is no datagram socket (EPROTOTYPE)`);
     server.close();
   });
 
   test("tells when its reader goes away", async () => {
     using folder = temporaryFolder();
     const listener = new UnixDatagramListener(join(folder.path, "agent.sock"));
-    using socket = openUnixDatagram(listener.path);
+    using socket = openUnix(listener.path);
     listener.crash();
     const sent = socket.send(Buffer.from("lost"));
     expect(String(await failureOf(sent))).toContain("nobody listens there (ECONNREFUSED)");
@@ -66,7 +66,7 @@ describe("a Unix datagram socket", () => {
   test("never waits for a reader that does not read", async () => {
     using folder = temporaryFolder();
     using listener = new UnixDatagramListener(join(folder.path, "agent.sock"), { reads: false });
-    using socket = openUnixDatagram(listener.path);
+    using socket = openUnix(listener.path);
     const fill = async () => {
       for (let i = 0; i < 5_000; i++) await socket.send(Buffer.alloc(8_000));
     };
@@ -78,7 +78,7 @@ describe("a Unix datagram socket", () => {
   test("names the setting where a datagram is too large", async () => {
     using folder = temporaryFolder();
     using listener = new UnixDatagramListener(join(folder.path, "agent.sock"));
-    using socket = openUnixDatagram(listener.path);
+    using socket = openUnix(listener.path);
     const sent = socket.send(Buffer.alloc(8_000_000));
     expect(String(await failureOf(sent))).toContain("lower DOGSTATSD_MAX_BUFFER_SIZE (EMSGSIZE)");
   });
@@ -89,9 +89,9 @@ describe("a Unix datagram socket", () => {
     const openDescriptors = () => readdirSync("/dev/fd").length;
     const before = openDescriptors();
     for (let i = 0; i < 100; i++) {
-      using socket = openUnixDatagram(listener.path);
+      using socket = openUnix(listener.path);
       socket[Symbol.dispose]();
-      expect(() => openUnixDatagram(`${listener.path}.not`)).toThrow("ENOENT");
+      expect(() => openUnix(`${listener.path}.not`)).toThrow("ENOENT");
     }
     expect(openDescriptors()).toBe(before);
   });

@@ -8,7 +8,7 @@ import type { StatsdOptions, StatsdPlace } from "./statsd-options.ts";
 import type { DatagramSocket } from "./statsd-socket.ts";
 import { DatagramStream } from "./statsd-stream.ts";
 import { openUdp } from "./statsd-udp.ts";
-import { openUnixDatagram } from "./unix-datagram.ts";
+import { openUnix } from "./statsd-unix.ts";
 
 declare module "hot-shots" {
   interface StatsD {
@@ -95,5 +95,5 @@ export class StatsdSink implements PushSink {
 }
 
 async function open(place: StatsdPlace): Promise<DatagramSocket> {
-  return place.kind === "udp" ? await openUdp(place) : openUnixDatagram(place.path);
+  return place.kind === "udp" ? await openUdp(place) : openUnix(place.path);
 }

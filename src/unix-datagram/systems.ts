@@ -8,6 +8,8 @@ export interface System {
   readonly sendFlags: number;
   /** `sun_path`, with the zero at its end. */
   readonly pathBytes: number;
+  /** Names without a file: `@name`. */
+  readonly hasAbstractNames: boolean;
   /** What goes before `sun_path`: the family, on macOS after the length of all. */
   readonly header: (length: number) => readonly [number, number];
 }
@@ -22,6 +24,7 @@ export const SYSTEMS: Readonly<Record<string, System>> = {
     socketType: 2 | 0x80000,
     sendFlags: 0x40 | 0x4000,
     pathBytes: 108,
+    hasAbstractNames: true,
     header: () => [AF_UNIX, 0],
   },
   darwin: {
@@ -30,6 +33,7 @@ export const SYSTEMS: Readonly<Record<string, System>> = {
     socketType: 2,
     sendFlags: 0x80,
     pathBytes: 104,
+    hasAbstractNames: false,
     header: (length) => [length, AF_UNIX],
   },
 };
@@ -40,9 +44,12 @@ export function maxSocketPathBytes(platform: string): number {
 }
 
 /** A `sockaddr_un`. */
-export function socketAddress(path: string, { pathBytes, header }: System): Uint8Array {
+export function socketAddress(path: string, { pathBytes, hasAbstractNames, header }: System): Uint8Array {
   const address = Buffer.alloc(2 + pathBytes);
   address.set(header(address.length));
-  address.write(path, 2, pathBytes - 1);
-  return address;
+  const length = address.write(path, 2, pathBytes - 1);
+  if (!hasAbstractNames || !path.startsWith("@")) return address;
+  // A zero in the place of the @, and an end where the name ends: further zeros would belong to it.
+  address[2] = 0;
+  return address.subarray(0, 2 + length);
 }

@@ -1,5 +1,5 @@
 import { dlopen, read } from "bun:ffi";
-import { AF_UNIX, SYSTEMS, socketAddress } from "./unix-datagram-systems.ts";
+import { AF_UNIX, SYSTEMS, socketAddress } from "./systems.ts";
 
 /** Of the C library, what datagrams on Unix sockets need. Throws where it can't be loaded. */
 export function openLibc(platform: string) {
