@@ -20,6 +20,8 @@ export const CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
 
 const NONROOT = 65532;
 const APT_TIMEOUT_MS = 120_000;
+const APT_ATTEMPTS = 4;
+const APT_PAUSE_MS = 5_000;
 
 /** The root filesystem of the image, made without its engine; nothing is installed on this machine. */
 export class ImageRoot implements Disposable {
@@ -60,10 +62,10 @@ export class ImageRoot implements Disposable {
     const folder = mkdtempSync(join(tmpdir(), "sfp-debs-"));
     try {
       const download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", ...PACKAGES];
-      // The lists on the machine may be old, or not be there.
-      if (!tryRun(download, folder)) {
-        tryRun(["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=60", "update"], folder);
-        if (!tryRun(download, folder)) throw new Error(`apt-get can't download ${PACKAGES.join(", ")}`);
+      // The lists on the machine may be old, or not be there; or another run is just renewing them.
+      for (let attempt = 1; !tryRun(download, folder); attempt++) {
+        if (attempt > APT_ATTEMPTS) throw new Error(`apt-get can't download ${PACKAGES.join(", ")}`);
+        if (!tryRun(["apt-get", "-qq", "update"], folder)) Bun.sleepSync(APT_PAUSE_MS);
       }
       for (const name of readdirSync(folder)) {
         if (!tryRun(["dpkg", "-x", name, this.path], folder)) throw new Error(`dpkg can't unpack ${name}`);
