@@ -1,7 +1,9 @@
-/** Limits by the option that sets each; the size of headers Bun keeps by itself, and tells nobody. */
+/** Limits by the option that sets each. */
 export type LimitName =
   | "max-connections"
   | "max-in-flight"
+  /** Told of HTTP/2 connections alone, once Bun has refused a hundred of one; of HTTP/1.1 Bun tells nobody. */
+  | "max-header-size-in-kb"
   | "max-header-count"
   | "max-url-length"
   | "max-request-body-in-mb"
@@ -9,7 +11,9 @@ export type LimitName =
   | "body-timeout-in-s"
   /** Told when as many streams are open as may be: those beyond Bun refuses by itself. */
   | "http2-max-concurrent-streams"
-  | "http2-max-resets-per-min";
+  | "http2-max-resets-per-min"
+  /** There is no option for it. */
+  | "http2-settings-per-min";
 
 /** Something was refused, or cut off, at a limit. */
 export type LimitEvent =

@@ -1,7 +1,8 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { LASTING_STREAM, watchArrivals } from "./arriving-streams.ts";
-import type { EmitLimitEvent } from "./events.ts";
+import type { EmitLimitEvent, LimitName } from "./events.ts";
+import { Rate } from "./rate.ts";
 import { pauseReading } from "./socket-pause.ts";
 
 export interface SessionLimitsOptions {
@@ -25,6 +26,14 @@ const MINUTE_MS = 60_000;
 /** More, and a connection is not read for a second: to cut it would only bring the next one, at a higher price. */
 const UNHURRIED_RESETS_PER_S = 100;
 
+/** Each has to be answered, and clients of good will send one or two in the life of a connection. */
+const MAX_SETTINGS_PER_MIN = 20;
+
+const RESETS = "http2-max-resets-per-min";
+
+/** How Bun ends a session of which it has refused a hundred streams: too large headers, or too many streams. */
+const REFUSED_TOO_OFTEN = /code 11$/;
+
 /** Ends HTTP/2 connections that are of no use: idle ones, and those on which requests are taken back all the time. */
 export function limitSession(session: ServerHttp2Session, options: SessionLimitsOptions): void {
   const { socket, headerTimeoutMs, maxStreams, maxResetsPerMin, idleTimeoutMs, emit } = options;
@@ -32,28 +41,41 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
     emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
     session.destroy();
   }, headerTimeoutMs).unref();
-  session.once("remoteSettings", () => clearTimeout(late));
+  const settings = new Rate(MAX_SETTINGS_PER_MIN, MINUTE_MS);
+  session.on("remoteSettings", () => {
+    clearTimeout(late);
+    if (!settings.allows(1)) calm(session, emit, "http2-settings-per-min");
+  });
   // Not the session's own timeout: pings, and half a header, would begin it anew.
   const whenIdle = () => setTimeout(() => end(session), idleTimeoutMs).unref();
   let idle = whenIdle();
   const inAMinute = new Rate(maxResetsPerMin, MINUTE_MS);
   const inASecond = new Rate(UNHURRIED_RESETS_PER_S, SECOND_MS);
   const takenBack = (count: number) => {
-    if (!inAMinute.allows(count)) calm(session, emit);
+    if (!inAMinute.allows(count)) calm(session, emit, RESETS);
     else if (!inASecond.allows(count) && pauseReading(socket, SECOND_MS))
-      emit({ kind: "limit_reached", limit: "http2-max-resets-per-min" });
+      emit({ kind: "limit_reached", limit: RESETS });
   };
-  watchArrivals(session, { onTakenBack: takenBack, onRapidReset: () => calm(session, emit) });
+  watchArrivals(session, { onTakenBack: takenBack, onRapidReset: () => calm(session, emit, RESETS) });
   let openStreams = 0;
+  let wasFull = false;
   session.on(LASTING_STREAM, (stream: ServerHttp2Stream) => {
     openStreams++;
-    if (openStreams === maxStreams) emit({ kind: "limit_reached", limit: "http2-max-concurrent-streams" });
+    if (openStreams === maxStreams) {
+      wasFull = true;
+      emit({ kind: "limit_reached", limit: "http2-max-concurrent-streams" });
+    }
     clearTimeout(idle);
     stream.once("close", () => {
       openStreams--;
       if (openStreams === 0 && !session.destroyed) idle = whenIdle();
       if (stream.aborted) takenBack(1);
     });
+  });
+  session.once("error", ({ message }: Error) => {
+    // Where there were too many streams, that has been told.
+    if (REFUSED_TOO_OFTEN.test(message) && !wasFull)
+      emit({ kind: "limit_reached", limit: "max-header-size-in-kb" });
   });
   session.once("close", () => {
     clearTimeout(late);
@@ -67,33 +89,9 @@ function end(session: ServerHttp2Session): void {
   setTimeout(() => session.destroy(), GOODBYE_MS).unref();
 }
 
-function calm(session: ServerHttp2Session, emit: EmitLimitEvent): void {
+function calm(session: ServerHttp2Session, emit: EmitLimitEvent, limit: LimitName): void {
   if (session.destroyed) return;
-  emit({ kind: "limit_reached", limit: "http2-max-resets-per-min" });
+  emit({ kind: "limit_reached", limit });
   session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   session.destroy();
-}
-
-/** Counts period by period. */
-class Rate {
-  readonly #max: number;
-  readonly #periodMs: number;
-  #sinceMs = Number.NEGATIVE_INFINITY;
-  #count = 0;
-
-  constructor(max: number, periodMs: number) {
-    this.#max = max;
-    this.#periodMs = periodMs;
-  }
-
-  /** Whether so many more are within the rate. */
-  allows(count: number): boolean {
-    const nowMs = performance.now();
-    if (nowMs - this.#sinceMs >= this.#periodMs) {
-      this.#sinceMs = nowMs;
-      this.#count = 0;
-    }
-    this.#count += count;
-    return this.#count <= this.#max;
-  }
 }

@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { ENHANCE_YOUR_CALM, FRAME, frame } from "./support/http2-frames.ts";
+import {
+  END_HEADERS,
+  END_STREAM,
+  ENHANCE_YOUR_CALM,
+  FRAME,
+  frame,
+  literalHeader,
+  requestHeaders,
+} from "./support/http2-frames.ts";
 import { RawHttp2, takeBack } from "./support/raw-http2.ts";
 import { startTlsRelay, type TlsRelay } from "./support/tls-relay.ts";
 import { eventually } from "./support/wait.ts";
@@ -11,7 +19,7 @@ const IN_ONE_BREATH = 20;
 const PING = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
 const PATIENCE = { withinMs: 5_000, everyMs: 1 };
 
-describe.each(["https", "grpc", "grpcs"] as const)("rapid reset on the %s port, by default", (protocol) => {
+describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by default", (protocol) => {
   let started: TlsRelay;
   beforeAll(async () => {
     started = await startTlsRelay();
@@ -45,5 +53,30 @@ describe.each(["https", "grpc", "grpcs"] as const)("rapid reset on the %s port, 
     expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
     await client.connection.closed(3_000);
     expect(await started.statusOf("http")).toBe(200);
+  });
+
+  test("one that changes its settings all the time is told the same", async () => {
+    using client = await open();
+    client.send(...Array.from({ length: 40 }, () => frame(FRAME.settings, 0, 0)));
+    const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
+    expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
+    await client.connection.closed(3_000);
+    await eventually(() => expect(started.reached("http2-settings-per-min")).toBe(1));
+  });
+
+  test("one whose headers are too large again and again is cut off by Bun, and the log says so", async () => {
+    using client = await open();
+    const large = Array.from({ length: 20 }, (_, at) => literalHeader(`x-${at}`, "x".repeat(1_000)));
+    const headers = Buffer.concat([requestHeaders("GET", "/v1/health"), ...large]);
+    for (let number = 0; number < 110; number++) {
+      const streamId = 2 * number + 1;
+      // A frame has 16 KB at the most.
+      client.send(
+        frame(FRAME.headers, END_STREAM, streamId, headers.subarray(0, 16_000)),
+        frame(FRAME.continuation, END_HEADERS, streamId, headers.subarray(16_000)),
+      );
+    }
+    await client.connection.closed(3_000);
+    await eventually(() => expect(started.reached("max-header-size-in-kb")).toBe(1));
   });
 });
