@@ -3,13 +3,13 @@ import { type EventsConfig, readEvents } from "./config-events.ts";
 import { type LimitsConfig, readLimits } from "./config-limits.ts";
 import { type LoggingConfig, readLogging } from "./config-logging.ts";
 import { type MonitoringConfig, readMonitoring } from "./config-monitoring.ts";
+import { type RedisCacheConfig, readRedis } from "./config-redis.ts";
+import { readServiceManager } from "./config-service-manager.ts";
 import { readTls, type TlsConfig } from "./config-tls.ts";
 import { defaultLocalCachePath } from "./local/local-path.ts";
 import { CACHES, type Cache, MODES, type Mode } from "./positionals.ts";
-import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "./redis/keys.ts";
-import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "./redis/options.ts";
-import { readRedisOptions } from "./redis/read-options.ts";
 import { readSdkKeyList } from "./sdk-key-list.ts";
+import type { ServiceManagerConfig } from "./service-manager.ts";
 import { type Environment, type FindSetting, findIn, type GivenConfig } from "./setting-sources.ts";
 import { ConfigError, Settings } from "./settings.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
@@ -43,23 +43,14 @@ export interface Config {
   readonly shutdownGraceMs: number;
   readonly logging: LoggingConfig;
   readonly monitoring: MonitoringConfig;
+  /** Undefined where none wants to hear. */
+  readonly serviceManager: ServiceManagerConfig | undefined;
   /** `STATSIG_ENDPOINT`. */
   readonly upstreamUrl: string;
   /** Requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
   readonly upstreamProxied: boolean;
   /** `HOSTNAME`, where it can be a header; told to streaming clients. */
   readonly hostname: string;
-}
-
-export interface RedisCacheConfig {
-  readonly connection: RedisOptions;
-  readonly leaseTtlMs: number;
-  readonly cacheTtlMs: number;
-  /** To write; the first is read. */
-  readonly schemas: readonly RedisKeySchema[];
-  readonly doubleWriteLegacy: boolean;
-  /** One relay polls for all. */
-  readonly fleetPolling: boolean;
 }
 
 export interface LocalCacheConfig {
@@ -123,6 +114,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
     shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
     logging: readLogging(settings),
     monitoring: readMonitoring(settings, env),
+    serviceManager: readServiceManager(env),
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
     hostname: /^[!-~]+$/.test(env["HOSTNAME"] ?? "") ? String(env["HOSTNAME"]) : "no_hostname_set",
@@ -142,33 +134,6 @@ function readIdLists(settings: Settings, env: Environment): IdListConfig {
     proxied: settings.flag("proxy-id-lists"),
     publicUrl: publicUrl.replace(/\/+$/, "") || undefined,
     maxBytes: settings.integer("id-lists-max-in-mb") * 1024 * 1024,
-  };
-}
-
-function readRedis(settings: Settings, env: Environment, cache: Cache): RedisCacheConfig {
-  const fleetPolling = settings.flag("fleet-polling");
-  if (fleetPolling && cache !== "redis") {
-    const shown = settings.shown("fleet-polling");
-    throw new ConfigError(
-      `${shown} needs the CACHE redis, by which relays know of each other, given is "${cache}"`,
-    );
-  }
-  const connection =
-    cache === "redis"
-      ? readRedisOptions(env, (problem) => {
-          throw new ConfigError(problem);
-        })
-      : DEFAULT_REDIS_OPTIONS;
-  return {
-    connection: {
-      ...connection,
-      connectTimeoutMs: settings.integer("redis-connection-timeout-in-s") * 1_000,
-    },
-    leaseTtlMs: settings.integer("redis-leader-key-ttl") * 1_000,
-    cacheTtlMs: settings.integer("redis-cache-ttl-in-s") * 1_000,
-    schemas: settings.list("redis-key-schema", REDIS_KEY_SCHEMAS),
-    doubleWriteLegacy: settings.flag("double-write-cache-for-legacy-key"),
-    fleetPolling,
   };
 }
 

@@ -17,6 +17,7 @@ import { gaugeParts } from "./relay-gauges.ts";
 import { startIdLists } from "./relay-id-lists.ts";
 import { startListeners } from "./relay-listeners.ts";
 import { startManagement } from "./relay-management.ts";
+import { startServiceManager } from "./relay-service-manager.ts";
 import { startSpecs } from "./relay-specs.ts";
 import { startStatus } from "./relay-status.ts";
 import { startTelemetry } from "./relay-telemetry.ts";
@@ -100,12 +101,15 @@ export async function startRelay(
   const status = startStatus(config, { clock, probes, ...looked });
   const management = await startManagement(config, { probes, metrics, status, running: starting });
   health.become("serving");
+  const { notReady } = probes;
+  const manager = await startServiceManager(config, { clock, logger, notReady, running: starting });
 
   const running = starting.move();
   return {
     listeners: [...listeners.addresses, ...management],
     async [Symbol.asyncDispose]() {
       health.become("draining");
+      manager?.stopping();
       const graceEndsAt = clock.now() + config.shutdownGraceMs;
       events.hurry();
       using grace = new Grace(config.shutdownGraceMs, clock);

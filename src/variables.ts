@@ -107,6 +107,16 @@ export const VARIABLES: readonly VariableSpec[] = [
   { name: "DD_SERVICE", description: "The tag service of every line to StatsD" },
   { name: "DD_VERSION", description: "The tag version of every line to StatsD" },
   {
+    name: "NOTIFY_SOCKET",
+    description:
+      "The socket of systemd, which it sets for a unit of Type=notify; told of start, reload and stop",
+  },
+  {
+    name: "WATCHDOG_USEC",
+    description: "As systemd sets it for WatchdogSec: told twice in that time that the relay is not stuck",
+  },
+  { name: "WATCHDOG_PID", description: "Whom that is for" },
+  {
     name: "HOSTNAME",
     default: "no_hostname_set",
     description: "Told to gRPC clients as x-sfp-hostname, to StatsD as the tag pod_name",
