@@ -8,6 +8,8 @@ import {
   startOtlpReceiver,
   startOtlpRelay,
 } from "./support/otlp-relay.ts";
+import { specV1 } from "./support/payloads.ts";
+import { startUpstream } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
 
 const KEY = "secret-of-the-metrics";
@@ -143,3 +145,23 @@ for (const protocol of PROTOCOLS) {
     });
   });
 }
+
+test("what is too much for one message comes in several, whole", async () => {
+  await using upstream = await startUpstream();
+  const keys = Array.from({ length: 500 }, (_, at) => `secret-${at}-of-many`);
+  for (const key of keys) upstream.publish(key, "v1", specV1({ lcut: 1_000 }));
+  await using receiver = await startOtlpReceiver("grpc");
+  const relay = await startOtlpRelay({
+    upstream,
+    protocol: "grpc",
+    endpoint: receiver.url,
+    args: METRICS_ALONE,
+    pollIntervalS: 60,
+    env: { OTEL_METRIC_EXPORT_INTERVAL: "600000" },
+  });
+  for (const key of keys) await ask(relay, key);
+  expect(await relay.stop()).toBe(0);
+  expect(receiver.received.length).toBeGreaterThan(1);
+  for (const { points } of receiver.received) expect(points.length).toBeLessThanOrEqual(1_000);
+  expect(requestsIn(receiver.points)).toBe(keys.length);
+});

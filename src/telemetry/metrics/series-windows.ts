@@ -18,10 +18,10 @@ export interface Window extends Totals {
  * object and begins anew: nothing ever goes back within a window.
  */
 export interface SeriesWindows {
-  /** Undefined where there is nothing to tell. */
-  of(series: Series): Window | undefined;
-  /** The look at all of these is over. */
-  looked(all: Iterable<Series>, at: HrTime): void;
+  /** For the look that is underway; undefined where there is nothing to tell. */
+  tell(series: Series): Window | undefined;
+  /** The look is over; what it told was so at `at`. */
+  looked(at: HrTime): void;
 }
 
 /** Everything since the series began: it was not there at the look before it was first seen. */
@@ -33,14 +33,13 @@ export class WholeWindows implements SeriesWindows {
     this.#lookedAt = startTime;
   }
 
-  of(series: Series): Window {
-    return { ...totalsOf(series), startTime: this.#bornAfter.get(series) ?? this.#lookedAt };
+  tell(series: Series): Window {
+    const startTime = this.#bornAfter.get(series) ?? this.#lookedAt;
+    this.#bornAfter.set(series, startTime);
+    return { ...totalsOf(series), startTime };
   }
 
-  looked(all: Iterable<Series>, at: HrTime): void {
-    for (const series of all) {
-      if (!this.#bornAfter.has(series)) this.#bornAfter.set(series, this.#lookedAt);
-    }
+  looked(at: HrTime): void {
     this.#lookedAt = at;
   }
 }
@@ -54,10 +53,12 @@ export class FreshWindows implements SeriesWindows {
     this.#lookedAt = startTime;
   }
 
-  of(series: Series): Window | undefined {
-    const { count, sumMs, buckets } = totalsOf(series);
+  tell(series: Series): Window | undefined {
+    const totals = totalsOf(series);
+    const { count, sumMs, buckets } = totals;
     const told = this.#told.get(series);
     if (count === (told?.count ?? 0)) return undefined;
+    this.#told.set(series, totals);
     return {
       startTime: this.#lookedAt,
       count: count - (told?.count ?? 0),
@@ -66,8 +67,7 @@ export class FreshWindows implements SeriesWindows {
     };
   }
 
-  looked(all: Iterable<Series>, at: HrTime): void {
-    for (const series of all) this.#told.set(series, totalsOf(series));
+  looked(at: HrTime): void {
     this.#lookedAt = at;
   }
 }

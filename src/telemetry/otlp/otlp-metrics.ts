@@ -18,6 +18,9 @@ export interface OtlpMetricsParts {
   readonly health: SinkHealth;
 }
 
+/** What is sent at once: encoded within a few milliseconds, and far below what collectors take of one message. */
+const MAX_POINTS_AT_ONCE = 1_000;
+
 /** At shutdown, for the last values. */
 const LAST_EXPORT_MS = 2_000;
 
@@ -36,6 +39,7 @@ export async function startOtlpMetrics(
     },
     exportIntervalMillis: intervalMs,
     exportTimeoutMillis: timeoutMs,
+    maxExportBatchSize: MAX_POINTS_AT_ONCE,
   });
   reader.setMetricProducer(
     new RegistryProducer({ registry, resource, ...(temporality !== undefined && { temporality }) }),
