@@ -22,8 +22,8 @@ const SERIES_A_TURN = 100;
 export interface ProducerOptions {
   readonly registry: MetricRegistry;
   readonly resource: Resource;
-  /** Of counts and latencies; cumulative unless told. */
-  readonly temporality?: AggregationTemporality;
+  /** Of counts and latencies. */
+  readonly temporality: AggregationTemporality;
 }
 
 /**
@@ -36,7 +36,7 @@ export class RegistryProducer implements MetricProducer {
   readonly #temporality: AggregationTemporality;
   readonly #windows: SeriesWindows;
 
-  constructor({ registry, resource, temporality = AggregationTemporality.CUMULATIVE }: ProducerOptions) {
+  constructor({ registry, resource, temporality }: ProducerOptions) {
     this.#registry = registry;
     this.#resource = resource;
     this.#temporality = temporality;

@@ -30,7 +30,8 @@ export async function startOtlpMetrics(
   { registry, resource, health }: OtlpMetricsParts,
 ): Promise<AsyncDisposable> {
   const exporter = await openMetricExporter(protocol);
-  const temporality = exporter.selectAggregationTemporality?.(InstrumentType.COUNTER);
+  const temporality =
+    exporter.selectAggregationTemporality?.(InstrumentType.COUNTER) ?? AggregationTemporality.CUMULATIVE;
   const reader = new PeriodicExportingMetricReader({
     exporter: {
       export: watchedExport(exporter, { health, timeoutMs, lostWith: lostPoints }),
@@ -41,9 +42,7 @@ export async function startOtlpMetrics(
     exportTimeoutMillis: timeoutMs,
     maxExportBatchSize: MAX_POINTS_AT_ONCE,
   });
-  reader.setMetricProducer(
-    new RegistryProducer({ registry, resource, ...(temporality !== undefined && { temporality }) }),
-  );
+  reader.setMetricProducer(new RegistryProducer({ registry, resource, temporality }));
   return {
     [Symbol.asyncDispose]: () => reader.shutdown({ timeoutMillis: LAST_EXPORT_MS }).catch(() => undefined),
   };

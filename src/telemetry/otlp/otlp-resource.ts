@@ -7,7 +7,6 @@ import {
   serviceInstanceIdDetector,
   serviceNameEnvDetector,
 } from "@opentelemetry/resources";
-import { relayResource } from "../resource.ts";
 
 let resource: Resource | undefined;
 
@@ -16,12 +15,14 @@ let resource: Resource | undefined;
  * of two relays on one host would be taken for one. What the environment says goes before.
  */
 export function otlpResource(version: string): Resource {
-  resource ??= relayResource(version)
-    .merge(resourceFromAttributes({ "host.name": hostname() }))
-    .merge(
-      detectResources({
-        detectors: [serviceInstanceIdDetector, resourceAttributesEnvDetector, serviceNameEnvDetector],
-      }),
-    );
+  resource ??= resourceFromAttributes({
+    "service.name": "statsig-forward-proxy",
+    "service.version": version,
+    "host.name": hostname(),
+  }).merge(
+    detectResources({
+      detectors: [serviceInstanceIdDetector, resourceAttributesEnvDetector, serviceNameEnvDetector],
+    }),
+  );
   return resource;
 }
