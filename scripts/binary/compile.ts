@@ -30,6 +30,8 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
       minify: true,
       bytecode: true,
       format: "esm",
+      // What is imported only when its option is given costs nothing before.
+      splitting: true,
       metafile: true,
       define: { SFP_BUILD_COMMIT: JSON.stringify(commit), ...noPathOfThisMachine.define },
       plugins: [workersFromRoot(src), noPathOfThisMachine.plugin, grpcIsBundled],
