@@ -15,6 +15,7 @@ const packageOf: Readonly<Record<string, string>> = {
   promtool: "prometheus",
   "systemd-analyze": "systemd",
   unzip: "unzip",
+  strace: "strace",
 };
 
 const attempts = 3;
