@@ -45,6 +45,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- /* Helm reads numbers as floats: 1000000 would come out as 1e+06. */}}
+{{- define "sfp.text" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{- define "sfp.managementName" -}}
+{{- printf "%s-management" (include "sfp.fullname" . | trunc 52 | trimSuffix "-") }}
+{{- end }}
+
 {{- define "sfp.env" -}}
 {{- if .Values.sfp.config }}
 - name: SFP_CONFIG
@@ -74,7 +83,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- range $name, $value := .Values.sfp.environment }}
 - name: {{ $name }}
-  value: {{ $value | quote }}
+  value: {{ include "sfp.text" $value | quote }}
 {{- end }}
 {{- with .Values.sfp.environmentVariables }}
 {{ toYaml . }}
