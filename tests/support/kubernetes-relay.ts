@@ -50,7 +50,7 @@ export async function printedByContainer(
   const env: Record<string, string> = { ...IMAGE_ENVIRONMENT };
   for (const { name, value, valueFrom } of container.env ?? []) {
     if ((value === undefined) === (valueFrom === undefined)) throw new Error(`${name} has no one value`);
-    env[name] = value === undefined ? "from-the-cluster" : at(value);
+    env[name] = value === undefined ? (name === "REDIS_URL" ? "redis://redis:6379" : "a-secret") : at(value);
   }
   return await runRelay(["--print-config", ...(container.args ?? []).map(at)], env);
 }
