@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Attacker } from "./support/attacker.ts";
 import {
   END_HEADERS,
   END_STREAM,
@@ -62,6 +63,18 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
     await client.connection.closed(3_000);
     await eventually(() => expect(started.reached("http2-settings-per-min")).toBe(1));
+  });
+
+  test("one that does so and reads nothing is gone as well", async () => {
+    await eventually(() => expect(started.reached("http2-settings-per-min")).toBe(1));
+    const descriptors = started.relay.openDescriptors();
+    const order = { attack: "SETTINGS flood", connections: 5, perSecond: 2_000, durationMs: 6_000 } as const;
+    await using attacker = await Attacker.start({ ...order, url: started.relay.urlOf(protocol) });
+    await eventually(() => expect(started.relay.openDescriptors()).toBeLessThanOrEqual(descriptors + 1), {
+      withinMs: 4_000,
+      everyMs: 50,
+    });
+    await attacker.result();
   });
 
   test("one whose headers are too large again and again is cut off by Bun, and the log says so", async () => {

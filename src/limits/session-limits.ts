@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { LASTING_STREAM, watchArrivals } from "./arriving-streams.ts";
 import type { EmitLimitEvent, LimitName } from "./events.ts";
 import { Rate } from "./rate.ts";
+import { destroy, endSession } from "./session-end.ts";
 import { pauseReading } from "./socket-pause.ts";
 
 export interface SessionLimitsOptions {
@@ -16,9 +17,6 @@ export interface SessionLimitsOptions {
   readonly idleTimeoutMs: number;
   readonly emit: EmitLimitEvent;
 }
-
-/** How long a client may take to notice that its connection ends. */
-const GOODBYE_MS = 1_000;
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
@@ -39,24 +37,30 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
   const { socket, headerTimeoutMs, maxStreams, maxResetsPerMin, idleTimeoutMs, emit } = options;
   const late = setTimeout(() => {
     emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
-    session.destroy();
+    destroy(session, socket);
   }, headerTimeoutMs).unref();
   const settings = new Rate(MAX_SETTINGS_PER_MIN, MINUTE_MS);
   session.on("remoteSettings", () => {
     clearTimeout(late);
-    if (!settings.allows(1)) calm(session, emit, "http2-settings-per-min");
+    if (!settings.allows(1)) calm("http2-settings-per-min");
   });
   // Not the session's own timeout: pings, and half a header, would begin it anew.
-  const whenIdle = () => setTimeout(() => end(session), idleTimeoutMs).unref();
+  const whenIdle = () => setTimeout(() => endSession(session, socket), idleTimeoutMs).unref();
   let idle = whenIdle();
   const inAMinute = new Rate(maxResetsPerMin, MINUTE_MS);
   const inASecond = new Rate(UNHURRIED_RESETS_PER_S, SECOND_MS);
+  const calm = (limit: LimitName) => {
+    if (session.destroyed) return;
+    emit({ kind: "limit_reached", limit });
+    session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    destroy(session, socket);
+  };
   const takenBack = (count: number) => {
-    if (!inAMinute.allows(count)) calm(session, emit, RESETS);
+    if (!inAMinute.allows(count)) calm(RESETS);
     else if (!inASecond.allows(count) && pauseReading(socket, SECOND_MS))
       emit({ kind: "limit_reached", limit: RESETS });
   };
-  watchArrivals(session, { onTakenBack: takenBack, onRapidReset: () => calm(session, emit, RESETS) });
+  watchArrivals(session, { onTakenBack: takenBack, onRapidReset: () => calm(RESETS) });
   let openStreams = 0;
   let wasFull = false;
   session.on(LASTING_STREAM, (stream: ServerHttp2Stream) => {
@@ -81,17 +85,4 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
     clearTimeout(late);
     clearTimeout(idle);
   });
-}
-
-/** With a goodbye; a client that is in the midst of a header does not take it, and is cut. */
-function end(session: ServerHttp2Session): void {
-  session.close();
-  setTimeout(() => session.destroy(), GOODBYE_MS).unref();
-}
-
-function calm(session: ServerHttp2Session, emit: EmitLimitEvent, limit: LimitName): void {
-  if (session.destroyed) return;
-  emit({ kind: "limit_reached", limit });
-  session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-  session.destroy();
 }
