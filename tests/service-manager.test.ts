@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { systemClock } from "../src/clock.ts";
+import { ServiceManager } from "../src/service-manager.ts";
 import { publishKey } from "./support/published-key.ts";
 import { rawGet } from "./support/raw-get.ts";
 import { runRelay, startRelayProcess } from "./support/relay-process.ts";
@@ -57,6 +59,18 @@ describe("the service manager is told", () => {
     using manager = startManager(`@sfp-notify-${process.pid}-${Date.now()}`);
     await using _ = await startRelayProcess({ env: manager.env });
     await eventually(() => expect(manager.words()).toContain("READY=1"));
+  });
+
+  test("of a reload, and of its end", async () => {
+    using manager = startManager();
+    const ports = { clock: systemClock, logger: { log: () => {} }, notReady: () => [] };
+    const config = { socket: manager.listener.path, watchdogMs: undefined };
+    await using told = new ServiceManager(config, ports);
+    told.reloading();
+    told.reloaded();
+    manager.listener.read();
+    const since = expect.stringMatching(/^RELOADING=1\nMONOTONIC_USEC=\d+$/);
+    expect(manager.listener.datagrams).toEqual(["READY=1\nSTATUS=ready", since, "READY=1"]);
   });
 
   test("again once it can be", async () => {
