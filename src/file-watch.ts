@@ -9,7 +9,10 @@ export interface FileWatchOptions {
   readonly paths: readonly string[];
   readonly clock: Clock;
   readonly everyMs?: number;
-  /** Called when anything differs from what was told last; at first, from what was there at construction. */
+  /**
+   * Called when anything differs from what was told last; at first, from what was there at construction. And after
+   * {@link FileWatch.lookNow}, whether it does or not.
+   */
   readonly onChange: (contents: FileContents) => void;
 }
 
@@ -26,6 +29,9 @@ export class FileWatch implements AsyncDisposable {
   readonly #options: FileWatchOptions;
   readonly #stopping = new AbortController();
   #known: FileContents;
+  /** Aborted where there is something to see before it is time. */
+  #idle = new AbortController();
+  #mustTell = false;
   readonly #running: Promise<void>;
 
   constructor(options: FileWatchOptions) {
@@ -39,19 +45,34 @@ export class FileWatch implements AsyncDisposable {
     return this.#known;
   }
 
+  /** Somebody says that there is something to see. */
+  lookNow(): void {
+    this.#mustTell = true;
+    this.#idle.abort();
+  }
+
   async #run(): Promise<void> {
     const { clock, everyMs = EVERY_MS, onChange } = this.#options;
     const { signal } = this.#stopping;
     let seen = this.#known;
     while (!signal.aborted) {
-      await clock.sleep(isSame(seen, this.#known) ? everyMs : SETTLE_MS, signal).catch(() => {});
+      const isIdle = isSame(seen, this.#known) && !this.#mustTell;
+      await (isIdle ? this.#idleFor(everyMs) : clock.sleep(SETTLE_MS, signal).catch(() => {}));
+      const wasAsked = this.#mustTell;
       const contents = await this.#look();
       const isSettled = isSame(contents, seen);
       seen = contents;
-      if (signal.aborted || !isSettled || isSame(contents, this.#known)) continue;
+      if (signal.aborted || !isSettled || (isSame(contents, this.#known) && !wasAsked)) continue;
+      if (wasAsked) this.#mustTell = false;
       this.#known = contents;
       onChange(contents);
     }
+  }
+
+  async #idleFor(ms: number): Promise<void> {
+    this.#idle = new AbortController();
+    if (this.#stopping.signal.aborted) return;
+    await this.#options.clock.sleep(ms, this.#idle.signal).catch(() => {});
   }
 
   async #look(): Promise<FileContents> {
@@ -68,6 +89,7 @@ export class FileWatch implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
+    this.#idle.abort();
     await this.#running;
   }
 }

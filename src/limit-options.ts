@@ -10,6 +10,7 @@ export const LIMIT_OPTIONS = [
     isList: true,
     isSecret: true,
     placeholder: "KEYS|@FILE",
+    isLive: true,
     description: "SDK keys that are served, no others: a comma list, or a file by @path",
   },
   {
@@ -19,6 +20,7 @@ export const LIMIT_OPTIONS = [
     min: 1,
     max: 10_000,
     placeholder: "KEYS",
+    isLive: true,
     description: "SDK keys never seen before that may be asked for; as many as may be held can come at once",
   },
   {
@@ -44,6 +46,7 @@ export const LIMIT_OPTIONS = [
     min: 1,
     max: 1_000_000,
     placeholder: "REQUESTS",
+    isLive: true,
     description: "Requests being worked on at once; beyond, 503",
   },
   {

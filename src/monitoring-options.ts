@@ -24,6 +24,7 @@ export const MONITORING_OPTIONS = [
     min: 0,
     max: 31_536_000,
     placeholder: "SECONDS",
+    isLive: true,
     description:
       "Not ready while upstream has not confirmed what is held of preloaded keys for so long; 0 for off",
   },
@@ -66,6 +67,7 @@ export const MONITORING_OPTIONS = [
     default: "text",
     words: ["text", "json"],
     placeholder: "text|json",
+    isLive: true,
     description: "Log lines for people, or JSON objects",
   },
   {
@@ -74,6 +76,7 @@ export const MONITORING_OPTIONS = [
     default: "info",
     words: ["debug", "info", "warn", "error"],
     placeholder: "LEVEL",
+    isLive: true,
     description: "The least that is logged: debug, info, warn or error; --debug-logging is the same as debug",
   },
   {

@@ -36,6 +36,7 @@ export const OPTIONS = [
     min: 1,
     max: 86_400,
     placeholder: "SECONDS",
+    isLive: true,
     description: "How often upstream is asked for newer config specs",
   },
   {
@@ -56,6 +57,7 @@ export const OPTIONS = [
     min: 1,
     max: 1_000_000,
     placeholder: "STREAMS",
+    isLive: true,
     description: "Open gRPC streams, of all clients together",
   },
   {
@@ -70,6 +72,7 @@ export const OPTIONS = [
     isList: true,
     isSecret: true,
     placeholder: "KEYS|@FILE",
+    isLive: true,
     description: "SDK keys to fetch before the first client asks: a comma list, or a file by @path",
   },
   {
@@ -112,11 +115,13 @@ export const OPTIONS = [
     min: 0,
     max: 3_600,
     placeholder: "SECONDS",
+    isLive: true,
     description: "How long requests in flight may take after SIGTERM",
   },
   {
     name: "debug-logging",
     kind: "flag",
+    isLive: true,
     description: "Log every event: polls, requests, streams, with how long they took",
   },
 ] as const satisfies readonly OptionSpec[];

@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
 import { readConfig } from "./config.ts";
-import { NAME } from "./options.ts";
+import { NAME, type OptionSpec } from "./options.ts";
 import { readSdkKeyList } from "./sdk-key-list.ts";
 import { type Environment, findIn, type GivenConfig, SETTINGS, type Setting } from "./setting-sources.ts";
 import { ConfigError, Settings, unknownVariables } from "./settings.ts";
@@ -21,20 +21,20 @@ export function printedConfig(given: GivenConfig, env: Environment): string {
   const set = VARIABLES.filter(({ name }) => env[name]);
   return [
     `# The configuration of ${NAME} ${VERSION}, and where each value came from`,
-    ...options.map(({ name }) => describeSetting(find(name), settings)),
+    ...options.map(({ name }) => describeSetting(find(name), () => settings.value(name))),
     ...(set.length > 0 ? ["", "# Variables that are no option"] : []),
     ...set.map((variable) => comment(`${variable.name}=${shownValue(variable, env[variable.name] ?? "")}`)),
     ...unknownVariables(env).map((name) => comment(`${name}: no option has this variable, it does nothing`)),
   ].join("\n");
 }
 
-function describeSetting(setting: Setting, settings: Settings): string {
+function describeSetting(setting: Setting, read: () => string): string {
   const { option, text } = setting;
   const from = `# ${oneLine(originOf(setting))}`;
   if (text === "" && option.kind !== "flag") return `# ${option.name} is not set`;
   const shown = maskedText(setting);
-  const value = shown === text ? valueFor(setting, settings) : scalar(shown);
-  const line = `${option.name}: ${value}  ${from}`;
+  const value = shown === text ? read() : shown;
+  const line = `${option.name}: ${scalar(option, value)}  ${from}`;
   return shown === text ? line : `# ${line}, without secrets`;
 }
 
@@ -42,22 +42,11 @@ function originOf({ source, shown, option }: Setting): string {
   return source === "file" ? shown.slice(`${option.name} in `.length) : source === "default" ? source : shown;
 }
 
-/** The value that the text stands for, however it was written. */
-function valueFor({ option, text }: Setting, settings: Settings): string {
-  const name = option.name as Parameters<Settings["flag"]>[0];
-  switch (option.kind) {
-    case "flag":
-      return String(settings.flag(name));
-    case "integer":
-      return String(settings.integer(name));
-    case "text":
-      return TRUTHS.includes(text) ? text : scalar(text);
-  }
+/** As YAML has it: a number and a truth stand for themselves. */
+function scalar({ kind }: OptionSpec, value: string): string {
+  if (kind === "integer" || value === "true" || value === "false") return value;
+  return stringify(value, { lineWidth: 0, blockQuote: false }).trimEnd();
 }
-
-const TRUTHS = ["true", "false"];
-
-const scalar = (text: string): string => stringify(text, { lineWidth: 0, blockQuote: false }).trimEnd();
 
 /** A file of keys is named, and not shown. */
 function maskedText({ option, text, shown }: Setting): string {

@@ -13,6 +13,8 @@ export interface RunningAccess extends AsyncDisposable {
   readonly allowList: AllowList;
   readonly admission: KeyAdmission;
   readonly gate: KeyGate;
+  /** Takes over another list of keys, where there is one, and another rate of unknown ones. */
+  reconfigure(config: Config): void;
 }
 
 export interface AccessParts {
@@ -22,25 +24,64 @@ export interface AccessParts {
 
 /** Started before all that holds something of a key: what the list lacks at any moment is not to be held. */
 export function startAccess({ access, maxKeys }: Config, { clock, emit }: AccessParts): RunningAccess {
-  const running = new AsyncDisposableStack();
   const { allowed, unknownKeysPerS } = access;
   const allowList = new AllowList(allowed?.keys);
   const admission = new KeyAdmission({ allowList, maxKeys, unknownKeysPerS, clock });
-  if (allowed?.path !== undefined) running.use(watchList(allowed.path, allowList, { clock, emit }));
+  const watching = new WatchedList(allowList, { clock, emit });
+  watching.follow(allowed?.path);
   return {
     allowList,
     admission,
     gate: new KeyGate({ admission, clock, emit }),
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
+    reconfigure({ access: next }) {
+      admission.admitUnknown(next.unknownKeysPerS);
+      if (next.allowed !== undefined && !watching.isAt(next.allowed.path))
+        allowList.replace(next.allowed.keys);
+      watching.follow(next.allowed?.path);
+    },
+    [Symbol.asyncDispose]: () => watching[Symbol.asyncDispose](),
   };
 }
 
-function watchList(path: string, allowList: AllowList, { clock, emit }: AccessParts): FileWatch {
-  return new FileWatch({
-    paths: [path],
-    clock,
-    onChange: (contents) => emit(takeOver(contents.get(path), path, allowList)),
-  });
+/** The file that the list stands in, which may be another one later, or none. */
+class WatchedList implements AsyncDisposable {
+  readonly #allowList: AllowList;
+  readonly #parts: AccessParts;
+  #watch: { readonly path: string; readonly file: FileWatch } | undefined;
+
+  constructor(allowList: AllowList, parts: AccessParts) {
+    this.#allowList = allowList;
+    this.#parts = parts;
+  }
+
+  isAt(path: string | undefined): boolean {
+    return path !== undefined && this.#watch?.path === path;
+  }
+
+  /** Undefined: no file. The one that it is at already is looked at once more. */
+  follow(path: string | undefined): void {
+    if (this.isAt(path)) {
+      this.#watch?.file.lookNow();
+      return;
+    }
+    void this.#watch?.file[Symbol.asyncDispose]();
+    const { clock, emit } = this.#parts;
+    this.#watch =
+      path === undefined
+        ? undefined
+        : {
+            path,
+            file: new FileWatch({
+              paths: [path],
+              clock,
+              onChange: (contents) => emit(takeOver(contents.get(path), path, this.#allowList)),
+            }),
+          };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch?.file[Symbol.asyncDispose]();
+  }
 }
 
 class UnusableList extends Error {}

@@ -29,6 +29,8 @@ export interface IdListParts {
 
 export interface RunningIdLists extends AsyncDisposable {
   readonly service: IdListService;
+  /** Takes over another interval. */
+  reconfigure(config: Config): void;
 }
 
 /** The flow of ID lists from upstream to clients. */
@@ -64,11 +66,12 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
       signal: stopping.signal,
     }),
   );
-  running.use(new ManifestPoller({ store, refresher, clock, specIntervalMs }));
+  const poller = running.use(new ManifestPoller({ store, refresher, clock, specIntervalMs }));
   const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit });
   const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys, gate });
   return {
     service: { query, proxied, publicUrl },
+    reconfigure: ({ pollIntervalMs }) => poller.pollEvery(pollIntervalMs),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

@@ -2,24 +2,20 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { LimitsConfig } from "./config-limits.ts";
 import { GrpcListener } from "./grpc/grpc-listener.ts";
-import type { RpcRoutes } from "./grpc/routes.ts";
-import type { SpecService } from "./grpc/spec-service.ts";
 import { ConnectionGate } from "./http/connection-gate.ts";
-import type { HttpAnswers } from "./http/http-answers.ts";
 import { HttpListener } from "./http/http-listener.ts";
 import { HttpsListener } from "./http/https-listener.ts";
 import { descriptorLimit, RESERVED_DESCRIPTORS } from "./limits/descriptors.ts";
 import type { EmitLimitEvent } from "./limits/events.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
+import type { RelayAnswers } from "./relay-answers.ts";
 import type { ServerTls } from "./tls/server-tls.ts";
 
 export interface ListenerParts {
   readonly clock: Clock;
   readonly emit: EmitLimitEvent;
   readonly tls: ServerTls | undefined;
-  readonly answers: HttpAnswers;
-  readonly routes: RpcRoutes;
-  readonly specService: SpecService;
+  readonly answers: Pick<RelayAnswers, "http" | "routes" | "specService">;
 }
 
 export interface RunningListeners extends AsyncDisposable {
@@ -91,7 +87,8 @@ function limitsOf(config: Config, emit: EmitLimitEvent): LimitsConfig {
 
 function wanted(config: Config, parts: ListenerParts): readonly WantedListener[] {
   const { mode, limits, tls: tlsConfig } = config;
-  const { tls, answers, routes, specService, emit: emitLimit } = parts;
+  const { tls, emit: emitLimit } = parts;
+  const { http: answers, routes, specService } = parts.answers;
   const { idleTimeoutMs } = limits;
   const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
     GrpcListener.listen({

@@ -32,6 +32,8 @@ export interface RunningSpecs extends AsyncDisposable {
   readonly backupLag: () => BackupLag | undefined;
   /** Why clients should go elsewhere; none where they need not. */
   readonly notReady: () => readonly string[];
+  /** Takes over another interval, other preloaded keys, another bound of staleness. */
+  reconfigure(config: Config): void;
 }
 
 export interface SpecsParts {
@@ -49,8 +51,9 @@ const DENIALS_PER_KEY = 4;
 export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const { clock, emit, access, tracing } = parts;
   const running = new AsyncDisposableStack();
-  const { maxKeys, pollIntervalMs: intervalMs } = config;
-  const store = startStore(config, access);
+  const { maxKeys } = config;
+  let live = liveOf(config);
+  const store = startStore(config, access, (sdkKey) => live.preloaded.has(sdkKey));
   store.listen({
     removed: ({ feed, ended }) => {
       if (ended === "evicted") emit({ kind: "spec_evicted", feed });
@@ -61,13 +64,13 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   if (backup !== undefined) running.use(backup);
   const refresher = tracing.refresher(startRefresher(config, parts, { store, preparer, running, backup }));
   const acquirer = tracing.acquirer(new SpecAcquirer({ refresher, store, clock, ...backup }));
-  const preload = preloadFeeds(config.preloadSdkKeys);
-  const { maxStalenessMs } = config.monitoring;
-  const poller = running.use(new SpecPoller({ store, acquirer, clock, intervalMs, preload }));
+  const poller = running.use(new SpecPoller({ store, acquirer, clock, ...live }));
   poller.start();
   return {
     store,
-    preload,
+    get preload() {
+      return live.preload;
+    },
     backupLag: () => backup?.writer.lag,
     query: new SpecQuery({
       store,
@@ -77,17 +80,32 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       gate: access.gate,
       recovery: backup?.recovery,
     }),
-    notReady: () => notReadyReasons({ store, clock, preload, maxStalenessMs }),
+    notReady: () => notReadyReasons({ store, clock, ...live }),
+    reconfigure(next) {
+      live = liveOf(next);
+      store.pin(live.preloaded);
+      backup?.fleet?.pollEvery(live.intervalMs);
+      poller.follow(live);
+    },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-function startStore({ maxKeys, preloadSdkKeys }: Config, access: RunningAccess): SpecStore {
+/** What may change while the relay goes on. */
+function liveOf({ pollIntervalMs: intervalMs, preloadSdkKeys, monitoring: { maxStalenessMs } }: Config) {
+  const preloaded = new Set(preloadSdkKeys);
+  return { intervalMs, maxStalenessMs, preloaded, preload: preloadFeeds(preloadSdkKeys) };
+}
+
+function startStore(
+  { maxKeys, preloadSdkKeys }: Config,
+  access: RunningAccess,
+  isPreloaded: (sdkKey: SdkKey) => boolean,
+): SpecStore {
   const { gate, admission, allowList } = access;
   const allows = (sdkKey: SdkKey) => gate.allows(sdkKey);
   const store = new SpecStore({ maxKeys, pinned: preloadSdkKeys, allows });
-  const preloaded = new Set(preloadSdkKeys);
-  admission.knownBy((sdkKey) => store.holds(sdkKey) || preloaded.has(sdkKey));
+  admission.knownBy((sdkKey) => store.holds(sdkKey) || isPreloaded(sdkKey));
   allowList.onRemoved((removed) => {
     for (const sdkKey of removed) store.removeKey(sdkKey, "unauthorized");
   });

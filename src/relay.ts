@@ -1,22 +1,18 @@
 import { type Clock, systemClock, within } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { Grace } from "./grace.ts";
-import { rpcRoutes } from "./grpc/routes.ts";
-import { SpecService } from "./grpc/spec-service.ts";
-import { StreamAdmission } from "./grpc/stream-admission.ts";
 import { Health } from "./health.ts";
 import { limitHeaderSize } from "./http/header-size.ts";
-import { HttpAnswers } from "./http/http-answers.ts";
-import type { Probes } from "./http/probes.ts";
-import { InFlight } from "./limits/in-flight.ts";
 import type { ListenerAddress } from "./listen.ts";
 import { startAccess } from "./relay-access.ts";
+import { relayAnswers } from "./relay-answers.ts";
 import { openBackup } from "./relay-backup.ts";
 import { startEvents } from "./relay-events.ts";
 import { gaugeParts } from "./relay-gauges.ts";
 import { startIdLists } from "./relay-id-lists.ts";
 import { startListeners } from "./relay-listeners.ts";
 import { startManagement } from "./relay-management.ts";
+import { reconfigureParts } from "./relay-reload.ts";
 import { startServiceManager } from "./relay-service-manager.ts";
 import { startSpecs } from "./relay-specs.ts";
 import { startStatus } from "./relay-status.ts";
@@ -33,6 +29,8 @@ export interface RelayPorts {
 /** A relay that serves. */
 export interface Relay extends AsyncDisposable {
   readonly listeners: readonly ListenerAddress[];
+  /** Takes over of another configuration what may change while it goes on; reads certificates and lists of keys anew. */
+  reconfigure(config: Config): void;
   /** Not ready at once, ends streams, finishes requests in flight, at most for the grace; then frees everything. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -66,53 +64,40 @@ export async function startRelay(
   const idLists = starting.use(startIdLists(config, { clock, emit, backup, access, tracing }));
   const events = starting.use(await startEvents(config, { clock, emit, access, tracing }));
 
-  const inFlight = new InFlight(config.limits.maxInFlight, emit);
-  const admission = new StreamAdmission(config.maxStreams);
-  const { hostname, logging, limits } = config;
-  const specService = new SpecService({ query: specs.query, admission, inFlight, clock, hostname, emit });
-  const routes = rpcRoutes({
-    specService,
-    isServing: () => health.notReady().length === 0 && admission.hasRoom,
-  });
-  const probes: Probes = {
-    started: () => health.phase !== "starting",
-    notReady: () => health.notReady(),
-  };
-  const answers = new HttpAnswers({
-    query: specs.query,
-    idLists: idLists.service,
-    intake: events.intake,
-    probes,
-    routes,
-    limits,
-    inFlight,
-    corsOrigins: config.access.corsOrigins,
-    emitLimit: emit,
-    meter: telemetry.requests,
-    emit: logging.level === "debug" ? emit : undefined,
-  });
-  specs.store.listen({ confirmed: (held) => answers.confirmed(held) });
-  const listeners = starting.use(
-    await startListeners(config, { clock, emit, tls, answers, routes, specService }),
-  );
+  const answers = relayAnswers(config, { clock, health, telemetry, specs, idLists, events });
+  const { probes, inFlight, admission } = answers;
+  const listeners = starting.use(await startListeners(config, { clock, emit, tls, answers }));
   gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
   const looked = { telemetry, backup, specs, events, listeners, inFlight, admission };
   const status = startStatus(config, { clock, probes, ...looked });
-  const management = await startManagement(config, { probes, metrics, status, running: starting });
+  const management = await startManagement(config, {
+    probes,
+    metrics,
+    status: status.read,
+    running: starting,
+  });
   health.become("serving");
   const { notReady } = probes;
   const manager = await startServiceManager(config, { clock, logger, notReady, running: starting });
 
   const running = starting.move();
+  let { shutdownGraceMs } = config;
   return {
     listeners: [...listeners.addresses, ...management],
+    reconfigure(next) {
+      manager?.reloading();
+      ({ shutdownGraceMs } = next);
+      status.reconfigure(next);
+      reconfigureParts(next, { access, specs, idLists, answers, telemetry, tls });
+      manager?.reloaded();
+    },
     async [Symbol.asyncDispose]() {
       health.become("draining");
       manager?.stopping();
-      const graceEndsAt = clock.now() + config.shutdownGraceMs;
+      const graceEndsAt = clock.now() + shutdownGraceMs;
       events.hurry();
-      using grace = new Grace(config.shutdownGraceMs, clock);
+      using grace = new Grace(shutdownGraceMs, clock);
       await unlessOver(grace.over, listeners.close());
       await events.flush(grace.over);
       // A backup that hangs has what is left of the grace, or a moment for the last writes.

@@ -38,6 +38,19 @@ export class Settings {
     throw new ConfigError(`${shown} is "${text}", allowed is true or false`);
   }
 
+  /** What the text stands for, whoever wrote it and however. */
+  value(name: SettingName): string {
+    const { option, text } = this.#find(name);
+    switch (option.kind) {
+      case "flag":
+        return String(this.flag(name));
+      case "integer":
+        return text === "" ? text : String(this.integer(name));
+      case "text":
+        return text;
+    }
+  }
+
   /** One of a few words. */
   word<T extends string>(name: SettingName, allowed: readonly T[]): T {
     const { text, shown, source } = this.#find(name);

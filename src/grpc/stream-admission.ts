@@ -3,11 +3,20 @@ const READY_THRESHOLD_PERCENT = 90;
 
 /** Counts open streams and bounds them. */
 export class StreamAdmission {
-  readonly maxStreams: number;
+  #maxStreams: number;
   #open = 0;
 
   constructor(maxStreams: number) {
-    this.maxStreams = maxStreams;
+    this.#maxStreams = maxStreams;
+  }
+
+  get maxStreams(): number {
+    return this.#maxStreams;
+  }
+
+  /** From now on so many. Those beyond go on. */
+  limitTo(maxStreams: number): void {
+    this.#maxStreams = maxStreams;
   }
 
   get open(): number {
@@ -16,12 +25,12 @@ export class StreamAdmission {
 
   /** Whether new streams should still be sent here, rather than to another replica. */
   get hasRoom(): boolean {
-    return (this.#open * 100) / this.maxStreams <= READY_THRESHOLD_PERCENT;
+    return (this.#open * 100) / this.#maxStreams <= READY_THRESHOLD_PERCENT;
   }
 
   /** Undefined where there are as many as there may be. Call what is returned at the end; twice does no harm. */
   enter(): (() => void) | undefined {
-    if (this.#open >= this.maxStreams) return undefined;
+    if (this.#open >= this.#maxStreams) return undefined;
     this.#open++;
     let left = false;
     return () => {

@@ -91,6 +91,11 @@ export class HttpAnswers {
     this.#specAnswers.confirmed(held);
   }
 
+  /** From now on this one watches single requests; undefined: nobody. */
+  watch(emit: EmitHttpEvent | undefined): void {
+    this.#observer.watch(emit);
+  }
+
   endStreams(): void {
     this.#rpcs.endStreams();
   }

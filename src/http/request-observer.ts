@@ -18,19 +18,26 @@ export interface RequestObserverOptions {
 /** Counts what was answered over HTTP, and tells of each where somebody watches. */
 export class RequestObserver {
   readonly #options: RequestObserverOptions;
+  #emit: EmitHttpEvent | undefined;
   readonly #routes: ReadonlySet<string>;
   readonly #negotiation = new CodingNegotiation();
 
   constructor(options: RequestObserverOptions) {
     this.#options = options;
+    this.#emit = options.emit;
     this.#routes = new Set(options.app.routes.map(({ path }) => path));
+  }
+
+  /** From now on this one watches single requests; undefined: nobody. */
+  watch(emit: EmitHttpEvent | undefined): void {
+    this.#emit = emit;
   }
 
   /** On the path of every request. `startedAt` is of `performance.now()`. */
   held({ method, url }: Request, { prepared, accepted }: HeldAnswer, startedAt: number): void {
     const tookMs = performance.now() - startedAt;
     prepared.cell(accepted).record(tookMs);
-    const { emit } = this.#options;
+    const emit = this.#emit;
     if (emit === undefined) return;
     const { status } = prepared;
     emit({ kind: "http_request", method, route: this.#routeOf(url), status, tookMs });
@@ -43,7 +50,7 @@ export class RequestObserver {
   }
 
   #answered({ method, url, headers }: Request, response: Response, tookMs: number): void {
-    const { meter, emit } = this.#options;
+    const { meter } = this.#options;
     const { status } = response;
     const route = this.#routeOf(url);
     const cell = meter.cell({
@@ -54,7 +61,7 @@ export class RequestObserver {
       contentEncoding: response.headers.get("content-encoding") ?? "identity",
     });
     cell.record(tookMs);
-    emit?.({ kind: "http_request", method, route, status, tookMs });
+    this.#emit?.({ kind: "http_request", method, route, status, tookMs });
   }
 
   /** From the route table: what clients make up must not fill logs and metrics, and may be an SDK key. */

@@ -23,16 +23,25 @@ export interface ManifestPollerOptions {
  */
 export class ManifestPoller implements Disposable {
   readonly #options: ManifestPollerOptions;
+  #specIntervalMs: number;
   readonly #loops = new Map<SdkKey, AbortController>();
 
   constructor(options: ManifestPollerOptions) {
     this.#options = options;
+    this.#specIntervalMs = options.specIntervalMs;
     options.store.listen({
       put: ({ sdkKey }, isFirst) => {
         if (isFirst) this.#begin(sdkKey);
       },
       removed: (sdkKey) => this.#end(sdkKey),
     });
+  }
+
+  /** From now on config specs are polled so often. Every wait begins anew. */
+  pollEvery(specIntervalMs: number): void {
+    if (specIntervalMs === this.#specIntervalMs) return;
+    this.#specIntervalMs = specIntervalMs;
+    for (const sdkKey of [...this.#loops.keys()]) this.#begin(sdkKey);
   }
 
   #begin(sdkKey: SdkKey): void {
@@ -45,8 +54,8 @@ export class ManifestPoller implements Disposable {
   }
 
   async #poll(sdkKey: SdkKey, ended: AbortSignal): Promise<void> {
-    const { clock, refresher, specIntervalMs } = this.#options;
-    const intervalMs = Math.max(MIN_INTERVAL_MS, specIntervalMs);
+    const { clock, refresher } = this.#options;
+    const intervalMs = Math.max(MIN_INTERVAL_MS, this.#specIntervalMs);
     for (;;) {
       await clock.sleep(intervalMs * (1 + JITTER * Math.random()), ended);
       await refresher.refresh(sdkKey);

@@ -2,7 +2,7 @@ import type { EmitLimitEvent } from "./events.ts";
 
 /** Counts requests that are being worked on, of all ports together, and bounds them. */
 export class InFlight {
-  readonly #max: number;
+  #max: number;
   readonly #emit: EmitLimitEvent;
   #count = 0;
 
@@ -13,6 +13,11 @@ export class InFlight {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** From now on so many. Those beyond go on. */
+  limitTo(max: number): void {
+    this.#max = max;
   }
 
   /** Undefined where there are as many as there may be. To be disposed of when the request is answered. */

@@ -58,11 +58,13 @@ export type Following =
 /** Lets one relay poll for all: the others take each version from the backup. */
 export class Fleet {
   readonly #options: FleetOptions;
+  #intervalMs: number;
   readonly #topics = new Map<string, Feed>();
   #writer: BackupWriter | undefined;
 
   constructor(options: FleetOptions) {
     this.#options = options;
+    this.#intervalMs = options.intervalMs;
     const { board, store } = options;
     store.listen({
       added: ({ feed }) => this.#topics.set(board.topicOf(feed), feed),
@@ -72,6 +74,11 @@ export class Fleet {
       const feed = this.#topics.get(topic);
       if (feed !== undefined) void this.#catchUp(feed, lcut);
     });
+  }
+
+  /** From now on upstream is asked so often. */
+  pollEvery(intervalMs: number): void {
+    this.#intervalMs = intervalMs;
   }
 
   /** The writer tells what is in the backup; only that may be confirmed. */
@@ -118,7 +125,7 @@ export class Fleet {
   }
 
   #confirm({ feed, lcut }: Snapshot): void {
-    const ttlMs = this.#options.intervalMs * CONFIRMED_INTERVALS;
+    const ttlMs = this.#intervalMs * CONFIRMED_INTERVALS;
     // Without it the others ask upstream for themselves.
     this.#options.board.confirm(feed, { lcut, ttlMs }).catch(() => {});
   }

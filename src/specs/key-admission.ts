@@ -42,6 +42,11 @@ export class KeyAdmission {
     this.#delivered = new LRUCache({ max: maxKeys });
   }
 
+  /** From now on so many that nobody knows. */
+  admitUnknown(keysPerS: number): void {
+    this.#bucket.refillWith(keysPerS);
+  }
+
   /** Whoever holds something of a key knows it. */
   knownBy(holds: (sdkKey: SdkKey) => boolean): void {
     this.#holders.push(holds);

@@ -13,6 +13,22 @@ export interface SpecPollerOptions {
   readonly preload: readonly Feed[];
 }
 
+/** What may change while it polls. */
+export type PollPlan = Pick<SpecPollerOptions, "intervalMs" | "preload">;
+
+/** A feed that is polled. */
+interface Loop {
+  readonly ended: AbortController;
+  /** Of the time until the next poll. */
+  waiting: AbortController;
+  /** What ends its wait at once: the scout gets through, or a client's first request did. */
+  mayBeWoken: boolean;
+}
+
+/** Why a wait is over before its time; else the loop is at its end. */
+const WOKEN = new Error("upstream can be reached again");
+const PLAN_CHANGED = new Error("another interval");
+
 /**
  * Asks upstream for each held feed once per interval, each in its own loop, so that a slow one delays no
  * other. While upstream can't be reached at all, loops back off but for one, the scout: it goes on at every
@@ -20,63 +36,81 @@ export interface SpecPollerOptions {
  */
 export class SpecPoller implements AsyncDisposable {
   readonly #options: SpecPollerOptions;
-  readonly #loops = new Map<string, AbortController>();
-  readonly #backingOff = new Map<string, AbortController>();
+  readonly #loops = new Map<string, Loop>();
+  #plan: PollPlan;
+  #preloaded: ReadonlySet<string>;
   #scout: string | undefined;
   #isDisposed = false;
 
   constructor(options: SpecPollerOptions) {
     this.#options = options;
-    const preloaded = new Set(options.preload.map(feedId));
+    this.#plan = options;
+    this.#preloaded = new Set(options.preload.map(feedId));
     options.store.listen({
       added: ({ feed }) => {
-        this.#backingOff.get(feedId(feed))?.abort();
+        this.#wake(feedId(feed));
         this.#begin(feed, this.#delayMs(feedId(feed), 0));
       },
       removed: ({ feed }) => {
-        if (!preloaded.has(feedId(feed))) this.#end(feedId(feed));
+        if (!this.#preloaded.has(feedId(feed))) this.#end(feedId(feed));
       },
     });
   }
 
   start(): void {
-    for (const feed of this.#options.preload) this.#begin(feed, 0);
+    for (const feed of this.#plan.preload) this.#begin(feed, 0);
+  }
+
+  /** Takes over another plan. What waits for its next poll waits by the new interval, counted from its last. */
+  follow(plan: PollPlan): void {
+    const before = this.#plan;
+    this.#plan = plan;
+    this.#preloaded = new Set(plan.preload.map(feedId));
+    this.start();
+    for (const feed of before.preload) {
+      const isWanted = this.#preloaded.has(feedId(feed)) || this.#options.store.peek(feed) !== undefined;
+      if (!isWanted) this.#end(feedId(feed));
+    }
+    if (plan.intervalMs === before.intervalMs) return;
+    for (const { waiting } of this.#loops.values()) waiting.abort(PLAN_CHANGED);
   }
 
   #begin(feed: Feed, firstDelayMs: number): void {
     const id = feedId(feed);
     if (this.#isDisposed || this.#loops.has(id)) return;
-    const loop = new AbortController();
+    const loop = { ended: new AbortController(), waiting: new AbortController(), mayBeWoken: false };
     this.#loops.set(id, loop);
-    void this.#poll(feed, firstDelayMs, loop.signal).catch((error: unknown) => {
-      if (!loop.signal.aborted) throw error;
+    void this.#poll(feed, firstDelayMs, loop).catch((error: unknown) => {
+      if (!loop.ended.signal.aborted) throw error;
     });
   }
 
   #end(id: string): void {
     if (this.#scout === id) this.#retireScout();
-    this.#loops.get(id)?.abort(new Error("the feed is no longer held"));
+    const loop = this.#loops.get(id);
     this.#loops.delete(id);
+    loop?.ended.abort(new Error("the feed is no longer held"));
+    loop?.waiting.abort();
   }
 
-  async #poll(feed: Feed, firstDelayMs: number, ended: AbortSignal): Promise<void> {
+  async #poll(feed: Feed, firstDelayMs: number, loop: Loop): Promise<void> {
     const id = feedId(feed);
-    let delayMs = firstDelayMs;
     let failures = 0;
-    let mayBeWoken = false;
+    let outcome: AcquireOutcome | undefined;
+    let delayMs = firstDelayMs;
     for (;;) {
-      await (mayBeWoken ? this.#backOff(id, delayMs, ended) : this.#options.clock.sleep(delayMs, ended));
-      const outcome = await this.#options.acquirer.acquire(feed, "poll");
-      ended.throwIfAborted();
+      await this.#wait(loop, delayMs, () => this.#delayMs(id, failures, outcome));
+      outcome = await this.#options.acquirer.acquire(feed, "poll");
+      loop.ended.signal.throwIfAborted();
       failures = failuresAfter(outcome, failures);
       this.#chooseScout(id, outcome);
       delayMs = this.#delayMs(id, failures, outcome);
-      mayBeWoken = failures > 1 && !(outcome.kind === "failed" && outcome.retryAfterMs !== undefined);
+      loop.mayBeWoken = failures > 1 && !(outcome.kind === "failed" && outcome.retryAfterMs !== undefined);
     }
   }
 
   #delayMs(id: string, failures: number, outcome?: AcquireOutcome): number {
-    const { intervalMs } = this.#options;
+    const { intervalMs } = this.#plan;
     if (outcome?.kind === "confirmed") return Math.min(intervalMs, outcome.ttlMs);
     const retryAfterMs = outcome?.kind === "failed" ? outcome.retryAfterMs : undefined;
     return pollDelayMs({ intervalMs, failures, retryAfterMs, isScout: this.#scout === id }, Math.random());
@@ -96,21 +130,40 @@ export class SpecPoller implements AsyncDisposable {
   /** Who asks next becomes the scout, where upstream still can't be reached. */
   #retireScout(): void {
     this.#scout = undefined;
-    for (const waiting of [...this.#backingOff.values()]) waiting.abort();
+    for (const id of this.#loops.keys()) this.#wake(id);
   }
 
-  /** Sleeps, but only until the scout gets through, or a client's first request did. */
-  async #backOff(id: string, delayMs: number, ended: AbortSignal): Promise<void> {
-    const woken = new AbortController();
-    this.#backingOff.set(id, woken);
-    try {
-      await this.#options.clock.sleep(delayMs, AbortSignal.any([woken.signal, ended]));
-    } catch (error) {
-      if (!woken.signal.aborted) throw error;
-    } finally {
-      this.#backingOff.delete(id);
+  #wake(id: string): void {
+    const loop = this.#loops.get(id);
+    if (loop?.mayBeWoken) loop.waiting.abort(WOKEN);
+  }
+
+  /** Sleeps until the next poll. `again` gives the delay by a plan that changed meanwhile. */
+  async #wait(loop: Loop, delayMs: number, again: () => number): Promise<void> {
+    const { clock } = this.#options;
+    const startedAt = clock.elapsed();
+    let leftMs = delayMs;
+    while (!(await this.#slept(loop, leftMs))) {
+      const { ended, waiting } = loop;
+      ended.signal.throwIfAborted();
+      if (waiting.signal.reason !== PLAN_CHANGED) return;
+      const sleptMs = clock.elapsed() - startedAt;
+      const newDelayMs = again();
+      // All those that are late must not ask at one moment.
+      leftMs = sleptMs < newDelayMs ? newDelayMs - sleptMs : newDelayMs * Math.random();
     }
-    ended.throwIfAborted();
+  }
+
+  /** False where it was interrupted. */
+  async #slept(loop: Loop, ms: number): Promise<boolean> {
+    loop.waiting = new AbortController();
+    try {
+      await this.#options.clock.sleep(ms, loop.waiting.signal);
+      return true;
+    } catch (error) {
+      if (loop.waiting.signal.aborted) return false;
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

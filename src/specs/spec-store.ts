@@ -36,7 +36,7 @@ interface KeyEntry {
 export class SpecStore {
   readonly #keys = new Map<SdkKey, KeyEntry>();
   readonly #maxKeys: number;
-  readonly #pinned: ReadonlySet<SdkKey>;
+  #pinned: ReadonlySet<SdkKey>;
   readonly #allows: (sdkKey: SdkKey) => boolean;
   readonly #listeners = new Set<StoreListener>();
   #uses = 0;
@@ -45,6 +45,11 @@ export class SpecStore {
     this.#maxKeys = maxKeys;
     this.#pinned = new Set(pinned);
     this.#allows = allows;
+  }
+
+  /** From now on these stay, and no others. */
+  pin(sdkKeys: Iterable<SdkKey>): void {
+    this.#pinned = new Set(sdkKeys);
   }
 
   /** On the path of every request. Takes any text for the key: what is no SDK key is not held. */

@@ -1,5 +1,6 @@
 import type { SecureServerOptions } from "node:http2";
 import type { Server, TLSSocket } from "node:tls";
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../clock.ts";
 import { type FileContents, FileWatch } from "../file-watch.ts";
 import { refusalOf } from "./client-identity.ts";
@@ -68,6 +69,11 @@ export class ServerTls implements AsyncDisposable {
     });
   }
 
+  /** Reads the files at once, and tells what came of it. */
+  lookNow(): void {
+    this.#watch.lookNow();
+  }
+
   #refused(reason: string): void {
     this.#emit({ kind: "tls_client_refused", reason });
   }
@@ -78,6 +84,7 @@ export class ServerTls implements AsyncDisposable {
   }
 
   #reload(contents: FileContents): void {
+    const before = this.#context();
     try {
       this.#material = readMaterial(this.#options, contents, this.#clock.now());
     } catch (error) {
@@ -88,7 +95,7 @@ export class ServerTls implements AsyncDisposable {
     for (const server of this.#servers) {
       server.setSecureContext({ ...this.#context(), minVersion: `TLSv${minVersion}` });
     }
-    this.#tellLoaded(true);
+    this.#tellLoaded(!isDeepStrictEqual(before, this.#context()));
     this.#warnIfSoon();
   }
 

@@ -32,12 +32,17 @@ interface Failure {
 export class PollMemory {
   readonly upstream: UpstreamPolls = {};
   readonly #clock: Clock;
-  readonly #preloaded: ReadonlySet<string>;
+  #preloaded: ReadonlySet<string>;
   readonly #feeds = new Map<string, FeedPolls>();
 
   constructor(clock: Clock, preload: readonly Feed[]) {
     this.#clock = clock;
     this.#preloaded = new Set(preload.map(feedId));
+  }
+
+  /** From now on these are polled, held or not. */
+  preload(feeds: readonly Feed[]): void {
+    this.#preloaded = new Set(feeds.map(feedId));
   }
 
   of(feed: Feed): FeedPolls | undefined {
