@@ -7,12 +7,16 @@ import { run } from "./command.ts";
 /** For one test that sets no limit of its own; bunfig.toml's `timeout` has no effect on Bun 1.4.5. */
 const TEST_TIMEOUT_MS = 30_000;
 
+/** Test files that run at a time: most of what they do is to wait for processes and for time. */
+const FILES_AT_ONCE = 2;
+
 /** Runs `bun test` with its output shown as it comes. A run that tells no counts, or ran nothing, is a failure. */
 export async function runTests(args: readonly string[], env: Record<string, string>): Promise<Counts> {
   const dir = await mkdtemp(join(tmpdir(), "sfp-test-report-"));
   try {
     const report = join(dir, "junit.xml");
-    const flags = [`--timeout=${TEST_TIMEOUT_MS}`, "--reporter=junit", `--reporter-outfile=${report}`];
+    const junit = ["--reporter=junit", `--reporter-outfile=${report}`];
+    const flags = [`--timeout=${TEST_TIMEOUT_MS}`, `--parallel=${FILES_AT_ONCE}`, ...junit];
     const code = await run([process.execPath, "test", ...flags, ...args], env);
     return countsOf(await readFile(report, "utf8").catch(() => ""), code);
   } finally {
