@@ -131,7 +131,9 @@ describe("at the bound", () => {
     registry.gauge("GrpcEstimatedActiveStreams", () => keys.map((key) => [{ sdk_key: key }, 2]));
     registry.gauge("ConfigSpecConfirmedAgeS", () => keys.map((key, at) => [feedOf(key), at]));
     registry.gauge("ConfigSpecLcutTimestampMs", () => keys.map((key, at) => [feedOf(key), at]));
-    const told = new Map((await registry.readGauges()).map(({ row, readings }) => [row.name, readings]));
+    const told = new Map(
+      (await Array.fromAsync(registry.readGauges())).map(({ row, readings }) => [row.name, readings]),
+    );
     const other = { sdk_key: "other", path: "other", format: "other" };
     for (const readings of told.values()) expect(readings).toHaveLength(MAX_SERIES);
     expect(told.get("GrpcEstimatedActiveStreams")?.at(-1)).toEqual([{ sdk_key: "other" }, 2 * 701]);

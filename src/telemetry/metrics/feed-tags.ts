@@ -12,8 +12,15 @@ export interface FeedTags {
   readonly path: string;
 }
 
+/** A mask is a hash: of thousands of feeds, at every look, that is much time in which nothing is answered. */
+const TAGS = new WeakMap<Feed, FeedTags>();
+
 export function tagsOf(feed: Feed): FeedTags {
-  return { sdk_key: maskSdkKey(feed.sdkKey), path: pathOf(feed) };
+  const known = TAGS.get(feed);
+  if (known !== undefined) return known;
+  const tags = { sdk_key: maskSdkKey(feed.sdkKey), path: pathOf(feed) };
+  TAGS.set(feed, tags);
+  return tags;
 }
 
 /** Keys of which nothing is held can be as many as strangers make up: they have no series of their own. */

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Family, type FamilyOptions } from "./family.ts";
 import { type Reading, withinBound } from "./gauge-readings.ts";
 import type { MetricRow } from "./metric-row.ts";
@@ -63,19 +64,24 @@ export class MetricRegistry {
     return this.#families.values();
   }
 
-  /** A gauge that can't be read just now is left out: it must not take the others with it. */
-  async readGauges(): Promise<readonly GaugeReadings[]> {
-    const { maxSeries } = this.#options;
-    const read = await Promise.allSettled(
-      [...this.#gauges].map(async ([row, readings]) => {
-        return { row, readings: withinBound(row, [...(await readings())], maxSeries) };
-      }),
-    );
-    return read.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  /**
+   * One at a time, each in a turn of its own: some look at thousands of feeds. One that can't be read just now is left
+   * out: it must not take the others with it.
+   */
+  async *readGauges(): AsyncIterable<GaugeReadings> {
+    for (const [row, read] of this.#gauges) {
+      await nextTurn();
+      const readings = await this.#readingsOf(row, read).catch(() => undefined);
+      if (readings !== undefined) yield { row, readings };
+    }
   }
 
   /** Nothing of the key is held any more: it keeps no series. */
   forgetKey(maskedSdkKey: string): void {
     for (const family of this.#families.values()) family.forgetKey(maskedSdkKey);
+  }
+
+  async #readingsOf(row: MetricRow, read: ReadGauge): Promise<readonly Reading[]> {
+    return withinBound(row, [...(await read())], this.#options.maxSeries);
   }
 }

@@ -49,7 +49,7 @@ export class RegistryProducer implements MetricProducer {
     const metrics: MetricData[] = [];
     for (const family of this.#registry.families()) metrics.push(...(await this.#dataOf(family, endTime)));
     this.#windows.looked(endTime);
-    for (const readings of await this.#registry.readGauges()) metrics.push(gaugeData(readings, endTime));
+    for await (const readings of this.#registry.readGauges()) metrics.push(gaugeData(readings, endTime));
     const scope = { name: "statsig-forward-proxy" };
     const told = metrics.filter(({ dataPoints }) => dataPoints.length > 0);
     const scopeMetrics = [{ scope, metrics: told }];

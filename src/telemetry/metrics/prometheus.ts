@@ -32,7 +32,7 @@ export async function prometheusText(registry: MetricRegistry): Promise<string> 
         histogramOf(latency, series),
       );
   }
-  for (const { row, readings } of await registry.readGauges()) await text.add(gaugeOf(row, readings));
+  for await (const { row, readings } of registry.readGauges()) await text.add(gaugeOf(row, readings));
   return text.whole();
 }
 
