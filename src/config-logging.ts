@@ -9,8 +9,9 @@ export interface LoggingConfig {
 
 /** Throws ConfigError. */
 export function readLogging(settings: Settings): LoggingConfig {
+  const level = settings.word("log-level", LOG_LEVELS);
   return {
     format: settings.word("log-format", LOG_FORMATS),
-    level: settings.flag("debug-logging") ? "debug" : settings.word("log-level", LOG_LEVELS),
+    level: settings.flag("debug-logging") ? "debug" : level,
   };
 }

@@ -10,7 +10,7 @@ import { defaultLocalCachePath } from "./local/local-path.ts";
 import { CACHES, type Cache, MODES, type Mode } from "./positionals.ts";
 import { readSdkKeyList } from "./sdk-key-list.ts";
 import type { ServiceManagerConfig } from "./service-manager.ts";
-import { type Environment, type FindSetting, findIn, type GivenConfig } from "./setting-sources.ts";
+import { type Environment, type FindSetting, findIn, type GivenConfig, SETTINGS } from "./setting-sources.ts";
 import { ConfigError, Settings } from "./settings.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
 import { isHttpUrl, isProxied } from "./upstream-url.ts";
@@ -82,6 +82,8 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
 /** As {@link readConfig}, of settings from wherever. */
 export function configFrom(find: FindSetting, env: Environment): Config {
   const settings = new Settings(find);
+  // Also what nothing else asks for, such as a port without a certificate: what is wrong is told at once.
+  for (const { name } of SETTINGS) settings.value(name);
   const mode = settings.word("mode", MODES);
   const cache = settings.word("cache", CACHES);
   const upstreamUrl = readUpstreamUrl(env["STATSIG_ENDPOINT"]);

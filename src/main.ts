@@ -5,9 +5,11 @@ import { withConfigFile } from "./config-file.ts";
 import { ListenError, localUrl } from "./listen.ts";
 import { describeAddress } from "./redis/options.ts";
 import { startRelay } from "./relay.ts";
+import { Reloader } from "./reload.ts";
 import { type Announce, runSubcommand } from "./run-subcommand.ts";
 import type { Environment, GivenConfig } from "./setting-sources.ts";
 import { ConfigError, StartError, unknownVariables } from "./settings.ts";
+import { listenToSignals } from "./signals.ts";
 import { UsageError } from "./strict-args.ts";
 import { findSubcommand } from "./subcommands.ts";
 import { LineLogger } from "./telemetry/logs/logger.ts";
@@ -62,7 +64,7 @@ async function serve(
 ): Promise<number> {
   const config = readConfig(given, env);
   const logger = new LineLogger((line) => process.stdout.write(line), config.logging);
-  const stopped = stopSignal();
+  const signals = listenToSignals();
   {
     await using relay = await startRelay(config, { logger });
     for (const listener of relay.listeners) {
@@ -73,8 +75,10 @@ async function serve(
       logger.log("warn", "no option has this variable, it does nothing", { variable });
     }
     announce?.(relay.listeners.map((listener) => ({ protocol: listener.protocol, url: localUrl(listener) })));
-    const signal = await stopped;
-    logger.log("info", "stopping", { signal, grace_s: config.shutdownGraceMs / 1_000 });
+    using reloader = new Reloader({ given, env, config, relay, logger });
+    signals.onReload(() => reloader.reload());
+    const signal = await signals.stop;
+    logger.log("info", "stopping", { signal, grace_s: reloader.config.shutdownGraceMs / 1_000 });
   }
   logger.log("info", "stopped");
   return 0;
@@ -92,19 +96,6 @@ function describe(config: Config) {
     polling_interval_s: pollIntervalMs / 1_000,
     version: VERSION,
   };
-}
-
-/** The first SIGTERM or SIGINT. A second one ends the process at once. */
-function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      process.once(signal, () => {
-        resolve(signal);
-        process.once("SIGTERM", () => process.exit(EXIT_FAILED));
-        process.once("SIGINT", () => process.exit(EXIT_FAILED));
-      });
-    }
-  });
 }
 
 function flushed(stream: NodeJS.WriteStream): Promise<void> {

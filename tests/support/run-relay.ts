@@ -10,7 +10,7 @@ export interface FinishedRun {
   readonly stderr: string;
 }
 
-const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+export const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 /**
  * The relay's own code, or the executable named by SFP_TEST_BINARY; nothing of our environment reaches it. Without a

@@ -20,17 +20,27 @@ export interface LineLoggerOptions {
 /** Writes what happens as lines. */
 export class LineLogger implements Logger {
   readonly #write: (line: string) => void;
-  readonly #format: (level: LogLevel, message: string, fields: LogFields) => string;
-  readonly #least: number;
+  #options: LineLoggerOptions;
 
-  constructor(write: (line: string) => void, { format, level }: LineLoggerOptions) {
+  constructor(write: (line: string) => void, options: LineLoggerOptions) {
     this.#write = write;
-    this.#format = format === "json" ? jsonLine : textLine;
-    this.#least = LOG_LEVELS.indexOf(level);
+    this.#options = options;
+  }
+
+  /** From now on in this way. */
+  reconfigure(options: LineLoggerOptions): void {
+    this.#options = options;
+  }
+
+  /** Whether such lines are written. */
+  writes(level: LogLevel): boolean {
+    return LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(this.#options.level);
   }
 
   log(level: LogLevel, message: string, fields: LogFields = {}): void {
-    if (LOG_LEVELS.indexOf(level) >= this.#least) this.#write(`${this.#format(level, message, fields)}\n`);
+    if (!this.writes(level)) return;
+    const line = this.#options.format === "json" ? jsonLine : textLine;
+    this.#write(`${line(level, message, fields)}\n`);
   }
 }
 
