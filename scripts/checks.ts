@@ -1,4 +1,5 @@
 import { npmCommand, run } from "./command.ts";
+import { configurationTablesAreCurrent } from "./configuration-tables.ts";
 import { dependenciesAreLockedAndDescribed } from "./dependency-rules.ts";
 import { generatedCodeIsCurrent } from "./gen.ts";
 import { importsFollowTheRules } from "./import-rules.ts";
@@ -30,6 +31,7 @@ const checks: readonly Check[] = [
   },
   { name: "Generated code is current", passes: generatedCodeIsCurrent },
   { name: "Tables of metrics are current", passes: metricTablesAreCurrent },
+  { name: "Tables of options are current", passes: configurationTablesAreCurrent },
   { name: "Import rules", passes: importsFollowTheRules },
   { name: "Dependencies are locked and described", passes: dependenciesAreLockedAndDescribed },
 ];

@@ -1,8 +1,9 @@
-// Generates src/gen from proto/, without a network: buf and the plugin come from node_modules. And the tables of metrics.
+// Generates src/gen from proto/, without a network: buf and the plugin come from node_modules. And the tables of options and metrics.
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { npmCommand, root, run } from "./command.ts";
+import { writeConfigurationTables } from "./configuration-tables.ts";
 import { writeMetricTables } from "./metric-tables.ts";
 
 async function generate(into: string): Promise<boolean> {
@@ -36,4 +37,5 @@ async function filesIn(dir: string): Promise<Map<string, string>> {
 if (import.meta.main) {
   if (!(await generate(root))) process.exitCode = 1;
   await writeMetricTables();
+  await writeConfigurationTables();
 }

@@ -5,7 +5,8 @@ import { readSdkKeyList } from "./sdk-key-list.ts";
 import { type Environment, findIn, type GivenConfig, SETTINGS, type Setting } from "./setting-sources.ts";
 import { ConfigError, Settings, unknownVariables } from "./settings.ts";
 import { maskSdkKey } from "./specs/sdk-key.ts";
-import { VARIABLES, type VariableSpec } from "./variables.ts";
+import type { VariableSpec } from "./variable-spec.ts";
+import { VARIABLES } from "./variables.ts";
 import { VERSION } from "./version.ts";
 import { withoutSecrets, withoutUserInfo } from "./without-secrets.ts";
 

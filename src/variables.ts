@@ -1,15 +1,9 @@
-/** A variable of the environment that is no option: most have their names from the original proxy. */
-export interface VariableSpec {
-  readonly name: string;
-  /** As a person would write it; undefined where there is none. */
-  readonly default?: string;
-  /** Never shown. */
-  readonly isSecret?: true;
-  readonly description: string;
-}
+import { METRIC_VARIABLES } from "./metric-variables.ts";
+import { OTLP_VARIABLES } from "./otlp-variables.ts";
+import { REDIS_VARIABLES } from "./redis-variables.ts";
+import type { VariableSpec } from "./variable-spec.ts";
 
-/** Every such variable that the relay, or a library in it, reads. */
-export const VARIABLES: readonly VariableSpec[] = [
+const UPSTREAM: readonly VariableSpec[] = [
   {
     name: "STATSIG_ENDPOINT",
     default: "https://api.statsigcdn.com, for ID lists https://api.statsig.com",
@@ -30,82 +24,17 @@ export const VARIABLES: readonly VariableSpec[] = [
     description: "The way to an upstream of https:// (not to one that speaks HTTP/2 alone)",
   },
   { name: "HTTP_PROXY", description: "The way to an upstream of http://" },
+  { name: "ALL_PROXY", description: "The way to any upstream, where neither says otherwise" },
   { name: "NO_PROXY", description: "Hosts that are reached without a proxy: a comma list" },
   { name: "NODE_EXTRA_CA_CERTS", description: "A PEM file of further certificate authorities for upstream" },
+];
+
+const PROCESS: readonly VariableSpec[] = [
   {
     name: "SFP_X509_SERVER_KEY_PASSPHRASE",
     isSecret: true,
     description: "Of the private key, where that is encrypted",
   },
-  {
-    name: "REDIS_URL",
-    isSecret: true,
-    description: "redis://user:password@host:port/db, rediss:// for TLS",
-  },
-  { name: "REDIS_ENTERPRISE_HOST", default: "127.0.0.1", description: "The same in parts" },
-  { name: "REDIS_ENTERPRISE_PORT", default: "6379", description: "The same in parts" },
-  { name: "REDIS_ENTERPRISE_USER", description: "The same in parts" },
-  { name: "REDIS_ENTERPRISE_PASSWORD", isSecret: true, description: "The same in parts" },
-  { name: "REDIS_SENTINELS", description: "Sentinels: host:port, a comma list" },
-  { name: "REDIS_SENTINEL_MASTER", description: "The name of the master that they watch" },
-  { name: "REDIS_CLUSTER_NODES", description: "Nodes of a cluster: host:port, a comma list" },
-  { name: "REDIS_TLS", default: "false", description: "TLS to Redis" },
-  { name: "REDIS_TLS_CA_PATH", description: "A PEM file of the authorities of Redis' certificate" },
-  { name: "REDIS_TLS_CERT_PATH", description: "A PEM file of a certificate for Redis" },
-  { name: "REDIS_TLS_KEY_PATH", description: "A PEM file of its private key" },
-  {
-    name: "REDIS_CONNECTION_POOL_MIN_SIZE",
-    default: "1",
-    description: "Connections to Redis that stay open; commands are pipelined, so one is usually enough",
-  },
-  {
-    name: "REDIS_CONNECTION_POOL_MAX_SIZE",
-    default: "1",
-    description: "Connections to Redis at most; more help where large configs keep small commands waiting",
-  },
-  {
-    name: "EVENT_CHANNEL_SIZE",
-    default: "50000",
-    description: "Measurements that may wait for each place that they are sent to",
-  },
-  {
-    name: "DATADOG_MAX_BATCH_TIME_MS",
-    default: "10000",
-    description: "How often measurements are sent",
-  },
-  { name: "STATSD_HOST_OVERRIDE", default: "127.0.0.1", description: "Where StatsD or Datadog's agent is" },
-  { name: "STATSD_PORT_OVERRIDE", default: "8125", description: "Its UDP port" },
-  { name: "STATSD_SOCKET", description: "Its Unix datagram socket, in the place of host and port" },
-  {
-    name: "DATADOG_SENDER_BUFFER_SIZE",
-    default: "that of EVENT_CHANNEL_SIZE",
-    description: "Measurements that may wait for StatsD or Datadog's agent",
-  },
-  {
-    name: "DATADOG_MAX_BATCH_EVENT_COUNT",
-    default: "3000",
-    description: "Lines that are handed over to StatsD at one time",
-  },
-  { name: "DOGSTATSD_MAX_BUFFER_SIZE", default: "8000", description: "Bytes of a datagram to StatsD" },
-  {
-    name: "DOGSTATSD_MAX_TIME_MS",
-    default: "30000",
-    description:
-      "How long lines may wait for more in their datagram; the end of each batch sends them anyhow",
-  },
-  {
-    name: "DOGSTATSD_MAX_RETRY_ATTEMPT",
-    default: "3",
-    description: "How often a datagram is tried again before its batch is given up",
-  },
-  {
-    name: "DOGSTATSD_INITIAL_RETRY_DELAY",
-    default: "10",
-    description: "Milliseconds before that is done first, doubled each time",
-  },
-  { name: "DD_ENV", description: "The tag env of every line to StatsD" },
-  { name: "DD_SERVICE", description: "The tag service of every line to StatsD" },
-  { name: "DD_VERSION", description: "The tag version of every line to StatsD" },
   {
     name: "NOTIFY_SOCKET",
     description:
@@ -121,4 +50,27 @@ export const VARIABLES: readonly VariableSpec[] = [
     default: "no_hostname_set",
     description: "Told to gRPC clients as x-sfp-hostname, to StatsD as the tag pod_name",
   },
+  {
+    name: "STATE_DIRECTORY",
+    description: "As systemd sets it: the folder of the local backup, where --local-cache-path gives none",
+  },
+  {
+    name: "XDG_STATE_HOME",
+    default: "~/.local/state",
+    description: "Without that one the folder of the local backup is statsig-forward-proxy in here",
+  },
 ];
+
+/** Every variable that is no option and that the relay, or a library in it, reads; by what they are about. */
+export const VARIABLE_GROUPS: readonly (readonly [about: string, variables: readonly VariableSpec[]])[] = [
+  ["Upstream", UPSTREAM],
+  ["Redis", REDIS_VARIABLES],
+  ["Metrics", METRIC_VARIABLES],
+  ["OpenTelemetry", OTLP_VARIABLES],
+  ["The process", PROCESS],
+];
+
+/** As above, each by its own name. */
+export const VARIABLES: readonly VariableSpec[] = VARIABLE_GROUPS.flatMap(([, variables]) =>
+  variables.flatMap((each) => [each, ...(each.variants ?? []).map((name) => ({ ...each, name }))]),
+);
