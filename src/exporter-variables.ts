@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { ConfigError, type Environment } from "./settings.ts";
 import type { OtlpProtocol } from "./telemetry/otlp/otlp-options.ts";
 import { whyUnreadable } from "./unreadable.ts";
+import { withoutUserInfo } from "./without-secrets.ts";
 
 interface Variable {
   /** After `OTEL_EXPORTER_OTLP_`, and after that and the signal. */
@@ -34,9 +35,11 @@ export function refuseBadExporterVariables(
 ): void {
   for (const { name, allowed, isGood } of VARIABLES) {
     for (const [variable, value] of given(env, name, signal)) {
-      if (!isGood(value, protocol)) throw new ConfigError(`${variable} is "${value}", allowed is ${allowed}`);
+      if (isGood(value, protocol)) continue;
+      throw new ConfigError(`${variable} is "${withoutUserInfo(value)}", allowed is ${allowed}`);
     }
   }
+  for (const [variable, value] of given(env, "HEADERS", signal)) refuseBadHeaders(variable, value);
   refuseBadAttributes(env["OTEL_RESOURCE_ATTRIBUTES"]?.trim() ?? "");
   for (const [variable, path] of FILES.flatMap((name) => given(env, name, signal))) {
     refuseUnreadable(variable, path);
@@ -47,6 +50,13 @@ function refuseBadAttributes(text: string): void {
   const parts = text.split(",").filter((part) => part.trim() !== "");
   if (parts.every((part) => /^\s*[^=\s][^=]*=[^=]*$/.test(part))) return;
   throw new ConfigError(`OTEL_RESOURCE_ATTRIBUTES is "${text}", allowed is a comma list of key=value`);
+}
+
+/** Without one that can't be read a collector would say no to everything. They are secrets. */
+function refuseBadHeaders(variable: string, text: string): void {
+  const parts = text.split(",").filter((part) => part.trim() !== "");
+  if (parts.every((part) => /^\s*[^=\s]+\s*=\s*\S/.test(part))) return;
+  throw new ConfigError(`${variable} is malformed (not shown here), allowed is a comma list of key=value`);
 }
 
 function refuseUnreadable(variable: string, path: string): void {

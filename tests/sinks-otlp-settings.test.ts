@@ -28,6 +28,24 @@ const REFUSED: readonly (readonly [option: string, env: Readonly<Record<string, 
       'OTEL_EXPORTER_OTLP_ENDPOINT is "collector:4318", allowed is an http:// or https:// URL',
     ],
     [
+      "--otlp-logging",
+      {
+        OTEL_EXPORTER_OTLP_ENDPOINT: "someone:pass-word@collector:4317",
+        OTEL_EXPORTER_OTLP_PROTOCOL: "grpc",
+      },
+      'OTEL_EXPORTER_OTLP_ENDPOINT is "…", allowed is an http:// or https:// URL',
+    ],
+    [
+      "--otlp-logging",
+      { OTEL_EXPORTER_OTLP_HEADERS: "authorization: Bearer pass-word" },
+      "OTEL_EXPORTER_OTLP_HEADERS is malformed (not shown here), allowed is a comma list of key=value",
+    ],
+    [
+      "--otlp-tracing",
+      { OTEL_EXPORTER_OTLP_TRACES_HEADERS: "a=b,pass-word" },
+      "OTEL_EXPORTER_OTLP_TRACES_HEADERS is malformed (not shown here), allowed is a comma list of key=value",
+    ],
+    [
       "--otlp-tracing",
       { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "/v1/traces" },
       'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is "/v1/traces", allowed is an http:// or https:// URL',
