@@ -9,6 +9,7 @@ import { SpecStore } from "../src/specs/spec-store.ts";
 import { FakeClock } from "./support/fake-clock.ts";
 import { FlakyBackup, HandLease } from "./support/flaky-backup.ts";
 import { feedOf, snapshotOf } from "./support/snapshots.ts";
+import { eventually } from "./support/wait.ts";
 
 const feeds = [feedOf("secret-a", "v1"), feedOf("secret-a", "v2"), feedOf("secret-b", "v2")];
 
@@ -101,8 +102,7 @@ test("nonsense with a newer lcut than upstream's is overwritten, a real newer ve
   backup.shelf.set(feedId(feed), snapshotOf(feed, 20));
   store.publish(snapshotOf(feed, 15));
   await clock.advance(100);
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  expect(store.peek(feed)?.snapshot).toMatchObject({ lcut: 20, source: "redis" });
+  await eventually(() => expect(store.peek(feed)?.snapshot).toMatchObject({ lcut: 20, source: "redis" }));
 });
 
 test("without the lease nothing is written; with it, everything that is held", async () => {

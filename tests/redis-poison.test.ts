@@ -106,7 +106,7 @@ describeWith("redis-server", "redis-cli")("What somebody else put into Redis", (
       const read = await backup.read(feed, -1);
       expect(await outcomeOf(read)).toBe(outcome);
       expect(use.kinds("redis_read_unusable")).toHaveLength(read.kind === "unusable" ? 1 : 0);
-      expect(JSON.stringify(use.events)).not.toContain(feed.sdkKey);
+      expect(use.words()).not.toContain(feed.sdkKey);
 
       const next = await preparedSnapshot(feed, 6);
       expect(await backup.write(next)).toEqual({ kind: "written" });

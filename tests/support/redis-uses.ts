@@ -30,6 +30,11 @@ export class RedisUse implements AsyncDisposable {
     });
   }
 
+  /** All that the events say but for which feed they are of, which is masked where it is shown. */
+  words(): string {
+    return JSON.stringify(this.events.map((event) => ({ ...event, feed: undefined })));
+  }
+
   kinds(...ofInterest: RedisEvent["kind"][]): RedisEvent["kind"][] {
     return this.events.map(({ kind }) => kind).filter((kind) => ofInterest.includes(kind));
   }
