@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { ConfigFiles } from "./support/config-files.ts";
 import { runRelay, startRelayProcess } from "./support/relay-process.ts";
 import { startUpstream } from "./support/upstream.ts";
+import { eventually } from "./support/wait.ts";
 
 const files = new ConfigFiles();
 afterAll(() => files[Symbol.dispose]());
@@ -60,7 +61,7 @@ preload-sdk-keys: ${KEY},secret-two\n`,
     const answer = await fetch(`${relay.httpUrl}/v1/ready`, { headers: { origin: "https://b.example" } });
     expect(answer.headers.get("access-control-allow-origin")).toBe("https://b.example");
     expect(await answer.text()).toContain("2 of 2 preloaded keys");
-    expect(relay.output()).toContain("http request method=GET");
+    await eventually(() => expect(relay.output()).toContain("http request method=GET"));
     expect(relay.output()).not.toContain(KEY);
   });
 });
