@@ -16,6 +16,9 @@ import { VARIABLES } from "./variables.ts";
 /** As much as a list of the most SDK keys needs, and more than anything that is no such file by mistake. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
+/** Of a name that is none. */
+const MAX_SHOWN = 60;
+
 /** What may stand in the file: all but where the file is. */
 const ALLOWED: ReadonlyMap<string, OptionSpec> = new Map(
   SETTINGS.filter(({ name }) => name !== "config").map((option) => [option.name, option]),
@@ -60,7 +63,10 @@ async function readText(path: string): Promise<string | undefined> {
 /** As it would be given on the command line: whether it can be used is found out in one place, whoever gives it. */
 function textOf({ name, value }: Entry, path: string): string {
   const option = ALLOWED.get(name);
-  if (option === undefined) throw new ConfigError(`unknown name "${name}" in ${path}: ${hintFor(name)}`);
+  if (option === undefined) {
+    const shown = name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}…` : name;
+    throw new ConfigError(`unknown name "${shown}" in ${path}: ${hintFor(name)}`);
+  }
   const allowed = option.isList ? "a text, or a list of texts" : `${FORM[option.kind]}`;
   if (Array.isArray(value) && option.isList) {
     const words = value.filter((word) => typeof word === "string" && word.trim() !== "");

@@ -1,5 +1,6 @@
 import { systemClock } from "./clock.ts";
 import { type Config, readConfig } from "./config.ts";
+import { withConfigFile } from "./config-file.ts";
 import { authoritiesCheck } from "./doctor/authorities-check.ts";
 import { certificateCheck } from "./doctor/certificate-check.ts";
 import { type Check, failed, ok } from "./doctor/check.ts";
@@ -31,7 +32,7 @@ export async function examine(
   { print, asJson }: { readonly print: (text: string) => void; readonly asJson: boolean },
 ): Promise<boolean> {
   const results: CheckResult[] = [];
-  for await (const result of runChecks(checksFor(given, env))) {
+  for await (const result of runChecks(await checksFor(given, env))) {
     results.push(result);
     if (!asJson) print(textOf(result));
   }
@@ -40,9 +41,9 @@ export async function examine(
 }
 
 /** Without a configuration there is nothing else to look at. */
-function checksFor(given: GivenConfig, env: Environment): readonly Check[] {
+async function checksFor(given: GivenConfig, env: Environment): Promise<readonly Check[]> {
   try {
-    const config = readConfig(given, env);
+    const config = readConfig(await withConfigFile(given, env), env);
     return [configurationCheck(config), ...checksOf(config, given, env)];
   } catch (error) {
     if (!(error instanceof ConfigError || error instanceof StartError)) throw error;

@@ -1,4 +1,5 @@
 import { readManagement } from "./config.ts";
+import { withConfigFile } from "./config-file.ts";
 import { readTls } from "./config-tls.ts";
 import { MODES } from "./positionals.ts";
 import { type Answer, answerOf } from "./probe/answer.ts";
@@ -28,7 +29,8 @@ const MAX_TIMEOUT_S = 300;
  */
 export async function checkHealth(given: GivenConfig, env: Environment): Promise<HealthReport> {
   try {
-    const doors = doorsOf(new Settings(findIn(given, env)), env);
+    const settings = new Settings(findIn(await withConfigFile(given, env), env));
+    const doors = doorsOf(settings, env);
     return await askInTurn(doors, AbortSignal.timeout(timeoutMs(given)));
   } catch (error) {
     if (error instanceof ConfigError || error instanceof StartError) {

@@ -11,7 +11,6 @@ import type { Environment, GivenConfig } from "./setting-sources.ts";
 import { ConfigError, StartError, unknownVariables } from "./settings.ts";
 import { listenToSignals } from "./signals.ts";
 import { UsageError } from "./strict-args.ts";
-import { findSubcommand } from "./subcommands.ts";
 import { LineLogger } from "./telemetry/logs/logger.ts";
 import { shownUrl } from "./upstream-url.ts";
 import { VERSION } from "./version.ts";
@@ -45,12 +44,8 @@ async function main(argv: readonly string[]): Promise<number> {
         print(printedConfig(await withConfigFile(invocation.given, process.env), process.env));
         return 0;
       }
-      case "subcommand": {
-        const { name, given } = invocation;
-        const hasFile = findSubcommand(name)?.takesRelayOptions === true;
-        const settings = hasFile ? await withConfigFile(given, process.env) : given;
-        return await runSubcommand({ ...invocation, given: settings }, { env: process.env, print, serve });
-      }
+      case "subcommand":
+        return await runSubcommand(invocation, { env: process.env, print, serve });
     }
   } catch (error) {
     return explain(error);
@@ -109,11 +104,16 @@ function print(text: string): void {
 /** One line for what a person can mend; anything else is a fault of ours. */
 function explain(error: unknown): number {
   if (error instanceof UsageError || error instanceof ConfigError) {
-    process.stderr.write(`error: ${withoutSecrets(error.message)}\n`);
+    tell(error.message);
     return EXIT_USAGE;
   }
   const isExplained = error instanceof ListenError || error instanceof StartError;
   const message = isExplained ? error.message : `unexpected: ${String(error)}`;
-  process.stderr.write(`error: ${withoutSecrets(message)}\n`);
+  tell(message);
   return EXIT_FAILED;
+}
+
+/** One line, whatever is quoted in it. */
+function tell(problem: string): void {
+  process.stderr.write(`error: ${withoutSecrets(problem.replaceAll(/\s+/g, " "))}\n`);
 }

@@ -1,3 +1,4 @@
+import { withConfigFile } from "./config-file.ts";
 import type { Environment, GivenConfig } from "./setting-sources.ts";
 import type { SubcommandName } from "./subcommands.ts";
 
@@ -28,7 +29,11 @@ export async function runSubcommand(
   switch (name) {
     case "demo": {
       const { runDemo } = await import("./demo/demo.ts");
-      const demo: GivenConfig = { ...given, mode: "grpc-and-http", cache: "local" };
+      const demo: GivenConfig = {
+        ...(await withConfigFile(given, env)),
+        mode: "grpc-and-http",
+        cache: "local",
+      };
       return await runDemo((added, announce) => serve(demo, { ...env, ...added }, announce));
     }
     case "healthcheck": {

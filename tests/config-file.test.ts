@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { ConfigFiles } from "./support/config-files.ts";
+import { freePort } from "./support/free-port.ts";
 import { runRelay, startRelayProcess } from "./support/relay-process.ts";
 import { startUpstream } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
@@ -115,4 +116,31 @@ test("a file with comments alone gives nothing", async () => {
   ]);
   expect(exitCode).toBe(0);
   expect(stdout).toContain("http-port: 8000  # default");
+});
+
+describe("subcommands go by the file", () => {
+  test("healthcheck finds the relay that was started with it, and says what is wrong with it", async () => {
+    await using upstream = await startUpstream();
+    const port = await freePort();
+    const path = files.write(`mode: http\ncache: disabled\nhttp-port: 0\nmanagement-port: ${port}\n`);
+    const env = { SFP_MANAGEMENT_PORT: "", SFP_CONFIG: path };
+    await using _ = await startRelayProcess({ upstream, isBare: true, env });
+    const found = await runRelay(["healthcheck"], env);
+    expect(found).toMatchObject({ exitCode: 0, stdout: `ready (http://127.0.0.1:${port}/readyz)\n` });
+    const wrong = await runRelay(["healthcheck", "--config", files.write("http-port: x\n")]);
+    expect([wrong.exitCode, wrong.stdout]).toEqual([1, expect.stringContaining('is "x", allowed is')]);
+  });
+
+  test("doctor tells of a file that can't be used", async () => {
+    const { exitCode, stdout } = await runRelay(["doctor", "--config", files.write("http-prot: 1\n")]);
+    expect([exitCode, stdout]).toEqual([1, expect.stringContaining("did you mean http-port?")]);
+  });
+});
+
+test("what is wrong is told in one line, whatever is quoted", async () => {
+  const path = files.write('mode: |\n  http\n  grpc\ncache: "a\\nb"\n"x\\ny": 1\n');
+  const { stderr } = await runRelay(["--config", path]);
+  expect(stderr).toBe(
+    `error: unknown name "x y" in ${path}: allowed are the options of --help, without dashes\n`,
+  );
 });

@@ -9,6 +9,7 @@ import { publishKey } from "./support/published-key.ts";
 import { startRelayProcess } from "./support/relay-process.ts";
 import { startRelayWithTls } from "./support/relay-with-tls.ts";
 import { startReloadedRelay } from "./support/reloaded-relay.ts";
+import { relayCommand } from "./support/run-relay.ts";
 import { startUpstream } from "./support/upstream.ts";
 import { eventually, within } from "./support/wait.ts";
 
@@ -143,13 +144,11 @@ describeWith("openssl")("a SIGHUP with TLS", () => {
 
 describe("in a terminal", () => {
   test("SIGHUP reloads while that is there, and stops the relay when it is closed", async () => {
-    const { mainFile } = await import("./support/run-relay.ts");
     let output = "";
     const decoder = new TextDecoder();
     const child = Bun.spawn(
       [
-        process.execPath,
-        mainFile,
+        ...relayCommand(),
         "http",
         "disabled",
         "--http-port=0",

@@ -10,16 +10,15 @@ export interface FinishedRun {
   readonly stderr: string;
 }
 
-export const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 /**
  * The relay's own code, or the executable named by SFP_TEST_BINARY; nothing of our environment reaches it. Without a
  * management port, which has no way to be any free one.
  */
 export function spawnRelay(args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
-  const binary = process.env["SFP_TEST_BINARY"];
-  const [command, ...first] = binary === undefined ? [process.execPath, mainFile] : [binary];
-  return spawn(command ?? "", [...first, ...args], {
+  const [command = "", ...first] = relayCommand();
+  return spawn(command, [...first, ...args], {
     env: {
       PATH: process.env["PATH"] ?? "",
       HOME: process.env["HOME"] ?? "/",
@@ -45,4 +44,10 @@ export async function runRelay(
   } finally {
     child.kill("SIGKILL");
   }
+}
+
+/** What starts it, before all arguments. */
+export function relayCommand(): readonly string[] {
+  const binary = process.env["SFP_TEST_BINARY"];
+  return binary === undefined ? [process.execPath, mainFile] : [binary];
 }
