@@ -23,12 +23,12 @@ export interface ManifestPollerOptions {
  */
 export class ManifestPoller implements Disposable {
   readonly #options: ManifestPollerOptions;
-  #specIntervalMs: number;
+  #intervalMs: number;
   readonly #loops = new Map<SdkKey, AbortController>();
 
   constructor(options: ManifestPollerOptions) {
     this.#options = options;
-    this.#specIntervalMs = options.specIntervalMs;
+    this.#intervalMs = intervalFor(options.specIntervalMs);
     options.store.listen({
       put: ({ sdkKey }, isFirst) => {
         if (isFirst) this.#begin(sdkKey);
@@ -39,8 +39,9 @@ export class ManifestPoller implements Disposable {
 
   /** From now on config specs are polled so often. Every wait begins anew. */
   pollEvery(specIntervalMs: number): void {
-    if (specIntervalMs === this.#specIntervalMs) return;
-    this.#specIntervalMs = specIntervalMs;
+    const intervalMs = intervalFor(specIntervalMs);
+    if (intervalMs === this.#intervalMs) return;
+    this.#intervalMs = intervalMs;
     for (const sdkKey of [...this.#loops.keys()]) this.#begin(sdkKey);
   }
 
@@ -55,9 +56,8 @@ export class ManifestPoller implements Disposable {
 
   async #poll(sdkKey: SdkKey, ended: AbortSignal): Promise<void> {
     const { clock, refresher } = this.#options;
-    const intervalMs = Math.max(MIN_INTERVAL_MS, this.#specIntervalMs);
     for (;;) {
-      await clock.sleep(intervalMs * (1 + JITTER * Math.random()), ended);
+      await clock.sleep(this.#intervalMs * (1 + JITTER * Math.random()), ended);
       await refresher.refresh(sdkKey);
     }
   }
@@ -71,3 +71,5 @@ export class ManifestPoller implements Disposable {
     for (const sdkKey of [...this.#loops.keys()]) this.#end(sdkKey);
   }
 }
+
+const intervalFor = (specIntervalMs: number): number => Math.max(MIN_INTERVAL_MS, specIntervalMs);
