@@ -43,9 +43,11 @@ export async function startRelay(
   config: Config,
   { logger, clock = systemClock }: RelayPorts,
 ): Promise<Relay> {
+  // Ends after all else, whatever becomes of that: the last values are told by it.
+  await using watching = new AsyncDisposableStack();
   await using starting = new AsyncDisposableStack();
   const health = new Health();
-  const telemetry = starting.use(await startTelemetry(config, { logger, clock }));
+  const telemetry = watching.use(await startTelemetry(config, { logger, clock }));
   const { emit, registry } = telemetry;
   const tls = config.tls && starting.use(openTls(config.tls, { clock, emit }));
   limitHeaderSize(config.limits.maxHeaderBytes);
@@ -56,7 +58,7 @@ export async function startRelay(
     emit,
     registry,
     metrics: telemetry.sinks,
-    running: starting,
+    running: watching,
   });
   const backup = await openBackup(config, { clock, emit, running: starting });
   const specs = starting.use(startSpecs(config, { clock, emit, backup, access, tracing }));
@@ -81,7 +83,7 @@ export async function startRelay(
   const { notReady } = probes;
   const manager = await startServiceManager(config, { clock, logger, notReady, running: starting });
 
-  const running = starting.move();
+  const [running, monitoring] = [starting.move(), watching.move()];
   let { shutdownGraceMs } = config;
   return {
     listeners: [...listeners.addresses, ...management],
@@ -102,6 +104,7 @@ export async function startRelay(
       await events.flush(grace.over);
       // A backup that hangs has what is left of the grace, or a moment for the last writes.
       await within(clock, Math.max(LAST_WRITES_MS, graceEndsAt - clock.now()), running.disposeAsync());
+      await monitoring.disposeAsync();
     },
   };
 }
