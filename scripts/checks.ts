@@ -1,6 +1,7 @@
 import { npmCommand, run } from "./command.ts";
 import { configurationTablesAreCurrent } from "./configuration-tables.ts";
 import { dependenciesAreLockedAndDescribed } from "./dependency-rules.ts";
+import { exampleSnippetsAreCurrent } from "./example-snippets.ts";
 import { generatedCodeIsCurrent } from "./gen.ts";
 import { importsFollowTheRules } from "./import-rules.ts";
 import { metricTablesAreCurrent } from "./metric-tables.ts";
@@ -32,6 +33,7 @@ const checks: readonly Check[] = [
   { name: "Generated code is current", passes: generatedCodeIsCurrent },
   { name: "Tables of metrics are current", passes: metricTablesAreCurrent },
   { name: "Tables of options are current", passes: configurationTablesAreCurrent },
+  { name: "Programs in docs are current", passes: exampleSnippetsAreCurrent },
   { name: "Import rules", passes: importsFollowTheRules },
   { name: "Dependencies are locked and described", passes: dependenciesAreLockedAndDescribed },
 ];

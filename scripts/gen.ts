@@ -1,9 +1,10 @@
-// Generates src/gen from proto/, without a network: buf and the plugin come from node_modules. And the tables of options and metrics.
+// Generates src/gen from proto/, without a network: buf and the plugin come from node_modules. And the tables of options and metrics, and the programs that docs show.
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { npmCommand, root, run } from "./command.ts";
 import { writeConfigurationTables } from "./configuration-tables.ts";
+import { writeExampleSnippets } from "./example-snippets.ts";
 import { writeMetricTables } from "./metric-tables.ts";
 
 async function generate(into: string): Promise<boolean> {
@@ -38,4 +39,5 @@ if (import.meta.main) {
   if (!(await generate(root))) process.exitCode = 1;
   await writeMetricTables();
   await writeConfigurationTables();
+  await writeExampleSnippets();
 }

@@ -1,0 +1,25 @@
+// A server with statsig-node-core whose config specs come from a forward proxy, and whose events go through it.
+// See docs/active-mode.md. Needs: npm install @statsig/statsig-node-core
+import core from "@statsig/statsig-node-core";
+
+const relay = process.env.RELAY_URL ?? "http://localhost:8000";
+const gate = process.argv[2] ?? "demo_flip";
+
+const statsig = new core.Statsig(process.env.STATSIG_SERVER_SDK_KEY ?? "secret-demo", {
+  specsUrl: `${relay}/v2/download_config_specs`,
+  logEventUrl: `${relay}/v1/log_event`,
+  idListsUrl: `${relay}/v1/get_id_lists`,
+  downloadIdListFileApi: `${relay}/v1/download_id_list_file`,
+  // How soon a change is seen; the SDK takes 1 s at least.
+  specsSyncIntervalMs: 5_000,
+});
+await statsig.initialize();
+
+const user = core.StatsigUser.withUserID("user-1");
+setInterval(() => console.log(`${gate} ${statsig.checkGate(user, gate)}`), 1_000);
+statsig.logEvent(user, "example_started");
+process.once("SIGTERM", async () => {
+  // Events that wait are sent now.
+  await statsig.shutdown();
+  process.exit(0);
+});
