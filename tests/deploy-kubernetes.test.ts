@@ -39,5 +39,5 @@ test("passive mode is a fleet that writes Redis", async () => {
   const { stdout } = await printedByContainer(objectsOf("passive.yaml"), join(folder, "passive"));
   expect(stdout).toContain("cache: redis  # <CACHE>");
   expect(stdout).toContain("fleet-polling: true  # --fleet-polling");
-  expect(stdout).toContain("# REDIS_URL=…");
+  expect(stdout).toContain("# REDIS_URL=redis://redis:6379");
 });
