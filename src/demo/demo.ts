@@ -33,6 +33,8 @@ export async function runDemo(serve: Serve): Promise<number> {
 function welcome(listeners: readonly Listener[]): string {
   const http = listeners.find(({ protocol }) => protocol === "http")?.url ?? "";
   const grpc = new URL(listeners.find(({ protocol }) => protocol === "grpc")?.url ?? "http://localhost").host;
+  const status = listeners.find(({ protocol }) => protocol === "management")?.url;
+  const page = status === undefined ? "" : `\n  ${status} in a browser shows how the relay is`;
   const request = `{"sdkKey":"${SDK_KEY}"}`;
   return `
 The relay serves a sample project that changes every ${CHANGE_EVERY_MS / 1_000} s, for the SDK key ${SDK_KEY}.
@@ -41,7 +43,7 @@ ${listeners.map(({ protocol, url }) => `  ${protocol}  ${url}`).join("\n")}
 Try:
   curl --compressed ${http}/v2/download_config_specs/${SDK_KEY}.json
   curl -H 'content-type: application/json' -d '${request}' ${http}/statsig_forward_proxy.StatsigForwardProxy/getConfigSpec
-  grpcurl -plaintext -d '${request}' ${grpc} statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec
+  grpcurl -plaintext -d '${request}' ${grpc} statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec${page}
 
 `;
 }
