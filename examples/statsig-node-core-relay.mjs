@@ -8,8 +8,8 @@ const gate = process.argv[2] ?? "demo_flip";
 const statsig = new core.Statsig(process.env.STATSIG_SERVER_SDK_KEY ?? "secret-demo", {
   specsUrl: `${relay}/v2/download_config_specs`,
   logEventUrl: `${relay}/v1/log_event`,
+  enableIdLists: true,
   idListsUrl: `${relay}/v1/get_id_lists`,
-  downloadIdListFileApi: `${relay}/v1/download_id_list_file`,
   // How soon a change is seen; the SDK takes 1 s at least.
   specsSyncIntervalMs: 5_000,
 });

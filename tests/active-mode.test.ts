@@ -2,25 +2,37 @@ import { expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { startEventRelay } from "./support/event-relay.ts";
+import { type EventRelay, startEventRelay } from "./support/event-relay.ts";
+import { freePort } from "./support/free-port.ts";
+import { IdListRelay } from "./support/id-list-relay.ts";
+import { listed } from "./support/id-list-upstream.ts";
 import { describeWith } from "./support/needs.ts";
 import { Output } from "./support/output.ts";
 import { specV1, specV2 } from "./support/payloads.ts";
+import type { Certified } from "./support/pki.ts";
+import { ClientCertificates, tlsArgs } from "./support/relay-with-tls.ts";
 import { revision } from "./support/revisions.ts";
 import { eventually, within } from "./support/wait.ts";
 
 const sdkKey = "secret-active-mode";
 
+interface ExampleRun {
+  readonly env: Readonly<Record<string, string>>;
+  readonly gate?: string;
+}
+
 /** A shipped example in a Node process of its own, as somebody would run it who follows the docs. */
-function runExample(name: string, env: Readonly<Record<string, string>>) {
+function runExample(name: string, { env, gate = "gate_public" }: ExampleRun) {
   const path = fileURLToPath(new URL(`../examples/${name}.mjs`, import.meta.url));
-  const child = spawn("node", [path, "gate_public"], {
-    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/", ...env },
+  const { PATH = "", HOME = "/" } = process.env;
+  const child = spawn("node", [path, gate], {
+    env: { PATH, HOME, STATSIG_SERVER_SDK_KEY: sdkKey, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const output = new Output(child.stdout);
+  const output = new Output(child.stdout, child.stderr);
   return {
-    lastLine: () => output.text.trimEnd().split("\n").at(-1),
+    shows: (line: string) =>
+      eventually(() => expect(output.text.trimEnd().split("\n").at(-1)).toBe(line), { withinMs: 20_000 }),
     async stop() {
       const closed = once(child, "close");
       child.kill("SIGTERM");
@@ -31,30 +43,82 @@ function runExample(name: string, env: Readonly<Record<string, string>>) {
   };
 }
 
+function publish({ upstream }: EventRelay, number: number): void {
+  upstream.publish(sdkKey, "v1", specV1(revision(sdkKey, number)));
+  upstream.publish(sdkKey, "v2", specV2(revision(sdkKey, number)));
+}
+
+const startRelay = async (...args: string[]): Promise<EventRelay> =>
+  startEventRelay({ mode: "grpc-and-http", args: ["--management-port", String(await freePort()), ...args] });
+
+async function openStreams({ relay }: EventRelay): Promise<number> {
+  const answer = await fetch(`${relay.urlOf("management")}/status.json`);
+  return ((await answer.json()) as { traffic: { streams: number } }).traffic.streams;
+}
+
+/** From the first value to an event upstream; `streams` is how many the relay then has open. */
+async function expectServed(setup: EventRelay, example: ReturnType<typeof runExample>, streams: number) {
+  await example.shows("gate_public true");
+  expect(await openStreams(setup)).toBe(streams);
+  publish(setup, 1);
+  await example.shows("gate_public false");
+  expect(await example.stop()).toBe(0);
+  await eventually(() => {
+    const names = setup.forwarded(sdkKey).flatMap(({ events }) => events as { eventName: string }[]);
+    expect(names.map(({ eventName }) => eventName)).toContain("example_started");
+  });
+}
+
 describeWith("node")("the examples of docs/active-mode.md", () => {
-  test.each(["statsig-node-relay", "statsig-node-core-relay", "statsig-node-core-stream"])(
+  test.each([
+    ["statsig-node-relay", 0],
+    ["statsig-node-core-relay", 0],
+    ["statsig-node-core-stream", 1],
+  ])(
     "%s evaluates what the relay has, follows a change, and its events reach upstream",
-    async (name) => {
-      await using setup = await startEventRelay({ mode: "grpc-and-http", args: ["-p", "1"] });
-      const publish = (number: number) => {
-        setup.upstream.publish(sdkKey, "v1", specV1(revision(sdkKey, number)));
-        setup.upstream.publish(sdkKey, "v2", specV2(revision(sdkKey, number)));
-      };
-      publish(0);
-      using example = runExample(name, {
-        STATSIG_SERVER_SDK_KEY: sdkKey,
-        RELAY_URL: setup.relay.httpUrl,
-        RELAY_GRPC_URL: setup.relay.urlOf("grpc"),
-      });
-      await eventually(() => expect(example.lastLine()).toBe("gate_public true"), { withinMs: 15_000 });
-      publish(1);
-      await eventually(() => expect(example.lastLine()).toBe("gate_public false"), { withinMs: 15_000 });
-      expect(await example.stop()).toBe(0);
-      await eventually(() => {
-        const names = setup.forwarded(sdkKey).flatMap(({ events }) => events as { eventName: string }[]);
-        expect(names.map(({ eventName }) => eventName)).toContain("example_started");
-      });
+    async (name, streams) => {
+      await using setup = await startRelay();
+      publish(setup, 0);
+      const env = { RELAY_URL: setup.relay.httpUrl, RELAY_GRPC_URL: setup.relay.grpcUrl };
+      using example = runExample(name, { env });
+      await expectServed(setup, example, streams);
     },
     60_000,
   );
+
+  test.each(["statsig-node-relay", "statsig-node-core-relay"])(
+    "%s evaluates a gate of an ID list, whose file upstream or the relay has",
+    async (name) => {
+      for (const proxied of ["false", "true"]) {
+        await using relay = await IdListRelay.start({ values: { "proxy-id-lists": proxied } });
+        relay.upstream.put(sdkKey, "company_list", listed("user-1"));
+        using example = runExample(name, { env: { RELAY_URL: relay.url }, gate: "gate_idlist" });
+        await example.shows("gate_idlist true");
+      }
+    },
+    90_000,
+  );
+});
+
+describeWith("node", "openssl")("the example of docs/active-mode.md with certificates", () => {
+  test("statsig-node-core-mtls brings its own, follows a change, and its events reach upstream", async () => {
+    using pki = new ClientCertificates();
+    await using setup = await startRelay(...tlsArgs(pki.authority.issue(), pki.authority.caPath));
+    publish(setup, 0);
+    const envOf = (client: Certified) => ({
+      RELAY_URL: setup.relay.urlOf("https"),
+      RELAY_GRPC_URL: setup.relay.urlOf("grpcs"),
+      RELAY_CA: pki.authority.caPath,
+      RELAY_CLIENT_CERT: client.certPath,
+      RELAY_CLIENT_KEY: client.keyPath,
+    });
+    using stranger = runExample("statsig-node-core-mtls", { env: envOf(pki.wrongCa) });
+    await stranger.shows("gate_public false");
+    expect(setup.relay.output()).toContain("client refused: TLS");
+    expect(await openStreams(setup)).toBe(0);
+    await stranger.stop();
+
+    using example = runExample("statsig-node-core-mtls", { env: envOf(pki.good) });
+    await expectServed(setup, example, 1);
+  }, 90_000);
 });
