@@ -6,17 +6,19 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const read = (path: string) => readFileSync(join(root, path), "utf8");
 
-const sources = readdirSync(join(root, "src/telemetry/logs"), { recursive: true, encoding: "utf8" })
-  .filter((path) => path.endsWith(".ts"))
-  .map((path) => read(join("src/telemetry/logs", path)))
-  .join("\n");
+const codeIn = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts"))
+    .map((path) => read(join(folder, path)))
+    .join("\n");
+const sources = codeIn("src/telemetry/logs") + read("src/reload.ts");
 
 /** In code marks: three words or more, none of them a command, an option or a path. */
 function logLinesIn(text: string): string[] {
   const marked = [...text.matchAll(/`([^`\n]+)`/g)].map(([, words = ""]) => words);
   return marked.filter(
     (words) =>
-      /^[A-Za-z][a-zA-Z',: ]+$/.test(words) && words.split(" ").length >= 3 && !words.startsWith("bun "),
+      /^[A-Za-z][a-zA-Z',: ]+$/.test(words) && words.split(" ").length >= 3 && !words.startsWith("npm "),
   );
 }
 
@@ -27,8 +29,22 @@ describe.each(["docs/operations.md", "docs/troubleshooting.md"])("%s", (path) =>
     // Some are an event's kind, with spaces.
     const isThere = (line: string) => sources.includes(line) || sources.includes(line.replaceAll(" ", "_"));
     // The sink's own name stands before.
-    const known = lines.filter((line) => isThere(line) || isThere(line.replace(/^metrics/, "$" + "{what}")));
+    const known = lines.filter(
+      (line) => isThere(line) || isThere(line.replace(/^(metrics|traces)/, "$" + "{what}")),
+    );
     expect(lines.filter((line) => !known.includes(line))).toEqual([]);
+  });
+
+  test("quotes what the status page says", () => {
+    const shown = codeIn("src/telemetry/status");
+    const quoted = [...read(path).matchAll(/page: "([^"]+)"/g)].map(([, words = ""]) => words);
+    expect(quoted.filter((words) => !shown.includes(words))).toEqual([]);
+  });
+
+  test("names metrics that there are", () => {
+    const metrics = new Set(read("docs/monitoring.md").match(/(?<=^\| `)[A-Z]\w+/gm));
+    const named = [...read(path).matchAll(/`([A-Z][a-z]+[A-Z]\w+)`/g)].map(([, name = ""]) => name);
+    expect(named.filter((name) => !metrics.has(name))).toEqual([]);
   });
 
   test("names alerts that there are", () => {
