@@ -1,47 +1,15 @@
 import { expect, test } from "bun:test";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { type EventRelay, startEventRelay } from "./support/event-relay.ts";
+import { type ExampleProcess, runExample, exampleKey as sdkKey } from "./support/example-process.ts";
 import { freePort } from "./support/free-port.ts";
 import { IdListRelay } from "./support/id-list-relay.ts";
 import { listed } from "./support/id-list-upstream.ts";
 import { describeWith } from "./support/needs.ts";
-import { Output } from "./support/output.ts";
 import { specV1, specV2 } from "./support/payloads.ts";
 import type { Certified } from "./support/pki.ts";
 import { ClientCertificates, tlsArgs } from "./support/relay-with-tls.ts";
 import { revision } from "./support/revisions.ts";
-import { eventually, within } from "./support/wait.ts";
-
-const sdkKey = "secret-active-mode";
-
-interface ExampleRun {
-  readonly env: Readonly<Record<string, string>>;
-  readonly gate?: string;
-}
-
-/** A shipped example in a Node process of its own, as somebody would run it who follows the docs. */
-function runExample(name: string, { env, gate = "gate_public" }: ExampleRun) {
-  const path = fileURLToPath(new URL(`../examples/${name}.mjs`, import.meta.url));
-  const { PATH = "", HOME = "/" } = process.env;
-  const child = spawn("node", [path, gate], {
-    env: { PATH, HOME, STATSIG_SERVER_SDK_KEY: sdkKey, ...env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const output = new Output(child.stdout, child.stderr);
-  return {
-    shows: (line: string) =>
-      eventually(() => expect(output.text.trimEnd().split("\n").at(-1)).toBe(line), { withinMs: 20_000 }),
-    async stop() {
-      const closed = once(child, "close");
-      child.kill("SIGTERM");
-      await within(closed, 10_000, "the example to end");
-      return child.exitCode;
-    },
-    [Symbol.dispose]: () => child.kill("SIGKILL"),
-  };
-}
+import { eventually } from "./support/wait.ts";
 
 function publish({ upstream }: EventRelay, number: number): void {
   upstream.publish(sdkKey, "v1", specV1(revision(sdkKey, number)));
@@ -57,7 +25,7 @@ async function openStreams({ relay }: EventRelay): Promise<number> {
 }
 
 /** From the first value to an event upstream; `streams` is how many the relay then has open. */
-async function expectServed(setup: EventRelay, example: ReturnType<typeof runExample>, streams: number) {
+async function expectServed(setup: EventRelay, example: ExampleProcess, streams: number) {
   await example.shows("gate_public true");
   expect(await openStreams(setup)).toBe(streams);
   publish(setup, 1);
