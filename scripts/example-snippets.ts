@@ -20,6 +20,7 @@ export async function exampleSnippetsAreCurrent(): Promise<boolean> {
 
 async function withSnippets(document: string): Promise<string> {
   const paths = [...document.matchAll(SNIPPET)].map(([, , path = ""]) => path);
+  if (paths.length === 0) throw new Error("docs/active-mode.md has no place for any program");
   const texts = await Promise.all(paths.map((path) => Bun.file(join(root, path)).text()));
   const textOf = new Map(paths.map((path, at) => [path, texts[at]]));
   return document.replace(SNIPPET, (_, start: string, path: string, end: string) => {
