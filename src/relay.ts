@@ -97,13 +97,13 @@ export async function startRelay(
     async [Symbol.asyncDispose]() {
       health.become("draining");
       manager?.stopping();
-      const graceEndsAt = clock.now() + shutdownGraceMs;
+      const graceEndsAt = clock.elapsed() + shutdownGraceMs;
       events.hurry();
       using grace = new Grace(shutdownGraceMs, clock);
       await unlessOver(grace.over, listeners.close());
       await events.flush(grace.over);
       // A backup that hangs has what is left of the grace, or a moment for the last writes.
-      await within(clock, Math.max(LAST_WRITES_MS, graceEndsAt - clock.now()), running.disposeAsync());
+      await within(clock, Math.max(LAST_WRITES_MS, graceEndsAt - clock.elapsed()), running.disposeAsync());
       await monitoring.disposeAsync();
     },
   };

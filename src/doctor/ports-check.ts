@@ -1,4 +1,4 @@
-import { createServer } from "node:net";
+import { createServer, isIP } from "node:net";
 import { type Check, type Finding, failed, ok } from "./check.ts";
 
 export interface PortToOpen {
@@ -31,7 +31,7 @@ function judge(
   problem: string | undefined,
   isRunning: boolean,
 ): Finding {
-  const shown = `--${option} ${port} of ${address}`;
+  const shown = `--${option} ${port} of ${isIP(address) === 6 ? `[${address}]` : address}`;
   switch (problem) {
     case undefined:
       return ok(`${shown} is free`);
