@@ -105,6 +105,20 @@ test("nonsense with a newer lcut than upstream's is overwritten, a real newer ve
   await eventually(() => expect(store.peek(feed)?.snapshot).toMatchObject({ lcut: 20, source: "redis" }));
 });
 
+test("a feed that was removed and is at once there again, older than before, takes its place in the backup", async () => {
+  const { clock, backup, lease, store, writer } = start();
+  const [feed] = feeds;
+  if (feed === undefined) throw new Error("no feed");
+  lease.acquire();
+  store.publish(snapshotOf(feed, 10));
+  await clock.advance(100);
+  store.remove(feed, "unauthorized");
+  writer.remove(feed);
+  store.publish(snapshotOf(feed, 4));
+  await clock.advance(100);
+  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(4);
+});
+
 test("without the lease nothing is written; with it, everything that is held", async () => {
   const { clock, backup, lease, store } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));

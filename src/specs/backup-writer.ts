@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import { BackupJobs, type Job } from "./backup-job.ts";
 import { type BackupLag, BackupLags } from "./backup-lag.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
@@ -36,16 +37,13 @@ const FLUSH_MS = 3_000;
 /** Feeds of which a job may wait; removals of keys that strangers made up are not worth more. */
 const MAX_JOBS = 10_000;
 
-/** `restore`: the backup lost what is held, and any relay that holds it may write it. */
-type Job = { readonly feed: Feed; readonly kind: "write" | "restore" | "remove" };
-
 /**
  * Brings each new version into the backup, off every request's path. Of a feed only the newest job waits, so
  * a backup that is gone for long costs no memory, and gets the newest version when it is back.
  */
 export class BackupWriter implements AsyncDisposable {
   readonly #options: BackupWriterOptions;
-  readonly #jobs = new Map<string, Job>();
+  readonly #jobs = new BackupJobs();
   readonly #writtenLcuts = new Map<string, number>();
   readonly #lags: BackupLags;
   /** Whether the version was new, as its write ahead told or will tell. */
@@ -121,7 +119,7 @@ export class BackupWriter implements AsyncDisposable {
 
   #add(job: Job): void {
     const id = feedId(job.feed);
-    this.#jobs.set(id, job);
+    this.#jobs.add(id, job);
     if (job.kind === "remove") this.#lags.forget(id);
     else this.#lags.waits(id);
     this.#running ??= this.#run().finally(() => {
@@ -134,12 +132,10 @@ export class BackupWriter implements AsyncDisposable {
     await Promise.resolve();
     const { clock } = this.#options;
     while (this.#jobs.size > 0) {
-      const batch = [...this.#jobs].slice(0, PARALLEL_WRITES);
-      for (const [id] of batch) this.#jobs.delete(id);
+      const batch = this.#jobs.take(PARALLEL_WRITES);
       const done = await Promise.all(batch.map(([id, job]) => this.#doAndCount(id, job)));
       if (done.every(Boolean)) continue;
-      for (const [at, [id, job]] of batch.entries())
-        if (!done[at] && !this.#jobs.has(id)) this.#jobs.set(id, job);
+      for (const [at, [id, job]] of batch.entries()) if (!done[at]) this.#jobs.putBack(id, job);
       if (this.#stopping.signal.aborted) return;
       await clock.sleep(RETRY_MS, this.#stopping.signal).catch(() => {});
     }
@@ -152,11 +148,11 @@ export class BackupWriter implements AsyncDisposable {
   }
 
   /** False where it must be done again. */
-  async #do({ feed, kind }: Job): Promise<boolean> {
+  async #do({ feed, kind, removesFirst }: Job): Promise<boolean> {
     const { backup, emit } = this.#options;
     try {
-      if (kind === "remove") await backup.remove(feed);
-      else await this.#write(feed, kind === "restore");
+      if (kind === "remove" || removesFirst) await this.#remove(feed);
+      if (kind !== "remove") await this.#write(feed, kind === "restore");
       return true;
     } catch (error) {
       emit({
@@ -168,6 +164,13 @@ export class BackupWriter implements AsyncDisposable {
       });
       return false;
     }
+  }
+
+  async #remove(feed: Feed): Promise<void> {
+    await this.#options.backup.remove(feed);
+    const held = this.#options.store.peek(feed);
+    // What was written ahead is gone with the rest.
+    if (held !== undefined) this.#ahead.delete(held.snapshot);
   }
 
   async #write(feed: Feed, restores: boolean): Promise<void> {
