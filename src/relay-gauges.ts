@@ -28,10 +28,9 @@ export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
   registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);
   registry.gauge("Ready", () => [[{}, Number(health.notReady().length === 0)]]);
   registry.gauge("MemoryLimitBytes", () => [[{}, process.constrainedMemory() || totalmem()]]);
-  registry.gauge("Connections", async () => {
-    const connections = await listeners.connections();
-    return connections.map(([protocol, count]) => [{ protocol }, count] as const);
-  });
+  registry.gauge("Connections", () =>
+    listeners.connections().map(([protocol, count]) => [{ protocol }, count] as const),
+  );
   registry.gauge("RequestsInFlight", () => [[{}, inFlight.count]]);
   registry.gauge("GrpcStreamsAllowed", () => [[{}, admission.maxStreams]]);
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);

@@ -2,7 +2,6 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { LimitsConfig } from "./config-limits.ts";
 import { GrpcListener } from "./grpc/grpc-listener.ts";
-import { ConnectionGate } from "./http/connection-gate.ts";
 import { HttpListener } from "./http/http-listener.ts";
 import { HttpsListener } from "./http/https-listener.ts";
 import { descriptorLimit, RESERVED_DESCRIPTORS } from "./limits/descriptors.ts";
@@ -21,15 +20,15 @@ export interface ListenerParts {
 export interface RunningListeners extends AsyncDisposable {
   readonly addresses: readonly ListenerAddress[];
   /** Open connections of each listener. */
-  connections(): Promise<readonly (readonly [protocol: string, count: number])[]>;
+  connections(): readonly (readonly [protocol: string, count: number])[];
   /** Takes no more connections, ends streams; resolves when nothing is in flight any more. */
   close(): Promise<void>;
 }
 
 interface Listener {
   readonly port: number;
-  /** Connections open now, where it knows. */
-  readonly connections?: number;
+  /** Connections open now. */
+  readonly connections: number;
   close(): Promise<void>;
   abort(): void | Promise<void>;
 }
@@ -47,19 +46,12 @@ export async function startListeners(given: Config, parts: ListenerParts): Promi
     listeners.push(listener);
     addresses.push({ protocol, bindAddress, port: listener.port });
   }
-  const gate = gateOf(listeners, config, parts);
-  if (gate !== undefined) starting.use(gate);
   const running = starting.move();
   return {
     addresses,
     connections: () =>
-      Promise.all(
-        addresses.map(async ({ protocol }, at) => {
-          return [protocol, listeners[at]?.connections ?? (await gate?.connections()) ?? 0] as const;
-        }),
-      ),
+      addresses.map(({ protocol }, at) => [protocol, listeners[at]?.connections ?? 0] as const),
     close: async () => {
-      await gate?.[Symbol.asyncDispose]();
       await Promise.all(listeners.map((listener) => listener.close()));
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
@@ -105,7 +97,7 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
   const isPlaintext = tlsConfig === undefined || tlsConfig.plaintextToo;
   if (mode !== "grpc" && isPlaintext) {
     const listen = (bindAddress: string, port: number) =>
-      new HttpListener({ bindAddress, port, answers, idleTimeoutMs });
+      new HttpListener({ bindAddress, port, handler: answers, ...limits, emitLimit });
     found.push({ protocol: "http", option: "http-port", port: config.httpPort, listen });
   }
   if (mode !== "grpc" && tls !== undefined && tlsConfig !== undefined) {
@@ -120,14 +112,4 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
     found.push({ protocol: "grpcs", option: "grpcs-port", port: tlsConfig.grpcsPort, listen: grpc(tls) });
   }
   return found;
-}
-
-/** Undefined where every listener knows its connections. */
-function gateOf(
-  listeners: readonly Listener[],
-  { limits: { maxConnections } }: Config,
-  { clock, emit }: ListenerParts,
-): ConnectionGate | undefined {
-  const gated = listeners.find((listener) => listener instanceof HttpListener);
-  return gated && new ConnectionGate({ maxConnections, gated, clock, emit });
 }

@@ -1,6 +1,7 @@
 import type { Config } from "./config.ts";
 import { ManagementListener } from "./http/management-listener.ts";
 import type { Probes } from "./http/probes.ts";
+import type { EmitLimitEvent } from "./limits/events.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
 
 export interface ManagementParts {
@@ -9,6 +10,7 @@ export interface ManagementParts {
   readonly metrics: () => Promise<string>;
   /** How the relay is, as JSON. */
   readonly status: () => Promise<string>;
+  readonly emitLimit: EmitLimitEvent;
   /** Owns what is started. */
   readonly running: AsyncDisposableStack;
 }
@@ -16,11 +18,11 @@ export interface ManagementParts {
 /** Opens the management port. Throws a ListenError where it can't be had. */
 export async function startManagement(
   { management }: Config,
-  { probes, metrics, status, running }: ManagementParts,
+  { probes, metrics, status, emitLimit, running }: ManagementParts,
 ): Promise<readonly ListenerAddress[]> {
   if (management === undefined) return [];
   const { bindAddress, port } = management;
-  const listen = () => new ManagementListener({ bindAddress, port, probes, metrics, status });
+  const listen = () => new ManagementListener({ bindAddress, port, probes, metrics, status, emitLimit });
   const listener = running.use(await listenOrExplain("management-port", port, bindAddress, listen));
   return [{ protocol: "management", bindAddress, port: listener.port }];
 }

@@ -63,7 +63,7 @@ export function startStatus(started: Config, parts: StatusParts): RunningStatus 
   specs.store.listen({ removed: ({ feed }) => telemetry.board.polls.forget(feed) });
   const source = {
     gather: async () => ({
-      connections: await parts.listeners.connections(),
+      connections: parts.listeners.connections(),
       localBytes: await localBytes(config),
     }),
     build: (gathered: Gathered) => JSON.stringify(readStatus(config, parts, gathered)),

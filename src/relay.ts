@@ -2,7 +2,6 @@ import { type Clock, systemClock, within } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { Grace } from "./grace.ts";
 import { Health } from "./health.ts";
-import { limitHeaderSize } from "./http/header-size.ts";
 import type { ListenerAddress } from "./listen.ts";
 import { startAccess } from "./relay-access.ts";
 import { relayAnswers } from "./relay-answers.ts";
@@ -50,7 +49,6 @@ export async function startRelay(
   const telemetry = watching.use(await startTelemetry(config, { logger, clock }));
   const { emit, registry } = telemetry;
   const tls = config.tls && starting.use(openTls(config.tls, { clock, emit }));
-  limitHeaderSize(config.limits.maxHeaderBytes);
   const access = starting.use(startAccess(config, { clock, emit }));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const tracing = await startTracing(config, {
@@ -77,6 +75,7 @@ export async function startRelay(
     probes,
     metrics,
     status: status.read,
+    emitLimit: emit,
     running: starting,
   });
   health.become("serving");

@@ -51,7 +51,6 @@ export class GrpcListener {
     });
     this.#limited = createHttp2Server({
       tls,
-      allowHTTP1: false,
       limits,
       idleTimeoutMs: options.idleTimeoutMs,
       emit,
@@ -82,7 +81,7 @@ export class GrpcListener {
   async close(): Promise<void> {
     this.#limited.server.close();
     this.#shutdown.abort(shuttingDown());
-    this.#limited.requests.takeBackAll();
+    this.#limited.requests.resetAll();
     if (this.#openStreams > 0) await this.#idle.promise;
     // node:http2 does not tell when the last frames are out; to destroy sooner would lose the status.
     await new Promise((resolve) => setTimeout(resolve, STATUS_FLUSH_MS));

@@ -14,9 +14,6 @@ export function createApp(
   app.use(async (context, next) => {
     await next();
     for (const [name, value] of COMMON) context.res.headers.set(name, value);
-    const { raw } = context.req;
-    // What comes of a body that nobody reads must not keep the connection, nor be taken for the next request.
-    if (!raw.bodyUsed && raw.body !== null) context.res.headers.set("connection", "close");
   });
   for (const part of parts) app.route("/", part);
   const methods = methodsByPath(parts, extraMethods);

@@ -1,5 +1,7 @@
 /** The connection that a request came on, as far as its answer has a say in it. */
 export interface Exchange {
+  /** How many headers the request came with, those counted one by one that came under the same name. */
+  readonly headerCount: number;
   /** Cuts the connection unless the answer is there, or says otherwise, in so many milliseconds; 0 for never. */
   limitTo(ms: number): void;
 }

@@ -5,13 +5,15 @@ import type { EventIntake } from "../log-events/intake.ts";
 import type { HeldFeed } from "../specs/held-feed.ts";
 import type { SpecQuery } from "../specs/spec-query.ts";
 import { createApp } from "./app.ts";
-import { BodyBudget } from "./body-budget.ts";
 import { type AllowedOrigins, withCors } from "./cors.ts";
 import type { EmitHttpEvent } from "./events.ts";
 import { ANSWER_TIMEOUT_MS, type Answer, type Exchange, type ExchangeEnv } from "./exchange.ts";
+import type { RequestHead } from "./http1-request.ts";
 import { fileRoutes } from "./id-list-file.ts";
 import { type IdListService, manifestRoutes } from "./id-list-manifest.ts";
+import { IncomingBodies } from "./incoming-bodies.ts";
 import { logEventRoutes } from "./log-event.ts";
+import type { PreparedAnswer } from "./prepared-answer.ts";
 import { isProbe, type Probes, probeRoutes } from "./probes.ts";
 import { BodyReader } from "./request-body.ts";
 import type { RequestMeter } from "./request-meter.ts";
@@ -19,9 +21,9 @@ import { RequestObserver } from "./request-observer.ts";
 import { RpcMount, type RpcRoutes } from "./rpc-mount.ts";
 import { SpecAnswers } from "./spec-answers.ts";
 import { specPostRoutes } from "./spec-post.ts";
-import { SpecRoute } from "./spec-route.ts";
+import { type HeldAnswer, SpecRoute } from "./spec-route.ts";
 import { readSpecTarget, type SpecTarget } from "./spec-target.ts";
-import { errorResponse, unavailableResponse } from "./status-json.ts";
+import { errorResponse } from "./status-json.ts";
 
 export interface HttpLimits {
   readonly maxUrlLength: number;
@@ -48,10 +50,11 @@ export interface HttpAnswersOptions {
 /** The largest body of any route but log_event's, which may be set to take more. */
 const MAX_BODY_BYTES = 5 * 1024 * 1024;
 
-/** Bodies of all requests together that are in memory at one time. */
+/** Bodies of all requests together, which are in memory at one time. */
 const MAX_BODIES_BYTES = 128 * 1024 * 1024;
 
-const BUSY_RETRY_AFTER_MS = 1_000;
+/** Bodies that are coming: each costs some kilobytes beside what has come of it. */
+const MAX_ARRIVING_BODIES = 4_096;
 
 /** What is answered over HTTP, whatever listener the request came by: REST, and the RPCs over Connect. */
 export class HttpAnswers {
@@ -62,20 +65,22 @@ export class HttpAnswers {
   readonly #specAnswers: SpecAnswers;
   readonly #specs: SpecRoute;
   readonly #app: Hono<ExchangeEnv>;
+  readonly #bodies: BodyReader;
   readonly #observer: RequestObserver;
 
   constructor(options: HttpAnswersOptions) {
     this.#options = options;
     this.#specAnswers = new SpecAnswers(options.meter);
     this.#specs = new SpecRoute(options.query, this.#specAnswers);
-    const budget = new BodyBudget(MAX_BODIES_BYTES);
     this.maxBodyBytes = Math.max(MAX_BODY_BYTES, options.intake.maxBodyBytes);
     const bodies = new BodyReader({
       timeoutMs: options.limits.bodyTimeoutMs,
       maxBytes: this.maxBodyBytes,
-      budget,
+      bodies: new IncomingBodies({ maxBytes: MAX_BODIES_BYTES, maxArriving: MAX_ARRIVING_BODIES }),
+      inFlight: options.inFlight,
       emit: options.emitLimit,
     });
+    this.#bodies = bodies;
     this.#rpcs = new RpcMount(options.routes, bodies);
     this.#app = this.#createApp(options, bodies);
     const { meter, emit } = options;
@@ -113,47 +118,67 @@ export class HttpAnswers {
     return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] });
   }
 
+  /**
+   * The response to a request that can be given from memory without making a Request of it, which would cost more than
+   * all the rest. It is counted. Undefined where it takes more, as for pages of other origins.
+   */
+  fromMemory(head: RequestHead, headerCount: number): PreparedAnswer | undefined {
+    const { limits, corsOrigins } = this.#options;
+    if (head.url.length > limits.maxUrlLength || headerCount > limits.maxHeaders) return undefined;
+    if (corsOrigins.length > 0) return undefined;
+    const startedAt = performance.now();
+    const held = this.#held(head);
+    if (held === undefined) return undefined;
+    this.#observer.held(head, held, startedAt);
+    return held.prepared;
+  }
+
   #answer(request: Request, exchange: Exchange): Response | Promise<Response> {
     const startedAt = performance.now();
-    const refusal = this.#refusal(request);
+    const refusal = this.#refusal(request, exchange);
     if (refusal !== undefined) return this.#observer.work(request, startedAt, refusal);
-    const { url, method } = request;
-    const target = method === "GET" || method === "HEAD" ? readSpecTarget(url) : undefined;
-    const held = target && this.#specs.held(request, target);
-    if (held === undefined)
-      return this.#observer.work(request, startedAt, this.#route(request, exchange, target));
+    const held = this.#held(request);
+    if (held === undefined) return this.#observer.work(request, startedAt, this.#route(request, exchange));
     const response = held.prepared.response();
     this.#observer.held(request, held, startedAt);
     return response;
   }
 
-  #refusal({ url, headers }: Request): Response | undefined {
+  #held(request: RequestHead): HeldAnswer | undefined {
+    const target = specTargetOf(request);
+    return target && this.#specs.held(request, target);
+  }
+
+  #refusal({ url }: Request, { headerCount }: Exchange): Response | undefined {
     const { maxUrlLength, maxHeaders } = this.#options.limits;
     if (url.length > maxUrlLength) return this.#refuse(414, "max-url-length");
-    if (headers.count > maxHeaders) return this.#refuse(431, "max-header-count");
+    if (headerCount > maxHeaders) return this.#refuse(431, "max-header-count");
     return undefined;
   }
 
-  #route(request: Request, exchange: Exchange, target: SpecTarget | undefined): Response | Promise<Response> {
-    const { url } = request;
-    // RFC 9112, 3.2; Bun joins them. What is held is answered before this, since it is the same whoever asks.
-    if (request.headers.get("host")?.includes(",")) return errorResponse(400);
+  #route(request: Request, exchange: Exchange): Response | Promise<Response> {
+    const target = specTargetOf(request);
     if (target !== undefined) return this.#work(exchange, () => this.#specs.ask(request, target));
-    // HTTP/1.0 needs no Host, and probes of load balancers send none.
-    const absolute = url.startsWith("/") ? new Request(`http://localhost${url}`, request) : request;
-    const route = () => this.#app.fetch(absolute, exchange);
-    return isProbe(new URL(absolute.url).pathname) ? route() : this.#work(exchange, route);
+    const route = () => this.#app.fetch(request, exchange);
+    // A request with a body is not worked on before that is there.
+    const isWaiting = request.body !== null || isProbe(new URL(request.url).pathname);
+    return isWaiting ? route() : this.#work(exchange, route);
   }
 
   /** What can't be answered from memory at once. */
   async #work(exchange: Exchange, answer: () => Response | Promise<Response>): Promise<Response> {
     exchange.limitTo(ANSWER_TIMEOUT_MS);
     using place = this.#options.inFlight.enter();
-    return place === undefined ? unavailableResponse(BUSY_RETRY_AFTER_MS) : await answer();
+    return place === undefined ? this.#bodies.busy() : await answer();
   }
 
   #refuse(status: number, limit: "max-url-length" | "max-header-count"): Response {
     this.#options.emitLimit({ kind: "limit_reached", limit });
     return errorResponse(status);
   }
+}
+
+/** What a GET or HEAD asks of the spec endpoints. */
+function specTargetOf({ method, url }: RequestHead): SpecTarget | undefined {
+  return method === "GET" || method === "HEAD" ? readSpecTarget(url) : undefined;
 }

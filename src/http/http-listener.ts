@@ -1,72 +1,113 @@
-import type { Gated } from "./connection-gate.ts";
-import type { HttpAnswers } from "./http-answers.ts";
-import { errorResponse } from "./status-json.ts";
+import type { EmitLimitEvent } from "../limits/events.ts";
+import type { ByteTransport } from "./byte-writer.ts";
+import type { Http1Connection, Http1Handler } from "./http1-connection.ts";
+import { Http1Server } from "./http1-server.ts";
 
 export interface HttpListenerOptions {
   readonly bindAddress: string;
   /** 0 for any free port. */
   readonly port: number;
-  readonly answers: HttpAnswers;
+  readonly handler: Http1Handler;
+  readonly maxConnections: number;
+  readonly maxHeaderBytes: number;
+  readonly headerTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly emitLimit: EmitLimitEvent;
 }
 
-/** HTTP/1.1 in plaintext: the fastest way there is. */
-export class HttpListener implements Gated {
+type Socket = Bun.Socket<Http1Connection | undefined>;
+
+/** A client whose machine vanished is found out by the system's probes. */
+const PROBE_IDLE_CONNECTION_AFTER_MS = 30_000;
+
+/**
+ * HTTP/1.1 in plaintext, on Bun's sockets: a quarter faster than Bun.serve, which besides ends a connection on which a
+ * request is pipelined behind one that takes time, and refuses trailers.
+ */
+export class HttpListener {
   readonly #options: HttpListenerOptions;
-  readonly #paused = new Set<Bun.Server<undefined>>();
-  readonly port: number;
-  #server: Bun.Server<undefined>;
+  readonly #server: Http1Server;
+  readonly #listening: Bun.TCPSocketListener<Http1Connection | undefined>;
+  readonly #sockets = new Set<Socket>();
 
   /** Throws the system's error where the port can't be had. */
   constructor(options: HttpListenerOptions) {
     this.#options = options;
-    this.#server = this.#serve(options.port);
-    this.port = this.#server.port ?? 0;
+    const { handler, maxHeaderBytes, headerTimeoutMs, idleTimeoutMs, emitLimit: emit } = options;
+    this.#server = new Http1Server({
+      scheme: "http",
+      ...{ handler, maxHeaderBytes, headerTimeoutMs, idleTimeoutMs, emit },
+    });
+    this.#listening = this.#listen();
   }
 
-  pause(): void {
-    const server = this.#server;
-    this.#paused.add(server);
-    void server.stop().finally(() => this.#paused.delete(server));
+  get port(): number {
+    return this.#listening.port;
   }
 
-  resume(): boolean {
-    try {
-      this.#server = this.#serve(this.port);
-      return true;
-    } catch {
-      return false;
-    }
+  get connections(): number {
+    return this.#server.connections;
   }
 
-  /** Takes no more connections, ends streams, waits for requests in flight. */
+  /** Takes no more connections; resolves when requests in flight are answered. */
   async close(): Promise<void> {
-    this.#options.answers.endStreams();
-    await Promise.all([this.#server, ...this.#paused].map((server) => server.stop()));
+    this.#listening.stop();
+    await this.#server.drain();
   }
 
-  /** Ends what {@link close} still waits for. */
-  async abort(): Promise<void> {
-    await Promise.all([this.#server, ...this.#paused].map((server) => server.stop(true)));
+  /** Cuts every connection. */
+  abort(): void {
+    this.#listening.stop(true);
+    for (const socket of this.#sockets) socket.terminate();
+    this.#server[Symbol.dispose]();
   }
 
-  #serve(port: number): Bun.Server<undefined> {
-    const { bindAddress, answers, idleTimeoutMs } = this.#options;
-    return Bun.serve({
-      hostname: bindAddress,
+  #listen(): Bun.TCPSocketListener<Http1Connection | undefined> {
+    const { bindAddress: hostname, port } = this.#options;
+    return Bun.listen<Http1Connection | undefined>({
+      hostname,
       port,
-      idleTimeout: idleTimeoutMs / 1_000,
-      maxRequestBodySize: answers.maxBodyBytes,
-      // Else Bun answers a fault of ours with a page that shows the code.
-      development: false,
-      // With `development: false` Bun would let two relays share a port unawares.
-      reusePort: false,
-      error: () => errorResponse(500),
-      fetch: (request, server) => {
-        // Bun takes whole seconds, up to 255.
-        const limitTo = (ms: number) => server.timeout(request, Math.ceil(ms / 1_000));
-        return answers.answer(request, { limitTo });
+      // A client may send no more and still wait for its response.
+      allowHalfOpen: true,
+      socket: {
+        open: (socket) => this.#open(socket),
+        data: (socket, bytes) => socket.data?.received(bytes),
+        drain: (socket) => socket.data?.drained(),
+        end: (socket) => socket.data?.peerEnded(),
+        close: (socket) => this.#closed(socket),
+        // The connection closes after it.
+        error: () => {},
       },
     });
   }
+
+  #open(socket: Socket): void {
+    const { maxConnections, emitLimit } = this.#options;
+    if (this.#sockets.size >= maxConnections) {
+      emitLimit({ kind: "limit_reached", limit: "max-connections" });
+      socket.terminate();
+      return;
+    }
+    this.#sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, PROBE_IDLE_CONNECTION_AFTER_MS);
+    socket.data = this.#server.open(transportOf(socket));
+  }
+
+  #closed(socket: Socket): void {
+    this.#sockets.delete(socket);
+    if (socket.data !== undefined) this.#server.closed(socket.data);
+    socket.data = undefined;
+  }
+}
+
+function transportOf(socket: Socket): ByteTransport {
+  return {
+    copies: true,
+    write: (bytes) => socket.write(bytes),
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
+    shutdown: () => socket.shutdown(),
+    destroy: () => socket.terminate(),
+  };
 }

@@ -10,10 +10,12 @@ import {
 } from "../limits/http2-server.ts";
 import type { ServerTls } from "../tls/server-tls.ts";
 import type { HttpAnswers } from "./http-answers.ts";
+import { Http1Server } from "./http1-server.ts";
 import { NodeExchange } from "./node-exchange.ts";
-import { headerCount, webRequestOf } from "./node-request.ts";
-import { sendResponse } from "./node-response.ts";
+import { webRequestOf } from "./node-request.ts";
+import { sendHttp2Response } from "./node-response.ts";
 import { errorResponse } from "./status-json.ts";
+import { tlsTransport } from "./tls-transport.ts";
 
 export interface HttpsListenerOptions {
   readonly bindAddress: string;
@@ -33,30 +35,25 @@ export interface HttpsListenerOptions {
 export class HttpsListener {
   readonly #options: HttpsListenerOptions;
   readonly #limited: LimitedServer;
+  readonly #http1: Http1Server;
   readonly #idle = Promise.withResolvers<void>();
   #inFlight = 0;
   #isClosing = false;
 
   private constructor(options: HttpsListenerOptions) {
     this.#options = options;
-    const { tls, limits, idleTimeoutMs, emitLimit: emit } = options;
+    const { tls, answers, limits, idleTimeoutMs, emitLimit: emit } = options;
+    const { maxHeaderBytes, headerTimeoutMs } = limits;
+    const http1 = { maxHeaderBytes, headerTimeoutMs, idleTimeoutMs, emit };
+    this.#http1 = new Http1Server({ scheme: "https", handler: answers, ...http1 });
     this.#limited = createHttp2Server({
       tls,
-      allowHTTP1: true,
+      onHttp1: (socket) => this.#openHttp1(socket),
       limits,
       idleTimeoutMs,
       emit,
       onRequest: (request, response) => void this.#serve(request, response),
     });
-    const server = this.#limited.server as Http2SecureServer;
-    server.on("secureConnection", (socket: TLSSocket) => {
-      if (socket.alpnProtocol === "h2") return;
-      this.#limited.connections.expectWithin(socket, limits.headerTimeoutMs, () =>
-        emit({ kind: "limit_reached", limit: "header-timeout-in-s" }),
-      );
-    });
-    // Told to clients of HTTP/1.1; the deadlines are ours.
-    Object.assign(server, { keepAliveTimeout: idleTimeoutMs });
   }
 
   /** Rejects with the system's error where the port can't be had. */
@@ -78,14 +75,15 @@ export class HttpsListener {
   async close(): Promise<void> {
     const { server, sessions, requests, connections } = this.#limited;
     this.#isClosing = true;
-    server.close();
+    (server as Http2SecureServer).close();
     this.#options.answers.endStreams();
-    requests.takeBackAll();
+    requests.resetAll();
     // Tells clients to take their next request elsewhere.
     for (const session of sessions) session.close();
     // Of what has come, requests are made a turn later.
     await new Promise((resolve) => setImmediate(resolve));
     if (this.#inFlight > 0) await this.#idle.promise;
+    await this.#http1.drain();
     await connections.endAll();
   }
 
@@ -93,46 +91,47 @@ export class HttpsListener {
   abort(): void {
     for (const session of this.#limited.sessions) session.destroy();
     this.#limited.connections.cutAll();
+    this.#http1[Symbol.dispose]();
+  }
+
+  #openHttp1(socket: TLSSocket): void {
+    const connection = this.#http1.open(tlsTransport(socket));
+    socket.on("data", (bytes: Buffer) => connection.received(bytes));
+    socket.on("drain", () => connection.drained());
+    socket.on("end", () => connection.peerEnded());
+    // The connection closes after it.
+    socket.on("error", () => {});
+    socket.once("close", () => this.#http1.closed(connection));
   }
 
   async #serve(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
     this.#inFlight++;
-    const isHttp1 = request.httpVersionMajor === 1;
-    const socket = request.socket as TLSSocket;
-    if (isHttp1) this.#limited.connections.arrived(socket);
     using exchange = new NodeExchange(request, response);
     try {
       const answered = await exchange.unlessGone(this.#answer(request, exchange));
       const isHead = request.method === "HEAD";
-      await exchange.unlessGone(sendResponse(answered, response, { isHead, exchange }));
+      await exchange.unlessGone(sendHttp2Response(answered, response, { isHead, exchange }));
       await exchange.unlessGone(exchange.sent());
     } catch {
       // The client went while it was answered.
       exchange.cut();
     } finally {
-      if (isHttp1) this.#limited.connections.expectWithin(socket, this.#options.idleTimeoutMs);
       this.#inFlight--;
       if (this.#inFlight === 0 && this.#isClosing) this.#idle.resolve();
     }
   }
 
   #answer(request: Http2ServerRequest, exchange: NodeExchange): Response | Promise<Response> {
-    const { answers, limits, emitLimit } = this.#options;
+    const { answers, emitLimit } = this.#options;
     if (Number(request.headers["content-length"] ?? 0) > answers.maxBodyBytes) {
       emitLimit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
       return errorResponse(413);
     }
-    // The standard's headers are joined where a name came more than once.
-    if (headerCount(request) > limits.maxHeaders) {
-      emitLimit({ kind: "limit_reached", limit: "max-header-count" });
-      return errorResponse(431);
-    }
     let standard: Request;
     try {
-      standard = webRequestOf(request, exchange.signal);
+      standard = webRequestOf(request, exchange);
     } catch {
-      // What follows on the connection may be meant as a part of it.
-      return errorResponse(400, request.httpVersionMajor === 1 ? { connection: "close" } : undefined);
+      return errorResponse(400);
     }
     return answers.answer(standard, exchange);
   }

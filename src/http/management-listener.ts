@@ -1,8 +1,9 @@
 import { Hono } from "hono";
+import type { EmitLimitEvent } from "../limits/events.ts";
 import { createApp } from "./app.ts";
 import type { ExchangeEnv } from "./exchange.ts";
+import { HttpListener } from "./http-listener.ts";
 import type { Probes } from "./probes.ts";
-import { errorResponse } from "./status-json.ts";
 import { type ReadStatus, statusRoutes } from "./status-page.ts";
 
 export interface ManagementOptions {
@@ -12,35 +13,40 @@ export interface ManagementOptions {
   /** In the text format of Prometheus. */
   readonly metrics: () => Promise<string>;
   readonly status: ReadStatus;
+  readonly emitLimit: EmitLimitEvent;
 }
+
+/** Operators and their tools come on few connections, which must be possible whatever clients do on other ports. */
+const LIMITS = {
+  maxConnections: 200,
+  maxHeaderBytes: 16 * 1024,
+  headerTimeoutMs: 10_000,
+  idleTimeoutMs: 75_000,
+};
 
 const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /** For operators, on a port of its own, which clients need not reach. */
-export class ManagementListener implements AsyncDisposable {
-  readonly #server: Bun.Server<undefined>;
+export class ManagementListener implements Disposable {
+  readonly #listener: HttpListener;
 
   /** Throws the system's error where the port can't be had. */
   constructor(options: ManagementOptions) {
     const app = createApp([managementRoutes(options), statusRoutes(options.status)], {});
-    this.#server = Bun.serve({
-      hostname: options.bindAddress,
-      port: options.port,
-      maxRequestBodySize: 0,
-      development: false,
-      // With `development: false` Bun would let two relays share a port unawares.
-      reusePort: false,
-      error: () => errorResponse(500),
-      fetch: (request) => app.fetch(request),
+    const { bindAddress, port, emitLimit } = options;
+    this.#listener = new HttpListener({
+      ...{ bindAddress, port, emitLimit },
+      handler: { fromMemory: () => undefined, answer: (request, exchange) => app.fetch(request, exchange) },
+      ...LIMITS,
     });
   }
 
   get port(): number {
-    return this.#server.port ?? 0;
+    return this.#listener.port;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.stop(true);
+  [Symbol.dispose](): void {
+    this.#listener.abort();
   }
 }
 

@@ -1,8 +1,9 @@
 import { once } from "node:events";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { hasArrived } from "../limits/arriving-streams.ts";
 import type { Exchange } from "./exchange.ts";
 
-/** One request and its answer by `node:http2`. */
+/** One request and its response over HTTP/2. */
 export class NodeExchange implements Exchange, Disposable {
   readonly #request: Http2ServerRequest;
   readonly #gone = new AbortController();
@@ -19,9 +20,18 @@ export class NodeExchange implements Exchange, Disposable {
     for (const stream of [request, response]) stream.on("error", gone);
   }
 
-  /** Aborted when the client goes before it has its answer. */
+  /** Aborted when the client goes before it has its response. */
   get signal(): AbortSignal {
     return this.#gone.signal;
+  }
+
+  get headerCount(): number {
+    return this.#request.rawHeaders.length / 2;
+  }
+
+  /** Whether the client has sent all of its request. */
+  get hasArrived(): boolean {
+    return hasArrived(this.#request.stream);
   }
 
   /** Rejects when the client goes before the work is done: writes to a stream that was reset never settle. */
@@ -39,14 +49,20 @@ export class NodeExchange implements Exchange, Disposable {
   }
 
   /**
-   * Over HTTP/2: what was written is on its way, and the stream is closed. A request that was answered before its end is
-   * not waited for.
+   * What was written is on its way, and the stream is closed. The rest of a request that was answered before its end is
+   * not waited for: the client is told to stop sending it (RFC 9113, 8.1).
    */
   async sent(): Promise<void> {
-    const { stream, httpVersionMajor, complete } = this.#request;
-    if (httpVersionMajor === 1 || stream === undefined || stream.closed) return;
-    if (!complete) stream.close(constants.NGHTTP2_NO_ERROR);
-    else await once(stream, "close");
+    const { stream } = this.#request;
+    if (stream === undefined || stream.closed) return;
+    if (!this.hasArrived) {
+      stream.close(constants.NGHTTP2_NO_ERROR);
+      return;
+    }
+    const closed = once(stream, "close");
+    // A body that nobody read would keep the stream from closing.
+    stream.resume();
+    await closed;
   }
 
   limitTo(ms: number): void {
@@ -54,12 +70,11 @@ export class NodeExchange implements Exchange, Disposable {
     if (ms > 0 && !this.#isOver) this.#deadline = setTimeout(() => this.cut(), ms).unref();
   }
 
-  /** Ends the stream, or the connection where there is but one answer at a time. */
+  /** Ends the stream. */
   cut(): void {
     this.#gone.abort(new Error("it took too long"));
-    if (this.#request.httpVersionMajor === 1) this.#request.socket?.destroy();
     // Where the client reset it, there is no stream any more.
-    else this.#request.stream?.close();
+    this.#request.stream?.close();
   }
 
   [Symbol.dispose](): void {

@@ -1,29 +1,29 @@
 import type { Http2ServerRequest } from "node:http2";
 
-/** How many headers a client sent, those that are joined counted one by one. */
-export function headerCount({ rawHeaders }: Http2ServerRequest): number {
-  return rawHeaders.length / 2;
+/** What of a request's way is known when it is turned into the web standard's. */
+interface Arrival {
+  /** Aborted when the client goes. */
+  readonly signal: AbortSignal;
+  readonly hasArrived: boolean;
 }
 
-/** A request of `node:http2`, or of HTTP/1.1 on the same port, as the web standard has it. Throws on an impossible URL. */
-export function webRequestOf(request: Http2ServerRequest, signal: AbortSignal): Request {
+/** A request over HTTP/2 as the web standard has it. Throws a TypeError on one that that has not. */
+export function webRequestOf(request: Http2ServerRequest, arrival: Arrival): Request {
   const { method = "GET", url = "/" } = request;
   const authority = request.authority || onlyHost(request);
-  // Who takes us for a proxy of another kind names a whole URL; all but its host counts.
-  const path = url.startsWith("/") ? url : url.replace(/^[a-z]+:\/\/[^/?]*/i, "");
-  const hasBody = method !== "GET" && method !== "HEAD";
-  return new Request(`https://${authority}${path}`, {
+  const isEmpty = arrival.hasArrived && request.stream.readableEnded;
+  const hasBody = method !== "GET" && method !== "HEAD" && !isEmpty;
+  return new Request(`https://${authority}${url.startsWith("/") ? url : "/"}`, {
     method,
     headers: headersOf(request),
-    signal,
-    ...(hasBody && { body: bodyOf(request, signal), duplex: "half" }),
+    signal: arrival.signal,
+    ...(hasBody && { body: bodyOf(request, arrival.signal), duplex: "half" }),
   });
 }
 
-/** Throws where there is none, or more than one: who stands between may go by another (RFC 9112, 3.2). */
-function onlyHost({ rawHeaders, headers: { host }, httpVersion }: Http2ServerRequest): string {
+/** For a client that sends Host in place of `:authority` (RFC 9113, 8.3.1). */
+function onlyHost({ rawHeaders, headers: { host } }: Http2ServerRequest): string {
   const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === "host").length;
-  if (hosts === 0 && httpVersion === "1.0") return "localhost";
   if (hosts !== 1 || !host) throw new TypeError("a request must have one Host");
   return host;
 }
@@ -43,7 +43,7 @@ function bodyOf(request: Http2ServerRequest, gone: AbortSignal): ReadableStream<
   let isOver = false;
   const read = (controller: ReadableStreamDefaultController<Uint8Array>) => {
     gone.addEventListener("abort", () => controller.error(gone.reason), { once: true });
-    // Also at the end of a request that was taken back.
+    // Also at the end of a request that was reset.
     request.once("end", () => {
       if (!isOver && !gone.aborted) controller.close();
     });

@@ -1,23 +1,26 @@
 import type { EmitLimitEvent } from "../limits/events.ts";
-import type { BodyBudget, BodyShare } from "./body-budget.ts";
+import type { InFlight } from "../limits/in-flight.ts";
 import { ANSWER_TIMEOUT_MS, type Exchange } from "./exchange.ts";
+import type { BodyShare, IncomingBodies } from "./incoming-bodies.ts";
 import { errorResponse, unavailableResponse } from "./status-json.ts";
 
 export interface BodyReaderOptions {
   readonly timeoutMs: number;
   readonly maxBytes: number;
   /** Of it each body takes what has come of it, not what it says that it will be. */
-  readonly budget: BodyBudget;
+  readonly bodies: IncomingBodies;
+  /** A request is worked on from when its body is there: to wait for a body is no work. */
+  readonly inFlight: InFlight;
   readonly emit: EmitLimitEvent;
 }
 
 /** A body that came too late is answered before its connection is cut. */
 const ANSWER_MARGIN_MS = 1_000;
 
+const BUSY_RETRY_AFTER_MS = 1_000;
 const NO_ROOM_RETRY_AFTER_MS = 5_000;
 
-/** What comes of the rest of such a body must not be taken for the next request. */
-const CLOSE = { connection: "close" };
+type Unread = "late" | "broken" | "too_large" | "no_room";
 
 /** Reads bodies of requests, for no longer than they may take. */
 export class BodyReader {
@@ -30,56 +33,74 @@ export class BodyReader {
   /** The answer to a body that is longer than it may be. */
   tooLarge(): Response {
     this.#options.emit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
-    return errorResponse(413, CLOSE);
+    return errorResponse(413);
   }
 
-  /** Reads to the end and answers; what it takes of the budget is given back after that. */
+  /** The answer to a request that nobody has time for. */
+  busy(): Response {
+    return unavailableResponse(BUSY_RETRY_AFTER_MS);
+  }
+
+  /**
+   * Reads to the end and answers; what the body takes up is given back after that. `maxBytes` may be less than what is
+   * allowed of all bodies.
+   */
   async withBody(
     request: Request,
     exchange: Exchange,
     answer: (body: Uint8Array<ArrayBuffer>) => Response | Promise<Response>,
+    maxBytes = this.#options.maxBytes,
   ): Promise<Response> {
-    const { timeoutMs, budget } = this.#options;
-    using taken = budget.open();
+    // It is being worked on already.
+    if (request.body === null) return await answer(new Uint8Array(0));
+    const { timeoutMs, bodies, inFlight } = this.#options;
+    const unread = Promise.withResolvers<Unread>();
+    using share = bodies.open(() => unread.resolve("no_room"));
     exchange.limitTo(timeoutMs + ANSWER_MARGIN_MS);
-    const late = Promise.withResolvers<"late">();
-    // The listener's own timer is begun anew by what comes.
-    const deadline = setTimeout(() => late.resolve("late"), timeoutMs);
-    const read = await Promise.race([this.#readAll(request, taken), late.promise]);
+    // The connection's own time limit may begin anew with each byte that comes.
+    const deadline = setTimeout(() => unread.resolve("late"), timeoutMs);
+    const read = await Promise.race([readAll(request, share, maxBytes), unread.promise]);
     clearTimeout(deadline);
     exchange.limitTo(ANSWER_TIMEOUT_MS);
-    if (typeof read !== "string") return await answer(read);
-    return this.#refusal(read);
+    if (typeof read === "string") return this.#refusal(read);
+    share.arrived();
+    using place = inFlight.enter();
+    return place === undefined ? this.busy() : await answer(read);
   }
 
-  #refusal(reason: "late" | "broken" | "too_large" | "no_room"): Response {
+  #refusal(reason: Unread): Response {
     switch (reason) {
       case "late":
         this.#options.emit({ kind: "limit_reached", limit: "body-timeout-in-s" });
-        return errorResponse(408, CLOSE);
+        return errorResponse(408);
       case "broken":
-        return errorResponse(400, CLOSE);
+        return errorResponse(400);
       case "too_large":
         return this.tooLarge();
       case "no_room":
-        return unavailableResponse(NO_ROOM_RETRY_AFTER_MS, CLOSE);
+        this.#options.emit({ kind: "limit_reached", limit: "arriving-bodies" });
+        return unavailableResponse(NO_ROOM_RETRY_AFTER_MS);
     }
   }
+}
 
-  async #readAll({ body }: Request, taken: BodyShare) {
-    const chunks: Uint8Array[] = [];
-    let bytes = 0;
-    try {
-      for await (const chunk of body ?? []) {
-        bytes += chunk.length;
-        if (bytes > this.#options.maxBytes) return "too_large" as const;
-        if (!taken.take(chunk.length)) return "no_room" as const;
-        chunks.push(chunk);
-      }
-    } catch {
-      // The client went.
-      return "broken" as const;
+async function readAll(
+  { body }: Request,
+  share: BodyShare,
+  maxBytes: number,
+): Promise<Uint8Array<ArrayBuffer> | Unread> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of body ?? []) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) return "too_large";
+      if (!share.take(chunk.length)) return "no_room";
+      chunks.push(chunk);
     }
-    return new Uint8Array(Buffer.concat(chunks));
+  } catch {
+    // The client went.
+    return "broken";
   }
+  return new Uint8Array(Buffer.concat(chunks));
 }

@@ -2,6 +2,7 @@ import type { Hono } from "hono";
 import { parseSdkKey, type SdkKey } from "../specs/sdk-key.ts";
 import type { EmitHttpEvent } from "./events.ts";
 import type { ExchangeEnv } from "./exchange.ts";
+import type { RequestHead } from "./http1-request.ts";
 import { CodingNegotiation } from "./negotiation.ts";
 import type { RequestMeter } from "./request-meter.ts";
 import type { HeldAnswer } from "./spec-route.ts";
@@ -34,7 +35,7 @@ export class RequestObserver {
   }
 
   /** On the path of every request. `startedAt` is of `performance.now()`. */
-  held({ method, url }: Request, { prepared, accepted }: HeldAnswer, startedAt: number): void {
+  held({ method, url }: RequestHead, { prepared, accepted }: HeldAnswer, startedAt: number): void {
     const tookMs = performance.now() - startedAt;
     prepared.cell(accepted).record(tookMs);
     const emit = this.#emit;

@@ -17,6 +17,8 @@ interface SnapshotAnswers {
   confirmedAt: string | undefined;
 }
 
+const NO_UPDATE = new TextEncoder().encode(NO_UPDATE_JSON);
+
 const VARY = "accept-encoding, statsig-api-key, statsig-supports-proto";
 
 /** The answers of each snapshot, made when a client first asks for it, and gone with it. */
@@ -40,7 +42,7 @@ export class SpecAnswers {
   /** `{"has_updates":false}`: plain JSON, never compressed, also where the specs are protobuf (WIRE 1). */
   noUpdate(held: Confirmed): PreparedAnswer {
     const answers = this.#of(held);
-    answers.noUpdate ??= this.#prepare(held.snapshot, 200, new Blob([NO_UPDATE_JSON]), {
+    answers.noUpdate ??= this.#prepare(held.snapshot, 200, NO_UPDATE, {
       ...commonHeaders(held.snapshot, answers.confirmedAt),
       "content-type": "application/json",
     });
@@ -54,8 +56,8 @@ export class SpecAnswers {
     if (answers === undefined || confirmedAt === undefined) return;
     answers.confirmedAt = confirmedAt;
     const prepared = Object.values(answers.byCoding).flatMap(({ full, notModified }) => [full, notModified]);
-    for (const { headers } of [...prepared, answers.noUpdate ?? []].flat()) {
-      headers.set("x-sfp-confirmed-at", confirmedAt);
+    for (const answer of [...prepared, answers.noUpdate ?? []].flat()) {
+      answer.setHeader("x-sfp-confirmed-at", confirmedAt);
     }
   }
 
@@ -75,10 +77,10 @@ export class SpecAnswers {
       "content-type": snapshot.format === "proto" ? "application/octet-stream" : "application/json",
       ...(coding !== "identity" && { "content-encoding": coding }),
     };
-    const blob = new Blob([snapshot.compressed[coding] ?? snapshot.bytes]);
+    const bytes = snapshot.compressed[coding] ?? snapshot.bytes;
     return {
-      full: this.#prepare(snapshot, 200, blob, { ...same, ...body }),
-      notModified: this.#prepare(snapshot, 304, null, same),
+      full: this.#prepare(snapshot, 200, bytes, { ...same, ...body }),
+      notModified: this.#prepare(snapshot, 304, undefined, same),
       entityTag,
     };
   }
@@ -86,12 +88,12 @@ export class SpecAnswers {
   #prepare(
     { feed }: Snapshot,
     status: number,
-    blob: Blob | null,
+    body: Uint8Array<ArrayBuffer> | undefined,
     headers: Readonly<Record<string, string>>,
   ): PreparedAnswer {
     const path = `/${feed.version}/download_config_specs`;
     const contentEncoding = headers["content-encoding"] ?? "identity";
-    return new PreparedAnswer({ status, blob, headers: new Headers(headers) }, ({ label: acceptEncoding }) =>
+    return new PreparedAnswer({ status, body, headers }, ({ label: acceptEncoding }) =>
       this.#meter.cell({ sdkKey: feed.sdkKey, path, status, acceptEncoding, contentEncoding }),
     );
   }

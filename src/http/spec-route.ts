@@ -5,6 +5,7 @@ import { isNewsTo } from "../specs/snapshot.ts";
 import type { SpecAnswer, SpecQuery } from "../specs/spec-query.ts";
 import { carryingTrace } from "../trace-context.ts";
 import { matchesEntityTag } from "./entity-tag.ts";
+import type { RequestHead } from "./http1-request.ts";
 import { type AcceptedCodings, CodingNegotiation } from "./negotiation.ts";
 import type { PreparedAnswer } from "./prepared-answer.ts";
 import type { SpecAnswers } from "./spec-answers.ts";
@@ -40,7 +41,7 @@ export class SpecRoute {
   }
 
   /** From memory, at once; undefined where nothing is held, or nothing that the client can read. */
-  held(request: Request, target: SpecTarget): HeldAnswer | undefined {
+  held(request: RequestHead, target: SpecTarget): HeldAnswer | undefined {
     const { key, format, accepted } = this.#wanted(request, target);
     const held = this.#query.held(key, target.version, format);
     const prepared = held && this.#choose(request, held, target.sinceTime, accepted);
@@ -74,7 +75,7 @@ export class SpecRoute {
     return carryingTrace(headers, () => this.#query.ask(sdkKey, version, format));
   }
 
-  #wanted({ headers }: Request, target: SpecTarget): Wanted {
+  #wanted({ headers }: RequestHead, target: SpecTarget): Wanted {
     const accepted = this.#negotiation.read(headers.get("accept-encoding"));
     return {
       key: headers.get("statsig-api-key") || target.pathKey,
@@ -85,7 +86,7 @@ export class SpecRoute {
 
   /** Undefined where the client accepts no coding of it. */
   #choose(
-    request: Request,
+    request: RequestHead,
     held: HeldFeed,
     sinceTime: number,
     accepted: AcceptedCodings,
@@ -101,7 +102,7 @@ export class SpecRoute {
 }
 
 /** The query's word goes before the header's (WIRE 1). Who can't undo the coding gets JSON whatever it says. */
-function wantsProto(headers: Headers, target: SpecTarget, accepted: AcceptedCodings): boolean {
+function wantsProto(headers: RequestHead["headers"], target: SpecTarget, accepted: AcceptedCodings): boolean {
   if (!accepted.statsigBr) return false;
   return target.supportsProto ?? headers.get("statsig-supports-proto") === "true";
 }

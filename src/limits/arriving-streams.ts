@@ -1,6 +1,7 @@
 import type {
   Http2SecureServer,
   Http2Server,
+  Http2ServerRequest,
   IncomingHttpHeaders,
   ServerHttp2Session,
   ServerHttp2Stream,
@@ -49,6 +50,19 @@ export function watchArrivals(session: ServerHttp2Session, options: ArrivalOptio
     if (arrived.length % MAX_IN_ONE_TURN > 0) return;
     if (arrived.filter(([stream]) => stream.destroyed).length >= MAX_IN_ONE_TURN) onRapidReset();
   });
+}
+
+/** Whether the client has ended the stream's request: with its headers, its body, or its trailers. */
+export function hasArrived({ destroyed, state }: ServerHttp2Stream): boolean {
+  return destroyed || state.remoteClose === 1;
+}
+
+/**
+ * Ends a request whose stream ended before the request was made of it: that is told only once. To be called before
+ * anything reads the request.
+ */
+export function endIfStreamEnded(request: Http2ServerRequest): void {
+  if (request.stream.readableEnded) request.push(null);
 }
 
 /** Has the server make its requests of lasting streams alone. To be called once it has its listener of requests. */

@@ -2,7 +2,7 @@
 export type LimitName =
   | "max-connections"
   | "max-in-flight"
-  /** Told of HTTP/2 connections alone, once Bun has refused a hundred of one; of HTTP/1.1 Bun tells nobody. */
+  /** Over HTTP/2 it is told once Bun has refused a hundred requests of a connection. */
   | "max-header-size-in-kb"
   | "max-header-count"
   | "max-url-length"
@@ -12,8 +12,10 @@ export type LimitName =
   /** Told when as many streams are open as may be: those beyond Bun refuses by itself. */
   | "http2-max-concurrent-streams"
   | "http2-max-resets-per-min"
-  /** There is no option for it. */
-  | "http2-settings-per-min";
+  /** There is no option for these. */
+  | "http2-settings-per-min"
+  | "arriving-requests"
+  | "arriving-bodies";
 
 /** Something was refused, or cut off, at a limit. */
 export type LimitEvent =

@@ -8,10 +8,10 @@ import http2, {
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ServerTls } from "../tls/server-tls.ts";
-import { deferRequests } from "./arriving-streams.ts";
+import { ArrivingRequests } from "./arriving-requests.ts";
+import { deferRequests, endIfStreamEnded } from "./arriving-streams.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import type { EmitLimitEvent } from "./events.ts";
-import { RequestDeadlines } from "./request-deadlines.ts";
 import { limitSession } from "./session-limits.ts";
 
 export interface Http2Limits {
@@ -27,8 +27,8 @@ export interface Http2Limits {
 export interface Http2ServerOptions {
   /** Undefined for plaintext. */
   readonly tls: ServerTls | undefined;
-  /** HTTP/1.1 on the same port; with TLS alone. */
-  readonly allowHTTP1: boolean;
+  /** Takes connections on which a client of the TLS port wants to speak HTTP/1.1; without it they are refused. */
+  readonly onHttp1?: (socket: TLSSocket) => void;
   readonly limits: Http2Limits;
   readonly idleTimeoutMs: number;
   readonly emit: EmitLimitEvent;
@@ -39,14 +39,14 @@ export interface LimitedServer {
   readonly server: Http2Server | Http2SecureServer;
   readonly connections: ConnectionLimit;
   readonly sessions: ReadonlySet<ServerHttp2Session>;
-  readonly requests: RequestDeadlines;
+  readonly requests: ArrivingRequests;
 }
 
 const UNBOUNDED = 0x7fffffff;
 
 /** An HTTP/2 server that no client can keep busy for nothing. */
 export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
-  const { tls, allowHTTP1, limits, idleTimeoutMs, emit } = options;
+  const { tls, onHttp1, limits, idleTimeoutMs, emit } = options;
   const common = {
     settings: {
       maxConcurrentStreams: limits.maxStreamsPerConnection,
@@ -60,13 +60,17 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   const server =
     tls === undefined
       ? http2.createServer(common)
-      : http2.createSecureServer({ ...common, ...tls.serverOptions, allowHTTP1 });
+      : http2.createSecureServer({ ...common, ...tls.serverOptions, allowHTTP1: onHttp1 !== undefined });
+  if (onHttp1 !== undefined) divertHttp1(server as Http2SecureServer, onHttp1);
   const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.guard(server as Http2SecureServer);
-  server.on("request", options.onRequest);
+  server.on("request", (request, response) => {
+    endIfStreamEnded(request);
+    options.onRequest(request, response);
+  });
   const { headerTimeoutMs, maxStreamsPerConnection: maxStreams, maxResetsPerMin } = limits;
-  const requests = new RequestDeadlines(limits.bodyTimeoutMs, emit);
+  const requests = new ArrivingRequests({ timeoutMs: limits.bodyTimeoutMs, emit });
   const sessions = new Set<ServerHttp2Session>();
   // The session is made of it at once.
   let arriving: Socket | undefined;
@@ -91,6 +95,16 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   });
   deferRequests(server);
   return { server, connections, sessions, requests };
+}
+
+/** The server's own HTTP/1.1 ends a connection on which a request is refused while its body is still being sent. */
+function divertHttp1(server: Http2SecureServer, onHttp1: (socket: TLSSocket) => void): void {
+  const listeners = server.listeners("secureConnection") as ((socket: TLSSocket) => void)[];
+  server.removeAllListeners("secureConnection");
+  server.on("secureConnection", (socket: TLSSocket) => {
+    if (socket.alpnProtocol !== "h2") return onHttp1(socket);
+    for (const listen of listeners) Reflect.apply(listen, server, [socket]);
+  });
 }
 
 function limitHandshakes(

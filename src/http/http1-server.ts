@@ -1,0 +1,61 @@
+import type { ByteTransport } from "./byte-writer.ts";
+import { Http1Connection, type Http1Options } from "./http1-connection.ts";
+
+/** How often connections are looked at whose time may be over. */
+const CHECK_EVERY_MS = 250;
+
+/** The connections of HTTP/1.1 on one port, whatever they come by. */
+export class Http1Server implements Disposable {
+  readonly #options: Http1Options;
+  readonly #open = new Set<Http1Connection>();
+  readonly #checking: NodeJS.Timeout;
+  readonly #drained = Promise.withResolvers<void>();
+  #isDraining = false;
+
+  constructor(options: Http1Options) {
+    this.#options = options;
+    this.#checking = setInterval(() => this.#check(), CHECK_EVERY_MS).unref();
+  }
+
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  /** The transport's owner calls what the connection has for each of its events. */
+  open(transport: ByteTransport): Http1Connection {
+    const connection = new Http1Connection(transport, this.#options);
+    this.#open.add(connection);
+    if (this.#isDraining) connection.drain();
+    return connection;
+  }
+
+  closed(connection: Http1Connection): void {
+    connection.closed();
+    this.#open.delete(connection);
+    this.#resolveIfDrained();
+  }
+
+  /** Ends connections; resolves when all requests that have come are answered. */
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    for (const connection of this.#open) connection.drain();
+    this.#resolveIfDrained();
+    await this.#drained.promise;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#checking);
+  }
+
+  #check(): void {
+    const nowMs = performance.now();
+    for (const connection of this.#open) connection.checkDeadline(nowMs);
+    this.#resolveIfDrained();
+  }
+
+  #resolveIfDrained(): void {
+    if (!this.#isDraining) return;
+    for (const connection of this.#open) if (connection.isBusy) return;
+    this.#drained.resolve();
+  }
+}

@@ -1,0 +1,23 @@
+/** Of RPCs that may be streams: they have no length, and no end that could be waited for. */
+const STREAMED = /^application\/(connect\+|grpc-web)/;
+
+/** Of a file or of what a library made; what is held goes another way. Larger ones make Bun's HTTP/2 stall for seconds. */
+const SLICE_BYTES = 64 * 1024;
+
+/** The body of a web standard Response: as it comes, or as a whole whose size is known. */
+export type ResponseContent =
+  | { readonly kind: "stream"; readonly stream: ReadableStream<Uint8Array> }
+  | { readonly kind: "blob"; readonly blob: Blob };
+
+export async function contentOf(response: Response): Promise<ResponseContent> {
+  const isStreamed = STREAMED.test(response.headers.get("content-type") ?? "");
+  if (isStreamed && response.body !== null) return { kind: "stream", stream: response.body };
+  // No copy: what was made of a Blob, or of a file, is that.
+  return { kind: "blob", blob: await response.blob() };
+}
+
+export async function* slicesOf(blob: Blob): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < blob.size; at += SLICE_BYTES) {
+    yield new Uint8Array(await blob.slice(at, at + SLICE_BYTES).arrayBuffer());
+  }
+}
