@@ -1,4 +1,5 @@
 import type { ConnectRouterOptions } from "@connectrpc/connect";
+import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
 
 /** Requests hold an SDK key and a number. */
 export const MAX_REQUEST_BYTES = 64 * 1024;
@@ -9,5 +10,6 @@ export const MAX_REQUEST_BYTES = 64 * 1024;
  */
 export const CONNECT_OPTIONS = {
   readMaxBytes: MAX_REQUEST_BYTES,
+  acceptCompression: [compressionGzip, compressionBrotli],
   compressMinBytes: 0xffffffff,
 } as const satisfies ConnectRouterOptions;

@@ -1,7 +1,7 @@
 import type { EmitLimitEvent } from "../limits/events.ts";
 import { type ByteTransport, ByteWriter } from "./byte-writer.ts";
 import { ANSWER_TIMEOUT_MS, type Answer } from "./exchange.ts";
-import { Http1Exchange } from "./http1-exchange.ts";
+import { type ExchangePorts, Http1Exchange } from "./http1-exchange.ts";
 import { type RawHead, type ReadFailure, RequestParser, type RequestSink } from "./http1-parser.ts";
 import { Http1Head, type RequestHead } from "./http1-request.ts";
 import { sendHttp1Response } from "./http1-response.ts";
@@ -52,6 +52,7 @@ export class Http1Connection implements RequestSink {
   readonly #options: Http1Options;
   readonly #parser: RequestParser;
   readonly #writer: ByteWriter;
+  readonly #ports: ExchangePorts;
   /** Requests that have begun to come, in their order; the first is being answered. */
   readonly #exchanges: Http1Exchange[] = [];
   #unparsed: Uint8Array | undefined;
@@ -72,6 +73,13 @@ export class Http1Connection implements RequestSink {
     this.#options = options;
     this.#parser = new RequestParser(this, options.maxHeaderBytes);
     this.#writer = new ByteWriter(transport);
+    this.#ports = {
+      limitTo: (ms) => this.#await("answer", ms > 0 ? ms : Number.POSITIVE_INFINITY),
+      readMore: () => this.#read(),
+      write: (head, body) => this.#write(head, body),
+      isDraining: () => this.#isDraining,
+      keepAliveTimeoutS: Math.floor(options.idleTimeoutMs / 1_000),
+    };
     this.#deadlineMs = performance.now() + options.headerTimeoutMs;
   }
 
@@ -135,14 +143,7 @@ export class Http1Connection implements RequestSink {
   }
 
   head(raw: RawHead): void {
-    const exchange = new Http1Exchange(new Http1Head(raw), {
-      limitTo: (ms) => this.#await("answer", ms > 0 ? ms : Number.POSITIVE_INFINITY),
-      readMore: () => this.#read(),
-      write: (...bytes) => this.#write(...bytes),
-      isDraining: () => this.#isDraining,
-      keepAliveTimeoutS: Math.floor(this.#options.idleTimeoutMs / 1_000),
-    });
-    this.#exchanges.push(exchange);
+    this.#exchanges.push(new Http1Exchange(new Http1Head(raw), this.#ports));
   }
 
   body(chunk: Uint8Array<ArrayBuffer>): void {
@@ -186,8 +187,9 @@ export class Http1Connection implements RequestSink {
 
   #readPiece(): number {
     const bytes = this.#unparsed ?? new Uint8Array(0);
-    const piece = bytes.subarray(0, PARSED_AT_ONCE);
-    this.#unparsed = piece.length < bytes.length ? bytes.subarray(piece.length) : undefined;
+    const isLast = bytes.length <= PARSED_AT_ONCE;
+    const piece = isLast ? bytes : bytes.subarray(0, PARSED_AT_ONCE);
+    this.#unparsed = isLast ? undefined : bytes.subarray(PARSED_AT_ONCE);
     const failure = this.#parser.read(piece);
     this.#advance();
     if (failure !== undefined && !this.#isEnding) this.#stopReading(failure);

@@ -21,7 +21,8 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
   readonly head: Http1Head;
   readonly body: IncomingBody;
   readonly #ports: ExchangePorts;
-  readonly #gone = new AbortController();
+  /** Made when somebody asks for its signal: most requests are answered before. */
+  #gone: AbortController | undefined;
   isStarted = false;
   isAnswered = false;
   isStreaming = false;
@@ -52,6 +53,7 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
 
   /** Aborted when the client goes before it has its response. */
   get signal(): AbortSignal {
+    this.#gone ??= new AbortController();
     return this.#gone.signal;
   }
 
@@ -70,7 +72,7 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
 
   abort(reason: Error): void {
     this.body.fail(reason);
-    this.#gone.abort(reason);
+    this.#gone?.abort(reason);
   }
 
   decideClose(isOfKnownLength: boolean): boolean {

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from "node:http";
-import { contentOf, slicesOf } from "./response-content.ts";
+import { contentOf, readUntilGone, slicesOf } from "./response-content.ts";
 
 /** Where a response over HTTP/1.1 goes. */
 export interface Http1ResponseTarget {
@@ -76,20 +76,10 @@ async function sendStream(
   const framing = to.isHttp10 ? "" : "transfer-encoding: chunked\r\n";
   await to.write(headOf(response, framing, to, !to.isHttp10));
   to.streams();
-  const reader = body.getReader();
-  const gone = () => void reader.cancel(to.signal.reason).catch(() => {});
-  to.signal.addEventListener("abort", gone, { once: true });
-  try {
-    for (let read = await reader.read(); !read.done; read = await reader.read()) {
-      if (read.value.length === 0) continue;
-      to.signal.throwIfAborted();
-      await to.write(to.isHttp10 ? read.value : chunkOf(read.value));
-    }
-    to.signal.throwIfAborted();
-    if (!to.isHttp10) await to.write(LAST_CHUNK);
-  } finally {
-    to.signal.removeEventListener("abort", gone);
+  for await (const bytes of readUntilGone(body, to.signal)) {
+    await to.write(to.isHttp10 ? bytes : chunkOf(bytes));
   }
+  if (!to.isHttp10) await to.write(LAST_CHUNK);
 }
 
 function headOf(

@@ -14,6 +14,7 @@ import { Http1Server } from "./http1-server.ts";
 import { NodeExchange } from "./node-exchange.ts";
 import { webRequestOf } from "./node-request.ts";
 import { sendHttp2Response } from "./node-response.ts";
+import { ANSWER_MARGIN_MS } from "./request-body.ts";
 import { errorResponse } from "./status-json.ts";
 import { tlsTransport } from "./tls-transport.ts";
 
@@ -49,7 +50,8 @@ export class HttpsListener {
     this.#limited = createHttp2Server({
       tls,
       onHttp1: (socket) => this.#openHttp1(socket),
-      limits,
+      // A body that comes too late is answered by its reader, unless it has none.
+      limits: { ...limits, bodyTimeoutMs: limits.bodyTimeoutMs + ANSWER_MARGIN_MS },
       idleTimeoutMs,
       emit,
       onRequest: (request, response) => void this.#serve(request, response),

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
-import { hasArrived } from "../limits/arriving-streams.ts";
+import { hasArrived, resetStream } from "../limits/arriving-streams.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** One request and its response over HTTP/2. */
@@ -73,8 +73,9 @@ export class NodeExchange implements Exchange, Disposable {
   /** Ends the stream. */
   cut(): void {
     this.#gone.abort(new Error("it took too long"));
+    const { stream, headers } = this.#request;
     // Where the client reset it, there is no stream any more.
-    this.#request.stream?.close();
+    if (stream !== undefined) resetStream(stream, headers, { code: constants.NGHTTP2_CANCEL, status: 503 });
   }
 
   [Symbol.dispose](): void {

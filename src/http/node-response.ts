@@ -1,26 +1,23 @@
+import { once } from "node:events";
 import type { Http2ServerResponse } from "node:http2";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import { ANSWER_TIMEOUT_MS, type Exchange } from "./exchange.ts";
-import { contentOf, slicesOf } from "./response-content.ts";
+import { ANSWER_TIMEOUT_MS } from "./exchange.ts";
+import type { NodeExchange } from "./node-exchange.ts";
+import { contentOf, readUntilGone, slicesOf } from "./response-content.ts";
 
 /**
- * Sends a web standard Response by `node:http2`. A slow client holds one slice of it, not a copy; one that has not taken
- * a slice for too long is cut.
+ * Sends a web standard Response over HTTP/2. A slow client holds one slice of it, not a copy; one that has not taken
+ * a slice for too long is cut. Rejects when the client goes.
  */
 export async function sendHttp2Response(
   response: Response,
   to: Http2ServerResponse,
-  { isHead, exchange }: { readonly isHead: boolean; readonly exchange: Exchange },
+  { isHead, exchange }: { readonly isHead: boolean; readonly exchange: NodeExchange },
 ): Promise<void> {
   to.statusCode = response.status;
-  response.headers.forEach((value, name) => {
-    // HTTP/2 has no headers of the connection (RFC 9113, 8.2.2).
-    if (name !== "connection") to.setHeader(name, value);
-  });
+  response.headers.forEach((value, name) => void to.setHeader(name, value));
   const content = await contentOf(response);
   if (content.kind === "stream") {
-    await pipeline(Readable.from(content.stream), to);
+    await writeAll(readUntilGone(content.stream, exchange.signal), to, exchange);
     return;
   }
   const { blob } = content;
@@ -28,10 +25,25 @@ export async function sendHttp2Response(
   const isUntold = response.status === 304 || (isHead && blob.size === 0);
   if (!isUntold && !response.headers.has("content-length")) to.setHeader("content-length", String(blob.size));
   if (isHead || blob.size === 0) to.end();
-  else await pipeline(Readable.from(limited(slicesOf(blob), exchange)), to);
+  else await writeAll(limited(slicesOf(blob), exchange), to, exchange);
 }
 
-async function* limited(slices: AsyncIterable<Uint8Array>, exchange: Exchange): AsyncGenerator<Uint8Array> {
+/** Not by `pipeline`, which would wait for the end of a request of which nobody wants the rest. */
+async function writeAll(
+  parts: AsyncIterable<Uint8Array>,
+  to: Http2ServerResponse,
+  { signal }: NodeExchange,
+): Promise<void> {
+  for await (const part of parts) {
+    if (!to.write(part)) await once(to, "drain", { signal });
+  }
+  to.end();
+}
+
+async function* limited(
+  slices: AsyncIterable<Uint8Array>,
+  exchange: NodeExchange,
+): AsyncGenerator<Uint8Array> {
   for await (const slice of slices) {
     exchange.limitTo(ANSWER_TIMEOUT_MS);
     yield slice;

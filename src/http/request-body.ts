@@ -15,7 +15,7 @@ export interface BodyReaderOptions {
 }
 
 /** A body that came too late is answered before its connection is cut. */
-const ANSWER_MARGIN_MS = 1_000;
+export const ANSWER_MARGIN_MS = 1_000;
 
 const BUSY_RETRY_AFTER_MS = 1_000;
 const NO_ROOM_RETRY_AFTER_MS = 5_000;

@@ -21,3 +21,23 @@ export async function* slicesOf(blob: Blob): AsyncGenerator<Uint8Array> {
     yield new Uint8Array(await blob.slice(at, at + SLICE_BYTES).arrayBuffer());
   }
 }
+
+/** What a stream gives until it ends. Rejects, and cancels it, when the client goes: what makes it may wait for ever. */
+export async function* readUntilGone(
+  stream: ReadableStream<Uint8Array>,
+  gone: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  const cancel = () => void reader.cancel(gone.reason).catch(() => {});
+  gone.addEventListener("abort", cancel, { once: true });
+  try {
+    gone.throwIfAborted();
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      if (read.value.length > 0) yield read.value;
+    }
+    gone.throwIfAborted();
+  } finally {
+    gone.removeEventListener("abort", cancel);
+    cancel();
+  }
+}

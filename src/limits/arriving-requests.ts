@@ -1,5 +1,10 @@
-import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
-import { hasArrived, LASTING_STREAM } from "./arriving-streams.ts";
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import { hasArrived, LASTING_STREAM, resetStream, type StreamReset } from "./arriving-streams.ts";
 import type { EmitLimitEvent } from "./events.ts";
 
 export interface ArrivingRequestsOptions {
@@ -7,6 +12,15 @@ export interface ArrivingRequestsOptions {
   readonly timeoutMs: number;
   readonly emit: EmitLimitEvent;
 }
+
+interface Arriving {
+  readonly headers: IncomingHttpHeaders;
+  readonly deadline: NodeJS.Timeout;
+}
+
+const LATE: StreamReset = { code: constants.NGHTTP2_CANCEL, status: 408 };
+const NO_ROOM: StreamReset = { code: constants.NGHTTP2_CANCEL, status: 503 };
+const SHUTTING_DOWN: StreamReset = { code: constants.NGHTTP2_REFUSED_STREAM, status: 503 };
 
 /** Proxies send the requests of many clients on one connection, but each of them whole, or nearly so. */
 const MAX_PER_CONNECTION = 256;
@@ -21,7 +35,7 @@ const MAX_IN_ALL = 4_096;
  */
 export class ArrivingRequests {
   readonly #options: ArrivingRequestsOptions;
-  readonly #arriving = new Map<ServerHttp2Stream, NodeJS.Timeout>();
+  readonly #arriving = new Map<ServerHttp2Stream, Arriving>();
 
   constructor(options: ArrivingRequestsOptions) {
     this.#options = options;
@@ -29,8 +43,8 @@ export class ArrivingRequests {
 
   watch(session: ServerHttp2Session): void {
     const ofSession = new Set<ServerHttp2Stream>();
-    session.on(LASTING_STREAM, (stream: ServerHttp2Stream) => {
-      if (!hasArrived(stream)) this.#expect(stream, ofSession);
+    session.on(LASTING_STREAM, (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      if (!hasArrived(stream)) this.#expect(stream, headers, ofSession);
     });
     session.once("close", () => {
       for (const stream of ofSession) this.#forget(stream, ofSession);
@@ -39,17 +53,16 @@ export class ArrivingRequests {
 
   /** Shutdown: what has not even been asked yet is not waited for. */
   resetAll(): void {
-    for (const stream of this.#arriving.keys()) {
-      if (!hasArrived(stream)) stream.close(constants.NGHTTP2_REFUSED_STREAM);
-    }
+    for (const stream of [...this.#arriving.keys()]) this.#reset(stream, SHUTTING_DOWN);
   }
 
-  #expect(stream: ServerHttp2Stream, ofSession: Set<ServerHttp2Stream>): void {
+  #expect(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ofSession: Set<ServerHttp2Stream>): void {
     const late = () => {
+      if (this.#reset(stream, LATE)) this.#reached("body-timeout-in-s");
       this.#forget(stream, ofSession);
-      this.#reset(stream, "body-timeout-in-s");
     };
-    this.#arriving.set(stream, setTimeout(late, this.#options.timeoutMs).unref());
+    const deadline = setTimeout(late, this.#options.timeoutMs).unref();
+    this.#arriving.set(stream, { headers, deadline });
     ofSession.add(stream);
     const over = () => this.#forget(stream, ofSession);
     stream.once("end", over);
@@ -60,21 +73,27 @@ export class ArrivingRequests {
 
   #resetOldest(streams: Iterable<ServerHttp2Stream>): void {
     for (const stream of streams) {
-      // A request that has come and that nobody has read yet tells nothing of its end.
-      if (hasArrived(stream)) continue;
-      this.#reset(stream, "arriving-requests");
+      // A request that has come and that nobody has read yet says nothing of its client.
+      if (!this.#reset(stream, NO_ROOM)) continue;
+      this.#reached("arriving-requests");
       return;
     }
   }
 
-  #reset(stream: ServerHttp2Stream, limit: "body-timeout-in-s" | "arriving-requests"): void {
-    if (hasArrived(stream)) return;
+  /** False if the request has arrived meanwhile. */
+  #reset(stream: ServerHttp2Stream, reset: StreamReset): boolean {
+    const arriving = this.#arriving.get(stream);
+    if (arriving === undefined || hasArrived(stream)) return false;
+    resetStream(stream, arriving.headers, reset);
+    return true;
+  }
+
+  #reached(limit: "body-timeout-in-s" | "arriving-requests"): void {
     this.#options.emit({ kind: "limit_reached", limit });
-    stream.close(constants.NGHTTP2_CANCEL);
   }
 
   #forget(stream: ServerHttp2Stream, ofSession: Set<ServerHttp2Stream>): void {
-    clearTimeout(this.#arriving.get(stream));
+    clearTimeout(this.#arriving.get(stream)?.deadline);
     this.#arriving.delete(stream);
     ofSession.delete(stream);
   }

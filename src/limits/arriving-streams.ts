@@ -65,6 +65,38 @@ export function endIfStreamEnded(request: Http2ServerRequest): void {
   if (request.stream.readableEnded) request.push(null);
 }
 
+export interface StreamReset {
+  /** Of HTTP/2. */
+  readonly code: number;
+  /** Of HTTP, for a client that has no response yet; to a gRPC client it is UNAVAILABLE. */
+  readonly status: number;
+}
+
+/** From `grpc.status`. */
+const GRPC_UNAVAILABLE = "14";
+
+/**
+ * Ends a stream for both sides. With a response before it where there was none yet: Bun sends an empty DATA frame with
+ * each reset, and DATA that no headers came before is an error of the connection to clients, which then lose all other
+ * streams of it.
+ */
+export function resetStream(
+  stream: ServerHttp2Stream,
+  request: IncomingHttpHeaders,
+  { code, status }: StreamReset,
+): void {
+  if (stream.destroyed || stream.closed) return;
+  const type = request["content-type"];
+  const isGrpc = type?.startsWith("application/grpc") === true && !type.startsWith("application/grpc-web");
+  if (!stream.headersSent) {
+    const response = isGrpc
+      ? { ":status": 200, "content-type": "application/grpc", "grpc-status": GRPC_UNAVAILABLE }
+      : { ":status": status };
+    stream.respond(response, { endStream: true });
+  }
+  stream.close(code);
+}
+
 /** Has the server make its requests of lasting streams alone. To be called once it has its listener of requests. */
 export function deferRequests(server: Http2Server | Http2SecureServer): void {
   const makers = server.listeners("stream") as StreamListener[];
