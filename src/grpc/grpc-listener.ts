@@ -82,8 +82,7 @@ export class GrpcListener {
     this.#limited.server.close();
     this.#shutdown.abort(shuttingDown());
     this.#limited.requests.resetAll();
-    if (this.#openStreams > 0) await this.#idle.promise;
-    // node:http2 does not tell when the last frames are out; to destroy sooner would lose the status.
+    if (this.#openStreams > 0) await this.#idle.promise; // node:http2 does not tell when the last frames are out; to destroy sooner would lose the status.
     await new Promise((resolve) => setTimeout(resolve, STATUS_FLUSH_MS));
     this.abort();
   }

@@ -77,6 +77,7 @@ export class Http1Connection implements RequestSink {
       limitTo: (ms) => this.#await("answer", ms > 0 ? ms : Number.POSITIVE_INFINITY),
       readMore: () => this.#read(),
       write: (head, body) => this.#write(head, body),
+      streams: (exchange) => this.#streams(exchange),
       isDraining: () => this.#isDraining,
       keepAliveTimeoutS: Math.floor(options.idleTimeoutMs / 1_000),
     };
@@ -89,7 +90,7 @@ export class Http1Connection implements RequestSink {
   }
 
   received(bytes: Uint8Array): void {
-    if (this.#isEnding || this.#isInputOver) {
+    if (this.#isEnding || this.#isInputOver || this.#exchanges[0]?.isStreaming === true) {
       this.#discard(bytes.length);
       return;
     }
@@ -215,8 +216,21 @@ export class Http1Connection implements RequestSink {
     }
     last.mustClose = true;
     if (!last.body.isComplete) last.body.fail(new Error("the request ended early"));
-    if (last.isStreaming) last.abort(new Error("the client sends no more"));
+    const [first] = this.#exchanges;
+    if (first?.isStreaming) this.#streams(first);
     this.#advance();
+  }
+
+  /**
+   * The response goes on for as long as the client listens, and nothing after it is answered. A client that sends no
+   * more is taken for one that has gone.
+   */
+  #streams(exchange: Http1Exchange): void {
+    this.#exchanges.splice(1);
+    this.#unparsed = undefined;
+    this.#pause(false);
+    this.#await("answer", Number.POSITIVE_INFINITY);
+    if (this.#isInputOver) exchange.abort(new Error("the client sends no more"));
   }
 
   /** Has the requests that have come answered, in their order, as far as that can be done now. */
@@ -244,7 +258,7 @@ export class Http1Connection implements RequestSink {
     const { keepAliveTimeoutS } = exchange;
     const isHead = head.method === "HEAD";
     const written = this.#write(
-      prepared.http1Head(exchange.decideClose(true) ? undefined : keepAliveTimeoutS),
+      prepared.http1Head(exchange.decideClose() ? undefined : keepAliveTimeoutS),
       isHead ? undefined : prepared.body,
     );
     if (written === undefined) this.#answered(exchange);

@@ -9,6 +9,8 @@ export interface ExchangePorts {
   limitTo(ms: number): void;
   readMore(): void;
   write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined;
+  /** A response began that has no end. */
+  streams(exchange: Http1Exchange): void;
   isDraining(): boolean;
   readonly keepAliveTimeoutS: number;
 }
@@ -67,7 +69,7 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
 
   streams(): void {
     this.isStreaming = true;
-    this.limitTo(0);
+    this.#ports.streams(this);
   }
 
   abort(reason: Error): void {
@@ -75,9 +77,9 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
     this.#gone?.abort(reason);
   }
 
-  decideClose(isOfKnownLength: boolean): boolean {
+  decideClose(): boolean {
     const isRestShort = Number(this.head.get("content-length") ?? Number.NaN) <= MAX_DROPPED_BYTES;
-    this.mustClose ||= this.#ports.isDraining() || !isOfKnownLength || !(this.body.isOver || isRestShort);
+    this.mustClose ||= this.#ports.isDraining() || this.isStreaming || !(this.body.isOver || isRestShort);
     return this.mustClose;
   }
 

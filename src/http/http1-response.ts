@@ -8,10 +8,10 @@ export interface Http1ResponseTarget {
   readonly isHttp10: boolean;
   readonly keepAliveTimeoutS: number;
   /** Decides whether the connection ends with the response. To be called once, when its head is written. */
-  decideClose(isOfKnownLength: boolean): boolean;
+  decideClose(): boolean;
   /** Resolves when the bytes were taken; rejects when the connection closes. */
   write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined;
-  /** The body goes on for as long as the client listens. */
+  /** The body goes on for as long as the client listens, and the connection ends with it. */
   streams(): void;
   /** Aborted when the client goes. */
   readonly signal: AbortSignal;
@@ -56,7 +56,7 @@ export async function sendHttp1Response(response: Response, to: Http1ResponseTar
   // hono leaves the body of an answer to HEAD away, and with it its length.
   const isUntold = status === 204 || status === 304 || (to.isHead && blob.size === 0);
   const length = isUntold || headers.has("content-length") ? "" : `content-length: ${blob.size}\r\n`;
-  const head = headOf(response, length, to, true);
+  const head = headOf(response, length, to);
   if (isBodiless || blob.size === 0) {
     await to.write(head);
     return;
@@ -74,21 +74,16 @@ async function sendStream(
   to: Http1ResponseTarget,
 ): Promise<void> {
   const framing = to.isHttp10 ? "" : "transfer-encoding: chunked\r\n";
-  await to.write(headOf(response, framing, to, !to.isHttp10));
   to.streams();
+  await to.write(headOf(response, framing, to));
   for await (const bytes of readUntilGone(body, to.signal)) {
     await to.write(to.isHttp10 ? bytes : chunkOf(bytes));
   }
   if (!to.isHttp10) await to.write(LAST_CHUNK);
 }
 
-function headOf(
-  { status, headers }: Response,
-  framing: string,
-  to: Http1ResponseTarget,
-  isOfKnownLength: boolean,
-): Buffer {
-  const keepAliveTimeoutS = to.decideClose(isOfKnownLength) ? undefined : to.keepAliveTimeoutS;
+function headOf({ status, headers }: Response, framing: string, to: Http1ResponseTarget): Buffer {
+  const keepAliveTimeoutS = to.decideClose() ? undefined : to.keepAliveTimeoutS;
   const text = `${statusLine(status)}${headerLines(headers)}${framing}${connectionLines(keepAliveTimeoutS)}`;
   return Buffer.from(text, "latin1");
 }

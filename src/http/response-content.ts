@@ -16,9 +16,15 @@ export async function contentOf(response: Response): Promise<ResponseContent> {
   return { kind: "blob", blob: await response.blob() };
 }
 
+/** In slices that are small enough for a slow client to hold. A file is opened once: it may be removed meanwhile. */
 export async function* slicesOf(blob: Blob): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < blob.size; at += SLICE_BYTES) {
-    yield new Uint8Array(await blob.slice(at, at + SLICE_BYTES).arrayBuffer());
+  const isFile = "name" in blob && blob.name !== undefined;
+  for await (const part of isFile ? blob.stream() : [blob]) {
+    const size = part instanceof Blob ? part.size : part.length;
+    for (let at = 0; at < size; at += SLICE_BYTES) {
+      const slice = part.slice(at, at + SLICE_BYTES);
+      yield slice instanceof Blob ? await slice.bytes() : slice;
+    }
   }
 }
 
