@@ -4,6 +4,8 @@ import type { Settings } from "./settings.ts";
 export interface LimitsConfig {
   /** On each port. */
   readonly maxConnections: number;
+  /** Whether somebody asked for so many. */
+  readonly isMaxConnectionsGiven: boolean;
   readonly maxInFlight: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaders: number;
@@ -23,6 +25,7 @@ const SPARE_STREAMS = 100;
 export function readLimits(settings: Settings, maxStreams: number): LimitsConfig {
   return {
     maxConnections: settings.integer("max-connections"),
+    isMaxConnectionsGiven: settings.isGiven("max-connections"),
     maxInFlight: settings.integer("max-in-flight"),
     maxHeaderBytes: settings.integer("max-header-size-in-kb") * 1024,
     maxHeaders: settings.integer("max-header-count"),

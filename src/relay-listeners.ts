@@ -2,12 +2,14 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { LimitsConfig } from "./config-limits.ts";
 import { GrpcListener } from "./grpc/grpc-listener.ts";
+import type { NotReadyReasons } from "./health.ts";
 import { HttpListener } from "./http/http-listener.ts";
 import { HttpsListener } from "./http/https-listener.ts";
-import { descriptorLimit, RESERVED_DESCRIPTORS } from "./limits/descriptors.ts";
+import { connectionsAllowed, descriptorLimit } from "./limits/descriptors.ts";
 import type { EmitLimitEvent } from "./limits/events.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
 import type { RelayAnswers } from "./relay-answers.ts";
+import { StartError } from "./settings.ts";
 import type { ServerTls } from "./tls/server-tls.ts";
 
 export interface ListenerParts {
@@ -21,6 +23,8 @@ export interface RunningListeners extends AsyncDisposable {
   readonly addresses: readonly ListenerAddress[];
   /** Open connections of each listener. */
   connections(): readonly (readonly [protocol: string, count: number])[];
+  /** The ports that take no more connections, in words; none where all do. */
+  readonly notReady: NotReadyReasons;
   /** Takes no more connections, ends streams; resolves when nothing is in flight any more. */
   close(): Promise<void>;
 }
@@ -33,9 +37,9 @@ interface Listener {
   abort(): void | Promise<void>;
 }
 
-/** Opens every port that the configuration asks for. Throws a ListenError where one can't be had. */
+/** Opens every port that the configuration asks for. Throws a ListenError where one can't be had, or a StartError. */
 export async function startListeners(given: Config, parts: ListenerParts): Promise<RunningListeners> {
-  const config = { ...given, limits: limitsOf(given, parts.emit) };
+  const config = { ...given, limits: limitsFor(given, parts.emit) };
   await using starting = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const addresses: ListenerAddress[] = [];
@@ -51,6 +55,10 @@ export async function startListeners(given: Config, parts: ListenerParts): Promi
     addresses,
     connections: () =>
       addresses.map(({ protocol }, at) => [protocol, listeners[at]?.connections ?? 0] as const),
+    notReady: () =>
+      addresses
+        .filter((_, at) => (listeners[at]?.connections ?? 0) >= config.limits.maxConnections)
+        .map(({ protocol }) => `the ${protocol} port has as many connections as it may`),
     close: async () => {
       await Promise.all(listeners.map((listener) => listener.close()));
     },
@@ -65,16 +73,30 @@ interface WantedListener {
   readonly listen: (bindAddress: string, port: number) => Listener | Promise<Listener>;
 }
 
-/** As many as are configured, or as the system has descriptors for. */
-function limitsOf(config: Config, emit: EmitLimitEvent): LimitsConfig {
-  const ports = config.mode === "grpc-and-http" ? 2 : 1;
-  const isBoth = config.tls?.plaintextToo === true;
+/** Below it a default that the system does not allow is worth a warning. */
+const FEW_CONNECTIONS = 1_000;
+
+/** As many connections as are configured, or as the system has descriptors for. Throws a StartError if those are too few. */
+function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
+  const ports = (config.mode === "grpc-and-http" ? 2 : 1) * (config.tls?.plaintextToo === true ? 2 : 1);
+  const { limits } = config;
   const descriptors = descriptorLimit();
-  const room = Math.floor((descriptors - RESERVED_DESCRIPTORS) / (isBoth ? 2 * ports : ports));
-  if (room >= config.limits.maxConnections) return config.limits;
-  const maxConnections = Math.max(1, room);
-  emit({ kind: "connections_lowered", connections: maxConnections, descriptors });
-  return { ...config.limits, maxConnections };
+  const allowed = connectionsAllowed(limits.maxConnections, ports, descriptors);
+  switch (allowed.kind) {
+    case "as_wanted":
+      return limits;
+    case "lowered": {
+      const { connections } = allowed;
+      if (limits.isMaxConnectionsGiven || connections < FEW_CONNECTIONS)
+        emit({ kind: "connections_lowered", connections, descriptors });
+      return { ...limits, maxConnections: connections };
+    }
+    case "too_few":
+      throw new StartError(
+        `the system allows ${descriptors} open files, and the relay needs ${allowed.needed}: ` +
+          "raise the limit (ulimit -n; LimitNOFILE= with systemd; --ulimit nofile= with Docker)",
+      );
+  }
 }
 
 function wanted(config: Config, parts: ListenerParts): readonly WantedListener[] {

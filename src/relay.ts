@@ -67,6 +67,7 @@ export async function startRelay(
   const answers = relayAnswers(config, { clock, health, telemetry, specs, idLists, events });
   const { probes, inFlight, admission } = answers;
   const listeners = starting.use(await startListeners(config, { clock, emit, tls, answers }));
+  health.require(listeners.notReady);
   gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
   const looked = { telemetry, backup, specs, events, listeners, inFlight, admission };

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ENHANCE_YOUR_CALM, FRAME, type Frame, frame, REFUSED_STREAM } from "./support/http2-frames.ts";
-import { publishKey } from "./support/published-key.ts";
 import { RawConnection } from "./support/raw-connection.ts";
 import { RawHttp2, takeBack } from "./support/raw-http2.ts";
-import { type Protocol, specPath, startTlsRelay, type TlsRelay } from "./support/tls-relay.ts";
+import { type Protocol, startTlsRelay, type TlsRelay } from "./support/tls-relay.ts";
 import { eventually } from "./support/wait.ts";
 
 const CONNECTIONS = 40;
@@ -45,26 +44,7 @@ describe("--max-connections", () => {
     }
   };
 
-  test("http: where there are more, the idle ones are given up, a request in work is answered, and new ones are", async () => {
-    using stack = new DisposableStack();
-    const { sdkKey } = publishKey(started.upstream, "secret-slow");
-    const isSlow = ({ path }: { readonly path: string }) => path.includes(sdkKey);
-    started.upstream.misbehave({ kind: "none" }, { when: isSlow, delayMs: 1_500 });
-    const slow = started.statusOf("http", specPath(sdkKey));
-    await eventually(() => expect(started.upstream.count(/secret-slow/)).toBe(1));
-    // What is asked once is answered, and its connection then waits for more.
-    for (let number = 0; number < 3 * CONNECTIONS; number++) {
-      // The port may have been closed in the midst of them.
-      const connection = await open("http").catch(() => undefined);
-      if (connection === undefined) break;
-      stack.use(connection).write(ASK);
-    }
-    await eventually(() => expect(started.reached("max-connections")).toBe(1));
-    expect(await slow).toBe(200);
-    await eventually(async () => expect(await oneMore("http")).toBe(true));
-  });
-
-  test.each(["https", "grpc", "grpcs"] as const)(
+  test.each(["http", "https", "grpc", "grpcs"] as const)(
     "%s: one beyond is turned away, those that are there are served, and a place comes free",
     async (protocol) => {
       using stack = new DisposableStack();

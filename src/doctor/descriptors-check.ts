@@ -1,8 +1,5 @@
-import { descriptorLimit, RESERVED_DESCRIPTORS } from "../limits/descriptors.ts";
+import { connectionsAllowed, descriptorLimit, RESERVED_DESCRIPTORS } from "../limits/descriptors.ts";
 import { type Check, failed, ok, warning } from "./check.ts";
-
-/** A relay with fewer is of no use to anybody. */
-const LEAST = 2 * RESERVED_DESCRIPTORS;
 
 /** Whether the process may have as many files and sockets open as its limits of connections say. */
 export function descriptorsCheck(options: {
@@ -16,8 +13,14 @@ export function descriptorsCheck(options: {
       const wanted = options.ports * options.maxConnections + RESERVED_DESCRIPTORS;
       const detail = `${limit} may be open, ${wanted} are wanted for --max-connections ${options.maxConnections} on ${options.ports} ports`;
       const mend = `allow more (ulimit -n ${wanted}; LimitNOFILE=${wanted} with systemd), or lower --max-connections`;
-      if (limit < LEAST) return [failed(detail, mend)];
-      return [limit < wanted ? warning(detail, mend) : ok(detail)];
+      switch (connectionsAllowed(options.maxConnections, options.ports, limit).kind) {
+        case "as_wanted":
+          return [ok(detail)];
+        case "lowered":
+          return [warning(detail, mend)];
+        case "too_few":
+          return [failed(detail, mend)];
+      }
     },
   };
 }
