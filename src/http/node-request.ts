@@ -43,9 +43,11 @@ function bodyOf(request: Http2ServerRequest, gone: AbortSignal): ReadableStream<
   let isOver = false;
   const read = (controller: ReadableStreamDefaultController<Uint8Array>) => {
     gone.addEventListener("abort", () => controller.error(gone.reason), { once: true });
-    // Also at the end of a request that was reset.
     request.once("end", () => {
-      if (!isOver && !gone.aborted) controller.close();
+      if (isOver || gone.aborted) return;
+      // A request that was reset ends as well; what came of it must not be taken for all of it.
+      if (request.stream.rstCode) controller.error(new Error("the request was reset"));
+      else controller.close();
     });
     request.on("data", (chunk: Buffer<ArrayBuffer>) => {
       if (!isOver && !gone.aborted) controller.enqueue(chunk);

@@ -14,6 +14,8 @@ export interface ArrivingRequestsOptions {
 }
 
 interface Arriving {
+  /** Those of its connection. */
+  readonly ofSession: Set<ServerHttp2Stream>;
   readonly headers: IncomingHttpHeaders;
   readonly deadline: NodeJS.Timeout;
 }
@@ -47,7 +49,7 @@ export class ArrivingRequests {
       if (!hasArrived(stream)) this.#expect(stream, headers, ofSession);
     });
     session.once("close", () => {
-      for (const stream of ofSession) this.#forget(stream, ofSession);
+      for (const stream of [...ofSession]) this.#forget(stream);
     });
   }
 
@@ -59,12 +61,11 @@ export class ArrivingRequests {
   #expect(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ofSession: Set<ServerHttp2Stream>): void {
     const late = () => {
       if (this.#reset(stream, LATE)) this.#reached("body-timeout-in-s");
-      this.#forget(stream, ofSession);
     };
     const deadline = setTimeout(late, this.#options.timeoutMs).unref();
-    this.#arriving.set(stream, { headers, deadline });
+    this.#arriving.set(stream, { ofSession, headers, deadline });
     ofSession.add(stream);
-    const over = () => this.#forget(stream, ofSession);
+    const over = () => this.#forget(stream);
     stream.once("end", over);
     stream.once("close", over);
     if (ofSession.size > MAX_PER_CONNECTION) this.#resetOldest(ofSession);
@@ -84,6 +85,7 @@ export class ArrivingRequests {
   #reset(stream: ServerHttp2Stream, reset: StreamReset): boolean {
     const arriving = this.#arriving.get(stream);
     if (arriving === undefined || hasArrived(stream)) return false;
+    this.#forget(stream);
     resetStream(stream, arriving.headers, reset);
     return true;
   }
@@ -92,9 +94,11 @@ export class ArrivingRequests {
     this.#options.emit({ kind: "limit_reached", limit });
   }
 
-  #forget(stream: ServerHttp2Stream, ofSession: Set<ServerHttp2Stream>): void {
-    clearTimeout(this.#arriving.get(stream)?.deadline);
+  #forget(stream: ServerHttp2Stream): void {
+    const arriving = this.#arriving.get(stream);
+    if (arriving === undefined) return;
+    clearTimeout(arriving.deadline);
     this.#arriving.delete(stream);
-    ofSession.delete(stream);
+    arriving.ofSession.delete(stream);
   }
 }
