@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { startCoreSdk } from "./support/core-sdk.ts";
 import { IdListRelay } from "./support/id-list-relay.ts";
-import { listed } from "./support/id-list-upstream.ts";
+import { IdListUpstream, listed } from "./support/id-list-upstream.ts";
 import { startLegacySdk } from "./support/legacy-sdk.ts";
 import { describeWith } from "./support/needs.ts";
+import { ClientCertificates, startRelayWithTls } from "./support/relay-with-tls.ts";
 import type { SdkProcess } from "./support/sdk-process.ts";
 import { eventually } from "./support/wait.ts";
 
@@ -102,5 +103,52 @@ describeWith("node")("an id-list gate through the relay (WIRE 4)", () => {
       await sees(sdk, ["acme"]);
     },
     30_000,
+  );
+});
+
+describeWith("node", "openssl")("an id-list gate through the relay over HTTPS", () => {
+  test.each([
+    ["TLS, files passed through", false, false],
+    ["TLS, files proxied", true, false],
+    ["the stream with a client's certificate, files proxied", true, true],
+  ])(
+    "statsig-node-core by %s",
+    async (_, proxied, isMutual) => {
+      using pki = new ClientCertificates();
+      await using upstream = new IdListUpstream();
+      upstream.put(sdkKey, list, listed("acme") + listed("globex"));
+      const { caPath } = pki.authority;
+      await using relay = await startRelayWithTls({
+        server: pki.authority.issue(),
+        ...(isMutual && { clientCaPath: caPath }),
+        args: proxied ? ["--proxy-id-lists"] : [],
+        env: { STATSIG_ENDPOINT: upstream.url },
+      });
+      // A request without a body over HTTP/2 is how this SDK asks for its lists.
+      const byName = (protocol: string) => relay.urlOf(protocol).replace("127.0.0.1", "localhost");
+      const { certPath, keyPath } = pki.good;
+      await using sdk = await startCoreSdk({
+        sdkKey,
+        httpUrl: byName("https"),
+        ...(isMutual && {
+          grpcUrl: byName("grpcs"),
+          grpcAuthentication: {
+            authenticationMode: "mtls",
+            caCertPath: caPath,
+            clientCertPath: certPath,
+            clientKeyPath: keyPath,
+          },
+        }),
+        options: {
+          enableIdLists: true,
+          idListsSyncIntervalMs: 1_000,
+          downloadIdListFileApi: undefined,
+          proxyConfig: { caCertPath: caPath },
+        },
+      });
+      expect(sdk.initialised).toEqual({ ok: true });
+      await sees(sdk, ["acme", "globex"]);
+    },
+    40_000,
   );
 });
