@@ -81,7 +81,7 @@ export const LIMIT_OPTIONS = [
     ...seconds,
     default: "10",
     max: 300,
-    description: "How long a TLS handshake, and then a request's headers, may take; without TLS HTTP has 10",
+    description: "How long a TLS handshake, and then a request's headers, may take",
   },
   {
     name: "body-timeout-in-s",
