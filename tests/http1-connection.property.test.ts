@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { ByteTransport } from "../src/http/byte-writer.ts";
 import { Http1Connection, type Http1Handler } from "../src/http/http1-connection.ts";
+import { ParserPool } from "../src/http/http1-parser.ts";
 import { PreparedAnswer } from "../src/http/prepared-answer.ts";
 import { eventually } from "./support/wait.ts";
 
@@ -89,6 +90,8 @@ const request = fc.oneof(
   }),
 );
 
+const parsers = new ParserPool(16_384);
+
 /** The bodies of the responses that came as a whole, by the lengths that their heads say. */
 function bodiesIn(text: string): string[] {
   const bodies: string[] = [];
@@ -118,7 +121,7 @@ test("requests are answered in order, however their bytes are cut and however sl
         const connection = new Http1Connection(transport, {
           scheme: "http",
           handler,
-          maxHeaderBytes: 16_384,
+          parsers,
           headerTimeoutMs: 60_000,
           idleTimeoutMs: 60_000,
           emit: () => {},

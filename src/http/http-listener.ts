@@ -91,7 +91,7 @@ export class HttpListener {
     this.#sockets.add(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, PROBE_IDLE_CONNECTION_AFTER_MS);
-    socket.data = this.#server.open(transportOf(socket));
+    socket.data = this.#server.open(new TcpTransport(socket));
   }
 
   #closed(socket: Socket): void {
@@ -101,13 +101,31 @@ export class HttpListener {
   }
 }
 
-function transportOf(socket: Socket): ByteTransport {
-  return {
-    copies: true,
-    write: (bytes) => socket.write(bytes),
-    pause: () => socket.pause(),
-    resume: () => socket.resume(),
-    shutdown: () => socket.shutdown(),
-    destroy: () => socket.terminate(),
-  };
+class TcpTransport implements ByteTransport {
+  readonly copies = true;
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  write(bytes: Uint8Array): number {
+    return this.#socket.write(bytes);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  shutdown(): void {
+    this.#socket.shutdown();
+  }
+
+  destroy(): void {
+    this.#socket.terminate();
+  }
 }

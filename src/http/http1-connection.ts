@@ -2,7 +2,7 @@ import type { EmitLimitEvent } from "../limits/events.ts";
 import { type ByteTransport, ByteWriter } from "./byte-writer.ts";
 import { ANSWER_TIMEOUT_MS, type Answer } from "./exchange.ts";
 import { type ExchangePorts, Http1Exchange } from "./http1-exchange.ts";
-import { type RawHead, type ReadFailure, RequestParser, type RequestSink } from "./http1-parser.ts";
+import type { ParserPool, RawHead, ReadFailure, RequestParser, RequestSink } from "./http1-parser.ts";
 import { Http1Head, type RequestHead } from "./http1-request.ts";
 import { sendHttp1Response } from "./http1-response.ts";
 import type { PreparedAnswer } from "./prepared-answer.ts";
@@ -18,7 +18,7 @@ export interface Http1Handler {
 export interface Http1Options {
   readonly scheme: "http" | "https";
   readonly handler: Http1Handler;
-  readonly maxHeaderBytes: number;
+  readonly parsers: ParserPool;
   /** From the connection, or the first byte of a request, to the end of its headers. */
   readonly headerTimeoutMs: number;
   /** Between two requests. */
@@ -50,7 +50,8 @@ const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
 export class Http1Connection implements RequestSink {
   readonly #transport: ByteTransport;
   readonly #options: Http1Options;
-  readonly #parser: RequestParser;
+  /** While a request comes. */
+  #parser: RequestParser | undefined;
   readonly #writer: ByteWriter;
   readonly #ports: ExchangePorts;
   /** Requests that have begun to come, in their order; the first is being answered. */
@@ -71,7 +72,6 @@ export class Http1Connection implements RequestSink {
   constructor(transport: ByteTransport, options: Http1Options) {
     this.#transport = transport;
     this.#options = options;
-    this.#parser = new RequestParser(this, options.maxHeaderBytes);
     this.#writer = new ByteWriter(transport);
     this.#ports = {
       limitTo: (ms) => this.#await("answer", ms > 0 ? ms : Number.POSITIVE_INFINITY),
@@ -119,6 +119,8 @@ export class Http1Connection implements RequestSink {
     const gone = new Error("the client closed the connection");
     this.#writer.closed(gone);
     for (const exchange of this.#exchanges.splice(0)) exchange.abort(gone);
+    // The parser may be reading just now.
+    if (!this.#isReading) this.#releaseParser();
   }
 
   /** Ends the connection as soon as the requests that have come are answered. */
@@ -139,7 +141,7 @@ export class Http1Connection implements RequestSink {
       return;
     }
     this.#options.emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
-    if (this.#parser.isInHead) this.#refuse(408);
+    if (this.#parser?.isInHead) this.#refuse(408);
     else this.#transport.destroy();
   }
 
@@ -191,6 +193,7 @@ export class Http1Connection implements RequestSink {
     const isLast = bytes.length <= PARSED_AT_ONCE;
     const piece = isLast ? bytes : bytes.subarray(0, PARSED_AT_ONCE);
     this.#unparsed = isLast ? undefined : bytes.subarray(PARSED_AT_ONCE);
+    this.#parser ??= this.#options.parsers.take(this);
     const failure = this.#parser.read(piece);
     this.#advance();
     if (failure !== undefined && !this.#isEnding) this.#stopReading(failure);
@@ -350,9 +353,18 @@ export class Http1Connection implements RequestSink {
   }
 
   #awaitRequest(): void {
-    if (!this.#parser.isInHead) this.#await("next", this.#options.idleTimeoutMs);
-    // Counted from the first byte of a request: a client must not gain time by each further one.
-    else if (this.#awaited !== "head") this.#await("head", this.#options.headerTimeoutMs);
+    if (this.#parser?.isInHead) {
+      // Counted from the first byte of a request: a client must not gain time by each further one.
+      if (this.#awaited !== "head") this.#await("head", this.#options.headerTimeoutMs);
+      return;
+    }
+    this.#releaseParser();
+    this.#await("next", this.#options.idleTimeoutMs);
+  }
+
+  #releaseParser(): void {
+    if (this.#parser !== undefined) this.#options.parsers.giveBack(this.#parser);
+    this.#parser = undefined;
   }
 
   #await(what: Awaited, ms: number): void {

@@ -39,17 +39,18 @@ const KNOWN_METHODS = methods.slice(0, methods.indexOf("SOURCE") + 1);
  */
 export class RequestParser {
   readonly #parser = new HTTPParser();
-  readonly #sink: RequestSink;
+  #sink: RequestSink | undefined;
   /** Of a head whose headers come in several parts. */
   #rawHeaders: string[] = [];
   #target = "";
   #isInHead = false;
   #isInBody = false;
+  /** Whether the last request said that others may follow. */
+  #keepsAlive = true;
   #trailers = 0;
   #failure: ReadFailure | undefined;
 
-  constructor(sink: RequestSink, maxHeaderBytes: number) {
-    this.#sink = sink;
+  constructor(maxHeaderBytes: number) {
     const parser = this.#parser;
     parser.initialize(HTTPParser.REQUEST, {}, maxHeaderBytes, 0);
     parser[HTTPParser.kOnMessageBegin] = () => {
@@ -58,8 +59,18 @@ export class RequestParser {
     parser[HTTPParser.kOnHeaders] = (headers: readonly string[], target: string) =>
       this.#addHeaders(headers, target);
     parser[HTTPParser.kOnHeadersComplete] = (...args: HeadArguments) => this.#endHead(...args);
-    parser[HTTPParser.kOnBody] = (chunk: Uint8Array<ArrayBuffer>) => this.#sink.body(chunk);
+    parser[HTTPParser.kOnBody] = (chunk: Uint8Array<ArrayBuffer>) => this.#sink?.body(chunk);
     parser[HTTPParser.kOnMessageComplete] = () => this.#complete();
+  }
+
+  /** Whether another connection may use it: between two requests. */
+  get isReusable(): boolean {
+    return this.#failure === undefined && !this.#isInHead && !this.#isInBody && this.#keepsAlive;
+  }
+
+  /** Whose bytes are read from now on; undefined: nobody's. */
+  readFor(sink: RequestSink | undefined): void {
+    this.#sink = sink;
   }
 
   /** Whether a request has begun to come, and its head is not whole yet. */
@@ -103,16 +114,41 @@ export class RequestParser {
     this.#target = "";
     this.#isInHead = false;
     this.#isInBody = true;
+    this.#keepsAlive = keepAlive;
     if (major !== 1) this.#failure = "unsupported_version";
     // After a failure the parser goes on to the end of the bytes.
-    if (this.#failure === undefined) this.#sink.head(head);
+    if (this.#failure === undefined) this.#sink?.head(head);
     return 0;
   }
 
   #complete(): void {
     this.#isInBody = false;
     this.#trailers = 0;
-    if (this.#failure === undefined) this.#sink.complete();
+    if (this.#failure === undefined) this.#sink?.complete();
+  }
+}
+
+/** Parsers of connections that wait for their next request: it takes more memory than all else of a connection. */
+const MAX_SPARE = 256;
+
+/** Parsers for the connections of one port, which need one only while a request comes. */
+export class ParserPool {
+  readonly #maxHeaderBytes: number;
+  readonly #spare: RequestParser[] = [];
+
+  constructor(maxHeaderBytes: number) {
+    this.#maxHeaderBytes = maxHeaderBytes;
+  }
+
+  take(sink: RequestSink): RequestParser {
+    const parser = this.#spare.pop() ?? new RequestParser(this.#maxHeaderBytes);
+    parser.readFor(sink);
+    return parser;
+  }
+
+  giveBack(parser: RequestParser): void {
+    parser.readFor(undefined);
+    if (parser.isReusable && this.#spare.length < MAX_SPARE) this.#spare.push(parser);
   }
 }
 

@@ -1,8 +1,13 @@
 import type { ByteTransport } from "./byte-writer.ts";
 import { Http1Connection, type Http1Options } from "./http1-connection.ts";
+import { ParserPool } from "./http1-parser.ts";
 
 /** How often connections are looked at whose time may be over. */
 const CHECK_EVERY_MS = 250;
+
+export interface Http1ServerOptions extends Omit<Http1Options, "parsers"> {
+  readonly maxHeaderBytes: number;
+}
 
 /** The connections of HTTP/1.1 on one port, whatever they come by. */
 export class Http1Server implements Disposable {
@@ -12,8 +17,8 @@ export class Http1Server implements Disposable {
   readonly #drained = Promise.withResolvers<void>();
   #isDraining = false;
 
-  constructor(options: Http1Options) {
-    this.#options = options;
+  constructor({ maxHeaderBytes, ...options }: Http1ServerOptions) {
+    this.#options = { ...options, parsers: new ParserPool(maxHeaderBytes) };
     this.#checking = setInterval(() => this.#check(), CHECK_EVERY_MS).unref();
   }
 
