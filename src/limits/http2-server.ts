@@ -11,6 +11,7 @@ import type { ServerTls } from "../tls/server-tls.ts";
 import { deferRequests } from "./arriving-streams.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import type { EmitLimitEvent } from "./events.ts";
+import { neverIndexHeaders } from "./never-indexed-headers.ts";
 import { RequestDeadlines } from "./request-deadlines.ts";
 import { limitSession } from "./session-limits.ts";
 
@@ -90,6 +91,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
     });
   });
   deferRequests(server);
+  neverIndexHeaders(server);
   return { server, connections, sessions, requests };
 }
 
