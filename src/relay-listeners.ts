@@ -34,6 +34,9 @@ interface Listener {
   abort(): void | Promise<void>;
 }
 
+/** Bun.serve takes no more. */
+const BUN_SERVE_MAX_IDLE_MS = 255_000;
+
 /** Opens every port that the configuration asks for. Throws a ListenError where one can't be had. */
 export async function startListeners(given: Config, parts: ListenerParts): Promise<RunningListeners> {
   const config = { ...given, limits: limitsOf(given, parts.emit) };
@@ -105,7 +108,12 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
   const isPlaintext = tlsConfig === undefined || tlsConfig.plaintextToo;
   if (mode !== "grpc" && isPlaintext) {
     const listen = (bindAddress: string, port: number) =>
-      new HttpListener({ bindAddress, port, answers, idleTimeoutMs });
+      new HttpListener({
+        bindAddress,
+        port,
+        answers,
+        idleTimeoutMs: Math.min(idleTimeoutMs, BUN_SERVE_MAX_IDLE_MS),
+      });
     found.push({ protocol: "http", option: "http-port", port: config.httpPort, listen });
   }
   if (mode !== "grpc" && tls !== undefined && tlsConfig !== undefined) {

@@ -14,6 +14,7 @@ import type { EmitLimitEvent } from "./events.ts";
 import { neverIndexHeaders } from "./never-indexed-headers.ts";
 import { RequestDeadlines } from "./request-deadlines.ts";
 import { limitSession } from "./session-limits.ts";
+import { endUnacknowledged } from "./tcp-connection.ts";
 
 export interface Http2Limits {
   readonly maxConnections: number;
@@ -23,6 +24,8 @@ export interface Http2Limits {
   readonly maxResetsPerMin: number;
   readonly headerTimeoutMs: number;
   readonly bodyTimeoutMs: number;
+  readonly keepaliveTimeMs: number;
+  readonly keepaliveTimeoutMs: number;
 }
 
 export interface Http2ServerOptions {
@@ -63,6 +66,8 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
       ? http2.createServer(common)
       : http2.createSecureServer({ ...common, ...tls.serverOptions, allowHTTP1 });
   const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
+  // For what PINGs do not see: an answer over HTTP/1.1 that goes to a client that is gone.
+  server.on("connection", (socket: Socket) => endUnacknowledged(socket, limits.keepaliveTimeoutMs));
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.guard(server as Http2SecureServer);
   server.on("request", options.onRequest);
@@ -87,6 +92,8 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
       maxStreams,
       maxResetsPerMin,
       idleTimeoutMs,
+      keepaliveTimeMs: limits.keepaliveTimeMs,
+      keepaliveTimeoutMs: limits.keepaliveTimeoutMs,
       emit,
     });
   });
