@@ -49,7 +49,7 @@ warn  key_refused: too many unknown SDK keys are asked for (option)
 info  allowed_keys_reloaded: allowed SDK keys reloaded (keys removed)
 warn  allowed_keys_refused: the new list of allowed SDK keys can't be used, going on with the old one (reason)
 warn  limit_reached: limit reached (limit)
-info  client_vanished: an HTTP/2 client no longer answers, closed its connection
+info  client_vanished: client no longer answers, closed its connection ()
 warn  connections_lowered: fewer connections than --max-connections: the system allows too few open files (connections_per_port open_files)
 info  certificate_loaded: certificate replaced (serial expires)
 warn  certificate_refused: new certificate files can't be used, going on with the old ones (reason)

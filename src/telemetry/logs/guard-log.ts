@@ -33,7 +33,7 @@ export class GuardLog {
       case "client_vanished":
         this.#clients
           .of(event.kind)
-          .log("info", "an HTTP/2 client no longer answers, closed its connection");
+          .log("info", "client no longer answers, closed its connection");
         return;
       case "connections_lowered": {
         const { connections, descriptors } = event;
