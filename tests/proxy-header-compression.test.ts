@@ -46,7 +46,10 @@ const call = (sdkKey: () => string) =>
 const held = () => started.held.sdkKey;
 
 const ON_EVERY_PORT: readonly (readonly [what: string, ask: Ask])[] = [
-  ["Connect", post(GET_CONFIG_SPEC, "application/json", () => Buffer.from(JSON.stringify({ sdkKey: held() })))],
+  [
+    "Connect",
+    post(GET_CONFIG_SPEC, "application/json", () => Buffer.from(JSON.stringify({ sdkKey: held() }))),
+  ],
   ["a Connect error", post(GET_CONFIG_SPEC, "application/json", () => Buffer.from("{"))],
   ["a wrong content type", post(GET_CONFIG_SPEC, "text/plain", () => Buffer.from("x"))],
   ["no such path", post("/nowhere", "application/json", () => Buffer.from("{}"))],
@@ -62,25 +65,28 @@ const ON_HTTPS: typeof ON_EVERY_PORT = [
   ["400 or 404", get(() => "/v2/download_config_specs/x")],
 ];
 
-describe.each(["https", "grpc", "grpcs"] as const)("to a peer that stores no headers, on the %s port", (protocol) => {
-  const cases = [...ON_EVERY_PORT, ...(protocol === "https" ? ON_HTTPS : ON_GRPC)];
-  test.each(cases)("%s: no answer stores a header or refers to a stored one", async (_, ask) => {
-    using client = await RawHttp2.open(started.relay.urlOf(protocol));
-    client.send(frame(FRAME.settings, 0, 0, NO_TABLE));
-    for (let number = 0; number < CALLS; number++) {
-      const streamId = 2 * number + 1;
-      ask(client, streamId);
-      const isEnd = (one: { readonly streamId: number; readonly flags: number }) =>
-        one.streamId === streamId && (one.flags & END_STREAM) > 0;
-      await client.received("the end of an answer", isEnd);
-    }
-    const blocks = client.frames.filter(({ type }) => type === FRAME.headers);
-    expect(blocks.length).toBeGreaterThanOrEqual(CALLS);
-    const uses = blocks.map(({ payload }) => tableUseOf(payload));
-    expect(uses.filter(({ stored, references }) => stored + references > 0)).toEqual([]);
-    expect(uses.every(({ fields }) => fields > 0)).toBe(true);
-  });
-});
+describe.each(["https", "grpc", "grpcs"] as const)(
+  "to a peer that stores no headers, on the %s port",
+  (protocol) => {
+    const cases = [...ON_EVERY_PORT, ...(protocol === "https" ? ON_HTTPS : ON_GRPC)];
+    test.each(cases)("%s: no answer stores a header or refers to a stored one", async (_, ask) => {
+      using client = await RawHttp2.open(started.relay.urlOf(protocol));
+      client.send(frame(FRAME.settings, 0, 0, NO_TABLE));
+      for (let number = 0; number < CALLS; number++) {
+        const streamId = 2 * number + 1;
+        ask(client, streamId);
+        const isEnd = (one: { readonly streamId: number; readonly flags: number }) =>
+          one.streamId === streamId && (one.flags & END_STREAM) > 0;
+        await client.received("the end of an answer", isEnd);
+      }
+      const blocks = client.frames.filter(({ type }) => type === FRAME.headers);
+      expect(blocks.length).toBeGreaterThanOrEqual(CALLS);
+      const uses = blocks.map(({ payload }) => tableUseOf(payload));
+      expect(uses.filter(({ stored, references }) => stored + references > 0)).toEqual([]);
+      expect(uses.every(({ fields }) => fields > 0)).toBe(true);
+    });
+  },
+);
 
 describeWith("nghttp")("nghttp", () => {
   const nghttp = async (...args: string[]) => {

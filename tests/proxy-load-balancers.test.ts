@@ -41,7 +41,11 @@ async function outcomes<T>(workers: readonly T[], call: (worker: T) => Promise<s
   return seen;
 }
 
-describeWith("nginx", "haproxy", "openssl")("behind a load balancer set up as documented", () => {
+describeWith(
+  "nginx",
+  "haproxy",
+  "openssl",
+)("behind a load balancer set up as documented", () => {
   const resources = new AsyncDisposableStack();
   let authority: Authority;
   let relay: RelayProcess;

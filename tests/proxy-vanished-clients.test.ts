@@ -104,13 +104,17 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
     }, 30_000);
   });
 
-  test.each(["https", "grpc", "grpcs"] as const)("each HTTP/2 connection on the %s port is asked", async (protocol) => {
-    using client = await RawHttp2.open(relay.urlOf(protocol));
-    client.openSpecStream(1, SDK_KEY);
-    await client.received("PING", ({ type, flags }) => type === FRAME.ping && flags === 0);
-    await client.connection.closed(15_000);
-    expect(relay.output()).toContain("client no longer answers");
-  }, 30_000);
+  test.each(["https", "grpc", "grpcs"] as const)(
+    "each HTTP/2 connection on the %s port is asked",
+    async (protocol) => {
+      using client = await RawHttp2.open(relay.urlOf(protocol));
+      client.openSpecStream(1, SDK_KEY);
+      await client.received("PING", ({ type, flags }) => type === FRAME.ping && flags === 0);
+      await client.connection.closed(15_000);
+      expect(relay.output()).toContain("client no longer answers");
+    },
+    30_000,
+  );
 
   test("one who reads a large answer slowly gets all of it", async () => {
     const child = Bun.spawn(

@@ -21,7 +21,11 @@ export function neverIndexHeaders(server: Http2Server | Http2SecureServer): void
 
 /** Shared by all streams: a closure for each would cost more than the headers do. */
 const NEVER_INDEXED = {
-  respond(this: ServerHttp2Stream, headers?: OutgoingHttpHeaders, options?: ServerStreamResponseOptions): void {
+  respond(
+    this: ServerHttp2Stream,
+    headers?: OutgoingHttpHeaders,
+    options?: ServerStreamResponseOptions,
+  ): void {
     prototypeOf(this).respond.call(this, marked(headers), options);
   },
   additionalHeaders(this: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {

@@ -50,7 +50,8 @@ export function tcpProgress(socket: Socket): TcpProgress | undefined {
   return {
     receivedBytes: bytesAt(BYTES_RECEIVED),
     ackedBytes,
-    queuedBytes: bytesAt(BYTES_SENT) - bytesAt(BYTES_RETRANSMITTED) - ackedBytes + info.readUInt32LE(NOTSENT_BYTES),
+    queuedBytes:
+      bytesAt(BYTES_SENT) - bytesAt(BYTES_RETRANSMITTED) - ackedBytes + info.readUInt32LE(NOTSENT_BYTES),
     peerWindowBytes: info.readUInt32LE(PEER_WINDOW),
   };
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { exitOf } from "./exit-of.ts";
 import { freePort } from "./free-port.ts";
 import { Output } from "./output.ts";
-import { Authority } from "./pki.ts";
+import type { Authority } from "./pki.ts";
 import type { Protocol } from "./tls-relay.ts";
 import { eventually, within } from "./wait.ts";
 
@@ -39,7 +39,8 @@ function documentedConfig(kind: LoadBalancerKind, transport: Transport): string 
     .filter(([, language]) => language === kind)
     .map(([, , text = ""]) => text);
   const text = blocks[transport === "plaintext" ? 0 : 1];
-  if (text === undefined || blocks.length !== 2) throw new Error(`${DOCUMENT} has no ${kind} for ${transport}`);
+  if (text === undefined || blocks.length !== 2)
+    throw new Error(`${DOCUMENT} has no ${kind} for ${transport}`);
   return text;
 }
 

@@ -31,9 +31,7 @@ export class GuardLog {
         this.#limits.of(event.limit).log("warn", "limit reached", { limit: event.limit });
         return;
       case "client_vanished":
-        this.#clients
-          .of(event.kind)
-          .log("info", "client no longer answers, closed its connection");
+        this.#clients.of(event.kind).log("info", "client no longer answers, closed its connection");
         return;
       case "connections_lowered": {
         const { connections, descriptors } = event;
