@@ -1,10 +1,13 @@
 import { existsSync } from "node:fs";
+import { NO_SERVICES, withoutServices } from "./no-services.ts";
 
 /** The commands that tests call -> the Debian package each is in. */
 const packageOf: Readonly<Record<string, string>> = {
   curl: "curl",
   openssl: "openssl",
-  // Where init runs, packages start a Redis on 6379 and a Prometheus on 9090; the tests start their own.
+  nginx: "nginx",
+  haproxy: "haproxy",
+  nghttp: "nghttp2-client",
   "redis-server": "redis-server",
   "redis-sentinel": "redis-sentinel",
   "redis-cli": "redis-tools",
@@ -30,7 +33,7 @@ export async function missingSystemCommands(): Promise<string[]> {
     if (missing.length === 0 || !canInstall()) break;
     // A second `npm test` may hold apt's locks, or have installed everything by the next look.
     if (attempt > 1) await Bun.sleep(attemptPauseMs);
-    await install(missing.map(debianPackage));
+    await withoutServices(() => install(missing.map(debianPackage)));
   }
   const missing = absent();
   if (missing.length > 0) {
@@ -62,7 +65,7 @@ async function install(packages: readonly string[]): Promise<void> {
 
 async function aptGet(timeout: number, ...args: string[]): Promise<{ failed: boolean; output: string }> {
   const child = Bun.spawn(["apt-get", "-qq", "--yes", "-o", "DPkg::Lock::Timeout=120", ...args], {
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+    env: { ...process.env, ...NO_SERVICES, DEBIAN_FRONTEND: "noninteractive" },
     stdio: ["ignore", "ignore", "pipe"],
     timeout,
   });

@@ -16,6 +16,8 @@ export interface LimitsConfig {
   /** Of one HTTP/2 connection. */
   readonly maxStreamsPerConnection: number;
   readonly maxResetsPerMin: number;
+  readonly keepaliveTimeMs: number;
+  readonly keepaliveTimeoutMs: number;
 }
 
 /** Streams beyond the admitted ones must reach the service, which answers them RESOURCE_EXHAUSTED. */
@@ -37,5 +39,7 @@ export function readLimits(settings: Settings, maxStreams: number): LimitsConfig
       ? settings.integer("http2-max-concurrent-streams")
       : maxStreams + SPARE_STREAMS,
     maxResetsPerMin: settings.integer("http2-max-resets-per-min"),
+    keepaliveTimeMs: settings.integer("http2-keepalive-time-in-s") * 1_000,
+    keepaliveTimeoutMs: settings.integer("http2-keepalive-timeout-in-s") * 1_000,
   };
 }

@@ -93,9 +93,10 @@ export const LIMIT_OPTIONS = [
   {
     name: "idle-timeout-in-s",
     ...seconds,
-    default: "60",
-    max: 240,
-    description: "How long a connection without a request may wait for its next",
+    default: "75",
+    max: 3_600,
+    description:
+      "How long a connection without a request may wait for its next; longer than what load balancers keep",
   },
   {
     name: "http2-max-concurrent-streams",
@@ -112,6 +113,21 @@ export const LIMIT_OPTIONS = [
     min: 1,
     max: 1_000_000,
     placeholder: "RESETS",
-    description: "Requests that a client may take back on one HTTP/2 connection; beyond, it is closed",
+    description:
+      "Requests that may be cancelled at once, before their answer, on one HTTP/2 connection; beyond, it is closed",
+  },
+  {
+    name: "http2-keepalive-time-in-s",
+    ...seconds,
+    default: "30",
+    max: 3_600,
+    description: "How often a PING asks whether the client of an HTTP/2 connection is still there",
+  },
+  {
+    name: "http2-keepalive-timeout-in-s",
+    ...seconds,
+    default: "20",
+    max: 300,
+    description: "How long a client may take to answer a PING, or to acknowledge data; beyond, it is cut off",
   },
 ] as const satisfies readonly OptionSpec[];

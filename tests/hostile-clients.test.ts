@@ -51,6 +51,9 @@ const CASES: readonly Case[] = [
   { ...flood("rapid reset"), connections: 2 },
   // Long enough that what is kept of each would be seen.
   { ...flood("rapid reset", "https"), connections: 2, durationMs: 2 * DURATION_MS },
+  // What they cost is what their answers cost.
+  flood("late reset", "grpc", 2_000),
+  flood("late reset", "grpcs", 2_000),
   flood("CONTINUATION flood"),
   flood("CONTINUATION flood", "https"),
   flood("SETTINGS flood"),

@@ -20,6 +20,8 @@ export type LimitName =
 /** Something was refused, or cut off, at a limit. */
 export type LimitEvent =
   | LimitReached
+  /** An HTTP/2 client answered no PING and showed no other sign of life: its connection is closed. */
+  | { readonly kind: "client_vanished" }
   /** The system lets the process have too few descriptors for as many connections as may be: each port has fewer. */
   | { readonly kind: "connections_lowered"; readonly connections: number; readonly descriptors: number };
 

@@ -12,7 +12,9 @@ import { ArrivingRequests } from "./arriving-requests.ts";
 import { deferRequests, endIfStreamEnded } from "./arriving-streams.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import type { EmitLimitEvent } from "./events.ts";
+import { neverIndexHeaders } from "./never-indexed-headers.ts";
 import { limitSession } from "./session-limits.ts";
+import { endUnacknowledged } from "./tcp-connection.ts";
 
 export interface Http2Limits {
   readonly maxConnections: number;
@@ -22,6 +24,8 @@ export interface Http2Limits {
   readonly maxResetsPerMin: number;
   readonly headerTimeoutMs: number;
   readonly bodyTimeoutMs: number;
+  readonly keepaliveTimeMs: number;
+  readonly keepaliveTimeoutMs: number;
 }
 
 export interface Http2ServerOptions {
@@ -63,6 +67,8 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
       : http2.createSecureServer({ ...common, ...tls.serverOptions, allowHTTP1: onHttp1 !== undefined });
   if (onHttp1 !== undefined) divertHttp1(server as Http2SecureServer, onHttp1);
   const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
+  // For what PINGs do not see: an answer over HTTP/1.1 that goes to a client that is gone.
+  server.on("connection", (socket: Socket) => endUnacknowledged(socket, limits.keepaliveTimeoutMs));
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.guard(server as Http2SecureServer);
   server.on("request", (request, response) => {
@@ -90,10 +96,13 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
       maxStreams,
       maxResetsPerMin,
       idleTimeoutMs,
+      keepaliveTimeMs: limits.keepaliveTimeMs,
+      keepaliveTimeoutMs: limits.keepaliveTimeoutMs,
       emit,
     });
   });
   deferRequests(server);
+  neverIndexHeaders(server);
   return { server, connections, sessions, requests };
 }
 

@@ -59,6 +59,7 @@ export function tell(event: RelayEvent, topics: Topics): void {
     case "allowed_keys_reloaded":
     case "allowed_keys_refused":
     case "limit_reached":
+    case "client_vanished":
     case "connections_lowered":
     case "certificate_loaded":
     case "certificate_refused":

@@ -15,6 +15,11 @@ import {
   uint32,
 } from "./http2-frames.ts";
 import { STREAM_CONFIG_SPEC } from "./raw-grpc-client.ts";
+import { rpcFrame } from "./rpc-frames.ts";
+import { encodeRequest } from "./spec-messages.ts";
+
+/** Which the relay under attack has. */
+export const HELD_KEY = "secret-held";
 
 /** What an attacker is told to do. */
 export interface AttackOrder {
@@ -49,6 +54,10 @@ const call = (streamId: number): Buffer =>
     requestHeaders("POST", STREAM_CONFIG_SPEC, { "content-type": "application/grpc" }),
   );
 
+/** A call with all of its request, for a key that the relay holds. */
+const wholeCall = (streamId: number): Buffer =>
+  Buffer.concat([call(streamId), frame(FRAME.data, END_STREAM, streamId, HELD_REQUEST)]);
+
 /** Headers without an end. */
 const endless = (value: string) => (number: number) =>
   number === 0
@@ -66,6 +75,9 @@ const NOTHING = Buffer.alloc(0);
 const KILOBYTE = "x".repeat(1_000);
 const LARGE_HEADERS = Array.from({ length: 15 }, (_, at) => literalHeader(`x-${at}`, KILOBYTE));
 const BOMB = [rememberedHeader("x-bomb", KILOBYTE), repeatedHeader(4_000)];
+const HELD_REQUEST = rpcFrame(encodeRequest({ sdkKey: HELD_KEY, version: 2 }));
+/** How many calls later one is taken back: they have been answered by then. */
+const LATE_BY = 100;
 const INITIAL_WINDOW = Buffer.from([0, 4, 0, 1, 0, 0]);
 
 export const ATTACKS = {
@@ -92,6 +104,11 @@ export const ATTACKS = {
   "rapid reset": http2((number) =>
     Buffer.concat([call(streamOf(number)), frame(FRAME.rstStream, 0, streamOf(number), uint32(CANCEL))]),
   ),
+  "late reset": http2((number) => {
+    const late = number - LATE_BY;
+    const end = late < 0 ? NOTHING : frame(FRAME.rstStream, 0, streamOf(late), uint32(CANCEL));
+    return Buffer.concat([wholeCall(streamOf(number)), end]);
+  }),
   "CONTINUATION flood": http2(endless(KILOBYTE)),
   // The server has to answer each of these two, to one that does not read.
   "SETTINGS flood": { ...http2(() => frame(FRAME.settings, 0, 0, INITIAL_WINDOW)), isDeaf: true },

@@ -71,6 +71,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
         ...["--event-spool-path", spool, "--log-event-flush-interval-in-ms", "100"],
         ...["--proxy-id-lists", "--local-cache-path", join(folder, "lists")],
         ...["--enforce-tls", "false", "--tls-min-version", "1.3", "--max-url-length", "300"],
+        ...["--http2-keepalive-time-in-s", "1", "--http2-keepalive-timeout-in-s", "1"],
       ],
       env: {
         REDIS_URL: `redis://127.0.0.1:${redis.port}`,

@@ -4,6 +4,7 @@ import { connect } from "node:tls";
 import { idListsOf } from "./access.ts";
 import { type Happening, KEYS } from "./happening.ts";
 import type { MonitoredRelay } from "./monitored-relay.ts";
+import { RawHttp2 } from "./raw-http2.ts";
 import { status } from "./upstream.ts";
 import { answer, jsonAnswer, type UpstreamRequest } from "./upstream-request.ts";
 
@@ -82,6 +83,14 @@ export const OTHER_HAPPENINGS: readonly Happening[] = [
       upstream.misbehave({ kind: "edit", edit: () => jsonAnswer(manifest) }, at("/v1/get_id_lists"));
       upstream.misbehave({ kind: "edit", edit: () => answer(200, LINES) }, at("/lists/good"));
       await idListsOf(relay, third);
+    },
+  },
+  {
+    what: "a client answers no PING",
+    metrics: ["ClientVanished"],
+    make: async ({ relay }) => {
+      using client = await RawHttp2.open(relay.grpcUrl);
+      await client.connection.closed(15_000);
     },
   },
   {

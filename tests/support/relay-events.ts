@@ -32,6 +32,7 @@ export const EXAMPLES: ByKind = {
   allowed_keys_reloaded: { kind: "allowed_keys_reloaded", keys: 2, removed: 1 },
   allowed_keys_refused: { kind: "allowed_keys_refused", detail: "the file is missing" },
   limit_reached: { kind: "limit_reached", limit: "max-in-flight" },
+  client_vanished: { kind: "client_vanished" },
   connections_lowered: { kind: "connections_lowered", connections: 100, descriptors: 256 },
   certificate_loaded: { kind: "certificate_loaded", replaces: true, serial: "0A", expiresAt: 1e12 },
   certificate_refused: { kind: "certificate_refused", reason: "the file is missing" },

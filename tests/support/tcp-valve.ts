@@ -38,6 +38,11 @@ export class TcpValve implements AsyncDisposable {
     for (const socket of this.#fromServer) socket.resume();
   }
 
+  /** The link is down: nothing is passed on any more, in neither direction, and nobody is told. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.pause();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();

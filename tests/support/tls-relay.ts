@@ -1,3 +1,4 @@
+import { HELD_KEY } from "./attacks.ts";
 import { Authority } from "./pki.ts";
 import { type PublishedKey, publishKey } from "./published-key.ts";
 import type { RelayProcess } from "./relay-process.ts";
@@ -24,7 +25,7 @@ export const specPath = (sdkKey: string): string => `/v2/download_config_specs/$
 export async function startTlsRelay(args: readonly string[] = []): Promise<TlsRelay> {
   await using stack = new AsyncDisposableStack();
   const upstream = stack.use(await startUpstream());
-  const held = publishKey(upstream, "secret-held");
+  const held = publishKey(upstream, HELD_KEY);
   const heldPath = specPath(held.sdkKey);
   const server = stack.use(new Authority()).issue();
   const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };

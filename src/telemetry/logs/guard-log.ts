@@ -30,6 +30,9 @@ export class GuardLog {
       case "limit_reached":
         this.#limits.of(event.limit).log("warn", "limit reached", { limit: event.limit });
         return;
+      case "client_vanished":
+        this.#clients.of(event.kind).log("info", "client no longer answers, closed its connection");
+        return;
       case "connections_lowered": {
         const { connections, descriptors } = event;
         const message = "fewer connections than --max-connections: the system allows too few open files";

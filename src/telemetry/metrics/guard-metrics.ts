@@ -21,6 +21,9 @@ export class GuardMetrics {
       case "limit_reached":
         registry.count("LimitReached", { limit: event.limit });
         return;
+      case "client_vanished":
+        registry.count("ClientVanished", {});
+        return;
       case "key_refused":
         registry.count("KeyRefused", { reason: event.reason });
         return;

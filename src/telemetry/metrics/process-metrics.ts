@@ -21,6 +21,12 @@ export const PROCESS_METRICS = [
     description: "Requests, streams or connections refused or cut at a limit",
   },
   {
+    name: "ClientVanished",
+    kinds: ["count"],
+    tags: [],
+    description: "HTTP/2 connections closed since their client no longer answered",
+  },
+  {
     name: "Connections",
     kinds: ["gauge"],
     tags: ["protocol"],

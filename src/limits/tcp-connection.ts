@@ -1,0 +1,79 @@
+import { dlopen } from "bun:ffi";
+import type { Socket } from "node:net";
+
+/** What the kernel knows about a connection. All numbers of bytes count from its beginning. */
+export interface TcpProgress {
+  readonly receivedBytes: number;
+  /** Acknowledged by the peer's kernel. */
+  readonly ackedBytes: number;
+  /** Handed to the kernel, and not acknowledged. */
+  readonly queuedBytes: number;
+  /** How much more the peer is ready to take. It grows as the peer's program reads. */
+  readonly peerWindowBytes: number;
+}
+
+/** Of Linux. */
+const IPPROTO_TCP = 6;
+const TCP_INFO = 11;
+const TCP_USER_TIMEOUT = 18;
+
+/** Offsets in `struct tcp_info`, which has all of them since Linux 5.4. */
+const BYTES_ACKED = 120;
+const BYTES_RECEIVED = 128;
+const NOTSENT_BYTES = 144;
+const BYTES_SENT = 200;
+const BYTES_RETRANSMITTED = 208;
+const PEER_WINDOW = 228;
+const INFO_BYTES = 232;
+
+/**
+ * Has the kernel end the connection when the peer acknowledges nothing of what was sent for so long; else it tries for a
+ * quarter of an hour. False if this system can't do that.
+ */
+export function endUnacknowledged(socket: Socket, ms: number): boolean {
+  const fd = descriptorOf(socket);
+  const value = new Uint8Array(Uint32Array.of(ms).buffer);
+  return fd !== undefined && libc()?.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, value, value.length) === 0;
+}
+
+/** Undefined if the connection is closed, or the system does not say. */
+export function tcpProgress(socket: Socket): TcpProgress | undefined {
+  const fd = descriptorOf(socket);
+  if (fd === undefined) return undefined;
+  const info = Buffer.alloc(INFO_BYTES);
+  const length = Uint32Array.of(INFO_BYTES);
+  if (libc()?.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, length) !== 0 || length[0] !== INFO_BYTES) {
+    return undefined;
+  }
+  const bytesAt = (offset: number) => Number(info.readBigUInt64LE(offset));
+  const ackedBytes = bytesAt(BYTES_ACKED);
+  return {
+    receivedBytes: bytesAt(BYTES_RECEIVED),
+    ackedBytes,
+    queuedBytes:
+      bytesAt(BYTES_SENT) - bytesAt(BYTES_RETRANSMITTED) - ackedBytes + info.readUInt32LE(NOTSENT_BYTES),
+    peerWindowBytes: info.readUInt32LE(PEER_WINDOW),
+  };
+}
+
+/** By Bun's handle: `node:net` tells no descriptor. */
+function descriptorOf(socket: Socket): number | undefined {
+  const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
+  return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
+}
+
+let loaded: ReturnType<typeof load> | undefined;
+
+function libc() {
+  if (process.platform !== "linux") return undefined;
+  loaded ??= load();
+  return loaded.symbols;
+}
+
+function load() {
+  // musl takes every name of the C library for its own, this one too.
+  return dlopen("libc.so.6", {
+    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+    setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+  });
+}
