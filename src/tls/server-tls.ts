@@ -13,6 +13,17 @@ const WARN_BEFORE_MS = 14 * 24 * 3_600_000;
 
 const WARN_EVERY_MS = 24 * 3_600_000;
 
+/**
+ * Of TLS 1.2 only what has forward secrecy and authenticated encryption (RFC 9325, 4.2): by itself the library also
+ * takes CBC, and RSA key exchange, by which whoever gets the private key can read what was recorded before. Those of
+ * TLS 1.3 are always on.
+ */
+const CIPHERS = ["ECDSA", "RSA"]
+  .flatMap((kind) =>
+    ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"].map((each) => `ECDHE-${kind}-${each}`),
+  )
+  .join(":");
+
 /** The certificates of every port with TLS; new ones are taken over while connections go on. */
 export class ServerTls implements AsyncDisposable {
   readonly #options: TlsOptions;
@@ -43,10 +54,9 @@ export class ServerTls implements AsyncDisposable {
 
   /** For a new server. */
   get serverOptions(): SecureServerOptions {
-    const { minVersion, clientCaPath, requireClientCert } = this.#options;
+    const { clientCaPath, requireClientCert } = this.#options;
     return {
       ...this.#context(),
-      minVersion: `TLSv${minVersion}`,
       requestCert: clientCaPath !== undefined,
       // Without it, a certificate that is given is looked at after the handshake.
       rejectUnauthorized: requireClientCert,
@@ -78,24 +88,25 @@ export class ServerTls implements AsyncDisposable {
     this.#emit({ kind: "tls_client_refused", reason });
   }
 
+  /** All of it each time: a server forgets what a new context does not say, the cipher suites among it. */
   #context() {
     const { cert, key, ca } = this.#material;
-    return { cert, key, ...(ca !== undefined && { ca }) };
+    const { minVersion } = this.#options;
+    const protocol = { minVersion: `TLSv${minVersion}`, ciphers: CIPHERS } as const;
+    return { cert, key, ...(ca !== undefined && { ca }), ...protocol };
   }
 
   #reload(contents: FileContents): void {
-    const before = this.#context();
+    const before = this.#material;
     try {
       this.#material = readMaterial(this.#options, contents, this.#clock.now());
+      for (const server of this.#servers) server.setSecureContext(this.#context());
     } catch (error) {
+      this.#material = before;
       this.#emit({ kind: "certificate_refused", reason: (error as Error).message });
       return;
     }
-    const { minVersion } = this.#options;
-    for (const server of this.#servers) {
-      server.setSecureContext({ ...this.#context(), minVersion: `TLSv${minVersion}` });
-    }
-    this.#tellLoaded(!isDeepStrictEqual(before, this.#context()));
+    this.#tellLoaded(!isDeepStrictEqual(before, this.#material));
     this.#warnIfSoon();
   }
 
