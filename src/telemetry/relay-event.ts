@@ -97,6 +97,7 @@ export function tell(event: RelayEvent, topics: Topics): void {
     case "id_lists_fetch_failed":
     case "id_lists_unauthorized":
     case "id_lists_backup_failed":
+    case "id_list_left_out":
     case "id_list_file_updated":
     case "id_list_file_failed":
     case "id_list_file_removed":

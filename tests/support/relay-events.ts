@@ -81,6 +81,7 @@ export const EXAMPLES: ByKind = {
   },
   id_lists_unauthorized: { kind: "id_lists_unauthorized", sdkKey, status: 401, whatIsHeld: "kept" },
   id_lists_backup_failed: { kind: "id_lists_backup_failed", sdkKey, action: "write", detail },
+  id_list_left_out: { kind: "id_list_left_out", sdkKey, list: "a", detail },
   id_list_file_updated: { kind: "id_list_file_updated", list: "a", addedBytes: 9, bytes: 99, tookMs: 3.21 },
   id_list_file_failed: { kind: "id_list_file_failed", list: "a", detail },
   id_list_file_removed: { kind: "id_list_file_removed", bytes: 99 },
