@@ -19,9 +19,9 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   limits: { may: ["clock", "tls"] },
   grpc: { may: [...domain, "gen", "clock", "limits", "tls", "trace-context"] },
   http: { may: [...domain, "gen", "clock", "grpc", "limits", "tls", "trace-context"] },
-  "unix-datagram": { may: [] },
+  libc: { may: [] },
   telemetry: {
-    may: [...domain, "clock", "trace-context", "unix-datagram"],
+    may: [...domain, "clock", "trace-context", "libc"],
     mayTypes: ["upstream", "redis", "local", "http", "grpc", "limits", "tls"],
   },
   probe: { may: ["gen"] },

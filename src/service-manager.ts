@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
+import { monotonicUsec } from "./libc/monotonic-time.ts";
+import { openUnixDatagram, UnixDatagramError } from "./libc/unix-datagram.ts";
 import type { Logger } from "./telemetry/logs/logger.ts";
-import { openUnixDatagram, UnixDatagramError } from "./unix-datagram/unix-datagram.ts";
 
 /** Who started the relay and wants to hear from it, as systemd does: sd_notify(3). */
 export interface ServiceManagerConfig {
@@ -44,8 +45,8 @@ export class ServiceManager implements AsyncDisposable {
 
   /** The configuration is read again; {@link reloaded} follows. */
   reloading(): void {
-    // What Type=notify-reload wants to see is the time of the system's own monotonic clock.
-    this.#tell("RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1_000n}`);
+    // With Type=notify-reload a time before systemd's own of its SIGHUP is one of an earlier reload.
+    this.#tell("RELOADING=1", `MONOTONIC_USEC=${monotonicUsec()}`);
   }
 
   reloaded(): void {

@@ -1,6 +1,6 @@
 import { dlopen } from "bun:ffi";
 import { rmSync } from "node:fs";
-import { openLibc } from "../../src/unix-datagram/libc.ts";
+import { openLibc } from "../../src/libc/libc.ts";
 
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
