@@ -9,10 +9,12 @@ import { descriptorLimit, RESERVED_DESCRIPTORS } from "./limits/descriptors.ts";
 import type { EmitLimitEvent } from "./limits/events.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
 import type { RelayAnswers } from "./relay-answers.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 import type { ServerTls } from "./tls/server-tls.ts";
 
 export interface ListenerParts {
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitLimitEvent;
   readonly tls: ServerTls | undefined;
   readonly answers: Pick<RelayAnswers, "http" | "routes" | "specService">;
@@ -126,8 +128,8 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
 function gateOf(
   listeners: readonly Listener[],
   { limits: { maxConnections } }: Config,
-  { clock, emit }: ListenerParts,
+  { clock, supervisor, emit }: ListenerParts,
 ): ConnectionGate | undefined {
   const gated = listeners.find((listener) => listener instanceof HttpListener);
-  return gated && new ConnectionGate({ maxConnections, gated, clock, emit });
+  return gated && new ConnectionGate({ maxConnections, gated, clock, supervisor, emit });
 }

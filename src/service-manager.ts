@@ -1,6 +1,7 @@
 import type { Clock } from "./clock.ts";
 import { monotonicUsec } from "./libc/monotonic-time.ts";
 import { openUnixDatagram, UnixDatagramError } from "./libc/unix-datagram.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 import type { Logger } from "./telemetry/logs/logger.ts";
 
 /** Who started the relay and wants to hear from it, as systemd does: sd_notify(3). */
@@ -13,6 +14,7 @@ export interface ServiceManagerConfig {
 
 export interface ServiceManagerPorts {
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly logger: Logger;
   /** Reasons, none where the relay is ready: shown by `systemctl status`. */
   readonly notReady: () => readonly string[];
@@ -40,7 +42,7 @@ export class ServiceManager implements AsyncDisposable {
     this.#config = config;
     this.#ports = ports;
     this.#tell(this.#state, ...this.#newStatus());
-    this.#ticking = this.#tick();
+    this.#ticking = ports.supervisor.loop("service_manager", this.#stopping.signal, () => this.#tick());
   }
 
   /** The configuration is read again; {@link reloaded} follows. */
@@ -70,12 +72,10 @@ export class ServiceManager implements AsyncDisposable {
     const { signal } = this.#stopping;
     const everyMs = Math.min(MAX_TICK_MS, (watchdogMs ?? Number.POSITIVE_INFINITY) / 2);
     const alive = watchdogMs === undefined ? [] : ["WATCHDOG=1"];
-    while (!signal.aborted) {
-      const unheard = this.#problem === undefined ? [] : [this.#state];
-      const words = [...unheard, ...alive, ...this.#newStatus()];
-      if (words.length > 0) this.#tell(...words);
-      await this.#ports.clock.sleep(everyMs, signal).catch(() => {});
-    }
+    const unheard = this.#problem === undefined ? [] : [this.#state];
+    const words = [...unheard, ...alive, ...this.#newStatus()];
+    if (words.length > 0) this.#tell(...words);
+    await this.#ports.clock.sleep(everyMs, signal);
   }
 
   #newStatus(): string[] {

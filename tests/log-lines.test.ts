@@ -81,6 +81,8 @@ warn  log_events_delayed: upstream does not take events now, trying again (sdk_k
 warn  log_events_dropped: upstream refused events for good, dropped them (sdk_key events reason detail)
 warn  log_events_queue_failed: the queue of events does not work (action detail)
 error log_events_left: events were not sent in time and are lost (events)
+warn  loop_failed: unexpected error in a background loop, trying again (loop detail at retry_in_ms)
+error task_failed: unexpected error, the relay goes on (task detail at)
 warn  sink_failing: metrics can't be sent (sink detail)
 `;
 

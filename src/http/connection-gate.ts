@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import type { Clock } from "../clock.ts";
 import { descriptorLimit, RESERVED_DESCRIPTORS } from "../limits/descriptors.ts";
 import type { EmitLimitEvent } from "../limits/events.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { connectionsTo } from "./port-connections.ts";
 
 /** What is opened and closed by the gate. */
@@ -17,6 +18,7 @@ export interface ConnectionGateOptions {
   readonly maxConnections: number;
   readonly gated: Gated;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitLimitEvent;
 }
 
@@ -34,10 +36,11 @@ export class ConnectionGate implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly #maxDescriptors = descriptorLimit() - RESERVED_DESCRIPTORS;
   readonly #running: Promise<void>;
+  #isOpen = true;
 
   constructor(options: ConnectionGateOptions) {
     this.#options = options;
-    this.#running = this.#run();
+    this.#running = options.supervisor.loop("connection_gate", this.#stopping.signal, () => this.#look());
   }
 
   /** Open now, as far as the system tells. */
@@ -45,20 +48,15 @@ export class ConnectionGate implements AsyncDisposable {
     return (await connectionsTo(this.#options.gated.port)) ?? (await openDescriptors());
   }
 
-  async #run(): Promise<void> {
+  async #look(): Promise<void> {
     const { clock, gated, emit } = this.#options;
-    const { signal } = this.#stopping;
-    let isOpen = true;
-    while (!signal.aborted) {
-      await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {});
-      if (signal.aborted) return;
-      if (isOpen && (await this.#isFuller(1))) {
-        emit({ kind: "limit_reached", limit: "max-connections" });
-        gated.pause();
-        isOpen = false;
-      } else if (!isOpen && !(await this.#isFuller(REOPEN_AT))) {
-        isOpen = gated.resume();
-      }
+    await clock.sleep(LOOK_EVERY_MS, this.#stopping.signal);
+    if (this.#isOpen && (await this.#isFuller(1))) {
+      emit({ kind: "limit_reached", limit: "max-connections" });
+      gated.pause();
+      this.#isOpen = false;
+    } else if (!this.#isOpen && !(await this.#isFuller(REOPEN_AT))) {
+      this.#isOpen = gated.resume();
     }
   }
 

@@ -3,6 +3,7 @@ import type { Server, TLSSocket } from "node:tls";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../clock.ts";
 import { type FileContents, FileWatch } from "../file-watch.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { refusalOf } from "./client-identity.ts";
 import type { EmitTlsEvent } from "./events.ts";
 import { readMaterial, type TlsMaterial } from "./read-material.ts";
@@ -24,6 +25,12 @@ const CIPHERS = ["ECDSA", "RSA"]
   )
   .join(":");
 
+export interface ServerTlsParts {
+  readonly clock: Clock;
+  readonly supervisor: Supervisor;
+  readonly emit: EmitTlsEvent;
+}
+
 /** The certificates of every port with TLS; new ones are taken over while connections go on. */
 export class ServerTls implements AsyncDisposable {
   readonly #options: TlsOptions;
@@ -35,13 +42,14 @@ export class ServerTls implements AsyncDisposable {
   #material: TlsMaterial;
 
   /** Throws a TlsMaterialError where the files can't be used. */
-  constructor(options: TlsOptions, clock: Clock, emit: EmitTlsEvent) {
+  constructor(options: TlsOptions, { clock, supervisor, emit }: ServerTlsParts) {
     this.#options = options;
     this.#clock = clock;
     this.#emit = emit;
     const { certPath, keyPath, clientCaPath } = options;
     const paths = [certPath, keyPath, ...(clientCaPath === undefined ? [] : [clientCaPath])];
-    this.#watch = new FileWatch({ paths, clock, onChange: (contents) => this.#reload(contents) });
+    const onChange = (contents: FileContents) => this.#reload(contents);
+    this.#watch = new FileWatch({ paths, clock, supervisor, onChange });
     try {
       this.#material = readMaterial(options, this.#watch.known, clock.now());
     } catch (error) {
@@ -49,7 +57,12 @@ export class ServerTls implements AsyncDisposable {
       throw error;
     }
     this.#tellLoaded(false);
-    void this.#warnInTime();
+    const { signal } = this.#stopping;
+    void supervisor.loop("certificate_expiry", signal, async (worked) => {
+      this.#warnIfSoon();
+      worked();
+      await clock.sleep(WARN_EVERY_MS, signal);
+    });
   }
 
   /** For a new server. */
@@ -113,14 +126,6 @@ export class ServerTls implements AsyncDisposable {
   #tellLoaded(replaces: boolean): void {
     const { serial, expiresAt } = this.#material;
     this.#emit({ kind: "certificate_loaded", replaces, serial, expiresAt });
-  }
-
-  async #warnInTime(): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      this.#warnIfSoon();
-      await this.#clock.sleep(WARN_EVERY_MS, signal).catch(() => {});
-    }
   }
 
   #warnIfSoon(): void {

@@ -94,6 +94,17 @@ export const EXAMPLES: ByKind = {
   log_events_dropped: { kind: "log_events_dropped", sdkKey, events: 3, reason: "refused", detail },
   log_events_queue_failed: { kind: "log_events_queue_failed", action: "take", detail },
   log_events_left: { kind: "log_events_left", events: 3, outcome: "lost" },
+  loop_failed: {
+    kind: "loop_failed",
+    loop: "spec_polls",
+    instance: 1,
+    failing: 1,
+    retryInMs: 1_000,
+    detail: "TypeError: undefined is not an object",
+    at: "specs/poller.ts:1:2",
+  },
+  loop_recovered: { kind: "loop_recovered", loop: "spec_polls", instance: 1, failing: 0 },
+  task_failed: { kind: "task_failed", task: "unhandled_rejection", detail: "Error: a", at: "a.ts:1:2" },
   sink_failing: { kind: "sink_failing", sink: "statsd", detail },
   sink_works_again: { kind: "sink_works_again", sink: "statsd", failedForMs: 3_000, dropped: 9 },
 };
@@ -111,4 +122,5 @@ export const ENDINGS: readonly (readonly [begins: RelayEvent["kind"], ends: Rela
   ["redis_down", "redis_up"],
   ["redis_refuses_writes", "redis_takes_writes"],
   ["sink_failing", "sink_works_again"],
+  ["loop_failed", "loop_recovered"],
 ];
