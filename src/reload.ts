@@ -74,9 +74,9 @@ export class Reloader implements Disposable {
       return;
     }
     if (this.#isOver) return;
+    relay.reconfigure(plan.config);
     this.#settings = plan.settings;
     this.#config = plan.config;
-    relay.reconfigure(plan.config);
     // Whether lines become more or fewer, this one is written.
     if (!logger.writes("info")) logger.reconfigure(plan.config.logging);
     this.#tell(plan);

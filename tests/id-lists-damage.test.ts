@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { IdListRelay } from "./support/id-list-relay.ts";
 import { listed } from "./support/id-list-upstream.ts";
@@ -175,6 +175,19 @@ describe("what goes wrong with a file", () => {
     await eventually(() => expect(relay.clock.wake(30_000)).toBeGreaterThan(0));
     await eventually(() => expect(relay.log.join("\n")).toContain("nothing from upstream within 30 s"));
   }, 10_000);
+
+  test("a folder that somebody put a file in the place of: manifests are answered, and the log says so", async () => {
+    await using relay = await startRelay();
+    await serves(relay, first);
+    const folder = join(relay.folder, "id-lists", "0");
+    rmSync(folder, { recursive: true });
+    writeFileSync(folder, "");
+    relay.upstream.append(key, "list", more);
+    await relay.poll();
+    await eventually(() => expect(relay.log.join("\n")).toContain("could not be brought up to date"));
+    expect(Object.keys(await relay.manifest(key))).toEqual(["list"]);
+    expect(relay.log.join("\n")).not.toContain("unexpected");
+  });
 
   test("files that somebody deleted are fetched anew", async () => {
     await using relay = await startRelay();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KeyFile } from "./support/access.ts";
@@ -16,7 +16,7 @@ import { tlsArgs } from "./support/relay-with-tls.ts";
 import { problemsOf, reported } from "./support/status-report.ts";
 import { UdpListener } from "./support/udp-listener.ts";
 import { UnixDatagramListener } from "./support/unix-datagram-listener.ts";
-import { startUpstream } from "./support/upstream.ts";
+import { startUpstream, status } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
 
 const KEY = "secret-unexpected";
@@ -135,7 +135,125 @@ describe("an error that nothing catches: one line, a metric, a problem of the pa
   });
 });
 
-// What is patched is found by the names of files, which a compiled executable has not.
+// What is patched is found by the names of files and functions, which a compiled executable has not.
+describe.skipIf(isBinary)("a task that throws", () => {
+  test("a reload: the next one is done", async () => {
+    await using upstream = await startUpstream();
+    // Within what a reload takes over, after it was read.
+    const fault = { kind: "call", api: "AbortController", within: "relay-reload", times: 1 } as const;
+    using folders = new DisposableStack();
+    const file = join(folderOf(folders), "relay.yaml");
+    writeFileSync(file, `preload-sdk-keys: ${KEY}\n`);
+    publishKey(upstream, KEY);
+    publishKey(upstream, `${KEY}-2`);
+    await using managed = await startManagedRelay({
+      upstream,
+      args: ["--config", file],
+      env: faultEnv(fault),
+    });
+    writeFileSync(file, `preload-sdk-keys: ${KEY},${KEY}-2\n`);
+    managed.relay.signal("SIGHUP");
+    await eventually(() => expect(linesWith(managed, "task=config_reload")).toHaveLength(1), PATIENCE);
+    managed.relay.signal("SIGHUP");
+    await eventually(() => expect(managed.relay.output()).toContain("configuration reloaded"), PATIENCE);
+    hasNothingToHide(managed);
+  }, 30_000);
+
+  test("sending events: they go out all the same, and its place is free for others", async () => {
+    await using upstream = await startUpstream();
+    // Of more SDK keys than may be sent for at once.
+    const keys = Array.from({ length: 40 }, (_, at) => `${KEY}-${at}`);
+    const fault = { kind: "call", api: "Date.now", within: "#sendAll .*courier", times: 40 } as const;
+    const env = { ...faultEnv(fault), LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
+    const args = ["--log-event-flush-interval-in-ms", "100"];
+    await using managed = await startManagedRelay({ upstream, args, env });
+    const body = JSON.stringify({ events: [{ eventName: "seen" }] });
+    for (const key of keys) {
+      const request = { method: "POST", headers: { "statsig-api-key": key }, body };
+      expect((await fetch(`${managed.relay.httpUrl}/v1/log_event`, request)).status).toBe(202);
+    }
+    await eventually(async () => expect(await counted(managed, "event_delivery")).toBe(40), PATIENCE);
+    await eventually(() => {
+      const sent = upstream.requests.filter(({ path }) => path === "/v1/log_event");
+      expect(new Set(sent.map(({ headers }) => headers["statsig-api-key"])).size).toBe(40);
+    }, PATIENCE);
+    expect(await managed.relay.stop()).toBe(0);
+  }, 40_000);
+
+  test("writing a log line: what it was about happens all the same", async () => {
+    await using upstream = await startUpstream();
+    publishKey(upstream, KEY);
+    const fault = { kind: "call", api: "performance.now", within: "logs/throttled-log", times: 2 } as const;
+    await using managed = await startManagedRelay({
+      upstream,
+      args: ["--preload-sdk-keys", KEY],
+      env: faultEnv(fault),
+    });
+    await serves(managed, publishKey(upstream, KEY, 1).lcut);
+    expect(await counted(managed, "telemetry")).toBe(2);
+    expect(await counted(managed, "spec_polls")).toBe(0);
+  }, 30_000);
+});
+
+describe("a Worker that ends is reported, replaced, and costs nothing that was there", () => {
+  const post = (managed: ManagedRelay, name: string) =>
+    fetch(`${managed.relay.httpUrl}/v1/log_event`, {
+      method: "POST",
+      headers: { "statsig-api-key": KEY },
+      body: JSON.stringify({ events: [{ eventName: name }] }),
+    });
+
+  test.each(["throw", "terminate"] as const)(
+    "by %s: all four",
+    async (how) => {
+      await using upstream = await startUpstream();
+      publishKey(upstream, KEY);
+      using folders = new DisposableStack();
+      const [cache, spool] = [folderOf(folders), folderOf(folders)];
+      const scripts = ["prepare-worker", "read-worker", "local-worker", "event-spool-worker"];
+      const faults = scripts.map((script) => ({ kind: "worker", script, how, afterMs: 1_500 }) as const);
+      await using managed = await startManagedRelay({
+        upstream,
+        cache: "local",
+        args: [
+          ...["--preload-sdk-keys", KEY, "--local-cache-path", cache, "--event-spool-path", spool],
+          ...["--log-event-flush-interval-in-ms", "100"],
+        ],
+        env: { ...faultEnv(...faults), LOG_EVENT_STATSIG_ENDPOINT: upstream.url },
+      });
+      expect((await post(managed, "before")).status).toBe(202);
+      const tasks = ["payload_worker", "event_worker", "local_backup_worker", "event_spool_worker"];
+      await eventually(async () => {
+        const samples = await readMetrics(managed.relay);
+        const ended = tasks.map((component) => [
+          component,
+          sumOf(samples, "UnexpectedError_count_total", { component }),
+        ]);
+        expect(ended).toEqual(tasks.map((task) => [task, 1]));
+      }, PATIENCE);
+      for (const task of tasks) expect(linesWith(managed, `task=${task} `)).toHaveLength(1);
+      hasNothingToHide(managed);
+      const { lcut } = publishKey(upstream, KEY, 1);
+      await serves(managed, lcut);
+      expect((await post(managed, "after")).status).toBe(202);
+      await eventually(() => {
+        const bodies = upstream.requests.filter(({ path }) => path === "/v1/log_event").length;
+        expect(bodies).toBeGreaterThan(1);
+      }, PATIENCE);
+      await managed.relay.kill();
+      // The backup had what came after its Worker had ended.
+      upstream.misbehave(status(500));
+      await using next = await startManagedRelay({
+        upstream,
+        cache: "local",
+        args: ["--local-cache-path", cache],
+      });
+      await serves(next, lcut);
+    },
+    60_000,
+  );
+});
+
 describe.skipIf(isBinary)("a loop that throws", () => {
   test("goes on after a delay: said once, counted, a problem as long as it fails", async () => {
     await using upstream = await startUpstream();

@@ -58,8 +58,7 @@ export class Courier {
   }
 
   deliver(taken: TakenEvents): void {
-    const work = () => this.#deliver(new Delivery(taken, REQUEST_LIMITS));
-    const delivery = this.#options.supervisor.task("event_delivery", work).finally(() => {
+    const delivery = this.#deliver(new Delivery(taken, REQUEST_LIMITS)).finally(() => {
       this.#deliveries.delete(delivery);
       this.#options.onChange();
     });
@@ -82,10 +81,15 @@ export class Courier {
     this.#sending++;
     try {
       await this.#sendAll(delivery);
-    } finally {
-      this.#sending--;
-      if (!delivery.isOver)
-        await this.#untilItWorks("release", () => this.#options.queue.release(delivery.taken));
+    } catch (error) {
+      const { supervisor, clock, stop } = this.#options;
+      supervisor.caught("event_delivery", error);
+      // What is back in the queue may be taken again at once, to the same end.
+      await clock.sleep(QUEUE_RETRY_MS, stop).catch(() => {});
+    }
+    this.#sending--;
+    if (!delivery.isOver) {
+      await this.#untilItWorks("release", () => this.#options.queue.release(delivery.taken));
     }
   }
 

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KeyFile } from "./access.ts";
 import { CertificateFiles } from "./certificate-files.ts";
+import { faultEnv } from "./fault-injection.ts";
 import { freePort } from "./free-port.ts";
 import {
   type MetricPlace,
@@ -73,6 +74,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
         ...["--enforce-tls", "false", "--tls-min-version", "1.3", "--max-url-length", "300"],
       ],
       env: {
+        ...faultEnv({ kind: "reject", afterMs: 1_000 }),
         REDIS_URL: `redis://127.0.0.1:${redis.port}`,
         LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
         LOG_EVENT_DEDUPE_CACHE_LIMIT: "2",

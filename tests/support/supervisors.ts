@@ -12,3 +12,7 @@ export const strictSupervisor = (clock: Clock = systemClock): Supervisor =>
       });
     },
   });
+
+/** For tests that end Workers, or whatever else is reported, on purpose. */
+export const quietSupervisor = (clock: Clock = systemClock): Supervisor =>
+  new Supervisor({ clock, emit: () => {} });
