@@ -136,21 +136,19 @@ describeWith("openssl")("certificate files", () => {
       .split("\n")
       .filter((line) => line.includes(REFUSED));
 
-  test("of every damaged kind, one after the other, are refused; the old ones stay, and good ones are taken", async () => {
+  /** One after the other, with one relay: each must leave it able to take the next. */
+  const damageAll = async (damages: typeof DAMAGES) => {
     using files = new CertificateFiles();
     await using relay = await start(files);
     let [served, next] = [first, second];
-    for (const [what, reason, damage] of DAMAGES) {
+    for (const [what, reason, damage] of damages) {
       const before = relay.output().length;
       damage(files, next, authority);
-      const said = `${what}: ${REFUSED} reason=`;
       await eventually(() => {
-        const line = `${what}: ${relay.output().slice(before)}`;
-        expect(line).toContain("can't be used");
-        expect(line).toContain(reason);
-      }, PATIENCE).catch((error: Error) => {
-        throw new Error(`${said}…${reason}: ${error.message}`);
-      });
+        const said = `${what}: ${relay.output().slice(before)}`;
+        expect(said).toContain("can't be used");
+        expect(said).toContain(reason);
+      }, PATIENCE);
       await expectServed(relay, served);
       rmSync(files.certPath, { recursive: true, force: true });
       files.inPlace(next, authority.caPath);
@@ -158,7 +156,12 @@ describeWith("openssl")("certificate files", () => {
       [served, next] = [next, served];
     }
     expect(relay.output()).not.toContain("PRIVATE KEY");
-  }, 120_000);
+  };
+
+  test("of every damaged kind are refused; the old ones stay, and good ones are taken", async () => {
+    const parts = [0, 1, 2, 3].map((part) => DAMAGES.filter((_, at) => at % 4 === part));
+    await Promise.all(parts.map(damageAll));
+  }, 60_000);
 
   test.each<readonly [string, (files: CertificateFiles, caPath: string) => void]>([
     [
