@@ -1,6 +1,6 @@
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import { helpText } from "./help.ts";
-import { ALL_OPTIONS, NAME, OPTIONS, type OptionSpec, PRINT_CONFIG } from "./options.ts";
+import { ALL_OPTIONS, NAME, OPTIONS, type OptionSpec, PRINT_CONFIG, PRINT_OPTIONS } from "./options.ts";
 import type { GivenSubcommand } from "./run-subcommand.ts";
 import type { GivenConfig } from "./setting-sources.ts";
 import { readStrictArgs, type StrictArgs, UsageError } from "./strict-args.ts";
@@ -24,15 +24,19 @@ const OWN_OPTIONS: readonly OptionSpec[] = SUBCOMMANDS.flatMap(
   ({ options }): readonly OptionSpec[] => options,
 );
 
+/** Asked for before anything else; with `=false` they ask for nothing. */
+const PRINTS = new Set(PRINT_OPTIONS.map(({ name }) => name));
+
 /** Understands a command line. Throws {@link UsageError}. */
 export async function readInvocation(argv: readonly string[]): Promise<Invocation> {
-  const args = readStrictArgs(argv, [...ALL_OPTIONS, ...OWN_OPTIONS]);
-  if (args.values.has("help")) return { kind: "print", text: await helpText() };
-  if (args.values.has("version")) return { kind: "print", text: `${NAME} ${VERSION_LINE}` };
+  const { values, positionals } = readStrictArgs(argv, [...ALL_OPTIONS, ...OWN_OPTIONS]);
+  if (values.get("help") === "true") return { kind: "print", text: await helpText() };
+  if (values.get("version") === "true") return { kind: "print", text: `${NAME} ${VERSION_LINE}` };
+  const args = { values: new Map([...values].filter(([name]) => !PRINTS.has(name))), positionals };
   const subcommand = findSubcommand(args.positionals[0]);
   if (subcommand === undefined) {
     const given = await read(args, RELAY, "a relay");
-    return { kind: isTrue(given.values.get(PRINT_CONFIG.name)) ? "print-config" : "relay", given };
+    return { kind: given.values.get(PRINT_CONFIG.name) === "true" ? "print-config" : "relay", given };
   }
   const words = args.positionals.slice(1);
   const given = await read({ ...args, positionals: words }, subcommand, subcommand.name);
@@ -78,12 +82,6 @@ function givenConfig(args: Readonly<Record<string, unknown>>, options: readonly 
     if (value !== undefined) values.set(name, value);
   }
   return { mode: text(args["mode"]), cache: text(args["cache"]), values };
-}
-
-/** Of a flag that is no setting. */
-function isTrue(text = "false"): boolean {
-  if (text === "true" || text === "false") return text === "true";
-  throw new UsageError(`--${PRINT_CONFIG.name} is "${text}", allowed is true or false`);
 }
 
 function text(value: unknown): string | undefined {

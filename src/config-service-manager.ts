@@ -1,6 +1,6 @@
+import { maxSocketPathBytes } from "./libc/systems.ts";
 import type { ServiceManagerConfig } from "./service-manager.ts";
 import { ConfigError, type Environment } from "./settings.ts";
-import { maxSocketPathBytes } from "./unix-datagram/systems.ts";
 
 /** From the variables that sd_notify(3) names; undefined where nobody wants to hear. Throws {@link ConfigError}. */
 export function readServiceManager(env: Environment, pid = process.pid): ServiceManagerConfig | undefined {

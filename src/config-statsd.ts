@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
+import { maxSocketPathBytes } from "./libc/systems.ts";
 import { readWhole } from "./read-whole.ts";
 import { ConfigError, type Environment, type Settings } from "./settings.ts";
 import type { StatsdOptions, StatsdPlace } from "./telemetry/sinks/statsd-options.ts";
-import { maxSocketPathBytes } from "./unix-datagram/systems.ts";
 
 export interface StatsdConfig extends StatsdOptions {
   /** `DATADOG_SENDER_BUFFER_SIZE`: in the place of `EVENT_CHANNEL_SIZE`. */

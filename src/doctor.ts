@@ -20,6 +20,7 @@ import { checkHealth } from "./healthcheck.ts";
 import type { Environment, GivenConfig } from "./setting-sources.ts";
 import { ConfigError, StartError } from "./settings.ts";
 import { WorkerPreparer } from "./specs/preparer.ts";
+import { Supervisor } from "./supervision/supervisor.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { StatsigSpecs } from "./upstream/statsig-specs.ts";
 import { shownUrl } from "./upstream-url.ts";
@@ -83,7 +84,7 @@ function checksOf(config: Config, given: GivenConfig, env: Environment): readonl
     sdkKeysCheck({
       sdkKeys: preloadSdkKeys,
       source: new StatsigSpecs(endpoint, systemClock),
-      openPreparer: () => new WorkerPreparer(),
+      openPreparer: () => new WorkerPreparer(new Supervisor({ clock: systemClock, emit: () => {} })),
     }),
     redisCheck(cache === "redis" ? { ...redis, clock: systemClock } : undefined),
     clockCheck(endpoint),

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { Clock } from "./clock.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 
 /** What stands in each of the files; undefined where it can't be read just now. */
 export type FileContents = ReadonlyMap<string, Buffer | undefined>;
@@ -8,10 +9,11 @@ export type FileContents = ReadonlyMap<string, Buffer | undefined>;
 export interface FileWatchOptions {
   readonly paths: readonly string[];
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly everyMs?: number;
   /**
    * Called when anything differs from what was told last; at first, from what was there at construction. And after
-   * {@link FileWatch.lookNow}, whether it does or not.
+   * {@link FileWatch.lookNow}, whether it does or not. What it throws is a fault: it is called again after a delay.
    */
   readonly onChange: (contents: FileContents) => void;
 }
@@ -29,6 +31,7 @@ export class FileWatch implements AsyncDisposable {
   readonly #options: FileWatchOptions;
   readonly #stopping = new AbortController();
   #known: FileContents;
+  #seen: FileContents;
   /** Aborted where there is something to see before it is time. */
   #idle = new AbortController();
   #mustTell = false;
@@ -37,7 +40,8 @@ export class FileWatch implements AsyncDisposable {
   constructor(options: FileWatchOptions) {
     this.#options = options;
     this.#known = new Map(options.paths.map((path) => [path, readNow(path)]));
-    this.#running = this.#run();
+    this.#seen = this.#known;
+    this.#running = options.supervisor.loop("file_watch", this.#stopping.signal, () => this.#round());
   }
 
   /** What was there when it was last told, or at construction. */
@@ -51,22 +55,19 @@ export class FileWatch implements AsyncDisposable {
     this.#idle.abort();
   }
 
-  async #run(): Promise<void> {
+  async #round(): Promise<void> {
     const { clock, everyMs = EVERY_MS, onChange } = this.#options;
     const { signal } = this.#stopping;
-    let seen = this.#known;
-    while (!signal.aborted) {
-      const isIdle = isSame(seen, this.#known) && !this.#mustTell;
-      await (isIdle ? this.#idleFor(everyMs) : clock.sleep(SETTLE_MS, signal).catch(() => {}));
-      const wasAsked = this.#mustTell;
-      const contents = await this.#look();
-      const isSettled = isSame(contents, seen);
-      seen = contents;
-      if (signal.aborted || !isSettled || (isSame(contents, this.#known) && !wasAsked)) continue;
-      if (wasAsked) this.#mustTell = false;
-      this.#known = contents;
-      onChange(contents);
-    }
+    const isIdle = isSame(this.#seen, this.#known) && !this.#mustTell;
+    await (isIdle ? this.#idleFor(everyMs) : clock.sleep(SETTLE_MS, signal).catch(() => {}));
+    const wasAsked = this.#mustTell;
+    const contents = await this.#look();
+    const isSettled = isSame(contents, this.#seen);
+    this.#seen = contents;
+    if (signal.aborted || !isSettled || (isSame(contents, this.#known) && !wasAsked)) return;
+    onChange(contents);
+    this.#known = contents;
+    if (wasAsked) this.#mustTell = false;
   }
 
   async #idleFor(ms: number): Promise<void> {

@@ -11,6 +11,8 @@ import type { Environment, GivenConfig } from "./setting-sources.ts";
 import { ConfigError, StartError, unknownVariables } from "./settings.ts";
 import { listenToSignals } from "./signals.ts";
 import { UsageError } from "./strict-args.ts";
+import { describeError } from "./supervision/describe-error.ts";
+import { listenForFaults, type ReportFault } from "./supervision/process-faults.ts";
 import { LineLogger } from "./telemetry/logs/logger.ts";
 import { shownUrl } from "./upstream-url.ts";
 import { VERSION } from "./version.ts";
@@ -60,8 +62,9 @@ async function serve(
   const config = readConfig(given, env);
   const logger = new LineLogger((line) => process.stdout.write(line), config.logging);
   const signals = listenToSignals();
+  const faults = listenForFaults(reportWhileStarting(logger));
   {
-    await using relay = await startRelay(config, { logger });
+    await using relay = await startRelay(config, { logger, faults });
     for (const listener of relay.listeners) {
       logger.log("info", "listening", { protocol: listener.protocol, address: localUrl(listener) });
     }
@@ -77,6 +80,21 @@ async function serve(
   }
   logger.log("info", "stopped");
   return 0;
+}
+
+/**
+ * A start waits for its own parts, and fails with them; an exception that none of them caught may be one for which it
+ * would wait for ever. Once the relay serves, it goes on after both.
+ */
+function reportWhileStarting(logger: LineLogger): ReportFault {
+  return (kind, error) => {
+    if (kind === "unhandled_rejection") {
+      logger.log("error", "unexpected error, the relay goes on", { task: kind, ...describeError(error) });
+      return;
+    }
+    tell(unexpected(error));
+    process.exit(EXIT_FAILED);
+  };
 }
 
 function describe(config: Config) {
@@ -108,9 +126,13 @@ function explain(error: unknown): number {
     return EXIT_USAGE;
   }
   const isExplained = error instanceof ListenError || error instanceof StartError;
-  const message = isExplained ? error.message : `unexpected: ${String(error)}`;
-  tell(message);
+  tell(isExplained ? error.message : unexpected(error));
   return EXIT_FAILED;
+}
+
+function unexpected(error: unknown): string {
+  const { detail, at } = describeError(error);
+  return `unexpected: ${detail}${at === undefined ? "" : `, at ${at}`}`;
 }
 
 /** One line, whatever is quoted in it. */

@@ -127,7 +127,7 @@ export const OPTIONS = [
 ] as const satisfies readonly OptionSpec[];
 
 /** Those that are no setting: they print something and end. */
-const PRINT_OPTIONS: readonly OptionSpec[] = [
+export const PRINT_OPTIONS: readonly OptionSpec[] = [
   { name: "help", short: "h", kind: "flag", description: "Print help" },
   { name: "version", short: "V", kind: "flag", description: "Print version" },
 ];

@@ -6,6 +6,7 @@ import type { EmitAccessEvent } from "./specs/access-events.ts";
 import { AllowList } from "./specs/allow-list.ts";
 import { KeyAdmission } from "./specs/key-admission.ts";
 import { KeyGate } from "./specs/key-gate.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 import { whyUnreadable } from "./unreadable.ts";
 
 /** Who may ask. */
@@ -19,15 +20,17 @@ export interface RunningAccess extends AsyncDisposable {
 
 export interface AccessParts {
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitAccessEvent;
 }
 
 /** Started before all that holds something of a key: what the list lacks at any moment is not to be held. */
-export function startAccess({ access, maxKeys }: Config, { clock, emit }: AccessParts): RunningAccess {
+export function startAccess({ access, maxKeys }: Config, parts: AccessParts): RunningAccess {
+  const { clock, emit } = parts;
   const { allowed, unknownKeysPerS } = access;
   const allowList = new AllowList(allowed?.keys);
   const admission = new KeyAdmission({ allowList, maxKeys, unknownKeysPerS, clock });
-  const watching = new WatchedList(allowList, { clock, emit });
+  const watching = new WatchedList(allowList, parts);
   watching.follow(allowed?.path);
   return {
     allowList,
@@ -65,7 +68,7 @@ class WatchedList implements AsyncDisposable {
       return;
     }
     void this.#watch?.file[Symbol.asyncDispose]();
-    const { clock, emit } = this.#parts;
+    const { clock, supervisor, emit } = this.#parts;
     this.#watch =
       path === undefined
         ? undefined
@@ -74,6 +77,7 @@ class WatchedList implements AsyncDisposable {
             file: new FileWatch({
               paths: [path],
               clock,
+              supervisor,
               onChange: (contents) => emit(takeOver(contents.get(path), path, this.#allowList)),
             }),
           };

@@ -14,6 +14,7 @@ import { RedisNotices } from "./redis/redis-notices.ts";
 import type { FleetBoard } from "./specs/fleet.ts";
 import { type Lease, OWN_LEASE } from "./specs/lease.ts";
 import type { SpecBackup } from "./specs/spec-backup.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 
 /** What stands behind `CACHE`. */
 export interface BackupParts {
@@ -32,6 +33,7 @@ export interface BackupParts {
 
 export interface BackupOpening {
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: (event: LocalEvent | RedisEvent) => void;
   /** Owns what is opened. */
   readonly running: AsyncDisposableStack;
@@ -48,7 +50,7 @@ const LOCAL_TOUCH_MS = 3_600_000;
 
 /** Opens the backup that `CACHE` names. A backup that can't be used is no reason not to serve. */
 export async function openBackup(config: Config, opening: BackupOpening): Promise<BackupParts | undefined> {
-  const { clock, emit, running } = opening;
+  const { clock, supervisor, emit, running } = opening;
   switch (config.cache) {
     case "disabled":
       return undefined;
@@ -59,6 +61,7 @@ export async function openBackup(config: Config, opening: BackupOpening): Promis
         maxBytes,
         maxKeys: config.maxKeys,
         clock,
+        supervisor,
         onProblem: emit,
       });
       if (backup === undefined) return undefined;
@@ -70,16 +73,17 @@ export async function openBackup(config: Config, opening: BackupOpening): Promis
   }
 }
 
-function openRedisBackup({ redis: settings }: Config, { clock, emit, running }: BackupOpening): BackupParts {
+function openRedisBackup({ redis: settings }: Config, opening: BackupOpening): BackupParts {
+  const { clock, supervisor, emit, running } = opening;
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaseTtlMs } = settings;
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));
   const backup = new RedisBackup({ redis, schemas, doubleWriteLegacy, ttlMs: cacheTtlMs, clock, emit });
-  const lease = running.use(new RedisLease({ redis, ttlMs: leaseTtlMs, clock, emit }));
+  const lease = running.use(new RedisLease({ redis, ttlMs: leaseTtlMs, clock, supervisor, emit }));
   const manifests = new RedisManifests(redis, cacheTtlMs);
   const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS);
   const onReturn = (listener: () => void) => redis.onUp(listener);
   const parts = { backup, manifests, lease, holder: lease, touchEveryMs, onReturn };
   if (!settings.fleetPolling) return parts;
-  const notices = running.use(new RedisNotices(redis, clock));
+  const notices = running.use(new RedisNotices(redis, clock, supervisor));
   return { ...parts, board: new RedisFleetBoard(new RedisConfirmations(redis), notices) };
 }

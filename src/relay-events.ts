@@ -10,6 +10,7 @@ import { EventForwarder } from "./log-events/forwarder.ts";
 import { EventIntake } from "./log-events/intake.ts";
 import { MemoryQueue } from "./log-events/memory-queue.ts";
 import type { RunningAccess } from "./relay-access.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 import type { Tracing } from "./telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { StatsigEvents } from "./upstream/statsig-events.ts";
@@ -31,6 +32,7 @@ export interface RunningEvents extends AsyncDisposable {
 
 export interface EventsParts {
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitLogEventsEvent & EmitSpoolEvent;
   readonly access: Pick<RunningAccess, "gate" | "admission">;
   readonly tracing: Tracing;
@@ -47,7 +49,7 @@ const MEMORY_QUEUE_BYTES = 256 * 1024 * 1024;
 /** The flow of SDKs' events to upstream: read, freed of repeats, queued, forwarded. */
 export async function startEvents(config: Config, parts: EventsParts): Promise<RunningEvents> {
   await using starting = new AsyncDisposableStack();
-  const { clock, access, tracing } = parts;
+  const { clock, supervisor, access, tracing } = parts;
   const { gate, admission } = access;
   const emit: EmitLogEventsEvent = (event) => {
     if (event.kind === "log_events_sent") admission.delivered(event.sdkKey);
@@ -59,7 +61,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   const { maxBatches } = settings;
   const queue: EventQueue = spool ?? new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
   starting.use(queue);
-  const reader = starting.use(new WorkerReader());
+  const reader = starting.use(new WorkerReader(supervisor));
   const dedupe = settings.dedupe ? new ExposureDedupe(settings.dedupeLimit) : undefined;
   const { maxBodyBytes, flushIntervalMs } = settings;
   const intake = new EventIntake({ reader, queue, gate, dedupe, maxBodyBytes, clock, emit });
@@ -70,7 +72,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     carries: tracing.headers,
   });
   const sink = tracing.eventSink(new StatsigEvents(endpoint, clock));
-  const options = { queue, isDurable, sink, clock, emit, flushIntervalMs };
+  const options = { queue, isDurable, sink, clock, supervisor, emit, flushIntervalMs };
   const forwarder = starting.use(new EventForwarder(options));
   forwarder.start();
   const running = starting.move();
@@ -90,13 +92,17 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
 }
 
 /** Undefined where none is wanted, or it can't be used: events then wait in memory. */
-async function openSpool({ events }: Config, { clock, emit }: EventsParts): Promise<EventSpool | undefined> {
+async function openSpool(
+  { events }: Config,
+  { clock, supervisor, emit }: EventsParts,
+): Promise<EventSpool | undefined> {
   if (events.spool === undefined) return undefined;
   return openEventSpool({
     ...events.spool,
     maxBatches: SPOOL_MAX_BATCHES,
     maxAgeMs: SPOOL_MAX_AGE_MS,
     clock,
+    supervisor,
     onProblem: emit,
   });
 }

@@ -13,6 +13,7 @@ import { ManifestWriter } from "./id-lists/manifest-writer.ts";
 import { ProxiedLists } from "./id-lists/proxied-lists.ts";
 import type { RunningAccess } from "./relay-access.ts";
 import type { BackupParts } from "./relay-backup.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 import type { Tracing } from "./telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { IdListFiles } from "./upstream/id-list-files.ts";
@@ -21,6 +22,7 @@ import { VERSION } from "./version.ts";
 
 export interface IdListParts {
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitIdListEvent;
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
@@ -35,7 +37,7 @@ export interface RunningIdLists extends AsyncDisposable {
 
 /** The flow of ID lists from upstream to clients. */
 export function startIdLists(config: Config, parts: IdListParts): RunningIdLists {
-  const { clock, emit, backup, access, tracing } = parts;
+  const { clock, supervisor, emit, backup, access, tracing } = parts;
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
   const { upstreamUrl: baseUrl, upstreamProxied, publicUrl } = config.idLists;
@@ -45,7 +47,7 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   access.allowList.onRemoved((removed) => {
     for (const sdkKey of removed) store.remove(sdkKey);
   });
-  const proxied = config.idLists.proxied ? startProxying(config, { clock, emit, store, running }) : undefined;
+  const proxied = config.idLists.proxied ? startProxying(config, { ...parts, store, running }) : undefined;
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   const carries = tracing.headers;
@@ -66,7 +68,7 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
       signal: stopping.signal,
     }),
   );
-  const poller = running.use(new ManifestPoller({ store, refresher, clock, specIntervalMs }));
+  const poller = running.use(new ManifestPoller({ store, refresher, clock, supervisor, specIntervalMs }));
   const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit });
   const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys, gate });
   return {
@@ -83,19 +85,19 @@ function startWriter(
   return new ManifestWriter({ backup: manifests, lease, rewriteEveryMs: touchEveryMs, ...parts });
 }
 
-interface ProxyParts extends Pick<IdListParts, "clock" | "emit"> {
+interface ProxyParts extends Pick<IdListParts, "clock" | "supervisor" | "emit"> {
   readonly store: ManifestStore;
   readonly running: AsyncDisposableStack;
 }
 
 /** Undefined, after one report, where the folder can't be used. */
 function startProxying(config: Config, parts: ProxyParts): ProxiedLists | undefined {
-  const { clock, emit, store, running } = parts;
+  const { clock, supervisor, emit, store, running } = parts;
   try {
     const folder = ListFolder.claim(config.local.path);
     const { maxBytes } = config.idLists;
     const shelf = running.use(
-      new ListShelf({ folder, source: new IdListFiles(clock), clock, emit, maxBytes }),
+      new ListShelf({ folder, source: new IdListFiles(clock), clock, supervisor, emit, maxBytes }),
     );
     return new ProxiedLists(shelf, store);
   } catch (error) {

@@ -7,7 +7,7 @@ import { dropsCountedIn, type SinkParts } from "./telemetry/sinks/sink-parts.ts"
 
 /** Starts to send metrics to every place that the configuration names. */
 export async function startSinks(config: Config, parts: SinkParts): Promise<void> {
-  const { clock, emit, registry, metrics, running } = parts;
+  const { clock, supervisor, emit, registry, metrics, running } = parts;
   const { pushIntervalMs: intervalMs, otlpMetrics } = config.monitoring;
   await startOtlp(otlpMetrics, parts);
   const sinks = await openPushSinks(config, clock);
@@ -15,9 +15,9 @@ export async function startSinks(config: Config, parts: SinkParts): Promise<void
   const onDropped = dropsCountedIn(registry);
   const channels = sinks.map(({ sink, size }) => {
     metrics.expect(sink.name);
-    return new SinkChannel({ sink, size, clock, emit, onDropped });
+    return new SinkChannel({ sink, size, clock, supervisor, emit, onDropped });
   });
-  running.use(new PushLoop({ registry, channels, clock, intervalMs }));
+  running.use(new PushLoop({ registry, channels, clock, supervisor, intervalMs }));
 }
 
 type OpenedSink = Pick<SinkChannelOptions, "sink" | "size">;

@@ -18,6 +18,7 @@ import { SpecRefresher } from "./specs/refresh.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
 import { SpecQuery } from "./specs/spec-query.ts";
 import { SpecStore } from "./specs/spec-store.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 import type { Tracing } from "./telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
 import { StatsigSpecs } from "./upstream/statsig-specs.ts";
@@ -38,6 +39,7 @@ export interface RunningSpecs extends AsyncDisposable {
 
 export interface SpecsParts {
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitSpecEvent;
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
@@ -49,7 +51,7 @@ const DENIALS_PER_KEY = 4;
 
 /** The flow from upstream to memory and backup: polls, checks, keeps. */
 export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
-  const { clock, emit, access, tracing } = parts;
+  const { clock, supervisor, emit, access, tracing } = parts;
   const running = new AsyncDisposableStack();
   const { maxKeys } = config;
   let live = liveOf(config);
@@ -59,12 +61,12 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       if (ended === "evicted") emit({ kind: "spec_evicted", feed });
     },
   });
-  const preparer = tracing.preparer(running.use(new WorkerPreparer()));
+  const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor)));
   const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
   if (backup !== undefined) running.use(backup);
   const refresher = tracing.refresher(startRefresher(config, parts, { store, preparer, running, backup }));
   const acquirer = tracing.acquirer(new SpecAcquirer({ refresher, store, clock, ...backup }));
-  const poller = running.use(new SpecPoller({ store, acquirer, clock, ...live }));
+  const poller = running.use(new SpecPoller({ store, acquirer, clock, supervisor, ...live }));
   poller.start();
   return {
     store,
@@ -160,14 +162,15 @@ interface RunningBackup extends AsyncDisposable {
 
 function startBackup(
   config: Config,
-  { backup: parts, store, preparer, clock, emit, tracing }: BackupStart,
+  { backup: parts, store, preparer, clock, supervisor, emit, tracing }: BackupStart,
 ): RunningBackup {
   const { lease, board, touchEveryMs: everyMs } = parts;
   const backup = tracing.backup(parts.backup);
   const running = new AsyncDisposableStack();
   const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
   const fleet =
-    board && new Fleet({ board, lease, store, recovery, clock, intervalMs: config.pollIntervalMs });
+    board &&
+    new Fleet({ board, lease, store, recovery, clock, supervisor, intervalMs: config.pollIntervalMs });
   const writer = running.use(
     new BackupWriter({
       backup,
@@ -176,12 +179,13 @@ function startBackup(
       lease,
       writesWithoutLease: fleet !== undefined,
       clock,
+      supervisor,
       emit,
       onWritten: (snapshot, isNew) => fleet?.written(snapshot, isNew),
     }),
   );
   fleet?.writeThrough(writer);
-  const keeper = running.use(new BackupKeeper({ backup, writer, store, clock, emit, everyMs }));
+  const keeper = running.use(new BackupKeeper({ backup, writer, store, clock, supervisor, emit, everyMs }));
   parts.onReturn?.(() => keeper.checkNow());
   return {
     recovery,

@@ -3,6 +3,8 @@ import type { Config } from "./config.ts";
 import type { RequestMeter } from "./http/request-meter.ts";
 import { preloadFeeds } from "./preload-feeds.ts";
 import { startSinks } from "./relay-sinks.ts";
+import { describeError } from "./supervision/describe-error.ts";
+import { Supervisor } from "./supervision/supervisor.ts";
 import { EventLog } from "./telemetry/logs/event-log.ts";
 import type { Logger } from "./telemetry/logs/logger.ts";
 import { EventMetrics } from "./telemetry/metrics/event-metrics.ts";
@@ -22,7 +24,10 @@ export interface TelemetryParts {
 
 /** Tells operators what the relay does. */
 export interface RunningTelemetry extends AsyncDisposable {
+  /** Never throws. */
   readonly emit: (event: RelayEvent) => void;
+  /** Runs what nobody waits for, and reports what fails of it. */
+  readonly supervisor: Supervisor;
   readonly registry: MetricRegistry;
   readonly requests: RequestMeter;
   /** Which SDK keys get series of their own. */
@@ -55,24 +60,48 @@ export async function startTelemetry(
   registry.gauge("StartTimestampS", () => [[{}, startedAt / 1_000]]);
   registry.gauge("MemoryRssBytes", () => [[{}, process.memoryUsage.rss()]]);
   const board = new StatusBoard(clock, preloadFeeds(config.preloadSdkKeys));
-  const emit = (event: RelayEvent) => {
-    eventLog.write(event);
-    eventMetrics.write(event);
-    board.write(event);
-  };
-  await startSinks(config, { clock, emit, registry, metrics: eventMetrics.sinks, running: starting });
-  const rates = starting.use(new RequestRates(registry, clock));
+  const emit = emitTo([eventLog, eventMetrics, board]);
+  const supervisor = new Supervisor({ clock, emit });
+  const metrics = eventMetrics.sinks;
+  await startSinks(config, { clock, supervisor, emit, registry, metrics, running: starting });
+  const rates = starting.use(new RequestRates(registry, clock, supervisor));
   const running = starting.move();
   return {
     emit,
+    supervisor,
     registry,
     requests: new RequestMetrics(registry, keys),
     keys,
     startedAt,
     board,
     rates,
-    sinks: eventMetrics.sinks,
+    sinks: metrics,
     prometheus: () => prometheusText(registry),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+interface Listener {
+  write(event: RelayEvent): void;
+}
+
+/** A fault in one of the listeners is no reason that the others, or what is reported, should suffer. */
+function emitTo(listeners: readonly Listener[]): (event: RelayEvent) => void {
+  return (event) => {
+    for (const listener of listeners) {
+      const failed = tryWrite(listener, event);
+      if (failed === undefined) continue;
+      for (const other of listeners) if (other !== listener) tryWrite(other, failed);
+    }
+  };
+}
+
+/** Returns what there is to report where the listener throws. */
+function tryWrite(listener: Listener, event: RelayEvent): RelayEvent | undefined {
+  try {
+    listener.write(event);
+    return undefined;
+  } catch (error) {
+    return { kind: "task_failed", task: "telemetry", ...describeError(error) };
+  }
 }

@@ -18,16 +18,21 @@ import { startStatus } from "./relay-status.ts";
 import { startTelemetry } from "./relay-telemetry.ts";
 import { openTls } from "./relay-tls.ts";
 import { startTracing } from "./relay-tracing.ts";
+import type { ProcessFaults } from "./supervision/process-faults.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 import type { Logger } from "./telemetry/logs/logger.ts";
 
 export interface RelayPorts {
   readonly logger: Logger;
   readonly clock?: Clock;
+  /** Of the process that the relay is alone in. */
+  readonly faults?: ProcessFaults;
 }
 
 /** A relay that serves. */
 export interface Relay extends AsyncDisposable {
   readonly listeners: readonly ListenerAddress[];
+  readonly supervisor: Supervisor;
   /** Takes over of another configuration what may change while it goes on; reads certificates and lists of keys anew. */
   reconfigure(config: Config): void;
   /** Not ready at once, ends streams, finishes requests in flight, at most for the grace; then frees everything. */
@@ -40,33 +45,29 @@ const LAST_WRITES_MS = 500;
 /** Puts the relay together and starts it. Throws a ListenError where a port can't be had, a StartError where a file can't. */
 export async function startRelay(
   config: Config,
-  { logger, clock = systemClock }: RelayPorts,
+  { logger, clock = systemClock, faults }: RelayPorts,
 ): Promise<Relay> {
   // Ends after all else, whatever becomes of that: the last values are told by it.
   await using watching = new AsyncDisposableStack();
   await using starting = new AsyncDisposableStack();
   const health = new Health();
   const telemetry = watching.use(await startTelemetry(config, { logger, clock }));
-  const { emit, registry } = telemetry;
-  const tls = config.tls && starting.use(openTls(config.tls, { clock, emit }));
-  const access = starting.use(startAccess(config, { clock, emit }));
+  const { emit, registry, supervisor } = telemetry;
+  const parts = { clock, supervisor, emit };
+  const tls = config.tls && starting.use(openTls(config.tls, parts));
+  const access = starting.use(startAccess(config, parts));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
-  const tracing = await startTracing(config, {
-    clock,
-    emit,
-    registry,
-    metrics: telemetry.sinks,
-    running: watching,
-  });
-  const backup = await openBackup(config, { clock, emit, running: starting });
-  const specs = starting.use(startSpecs(config, { clock, emit, backup, access, tracing }));
+  const metered = { registry, metrics: telemetry.sinks, running: watching };
+  const tracing = await startTracing(config, { ...parts, ...metered });
+  const backup = await openBackup(config, { ...parts, running: starting });
+  const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
   health.require(specs.notReady);
-  const idLists = starting.use(startIdLists(config, { clock, emit, backup, access, tracing }));
-  const events = starting.use(await startEvents(config, { clock, emit, access, tracing }));
+  const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));
+  const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
   const answers = relayAnswers(config, { clock, health, telemetry, specs, idLists, events });
   const { probes, inFlight, admission } = answers;
-  const listeners = starting.use(await startListeners(config, { clock, emit, tls, answers }));
+  const listeners = starting.use(await startListeners(config, { ...parts, tls, answers }));
   health.require(listeners.notReady);
   gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
@@ -81,12 +82,15 @@ export async function startRelay(
   });
   health.become("serving");
   const { notReady } = probes;
-  const manager = await startServiceManager(config, { clock, logger, notReady, running: starting });
+  const manager = await startServiceManager(config, { ...parts, logger, notReady, running: starting });
 
   const [running, monitoring] = [starting.move(), watching.move()];
   let { shutdownGraceMs } = config;
+  // What is held is served on: a fault in one task has nothing to do with most of the others.
+  faults?.reportTo((kind, error) => supervisor.caught(kind, error));
   return {
     listeners: [...listeners.addresses, ...management],
+    supervisor,
     reconfigure(next) {
       manager?.reloading();
       ({ shutdownGraceMs } = next);

@@ -10,6 +10,8 @@ import {
   type SettingName,
 } from "./setting-sources.ts";
 import { ConfigError, Settings, StartError } from "./settings.ts";
+import { describeError } from "./supervision/describe-error.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 import type { LineLogger } from "./telemetry/logs/logger.ts";
 import { withoutSecrets } from "./without-secrets.ts";
 
@@ -18,7 +20,7 @@ export interface ReloaderOptions {
   readonly given: GivenConfig;
   readonly env: Environment;
   readonly config: Config;
-  readonly relay: { reconfigure(config: Config): void };
+  readonly relay: { reconfigure(config: Config): void; readonly supervisor: Supervisor };
   readonly logger: Pick<LineLogger, "log" | "reconfigure" | "writes">;
 }
 
@@ -53,7 +55,8 @@ export class Reloader implements Disposable {
 
   /** One after the other, however often it is asked for. */
   reload(): void {
-    this.#reloading = this.#reloading.then(() => this.#reload());
+    const { supervisor } = this.#options.relay;
+    this.#reloading = this.#reloading.then(() => supervisor.task("config_reload", () => this.#reload()));
   }
 
   async #reload(): Promise<void> {
@@ -64,14 +67,16 @@ export class Reloader implements Disposable {
     } catch (error) {
       const isExplained = error instanceof ConfigError || error instanceof StartError;
       // A fault of ours must not end a relay that serves.
-      const reason = withoutSecrets(isExplained ? error.message : `unexpected: ${String(error)}`);
+      const reason = isExplained
+        ? withoutSecrets(error.message)
+        : `unexpected: ${describeError(error).detail}`;
       logger.log("warn", "the new configuration can't be used, everything stays as it was", { reason });
       return;
     }
     if (this.#isOver) return;
+    relay.reconfigure(plan.config);
     this.#settings = plan.settings;
     this.#config = plan.config;
-    relay.reconfigure(plan.config);
     // Whether lines become more or fewer, this one is written.
     if (!logger.writes("info")) logger.reconfigure(plan.config.logging);
     this.#tell(plan);

@@ -1,6 +1,8 @@
 import type { Clock } from "./clock.ts";
+import { monotonicUsec } from "./libc/monotonic-time.ts";
+import { openUnixDatagram, UnixDatagramError } from "./libc/unix-datagram.ts";
+import type { Supervisor } from "./supervision/supervisor.ts";
 import type { Logger } from "./telemetry/logs/logger.ts";
-import { openUnixDatagram, UnixDatagramError } from "./unix-datagram/unix-datagram.ts";
 
 /** Who started the relay and wants to hear from it, as systemd does: sd_notify(3). */
 export interface ServiceManagerConfig {
@@ -12,6 +14,7 @@ export interface ServiceManagerConfig {
 
 export interface ServiceManagerPorts {
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly logger: Logger;
   /** Reasons, none where the relay is ready: shown by `systemctl status`. */
   readonly notReady: () => readonly string[];
@@ -39,13 +42,13 @@ export class ServiceManager implements AsyncDisposable {
     this.#config = config;
     this.#ports = ports;
     this.#tell(this.#state, ...this.#newStatus());
-    this.#ticking = this.#tick();
+    this.#ticking = ports.supervisor.loop("service_manager", this.#stopping.signal, () => this.#tick());
   }
 
   /** The configuration is read again; {@link reloaded} follows. */
   reloading(): void {
-    // What Type=notify-reload wants to see is the time of the system's own monotonic clock.
-    this.#tell("RELOADING=1", `MONOTONIC_USEC=${process.hrtime.bigint() / 1_000n}`);
+    // With Type=notify-reload a time before systemd's own of its SIGHUP is one of an earlier reload.
+    this.#tell("RELOADING=1", `MONOTONIC_USEC=${monotonicUsec()}`);
   }
 
   reloaded(): void {
@@ -69,12 +72,10 @@ export class ServiceManager implements AsyncDisposable {
     const { signal } = this.#stopping;
     const everyMs = Math.min(MAX_TICK_MS, (watchdogMs ?? Number.POSITIVE_INFINITY) / 2);
     const alive = watchdogMs === undefined ? [] : ["WATCHDOG=1"];
-    while (!signal.aborted) {
-      const unheard = this.#problem === undefined ? [] : [this.#state];
-      const words = [...unheard, ...alive, ...this.#newStatus()];
-      if (words.length > 0) this.#tell(...words);
-      await this.#ports.clock.sleep(everyMs, signal).catch(() => {});
-    }
+    const unheard = this.#problem === undefined ? [] : [this.#state];
+    const words = [...unheard, ...alive, ...this.#newStatus()];
+    if (words.length > 0) this.#tell(...words);
+    await this.#ports.clock.sleep(everyMs, signal);
   }
 
   #newStatus(): string[] {

@@ -5,7 +5,7 @@ import type { OptionSpec } from "./options.ts";
 export class UsageError extends Error {}
 
 export interface StrictArgs {
-  /** By long name; the text as given, `true` for a flag without a value. */
+  /** By long name; the text as given. Of a flag `true` or `false`; `true` where it has no value. */
   readonly values: ReadonlyMap<string, string>;
   readonly positionals: readonly string[];
 }
@@ -24,7 +24,8 @@ export function readStrictArgs(argv: readonly string[], options: readonly Option
     } else if (word.startsWith("-") && word !== "-") {
       const { option, shown, attached } = findOption(word, options);
       if (values.has(option.name)) throw new UsageError(`${shown} is given more than once`);
-      values.set(option.name, attached ?? (option.kind === "flag" ? "true" : nextValue(option, shown, rest)));
+      const value = option.kind === "flag" ? flagValue(shown, attached) : attached;
+      values.set(option.name, value ?? nextValue(option, shown, rest));
     } else {
       positionals.push(word);
     }
@@ -50,8 +51,17 @@ function findOption(word: string, options: readonly OptionSpec[]): FoundOption {
   }
   const shown = word.slice(0, 2);
   const option = options.find(({ short }) => `-${short}` === shown);
-  if (option === undefined || (option.kind === "flag" && word.length > 2)) throw unknownOption(word, options);
+  if (option === undefined || (option.kind === "flag" && word.length > 2 && equals !== 2)) {
+    throw unknownOption(word, options);
+  }
   return { option, shown, attached: word.length > 2 ? word.slice(word[2] === "=" ? 3 : 2) : undefined };
+}
+
+/** The words that a variable or a file may have for a flag, too. */
+function flagValue(shown: string, attached = "true"): "true" | "false" {
+  if (attached === "true" || attached === "1") return "true";
+  if (attached === "false" || attached === "0") return "false";
+  throw new UsageError(`${shown} is "${attached}", allowed is true or false`);
 }
 
 function nextValue(option: OptionSpec, shown: string, rest: string[]): string {

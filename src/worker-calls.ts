@@ -18,6 +18,8 @@ export interface WorkerCallsOptions {
   readonly name: string;
   /** Here, since the build finds a Worker by the `new Worker(new URL(...))` in the folder that it belongs to. */
   readonly start: () => Worker;
+  /** It ended without having been told to, with nobody waiting for it perhaps; the next call has a new one. */
+  readonly onLost: (error: Error) => void;
   /** A call that takes longer is rejected; without it a call may take as long as it will. */
   readonly limitMs?: number;
 }
@@ -60,15 +62,18 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   }
 
   #start(): Worker {
-    const { name, start } = this.#options;
+    const { name, start, onLost } = this.#options;
     const worker = start();
     worker.onmessage = (event: MessageEvent<Answer<Reply>>) => {
       if (this.#worker === worker) this.#settle(event.data);
     };
     const lost = (reason: string) => {
-      if (this.#worker === worker) this.#abandon(new Error(reason));
+      if (this.#worker !== worker) return;
+      const error = new Error(reason);
+      this.#abandon(error);
+      onLost(error);
     };
-    worker.onerror = (event) => lost(`${name} failed: ${event.message}`);
+    worker.onerror = (event) => lost(`${name} failed: ${shortMessage(event.message)}`);
     worker.addEventListener("close", () => lost(`${name} ended`));
     return worker;
   }
@@ -103,6 +108,12 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
     this.#closed = true;
     this.#abandon(new Error(CLOSED));
   }
+}
+
+/** Bun's has several lines, with the source around the place; only the one that says what happened is for people. */
+function shortMessage(message: string): string {
+  const lines = message.split("\n").map((line) => line.trim());
+  return lines.find((line) => /^(error|[A-Z]\w*Error): /.test(line)) ?? lines[0] ?? "";
 }
 
 /** Run by the Worker: answers each call. `movedOf` says what of a reply is handed over, not copied. */

@@ -9,6 +9,7 @@ import { SpecStore } from "../src/specs/spec-store.ts";
 import { FakeClock } from "./support/fake-clock.ts";
 import { FlakyBackup, HandLease } from "./support/flaky-backup.ts";
 import { feedOf, snapshotOf } from "./support/snapshots.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { eventually } from "./support/wait.ts";
 
 const feeds = [feedOf("secret-a", "v1"), feedOf("secret-a", "v2"), feedOf("secret-b", "v2")];
@@ -25,6 +26,7 @@ const start = () => {
   const onWritten = ({ lcut }: { lcut: number }) => void written.push(lcut);
   const writesWithoutLease = false;
   const writer = new BackupWriter({
+    supervisor: strictSupervisor(clock),
     backup,
     recovery,
     store,
@@ -34,7 +36,15 @@ const start = () => {
     emit,
     onWritten,
   });
-  const keeper = new BackupKeeper({ backup, writer, store, clock, emit, everyMs: 60_000 });
+  const keeper = new BackupKeeper({
+    supervisor: strictSupervisor(clock),
+    backup,
+    writer,
+    store,
+    clock,
+    emit,
+    everyMs: 60_000,
+  });
   return { clock, backup, lease, store, recovery, writer, keeper };
 };
 

@@ -37,6 +37,19 @@ describe("--help and --version", () => {
     expect(commit).toMatch(/^\((source|[0-9a-f]{7}(-dirty)?),$/);
   });
 
+  test.each(["--help=false", "-h=false", "--help=0", "--version=false", "-V=false"])(
+    "%s asks for nothing: what is missing of a relay is said",
+    async (flag) => {
+      const { exitCode, stdout, stderr } = await runRelay([flag]);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+      expect(stderr).toContain("<MODE> is missing");
+    },
+  );
+
+  test.each(["--help=true", "-h=true", "--help=1"])("%s prints help", async (flag) => {
+    expect((await runRelay([flag, "http"])).stdout).toContain("--polling-interval-in-s");
+  });
+
   test("--version names commit and Bun behind the version", async () => {
     const { exitCode, stdout } = await runRelay(["--version"]);
     expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/ \((\S+), Bun \d+\.\d+\.\d+\)\n$/)]);
@@ -70,8 +83,22 @@ describe("a wrong command line exits 2 with one line that names option, value an
     [
       "a flag with a wrong value",
       ["http", "disabled", "--debug-logging=maybe"],
-      /"maybe", allowed is true or false/,
+      /--debug-logging is "maybe", allowed is true or false/,
     ],
+    ["a flag with no value behind =", ["http", "disabled", "--debug-logging="], /--debug-logging is ""/],
+    ["--help with a wrong value", ["--help=maybe"], /--help is "maybe", allowed is true or false/],
+    ["-h with a wrong value", ["-h=no"], /-h is "no", allowed is true or false/],
+    ["--version with a wrong value", ["--version=2"], /--version is "2", allowed is true or false/],
+    ["--print-config with a wrong value", ["http", "disabled", "--print-config=y"], /--print-config is "y"/],
+    ["doctor's --json with a wrong value", ["doctor", "--json=maybe"], /--json is "maybe", allowed is true/],
+    ["healthcheck with a wrong flag", ["healthcheck", "--debug-logging=on"], /--debug-logging is "on"/],
+    ["demo with a wrong flag", ["demo", "--debug-logging=on"], /--debug-logging is "on"/],
+    [
+      "--enforce-tls with a wrong value",
+      ["http", "disabled", "--enforce-tls", "maybe"],
+      /--enforce-tls is "maybe"/,
+    ],
+    ["--enforce-tls without a value", ["http", "disabled", "--enforce-tls"], /--enforce-tls needs a value/],
     ["an option given twice", ["http", "disabled", "-p", "5", "-p6"], /-p is given more than once/],
     ["no MODE", [], /<MODE> is missing, allowed is grpc-and-http, grpc, http/],
     ["no CACHE", ["http"], /<CACHE> is missing/],

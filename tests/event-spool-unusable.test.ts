@@ -8,6 +8,7 @@ import type { SpoolEvent } from "../src/local/event-spool-events.ts";
 import { ANYTHING, eventBatch, eventGroup, eventText } from "./support/event-batches.ts";
 import { detailOf, drain, openSpool } from "./support/event-spools.ts";
 import { deleteFolders, newFolder } from "./support/local-backups.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 
 afterAll(deleteFolders);
 
@@ -47,7 +48,16 @@ describe("where it can't be used there is one clear line, and no spool", () => {
     const events: SpoolEvent[] = [];
     const bounds = { maxBytes: 1_000_000, maxBatches: 1_000, maxAgeMs: HOUR_MS };
     const onProblem = (event: SpoolEvent) => events.push(event);
-    return { spool: await openEventSpool({ path, ...bounds, clock: systemClock, onProblem }), events };
+    return {
+      spool: await openEventSpool({
+        supervisor: strictSupervisor(),
+        path,
+        ...bounds,
+        clock: systemClock,
+        onProblem,
+      }),
+      events,
+    };
   };
 
   test.each([

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../src/clock.ts";
 import { type FileContents, FileWatch } from "../src/file-watch.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { eventually } from "./support/wait.ts";
 
 const EVERY_MS = 20;
@@ -13,7 +14,13 @@ function watched(names: readonly string[]) {
   const paths = names.map((name) => join(folder, name));
   const told: string[][] = [];
   const start = () =>
-    new FileWatch({ paths, clock: systemClock, everyMs: EVERY_MS, onChange: (all) => told.push(texts(all)) });
+    new FileWatch({
+      paths,
+      clock: systemClock,
+      supervisor: strictSupervisor(),
+      everyMs: EVERY_MS,
+      onChange: (all) => told.push(texts(all)),
+    });
   return { folder, paths, told, start, [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
 }
 

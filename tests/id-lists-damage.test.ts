@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { IdListRelay } from "./support/id-list-relay.ts";
 import { listed } from "./support/id-list-upstream.ts";
@@ -20,6 +20,55 @@ const filesOf = (relay: IdListRelay): string[] =>
 
 const serves = (relay: IdListRelay, text: string | undefined) =>
   eventually(async () => expect(await relay.text(key, "list")).toBe(text as string));
+
+/** Half of a surrogate pair, as JSON can say it. */
+const HALF = "\ud83d";
+
+describe("a list that has half of a surrogate pair in one of its texts", () => {
+  const spoiled =
+    (relay: IdListRelay, change: Readonly<Record<string, string>>) =>
+    ({ path }: { readonly path: string }) => {
+      if (path !== "/v1/get_id_lists") return undefined;
+      const entry = relay.upstream.entry(key, "list");
+      return Response.json({ list: entry, spoiled: { ...entry, name: "spoiled", ...change } });
+    };
+  const changes = (relay: IdListRelay) => ({
+    fileID: { fileID: `file${HALF}` },
+    name: { name: HALF },
+    url: { url: `${relay.upstream.url}/files/${HALF}` },
+  });
+
+  test.each([
+    ["fileID", "true"],
+    ["fileID", "false"],
+    ["name", "true"],
+    ["name", "false"],
+    ["url", "true"],
+    ["url", "false"],
+  ] as const)(
+    "%s, with --proxy-id-lists %s: that list alone is left out, and reported",
+    async (part, proxied) => {
+      await using relay = await startRelay({ "proxy-id-lists": proxied });
+      relay.upstream.fault = spoiled(relay, changes(relay)[part]);
+      expect(Object.keys(await relay.manifest(key))).toEqual(["list"]);
+      expect(await relay.text(key, "list")).toBe(first);
+      const line = relay.log.find((each) => each.includes("an ID list is left out of the manifest"));
+      expect(line).toContain('"list":"spoiled"');
+      expect(line).toContain('"sdk_key":"secret*');
+    },
+  );
+
+  test("in the name by which the manifest has it", async () => {
+    await using relay = await startRelay();
+    relay.upstream.fault = ({ path }) => {
+      if (path !== "/v1/get_id_lists") return undefined;
+      const entry = relay.upstream.entry(key, "list");
+      return Response.json({ list: entry, [HALF]: entry });
+    };
+    expect(Object.keys(await relay.manifest(key))).toEqual(["list"]);
+    expect(relay.log.join("\n")).toContain('"list":"\ufffd"');
+  });
+});
 
 describe("what goes wrong with a file", () => {
   const answers = (relay: IdListRelay, answer: () => Response) => {
@@ -126,6 +175,19 @@ describe("what goes wrong with a file", () => {
     await eventually(() => expect(relay.clock.wake(30_000)).toBeGreaterThan(0));
     await eventually(() => expect(relay.log.join("\n")).toContain("nothing from upstream within 30 s"));
   }, 10_000);
+
+  test("a folder that somebody put a file in the place of: manifests are answered, and the log says so", async () => {
+    await using relay = await startRelay();
+    await serves(relay, first);
+    const folder = join(relay.folder, "id-lists", "0");
+    rmSync(folder, { recursive: true });
+    writeFileSync(folder, "");
+    relay.upstream.append(key, "list", more);
+    await relay.poll();
+    await eventually(() => expect(relay.log.join("\n")).toContain("could not be brought up to date"));
+    expect(Object.keys(await relay.manifest(key))).toEqual(["list"]);
+    expect(relay.log.join("\n")).not.toContain("unexpected");
+  });
 
   test("files that somebody deleted are fetched anew", async () => {
     await using relay = await startRelay();

@@ -4,6 +4,7 @@ import { ManifestStore } from "../src/id-lists/manifest-store.ts";
 import type { SdkKey } from "../src/specs/sdk-key.ts";
 import { FakeClock } from "./support/fake-clock.ts";
 import { sdkKeyOf } from "./support/snapshots.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 
 test("another interval of polls is that of ID lists as well, but never less than a minute", async () => {
   const clock = new FakeClock();
@@ -13,8 +14,14 @@ test("another interval of polls is that of ID lists as well, but never less than
     asked.push(sdkKey);
     return { kind: "failed", detail: "" } as never;
   };
-  using poller = new ManifestPoller({ store, refresher: { refresh }, clock, specIntervalMs: 10_000 });
-  store.put(sdkKeyOf("secret-a"), { text: "{}", entries: new Map() });
+  using poller = new ManifestPoller({
+    store,
+    refresher: { refresh },
+    clock,
+    supervisor: strictSupervisor(clock),
+    specIntervalMs: 10_000,
+  });
+  store.put(sdkKeyOf("secret-a"), { text: "{}", entries: new Map(), leftOut: [] });
   await clock.advance(0.6 * MIN_INTERVAL_MS);
   // A minute as before: what waits goes on waiting.
   poller.pollEvery(5_000);

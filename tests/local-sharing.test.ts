@@ -9,6 +9,7 @@ import { readBack } from "./support/backup-contract.ts";
 import { deleteFolders, fileIn, newFolder, openLocal } from "./support/local-backups.ts";
 import { essence, preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { feedOf } from "./support/snapshots.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { VersionWriter } from "./support/version-writer.ts";
 
 afterAll(deleteFolders);
@@ -18,7 +19,16 @@ describe("where it can't be used there is one clear line, and no backup", () => 
     const events: LocalEvent[] = [];
     const onProblem = (event: LocalEvent) => events.push(event);
     const limits = { maxKeys: 10, maxBytes: 1_000_000 };
-    return { backup: await openLocalBackup({ path, ...limits, clock: systemClock, onProblem }), events };
+    return {
+      backup: await openLocalBackup({
+        supervisor: strictSupervisor(),
+        path,
+        ...limits,
+        clock: systemClock,
+        onProblem,
+      }),
+      events,
+    };
   };
 
   const folder = newFolder();

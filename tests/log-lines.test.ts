@@ -74,6 +74,7 @@ warn  id_lists_refused: upstream failing for ID lists, serving what is held (cau
 warn  id_lists_fetch_failed: upstream failing for ID lists, serving what is held (cause sdk_key detail)
 warn  id_lists_unauthorized: upstream failing for ID lists, serving what is held (cause sdk_key detail)
 warn  id_lists_backup_failed: the backup does not work for ID lists (sdk_key action detail)
+warn  id_list_left_out: an ID list is left out of the manifest (sdk_key list detail)
 warn  id_list_file_failed: the file of an ID list could not be brought up to date (list detail)
 warn  id_lists_folder_unusable: files of ID lists can't be kept, clients are sent to upstream for them (detail)
 warn  log_events_rejected: an SDK's events were not taken (sdk_key reason detail)
@@ -81,6 +82,8 @@ warn  log_events_delayed: upstream does not take events now, trying again (sdk_k
 warn  log_events_dropped: upstream refused events for good, dropped them (sdk_key events reason detail)
 warn  log_events_queue_failed: the queue of events does not work (action detail)
 error log_events_left: events were not sent in time and are lost (events)
+warn  loop_failed: unexpected error in a background loop, trying again (loop detail at retry_in_ms)
+error task_failed: unexpected error, the relay goes on (task detail at)
 warn  sink_failing: metrics can't be sent (sink detail)
 `;
 

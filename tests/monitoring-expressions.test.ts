@@ -2,11 +2,16 @@ import { describe, expect, test } from "bun:test";
 import { readAlertRules } from "../scripts/alert-rules.ts";
 import { METRICS } from "../src/telemetry/metrics/metric-table.ts";
 import { expressionsOf, type Panel, readDashboard } from "./support/dashboard.ts";
-import { unknownIn, wrongMatchersIn } from "./support/promql.ts";
+import { growthOfVersionsIn, unknownIn, wrongMatchersIn } from "./support/promql.ts";
 
 const rules = await readAlertRules();
 const dashboard = await readDashboard();
 const document = await Bun.file(`${import.meta.dir}/../docs/monitoring.md`).text();
+
+test("no expression is always 0 since each version of a feed is a series of its own", () => {
+  const all = [...rules.map(({ expr }) => expr), ...expressionsOf(dashboard)];
+  expect(all.flatMap(growthOfVersionsIn)).toEqual([]);
+});
 
 describe("alert rules", () => {
   test("ask for metrics and labels that there are", () => {

@@ -7,6 +7,7 @@ import { describeWith } from "./support/needs.ts";
 import { RedisSentinels } from "./support/redis-sentinels.ts";
 import { RedisServer } from "./support/redis-server.ts";
 import { RedisWriter, writtenFeed } from "./support/redis-writer.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { eventually } from "./support/wait.ts";
 
 const FAILOVER_WITHIN_MS = 20_000;
@@ -20,12 +21,13 @@ describeWith(
     await using set = await RedisSentinels.start();
     await using relay = new RedisWriter(set.options);
     await using lease = new RedisLease({
+      supervisor: strictSupervisor(),
       redis: relay.connection,
       ttlMs: 3_000,
       clock: systemClock,
       emit: relay.emit,
     });
-    await using notices = new RedisNotices(relay.connection, systemClock);
+    await using notices = new RedisNotices(relay.connection, systemClock, strictSupervisor());
     const heard: number[] = [];
     notices.listen((_digest, lcut) => heard.push(lcut));
     await relay.writesAgain();

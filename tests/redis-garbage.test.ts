@@ -9,6 +9,7 @@ import { RedisNotices } from "../src/redis/redis-notices.ts";
 import { GarbageServer } from "./support/garbage-server.ts";
 import { RedisUse } from "./support/redis-uses.ts";
 import { feedOf, snapshotOf } from "./support/snapshots.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 
 const LIMIT_MS = 300;
 const SLACK_MS = 500;
@@ -31,8 +32,14 @@ async function everything(answer: string, address: (port: number) => RedisAddres
     commandTimeoutMs: LIMIT_MS,
   });
   const redis = use.connection;
-  await using lease = new RedisLease({ redis, ttlMs: 1_000, clock: systemClock, emit: use.emit });
-  await using notices = new RedisNotices(redis, systemClock);
+  await using lease = new RedisLease({
+    supervisor: strictSupervisor(),
+    redis,
+    ttlMs: 1_000,
+    clock: systemClock,
+    emit: use.emit,
+  });
+  await using notices = new RedisNotices(redis, systemClock, strictSupervisor());
   const notice: unknown[] = [];
   notices.listen((...args) => notice.push(args));
   const confirmations = new RedisConfirmations(redis);

@@ -7,6 +7,7 @@ import { RedisLease } from "../src/redis/redis-lease.ts";
 import { describeWith } from "./support/needs.ts";
 import { RedisServer } from "./support/redis-server.ts";
 import { RedisUse } from "./support/redis-uses.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { eventually } from "./support/wait.ts";
 
 const TTL_MS = 900;
@@ -18,7 +19,13 @@ class Contender extends RedisUse {
 
   constructor(options: RedisOptions, ttlMs = TTL_MS, clock: Clock = systemClock) {
     super({ ...options, commandTimeoutMs: 500 });
-    this.lease = new RedisLease({ redis: this.connection, ttlMs, clock, emit: this.emit });
+    this.lease = new RedisLease({
+      supervisor: strictSupervisor(),
+      redis: this.connection,
+      ttlMs,
+      clock,
+      emit: this.emit,
+    });
     this.lease.onAcquired(() => this.acquired++);
   }
 

@@ -9,13 +9,14 @@ import { RedisCluster } from "./support/redis-cluster.ts";
 import { RedisServer } from "./support/redis-server.ts";
 import { RedisUse } from "./support/redis-uses.ts";
 import { feedOf } from "./support/snapshots.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { eventually } from "./support/wait.ts";
 
 const digest = feedDigest(feedOf("secret-of-the-customer"));
 
 /** A relay that hears what others publish. */
 class Listener extends RedisUse {
-  readonly notices = new RedisNotices(this.connection, systemClock);
+  readonly notices = new RedisNotices(this.connection, systemClock, strictSupervisor());
   readonly heard: (readonly [string, number])[] = [];
 
   async listening(): Promise<this> {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readConfig } from "../src/config.ts";
+import { maxSocketPathBytes } from "../src/libc/systems.ts";
 import { ConfigError, type Environment } from "../src/settings.ts";
-import { maxSocketPathBytes } from "../src/unix-datagram/systems.ts";
 import { runRelay } from "./support/relay-process.ts";
 
 const wholeFrom = (min: number, max: number) => `a whole number from ${min} to ${max}`;

@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { maxSocketPathBytes, SYSTEMS, socketAddress } from "../src/libc/systems.ts";
 import { openUnix } from "../src/telemetry/sinks/statsd-unix.ts";
-import { maxSocketPathBytes, SYSTEMS, socketAddress } from "../src/unix-datagram/systems.ts";
 import { failureOf } from "./support/failure.ts";
 import { UnixDatagramListener } from "./support/unix-datagram-listener.ts";
 

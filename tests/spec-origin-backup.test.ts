@@ -14,6 +14,7 @@ import { rawGet } from "./support/raw-get.ts";
 import { RedisServer } from "./support/redis-server.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "./support/relay-process.ts";
 import { feedOf, snapshotOf } from "./support/snapshots.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { startUpstream } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
 
@@ -128,6 +129,7 @@ describe("what a relay takes from a confirmation", () => {
     };
     const recovery = new SpecRecovery({ backup: new MemoryBackup(), preparer, store, clock, emit: () => {} });
     const fleet = new Fleet({
+      supervisor: strictSupervisor(clock),
       board: {
         confirm: async () => {},
         confirmation: async () => known,

@@ -101,17 +101,27 @@ describe("an option's value", () => {
 describe("a flag", () => {
   const flag = fc.constantFrom(...ALL_OPTIONS.filter(({ kind }) => kind === "flag"));
 
-  test("takes no word behind a space, and any behind =", () => {
+  test("takes no word behind a space, and true or false behind =", () => {
     fc.assert(
-      fc.property(flag, fc.constantFrom("true", "false", "0", "http"), (each, text) => {
+      fc.property(flag, fc.constantFrom("true", "false", "1", "0"), (each, text) => {
         expect(read(named(each), text)).toEqual({
           values: new Map([[each.name, "true"]]),
           positionals: [text],
         });
-        expect(read(`${named(each)}=${text}`)).toEqual({
-          values: new Map([[each.name, text]]),
-          positionals: [],
-        });
+        const value = String(text === "true" || text === "1");
+        const expected = { values: new Map([[each.name, value]]), positionals: [] };
+        expect(read(`${named(each)}=${text}`)).toEqual(expected);
+        if (each.short !== undefined) expect(read(`-${each.short}=${text}`)).toEqual(expected);
+      }),
+    );
+  });
+
+  test("refuses any other value, and names both", () => {
+    const wrong = fc.string().filter((text) => !["true", "false", "1", "0"].includes(text));
+    fc.assert(
+      fc.property(flag, wrong, (each, text) => {
+        const message = `${named(each)} is "${text}", allowed is true or false`;
+        expect(() => read(`${named(each)}=${text}`)).toThrow(message);
       }),
     );
   });

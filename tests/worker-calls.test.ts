@@ -5,8 +5,10 @@ import { eventually } from "./support/wait.ts";
 
 function scripted(limitMs?: number) {
   let started = 0;
+  const lost: string[] = [];
   const calls = new WorkerCalls<Command, Uint8Array<ArrayBuffer>>({
     name: "the scripted worker",
+    onLost: (error) => lost.push(error.message),
     start: () => {
       started++;
       return new Worker(new URL("./support/scripted-worker.ts", import.meta.url));
@@ -16,6 +18,7 @@ function scripted(limitMs?: number) {
   return {
     calls,
     started: () => started,
+    lost,
     [Symbol.asyncDispose]: () => calls[Symbol.asyncDispose](),
   };
 }
@@ -55,6 +58,28 @@ test("a Worker that dies rejects what waits for it; the next call has a new one"
   }
   expect([...(await worker.calls.call(echo(2)))]).toEqual([2]);
   expect(worker.started()).toBe(2);
+  expect(worker.lost).toEqual(["the scripted worker ended"]);
+});
+
+test.each([
+  ["an exception", "throw-later"],
+  ["a rejection", "reject-later"],
+] as const)(
+  "a Worker that %s ends while nobody waits for it is reported, in one line, and replaced",
+  async (_, kind) => {
+    await using worker = scripted();
+    await worker.calls.call({ kind });
+    await eventually(() => expect(worker.lost).toEqual(["the scripted worker failed: error: later"]));
+    expect([...(await worker.calls.call(echo(2)))]).toEqual([2]);
+  },
+);
+
+test("one that is shut down is not reported", async () => {
+  const worker = scripted();
+  await worker.calls.call(echo(1));
+  await worker[Symbol.asyncDispose]();
+  await Bun.sleep(100);
+  expect(worker.lost).toEqual([]);
 });
 
 test("while the Worker hangs calls are rejected at once, and taken again as soon as it answers", async () => {

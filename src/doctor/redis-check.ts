@@ -8,6 +8,7 @@ import { RedisConnection } from "../redis/redis-connection.ts";
 import { RedisNotices } from "../redis/redis-notices.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
+import { Supervisor } from "../supervision/supervisor.ts";
 import { type Check, type Finding, failed, ok, skipped } from "./check.ts";
 
 export interface RedisToCheck {
@@ -108,7 +109,7 @@ async function useBackup(
 
 /** On the channel that all relays of the fleet listen to; nobody has the feed that it names. */
 async function exchangeNotice(redis: RedisConnection, { clock }: RedisToCheck): Promise<void> {
-  await using notices = new RedisNotices(redis, clock);
+  await using notices = new RedisNotices(redis, clock, new Supervisor({ clock, emit: () => {} }));
   const digest = randomBytes(32).toString("base64url");
   const heard = Promise.withResolvers<void>();
   notices.listen((of) => {

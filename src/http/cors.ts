@@ -9,7 +9,7 @@ type Answer<Told extends readonly unknown[]> = (
 /** `any`, or origins as browsers write them; none where no other origin's page may read answers. */
 export type AllowedOrigins = "any" | readonly string[];
 
-/** What SDKs and Connect clients send beyond what every page may. */
+/** What clients send beyond what every page may: SDKs, Connect, gRPC-Web, and whoever traces what a page asks. */
 const REQUEST_HEADERS = [
   "statsig-api-key",
   "statsig-sdk-type",
@@ -23,10 +23,25 @@ const REQUEST_HEADERS = [
   "content-encoding",
   "connect-protocol-version",
   "connect-timeout-ms",
+  "connect-content-encoding",
+  "connect-accept-encoding",
+  "x-grpc-web",
+  "x-user-agent",
+  "grpc-timeout",
+  "grpc-encoding",
+  "grpc-accept-encoding",
+  "grpc-message-type",
+  "accept-encoding",
+  "traceparent",
+  "tracestate",
 ];
 
-/** What pages may read of an answer beyond what they always may. */
-const EXPOSED_HEADERS = "x-since-time, x-sfp-source, x-sfp-confirmed-at, etag";
+/** What pages may read of an answer beyond what they always may: of a spec, of an RPC, and when to ask again. */
+const EXPOSED_HEADERS = [
+  ...["x-since-time", "x-sfp-source", "x-sfp-confirmed-at", "x-sfp-hostname", "etag", "retry-after"],
+  ...["grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding"],
+  ...["connect-content-encoding", "content-encoding"],
+].join(", ");
 
 /** Of a permission, in browsers: short enough that a change of the option is soon known. */
 const MAX_AGE_S = 600;

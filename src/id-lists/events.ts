@@ -38,6 +38,13 @@ export type IdListEvent =
       readonly action: "read" | "write" | "remove";
       readonly detail: string;
     }
+  /** One list of a manifest can't be served to anybody; the others are. Said after each poll. */
+  | {
+      readonly kind: "id_list_left_out";
+      readonly sdkKey: SdkKey;
+      readonly list: string;
+      readonly detail: string;
+    }
   /** A list's file has grown on disk, or is there for the first time. */
   | {
       readonly kind: "id_list_file_updated";

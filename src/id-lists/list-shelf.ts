@@ -1,5 +1,6 @@
 import PQueue from "p-queue";
 import type { Clock } from "../clock.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { DiskBudget } from "./disk-budget.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import { Leftovers } from "./leftovers.ts";
@@ -14,6 +15,7 @@ export interface ListShelfOptions {
   readonly folder: ListFolder;
   readonly source: ListFileSource;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitIdListEvent;
   /** Of all files together. */
   readonly maxBytes: number;
@@ -84,10 +86,20 @@ export class ListShelf implements AsyncDisposable {
   /** Sees to it that the file is as long as the entry says. However many ask, it is fetched once. Never rejects. */
   async bring(file: ListFile, entry: IdListEntry): Promise<void> {
     await this.#underway.get(file);
-    if (this.#isThere(file) && file.isWhole && file.bytes >= entry.size) return;
+    try {
+      if (this.#isWhole(file, entry)) return;
+    } catch (error) {
+      // Such as a folder that somebody took away, or its rights.
+      this.#options.emit({ kind: "id_list_file_failed", list: entry.name, detail: String(error) });
+      return;
+    }
     const underway = this.#underway.get(file) ?? this.#bringNow(file, entry);
     this.#underway.set(file, underway);
     await underway;
+  }
+
+  #isWhole(file: ListFile, entry: IdListEntry): boolean {
+    return this.#isThere(file) && file.isWhole && file.bytes >= entry.size;
   }
 
   async #bringNow(file: ListFile, entry: IdListEntry): Promise<void> {
@@ -160,7 +172,11 @@ export class ListShelf implements AsyncDisposable {
   }
 
   #after(ms: number, act: () => void | Promise<void>): void {
-    this.#options.clock.sleep(ms, this.#stopping.signal).then(act, () => {});
+    const { clock, supervisor } = this.#options;
+    clock.sleep(ms, this.#stopping.signal).then(
+      () => supervisor.task("id_list_files", act),
+      () => {},
+    );
   }
 
   /** The files stay, for the relay that starts next. */

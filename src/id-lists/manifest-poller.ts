@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import type { ManifestRefresher } from "./manifest-refresh.ts";
 import type { ManifestStore } from "./manifest-store.ts";
 
@@ -13,6 +14,7 @@ export interface ManifestPollerOptions {
   readonly store: ManifestStore;
   readonly refresher: Pick<ManifestRefresher, "refresh">;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   /** How often config specs are polled. */
   readonly specIntervalMs: number;
 }
@@ -49,17 +51,11 @@ export class ManifestPoller implements Disposable {
     this.#end(sdkKey);
     const loop = new AbortController();
     this.#loops.set(sdkKey, loop);
-    void this.#poll(sdkKey, loop.signal).catch((error: unknown) => {
-      if (!loop.signal.aborted) throw error;
-    });
-  }
-
-  async #poll(sdkKey: SdkKey, ended: AbortSignal): Promise<void> {
-    const { clock, refresher } = this.#options;
-    for (;;) {
-      await clock.sleep(this.#intervalMs * (1 + JITTER * Math.random()), ended);
+    const { clock, refresher, supervisor } = this.#options;
+    void supervisor.loop("id_list_polls", loop.signal, async () => {
+      await clock.sleep(this.#intervalMs * (1 + JITTER * Math.random()), loop.signal);
       await refresher.refresh(sdkKey);
-    }
+    });
   }
 
   #end(sdkKey: SdkKey): void {

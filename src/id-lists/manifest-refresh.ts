@@ -86,6 +86,13 @@ export class ManifestRefresher {
     const changed = store.peek(sdkKey)?.manifest.text !== manifest.text;
     if (!store.put(sdkKey, manifest)) return "unauthorized";
     writer?.confirmed(sdkKey, manifest);
+    for (const list of manifest.leftOut)
+      emit({
+        kind: "id_list_left_out",
+        sdkKey,
+        list,
+        detail: "its name, url or fileID is no well-formed text",
+      });
     if (changed) emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "upstream" });
     else emit({ kind: "id_lists_unchanged", sdkKey });
     return "fresh";

@@ -12,9 +12,11 @@ export interface IdListEntry {
 
 /** The ID lists of an SDK key. */
 export interface Manifest {
-  /** As upstream sent it, byte for byte. */
+  /** As upstream sent it, byte for byte; without the lists that were left out, where there are any. */
   readonly text: string;
   readonly entries: ReadonlyMap<string, IdListEntry>;
+  /** Names of lists that can't be served, as they can be shown. */
+  readonly leftOut: readonly string[];
 }
 
 /** Far more than 10,000 lists. Parsing as much takes 20 ms. */
@@ -24,7 +26,8 @@ const MAX_FILE_ID_CHARS = 1_024;
 
 /**
  * Reads a manifest, or says why the text is none. One entry that can't be read spoils the whole, as it does for
- * the Rust-cored SDKs: what they could not use must not take the place of what they can.
+ * the Rust-cored SDKs: what they could not use must not take the place of what they can. A list whose texts have half of a
+ * surrogate pair is left out alone: it can be put into no URL, and those SDKs would read nothing of a manifest with it.
  */
 export function readManifest(text: string): Manifest | string {
   let parsed: unknown;
@@ -35,12 +38,19 @@ export function readManifest(text: string): Manifest | string {
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return "it is no JSON object";
   const entries = new Map<string, IdListEntry>();
+  const kept: [string, unknown][] = [];
+  const leftOut: string[] = [];
   for (const [name, value] of Object.entries(parsed)) {
     const entry = readEntry(value);
     if (typeof entry === "string") return `list ${JSON.stringify(name.slice(0, 100))}: ${entry}`;
+    if (![name, entry.name, entry.url, entry.fileID].every((each) => each.isWellFormed())) {
+      leftOut.push(name.slice(0, 100).toWellFormed());
+      continue;
+    }
     entries.set(name, entry);
+    kept.push([name, value]);
   }
-  return { text, entries };
+  return { text: leftOut.length === 0 ? text : JSON.stringify(Object.fromEntries(kept)), entries, leftOut };
 }
 
 function readEntry(value: unknown): IdListEntry | string {

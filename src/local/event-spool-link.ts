@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { WorkerCalls } from "../worker-calls.ts";
 import type { SpoolAction, SpoolCall, SpoolLimits, SpoolReply } from "./event-spool-calls.ts";
 import type { EmitSpoolEvent, SpoolDropReason } from "./event-spool-events.ts";
@@ -7,6 +8,7 @@ import type { EventSpoolIndex } from "./event-spool-index.ts";
 export interface EventSpoolLinkOptions {
   readonly limits: SpoolLimits;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly index: EventSpoolIndex;
   /** The index was loaded anew: what was taken before waits again, as after a crash. */
   readonly onLoaded: () => void;
@@ -24,11 +26,7 @@ const REASONS: readonly SpoolDropReason[] = ["size", "age", "damage"];
 /** Calls of the Worker that has the file. Sees to it that the index says what is in the file. */
 export class EventSpoolLink {
   readonly #options: EventSpoolLinkOptions;
-  readonly #calls = new WorkerCalls<SpoolCall, SpoolReply>({
-    name: "the event spool",
-    start: () => new Worker(new URL("./event-spool-worker.ts", import.meta.url)),
-    limitMs: CALL_LIMIT_MS,
-  });
+  readonly #calls: WorkerCalls<SpoolCall, SpoolReply>;
   #reloading: Promise<void> | undefined;
   /** Something may have been done of which nothing was heard. */
   #isStale = false;
@@ -37,6 +35,12 @@ export class EventSpoolLink {
 
   constructor(options: EventSpoolLinkOptions) {
     this.#options = options;
+    this.#calls = new WorkerCalls({
+      name: "the event spool",
+      start: () => new Worker(new URL("./event-spool-worker.ts", import.meta.url)),
+      onLost: (error) => options.supervisor.caught("event_spool_worker", error),
+      limitMs: CALL_LIMIT_MS,
+    });
   }
 
   /** Of all rows, as of the last reply. */

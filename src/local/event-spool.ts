@@ -7,6 +7,7 @@ import type {
   TakeLimits,
   TakenEvents,
 } from "../log-events/event-queue.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import type { SpoolReply, SpoolRows } from "./event-spool-calls.ts";
 import type { EmitSpoolEvent } from "./event-spool-events.ts";
 import { EventSpoolIndex } from "./event-spool-index.ts";
@@ -24,6 +25,7 @@ export interface EventSpoolOptions {
   /** What waited longer goes. */
   readonly maxAgeMs: number;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly onProblem: EmitSpoolEvent;
 }
 
@@ -61,12 +63,13 @@ export class EventSpool implements EventQueue {
   #closing: Promise<void> | undefined;
 
   constructor(options: EventSpoolOptions) {
-    const { path: folder, maxBytes, maxBatches, maxAgeMs, clock, onProblem } = options;
+    const { path: folder, maxBytes, maxBatches, maxAgeMs, clock, supervisor, onProblem } = options;
     const limits = { folder, maxBytes, maxBatches, maxAgeMs };
     this.#options = options;
     this.#link = new EventSpoolLink({
       limits,
       clock,
+      supervisor,
       onProblem,
       index: this.#index,
       onLoaded: () => this.#takes.forget(),

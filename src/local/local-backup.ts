@@ -7,6 +7,7 @@ import { type Feed, feedId } from "../specs/feed.ts";
 import { djb2, type SdkKey } from "../specs/sdk-key.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { BackupRead, BackupWrite, SpecBackup } from "../specs/spec-backup.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { WorkerCalls } from "../worker-calls.ts";
 import type { EmitLocalEvent } from "./events.ts";
 import type { KeptVersion, LocalAction, LocalCall, LocalOutcome, LocalReply } from "./local-calls.ts";
@@ -20,6 +21,7 @@ export interface LocalBackupOptions {
   /** Of all bodies, as they are kept. The file may grow beyond by one version and what SQLite needs. */
   readonly maxBytes: number;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly onProblem: EmitLocalEvent;
 }
 
@@ -56,11 +58,7 @@ export async function openLocalBackup(options: LocalBackupOptions): Promise<Loca
 export class LocalBackup implements SpecBackup, ManifestBackup {
   readonly source = "local";
   readonly #options: LocalBackupOptions;
-  readonly #calls = new WorkerCalls<LocalCall, LocalReply>({
-    name: "the embedded backup",
-    start: () => new Worker(new URL("./local-worker.ts", import.meta.url)),
-    limitMs: CALL_LIMIT_MS,
-  });
+  readonly #calls: WorkerCalls<LocalCall, LocalReply>;
   readonly #queue = new PQueue({ concurrency: MAX_IN_HAND });
   readonly #health: LocalHealth;
   #closing: Promise<void> | undefined;
@@ -68,6 +66,12 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   constructor(options: LocalBackupOptions) {
     this.#options = options;
     this.#health = new LocalHealth(options.onProblem);
+    this.#calls = new WorkerCalls({
+      name: "the embedded backup",
+      start: () => new Worker(new URL("./local-worker.ts", import.meta.url)),
+      onLost: (error) => options.supervisor.caught("local_backup_worker", error),
+      limitMs: CALL_LIMIT_MS,
+    });
   }
 
   /** Rejects where the file can't be used. */

@@ -1,3 +1,4 @@
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { WorkerCalls } from "../worker-calls.ts";
 import type { BodyReading, RawBatch } from "./read-body.ts";
 
@@ -12,11 +13,16 @@ const LIMIT_MS = 30_000;
 
 /** Does the work in one Worker, one body at a time, started with the first. */
 export class WorkerReader implements BatchReader, AsyncDisposable {
-  readonly #calls = new WorkerCalls<RawBatch, BodyReading>({
-    name: "the event worker",
-    start: () => new Worker(new URL("./read-worker.ts", import.meta.url)),
-    limitMs: LIMIT_MS,
-  });
+  readonly #calls: WorkerCalls<RawBatch, BodyReading>;
+
+  constructor(supervisor: Supervisor) {
+    this.#calls = new WorkerCalls({
+      name: "the event worker",
+      start: () => new Worker(new URL("./read-worker.ts", import.meta.url)),
+      onLost: (error) => supervisor.caught("event_worker", error),
+      limitMs: LIMIT_MS,
+    });
+  }
 
   read(raw: RawBatch): Promise<BodyReading> {
     return this.#calls.call(raw, [raw.body.buffer]);

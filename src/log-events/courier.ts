@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { Bell } from "./bell.ts";
 import { Delivery } from "./delivery.ts";
 import type { EventQueue, TakenEvents } from "./event-queue.ts";
@@ -11,6 +12,7 @@ export interface CourierOptions {
   readonly queue: EventQueue;
   readonly sink: EventSink;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitLogEventsEvent;
   /** Ends everything. */
   readonly stop: AbortSignal;
@@ -74,8 +76,24 @@ export class Courier {
     await Promise.all(this.#deliveries);
   }
 
+  /** Whatever ends it, its place is free again, and what was not sent is back in the queue. */
   async #deliver(delivery: Delivery): Promise<void> {
     this.#sending++;
+    try {
+      await this.#sendAll(delivery);
+    } catch (error) {
+      const { supervisor, clock, stop } = this.#options;
+      supervisor.caught("event_delivery", error);
+      // What is back in the queue may be taken again at once, to the same end.
+      await clock.sleep(QUEUE_RETRY_MS, stop).catch(() => {});
+    }
+    this.#sending--;
+    if (!delivery.isOver) {
+      await this.#untilItWorks("release", () => this.#options.queue.release(delivery.taken));
+    }
+  }
+
+  async #sendAll(delivery: Delivery): Promise<void> {
     const { stop: signal } = this.#options;
     while (!delivery.isOver && !signal.aborted) {
       const piece = delivery.piece;
@@ -86,10 +104,6 @@ export class Courier {
       this.#report({ delivery, piece, outcome, givenUp, startedAt });
       if (outcome.kind === "retry") await this.#park(delivery, piece, outcome);
       else await this.#untilItWorks("remove", () => delivery.settle(this.#options.queue));
-    }
-    this.#sending--;
-    if (!delivery.isOver) {
-      await this.#untilItWorks("release", () => this.#options.queue.release(delivery.taken));
     }
   }
 

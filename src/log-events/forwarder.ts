@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { Bell } from "./bell.ts";
 import { Courier, REQUEST_LIMITS } from "./courier.ts";
 import type { EventQueue, TakenEvents } from "./event-queue.ts";
@@ -11,6 +12,7 @@ export interface ForwarderOptions {
   readonly isDurable: boolean;
   readonly sink: EventSink;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitLogEventsEvent;
   /** How long events may wait for more of their group. */
   readonly flushIntervalMs: number;
@@ -36,16 +38,18 @@ export class EventForwarder implements AsyncDisposable {
   #running: Promise<void> | undefined;
 
   constructor(options: ForwarderOptions) {
-    const { queue, sink, clock, emit } = options;
+    const { queue, sink, clock, supervisor, emit } = options;
     this.#options = options;
     this.#work = new Bell(clock, this.#stop.signal);
     const onChange = () => this.#work.ring();
-    this.#courier = new Courier({ queue, sink, clock, emit, stop: this.#stop.signal, onChange });
+    this.#courier = new Courier({ queue, sink, clock, supervisor, emit, stop: this.#stop.signal, onChange });
     queue.onPut(() => this.#work.ringSoon(AFTER_PUT_MS));
   }
 
   start(): void {
-    this.#running ??= this.#run();
+    this.#running ??= this.#options.supervisor.loop("event_forwarding", this.#stop.signal, (worked) =>
+      this.#round(worked),
+    );
   }
 
   /** From now on everything is due at once. */
@@ -75,14 +79,13 @@ export class EventForwarder implements AsyncDisposable {
     await this.#courier.ended();
   }
 
-  async #run(): Promise<void> {
+  async #round(worked: () => void): Promise<void> {
     const { queue, clock, flushIntervalMs } = this.#options;
-    while (!this.#stop.signal.aborted) {
-      const works = await this.#takeWhatIsDue();
-      const dueAt = queue.nextDueAt(this.#isFlushing ? 0 : flushIntervalMs);
-      const untilDue = dueAt === undefined || !this.#courier.hasRoom ? IDLE_MS : dueAt - clock.now();
-      await this.#work.wait(works ? Math.min(IDLE_MS, Math.max(MIN_WAIT_MS, untilDue)) : QUEUE_RETRY_MS);
-    }
+    const works = await this.#takeWhatIsDue();
+    const dueAt = queue.nextDueAt(this.#isFlushing ? 0 : flushIntervalMs);
+    const untilDue = dueAt === undefined || !this.#courier.hasRoom ? IDLE_MS : dueAt - clock.now();
+    worked();
+    await this.#work.wait(works ? Math.min(IDLE_MS, Math.max(MIN_WAIT_MS, untilDue)) : QUEUE_RETRY_MS);
   }
 
   /** False where the queue does not work just now. */

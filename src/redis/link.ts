@@ -144,9 +144,13 @@ export class RedisLink implements AsyncDisposable {
   async #reopen(): Promise<void> {
     const { signal } = this.#closing;
     if (signal.aborted) return;
-    this.#become("down", this.#reason || CLOSED);
-    await this.#clock.sleep(backoffMs(this.#failures++), signal).catch(() => undefined);
-    if (!signal.aborted && this.#client.status === "end") this.#client.connect().catch(() => undefined);
+    try {
+      this.#become("down", this.#reason || CLOSED);
+    } finally {
+      // Also where whoever is told of it throws: nothing else would connect again.
+      await this.#clock.sleep(backoffMs(this.#failures++), signal).catch(() => undefined);
+      if (!signal.aborted && this.#client.status === "end") this.#client.connect().catch(() => undefined);
+    }
   }
 
   /** Some things take for ever without a failure: a Redis that loads its data, for one. */

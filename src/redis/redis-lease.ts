@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import type { Lease } from "../specs/lease.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import type { EmitRedisEvent } from "./events.ts";
 import { type RedisFailure, redisFailure } from "./failure.ts";
 import { LEADER_KEY } from "./keys.ts";
@@ -40,6 +41,7 @@ export interface RedisLeaseOptions {
   /** After a relay that ended without a goodbye, another one has the lease so much later. */
   readonly ttlMs: number;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitRedisEvent;
 }
 
@@ -59,13 +61,15 @@ export class RedisLease implements Lease, AsyncDisposable {
   #holder: string | undefined;
   #toldHeld = false;
   #toldRefusal = false;
-  #ending = false;
+  readonly #ending = new AbortController();
 
   /** Tries to get it from here on. */
   constructor(options: RedisLeaseOptions) {
     this.#options = options;
     options.redis.onUp(() => this.#wake.abort());
-    this.#running = this.#run();
+    this.#running = options.supervisor.loop("redis_lease", this.#ending.signal, (worked) =>
+      this.#round(worked),
+    );
   }
 
   get isHeld(): boolean {
@@ -81,15 +85,14 @@ export class RedisLease implements Lease, AsyncDisposable {
     this.#onAcquired.push(listener);
   }
 
-  async #run(): Promise<void> {
+  async #round(worked: () => void): Promise<void> {
     const { clock, ttlMs } = this.#options;
-    while (!this.#ending) {
-      this.#wake = new AbortController();
-      const { signal } = this.#wake;
-      const renewed = await this.#takeOrRenew();
-      const pauseMs = renewed ? ttlMs / 3 : Math.min(ttlMs / 3, MAX_RETRY_MS);
-      await clock.sleep(pauseMs, signal).catch(() => undefined);
-    }
+    this.#wake = new AbortController();
+    const { signal } = this.#wake;
+    const renewed = await this.#takeOrRenew();
+    worked();
+    const pauseMs = renewed ? ttlMs / 3 : Math.min(ttlMs / 3, MAX_RETRY_MS);
+    await clock.sleep(pauseMs, signal).catch(() => undefined);
   }
 
   async #takeOrRenew(): Promise<boolean> {
@@ -127,7 +130,7 @@ export class RedisLease implements Lease, AsyncDisposable {
     const { ttlMs, emit } = this.#options;
     this.#heldUntil = { steadyMs: steadyMs + ttlMs, wallMs: wallMs + ttlMs };
     if (!this.isHeld) return;
-    void this.#tellExpiry();
+    void this.#options.supervisor.task("lease_expiry", () => this.#tellExpiry());
     if (this.#toldHeld) return;
     this.#toldHeld = true;
     emit({ kind: "lease_acquired" });
@@ -166,7 +169,7 @@ export class RedisLease implements Lease, AsyncDisposable {
 
   /** Gives it back, so that another relay need not wait for its end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#ending = true;
+    this.#ending.abort();
     this.#wake.abort();
     await this.#running;
     this.#lost("released");

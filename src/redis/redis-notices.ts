@@ -1,5 +1,6 @@
 import type { Clock } from "../clock.ts";
 import { parseLcut } from "../specs/payload.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { VERSIONS_CHANNEL } from "./keys.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { Subscriber } from "./subscriber.ts";
@@ -14,12 +15,14 @@ export type VersionListener = (feedDigest: string, lcut: number) => void;
 export class RedisNotices implements AsyncDisposable {
   readonly #redis: RedisConnection;
   readonly #clock: Clock;
+  readonly #supervisor: Supervisor;
   readonly #listeners: VersionListener[] = [];
   #subscriber: Subscriber | undefined;
 
-  constructor(redis: RedisConnection, clock: Clock) {
+  constructor(redis: RedisConnection, clock: Clock, supervisor: Supervisor) {
     this.#redis = redis;
     this.#clock = clock;
+    this.#supervisor = supervisor;
   }
 
   /** Whether notices get here just now. */
@@ -34,6 +37,7 @@ export class RedisNotices implements AsyncDisposable {
       redis: this.#redis.options,
       channel: VERSIONS_CHANNEL,
       clock: this.#clock,
+      supervisor: this.#supervisor,
       onMessage: (message) => this.#tell(message),
     });
   }

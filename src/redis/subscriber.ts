@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import type { Clock } from "../clock.ts";
+import type { Round, Supervisor } from "../supervision/supervisor.ts";
 import { backoffMs } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
 import { openRedis } from "./client.ts";
@@ -16,6 +17,7 @@ export interface SubscriberOptions {
   readonly redis: RedisOptions;
   readonly channel: string;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly onMessage: (message: string) => void;
 }
 
@@ -32,20 +34,21 @@ export class Subscriber implements AsyncDisposable {
 
   constructor(options: SubscriberOptions) {
     this.#options = options;
-    this.#running = this.#run();
+    this.#running = options.supervisor.loop("redis_subscription", this.#ending.signal, this.#rounds());
   }
 
   get isListening(): boolean {
     return this.#isListening;
   }
 
-  async #run(): Promise<void> {
+  /** Each call listens until the connection ends, and waits where that was for nothing. */
+  #rounds(): Round {
     const { signal } = this.#ending;
     let redirect: RedisHost | undefined;
     let redirects = 0;
     let failures = 0;
-    while (!signal.aborted) {
-      const ending = await this.#listen(redirect);
+    return async (worked) => {
+      const ending = await this.#listen(redirect, worked);
       this.#isListening = false;
       redirect = redirects < MAX_REDIRECTS ? ending.redirect : undefined;
       redirects = redirect === undefined ? 0 : redirects + 1;
@@ -53,11 +56,12 @@ export class Subscriber implements AsyncDisposable {
       if (redirect === undefined) {
         await this.#options.clock.sleep(backoffMs(failures++), signal).catch(() => undefined);
       }
-    }
+    };
   }
 
   async #listen(
     redirect: RedisHost | undefined,
+    worked: () => void,
   ): Promise<{ readonly listened: boolean; readonly redirect?: RedisHost | undefined }> {
     const { redis, onMessage } = this.#options;
     const { address, sharded } = this.#target(redirect);
@@ -68,6 +72,7 @@ export class Subscriber implements AsyncDisposable {
     this.#ending.signal.addEventListener("abort", end);
     try {
       await bounded(readinessOf(client, gone), this.#openingLimitMs, this.#options.clock);
+      worked();
       return await this.#keepSubscribed(client, sharded, gone);
     } catch (error) {
       return { listened: this.#isListening, redirect: sharded ? redirectIn(error, address) : undefined };

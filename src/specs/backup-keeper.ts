@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import type { SpecBackup } from "./spec-backup.ts";
@@ -9,6 +10,7 @@ export interface BackupKeeperOptions {
   readonly writer: BackupWriter;
   readonly store: SpecStore;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitSpecEvent;
   /** Well below the time after which the backup forgets what nobody touches, ms. */
   readonly everyMs: number;
@@ -23,7 +25,7 @@ export class BackupKeeper implements AsyncDisposable {
 
   constructor(options: BackupKeeperOptions) {
     this.#options = options;
-    this.#running = this.#run();
+    this.#running = options.supervisor.loop("backup_upkeep", this.#stopping.signal, () => this.#round());
   }
 
   /** The backup may have lost what it had, such as after a restart. */
@@ -31,16 +33,13 @@ export class BackupKeeper implements AsyncDisposable {
     this.#wake.abort();
   }
 
-  async #run(): Promise<void> {
+  async #round(): Promise<void> {
     const { clock, everyMs, store } = this.#options;
     const { signal } = this.#stopping;
-    for (;;) {
-      this.#wake = new AbortController();
-      await clock.sleep(everyMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
-      if (signal.aborted) return;
-      for (const { feed } of [...store.held()]) {
-        if (signal.aborted || !(await this.#touch(feed))) break;
-      }
+    this.#wake = new AbortController();
+    await clock.sleep(everyMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
+    for (const { feed } of [...store.held()]) {
+      if (signal.aborted || !(await this.#touch(feed))) return;
     }
   }
 

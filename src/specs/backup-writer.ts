@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { BackupJobs, type Job } from "./backup-job.ts";
 import { type BackupLag, BackupLags } from "./backup-lag.ts";
 import type { EmitSpecEvent } from "./events.ts";
@@ -17,6 +18,7 @@ export interface BackupWriterOptions {
   /** Write also without the lease what came from upstream: in a fleet, whoever asked upstream tells the others. */
   readonly writesWithoutLease: boolean;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitSpecEvent;
   /** The version is in the backup now. `isNew`: it was not before. */
   readonly onWritten: (snapshot: Snapshot, isNew: boolean) => void;
@@ -122,9 +124,11 @@ export class BackupWriter implements AsyncDisposable {
     this.#jobs.add(id, job);
     if (job.kind === "remove") this.#lags.forget(id);
     else this.#lags.waits(id);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#options.supervisor
+      .task("backup_writes", () => this.#run())
+      .finally(() => {
+        this.#running = undefined;
+      });
   }
 
   async #run(): Promise<void> {

@@ -1,4 +1,5 @@
 import { type Clock, within } from "../clock.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { Feed } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
@@ -37,6 +38,7 @@ export interface FleetOptions {
   readonly store: SpecStore;
   readonly recovery: SpecRecovery;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly intervalMs: number;
 }
 
@@ -65,14 +67,14 @@ export class Fleet {
   constructor(options: FleetOptions) {
     this.#options = options;
     this.#intervalMs = options.intervalMs;
-    const { board, store } = options;
+    const { board, store, supervisor } = options;
     store.listen({
       added: ({ feed }) => this.#topics.set(board.topicOf(feed), feed),
       removed: ({ feed }) => this.#topics.delete(board.topicOf(feed)),
     });
     board.onAnnounced((topic, lcut) => {
       const feed = this.#topics.get(topic);
-      if (feed !== undefined) void this.#catchUp(feed, lcut);
+      if (feed !== undefined) void supervisor.task("fleet_notices", () => this.#catchUp(feed, lcut));
     });
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import type { AcquireOutcome, SpecAcquirer } from "./acquire.ts";
 import { type Feed, feedId } from "./feed.ts";
 import { pollDelayMs } from "./poll-delay.ts";
@@ -8,6 +9,7 @@ export interface SpecPollerOptions {
   readonly store: SpecStore;
   readonly acquirer: Pick<SpecAcquirer, "acquire">;
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly intervalMs: number;
   /** Polled from the start and for ever, held or not. */
   readonly preload: readonly Feed[];
@@ -80,9 +82,11 @@ export class SpecPoller implements AsyncDisposable {
     if (this.#isDisposed || this.#loops.has(id)) return;
     const loop = { ended: new AbortController(), waiting: new AbortController(), mayBeWoken: false };
     this.#loops.set(id, loop);
-    void this.#poll(feed, firstDelayMs, loop).catch((error: unknown) => {
-      if (!loop.ended.signal.aborted) throw error;
-    });
+    void this.#options.supervisor.loop(
+      "spec_polls",
+      loop.ended.signal,
+      this.#polls(feed, firstDelayMs, loop),
+    );
   }
 
   #end(id: string): void {
@@ -93,12 +97,13 @@ export class SpecPoller implements AsyncDisposable {
     loop?.waiting.abort();
   }
 
-  async #poll(feed: Feed, firstDelayMs: number, loop: Loop): Promise<void> {
+  /** Each call waits until the feed is due, and asks. */
+  #polls(feed: Feed, firstDelayMs: number, loop: Loop): () => Promise<void> {
     const id = feedId(feed);
     let failures = 0;
     let outcome: AcquireOutcome | undefined;
     let delayMs = firstDelayMs;
-    for (;;) {
+    return async () => {
       await this.#wait(loop, delayMs, () => this.#delayMs(id, failures, outcome));
       outcome = await this.#options.acquirer.acquire(feed, "poll");
       loop.ended.signal.throwIfAborted();
@@ -106,7 +111,7 @@ export class SpecPoller implements AsyncDisposable {
       this.#chooseScout(id, outcome);
       delayMs = this.#delayMs(id, failures, outcome);
       loop.mayBeWoken = failures > 1 && !(outcome.kind === "failed" && outcome.retryAfterMs !== undefined);
-    }
+    };
   }
 
   #delayMs(id: string, failures: number, outcome?: AcquireOutcome): number {

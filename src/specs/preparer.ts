@@ -1,3 +1,4 @@
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { WorkerCalls } from "../worker-calls.ts";
 import type { RawPayload } from "./payload.ts";
 import type { Preparation } from "./prepare.ts";
@@ -10,10 +11,15 @@ export interface SpecPreparer extends AsyncDisposable {
 
 /** Does the work in one Worker, started with the first payload. */
 export class WorkerPreparer implements SpecPreparer {
-  readonly #calls = new WorkerCalls<RawPayload, Preparation>({
-    name: "the payload worker",
-    start: () => new Worker(new URL("./prepare-worker.ts", import.meta.url)),
-  });
+  readonly #calls: WorkerCalls<RawPayload, Preparation>;
+
+  constructor(supervisor: Supervisor) {
+    this.#calls = new WorkerCalls({
+      name: "the payload worker",
+      start: () => new Worker(new URL("./prepare-worker.ts", import.meta.url)),
+      onLost: (error) => supervisor.caught("payload_worker", error),
+    });
+  }
 
   prepare(raw: RawPayload): Promise<Preparation> {
     return this.#calls.call(raw, [raw.body.buffer]);

@@ -8,6 +8,7 @@ import type { LogEventsEvent } from "../log-events/events.ts";
 import type { RedisEvent } from "../redis/events.ts";
 import type { AccessEvent } from "../specs/access-events.ts";
 import type { SpecEvent } from "../specs/events.ts";
+import type { SupervisionEvent } from "../supervision/events.ts";
 import type { TlsEvent } from "../tls/events.ts";
 import type { SinkEvent } from "./sinks/events.ts";
 
@@ -24,7 +25,8 @@ export type RelayEvent =
   | RedisEvent
   | IdListEvent
   | LogEventsEvent
-  | SinkEvent;
+  | SinkEvent
+  | SupervisionEvent;
 
 /** Whoever listens, by what the events are about. */
 export interface Topics {
@@ -36,6 +38,7 @@ export interface Topics {
   logEvents(event: LogEventsEvent | SpoolEvent): void;
   idLists(event: IdListEvent): void;
   sinks(event: SinkEvent): void;
+  supervision(event: SupervisionEvent): void;
 }
 
 /** What came of a read or write of whatever backup there is. */
@@ -45,6 +48,10 @@ export type BackupFailed = Extract<SpecEvent, { kind: "backup_failed" }>;
 
 /** The one place that sorts events. */
 export function tell(event: RelayEvent, topics: Topics): void {
+  if (isSupervision(event)) {
+    topics.supervision(event);
+    return;
+  }
   switch (event.kind) {
     case "spec_updated":
     case "spec_unchanged":
@@ -98,6 +105,7 @@ export function tell(event: RelayEvent, topics: Topics): void {
     case "id_lists_fetch_failed":
     case "id_lists_unauthorized":
     case "id_lists_backup_failed":
+    case "id_list_left_out":
     case "id_list_file_updated":
     case "id_list_file_failed":
     case "id_list_file_removed":
@@ -111,5 +119,16 @@ export function tell(event: RelayEvent, topics: Topics): void {
     default:
       topics.backups(event);
       return;
+  }
+}
+
+function isSupervision(event: RelayEvent): event is SupervisionEvent {
+  switch (event.kind) {
+    case "loop_failed":
+    case "loop_recovered":
+    case "task_failed":
+      return true;
+    default:
+      return false;
   }
 }

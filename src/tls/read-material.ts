@@ -1,11 +1,12 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { createSecureContext } from "node:tls";
 import type { FileContents } from "../file-watch.ts";
 import { whyUnreadable } from "../unreadable.ts";
 import type { TlsFiles } from "./tls-options.ts";
 
 /** What TLS needs, read and found to belong together. */
 export interface TlsMaterial {
-  /** PEM, with the chain behind it. */
+  /** PEM, with the chain behind it: the certificates that were read, and nothing else of the file. */
   readonly cert: string;
   /** PEM, no longer encrypted. */
   readonly key: string;
@@ -22,15 +23,20 @@ export class TlsMaterialError extends Error {}
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
+/** A block of another kind, such as the private key. */
+const OTHER_PEM_BLOCK = /-----BEGIN (?!CERTIFICATE-)([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
+
+/** UTF-8's byte order mark, as latin1 reads it. The TLS library does not find a PEM block behind it. */
+const BYTE_ORDER_MARK = /^\u00ef\u00bb\u00bf/;
+
 /** Checks the files as a whole. Throws {@link TlsMaterialError}. Never has a key or a passphrase in a message. */
 export function readMaterial(files: TlsFiles, contents: FileContents, nowMs: number): TlsMaterial {
   const { certPath, keyPath, clientCaPath, passphrase } = files;
   const certOption = `--x509-server-cert-path "${certPath}"`;
   const keyOption = `--x509-server-key-path "${keyPath}"`;
-  const cert = textOf(contents, certPath, certOption);
+  const chain = certificatesOf(textOf(contents, certPath, certOption), certOption);
   const keyText = textOf(contents, keyPath, keyOption);
-  const [leaf] = certificatesOf(cert, certOption);
-  if (leaf === undefined) throw new TlsMaterialError(`${certOption} holds no PEM certificate`);
+  const [leaf] = chain;
   const key = privateKeyOf(keyText, passphrase, keyOption);
   if (!leaf.checkPrivateKey(key)) {
     throw new TlsMaterialError(`${keyOption} does not belong to the certificate in ${certOption}`);
@@ -39,31 +45,53 @@ export function readMaterial(files: TlsFiles, contents: FileContents, nowMs: num
   if (expiresAt <= nowMs) throw new TlsMaterialError(`${certOption} expired on ${dayOf(expiresAt)}`);
   const validFrom = Date.parse(leaf.validFrom);
   if (validFrom > nowMs) throw new TlsMaterialError(`${certOption} is not valid before ${dayOf(validFrom)}`);
-  return {
-    cert,
+  const material = {
+    cert: pemOf(chain),
     key: key.export({ type: "pkcs8", format: "pem" }).toString(),
     ca: clientCaPath === undefined ? undefined : authoritiesOf(contents, clientCaPath),
     serial: leaf.serialNumber,
     expiresAt,
   };
+  checkTogether(material, certOption);
+  return material;
 }
 
 function authoritiesOf(contents: FileContents, path: string): string {
   const option = `--x509-client-cert-path "${path}"`;
-  const text = textOf(contents, path, option);
-  if (certificatesOf(text, option).length > 0) return text;
-  throw new TlsMaterialError(`${option} holds no PEM certificate`);
+  return pemOf(certificatesOf(textOf(contents, path, option), option));
+}
+
+const pemOf = (certificates: readonly X509Certificate[]): string => certificates.join("");
+
+/** The TLS library has the last word, before any server is given them: all ports take them over, or none does. */
+function checkTogether({ cert, key, ca }: TlsMaterial, certOption: string): void {
+  try {
+    createSecureContext({ cert, key, ...(ca !== undefined && { ca }) });
+  } catch (error) {
+    const reason = String((error as NodeJS.ErrnoException).code ?? "an unknown reason");
+    throw new TlsMaterialError(`${certOption} is rejected by the TLS library: ${reason}`);
+  }
 }
 
 function textOf(contents: FileContents, path: string, option: string): string {
   const content = contents.get(path);
   if (content === undefined) throw new TlsMaterialError(`cannot read ${option}: ${whyUnreadable(path)}`);
-  return content.toString("latin1");
+  if (content.length === 0) throw new TlsMaterialError(`${option} is empty`);
+  return content.toString("latin1").replace(BYTE_ORDER_MARK, "");
 }
 
-function certificatesOf(text: string, option: string): X509Certificate[] {
+/** At least one. A file that is still being written must not be taken for one with a shorter chain. */
+function certificatesOf(text: string, option: string): readonly [X509Certificate, ...X509Certificate[]] {
+  const rest = text.replaceAll(PEM_BLOCK, "").replaceAll(OTHER_PEM_BLOCK, "");
+  if (/^-----/m.test(rest)) throw new TlsMaterialError(`${option} is cut short: a PEM block has no end`);
+  const [first, ...others] = (text.match(PEM_BLOCK) ?? []).map((block) => certificateOf(block, option));
+  if (first === undefined) throw new TlsMaterialError(`${option} holds no PEM certificate`);
+  return [first, ...others];
+}
+
+function certificateOf(block: string, option: string): X509Certificate {
   try {
-    return (text.match(PEM_BLOCK) ?? []).map((block) => new X509Certificate(block));
+    return new X509Certificate(block);
   } catch {
     throw new TlsMaterialError(`${option} holds a damaged certificate`);
   }

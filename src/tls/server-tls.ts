@@ -3,6 +3,7 @@ import type { Server, TLSSocket } from "node:tls";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../clock.ts";
 import { type FileContents, FileWatch } from "../file-watch.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
 import { refusalOf } from "./client-identity.ts";
 import type { EmitTlsEvent } from "./events.ts";
 import { readMaterial, type TlsMaterial } from "./read-material.ts";
@@ -12,6 +13,23 @@ import type { TlsOptions } from "./tls-options.ts";
 const WARN_BEFORE_MS = 14 * 24 * 3_600_000;
 
 const WARN_EVERY_MS = 24 * 3_600_000;
+
+/**
+ * Of TLS 1.2 only what has forward secrecy and authenticated encryption (RFC 9325, 4.2): by itself the library also
+ * takes CBC, and RSA key exchange, by which whoever gets the private key can read what was recorded before. Those of
+ * TLS 1.3 are always on.
+ */
+const CIPHERS = ["ECDSA", "RSA"]
+  .flatMap((kind) =>
+    ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"].map((each) => `ECDHE-${kind}-${each}`),
+  )
+  .join(":");
+
+export interface ServerTlsParts {
+  readonly clock: Clock;
+  readonly supervisor: Supervisor;
+  readonly emit: EmitTlsEvent;
+}
 
 /** The certificates of every port with TLS; new ones are taken over while connections go on. */
 export class ServerTls implements AsyncDisposable {
@@ -24,13 +42,14 @@ export class ServerTls implements AsyncDisposable {
   #material: TlsMaterial;
 
   /** Throws a TlsMaterialError where the files can't be used. */
-  constructor(options: TlsOptions, clock: Clock, emit: EmitTlsEvent) {
+  constructor(options: TlsOptions, { clock, supervisor, emit }: ServerTlsParts) {
     this.#options = options;
     this.#clock = clock;
     this.#emit = emit;
     const { certPath, keyPath, clientCaPath } = options;
     const paths = [certPath, keyPath, ...(clientCaPath === undefined ? [] : [clientCaPath])];
-    this.#watch = new FileWatch({ paths, clock, onChange: (contents) => this.#reload(contents) });
+    const onChange = (contents: FileContents) => this.#reload(contents);
+    this.#watch = new FileWatch({ paths, clock, supervisor, onChange });
     try {
       this.#material = readMaterial(options, this.#watch.known, clock.now());
     } catch (error) {
@@ -38,15 +57,19 @@ export class ServerTls implements AsyncDisposable {
       throw error;
     }
     this.#tellLoaded(false);
-    void this.#warnInTime();
+    const { signal } = this.#stopping;
+    void supervisor.loop("certificate_expiry", signal, async (worked) => {
+      this.#warnIfSoon();
+      worked();
+      await clock.sleep(WARN_EVERY_MS, signal);
+    });
   }
 
   /** For a new server. */
   get serverOptions(): SecureServerOptions {
-    const { minVersion, clientCaPath, requireClientCert } = this.#options;
+    const { clientCaPath, requireClientCert } = this.#options;
     return {
       ...this.#context(),
-      minVersion: `TLSv${minVersion}`,
       requestCert: clientCaPath !== undefined,
       // Without it, a certificate that is given is looked at after the handshake.
       rejectUnauthorized: requireClientCert,
@@ -78,38 +101,31 @@ export class ServerTls implements AsyncDisposable {
     this.#emit({ kind: "tls_client_refused", reason });
   }
 
+  /** All of it each time: a server forgets what a new context does not say, the cipher suites among it. */
   #context() {
     const { cert, key, ca } = this.#material;
-    return { cert, key, ...(ca !== undefined && { ca }) };
+    const { minVersion } = this.#options;
+    const protocol = { minVersion: `TLSv${minVersion}`, ciphers: CIPHERS } as const;
+    return { cert, key, ...(ca !== undefined && { ca }), ...protocol };
   }
 
   #reload(contents: FileContents): void {
-    const before = this.#context();
+    const before = this.#material;
     try {
       this.#material = readMaterial(this.#options, contents, this.#clock.now());
+      for (const server of this.#servers) server.setSecureContext(this.#context());
     } catch (error) {
+      this.#material = before;
       this.#emit({ kind: "certificate_refused", reason: (error as Error).message });
       return;
     }
-    const { minVersion } = this.#options;
-    for (const server of this.#servers) {
-      server.setSecureContext({ ...this.#context(), minVersion: `TLSv${minVersion}` });
-    }
-    this.#tellLoaded(!isDeepStrictEqual(before, this.#context()));
+    this.#tellLoaded(!isDeepStrictEqual(before, this.#material));
     this.#warnIfSoon();
   }
 
   #tellLoaded(replaces: boolean): void {
     const { serial, expiresAt } = this.#material;
     this.#emit({ kind: "certificate_loaded", replaces, serial, expiresAt });
-  }
-
-  async #warnInTime(): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      this.#warnIfSoon();
-      await this.#clock.sleep(WARN_EVERY_MS, signal).catch(() => {});
-    }
   }
 
   #warnIfSoon(): void {

@@ -26,13 +26,13 @@ export async function readDashboard(): Promise<Dashboard> {
   return (await Bun.file(path).json()) as Dashboard;
 }
 
-/** Everything that Prometheus is asked, as Grafana would ask it. */
-export function expressionsOf({ panels, annotations }: Dashboard): readonly string[] {
+/** Everything that Prometheus is asked, as Grafana would ask it: over so much time at each point. */
+export function expressionsOf({ panels, annotations }: Dashboard, interval = "5m"): readonly string[] {
   const all = [
     ...panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),
     ...annotations.list.map(({ expr }) => expr),
   ];
   return all.map((expr) =>
-    expr.replaceAll(/\$__(rate_)?interval/g, "5m").replaceAll(/\$(job|instance|sdk_key)/g, "a|b"),
+    expr.replaceAll(/\$__(rate_)?interval/g, interval).replaceAll(/\$(job|instance|sdk_key)/g, "a|b"),
   );
 }

@@ -4,6 +4,7 @@ import { type EventSpool, type EventSpoolOptions, openEventSpool } from "../../s
 import type { SpoolEvent } from "../../src/local/event-spool-events.ts";
 import type { EventQueue } from "../../src/log-events/event-queue.ts";
 import { ANYTHING } from "./event-batches.ts";
+import { quietSupervisor } from "./supervisors.ts";
 
 export interface OpenedSpool extends AsyncDisposable {
   readonly spool: EventSpool;
@@ -18,6 +19,7 @@ export async function openSpool(
 ): Promise<OpenedSpool> {
   const events: SpoolEvent[] = [];
   const spool = await openEventSpool({
+    supervisor: quietSupervisor(),
     path,
     maxBytes: 512 * 1024 * 1024,
     maxBatches: 10_000_000,

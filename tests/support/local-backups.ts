@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
 import type { LocalEvent } from "../../src/local/events.ts";
 import { type LocalBackup, type LocalBackupOptions, openLocalBackup } from "../../src/local/local-backup.ts";
+import { strictSupervisor } from "./supervisors.ts";
 
 export interface OpenedLocal extends AsyncDisposable {
   readonly backup: LocalBackup;
@@ -18,6 +19,7 @@ export async function openLocal(
 ): Promise<OpenedLocal> {
   const events: LocalEvent[] = [];
   const backup = await openLocalBackup({
+    supervisor: strictSupervisor(),
     path,
     maxKeys: 200,
     maxBytes: 64 * 1024 * 1024,

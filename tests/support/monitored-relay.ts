@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KeyFile } from "./access.ts";
 import { CertificateFiles } from "./certificate-files.ts";
+import { faultEnv } from "./fault-injection.ts";
 import { freePort } from "./free-port.ts";
 import {
   type MetricPlace,
@@ -74,6 +75,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
         ...["--http2-keepalive-time-in-s", "1", "--http2-keepalive-timeout-in-s", "1"],
       ],
       env: {
+        ...faultEnv({ kind: "reject", afterMs: 1_000 }),
         REDIS_URL: `redis://127.0.0.1:${redis.port}`,
         LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
         LOG_EVENT_DEDUPE_CACHE_LIMIT: "2",

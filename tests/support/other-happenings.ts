@@ -42,6 +42,11 @@ export const OTHER_HAPPENINGS: readonly Happening[] = [
     make: () => {},
   },
   {
+    what: "an error that nothing catches, as the relay's own process throws it",
+    metrics: ["UnexpectedError"],
+    make: () => {},
+  },
+  {
     what: "one of the places answers with an error",
     metrics: ["MeasurementsDropped"],
     make: (at) => at.loseMeasurements(),

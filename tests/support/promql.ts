@@ -44,3 +44,17 @@ export function wrongMatchersIn(expr: string): readonly string[] {
 function labelsOfMatchers(matchers: string): string[] {
   return [...matchers.matchAll(/(\w+)\s*(?:=~|!~|!=|=)\s*"/g)].map(([, label = ""]) => label);
 }
+
+/** What an expression reads: each metric of the relay with its matchers, or without. */
+export function selectorsIn(expr: string): readonly string[] {
+  return [...expr.matchAll(/\bstatsig_forward_proxy_\w+(?:\{[^}]*\})?/g)].map(([selector]) => selector);
+}
+
+/**
+ * Metrics that an expression takes the increase of although their versions are series of their own: it is always 0,
+ * since a series that is new has none.
+ */
+export function growthOfVersionsIn(expr: string): readonly string[] {
+  const grown = [...expr.matchAll(/\b(?:rate|irate|increase|delta)\((statsig_forward_proxy_\w+)/g)];
+  return grown.flatMap(([, name = ""]) => (LABELS_OF.get(name)?.includes("lcut") ? [name] : []));
+}

@@ -82,6 +82,7 @@ export const EXAMPLES: ByKind = {
   },
   id_lists_unauthorized: { kind: "id_lists_unauthorized", sdkKey, status: 401, whatIsHeld: "kept" },
   id_lists_backup_failed: { kind: "id_lists_backup_failed", sdkKey, action: "write", detail },
+  id_list_left_out: { kind: "id_list_left_out", sdkKey, list: "a", detail },
   id_list_file_updated: { kind: "id_list_file_updated", list: "a", addedBytes: 9, bytes: 99, tookMs: 3.21 },
   id_list_file_failed: { kind: "id_list_file_failed", list: "a", detail },
   id_list_file_removed: { kind: "id_list_file_removed", bytes: 99 },
@@ -94,6 +95,17 @@ export const EXAMPLES: ByKind = {
   log_events_dropped: { kind: "log_events_dropped", sdkKey, events: 3, reason: "refused", detail },
   log_events_queue_failed: { kind: "log_events_queue_failed", action: "take", detail },
   log_events_left: { kind: "log_events_left", events: 3, outcome: "lost" },
+  loop_failed: {
+    kind: "loop_failed",
+    loop: "spec_polls",
+    instance: 1,
+    failing: 1,
+    retryInMs: 1_000,
+    detail: "TypeError: undefined is not an object",
+    at: "specs/poller.ts:1:2",
+  },
+  loop_recovered: { kind: "loop_recovered", loop: "spec_polls", instance: 1, failing: 0 },
+  task_failed: { kind: "task_failed", task: "unhandled_rejection", detail: "Error: a", at: "a.ts:1:2" },
   sink_failing: { kind: "sink_failing", sink: "statsd", detail },
   sink_works_again: { kind: "sink_works_again", sink: "statsd", failedForMs: 3_000, dropped: 9 },
 };
@@ -111,4 +123,5 @@ export const ENDINGS: readonly (readonly [begins: RelayEvent["kind"], ends: Rela
   ["redis_down", "redis_up"],
   ["redis_refuses_writes", "redis_takes_writes"],
   ["sink_failing", "sink_works_again"],
+  ["loop_failed", "loop_recovered"],
 ];

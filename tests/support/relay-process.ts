@@ -98,9 +98,10 @@ export class RelayProcess implements AsyncDisposable {
   }
 }
 
+/** From lines of either format. */
 function servingAddresses(text: string): Map<string, string> | undefined {
-  if (!/ serving\b/.test(text)) return undefined;
-  const lines = text.matchAll(/listening protocol=(\S+) address=(\S+)/g);
+  if (!/ serving\b|"message":"serving"/.test(text)) return undefined;
+  const lines = text.matchAll(/listening"?[ ,]"?protocol"?[=:]"?(\w+)"?[ ,]"?address"?[=:]"?([^\s"]+)/g);
   return new Map(Array.from(lines, ([, protocol = "", address = ""]) => [protocol, address]));
 }
 

@@ -3,6 +3,7 @@ import type { Measurement } from "../../src/telemetry/sinks/measurement.ts";
 import type { PushSink } from "../../src/telemetry/sinks/push-sink.ts";
 import { SinkChannel } from "../../src/telemetry/sinks/sink-channel.ts";
 import { FakeClock, settle } from "./fake-clock.ts";
+import { strictSupervisor } from "./supervisors.ts";
 
 /** Takes what it is sent when the test says so. */
 export class ScriptedPushSink implements PushSink {
@@ -64,6 +65,7 @@ export function scriptedChannel(size: number) {
   const events: SinkEvent[] = [];
   const dropped = { count: 0 };
   const channel = new SinkChannel({
+    supervisor: strictSupervisor(clock),
     sink,
     size,
     clock,

@@ -4,6 +4,7 @@ import type { LogEventsEvent } from "../../src/log-events/events.ts";
 import { EventForwarder } from "../../src/log-events/forwarder.ts";
 import { MemoryQueue } from "../../src/log-events/memory-queue.ts";
 import { FakeClock, settle } from "./fake-clock.ts";
+import { strictSupervisor } from "./supervisors.ts";
 
 export interface SentRequest {
   readonly group: EventGroup;
@@ -54,6 +55,7 @@ export function startForwarder() {
   const emitted: LogEventsEvent[] = [];
   const emit = (event: LogEventsEvent) => void emitted.push(event);
   const forwarder = new EventForwarder({
+    supervisor: strictSupervisor(clock),
     queue,
     sink,
     clock,

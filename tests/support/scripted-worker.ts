@@ -3,7 +3,7 @@ import { answerCalls } from "../../src/worker-calls.ts";
 /** What a test has its Worker do. */
 export type Command =
   | { readonly kind: "echo"; readonly bytes: Uint8Array<ArrayBuffer> }
-  | { readonly kind: "throw" | "end" }
+  | { readonly kind: "throw" | "end" | "throw-later" | "reject-later" }
   | { readonly kind: "hang"; readonly ms: number };
 
 answerCalls<Command, Uint8Array<ArrayBuffer>>(
@@ -15,6 +15,14 @@ answerCalls<Command, Uint8Array<ArrayBuffer>>(
         throw new Error("as told");
       case "end":
         process.exit(0);
+        return new Uint8Array();
+      case "throw-later":
+        setTimeout(() => {
+          throw new Error("later");
+        }, 10);
+        return new Uint8Array();
+      case "reject-later":
+        setTimeout(() => void Promise.reject(new Error("later")), 10);
         return new Uint8Array();
       case "hang":
         Bun.sleepSync(command.ms);

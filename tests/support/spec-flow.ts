@@ -13,6 +13,7 @@ import { SpecQuery } from "../../src/specs/spec-query.ts";
 import { SpecStore } from "../../src/specs/spec-store.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { ScriptedSource } from "./scripted-source.ts";
+import { strictSupervisor } from "./supervisors.ts";
 
 export const POLL_INTERVAL_MS = 10_000;
 
@@ -60,7 +61,14 @@ export function specFlow(options: SpecFlowOptions = {}) {
   // Who may ask is another test's matter.
   const admission = new KeyAdmission({ allowList, maxKeys: 1_000, unknownKeysPerS: 1_000, clock });
   const gate = new KeyGate({ admission, clock, emit: () => {} });
-  const poller = new SpecPoller({ store, acquirer, clock, intervalMs: POLL_INTERVAL_MS, preload });
+  const poller = new SpecPoller({
+    supervisor: strictSupervisor(clock),
+    store,
+    acquirer,
+    clock,
+    intervalMs: POLL_INTERVAL_MS,
+    preload,
+  });
   return {
     clock,
     source,

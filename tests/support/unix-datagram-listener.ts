@@ -1,6 +1,6 @@
 import { dlopen } from "bun:ffi";
 import { rmSync } from "node:fs";
-import { openLibc } from "../../src/unix-datagram/libc.ts";
+import { openLibc } from "../../src/libc/libc.ts";
 
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
@@ -17,7 +17,7 @@ export class UnixDatagramListener implements Disposable {
     recv: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
     close: { args: ["i32"], returns: "i32" },
   }).symbols;
-  readonly #fd: number;
+  #fd: number;
   readonly #bytes = Buffer.alloc(MAX_DATAGRAM_BYTES);
   readonly #reading: NodeJS.Timeout | undefined;
 
@@ -41,7 +41,9 @@ export class UnixDatagramListener implements Disposable {
   /** The socket is gone, its file stays, as after a crash. */
   crash(): void {
     clearInterval(this.#reading);
-    this.#libc.close(this.#fd);
+    // Once: the number may be another's by the second time.
+    if (this.#fd >= 0) this.#libc.close(this.#fd);
+    this.#fd = -1;
   }
 
   [Symbol.dispose](): void {

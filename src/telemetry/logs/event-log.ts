@@ -9,6 +9,7 @@ import { LogEventsLog } from "./log-events-log.ts";
 import type { Logger } from "./logger.ts";
 import { SinkLog } from "./sink-log.ts";
 import { SpecLog } from "./spec-log.ts";
+import { SupervisionLog } from "./supervision-log.ts";
 import { ThrottledLog } from "./throttled-log.ts";
 
 /** Writes events as log lines: what an operator must know always, the rest with `--debug-logging`. */
@@ -26,6 +27,7 @@ export class EventLog {
     const idLists = new IdListLog(logger, clock);
     const guard = new GuardLog(logger, clock);
     const sinks = new SinkLog(logger, clock);
+    const supervision = new SupervisionLog(logger, clock);
     this.#topics = {
       specs: (event) => specs.write(event),
       backups: (event) => backups.write(event),
@@ -35,6 +37,7 @@ export class EventLog {
       logEvents: (event) => logEvents.write(event),
       idLists: (event) => idLists.write(event),
       sinks: (event) => sinks.write(event),
+      supervision: (event) => supervision.write(event),
     };
   }
 

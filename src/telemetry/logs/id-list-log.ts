@@ -58,6 +58,7 @@ export class IdListLog {
         debugLine(this.#logger, event);
         return;
       case "id_lists_backup_failed":
+      case "id_list_left_out":
       case "id_list_file_failed":
       case "id_lists_folder_unusable":
         this.#writeProblem(event);
@@ -86,7 +87,13 @@ export class IdListLog {
   #writeProblem(
     event: Extract<
       IdListEvent,
-      { kind: "id_lists_backup_failed" | "id_list_file_failed" | "id_lists_folder_unusable" }
+      {
+        kind:
+          | "id_lists_backup_failed"
+          | "id_list_left_out"
+          | "id_list_file_failed"
+          | "id_lists_folder_unusable";
+      }
     >,
   ): void {
     const log = this.#throttled.of(event.kind);
@@ -95,6 +102,11 @@ export class IdListLog {
       case "id_lists_backup_failed": {
         const fields = { sdk_key: maskSdkKey(event.sdkKey), action: event.action, detail };
         log.log("warn", "the backup does not work for ID lists", fields);
+        return;
+      }
+      case "id_list_left_out": {
+        const fields = { sdk_key: maskSdkKey(event.sdkKey), list: event.list, detail };
+        log.log("warn", "an ID list is left out of the manifest", fields);
         return;
       }
       case "id_list_file_failed": {

@@ -8,6 +8,7 @@ import type { MetricRegistry } from "./metric-registry.ts";
 import { SinkMetrics } from "./sink-metrics.ts";
 import { SpecMetrics } from "./spec-metrics.ts";
 import { StreamMetrics } from "./stream-metrics.ts";
+import { measureSupervision } from "./supervision-metrics.ts";
 
 /** Turns what happens into measurements. */
 export class EventMetrics {
@@ -31,6 +32,7 @@ export class EventMetrics {
       logEvents: (event) => measureLogEvents(event, registry, keys),
       idLists: (event) => measureIdLists(event, registry, keys),
       sinks: (event) => this.sinks.write(event),
+      supervision: (event) => measureSupervision(event, registry),
     };
   }
 

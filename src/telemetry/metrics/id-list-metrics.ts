@@ -16,6 +16,7 @@ export function measureIdLists(event: IdListEvent, registry: MetricRegistry, key
     case "id_lists_unauthorized":
     case "id_lists_backup_failed":
     case "id_list_file_failed":
+    case "id_list_left_out":
     case "id_lists_folder_unusable":
       registry.count("IdListFailed", { reason: event.kind.replace(/^id_lists?_/, "") });
       return;

@@ -18,6 +18,7 @@ export type TagName =
   | "state"
   | "action"
   | "sink"
+  | "component"
   | "version";
 
 /** One happening, or one thing to read, and how it is measured. */

@@ -75,6 +75,12 @@ export const PROCESS_METRICS = [
     description: "1 while a place of monitoring takes what is sent to it, 0 from its first failure on",
   },
   {
+    name: "UnexpectedError",
+    kinds: ["count"],
+    tags: ["component"],
+    description: "Errors that are bugs, after which the relay went on; component is the loop or task",
+  },
+  {
     name: "Ready",
     kinds: ["gauge"],
     tags: [],

@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { Supervisor } from "../../supervision/supervisor.ts";
 import type { MetricRegistry } from "../metrics/metric-registry.ts";
 import { takeMeasurements } from "./measurement.ts";
 import type { SinkChannel } from "./sink-channel.ts";
@@ -7,6 +8,7 @@ export interface PushLoopOptions {
   readonly registry: MetricRegistry;
   readonly channels: readonly SinkChannel[];
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly intervalMs: number;
 }
 
@@ -21,17 +23,12 @@ export class PushLoop implements AsyncDisposable {
 
   constructor(options: PushLoopOptions) {
     this.#options = options;
-    this.#running = this.#run();
-  }
-
-  async #run(): Promise<void> {
-    const { clock, intervalMs } = this.#options;
+    const { clock, intervalMs, supervisor } = options;
     const { signal } = this.#stop;
-    while (!signal.aborted) {
-      await clock.sleep(intervalMs, signal).catch(() => undefined);
-      if (!signal.aborted) await this.#push();
-    }
-    await this.#push();
+    this.#running = supervisor.loop("metric_push", signal, async () => {
+      await clock.sleep(intervalMs, signal);
+      await this.#push();
+    });
   }
 
   async #push(): Promise<void> {
@@ -42,7 +39,8 @@ export class PushLoop implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#running;
-    const { channels } = this.#options;
+    const { channels, supervisor } = this.#options;
+    await supervisor.task("metric_sink", () => this.#push());
     const settled = Promise.all(channels.map((channel) => channel.settled()));
     const late = new Promise((resolve) => setTimeout(resolve, LAST_FLUSH_MS).unref());
     await Promise.race([settled, late]);

@@ -1,3 +1,4 @@
+import type { Supervisor } from "../../supervision/supervisor.ts";
 import { aborted } from "./aborted.ts";
 import type { Measurement } from "./measurement.ts";
 import type { PushSink } from "./push-sink.ts";
@@ -5,6 +6,7 @@ import { SinkHealth, type SinkHealthOptions } from "./sink-health.ts";
 
 export interface SinkChannelOptions extends Omit<SinkHealthOptions, "sink"> {
   readonly sink: PushSink;
+  readonly supervisor: Supervisor;
   /** Measurements that may wait. */
   readonly size: number;
 }
@@ -30,7 +32,8 @@ export class SinkChannel implements AsyncDisposable {
     const room = Math.max(0, this.#options.size - this.#waiting.length);
     this.#waiting = this.#waiting.concat(measurements.slice(0, room));
     this.#health.dropped(measurements.length - room);
-    if (this.#waiting.length > 0) this.#sending ??= this.#sendAll();
+    if (this.#waiting.length === 0) return;
+    this.#sending ??= this.#options.supervisor.task("metric_sink", () => this.#sendAll());
   }
 
   /** Resolves once everything that was offered is sent or given up. */
@@ -44,12 +47,15 @@ export class SinkChannel implements AsyncDisposable {
   }
 
   async #sendAll(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const measurements = this.#waiting;
-      this.#waiting = [];
-      await this.#send(measurements);
+    try {
+      while (this.#waiting.length > 0) {
+        const measurements = this.#waiting;
+        this.#waiting = [];
+        await this.#send(measurements);
+      }
+    } finally {
+      this.#sending = undefined;
     }
-    this.#sending = undefined;
   }
 
   /** A sink that does not end counts as failing after the time limit, and is left alone until it has ended. */

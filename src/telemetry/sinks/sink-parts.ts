@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { Supervisor } from "../../supervision/supervisor.ts";
 import type { MetricRegistry } from "../metrics/metric-registry.ts";
 import type { SinkMetrics } from "../metrics/sink-metrics.ts";
 import type { EmitSinkEvent, SinkName } from "./events.ts";
@@ -7,6 +8,7 @@ import { SinkHealth } from "./sink-health.ts";
 /** What whoever sends metrics somewhere needs of the rest of the relay. */
 export interface SinkParts {
   readonly clock: Clock;
+  readonly supervisor: Supervisor;
   readonly emit: EmitSinkEvent;
   readonly registry: MetricRegistry;
   readonly metrics: SinkMetrics;

@@ -1,4 +1,4 @@
-import { openUnixDatagram, type UnixDatagram, UnixDatagramError } from "../../unix-datagram/unix-datagram.ts";
+import { openUnixDatagram, type UnixDatagram, UnixDatagramError } from "../../libc/unix-datagram.ts";
 import { DatagramError, type DatagramSocket } from "./statsd-socket.ts";
 
 /** Throws a DatagramError. */

@@ -3,6 +3,7 @@ import type { LimitEvent } from "../../limits/events.ts";
 import type { SpoolEvent } from "../../local/event-spool-events.ts";
 import type { LogEventsEvent } from "../../log-events/events.ts";
 import type { AccessEvent } from "../../specs/access-events.ts";
+import type { DescribedError, LoopName, SupervisionEvent } from "../../supervision/events.ts";
 import type { TlsEvent } from "../../tls/events.ts";
 import type { SinkEvent, SinkName } from "../sinks/events.ts";
 import type { Condition } from "./backup-memory.ts";
@@ -13,6 +14,10 @@ import { isoOf } from "./moment.ts";
 export class FlowMemory {
   readonly #clock: Clock;
   readonly failingSinks = new Map<SinkName, Condition>();
+  /** Loops of which at least one fails unexpectedly. */
+  readonly failingLoops = new Map<LoopName, Condition>();
+  /** The last unexpected error of what is no loop. */
+  taskFailed: Condition | undefined;
   eventsDelayed: Condition | undefined;
   spoolFailing: Condition | undefined;
   eventsSentAt: number | undefined;
@@ -75,6 +80,21 @@ export class FlowMemory {
     else this.failingSinks.delete(event.sink);
   }
 
+  writeSupervision(event: SupervisionEvent): void {
+    switch (event.kind) {
+      case "loop_failed": {
+        const since = this.failingLoops.get(event.loop)?.since ?? this.#clock.now();
+        this.failingLoops.set(event.loop, { since, reason: shownError(event) });
+        return;
+      }
+      case "loop_recovered":
+        if (event.failing === 0) this.failingLoops.delete(event.loop);
+        return;
+      case "task_failed":
+        this.taskFailed = this.#from(`${event.task}: ${shownError(event)}`);
+    }
+  }
+
   #error(detail: string): HappenedError {
     return { at: isoOf(this.#clock.now()), detail };
   }
@@ -83,3 +103,6 @@ export class FlowMemory {
     return { since: this.#clock.now(), reason };
   }
 }
+
+const shownError = ({ detail, at }: DescribedError): string =>
+  at === undefined ? detail : `${detail}, at ${at}`;

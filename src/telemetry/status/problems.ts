@@ -19,6 +19,9 @@ export interface ProblemReadings {
 /** What is written, or tried again, within this time is no problem yet. */
 const PATIENCE_S = 30;
 
+/** An error that does not come again within this time is no longer a problem. */
+const UNEXPECTED_SHOWN_MS = 15 * 60_000;
+
 const WARN_OF_EXPIRY_MS = 14 * 24 * 3_600_000;
 
 /** Everything that an operator should know, the gravest first. */
@@ -32,6 +35,7 @@ export function findProblems(readings: ProblemReadings): readonly Problem[] {
     ...localProblems(readings),
     ...eventProblems(readings),
     ...otherProblems(readings),
+    ...unexpectedErrors(readings),
   ].sort((a, b) => Number(b.severity === "critical") - Number(a.severity === "critical"));
 }
 
@@ -112,6 +116,22 @@ function* otherProblems({ flow }: ProblemReadings): Iterable<Problem> {
   }
   for (const [sink, condition] of failingSinks) {
     yield problem("sink_failing", `Monitoring by ${sink} does not get through`, ofCondition(condition));
+  }
+}
+
+/** A loop is one as long as it fails; what was done once, for a while. */
+function* unexpectedErrors({ flow, now }: ProblemReadings): Iterable<Problem> {
+  const { failingLoops, taskFailed } = flow;
+  for (const [loop, condition] of failingLoops) {
+    const text = `Unexpected errors in ${loop.replaceAll("_", " ")}: it is tried again`;
+    yield problem("unexpected_error", text, ofCondition(condition));
+  }
+  if (taskFailed !== undefined && now - taskFailed.since < UNEXPECTED_SHOWN_MS) {
+    yield problem(
+      "unexpected_error",
+      "An unexpected error happened: the relay goes on",
+      ofCondition(taskFailed),
+    );
   }
 }
 

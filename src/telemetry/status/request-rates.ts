@@ -1,4 +1,5 @@
 import type { Clock } from "../../clock.ts";
+import type { Supervisor } from "../../supervision/supervisor.ts";
 import { OTHER } from "../metrics/family.ts";
 import type { MetricRegistry } from "../metrics/metric-registry.ts";
 
@@ -37,10 +38,14 @@ export class RequestRates implements AsyncDisposable {
   readonly #running: Promise<void>;
   #samples: Sample[] = [];
 
-  constructor(registry: MetricRegistry, clock: Clock) {
+  constructor(registry: MetricRegistry, clock: Clock, supervisor: Supervisor) {
     this.#registry = registry;
     this.#clock = clock;
-    this.#running = this.#run();
+    const { signal } = this.#stop;
+    this.#running = supervisor.loop("request_rates", signal, async () => {
+      this.#samples = [...this.#samples, this.#sample()].slice(-SAMPLES);
+      await clock.sleep(SAMPLE_EVERY_MS, signal);
+    });
   }
 
   read(): Rates {
@@ -61,14 +66,6 @@ export class RequestRates implements AsyncDisposable {
         return isTold ? rateOf(nameOf(maskedSdkKey, path)) : undefined;
       },
     };
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      this.#samples = [...this.#samples, this.#sample()].slice(-SAMPLES);
-      await this.#clock.sleep(SAMPLE_EVERY_MS, signal).catch(() => undefined);
-    }
   }
 
   #sample(): Sample {

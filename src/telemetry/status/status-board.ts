@@ -25,6 +25,7 @@ export class StatusBoard {
       guard: (event) => flow.writeGuard(event),
       logEvents: (event) => flow.writeLogEvents(event),
       sinks: (event) => flow.writeSinks(event),
+      supervision: (event) => flow.writeSupervision(event),
       // Counted, not remembered.
       rpcs: () => undefined,
       requests: () => undefined,

@@ -50,7 +50,8 @@ export type ProblemKind =
   | "sink_failing"
   | "certificate_expires"
   | "certificate_refused"
-  | "allowed_keys_refused";
+  | "allowed_keys_refused"
+  | "unexpected_error";
 
 export interface RelayStatus {
   readonly version: string;

@@ -2,6 +2,8 @@
 export interface System {
   readonly library: string;
   readonly errno: "__errno_location" | "__error";
+  /** CLOCK_MONOTONIC, by its number. */
+  readonly monotonicClock: number;
   /** SOCK_DGRAM, and SOCK_CLOEXEC where there is that. */
   readonly socketType: number;
   /** MSG_DONTWAIT, and MSG_NOSIGNAL where there is that. */
@@ -21,6 +23,7 @@ export const SYSTEMS: Readonly<Record<string, System>> = {
     // musl takes every name of the C library for its own, this one too.
     library: "libc.so.6",
     errno: "__errno_location",
+    monotonicClock: 1,
     socketType: 2 | 0x80000,
     sendFlags: 0x40 | 0x4000,
     pathBytes: 108,
@@ -30,6 +33,7 @@ export const SYSTEMS: Readonly<Record<string, System>> = {
   darwin: {
     library: "/usr/lib/libSystem.B.dylib",
     errno: "__error",
+    monotonicClock: 6,
     socketType: 2,
     sendFlags: 0x80,
     pathBytes: 104,
