@@ -17,7 +17,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   redis: { may: [...domain, "clock", "supervision"] },
   local: { may: [...domain, "clock", "supervision", "worker-calls"] },
   tls: { may: ["clock", "file-watch", "supervision", "unreadable"] },
-  limits: { may: ["clock", "tls"] },
+  limits: { may: ["libc", "clock", "tls"] },
   grpc: { may: [...domain, "gen", "clock", "limits", "tls", "trace-context"] },
   http: { may: [...domain, "gen", "clock", "grpc", "limits", "supervision", "tls", "trace-context"] },
   libc: { may: [] },

@@ -10,12 +10,10 @@ import type { EmitLimitEvent } from "./limits/events.ts";
 import { type ListenerAddress, listenOrExplain } from "./listen.ts";
 import type { RelayAnswers } from "./relay-answers.ts";
 import { StartError } from "./settings.ts";
-import type { Supervisor } from "./supervision/supervisor.ts";
 import type { ServerTls } from "./tls/server-tls.ts";
 
 export interface ListenerParts {
   readonly clock: Clock;
-  readonly supervisor: Supervisor;
   readonly emit: EmitLimitEvent;
   readonly tls: ServerTls | undefined;
   readonly answers: Pick<RelayAnswers, "http" | "routes" | "specService">;

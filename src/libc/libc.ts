@@ -10,6 +10,8 @@ export function openLibc(platform: string) {
     connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
     send: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
     close: { args: ["i32"], returns: "i32" },
+    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+    setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
     clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
   });
   const { symbols: errors } = dlopen(system.library, { [system.errno]: { args: [], returns: "ptr" } });
@@ -19,6 +21,11 @@ export function openLibc(platform: string) {
     connect: (fd: number, address: Uint8Array) => symbols.connect(fd, address, address.length),
     send: (fd: number, bytes: Uint8Array) => Number(symbols.send(fd, bytes, bytes.length, sendFlags)),
     close: (fd: number) => symbols.close(fd),
+    /** Fills `value`, and sets `length` to as much of it as the kernel has. */
+    getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint32Array) =>
+      symbols.getsockopt(fd, level, name, value, length),
+    setsockopt: (fd: number, level: number, name: number, value: Uint8Array) =>
+      symbols.setsockopt(fd, level, name, value, value.length),
     /** Fills a `timespec`: seconds and nanoseconds, 8 bytes each on every system that there is a relay for. */
     monotonicTime: (timespec: BigInt64Array) => symbols.clock_gettime(monotonicClock, timespec),
     /** To be read right after the call that failed. */

@@ -7,6 +7,7 @@ import http2, {
 } from "node:http2";
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { endUnacknowledged } from "../libc/tcp-connection.ts";
 import type { ServerTls } from "../tls/server-tls.ts";
 import { ArrivingRequests } from "./arriving-requests.ts";
 import { deferRequests, endIfStreamEnded } from "./arriving-streams.ts";
@@ -14,7 +15,6 @@ import { ConnectionLimit } from "./connection-limit.ts";
 import type { EmitLimitEvent } from "./events.ts";
 import { neverIndexHeaders } from "./never-indexed-headers.ts";
 import { limitSession } from "./session-limits.ts";
-import { endUnacknowledged } from "./tcp-connection.ts";
 
 export interface Http2Limits {
   readonly maxConnections: number;

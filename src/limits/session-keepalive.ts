@@ -1,6 +1,6 @@
 import type { ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
-import { type TcpProgress, tcpProgress } from "./tcp-connection.ts";
+import { type TcpProgress, tcpProgress } from "../libc/tcp-connection.ts";
 
 export interface KeepaliveOptions {
   /** That of the session. */

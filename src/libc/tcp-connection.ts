@@ -1,5 +1,5 @@
-import { dlopen } from "bun:ffi";
 import type { Socket } from "node:net";
+import { type Libc, openLibc } from "./libc.ts";
 
 /** What the kernel knows about a connection. All numbers of bytes count from its beginning. */
 export interface TcpProgress {
@@ -33,7 +33,7 @@ const INFO_BYTES = 232;
 export function endUnacknowledged(socket: Socket, ms: number): boolean {
   const fd = descriptorOf(socket);
   const value = new Uint8Array(Uint32Array.of(ms).buffer);
-  return fd !== undefined && libc()?.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, value, value.length) === 0;
+  return fd !== undefined && libc()?.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, value) === 0;
 }
 
 /** Undefined if the connection is closed, or the system does not say. */
@@ -62,18 +62,11 @@ function descriptorOf(socket: Socket): number | undefined {
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }
 
-let loaded: ReturnType<typeof load> | undefined;
+let loaded: Libc | undefined;
 
-function libc() {
+/** Undefined on systems whose kernel has no such numbers. */
+function libc(): Libc | undefined {
   if (process.platform !== "linux") return undefined;
-  loaded ??= load();
-  return loaded.symbols;
-}
-
-function load() {
-  // musl takes every name of the C library for its own, this one too.
-  return dlopen("libc.so.6", {
-    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
-    setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
-  });
+  loaded ??= openLibc(process.platform);
+  return loaded;
 }
