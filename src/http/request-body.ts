@@ -16,6 +16,9 @@ const ANSWER_MARGIN_MS = 1_000;
 
 const NO_ROOM_RETRY_AFTER_MS = 5_000;
 
+/** The largest body of a route that needs a few hundred bytes of it. */
+export const SMALL_BODY_BYTES = 64 * 1024;
+
 /** What comes of the rest of such a body must not be taken for the next request. */
 const CLOSE = { connection: "close" };
 
@@ -33,11 +36,15 @@ export class BodyReader {
     return errorResponse(413, CLOSE);
   }
 
-  /** Reads to the end and answers; what it takes of the budget is given back after that. */
+  /**
+   * Reads to the end and answers; what it takes of the budget is given back after that. `maxBytes` is the route's own
+   * limit, for those that need less than the largest body.
+   */
   async withBody(
     request: Request,
     exchange: Exchange,
     answer: (body: Uint8Array<ArrayBuffer>) => Response | Promise<Response>,
+    maxBytes = this.#options.maxBytes,
   ): Promise<Response> {
     const { timeoutMs, budget } = this.#options;
     using taken = budget.open();
@@ -45,7 +52,7 @@ export class BodyReader {
     const late = Promise.withResolvers<"late">();
     // The listener's own timer is begun anew by what comes.
     const deadline = setTimeout(() => late.resolve("late"), timeoutMs);
-    const read = await Promise.race([this.#readAll(request, taken), late.promise]);
+    const read = await Promise.race([this.#readAll(request, taken, maxBytes), late.promise]);
     clearTimeout(deadline);
     exchange.limitTo(ANSWER_TIMEOUT_MS);
     if (typeof read !== "string") return await answer(read);
@@ -66,13 +73,13 @@ export class BodyReader {
     }
   }
 
-  async #readAll({ body }: Request, taken: BodyShare) {
+  async #readAll({ body }: Request, taken: BodyShare, maxBytes: number) {
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     try {
       for await (const chunk of body ?? []) {
         bytes += chunk.length;
-        if (bytes > this.#options.maxBytes) return "too_large" as const;
+        if (bytes > maxBytes) return "too_large" as const;
         if (!taken.take(chunk.length)) return "no_room" as const;
         chunks.push(chunk);
       }

@@ -1,0 +1,82 @@
+import { WorkerCalls } from "../worker-calls.ts";
+import type { EventChunk } from "./event-chunk.ts";
+import type { BodyReading, RawBatch } from "./event-reader.ts";
+
+/** Reads bodies without holding up other requests. */
+export interface BatchReader {
+  /** Takes over `raw.body`: the caller must not use it again. Rejects when the work could not be done at all. */
+  read(raw: RawBatch): Promise<BodyReading>;
+
+  /**
+   * Exposures of a batch that is kept: whoever sends them again repeats them. Takes over `digests`. Bodies that are given
+   * to `read` after this know of them. Resolves with whether the whole window has been replaced once more.
+   */
+  remember(digests: Uint32Array<ArrayBuffer>): Promise<boolean>;
+}
+
+/** Makes bodies of requests to upstream without holding up other requests. */
+export interface BatchPacker {
+  /** A gzip-coded body. Rejects when the work could not be done at all. */
+  pack(contents: PackedContents): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+export interface PackedContents {
+  readonly chunks: readonly EventChunk[];
+  /** The JSON text of `statsigMetadata`; empty if there is none. */
+  readonly metadata: string;
+}
+
+export type WorkerCall =
+  | { readonly kind: "read"; readonly raw: RawBatch }
+  | { readonly kind: "remember"; readonly digests: Uint32Array<ArrayBuffer> }
+  | { readonly kind: "pack"; readonly contents: PackedContents };
+
+export type WorkerReply =
+  | BodyReading
+  | { readonly kind: "remembered"; readonly hasTurned: boolean }
+  | { readonly kind: "packed"; readonly body: Uint8Array<ArrayBuffer> };
+
+/** Of a body of 5 MiB that is made to be slow, a few times over. */
+const LIMIT_MS = 30_000;
+
+function startCalls(name: string): WorkerCalls<WorkerCall, WorkerReply> {
+  const start = () => new Worker(new URL("./event-worker.ts", import.meta.url));
+  return new WorkerCalls({ name, start, limitMs: LIMIT_MS });
+}
+
+const OTHER_ANSWER = "the event worker answered another question";
+
+/** Does the work in one Worker, one body at a time, started with the first. What it remembers dies with it. */
+export class WorkerReader implements BatchReader, AsyncDisposable {
+  readonly #calls = startCalls("the worker that reads events");
+
+  async read(raw: RawBatch): Promise<BodyReading> {
+    const reply = await this.#calls.call({ kind: "read", raw }, [raw.body.buffer]);
+    if (reply.kind === "remembered" || reply.kind === "packed") throw new Error(OTHER_ANSWER);
+    return reply;
+  }
+
+  async remember(digests: Uint32Array<ArrayBuffer>): Promise<boolean> {
+    const reply = await this.#calls.call({ kind: "remember", digests }, [digests.buffer]);
+    return reply.kind === "remembered" && reply.hasTurned;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#calls[Symbol.asyncDispose]();
+  }
+}
+
+/** The same for what goes to upstream: not in the Worker that reads, where hostile bodies would hold it up. */
+export class WorkerPacker implements BatchPacker, AsyncDisposable {
+  readonly #calls = startCalls("the worker that packs events");
+
+  async pack(contents: PackedContents): Promise<Uint8Array<ArrayBuffer>> {
+    const reply = await this.#calls.call({ kind: "pack", contents });
+    if (reply.kind !== "packed") throw new Error(OTHER_ANSWER);
+    return reply.body;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#calls[Symbol.asyncDispose]();
+  }
+}
