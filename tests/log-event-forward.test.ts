@@ -131,33 +131,36 @@ describe("an upstream that says no", () => {
     expect(queue.depth.batches).toBe(0);
   });
 
-  test.each([401, 403])("%d ends the group: its events are dropped with one request, reported once", async (code) => {
-    await using setup = startForwarder();
-    const { queue, clock, sink } = setup;
-    sink.script = ({ group }) =>
-      group.sdkKey === a.sdkKey ? { kind: "unauthorized", status: code } : accepted;
-    await queue.put(eventBatch(a, labels(2_500), clock.now()));
-    await queue.put(eventBatch(a, labels(20, 2_500), clock.now()));
-    await queue.put(eventBatch(b, ["9"], clock.now()));
-    await clock.advance(1_010);
-    expect(sizes(sink.requests)).toEqual([1_000, 1]);
-    expect(sink.accepted).toEqual([eventText("9")]);
-    expect(setup.ofKind("log_events_dropped")).toEqual([
-      {
-        kind: "log_events_dropped",
-        sdkKey: a.sdkKey,
-        events: 2_520,
-        reason: "refused",
-        detail: `upstream answered ${code}`,
-      },
-    ]);
-    expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-    // The key may have become valid: what comes later is tried.
-    sink.script = () => accepted;
-    await queue.put(eventBatch(a, ["later"], clock.now()));
-    await clock.advance(1_010);
-    expect(sink.accepted).toContain(eventText("later"));
-  });
+  test.each([401, 403])(
+    "%d ends the group: its events are dropped with one request, reported once",
+    async (code) => {
+      await using setup = startForwarder();
+      const { queue, clock, sink } = setup;
+      sink.script = ({ group }) =>
+        group.sdkKey === a.sdkKey ? { kind: "unauthorized", status: code } : accepted;
+      await queue.put(eventBatch(a, labels(2_500), clock.now()));
+      await queue.put(eventBatch(a, labels(20, 2_500), clock.now()));
+      await queue.put(eventBatch(b, ["9"], clock.now()));
+      await clock.advance(1_010);
+      expect(sizes(sink.requests)).toEqual([1_000, 1]);
+      expect(sink.accepted).toEqual([eventText("9")]);
+      expect(setup.ofKind("log_events_dropped")).toEqual([
+        {
+          kind: "log_events_dropped",
+          sdkKey: a.sdkKey,
+          events: 2_520,
+          reason: "refused",
+          detail: `upstream answered ${code}`,
+        },
+      ]);
+      expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
+      // The key may have become valid: what comes later is tried.
+      sink.script = () => accepted;
+      await queue.put(eventBatch(a, ["later"], clock.now()));
+      await clock.advance(1_010);
+      expect(sink.accepted).toContain(eventText("later"));
+    },
+  );
 
   test("any other 4xx drops the request's events, counted, with the reason", async () => {
     await using setup = startForwarder();

@@ -1,6 +1,6 @@
 import type { QueueDepth, TakeLimits } from "../log-events/event-queue.ts";
-import type { SpoolDrop, SpoolGroup, SpoolHead } from "./event-spool-calls.ts";
 import { type Waiting, WaitingOrder } from "../log-events/waiting-order.ts";
+import type { SpoolDrop, SpoolGroup, SpoolHead } from "./event-spool-calls.ts";
 
 interface Group {
   readonly groupId: number;

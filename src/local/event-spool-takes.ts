@@ -40,7 +40,11 @@ export class EventSpoolTakes {
   }
 
   /** Undefined where there turned out to be nothing of the group. */
-  async take(waiting: WaitingRows, limits: TakeLimits, link: EventSpoolLink): Promise<TakenEvents | undefined> {
+  async take(
+    waiting: WaitingRows,
+    limits: TakeLimits,
+    link: EventSpoolLink,
+  ): Promise<TakenEvents | undefined> {
     const { groupId, id: fromId } = waiting;
     const { maxEvents, maxBytes } = limits;
     this.#asked.add(groupId);

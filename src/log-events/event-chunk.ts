@@ -92,7 +92,11 @@ export function splitChunk(chunk: EventChunk, count: number): readonly [EventChu
   const bytes = end - (count - 1);
   return [
     { count, bytes, ...compressed(new Uint8Array(plain.subarray(0, end))) },
-    { count: chunk.count - count, bytes: chunk.bytes - bytes, ...compressed(new Uint8Array(plain.subarray(end + 1))) },
+    {
+      count: chunk.count - count,
+      bytes: chunk.bytes - bytes,
+      ...compressed(new Uint8Array(plain.subarray(end + 1))),
+    },
   ];
 }
 

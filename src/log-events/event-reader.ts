@@ -69,7 +69,13 @@ export class EventReader {
     if (batch.kind !== "read") return batch;
     const { text, metadata } = batch;
     if (dedupeLimit === undefined) {
-      return { kind: "read", chunks: cutChunks(text, batch.ranges), repeats: 0, metadata, digests: undefined };
+      return {
+        kind: "read",
+        chunks: cutChunks(text, batch.ranges),
+        repeats: 0,
+        metadata,
+        digests: undefined,
+      };
     }
     this.#seen ??= new SeenDigests(dedupeLimit);
     const { ranges, digests } = withoutRepeats(batch, sdkKey, this.#seen);
@@ -115,9 +121,9 @@ function withoutRepeats(batch: ReadBatch, sdkKey: string, seen: SeenDigests): Un
 
 /** Which events may be exposures: those that name one, or hold an escape, which may spell anything. To be asked in order. */
 function possibleExposures(text: Buffer): (start: number, end: number) => boolean {
-  const [name, escape] = [new Occurrences(text, EXPOSURE), new Occurrences(text, BACKSLASH)];
+  const [name, backslash] = [new Occurrences(text, EXPOSURE), new Occurrences(text, BACKSLASH)];
   return (start, end) =>
-    end - start <= MAX_EXPOSURE_BYTES && (name.from(start) < end || escape.from(start) < end);
+    end - start <= MAX_EXPOSURE_BYTES && (name.from(start) < end || backslash.from(start) < end);
 }
 
 /** Finds the places of something one after the other, going through the text once. */

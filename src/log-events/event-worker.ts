@@ -1,13 +1,27 @@
+import { readlinkSync } from "node:fs";
+import { constants, setPriority } from "node:os";
 import { answerCalls } from "../worker-calls.ts";
+import type { EventCall, EventReply } from "./event-calls.ts";
 import { EventReader } from "./event-reader.ts";
-import type { WorkerCall, WorkerReply } from "./event-workers.ts";
 import { GarbageLimit } from "./garbage-limit.ts";
 import { packRequest } from "./request-packing.ts";
+
+/** Serving goes first if there are too few cores for both. Systems without priorities of threads have no /proc either. */
+function lowerPriority(): void {
+  try {
+    const thread = Number(readlinkSync("/proc/thread-self").split("/").pop());
+    setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It works all the same.
+  }
+}
+
+lowerPriority();
 
 const garbage = new GarbageLimit();
 const reader = new EventReader(garbage);
 
-function answer(call: WorkerCall): WorkerReply {
+function answer(call: EventCall): EventReply {
   switch (call.kind) {
     case "read":
       return reader.read(call.raw);
@@ -18,11 +32,11 @@ function answer(call: WorkerCall): WorkerReply {
   }
 }
 
-function buffersOf(reply: WorkerReply): ArrayBuffer[] {
+function buffersOf(reply: EventReply): ArrayBuffer[] {
   if (reply.kind === "packed") return [reply.body.buffer];
   if (reply.kind !== "read") return [];
   const bodies = reply.chunks.map(({ body }) => body.buffer);
   return reply.digests === undefined ? bodies : [...bodies, reply.digests.buffer];
 }
 
-answerCalls<WorkerCall, WorkerReply>(answer, buffersOf);
+answerCalls<EventCall, EventReply>(answer, buffersOf);

@@ -1,5 +1,5 @@
 import { WorkerCalls } from "../worker-calls.ts";
-import type { EventChunk } from "./event-chunk.ts";
+import type { EventCall, EventReply, PackedContents } from "./event-calls.ts";
 import type { BodyReading, RawBatch } from "./event-reader.ts";
 
 /** Reads bodies without holding up other requests. */
@@ -20,26 +20,10 @@ export interface BatchPacker {
   pack(contents: PackedContents): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-export interface PackedContents {
-  readonly chunks: readonly EventChunk[];
-  /** The JSON text of `statsigMetadata`; empty if there is none. */
-  readonly metadata: string;
-}
-
-export type WorkerCall =
-  | { readonly kind: "read"; readonly raw: RawBatch }
-  | { readonly kind: "remember"; readonly digests: Uint32Array<ArrayBuffer> }
-  | { readonly kind: "pack"; readonly contents: PackedContents };
-
-export type WorkerReply =
-  | BodyReading
-  | { readonly kind: "remembered"; readonly hasTurned: boolean }
-  | { readonly kind: "packed"; readonly body: Uint8Array<ArrayBuffer> };
-
 /** Of a body of 5 MiB that is made to be slow, a few times over. */
 const LIMIT_MS = 30_000;
 
-function startCalls(name: string): WorkerCalls<WorkerCall, WorkerReply> {
+function startCalls(name: string): WorkerCalls<EventCall, EventReply> {
   const start = () => new Worker(new URL("./event-worker.ts", import.meta.url));
   return new WorkerCalls({ name, start, limitMs: LIMIT_MS });
 }

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { countEvents, type EventChunk, heldBytes, splitChunk } from "./event-chunk.ts";
 import type { EventBatch, EventGroup, TakeLimits, TakenEvents } from "./event-queue.ts";
 
@@ -10,8 +11,8 @@ export interface QueueTotals {
   heldBytes: number;
 }
 
-/** What a group needs beside its texts: objects, map entries. */
-const GROUP_OVERHEAD_BYTES = 1_024;
+/** What a group needs beside its metadata: headers, its id, objects, map entries. */
+const GROUP_OVERHEAD_BYTES = 2_048;
 
 interface StoredChunk {
   readonly chunk: EventChunk;
@@ -24,9 +25,10 @@ interface Taken {
   removed: number;
 }
 
-/** Tells groups apart by what they say. */
+/** Tells groups apart by what they say. A digest, since the metadata may be long and is held once already. */
 export function groupId({ sdkKey, metadata, headers }: EventGroup): string {
-  return JSON.stringify([sdkKey, metadata, Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1))]);
+  const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
+  return hash("sha256", JSON.stringify([sdkKey, metadata, sorted]), "base64");
 }
 
 /** The chunks of one group in the order in which they were put; the first of them may be taken. */
@@ -48,7 +50,7 @@ export class HeldGroup {
     this.#group = group;
     this.#totals = totals;
     // Two bytes a character: what is not Latin-1 takes as many.
-    this.#ownBytes = 2 * (id.length + group.metadata.length) + GROUP_OVERHEAD_BYTES;
+    this.#ownBytes = 2 * group.metadata.length + GROUP_OVERHEAD_BYTES;
   }
 
   get isEmpty(): boolean {

@@ -71,11 +71,6 @@ export class EventIntake {
     return { kind: reading.kind };
   }
 
-  /** There is no time to read the request at all. */
-  refuse(sdkKey: SdkKey): IntakeOutcome {
-    return this.#unavailable(sdkKey, "busy");
-  }
-
   async #keep({ sdkKey, headers }: EventRequest, reading: Read): Promise<IntakeOutcome> {
     const { queue, clock, emit } = this.#options;
     const { chunks, repeats, metadata, digests } = reading;

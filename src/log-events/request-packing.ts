@@ -1,6 +1,6 @@
 import { gzipSync } from "node:zlib";
+import type { PackedContents } from "./event-calls.ts";
 import { countBytes, plainText } from "./event-chunk.ts";
-import type { PackedContents } from "./event-workers.ts";
 import type { GarbageLimit } from "./garbage-limit.ts";
 
 /** Events in JSON: a third of the time of level 6, for a tenth more bytes. */

@@ -50,7 +50,9 @@ export function chunksOf(events: readonly string[]): EventChunk[] {
 }
 
 export function textsOf(chunks: readonly EventChunk[]): string[] {
-  const joined = chunks.map(({ zstd, body }) => Buffer.from(zstd ? zstdDecompressSync(body) : body).toString());
+  const joined = chunks.map(({ zstd, body }) =>
+    Buffer.from(zstd ? zstdDecompressSync(body) : body).toString(),
+  );
   const { text, ranges } = read(`{"events":[${joined.join(",")}]}`);
   const texts: string[] = [];
   for (let at = 0; at < ranges.length; at += 2) texts.push(text.toString("utf8", ranges[at], ranges[at + 1]));

@@ -31,11 +31,7 @@ export class ScriptedSink implements EventSink {
     this.#clock = clock;
   }
 
-  async send(
-    group: EventGroup,
-    chunks: readonly EventChunk[],
-    signal: AbortSignal,
-  ): Promise<SendOutcome> {
+  async send(group: EventGroup, chunks: readonly EventChunk[], signal: AbortSignal): Promise<SendOutcome> {
     const events = textsOf(chunks);
     const request = { group, events, atMs: this.#clock.now() };
     this.requests.push(request);
