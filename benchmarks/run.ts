@@ -1,6 +1,6 @@
 // `bun run bench`: how fast and how large the relay is. docs/benchmarks.md says how it is measured.
 //   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [events]
-//     [spool-outage] [hostile] [rotation] [monitoring]
+//     [event-bombs] [spool-outage] [hostile] [rotation] [monitoring]
 //     [--quick] [--json <file>] [--source]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,6 +9,7 @@ import { ArgumentError, type BenchArguments, readArguments } from "./arguments.t
 import type { Bench, Part } from "./bench.ts";
 import { chooseCores } from "./cores.ts";
 import { missingCommands } from "./debian-tools.ts";
+import { eventBombsPart } from "./events/event-bombs-part.ts";
 import { eventsPart } from "./events/events-part.ts";
 import { spoolOutagePart } from "./events/spool-outage-part.ts";
 import { fanoutPart } from "./fanout/fanout-part.ts";
@@ -34,6 +35,7 @@ const PARTS: readonly Part[] = [
   fleetPart,
   redisOutagePart,
   eventsPart,
+  eventBombsPart,
   spoolOutagePart,
   hostilePart,
   rotationPart,

@@ -10,6 +10,8 @@ export interface EventsConfig {
   readonly flushIntervalMs: number;
   /** Of a request's body, before and after decompression. */
   readonly maxBodyBytes: number;
+  /** Of a request. */
+  readonly maxEvents: number;
   readonly dedupe: boolean;
   /** `LOG_EVENT_DEDUPE_CACHE_LIMIT`: exposures remembered. */
   readonly dedupeLimit: number;
@@ -32,6 +34,7 @@ export function readEvents(settings: Settings, env: Environment): EventsConfig {
     maxBatches: settings.integer("log-event-process-queue-size"),
     flushIntervalMs: settings.integer("log-event-flush-interval-in-ms"),
     maxBodyBytes: settings.integer("max-request-body-in-mb") * MIB,
+    maxEvents: settings.integer("max-events-per-request"),
     dedupe: settings.flag("log-event-dedupe"),
     dedupeLimit: readDedupeLimit(env["LOG_EVENT_DEDUPE_CACHE_LIMIT"]),
     spool: spoolPath

@@ -38,6 +38,15 @@ export const EVENT_OPTIONS = [
     description: "The largest body with events, before and after decompression",
   },
   {
+    name: "max-events-per-request",
+    kind: "integer",
+    default: "20000",
+    min: 1,
+    max: 1_000_000,
+    placeholder: "EVENTS",
+    description: "Events of one request; beyond, 413",
+  },
+  {
     name: "event-spool-path",
     kind: "text",
     placeholder: "FOLDER",

@@ -2,10 +2,9 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { type EventSpool, openEventSpool } from "./local/event-spool.ts";
 import type { EmitSpoolEvent } from "./local/event-spool-events.ts";
-import { WorkerReader } from "./log-events/batch-reader.ts";
 import type { EventQueue, QueueDepth } from "./log-events/event-queue.ts";
+import { WorkerPacker, WorkerReader } from "./log-events/event-workers.ts";
 import type { EmitLogEventsEvent } from "./log-events/events.ts";
-import { ExposureDedupe } from "./log-events/exposure-dedupe.ts";
 import { EventForwarder } from "./log-events/forwarder.ts";
 import { EventIntake } from "./log-events/intake.ts";
 import { MemoryQueue } from "./log-events/memory-queue.ts";
@@ -62,16 +61,17 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   const queue: EventQueue = spool ?? new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
   starting.use(queue);
   const reader = starting.use(new WorkerReader(supervisor));
-  const dedupe = settings.dedupe ? new ExposureDedupe(settings.dedupeLimit) : undefined;
-  const { maxBodyBytes, flushIntervalMs } = settings;
-  const intake = new EventIntake({ reader, queue, gate, dedupe, maxBodyBytes, clock, emit });
+  const dedupeLimit = settings.dedupe ? settings.dedupeLimit : undefined;
+  const { maxBodyBytes, maxEvents, flushIntervalMs } = settings;
+  const intake = new EventIntake({ reader, queue, gate, dedupeLimit, maxBodyBytes, maxEvents, clock, emit });
   const endpoint = new UpstreamEndpoint({
     baseUrl: settings.upstreamUrl,
     proxied: settings.upstreamProxied,
     relayVersion: VERSION,
     carries: tracing.headers,
   });
-  const sink = tracing.eventSink(new StatsigEvents(endpoint, clock));
+  const packer = starting.use(new WorkerPacker(supervisor));
+  const sink = tracing.eventSink(new StatsigEvents(endpoint, packer, clock));
   const options = { queue, isDurable, sink, clock, supervisor, emit, flushIntervalMs };
   const forwarder = starting.use(new EventForwarder(options));
   forwarder.start();

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ExposureDedupe } from "../src/log-events/exposure-dedupe.ts";
-import { readBody } from "../src/log-events/read-body.ts";
+import { EventReader } from "../src/log-events/event-reader.ts";
+import { GarbageLimit } from "../src/log-events/garbage-limit.ts";
 import { DIGEST_WORDS, SeenDigests } from "../src/log-events/seen-digests.ts";
+import { textsOf } from "./support/event-batches.ts";
 
 const gate = {
   eventName: "statsig::gate_exposure",
@@ -53,14 +54,14 @@ describe("the window", () => {
 });
 
 describe("batches", () => {
-  const read = (events: readonly unknown[]) => {
-    const body = new Uint8Array(Buffer.from(JSON.stringify({ events })));
-    const reading = readBody({
-      body,
+  const read = (reader: EventReader, events: readonly unknown[]) => {
+    const reading = reader.read({
+      body: new Uint8Array(Buffer.from(JSON.stringify({ events }))),
       contentEncoding: "",
       sdkKey: "secret-a",
       maxBytes: 5_000_000,
-      dedupe: true,
+      maxEvents: 20_000,
+      dedupeLimit: 1_000,
     });
     if (reading.kind !== "read") throw new Error(reading.kind);
     return reading;
@@ -76,12 +77,11 @@ describe("batches", () => {
     });
     fc.assert(
       fc.property(batches, (all) => {
-        const dedupe = new ExposureDedupe(1_000);
+        const reader = new EventReader(new GarbageLimit());
         const known = new Set<string>();
         for (const { events, queued } of all) {
-          const { joined, count, digests = new Uint32Array(0) } = read(events);
-          const texts = count === 0 ? [] : joined.split("\0");
-          const kept = texts.filter((_, at) => digests.length === 0 || !dedupe.isRepeat(digests, at));
+          const { chunks, digests, repeats } = read(reader, events);
+          const kept = textsOf(chunks);
           const here = new Set<string>();
           const expected = events
             .map((each) => JSON.stringify(each))
@@ -92,9 +92,10 @@ describe("batches", () => {
               return !isRepeat;
             });
           expect(kept).toEqual(expected);
+          expect(repeats).toBe(events.length - kept.length);
           // A queue that had no room: the SDK will send them again, and then they are first.
           if (!queued) continue;
-          dedupe.remember(digests);
+          if (digests !== undefined) reader.remember(digests);
           for (const text of here) known.add(text);
         }
       }),

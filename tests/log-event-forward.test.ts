@@ -37,10 +37,13 @@ describe("grouping", () => {
     const { queue, clock, sink } = setup;
     await queue.put(eventBatch(a, labels(2_500), clock.now()));
     await clock.advance(25);
+    expect(sizes(sink.requests)).toEqual([1_000, 1_000]);
+    // What does not fill a request waits for more, as if it had come alone.
+    await clock.advance(1_100);
     expect(sizes(sink.requests)).toEqual([1_000, 1_000, 500]);
     const large = (mb: number) => `"${"x".repeat(mb * 1_000_000 - 2)}"`;
     await queue.put(batchOf(b, [large(0.4), large(0.4), large(0.4), large(1.5), large(0.1)], clock.now()));
-    await clock.advance(25);
+    await clock.advance(1_100);
     expect(sizes(sink.requests.slice(3))).toEqual([2, 1, 1, 1]);
   });
 
@@ -128,10 +131,41 @@ describe("an upstream that says no", () => {
     expect(queue.depth.batches).toBe(0);
   });
 
+  test.each([401, 403])(
+    "%d ends the group: its events are dropped with one request, reported once",
+    async (code) => {
+      await using setup = startForwarder();
+      const { queue, clock, sink } = setup;
+      sink.script = ({ group }) =>
+        group.sdkKey === a.sdkKey ? { kind: "unauthorized", status: code } : accepted;
+      await queue.put(eventBatch(a, labels(2_500), clock.now()));
+      await queue.put(eventBatch(a, labels(20, 2_500), clock.now()));
+      await queue.put(eventBatch(b, ["9"], clock.now()));
+      await clock.advance(1_010);
+      expect(sizes(sink.requests)).toEqual([1_000, 1]);
+      expect(sink.accepted).toEqual([eventText("9")]);
+      expect(setup.ofKind("log_events_dropped")).toEqual([
+        {
+          kind: "log_events_dropped",
+          sdkKey: a.sdkKey,
+          events: 2_520,
+          reason: "refused",
+          detail: `upstream answered ${code}`,
+        },
+      ]);
+      expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
+      // The key may have become valid: what comes later is tried.
+      sink.script = () => accepted;
+      await queue.put(eventBatch(a, ["later"], clock.now()));
+      await clock.advance(1_010);
+      expect(sink.accepted).toContain(eventText("later"));
+    },
+  );
+
   test("any other 4xx drops the request's events, counted, with the reason", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
-    sink.script = ({ group }) => (group.sdkKey === a.sdkKey ? { kind: "refused", status: 401 } : accepted);
+    sink.script = ({ group }) => (group.sdkKey === a.sdkKey ? { kind: "refused", status: 400 } : accepted);
     await queue.put(eventBatch(a, labels(3), clock.now()));
     await queue.put(eventBatch(b, ["9"], clock.now()));
     await clock.advance(1_010);
@@ -142,7 +176,7 @@ describe("an upstream that says no", () => {
         sdkKey: a.sdkKey,
         events: 3,
         reason: "refused",
-        detail: "upstream answered 401",
+        detail: "upstream answered 400",
       },
     ]);
     expect(queue.depth.batches).toBe(0);

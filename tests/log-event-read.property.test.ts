@@ -1,6 +1,22 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { readBatch } from "../src/log-events/read-batch.ts";
+import { readBatch as readBytes } from "../src/log-events/read-batch.ts";
+
+/** What the reader finds in a text; undefined if it refuses it. */
+function readBatch(body: string) {
+  const limits = { maxEvents: Number.POSITIVE_INFINITY, maxMetadataBytes: Number.POSITIVE_INFINITY };
+  const read = readBytes(Buffer.from(body), limits);
+  if (read.kind !== "read") return undefined;
+  const { text, ranges, metadata } = read;
+  const texts = Array.from({ length: ranges.length / 2 }, (_, at) =>
+    text.toString("utf8", ranges[2 * at], ranges[2 * at + 1]),
+  );
+  return {
+    events: texts.map((each) => ({ text: each, value: JSON.parse(each) as unknown })),
+    metadata,
+    metadataValue: metadata === "" ? undefined : (JSON.parse(metadata) as unknown),
+  };
+}
 
 /** JSON as no library writes it: spaces anywhere, names with escapes. Numbers are given by their texts. */
 const space = fc.constantFrom("", "", "", " ", "\n", "\t\r\n  ");

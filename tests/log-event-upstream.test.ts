@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "../src/clock.ts";
+import { GarbageLimit } from "../src/log-events/garbage-limit.ts";
+import { packRequest } from "../src/log-events/request-packing.ts";
 import { UpstreamEndpoint } from "../src/upstream/endpoint.ts";
 import { StatsigEvents } from "../src/upstream/statsig-events.ts";
-import { eventGroup } from "./support/event-batches.ts";
+import { chunksOf, eventGroup } from "./support/event-batches.ts";
 import { decodeForwarded } from "./support/event-relay.ts";
 import { failureOf } from "./support/failure.ts";
 import { startUpstream, status, type Upstream } from "./support/upstream.ts";
@@ -13,11 +15,12 @@ const group = eventGroup("a");
 const sinkTo = (upstream: Upstream, clock = systemClock) =>
   new StatsigEvents(
     new UpstreamEndpoint({ baseUrl: upstream.url, proxied: false, relayVersion: "1.2.3" }),
+    { pack: async (contents) => packRequest(contents, new GarbageLimit()) },
     clock,
   );
 
 const send = (upstream: Upstream) =>
-  sinkTo(upstream).send(group, ["1", '{"a": 2}'], new AbortController().signal);
+  sinkTo(upstream).send(group, chunksOf(["1", '{"a": 2}']), new AbortController().signal);
 
 describe("events on their way to Statsig (WIRE 2)", () => {
   test("POST /v1/log_event with key, count, SDK headers, gzip", async () => {
@@ -40,7 +43,8 @@ describe("events on their way to Statsig (WIRE 2)", () => {
     [200, { kind: "accepted" }],
     [202, { kind: "accepted" }],
     [400, { kind: "refused", status: 400 }],
-    [401, { kind: "refused", status: 401 }],
+    [401, { kind: "unauthorized", status: 401 }],
+    [403, { kind: "unauthorized", status: 403 }],
     [404, { kind: "refused", status: 404 }],
     [413, { kind: "too_large" }],
     [302, { kind: "retry", trouble: "upstream", detail: "upstream answered 302" }],
@@ -79,7 +83,7 @@ describe("events on their way to Statsig (WIRE 2)", () => {
     await using upstream = await startUpstream();
     upstream.misbehave({ kind: "hang" });
     const clock = new WakingClock();
-    const late = sinkTo(upstream, clock).send(group, ["1"], new AbortController().signal);
+    const late = sinkTo(upstream, clock).send(group, chunksOf(["1"]), new AbortController().signal);
     await eventually(() => expect(upstream.requests).toHaveLength(1));
     clock.wake(30_000);
     expect(await late).toEqual({
@@ -88,7 +92,7 @@ describe("events on their way to Statsig (WIRE 2)", () => {
       detail: "no whole answer from upstream within 30 s",
     });
     const stop = new AbortController();
-    const stopped = failureOf(sinkTo(upstream).send(group, ["1"], stop.signal));
+    const stopped = failureOf(sinkTo(upstream).send(group, chunksOf(["1"]), stop.signal));
     await eventually(() => expect(upstream.requests).toHaveLength(2));
     stop.abort(new Error("stopping"));
     expect(await stopped).toEqual(new Error("stopping"));
@@ -98,7 +102,7 @@ describe("events on their way to Statsig (WIRE 2)", () => {
     await using upstream = await startUpstream();
     upstream.misbehave({ kind: "stall", afterBytes: 3 });
     const clock = new WakingClock();
-    const sent = sinkTo(upstream, clock).send(group, ["1"], new AbortController().signal);
+    const sent = sinkTo(upstream, clock).send(group, chunksOf(["1"]), new AbortController().signal);
     await eventually(() => expect(clock.wake(30_000)).toBe(1));
     expect(await sent).toEqual({ kind: "accepted" });
   });

@@ -1,13 +1,13 @@
 import { createServer, type Server } from "node:http";
 
-/** Takes events and counts them by the header that says how many; nothing is decompressed. */
+/** Takes events, or refuses them, and counts them by the header that says how many; nothing is decompressed. */
 export class EventUpstream implements AsyncDisposable {
   readonly #server: Server;
   #events = 0;
   #requests = 0;
   #bytes = 0;
 
-  private constructor() {
+  private constructor(status: number) {
     this.#server = createServer((request, response) => {
       request.on("data", (chunk: Uint8Array) => {
         this.#bytes += chunk.length;
@@ -15,13 +15,13 @@ export class EventUpstream implements AsyncDisposable {
       request.on("end", () => {
         this.#requests++;
         this.#events += Number(request.headers["statsig-event-count"] ?? 0);
-        response.writeHead(202, { "content-type": "application/json" }).end('{"success":true}');
+        response.writeHead(status, { "content-type": "application/json" }).end('{"success":true}');
       });
     });
   }
 
-  static async start(port = 0): Promise<EventUpstream> {
-    const upstream = new EventUpstream();
+  static async start(port = 0, status = 202): Promise<EventUpstream> {
+    const upstream = new EventUpstream(status);
     await new Promise<void>((resolve) => upstream.#server.listen(port, "127.0.0.1", resolve));
     return upstream;
   }

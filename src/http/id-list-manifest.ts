@@ -6,7 +6,7 @@ import { parseSdkKey, type SdkKey } from "../specs/sdk-key.ts";
 import { carryingTrace } from "../trace-context.ts";
 import type { ExchangeEnv } from "./exchange.ts";
 import { FILE_PATH } from "./id-list-file.ts";
-import type { BodyReader } from "./request-body.ts";
+import { type BodyReader, SMALL_BODY_BYTES } from "./request-body.ts";
 import {
   errorResponse,
   throttledResponse,
@@ -34,7 +34,7 @@ export function manifestRoutes(service: IdListService, bodies: BodyReader): Hono
   app.on(["GET", "POST"], "/v1/get_id_lists/:key?", ({ req, env }) => {
     const sdkKey = parseSdkKey(req.header("statsig-api-key") || keyInPath(req.param("key")));
     // Nothing in the body says anything, SDKs send {}, their metadata, or none; unread it would stand in the way.
-    return bodies.withBody(req.raw, env, () => answer(sdkKey, service, req.raw));
+    return bodies.withBody(req.raw, env, () => answer(sdkKey, service, req.raw), SMALL_BODY_BYTES);
   });
   return app;
 }

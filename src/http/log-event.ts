@@ -79,6 +79,10 @@ function responseTo({ kind }: IntakeOutcome, bodies: BodyReader): Response {
       return errorResponse(400);
     case "too_large":
       return bodies.tooLarge();
+    case "too_many_events":
+    case "metadata_too_large":
+      // A relay that is the client sends half as many then, and drops nothing; SDKs try neither 400 nor 413 again.
+      return errorResponse(413);
     case "unavailable":
       return unavailableResponse(RETRY_AFTER_MS);
   }

@@ -20,6 +20,9 @@ export const ANSWER_MARGIN_MS = 1_000;
 const BUSY_RETRY_AFTER_MS = 1_000;
 const NO_ROOM_RETRY_AFTER_MS = 5_000;
 
+/** The largest body of a route that needs a few hundred bytes of it. */
+export const SMALL_BODY_BYTES = 64 * 1024;
+
 type Unread = "late" | "broken" | "too_large" | "no_room";
 
 /** Reads bodies of requests, for no longer than they may take. */
@@ -42,8 +45,8 @@ export class BodyReader {
   }
 
   /**
-   * Reads to the end and answers; what the body takes up is given back after that. `maxBytes` may be less than what is
-   * allowed of all bodies.
+   * Reads to the end and answers; what the body takes up is given back after that. `maxBytes` is the route's own limit,
+   * for those that need less than the largest body.
    */
   async withBody(
     request: Request,

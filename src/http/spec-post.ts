@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import type { ExchangeEnv } from "./exchange.ts";
-import type { BodyReader } from "./request-body.ts";
+import { type BodyReader, SMALL_BODY_BYTES } from "./request-body.ts";
 import type { SpecRoute } from "./spec-route.ts";
 import { readSinceTime, readSpecTarget } from "./spec-target.ts";
 import { errorResponse } from "./status-json.ts";
@@ -11,12 +11,14 @@ export function specPostRoutes(route: SpecRoute, bodies: BodyReader): Hono<Excha
   app.post("/:version{v[12]}/download_config_specs/:key?", async (context) => {
     const target = readSpecTarget(context.req.url);
     const { raw } = context.req;
-    return bodies.withBody(raw, context.env, (bytes) => {
+    const answer = (bytes: Uint8Array) => {
       const body = parseBody(new TextDecoder().decode(bytes));
       if (target === undefined || body === undefined) return errorResponse(400);
       const sinceTime = "sinceTime" in body ? readSinceTime(body["sinceTime"]) : target.sinceTime;
       return route.ask(raw, { ...target, sinceTime });
-    });
+    };
+    // It is parsed by the thread that serves everybody.
+    return bodies.withBody(raw, context.env, answer, SMALL_BODY_BYTES);
   });
   return app;
 }

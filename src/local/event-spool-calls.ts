@@ -1,3 +1,4 @@
+import type { EventChunk } from "../log-events/event-chunk.ts";
 import type { EventBatch, EventGroup, QueueDepth } from "../log-events/event-queue.ts";
 import type { SpoolDropReason, SpoolEvent } from "./event-spool-events.ts";
 
@@ -30,7 +31,7 @@ export const rowsFrom = (groupId: number, firstId: number): SpoolRows => ({
   lastId: Number.MAX_SAFE_INTEGER,
 });
 
-/** Rows and their sums: one row is one batch. */
+/** Rows and their sums: one row is one chunk of a batch. */
 export interface SpoolGroup extends QueueDepth {
   readonly groupId: number;
   readonly head: SpoolHead;
@@ -63,13 +64,13 @@ export interface SpoolCall {
   readonly action: SpoolAction;
 }
 
-/** Where a batch went; undefined where it is larger than the spool may be. */
+/** Where a batch went, by the id of its first row; undefined where it is larger than the spool may be. */
 export type SpoolPlace = { readonly groupId: number; readonly id: number } | undefined;
 
 export interface SpoolTaken {
   readonly rows: SpoolRows;
   readonly group: EventGroup;
-  readonly events: readonly string[];
+  readonly chunks: readonly EventChunk[];
   /** Of the rows. */
   readonly sums: QueueDepth;
   readonly queuedAt: number;

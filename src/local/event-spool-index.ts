@@ -1,6 +1,6 @@
 import type { QueueDepth, TakeLimits } from "../log-events/event-queue.ts";
+import { type Waiting, WaitingOrder } from "../log-events/waiting-order.ts";
 import type { SpoolDrop, SpoolGroup, SpoolHead } from "./event-spool-calls.ts";
-import { type Waiting, WaitingOrder } from "./waiting-order.ts";
 
 interface Group {
   readonly groupId: number;
@@ -9,6 +9,11 @@ interface Group {
   /** Undefined where all of it is taken. */
   head: SpoolHead | undefined;
   isTaken: boolean;
+}
+
+/** The oldest row of a group that waits. */
+export interface WaitingRows extends Waiting {
+  readonly groupId: number;
 }
 
 const NOTHING: QueueDepth = { batches: 0, events: 0, bytes: 0 };
@@ -21,7 +26,7 @@ export class EventSpoolIndex {
   #depth = NOTHING;
   readonly #groups = new Map<number, Group>();
   /** Groups of which something waits and that are not taken. */
-  readonly #waiting = new WaitingOrder();
+  readonly #waiting = new WaitingOrder<WaitingRows>();
 
   /** Of all, taken or not. */
   get depth(): QueueDepth {
@@ -48,7 +53,7 @@ export class EventSpoolIndex {
   }
 
   /** The longest waiting group that is due. Those that were put after `dueBefore` are few: they are the newest. */
-  pick({ maxEvents, maxBytes, dueBefore }: TakeLimits): Waiting | undefined {
+  pick({ maxEvents, maxBytes, dueBefore }: TakeLimits): WaitingRows | undefined {
     for (const waiting of this.#waiting) {
       if (waiting.queuedAt <= dueBefore) return waiting;
       const { events, bytes } = this.#group(waiting.groupId).sums;
@@ -80,7 +85,7 @@ export class EventSpoolIndex {
   }
 
   /** Of what waits. */
-  drop({ groupId, sums, firstId, head }: SpoolDrop): void {
+  drop({ groupId, sums, firstId, head }: Omit<SpoolDrop, "reason">): void {
     this.#depth = plus(this.#depth, sums, -1);
     const group = this.#group(groupId);
     const isHead = group.head !== undefined && group.head.id >= firstId;
@@ -100,7 +105,7 @@ export class EventSpoolIndex {
 
   #change(group: Group, change: Partial<Group>): void {
     const { groupId } = group;
-    if (group.head !== undefined && !group.isTaken) this.#waiting.delete({ groupId, ...group.head });
+    if (group.head !== undefined && !group.isTaken) this.#waiting.delete(group.head);
     Object.assign(group, change);
     if (group.head !== undefined || group.isTaken) this.#groups.set(groupId, group);
     else this.#groups.delete(groupId);

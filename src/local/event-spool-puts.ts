@@ -1,9 +1,12 @@
+import { heldBytes } from "../log-events/event-chunk.ts";
 import type { EventBatch } from "../log-events/event-queue.ts";
 
 export type PutResult = "queued" | "full";
 
 interface Waiting extends PromiseWithResolvers<PutResult> {
   readonly batch: EventBatch;
+  /** Memory that it takes. */
+  readonly bytes: number;
 }
 
 /** Large enough that a commit costs little by the event, small enough that it ends soon. */
@@ -24,10 +27,11 @@ export class EventSpoolPuts {
   }
 
   async put(batch: EventBatch): Promise<PutResult> {
-    if (this.#waiting.length > 0 && this.#waitingBytes + batch.bytes > MAX_WAITING_BYTES) return "full";
-    const waiting: Waiting = { ...Promise.withResolvers<PutResult>(), batch };
+    const bytes = heldBytes(batch.chunks);
+    if (this.#waiting.length > 0 && this.#waitingBytes + bytes > MAX_WAITING_BYTES) return "full";
+    const waiting: Waiting = { ...Promise.withResolvers<PutResult>(), batch, bytes };
     this.#waiting.push(waiting);
-    this.#waitingBytes += batch.bytes;
+    this.#waitingBytes += bytes;
     this.#working ??= this.#work();
     return waiting.promise;
   }
@@ -54,12 +58,12 @@ export class EventSpoolPuts {
 
   #next(): Waiting[] {
     let bytes = 0;
-    const tooMuch = this.#waiting.findIndex(({ batch }, at) => {
-      bytes += batch.bytes;
+    const tooMuch = this.#waiting.findIndex((waiting, at) => {
+      bytes += waiting.bytes;
       return at > 0 && (at >= MAX_COMMIT_BATCHES || bytes > MAX_COMMIT_BYTES);
     });
     const puts = this.#waiting.splice(0, tooMuch === -1 ? this.#waiting.length : tooMuch);
-    for (const { batch } of puts) this.#waitingBytes -= batch.bytes;
+    for (const { bytes: put } of puts) this.#waitingBytes -= put;
     return puts;
   }
 }

@@ -25,9 +25,9 @@ function removeFirst(rows: SpoolRowTable, range: SpoolRows, count: number): Spoo
   for (const row of rows.list(range, Math.max(1, count))) {
     const left = count - sums.events;
     if (left <= 0) break;
-    const rest = row.events <= left ? [] : rows.eventsOf(row.id)?.slice(left);
+    const chunk = row.events > left ? rows.chunkOf(row.id) : undefined;
     // Damaged since it was taken: gone with it, as it could not be taken again.
-    sums = plus(sums, rest?.length ? rows.shorten(row, rest) : rows.delete(row));
+    sums = plus(sums, chunk === undefined ? rows.delete(row) : rows.shorten(row, chunk, left));
   }
   return sums;
 }

@@ -1,5 +1,6 @@
-import type { EventBatch, QueueDepth } from "../log-events/event-queue.ts";
-import { decodeEvents, encodeEvents, sealOf } from "./event-spool-body.ts";
+import { crc32 } from "node:zlib";
+import { type EventChunk, splitChunk } from "../log-events/event-chunk.ts";
+import type { QueueDepth } from "../log-events/event-queue.ts";
 import type { SpoolHead, SpoolRows } from "./event-spool-calls.ts";
 import type { SqlRow, Statements } from "./statements.ts";
 
@@ -20,9 +21,16 @@ export interface SpoolSums extends QueueDepth {
 /** What a row takes in the file beside its body: its columns, its entry in the index, the unused ends of pages. */
 const ROW_BYTES = 200;
 
+/** What a row with this body counts for. */
+export const sizeOf = (body: Uint8Array): number => body.length + ROW_BYTES;
+
+/** A checksum of all that is in a row: SQLite has none. */
+const sealOf = (body: Uint8Array, zstd: boolean, facts: readonly number[]): number =>
+  crc32(body, crc32([Number(zstd), ...facts].join(",")));
+
 const FACTS = "id, group_id, queued_at, events, bytes, size";
 
-/** The batches of the spool, in SQL. */
+/** The chunks of the spool, in SQL. */
 export class SpoolRowTable {
   readonly #statements: Statements;
   /** Of all rows; undefined where they must be added up. */
@@ -42,55 +50,41 @@ export class SpoolRowTable {
     this.#kept = undefined;
   }
 
-  /** Undefined, and nothing is written, where it would be larger than `maxSize`. */
-  insert(groupId: number, { events, bytes, queuedAt }: EventBatch, maxSize: number): SpoolRow | undefined {
-    const { zstd, body } = encodeEvents(events);
-    const size = body.length + ROW_BYTES;
-    if (size > maxSize) return undefined;
-    const facts = [groupId, queuedAt, events.length, bytes, size] as const;
+  insert(groupId: number, { count, bytes, zstd, body }: EventChunk, queuedAt: number): SpoolRow {
+    const size = sizeOf(body);
+    const facts = [groupId, queuedAt, count, bytes, size] as const;
     const { kept } = this;
     const sql =
       "INSERT INTO batch (group_id, queued_at, events, bytes, size, zstd, seal, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    const { lastInsertRowid } = this.#statements.run(
-      sql,
-      ...facts,
-      Number(zstd),
-      sealOf(body, ...facts),
-      body,
-    );
-    this.#kept = plus(kept, { batches: 1, events: events.length, bytes, size });
-    return { id: Number(lastInsertRowid), groupId, queuedAt, events: events.length, bytes, size };
+    const seal = sealOf(body, zstd, facts);
+    const { lastInsertRowid } = this.#statements.run(sql, ...facts, Number(zstd), seal, body);
+    this.#kept = plus(kept, { batches: 1, events: count, bytes, size });
+    return { id: Number(lastInsertRowid), groupId, queuedAt, events: count, bytes, size };
   }
 
   /** Undefined where the row is damaged. */
-  eventsOf(id: number): string[] | undefined {
+  chunkOf(id: number): EventChunk | undefined {
     const row = this.#statements.get(`SELECT ${FACTS}, zstd, seal, body FROM batch WHERE id = ?`, id);
     const body = row?.["body"];
     if (row === undefined || !(body instanceof Uint8Array)) return undefined;
-    const { groupId, queuedAt, events, bytes, size } = rowOf(row);
-    if (sealOf(body, groupId, queuedAt, events, bytes, size) !== row["seal"]) return undefined;
-    try {
-      const texts = decodeEvents({ zstd: row["zstd"] === 1, body });
-      return texts.length === events ? texts : undefined;
-    } catch {
-      return undefined;
-    }
+    const { groupId, queuedAt, events: count, bytes, size } = rowOf(row);
+    const zstd = row["zstd"] === 1;
+    if (sealOf(body, zstd, [groupId, queuedAt, count, bytes, size]) !== row["seal"]) return undefined;
+    return { count, bytes, zstd, body: new Uint8Array(body) };
   }
 
-  /** Leaves the row only these of its events; says how much is gone. */
-  shorten(row: SpoolRow, rest: readonly string[]): SpoolSums {
-    const { zstd, body } = encodeEvents(rest);
-    const bytes = rest.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
-    const facts = [row.groupId, row.queuedAt, rest.length, bytes, body.length + ROW_BYTES] as const;
+  /** Takes the first `count` of its events from the row, which has more; says how much is gone. */
+  shorten(row: SpoolRow, chunk: EventChunk, count: number): SpoolSums {
+    const [gone, { count: events, bytes, zstd, body }] = splitChunk(chunk, count);
+    const facts = [row.groupId, row.queuedAt, events, bytes, sizeOf(body)] as const;
     const sql = `UPDATE batch SET group_id = ?, queued_at = ?, events = ?, bytes = ?, size = ?, zstd = ?, seal = ?,
       body = ? WHERE id = ?`;
-    this.#statements.run(sql, ...facts, Number(zstd), sealOf(body, ...facts), body, row.id);
-    const [, , events, , size] = facts;
+    this.#statements.run(sql, ...facts, Number(zstd), sealOf(body, zstd, facts), body, row.id);
     return this.#gone({
       batches: 0,
-      events: row.events - events,
-      bytes: row.bytes - bytes,
-      size: row.size - size,
+      events: gone.count,
+      bytes: gone.bytes,
+      size: row.size - sizeOf(body),
     });
   }
 

@@ -1,7 +1,8 @@
 import type { DatabaseShape } from "./database-check.ts";
 
 /**
- * A group is kept as long as it has batches. Batches are in the order of their ids, which is that of the puts.
+ * A group is kept as long as it has rows in `batch`, each of which is one chunk of events. They are in the order of
+ * their ids, which is that of the puts.
  * `size` is what the row counts for in the bound. By the index, whoever takes, removes or adds up need not go
  * past the bodies.
  */
@@ -28,7 +29,7 @@ const SCHEMA = `
 export const spoolShape: DatabaseShape = {
   // "SFE1"
   applicationId: 0x53464531,
-  version: 1,
+  version: 2,
   schema: SCHEMA,
   probe: `SELECT id, digest, identity FROM event_group LIMIT 0;
     SELECT id, group_id, queued_at, events, bytes, size, zstd, seal, body FROM batch LIMIT 0`,

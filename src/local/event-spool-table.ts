@@ -5,7 +5,7 @@ import type { SpoolDrop, SpoolGroup, SpoolLimits, SpoolPlace, SpoolRows } from "
 import { dropOldest } from "./event-spool-drops.ts";
 import { SpoolGroups } from "./event-spool-groups.ts";
 import { removeEvents, type SpoolRemoved } from "./event-spool-remove.ts";
-import { SpoolRowTable } from "./event-spool-rows.ts";
+import { SpoolRowTable, sizeOf } from "./event-spool-rows.ts";
 import { type SpoolTake, type SpoolTakeResult, takeRows } from "./event-spool-take.ts";
 import { Statements } from "./statements.ts";
 
@@ -76,11 +76,13 @@ export class SpoolTable {
     if (this.#rows.kept.batches === 0) this.#db.exec("VACUUM");
   }
 
-  #insert(batch: EventBatch): SpoolPlace {
-    const groupId = this.#groups.idOf(batch.group);
-    const row = this.#rows.insert(groupId, batch, this.#limits.maxBytes);
-    if (row === undefined) this.#groups.removeEmpty(groupId);
-    return row && { groupId, id: row.id };
+  /** All of its chunks, or none. */
+  #insert({ group, chunks, queuedAt }: EventBatch): SpoolPlace {
+    const size = chunks.reduce((sum, { body }) => sum + sizeOf(body), 0);
+    if (size > this.#limits.maxBytes) return undefined;
+    const groupId = this.#groups.idOf(group);
+    const [first] = chunks.map((chunk) => this.#rows.insert(groupId, chunk, queuedAt));
+    return first && { groupId, id: first.id };
   }
 
   #transact<T>(work: () => T): T {

@@ -1,3 +1,4 @@
+import type { EventChunk } from "../log-events/event-chunk.ts";
 import type { EventGroup } from "../log-events/event-queue.ts";
 import { rowsFrom, type SpoolDrop, type SpoolTaken } from "./event-spool-calls.ts";
 import type { SpoolGroups } from "./event-spool-groups.ts";
@@ -31,13 +32,13 @@ export function takeRows(rows: SpoolRowTable, groups: SpoolGroups, take: SpoolTa
     }
     const next = rows.head(rowsFrom(groupId, last.id + 1));
     const sound: SpoolRow[] = [];
-    const events = fitting.flatMap((row) => {
-      const texts = group && rows.eventsOf(row.id);
-      if (texts !== undefined) sound.push(row);
+    const chunks = fitting.flatMap((row) => {
+      const chunk = group && rows.chunkOf(row.id);
+      if (chunk !== undefined) sound.push(row);
       else dropped.push({ reason: "damage", groupId, firstId: row.id, sums: rows.delete(row), head: next });
-      return texts ?? [];
+      return chunk ?? [];
     });
-    const taken = group && takenOf(group, sound, events, next);
+    const taken = group && takenOf(group, sound, chunks, next);
     if (taken !== undefined) return { taken, dropped };
   }
 }
@@ -57,7 +58,7 @@ function fittingRows(rows: SpoolRowTable, { groupId, fromId, maxEvents, maxBytes
 function takenOf(
   group: EventGroup,
   rows: readonly SpoolRow[],
-  events: readonly string[],
+  chunks: readonly EventChunk[],
   next: SpoolTaken["next"],
 ): SpoolTaken | undefined {
   const [first, last] = [rows[0], rows.at(-1)];
@@ -65,7 +66,7 @@ function takenOf(
   return {
     rows: { groupId: first.groupId, firstId: first.id, lastId: last.id },
     group,
-    events,
+    chunks,
     sums: rows.reduce((sums, row) => plus(sums, { ...row, batches: 1 }), NOTHING),
     queuedAt: first.queuedAt,
     next,

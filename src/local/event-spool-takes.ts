@@ -1,8 +1,7 @@
 import type { QueueDepth, TakeLimits, TakenEvents } from "../log-events/event-queue.ts";
 import { rowsFrom, type SpoolHead, type SpoolReply, type SpoolRows } from "./event-spool-calls.ts";
-import type { EventSpoolIndex } from "./event-spool-index.ts";
+import type { EventSpoolIndex, WaitingRows } from "./event-spool-index.ts";
 import { type EventSpoolLink, SpoolError } from "./event-spool-link.ts";
-import type { Waiting } from "./waiting-order.ts";
 
 interface Take {
   readonly rows: SpoolRows;
@@ -41,7 +40,11 @@ export class EventSpoolTakes {
   }
 
   /** Undefined where there turned out to be nothing of the group. */
-  async take(waiting: Waiting, limits: TakeLimits, link: EventSpoolLink): Promise<TakenEvents | undefined> {
+  async take(
+    waiting: WaitingRows,
+    limits: TakeLimits,
+    link: EventSpoolLink,
+  ): Promise<TakenEvents | undefined> {
     const { groupId, id: fromId } = waiting;
     const { maxEvents, maxBytes } = limits;
     this.#asked.add(groupId);
@@ -64,11 +67,11 @@ export class EventSpoolTakes {
       else this.#index.forget(groupId);
       return undefined;
     }
-    const { rows, group, events, sums, queuedAt, next } = taken;
+    const { rows, group, chunks, sums, queuedAt, next } = taken;
     const token = ++this.#lastToken;
     this.#index.take(groupId, sums, next);
     this.#takes.set(token, { rows, head: { id: rows.firstId, queuedAt }, sums, removedEvents: 0 });
-    return { token, group, events, bytes: sums.bytes, queuedAt };
+    return { token, group, chunks, queuedAt };
   }
 
   release({ token }: TakenEvents): void {
@@ -95,6 +98,36 @@ export class EventSpoolTakes {
       await this.#goesLater(token, take, link);
     }
     await this.removeGone(link);
+  }
+
+  /** What was taken, and what waits of its group; returns how many events that was. */
+  async drop(taken: TakenEvents, link: EventSpoolLink): Promise<number> {
+    const take = this.#takes.get(taken.token);
+    if (take === undefined) return 0;
+    const { groupId, firstId } = take.rows;
+    const all = { kind: "remove", rows: rowsFrom(groupId, firstId), events: undefined } as const;
+    try {
+      const { events, isLate } = await link.call(all, (reply) => this.#dropped(taken.token, take, reply));
+      if (isLate) await link.reload();
+      return events;
+    } catch (error) {
+      if (!(error instanceof SpoolError && error.kind === "full")) throw error;
+      await this.remove(taken, undefined, link);
+      return take.sums.events;
+    }
+  }
+
+  #dropped(token: number, take: Take, { outcome }: SpoolReply) {
+    if (outcome.kind !== "removed") return { events: 0, isLate: false };
+    const { sums: gone } = outcome;
+    const { groupId, firstId } = take.rows;
+    // The index was loaded meanwhile, and says that they wait.
+    if (this.#takes.get(token) !== take) return { events: gone.events, isLate: true };
+    this.#takes.delete(token);
+    this.#index.remove(take.sums);
+    this.#index.drop({ groupId, sums: minus(gone, take.sums), firstId, head: undefined });
+    this.#index.giveBack(groupId);
+    return { events: gone.events, isLate: false };
   }
 
   /** Else whatever a full disk held would be sent over and over. */
@@ -132,11 +165,7 @@ export class EventSpoolTakes {
       this.#index.giveBack(take.rows.groupId);
       return true;
     }
-    const sums = {
-      batches: take.sums.batches - gone.batches,
-      events: take.sums.events - gone.events,
-      bytes: take.sums.bytes - gone.bytes,
-    };
+    const sums = minus(take.sums, gone);
     this.#takes.set(token, {
       rows: { ...take.rows, firstId: first.id },
       head: first,
@@ -146,3 +175,9 @@ export class EventSpoolTakes {
     return true;
   }
 }
+
+const minus = (a: QueueDepth, b: QueueDepth): QueueDepth => ({
+  batches: a.batches - b.batches,
+  events: a.events - b.events,
+  bytes: a.bytes - b.bytes,
+});

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../clock.ts";
+import { countBytes, countEvents } from "../log-events/event-chunk.ts";
 import type {
   EventBatch,
   EventQueue,
@@ -124,6 +125,11 @@ export class EventSpool implements EventQueue {
     await this.#takes.remove(taken, count, this.#link);
   }
 
+  async drop(taken: TakenEvents): Promise<number> {
+    this.#refuseOnceClosed();
+    return this.#takes.drop(taken, this.#link);
+  }
+
   async release(taken: TakenEvents): Promise<void> {
     this.#takes.release(taken);
   }
@@ -143,14 +149,11 @@ export class EventSpool implements EventQueue {
 
   #committed(batches: readonly EventBatch[], { outcome }: SpoolReply): readonly PutResult[] {
     if (outcome.kind !== "put") throw new Error(`the event spool answered a put with "${outcome.kind}"`);
-    return batches.map(({ events, bytes, queuedAt }, at) => {
+    return batches.map(({ chunks, queuedAt }, at) => {
       const place = outcome.places[at];
       if (place === undefined) return "full";
-      this.#index.put(
-        place.groupId,
-        { id: place.id, queuedAt },
-        { batches: 1, events: events.length, bytes },
-      );
+      const sums = { batches: chunks.length, events: countEvents(chunks), bytes: countBytes(chunks) };
+      this.#index.put(place.groupId, { id: place.id, queuedAt }, sums);
       return "queued";
     });
   }

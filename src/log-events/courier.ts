@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import { Bell } from "./bell.ts";
 import { Delivery } from "./delivery.ts";
+import { countEvents, type EventChunk, heldBytes } from "./event-chunk.ts";
 import type { EventQueue, TakenEvents } from "./event-queue.ts";
 import type { EventSink, SendOutcome } from "./event-sink.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
@@ -20,10 +21,7 @@ export interface CourierOptions {
   readonly onChange: () => void;
 }
 
-/** One request carries no more than this, unless a single event is larger. */
-export const REQUEST_LIMITS = { maxEvents: 1_000, maxBytes: 1_000_000 } as const;
-
-/** Of events whose group waits to be tried again: they are in memory, even where the queue is a file. */
+/** Memory of events whose group waits to be tried again: they are in memory even if the queue is a file. */
 const MAX_PARKED_BYTES = 64_000_000;
 
 const QUEUE_RETRY_MS = 1_000;
@@ -58,7 +56,7 @@ export class Courier {
   }
 
   deliver(taken: TakenEvents): void {
-    const delivery = this.#deliver(new Delivery(taken, REQUEST_LIMITS)).finally(() => {
+    const delivery = this.#deliver(new Delivery(taken)).finally(() => {
       this.#deliveries.delete(delivery);
       this.#options.onChange();
     });
@@ -96,19 +94,35 @@ export class Courier {
   async #sendAll(delivery: Delivery): Promise<void> {
     const { stop: signal } = this.#options;
     while (!delivery.isOver && !signal.aborted) {
-      const piece = delivery.piece;
+      const piece = delivery.nextPiece();
       const startedAt = this.#options.clock.now();
       const outcome = await this.#send(delivery, piece);
       if (outcome === undefined) break;
       const givenUp = delivery.note(piece, outcome);
-      this.#report({ delivery, piece, outcome, givenUp, startedAt });
-      if (outcome.kind === "retry") await this.#park(delivery, piece, outcome);
-      else await this.#untilItWorks("remove", () => delivery.settle(this.#options.queue));
+      this.#report({ delivery, events: countEvents(piece), outcome, givenUp, startedAt });
+      await this.#settle(delivery, piece, outcome);
+    }
+  }
+
+  async #settle(delivery: Delivery, piece: readonly EventChunk[], outcome: SendOutcome): Promise<void> {
+    const { queue } = this.#options;
+    const { taken } = delivery;
+    switch (outcome.kind) {
+      case "retry":
+        await this.#park(delivery, piece, outcome);
+        return;
+      case "unauthorized": {
+        const events = await this.#untilItWorks("remove", () => queue.drop(taken));
+        if (events !== undefined) this.#reportDropped(taken, events, "refused", answered(outcome));
+        return;
+      }
+      default:
+        await this.#untilItWorks("remove", () => delivery.settle(queue));
     }
   }
 
   /** Undefined where the relay stops. */
-  async #send({ taken }: Delivery, piece: readonly string[]): Promise<SendOutcome | undefined> {
+  async #send({ taken }: Delivery, piece: readonly EventChunk[]): Promise<SendOutcome | undefined> {
     const { stop: signal } = this.#options;
     try {
       return await this.#pace.send(taken.group, piece, signal);
@@ -121,7 +135,7 @@ export class Courier {
 
   async #park(
     delivery: Delivery,
-    piece: readonly string[],
+    piece: readonly EventChunk[],
     { afterMs, detail, trouble }: Extract<SendOutcome, { kind: "retry" }>,
   ): Promise<void> {
     const { taken, failures } = delivery;
@@ -129,17 +143,19 @@ export class Courier {
     const delayMs = retryDelayMs({ failures, afterMs, isOutage });
     const retryInMs = this.#isHurried ? Math.min(delayMs, HURRIED_RETRY_MS) : delayMs;
     const { sdkKey } = taken.group;
-    this.#options.emit({ kind: "log_events_delayed", sdkKey, events: piece.length, detail, retryInMs });
+    const events = countEvents(piece);
+    this.#options.emit({ kind: "log_events_delayed", sdkKey, events, detail, retryInMs });
+    const bytes = heldBytes(taken.chunks);
     this.#sending--;
-    this.#parkedBytes += taken.bytes;
+    this.#parkedBytes += bytes;
     this.#options.onChange();
     await this.#retry.wait(retryInMs);
-    this.#parkedBytes -= taken.bytes;
+    this.#parkedBytes -= bytes;
     this.#sending++;
   }
 
-  /** What upstream has must leave the queue, or it would be sent again. */
-  async #untilItWorks(action: "remove" | "release", attempt: () => Promise<void>): Promise<void> {
+  /** What upstream has must leave the queue, or it would be sent again. Undefined if the relay stops before. */
+  async #untilItWorks<T>(action: "remove" | "release", attempt: () => Promise<T>): Promise<T | undefined> {
     const { emit, clock } = this.#options;
     for (;;) {
       try {
@@ -147,32 +163,41 @@ export class Courier {
       } catch (error) {
         emit({ kind: "log_events_queue_failed", action, detail: String(error) });
       }
-      if (this.#options.stop.aborted) return;
+      if (this.#options.stop.aborted) return undefined;
       await clock.sleep(QUEUE_RETRY_MS, this.#options.stop).catch(() => {});
     }
   }
 
-  #report({ delivery: { taken }, piece, outcome, givenUp, startedAt }: Sent): void {
+  #report({ delivery: { taken }, events, outcome, givenUp, startedAt }: Sent): void {
     const { emit, clock } = this.#options;
-    const { sdkKey } = taken.group;
     const now = clock.now();
     if (outcome.kind === "accepted") {
+      const { sdkKey } = taken.group;
       const waitedMs = now - taken.queuedAt;
-      emit({ kind: "log_events_sent", sdkKey, events: piece.length, tookMs: now - startedAt, waitedMs });
+      emit({ kind: "log_events_sent", sdkKey, events, tookMs: now - startedAt, waitedMs });
     }
     if (givenUp === 0) return;
-    const dropped = { kind: "log_events_dropped", sdkKey, events: givenUp } as const;
-    if (outcome.kind === "refused") {
-      emit({ ...dropped, reason: "refused", detail: `upstream answered ${outcome.status}` });
-    } else {
-      emit({ ...dropped, reason: "event_too_large", detail: "upstream answered 413 to this event alone" });
-    }
+    if (outcome.kind === "refused") this.#reportDropped(taken, givenUp, "refused", answered(outcome));
+    else this.#reportDropped(taken, givenUp, "event_too_large", TOO_LARGE_ALONE);
+  }
+
+  #reportDropped(
+    { group: { sdkKey } }: TakenEvents,
+    events: number,
+    reason: "refused" | "event_too_large",
+    detail: string,
+  ): void {
+    this.#options.emit({ kind: "log_events_dropped", sdkKey, events, reason, detail });
   }
 }
 
+const TOO_LARGE_ALONE = "upstream answered 413 to this event alone";
+
+const answered = ({ status }: { readonly status: number }) => `upstream answered ${status}`;
+
 interface Sent {
   readonly delivery: Delivery;
-  readonly piece: readonly string[];
+  readonly events: number;
   readonly outcome: SendOutcome;
   readonly givenUp: number;
   readonly startedAt: number;

@@ -1,32 +1,22 @@
+import { countEvents, type EventChunk, splitChunk } from "./event-chunk.ts";
 import type { EventQueue, TakenEvents } from "./event-queue.ts";
 import type { SendOutcome } from "./event-sink.ts";
 
-export interface PieceLimits {
-  readonly maxEvents: number;
-  readonly maxBytes: number;
-}
-
-/** What was taken of one group, on its way to upstream piece by piece, in order. */
+/** What was taken of one group, on its way to upstream: one request, or several in order if upstream wants them smaller. */
 export class Delivery {
   readonly taken: TakenEvents;
-  readonly #maxBytes: number;
-  #maxEvents: number;
+  readonly #left: EventChunk[];
+  #maxEvents = Number.POSITIVE_INFINITY;
   #done = 0;
   #failures = 0;
 
-  constructor(taken: TakenEvents, { maxEvents, maxBytes }: PieceLimits) {
+  constructor(taken: TakenEvents) {
     this.taken = taken;
-    this.#maxEvents = maxEvents;
-    this.#maxBytes = maxBytes;
+    this.#left = [...taken.chunks];
   }
 
   get isOver(): boolean {
-    return this.#done >= this.taken.events.length;
-  }
-
-  /** From the first on, those that are sent or given up. */
-  get done(): number {
-    return this.#done;
+    return this.#left.length === 0;
   }
 
   /** In a row. */
@@ -34,36 +24,44 @@ export class Delivery {
     return this.#failures;
   }
 
-  /** The events of the next request, at least one: a batch that an SDK sent may be larger than a request of ours. */
-  get piece(): readonly string[] {
-    const { events } = this.taken;
-    let bytes = 0;
-    let end = this.#done;
-    while (end < events.length && end - this.#done < this.#maxEvents) {
-      bytes += Buffer.byteLength(events[end] ?? "");
-      if (bytes > this.#maxBytes && end > this.#done) break;
-      end++;
+  /** The chunks of the next request, with one event at least. */
+  nextPiece(): readonly EventChunk[] {
+    const [first] = this.#left;
+    if (first !== undefined && first.count > this.#maxEvents) {
+      this.#left.splice(0, 1, ...splitChunk(first, this.#maxEvents));
     }
-    return events.slice(this.#done, end);
+    let events = 0;
+    const over = this.#left.findIndex(({ count }) => {
+      events += count;
+      return events > this.#maxEvents;
+    });
+    return over < 0 ? [...this.#left] : this.#left.slice(0, Math.max(1, over));
   }
 
-  /** Takes note of how the piece fared; says how many events are given up by that. */
-  note(piece: readonly string[], outcome: SendOutcome): number {
+  /**
+   * Takes note of how the piece fared; returns how many of its events are given up by that. After "unauthorized"
+   * nothing of the group is sent: the queue drops it.
+   */
+  note(piece: readonly EventChunk[], outcome: SendOutcome): number {
+    const events = countEvents(piece);
     this.#failures = outcome.kind === "retry" ? this.#failures + 1 : 0;
     switch (outcome.kind) {
       case "accepted":
-        this.#done += piece.length;
+        this.#finish(piece);
         return 0;
       case "refused":
-        this.#done += piece.length;
-        return piece.length;
+        this.#finish(piece);
+        return events;
+      case "unauthorized":
+        this.#left.length = 0;
+        return 0;
       case "too_large":
-        if (piece.length > 1) {
-          this.#maxEvents = Math.ceil(piece.length / 2);
+        if (events > 1) {
+          this.#maxEvents = Math.ceil(events / 2);
           return 0;
         }
-        this.#done++;
-        return 1;
+        this.#finish(piece);
+        return events;
       case "retry":
         return 0;
     }
@@ -73,5 +71,10 @@ export class Delivery {
   async settle(queue: EventQueue): Promise<void> {
     if (this.isOver) await queue.remove(this.taken);
     else await queue.remove(this.taken, this.#done);
+  }
+
+  #finish(piece: readonly EventChunk[]): void {
+    this.#done += countEvents(piece);
+    this.#left.splice(0, piece.length);
   }
 }

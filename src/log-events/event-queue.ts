@@ -1,4 +1,5 @@
 import type { SdkKey } from "../specs/sdk-key.ts";
+import type { ChunkLimits, EventChunk } from "./event-chunk.ts";
 
 /** What may be forwarded in one request: events of one SDK key, from SDKs that say the same of themselves. */
 export interface EventGroup {
@@ -12,33 +13,29 @@ export interface EventGroup {
 /** Events that came in one request. */
 export interface EventBatch {
   readonly group: EventGroup;
-  /** The JSON text of each, byte for byte as the SDK sent it. */
-  readonly events: readonly string[];
-  /** UTF-8 bytes of all `events`. */
-  readonly bytes: number;
+  /** At least one. */
+  readonly chunks: readonly EventChunk[];
   /** Ms since the Unix epoch. */
   readonly queuedAt: number;
 }
 
-/** Batches of one group, in the order in which they were put, that one request can carry. */
+/** Chunks of one group, in the order in which they were put, that one request can carry. */
 export interface TakenEvents {
   /** Names what was taken; for the queue alone. */
   readonly token: number;
   readonly group: EventGroup;
-  readonly events: readonly string[];
-  readonly bytes: number;
+  readonly chunks: readonly EventChunk[];
   /** When the oldest was put. */
   readonly queuedAt: number;
 }
 
-export interface TakeLimits {
-  readonly maxEvents: number;
-  readonly maxBytes: number;
-  /** A group is due when its oldest batch was put before this (ms since the Unix epoch), or when the limits are full. */
+export interface TakeLimits extends ChunkLimits {
+  /** A group is due when its oldest chunk was put before this (ms since the Unix epoch), or when the limits are full. */
   readonly dueBefore: number;
 }
 
 export interface QueueDepth {
+  /** Chunks: a batch with more events than one request to upstream can carry counts more than once. */
   readonly batches: number;
   readonly events: number;
   readonly bytes: number;
@@ -49,17 +46,20 @@ export interface QueueDepth {
  * work just now; nothing is lost by that.
  */
 export interface EventQueue extends AsyncDisposable {
-  /** Resolves once the events are safe, or with "full" and nothing was kept. */
+  /** Resolves once all events are safe, or with "full" and none was kept. */
   put(batch: EventBatch): Promise<"queued" | "full">;
 
   /**
-   * The longest waiting group that is due and not taken: as many of its batches, from the oldest on, as fit the
+   * The longest waiting group that is due and not taken: as many of its chunks, from the oldest on, as fit the
    * limits, at least one. A group is taken by one at a time, so that its events stay in order.
    */
   take(limits: TakeLimits): Promise<TakenEvents | undefined>;
 
-  /** Upstream has them, or they are given up: gone for good. Of `events` the first `count` alone, where given. */
+  /** Upstream has them, or they are given up: gone for good. If `count` is given, only so many events from the first on. */
   remove(taken: TakenEvents, count?: number): Promise<void>;
+
+  /** Gives up what was taken and all else that waits of its group. Returns how many events those are. */
+  drop(taken: TakenEvents): Promise<number>;
 
   /** To be taken again, before what came later of the same group. */
   release(taken: TakenEvents): Promise<void>;

@@ -1,3 +1,4 @@
+import type { EventChunk } from "./event-chunk.ts";
 import type { EventGroup } from "./event-queue.ts";
 
 export type SendOutcome =
@@ -15,14 +16,16 @@ export type SendOutcome =
     }
   /** Fewer at once might be taken. */
   | { readonly kind: "too_large" }
+  /** Nothing of this SDK key: 401 or 403. */
+  | { readonly kind: "unauthorized"; readonly status: number }
   /** Never. */
   | { readonly kind: "refused"; readonly status: number };
 
 /** Where events go. */
 export interface EventSink {
   /**
-   * One request with these events (their JSON texts). Every expected ending is a value; it rejects for `signal`
+   * One request with the events of all these chunks. Every expected ending is a value; it rejects for `signal`
    * alone, and always ends within the sink's own time limit.
    */
-  send(group: EventGroup, events: readonly string[], signal: AbortSignal): Promise<SendOutcome>;
+  send(group: EventGroup, chunks: readonly EventChunk[], signal: AbortSignal): Promise<SendOutcome>;
 }

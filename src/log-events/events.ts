@@ -16,7 +16,14 @@ export type LogEventsEvent =
   | {
       readonly kind: "log_events_rejected";
       readonly sdkKey: SdkKey;
-      readonly reason: "malformed" | "too_large" | "queue_full" | "busy" | "queue_failed";
+      readonly reason:
+        | "malformed"
+        | "too_large"
+        | "too_many_events"
+        | "metadata_too_large"
+        | "queue_full"
+        | "busy"
+        | "queue_failed";
       readonly detail?: string;
     }
   | {

@@ -1,5 +1,3 @@
-import { fieldsOf } from "./read-batch.ts";
-
 /** What an exposure shares with its batch. */
 export interface ExposureContext {
   readonly sdkKey: string;
@@ -31,10 +29,10 @@ export function exposureIdentity(event: unknown, { sdkKey, batchStableId }: Expo
   const identity = [
     sdkKey,
     ...what,
-    metadata["ruleID"],
+    known(metadata["ruleID"]),
     // A user that is no object identifies as it is; of an object these fields do.
-    user === undefined ? fields["user"] : [user["userID"], sorted(user["customIDs"])],
-    own ?? batchStableId,
+    user === undefined ? known(fields["user"]) : [known(user["userID"]), sorted(user["customIDs"])],
+    known(own ?? batchStableId),
     Math.floor(time / MINUTE_MS),
   ];
   return exactText(identity);
@@ -43,9 +41,9 @@ export function exposureIdentity(event: unknown, { sdkKey, batchStableId }: Expo
 function exposed(name: unknown, metadata: Readonly<Record<string, unknown>>): readonly unknown[] | undefined {
   switch (name) {
     case "statsig::gate_exposure":
-      return ["gate", metadata["gate"], metadata["gateValue"]];
+      return ["gate", known(metadata["gate"]), known(metadata["gateValue"])];
     case "statsig::config_exposure":
-      return ["config", metadata["config"]];
+      return ["config", known(metadata["config"])];
     default:
       return undefined;
   }
@@ -54,16 +52,34 @@ function exposed(name: unknown, metadata: Readonly<Record<string, unknown>>): re
 /** In whatever order an SDK names them. */
 function sorted(customIds: unknown): unknown {
   const fields = fieldsOf(customIds);
-  if (fields === undefined) return customIds;
+  if (fields === undefined) return known(customIds);
   return [{}, ...Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))];
 }
 
-/** Numbers that parsing may have rounded make the identity unsure. What is missing is told from null. */
+/** Deeper than anything that an SDK sends. To put into text what a client nested without end takes the square of its depth. */
+const MAX_LEVELS = 16;
+
+/** What is missing is told from null, as which it would come out in JSON. */
+const MISSING = { missing: [] } as const;
+const known = (value: unknown): unknown => (value === undefined ? MISSING : value);
+
 function exactText(identity: readonly unknown[]): string | undefined {
-  let exact = true;
-  const text = JSON.stringify(identity, (_, value: unknown) => {
-    if (typeof value === "number" && !Number.isSafeInteger(value)) exact = false;
-    return value === undefined ? { missing: [] } : value;
-  });
-  return exact && !text.includes(REPLACEMENT) ? text : undefined;
+  if (!isExact(identity, MAX_LEVELS)) return undefined;
+  const text = JSON.stringify(identity);
+  return text.includes(REPLACEMENT) ? undefined : text;
+}
+
+/** Numbers that parsing may have rounded make the identity unsure. */
+function isExact(value: unknown, levels: number): boolean {
+  if (typeof value === "number") return Number.isSafeInteger(value);
+  if (typeof value !== "object" || value === null) return true;
+  if (levels === 0) return false;
+  if (Array.isArray(value)) return value.every((each) => isExact(each, levels - 1));
+  return Object.values(value).every((each) => isExact(each, levels - 1));
+}
+
+/** The fields of a JSON object; undefined if the value is something else. */
+export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject ? (value as Readonly<Record<string, unknown>>) : undefined;
 }

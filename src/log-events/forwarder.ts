@@ -1,7 +1,8 @@
 import type { Clock } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import { Bell } from "./bell.ts";
-import { Courier, REQUEST_LIMITS } from "./courier.ts";
+import { Courier } from "./courier.ts";
+import { REQUEST_LIMITS } from "./event-chunk.ts";
 import type { EventQueue, TakenEvents } from "./event-queue.ts";
 import type { EventSink } from "./event-sink.ts";
 import type { EmitLogEventsEvent } from "./events.ts";

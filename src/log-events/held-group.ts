@@ -1,62 +1,63 @@
+import { hash } from "node:crypto";
+import { countEvents, type EventChunk, heldBytes, splitChunk } from "./event-chunk.ts";
 import type { EventBatch, EventGroup, TakeLimits, TakenEvents } from "./event-queue.ts";
-import { joinEvents, splitEvents } from "./joined-events.ts";
 
 /** What a memory queue holds, all groups together. */
 export interface QueueTotals {
   batches: number;
   events: number;
   bytes: number;
-  /** Memory: the events and what comes with them. */
+  /** Memory: the chunks and what comes with them. */
   heldBytes: number;
 }
 
-/** What a batch and a group need beside their texts: objects, array slots, map entries. */
-const BATCH_OVERHEAD_BYTES = 256;
-const GROUP_OVERHEAD_BYTES = 1_024;
+/** What a group needs beside its metadata: headers, its id, objects, map entries. */
+const GROUP_OVERHEAD_BYTES = 2_048;
 
-/** Bytes and not strings: a part of a string would keep the whole request's text in memory. */
-interface StoredBatch {
-  readonly joined: Buffer;
-  readonly count: number;
-  readonly bytes: number;
+interface StoredChunk {
+  readonly chunk: EventChunk;
   readonly queuedAt: number;
 }
 
 interface Taken {
-  readonly batches: readonly StoredBatch[];
-  readonly events: readonly string[];
-  /** Of `events`, from the first on. */
+  readonly chunks: readonly StoredChunk[];
+  /** Events, from the first of the chunks on. */
   removed: number;
 }
 
-/** Tells groups apart by what they say. */
+/** Tells groups apart by what they say. A digest, since the metadata may be long and is held once already. */
 export function groupId({ sdkKey, metadata, headers }: EventGroup): string {
-  return JSON.stringify([sdkKey, metadata, Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1))]);
+  const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
+  return hash("sha256", JSON.stringify([sdkKey, metadata, sorted]), "base64");
 }
 
-/** The batches of one group in the order in which they were put; the first of them may be taken. */
+/** The chunks of one group in the order in which they were put; the first of them may be taken. */
 export class HeldGroup {
   readonly id: string;
+  /** Since when the group is known: no two have the same. */
+  readonly place: number;
   readonly #group: EventGroup;
   readonly #totals: QueueTotals;
   readonly #ownBytes: number;
-  readonly #waiting: StoredBatch[] = [];
+  readonly #waiting: StoredChunk[] = [];
   #waitingEvents = 0;
   #waitingBytes = 0;
   #taken: Taken | undefined;
 
-  constructor(id: string, group: EventGroup, totals: QueueTotals) {
+  constructor(id: string, place: number, group: EventGroup, totals: QueueTotals) {
     this.id = id;
+    this.place = place;
     this.#group = group;
     this.#totals = totals;
-    this.#ownBytes = 2 * id.length + GROUP_OVERHEAD_BYTES;
+    // Two bytes a character: what is not Latin-1 takes as many.
+    this.#ownBytes = 2 * group.metadata.length + GROUP_OVERHEAD_BYTES;
   }
 
   get isEmpty(): boolean {
     return this.#waiting.length === 0 && this.#taken === undefined;
   }
 
-  /** When the oldest batch was put; undefined where the group is taken, or has none. */
+  /** When the oldest chunk was put; undefined if the group is taken or has none. */
   get waitingSince(): number | undefined {
     return this.#taken === undefined ? this.#waiting[0]?.queuedAt : undefined;
   }
@@ -68,26 +69,24 @@ export class HeldGroup {
   }
 
   /** Memory that the batch would need. */
-  costOf(batch: EventBatch): number {
-    const own = this.isEmpty ? this.#ownBytes : 0;
-    return own + heldBytesOf({ bytes: batch.bytes, count: batch.events.length });
+  costOf({ chunks }: EventBatch): number {
+    return (this.isEmpty ? this.#ownBytes : 0) + heldBytes(chunks);
   }
 
-  put({ events, bytes, queuedAt }: EventBatch): void {
+  put({ chunks, queuedAt }: EventBatch): void {
     if (this.isEmpty) this.#totals.heldBytes += this.#ownBytes;
-    const batch = { joined: joinEvents(events), count: events.length, bytes, queuedAt };
-    this.#waiting.push(batch);
-    this.#nowWaiting([batch], 1);
-    this.#count([batch], 1);
+    const stored = chunks.map((chunk) => ({ chunk, queuedAt }));
+    this.#waiting.push(...stored);
+    this.#countWaiting(stored, 1);
+    this.#count(stored, 1);
   }
 
   take(token: number, limits: TakeLimits): TakenEvents {
-    const batches = this.#waiting.splice(0, this.#fitting(limits));
-    this.#nowWaiting(batches, -1);
-    const events = batches.flatMap(({ joined, count }) => splitEvents(joined, count));
-    this.#taken = { batches, events, removed: 0 };
-    const bytes = batches.reduce((sum, batch) => sum + batch.bytes, 0);
-    return { token, group: this.#group, events, bytes, queuedAt: batches[0]?.queuedAt ?? 0 };
+    const stored = this.#waiting.splice(0, this.#fitting(limits));
+    this.#countWaiting(stored, -1);
+    this.#taken = { chunks: stored, removed: 0 };
+    const chunks = stored.map(({ chunk }) => chunk);
+    return { token, group: this.#group, chunks, queuedAt: stored[0]?.queuedAt ?? 0 };
   }
 
   /** Whether nothing taken is left by that. */
@@ -95,7 +94,8 @@ export class HeldGroup {
     const taken = this.#taken;
     if (taken === undefined) return true;
     const before = remainder(taken);
-    taken.removed = Math.max(taken.removed, count ?? taken.events.length);
+    const all = countEvents(taken.chunks.map(({ chunk }) => chunk));
+    taken.removed = Math.max(taken.removed, count ?? all);
     const after = remainder(taken);
     this.#count(before, -1);
     this.#count(after, 1);
@@ -104,12 +104,22 @@ export class HeldGroup {
     return true;
   }
 
+  /** All of it, taken or not; returns how many events that was. */
+  drop(): number {
+    const all = [...(this.#taken === undefined ? [] : remainder(this.#taken)), ...this.#waiting];
+    this.#countWaiting(this.#waiting, -1);
+    this.#waiting.length = 0;
+    this.#count(all, -1);
+    this.#settle();
+    return countEvents(all.map(({ chunk }) => chunk));
+  }
+
   release(): void {
     const taken = this.#taken;
     if (taken === undefined) return;
     const left = remainder(taken);
     this.#waiting.unshift(...left);
-    this.#nowWaiting(left, 1);
+    this.#countWaiting(left, 1);
     this.#settle();
   }
 
@@ -120,45 +130,39 @@ export class HeldGroup {
 
   #fitting({ maxEvents, maxBytes }: TakeLimits): number {
     let [events, bytes] = [0, 0];
-    const over = this.#waiting.findIndex((batch) => {
-      events += batch.count;
-      bytes += batch.bytes;
+    const over = this.#waiting.findIndex(({ chunk }) => {
+      events += chunk.count;
+      bytes += chunk.bytes;
       return events > maxEvents || bytes > maxBytes;
     });
     return over < 0 ? this.#waiting.length : Math.max(1, over);
   }
 
-  #nowWaiting(batches: readonly StoredBatch[], sign: 1 | -1): void {
-    for (const { count, bytes } of batches) {
-      this.#waitingEvents += sign * count;
-      this.#waitingBytes += sign * bytes;
+  #countWaiting(stored: readonly StoredChunk[], sign: 1 | -1): void {
+    for (const { chunk } of stored) {
+      this.#waitingEvents += sign * chunk.count;
+      this.#waitingBytes += sign * chunk.bytes;
     }
   }
 
-  #count(batches: readonly StoredBatch[], sign: 1 | -1): void {
-    for (const batch of batches) {
+  #count(stored: readonly StoredChunk[], sign: 1 | -1): void {
+    for (const { chunk } of stored) {
       this.#totals.batches += sign;
-      this.#totals.events += sign * batch.count;
-      this.#totals.bytes += sign * batch.bytes;
-      this.#totals.heldBytes += sign * heldBytesOf(batch);
+      this.#totals.events += sign * chunk.count;
+      this.#totals.bytes += sign * chunk.bytes;
+      this.#totals.heldBytes += sign * heldBytes([chunk]);
     }
   }
-}
-
-function heldBytesOf({ bytes, count }: Pick<StoredBatch, "bytes" | "count">): number {
-  return bytes + count + BATCH_OVERHEAD_BYTES;
 }
 
 /** What is left of what was taken. */
-function remainder({ batches, events, removed }: Taken): StoredBatch[] {
+function remainder({ chunks, removed }: Taken): StoredChunk[] {
   let start = 0;
-  return batches.flatMap((batch) => {
-    const from = Math.max(start, removed);
-    start += batch.count;
-    if (from >= start) return [];
-    if (from === start - batch.count) return [batch];
-    const joined = joinEvents(events.slice(from, start));
-    const count = start - from;
-    return [{ joined, count, bytes: joined.length - (count - 1), queuedAt: batch.queuedAt }];
+  return chunks.flatMap((stored) => {
+    const { chunk, queuedAt } = stored;
+    const gone = removed - start;
+    start += chunk.count;
+    if (gone <= 0) return [stored];
+    return gone < chunk.count ? [{ chunk: splitChunk(chunk, gone)[1], queuedAt }] : [];
   });
 }

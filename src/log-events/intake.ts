@@ -1,21 +1,22 @@
 import type { Clock } from "../clock.ts";
 import type { KeyGate, Refusal } from "../specs/key-gate.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
-import type { BatchReader } from "./batch-reader.ts";
-import type { EventBatch, EventQueue } from "./event-queue.ts";
+import { countEvents } from "./event-chunk.ts";
+import type { EventQueue } from "./event-queue.ts";
+import type { BodyReading } from "./event-reader.ts";
+import type { BatchReader } from "./event-workers.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
-import type { ExposureDedupe } from "./exposure-dedupe.ts";
-import { SEPARATOR } from "./joined-events.ts";
-import type { BodyReading } from "./read-body.ts";
 
 export interface IntakeOptions {
   readonly reader: BatchReader;
   readonly queue: EventQueue;
   readonly gate: KeyGate;
-  /** Undefined where repeats are forwarded as well. */
-  readonly dedupe: ExposureDedupe | undefined;
+  /** How many exposures are remembered; undefined if repeats are forwarded as well. */
+  readonly dedupeLimit: number | undefined;
   /** Of one body, before and after decoding. */
   readonly maxBodyBytes: number;
+  /** Of one body. */
+  readonly maxEvents: number;
   readonly clock: Clock;
   readonly emit: EmitLogEventsEvent;
 }
@@ -32,8 +33,8 @@ export interface EventRequest {
 export type IntakeOutcome =
   /** The events are safe, or were here before. */
   | { readonly kind: "accepted" }
-  | { readonly kind: "malformed" }
-  | { readonly kind: "too_large" }
+  /** Larger in one way or another than a body may be, or not to be understood. */
+  | { readonly kind: Exclude<BodyReading["kind"], "read"> }
   /** Nothing was kept: the SDK shall try again. */
   | { readonly kind: "unavailable" };
 
@@ -57,17 +58,11 @@ export class EventIntake {
   }
 
   async accept(request: EventRequest): Promise<IntakeOutcome> {
-    const { reader, dedupe, maxBodyBytes: maxBytes } = this.#options;
+    const { reader, dedupeLimit, maxBodyBytes: maxBytes, maxEvents } = this.#options;
     const { sdkKey, body, contentEncoding } = request;
     let reading: BodyReading;
     try {
-      reading = await reader.read({
-        sdkKey,
-        body,
-        contentEncoding,
-        maxBytes,
-        dedupe: dedupe !== undefined,
-      });
+      reading = await reader.read({ sdkKey, body, contentEncoding, maxBytes, maxEvents, dedupeLimit });
     } catch (error) {
       return this.#unavailable(sdkKey, "busy", String(error));
     }
@@ -76,38 +71,27 @@ export class EventIntake {
     return { kind: reading.kind };
   }
 
-  /** There is no time to read the request at all. */
-  refuse(sdkKey: SdkKey): IntakeOutcome {
-    return this.#unavailable(sdkKey, "busy");
-  }
-
   async #keep({ sdkKey, headers }: EventRequest, reading: Read): Promise<IntakeOutcome> {
-    const { queue, dedupe, clock, emit } = this.#options;
-    const { events, bytes } = this.#unrepeated(reading);
-    if (events.length > 0) {
-      const group = { sdkKey, metadata: reading.metadata, headers };
-      const batch: EventBatch = { group, events, bytes, queuedAt: clock.now() };
+    const { queue, clock, emit } = this.#options;
+    const { chunks, repeats, metadata, digests } = reading;
+    if (chunks.length > 0) {
+      const batch = { group: { sdkKey, metadata, headers }, chunks, queuedAt: clock.now() };
       try {
         if ((await queue.put(batch)) === "full") return this.#unavailable(sdkKey, "queue_full");
       } catch (error) {
         return this.#unavailable(sdkKey, "queue_failed", String(error));
       }
-      if (reading.digests !== undefined && dedupe?.remember(reading.digests)) {
-        emit({ kind: "log_events_window_turned" });
-      }
+      if (digests !== undefined) void this.#remember(digests);
     }
-    const repeats = reading.repeats + reading.count - events.length;
-    emit({ kind: "log_events_accepted", sdkKey, events: reading.repeats + reading.count, repeats });
+    emit({ kind: "log_events_accepted", sdkKey, events: countEvents(chunks) + repeats, repeats });
     return { kind: "accepted" };
   }
 
-  #unrepeated({ joined, count, bytes, digests }: Read): { events: readonly string[]; bytes: number } {
-    const { dedupe } = this.#options;
-    const all = count === 0 ? [] : joined.split(SEPARATOR);
-    if (dedupe === undefined || digests === undefined) return { events: all, bytes };
-    const events = all.filter((_, at) => !dedupe.isRepeat(digests, at));
-    if (events.length === all.length) return { events, bytes };
-    return { events, bytes: events.reduce((sum, event) => sum + Buffer.byteLength(event), 0) };
+  async #remember(digests: Uint32Array<ArrayBuffer>): Promise<void> {
+    const { reader, emit } = this.#options;
+    // Forgotten exposures are forwarded once more, which does less harm than to refuse events that are kept.
+    const hasTurned = await reader.remember(digests).catch(() => false);
+    if (hasTurned) emit({ kind: "log_events_window_turned" });
   }
 
   #unavailable(sdkKey: SdkKey, reason: "queue_full" | "busy" | "queue_failed", detail?: string) {

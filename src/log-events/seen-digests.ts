@@ -18,6 +18,7 @@ export class SeenDigests {
   #count = 0;
   /** Where the next goes; the oldest is there once the ring is full. */
   #next = 0;
+  /** How often everything that was remembered has made room for newer ones. */
   #turns = 0;
 
   constructor(limit: number) {
@@ -32,11 +33,6 @@ export class SeenDigests {
     return this.#count;
   }
 
-  /** How often everything that was remembered has made room for newer ones. */
-  get turns(): number {
-    return this.#turns;
-  }
-
   get allocatedBytes(): number {
     return this.#ring.byteLength + this.#table.byteLength;
   }
@@ -49,6 +45,13 @@ export class SeenDigests {
       if (entry === 0) return false;
       if (this.#equals((entry - 1) * DIGEST_WORDS, digests, at)) return true;
     }
+  }
+
+  /** Remembers all of them. Returns whether with these all that was remembered has made room for newer ones, once more. */
+  addAll(digests: Uint32Array): boolean {
+    const before = this.#turns;
+    for (let index = 0; index * DIGEST_WORDS < digests.length; index++) this.add(digests, index);
+    return this.#turns > before;
   }
 
   /** Remembers it; one that is remembered already grows no younger. */

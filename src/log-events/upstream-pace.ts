@@ -1,11 +1,19 @@
-import PQueue from "p-queue";
+import { countBytes } from "./event-chunk.ts";
 import type { EventSink, SendOutcome } from "./event-sink.ts";
 
 /** Requests in flight while upstream works. */
 export const MAX_IN_FLIGHT = 16;
 
+/** Events in flight, decompressed. A request with more goes out alone. */
+const MAX_IN_FLIGHT_BYTES = 16_000_000;
+
 /** So many failures in a row, and upstream counts as down: as many as may have been under way when it went. */
 const DOWN_AFTER = MAX_IN_FLIGHT;
+
+interface Waiting {
+  readonly bytes: number;
+  readonly start: () => void;
+}
 
 /**
  * How much is asked of upstream at once. While it is down one request at a time goes out to see, each of them a
@@ -14,7 +22,10 @@ const DOWN_AFTER = MAX_IN_FLIGHT;
 export class UpstreamPace {
   readonly #sink: EventSink;
   readonly #onRecovered: () => void;
-  readonly #slots = new PQueue({ concurrency: MAX_IN_FLIGHT });
+  /** In the order in which they are sent. */
+  readonly #waiting: Waiting[] = [];
+  #inFlight = 0;
+  #inFlightBytes = 0;
   #failuresInRow = 0;
 
   constructor(sink: EventSink, onRecovered: () => void) {
@@ -26,20 +37,49 @@ export class UpstreamPace {
     return this.#failuresInRow >= DOWN_AFTER;
   }
 
-  async send(...[group, events, signal]: Parameters<EventSink["send"]>): Promise<SendOutcome> {
-    return this.#slots.add(async () => {
+  async send(...[group, chunks, signal]: Parameters<EventSink["send"]>): Promise<SendOutcome> {
+    const bytes = countBytes(chunks);
+    await this.#slot(bytes);
+    try {
       signal.throwIfAborted();
-      const outcome = await this.#sink.send(group, events, signal);
+      const outcome = await this.#sink.send(group, chunks, signal);
       this.#note(outcome);
       return outcome;
-    });
+    } finally {
+      this.#inFlight--;
+      this.#inFlightBytes -= bytes;
+      this.#startNext();
+    }
+  }
+
+  #slot(bytes: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push({ bytes, start: resolve });
+    this.#startNext();
+    return promise;
+  }
+
+  #startNext(): void {
+    for (;;) {
+      const [next] = this.#waiting;
+      if (next === undefined || !this.#hasSlotFor(next)) return;
+      this.#waiting.shift();
+      this.#inFlight++;
+      this.#inFlightBytes += next.bytes;
+      next.start();
+    }
+  }
+
+  #hasSlotFor({ bytes }: Waiting): boolean {
+    if (this.#inFlight === 0) return true;
+    const fits = this.#inFlightBytes + bytes <= MAX_IN_FLIGHT_BYTES;
+    return fits && this.#inFlight < (this.isDown ? 1 : MAX_IN_FLIGHT);
   }
 
   #note(outcome: SendOutcome): void {
     const wasDown = this.isDown;
     const failed = outcome.kind === "retry" && outcome.trouble === "upstream";
     this.#failuresInRow = failed ? this.#failuresInRow + 1 : 0;
-    this.#slots.concurrency = this.isDown ? 1 : MAX_IN_FLIGHT;
     if (wasDown && !this.isDown) this.#onRecovered();
   }
 }

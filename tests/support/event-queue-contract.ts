@@ -9,6 +9,7 @@ import {
   eventGroup,
   eventText,
   largeEvent,
+  withTexts,
 } from "./event-batches.ts";
 import { describeQueueProperties } from "./event-queue-properties.ts";
 import { FakeClock } from "./fake-clock.ts";
@@ -26,7 +27,7 @@ const ROOMY_BYTES = 64 * 1024 * 1024;
 export function describeEventQueue(name: string, open: OpenQueue): void {
   const opened = async () => {
     const clock = new FakeClock();
-    return { clock, queue: await open({ clock, maxBytes: ROOMY_BYTES }), now: clock.now() };
+    return { clock, queue: withTexts(await open({ clock, maxBytes: ROOMY_BYTES })), now: clock.now() };
   };
   const [a, b] = [eventGroup("a"), eventGroup("b")];
 
@@ -173,9 +174,56 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.take(ANYTHING)).toMatchObject({ events: [eventText("6")] });
     });
 
+    test("a group can be dropped: what was taken of it and what waits, but no other's", async () => {
+      const { queue, now } = await opened();
+      await using _ = queue;
+      await queue.put(eventBatch(a, ["1", "2", "3"], now));
+      await queue.put(eventBatch(a, ["4"], now + 1));
+      const taken = await queue.take({ ...ANYTHING, maxEvents: 3 });
+      if (taken === undefined) throw new Error("nothing was taken");
+      await queue.put(eventBatch(b, ["5"], now + 2));
+      await queue.put(eventBatch(a, ["6", "7"], now + 3));
+      await queue.remove(taken, 1);
+      expect(await queue.drop(taken)).toBe(5);
+      expect(queue.depth).toEqual({ batches: 1, events: 1, bytes: bytesOf([eventText("5")]) });
+      // It is over: nothing comes back of it.
+      await queue.release(taken);
+      expect(await queue.drop(taken)).toBe(0);
+      expect(await queue.take(ANYTHING)).toMatchObject({ group: b });
+      expect(await queue.take(ANYTHING)).toBeUndefined();
+      await queue.put(eventBatch(a, ["8"], now + 4));
+      expect(await queue.take(ANYTHING)).toMatchObject({ group: a, events: [eventText("8")] });
+    });
+
+    test("a batch of more events than one request carries is kept whole, and comes out piece by piece", async () => {
+      const { queue, now } = await opened();
+      await using _ = queue;
+      const labels = Array.from({ length: 2_500 }, (_, at) => `${at}`);
+      expect(await queue.put(eventBatch(a, labels, now))).toBe("queued");
+      expect(queue.depth).toMatchObject({ batches: 3, events: 2_500 });
+      const events: string[] = [];
+      const sizes: number[] = [];
+      for (let taken = await queue.take(ANYTHING); taken; taken = await queue.take(ANYTHING)) {
+        sizes.push(taken.events.length);
+        events.push(...taken.events);
+        await queue.remove(taken);
+      }
+      expect(sizes).toEqual([1_000, 1_000, 500]);
+      expect(events).toEqual(labels.map(eventText));
+    });
+
+    test("none of a batch is kept if there is no room for all of it", async () => {
+      const clock = new FakeClock();
+      await using queue = withTexts(await open({ clock, maxBytes: 1_500_000 }));
+      const event = largeEvent(700_000);
+      expect(await queue.put(batchOf(b, [event, event, event], clock.now()))).toBe("full");
+      expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
+      expect(await queue.take(ANYTHING)).toBeUndefined();
+    });
+
     test("a batch for which there is no room is not kept", async () => {
       const clock = new FakeClock();
-      await using queue = await open({ clock, maxBytes: 20_000 });
+      await using queue = withTexts(await open({ clock, maxBytes: 20_000 }));
       const small = eventBatch(a, ["1"], clock.now());
       expect(await queue.put(small)).toBe("queued");
       expect(await queue.put(batchOf(b, [largeEvent(30_000)], clock.now()))).toBe("full");

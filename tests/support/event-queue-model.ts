@@ -1,6 +1,6 @@
 import { expect } from "bun:test";
-import type { EventBatch, QueueDepth, TakeLimits, TakenEvents } from "../../src/log-events/event-queue.ts";
-import { bytesOf } from "./event-batches.ts";
+import type { QueueDepth, TakeLimits } from "../../src/log-events/event-queue.ts";
+import { bytesOf, type TakenTexts, type TextBatch } from "./event-batches.ts";
 
 interface ModelBatch {
   readonly events: readonly string[];
@@ -19,14 +19,14 @@ interface ModelGroup {
 export class QueueModel {
   readonly #groups = new Map<string, ModelGroup>();
 
-  put({ group, events, queuedAt }: EventBatch): void {
+  put({ group, events, queuedAt }: TextBatch): void {
     const kept = this.#groups.get(group.metadata) ?? { batches: [], taken: 0, takenEvents: 0 };
     kept.batches.push({ events, queuedAt });
     this.#groups.set(group.metadata, kept);
   }
 
   /** Checks that this is what was to be taken. */
-  taken(taken: TakenEvents | undefined, limits: TakeLimits): void {
+  taken(taken: TakenTexts | undefined, limits: TakeLimits): void {
     const due = [...this.#groups.values()].filter((group) => isDue(group, limits));
     const oldest = Math.min(...due.map(queuedAtOf));
     expect(taken?.queuedAt).toBe(due.length === 0 ? undefined : oldest);
@@ -40,12 +40,19 @@ export class QueueModel {
     group.takenEvents = events.length;
   }
 
-  release(taken: TakenEvents): void {
+  release(taken: TakenTexts): void {
     this.#groupOf(taken).taken = 0;
   }
 
+  /** All of the group is gone; says how many events that is. */
+  drop(taken: TakenTexts): number {
+    const events = eventsOf(this.#groupOf(taken).batches).length;
+    this.#groups.delete(taken.group.metadata);
+    return events;
+  }
+
   /** The first `count` of what was taken are gone. */
-  remove(taken: TakenEvents, count: number): void {
+  remove(taken: TakenTexts, count: number): void {
     const group = this.#groupOf(taken);
     let left = count - (taken.events.length - group.takenEvents);
     group.takenEvents -= Math.max(0, left);
@@ -75,7 +82,7 @@ export class QueueModel {
     return waiting.length === 0 ? undefined : Math.min(...waiting.map(queuedAtOf));
   }
 
-  #groupOf({ group }: TakenEvents): ModelGroup {
+  #groupOf({ group }: TakenTexts): ModelGroup {
     const kept = this.#groups.get(group.metadata);
     if (kept === undefined) throw new Error(`of a group that was never put: ${group.metadata}`);
     return kept;

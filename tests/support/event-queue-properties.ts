@@ -1,16 +1,16 @@
 import { expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
-import type { EventQueue, TakeLimits, TakenEvents } from "../../src/log-events/event-queue.ts";
-import { ANYTHING, eventBatch, eventGroup } from "./event-batches.ts";
+import type { TakeLimits } from "../../src/log-events/event-queue.ts";
+import { ANYTHING, eventBatch, eventGroup, type TakenTexts, type TextQueue } from "./event-batches.ts";
 import { QueueModel } from "./event-queue-model.ts";
 
-type Opened = () => Promise<{ readonly queue: EventQueue; readonly now: number }>;
+type Opened = () => Promise<{ readonly queue: TextQueue; readonly now: number }>;
 
 type Step =
   | { readonly kind: "put"; readonly group: number; readonly events: number; readonly afterMs: number }
   | { readonly kind: "take"; readonly maxEvents: number; readonly maxBytes: number; readonly agoMs: number }
-  | { readonly kind: "release"; readonly which: number }
+  | { readonly kind: "release" | "drop"; readonly which: number }
   /** `part` of what is taken; 1 is all of it, without a count. */
   | { readonly kind: "remove"; readonly which: number; readonly part: number };
 
@@ -31,18 +31,19 @@ const take: fc.Arbitrary<Step> = fc.record({
   agoMs: fc.nat(4),
 });
 const release: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("release"), which });
+const drop: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("drop"), which });
 const remove: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("remove"), which, part });
-const steps = fc.array(fc.oneof(put, put, take, take, release, remove, remove), { maxLength: 60 });
+const steps = fc.array(fc.oneof(put, put, take, take, release, drop, remove, remove), { maxLength: 60 });
 
 /** A queue and a model of it, doing the same. */
 class Comparison {
-  readonly #queue: EventQueue;
+  readonly #queue: TextQueue;
   readonly #model = new QueueModel();
-  readonly #inHand: TakenEvents[] = [];
+  readonly #inHand: TakenTexts[] = [];
   #ms: number;
   #events = 0;
 
-  constructor(queue: EventQueue, now: number) {
+  constructor(queue: TextQueue, now: number) {
     this.#queue = queue;
     this.#ms = now;
   }
@@ -75,6 +76,11 @@ class Comparison {
         if (taken === undefined) return;
         this.#model.release(taken);
         await this.#queue.release(taken);
+        return;
+      }
+      case "drop": {
+        const [taken] = this.#inHand.splice(step.which, 1);
+        if (taken !== undefined) expect(await this.#queue.drop(taken)).toBe(this.#model.drop(taken));
         return;
       }
       case "remove":

@@ -1,13 +1,12 @@
 import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
-import { type EventSpool, type EventSpoolOptions, openEventSpool } from "../../src/local/event-spool.ts";
+import { type EventSpoolOptions, openEventSpool } from "../../src/local/event-spool.ts";
 import type { SpoolEvent } from "../../src/local/event-spool-events.ts";
-import type { EventQueue } from "../../src/log-events/event-queue.ts";
-import { ANYTHING } from "./event-batches.ts";
+import { ANYTHING, type TextQueue, withTexts } from "./event-batches.ts";
 import { quietSupervisor } from "./supervisors.ts";
 
 export interface OpenedSpool extends AsyncDisposable {
-  readonly spool: EventSpool;
+  readonly spool: TextQueue;
   /** What it reported, oldest first. */
   readonly events: readonly SpoolEvent[];
 }
@@ -29,11 +28,11 @@ export async function openSpool(
     ...options,
   });
   if (spool === undefined) throw new Error(JSON.stringify(events));
-  return { spool, events, [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose]() };
+  return { spool: withTexts(spool), events, [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose]() };
 }
 
 /** Takes and removes whatever there is: the events, by the metadata of their group. */
-export async function drain(queue: EventQueue, limits = ANYTHING): Promise<Map<string, string[]>> {
+export async function drain(queue: TextQueue, limits = ANYTHING): Promise<Map<string, string[]>> {
   const drained = new Map<string, string[]>();
   for (let taken = await queue.take(limits); taken !== undefined; taken = await queue.take(limits)) {
     const { metadata } = taken.group;

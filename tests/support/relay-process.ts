@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { exitOf } from "./exit-of.ts";
 import { Output } from "./output.ts";
 import { spawnRelay } from "./run-relay.ts";
@@ -84,8 +84,21 @@ export class RelayProcess implements AsyncDisposable {
 
   /** Resident memory now. */
   rssBytes(): number {
+    return this.#statusBytes("VmRSS");
+  }
+
+  /** The most resident memory since the start, or since it was reset. */
+  peakRssBytes(): number {
+    return this.#statusBytes("VmHWM");
+  }
+
+  resetPeakRss(): void {
+    writeFileSync(`/proc/${this.#child.pid}/clear_refs`, "5");
+  }
+
+  #statusBytes(field: string): number {
     const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+    return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
   }
 
   /** Files and sockets that are open now. */

@@ -1,8 +1,10 @@
+import type { EventChunk } from "../../src/log-events/event-chunk.ts";
 import type { EventGroup } from "../../src/log-events/event-queue.ts";
 import type { EventSink, SendOutcome } from "../../src/log-events/event-sink.ts";
 import type { LogEventsEvent } from "../../src/log-events/events.ts";
 import { EventForwarder } from "../../src/log-events/forwarder.ts";
 import { MemoryQueue } from "../../src/log-events/memory-queue.ts";
+import { textsOf } from "./event-batches.ts";
 import { FakeClock, settle } from "./fake-clock.ts";
 import { strictSupervisor } from "./supervisors.ts";
 
@@ -30,7 +32,8 @@ export class ScriptedSink implements EventSink {
     this.#clock = clock;
   }
 
-  async send(group: EventGroup, events: readonly string[], signal: AbortSignal): Promise<SendOutcome> {
+  async send(group: EventGroup, chunks: readonly EventChunk[], signal: AbortSignal): Promise<SendOutcome> {
+    const events = textsOf(chunks);
     const request = { group, events, atMs: this.#clock.now() };
     this.requests.push(request);
     this.maxInFlight = Math.max(this.maxInFlight, ++this.#inFlight);

@@ -1,4 +1,5 @@
 import { ROOT_CONTEXT, SpanKind } from "@opentelemetry/api";
+import { countEvents } from "../../log-events/event-chunk.ts";
 import type { EventSink, SendOutcome } from "../../log-events/event-sink.ts";
 import { maskSdkKey } from "../../specs/sdk-key.ts";
 import type { Ending, Spans } from "./spans.ts";
@@ -6,16 +7,16 @@ import type { Ending, Spans } from "./spans.ts";
 /** Each request to upstream has events of many clients: it is the child of none of them. */
 export function tracedEventSink(inner: EventSink, spans: Spans): EventSink {
   return {
-    send: (group, events, signal) =>
+    send: (group, chunks, signal) =>
       spans.within(
         ROOT_CONTEXT,
         {
           name: "POST /v1/log_event",
           kind: SpanKind.CLIENT,
-          attributes: { sdk_key: maskSdkKey(group.sdkKey), events: events.length },
+          attributes: { sdk_key: maskSdkKey(group.sdkKey), events: countEvents(chunks) },
           ending: endingOf,
         },
-        () => inner.send(group, events, signal),
+        () => inner.send(group, chunks, signal),
       ),
   };
 }
@@ -30,6 +31,7 @@ function endingOf(outcome: SendOutcome): Ending {
     case "too_large":
       return { attributes: { outcome: kind }, error: "upstream answered 413" };
     case "refused":
+    case "unauthorized":
       return {
         attributes: { outcome: kind, status_code: outcome.status },
         error: `upstream answered ${outcome.status}`,

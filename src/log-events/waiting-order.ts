@@ -1,28 +1,27 @@
 export interface Waiting {
-  readonly groupId: number;
   /** Ms since the Unix epoch. */
   readonly queuedAt: number;
   /** Decides between those of the same time. */
   readonly id: number;
 }
 
-/** What waits, the longest first. Of 100,000, one is put in its place within some 10 µs. */
-export class WaitingOrder implements Iterable<Waiting> {
-  #all: Waiting[] = [];
+/** Groups that wait, the longest waiting first. Among 100,000, one is put in its place within some 10 µs. */
+export class WaitingOrder<T extends Waiting> implements Iterable<T> {
+  #all: T[] = [];
 
-  get first(): Waiting | undefined {
+  get first(): T | undefined {
     return this.#all[0];
   }
 
-  [Symbol.iterator](): Iterator<Waiting> {
+  [Symbol.iterator](): Iterator<T> {
     return this.#all[Symbol.iterator]();
   }
 
-  load(all: readonly Waiting[]): void {
+  load(all: readonly T[]): void {
     this.#all = all.toSorted(compare);
   }
 
-  add(waiting: Waiting): void {
+  add(waiting: T): void {
     this.#all.splice(this.#placeOf(waiting), 0, waiting);
   }
 

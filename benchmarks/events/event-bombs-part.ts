@@ -1,0 +1,154 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Bench, Part, PartResult } from "../bench.ts";
+import { ClientProcess } from "../client-process.ts";
+import { asIndependentClients, type Probing } from "../prepare/probing.ts";
+import { peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
+import { projectOfJsonBytes } from "../project.ts";
+import { RelayServer } from "../relay-server.ts";
+import { FIRST_LCUT, StaticUpstream, specPath } from "../static-upstream.ts";
+import { quantile } from "../statistics.ts";
+import { count, megabytes, ms, ratio } from "../table.ts";
+import type { Bombing } from "./bombing.ts";
+import { EventUpstream } from "./event-upstream.ts";
+
+interface BombCase {
+  readonly bomb: string;
+  readonly coding: string;
+  /** What upstream answers to events. */
+  readonly upstream: 202 | 401;
+}
+
+const CASES: readonly BombCase[] = [
+  { bomb: "1.7 million empty events", coding: "gzip", upstream: 202 },
+  { bomb: "1.7 million empty events", coding: "zstd", upstream: 202 },
+  { bomb: "1.7 million empty events", coding: "br", upstream: 202 },
+  { bomb: "a million times null", coding: "gzip", upstream: 202 },
+  { bomb: "200 MiB of zeros", coding: "zstd", upstream: 202 },
+  { bomb: "20,000 empty events", coding: "gzip", upstream: 202 },
+  { bomb: "20,000 empty events", coding: "gzip", upstream: 401 },
+  { bomb: "one event of 5 MB", coding: "gzip", upstream: 202 },
+  { bomb: "one event of 1.7 million objects", coding: "gzip", upstream: 202 },
+  { bomb: "2.6 million levels", coding: "gzip", upstream: 202 },
+];
+
+const AT_ONCE = 30;
+const SDK_KEY = "secret-bench-bombs";
+/** Never behind: the answer is always the 21 bytes that say so. */
+const NEWEST = 9_000_000_000_000;
+const WARM_UP_MS = 2_000;
+const START_MS = 30_000;
+/** The bombs go on for a little longer than the requests beside them. */
+const MARGIN_MS = 500;
+/** Longer than events wait for more of their kind. */
+const SETTLE_MS = 3_000;
+
+interface Measured extends BombCase {
+  readonly bombing: Bombing;
+  readonly quietMs: readonly number[];
+  readonly duringMs: readonly number[];
+  readonly beforeBytes: number;
+  readonly peakBytes: number;
+  readonly afterBytes: number;
+  readonly upstreamRequests: number;
+}
+
+/** What clients of a relay notice while others send it 30 bodies at once that are more than they seem. */
+export const eventBombsPart: Part = { name: "event-bombs", needs: [], run };
+
+async function run(bench: Bench): Promise<PartResult> {
+  const measured: Measured[] = [];
+  for (const each of CASES) {
+    bench.progress(`event-bombs: ${each.bomb} in ${each.coding}`);
+    measured.push(await measure(bench, each, bench.quick ? 3_000 : 8_000));
+  }
+  return {
+    tables: [
+      {
+        title: `event-bombs: 21 B answers over HTTP with nobody else there and under ${AT_ONCE} bombs at once, ms; RSS in MB`,
+        head: [
+          "bomb",
+          "bytes",
+          "answered",
+          "upstream",
+          "p50 quiet",
+          "p50",
+          "p99 quiet",
+          "p99",
+          "p99 ratio",
+        ].concat(["RSS before", "peak", "after"]),
+        rows: measured.map(rowOf),
+      },
+    ],
+    notes: [
+      "each of the 30 connections sends the next bomb once the last is answered; upstream: requests with events that it got",
+      "the sender shares its core with the client that measures, at the lowest priority",
+    ],
+    raw: measured,
+  };
+}
+
+function rowOf(each: Measured): string[] {
+  const { bombing, quietMs, duringMs } = each;
+  const [quiet, during] = [asIndependentClients(quietMs), asIndependentClients(duringMs)];
+  const [p99Quiet, p99] = [quantile(quiet, 0.99), quantile(during, 0.99)];
+  return [
+    `${each.bomb}, ${each.coding}${each.upstream === 401 ? ", key refused" : ""}`,
+    count(bombing.bodyBytes),
+    bombing.answers.map(([status, times]) => `${status}: ${count(times)}`).join(", "),
+    count(each.upstreamRequests),
+    ...[quantile(quiet, 0.5), quantile(during, 0.5), p99Quiet, p99].map(ms),
+    ratio(p99 / p99Quiet),
+    ...[each.beforeBytes, each.peakBytes, each.afterBytes].map(megabytes),
+  ];
+}
+
+async function measure(bench: Bench, each: BombCase, probingMs: number): Promise<Measured> {
+  await using specs = await StaticUpstream.start();
+  specs.publish(SDK_KEY, projectOfJsonBytes(20_000, FIRST_LCUT));
+  await using upstream = await EventUpstream.start(0, each.upstream);
+  const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
+  const options = { upstream: specs, core: bench.cores?.server, env };
+  await using relay = await RelayServer.start(bench, options, specPath(SDK_KEY));
+  // Code that runs for the first time is slow, whoever has it run.
+  await bombFor(bench, relay, each, WARM_UP_MS);
+  await probe(bench, relay, WARM_UP_MS);
+  await sleep(SETTLE_MS, undefined, { signal: bench.signal });
+  const quietMs = await probe(bench, relay, probingMs);
+  const beforeBytes = residentBytes(relay.pid);
+  const requestsBefore = upstream.counts.requests;
+  resetPeak(relay.pid);
+  const [bombing, duringMs] = await Promise.all([
+    bombFor(bench, relay, each, probingMs + MARGIN_MS),
+    probe(bench, relay, probingMs),
+  ]);
+  await sleep(SETTLE_MS, undefined, { signal: bench.signal });
+  return {
+    ...each,
+    bombing,
+    quietMs,
+    duringMs,
+    beforeBytes,
+    peakBytes: peakResidentBytes(relay.pid),
+    afterBytes: residentBytes(relay.pid),
+    upstreamRequests: upstream.counts.requests - requestsBefore,
+  };
+}
+
+async function bombFor(
+  bench: Bench,
+  relay: RelayServer,
+  each: BombCase,
+  durationMs: number,
+): Promise<Bombing> {
+  const args = [relay.httpUrl, each.bomb, each.coding, String(AT_ONCE), String(durationMs)];
+  await using client = new ClientProcess(bench, "events/bomb-client.ts", args);
+  await client.next<"started">(START_MS);
+  return await client.next<Bombing>(durationMs + START_MS);
+}
+
+async function probe(bench: Bench, relay: RelayServer, durationMs: number): Promise<number[]> {
+  const args = [relay.httpUrl, specPath(SDK_KEY, NEWEST), String(durationMs)];
+  await using client = new ClientProcess(bench, "prepare/probe-client.ts", args);
+  const { samples } = await client.next<Probing>(durationMs + START_MS);
+  return samples.map(([, latencyMs]) => latencyMs);
+}

@@ -1,0 +1,42 @@
+import { readlinkSync } from "node:fs";
+import { constants, setPriority } from "node:os";
+import { answerCalls } from "../worker-calls.ts";
+import type { EventCall, EventReply } from "./event-calls.ts";
+import { EventReader } from "./event-reader.ts";
+import { GarbageLimit } from "./garbage-limit.ts";
+import { packRequest } from "./request-packing.ts";
+
+/** Serving goes first if there are too few cores for both. Systems without priorities of threads have no /proc either. */
+function lowerPriority(): void {
+  try {
+    const thread = Number(readlinkSync("/proc/thread-self").split("/").pop());
+    setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It works all the same.
+  }
+}
+
+lowerPriority();
+
+const garbage = new GarbageLimit();
+const reader = new EventReader(garbage);
+
+function answer(call: EventCall): EventReply {
+  switch (call.kind) {
+    case "read":
+      return reader.read(call.raw);
+    case "remember":
+      return { kind: "remembered", hasTurned: reader.remember(call.digests) };
+    case "pack":
+      return { kind: "packed", body: packRequest(call.contents, garbage) };
+  }
+}
+
+function buffersOf(reply: EventReply): ArrayBuffer[] {
+  if (reply.kind === "packed") return [reply.body.buffer];
+  if (reply.kind !== "read") return [];
+  const bodies = reply.chunks.map(({ body }) => body.buffer);
+  return reply.digests === undefined ? bodies : [...bodies, reply.digests.buffer];
+}
+
+answerCalls<EventCall, EventReply>(answer, buffersOf);
