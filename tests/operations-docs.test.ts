@@ -64,6 +64,7 @@ describe.each(["docs/operations.md", "docs/troubleshooting.md"])("%s", (path) =>
       "--cacert",
       "--cert",
       "--key",
+      "--header-table-size",
     ];
     const named = read(path).match(/(?<![\w-])--[a-z][a-z0-9-]+/g) ?? [];
     expect(named.filter((option) => !options.has(option) && !others.includes(option))).toEqual([]);
