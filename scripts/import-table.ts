@@ -19,7 +19,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   tls: { may: ["clock", "file-watch", "supervision", "unreadable"] },
   limits: { may: ["libc", "clock", "tls"] },
   grpc: { may: [...domain, "gen", "clock", "limits", "tls", "trace-context"] },
-  http: { may: [...domain, "gen", "clock", "grpc", "limits", "supervision", "tls", "trace-context"] },
+  http: { may: [...domain, "gen", "clock", "grpc", "libc", "limits", "supervision", "tls", "trace-context"] },
   libc: { may: [] },
   telemetry: {
     may: [...domain, "clock", "libc", "supervision", "trace-context"],

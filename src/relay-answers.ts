@@ -35,11 +35,19 @@ export interface RelayAnswers {
 
 export function relayAnswers(config: Config, parts: AnswerParts): RelayAnswers {
   const { clock, health, telemetry, specs, idLists, events } = parts;
-  const { emit } = telemetry;
+  const { emit, supervisor } = telemetry;
   const inFlight = new InFlight(config.limits.maxInFlight, emit);
   const admission = new StreamAdmission(config.maxStreams);
   const { hostname, limits } = config;
-  const specService = new SpecService({ query: specs.query, admission, inFlight, clock, hostname, emit });
+  const specService = new SpecService({
+    query: specs.query,
+    admission,
+    inFlight,
+    clock,
+    hostname,
+    emit,
+    onFault: (error) => supervisor.caught("rpc", error),
+  });
   const routes = rpcRoutes({
     specService,
     isServing: () => health.notReady().length === 0 && admission.hasRoom,
@@ -61,6 +69,7 @@ export function relayAnswers(config: Config, parts: AnswerParts): RelayAnswers {
     corsOrigins: config.access.corsOrigins,
     emitLimit: emit,
     meter: telemetry.requests,
+    onFault: (error) => supervisor.caught("http_request", error),
     emit: watcherOf(config),
   });
   specs.store.listen({ confirmed: (held) => http.confirmed(held) });

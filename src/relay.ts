@@ -78,6 +78,7 @@ export async function startRelay(
     metrics,
     status: status.read,
     emitLimit: emit,
+    supervisor,
     running: starting,
   });
   health.become("serving");

@@ -210,7 +210,7 @@ describe("a Worker that ends is reported, replaced, and costs nothing that was t
       publishKey(upstream, KEY);
       using folders = new DisposableStack();
       const [cache, spool] = [folderOf(folders), folderOf(folders)];
-      const scripts = ["prepare-worker", "read-worker", "local-worker", "event-spool-worker"];
+      const scripts = ["prepare-worker", "event-worker", "local-worker", "event-spool-worker"];
       const faults = scripts.map((script) => ({ kind: "worker", script, how, afterMs: 1_500 }) as const);
       await using managed = await startManagedRelay({
         upstream,
@@ -303,7 +303,6 @@ describe.skipIf(isBinary)("a loop that throws", () => {
     const LOOPS: Readonly<Record<string, Pick<Extract<Fault, { kind: "call" }>, "api" | "within">>> = {
       backup_upkeep: { api: "AbortController", within: "#round .*backup-keeper" },
       certificate_expiry: { api: "AbortSignal.throwIfAborted", within: "tls/server-tls.ts" },
-      connection_gate: { api: "AbortSignal.throwIfAborted", within: "http/connection-gate.ts" },
       event_forwarding: { api: "Date.now", within: "log-events/forwarder.ts" },
       file_watch: { api: "AbortController", within: "#idleFor .*file-watch" },
       id_list_polls: { api: "Math.random", within: "id-lists/manifest-poller.ts" },

@@ -22,6 +22,8 @@ export interface SpecServiceOptions {
   /** Sent as `x-sfp-hostname`. */
   readonly hostname: string;
   readonly emit: EmitRpcEvent;
+  /** Called with errors that nobody expected; their calls end with INTERNAL. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /**
@@ -36,6 +38,24 @@ export class SpecService {
   }
 
   async answer(request: ConfigSpecRequest, context: HandlerContext): Promise<SpecItem> {
+    try {
+      return await this.#answer(request, context);
+    } catch (error) {
+      this.#reportFault(error, context);
+      throw error;
+    }
+  }
+
+  async *stream(request: ConfigSpecRequest, context: HandlerContext): AsyncGenerator<SpecItem> {
+    try {
+      yield* this.#stream(request, context);
+    } catch (error) {
+      this.#reportFault(error, context);
+      throw error;
+    }
+  }
+
+  async #answer(request: ConfigSpecRequest, context: HandlerContext): Promise<SpecItem> {
     const startedAt = performance.now();
     const answered = (code: string, feed?: Feed) =>
       this.#options.emit({ kind: "rpc_answered", feed, code, tookMs: performance.now() - startedAt });
@@ -52,7 +72,7 @@ export class SpecService {
     }
   }
 
-  async *stream(request: ConfigSpecRequest, context: HandlerContext): AsyncGenerator<SpecItem> {
+  async *#stream(request: ConfigSpecRequest, context: HandlerContext): AsyncGenerator<SpecItem> {
     const { admission, clock, emit } = this.#options;
     const leave = admission.enter();
     if (leave === undefined) {
@@ -67,10 +87,14 @@ export class SpecService {
         emit({ kind: "stream_sent", feed: held.feed, item: item.kind, lcut: lcutOf(item) });
         yield item;
       }
-      throw held.ended === "evicted" ? unavailable("The key had to make room") : unauthorized();
+      throw held.ended === "evicted" ? unavailable("SDK key was evicted") : unauthorized();
     } finally {
       leave();
     }
+  }
+
+  #reportFault(error: unknown, { signal }: HandlerContext): void {
+    if (!(error instanceof ConnectError) && !signal.aborted) this.#options.onFault(error);
   }
 
   async #findForStream(request: ConfigSpecRequest, context: HandlerContext): Promise<HeldFeed> {

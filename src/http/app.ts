@@ -5,10 +5,14 @@ import { errorResponse } from "./status-json.ts";
 
 const COMMON = Object.entries(COMMON_HEADERS);
 
-/** Everything but the spec endpoints' hot path: the given routes, and a JSON answer to what is none of them. */
+/**
+ * Everything but the spec endpoints' hot path: the given routes, and a JSON answer to what is none of them. `onFault` is
+ * called with errors that no route expected.
+ */
 export function createApp(
   parts: readonly Hono<ExchangeEnv>[],
   extraMethods: Readonly<Record<string, readonly string[]>>,
+  onFault: (error: unknown) => void,
 ): Hono<ExchangeEnv> {
   const app = new Hono<ExchangeEnv>();
   app.use(async (context, next) => {
@@ -21,7 +25,11 @@ export function createApp(
     app.all(path, () => errorResponse(405, { allow: [...allowed].sort().join(", ") }));
   }
   app.notFound(() => errorResponse(404));
-  app.onError(() => errorResponse(500));
+  app.onError((error, { req }) => {
+    // A client that goes in the midst of its request is none.
+    if (!req.raw.signal.aborted) onFault(error);
+    return errorResponse(500);
+  });
   return app;
 }
 

@@ -43,6 +43,8 @@ export interface HttpAnswersOptions {
   readonly corsOrigins: AllowedOrigins;
   readonly emitLimit: EmitLimitEvent;
   readonly meter: RequestMeter;
+  /** Called with errors that nobody expected; their requests are answered with 500. */
+  readonly onFault: (error: unknown) => void;
   /** Undefined where nobody watches single requests. */
   readonly emit: EmitHttpEvent | undefined;
 }
@@ -85,9 +87,9 @@ export class HttpAnswers {
     this.#app = this.#createApp(options, bodies);
     const { meter, emit } = options;
     this.#observer = new RequestObserver({ meter, app: this.#app, emit });
-    this.answer = withCors(
-      (request: Request, exchange: Exchange) => this.#answer(request, exchange),
-      options.corsOrigins,
+    this.answer = reportingFaults(
+      withCors((request, exchange: Exchange) => this.#answer(request, exchange), options.corsOrigins),
+      options.onFault,
     );
   }
 
@@ -105,7 +107,10 @@ export class HttpAnswers {
     this.#rpcs.endStreams();
   }
 
-  #createApp({ probes, idLists, intake }: HttpAnswersOptions, bodies: BodyReader): Hono<ExchangeEnv> {
+  #createApp(
+    { probes, idLists, intake, onFault }: HttpAnswersOptions,
+    bodies: BodyReader,
+  ): Hono<ExchangeEnv> {
     const { proxied } = idLists;
     const parts = [
       probeRoutes(probes),
@@ -115,7 +120,7 @@ export class HttpAnswers {
       logEventRoutes(intake, bodies),
       this.#rpcs.app,
     ];
-    return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] });
+    return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] }, onFault);
   }
 
   /**
@@ -181,4 +186,19 @@ export class HttpAnswers {
 /** What a GET or HEAD asks of the spec endpoints. */
 function specTargetOf({ method, url }: RequestHead): SpecTarget | undefined {
   return method === "GET" || method === "HEAD" ? readSpecTarget(url) : undefined;
+}
+
+function reportingFaults(answer: Answer, onFault: (error: unknown) => void): Answer {
+  return (request, exchange) => {
+    const failed = (error: unknown) => {
+      if (!request.signal.aborted) onFault(error);
+      return errorResponse(500);
+    };
+    try {
+      const answered = answer(request, exchange);
+      return answered instanceof Promise ? answered.catch(failed) : answered;
+    } catch (error) {
+      return failed(error);
+    }
+  };
 }

@@ -1,3 +1,4 @@
+import { endUnacknowledged } from "../libc/tcp-connection.ts";
 import type { EmitLimitEvent } from "../limits/events.ts";
 import type { ByteTransport } from "./byte-writer.ts";
 import type { Http1Connection, Http1Handler } from "./http1-connection.ts";
@@ -12,6 +13,8 @@ export interface HttpListenerOptions {
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  /** How long a client may acknowledge nothing of what it was sent. */
+  readonly keepaliveTimeoutMs: number;
   readonly emitLimit: EmitLimitEvent;
 }
 
@@ -82,7 +85,7 @@ export class HttpListener {
   }
 
   #open(socket: Socket): void {
-    const { maxConnections, emitLimit } = this.#options;
+    const { maxConnections, keepaliveTimeoutMs, emitLimit } = this.#options;
     if (this.#sockets.size >= maxConnections) {
       emitLimit({ kind: "limit_reached", limit: "max-connections" });
       socket.terminate();
@@ -91,6 +94,7 @@ export class HttpListener {
     this.#sockets.add(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, PROBE_IDLE_CONNECTION_AFTER_MS);
+    endUnacknowledged((socket as Socket & { readonly fd?: number }).fd, keepaliveTimeoutMs);
     socket.data = this.#server.open(new TcpTransport(socket));
   }
 

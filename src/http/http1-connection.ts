@@ -19,9 +19,9 @@ export interface Http1Options {
   readonly scheme: "http" | "https";
   readonly handler: Http1Handler;
   readonly parsers: ParserPool;
-  /** From the connection, or the first byte of a request, to the end of its headers. */
+  /** From the first byte of a request to the end of its headers. */
   readonly headerTimeoutMs: number;
-  /** Between two requests. */
+  /** Before the first request and between two: balancers open connections before they need them. */
   readonly idleTimeoutMs: number;
   readonly emit: EmitLimitEvent;
 }
@@ -66,7 +66,7 @@ export class Http1Connection implements RequestSink {
   #isEnding = false;
   #isClosed = false;
   #discardedBytes = 0;
-  #awaited: Awaited = "head";
+  #awaited: Awaited = "next";
   #deadlineMs: number;
 
   constructor(transport: ByteTransport, options: Http1Options) {
@@ -81,7 +81,7 @@ export class Http1Connection implements RequestSink {
       isDraining: () => this.#isDraining,
       keepAliveTimeoutS: Math.floor(options.idleTimeoutMs / 1_000),
     };
-    this.#deadlineMs = performance.now() + options.headerTimeoutMs;
+    this.#deadlineMs = performance.now() + options.idleTimeoutMs;
   }
 
   /** Whether a request has come that is not answered yet. */
@@ -141,8 +141,7 @@ export class Http1Connection implements RequestSink {
       return;
     }
     this.#options.emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
-    if (this.#parser?.isInHead) this.#refuse(408);
-    else this.#transport.destroy();
+    this.#refuse(408);
   }
 
   head(raw: RawHead): void {
@@ -252,8 +251,7 @@ export class Http1Connection implements RequestSink {
   #start(exchange: Http1Exchange): void {
     exchange.isStarted = true;
     const { head } = exchange;
-    const isClear = head.host() !== undefined;
-    const prepared = isClear ? this.#options.handler.fromMemory(head, head.headerCount) : undefined;
+    const prepared = this.#fromMemory(head);
     if (prepared === undefined) {
       void this.#serve(exchange);
       return;
@@ -266,6 +264,16 @@ export class Http1Connection implements RequestSink {
     );
     if (written === undefined) this.#answered(exchange);
     else void written.then(() => this.#goOn(exchange), ignore);
+  }
+
+  #fromMemory(head: Http1Head): PreparedAnswer | undefined {
+    if (head.host() === undefined) return undefined;
+    try {
+      return this.#options.handler.fromMemory(head, head.headerCount);
+    } catch {
+      // The longer way fails as well, and reports it.
+      return undefined;
+    }
   }
 
   async #serve(exchange: Http1Exchange): Promise<void> {

@@ -14,6 +14,8 @@ export interface ManagementOptions {
   readonly metrics: () => Promise<string>;
   readonly status: ReadStatus;
   readonly emitLimit: EmitLimitEvent;
+  /** Called with errors that nobody expected. */
+  readonly onFault: (error: unknown) => void;
 }
 
 /** Operators and their tools come on few connections, which must be possible whatever clients do on other ports. */
@@ -22,6 +24,7 @@ const LIMITS = {
   maxHeaderBytes: 16 * 1024,
   headerTimeoutMs: 10_000,
   idleTimeoutMs: 75_000,
+  keepaliveTimeoutMs: 20_000,
 };
 
 const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
@@ -32,7 +35,7 @@ export class ManagementListener implements Disposable {
 
   /** Throws the system's error where the port can't be had. */
   constructor(options: ManagementOptions) {
-    const app = createApp([managementRoutes(options), statusRoutes(options.status)], {});
+    const app = createApp([managementRoutes(options), statusRoutes(options.status)], {}, options.onFault);
     const { bindAddress, port, emitLimit } = options;
     this.#listener = new HttpListener({
       ...{ bindAddress, port, emitLimit },

@@ -30,8 +30,7 @@ const INFO_BYTES = 232;
  * Has the kernel end the connection when the peer acknowledges nothing of what was sent for so long; else it tries for a
  * quarter of an hour. False if this system can't do that.
  */
-export function endUnacknowledged(socket: Socket, ms: number): boolean {
-  const fd = descriptorOf(socket);
+export function endUnacknowledged(fd: number | undefined, ms: number): boolean {
   const value = new Uint8Array(Uint32Array.of(ms).buffer);
   return fd !== undefined && libc()?.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, value) === 0;
 }
@@ -57,7 +56,7 @@ export function tcpProgress(socket: Socket): TcpProgress | undefined {
 }
 
 /** By Bun's handle: `node:net` tells no descriptor. */
-function descriptorOf(socket: Socket): number | undefined {
+export function descriptorOf(socket: Socket): number | undefined {
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }

@@ -7,7 +7,7 @@ import http2, {
 } from "node:http2";
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { endUnacknowledged } from "../libc/tcp-connection.ts";
+import { descriptorOf, endUnacknowledged } from "../libc/tcp-connection.ts";
 import type { ServerTls } from "../tls/server-tls.ts";
 import { ArrivingRequests } from "./arriving-requests.ts";
 import { deferRequests, endIfStreamEnded } from "./arriving-streams.ts";
@@ -68,7 +68,9 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   if (onHttp1 !== undefined) divertHttp1(server as Http2SecureServer, onHttp1);
   const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
   // For what PINGs do not see: an answer over HTTP/1.1 that goes to a client that is gone.
-  server.on("connection", (socket: Socket) => endUnacknowledged(socket, limits.keepaliveTimeoutMs));
+  server.on("connection", (socket: Socket) =>
+    endUnacknowledged(descriptorOf(socket), limits.keepaliveTimeoutMs),
+  );
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.guard(server as Http2SecureServer);
   server.on("request", (request, response) => {

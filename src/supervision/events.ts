@@ -2,7 +2,6 @@
 export type LoopName =
   | "backup_upkeep"
   | "certificate_expiry"
-  | "connection_gate"
   | "event_forwarding"
   | "file_watch"
   | "id_list_polls"
@@ -21,11 +20,13 @@ export type TaskName =
   | "event_spool_worker"
   | "event_worker"
   | "fleet_notices"
+  | "http_request"
   | "id_list_files"
   | "lease_expiry"
   | "local_backup_worker"
   | "metric_sink"
   | "payload_worker"
+  | "rpc"
   | "telemetry"
   | "uncaught_exception"
   | "unhandled_rejection";
