@@ -139,7 +139,7 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
       using client = await RawConnection.open(link.url.replace("http:", `${protocol}:`));
       link.close();
       client.write(`GET ${specPath(LARGE_KEY)} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-      expect(relay.openDescriptors()).toBeGreaterThan(before);
+      await eventually(() => expect(relay.openDescriptors()).toBeGreaterThan(before));
       await eventually(() => expect(relay.openDescriptors()).toBeLessThanOrEqual(before), SOON);
     },
     30_000,

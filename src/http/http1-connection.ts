@@ -79,6 +79,7 @@ export class Http1Connection implements RequestSink {
       write: (head, body) => this.#write(head, body),
       streams: (exchange) => this.#streams(exchange),
       isDraining: () => this.#isDraining,
+      copies: transport.copies,
       keepAliveTimeoutS: Math.floor(options.idleTimeoutMs / 1_000),
     };
     this.#deadlineMs = performance.now() + options.idleTimeoutMs;

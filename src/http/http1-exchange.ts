@@ -13,6 +13,7 @@ export interface ExchangePorts {
   streams(exchange: Http1Exchange): void;
   isDraining(): boolean;
   readonly keepAliveTimeoutS: number;
+  readonly copies: boolean;
 }
 
 /** The rest of a body up to this length is read and dropped, so that the connection can be kept. */
@@ -51,6 +52,10 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
 
   get keepAliveTimeoutS(): number {
     return this.#ports.keepAliveTimeoutS;
+  }
+
+  get copies(): boolean {
+    return this.#ports.copies;
   }
 
   /** Aborted when the client goes before it has its response. */

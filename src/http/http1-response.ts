@@ -7,6 +7,8 @@ export interface Http1ResponseTarget {
   /** HTTP/1.0 has no chunks: a body of unknown length ends with the connection. */
   readonly isHttp10: boolean;
   readonly keepAliveTimeoutS: number;
+  /** Whether bytes that were written may be overwritten. */
+  readonly copies: boolean;
   /** Decides whether the connection ends with the response. To be called once, when its head is written. */
   decideClose(): boolean;
   /** Resolves when the bytes were taken; rejects when the connection closes. */
@@ -51,18 +53,18 @@ export async function sendHttp1Response(response: Response, to: Http1ResponseTar
     await sendStream(response, content.stream, to);
     return;
   }
-  const { blob } = content;
+  const { size } = content;
   const isBodiless = to.isHead || status === 204 || status === 304;
   // hono leaves the body of an answer to HEAD away, and with it its length.
-  const isUntold = status === 204 || status === 304 || (to.isHead && blob.size === 0);
-  const length = isUntold || headers.has("content-length") ? "" : `content-length: ${blob.size}\r\n`;
+  const isUntold = status === 204 || status === 304 || (to.isHead && size === 0);
+  const length = isUntold || headers.has("content-length") ? "" : `content-length: ${size}\r\n`;
   const head = headOf(response, length, to);
-  if (isBodiless || blob.size === 0) {
+  if (isBodiless || size === 0) {
     await to.write(head);
     return;
   }
   let unsent: Uint8Array | undefined = head;
-  for await (const slice of slicesOf(blob)) {
+  for await (const slice of slicesOf(content.content, to.copies)) {
     await (unsent === undefined ? to.write(slice) : to.write(unsent, slice));
     unsent = undefined;
   }

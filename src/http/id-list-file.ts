@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import type { ProxiedLists } from "../id-lists/proxied-lists.ts";
 import { readByteRange } from "./byte-range.ts";
 import type { ExchangeEnv } from "./exchange.ts";
+import { FileResponse } from "./response-content.ts";
 import { errorResponse } from "./status-json.ts";
 
 /** The path that SDKs know for files; the fileID follows. */
@@ -14,7 +15,7 @@ const HEADERS = {
 };
 
 /**
- * The files of ID lists, whole or in part, sent from disk without passing through memory. No key is asked for: some SDKs
+ * The files of ID lists, whole or in part, read while they are sent. No key is asked for: some SDKs
  * send none (WIRE 4). A fileID is looked up among what manifests list; it is never part of a path.
  */
 export function fileRoutes(proxied: ProxiedLists): Hono<ExchangeEnv> {
@@ -54,8 +55,7 @@ function fileResponse(path: string, size: number, asked: string | null): Respons
 function bytesResponse(path: string, first: number, end: number, partial?: Record<string, string>): Response {
   // Said here for HEAD, whose body hono leaves away with all that it says of its length.
   const headers = { ...HEADERS, ...partial, "content-length": String(end - first) };
-  // Also the whole is a slice: of what was there when its length was read.
-  return new Response(Bun.file(path).slice(first, end), { status: partial ? 206 : 200, headers });
+  return new FileResponse({ path, first, end }, { status: partial ? 206 : 200, headers });
 }
 
 function decodedOrNothing(text: string): string | undefined {

@@ -20,12 +20,12 @@ export async function sendHttp2Response(
     await writeAll(readUntilGone(content.stream, exchange.signal), to, exchange);
     return;
   }
-  const { blob } = content;
+  const { size } = content;
   // hono leaves the body of an answer to HEAD away, and with it its length.
-  const isUntold = response.status === 304 || (isHead && blob.size === 0);
-  if (!isUntold && !response.headers.has("content-length")) to.setHeader("content-length", String(blob.size));
-  if (isHead || blob.size === 0) to.end();
-  else await writeAll(limited(slicesOf(blob), exchange), to, exchange);
+  const isUntold = response.status === 304 || (isHead && size === 0);
+  if (!isUntold && !response.headers.has("content-length")) to.setHeader("content-length", String(size));
+  if (isHead || size === 0) to.end();
+  else await writeAll(limited(slicesOf(content.content, false), exchange), to, exchange);
 }
 
 /** Not by `pipeline`, which would wait for the end of a request of which nobody wants the rest. */

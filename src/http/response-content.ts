@@ -1,30 +1,69 @@
+import { open } from "node:fs/promises";
+
 /** Of RPCs that may be streams: they have no length, and no end that could be waited for. */
 const STREAMED = /^application\/(connect\+|grpc-web)/;
 
-/** Of a file or of what a library made; what is held goes another way. Larger ones make Bun's HTTP/2 stall for seconds. */
+/** Larger ones make Bun's HTTP/2 stall for seconds. */
 const SLICE_BYTES = 64 * 1024;
+
+/** A part of a file, of which `end` is the first byte that is not in it. */
+export interface FileRange {
+  readonly path: string;
+  readonly first: number;
+  readonly end: number;
+}
+
+/** A Response whose body is read from a file while it is sent, and never as a whole. */
+export class FileResponse extends Response {
+  readonly file: FileRange;
+
+  constructor(file: FileRange, init: ResponseInit) {
+    super(null, init);
+    this.file = file;
+  }
+}
 
 /** The body of a web standard Response: as it comes, or as a whole whose size is known. */
 export type ResponseContent =
   | { readonly kind: "stream"; readonly stream: ReadableStream<Uint8Array> }
-  | { readonly kind: "blob"; readonly blob: Blob };
+  | { readonly kind: "whole"; readonly content: Blob | FileRange; readonly size: number };
 
 export async function contentOf(response: Response): Promise<ResponseContent> {
   const isStreamed = STREAMED.test(response.headers.get("content-type") ?? "");
   if (isStreamed && response.body !== null) return { kind: "stream", stream: response.body };
-  // No copy: what was made of a Blob, or of a file, is that.
-  return { kind: "blob", blob: await response.blob() };
+  if (response instanceof FileResponse) {
+    const { file } = response;
+    return { kind: "whole", content: file, size: file.end - file.first };
+  }
+  // No copy: what was made of a Blob is that Blob.
+  const blob = await response.blob();
+  return { kind: "whole", content: blob, size: blob.size };
 }
 
-/** In slices that are small enough for a slow client to hold. A file is opened once: it may be removed meanwhile. */
-export async function* slicesOf(blob: Blob): AsyncGenerator<Uint8Array> {
-  const isFile = "name" in blob && blob.name !== undefined;
-  for await (const part of isFile ? blob.stream() : [blob]) {
-    const size = part instanceof Blob ? part.size : part.length;
-    for (let at = 0; at < size; at += SLICE_BYTES) {
-      const slice = part.slice(at, at + SLICE_BYTES);
-      yield slice instanceof Blob ? await slice.bytes() : slice;
-    }
+/**
+ * Slices that are small enough for a slow client to hold. With `areCopied` each is overwritten when the next is asked
+ * for.
+ */
+export async function* slicesOf(content: Blob | FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
+  if (!(content instanceof Blob)) {
+    yield* fileSlices(content, areCopied);
+    return;
+  }
+  for (let at = 0; at < content.size; at += SLICE_BYTES) {
+    yield await content.slice(at, at + SLICE_BYTES).bytes();
+  }
+}
+
+/** Opened once: a file may be removed while it is read. Rejects if it is shorter than it was. */
+async function* fileSlices({ path, first, end }: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
+  await using file = await open(path);
+  const reused = areCopied ? Buffer.allocUnsafeSlow(SLICE_BYTES) : undefined;
+  for (let at = first; at < end; ) {
+    const buffer = reused ?? Buffer.allocUnsafeSlow(SLICE_BYTES);
+    const { bytesRead } = await file.read(buffer, 0, Math.min(SLICE_BYTES, end - at), at);
+    if (bytesRead === 0) throw new Error("the file became shorter while it was read");
+    yield buffer.subarray(0, bytesRead);
+    at += bytesRead;
   }
 }
 
