@@ -45,6 +45,8 @@ const AMBIGUOUS: Readonly<Record<string, string>> = {
   "a chunk size past any number": `${POST}${CHUNKED}\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n`,
   "a chunk size below zero": `${POST}${CHUNKED}\r\n-1\r\nhello\r\n0\r\n\r\n`,
   "no Host": "GET /v1/health HTTP/1.1\r\n\r\n",
+  "a path in Host": "GET /v1/health HTTP/1.1\r\nHost: localhost/v1/ready?\r\n\r\n",
+  "a user in Host": "GET /v1/health HTTP/1.1\r\nHost: a@localhost\r\n\r\n",
   "a NUL in a header": `GET /v1/health HTTP/1.1\r\n${HOST}X-Nul: a\0b\r\n\r\n`,
   "a NUL in a header's name": `GET /v1/health HTTP/1.1\r\n${HOST}X\0Nul: a\r\n\r\n`,
   "a header without a name": `GET /v1/health HTTP/1.1\r\n${HOST}: a\r\n\r\n`,

@@ -36,11 +36,12 @@ export class ByteWriter {
     return this.#waiting !== undefined;
   }
 
-  /**
-   * Undefined where all was taken at once; else it resolves when it was, and rejects when the connection closes. The
-   * next may be written after that.
-   */
+  /** Undefined where all was taken at once; else it resolves when it was, and rejects when the connection closes. */
   write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined {
+    if (this.#waiting !== undefined) {
+      this.#waiting.parts.push(head, ...(body === undefined ? [] : [body]));
+      return this.#waiting.written.promise;
+    }
     const parts = body === undefined ? [head] : this.#writeJoined(head, body);
     this.#writeParts(parts);
     if (parts.length === 0) return undefined;

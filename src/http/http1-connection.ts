@@ -124,10 +124,12 @@ export class Http1Connection implements RequestSink {
     if (!this.#isReading) this.#releaseParser();
   }
 
-  /** Ends the connection as soon as the requests that have come are answered. */
+  /** Ends the connection as soon as the requests that have come are answered. One that is still coming is given little time. */
   drain(): void {
     this.#isDraining = true;
-    if (this.#exchanges.length === 0) this.#end();
+    const last = this.#exchanges.at(-1);
+    if (last === undefined) this.#end();
+    else if (!last.body.isOver && !last.isAnswered) this.#await("answer", LINGER_MS);
   }
 
   /** Cuts the connection if what it waits for is late. `nowMs` is of `performance.now()`. */

@@ -107,6 +107,6 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
   /** Clients that ask whether to send their body wait for this (RFC 9110, 10.1.1). */
   #continue(): void {
     const isAsked = this.head.get("expect")?.toLowerCase() === "100-continue";
-    if (isAsked && !this.isHttp10 && !this.body.isOver) void this.write(CONTINUE);
+    if (isAsked && !this.isHttp10 && !this.body.isOver) void this.write(CONTINUE)?.catch(() => {});
   }
 }

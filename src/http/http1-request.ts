@@ -46,7 +46,7 @@ export class Http1Head implements RequestHead {
 
   /**
    * The one Host, or undefined where there is none or more than one: servers in a row may go by different ones
-   * (RFC 9112, 3.2). HTTP/1.0 needs none, and probes of load balancers send none.
+   * (RFC 9112, 3.2). Undefined as well for what is no host: it would become a part of the path. HTTP/1.0 needs none, and probes of load balancers send none.
    */
   host(): string | undefined {
     const { rawHeaders } = this;
@@ -57,19 +57,25 @@ export class Http1Head implements RequestHead {
       host = rawHeaders[at + 1];
     }
     if (host === undefined && this.versionMinor === 0) return "localhost";
-    return host === "" ? undefined : host;
+    return host !== undefined && isHost(host) ? host : undefined;
   }
 
   /** Throws a TypeError on a URL, a method or a header that the web standard does not have. */
   toRequest(scheme: "http" | "https", host: string, init: RequestInit): Request {
     const { method, url, rawHeaders } = this;
     const path = url.startsWith("/") ? url : url.replace(/^[a-z]+:\/\/[^/?]*/i, "");
+    if (!/^([/?]|$)/.test(path)) throw new TypeError("a request must name a path");
     const headers = new Headers();
     for (let at = 0; at < rawHeaders.length; at += 2) {
       headers.append(rawHeaders[at] ?? "", rawHeaders[at + 1] ?? "");
     }
     return new Request(`${scheme}://${host}${path}`, { ...init, method, headers });
   }
+}
+
+/** A name or an address, and a port (RFC 3986, 3.2), without a user. */
+export function isHost(text: string): boolean {
+  return /^(?:[\w.~!$&'()*+,;=%-]+|\[[\w:.]+\])(?::\d*)?$/.test(text);
 }
 
 function isNamed(header: string | undefined, name: string): boolean {

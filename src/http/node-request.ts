@@ -1,4 +1,5 @@
 import type { Http2ServerRequest } from "node:http2";
+import { isHost } from "./http1-request.ts";
 
 /** What of a request's way is known when it is turned into the web standard's. */
 interface Arrival {
@@ -11,6 +12,7 @@ interface Arrival {
 export function webRequestOf(request: Http2ServerRequest, arrival: Arrival): Request {
   const { method = "GET", url = "/" } = request;
   const authority = request.authority || onlyHost(request);
+  if (!isHost(authority)) throw new TypeError("a request must name a host");
   const isEmpty = arrival.hasArrived && request.stream.readableEnded;
   const hasBody = method !== "GET" && method !== "HEAD" && !isEmpty;
   return new Request(`https://${authority}${url.startsWith("/") ? url : "/"}`, {
