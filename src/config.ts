@@ -26,6 +26,8 @@ export interface Config {
   readonly grpcPort: number;
   readonly maxKeys: number;
   readonly pollIntervalMs: number;
+  /** Of a config spec, as sent and decoded, wherever it comes from. */
+  readonly maxPayloadBytes: number;
   readonly maxRequestsInFlight: number;
   readonly maxStreams: number;
   readonly clearOnUnauthorized: boolean;
@@ -98,6 +100,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
     grpcPort: settings.integer("grpc-port"),
     maxKeys,
     pollIntervalMs: settings.integer("polling-interval-in-s") * 1_000,
+    maxPayloadBytes: settings.integer("max-payload-in-mb") * 1024 * 1024,
     maxRequestsInFlight: settings.integer("update-batch-size"),
     maxStreams,
     clearOnUnauthorized: settings.flag("clear-datastore-on-unauthorized"),

@@ -83,8 +83,9 @@ function checksOf(config: Config, given: GivenConfig, env: Environment): readonl
     ]),
     sdkKeysCheck({
       sdkKeys: preloadSdkKeys,
-      source: new StatsigSpecs(endpoint, systemClock),
-      openPreparer: () => new WorkerPreparer(new Supervisor({ clock: systemClock, emit: () => {} })),
+      source: new StatsigSpecs(endpoint, systemClock, config.maxPayloadBytes),
+      openPreparer: () =>
+        new WorkerPreparer(new Supervisor({ clock: systemClock, emit: () => {} }), config.maxPayloadBytes),
     }),
     redisCheck(cache === "redis" ? { ...redis, clock: systemClock } : undefined),
     clockCheck(endpoint),

@@ -50,6 +50,15 @@ export const LIMIT_OPTIONS = [
     description: "Requests being worked on at once; beyond, 503",
   },
   {
+    name: "max-payload-in-mb",
+    kind: "integer",
+    default: "64",
+    min: 1,
+    max: 1024,
+    placeholder: "MB",
+    description: "The largest config spec that is taken, as sent and decoded, from upstream or a backup",
+  },
+  {
     name: "max-header-size-in-kb",
     kind: "integer",
     default: "16",

@@ -73,11 +73,22 @@ export async function openBackup(config: Config, opening: BackupOpening): Promis
   }
 }
 
-function openRedisBackup({ redis: settings }: Config, opening: BackupOpening): BackupParts {
+function openRedisBackup(
+  { redis: settings, maxPayloadBytes: maxBytes }: Config,
+  opening: BackupOpening,
+): BackupParts {
   const { clock, supervisor, emit, running } = opening;
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaseTtlMs } = settings;
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));
-  const backup = new RedisBackup({ redis, schemas, doubleWriteLegacy, ttlMs: cacheTtlMs, clock, emit });
+  const backup = new RedisBackup({
+    redis,
+    schemas,
+    doubleWriteLegacy,
+    ttlMs: cacheTtlMs,
+    maxBytes,
+    clock,
+    emit,
+  });
   const lease = running.use(new RedisLease({ redis, ttlMs: leaseTtlMs, clock, supervisor, emit }));
   const manifests = new RedisManifests(redis, cacheTtlMs);
   const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS);

@@ -16,6 +16,7 @@ import { notReadyReasons } from "./specs/readiness.ts";
 import { SpecRecovery } from "./specs/recovery.ts";
 import { SpecRefresher } from "./specs/refresh.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
+import type { Snapshot } from "./specs/snapshot.ts";
 import { SpecQuery } from "./specs/spec-query.ts";
 import { SpecStore } from "./specs/spec-store.ts";
 import type { Supervisor } from "./supervision/supervisor.ts";
@@ -57,11 +58,12 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   let live = liveOf(config);
   const store = startStore(config, access, (sdkKey) => live.preloaded.has(sdkKey));
   store.listen({
+    published: ({ snapshot }) => freeReplaced(snapshot),
     removed: ({ feed, ended }) => {
       if (ended === "evicted") emit({ kind: "spec_evicted", feed });
     },
   });
-  const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor)));
+  const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
   const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
   if (backup !== undefined) running.use(backup);
   const refresher = tracing.refresher(startRefresher(config, parts, { store, preparer, running, backup }));
@@ -132,7 +134,7 @@ function startRefresher(
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   return new SpecRefresher({
-    source: tracing.source(new StatsigSpecs(endpoint, clock)),
+    source: tracing.source(new StatsigSpecs(endpoint, clock, config.maxPayloadBytes)),
     preparer,
     store,
     clock,
@@ -193,4 +195,26 @@ function startBackup(
     writer,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+/** A smaller version that was replaced is freed in time by itself. */
+const LARGE_BYTES = 1024 * 1024;
+
+/** When requests that were answered with the version before have ended. */
+const FREE_AFTER_MS = 250;
+
+let isFreeing = false;
+
+/**
+ * Has the version freed that a large one replaced. By itself it would be much later: the collector sees a small heap, and
+ * not the buffers that belong to it.
+ */
+function freeReplaced({ bytes }: Snapshot): void {
+  if (bytes.length < LARGE_BYTES || isFreeing) return;
+  isFreeing = true;
+  const free = () => {
+    isFreeing = false;
+    Bun.gc(true);
+  };
+  setTimeout(free, FREE_AFTER_MS).unref();
 }

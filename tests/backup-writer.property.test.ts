@@ -4,6 +4,7 @@ import { BackupKeeper } from "../src/specs/backup-keeper.ts";
 import { BackupWriter } from "../src/specs/backup-writer.ts";
 import { feedId } from "../src/specs/feed.ts";
 import { prepare } from "../src/specs/prepare.ts";
+import type { SpecPreparer } from "../src/specs/preparer.ts";
 import { SpecRecovery } from "../src/specs/recovery.ts";
 import { SpecStore } from "../src/specs/spec-store.ts";
 import { FakeClock } from "./support/fake-clock.ts";
@@ -19,7 +20,10 @@ const start = () => {
   const backup = new FlakyBackup();
   const lease = new HandLease();
   const store = new SpecStore({ maxKeys: 10 });
-  const preparer = { prepare, async [Symbol.asyncDispose]() {} };
+  const preparer: SpecPreparer = {
+    prepare: (raw) => prepare({ raw, maxBytes: 64 * 1024 * 1024 }),
+    async [Symbol.asyncDispose]() {},
+  };
   const emit = () => undefined;
   const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
   const written: number[] = [];

@@ -46,7 +46,7 @@ describe("the rules of RFC 9110, 12.5.3", () => {
     ["identity;q=0, deflate", undefined],
     ["gzip;q=0, identity;q=0", undefined],
   ] as const)("%p takes JSON as %p", (header, json) => {
-    expect(read(header).json).toBe(json);
+    expect(read(header).json[0]).toBe(json);
   });
 
   test.each([
@@ -128,7 +128,7 @@ describe("for every header", () => {
     fc.assert(
       fc.property(fc.array(part, { maxLength: 10, size: "max" }), (parts) => {
         const { json } = read(parts.join(""));
-        if (json !== undefined && json !== "identity") expect(parts.join("")).toContain(json);
+        for (const coding of json) if (coding !== "identity") expect(parts.join("")).toContain(coding);
       }),
       { numRuns: 3_000 },
     );

@@ -10,6 +10,8 @@ import { RedisServer } from "./support/redis-server.ts";
 import { RedisUse } from "./support/redis-uses.ts";
 import { feedOf } from "./support/snapshots.ts";
 
+const MAX_BYTES = 64 * 1024 * 1024;
+
 const feed = feedOf("secret-of-the-first-customer");
 /** Begins with the same 20 characters: its v4 key is the same. */
 const twin = feedOf("secret-of-the-first-other");
@@ -37,7 +39,7 @@ describeWith("redis-server", "redis-cli")("What somebody else put into Redis", (
   /** What becomes of it on the way to clients. */
   async function outcomeOf(read: BackupRead): Promise<string> {
     if (read.kind !== "found") return read.kind;
-    const preparation = await prepare(read.raw);
+    const preparation = await prepare({ raw: read.raw, maxBytes: MAX_BYTES });
     return preparation.kind === "refused" ? `refused: ${preparation.reason}` : preparation.kind;
   }
 

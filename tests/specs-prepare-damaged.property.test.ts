@@ -6,6 +6,8 @@ import { specV2 } from "./support/payloads.ts";
 import { specEnvelopes } from "./support/proto-payload.ts";
 import { compress, jsonBytes, raw, rawProto, refusal, SDK_KEY } from "./support/raw-payloads.ts";
 
+const MAX_BYTES = 64 * 1024 * 1024;
+
 const spec = specV2({ lcut: 1_700_000_000_000, sdkKey: SDK_KEY });
 
 /** Where a body may be cut; 0 leaves nothing of it. */
@@ -121,7 +123,7 @@ describe("bytes that mean nothing are refused", () => {
       const property = fc.asyncProperty(at, fc.integer({ min: 1, max: 255 }), async (index, change) => {
         const damaged = new Uint8Array(whole);
         damaged[index] = (damaged[index] ?? 0) ^ change;
-        const preparation = await prepare(raw(damaged, coding));
+        const preparation = await prepare({ raw: raw(damaged, coding), maxBytes: MAX_BYTES });
         if (preparation.kind !== "refused")
           expect(preparation).toHaveProperty("payload.bytes", jsonBytes(spec));
       });

@@ -26,11 +26,8 @@ export async function measurePrepare(bench: Bench, project: Project, rounds: num
       bench.signal.throwIfAborted();
       const startedAt = performance.now();
       const result = await prepare({
-        body,
-        contentEncoding,
-        format: "json",
-        headerLcut: undefined,
-        sdkKeyHash: "0",
+        raw: { body, contentEncoding, format: "json", headerLcut: undefined, sdkKeyHash: "0" },
+        maxBytes: Number.POSITIVE_INFINITY,
       });
       if (result.kind !== "prepared") throw new Error(`the payload was found ${result.kind}`);
       // The first round warms up.

@@ -91,6 +91,7 @@ async function useBackup(
     ...{ source: "redis", receivedAt: clock.now() },
   };
   await using backup = new RedisBackup({
+    maxBytes: 64 * 1024 * 1024,
     redis,
     schemas,
     doubleWriteLegacy,

@@ -4,8 +4,8 @@ import type { ContentCoding } from "../specs/snapshot.ts";
 
 /** What a client can read, of what the relay can send. */
 export interface AcceptedCodings {
-  /** The best coding for a JSON body; undefined where the client accepts none, not even identity. */
-  readonly json: ContentCoding | undefined;
+  /** The codings of a JSON body, the best first; none where the client accepts none, not even identity. */
+  readonly json: readonly ContentCoding[];
   /** Whether it takes protobuf specs, which come in no other coding. */
   readonly statsigBr: boolean;
   /** Those that clients of Statsig are known to offer, as `gzip+br`; `none` for none. */
@@ -44,11 +44,11 @@ export class CodingNegotiation {
 
 function negotiate(header: string): AcceptedCodings {
   const negotiator = new Negotiator({ headers: { "accept-encoding": header } });
-  const [json] = negotiator.encodings(JSON_CODINGS, { preferred: JSON_CODINGS });
+  const accepted: readonly string[] = negotiator.encodings(JSON_CODINGS, { preferred: JSON_CODINGS });
   const offered = new Set(negotiator.encodings(TOLD_CODINGS));
   const told = TOLD_CODINGS.filter((coding) => offered.has(coding));
   return {
-    json: JSON_CODINGS.find((coding) => coding === json),
+    json: accepted.flatMap((each) => JSON_CODINGS.filter((coding) => coding === each)),
     statsigBr: offered.has("statsig-br"),
     label: told.join("+") || "none",
     kind: told.reduce((bits, coding) => bits | (1 << TOLD_CODINGS.indexOf(coding)), 0),

@@ -30,13 +30,11 @@ export class SpecAnswers {
     this.#meter = meter;
   }
 
-  /** The snapshot in a coding. A coding that it is not held in gives identity (proto: its only one). */
+  /** The snapshot in a coding in which it is held. */
   spec(held: Confirmed, coding: ContentCoding): SpecAnswer {
-    const { snapshot } = held;
     const answers = this.#of(held);
-    const actual = snapshot.format === "proto" ? "statsig-br" : coding;
-    answers.byCoding[actual] ??= this.#prepareSpec(snapshot, actual, answers.confirmedAt);
-    return answers.byCoding[actual];
+    answers.byCoding[coding] ??= this.#prepareSpec(held.snapshot, coding, answers.confirmedAt);
+    return answers.byCoding[coding];
   }
 
   /** `{"has_updates":false}`: plain JSON, never compressed, also where the specs are protobuf (WIRE 1). */

@@ -1,7 +1,7 @@
 import type { Feed, SpecFormat } from "../specs/feed.ts";
 import type { HeldFeed } from "../specs/held-feed.ts";
 import { parseSdkKey } from "../specs/sdk-key.ts";
-import { isNewsTo } from "../specs/snapshot.ts";
+import { type ContentCoding, isNewsTo, type Snapshot } from "../specs/snapshot.ts";
 import type { SpecAnswer, SpecQuery } from "../specs/spec-query.ts";
 import { carryingTrace } from "../trace-context.ts";
 import { matchesEntityTag } from "./entity-tag.ts";
@@ -93,12 +93,19 @@ export class SpecRoute {
   ): PreparedAnswer | undefined {
     const { snapshot } = held;
     if (!isNewsTo(sinceTime, snapshot)) return this.#answers.noUpdate(held);
-    if (snapshot.format === "json" && accepted.json === undefined) return undefined;
-    const { full, notModified, entityTag } = this.#answers.spec(held, accepted.json ?? "identity");
+    const coding = snapshot.format === "proto" ? "statsig-br" : bestHeld(accepted.json, snapshot);
+    if (coding === undefined) return undefined;
+    const { full, notModified, entityTag } = this.#answers.spec(held, coding);
     // RFC 9110, 13.1.2: on a POST it would be no question for a cache.
     const ifNoneMatch = request.method === "POST" ? null : request.headers.get("if-none-match");
     return ifNoneMatch !== null && matchesEntityTag(ifNoneMatch, entityTag) ? notModified : full;
   }
+}
+
+/** Large versions are not kept in every coding. */
+function bestHeld(accepted: readonly ContentCoding[], { compressed }: Snapshot): ContentCoding | undefined {
+  for (const coding of accepted) if (coding === "identity" || compressed[coding] !== undefined) return coding;
+  return undefined;
 }
 
 /** The query's word goes before the header's (WIRE 1). Who can't undo the coding gets JSON whatever it says. */

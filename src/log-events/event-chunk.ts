@@ -1,5 +1,5 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { endOfValue } from "./json-scan.ts";
+import { endOfValue } from "../specs/json-scan.ts";
 
 /** Events of one group as one piece of text. No more than one request to upstream can carry, unless it is a single event. */
 export interface EventChunk {

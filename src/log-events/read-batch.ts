@@ -11,7 +11,7 @@ import {
   OPEN_OBJECT,
   skipSpace,
   startOfMemberValue,
-} from "./json-scan.ts";
+} from "../specs/json-scan.ts";
 
 /** Places of events in a text, by twos: where each begins, and where it ends. */
 type Ranges = number[];

@@ -1,18 +1,26 @@
 import type { Feed } from "../specs/feed.ts";
-import { MAX_PAYLOAD_BYTES, parseLcut, type RawPayload } from "../specs/payload.ts";
+import { describeTooLarge, parseLcut, type RawPayload } from "../specs/payload.ts";
 import { djb2 } from "../specs/sdk-key.ts";
 import type { BackupRead } from "../specs/spec-backup.ts";
 import { RedisFailure } from "./failure.ts";
 import { type NamedKey, sdkKeyDigest } from "./keys.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 
-/** What is kept under one key, where it is newer than `newerThan`; the config is fetched only then. */
+export interface EntryWanted {
+  readonly feed: Feed;
+  /** An lcut; the config is fetched only if it is newer. */
+  readonly newerThan: number;
+  /** A config that is longer is not fetched. */
+  readonly maxBytes: number;
+}
+
+/** What is kept under one key. */
 export async function readEntry(
   redis: RedisConnection,
   key: NamedKey,
-  feed: Feed,
-  newerThan: number,
+  wanted: EntryWanted,
 ): Promise<BackupRead> {
+  const { feed, newerThan } = wanted;
   try {
     const kept = await redis.sendForBytes("HMGET", [key.name, "lcut", "key_digest"]);
     const [lcut, digest] = fieldsOf(kept, 2);
@@ -24,7 +32,7 @@ export async function readEntry(
       if (typeof stamp === "string") return { kind: "unusable", detail: stamp };
       if (stamp.lcut <= newerThan) return { kind: "none" };
     }
-    return await readWhole(redis, key, feed, newerThan);
+    return await readWhole(redis, key, wanted);
   } catch (error) {
     if (error instanceof RedisFailure && error.code === "WRONGTYPE") {
       return { kind: "unusable", detail: "a value of another type is there, not a hash" };
@@ -36,12 +44,11 @@ export async function readEntry(
 async function readWhole(
   redis: RedisConnection,
   key: NamedKey,
-  feed: Feed,
-  newerThan: number,
+  { feed, newerThan, maxBytes }: EntryWanted,
 ): Promise<BackupRead> {
   const bytes = await redis.send("HSTRLEN", [key.name, "config"]);
-  if (typeof bytes === "number" && bytes > MAX_PAYLOAD_BYTES) {
-    return { kind: "unusable", detail: `its config is larger than ${MAX_PAYLOAD_BYTES} bytes` };
+  if (typeof bytes === "number" && bytes > maxBytes) {
+    return { kind: "unusable", detail: describeTooLarge(maxBytes) };
   }
   const kept = await redis.sendForBytes("HMGET", [key.name, "lcut", "key_digest", "encoding", "config"]);
   const [lcut, digest, encoding, config] = fieldsOf(kept, 4);

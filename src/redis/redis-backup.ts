@@ -18,6 +18,8 @@ export interface RedisBackupOptions {
   readonly doubleWriteLegacy: boolean;
   /** From the last write or touch. */
   readonly ttlMs: number;
+  /** Of a config that is read. */
+  readonly maxBytes: number;
   readonly clock: Clock;
   readonly emit: EmitRedisEvent;
 }
@@ -35,10 +37,10 @@ export class RedisBackup implements SpecBackup {
   }
 
   async read(feed: Feed, newerThan: number): Promise<BackupRead> {
-    const { redis, clock } = this.#options;
+    const { redis, maxBytes, clock } = this.#options;
     const startedAt = clock.now();
     const [key] = this.#keysOf(feed);
-    const read = await this.#telling(readEntry(redis, key, feed, newerThan), (reason) => {
+    const read = await this.#telling(readEntry(redis, key, { feed, newerThan, maxBytes }), (reason) => {
       return { kind: "redis_read_failed", feed, reason };
     });
     this.#options.emit(readEvent(read, feed, clock.now() - startedAt));

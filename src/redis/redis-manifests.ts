@@ -1,3 +1,4 @@
+import { MAX_MANIFEST_BYTES } from "../id-lists/manifest.ts";
 import type { ManifestBackup } from "../id-lists/manifest-backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
@@ -22,7 +23,11 @@ export class RedisManifests implements ManifestBackup {
 
   async readManifest(sdkKey: SdkKey): Promise<string | undefined> {
     const key = { schema: "v3", name: nameOf(sdkKey) } as const;
-    const read = await readEntry(this.#redis, key, ownerOf(sdkKey), -1);
+    const read = await readEntry(this.#redis, key, {
+      feed: ownerOf(sdkKey),
+      newerThan: -1,
+      maxBytes: MAX_MANIFEST_BYTES,
+    });
     switch (read.kind) {
       case "found":
         return new TextDecoder().decode(read.raw.body);

@@ -1,59 +1,103 @@
+import type { Transform } from "node:stream";
 import { promisify } from "node:util";
 import zlib from "node:zlib";
-import { MAX_PAYLOAD_BYTES, PayloadRefused } from "./payload.ts";
+import { describeTooLarge, PayloadRefused } from "./payload.ts";
 import { isWholeZstd } from "./zstd-frames.ts";
 
-const gunzip = promisify(zlib.gunzip);
-const inflate = promisify(zlib.inflate);
-const brotliDecompress = promisify(zlib.brotliDecompress);
-const zstdDecompress = promisify(zlib.zstdDecompress);
 const gzip = promisify(zlib.gzip);
 const brotliCompress = promisify<zlib.InputType, zlib.BrotliOptions, Buffer>(zlib.brotliCompress);
 const zstdCompress = promisify<zlib.InputType, zlib.ZstdOptions, Buffer>(zlib.zstdCompress);
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Undoes a Content-Encoding. Throws {@link PayloadRefused} where the bytes are damaged, cut short or too many. */
-export async function decode(bytes: Bytes, contentEncoding: string): Promise<Bytes> {
-  const bound = { maxOutputLength: MAX_PAYLOAD_BYTES };
-  try {
-    switch (contentEncoding) {
-      case "":
-      case "identity":
-        return bytes;
-      case "gzip":
-      case "x-gzip":
-        return owned(await gunzip(bytes, bound));
-      case "deflate":
-        return owned(await inflate(bytes, bound));
-      case "br":
-      case "statsig-br":
-        return owned(await brotliWhole(bytes, bound));
-      case "zstd":
-        if (!isWholeZstd(bytes)) throw new RangeError("no whole frames");
-        return owned(await zstdDecompress(bytes, bound));
-    }
-  } catch (error) {
-    throw decodingRefused(error, contentEncoding);
-  }
-  throw new PayloadRefused(
-    "undecodable",
-    `the content encoding "${contentEncoding.slice(0, 40)}" was not asked for`,
-  );
+interface DecoderOptions {
+  readonly chunkSize: number;
+  readonly maxOutputLength?: number;
 }
 
-async function brotliWhole(bytes: Bytes, bound: zlib.BrotliOptions): Promise<Buffer> {
-  const result: unknown = await brotliDecompress(bytes, { ...bound, info: true });
-  const { buffer, engine } = result as { buffer: Buffer; engine: { bytesWritten: number } };
-  if (engine.bytesWritten !== bytes.length) throw new RangeError("bytes behind the end");
-  return buffer;
+interface Decoder {
+  readonly stream: (options: DecoderOptions) => Transform & zlib.Zlib;
+  readonly whole: (bytes: Bytes, options: DecoderOptions) => Promise<Buffer>;
+  /** Finds what the decoder itself lets pass. */
+  readonly isWhole?: (bytes: Bytes, readBytes: number) => boolean;
 }
 
-function decodingRefused(error: unknown, contentEncoding: string): PayloadRefused {
-  if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") {
-    return new PayloadRefused("too_large", `the body decodes to more than ${MAX_PAYLOAD_BYTES} bytes`);
+const gzipDecoder: Decoder = { stream: zlib.createGunzip, whole: promisify(zlib.gunzip) };
+const brotliDecoder: Decoder = {
+  stream: zlib.createBrotliDecompress,
+  whole: promisify(zlib.brotliDecompress),
+  // What stands behind the end is passed over.
+  isWhole: (bytes, readBytes) => readBytes === bytes.length,
+};
+
+const DECODERS: Readonly<Partial<Record<string, Decoder>>> = {
+  gzip: gzipDecoder,
+  "x-gzip": gzipDecoder,
+  deflate: { stream: zlib.createInflate, whole: promisify(zlib.inflate) },
+  br: brotliDecoder,
+  "statsig-br": brotliDecoder,
+  zstd: { stream: zlib.createZstdDecompress, whole: promisify(zlib.zstdDecompress), isWhole: isWholeZstd },
+};
+
+/** What is decoded at once while the decoded length is counted. */
+const COUNTED_CHUNK_BYTES = 256 * 1024;
+
+/** The least that zlib takes for a chunk. */
+const MIN_CHUNK_BYTES = 64;
+
+/** A body, and how to get at what it decodes to. */
+export interface Decodable {
+  readonly decodedBytes: number;
+  /** Needs no more memory than what it returns. */
+  decode(): Promise<Bytes>;
+}
+
+/**
+ * Looks through a body with a Content-Encoding, without keeping what it decodes to. Throws {@link PayloadRefused} if it
+ * is damaged, cut short, or decodes to more than `maxBytes`, after no more than that was decoded.
+ *
+ * A body is decoded twice. The first time only counts, so that the second can write into one buffer of the right
+ * size: collecting chunks takes twice the memory, and is slower than both together.
+ */
+export async function inspectCoded(
+  bytes: Bytes,
+  contentEncoding: string,
+  maxBytes: number,
+): Promise<Decodable> {
+  const isPlain = contentEncoding === "" || contentEncoding === "identity";
+  const decoder = DECODERS[contentEncoding];
+  if (!isPlain && decoder === undefined) {
+    const shown = contentEncoding.slice(0, 40);
+    throw new PayloadRefused("undecodable", `the content encoding "${shown}" was not asked for`);
   }
-  return new PayloadRefused("undecodable", `the body does not decode as ${contentEncoding}`);
+  if (bytes.length > maxBytes) throw new PayloadRefused("too_large", describeTooLarge(maxBytes));
+  if (decoder === undefined) return { decodedBytes: bytes.length, decode: async () => bytes };
+  const decodedBytes = await countDecoded(bytes, decoder, maxBytes).catch(() => undefined);
+  if (decodedBytes === undefined) {
+    throw new PayloadRefused("undecodable", `the body does not decode as ${contentEncoding}`);
+  }
+  if (decodedBytes > maxBytes) throw new PayloadRefused("too_large", describeTooLarge(maxBytes));
+  return {
+    decodedBytes,
+    decode: async () => {
+      const chunkSize = Math.max(decodedBytes, MIN_CHUNK_BYTES);
+      return owned(await decoder.whole(bytes, { chunkSize, maxOutputLength: chunkSize }));
+    },
+  };
+}
+
+/** Stops at once when there are more than `maxBytes`. Rejects if the body is no whole one. */
+async function countDecoded(bytes: Bytes, decoder: Decoder, maxBytes: number): Promise<number> {
+  const stream = decoder.stream({ chunkSize: COUNTED_CHUNK_BYTES });
+  let decodedBytes = 0;
+  stream.end(bytes);
+  for await (const chunk of stream) {
+    decodedBytes += (chunk as Buffer).length;
+    // Leaving the loop destroys the stream.
+    if (decodedBytes > maxBytes) return decodedBytes;
+  }
+  if (decoder.isWhole?.(bytes, stream.bytesWritten) === false) throw new RangeError("bytes behind the end");
+  return decodedBytes;
 }
 
 /**

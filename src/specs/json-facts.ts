@@ -1,28 +1,66 @@
+import { isUtf8 } from "node:buffer";
+import {
+  CLOSE_OBJECT,
+  COMMA,
+  endOfString,
+  endOfValue,
+  MALFORMED,
+  OPEN_ARRAY,
+  OPEN_OBJECT,
+  skipSpace,
+  startOfMemberValue,
+} from "./json-scan.ts";
 import { type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
 
-/** Reads a JSON config spec. Throws {@link PayloadRefused} where it is not a whole JSON object in UTF-8. */
+/** The members that are read; no name of theirs needs an escape. */
+const WANTED: ReadonlySet<string> = new Set(["has_updates", "time", "hashed_sdk_key_used"]);
+
+/** No value of those is longer. */
+const MAX_VALUE_BYTES = 200;
+
+/**
+ * Reads a JSON config spec without making values of it: JSON.parse needs several times the size of the text. Throws
+ * {@link PayloadRefused} if it is not one whole JSON object in UTF-8.
+ */
 export function readJsonFacts(bytes: Uint8Array): PayloadFacts {
-  return factsOf(parseObject(bytes));
-}
-
-export function parseObject(bytes: Uint8Array): Readonly<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
-  } catch {
-    throw new PayloadRefused("malformed", "the body is not JSON");
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new PayloadRefused("malformed", "the body is JSON, but no object");
-  }
-  return value as Readonly<Record<string, unknown>>;
-}
-
-export function factsOf(spec: Readonly<Record<string, unknown>>): PayloadFacts {
-  const hash = spec["hashed_sdk_key_used"];
+  const members = isUtf8(bytes) ? readMembers(bytes) : undefined;
+  if (members === undefined) throw new PayloadRefused("malformed", "the body is not a JSON object");
+  const hash = members.get("hashed_sdk_key_used");
   return {
-    hasUpdates: spec["has_updates"] !== false,
-    lcut: parseLcut(spec["time"]),
+    hasUpdates: members.get("has_updates") !== false,
+    lcut: parseLcut(members.get("time")),
     hashedSdkKey: typeof hash === "string" || typeof hash === "number" ? String(hash) : undefined,
   };
+}
+
+/** Of members that occur twice the last counts, as for JSON.parse. Undefined if the text is no JSON object. */
+function readMembers(text: Uint8Array): ReadonlyMap<string, unknown> | undefined {
+  const members = new Map<string, unknown>();
+  let at = skipSpace(text, 0);
+  if (text[at] !== OPEN_OBJECT) return undefined;
+  at = skipSpace(text, at + 1);
+  if (text[at] === CLOSE_OBJECT) return isAtEnd(text, at + 1) ? members : undefined;
+  for (;;) {
+    const nameAt = at;
+    const valueAt = startOfMemberValue(text, nameAt);
+    const valueEnd = valueAt === MALFORMED ? MALFORMED : endOfValue(text, valueAt);
+    if (valueEnd === MALFORMED) return undefined;
+    const name = parse(text, nameAt, endOfString(text, nameAt));
+    if (typeof name === "string" && WANTED.has(name)) members.set(name, parse(text, valueAt, valueEnd));
+    at = skipSpace(text, valueEnd);
+    if (text[at] === CLOSE_OBJECT) return isAtEnd(text, at + 1) ? members : undefined;
+    if (text[at] !== COMMA) return undefined;
+    at = skipSpace(text, at + 1);
+  }
+}
+
+/** What was found to be JSON; undefined for what is longer than anything that is read, and for what holds other values. */
+function parse(text: Uint8Array, from: number, to: number): unknown {
+  const isSimple = text[from] !== OPEN_OBJECT && text[from] !== OPEN_ARRAY;
+  if (!isSimple || to - from > MAX_VALUE_BYTES) return undefined;
+  return JSON.parse(new TextDecoder().decode(text.subarray(from, to)));
+}
+
+function isAtEnd(text: Uint8Array, at: number): boolean {
+  return skipSpace(text, at) === text.length;
 }

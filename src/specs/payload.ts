@@ -18,7 +18,7 @@ export interface RawPayload {
 export type RefusalReason =
   /** The content coding is unknown, or the body does not decode: cut short or damaged. */
   | "undecodable"
-  /** Larger than `MAX_PAYLOAD_BYTES`. */
+  /** More bytes than `--max-payload-in-mb` allows, as sent or decoded. */
   | "too_large"
   /** Not JSON, or no protobuf envelope sequence that ends in DONE. */
   | "malformed"
@@ -46,8 +46,12 @@ export class PayloadRefused extends Error {
   }
 }
 
-/** Before and after decompression; ten times the largest config spec that was ever reported. */
-export const MAX_PAYLOAD_BYTES = 256 * 1024 * 1024;
+const MEBIBYTE = 1024 * 1024;
+
+/** Of a payload that is longer than `maxBytes`, as sent or decoded. */
+export function describeTooLarge(maxBytes: number): string {
+  return `it is larger than the ${maxBytes / MEBIBYTE} MiB that --max-payload-in-mb allows`;
+}
 
 /** A version number, or undefined where the value is none. */
 export function parseLcut(value: unknown): number | undefined {

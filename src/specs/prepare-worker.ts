@@ -1,8 +1,7 @@
 import { answerCalls } from "../worker-calls.ts";
-import type { RawPayload } from "./payload.ts";
-import { type Preparation, prepare } from "./prepare.ts";
+import { type Preparation, type PreparationRequest, prepare } from "./prepare.ts";
 
-answerCalls<RawPayload, Preparation>(prepare, buffersOf);
+answerCalls<PreparationRequest, Preparation>(prepare, buffersOf);
 
 /** Two codings may share one buffer. */
 function buffersOf(result: Preparation): ArrayBuffer[] {

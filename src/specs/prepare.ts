@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { decode, encode } from "./content-coding.ts";
+import { type Decodable, encode, inspectCoded } from "./content-coding.ts";
 import { readJsonFacts } from "./json-facts.ts";
 import { type PayloadFacts, PayloadRefused, type RawPayload, type RefusalReason } from "./payload.ts";
 import { readProtoFacts } from "./proto-facts.ts";
-import type { PreparedPayload } from "./snapshot.ts";
+import type { ContentCoding, PreparedPayload } from "./snapshot.ts";
 
 /** Clocks differ, but not by so much. */
 const MAX_AHEAD_MS = 24 * 3_600_000;
@@ -13,10 +13,30 @@ export type Preparation =
   | { readonly kind: "no_update" }
   | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string };
 
-/** Checks a payload and makes every coding of it. Takes up to a second of CPU: runs in a Worker. */
-export async function prepare(raw: RawPayload): Promise<Preparation> {
+/** What is larger, decoded, is worked on alone. */
+const LARGE_BYTES = 1024 * 1024;
+
+/** What is larger is kept in fewer codings: each takes a fifth of its memory, and a coder two thirds of it at work. */
+const VERY_LARGE_BYTES = 8 * 1024 * 1024;
+
+const ALL_CODINGS = ["gzip", "br", "zstd"] as const;
+
+/** Ends when no large payload is being worked on. */
+let largeTurn: Promise<unknown> = Promise.resolve();
+
+export interface PreparationRequest {
+  readonly raw: RawPayload;
+  /** Of the payload, as sent and decoded. */
+  readonly maxBytes: number;
+}
+
+/** Checks a payload and makes every coding of it. Takes up to seconds of CPU: runs in a Worker. */
+export async function prepare({ raw, maxBytes }: PreparationRequest): Promise<Preparation> {
   try {
-    return await (raw.format === "proto" ? prepareProto(raw) : prepareJson(raw));
+    if (raw.format === "proto") requireStatsigBr(raw);
+    const body = await inspectCoded(raw.body, raw.contentEncoding, maxBytes);
+    const work = () => (raw.format === "proto" ? prepareProto(raw, body) : prepareJson(raw, body));
+    return await (body.decodedBytes > LARGE_BYTES ? inTurn(work) : work());
   } catch (error) {
     if (error instanceof PayloadRefused)
       return { kind: "refused", reason: error.reason, detail: error.message };
@@ -24,35 +44,47 @@ export async function prepare(raw: RawPayload): Promise<Preparation> {
   }
 }
 
-async function prepareJson(raw: RawPayload): Promise<Preparation> {
-  const bytes = await decode(raw.body, raw.contentEncoding);
+/**
+ * One after the other, so that many large payloads at once need the memory of one. What one left behind is freed before
+ * the next: buffers are only collected when the small heap that refers to them is.
+ */
+function inTurn(work: () => Promise<Preparation>): Promise<Preparation> {
+  const result = largeTurn.then(work).finally(() => Bun.gc(true));
+  largeTurn = result.catch(() => {});
+  return result;
+}
+
+async function prepareJson(raw: RawPayload, body: Decodable): Promise<Preparation> {
+  const bytes = await body.decode();
   const facts = readJsonFacts(bytes);
   if (!facts.hasUpdates) return { kind: "no_update" };
   const lcut = checkedLcut(raw, facts);
-  const [gzip, br, zstd] = await Promise.all([
-    coded(raw, bytes, "gzip"),
-    coded(raw, bytes, "br"),
-    coded(raw, bytes, "zstd"),
-  ]);
   return {
     kind: "prepared",
-    payload: { lcut, format: "json", bytes, compressed: { gzip, br, zstd }, digest: digestOf(bytes) },
+    payload: { lcut, format: "json", bytes, compressed: await codings(raw, bytes), digest: digestOf(bytes) },
   };
 }
 
-/** Upstream has likely compressed better than we would, and it has done it already. */
-async function coded(raw: RawPayload, bytes: Uint8Array<ArrayBuffer>, coding: "gzip" | "br" | "zstd") {
-  return raw.contentEncoding === coding ? raw.body : encode(bytes, coding);
+/**
+ * Upstream has likely compressed better than we would, and it has done it already. One coding after the other, since
+ * each coder needs memory of its own; of what is very large only gzip, which every client takes.
+ */
+async function codings(raw: RawPayload, bytes: Uint8Array<ArrayBuffer>) {
+  const wanted = bytes.length > VERY_LARGE_BYTES ? (["gzip"] as const) : (["gzip", "br", "zstd"] as const);
+  const compressed: Partial<Record<ContentCoding, Uint8Array<ArrayBuffer>>> = {};
+  for (const coding of ALL_CODINGS) if (raw.contentEncoding === coding) compressed[coding] = raw.body;
+  for (const coding of wanted) compressed[coding] ??= await encode(bytes, coding);
+  return compressed;
 }
 
-async function prepareProto(raw: RawPayload): Promise<Preparation> {
-  if (raw.contentEncoding !== "statsig-br") {
-    throw new PayloadRefused(
-      "undecodable",
-      "a protobuf body did not come as statsig-br, which SDKs insist on",
-    );
-  }
-  const facts = readProtoFacts(await decode(raw.body, raw.contentEncoding));
+function requireStatsigBr({ contentEncoding }: RawPayload): void {
+  if (contentEncoding === "statsig-br") return;
+  const detail = "a protobuf body did not come as statsig-br, which SDKs insist on";
+  throw new PayloadRefused("undecodable", detail);
+}
+
+async function prepareProto(raw: RawPayload, body: Decodable): Promise<Preparation> {
+  const facts = readProtoFacts(await body.decode());
   if (!facts.hasUpdates) return { kind: "no_update" };
   const lcut = checkedLcut(raw, facts);
   return {

@@ -1,7 +1,7 @@
 import type { Supervisor } from "../supervision/supervisor.ts";
 import { WorkerCalls } from "../worker-calls.ts";
 import type { RawPayload } from "./payload.ts";
-import type { Preparation } from "./prepare.ts";
+import type { Preparation, PreparationRequest } from "./prepare.ts";
 
 /** Checks and codes payloads without holding up requests. */
 export interface SpecPreparer extends AsyncDisposable {
@@ -11,9 +11,12 @@ export interface SpecPreparer extends AsyncDisposable {
 
 /** Does the work in one Worker, started with the first payload. */
 export class WorkerPreparer implements SpecPreparer {
-  readonly #calls: WorkerCalls<RawPayload, Preparation>;
+  readonly #calls: WorkerCalls<PreparationRequest, Preparation>;
+  readonly #maxBytes: number;
 
-  constructor(supervisor: Supervisor) {
+  /** A payload that is longer than `maxBytes`, as sent or decoded, is refused. */
+  constructor(supervisor: Supervisor, maxBytes: number) {
+    this.#maxBytes = maxBytes;
     this.#calls = new WorkerCalls({
       name: "the payload worker",
       start: () => new Worker(new URL("./prepare-worker.ts", import.meta.url)),
@@ -22,7 +25,7 @@ export class WorkerPreparer implements SpecPreparer {
   }
 
   prepare(raw: RawPayload): Promise<Preparation> {
-    return this.#calls.call(raw, [raw.body.buffer]);
+    return this.#calls.call({ raw, maxBytes: this.#maxBytes }, [raw.body.buffer]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { factsOf, parseObject } from "./json-facts.ts";
+import { readJsonFacts } from "./json-facts.ts";
 import { type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
 
 /** `SpecsEnvelopeKind`, of which the relay needs these two; see proto/statsig_config_specs.proto. */
@@ -60,6 +60,6 @@ function readTopLevel(bytes: Uint8Array): PayloadFacts {
     else if (field === 7 && type === WireType.LengthDelimited) rest = reader.bytes();
     else reader.skip(type, field);
   }
-  const hashedSdkKey = rest?.length ? factsOf(parseObject(rest)).hashedSdkKey : undefined;
+  const hashedSdkKey = rest?.length ? readJsonFacts(rest).hashedSdkKey : undefined;
   return { hasUpdates, lcut: time > 0 ? parseLcut(time) : undefined, hashedSdkKey };
 }

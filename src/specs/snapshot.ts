@@ -14,7 +14,7 @@ export interface PreparedPayload {
   readonly format: SpecFormat;
   /** JSON: the plain UTF-8 text. Proto: the brotli body byte for byte as upstream sent it. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** JSON: gzip, br and zstd of `bytes`. Proto: none, its body is already coded. */
+  /** JSON: gzip, br and zstd of `bytes`; of a very large one gzip, and what upstream sent. Proto: none, it is coded itself. */
   readonly compressed: Readonly<Partial<Record<ContentCoding, Uint8Array<ArrayBuffer>>>>;
   /** Short digest of `bytes`, the base of entity tags. */
   readonly digest: string;

@@ -1,12 +1,15 @@
 import type { Clock } from "../clock.ts";
 import { MAX_MANIFEST_BYTES } from "../id-lists/manifest.ts";
 import type { ManifestOutcome, ManifestSource } from "../id-lists/manifest-source.ts";
-import { decode } from "../specs/content-coding.ts";
+import { inspectCoded } from "../specs/content-coding.ts";
+import { PayloadRefused } from "../specs/payload.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import { readBody } from "./bounded-body.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { badStatus, broken, failedToConnect, failedToRead } from "./fetch-failure.ts";
 import { TimeLimit } from "./time-limit.ts";
+
+const TOO_LARGE = `the body is larger than ${MAX_MANIFEST_BYTES} bytes`;
 
 /** Manifests of ID lists from Statsig, or from another relay (WIRE 2). */
 export class StatsigIdLists implements ManifestSource {
@@ -42,12 +45,16 @@ export class StatsigIdLists implements ManifestSource {
     if (status === 401 || status === 403) return { kind: "unauthorized", status };
     if (!ok) return badStatus(response, this.#clock.now());
     const body = await readBody(response, MAX_MANIFEST_BYTES);
-    if (body === undefined) return broken(`the body is larger than ${MAX_MANIFEST_BYTES} bytes`);
-    const bytes = await decode(body, (headers.get("content-encoding") ?? "").trim().toLowerCase()).catch(
-      () => undefined,
-    );
-    if (bytes === undefined) return broken("the body does not decode");
-    if (bytes.length > MAX_MANIFEST_BYTES) return broken(`the body decodes to ${bytes.length} bytes`);
+    if (body === undefined) return broken(TOO_LARGE);
+    const coding = (headers.get("content-encoding") ?? "").trim().toLowerCase();
+    let bytes: Uint8Array;
+    try {
+      bytes = await (await inspectCoded(body, coding, MAX_MANIFEST_BYTES)).decode();
+    } catch (error) {
+      if (!(error instanceof PayloadRefused)) throw error;
+      const isTooLarge = error.reason === "too_large";
+      return broken(isTooLarge ? TOO_LARGE : "the body does not decode");
+    }
     return { kind: "manifest", text: new TextDecoder().decode(bytes) };
   }
 }

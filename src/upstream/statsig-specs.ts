@@ -1,6 +1,6 @@
 import type { Clock } from "../clock.ts";
 import type { Feed } from "../specs/feed.ts";
-import { MAX_PAYLOAD_BYTES } from "../specs/payload.ts";
+import { describeTooLarge } from "../specs/payload.ts";
 import { djb2 } from "../specs/sdk-key.ts";
 import type { FetchOutcome, SpecSource } from "../specs/spec-source.ts";
 import { readBody } from "./bounded-body.ts";
@@ -12,8 +12,11 @@ import { TimeLimit } from "./time-limit.ts";
 export class StatsigSpecs implements SpecSource {
   readonly #endpoint: UpstreamEndpoint;
   readonly #clock: Clock;
+  readonly #maxBytes: number;
 
-  constructor(endpoint: UpstreamEndpoint, clock: Clock) {
+  /** A body that is longer than `maxBytes` is not read to its end. */
+  constructor(endpoint: UpstreamEndpoint, clock: Clock, maxBytes: number) {
+    this.#maxBytes = maxBytes;
     this.#endpoint = endpoint;
     this.#clock = clock;
   }
@@ -47,8 +50,8 @@ export class StatsigSpecs implements SpecSource {
     }
     if (isDelta(headers))
       return this.#ignoreBody(response, broken("upstream sent a delta, which nobody asked for"));
-    const body = await readBody(response, MAX_PAYLOAD_BYTES);
-    if (body === undefined) return broken(`the body is larger than ${MAX_PAYLOAD_BYTES} bytes`);
+    const body = await readBody(response, this.#maxBytes);
+    if (body === undefined) return broken(describeTooLarge(this.#maxBytes));
     if (saysNoUpdate(body)) return { kind: "no_update" };
     return {
       kind: "payload",

@@ -7,6 +7,8 @@ import { padTo } from "./padding.ts";
 import { specV1, specV2 } from "./payloads.ts";
 import { specProto } from "./proto-payload.ts";
 
+const MAX_BYTES = 64 * 1024 * 1024;
+
 export interface SnapshotOptions {
   /** Tells two bodies of the same lcut apart. */
   readonly color?: string;
@@ -44,7 +46,7 @@ function jsonOf(feed: Feed, spec: Parameters<typeof specV1>[0], bytes: number | 
 
 /** What the relay makes of a payload; throws where it is not taken. */
 export async function preparedPayload(raw: RawPayload) {
-  const preparation = await prepare(raw);
+  const preparation = await prepare({ raw, maxBytes: MAX_BYTES });
   if (preparation.kind !== "prepared") throw new Error(`not taken: ${JSON.stringify(preparation)}`);
   return preparation.payload;
 }

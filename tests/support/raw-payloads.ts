@@ -13,6 +13,8 @@ import { type Preparation, prepare } from "../../src/specs/prepare.ts";
 import type { PreparedPayload } from "../../src/specs/snapshot.ts";
 import { djb2 } from "./payloads.ts";
 
+const MAX_BYTES = 64 * 1024 * 1024;
+
 export const SDK_KEY = "secret-prepared";
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -55,13 +57,13 @@ export const rawProto = (envelopes: Uint8Array, more: Partial<RawPayload> = {}):
 
 /** The payload, or an error that says what came instead. */
 export async function prepared(payload: RawPayload): Promise<PreparedPayload> {
-  const preparation = await prepare(payload);
+  const preparation = await prepare({ raw: payload, maxBytes: MAX_BYTES });
   if (preparation.kind === "prepared") return preparation.payload;
   throw new Error(`not prepared: ${JSON.stringify(preparation)}`);
 }
 
 /** Why it was refused; for all else what it came to. */
 export async function refusal(payload: RawPayload): Promise<RefusalReason | Preparation["kind"]> {
-  const preparation = await prepare(payload);
+  const preparation = await prepare({ raw: payload, maxBytes: MAX_BYTES });
   return preparation.kind === "refused" ? preparation.reason : preparation.kind;
 }

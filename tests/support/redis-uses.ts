@@ -20,6 +20,7 @@ export class RedisUse implements AsyncDisposable {
 
   backup(options: Partial<RedisBackupOptions> = {}): RedisBackup {
     return new RedisBackup({
+      maxBytes: 64 * 1024 * 1024,
       redis: this.connection,
       schemas: ["v3"],
       doubleWriteLegacy: false,
