@@ -5,6 +5,7 @@ import { projectOfGzipBytes, projectOfJsonBytes } from "../project.ts";
 import { RelayServer } from "../relay-server.ts";
 import { FIRST_LCUT, StaticUpstream, specPath } from "../static-upstream.ts";
 import { megabytes } from "../table.ts";
+import { largeConfigs } from "./large-configs.ts";
 import { StalledReaders } from "./stalled-readers.ts";
 
 const KEYS = 1_000;
@@ -26,14 +27,33 @@ export const memoryPart: Part = { name: "memory", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
   const samples = [...(await manyKeys(bench)), ...(await stalledReaders(bench))];
+  const large = await largeConfigs(bench);
   const rows = samples.map(({ what, bytes, peakBytes }) => [what, megabytes(bytes), megabytes(peakBytes)]);
   return {
-    tables: [{ title: "memory: RSS of the relay", head: ["when", "RSS MB", "peak since the last MB"], rows }],
+    tables: [
+      { title: "memory: RSS of the relay", head: ["when", "RSS MB", "peak since the last MB"], rows },
+      {
+        title: "memory: one large config",
+        head: ["MB of JSON", "idle MB", "first: peak MB", "updates: peak MB", "x of the config", "held MB"],
+        rows: large.map((each) => {
+          const peak = Math.max(...each.updatePeakBytes);
+          return [
+            String(each.megabytes),
+            megabytes(each.idleBytes),
+            megabytes(each.firstPeakBytes),
+            each.updatePeakBytes.map(megabytes).join(", "),
+            ((peak - each.idleBytes) / (each.megabytes * 1e6)).toFixed(1),
+            megabytes(each.settledBytes),
+          ];
+        }),
+      },
+    ],
     notes: [
       `each key is ${KEY_JSON_BYTES / 1_000} KB of JSON, held plain and as gzip, br and zstd`,
+      "x of the config: the highest peak above idle, in sizes of the config as JSON",
       "what the kernel keeps for a stalled connection is no part of RSS",
     ],
-    raw: samples,
+    raw: { samples, large },
   };
 }
 
