@@ -60,6 +60,7 @@ export async function startListeners(given: Config, parts: ListenerParts): Promi
         .filter((_, at) => (listeners[at]?.connections ?? 0) >= config.limits.maxConnections)
         .map(({ protocol }) => `the ${protocol} port has as many connections as it may`),
     close: async () => {
+      parts.answers.http.endStreams();
       await Promise.all(listeners.map((listener) => listener.close()));
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),

@@ -41,6 +41,10 @@ class PatchyTransport implements ByteTransport {
     this.isPaused = false;
   }
 
+  unsentBytes(): number {
+    return 0;
+  }
+
   shutdown(): void {
     this.isShutDown = true;
   }

@@ -29,9 +29,6 @@ export interface GrpcListenerOptions {
   readonly specService: SpecService;
 }
 
-/** How long streams get to send their last status before connections are cut. */
-const STATUS_FLUSH_MS = 300;
-
 /** gRPC, gRPC-Web and Connect over HTTP/2. */
 export class GrpcListener {
   readonly #limited: LimitedServer;
@@ -82,8 +79,8 @@ export class GrpcListener {
     this.#limited.server.close();
     this.#shutdown.abort(shuttingDown());
     this.#limited.requests.resetAll();
-    if (this.#openStreams > 0) await this.#idle.promise; // node:http2 does not tell when the last frames are out; to destroy sooner would lose the status.
-    await new Promise((resolve) => setTimeout(resolve, STATUS_FLUSH_MS));
+    if (this.#openStreams > 0) await this.#idle.promise;
+    await this.#limited.connections.flushed();
     this.abort();
   }
 

@@ -6,6 +6,8 @@ export interface ByteTransport {
   write(bytes: Uint8Array): number;
   pause(): void;
   resume(): void;
+  /** Written and not acknowledged by the client's machine; 0 where the system does not say. */
+  unsentBytes(): number;
   /** Sends no more; what the client sends is still received. */
   shutdown(): void;
   destroy(): void;
@@ -29,11 +31,6 @@ export class ByteWriter {
 
   constructor(transport: ByteTransport) {
     this.#transport = transport;
-  }
-
-  /** Whether the client has yet to take bytes. */
-  get isWaiting(): boolean {
-    return this.#waiting !== undefined;
   }
 
   /** Undefined where all was taken at once; else it resolves when it was, and rejects when the connection closes. */
@@ -67,7 +64,7 @@ export class ByteWriter {
     this.#waiting = undefined;
   }
 
-  /** What is left to be written. */
+  /** Returns what is left to be written. */
   #writeJoined(head: Uint8Array, body: Uint8Array): Uint8Array[] {
     const length = head.length + body.length;
     if (!this.#transport.copies || length > MAX_JOINED_BYTES) return [head, body];

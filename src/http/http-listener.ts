@@ -1,4 +1,4 @@
-import { endUnacknowledged } from "../libc/tcp-connection.ts";
+import { endUnacknowledged, tcpProgress } from "../libc/tcp-connection.ts";
 import type { EmitLimitEvent } from "../limits/events.ts";
 import type { ByteTransport } from "./byte-writer.ts";
 import type { Http1Connection, Http1Handler } from "./http1-connection.ts";
@@ -52,7 +52,7 @@ export class HttpListener {
     return this.#server.connections;
   }
 
-  /** Takes no more connections; resolves when requests in flight are answered. */
+  /** Takes no more connections; resolves when requests in flight are answered, and clients have what they were sent. */
   async close(): Promise<void> {
     this.#listening.stop();
     await this.#server.drain();
@@ -94,7 +94,7 @@ export class HttpListener {
     this.#sockets.add(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, PROBE_IDLE_CONNECTION_AFTER_MS);
-    endUnacknowledged((socket as Socket & { readonly fd?: number }).fd, keepaliveTimeoutMs);
+    endUnacknowledged(descriptorOfBun(socket), keepaliveTimeoutMs);
     socket.data = this.#server.open(new TcpTransport(socket));
   }
 
@@ -125,6 +125,10 @@ class TcpTransport implements ByteTransport {
     this.#socket.resume();
   }
 
+  unsentBytes(): number {
+    return tcpProgress(descriptorOfBun(this.#socket))?.queuedBytes ?? 0;
+  }
+
   shutdown(): void {
     this.#socket.shutdown();
   }
@@ -132,4 +136,10 @@ class TcpTransport implements ByteTransport {
   destroy(): void {
     this.#socket.terminate();
   }
+}
+
+/** Bun's types do not have it. */
+function descriptorOfBun(socket: Socket): number | undefined {
+  const { fd } = socket as Socket & { readonly fd?: number };
+  return fd !== undefined && fd >= 0 ? fd : undefined;
 }

@@ -78,7 +78,9 @@ export class IncomingBody {
 
   #hand(): void {
     if (!this.#isWanted || this.#reader === undefined) return;
-    const chunk = this.#chunks.shift();
+    // Small pieces are joined: each would cost its reader more than its bytes.
+    const chunk = this.#chunks.length > 1 ? new Uint8Array(Buffer.concat(this.#chunks)) : this.#chunks[0];
+    this.#chunks = [];
     if (this.#failure !== undefined) this.#reader.error(this.#failure);
     else if (chunk !== undefined) this.#reader.enqueue(chunk);
     else if (this.#isComplete) this.#reader.close();
@@ -87,6 +89,6 @@ export class IncomingBody {
       return;
     }
     this.#isWanted = false;
-    if (this.#chunks.length === 0) this.#wantMore();
+    this.#wantMore();
   }
 }

@@ -2,7 +2,15 @@ import type { EmitLimitEvent } from "../limits/events.ts";
 import { type ByteTransport, ByteWriter } from "./byte-writer.ts";
 import { ANSWER_TIMEOUT_MS, type Answer } from "./exchange.ts";
 import { type ExchangePorts, Http1Exchange } from "./http1-exchange.ts";
-import type { ParserPool, RawHead, ReadFailure, RequestParser, RequestSink } from "./http1-parser.ts";
+import { LINGER_IN_BODY_MS, LINGER_MS, Linger } from "./http1-linger.ts";
+import {
+  type ParserPool,
+  type RawHead,
+  type ReadFailure,
+  type RequestParser,
+  type RequestSink,
+  statusOf,
+} from "./http1-parser.ts";
 import { Http1Head, type RequestHead } from "./http1-request.ts";
 import { sendHttp1Response } from "./http1-response.ts";
 import type { PreparedAnswer } from "./prepared-answer.ts";
@@ -34,16 +42,6 @@ const PARSED_AT_ONCE = 16 * 1024;
 const PARSED_IN_A_TURN = 64 * 1024;
 
 /**
- * How long a connection that ends is still read from: a client whose bytes meet a closed socket loses the answer that
- * it has not read yet (RFC 9112, 9.6).
- */
-const LINGER_MS = 2_000;
-
-/** The same for a request that was answered before all of it came: many clients send all before they read. */
-const LINGER_IN_BODY_MS = 15_000;
-const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
-
-/**
  * One connection of HTTP/1.1: reads requests, has them answered one after the other, and writes the responses. Pipelined
  * requests wait, and nothing is read from the connection meanwhile.
  */
@@ -53,6 +51,7 @@ export class Http1Connection implements RequestSink {
   /** While a request comes. */
   #parser: RequestParser | undefined;
   readonly #writer: ByteWriter;
+  readonly #linger: Linger;
   readonly #ports: ExchangePorts;
   /** Requests that have begun to come, in their order; the first is being answered. */
   readonly #exchanges: Http1Exchange[] = [];
@@ -65,7 +64,6 @@ export class Http1Connection implements RequestSink {
   /** No further request is answered; what comes is dropped. */
   #isEnding = false;
   #isClosed = false;
-  #discardedBytes = 0;
   #awaited: Awaited = "next";
   #deadlineMs: number;
 
@@ -73,6 +71,7 @@ export class Http1Connection implements RequestSink {
     this.#transport = transport;
     this.#options = options;
     this.#writer = new ByteWriter(transport);
+    this.#linger = new Linger(transport);
     this.#ports = {
       limitTo: (ms) => this.#await("answer", ms > 0 ? ms : Number.POSITIVE_INFINITY),
       readMore: () => this.#read(),
@@ -85,14 +84,16 @@ export class Http1Connection implements RequestSink {
     this.#deadlineMs = performance.now() + options.idleTimeoutMs;
   }
 
-  /** Whether a request has come that is not answered yet. */
+  /** Whether a request has come that is not answered yet, or the client has not received all of a last response. */
   get isBusy(): boolean {
-    return !this.#isEnding && this.#exchanges.some(({ isAnswered }) => !isAnswered);
+    if (this.#isClosed) return false;
+    if (this.#isEnding) return this.#transport.unsentBytes() > 0;
+    return this.#exchanges.some(({ isAnswered }) => !isAnswered);
   }
 
   received(bytes: Uint8Array): void {
     if (this.#isEnding || this.#isInputOver || this.#exchanges[0]?.isStreaming === true) {
-      this.#discard(bytes.length);
+      this.#linger.discard(bytes.length);
       return;
     }
     this.#unparsed = this.#unparsed === undefined ? bytes : Buffer.concat([this.#unparsed, bytes]);
@@ -124,12 +125,21 @@ export class Http1Connection implements RequestSink {
     if (!this.#isReading) this.#releaseParser();
   }
 
-  /** Ends the connection as soon as the requests that have come are answered. One that is still coming is given little time. */
+  /**
+   * Ends the connection as soon as the requests that have come are answered. The last may still be coming: it is given
+   * little time, or none if it is not being answered yet.
+   */
   drain(): void {
     this.#isDraining = true;
+    const [first] = this.#exchanges;
     const last = this.#exchanges.at(-1);
-    if (last === undefined) this.#end();
-    else if (!last.body.isOver && !last.isAnswered) this.#await("answer", LINGER_MS);
+    if (first === undefined || last === undefined) {
+      this.#end();
+      return;
+    }
+    if (last.body.isOver || last.isAnswered) return;
+    if (last === first) this.#await("answer", LINGER_MS);
+    else this.#exchanges.pop();
   }
 
   /** Cuts the connection if what it waits for is late. `nowMs` is of `performance.now()`. */
@@ -137,6 +147,10 @@ export class Http1Connection implements RequestSink {
     if (nowMs < this.#deadlineMs || this.#isClosed) return;
     if (this.#awaited === "next") {
       this.#end();
+      return;
+    }
+    if (this.#awaited === "linger" && this.#isEnding && this.#linger.isReceiving(nowMs)) {
+      this.#await("linger", LINGER_MS);
       return;
     }
     if (this.#awaited !== "head") {
@@ -148,12 +162,13 @@ export class Http1Connection implements RequestSink {
   }
 
   head(raw: RawHead): void {
+    this.#linger.begin();
     this.#exchanges.push(new Http1Exchange(new Http1Head(raw), this.#ports));
   }
 
   body(chunk: Uint8Array<ArrayBuffer>): void {
     const exchange = this.#exchanges.at(-1);
-    if (exchange?.body.isDiscarded) this.#discard(chunk.length);
+    if (exchange?.body.isDiscarded) this.#linger.discard(chunk.length);
     else exchange?.body.push(chunk);
   }
 
@@ -337,11 +352,6 @@ export class Http1Connection implements RequestSink {
     return this.#exchanges[0]?.isStreaming ? Number.POSITIVE_INFINITY : ANSWER_TIMEOUT_MS;
   }
 
-  #discard(bytes: number): void {
-    this.#discardedBytes += bytes;
-    if (this.#discardedBytes > MAX_DISCARDED_BYTES) this.#transport.destroy();
-  }
-
   /** Answers what is no request that could be read. */
   #refuse(status: number): void {
     this.#isInputOver = true;
@@ -394,15 +404,3 @@ export class Http1Connection implements RequestSink {
 const UNREADABLE = { method: "GET", target: "/", rawHeaders: [], versionMinor: 1 } as const;
 
 const ignore = () => {};
-
-function statusOf(failure: ReadFailure): number {
-  switch (failure) {
-    case "headers_too_large":
-      return 431;
-    case "unsupported_version":
-      return 505;
-    case "too_many_trailers":
-    case "malformed":
-      return 400;
-  }
-}

@@ -29,13 +29,15 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
   isStarted = false;
   isAnswered = false;
   isStreaming = false;
+  #isContinued = false;
   mustClose: boolean;
 
   constructor(head: Http1Head, ports: ExchangePorts) {
     this.head = head;
     this.#ports = ports;
     this.body = new IncomingBody(() => ports.readMore());
-    this.mustClose = !head.keepAlive;
+    // RFC 9112, 6.1: a proxy that knows no chunks may see another end of such a request.
+    this.mustClose = !head.keepAlive || (this.isHttp10 && head.get("transfer-encoding") !== null);
   }
 
   get isHead(): boolean {
@@ -83,7 +85,10 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
   }
 
   decideClose(): boolean {
-    const isRestShort = Number(this.head.get("content-length") ?? Number.NaN) <= MAX_DROPPED_BYTES;
+    // A client that waits for 100 Continue may never send its body, or send it: both would be right.
+    const isUnclear = this.#isContinueAsked() && !this.#isContinued && !this.body.isOver;
+    const isRestShort =
+      !isUnclear && Number(this.head.get("content-length") ?? Number.NaN) <= MAX_DROPPED_BYTES;
     this.mustClose ||= this.#ports.isDraining() || this.isStreaming || !(this.body.isOver || isRestShort);
     return this.mustClose;
   }
@@ -106,7 +111,12 @@ export class Http1Exchange implements Exchange, Http1ResponseTarget {
 
   /** Clients that ask whether to send their body wait for this (RFC 9110, 10.1.1). */
   #continue(): void {
-    const isAsked = this.head.get("expect")?.toLowerCase() === "100-continue";
-    if (isAsked && !this.isHttp10 && !this.body.isOver) void this.write(CONTINUE)?.catch(() => {});
+    if (!this.#isContinueAsked() || this.body.isOver) return;
+    this.#isContinued = true;
+    void this.write(CONTINUE)?.catch(() => {});
+  }
+
+  #isContinueAsked(): boolean {
+    return !this.isHttp10 && this.head.get("expect")?.toLowerCase() === "100-continue";
   }
 }

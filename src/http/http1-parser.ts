@@ -25,6 +25,19 @@ export interface RequestSink {
 /** Why nothing more can be read from the connection. */
 export type ReadFailure = "headers_too_large" | "too_many_trailers" | "unsupported_version" | "malformed";
 
+/** What the client is answered. */
+export function statusOf(failure: ReadFailure): number {
+  switch (failure) {
+    case "headers_too_large":
+      return 431;
+    case "unsupported_version":
+      return 505;
+    case "too_many_trailers":
+    case "malformed":
+      return 400;
+  }
+}
+
 /** The parser counts names and values of headers that come in parts; a trailer has both. */
 const MAX_TRAILERS = 100;
 

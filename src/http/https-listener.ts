@@ -73,19 +73,17 @@ export class HttpsListener {
     return this.#limited.connections.open;
   }
 
-  /** Takes no more connections, ends streams, waits until what is in flight is answered and sent. */
+  /** Takes no more connections, waits until what is in flight is answered and sent. */
   async close(): Promise<void> {
     const { server, sessions, requests, connections } = this.#limited;
     this.#isClosing = true;
     (server as Http2SecureServer).close();
-    this.#options.answers.endStreams();
     requests.resetAll();
     // Tells clients to take their next request elsewhere.
     for (const session of sessions) session.close();
     // Of what has come, requests are made a turn later.
     await new Promise((resolve) => setImmediate(resolve));
-    if (this.#inFlight > 0) await this.#idle.promise;
-    await this.#http1.drain();
+    await Promise.all([this.#inFlight > 0 ? this.#idle.promise : undefined, this.#http1.drain()]);
     await connections.endAll();
   }
 

@@ -8,7 +8,7 @@ export interface IncomingBodiesOptions {
 
 /** What a body takes up; given back when it is disposed of. */
 export interface BodyShare extends Disposable {
-  /** False if there is no room for so many bytes more. Nothing is taken then. */
+  /** False if there is no room for so many bytes more, or it was disposed of. Nothing is taken then. */
   take(bytes: number): boolean;
   /** It has come as a whole. */
   arrived(): void;
@@ -30,7 +30,9 @@ export class IncomingBodies {
   /** `giveWay` is called when the body is to be read no further: it takes up nothing any more. */
   open(giveWay: () => void): BodyShare {
     let taken = 0;
+    let isOver = false;
     const release = () => {
+      isOver = true;
       this.#arriving.delete(evict);
       this.#bytes -= taken;
       taken = 0;
@@ -43,6 +45,7 @@ export class IncomingBodies {
     this.#arriving.add(evict);
     return {
       take: (bytes) => {
+        if (isOver) return false;
         while (this.#bytes + bytes > this.#options.maxBytes) if (!this.#evictOldest(evict)) return false;
         this.#bytes += bytes;
         taken += bytes;

@@ -23,6 +23,12 @@ const NO_ROOM_RETRY_AFTER_MS = 5_000;
 /** The largest body of a route that needs a few hundred bytes of it. */
 export const SMALL_BODY_BYTES = 64 * 1024;
 
+type BytesReader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">;
+
+/** Most bodies are smaller than the first. */
+const FIRST_BLOCK_BYTES = 8 * 1024;
+const BLOCK_BYTES = 64 * 1024;
+
 type Unread = "late" | "broken" | "too_large" | "no_room";
 
 /** Reads bodies of requests, for no longer than they may take. */
@@ -62,8 +68,11 @@ export class BodyReader {
     exchange.limitTo(timeoutMs + ANSWER_MARGIN_MS);
     // The connection's own time limit may begin anew with each byte that comes.
     const deadline = setTimeout(() => unread.resolve("late"), timeoutMs);
-    const read = await Promise.race([readAll(request, share, maxBytes), unread.promise]);
+    const reader: BytesReader = request.body.getReader();
+    const read = await Promise.race([readAll(reader, share, maxBytes), unread.promise]);
     clearTimeout(deadline);
+    // Nobody wants the rest of a body that was refused.
+    if (typeof read === "string") void reader.cancel().catch(() => {});
     exchange.limitTo(ANSWER_TIMEOUT_MS);
     if (typeof read === "string") return this.#refusal(read);
     share.arrived();
@@ -87,23 +96,45 @@ export class BodyReader {
   }
 }
 
+/** Into blocks of our own: a piece of a body may keep memory that is many times its size. */
 async function readAll(
-  { body }: Request,
+  reader: BytesReader,
   share: BodyShare,
   maxBytes: number,
 ): Promise<Uint8Array<ArrayBuffer> | Unread> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
+  const blocks: Uint8Array[] = [];
+  let length = 0;
+  let room = new Uint8Array(0);
   try {
-    for await (const chunk of body ?? []) {
-      bytes += chunk.length;
-      if (bytes > maxBytes) return "too_large";
-      if (!share.take(chunk.length)) return "no_room";
-      chunks.push(chunk);
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      let piece = read.value;
+      length += piece.length;
+      if (length > maxBytes) return "too_large";
+      while (piece.length > 0) {
+        if (room.length === 0) {
+          room = new Uint8Array(blocks.length === 0 ? FIRST_BLOCK_BYTES : BLOCK_BYTES);
+          if (!share.take(room.length)) return "no_room";
+          blocks.push(room);
+        }
+        const part = piece.subarray(0, room.length);
+        room.set(part);
+        room = room.subarray(part.length);
+        piece = piece.subarray(part.length);
+      }
     }
   } catch {
     // The client went.
     return "broken";
   }
-  return new Uint8Array(Buffer.concat(chunks));
+  return joined(blocks, length);
+}
+
+function joined(blocks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const block of blocks) {
+    body.set(block.subarray(0, length - at), at);
+    at += block.length;
+  }
+  return body;
 }

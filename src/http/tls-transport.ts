@@ -1,4 +1,5 @@
 import type { TLSSocket } from "node:tls";
+import { descriptorOf, tcpProgress } from "../libc/tcp-connection.ts";
 import type { ByteTransport } from "./byte-writer.ts";
 
 /** What is given to TLS at a time: it keeps all that it is given. */
@@ -16,6 +17,7 @@ export function tlsTransport(socket: TLSSocket): ByteTransport {
     },
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
+    unsentBytes: () => socket.writableLength + (tcpProgress(descriptorOf(socket))?.queuedBytes ?? 0),
     shutdown: () => void socket.end(),
     destroy: () => void socket.destroy(),
   };

@@ -36,8 +36,7 @@ export function endUnacknowledged(fd: number | undefined, ms: number): boolean {
 }
 
 /** Undefined if the connection is closed, or the system does not say. */
-export function tcpProgress(socket: Socket): TcpProgress | undefined {
-  const fd = descriptorOf(socket);
+export function tcpProgress(fd: number | undefined): TcpProgress | undefined {
   if (fd === undefined) return undefined;
   const info = Buffer.alloc(INFO_BYTES);
   const length = Uint32Array.of(INFO_BYTES);

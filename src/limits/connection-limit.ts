@@ -1,11 +1,16 @@
 import { once } from "node:events";
 import type { Server, Socket } from "node:net";
+import { descriptorOf, tcpProgress } from "../libc/tcp-connection.ts";
 import type { EmitLimitEvent } from "./events.ts";
 
 export interface ConnectionLimitOptions {
   readonly maxConnections: number;
   readonly emit: EmitLimitEvent;
 }
+
+/** HTTP/2 does not tell when its last frames are out: as many looks in a row must find nothing on the way. */
+const LOOKS_AT_NOTHING = 4;
+const LOOK_EVERY_MS = 75;
 
 /** Bounds the connections of a `node:` server, and cuts those that keep it waiting. */
 export class ConnectionLimit {
@@ -41,6 +46,17 @@ export class ConnectionLimit {
   arrived(socket: Socket): void {
     clearTimeout(this.#deadlines.get(socket));
     this.#deadlines.delete(socket);
+  }
+
+  /** Resolves when clients have received all that was written, as far as the system says, and a moment has passed. */
+  async flushed(): Promise<void> {
+    for (let looks = 0; looks < LOOKS_AT_NOTHING; looks++) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+      const isUnsent = [...this.#open].some(
+        (socket) => (tcpProgress(descriptorOf(socket))?.queuedBytes ?? 0) > 0,
+      );
+      if (isUnsent) looks = 0;
+    }
   }
 
   cutAll(): void {

@@ -1,6 +1,6 @@
 import type { ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
-import { type TcpProgress, tcpProgress } from "../libc/tcp-connection.ts";
+import { descriptorOf, type TcpProgress, tcpProgress } from "../libc/tcp-connection.ts";
 
 export interface KeepaliveOptions {
   /** That of the session. */
@@ -40,11 +40,11 @@ export function keepAlive(session: ServerHttp2Session, options: KeepaliveOptions
   };
   const ask = () => {
     if (session.destroyed) return;
-    let before = tcpProgress(socket);
+    let before = tcpProgress(descriptorOf(socket));
     const ackedBytes = before?.ackedBytes ?? 0;
     let silentMs = 0;
     const look = () => {
-      const now = tcpProgress(socket);
+      const now = tcpProgress(descriptorOf(socket));
       silentMs = showsLife(before, now) ? 0 : silentMs + lookEveryMs;
       before = now;
       if (silentMs >= timeoutMs + readingTimeMs(now, readBytes)) onVanished();
