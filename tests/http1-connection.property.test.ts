@@ -49,6 +49,10 @@ class PatchyTransport implements ByteTransport {
     this.isShutDown = true;
   }
 
+  close(): void {
+    this.isDestroyed = true;
+  }
+
   destroy(): void {
     this.isDestroyed = true;
   }

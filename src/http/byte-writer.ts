@@ -10,6 +10,9 @@ export interface ByteTransport {
   unsentBytes(): number;
   /** Sends no more; what the client sends is still received. */
   shutdown(): void;
+  /** Receives no more either; a client that is slow to read has nothing taken from it. */
+  close(): void;
+  /** Cuts the connection: what the client has not received is lost. */
   destroy(): void;
 }
 

@@ -133,6 +133,10 @@ class TcpTransport implements ByteTransport {
     this.#socket.shutdown();
   }
 
+  close(): void {
+    this.#socket.end();
+  }
+
   destroy(): void {
     this.#socket.terminate();
   }

@@ -108,7 +108,7 @@ export class Http1Connection implements RequestSink {
   /** The client sends no more. What it asked for is still answered, but for streams, which would never end. */
   peerEnded(): void {
     if (this.#isEnding) {
-      this.#transport.destroy();
+      this.#transport.close();
       return;
     }
     if (this.#unparsed === undefined) this.#endInput();
@@ -149,8 +149,9 @@ export class Http1Connection implements RequestSink {
       this.#end();
       return;
     }
-    if (this.#awaited === "linger" && this.#isEnding && this.#linger.isReceiving(nowMs)) {
-      this.#await("linger", LINGER_MS);
+    if (this.#awaited === "linger" && this.#isEnding) {
+      if (this.#linger.isReceiving(nowMs)) this.#await("linger", LINGER_MS);
+      else this.#transport.close();
       return;
     }
     if (this.#awaited !== "head") {

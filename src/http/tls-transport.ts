@@ -19,6 +19,7 @@ export function tlsTransport(socket: TLSSocket): ByteTransport {
     resume: () => void socket.resume(),
     unsentBytes: () => socket.writableLength + (tcpProgress(descriptorOf(socket))?.queuedBytes ?? 0),
     shutdown: () => void socket.end(),
+    close: () => void socket.destroy(),
     destroy: () => void socket.destroy(),
   };
 }
