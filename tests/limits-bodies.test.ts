@@ -83,12 +83,12 @@ describe("bodies that never end", () => {
       connection.write(Buffer.alloc(4 * MB, 0x20));
     }
     await eventually(
-      () => expect(connections.filter(({ statuses }) => statuses[0] === 503).length).toBe(18),
+      () => expect(connections.filter(({ statuses }) => statuses[0] === 503).length).toBeWithin(18, 21),
       {
         withinMs: 15_000,
       },
     );
-    expect(started.relay.rssBytes() - before).toBeLessThan(400 * MB);
+    expect(started.relay.rssBytes() - before).toBeLessThan(500 * MB);
     await expectOthersServed("secret-beside-bytes");
     await eventually(() => expect(started.reached("arriving-bodies")).toBe(1));
   });
