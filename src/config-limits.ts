@@ -18,6 +18,8 @@ export interface LimitsConfig {
   readonly maxResetsPerMin: number;
   readonly keepaliveTimeMs: number;
   readonly keepaliveTimeoutMs: number;
+  /** How long a client may read nothing of what it was sent. */
+  readonly unreadTimeoutMs: number;
 }
 
 /** Streams beyond the admitted ones must reach the service, which answers them RESOURCE_EXHAUSTED. */
@@ -41,5 +43,7 @@ export function readLimits(settings: Settings, maxStreams: number): LimitsConfig
     maxResetsPerMin: settings.integer("http2-max-resets-per-min"),
     keepaliveTimeMs: settings.integer("http2-keepalive-time-in-s") * 1_000,
     keepaliveTimeoutMs: settings.integer("http2-keepalive-timeout-in-s") * 1_000,
+    // Longer: to the system, a client that is paused looks like one that is gone.
+    unreadTimeoutMs: 3 * settings.integer("http2-keepalive-timeout-in-s") * 1_000,
   };
 }

@@ -13,8 +13,8 @@ export interface HttpListenerOptions {
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
   readonly idleTimeoutMs: number;
-  /** How long a client may acknowledge nothing of what it was sent. */
-  readonly keepaliveTimeoutMs: number;
+  /** How long a client may read nothing of what it was sent. */
+  readonly unreadTimeoutMs: number;
   readonly emitLimit: EmitLimitEvent;
 }
 
@@ -85,7 +85,7 @@ export class HttpListener {
   }
 
   #open(socket: Socket): void {
-    const { maxConnections, keepaliveTimeoutMs, emitLimit } = this.#options;
+    const { maxConnections, unreadTimeoutMs, emitLimit } = this.#options;
     if (this.#sockets.size >= maxConnections) {
       emitLimit({ kind: "limit_reached", limit: "max-connections" });
       socket.terminate();
@@ -94,7 +94,7 @@ export class HttpListener {
     this.#sockets.add(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, PROBE_IDLE_CONNECTION_AFTER_MS);
-    endUnacknowledged(descriptorOfBun(socket), keepaliveTimeoutMs);
+    endUnacknowledged(descriptorOfBun(socket), unreadTimeoutMs);
     socket.data = this.#server.open(new TcpTransport(socket));
   }
 

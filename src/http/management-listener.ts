@@ -24,7 +24,7 @@ const LIMITS = {
   maxHeaderBytes: 16 * 1024,
   headerTimeoutMs: 10_000,
   idleTimeoutMs: 75_000,
-  keepaliveTimeoutMs: 20_000,
+  unreadTimeoutMs: 60_000,
 };
 
 const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";

@@ -27,8 +27,8 @@ const PEER_WINDOW = 228;
 const INFO_BYTES = 232;
 
 /**
- * Has the kernel end the connection when the peer acknowledges nothing of what was sent for so long; else it tries for a
- * quarter of an hour. False if this system can't do that.
+ * Has the kernel end the connection when the peer takes nothing of what was sent for so long: it is gone, or its program
+ * reads nothing. Else the kernel tries for a quarter of an hour. False if this system can't do that.
  */
 export function endUnacknowledged(fd: number | undefined, ms: number): boolean {
   const value = new Uint8Array(Uint32Array.of(ms).buffer);

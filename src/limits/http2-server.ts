@@ -26,6 +26,7 @@ export interface Http2Limits {
   readonly bodyTimeoutMs: number;
   readonly keepaliveTimeMs: number;
   readonly keepaliveTimeoutMs: number;
+  readonly unreadTimeoutMs: number;
 }
 
 export interface Http2ServerOptions {
@@ -69,7 +70,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
   // For what PINGs do not see: an answer over HTTP/1.1 that goes to a client that is gone.
   server.on("connection", (socket: Socket) =>
-    endUnacknowledged(descriptorOf(socket), limits.keepaliveTimeoutMs),
+    endUnacknowledged(descriptorOf(socket), limits.unreadTimeoutMs),
   );
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.guard(server as Http2SecureServer);
