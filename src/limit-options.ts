@@ -137,6 +137,7 @@ export const LIMIT_OPTIONS = [
     ...seconds,
     default: "20",
     max: 300,
-    description: "How long a client may take to answer a PING; three times as long it may read nothing; beyond, it is cut off",
+    description:
+      "How long a client may take to answer a PING; three times as long it may read nothing; beyond, it is cut off",
   },
 ] as const satisfies readonly OptionSpec[];
