@@ -81,7 +81,7 @@ describe("what goes wrong with a file", () => {
       new ReadableStream({
         async start(controller) {
           controller.enqueue(new Uint8Array(Buffer.from(text)));
-          await Bun.sleep(20);
+          await Bun.sleep(150);
           controller.error(new Error("cut"));
         },
       }),
