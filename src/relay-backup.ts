@@ -60,6 +60,7 @@ export async function openBackup(config: Config, opening: BackupOpening): Promis
         path,
         maxBytes,
         maxKeys: config.maxKeys,
+        maxPayloadBytes: config.maxPayloadBytes,
         clock,
         supervisor,
         onProblem: emit,

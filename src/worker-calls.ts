@@ -22,6 +22,11 @@ export interface WorkerCallsOptions {
   readonly onLost: (error: Error) => void;
   /** A call that takes longer is rejected; without it a call may take as long as it will. */
   readonly limitMs?: number;
+  /**
+   * A Worker that replies nothing for so long, while calls wait, is ended: they are rejected, and the next call has a
+   * new one. For work that leaves nothing behind when it is cut off.
+   */
+  readonly silenceLimitMs?: number;
 }
 
 const CLOSED = "the relay is shutting down";
@@ -35,6 +40,8 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   readonly #waiting = new Map<number, Waiting<Reply>>();
   /** Calls that were rejected for their time, and that the Worker may still be busy with. */
   readonly #overdue = new Set<number>();
+  /** Runs while calls wait, from the last reply on. */
+  #silence: NodeJS.Timeout | undefined;
 
   constructor(options: WorkerCallsOptions) {
     this.#options = options;
@@ -58,6 +65,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
     const timer = limitMs === undefined ? undefined : setTimeout(() => this.#giveUp(id, limitMs), limitMs);
     const waiting: Waiting<Reply> = { ...Promise.withResolvers<Reply>(), timer };
     this.#waiting.set(id, waiting);
+    this.#silence ??= this.#listen();
     return waiting.promise;
   }
 
@@ -78,11 +86,24 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
     return worker;
   }
 
+  #listen(): NodeJS.Timeout | undefined {
+    const { name, silenceLimitMs: limitMs, onLost } = this.#options;
+    if (limitMs === undefined) return undefined;
+    return setTimeout(() => {
+      const error = new Error(`${name} replied nothing for ${limitMs} ms`);
+      this.#abandon(error);
+      onLost(error);
+    }, limitMs);
+  }
+
   #settle(answer: Answer<Reply>): void {
+    clearTimeout(this.#silence);
+    this.#silence = undefined;
     this.#overdue.delete(answer.id);
     const waiting = this.#take(answer.id);
     if (answer.kind === "threw") waiting?.reject(new Error(answer.message));
     else waiting?.resolve(answer.reply);
+    if (this.#waiting.size > 0) this.#silence = this.#listen();
   }
 
   #giveUp(id: number, limitMs: number): void {
@@ -100,6 +121,8 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   #abandon(reason: Error): void {
     this.#worker?.terminate();
     this.#worker = undefined;
+    clearTimeout(this.#silence);
+    this.#silence = undefined;
     this.#overdue.clear();
     for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(reason);
   }

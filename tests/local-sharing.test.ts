@@ -18,7 +18,7 @@ describe("where it can't be used there is one clear line, and no backup", () => 
   const attempt = async (path: string) => {
     const events: LocalEvent[] = [];
     const onProblem = (event: LocalEvent) => events.push(event);
-    const limits = { maxKeys: 10, maxBytes: 1_000_000 };
+    const limits = { maxKeys: 10, maxBytes: 1_000_000, maxPayloadBytes: 1_000_000 };
     return {
       backup: await openLocalBackup({
         supervisor: strictSupervisor(),

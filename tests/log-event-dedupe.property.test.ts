@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { EventReader } from "../src/log-events/event-reader.ts";
-import { GarbageLimit } from "../src/log-events/garbage-limit.ts";
 import { DIGEST_WORDS, SeenDigests } from "../src/log-events/seen-digests.ts";
+import { GarbageLimit } from "../src/specs/garbage-limit.ts";
 import { textsOf } from "./support/event-batches.ts";
 
 const gate = {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "../src/clock.ts";
-import { GarbageLimit } from "../src/log-events/garbage-limit.ts";
 import { packRequest } from "../src/log-events/request-packing.ts";
+import { GarbageLimit } from "../src/specs/garbage-limit.ts";
 import { UpstreamEndpoint } from "../src/upstream/endpoint.ts";
 import { StatsigEvents } from "../src/upstream/statsig-events.ts";
 import { chunksOf, eventGroup } from "./support/event-batches.ts";

@@ -151,3 +151,50 @@ describe("a coding", () => {
     },
   );
 });
+
+describe("a body of any length is decoded whole", () => {
+  const ofLength = (length: number): Uint8Array<ArrayBuffer> => {
+    const head = '{"time":1,"a":"';
+    return new TextEncoder().encode(`${head}${"x".repeat(length - head.length - 2)}"}`);
+  };
+  const chunk = 256 * 1024;
+  const lengths = [17, 63, 64, 65, chunk - 1, chunk, chunk + 1, 4 * chunk, 4 * chunk + 1, 20 * chunk];
+
+  test.each(lengths)(
+    "%d bytes, in every coding; one byte more than is allowed is refused",
+    async (length) => {
+      const whole = ofLength(length);
+      for (const coding of CODINGS) {
+        const payload = await prepared(raw(compress[coding](whole), coding), Math.max(length, 200));
+        expect(Buffer.from(payload.bytes).equals(whole)).toBe(true);
+        if (length > 1_000)
+          expect(await refusal(raw(compress[coding](whole), coding), length - 1)).toBe("too_large");
+      }
+    },
+  );
+
+  test("of several gzip members, of several zstd frames", async () => {
+    const [one, two] = [ofLength(3 * chunk), new TextEncoder().encode(" ".repeat(chunk + 1))];
+    const whole = Buffer.concat([one, two]);
+    for (const coding of ["gzip", "zstd"] as const) {
+      const parts = [compress[coding](one), compress[coding](two)];
+      const body = Buffer.concat(parts);
+      expect(Buffer.from((await prepared(raw(body, coding))).bytes).equals(whole)).toBe(true);
+      expect(await refusal(raw(body, coding), whole.length - 1)).toBe("too_large");
+      expect(await refusal(raw(body.subarray(0, -1), coding))).toBe("undecodable");
+    }
+  });
+});
+
+test("of many large payloads at once each is right", async () => {
+  const specs = Array.from({ length: 6 }, (_, at) =>
+    jsonBytes({ time: at + 1, filler: "x".repeat(1_200_000 + at) }),
+  );
+  const payloads = await Promise.all(specs.map((each) => prepared(raw(compress.gzip(each), "gzip"))));
+  for (const [at, payload] of payloads.entries()) {
+    expect([payload.lcut, Buffer.from(payload.bytes).equals(specs[at] ?? new Uint8Array())]).toEqual([
+      at + 1,
+      true,
+    ]);
+  }
+});

@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test";
-import { WorkerCalls } from "../src/worker-calls.ts";
+import { WorkerCalls, type WorkerCallsOptions } from "../src/worker-calls.ts";
 import type { Command } from "./support/scripted-worker.ts";
 import { eventually } from "./support/wait.ts";
 
-function scripted(limitMs?: number) {
+function scripted(limits: Pick<WorkerCallsOptions, "limitMs" | "silenceLimitMs"> = {}) {
   let started = 0;
   const lost: string[] = [];
   const calls = new WorkerCalls<Command, Uint8Array<ArrayBuffer>>({
@@ -13,7 +13,7 @@ function scripted(limitMs?: number) {
       started++;
       return new Worker(new URL("./support/scripted-worker.ts", import.meta.url));
     },
-    ...(limitMs !== undefined && { limitMs }),
+    ...limits,
   });
   return {
     calls,
@@ -83,13 +83,28 @@ test("one that is shut down is not reported", async () => {
 });
 
 test("while the Worker hangs calls are rejected at once, and taken again as soon as it answers", async () => {
-  await using worker = scripted(300);
+  await using worker = scripted({ limitMs: 300 });
   await worker.calls.call(echo(1));
   const hanging = worker.calls.call({ kind: "hang", ms: 1_000 });
   await expect(hanging).rejects.toThrow("the scripted worker did not answer within 300 ms");
   await expect(worker.calls.call(echo(2))).rejects.toThrow("the scripted worker does not answer");
   await eventually(async () => expect([...(await worker.calls.call(echo(3)))]).toEqual([3]));
   expect(worker.started()).toBe(1);
+});
+
+test("a Worker that replies nothing for too long is replaced; one that goes on replying is not, however much waits", async () => {
+  await using worker = scripted({ silenceLimitMs: 1_000 });
+  const slow = Array.from({ length: 5 }, () => worker.calls.call({ kind: "hang", ms: 250 }));
+  await Promise.all(slow);
+  expect(worker.started()).toBe(1);
+  const stuck = [worker.calls.call({ kind: "hang", ms: 4_000 }), worker.calls.call(echo(1))];
+  for (const outcome of await Promise.allSettled(stuck)) {
+    const message = "the scripted worker replied nothing for 1000 ms";
+    expect(outcome).toMatchObject({ status: "rejected", reason: { message } });
+  }
+  expect(worker.lost).toEqual(["the scripted worker replied nothing for 1000 ms"]);
+  expect([...(await worker.calls.call(echo(2)))]).toEqual([2]);
+  expect(worker.started()).toBe(2);
 });
 
 test("on shutdown what waits is rejected, and so is what comes later", async () => {

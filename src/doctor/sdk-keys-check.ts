@@ -12,6 +12,8 @@ export interface SdkKeysToCheck {
 /** Of many, so many are enough to see. */
 const MAX_CHECKED = 20;
 
+const LOOK_AT_ENDPOINT = "see what STATSIG_ENDPOINT leads to";
+
 /** Whether upstream has config specs for each preloaded key, which can be served. */
 export function sdkKeysCheck({ sdkKeys, source, openPreparer }: SdkKeysToCheck): Check {
   return {
@@ -43,8 +45,10 @@ async function judge(
       );
     case "failed":
       return failed(`${shown}: ${fetched.detail}`, "see the check of upstream");
+    case "refused":
+      return failed(`${shown}: what upstream sent can't be served: ${fetched.detail}`, LOOK_AT_ENDPOINT);
     case "no_update":
-      return failed(`${shown}: upstream sent no config specs`, "see what STATSIG_ENDPOINT leads to");
+      return failed(`${shown}: upstream sent no config specs`, LOOK_AT_ENDPOINT);
     case "payload": {
       const prepared = await preparer.prepare(fetched.raw);
       if (prepared.kind === "prepared") {
@@ -52,10 +56,7 @@ async function judge(
         return ok(`${shown}: ${bytes.length} bytes, of ${new Date(lcut).toISOString()}`);
       }
       const detail = "detail" in prepared ? prepared.detail : "no config specs";
-      return failed(
-        `${shown}: what upstream sent can't be served: ${detail}`,
-        "see what STATSIG_ENDPOINT leads to",
-      );
+      return failed(`${shown}: what upstream sent can't be served: ${detail}`, LOOK_AT_ENDPOINT);
     }
   }
 }

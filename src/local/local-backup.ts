@@ -2,8 +2,10 @@ import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import PQueue from "p-queue";
 import type { Clock } from "../clock.ts";
+import { MAX_MANIFEST_BYTES } from "../id-lists/manifest.ts";
 import type { ManifestBackup } from "../id-lists/manifest-backup.ts";
 import { type Feed, feedId } from "../specs/feed.ts";
+import { describeTooLarge } from "../specs/payload.ts";
 import { djb2, type SdkKey } from "../specs/sdk-key.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { BackupRead, BackupWrite, SpecBackup } from "../specs/spec-backup.ts";
@@ -20,6 +22,8 @@ export interface LocalBackupOptions {
   readonly maxKeys: number;
   /** Of all bodies, as they are kept. The file may grow beyond by one version and what SQLite needs. */
   readonly maxBytes: number;
+  /** No config spec that is longer, as it is kept, is read. */
+  readonly maxPayloadBytes: number;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly onProblem: EmitLocalEvent;
@@ -80,13 +84,17 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   }
 
   async read(feed: Feed, newerThan: number): Promise<BackupRead> {
-    const outcome = await this.#queued(() => ({ kind: "read", feedDigest: feedDigest(feed), newerThan }), 1);
+    const { maxPayloadBytes: maxBytes } = this.#options;
+    const read = { kind: "read", feedDigest: feedDigest(feed), newerThan, maxBytes } as const;
+    const outcome = await this.#queued(() => read, 1);
     switch (outcome.kind) {
       case "found": {
         const { body, contentEncoding, format, lcut } = outcome.version;
         const sdkKeyHash = djb2(feed.sdkKey);
         return { kind: "found", raw: { body, contentEncoding, format, headerLcut: lcut, sdkKeyHash } };
       }
+      case "too_large":
+        return { kind: "unusable", detail: describeTooLarge(maxBytes) };
       case "damaged":
         return { kind: "unusable", detail: "what the embedded backup had was damaged, and is deleted" };
       default:
@@ -109,7 +117,8 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   }
 
   async readManifest(sdkKey: SdkKey): Promise<string | undefined> {
-    const read = { kind: "read", feedDigest: manifestDigest(sdkKey), newerThan: -1 } as const;
+    const feedDigest = manifestDigest(sdkKey);
+    const read = { kind: "read", feedDigest, newerThan: -1, maxBytes: MAX_MANIFEST_BYTES } as const;
     const outcome = await this.#queued(() => read, 1);
     return outcome.kind === "found" ? new TextDecoder().decode(outcome.version.body) : undefined;
   }
@@ -167,18 +176,21 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   }
 }
 
+/** The first that there is: zstd is decoded in the least time. */
+const COMPACT_CODINGS = ["zstd", "br", "gzip"] as const;
+
 /** The body is a copy: the snapshot's own bytes are shared by every answer. */
 function versionOf(snapshot: Snapshot): KeptVersion {
   const { feed, lcut, format, bytes, compressed } = snapshot;
-  const zstd = format === "json" ? compressed.zstd : undefined;
+  const coding = COMPACT_CODINGS.find((each) => compressed[each] !== undefined);
   const plainEncoding = format === "proto" ? "statsig-br" : "";
   return {
     feedDigest: feedDigest(feed),
     keyDigest: sha256(feed.sdkKey),
     lcut,
     format,
-    contentEncoding: zstd === undefined ? plainEncoding : "zstd",
-    body: (zstd ?? bytes).slice(),
+    contentEncoding: coding ?? plainEncoding,
+    body: ((coding && compressed[coding]) ?? bytes).slice(),
   };
 }
 

@@ -20,7 +20,13 @@ export interface KeptVersion {
 
 export type LocalAction =
   | { readonly kind: "open" }
-  | { readonly kind: "read"; readonly feedDigest: string; readonly newerThan: number }
+  | {
+      readonly kind: "read";
+      readonly feedDigest: string;
+      readonly newerThan: number;
+      /** A longer body is not read. */
+      readonly maxBytes: number;
+    }
   | { readonly kind: "write"; readonly version: KeptVersion; readonly instead: number | undefined }
   | { readonly kind: "touch"; readonly feedDigest: string }
   | { readonly kind: "remove"; readonly feedDigest: string }
@@ -38,6 +44,8 @@ export type LocalOutcome =
   | { readonly kind: "done" }
   | { readonly kind: "found"; readonly version: KeptVersion }
   | { readonly kind: "none" }
+  /** What is there is longer than was asked for; it stays. */
+  | { readonly kind: "too_large" }
   /** What was there is damaged; it has been deleted. */
   | { readonly kind: "damaged" }
   | { readonly kind: "not_newer"; readonly lcut: number }

@@ -49,7 +49,7 @@ export class LocalFile {
         this.#file.use();
         return { kind: "done" };
       case "read":
-        return this.#file.use().read(action.feedDigest, action.newerThan, now);
+        return this.#file.use().read(action, now);
       case "write":
         return this.#write(action.version, action.instead, now);
       case "touch":

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { transact } from "./database.ts";
 import { type KeptRow, rowOf, sealOf } from "./kept-row.ts";
-import type { KeptVersion, LocalLimits, LocalOutcome } from "./local-calls.ts";
+import type { KeptVersion, LocalAction, LocalLimits, LocalOutcome } from "./local-calls.ts";
 
 /** When something was used is written down no more often than this: it costs a commit. */
 const USED_AT_PRECISION_MS = 10 * 60_000;
@@ -11,6 +11,8 @@ export interface TableWrite {
   readonly replacedDamage: boolean;
   readonly evicted: number;
 }
+
+type ReadAction = Extract<LocalAction, { kind: "read" }>;
 
 /** The newest version of each feed, in SQL. */
 export class SpecTable {
@@ -23,7 +25,10 @@ export class SpecTable {
     this.#limits = limits;
   }
 
-  read(feedDigest: string, newerThan: number, now: number): LocalOutcome {
+  read({ feedDigest, newerThan, maxBytes }: ReadAction, now: number): LocalOutcome {
+    // SQLite knows the length without reading the body.
+    const length = this.#run("SELECT length(body) AS bytes FROM spec WHERE feed = ? AND lcut > ?");
+    if (Number(length.get(feedDigest, newerThan)?.["bytes"]) > maxBytes) return { kind: "too_large" };
     const row = this.#row(feedDigest, newerThan);
     if (row === undefined) return { kind: "none" };
     if (row.version === undefined) {

@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
+import type { GarbageLimit } from "../specs/garbage-limit.ts";
 import { decodeBody } from "./decode-body.ts";
 import { cutChunks, type EventChunk } from "./event-chunk.ts";
 import { exposureIdentity, fieldsOf } from "./exposure-identity.ts";
-import type { GarbageLimit } from "./garbage-limit.ts";
 import { type ReadBatch, readBatch } from "./read-batch.ts";
 import { DIGEST_WORDS, SeenDigests } from "./seen-digests.ts";
 

@@ -1,9 +1,9 @@
 import { readlinkSync } from "node:fs";
 import { constants, setPriority } from "node:os";
+import { GarbageLimit } from "../specs/garbage-limit.ts";
 import { answerCalls } from "../worker-calls.ts";
 import type { EventCall, EventReply } from "./event-calls.ts";
 import { EventReader } from "./event-reader.ts";
-import { GarbageLimit } from "./garbage-limit.ts";
 import { packRequest } from "./request-packing.ts";
 
 /** Serving goes first if there are too few cores for both. Systems without priorities of threads have no /proc either. */

@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
+import type { GarbageLimit } from "../specs/garbage-limit.ts";
 import type { PackedContents } from "./event-calls.ts";
 import { countBytes, plainText } from "./event-chunk.ts";
-import type { GarbageLimit } from "./garbage-limit.ts";
 
 /** Events in JSON: a third of the time of level 6, for a tenth more bytes. */
 const GZIP_LEVEL = 2;

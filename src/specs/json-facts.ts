@@ -54,11 +54,12 @@ function readMembers(text: Uint8Array): ReadonlyMap<string, unknown> | undefined
   }
 }
 
-/** What was found to be JSON; undefined for what is longer than anything that is read, and for what holds other values. */
+/** What was found to be JSON; undefined for what holds other values. A longer text is cut, and so is no key's hash. */
 function parse(text: Uint8Array, from: number, to: number): unknown {
   const isSimple = text[from] !== OPEN_OBJECT && text[from] !== OPEN_ARRAY;
-  if (!isSimple || to - from > MAX_VALUE_BYTES) return undefined;
-  return JSON.parse(new TextDecoder().decode(text.subarray(from, to)));
+  if (!isSimple) return undefined;
+  const read = new TextDecoder().decode(text.subarray(from, Math.min(to, from + MAX_VALUE_BYTES)));
+  return to - from > MAX_VALUE_BYTES ? read : JSON.parse(read);
 }
 
 function isAtEnd(text: Uint8Array, at: number): boolean {

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { type Decodable, encode, inspectCoded } from "./content-coding.ts";
+import { collectGarbage } from "./garbage-limit.ts";
 import { readJsonFacts } from "./json-facts.ts";
 import { type PayloadFacts, PayloadRefused, type RawPayload, type RefusalReason } from "./payload.ts";
 import { readProtoFacts } from "./proto-facts.ts";
@@ -49,9 +51,15 @@ export async function prepare({ raw, maxBytes }: PreparationRequest): Promise<Pr
  * the next: buffers are only collected when the small heap that refers to them is.
  */
 function inTurn(work: () => Promise<Preparation>): Promise<Preparation> {
-  const result = largeTurn.then(work).finally(() => Bun.gc(true));
-  largeTurn = result.catch(() => {});
+  const result = largeTurn.then(work);
+  largeTurn = result.catch(() => {}).then(cleanUp);
   return result;
+}
+
+/** When the result is on its way: until then it is in use. */
+async function cleanUp(): Promise<void> {
+  await setImmediate();
+  collectGarbage();
 }
 
 async function prepareJson(raw: RawPayload, body: Decodable): Promise<Preparation> {
@@ -73,7 +81,11 @@ async function codings(raw: RawPayload, bytes: Uint8Array<ArrayBuffer>) {
   const wanted = bytes.length > VERY_LARGE_BYTES ? (["gzip"] as const) : (["gzip", "br", "zstd"] as const);
   const compressed: Partial<Record<ContentCoding, Uint8Array<ArrayBuffer>>> = {};
   for (const coding of ALL_CODINGS) if (raw.contentEncoding === coding) compressed[coding] = raw.body;
-  for (const coding of wanted) compressed[coding] ??= await encode(bytes, coding);
+  for (const coding of wanted) {
+    if (compressed[coding] !== undefined) continue;
+    if (bytes.length > LARGE_BYTES) collectGarbage();
+    compressed[coding] = await encode(bytes, coding);
+  }
   return compressed;
 }
 

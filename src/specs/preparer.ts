@@ -9,6 +9,9 @@ export interface SpecPreparer extends AsyncDisposable {
   prepare(raw: RawPayload): Promise<Preparation>;
 }
 
+/** Many times what the largest payload takes. */
+const SILENCE_LIMIT_MS = 5 * 60_000;
+
 /** Does the work in one Worker, started with the first payload. */
 export class WorkerPreparer implements SpecPreparer {
   readonly #calls: WorkerCalls<PreparationRequest, Preparation>;
@@ -20,6 +23,7 @@ export class WorkerPreparer implements SpecPreparer {
     this.#calls = new WorkerCalls({
       name: "the payload worker",
       start: () => new Worker(new URL("./prepare-worker.ts", import.meta.url)),
+      silenceLimitMs: SILENCE_LIMIT_MS,
       onLost: (error) => supervisor.caught("payload_worker", error),
     });
   }

@@ -8,7 +8,8 @@ const KIND_TOP_LEVEL = 2;
 
 interface Envelope {
   readonly kind: number;
-  readonly data: Uint8Array | undefined;
+  /** Where it begins and ends: views of all of them would need more memory than the bytes. */
+  readonly data: readonly [from: number, to: number] | undefined;
 }
 
 /**
@@ -21,9 +22,9 @@ export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
   try {
     const reader = new BinaryReader(bytes);
     while (reader.pos < reader.len) {
-      const envelope = readEnvelope(reader.bytes());
-      if (envelope.kind === KIND_TOP_LEVEL) topLevel = readTopLevel(envelope.data ?? new Uint8Array());
-      last = envelope.kind;
+      const { kind, data } = readEnvelope(reader);
+      if (kind === KIND_TOP_LEVEL) topLevel = readTopLevel(data ? bytes.subarray(...data) : new Uint8Array());
+      last = kind;
     }
   } catch (error) {
     if (error instanceof PayloadRefused) throw error;
@@ -35,17 +36,29 @@ export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
   return topLevel;
 }
 
-function readEnvelope(bytes: Uint8Array): Envelope {
+/** Behind its length. */
+function readEnvelope(reader: BinaryReader): Envelope {
+  const end = endOfBytes(reader);
   let kind = 0;
-  let data: Uint8Array | undefined;
-  const reader = new BinaryReader(bytes);
-  while (reader.pos < reader.len) {
+  let data: Envelope["data"];
+  while (reader.pos < end) {
     const [field, type] = reader.tag();
-    if (field === 1 && type === WireType.Varint) kind = reader.int32();
-    else if (field === 4 && type === WireType.LengthDelimited) data = reader.bytes();
+    if (type === WireType.LengthDelimited) {
+      const to = endOfBytes(reader);
+      if (field === 4) data = [reader.pos, to];
+      reader.pos = to;
+    } else if (field === 1 && type === WireType.Varint) kind = reader.int32();
     else reader.skip(type, field);
   }
+  if (reader.pos !== end) throw new RangeError("a field ends behind its envelope");
   return { kind, data };
+}
+
+function endOfBytes(reader: BinaryReader): number {
+  const length = reader.uint32();
+  const end = reader.pos + length;
+  if (end > reader.len) throw new RangeError("the bytes end early");
+  return end;
 }
 
 function readTopLevel(bytes: Uint8Array): PayloadFacts {

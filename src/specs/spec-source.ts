@@ -1,5 +1,5 @@
 import type { Feed } from "./feed.ts";
-import type { RawPayload } from "./payload.ts";
+import type { RawPayload, RefusalReason } from "./payload.ts";
 
 /** Why upstream gave no answer that can be used. */
 export type FailureCause =
@@ -14,6 +14,8 @@ export type FailureCause =
 
 export type FetchOutcome =
   | { readonly kind: "payload"; readonly raw: RawPayload }
+  /** Not read to its end. */
+  | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string }
   | { readonly kind: "no_update" }
   | { readonly kind: "unauthorized"; readonly status: number }
   | FetchFailure;

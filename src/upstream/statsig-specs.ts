@@ -51,7 +51,9 @@ export class StatsigSpecs implements SpecSource {
     if (isDelta(headers))
       return this.#ignoreBody(response, broken("upstream sent a delta, which nobody asked for"));
     const body = await readBody(response, this.#maxBytes);
-    if (body === undefined) return broken(describeTooLarge(this.#maxBytes));
+    if (body === undefined) {
+      return { kind: "refused", reason: "too_large", detail: describeTooLarge(this.#maxBytes) };
+    }
     if (saysNoUpdate(body)) return { kind: "no_update" };
     return {
       kind: "payload",

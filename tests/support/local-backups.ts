@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
 import type { LocalEvent } from "../../src/local/events.ts";
 import { type LocalBackup, type LocalBackupOptions, openLocalBackup } from "../../src/local/local-backup.ts";
+import { MAX_PAYLOAD_BYTES } from "./payloads.ts";
 import { strictSupervisor } from "./supervisors.ts";
 
 export interface OpenedLocal extends AsyncDisposable {
@@ -23,6 +24,7 @@ export async function openLocal(
     path,
     maxKeys: 200,
     maxBytes: 64 * 1024 * 1024,
+    maxPayloadBytes: MAX_PAYLOAD_BYTES,
     clock: systemClock,
     onProblem: (event) => events.push(event),
     ...options,

@@ -1,3 +1,6 @@
+/** What a relay takes by default. */
+export const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
+
 /** What a minimal project says: one gate `gate_public` and one config `config_public`, the same for everybody. */
 export interface SpecOptions {
   /** The version, ms since the epoch. */

@@ -11,9 +11,7 @@ import {
 import type { RawPayload, RefusalReason } from "../../src/specs/payload.ts";
 import { type Preparation, prepare } from "../../src/specs/prepare.ts";
 import type { PreparedPayload } from "../../src/specs/snapshot.ts";
-import { djb2 } from "./payloads.ts";
-
-const MAX_BYTES = 64 * 1024 * 1024;
+import { djb2, MAX_PAYLOAD_BYTES } from "./payloads.ts";
 
 export const SDK_KEY = "secret-prepared";
 
@@ -56,14 +54,17 @@ export const rawProto = (envelopes: Uint8Array, more: Partial<RawPayload> = {}):
   raw(brotliCompressSync(envelopes), "statsig-br", { format: "proto", ...more });
 
 /** The payload, or an error that says what came instead. */
-export async function prepared(payload: RawPayload): Promise<PreparedPayload> {
-  const preparation = await prepare({ raw: payload, maxBytes: MAX_BYTES });
+export async function prepared(payload: RawPayload, maxBytes = MAX_PAYLOAD_BYTES): Promise<PreparedPayload> {
+  const preparation = await prepare({ raw: payload, maxBytes });
   if (preparation.kind === "prepared") return preparation.payload;
   throw new Error(`not prepared: ${JSON.stringify(preparation)}`);
 }
 
 /** Why it was refused; for all else what it came to. */
-export async function refusal(payload: RawPayload): Promise<RefusalReason | Preparation["kind"]> {
-  const preparation = await prepare({ raw: payload, maxBytes: MAX_BYTES });
+export async function refusal(
+  payload: RawPayload,
+  maxBytes = MAX_PAYLOAD_BYTES,
+): Promise<RefusalReason | Preparation["kind"]> {
+  const preparation = await prepare({ raw: payload, maxBytes });
   return preparation.kind === "refused" ? preparation.reason : preparation.kind;
 }

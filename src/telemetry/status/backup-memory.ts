@@ -17,6 +17,8 @@ export class BackupMemory {
   down: Condition | undefined;
   refusesWrites: Condition | undefined;
   unusable: Condition | undefined;
+  /** The last entry that could not be served. */
+  unusableEntry: Condition | undefined;
   lastWriteAt: number | undefined;
   lastReadAt: number | undefined;
   lastErrorAt = 0;
@@ -50,16 +52,23 @@ export class BackupMemory {
       case "local_unusable":
         this.unusable = this.#from(event.detail);
         return;
+      case "backup_unusable":
+        this.unusableEntry = this.#from(event.detail);
+        this.#failed(event.detail);
+        return;
       case "local_corrupt_set_aside":
       case "local_damage_replaced":
       case "backup_failed":
-      case "backup_unusable":
-        this.lastErrorAt = this.#clock.now();
-        this.lastError = { at: isoOf(this.lastErrorAt), detail: event.detail };
+        this.#failed(event.detail);
         return;
       // What else there is of Redis' own is told as a failure of the backup, or by the lease.
       default:
     }
+  }
+
+  #failed(detail: string): void {
+    this.lastErrorAt = this.#clock.now();
+    this.lastError = { at: isoOf(this.lastErrorAt), detail };
   }
 
   #from(reason: string): Condition {

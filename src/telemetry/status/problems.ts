@@ -21,6 +21,8 @@ const PATIENCE_S = 30;
 
 /** An error that does not come again within this time is no longer a problem. */
 const UNEXPECTED_SHOWN_MS = 15 * 60_000;
+/** An entry of the backup that is not read again within this time has been overwritten, or is no longer asked for. */
+const UNUSABLE_SHOWN_MS = 10 * 60_000;
 
 const WARN_OF_EXPIRY_MS = 14 * 24 * 3_600_000;
 
@@ -33,6 +35,7 @@ export function findProblems(readings: ProblemReadings): readonly Problem[] {
     ...upstreamProblems(upstream),
     ...redisProblems(readings),
     ...localProblems(readings),
+    ...entryProblems(readings),
     ...eventProblems(readings),
     ...otherProblems(readings),
     ...unexpectedErrors(readings),
@@ -73,6 +76,12 @@ function* localProblems({ backup, local }: ProblemReadings): Iterable<Problem> {
     const since = local.since === null ? undefined : Date.parse(local.since);
     yield problem("local_failing", "The local backup does not work", { since, detail: lastError?.detail });
   }
+}
+
+function* entryProblems({ backup: { unusableEntry }, now }: ProblemReadings): Iterable<Problem> {
+  if (unusableEntry === undefined || now - unusableEntry.since > UNUSABLE_SHOWN_MS) return;
+  const text = "An entry of the backup can't be used, it is not served";
+  yield problem("backup_unusable", text, ofCondition(unusableEntry));
 }
 
 const ofCondition = ({ since, reason }: Condition) => ({ since, detail: reason });

@@ -117,6 +117,8 @@ function causeOf(reason: string): string {
       return "upstream answers with errors";
     case "unauthorized":
       return "upstream does not accept the SDK key";
+    case "too_large":
+      return "upstream sends config specs that are larger than --max-payload-in-mb allows";
     default:
       return "upstream sends what can't be used";
   }

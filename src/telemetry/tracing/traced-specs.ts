@@ -90,6 +90,8 @@ function endingOfFetch(outcome: FetchOutcome): Ending {
       };
     case "failed":
       return { attributes: { outcome: kind, cause: outcome.cause }, error: outcome.detail };
+    case "refused":
+      return { attributes: { outcome: kind, reason: outcome.reason }, error: outcome.detail };
     case "no_update":
       return { attributes: { outcome: kind } };
   }

@@ -1,0 +1,35 @@
+import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
+
+export const BOMB_BYTES = 250_000_000;
+
+const PIECE = Buffer.alloc(1_000_000, "x");
+
+/** Pieces that one after the other are a config spec, of {@link BOMB_BYTES}. */
+function piecesOf(lcut: number): readonly Buffer[] {
+  const head = Buffer.from(`{"has_updates":true,"time":${lcut},"filler":"`);
+  const end = Buffer.from('"}');
+  const whole = Array.from({ length: BOMB_BYTES / PIECE.length - 1 }, () => PIECE);
+  return [head, ...whole, PIECE.subarray(head.length + end.length), end];
+}
+
+/** A gzip body may have several members, a zstd body several frames: of equal pieces each is compressed once. */
+function joined(lcut: number, compress: (piece: Buffer) => Buffer): Buffer {
+  const piece = compress(PIECE);
+  return Buffer.concat(piecesOf(lcut).map((each) => (each === PIECE ? piece : compress(each))));
+}
+
+const br = (lcut: number): Buffer =>
+  brotliCompressSync(Buffer.concat(piecesOf(lcut)), { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } });
+
+/** Whole and valid, of some hundred KB at most, but for what they decode to. By Content-Encoding. */
+export const BOMBS = {
+  gzip: (lcut: number) => joined(lcut, (piece) => gzipSync(piece, { level: 9 })),
+  zstd: (lcut: number) => joined(lcut, (piece) => zstdCompressSync(piece)),
+  deflate: (lcut: number) => deflateSync(Buffer.concat(piecesOf(lcut)), { level: 9 }),
+  br,
+  "statsig-br": br,
+} as const;
+
+export type BombCoding = keyof typeof BOMBS;
+
+export const BOMB_CODINGS = Object.keys(BOMBS) as readonly BombCoding[];
