@@ -1,5 +1,5 @@
 const FIRST_MS = 100;
-const MAX_MS = 5_000;
+const MAX_MS = 1_500;
 
 /** How long to wait before the next try, after so many that failed; half of it random, so that a fleet spreads. */
 export function backoffMs(failures: number, random = Math.random()): number {
