@@ -58,8 +58,13 @@ export interface FleetOptions {
 /** Below 1, since polls come up to a tenth sooner than the interval; close to it, so that upstream is asked about once in it. */
 const FRESH = 0.95;
 const CLAIMED = 0.9;
-/** For a relay that got no answer the last time: another one, which may fare better, goes first. */
-const CLAIMED_AFTER_FAILURE = 1;
+/** For a relay that got no answer the last time: others, which fare better, go on. */
+const FRESH_AFTER_FAILURE = 1.2;
+/** Of those that got none, the one goes first for which that is longest ago: so much later, where it was within as many intervals. */
+const LATER_AFTER_FAILURE = [
+  { withinIntervals: 1.5, later: 0.1 },
+  { withinIntervals: 3, later: 0.05 },
+] as const;
 /** Left to chance, so that relays do not look in step. */
 const SPREAD = 0.1;
 /** How often a relay looks whether the one that asks upstream has had an answer. */
@@ -89,8 +94,8 @@ export class Fleet {
   readonly #options: FleetOptions;
   #intervalMs: number;
   readonly #topics = new Map<string, Feed>();
-  /** The last request of this relay came to nothing. */
-  readonly #failed = new Set<string>();
+  /** When this relay's last request got no answer, by topic. */
+  readonly #failedAt = new Map<string, number>();
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -100,7 +105,7 @@ export class Fleet {
       added: ({ feed }) => this.#topics.set(board.topicOf(feed), feed),
       removed: ({ feed }) => {
         this.#topics.delete(board.topicOf(feed));
-        this.#failed.delete(board.topicOf(feed));
+        this.#failedAt.delete(board.topicOf(feed));
       },
     });
     board.onAnnounced((topic, lcut) => {
@@ -145,16 +150,21 @@ export class Fleet {
 
   async #look(feed: Feed): Promise<Seen> {
     const { board, clock, emit } = this.#options;
-    const freshForMs = FRESH * this.#intervalMs;
-    const look = board.look(feed, { freshForMs, claimedForMs: this.#claimedForMs(feed) });
+    const look = board.look(feed, this.#lookFor(feed));
     const seen = await within(clock, BOARD_TIMEOUT_MS, look).catch(() => undefined);
     emit({ kind: "fleet_looked", seen: seen?.kind ?? "failed" });
     return seen ?? { kind: "ours" };
   }
 
-  #claimedForMs(feed: Feed): number {
-    const hasFailed = this.#failed.has(this.#options.board.topicOf(feed));
-    return this.#intervalMs * (hasFailed ? CLAIMED_AFTER_FAILURE : CLAIMED);
+  #lookFor(feed: Feed): Look {
+    const { board, clock } = this.#options;
+    const intervalMs = this.#intervalMs;
+    const failedAt = this.#failedAt.get(board.topicOf(feed));
+    if (failedAt === undefined) return { freshForMs: FRESH * intervalMs, claimedForMs: CLAIMED * intervalMs };
+    const intervalsAgo = (clock.elapsed() - failedAt) / intervalMs;
+    const later =
+      LATER_AFTER_FAILURE.find(({ withinIntervals }) => intervalsAgo < withinIntervals)?.later ?? 0;
+    return { freshForMs: FRESH_AFTER_FAILURE * intervalMs, claimedForMs: (CLAIMED + later) * intervalMs };
   }
 
   /** Where the backup does not have what was confirmed, it is for us to ask. */
@@ -164,12 +174,12 @@ export class Fleet {
     const held = store.peek(feed);
     if (held === undefined || held.snapshot.lcut < seen.lcut) return OURS;
     store.confirm(feed, clock.now() - seen.ageMs);
-    const leftMs = Math.max(0, FRESH * this.#intervalMs - seen.ageMs);
+    const leftMs = Math.max(0, this.#lookFor(feed).freshForMs - seen.ageMs);
     return { kind: "followed", againMs: leftMs + this.#intervalMs * SPREAD * Math.random() };
   }
 
   #lookAgainMs(feed: Feed, ageMs: number): number {
-    const leftMs = Math.max(0, this.#claimedForMs(feed) - ageMs);
+    const leftMs = Math.max(0, this.#lookFor(feed).claimedForMs - ageMs);
     const stepMs = this.#intervalMs * AWAITED_EVERY;
     return Math.min(leftMs, stepMs) + (stepMs / 2) * Math.random();
   }
@@ -182,13 +192,13 @@ export class Fleet {
       retryAfterMs = 0,
     }: { readonly hasAnswer: boolean; readonly retryAfterMs?: number | undefined },
   ): void {
-    const { board, store } = this.#options;
+    const { board, store, clock } = this.#options;
     const topic = board.topicOf(feed);
-    if (hasAnswer) this.#failed.delete(topic);
-    else if (store.peek(feed) !== undefined) this.#failed.add(topic);
+    if (hasAnswer) this.#failedAt.delete(topic);
+    else if (store.peek(feed) !== undefined) this.#failedAt.set(topic, clock.elapsed());
     // Where the others don't hear of it, they find out for themselves.
     if (retryAfterMs > this.#intervalMs)
-      board.holdOff(feed, retryAfterMs - this.#claimedForMs(feed)).catch(() => {});
+      board.holdOff(feed, retryAfterMs - CLAIMED * this.#intervalMs).catch(() => {});
   }
 
   /** The backup has this version. */
