@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { EmitRedisEvent } from "./events.ts";
 import { ExclusiveLink } from "./exclusive-link.ts";
-import { RedisFailure } from "./failure.ts";
+import { RedisFailure, redisFailure } from "./failure.ts";
 import { RedisLink } from "./link.ts";
 import { LinkPool, type RedisCommands } from "./link-pool.ts";
 import type { RedisOptions } from "./options.ts";
@@ -37,12 +37,15 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     this.options = options;
     this.#clock = clock;
     this.#emit = emit;
-    const common = { redis: options, clock, onChange: () => this.#changed() };
+    const common = {
+      redis: options,
+      clock,
+      onChange: () => this.#changed(),
+      isAnswering: () => this.#isAnswering(),
+    };
     this.#commands = new LinkPool({ ...common, kind: "commands", size: { min: 1, max: 1 } });
     this.#bulk = new LinkPool({ ...common, kind: "bulk", size: options.pool });
-    this.#exclusive = new ExclusiveLink(
-      () => new RedisLink({ redis: options, kind: "bulk", clock, onChange: () => {} }),
-    );
+    this.#exclusive = new ExclusiveLink(() => new RedisLink({ ...common, kind: "bulk", onChange: () => {} }));
     this.bulk = {
       send: (command, args) => this.#bulk.send(command, args),
       sendForBytes: (command, args) => this.#bulk.sendForBytes(command, args),
@@ -75,6 +78,15 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     return this.#exclusive.run(task);
   }
 
+  async #isAnswering(): Promise<boolean> {
+    try {
+      await this.send("PING", []);
+      return true;
+    } catch (error) {
+      return redisFailure(error).kind === "refused";
+    }
+  }
+
   #changed(): void {
     const pools = [this.#commands, this.#bulk];
     const down = pools.find((pool) => pool.state === "down");
@@ -97,6 +109,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     this.#wasUp = false;
     if (this.#downSince !== undefined) return;
     this.#downSince = this.#clock.now();
+    this.#bulk.check();
     this.#emit({ kind: "redis_down", reason });
   }
 
