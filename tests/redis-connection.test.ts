@@ -7,46 +7,51 @@ import { RedisUse } from "./support/redis-uses.ts";
 import { RedisWriter } from "./support/redis-writer.ts";
 import { eventually } from "./support/wait.ts";
 
-async function connectionsTo(server: RedisServer): Promise<number> {
+/** Those with this name, as CLIENT LIST describes them. */
+async function connections(server: RedisServer, name: string): Promise<string[]> {
   const list = await server.cli("CLIENT", "LIST");
-  return list.split("\n").filter((line) => line.includes("name=statsig-forward-proxy")).length;
+  return list.split("\n").filter((line) => line.includes(` name=${name} `));
 }
 
-describeWith("redis-server", "redis-cli")("The pool", () => {
+const bulkConnections = async (server: RedisServer) =>
+  (await connections(server, "statsig-forward-proxy-bulk")).length;
+const commandConnections = async (server: RedisServer) =>
+  (await connections(server, "statsig-forward-proxy")).length;
+
+describeWith("redis-server", "redis-cli")("The pool for large values", () => {
   test("has its least connections from the start, and more only when all are busy", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse({ ...server.options, pool: { min: 2, max: 4 } });
-    await eventually(async () => expect(await connectionsTo(server)).toBe(2));
-    for (let i = 0; i < 10; i++) await use.connection.send("PING", []);
-    expect(await connectionsTo(server)).toBe(2);
-    await Promise.all(Array.from({ length: 50 }, () => use.connection.send("PING", [])));
-    await eventually(async () => expect(await connectionsTo(server)).toBe(4));
-    await Promise.all(Array.from({ length: 50 }, () => use.connection.send("PING", [])));
-    expect(await connectionsTo(server)).toBe(4);
+    await eventually(async () => expect(await bulkConnections(server)).toBe(2));
+    for (let i = 0; i < 10; i++) await use.connection.bulk.send("PING", []);
+    expect(await bulkConnections(server)).toBe(2);
+    await Promise.all(Array.from({ length: 50 }, () => use.connection.bulk.send("PING", [])));
+    await eventually(async () => expect(await bulkConnections(server)).toBe(4));
+    await Promise.all(Array.from({ length: 50 }, () => use.connection.bulk.send("PING", [])));
+    expect(await bulkConnections(server)).toBe(4);
   });
 
   test("of none is one, which carries any number of commands", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse({ ...server.options, pool: { min: 0, max: 1 } });
     const answers = await Promise.all(
-      Array.from({ length: 1_000 }, (_, i) => use.connection.send("ECHO", [`${i}`])),
+      Array.from({ length: 1_000 }, (_, i) => use.connection.bulk.send("ECHO", [`${i}`])),
     );
     expect(answers).toEqual(Array.from({ length: 1_000 }, (_, i) => `${i}`));
-    expect(await connectionsTo(server)).toBe(1);
+    expect(await bulkConnections(server)).toBe(1);
+    expect(await commandConnections(server)).toBe(1);
   });
 
   test("of which a connection is cut goes on with the others, and is no outage", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse({ ...server.options, pool: { min: 3, max: 3 } });
-    await eventually(async () => expect(await connectionsTo(server)).toBe(3));
+    await eventually(async () => expect(await bulkConnections(server)).toBe(3));
     for (let i = 0; i < 5; i++) {
-      const [line = ""] = (await server.cli("CLIENT", "LIST"))
-        .split("\n")
-        .filter((each) => each.includes("name=s"));
+      const [line = ""] = await connections(server, "statsig-forward-proxy-bulk");
       await server.cli("CLIENT", "KILL", "ID", /^id=(\d+)/.exec(line)?.[1] ?? "");
       // What is sent before the end is noticed fails with it.
-      await eventually(async () => expect(await use.connection.send("PING", [])).toBe("PONG"));
-      await eventually(async () => expect(await connectionsTo(server)).toBe(3));
+      await eventually(async () => expect(await use.connection.bulk.send("PING", [])).toBe("PONG"));
+      await eventually(async () => expect(await bulkConnections(server)).toBe(3));
     }
     expect(use.events).toEqual([]);
   });
@@ -54,9 +59,11 @@ describeWith("redis-server", "redis-cli")("The pool", () => {
   test("is gone when it is closed", async () => {
     await using server = await RedisServer.start();
     const use = new RedisUse({ ...server.options, pool: { min: 3, max: 3 } });
-    await use.connection.send("PING", []);
+    await use.connection.bulk.send("PING", []);
     await use[Symbol.asyncDispose]();
-    await eventually(async () => expect(await connectionsTo(server)).toBe(0));
+    await eventually(async () => expect(await bulkConnections(server)).toBe(0));
+    await eventually(async () => expect(await commandConnections(server)).toBe(0));
+    await expect(use.connection.bulk.send("PING", [])).rejects.toThrow("the relay is ending");
     await expect(use.connection.send("PING", [])).rejects.toThrow("the relay is ending");
     expect(use.events).toEqual([]);
   });

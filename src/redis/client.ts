@@ -5,12 +5,26 @@ import { TlsFiles } from "./tls-files.ts";
 
 export type RedisClient = Redis | Cluster;
 
+/**
+ * `commands`: small ones, each of which is answered or has failed within the command timeout.
+ * `bulk`: large values, which take as long as bytes move.
+ */
+export type LinkKind = "commands" | "bulk";
+
 export interface ClientBehavior {
+  /** `bulk` has no limits of time but for connecting: whoever opens it looks after its progress. */
+  readonly kind: LinkKind;
   /** How long to wait before the next connect; null for none. */
   readonly retryDelayMs: () => number | null;
   /** Whether an error of Redis means that it should be looked for anew. */
   readonly reconnectsOn?: (error: Error) => boolean;
 }
+
+/** As CLIENT LIST shows them. */
+const CONNECTION_NAMES: Readonly<Record<LinkKind, string>> = {
+  commands: "statsig-forward-proxy",
+  bulk: "statsig-forward-proxy-bulk",
+};
 
 /** Long enough for a goodbye; a Redis that hangs is left without one. */
 const GOODBYE_MS = 200;
@@ -27,11 +41,11 @@ export function openClient(options: RedisOptions, behavior: ClientBehavior): Red
 export function openRedis(
   address: Exclude<RedisAddress, { kind: "cluster" }>,
   options: RedisOptions,
-  { retryDelayMs, reconnectsOn }: ClientBehavior,
+  { kind, retryDelayMs, reconnectsOn }: ClientBehavior,
 ): Redis {
   const { connectTimeoutMs, commandTimeoutMs } = options;
   const common = {
-    ...commonOptions(options),
+    ...commonOptions(options, kind),
     retryStrategy: retryDelayMs,
     enableOfflineQueue: false,
     disconnectTimeout: GOODBYE_MS,
@@ -57,7 +71,7 @@ const shortened = (ms: number | null) => (ms === null ? null : Math.min(ms, MAX_
 function openCluster(
   nodes: readonly RedisHost[],
   options: RedisOptions,
-  { retryDelayMs }: ClientBehavior,
+  { kind, retryDelayMs }: ClientBehavior,
 ): Cluster {
   return new Cluster(
     nodes.map(({ host, port }) => ({ host, port })),
@@ -65,29 +79,34 @@ function openCluster(
       clusterRetryStrategy: retryDelayMs,
       enableOfflineQueue: false,
       slotsRefreshTimeout: options.commandTimeoutMs,
+      // No limit of time ends the tries for a large value to reach a node that can't be connected to.
+      ...(kind === "bulk" && { retryDelayOnFailover: 0 }),
       // Names stay names until a socket is opened: certificates are checked against them.
       dnsLookup: (name, callback) => callback(null, name),
-      redisOptions: commonOptions(options),
+      redisOptions: commonOptions(options, kind),
     },
   );
 }
 
-function commonOptions({ user, password, tls, connectTimeoutMs, commandTimeoutMs }: RedisOptions) {
+function commonOptions(options: RedisOptions, kind: LinkKind) {
+  const { user, password, tls, connectTimeoutMs, commandTimeoutMs } = options;
   return {
     // The older protocol asks for nothing that a proxy or a restricted user might lack.
     protocol: 2,
     connectTimeout: connectTimeoutMs,
-    // Also for the handshake, which goes through no other limit.
-    commandTimeout: commandTimeoutMs,
-    // A connection over which nothing comes back is closed: the network may have forgotten it.
-    socketTimeout: commandTimeoutMs,
+    ...(kind === "commands" && {
+      // Also for the handshake, which goes through no other limit.
+      commandTimeout: commandTimeoutMs,
+      // A connection over which nothing comes back is closed: the network may have forgotten it.
+      socketTimeout: commandTimeoutMs,
+    }),
     // A command fails with its connection, and is never sent twice.
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     // Its promise is left to nobody; subscribers do it themselves.
     autoResubscribe: false,
     disableClientInfo: true,
-    connectionName: "statsig-forward-proxy",
+    connectionName: CONNECTION_NAMES[kind],
     ...(user !== undefined && { username: user }),
     ...(password !== undefined && { password }),
     ...(tls !== undefined && { tls: new TlsFiles(tls).live }),

@@ -1,15 +1,28 @@
 import type { Clock } from "../clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
-import { openClient, type RedisClient } from "./client.ts";
+import { type LinkKind, openClient, type RedisClient } from "./client.ts";
 import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./failure.ts";
 import type { RedisOptions } from "./options.ts";
+import { StallWatch } from "./stall-watch.ts";
 
 /** `opening` until the first connect succeeds or fails, and while a replica is left for the master. */
 export type LinkState = "opening" | "up" | "down";
 
+export interface LinkOptions {
+  readonly redis: RedisOptions;
+  readonly kind: LinkKind;
+  readonly clock: Clock;
+  readonly onChange: () => void;
+  /** Whether Redis answers on another connection; asked if nothing moves on one for large values. */
+  readonly isAnswering: () => Promise<boolean>;
+}
+
 /** A Redis that has become a replica is looked for anew, but one that stays read-only still serves reads. */
 const READONLY_RECONNECT_EVERY_MS = 5_000;
+
+/** One that makes progress for so long is given up all the same, so that it has an end. */
+const MAX_BULK_COMMAND_MS = 30 * 60_000;
 
 const CLOSED = "connection closed";
 const GOODBYE_LIMIT_MS = 1_000;
@@ -23,22 +36,27 @@ class NoSuchDatabase extends RedisFailure {
 /** One client of the Redis library, connected anew for ever, and what is known of its health. */
 export class RedisLink implements AsyncDisposable {
   readonly #options: RedisOptions;
+  readonly #kind: LinkKind;
   readonly #clock: Clock;
   readonly #onChange: () => void;
   readonly #client: RedisClient;
+  readonly #stallWatch: StallWatch | undefined;
   readonly #closing = new AbortController();
   #state: LinkState = "opening";
   #reason = "no connection yet";
   #opened = Promise.withResolvers<void>();
   #failures = 0;
+  #session = 0;
   #readonlySince = Number.NEGATIVE_INFINITY;
   inFlight = 0;
 
-  constructor(options: RedisOptions, clock: Clock, onChange: () => void) {
-    this.#options = options;
+  constructor({ redis, kind, clock, onChange, isAnswering }: LinkOptions) {
+    this.#options = redis;
+    this.#kind = kind;
     this.#clock = clock;
     this.#onChange = onChange;
-    this.#client = openClient(options, {
+    this.#client = openClient(redis, {
+      kind,
       retryDelayMs: () => (this.#closing.signal.aborted ? null : backoffMs(this.#failures++)),
       reconnectsOn: (error) => this.#leavesReplica(error),
     });
@@ -46,6 +64,9 @@ export class RedisLink implements AsyncDisposable {
     this.#client.on("error", (error: unknown) => this.#failed(error));
     this.#client.on("close", () => this.#closed());
     this.#client.on("end", () => void this.#reopen());
+    const limitMs = redis.commandTimeoutMs;
+    this.#stallWatch =
+      kind === "bulk" ? new StallWatch({ client: this.#client, limitMs, isAnswering, clock }) : undefined;
     void this.#giveUpOpening();
   }
 
@@ -58,11 +79,30 @@ export class RedisLink implements AsyncDisposable {
     return this.#reason;
   }
 
-  /** Rejects with a {@link RedisFailure} within the command timeout. Answers may be of any shape. */
-  async send(command: string, args: readonly (string | Buffer)[], as: "text" | "bytes"): Promise<unknown> {
+  /** Connects now instead of after the backoff: another link has just found that Redis is back. */
+  hurry(): void {
+    if (this.#client.status === "reconnecting") this.#client.connect().catch(() => undefined);
+  }
+
+  /** Has an idle connection show whether it still works: what watches over it sees only commands that wait. */
+  check(): void {
+    if (this.#state === "up") this.#sendNow("PING", [], "text").catch(() => undefined);
+  }
+
+  /**
+   * Rejects with a {@link RedisFailure} within the limit of this kind of link. Answers may be of any shape. With a
+   * `session` only over the connection of that session.
+   */
+  async send(
+    command: string,
+    args: readonly (string | Buffer)[],
+    as: "text" | "bytes",
+    session?: number,
+  ): Promise<unknown> {
     this.inFlight++;
     try {
-      return await bounded(this.#sendOpened(command, args, as), this.#options.commandTimeoutMs, this.#clock);
+      const answer = this.#sendOpened(command, args, as, session);
+      return await bounded(answer, this.#limitMs, this.#clock);
     } catch (error) {
       throw redisFailure(error);
     } finally {
@@ -70,11 +110,27 @@ export class RedisLink implements AsyncDisposable {
     }
   }
 
-  async #sendOpened(command: string, args: readonly (string | Buffer)[], as: "text" | "bytes") {
-    // Right after the start nobody knows yet whether Redis is there.
+  /** By which `send` knows whether it still has the same connection. Rejects if there is none. */
+  async session(): Promise<number> {
+    // Right after the start it is not known yet whether Redis is there.
     if (this.#state === "opening") await this.#opened.promise;
     if (this.#state === "down") throw new RedisFailure("unreachable", this.#reason);
+    return this.#session;
+  }
+
+  async #sendOpened(
+    command: string,
+    args: readonly (string | Buffer)[],
+    as: "text" | "bytes",
+    wanted: number | undefined,
+  ) {
+    const session = await this.session();
+    if (wanted !== undefined && wanted !== session) throw new RedisFailure("unreachable", CLOSED);
     return this.#sendNow(command, args, as);
+  }
+
+  get #limitMs(): number {
+    return this.#kind === "bulk" ? MAX_BULK_COMMAND_MS : this.#options.commandTimeoutMs;
   }
 
   #sendNow(command: string, args: readonly (string | Buffer)[], as: "text" | "bytes"): Promise<unknown> {
@@ -125,6 +181,7 @@ export class RedisLink implements AsyncDisposable {
   }
 
   #closed(): void {
+    this.#session++;
     if (this.#state === "up") this.#become("down", this.#reason || CLOSED);
     if (this.#state === "opening" && !this.#isLeavingReplica()) this.#become("down", CLOSED);
   }
@@ -184,6 +241,7 @@ export class RedisLink implements AsyncDisposable {
     this.#reason = "the relay is ending";
     this.#opened.resolve();
     this.#closing.abort();
+    this.#stallWatch?.[Symbol.dispose]();
     const { status } = this.#client;
     const ended = new Promise<void>((resolve) => void this.#client.once("end", () => resolve()));
     this.#client.disconnect();

@@ -1,79 +1,103 @@
 import type { Clock } from "../clock.ts";
 import type { EmitRedisEvent } from "./events.ts";
+import { ExclusiveLink } from "./exclusive-link.ts";
+import { RedisFailure, redisFailure } from "./failure.ts";
 import { RedisLink } from "./link.ts";
+import { LinkPool, type RedisCommands } from "./link-pool.ts";
 import type { RedisOptions } from "./options.ts";
 
+/** Commands that carry the body of a config, or are answered with one. */
+export interface BulkCommands extends RedisCommands {
+  /**
+   * Runs the task on one connection with no other command in between, for WATCH, MULTI and EXEC. Fails with the
+   * connection: a transaction never goes on over another one. Rejects with a `RedisFailure` on a Cluster.
+   */
+  exclusively<T>(task: (commands: RedisCommands) => Promise<T>): Promise<T>;
+}
+
 /**
- * Sends commands over a few links, and tells once when the last of them goes down and once when one is back.
- * Never fatal: whatever Redis does, a command fails within the command timeout, and connecting goes on for ever.
+ * Small commands have a connection of their own and a fixed time limit; those with large values have others, and
+ * take as long as bytes move. Reports one outage, from when either of them is down until both are up. Never fatal:
+ * whatever Redis does, a command fails in time, and connecting goes on for ever.
  */
-export class RedisConnection implements AsyncDisposable {
+export class RedisConnection implements RedisCommands, AsyncDisposable {
   readonly options: RedisOptions;
+  readonly bulk: BulkCommands;
   readonly #clock: Clock;
   readonly #emit: EmitRedisEvent;
-  readonly #links: RedisLink[] = [];
+  readonly #commands: LinkPool;
+  readonly #bulk: LinkPool;
+  readonly #exclusive: ExclusiveLink;
   readonly #onUp: (() => void)[] = [];
-  #isUp = false;
+  #wasUp = false;
   #downSince: number | undefined;
-  #turn = 0;
 
   /** Connects from here on. */
   constructor(options: RedisOptions, clock: Clock, emit: EmitRedisEvent) {
     this.options = options;
     this.#clock = clock;
     this.#emit = emit;
-    while (this.#links.length < Math.max(1, options.pool.min)) this.#open();
+    const common = {
+      redis: options,
+      clock,
+      onChange: () => this.#changed(),
+      isAnswering: () => this.#isAnswering(),
+    };
+    this.#commands = new LinkPool({ ...common, kind: "commands", size: { min: 1, max: 1 } });
+    this.#bulk = new LinkPool({ ...common, kind: "bulk", size: options.pool });
+    this.#exclusive = new ExclusiveLink(() => new RedisLink({ ...common, kind: "bulk", onChange: () => {} }));
+    this.bulk = {
+      send: (command, args) => this.#bulk.send(command, args),
+      sendForBytes: (command, args) => this.#bulk.sendForBytes(command, args),
+      exclusively: (task) => this.#exclusively(task),
+    };
   }
 
+  /** Whether small commands can be sent. */
   get isUp(): boolean {
-    return this.#isUp;
+    return this.#commands.state === "up";
   }
 
-  /** Called each time that Redis comes to be usable, the first time included. */
+  /** Called each time that Redis becomes usable, for small commands and large values, the first time included. */
   onUp(listener: () => void): void {
     this.#onUp.push(listener);
   }
 
-  /** Rejects with a `RedisFailure`, at once where Redis is known to be down. Answers may be of any shape. */
   send(command: string, args: readonly (string | Buffer)[]): Promise<unknown> {
-    return this.#pick().send(command, args, "text");
+    return this.#commands.send(command, args);
   }
 
-  /** As {@link send}, with every text of the answer as a Buffer. */
   sendForBytes(command: string, args: readonly (string | Buffer)[]): Promise<unknown> {
-    return this.#pick().send(command, args, "bytes");
+    return this.#commands.sendForBytes(command, args);
   }
 
-  #open(): RedisLink {
-    const link = new RedisLink(this.options, this.#clock, () => this.#changed());
-    this.#links.push(link);
-    return link;
+  async #exclusively<T>(task: (commands: RedisCommands) => Promise<T>): Promise<T> {
+    if (this.options.address.kind === "cluster") {
+      throw new RedisFailure("refused", "without EVAL, the relay can't write to a Redis Cluster");
+    }
+    return this.#exclusive.run(task);
   }
 
-  #pick(): RedisLink {
-    const usable =
-      this.#linksThatAre("up") ?? this.#linksThatAre("opening") ?? (this.#links as readonly RedisLink[]);
-    const least = Math.min(...usable.map((link) => link.inFlight));
-    const idlest = usable.filter((link) => link.inFlight === least);
-    const picked = idlest[this.#turn++ % idlest.length];
-    if (picked === undefined) return this.#open();
-    if (least > 0 && this.#isUp && this.#links.length < this.options.pool.max) this.#open();
-    return picked;
-  }
-
-  #linksThatAre(state: RedisLink["state"]): readonly RedisLink[] | undefined {
-    const links = this.#links.filter((link) => link.state === state);
-    return links.length === 0 ? undefined : links;
+  async #isAnswering(): Promise<boolean> {
+    try {
+      await this.send("PING", []);
+      return true;
+    } catch (error) {
+      return redisFailure(error).kind === "refused";
+    }
   }
 
   #changed(): void {
-    if (this.#linksThatAre("up") !== undefined) this.#cameUp();
-    else if (this.#linksThatAre("opening") === undefined) this.#wentDown();
+    const pools = [this.#commands, this.#bulk];
+    const down = pools.find((pool) => pool.state === "down");
+    if (down !== undefined) this.#wentDown(down.reason);
+    if (pools.every((pool) => pool.state === "up")) this.#cameUp();
+    else if (pools.some((pool) => pool.state === "up")) for (const pool of pools) pool.hurry();
   }
 
   #cameUp(): void {
-    if (this.#isUp) return;
-    this.#isUp = true;
+    if (this.#wasUp) return;
+    this.#wasUp = true;
     if (this.#downSince !== undefined) {
       this.#emit({ kind: "redis_up", downForMs: this.#clock.now() - this.#downSince });
       this.#downSince = undefined;
@@ -81,14 +105,17 @@ export class RedisConnection implements AsyncDisposable {
     for (const listener of this.#onUp) listener();
   }
 
-  #wentDown(): void {
-    this.#isUp = false;
+  #wentDown(reason: string): void {
+    this.#wasUp = false;
     if (this.#downSince !== undefined) return;
     this.#downSince = this.#clock.now();
-    this.#emit({ kind: "redis_down", reason: this.#links[0]?.reason ?? "no connection" });
+    this.#bulk.check();
+    this.#emit({ kind: "redis_down", reason });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#links.map((link) => link[Symbol.asyncDispose]()));
+    await Promise.all(
+      [this.#commands, this.#bulk, this.#exclusive].map((each) => each[Symbol.asyncDispose]()),
+    );
   }
 }

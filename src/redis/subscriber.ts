@@ -65,7 +65,7 @@ export class Subscriber implements AsyncDisposable {
   ): Promise<{ readonly listened: boolean; readonly redirect?: RedisHost | undefined }> {
     const { redis, onMessage } = this.#options;
     const { address, sharded } = this.#target(redirect);
-    const client = openRedis(address, redis, { retryDelayMs: () => null });
+    const client = openRedis(address, redis, { kind: "commands", retryDelayMs: () => null });
     client.on(sharded ? "smessage" : "message", (_channel: string, message: string) => onMessage(message));
     const gone = goneSignalOf(client);
     const end = () => client.disconnect();
