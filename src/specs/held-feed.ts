@@ -12,6 +12,7 @@ export class HeldFeed {
   readonly feed: Feed;
   #snapshot: Snapshot;
   #confirmedAt: number | undefined;
+  #isRevoked = false;
   #ended: FeedEnd | undefined;
   readonly #followers = new Set<Wake>();
 
@@ -30,6 +31,14 @@ export class HeldFeed {
     return this.#confirmedAt;
   }
 
+  /**
+   * Upstream's last answer to this relay was 401 or 403. What is held is still served, but must not be written where another
+   * relay may have deleted it for the same reason.
+   */
+  get isRevoked(): boolean {
+    return this.#isRevoked;
+  }
+
   /** Why it is no longer held; undefined as long as it is. */
   get ended(): FeedEnd | undefined {
     return this.#ended;
@@ -44,7 +53,13 @@ export class HeldFeed {
     return this.#followers.size;
   }
 
+  /** Upstream said 401 or 403. Lasts until it confirms what is held, or sends a newer version. */
+  revoke(): void {
+    this.#isRevoked = true;
+  }
+
   confirm(at: number): void {
+    this.#isRevoked = false;
     this.#confirmedAt = Math.max(this.#confirmedAt ?? 0, at);
   }
 

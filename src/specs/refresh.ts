@@ -174,9 +174,10 @@ export class SpecRefresher {
     finding: Extract<Decision, { kind: "keep" }>["finding"],
     asked: { readonly held: boolean; readonly tookMs: number },
   ): RefreshOutcome {
-    const { emit } = this.#options;
+    const { emit, store } = this.#options;
     switch (finding.kind) {
       case "unauthorized":
+        store.peek(feed)?.revoke();
         emit({
           kind: "spec_unauthorized",
           feed,
