@@ -67,7 +67,10 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
   if (backup !== undefined) running.use(backup);
   const refresher = tracing.refresher(startRefresher(config, parts, { store, preparer, running, backup }));
-  const acquirer = tracing.acquirer(new SpecAcquirer({ refresher, store, clock, ...backup }));
+  const { clearOnUnauthorized } = config;
+  const acquirer = tracing.acquirer(
+    new SpecAcquirer({ refresher, store, clock, clearOnUnauthorized, ...backup }),
+  );
   const poller = running.use(new SpecPoller({ store, acquirer, clock, supervisor, ...live }));
   poller.start();
   return {
