@@ -1,4 +1,4 @@
-import { type Clock, within } from "../clock.ts";
+import { type Clock, takeInstant, within } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { Feed } from "./feed.ts";
@@ -107,7 +107,7 @@ export class Fleet {
     if ((store.peek(feed)?.snapshot.lcut ?? -1) < confirmation.lcut) await recovery.recover(feed, asked);
     const held = store.peek(feed);
     if (held === undefined || held.snapshot.lcut < confirmation.lcut) return UNCONFIRMED;
-    store.confirm(feed, clock.now() - confirmation.saidAgoMs);
+    store.confirm(feed, takeInstant(clock, confirmation.saidAgoMs));
     return { kind: "confirmed", ttlMs: confirmation.ttlMs };
   }
 
