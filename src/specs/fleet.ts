@@ -1,4 +1,4 @@
-import { type Clock, within } from "../clock.ts";
+import { type Clock, takeInstant, within } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import type { Feed } from "./feed.ts";
@@ -23,10 +23,13 @@ export type Seen =
   /** Neither; from now on it is claimed for who looked. */
   | { readonly kind: "ours" };
 
-/** Upstream had nothing newer than `lcut` so long ago, which is in the backup. */
+/** Upstream has nothing newer than `lcut`, which is in the backup. */
 export interface Confirmation {
   readonly lcut: number;
+  /** How long ago upstream was asked. */
   readonly ageMs: number;
+  /** How long ago Statsig was known to have nothing newer; undefined if upstream is a relay that can't say. */
+  readonly confirmedAgoMs: number | undefined;
 }
 
 /** Where the relays of a fleet tell each other what they know. Every method rejects where it does not work just now. */
@@ -83,8 +86,6 @@ export type Following =
   /** Nobody else asks upstream, or we can't know: ask it ourselves. */
   | { readonly kind: "ours" };
 
-const OURS: Following = { kind: "ours" };
-
 /**
  * Has one relay of many ask upstream for a feed in each interval: the one that claims it. The others take what it finds from
  * the backup. No relay leads: a claim is good for one request, and one that comes to nothing runs out within the interval,
@@ -94,6 +95,8 @@ export class Fleet {
   readonly #options: FleetOptions;
   #intervalMs: number;
   readonly #topics = new Map<string, Feed>();
+  /** When this relay last asked upstream, by topic. */
+  readonly #askedAt = new Map<string, number>();
   /** When this relay's last request got no answer, by topic. */
   readonly #failedAt = new Map<string, number>();
 
@@ -105,6 +108,7 @@ export class Fleet {
       added: ({ feed }) => this.#topics.set(board.topicOf(feed), feed),
       removed: ({ feed }) => {
         this.#topics.delete(board.topicOf(feed));
+        this.#askedAt.delete(board.topicOf(feed));
         this.#failedAt.delete(board.topicOf(feed));
       },
     });
@@ -137,15 +141,21 @@ export class Fleet {
     for (;;) {
       const seen = await this.#look(feed);
       if (seen.kind === "confirmed") return this.#take(feed, seen, asked);
-      if (seen.kind === "ours") return OURS;
+      if (seen.kind === "ours") return this.#ours(feed);
       if (store.peek(feed) !== undefined)
         return { kind: "followed", againMs: this.#lookAgainMs(feed, seen.ageMs) };
       if (!hasRead) await recovery.recover(feed, asked);
       hasRead = true;
       if (store.peek(feed) !== undefined) continue;
-      if (clock.elapsed() >= giveUpAt) return OURS;
+      if (clock.elapsed() >= giveUpAt) return this.#ours(feed);
       await clock.sleep(EMPTY_HANDED_EVERY_MS, NEVER);
     }
+  }
+
+  #ours(feed: Feed): Following {
+    const { board, clock } = this.#options;
+    this.#askedAt.set(board.topicOf(feed), clock.elapsed());
+    return { kind: "ours" };
   }
 
   async #look(feed: Feed): Promise<Seen> {
@@ -172,8 +182,9 @@ export class Fleet {
     const { store, recovery, clock } = this.#options;
     if ((store.peek(feed)?.snapshot.lcut ?? -1) < seen.lcut) await recovery.recover(feed, asked);
     const held = store.peek(feed);
-    if (held === undefined || held.snapshot.lcut < seen.lcut) return OURS;
-    store.confirm(feed, clock.now() - seen.ageMs);
+    if (held === undefined || held.snapshot.lcut < seen.lcut) return this.#ours(feed);
+    const { confirmedAgoMs } = seen;
+    store.confirm(feed, confirmedAgoMs === undefined ? undefined : takeInstant(clock, confirmedAgoMs));
     const leftMs = Math.max(0, this.#lookFor(feed).freshForMs - seen.ageMs);
     return { kind: "followed", againMs: leftMs + this.#intervalMs * SPREAD * Math.random() };
   }
@@ -205,9 +216,15 @@ export class Fleet {
   kept({ feed, lcut }: Snapshot, { isNew }: { readonly isNew: boolean }): void {
     const { board, store, clock } = this.#options;
     const held = store.peek(feed);
-    if (held?.confirmedAt !== undefined && held.snapshot.lcut === lcut) {
+    const askedAt = this.#askedAt.get(board.topicOf(feed));
+    if (held?.snapshot.lcut === lcut && askedAt !== undefined) {
+      const confirmation = {
+        lcut,
+        ageMs: clock.elapsed() - askedAt,
+        confirmedAgoMs: held.confirmedAgoMs(clock),
+      };
       // Without it the others ask upstream for themselves.
-      board.confirm(feed, { lcut, ageMs: clock.now() - held.confirmedAt }).catch(() => {});
+      board.confirm(feed, confirmation).catch(() => {});
     }
     // Who does not hear it finds it at the next look.
     if (isNew) board.announce(feed, lcut).catch(() => {});

@@ -16,7 +16,10 @@ import { strictSupervisor } from "./supervisors.ts";
 /** What all relays of a fleet share: what Redis is to real ones. */
 export class SharedBoard {
   readonly #clock: FakeClock;
-  readonly #confirmed = new Map<string, { readonly lcut: number; readonly at: number }>();
+  readonly #confirmed = new Map<
+    string,
+    { readonly lcut: number; readonly at: number; readonly confirmedAt: number }
+  >();
   readonly #claimed = new Map<string, number>();
   readonly #listeners = new Set<(topic: string, lcut: number) => void>();
   works = true;
@@ -31,7 +34,8 @@ export class SharedBoard {
     const now = this.#clock.elapsed();
     const confirmed = this.#confirmed.get(id);
     if (confirmed !== undefined && now - confirmed.at < freshForMs) {
-      return { kind: "confirmed", lcut: confirmed.lcut, ageMs: now - confirmed.at };
+      const { lcut, at, confirmedAt } = confirmed;
+      return { kind: "confirmed", lcut, ageMs: now - at, confirmedAgoMs: now - confirmedAt };
     }
     const claimedAt = this.#claimed.get(id);
     if (claimedAt !== undefined && now - claimedAt < claimedForMs)
@@ -40,12 +44,12 @@ export class SharedBoard {
     return { kind: "ours" };
   }
 
-  confirm(feed: Feed, { lcut, ageMs }: Confirmation): void {
+  confirm(feed: Feed, { lcut, ageMs, confirmedAgoMs = Number.POSITIVE_INFINITY }: Confirmation): void {
     this.#check();
     const known = this.#confirmed.get(feedId(feed));
     const at = this.#clock.elapsed() - ageMs;
     if (known !== undefined && (known.lcut > lcut || (known.lcut === lcut && known.at >= at))) return;
-    this.#confirmed.set(feedId(feed), { lcut, at });
+    this.#confirmed.set(feedId(feed), { lcut, at, confirmedAt: this.#clock.elapsed() - confirmedAgoMs });
   }
 
   holdOff(feed: Feed, ms: number): void {
