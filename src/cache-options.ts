@@ -25,7 +25,8 @@ export const CACHE_OPTIONS = [
     min: 1,
     max: 86_400,
     placeholder: "SECONDS",
-    description: "How long original relays on the same Redis do not write after this relay last renewed their leader key",
+    description:
+      "How long original relays on the same Redis do not write after this relay last renewed their leader key",
   },
   {
     name: "redis-cache-ttl-in-s",
