@@ -23,6 +23,8 @@ export interface BegunFault {
   readonly detail: string;
   /** Resolves once everything works as before. */
   readonly end: () => Promise<void>;
+  /** The only relay that it hits: the others, and the server at its far end, work on. */
+  readonly onlyHits?: ChaosRelay;
 }
 
 const anyRelay = (fleet: ChaosFleet, random: Random): ChaosRelay => {
@@ -45,7 +47,7 @@ function linkFault(
     begin: async (fleet, random) => {
       const relay = anyRelay(fleet, random);
       await begin(relay[link]);
-      return { detail: `of ${relay.name}`, end: () => relay[link].heal() };
+      return { detail: `of ${relay.name}`, end: () => relay[link].heal(), onlyHits: relay };
     },
   };
 }

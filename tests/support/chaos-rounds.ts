@@ -16,11 +16,17 @@ export interface ChaosOptions {
 
 export interface ChaosRound {
   readonly number: number;
+  readonly faultNames: readonly string[];
+  /** With what was left to chance. */
   readonly faults: readonly string[];
+  /** How long the faults were left to themselves. */
+  readonly faultMs: number;
   /** From the end of the last fault until all relays served the newest of all feeds; infinite where that never was. */
   readonly relaysMs: number;
   /** The same for Redis. */
   readonly redisMs: number;
+  /** From the last new version of a fault that hits a single relay until Redis and the other relays had the newest, while the fault went on. */
+  readonly meanwhileMs: number | undefined;
   /** Requests to upstream of all relays together, per feed and interval. */
   readonly requestRate: number;
   /** What that may be; undefined in a round without an upstream to count at. */
@@ -43,11 +49,15 @@ const PARTS = { "one apart": 2, "all apart": RELAYS } as const;
 
 /** Within one interval and this after the end of a fault, Redis and all relays have the newest. */
 const GRACE_MS = 2_000;
+/** The same for Redis and the other relays while a fault hits a single one: that one may have claimed to ask, and another has to take over. */
+const MEANWHILE_MS = 2 * INTERVAL_MS + GRACE_MS;
 /** How long it is waited for beyond that, to tell how late it was. */
 const GIVE_UP_MS = 20_000;
 const FAULT_INTERVALS = { least: 2, most: 4 };
+/** One fault in six lasts longer than connections and commands may be silent. */
+const LONG_FAULT_INTERVALS = 12;
 /** A round lasts at least so long, so that requests can be counted. */
-const ROUND_INTERVALS = 10;
+const ROUND_INTERVALS = 9;
 /** Requests per feed and interval of relays that can share them. */
 const SHARED_RATE = 1.2;
 
@@ -78,7 +88,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
 }
 
 export const describeRound = ({ number, faults, ...round }: ChaosRound): string =>
-  `round ${number} (${faults.join(" + ")}): relays ${Math.round(round.relaysMs)} ms, Redis ${Math.round(round.redisMs)} ms, ` +
+  `round ${number} (${faults.join(" + ")} for ${Math.round(round.faultMs)} ms): ` +
+  (round.meanwhileMs === undefined ? "" : `others ${Math.round(round.meanwhileMs)} ms meanwhile, `) +
+  `relays ${Math.round(round.relaysMs)} ms, Redis ${Math.round(round.redisMs)} ms, ` +
   `${round.requestRate.toFixed(2)} requests of ${round.allowedRate?.toFixed(2) ?? "any"} allowed`;
 
 const LOG_LINES = 30;
@@ -121,7 +133,8 @@ class RoundRunner {
     this.#isRedisWell = faults.every(({ place }) => place !== "redis");
     const chosen: Chosen[] = [];
     for (const fault of faults) chosen.push({ fault, begun: await fault.begin(this.#fleet, this.#random) });
-    await this.#publishMeanwhile();
+    const faultMs = await this.#publishMeanwhile();
+    const meanwhileMs = await this.#untilOthersAreNewest(chosen);
     await this.#end(chosen);
     const endedAt = performance.now();
     this.#publish(1 + this.#random.below(2));
@@ -130,8 +143,16 @@ class RoundRunner {
     await sleep(Math.max(0, beganAt + ROUND_INTERVALS * INTERVAL_MS - performance.now()));
     const rates = this.#rates(faults, beganAt, endedAt);
     this.#judge(times, rates);
-    const names = chosen.map(({ fault, begun }) => `${fault.name}${begun.detail && `, ${begun.detail}`}`);
-    return { number, faults: names, ...times, ...rates, problems: this.#problems };
+    return {
+      number,
+      faultNames: faults.map(({ name }) => name),
+      faults: chosen.map(({ fault, begun }) => `${fault.name}${begun.detail && `, ${begun.detail}`}`),
+      faultMs,
+      meanwhileMs,
+      ...times,
+      ...rates,
+      problems: this.#problems,
+    };
   }
 
   /** One fault of the deck, and in one of three rounds another one in another place. */
@@ -150,20 +171,32 @@ class RoundRunner {
     return drawn;
   }
 
-  /** New versions at random moments of the fault. */
-  async #publishMeanwhile(): Promise<void> {
+  /** New versions at random moments of the fault. Returns how long it lasts, ms. */
+  async #publishMeanwhile(): Promise<number> {
     const { least, most } = FAULT_INTERVALS;
-    const leftMs = INTERVAL_MS * least + this.#random.below(INTERVAL_MS * (most - least));
+    const shortMs = INTERVAL_MS * least + this.#random.below(INTERVAL_MS * (most - least));
+    const faultMs = this.#random.oneIn(6) ? INTERVAL_MS * LONG_FAULT_INTERVALS : shortMs;
     const parts = 2 + this.#random.below(2);
     for (let part = 0; part < parts; part++) {
-      await sleep(leftMs / (parts + 1));
+      await sleep(faultMs / (parts + 1));
       this.#publish(1 + this.#random.below(2));
     }
-    await sleep(leftMs / (parts + 1));
+    await sleep(faultMs / (parts + 1));
+    return faultMs;
   }
 
   #publish(feeds: number): void {
     for (let i = 0; i < feeds; i++) this.#fleet.publish(this.#random.pick(CHAOS_FEEDS));
+  }
+
+  /** What a fault that hits a single relay leaves alone gets new versions while it goes on. */
+  async #untilOthersAreNewest(chosen: readonly Chosen[]): Promise<number | undefined> {
+    const [only, second] = chosen;
+    if (only?.begun.onlyHits === undefined || second !== undefined) return undefined;
+    this.#publish(1);
+    const others = this.#fleet.relays.filter((relay) => relay !== only.begun.onlyHits);
+    const { relaysMs, redisMs } = await this.untilNewest(MEANWHILE_MS, others);
+    return Math.max(relaysMs, redisMs);
   }
 
   /** Relays first, so that a relay that was started again has to do without upstream or Redis. */
@@ -195,18 +228,22 @@ class RoundRunner {
     await relay.start(redis === undefined ? new Map() : newestOf(redis, relay.servedBefore));
   }
 
-  async untilNewest(giveUpMs: number): Promise<Pick<ChaosRound, "relaysMs" | "redisMs">> {
+  async untilNewest(
+    giveUpMs: number,
+    relays = this.#fleet.relays,
+  ): Promise<Pick<ChaosRound, "relaysMs" | "redisMs">> {
     const beganAt = performance.now();
     let relaysMs = Number.POSITIVE_INFINITY;
     let redisMs = Number.POSITIVE_INFINITY;
     for (;;) {
       const ms = performance.now() - beganAt;
-      if (this.#fleet.relays.every((relay) => this.#watch.isRelayAtNewest(relay)))
-        relaysMs = Math.min(relaysMs, ms);
+      if (relays.every((relay) => this.#watch.isRelayAtNewest(relay))) relaysMs = Math.min(relaysMs, ms);
       if (this.#watch.isRedisAtNewest()) redisMs = Math.min(redisMs, ms);
       if (Math.max(relaysMs, redisMs) <= ms) return { relaysMs, redisMs };
       if (ms > giveUpMs) {
-        this.#problems.push(`not at the newest after ${giveUpMs} ms: ${this.#watch.behind()}`);
+        const who =
+          relays === this.#fleet.relays ? "" : `${relays.map(({ name }) => name).join(", ")} or Redis `;
+        this.#problems.push(`${who}not at the newest after ${giveUpMs} ms: ${this.#watch.behind()}`);
         return { relaysMs, redisMs };
       }
       await sleep(25);

@@ -4,7 +4,6 @@ import {
   CHAOS_FEEDS,
   type ChaosFeed,
   type ChaosFleet,
-  type ChaosRelay,
   type Lcuts,
   type RelayLife,
   specPath,
@@ -14,6 +13,21 @@ const SAMPLE_EVERY_MS = 75;
 /** What is held is answered from memory; the rest is what a busy machine may need. */
 const ANSWER_LIMIT_MS = 5_000;
 const REDIS_LIMIT_MS = 2_000;
+/** Of one round. */
+const MAX_PROBLEMS = 20;
+
+/** What is looked at of a process: not how it is started and stopped. */
+export type WatchedLife = Omit<RelayLife, "process"> & { readonly process: { readonly httpUrl: string } };
+
+export interface WatchedRelay {
+  readonly name: string;
+  readonly life: WatchedLife | undefined;
+}
+
+export type WatchedFleet = Pick<ChaosFleet, "newest" | "redisEpoch"> & {
+  readonly redis: { readonly port: number };
+  readonly relays: readonly WatchedRelay[];
+};
 
 /**
  * Samples all the time what each relay serves and what Redis holds. What must never be seen:
@@ -24,7 +38,7 @@ const REDIS_LIMIT_MS = 2_000;
  * - Redis holds an older version than it did before, or none any more, unless it lost its data.
  */
 export class ChaosWatch implements AsyncDisposable {
-  readonly #fleet: ChaosFleet;
+  readonly #fleet: WatchedFleet;
   readonly #redis: Redis;
   readonly #stopped = new AbortController();
   readonly #loops: readonly Promise<void>[];
@@ -32,7 +46,7 @@ export class ChaosWatch implements AsyncDisposable {
   #redisEpoch = 0;
   readonly #redisLcuts = new Map<string, number>();
 
-  constructor(fleet: ChaosFleet) {
+  constructor(fleet: WatchedFleet) {
     this.#fleet = fleet;
     this.#redis = new Redis({
       host: "127.0.0.1",
@@ -57,7 +71,7 @@ export class ChaosWatch implements AsyncDisposable {
     return problems;
   }
 
-  isRelayAtNewest({ life }: ChaosRelay): boolean {
+  isRelayAtNewest({ life }: WatchedRelay): boolean {
     return life !== undefined && this.#hasNewest(life.served);
   }
 
@@ -112,6 +126,7 @@ export class ChaosWatch implements AsyncDisposable {
   }
 
   #report(problem: string): void {
+    if (this.#problems.length >= MAX_PROBLEMS) return;
     this.#problems.push(`${new Date().toISOString()} ${problem}`);
   }
 
@@ -123,13 +138,13 @@ export class ChaosWatch implements AsyncDisposable {
   }
 
   /** One request of a feed at a time: answers that overtake each other must not look like going back. */
-  async #sampleRelay(relay: ChaosRelay): Promise<void> {
+  async #sampleRelay(relay: WatchedRelay): Promise<void> {
     const { life } = relay;
     if (life === undefined) return;
     await Promise.all(CHAOS_FEEDS.map((feed) => this.#sampleFeed(relay.name, life, feed)));
   }
 
-  async #sampleFeed(relay: string, life: RelayLife, feed: ChaosFeed): Promise<void> {
+  async #sampleFeed(relay: string, life: WatchedLife, feed: ChaosFeed): Promise<void> {
     const wasPaused = life.isPaused;
     const before = life.served.get(feed.name);
     const answer = await ask(life, feed, "HEAD").catch((error: unknown) => String(error));
@@ -176,7 +191,7 @@ export class ChaosWatch implements AsyncDisposable {
   }
 }
 
-const ask = (life: RelayLife, feed: ChaosFeed, method: "GET" | "HEAD"): Promise<Response> =>
+const ask = (life: WatchedLife, feed: ChaosFeed, method: "GET" | "HEAD"): Promise<Response> =>
   fetch(life.process.httpUrl + specPath(feed), {
     method,
     headers: { "accept-encoding": "identity" },
