@@ -4,6 +4,7 @@ import type { BackupWriter } from "./backup-writer.ts";
 import type { Feed } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
 import type { Lease } from "./lease.ts";
+import { isInFuture } from "./payload.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SpecStore } from "./spec-store.ts";
@@ -90,7 +91,8 @@ export class Fleet {
 
   /** A reading that was underway may have begun before the announced version was there. */
   async #catchUp(feed: Feed, lcut: number): Promise<void> {
-    const { store, recovery } = this.#options;
+    const { store, recovery, clock } = this.#options;
+    if (isInFuture(lcut, clock.now())) return;
     for (let attempt = 0; attempt < 2; attempt++) {
       const held = store.peek(feed);
       if (held === undefined || held.snapshot.lcut >= lcut) return;
@@ -103,7 +105,7 @@ export class Fleet {
     const { lease, store, recovery, clock } = this.#options;
     if (lease.isHeld) return UNCONFIRMED;
     const confirmation = await this.#confirmation(feed);
-    if (confirmation === undefined) return UNCONFIRMED;
+    if (confirmation === undefined || isInFuture(confirmation.lcut, clock.now())) return UNCONFIRMED;
     if ((store.peek(feed)?.snapshot.lcut ?? -1) < confirmation.lcut) await recovery.recover(feed, asked);
     const held = store.peek(feed);
     if (held === undefined || held.snapshot.lcut < confirmation.lcut) return UNCONFIRMED;
