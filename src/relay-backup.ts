@@ -99,5 +99,5 @@ function openRedisBackup(
   const parts = { backup, manifests, touchEveryMs, onReturn, onKept };
   if (!settings.fleetPolling) return parts;
   const notices = running.use(new RedisNotices(redis, clock, supervisor));
-  return { ...parts, board: new RedisFleetBoard(redis, notices) };
+  return { ...parts, board: new RedisFleetBoard(redis, notices, clock) };
 }

@@ -1,5 +1,5 @@
 import type { Feed } from "../specs/feed.ts";
-import { describeTooLarge, parseLcut, type RawPayload } from "../specs/payload.ts";
+import { describeTooLarge, isInFuture, parseLcut, type RawPayload } from "../specs/payload.ts";
 import { djb2 } from "../specs/sdk-key.ts";
 import type { BackupRead } from "../specs/spec-backup.ts";
 import { RedisFailure } from "./failure.ts";
@@ -86,7 +86,8 @@ function readStamp(
   }
   const text = lcut?.toString("latin1") ?? "";
   const version = /^\d{1,16}$/.test(text) ? parseLcut(Number(text)) : undefined;
-  return version === undefined ? "its lcut is no version number" : { lcut: version };
+  if (version === undefined) return "its lcut is no version number";
+  return isInFuture(version, Date.now()) ? `its lcut ${version} is in the future` : { lcut: version };
 }
 
 function readFormat(encoding: Buffer | undefined, feed: Feed): Feed["format"] | undefined {
