@@ -8,6 +8,8 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly rounds: number;
   readonly fleetPolling: boolean;
+  /** Faults whose names match, one in each round; all of them, and at times two at once, when left out. */
+  readonly only?: RegExp | undefined;
   readonly program?: readonly string[] | undefined;
   readonly onRound?: (round: ChaosRound) => void;
   /** Ends it before the next round. */
@@ -71,7 +73,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     relays: RELAYS,
   });
   await using watch = new ChaosWatch(fleet);
-  const run = new RoundRunner(fleet, watch, new Random(seed), fleetPolling);
+  const run = new RoundRunner(fleet, watch, new Random(seed), options);
   await run.untilNewest(GIVE_UP_MS);
   const rounds: ChaosRound[] = [];
   const problems: string[] = [];
@@ -111,18 +113,26 @@ class RoundRunner {
   readonly #watch: ChaosWatch;
   readonly #random: Random;
   readonly #fleetPolling: boolean;
+  readonly #only: RegExp | undefined;
   readonly #faults: readonly ChaosFault[];
   /** Each fault has its turn before any has the next. */
   #deck: ChaosFault[] = [];
   #isRedisWell = true;
   #problems: string[] = [];
 
-  constructor(fleet: ChaosFleet, watch: ChaosWatch, random: Random, fleetPolling: boolean) {
+  constructor(
+    fleet: ChaosFleet,
+    watch: ChaosWatch,
+    random: Random,
+    { fleetPolling, only }: Pick<ChaosOptions, "fleetPolling" | "only">,
+  ) {
     this.#fleet = fleet;
     this.#watch = watch;
     this.#random = random;
     this.#fleetPolling = fleetPolling;
-    this.#faults = chaosFaults((relay) => this.#startAgain(relay));
+    this.#only = only;
+    const faults = chaosFaults((relay) => this.#startAgain(relay));
+    this.#faults = only === undefined ? faults : faults.filter(({ name }) => only.test(name));
   }
 
   async round(number: number): Promise<ChaosRound> {
@@ -158,7 +168,7 @@ class RoundRunner {
   /** One fault of the deck, and in one of three rounds another one in another place. */
   #choose(): ChaosFault[] {
     const first = this.#draw();
-    if (!this.#random.oneIn(3)) return [first];
+    if (this.#only !== undefined || !this.#random.oneIn(3)) return [first];
     const others = this.#faults.filter(({ place }) => place !== first.place);
     const second = others[this.#random.below(others.length)];
     return second === undefined ? [first] : [first, second];
@@ -167,7 +177,7 @@ class RoundRunner {
   #draw(): ChaosFault {
     if (this.#deck.length === 0) this.#deck = [...this.#faults];
     const [drawn] = this.#deck.splice(this.#random.below(this.#deck.length), 1);
-    if (drawn === undefined) throw new Error("there are no faults");
+    if (drawn === undefined) throw new Error(`no fault is called ${this.#only}`);
     return drawn;
   }
 
