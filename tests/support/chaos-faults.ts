@@ -107,7 +107,8 @@ const GARBAGE: readonly [Fault, ...Fault[]] = [
   body(""),
 ];
 
-const SLOW_LINK = { bytesPerS: 60_000, latencyMs: 50 };
+/** The largest payload takes longer over it than a small command may, and longer than an interval. */
+const SLOW_LINK = { bytesPerS: 300_000, latencyMs: 50 };
 
 const UPSTREAM_FAULTS: readonly ChaosFault[] = [
   linkFault("upstream cut off from one relay", "upstreamLink", (link) => link.cut()),

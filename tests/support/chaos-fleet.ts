@@ -25,7 +25,7 @@ const PRELOADED_KEYS = ["secret-chaos-a", "secret-chaos-b"];
 /** Both versions of the keys that are preloaded, one of them large enough to feel a slow link; and a feed that only clients ask for. */
 export const CHAOS_FEEDS: readonly [ChaosFeed, ...ChaosFeed[]] = [
   chaosFeed("secret-chaos-a", "v1", 2_000),
-  chaosFeed("secret-chaos-a", "v2", 200_000),
+  chaosFeed("secret-chaos-a", "v2", 1_000_000),
   chaosFeed("secret-chaos-b", "v1", 2_000),
   chaosFeed("secret-chaos-b", "v2", 20_000),
   chaosFeed("secret-chaos-c", "v2", 20_000),
