@@ -8,7 +8,7 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly rounds: number;
   readonly fleetPolling: boolean;
-  /** Faults whose names match, one in each round; all of them, and at times two at once, when left out. */
+  /** Faults whose names match; all of them when left out. */
   readonly only?: RegExp | undefined;
   readonly program?: readonly string[] | undefined;
   readonly onRound?: (round: ChaosRound) => void;
@@ -114,7 +114,6 @@ class RoundRunner {
   readonly #watch: ChaosWatch;
   readonly #random: Random;
   readonly #fleetPolling: boolean;
-  readonly #only: RegExp | undefined;
   readonly #faults: readonly ChaosFault[];
   /** Each fault has its turn before any has the next. */
   #deck: ChaosFault[] = [];
@@ -125,15 +124,14 @@ class RoundRunner {
     fleet: ChaosFleet,
     watch: ChaosWatch,
     random: Random,
-    { fleetPolling, only }: Pick<ChaosOptions, "fleetPolling" | "only">,
+    { fleetPolling, only = /^/ }: Pick<ChaosOptions, "fleetPolling" | "only">,
   ) {
     this.#fleet = fleet;
     this.#watch = watch;
     this.#random = random;
     this.#fleetPolling = fleetPolling;
-    this.#only = only;
-    const faults = chaosFaults((relay) => this.#startAgain(relay));
-    this.#faults = only === undefined ? faults : faults.filter(({ name }) => only.test(name));
+    this.#faults = chaosFaults((relay) => this.#startAgain(relay)).filter(({ name }) => only.test(name));
+    if (this.#faults.length === 0) throw new Error(`the name of no fault matches ${only}`);
   }
 
   async round(number: number): Promise<ChaosRound> {
@@ -169,7 +167,7 @@ class RoundRunner {
   /** One fault of the deck, and in one of three rounds another one in another place. */
   #choose(): ChaosFault[] {
     const first = this.#draw();
-    if (this.#only !== undefined || !this.#random.oneIn(3)) return [first];
+    if (!this.#random.oneIn(3)) return [first];
     const others = this.#faults.filter(({ place }) => place !== first.place);
     const second = others[this.#random.below(others.length)];
     return second === undefined ? [first] : [first, second];
@@ -178,7 +176,7 @@ class RoundRunner {
   #draw(): ChaosFault {
     if (this.#deck.length === 0) this.#deck = [...this.#faults];
     const [drawn] = this.#deck.splice(this.#random.below(this.#deck.length), 1);
-    if (drawn === undefined) throw new Error(`no fault is called ${this.#only}`);
+    if (drawn === undefined) throw new Error("there are no faults");
     return drawn;
   }
 
