@@ -6,7 +6,7 @@ import { ConfigError, type Environment, type Settings } from "./settings.ts";
 
 export interface RedisCacheConfig {
   readonly connection: RedisOptions;
-  readonly leaseTtlMs: number;
+  readonly leaderKeyTtlMs: number;
   readonly cacheTtlMs: number;
   /** To write; the first is read. */
   readonly schemas: readonly RedisKeySchema[];
@@ -35,7 +35,7 @@ export function readRedis(settings: Settings, env: Environment, cache: Cache): R
       ...connection,
       connectTimeoutMs: settings.integer("redis-connection-timeout-in-s") * 1_000,
     },
-    leaseTtlMs: settings.integer("redis-leader-key-ttl") * 1_000,
+    leaderKeyTtlMs: settings.integer("redis-leader-key-ttl") * 1_000,
     cacheTtlMs: settings.integer("redis-cache-ttl-in-s") * 1_000,
     schemas: settings.list("redis-key-schema", REDIS_KEY_SCHEMAS),
     doubleWriteLegacy: settings.flag("double-write-cache-for-legacy-key"),

@@ -20,7 +20,7 @@ export interface BackupStatusParts {
 /** Null where CACHE is another. */
 export function redisStatus(config: Config, parts: BackupStatusParts): RedisStatus | null {
   if (config.cache !== "redis") return null;
-  const { backup, memory } = parts;
+  const { memory } = parts;
   const trouble = memory.down ?? memory.refusesWrites;
   return {
     address: describeAddress(config.redis.connection),
@@ -28,9 +28,6 @@ export function redisStatus(config: Config, parts: BackupStatusParts): RedisStat
     since: momentOf(trouble?.since),
     reason: trouble?.reason ?? null,
     fleet_polling: config.redis.fleetPolling,
-    lease_held: backup?.lease.isHeld ?? false,
-    lease_holder_id: backup?.holder?.holder ?? null,
-    relay_id: backup?.holder?.id ?? "",
     ...lagOf(parts),
     last_write_at: momentOf(memory.lastWriteAt),
     last_read_at: momentOf(memory.lastReadAt),

@@ -5,14 +5,12 @@ import type { LocalEvent } from "./local/events.ts";
 import { openLocalBackup } from "./local/local-backup.ts";
 import type { RedisEvent } from "./redis/events.ts";
 import { RedisFleetBoard } from "./redis/fleet-board.ts";
+import { LeaderKey } from "./redis/leader-key.ts";
 import { RedisBackup } from "./redis/redis-backup.ts";
-import { RedisConfirmations } from "./redis/redis-confirmations.ts";
 import { RedisConnection } from "./redis/redis-connection.ts";
-import { RedisLease } from "./redis/redis-lease.ts";
 import { RedisManifests } from "./redis/redis-manifests.ts";
 import { RedisNotices } from "./redis/redis-notices.ts";
 import type { FleetBoard } from "./specs/fleet.ts";
-import { type Lease, OWN_LEASE } from "./specs/lease.ts";
 import type { SpecBackup } from "./specs/spec-backup.ts";
 import type { Supervisor } from "./supervision/supervisor.ts";
 
@@ -20,9 +18,8 @@ import type { Supervisor } from "./supervision/supervisor.ts";
 export interface BackupParts {
   readonly backup: SpecBackup;
   readonly manifests: ManifestBackup;
-  readonly lease: Lease;
-  /** Who has the lease, where relays take turns. */
-  readonly holder?: Pick<RedisLease, "id" | "holder">;
+  /** Upstream has confirmed what the backup has. */
+  readonly onKept?: () => void;
   /** Only with `--fleet-polling`. */
   readonly board?: FleetBoard;
   /** Calls back each time that the backup is there again after it was gone. */
@@ -67,7 +64,7 @@ export async function openBackup(config: Config, opening: BackupOpening): Promis
       });
       if (backup === undefined) return undefined;
       running.use(backup);
-      return { backup, manifests: backup, lease: OWN_LEASE, touchEveryMs: LOCAL_TOUCH_MS };
+      return { backup, manifests: backup, touchEveryMs: LOCAL_TOUCH_MS };
     }
     case "redis":
       return openRedisBackup(config, opening);
@@ -79,7 +76,7 @@ function openRedisBackup(
   opening: BackupOpening,
 ): BackupParts {
   const { clock, supervisor, emit, running } = opening;
-  const { schemas, doubleWriteLegacy, cacheTtlMs, leaseTtlMs } = settings;
+  const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));
   const backup = new RedisBackup({
     redis,
@@ -90,12 +87,13 @@ function openRedisBackup(
     clock,
     emit,
   });
-  const lease = running.use(new RedisLease({ redis, ttlMs: leaseTtlMs, clock, supervisor, emit }));
+  const leader = running.use(new LeaderKey({ redis, ttlMs: leaderKeyTtlMs, clock, supervisor, emit }));
   const manifests = new RedisManifests(redis, cacheTtlMs);
   const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS);
   const onReturn = (listener: () => void) => redis.onUp(listener);
-  const parts = { backup, manifests, lease, holder: lease, touchEveryMs, onReturn };
+  const onKept = () => leader.renew();
+  const parts = { backup, manifests, touchEveryMs, onReturn, onKept };
   if (!settings.fleetPolling) return parts;
   const notices = running.use(new RedisNotices(redis, clock, supervisor));
-  return { ...parts, board: new RedisFleetBoard(new RedisConfirmations(redis), notices) };
+  return { ...parts, board: new RedisFleetBoard(redis, notices) };
 }

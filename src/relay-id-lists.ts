@@ -79,10 +79,10 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
 }
 
 function startWriter(
-  { manifests, lease, touchEveryMs }: BackupParts,
+  { manifests, touchEveryMs }: BackupParts,
   parts: Pick<ProxyParts, "clock" | "emit" | "store">,
 ): ManifestWriter {
-  return new ManifestWriter({ backup: manifests, lease, rewriteEveryMs: touchEveryMs, ...parts });
+  return new ManifestWriter({ backup: manifests, rewriteEveryMs: touchEveryMs, ...parts });
 }
 
 interface ProxyParts extends Pick<IdListParts, "clock" | "supervisor" | "emit"> {

@@ -143,8 +143,8 @@ function startRefresher(
     maxKeys,
     emit,
     keepFirst: tracing.keepFirst(async (snapshot) => backup?.writer.writeAhead(snapshot)),
-    onForget: (feed) => {
-      if (config.clearOnUnauthorized) backup?.writer.remove(feed);
+    onForget: (feed, forgotten) => {
+      if (config.clearOnUnauthorized) backup?.writer.remove(feed, forgotten);
     },
     signal: stopping.signal,
   });
@@ -166,27 +166,27 @@ function startBackup(
   config: Config,
   { backup: parts, store, preparer, clock, supervisor, emit, tracing }: BackupStart,
 ): RunningBackup {
-  const { lease, board, touchEveryMs: everyMs } = parts;
+  const { board, touchEveryMs: everyMs } = parts;
   const backup = tracing.backup(parts.backup);
   const running = new AsyncDisposableStack();
   const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
   const fleet =
     board &&
-    new Fleet({ board, lease, store, recovery, clock, supervisor, intervalMs: config.pollIntervalMs });
+    new Fleet({ board, store, recovery, clock, supervisor, intervalMs: config.pollIntervalMs, emit });
   const writer = running.use(
     new BackupWriter({
       backup,
       recovery,
       store,
-      lease,
-      writesWithoutLease: fleet !== undefined,
       clock,
       supervisor,
       emit,
-      onWritten: (snapshot, isNew) => fleet?.written(snapshot, isNew),
+      onKept: (snapshot, kept) => {
+        parts.onKept?.();
+        fleet?.kept(snapshot, kept);
+      },
     }),
   );
-  fleet?.writeThrough(writer);
   const keeper = running.use(new BackupKeeper({ backup, writer, store, clock, supervisor, emit, everyMs }));
   parts.onReturn?.(() => keeper.checkNow());
   return {

@@ -8,7 +8,7 @@ import type { SpecPreparer } from "../src/specs/preparer.ts";
 import { SpecRecovery } from "../src/specs/recovery.ts";
 import { SpecStore } from "../src/specs/spec-store.ts";
 import { FakeClock } from "./support/fake-clock.ts";
-import { FlakyBackup, HandLease } from "./support/flaky-backup.ts";
+import { FlakyBackup } from "./support/flaky-backup.ts";
 import { feedOf, snapshotOf } from "./support/snapshots.ts";
 import { strictSupervisor } from "./support/supervisors.ts";
 import { eventually } from "./support/wait.ts";
@@ -18,7 +18,6 @@ const feeds = [feedOf("secret-a", "v1"), feedOf("secret-a", "v2"), feedOf("secre
 const start = () => {
   const clock = new FakeClock();
   const backup = new FlakyBackup();
-  const lease = new HandLease();
   const store = new SpecStore({ maxKeys: 10 });
   const preparer: SpecPreparer = {
     prepare: (raw) => prepare({ raw, maxBytes: 64 * 1024 * 1024 }),
@@ -26,19 +25,13 @@ const start = () => {
   };
   const emit = () => undefined;
   const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
-  const written: number[] = [];
-  const onWritten = ({ lcut }: { lcut: number }) => void written.push(lcut);
-  const writesWithoutLease = false;
   const writer = new BackupWriter({
     supervisor: strictSupervisor(clock),
     backup,
     recovery,
     store,
-    lease,
-    writesWithoutLease,
     clock,
     emit,
-    onWritten,
   });
   const keeper = new BackupKeeper({
     supervisor: strictSupervisor(clock),
@@ -49,7 +42,7 @@ const start = () => {
     emit,
     everyMs: 60_000,
   });
-  return { clock, backup, lease, store, recovery, writer, keeper };
+  return { clock, backup, store, recovery, writer, keeper };
 };
 
 const happening = fc.oneof(
@@ -60,7 +53,6 @@ const happening = fc.oneof(
   }),
   fc.record({ kind: fc.constant("remove" as const), feed: fc.nat(2) }),
   fc.record({ kind: fc.constant("works" as const), works: fc.boolean() }),
-  fc.record({ kind: fc.constant("lease" as const), held: fc.boolean() }),
   fc.record({ kind: fc.constant("lost" as const), feed: fc.nat(2) }),
   fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 0, max: 90_000 }) }),
 );
@@ -68,17 +60,16 @@ const happening = fc.oneof(
 test("whatever happens in between, a backup that works again gets the newest of what is held, and none goes back", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(happening, { maxLength: 40 }), async (happenings) => {
-      const { clock, backup, lease, store, writer, keeper } = start();
+      const { clock, backup, store, writer, keeper } = start();
       for (const each of happenings) {
         const feed = feeds["feed" in each ? each.feed : 0] ?? feedOf("secret-a");
         if (each.kind === "publish") store.publish(snapshotOf(feed, each.lcut));
         if (each.kind === "works") backup.works = each.works;
-        if (each.kind === "lease" && each.held) lease.acquire();
-        if (each.kind === "lease" && !each.held) lease.isHeld = false;
         if (each.kind === "wait") await clock.advance(each.ms);
         if (each.kind === "remove") {
+          const wasHeld = store.peek(feed) !== undefined;
           store.remove(feed, "unauthorized");
-          writer.remove(feed);
+          writer.remove(feed, { wasHeld });
         }
         if (each.kind === "lost") {
           backup.shelf.delete(feedId(feed));
@@ -86,9 +77,7 @@ test("whatever happens in between, a backup that works again gets the newest of 
         }
       }
       backup.works = true;
-      lease.isHeld = false;
-      lease.acquire();
-      await clock.advance(5_000);
+      await clock.advance(65_000);
       for (const { feed, snapshot } of store.held()) {
         expect(backup.shelf.get(feedId(feed))?.lcut).toBe(snapshot.lcut);
       }
@@ -103,10 +92,9 @@ test("whatever happens in between, a backup that works again gets the newest of 
 }, 60_000);
 
 test("nonsense with a newer lcut than upstream's is overwritten, a real newer version is taken over", async () => {
-  const { clock, backup, lease, store } = start();
+  const { clock, backup, store } = start();
   const [feed] = feeds;
   if (feed === undefined) throw new Error("no feed");
-  lease.acquire();
   const nonsense = { ...snapshotOf(feed, 999), bytes: new TextEncoder().encode("{oops") };
   backup.shelf.set(feedId(feed), nonsense);
   store.publish(snapshotOf(feed, 10));
@@ -120,32 +108,37 @@ test("nonsense with a newer lcut than upstream's is overwritten, a real newer ve
 });
 
 test("a feed that was removed and is at once there again, older than before, takes its place in the backup", async () => {
-  const { clock, backup, lease, store, writer } = start();
+  const { clock, backup, store, writer } = start();
   const [feed] = feeds;
   if (feed === undefined) throw new Error("no feed");
-  lease.acquire();
   store.publish(snapshotOf(feed, 10));
   await clock.advance(100);
   store.remove(feed, "unauthorized");
-  writer.remove(feed);
+  writer.remove(feed, { wasHeld: true });
   store.publish(snapshotOf(feed, 4));
   await clock.advance(100);
   expect(backup.shelf.get(feedId(feed))?.lcut).toBe(4);
 });
 
-test("without the lease nothing is written; with it, everything that is held", async () => {
-  const { clock, backup, lease, store } = start();
+test("removals are done when the backup is back, however many strangers were refused meanwhile", async () => {
+  const { clock, backup, store, writer } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));
-  await clock.advance(10_000);
-  expect(backup.shelf.size).toBe(0);
-  lease.acquire();
   await clock.advance(10);
-  expect(backup.shelf.size).toBe(3);
+  backup.works = false;
+  const strangers = Array.from({ length: 100_100 }, (_, at) => feedOf(`secret-stranger-${at}`));
+  for (const feed of strangers) writer.remove(feed, { wasHeld: false });
+  for (const feed of feeds) {
+    store.remove(feed, "unauthorized");
+    writer.remove(feed, { wasHeld: true });
+  }
+  backup.works = true;
+  await clock.advance(5_000);
+  expect(backup.shelf.size).toBe(0);
+  await writer[Symbol.asyncDispose]();
 });
 
 test("what expired in the backup under a relay that still holds it is written anew", async () => {
-  const { clock, backup, lease, store } = start();
-  lease.acquire();
+  const { clock, backup, store } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));
   await clock.advance(10);
   backup.shelf.clear();

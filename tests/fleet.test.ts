@@ -4,6 +4,7 @@ import { describeWith } from "./support/needs.ts";
 import { publishKey, versionOf } from "./support/published-key.ts";
 import { RedisServer } from "./support/redis-server.ts";
 import { type RelayProcess, startRelayProcess } from "./support/relay-process.ts";
+import { SwitchedProxy } from "./support/switched-proxy.ts";
 import { startUpstream, type Upstream } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
 
@@ -12,43 +13,44 @@ const INTERVAL_S = 1;
 
 interface Fleet extends AsyncDisposable {
   readonly relays: readonly RelayProcess[];
-  /** The relay that has the lease. */
-  leader(): RelayProcess;
-  followers(): readonly RelayProcess[];
 }
 
-/** Relays that share a Redis, each of which was asked for every key. */
+interface FleetOptions {
+  readonly args: readonly string[];
+  readonly intervalS?: number;
+}
+
+/** One that was asked for every key. */
+async function startRelay(
+  upstreamUrl: string,
+  redis: RedisServer,
+  { args, intervalS = INTERVAL_S }: FleetOptions,
+): Promise<RelayProcess> {
+  const relay = await startRelayProcess({
+    cache: "redis",
+    mode: "http",
+    pollIntervalS: intervalS,
+    args: ["-r", "2", ...args],
+    env: { REDIS_URL: `redis://127.0.0.1:${redis.port}`, STATSIG_ENDPOINT: upstreamUrl },
+  });
+  for (const key of KEYS) expect((await ask(relay, key)).lcut).toBe(versionOf(key).lcut);
+  return relay;
+}
+
+/** Relays that share a Redis. */
 async function startFleet(
   upstream: Upstream,
   redis: RedisServer,
   size: number,
-  args: readonly string[],
+  options: FleetOptions,
 ): Promise<Fleet> {
   const stack = new AsyncDisposableStack();
   const relays: RelayProcess[] = [];
-  for (let i = 0; i < size; i++) {
-    const relay = await startRelayProcess({
-      upstream,
-      cache: "redis",
-      mode: "http",
-      pollIntervalS: INTERVAL_S,
-      args: ["-r", "2", ...args],
-      env: { REDIS_URL: `redis://127.0.0.1:${redis.port}` },
-    });
-    relays.push(stack.use(relay));
-    for (const key of KEYS) expect((await ask(relay, key)).lcut).toBe(versionOf(key).lcut);
-  }
-  const isLeader = (relay: RelayProcess) =>
-    relay.output().split("this relay writes the backup now").length >
-    relay.output().split("this relay no longer writes the backup").length;
-  await eventually(() => expect(relays.filter(isLeader)).toHaveLength(1));
-  return {
-    relays,
-    leader: () => relays.find(isLeader) ?? expect.unreachable("no leader"),
-    followers: () => relays.filter((relay) => !isLeader(relay)),
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
-  };
+  for (let i = 0; i < size; i++) relays.push(stack.use(await startRelay(upstream.url, redis, options)));
+  return { relays, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
+
+const TOGETHER: FleetOptions = { args: ["--fleet-polling"] };
 
 async function ask(relay: RelayProcess, key: string): Promise<{ lcut: number }> {
   const answer = await fetch(`${relay.httpUrl}/v2/download_config_specs/${key}.json`);
@@ -82,8 +84,8 @@ describeWith("redis-server")("three relays and five feeds", () => {
     await using otherRedis = await RedisServer.start();
     publishAll(alone, 0);
     publishAll(together, 0);
-    await using _without = await startFleet(alone, redis, 3, []);
-    await using _with = await startFleet(together, otherRedis, 3, ["--fleet-polling"]);
+    await using _without = await startFleet(alone, redis, 3, { args: [] });
+    await using _with = await startFleet(together, otherRedis, 3, TOGETHER);
     await sleep(INTERVAL_S * 1_000);
     alone.forgetRequests();
     together.forgetRequests();
@@ -95,40 +97,87 @@ describeWith("redis-server")("three relays and five feeds", () => {
     expect(counts.with).toBeWithin(0.9 * one, 1.25 * one);
   }, 60_000);
 
-  test("every relay has an update at the moment the leader has it", async () => {
+  test("have an update at the moment that one of them has it, and one of them alone from upstream", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
-    await using fleet = await startFleet(upstream, redis, 3, ["--fleet-polling"]);
+    await using fleet = await startFleet(upstream, redis, 3, TOGETHER);
     for (let number = 1; number <= 3; number++) {
       const lcut = publishAll(upstream, number);
-      await timeUntilServed([fleet.leader()], lcut, 3_000);
-      expect(await timeUntilServed(fleet.followers(), lcut, 3_000)).toBeLessThan(500);
+      const [key = ""] = KEYS;
+      const served = async () =>
+        Math.max(...(await Promise.all(fleet.relays.map(async (each) => (await ask(each, key)).lcut))));
+      await eventually(async () => expect(await served()).toBe(lcut), { withinMs: 3_000, everyMs: 5 });
+      const began = performance.now();
+      for (const relay of fleet.relays) {
+        await eventually(async () => expect((await ask(relay, key)).lcut).toBe(lcut), {
+          withinMs: 3_000,
+          everyMs: 5,
+        });
+      }
+      expect(performance.now() - began).toBeLessThan(500);
+      await timeUntilServed(fleet.relays, lcut, 3_000);
     }
-    for (const relay of fleet.followers()) expect(relay.output()).not.toMatch(/updated.* source=upstream/);
+    const updates = fleet.relays.map(
+      (relay) => [...relay.output().matchAll(/updated.* source=upstream/g)].length,
+    );
+    expect(updates.reduce((sum, each) => sum + each)).toBe(3 * KEYS.length);
   }, 60_000);
 
-  test("a leader that is killed is replaced, and an update arrives within two intervals", async () => {
+  test("go on where one is killed in the midst of its work: an update arrives within two intervals", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
-    await using fleet = await startFleet(upstream, redis, 3, ["--fleet-polling"]);
-    const [leader, followers] = [fleet.leader(), fleet.followers()];
-    await leader.kill();
+    await using fleet = await startFleet(upstream, redis, 3, TOGETHER);
+    const [first, ...others] = fleet.relays;
+    // It has claimed at least one feed, and will not ask any more.
+    upstream.forgetRequests();
+    await eventually(() => expect(upstream.requests.length).toBeGreaterThan(0), { everyMs: 1 });
+    await first?.kill();
     const lcut = publishAll(upstream, 1);
-    expect(await timeUntilServed(followers, lcut, 10_000)).toBeLessThan(2 * INTERVAL_S * 1_000 + 500);
-    await eventually(() =>
-      expect(followers.some((relay) => /writes the backup now/.test(relay.output()))).toBe(true),
-    );
-    const next = publishAll(upstream, 2);
-    await timeUntilServed(followers, next, 3_000);
+    expect(await timeUntilServed(others, lcut, 10_000)).toBeLessThan(2 * INTERVAL_S * 1_000 + 500);
+    await timeUntilServed(others, publishAll(upstream, 2), 3_000);
+  }, 60_000);
+
+  test("of which one is cut off from upstream: all of them have each update within two intervals, and Redis has it", async () => {
+    await using upstream = await startUpstream();
+    await using redis = await RedisServer.start();
+    publishAll(upstream, 0);
+    await using proxy = await SwitchedProxy.start(Number(new URL(upstream.url).port));
+    await using cutOff = await startRelay(`http://127.0.0.1:${proxy.port}`, redis, TOGETHER);
+    await using fleet = await startFleet(upstream, redis, 2, TOGETHER);
+    for (const key of KEYS) await ask(cutOff, key);
+    await proxy[Symbol.asyncDispose]();
+    for (let number = 1; number <= 3; number++) {
+      const lcut = publishAll(upstream, number);
+      const relays = [cutOff, ...fleet.relays];
+      expect(await timeUntilServed(relays, lcut, 10_000)).toBeLessThan(2 * INTERVAL_S * 1_000 + 500);
+      const [name = ""] = (
+        await redis.cli("--scan", "--pattern", "statsig|/v2/download_config_specs*")
+      ).split("\n");
+      expect(await redis.cli("HGET", name, "lcut")).toBe(String(lcut));
+    }
+  }, 60_000);
+
+  test("and another fleet with another interval on the same Redis: each relay is as fresh as its own interval says", async () => {
+    await using upstream = await startUpstream();
+    await using redis = await RedisServer.start();
+    publishAll(upstream, 0);
+    await using slow = await startFleet(upstream, redis, 2, { ...TOGETHER, intervalS: 60 });
+    await using fast = await startFleet(upstream, redis, 2, TOGETHER);
+    await sleep(2 * INTERVAL_S * 1_000);
+    upstream.forgetRequests();
+    await sleep(5 * INTERVAL_S * 1_000);
+    expect(upstream.requests.length).toBeWithin(0.9 * 5 * KEYS.length, 1.3 * 5 * KEYS.length);
+    const lcut = publishAll(upstream, 1);
+    await timeUntilServed([...fast.relays, ...slow.relays], lcut, 2 * INTERVAL_S * 1_000 + 500);
   }, 60_000);
 
   test("without Redis each polls for itself within two intervals, and with it back one polls again", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
-    await using fleet = await startFleet(upstream, redis, 3, ["--fleet-polling"]);
+    await using fleet = await startFleet(upstream, redis, 3, TOGETHER);
     await redis.kill();
     const lcut = publishAll(upstream, 1);
     expect(await timeUntilServed(fleet.relays, lcut, 10_000)).toBeLessThan(2 * INTERVAL_S * 1_000 + 500);

@@ -50,12 +50,12 @@ test("gauges are read one after the other, in turns of their own; one that can't
     throw new Error("not now");
   });
   registry.gauge("RequestsInFlight", () => Promise.reject(new Error("not now")));
-  registry.gauge("LeaseHeld", () => [[{}, 0]]);
+  registry.gauge("GrpcStreamsAllowed", () => [[{}, 0]]);
   let names: readonly string[] = [];
   const turns = await turnsDuring(async () => {
     names = (await Array.fromAsync(registry.readGauges())).map(({ row }) => row.name);
   });
-  expect(names).toEqual(["SdkKeysHeld", "LeaseHeld"]);
+  expect(names).toEqual(["SdkKeysHeld", "GrpcStreamsAllowed"]);
   expect(turns).toBeGreaterThan(3);
 });
 

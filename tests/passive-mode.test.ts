@@ -46,7 +46,7 @@ describeWith("redis-server", "node")("SDKs that read Redis, with the shipped exa
     for (const each of [relay, upstream, redis]) await each[Symbol.asyncDispose]();
   });
 
-  test("--preload-sdk-keys primes Redis without any client: two keys for each feed, and the lease", async () => {
+  test("--preload-sdk-keys primes Redis without any client: two keys for each feed, and the leader key", async () => {
     expect(await redis.cli("EXISTS", "statsig_forward_proxy::leader")).toBe("1");
     expect(
       await redis.cli("EXISTS", "statsig|/v2/download_config_specs|plain_text|secret-passive-core-"),

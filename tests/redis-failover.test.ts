@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../src/clock.ts";
 import { feedDigest } from "../src/redis/keys.ts";
-import { RedisLease } from "../src/redis/redis-lease.ts";
 import { RedisNotices } from "../src/redis/redis-notices.ts";
 import { describeWith } from "./support/needs.ts";
 import { RedisSentinels } from "./support/redis-sentinels.ts";
@@ -17,21 +16,14 @@ describeWith(
   "redis-sentinel",
   "redis-cli",
 )("With Sentinels", () => {
-  test("what is written after the master was killed is in the new one, with lease and notices", async () => {
+  test("what is written after the master was killed is in the new one, with its notices", async () => {
     await using set = await RedisSentinels.start();
     await using relay = new RedisWriter(set.options);
-    await using lease = new RedisLease({
-      supervisor: strictSupervisor(),
-      redis: relay.connection,
-      ttlMs: 3_000,
-      clock: systemClock,
-      emit: relay.emit,
-    });
     await using notices = new RedisNotices(relay.connection, systemClock, strictSupervisor());
     const heard: number[] = [];
     notices.listen((_digest, lcut) => heard.push(lcut));
     await relay.writesAgain();
-    await eventually(() => expect([lease.isHeld, notices.isListening]).toEqual([true, true]));
+    await eventually(() => expect(notices.isListening).toBe(true));
 
     await set.master.kill();
     await relay.writesAgain(FAILOVER_WITHIN_MS);
@@ -39,7 +31,7 @@ describeWith(
     const read = await relay.kept.read(writtenFeed, -1);
     expect(read.kind === "found" && read.raw.headerLcut).toBe(relay.lcut);
     expect(relay.kinds("redis_down", "redis_up")).toEqual(["redis_down", "redis_up"]);
-    await eventually(() => expect([lease.isHeld, notices.isListening]).toEqual([true, true]), {
+    await eventually(() => expect(notices.isListening).toBe(true), {
       withinMs: 10_000,
     });
     await notices.publish(feedDigest(writtenFeed), 42);

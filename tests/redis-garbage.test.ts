@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { systemClock } from "../src/clock.ts";
+import { RedisFleetBoard } from "../src/redis/fleet-board.ts";
+import { LeaderKey } from "../src/redis/leader-key.ts";
 import { DEFAULT_REDIS_OPTIONS, type RedisAddress } from "../src/redis/options.ts";
-import { RedisConfirmations } from "../src/redis/redis-confirmations.ts";
-import { RedisLease } from "../src/redis/redis-lease.ts";
 import { RedisNotices } from "../src/redis/redis-notices.ts";
 import { GarbageServer } from "./support/garbage-server.ts";
 import { RedisUse } from "./support/redis-uses.ts";
@@ -32,7 +32,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
     commandTimeoutMs: LIMIT_MS,
   });
   const redis = use.connection;
-  await using lease = new RedisLease({
+  await using leader = new LeaderKey({
     supervisor: strictSupervisor(),
     redis,
     ttlMs: 1_000,
@@ -42,7 +42,8 @@ async function everything(answer: string, address: (port: number) => RedisAddres
   await using notices = new RedisNotices(redis, systemClock, strictSupervisor());
   const notice: unknown[] = [];
   notices.listen((...args) => notice.push(args));
-  const confirmations = new RedisConfirmations(redis);
+  const board = new RedisFleetBoard(redis, notices);
+  leader.renew();
   const backup = use.backup();
   const startedAt = performance.now();
   await Promise.allSettled([
@@ -50,13 +51,14 @@ async function everything(answer: string, address: (port: number) => RedisAddres
     backup.write(snapshotOf(feed, 7)),
     backup.touch(feed),
     notices.publish("digest", 7),
-    confirmations.read("digest").then((confirmed) => expect(confirmed).toBeUndefined()),
+    board
+      .look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })
+      .then((seen) => expect.unreachable(JSON.stringify(seen))),
   ]);
   // Four commands at most, one after the other.
   expect(performance.now() - startedAt).toBeLessThan(4 * LIMIT_MS + SLACK_MS);
   await sleep(LIMIT_MS);
   expect(notice).toEqual([]);
-  expect(lease.isHeld).toBe(false);
   return use;
 }
 

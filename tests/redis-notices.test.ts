@@ -1,7 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { systemClock } from "../src/clock.ts";
-import { confirmedKey, feedDigest, VERSIONS_CHANNEL } from "../src/redis/keys.ts";
-import { RedisConfirmations } from "../src/redis/redis-confirmations.ts";
+import { feedDigest, VERSIONS_CHANNEL } from "../src/redis/keys.ts";
 import { RedisNotices } from "../src/redis/redis-notices.ts";
 import { describeWith } from "./support/needs.ts";
 import { createRedisCertificates } from "./support/redis-certificates.ts";
@@ -144,32 +143,4 @@ describeWith("redis-server", "redis-cli")("Notices on a Cluster", () => {
     await eventually(() => expect(relay.notices.isListening).toBe(true), { withinMs: 15_000 });
     await isHeard(relay, relay, 4);
   }, 40_000);
-});
-
-describe("Confirmations", () => {
-  describeWith("redis-server", "redis-cli")("in Redis", () => {
-    test("are what was confirmed last, until their time is over", async () => {
-      await using server = await RedisServer.start();
-      await using use = new RedisUse(server.options);
-      const confirmations = new RedisConfirmations(use.connection);
-      expect(await confirmations.read(digest)).toBeUndefined();
-      await confirmations.confirm(digest, 7, 60_000);
-      await confirmations.confirm(digest, 8, 1_000);
-      const { ttlMs, saidAgoMs, ...said } = (await confirmations.read(digest)) ?? expect.unreachable("none");
-      expect([said, ttlMs + saidAgoMs]).toEqual([{ lcut: 8 }, 1_000]);
-      expect(saidAgoMs).toBeWithin(0, 500);
-      expect(await confirmations.read(feedDigest(feedOf("secret-other")))).toBeUndefined();
-      await eventually(async () => expect(await confirmations.read(digest)).toBeUndefined());
-    });
-
-    test.each(["abc", "-1", "", "7", "1.5 60000", "7 60000 1", "7 -1", "9007199254740993 60000"])(
-      'that say "%s" are none',
-      async (text) => {
-        await using server = await RedisServer.start();
-        await using use = new RedisUse(server.options);
-        await server.cli("SET", confirmedKey(digest), text, "PX", "60000");
-        expect(await new RedisConfirmations(use.connection).read(digest)).toBeUndefined();
-      },
-    );
-  });
 });

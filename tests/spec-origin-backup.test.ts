@@ -3,7 +3,7 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Fleet, type KnownConfirmation } from "../src/specs/fleet.ts";
+import { Fleet, type Seen } from "../src/specs/fleet.ts";
 import { SpecRecovery } from "../src/specs/recovery.ts";
 import { SpecStore } from "../src/specs/spec-store.ts";
 import { FakeClock } from "./support/fake-clock.ts";
@@ -95,7 +95,6 @@ describeWith("redis-server")("in a fleet, a relay that does not ask upstream", (
         env: { REDIS_URL: `redis://127.0.0.1:${redis.port}` },
       });
     await using leader = await start(3);
-    await writes(leader);
     await originOf(leader, sdkKey);
     await using follower = await start(1);
     await originOf(follower, sdkKey);
@@ -122,7 +121,7 @@ describe("what a relay takes from a confirmation", () => {
     const clock = new FakeClock(2_100_000_000_000);
     const store = new SpecStore({ maxKeys: 10 });
     store.publish({ ...snapshotOf(feed, 7), source: "redis" });
-    let known: KnownConfirmation = { lcut: 7, ttlMs: 44_000, saidAgoMs: 46_000 };
+    let known: Seen = { kind: "confirmed", lcut: 7, ageMs: 46_000 };
     const preparer = {
       prepare: () => expect.unreachable("nothing to prepare"),
       [Symbol.asyncDispose]: async () => {},
@@ -131,21 +130,22 @@ describe("what a relay takes from a confirmation", () => {
     const fleet = new Fleet({
       supervisor: strictSupervisor(clock),
       board: {
+        look: async () => known,
         confirm: async () => {},
-        confirmation: async () => known,
+        holdOff: async () => {},
         announce: async () => {},
         onAnnounced: () => {},
         topicOf: () => "topic",
       },
-      lease: { isHeld: false, onAcquired: () => {} },
       store,
       recovery,
       clock,
-      intervalMs: 10_000,
+      intervalMs: 60_000,
+      emit: () => {},
     });
-    expect(await fleet.follow(feed)).toEqual({ kind: "confirmed", ttlMs: 44_000 });
+    expect(await fleet.follow(feed)).toMatchObject({ kind: "followed", againMs: expect.any(Number) });
     expect(store.peek(feed)?.confirmedAt).toBe(clock.now() - 46_000);
-    known = { lcut: 7, ttlMs: 30_000, saidAgoMs: 60_000 };
+    known = { kind: "confirmed", lcut: 7, ageMs: 60_000 };
     await fleet.follow(feed);
     expect(store.peek(feed)?.confirmedAt).toBe(clock.now() - 46_000);
   });

@@ -307,7 +307,7 @@ describe.skipIf(isBinary)("a loop that throws", () => {
       file_watch: { api: "AbortController", within: "#idleFor .*file-watch" },
       id_list_polls: { api: "Math.random", within: "id-lists/manifest-poller.ts" },
       metric_push: { api: "AbortSignal.throwIfAborted", within: "sinks/push-loop.ts" },
-      redis_lease: { api: "AbortController", within: "#round .*redis-lease" },
+      redis_leader_key: { api: "AbortController", within: "#round .*leader-key" },
       redis_subscription: { api: "AbortController", within: "goneSignalOf .*subscriber" },
       request_rates: { api: "AbortSignal.throwIfAborted", within: "status/request-rates.ts" },
       service_manager: { api: "AbortSignal.throwIfAborted", within: "src/service-manager.ts" },

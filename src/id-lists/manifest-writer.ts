@@ -1,5 +1,4 @@
 import type { Clock } from "../clock.ts";
-import type { Lease } from "../specs/lease.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import type { Manifest } from "./manifest.ts";
@@ -9,7 +8,6 @@ import type { ManifestStore } from "./manifest-store.ts";
 export interface ManifestWriterOptions {
   readonly backup: ManifestBackup;
   readonly store: ManifestStore;
-  readonly lease: Lease;
   readonly clock: Clock;
   readonly emit: EmitIdListEvent;
   /** Well below the time after which the backup forgets, ms. */
@@ -22,37 +20,24 @@ interface Written {
 }
 
 /**
- * Brings manifests into the backup, where this relay may write it: each that is new, and each again before the backup
+ * Brings manifests into the backup: each that is new, and each again before the backup
  * forgets it. What could not be written is written after the next poll. No request waits for it.
  */
 export class ManifestWriter {
   readonly #options: ManifestWriterOptions;
   readonly #written = new Map<SdkKey, Written>();
-  /** What another relay may write. */
-  readonly #unwritten = new Map<SdkKey, Manifest>();
 
   constructor(options: ManifestWriterOptions) {
     this.#options = options;
     options.store.listen({
       put: () => {},
-      removed: (sdkKey) => {
-        this.#written.delete(sdkKey);
-        this.#unwritten.delete(sdkKey);
-      },
-    });
-    options.lease.onAcquired(() => {
-      for (const [sdkKey, manifest] of [...this.#unwritten]) this.confirmed(sdkKey, manifest);
+      removed: (sdkKey) => this.#written.delete(sdkKey),
     });
   }
 
   /** Upstream sent it just now. */
   confirmed(sdkKey: SdkKey, manifest: Manifest): void {
-    const { backup, clock, lease, rewriteEveryMs } = this.#options;
-    if (!lease.isHeld) {
-      this.#unwritten.set(sdkKey, manifest);
-      return;
-    }
-    this.#unwritten.delete(sdkKey);
+    const { backup, clock, rewriteEveryMs } = this.#options;
     const { text } = manifest;
     const before = this.#written.get(sdkKey);
     const at = clock.now();

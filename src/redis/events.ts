@@ -42,8 +42,6 @@ export type RedisEvent =
   /** Something is there that can't be this feed's. */
   | { readonly kind: "redis_read_unusable"; readonly feed: Feed; readonly detail: string }
   | { readonly kind: "redis_deleted"; readonly feed: Feed }
-  | { readonly kind: "redis_delete_failed"; readonly feed: Feed; readonly reason: string }
-  | { readonly kind: "lease_acquired" }
-  | { readonly kind: "lease_lost"; readonly reason: "expired" | "taken" | "released" };
+  | { readonly kind: "redis_delete_failed"; readonly feed: Feed; readonly reason: string };
 
 export type EmitRedisEvent = (event: RedisEvent) => void;

@@ -1,25 +1,87 @@
+import { randomUUID } from "node:crypto";
 import type { Feed } from "../specs/feed.ts";
-import type { Confirmation, FleetBoard, KnownConfirmation } from "../specs/fleet.ts";
-import { feedDigest } from "./keys.ts";
-import type { RedisConfirmations } from "./redis-confirmations.ts";
+import type { Confirmation, FleetBoard, Look, Seen } from "../specs/fleet.ts";
+import { parseLcut } from "../specs/payload.ts";
+import { RedisFailure } from "./failure.ts";
+import { claimKey, confirmedKey, feedDigest } from "./keys.ts";
+import type { RedisConnection } from "./redis-connection.ts";
 import type { RedisNotices } from "./redis-notices.ts";
+import { RedisScript } from "./script.ts";
+
+/**
+ * How long a confirmation or a claim stays, ms: longer than anybody counts on it. Redis tells how much of that is left, and
+ * so how old it is, whatever the clocks of the relays say.
+ */
+const KEPT_MS = 24 * 3_600_000;
+
+/** Of a value `word kept-ms` its word and its age, nothing where it is not such a one or without an end; and what is a version number. */
+const AGE = `
+local function read(key)
+  local value = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key)
+  local first, kept = string.match(value or '', '^(%S+) (%d+)$')
+  local left = redis.call('PTTL', key)
+  if first and left > 0 then return first, tonumber(kept) - left end
+end
+local function version(word)
+  local number = word and string.match(word, '^%d+$') and tonumber(word)
+  if number and number <= 9007199254740991 then return number end
+end
+`;
+
+/** Both keys are in one slot. A relay's own claim counts as another's: a request that came to nothing is not made again at once. */
+const look = new RedisScript(`${AGE}
+local freshFor, claimedFor, id, kept = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local lcut, age = read(KEYS[1])
+if version(lcut) and age < freshFor then return {'confirmed', lcut, age} end
+local claimer, claimAge = read(KEYS[2])
+if claimer and claimAge < claimedFor then return {'claimed', claimer, claimAge} end
+redis.call('SET', KEYS[2], id .. ' ' .. kept, 'PX', kept)
+return {'ours', id, 0}
+`);
+
+/** Of two relays that asked at the same time, the one with the newer version is right, whichever says so last. */
+const confirm = new RedisScript(`${AGE}
+local lcut, age, kept = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local known, knownAge = read(KEYS[1])
+local number = version(known)
+if number and (number > tonumber(lcut) or (number == tonumber(lcut) and knownAge <= age)) then return 0 end
+redis.call('SET', KEYS[1], lcut .. ' ' .. kept, 'PX', kept - age)
+return 1
+`);
 
 /** The board of a fleet whose relays share a Redis. */
 export class RedisFleetBoard implements FleetBoard {
-  readonly #confirmations: RedisConfirmations;
+  /** By which a claim can be told from another's, for people who look at it. */
+  readonly #id = randomUUID();
+  readonly #redis: RedisConnection;
   readonly #notices: RedisNotices;
 
-  constructor(confirmations: RedisConfirmations, notices: RedisNotices) {
-    this.#confirmations = confirmations;
+  constructor(redis: RedisConnection, notices: RedisNotices) {
+    this.#redis = redis;
     this.#notices = notices;
   }
 
-  confirm(feed: Feed, { lcut, ttlMs }: Confirmation): Promise<void> {
-    return this.#confirmations.confirm(feedDigest(feed), lcut, ttlMs);
+  async look(feed: Feed, { freshForMs, claimedForMs }: Look): Promise<Seen> {
+    const digest = feedDigest(feed);
+    const args = [whole(freshForMs), whole(claimedForMs), this.#id, String(KEPT_MS)];
+    const answer = await look.run(this.#redis, [confirmedKey(digest), claimKey(digest)], args);
+    const [kind, word, ageMs] = Array.isArray(answer) ? (answer as readonly unknown[]) : [];
+    if (kind === "ours") return { kind };
+    if (kind === "claimed" && typeof ageMs === "number") return { kind, ageMs };
+    const lcut = parseLcut(Number(word));
+    if (kind === "confirmed" && typeof ageMs === "number" && lcut !== undefined) return { kind, lcut, ageMs };
+    throw new RedisFailure("garbage", "what is kept of the fleet makes no sense");
   }
 
-  confirmation(feed: Feed): Promise<KnownConfirmation | undefined> {
-    return this.#confirmations.read(feedDigest(feed));
+  async confirm(feed: Feed, { lcut, ageMs }: Confirmation): Promise<void> {
+    if (ageMs >= KEPT_MS) return;
+    const args = [String(lcut), whole(Math.max(0, ageMs)), String(KEPT_MS)];
+    await confirm.run(this.#redis, [confirmedKey(feedDigest(feed))], args);
+  }
+
+  async holdOff(feed: Feed, ms: number): Promise<void> {
+    const value = `${this.#id} ${KEPT_MS}`;
+    await this.#redis.send("SET", [claimKey(feedDigest(feed)), value, "PX", whole(KEPT_MS + ms)]);
   }
 
   announce(feed: Feed, lcut: number): Promise<void> {
@@ -34,3 +96,5 @@ export class RedisFleetBoard implements FleetBoard {
     return feedDigest(feed);
   }
 }
+
+const whole = (ms: number): string => String(Math.round(ms));

@@ -54,6 +54,12 @@ export function feedDigest(feed: Feed): string {
   return createHash("sha256").update(feedId(feed)).digest("base64url");
 }
 
+/** What upstream last said of a feed. In one slot of a Cluster with {@link claimKey}. */
 export function confirmedKey(digest: string): string {
-  return `statsig_forward_proxy::confirmed::${digest}`;
+  return `statsig_forward_proxy::confirmed::{${digest}}`;
+}
+
+/** Which relay of a fleet asks upstream for a feed. */
+export function claimKey(digest: string): string {
+  return `statsig_forward_proxy::claim::{${digest}}`;
 }

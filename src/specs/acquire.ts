@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { BackupWriter } from "./backup-writer.ts";
 import type { Feed } from "./feed.ts";
 import type { Fleet } from "./fleet.ts";
 import type { HeldFeed } from "./held-feed.ts";
@@ -10,8 +11,8 @@ export type AcquireOutcome =
   | RefreshOutcome
   /** The backup answered before upstream did, which is still being asked. */
   | { readonly kind: "recovered" }
-  /** Another relay of the fleet asked upstream; look again before `ttlMs` are over. */
-  | { readonly kind: "confirmed"; readonly ttlMs: number };
+  /** Another relay of the fleet asked upstream, or is asking it; look again after `againMs`. */
+  | { readonly kind: "followed"; readonly againMs: number };
 
 /** While nothing is held, upstream may take so long before the backup is asked as well; whichever is newer wins. */
 const SLOW_UPSTREAM_MS = 1_000;
@@ -22,6 +23,7 @@ export interface SpecAcquirerOptions {
   readonly clock: Clock;
   readonly recovery?: SpecRecovery;
   readonly fleet?: Fleet;
+  readonly writer?: Pick<BackupWriter, "confirmed">;
 }
 
 /** Gets the newest version of a feed from wherever it can be had: the fleet, upstream, the backup. */
@@ -38,11 +40,13 @@ export class SpecAcquirer {
     if (!store.allows(feed.sdkKey)) return { kind: "unauthorized" };
     // A client wants the feed whether or not it was held.
     const asked = priority === "poll" ? store.peek(feed) : undefined;
-    if (fleet === undefined) return this.#askUpstream(feed, priority, asked);
-    const following = await fleet.follow(feed, asked);
-    if (following.kind === "confirmed") return following;
+    const following = await fleet?.follow(feed, asked);
+    if (following?.kind === "followed") return following;
     const outcome = await this.#askUpstream(feed, priority, asked);
-    if (outcome.kind === "fresh") fleet.refreshed(feed);
+    if (outcome.kind === "recovered") return outcome;
+    const retryAfterMs = outcome.kind === "failed" ? outcome.retryAfterMs : undefined;
+    fleet?.asked(feed, { hasAnswer: outcome.kind === "fresh", retryAfterMs });
+    if (outcome.kind === "fresh") this.#options.writer?.confirmed(feed);
     return outcome;
   }
 

@@ -1,19 +1,21 @@
 import type { Feed } from "./feed.ts";
 
-/** `restore`: the backup lost what is held, and any relay that holds it may write it. */
 export interface Job {
   readonly feed: Feed;
-  readonly kind: "write" | "restore" | "remove";
+  readonly kind: "write" | "remove";
   /** A removal was still to be done when it came: what the backup has may be newer, and is not to be kept. */
   readonly removesFirst?: boolean;
 }
 
+export type WaitingJob = readonly [id: string, job: Job];
+
 const afterwards = (earlier: Job | undefined, job: Job): Job =>
   earlier?.kind === "remove" || earlier?.removesFirst ? { ...job, removesFirst: true } : job;
 
-/** Of each feed the newest job that waits. */
+/** Of each feed the newest job that waits; none is given out while another of its feed is being done. */
 export class BackupJobs {
   readonly #waiting = new Map<string, Job>();
+  readonly #underway = new Set<string>();
 
   get size(): number {
     return this.#waiting.size;
@@ -27,15 +29,25 @@ export class BackupJobs {
     this.#waiting.set(id, afterwards(this.#waiting.get(id), job));
   }
 
-  /** It could not be done. */
-  putBack(id: string, job: Job): void {
-    const newer = this.#waiting.get(id);
-    this.#waiting.set(id, newer === undefined ? job : afterwards(job, newer));
+  /** The one that waits for longest, until {@link done} or {@link putBack}. */
+  take(): WaitingJob | undefined {
+    for (const [id, job] of this.#waiting) {
+      if (this.#underway.has(id)) continue;
+      this.#waiting.delete(id);
+      this.#underway.add(id);
+      return [id, job];
+    }
+    return undefined;
   }
 
-  take(count: number): readonly (readonly [id: string, job: Job])[] {
-    const taken = [...this.#waiting].slice(0, count);
-    for (const [id] of taken) this.#waiting.delete(id);
-    return taken;
+  done(id: string): void {
+    this.#underway.delete(id);
+  }
+
+  /** It could not be done. */
+  putBack(id: string, job: Job): void {
+    this.#underway.delete(id);
+    const newer = this.#waiting.get(id);
+    this.#waiting.set(id, newer === undefined ? job : afterwards(job, newer));
   }
 }

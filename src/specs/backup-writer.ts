@@ -1,10 +1,9 @@
 import type { Clock } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
-import { BackupJobs, type Job } from "./backup-job.ts";
+import { BackupJobs, type Job, type WaitingJob } from "./backup-job.ts";
 import { type BackupLag, BackupLags } from "./backup-lag.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
-import type { Lease } from "./lease.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SpecBackup } from "./spec-backup.ts";
@@ -14,14 +13,11 @@ export interface BackupWriterOptions {
   readonly backup: SpecBackup;
   readonly recovery: SpecRecovery;
   readonly store: SpecStore;
-  readonly lease: Lease;
-  /** Write also without the lease what came from upstream: in a fleet, whoever asked upstream tells the others. */
-  readonly writesWithoutLease: boolean;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitSpecEvent;
-  /** The version is in the backup now. `isNew`: it was not before. */
-  readonly onWritten: (snapshot: Snapshot, isNew: boolean) => void;
+  /** The backup has this version, which is held. `isNew`: it did not have it before. */
+  readonly onKept?: (snapshot: Snapshot, kept: { readonly isNew: boolean }) => void;
 }
 
 /** Feeds that are written at the same time; more would only wait in the backup's own line. */
@@ -36,12 +32,12 @@ const WRITE_AHEAD_MS = 250;
 /** How long shutdown waits for what is not written yet. */
 const FLUSH_MS = 3_000;
 
-/** Feeds of which a job may wait; removals of keys that strangers made up are not worth more. */
-const MAX_JOBS = 10_000;
+/** Removals of what this relay never held, which strangers can cause: a key that does not fit is removed the next time that it is refused. */
+const MAX_REMOVALS_UNHELD = 100_000;
 
 /**
- * Brings each new version into the backup, off every request's path. Of a feed only the newest job waits, so
- * a backup that is gone for long costs no memory, and gets the newest version when it is back.
+ * Brings each new version into the backup, off every request's path. Any relay may: the backup keeps the newest. Of a feed
+ * only the newest job waits, so a backup that is gone for long costs no memory, and gets the newest version when it is back.
  */
 export class BackupWriter implements AsyncDisposable {
   readonly #options: BackupWriterOptions;
@@ -51,7 +47,7 @@ export class BackupWriter implements AsyncDisposable {
   /** Whether the version was new, as its write ahead told or will tell. */
   readonly #ahead = new WeakMap<Snapshot, Promise<boolean>>();
   readonly #stopping = new AbortController();
-  #running: Promise<void> | undefined;
+  readonly #running = new Set<Promise<void>>();
 
   constructor(options: BackupWriterOptions) {
     this.#options = options;
@@ -65,25 +61,26 @@ export class BackupWriter implements AsyncDisposable {
         this.#lags.forget(feedId(feed));
       },
     });
-    options.lease.onAcquired(() => this.writeAll());
   }
 
-  /** After a leader that died, nobody knows what it still wrote. */
-  writeAll(): void {
-    for (const { feed } of this.#options.store.held()) this.#add({ feed, kind: "write" });
+  /** Upstream says that what is held is the newest. */
+  confirmed(feed: Feed): void {
+    const snapshot = this.#options.store.peek(feed)?.snapshot;
+    if (snapshot === undefined) return;
+    if (this.#writtenLcuts.get(feedId(feed)) === snapshot.lcut)
+      this.#options.onKept?.(snapshot, { isNew: false });
+    else this.#add({ feed, kind: "write" });
   }
 
-  write(feed: Feed): void {
+  /** The backup does not have what is held of a feed, whatever was written there. */
+  restore(feed: Feed): void {
+    this.#writtenLcuts.delete(feedId(feed));
     this.#add({ feed, kind: "write" });
   }
 
-  /** The backup has nothing of a feed that is held. */
-  restore(feed: Feed): void {
-    this.#add({ feed, kind: "restore" });
-  }
-
-  remove(feed: Feed): void {
-    if (this.#jobs.size < MAX_JOBS) this.#add({ feed, kind: "remove" });
+  /** `wasHeld`: a version was held of it until now. */
+  remove(feed: Feed, { wasHeld }: { readonly wasHeld: boolean }): void {
+    if (wasHeld || this.#jobs.size < MAX_REMOVALS_UNHELD) this.#add({ feed, kind: "remove" });
   }
 
   /**
@@ -91,7 +88,6 @@ export class BackupWriter implements AsyncDisposable {
    * clients have. Never rejects, and waits for no backup that is slow.
    */
   async writeAhead(snapshot: Snapshot): Promise<void> {
-    if (!this.#mayWrite(snapshot)) return;
     const { backup, clock } = this.#options;
     const done = new AbortController();
     const write = backup.write(snapshot).then(
@@ -103,20 +99,8 @@ export class BackupWriter implements AsyncDisposable {
     await Promise.race([written, clock.sleep(WRITE_AHEAD_MS, done.signal).catch(() => {})]);
   }
 
-  #mayWrite(snapshot: Snapshot): boolean {
-    const { lease, writesWithoutLease } = this.#options;
-    return lease.isHeld || (writesWithoutLease && snapshot.source === "upstream");
-  }
-
-  /** Whether the backup has what is held of a feed, as far as we wrote it. */
-  hasWritten(snapshot: Snapshot): boolean {
-    return this.#writtenLcuts.get(feedId(snapshot.feed)) === snapshot.lcut;
-  }
-
-  /** Undefined where this relay may not write: another one does. */
-  get lag(): BackupLag | undefined {
-    const { lease, writesWithoutLease } = this.#options;
-    return lease.isHeld || writesWithoutLease ? this.#lags.read() : undefined;
+  get lag(): BackupLag {
+    return this.#lags.read();
   }
 
   #add(job: Job): void {
@@ -124,29 +108,32 @@ export class BackupWriter implements AsyncDisposable {
     this.#jobs.add(id, job);
     if (job.kind === "remove") this.#lags.forget(id);
     else this.#lags.waits(id);
-    this.#running ??= this.#options.supervisor
-      .task("backup_writes", () => this.#run())
-      .finally(() => {
-        this.#running = undefined;
-      });
+    if (this.#running.size >= PARALLEL_WRITES) return;
+    const working = this.#options.supervisor
+      .task("backup_writes", () => this.#work())
+      .finally(() => this.#running.delete(working));
+    this.#running.add(working);
   }
 
-  async #run(): Promise<void> {
+  async #work(): Promise<void> {
     // What else happens in this turn is in the map before the first job is taken.
     await Promise.resolve();
-    const { clock } = this.#options;
-    while (this.#jobs.size > 0) {
-      const batch = this.#jobs.take(PARALLEL_WRITES);
-      const done = await Promise.all(batch.map(([id, job]) => this.#doAndCount(id, job)));
-      if (done.every(Boolean)) continue;
-      for (const [at, [id, job]] of batch.entries()) if (!done[at]) this.#jobs.putBack(id, job);
+    for (let next = this.#jobs.take(); next !== undefined; next = this.#jobs.take()) {
+      if (await this.#doAndCount(next)) continue;
       if (this.#stopping.signal.aborted) return;
-      await clock.sleep(RETRY_MS, this.#stopping.signal).catch(() => {});
+      await this.#options.clock.sleep(RETRY_MS, this.#stopping.signal).catch(() => {});
     }
   }
 
-  async #doAndCount(id: string, job: Job): Promise<boolean> {
-    const isDone = await this.#do(job);
+  /** False where it must be done again. */
+  async #doAndCount([id, job]: WaitingJob): Promise<boolean> {
+    let isDone = false;
+    try {
+      isDone = await this.#do(job);
+    } finally {
+      if (isDone) this.#jobs.done(id);
+      else this.#jobs.putBack(id, job);
+    }
     if (isDone) this.#lags.caughtUp(id, { hasNewer: this.#jobs.has(id) });
     return isDone;
   }
@@ -156,7 +143,7 @@ export class BackupWriter implements AsyncDisposable {
     const { backup, emit } = this.#options;
     try {
       if (kind === "remove" || removesFirst) await this.#remove(feed);
-      if (kind !== "remove") await this.#write(feed, kind === "restore");
+      if (kind !== "remove") await this.#write(feed);
       return true;
     } catch (error) {
       emit({
@@ -177,15 +164,15 @@ export class BackupWriter implements AsyncDisposable {
     if (held !== undefined) this.#ahead.delete(held.snapshot);
   }
 
-  async #write(feed: Feed, restores: boolean): Promise<void> {
+  async #write(feed: Feed): Promise<void> {
     const snapshot = this.#options.store.peek(feed)?.snapshot;
-    if (snapshot === undefined || !(restores || this.#mayWrite(snapshot))) return;
+    if (snapshot === undefined) return;
     const isAhead = await this.#ahead.get(snapshot);
     this.#ahead.delete(snapshot);
     const written = isAhead === true ? "new" : await this.#writeNow(snapshot);
     if (written === "superseded") return;
     this.#writtenLcuts.set(feedId(feed), snapshot.lcut);
-    this.#options.onWritten(snapshot, written === "new");
+    this.#options.onKept?.(snapshot, { isNew: written === "new" });
   }
 
   async #writeNow(snapshot: Snapshot): Promise<"new" | "known" | "superseded"> {
@@ -203,7 +190,7 @@ export class BackupWriter implements AsyncDisposable {
     const patience = new AbortController();
     const enough = this.#options.clock.sleep(FLUSH_MS, patience.signal).catch(() => {});
     this.#stopping.abort(new Error("the relay is shutting down"));
-    await Promise.race([this.#running, enough]);
+    await Promise.race([Promise.all(this.#running), enough]);
     patience.abort();
   }
 }

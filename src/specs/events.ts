@@ -47,6 +47,8 @@ export type SpecEvent =
       readonly action: "read" | "write" | "touch" | "remove";
       readonly detail: string;
     }
+  /** What this relay of a fleet found when a feed was due; `failed`: it could not look. */
+  | { readonly kind: "fleet_looked"; readonly seen: "confirmed" | "claimed" | "ours" | "failed" }
   | { readonly kind: "spec_evicted"; readonly feed: Feed }
   | { readonly kind: "spec_not_held"; readonly feed: Feed; readonly maxKeys: number };
 

@@ -1,30 +1,41 @@
 import { type Clock, within } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
-import type { BackupWriter } from "./backup-writer.ts";
+import type { EmitSpecEvent } from "./events.ts";
 import type { Feed } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
-import type { Lease } from "./lease.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SpecStore } from "./spec-store.ts";
 
-/** What upstream said to one relay of a fleet, for the others. */
-export interface Confirmation {
-  /** The newest version that upstream has; it is in the backup. */
-  readonly lcut: number;
-  /** How long this still counts. */
-  readonly ttlMs: number;
+/** What a relay wants to know of a feed that is due for it. All in ms. */
+export interface Look {
+  /** A confirmation that is older does not count. */
+  readonly freshForMs: number;
+  /** A claim that is older does not count. */
+  readonly claimedForMs: number;
 }
 
-/** As it is found. Told in lengths of time: the clocks of the relays need not agree. */
-export interface KnownConfirmation extends Confirmation {
-  readonly saidAgoMs: number;
+/** What the board says to a look. Told in lengths of time: the clocks of the relays need not agree. */
+export type Seen =
+  | ({ readonly kind: "confirmed" } & Confirmation)
+  /** Another relay said so long ago that it asks upstream, and has not confirmed anything yet; negative where it is to be waited for longer. */
+  | { readonly kind: "claimed"; readonly ageMs: number }
+  /** Neither; from now on it is claimed for who looked. */
+  | { readonly kind: "ours" };
+
+/** Upstream had nothing newer than `lcut` so long ago, which is in the backup. */
+export interface Confirmation {
+  readonly lcut: number;
+  readonly ageMs: number;
 }
 
 /** Where the relays of a fleet tell each other what they know. Every method rejects where it does not work just now. */
 export interface FleetBoard {
+  /** One atomic step: of relays that look at the same moment, one has the claim. */
+  look(feed: Feed, look: Look): Promise<Seen>;
   confirm(feed: Feed, confirmation: Confirmation): Promise<void>;
-  confirmation(feed: Feed): Promise<KnownConfirmation | undefined>;
+  /** The claim counts as made `ms` from now, so that nobody asks before. */
+  holdOff(feed: Feed, ms: number): Promise<void>;
   /** Tells all relays at once that the backup has a new version. */
   announce(feed: Feed, lcut: number): Promise<void>;
   /** `topic` is {@link topicOf} of the feed: SDK keys are not told. */
@@ -34,35 +45,52 @@ export interface FleetBoard {
 
 export interface FleetOptions {
   readonly board: FleetBoard;
-  readonly lease: Lease;
   readonly store: SpecStore;
   readonly recovery: SpecRecovery;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly intervalMs: number;
+  readonly emit: EmitSpecEvent;
 }
 
-/**
- * A confirmation outlives the interval by half, so that a leader that polls in time is always believed, and a
- * feed of a leader that died is polled by another after one and a half.
- */
-const CONFIRMED_INTERVALS = 1.5;
+// Parts of the interval of the relay that looks: whoever confirmed or claimed may have another one.
+
+/** Below 1, since polls come up to a tenth sooner than the interval; close to it, so that upstream is asked about once in it. */
+const FRESH = 0.95;
+const CLAIMED = 0.9;
+/** For a relay that got no answer the last time: another one, which may fare better, goes first. */
+const CLAIMED_AFTER_FAILURE = 1;
+/** Left to chance, so that relays do not look in step. */
+const SPREAD = 0.1;
+/** How often a relay looks whether the one that asks upstream has had an answer. */
+const AWAITED_EVERY = 0.1;
 
 /** A board that has not answered by then is taken for gone. */
 const BOARD_TIMEOUT_MS = 1_000;
 
-export type Following =
-  /** Upstream has nothing newer than what is held, said a relay that asked it. */
-  | { readonly kind: "confirmed"; readonly ttlMs: number }
-  /** Nobody asked upstream lately, or we can't know: ask it ourselves. */
-  | { readonly kind: "unconfirmed" };
+/** Where nothing is held, a relay waits so long for another one that asks upstream, and looks so often. */
+const EMPTY_HANDED_MS = 2_000;
+const EMPTY_HANDED_EVERY_MS = 100;
 
-/** Lets one relay poll for all: the others take each version from the backup. */
+export type Following =
+  /** What is held is the newest, or another relay is finding out whether it is; look again after `againMs`. */
+  | { readonly kind: "followed"; readonly againMs: number }
+  /** Nobody else asks upstream, or we can't know: ask it ourselves. */
+  | { readonly kind: "ours" };
+
+const OURS: Following = { kind: "ours" };
+
+/**
+ * Has one relay of many ask upstream for a feed in each interval: the one that claims it. The others take what it finds from
+ * the backup. No relay leads: a claim is good for one request, and one that comes to nothing runs out within the interval,
+ * so that the next relay asks.
+ */
 export class Fleet {
   readonly #options: FleetOptions;
   #intervalMs: number;
   readonly #topics = new Map<string, Feed>();
-  #writer: BackupWriter | undefined;
+  /** The last request of this relay came to nothing. */
+  readonly #failed = new Set<string>();
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -70,7 +98,10 @@ export class Fleet {
     const { board, store, supervisor } = options;
     store.listen({
       added: ({ feed }) => this.#topics.set(board.topicOf(feed), feed),
-      removed: ({ feed }) => this.#topics.delete(board.topicOf(feed)),
+      removed: ({ feed }) => {
+        this.#topics.delete(board.topicOf(feed));
+        this.#failed.delete(board.topicOf(feed));
+      },
     });
     board.onAnnounced((topic, lcut) => {
       const feed = this.#topics.get(topic);
@@ -83,11 +114,6 @@ export class Fleet {
     this.#intervalMs = intervalMs;
   }
 
-  /** The writer tells what is in the backup; only that may be confirmed. */
-  writeThrough(writer: BackupWriter): void {
-    this.#writer = writer;
-  }
-
   /** A reading that was underway may have begun before the announced version was there. */
   async #catchUp(feed: Feed, lcut: number): Promise<void> {
     const { store, recovery } = this.#options;
@@ -98,48 +124,85 @@ export class Fleet {
     }
   }
 
-  /** What is known of a feed without asking upstream. The lease holder always asks. */
+  /** What is known of a feed that is due without asking upstream, or that it is for this relay to ask. */
   async follow(feed: Feed, asked?: HeldFeed): Promise<Following> {
-    const { lease, store, recovery, clock } = this.#options;
-    if (lease.isHeld) return UNCONFIRMED;
-    const confirmation = await this.#confirmation(feed);
-    if (confirmation === undefined) return UNCONFIRMED;
-    if ((store.peek(feed)?.snapshot.lcut ?? -1) < confirmation.lcut) await recovery.recover(feed, asked);
-    const held = store.peek(feed);
-    if (held === undefined || held.snapshot.lcut < confirmation.lcut) return UNCONFIRMED;
-    store.confirm(feed, clock.now() - confirmation.saidAgoMs);
-    return { kind: "confirmed", ttlMs: confirmation.ttlMs };
-  }
-
-  /** Upstream said that what is held is the newest. */
-  refreshed(feed: Feed): void {
-    const snapshot = this.#options.store.peek(feed)?.snapshot;
-    if (snapshot === undefined || this.#writer === undefined) return;
-    if (this.#writer.hasWritten(snapshot)) this.#confirm(snapshot);
-    else this.#writer.write(feed);
-  }
-
-  /** The version is in the backup. */
-  written(snapshot: Snapshot, isNew: boolean): void {
-    this.#confirm(snapshot);
-    // Who does not hear it finds it at the next look.
-    if (isNew) this.#options.board.announce(snapshot.feed, snapshot.lcut).catch(() => {});
-  }
-
-  #confirm({ feed, lcut }: Snapshot): void {
-    const ttlMs = this.#intervalMs * CONFIRMED_INTERVALS;
-    // Without it the others ask upstream for themselves.
-    this.#options.board.confirm(feed, { lcut, ttlMs }).catch(() => {});
-  }
-
-  async #confirmation(feed: Feed): Promise<KnownConfirmation | undefined> {
-    const { board, clock } = this.#options;
-    try {
-      return await within(clock, BOARD_TIMEOUT_MS, board.confirmation(feed));
-    } catch {
-      return undefined;
+    const { store, clock, recovery } = this.#options;
+    const giveUpAt = clock.elapsed() + EMPTY_HANDED_MS;
+    let hasRead = false;
+    for (;;) {
+      const seen = await this.#look(feed);
+      if (seen.kind === "confirmed") return this.#take(feed, seen, asked);
+      if (seen.kind === "ours") return OURS;
+      if (store.peek(feed) !== undefined)
+        return { kind: "followed", againMs: this.#lookAgainMs(feed, seen.ageMs) };
+      if (!hasRead) await recovery.recover(feed, asked);
+      hasRead = true;
+      if (store.peek(feed) !== undefined) continue;
+      if (clock.elapsed() >= giveUpAt) return OURS;
+      await clock.sleep(EMPTY_HANDED_EVERY_MS, NEVER);
     }
+  }
+
+  async #look(feed: Feed): Promise<Seen> {
+    const { board, clock, emit } = this.#options;
+    const freshForMs = FRESH * this.#intervalMs;
+    const look = board.look(feed, { freshForMs, claimedForMs: this.#claimedForMs(feed) });
+    const seen = await within(clock, BOARD_TIMEOUT_MS, look).catch(() => undefined);
+    emit({ kind: "fleet_looked", seen: seen?.kind ?? "failed" });
+    return seen ?? { kind: "ours" };
+  }
+
+  #claimedForMs(feed: Feed): number {
+    const hasFailed = this.#failed.has(this.#options.board.topicOf(feed));
+    return this.#intervalMs * (hasFailed ? CLAIMED_AFTER_FAILURE : CLAIMED);
+  }
+
+  /** Where the backup does not have what was confirmed, it is for us to ask. */
+  async #take(feed: Feed, seen: Seen & { readonly kind: "confirmed" }, asked?: HeldFeed): Promise<Following> {
+    const { store, recovery, clock } = this.#options;
+    if ((store.peek(feed)?.snapshot.lcut ?? -1) < seen.lcut) await recovery.recover(feed, asked);
+    const held = store.peek(feed);
+    if (held === undefined || held.snapshot.lcut < seen.lcut) return OURS;
+    store.confirm(feed, clock.now() - seen.ageMs);
+    const leftMs = Math.max(0, FRESH * this.#intervalMs - seen.ageMs);
+    return { kind: "followed", againMs: leftMs + this.#intervalMs * SPREAD * Math.random() };
+  }
+
+  #lookAgainMs(feed: Feed, ageMs: number): number {
+    const leftMs = Math.max(0, this.#claimedForMs(feed) - ageMs);
+    const stepMs = this.#intervalMs * AWAITED_EVERY;
+    return Math.min(leftMs, stepMs) + (stepMs / 2) * Math.random();
+  }
+
+  /** What this relay's own request to upstream came to. `retryAfterMs`: for how long upstream wants to be left alone. */
+  asked(
+    feed: Feed,
+    {
+      hasAnswer,
+      retryAfterMs = 0,
+    }: { readonly hasAnswer: boolean; readonly retryAfterMs?: number | undefined },
+  ): void {
+    const { board, store } = this.#options;
+    const topic = board.topicOf(feed);
+    if (hasAnswer) this.#failed.delete(topic);
+    else if (store.peek(feed) !== undefined) this.#failed.add(topic);
+    // Where the others don't hear of it, they find out for themselves.
+    if (retryAfterMs > this.#intervalMs)
+      board.holdOff(feed, retryAfterMs - this.#claimedForMs(feed)).catch(() => {});
+  }
+
+  /** The backup has this version. */
+  kept({ feed, lcut }: Snapshot, { isNew }: { readonly isNew: boolean }): void {
+    const { board, store, clock } = this.#options;
+    const held = store.peek(feed);
+    if (held?.confirmedAt !== undefined && held.snapshot.lcut === lcut) {
+      // Without it the others ask upstream for themselves.
+      board.confirm(feed, { lcut, ageMs: clock.now() - held.confirmedAt }).catch(() => {});
+    }
+    // Who does not hear it finds it at the next look.
+    if (isNew) board.announce(feed, lcut).catch(() => {});
   }
 }
 
-const UNCONFIRMED: Following = { kind: "unconfirmed" };
+/** Of waits that are short. */
+const NEVER = new AbortController().signal;

@@ -1,28 +1,25 @@
-/** However long upstream fails, and whatever Retry-After says, it is asked again after this. */
-export const MAX_BACKOFF_MS = 60_000;
+/** However long upstream fails, and whatever Retry-After says, it is asked again after this, or after the interval where that is longer. */
+export const MAX_DELAY_MS = 60_000;
 
-/** Part of a delay that is left to chance, so that a fleet's relays do not ask in step. */
+/** Part of a delay that is left to chance, so that feeds and relays do not ask in step. */
 const JITTER = 0.1;
 
 export interface PollSituation {
   readonly intervalMs: number;
-  /** Polls that failed since the last that did not. */
-  readonly failures: number;
+  /** Polls in a row that upstream answered with nothing for a feed that it seems not to have. */
+  readonly misses: number;
   /** What upstream asked for, in ms. */
   readonly retryAfterMs?: number | undefined;
-  /** Asks at every interval whatever happens; see {@link SpecPoller}. */
-  readonly isScout: boolean;
 }
 
 /**
- * Ms until the next poll: the interval, doubled with each failure in a row up to a minute (or the interval,
- * where that is longer), and never sooner than Retry-After. `random` is in [0, 1).
+ * Ms until the next poll: the interval, never sooner than Retry-After. A feed that fails is asked for as often as one that
+ * works, and no more: that is no burden, and the newest version is here one interval after upstream is well again,
+ * whatever failed and for how long. `random` is in [0, 1).
  */
-export function pollDelayMs(situation: PollSituation, random: number): number {
-  const { intervalMs, failures, retryAfterMs, isScout } = situation;
-  const cap = Math.max(MAX_BACKOFF_MS, intervalMs);
-  const doublings = isScout ? 0 : Math.max(0, failures - 1);
-  const delay = Math.min(cap, intervalMs * 2 ** Math.min(doublings, 16));
+export function pollDelayMs({ intervalMs, misses, retryAfterMs }: PollSituation, random: number): number {
+  const cap = Math.max(MAX_DELAY_MS, intervalMs);
+  const delay = Math.min(cap, intervalMs * 2 ** Math.min(misses, 16));
   const jittered = delay * (1 - JITTER * random);
   return Math.max(jittered, Math.min(retryAfterMs ?? 0, cap));
 }

@@ -23,25 +23,23 @@ interface Loop {
   readonly ended: AbortController;
   /** Of the time until the next poll. */
   waiting: AbortController;
-  /** What ends its wait at once: the scout gets through, or a client's first request did. */
-  mayBeWoken: boolean;
 }
 
-/** Why a wait is over before its time; else the loop is at its end. */
-const WOKEN = new Error("upstream can be reached again");
-const PLAN_CHANGED = new Error("another interval");
+/** What the next delay of a feed depends on. */
+interface Polled {
+  readonly outcome: AcquireOutcome | undefined;
+  readonly misses: number;
+}
 
 /**
- * Asks upstream for each held feed once per interval, each in its own loop, so that a slow one delays no
- * other. While upstream can't be reached at all, loops back off but for one, the scout: it goes on at every
- * interval, and when it gets through, all others ask at once.
+ * Asks upstream for each held feed once per interval, each in its own loop, so that a slow one delays no other. A
+ * failure changes nothing about that, see {@link pollDelayMs}.
  */
 export class SpecPoller implements AsyncDisposable {
   readonly #options: SpecPollerOptions;
   readonly #loops = new Map<string, Loop>();
   #plan: PollPlan;
   #preloaded: ReadonlySet<string>;
-  #scout: string | undefined;
   #isDisposed = false;
 
   constructor(options: SpecPollerOptions) {
@@ -49,10 +47,7 @@ export class SpecPoller implements AsyncDisposable {
     this.#plan = options;
     this.#preloaded = new Set(options.preload.map(feedId));
     options.store.listen({
-      added: ({ feed }) => {
-        this.#wake(feedId(feed));
-        this.#begin(feed, this.#delayMs(feedId(feed), 0));
-      },
+      added: ({ feed }) => this.#begin(feed, this.#delayMs(UNPOLLED)),
       removed: ({ feed }) => {
         if (!this.#preloaded.has(feedId(feed))) this.#end(feedId(feed));
       },
@@ -74,13 +69,13 @@ export class SpecPoller implements AsyncDisposable {
       if (!isWanted) this.#end(feedId(feed));
     }
     if (plan.intervalMs === before.intervalMs) return;
-    for (const { waiting } of this.#loops.values()) waiting.abort(PLAN_CHANGED);
+    for (const { waiting } of this.#loops.values()) waiting.abort();
   }
 
   #begin(feed: Feed, firstDelayMs: number): void {
     const id = feedId(feed);
     if (this.#isDisposed || this.#loops.has(id)) return;
-    const loop = { ended: new AbortController(), waiting: new AbortController(), mayBeWoken: false };
+    const loop = { ended: new AbortController(), waiting: new AbortController() };
     this.#loops.set(id, loop);
     void this.#options.supervisor.loop(
       "spec_polls",
@@ -90,7 +85,6 @@ export class SpecPoller implements AsyncDisposable {
   }
 
   #end(id: string): void {
-    if (this.#scout === id) this.#retireScout();
     const loop = this.#loops.get(id);
     this.#loops.delete(id);
     loop?.ended.abort(new Error("the feed is no longer held"));
@@ -99,48 +93,27 @@ export class SpecPoller implements AsyncDisposable {
 
   /** Each call waits until the feed is due, and asks. */
   #polls(feed: Feed, firstDelayMs: number, loop: Loop): () => Promise<void> {
-    const id = feedId(feed);
-    let failures = 0;
-    let outcome: AcquireOutcome | undefined;
+    let polled = UNPOLLED;
     let delayMs = firstDelayMs;
     return async () => {
-      await this.#wait(loop, delayMs, () => this.#delayMs(id, failures, outcome));
-      outcome = await this.#options.acquirer.acquire(feed, "poll");
+      await this.#wait(loop, delayMs, () => this.#delayMs(polled));
+      const outcome = await this.#options.acquirer.acquire(feed, "poll");
       loop.ended.signal.throwIfAborted();
-      failures = failuresAfter(outcome, failures);
-      this.#chooseScout(id, outcome);
-      delayMs = this.#delayMs(id, failures, outcome);
-      loop.mayBeWoken = failures > 1 && !(outcome.kind === "failed" && outcome.retryAfterMs !== undefined);
+      polled = { outcome, misses: this.#isMissing(feed, outcome) ? polled.misses + 1 : 0 };
+      delayMs = this.#delayMs(polled);
     };
   }
 
-  #delayMs(id: string, failures: number, outcome?: AcquireOutcome): number {
-    const { intervalMs } = this.#plan;
-    if (outcome?.kind === "confirmed") return Math.min(intervalMs, outcome.ttlMs);
+  /** Upstream has the key, but not this feed of it: preloaded are all feeds, whichever clients may ask for. */
+  #isMissing(feed: Feed, outcome: AcquireOutcome): boolean {
+    const { store } = this.#options;
+    return outcome.kind === "failed" && store.peek(feed) === undefined && store.holds(feed.sdkKey);
+  }
+
+  #delayMs({ outcome, misses }: Polled): number {
+    if (outcome?.kind === "followed") return outcome.againMs;
     const retryAfterMs = outcome?.kind === "failed" ? outcome.retryAfterMs : undefined;
-    return pollDelayMs({ intervalMs, failures, retryAfterMs, isScout: this.#scout === id }, Math.random());
-  }
-
-  #chooseScout(id: string, outcome: AcquireOutcome): void {
-    // The backup was faster: of upstream nothing is known yet.
-    if (outcome.kind === "recovered") return;
-    const unreachable = outcome.kind === "failed" && outcome.unreachable;
-    if (unreachable) {
-      this.#scout ??= id;
-    } else if (this.#scout === id) {
-      this.#retireScout();
-    }
-  }
-
-  /** Who asks next becomes the scout, where upstream still can't be reached. */
-  #retireScout(): void {
-    this.#scout = undefined;
-    for (const id of this.#loops.keys()) this.#wake(id);
-  }
-
-  #wake(id: string): void {
-    const loop = this.#loops.get(id);
-    if (loop?.mayBeWoken) loop.waiting.abort(WOKEN);
+    return pollDelayMs({ intervalMs: this.#plan.intervalMs, misses, retryAfterMs }, Math.random());
   }
 
   /** Sleeps until the next poll. `again` gives the delay by a plan that changed meanwhile. */
@@ -149,9 +122,7 @@ export class SpecPoller implements AsyncDisposable {
     const startedAt = clock.elapsed();
     let leftMs = delayMs;
     while (!(await this.#slept(loop, leftMs))) {
-      const { ended, waiting } = loop;
-      ended.signal.throwIfAborted();
-      if (waiting.signal.reason !== PLAN_CHANGED) return;
+      loop.ended.signal.throwIfAborted();
       const sleptMs = clock.elapsed() - startedAt;
       const newDelayMs = again();
       // All those that are late must not ask at one moment.
@@ -177,16 +148,4 @@ export class SpecPoller implements AsyncDisposable {
   }
 }
 
-function failuresAfter(outcome: AcquireOutcome, failures: number): number {
-  switch (outcome.kind) {
-    case "fresh":
-    case "confirmed":
-      return 0;
-    case "recovered":
-      return failures;
-    case "failed":
-    case "unauthorized":
-    case "full":
-      return failures + 1;
-  }
-}
+const UNPOLLED: Polled = { outcome: undefined, misses: 0 };

@@ -31,7 +31,7 @@ export interface SpecRefresherOptions {
   /** Called before a version is served; what it resolves with, and when, is for the backup to bound. */
   readonly keepFirst: (snapshot: Snapshot) => Promise<void>;
   /** The key is not, or no longer, valid. */
-  readonly onForget: (feed: Feed) => void;
+  readonly onForget: (feed: Feed, forgotten: { readonly wasHeld: boolean }) => void;
   /** Ends requests to upstream on shutdown. */
   readonly signal: AbortSignal;
 }
@@ -129,7 +129,7 @@ export class SpecRefresher {
         return { kind: "fresh" };
       case "forget":
         store.remove(feed, "unauthorized");
-        this.#options.onForget(feed);
+        this.#options.onForget(feed, { wasHeld: held !== undefined });
         emit({
           kind: "spec_unauthorized",
           feed,

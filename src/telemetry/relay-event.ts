@@ -58,6 +58,7 @@ export function tell(event: RelayEvent, topics: Topics): void {
     case "spec_refused":
     case "spec_fetch_failed":
     case "spec_unauthorized":
+    case "fleet_looked":
     case "spec_evicted":
     case "spec_not_held":
       topics.specs(event);
@@ -118,7 +119,6 @@ export function tell(event: RelayEvent, topics: Topics): void {
       return;
     default:
       topics.backups(event);
-      return;
   }
 }
 

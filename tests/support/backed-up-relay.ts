@@ -14,11 +14,7 @@ const PROTO = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true
  * `backup` gives the options of a relay that uses one and the same backup each time, `writes` waits until the
  * relay may write there.
  */
-export function describeBackedUpRelay(
-  name: string,
-  backup: () => RelayOptions,
-  writes: (relay: RelayProcess) => Promise<void> = async () => undefined,
-): void {
+export function describeBackedUpRelay(name: string, backup: () => RelayOptions): void {
   const start = (options: RelayOptions = {}) => {
     const [ours, theirs] = [backup(), options];
     return startRelayProcess({ ...ours, ...theirs, args: [...(ours.args ?? []), ...(theirs.args ?? [])] });
@@ -30,7 +26,6 @@ export function describeBackedUpRelay(
       const key = publishKey(upstream, `secret-restart-${name}`, 3);
       {
         await using relay = await start({ upstream });
-        await writes(relay);
         expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
         expect((await ask(relay, key.sdkKey, PROTO)).body.equals(key.proto)).toBe(true);
         await eventually(() => expect(upstream.requests.length).toBeGreaterThan(2));
@@ -49,7 +44,6 @@ export function describeBackedUpRelay(
       const key = publishKey(upstream, `secret-polled-${name}`);
       {
         await using relay = await start({ upstream });
-        await writes(relay);
         await ask(relay, key.sdkKey);
       }
       await upstream.stop();
@@ -67,7 +61,6 @@ export function describeBackedUpRelay(
       const key = publishKey(upstream, `secret-slow-${name}`);
       {
         await using relay = await start({ upstream });
-        await writes(relay);
         await ask(relay, key.sdkKey);
       }
       const newer = publishKey(upstream, key.sdkKey, 1);
@@ -86,7 +79,6 @@ export function describeBackedUpRelay(
       const key = publishKey(upstream, `secret-revoked-${name}`);
       {
         await using relay = await start({ upstream, args: ["--clear-datastore-on-unauthorized"] });
-        await writes(relay);
         expect((await ask(relay, key.sdkKey)).status).toBe(200);
         upstream.forget(key.sdkKey);
         await eventually(async () => expect((await ask(relay, key.sdkKey)).status).toBe(401));
@@ -115,7 +107,6 @@ export function describeBackedUpRelay(
       try {
         for (let round = 0; round < 10; round++) {
           await using relay = await start({ upstream });
-          await writes(relay);
           await ask(relay, sdkKey);
           const until = performance.now() + 700 + Math.random() * 800;
           let served = 0;

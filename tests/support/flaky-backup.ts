@@ -1,6 +1,5 @@
 import type { Feed } from "../../src/specs/feed.ts";
 import { feedId } from "../../src/specs/feed.ts";
-import type { Lease } from "../../src/specs/lease.ts";
 import type { Snapshot } from "../../src/specs/snapshot.ts";
 import type { SpecBackup } from "../../src/specs/spec-backup.ts";
 import { MemoryBackup } from "./memory-backup.ts";
@@ -44,20 +43,4 @@ export class FlakyBackup implements SpecBackup {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-/** A lease that is had when told so. */
-export class HandLease implements Lease {
-  #listener: () => void = () => undefined;
-  isHeld = false;
-
-  onAcquired(listener: () => void): void {
-    this.#listener = listener;
-  }
-
-  acquire(): void {
-    if (this.isHeld) return;
-    this.isHeld = true;
-    this.#listener();
-  }
 }

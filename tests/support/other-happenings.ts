@@ -36,7 +36,7 @@ export const OTHER_HAPPENINGS: readonly Happening[] = [
     metrics: [
       ...["Ready", "BuildInfo", "StartTimestampS", "MemoryRssBytes", "MemoryLimitBytes"],
       ...["SinkUp", "Connections", "RequestsInFlight", "SdkKeysHeld", "GrpcStreamsAllowed"],
-      ...["BackupUp", "LeaseHeld", "CertificateLoaded", "CertificateExpiryTimestampS"],
+      ...["BackupUp", "CertificateLoaded", "CertificateExpiryTimestampS"],
       ...["LogEventQueueEvents", "LogEventQueueBytes", "LogEventQueueFilled", "LogEventQueueFailed"],
     ],
     make: () => {},

@@ -5,7 +5,6 @@ import type { BackupFailed } from "../relay-event.ts";
 import { type DebugEvent, debugLine } from "./debug-line.ts";
 import type { LogFields, Logger } from "./logger.ts";
 import { OutageLog } from "./outage-log.ts";
-import { ThrottledLogs } from "./throttled-log.ts";
 
 const DOWN = {
   begins: "Redis can't be used, going on without",
@@ -19,21 +18,16 @@ const READ_ONLY = {
   ends: "Redis takes writes again",
 };
 
-/** A lease that goes to and fro is no reason for as many lines. */
-const LEASES_PER_MIN = 10;
-
 /** Log lines of Redis: what else fails while it does is counted there. */
 export class RedisLog {
   readonly #logger: Logger;
   readonly #down: OutageLog;
   readonly #readOnly: OutageLog;
-  readonly #leases: ThrottledLogs;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#down = new OutageLog(logger, clock, DOWN);
     this.#readOnly = new OutageLog(logger, clock, READ_ONLY);
-    this.#leases = new ThrottledLogs(logger, clock, LEASES_PER_MIN);
   }
 
   write(event: RedisEvent): void {
@@ -50,14 +44,6 @@ export class RedisLog {
       case "redis_takes_writes":
         this.#end(this.#readOnly, event);
         return;
-      case "lease_acquired":
-        this.#leases.of(event.kind).log("info", "this relay writes the backup now");
-        return;
-      case "lease_lost": {
-        const message = "this relay no longer writes the backup";
-        this.#leases.of(event.kind).log("info", message, { reason: event.reason });
-        return;
-      }
       default:
         debugLine(this.#logger, event);
     }

@@ -33,6 +33,8 @@ export class SpecLog {
   }
 
   write(event: SpecLogEvent): void {
+    // Once for each feed and interval: only counted.
+    if (event.kind === "fleet_looked") return;
     const feed = describeFeed(event.kind === "spec_updated" ? event.snapshot.feed : event.feed);
     switch (event.kind) {
       case "spec_updated":

@@ -13,7 +13,6 @@ export class BackupMetrics {
   readonly #up = new Map<"redis" | "local", boolean>();
   /** What the local backup can't do just now. */
   readonly #failing = new Set<string>();
-  #holdsLease: boolean | undefined;
 
   constructor(registry: MetricRegistry, keys: KeyTags) {
     this.#registry = registry;
@@ -21,15 +20,11 @@ export class BackupMetrics {
     registry.gauge("BackupUp", () =>
       [...this.#up].map(([source, isUp]) => [{ source }, Number(isUp)] as const),
     );
-    registry.gauge("LeaseHeld", () =>
-      this.#holdsLease === undefined ? [] : [[{}, Number(this.#holdsLease)]],
-    );
   }
 
   /** There is a backup: it counts as working until it fails. */
   expect(source: "redis" | "local"): void {
     this.#up.set(source, this.#up.get(source) ?? true);
-    if (source === "redis") this.#holdsLease ??= false;
   }
 
   write(event: BackupUseEvent | RedisEvent | LocalEvent): void {
@@ -47,12 +42,6 @@ export class BackupMetrics {
       case "redis_up":
       case "redis_takes_writes":
         this.#up.set("redis", true);
-        return;
-      case "lease_acquired":
-        this.#holdsLease = true;
-        return;
-      case "lease_lost":
-        this.#holdsLease = false;
         return;
       case "local_unusable":
         this.#up.set("local", false);

@@ -66,10 +66,11 @@ export const FLOW_METRICS = [
     description: "1 while the backup can be read and written, else 0",
   },
   {
-    name: "LeaseHeld",
-    kinds: ["gauge"],
-    tags: [],
-    description: "1 while this relay writes the backup (and, in a fleet, polls), else 0",
+    name: "FleetLooked",
+    kinds: ["count"],
+    tags: ["state"],
+    description:
+      "Feeds that were due in a fleet: confirmed by another relay, claimed by one that asks upstream, ours to ask for, or failed where Redis did not say",
   },
   {
     name: "GrpcServerRequest",

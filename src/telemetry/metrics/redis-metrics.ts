@@ -37,7 +37,5 @@ export function measureRedis(event: RedisEvent, registry: MetricRegistry, keys: 
     case "redis_up":
     case "redis_refuses_writes":
     case "redis_takes_writes":
-    case "lease_acquired":
-    case "lease_lost":
   }
 }

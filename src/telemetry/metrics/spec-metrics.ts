@@ -37,6 +37,9 @@ export class SpecMetrics {
         this.#error({ ...event, held: event.whatIsHeld === "kept" }, "unauthorized");
         registry.count("SdkKeyUnauthorized", { state: event.whatIsHeld });
         return;
+      case "fleet_looked":
+        registry.count("FleetLooked", { state: event.seen });
+        return;
       case "spec_evicted":
         registry.count("ConfigSpecEvicted", { reason: "made_room" });
         return;

@@ -61,7 +61,7 @@ export class BackupMemory {
       case "backup_failed":
         this.#failed(event.detail);
         return;
-      // What else there is of Redis' own is told as a failure of the backup, or by the lease.
+      // What else there is of Redis' own is told as a failure of the backup.
       default:
     }
   }

@@ -79,6 +79,7 @@ export class PollMemory {
         this.#failed({ feed: event.feed, held: event.whatIsHeld === "kept" }, failure);
         return;
       }
+      case "fleet_looked":
       case "spec_evicted":
       case "spec_not_held":
     }

@@ -110,12 +110,7 @@ export interface RedisStatus {
   readonly since: Moment;
   readonly reason: string | null;
   readonly fleet_polling: boolean;
-  /** This relay writes. */
-  readonly lease_held: boolean;
-  /** Of the lease, as Redis last said; null where nobody's is known. */
-  readonly lease_holder_id: string | null;
-  readonly relay_id: string;
-  /** Feeds of which Redis is not known to have what is held here; null where another relay writes. */
+  /** Feeds of which Redis is not known to have what is held here; null before the backup is in use. */
   readonly behind_feeds: number | null;
   /** For how long the one that waits for longest has waited; 0 where none does. */
   readonly lag_s: number | null;

@@ -1,0 +1,147 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { systemClock } from "../src/clock.ts";
+import { RedisFleetBoard } from "../src/redis/fleet-board.ts";
+import { claimKey, confirmedKey, feedDigest } from "../src/redis/keys.ts";
+import type { RedisOptions } from "../src/redis/options.ts";
+import { RedisNotices } from "../src/redis/redis-notices.ts";
+import type { Feed } from "../src/specs/feed.ts";
+import type { Seen } from "../src/specs/fleet.ts";
+import { describeWith } from "./support/needs.ts";
+import { RedisCluster } from "./support/redis-cluster.ts";
+import { RedisServer } from "./support/redis-server.ts";
+import { RedisUse } from "./support/redis-uses.ts";
+import { feedOf } from "./support/snapshots.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
+import { eventually } from "./support/wait.ts";
+
+/** A relay that looks at the board. */
+class Looker extends RedisUse {
+  readonly board = new RedisFleetBoard(
+    this.connection,
+    new RedisNotices(this.connection, systemClock, strictSupervisor()),
+  );
+
+  look(feed: Feed, { freshForMs = 10_000, claimedForMs = 9_000 } = {}): Promise<Seen> {
+    return this.board.look(feed, { freshForMs, claimedForMs });
+  }
+}
+
+let count = 0;
+/** One that no test before has used. */
+const newFeed = (): Feed => feedOf(`secret-board-${count++}`);
+
+function describeBoard(name: string, options: () => RedisOptions): void {
+  test(`${name}: of relays that look at one moment one has the claim, until it is too old for who looks`, async () => {
+    const feed = newFeed();
+    await using stack = new AsyncDisposableStack();
+    const relays = Array.from({ length: 5 }, () => stack.use(new Looker(options())));
+    const seen = await Promise.all(relays.map((relay) => relay.look(feed)));
+    expect(seen.map(({ kind }) => kind).toSorted()).toEqual([...Array(4).fill("claimed"), "ours"]);
+    await sleep(150);
+    const [one, other] = relays;
+    if (one === undefined || other === undefined) throw new Error("no relays");
+    expect(await one.look(feed)).toMatchObject({ kind: "claimed", ageMs: expect.any(Number) });
+    expect(await one.look(feed, { claimedForMs: 100 })).toEqual({ kind: "ours" });
+    expect(await other.look(feed, { claimedForMs: 100 })).toMatchObject({ kind: "claimed" });
+  });
+
+  test(`${name}: a confirmation counts as long as who looks says; the newer version stays, of one the younger`, async () => {
+    const feed = newFeed();
+    await using relay = new Looker(options());
+    await relay.board.confirm(feed, { lcut: 8, ageMs: 5_000 });
+    const first = await relay.look(feed);
+    expect(first).toMatchObject({ kind: "confirmed", lcut: 8 });
+    expect(first.kind === "confirmed" && first.ageMs).toBeWithin(5_000, 6_000);
+    expect(await relay.look(feed, { freshForMs: 4_000 })).toEqual({ kind: "ours" });
+    for (const [confirmation, lcut, least, most] of [
+      [{ lcut: 7, ageMs: 0 }, 8, 5_000, 6_000],
+      [{ lcut: 8, ageMs: 7_000 }, 8, 5_000, 6_000],
+      [{ lcut: 8, ageMs: 1_000 }, 8, 1_000, 2_000],
+      [{ lcut: 9, ageMs: 3_000 }, 9, 3_000, 4_000],
+    ] as const) {
+      await relay.board.confirm(feed, confirmation);
+      const seen = await relay.look(feed);
+      expect(seen).toMatchObject({ kind: "confirmed", lcut });
+      expect(seen.kind === "confirmed" && seen.ageMs).toBeWithin(least, most);
+    }
+  });
+
+  test(`${name}: where upstream wants to be left alone, nobody has the claim before that`, async () => {
+    const feed = newFeed();
+    await using asking = new Looker(options());
+    await using other = new Looker(options());
+    const short = { claimedForMs: 200 };
+    expect(await asking.look(feed, short)).toEqual({ kind: "ours" });
+    await asking.board.holdOff(feed, 400);
+    await sleep(250);
+    expect(await other.look(feed, short)).toMatchObject({ kind: "claimed" });
+    await eventually(async () => expect(await other.look(feed, short)).toEqual({ kind: "ours" }), {
+      withinMs: 2_000,
+    });
+  });
+}
+
+describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
+  let server: RedisServer;
+  beforeAll(async () => {
+    server = await RedisServer.start();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  describeBoard("one Redis", () => server.options);
+
+  test.each(["abc", "-1", "", "7", "1.5 60000", "7 60000 1", "7 -1", "9007199254740993 60000"])(
+    'what says "%s" is no confirmation and no claim',
+    async (text) => {
+      const feed = newFeed();
+      const digest = feedDigest(feed);
+      await using relay = new Looker(server.options);
+      for (const key of [confirmedKey(digest), claimKey(digest)]) {
+        await server.cli("SET", key, text, "PX", "60000");
+      }
+      const seen = await relay.look(feed).catch(() => "nothing");
+      expect(["nothing", { kind: "ours" }]).toContainEqual(seen);
+      await relay.board.confirm(feed, { lcut: 5, ageMs: 0 });
+      expect(await relay.look(feed)).toMatchObject({ kind: "confirmed", lcut: 5 });
+    },
+  );
+
+  test.each([
+    ["of another type", ["LPUSH", "KEY", "x"]],
+    ["without an end", ["SET", "KEY", "7 60000"]],
+  ])("what is %s is none, and is replaced", async (_, command) => {
+    const feed = newFeed();
+    const digest = feedDigest(feed);
+    await using relay = new Looker(server.options);
+    for (const key of [confirmedKey(digest), claimKey(digest)]) {
+      await server.cli(...command.map((word) => (word === "KEY" ? key : word)));
+    }
+    expect(await relay.look(feed)).toEqual({ kind: "ours" });
+    await relay.board.confirm(feed, { lcut: 5, ageMs: 0 });
+    expect(await relay.look(feed)).toMatchObject({ kind: "confirmed", lcut: 5 });
+  });
+
+  test("a Redis that hangs or is gone is an error in time", async () => {
+    await using redis = await RedisServer.start();
+    await using relay = new Looker({ ...redis.options, commandTimeoutMs: 300 });
+    const feed = newFeed();
+    expect(await relay.look(feed)).toEqual({ kind: "ours" });
+    redis.hang();
+    expect(relay.look(feed)).rejects.toThrow("no answer");
+    redis.goOn();
+    await redis.kill();
+    await eventually(() => expect(relay.look(feed)).rejects.toThrow());
+  });
+});
+
+describeWith("redis-server", "redis-cli")("The board of a fleet on a Cluster", () => {
+  const owned = new AsyncDisposableStack();
+  let cluster: RedisCluster;
+  beforeAll(async () => {
+    cluster = owned.use(await RedisCluster.start());
+  }, 30_000);
+  afterAll(() => owned.disposeAsync());
+
+  describeBoard("Cluster", () => cluster.options);
+});
