@@ -39,7 +39,7 @@ function openedBackup(options: RedisOptions): SpecBackup {
     source: backup.source,
     read: (...args) => backup.read(...args),
     write: (...args) => backup.write(...args),
-    touch: (feed) => backup.touch(feed),
+    touch: (snapshot) => backup.touch(snapshot),
     remove: (feed) => backup.remove(feed),
     async [Symbol.asyncDispose]() {
       await backup[Symbol.asyncDispose]();
@@ -96,7 +96,7 @@ describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis
     await backup.write(snapshot);
     await backup.read(feed, -1);
     expect(Number(await server.cli("PTTL", key))).toBeWithin(0, 20_001);
-    expect(await backup.touch(feed)).toBe(true);
+    expect(await backup.touch(snapshot)).toBe(true);
     expect(Number(await server.cli("PTTL", key))).toBeWithin(90_000, 100_001);
   });
 
@@ -105,12 +105,13 @@ describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis
     await using use = new RedisUse(server.options);
     const backup = use.backup({ schemas: ["v4", "v3"], doubleWriteLegacy: true });
     const v1 = feedOf(feed.sdkKey, "v1");
-    await backup.write(await preparedSnapshot(v1, 7));
+    const snapshot = await preparedSnapshot(v1, 7);
+    await backup.write(snapshot);
     const keys = (await server.cli("KEYS", "*")).split("\n");
     expect(keys).toHaveLength(3);
-    expect(await backup.touch(v1)).toBe(true);
+    expect(await backup.touch(snapshot)).toBe(true);
     await server.cli("DEL", keys.find((key) => key.startsWith("statsig::")) ?? "");
-    expect(await backup.touch(v1)).toBe(false);
+    expect(await backup.touch(snapshot)).toBe(false);
     await backup.remove(v1);
     expect(await server.cli("DBSIZE")).toBe("0");
   });

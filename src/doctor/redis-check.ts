@@ -102,7 +102,7 @@ async function useBackup(
   await backup.write(snapshot);
   try {
     await backup.read(feed, -1);
-    await backup.touch(feed);
+    await backup.touch(snapshot);
   } finally {
     await backup.remove(feed);
   }
