@@ -40,7 +40,7 @@ export class RedisLink implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #onChange: () => void;
   readonly #client: RedisClient;
-  readonly #stallWatch: StallWatch | undefined;
+  readonly #stallWatch?: StallWatch;
   readonly #closing = new AbortController();
   #state: LinkState = "opening";
   #reason = "no connection yet";
@@ -64,9 +64,16 @@ export class RedisLink implements AsyncDisposable {
     this.#client.on("error", (error: unknown) => this.#failed(error));
     this.#client.on("close", () => this.#closed());
     this.#client.on("end", () => void this.#reopen());
-    const limitMs = redis.commandTimeoutMs;
-    this.#stallWatch =
-      kind === "bulk" ? new StallWatch({ client: this.#client, limitMs, isAnswering, clock }) : undefined;
+    const { commandTimeoutMs: limitMs, maxAnswerBytes } = redis;
+    if (kind === "bulk") {
+      this.#stallWatch = new StallWatch({
+        client: this.#client,
+        limitMs,
+        maxAnswerBytes,
+        isAnswering,
+        clock,
+      });
+    }
     void this.#giveUpOpening();
   }
 
