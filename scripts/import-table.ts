@@ -14,7 +14,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   "log-events": { may: ["clock", "specs", "supervision", "worker-calls"] },
   "id-lists": { may: ["clock", "specs", "supervision"] },
   upstream: { may: [...domain, "clock"] },
-  redis: { may: [...domain, "clock", "supervision"] },
+  redis: { may: [...domain, "clock", "libc", "supervision"] },
   local: { may: [...domain, "clock", "supervision", "worker-calls"] },
   tls: { may: ["clock", "file-watch", "supervision", "unreadable"] },
   limits: { may: ["libc", "clock", "tls"] },

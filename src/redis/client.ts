@@ -79,6 +79,8 @@ function openCluster(
       clusterRetryStrategy: retryDelayMs,
       enableOfflineQueue: false,
       slotsRefreshTimeout: options.commandTimeoutMs,
+      // No limit of time ends the tries for a large value to reach a node that can't be connected to.
+      ...(kind === "bulk" && { retryDelayOnFailover: 0 }),
       // Names stay names until a socket is opened: certificates are checked against them.
       dnsLookup: (name, callback) => callback(null, name),
       redisOptions: commonOptions(options, kind),

@@ -1,7 +1,5 @@
-import type { Clock } from "../clock.ts";
-import type { LinkKind } from "./client.ts";
-import { RedisLink } from "./link.ts";
-import type { RedisOptions, RedisPoolSize } from "./options.ts";
+import { type LinkOptions, RedisLink } from "./link.ts";
+import type { RedisPoolSize } from "./options.ts";
 
 /** Both reject with a `RedisFailure`, at once if Redis is known to be down. Answers may be of any shape. */
 export interface RedisCommands {
@@ -10,12 +8,8 @@ export interface RedisCommands {
   sendForBytes(command: string, args: readonly (string | Buffer)[]): Promise<unknown>;
 }
 
-export interface LinkPoolOptions {
-  readonly kind: LinkKind;
+export interface LinkPoolOptions extends LinkOptions {
   readonly size: RedisPoolSize;
-  readonly redis: RedisOptions;
-  readonly clock: Clock;
-  readonly onChange: () => void;
 }
 
 /** Sends each command over the link that has the fewest commands in flight, and opens another one if all are busy. */
@@ -54,9 +48,13 @@ export class LinkPool implements RedisCommands, AsyncDisposable {
     for (const link of this.#links) link.hurry();
   }
 
+  /** See {@link RedisLink.check}. */
+  check(): void {
+    for (const link of this.#links) link.check();
+  }
+
   #open(): RedisLink {
-    const { redis, kind, clock, onChange } = this.#options;
-    const link = new RedisLink({ redis, kind, clock, onChange });
+    const link = new RedisLink(this.#options);
     this.#links.push(link);
     return link;
   }

@@ -4,6 +4,7 @@ import { bounded } from "./bounded.ts";
 import { type LinkKind, openClient, type RedisClient } from "./client.ts";
 import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./failure.ts";
 import type { RedisOptions } from "./options.ts";
+import { StallWatch } from "./stall-watch.ts";
 
 /** `opening` until the first connect succeeds or fails, and while a replica is left for the master. */
 export type LinkState = "opening" | "up" | "down";
@@ -13,6 +14,8 @@ export interface LinkOptions {
   readonly kind: LinkKind;
   readonly clock: Clock;
   readonly onChange: () => void;
+  /** Whether Redis answers on another connection; asked if nothing moves on one for large values. */
+  readonly isAnswering: () => Promise<boolean>;
 }
 
 /** A Redis that has become a replica is looked for anew, but one that stays read-only still serves reads. */
@@ -37,6 +40,7 @@ export class RedisLink implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #onChange: () => void;
   readonly #client: RedisClient;
+  readonly #stallWatch?: StallWatch;
   readonly #closing = new AbortController();
   #state: LinkState = "opening";
   #reason = "no connection yet";
@@ -46,7 +50,7 @@ export class RedisLink implements AsyncDisposable {
   #readonlySince = Number.NEGATIVE_INFINITY;
   inFlight = 0;
 
-  constructor({ redis, kind, clock, onChange }: LinkOptions) {
+  constructor({ redis, kind, clock, onChange, isAnswering }: LinkOptions) {
     this.#options = redis;
     this.#kind = kind;
     this.#clock = clock;
@@ -60,6 +64,16 @@ export class RedisLink implements AsyncDisposable {
     this.#client.on("error", (error: unknown) => this.#failed(error));
     this.#client.on("close", () => this.#closed());
     this.#client.on("end", () => void this.#reopen());
+    const { commandTimeoutMs: limitMs, maxAnswerBytes } = redis;
+    if (kind === "bulk") {
+      this.#stallWatch = new StallWatch({
+        client: this.#client,
+        limitMs,
+        maxAnswerBytes,
+        isAnswering,
+        clock,
+      });
+    }
     void this.#giveUpOpening();
   }
 
@@ -75,6 +89,11 @@ export class RedisLink implements AsyncDisposable {
   /** Connects now instead of after the backoff: another link has just found that Redis is back. */
   hurry(): void {
     if (this.#client.status === "reconnecting") this.#client.connect().catch(() => undefined);
+  }
+
+  /** Has an idle connection show whether it still works: what watches over it sees only commands that wait. */
+  check(): void {
+    if (this.#state === "up") this.#sendNow("PING", [], "text").catch(() => undefined);
   }
 
   /**
@@ -229,6 +248,7 @@ export class RedisLink implements AsyncDisposable {
     this.#reason = "the relay is ending";
     this.#opened.resolve();
     this.#closing.abort();
+    this.#stallWatch?.[Symbol.dispose]();
     const { status } = this.#client;
     const ended = new Promise<void>((resolve) => void this.#client.once("end", () => resolve()));
     this.#client.disconnect();

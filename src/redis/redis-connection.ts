@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import type { EmitRedisEvent } from "./events.ts";
 import { ExclusiveLink } from "./exclusive-link.ts";
-import { RedisFailure } from "./failure.ts";
+import { RedisFailure, redisFailure } from "./failure.ts";
 import { RedisLink } from "./link.ts";
 import { LinkPool, type RedisCommands } from "./link-pool.ts";
 import type { RedisOptions } from "./options.ts";
@@ -41,12 +41,15 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     this.#clock = clock;
     this.#emit = emit;
     this.permissions = new RedisPermissions(clock, emit);
-    const common = { redis: options, clock, onChange: () => this.#changed() };
+    const common = {
+      redis: options,
+      clock,
+      onChange: () => this.#changed(),
+      isAnswering: () => this.#isAnswering(),
+    };
     this.#commands = new LinkPool({ ...common, kind: "commands", size: { min: 1, max: 1 } });
     this.#bulk = new LinkPool({ ...common, kind: "bulk", size: options.pool });
-    this.#exclusive = new ExclusiveLink(
-      () => new RedisLink({ redis: options, kind: "bulk", clock, onChange: () => {} }),
-    );
+    this.#exclusive = new ExclusiveLink(() => new RedisLink({ ...common, kind: "bulk", onChange: () => {} }));
     this.bulk = { ...this.#watched(this.#bulk), exclusively: (task) => this.#exclusively(task) };
   }
 
@@ -61,11 +64,11 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   }
 
   send(command: string, args: readonly (string | Buffer)[]): Promise<unknown> {
-    return this.permissions.watch(command, args, this.#commands.send(command, args));
+    return this.#watched(this.#commands).send(command, args);
   }
 
   sendForBytes(command: string, args: readonly (string | Buffer)[]): Promise<unknown> {
-    return this.permissions.watch(command, args, this.#commands.sendForBytes(command, args));
+    return this.#watched(this.#commands).sendForBytes(command, args);
   }
 
   async #exclusively<T>(task: (commands: RedisCommands) => Promise<T>): Promise<T> {
@@ -81,6 +84,15 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
       send: (command, args) => permissions.watch(command, args, commands.send(command, args)),
       sendForBytes: (command, args) => permissions.watch(command, args, commands.sendForBytes(command, args)),
     };
+  }
+
+  async #isAnswering(): Promise<boolean> {
+    try {
+      await this.send("PING", []);
+      return true;
+    } catch (error) {
+      return redisFailure(error).kind === "refused";
+    }
   }
 
   #changed(): void {
@@ -106,6 +118,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     this.#wasUp = false;
     if (this.#downSince !== undefined) return;
     this.#downSince = this.#clock.now();
+    this.#bulk.check();
     this.#emit({ kind: "redis_down", reason });
   }
 
