@@ -25,7 +25,8 @@ export const CACHE_OPTIONS = [
     min: 1,
     max: 86_400,
     placeholder: "SECONDS",
-    description: "How long a relay that died stays the one that writes to Redis",
+    description:
+      "How long original relays on the same Redis do not write after this relay last renewed their leader key",
   },
   {
     name: "redis-cache-ttl-in-s",
@@ -62,6 +63,6 @@ export const CACHE_OPTIONS = [
   {
     name: "fleet-polling",
     kind: "flag",
-    description: "Let one relay of all that share a Redis poll upstream, for all of them",
+    description: "Of all relays that share a Redis, have one ask upstream for each key and interval",
   },
 ] as const satisfies readonly OptionSpec[];

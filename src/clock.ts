@@ -23,6 +23,19 @@ export const systemClock: Clock = {
   },
 };
 
+/** A moment on both clocks of this process. */
+export interface Instant {
+  /** Ms since the Unix epoch, to be shown. How long ago it was, it does not say: the machine's clock may be set meanwhile. */
+  readonly at: number;
+  /** By {@link Clock.elapsed}, to measure with. */
+  readonly elapsed: number;
+}
+
+/** Now, or `agoMs` before. */
+export function takeInstant(clock: Clock, agoMs = 0): Instant {
+  return { at: clock.now() - agoMs, elapsed: clock.elapsed() - agoMs };
+}
+
 /** What the work comes to, or undefined where that takes longer than `ms`; the work goes on. */
 export async function within<T>(clock: Clock, ms: number, work: Promise<T>): Promise<T | undefined> {
   const done = new AbortController();

@@ -1,11 +1,12 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
-import { FileWatch } from "./file-watch.ts";
+import { type FileContents, FileWatch } from "./file-watch.ts";
 import { parseSdkKeyList } from "./sdk-key-list.ts";
 import type { EmitAccessEvent } from "./specs/access-events.ts";
 import { AllowList } from "./specs/allow-list.ts";
 import { KeyAdmission } from "./specs/key-admission.ts";
 import { KeyGate } from "./specs/key-gate.ts";
+import type { SdkKey } from "./specs/sdk-key.ts";
 import type { Supervisor } from "./supervision/supervisor.ts";
 import { whyUnreadable } from "./unreadable.ts";
 
@@ -38,9 +39,8 @@ export function startAccess({ access, maxKeys }: Config, parts: AccessParts): Ru
     gate: new KeyGate({ admission, clock, emit }),
     reconfigure({ access: next }) {
       admission.admitUnknown(next.unknownKeysPerS);
-      if (next.allowed !== undefined && !watching.isAt(next.allowed.path))
-        allowList.replace(next.allowed.keys);
-      watching.follow(next.allowed?.path);
+      if (next.allowed !== undefined) watching.takeOver(next.allowed);
+      else watching.follow(undefined);
     },
     [Symbol.asyncDispose]: () => watching[Symbol.asyncDispose](),
   };
@@ -51,36 +51,51 @@ class WatchedList implements AsyncDisposable {
   readonly #allowList: AllowList;
   readonly #parts: AccessParts;
   #watch: { readonly path: string; readonly file: FileWatch } | undefined;
+  #isRefused = false;
 
   constructor(allowList: AllowList, parts: AccessParts) {
     this.#allowList = allowList;
     this.#parts = parts;
   }
 
-  isAt(path: string | undefined): boolean {
-    return path !== undefined && this.#watch?.path === path;
+  /**
+   * The configuration was read anew, and the file with it: its keys count from this moment, together with the preloaded ones
+   * that were read with them.
+   */
+  takeOver({ keys, path }: { readonly keys: readonly SdkKey[]; readonly path: string | undefined }): void {
+    if (path === undefined) this.#allowList.replace(keys);
+    else this.#accept(keys);
+    this.follow(path);
   }
 
-  /** Undefined: no file. The one that it is at already is looked at once more. */
+  /** Undefined: no file. */
   follow(path: string | undefined): void {
-    if (this.isAt(path)) {
-      this.#watch?.file.lookNow();
-      return;
-    }
+    if (path === this.#watch?.path) return;
     void this.#watch?.file[Symbol.asyncDispose]();
-    const { clock, supervisor, emit } = this.#parts;
+    const { clock, supervisor } = this.#parts;
+    const onChange = (contents: FileContents) => path !== undefined && this.#read(contents.get(path), path);
     this.#watch =
       path === undefined
         ? undefined
-        : {
-            path,
-            file: new FileWatch({
-              paths: [path],
-              clock,
-              supervisor,
-              onChange: (contents) => emit(takeOver(contents.get(path), path, this.#allowList)),
-            }),
-          };
+        : { path, file: new FileWatch({ paths: [path], clock, supervisor, onChange }) };
+  }
+
+  #read(content: Buffer | undefined, path: string): void {
+    try {
+      const keys = parseList(content, path);
+      // A reload may have read the file before.
+      if (this.#isRefused || !this.#allowList.has(keys)) this.#accept(keys);
+    } catch (error) {
+      if (!(error instanceof UnusableList)) throw error;
+      this.#isRefused = true;
+      this.#parts.emit({ kind: "allowed_keys_refused", detail: error.message });
+    }
+  }
+
+  #accept(keys: readonly SdkKey[]): void {
+    this.#isRefused = false;
+    const removed = this.#allowList.replace(keys);
+    this.#parts.emit({ kind: "allowed_keys_reloaded", keys: keys.length, removed });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -90,16 +105,9 @@ class WatchedList implements AsyncDisposable {
 
 class UnusableList extends Error {}
 
-function takeOver(content: Buffer | undefined, path: string, allowList: AllowList) {
-  try {
-    if (content === undefined) throw new UnusableList(whyUnreadable(path));
-    const keys = parseSdkKeyList(content.toString(), (problem) => {
-      throw new UnusableList(problem);
-    });
-    const removed = allowList.replace(keys);
-    return { kind: "allowed_keys_reloaded", keys: keys.length, removed } as const;
-  } catch (error) {
-    if (!(error instanceof UnusableList)) throw error;
-    return { kind: "allowed_keys_refused", detail: error.message } as const;
-  }
+function parseList(content: Buffer | undefined, path: string): readonly SdkKey[] {
+  if (content === undefined) throw new UnusableList(whyUnreadable(path));
+  return parseSdkKeyList(content.toString(), (problem) => {
+    throw new UnusableList(problem);
+  });
 }

@@ -8,6 +8,7 @@ import type { RunningListeners } from "./relay-listeners.ts";
 import type { RunningSpecs } from "./relay-specs.ts";
 import type { HeldFeed } from "./specs/held-feed.ts";
 import { maskSdkKey } from "./specs/sdk-key.ts";
+import type { Snapshot } from "./specs/snapshot.ts";
 import { tagsOf } from "./telemetry/metrics/feed-tags.ts";
 import type { MetricRegistry } from "./telemetry/metrics/metric-registry.ts";
 import { VERSION } from "./version.ts";
@@ -66,11 +67,13 @@ function gaugeFeeds(registry: MetricRegistry, { specs, clock }: GaugedParts): vo
     "ConfigSpecBytes",
     eachFeed(({ snapshot }) => snapshot.bytes.length),
   );
+  const receivedAt = new WeakMap<Snapshot, number>();
+  specs.store.listen({ published: ({ snapshot }) => receivedAt.set(snapshot, clock.elapsed()) });
   // What came from a backup is at least so old.
+  const heldForMs = ({ snapshot }: HeldFeed) =>
+    clock.elapsed() - (receivedAt.get(snapshot) ?? clock.elapsed());
   registry.gauge(
     "ConfigSpecConfirmedAgeS",
-    eachFeed(
-      ({ confirmedAt, snapshot }) => Math.max(0, clock.now() - (confirmedAt ?? snapshot.receivedAt)) / 1_000,
-    ),
+    eachFeed((held) => (held.confirmedAgoMs(clock) ?? heldForMs(held)) / 1_000),
   );
 }

@@ -12,7 +12,7 @@ import type { Feed } from "./specs/feed.ts";
 import { Fleet } from "./specs/fleet.ts";
 import { SpecPoller } from "./specs/poller.ts";
 import { type SpecPreparer, WorkerPreparer } from "./specs/preparer.ts";
-import { notReadyReasons } from "./specs/readiness.ts";
+import { Readiness } from "./specs/readiness.ts";
 import { SpecRecovery } from "./specs/recovery.ts";
 import { SpecRefresher } from "./specs/refresh.ts";
 import type { SdkKey } from "./specs/sdk-key.ts";
@@ -32,6 +32,8 @@ export interface RunningSpecs extends AsyncDisposable {
   readonly preload: readonly Feed[];
   /** How far the backup is behind; undefined where there is none, or another relay writes it. */
   readonly backupLag: () => BackupLag | undefined;
+  /** Whether upstream is another relay, as far as it has answered. */
+  readonly upstreamIsRelay: () => boolean;
   /** Why clients should go elsewhere; none where they need not. */
   readonly notReady: () => readonly string[];
   /** Takes over another interval, other preloaded keys, another bound of staleness. */
@@ -66,8 +68,14 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
   const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
   if (backup !== undefined) running.use(backup);
-  const refresher = tracing.refresher(startRefresher(config, parts, { store, preparer, running, backup }));
-  const acquirer = tracing.acquirer(new SpecAcquirer({ refresher, store, clock, ...backup }));
+  const upstream = openUpstream(config, parts);
+  const refreshing = { upstream, store, preparer, running, backup };
+  const refresher = tracing.refresher(startRefresher(config, parts, refreshing));
+  const { clearOnUnauthorized } = config;
+  const acquirer = tracing.acquirer(
+    new SpecAcquirer({ refresher, store, clock, clearOnUnauthorized, ...backup }),
+  );
+  const readiness = new Readiness({ store, clock, ...live });
   const poller = running.use(new SpecPoller({ store, acquirer, clock, supervisor, ...live }));
   poller.start();
   return {
@@ -76,6 +84,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       return live.preload;
     },
     backupLag: () => backup?.writer.lag,
+    upstreamIsRelay: () => upstream.isRelay,
     query: new SpecQuery({
       store,
       acquirer,
@@ -84,12 +93,13 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       gate: access.gate,
       recovery: backup?.recovery,
     }),
-    notReady: () => notReadyReasons({ store, clock, ...live }),
+    notReady: () => readiness.reasons(),
     reconfigure(next) {
       live = liveOf(next);
       store.pin(live.preloaded);
       backup?.fleet?.pollEvery(live.intervalMs);
       poller.follow(live);
+      readiness.follow(live);
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
@@ -116,7 +126,17 @@ function startStore(
   return store;
 }
 
+function openUpstream(
+  { upstreamUrl: baseUrl, upstreamProxied: proxied, maxPayloadBytes }: Config,
+  { clock, tracing }: SpecsParts,
+): StatsigSpecs {
+  const carries = tracing.headers;
+  const endpoint = new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION, carries });
+  return new StatsigSpecs(endpoint, clock, maxPayloadBytes);
+}
+
 interface RefresherParts {
+  readonly upstream: StatsigSpecs;
   readonly store: SpecStore;
   readonly preparer: SpecPreparer;
   readonly running: AsyncDisposableStack;
@@ -126,21 +146,18 @@ interface RefresherParts {
 function startRefresher(
   config: Config,
   { clock, emit, tracing }: SpecsParts,
-  { store, preparer, running, backup }: RefresherParts,
+  { upstream, store, preparer, running, backup }: RefresherParts,
 ): SpecRefresher {
-  const { upstreamUrl: baseUrl, upstreamProxied: proxied, maxKeys } = config;
-  const carries = tracing.headers;
-  const endpoint = new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION, carries });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   return new SpecRefresher({
-    source: tracing.source(new StatsigSpecs(endpoint, clock, config.maxPayloadBytes)),
+    source: tracing.source(upstream),
     preparer,
     store,
     clock,
     policy: { clearOnUnauthorized: config.clearOnUnauthorized },
     maxInFlight: config.maxRequestsInFlight,
-    maxKeys,
+    maxKeys: config.maxKeys,
     emit,
     keepFirst: tracing.keepFirst(async (snapshot) => backup?.writer.writeAhead(snapshot)),
     onForget: (feed, forgotten) => {

@@ -50,6 +50,9 @@ interface Gathered {
 /** A poll or two that fail, or are late, make no feed stale. */
 const STALE_AFTER_INTERVALS = 3;
 
+/** Behind other relays their intervals add up, which nobody here knows. */
+const STALE_AFTER_RELAYED_MS = 60_000;
+
 export interface RunningStatus {
   /** The text of `/status.json`. */
   readonly read: () => Promise<string>;
@@ -86,10 +89,13 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     url: shownUrl(config.upstreamUrl),
     throughProxy: config.upstreamProxied,
     intervalMs: config.pollIntervalMs,
-    staleAfterMs: STALE_AFTER_INTERVALS * config.pollIntervalMs,
+    staleAfterMs: Math.max(
+      STALE_AFTER_INTERVALS * config.pollIntervalMs,
+      specs.upstreamIsRelay() ? STALE_AFTER_RELAYED_MS : 0,
+    ),
   };
   const { store, preload } = specs;
-  const readings = { store, preload, polls, rates, now, staleAfterMs: settings.staleAfterMs };
+  const readings = { store, preload, polls, rates, clock, staleAfterMs: settings.staleAfterMs };
   const found = findFeeds(readings);
   const hasOthers = ({ held, feed }: FeedFinding) => held === undefined && store.holds(feed.sdkKey);
   const upstream = findUpstream(found, polls.upstream, (finding) => !hasOthers(finding));

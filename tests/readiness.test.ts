@@ -1,5 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { notReadyReasons } from "../src/specs/readiness.ts";
+import { takeInstant } from "../src/clock.ts";
+import type { Feed } from "../src/specs/feed.ts";
+import { Readiness } from "../src/specs/readiness.ts";
+import type { Snapshot } from "../src/specs/snapshot.ts";
 import { SpecStore } from "../src/specs/spec-store.ts";
 import { FakeClock } from "./support/fake-clock.ts";
 import { freePort } from "./support/free-port.ts";
@@ -17,14 +20,13 @@ const [v1, v2] = preload as [(typeof preload)[0], (typeof preload)[0]];
 function held(maxStalenessMs?: number) {
   const clock = new FakeClock();
   const store = new SpecStore({ maxKeys: 10 });
-  const reasons = () => notReadyReasons({ store, clock, preload, maxStalenessMs });
-  return { clock, store, reasons };
+  const readiness = new Readiness({ store, clock, preload, maxStalenessMs });
+  const publish = (feed: Feed) => store.publish(snapshotOf(feed, 1), takeInstant(clock));
+  return { clock, store, readiness, publish, reasons: () => readiness.reasons() };
 }
 
-const receivedNow = (clock: FakeClock, source: "upstream" | "redis" = "upstream") => ({
-  source,
-  receivedAt: clock.now(),
-});
+const fromBackup = (feed: Feed): Snapshot => ({ ...snapshotOf(feed, 1), source: "redis" });
+const [other] = [feedOf("secret-other-key-0123456789", "v1")];
 
 describe("what preloaded keys have to do with ready", () => {
   test("one of which nothing is held is a reason, with its masked key", () => {
@@ -38,40 +40,100 @@ describe("what preloaded keys have to do with ready", () => {
 
   test("without --max-staleness-in-s age is none", async () => {
     const { clock, store, reasons } = held();
-    store.publish({ ...snapshotOf(v2, 1), source: "redis" });
+    store.publish(fromBackup(v2));
     await clock.advance(365 * 86_400_000);
     expect(reasons()).toEqual([]);
   });
 
   test("with it a feed that upstream did not confirm for longer is one, until upstream does", async () => {
-    const { clock, store, reasons } = held(60_000);
-    store.publish({ ...snapshotOf(v1, 1), ...receivedNow(clock) });
-    store.publish({ ...snapshotOf(v2, 1), ...receivedNow(clock) });
+    const { clock, store, publish, reasons } = held(60_000);
+    publish(v1);
+    publish(v2);
     await clock.advance(60_000);
     expect(reasons()).toEqual([]);
-    store.confirm(v1, clock.now());
+    store.confirm(v1, takeInstant(clock));
     await clock.advance(15_000);
     expect(reasons()).toEqual([
       expect.stringMatching(
         /^1 of 2 preloaded feeds not confirmed by upstream for 60 s: secret-fir\*\w{6} v2\/json \(75 s ago\)$/,
       ),
     ]);
-    store.confirm(v2, clock.now());
+    store.confirm(v2, takeInstant(clock));
     expect(reasons()).toEqual([]);
   });
 
   test("with it a feed out of a backup is one from the start", () => {
-    const { clock, store, reasons } = held(60_000);
-    store.publish({ ...snapshotOf(v1, 1), ...receivedNow(clock) });
-    store.publish({ ...snapshotOf(v2, 1), ...receivedNow(clock, "redis") });
+    const { store, publish, reasons } = held(60_000);
+    publish(v1);
+    store.publish(fromBackup(v2));
     expect(reasons()).toEqual([expect.stringMatching(/ v2\/json \(never\)$/)]);
+  });
+
+  test("a key that was held once is waited for no longer, whatever becomes of it", () => {
+    const { store, reasons } = held(60_000);
+    store.publish(fromBackup(v1));
+    store.remove(v1, "unauthorized");
+    expect(reasons()).toEqual([]);
+  });
+
+  test("a revoked key that is served on makes no relay stale: no other one is better off", async () => {
+    const { clock, store, publish, reasons } = held(60_000);
+    publish(v1);
+    store.peek(v1)?.revoke();
+    await clock.advance(61_000);
+    expect(reasons()).toEqual([]);
+    store.confirm(v1, undefined);
+    expect(reasons()).toEqual([expect.stringContaining("(61 s ago)")]);
+  });
+
+  test("a key that a reload adds is waited for only while the start is not over", () => {
+    const { readiness, publish, store, reasons } = held();
+    const missing = () =>
+      reasons()
+        .join()
+        .match(/secret-\w+/g) ?? [];
+    const follow = (feeds: readonly Feed[]) =>
+      readiness.follow({ preload: feeds, maxStalenessMs: undefined });
+    follow([...preload, other]);
+    expect(missing()).toEqual(["secret-fir", "secret-oth"]);
+    publish(v1);
+    store.remove(v1, "evicted");
+    follow([v1, other]);
+    expect(missing()).toEqual(["secret-oth"]);
+    follow([v1]);
+    expect(missing()).toEqual([]);
+    follow([v1, other]);
+    expect(missing()).toEqual([]);
+  });
+
+  test("a key that is not allowed is not waited for, nor when it is allowed after the start", () => {
+    const allowed = new Set([v1.sdkKey]);
+    const store = new SpecStore({ maxKeys: 10, allows: (sdkKey) => allowed.has(sdkKey) });
+    const plan = { preload: [v1, other], maxStalenessMs: undefined };
+    const readiness = new Readiness({ store, clock: new FakeClock(), ...plan });
+    expect(readiness.reasons()).toHaveLength(1);
+    store.publish(snapshotOf(v1, 1));
+    allowed.add(other.sdkKey);
+    expect(readiness.reasons()).toEqual([]);
+  });
+
+  test.each([-1, 1])("a wall clock that jumps by %d days changes nothing", async (days) => {
+    const { clock, store, publish, reasons } = held(60_000);
+    publish(v1);
+    await clock.advance(50_000);
+    clock.jump(days * 86_400_000);
+    expect([reasons(), store.peek(v1)?.confirmedAgoMs(clock)]).toEqual([[], 50_000]);
+    await clock.advance(11_000);
+    expect(reasons()).toEqual([expect.stringContaining("(61 s ago)")]);
+    store.confirm(v1, takeInstant(clock));
+    expect([reasons(), store.peek(v1)?.confirmedAt]).toEqual([[], clock.now()]);
   });
 
   test("more than five feeds are not all named", () => {
     const { clock, store } = held();
     const many = Array.from({ length: 7 }, (_, i) => feedOf(`secret-many-${i}-0123456789`));
     for (const feed of many) store.publish({ ...snapshotOf(feed, 1), source: "local" });
-    const [reason = ""] = notReadyReasons({ store, clock, preload: many, maxStalenessMs: 1_000 });
+    const [reason = ""] = new Readiness({ store, clock, preload: many, maxStalenessMs: 1_000 }).reasons();
     expect(reason).toStartWith("7 of 7 preloaded feeds ");
     expect(reason.split("(never)")).toHaveLength(6);
     expect(reason).toEndWith(", ...");

@@ -49,7 +49,7 @@ function describeBoard(name: string, options: () => RedisOptions): void {
   test(`${name}: a confirmation counts as long as who looks says; the newer version stays, of one the younger`, async () => {
     const feed = newFeed();
     await using relay = new Looker(options());
-    await relay.board.confirm(feed, { lcut: 8, ageMs: 5_000 });
+    await relay.board.confirm(feed, { lcut: 8, ageMs: 5_000, confirmedAgoMs: 5_000 });
     const first = await relay.look(feed);
     expect(first).toMatchObject({ kind: "confirmed", lcut: 8 });
     expect(first.kind === "confirmed" && first.ageMs).toBeWithin(5_000, 6_000);
@@ -60,10 +60,27 @@ function describeBoard(name: string, options: () => RedisOptions): void {
       [{ lcut: 8, ageMs: 1_000 }, 8, 1_000, 2_000],
       [{ lcut: 9, ageMs: 3_000 }, 9, 3_000, 4_000],
     ] as const) {
-      await relay.board.confirm(feed, confirmation);
+      await relay.board.confirm(feed, { confirmedAgoMs: undefined, ...confirmation });
       const seen = await relay.look(feed);
       expect(seen).toMatchObject({ kind: "confirmed", lcut });
       expect(seen.kind === "confirmed" && seen.ageMs).toBeWithin(least, most);
+    }
+  });
+
+  test(`${name}: when Statsig confirmed it is told apart from when upstream was asked`, async () => {
+    const feed = newFeed();
+    await using relay = new Looker(options());
+    for (const [ageMs, confirmedAgoMs] of [
+      [500, 90_000],
+      [400, 100],
+      [300, undefined],
+    ] as const) {
+      await relay.board.confirm(feed, { lcut: 8, ageMs, confirmedAgoMs });
+      const seen = await relay.look(feed);
+      if (seen.kind !== "confirmed") throw new Error("not confirmed");
+      expect(seen.confirmedAgoMs === undefined ? undefined : seen.confirmedAgoMs - seen.ageMs).toBe(
+        confirmedAgoMs === undefined ? undefined : confirmedAgoMs - ageMs,
+      );
     }
   });
 
@@ -91,25 +108,31 @@ describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
 
   describeBoard("one Redis", () => server.options);
 
-  test.each(["abc", "-1", "", "7", "1.5 60000", "7 60000 1", "7 -1", "9007199254740993 60000"])(
-    'what says "%s" is no confirmation and no claim',
-    async (text) => {
-      const feed = newFeed();
-      const digest = feedDigest(feed);
-      await using relay = new Looker(server.options);
-      for (const key of [confirmedKey(digest), claimKey(digest)]) {
-        await server.cli("SET", key, text, "PX", "60000");
-      }
-      const seen = await relay.look(feed).catch(() => "nothing");
-      expect(["nothing", { kind: "ours" }]).toContainEqual(seen);
-      await relay.board.confirm(feed, { lcut: 5, ageMs: 0 });
-      expect(await relay.look(feed)).toMatchObject({ kind: "confirmed", lcut: 5 });
-    },
-  );
+  test.each([
+    "abc",
+    "-1",
+    "",
+    "7",
+    "7 60000",
+    "1.5 - 60000",
+    "7 - 60000 1",
+    "7 - -1",
+    "9007199254740993 - 60000",
+  ])('what says "%s" is no confirmation', async (text) => {
+    const feed = newFeed();
+    const digest = feedDigest(feed);
+    await using relay = new Looker(server.options);
+    for (const key of [confirmedKey(digest), claimKey(digest)]) {
+      await server.cli("SET", key, text, "PX", "60000");
+    }
+    expect(await relay.look(feed)).not.toMatchObject({ kind: "confirmed" });
+    await relay.board.confirm(feed, { lcut: 5, ageMs: 0, confirmedAgoMs: 0 });
+    expect(await relay.look(feed)).toMatchObject({ kind: "confirmed", lcut: 5 });
+  });
 
   test.each([
     ["of another type", ["LPUSH", "KEY", "x"]],
-    ["without an end", ["SET", "KEY", "7 60000"]],
+    ["without an end", ["SET", "KEY", "7 - 60000"]],
   ])("what is %s is none, and is replaced", async (_, command) => {
     const feed = newFeed();
     const digest = feedDigest(feed);
@@ -118,7 +141,7 @@ describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
       await server.cli(...command.map((word) => (word === "KEY" ? key : word)));
     }
     expect(await relay.look(feed)).toEqual({ kind: "ours" });
-    await relay.board.confirm(feed, { lcut: 5, ageMs: 0 });
+    await relay.board.confirm(feed, { lcut: 5, ageMs: 0, confirmedAgoMs: 0 });
     expect(await relay.look(feed)).toMatchObject({ kind: "confirmed", lcut: 5 });
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { status as grpcStatus } from "@grpc/grpc-js";
-import { exhaust, specsOf, strangerKey } from "./support/access.ts";
+import { exhaust, KeyFile, specsOf, strangerKey } from "./support/access.ts";
 import { GrpcClient } from "./support/grpc-client.ts";
 import { publishKey } from "./support/published-key.ts";
 import { startReloadedRelay } from "./support/reloaded-relay.ts";
@@ -53,18 +53,49 @@ describe("a SIGHUP takes over, while streams go on", () => {
     expect((await stays.next()).lastUpdated).toBeGreaterThan(0);
   });
 
-  test("other preloaded keys: one that came is fetched with nobody asking, and waited for", async () => {
+  test("other preloaded keys: one that came is fetched with nobody asking; one that upstream refuses is no reason", async () => {
     await using upstream = await upstreamWith(ONE);
     await using reloaded = await startReloadedRelay(upstream, { "preload-sdk-keys": [ONE] });
     const { relay } = reloaded;
-    await eventually(async () => expect(await reasonsOf(relay.httpUrl)).not.toContain("503"));
+    await eventually(async () => expect(await reasonsOf(relay.httpUrl)).toBe("{}"));
     await reloaded.reload({ "preload-sdk-keys": [ONE, TWO] });
-    expect(await reasonsOf(relay.httpUrl)).toContain("1 of 2 preloaded keys have no data yet");
+    await eventually(() => expect(upstream.count(new RegExp(TWO))).toBeGreaterThan(0));
+    expect(await reasonsOf(relay.httpUrl)).toBe("{}");
     publishKey(upstream, TWO);
     await reloaded.reload({ "preload-sdk-keys": [ONE, TWO], "polling-interval-in-s": 1 });
-    await eventually(async () => expect(await reasonsOf(relay.httpUrl)).not.toContain("503"));
+    await eventually(() => expect(relay.output().match(/config specs loaded/g)).toHaveLength(4));
     await reloaded.reload({ "preload-sdk-keys": [ONE] });
     expect((await specsOf(relay, TWO)).status).toBe(200);
+  });
+
+  test("other preloaded keys, while none of the first is there yet: those are waited for instead", async () => {
+    await using upstream = await upstreamWith();
+    await using reloaded = await startReloadedRelay(upstream, { "preload-sdk-keys": [ONE] });
+    const { relay } = reloaded;
+    expect(await reasonsOf(relay.httpUrl)).toContain("1 of 1 preloaded keys have no data yet: secret-rel");
+    await reloaded.reload({ "preload-sdk-keys": [TWO], "polling-interval-in-s": 1 });
+    expect(await reasonsOf(relay.httpUrl)).toContain("1 of 1 preloaded keys have no data yet: secret-rel");
+    publishKey(upstream, TWO);
+    await eventually(async () => expect(await reasonsOf(relay.httpUrl)).toBe("{}"));
+  });
+
+  test("files of allowed and of preloaded keys together: a key that is new in both is fetched at once", async () => {
+    await using upstream = await upstreamWith(ONE, TWO);
+    using file = new KeyFile([ONE]);
+    const list = `@${file.path}`;
+    const settings = { "preload-sdk-keys": list, "allowed-sdk-keys": list, "polling-interval-in-s": 3_600 };
+    await using reloaded = await startReloadedRelay(upstream, settings);
+    const { relay } = reloaded;
+    await eventually(async () => expect(await reasonsOf(relay.httpUrl)).toBe("{}"));
+    file.write(TWO);
+    const told = await reloaded.hangUp();
+    expect(told).toContain("changed=preload-sdk-keys");
+    // With an interval of an hour, a first poll that was refused would not come again.
+    await eventually(() => expect(upstream.count(new RegExp(TWO))).toBe(2));
+    expect((await specsOf(relay, ONE)).status).toBe(401);
+    await eventually(() => expect(relay.output()).toContain("allowed SDK keys reloaded keys=1 removed=1"));
+    await Bun.sleep(1_500);
+    expect(relay.output().match(/allowed SDK keys reloaded/g)).toHaveLength(1);
   });
 
   test("other limits", async () => {

@@ -99,6 +99,25 @@ test("a version is confirmed whenever upstream has none newer, and by nothing el
   }
 });
 
+test("a held feed knows that upstream's last answer was 401 or 403, and forgets it with the next success", async () => {
+  await using flow = specFlow();
+  await flow.firstSight(a);
+  const held = flow.store.peek(a);
+  for (const [outcome, isRevoked] of [
+    [{ kind: "no_update" }, false],
+    [unauthorized, true],
+    [failed("timeout"), true],
+    [{ kind: "no_update" }, false],
+    [unauthorized, true],
+    [version(2), false],
+    [failed("timeout"), false],
+  ] as const) {
+    flow.source.answer(a, outcome);
+    await flow.firstSight(a);
+    expect(held?.isRevoked).toBe(isRevoked);
+  }
+});
+
 // The poll asked for what is newer than a version that is gone by the time it is answered.
 test("a first request that meets a poll of what was evicted meanwhile gets the version all the same", async () => {
   await using flow = specFlow({ maxKeys: 1 });

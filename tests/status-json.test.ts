@@ -114,9 +114,50 @@ describe("/status.json", () => {
     const report = await reported(managed, (each) => expect(feedOf(each, KEY).state).toBe("failing"));
     expect(report.upstream.state).toBe("partly_failing");
     expect(problemsOf(report)).toEqual([
-      ["feeds_failing", "Polls of 1 of 2 feeds fail: upstream does not accept the SDK key"],
+      ["keys_unauthorized", `Upstream no longer accepts SDK key ${masked(KEY)}: what is held is served on`],
     ]);
+    expect(report.problems[0]).toMatchObject({
+      since: feedOf(report, KEY).failing_since,
+      detail: "upstream answered 401",
+    });
     expect(feedOf(report, KEY).last_poll).toMatchObject({ outcome: "unauthorized" });
+    const later = await reported(managed, (each) => expect(feedOf(each, KEY).state).toBe("stale"));
+    expect(problemsOf(later)).toEqual(problemsOf(report));
+    await upstream.stop();
+    const away = await reported(managed, (each) => expect(each.feeds_by_state.stale).toBe(2));
+    expect(problemsOf(away)).toEqual([["stale_feeds", "Serving stale specs: upstream unreachable"]]);
+  }, 20_000);
+
+  test("a preloaded key that upstream revokes with --clear-datastore-on-unauthorized is named; the relay stays ready", async () => {
+    await using upstream = await startUpstream();
+    for (const key of [KEY, "secret-other"]) publishKey(upstream, key);
+    const args = ["--preload-sdk-keys", `${KEY},secret-other`, "--clear-datastore-on-unauthorized"];
+    await using managed = await startManagedRelay({ upstream, args: [...args, "--max-staleness-in-s", "3"] });
+    await reported(managed, (each) => expect(each.state).toBe("ok"));
+    upstream.forget(KEY);
+    const report = await reported(managed, (each) => expect(each.problems).not.toEqual([]));
+    expect(problemsOf(report)).toEqual([
+      ["keys_unauthorized", `Upstream does not accept SDK key ${masked(KEY)}: nothing to serve`],
+    ]);
+    expect(report.state).toBe("degraded");
+    await Bun.sleep(4_000);
+    expect((await managed.get("/readyz")).status).toBe(200);
+    publishKey(upstream, KEY);
+    await reported(managed, (each) => expect(each.state).toBe("ok"));
+  }, 20_000);
+
+  test("a preloaded key that upstream revokes is served on and named; the relay stays ready, with --max-staleness-in-s too", async () => {
+    await using upstream = await startUpstream();
+    for (const key of [KEY, "secret-other"]) publishKey(upstream, key);
+    const args = ["--preload-sdk-keys", `${KEY},secret-other`, "--max-staleness-in-s", "2"];
+    await using managed = await startManagedRelay({ upstream, args });
+    await reported(managed, (each) => expect(each.state).toBe("ok"));
+    upstream.forget(KEY);
+    const text = `Upstream no longer accepts SDK key ${masked(KEY)}: what is held is served on`;
+    await reported(managed, (each) => expect(problemsOf(each)).toEqual([["keys_unauthorized", text]]));
+    await Bun.sleep(3_500);
+    expect((await managed.get("/readyz")).status).toBe(200);
+    expect((await ask(managed.relay, KEY)).status).toBe(200);
   });
 
   test("a preloaded key without data is there from the start, and why the relay is not ready", async () => {

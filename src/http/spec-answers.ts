@@ -1,5 +1,5 @@
 import { type ContentCoding, NO_UPDATE_JSON, type Snapshot } from "../specs/snapshot.ts";
-import { type Confirmed, originOf } from "../specs/spec-origin.ts";
+import { type Confirmed, originOf, type SpecOrigin } from "../specs/spec-origin.ts";
 import { COMMON_HEADERS } from "./common-headers.ts";
 import { PreparedAnswer } from "./prepared-answer.ts";
 import type { RequestMeter } from "./request-meter.ts";
@@ -14,7 +14,7 @@ export interface SpecAnswer {
 interface SnapshotAnswers {
   readonly byCoding: Partial<Record<ContentCoding, SpecAnswer>>;
   noUpdate?: PreparedAnswer;
-  confirmedAt: string | undefined;
+  origin: SpecOrigin;
 }
 
 const NO_UPDATE = new TextEncoder().encode(NO_UPDATE_JSON);
@@ -33,7 +33,7 @@ export class SpecAnswers {
   /** The snapshot in a coding in which it is held. */
   spec(held: Confirmed, coding: ContentCoding): SpecAnswer {
     const answers = this.#of(held);
-    answers.byCoding[coding] ??= this.#prepareSpec(held.snapshot, coding, answers.confirmedAt);
+    answers.byCoding[coding] ??= this.#prepareSpec(held.snapshot, coding, answers.origin);
     return answers.byCoding[coding];
   }
 
@@ -41,7 +41,7 @@ export class SpecAnswers {
   noUpdate(held: Confirmed): PreparedAnswer {
     const answers = this.#of(held);
     answers.noUpdate ??= this.#prepare(held.snapshot, 200, NO_UPDATE, {
-      ...commonHeaders(held.snapshot, answers.confirmedAt),
+      ...commonHeaders(held.snapshot, answers.origin),
       "content-type": "application/json",
     });
     return answers.noUpdate;
@@ -50,9 +50,10 @@ export class SpecAnswers {
   /** Upstream said that the snapshot is the newest still: its answers say so from now on. */
   confirmed(held: Confirmed): void {
     const answers = this.#answersOf.get(held.snapshot);
-    const { confirmedAt } = originOf(held);
+    const origin = originOf(held);
+    const { confirmedAt } = origin;
     if (answers === undefined || confirmedAt === undefined) return;
-    answers.confirmedAt = confirmedAt;
+    answers.origin = origin;
     const prepared = Object.values(answers.byCoding).flatMap(({ full, notModified }) => [full, notModified]);
     for (const answer of [...prepared, answers.noUpdate ?? []].flat()) {
       answer.setHeader("x-sfp-confirmed-at", confirmedAt);
@@ -62,15 +63,15 @@ export class SpecAnswers {
   #of(held: Confirmed): SnapshotAnswers {
     let answers = this.#answersOf.get(held.snapshot);
     if (answers === undefined) {
-      answers = { byCoding: {}, confirmedAt: originOf(held).confirmedAt };
+      answers = { byCoding: {}, origin: originOf(held) };
       this.#answersOf.set(held.snapshot, answers);
     }
     return answers;
   }
 
-  #prepareSpec(snapshot: Snapshot, coding: ContentCoding, confirmedAt: string | undefined): SpecAnswer {
+  #prepareSpec(snapshot: Snapshot, coding: ContentCoding, origin: SpecOrigin): SpecAnswer {
     const entityTag = `"${snapshot.digest}-${coding}"`;
-    const same = { ...commonHeaders(snapshot, confirmedAt), etag: entityTag };
+    const same = { ...commonHeaders(snapshot, origin), etag: entityTag };
     const body = {
       "content-type": snapshot.format === "proto" ? "application/octet-stream" : "application/json",
       ...(coding !== "identity" && { "content-encoding": coding }),
@@ -97,11 +98,11 @@ export class SpecAnswers {
   }
 }
 
-function commonHeaders(snapshot: Snapshot, confirmedAt: string | undefined): Record<string, string> {
+function commonHeaders({ lcut }: Snapshot, { source, confirmedAt }: SpecOrigin): Record<string, string> {
   return {
     ...COMMON_HEADERS,
-    "x-since-time": String(snapshot.lcut),
-    "x-sfp-source": snapshot.source,
+    "x-since-time": String(lcut),
+    "x-sfp-source": source,
     ...(confirmedAt !== undefined && { "x-sfp-confirmed-at": confirmedAt }),
     vary: VARY,
     // They hang on a secret: no shared cache may keep them.

@@ -14,13 +14,16 @@ import { RedisScript } from "./script.ts";
  */
 const KEPT_MS = 24 * 3_600_000;
 
-/** Of a value `word kept-ms` its word and its age, nothing where it is not such a one or without an end; and what is a version number. */
-const AGE = `
+/**
+ * Values are `word note kept-ms`. Of one its word, its age and its note; nothing of what is no such value, or without an end.
+ * And what is a version number.
+ */
+const READ = `
 local function read(key)
   local value = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key)
-  local first, kept = string.match(value or '', '^(%S+) (%d+)$')
+  local word, note, kept = string.match(value or '', '^(%S+) (%S+) (%d+)$')
   local left = redis.call('PTTL', key)
-  if first and left > 0 then return first, tonumber(kept) - left end
+  if word and left > 0 then return word, tonumber(kept) - left, note end
 end
 local function version(word)
   local number = word and string.match(word, '^%d+$') and tonumber(word)
@@ -29,25 +32,29 @@ end
 `;
 
 /** Both keys are in one slot. A relay's own claim counts as another's: a request that came to nothing is not made again at once. */
-const look = new RedisScript(`${AGE}
+const look = new RedisScript(`${READ}
 local freshFor, claimedFor, id, kept = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
-local lcut, age = read(KEYS[1])
-if version(lcut) and age < freshFor then return {'confirmed', lcut, age} end
+local lcut, age, note = read(KEYS[1])
+if version(lcut) and age < freshFor then return {'confirmed', lcut, age, note} end
 local claimer, claimAge = read(KEYS[2])
 if claimer and claimAge < claimedFor then return {'claimed', claimer, claimAge} end
-redis.call('SET', KEYS[2], id .. ' ' .. kept, 'PX', kept)
+redis.call('SET', KEYS[2], id .. ' - ' .. kept, 'PX', kept)
 return {'ours', id, 0}
 `);
 
 /** Of two relays that asked at the same time, the one with the newer version is right, whichever says so last. */
-const confirm = new RedisScript(`${AGE}
+const confirm = new RedisScript(`${READ}
 local lcut, age, kept = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local known, knownAge = read(KEYS[1])
 local number = version(known)
 if number and (number > tonumber(lcut) or (number == tonumber(lcut) and knownAge <= age)) then return 0 end
-redis.call('SET', KEYS[1], lcut .. ' ' .. kept, 'PX', kept - age)
+redis.call('SET', KEYS[1], lcut .. ' ' .. ARGV[4] .. ' ' .. kept, 'PX', kept - age)
 return 1
 `);
+
+/** The note of a confirmation: how long after upstream was asked Statsig was known to have nothing newer, ms; before it, if negative. */
+const SINCE = /^-?\d{1,15}$/;
+const UNKNOWN = "-";
 
 /** The board of a fleet whose relays share a Redis. */
 export class RedisFleetBoard implements FleetBoard {
@@ -65,22 +72,30 @@ export class RedisFleetBoard implements FleetBoard {
     const digest = feedDigest(feed);
     const args = [whole(freshForMs), whole(claimedForMs), this.#id, String(KEPT_MS)];
     const answer = await look.run(this.#redis, [confirmedKey(digest), claimKey(digest)], args);
-    const [kind, word, ageMs] = Array.isArray(answer) ? (answer as readonly unknown[]) : [];
+    const [kind, word, ageMs, note] = Array.isArray(answer) ? (answer as readonly unknown[]) : [];
     if (kind === "ours") return { kind };
     if (kind === "claimed" && typeof ageMs === "number") return { kind, ageMs };
     const lcut = parseLcut(Number(word));
-    if (kind === "confirmed" && typeof ageMs === "number" && lcut !== undefined) return { kind, lcut, ageMs };
+    if (kind === "confirmed" && typeof ageMs === "number" && lcut !== undefined) {
+      return {
+        kind,
+        lcut,
+        ageMs,
+        confirmedAgoMs: SINCE.test(String(note)) ? ageMs - Number(note) : undefined,
+      };
+    }
     throw new RedisFailure("garbage", "what is kept of the fleet makes no sense");
   }
 
-  async confirm(feed: Feed, { lcut, ageMs }: Confirmation): Promise<void> {
+  async confirm(feed: Feed, { lcut, ageMs, confirmedAgoMs }: Confirmation): Promise<void> {
     if (ageMs >= KEPT_MS) return;
-    const args = [String(lcut), whole(Math.max(0, ageMs)), String(KEPT_MS)];
+    const since = confirmedAgoMs === undefined ? UNKNOWN : whole(ageMs - confirmedAgoMs);
+    const args = [String(lcut), whole(ageMs), String(KEPT_MS), since];
     await confirm.run(this.#redis, [confirmedKey(feedDigest(feed))], args);
   }
 
   async holdOff(feed: Feed, ms: number): Promise<void> {
-    const value = `${this.#id} ${KEPT_MS}`;
+    const value = `${this.#id} ${UNKNOWN} ${KEPT_MS}`;
     await this.#redis.send("SET", [claimKey(feedDigest(feed)), value, "PX", whole(KEPT_MS + ms)]);
   }
 

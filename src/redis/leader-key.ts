@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import type { Clock } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import type { EmitRedisEvent } from "./events.ts";
@@ -41,12 +42,12 @@ export class LeaderKey implements AsyncDisposable {
   readonly #id: string = randomUUID();
   readonly #ending = new AbortController();
   readonly #running: Promise<void>;
-  #due = Promise.withResolvers<void>();
+  #due = new AbortController();
   #refusal: string | undefined;
 
   constructor(options: LeaderKeyOptions) {
     this.#options = options;
-    this.#ending.signal.addEventListener("abort", () => this.#due.resolve());
+    this.#ending.signal.addEventListener("abort", () => this.#due.abort());
     this.#running = options.supervisor.loop("redis_leader_key", this.#ending.signal, (worked) =>
       this.#round(worked),
     );
@@ -54,14 +55,15 @@ export class LeaderKey implements AsyncDisposable {
 
   /** Upstream answered just now, or a write failed. Costs nothing where the key was renewed a moment ago. */
   renew(): void {
-    this.#due.resolve();
+    this.#due.abort();
   }
 
   async #round(worked: () => void): Promise<void> {
     const { clock, ttlMs } = this.#options;
-    if (this.#refusal === undefined) await this.#due.promise;
+    const { signal } = this.#due;
+    if (this.#refusal === undefined && !signal.aborted) await once(signal, "abort");
     if (this.#ending.signal.aborted) return;
-    this.#due = Promise.withResolvers();
+    this.#due = new AbortController();
     await this.#takeOrRenew();
     worked();
     const pauseMs = this.#refusal === undefined ? Math.min(ttlMs / 3, MAX_PAUSE_MS) : RETRY_MS;

@@ -24,6 +24,8 @@ export interface SpecAcquirerOptions {
   readonly recovery?: SpecRecovery;
   readonly fleet?: Fleet;
   readonly writer?: Pick<BackupWriter, "confirmed">;
+  /** A key that upstream does not accept is not served from the backup either. */
+  readonly clearOnUnauthorized?: boolean;
 }
 
 /** Gets the newest version of a feed from wherever it can be had: the fleet, upstream, the backup. */
@@ -62,7 +64,15 @@ export class SpecAcquirer {
     const outcome = await (slow === undefined ? refresh : Promise.race([refresh, slow]));
     // Also for what is held: another relay may have got through to upstream.
     if (outcome.kind === "failed") await recovery.recover(feed, asked);
+    if (outcome.kind === "unauthorized") await this.#recoverRevoked(feed, recovery);
     return outcome;
+  }
+
+  /** After a restart the backup has what a relay that was not restarted would still serve. */
+  async #recoverRevoked(feed: Feed, recovery: SpecRecovery): Promise<void> {
+    const { store, clearOnUnauthorized } = this.#options;
+    if (clearOnUnauthorized || !store.allows(feed.sdkKey) || store.peek(feed) !== undefined) return;
+    if ((await recovery.recover(feed)) === "newer") store.peek(feed)?.revoke();
   }
 
   async #recoverIfSlow(

@@ -18,6 +18,12 @@ export class AllowList {
     return this.#keys?.has(sdkKey) ?? true;
   }
 
+  /** Whether these are the keys of the list, in whatever order. */
+  has(keys: Iterable<SdkKey>): boolean {
+    const others = new Set(keys);
+    return this.#keys?.size === others.size && others.isSubsetOf(this.#keys);
+  }
+
   /** From now on these. Returns how many of those that were allowed are no longer. */
   replace(keys: Iterable<SdkKey>): number {
     const allowed = new Set(keys);

@@ -1,4 +1,4 @@
-import { type Clock, within } from "../clock.ts";
+import { type Clock, takeInstant, within } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import type { Feed } from "./feed.ts";
@@ -23,10 +23,13 @@ export type Seen =
   /** Neither; from now on it is claimed for who looked. */
   | { readonly kind: "ours" };
 
-/** Upstream had nothing newer than `lcut` so long ago, which is in the backup. */
+/** Upstream has nothing newer than `lcut`, which is in the backup. */
 export interface Confirmation {
   readonly lcut: number;
+  /** How long ago upstream was asked. */
   readonly ageMs: number;
+  /** How long ago Statsig was known to have nothing newer; undefined if upstream is a relay that can't say. */
+  readonly confirmedAgoMs: number | undefined;
 }
 
 /** Where the relays of a fleet tell each other what they know. Every method rejects where it does not work just now. */
@@ -58,8 +61,13 @@ export interface FleetOptions {
 /** Below 1, since polls come up to a tenth sooner than the interval; close to it, so that upstream is asked about once in it. */
 const FRESH = 0.95;
 const CLAIMED = 0.9;
-/** For a relay that got no answer the last time: another one, which may fare better, goes first. */
-const CLAIMED_AFTER_FAILURE = 1;
+/** For a relay that got no answer the last time: others, which fare better, go on. */
+const FRESH_AFTER_FAILURE = 1.2;
+/** Of those that got none, the one goes first for which that is longest ago: so much later, where it was within as many intervals. */
+const LATER_AFTER_FAILURE = [
+  { withinIntervals: 1.5, later: 0.1 },
+  { withinIntervals: 3, later: 0.05 },
+] as const;
 /** Left to chance, so that relays do not look in step. */
 const SPREAD = 0.1;
 /** How often a relay looks whether the one that asks upstream has had an answer. */
@@ -78,8 +86,6 @@ export type Following =
   /** Nobody else asks upstream, or we can't know: ask it ourselves. */
   | { readonly kind: "ours" };
 
-const OURS: Following = { kind: "ours" };
-
 /**
  * Has one relay of many ask upstream for a feed in each interval: the one that claims it. The others take what it finds from
  * the backup. No relay leads: a claim is good for one request, and one that comes to nothing runs out within the interval,
@@ -89,8 +95,10 @@ export class Fleet {
   readonly #options: FleetOptions;
   #intervalMs: number;
   readonly #topics = new Map<string, Feed>();
-  /** The last request of this relay came to nothing. */
-  readonly #failed = new Set<string>();
+  /** When this relay last asked upstream, by topic. */
+  readonly #askedAt = new Map<string, number>();
+  /** When this relay's last request got no answer, by topic. */
+  readonly #failedAt = new Map<string, number>();
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -100,7 +108,8 @@ export class Fleet {
       added: ({ feed }) => this.#topics.set(board.topicOf(feed), feed),
       removed: ({ feed }) => {
         this.#topics.delete(board.topicOf(feed));
-        this.#failed.delete(board.topicOf(feed));
+        this.#askedAt.delete(board.topicOf(feed));
+        this.#failedAt.delete(board.topicOf(feed));
       },
     });
     board.onAnnounced((topic, lcut) => {
@@ -132,29 +141,40 @@ export class Fleet {
     for (;;) {
       const seen = await this.#look(feed);
       if (seen.kind === "confirmed") return this.#take(feed, seen, asked);
-      if (seen.kind === "ours") return OURS;
+      if (seen.kind === "ours") return this.#ours(feed);
       if (store.peek(feed) !== undefined)
         return { kind: "followed", againMs: this.#lookAgainMs(feed, seen.ageMs) };
       if (!hasRead) await recovery.recover(feed, asked);
       hasRead = true;
       if (store.peek(feed) !== undefined) continue;
-      if (clock.elapsed() >= giveUpAt) return OURS;
+      if (clock.elapsed() >= giveUpAt) return this.#ours(feed);
       await clock.sleep(EMPTY_HANDED_EVERY_MS, NEVER);
     }
   }
 
+  #ours(feed: Feed): Following {
+    const { board, clock } = this.#options;
+    this.#askedAt.set(board.topicOf(feed), clock.elapsed());
+    return { kind: "ours" };
+  }
+
   async #look(feed: Feed): Promise<Seen> {
     const { board, clock, emit } = this.#options;
-    const freshForMs = FRESH * this.#intervalMs;
-    const look = board.look(feed, { freshForMs, claimedForMs: this.#claimedForMs(feed) });
+    const look = board.look(feed, this.#lookFor(feed));
     const seen = await within(clock, BOARD_TIMEOUT_MS, look).catch(() => undefined);
     emit({ kind: "fleet_looked", seen: seen?.kind ?? "failed" });
     return seen ?? { kind: "ours" };
   }
 
-  #claimedForMs(feed: Feed): number {
-    const hasFailed = this.#failed.has(this.#options.board.topicOf(feed));
-    return this.#intervalMs * (hasFailed ? CLAIMED_AFTER_FAILURE : CLAIMED);
+  #lookFor(feed: Feed): Look {
+    const { board, clock } = this.#options;
+    const intervalMs = this.#intervalMs;
+    const failedAt = this.#failedAt.get(board.topicOf(feed));
+    if (failedAt === undefined) return { freshForMs: FRESH * intervalMs, claimedForMs: CLAIMED * intervalMs };
+    const intervalsAgo = (clock.elapsed() - failedAt) / intervalMs;
+    const later =
+      LATER_AFTER_FAILURE.find(({ withinIntervals }) => intervalsAgo < withinIntervals)?.later ?? 0;
+    return { freshForMs: FRESH_AFTER_FAILURE * intervalMs, claimedForMs: (CLAIMED + later) * intervalMs };
   }
 
   /** Where the backup does not have what was confirmed, it is for us to ask. */
@@ -162,14 +182,15 @@ export class Fleet {
     const { store, recovery, clock } = this.#options;
     if ((store.peek(feed)?.snapshot.lcut ?? -1) < seen.lcut) await recovery.recover(feed, asked);
     const held = store.peek(feed);
-    if (held === undefined || held.snapshot.lcut < seen.lcut) return OURS;
-    store.confirm(feed, clock.now() - seen.ageMs);
-    const leftMs = Math.max(0, FRESH * this.#intervalMs - seen.ageMs);
+    if (held === undefined || held.snapshot.lcut < seen.lcut) return this.#ours(feed);
+    const { confirmedAgoMs } = seen;
+    store.confirm(feed, confirmedAgoMs === undefined ? undefined : takeInstant(clock, confirmedAgoMs));
+    const leftMs = Math.max(0, this.#lookFor(feed).freshForMs - seen.ageMs);
     return { kind: "followed", againMs: leftMs + this.#intervalMs * SPREAD * Math.random() };
   }
 
   #lookAgainMs(feed: Feed, ageMs: number): number {
-    const leftMs = Math.max(0, this.#claimedForMs(feed) - ageMs);
+    const leftMs = Math.max(0, this.#lookFor(feed).claimedForMs - ageMs);
     const stepMs = this.#intervalMs * AWAITED_EVERY;
     return Math.min(leftMs, stepMs) + (stepMs / 2) * Math.random();
   }
@@ -182,22 +203,28 @@ export class Fleet {
       retryAfterMs = 0,
     }: { readonly hasAnswer: boolean; readonly retryAfterMs?: number | undefined },
   ): void {
-    const { board, store } = this.#options;
+    const { board, store, clock } = this.#options;
     const topic = board.topicOf(feed);
-    if (hasAnswer) this.#failed.delete(topic);
-    else if (store.peek(feed) !== undefined) this.#failed.add(topic);
+    if (hasAnswer) this.#failedAt.delete(topic);
+    else if (store.peek(feed) !== undefined) this.#failedAt.set(topic, clock.elapsed());
     // Where the others don't hear of it, they find out for themselves.
     if (retryAfterMs > this.#intervalMs)
-      board.holdOff(feed, retryAfterMs - this.#claimedForMs(feed)).catch(() => {});
+      board.holdOff(feed, retryAfterMs - CLAIMED * this.#intervalMs).catch(() => {});
   }
 
   /** The backup has this version. */
   kept({ feed, lcut }: Snapshot, { isNew }: { readonly isNew: boolean }): void {
     const { board, store, clock } = this.#options;
     const held = store.peek(feed);
-    if (held?.confirmedAt !== undefined && held.snapshot.lcut === lcut) {
+    const askedAt = this.#askedAt.get(board.topicOf(feed));
+    if (held?.snapshot.lcut === lcut && askedAt !== undefined) {
+      const confirmation = {
+        lcut,
+        ageMs: clock.elapsed() - askedAt,
+        confirmedAgoMs: held.confirmedAgoMs(clock),
+      };
       // Without it the others ask upstream for themselves.
-      board.confirm(feed, { lcut, ageMs: clock.now() - held.confirmedAt }).catch(() => {});
+      board.confirm(feed, confirmation).catch(() => {});
     }
     // Who does not hear it finds it at the next look.
     if (isNew) board.announce(feed, lcut).catch(() => {});

@@ -1,3 +1,4 @@
+import type { Clock, Instant } from "../clock.ts";
 import type { Feed } from "./feed.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -11,23 +12,41 @@ export type FeedEnd = "unauthorized" | "evicted";
 export class HeldFeed {
   readonly feed: Feed;
   #snapshot: Snapshot;
-  #confirmedAt: number | undefined;
+  #confirmed: Instant | undefined;
+  #isRevoked = false;
   #ended: FeedEnd | undefined;
   readonly #followers = new Set<Wake>();
 
-  constructor(snapshot: Snapshot) {
+  /** `confirmed` as for {@link confirm}; left out for a version that does not come from upstream. */
+  constructor(snapshot: Snapshot, confirmed?: Instant) {
     this.feed = snapshot.feed;
     this.#snapshot = snapshot;
-    if (snapshot.source === "upstream") this.confirm(snapshot.receivedAt);
+    this.#confirmed = confirmed;
   }
 
   get snapshot(): Snapshot {
     return this.#snapshot;
   }
 
-  /** When upstream last said that what is held is the newest, ms since the Unix epoch; undefined before it did. */
+  /**
+   * When upstream last said that what is held is the newest, ms since the Unix epoch; undefined before it did. To be shown:
+   * for how long ago that was, see {@link confirmedAgoMs}.
+   */
   get confirmedAt(): number | undefined {
-    return this.#confirmedAt;
+    return this.#confirmed?.at;
+  }
+
+  /** How long ago upstream last said that what is held is the newest, whatever was done to the machine's clock since. */
+  confirmedAgoMs(clock: Clock): number | undefined {
+    return this.#confirmed && Math.max(0, clock.elapsed() - this.#confirmed.elapsed);
+  }
+
+  /**
+   * Upstream's last answer to this relay was 401 or 403. What is held is still served, but must not be written where another
+   * relay may have deleted it for the same reason.
+   */
+  get isRevoked(): boolean {
+    return this.#isRevoked;
   }
 
   /** Why it is no longer held; undefined as long as it is. */
@@ -44,15 +63,31 @@ export class HeldFeed {
     return this.#followers.size;
   }
 
-  confirm(at: number): void {
-    this.#confirmedAt = Math.max(this.#confirmedAt ?? 0, at);
+  /** Upstream said 401 or 403. Lasts until it confirms what is held, or sends a newer version. */
+  revoke(): void {
+    this.#isRevoked = true;
+  }
+
+  /**
+   * Upstream has nothing newer. `confirmed`: when Statsig was known not to have; undefined if upstream is a relay that can't
+   * say. False if that tells nothing new.
+   */
+  confirm(confirmed: Instant | undefined): boolean {
+    this.#isRevoked = false;
+    if (
+      confirmed === undefined ||
+      confirmed.elapsed <= (this.#confirmed?.elapsed ?? Number.NEGATIVE_INFINITY)
+    )
+      return false;
+    this.#confirmed = confirmed;
+    return true;
   }
 
   /** Takes a newer version and wakes the followers. False, and nothing changed, where it is not newer. */
-  replace(snapshot: Snapshot): boolean {
+  replace(snapshot: Snapshot, confirmed?: Instant): boolean {
     if (snapshot.lcut <= this.#snapshot.lcut) return false;
     this.#snapshot = snapshot;
-    if (snapshot.source === "upstream") this.confirm(snapshot.receivedAt);
+    if (snapshot.source === "upstream") this.confirm(confirmed);
     this.#wakeAll();
     return true;
   }

@@ -1,49 +1,102 @@
 import type { Clock } from "../clock.ts";
 import { describeFeed, type Feed } from "./feed.ts";
-import { maskSdkKey } from "./sdk-key.ts";
+import { maskSdkKey, type SdkKey } from "./sdk-key.ts";
 import type { SpecStore } from "./spec-store.ts";
 
-export interface ReadinessOptions {
-  readonly store: Pick<SpecStore, "allows" | "holds" | "peek">;
-  readonly clock: Clock;
+/** What may change while the relay runs. */
+export interface ReadinessPlan {
   /** Fetched without being asked for. */
   readonly preload: readonly Feed[];
-  /** How long ago upstream may have confirmed what is held of these; undefined where it does not matter. */
+  /** How long ago upstream may have confirmed what is held of these; undefined if it does not matter. */
   readonly maxStalenessMs: number | undefined;
+}
+
+export interface ReadinessOptions extends ReadinessPlan {
+  readonly store: Pick<SpecStore, "allows" | "holds" | "listen" | "peek">;
+  readonly clock: Clock;
 }
 
 /** As many keys or feeds as a reason names. */
 const MAX_NAMED = 5;
 
 /**
- * Why clients should not come here yet, or for now, by what is held of the preloaded keys. A feed that upstream does
- * not have is no reason as long as another of its key is held: of a key, SDKs of one kind ask for one.
+ * Why clients should not come here yet, or for now, by what is held of the preloaded keys. A start waits until each of them
+ * was held once. After that, what becomes of one key does not keep clients of the others away: not its revocation, nor
+ * another key that a reload adds.
  */
-export function notReadyReasons(options: ReadinessOptions): readonly string[] {
-  return [missing(options), stale(options)].filter((reason) => reason !== undefined);
+export class Readiness {
+  readonly #store: ReadinessOptions["store"];
+  readonly #clock: Clock;
+  #plan: ReadinessPlan;
+  /** Preloaded keys of which nothing was held yet; none any more once the start is over. */
+  #awaited: ReadonlySet<SdkKey>;
+
+  constructor({ store, clock, ...plan }: ReadinessOptions) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#plan = plan;
+    this.#awaited = new Set(keysOf(plan).filter((sdkKey) => !store.holds(sdkKey)));
+    store.listen({
+      added: ({ feed }) => {
+        if (!this.#awaited.has(feed.sdkKey)) return;
+        this.#awaited = new Set([...this.#awaited].filter((sdkKey) => sdkKey !== feed.sdkKey));
+        this.#missing();
+      },
+    });
+  }
+
+  /** Takes over another plan. Its new keys are only waited for if the start is not over. */
+  follow(plan: ReadinessPlan): void {
+    const isStarting = this.#missing().length > 0;
+    const known = new Set(keysOf(this.#plan));
+    this.#plan = plan;
+    const awaited = this.#awaited;
+    const isAwaited = (sdkKey: SdkKey) =>
+      awaited.has(sdkKey) || (!known.has(sdkKey) && !this.#store.holds(sdkKey));
+    this.#awaited = new Set(isStarting ? keysOf(plan).filter(isAwaited) : []);
+  }
+
+  /** None if the relay is ready. */
+  reasons(): readonly string[] {
+    return [this.#missingReason(), this.#staleReason()].filter((reason) => reason !== undefined);
+  }
+
+  /** A key that may not be asked for is not waited for. */
+  #missing(): readonly SdkKey[] {
+    const missing = [...this.#awaited].filter((sdkKey) => this.#store.allows(sdkKey));
+    // The start is over: a key that is allowed later is not waited for either.
+    if (missing.length === 0) this.#awaited = new Set();
+    return missing;
+  }
+
+  #missingReason(): string | undefined {
+    const missing = this.#missing();
+    if (missing.length === 0) return undefined;
+    const count = keysOf(this.#plan).length;
+    return `${missing.length} of ${count} preloaded keys have no data yet: ${list(missing.map(maskSdkKey))}`;
+  }
+
+  /** A revoked key can't be confirmed by any relay: it says nothing about whether clients are better off elsewhere. */
+  #staleReason(): string | undefined {
+    const { preload, maxStalenessMs } = this.#plan;
+    if (maxStalenessMs === undefined) return undefined;
+    const found = preload.flatMap((feed) => {
+      const held = this.#store.peek(feed);
+      if (held === undefined || held.isRevoked) return [];
+      const ageMs = held.confirmedAgoMs(this.#clock) ?? Number.POSITIVE_INFINITY;
+      return ageMs > maxStalenessMs ? [`${describeFeed(feed)} ${formatAge(ageMs)}`] : [];
+    });
+    if (found.length === 0) return undefined;
+    const limitS = maxStalenessMs / 1_000;
+    return `${found.length} of ${preload.length} preloaded feeds not confirmed by upstream for ${limitS} s: ${list(found)}`;
+  }
 }
 
-function missing({ store, preload }: ReadinessOptions): string | undefined {
-  const keys = [...new Set(preload.map(({ sdkKey }) => sdkKey))];
-  const without = keys.filter((sdkKey) => store.allows(sdkKey) && !store.holds(sdkKey));
-  if (without.length === 0) return undefined;
-  return `${without.length} of ${keys.length} preloaded keys have no data yet: ${list(without.map(maskSdkKey))}`;
+function keysOf({ preload }: ReadinessPlan): readonly SdkKey[] {
+  return [...new Set(preload.map(({ sdkKey }) => sdkKey))];
 }
 
-function stale({ store, clock, preload, maxStalenessMs }: ReadinessOptions): string | undefined {
-  if (maxStalenessMs === undefined) return undefined;
-  const found = preload.flatMap((feed) => {
-    const held = store.peek(feed);
-    if (held === undefined) return [];
-    const ageMs = clock.now() - (held.confirmedAt ?? Number.NEGATIVE_INFINITY);
-    return ageMs > maxStalenessMs ? [`${describeFeed(feed)} ${ageText(ageMs)}`] : [];
-  });
-  if (found.length === 0) return undefined;
-  const limitS = maxStalenessMs / 1_000;
-  return `${found.length} of ${preload.length} preloaded feeds not confirmed by upstream for ${limitS} s: ${list(found)}`;
-}
-
-function ageText(ageMs: number): string {
+function formatAge(ageMs: number): string {
   return Number.isFinite(ageMs) ? `(${Math.floor(ageMs / 1_000)} s ago)` : "(never)";
 }
 

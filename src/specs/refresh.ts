@@ -1,11 +1,11 @@
 import PQueue from "p-queue";
-import type { Clock } from "../clock.ts";
+import { type Clock, type Instant, takeInstant } from "../clock.ts";
 import { type Decision, decide, type Finding, type RefreshPolicy } from "./decide.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { SpecPreparer } from "./preparer.ts";
 import type { PreparedPayload, Snapshot } from "./snapshot.ts";
-import type { FetchOutcome, SpecSource } from "./spec-source.ts";
+import type { FetchOutcome, RelayedOrigin, SpecSource } from "./spec-source.ts";
 import type { SpecStore } from "./spec-store.ts";
 
 /** What a refresh came to. Whether the feed is held now, the store tells. */
@@ -44,6 +44,14 @@ const OVERLOADED: RefreshOutcome = { kind: "failed", unreachable: false, retryAf
 const NOT_ALLOWED: RefreshOutcome = { kind: "unauthorized" };
 
 const DROPPED: RefreshOutcome = { kind: "failed", unreachable: false, retryAfterMs: undefined };
+
+/** A request to upstream that was answered. */
+interface Answered {
+  readonly startedAt: number;
+  /** When Statsig was known to have nothing newer; undefined if nobody knows. */
+  readonly confirmed: Instant | undefined;
+  readonly relayed: RelayedOrigin | undefined;
+}
 
 interface Underway {
   outcome: Promise<RefreshOutcome>;
@@ -92,7 +100,11 @@ export class SpecRefresher {
     const startedAt = clock.now();
     const asked = store.peek(feed);
     const sinceTime = asked?.snapshot.lcut ?? 0;
-    const finding = await this.#lookInto(await source.fetchSpecs(feed, sinceTime, signal));
+    const outcome = await source.fetchSpecs(feed, sinceTime, signal);
+    const relayed = "relayed" in outcome ? outcome.relayed : undefined;
+    const confirmed = relayed === undefined ? takeInstant(clock) : relayed.confirmed;
+    const answered = { startedAt, confirmed, relayed };
+    const finding = await this.#lookInto(outcome);
     if (asked?.ended === "evicted" && store.peek(feed) === undefined) {
       // The answer is to what is gone: a poll must not bring a key back that had to make room.
       return underway.isWanted ? this.#refreshNow(feed, underway) : DROPPED;
@@ -100,9 +112,9 @@ export class SpecRefresher {
     // It went from the list while upstream was asked. A backup must not get it either.
     if (!store.allows(feed.sdkKey)) return NOT_ALLOWED;
     const decision = decide(finding, store.peek(feed)?.snapshot, policy);
-    if (decision.kind !== "publish") return this.#apply(feed, decision, startedAt);
+    if (decision.kind !== "publish") return this.#apply(feed, decision, answered);
     const isStillHeld = () => asked?.ended === undefined || store.peek(feed) !== undefined;
-    return this.#publish(feed, decision.payload, startedAt, () => isStillHeld() || underway.isWanted);
+    return this.#publish(feed, decision.payload, answered, () => isStillHeld() || underway.isWanted);
   }
 
   async #lookInto(outcome: FetchOutcome): Promise<Finding> {
@@ -118,13 +130,17 @@ export class SpecRefresher {
     }
   }
 
-  #apply(feed: Feed, decision: Exclude<Decision, { kind: "publish" }>, startedAt: number): RefreshOutcome {
+  #apply(
+    feed: Feed,
+    decision: Exclude<Decision, { kind: "publish" }>,
+    { startedAt, confirmed }: Answered,
+  ): RefreshOutcome {
     const { store, clock, emit } = this.#options;
     const held = store.peek(feed);
     const tookMs = clock.now() - startedAt;
     switch (decision.kind) {
       case "confirm":
-        store.confirm(feed, clock.now());
+        store.confirm(feed, confirmed);
         emit({ kind: "spec_unchanged", feed, lcut: held?.snapshot.lcut ?? 0, tookMs });
         return { kind: "fresh" };
       case "forget":
@@ -146,15 +162,21 @@ export class SpecRefresher {
   async #publish(
     feed: Feed,
     payload: PreparedPayload,
-    startedAt: number,
+    { startedAt, confirmed, relayed }: Answered,
     isWanted: () => boolean,
   ): Promise<RefreshOutcome> {
     const { store, clock, emit, maxKeys, keepFirst } = this.#options;
-    const snapshot: Snapshot = { ...payload, feed, source: "upstream", receivedAt: clock.now() };
+    const snapshot: Snapshot = {
+      ...payload,
+      feed,
+      source: "upstream",
+      relayedSource: relayed?.source,
+      receivedAt: clock.now(),
+    };
     await keepFirst(snapshot);
     if (!isWanted()) return DROPPED;
     const previousLcut = store.peek(feed)?.snapshot.lcut;
-    switch (store.publish(snapshot)) {
+    switch (store.publish(snapshot, confirmed)) {
       case "published":
         emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: clock.now() - startedAt });
         return { kind: "fresh" };
@@ -174,9 +196,10 @@ export class SpecRefresher {
     finding: Extract<Decision, { kind: "keep" }>["finding"],
     asked: { readonly held: boolean; readonly tookMs: number },
   ): RefreshOutcome {
-    const { emit } = this.#options;
+    const { emit, store } = this.#options;
     switch (finding.kind) {
       case "unauthorized":
+        store.peek(feed)?.revoke();
         emit({
           kind: "spec_unauthorized",
           feed,

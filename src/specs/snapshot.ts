@@ -24,6 +24,8 @@ export interface PreparedPayload {
 export interface Snapshot extends PreparedPayload {
   readonly feed: Feed;
   readonly source: SnapshotSource;
+  /** Where the relay that is upstream says that it came from. */
+  readonly relayedSource?: SnapshotSource | undefined;
   /** Ms since the Unix epoch. */
   readonly receivedAt: number;
 }

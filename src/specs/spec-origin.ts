@@ -2,7 +2,7 @@ import type { Snapshot, SnapshotSource } from "./snapshot.ts";
 
 /** What is said with every answer, so that a client can tell how stale it may be. */
 export interface SpecOrigin {
-  /** Where this version came from. */
+  /** Where this version came from; behind other relays, where the first of them had it from. */
   readonly source: SnapshotSource;
   /** RFC 3339: what is held is at least as new as the newest that upstream had then. Undefined before it said so. */
   readonly confirmedAt: string | undefined;
@@ -28,7 +28,7 @@ export function originOf(held: Confirmed): SpecOrigin {
   const known = prepared.get(held);
   if (known?.of.snapshot === snapshot && known.of.confirmedAt === confirmedAt) return known.origin;
   const text = confirmedAt === undefined ? undefined : new Date(confirmedAt).toISOString();
-  const origin = { source: snapshot.source, confirmedAt: text };
+  const origin = { source: snapshot.relayedSource ?? snapshot.source, confirmedAt: text };
   prepared.set(held, { of: { snapshot, confirmedAt }, origin });
   return origin;
 }

@@ -1,5 +1,7 @@
+import type { Instant } from "../clock.ts";
 import type { Feed } from "./feed.ts";
 import type { RawPayload, RefusalReason } from "./payload.ts";
+import type { SnapshotSource } from "./snapshot.ts";
 
 /** Why upstream gave no answer that can be used. */
 export type FailureCause =
@@ -12,11 +14,19 @@ export type FailureCause =
   /** The answer broke off, or made no sense. */
   | "broken";
 
+/** What an upstream that is a relay says of the version that it has. Statsig's own servers say nothing of the kind. */
+export interface RelayedOrigin {
+  /** Where that relay, or the relay before it, had the version from. */
+  readonly source: SnapshotSource;
+  /** When Statsig confirmed the version to the first relay; undefined if nobody knows. */
+  readonly confirmed: Instant | undefined;
+}
+
 export type FetchOutcome =
-  | { readonly kind: "payload"; readonly raw: RawPayload }
+  | { readonly kind: "payload"; readonly raw: RawPayload; readonly relayed?: RelayedOrigin | undefined }
   /** Not read to its end. */
   | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string }
-  | { readonly kind: "no_update" }
+  | { readonly kind: "no_update"; readonly relayed?: RelayedOrigin | undefined }
   | { readonly kind: "unauthorized"; readonly status: number }
   | FetchFailure;
 

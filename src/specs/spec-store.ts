@@ -1,3 +1,4 @@
+import type { Instant } from "../clock.ts";
 import type { ApiVersion, Feed, SpecFormat } from "./feed.ts";
 import { type FeedEnd, HeldFeed } from "./held-feed.ts";
 import type { SdkKey } from "./sdk-key.ts";
@@ -9,7 +10,7 @@ export interface StoreListener {
   added?(held: HeldFeed): void;
   /** A newer version is held, or a first one; after `added`. */
   published?(held: HeldFeed): void;
-  /** Upstream said that what is held is the newest; `held.confirmedAt` says when. */
+  /** Upstream said that what is held is the newest, later than it was known; `held.confirmedAt` says when. */
   confirmed?(held: HeldFeed): void;
   /** `held.ended` says why. */
   removed?(held: HeldFeed): void;
@@ -89,30 +90,33 @@ export class SpecStore {
     this.#listeners.add(listener);
   }
 
-  publish(snapshot: Snapshot): PublishOutcome {
+  /** `confirmed` as for {@link confirm}; left out for a version that does not come from upstream. */
+  publish(snapshot: Snapshot, confirmed?: Instant): PublishOutcome {
     if (!this.#allows(snapshot.feed.sdkKey)) return "not_allowed";
     const held = this.peek(snapshot.feed);
-    if (held !== undefined) return this.#replace(held, snapshot);
+    if (held !== undefined) return this.#replace(held, snapshot, confirmed);
     const entry = this.#keys.get(snapshot.feed.sdkKey) ?? this.#admit(snapshot.feed.sdkKey);
     if (entry === undefined) return "full";
-    const added = new HeldFeed(snapshot);
+    const added = new HeldFeed(snapshot, confirmed);
     entry.feeds[slotOf(snapshot.feed.version, snapshot.feed.format)] = added;
     for (const listener of this.#listeners) listener.added?.(added);
     for (const listener of this.#listeners) listener.published?.(added);
     return "published";
   }
 
-  #replace(held: HeldFeed, snapshot: Snapshot): PublishOutcome {
-    if (!held.replace(snapshot)) return "not_newer";
+  #replace(held: HeldFeed, snapshot: Snapshot, confirmed: Instant | undefined): PublishOutcome {
+    if (!held.replace(snapshot, confirmed)) return "not_newer";
     for (const listener of this.#listeners) listener.published?.(held);
     return "published";
   }
 
-  /** Upstream said at this time (ms since the Unix epoch) that what is held is the newest. */
-  confirm(feed: Feed, at: number): void {
+  /**
+   * Upstream has nothing newer than what is held. `confirmed`: when Statsig was known not to have; undefined if upstream is
+   * a relay that can't say.
+   */
+  confirm(feed: Feed, confirmed: Instant | undefined): void {
     const held = this.peek(feed);
-    if (held === undefined) return;
-    held.confirm(at);
+    if (!held?.confirm(confirmed)) return;
     for (const listener of this.#listeners) listener.confirmed?.(held);
   }
 

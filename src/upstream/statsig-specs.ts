@@ -6,6 +6,7 @@ import type { FetchOutcome, SpecSource } from "../specs/spec-source.ts";
 import { readBody } from "./bounded-body.ts";
 import type { UpstreamEndpoint } from "./endpoint.ts";
 import { badStatus, broken, failedToConnect, failedToRead } from "./fetch-failure.ts";
+import { readRelayedOrigin } from "./relayed-origin.ts";
 import { TimeLimit } from "./time-limit.ts";
 
 /** Config specs from Statsig's CDN, or from another relay (WIRE 2). */
@@ -13,12 +14,18 @@ export class StatsigSpecs implements SpecSource {
   readonly #endpoint: UpstreamEndpoint;
   readonly #clock: Clock;
   readonly #maxBytes: number;
+  #isRelay = false;
 
   /** A body that is longer than `maxBytes` is not read to its end. */
   constructor(endpoint: UpstreamEndpoint, clock: Clock, maxBytes: number) {
     this.#maxBytes = maxBytes;
     this.#endpoint = endpoint;
     this.#clock = clock;
+  }
+
+  /** Whether the last answer was that of a relay. */
+  get isRelay(): boolean {
+    return this.#isRelay;
   }
 
   async fetchSpecs(feed: Feed, sinceTime: number, signal: AbortSignal): Promise<FetchOutcome> {
@@ -42,11 +49,13 @@ export class StatsigSpecs implements SpecSource {
   async #read(response: Response, feed: Feed, sinceTime: number): Promise<FetchOutcome> {
     const { status, headers } = response;
     if (status === 401 || status === 403) return this.#ignoreBody(response, { kind: "unauthorized", status });
-    if (status === 304) return this.#ignoreBody(response, { kind: "no_update" });
+    const relayed = readRelayedOrigin(headers, this.#clock);
+    this.#isRelay = relayed !== undefined;
+    if (status === 304) return this.#ignoreBody(response, { kind: "no_update", relayed });
     if (status < 200 || status > 299)
       return this.#ignoreBody(response, badStatus(response, this.#clock.now()));
     if (sinceTime > 0 && headers.get("x-cache-hit") === "true") {
-      return this.#ignoreBody(response, { kind: "no_update" });
+      return this.#ignoreBody(response, { kind: "no_update", relayed });
     }
     if (isDelta(headers))
       return this.#ignoreBody(response, broken("upstream sent a delta, which nobody asked for"));
@@ -54,9 +63,10 @@ export class StatsigSpecs implements SpecSource {
     if (body === undefined) {
       return { kind: "refused", reason: "too_large", detail: describeTooLarge(this.#maxBytes) };
     }
-    if (saysNoUpdate(body)) return { kind: "no_update" };
+    if (saysNoUpdate(body)) return { kind: "no_update", relayed };
     return {
       kind: "payload",
+      relayed,
       raw: {
         body,
         contentEncoding: (headers.get("content-encoding") ?? "").trim().toLowerCase(),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { FIRST_LCUT, forKey, publishKey, versionOf } from "./published-key.ts";
+import { FIRST_LCUT, forKey, type PublishedKey, publishKey, versionOf } from "./published-key.ts";
 import { rawGet, textOf } from "./raw-get.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
 import { startUpstream, status } from "./upstream.ts";
@@ -74,7 +74,40 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       });
     });
 
-    test("upstream's 401 goes before the backup, and --clear-datastore-on-unauthorized empties it", async () => {
+    test.each([401, 403])(
+      "restarted while upstream says %d, it serves what the backup has, and says so; other keys are 401",
+      async (code) => {
+        await using upstream = await startUpstream();
+        const [asked, preloaded] = ["asked", "preloaded"].map((which) =>
+          publishKey(upstream, `secret-${code}-${which}-${name}-0123456789`),
+        ) as [PublishedKey, PublishedKey];
+        {
+          await using relay = await start({ upstream });
+          for (const { sdkKey } of [asked, preloaded]) await ask(relay, sdkKey);
+          await ask(relay, asked.sdkKey, PROTO);
+          await relay.stop();
+        }
+        upstream.misbehave(status(code));
+        const args = ["--preload-sdk-keys", preloaded.sdkKey];
+        await using relay = await start({ upstream, args });
+        await eventually(async () => expect((await rawGet(`${relay.httpUrl}/v1/ready`)).status).toBe(200));
+        for (const { sdkKey, v2 } of [preloaded, asked]) expect(textOf(await ask(relay, sdkKey))).toBe(v2);
+        expect((await ask(relay, asked.sdkKey, PROTO)).body.equals(asked.proto)).toBe(true);
+        expect((await ask(relay, `secret-stranger-${name}`)).status).toBe(401);
+        await eventually(() =>
+          expect(relay.output()).toContain("upstream failing, serving what is held cause=unauthorized"),
+        );
+        for (const { sdkKey, v2 } of [preloaded, asked]) expect(textOf(await ask(relay, sdkKey))).toBe(v2);
+        upstream.behave();
+        const newer = publishKey(upstream, asked.sdkKey, 1);
+        await eventually(async () => expect(textOf(await ask(relay, asked.sdkKey))).toBe(newer.v2), {
+          withinMs: 8_000,
+        });
+      },
+      30_000,
+    );
+
+    test("with --clear-datastore-on-unauthorized, upstream's 401 empties the backup", async () => {
       await using upstream = await startUpstream();
       const key = publishKey(upstream, `secret-revoked-${name}`);
       {

@@ -6,9 +6,10 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
-/** A clock that moves only by `advance`. */
+/** A clock that moves only by `advance`; the wall clock also by `jump`, which no elapsed time shows. */
 export class FakeClock implements Clock {
   #nowMs: number;
+  #jumpedMs = 0;
   #sleepers: Sleeper[] = [];
 
   constructor(startMs = 1_700_000_000_000) {
@@ -16,7 +17,12 @@ export class FakeClock implements Clock {
   }
 
   now(): number {
-    return this.#nowMs;
+    return this.#nowMs + this.#jumpedMs;
+  }
+
+  /** Somebody sets the machine's clock. */
+  jump(ms: number): void {
+    this.#jumpedMs += ms;
   }
 
   elapsed(): number {

@@ -22,6 +22,8 @@ export interface RedisServerOptions {
   readonly replicaOf?: number;
   /** More lines of redis.conf. */
   readonly config?: readonly string[];
+  /** Keeps on disk what it has acknowledged, so that a restart has it again. */
+  readonly isDurable?: boolean;
   /** A Sentinel keeps its state in its config file. */
   readonly sentinel?: boolean;
   readonly port?: number;
@@ -30,7 +32,7 @@ export interface RedisServerOptions {
 const START_LIMIT_MS = 10_000;
 const STARTS = 5;
 
-/** A Redis of the test's own, on loopback, that keeps nothing on disk. */
+/** A Redis of the test's own, on loopback, that keeps nothing on disk unless told to. */
 export class RedisServer implements AsyncDisposable {
   readonly port: number;
   readonly #options: RedisServerOptions;
@@ -73,7 +75,7 @@ export class RedisServer implements AsyncDisposable {
     };
   }
 
-  /** Empty, on the same port. */
+  /** On the same port; empty unless it is durable. */
   async restart(): Promise<void> {
     await this.kill();
     const file = join(this.#dir, "redis.conf");
@@ -98,7 +100,7 @@ export class RedisServer implements AsyncDisposable {
   }
 
   #configLines(): string[] {
-    const { user, tls, replicaOf, sentinel = false, config = [] } = this.#options;
+    const { user, tls, replicaOf, isDurable = false, sentinel = false, config = [] } = this.#options;
     return [
       "bind 127.0.0.1",
       `dir ${this.#dir}`,
@@ -106,7 +108,9 @@ export class RedisServer implements AsyncDisposable {
       ...(tls === undefined
         ? [`port ${this.port}`]
         : ["port 0", `tls-port ${this.port}`, ...tls.configLines]),
-      ...(sentinel ? [] : ['save ""', "appendonly no", "repl-diskless-sync-delay 0"]),
+      ...(sentinel ? [] : ['save ""', "repl-diskless-sync-delay 0"]),
+      // What the kernel has taken outlives the process: no need to wait for the disk.
+      ...(sentinel ? [] : isDurable ? ["appendonly yes", "appendfsync no"] : ["appendonly no"]),
       ...(replicaOf === undefined ? [] : [`replicaof 127.0.0.1 ${replicaOf}`]),
       // By its digest: no password needs quoting then.
       ...(user === undefined
@@ -152,6 +156,11 @@ export class RedisServer implements AsyncDisposable {
     if (child === undefined) return;
     child.kill("SIGKILL");
     await exitOf(child);
+  }
+
+  /** Removes what a durable server kept, while it is down. */
+  async loseData(): Promise<void> {
+    await rm(join(this.#dir, "appendonlydir"), { recursive: true, force: true });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -18,7 +18,7 @@ import { strictSupervisor } from "./supervisors.ts";
 export const POLL_INTERVAL_MS = 10_000;
 
 /** Reads a payload on the spot, without a thread, so that a fake clock can drive what waits for it. */
-const instantPreparer: SpecPreparer = {
+export const instantPreparer: SpecPreparer = {
   async prepare({ body, format }) {
     const lcut = readJsonFacts(body).lcut ?? 0;
     return { kind: "prepared", payload: { lcut, format, bytes: body, compressed: {}, digest: String(lcut) } };

@@ -2,6 +2,7 @@ import type { Clock } from "../../clock.ts";
 import type { SpecEvent } from "../../specs/events.ts";
 import { describeFeed } from "../../specs/feed.ts";
 import type { BackupUseEvent } from "../relay-event.ts";
+import { debugLine } from "./debug-line.ts";
 import type { Logger } from "./logger.ts";
 import { OutageLog } from "./outage-log.ts";
 import { ThrottledLog, ThrottledLogs } from "./throttled-log.ts";
@@ -33,8 +34,10 @@ export class SpecLog {
   }
 
   write(event: SpecLogEvent): void {
-    // Once for each feed and interval: only counted.
-    if (event.kind === "fleet_looked") return;
+    if (event.kind === "fleet_looked") {
+      debugLine(this.#logger, event);
+      return;
+    }
     const feed = describeFeed(event.kind === "spec_updated" ? event.snapshot.feed : event.feed);
     switch (event.kind) {
       case "spec_updated":

@@ -1,3 +1,4 @@
+import type { Clock } from "../../clock.ts";
 import type { Feed } from "../../specs/feed.ts";
 import type { HeldFeed } from "../../specs/held-feed.ts";
 import { maskSdkKey } from "../../specs/sdk-key.ts";
@@ -15,7 +16,7 @@ export interface FeedReadings {
   readonly preload: readonly Feed[];
   readonly polls: PollMemory;
   readonly rates: Rates;
-  readonly now: number;
+  readonly clock: Clock;
   readonly staleAfterMs: number;
 }
 
@@ -46,23 +47,22 @@ export function findFeeds(readings: FeedReadings): readonly FeedFinding[] {
 }
 
 function findingOf(feed: Feed, held: HeldFeed | undefined, readings: FeedReadings): FeedFinding {
+  const { clock, staleAfterMs } = readings;
   const polls = readings.polls.of(feed);
+  const confirmedAgoMs = held?.confirmedAgoMs(clock);
   // In a fleet another relay may have asked since, with more luck.
-  const isOver = (held?.confirmedAt ?? 0) > (polls?.lastErrorAt ?? 0);
+  const isOver =
+    clock.elapsed() - (confirmedAgoMs ?? Number.POSITIVE_INFINITY) > (polls?.lastErrorElapsed ?? 0);
   const failingSince = isOver ? undefined : polls?.failingSince;
-  return { feed, held, polls, failingSince, state: stateOf(held, failingSince !== undefined, readings) };
-}
-
-function stateOf(
-  held: HeldFeed | undefined,
-  isFailing: boolean,
-  { now, staleAfterMs }: FeedReadings,
-): FeedState {
-  if (held === undefined) return isFailing ? "failing" : "never_polled";
-  // From a backup, and nobody knows how old it is.
-  if (held.confirmedAt === undefined) return isFailing ? "stale" : "never_polled";
-  if (now - held.confirmedAt > staleAfterMs) return "stale";
-  return isFailing ? "failing" : "fresh";
+  const isFailing = failingSince !== undefined;
+  const finding = { feed, held, polls, failingSince };
+  if (held === undefined) return { ...finding, state: isFailing ? "failing" : "never_polled" };
+  if (confirmedAgoMs === undefined) {
+    // From a backup, and nobody knows how old it is; nor does an upstream relay that was asked.
+    return { ...finding, state: polls?.lastPoll === undefined ? "never_polled" : "stale" };
+  }
+  if (confirmedAgoMs > staleAfterMs) return { ...finding, state: "stale" };
+  return { ...finding, state: isFailing ? "failing" : "fresh" };
 }
 
 /** What is shown of them, in the order of what needs looking at. */
@@ -82,7 +82,7 @@ function mostPressing(findings: readonly FeedFinding[], { rates }: FeedReadings)
 }
 
 function show({ feed, held, polls, state, failingSince }: FeedFinding, readings: FeedReadings): FeedStatus {
-  const { rates, now } = readings;
+  const { rates, clock } = readings;
   const snapshot = held?.snapshot;
   const maskedKey = maskSdkKey(feed.sdkKey);
   return {
@@ -93,7 +93,7 @@ function show({ feed, held, polls, state, failingSince }: FeedFinding, readings:
     preloaded: readings.polls.isPreloaded(feed),
     lcut: snapshot?.lcut ?? null,
     lcut_at: momentOf(snapshot?.lcut),
-    lcut_age_s: snapshot === undefined ? null : ageS(now, snapshot.lcut),
+    lcut_age_s: snapshot === undefined ? null : ageS(clock.now(), snapshot.lcut),
     source: snapshot?.source ?? null,
     received_at: momentOf(snapshot?.receivedAt),
     confirmed_at: momentOf(held?.confirmedAt),

@@ -9,7 +9,8 @@ import { isoOf } from "./moment.ts";
 export interface FeedPolls {
   lastPoll?: Poll;
   lastError?: PollError;
-  lastErrorAt: number;
+  /** By `Clock.elapsed`. */
+  lastErrorElapsed: number;
   /** Ms since the Unix epoch; undefined where the last poll did not fail. */
   failingSince?: number | undefined;
 }
@@ -107,13 +108,13 @@ export class PollMemory {
     const polls = this.#entry(feed);
     polls.lastPoll = pollOf(now, outcome, tookMs);
     polls.lastError = error;
-    polls.lastErrorAt = now;
+    polls.lastErrorElapsed = this.#clock.elapsed();
     polls.failingSince ??= now;
   }
 
   #entry(feed: Feed): FeedPolls {
     const id = feedId(feed);
-    const entry = this.#feeds.get(id) ?? { lastErrorAt: 0 };
+    const entry = this.#feeds.get(id) ?? { lastErrorElapsed: Number.NEGATIVE_INFINITY };
     this.#feeds.set(id, entry);
     return entry;
   }

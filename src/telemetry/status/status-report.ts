@@ -40,6 +40,7 @@ export type ProblemKind =
   | "stale_feeds"
   | "upstream_failing"
   | "feeds_failing"
+  | "keys_unauthorized"
   | "redis_down"
   | "redis_refuses_writes"
   | "redis_behind"

@@ -1,3 +1,4 @@
+import { maskSdkKey } from "../../specs/sdk-key.ts";
 import type { FeedState, PollError } from "./feed-report.ts";
 import type { FeedFinding } from "./feed-statuses.ts";
 import { momentOf } from "./moment.ts";
@@ -13,8 +14,8 @@ export interface UpstreamSettings {
   readonly staleAfterMs: number;
 }
 
-/** How upstream is, by what became of all feeds. */
-export interface UpstreamFinding {
+/** How upstream is, by what became of some feeds. */
+interface FeedsSummary {
   readonly state: UpstreamStatus["state"];
   readonly failingSince: number | undefined;
   readonly failing: number;
@@ -26,6 +27,17 @@ export interface UpstreamFinding {
   readonly staleSince: number | undefined;
 }
 
+/** How upstream is, by what became of all feeds. */
+export interface UpstreamFinding extends FeedsSummary {
+  /** Of keys that upstream answers 401 or 403 for. */
+  readonly unauthorized: readonly FeedFinding[];
+  /** All but those. */
+  readonly others: FeedsSummary;
+}
+
+/** As many keys as a problem names. */
+const MAX_NAMED = 5;
+
 /**
  * `countable`: a preloaded feed that upstream does not have is no trouble as long as another of its key is held, since
  * SDKs of one kind ask for one.
@@ -36,6 +48,22 @@ export function findUpstream(
   countable: (finding: FeedFinding) => boolean,
 ): UpstreamFinding {
   const counted = findings.filter(countable);
+  return {
+    ...summarize(counted, polls),
+    unauthorized: counted.filter(isUnauthorized),
+    others: summarize(
+      counted.filter((finding) => !isUnauthorized(finding)),
+      polls,
+    ),
+  };
+}
+
+function isUnauthorized({ held, polls, failingSince }: FeedFinding): boolean {
+  if (failingSince === undefined) return held?.isRevoked === true;
+  return polls?.lastError?.reason === "unauthorized";
+}
+
+function summarize(counted: readonly FeedFinding[], polls: UpstreamPolls): FeedsSummary {
   const failing = counted.filter(({ failingSince }) => failingSince !== undefined);
   const stale = counted.filter(({ state }) => state === "stale");
   const found = {
@@ -58,7 +86,7 @@ export function findUpstream(
   }
   const state = failing.length === counted.length ? "failing" : "partly_failing";
   const latest = failing.reduce((a, b) =>
-    (b.polls?.lastErrorAt ?? 0) > (a.polls?.lastErrorAt ?? 0) ? b : a,
+    (b.polls?.lastErrorElapsed ?? 0) > (a.polls?.lastErrorElapsed ?? 0) ? b : a,
   );
   const failingSince = earliest(failing.map((each) => each.failingSince));
   return { ...found, state, failingSince, lastError: latest.polls?.lastError };
@@ -89,7 +117,29 @@ export function countByState(findings: readonly FeedFinding[]): Record<FeedState
   return counts;
 }
 
-export function* upstreamProblems(found: UpstreamFinding): Iterable<Problem> {
+export function* upstreamProblems({ unauthorized, others }: UpstreamFinding): Iterable<Problem> {
+  const served = unauthorized.filter(({ held }) => held !== undefined);
+  const servedKeys = new Set(served.map(({ feed }) => feed.sdkKey));
+  const denied = unauthorized.filter(({ feed }) => !servedKeys.has(feed.sdkKey));
+  yield* keyProblems(served, (keys) => `Upstream no longer accepts ${keys}: what is held is served on`);
+  yield* keyProblems(denied, (keys) => `Upstream does not accept ${keys}: nothing to serve`);
+  yield* otherProblems(others);
+}
+
+function* keyProblems(
+  findings: readonly FeedFinding[],
+  describe: (keys: string) => string,
+): Iterable<Problem> {
+  const keys = [...new Set(findings.map(({ feed }) => maskSdkKey(feed.sdkKey)))];
+  if (keys.length === 0) return;
+  const names = keys.slice(0, MAX_NAMED).join(", ") + (keys.length > MAX_NAMED ? ", ..." : "");
+  const text = describe(keys.length === 1 ? `SDK key ${names}` : `${keys.length} SDK keys (${names})`);
+  const since = momentOf(earliest(findings.map(({ failingSince }) => failingSince)));
+  const detail = findings[0]?.polls?.lastError?.detail ?? null;
+  yield { kind: "keys_unauthorized", severity: "warning", text, since, detail };
+}
+
+function* otherProblems(found: FeedsSummary): Iterable<Problem> {
   const { state, failing, stale, held, total, failingSince, lastError, staleSince } = found;
   const cause = causeOf(lastError?.reason ?? "");
   const detail = lastError?.detail ?? null;
@@ -97,7 +147,7 @@ export function* upstreamProblems(found: UpstreamFinding): Iterable<Problem> {
   if (stale > 0) {
     const which =
       stale === total ? "Serving stale specs" : `Serving stale specs of ${stale} of ${total} feeds`;
-    const text = `${which}: ${failing > 0 ? cause : "upstream has not answered lately"}`;
+    const text = `${which}: ${failing > 0 ? cause : "upstream has not confirmed them lately"}`;
     yield { kind: "stale_feeds", ...common, text, since: momentOf(failingSince ?? staleSince) };
   } else if (state === "failing") {
     const text = held === 0 ? `Nothing to serve: ${cause}` : `What is held is still fresh, but ${cause}`;
@@ -115,8 +165,6 @@ function causeOf(reason: string): string {
       return "upstream does not answer in time";
     case "status":
       return "upstream answers with errors";
-    case "unauthorized":
-      return "upstream does not accept the SDK key";
     case "too_large":
       return "upstream sends config specs that are larger than --max-payload-in-mb allows";
     default:

@@ -1,0 +1,68 @@
+import { type ChaosRound, type ChaosRun, describeRound, runChaos } from "../../tests/support/chaos-rounds.ts";
+import type { Bench, Part, PartResult } from "../bench.ts";
+import { median } from "../statistics.ts";
+import { count, type Table } from "../table.ts";
+
+const SEED = 1;
+const ROUNDS = 100;
+const QUICK_ROUNDS = 5;
+
+/** How soon a fleet has the newest after a fault, and what it costs upstream: what tests/fleet-chaos.test.ts demands, measured. */
+export const chaosPart: Part = { name: "chaos", needs: ["redis-server", "redis-cli"], run };
+
+async function run(bench: Bench): Promise<PartResult> {
+  const rounds = bench.quick ? QUICK_ROUNDS : ROUNDS;
+  const shared = await runRounds(bench, rounds, true);
+  const apart = await runRounds(bench, Math.ceil(rounds / 4), false);
+  return {
+    tables: [tableOf("with --fleet-polling", shared), tableOf("without --fleet-polling", apart)],
+    notes: [
+      "from the end of the fault; requests are those of three relays together",
+      ...[...shared.problems, ...apart.problems].map((problem) => problem.split("\n").slice(0, 2).join(": ")),
+    ],
+    raw: { seed: SEED, shared: shared.rounds, apart: apart.rounds },
+  };
+}
+
+async function runRounds(bench: Bench, rounds: number, fleetPolling: boolean): Promise<ChaosRun> {
+  const run = await runChaos({
+    seed: SEED,
+    rounds,
+    fleetPolling,
+    program: bench.relay.command,
+    signal: bench.signal,
+    onRound: (round) => bench.progress(`chaos: of ${rounds}, ${describeRound(round)}`),
+  });
+  bench.signal.throwIfAborted();
+  return run;
+}
+
+function tableOf(title: string, { rounds, problems }: ChaosRun): Table {
+  const groups = Map.groupBy(rounds, ({ faultNames }) =>
+    faultNames.length === 1 ? (faultNames[0] ?? "") : "two at once",
+  );
+  const names = [...groups.keys()].sort((a, b) => a.localeCompare(b, "en"));
+  const failed = problems.length === 0 ? "none failed" : `${problems.length} failed`;
+  return {
+    title: `chaos ${title}: ${rounds.length} rounds, ${failed}; median (highest)`,
+    head: ["fault", "rounds", "relays at the newest, ms", "Redis, ms", "requests per feed and interval"],
+    rows: [...names.map((name) => rowOf(name, groups.get(name) ?? [])), rowOf("all", rounds)],
+  };
+}
+
+function rowOf(name: string, rounds: readonly ChaosRound[]): string[] {
+  const column = (pick: (round: ChaosRound) => number, format: (value: number) => string) => {
+    const values = rounds.map(pick);
+    return `${format(median(values))} (${format(Math.max(...values))})`;
+  };
+  return [
+    name,
+    String(rounds.length),
+    column(({ relaysMs }) => relaysMs, count),
+    column(({ redisMs }) => redisMs, count),
+    column(
+      ({ requestRate }) => requestRate,
+      (value) => value.toFixed(2),
+    ),
+  ];
+}

@@ -1,0 +1,38 @@
+import { expect, test } from "bun:test";
+import { describeRound, runChaos } from "./support/chaos-rounds.ts";
+import { describeWith } from "./support/needs.ts";
+
+const ROUNDS = Number(process.env["SFP_CHAOS_ROUNDS"] ?? 20);
+const ROUNDS_WITHOUT_FLEET = Math.ceil(ROUNDS / 4);
+/** Another one in each run, unless a run is to be repeated. */
+const SEED = Number(process.env["SFP_CHAOS_SEED"] ?? Date.now() % 1_000_000);
+
+const ROUND_LIMIT_MS = 30_000;
+const START_LIMIT_MS = 60_000;
+
+/**
+ * Never an older version on any relay or in Redis, nothing that was held is taken away, and Redis and all relays at the
+ * newest within an interval and 2 s after the end of each fault. `SFP_CHAOS_ROUNDS=100` for more rounds, and
+ * `SFP_CHAOS_SEED=…` for those of another run.
+ */
+describeWith("redis-server", "redis-cli")("three relays, five feeds, a Redis and an upstream", () => {
+  for (const [fleetPolling, rounds] of [
+    [true, ROUNDS],
+    [false, ROUNDS_WITHOUT_FLEET],
+  ] as const) {
+    test(
+      `stand ${fleetPolling ? "any" : "any of fewer"} random faults ${fleetPolling ? "with" : "without"} --fleet-polling`,
+      async () => {
+        const { problems } = await runChaos({
+          seed: SEED,
+          rounds,
+          fleetPolling,
+          onRound: (round) => console.log(describeRound(round)),
+        });
+        if (problems.length > 0) console.log(`SFP_CHAOS_SEED=${SEED} repeats it\n${problems.join("\n")}`);
+        expect(problems.map((problem) => problem.split("\n")[0])).toEqual([]);
+      },
+      START_LIMIT_MS + rounds * ROUND_LIMIT_MS,
+    );
+  }
+});

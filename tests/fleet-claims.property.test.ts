@@ -1,0 +1,153 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { type Feed, feedId } from "../src/specs/feed.ts";
+import type { Snapshot } from "../src/specs/snapshot.ts";
+import { FakeClock } from "./support/fake-clock.ts";
+import { SharedBoard, SimulatedRelay, SimulatedUpstream } from "./support/simulated-fleet.ts";
+import { feedOf } from "./support/snapshots.ts";
+
+const INTERVAL_MS = 10_000;
+const FEEDS = [feedOf("secret-a"), feedOf("secret-b")];
+
+class FleetUnderTest implements AsyncDisposable {
+  readonly clock = new FakeClock();
+  readonly upstream = new SimulatedUpstream();
+  readonly board = new SharedBoard(this.clock);
+  readonly shelf = new Map<string, Snapshot>();
+  readonly relays: SimulatedRelay[] = [];
+
+  constructor(intervalsMs: readonly number[]) {
+    for (const intervalMs of intervalsMs) this.start(intervalMs);
+  }
+
+  start(intervalMs: number): void {
+    const { clock, upstream, board, shelf } = this;
+    this.relays.push(new SimulatedRelay(clock, upstream, board, shelf, { intervalMs, feeds: FEEDS }));
+  }
+
+  async replace(at: number, intervalMs: number): Promise<void> {
+    const [killed] = this.relays.splice(at % this.relays.length, 1);
+    await killed?.[Symbol.asyncDispose]();
+    this.start(intervalMs);
+  }
+
+  /** Of each relay and of the backup. */
+  lcuts(feed: Feed): (number | undefined)[] {
+    const held = this.relays.map(({ store }) => store.peek(feed)?.snapshot.lcut);
+    return [...held, this.shelf.get(feedId(feed))?.lcut];
+  }
+
+  asked(feed: Feed, since: number): number {
+    return this.upstream.asked.filter((each) => feedId(each.feed) === feedId(feed) && each.atMs > since)
+      .length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const relay of this.relays) await relay[Symbol.asyncDispose]();
+  }
+}
+
+test.each([1, 2, 3, 10])(
+  "%d relays ask upstream together about once per feed and interval, quick or slow",
+  async (count) => {
+    await using fleet = new FleetUnderTest(Array(count).fill(INTERVAL_MS));
+    for (const latencyMs of [0, 1_000, 15_000]) {
+      fleet.upstream.latencyMs = latencyMs;
+      await fleet.clock.advance(3 * INTERVAL_MS);
+      const since = fleet.clock.elapsed();
+      await fleet.clock.advance(50 * INTERVAL_MS);
+      const least = latencyMs < INTERVAL_MS ? 0.9 : 0.4;
+      for (const feed of FEEDS) expect(fleet.asked(feed, since) / 50).toBeWithin(least, 1.2);
+    }
+  },
+);
+
+test("of three relays one or two are cut off, each time others: all have each version in time", async () => {
+  await using fleet = new FleetUnderTest([INTERVAL_MS, INTERVAL_MS, INTERVAL_MS]);
+  await fleet.clock.advance(5 * INTERVAL_MS);
+  for (let round = 0; round < 30; round++) {
+    const cutOff = new Set([round % 3, (round >> 2) % 3]);
+    for (const [at, relay] of fleet.relays.entries()) relay.isCutOff = cutOff.has(at);
+    fleet.upstream.lcut++;
+    await fleet.clock.advance((1.5 + cutOff.size) * INTERVAL_MS);
+    for (const feed of FEEDS) expect(new Set(fleet.lcuts(feed))).toEqual(new Set([fleet.upstream.lcut]));
+  }
+});
+
+test("a relay that is cut off leaves the asking to those that are not", async () => {
+  await using fleet = new FleetUnderTest([INTERVAL_MS, INTERVAL_MS, INTERVAL_MS]);
+  await fleet.clock.advance(5 * INTERVAL_MS);
+  const [cutOff] = fleet.relays;
+  if (cutOff === undefined) throw new Error("no relay");
+  cutOff.isCutOff = true;
+  await fleet.clock.advance(50 * INTERVAL_MS);
+  for (const feed of FEEDS) expect(cutOff.source.count(feed)).toBeLessThan(8);
+});
+
+test("upstream that can't be reached is asked no more than one that can", async () => {
+  await using fleet = new FleetUnderTest(Array(5).fill(INTERVAL_MS));
+  await fleet.clock.advance(5 * INTERVAL_MS);
+  for (const relay of fleet.relays) relay.isCutOff = true;
+  const since = fleet.clock.now();
+  await fleet.clock.advance(50 * INTERVAL_MS);
+  for (const feed of FEEDS) {
+    const tried = fleet.relays
+      .flatMap(({ source }) => source.timesAsked(feed))
+      .filter((at) => at > since).length;
+    expect(tried / 50).toBeWithin(0.7, 1.2);
+  }
+});
+
+const happening = fc.oneof(
+  fc.record({ kind: fc.constant("publish" as const) }),
+  fc.record({ kind: fc.constant("cut" as const), relay: fc.nat(3), isCutOff: fc.boolean() }),
+  fc.record({
+    kind: fc.constant("kill" as const),
+    relay: fc.nat(3),
+    intervalMs: fc.constantFrom(5_000, 10_000, 60_000),
+  }),
+  fc.record({ kind: fc.constant("board" as const), works: fc.boolean() }),
+  fc.record({ kind: fc.constant("slow" as const), latencyMs: fc.constantFrom(0, 500, 12_000) }),
+  fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 40_000 }) }),
+);
+
+test("whatever happens, no version goes back, and when all is well all have the newest", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(happening, { minLength: 1, maxLength: 25 }), async (happenings) => {
+      await using fleet = new FleetUnderTest([5_000, 10_000, 10_000, 60_000]);
+      const newest = new Map<SimulatedRelay | string, number>();
+      const check = () => {
+        for (const feed of FEEDS) {
+          for (const relay of fleet.relays) {
+            const lcut = relay.store.peek(feed)?.snapshot.lcut ?? 0;
+            expect(lcut).toBeGreaterThanOrEqual(newest.get(relay) ?? 0);
+          }
+          const kept = fleet.shelf.get(feedId(feed))?.lcut ?? 0;
+          expect(kept).toBeGreaterThanOrEqual(newest.get(feedId(feed)) ?? 0);
+          newest.set(feedId(feed), kept);
+        }
+        for (const relay of fleet.relays) {
+          newest.set(relay, Math.min(...FEEDS.map((feed) => relay.store.peek(feed)?.snapshot.lcut ?? 0)));
+        }
+      };
+      for (const each of happenings) {
+        if (each.kind === "publish") fleet.upstream.lcut++;
+        if (each.kind === "cut") Object.assign(fleet.relays[each.relay] ?? {}, { isCutOff: each.isCutOff });
+        if (each.kind === "kill") await fleet.replace(each.relay, each.intervalMs);
+        if (each.kind === "board") fleet.board.works = each.works;
+        if (each.kind === "slow") fleet.upstream.latencyMs = each.latencyMs;
+        await fleet.clock.advance(each.kind === "wait" ? each.ms : 10);
+        check();
+      }
+      for (const relay of fleet.relays) relay.isCutOff = false;
+      fleet.board.works = true;
+      fleet.upstream.latencyMs = 0;
+      fleet.upstream.lcut++;
+      // The slowest of them, whose announcement may have been lost, looks once a minute.
+      await fleet.clock.advance(75_000);
+      check();
+      for (const feed of FEEDS) expect(new Set(fleet.lcuts(feed))).toEqual(new Set([fleet.upstream.lcut]));
+    }),
+    { numRuns: 60 },
+  );
+}, 120_000);

@@ -1,0 +1,199 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Redis } from "ioredis";
+import {
+  CHAOS_FEEDS,
+  type ChaosFeed,
+  type ChaosFleet,
+  type Lcuts,
+  type RelayLife,
+  specPath,
+} from "./chaos-fleet.ts";
+
+const SAMPLE_EVERY_MS = 75;
+/** What is held is answered from memory; the rest is what a busy machine may need. */
+const ANSWER_LIMIT_MS = 5_000;
+const REDIS_LIMIT_MS = 2_000;
+/** Of one round. */
+const MAX_PROBLEMS = 20;
+
+/** What is looked at of a process: not how it is started and stopped. */
+export type WatchedLife = Omit<RelayLife, "process"> & { readonly process: { readonly httpUrl: string } };
+
+export interface WatchedRelay {
+  readonly name: string;
+  readonly life: WatchedLife | undefined;
+}
+
+export type WatchedFleet = Pick<ChaosFleet, "newest" | "redisEpoch"> & {
+  readonly redis: { readonly port: number };
+  readonly relays: readonly WatchedRelay[];
+};
+
+/**
+ * Samples all the time what each relay serves and what Redis holds. What must never be seen:
+ *
+ * - a relay serves an older version than it did before, in the life of one process;
+ * - a relay that served a feed no longer does: a refusal or a failure of upstream takes nothing away;
+ * - a relay starts with an older version than {@link RelayLife.floor};
+ * - Redis holds an older version than it did before, or none any more, unless it lost its data.
+ */
+export class ChaosWatch implements AsyncDisposable {
+  readonly #fleet: WatchedFleet;
+  readonly #redis: Redis;
+  readonly #stopped = new AbortController();
+  readonly #loops: readonly Promise<void>[];
+  #problems: string[] = [];
+  #redisEpoch = 0;
+  readonly #redisLcuts = new Map<string, number>();
+
+  constructor(fleet: WatchedFleet) {
+    this.#fleet = fleet;
+    this.#redis = new Redis({
+      host: "127.0.0.1",
+      port: fleet.redis.port,
+      commandTimeout: REDIS_LIMIT_MS,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      retryStrategy: () => SAMPLE_EVERY_MS,
+    });
+    // It is told of by what can't be read.
+    this.#redis.on("error", () => undefined);
+    this.#loops = [
+      ...fleet.relays.map((relay) => this.#repeat(() => this.#sampleRelay(relay))),
+      this.#repeat(() => this.#sampleRedis()),
+    ];
+  }
+
+  /** What was seen since the last call that must never be. */
+  takeProblems(): readonly string[] {
+    const problems = this.#problems;
+    this.#problems = [];
+    return problems;
+  }
+
+  isRelayAtNewest({ life }: WatchedRelay): boolean {
+    return life !== undefined && this.#hasNewest(life.served);
+  }
+
+  isRedisAtNewest(): boolean {
+    return this.#redisEpoch === this.#fleet.redisEpoch && this.#hasNewest(this.#redisLcuts);
+  }
+
+  /** The feeds of which something else than the newest was seen last. */
+  behind(): string {
+    const late = (lcuts: Lcuts) =>
+      CHAOS_FEEDS.flatMap((feed) => {
+        const lcut = lcuts.get(feed.name);
+        const ms = this.#fleet.newest(feed).lcut - (lcut ?? 0);
+        if (lcut === undefined) return `${feed.name} missing`;
+        return ms === 0 ? [] : `${feed.name} ${ms / 1_000} versions behind`;
+      }).join(", ");
+    const parts = this.#fleet.relays.map(({ name, life }) => [name, late(life?.served ?? new Map())]);
+    parts.push(["Redis", late(this.#redisLcuts)]);
+    return parts.flatMap(([name, feeds]) => (feeds ? `${name}: ${feeds}` : [])).join("; ");
+  }
+
+  /** What Redis holds now; undefined where it does not answer. */
+  async redisLcuts(): Promise<Lcuts | undefined> {
+    try {
+      const lcuts = await Promise.all(CHAOS_FEEDS.map(({ redisKey }) => this.#redis.hget(redisKey, "lcut")));
+      return new Map(
+        CHAOS_FEEDS.flatMap(({ name }, at) =>
+          typeof lcuts[at] === "string" ? [[name, Number(lcuts[at])] as const] : [],
+        ),
+      );
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Compares what is served and kept byte by byte with what was published, once all have the newest. */
+  async compareBodies(): Promise<void> {
+    for (const feed of CHAOS_FEEDS) {
+      const { text } = this.#fleet.newest(feed);
+      for (const { name, life } of this.#fleet.relays) {
+        if (life === undefined) continue;
+        const answer = await ask(life, feed, "GET");
+        if ((await answer.text()) !== text) this.#report(`${name} serves another body of ${feed.name}`);
+      }
+      const kept = await this.#redis.hget(feed.redisKey, "config");
+      if (kept !== text) this.#report(`Redis has another body of ${feed.name}`);
+    }
+  }
+
+  #hasNewest(lcuts: Lcuts): boolean {
+    return CHAOS_FEEDS.every((feed) => lcuts.get(feed.name) === this.#fleet.newest(feed).lcut);
+  }
+
+  #report(problem: string): void {
+    if (this.#problems.length >= MAX_PROBLEMS) return;
+    this.#problems.push(`${new Date().toISOString()} ${problem}`);
+  }
+
+  async #repeat(sample: () => Promise<void>): Promise<void> {
+    while (!this.#stopped.signal.aborted) {
+      await sample();
+      await sleep(SAMPLE_EVERY_MS);
+    }
+  }
+
+  /** One request of a feed at a time: answers that overtake each other must not look like going back. */
+  async #sampleRelay(relay: WatchedRelay): Promise<void> {
+    const { life } = relay;
+    if (life === undefined) return;
+    await Promise.all(CHAOS_FEEDS.map((feed) => this.#sampleFeed(relay.name, life, feed)));
+  }
+
+  async #sampleFeed(relay: string, life: WatchedLife, feed: ChaosFeed): Promise<void> {
+    const wasPaused = life.isPaused;
+    const before = life.served.get(feed.name);
+    const answer = await ask(life, feed, "HEAD").catch((error: unknown) => String(error));
+    if (life.isEnding || this.#stopped.signal.aborted) return;
+    if (typeof answer === "string") {
+      if (!wasPaused && !life.isPaused) this.#report(`${relay} did not answer for ${feed.name}: ${answer}`);
+      return;
+    }
+    if (answer.status !== 200) {
+      // Nothing held and upstream failing is an expected answer of a relay that has just started.
+      if (before !== undefined) this.#report(`${relay} took ${feed.name} away: ${answer.status}`);
+      return;
+    }
+    const lcut = Number(answer.headers.get("x-since-time"));
+    const least = before ?? life.floor.get(feed.name) ?? 0;
+    if (lcut < least) {
+      const when = before === undefined ? "started with" : "went back to";
+      this.#report(`${relay} ${when} ${feed.name} ${lcut}, ${(least - lcut) / 1_000} versions older`);
+    }
+    life.served.set(feed.name, lcut);
+  }
+
+  async #sampleRedis(): Promise<void> {
+    const epoch = this.#fleet.redisEpoch;
+    const lcuts = await this.redisLcuts();
+    if (lcuts === undefined || epoch !== this.#fleet.redisEpoch) return;
+    if (epoch !== this.#redisEpoch) this.#redisLcuts.clear();
+    this.#redisEpoch = epoch;
+    for (const { name } of CHAOS_FEEDS) {
+      const before = this.#redisLcuts.get(name);
+      const lcut = lcuts.get(name);
+      if (before !== undefined && lcut === undefined) this.#report(`Redis lost ${name}`);
+      if (before !== undefined && lcut !== undefined && lcut < before)
+        this.#report(`Redis went back to ${name} ${lcut}, ${(before - lcut) / 1_000} versions older`);
+      if (lcut === undefined) this.#redisLcuts.delete(name);
+      else this.#redisLcuts.set(name, lcut);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped.abort();
+    this.#redis.disconnect();
+    await Promise.all(this.#loops);
+  }
+}
+
+const ask = (life: WatchedLife, feed: ChaosFeed, method: "GET" | "HEAD"): Promise<Response> =>
+  fetch(life.process.httpUrl + specPath(feed), {
+    method,
+    headers: { "accept-encoding": "identity" },
+    signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
+  });

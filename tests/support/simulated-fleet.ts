@@ -1,0 +1,161 @@
+import { SpecAcquirer } from "../../src/specs/acquire.ts";
+import { BackupWriter } from "../../src/specs/backup-writer.ts";
+import { type Feed, feedId } from "../../src/specs/feed.ts";
+import { type Confirmation, Fleet, type FleetBoard, type Look, type Seen } from "../../src/specs/fleet.ts";
+import { SpecPoller } from "../../src/specs/poller.ts";
+import { SpecRecovery } from "../../src/specs/recovery.ts";
+import { SpecRefresher } from "../../src/specs/refresh.ts";
+import type { Snapshot } from "../../src/specs/snapshot.ts";
+import { SpecStore } from "../../src/specs/spec-store.ts";
+import type { FakeClock } from "./fake-clock.ts";
+import { MemoryBackup } from "./memory-backup.ts";
+import { failed, ScriptedSource, version } from "./scripted-source.ts";
+import { instantPreparer } from "./spec-flow.ts";
+import { strictSupervisor } from "./supervisors.ts";
+
+/** What all relays of a fleet share: what Redis is to real ones. */
+export class SharedBoard {
+  readonly #clock: FakeClock;
+  readonly #confirmed = new Map<
+    string,
+    { readonly lcut: number; readonly at: number; readonly confirmedAt: number }
+  >();
+  readonly #claimed = new Map<string, number>();
+  readonly #listeners = new Set<(topic: string, lcut: number) => void>();
+  works = true;
+
+  constructor(clock: FakeClock) {
+    this.#clock = clock;
+  }
+
+  look(feed: Feed, { freshForMs, claimedForMs }: Look): Seen {
+    this.#check();
+    const id = feedId(feed);
+    const now = this.#clock.elapsed();
+    const confirmed = this.#confirmed.get(id);
+    if (confirmed !== undefined && now - confirmed.at < freshForMs) {
+      const { lcut, at, confirmedAt } = confirmed;
+      return { kind: "confirmed", lcut, ageMs: now - at, confirmedAgoMs: now - confirmedAt };
+    }
+    const claimedAt = this.#claimed.get(id);
+    if (claimedAt !== undefined && now - claimedAt < claimedForMs)
+      return { kind: "claimed", ageMs: now - claimedAt };
+    this.#claimed.set(id, now);
+    return { kind: "ours" };
+  }
+
+  confirm(feed: Feed, { lcut, ageMs, confirmedAgoMs = Number.POSITIVE_INFINITY }: Confirmation): void {
+    this.#check();
+    const known = this.#confirmed.get(feedId(feed));
+    const at = this.#clock.elapsed() - ageMs;
+    if (known !== undefined && (known.lcut > lcut || (known.lcut === lcut && known.at >= at))) return;
+    this.#confirmed.set(feedId(feed), { lcut, at, confirmedAt: this.#clock.elapsed() - confirmedAgoMs });
+  }
+
+  holdOff(feed: Feed, ms: number): void {
+    this.#check();
+    this.#claimed.set(feedId(feed), this.#clock.elapsed() + ms);
+  }
+
+  announce(feed: Feed, lcut: number): void {
+    this.#check();
+    for (const listener of this.#listeners) listener(feedId(feed), lcut);
+  }
+
+  /** As one relay sees it; what is announced while it is gone is lost to it. */
+  seenBy(relay: { readonly isAlive: boolean }): FleetBoard {
+    return {
+      look: async (feed, look) => this.look(feed, look),
+      confirm: async (feed, confirmation) => this.confirm(feed, confirmation),
+      holdOff: async (feed, ms) => this.holdOff(feed, ms),
+      announce: async (feed, lcut) => this.announce(feed, lcut),
+      onAnnounced: (listener) =>
+        this.#listeners.add((topic, lcut) => {
+          if (relay.isAlive) listener(topic, lcut);
+        }),
+      topicOf: feedId,
+    };
+  }
+
+  #check(): void {
+    if (!this.works) throw new Error("the board is gone");
+  }
+}
+
+/** An upstream that all relays ask; each may be cut off from it. */
+export class SimulatedUpstream {
+  lcut = 1;
+  /** How long it takes to answer. */
+  latencyMs = 0;
+  readonly asked: { readonly feed: Feed; readonly atMs: number }[] = [];
+}
+
+/** A relay of a fleet, from poller to backup, with a clock that stands still. */
+export class SimulatedRelay implements AsyncDisposable {
+  readonly store = new SpecStore({ maxKeys: 100 });
+  readonly source: ScriptedSource;
+  readonly #poller: SpecPoller;
+  readonly #writer: BackupWriter;
+  readonly #stopping = new AbortController();
+  isAlive = true;
+  isCutOff = false;
+
+  constructor(
+    clock: FakeClock,
+    upstream: SimulatedUpstream,
+    board: SharedBoard,
+    shelf: Map<string, Snapshot>,
+    { intervalMs, feeds }: { readonly intervalMs: number; readonly feeds: readonly Feed[] },
+  ) {
+    const supervisor = strictSupervisor(clock);
+    const { store } = this;
+    const emit = () => {};
+    this.source = new ScriptedSource(clock);
+    for (const feed of feeds) {
+      this.source.answer(feed, async (sinceTime, signal) => {
+        if (this.isCutOff) return failed("unreachable");
+        upstream.asked.push({ feed, atMs: clock.elapsed() });
+        await clock.sleep(upstream.latencyMs, signal);
+        return upstream.lcut > sinceTime ? version(upstream.lcut) : { kind: "no_update" };
+      });
+    }
+    const backup = new MemoryBackup(shelf);
+    const recovery = new SpecRecovery({ backup, preparer: instantPreparer, store, clock, emit });
+    const fleet = new Fleet({
+      board: board.seenBy(this),
+      store,
+      recovery,
+      clock,
+      supervisor,
+      intervalMs,
+      emit,
+    });
+    const onKept = fleet.kept.bind(fleet);
+    const writer = new BackupWriter({ backup, recovery, store, clock, supervisor, emit, onKept });
+    const refresher = new SpecRefresher({
+      source: this.source,
+      preparer: instantPreparer,
+      store,
+      clock,
+      policy: { clearOnUnauthorized: false },
+      maxInFlight: 64,
+      maxKeys: 100,
+      emit,
+      keepFirst: (snapshot) => writer.writeAhead(snapshot),
+      onForget: () => {},
+      signal: this.#stopping.signal,
+    });
+    const acquirer = new SpecAcquirer({ refresher, store, clock, recovery, fleet, writer });
+    this.#writer = writer;
+    this.#poller = new SpecPoller({ supervisor, store, acquirer, clock, intervalMs, preload: feeds });
+    this.#poller.start();
+  }
+
+  /** As by kill -9: nothing is let go of. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.isAlive = false;
+    this.#stopping.abort();
+    await this.#poller[Symbol.asyncDispose]();
+    await this.#writer[Symbol.asyncDispose]();
+  }
+}
