@@ -6,6 +6,7 @@ import { describeWith } from "./support/needs.ts";
 import { preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { createRedisCertificates } from "./support/redis-certificates.ts";
 import { RedisCluster } from "./support/redis-cluster.ts";
+import { limitedUser, ORIGINAL_COMMANDS } from "./support/redis-users.ts";
 import { RedisServer } from "./support/redis-server.ts";
 import { RedisUse } from "./support/redis-uses.ts";
 import { feedOf } from "./support/snapshots.ts";
@@ -48,12 +49,20 @@ function openedBackup(options: RedisOptions): SpecBackup {
   };
 }
 
+async function startAs(rules: string): Promise<Place> {
+  const server = await RedisServer.start();
+  const options = await limitedUser(server, rules);
+  return { options, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+}
+
 describeWith("redis-server", "redis-cli")("Redis as a backup", () => {
   contract("a single Redis", () => RedisServer.start());
   contract("a user with a password of odd characters", () =>
     RedisServer.start({ user: { name: "relay:1@x", password: NASTY } }),
   );
   contract("a Cluster of three", () => RedisCluster.start());
+  contract("a user without EVAL", () => startAs("~* &* +@all -eval -evalsha"));
+  contract("a user with the commands of the original relay alone", () => startAs(ORIGINAL_COMMANDS));
   contract("a pool of three connections", async () => {
     const server = await RedisServer.start();
     const options = { ...server.options, pool: { min: 2, max: 3 } };

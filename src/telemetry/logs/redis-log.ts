@@ -19,21 +19,24 @@ const READ_ONLY = {
   ends: "Redis takes writes again",
 };
 
-/** More than there are permissions that a relay needs; a user whose permissions come and go is not followed beyond. */
-const PERMISSION_LINES_PER_MIN = 30;
+/** A user without any permission lacks about as many at once; one whose permissions come and go is not followed beyond. */
+const MISSING_PER_MIN = 10;
+const GIVEN_PER_MIN = 3;
 
 /** Log lines of Redis: what else fails while it does is counted there. */
 export class RedisLog {
   readonly #logger: Logger;
   readonly #down: OutageLog;
   readonly #readOnly: OutageLog;
-  readonly #permissions: ThrottledLog;
+  readonly #missing: ThrottledLog;
+  readonly #given: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#down = new OutageLog(logger, clock, DOWN);
     this.#readOnly = new OutageLog(logger, clock, READ_ONLY);
-    this.#permissions = new ThrottledLog(logger, clock, PERMISSION_LINES_PER_MIN);
+    this.#missing = new ThrottledLog(logger, clock, MISSING_PER_MIN);
+    this.#given = new ThrottledLog(logger, clock, GIVEN_PER_MIN);
   }
 
   write(event: RedisEvent): void {
@@ -52,11 +55,11 @@ export class RedisLog {
         return;
       case "redis_permission_missing": {
         const { permission, cost } = event;
-        this.#permissions.log("warn", "the Redis user lacks a permission", { permission, cost });
+        this.#missing.log("warn", "the Redis user lacks a permission", { permission, cost });
         return;
       }
       case "redis_permission_given":
-        this.#permissions.log("info", "the Redis user has the permission now", { permission: event.permission });
+        this.#given.log("info", "the Redis user has the permission now", { permission: event.permission });
         return;
       default:
         debugLine(this.#logger, event);
