@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
-import { type LinkKind, openClient, type RedisClient } from "./client.ts";
+import { connectNodes, type LinkKind, openClient, type RedisClient } from "./client.ts";
 import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./failure.ts";
 import type { RedisOptions } from "./options.ts";
 import { StallWatch } from "./stall-watch.ts";
@@ -149,6 +149,7 @@ export class RedisLink implements AsyncDisposable {
   /** Scripts are held back with writes, so that a Redis which only reads does not count as back. */
   async #checkAndOpen(): Promise<void> {
     try {
+      await bounded(connectNodes(this.#client), this.#options.commandTimeoutMs, this.#clock).catch(() => {});
       await this.#checkDatabase();
       const answer = this.#sendNow("EVAL", ["return 'up'", "0"], "text");
       if ((await bounded(answer, this.#options.commandTimeoutMs, this.#clock)) !== "up") {
