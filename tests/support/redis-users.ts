@@ -13,7 +13,7 @@ export async function limitedUser(
   rules: string,
   user = "limited",
 ): Promise<RedisOptions> {
-  await server.cli("ACL", "SETUSER", user, "on", `>${PASSWORD}`, ...rules.split(" "));
+  await server.cli("ACL", "SETUSER", user, "reset", "on", `>${PASSWORD}`, ...rules.split(" "));
   return { ...server.options, user, password: PASSWORD };
 }
 
