@@ -36,6 +36,8 @@ interface WholeEntry {
 /** Without HMGET, an entry that changes while it is read is read again so often. */
 const MAX_ATTEMPTS = 5;
 
+const SMALL_FIELDS = ["lcut", "key_digest", "checksum", "encoding"] as const;
+
 const OTHER_TYPE = "a value of another type is there, not a hash";
 const OTHER_KEY = "it is another SDK key's";
 
@@ -46,8 +48,11 @@ export async function readEntry(
   wanted: EntryWanted,
 ): Promise<BackupRead> {
   const state = await readState(redis, key.name);
-  const known = await judgeState(redis, key, state, wanted);
+  const known = judgeState(state, wanted);
   if (known !== undefined) return known;
+  if (state.kind === "hash" && state.lcut === undefined) {
+    if ((await redis.send("TTL", [key.name])) === -2) return { kind: "none" };
+  }
   const entry = await readWhole(redis, key.name);
   if (entry === undefined) return unusable(OTHER_TYPE);
   return judgeEntry(entry, key, wanted);
@@ -55,40 +60,28 @@ export async function readEntry(
 
 const unusable = (detail: string): BackupRead => ({ kind: "unusable", detail });
 
-/** Undefined if only the config can tell. */
-async function judgeState(
-  redis: RedisConnection,
-  key: NamedKey,
-  state: EntryState,
-  { feed, newerThan, maxBytes }: EntryWanted,
-): Promise<BackupRead | undefined> {
+/** Undefined if the whole entry must tell: the state was not read in one step. */
+function judgeState(state: EntryState, { feed, newerThan, maxBytes }: EntryWanted): BackupRead | undefined {
   if (state.kind === "other") return unusable(OTHER_TYPE);
-  const { lcut: lcutText, keyDigest, configBytes } = state;
-  if (lcutText === undefined && keyDigest === undefined && !configBytes) {
-    // A hash without these fields is somebody else's: reported, not passed over.
-    const isThere = (await redis.send("TTL", [key.name])) !== -2;
-    return isThere ? unusable("its lcut is no version number") : { kind: "none" };
-  }
   if (isOfAnotherKey(state, feed)) return unusable(OTHER_KEY);
-  const lcut = readLcut(lcutText);
-  if (lcut === undefined) return unusable("its lcut is no version number");
-  if (lcut <= newerThan) return { kind: "none" };
-  if (configBytes === 0) return unusable("it has no config");
-  return configBytes !== undefined && configBytes > maxBytes ? unusable(describeTooLarge(maxBytes)) : undefined;
+  const lcut = readLcut(state.lcut);
+  if (lcut !== undefined && lcut <= newerThan) return { kind: "none" };
+  const { configBytes = 0 } = state;
+  return configBytes > maxBytes ? unusable(describeTooLarge(maxBytes)) : undefined;
 }
 
 /** Undefined if it is no hash. */
 async function readWhole(redis: RedisConnection, key: string): Promise<WholeEntry | undefined> {
-  const fields = ["lcut", "key_digest", "checksum", "encoding"] as const;
-  const { permissions, bulk } = redis;
   try {
+    if (redis.permissions.mayTry("HMGET")) {
+      const fields = await readFields(redis, key, [...SMALL_FIELDS, "config"], redis.bulk);
+      if (redis.permissions.mayTry("HMGET")) return wholeOf(fields);
+    }
     for (let left = MAX_ATTEMPTS; left > 0; left--) {
-      const isAtomic = permissions.mayTry("HMGET");
-      const [config, ...texts] = await readFields(redis, key, ["config", ...fields], bulk);
-      const after = isAtomic ? texts : await readFields(redis, key, fields, bulk);
-      const [lcut, keyDigest, checksum, encoding] = texts.map((text) => text?.toString("latin1"));
-      const isSame = after.every((text, at) => (text?.toString("latin1") ?? "") === (texts[at]?.toString("latin1") ?? ""));
-      if (isSame) return { lcut, keyDigest, checksum, encoding, config };
+      const before = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
+      const config = await readFields(redis, key, ["config"], redis.bulk);
+      const after = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
+      if (before.every((field, at) => isSame(field, after[at]))) return wholeOf([...before, ...config]);
     }
   } catch (error) {
     if (error instanceof RedisFailure && error.code === "WRONGTYPE") return undefined;
@@ -97,10 +90,22 @@ async function readWhole(redis: RedisConnection, key: string): Promise<WholeEntr
   throw new RedisFailure("refused", "other relays change the entry all the time");
 }
 
+function wholeOf([lcut, keyDigest, checksum, encoding, config]: readonly (Buffer | undefined)[]): WholeEntry {
+  return {
+    lcut: lcut?.toString("latin1"),
+    keyDigest: keyDigest?.toString("latin1"),
+    checksum: checksum?.toString("latin1"),
+    encoding: encoding?.toString("latin1"),
+    config,
+  };
+}
+
+const isSame = (a: Buffer | undefined, b: Buffer | undefined): boolean =>
+  a === undefined || b === undefined ? a === b : a.equals(b);
+
 function judgeEntry(entry: WholeEntry, key: NamedKey, { feed, newerThan, maxBytes }: EntryWanted): BackupRead {
   const { config, keyDigest } = entry;
   const lcut = readLcut(entry.lcut);
-  if (entry.lcut === undefined && config === undefined) return { kind: "none" };
   if (lcut === undefined) return unusable("its lcut is no version number");
   if (lcut <= newerThan) return { kind: "none" };
   const format = readFormat(entry.encoding, feed);
