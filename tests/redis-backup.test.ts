@@ -6,8 +6,8 @@ import { describeWith } from "./support/needs.ts";
 import { preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { createRedisCertificates } from "./support/redis-certificates.ts";
 import { RedisCluster } from "./support/redis-cluster.ts";
-import { limitedUser, ORIGINAL_COMMANDS } from "./support/redis-users.ts";
 import { RedisServer } from "./support/redis-server.ts";
+import { limitedUser, ORIGINAL_COMMANDS } from "./support/redis-users.ts";
 import { RedisUse } from "./support/redis-uses.ts";
 import { feedOf } from "./support/snapshots.ts";
 

@@ -3,8 +3,8 @@ import { keysOf } from "../src/redis/keys.ts";
 import { describeWith } from "./support/needs.ts";
 import { preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { RedisCluster } from "./support/redis-cluster.ts";
-import { RedisUse } from "./support/redis-uses.ts";
 import { RedisServer } from "./support/redis-server.ts";
+import { RedisUse } from "./support/redis-uses.ts";
 import { RedisWriter, writtenFeed } from "./support/redis-writer.ts";
 import { feedOf } from "./support/snapshots.ts";
 

@@ -10,8 +10,8 @@ import { specV2 } from "./support/payloads.ts";
 import { preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { RedisMonitor } from "./support/redis-monitor.ts";
 import { RedisServer } from "./support/redis-server.ts";
-import { RedisUse } from "./support/redis-uses.ts";
 import { limitedUser, ORIGINAL_COMMANDS } from "./support/redis-users.ts";
+import { RedisUse } from "./support/redis-uses.ts";
 import { feedOf } from "./support/snapshots.ts";
 
 /** Few versions, so that many meet. */
@@ -99,7 +99,11 @@ describeWith("redis-server", "redis-cli")("Whoever writes an entry, in whatever 
 });
 
 /** Reads as often as it can; each version that it finds must be whole, and the one that its lcut names. */
-async function readAll(backup: RedisBackup, feed: ReturnType<typeof feedOf>, over: AbortSignal): Promise<void> {
+async function readAll(
+  backup: RedisBackup,
+  feed: ReturnType<typeof feedOf>,
+  over: AbortSignal,
+): Promise<void> {
   while (!over.aborted) {
     const read = await backup.read(feed, -1);
     expect(read.kind).not.toBe("unusable");

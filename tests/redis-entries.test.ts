@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { keysOf, type RedisKeySchema } from "../src/redis/keys.ts";
 import type { RedisOptions } from "../src/redis/options.ts";
-import { prepare } from "../src/specs/prepare.ts";
 import type { Feed } from "../src/specs/feed.ts";
+import { prepare } from "../src/specs/prepare.ts";
 import type { BackupRead } from "../src/specs/spec-backup.ts";
 import { describeWith } from "./support/needs.ts";
 import { specV2 } from "./support/payloads.ts";
 import { preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { specProto } from "./support/proto-payload.ts";
 import { RedisServer } from "./support/redis-server.ts";
-import { RedisUse } from "./support/redis-uses.ts";
 import { limitedUser, ORIGINAL_COMMANDS } from "./support/redis-users.ts";
+import { RedisUse } from "./support/redis-uses.ts";
 import { feedOf } from "./support/snapshots.ts";
 
 const feed = feedOf("secret-of-the-first-customer");

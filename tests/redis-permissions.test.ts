@@ -3,15 +3,15 @@ import { createHash } from "node:crypto";
 import { systemClock } from "../src/clock.ts";
 import { RedisNotices } from "../src/redis/redis-notices.ts";
 import { ask } from "./support/backed-up-relay.ts";
-import { expectProblem, problemsOf as doctorProblems } from "./support/doctor.ts";
+import { problemsOf as doctorProblems, expectProblem } from "./support/doctor.ts";
 import { startManagedRelay } from "./support/managed-relay.ts";
 import { describeWith } from "./support/needs.ts";
 import { preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { publishKey } from "./support/published-key.ts";
 import { textOf } from "./support/raw-get.ts";
 import { RedisServer } from "./support/redis-server.ts";
-import { RedisUse } from "./support/redis-uses.ts";
 import { envOfUser, limitedUser, ORIGINAL_COMMANDS } from "./support/redis-users.ts";
+import { RedisUse } from "./support/redis-uses.ts";
 import { startRelayProcess } from "./support/relay-process.ts";
 import { feedOf } from "./support/snapshots.ts";
 import { problemsOf, reported } from "./support/status-report.ts";
@@ -46,22 +46,27 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     ["without EVAL", `${ALL} -evalsha -eval`, ["+evalsha", "+eval"]],
     ["without what the script does", `${ALL} -hmget -hstrlen`, ["+hmget", "+hstrlen"]],
     ["with the commands of the original relay", ORIGINAL_COMMANDS, ["+hmget", "+hstrlen"]],
-  ])("%s writes, reads, keeps and deletes, and what is missing is reported once", async (_, rules, missing) => {
-    await using use = new RedisUse(await limitedUser(server, `${rules}`, "use"));
-    const backup = use.backup();
-    for (let lcut = 1; lcut <= 3; lcut++) {
-      const snapshot = await preparedSnapshot(feed, lcut);
-      expect(await backup.write(snapshot)).toEqual({ kind: "written" });
-      expect(await backup.write(snapshot)).toEqual({ kind: "not_newer", lcut });
-      expect((await backup.read(feed, -1)).kind).toBe("found");
-      expect(await backup.touch(snapshot)).toBe(true);
-    }
-    await backup.remove(feed);
-    expect(await server.cli("DBSIZE")).toBe("0");
-    expect(missingIn(use).toSorted()).toEqual([...missing].toSorted());
-    expect(use.connection.permissions.missing.map(({ permission }) => permission)).toEqual(missingIn(use).slice());
-    for (const { cost } of use.connection.permissions.missing) expect(cost).toMatch(/\w{3}/);
-  });
+  ])(
+    "%s writes, reads, keeps and deletes, and what is missing is reported once",
+    async (_, rules, missing) => {
+      await using use = new RedisUse(await limitedUser(server, `${rules}`, "use"));
+      const backup = use.backup();
+      for (let lcut = 1; lcut <= 3; lcut++) {
+        const snapshot = await preparedSnapshot(feed, lcut);
+        expect(await backup.write(snapshot)).toEqual({ kind: "written" });
+        expect(await backup.write(snapshot)).toEqual({ kind: "not_newer", lcut });
+        expect((await backup.read(feed, -1)).kind).toBe("found");
+        expect(await backup.touch(snapshot)).toBe(true);
+      }
+      await backup.remove(feed);
+      expect(await server.cli("DBSIZE")).toBe("0");
+      expect(missingIn(use).toSorted()).toEqual([...missing].toSorted());
+      expect(use.connection.permissions.missing.map(({ permission }) => permission)).toEqual(
+        missingIn(use).slice(),
+      );
+      for (const { cost } of use.connection.permissions.missing) expect(cost).toMatch(/\w{3}/);
+    },
+  );
 
   test("that may not use the channel is told so once, and hears when it may", async () => {
     const options = await limitedUser(server, "~* resetchannels +@all", "deaf");
@@ -99,30 +104,34 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
   test.each([
     ["with the commands of the original relay", ORIGINAL_COMMANDS],
     ["without INFO", `${ALL} -info`],
-  ])("%s is enough for a relay: versions get in, and are served after a restart without upstream", async (_, rules) => {
-    const env = envOfUser(await limitedUser(server, `${rules}`, "relay"));
-    const { sdkKey } = publishKey(upstream, "secret-of-a-limited-relay");
-    const start = () =>
-      startRelayProcess({ upstream, cache: "redis", env, pollIntervalS: 1, args: ["--fleet-polling"] });
-    {
+  ])(
+    "%s is enough for a relay: versions get in, and are served after a restart without upstream",
+    async (_, rules) => {
+      const env = envOfUser(await limitedUser(server, `${rules}`, "relay"));
+      const { sdkKey } = publishKey(upstream, "secret-of-a-limited-relay");
+      const start = () =>
+        startRelayProcess({ upstream, cache: "redis", env, pollIntervalS: 1, args: ["--fleet-polling"] });
+      {
+        await using relay = await start();
+        await ask(relay, sdkKey);
+        const newer = publishKey(upstream, sdkKey, 1);
+        await eventually(async () =>
+          expect(await server.cli("HGET", keyIn(sdkKey), "config")).toBe(newer.v2),
+        );
+        const output = relay.output();
+        expect(output).not.toContain("Skipping the ready check");
+        const lines = output.split("\n").filter((line) => line.includes("lacks a permission"));
+        if (rules !== ORIGINAL_COMMANDS) expect(lines).toEqual([]);
+        else expect(lines.filter((line) => line.includes("+eval "))).toHaveLength(1);
+      }
+      const served = publishKey(upstream, sdkKey, 1);
+      await upstream.stop();
       await using relay = await start();
-      await ask(relay, sdkKey);
-      const newer = publishKey(upstream, sdkKey, 1);
-      await eventually(async () =>
-        expect(await server.cli("HGET", keyIn(sdkKey), "config")).toBe(newer.v2),
-      );
-      const output = relay.output();
-      expect(output).not.toContain("Skipping the ready check");
-      const lines = output.split("\n").filter((line) => line.includes("lacks a permission"));
-      if (rules !== ORIGINAL_COMMANDS) expect(lines).toEqual([]);
-      else expect(lines.filter((line) => line.includes("+eval "))).toHaveLength(1);
-    }
-    const served = publishKey(upstream, sdkKey, 1);
-    await upstream.stop();
-    await using relay = await start();
-    expect(textOf(await ask(relay, sdkKey))).toBe(served.v2);
-    await upstream.restart();
-  }, 30_000);
+      expect(textOf(await ask(relay, sdkKey))).toBe(served.v2);
+      await upstream.restart();
+    },
+    30_000,
+  );
 
   test("that lacks permissions is a problem of the status page, which ends with it", async () => {
     const env = envOfUser(await limitedUser(server, `${ALL} -eval -evalsha`, "shown"));
@@ -148,7 +157,9 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       (await run(rules, ...args)).map(({ state, detail }) => `${state}: ${detail.split(":")[0]}`);
 
     test("nothing, with all that is needed, and nothing is left behind", async () => {
-      expect(await detailsOf(`${ALL} -info -script`, "--fleet-polling", "--redis-key-schema", "v4")).toEqual([]);
+      expect(await detailsOf(`${ALL} -info -script`, "--fleet-polling", "--redis-key-schema", "v4")).toEqual(
+        [],
+      );
       expect(await server.cli("DBSIZE")).toBe("0");
     });
 

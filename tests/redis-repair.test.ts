@@ -64,7 +64,16 @@ describeWith("redis-server", "redis-cli")("An entry of Redis that can't be used,
     const { sdkKey, lcut, v2 } = publishKey(upstream, "secret-damaged-before-start");
     const key = redisKey(sdkKey);
     // Of the right length, so that only a look at all of it shows the damage.
-    await redis.cli("HSET", key, "lcut", String(lcut), "config", "x".repeat(v2.length), "encoding", "plain_text");
+    await redis.cli(
+      "HSET",
+      key,
+      "lcut",
+      String(lcut),
+      "config",
+      "x".repeat(v2.length),
+      "encoding",
+      "plain_text",
+    );
     await upstream.stop();
     await using relay = await start();
     expect((await ask(relay, sdkKey)).status).toBe(503);

@@ -125,9 +125,7 @@ export function isOfThisProject({ lcut, checksum, configBytes }: HashState): boo
 
 /** The entry is another SDK key's: two can have the same name under schema v4. */
 export function isOfAnotherKey(state: HashState, feed: Feed): boolean {
-  return (
-    state.keyDigest !== undefined && state.keyDigest !== sdkKeyDigest(feed) && isOfThisProject(state)
-  );
+  return state.keyDigest !== undefined && state.keyDigest !== sdkKeyDigest(feed) && isOfThisProject(state);
 }
 
 /** What stands in the way of a version. */

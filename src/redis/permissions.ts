@@ -85,11 +85,7 @@ export class RedisPermissions {
   }
 
   /** Passes the answer on, and learns from it. */
-  async watch<T>(
-    command: string,
-    args: readonly (string | Buffer)[],
-    answer: Promise<T>,
-  ): Promise<T> {
+  async watch<T>(command: string, args: readonly (string | Buffer)[], answer: Promise<T>): Promise<T> {
     try {
       const value = await answer;
       if (this.#missing.size > 0) this.#allowed(command, args);

@@ -103,7 +103,11 @@ function wholeOf([lcut, keyDigest, checksum, encoding, config]: readonly (Buffer
 const isSame = (a: Buffer | undefined, b: Buffer | undefined): boolean =>
   a === undefined || b === undefined ? a === b : a.equals(b);
 
-function judgeEntry(entry: WholeEntry, key: NamedKey, { feed, newerThan, maxBytes }: EntryWanted): BackupRead {
+function judgeEntry(
+  entry: WholeEntry,
+  key: NamedKey,
+  { feed, newerThan, maxBytes }: EntryWanted,
+): BackupRead {
   const { config, keyDigest } = entry;
   const lcut = readLcut(entry.lcut);
   if (lcut === undefined) return unusable("its lcut is no version number");

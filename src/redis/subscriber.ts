@@ -65,10 +65,7 @@ export class Subscriber implements AsyncDisposable {
     };
   }
 
-  async #listen(
-    redirect: RedisHost | undefined,
-    worked: () => void,
-  ): Promise<Ending> {
+  async #listen(redirect: RedisHost | undefined, worked: () => void): Promise<Ending> {
     const { redis, onMessage } = this.#options;
     const { address, sharded } = this.#target(redirect);
     const client = openRedis(address, redis, { kind: "commands", retryDelayMs: () => null });

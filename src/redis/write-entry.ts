@@ -1,5 +1,5 @@
-import { brotliDecompress } from "node:zlib";
 import { promisify } from "node:util";
+import { brotliDecompress } from "node:zlib";
 import type { Feed } from "../specs/feed.ts";
 import { djb2 } from "../specs/sdk-key.ts";
 import type { BackupWrite } from "../specs/spec-backup.ts";
