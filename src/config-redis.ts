@@ -15,6 +15,9 @@ export interface RedisCacheConfig {
   readonly fleetPolling: boolean;
 }
 
+/** What an entry may hold beside its config. A manifest of ID lists fits in, too. */
+const OTHER_FIELDS_BYTES = 8 * 1024 * 1024;
+
 /** Throws {@link ConfigError}. */
 export function readRedis(settings: Settings, env: Environment, cache: Cache): RedisCacheConfig {
   const fleetPolling = settings.flag("fleet-polling");
@@ -34,6 +37,7 @@ export function readRedis(settings: Settings, env: Environment, cache: Cache): R
     connection: {
       ...connection,
       connectTimeoutMs: settings.integer("redis-connection-timeout-in-s") * 1_000,
+      maxAnswerBytes: settings.integer("max-payload-in-mb") * 1024 * 1024 + OTHER_FIELDS_BYTES,
     },
     leaderKeyTtlMs: settings.integer("redis-leader-key-ttl") * 1_000,
     cacheTtlMs: settings.integer("redis-cache-ttl-in-s") * 1_000,

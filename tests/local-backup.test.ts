@@ -6,7 +6,7 @@ import { describeBackup, readBack } from "./support/backup-contract.ts";
 import { FakeClock } from "./support/fake-clock.ts";
 import { deleteFolders, fileIn, newFolder, openLocal } from "./support/local-backups.ts";
 import { essence, preparedSnapshot } from "./support/prepared-snapshots.ts";
-import { feedOf } from "./support/snapshots.ts";
+import { feedOf, snapshotOf } from "./support/snapshots.ts";
 
 afterAll(deleteFolders);
 
@@ -69,7 +69,7 @@ describe("bounds", () => {
       await local.backup.write(await preparedSnapshot(feedOf("key-b", "v1"), 1));
       await clock.advance(HOUR_MS);
       await local.backup.write(await preparedSnapshot(feedOf("key-c"), 1));
-      expect(await local.backup.touch(feedOf("key-a"))).toBe(true);
+      expect(await local.backup.touch(snapshotOf(feedOf("key-a"), 1))).toBe(true);
       expect(local.events).toEqual([]);
       await local.backup.write(await preparedSnapshot(feedOf("key-d"), 1));
       expect(local.events).toMatchObject([{ kind: "local_evicted", versions: 2 }]);

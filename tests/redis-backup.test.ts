@@ -7,6 +7,7 @@ import { preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { createRedisCertificates } from "./support/redis-certificates.ts";
 import { RedisCluster } from "./support/redis-cluster.ts";
 import { RedisServer } from "./support/redis-server.ts";
+import { limitedUser, ORIGINAL_COMMANDS } from "./support/redis-users.ts";
 import { RedisUse } from "./support/redis-uses.ts";
 import { feedOf } from "./support/snapshots.ts";
 
@@ -39,7 +40,7 @@ function openedBackup(options: RedisOptions): SpecBackup {
     source: backup.source,
     read: (...args) => backup.read(...args),
     write: (...args) => backup.write(...args),
-    touch: (feed) => backup.touch(feed),
+    touch: (snapshot) => backup.touch(snapshot),
     remove: (feed) => backup.remove(feed),
     async [Symbol.asyncDispose]() {
       await backup[Symbol.asyncDispose]();
@@ -48,12 +49,20 @@ function openedBackup(options: RedisOptions): SpecBackup {
   };
 }
 
+async function startAs(rules: string): Promise<Place> {
+  const server = await RedisServer.start();
+  const options = await limitedUser(server, rules);
+  return { options, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+}
+
 describeWith("redis-server", "redis-cli")("Redis as a backup", () => {
   contract("a single Redis", () => RedisServer.start());
   contract("a user with a password of odd characters", () =>
     RedisServer.start({ user: { name: "relay:1@x", password: NASTY } }),
   );
   contract("a Cluster of three", () => RedisCluster.start());
+  contract("a user without EVAL", () => startAs("~* &* +@all -eval -evalsha"));
+  contract("a user with the commands of the original relay alone", () => startAs(ORIGINAL_COMMANDS));
   contract("a pool of three connections", async () => {
     const server = await RedisServer.start();
     const options = { ...server.options, pool: { min: 2, max: 3 } };
@@ -96,7 +105,7 @@ describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis
     await backup.write(snapshot);
     await backup.read(feed, -1);
     expect(Number(await server.cli("PTTL", key))).toBeWithin(0, 20_001);
-    expect(await backup.touch(feed)).toBe(true);
+    expect(await backup.touch(snapshot)).toBe(true);
     expect(Number(await server.cli("PTTL", key))).toBeWithin(90_000, 100_001);
   });
 
@@ -105,12 +114,13 @@ describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis
     await using use = new RedisUse(server.options);
     const backup = use.backup({ schemas: ["v4", "v3"], doubleWriteLegacy: true });
     const v1 = feedOf(feed.sdkKey, "v1");
-    await backup.write(await preparedSnapshot(v1, 7));
+    const snapshot = await preparedSnapshot(v1, 7);
+    await backup.write(snapshot);
     const keys = (await server.cli("KEYS", "*")).split("\n");
     expect(keys).toHaveLength(3);
-    expect(await backup.touch(v1)).toBe(true);
+    expect(await backup.touch(snapshot)).toBe(true);
     await server.cli("DEL", keys.find((key) => key.startsWith("statsig::")) ?? "");
-    expect(await backup.touch(v1)).toBe(false);
+    expect(await backup.touch(snapshot)).toBe(false);
     await backup.remove(v1);
     expect(await server.cli("DBSIZE")).toBe("0");
   });

@@ -4,6 +4,7 @@ import { describeWith } from "./support/needs.ts";
 import { preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { RedisCluster } from "./support/redis-cluster.ts";
 import { RedisServer } from "./support/redis-server.ts";
+import { RedisUse } from "./support/redis-uses.ts";
 import { RedisWriter, writtenFeed } from "./support/redis-writer.ts";
 import { feedOf } from "./support/snapshots.ts";
 
@@ -33,6 +34,17 @@ describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
     expect(sizes).not.toContain("0");
     for (const feed of feeds) expect((await relay.kept.read(feed, -1)).kind).toBe("found");
     expect(relay.outages).toEqual([]);
+  });
+
+  test("takes large values for all of its nodes with the first commands", async () => {
+    await using cluster = await RedisCluster.start();
+    for (let round = 0; round < 5; round++) {
+      await using use = new RedisUse(cluster.options);
+      const { bulk } = use.connection;
+      await use.connection.send("PING", []);
+      const answers = Array.from({ length: 20 }, (_, at) => bulk.send("HGET", [`statsig|${at}`, "config"]));
+      expect(await Promise.all(answers)).toEqual(answers.map(() => null));
+    }
   });
 
   test("of which a node is gone fails in time, and works again with it", async () => {

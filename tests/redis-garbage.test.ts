@@ -49,7 +49,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
   await Promise.allSettled([
     backup.read(feed, -1).then(({ kind }) => expect(kind).not.toBe("found")),
     backup.write(snapshotOf(feed, 7)),
-    backup.touch(feed),
+    backup.touch(snapshotOf(feed, 7)),
     notices.publish("digest", 7),
     board
       .look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })

@@ -116,7 +116,7 @@ describeWith("redis-server", "redis-cli")("What somebody else put into Redis", (
       if (good.kind !== "found") throw new Error(good.kind);
       expect(essence({ ...(await preparedPayload(good.raw)), feed })).toEqual(essence(next));
       expect(Number(await server.cli("PTTL", key))).toBeGreaterThan(0);
-      expect(await server.cli("HLEN", key)).toBe("4");
+      expect(await server.cli("HLEN", key)).toBe("5");
     },
   );
 

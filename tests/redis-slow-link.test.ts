@@ -1,6 +1,7 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import type { RedisOptions } from "../src/redis/options.ts";
+import { type AddressInfo, createServer } from "node:net";
+import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "../src/redis/options.ts";
 import { describeWith } from "./support/needs.ts";
 import { RedisCluster } from "./support/redis-cluster.ts";
 import { RedisServer } from "./support/redis-server.ts";
@@ -103,6 +104,59 @@ describeWith("redis-server", "redis-cli")("Over a slow link", () => {
 });
 
 const LIMIT_MS = 1_000;
+
+/** A relay's connection to what greets as a Redis does, and answers everything else with bytes without an end. */
+async function endless(bytesPerTick: number, maxAnswerBytes: number) {
+  await using started = new AsyncDisposableStack();
+  const server = createServer((socket) => {
+    let ticks: Timer | undefined;
+    socket.on("error", () => undefined);
+    socket.on("close", () => clearInterval(ticks));
+    socket.on("data", (data) => {
+      const text = String(data).toLowerCase();
+      if (text.includes("get") && ticks === undefined) {
+        socket.write("$999999999999\r\n");
+        ticks = setInterval(() => socket.write(Buffer.alloc(bytesPerTick)), 50);
+      } else if (ticks === undefined) {
+        const commands = text.match(/\*\d+\r\n/g) ?? [];
+        socket.write((text.includes("eval") ? "+up\r\n" : "+OK\r\n").repeat(commands.length));
+      }
+    });
+  });
+  started.defer(() => void server.close());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = {
+    kind: "single",
+    host: "127.0.0.1",
+    port: (server.address() as AddressInfo).port,
+    db: 0,
+  } as const;
+  const options = { ...DEFAULT_REDIS_OPTIONS, address, commandTimeoutMs: LIMIT_MS, maxAnswerBytes };
+  const use = new RedisUse(options);
+  started.use(use);
+  const owned = started.move();
+  return { use, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
+}
+
+describe("An answer without an end", () => {
+  test("is given up when it is larger than any answer may be", async () => {
+    await using redis = await endless(MB, 4 * MB);
+    const read = await failure(redis.use.connection.bulk.send("GET", [KEY]));
+    expect(read).toMatchObject({ kind: "garbage", message: "an answer is too large" });
+  }, 15_000);
+
+  test("that comes in drips does not hold up the end", async () => {
+    await using redis = await endless(1, 4 * MB);
+    const read = failure(redis.use.connection.bulk.send("GET", [KEY]));
+    // It is no stall.
+    await Bun.sleep(2 * LIMIT_MS);
+    const startedAt = performance.now();
+    await redis.use[Symbol.asyncDispose]();
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect(await read).toMatchObject({ kind: "unreachable", message: "connection closed" });
+    expect(redis.use.events).toEqual([]);
+  }, 15_000);
+});
 
 describeWith("redis-server", "redis-cli")("A link that stops", () => {
   test.each([

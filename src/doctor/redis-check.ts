@@ -1,7 +1,7 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { RedisFailure } from "../redis/failure.ts";
-import { LEADER_KEY, type RedisKeySchema } from "../redis/keys.ts";
+import type { RedisKeySchema } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
 import { RedisBackup } from "../redis/redis-backup.ts";
 import { RedisConnection } from "../redis/redis-connection.ts";
@@ -9,7 +9,7 @@ import { RedisNotices } from "../redis/redis-notices.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import { Supervisor } from "../supervision/supervisor.ts";
-import { type Check, type Finding, failed, ok, skipped } from "./check.ts";
+import { type Check, type Finding, failed, ok, skipped, warning } from "./check.ts";
 
 export interface RedisToCheck {
   readonly connection: RedisOptions;
@@ -26,8 +26,8 @@ const MENDS: readonly (readonly [RegExp, string])[] = [
     "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD (docs/redis.md)",
   ],
   [
-    /may not do this/,
-    "ACL SETUSER … +@read +@write +@scripting +@connection +@pubsub ~statsig* &statsig_forward_proxy::*",
+    /Redis user may not|does not have this command/,
+    "ACL SETUSER … +@read +@write +@scripting +@transaction +@connection +@pubsub ~statsig* &statsig_forward_proxy::*",
   ],
   [/read-only|replica/, "name the primary, or its Sentinels or cluster, not a replica"],
   [/out of memory/, "give Redis more memory (maxmemory), or a policy that evicts"],
@@ -38,7 +38,7 @@ const MENDS: readonly (readonly [RegExp, string])[] = [
 const OTHER_MEND =
   "see that Redis runs there and this machine may connect to it; docs/redis.md has the variables that name it";
 
-/** Whether Redis can be reached, and the relay may do there all that it has to. */
+/** Whether Redis can be reached, what the relay may do there, and what it costs if that is not all. */
 export function redisCheck(redis: RedisToCheck | undefined): Check {
   return {
     name: "Redis",
@@ -55,16 +55,34 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
         "entries can't be written, read, kept and removed",
         () => useBackup(connection, redis),
       );
-      const lease = await attempt("the lease can be seen", "the lease can't be seen", () =>
-        connection.send("GET", [LEADER_KEY]),
+      const leader = await attempt(
+        "the leader key can be held",
+        "the leader key, which keeps original relays from writing, can't be held",
+        () => useLeaderCommands(connection),
       );
-      if (!redis.fleetPolling) return [answered, entries, lease];
-      const notices = await attempt("notices get through", "notices don't get through", () =>
-        exchangeNotice(connection, redis),
-      );
-      return [answered, entries, lease, notices];
+      const notices = redis.fleetPolling
+        ? [
+            await attempt("notices get through", "notices don't get through", () =>
+              exchangeNotice(connection, redis),
+            ),
+          ]
+        : [];
+      return [answered, entries, ...[leader, ...notices].map(asWarning), ...missingPermissions(connection)];
     },
   };
+}
+
+/** The relay works without. */
+const asWarning = (finding: Finding): Finding =>
+  finding.state === "failed" ? { ...finding, state: "warning" } : finding;
+
+function missingPermissions({ permissions, options }: RedisConnection): readonly Finding[] {
+  return permissions.missing.map(({ permission, cost }) =>
+    warning(
+      `the Redis user lacks the permission ${permission}: ${cost}`,
+      `ACL SETUSER ${options.user ?? "default"} ${permission}`,
+    ),
+  );
 }
 
 async function attempt(success: string, failure: string, work: () => Promise<unknown>): Promise<Finding> {
@@ -86,8 +104,9 @@ async function useBackup(
   const sdkKey = `doctor-${randomBytes(16).toString("hex")}` as SdkKey;
   const feed = { sdkKey, version: "v1", format: "json" } as const;
   const bytes = new Uint8Array([0x7b, 0x7d]);
+  const digest = createHash("sha256").update(bytes).digest("base64url").slice(0, 16);
   const snapshot: Snapshot = {
-    ...{ feed, lcut: 1, format: "json", bytes, compressed: {}, digest: "" },
+    ...{ feed, lcut: 1, format: "json", bytes, compressed: {}, digest },
     ...{ source: "redis", receivedAt: clock.now() },
   };
   await using backup = new RedisBackup({
@@ -102,9 +121,22 @@ async function useBackup(
   await backup.write(snapshot);
   try {
     await backup.read(feed, -1);
-    await backup.touch(feed);
+    await backup.touch(snapshot);
   } finally {
     await backup.remove(feed);
+  }
+}
+
+/** As for the leader key, on a key that nobody has. */
+async function useLeaderCommands(redis: RedisConnection): Promise<void> {
+  const key = `statsig_forward_proxy::doctor::${randomBytes(16).toString("hex")}`;
+  await redis.send("SETNX", [key, "1"]);
+  try {
+    await redis.send("EXPIRE", [key, "60"]);
+    await redis.send("TTL", [key]);
+    await redis.send("GET", [key]);
+  } finally {
+    await redis.send("DEL", [key]);
   }
 }
 
@@ -116,10 +148,12 @@ async function exchangeNotice(redis: RedisConnection, { clock }: RedisToCheck): 
   notices.listen((of) => {
     if (of === digest) heard.resolve();
   });
-  for (let time = 0; time < 20 && !notices.isListening; time++) {
+  const isDenied = () => redis.permissions.missing.some(({ permission }) => /subscribe|^&/.test(permission));
+  for (let time = 0; time < 20 && !notices.isListening && !isDenied(); time++) {
     await clock.sleep(100, AbortSignal.timeout(1_000)).catch(() => undefined);
   }
   await notices.publish(digest, 1);
+  if (isDenied()) throw new RedisFailure("refused", "the Redis user may not subscribe to the channel");
   const late = clock.sleep(2_000, new AbortController().signal).then(() => {
     throw new RedisFailure("timeout", "what was published was not heard");
   });

@@ -107,7 +107,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     return outcome.kind === "not_newer" ? outcome : { kind: "written" };
   }
 
-  async touch(feed: Feed): Promise<boolean> {
+  async touch({ feed }: Snapshot): Promise<boolean> {
     const outcome = await this.#queued(() => ({ kind: "touch", feedDigest: feedDigest(feed) }));
     return outcome.kind === "done";
   }

@@ -88,6 +88,22 @@ function openCluster(
   );
 }
 
+/**
+ * The library connects to a node with the first command for it, and rejects those that come while it does. Resolves when each
+ * node is ready, or can't be.
+ */
+export async function connectNodes(client: RedisClient): Promise<void> {
+  if (client instanceof Cluster) await Promise.all(client.nodes("all").map(connectNode));
+}
+
+async function connectNode(node: Redis): Promise<void> {
+  if (node.status === "wait") return node.connect().catch(() => undefined);
+  if (node.status === "ready") return;
+  await new Promise<void>((resolve) => {
+    for (const event of ["ready", "close", "end"]) node.once(event, () => resolve());
+  });
+}
+
 function commonOptions(options: RedisOptions, kind: LinkKind) {
   const { user, password, tls, connectTimeoutMs, commandTimeoutMs } = options;
   return {

@@ -17,21 +17,38 @@ export class RedisFailure extends Error {
   readonly kind: RedisFailureKind;
   /** The word that Redis begins its error with, such as `WRONGTYPE`. */
   readonly code: string | undefined;
+  /** Set if the Redis user lacks a permission, or Redis lacks the command. */
+  readonly denied: Denied | undefined;
 
-  constructor(kind: RedisFailureKind, message: string, code?: string) {
+  constructor(kind: RedisFailureKind, message: string, code?: string, denied?: Denied) {
     super(message);
     this.name = "RedisFailure";
     this.kind = kind;
     this.code = code;
+    this.denied = denied;
   }
 }
+
+/** What may not be used; `script`: something that a script does, which may itself be run. */
+export type Denied = "command" | "key" | "channel" | "script";
+
+const DENIALS: readonly (readonly [RegExp, Denied, string])[] = [
+  [
+    /user executing the script can't|ACL failure in script|unknown Redis command called from script/i,
+    "script",
+    "the Redis user may not run a command of the script",
+  ],
+  [/unknown command/i, "command", "Redis does not have this command"],
+  [/^NOPERM\b.*\bkeys?\b/i, "key", "the Redis user may not use this key"],
+  [/^NOPERM\b.*\bchannels?\b/i, "channel", "the Redis user may not use this channel"],
+  [/\bNOPERM\b/, "command", "the Redis user may not do this"],
+];
 
 export const NO_SUCH_DATABASE = "Redis has no such database";
 
 const REPLY_WORDS: Readonly<Record<string, string>> = {
   NOAUTH: "Redis asks for a password",
   WRONGPASS: "Redis does not take this user and password",
-  NOPERM: "the Redis user may not do this",
   READONLY: "this Redis is read-only",
   OOM: "Redis is out of memory",
   LOADING: "Redis is still loading its data",
@@ -77,6 +94,8 @@ export function redisFailure(error: unknown): RedisFailure {
 }
 
 function replyFailure(message: string): RedisFailure {
+  const [, denied, text] = DENIALS.find(([says]) => says.test(message)) ?? [];
+  if (text !== undefined) return new RedisFailure("refused", text, "NOPERM", denied);
   // Redis before 7 wraps the error of a script's command into one of the script.
   const known = Object.keys(REPLY_WORDS).find((code) => new RegExp(`\\b${code}\\b`).test(message));
   if (/DB index/i.test(message)) return new RedisFailure("refused", NO_SUCH_DATABASE, "ERR");

@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
-import { type LinkKind, openClient, type RedisClient } from "./client.ts";
+import { connectNodes, type LinkKind, openClient, type RedisClient } from "./client.ts";
 import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./failure.ts";
 import type { RedisOptions } from "./options.ts";
 import { StallWatch } from "./stall-watch.ts";
@@ -40,7 +40,7 @@ export class RedisLink implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #onChange: () => void;
   readonly #client: RedisClient;
-  readonly #stallWatch: StallWatch | undefined;
+  readonly #stallWatch?: StallWatch;
   readonly #closing = new AbortController();
   #state: LinkState = "opening";
   #reason = "no connection yet";
@@ -64,9 +64,16 @@ export class RedisLink implements AsyncDisposable {
     this.#client.on("error", (error: unknown) => this.#failed(error));
     this.#client.on("close", () => this.#closed());
     this.#client.on("end", () => void this.#reopen());
-    const limitMs = redis.commandTimeoutMs;
-    this.#stallWatch =
-      kind === "bulk" ? new StallWatch({ client: this.#client, limitMs, isAnswering, clock }) : undefined;
+    const { commandTimeoutMs: limitMs, maxAnswerBytes } = redis;
+    if (kind === "bulk") {
+      this.#stallWatch = new StallWatch({
+        client: this.#client,
+        limitMs,
+        maxAnswerBytes,
+        isAnswering,
+        clock,
+      });
+    }
     void this.#giveUpOpening();
   }
 
@@ -142,6 +149,7 @@ export class RedisLink implements AsyncDisposable {
   /** Scripts are held back with writes, so that a Redis which only reads does not count as back. */
   async #checkAndOpen(): Promise<void> {
     try {
+      await bounded(connectNodes(this.#client), this.#options.commandTimeoutMs, this.#clock).catch(() => {});
       await this.#checkDatabase();
       const answer = this.#sendNow("EVAL", ["return 'up'", "0"], "text");
       if ((await bounded(answer, this.#options.commandTimeoutMs, this.#clock)) !== "up") {

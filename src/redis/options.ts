@@ -28,9 +28,9 @@ export interface RedisTls {
 }
 
 /**
- * How many connections commands go over. They are pipelined: one connection carries any number of commands
- * at a time, and one is usually enough. More help only where large config specs keep small commands waiting
- * behind them. Another one is opened when all are busy, up to `max`, and stays open.
+ * How many connections large values go over. Commands are pipelined: one connection carries any number of them,
+ * and one is usually enough. More help if a single connection can't use all of the network. Another one is opened
+ * when all are busy, up to `max`, and stays open.
  */
 export interface RedisPoolSize {
   /** Opened at the start; one is opened in any case. */
@@ -48,8 +48,10 @@ export interface RedisOptions {
   readonly pool: RedisPoolSize;
   /** For TCP and the TLS handshake together. */
   readonly connectTimeoutMs: number;
-  /** Within this time every command is answered or has failed. */
+  /** Small commands are answered or have failed within this time; one with a large value, if nothing moves for so long. */
   readonly commandTimeoutMs: number;
+  /** A connection whose next answer is longer is closed. */
+  readonly maxAnswerBytes: number;
 }
 
 export const DEFAULT_PORT = 6379;
@@ -72,4 +74,5 @@ export const DEFAULT_REDIS_OPTIONS: RedisOptions = {
   pool: { min: 1, max: 1 },
   connectTimeoutMs: 5_000,
   commandTimeoutMs: 3_000,
+  maxAnswerBytes: 72 * 1024 * 1024,
 };

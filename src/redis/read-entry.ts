@@ -1,7 +1,17 @@
+import { createHash } from "node:crypto";
 import type { Feed } from "../specs/feed.ts";
-import { describeTooLarge, isInFuture, parseLcut, type RawPayload } from "../specs/payload.ts";
+import { describeTooLarge, type RawPayload } from "../specs/payload.ts";
 import { djb2 } from "../specs/sdk-key.ts";
 import type { BackupRead } from "../specs/spec-backup.ts";
+import {
+  type EntryState,
+  isOfAnotherKey,
+  namesWholeKey,
+  parseChecksum,
+  readFields,
+  readLcut,
+  readState,
+} from "./entry-state.ts";
 import { RedisFailure } from "./failure.ts";
 import { type NamedKey, sdkKeyDigest } from "./keys.ts";
 import type { RedisConnection } from "./redis-connection.ts";
@@ -14,84 +24,130 @@ export interface EntryWanted {
   readonly maxBytes: number;
 }
 
-/** What is kept under one key. */
+/** An entry with its config, all as it was at one moment. */
+interface WholeEntry {
+  readonly lcut: string | undefined;
+  readonly keyDigest: string | undefined;
+  readonly checksum: string | undefined;
+  readonly encoding: string | undefined;
+  readonly config: Buffer | undefined;
+}
+
+/** Without HMGET, an entry that changes while it is read is read again so often. */
+const MAX_ATTEMPTS = 5;
+
+const SMALL_FIELDS = ["lcut", "key_digest", "checksum", "encoding"] as const;
+
+const OTHER_TYPE = "a value of another type is there, not a hash";
+const OTHER_KEY = "it is another SDK key's";
+
+/** What is kept under one key. The small fields tell whether the config is worth fetching. */
 export async function readEntry(
   redis: RedisConnection,
   key: NamedKey,
   wanted: EntryWanted,
 ): Promise<BackupRead> {
-  const { feed, newerThan } = wanted;
-  try {
-    const kept = await redis.sendForBytes("HMGET", [key.name, "lcut", "key_digest"]);
-    const [lcut, digest] = fieldsOf(kept, 2);
-    if (lcut === undefined && digest === undefined) {
-      // Without these fields it may still be something: reported, not passed over.
-      if ((await redis.send("EXISTS", [key.name])) !== 1) return { kind: "none" };
-    } else {
-      const stamp = readStamp(lcut, digest, feed);
-      if (typeof stamp === "string") return { kind: "unusable", detail: stamp };
-      if (stamp.lcut <= newerThan) return { kind: "none" };
-    }
-    return await readWhole(redis, key, wanted);
-  } catch (error) {
-    if (error instanceof RedisFailure && error.code === "WRONGTYPE") {
-      return { kind: "unusable", detail: "a value of another type is there, not a hash" };
-    }
-    throw error;
+  const state = await readState(redis, key.name);
+  const known = judgeState(state, wanted);
+  if (known !== undefined) return known;
+  if (state.kind === "hash" && state.lcut === undefined) {
+    if ((await redis.send("TTL", [key.name])) === -2) return { kind: "none" };
   }
+  const entry = await readWhole(redis, key.name);
+  if (entry === undefined) return unusable(OTHER_TYPE);
+  return judgeEntry(entry, key, wanted);
 }
 
-async function readWhole(
-  redis: RedisConnection,
+const unusable = (detail: string): BackupRead => ({ kind: "unusable", detail });
+
+/** Undefined if the whole entry must tell: the state was not read in one step. */
+function judgeState(state: EntryState, { feed, newerThan, maxBytes }: EntryWanted): BackupRead | undefined {
+  if (state.kind === "other") return unusable(OTHER_TYPE);
+  if (isOfAnotherKey(state, feed)) return unusable(OTHER_KEY);
+  const lcut = readLcut(state.lcut);
+  if (lcut !== undefined && lcut <= newerThan) return { kind: "none" };
+  const { configBytes = 0 } = state;
+  return configBytes > maxBytes ? unusable(describeTooLarge(maxBytes)) : undefined;
+}
+
+/** Undefined if it is no hash. */
+async function readWhole(redis: RedisConnection, key: string): Promise<WholeEntry | undefined> {
+  try {
+    if (redis.permissions.mayTry("HMGET")) {
+      const fields = await readFields(redis, key, [...SMALL_FIELDS, "config"], redis.bulk);
+      if (redis.permissions.mayTry("HMGET")) return wholeOf(fields);
+    }
+    for (let left = MAX_ATTEMPTS; left > 0; left--) {
+      const before = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
+      const config = await readFields(redis, key, ["config"], redis.bulk);
+      const after = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
+      if (before.every((field, at) => isSame(field, after[at]))) return wholeOf([...before, ...config]);
+    }
+  } catch (error) {
+    if (error instanceof RedisFailure && error.code === "WRONGTYPE") return undefined;
+    throw error;
+  }
+  throw new RedisFailure("refused", "other relays change the entry all the time");
+}
+
+function wholeOf([lcut, keyDigest, checksum, encoding, config]: readonly (Buffer | undefined)[]): WholeEntry {
+  return {
+    lcut: lcut?.toString("latin1"),
+    keyDigest: keyDigest?.toString("latin1"),
+    checksum: checksum?.toString("latin1"),
+    encoding: encoding?.toString("latin1"),
+    config,
+  };
+}
+
+const isSame = (a: Buffer | undefined, b: Buffer | undefined): boolean =>
+  a === undefined || b === undefined ? a === b : a.equals(b);
+
+function judgeEntry(
+  entry: WholeEntry,
   key: NamedKey,
   { feed, newerThan, maxBytes }: EntryWanted,
-): Promise<BackupRead> {
-  const bytes = await redis.send("HSTRLEN", [key.name, "config"]);
-  if (typeof bytes === "number" && bytes > maxBytes) {
-    return { kind: "unusable", detail: describeTooLarge(maxBytes) };
-  }
-  const kept = await redis.sendForBytes("HMGET", [key.name, "lcut", "key_digest", "encoding", "config"]);
-  const [lcut, digest, encoding, config] = fieldsOf(kept, 4);
-  if ([lcut, digest, encoding, config].every((field) => field === undefined)) {
-    // It expired just now, or is a hash of somebody else's.
-    if ((await redis.send("EXISTS", [key.name])) !== 1) return { kind: "none" };
-  }
-  const stamp = readStamp(lcut, digest, feed);
-  if (typeof stamp === "string") return { kind: "unusable", detail: stamp };
-  if (stamp.lcut <= newerThan) return { kind: "none" };
-  const format = readFormat(encoding, feed);
-  if (format === undefined) return { kind: "unusable", detail: "its encoding is unknown" };
-  if (config === undefined || config.length === 0) return { kind: "unusable", detail: "it has no config" };
+): BackupRead {
+  const { config, keyDigest } = entry;
+  const lcut = readLcut(entry.lcut);
+  if (lcut === undefined) return unusable("its lcut is no version number, or more than 24 h in the future");
+  if (lcut <= newerThan) return { kind: "none" };
+  const format = readFormat(entry.encoding, feed);
+  if (format === undefined) return unusable("its encoding is unknown");
+  if (config === undefined || config.length === 0) return unusable("it has no config");
+  if (config.length > maxBytes) return unusable(describeTooLarge(maxBytes));
+  const isOtherDigest = keyDigest !== undefined && keyDigest !== sdkKeyDigest(feed);
+  if (isOtherDigest && (namesWholeKey(key) || hasChecksum(entry, config))) return unusable(OTHER_KEY);
+  if (isOfOtherVersion(entry, config)) return unusable("its lcut is not that of its config");
+  // What an original relay wrote under a v4 name may be another key's, whatever digest of ours it left there.
+  const isKnownOwner = namesWholeKey(key) || (keyDigest !== undefined && hasChecksum(entry, config));
   const raw: RawPayload = {
     // A copy: the library's buffers are pieces of larger ones, and may not be handed to another thread.
     body: new Uint8Array(config),
     contentEncoding: format === "proto" ? "statsig-br" : "",
     format,
-    headerLcut: stamp.lcut,
+    headerLcut: lcut,
     sdkKeyHash: djb2(feed.sdkKey),
-    // Under v4 names keys can collide; only the original writes without the digest.
-    ...(key.schema === "v4" && digest === undefined && { mustNameKey: true }),
+    ...(!isKnownOwner && { mustNameKey: true }),
   };
   return { kind: "found", raw };
 }
 
-/** The version, or why there is none that could be this feed's. */
-function readStamp(
-  lcut: Buffer | undefined,
-  digest: Buffer | undefined,
-  feed: Feed,
-): { readonly lcut: number } | string {
-  if (digest !== undefined && digest.toString("latin1") !== sdkKeyDigest(feed)) {
-    return "it is another SDK key's";
-  }
-  const text = lcut?.toString("latin1") ?? "";
-  const version = /^\d{1,16}$/.test(text) ? parseLcut(Number(text)) : undefined;
-  if (version === undefined) return "its lcut is no version number";
-  return isInFuture(version, Date.now()) ? `its lcut ${version} is in the future` : { lcut: version };
+/** Whether a relay of this project wrote the config, so that its other fields describe it. */
+function hasChecksum({ checksum }: WholeEntry, config: Buffer): boolean {
+  const written = parseChecksum(checksum);
+  if (written?.bytes !== config.length) return false;
+  return createHash("sha256").update(config).digest("base64url").startsWith(written.digest);
 }
 
-function readFormat(encoding: Buffer | undefined, feed: Feed): Feed["format"] | undefined {
-  switch (encoding?.toString("latin1")) {
+/** An original relay that was between two of its commands left the config of one version with the lcut of another. */
+function isOfOtherVersion(entry: WholeEntry, config: Buffer): boolean {
+  const written = parseChecksum(entry.checksum);
+  return written !== undefined && written.lcut !== entry.lcut && hasChecksum(entry, config);
+}
+
+function readFormat(encoding: string | undefined, feed: Feed): Feed["format"] | undefined {
+  switch (encoding) {
     case undefined:
       return feed.format;
     case "plain_text":
@@ -101,11 +157,4 @@ function readFormat(encoding: Buffer | undefined, feed: Feed): Feed["format"] | 
     default:
       return undefined;
   }
-}
-
-function fieldsOf(answer: unknown, count: number): readonly (Buffer | undefined)[] {
-  if (!Array.isArray(answer) || answer.length !== count) {
-    throw new RedisFailure("garbage", "what answers there does not speak as Redis does");
-  }
-  return answer.map((field) => (Buffer.isBuffer(field) ? field : undefined));
 }

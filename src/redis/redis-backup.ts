@@ -7,7 +7,7 @@ import { RedisFailure, redisFailure } from "./failure.ts";
 import { keysOf, type NamedKey, type RedisKeySchema } from "./keys.ts";
 import { readEntry } from "./read-entry.ts";
 import type { RedisConnection } from "./redis-connection.ts";
-import { writeEntry } from "./write-script.ts";
+import { removeEntry, touchEntry, writeEntry } from "./write-entry.ts";
 
 export interface RedisBackupOptions {
   /** The connection's owner closes it. */
@@ -52,7 +52,7 @@ export class RedisBackup implements SpecBackup {
     const { lcut, bytes, feed } = snapshot;
     const startedAt = clock.now();
     const [first, ...others] = this.#keysOf(feed);
-    const writeTo = ({ name }: NamedKey) => writeEntry(redis, name, snapshot, instead, ttlMs);
+    const writeTo = (key: NamedKey) => writeEntry(redis, key, snapshot, { instead, ttlMs });
     const written = await this.#telling(firstOfAll(writeTo(first), others.map(writeTo)), (reason) => {
       return { kind: "redis_write_failed", feed, lcut, reason };
     });
@@ -64,14 +64,15 @@ export class RedisBackup implements SpecBackup {
     return written;
   }
 
-  async touch(feed: Feed): Promise<boolean> {
+  async touch(snapshot: Snapshot): Promise<boolean> {
     const { redis, ttlMs } = this.#options;
-    const answers = this.#keysOf(feed).map(({ name }) => redis.send("PEXPIRE", [name, String(ttlMs)]));
-    return (await Promise.all(answers)).every((answer) => answer === 1);
+    const touches = this.#keysOf(snapshot.feed).map((key) => touchEntry(redis, key, snapshot, ttlMs));
+    return (await Promise.all(touches)).every(Boolean);
   }
 
   async remove(feed: Feed): Promise<void> {
-    const deletions = this.#keysOf(feed).map(({ name }) => this.#options.redis.send("DEL", [name]));
+    const { redis, maxBytes } = this.#options;
+    const deletions = this.#keysOf(feed).map((key) => removeEntry(redis, key, feed, maxBytes));
     await this.#telling(Promise.all(deletions), (reason) => {
       return { kind: "redis_delete_failed", feed, reason };
     });

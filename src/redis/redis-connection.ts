@@ -5,6 +5,7 @@ import { RedisFailure, redisFailure } from "./failure.ts";
 import { RedisLink } from "./link.ts";
 import { LinkPool, type RedisCommands } from "./link-pool.ts";
 import type { RedisOptions } from "./options.ts";
+import { RedisPermissions } from "./permissions.ts";
 
 /** Commands that carry the body of a config, or are answered with one. */
 export interface BulkCommands extends RedisCommands {
@@ -23,6 +24,8 @@ export interface BulkCommands extends RedisCommands {
 export class RedisConnection implements RedisCommands, AsyncDisposable {
   readonly options: RedisOptions;
   readonly bulk: BulkCommands;
+  /** What the Redis user may not do, as far as that is known. */
+  readonly permissions: RedisPermissions;
   readonly #clock: Clock;
   readonly #emit: EmitRedisEvent;
   readonly #commands: LinkPool;
@@ -37,6 +40,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     this.options = options;
     this.#clock = clock;
     this.#emit = emit;
+    this.permissions = new RedisPermissions(clock, emit);
     const common = {
       redis: options,
       clock,
@@ -46,11 +50,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     this.#commands = new LinkPool({ ...common, kind: "commands", size: { min: 1, max: 1 } });
     this.#bulk = new LinkPool({ ...common, kind: "bulk", size: options.pool });
     this.#exclusive = new ExclusiveLink(() => new RedisLink({ ...common, kind: "bulk", onChange: () => {} }));
-    this.bulk = {
-      send: (command, args) => this.#bulk.send(command, args),
-      sendForBytes: (command, args) => this.#bulk.sendForBytes(command, args),
-      exclusively: (task) => this.#exclusively(task),
-    };
+    this.bulk = { ...this.#watched(this.#bulk), exclusively: (task) => this.#exclusively(task) };
   }
 
   /** Whether small commands can be sent. */
@@ -64,18 +64,26 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   }
 
   send(command: string, args: readonly (string | Buffer)[]): Promise<unknown> {
-    return this.#commands.send(command, args);
+    return this.#watched(this.#commands).send(command, args);
   }
 
   sendForBytes(command: string, args: readonly (string | Buffer)[]): Promise<unknown> {
-    return this.#commands.sendForBytes(command, args);
+    return this.#watched(this.#commands).sendForBytes(command, args);
   }
 
   async #exclusively<T>(task: (commands: RedisCommands) => Promise<T>): Promise<T> {
     if (this.options.address.kind === "cluster") {
       throw new RedisFailure("refused", "without EVAL, the relay can't write to a Redis Cluster");
     }
-    return this.#exclusive.run(task);
+    return this.#exclusive.run((commands) => task(this.#watched(commands)));
+  }
+
+  #watched(commands: RedisCommands): RedisCommands {
+    const { permissions } = this;
+    return {
+      send: (command, args) => permissions.watch(command, args, commands.send(command, args)),
+      sendForBytes: (command, args) => permissions.watch(command, args, commands.sendForBytes(command, args)),
+    };
   }
 
   async #isAnswering(): Promise<boolean> {
@@ -98,6 +106,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   #cameUp(): void {
     if (this.#wasUp) return;
     this.#wasUp = true;
+    this.permissions.tryAll();
     if (this.#downSince !== undefined) {
       this.#emit({ kind: "redis_up", downForMs: this.#clock.now() - this.#downSince });
       this.#downSince = undefined;

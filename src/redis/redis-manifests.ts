@@ -1,11 +1,12 @@
+import { createHash } from "node:crypto";
 import { MAX_MANIFEST_BYTES } from "../id-lists/manifest.ts";
 import type { ManifestBackup } from "../id-lists/manifest-backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
-import { sdkKeyDigest } from "./keys.ts";
+import { type NamedKey, sdkKeyDigest } from "./keys.ts";
 import { readEntry } from "./read-entry.ts";
 import type { RedisConnection } from "./redis-connection.ts";
-import { writeEntry } from "./write-script.ts";
+import { writeEntry } from "./write-entry.ts";
 
 /**
  * Keeps manifests under the key that SDKs' data stores ask for, as hashes like those of config specs (WIRE 6). Only under
@@ -22,8 +23,7 @@ export class RedisManifests implements ManifestBackup {
   }
 
   async readManifest(sdkKey: SdkKey): Promise<string | undefined> {
-    const key = { schema: "v3", name: nameOf(sdkKey) } as const;
-    const read = await readEntry(this.#redis, key, {
+    const read = await readEntry(this.#redis, keyOf(sdkKey), {
       feed: ownerOf(sdkKey),
       newerThan: -1,
       maxBytes: MAX_MANIFEST_BYTES,
@@ -40,17 +40,18 @@ export class RedisManifests implements ManifestBackup {
 
   async writeManifest(sdkKey: SdkKey, text: string, fetchedAt: number): Promise<void> {
     const bytes = new TextEncoder().encode(text);
-    const entry = { feed: ownerOf(sdkKey), format: "json", lcut: fetchedAt, bytes } as const;
-    await writeEntry(this.#redis, nameOf(sdkKey), entry, undefined, this.#ttlMs);
+    const digest = createHash("sha256").update(bytes).digest("base64url").slice(0, 16);
+    const entry = { feed: ownerOf(sdkKey), format: "json", lcut: fetchedAt, bytes, digest } as const;
+    await writeEntry(this.#redis, keyOf(sdkKey), entry, { instead: undefined, ttlMs: this.#ttlMs });
   }
 
   async removeManifest(sdkKey: SdkKey): Promise<void> {
-    await this.#redis.send("DEL", [nameOf(sdkKey)]);
+    await this.#redis.send("DEL", [keyOf(sdkKey).name]);
   }
 }
 
-function nameOf(sdkKey: SdkKey): string {
-  return `statsig|/v1/get_id_lists|plain_text|${sdkKeyDigest(ownerOf(sdkKey))}`;
+function keyOf(sdkKey: SdkKey): NamedKey {
+  return { schema: "v3", name: `statsig|/v1/get_id_lists|plain_text|${sdkKeyDigest(ownerOf(sdkKey))}` };
 }
 
 /** Of an entry's feed only the key matters: the entry must be its own. */

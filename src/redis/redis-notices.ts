@@ -35,6 +35,7 @@ export class RedisNotices implements AsyncDisposable {
     this.#listeners.push(listener);
     this.#subscriber ??= new Subscriber({
       redis: this.#redis.options,
+      permissions: this.#redis.permissions,
       channel: VERSIONS_CHANNEL,
       clock: this.#clock,
       supervisor: this.#supervisor,

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { RedisFailure } from "./failure.ts";
+import type { RedisCommands } from "./link-pool.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 
 /** A script on one key, or on keys of one slot, so that it runs on their node of a Cluster. Redis keeps it by its digest. */
@@ -12,18 +13,25 @@ export class RedisScript {
     this.#digest = createHash("sha1").update(source).digest("hex");
   }
 
+  /** `via`: `redis.bulk` if an argument is large. */
   async run(
     redis: RedisConnection,
     keys: string | readonly string[],
     args: readonly (string | Buffer)[],
+    via: RedisCommands = redis,
   ): Promise<unknown> {
     const names = typeof keys === "string" ? [keys] : keys;
     const rest = [String(names.length), ...names, ...args];
-    try {
-      return await redis.send("EVALSHA", [this.#digest, ...rest]);
-    } catch (error) {
-      if (!(error instanceof RedisFailure && error.code === "NOSCRIPT")) throw error;
-      return redis.send("EVAL", [this.#source, ...rest]);
+    if (redis.permissions.mayTry("EVALSHA")) {
+      try {
+        return await via.send("EVALSHA", [this.#digest, ...rest]);
+      } catch (error) {
+        const mustSendSource =
+          error instanceof RedisFailure && (error.code === "NOSCRIPT" || error.denied === "command");
+        if (!mustSendSource) throw error;
+      }
     }
+    redis.permissions.check("EVAL");
+    return via.send("EVAL", [this.#source, ...rest]);
   }
 }

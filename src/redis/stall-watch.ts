@@ -19,20 +19,26 @@ export interface StallWatchOptions {
   readonly client: RedisClient;
   /** A connection on which nothing moves for so long is closed. */
   readonly limitMs: number;
+  /** And one that was sent so much without the end of an answer. */
+  readonly maxAnswerBytes: number;
   /** Whether Redis answers on another connection. */
   readonly isAnswering: () => Promise<boolean>;
   readonly clock: Clock;
 }
 
 interface Seen {
-  readonly movedBytes: number;
+  /** The command that is to be answered next. */
+  readonly next: unknown;
+  /** When it became the next one. */
+  readonly receivedBefore: number;
+  movedBytes: number;
   /** How many looks ago it came to that. */
-  looks: number;
+  looksSince: number;
 }
 
 /**
  * Closes connections that make no progress: commands wait for answers, and neither does the peer acknowledge what
- * was sent, nor does anything come back. How long a value takes in all has no say in it.
+ * was sent, nor does anything come back. How long a value takes in total does not matter.
  */
 export class StallWatch implements Disposable {
   readonly #options: StallWatchOptions;
@@ -62,23 +68,37 @@ export class StallWatch implements Disposable {
       this.#seen.delete(stream);
       return;
     }
-    const { movedBytes, queuedBytes } = progressOf(stream);
+    const progress = progressOf(stream);
+    const next = connection.commandQueue.peekFront()?.command;
     const seen = this.#seen.get(stream);
-    if (seen?.movedBytes !== movedBytes) {
-      this.#seen.set(stream, { movedBytes, looks: 0 });
-      return;
+    if (seen === undefined || seen.next !== next) {
+      const { movedBytes, receivedBytes } = progress;
+      this.#seen.set(stream, { next, receivedBefore: receivedBytes, movedBytes, looksSince: 0 });
+    } else if (progress.receivedBytes - seen.receivedBefore > this.#options.maxAnswerBytes) {
+      this.#close(connection, stream, new RedisFailure("garbage", "an answer is too large"));
+    } else if (seen.movedBytes !== progress.movedBytes) {
+      seen.movedBytes = progress.movedBytes;
+      seen.looksSince = 0;
+    } else {
+      seen.looksSince += 1;
+      const isStalled = await this.#isStalled(connection, seen.looksSince, progress.queuedBytes);
+      // To ask takes a while, too.
+      if (isStalled && progressOf(stream).movedBytes === seen.movedBytes) {
+        const seconds = this.#options.limitMs / 1_000;
+        this.#close(connection, stream, new RedisFailure("timeout", `nothing moved for ${seconds} s`));
+      }
     }
-    seen.looks += 1;
-    const looksOver = seen.looks - LOOKS_PER_LIMIT;
-    if (looksOver < 0) return;
-    const overMs = (looksOver * this.#options.limitMs) / LOOKS_PER_LIMIT;
-    const isBuffered = queuedBytes === 0 && overMs < msToPassOn(connection);
-    if (isBuffered && (await this.#options.isAnswering())) return;
-    this.#close(connection, stream);
   }
 
-  #close(connection: Redis, stream: Socket): void {
-    const failure = new RedisFailure("timeout", `nothing moved for ${this.#options.limitMs / 1_000} s`);
+  async #isStalled(connection: Redis, looksSince: number, queuedBytes: number): Promise<boolean> {
+    const { limitMs, isAnswering } = this.#options;
+    const overMs = ((looksSince - LOOKS_PER_LIMIT) * limitMs) / LOOKS_PER_LIMIT;
+    if (overMs < 0) return false;
+    if (queuedBytes > 0 || overMs >= msToPassOn(connection)) return true;
+    return !(await isAnswering());
+  }
+
+  #close(connection: Redis, stream: Socket, failure: RedisFailure): void {
     // The library would report only that the connection was closed.
     for (const { command } of connection.commandQueue.toArray()) command.reject(failure);
     stream.destroy(failure);
@@ -93,11 +113,20 @@ function connectionsOf(client: RedisClient): readonly Redis[] {
   return client instanceof Redis ? [client] : client.nodes("all");
 }
 
-/** Where the kernel does not say, what was written counts as gone. */
-function progressOf(stream: Socket): { readonly movedBytes: number; readonly queuedBytes: number } {
+interface Progress {
+  readonly receivedBytes: number;
+  /** In both directions. */
+  readonly movedBytes: number;
+  /** Not acknowledged by the peer's kernel. */
+  readonly queuedBytes: number;
+}
+
+/** If the kernel does not say, what was written counts as acknowledged. */
+function progressOf(stream: Socket): Progress {
   const tcp = tcpProgress(descriptorOf(stream));
-  if (tcp === undefined) return { movedBytes: stream.bytesRead + stream.bytesWritten, queuedBytes: 0 };
-  return { movedBytes: tcp.ackedBytes + tcp.receivedBytes, queuedBytes: Math.max(0, tcp.queuedBytes) };
+  const receivedBytes = tcp?.receivedBytes ?? stream.bytesRead;
+  const movedBytes = receivedBytes + (tcp?.ackedBytes ?? stream.bytesWritten);
+  return { receivedBytes, movedBytes, queuedBytes: Math.max(0, tcp?.queuedBytes ?? 0) };
 }
 
 /** How long the commands that wait for answers may be in buffers on the way. */

@@ -6,15 +6,20 @@ import { bounded } from "./bounded.ts";
 import { openRedis } from "./client.ts";
 import { RedisFailure, redisFailure } from "./failure.ts";
 import type { RedisAddress, RedisHost, RedisOptions } from "./options.ts";
+import type { RedisPermissions } from "./permissions.ts";
 
 /** A subscription that was lost without a sound is noticed after so long. */
 const RENEW_EVERY_MS = 5_000;
+
+/** A user that may not subscribe is not tried as often as a Redis that is away. */
+const DENIED_RETRY_MS = 30_000;
 
 /** A Cluster names the right node at once; more than a few redirects in a row mean that it is being rebuilt. */
 const MAX_REDIRECTS = 5;
 
 export interface SubscriberOptions {
   readonly redis: RedisOptions;
+  readonly permissions: RedisPermissions;
   readonly channel: string;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
@@ -54,15 +59,13 @@ export class Subscriber implements AsyncDisposable {
       redirects = redirect === undefined ? 0 : redirects + 1;
       if (ending.listened) failures = 0;
       if (redirect === undefined) {
-        await this.#options.clock.sleep(backoffMs(failures++), signal).catch(() => undefined);
+        const pauseMs = ending.isDenied ? DENIED_RETRY_MS : backoffMs(failures++);
+        await this.#options.clock.sleep(pauseMs, signal).catch(() => undefined);
       }
     };
   }
 
-  async #listen(
-    redirect: RedisHost | undefined,
-    worked: () => void,
-  ): Promise<{ readonly listened: boolean; readonly redirect?: RedisHost | undefined }> {
+  async #listen(redirect: RedisHost | undefined, worked: () => void): Promise<Ending> {
     const { redis, onMessage } = this.#options;
     const { address, sharded } = this.#target(redirect);
     const client = openRedis(address, redis, { kind: "commands", retryDelayMs: () => null });
@@ -75,7 +78,9 @@ export class Subscriber implements AsyncDisposable {
       worked();
       return await this.#keepSubscribed(client, sharded, gone);
     } catch (error) {
-      return { listened: this.#isListening, redirect: sharded ? redirectIn(error, address) : undefined };
+      const redirect = sharded ? redirectIn(error, address) : undefined;
+      const isDenied = redisFailure(error).denied !== undefined;
+      return { listened: this.#isListening, redirect, isDenied };
     } finally {
       this.#ending.signal.removeEventListener("abort", end);
       client.disconnect();
@@ -84,9 +89,16 @@ export class Subscriber implements AsyncDisposable {
 
   /** Until the connection fails. To subscribe again changes nothing, and fails where Redis is no longer there. */
   async #keepSubscribed(client: Redis, sharded: boolean, gone: AbortSignal): Promise<never> {
-    const { channel, clock } = this.#options;
+    const { channel, clock, permissions } = this.#options;
     for (;;) {
-      await (sharded ? client.ssubscribe(channel) : client.subscribe(channel));
+      const subscribed = (sharded ? client.ssubscribe(channel) : client.subscribe(channel)).catch(
+        (error: unknown) => {
+          const failure = redisFailure(error);
+          // Only the error of the library says where a redirect leads to.
+          throw failure.denied === undefined ? error : failure;
+        },
+      );
+      await permissions.watch(sharded ? "SSUBSCRIBE" : "SUBSCRIBE", [channel], subscribed);
       this.#isListening = true;
       await clock.sleep(RENEW_EVERY_MS, gone);
     }
@@ -113,6 +125,13 @@ export class Subscriber implements AsyncDisposable {
     this.#ending.abort();
     await this.#running;
   }
+}
+
+interface Ending {
+  readonly listened: boolean;
+  readonly redirect: RedisHost | undefined;
+  /** The Redis user may not subscribe. */
+  readonly isDenied: boolean;
 }
 
 type SingleOrSentinel = Exclude<RedisAddress, { kind: "cluster" }>;

@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { EmitSpecEvent } from "./events.ts";
+import type { Snapshot } from "./snapshot.ts";
 import type { SpecBackup } from "./spec-backup.ts";
 import type { SpecStore } from "./spec-store.ts";
 
@@ -39,15 +40,18 @@ export class BackupKeeper implements AsyncDisposable {
     this.#wake = new AbortController();
     await clock.sleep(everyMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
     for (const { feed } of [...store.held()]) {
-      if (signal.aborted || !(await this.#touch(feed))) return;
+      const held = store.peek(feed);
+      if (held === undefined) continue;
+      if (signal.aborted || !(await this.#touch(held.snapshot))) return;
     }
   }
 
   /** False where the backup does not work: the rest would fare no better. */
-  async #touch(feed: Parameters<SpecBackup["touch"]>[0]): Promise<boolean> {
+  async #touch(snapshot: Snapshot): Promise<boolean> {
+    const { feed } = snapshot;
     const { backup, writer, emit } = this.#options;
     try {
-      if (!(await backup.touch(feed))) writer.restore(feed);
+      if (!(await backup.touch(snapshot))) writer.restore(feed);
       return true;
     } catch (error) {
       emit({

@@ -177,12 +177,17 @@ export class BackupWriter implements AsyncDisposable {
 
   async #writeNow(snapshot: Snapshot): Promise<"new" | "known" | "superseded"> {
     const { backup, recovery } = this.#options;
+    const { feed, lcut } = snapshot;
     const first = await backup.write(snapshot);
-    if (first.kind === "written") return "new";
-    if (first.lcut === snapshot.lcut) return "known";
+    if (first.kind === "written") {
+      recovery.replaced(feed);
+      return "new";
+    }
+    if (first.lcut === lcut && !recovery.foundUnusable(feed)) return "known";
     // Newer than what upstream gave us: another relay's, or nonsense that would stay there for ever.
-    if ((await recovery.recover(snapshot.feed)) !== "unusable") return "superseded";
+    if (first.lcut > lcut && (await recovery.recover(feed)) !== "unusable") return "superseded";
     const second = await backup.write(snapshot, first.lcut);
+    if (second.kind === "written") recovery.replaced(feed);
     return second.kind === "written" ? "new" : "superseded";
   }
 

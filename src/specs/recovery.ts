@@ -25,10 +25,14 @@ export interface SpecRecoveryOptions {
   readonly emit: EmitSpecEvent;
 }
 
+/** Feeds whose entry was found to be unusable, at most; the backup holds entries of true keys alone. */
+const MAX_UNUSABLE = 10_000;
+
 /** Takes versions back from the backup, as carefully as from upstream. */
 export class SpecRecovery {
   readonly #options: SpecRecoveryOptions;
   readonly #underway = new Map<string, Promise<Recovered>>();
+  readonly #unusable = new Set<string>();
 
   constructor(options: SpecRecoveryOptions) {
     this.#options = options;
@@ -48,7 +52,24 @@ export class SpecRecovery {
     return recovery;
   }
 
+  /** Whether what the backup had when it was last read can't be served, whatever its version. */
+  foundUnusable(feed: Feed): boolean {
+    return this.#unusable.has(feedId(feed));
+  }
+
+  /** The backup has been given a version that can be served. */
+  replaced(feed: Feed): void {
+    this.#unusable.delete(feedId(feed));
+  }
+
   async #recoverNow(feed: Feed, asked: HeldFeed | undefined): Promise<Recovered> {
+    const recovered = await this.#readNow(feed, asked);
+    if (recovered === "newer") this.replaced(feed);
+    if (recovered === "unusable" && this.#unusable.size < MAX_UNUSABLE) this.#unusable.add(feedId(feed));
+    return recovered;
+  }
+
+  async #readNow(feed: Feed, asked: HeldFeed | undefined): Promise<Recovered> {
     const { backup, store, clock, emit } = this.#options;
     const startedAt = clock.now();
     try {

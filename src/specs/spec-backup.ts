@@ -31,9 +31,12 @@ export interface SpecBackup extends AsyncDisposable {
    */
   write(snapshot: Snapshot, instead?: number): Promise<BackupWrite>;
 
-  /** Keeps what is there from expiring. False where nothing is there. */
-  touch(feed: Feed): Promise<boolean>;
+  /**
+   * Keeps from expiring what is there of a version that is held. False if the version must be written again: nothing is
+   * there, or something older, or (as far as that is seen without reading all of it) something damaged.
+   */
+  touch(snapshot: Snapshot): Promise<boolean>;
 
-  /** Forgets the feed, whatever is there. */
+  /** Forgets the feed. What is another SDK key's under the same name stays. */
   remove(feed: Feed): Promise<void>;
 }

@@ -30,7 +30,7 @@ export function describeBackup(name: string, open: () => Promise<SpecBackup>): v
       await using backup = await open();
       const feed = newFeed();
       expect(await backup.read(feed, -1)).toEqual({ kind: "none" });
-      expect(await backup.touch(feed)).toBe(false);
+      expect(await backup.touch(await preparedSnapshot(feed, 1))).toBe(false);
       await backup.remove(feed);
     });
 
@@ -131,10 +131,10 @@ export function describeBackup(name: string, open: () => Promise<SpecBackup>): v
       const feed = newFeed();
       const [first, older] = await Promise.all([preparedSnapshot(feed, 10), preparedSnapshot(feed, 9)]);
       await backup.write(first);
-      expect(await backup.touch(feed)).toBe(true);
+      expect(await backup.touch(first)).toBe(true);
       await backup.remove(feed);
       expect(await backup.read(feed, -1)).toEqual({ kind: "none" });
-      expect(await backup.touch(feed)).toBe(false);
+      expect(await backup.touch(first)).toBe(false);
       expect(await backup.write(older)).toEqual({ kind: "written" });
       expect(await readBack(backup, feed)).toEqual(essence(older));
     });
@@ -156,7 +156,7 @@ export function describeBackup(name: string, open: () => Promise<SpecBackup>): v
       await backup[Symbol.asyncDispose]();
       await expect(backup.read(snapshot.feed, -1)).rejects.toThrow();
       await expect(backup.write(snapshot)).rejects.toThrow();
-      await expect(backup.touch(snapshot.feed)).rejects.toThrow();
+      await expect(backup.touch(snapshot)).rejects.toThrow();
       await expect(backup.remove(snapshot.feed)).rejects.toThrow();
     });
 

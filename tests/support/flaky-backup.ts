@@ -27,9 +27,9 @@ export class FlakyBackup implements SpecBackup {
     return outcome;
   }
 
-  async touch(feed: Feed) {
+  async touch(snapshot: Snapshot) {
     this.#check();
-    return this.#kept.touch(feed);
+    return this.#kept.touch(snapshot);
   }
 
   async remove(feed: Feed) {

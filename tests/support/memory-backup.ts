@@ -39,8 +39,8 @@ export class MemoryBackup implements SpecBackup {
     return { kind: "written" };
   }
 
-  async touch(feed: Feed): Promise<boolean> {
-    return this.#open().has(feedId(feed));
+  async touch({ feed, lcut }: Snapshot): Promise<boolean> {
+    return (this.#open().get(feedId(feed))?.lcut ?? -1) >= lcut;
   }
 
   async remove(feed: Feed): Promise<void> {

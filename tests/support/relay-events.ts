@@ -59,6 +59,12 @@ export const EXAMPLES: ByKind = {
   redis_down: { kind: "redis_down", reason: detail },
   redis_refuses_writes: { kind: "redis_refuses_writes", reason: "READONLY" },
   redis_takes_writes: { kind: "redis_takes_writes" },
+  redis_permission_missing: {
+    kind: "redis_permission_missing",
+    permission: "+eval",
+    cost: "writes take more round trips",
+  },
+  redis_permission_given: { kind: "redis_permission_given", permission: "+eval" },
   redis_up: { kind: "redis_up", downForMs: 3_000 },
   redis_wrote: { kind: "redis_wrote", feed, lcut: 7, bytes: 900, tookMs: 3.21 },
   redis_write_skipped: { kind: "redis_write_skipped", feed, lcut: 7, keptLcut: 8 },
@@ -121,6 +127,7 @@ export const ENDINGS: readonly (readonly [begins: RelayEvent["kind"], ends: Rela
   ["spool_failing", "spool_mended"],
   ["redis_down", "redis_up"],
   ["redis_refuses_writes", "redis_takes_writes"],
+  ["redis_permission_missing", "redis_permission_given"],
   ["sink_failing", "sink_works_again"],
   ["loop_failed", "loop_recovered"],
 ];

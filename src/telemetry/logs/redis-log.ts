@@ -5,6 +5,7 @@ import type { BackupFailed } from "../relay-event.ts";
 import { type DebugEvent, debugLine } from "./debug-line.ts";
 import type { LogFields, Logger } from "./logger.ts";
 import { OutageLog } from "./outage-log.ts";
+import { ThrottledLog } from "./throttled-log.ts";
 
 const DOWN = {
   begins: "Redis can't be used, going on without",
@@ -18,16 +19,24 @@ const READ_ONLY = {
   ends: "Redis takes writes again",
 };
 
+/** A user without any permission lacks about as many at once; one whose permissions come and go is not followed beyond. */
+const MISSING_PER_MIN = 10;
+const GIVEN_PER_MIN = 3;
+
 /** Log lines of Redis: what else fails while it does is counted there. */
 export class RedisLog {
   readonly #logger: Logger;
   readonly #down: OutageLog;
   readonly #readOnly: OutageLog;
+  readonly #missing: ThrottledLog;
+  readonly #given: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#down = new OutageLog(logger, clock, DOWN);
     this.#readOnly = new OutageLog(logger, clock, READ_ONLY);
+    this.#missing = new ThrottledLog(logger, clock, MISSING_PER_MIN);
+    this.#given = new ThrottledLog(logger, clock, GIVEN_PER_MIN);
   }
 
   write(event: RedisEvent): void {
@@ -43,6 +52,14 @@ export class RedisLog {
         return;
       case "redis_takes_writes":
         this.#end(this.#readOnly, event);
+        return;
+      case "redis_permission_missing": {
+        const { permission, cost } = event;
+        this.#missing.log("warn", "the Redis user lacks a permission", { permission, cost });
+        return;
+      }
+      case "redis_permission_given":
+        this.#given.log("info", "the Redis user has the permission now", { permission: event.permission });
         return;
       default:
         debugLine(this.#logger, event);

@@ -37,5 +37,7 @@ export function measureRedis(event: RedisEvent, registry: MetricRegistry, keys: 
     case "redis_up":
     case "redis_refuses_writes":
     case "redis_takes_writes":
+    case "redis_permission_missing":
+    case "redis_permission_given":
   }
 }

@@ -17,6 +17,8 @@ export class BackupMemory {
   down: Condition | undefined;
   refusesWrites: Condition | undefined;
   unusable: Condition | undefined;
+  /** What it costs that the Redis user lacks a permission, by permission. */
+  readonly missingPermissions = new Map<string, Condition>();
   /** The last entry that could not be served. */
   unusableEntry: Condition | undefined;
   lastWriteAt: number | undefined;
@@ -41,6 +43,12 @@ export class BackupMemory {
         return;
       case "redis_takes_writes":
         this.refusesWrites = undefined;
+        return;
+      case "redis_permission_missing":
+        this.missingPermissions.set(event.permission, this.#from(event.cost));
+        return;
+      case "redis_permission_given":
+        this.missingPermissions.delete(event.permission);
         return;
       case "redis_wrote":
         this.lastWriteAt = this.#clock.now();

@@ -65,6 +65,10 @@ function* redisProblems({ backup, redis, now }: ProblemReadings): Iterable<Probl
       since,
     });
   }
+  for (const [permission, condition] of backup.missingPermissions) {
+    const text = `The Redis user lacks the permission ${permission}`;
+    yield problem("redis_permission_missing", text, ofCondition(condition));
+  }
 }
 
 function* localProblems({ backup, local }: ProblemReadings): Iterable<Problem> {

@@ -44,6 +44,7 @@ export type ProblemKind =
   | "redis_down"
   | "redis_refuses_writes"
   | "redis_behind"
+  | "redis_permission_missing"
   | "backup_unusable"
   | "local_unusable"
   | "local_failing"

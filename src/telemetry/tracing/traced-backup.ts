@@ -39,7 +39,7 @@ export class TracedBackup {
           () => inner.read(feed, newerThan),
         ),
       write: (snapshot, instead) => this.#write(inner, snapshot, instead),
-      touch: (feed) => inner.touch(feed),
+      touch: (snapshot) => inner.touch(snapshot),
       remove: (feed) =>
         this.#spans.within(
           ROOT_CONTEXT,

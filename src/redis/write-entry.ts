@@ -1,0 +1,145 @@
+import { promisify } from "node:util";
+import { brotliDecompress } from "node:zlib";
+import type { Feed } from "../specs/feed.ts";
+import { djb2 } from "../specs/sdk-key.ts";
+import type { BackupWrite } from "../specs/spec-backup.ts";
+import { changeEntry } from "./entry-change.ts";
+import {
+  compareVersion,
+  type EntryState,
+  formatChecksum,
+  isOfAnotherKey,
+  isOfThisProject,
+  namesWholeKey,
+  readFields,
+  readState,
+} from "./entry-state.ts";
+import { RedisFailure } from "./failure.ts";
+import { encodingOf, type NamedKey, sdkKeyDigest } from "./keys.ts";
+import type { RedisConnection } from "./redis-connection.ts";
+
+export interface EntryToWrite {
+  readonly feed: Feed;
+  readonly format: Feed["format"];
+  readonly lcut: number;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** As that of a snapshot. */
+  readonly digest: string;
+}
+
+/** An entry that changes while it is looked at is looked at again so often. Each time, another writer has got through. */
+const MAX_ATTEMPTS = 20;
+
+const decompress = promisify(brotliDecompress);
+
+/** Writes under one key, unless at least as new a version is there: then the config does not travel. */
+export async function writeEntry(
+  redis: RedisConnection,
+  key: NamedKey,
+  entry: EntryToWrite,
+  { instead, ttlMs }: { readonly instead: number | undefined; readonly ttlMs: number },
+): Promise<BackupWrite> {
+  const { feed, lcut, bytes, digest } = entry;
+  const fields = [
+    ...["encoding", encodingOf(entry), "lcut", String(lcut)],
+    ...["key_digest", sdkKeyDigest(feed), "checksum", formatChecksum(lcut, bytes.length, digest)],
+    ...["config", Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)],
+  ];
+  const ttlS = toSeconds(ttlMs);
+  return untilUnchanged(async () => {
+    const seen = await readState(redis, key.name);
+    const standing = compareVersion(seen, entry, instead);
+    if (standing.kind === "not_newer") return standing;
+    const outcome = await changeEntry(redis, key.name, seen, { kind: "write", lcut, fields, ttlS });
+    return outcome === "done" ? { kind: "written" } : undefined;
+  });
+}
+
+/** Puts off its end. False if it must be written again: it is gone, older, or damaged. */
+export async function touchEntry(
+  redis: RedisConnection,
+  key: NamedKey,
+  entry: EntryToWrite,
+  ttlMs: number,
+): Promise<boolean> {
+  const standing = compareVersion(await readState(redis, key.name), entry);
+  switch (standing.kind) {
+    case "replaceable":
+      return false;
+    case "of_another_key":
+      // Two keys that share a name must not overwrite each other at every touch.
+      return true;
+    case "not_newer":
+      return (await redis.send("EXPIRE", [key.name, String(toSeconds(ttlMs))])) === 1;
+  }
+}
+
+/** Deletes what is there if it is this SDK key's, which a v4 name does not tell. */
+export async function removeEntry(
+  redis: RedisConnection,
+  key: NamedKey,
+  feed: Feed,
+  maxBytes: number,
+): Promise<void> {
+  if (namesWholeKey(key)) {
+    await redis.send("DEL", [key.name]);
+    return;
+  }
+  await untilUnchanged(async () => {
+    const seen = await readState(redis, key.name);
+    if (!(await isOwn(redis, key, feed, seen, maxBytes))) return "left";
+    return (await changeEntry(redis, key.name, seen, { kind: "delete" })) === "done" ? "deleted" : undefined;
+  });
+}
+
+async function isOwn(
+  redis: RedisConnection,
+  key: NamedKey,
+  feed: Feed,
+  seen: EntryState,
+  maxBytes: number,
+): Promise<boolean> {
+  if (seen.kind === "other" || isOfAnotherKey(seen, feed)) return false;
+  if (isOfThisProject(seen)) return true;
+  if (seen.configBytes === 0 || (seen.configBytes ?? 0) > maxBytes) return false;
+  const [encoding, config] = await readFields(redis, key.name, ["encoding", "config"], redis.bulk);
+  return config !== undefined && namesKey(config, encoding?.toString("latin1"), feed, maxBytes);
+}
+
+const NAMED_KEY = Buffer.from('"hashed_sdk_key_used"');
+
+/** Whether every SDK key that a config names is this one. It is searched, not parsed: configs are large. */
+async function namesKey(
+  config: Buffer,
+  encoding: string | undefined,
+  feed: Feed,
+  maxBytes: number,
+): Promise<boolean> {
+  let text = config;
+  if (encoding === "statsig-br") {
+    try {
+      text = await decompress(config, { maxOutputLength: maxBytes });
+    } catch {
+      return false;
+    }
+  }
+  const named = new RegExp(`^\\s*:\\s*"?${djb2(feed.sdkKey)}"?\\s*[,}]`);
+  let found = 0;
+  for (let at = text.indexOf(NAMED_KEY); at >= 0; at = text.indexOf(NAMED_KEY, at + 1)) {
+    const behind = text.subarray(at + NAMED_KEY.length, at + NAMED_KEY.length + 64).toString("latin1");
+    if (!named.test(behind)) return false;
+    found++;
+  }
+  return found > 0;
+}
+
+async function untilUnchanged<T>(attempt: () => Promise<T | undefined>): Promise<T> {
+  for (let left = MAX_ATTEMPTS; left > 0; left--) {
+    const outcome = await attempt();
+    if (outcome !== undefined) return outcome;
+  }
+  throw new RedisFailure("refused", "other relays change the entry all the time");
+}
+
+/** Redis counts from 1. */
+const toSeconds = (ms: number): number => Math.max(1, Math.ceil(ms / 1_000));
