@@ -66,7 +66,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
   const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
   if (backup !== undefined) running.use(backup);
-  const refresher = tracing.refresher(startRefresher(config, parts, { store, preparer, running, backup }));
+  const flow = { store, preparer, running, backup, intervalMs: () => live.intervalMs };
+  const refresher = tracing.refresher(startRefresher(config, parts, flow));
   const acquirer = tracing.acquirer(new SpecAcquirer({ refresher, store, clock, ...backup }));
   const poller = running.use(new SpecPoller({ store, acquirer, clock, supervisor, ...live }));
   poller.start();
@@ -121,12 +122,13 @@ interface RefresherParts {
   readonly preparer: SpecPreparer;
   readonly running: AsyncDisposableStack;
   readonly backup: RunningBackup | undefined;
+  readonly intervalMs: () => number;
 }
 
 function startRefresher(
   config: Config,
   { clock, emit, tracing }: SpecsParts,
-  { store, preparer, running, backup }: RefresherParts,
+  { store, preparer, running, backup, intervalMs }: RefresherParts,
 ): SpecRefresher {
   const { upstreamUrl: baseUrl, upstreamProxied: proxied, maxKeys } = config;
   const carries = tracing.headers;
@@ -140,6 +142,7 @@ function startRefresher(
     clock,
     policy: { clearOnUnauthorized: config.clearOnUnauthorized },
     maxInFlight: config.maxRequestsInFlight,
+    intervalMs,
     maxKeys,
     emit,
     keepFirst: tracing.keepFirst(async (snapshot) => backup?.writer.writeAhead(snapshot)),

@@ -40,6 +40,8 @@ export type ProblemKind =
   | "stale_feeds"
   | "upstream_failing"
   | "feeds_failing"
+  /** Requests to upstream wait for others: `-u` is too small, or upstream too slow for the interval. */
+  | "polls_delayed"
   | "redis_down"
   | "redis_refuses_writes"
   | "redis_behind"

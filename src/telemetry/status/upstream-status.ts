@@ -1,7 +1,7 @@
 import type { FeedState, PollError } from "./feed-report.ts";
 import type { FeedFinding } from "./feed-statuses.ts";
 import { momentOf } from "./moment.ts";
-import type { UpstreamPolls } from "./poll-memory.ts";
+import type { PollDelay, UpstreamPolls } from "./poll-memory.ts";
 import type { Problem, UpstreamStatus } from "./status-report.ts";
 
 /** What of it the configuration says. */
@@ -24,6 +24,7 @@ export interface UpstreamFinding {
   readonly lastError: PollError | undefined;
   /** When upstream last confirmed the feed that it confirmed longest ago, of those that are stale. */
   readonly staleSince: number | undefined;
+  readonly delayed: PollDelay | undefined;
 }
 
 /**
@@ -44,6 +45,7 @@ export function findUpstream(
     held: counted.filter(({ held }) => held !== undefined).length,
     total: counted.length,
     staleSince: earliest(stale.map(({ held }) => held?.confirmedAt)),
+    delayed: polls.delayed,
   };
   if (failing.length === 0) {
     // Nothing may be held yet, and all that is asked for fail.
@@ -105,7 +107,16 @@ export function* upstreamProblems(found: UpstreamFinding): Iterable<Problem> {
   } else if (state === "partly_failing") {
     yield { kind: "feeds_failing", ...common, text: `Polls of ${failing} of ${total} feeds fail: ${cause}` };
   }
+  if (found.delayed !== undefined) yield delayProblem(found.delayed);
 }
+
+function delayProblem({ since, waitedMs, intervalMs }: PollDelay): Problem {
+  const text = "Polls wait longer for their turn than the polling interval: raise --update-batch-size (-u)";
+  const detail = `a poll waited ${seconds(waitedMs)} s, the interval is ${seconds(intervalMs)} s`;
+  return { kind: "polls_delayed", severity: "warning", text, since: momentOf(since), detail };
+}
+
+const seconds = (ms: number): number => Math.round(ms / 100) / 10;
 
 function causeOf(reason: string): string {
   switch (reason) {
