@@ -174,10 +174,21 @@ describe("polls that wait longer than the interval", () => {
     await using flow = slowFlow({ maxInFlight: 3 });
     await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
     flow.drip(feeds, 2_000);
-    await flow.clock.advance(15_000);
+    await flow.clock.advance(35_000);
     for (const feed of feeds) flow.source.answer(feed, { kind: "no_update" });
     await flow.clock.advance(120_000);
+    const waits = flow.events.map((event) => (event.kind === "spec_poll_began" ? event.waitedMs : 0));
+    expect(Math.max(...waits)).toBeGreaterThan(POLL_INTERVAL_MS);
     expect(kinds(flow)).toEqual([]);
+  });
+
+  test("are reported also where each request lasts for several intervals", async () => {
+    const feeds = feedsOf("slow", 3);
+    await using flow = slowFlow({ maxInFlight: 1 });
+    await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+    flow.drip(feeds, 45_000);
+    await flow.clock.advance(300_000);
+    expect(kinds(flow)).toContain("spec_polls_delayed");
   });
 
   test("since they hung before are not: no larger -u would help", async () => {

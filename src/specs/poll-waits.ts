@@ -31,13 +31,14 @@ export class PollWaits {
     const intervalMs = this.#options.intervalMs();
     emit({ kind: "spec_poll_began", waitedMs });
     const now = clock.elapsed();
-    // Without a late poll for so long, what was late before is another matter.
-    if (this.#late !== undefined && now - this.#late.lastMs > LASTS_INTERVALS * intervalMs) this.#end();
     if (waitedMs > intervalMs) this.#wasLate(now, waitedMs, intervalMs);
     else if (this.#late !== undefined && now - this.#late.lastMs > intervalMs) this.#end();
   }
 
   #wasLate(now: number, waitedMs: number, intervalMs: number): void {
+    const dueAt = now - waitedMs;
+    // No poll was late for a while before this one became due: what was late then is another matter.
+    if (this.#late !== undefined && dueAt - this.#late.lastMs > LASTS_INTERVALS * intervalMs) this.#end();
     this.#late ??= { sinceMs: now, lastMs: now, isReported: false };
     this.#late.lastMs = now;
     if (now - this.#late.sinceMs < LASTS_INTERVALS * intervalMs) return;
