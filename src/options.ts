@@ -47,7 +47,8 @@ export const OPTIONS = [
     min: 1,
     max: 10_000,
     placeholder: "REQUESTS",
-    description: "Requests to upstream in flight at once",
+    description:
+      "Requests to upstream that make progress at once; up to as many again, 192 in all, may wait for a first or next byte",
   },
   {
     name: "grpc-max-concurrent-streams",

@@ -38,6 +38,11 @@ export type SpecEvent =
       /** What was held is still served, was dropped, or there was nothing held. */
       readonly whatIsHeld: "kept" | "cleared" | "denied";
     }
+  /** A request for what is held begins; it waited so long for its turn. */
+  | { readonly kind: "spec_poll_began"; readonly waitedMs: number }
+  /** Polls go on waiting longer for their turn than the interval; told with each of them. */
+  | { readonly kind: "spec_polls_delayed"; readonly waitedMs: number; readonly intervalMs: number }
+  | { readonly kind: "spec_polls_on_time" }
   /** What a backup gave back, or what was to be written there, is of no use. */
   | { readonly kind: "backup_unusable"; readonly feed: Feed; readonly detail: string }
   | {

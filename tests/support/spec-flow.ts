@@ -50,6 +50,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
     clock,
     policy: { clearOnUnauthorized: options.clearOnUnauthorized ?? false },
     maxInFlight,
+    intervalMs: () => POLL_INTERVAL_MS,
     maxKeys,
     emit: (event) => events.push(event),
     keepFirst: async () => {},
@@ -78,6 +79,8 @@ export function specFlow(options: SpecFlowOptions = {}) {
     query: new SpecQuery({ store, acquirer, clock, maxDenials, gate }),
     /** What a client's first request for a feed does. */
     firstSight: (feed: Feed) => acquirer.acquire(feed, "first_sight"),
+    /** What the poller does, when it is due. */
+    poll: (feed: Feed) => acquirer.acquire(feed, "poll"),
     [Symbol.asyncDispose]: () => poller[Symbol.asyncDispose](),
   };
 }

@@ -41,6 +41,8 @@ export type ProblemKind =
   | "upstream_failing"
   | "feeds_failing"
   | "keys_unauthorized"
+  /** Requests to upstream wait for others: `-u` is too small, or upstream too slow for the interval. */
+  | "polls_delayed"
   | "redis_down"
   | "redis_refuses_writes"
   | "redis_behind"
