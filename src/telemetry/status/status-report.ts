@@ -93,7 +93,7 @@ export interface UpstreamStatus {
   readonly url: string;
   readonly through_proxy: boolean;
   readonly polling_interval_s: number;
-  /** A feed is stale when upstream has not confirmed it for longer. */
+  /** A feed is stale if upstream has not confirmed it for longer: three intervals, and 60 s at least behind another relay. */
   readonly stale_after_s: number;
   /** `unknown` until it was asked; `partly_failing` where some feeds have answers and others have not. */
   readonly state: "unknown" | "ok" | "partly_failing" | "failing";
