@@ -75,7 +75,7 @@ export class PreloadedLists implements Disposable {
     const loop = new AbortController();
     this.#loops.set(sdkKey, loop);
     const { clock, supervisor } = this.#options;
-    const startedAt = clock.elapsed();
+    void this.#giveUp(sdkKey, loop.signal);
     void supervisor.loop("id_list_polls", loop.signal, async () => {
       const answer = await this.#ask(sdkKey);
       if (loop.signal.aborted) return;
@@ -83,11 +83,20 @@ export class PreloadedLists implements Disposable {
         await this.#arrived(sdkKey, loop);
         return;
       }
-      const isLate = clock.elapsed() - startedAt > MANIFEST_WITHIN_MS;
-      if (answer.kind === "unauthorized" || isLate) this.#awaited.delete(sdkKey);
+      if (answer.kind === "unauthorized") this.#awaited.delete(sdkKey);
       if (!this.#unknown.has(sdkKey)) this.#unknown.set(sdkKey, clock.now());
       await clock.sleep(this.#retryAfterMs(answer), loop.signal);
     });
+  }
+
+  async #giveUp(sdkKey: SdkKey, signal: AbortSignal): Promise<void> {
+    const { clock, proxied } = this.#options;
+    try {
+      await clock.sleep(MANIFEST_WITHIN_MS, signal);
+    } catch {
+      return;
+    }
+    if (proxied.progress(sdkKey) === undefined) this.#awaited.delete(sdkKey);
   }
 
   async #ask(sdkKey: SdkKey): Promise<IdListAnswer> {
