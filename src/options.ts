@@ -97,6 +97,15 @@ export const OPTIONS = [
     description: "Size of all ID list files on disk together; beyond, no further ones are fetched",
   },
   {
+    name: "id-list-downloads",
+    kind: "integer",
+    default: "32",
+    min: 1,
+    max: 256,
+    placeholder: "FILES",
+    description: "ID list files downloaded at once; one SDK key may use three quarters of them",
+  },
+  {
     name: "bind-address",
     kind: "text",
     default: "::",

@@ -15,6 +15,8 @@ export interface StatusReport {
   /** Null where CACHE is another. */
   readonly redis: RedisStatus | null;
   readonly local: LocalStatus | null;
+  /** Null without `--proxy-id-lists`. */
+  readonly id_lists: IdListsStatus | null;
   readonly events: EventsStatus;
   /** Where metrics are sent to; Prometheus, which fetches them, is none of these. */
   readonly sinks: readonly SinkStatus[];
@@ -50,6 +52,8 @@ export type ProblemKind =
   | "backup_unusable"
   | "local_unusable"
   | "local_failing"
+  | "id_lists_failing"
+  | "id_lists_folder_unusable"
   | "events_delayed"
   | "spool_unusable"
   | "sink_failing"
@@ -135,6 +139,24 @@ export interface LocalStatus {
   readonly behind_feeds: number | null;
   readonly lag_s: number | null;
   readonly last_error: HappenedError | null;
+}
+
+export interface IdListsStatus {
+  /** `passed_on`: the folder can't be used, clients are sent to upstream for the files. */
+  readonly state: "ok" | "failing" | "passed_on";
+  /** On disk, whole. */
+  readonly files: number;
+  readonly bytes: number;
+  readonly max_bytes: number;
+  readonly failing_lists: number;
+  /** At most 20 of them, those that have failed for longest first. */
+  readonly failing: readonly IdListFailure[];
+}
+
+export interface IdListFailure {
+  readonly list: string;
+  readonly since: Moment;
+  readonly detail: string;
 }
 
 export interface EventsStatus {
