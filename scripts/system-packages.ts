@@ -19,6 +19,7 @@ const packageOf: Readonly<Record<string, string>> = {
   "systemd-analyze": "systemd",
   unzip: "unzip",
   strace: "strace",
+  faketime: "faketime",
 };
 
 const attempts = 3;

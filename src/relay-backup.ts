@@ -78,6 +78,7 @@ function openRedisBackup(
   const { clock, supervisor, emit, running } = opening;
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));
+  const leader = running.use(new LeaderKey({ redis, ttlMs: leaderKeyTtlMs, clock, supervisor, emit }));
   const backup = new RedisBackup({
     redis,
     schemas,
@@ -85,9 +86,12 @@ function openRedisBackup(
     ttlMs: cacheTtlMs,
     maxBytes,
     clock,
-    emit,
+    emit: (event) => {
+      emit(event);
+      // Whether Redis takes no writes at all, the leader key finds out.
+      if (event.kind === "redis_write_failed") leader.renew();
+    },
   });
-  const leader = running.use(new LeaderKey({ redis, ttlMs: leaderKeyTtlMs, clock, supervisor, emit }));
   const manifests = new RedisManifests(redis, cacheTtlMs);
   const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS);
   const onReturn = (listener: () => void) => redis.onUp(listener);
@@ -95,5 +99,5 @@ function openRedisBackup(
   const parts = { backup, manifests, touchEveryMs, onReturn, onKept };
   if (!settings.fleetPolling) return parts;
   const notices = running.use(new RedisNotices(redis, clock, supervisor));
-  return { ...parts, board: new RedisFleetBoard(redis, notices) };
+  return { ...parts, board: new RedisFleetBoard(redis, notices, clock) };
 }

@@ -6,14 +6,15 @@ const ROUNDS = Number(process.env["SFP_CHAOS_ROUNDS"] ?? 20);
 const ROUNDS_WITHOUT_FLEET = Math.ceil(ROUNDS / 4);
 /** Another one in each run, unless a run is to be repeated. */
 const SEED = Number(process.env["SFP_CHAOS_SEED"] ?? Date.now() % 1_000_000);
+const ONLY = process.env["SFP_CHAOS_FAULTS"];
 
 const ROUND_LIMIT_MS = 30_000;
 const START_LIMIT_MS = 60_000;
 
 /**
  * Never an older version on any relay or in Redis, nothing that was held is taken away, and Redis and all relays at the
- * newest within an interval and 2 s after the end of each fault. `SFP_CHAOS_ROUNDS=100` for more rounds, and
- * `SFP_CHAOS_SEED=…` for those of another run.
+ * newest within an interval and 2 s after the end of each fault. `SFP_CHAOS_ROUNDS=100` for more rounds,
+ * `SFP_CHAOS_SEED=…` for those of another run, and `SFP_CHAOS_FAULTS='slow link'` for faults whose names match.
  */
 describeWith("redis-server", "redis-cli")("three relays, five feeds, a Redis and an upstream", () => {
   for (const [fleetPolling, rounds] of [
@@ -27,6 +28,7 @@ describeWith("redis-server", "redis-cli")("three relays, five feeds, a Redis and
           seed: SEED,
           rounds,
           fleetPolling,
+          only: ONLY === undefined ? undefined : new RegExp(ONLY),
           onRound: (round) => console.log(describeRound(round)),
         });
         if (problems.length > 0) console.log(`SFP_CHAOS_SEED=${SEED} repeats it\n${problems.join("\n")}`);

@@ -20,6 +20,7 @@ class Looker extends RedisUse {
   readonly board = new RedisFleetBoard(
     this.connection,
     new RedisNotices(this.connection, systemClock, strictSupervisor()),
+    systemClock,
   );
 
   look(feed: Feed, { freshForMs = 10_000, claimedForMs = 9_000 } = {}): Promise<Seen> {
@@ -118,6 +119,7 @@ describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
     "7 - 60000 1",
     "7 - -1",
     "9007199254740993 - 60000",
+    `${Date.now() + 25 * 3_600_000} - 60000`,
   ])('what says "%s" is no confirmation', async (text) => {
     const feed = newFeed();
     const digest = feedDigest(feed);

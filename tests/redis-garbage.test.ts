@@ -42,7 +42,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
   await using notices = new RedisNotices(redis, systemClock, strictSupervisor());
   const notice: unknown[] = [];
   notices.listen((...args) => notice.push(args));
-  const board = new RedisFleetBoard(redis, notices);
+  const board = new RedisFleetBoard(redis, notices, systemClock);
   leader.renew();
   const backup = use.backup();
   const startedAt = performance.now();

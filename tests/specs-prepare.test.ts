@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { specV1, specV2 } from "./support/payloads.ts";
+import { prepare } from "../src/specs/prepare.ts";
+import { MAX_PAYLOAD_BYTES, specV1, specV2 } from "./support/payloads.ts";
 import { compress, decompress, jsonBytes, prepared, raw, refusal, SDK_KEY } from "./support/raw-payloads.ts";
 
 const LCUT = 1_700_000_000_000;
@@ -48,6 +49,22 @@ describe("a JSON payload's version", () => {
 
   test("is the body's time else", async () => {
     expect((await prepared(raw(jsonBytes(specV1({ lcut: 42 })), ""))).lcut).toBe(42);
+  });
+
+  test("may be a day ahead of this machine's clock, but no more: neither the body's time nor the header's", async () => {
+    const hour = 3_600_000;
+    const [near, far] = [Date.now() + 23 * hour, Date.now() + 25 * hour];
+    const of = (time: number, headerLcut?: number) =>
+      raw(jsonBytes(specV1({ lcut: time })), "", { headerLcut });
+    expect((await prepared(of(near))).lcut).toBe(near);
+    expect((await prepared(of(42, near))).lcut).toBe(near);
+    for (const refused of [of(far), of(42, far), of(far, 42), of(Date.now() * 1_000)]) {
+      const preparation = await prepare({ raw: refused, maxBytes: MAX_PAYLOAD_BYTES });
+      expect(preparation).toMatchObject({ kind: "refused", reason: "in_future" });
+      expect(JSON.stringify(preparation)).toMatch(
+        /the version \d+ is more than 24 h after \S+, which it is here: .*clock is wrong, or its time is not in ms/,
+      );
+    }
   });
 
   test.each([undefined, null, "1700000000000", 1.5, -1, 2 ** 53, {}, true])(

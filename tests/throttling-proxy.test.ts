@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ThrottlingProxy } from "./support/throttling-proxy.ts";
 import { eventually } from "./support/wait.ts";
@@ -23,6 +25,16 @@ async function startLinked(): Promise<Linked> {
   };
 }
 
+async function echo(): Promise<AsyncDisposable & { readonly port: number }> {
+  const server = createServer((socket) => socket.pipe(socket));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  };
+}
+
 test("a link passes everything on", async () => {
   await using linked = await startLinked();
   for (let i = 0; i < 5; i++) expect(await linked.ask()).toBe(BODY.byteLength);
@@ -39,6 +51,25 @@ test("a throttled link takes as long as its rate says, and is fast again when he
   await sleep(100);
   await linked.proxy.heal();
   expect(await late).toBe(BODY.byteLength);
+});
+
+test("latency delays what is sent one after the other only once", async () => {
+  await using server = await echo();
+  await using proxy = await ThrottlingProxy.start(server.port);
+  proxy.throttle({ bytesPerS: 1_000_000, latencyMs: 100 });
+  const client = connect(proxy.port, "127.0.0.1").setNoDelay(true);
+  let received = 0;
+  client.on("data", (chunk: Buffer) => {
+    received += chunk.byteLength;
+  });
+  const began = performance.now();
+  for (let i = 0; i < 40; i++) {
+    client.write("x");
+    await sleep(5);
+  }
+  await eventually(() => expect(received).toBe(40));
+  expect(performance.now() - began).toBeWithin(200, 4_000);
+  client.destroy();
 });
 
 test("a cut link keeps connections and passes nothing, until it is healed", async () => {

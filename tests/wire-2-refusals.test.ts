@@ -44,7 +44,20 @@ function cut(framing: "length" | "chunked"): Fault {
   return { kind: "cut", framing, afterBytes: 150 };
 }
 
+/** Two days from now; in microseconds; as a mistake makes it. */
+const futures = [Date.now() + 48 * 3_600_000, Date.now() * 1_000, Number.MAX_SAFE_INTEGER];
+
 const json: readonly Refused[] = [
+  ...futures.flatMap((lcut) => [
+    {
+      what: `of the future by its time, ${lcut}`,
+      fault: ({ sdkKey }: PublishedKey) => around(JSON.stringify(specV2({ lcut, sdkKey }))),
+    },
+    {
+      what: `of the future by its x-since-time, ${lcut}`,
+      fault: ({ v2 }: PublishedKey) => around(v2, { "x-since-time": String(lcut) }),
+    },
+  ]),
   ...either,
   { what: "not JSON", fault: () => around("<html>Bad Gateway</html>") },
   { what: "JSON that is no object", fault: ({ v2 }) => around(`[${v2}]`) },
@@ -77,6 +90,10 @@ const json: readonly Refused[] = [
 const asProto = (envelopes: Uint8Array): Fault => editBody(() => brotliCompressSync(envelopes));
 
 const proto: readonly Refused[] = [
+  ...futures.map((lcut) => ({
+    what: `of the future by its time, ${lcut}`,
+    fault: ({ sdkKey }: PublishedKey) => asProto(specEnvelopes({ lcut, sdkKey })),
+  })),
   ...either,
   { what: "without DONE", fault: ({ lcut }) => asProto(specEnvelopes({ lcut }, { withDone: false })) },
   { what: "half of its envelopes", fault: ({ lcut }) => asProto(half(specEnvelopes({ lcut }))) },

@@ -1,5 +1,5 @@
 import type { Feed } from "../specs/feed.ts";
-import { parseLcut } from "../specs/payload.ts";
+import { isInFuture, parseLcut } from "../specs/payload.ts";
 import { RedisFailure } from "./failure.ts";
 import { type NamedKey, sdkKeyDigest } from "./keys.ts";
 import type { RedisCommands } from "./link-pool.ts";
@@ -92,9 +92,10 @@ async function orWithout(
   }
 }
 
-/** The version number, as strictly as a config spec's own. */
+/** The version number, as strictly as a config spec's own: one that is in the future is none. */
 export function readLcut(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d{1,16}$/.test(text) ? parseLcut(Number(text)) : undefined;
+  const lcut = text !== undefined && /^\d{1,16}$/.test(text) ? parseLcut(Number(text)) : undefined;
+  return lcut === undefined || isInFuture(lcut, Date.now()) ? undefined : lcut;
 }
 
 export interface Checksum {

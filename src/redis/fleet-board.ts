@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
+import type { Clock } from "../clock.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Confirmation, FleetBoard, Look, Seen } from "../specs/fleet.ts";
-import { parseLcut } from "../specs/payload.ts";
+import { latestLcut, parseLcut } from "../specs/payload.ts";
 import { RedisFailure } from "./failure.ts";
 import { claimKey, confirmedKey, feedDigest } from "./keys.ts";
 import type { RedisConnection } from "./redis-connection.ts";
@@ -16,7 +17,7 @@ const KEPT_MS = 24 * 3_600_000;
 
 /**
  * Values are `word note kept-ms`. Of one its word, its age and its note; nothing of what is no such value, or without an end.
- * And what is a version number.
+ * And what is a version number, up to the latest that can be a real one.
  */
 const READ = `
 local function read(key)
@@ -25,17 +26,17 @@ local function read(key)
   local left = redis.call('PTTL', key)
   if word and left > 0 then return word, tonumber(kept) - left, note end
 end
-local function version(word)
+local function version(word, latest)
   local number = word and string.match(word, '^%d+$') and tonumber(word)
-  if number and number <= 9007199254740991 then return number end
+  if number and number <= tonumber(latest) then return number end
 end
 `;
 
 /** Both keys are in one slot. A relay's own claim counts as another's: a request that came to nothing is not made again at once. */
 const look = new RedisScript(`${READ}
-local freshFor, claimedFor, id, kept = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local latest, kept, id, freshFor, claimedFor = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local lcut, age, note = read(KEYS[1])
-if version(lcut) and age < freshFor then return {'confirmed', lcut, age, note} end
+if version(lcut, latest) and age < freshFor then return {'confirmed', lcut, age, note} end
 local claimer, claimAge = read(KEYS[2])
 if claimer and claimAge < claimedFor then return {'claimed', claimer, claimAge} end
 redis.call('SET', KEYS[2], id .. ' - ' .. kept, 'PX', kept)
@@ -44,11 +45,11 @@ return {'ours', id, 0}
 
 /** Of two relays that asked at the same time, the one with the newer version is right, whichever says so last. */
 const confirm = new RedisScript(`${READ}
-local lcut, age, kept = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local latest, kept, lcut, age, note = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local known, knownAge = read(KEYS[1])
-local number = version(known)
+local number = version(known, latest)
 if number and (number > tonumber(lcut) or (number == tonumber(lcut) and knownAge <= age)) then return 0 end
-redis.call('SET', KEYS[1], lcut .. ' ' .. ARGV[4] .. ' ' .. kept, 'PX', kept - age)
+redis.call('SET', KEYS[1], lcut .. ' ' .. note .. ' ' .. kept, 'PX', kept - age)
 return 1
 `);
 
@@ -60,17 +61,19 @@ const UNKNOWN = "-";
 export class RedisFleetBoard implements FleetBoard {
   /** By which a claim can be told from another's, for people who look at it. */
   readonly #id = randomUUID();
+  readonly #clock: Clock;
   readonly #redis: RedisConnection;
   readonly #notices: RedisNotices;
 
-  constructor(redis: RedisConnection, notices: RedisNotices) {
+  constructor(redis: RedisConnection, notices: RedisNotices, clock: Clock) {
+    this.#clock = clock;
     this.#redis = redis;
     this.#notices = notices;
   }
 
   async look(feed: Feed, { freshForMs, claimedForMs }: Look): Promise<Seen> {
     const digest = feedDigest(feed);
-    const args = [whole(freshForMs), whole(claimedForMs), this.#id, String(KEPT_MS)];
+    const args = [...this.#bounds(), this.#id, whole(freshForMs), whole(claimedForMs)];
     const answer = await look.run(this.#redis, [confirmedKey(digest), claimKey(digest)], args);
     const [kind, word, ageMs, note] = Array.isArray(answer) ? (answer as readonly unknown[]) : [];
     if (kind === "ours") return { kind };
@@ -90,7 +93,7 @@ export class RedisFleetBoard implements FleetBoard {
   async confirm(feed: Feed, { lcut, ageMs, confirmedAgoMs }: Confirmation): Promise<void> {
     if (ageMs >= KEPT_MS) return;
     const since = confirmedAgoMs === undefined ? UNKNOWN : whole(ageMs - confirmedAgoMs);
-    const args = [String(lcut), whole(ageMs), String(KEPT_MS), since];
+    const args = [...this.#bounds(), String(lcut), whole(ageMs), since];
     await confirm.run(this.#redis, [confirmedKey(feedDigest(feed))], args);
   }
 
@@ -109,6 +112,10 @@ export class RedisFleetBoard implements FleetBoard {
 
   topicOf(feed: Feed): string {
     return feedDigest(feed);
+  }
+
+  #bounds(): readonly [latestLcut: string, keptMs: string] {
+    return [String(latestLcut(this.#clock.now())), String(KEPT_MS)];
   }
 }
 

@@ -110,7 +110,7 @@ function judgeEntry(
 ): BackupRead {
   const { config, keyDigest } = entry;
   const lcut = readLcut(entry.lcut);
-  if (lcut === undefined) return unusable("its lcut is no version number");
+  if (lcut === undefined) return unusable("its lcut is no version number, or more than 24 h in the future");
   if (lcut <= newerThan) return { kind: "none" };
   const format = readFormat(entry.encoding, feed);
   if (format === undefined) return unusable("its encoding is unknown");

@@ -3,6 +3,7 @@ import type { Supervisor } from "../supervision/supervisor.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import type { Feed } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
+import { isInFuture } from "./payload.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SpecStore } from "./spec-store.ts";
@@ -125,7 +126,8 @@ export class Fleet {
 
   /** A reading that was underway may have begun before the announced version was there. */
   async #catchUp(feed: Feed, lcut: number): Promise<void> {
-    const { store, recovery } = this.#options;
+    const { store, recovery, clock } = this.#options;
+    if (isInFuture(lcut, clock.now())) return;
     for (let attempt = 0; attempt < 2; attempt++) {
       const held = store.peek(feed);
       if (held === undefined || held.snapshot.lcut >= lcut) return;

@@ -24,6 +24,8 @@ export type RefusalReason =
   | "malformed"
   /** No version: neither `x-since-time` nor a `time`. */
   | "no_lcut"
+  /** Its version is too far in the future: it would keep every real one out until then. */
+  | "in_future"
   /** `hashed_sdk_key_used` names another key. */
   | "other_key"
   /** Older than what is held. */
@@ -51,6 +53,22 @@ const MEBIBYTE = 1024 * 1024;
 /** Of a payload that is longer than `maxBytes`, as sent or decoded. */
 export function describeTooLarge(maxBytes: number): string {
   return `it is larger than the ${maxBytes / MEBIBYTE} MiB that --max-payload-in-mb allows`;
+}
+
+/** Clocks differ, but not by so much. */
+const MAX_AHEAD_MS = 24 * 3_600_000;
+
+/**
+ * Whether a version is so far in the future that it can't be a real one, whoever says it: it counts as none. `now` as of
+ * `Clock.now`.
+ */
+export function isInFuture(lcut: number, now: number): boolean {
+  return lcut > latestLcut(now);
+}
+
+/** The largest version number that can be a real one. */
+export function latestLcut(now: number): number {
+  return now + MAX_AHEAD_MS;
 }
 
 /** A version number, or undefined where the value is none. */

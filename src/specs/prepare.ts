@@ -3,12 +3,15 @@ import { setImmediate } from "node:timers/promises";
 import { type Decodable, encode, inspectCoded } from "./content-coding.ts";
 import { collectGarbage } from "./garbage-limit.ts";
 import { readJsonFacts } from "./json-facts.ts";
-import { type PayloadFacts, PayloadRefused, type RawPayload, type RefusalReason } from "./payload.ts";
+import {
+  isInFuture,
+  type PayloadFacts,
+  PayloadRefused,
+  type RawPayload,
+  type RefusalReason,
+} from "./payload.ts";
 import { readProtoFacts } from "./proto-facts.ts";
 import type { ContentCoding, PreparedPayload } from "./snapshot.ts";
-
-/** Clocks differ, but not by so much. */
-const MAX_AHEAD_MS = 24 * 3_600_000;
 
 export type Preparation =
   | { readonly kind: "prepared"; readonly payload: PreparedPayload }
@@ -114,11 +117,18 @@ function checkedLcut(raw: RawPayload, facts: PayloadFacts): number {
   if (lcut === undefined) {
     throw new PayloadRefused("no_lcut", "neither x-since-time nor the body's time gives a version");
   }
-  // It would keep every real version out for ever: nothing newer can come.
-  if (lcut > (facts.lcut ?? 0) && lcut > Date.now() + MAX_AHEAD_MS) {
-    throw new PayloadRefused("no_lcut", `the version ${lcut} is in the future, and not the body's own time`);
-  }
+  // SDKs go by the body's time, whatever the header says.
+  requireNotInFuture(Math.max(lcut, facts.lcut ?? 0));
   return lcut;
+}
+
+function requireNotInFuture(lcut: number): void {
+  const now = Date.now();
+  if (!isInFuture(lcut, now)) return;
+  const detail =
+    `the version ${lcut} is more than 24 h after ${new Date(now).toISOString()}, which it is here: ` +
+    "upstream's or this machine's clock is wrong, or its time is not in ms since 1970";
+  throw new PayloadRefused("in_future", detail);
 }
 
 function digestOf(bytes: Uint8Array): string {

@@ -163,7 +163,8 @@ export function describeBackup(name: string, open: () => Promise<SpecBackup>): v
     test("of versions that two relays write at once, in any order, the newest stays", async () => {
       await using first = await open();
       await using second = await open();
-      const writes = fc.array(fc.tuple(fc.maxSafeNat(), fc.boolean()), { minLength: 1, maxLength: 12 });
+      const lcut = fc.integer({ min: 0, max: Date.now() });
+      const writes = fc.array(fc.tuple(lcut, fc.boolean()), { minLength: 1, maxLength: 12 });
       await fc.assert(
         fc.asyncProperty(writes, async (writes) => {
           const feed = newFeed();

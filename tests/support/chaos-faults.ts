@@ -4,6 +4,7 @@ import { CHAOS_FEEDS, specPath } from "./chaos-fleet.ts";
 import type { Random } from "./random.ts";
 import { body, status } from "./upstream.ts";
 import type { Fault, FaultScope } from "./upstream-faults.ts";
+import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "./upstream-request.ts";
 
 /** Where a fault is; two faults of a round are in different places. */
 export type FaultPlace = "upstream" | "redis" | "relay";
@@ -107,7 +108,28 @@ const GARBAGE: readonly [Fault, ...Fault[]] = [
   body(""),
 ];
 
-const SLOW_LINK = { bytesPerS: 60_000, latencyMs: 50 };
+/** The largest payload takes longer over it than a small command may, and longer than an interval. */
+const SLOW_LINK = { bytesPerS: 300_000, latencyMs: 50 };
+
+/** A part of upstream that is behind the others answers with what it has, or that it has nothing newer. */
+const olderVersion: ChaosFault = {
+  name: "upstream older",
+  place: "upstream",
+  begin: async (fleet, random) => {
+    const saysAll = random.oneIn(2);
+    const older = new Map(CHAOS_FEEDS.map((feed) => [specPath(feed), fleet.previous(feed)] as const));
+    const edit = (right: Answer, { path, query }: UpstreamRequest): Answer => {
+      const version = older.get(path);
+      if (version === undefined) return right;
+      const headers = { "x-since-time": String(version.lcut) };
+      if (!saysAll && Number(query.get("sinceTime")) >= version.lcut)
+        return jsonAnswer({ has_updates: false }, headers);
+      return answer(200, version.text, { ...headers, "content-type": "application/json" });
+    };
+    const behave = fleet.upstream.misbehave({ kind: "edit", edit });
+    return { detail: saysAll ? "in full" : "as no update", end: async () => behave() };
+  },
+};
 
 const UPSTREAM_FAULTS: readonly ChaosFault[] = [
   linkFault("upstream cut off from one relay", "upstreamLink", (link) => link.cut()),
@@ -133,6 +155,7 @@ const UPSTREAM_FAULTS: readonly ChaosFault[] = [
   })),
   answerFault("upstream 500", (random) => ({ fault: status(random.oneIn(2) ? 500 : 503) })),
   answerFault("upstream garbage", (random) => ({ fault: random.pick(GARBAGE) })),
+  olderVersion,
   answerFault("upstream cuts bodies", (random) => ({
     fault: { kind: "cut", framing: random.oneIn(2) ? "length" : "chunked", afterBytes: 10 },
   })),

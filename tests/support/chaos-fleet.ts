@@ -25,7 +25,7 @@ const PRELOADED_KEYS = ["secret-chaos-a", "secret-chaos-b"];
 /** Both versions of the keys that are preloaded, one of them large enough to feel a slow link; and a feed that only clients ask for. */
 export const CHAOS_FEEDS: readonly [ChaosFeed, ...ChaosFeed[]] = [
   chaosFeed("secret-chaos-a", "v1", 2_000),
-  chaosFeed("secret-chaos-a", "v2", 200_000),
+  chaosFeed("secret-chaos-a", "v2", 1_000_000),
   chaosFeed("secret-chaos-b", "v1", 2_000),
   chaosFeed("secret-chaos-b", "v2", 20_000),
   chaosFeed("secret-chaos-c", "v2", 20_000),
@@ -142,6 +142,11 @@ export class ChaosRelay implements AsyncDisposable {
   }
 }
 
+export interface ChaosVersion {
+  readonly lcut: number;
+  readonly text: string;
+}
+
 /** Relays that share a Redis and an upstream, each by links of its own. */
 export class ChaosFleet implements AsyncDisposable {
   readonly upstream: Upstream;
@@ -150,7 +155,8 @@ export class ChaosFleet implements AsyncDisposable {
   readonly intervalMs: number;
   /** Rises when Redis lost what it had. */
   redisEpoch = 0;
-  readonly #versions = new Map<string, { readonly lcut: number; readonly text: string }>();
+  readonly #versions = new Map<string, ChaosVersion>();
+  readonly #previous = new Map<string, ChaosVersion>();
   readonly #owned = new AsyncDisposableStack();
 
   private constructor(
@@ -187,7 +193,9 @@ export class ChaosFleet implements AsyncDisposable {
   /** The next version. */
   publish(feed: ChaosFeed): void {
     const { sdkKey, version, bytes } = feed;
-    const lcut = (this.#versions.get(feed.name)?.lcut ?? FIRST_LCUT) + 1_000;
+    const previous = this.#versions.get(feed.name);
+    if (previous !== undefined) this.#previous.set(feed.name, previous);
+    const lcut = (previous?.lcut ?? FIRST_LCUT) + 1_000;
     const options = { sdkKey, lcut, color: `color of ${lcut}` };
     const spec = version === "v1" ? specV1(options) : specV2(options);
     const text = JSON.stringify(padTo<typeof spec>(spec, bytes));
@@ -196,10 +204,15 @@ export class ChaosFleet implements AsyncDisposable {
   }
 
   /** What upstream has. */
-  newest({ name }: ChaosFeed): { readonly lcut: number; readonly text: string } {
+  newest({ name }: ChaosFeed): ChaosVersion {
     const version = this.#versions.get(name);
     if (version === undefined) throw new Error(`nothing was published of ${name}`);
     return version;
+  }
+
+  /** What upstream had before that; the newest where it had nothing. */
+  previous(feed: ChaosFeed): ChaosVersion {
+    return this.#previous.get(feed.name) ?? this.newest(feed);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,6 +8,8 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly rounds: number;
   readonly fleetPolling: boolean;
+  /** Faults whose names match; all of them when left out. */
+  readonly only?: RegExp | undefined;
   readonly program?: readonly string[] | undefined;
   readonly onRound?: (round: ChaosRound) => void;
   /** Ends it before the next round. */
@@ -54,8 +56,9 @@ const MEANWHILE_MS = 2 * INTERVAL_MS + GRACE_MS;
 /** How long it is waited for beyond that, to tell how late it was. */
 const GIVE_UP_MS = 20_000;
 const FAULT_INTERVALS = { least: 2, most: 4 };
-/** One fault in six lasts longer than connections and commands may be silent. */
+/** Longer than connections and commands may be silent. */
 const LONG_FAULT_INTERVALS = 12;
+const LONG_FAULT_EVERY_ROUNDS = 6;
 /** A round lasts at least so long, so that requests can be counted. */
 const ROUND_INTERVALS = 9;
 /** Requests per feed and interval of relays that can share them. */
@@ -71,7 +74,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
     relays: RELAYS,
   });
   await using watch = new ChaosWatch(fleet);
-  const run = new RoundRunner(fleet, watch, new Random(seed), fleetPolling);
+  const run = new RoundRunner(fleet, watch, new Random(seed), options);
   await run.untilNewest(GIVE_UP_MS);
   const rounds: ChaosRound[] = [];
   const problems: string[] = [];
@@ -117,12 +120,18 @@ class RoundRunner {
   #isRedisWell = true;
   #problems: string[] = [];
 
-  constructor(fleet: ChaosFleet, watch: ChaosWatch, random: Random, fleetPolling: boolean) {
+  constructor(
+    fleet: ChaosFleet,
+    watch: ChaosWatch,
+    random: Random,
+    { fleetPolling, only = /^/ }: Pick<ChaosOptions, "fleetPolling" | "only">,
+  ) {
     this.#fleet = fleet;
     this.#watch = watch;
     this.#random = random;
     this.#fleetPolling = fleetPolling;
-    this.#faults = chaosFaults((relay) => this.#startAgain(relay));
+    this.#faults = chaosFaults((relay) => this.#startAgain(relay)).filter(({ name }) => only.test(name));
+    if (this.#faults.length === 0) throw new Error(`the name of no fault matches ${only}`);
   }
 
   async round(number: number): Promise<ChaosRound> {
@@ -133,7 +142,7 @@ class RoundRunner {
     this.#isRedisWell = faults.every(({ place }) => place !== "redis");
     const chosen: Chosen[] = [];
     for (const fault of faults) chosen.push({ fault, begun: await fault.begin(this.#fleet, this.#random) });
-    const faultMs = await this.#publishMeanwhile();
+    const faultMs = await this.#publishMeanwhile(number);
     const meanwhileMs = await this.#untilOthersAreNewest(chosen);
     await this.#end(chosen);
     const endedAt = performance.now();
@@ -172,10 +181,11 @@ class RoundRunner {
   }
 
   /** New versions at random moments of the fault. Returns how long it lasts, ms. */
-  async #publishMeanwhile(): Promise<number> {
+  async #publishMeanwhile(number: number): Promise<number> {
     const { least, most } = FAULT_INTERVALS;
     const shortMs = INTERVAL_MS * least + this.#random.below(INTERVAL_MS * (most - least));
-    const faultMs = this.#random.oneIn(6) ? INTERVAL_MS * LONG_FAULT_INTERVALS : shortMs;
+    const isLong = number % LONG_FAULT_EVERY_ROUNDS === 0;
+    const faultMs = isLong ? INTERVAL_MS * LONG_FAULT_INTERVALS : shortMs;
     const parts = 2 + this.#random.below(2);
     for (let part = 0; part < parts; part++) {
       await sleep(faultMs / (parts + 1));

@@ -68,7 +68,14 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
       args: [
         ...[`--${options.agent}-logging`, "--statsig-logging", "--otlp-logging"],
         ...["--management-port", String(await freePort()), "--metrics-max-series", "300"],
-        ...["--allowed-sdk-keys", `@${allowed.path}`, "-m", "3", "--clear-datastore-on-unauthorized"],
+        ...[
+          "--allowed-sdk-keys",
+          `@${allowed.path}`,
+          "-m",
+          "3",
+          "--clear-datastore-on-unauthorized",
+          "--fleet-polling",
+        ],
         ...["--event-spool-path", spool, "--log-event-flush-interval-in-ms", "100"],
         ...["--proxy-id-lists", "--local-cache-path", join(folder, "lists")],
         ...["--enforce-tls", "false", "--tls-min-version", "1.3", "--max-url-length", "300"],

@@ -29,6 +29,7 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
       "ConfigSpecConfirmedAgeS",
       "ConfigSpecBytes",
       "RedisCacheWriteSucceed",
+      "FleetLooked",
     ],
     make: async (at) => {
       publishKey(at.upstream, first, 5);

@@ -102,9 +102,9 @@ export class ThrottlingProxy implements AsyncDisposable {
   }
 
   async #pass(from: Socket, to: Socket): Promise<void> {
-    for await (const chunk of from as AsyncIterable<Buffer>) {
-      const latencyMs = this.#throttle?.latencyMs ?? 0;
-      if (latencyMs > 0) await sleep(latencyMs);
+    for await (const { chunk, arrivedAt } of arrivals(from)) {
+      const leftMs = arrivedAt + (this.#throttle?.latencyMs ?? 0) - performance.now();
+      if (leftMs > 0) await sleep(leftMs);
       for (let at = 0; at < chunk.byteLength; ) {
         await this.#healed?.promise;
         const bytesPerS = this.#throttle?.bytesPerS;
@@ -116,5 +116,45 @@ export class ThrottlingProxy implements AsyncDisposable {
         at = end;
       }
     }
+  }
+}
+
+interface Arrival {
+  readonly chunk: Buffer;
+  readonly arrivedAt: number;
+}
+
+/** What may be on its way: the sender of more has to wait, as by a full window of TCP. */
+const MAX_BYTES_UNDERWAY = 64 * 1024;
+
+/** Chunks with their times of arrival, also of those that wait for others before them: latency takes nothing from the rate. */
+async function* arrivals(socket: Socket): AsyncGenerator<Arrival> {
+  const underway: Arrival[] = [];
+  let bytes = 0;
+  let isOver = false;
+  let wake = Promise.withResolvers<void>();
+  const end = (): void => {
+    isOver = true;
+    wake.resolve();
+  };
+  socket.on("data", (chunk: Buffer) => {
+    underway.push({ chunk, arrivedAt: performance.now() });
+    bytes += chunk.byteLength;
+    if (bytes >= MAX_BYTES_UNDERWAY) socket.pause();
+    wake.resolve();
+  });
+  socket.once("end", end);
+  socket.once("close", end);
+  for (;;) {
+    const next = underway.shift();
+    if (next !== undefined) {
+      yield next;
+      bytes -= next.chunk.byteLength;
+      if (bytes < MAX_BYTES_UNDERWAY && socket.isPaused()) socket.resume();
+      continue;
+    }
+    if (isOver) return;
+    await wake.promise;
+    wake = Promise.withResolvers<void>();
   }
 }

@@ -63,7 +63,7 @@ export class SpecMetrics {
     const { reason, tookMs } = event;
     const tags = tagsFor(event);
     this.#registry.count("PayloadRefused", { ...tags, reason });
-    if (reason === "no_lcut" || reason === "older") {
+    if (reason === "no_lcut" || reason === "in_future" || reason === "older") {
       this.#registry.time("HttpDataProviderNoDataDueToBadLcut", tags, tookMs);
     } else this.#error(event, reason);
   }

@@ -167,6 +167,8 @@ function causeOf(reason: string): string {
       return "upstream answers with errors";
     case "too_large":
       return "upstream sends config specs that are larger than --max-payload-in-mb allows";
+    case "in_future":
+      return "upstream sends versions from the future";
     default:
       return "upstream sends what can't be used";
   }
