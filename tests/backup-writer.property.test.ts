@@ -17,7 +17,7 @@ const feeds = [feedOf("secret-a", "v1"), feedOf("secret-a", "v2"), feedOf("secre
 
 const start = () => {
   const clock = new FakeClock();
-  const backup = new FlakyBackup();
+  const backup = new FlakyBackup(clock);
   const store = new SpecStore({ maxKeys: 10 });
   const preparer: SpecPreparer = {
     prepare: (raw) => prepare({ raw, maxBytes: 64 * 1024 * 1024 }),
@@ -118,6 +118,35 @@ test("a feed that was removed and is at once there again, older than before, tak
   store.publish(snapshotOf(feed, 4));
   await clock.advance(100);
   expect(backup.shelf.get(feedId(feed))?.lcut).toBe(4);
+});
+
+test("a removal that is done is not done again over what another relay wrote since", async () => {
+  const { clock, backup, store, writer } = start();
+  const [feed] = feeds;
+  if (feed === undefined) throw new Error("no feed");
+  backup.works = false;
+  writer.remove(feed, { wasHeld: true });
+  store.publish(snapshotOf(feed, 2));
+  await clock.advance(100);
+  backup.works = true;
+  backup.takesWrites = false;
+  await clock.advance(2_000);
+  backup.shelf.set(feedId(feed), snapshotOf(feed, 3));
+  backup.takesWrites = true;
+  await clock.advance(3_000);
+  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(3);
+});
+
+test("a backup that returns while it is being looked through is looked through again", async () => {
+  const { clock, backup, store, keeper } = start();
+  for (const feed of feeds) store.publish(snapshotOf(feed, 7));
+  await clock.advance(10);
+  backup.touchTakesMs = 500;
+  await clock.advance(60_100);
+  backup.shelf.clear();
+  keeper.checkNow();
+  await clock.advance(5_000);
+  expect(backup.shelf.size).toBe(3);
 });
 
 test("removals are done when the backup is back, however many strangers were refused meanwhile", async () => {

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { type Feed, feedId } from "../src/specs/feed.ts";
 import type { Snapshot } from "../src/specs/snapshot.ts";
 import { FakeClock } from "./support/fake-clock.ts";
+import { failed, unauthorized } from "./support/scripted-source.ts";
 import { SharedBoard, SimulatedRelay, SimulatedUpstream } from "./support/simulated-fleet.ts";
 import { feedOf } from "./support/snapshots.ts";
 
@@ -15,6 +16,11 @@ class FleetUnderTest implements AsyncDisposable {
   readonly board = new SharedBoard(this.clock);
   readonly shelf = new Map<string, Snapshot>();
   readonly relays: SimulatedRelay[] = [];
+
+  /** Of all relays. */
+  set backupTakesWrites(takes: boolean) {
+    for (const relay of this.relays) relay.backup.takesWrites = takes;
+  }
 
   constructor(intervalsMs: readonly number[]) {
     for (const intervalMs of intervalsMs) this.start(intervalMs);
@@ -96,6 +102,117 @@ test("upstream that can't be reached is asked no more than one that can", async 
       .filter((at) => at > since).length;
     expect(tried / 50).toBeWithin(0.7, 1.2);
   }
+});
+
+test("a cold start of many relays with a slow upstream is one request, and all have what it brings", async () => {
+  await using fleet = new FleetUnderTest(Array(50).fill(INTERVAL_MS));
+  fleet.upstream.latencyMs = 8_000;
+  await fleet.clock.advance(8_500);
+  for (const feed of FEEDS) {
+    expect(fleet.asked(feed, 0)).toBe(1);
+    expect(new Set(fleet.lcuts(feed))).toEqual(new Set([1]));
+  }
+});
+
+test("what upstream does not have, or refuses, is asked for once per interval by all together", async () => {
+  await using fleet = new FleetUnderTest(Array(10).fill(INTERVAL_MS));
+  for (const { source } of fleet.relays) {
+    for (const [at, feed] of FEEDS.entries()) source.answer(feed, at === 0 ? failed("status") : unauthorized);
+  }
+  await fleet.clock.advance(3 * INTERVAL_MS);
+  const since = fleet.clock.now();
+  await fleet.clock.advance(20 * INTERVAL_MS);
+  for (const feed of FEEDS) {
+    const tried = fleet.relays
+      .flatMap(({ source }) => source.timesAsked(feed))
+      .filter((at) => at > since).length;
+    expect(tried / 20).toBeWithin(0.8, 1.2);
+  }
+});
+
+test("a backup that takes no writes does not keep news from the others", async () => {
+  for (const count of [3, 10, 30]) {
+    await using fleet = new FleetUnderTest(Array(count).fill(INTERVAL_MS));
+    await fleet.clock.advance(5 * INTERVAL_MS);
+    fleet.backupTakesWrites = false;
+    fleet.upstream.lcut++;
+    await fleet.clock.advance(2 * INTERVAL_MS);
+    for (const relay of fleet.relays) {
+      for (const feed of FEEDS) expect(relay.store.peek(feed)?.snapshot.lcut).toBe(fleet.upstream.lcut);
+    }
+  }
+});
+
+test("relays believe what another one was told, however slow upstream is", async () => {
+  await using fleet = new FleetUnderTest(Array(10).fill(INTERVAL_MS));
+  await fleet.clock.advance(3 * INTERVAL_MS);
+  for (const [latencyMs, intervals] of [
+    [500, 1.3],
+    [12_000, 5],
+  ] as const) {
+    fleet.upstream.latencyMs = latencyMs;
+    await fleet.clock.advance(5 * INTERVAL_MS);
+    for (let step = 0; step < 400; step++) {
+      await fleet.clock.advance(INTERVAL_MS / 20);
+      const ages = fleet.relays.flatMap(({ store }) =>
+        FEEDS.map((feed) => store.peek(feed)?.confirmedAgoMs(fleet.clock)),
+      );
+      expect(Math.max(...ages.map((age) => age ?? Number.POSITIVE_INFINITY))).toBeLessThan(
+        intervals * INTERVAL_MS,
+      );
+    }
+  }
+});
+
+test("the board is looked at once per feed, relay and interval, and a few times where upstream does not answer", async () => {
+  await using fleet = new FleetUnderTest(Array(20).fill(INTERVAL_MS));
+  await fleet.clock.advance(3 * INTERVAL_MS);
+  for (const [isCutOff, most] of [
+    [false, 1.3],
+    [true, 4.5],
+  ] as const) {
+    for (const relay of fleet.relays) relay.isCutOff = isCutOff;
+    await fleet.clock.advance(3 * INTERVAL_MS);
+    const before = fleet.board.looks;
+    await fleet.clock.advance(20 * INTERVAL_MS);
+    expect((fleet.board.looks - before) / (20 * 20 * FEEDS.length)).toBeLessThan(most);
+  }
+});
+
+test("a shorter interval counts at once for relays that follow", async () => {
+  const HOUR_MS = 3_600_000;
+  await using fleet = new FleetUnderTest([HOUR_MS, HOUR_MS]);
+  await fleet.clock.advance(1.5 * HOUR_MS);
+  for (const relay of fleet.relays) relay.pollEvery(INTERVAL_MS);
+  const [first] = fleet.relays;
+  await first?.[Symbol.asyncDispose]();
+  fleet.relays.shift();
+  fleet.upstream.lcut++;
+  await fleet.clock.advance(3 * INTERVAL_MS);
+  for (const feed of FEEDS) expect(new Set(fleet.lcuts(feed))).toEqual(new Set([fleet.upstream.lcut]));
+});
+
+test("a key that made room while the fleet was asked does not come back", async () => {
+  const [a = feedOf("secret-a"), b = feedOf("secret-b")] = FEEDS;
+  const { clock, upstream, board, shelf } = new FleetUnderTest([]);
+  await using relay = new SimulatedRelay(clock, upstream, board, shelf, {
+    intervalMs: INTERVAL_MS,
+    feeds: FEEDS,
+    preload: [],
+    maxKeys: 1,
+  });
+  const first = relay.firstSight(a);
+  await clock.advance(10);
+  await first;
+  board.latencyMs = 500;
+  await clock.advance(0.9 * INTERVAL_MS);
+  while (board.looking === 0) await clock.advance(100);
+  board.latencyMs = 0;
+  const second = relay.firstSight(b);
+  await clock.advance(10);
+  await second;
+  await clock.advance(2_000);
+  expect([...relay.store.held()].map(({ feed }) => feed)).toEqual([b]);
 });
 
 const happening = fc.oneof(

@@ -81,8 +81,9 @@ const LATER_AFTER_FAILURE = [
 /** Left to chance, so that relays do not look in step. */
 const SPREAD = 0.1;
 const SPREAD_AFTER_CLAIM = 0.025;
-/** A relay that waits for another one looks once so soon, and then when the claim is over: news are announced. */
-const EARLY = 0.2;
+/** A relay that waits for another one looks so soon after the claim, and then when it is over: what is new is announced. */
+const EARLY = [0.1, 0.4] as const;
+const SPREAD_EARLY = 0.05;
 /** One that finds the news of another missing in the backup gives it so much time to arrive, and asks for itself then. */
 const MISSING = 0.5;
 
@@ -245,8 +246,8 @@ export class Fleet {
   }
 
   #againAfterClaimMs({ ageMs, leftMs }: Turn & { readonly kind: "claimed" }): number {
-    const earlyMs = EARLY * this.#intervalMs - ageMs;
-    if (earlyMs > 0 && earlyMs < leftMs) return earlyMs + this.#spreadMs(SPREAD);
+    const early = EARLY.map((part) => part * this.#intervalMs - ageMs).find((ms) => ms > 0);
+    if (early !== undefined && early < leftMs) return early + this.#spreadMs(SPREAD_EARLY);
     return leftMs + this.#spreadMs(SPREAD_AFTER_CLAIM);
   }
 

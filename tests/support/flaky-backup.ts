@@ -2,6 +2,7 @@ import type { Feed } from "../../src/specs/feed.ts";
 import { feedId } from "../../src/specs/feed.ts";
 import type { Snapshot } from "../../src/specs/snapshot.ts";
 import type { SpecBackup } from "../../src/specs/spec-backup.ts";
+import type { FakeClock } from "./fake-clock.ts";
 import { MemoryBackup } from "./memory-backup.ts";
 
 /** A memory backup that fails when told to, and remembers every lcut that it ever kept. */
@@ -11,6 +12,13 @@ export class FlakyBackup implements SpecBackup {
   readonly history = new Map<string, number[]>();
   readonly #kept = new MemoryBackup(this.shelf);
   works = true;
+  takesWrites = true;
+  touchTakesMs = 0;
+  readonly #clock: FakeClock | undefined;
+
+  constructor(clock?: FakeClock) {
+    this.#clock = clock;
+  }
 
   async read(feed: Feed, newerThan: number) {
     this.#check();
@@ -19,6 +27,7 @@ export class FlakyBackup implements SpecBackup {
 
   async write(snapshot: Snapshot, instead?: number) {
     this.#check();
+    if (!this.takesWrites) throw new Error("no writes");
     const outcome = await this.#kept.write(snapshot, instead);
     if (outcome.kind === "written") {
       const id = feedId(snapshot.feed);
@@ -33,7 +42,9 @@ export class FlakyBackup implements SpecBackup {
 
   async touch(snapshot: Snapshot) {
     this.#check();
-    return this.#kept.touch(snapshot);
+    const isThere = await this.#kept.touch(snapshot);
+    if (this.touchTakesMs > 0) await this.#clock?.sleep(this.touchTakesMs, new AbortController().signal);
+    return isThere;
   }
 
   async remove(feed: Feed) {

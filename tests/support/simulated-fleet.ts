@@ -23,6 +23,9 @@ export class SharedBoard {
   readonly #claimed = new Map<string, { readonly at: number; readonly heldUntil?: number }>();
   readonly #listeners = new Set<(topic: string, lcut: number) => void>();
   works = true;
+  /** How long a look takes, and how many are underway. */
+  latencyMs = 0;
+  looking = 0;
   /** How often relays have looked, all feeds together. */
   looks = 0;
 
@@ -72,7 +75,15 @@ export class SharedBoard {
   /** As one relay sees it; what is announced while it is gone is lost to it. */
   seenBy(relay: { readonly isAlive: boolean }): FleetBoard {
     return {
-      look: async (feed, look) => this.look(feed, look),
+      look: async (feed, look) => {
+        this.looking++;
+        try {
+          if (this.latencyMs > 0) await this.#clock.sleep(this.latencyMs, new AbortController().signal);
+          return this.look(feed, look);
+        } finally {
+          this.looking--;
+        }
+      },
       confirm: async (feed, confirmation) => this.confirm(feed, confirmation),
       holdOff: async (feed, ms) => this.holdOff(feed, ms),
       announce: async (feed, lcut) => this.announce(feed, lcut),
@@ -89,6 +100,16 @@ export class SharedBoard {
   }
 }
 
+/** One that may refuse writes, as for their size. */
+class SimulatedBackup extends MemoryBackup {
+  takesWrites = true;
+
+  override async write(...args: Parameters<MemoryBackup["write"]>) {
+    if (!this.takesWrites) throw new Error("it is too large");
+    return super.write(...args);
+  }
+}
+
 /** An upstream that all relays ask; each may be cut off from it. */
 export class SimulatedUpstream {
   lcut = 1;
@@ -97,13 +118,25 @@ export class SimulatedUpstream {
   readonly asked: { readonly feed: Feed; readonly atMs: number }[] = [];
 }
 
+export interface SimulatedRelayOptions {
+  readonly intervalMs: number;
+  /** Of which upstream knows. */
+  readonly feeds: readonly Feed[];
+  readonly preload?: readonly Feed[];
+  readonly maxKeys?: number;
+}
+
 /** A relay of a fleet, from poller to backup, with a clock that stands still. */
 export class SimulatedRelay implements AsyncDisposable {
-  readonly store = new SpecStore({ maxKeys: 100 });
+  readonly store: SpecStore;
+  readonly backup: SimulatedBackup;
   readonly source: ScriptedSource;
   readonly #poller: SpecPoller;
   readonly #writer: BackupWriter;
   readonly #stopping = new AbortController();
+  readonly #fleet: Fleet;
+  readonly #acquirer: SpecAcquirer;
+  readonly #preload: readonly Feed[];
   isAlive = true;
   isCutOff = false;
 
@@ -112,9 +145,10 @@ export class SimulatedRelay implements AsyncDisposable {
     upstream: SimulatedUpstream,
     board: SharedBoard,
     shelf: Map<string, Snapshot>,
-    { intervalMs, feeds }: { readonly intervalMs: number; readonly feeds: readonly Feed[] },
+    { intervalMs, feeds, preload = feeds, maxKeys = 100 }: SimulatedRelayOptions,
   ) {
     const supervisor = strictSupervisor(clock);
+    this.store = new SpecStore({ maxKeys });
     const { store } = this;
     const emit = () => {};
     this.source = new ScriptedSource(clock);
@@ -126,7 +160,8 @@ export class SimulatedRelay implements AsyncDisposable {
         return upstream.lcut > sinceTime ? version(upstream.lcut) : { kind: "no_update" };
       });
     }
-    const backup = new MemoryBackup(shelf);
+    this.backup = new SimulatedBackup(shelf);
+    const { backup } = this;
     const recovery = new SpecRecovery({ backup, preparer: instantPreparer, store, clock, emit });
     const fleet = new Fleet({
       board: board.seenBy(this),
@@ -157,8 +192,22 @@ export class SimulatedRelay implements AsyncDisposable {
     });
     const acquirer = new SpecAcquirer({ refresher, store, clock, recovery, fleet, writer });
     this.#writer = writer;
-    this.#poller = new SpecPoller({ supervisor, store, acquirer, clock, intervalMs, preload: feeds });
+    this.#poller = new SpecPoller({ supervisor, store, acquirer, clock, intervalMs, preload });
     this.#poller.start();
+    this.#fleet = fleet;
+    this.#acquirer = acquirer;
+    this.#preload = preload;
+  }
+
+  /** As SIGHUP does. */
+  pollEvery(intervalMs: number): void {
+    this.#fleet.pollEvery(intervalMs);
+    this.#poller.follow({ intervalMs, preload: this.#preload });
+  }
+
+  /** A client's first request. */
+  firstSight(feed: Feed): Promise<unknown> {
+    return this.#acquirer.acquire(feed, "first_sight");
   }
 
   /** As by kill -9: nothing is let go of. */
