@@ -1,6 +1,9 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { UpstreamEndpoint } from "../src/upstream/endpoint.ts";
+import { StatsigSpecs } from "../src/upstream/statsig-specs.ts";
 import {
   MIN_BYTES_PER_S,
   SILENCE_LIMIT_MS,
@@ -10,6 +13,11 @@ import {
 } from "../src/upstream/time-limit.ts";
 import { FakeClock, settle } from "./support/fake-clock.ts";
 import { freePort } from "./support/free-port.ts";
+import { publishKey } from "./support/published-key.ts";
+import { feedOf } from "./support/snapshots.ts";
+import { startUpstream } from "./support/upstream.ts";
+import type { Fault } from "./support/upstream-faults.ts";
+import { eventually } from "./support/wait.ts";
 
 const running = new AbortController().signal;
 
@@ -124,4 +132,45 @@ test("when it is over, nobody waits any more, and nothing is aborted", async () 
   expect(at.clock.sleeping).toBe(0);
   await at.clock.advance(100_000);
   expect(at.limit.signal.aborted).toBe(false);
+});
+
+describe("config specs of an upstream that", () => {
+  const trickle: Fault = { kind: "drip", chunkBytes: 1, everyMs: 60 };
+
+  test.each([
+    ["never answers", { kind: "hang" }, "no answer from upstream within 10 s"],
+    [
+      "stops halfway",
+      { kind: "stall", afterBytes: 40 },
+      "upstream stopped in the middle of its answer: nothing for 10 s",
+    ],
+    ["sends a byte every 9 s", trickle, "upstream sends its answer at less than 1024 bytes/s"],
+  ] as const)("%s are given up", async (_, fault, detail) => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-slow");
+    upstream.misbehave(fault);
+    const clock = new FakeClock();
+    const endpoint = new UpstreamEndpoint({ baseUrl: upstream.url, proxied: true, relayVersion: "1.2.3" });
+    let pieces = 0;
+    const fetched = new StatsigSpecs(endpoint, clock, 1_000_000).fetchSpecs(
+      feedOf(sdkKey),
+      0,
+      running,
+      () => pieces++,
+    );
+    let isOver = false;
+    void fetched.then(() => {
+      isOver = true;
+    });
+    await eventually(() => expect(upstream.requests).toHaveLength(1));
+    if (fault.kind !== "hang") await eventually(() => expect(pieces).toBeGreaterThan(1));
+    while (!isOver) {
+      const before = pieces;
+      await clock.advance(9_000);
+      if (fault.kind === "drip" && !isOver)
+        await eventually(() => expect(isOver || pieces > before).toBe(true));
+      else await sleep(20);
+    }
+    expect(await fetched).toEqual({ kind: "failed", cause: "timeout", detail });
+  });
 });
