@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { systemClock } from "../src/clock.ts";
+import { RedisFleetBoard } from "../src/redis/fleet-board.ts";
 import { RedisNotices } from "../src/redis/redis-notices.ts";
 import { ask } from "./support/backed-up-relay.ts";
 import { problemsOf as doctorProblems, expectProblem } from "./support/doctor.ts";
@@ -44,6 +45,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     ["without INFO", `${ALL} -info`, []],
     ["without EVALSHA", `${ALL} -evalsha`, ["+evalsha"]],
     ["without EVAL", `${ALL} -evalsha -eval`, ["+evalsha", "+eval"]],
+    ["without TTL", `${ALL} -ttl`, ["+hmget +hstrlen +ttl +del +hset +expire"]],
     ["without what the script does", `${ALL} -hmget -hstrlen`, ["+hmget", "+hstrlen"]],
     ["with the commands of the original relay", ORIGINAL_COMMANDS, ["+hmget", "+hstrlen"]],
   ])(
@@ -79,6 +81,19 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     expect(notices.isListening).toBe(false);
   });
 
+  test("that may run scripts, but not what those of a fleet do, is told what is missing", async () => {
+    await using use = new RedisUse(await limitedUser(server, `${ALL} -type`, "untyped"));
+    await using notices = new RedisNotices(use.connection, systemClock, strictSupervisor());
+    const board = new RedisFleetBoard(use.connection, notices, systemClock);
+    await expect(board.look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })).rejects.toThrow("may not run");
+    expect(missingIn(use)).toEqual(["+get +set +type +pttl"]);
+    await limitedUser(server, ALL, "untyped");
+    await server.cli("CLIENT", "KILL", "USER", "untyped");
+    await use.told("redis_up");
+    await board.look(feed, { freshForMs: 1_000, claimedForMs: 1_000 });
+    expect(use.connection.permissions.missing).toEqual([]);
+  });
+
   test("that is given a permission is seen to have it after the next connect", async () => {
     await using use = new RedisUse(await limitedUser(server, `${ALL} -eval -evalsha`, "given"));
     const backup = use.backup();
@@ -88,8 +103,8 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     await server.cli("CLIENT", "KILL", "USER", "given");
     await use.told("redis_up");
     await backup.write(await preparedSnapshot(feed, 2));
-    expect(use.kinds("redis_permission_given")).toHaveLength(1);
-    expect(use.connection.permissions.missing.map(({ permission }) => permission)).toEqual(["+eval"]);
+    expect(use.kinds("redis_permission_given")).toHaveLength(2);
+    expect(use.connection.permissions.missing).toEqual([]);
   });
 
   test("that may use other keys alone is told which are missing", async () => {
@@ -167,8 +182,9 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       ["-evalsha -eval", ["+evalsha", "+eval"]],
       ["-hmget", ["+hmget"]],
       ["-setnx", ["+setnx"]],
+      ["-type", ["+type"]],
     ])("one finding for each that is missing: %s", async (rules, missing) => {
-      const found = await detailsOf(`${ALL} ${rules}`);
+      const found = await detailsOf(`${ALL} ${rules}`, "--fleet-polling");
       const lacks = missing.map((permission) => `warning: the Redis user lacks the permission ${permission}`);
       expect(found).toEqual(expect.arrayContaining(lacks));
       expect(found.filter((detail) => detail.includes("lacks"))).toHaveLength(missing.length);
