@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { systemClock } from "../src/clock.ts";
 import { RedisFleetBoard } from "../src/redis/fleet-board.ts";
 import { RedisNotices } from "../src/redis/redis-notices.ts";
@@ -203,6 +204,12 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       const problems = run("~* &* +@read +@connection");
       await expectProblem(problems, "Redis", /entries can't be .*may not run/, /ACL SETUSER/);
       expect((await problems)[0]?.state).toBe("failed");
+    });
+
+    test("nothing, with what docs/redis.md has as required", async () => {
+      const page = await readFile(new URL("../docs/redis.md", import.meta.url), "utf8");
+      const [, rules = ""] = /ACL SETUSER relay on >PASSWORD ([^`]+)```/.exec(page) ?? [];
+      expect(await detailsOf(rules.trim().replaceAll(/\s+/g, " "), "--fleet-polling")).toEqual([]);
     });
 
     test("the commands of the original relay will do", async () => {
