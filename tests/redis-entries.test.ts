@@ -82,6 +82,9 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect(await backup.touch(good)).toBe(false);
       expect(await backup.write(good)).toEqual({ kind: "written" });
       expect(await versionIn(await backup.read(feed, -1))).toBe(10);
+      await server.cli("HSET", key, "key_digest", "another key's");
+      expect(await backup.touch(good)).toBe(false);
+      expect(await backup.write(good)).toEqual({ kind: "written" });
       await server.cli("HDEL", key, "config");
       expect(await backup.touch(good)).toBe(false);
       expect(await backup.write(good)).toEqual({ kind: "written" });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { systemClock } from "../src/clock.ts";
+import { type Denied, redisFailure } from "../src/redis/failure.ts";
 import { RedisFleetBoard } from "../src/redis/fleet-board.ts";
 import { RedisNotices } from "../src/redis/redis-notices.ts";
 import { ask } from "./support/backed-up-relay.ts";
@@ -26,6 +27,30 @@ const feed = feedOf("secret-of-a-limited-user");
 
 const missingIn = (use: RedisUse): readonly string[] =>
   use.events.flatMap((event) => (event.kind === "redis_permission_missing" ? event.permission : []));
+
+test.each([
+  ["NOPERM this user has no permissions to run the 'hset' command or its subcommand", "command"],
+  ["NOPERM this user has no permissions to access one of the keys used as arguments", "key"],
+  ["NOPERM this user has no permissions to access one of the channels used as arguments", "channel"],
+  ["NOPERM User api-key has no permissions to run the 'hset' command", "command"],
+  ["NOPERM User api-key has no permissions to access the 'statsig|a' key", "key"],
+  ["NOPERM User api-key has no permissions to access the 'statsig::versions' channel", "channel"],
+  ["NOPERM No permissions to access a key", "key"],
+  ["NOPERM No permissions to access a channel", "channel"],
+  [
+    "ERR The user executing the script can't run this command or subcommand script: 42, on @user_script:1.",
+    "script",
+  ],
+  ["ERR ACL failure in script: User a has no permissions to run the 'hset' command script: 42", "script"],
+  ["ERR unknown command 'EVAL', with args beginning with: 'return NOPERM'", "command"],
+  ["ERR Unknown Redis command called from script script: 42", "script"],
+  ["READONLY You can't write against a read only replica.", undefined],
+  ["WRONGTYPE Operation against a key holding the wrong kind of value", undefined],
+] as const)("what Redis 6 and 7 say is understood: %s", (message, denied) => {
+  const failure = redisFailure(Object.assign(new Error(message), { name: "ReplyError" }));
+  expect(failure.denied).toBe(denied as Denied | undefined);
+  expect(failure.message).not.toContain("api-key");
+});
 
 describeWith("redis-server", "redis-cli")("A Redis user", () => {
   let server: RedisServer;
@@ -70,6 +95,18 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       for (const { cost } of use.connection.permissions.missing) expect(cost).toMatch(/\w{3}/);
     },
   );
+
+  test("of a Redis where commands are turned off does without them", async () => {
+    const config = ['rename-command EVAL ""', 'rename-command EVALSHA ""', 'rename-command HSTRLEN ""'];
+    await using bare = await RedisServer.start({ config });
+    await using use = new RedisUse(bare.options);
+    const backup = use.backup();
+    for (const lcut of [1, 2]) {
+      expect(await backup.write(await preparedSnapshot(feed, lcut))).toEqual({ kind: "written" });
+    }
+    expect((await backup.read(feed, 1)).kind).toBe("found");
+    expect(missingIn(use)).toEqual(["+hstrlen"]);
+  });
 
   test("that may not use the channel is told so once, and hears when it may", async () => {
     const options = await limitedUser(server, "~* resetchannels +@all", "deaf");

@@ -26,7 +26,7 @@ const MENDS: readonly (readonly [RegExp, string])[] = [
     "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD (docs/redis.md)",
   ],
   [
-    /Redis user may not|does not have this command/,
+    /Redis user may not|does not have this command|without EVAL/,
     "ACL SETUSER … +@read +@write +@scripting +@transaction +@connection +@pubsub ~statsig* &statsig_forward_proxy::*",
   ],
   [/read-only|replica/, "name the primary, or its Sentinels or cluster, not a replica"],
