@@ -71,6 +71,8 @@ export interface IdListConfig {
   readonly publicUrl: string | undefined;
   /** Of all files together. */
   readonly maxBytes: number;
+  /** Files downloaded at once. */
+  readonly maxDownloads: number;
 }
 
 const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
@@ -139,6 +141,7 @@ function readIdLists(settings: Settings, env: Environment): IdListConfig {
     proxied: settings.flag("proxy-id-lists"),
     publicUrl: publicUrl.replace(/\/+$/, "") || undefined,
     maxBytes: settings.integer("id-lists-max-in-mb") * 1024 * 1024,
+    maxDownloads: settings.integer("id-list-downloads"),
   };
 }
 

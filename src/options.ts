@@ -47,7 +47,8 @@ export const OPTIONS = [
     min: 1,
     max: 10_000,
     placeholder: "REQUESTS",
-    description: "Requests to upstream in flight at once",
+    description:
+      "Requests to upstream that make progress at once; up to as many again, 192 in all, may wait for a first or next byte",
   },
   {
     name: "grpc-max-concurrent-streams",
@@ -94,6 +95,15 @@ export const OPTIONS = [
     max: 1_048_576,
     placeholder: "MB",
     description: "Size of all ID list files on disk together; beyond, no further ones are fetched",
+  },
+  {
+    name: "id-list-downloads",
+    kind: "integer",
+    default: "32",
+    min: 1,
+    max: 256,
+    placeholder: "FILES",
+    description: "ID list files downloaded at once; one SDK key may use three quarters of them",
   },
   {
     name: "bind-address",

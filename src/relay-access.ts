@@ -84,7 +84,7 @@ class WatchedList implements AsyncDisposable {
     try {
       const keys = parseList(content, path);
       // A reload may have read the file before.
-      if (this.#isRefused || !this.#allowList.has(keys)) this.#accept(keys);
+      if (this.#isRefused || !this.#allowList.consistsOf(keys)) this.#accept(keys);
     } catch (error) {
       if (!(error instanceof UnusableList)) throw error;
       this.#isRefused = true;

@@ -4,12 +4,13 @@ import type { IdListService } from "./http/id-list-manifest.ts";
 import type { EmitIdListEvent } from "./id-lists/events.ts";
 import { IdListQuery } from "./id-lists/id-list-query.ts";
 import { ListFolder } from "./id-lists/list-folder.ts";
-import { ListShelf } from "./id-lists/list-shelf.ts";
+import { ListShelf, type ShelfStatus } from "./id-lists/list-shelf.ts";
 import { ManifestPoller } from "./id-lists/manifest-poller.ts";
 import { ManifestRecovery } from "./id-lists/manifest-recovery.ts";
 import { ManifestRefresher } from "./id-lists/manifest-refresh.ts";
 import { ManifestStore } from "./id-lists/manifest-store.ts";
 import { ManifestWriter } from "./id-lists/manifest-writer.ts";
+import { PreloadedLists, type UnknownLists } from "./id-lists/preloaded-lists.ts";
 import { ProxiedLists } from "./id-lists/proxied-lists.ts";
 import type { RunningAccess } from "./relay-access.ts";
 import type { BackupParts } from "./relay-backup.ts";
@@ -31,8 +32,19 @@ export interface IdListParts {
 
 export interface RunningIdLists extends AsyncDisposable {
   readonly service: IdListService;
-  /** Takes over another interval. */
+  /** Why clients should not come yet; none if they may. */
+  readonly notReady: () => readonly string[];
+  /** What operators should know of the files; undefined without `--proxy-id-lists`. */
+  readonly status: () => IdListReadings | undefined;
+  /** Takes over another interval, and other preloaded keys. */
   reconfigure(config: Config): void;
+}
+
+export interface IdListReadings extends ShelfStatus {
+  /** Why no file can be kept, and since when (ms since the Unix epoch). */
+  readonly folderUnusable: { readonly reason: string; readonly since: number } | undefined;
+  /** Preloaded keys that upstream gives no manifest for. */
+  readonly unknown: readonly UnknownLists[];
 }
 
 /** The flow of ID lists from upstream to clients. */
@@ -47,7 +59,8 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   access.allowList.onRemoved((removed) => {
     for (const sdkKey of removed) store.remove(sdkKey);
   });
-  const proxied = config.idLists.proxied ? startProxying(config, { ...parts, store, running }) : undefined;
+  const proxying = config.idLists.proxied ? startProxying(config, { ...parts, store, running }) : undefined;
+  const proxied = proxying?.lists;
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   const carries = tracing.headers;
@@ -71,9 +84,25 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const poller = running.use(new ManifestPoller({ store, refresher, clock, supervisor, specIntervalMs }));
   const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit });
   const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys, gate });
+  let retryMs = specIntervalMs;
+  const preloading = {
+    query,
+    clock,
+    supervisor,
+    allows: store.allows.bind(store),
+    retryEveryMs: () => retryMs,
+  };
+  const preloaded =
+    proxied && running.use(new PreloadedLists({ ...preloading, proxied }, config.preloadSdkKeys));
   return {
     service: { query, proxied, publicUrl },
-    reconfigure: ({ pollIntervalMs }) => poller.pollEvery(pollIntervalMs),
+    notReady: () => preloaded?.notReady() ?? [],
+    status: () => proxying && readingsOf(proxying, preloaded),
+    reconfigure({ pollIntervalMs, preloadSdkKeys }) {
+      retryMs = pollIntervalMs;
+      poller.pollEvery(pollIntervalMs);
+      preloaded?.follow(preloadSdkKeys);
+    },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
@@ -90,18 +119,33 @@ interface ProxyParts extends Pick<IdListParts, "clock" | "supervisor" | "emit"> 
   readonly running: AsyncDisposableStack;
 }
 
-/** Undefined, after one report, where the folder can't be used. */
-function startProxying(config: Config, parts: ProxyParts): ProxiedLists | undefined {
+interface Proxying {
+  /** Undefined if the folder can't be used. */
+  readonly lists: ProxiedLists | undefined;
+  readonly folderUnusable: IdListReadings["folderUnusable"];
+}
+
+/** If the folder can't be used, that is reported once, and manifests are passed through. */
+function startProxying(config: Config, parts: ProxyParts): Proxying {
   const { clock, supervisor, emit, store, running } = parts;
   try {
-    const folder = ListFolder.claim(config.local.path);
-    const { maxBytes } = config.idLists;
+    using claiming = new DisposableStack();
+    const folder = claiming.use(ListFolder.claim(config.local.path));
+    const { maxBytes, maxDownloads } = config.idLists;
+    const source = new IdListFiles(clock);
     const shelf = running.use(
-      new ListShelf({ folder, source: new IdListFiles(clock), clock, supervisor, emit, maxBytes }),
+      new ListShelf({ folder, source, clock, supervisor, emit, maxBytes, maxDownloads }),
     );
-    return new ProxiedLists(shelf, store);
+    claiming.move();
+    return { lists: new ProxiedLists(shelf, store), folderUnusable: undefined };
   } catch (error) {
-    emit({ kind: "id_lists_folder_unusable", detail: String(error) });
-    return undefined;
+    const reason = String(error);
+    emit({ kind: "id_lists_folder_unusable", detail: reason });
+    return { lists: undefined, folderUnusable: { reason, since: clock.now() } };
   }
+}
+
+function readingsOf({ lists, folderUnusable }: Proxying, preloaded?: PreloadedLists): IdListReadings {
+  const files = lists?.status ?? { files: 0, bytes: 0, problems: [] };
+  return { ...files, folderUnusable, unknown: preloaded?.unknown ?? [] };
 }

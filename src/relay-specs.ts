@@ -69,8 +69,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
   if (backup !== undefined) running.use(backup);
   const upstream = openUpstream(config, parts);
-  const refreshing = { upstream, store, preparer, running, backup };
-  const refresher = tracing.refresher(startRefresher(config, parts, refreshing));
+  const flow = { upstream, store, preparer, running, backup, intervalMs: () => live.intervalMs };
+  const refresher = tracing.refresher(startRefresher(config, parts, flow));
   const { clearOnUnauthorized } = config;
   const acquirer = tracing.acquirer(
     new SpecAcquirer({ refresher, store, clock, clearOnUnauthorized, ...backup }),
@@ -141,12 +141,13 @@ interface RefresherParts {
   readonly preparer: SpecPreparer;
   readonly running: AsyncDisposableStack;
   readonly backup: RunningBackup | undefined;
+  readonly intervalMs: () => number;
 }
 
 function startRefresher(
   config: Config,
   { clock, emit, tracing }: SpecsParts,
-  { upstream, store, preparer, running, backup }: RefresherParts,
+  { upstream, store, preparer, running, backup, intervalMs }: RefresherParts,
 ): SpecRefresher {
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
@@ -158,6 +159,7 @@ function startRefresher(
     policy: { clearOnUnauthorized: config.clearOnUnauthorized },
     maxInFlight: config.maxRequestsInFlight,
     maxKeys: config.maxKeys,
+    intervalMs,
     emit,
     keepFirst: tracing.keepFirst(async (snapshot) => backup?.writer.writeAhead(snapshot)),
     onForget: (feed, forgotten) => {

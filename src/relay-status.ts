@@ -7,11 +7,13 @@ import type { InFlight } from "./limits/in-flight.ts";
 import type { BackupParts } from "./relay-backup.ts";
 import { localBytes, localStatus, redisStatus } from "./relay-backup-status.ts";
 import type { RunningEvents } from "./relay-events.ts";
+import type { RunningIdLists } from "./relay-id-lists.ts";
 import type { RunningListeners } from "./relay-listeners.ts";
 import type { RunningSpecs } from "./relay-specs.ts";
 import type { RunningTelemetry } from "./relay-telemetry.ts";
 import { type FeedFinding, findFeeds, showFeeds } from "./telemetry/status/feed-statuses.ts";
 import type { FlowMemory } from "./telemetry/status/flow-memory.ts";
+import { idListProblems, showIdLists } from "./telemetry/status/id-list-status.ts";
 import { ageS, isoOf, momentOf } from "./telemetry/status/moment.ts";
 import { findProblems } from "./telemetry/status/problems.ts";
 import type { Rates } from "./telemetry/status/request-rates.ts";
@@ -35,6 +37,7 @@ export interface StatusParts {
   readonly telemetry: RunningTelemetry;
   readonly backup: BackupParts | undefined;
   readonly specs: RunningSpecs;
+  readonly idLists: RunningIdLists;
   readonly events: RunningEvents;
   readonly listeners: RunningListeners;
   readonly inFlight: InFlight;
@@ -103,7 +106,11 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const [redis, local] = [redisStatus(config, backupParts), localStatus(config, backupParts)];
   const events = eventsStatus(config, parts);
   const notReady = probes.notReady();
-  const problems = findProblems({ backup: memory, flow, now, notReady, upstream, redis, local, events });
+  const lists = parts.idLists.status();
+  const problems = [
+    ...findProblems({ backup: memory, flow, now, notReady, upstream, redis, local, events }),
+    ...(lists === undefined ? [] : idListProblems(lists)),
+  ];
   return {
     now: isoOf(now),
     state: notReady.length > 0 ? "not_ready" : problems.length > 0 ? "degraded" : "ok",
@@ -113,6 +120,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     upstream: showUpstream(upstream, polls.upstream, settings),
     redis,
     local,
+    id_lists: lists === undefined ? null : showIdLists(lists, config.idLists),
     events,
     sinks: sinkStatuses(telemetry),
     certificate: certificateStatus(flow),

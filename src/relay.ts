@@ -63,6 +63,7 @@ export async function startRelay(
   const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
   health.require(specs.notReady);
   const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));
+  health.require(idLists.notReady);
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
   const answers = relayAnswers(config, { clock, health, telemetry, specs, idLists, events });
@@ -71,7 +72,7 @@ export async function startRelay(
   health.require(listeners.notReady);
   gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
-  const looked = { telemetry, backup, specs, events, listeners, inFlight, admission };
+  const looked = { telemetry, backup, specs, idLists, events, listeners, inFlight, admission };
   const status = startStatus(config, { clock, probes, ...looked });
   const management = await startManagement(config, {
     probes,

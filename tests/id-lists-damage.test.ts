@@ -91,7 +91,7 @@ describe("what goes wrong with a file", () => {
   test("a download that is cut short is gone on with where it ended", async () => {
     await using relay = await startRelay();
     answers(relay, () => cut(first.slice(0, 15), 200));
-    expect(await relay.manifest(key)).toEqual({});
+    expect(await relay.onDisk(key)).toEqual([]);
     relay.upstream.fault = () => undefined;
     await relay.poll();
     await serves(relay, first);
@@ -125,7 +125,7 @@ describe("what goes wrong with a file", () => {
     expect(await relay.text(key, "list")).toBe(first);
 
     relay.upstream.put("secret-garbage", "list", first + garbage);
-    expect(await relay.manifest("secret-garbage")).toEqual({});
+    expect(await relay.onDisk("secret-garbage")).toEqual([]);
 
     relay.upstream.put(key, "list", first + more);
     await relay.poll();
@@ -150,6 +150,49 @@ describe("what goes wrong with a file", () => {
   });
 
   test.each([
+    ["with the size", true],
+    ["without a size", false],
+  ])(
+    "a file that shrinks, a 416 %s: fetched again from its beginning, the old one served until then",
+    async (_, saysSize) => {
+      await using relay = await startRelay();
+      relay.upstream.put(key, "list", first + more);
+      await serves(relay, first + more);
+      const held = Promise.withResolvers<void>();
+      relay.upstream.put(key, "list", listed("hooli"));
+      relay.upstream.fault = async ({ path, range }) => {
+        if (!path.startsWith("/files/")) return undefined;
+        if (range !== null)
+          return new Response(null, {
+            status: 416,
+            headers: saysSize ? { "content-range": "bytes */10" } : {},
+          });
+        await held.promise;
+        return undefined;
+      };
+      await relay.poll();
+      await eventually(() =>
+        expect(relay.upstream.rangesAsked()).toEqual([null, `bytes=${(first + more).length}-`, null]),
+      );
+      expect(await relay.text(key, "list")).toBe(first + more);
+      held.resolve();
+      await serves(relay, listed("hooli"));
+      expect(relay.clock.wake(30_000)).toBeGreaterThan(0);
+      await eventually(() => expect(filesOf(relay)).toHaveLength(1));
+    },
+  );
+
+  test("a download that broke off after its last byte is whole with the 416 that comes next", async () => {
+    await using relay = await startRelay();
+    answers(relay, () => cut(first, 200));
+    expect(await relay.onDisk(key)).toEqual([]);
+    relay.upstream.fault = () => undefined;
+    await relay.poll();
+    await serves(relay, first);
+    expect(relay.upstream.rangesAsked()).toEqual([null, `bytes=${first.length}-`]);
+  });
+
+  test.each([
     ["another part than was asked for", 206, { "content-range": "bytes 0-9/40" }],
     ["no Content-Range", 206, {}],
     ["a Content-Encoding", 200, { "content-encoding": "gzip" }],
@@ -171,9 +214,9 @@ describe("what goes wrong with a file", () => {
       path.endsWith("list")
         ? new Response(new ReadableStream({ pull: () => new Promise(() => {}) }))
         : undefined;
-    expect(Object.keys(await relay.manifest(key))).toEqual(["other"]);
-    await eventually(() => expect(relay.clock.wake(30_000)).toBeGreaterThan(0));
-    await eventually(() => expect(relay.log.join("\n")).toContain("nothing from upstream within 30 s"));
+    expect(await relay.onDisk(key)).toEqual(["other"]);
+    await eventually(() => expect(relay.clock.wake(10_000)).toBeGreaterThan(0));
+    await eventually(() => expect(relay.log.join("\n")).toContain("nothing from upstream within 10 s"));
   }, 10_000);
 
   test("a folder that somebody put a file in the place of: manifests are answered, and the log says so", async () => {
@@ -204,7 +247,7 @@ describe("what goes wrong with a file", () => {
     relay.upstream.put(key, "lies", line.repeat(110_000), { size: 10 });
     await relay.manifest(key);
     await relay.poll();
-    await eventually(async () => expect(Object.keys(await relay.manifest(key))).toEqual(["list"]));
+    await eventually(async () => expect(await relay.onDisk(key)).toEqual(["list"]));
     expect(relay.log.join("\n")).toContain("would be larger than 1048576 bytes");
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -87,11 +87,16 @@ describe("a file", () => {
     await eventually(() => expect(filesOf(relay)).toHaveLength(1));
   });
 
-  test("is not in the manifest before it is whole", async () => {
+  test("that is not here is named with an empty file that is older than any", async () => {
     await using relay = await startRelay();
     relay.upstream.fault = ({ path }) =>
       path.startsWith("/files/") ? new Response("no", { status: 500 }) : undefined;
-    expect(await relay.manifest(key)).toEqual({});
+    const { list } = await relay.manifest(key);
+    expect(list).toMatchObject({ name: "list", size: 0, creationTime: 0, fileID: "not-on-disk-yet" });
+    const range = { headers: { range: "bytes=0-" } };
+    for (const asked of [await fetch(list?.url ?? ""), await fetch(list?.url ?? "", range)]) {
+      expect([asked.status, asked.headers.get("content-length"), await asked.text()]).toEqual([200, "0", ""]);
+    }
     relay.upstream.fault = () => undefined;
     await relay.poll();
     await serves(relay, first);
@@ -104,6 +109,38 @@ describe("a file", () => {
     relay.upstream.append(key, "list", "defgh\n");
     await relay.poll();
     await serves(relay, `${first}+abcdefgh\n`);
+  });
+
+  test("without any ID is served, to those who ask for a part, too", async () => {
+    await using relay = await startRelay();
+    relay.upstream.put(key, "list", "");
+    const { list } = await relay.manifest(key);
+    expect(list).toMatchObject({ fileID: "file/list", size: 0 });
+    const asked = await fetch(list?.url ?? "", { headers: { range: "bytes=0-" } });
+    expect([asked.status, await asked.text()]).toEqual([200, ""]);
+  });
+
+  test("that another relay does not have yet is not taken for an empty one", async () => {
+    await using parent = await startRelay();
+    parent.upstream.fault = ({ path }) =>
+      path.startsWith("/files/") ? new Response("no", { status: 500 }) : undefined;
+    await using child = await startRelay({ env: { STATSIG_ENDPOINT: parent.url } });
+    expect(await child.onDisk(key)).toEqual([]);
+    parent.upstream.fault = () => undefined;
+    await parent.poll();
+    await serves(parent, first);
+    child.clock.wake(60_000.001, 66_000);
+    await serves(child, first);
+
+    // A parent with an empty disk takes nothing from its child.
+    for (const name of filesOf(parent)) rmSync(join(parent.folder, "id-lists", "0", name));
+    parent.upstream.fault = ({ path }) =>
+      path.startsWith("/files/") ? new Response("no", { status: 500 }) : undefined;
+    await parent.poll();
+    await eventually(async () => expect(await parent.onDisk(key)).toEqual([]));
+    child.clock.wake(60_000.001, 66_000);
+    await Bun.sleep(200);
+    expect(await child.text(key, "list")).toBe(first);
   });
 
   test("that grew while its manifest was on the way is promised as long as it is", async () => {

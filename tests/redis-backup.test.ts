@@ -41,6 +41,7 @@ function openedBackup(options: RedisOptions): SpecBackup {
     read: (...args) => backup.read(...args),
     write: (...args) => backup.write(...args),
     touch: (snapshot) => backup.touch(snapshot),
+    wasRemoved: (feed) => backup.wasRemoved(feed),
     remove: (feed) => backup.remove(feed),
     async [Symbol.asyncDispose]() {
       await backup[Symbol.asyncDispose]();
@@ -121,8 +122,12 @@ describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis
     expect(await backup.touch(snapshot)).toBe(true);
     await server.cli("DEL", keys.find((key) => key.startsWith("statsig::")) ?? "");
     expect(await backup.touch(snapshot)).toBe(false);
+    expect(await backup.wasRemoved(v1)).toBe(false);
     await backup.remove(v1);
-    expect(await server.cli("DBSIZE")).toBe("0");
+    expect(await backup.wasRemoved(v1)).toBe(true);
+    expect(await server.cli("KEYS", "*")).toStartWith("statsig_forward_proxy::removed::");
+    await backup.write(snapshot);
+    expect(await backup.wasRemoved(v1)).toBe(false);
   });
 
   test("events tell what was done", async () => {

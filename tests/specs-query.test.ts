@@ -63,9 +63,15 @@ describe("a negative answer", () => {
     ["unreachable", failed("unreachable"), { kind: "unavailable", retryAfterMs: 1_000 }, 1_000],
     [
       "a status with Retry-After",
-      failed("status", 90_000),
-      { kind: "unavailable", retryAfterMs: 1_000 },
-      1_000,
+      failed("status", 7_000),
+      { kind: "unavailable", retryAfterMs: 7_000 },
+      7_000,
+    ],
+    [
+      "a status with a long Retry-After",
+      failed("status", 3_600_000),
+      { kind: "unavailable", retryAfterMs: 60_000 },
+      60_000,
     ],
     ["no update", { kind: "no_update" }, { kind: "unavailable", retryAfterMs: 1_000 }, 1_000],
   ] as const)("for %s is kept, and upstream asked again after that", async (_, outcome, answer, ttlMs) => {
@@ -150,4 +156,23 @@ describe("who asks for protobuf where there is none to be had", () => {
     flow.source.answer(asProto, unauthorized);
     expect(await flow.ask(asProto)).toEqual({ kind: "unauthorized" });
   });
+});
+
+test("a client waits 30 s at most for the first version of a key; it is fetched to its end and held all the same", async () => {
+  await using flow = askable();
+  flow.source.answer(a, async (_, signal, progressed) => {
+    for (let second = 0; second < 60; second++) {
+      await flow.clock.sleep(1_000, signal);
+      progressed();
+    }
+    return version(3);
+  });
+  const asked = flow.ask();
+  await flow.clock.advance(30_000);
+  expect(await asked).toEqual({ kind: "unavailable", retryAfterMs: 1_000 });
+  await flow.clock.advance(2_000);
+  const later = flow.ask();
+  await flow.clock.advance(28_000);
+  expect(await later).toMatchObject({ kind: "held", held: { snapshot: { lcut: 3 } } });
+  expect(flow.source.asked).toHaveLength(1);
 });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { settle } from "./support/fake-clock.ts";
+import { MemoryBackup } from "./support/memory-backup.ts";
 import { failed, unauthorized, version } from "./support/scripted-source.ts";
-import { feedOf } from "./support/snapshots.ts";
+import { feedOf, snapshotOf } from "./support/snapshots.ts";
 import { POLL_INTERVAL_MS, specFlow } from "./support/spec-flow.ts";
 
 const a = feedOf("secret-a");
@@ -29,7 +30,9 @@ describe("requests to upstream", () => {
     for (const feed of [a, b]) await flow.firstSight(feed);
     const answer = flow.source.hang(feedOf("secret-slow"));
     void flow.firstSight(feedOf("secret-slow"));
-    await flow.clock.advance(POLL_INTERVAL_MS);
+    // Less than a second, after which a silent request gives up its place.
+    await flow.clock.advance(500);
+    for (const feed of [a, b]) void flow.poll(feed);
     void flow.firstSight(c);
     const before = flow.source.asked.length;
     answer(version(1));
@@ -116,6 +119,41 @@ test("a held feed knows that upstream's last answer was 401 or 403, and forgets 
     await flow.firstSight(a);
     expect(held?.isRevoked).toBe(isRevoked);
   }
+});
+
+describe("a key that upstream answers 401 for, of which nothing is held but the backup has a version", () => {
+  const backup = async () => {
+    const memory = new MemoryBackup();
+    await memory.write(snapshotOf(a, 7));
+    return memory;
+  };
+
+  test.each([0, 5_000])(
+    "is held, and known to be revoked, if upstream takes %d ms to say so",
+    async (tookMs) => {
+      await using flow = specFlow({ backup: await backup() });
+      flow.source.answer(a, async (_, signal) => {
+        await flow.clock.sleep(tookMs, signal);
+        return unauthorized;
+      });
+      const asked = flow.query.ask(a.sdkKey, a.version, a.format);
+      await flow.clock.advance(tookMs);
+      const answer = await asked;
+      if (answer.kind !== "held") throw new Error(answer.kind);
+      expect(answer.held.snapshot).toMatchObject({ lcut: 7, source: "local" });
+      await flow.clock.advance(1);
+      expect([answer.held.isRevoked, answer.held.confirmedAt]).toEqual([true, undefined]);
+      flow.source.answer(a, version(8));
+      await flow.clock.advance(POLL_INTERVAL_MS);
+      expect([flow.store.peek(a)?.isRevoked, flow.store.peek(a)?.snapshot.lcut]).toEqual([false, 8]);
+    },
+  );
+
+  test("is not held with --clear-datastore-on-unauthorized", async () => {
+    await using flow = specFlow({ backup: await backup(), clearOnUnauthorized: true });
+    flow.source.answer(a, unauthorized);
+    expect(await flow.query.ask(a.sdkKey, a.version, a.format)).toEqual({ kind: "unauthorized" });
+  });
 });
 
 // The poll asked for what is newer than a version that is gone by the time it is answered.

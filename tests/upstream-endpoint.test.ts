@@ -3,9 +3,6 @@ import { once } from "node:events";
 import https from "node:https";
 import { type AddressInfo, createServer } from "node:net";
 import { UpstreamEndpoint } from "../src/upstream/endpoint.ts";
-import { ConnectTimeout, TimeLimit, TotalTimeout } from "../src/upstream/time-limit.ts";
-import { FakeClock, settle } from "./support/fake-clock.ts";
-import { freePort } from "./support/free-port.ts";
 import { describeWith } from "./support/needs.ts";
 import { Authority, type Pem, pemOf } from "./support/pki.ts";
 
@@ -44,45 +41,4 @@ describeWith("openssl")("an upstream over TLS", () => {
     expect(await get()).not.toBe("HTTP2Unsupported");
     sound.close();
   });
-});
-
-test("an answer that is not whole after 30 s is given up", async () => {
-  const clock = new FakeClock();
-  using limit = new TimeLimit(clock, undefined, new AbortController().signal);
-  await clock.advance(29_999);
-  expect(limit.signal.aborted).toBe(false);
-  await clock.advance(1);
-  expect(limit.signal.reason).toBeInstanceOf(TotalTimeout);
-});
-
-test("an upstream that takes no connection is given up after 10 s", async () => {
-  const clock = new FakeClock();
-  const address = { host: "127.0.0.1", port: await freePort() };
-  using limit = new TimeLimit(clock, address, new AbortController().signal);
-  await clock.advance(9_999);
-  expect(limit.signal.aborted).toBe(false);
-  await clock.advance(1);
-  expect(limit.signal.reason).toBeInstanceOf(ConnectTimeout);
-});
-
-test("an upstream that connects, and is slow to answer, has the whole 30 s", async () => {
-  const listening = createServer().listen(0, "127.0.0.1");
-  await once(listening, "listening");
-  const clock = new FakeClock();
-  const { port } = listening.address() as AddressInfo;
-  using limit = new TimeLimit(clock, { host: "127.0.0.1", port }, new AbortController().signal);
-  const connected = once(listening, "connection");
-  await clock.advance(5_000);
-  await connected;
-  await settle();
-  await clock.advance(24_000);
-  expect(limit.signal.aborted).toBe(false);
-  listening.close();
-});
-
-test("when it is over, nobody waits any more", async () => {
-  const clock = new FakeClock();
-  new TimeLimit(clock, { host: "127.0.0.1", port: 9 }, new AbortController().signal)[Symbol.dispose]();
-  await settle();
-  expect(clock.sleeping).toBe(0);
 });

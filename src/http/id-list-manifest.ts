@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { IdListQuery } from "../id-lists/id-list-query.ts";
+import { type IdListEntry, MISSING_FILE_ID, missingEntry } from "../id-lists/manifest.ts";
 import type { HeldManifest } from "../id-lists/manifest-store.ts";
 import type { ProxiedLists, ServedList } from "../id-lists/proxied-lists.ts";
 import { parseSdkKey, type SdkKey } from "../specs/sdk-key.ts";
@@ -66,15 +67,22 @@ const keyInPath = (segment = ""): string => segment.replace(/\.json?$|\.js$/, ""
 function manifestResponse(held: HeldManifest, service: IdListService, origin: string): Response {
   const { proxied, publicUrl = origin } = service;
   if (proxied !== undefined) {
-    const lists = proxied.listsOf(held).map((list) => [list.name, entryOf(list, publicUrl)] as const);
+    const lists = proxied.listsOf(held).map((list) => [list.name, entryFor(list, publicUrl)] as const);
     return Response.json(Object.fromEntries(lists), { headers: HEADERS });
   }
   return new Response(held.manifest.text, { headers: { ...HEADERS, "content-type": "application/json" } });
 }
 
-function entryOf({ name, file, needsDigest }: ServedList, base: string) {
-  const { fileID, creationTime, bytes: size, digest } = file;
-  const path = `${FILE_PATH}${encodeURIComponent(fileID)}`;
-  const url = `${base}${path}${needsDigest ? `?of=${digest.slice(0, DIGEST_CHARS)}` : ""}`;
-  return { name, url, fileID, size, creationTime };
+function entryFor(list: ServedList, base: string): IdListEntry {
+  switch (list.kind) {
+    case "missing":
+      return { ...missingEntry(list.name), url: `${base}${FILE_PATH}${MISSING_FILE_ID}` };
+    case "on_disk": {
+      const { name, file, needsDigest } = list;
+      const { fileID, creationTime, bytes: size, digest } = file;
+      const path = `${FILE_PATH}${encodeURIComponent(fileID)}`;
+      const url = `${base}${path}${needsDigest ? `?of=${digest.slice(0, DIGEST_CHARS)}` : ""}`;
+      return { name, url, fileID, size, creationTime };
+    }
+  }
 }

@@ -11,6 +11,8 @@ export interface FileRange {
   readonly path: string;
   readonly first: number;
   readonly end: number;
+  /** Called if the file can't be read to that end. */
+  readonly onFailure?: (error: unknown) => void;
 }
 
 /** A Response whose body is read from a file while it is sent, and never as a whole. */
@@ -54,8 +56,26 @@ export async function* slicesOf(content: Blob | FileRange, areCopied: boolean): 
   }
 }
 
+async function* fileSlices(range: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
+  const slices = readSlices(range, areCopied);
+  for (;;) {
+    let next: IteratorResult<Uint8Array, void>;
+    try {
+      next = await slices.next();
+    } catch (error) {
+      range.onFailure?.(error);
+      throw error;
+    }
+    if (next.done) return;
+    yield next.value;
+  }
+}
+
 /** Opened once: a file may be removed while it is read. Rejects if it is shorter than it was. */
-async function* fileSlices({ path, first, end }: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
+async function* readSlices(
+  { path, first, end }: FileRange,
+  areCopied: boolean,
+): AsyncGenerator<Uint8Array, void> {
   await using file = await open(path);
   const reused = areCopied ? Buffer.allocUnsafeSlow(SLICE_BYTES) : undefined;
   for (let at = first; at < end; ) {

@@ -1,41 +1,62 @@
+import type { ListStorage } from "./list-folder.ts";
+
 /** There is no more room. */
 export class DiskFull extends Error {}
 
-/** How many bytes all files together may have. */
+/**
+ * Bounds the bytes of all files together. Each file counts as long as the disk says it is: a writer claims room before
+ * it writes, and whoever wrote, cut or deleted a file settles it, whether or not that worked.
+ */
 export class DiskBudget {
   readonly #maxBytes: number;
+  readonly #storage: Pick<ListStorage, "bytesOf">;
+  readonly #freeUnused: () => void;
+  readonly #bytes = new Map<string, number>();
   #usedBytes = 0;
-  readonly #makeRoom: () => void;
 
-  /** `makeRoom` is asked to give back what can be spared, when the budget is used up. */
-  constructor(maxBytes: number, makeRoom: () => void) {
+  /** `freeUnused` deletes files that can be spared; it is called when the budget is used up. */
+  constructor(maxBytes: number, storage: Pick<ListStorage, "bytesOf">, freeUnused: () => void) {
     this.#maxBytes = maxBytes;
-    this.#makeRoom = makeRoom;
+    this.#storage = storage;
+    this.#freeUnused = freeUnused;
   }
 
   get usedBytes(): number {
     return this.#usedBytes;
   }
 
-  /** Throws {@link DiskFull} where so many bytes could not be taken now. */
+  /** Names of the files that count. */
+  get names(): readonly string[] {
+    return [...this.#bytes.keys()];
+  }
+
+  /** Throws {@link DiskFull} if `bytes` more do not fit. */
   check(bytes: number): void {
-    if (this.#usedBytes + bytes > this.#maxBytes) this.#makeRoom();
+    if (this.#usedBytes + bytes > this.#maxBytes) this.#freeUnused();
     if (this.#usedBytes + bytes <= this.#maxBytes) return;
-    throw new DiskFull(`the files of all ID lists together would be larger than ${this.#maxBytes} bytes`);
+    throw new DiskFull(
+      `the files of all ID lists together would be larger than ${this.#maxBytes} bytes (--id-lists-max-in-mb)`,
+    );
   }
 
-  /** Throws {@link DiskFull}, and takes nothing. */
-  take(bytes: number): void {
+  /** Before bytes are written to a file. Throws {@link DiskFull}, and claims nothing. */
+  claim(name: string, bytes: number): void {
     this.check(bytes);
-    this.#usedBytes += bytes;
+    this.#set(name, (this.#bytes.get(name) ?? 0) + bytes);
   }
 
-  /** What is there already counts, whatever the bound. */
-  count(bytes: number): void {
-    this.#usedBytes += bytes;
+  /** Counts a file by its size on disk. If the disk doesn't say, the last count stays. */
+  settle(name: string): void {
+    try {
+      this.#set(name, this.#storage.bytesOf(name) ?? 0);
+    } catch {
+      // Settled again by the next sweep of the folder.
+    }
   }
 
-  giveBack(bytes: number): void {
-    this.#usedBytes -= bytes;
+  #set(name: string, bytes: number): void {
+    this.#usedBytes += bytes - (this.#bytes.get(name) ?? 0);
+    if (bytes > 0) this.#bytes.set(name, bytes);
+    else this.#bytes.delete(name);
   }
 }

@@ -13,7 +13,7 @@ export type IdListAnswer = { readonly kind: "held"; readonly held: HeldManifest 
 /** While nothing is held, upstream may take so long before the backup is asked as well. */
 const SLOW_UPSTREAM_MS = 1_000;
 
-/** What the first client waits for the files at most; those that take longer are in a later manifest. */
+/** As long as the files of a first manifest are on their way, clients wait so long for them at most. */
 const FIRST_FILES_MS = 2_000;
 
 export interface IdListQueryOptions {
@@ -39,9 +39,11 @@ export class IdListQuery {
     this.#denials = new Denials(options.maxDenials, options.clock);
   }
 
-  /** What is in memory. Takes any text for the key. */
+  /** What can be answered from memory at once. Takes any text for the key. */
   held(sdkKey: string): HeldManifest | undefined {
-    return this.#options.store.find(sdkKey);
+    const { store, proxied } = this.#options;
+    const held = store.find(sdkKey);
+    return proxied === undefined || proxied.isReady(sdkKey) ? held : undefined;
   }
 
   /** What is in memory, else what can be had of upstream and the backup now. */

@@ -1,62 +1,84 @@
-import { createReadStream } from "node:fs";
-import { truncate } from "node:fs/promises";
 import type { DiskBudget } from "./disk-budget.ts";
 import { LineCheck } from "./line-check.ts";
 import { PART } from "./list-download.ts";
 import type { ListFile } from "./list-file.ts";
-import type { ListFolder } from "./list-folder.ts";
+import type { ListStorage } from "./list-folder.ts";
 
 const NAME_FORM = /^([0-9a-f]{64})-/;
 
-/** Files that the relay had before it was started anew. Who asks for one in time need not fetch it again. */
+const READ_BYTES = 64 * 1024;
+
+/** Files that the relay had before it was restarted. If a manifest names one in time, it need not be fetched again. */
 export class Leftovers {
-  readonly #folder: ListFolder;
+  readonly #folder: ListStorage;
   readonly #budget: DiskBudget;
   readonly #names = new Map<string, string>();
+  readonly #adopting = new Set<string>();
 
-  constructor(folder: ListFolder, budget: DiskBudget) {
+  constructor(folder: ListStorage, budget: DiskBudget) {
     this.#folder = folder;
     this.#budget = budget;
     // Of two of the same file the newest is the one that was served last.
     for (const name of [...folder.files()].sort().reverse()) {
       const [, digest] = NAME_FORM.exec(name) ?? [];
-      if (digest === undefined || name.endsWith(PART) || this.#names.has(digest)) {
-        folder.delete(name);
-        continue;
-      }
-      this.#names.set(digest, name);
-      budget.count(folder.bytesOf(name) ?? 0);
+      if (digest === undefined || name.endsWith(PART) || this.#names.has(digest)) this.#delete(name);
+      else this.#names.set(digest, name);
+      budget.settle(name);
     }
   }
 
-  /** Gives the file what is left of it, looked through again. Throws where it can't be read. */
+  get names(): readonly string[] {
+    return [...this.#names.values(), ...this.#adopting];
+  }
+
+  /** Gives the file what is left of it, read through again. What can't be read or is no ID list is deleted. */
   async adopt(file: ListFile): Promise<void> {
     const name = this.#names.get(file.digest);
     if (name === undefined) return;
     this.#names.delete(file.digest);
-    const path = this.#folder.pathOf(name);
-    const bytesBefore = this.#folder.bytesOf(name) ?? 0;
-    const check = new LineCheck(0);
+    this.#adopting.add(name);
     try {
-      for await (const chunk of createReadStream(path)) check.see(chunk as Uint8Array);
-      await truncate(path, check.wholeLines);
+      file.bytes = await this.#checked(name);
+      file.name = name;
+      file.isWhole = true;
     } catch {
-      this.#folder.delete(name);
-      this.#budget.giveBack(bytesBefore);
-      return;
+      this.#delete(name);
+    } finally {
+      this.#adopting.delete(name);
+      this.#budget.settle(name);
     }
-    this.#budget.giveBack(bytesBefore - check.wholeLines);
-    file.name = name;
-    file.bytes = check.wholeLines;
-    file.isWhole = true;
   }
 
-  /** Deletes what nobody asked for. */
+  /** Deletes what no manifest named. */
   drop(): void {
     for (const name of this.#names.values()) {
-      this.#budget.giveBack(this.#folder.bytesOf(name) ?? 0);
-      this.#folder.delete(name);
+      this.#delete(name);
+      this.#budget.settle(name);
     }
     this.#names.clear();
+  }
+
+  /** Cuts the file after its last whole line, and returns its length. Throws GarbageLine, or why it can't be read. */
+  async #checked(name: string): Promise<number> {
+    await using handle = await this.#folder.open(name, "r+");
+    const check = new LineCheck(0);
+    const buffer = Buffer.allocUnsafe(READ_BYTES);
+    for (let at = 0; ; ) {
+      const { bytesRead } = await handle.read(buffer, 0, READ_BYTES, at);
+      if (bytesRead === 0) break;
+      check.see(buffer.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+    await handle.truncate(check.wholeLines);
+    return check.wholeLines;
+  }
+
+  /** A file that can't be deleted now is by a later sweep of the folder: nothing refers to it any more. */
+  #delete(name: string): void {
+    try {
+      this.#folder.delete(name);
+    } catch {
+      // It still counts.
+    }
   }
 }

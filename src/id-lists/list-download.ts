@@ -3,37 +3,59 @@ import { GarbageLine } from "./line-check.ts";
 import type { ListFile } from "./list-file.ts";
 import type { ListFileAnswer, ListFileSource } from "./list-file-source.ts";
 import { ListFileWriter } from "./list-file-writer.ts";
-import type { ListFolder } from "./list-folder.ts";
+import type { ListStorage } from "./list-folder.ts";
+import type { IdListEntry } from "./manifest.ts";
 
 export interface DownloadParts {
   readonly source: ListFileSource;
-  readonly folder: ListFolder;
+  readonly folder: ListStorage;
   readonly budget: DiskBudget;
+  /** Names of files that are being written and belong to no {@link ListFile} yet. */
+  readonly writing: Set<string>;
   /** Deletes a file that another has taken the place of, after those who read it had time to. */
-  readonly retire: (name: string, bytes: number) => void;
+  readonly retire: (name: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** Why the file could not be brought up to date, for people; undefined where it was. */
+/** Why the file could not be brought up to date, for people; undefined if it was. */
 export type DownloadProblem = string | undefined;
 
-/** Fetches what is missing of a file. What is there of it stays, whatever happens. */
-export async function download(file: ListFile, url: string, parts: DownloadParts): Promise<DownloadProblem> {
-  const answer = await parts.source.fetchFile(url, file.bytes, parts.signal);
+/**
+ * Fetches what is missing of a file. What is there of it stays, whatever happens; if upstream's file is shorter, it is
+ * another one, which takes the place of the old one when it is whole.
+ */
+export async function download(
+  file: ListFile,
+  entry: IdListEntry,
+  parts: DownloadParts,
+): Promise<DownloadProblem> {
+  const from = file.isDamaged ? 0 : file.bytes;
+  const answer = await parts.source.fetchFile(entry.url, from, parts.signal);
   switch (answer.kind) {
     case "rest":
-      return file.bytes === 0 ? begin(file, answer, parts) : append(file, answer, parts);
+      return from === 0 ? begin(file, answer, parts) : append(file, answer, parts);
     case "whole":
       return begin(file, answer, parts);
     case "beyond":
-      if (answer.size === undefined || answer.size >= file.bytes) return "upstream's file is not as long yet";
-      return startOver(file, url, parts);
+      return nothingBeyond(file, answer.size ?? entry.size, entry, parts);
     case "failed":
       return answer.detail;
   }
 }
 
-/** Upstream's file is shorter than what is here: it must be another. */
+/** Upstream's file has no byte after those that are here. */
+async function nothingBeyond(
+  file: ListFile,
+  size: number,
+  entry: IdListEntry,
+  parts: DownloadParts,
+): Promise<DownloadProblem> {
+  if (size < file.bytes) return startOver(file, entry.url, parts);
+  // The last download broke off after the last byte.
+  if (size === file.bytes) becomeWhole(file, parts);
+  return entry.size > file.bytes ? "upstream's file is not as long yet as the manifest says" : undefined;
+}
+
 async function startOver(file: ListFile, url: string, parts: DownloadParts): Promise<DownloadProblem> {
   const answer = await parts.source.fetchFile(url, 0, parts.signal);
   if (answer.kind === "failed") return answer.detail;
@@ -46,44 +68,58 @@ type Body = Extract<ListFileAnswer, { readonly chunks: unknown }>;
 async function append(file: ListFile, { chunks }: Body, parts: DownloadParts): Promise<DownloadProblem> {
   const { name } = file;
   if (name === undefined) return "the file is gone";
-  const writer = await ListFileWriter.open(parts.folder.pathOf(name), file.bytes, parts.budget);
+  const writer = await ListFileWriter.open(name, file.bytes, parts);
   const problem = await fill(writer, chunks);
   if (isCutShort(problem)) file.bytes = await writer.keep();
   else await writer.undo();
-  if (problem === undefined) becomeWhole(file, parts.folder);
+  if (problem === undefined) becomeWhole(file, parts);
   return problem?.message;
 }
 
 /** Into a file of its own, so that those who read the one before go on reading it. */
 async function begin(file: ListFile, { chunks }: Body, parts: DownloadParts): Promise<DownloadProblem> {
-  const { folder, budget, retire } = parts;
-  const name = nameFor(file);
-  const writer = await ListFileWriter.open(folder.pathOf(name), 0, budget);
-  const problem = await fill(writer, chunks);
-  const bytes = await writer.keep();
-  if (problem !== undefined && (file.isWhole || !isCutShort(problem))) {
-    retire(name, bytes);
-    return problem.message;
+  const { folder, budget, writing, retire } = parts;
+  const name = partNameFor(file);
+  writing.add(name);
+  try {
+    const writer = await ListFileWriter.open(name, 0, parts);
+    const problem = await fill(writer, chunks);
+    const bytes = await writer.keep();
+    if (problem !== undefined && (file.isWhole || !isCutShort(problem))) {
+      folder.delete(name);
+      budget.settle(name);
+      return problem.message;
+    }
+    const before = file.name;
+    file.name = problem === undefined ? finish(name, parts) : name;
+    file.bytes = bytes;
+    file.isWhole = problem === undefined;
+    file.isDamaged = false;
+    if (before !== undefined) retire(before);
+    return problem?.message;
+  } finally {
+    writing.delete(name);
   }
-  if (file.name !== undefined) retire(file.name, file.bytes);
-  file.name = name;
-  file.bytes = bytes;
-  file.isWhole = false;
-  if (problem === undefined) becomeWhole(file, folder);
-  return problem?.message;
 }
 
-/** Of a file that was cut short the lines that came are good; the rest is fetched next time. */
+/** If a file was cut short, the lines that came are good; the rest is fetched next time. */
 function isCutShort(problem: Error | undefined): boolean {
   return !(problem instanceof GarbageLine) && !(problem instanceof DiskFull);
 }
 
-function becomeWhole(file: ListFile, folder: ListFolder): void {
+function becomeWhole(file: ListFile, parts: DownloadParts): void {
   if (file.isWhole || file.name === undefined) return;
-  const name = file.name.replace(PART, "");
-  folder.rename(file.name, name);
-  file.name = name;
+  file.name = finish(file.name, parts);
   file.isWhole = true;
+}
+
+/** Gives a file the name by which a relay that is restarted knows that it is whole. Throws if that can't be done. */
+function finish(partName: string, { folder, budget }: DownloadParts): string {
+  const name = partName.replace(PART, "");
+  folder.rename(partName, name);
+  budget.settle(partName);
+  budget.settle(name);
+  return name;
 }
 
 async function fill(writer: ListFileWriter, chunks: AsyncIterable<Uint8Array>): Promise<Error | undefined> {
@@ -100,7 +136,7 @@ export const PART = ".part";
 
 let serial = 0;
 
-/** Says what it is of to a relay that starts anew, and that it is not whole yet. No two files ever have the same. */
-function nameFor({ digest }: ListFile): string {
+/** Begins with the digest of the list's file, for a relay that is restarted. No two files ever have the same name. */
+function partNameFor({ digest }: ListFile): string {
   return `${digest}-${Date.now().toString(36)}-${(serial++).toString(36)}${PART}`;
 }

@@ -1,44 +1,46 @@
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import type { DiskBudget } from "./disk-budget.ts";
 import { LineCheck } from "./line-check.ts";
+import type { ListStorage } from "./list-folder.ts";
 
-const OWNER_ONLY = 0o600;
+export interface WriterParts {
+  readonly folder: Pick<ListStorage, "open">;
+  readonly budget: DiskBudget;
+}
 
 /** Brings bytes into a file behind those that are there, checked on the way. Readers of what was there see none of it. */
 export class ListFileWriter {
   readonly #handle: FileHandle;
+  readonly #name: string;
   readonly #budget: DiskBudget;
   readonly #check: LineCheck;
   readonly #from: number;
   #end: number;
 
-  private constructor(handle: FileHandle, from: number, budget: DiskBudget) {
+  private constructor(handle: FileHandle, name: string, from: number, budget: DiskBudget) {
     this.#handle = handle;
+    this.#name = name;
     this.#budget = budget;
     this.#check = new LineCheck(from);
     this.#from = from;
     this.#end = from;
   }
 
-  /** Makes the file where `from` is 0; throws where one is there already. */
-  static async open(path: string, from: number, budget: DiskBudget): Promise<ListFileWriter> {
-    const handle = await open(path, from === 0 ? "wx" : "r+", OWNER_ONLY);
-    return new ListFileWriter(handle, from, budget);
+  /** Makes the file if `from` is 0, and throws if one is there already. */
+  static async open(name: string, from: number, { folder, budget }: WriterParts): Promise<ListFileWriter> {
+    const handle = await folder.open(name, from === 0 ? "wx" : "r+");
+    return new ListFileWriter(handle, name, from, budget);
   }
 
-  /** Throws where the bytes are no ID list, or have no room; what came before stays. */
+  /** Throws if the bytes are no ID list, or have no room; what came before stays. */
   async write(chunk: Uint8Array): Promise<void> {
     this.#check.see(chunk);
-    this.#budget.take(chunk.length);
-    let written = 0;
-    try {
-      while (written < chunk.length) {
-        const rest = chunk.subarray(written);
-        written += (await this.#handle.write(rest, 0, rest.length, this.#end + written)).bytesWritten;
-      }
-    } finally {
-      this.#budget.giveBack(chunk.length - written);
-      this.#end += written;
+    this.#budget.claim(this.#name, chunk.length);
+    for (let written = 0; written < chunk.length; ) {
+      const rest = chunk.subarray(written);
+      const { bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#end);
+      written += bytesWritten;
+      this.#end += bytesWritten;
     }
   }
 
@@ -56,11 +58,13 @@ export class ListFileWriter {
     try {
       await this.#handle.truncate(bytes);
       await this.#handle.datasync();
-      this.#budget.giveBack(this.#end - bytes);
-      this.#end = bytes;
       return bytes;
     } finally {
-      await this.#handle.close();
+      try {
+        await this.#handle.close();
+      } finally {
+        this.#budget.settle(this.#name);
+      }
     }
   }
 }

@@ -1,6 +1,8 @@
 import {
+  accessSync,
   chmodSync,
   closeSync,
+  constants,
   mkdirSync,
   openSync,
   readdirSync,
@@ -8,6 +10,7 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
@@ -17,8 +20,26 @@ const LOCK = "lock";
 /** Relays that share one path; each has a folder of its own, since two must not append to one file. */
 const MAX_RELAYS = 64;
 
+/** Where the files of ID lists are. Every method may throw an error of the file system, such as EACCES, EIO or ESTALE. */
+export interface ListStorage extends Disposable {
+  /** Names of the files in it. */
+  files(): readonly string[];
+  pathOf(name: string): string;
+  /** Returns undefined if there is no such file. */
+  bytesOf(name: string): number | undefined;
+  /** Whether this process has the right to read the file. */
+  isReadable(name: string): boolean;
+  /** `wx` makes the file, for its owner alone, and rejects if it is there; `r+` writes to one that is there. */
+  open(name: string, flags: "wx" | "r+" | "r"): Promise<FileHandle>;
+  rename(from: string, to: string): void;
+  /** Does nothing if there is no such file. */
+  delete(name: string): void;
+}
+
+const OWNER_ONLY = 0o600;
+
 /** A folder for the files of one relay, for as long as its process lives. */
-export class ListFolder implements Disposable {
+export class ListFolder implements ListStorage {
   readonly path: string;
   readonly #lock: DatabaseSync;
 
@@ -46,7 +67,6 @@ export class ListFolder implements Disposable {
     return claimed;
   }
 
-  /** Names of the files in it. */
   files(): readonly string[] {
     return readdirSync(this.path).filter((name) => !name.startsWith(LOCK));
   }
@@ -55,9 +75,22 @@ export class ListFolder implements Disposable {
     return join(this.path, name);
   }
 
-  /** Undefined where there is no such file. */
   bytesOf(name: string): number | undefined {
     return statSync(this.pathOf(name), { throwIfNoEntry: false })?.size;
+  }
+
+  isReadable(name: string): boolean {
+    try {
+      accessSync(this.pathOf(name), constants.R_OK);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "EACCES") return false;
+      throw error;
+    }
+  }
+
+  open(name: string, flags: "wx" | "r+" | "r"): Promise<FileHandle> {
+    return open(this.pathOf(name), flags, OWNER_ONLY);
   }
 
   rename(from: string, to: string): void {
@@ -84,7 +117,7 @@ function tryLock(path: string): DatabaseSync | undefined {
   chmodSync(path, 0o700);
   const file = join(path, LOCK);
   try {
-    closeSync(openSync(file, "wx", 0o600));
+    closeSync(openSync(file, "wx", OWNER_ONLY));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }

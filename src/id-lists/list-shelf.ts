@@ -1,34 +1,46 @@
-import PQueue from "p-queue";
 import type { Clock } from "../clock.ts";
+import type { SdkKey } from "../specs/sdk-key.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import { DiskBudget } from "./disk-budget.ts";
+import { DownloadQueue } from "./download-queue.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import { Leftovers } from "./leftovers.ts";
-import { download } from "./list-download.ts";
+import { type DownloadParts, download } from "./list-download.ts";
 import { digestOf, ListFile } from "./list-file.ts";
 import type { ListFileSource } from "./list-file-source.ts";
-import type { ListFolder } from "./list-folder.ts";
+import type { ListStorage } from "./list-folder.ts";
 import type { IdListEntry } from "./manifest.ts";
 
 export interface ListShelfOptions {
   /** The shelf closes it. */
-  readonly folder: ListFolder;
+  readonly folder: ListStorage;
   readonly source: ListFileSource;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitIdListEvent;
   /** Of all files together. */
   readonly maxBytes: number;
+  /** At once, from whatever host. */
+  readonly maxDownloads: number;
 }
 
-const MAX_DOWNLOADS = 4;
+/** Of the files together, and those that are not as upstream's are. */
+export interface ShelfStatus {
+  readonly files: number;
+  readonly bytes: number;
+  readonly problems: readonly NonNullable<ListFile["problem"]>[];
+}
+
 const DOWNLOAD_LIMIT_MS = 30 * 60_000;
 
 /** A client that read the manifest before has so long to begin with a file. Once it has, it reads to the end. */
 const UNLISTED_GRACE_MS = 30_000;
 
-/** What the relay had before it was started anew waits so long for a client that asks for it. */
+/** What the relay had before it was restarted waits so long for a client that asks for it. */
 const LEFTOVERS_MS = 3_600_000;
+
+/** As many characters of a list's name are shown to people. */
+const MAX_NAME_CHARS = 100;
 
 /** The files of all ID lists that a manifest here names. A file is shared by all keys that list it. */
 export class ListShelf implements AsyncDisposable {
@@ -37,14 +49,20 @@ export class ListShelf implements AsyncDisposable {
   readonly #leftovers: Leftovers;
   readonly #files = new Map<string, ListFile>();
   readonly #byFileId = new Map<string, Set<ListFile>>();
-  readonly #queue = new PQueue({ concurrency: MAX_DOWNLOADS });
+  readonly #queue: DownloadQueue<SdkKey>;
   readonly #underway = new Map<ListFile, Promise<void>>();
   readonly #stopping = new AbortController();
+  /** Names of files that belong to no {@link ListFile}: not yet, or no longer. */
+  readonly #writing = new Set<string>();
+  readonly #retiring = new Set<string>();
+  /** Something failed, so that there may be files in the folder that nothing refers to. */
+  #needsSweep = true;
 
   constructor(options: ListShelfOptions) {
     this.#options = options;
-    this.#budget = new DiskBudget(options.maxBytes, () => this.#leftovers.drop());
+    this.#budget = new DiskBudget(options.maxBytes, options.folder, () => this.#leftovers.drop());
     this.#leftovers = new Leftovers(options.folder, this.#budget);
+    this.#queue = new DownloadQueue(options.maxDownloads);
     this.#after(LEFTOVERS_MS, () => this.#leftovers.drop());
   }
 
@@ -83,46 +101,77 @@ export class ListShelf implements AsyncDisposable {
     return { file: found, path: this.#options.folder.pathOf(found.name) };
   }
 
-  /** Sees to it that the file is as long as the entry says. However many ask, it is fetched once. Never rejects. */
-  async bring(file: ListFile, entry: IdListEntry): Promise<void> {
+  /** A client could not be sent the file. It is fetched again in the next round. */
+  unreadable(file: ListFile, error: unknown): void {
+    file.isDamaged = true;
+    this.#failed(file, file.listName, `it can't be read: ${String(error)}`);
+  }
+
+  /** Sees to it that the file is as the entry says. However many ask, it is fetched once. Never rejects. */
+  async bring(file: ListFile, entry: IdListEntry, sdkKey: SdkKey): Promise<void> {
     await this.#underway.get(file);
     try {
-      if (this.#isWhole(file, entry)) return;
+      if (this.#isUpToDate(file, entry)) return;
     } catch (error) {
       // Such as a folder that somebody took away, or its rights.
-      this.#options.emit({ kind: "id_list_file_failed", list: entry.name, detail: String(error) });
+      this.#failed(file, entry.name, String(error));
       return;
     }
-    const underway = this.#underway.get(file) ?? this.#bringNow(file, entry);
+    const underway = this.#underway.get(file) ?? this.#bringNow(file, entry, sdkKey);
     this.#underway.set(file, underway);
     await underway;
   }
 
-  #isWhole(file: ListFile, entry: IdListEntry): boolean {
-    return this.#isThere(file) && file.isWhole && file.bytes >= entry.size;
+  get status(): ShelfStatus {
+    const files = [...this.#files.values()];
+    const problems = files.flatMap(({ uses, problem }) => (uses > 0 && problem ? [problem] : []));
+    return { files: files.filter(({ isWhole }) => isWhole).length, bytes: this.#budget.usedBytes, problems };
   }
 
-  async #bringNow(file: ListFile, entry: IdListEntry): Promise<void> {
-    const list = entry.name;
+  /** Deletes what failures left behind in the folder, and counts what is there. */
+  sweep(): void {
+    if (!this.#needsSweep) return;
+    this.#needsSweep = false;
+    const { folder } = this.#options;
+    const names = [...this.#files.values()].map(({ name }) => name);
+    const referred = new Set([...names, ...this.#leftovers.names, ...this.#writing, ...this.#retiring]);
     try {
-      const problem = await this.#queue.add(() => this.#download(file, entry));
-      if (problem !== undefined) this.#options.emit({ kind: "id_list_file_failed", list, detail: problem });
+      const there = folder.files();
+      for (const name of there) if (!referred.has(name)) this.#delete(name);
+      for (const name of [...there, ...this.#budget.names]) this.#budget.settle(name);
+    } catch {
+      this.#needsSweep = true;
+    }
+  }
+
+  /** A manifest whose size is smaller than the file may be older than it, or say that upstream's file has shrunk. */
+  #isUpToDate(file: ListFile, entry: IdListEntry): boolean {
+    const isWhole = this.#isThere(file) && file.isWhole && !file.isDamaged;
+    if (!isWhole || file.bytes !== entry.size) return false;
+    file.problem = undefined;
+    return true;
+  }
+
+  async #bringNow(file: ListFile, entry: IdListEntry, sdkKey: SdkKey): Promise<void> {
+    try {
+      const problem = await this.#queue.run(sdkKey, () => this.#download(file, entry));
+      if (problem === undefined) file.problem = undefined;
+      else this.#failed(file, entry.name, problem);
     } catch (error) {
-      if (!this.#stopping.signal.aborted) {
-        this.#options.emit({ kind: "id_list_file_failed", list, detail: String(error) });
-      }
+      if (!this.#stopping.signal.aborted) this.#failed(file, entry.name, String(error));
     } finally {
       this.#underway.delete(file);
     }
   }
 
   async #download(file: ListFile, entry: IdListEntry): Promise<string | undefined> {
-    const { clock, emit, folder, source } = this.#options;
+    const { clock, emit } = this.#options;
     const startedAt = clock.now();
     if (file.uses === 0) return undefined;
+    this.#stopping.signal.throwIfAborted();
     if (file.name === undefined) await this.#leftovers.adopt(file);
     const bytesBefore = file.bytes;
-    if (file.isWhole && bytesBefore >= entry.size) return undefined;
+    if (file.isWhole && !file.isDamaged && bytesBefore === entry.size) return undefined;
     this.#budget.check(entry.size - bytesBefore);
     const late = new AbortController();
     const done = new AbortController();
@@ -131,10 +180,8 @@ export class ListShelf implements AsyncDisposable {
       () => {},
     );
     const signal = AbortSignal.any([this.#stopping.signal, late.signal]);
-    const retire = (name: string, bytes: number) =>
-      this.#after(UNLISTED_GRACE_MS, () => this.#delete(name, bytes));
     try {
-      return await download(file, entry.url, { source, folder, budget: this.#budget, retire, signal });
+      return await download(file, entry, this.#downloadParts(signal));
     } finally {
       done.abort();
       const addedBytes = file.bytes - bytesBefore;
@@ -144,14 +191,36 @@ export class ListShelf implements AsyncDisposable {
     }
   }
 
-  /** Somebody else may have emptied the folder: the file is then fetched anew. */
+  #downloadParts(signal: AbortSignal): DownloadParts {
+    const { folder, source } = this.#options;
+    const retire = (name: string) => {
+      this.#retiring.add(name);
+      this.#after(UNLISTED_GRACE_MS, () => {
+        this.#retiring.delete(name);
+        this.#delete(name);
+      });
+    };
+    return { source, folder, budget: this.#budget, writing: this.#writing, retire, signal };
+  }
+
+  #failed(file: ListFile, name: string, detail: string): void {
+    this.#needsSweep = true;
+    const list = name.slice(0, MAX_NAME_CHARS).toWellFormed();
+    file.problem = { list, detail, since: file.problem?.since ?? this.#options.clock.now() };
+    this.#options.emit({ kind: "id_list_file_failed", list, detail });
+  }
+
+  /** Somebody else may have emptied the folder, or taken the right to read a file: the file is then fetched again. */
   #isThere(file: ListFile): boolean {
-    if (file.name === undefined) return false;
-    if ((this.#options.folder.bytesOf(file.name) ?? -1) >= file.bytes) return true;
-    this.#budget.giveBack(file.bytes);
+    const { folder } = this.#options;
+    const { name } = file;
+    if (name === undefined) return false;
+    if ((folder.bytesOf(name) ?? -1) >= file.bytes && folder.isReadable(name)) return true;
+    this.#needsSweep = true;
     file.name = undefined;
     file.isWhole = false;
     file.bytes = 0;
+    this.#delete(name);
     return false;
   }
 
@@ -162,13 +231,21 @@ export class ListShelf implements AsyncDisposable {
     const namesakes = this.#byFileId.get(file.fileID);
     namesakes?.delete(file);
     if (namesakes?.size === 0) this.#byFileId.delete(file.fileID);
-    if (file.name !== undefined) this.#delete(file.name, file.bytes);
+    if (file.name !== undefined) this.#delete(file.name);
   }
 
-  #delete(name: string, bytes: number): void {
-    this.#options.folder.delete(name);
-    this.#budget.giveBack(bytes);
-    this.#options.emit({ kind: "id_list_file_removed", bytes });
+  /** What can't be deleted now is by the next sweep. */
+  #delete(name: string): void {
+    const { folder, emit } = this.#options;
+    const before = this.#budget.usedBytes;
+    try {
+      folder.delete(name);
+    } catch {
+      this.#needsSweep = true;
+    }
+    this.#budget.settle(name);
+    const bytes = before - this.#budget.usedBytes;
+    if (bytes > 0) emit({ kind: "id_list_file_removed", bytes });
   }
 
   #after(ms: number, act: () => void | Promise<void>): void {

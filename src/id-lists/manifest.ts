@@ -10,6 +10,18 @@ export interface IdListEntry {
   readonly creationTime: number;
 }
 
+/** The fileID of a list whose file is not on disk yet, in manifests of the relay: of an empty file. */
+export const MISSING_FILE_ID = "not-on-disk-yet";
+
+/**
+ * What a manifest says of a list whose file is not on disk yet. SDKs forget a list that a manifest lacks, so it is
+ * named, with an empty file that is older than any: an SDK that has the list keeps what it has, one that doesn't takes
+ * it for empty. Both take the real file later, since its fileID is another and its creationTime later.
+ */
+export function missingEntry(name: string): Omit<IdListEntry, "url"> {
+  return { name, fileID: MISSING_FILE_ID, size: 0, creationTime: 0 };
+}
+
 /** The ID lists of an SDK key. */
 export interface Manifest {
   /** As upstream sent it, byte for byte; without the lists that were left out, where there are any. */

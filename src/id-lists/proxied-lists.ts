@@ -1,7 +1,7 @@
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { ListFile } from "./list-file.ts";
 import type { ListShelf } from "./list-shelf.ts";
-import type { Manifest } from "./manifest.ts";
+import { type Manifest, MISSING_FILE_ID } from "./manifest.ts";
 import type { HeldManifest, ManifestStore } from "./manifest-store.ts";
 
 /** The lists of one key, by name. */
@@ -10,15 +10,29 @@ interface KeyLists {
   readonly wanted: Map<string, ListFile>;
   /** Those that are here; an older one until the one that is wanted is. */
   readonly served: Map<string, ListFile>;
+  /** Names of lists that were tried, whether or not their files could be had. */
+  readonly tried: Set<string>;
   ready: Promise<void>;
+  /** Every list of the first manifest was tried. */
+  isReady: boolean;
 }
 
 /** A list as the relay serves it. */
-export interface ServedList {
-  readonly name: string;
-  readonly file: ListFile;
-  /** Without it the fileID would lead to another file. */
-  readonly needsDigest: boolean;
+export type ServedList =
+  | {
+      readonly kind: "on_disk";
+      readonly name: string;
+      readonly file: ListFile;
+      /** Without it the fileID would lead to another file. */
+      readonly needsDigest: boolean;
+    }
+  /** Upstream's manifest names it; no file of it is here. */
+  | { readonly kind: "missing"; readonly name: string };
+
+/** How many lists of a key were not tried yet. */
+export interface Progress {
+  readonly untried: number;
+  readonly lists: number;
 }
 
 /** Keeps the files of all manifests, and says which of them each key is served. */
@@ -34,38 +48,71 @@ export class ProxiedLists {
     });
   }
 
+  get status(): ListShelf["status"] {
+    return this.#shelf.status;
+  }
+
   /** Resolves when every file of the newest manifest is here, or could not be had. */
   async ready(sdkKey: SdkKey): Promise<void> {
     await this.#keys.get(sdkKey)?.ready;
   }
 
-  /** The lists of a key whose files are here: never more of a file than is. */
-  listsOf({ sdkKey }: HeldManifest): readonly ServedList[] {
-    const served = [...(this.#keys.get(sdkKey)?.served ?? [])];
-    return served
-      .filter(([, file]) => file.isWhole)
-      .map(([name, file]) => ({ name, file, needsDigest: this.#shelf.find(file.fileID)?.file !== file }));
+  /** Every list of the first manifest was tried. Takes any text for the key. */
+  isReady(sdkKey: string): boolean {
+    return this.#keys.get(sdkKey as SdkKey)?.isReady === true;
+  }
+
+  /** Undefined while there is no manifest of the key. */
+  progress(sdkKey: SdkKey): Progress | undefined {
+    const lists = this.#keys.get(sdkKey);
+    if (lists === undefined) return undefined;
+    const untried = [...lists.wanted].filter(([name, file]) => !file.isWhole && !lists.tried.has(name));
+    return { untried: untried.length, lists: lists.wanted.size };
+  }
+
+  /** The lists of a key's manifest, every one: SDKs forget those that are left out. Never more of a file than is here. */
+  listsOf({ sdkKey, manifest }: HeldManifest): readonly ServedList[] {
+    const served = this.#keys.get(sdkKey)?.served;
+    return [...manifest.entries.keys()].map((name) => {
+      const file = served?.get(name);
+      if (!file?.isWhole) return { kind: "missing", name };
+      const needsDigest = this.#shelf.find(file.fileID)?.file !== file;
+      return { kind: "on_disk", name, file, needsDigest };
+    });
   }
 
   find(fileID: string, digest?: string): ReturnType<ListShelf["find"]> {
     return this.#shelf.find(fileID, digest);
   }
 
+  unreadable(file: ListFile, error: unknown): void {
+    this.#shelf.unreadable(file, error);
+  }
+
   #follow(sdkKey: SdkKey, { entries }: Manifest): void {
     const lists = this.#keys.get(sdkKey) ?? {
       wanted: new Map(),
       served: new Map(),
+      tried: new Set(),
       ready: Promise.resolve(),
+      isReady: false,
     };
     this.#keys.set(sdkKey, lists);
     for (const name of [...lists.wanted.keys()]) if (!entries.has(name)) this.#unlist(lists, name);
     const brought = [...entries].map(async ([name, entry]) => {
+      // Upstream is a relay that doesn't have it yet: what is here of the list stays.
+      if (entry.fileID === MISSING_FILE_ID) return;
       const file = this.#shelf.file(entry);
       this.#assign(lists.wanted, name, file);
-      await this.#shelf.bring(file, entry);
-      if (file.isWhole && lists.wanted.get(name) === file) this.#assign(lists.served, name, file);
+      await this.#shelf.bring(file, entry, sdkKey);
+      if (lists.wanted.get(name) !== file) return;
+      if (file.isWhole) this.#assign(lists.served, name, file);
+      lists.tried.add(name);
     });
-    lists.ready = Promise.all(brought).then(() => {});
+    lists.ready = Promise.all(brought).then(() => {
+      lists.isReady = true;
+      this.#shelf.sweep();
+    });
   }
 
   #forget(sdkKey: SdkKey): void {
@@ -75,6 +122,7 @@ export class ProxiedLists {
   }
 
   #unlist(lists: KeyLists, name: string): void {
+    lists.tried.delete(name);
     for (const map of [lists.wanted, lists.served]) {
       const file = map.get(name);
       map.delete(name);

@@ -71,8 +71,9 @@ export class SpecAcquirer {
   /** After a restart the backup has what a relay that was not restarted would still serve. */
   async #recoverRevoked(feed: Feed, recovery: SpecRecovery): Promise<void> {
     const { store, clearOnUnauthorized } = this.#options;
-    if (clearOnUnauthorized || !store.allows(feed.sdkKey) || store.peek(feed) !== undefined) return;
-    if ((await recovery.recover(feed)) === "newer") store.peek(feed)?.revoke();
+    if (clearOnUnauthorized || !store.allows(feed.sdkKey)) return;
+    if (store.peek(feed) === undefined) await recovery.recover(feed);
+    store.peek(feed)?.revoke();
   }
 
   async #recoverIfSlow(

@@ -19,7 +19,7 @@ export class AllowList {
   }
 
   /** Whether these are the keys of the list, in whatever order. */
-  has(keys: Iterable<SdkKey>): boolean {
+  consistsOf(keys: Iterable<SdkKey>): boolean {
     const others = new Set(keys);
     return this.#keys?.size === others.size && others.isSubsetOf(this.#keys);
   }

@@ -14,6 +14,9 @@ export const UNAUTHORIZED_TTL_MS = 30_000;
 /** After a first request that failed, the next that is let through. */
 export const RETRY_AFTER_FAILURE_MS = 1_000;
 
+/** Also where upstream asks for longer. */
+const MAX_RETRY_AFTER_MS = 60_000;
+
 /** Remembers negative answers for a while, so that upstream is not asked each time. */
 export class Denials {
   readonly #denials: LRUCache<string, Denial>;
@@ -28,11 +31,15 @@ export class Denials {
     return this.#denials.get(id);
   }
 
-  add(id: string, isUnauthorized: boolean): Denial {
+  /** `afterMs`: for how long upstream asked not to be asked. */
+  add(id: string, isUnauthorized: boolean, afterMs = 0): Denial {
+    const ttl = isUnauthorized
+      ? UNAUTHORIZED_TTL_MS
+      : Math.min(Math.max(afterMs, RETRY_AFTER_FAILURE_MS), MAX_RETRY_AFTER_MS);
     const denial: Denial = isUnauthorized
       ? { kind: "unauthorized" }
-      : { kind: "unavailable", retryAfterMs: RETRY_AFTER_FAILURE_MS };
-    this.#denials.set(id, denial, { ttl: isUnauthorized ? UNAUTHORIZED_TTL_MS : RETRY_AFTER_FAILURE_MS });
+      : { kind: "unavailable", retryAfterMs: ttl };
+    this.#denials.set(id, denial, { ttl });
     return denial;
   }
 }

@@ -38,6 +38,11 @@ export type SpecEvent =
       /** What was held is still served, was dropped, or there was nothing held. */
       readonly whatIsHeld: "kept" | "cleared" | "denied";
     }
+  /** A request for what is held begins; it waited so long for its turn. */
+  | { readonly kind: "spec_poll_began"; readonly waitedMs: number }
+  /** Polls go on waiting longer for their turn than the interval; told with each of them. */
+  | { readonly kind: "spec_polls_delayed"; readonly waitedMs: number; readonly intervalMs: number }
+  | { readonly kind: "spec_polls_on_time" }
   /** What a backup gave back, or what was to be written there, is of no use. */
   | { readonly kind: "backup_unusable"; readonly feed: Feed; readonly detail: string }
   | {
@@ -47,6 +52,8 @@ export type SpecEvent =
       readonly action: "read" | "write" | "touch" | "remove";
       readonly detail: string;
     }
+  /** By another relay, to which upstream refuses the SDK key. This one does not write it again before upstream confirms it. */
+  | { readonly kind: "backup_removed_elsewhere"; readonly feed: Feed }
   /** What this relay of a fleet found when a feed was due; `failed`: it could not look. */
   | { readonly kind: "fleet_looked"; readonly seen: "confirmed" | "claimed" | "ours" | "failed" }
   | { readonly kind: "spec_evicted"; readonly feed: Feed }

@@ -29,7 +29,7 @@ export class Readiness {
   readonly #clock: Clock;
   #plan: ReadinessPlan;
   /** Preloaded keys of which nothing was held yet; none any more once the start is over. */
-  #awaited: ReadonlySet<SdkKey>;
+  #awaited: Set<SdkKey>;
 
   constructor({ store, clock, ...plan }: ReadinessOptions) {
     this.#store = store;
@@ -38,16 +38,15 @@ export class Readiness {
     this.#awaited = new Set(keysOf(plan).filter((sdkKey) => !store.holds(sdkKey)));
     store.listen({
       added: ({ feed }) => {
-        if (!this.#awaited.has(feed.sdkKey)) return;
-        this.#awaited = new Set([...this.#awaited].filter((sdkKey) => sdkKey !== feed.sdkKey));
-        this.#missing();
+        if (this.#awaited.delete(feed.sdkKey)) this.#endStart();
       },
     });
   }
 
   /** Takes over another plan. Its new keys are only waited for if the start is not over. */
   follow(plan: ReadinessPlan): void {
-    const isStarting = this.#missing().length > 0;
+    this.#endStart();
+    const isStarting = this.#awaited.size > 0;
     const known = new Set(keysOf(this.#plan));
     this.#plan = plan;
     const awaited = this.#awaited;
@@ -61,16 +60,15 @@ export class Readiness {
     return [this.#missingReason(), this.#staleReason()].filter((reason) => reason !== undefined);
   }
 
-  /** A key that may not be asked for is not waited for. */
-  #missing(): readonly SdkKey[] {
-    const missing = [...this.#awaited].filter((sdkKey) => this.#store.allows(sdkKey));
-    // The start is over: a key that is allowed later is not waited for either.
-    if (missing.length === 0) this.#awaited = new Set();
-    return missing;
+  /** If it is over: a key that may not be asked for is not waited for, nor if it is allowed later. */
+  #endStart(): void {
+    for (const sdkKey of this.#awaited) if (this.#store.allows(sdkKey)) return;
+    this.#awaited.clear();
   }
 
   #missingReason(): string | undefined {
-    const missing = this.#missing();
+    this.#endStart();
+    const missing = [...this.#awaited].filter((sdkKey) => this.#store.allows(sdkKey));
     if (missing.length === 0) return undefined;
     const count = keysOf(this.#plan).length;
     return `${missing.length} of ${count} preloaded keys have no data yet: ${list(missing.map(maskSdkKey))}`;

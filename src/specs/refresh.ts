@@ -1,9 +1,10 @@
-import PQueue from "p-queue";
 import { type Clock, type Instant, takeInstant } from "../clock.ts";
 import { type Decision, decide, type Finding, type RefreshPolicy } from "./decide.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
+import { PollWaits } from "./poll-waits.ts";
 import type { SpecPreparer } from "./preparer.ts";
+import { type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
 import type { PreparedPayload, Snapshot } from "./snapshot.ts";
 import type { FetchOutcome, RelayedOrigin, SpecSource } from "./spec-source.ts";
 import type { SpecStore } from "./spec-store.ts";
@@ -16,8 +17,7 @@ export type RefreshOutcome =
   /** The relay holds as many keys as it may, all of them in use. */
   | { readonly kind: "full" };
 
-/** First sight goes before polling: somebody is waiting for it. */
-export type RefreshPriority = "first_sight" | "poll";
+export type { RefreshPriority };
 
 export interface SpecRefresherOptions {
   readonly source: SpecSource;
@@ -26,6 +26,8 @@ export interface SpecRefresherOptions {
   readonly clock: Clock;
   readonly policy: RefreshPolicy;
   readonly maxInFlight: number;
+  /** The polling interval as it is now. */
+  readonly intervalMs: () => number;
   readonly maxKeys: number;
   readonly emit: EmitSpecEvent;
   /** Called before a version is served; what it resolves with, and when, is for the backup to bound. */
@@ -35,6 +37,9 @@ export interface SpecRefresherOptions {
   /** Ends requests to upstream on shutdown. */
   readonly signal: AbortSignal;
 }
+
+/** However long upstream asks us to stay away; an interval that is longer than this goes before it. */
+const MAX_RETRY_AFTER_MS = 60_000;
 
 /** Requests that may wait for a place; each is a feed that nobody holds yet, or a poll that is due. */
 const MAX_WAITING = 20_000;
@@ -57,18 +62,19 @@ interface Underway {
   outcome: Promise<RefreshOutcome>;
   /** A client waits for it. */
   isWanted: boolean;
-  isQueued: boolean;
 }
 
 /** Brings a feed up to date: asks upstream, checks, decides, publishes. One at a time for each feed. */
 export class SpecRefresher {
   readonly #options: SpecRefresherOptions;
-  readonly #queue: PQueue;
+  readonly #slots: RequestSlots;
+  readonly #pollWaits: PollWaits;
   readonly #underway = new Map<string, Underway>();
 
   constructor(options: SpecRefresherOptions) {
     this.#options = options;
-    this.#queue = new PQueue({ concurrency: options.maxInFlight });
+    this.#slots = new RequestSlots({ clock: options.clock, max: options.maxInFlight });
+    this.#pollWaits = new PollWaits(options);
   }
 
   /** However many ask for the same feed at the same moment, upstream is asked once. Rejects only on shutdown. */
@@ -76,12 +82,9 @@ export class SpecRefresher {
     const id = feedId(feed);
     const underway = this.#underway.get(id);
     if (underway !== undefined) return this.#join(underway, id, priority);
-    if (this.#queue.size >= MAX_WAITING) return Promise.resolve(OVERLOADED);
-    const isWanted = priority === "first_sight";
-    const begun: Underway = { isWanted, isQueued: true, outcome: Promise.resolve(OVERLOADED) };
-    begun.outcome = this.#queue
-      .add(() => this.#refreshNow(feed, begun), { id, priority: isWanted ? 1 : 0 })
-      .finally(() => this.#underway.delete(id));
+    if (this.#slots.waiting >= MAX_WAITING) return Promise.resolve(OVERLOADED);
+    const begun: Underway = { isWanted: priority === "first_sight", outcome: Promise.resolve(OVERLOADED) };
+    begun.outcome = this.#refreshInTurn(feed, begun, priority).finally(() => this.#underway.delete(id));
     this.#underway.set(id, begun);
     return begun.outcome;
   }
@@ -89,25 +92,31 @@ export class SpecRefresher {
   #join(underway: Underway, id: string, priority: RefreshPriority): Promise<RefreshOutcome> {
     if (priority === "first_sight" && !underway.isWanted) {
       underway.isWanted = true;
-      if (underway.isQueued) this.#queue.setPriority(id, 1);
+      this.#slots.hurry(id);
     }
     return underway.outcome;
   }
 
-  async #refreshNow(feed: Feed, underway: Underway): Promise<RefreshOutcome> {
-    underway.isQueued = false;
+  async #refreshInTurn(feed: Feed, underway: Underway, priority: RefreshPriority): Promise<RefreshOutcome> {
+    using slot = await this.#slots.take(feedId(feed), priority);
+    // A suspect waits since it hung, which no larger `-u` would change.
+    if (priority === "poll" && !slot.isSuspect) this.#pollWaits.began(slot.waitedMs);
+    return await this.#refreshNow(feed, underway, slot);
+  }
+
+  async #refreshNow(feed: Feed, underway: Underway, slot: RequestSlot): Promise<RefreshOutcome> {
     const { source, store, clock, policy, signal } = this.#options;
     const startedAt = clock.now();
     const asked = store.peek(feed);
     const sinceTime = asked?.snapshot.lcut ?? 0;
-    const outcome = await source.fetchSpecs(feed, sinceTime, signal);
+    const outcome = await slot.watch((progressed) => source.fetchSpecs(feed, sinceTime, signal, progressed));
     const relayed = "relayed" in outcome ? outcome.relayed : undefined;
     const confirmed = relayed === undefined ? takeInstant(clock) : relayed.confirmed;
     const answered = { startedAt, confirmed, relayed };
     const finding = await this.#lookInto(outcome);
     if (asked?.ended === "evicted" && store.peek(feed) === undefined) {
       // The answer is to what is gone: a poll must not bring a key back that had to make room.
-      return underway.isWanted ? this.#refreshNow(feed, underway) : DROPPED;
+      return underway.isWanted ? this.#refreshNow(feed, underway, slot) : DROPPED;
     }
     // It went from the list while upstream was asked. A backup must not get it either.
     if (!store.allows(feed.sdkKey)) return NOT_ALLOWED;
@@ -216,8 +225,12 @@ export class SpecRefresher {
         return {
           kind: "failed",
           unreachable: finding.cause === "unreachable",
-          retryAfterMs: finding.retryAfterMs,
+          retryAfterMs: this.#boundedRetryAfter(finding.retryAfterMs),
         };
     }
+  }
+
+  #boundedRetryAfter(ms: number | undefined): number | undefined {
+    return ms && Math.min(ms, Math.max(MAX_RETRY_AFTER_MS, this.#options.intervalMs()));
   }
 }

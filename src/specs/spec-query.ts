@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, within } from "../clock.ts";
 import type { SpecAcquirer } from "./acquire.ts";
 import { type Denial, Denials } from "./denials.ts";
 import { type ApiVersion, type Feed, feedId, type SpecFormat } from "./feed.ts";
@@ -13,6 +13,9 @@ export type SpecAnswer = { readonly kind: "held"; readonly held: HeldFeed } | De
 
 /** How long a client that can read protobuf waits for it where JSON is held. */
 const SLOW_PROTO_MS = 1_000;
+
+/** How long a client waits for the first version of a feed. Fetching it goes on: a large one over a slow link takes minutes. */
+const PATIENCE_MS = 30_000;
 
 export interface SpecQueryOptions {
   readonly store: SpecStore;
@@ -74,13 +77,14 @@ export class SpecQuery {
     if (refusal !== undefined) return refusal;
     const recovered = this.held(sdkKey, version, format);
     if (recovered !== undefined) return { kind: "held", held: recovered };
-    const outcome = await acquirer.acquire(feed, "first_sight");
+    const outcome = await within(this.#options.clock, PATIENCE_MS, acquirer.acquire(feed, "first_sight"));
     const held = this.held(sdkKey, version, format);
     if (held !== undefined) return { kind: "held", held };
     // Not remembered: it may be back on the list at any moment.
     if (!gate.allows(sdkKey)) return { kind: "unauthorized" };
-    const isUnauthorized = outcome.kind === "unauthorized";
+    const isUnauthorized = outcome?.kind === "unauthorized";
     if (!isUnauthorized) gate.undecided(sdkKey);
-    return this.#denials.add(feedId(feed), isUnauthorized);
+    const afterMs = outcome?.kind === "failed" ? outcome.retryAfterMs : undefined;
+    return this.#denials.add(feedId(feed), isUnauthorized, afterMs);
   }
 }

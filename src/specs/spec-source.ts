@@ -7,7 +7,7 @@ import type { SnapshotSource } from "./snapshot.ts";
 export type FailureCause =
   /** No connection came about, or it broke before an answer began. */
   | "unreachable"
-  /** Connected, but no whole answer in time. */
+  /** Connected, but no answer, no further byte of it, or too slow a trickle. */
   | "timeout"
   /** Answered with a status that is neither success nor 401 or 403. */
   | "status"
@@ -43,7 +43,13 @@ export interface FetchFailure {
 export interface SpecSource {
   /**
    * One request for what is newer than `sinceTime` (an lcut; 0 for all). Every expected ending is a value;
-   * it never rejects but for `signal`, and it always ends within the source's own time limit.
+   * it never rejects but for `signal`, and it always ends by the source's own limits. `progressed` is called when the
+   * answer begins, and with each piece of it.
    */
-  fetchSpecs(feed: Feed, sinceTime: number, signal: AbortSignal): Promise<FetchOutcome>;
+  fetchSpecs(
+    feed: Feed,
+    sinceTime: number,
+    signal: AbortSignal,
+    progressed?: () => void,
+  ): Promise<FetchOutcome>;
 }

@@ -52,17 +52,11 @@ export function tell(event: RelayEvent, topics: Topics): void {
     topics.supervision(event);
     return;
   }
+  if (isSpecEvent(event)) {
+    topics.specs(event);
+    return;
+  }
   switch (event.kind) {
-    case "spec_updated":
-    case "spec_unchanged":
-    case "spec_refused":
-    case "spec_fetch_failed":
-    case "spec_unauthorized":
-    case "fleet_looked":
-    case "spec_evicted":
-    case "spec_not_held":
-      topics.specs(event);
-      return;
     case "key_refused":
     case "allowed_keys_reloaded":
     case "allowed_keys_refused":
@@ -120,6 +114,12 @@ export function tell(event: RelayEvent, topics: Topics): void {
     default:
       topics.backups(event);
   }
+}
+
+function isSpecEvent(
+  event: RelayEvent,
+): event is Extract<RelayEvent, { kind: `spec_${string}` | "fleet_looked" }> {
+  return event.kind.startsWith("spec_") || event.kind === "fleet_looked";
 }
 
 function isSupervision(event: RelayEvent): event is SupervisionEvent {

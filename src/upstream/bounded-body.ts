@@ -1,7 +1,11 @@
-/** The whole body, or undefined (and no more is read) once it is longer than `maxBytes`. */
+/**
+ * The whole body, or undefined (and no more is read) once it is longer than `maxBytes`. `received` is told the length of
+ * each piece as it comes.
+ */
 export async function readBody(
   response: Response,
   maxBytes: number,
+  received: (bytes: number) => void = () => {},
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const announced = Number(response.headers.get("content-length") ?? 0);
   if (announced > maxBytes) {
@@ -12,6 +16,7 @@ export async function readBody(
   let buffer = new Uint8Array(Math.max(0, announced) || FIRST_BYTES);
   let length = 0;
   for await (const chunk of response.body ?? []) {
+    received(chunk.byteLength);
     const end = length + chunk.byteLength;
     if (end > maxBytes) return undefined;
     if (end > buffer.length) buffer = resized(buffer, Math.min(maxBytes, Math.max(end, 2 * buffer.length)));

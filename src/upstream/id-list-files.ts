@@ -2,8 +2,11 @@ import type { Clock } from "../clock.ts";
 import type { ListFileAnswer, ListFileSource } from "../id-lists/list-file-source.ts";
 import { describeNetworkError } from "./network-error.ts";
 
-/** For an answer to begin, and then for each further piece of it. */
-const SILENCE_LIMIT_MS = 30_000;
+/**
+ * Without a byte of the answer for so long, a download is given up. There is no limit on the whole: a file takes as
+ * long as it is large.
+ */
+const SILENCE_LIMIT_MS = 10_000;
 
 /** Files of ID lists from wherever a manifest says. No SDK key is sent along: the host may be anybody's. */
 export class IdListFiles implements ListFileSource {
@@ -89,7 +92,7 @@ export class IdListFiles implements ListFileSource {
 class Silence extends Error {}
 
 function describe(error: unknown): string {
-  if (error instanceof Silence) return "nothing from upstream within 30 s";
+  if (error instanceof Silence) return `nothing from upstream within ${SILENCE_LIMIT_MS / 1_000} s`;
   return describeNetworkError(error);
 }
 

@@ -13,6 +13,9 @@ import { TimeLimit } from "./time-limit.ts";
 /** Of the answer, which says nothing that its status does not. Read so that the connection can be used again. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 
+/** Megabytes are sent before the answer begins, and `fetch` does not tell how far it is. */
+const ANSWER_WITHIN_MS = 30_000;
+
 const CAME_BACK = "LOG_EVENT_STATSIG_ENDPOINT leads back to a relay that had the events before";
 
 /** Events to Statsig, or to another relay (WIRE 2, 5). */
@@ -29,7 +32,7 @@ export class StatsigEvents implements EventSink {
 
   async send(group: EventGroup, chunks: readonly EventChunk[], signal: AbortSignal): Promise<SendOutcome> {
     const body = await this.#packer.pack({ chunks, metadata: group.metadata });
-    using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal);
+    using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal, ANSWER_WITHIN_MS);
     const headers = this.#headersFor(group, countEvents(chunks));
     try {
       const response = await this.#endpoint.post({ path: "/v1/log_event", headers, body }, limit.signal);
@@ -64,7 +67,7 @@ export class StatsigEvents implements EventSink {
     if (status === 401 || status === 403) return { kind: "unauthorized", status };
     const passing = status === 408 || status === 429;
     if (status >= 400 && status < 500 && !passing) return { kind: "refused", status };
-    const afterMs = retryAfterMs(headers.get("retry-after"), this.#clock.now());
+    const afterMs = retryAfterMs(headers, this.#clock.now());
     return {
       kind: "retry",
       // "Too many requests" is said to one customer.

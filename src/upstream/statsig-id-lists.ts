@@ -32,19 +32,19 @@ export class StatsigIdLists implements ManifestSource {
     }
     limit.answered();
     try {
-      return await this.#read(response);
+      return await this.#read(response, limit);
     } catch (error) {
       signal.throwIfAborted();
       return failedToRead(error, limit.signal.reason);
     }
   }
 
-  async #read(response: Response): Promise<ManifestOutcome> {
+  async #read(response: Response, limit: TimeLimit): Promise<ManifestOutcome> {
     const { status, ok, headers } = response;
     if (!ok) await response.body?.cancel();
     if (status === 401 || status === 403) return { kind: "unauthorized", status };
     if (!ok) return badStatus(response, this.#clock.now());
-    const body = await readBody(response, MAX_MANIFEST_BYTES);
+    const body = await readBody(response, MAX_MANIFEST_BYTES, (bytes) => limit.received(bytes));
     if (body === undefined) return broken(TOO_LARGE);
     const coding = (headers.get("content-encoding") ?? "").trim().toLowerCase();
     let bytes: Uint8Array;

@@ -28,7 +28,12 @@ export class StatsigSpecs implements SpecSource {
     return this.#isRelay;
   }
 
-  async fetchSpecs(feed: Feed, sinceTime: number, signal: AbortSignal): Promise<FetchOutcome> {
+  async fetchSpecs(
+    feed: Feed,
+    sinceTime: number,
+    signal: AbortSignal,
+    progressed: () => void = () => {},
+  ): Promise<FetchOutcome> {
     using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal);
     let response: Response;
     try {
@@ -38,15 +43,25 @@ export class StatsigSpecs implements SpecSource {
       return failedToConnect(error, limit.signal.reason);
     }
     limit.answered();
+    progressed();
+    const received = (bytes: number) => {
+      limit.received(bytes);
+      progressed();
+    };
     try {
-      return await this.#read(response, feed, sinceTime);
+      return await this.#read(response, feed, sinceTime, received);
     } catch (error) {
       signal.throwIfAborted();
       return failedToRead(error, limit.signal.reason);
     }
   }
 
-  async #read(response: Response, feed: Feed, sinceTime: number): Promise<FetchOutcome> {
+  async #read(
+    response: Response,
+    feed: Feed,
+    sinceTime: number,
+    received: (bytes: number) => void,
+  ): Promise<FetchOutcome> {
     const { status, headers } = response;
     if (status === 401 || status === 403) return this.#ignoreBody(response, { kind: "unauthorized", status });
     const relayed = readRelayedOrigin(headers, this.#clock);
@@ -59,7 +74,7 @@ export class StatsigSpecs implements SpecSource {
     }
     if (isDelta(headers))
       return this.#ignoreBody(response, broken("upstream sent a delta, which nobody asked for"));
-    const body = await readBody(response, this.#maxBytes);
+    const body = await readBody(response, this.#maxBytes, received);
     if (body === undefined) {
       return { kind: "refused", reason: "too_large", detail: describeTooLarge(this.#maxBytes) };
     }

@@ -4,14 +4,28 @@ import type { Clock } from "../clock.ts";
 /** No connection in this time: upstream is unreachable. */
 export const CONNECT_TIMEOUT_MS = 10_000;
 
-/** From the request to the last byte of the answer. */
-export const TOTAL_TIMEOUT_MS = 30_000;
+/** How long upstream may send nothing: before the headers of its answer, and between two pieces of the body. */
+export const SILENCE_LIMIT_MS = 10_000;
 
-/** How long a request may show no sign of life before we see for ourselves whether upstream takes connections. */
-const PROBE_AFTER_MS = 5_000;
+/**
+ * What upstream sends in a trickle must not take for ever: after this time, the body must have come at this rate on
+ * average. It is low on purpose: many large bodies share a slow link, and each of them is worth waiting for.
+ */
+export const SLOW_AFTER_MS = 30_000;
+export const MIN_BYTES_PER_S = 1_024;
 
-export class ConnectTimeout extends Error {}
-export class TotalTimeout extends Error {}
+/** How often we look, and how long a request may show no sign of life before we try a connection ourselves. */
+const LOOK_EVERY_MS = 5_000;
+
+/** Why a request was ended. */
+export class TimeLimitReached extends Error {
+  readonly failure: "unreachable" | "timeout";
+
+  constructor(failure: "unreachable" | "timeout", message: string) {
+    super(message);
+    this.failure = failure;
+  }
+}
 
 export interface Address {
   readonly host: string;
@@ -19,46 +33,109 @@ export interface Address {
 }
 
 /**
- * Aborts its signal with {@link TotalTimeout}, or with {@link ConnectTimeout} where upstream takes no TCP
- * connection. `fetch` does not tell whether it has one yet, so a silent upstream is tried with another.
+ * Aborts its signal with {@link TimeLimitReached} when a request makes no progress. There is no limit on a whole
+ * request: a large body over a slow link takes as long as it takes. `fetch` does not tell whether it has a connection
+ * yet, so a silent upstream is tried with another one.
  */
 export class TimeLimit implements Disposable {
   readonly #over = new AbortController();
-  readonly #answered = new AbortController();
   readonly #limit = new AbortController();
   readonly #clock: Clock;
+  readonly #address: Address | undefined;
+  readonly #answerWithinMs: number;
+  readonly #startedAt: number;
+  #connection: "assumed" | "tried" | "seen" = "assumed";
+  #answeredAt: number | undefined;
+  #heardAt = 0;
+  #bytes = 0;
   readonly signal: AbortSignal;
 
-  constructor(clock: Clock, address: Address | undefined, outer: AbortSignal) {
+  /** `address`: undefined if a proxy makes the connection. `answerWithinMs`: until the answer begins. */
+  constructor(
+    clock: Clock,
+    address: Address | undefined,
+    outer: AbortSignal,
+    answerWithinMs: number = SILENCE_LIMIT_MS,
+  ) {
     this.#clock = clock;
+    this.#address = address;
+    this.#answerWithinMs = answerWithinMs;
+    this.#startedAt = clock.elapsed();
     this.signal = AbortSignal.any([this.#limit.signal, outer]);
-    this.#after(TOTAL_TIMEOUT_MS, this.#over.signal, () => this.#limit.abort(new TotalTimeout()));
-    if (address !== undefined) {
-      this.#after(PROBE_AFTER_MS, this.#answered.signal, () => this.#probe(address));
-    }
+    // Ends by the abort.
+    void this.#watch().catch(() => undefined);
   }
 
   /** The answer has begun: there is a connection. */
   answered(): void {
-    this.#answered.abort();
+    this.#connection = "seen";
+    this.#heardAt = this.#clock.elapsed();
+    this.#answeredAt = this.#heardAt;
   }
 
-  #probe({ host, port }: Address): void {
-    const socket = connect({ host, port });
-    socket.on("connect", () => this.answered());
+  /** More of the body is here. */
+  received(bytes: number): void {
+    this.#bytes += bytes;
+    this.#heardAt = this.#clock.elapsed();
+  }
+
+  async #watch(): Promise<void> {
+    for (;;) {
+      const { atMs, reason } = this.#deadline();
+      const leftMs = atMs - this.#clock.elapsed();
+      if (leftMs <= 0) return this.#limit.abort(reason());
+      // No deadline comes nearer than that while we sleep.
+      await this.#clock.sleep(Math.min(leftMs, LOOK_EVERY_MS), this.#over.signal);
+      if (this.#answeredAt === undefined) this.#tryConnection();
+    }
+  }
+
+  #deadline(): Deadline {
+    return this.#answeredAt === undefined ? this.#answerDeadline() : this.#bodyDeadline(this.#answeredAt);
+  }
+
+  #answerDeadline(): Deadline {
+    if (this.#connection === "tried") {
+      const reason = `no connection to upstream within ${CONNECT_TIMEOUT_MS / 1_000} s`;
+      return deadline(this.#startedAt + CONNECT_TIMEOUT_MS, "unreachable", reason);
+    }
+    const reason = `no answer from upstream within ${this.#answerWithinMs / 1_000} s`;
+    return deadline(this.#startedAt + this.#answerWithinMs, "timeout", reason);
+  }
+
+  #bodyDeadline(answeredAt: number): Deadline {
+    const silentAt = this.#heardAt + SILENCE_LIMIT_MS;
+    const slowAt = answeredAt + SLOW_AFTER_MS + (this.#bytes / MIN_BYTES_PER_S) * 1_000;
+    if (slowAt < silentAt) {
+      return deadline(slowAt, "timeout", `upstream sends its answer at less than ${MIN_BYTES_PER_S} bytes/s`);
+    }
+    const reason = `upstream stopped in the middle of its answer: nothing for ${SILENCE_LIMIT_MS / 1_000} s`;
+    return deadline(silentAt, "timeout", reason);
+  }
+
+  #tryConnection(): void {
+    if (this.#connection !== "assumed" || this.#address === undefined) return;
+    this.#connection = "tried";
+    const socket = connect(this.#address);
+    socket.on("connect", () => {
+      this.#connection = "seen";
+      socket.destroy();
+    });
     // Refused or unknown: the request itself fails of it, with a better reason.
     socket.on("error", () => {});
-    this.#answered.signal.addEventListener("abort", () => socket.destroy());
-    const rest = CONNECT_TIMEOUT_MS - PROBE_AFTER_MS;
-    this.#after(rest, this.#answered.signal, () => this.#limit.abort(new ConnectTimeout()));
-  }
-
-  #after(ms: number, unless: AbortSignal, act: () => void): void {
-    this.#clock.sleep(ms, unless).then(act, () => {});
+    this.#over.signal.addEventListener("abort", () => socket.destroy());
   }
 
   [Symbol.dispose](): void {
-    this.#answered.abort();
     this.#over.abort();
   }
+}
+
+interface Deadline {
+  readonly atMs: number;
+  readonly reason: () => TimeLimitReached;
+}
+
+function deadline(atMs: number, failure: TimeLimitReached["failure"], message: string): Deadline {
+  return { atMs, reason: () => new TimeLimitReached(failure, message) };
 }

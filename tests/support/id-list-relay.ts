@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Cache, readConfig } from "../../src/config.ts";
+import { MISSING_FILE_ID } from "../../src/id-lists/manifest.ts";
 import { type Relay, startRelay } from "../../src/relay.ts";
 import type { LogFields, LogLevel } from "../../src/telemetry/logs/logger.ts";
 import { IdListUpstream } from "./id-list-upstream.ts";
@@ -83,6 +84,19 @@ export class IdListRelay implements AsyncDisposable {
     });
     if (answer.status !== 200) throw new Error(`the manifest: ${answer.status}`);
     return (await answer.json()) as Manifest;
+  }
+
+  /** Names of the lists whose files the relay has: it names the others, too. */
+  async onDisk(sdkKey: string): Promise<readonly string[]> {
+    const entries = Object.entries(await this.manifest(sdkKey));
+    return entries.filter(([, { fileID }]) => fileID !== MISSING_FILE_ID).map(([name]) => name);
+  }
+
+  /** Why the relay is not ready; empty if it is. */
+  async notReady(): Promise<string> {
+    const answer = await fetch(`${this.url}/v1/ready`);
+    const { reason = "" } = (await answer.json()) as { reason?: string };
+    return answer.status === 200 ? "" : reason;
   }
 
   /** The text of a list's file by the manifest's own url, as long as the manifest says. */

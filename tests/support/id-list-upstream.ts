@@ -22,8 +22,8 @@ export interface SeenRequest {
   readonly version: string | null;
 }
 
-/** May answer in place of the upstream. */
-type Fault = (request: SeenRequest) => Response | undefined;
+/** May answer in place of the upstream, or make it wait. */
+type Fault = (request: SeenRequest) => Response | undefined | Promise<Response | undefined>;
 
 /** Statsig as far as ID lists go, with the files on a path of their own, as of another host. */
 export class IdListUpstream implements AsyncDisposable {
@@ -109,7 +109,7 @@ export class IdListUpstream implements AsyncDisposable {
     const seen = { method, path, range: range ?? null, key: key ?? null, version: version ?? null };
     const body = await request.text();
     this.requests.push({ ...seen, body });
-    const wrong = this.fault({ ...seen, body });
+    const wrong = await this.fault({ ...seen, body });
     if (wrong !== undefined) return wrong;
     if (path === "/v1/get_id_lists") return this.#manifest(seen.key ?? "");
     const [, specVersion] = /^\/(v[12])\/download_config_specs\/.+\.json$/.exec(path) ?? [];

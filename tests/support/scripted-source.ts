@@ -25,7 +25,11 @@ export const version = (lcut: number): FetchOutcome => ({
   },
 });
 
-type Script = (sinceTime: number, signal: AbortSignal) => FetchOutcome | Promise<FetchOutcome>;
+type Script = (
+  sinceTime: number,
+  signal: AbortSignal,
+  progressed: () => void,
+) => FetchOutcome | Promise<FetchOutcome>;
 
 /** Version 1 of whatever is asked for, and no news after that. */
 const healthy: Script = (sinceTime) => (sinceTime > 0 ? { kind: "no_update" } : version(1));
@@ -63,11 +67,16 @@ export class ScriptedSource implements SpecSource {
     return this.timesAsked(feed).length;
   }
 
-  async fetchSpecs(feed: Feed, sinceTime: number, signal: AbortSignal): Promise<FetchOutcome> {
+  async fetchSpecs(
+    feed: Feed,
+    sinceTime: number,
+    signal: AbortSignal,
+    progressed: () => void = () => {},
+  ): Promise<FetchOutcome> {
     this.asked.push({ feed, sinceTime, atMs: this.#clock.now() });
     this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
     try {
-      return await (this.#scripts.get(feedId(feed)) ?? this.otherwise)(sinceTime, signal);
+      return await (this.#scripts.get(feedId(feed)) ?? this.otherwise)(sinceTime, signal, progressed);
     } finally {
       this.#inFlight--;
     }

@@ -139,6 +139,7 @@ export class SimulatedRelay implements AsyncDisposable {
       clock,
       policy: { clearOnUnauthorized: false },
       maxInFlight: 64,
+      intervalMs: () => intervalMs,
       maxKeys: 100,
       emit,
       keepFirst: (snapshot) => writer.writeAhead(snapshot),

@@ -7,8 +7,10 @@ import { KeyAdmission } from "../../src/specs/key-admission.ts";
 import { KeyGate } from "../../src/specs/key-gate.ts";
 import { SpecPoller } from "../../src/specs/poller.ts";
 import type { SpecPreparer } from "../../src/specs/preparer.ts";
+import { SpecRecovery } from "../../src/specs/recovery.ts";
 import { SpecRefresher } from "../../src/specs/refresh.ts";
 import type { SdkKey } from "../../src/specs/sdk-key.ts";
+import type { SpecBackup } from "../../src/specs/spec-backup.ts";
 import { SpecQuery } from "../../src/specs/spec-query.ts";
 import { SpecStore } from "../../src/specs/spec-store.ts";
 import { FakeClock } from "./fake-clock.ts";
@@ -33,11 +35,13 @@ export interface SpecFlowOptions {
   readonly preload?: readonly Feed[];
   readonly clearOnUnauthorized?: boolean;
   readonly maxDenials?: number;
+  readonly backup?: SpecBackup;
 }
 
 /** The real store, refresher and poller between a scripted upstream and a clock that stands still. */
 export function specFlow(options: SpecFlowOptions = {}) {
   const { maxKeys = 100, maxInFlight = 64, pinned = [], preload = [], maxDenials = 100 } = options;
+  const { backup, clearOnUnauthorized = false } = options;
   const clock = new FakeClock();
   const source = new ScriptedSource(clock);
   const store = new SpecStore({ maxKeys, pinned });
@@ -48,15 +52,31 @@ export function specFlow(options: SpecFlowOptions = {}) {
     preparer: instantPreparer,
     store,
     clock,
-    policy: { clearOnUnauthorized: options.clearOnUnauthorized ?? false },
+    policy: { clearOnUnauthorized },
     maxInFlight,
+    intervalMs: () => POLL_INTERVAL_MS,
     maxKeys,
     emit: (event) => events.push(event),
     keepFirst: async () => {},
     onForget: () => {},
     signal: stopping.signal,
   });
-  const acquirer = new SpecAcquirer({ refresher, store, clock });
+  const recovery =
+    backup &&
+    new SpecRecovery({
+      backup,
+      preparer: instantPreparer,
+      store,
+      clock,
+      emit: (event) => events.push(event),
+    });
+  const acquirer = new SpecAcquirer({
+    refresher,
+    store,
+    clock,
+    clearOnUnauthorized,
+    ...(recovery && { recovery }),
+  });
   const allowList = new AllowList(undefined);
   // Who may ask is another test's matter.
   const admission = new KeyAdmission({ allowList, maxKeys: 1_000, unknownKeysPerS: 1_000, clock });
@@ -75,9 +95,11 @@ export function specFlow(options: SpecFlowOptions = {}) {
     store,
     events,
     poller,
-    query: new SpecQuery({ store, acquirer, clock, maxDenials, gate }),
+    query: new SpecQuery({ store, acquirer, clock, maxDenials, gate, recovery }),
     /** What a client's first request for a feed does. */
     firstSight: (feed: Feed) => acquirer.acquire(feed, "first_sight"),
+    /** What the poller does, when it is due. */
+    poll: (feed: Feed) => acquirer.acquire(feed, "poll"),
     [Symbol.asyncDispose]: () => poller[Symbol.asyncDispose](),
   };
 }

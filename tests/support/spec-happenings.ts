@@ -38,7 +38,7 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
   },
   {
     what: "upstream has nothing new",
-    metrics: ["HttpDataProviderNoData", "BackgroundDataProviderRequestInterval"],
+    metrics: ["HttpDataProviderNoData", "BackgroundDataProviderRequestInterval", "PollWait"],
     make: () => {},
   },
   {

@@ -14,30 +14,60 @@ const WORDS = {
   failing: "failing_feeds",
 };
 
+const DELAY_WORDS = {
+  begins: "polls wait longer for their turn than the polling interval",
+  lasts: "polls still wait longer for their turn than the polling interval",
+  ends: "polls begin in time again",
+};
+
 /** Each is one, but a flood of them tells no more than that it is one. */
 const UPDATES_PER_MIN = 600;
 
 export type SpecLogEvent = Exclude<SpecEvent, BackupUseEvent>;
 
+/** Of one feed. */
+type FeedLogEvent = Exclude<SpecLogEvent, { kind: `spec_poll${string}` | "fleet_looked" }>;
+
 /** Log lines of what happens between upstream and memory. */
 export class SpecLog {
   readonly #logger: Logger;
   readonly #outages: OutageLog;
+  readonly #delays: OutageLog;
   readonly #throttled: ThrottledLogs;
   readonly #updates: ThrottledLog;
 
   constructor(logger: Logger, clock: Clock) {
     this.#logger = logger;
     this.#outages = new OutageLog(logger, clock, WORDS);
+    this.#delays = new OutageLog(logger, clock, DELAY_WORDS);
     this.#throttled = new ThrottledLogs(logger, clock);
     this.#updates = new ThrottledLog(logger, clock, UPDATES_PER_MIN);
   }
 
   write(event: SpecLogEvent): void {
-    if (event.kind === "fleet_looked") {
-      debugLine(this.#logger, event);
-      return;
+    switch (event.kind) {
+      case "fleet_looked":
+      case "spec_poll_began":
+        debugLine(this.#logger, event);
+        return;
+      case "spec_polls_delayed": {
+        const fields = {
+          waited_ms: Math.round(event.waitedMs),
+          interval_ms: event.intervalMs,
+          option: "--update-batch-size",
+        };
+        this.#delays.failed("polls", { fields });
+        return;
+      }
+      case "spec_polls_on_time":
+        if (!this.#delays.ended("polls")) debugLine(this.#logger, event);
+        return;
+      default:
+        this.#writeOfFeed(event);
     }
+  }
+
+  #writeOfFeed(event: FeedLogEvent): void {
     const feed = describeFeed(event.kind === "spec_updated" ? event.snapshot.feed : event.feed);
     switch (event.kind) {
       case "spec_updated":

@@ -36,6 +36,9 @@ export class BackupMetrics {
       case "backup_unusable":
         this.#registry.count("BackupUnusable", { source: "entry" });
         return;
+      case "backup_removed_elsewhere":
+        this.#registry.count("SdkKeyUnauthorized", { state: "removed_elsewhere" });
+        return;
       case "backup_failed":
         this.#registry.count("BackupFailed", { source: event.source, action: event.action });
         return;

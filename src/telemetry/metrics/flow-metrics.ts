@@ -9,6 +9,13 @@ export const FLOW_METRICS = [
     description: "Config specs of upstream that were not taken: damaged, cut short, older, or another key's",
   },
   {
+    name: "PollWait",
+    kinds: ["count", "latency"],
+    tags: [],
+    description:
+      "Polls of upstream that began, and how long they waited for their turn (-u), without those of feeds that hung before",
+  },
+  {
     name: "SdkKeyUnauthorized",
     kinds: ["count"],
     tags: ["state"],

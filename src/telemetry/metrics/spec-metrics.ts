@@ -45,6 +45,13 @@ export class SpecMetrics {
         return;
       case "spec_not_held":
         registry.count("ConfigSpecEvicted", { reason: "no_room" });
+        return;
+      case "spec_poll_began":
+        registry.time("PollWait", {}, event.waitedMs);
+        return;
+      // Seen in the waits.
+      case "spec_polls_delayed":
+      case "spec_polls_on_time":
     }
   }
 

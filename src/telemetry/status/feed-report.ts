@@ -2,7 +2,7 @@ import type { Moment } from "./moment.ts";
 
 /**
  * `fresh`: confirmed by upstream lately. `failing`: the last poll failed, what is held is not stale yet, or nothing
- * is. `stale`: not confirmed for longer than `stale_after_s`. `never_polled`: upstream has not said anything yet.
+ * is. `stale`: not confirmed for longer than `stale_after_s`, or never though upstream was asked. `never_polled`: upstream has not said anything yet.
  */
 export type FeedState = "fresh" | "failing" | "stale" | "never_polled";
 

@@ -15,8 +15,16 @@ export interface FeedPolls {
   failingSince?: number | undefined;
 }
 
+/** Polls wait longer for their turn than the interval. */
+export interface PollDelay {
+  readonly since: number;
+  readonly waitedMs: number;
+  readonly intervalMs: number;
+}
+
 /** What requests to upstream came to, of whatever feed. */
 export interface UpstreamPolls {
+  delayed?: PollDelay | undefined;
   lastSuccessAt?: number;
   lastError?: PollError;
   failingSince?: number | undefined;
@@ -80,9 +88,19 @@ export class PollMemory {
         this.#failed({ feed: event.feed, held: event.whatIsHeld === "kept" }, failure);
         return;
       }
+      case "spec_polls_delayed": {
+        const { waitedMs, intervalMs } = event;
+        const since = this.upstream.delayed?.since ?? this.#clock.now();
+        this.upstream.delayed = { since, waitedMs, intervalMs };
+        return;
+      }
+      case "spec_polls_on_time":
+        this.upstream.delayed = undefined;
+        return;
       case "fleet_looked":
       case "spec_evicted":
       case "spec_not_held":
+      case "spec_poll_began":
     }
   }
 

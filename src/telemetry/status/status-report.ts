@@ -15,6 +15,8 @@ export interface StatusReport {
   /** Null where CACHE is another. */
   readonly redis: RedisStatus | null;
   readonly local: LocalStatus | null;
+  /** Null without `--proxy-id-lists`. */
+  readonly id_lists: IdListsStatus | null;
   readonly events: EventsStatus;
   /** Where metrics are sent to; Prometheus, which fetches them, is none of these. */
   readonly sinks: readonly SinkStatus[];
@@ -41,6 +43,8 @@ export type ProblemKind =
   | "upstream_failing"
   | "feeds_failing"
   | "keys_unauthorized"
+  /** Requests to upstream wait for others: `-u` is too small, or upstream too slow for the interval. */
+  | "polls_delayed"
   | "redis_down"
   | "redis_refuses_writes"
   | "redis_behind"
@@ -48,6 +52,8 @@ export type ProblemKind =
   | "backup_unusable"
   | "local_unusable"
   | "local_failing"
+  | "id_lists_failing"
+  | "id_lists_folder_unusable"
   | "events_delayed"
   | "spool_unusable"
   | "sink_failing"
@@ -91,7 +97,7 @@ export interface UpstreamStatus {
   readonly url: string;
   readonly through_proxy: boolean;
   readonly polling_interval_s: number;
-  /** A feed is stale when upstream has not confirmed it for longer. */
+  /** A feed is stale if upstream has not confirmed it for longer: three intervals, and 60 s at least behind another relay. */
   readonly stale_after_s: number;
   /** `unknown` until it was asked; `partly_failing` where some feeds have answers and others have not. */
   readonly state: "unknown" | "ok" | "partly_failing" | "failing";
@@ -133,6 +139,24 @@ export interface LocalStatus {
   readonly behind_feeds: number | null;
   readonly lag_s: number | null;
   readonly last_error: HappenedError | null;
+}
+
+export interface IdListsStatus {
+  /** `passed_on`: the folder can't be used, clients are sent to upstream for the files. */
+  readonly state: "ok" | "failing" | "passed_on";
+  /** On disk, whole. */
+  readonly files: number;
+  readonly bytes: number;
+  readonly max_bytes: number;
+  readonly failing_lists: number;
+  /** At most 20 of them, those that have failed for longest first. */
+  readonly failing: readonly IdListFailure[];
+}
+
+export interface IdListFailure {
+  readonly list: string;
+  readonly since: Moment;
+  readonly detail: string;
 }
 
 export interface EventsStatus {

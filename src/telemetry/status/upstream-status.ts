@@ -2,7 +2,7 @@ import { maskSdkKey } from "../../specs/sdk-key.ts";
 import type { FeedState, PollError } from "./feed-report.ts";
 import type { FeedFinding } from "./feed-statuses.ts";
 import { momentOf } from "./moment.ts";
-import type { UpstreamPolls } from "./poll-memory.ts";
+import type { PollDelay, UpstreamPolls } from "./poll-memory.ts";
 import type { Problem, UpstreamStatus } from "./status-report.ts";
 
 /** What of it the configuration says. */
@@ -25,6 +25,7 @@ interface FeedsSummary {
   readonly lastError: PollError | undefined;
   /** When upstream last confirmed the feed that it confirmed longest ago, of those that are stale. */
   readonly staleSince: number | undefined;
+  readonly delayed: PollDelay | undefined;
 }
 
 /** How upstream is, by what became of all feeds. */
@@ -72,6 +73,7 @@ function summarize(counted: readonly FeedFinding[], polls: UpstreamPolls): Feeds
     held: counted.filter(({ held }) => held !== undefined).length,
     total: counted.length,
     staleSince: earliest(stale.map(({ held }) => held?.confirmedAt)),
+    delayed: polls.delayed,
   };
   if (failing.length === 0) {
     // Nothing may be held yet, and all that is asked for fail.
@@ -155,7 +157,16 @@ function* otherProblems(found: FeedsSummary): Iterable<Problem> {
   } else if (state === "partly_failing") {
     yield { kind: "feeds_failing", ...common, text: `Polls of ${failing} of ${total} feeds fail: ${cause}` };
   }
+  if (found.delayed !== undefined) yield delayProblem(found.delayed);
 }
+
+function delayProblem({ since, waitedMs, intervalMs }: PollDelay): Problem {
+  const text = "Polls wait longer for their turn than the polling interval: raise --update-batch-size (-u)";
+  const detail = `a poll waited ${seconds(waitedMs)} s, the interval is ${seconds(intervalMs)} s`;
+  return { kind: "polls_delayed", severity: "warning", text, since: momentOf(since), detail };
+}
+
+const seconds = (ms: number): number => Math.round(ms / 100) / 10;
 
 function causeOf(reason: string): string {
   switch (reason) {

@@ -41,7 +41,7 @@ export function tracedRefresher(inner: Refresher, spans: Spans): Refresher {
 
 export function tracedSource(inner: SpecSource, spans: Spans): SpecSource {
   return {
-    fetchSpecs: (feed, sinceTime, signal) =>
+    fetchSpecs: (feed, sinceTime, signal, progressed) =>
       spans.inner(
         {
           name: `GET ${pathOf(feed)}`,
@@ -49,7 +49,7 @@ export function tracedSource(inner: SpecSource, spans: Spans): SpecSource {
           attributes: { ...attributesOf(feed), since_time: sinceTime },
           ending: endingOfFetch,
         },
-        () => inner.fetchSpecs(feed, sinceTime, signal),
+        () => inner.fetchSpecs(feed, sinceTime, signal, progressed),
       ),
   };
 }
