@@ -187,6 +187,11 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       }
     });
 
+    test("a removal of what is not there leaves nothing behind", async () => {
+      await use.backup({ schemas: ["v3", "v4"] }).remove(feed);
+      expect(await server.cli("DBSIZE")).toBe("0");
+    });
+
     test("two keys that share a v4 name don't overwrite each other at every touch", async () => {
       const backup = use.backup({ schemas: ["v4"] });
       const [first, second] = [await preparedSnapshot(feed, 10), await preparedSnapshot(twin, 5)];

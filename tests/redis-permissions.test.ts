@@ -71,7 +71,12 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     ["without INFO", `${ALL} -info`, []],
     ["without EVALSHA", `${ALL} -evalsha`, ["+evalsha"]],
     ["without EVAL", `${ALL} -evalsha -eval`, ["+evalsha", "+eval"]],
-    ["without TTL", `${ALL} -ttl`, ["+hmget +hstrlen +ttl +del +hset +expire"]],
+    [
+      "with the keys of the original relay alone",
+      "~statsig|* ~statsig_forward_proxy::leader &* +@all",
+      ["~statsig_forward_proxy::*"],
+    ],
+    ["without TTL", `${ALL} -ttl`, ["+hmget +hstrlen +ttl +del +hset +expire", "+ttl"]],
     ["without what the script does", `${ALL} -hmget -hstrlen`, ["+hmget", "+hstrlen"]],
     ["with the commands of the original relay", ORIGINAL_COMMANDS, ["+hmget", "+hstrlen"]],
   ])(
