@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 import { copyFileSync, rmSync } from "node:fs";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { DEFAULT_REDIS_OPTIONS } from "../src/redis/options.ts";
 import { describeWith } from "./support/needs.ts";
 import { createRedisCertificates } from "./support/redis-certificates.ts";
 import { RedisServer } from "./support/redis-server.ts";
@@ -115,4 +117,34 @@ describeWith(
     await relay.told("redis_down");
     expect(relay.kinds("redis_wrote", "redis_up")).toEqual([]);
   });
+});
+
+test("A relay that has ended connects no more, also if one connection came up while another one was tried again", async () => {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on("error", () => undefined);
+    // The first one is for small commands, and is ready after the others were closed.
+    if (sockets.length > 1) return socket.destroy();
+    socket.on("data", (data) => {
+      const text = String(data).toLowerCase();
+      const answer = text.includes("eval") ? "+up\r\n" : "+OK\r\n";
+      setTimeout(() => socket.write(answer.repeat(text.match(/\*\d+\r\n/g)?.length ?? 0)), 20);
+    });
+    return undefined;
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const use = new RedisUse({
+    ...DEFAULT_REDIS_OPTIONS,
+    address: { kind: "single", host: "127.0.0.1", port, db: 0 },
+  });
+  await eventually(() => expect(use.connection.isUp).toBeTrue(), { everyMs: 1 });
+  const before = sockets.length;
+  await eventually(() => expect(sockets.length).toBeGreaterThan(before), { everyMs: 1 });
+  await use[Symbol.asyncDispose]();
+  const atTheEnd = sockets.length;
+  await Bun.sleep(1_500);
+  expect(sockets.length).toBe(atTheEnd);
+  server.close();
 });

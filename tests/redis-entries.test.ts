@@ -82,6 +82,9 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect(await backup.touch(good)).toBe(false);
       expect(await backup.write(good)).toEqual({ kind: "written" });
       expect(await versionIn(await backup.read(feed, -1))).toBe(10);
+      await server.cli("HSET", key, "key_digest", "another key's");
+      expect(await backup.touch(good)).toBe(false);
+      expect(await backup.write(good)).toEqual({ kind: "written" });
       await server.cli("HDEL", key, "config");
       expect(await backup.touch(good)).toBe(false);
       expect(await backup.write(good)).toEqual({ kind: "written" });
@@ -182,6 +185,11 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
         await backup.remove(v1);
         expect(await server.cli("EXISTS", key)).toBe("0");
       }
+    });
+
+    test("a removal of what is not there leaves nothing behind", async () => {
+      await use.backup({ schemas: ["v3", "v4"] }).remove(feed);
+      expect(await server.cli("DBSIZE")).toBe("0");
     });
 
     test("two keys that share a v4 name don't overwrite each other at every touch", async () => {

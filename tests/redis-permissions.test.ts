@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { systemClock } from "../src/clock.ts";
+import { type Denied, redisFailure } from "../src/redis/failure.ts";
+import { RedisFleetBoard } from "../src/redis/fleet-board.ts";
 import { RedisNotices } from "../src/redis/redis-notices.ts";
 import { ask } from "./support/backed-up-relay.ts";
 import { problemsOf as doctorProblems, expectProblem } from "./support/doctor.ts";
@@ -25,6 +28,30 @@ const feed = feedOf("secret-of-a-limited-user");
 const missingIn = (use: RedisUse): readonly string[] =>
   use.events.flatMap((event) => (event.kind === "redis_permission_missing" ? event.permission : []));
 
+test.each([
+  ["NOPERM this user has no permissions to run the 'hset' command or its subcommand", "command"],
+  ["NOPERM this user has no permissions to access one of the keys used as arguments", "key"],
+  ["NOPERM this user has no permissions to access one of the channels used as arguments", "channel"],
+  ["NOPERM User api-key has no permissions to run the 'hset' command", "command"],
+  ["NOPERM User api-key has no permissions to access the 'statsig|a' key", "key"],
+  ["NOPERM User api-key has no permissions to access the 'statsig::versions' channel", "channel"],
+  ["NOPERM No permissions to access a key", "key"],
+  ["NOPERM No permissions to access a channel", "channel"],
+  [
+    "ERR The user executing the script can't run this command or subcommand script: 42, on @user_script:1.",
+    "script",
+  ],
+  ["ERR ACL failure in script: User a has no permissions to run the 'hset' command script: 42", "script"],
+  ["ERR unknown command 'EVAL', with args beginning with: 'return NOPERM'", "command"],
+  ["ERR Unknown Redis command called from script script: 42", "script"],
+  ["READONLY You can't write against a read only replica.", undefined],
+  ["WRONGTYPE Operation against a key holding the wrong kind of value", undefined],
+] as const)("what Redis 6 and 7 say is understood: %s", (message, denied) => {
+  const failure = redisFailure(Object.assign(new Error(message), { name: "ReplyError" }));
+  expect(failure.denied).toBe(denied as Denied | undefined);
+  expect(failure.message).not.toContain("api-key");
+});
+
 describeWith("redis-server", "redis-cli")("A Redis user", () => {
   let server: RedisServer;
   let upstream: Upstream;
@@ -44,6 +71,12 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     ["without INFO", `${ALL} -info`, []],
     ["without EVALSHA", `${ALL} -evalsha`, ["+evalsha"]],
     ["without EVAL", `${ALL} -evalsha -eval`, ["+evalsha", "+eval"]],
+    [
+      "with the keys of the original relay alone",
+      "~statsig|* ~statsig_forward_proxy::leader &* +@all",
+      ["~statsig_forward_proxy::*"],
+    ],
+    ["without TTL", `${ALL} -ttl`, ["+hmget +hstrlen +ttl +del +hset +expire", "+ttl"]],
     ["without what the script does", `${ALL} -hmget -hstrlen`, ["+hmget", "+hstrlen"]],
     ["with the commands of the original relay", ORIGINAL_COMMANDS, ["+hmget", "+hstrlen"]],
   ])(
@@ -68,6 +101,18 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     },
   );
 
+  test("of a Redis where commands are turned off does without them", async () => {
+    const config = ['rename-command EVAL ""', 'rename-command EVALSHA ""', 'rename-command HSTRLEN ""'];
+    await using bare = await RedisServer.start({ config });
+    await using use = new RedisUse(bare.options);
+    const backup = use.backup();
+    for (const lcut of [1, 2]) {
+      expect(await backup.write(await preparedSnapshot(feed, lcut))).toEqual({ kind: "written" });
+    }
+    expect((await backup.read(feed, 1)).kind).toBe("found");
+    expect(missingIn(use)).toEqual(["+hstrlen"]);
+  });
+
   test("that may not use the channel is told so once, and hears when it may", async () => {
     const options = await limitedUser(server, "~* resetchannels +@all", "deaf");
     await using use = new RedisUse(options);
@@ -79,6 +124,19 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     expect(notices.isListening).toBe(false);
   });
 
+  test("that may run scripts, but not what those of a fleet do, is told what is missing", async () => {
+    await using use = new RedisUse(await limitedUser(server, `${ALL} -type`, "untyped"));
+    await using notices = new RedisNotices(use.connection, systemClock, strictSupervisor());
+    const board = new RedisFleetBoard(use.connection, notices, systemClock);
+    await expect(board.look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })).rejects.toThrow("may not run");
+    expect(missingIn(use)).toEqual(["+get +set +type +pttl"]);
+    await limitedUser(server, ALL, "untyped");
+    await server.cli("CLIENT", "KILL", "USER", "untyped");
+    await use.told("redis_up");
+    await board.look(feed, { freshForMs: 1_000, claimedForMs: 1_000 });
+    expect(use.connection.permissions.missing).toEqual([]);
+  });
+
   test("that is given a permission is seen to have it after the next connect", async () => {
     await using use = new RedisUse(await limitedUser(server, `${ALL} -eval -evalsha`, "given"));
     const backup = use.backup();
@@ -88,8 +146,8 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     await server.cli("CLIENT", "KILL", "USER", "given");
     await use.told("redis_up");
     await backup.write(await preparedSnapshot(feed, 2));
-    expect(use.kinds("redis_permission_given")).toHaveLength(1);
-    expect(use.connection.permissions.missing.map(({ permission }) => permission)).toEqual(["+eval"]);
+    expect(use.kinds("redis_permission_given")).toHaveLength(2);
+    expect(use.connection.permissions.missing).toEqual([]);
   });
 
   test("that may use other keys alone is told which are missing", async () => {
@@ -167,8 +225,9 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       ["-evalsha -eval", ["+evalsha", "+eval"]],
       ["-hmget", ["+hmget"]],
       ["-setnx", ["+setnx"]],
+      ["-type", ["+type"]],
     ])("one finding for each that is missing: %s", async (rules, missing) => {
-      const found = await detailsOf(`${ALL} ${rules}`);
+      const found = await detailsOf(`${ALL} ${rules}`, "--fleet-polling");
       const lacks = missing.map((permission) => `warning: the Redis user lacks the permission ${permission}`);
       expect(found).toEqual(expect.arrayContaining(lacks));
       expect(found.filter((detail) => detail.includes("lacks"))).toHaveLength(missing.length);
@@ -187,6 +246,12 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       const problems = run("~* &* +@read +@connection");
       await expectProblem(problems, "Redis", /entries can't be .*may not run/, /ACL SETUSER/);
       expect((await problems)[0]?.state).toBe("failed");
+    });
+
+    test("nothing, with what docs/redis.md has as required", async () => {
+      const page = await readFile(new URL("../docs/redis.md", import.meta.url), "utf8");
+      const [, rules = ""] = /ACL SETUSER relay on >PASSWORD ([^`]+)```/.exec(page) ?? [];
+      expect(await detailsOf(rules.trim().replaceAll(/\s+/g, " "), "--fleet-polling")).toEqual([]);
     });
 
     test("the commands of the original relay will do", async () => {

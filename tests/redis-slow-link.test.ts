@@ -2,11 +2,19 @@ import { describe, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { type AddressInfo, createServer } from "node:net";
 import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "../src/redis/options.ts";
+import { ask } from "./support/backed-up-relay.ts";
 import { describeWith } from "./support/needs.ts";
+import { padTo } from "./support/padding.ts";
+import { specV2 } from "./support/payloads.ts";
+import { FIRST_LCUT } from "./support/published-key.ts";
+import { textOf } from "./support/raw-get.ts";
+import { createRedisCertificates } from "./support/redis-certificates.ts";
 import { RedisCluster } from "./support/redis-cluster.ts";
 import { RedisServer } from "./support/redis-server.ts";
 import { RedisUse } from "./support/redis-uses.ts";
+import { startRelayProcess } from "./support/relay-process.ts";
 import { type LinkedConnection, ThrottledLink } from "./support/throttled-link.ts";
+import { startUpstream } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
 
 const MB = 1_000_000;
@@ -226,6 +234,7 @@ describeWith(
   "redis-server",
   "redis-sentinel",
   "redis-cli",
+  "openssl",
 )("Over a slow link to", () => {
   const value = randomBytes(4 * MB);
 
@@ -270,6 +279,21 @@ describeWith(
     });
   }, 60_000);
 
+  test("a Redis with TLS, a large value is written and read back, and a link that stops is noticed", async () => {
+    using tls = createRedisCertificates();
+    await using server = await RedisServer.start({ tls });
+    await using link = await ThrottledLink.start({ targetPort: server.port, bytesPerSecond: 2 * MB });
+    const address = { kind: "single", host: "127.0.0.1", port: link.port, db: 0 } as const;
+    await writesAndReads({ ...server.options, address });
+
+    await eventually(() => expect(link.connections.filter(isBulk)).toEqual([]));
+    await using use = new RedisUse({ ...server.options, address, commandTimeoutMs: LIMIT_MS });
+    const large = failure(use.connection.bulk.send("SET", [KEY, value]));
+    await eventually(() => expect(link.connections.some(isBulk)).toBeTrue());
+    link.cut();
+    expect(await large).toMatchObject({ kind: "timeout" });
+  }, 60_000);
+
   test("the master that a Sentinel names, a large value is written and read back", async () => {
     await using server = await RedisServer.start();
     await using link = await ThrottledLink.start({ targetPort: server.port, bytesPerSecond: 2 * MB });
@@ -278,4 +302,32 @@ describeWith(
     const sentinels = [{ host: "127.0.0.1", port: sentinel.port }];
     await writesAndReads({ ...server.options, address: { kind: "sentinel", sentinels, master: "m" } });
   }, 30_000);
+});
+
+describeWith("redis-server", "redis-cli")("A relay with Redis over a slow link", () => {
+  test("writes a large config there, and one that starts without upstream serves it", async () => {
+    await using server = await RedisServer.start();
+    await using link = await ThrottledLink.start({ targetPort: server.port, bytesPerSecond: MB });
+    await using upstream = await startUpstream();
+    const sdkKey = "secret-large";
+    const large = JSON.stringify(padTo(specV2({ sdkKey, lcut: FIRST_LCUT }), 4 * MB));
+    upstream.publish(sdkKey, "v2", large, FIRST_LCUT);
+    const env = { REDIS_URL: `redis://127.0.0.1:${link.port}` };
+    const start = () => startRelayProcess({ upstream, cache: "redis", env });
+    const waitUntil = { withinMs: 40_000, everyMs: 250 };
+    {
+      await using relay = await start();
+      const answer = await eventually(() => ask(relay, sdkKey), waitUntil);
+      expect(textOf(answer)).toBe(large);
+      await eventually(async () => {
+        const [key = ""] = (await server.cli("KEYS", "statsig|*")).split("\n");
+        expect(await server.cli("HSTRLEN", key, "config")).toBe(String(large.length));
+      }, waitUntil);
+      expect(relay.output()).not.toContain("Redis can't be used");
+    }
+    await upstream.stop();
+    await using relay = await start();
+    await eventually(async () => expect(textOf(await ask(relay, sdkKey))).toBe(large), waitUntil);
+    expect(relay.output()).not.toContain("Redis can't be used");
+  }, 120_000);
 });

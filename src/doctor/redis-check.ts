@@ -26,7 +26,7 @@ const MENDS: readonly (readonly [RegExp, string])[] = [
     "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD (docs/redis.md)",
   ],
   [
-    /Redis user may not|does not have this command/,
+    /Redis user may not|does not have this command|without EVAL/,
     "ACL SETUSER … +@read +@write +@scripting +@transaction +@connection +@pubsub ~statsig* &statsig_forward_proxy::*",
   ],
   [/read-only|replica/, "name the primary, or its Sentinels or cluster, not a replica"],
@@ -58,7 +58,7 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
       const leader = await attempt(
         "the leader key can be held",
         "the leader key, which keeps original relays from writing, can't be held",
-        () => useLeaderCommands(connection),
+        () => useLeaderCommands(connection, redis),
       );
       const notices = redis.fleetPolling
         ? [
@@ -124,18 +124,27 @@ async function useBackup(
     await backup.touch(snapshot);
   } finally {
     await backup.remove(feed);
-    await redis.send("DEL", [removedKey(feed)]);
+    // Where that is denied, it is reported as a missing permission.
+    await redis.send("DEL", [removedKey(feed)]).catch(() => undefined);
   }
 }
 
-/** As for the leader key, on a key that nobody has. */
-async function useLeaderCommands(redis: RedisConnection): Promise<void> {
+/** As for the leader key and in the scripts of a fleet, on a key that nobody has. */
+async function useLeaderCommands(redis: RedisConnection, { fleetPolling }: RedisToCheck): Promise<void> {
   const key = `statsig_forward_proxy::doctor::${randomBytes(16).toString("hex")}`;
   await redis.send("SETNX", [key, "1"]);
   try {
     await redis.send("EXPIRE", [key, "60"]);
     await redis.send("TTL", [key]);
     await redis.send("GET", [key]);
+    if (!fleetPolling) return;
+    // What is denied is reported by its name.
+    const all = [
+      redis.send("SET", [key, "1", "PX", "60000"]),
+      redis.send("PTTL", [key]),
+      redis.send("TYPE", [key]),
+    ];
+    await Promise.allSettled(all);
   } finally {
     await redis.send("DEL", [key]);
   }

@@ -12,7 +12,7 @@ export type RedisClient = Redis | Cluster;
 export type LinkKind = "commands" | "bulk";
 
 export interface ClientBehavior {
-  /** `bulk` has no limits of time but for connecting: whoever opens it looks after its progress. */
+  /** `bulk` has no time limit but for connecting: the caller watches its progress. */
   readonly kind: LinkKind;
   /** How long to wait before the next connect; null for none. */
   readonly retryDelayMs: () => number | null;
@@ -35,6 +35,16 @@ export function openClient(options: RedisOptions, behavior: ClientBehavior): Red
   const { address } = options;
   if (address.kind === "cluster") return openCluster(address.nodes, options, behavior);
   return openRedis(address, options, behavior);
+}
+
+/** Does not wait for the end of `retryDelayMs`. */
+export function reconnectNow(client: RedisClient): void {
+  if (client.status !== "reconnecting") return;
+  // The library would forget this timer, and connect when it ends, also after a disconnect.
+  const waiting = client as unknown as { reconnectTimeout: ReturnType<typeof setTimeout> | null };
+  if (waiting.reconnectTimeout !== null) clearTimeout(waiting.reconnectTimeout);
+  waiting.reconnectTimeout = null;
+  client.connect().catch(() => undefined);
 }
 
 /** One connection to one Redis, for what only one can do. */

@@ -1,5 +1,6 @@
 import { type EntryState, fingerprint, readLcut, readState } from "./entry-state.ts";
 import { RedisFailure } from "./failure.ts";
+import { ENTRY_SCRIPT } from "./permissions.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { RedisScript } from "./script.ts";
 
@@ -59,8 +60,9 @@ export async function changeEntry(
   seen: EntryState,
   wanted: EntryChange,
 ): Promise<ChangeOutcome> {
+  const { permissions } = redis;
   const isKnownWhole = seen.kind === "other" || seen.configBytes !== undefined;
-  if (isKnownWhole && redis.permissions.mayTry("EVAL")) {
+  if (isKnownWhole && permissions.mayTry("EVAL") && permissions.mayTry(ENTRY_SCRIPT)) {
     try {
       return await runScript(redis, key, seen, wanted);
     } catch (error) {

@@ -78,7 +78,7 @@ async function readConfigBytes(
 }
 
 /** Undefined if the Redis user may not run the command. */
-async function orWithout(
+export async function orWithout(
   { permissions }: RedisConnection,
   command: string,
   run: (command: string) => Promise<unknown>,

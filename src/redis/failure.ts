@@ -39,8 +39,12 @@ const DENIALS: readonly (readonly [RegExp, Denied, string])[] = [
     "the Redis user may not run a command of the script",
   ],
   [/unknown command/i, "command", "Redis does not have this command"],
-  [/^NOPERM\b.*\bkeys?\b/i, "key", "the Redis user may not use this key"],
-  [/^NOPERM\b.*\bchannels?\b/i, "channel", "the Redis user may not use this channel"],
+  [/^NOPERM\b.*\baccess .*\bkeys?(?: used as arguments)?$/i, "key", "the Redis user may not use this key"],
+  [
+    /^NOPERM\b.*\baccess .*\bchannels?(?: used as arguments)?$/i,
+    "channel",
+    "the Redis user may not use this channel",
+  ],
   [/\bNOPERM\b/, "command", "the Redis user may not do this"],
 ];
 

@@ -43,14 +43,14 @@ export class LinkPool implements RedisCommands, AsyncDisposable {
     return this.#pick().send(command, args, "bytes");
   }
 
-  /** See {@link RedisLink.hurry}. */
-  hurry(): void {
-    for (const link of this.#links) link.hurry();
+  /** See {@link RedisLink.reconnectNow}. */
+  reconnectNow(): void {
+    for (const link of this.#links) link.reconnectNow();
   }
 
-  /** See {@link RedisLink.check}. */
-  check(): void {
-    for (const link of this.#links) link.check();
+  /** See {@link RedisLink.probe}. */
+  probe(): void {
+    for (const link of this.#links) link.probe();
   }
 
   #open(): RedisLink {

@@ -1,7 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { backoffMs } from "./backoff.ts";
 import { bounded } from "./bounded.ts";
-import { connectNodes, type LinkKind, openClient, type RedisClient } from "./client.ts";
+import { connectNodes, type LinkKind, openClient, type RedisClient, reconnectNow } from "./client.ts";
 import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./failure.ts";
 import type { RedisOptions } from "./options.ts";
 import { StallWatch } from "./stall-watch.ts";
@@ -87,12 +87,12 @@ export class RedisLink implements AsyncDisposable {
   }
 
   /** Connects now instead of after the backoff: another link has just found that Redis is back. */
-  hurry(): void {
-    if (this.#client.status === "reconnecting") this.#client.connect().catch(() => undefined);
+  reconnectNow(): void {
+    if (!this.#closing.signal.aborted) reconnectNow(this.#client);
   }
 
-  /** Has an idle connection show whether it still works: what watches over it sees only commands that wait. */
-  check(): void {
+  /** Finds out if an idle connection is dead: only commands that wait for answers show that. */
+  probe(): void {
     if (this.#state === "up") this.#sendNow("PING", [], "text").catch(() => undefined);
   }
 

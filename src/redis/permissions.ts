@@ -6,13 +6,17 @@ import { RedisFailure } from "./failure.ts";
 const RETRY_MS = 30_000;
 
 const NO_WRITES = "config specs can't be written to Redis";
+const BY_TRANSACTION =
+  "config specs are written by WATCH and MULTI, one at a time, in more round trips, and not on a Cluster";
 const NO_NOTICES = "relays of a fleet see updates at their next poll instead of at once";
 const NO_LEADER = "original relays may write to Redis at the same time";
+
+const NO_SHARED_POLLS = "relays with --fleet-polling can't share polls, each polls upstream";
 
 /** What it costs if a command may not be run. */
 const COSTS: Readonly<Record<string, string>> = {
   EVALSHA: "each script is sent whole instead of by its digest",
-  EVAL: "config specs are written by WATCH and MULTI, in more round trips and not on a Cluster; relays with --fleet-polling can't share polls, each polls upstream",
+  EVAL: `${BY_TRANSACTION}; ${NO_SHARED_POLLS}`,
   WATCH: `without EVAL, ${NO_WRITES}`,
   MULTI: `without EVAL, ${NO_WRITES}`,
   EXEC: `without EVAL, ${NO_WRITES}`,
@@ -20,18 +24,23 @@ const COSTS: Readonly<Record<string, string>> = {
   DEL: `${NO_WRITES} nor deleted from there`,
   EXPIRE: `${NO_WRITES}, and expire under running relays`,
   HGET: "config specs can't be read from Redis",
-  HMGET: "config specs are read field by field, in more round trips",
-  HSTRLEN: "an entry of Redis that is damaged or too large is noticed only when it is read",
+  HMGET: `config specs are read field by field; ${BY_TRANSACTION}`,
+  HSTRLEN: `an entry of Redis that is damaged or too large is noticed only when it is read; ${BY_TRANSACTION}`,
   TTL: "an unusable entry of Redis may be taken for a missing one",
   GET: NO_LEADER,
   SETNX: NO_LEADER,
-  SET: "a fleet does not share how long upstream wants to be left alone",
+  SET: NO_SHARED_POLLS,
+  TYPE: NO_SHARED_POLLS,
+  PTTL: NO_SHARED_POLLS,
   PUBLISH: NO_NOTICES,
   SPUBLISH: NO_NOTICES,
   SUBSCRIBE: NO_NOTICES,
   SSUBSCRIBE: NO_NOTICES,
 };
 
+/** What the scripts of a fleet, and the one for entries, do. Redis 7.0 does not say which of these is missing. */
+const FLEET_SCRIPTS = "+get +set +type +pttl";
+export const ENTRY_SCRIPT = "+hmget +hstrlen +ttl +del +hset +expire";
 const CHANNELS = "&statsig_forward_proxy::*";
 const RELAY_KEYS = "statsig_forward_proxy::";
 
@@ -67,7 +76,7 @@ export class RedisPermissions {
     return [...this.#missing.values()];
   }
 
-  /** False for some time after the command was denied: whoever has another way takes it. */
+  /** False for some time after the command, or {@link ENTRY_SCRIPT}, was denied: there may be another way. */
   mayTry(command: string): boolean {
     return (this.#deniedUntil.get(command) ?? 0) <= this.#clock.elapsed();
   }
@@ -91,18 +100,24 @@ export class RedisPermissions {
       if (this.#missing.size > 0) this.#allowed(command, args);
       return value;
     } catch (error) {
-      throw error instanceof RedisFailure ? this.denied(command, args, error) : error;
+      throw error instanceof RedisFailure ? this.#denied(command, args, error) : error;
     }
   }
 
   /** The failure, which names the command if that was denied. */
-  denied(command: string, args: readonly (string | Buffer)[], failure: RedisFailure): RedisFailure {
+  #denied(command: string, args: readonly (string | Buffer)[], failure: RedisFailure): RedisFailure {
     const { denied } = failure;
     switch (denied) {
       case undefined:
-      case "script":
-        // The same without a script tells which command it is.
         return failure;
+      case "script": {
+        const permission = inScript(args);
+        this.#deniedUntil.set(permission, this.#clock.elapsed() + RETRY_MS);
+        const isKnown = permission.split(" ").some((each) => this.#missing.has(each));
+        const cost = permission === FLEET_SCRIPTS ? NO_SHARED_POLLS : BY_TRANSACTION;
+        if (!isKnown) this.#add({ permission, cost, command });
+        return failure;
+      }
       case "command": {
         this.#deniedUntil.set(command, this.#clock.elapsed() + RETRY_MS);
         const cost = COSTS[command] ?? `${command} is not possible`;
@@ -122,10 +137,14 @@ export class RedisPermissions {
   /** It was answered without a failure, so nothing that it needs is missing. */
   #allowed(command: string, args: readonly (string | Buffer)[]): void {
     this.#deniedUntil.delete(command);
-    for (const permission of [`+${command.toLowerCase()}`, keysIn(args), CHANNELS]) {
-      if (this.#missing.get(permission)?.command !== command) continue;
-      this.#missing.delete(permission);
-      this.#emit({ kind: "redis_permission_given", permission });
+    // With the digest of a script, its source is not needed.
+    const given =
+      command === "EVALSHA" ? ["+evalsha", "+eval", inScript(args)] : [`+${command.toLowerCase()}`];
+    if (command === "EVAL") given.push(inScript(args));
+    for (const permission of [keysIn(args), CHANNELS])
+      if (this.#missing.get(permission)?.command === command) given.push(permission);
+    for (const permission of given) {
+      if (this.#missing.delete(permission)) this.#emit({ kind: "redis_permission_given", permission });
     }
   }
 
@@ -138,6 +157,11 @@ export class RedisPermissions {
 
 /** The pattern of the keys that a command was for. */
 function keysIn(args: readonly (string | Buffer)[]): string {
-  const isOfRelays = args.some((arg) => typeof arg === "string" && arg.startsWith(RELAY_KEYS));
-  return isOfRelays ? `~${RELAY_KEYS}*` : "~statsig*";
+  return isOfRelays(args) ? `~${RELAY_KEYS}*` : "~statsig*";
 }
+
+const inScript = (args: readonly (string | Buffer)[]): string =>
+  isOfRelays(args) ? FLEET_SCRIPTS : ENTRY_SCRIPT;
+
+const isOfRelays = (args: readonly (string | Buffer)[]): boolean =>
+  args.some((arg) => typeof arg === "string" && arg.startsWith(RELAY_KEYS));

@@ -7,6 +7,7 @@ import {
   type EntryState,
   isOfAnotherKey,
   namesWholeKey,
+  orWithout,
   parseChecksum,
   readFields,
   readLcut,
@@ -51,7 +52,8 @@ export async function readEntry(
   const known = judgeState(state, wanted);
   if (known !== undefined) return known;
   if (state.kind === "hash" && state.lcut === undefined) {
-    if ((await redis.send("TTL", [key.name])) === -2) return { kind: "none" };
+    const ttl = await orWithout(redis, "TTL", (command) => redis.send(command, [key.name]));
+    if (ttl === -2 || ttl === undefined) return { kind: "none" };
   }
   const entry = await readWhole(redis, key.name);
   if (entry === undefined) return unusable(OTHER_TYPE);

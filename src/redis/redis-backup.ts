@@ -57,7 +57,7 @@ export class RedisBackup implements SpecBackup {
       return { kind: "redis_write_failed", feed, lcut, reason };
     });
     if (written.kind === "written") {
-      await this.#telling(redis.send("DEL", [removedKey(feed)]), (reason) => {
+      await this.#telling(ifAllowed(redis.send("DEL", [removedKey(feed)])), (reason) => {
         return { kind: "redis_write_failed", feed, lcut, reason };
       });
       emit({ kind: "redis_wrote", feed, lcut, bytes: bytes.length, tookMs: clock.now() - startedAt });
@@ -74,16 +74,23 @@ export class RedisBackup implements SpecBackup {
   }
 
   async remove(feed: Feed): Promise<void> {
-    const { redis, maxBytes } = this.#options;
-    const deletions = this.#keysOf(feed).map((key) => removeEntry(redis, key, feed, maxBytes));
-    await this.#telling(Promise.all([this.#noteRemoval(feed), ...deletions]), (reason) => {
+    await this.#telling(this.#removeNow(feed, this.#keysOf(feed)), (reason) => {
       return { kind: "redis_delete_failed", feed, reason };
     });
     this.#options.emit({ kind: "redis_deleted", feed });
   }
 
+  /** Where nothing is there, nothing is left behind: made-up keys must not fill Redis. */
+  async #removeNow(feed: Feed, keys: readonly NamedKey[]): Promise<void> {
+    const { redis, maxBytes } = this.#options;
+    const ttls = await Promise.all(keys.map(({ name }) => ifAllowed(redis.send("TTL", [name]))));
+    if (ttls.every((ttl) => ttl === -2)) return;
+    await ifAllowed(this.#noteRemoval(feed));
+    await Promise.all(keys.map((key) => removeEntry(redis, key, feed, maxBytes)));
+  }
+
   async wasRemoved(feed: Feed): Promise<boolean> {
-    return (await this.#options.redis.send("GET", [removedKey(feed)])) !== null;
+    return typeof (await ifAllowed(this.#options.redis.send("GET", [removedKey(feed)]))) === "string";
   }
 
   /** For as long as other relays may hold the feed without having heard from upstream that its key is refused. */
@@ -110,6 +117,16 @@ export class RedisBackup implements SpecBackup {
       this.#options.emit(eventFor(failure.message));
       throw failure;
     }
+  }
+}
+
+/** Undefined where the Redis user may not, which is reported. */
+async function ifAllowed<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (redisFailure(error).denied === undefined) throw error;
+    return undefined;
   }
 }
 

@@ -100,7 +100,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     const down = pools.find((pool) => pool.state === "down");
     if (down !== undefined) this.#wentDown(down.reason);
     if (pools.every((pool) => pool.state === "up")) this.#cameUp();
-    else if (pools.some((pool) => pool.state === "up")) for (const pool of pools) pool.hurry();
+    else if (pools.some((pool) => pool.state === "up")) for (const pool of pools) pool.reconnectNow();
   }
 
   #cameUp(): void {
@@ -118,7 +118,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     this.#wasUp = false;
     if (this.#downSince !== undefined) return;
     this.#downSince = this.#clock.now();
-    this.#bulk.check();
+    this.#bulk.probe();
     this.#emit({ kind: "redis_down", reason });
   }
 

@@ -9,7 +9,7 @@ import type { RedisConnection } from "./redis-connection.ts";
 import { writeEntry } from "./write-entry.ts";
 
 /**
- * Keeps manifests under the key that SDKs' data stores ask for, as hashes like those of config specs (WIRE 6). Only under
+ * Keeps manifests under the key that SDKs' data stores ask for, as hashes like those of config specs. Only under
  * the 3.x name: a 4.x name can be two keys' at once, and nothing in a manifest tells whose it is.
  */
 export class RedisManifests implements ManifestBackup {

@@ -5,7 +5,7 @@ import { descriptorOf, tcpProgress } from "../libc/tcp-connection.ts";
 import type { RedisClient } from "./client.ts";
 import { RedisFailure } from "./failure.ts";
 
-const LOOKS_PER_LIMIT = 6;
+const SAMPLES_PER_LIMIT = 6;
 
 /**
  * A proxy on the way, such as the sidecar of a service mesh, takes some megabytes at once and sends them on as fast
@@ -32,8 +32,8 @@ interface Seen {
   /** When it became the next one. */
   readonly receivedBefore: number;
   movedBytes: number;
-  /** How many looks ago it came to that. */
-  looksSince: number;
+  /** How many samples ago it came to that. */
+  samplesSince: number;
 }
 
 /**
@@ -54,13 +54,13 @@ export class StallWatch implements Disposable {
     const { client, limitMs, clock } = this.#options;
     const { signal } = this.#ending;
     while (!signal.aborted) {
-      // Looks are counted, not the time between them: a machine that was suspended has not waited.
-      for (const connection of connectionsOf(client)) await this.#look(connection);
-      await clock.sleep(limitMs / LOOKS_PER_LIMIT, signal).catch(() => undefined);
+      // Samples are counted, not the time between them: a machine that was suspended has not waited.
+      for (const connection of connectionsOf(client)) await this.#sample(connection);
+      await clock.sleep(limitMs / SAMPLES_PER_LIMIT, signal).catch(() => undefined);
     }
   }
 
-  async #look(connection: Redis): Promise<void> {
+  async #sample(connection: Redis): Promise<void> {
     // Undefined before the first connect, whatever the type says.
     const stream = connection.stream as Socket | undefined;
     if (stream === undefined || stream.destroyed) return;
@@ -73,15 +73,15 @@ export class StallWatch implements Disposable {
     const seen = this.#seen.get(stream);
     if (seen === undefined || seen.next !== next) {
       const { movedBytes, receivedBytes } = progress;
-      this.#seen.set(stream, { next, receivedBefore: receivedBytes, movedBytes, looksSince: 0 });
+      this.#seen.set(stream, { next, receivedBefore: receivedBytes, movedBytes, samplesSince: 0 });
     } else if (progress.receivedBytes - seen.receivedBefore > this.#options.maxAnswerBytes) {
       this.#close(connection, stream, new RedisFailure("garbage", "an answer is too large"));
     } else if (seen.movedBytes !== progress.movedBytes) {
       seen.movedBytes = progress.movedBytes;
-      seen.looksSince = 0;
+      seen.samplesSince = 0;
     } else {
-      seen.looksSince += 1;
-      const isStalled = await this.#isStalled(connection, seen.looksSince, progress.queuedBytes);
+      seen.samplesSince += 1;
+      const isStalled = await this.#isStalled(connection, seen.samplesSince, progress.queuedBytes);
       // To ask takes a while, too.
       if (isStalled && progressOf(stream).movedBytes === seen.movedBytes) {
         const seconds = this.#options.limitMs / 1_000;
@@ -90,9 +90,9 @@ export class StallWatch implements Disposable {
     }
   }
 
-  async #isStalled(connection: Redis, looksSince: number, queuedBytes: number): Promise<boolean> {
+  async #isStalled(connection: Redis, samplesSince: number, queuedBytes: number): Promise<boolean> {
     const { limitMs, isAnswering } = this.#options;
-    const overMs = ((looksSince - LOOKS_PER_LIMIT) * limitMs) / LOOKS_PER_LIMIT;
+    const overMs = ((samplesSince - SAMPLES_PER_LIMIT) * limitMs) / SAMPLES_PER_LIMIT;
     if (overMs < 0) return false;
     if (queuedBytes > 0 || overMs >= msToPassOn(connection)) return true;
     return !(await isAnswering());

@@ -67,8 +67,8 @@ export async function touchEntry(
     case "replaceable":
       return false;
     case "of_another_key":
-      // Two keys that share a name must not overwrite each other at every touch.
-      return true;
+      // Two keys that share a v4 name must not overwrite each other at every touch.
+      return !namesWholeKey(key);
     case "not_newer":
       return (await redis.send("EXPIRE", [key.name, String(toSeconds(ttlMs))])) === 1;
   }
