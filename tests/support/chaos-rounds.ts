@@ -96,6 +96,33 @@ export const describeRound = ({ number, faults, ...round }: ChaosRound): string 
   `relays ${Math.round(round.relaysMs)} ms, Redis ${Math.round(round.redisMs)} ms, ` +
   `${round.requestRate.toFixed(2)} requests of ${round.allowedRate?.toFixed(2) ?? "any"} allowed`;
 
+/** Medians and maxima of a run. */
+export function summarize(rounds: readonly ChaosRound[]): string {
+  const shared = rounds.filter(({ isShared, allowedRate }) => isShared && allowedRate !== undefined);
+  const of = (values: readonly number[], digits: number): string => {
+    const sorted = values.toSorted((a, b) => a - b);
+    const median = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+    return `median ${median.toFixed(digits)}, at most ${(sorted.at(-1) ?? Number.NaN).toFixed(digits)}`;
+  };
+  return [
+    `${rounds.length} rounds; from the end of a fault until all relays have the newest, ms: ${of(
+      rounds.map(({ relaysMs }) => relaysMs),
+      0,
+    )}`,
+    `until Redis has it, ms: ${of(
+      rounds.map(({ redisMs }) => redisMs),
+      0,
+    )}`,
+    shared.length > 0 &&
+      `requests per feed and interval in ${shared.length} rounds in which relays share them: ${of(
+        shared.map(({ requestRate }) => requestRate),
+        2,
+      )}`,
+  ]
+    .filter((line) => line !== false)
+    .join("\n  ");
+}
+
 const LOG_LINES = 30;
 
 function linesSince(relay: ChaosRelay, since: Date): string[] {
