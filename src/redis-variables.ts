@@ -20,11 +20,12 @@ export const REDIS_VARIABLES: readonly VariableSpec[] = [
   {
     name: "REDIS_CONNECTION_POOL_MIN_SIZE",
     default: "1",
-    description: "Connections to Redis that stay open; commands are pipelined, so one is usually enough",
+    description:
+      "Connections for large values that are opened at the start; commands are pipelined, so one is usually enough",
   },
   {
     name: "REDIS_CONNECTION_POOL_MAX_SIZE",
     default: "1",
-    description: "Connections to Redis at most; more help where large configs keep small commands waiting",
+    description: "Connections for large values at most; more help if one can't use all of the network",
   },
 ];

@@ -45,6 +45,7 @@ warn  spec_unauthorized: upstream failing, serving what is held (cause detail fe
 info  spec_evicted: SDK key made room for another: more are in use than may be held (feed option)
 warn  spec_not_held: no room for another SDK key: all have streams or are preloaded (feed maximum_concurrent_sdk_keys)
 warn  spec_polls_delayed: polls wait longer for their turn than the polling interval (waited_ms interval_ms option)
+warn  backup_removed_elsewhere: another relay removed a key's config from the backup, since upstream refuses the key (feed)
 warn  backup_unusable: an entry of the backup can't be used, it is not served (feed detail)
 warn  key_refused: too many unknown SDK keys are asked for (option)
 info  allowed_keys_reloaded: allowed SDK keys reloaded (keys removed)

@@ -41,6 +41,7 @@ function openedBackup(options: RedisOptions): SpecBackup {
     read: (...args) => backup.read(...args),
     write: (...args) => backup.write(...args),
     touch: (snapshot) => backup.touch(snapshot),
+    wasRemoved: (feed) => backup.wasRemoved(feed),
     remove: (feed) => backup.remove(feed),
     async [Symbol.asyncDispose]() {
       await backup[Symbol.asyncDispose]();

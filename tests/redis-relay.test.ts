@@ -34,6 +34,43 @@ describeWith("redis-server")("redis", () => {
     await eventually(async () => expect(await redis.cli("HGET", key, "config")).toBe(newer.v2));
   });
 
+  test("a key that one relay removed, as upstream refuses it, is not written again by one that has not heard of it", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-revoked-by-one");
+    const start = (pollIntervalS: number, ...args: string[]) =>
+      startRelayProcess({
+        upstream,
+        cache: "redis",
+        pollIntervalS,
+        // What is held is looked for in Redis every second.
+        args: ["--redis-cache-ttl-in-s", "4", ...args],
+        env: env(),
+      });
+    await using unaware = await start(60);
+    await using clearing = await start(1, "--clear-datastore-on-unauthorized");
+    for (const relay of [unaware, clearing]) expect((await ask(relay, sdkKey)).status).toBe(200);
+    const owner = createHash("sha256").update(sdkKey).digest("base64");
+    const key = `statsig|/v2/download_config_specs|plain_text|${owner}`;
+    await eventually(async () => expect(await redis.cli("EXISTS", key)).toBe("1"));
+    upstream.forget(sdkKey);
+    await eventually(async () => expect((await ask(clearing, sdkKey)).status).toBe(401));
+    await eventually(() =>
+      expect(unaware.output()).toContain("another relay removed a key's config from the backup"),
+    );
+    for (let look = 0; look < 25; look++) {
+      expect(await redis.cli("EXISTS", key)).toBe("0");
+      await Bun.sleep(100);
+    }
+    // Last known good is still served there.
+    expect((await ask(unaware, sdkKey)).status).toBe(200);
+    // Valid again, it is back as soon as upstream confirms it to anybody.
+    publishKey(upstream, sdkKey);
+    await eventually(async () => expect((await ask(clearing, sdkKey)).status).toBe(200), {
+      withinMs: 40_000,
+    });
+    await eventually(async () => expect(await redis.cli("EXISTS", key)).toBe("1"));
+  }, 60_000);
+
   test("poisoned by hand: never served, reported, and overwritten by the next version", async () => {
     await using upstream = await startUpstream();
     const [first, other] = [publishKey(upstream, "secret-poisoned"), versionOf("secret-somebody-else", 5)];

@@ -124,6 +124,7 @@ async function useBackup(
     await backup.touch(snapshot);
   } finally {
     await backup.remove(feed);
+    await redis.send("DEL", [removedKey(feed)]);
   }
 }
 

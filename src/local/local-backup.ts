@@ -107,6 +107,10 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     return outcome.kind === "not_newer" ? outcome : { kind: "written" };
   }
 
+  async wasRemoved(): Promise<boolean> {
+    return false;
+  }
+
   async touch({ feed }: Snapshot): Promise<boolean> {
     const outcome = await this.#queued(() => ({ kind: "touch", feedDigest: feedDigest(feed) }));
     return outcome.kind === "done";

@@ -59,6 +59,11 @@ export function confirmedKey(digest: string): string {
   return `statsig_forward_proxy::confirmed::{${digest}}`;
 }
 
+/** Another relay removed what was kept of a feed, since upstream refuses its SDK key. */
+export function removedKey(feed: Feed): string {
+  return `statsig_forward_proxy::removed::${feedDigest(feed)}`;
+}
+
 /** Which relay of a fleet asks upstream for a feed. */
 export function claimKey(digest: string): string {
   return `statsig_forward_proxy::claim::{${digest}}`;

@@ -4,7 +4,7 @@ import type { Snapshot } from "../specs/snapshot.ts";
 import type { BackupRead, BackupWrite, SpecBackup } from "../specs/spec-backup.ts";
 import type { EmitRedisEvent, RedisEvent } from "./events.ts";
 import { RedisFailure, redisFailure } from "./failure.ts";
-import { keysOf, type NamedKey, type RedisKeySchema } from "./keys.ts";
+import { keysOf, type NamedKey, type RedisKeySchema, removedKey } from "./keys.ts";
 import { readEntry } from "./read-entry.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { removeEntry, touchEntry, writeEntry } from "./write-entry.ts";
@@ -57,6 +57,9 @@ export class RedisBackup implements SpecBackup {
       return { kind: "redis_write_failed", feed, lcut, reason };
     });
     if (written.kind === "written") {
+      await this.#telling(redis.send("DEL", [removedKey(feed)]), (reason) => {
+        return { kind: "redis_write_failed", feed, lcut, reason };
+      });
       emit({ kind: "redis_wrote", feed, lcut, bytes: bytes.length, tookMs: clock.now() - startedAt });
     } else {
       emit({ kind: "redis_write_skipped", feed, lcut, keptLcut: written.lcut });
@@ -73,10 +76,21 @@ export class RedisBackup implements SpecBackup {
   async remove(feed: Feed): Promise<void> {
     const { redis, maxBytes } = this.#options;
     const deletions = this.#keysOf(feed).map((key) => removeEntry(redis, key, feed, maxBytes));
-    await this.#telling(Promise.all(deletions), (reason) => {
+    await this.#telling(Promise.all([this.#noteRemoval(feed), ...deletions]), (reason) => {
       return { kind: "redis_delete_failed", feed, reason };
     });
     this.#options.emit({ kind: "redis_deleted", feed });
+  }
+
+  async wasRemoved(feed: Feed): Promise<boolean> {
+    return (await this.#options.redis.send("GET", [removedKey(feed)])) !== null;
+  }
+
+  /** For as long as other relays may hold the feed without having heard from upstream that its key is refused. */
+  async #noteRemoval(feed: Feed): Promise<void> {
+    const { redis, ttlMs } = this.#options;
+    await redis.send("SETNX", [removedKey(feed), "1"]);
+    await redis.send("EXPIRE", [removedKey(feed), String(Math.ceil(ttlMs / 1_000))]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

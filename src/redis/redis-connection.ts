@@ -88,7 +88,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
 
   async #isAnswering(): Promise<boolean> {
     try {
-      await this.send("PING", []);
+      await this.#commands.send("PING", []);
       return true;
     } catch (error) {
       return redisFailure(error).kind === "refused";

@@ -2,7 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { EmitSpecEvent } from "./events.ts";
-import type { Snapshot } from "./snapshot.ts";
+import type { HeldFeed } from "./held-feed.ts";
 import type { SpecBackup } from "./spec-backup.ts";
 import type { SpecStore } from "./spec-store.ts";
 
@@ -41,17 +41,23 @@ export class BackupKeeper implements AsyncDisposable {
     await clock.sleep(everyMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
     for (const { feed } of [...store.held()]) {
       const held = store.peek(feed);
-      if (held === undefined) continue;
-      if (signal.aborted || !(await this.#touch(held.snapshot))) return;
+      // Of a key that upstream refuses nothing is kept longer than need be, and nothing comes back.
+      if (held === undefined || held.isRevoked) continue;
+      if (signal.aborted || !(await this.#touch(held))) return;
     }
   }
 
   /** False where the backup does not work: the rest would fare no better. */
-  async #touch(snapshot: Snapshot): Promise<boolean> {
-    const { feed } = snapshot;
+  async #touch(held: HeldFeed): Promise<boolean> {
+    const { feed, snapshot } = held;
     const { backup, writer, emit } = this.#options;
     try {
-      if (!(await backup.touch(snapshot))) writer.restore(feed);
+      if (await backup.touch(snapshot)) return true;
+      if (await backup.wasRemoved(feed)) {
+        held.revoke();
+        emit({ kind: "backup_removed_elsewhere", feed });
+      }
+      writer.restore(feed);
       return true;
     } catch (error) {
       emit({

@@ -47,6 +47,7 @@ export class BackupWriter implements AsyncDisposable {
   /** Whether the version was new, as its write ahead told or will tell. */
   readonly #ahead = new WeakMap<Snapshot, Promise<boolean>>();
   readonly #stopping = new AbortController();
+  #workers = 0;
   readonly #running = new Set<Promise<void>>();
 
   constructor(options: BackupWriterOptions) {
@@ -108,7 +109,8 @@ export class BackupWriter implements AsyncDisposable {
     this.#jobs.add(id, job);
     if (job.kind === "remove") this.#lags.forget(id);
     else this.#lags.waits(id);
-    if (this.#running.size >= PARALLEL_WRITES) return;
+    if (this.#workers >= PARALLEL_WRITES) return;
+    this.#workers++;
     const working = this.#options.supervisor
       .task("backup_writes", () => this.#work())
       .finally(() => this.#running.delete(working));
@@ -118,10 +120,15 @@ export class BackupWriter implements AsyncDisposable {
   async #work(): Promise<void> {
     // What else happens in this turn is in the map before the first job is taken.
     await Promise.resolve();
-    for (let next = this.#jobs.take(); next !== undefined; next = this.#jobs.take()) {
-      if (await this.#doAndCount(next)) continue;
-      if (this.#stopping.signal.aborted) return;
-      await this.#options.clock.sleep(RETRY_MS, this.#stopping.signal).catch(() => {});
+    try {
+      for (let next = this.#jobs.take(); next !== undefined; next = this.#jobs.take()) {
+        if (await this.#doAndCount(next)) continue;
+        if (this.#stopping.signal.aborted) return;
+        await this.#options.clock.sleep(RETRY_MS, this.#stopping.signal).catch(() => {});
+      }
+    } finally {
+      // In the moment that it takes no more jobs: what is added after that begins a new worker.
+      this.#workers--;
     }
   }
 
@@ -165,8 +172,10 @@ export class BackupWriter implements AsyncDisposable {
   }
 
   async #write(feed: Feed): Promise<void> {
-    const snapshot = this.#options.store.peek(feed)?.snapshot;
-    if (snapshot === undefined) return;
+    const held = this.#options.store.peek(feed);
+    // Another relay may have removed it, since upstream refuses the key. Written once upstream confirms it.
+    if (held === undefined || held.isRevoked) return;
+    const { snapshot } = held;
     const isAhead = await this.#ahead.get(snapshot);
     this.#ahead.delete(snapshot);
     const written = isAhead === true ? "new" : await this.#writeNow(snapshot);

@@ -52,6 +52,8 @@ export type SpecEvent =
       readonly action: "read" | "write" | "touch" | "remove";
       readonly detail: string;
     }
+  /** By another relay, to which upstream refuses the SDK key. This one does not write it again before upstream confirms it. */
+  | { readonly kind: "backup_removed_elsewhere"; readonly feed: Feed }
   /** What this relay of a fleet found when a feed was due; `failed`: it could not look. */
   | { readonly kind: "fleet_looked"; readonly seen: "confirmed" | "claimed" | "ours" | "failed" }
   | { readonly kind: "spec_evicted"; readonly feed: Feed }

@@ -39,4 +39,7 @@ export interface SpecBackup extends AsyncDisposable {
 
   /** Forgets the feed. What is another SDK key's under the same name stays. */
   remove(feed: Feed): Promise<void>;
+
+  /** Whether a relay has removed the feed since it was last written. False if only one relay uses the backup. */
+  wasRemoved(feed: Feed): Promise<boolean>;
 }

@@ -27,6 +27,10 @@ export class FlakyBackup implements SpecBackup {
     return outcome;
   }
 
+  async wasRemoved() {
+    return false;
+  }
+
   async touch(snapshot: Snapshot) {
     this.#check();
     return this.#kept.touch(snapshot);

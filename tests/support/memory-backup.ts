@@ -39,6 +39,10 @@ export class MemoryBackup implements SpecBackup {
     return { kind: "written" };
   }
 
+  async wasRemoved(): Promise<boolean> {
+    return false;
+  }
+
   async touch({ feed, lcut }: Snapshot): Promise<boolean> {
     return (this.#open().get(feedId(feed))?.lcut ?? -1) >= lcut;
   }

@@ -36,7 +36,7 @@ export const OTHER_HAPPENINGS: readonly Happening[] = [
     metrics: [
       ...["Ready", "BuildInfo", "StartTimestampS", "MemoryRssBytes", "MemoryLimitBytes"],
       ...["SinkUp", "Connections", "RequestsInFlight", "SdkKeysHeld", "GrpcStreamsAllowed"],
-      ...["BackupUp", "CertificateLoaded", "CertificateExpiryTimestampS"],
+      ...["BackupUp", "RedisPermissionsMissing", "CertificateLoaded", "CertificateExpiryTimestampS"],
       ...["LogEventQueueEvents", "LogEventQueueBytes", "LogEventQueueFilled", "LogEventQueueFailed"],
     ],
     make: () => {},

@@ -24,6 +24,7 @@ export const EXAMPLES: ByKind = {
     tookMs: 3.21,
   },
   spec_unauthorized: { kind: "spec_unauthorized", feed, status: 401, tookMs: 3.21, whatIsHeld: "kept" },
+  backup_removed_elsewhere: { kind: "backup_removed_elsewhere", feed },
   fleet_looked: { kind: "fleet_looked", seen: "ours" },
   spec_evicted: { kind: "spec_evicted", feed },
   spec_not_held: { kind: "spec_not_held", feed, maxKeys: 10 },

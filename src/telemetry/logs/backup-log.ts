@@ -37,6 +37,12 @@ export class BackupLog {
         this.#throttled.of(event.kind).log("warn", message, fields);
         return;
       }
+      case "backup_removed_elsewhere": {
+        const message =
+          "another relay removed a key's config from the backup, since upstream refuses the key";
+        this.#throttled.of(event.kind).log("warn", message, { feed: describeFeed(event.feed) });
+        return;
+      }
       case "backup_failed":
         if (event.source === "redis") this.#redis.writeFailure(event);
         else this.#writeFailure(event);

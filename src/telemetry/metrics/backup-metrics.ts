@@ -11,6 +11,7 @@ export class BackupMetrics {
   readonly #keys: KeyTags;
   /** By what it is kept in; unknown until it was first told. */
   readonly #up = new Map<"redis" | "local", boolean>();
+  readonly #missingPermissions = new Set<string>();
   /** What the local backup can't do just now. */
   readonly #failing = new Set<string>();
 
@@ -19,6 +20,9 @@ export class BackupMetrics {
     this.#keys = keys;
     registry.gauge("BackupUp", () =>
       [...this.#up].map(([source, isUp]) => [{ source }, Number(isUp)] as const),
+    );
+    registry.gauge("RedisPermissionsMissing", () =>
+      this.#up.has("redis") ? [[{}, this.#missingPermissions.size] as const] : [],
     );
   }
 
@@ -32,6 +36,9 @@ export class BackupMetrics {
       case "backup_unusable":
         this.#registry.count("BackupUnusable", { source: "entry" });
         return;
+      case "backup_removed_elsewhere":
+        this.#registry.count("SdkKeyUnauthorized", { state: "removed_elsewhere" });
+        return;
       case "backup_failed":
         this.#registry.count("BackupFailed", { source: event.source, action: event.action });
         return;
@@ -42,6 +49,12 @@ export class BackupMetrics {
       case "redis_up":
       case "redis_takes_writes":
         this.#up.set("redis", true);
+        return;
+      case "redis_permission_missing":
+        this.#missingPermissions.add(event.permission);
+        return;
+      case "redis_permission_given":
+        this.#missingPermissions.delete(event.permission);
         return;
       case "local_unusable":
         this.#up.set("local", false);

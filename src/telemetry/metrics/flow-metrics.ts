@@ -73,6 +73,12 @@ export const FLOW_METRICS = [
     description: "1 while the backup can be read and written, else 0",
   },
   {
+    name: "RedisPermissionsMissing",
+    kinds: ["gauge"],
+    tags: [],
+    description: "Permissions that the Redis user is known to lack",
+  },
+  {
     name: "FleetLooked",
     kinds: ["count"],
     tags: ["state"],

@@ -40,6 +40,7 @@ export class TracedBackup {
         ),
       write: (snapshot, instead) => this.#write(inner, snapshot, instead),
       touch: (snapshot) => inner.touch(snapshot),
+      wasRemoved: (feed) => inner.wasRemoved(feed),
       remove: (feed) =>
         this.#spans.within(
           ROOT_CONTEXT,
