@@ -90,10 +90,12 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   return { rounds, problems };
 }
 
+const inMs = (ms: number): string => (Number.isFinite(ms) ? `${Math.round(ms)} ms` : "never");
+
 export const describeRound = ({ number, faults, ...round }: ChaosRound): string =>
   `round ${number} (${faults.join(" + ")} for ${Math.round(round.faultMs)} ms): ` +
-  (round.meanwhileMs === undefined ? "" : `others ${Math.round(round.meanwhileMs)} ms meanwhile, `) +
-  `relays ${Math.round(round.relaysMs)} ms, Redis ${Math.round(round.redisMs)} ms, ` +
+  (round.meanwhileMs === undefined ? "" : `others ${inMs(round.meanwhileMs)} meanwhile, `) +
+  `relays ${inMs(round.relaysMs)}, Redis ${inMs(round.redisMs)}, ` +
   `${round.requestRate.toFixed(2)} requests of ${round.allowedRate?.toFixed(2) ?? "any"} allowed`;
 
 /** Medians and maxima of a run. */
