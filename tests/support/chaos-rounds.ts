@@ -75,7 +75,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   });
   await using watch = new ChaosWatch(fleet);
   const run = new RoundRunner(fleet, watch, new Random(seed), options);
-  await run.untilNewest(GIVE_UP_MS);
+  const { relaysMs, redisMs } = await run.untilNewest(GIVE_UP_MS);
+  if (Math.max(relaysMs, redisMs) > GIVE_UP_MS) throw new Error(`nothing was wrong yet: ${watch.behind()}`);
   const rounds: ChaosRound[] = [];
   const problems: string[] = [];
   for (let number = 1; number <= options.rounds && !signal?.aborted; number++) {
@@ -101,28 +102,20 @@ export const describeRound = ({ number, faults, ...round }: ChaosRound): string 
 /** Medians and maxima of a run. */
 export function summarize(rounds: readonly ChaosRound[]): string {
   const shared = rounds.filter(({ isShared, allowedRate }) => isShared && allowedRate !== undefined);
-  const of = (values: readonly number[], digits: number): string => {
-    const sorted = values.toSorted((a, b) => a - b);
-    const median = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-    return `median ${median.toFixed(digits)}, at most ${(sorted.at(-1) ?? Number.NaN).toFixed(digits)}`;
-  };
+  const relays = medianAndHighest(rounds.map(({ relaysMs }) => relaysMs));
+  const redis = medianAndHighest(rounds.map(({ redisMs }) => redisMs));
+  const rate = medianAndHighest(shared.map(({ requestRate }) => requestRate * 100));
   return [
-    `${rounds.length} rounds; from the end of a fault until all relays have the newest, ms: ${of(
-      rounds.map(({ relaysMs }) => relaysMs),
-      0,
-    )}`,
-    `until Redis has it, ms: ${of(
-      rounds.map(({ redisMs }) => redisMs),
-      0,
-    )}`,
-    shared.length > 0 &&
-      `requests per feed and interval in ${shared.length} rounds in which relays share them: ${of(
-        shared.map(({ requestRate }) => requestRate),
-        2,
-      )}`,
-  ]
-    .filter((line) => line !== false)
-    .join("\n  ");
+    `${rounds.length} rounds; from the end of a fault until all relays have the newest: ${relays} ms`,
+    `until Redis has it: ${redis} ms`,
+    `requests per 100 feeds and intervals where all relays reach Redis and upstream: ${rate}`,
+  ].join("\n  ");
+}
+
+function medianAndHighest(values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b).map(Math.round);
+  const [median, highest] = [sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
+  return highest === undefined ? "none" : `median ${median}, at most ${highest}`;
 }
 
 const LOG_LINES = 30;
