@@ -18,8 +18,8 @@ import type { Supervisor } from "./supervision/supervisor.ts";
 export interface BackupParts {
   readonly backup: SpecBackup;
   readonly manifests: ManifestBackup;
-  /** Upstream has confirmed what the backup has. */
-  readonly onKept?: () => void;
+  /** To be told when upstream answers this relay, or another one of its fleet. */
+  readonly onAnswer?: () => void;
   /** Only with `--fleet-polling`. */
   readonly board?: FleetBoard;
   /** Calls back each time that the backup is there again after it was gone. */
@@ -41,6 +41,9 @@ const TOUCHES_PER_TTL = 4;
 
 /** A Redis that lost its data, at a restart or a failover, has it again after so long. */
 const MAX_TOUCH_EVERY_MS = 60_000;
+
+/** An answer of upstream may come late, and one may fail. */
+const ANSWERS_COUNT_INTERVALS = 2;
 
 /** How often the local backup is told what is still in use, by which it chooses what makes room. */
 const LOCAL_TOUCH_MS = 3_600_000;
@@ -72,13 +75,22 @@ export async function openBackup(config: Config, opening: BackupOpening): Promis
 }
 
 function openRedisBackup(
-  { redis: settings, maxPayloadBytes: maxBytes }: Config,
+  { redis: settings, maxPayloadBytes: maxBytes, pollIntervalMs }: Config,
   opening: BackupOpening,
 ): BackupParts {
   const { clock, supervisor, emit, running } = opening;
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));
-  const leader = running.use(new LeaderKey({ redis, ttlMs: leaderKeyTtlMs, clock, supervisor, emit }));
+  const leader = running.use(
+    new LeaderKey({
+      redis,
+      ttlMs: leaderKeyTtlMs,
+      answerCountsForMs: ANSWERS_COUNT_INTERVALS * pollIntervalMs,
+      clock,
+      supervisor,
+      emit,
+    }),
+  );
   const backup = new RedisBackup({
     redis,
     schemas,
@@ -89,14 +101,14 @@ function openRedisBackup(
     emit: (event) => {
       emit(event);
       // Whether Redis takes no writes at all, the leader key finds out.
-      if (event.kind === "redis_write_failed") leader.renew();
+      if (event.kind === "redis_write_failed") leader.tryNow();
     },
   });
   const manifests = new RedisManifests(redis, cacheTtlMs);
   const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS);
   const onReturn = (listener: () => void) => redis.onUp(listener);
-  const onKept = () => leader.renew();
-  const parts = { backup, manifests, touchEveryMs, onReturn, onKept };
+  const onAnswer = () => leader.answered();
+  const parts = { backup, manifests, touchEveryMs, onReturn, onAnswer };
   if (!settings.fleetPolling) return parts;
   const notices = running.use(new RedisNotices(redis, clock, supervisor));
   return { ...parts, board: new RedisFleetBoard(redis, notices, clock) };

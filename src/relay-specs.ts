@@ -189,9 +189,11 @@ function startBackup(
   const backup = tracing.backup(parts.backup);
   const running = new AsyncDisposableStack();
   const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
-  const fleet =
-    board &&
-    new Fleet({ board, store, recovery, clock, supervisor, intervalMs: config.pollIntervalMs, emit });
+  const stopping = new AbortController();
+  running.defer(() => stopping.abort(new Error("the relay is shutting down")));
+  const { pollIntervalMs: intervalMs } = config;
+  const { signal } = stopping;
+  const fleet = board && new Fleet({ board, store, recovery, clock, supervisor, intervalMs, emit, signal });
   const writer = running.use(
     new BackupWriter({
       backup,
@@ -200,14 +202,15 @@ function startBackup(
       clock,
       supervisor,
       emit,
-      onKept: (snapshot, kept) => {
-        parts.onKept?.();
-        fleet?.kept(snapshot, kept);
-      },
+      onKept: (snapshot, kept) => fleet?.kept(snapshot, kept),
+      onNotKept: (snapshot) => fleet?.notKept(snapshot),
     }),
   );
   const keeper = running.use(new BackupKeeper({ backup, writer, store, clock, supervisor, emit, everyMs }));
   parts.onReturn?.(() => keeper.checkNow());
+  // Whichever relay of a fleet it was that upstream answered.
+  const answered = () => parts.onAnswer?.();
+  store.listen({ published: answered, confirmed: answered });
   return {
     recovery,
     ...(fleet && { fleet }),

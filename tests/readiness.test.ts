@@ -79,7 +79,7 @@ describe("what preloaded keys have to do with ready", () => {
   test("a revoked key that is served on makes no relay stale: no other one is better off", async () => {
     const { clock, store, publish, reasons } = held(60_000);
     publish(v1);
-    store.peek(v1)?.revoke();
+    store.peek(v1)?.revoke(clock);
     await clock.advance(61_000);
     expect(reasons()).toEqual([]);
     store.confirm(v1, undefined);

@@ -122,8 +122,12 @@ describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis
     expect(await backup.touch(snapshot)).toBe(true);
     await server.cli("DEL", keys.find((key) => key.startsWith("statsig::")) ?? "");
     expect(await backup.touch(snapshot)).toBe(false);
+    expect(await backup.wasRemoved(v1)).toBe(false);
     await backup.remove(v1);
-    expect(await server.cli("DBSIZE")).toBe("0");
+    expect(await backup.wasRemoved(v1)).toBe(true);
+    expect(await server.cli("KEYS", "*")).toStartWith("statsig_forward_proxy::removed::");
+    await backup.write(snapshot);
+    expect(await backup.wasRemoved(v1)).toBe(false);
   });
 
   test("events tell what was done", async () => {

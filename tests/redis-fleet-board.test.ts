@@ -6,7 +6,7 @@ import { claimKey, confirmedKey, feedDigest } from "../src/redis/keys.ts";
 import type { RedisOptions } from "../src/redis/options.ts";
 import { RedisNotices } from "../src/redis/redis-notices.ts";
 import type { Feed } from "../src/specs/feed.ts";
-import type { Seen } from "../src/specs/fleet.ts";
+import type { Confirmation, Turn } from "../src/specs/fleet.ts";
 import { describeWith } from "./support/needs.ts";
 import { RedisCluster } from "./support/redis-cluster.ts";
 import { RedisServer } from "./support/redis-server.ts";
@@ -14,6 +14,8 @@ import { RedisUse } from "./support/redis-uses.ts";
 import { feedOf } from "./support/snapshots.ts";
 import { strictSupervisor } from "./support/supervisors.ts";
 import { eventually } from "./support/wait.ts";
+
+type Looked = Exclude<Turn, { kind: "confirmed" }> | ({ readonly kind: "confirmed" } & Confirmation);
 
 /** A relay that looks at the board. */
 class Looker extends RedisUse {
@@ -23,8 +25,11 @@ class Looker extends RedisUse {
     systemClock,
   );
 
-  look(feed: Feed, { freshForMs = 10_000, claimedForMs = 9_000 } = {}): Promise<Seen> {
-    return this.board.look(feed, { freshForMs, claimedForMs });
+  async look(feed: Feed, { freshForMs = 10_000, claimedForMs = 9_000 } = {}): Promise<Looked> {
+    const { turn, last } = await this.board.look(feed, { freshForMs, claimedForMs });
+    if (turn.kind !== "confirmed") return turn;
+    if (last === undefined) throw new Error("confirmed without a confirmation");
+    return { kind: "confirmed", ...last };
   }
 }
 
@@ -85,18 +90,38 @@ function describeBoard(name: string, options: () => RedisOptions): void {
     }
   });
 
-  test(`${name}: where upstream wants to be left alone, nobody has the claim before that`, async () => {
+  test(`${name}: the last confirmation is told also where it is old, with whose turn it is`, async () => {
+    const feed = newFeed();
+    await using relay = new Looker(options());
+    await relay.board.confirm(feed, { lcut: 8, ageMs: 50_000, confirmedAgoMs: 70_000 });
+    for (const kind of ["ours", "claimed"] as const) {
+      const { turn, last } = await relay.board.look(feed, { freshForMs: 10_000, claimedForMs: 9_000 });
+      expect([turn.kind, last?.lcut]).toEqual([kind, 8]);
+      expect(last?.ageMs).toBeWithin(50_000, 52_000);
+      expect(last?.confirmedAgoMs).toBeWithin(70_000, 72_000);
+    }
+  });
+
+  test(`${name}: where upstream wants to be left alone, nobody has the claim before that, whatever its interval`, async () => {
     const feed = newFeed();
     await using asking = new Looker(options());
     await using other = new Looker(options());
-    const short = { claimedForMs: 200 };
-    expect(await asking.look(feed, short)).toEqual({ kind: "ours" });
-    await asking.board.holdOff(feed, 400);
-    await sleep(250);
+    expect(await asking.look(feed)).toEqual({ kind: "ours" });
+    await asking.board.holdOff(feed, 500);
+    const short = { claimedForMs: 100 };
+    await sleep(300);
     expect(await other.look(feed, short)).toMatchObject({ kind: "claimed" });
     await eventually(async () => expect(await other.look(feed, short)).toEqual({ kind: "ours" }), {
       withinMs: 2_000,
     });
+  });
+
+  test(`${name}: a claim does not stay for long, as strangers cause them too`, async () => {
+    const feed = newFeed();
+    await using relay = new Looker(options());
+    await relay.look(feed, { claimedForMs: 100 });
+    await sleep(250);
+    expect(await relay.look(feed, { claimedForMs: 60_000 })).toEqual({ kind: "ours" });
   });
 }
 

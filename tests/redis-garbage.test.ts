@@ -36,6 +36,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
     supervisor: strictSupervisor(),
     redis,
     ttlMs: 1_000,
+    answerCountsForMs: 1_000,
     clock: systemClock,
     emit: use.emit,
   });
@@ -43,7 +44,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
   const notice: unknown[] = [];
   notices.listen((...args) => notice.push(args));
   const board = new RedisFleetBoard(redis, notices, systemClock);
-  leader.renew();
+  leader.answered();
   const backup = use.backup();
   const startedAt = performance.now();
   await Promise.allSettled([

@@ -117,7 +117,10 @@ describe("what a relay takes from a confirmation", () => {
     const clock = new FakeClock(2_100_000_000_000);
     const store = new SpecStore({ maxKeys: 10 });
     store.publish({ ...snapshotOf(feed, 7), source: "redis" });
-    let known: Seen = { kind: "confirmed", lcut: 7, ageMs: 46_000, confirmedAgoMs: 46_000 };
+    let known: Seen = {
+      turn: { kind: "confirmed" },
+      last: { lcut: 7, ageMs: 46_000, confirmedAgoMs: 46_000 },
+    };
     const preparer = {
       prepare: () => expect.unreachable("nothing to prepare"),
       [Symbol.asyncDispose]: async () => {},
@@ -138,11 +141,15 @@ describe("what a relay takes from a confirmation", () => {
       clock,
       intervalMs: 60_000,
       emit: () => {},
+      signal: new AbortController().signal,
     });
-    expect(await fleet.follow(feed)).toMatchObject({ kind: "followed", againMs: expect.any(Number) });
+    expect(await fleet.poll(feed, store.peek(feed))).toMatchObject({
+      kind: "followed",
+      againMs: expect.any(Number),
+    });
     expect(store.peek(feed)?.confirmedAt).toBe(clock.now() - 46_000);
-    known = { kind: "confirmed", lcut: 7, ageMs: 50_000, confirmedAgoMs: 60_000 };
-    await fleet.follow(feed);
+    known = { turn: { kind: "ours" }, last: { lcut: 7, ageMs: 50_000, confirmedAgoMs: 60_000 } };
+    await fleet.poll(feed, store.peek(feed));
     expect(store.peek(feed)?.confirmedAt).toBe(clock.now() - 46_000);
   });
 });

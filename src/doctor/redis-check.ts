@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { RedisFailure } from "../redis/failure.ts";
-import type { RedisKeySchema } from "../redis/keys.ts";
+import { type RedisKeySchema, removedKey } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
 import { RedisBackup } from "../redis/redis-backup.ts";
 import { RedisConnection } from "../redis/redis-connection.ts";

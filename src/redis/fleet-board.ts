@@ -10,8 +10,8 @@ import type { RedisNotices } from "./redis-notices.ts";
 import { RedisScript } from "./script.ts";
 
 /**
- * How long a confirmation or a claim stays, ms: longer than anybody counts on it. Redis tells how much of that is left, and
- * so how old it is, whatever the clocks of the relays say.
+ * How long a confirmation stays, ms: longer than anybody counts on it. Redis tells how much of that is left, and so how old it
+ * is, whatever the clocks of the relays say.
  */
 const KEPT_MS = 24 * 3_600_000;
 
@@ -32,15 +32,23 @@ local function version(word, latest)
 end
 `;
 
-/** Both keys are in one slot. A relay's own claim counts as another's: a request that came to nothing is not made again at once. */
+/**
+ * Both keys are in one slot. A relay's own claim counts as another's: a request that came to nothing is not made again at once.
+ * Answers with the turn, the age of a claim and for how long it counts, and the last confirmation.
+ */
 const look = new RedisScript(`${READ}
-local latest, kept, id, freshFor, claimedFor = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local latest, id, freshFor, claimedFor = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local lcut, age, note = read(KEYS[1])
-if version(lcut, latest) and age < freshFor then return {'confirmed', lcut, age, note} end
-local claimer, claimAge = read(KEYS[2])
-if claimer and claimAge < claimedFor then return {'claimed', claimer, claimAge} end
+if not version(lcut, latest) then lcut, age, note = '', 0, '' end
+if lcut ~= '' and age < freshFor then return {'confirmed', 0, 0, lcut, age, note} end
+local claimer, claimAge, claimNote = read(KEYS[2])
+if claimer then
+  local left = claimNote == 'hold' and redis.call('PTTL', KEYS[2]) or claimedFor - claimAge
+  if left > 0 then return {'claimed', claimAge, left, lcut, age, note} end
+end
+local kept = 2 * claimedFor
 redis.call('SET', KEYS[2], id .. ' - ' .. kept, 'PX', kept)
-return {'ours', id, 0}
+return {'ours', 0, 0, lcut, age, note}
 `);
 
 /** Of two relays that asked at the same time, the one with the newer version is right, whichever says so last. */
@@ -56,6 +64,8 @@ return 1
 /** The note of a confirmation: how long after upstream was asked Statsig was known to have nothing newer, ms; before it, if negative. */
 const SINCE = /^-?\d{1,15}$/;
 const UNKNOWN = "-";
+/** The note of a claim that counts until its end, by whatever interval. */
+const HOLD = "hold";
 
 /** The board of a fleet whose relays share a Redis. */
 export class RedisFleetBoard implements FleetBoard {
@@ -75,19 +85,7 @@ export class RedisFleetBoard implements FleetBoard {
     const digest = feedDigest(feed);
     const args = [...this.#bounds(), this.#id, whole(freshForMs), whole(claimedForMs)];
     const answer = await look.run(this.#redis, [confirmedKey(digest), claimKey(digest)], args);
-    const [kind, word, ageMs, note] = Array.isArray(answer) ? (answer as readonly unknown[]) : [];
-    if (kind === "ours") return { kind };
-    if (kind === "claimed" && typeof ageMs === "number") return { kind, ageMs };
-    const lcut = parseLcut(Number(word));
-    if (kind === "confirmed" && typeof ageMs === "number" && lcut !== undefined) {
-      return {
-        kind,
-        lcut,
-        ageMs,
-        confirmedAgoMs: SINCE.test(String(note)) ? ageMs - Number(note) : undefined,
-      };
-    }
-    throw new RedisFailure("garbage", "what is kept of the fleet makes no sense");
+    return readSeen(answer);
   }
 
   async confirm(feed: Feed, { lcut, ageMs, confirmedAgoMs }: Confirmation): Promise<void> {
@@ -98,8 +96,8 @@ export class RedisFleetBoard implements FleetBoard {
   }
 
   async holdOff(feed: Feed, ms: number): Promise<void> {
-    const value = `${this.#id} ${UNKNOWN} ${KEPT_MS}`;
-    await this.#redis.send("SET", [claimKey(feedDigest(feed)), value, "PX", whole(KEPT_MS + ms)]);
+    const value = `${this.#id} ${HOLD} ${whole(ms)}`;
+    await this.#redis.send("SET", [claimKey(feedDigest(feed)), value, "PX", whole(ms)]);
   }
 
   announce(feed: Feed, lcut: number): Promise<void> {
@@ -118,5 +116,29 @@ export class RedisFleetBoard implements FleetBoard {
     return [String(latestLcut(this.#clock.now())), String(KEPT_MS)];
   }
 }
+
+function readSeen(answer: unknown): Seen {
+  const [kind, ageMs, leftMs, word, saidAgoMs, note] = Array.isArray(answer)
+    ? (answer as readonly unknown[])
+    : [];
+  if (typeof ageMs !== "number" || typeof leftMs !== "number" || typeof saidAgoMs !== "number")
+    throw nonsense();
+  const lcut = word === "" ? undefined : parseLcut(Number(word));
+  const confirmedAgoMs = SINCE.test(String(note)) ? saidAgoMs - Number(note) : undefined;
+  const last = lcut === undefined ? undefined : { lcut, ageMs: saidAgoMs, confirmedAgoMs };
+  switch (kind) {
+    case "ours":
+      return { turn: { kind }, last };
+    case "claimed":
+      return { turn: { kind, ageMs, leftMs }, last };
+    case "confirmed":
+      if (last !== undefined) return { turn: { kind }, last };
+      throw nonsense();
+    default:
+      throw nonsense();
+  }
+}
+
+const nonsense = () => new RedisFailure("garbage", "what is kept of the fleet makes no sense");
 
 const whole = (ms: number): string => String(Math.round(ms));

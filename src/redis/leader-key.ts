@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { Clock } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
@@ -9,12 +8,17 @@ import type { RedisConnection } from "./redis-connection.ts";
 
 export interface LeaderKeyOptions {
   readonly redis: RedisConnection;
-  /** `--redis-leader-key-ttl`: original relays do not write for so long after this relay last renewed the key. */
+  /** `--redis-leader-key-ttl`: original relays do not write for so long after a relay of this project last renewed the key. */
   readonly ttlMs: number;
+  /** The key is renewed for so long after upstream last answered: longer than the polling interval. */
+  readonly answerCountsForMs: number;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitRedisEvent;
 }
+
+/** That of all relays of this project: any of them renews what another one took. The original's values are UUIDs as well. */
+const ID = "5f1c0b5e-8d0c-4b53-9d6e-3a6f4f1e7a42";
 
 const MAX_PAUSE_MS = 5_000;
 /** While Redis takes no writes. */
@@ -31,18 +35,18 @@ const REFUSES_WRITES: ReadonlySet<string | undefined> = new Set([
 
 /**
  * The leader key of the original relay (WIRE 6): of original relays only the one whose ID it holds writes to Redis. Relays
- * of this project write whatever is newer, leader or not. They hold the key while upstream answers them, as one of many, so
- * that an original relay beside them, during a migration, does not write meanwhile; a relay that upstream does not answer
- * lets it run out. Only commands of the original are used, so its Redis user will do.
+ * of this project write whatever is newer, leader or not. They hold the key together while upstream answers any of them, so
+ * that an original relay beside them, during a migration, does not write meanwhile; where upstream answers none, it runs
+ * out. Only commands of the original are used, so its Redis user will do.
  *
- * The key is written often, and in any case: what becomes of that tells whether Redis takes writes at all.
+ * The key is written often: what becomes of that tells whether Redis takes writes at all.
  */
 export class LeaderKey implements AsyncDisposable {
   readonly #options: LeaderKeyOptions;
-  readonly #id: string = randomUUID();
   readonly #ending = new AbortController();
   readonly #running: Promise<void>;
   #due = new AbortController();
+  #answeredAt = Number.NEGATIVE_INFINITY;
   #refusal: string | undefined;
 
   constructor(options: LeaderKeyOptions) {
@@ -53,15 +57,21 @@ export class LeaderKey implements AsyncDisposable {
     );
   }
 
-  /** Upstream answered just now, or a write failed. Costs nothing where the key was renewed a moment ago. */
-  renew(): void {
+  /** Upstream answered just now. */
+  answered(): void {
+    this.#answeredAt = this.#options.clock.elapsed();
+    this.#due.abort();
+  }
+
+  /** A write failed: perhaps none is taken. */
+  tryNow(): void {
     this.#due.abort();
   }
 
   async #round(worked: () => void): Promise<void> {
     const { clock, ttlMs } = this.#options;
     const { signal } = this.#due;
-    if (this.#refusal === undefined && !signal.aborted) await once(signal, "abort");
+    if (!this.#isRenewing && this.#refusal === undefined && !signal.aborted) await once(signal, "abort");
     if (this.#ending.signal.aborted) return;
     this.#due = new AbortController();
     await this.#takeOrRenew();
@@ -70,22 +80,24 @@ export class LeaderKey implements AsyncDisposable {
     await clock.sleep(pauseMs, this.#ending.signal).catch(() => undefined);
   }
 
+  get #isRenewing(): boolean {
+    const { clock, answerCountsForMs } = this.#options;
+    return clock.elapsed() - this.#answeredAt < answerCountsForMs;
+  }
+
   async #takeOrRenew(): Promise<void> {
     const { redis, ttlMs } = this.#options;
-    const expire = () => redis.send("EXPIRE", [LEADER_KEY, String(Math.ceil(ttlMs / 1_000))]);
     try {
-      const isFree = (await redis.send("SETNX", [LEADER_KEY, this.#id])) === 1;
+      const isFree = (await redis.send("SETNX", [LEADER_KEY, ID])) === 1;
       // A relay that was killed between the two commands leaves it without an end.
-      const isRenewed = isFree || (await this.#isOurs()) || (await redis.send("TTL", [LEADER_KEY])) === -1;
-      if (isRenewed) await expire();
+      const isOurs = isFree || (await redis.send("GET", [LEADER_KEY])) === ID;
+      if (isOurs || (await redis.send("TTL", [LEADER_KEY])) === -1) {
+        await redis.send("EXPIRE", [LEADER_KEY, String(Math.ceil(ttlMs / 1_000))]);
+      }
       this.#tell(undefined);
     } catch (error) {
       this.#tell(redisFailure(error));
     }
-  }
-
-  async #isOurs(): Promise<boolean> {
-    return (await this.#options.redis.send("GET", [LEADER_KEY])) === this.#id;
   }
 
   #tell(failure: RedisFailure | undefined): void {
@@ -99,11 +111,9 @@ export class LeaderKey implements AsyncDisposable {
     this.#refusal = refusal;
   }
 
-  /** Lets go of it at once, so that an original relay need not wait. */
+  /** Other relays may hold it too: it runs out by itself. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort();
     await this.#running;
-    const { redis } = this.#options;
-    if (await this.#isOurs().catch(() => false)) await redis.send("DEL", [LEADER_KEY]).catch(() => undefined);
   }
 }

@@ -17,6 +17,8 @@ export type AcquireOutcome =
 /** While nothing is held, upstream may take so long before the backup is asked as well; whichever is newer wins. */
 const SLOW_UPSTREAM_MS = 1_000;
 
+const DROPPED: AcquireOutcome = { kind: "failed", unreachable: false, retryAfterMs: undefined };
+
 export interface SpecAcquirerOptions {
   readonly refresher: Pick<SpecRefresher, "refresh">;
   readonly store: SpecStore;
@@ -42,14 +44,11 @@ export class SpecAcquirer {
     if (!store.allows(feed.sdkKey)) return { kind: "unauthorized" };
     // A client wants the feed whether or not it was held.
     const asked = priority === "poll" ? store.peek(feed) : undefined;
-    const following = await fleet?.follow(feed, asked);
+    const following = await (priority === "poll" ? fleet?.poll(feed, asked) : fleet?.firstSight(feed));
     if (following?.kind === "followed") return following;
-    const outcome = await this.#askUpstream(feed, priority, asked);
-    if (outcome.kind === "recovered") return outcome;
-    const retryAfterMs = outcome.kind === "failed" ? outcome.retryAfterMs : undefined;
-    fleet?.asked(feed, { hasAnswer: outcome.kind === "fresh", retryAfterMs });
-    if (outcome.kind === "fresh") this.#options.writer?.confirmed(feed);
-    return outcome;
+    // It made room for another key while the fleet was asked: it must not come back.
+    if (asked?.ended !== undefined && store.peek(feed) === undefined) return DROPPED;
+    return this.#askUpstream(feed, priority, asked);
   }
 
   async #askUpstream(
@@ -58,7 +57,10 @@ export class SpecAcquirer {
     asked: HeldFeed | undefined,
   ): Promise<AcquireOutcome> {
     const { refresher, recovery, store } = this.#options;
-    const refresh = refresher.refresh(feed, priority);
+    const refresh = refresher.refresh(feed, priority).then((outcome) => {
+      this.#tell(feed, outcome);
+      return outcome;
+    });
     if (recovery === undefined) return refresh;
     const slow = store.peek(feed) === undefined ? this.#recoverIfSlow(feed, refresh, recovery) : undefined;
     const outcome = await (slow === undefined ? refresh : Promise.race([refresh, slow]));
@@ -68,12 +70,23 @@ export class SpecAcquirer {
     return outcome;
   }
 
+  /** The backup and the fleet, also where the backup was faster and nobody waits for upstream any more. */
+  #tell(feed: Feed, outcome: RefreshOutcome): void {
+    const { fleet, writer } = this.#options;
+    if (outcome.kind === "fresh") {
+      fleet?.answered(feed);
+      writer?.confirmed(feed);
+    } else {
+      fleet?.failed(feed, outcome.kind === "failed" ? outcome.retryAfterMs : undefined);
+    }
+  }
+
   /** After a restart the backup has what a relay that was not restarted would still serve. */
   async #recoverRevoked(feed: Feed, recovery: SpecRecovery): Promise<void> {
     const { store, clearOnUnauthorized } = this.#options;
     if (clearOnUnauthorized || !store.allows(feed.sdkKey)) return;
     if (store.peek(feed) === undefined) await recovery.recover(feed);
-    store.peek(feed)?.revoke();
+    store.peek(feed)?.revoke(this.#options.clock);
   }
 
   async #recoverIfSlow(

@@ -25,6 +25,11 @@ export class BackupJobs {
     return this.#waiting.has(id);
   }
 
+  /** Something of the feed waits or is being done. */
+  isBusy(id: string): boolean {
+    return this.#waiting.has(id) || this.#underway.has(id);
+  }
+
   add(id: string, job: Job): void {
     this.#waiting.set(id, afterwards(this.#waiting.get(id), job));
   }

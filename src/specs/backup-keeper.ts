@@ -17,6 +17,8 @@ export interface BackupKeeperOptions {
   readonly everyMs: number;
 }
 
+const PARALLEL_TOUCHES = 8;
+
 /** Keeps what the backup has from expiring as long as a relay holds it, and writes anew what is gone from there. */
 export class BackupKeeper implements AsyncDisposable {
   readonly #options: BackupKeeperOptions;
@@ -29,7 +31,7 @@ export class BackupKeeper implements AsyncDisposable {
     this.#running = options.supervisor.loop("backup_upkeep", this.#stopping.signal, () => this.#round());
   }
 
-  /** The backup may have lost what it had, such as after a restart. */
+  /** The backup may have lost what it had, such as after a restart. A round that is underway begins anew. */
   checkNow(): void {
     this.#wake.abort();
   }
@@ -37,14 +39,19 @@ export class BackupKeeper implements AsyncDisposable {
   async #round(): Promise<void> {
     const { clock, everyMs, store } = this.#options;
     const { signal } = this.#stopping;
-    this.#wake = new AbortController();
     await clock.sleep(everyMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
-    for (const { feed } of [...store.held()]) {
-      const held = store.peek(feed);
-      // Of a key that upstream refuses nothing is kept longer than need be, and nothing comes back.
-      if (held === undefined || held.isRevoked) continue;
-      if (signal.aborted || !(await this.#touch(held))) return;
-    }
+    this.#wake = new AbortController();
+    const stop = AbortSignal.any([signal, this.#wake.signal]);
+    const feeds = [...store.held()].map(({ feed }) => feed);
+    const touchInTurn = async () => {
+      for (let feed = feeds.pop(); feed !== undefined && !stop.aborted; feed = feeds.pop()) {
+        const held = store.peek(feed);
+        // Of a key that upstream refuses nothing is kept longer than need be, and nothing comes back.
+        if (held === undefined || held.isRevoked) continue;
+        if (!(await this.#touch(held))) feeds.length = 0;
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL_TOUCHES }, touchInTurn));
   }
 
   /** False where the backup does not work: the rest would fare no better. */
@@ -54,7 +61,7 @@ export class BackupKeeper implements AsyncDisposable {
     try {
       if (await backup.touch(snapshot)) return true;
       if (await backup.wasRemoved(feed)) {
-        held.revoke();
+        held.revoke(this.#options.clock);
         emit({ kind: "backup_removed_elsewhere", feed });
       }
       writer.restore(feed);

@@ -18,6 +18,8 @@ export interface BackupWriterOptions {
   readonly emit: EmitSpecEvent;
   /** The backup has this version, which is held. `isNew`: it did not have it before. */
   readonly onKept?: (snapshot: Snapshot, kept: { readonly isNew: boolean }) => void;
+  /** It could not be written, and is tried again. */
+  readonly onNotKept?: (snapshot: Snapshot) => void;
 }
 
 /** Feeds that are written at the same time; more would only wait in the backup's own line. */
@@ -68,9 +70,7 @@ export class BackupWriter implements AsyncDisposable {
   confirmed(feed: Feed): void {
     const snapshot = this.#options.store.peek(feed)?.snapshot;
     if (snapshot === undefined) return;
-    if (this.#writtenLcuts.get(feedId(feed)) === snapshot.lcut)
-      this.#options.onKept?.(snapshot, { isNew: false });
-    else this.#add({ feed, kind: "write" });
+    if (this.#writtenLcuts.get(feedId(feed)) !== snapshot.lcut) this.#add({ feed, kind: "write" });
   }
 
   /** The backup does not have what is held of a feed, whatever was written there. */
@@ -90,6 +90,8 @@ export class BackupWriter implements AsyncDisposable {
    */
   async writeAhead(snapshot: Snapshot): Promise<void> {
     const { backup, clock } = this.#options;
+    // What is written before a removal is done would be gone after it.
+    if (this.#jobs.isBusy(feedId(snapshot.feed))) return;
     const done = new AbortController();
     const write = backup.write(snapshot).then(
       ({ kind }) => kind === "written",
@@ -134,25 +136,32 @@ export class BackupWriter implements AsyncDisposable {
 
   /** False where it must be done again. */
   async #doAndCount([id, job]: WaitingJob): Promise<boolean> {
-    let isDone = false;
+    let rest: Job | undefined = job;
     try {
-      isDone = await this.#do(job);
+      rest = await this.#do(job);
     } finally {
-      if (isDone) this.#jobs.done(id);
-      else this.#jobs.putBack(id, job);
+      if (rest === undefined) this.#jobs.done(id);
+      else this.#jobs.putBack(id, rest);
     }
+    const isDone = rest === undefined;
     if (isDone) this.#lags.caughtUp(id, { hasNewer: this.#jobs.has(id) });
     return isDone;
   }
 
-  /** False where it must be done again. */
-  async #do({ feed, kind, removesFirst }: Job): Promise<boolean> {
-    const { backup, emit } = this.#options;
+  /** What of it must be done again. */
+  async #do(job: Job): Promise<Job | undefined> {
+    const { feed, kind, removesFirst } = job;
+    const { backup, store, emit, onNotKept } = this.#options;
+    let rest = job;
     try {
       if (kind === "remove" || removesFirst) await this.#remove(feed);
+      // Another relay may write what is not to be removed with it.
+      rest = { feed, kind };
       if (kind !== "remove") await this.#write(feed);
-      return true;
+      return undefined;
     } catch (error) {
+      const snapshot = store.peek(feed)?.snapshot;
+      if (kind === "write" && snapshot !== undefined) onNotKept?.(snapshot);
       emit({
         kind: "backup_failed",
         source: backup.source,
@@ -160,7 +169,7 @@ export class BackupWriter implements AsyncDisposable {
         action: kind === "remove" ? "remove" : "write",
         detail: (error as Error).message,
       });
-      return false;
+      return rest;
     }
   }
 
@@ -179,7 +188,7 @@ export class BackupWriter implements AsyncDisposable {
     const isAhead = await this.#ahead.get(snapshot);
     this.#ahead.delete(snapshot);
     const written = isAhead === true ? "new" : await this.#writeNow(snapshot);
-    if (written === "superseded") return;
+    if (written === "superseded" || this.#options.store.peek(feed) !== held) return;
     this.#writtenLcuts.set(feedId(feed), snapshot.lcut);
     this.#options.onKept?.(snapshot, { isNew: written === "new" });
   }

@@ -13,7 +13,8 @@ export class HeldFeed {
   readonly feed: Feed;
   #snapshot: Snapshot;
   #confirmed: Instant | undefined;
-  #isRevoked = false;
+  /** When upstream said so, by {@link Clock.elapsed}. */
+  #revokedAt: number | undefined;
   #ended: FeedEnd | undefined;
   readonly #followers = new Set<Wake>();
 
@@ -46,7 +47,7 @@ export class HeldFeed {
    * relay may have deleted it for the same reason.
    */
   get isRevoked(): boolean {
-    return this.#isRevoked;
+    return this.#revokedAt !== undefined;
   }
 
   /** Why it is no longer held; undefined as long as it is. */
@@ -63,9 +64,9 @@ export class HeldFeed {
     return this.#followers.size;
   }
 
-  /** Upstream said 401 or 403. Lasts until it confirms what is held, or sends a newer version. */
-  revoke(): void {
-    this.#isRevoked = true;
+  /** Upstream says 401 or 403. Lasts until it confirms what is held after that, or sends a newer version. */
+  revoke(clock: Clock): void {
+    this.#revokedAt = clock.elapsed();
   }
 
   /**
@@ -73,7 +74,7 @@ export class HeldFeed {
    * say. False if that tells nothing new.
    */
   confirm(confirmed: Instant | undefined): boolean {
-    this.#isRevoked = false;
+    if (confirmed === undefined || confirmed.elapsed >= (this.#revokedAt ?? 0)) this.#revokedAt = undefined;
     if (
       confirmed === undefined ||
       confirmed.elapsed <= (this.#confirmed?.elapsed ?? Number.NEGATIVE_INFINITY)

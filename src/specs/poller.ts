@@ -111,9 +111,14 @@ export class SpecPoller implements AsyncDisposable {
   }
 
   #delayMs({ outcome, misses }: Polled): number {
-    if (outcome?.kind === "followed") return outcome.againMs;
+    if (outcome?.kind === "followed") return Math.min(outcome.againMs, this.#longestFollowingMs);
     const retryAfterMs = outcome?.kind === "failed" ? outcome.retryAfterMs : undefined;
     return pollDelayMs({ intervalMs: this.#plan.intervalMs, misses, retryAfterMs }, Math.random());
+  }
+
+  /** By an interval that has become shorter, what was learned of others must not count for longer. */
+  get #longestFollowingMs(): number {
+    return LONGEST_FOLLOWING * this.#plan.intervalMs;
   }
 
   /** Sleeps until the next poll. `again` gives the delay by a plan that changed meanwhile. */
@@ -147,5 +152,8 @@ export class SpecPoller implements AsyncDisposable {
     for (const id of [...this.#loops.keys()]) this.#end(id);
   }
 }
+
+/** In intervals; see `fleet.ts`. */
+const LONGEST_FOLLOWING = 1.3;
 
 const UNPOLLED: Polled = { outcome: undefined, misses: 0 };

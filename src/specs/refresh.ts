@@ -109,9 +109,11 @@ export class SpecRefresher {
     const startedAt = clock.now();
     const asked = store.peek(feed);
     const sinceTime = asked?.snapshot.lcut ?? 0;
+    // A download may take minutes: what upstream says is as old as the request.
+    const askedAt = takeInstant(clock);
     const outcome = await slot.watch((progressed) => source.fetchSpecs(feed, sinceTime, signal, progressed));
     const relayed = "relayed" in outcome ? outcome.relayed : undefined;
-    const confirmed = relayed === undefined ? takeInstant(clock) : relayed.confirmed;
+    const confirmed = relayed === undefined ? askedAt : relayed.confirmed;
     const answered = { startedAt, confirmed, relayed };
     const finding = await this.#lookInto(outcome);
     if (asked?.ended === "evicted" && store.peek(feed) === undefined) {
@@ -205,10 +207,10 @@ export class SpecRefresher {
     finding: Extract<Decision, { kind: "keep" }>["finding"],
     asked: { readonly held: boolean; readonly tookMs: number },
   ): RefreshOutcome {
-    const { emit, store } = this.#options;
+    const { emit, store, clock } = this.#options;
     switch (finding.kind) {
       case "unauthorized":
-        store.peek(feed)?.revoke();
+        store.peek(feed)?.revoke(clock);
         emit({
           kind: "spec_unauthorized",
           feed,

@@ -20,9 +20,11 @@ export class SharedBoard {
     string,
     { readonly lcut: number; readonly at: number; readonly confirmedAt: number }
   >();
-  readonly #claimed = new Map<string, number>();
+  readonly #claimed = new Map<string, { readonly at: number; readonly heldUntil?: number }>();
   readonly #listeners = new Set<(topic: string, lcut: number) => void>();
   works = true;
+  /** How often relays have looked, all feeds together. */
+  looks = 0;
 
   constructor(clock: FakeClock) {
     this.#clock = clock;
@@ -30,18 +32,22 @@ export class SharedBoard {
 
   look(feed: Feed, { freshForMs, claimedForMs }: Look): Seen {
     this.#check();
+    this.looks++;
     const id = feedId(feed);
     const now = this.#clock.elapsed();
-    const confirmed = this.#confirmed.get(id);
-    if (confirmed !== undefined && now - confirmed.at < freshForMs) {
-      const { lcut, at, confirmedAt } = confirmed;
-      return { kind: "confirmed", lcut, ageMs: now - at, confirmedAgoMs: now - confirmedAt };
-    }
-    const claimedAt = this.#claimed.get(id);
-    if (claimedAt !== undefined && now - claimedAt < claimedForMs)
-      return { kind: "claimed", ageMs: now - claimedAt };
-    this.#claimed.set(id, now);
-    return { kind: "ours" };
+    const known = this.#confirmed.get(id);
+    const last = known && {
+      lcut: known.lcut,
+      ageMs: now - known.at,
+      confirmedAgoMs: now - known.confirmedAt,
+    };
+    if (last !== undefined && last.ageMs < freshForMs) return { turn: { kind: "confirmed" }, last };
+    const claim = this.#claimed.get(id);
+    const leftMs = claim === undefined ? 0 : (claim.heldUntil ?? claim.at + claimedForMs) - now;
+    if (claim !== undefined && leftMs > 0)
+      return { turn: { kind: "claimed", ageMs: now - claim.at, leftMs }, last };
+    this.#claimed.set(id, { at: now });
+    return { turn: { kind: "ours" }, last };
   }
 
   confirm(feed: Feed, { lcut, ageMs, confirmedAgoMs = Number.POSITIVE_INFINITY }: Confirmation): void {
@@ -54,7 +60,8 @@ export class SharedBoard {
 
   holdOff(feed: Feed, ms: number): void {
     this.#check();
-    this.#claimed.set(feedId(feed), this.#clock.elapsed() + ms);
+    const now = this.#clock.elapsed();
+    this.#claimed.set(feedId(feed), { at: now, heldUntil: now + ms });
   }
 
   announce(feed: Feed, lcut: number): void {
@@ -129,9 +136,11 @@ export class SimulatedRelay implements AsyncDisposable {
       supervisor,
       intervalMs,
       emit,
+      signal: this.#stopping.signal,
     });
+    const onNotKept = fleet.notKept.bind(fleet);
     const onKept = fleet.kept.bind(fleet);
-    const writer = new BackupWriter({ backup, recovery, store, clock, supervisor, emit, onKept });
+    const writer = new BackupWriter({ backup, recovery, store, clock, supervisor, emit, onKept, onNotKept });
     const refresher = new SpecRefresher({
       source: this.source,
       preparer: instantPreparer,
