@@ -1,7 +1,7 @@
 import { type ChaosRound, type ChaosRun, describeRound, runChaos } from "../../tests/support/chaos-rounds.ts";
 import type { Bench, Part, PartResult } from "../bench.ts";
 import { median } from "../statistics.ts";
-import { count, type Table } from "../table.ts";
+import { count, ratio, type Table } from "../table.ts";
 
 const SEED = 1;
 const ROUNDS = 100;
@@ -17,7 +17,7 @@ async function run(bench: Bench): Promise<PartResult> {
   return {
     tables: [tableOf("with --fleet-polling", shared), tableOf("without --fleet-polling", apart)],
     notes: [
-      "from the end of the fault; requests are those of three relays together",
+      "from the end of the fault; requests are those of three relays together, where upstream can be reached",
       ...[...shared.problems, ...apart.problems].map((problem) => problem.split("\n").slice(0, 2).join(": ")),
     ],
     raw: { seed: SEED, shared: shared.rounds, apart: apart.rounds },
@@ -46,23 +46,39 @@ function tableOf(title: string, { rounds, problems }: ChaosRun): Table {
   return {
     title: `chaos ${title}: ${rounds.length} rounds, ${failed}; median (highest)`,
     head: ["fault", "rounds", "relays at the newest, ms", "Redis, ms", "requests per feed and interval"],
-    rows: [...names.map((name) => rowOf(name, groups.get(name) ?? [])), rowOf("all", rounds)],
+    rows: [
+      ...names.map((name) => rowOf(name, groups.get(name) ?? [])),
+      rowOf("all relays reach Redis", rounds.filter(isShared)),
+      rowOf(
+        "some don't",
+        rounds.filter((round) => !isShared(round)),
+      ),
+      rowOf("all", rounds),
+    ].filter(([, number]) => number !== "0"),
   };
 }
 
+const isShared = (round: ChaosRound): boolean => round.isShared;
+
 function rowOf(name: string, rounds: readonly ChaosRound[]): string[] {
-  const column = (pick: (round: ChaosRound) => number, format: (value: number) => string) => {
-    const values = rounds.map(pick);
-    return `${format(median(values))} (${format(Math.max(...values))})`;
-  };
+  const counted = rounds.filter(({ allowedRate }) => allowedRate !== undefined);
   return [
     name,
     String(rounds.length),
-    column(({ relaysMs }) => relaysMs, count),
-    column(({ redisMs }) => redisMs, count),
-    column(
-      ({ requestRate }) => requestRate,
-      (value) => value.toFixed(2),
+    medianAndHighest(
+      rounds.map(({ relaysMs }) => relaysMs),
+      count,
+    ),
+    medianAndHighest(
+      rounds.map(({ redisMs }) => redisMs),
+      count,
+    ),
+    medianAndHighest(
+      counted.map(({ requestRate }) => requestRate),
+      ratio,
     ),
   ];
 }
+
+const medianAndHighest = (values: readonly number[], format: (value: number) => string): string =>
+  values.length === 0 ? "" : `${format(median(values))} (${format(Math.max(...values))})`;

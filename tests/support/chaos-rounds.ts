@@ -75,7 +75,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   });
   await using watch = new ChaosWatch(fleet);
   const run = new RoundRunner(fleet, watch, new Random(seed), options);
-  await run.untilNewest(GIVE_UP_MS);
+  const { relaysMs, redisMs } = await run.untilNewest(GIVE_UP_MS);
+  if (Math.max(relaysMs, redisMs) > GIVE_UP_MS) throw new Error(`nothing was wrong yet: ${watch.behind()}`);
   const rounds: ChaosRound[] = [];
   const problems: string[] = [];
   for (let number = 1; number <= options.rounds && !signal?.aborted; number++) {
@@ -90,11 +91,32 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   return { rounds, problems };
 }
 
+const inMs = (ms: number): string => (Number.isFinite(ms) ? `${Math.round(ms)} ms` : "never");
+
 export const describeRound = ({ number, faults, ...round }: ChaosRound): string =>
   `round ${number} (${faults.join(" + ")} for ${Math.round(round.faultMs)} ms): ` +
-  (round.meanwhileMs === undefined ? "" : `others ${Math.round(round.meanwhileMs)} ms meanwhile, `) +
-  `relays ${Math.round(round.relaysMs)} ms, Redis ${Math.round(round.redisMs)} ms, ` +
+  (round.meanwhileMs === undefined ? "" : `others ${inMs(round.meanwhileMs)} meanwhile, `) +
+  `relays ${inMs(round.relaysMs)}, Redis ${inMs(round.redisMs)}, ` +
   `${round.requestRate.toFixed(2)} requests of ${round.allowedRate?.toFixed(2) ?? "any"} allowed`;
+
+/** Medians and maxima of a run. */
+export function summarize(rounds: readonly ChaosRound[]): string {
+  const shared = rounds.filter(({ isShared, allowedRate }) => isShared && allowedRate !== undefined);
+  const relays = medianAndHighest(rounds.map(({ relaysMs }) => relaysMs));
+  const redis = medianAndHighest(rounds.map(({ redisMs }) => redisMs));
+  const rate = medianAndHighest(shared.map(({ requestRate }) => requestRate * 100));
+  return [
+    `${rounds.length} rounds; from the end of a fault until all relays have the newest: ${relays} ms`,
+    `until Redis has it: ${redis} ms`,
+    `requests per 100 feeds and intervals where all relays reach Redis and upstream: ${rate}`,
+  ].join("\n  ");
+}
+
+function medianAndHighest(values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b).map(Math.round);
+  const [median, highest] = [sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
+  return highest === undefined ? "none" : `median ${median}, at most ${highest}`;
+}
 
 const LOG_LINES = 30;
 
