@@ -130,8 +130,9 @@ export class ListShelf implements AsyncDisposable {
 
   /** Deletes what failures left behind in the folder, and counts what is there. */
   sweep(): void {
-    if (!this.#needsSweep) return;
+    if (!this.#needsSweep && !this.#budget.isUncertain) return;
     this.#needsSweep = false;
+    this.#budget.isUncertain = false;
     const { folder } = this.#options;
     const names = [...this.#files.values()].map(({ name }) => name);
     const referred = new Set([...names, ...this.#leftovers.names, ...this.#writing, ...this.#retiring]);

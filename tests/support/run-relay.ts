@@ -16,8 +16,12 @@ const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
  * The relay's own code, or the executable named by SFP_TEST_BINARY; nothing of our environment reaches it. Without a
  * management port, which has no way to be any free one.
  */
-export function spawnRelay(args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
-  const [command = "", ...first] = relayCommand();
+export function spawnRelay(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  through: readonly string[] = [],
+): ChildProcess {
+  const [command = "", ...first] = [...through, ...relayCommand()];
   return spawn(command, [...first, ...args], {
     env: {
       PATH: process.env["PATH"] ?? "",
