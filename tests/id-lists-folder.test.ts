@@ -165,6 +165,28 @@ test("a relay that is killed in a download leaves no part behind when it starts 
   expect(filesOf(folder)[0]).not.toEndWith(".part");
 }, 40_000);
 
+test("clients that go in the middle of a file leave no open file, and no problem", async () => {
+  await using upstream = new IdListUpstream();
+  upstream.put(key, "one", first.repeat(2_000_000), { fileID: "one" });
+  const folder = await newFolder();
+  await using managed = await start(upstream, folder);
+  await reported(managed, ({ state }) => expect(state).toBe("ok"));
+  const { one } = await entriesOf(managed);
+  const before = managed.relay.openDescriptors();
+  const readers = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const going = new AbortController();
+      const answer = await fetch(one?.url ?? "", { signal: going.signal });
+      await answer.body?.getReader().read();
+      return going;
+    }),
+  );
+  expect(managed.relay.openDescriptors()).toBeGreaterThanOrEqual(before + 20);
+  for (const going of readers) going.abort();
+  await eventually(() => expect(managed.relay.openDescriptors()).toBeLessThan(before + 5));
+  expect((await managed.status()).problems).toEqual([]);
+}, 40_000);
+
 describe("a folder whose disk fails", () => {
   /** What keeps files, with real downloads, over a folder that can fail. */
   async function startShelf(upstream: IdListUpstream) {
@@ -193,6 +215,33 @@ describe("a folder whose disk fails", () => {
     };
     return { events, storage, shelf, folder, poll, served };
   }
+
+  test.each([
+    ["EIO", 2],
+    ["EMFILE", 1],
+  ] as const)(
+    "%s to a client: the list is reported, and downloaded again if it is the file's fault",
+    async (code, downloads) => {
+      await using upstream = new IdListUpstream();
+      upstream.put(key, "one", first, { fileID: "one" });
+      const { shelf, folder, poll, served } = await startShelf(upstream);
+      await using _shelf = shelf;
+      await poll(["one"]);
+      const found = shelf.find("one");
+      if (found === undefined) throw new Error("the list is not there");
+      shelf.unreadable(found.file, Object.assign(new Error(`${code}: read`), { code }));
+      expect(shelf.status.problems).toMatchObject([
+        { list: "one", detail: `it can't be read: Error: ${code}: read` },
+      ]);
+      expect(served()).toEqual(["one on_disk"]);
+      await poll(["one"]);
+      expect(shelf.status.problems).toEqual([]);
+      expect(served()).toEqual(["one on_disk"]);
+      expect(upstream.rangesAsked()).toEqual(Array(downloads).fill(null));
+      expect(shelf.status.bytes).toBe(downloads * first.length);
+      expect(filesOf(folder)).toHaveLength(downloads);
+    },
+  );
 
   test.each([
     ["EIO", "write"],
