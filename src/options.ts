@@ -101,7 +101,7 @@ export const OPTIONS = [
     kind: "integer",
     default: "32",
     min: 1,
-    max: 256,
+    max: 128,
     placeholder: "FILES",
     description: "ID list files downloaded at once; one SDK key may use three quarters of them",
   },

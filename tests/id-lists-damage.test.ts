@@ -182,6 +182,40 @@ describe("what goes wrong with a file", () => {
     },
   );
 
+  test("what a failure leaves behind is deleted, and nothing that is being written or was just replaced", async () => {
+    await using relay = await startRelay();
+    await serves(relay, first);
+    const slow = Promise.withResolvers<void>();
+    const body = new ReadableStream({
+      async start(controller) {
+        controller.enqueue(new Uint8Array(Buffer.from(first)));
+        await slow.promise;
+        controller.enqueue(new Uint8Array(Buffer.from(more)));
+        controller.close();
+      },
+    });
+    // A whole file in answer to a range replaces the one that is here.
+    relay.upstream.put(key, "list", more + first);
+    relay.upstream.put(key, "slow", first + more, { fileID: "slow" });
+    relay.upstream.fault = ({ path, range }) => {
+      if (path.endsWith("slow")) return new Response(body);
+      return range === null ? undefined : new Response(more + first);
+    };
+    await relay.poll();
+    await serves(relay, more + first);
+    await eventually(() => expect(filesOf(relay)).toHaveLength(3));
+    writeFileSync(join(relay.folder, "id-lists", "0", "left-behind"), "");
+    relay.upstream.put("secret-fails", "fails", "<html>\n", { fileID: "fails" });
+    expect(await relay.onDisk("secret-fails")).toEqual([]);
+    await eventually(() => expect(filesOf(relay)).not.toContain("left-behind"));
+    expect(filesOf(relay)).toHaveLength(3);
+    slow.resolve();
+    await eventually(async () => expect(await relay.text(key, "slow")).toBe(first + more));
+    expect(relay.log.join("\n")).not.toContain('up to date {"list":"slow"');
+    expect(relay.clock.wake(30_000)).toBeGreaterThan(0);
+    await eventually(() => expect(filesOf(relay)).toHaveLength(2));
+  });
+
   test("a download that broke off after its last byte is whole with the 416 that comes next", async () => {
     await using relay = await startRelay();
     answers(relay, () => cut(first, 200));

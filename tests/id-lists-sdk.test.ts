@@ -106,6 +106,91 @@ describeWith("node")("an id-list gate through the relay (WIRE 4)", () => {
   );
 });
 
+describeWith("node")("a list whose file the relay does not have yet, with --proxy-id-lists", () => {
+  /** The list of the gate, and one that always works. */
+  const put = (upstream: IdListUpstream) => {
+    upstream.put(sdkKey, list, listed("acme") + listed("globex"));
+    upstream.put(sdkKey, "another_list", listed("hooli"));
+  };
+  const without = (upstream: IdListUpstream) => {
+    upstream.fault = ({ path }) =>
+      path.endsWith(encodeURIComponent(`file/${list}`)) ? new Response("no", { status: 404 }) : undefined;
+  };
+  const startOn = (upstream: IdListUpstream, port = "0") =>
+    IdListRelay.start({ upstream, values: { "proxy-id-lists": "true", "http-port": port } });
+  const kinds = [
+    [
+      "statsig-node-core",
+      (httpUrl: string) =>
+        startCoreSdk({
+          sdkKey,
+          httpUrl,
+          options: { enableIdLists: true, idListsSyncIntervalMs: 1_000, downloadIdListFileApi: undefined },
+        }),
+    ],
+    [
+      "statsig-node",
+      (httpUrl: string) =>
+        startLegacySdk({
+          sdkKey,
+          httpUrl,
+          options: { disableIdListsSync: false, initStrategyForIDLists: "await" },
+        }),
+    ],
+  ] as const;
+
+  test.each(kinds)(
+    "%s keeps what it has of the list when a relay with an empty disk takes the place of another",
+    async (_, startSdk) => {
+      await using upstream = new IdListUpstream();
+      put(upstream);
+      const before = await startOn(upstream);
+      const { port } = new URL(before.url);
+      await using sdk = await startSdk(before.url);
+      await sees(sdk, ["acme", "globex"]);
+      await before[Symbol.asyncDispose]();
+
+      without(upstream);
+      await using relay = await startOn(upstream, port);
+      expect(await relay.onDisk(sdkKey)).toEqual(["another_list"]);
+      // Several syncs of the Rust-cored SDK, which can't be told to sync.
+      for (let sync = 0; sync < 3; sync++) {
+        await sdk.syncIdLists();
+        await Bun.sleep(1_000);
+        expect(await open(sdk)).toEqual(["acme", "globex"]);
+      }
+
+      upstream.fault = () => undefined;
+      upstream.append(sdkKey, list, listed("initech"));
+      await relay.poll();
+      await sees(sdk, ["acme", "globex", "initech"]);
+      expect(sdk.log()).not.toMatch(/id.?list.*failed/i);
+    },
+    40_000,
+  );
+
+  test.each(kinds)(
+    "%s that is new does without it, takes the others, and the list when it is there",
+    async (_, startSdk) => {
+      await using upstream = new IdListUpstream();
+      put(upstream);
+      without(upstream);
+      await using relay = await startOn(upstream);
+      await using sdk = await startSdk(relay.url);
+      expect(sdk.initialised).toEqual({ ok: true });
+      expect(await open(sdk)).toEqual([]);
+      upstream.fault = () => undefined;
+      await relay.poll();
+      await sees(sdk, ["acme", "globex"]);
+      upstream.append(sdkKey, list, listed("initech") + listed("acme", "-"));
+      await relay.poll();
+      await sees(sdk, ["globex", "initech"]);
+      expect(sdk.log()).not.toMatch(/error/i);
+    },
+    40_000,
+  );
+});
+
 describeWith("node", "openssl")("an id-list gate through the relay over HTTPS", () => {
   test.each([
     ["TLS, files passed through", false, false],

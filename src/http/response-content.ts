@@ -57,17 +57,11 @@ export async function* slicesOf(content: Blob | FileRange, areCopied: boolean): 
 }
 
 async function* fileSlices(range: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
-  const slices = readSlices(range, areCopied);
-  for (;;) {
-    let next: IteratorResult<Uint8Array, void>;
-    try {
-      next = await slices.next();
-    } catch (error) {
-      range.onFailure?.(error);
-      throw error;
-    }
-    if (next.done) return;
-    yield next.value;
+  try {
+    yield* readSlices(range, areCopied);
+  } catch (error) {
+    range.onFailure?.(error);
+    throw error;
   }
 }
 

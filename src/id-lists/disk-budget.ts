@@ -13,6 +13,8 @@ export class DiskBudget {
   readonly #freeUnused: () => void;
   readonly #bytes = new Map<string, number>();
   #usedBytes = 0;
+  /** Of some file the disk didn't say how long it is: its last count stands. */
+  isUncertain = false;
 
   /** `freeUnused` deletes files that can be spared; it is called when the budget is used up. */
   constructor(maxBytes: number, storage: Pick<ListStorage, "bytesOf">, freeUnused: () => void) {
@@ -45,12 +47,12 @@ export class DiskBudget {
     this.#set(name, (this.#bytes.get(name) ?? 0) + bytes);
   }
 
-  /** Counts a file by its size on disk. If the disk doesn't say, the last count stays. */
+  /** Counts a file by its size on disk. */
   settle(name: string): void {
     try {
       this.#set(name, this.#storage.bytesOf(name) ?? 0);
     } catch {
-      // Settled again by the next sweep of the folder.
+      this.isUncertain = true;
     }
   }
 

@@ -78,7 +78,7 @@ async function append(file: ListFile, { chunks }: Body, parts: DownloadParts): P
 
 /** Into a file of its own, so that those who read the one before go on reading it. */
 async function begin(file: ListFile, { chunks }: Body, parts: DownloadParts): Promise<DownloadProblem> {
-  const { folder, budget, writing, retire } = parts;
+  const { writing, retire } = parts;
   const name = partNameFor(file);
   writing.add(name);
   try {
@@ -86,20 +86,26 @@ async function begin(file: ListFile, { chunks }: Body, parts: DownloadParts): Pr
     const problem = await fill(writer, chunks);
     const bytes = await writer.keep();
     if (problem !== undefined && (file.isWhole || !isCutShort(problem))) {
-      folder.delete(name);
-      budget.settle(name);
+      discard(name, parts);
       return problem.message;
     }
-    const before = file.name;
+    const { name: before, isWhole: wasServed } = file;
     file.name = problem === undefined ? finish(name, parts) : name;
     file.bytes = bytes;
     file.isWhole = problem === undefined;
     file.isDamaged = false;
-    if (before !== undefined) retire(before);
+    if (before !== undefined && wasServed) retire(before);
+    else if (before !== undefined) discard(before, parts);
     return problem?.message;
   } finally {
     writing.delete(name);
   }
+}
+
+/** Deletes a file that nobody reads. */
+function discard(name: string, { folder, budget }: DownloadParts): void {
+  folder.delete(name);
+  budget.settle(name);
 }
 
 /** If a file was cut short, the lines that came are good; the rest is fetched next time. */

@@ -42,6 +42,9 @@ const LEFTOVERS_MS = 3_600_000;
 /** As many characters of a list's name are shown to people. */
 const MAX_NAME_CHARS = 100;
 
+/** Errors of opening a file that say nothing of the file. */
+const LACKS_OF_THE_PROCESS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
+
 /** The files of all ID lists that a manifest here names. A file is shared by all keys that list it. */
 export class ListShelf implements AsyncDisposable {
   readonly #options: ListShelfOptions;
@@ -101,9 +104,10 @@ export class ListShelf implements AsyncDisposable {
     return { file: found, path: this.#options.folder.pathOf(found.name) };
   }
 
-  /** A client could not be sent the file. It is fetched again in the next round. */
+  /** A client could not be sent the file. It is fetched again in the next round, unless the process lacks something. */
   unreadable(file: ListFile, error: unknown): void {
-    file.isDamaged = true;
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (!LACKS_OF_THE_PROCESS.has(code)) file.isDamaged = true;
     this.#failed(file, file.listName, `it can't be read: ${String(error)}`);
   }
 
@@ -130,8 +134,9 @@ export class ListShelf implements AsyncDisposable {
 
   /** Deletes what failures left behind in the folder, and counts what is there. */
   sweep(): void {
-    if (!this.#needsSweep) return;
+    if (!this.#needsSweep && !this.#budget.isUncertain) return;
     this.#needsSweep = false;
+    this.#budget.isUncertain = false;
     const { folder } = this.#options;
     const names = [...this.#files.values()].map(({ name }) => name);
     const referred = new Set([...names, ...this.#leftovers.names, ...this.#writing, ...this.#retiring]);

@@ -55,11 +55,12 @@ export class PreloadedLists implements Disposable {
   /** Why clients should not come yet; none if they may. */
   notReady(): readonly string[] {
     const { proxied, allows } = this.#options;
-    const reasons = [...this.#awaited].filter(allows).map((sdkKey) => {
+    const reasons = [...this.#awaited].filter(allows).flatMap((sdkKey) => {
       const progress = proxied.progress(sdkKey);
       const masked = maskSdkKey(sdkKey);
-      if (progress === undefined) return `the ID lists of ${masked} are not known yet`;
-      return `${progress.untried} of ${progress.lists} ID lists of ${masked} are not on disk yet`;
+      if (progress === undefined) return [`the ID lists of ${masked} are not known yet`];
+      const { untried, lists } = progress;
+      return untried === 0 ? [] : [`${untried} of ${lists} ID lists of ${masked} are not on disk yet`];
     });
     const more = reasons.length - MAX_NAMED;
     return more > 0 ? [...reasons.slice(0, MAX_NAMED), `and those of ${more} more keys`] : reasons;

@@ -21,8 +21,8 @@ export interface RelayOptions {
   readonly grpcPort?: number;
   /** With the given arguments alone, MODE and CACHE among them. */
   readonly isBare?: boolean;
-  /** What starts it, in place of what the tests are about. */
-  readonly program?: readonly string[];
+  /** A command that starts the relay, such as one that takes a right away. */
+  readonly through?: readonly string[];
 }
 
 /** A relay that serves. */
@@ -131,7 +131,7 @@ export async function startRelayProcess(options: RelayOptions = {}): Promise<Rel
   ].filter(([name = ""]) => !args.includes(name));
   const upstreamEnv = upstream === undefined ? {} : { STATSIG_ENDPOINT: upstream.url };
   const all = options.isBare ? args : [...defaults.flat(), ...args, mode, cache];
-  const child = spawnRelay(all, { ...upstreamEnv, ...env }, options.program);
+  const child = spawnRelay(all, { ...upstreamEnv, ...env }, options.through);
   const output = new Output(child.stdout, child.stderr);
   const ended = exitOf(child).then((code) => {
     throw new Error(`it ended with exit code ${code}`);

@@ -19,9 +19,9 @@ const mainFile = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 export function spawnRelay(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
-  program = relayCommand(),
+  through: readonly string[] = [],
 ): ChildProcess {
-  const [command = "", ...first] = program;
+  const [command = "", ...first] = [...through, ...relayCommand()];
   return spawn(command, [...first, ...args], {
     env: {
       PATH: process.env["PATH"] ?? "",
