@@ -22,7 +22,8 @@ export class RedisScript {
   ): Promise<unknown> {
     const names = typeof keys === "string" ? [keys] : keys;
     const rest = [String(names.length), ...names, ...args];
-    if (redis.permissions.mayTry("EVALSHA")) {
+    // A large argument is not to travel twice, because Redis does not know the script yet.
+    if (via === redis && redis.permissions.mayTry("EVALSHA")) {
       try {
         return await via.send("EVALSHA", [this.#digest, ...rest]);
       } catch (error) {
