@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, within } from "../clock.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import { BackupJobs, type Job, type WaitingJob } from "./backup-job.ts";
 import { type BackupLag, BackupLags } from "./backup-lag.ts";
@@ -30,6 +30,9 @@ const RETRY_MS = 1_000;
 
 /** How long serving a version waits for the backup to have it. */
 const WRITE_AHEAD_MS = 250;
+
+/** How long it waits for a newer version that the backup has. */
+const READ_NEWER_MS = 3_000;
 
 /** How long shutdown waits for what is not written yet. */
 const FLUSH_MS = 3_000;
@@ -85,21 +88,22 @@ export class BackupWriter implements AsyncDisposable {
   }
 
   /**
-   * Writes a version that is about to be served, so that a relay that dies leaves no older one behind than its
-   * clients have. Never rejects, and waits for no backup that is slow.
+   * Writes a version that is about to be served, so that a relay that dies leaves no older one behind than its clients have.
+   * Where the backup has a newer one, which upstream gave to another relay, that one is held afterwards. Never rejects, and
+   * waits for no backup that is slow.
    */
   async writeAhead(snapshot: Snapshot): Promise<void> {
-    const { backup, clock } = this.#options;
+    const { backup, recovery, clock } = this.#options;
     // What is written before a removal is done would be gone after it.
     if (this.#jobs.isBusy(feedId(snapshot.feed))) return;
-    const done = new AbortController();
-    const write = backup.write(snapshot).then(
-      ({ kind }) => kind === "written",
-      () => false,
+    const write = backup.write(snapshot).catch(() => undefined);
+    this.#ahead.set(
+      snapshot,
+      write.then((outcome) => outcome?.kind === "written"),
     );
-    this.#ahead.set(snapshot, write);
-    const written = write.then(() => done.abort());
-    await Promise.race([written, clock.sleep(WRITE_AHEAD_MS, done.signal).catch(() => {})]);
+    const outcome = await within(clock, WRITE_AHEAD_MS, write);
+    if (outcome?.kind !== "not_newer" || outcome.lcut <= snapshot.lcut) return;
+    await within(clock, READ_NEWER_MS, recovery.recover(snapshot.feed));
   }
 
   get lag(): BackupLag {
