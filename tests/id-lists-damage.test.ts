@@ -253,6 +253,27 @@ describe("what goes wrong with a file", () => {
     await eventually(() => expect(relay.log.join("\n")).toContain("nothing from upstream within 10 s"));
   }, 10_000);
 
+  test.each([
+    ["30 minutes", 1_000, 30 * 60_000],
+    ["the time at 100 kB/s, of a large one", 1_000_000_000, 10_000_000],
+    ["a day, of one as large as no timer waits for", 1_000_000_000_000, 86_400_000],
+  ])("a download that goes on and on ends after %s", async (_, size, limitMs) => {
+    await using relay = await startRelay({ "id-lists-max-in-mb": "1048576" });
+    relay.upstream.put(key, "list", first, { size });
+    const trickle = new ReadableStream({
+      async pull(controller) {
+        await Bun.sleep(20);
+        controller.enqueue(new Uint8Array(Buffer.from(first)));
+      },
+    });
+    answers(relay, () => new Response(trickle));
+    const manifest = relay.manifest(key);
+    await eventually(() => expect(relay.clock.wake(limitMs)).toBe(1));
+    await manifest;
+    const minutes = Math.round(limitMs / 60_000);
+    await eventually(() => expect(relay.log.join("\n")).toContain(`no whole file within ${minutes} minutes`));
+  });
+
   test("a folder that somebody put a file in the place of: manifests are answered, and the log says so", async () => {
     await using relay = await startRelay();
     await serves(relay, first);

@@ -31,7 +31,14 @@ export interface ShelfStatus {
   readonly problems: readonly NonNullable<ListFile["problem"]>[];
 }
 
+/** A download may take so long, and longer if the file is larger than what comes at {@link SLOWEST_BYTES_PER_MS}. */
 const DOWNLOAD_LIMIT_MS = 30 * 60_000;
+
+/** A host that sends no more than this takes places from the others: 100 kB/s. */
+const SLOWEST_BYTES_PER_MS = 100;
+
+/** Whatever size a manifest claims; a timer can't wait for more than 24 days. */
+const MAX_DOWNLOAD_LIMIT_MS = 24 * 3_600_000;
 
 /** A client that read the manifest before has so long to begin with a file. Once it has, it reads to the end. */
 const UNLISTED_GRACE_MS = 30_000;
@@ -180,8 +187,10 @@ export class ListShelf implements AsyncDisposable {
     this.#budget.check(entry.size - bytesBefore);
     const late = new AbortController();
     const done = new AbortController();
-    clock.sleep(DOWNLOAD_LIMIT_MS, done.signal).then(
-      () => late.abort(new Error("no whole file within 30 minutes")),
+    const sizedMs = Math.min(MAX_DOWNLOAD_LIMIT_MS, entry.size / SLOWEST_BYTES_PER_MS);
+    const limitMs = Math.max(DOWNLOAD_LIMIT_MS, sizedMs);
+    clock.sleep(limitMs, done.signal).then(
+      () => late.abort(new Error(`no whole file within ${Math.round(limitMs / 60_000)} minutes`)),
       () => {},
     );
     const signal = AbortSignal.any([this.#stopping.signal, late.signal]);
