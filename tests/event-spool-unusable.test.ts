@@ -63,7 +63,11 @@ describe("where it can't be used there is one clear line, and no spool", () => {
   test.each([
     ["a file in place of the folder", regularFile, /a part of the path is a file/],
     ["a place where there are no files", "/proc/statsig", /the folder can't be made/],
-    ["a folder in place of the file", join(folder, "taken"), /unable to open database file/],
+    [
+      "a folder in place of the file",
+      join(folder, "taken"),
+      /is a folder, socket or the like, not a file: remove it/,
+    ],
   ])("%s", async (_, path, why) => {
     const { spool, events } = await attempt(path);
     expect(spool).toBeUndefined();

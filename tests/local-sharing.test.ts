@@ -1,52 +1,45 @@
 import { afterAll, describe, expect, test } from "bun:test";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { systemClock } from "../src/clock.ts";
-import type { LocalEvent } from "../src/local/events.ts";
-import { openLocalBackup } from "../src/local/local-backup.ts";
 import { readBack } from "./support/backup-contract.ts";
-import { deleteFolders, fileIn, newFolder, openLocal } from "./support/local-backups.ts";
+import { deleteFolders, fileIn, newFolder, openLocal, startLocal } from "./support/local-backups.ts";
 import { essence, preparedSnapshot } from "./support/prepared-snapshots.ts";
 import { feedOf } from "./support/snapshots.ts";
-import { strictSupervisor } from "./support/supervisors.ts";
 import { VersionWriter } from "./support/version-writer.ts";
 
 afterAll(deleteFolders);
 
-describe("where it can't be used there is one clear line, and no backup", () => {
-  const attempt = async (path: string) => {
-    const events: LocalEvent[] = [];
-    const onProblem = (event: LocalEvent) => events.push(event);
-    const limits = { maxKeys: 10, maxBytes: 1_000_000, maxPayloadBytes: 1_000_000 };
-    return {
-      backup: await openLocalBackup({
-        supervisor: strictSupervisor(),
-        path,
-        ...limits,
-        clock: systemClock,
-        onProblem,
-      }),
-      events,
-    };
-  };
-
+describe("where it can't be used there is one clear line", () => {
   const folder = newFolder();
   const regularFile = join(folder, "regular");
   writeFileSync(regularFile, "not mine");
   mkdirSync(join(folder, "taken", "specs.sqlite"), { recursive: true });
+  const [socketFolder, pipeFolder] = [newFolder(), newFolder()];
+  const socket = createServer().listen(fileIn(socketFolder));
+  afterAll(() => socket.close());
+  expect(spawnSync("mkfifo", [fileIn(pipeFolder)]).status).toBe(0);
 
   test.each([
     ["a file in place of the folder", regularFile, /a part of the path is a file/],
     ["a file on the way to the folder", join(regularFile, "deeper"), /a part of the path is a file/],
     ["a place where there are no files", "/proc/statsig", /the folder can't be made/],
-    ["a folder in place of the file", join(folder, "taken"), /unable to open database file/],
+    [
+      "a folder in place of the file",
+      join(folder, "taken"),
+      /is a folder, socket or the like, not a file: remove it/,
+    ],
+    ["a socket in place of the file", socketFolder, /is a folder, socket or the like/],
+    ["a named pipe in place of the file", pipeFolder, /is a folder, socket or the like/],
   ])("%s", async (_, path, why) => {
-    const { backup, events } = await attempt(path);
-    expect(backup).toBeUndefined();
-    expect(events).toEqual([{ kind: "local_unusable", detail: expect.stringMatching(why) }]);
-    const whole = /^the embedded backup \/.*sqlite: .*; the relay goes on with memory only$/;
-    expect(events).toEqual([{ kind: "local_unusable", detail: expect.stringMatching(whole) }]);
+    await using local = startLocal(path);
+    await local.backup.attempted();
+    const whole = /^the embedded backup \/.*sqlite: .*; the relay goes on with memory only, and tries again$/;
+    expect(local.events).toEqual([{ kind: "local_unusable", detail: expect.stringMatching(why) }]);
+    expect(local.events).toEqual([{ kind: "local_unusable", detail: expect.stringMatching(whole) }]);
+    await expect(local.backup.read(feedOf("secret-unread"), -1)).rejects.toThrow(why);
     expect(await Bun.file(regularFile).text()).toBe("not mine");
   });
 });
@@ -93,7 +86,7 @@ describe("one file of several relays", () => {
     const other = new DatabaseSync(fileIn(folder));
     other.exec("BEGIN IMMEDIATE");
     const startedAt = performance.now();
-    await expect(local.backup.write(snapshot)).rejects.toThrow(/database is locked/);
+    await expect(local.backup.write(snapshot)).rejects.toThrow(/locked by another process/);
     expect(performance.now() - startedAt).toBeLessThan(10_000);
     expect(await local.backup.read(snapshot.feed, -1)).toEqual({ kind: "none" });
     other.exec("ROLLBACK");
@@ -101,7 +94,11 @@ describe("one file of several relays", () => {
     expect(await local.backup.write(snapshot)).toEqual({ kind: "written" });
     // Reading went on to work.
     expect(local.events).toEqual([
-      { kind: "local_failing", doing: "writing", detail: expect.stringContaining("database is locked") },
+      {
+        kind: "local_failing",
+        doing: "writing",
+        detail: expect.stringContaining("locked by another process"),
+      },
       { kind: "local_works_again", doing: "writing" },
     ]);
   }, 15_000);

@@ -1,4 +1,4 @@
-import type { LocalEvent } from "../../local/events.ts";
+import type { LocalEvent, LocalWork } from "../../local/events.ts";
 import type { RedisEvent } from "../../redis/events.ts";
 import type { BackupUseEvent } from "../relay-event.ts";
 import type { KeyTags } from "./key-tags.ts";
@@ -12,7 +12,7 @@ export class BackupMetrics {
   /** By what it is kept in; unknown until it was first told. */
   readonly #up = new Map<"redis" | "local", boolean>();
   /** What the local backup can't do just now. */
-  readonly #failing = new Set<string>();
+  readonly #failing = new Set<LocalWork | "opening">();
   #holdsLease: boolean | undefined;
 
   constructor(registry: MetricRegistry, keys: KeyTags) {
@@ -55,15 +55,16 @@ export class BackupMetrics {
         this.#holdsLease = false;
         return;
       case "local_unusable":
-        this.#up.set("local", false);
+        this.#fails("opening");
+        return;
+      case "local_usable":
+        this.#works("opening");
         return;
       case "local_failing":
-        this.#failing.add(event.doing);
-        this.#up.set("local", false);
+        this.#fails(event.doing);
         return;
       case "local_works_again":
-        this.#failing.delete(event.doing);
-        this.#up.set("local", this.#failing.size === 0);
+        this.#works(event.doing);
         return;
       case "local_corrupt_set_aside":
       case "local_damage_replaced":
@@ -74,5 +75,15 @@ export class BackupMetrics {
       default:
         measureRedis(event, this.#registry, this.#keys);
     }
+  }
+
+  #fails(doing: LocalWork | "opening"): void {
+    this.#failing.add(doing);
+    this.#up.set("local", false);
+  }
+
+  #works(doing: LocalWork | "opening"): void {
+    this.#failing.delete(doing);
+    this.#up.set("local", this.#failing.size === 0);
   }
 }
