@@ -1,9 +1,10 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ask } from "./support/backed-up-relay.ts";
-import { lockFileElsewhere } from "./support/file-locker.ts";
+import { lockFileElsewhere } from "./support/helper-process.ts";
 import { deleteFolders, fileIn, newFolder, openLocal } from "./support/local-backups.ts";
 import { type ManagedRelay, startManagedRelay } from "./support/managed-relay.ts";
 import { publishKey } from "./support/published-key.ts";
@@ -134,20 +135,27 @@ describe("a file that can be used later", () => {
     await eventually(() => expect(hasVersions(folder)).toBe(1), PATIENCE);
   }, 60_000);
 
-  test.skipIf(process.getuid?.() === 0)(
-    "a folder that is read-only, and writable later",
-    async () => {
-      await using upstream = await startUpstream();
-      const key = publishKey(upstream, "secret-read-only");
+  const onSmallDisk = (folder: string, ...command: string[]) => {
+    const mount = `mount -t tmpfs -o size=2m none ${folder} && exec "$@"`;
+    return spawnSync("unshare", ["-rm", "sh", "-c", mount, "sh", ...command], { encoding: "utf8" });
+  };
+
+  test.skipIf(onSmallDisk(newFolder(), "true").status !== 0)(
+    "a disk that is read-only, and one that is full",
+    () => {
       const folder = newFolder();
-      chmodSync(folder, 0o500);
-      const managed = await start(upstream, folder);
-      await using relay = managed.relay;
-      expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
-      await expectUnusable(managed, /permission denied/);
-      chmodSync(folder, 0o700);
-      await expectInUse(managed);
-      await eventually(() => expect(hasVersions(folder)).toBe(1), PATIENCE);
+      const script = join(import.meta.dir, "support", "unwritable-folder-process.ts");
+      const { stdout, stderr } = onSmallDisk(folder, process.execPath, script, folder);
+      expect(stderr).toBe("");
+      const cameAndWent = (why: RegExp) => ({
+        before: "rejected",
+        after: "written",
+        events: [{ kind: "local_unusable", detail: expect.stringMatching(why) }, { kind: "local_usable" }],
+      });
+      expect(JSON.parse(stdout)).toEqual({
+        readOnly: cameAndWent(/the file system is read-only/),
+        full: cameAndWent(/no space left on the disk|full/),
+      });
     },
     60_000,
   );
