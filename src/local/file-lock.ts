@@ -5,7 +5,7 @@ import { SQLITE, sqliteResult } from "./sqlite-result.ts";
 import { inWords } from "./words.ts";
 
 /** Another relay may be checking a file of some GB: whoever does not get the lock tries again later. */
-const LOCK_TIMEOUT_MS = 3_000;
+const LOCK_TIMEOUT_MS = 2_000;
 
 /** Runs `work` while no other relay on this machine does so for the same file. */
 export function withFileLock<T>(file: string, work: () => T): T {
@@ -36,7 +36,8 @@ export function lockFile(path: string, timeoutMs: number): Disposable {
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(path, { timeout: timeoutMs });
-    db.exec("BEGIN IMMEDIATE");
+    // No journal beside it: it would need room on a disk that may be full.
+    db.exec("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE");
   } catch (error) {
     db?.close();
     throw error;
