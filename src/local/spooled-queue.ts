@@ -32,6 +32,7 @@ export class SpooledQueue implements EventQueue {
   readonly #memory: EventQueue;
   readonly #opening: Opening;
   readonly #takenFromMemory = new WeakSet<TakenEvents>();
+  readonly #listeners: (() => void)[] = [];
   #isOpen = false;
 
   constructor({ spool, memory, clock, supervisor, onProblem }: SpooledQueueOptions) {
@@ -72,7 +73,9 @@ export class SpooledQueue implements EventQueue {
     return known.length === 0 ? undefined : Math.min(...known);
   }
 
+  /** Called as well once the spool is open: events of a relay that ran before may wait there. */
   onPut(listener: () => void): void {
+    this.#listeners.push(listener);
     this.#spool.onPut(listener);
     this.#memory.onPut(listener);
   }
@@ -108,8 +111,11 @@ export class SpooledQueue implements EventQueue {
 
   /** Done again and again: what was on its way to upstream, and was released, is in memory still. */
   async #open(): Promise<void> {
-    if (!this.#isOpen) await this.#spool.open();
-    this.#isOpen = true;
+    if (!this.#isOpen) {
+      await this.#spool.open();
+      this.#isOpen = true;
+      for (const listener of this.#listeners) listener();
+    }
     await this.#moveToSpool();
   }
 
