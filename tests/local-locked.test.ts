@@ -135,30 +135,54 @@ describe("a file that can be used later", () => {
     await eventually(() => expect(hasVersions(folder)).toBe(1), PATIENCE);
   }, 60_000);
 
-  const onSmallDisk = (folder: string, ...command: string[]) => {
-    const mount = `mount -t tmpfs -o size=2m none ${folder} && exec "$@"`;
-    return spawnSync("unshare", ["-rm", "sh", "-c", mount, "sh", ...command], { encoding: "utf8" });
-  };
+  const script = join(import.meta.dir, "support", "unwritable-folder-process.ts");
+  const onSmallDisk = (folder: string) => [
+    "-rm",
+    "sh",
+    "-c",
+    `mount -t tmpfs -o size=2m none ${folder} && exec "$@"`,
+    "sh",
+  ];
+  const unshare = (args: readonly string[], ...command: string[]) =>
+    spawnSync("unshare", [...args, ...command], { encoding: "utf8" });
 
-  test.skipIf(onSmallDisk(newFolder(), "true").status !== 0)(
-    "a disk that is read-only, and one that is full",
-    () => {
-      const folder = newFolder();
-      const script = join(import.meta.dir, "support", "unwritable-folder-process.ts");
-      const { stdout, stderr } = onSmallDisk(folder, process.execPath, script, folder);
-      expect(stderr).toBe("");
-      const cameAndWent = (why: RegExp) => ({
-        before: "rejected",
-        after: "written",
-        events: [{ kind: "local_unusable", detail: expect.stringMatching(why) }, { kind: "local_usable" }],
-      });
-      expect(JSON.parse(stdout)).toEqual({
-        readOnly: cameAndWent(/the file system is read-only/),
-        full: cameAndWent(/no space left on the disk|full/),
-      });
-    },
-    60_000,
-  );
+  describe.skipIf(unshare(onSmallDisk(newFolder()), "true").status !== 0)("a folder", () => {
+    test.each([
+      ["on a read-only disk", "read-only", onSmallDisk, /the file system is read-only/],
+      ["on a full disk", "full", onSmallDisk, /no space left on the disk|full/],
+      ["that may not be entered", "forbidden", () => ["--user", "--map-user=1000"], /permission denied/],
+    ])(
+      "%s",
+      (_, obstacle, isolation, why) => {
+        const folder = newFolder();
+        const { stdout, stderr } = unshare(isolation(folder), process.execPath, script, obstacle, folder);
+        expect(stderr).toBe("");
+        expect(JSON.parse(stdout)).toEqual({
+          before: "rejected",
+          after: "written",
+          events: [{ kind: "local_unusable", detail: expect.stringMatching(why) }, { kind: "local_usable" }],
+        });
+      },
+      60_000,
+    );
+  });
+
+  test("a folder that takes the place of the file while the relay runs", async () => {
+    await using upstream = await startUpstream();
+    const key = publishKey(upstream, "secret-replaced");
+    const folder = newFolder();
+    const managed = await start(upstream, folder);
+    await using relay = managed.relay;
+    expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
+    await eventually(() => expect(hasVersions(folder)).toBe(1), PATIENCE);
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(fileIn(folder) + suffix, { force: true });
+    mkdirSync(fileIn(folder));
+    await expectUnusable(managed, /not a file: remove it/);
+    expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
+    rmSync(fileIn(folder), { recursive: true });
+    await expectInUse(managed);
+    await eventually(() => expect(hasVersions(folder)).toBe(1), PATIENCE);
+  }, 60_000);
 
   test("a file that is deleted while the relay runs holds again what the relay has, without a newer version", async () => {
     await using upstream = await startUpstream();

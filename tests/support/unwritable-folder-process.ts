@@ -1,14 +1,14 @@
-// Run with a file system of its own on <folder>, which is 2 MB large. Uses a local backup while the file system is
-// read-only, while it is full, and after that; says what came of it.
+// Uses a local backup while its folder can't be used, and after that; says what came of it: <obstacle> <folder>.
+// "read-only" and "full" need a file system of its own on the folder, 2 MB large; "forbidden", a user that is not root.
 import { spawnSync } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startLocal } from "./local-backups.ts";
 import { preparedSnapshot } from "./prepared-snapshots.ts";
 import { feedOf } from "./snapshots.ts";
 import { eventually } from "./wait.ts";
 
-const [folder = ""] = process.argv.slice(2);
+const [obstacle = "", folder = ""] = process.argv.slice(2);
 const filler = join(folder, "filler");
 const snapshot = await preparedSnapshot(feedOf("secret-unwritable"), 1);
 const remount = (mode: "ro" | "rw") => {
@@ -37,13 +37,19 @@ async function attempt(mend: () => void) {
   return { before, after, events: local.events };
 }
 
-remount("ro");
-const readOnly = await attempt(() => remount("rw"));
-rmSync(join(folder, "cache"), { recursive: true });
-try {
-  writeFileSync(filler, new Uint8Array(4 * 1024 * 1024));
-} catch {
-  // It is full now.
+function fill(): void {
+  try {
+    writeFileSync(filler, new Uint8Array(4 * 1024 * 1024));
+  } catch {
+    // It is full now.
+  }
 }
-const full = await attempt(() => rmSync(filler));
-console.log(JSON.stringify({ readOnly, full }));
+
+const obstacles: Readonly<Record<string, { readonly make: () => void; readonly mend: () => void }>> = {
+  "read-only": { make: () => remount("ro"), mend: () => remount("rw") },
+  full: { make: fill, mend: () => rmSync(filler) },
+  forbidden: { make: () => chmodSync(folder, 0o000), mend: () => chmodSync(folder, 0o700) },
+};
+const { make, mend } = obstacles[obstacle] ?? {};
+make?.();
+console.log(JSON.stringify(await attempt(() => mend?.())));
