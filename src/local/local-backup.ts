@@ -100,7 +100,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     const outcome = await this.#queued(() => read, 1);
     switch (outcome.kind) {
       case "found": {
-        this.#used(feed);
+        this.#used(feedDigest(feed));
         const { body, contentEncoding, format, lcut } = outcome.version;
         const sdkKeyHash = djb2(feed.sdkKey);
         return { kind: "found", raw: { body, contentEncoding, format, headerLcut: lcut, sdkKeyHash } };
@@ -119,15 +119,19 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     return outcome.kind === "not_newer" ? outcome : { kind: "written" };
   }
 
-  /** Not a part of reading, which works also while another process has the file locked. */
-  #used(feed: Feed): void {
-    // Reported, and done again with the next touch.
-    this.touch(feed).catch(() => {});
+  touch(feed: Feed): Promise<boolean> {
+    return this.#touch(feedDigest(feed));
   }
 
-  async touch(feed: Feed): Promise<boolean> {
-    const outcome = await this.#queued(() => ({ kind: "touch", feedDigest: feedDigest(feed) }));
+  async #touch(feedDigest: string): Promise<boolean> {
+    const outcome = await this.#queued(() => ({ kind: "touch", feedDigest }));
     return outcome.kind === "done";
+  }
+
+  /** Not a part of reading, which works also while another process has the file locked. */
+  #used(feedDigest: string): void {
+    // Reported, and made up for by the next touch.
+    this.#touch(feedDigest).catch(() => {});
   }
 
   async remove(feed: Feed): Promise<void> {
@@ -138,7 +142,9 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     const feedDigest = manifestDigest(sdkKey);
     const read = { kind: "read", feedDigest, newerThan: -1, maxBytes: MAX_MANIFEST_BYTES } as const;
     const outcome = await this.#queued(() => read, 1);
-    return outcome.kind === "found" ? new TextDecoder().decode(outcome.version.body) : undefined;
+    if (outcome.kind !== "found") return undefined;
+    this.#used(feedDigest);
+    return new TextDecoder().decode(outcome.version.body);
   }
 
   async writeManifest(sdkKey: SdkKey, text: string, fetchedAt: number): Promise<void> {
