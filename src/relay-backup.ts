@@ -2,7 +2,7 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { ManifestBackup } from "./id-lists/manifest-backup.ts";
 import type { LocalEvent } from "./local/events.ts";
-import { openLocalBackup } from "./local/local-backup.ts";
+import { LocalBackup } from "./local/local-backup.ts";
 import type { RedisEvent } from "./redis/events.ts";
 import { RedisFleetBoard } from "./redis/fleet-board.ts";
 import { LeaderKey } from "./redis/leader-key.ts";
@@ -48,15 +48,15 @@ const ANSWERS_COUNT_INTERVALS = 2;
 /** How often the local backup is told what is still in use, by which it chooses what makes room. */
 const LOCAL_TOUCH_MS = 3_600_000;
 
-/** Opens the backup that `CACHE` names. A backup that can't be used is no reason not to serve. */
-export async function openBackup(config: Config, opening: BackupOpening): Promise<BackupParts | undefined> {
+/** The backup that `CACHE` names. It connects, or opens its file, in the background: a relay serves without it. */
+export function openBackup(config: Config, opening: BackupOpening): BackupParts | undefined {
   const { clock, supervisor, emit, running } = opening;
   switch (config.cache) {
     case "disabled":
       return undefined;
     case "local": {
       const { path, maxBytes } = config.local;
-      const backup = await openLocalBackup({
+      const backup = new LocalBackup({
         path,
         maxBytes,
         maxKeys: config.maxKeys,
@@ -65,9 +65,9 @@ export async function openBackup(config: Config, opening: BackupOpening): Promis
         supervisor,
         onProblem: emit,
       });
-      if (backup === undefined) return undefined;
       running.use(backup);
-      return { backup, manifests: backup, touchEveryMs: LOCAL_TOUCH_MS };
+      const onReturn = (listener: () => void) => backup.onOpened(listener);
+      return { backup, manifests: backup, touchEveryMs: LOCAL_TOUCH_MS, onReturn };
     }
     case "redis":
       return openRedisBackup(config, opening);

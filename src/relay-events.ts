@@ -1,7 +1,8 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
-import { type EventSpool, openEventSpool } from "./local/event-spool.ts";
+import { EventSpool } from "./local/event-spool.ts";
 import type { EmitSpoolEvent } from "./local/event-spool-events.ts";
+import { SpooledQueue } from "./local/spooled-queue.ts";
 import type { EventQueue, QueueDepth } from "./log-events/event-queue.ts";
 import { WorkerPacker, WorkerReader } from "./log-events/event-workers.ts";
 import type { EmitLogEventsEvent } from "./log-events/events.ts";
@@ -21,7 +22,7 @@ export interface RunningEvents extends AsyncDisposable {
   readonly depth: QueueDepth;
   /** 0 for empty, 1 for full. */
   readonly filled: number;
-  /** What waits outlives the process. */
+  /** All that waits outlives the process. */
   readonly isDurable: boolean;
   /** The relay is about to stop: nothing waits for more of its kind any longer. */
   hurry(): void;
@@ -55,10 +56,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     parts.emit(event);
   };
   const { events: settings } = config;
-  const spool = await openSpool(config, parts);
-  const isDurable = spool !== undefined;
-  const { maxBatches } = settings;
-  const queue: EventQueue = spool ?? new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
+  const { queue, isDurable } = openQueue(config, parts);
   starting.use(queue);
   const reader = starting.use(new WorkerReader(supervisor));
   const dedupeLimit = settings.dedupe ? settings.dedupeLimit : undefined;
@@ -84,25 +82,33 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     get filled() {
       return queue.filled;
     },
-    isDurable,
+    get isDurable() {
+      return isDurable();
+    },
     hurry: () => forwarder.hurry(),
     flush: (grace) => forwarder.flush(grace),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-/** Undefined where none is wanted, or it can't be used: events then wait in memory. */
-async function openSpool(
-  { events }: Config,
-  { clock, supervisor, emit }: EventsParts,
-): Promise<EventSpool | undefined> {
-  if (events.spool === undefined) return undefined;
-  return openEventSpool({
-    ...events.spool,
+interface OpenedQueue {
+  readonly queue: EventQueue;
+  readonly isDurable: () => boolean;
+}
+
+/** The spool where one is wanted, memory else. */
+function openQueue({ events }: Config, { clock, supervisor, emit }: EventsParts): OpenedQueue {
+  const { maxBatches, spool: settings } = events;
+  const memory = new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
+  if (settings === undefined) return { queue: memory, isDurable: () => false };
+  const spool = new EventSpool({
+    ...settings,
     maxBatches: SPOOL_MAX_BATCHES,
     maxAgeMs: SPOOL_MAX_AGE_MS,
     clock,
     supervisor,
     onProblem: emit,
   });
+  const queue = new SpooledQueue({ spool, memory, clock, supervisor, onProblem: emit });
+  return { queue, isDurable: () => queue.isDurable };
 }

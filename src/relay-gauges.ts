@@ -48,10 +48,11 @@ export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
 }
 
 function gaugeEvents(registry: MetricRegistry, { events }: GaugedParts): void {
-  const state = events.isDurable ? "spool" : "memory";
-  registry.gauge("LogEventQueueEvents", () => [[{ state }, events.depth.events]]);
-  registry.gauge("LogEventQueueBytes", () => [[{ state }, events.depth.bytes]]);
-  registry.gauge("LogEventQueueFilled", () => [[{ state }, events.filled]]);
+  // Events wait in memory for as long as the spool can't be used.
+  const tags = () => ({ state: events.isDurable ? "spool" : "memory" });
+  registry.gauge("LogEventQueueEvents", () => [[tags(), events.depth.events]]);
+  registry.gauge("LogEventQueueBytes", () => [[tags(), events.depth.bytes]]);
+  registry.gauge("LogEventQueueFilled", () => [[tags(), events.filled]]);
 }
 
 function gaugeFeeds(registry: MetricRegistry, { specs, clock }: GaugedParts): void {

@@ -59,7 +59,7 @@ export async function startRelay(
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const metered = { registry, metrics: telemetry.sinks, running: watching };
   const tracing = await startTracing(config, { ...parts, ...metered });
-  const backup = await openBackup(config, { ...parts, running: starting });
+  const backup = openBackup(config, { ...parts, running: starting });
   const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
   health.require(specs.notReady);
   const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));

@@ -2,17 +2,14 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { systemClock } from "../src/clock.ts";
-import { openEventSpool } from "../src/local/event-spool.ts";
-import type { SpoolEvent } from "../src/local/event-spool-events.ts";
-import { ANYTHING, eventBatch, eventGroup, eventText } from "./support/event-batches.ts";
-import { detailOf, drain, openSpool } from "./support/event-spools.ts";
+import { ANYTHING, eventBatch, eventGroup, eventText, withTexts } from "./support/event-batches.ts";
+import { detailOf, drain, openSpool, spooledQueue } from "./support/event-spools.ts";
+import { startHelper } from "./support/helper-process.ts";
 import { deleteFolders, newFolder } from "./support/local-backups.ts";
-import { strictSupervisor } from "./support/supervisors.ts";
+import { eventually } from "./support/wait.ts";
 
 afterAll(deleteFolders);
 
-const HOUR_MS = 3_600_000;
 const [a, b] = [eventGroup("a"), eventGroup("b")];
 
 const onSmallDisk = (folder: string, ...command: string[]) => {
@@ -38,53 +35,71 @@ describe.skipIf(onSmallDisk(newFolder(), "true").status !== 0)("a full disk", ()
   });
 });
 
-describe("where it can't be used there is one clear line, and no spool", () => {
+describe("where it can't be used there is one clear line, and events wait in memory", () => {
   const folder = newFolder();
   const regularFile = join(folder, "regular");
   writeFileSync(regularFile, "not mine");
   mkdirSync(join(folder, "taken", "events.sqlite"), { recursive: true });
 
-  const attempt = async (path: string) => {
-    const events: SpoolEvent[] = [];
-    const bounds = { maxBytes: 1_000_000, maxBatches: 1_000, maxAgeMs: HOUR_MS };
-    const onProblem = (event: SpoolEvent) => events.push(event);
-    return {
-      spool: await openEventSpool({
-        supervisor: strictSupervisor(),
-        path,
-        ...bounds,
-        clock: systemClock,
-        onProblem,
-      }),
-      events,
-    };
-  };
-
   test.each([
     ["a file in place of the folder", regularFile, /a part of the path is a file/],
     ["a place where there are no files", "/proc/statsig", /the folder can't be made/],
-    ["a folder in place of the file", join(folder, "taken"), /unable to open database file/],
+    ["a folder in place of the file", join(folder, "taken"), /not a file: remove it/],
   ])("%s", async (_, path, why) => {
-    const { spool, events } = await attempt(path);
-    expect(spool).toBeUndefined();
+    await using opened = spooledQueue(path);
+    const { queue, events } = opened;
+    expect(await queue.put(eventBatch(a, ["1"], Date.now()))).toBe("queued");
+    expect(queue.isDurable).toBe(false);
+    expect(await drain(withTexts(queue))).toEqual(new Map([[a.metadata, [eventText("1")]]]));
     expect(events).toMatchObject([{ kind: "spool_unusable" }]);
     expect(detailOf(events)).toMatch(why);
     expect(detailOf(events)).toMatch(
-      /^the event spool \/.*sqlite: .*; the relay keeps events in memory only$/,
+      /^the event spool \/.*sqlite: .*; the relay keeps events in memory only, and tries again$/,
     );
     expect(await Bun.file(regularFile).text()).toBe("not mine");
   });
 
-  test("another relay that uses it", async () => {
+  test("another process that uses it, which is named; what waits in memory goes to the spool in the end", async () => {
+    const folder = newFolder();
+    await using first = await startHelper("spool-user-process.ts", folder);
+    await using opened = spooledQueue(folder);
+    const { queue, events } = opened;
+    expect(await queue.put(eventBatch(a, ["1", "2"], Date.now()))).toBe("queued");
+    await eventually(() => expect(events).toHaveLength(1), { withinMs: 20_000 });
+    expect(detailOf(events)).toContain(`events.sqlite: locked by bun (process ${first.pid});`);
+    const onItsWay = await queue.take(ANYTHING);
+    if (onItsWay === undefined) throw new Error("nothing was taken");
+    expect(await queue.put(eventBatch(b, ["3"], Date.now()))).toBe("queued");
+    first.hang();
+    expect(queue.isDurable).toBe(false);
+    await first[Symbol.asyncDispose]();
+    await eventually(() => expect(events.at(-1)).toEqual({ kind: "spool_usable" }), { withinMs: 20_000 });
+    await queue.release(onItsWay);
+    await eventually(() => expect(queue.isDurable).toBe(true), { withinMs: 20_000 });
+    expect(queue.depth).toMatchObject({ events: 4 });
+    await opened[Symbol.asyncDispose]();
+    await using again = await openSpool(folder);
+    // One is the first process's, which was killed.
+    expect(await drain(again.spool)).toEqual(
+      new Map([
+        [eventGroup("first").metadata, [eventText("of the first")]],
+        [a.metadata, [eventText("1"), eventText("2")]],
+        [b.metadata, [eventText("3")]],
+      ]),
+    );
+  }, 60_000);
+
+  test("another relay of the same process: the first one's puts go on", async () => {
     const folder = newFolder();
     await using first = await openSpool(folder);
-    const { spool, events } = await attempt(folder);
-    expect(spool).toBeUndefined();
-    expect(events).toMatchObject([{ kind: "spool_unusable" }]);
-    expect(detailOf(events)).toMatch(/events\.sqlite: another relay uses it;/);
+    await using second = spooledQueue(folder);
+    await second.queue.put(eventBatch(b, ["waits"], Date.now()));
     expect(await first.spool.put(eventBatch(a, ["1"], Date.now()))).toBe("queued");
+    await eventually(() => expect(second.events).toMatchObject([{ kind: "spool_unusable" }]), {
+      withinMs: 20_000,
+    });
     expect(first.events).toEqual([]);
-  }, 20_000);
+  }, 30_000);
 });
 
 test("a folder that is deleted is made again; what was in it is counted", async () => {

@@ -23,7 +23,7 @@ test("files and folder are open to their owner alone", async () => {
     await using local = await openLocal(folder);
     await local.backup.write(await preparedSnapshot(feedOf("secret-modes"), 1));
     const modes = readdirSync(folder).map((name) => `${name} ${modeOf(join(folder, name))}`);
-    const suffixes = ["", "-shm", "-wal", ".lock"];
+    const suffixes = ["", "-shm", "-wal", ".lock", ".relay-1"];
     expect(modes.sort()).toEqual(suffixes.map((suffix) => `specs.sqlite${suffix} 600`));
     expect([modeOf(folder), modeOf(dirname(folder))]).toEqual(["700", "700"]);
   }
@@ -45,7 +45,7 @@ test("SDK keys are there as digests only; once closed, all is in one file", asyn
     expect(statSync(`${fileIn(folder)}-wal`).size).toBeGreaterThan(0);
     expect(found("specs.sqlite-wal")).toBe(false);
   }
-  expect(readdirSync(folder).sort()).toEqual(["specs.sqlite", "specs.sqlite.lock"]);
+  expect(readdirSync(folder).sort()).toEqual(["specs.sqlite", "specs.sqlite.lock", "specs.sqlite.relay-1"]);
   expect(statSync(`${fileIn(folder)}.lock`).size).toBe(0);
   expect(found("specs.sqlite")).toBe(false);
   expect(readFileSync(fileIn(folder)).length).toBeGreaterThan(4_096);

@@ -2,7 +2,10 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { eventGroup, eventText } from "./support/event-batches.ts";
 import { decodeForwarded } from "./support/event-relay.ts";
+import { drain, openSpool } from "./support/event-spools.ts";
+import { startHelper } from "./support/helper-process.ts";
 import { startRelayProcess } from "./support/relay-process.ts";
 import { startUpstream, status } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
@@ -75,3 +78,34 @@ test("a relay with a spool, killed again and again under load: every event that 
     rmSync(folder, { recursive: true, force: true });
   }
 }, 90_000);
+
+test("a relay whose spool another process has: it serves at once, forwards from memory, and ends on SIGTERM", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "sfp-shared-spool-"));
+  try {
+    await using upstream = await startUpstream();
+    await using other = await startHelper("spool-user-process.ts", folder);
+    other.hang();
+    await using relay = await startRelayProcess({
+      upstream,
+      mode: "http",
+      args: ["--event-spool-path", folder, "--shutdown-grace-in-s", "120"],
+      env: { LOG_EVENT_STATSIG_ENDPOINT: upstream.url },
+    });
+    const body = JSON.stringify({ events: [{ eventName: "bought" }], statsigMetadata: {} });
+    const headers = { "statsig-api-key": "secret-shared" };
+    const answer = await fetch(`${relay.httpUrl}/v1/log_event`, { method: "POST", body, headers });
+    expect(answer.status).toBe(202);
+    await eventually(() => expect(relay.output()).toContain(`locked by bun (process ${other.pid})`), {
+      withinMs: 15_000,
+    });
+    expect(await relay.stop()).toBe(0);
+    expect(upstream.requests.filter(({ path }) => path === "/v1/log_event")).toHaveLength(1);
+    await other[Symbol.asyncDispose]();
+    await using again = await openSpool(folder);
+    expect(await drain(again.spool)).toEqual(
+      new Map([[eventGroup("first").metadata, [eventText("of the first")]]]),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 60_000);

@@ -3,8 +3,8 @@ import { checkDatabase, type DatabaseShape, tablesIn } from "./database-check.ts
 import { makePrivate } from "./private-file.ts";
 import { SQLITE, sqliteResult } from "./sqlite-result.ts";
 
-/** Below the limit of a call, so that a call says "database is locked" rather than nothing. */
-const BUSY_TIMEOUT_MS = 5_000;
+/** How long a call waits for another process to unlock the file: below the limit of a call, so that it says who has the lock. */
+export const BUSY_TIMEOUT_MS = 2_000;
 const RETRY_MS = 10;
 /** A log that one large commit swelled goes back to this. */
 const MAX_LOG_BYTES = 64 * 1024 * 1024;

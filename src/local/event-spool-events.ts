@@ -3,8 +3,9 @@ export type SpoolDropReason = "size" | "age" | "damage";
 
 /** What an operator should know of the event spool. `detail` is a sentence for people. */
 export type SpoolEvent =
-  /** It can't be used at all: the relay keeps events in memory only. */
+  /** It can't be opened: the relay keeps events in memory, and tries again. Reported once, until `spool_usable`. */
   | { readonly kind: "spool_unusable"; readonly detail: string }
+  | { readonly kind: "spool_usable" }
   /** The file is damaged, or not the relay's: it was moved out of the way, and a new one begun. */
   | { readonly kind: "spool_corrupt_set_aside"; readonly setAsideAs: string; readonly detail: string }
   /** Acknowledged, but never forwarded. `bytes` are those of the events, as the SDKs sent them. */

@@ -61,7 +61,8 @@ export class EventSpoolFile {
       }, now);
     } catch (error) {
       const noRoom = sqliteResult(error) === SQLITE.FULL || isNoSpace(error);
-      return { kind: noRoom ? "full" : "failed", detail: `the event spool ${this.path}: ${reasonOf(error)}` };
+      const detail = `the event spool ${this.path}: ${inWords(error, this.path)}`;
+      return { kind: noRoom ? "full" : "failed", detail };
     }
   }
 
@@ -86,8 +87,7 @@ export class EventSpoolFile {
       case "remove":
         return { kind: "removed", ...this.#file.use().remove(action.rows, action.events) };
       case "renew":
-        if (this.#file.use().holdsNothingBut(action.gone)) this.#file.discard();
-        this.#file.use();
+        if (this.#file.use().holdsNothingBut(action.gone)) this.#file.renew();
         return { kind: "done" };
       case "close":
         return this.#close();
@@ -103,10 +103,6 @@ export class EventSpoolFile {
     return { kind: "done" };
   }
 }
-
-/** The lock is held for as long as the file is open. */
-const reasonOf = (error: unknown): string =>
-  sqliteResult(error) === SQLITE.BUSY ? "another relay uses it" : inWords(error);
 
 const isNoSpace = (error: unknown): boolean =>
   error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");

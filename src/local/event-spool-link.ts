@@ -32,6 +32,7 @@ export class EventSpoolLink {
   #isStale = false;
   #isFailing = false;
   #storedBytes = 0;
+  #hasOpened = false;
 
   constructor(options: EventSpoolLinkOptions) {
     this.#options = options;
@@ -51,6 +52,7 @@ export class EventSpoolLink {
   /** Rejects where the file can't be used. Nothing is reported but what was done about it. */
   async open(): Promise<void> {
     await this.#send(OPEN, () => {}, OPEN_LIMIT_MS);
+    this.#hasOpened = true;
   }
 
   /** `apply` puts what was done into the index. Replies are applied in the order in which things were done. */
@@ -138,7 +140,8 @@ export class EventSpoolLink {
 
   async close(): Promise<void> {
     try {
-      await this.#send({ kind: "close" }, () => {}, CLOSE_LIMIT_MS);
+      // A Worker that still waits for the file has nothing to close.
+      if (this.#hasOpened) await this.#send({ kind: "close" }, () => {}, CLOSE_LIMIT_MS);
     } catch {
       // As after kill -9: the file is whole all the same.
     }

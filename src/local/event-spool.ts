@@ -33,20 +33,6 @@ export interface EventSpoolOptions {
 /** What is still to be committed on shutdown has this long. */
 const FLUSH_LIMIT_MS = 5_000;
 
-/** The event spool, or undefined, after one report, where it can't be used: the relay keeps events in memory. */
-export async function openEventSpool(options: EventSpoolOptions): Promise<EventSpool | undefined> {
-  const spool = new EventSpool(options);
-  try {
-    await spool.open();
-    return spool;
-  } catch (error) {
-    const detail = `${(error as Error).message}; the relay keeps events in memory only`;
-    options.onProblem({ kind: "spool_unusable", detail });
-    await spool[Symbol.asyncDispose]();
-    return undefined;
-  }
-}
-
 /**
  * Keeps events in a SQLite file. What was acknowledged survives kill -9, and a power cut as far as the disk keeps
  * what it says that it has: every commit is flushed to it. Events that were taken, but not yet removed, when the

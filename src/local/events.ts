@@ -2,8 +2,9 @@ export type LocalWork = "reading" | "writing";
 
 /** What an operator should know of the embedded backup. `detail` is a sentence for people. */
 export type LocalEvent =
-  /** It can't be used at all: the relay goes on with memory only. */
+  /** It can't be opened: the relay goes on with memory only, and tries again. Reported once, until `local_usable`. */
   | { readonly kind: "local_unusable"; readonly detail: string }
+  | { readonly kind: "local_usable" }
   /** It could not be read, or written, just now. Each is told once, until that works again. */
   | { readonly kind: "local_failing"; readonly doing: LocalWork; readonly detail: string }
   | { readonly kind: "local_works_again"; readonly doing: LocalWork }

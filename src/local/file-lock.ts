@@ -1,36 +1,46 @@
+import { statSync, truncateSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { makePrivate } from "./private-file.ts";
 import { SQLITE, sqliteResult } from "./sqlite-result.ts";
+import { inWords } from "./words.ts";
 
-/** Longer than it takes another relay to check a file of some GB. */
-const LOCK_TIMEOUT_MS = 30_000;
+/** Another relay may be checking a file of some GB: whoever does not get the lock tries again later. */
+const LOCK_TIMEOUT_MS = 2_000;
 
-/**
- * Runs `work` while no other relay on this machine does so for the same file. The lock is SQLite's own, on an
- * empty database beside the file: it ends with the process that holds it, however that ends.
- */
+/** Runs `work` while no other relay on this machine does so for the same file. */
 export function withFileLock<T>(file: string, work: () => T): T {
-  const path = `${file}.lock`;
-  const lock = locked(path);
+  using _ = lockFor(`${file}.lock`);
+  return work();
+}
+
+function lockFor(path: string): Disposable {
   try {
-    return work();
-  } finally {
-    lock.close();
+    return lockFile(path, LOCK_TIMEOUT_MS);
+  } catch (error) {
+    // What is known of the disk is as true of the file.
+    if (sqliteResult(error) === SQLITE.FULL) throw error;
+    // Without SQLite's code: whatever is wrong with the lock, the database is not what is damaged.
+    throw new Error(`its lock file ${path}: ${inWords(error, path)}`);
   }
 }
 
-function locked(path: string): DatabaseSync {
+/**
+ * Locks a file until it is disposed of, or this process ends, however it ends: the lock is SQLite's own, on an empty
+ * database. Throws if another process has the lock for longer than `timeoutMs`.
+ */
+export function lockFile(path: string, timeoutMs: number): Disposable {
   makePrivate(path);
+  // A lock file is always empty. Anything in it was written by another program, and SQLite would refuse to lock
+  // it. It is emptied, not replaced: a lock that somebody holds on it stays one.
+  if (statSync(path).size > 0) truncateSync(path);
   let db: DatabaseSync | undefined;
   try {
-    db = new DatabaseSync(path, { timeout: LOCK_TIMEOUT_MS });
-    db.exec("BEGIN IMMEDIATE");
-    return db;
+    db = new DatabaseSync(path, { timeout: timeoutMs });
+    // No journal beside it: it would need room on a disk that may be full.
+    db.exec("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE");
   } catch (error) {
     db?.close();
-    // What is known of the disk is as true of the file.
-    if (sqliteResult(error) === SQLITE.FULL) throw error;
-    // Without SQLite's code: whatever is wrong with the lock, the backup is not what is damaged.
-    throw new Error(`its lock can't be had: ${(error as Error).message}`);
+    throw error;
   }
+  return { [Symbol.dispose]: () => db.close() };
 }

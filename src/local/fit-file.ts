@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import { openDatabase } from "./database.ts";
+import { BUSY_TIMEOUT_MS, openDatabase } from "./database.ts";
 import { type DatabaseShape, isUnfit } from "./database-check.ts";
 import { withFileLock } from "./file-lock.ts";
 import { identityOf } from "./private-file.ts";
@@ -28,6 +28,7 @@ export class FitFile<Tables> {
   #open: OpenFile<Tables> | undefined;
   /** Of the last attempt, ms since the Unix epoch. */
   #now = 0;
+  #busyTimeoutMs = BUSY_TIMEOUT_MS;
 
   constructor(options: FitFileOptions<Tables>) {
     this.#options = options;
@@ -62,10 +63,21 @@ export class FitFile<Tables> {
     db?.close();
   }
 
-  /** Closes and deletes it. */
-  discard(): void {
-    this.close();
-    for (const suffix of ["", ...BESIDE]) rmSync(this.#options.path + suffix, { force: true });
+  /** Deletes it and begins a new one, before another relay that waits for the file can open it. */
+  renew(): void {
+    const { path } = this.#options;
+    withFileLock(path, () => {
+      this.close();
+      for (const suffix of ["", ...BESIDE]) rmSync(path + suffix, { force: true });
+      this.#open = this.#openNow();
+    });
+  }
+
+  /** From now on, how long it waits for another process to unlock the file. */
+  waitForLocks(ms: number): void {
+    if (ms === this.#busyTimeoutMs) return;
+    this.#open?.db.exec(`PRAGMA busy_timeout = ${ms}`);
+    this.#busyTimeoutMs = ms;
   }
 
   #wasReplaced(): boolean {
@@ -74,6 +86,7 @@ export class FitFile<Tables> {
 
   #openNow(): OpenFile<Tables> {
     const { path, shape, opened } = this.#options;
+    this.#busyTimeoutMs = BUSY_TIMEOUT_MS;
     let db: DatabaseSync;
     try {
       db = openDatabase(path, shape);
@@ -112,7 +125,7 @@ export class FitFile<Tables> {
     const setAsideAs = setAside(path, this.#now);
     onSetAside(
       setAsideAs,
-      `${path} is unfit (${inWords(error)}): set aside as ${setAsideAs}, a new one is begun`,
+      `${path} is unfit (${inWords(error, path)}): set aside as ${setAsideAs}, a new one is begun`,
     );
   }
 }

@@ -7,7 +7,6 @@ import type { KeptVersion } from "./local-calls.ts";
 export interface KeptRow {
   /** What the row says, damaged or not. */
   readonly lcut: number;
-  readonly usedAt: number;
   /** Undefined where the row is damaged. */
   readonly version: KeptVersion | undefined;
 }
@@ -25,7 +24,7 @@ export function rowOf(feedDigest: string, row: Record<string, SQLOutputValue>): 
     body: body instanceof Uint8Array ? owned(body) : new Uint8Array(),
   };
   const sound = seal instanceof Uint8Array && sealOf(version).equals(seal);
-  return { lcut, usedAt: Number(row["used_at"]), version: sound ? version : undefined };
+  return { lcut, version: sound ? version : undefined };
 }
 
 /** A digest of all that makes the version what it is. */

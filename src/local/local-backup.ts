@@ -14,6 +14,7 @@ import { WorkerCalls } from "../worker-calls.ts";
 import type { EmitLocalEvent } from "./events.ts";
 import type { KeptVersion, LocalAction, LocalCall, LocalOutcome, LocalReply } from "./local-calls.ts";
 import { LocalHealth } from "./local-health.ts";
+import { Opening } from "./opening.ts";
 
 export interface LocalBackupOptions {
   /** The folder of the database; made where there is none. */
@@ -35,29 +36,16 @@ const OPEN_LIMIT_MS = 60_000;
 /** What is still to be written on shutdown has this long, and the database to close this long. */
 const FLUSH_LIMIT_MS = 5_000;
 const CLOSE_LIMIT_MS = 2_000;
+/** Both, while the file can't be written. */
+const FAILING_CLOSE_LIMIT_MS = 200;
 /** Calls in the Worker's hands: the next arrives while one is worked on. The rest wait here, without copies. */
 const MAX_IN_HAND = 2;
 
 const CLOSED = "the embedded backup is closed";
 
-/** The embedded backup, or undefined, after one report, where it can't be used: the relay does without. */
-export async function openLocalBackup(options: LocalBackupOptions): Promise<LocalBackup | undefined> {
-  const backup = new LocalBackup(options);
-  try {
-    await backup.open();
-    return backup;
-  } catch (error) {
-    const { message } = error as Error;
-    const detail = `${message}; the relay goes on with memory only`;
-    options.onProblem({ kind: "local_unusable", detail });
-    await backup[Symbol.asyncDispose]();
-    return undefined;
-  }
-}
-
 /**
  * Keeps the newest version of each feed, and of each key's ID lists, in a SQLite file that several relays on a machine
- * may share.
+ * may share. The file is opened in the background: while it can't be used, every call is rejected.
  */
 export class LocalBackup implements SpecBackup, ManifestBackup {
   readonly source = "local";
@@ -65,9 +53,12 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   readonly #calls: WorkerCalls<LocalCall, LocalReply>;
   readonly #queue = new PQueue({ concurrency: MAX_IN_HAND });
   readonly #health: LocalHealth;
+  readonly #opening: Opening;
+  readonly #openedListeners: (() => void)[] = [];
   #closing: Promise<void> | undefined;
 
   constructor(options: LocalBackupOptions) {
+    const { clock, supervisor, onProblem } = options;
     this.#options = options;
     this.#health = new LocalHealth(options.onProblem);
     this.#calls = new WorkerCalls({
@@ -76,11 +67,31 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
       onLost: (error) => options.supervisor.caught("local_backup_worker", error),
       limitMs: CALL_LIMIT_MS,
     });
+    this.#opening = new Opening({
+      loop: "local_backup_opening",
+      clock,
+      supervisor,
+      open: async () => {
+        await this.#call({ kind: "open" }, OPEN_LIMIT_MS);
+      },
+      onUnusable: (reason) => {
+        const detail = `${reason}; the relay goes on with memory only, and tries again`;
+        onProblem({ kind: "local_unusable", detail });
+      },
+      onUsable: (wasReported) => {
+        if (wasReported) onProblem({ kind: "local_usable" });
+      },
+    });
   }
 
-  /** Rejects where the file can't be used. */
-  async open(): Promise<void> {
-    await this.#call({ kind: "open" }, OPEN_LIMIT_MS);
+  /** Resolves once it is known whether the file can be used, but never waits for long. */
+  async attempted(): Promise<void> {
+    await this.#opening.attempted();
+  }
+
+  /** Calls back each time that the file was opened: it may be another one than before, and lack what that had. */
+  onOpened(listener: () => void): void {
+    this.#openedListeners.push(listener);
   }
 
   async read(feed: Feed, newerThan: number): Promise<BackupRead> {
@@ -89,6 +100,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     const outcome = await this.#queued(() => read, 1);
     switch (outcome.kind) {
       case "found": {
+        this.#used(feedDigest(feed));
         const { body, contentEncoding, format, lcut } = outcome.version;
         const sdkKeyHash = djb2(feed.sdkKey);
         return { kind: "found", raw: { body, contentEncoding, format, headerLcut: lcut, sdkKeyHash } };
@@ -111,9 +123,19 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     return false;
   }
 
-  async touch({ feed }: Snapshot): Promise<boolean> {
-    const outcome = await this.#queued(() => ({ kind: "touch", feedDigest: feedDigest(feed) }));
+  touch({ feed }: Snapshot): Promise<boolean> {
+    return this.#touch(feedDigest(feed));
+  }
+
+  async #touch(feedDigest: string): Promise<boolean> {
+    const outcome = await this.#queued(() => ({ kind: "touch", feedDigest }));
     return outcome.kind === "done";
+  }
+
+  /** Not a part of reading, which works also while another process has the file locked. */
+  #used(feedDigest: string): void {
+    // Reported, and made up for by the next touch.
+    this.#touch(feedDigest).catch(() => {});
   }
 
   async remove(feed: Feed): Promise<void> {
@@ -124,7 +146,9 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     const feedDigest = manifestDigest(sdkKey);
     const read = { kind: "read", feedDigest, newerThan: -1, maxBytes: MAX_MANIFEST_BYTES } as const;
     const outcome = await this.#queued(() => read, 1);
-    return outcome.kind === "found" ? new TextDecoder().decode(outcome.version.body) : undefined;
+    if (outcome.kind !== "found") return undefined;
+    this.#used(feedDigest);
+    return new TextDecoder().decode(outcome.version.body);
   }
 
   async writeManifest(sdkKey: SdkKey, text: string, fetchedAt: number): Promise<void> {
@@ -146,6 +170,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   /** Reads go first: a client may be waiting. Should the Worker hang, all that wait are rejected at once. */
   async #queued(action: () => LocalAction, priority = 0): Promise<LocalOutcome> {
     if (this.#closing !== undefined) throw new Error(CLOSED);
+    await this.#opening.usable();
     return await this.#queue.add(() => this.#watched(action()), { priority });
   }
 
@@ -157,8 +182,9 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     const { path: folder, maxKeys, maxBytes, clock, onProblem } = this.#options;
     const call = { limits: { folder, maxKeys, maxBytes }, now: clock.now(), action };
     const moved = action.kind === "write" ? [action.version.body.buffer] : [];
-    const { outcome, events } = await this.#calls.call(call, moved, limitMs);
+    const { outcome, hasOpened, events } = await this.#calls.call(call, moved, limitMs);
     for (const event of events) onProblem(event);
+    if (hasOpened) for (const listener of this.#openedListeners) listener();
     if (outcome.kind === "failed") throw new Error(outcome.detail);
     return outcome;
   }
@@ -170,13 +196,20 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   }
 
   async #close(): Promise<void> {
-    await Promise.race([this.#queue.onIdle(), sleep(FLUSH_LIMIT_MS, undefined, { ref: false })]);
-    try {
-      await this.#call({ kind: "close" }, CLOSE_LIMIT_MS);
-    } catch {
-      // As after kill -9: the file is whole all the same.
+    this.#opening.stop();
+    if (this.#opening.isUsable) {
+      const isFailing = this.#health.isFailing("writing");
+      const flushLimitMs = isFailing ? FAILING_CLOSE_LIMIT_MS : FLUSH_LIMIT_MS;
+      await Promise.race([this.#queue.onIdle(), sleep(flushLimitMs, undefined, { ref: false })]);
+      try {
+        await this.#call({ kind: "close" }, isFailing ? FAILING_CLOSE_LIMIT_MS : CLOSE_LIMIT_MS);
+      } catch {
+        // As after kill -9: the file is whole all the same.
+      }
     }
+    // Also ends a Worker that waits for a lock.
     await this.#calls[Symbol.asyncDispose]();
+    await this.#opening[Symbol.asyncDispose]();
   }
 }
 

@@ -19,6 +19,7 @@ export interface KeptVersion {
 }
 
 export type LocalAction =
+  /** Opens the file, also one that took the place of the one that was open. */
   | { readonly kind: "open" }
   | {
       readonly kind: "read";
@@ -53,6 +54,8 @@ export type LocalOutcome =
 
 export interface LocalReply {
   readonly outcome: LocalOutcome;
+  /** The file was opened on the way: it may lack what the one before had. */
+  readonly hasOpened: boolean;
   /** What happened on the way, even where the action failed in the end. */
   readonly events: readonly LocalEvent[];
 }

@@ -1,9 +1,15 @@
+import { BUSY_TIMEOUT_MS } from "./database.ts";
 import type { LocalEvent } from "./events.ts";
 import { FitFile } from "./fit-file.ts";
 import type { KeptVersion, LocalAction, LocalLimits, LocalOutcome, LocalReply } from "./local-calls.ts";
+import { RelaySlots } from "./relay-slots.ts";
 import { specShape } from "./spec-shape.ts";
 import { SpecTable } from "./spec-table.ts";
+import { SQLITE, sqliteResult } from "./sqlite-result.ts";
 import { inWords } from "./words.ts";
+
+/** While another process has the file locked, no call waits as long as the first did: reads would queue up behind it. */
+const STILL_BUSY_TIMEOUT_MS = 50;
 
 /** The database of the embedded backup. */
 export class LocalFile {
@@ -11,6 +17,8 @@ export class LocalFile {
   readonly #limits: LocalLimits;
   readonly #file: FitFile<SpecTable>;
   #events: LocalEvent[] = [];
+  #slots: RelaySlots | undefined;
+  #hasOpened = false;
 
   constructor(path: string, limits: LocalLimits) {
     this.path = path;
@@ -19,7 +27,11 @@ export class LocalFile {
       path,
       shape: specShape,
       opened: (db) => {
-        const table = new SpecTable(db, limits);
+        this.#hasOpened = true;
+        this.#slots?.[Symbol.dispose]();
+        this.#slots = undefined;
+        this.#slots = new RelaySlots(path);
+        const table = new SpecTable(db, limits, this.#slots);
         this.#reportEvicted(table.shrink());
         return table;
       },
@@ -31,25 +43,29 @@ export class LocalFile {
   /** Never throws: what went wrong is an outcome. */
   perform(action: LocalAction, now: number): LocalReply {
     this.#events = [];
+    this.#hasOpened = false;
     const outcome = this.#attempt(action, now);
-    return { outcome, events: this.#events };
+    return { outcome, hasOpened: this.#hasOpened, events: this.#events };
   }
 
   #attempt(action: LocalAction, now: number): LocalOutcome {
     try {
-      return this.#file.attempt(() => this.#do(action, now), now);
+      const outcome = this.#file.attempt(() => this.#do(action, now), now);
+      if (action.kind !== "read") this.#file.waitForLocks(BUSY_TIMEOUT_MS);
+      return outcome;
     } catch (error) {
-      return { kind: "failed", detail: `the embedded backup ${this.path}: ${inWords(error)}` };
+      if (sqliteResult(error) === SQLITE.BUSY) this.#file.waitForLocks(STILL_BUSY_TIMEOUT_MS);
+      return { kind: "failed", detail: `the embedded backup ${this.path}: ${inWords(error, this.path)}` };
     }
   }
 
   #do(action: LocalAction, now: number): LocalOutcome {
     switch (action.kind) {
       case "open":
-        this.#file.use();
+        this.#open();
         return { kind: "done" };
       case "read":
-        return this.#file.use().read(action, now);
+        return this.#file.use().read(action);
       case "write":
         return this.#write(action.version, action.instead, now);
       case "touch":
@@ -59,8 +75,14 @@ export class LocalFile {
         return { kind: "done" };
       case "close":
         this.#file.close();
+        this.#slots?.[Symbol.dispose]();
         return { kind: "done" };
     }
+  }
+
+  #open(): void {
+    const table = this.#file.use();
+    if (table.hasEndedUsers) this.#reportEvicted(table.shrink());
   }
 
   #write(version: KeptVersion, instead: number | undefined, now: number): LocalOutcome {

@@ -9,6 +9,10 @@ export class LocalHealth {
     this.#emit = emit;
   }
 
+  isFailing(doing: LocalWork): boolean {
+    return this.#failing.has(doing);
+  }
+
   /** What the work comes to. */
   async watch<T>(doing: LocalWork, work: Promise<T>): Promise<T> {
     try {

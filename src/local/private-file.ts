@@ -4,7 +4,7 @@ import { BESIDE } from "./set-aside.ts";
 
 const OWNER_ONLY = 0o600;
 
-/** Sees to it that the file, those beside it, and a folder that has to be made are open to their owner alone. */
+/** Sees to it that the file, those beside it, and a folder that has to be made are open to their owner alone. Throws if it is no file. */
 export function makePrivate(file: string): void {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   try {
@@ -22,7 +22,9 @@ export function makePrivate(file: string): void {
 
 function modeOf(path: string): number | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
-  return stat?.isFile() ? stat.mode & 0o777 : undefined;
+  if (stat === undefined) return undefined;
+  if (!stat.isFile()) throw new Error(`${path} is a folder, socket or the like, not a file: remove it`);
+  return stat.mode & 0o777;
 }
 
 /** Tells a file from another that took its name; undefined where there is none. */

@@ -1,7 +1,10 @@
-import type { DatabaseSync, StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { transact } from "./database.ts";
 import { type KeptRow, rowOf, sealOf } from "./kept-row.ts";
 import type { KeptVersion, LocalAction, LocalLimits, LocalOutcome } from "./local-calls.ts";
+import type { RelaySlots } from "./relay-slots.ts";
+import { OWN, SpecUsers, UNUSED } from "./spec-users.ts";
+import { type SqlRow, Statements } from "./statements.ts";
 
 /** When something was used is written down no more often than this: it costs a commit. */
 const USED_AT_PRECISION_MS = 10 * 60_000;
@@ -18,24 +21,28 @@ type ReadAction = Extract<LocalAction, { kind: "read" }>;
 export class SpecTable {
   readonly #db: DatabaseSync;
   readonly #limits: LocalLimits;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #statements: Statements;
+  readonly #users: SpecUsers;
 
-  constructor(db: DatabaseSync, limits: LocalLimits) {
+  constructor(db: DatabaseSync, limits: LocalLimits, slots: RelaySlots) {
     this.#db = db;
     this.#limits = limits;
+    this.#statements = new Statements(db);
+    this.#users = new SpecUsers(db, slots);
   }
 
-  read({ feedDigest, newerThan, maxBytes }: ReadAction, now: number): LocalOutcome {
+  /** Writes nothing unless the row is damaged: a file that can't be written can still be read. */
+  read({ feedDigest, newerThan, maxBytes }: ReadAction): LocalOutcome {
     // SQLite knows the length without reading the body.
-    const length = this.#run("SELECT length(body) AS bytes FROM spec WHERE feed = ? AND lcut > ?");
-    if (Number(length.get(feedDigest, newerThan)?.["bytes"]) > maxBytes) return { kind: "too_large" };
+    const length = "SELECT length(body) AS bytes FROM spec WHERE feed = ? AND lcut > ?";
+    if (Number(this.#statements.get(length, feedDigest, newerThan)?.["bytes"]) > maxBytes)
+      return { kind: "too_large" };
     const row = this.#row(feedDigest, newerThan);
     if (row === undefined) return { kind: "none" };
     if (row.version === undefined) {
-      this.remove(feedDigest);
+      this.#delete(feedDigest);
       return { kind: "damaged" };
     }
-    this.#use(feedDigest, row.usedAt, now);
     return { kind: "found", version: row.version };
   }
 
@@ -58,81 +65,111 @@ export class SpecTable {
     });
   }
 
+  /** This relay uses the version. */
   touch(feedDigest: string, now: number): boolean {
-    const row = this.#run("SELECT used_at FROM spec WHERE feed = ?").get(feedDigest);
-    if (row === undefined) return false;
-    this.#use(feedDigest, Number(row["used_at"]), now);
-    return true;
+    return transact(this.#db, () => {
+      const row = this.#statements.get("SELECT sdk_key, used_at FROM spec WHERE feed = ?", feedDigest);
+      if (row === undefined) return false;
+      this.#users.add(String(row["sdk_key"]));
+      // Clocks may be set back.
+      if (Math.abs(now - Number(row["used_at"])) >= USED_AT_PRECISION_MS)
+        this.#statements.run("UPDATE spec SET used_at = ? WHERE feed = ?", now, feedDigest);
+      return true;
+    });
   }
 
+  /** What another running relay uses stays: whether its upstream knows the key is for that relay to find out. */
   remove(feedDigest: string): void {
-    this.#run("DELETE FROM spec WHERE feed = ?").run(feedDigest);
+    transact(this.#db, () => {
+      const row = this.#statements.get("SELECT sdk_key FROM spec WHERE feed = ?", feedDigest);
+      if (row === undefined) return;
+      const sdkKey = String(row["sdk_key"]);
+      this.#users.delete(sdkKey);
+      if (!this.#users.hasOther(sdkKey)) this.#delete(feedDigest);
+    });
   }
 
-  /** Keeps to bounds that are lower than they were; returns how many versions went. */
+  /** A relay that used something of it has ended. */
+  get hasEndedUsers(): boolean {
+    return this.#users.ended().length > 0;
+  }
+
+  /** Keeps to bounds that are lower than they were, or that relays no longer share; returns how many versions went. */
   shrink(): number {
-    return transact(this.#db, () => this.#makeRoom({ feedDigest: "", keyDigest: "" }));
+    return transact(this.#db, () => {
+      this.#users.deleteEnded();
+      return this.#makeRoom({ feedDigest: "", keyDigest: "" });
+    });
   }
 
   /** Looked into whole: a damaged row keeps no version out, whatever it says that its lcut is. */
-  #rowInTheWay({ feedDigest, lcut }: KeptVersion, instead: number | undefined): KeptRow | undefined {
+  #rowInTheWay(version: KeptVersion, instead: number | undefined): KeptRow | undefined {
+    const { feedDigest, keyDigest, lcut } = version;
     const row = this.#row(feedDigest, lcut - 1);
-    return row?.lcut === instead ? undefined : row;
+    if (row === undefined || row.lcut !== instead) return row;
+    // Unusable for this relay, such as too large. One that can use it must not find an older one.
+    this.#users.delete(keyDigest);
+    return row.version !== undefined && this.#users.hasOther(keyDigest) ? row : undefined;
   }
 
   #row(feedDigest: string, newerThan: number): KeptRow | undefined {
     // REAL, since a damaged integer may be none that JavaScript can take. All lcuts fit.
-    const columns = "sdk_key, CAST(lcut AS REAL) AS lcut, format, content_encoding, used_at, seal, body";
-    const row = this.#run(`SELECT ${columns} FROM spec WHERE feed = ? AND lcut > ?`).get(
-      feedDigest,
-      newerThan,
-    );
+    const columns = "sdk_key, CAST(lcut AS REAL) AS lcut, format, content_encoding, seal, body";
+    const sql = `SELECT ${columns} FROM spec WHERE feed = ? AND lcut > ?`;
+    const row = this.#statements.get(sql, feedDigest, newerThan);
     return row === undefined ? undefined : rowOf(feedDigest, row);
   }
 
   #put(version: KeptVersion, now: number): void {
     const { feedDigest, keyDigest, lcut, format, contentEncoding, body } = version;
-    this.#run("INSERT OR REPLACE INTO spec VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)").run(
+    this.#statements.run(
+      "INSERT OR REPLACE INTO spec VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       ...[feedDigest, keyDigest, lcut, format, contentEncoding],
       ...[now, now, body.length, sealOf(version), body],
     );
+    this.#users.add(keyDigest);
   }
 
-  #use(feedDigest: string, usedAt: number, now: number): void {
-    // Clocks may be set back.
-    if (Math.abs(now - usedAt) < USED_AT_PRECISION_MS) return;
-    this.#run("UPDATE spec SET used_at = ? WHERE feed = ?").run(now, feedDigest);
+  #delete(feedDigest: string): number {
+    return this.#run("DELETE FROM spec WHERE feed = ?", feedDigest);
   }
 
-  /** The least recently used keys go, then the least recently used versions; never what was just written. */
+  #run(sql: string, value: string): number {
+    return Number(this.#statements.run(sql, value).changes);
+  }
+
+  /**
+   * The least recently used keys go, then the least recently used versions; never what was just written. Each relay
+   * has bounds of its own: what goes is no longer this relay's, and deleted if no other running relay uses it.
+   */
   #makeRoom({ feedDigest, keyDigest }: Pick<KeptVersion, "feedDigest" | "keyDigest">): number {
     const { maxKeys, maxBytes } = this.#limits;
-    const oldestKey = `SELECT sdk_key FROM spec WHERE sdk_key <> ? GROUP BY sdk_key
+    const oldestKey = `SELECT sdk_key FROM spec WHERE ${OWN} AND sdk_key <> ? GROUP BY sdk_key
       ORDER BY max(used_at) LIMIT 1`;
-    const oldestFeed = "SELECT feed FROM spec WHERE feed <> ? ORDER BY used_at LIMIT 1";
-    let evicted = 0;
-    while (this.#sum("count(DISTINCT sdk_key)") > maxKeys) {
-      evicted += this.#delete(`DELETE FROM spec WHERE sdk_key = (${oldestKey})`, keyDigest);
+    const oldestFeed = `SELECT sdk_key, feed FROM spec WHERE ${OWN} AND feed <> ? ORDER BY used_at LIMIT 1`;
+    const evicted: number[] = [];
+    while (this.#sumOfOwn("count(DISTINCT sdk_key)") > maxKeys) {
+      const sdkKey = String(this.#oldestOwn(oldestKey, keyDigest)["sdk_key"]);
+      this.#users.delete(sdkKey);
+      evicted.push(this.#run(`DELETE FROM spec WHERE sdk_key = ? AND ${UNUSED}`, sdkKey));
     }
-    while (this.#sum("total(bytes)") > maxBytes) {
-      evicted += this.#delete(`DELETE FROM spec WHERE feed = (${oldestFeed})`, feedDigest);
+    while (this.#sumOfOwn("total(bytes)") > maxBytes) {
+      const { sdk_key: sdkKey, feed } = this.#oldestOwn(oldestFeed, feedDigest);
+      if (this.#users.hasOther(String(sdkKey))) this.#users.delete(String(sdkKey));
+      else evicted.push(this.#delete(String(feed)));
     }
-    return evicted;
+    if (evicted.length > 0) this.#users.deleteEvicted();
+    return evicted.reduce((sum, versions) => sum + versions, 0);
   }
 
-  #sum(expression: string): number {
-    return Number(this.#run(`SELECT ${expression} AS sum FROM spec`).get()?.["sum"]);
+  #sumOfOwn(expression: string): number {
+    const sql = `SELECT ${expression} AS sum FROM spec WHERE ${OWN}`;
+    return Number(this.#statements.get(sql, this.#users.ownSlot)?.["sum"]);
   }
 
-  #delete(sql: string, except: string): number {
-    const deleted = Number(this.#run(sql).run(except).changes);
-    if (deleted === 0) throw new Error("the embedded backup's bounds leave no room for one version");
-    return deleted;
-  }
-
-  #run(sql: string): StatementSync {
-    const statement = this.#statements.get(sql) ?? this.#db.prepare(sql);
-    this.#statements.set(sql, statement);
-    return statement;
+  #oldestOwn(sql: string, except: string): SqlRow {
+    const row = this.#statements.get(sql, this.#users.ownSlot, except);
+    if (row === undefined) throw new Error("the embedded backup's bounds leave no room for one version");
+    return row;
   }
 }

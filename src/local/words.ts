@@ -1,3 +1,6 @@
+import { describeLockHolders } from "./lock-holders.ts";
+import { SQLITE, sqliteResult } from "./sqlite-result.ts";
+
 const WORDS: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EPERM: "permission denied",
@@ -9,9 +12,11 @@ const WORDS: Readonly<Record<string, string>> = {
   EDQUOT: "the disk quota is used up",
 };
 
-/** A failure in words for people. */
-export function inWords(error: unknown): string {
+/** Why a database file can't be used, in words for people. */
+export function inWords(error: unknown, file: string): string {
   if (!(error instanceof Error)) return String(error);
+  if (sqliteResult(error) === SQLITE.BUSY)
+    return `locked by ${describeLockHolders(file) || "another process"}`;
   const code = "code" in error ? String(error.code) : "";
   return WORDS[code] ?? error.message;
 }

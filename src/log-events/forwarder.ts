@@ -9,8 +9,8 @@ import type { EmitLogEventsEvent } from "./events.ts";
 
 export interface ForwarderOptions {
   readonly queue: EventQueue;
-  /** What is in the queue outlives the process. */
-  readonly isDurable: boolean;
+  /** Whether all that is in the queue outlives the process. */
+  readonly isDurable: () => boolean;
   readonly sink: EventSink;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
@@ -70,7 +70,7 @@ export class EventForwarder implements AsyncDisposable {
     }
     await this[Symbol.asyncDispose]();
     const { events } = queue.depth;
-    if (events > 0) emit({ kind: "log_events_left", events, outcome: isDurable ? "kept" : "lost" });
+    if (events > 0) emit({ kind: "log_events_left", events, outcome: isDurable() ? "kept" : "lost" });
   }
 
   /** Stops at once, what was under way back in the queue. */

@@ -89,6 +89,7 @@ export function tell(event: RelayEvent, topics: Topics): void {
     case "log_events_left":
     case "spool_dropped":
     case "spool_unusable":
+    case "spool_usable":
     case "spool_corrupt_set_aside":
     case "spool_failing":
     case "spool_mended":

@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
-import { type EventSpoolOptions, openEventSpool } from "../../src/local/event-spool.ts";
+import { EventSpool, type EventSpoolOptions } from "../../src/local/event-spool.ts";
 import type { SpoolEvent } from "../../src/local/event-spool-events.ts";
+import { SpooledQueue } from "../../src/local/spooled-queue.ts";
+import { MemoryQueue } from "../../src/log-events/memory-queue.ts";
 import { ANYTHING, type TextQueue, withTexts } from "./event-batches.ts";
-import { quietSupervisor } from "./supervisors.ts";
+import { quietSupervisor, strictSupervisor } from "./supervisors.ts";
 
 export interface OpenedSpool extends AsyncDisposable {
   readonly spool: TextQueue;
@@ -11,24 +13,49 @@ export interface OpenedSpool extends AsyncDisposable {
   readonly events: readonly SpoolEvent[];
 }
 
-/** A spool in this folder; throws where there is none to be had. */
+/** A spool in this folder that is open; throws where there is none to be had. */
 export async function openSpool(
   path: string,
   options: Partial<EventSpoolOptions> = {},
 ): Promise<OpenedSpool> {
   const events: SpoolEvent[] = [];
-  const spool = await openEventSpool({
+  const spool = unopenedSpool(path, { onProblem: (event) => events.push(event), ...options });
+  try {
+    await spool.open();
+  } catch (error) {
+    await spool[Symbol.asyncDispose]();
+    throw error;
+  }
+  return { spool: withTexts(spool), events, [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose]() };
+}
+
+function unopenedSpool(path: string, options: Partial<EventSpoolOptions>): EventSpool {
+  return new EventSpool({
     supervisor: quietSupervisor(),
     path,
     maxBytes: 512 * 1024 * 1024,
     maxBatches: 10_000_000,
     maxAgeMs: 72 * 3_600_000,
     clock: systemClock,
-    onProblem: (event) => events.push(event),
+    onProblem: () => {},
     ...options,
   });
-  if (spool === undefined) throw new Error(JSON.stringify(events));
-  return { spool: withTexts(spool), events, [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose]() };
+}
+
+export interface OpenedQueue extends AsyncDisposable {
+  readonly queue: SpooledQueue;
+  readonly events: readonly SpoolEvent[];
+}
+
+/** Keeps events in a spool in this folder, or in memory for as long as that can't be used. */
+export function spooledQueue(path: string): OpenedQueue {
+  const events: SpoolEvent[] = [];
+  const onProblem = (event: SpoolEvent) => events.push(event);
+  const spool = unopenedSpool(path, { onProblem });
+  const memory = new MemoryQueue({ maxBatches: 1_000, maxBytes: 64 * 1024 * 1024 });
+  const supervisor = strictSupervisor();
+  const queue = new SpooledQueue({ spool, memory, clock: systemClock, supervisor, onProblem });
+  return { queue, events, [Symbol.asyncDispose]: () => queue[Symbol.asyncDispose]() };
 }
 
 /** Takes and removes whatever there is: the events, by the metadata of their group. */

@@ -104,7 +104,9 @@ function arm({ kind, afterMs, everyMs }: Extract<Fault, { kind: "throw" | "rejec
     if (kind === "throw") throw new RangeError(FAULT_MESSAGE);
     void Promise.reject(new RangeError(FAULT_MESSAGE));
   };
-  setTimeout(act, afterMs).unref();
+  // At once is before whatever is being started has ended.
+  if (afterMs === 0) queueMicrotask(act);
+  else setTimeout(act, afterMs).unref();
   if (everyMs !== undefined) setInterval(act, everyMs).unref();
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
 import type { LocalEvent } from "../../src/local/events.ts";
-import { type LocalBackup, type LocalBackupOptions, openLocalBackup } from "../../src/local/local-backup.ts";
+import { LocalBackup, type LocalBackupOptions } from "../../src/local/local-backup.ts";
 import { MAX_PAYLOAD_BYTES } from "./payloads.ts";
 import { strictSupervisor } from "./supervisors.ts";
 
@@ -13,13 +13,10 @@ export interface OpenedLocal extends AsyncDisposable {
   readonly events: readonly LocalEvent[];
 }
 
-/** An embedded backup in this folder; throws where there is none to be had. */
-export async function openLocal(
-  path: string,
-  options: Partial<LocalBackupOptions> = {},
-): Promise<OpenedLocal> {
+/** A local backup in this folder, which may not be usable yet. */
+export function startLocal(path: string, options: Partial<LocalBackupOptions> = {}): OpenedLocal {
   const events: LocalEvent[] = [];
-  const backup = await openLocalBackup({
+  const backup = new LocalBackup({
     supervisor: strictSupervisor(),
     path,
     maxKeys: 200,
@@ -29,8 +26,21 @@ export async function openLocal(
     onProblem: (event) => events.push(event),
     ...options,
   });
-  if (backup === undefined) throw new Error(events.map((event) => JSON.stringify(event)).join("; "));
   return { backup, events, [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose]() };
+}
+
+/** A local backup in this folder that is in use; throws if it can't be. */
+export async function openLocal(
+  path: string,
+  options: Partial<LocalBackupOptions> = {},
+): Promise<OpenedLocal> {
+  const local = startLocal(path, options);
+  await local.backup.attempted();
+  if (local.events.some(({ kind }) => kind === "local_unusable")) {
+    await local[Symbol.asyncDispose]();
+    throw new Error(JSON.stringify(local.events));
+  }
+  return local;
 }
 
 const folders: string[] = [];

@@ -63,7 +63,7 @@ export function startForwarder() {
     sink,
     clock,
     emit,
-    isDurable: false,
+    isDurable: () => false,
     flushIntervalMs: 1_000,
   });
   forwarder.start();

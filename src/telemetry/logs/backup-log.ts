@@ -50,6 +50,7 @@ export class BackupLog {
       case "local_failing":
       case "local_works_again":
       case "local_unusable":
+      case "local_usable":
       case "local_corrupt_set_aside":
       case "local_damage_replaced":
       case "local_evicted":
@@ -70,6 +71,9 @@ export class BackupLog {
       }
       case "local_works_again":
         if (!this.#local.ended(event.doing)) debugLine(this.#logger, event);
+        return;
+      case "local_usable":
+        this.#logger.log("info", "the local backup is in use now");
         return;
       case "local_evicted": {
         const { versions, detail } = event;

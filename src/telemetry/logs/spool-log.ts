@@ -36,6 +36,9 @@ export class SpoolLog {
       case "spool_unusable":
         this.#throttled.of(event.kind).log("warn", "spool unusable", { detail: event.detail });
         return;
+      case "spool_usable":
+        this.#logger.log("info", "the event spool is in use now");
+        return;
       case "spool_corrupt_set_aside": {
         const { setAsideAs, detail } = event;
         const fields = { set_aside_as: setAsideAs, detail };

@@ -1,4 +1,4 @@
-import type { LocalEvent } from "../../local/events.ts";
+import type { LocalEvent, LocalWork } from "../../local/events.ts";
 import type { RedisEvent } from "../../redis/events.ts";
 import type { BackupUseEvent } from "../relay-event.ts";
 import type { KeyTags } from "./key-tags.ts";
@@ -13,7 +13,7 @@ export class BackupMetrics {
   readonly #up = new Map<"redis" | "local", boolean>();
   readonly #missingPermissions = new Set<string>();
   /** What the local backup can't do just now. */
-  readonly #failing = new Set<string>();
+  readonly #failing = new Set<LocalWork | "opening">();
 
   constructor(registry: MetricRegistry, keys: KeyTags) {
     this.#registry = registry;
@@ -57,15 +57,16 @@ export class BackupMetrics {
         this.#missingPermissions.delete(event.permission);
         return;
       case "local_unusable":
-        this.#up.set("local", false);
+        this.#fails("opening");
+        return;
+      case "local_usable":
+        this.#works("opening");
         return;
       case "local_failing":
-        this.#failing.add(event.doing);
-        this.#up.set("local", false);
+        this.#fails(event.doing);
         return;
       case "local_works_again":
-        this.#failing.delete(event.doing);
-        this.#up.set("local", this.#failing.size === 0);
+        this.#works(event.doing);
         return;
       case "local_corrupt_set_aside":
       case "local_damage_replaced":
@@ -76,5 +77,15 @@ export class BackupMetrics {
       default:
         measureRedis(event, this.#registry, this.#keys);
     }
+  }
+
+  #fails(doing: LocalWork | "opening"): void {
+    this.#failing.add(doing);
+    this.#up.set("local", false);
+  }
+
+  #works(doing: LocalWork | "opening"): void {
+    this.#failing.delete(doing);
+    this.#up.set("local", this.#failing.size === 0);
   }
 }

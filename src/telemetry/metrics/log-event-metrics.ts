@@ -45,5 +45,6 @@ export function measureLogEvents(
       registry.count("LogEventQueueFailed", { action: event.kind });
       return;
     case "spool_mended":
+    case "spool_usable":
   }
 }

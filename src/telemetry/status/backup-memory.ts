@@ -60,6 +60,9 @@ export class BackupMemory {
       case "local_unusable":
         this.unusable = this.#from(event.detail);
         return;
+      case "local_usable":
+        this.unusable = undefined;
+        return;
       case "backup_unusable":
         this.unusableEntry = this.#from(event.detail);
         this.#failed(event.detail);

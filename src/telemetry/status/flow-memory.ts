@@ -69,6 +69,7 @@ export class FlowMemory {
         this.spoolFailing ??= this.#from(event.detail);
         return;
       case "spool_mended":
+      case "spool_usable":
         this.spoolFailing = undefined;
         return;
       default:

@@ -1,0 +1,68 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { RelaySlots } from "./relay-slots.ts";
+import { Statements } from "./statements.ts";
+
+/** A table of its own, which a file that an older relay began gets when it is opened. */
+const SCHEMA = `CREATE TABLE IF NOT EXISTS spec_user (
+  slot INTEGER NOT NULL,
+  sdk_key TEXT NOT NULL,
+  PRIMARY KEY (sdk_key, slot)
+) STRICT, WITHOUT ROWID`;
+
+const USERS = "SELECT 1 FROM spec_user AS user WHERE user.sdk_key = spec.sdk_key";
+
+/** SQL, of a row of `spec`: no running relay uses it. */
+export const UNUSED = `NOT EXISTS (${USERS})`;
+
+/** SQL, of a row of `spec`: what the relay in the slot that is its one parameter must keep within its bounds. */
+export const OWN = `(${UNUSED} OR EXISTS (${USERS} AND user.slot = ?))`;
+
+/** Which relays use which keys, so that none deletes what another running relay needs. Keys are digests. */
+export class SpecUsers {
+  readonly #statements: Statements;
+  readonly #slots: RelaySlots;
+
+  constructor(db: DatabaseSync, slots: RelaySlots) {
+    db.exec(SCHEMA);
+    this.#statements = new Statements(db);
+    this.#slots = slots;
+  }
+
+  get ownSlot(): number {
+    return this.#slots.own;
+  }
+
+  /** This relay uses the key. Writes nothing where that is known. */
+  add(sdkKey: string): void {
+    const known = "SELECT 1 FROM spec_user WHERE slot = ? AND sdk_key = ?";
+    if (this.#statements.get(known, this.ownSlot, sdkKey) !== undefined) return;
+    this.#statements.run("INSERT INTO spec_user (slot, sdk_key) VALUES (?, ?)", this.ownSlot, sdkKey);
+  }
+
+  /** This relay no longer uses the key. */
+  delete(sdkKey: string): void {
+    this.#statements.run("DELETE FROM spec_user WHERE slot = ? AND sdk_key = ?", this.ownSlot, sdkKey);
+  }
+
+  /** Forgets what this relay used and the table of specs no longer has. */
+  deleteEvicted(): void {
+    const sql = "DELETE FROM spec_user WHERE slot = ? AND sdk_key NOT IN (SELECT sdk_key FROM spec)";
+    this.#statements.run(sql, this.ownSlot);
+  }
+
+  hasOther(sdkKey: string): boolean {
+    const rows = this.#statements.all("SELECT slot FROM spec_user WHERE sdk_key = ?", sdkKey);
+    return rows.some(({ slot }) => Number(slot) !== this.ownSlot && this.#slots.isTaken(Number(slot)));
+  }
+
+  /** Relays that use something, and no longer run. */
+  ended(): number[] {
+    const slots = this.#statements.all("SELECT DISTINCT slot FROM spec_user");
+    return slots.map(({ slot }) => Number(slot)).filter((slot) => !this.#slots.isTaken(slot));
+  }
+
+  /** Forgets what relays used that no longer run. */
+  deleteEnded(): void {
+    for (const slot of this.ended()) this.#statements.run("DELETE FROM spec_user WHERE slot = ?", slot);
+  }
+}

@@ -1,0 +1,140 @@
+import type { Clock } from "../clock.ts";
+import { REQUEST_LIMITS } from "../log-events/event-chunk.ts";
+import type {
+  EventBatch,
+  EventQueue,
+  QueueDepth,
+  TakeLimits,
+  TakenEvents,
+} from "../log-events/event-queue.ts";
+import type { Supervisor } from "../supervision/supervisor.ts";
+import type { EventSpool } from "./event-spool.ts";
+import type { EmitSpoolEvent } from "./event-spool-events.ts";
+import { Opening } from "./opening.ts";
+
+export interface SpooledQueueOptions {
+  /** Not opened yet. */
+  readonly spool: EventSpool;
+  readonly memory: EventQueue;
+  readonly clock: Clock;
+  readonly supervisor: Supervisor;
+  readonly onProblem: EmitSpoolEvent;
+}
+
+const EVERYTHING: TakeLimits = { ...REQUEST_LIMITS, dueBefore: Number.MAX_SAFE_INTEGER };
+
+/**
+ * Keeps events in the spool, which is opened in the background, and in memory for as long as the spool can't be used: another
+ * relay may have it, or its disk be read-only. What waits in memory goes to the spool once that is open.
+ */
+export class SpooledQueue implements EventQueue {
+  readonly #spool: EventSpool;
+  readonly #memory: EventQueue;
+  readonly #opening: Opening;
+  readonly #takenFromMemory = new WeakSet<TakenEvents>();
+  readonly #listeners: (() => void)[] = [];
+  #isOpen = false;
+
+  constructor({ spool, memory, clock, supervisor, onProblem }: SpooledQueueOptions) {
+    this.#spool = spool;
+    this.#memory = memory;
+    this.#opening = new Opening({
+      loop: "event_spool_opening",
+      clock,
+      supervisor,
+      open: () => this.#open(),
+      onUnusable: (reason) => {
+        const detail = `${reason}; the relay keeps events in memory only, and tries again`;
+        onProblem({ kind: "spool_unusable", detail });
+      },
+      onUsable: (wasReported) => {
+        if (wasReported) onProblem({ kind: "spool_usable" });
+      },
+    });
+  }
+
+  /** All that is kept outlives the process. */
+  get isDurable(): boolean {
+    return this.#isOpen && this.#memory.depth.batches === 0;
+  }
+
+  get depth(): QueueDepth {
+    const [a, b] = [this.#spool.depth, this.#memory.depth];
+    return { batches: a.batches + b.batches, events: a.events + b.events, bytes: a.bytes + b.bytes };
+  }
+
+  get filled(): number {
+    return Math.max(this.#spool.filled, this.#memory.filled);
+  }
+
+  nextDueAt(maxWaitMs: number): number | undefined {
+    const due = [this.#spool.nextDueAt(maxWaitMs), this.#memory.nextDueAt(maxWaitMs)];
+    const known = due.filter((each) => each !== undefined);
+    return known.length === 0 ? undefined : Math.min(...known);
+  }
+
+  /** Called as well once the spool is open: events of a relay that ran before may wait there. */
+  onPut(listener: () => void): void {
+    this.#listeners.push(listener);
+    this.#spool.onPut(listener);
+    this.#memory.onPut(listener);
+  }
+
+  async put(batch: EventBatch): Promise<"queued" | "full"> {
+    if (!this.#isOpen) await this.#opening.attempted();
+    return this.#isOpen ? this.#spool.put(batch) : this.#memory.put(batch);
+  }
+
+  /** What waits in memory goes first: it is older, and ends with the process. */
+  async take(limits: TakeLimits): Promise<TakenEvents | undefined> {
+    const taken = await this.#memory.take(limits);
+    if (taken === undefined) return this.#isOpen ? this.#spool.take(limits) : undefined;
+    this.#takenFromMemory.add(taken);
+    return taken;
+  }
+
+  async remove(taken: TakenEvents, count?: number): Promise<void> {
+    await this.#queueOf(taken).remove(taken, count);
+  }
+
+  async drop(taken: TakenEvents): Promise<number> {
+    return this.#queueOf(taken).drop(taken);
+  }
+
+  async release(taken: TakenEvents): Promise<void> {
+    await this.#queueOf(taken).release(taken);
+  }
+
+  #queueOf(taken: TakenEvents): EventQueue {
+    return this.#takenFromMemory.has(taken) ? this.#memory : this.#spool;
+  }
+
+  /** Done again and again: what was on its way to upstream, and was released, is in memory still. */
+  async #open(): Promise<void> {
+    if (!this.#isOpen) {
+      await this.#spool.open();
+      this.#isOpen = true;
+      for (const listener of this.#listeners) listener();
+    }
+    await this.#moveToSpool();
+  }
+
+  /** As far as the spool takes it. What it does not take stays in memory, from where it is sent, too. */
+  async #moveToSpool(): Promise<void> {
+    for (;;) {
+      const taken = await this.#memory.take(EVERYTHING);
+      if (taken === undefined) return;
+      // A failure is reported by the spool.
+      const put = await this.#spool.put(taken).catch(() => "full");
+      if (put === "full") return this.#memory.release(taken);
+      await this.#memory.remove(taken);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#opening.stop();
+    await this.#spool[Symbol.asyncDispose]();
+    await this.#memory[Symbol.asyncDispose]();
+    await this.#opening[Symbol.asyncDispose]();
+  }
+}

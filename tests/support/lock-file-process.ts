@@ -1,0 +1,8 @@
+// Locks an SQLite database as another program does, until it is killed: <file> <SQL>. Says "locked" once it has the lock.
+import { DatabaseSync } from "node:sqlite";
+
+const [file = "", sql = ""] = process.argv.slice(2);
+const db = new DatabaseSync(file, { timeout: 10_000 });
+db.exec(sql);
+console.log("locked");
+setInterval(() => db.isOpen, 60_000);
