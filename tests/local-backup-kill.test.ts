@@ -34,3 +34,23 @@ test(`kill -9 while ${VERSIONS} versions are written leaves a whole one, never o
   }
   expect(interrupted).toBeGreaterThan(0);
 }, 60_000);
+
+test("kill -9 of two relays that share a file: each finds what was acknowledged to it", async () => {
+  const folder = newFolder();
+  const keys = ["secret-killed-a", "secret-killed-b"];
+  let lastLcut = 0;
+  for (let round = 0; round < 4; round++) {
+    const writers = keys.map((key) => new VersionWriter(folder, key, lastLcut + 1, VERSIONS));
+    await Promise.all(writers.map((writer) => writer.acknowledges(1 + Math.floor(Math.random() * 50))));
+    for (const writer of writers) writer.kill();
+    await Promise.all(writers.map(({ ended }) => ended));
+
+    await using local = await openLocal(folder);
+    for (const [at, key] of keys.entries()) {
+      const lcut = (await readBack(local.backup, feedOf(key)))?.lcut ?? 0;
+      expect(lcut).toBeGreaterThanOrEqual(writers[at]?.acknowledged ?? Number.POSITIVE_INFINITY);
+    }
+    expect(local.events).toEqual([]);
+    lastLcut += VERSIONS;
+  }
+}, 60_000);

@@ -4,7 +4,7 @@ import { makePrivate } from "./private-file.ts";
 import { SQLITE, sqliteResult } from "./sqlite-result.ts";
 import { inWords } from "./words.ts";
 
-/** Another relay may be checking a file of some GB: whoever does not get the lock tries again later. */
+/** Another relay may be checking a file of some GB for longer than this: then this one tries again later. */
 const LOCK_TIMEOUT_MS = 2_000;
 
 /** Runs `work` while no other relay on this machine does so for the same file. */
@@ -31,7 +31,7 @@ function lockFor(path: string): Disposable {
 export function lockFile(path: string, timeoutMs: number): Disposable {
   makePrivate(path);
   // A lock file is always empty. Anything in it was written by another program, and SQLite would refuse to lock
-  // it. It is emptied, not replaced: a lock that somebody holds on it stays one.
+  // it. It is emptied, not replaced: a lock that another process holds on it stays valid.
   if (statSync(path).size > 0) truncateSync(path);
   let db: DatabaseSync | undefined;
   try {

@@ -144,6 +144,11 @@ export class SpecTable {
    */
   #makeRoom({ feedDigest, keyDigest }: Pick<KeptVersion, "feedDigest" | "keyDigest">): number {
     const { maxKeys, maxBytes } = this.#limits;
+    // In most cases there is room for all, whoever uses it: quicker to add up.
+    const all = this.#statements.get(
+      "SELECT count(DISTINCT sdk_key) AS keys, total(bytes) AS bytes FROM spec",
+    );
+    if (Number(all?.["keys"]) <= maxKeys && Number(all?.["bytes"]) <= maxBytes) return 0;
     const oldestKey = `SELECT sdk_key FROM spec WHERE ${OWN} AND sdk_key <> ? GROUP BY sdk_key
       ORDER BY max(used_at) LIMIT 1`;
     const oldestFeed = `SELECT sdk_key, feed FROM spec WHERE ${OWN} AND feed <> ? ORDER BY used_at LIMIT 1`;
