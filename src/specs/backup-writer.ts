@@ -89,14 +89,19 @@ export class BackupWriter implements AsyncDisposable {
    * clients have. Never rejects, and waits for no backup that is slow.
    */
   async writeAhead(snapshot: Snapshot): Promise<void> {
-    const { backup, clock } = this.#options;
+    const { backup, recovery, clock } = this.#options;
     // What is written before a removal is done would be gone after it.
     if (this.#jobs.isBusy(feedId(snapshot.feed))) return;
     const done = new AbortController();
-    const write = backup.write(snapshot).then(
-      ({ kind }) => kind === "written",
-      () => false,
-    );
+    const write = backup
+      .write(snapshot)
+      .then(async (outcome) => {
+        // Another relay had a newer one from upstream, which its clients have: it is served in place of this one.
+        const isOlder = outcome.kind === "not_newer" && outcome.lcut > snapshot.lcut;
+        if (isOlder) await recovery.recover(snapshot.feed);
+        return outcome.kind === "written";
+      })
+      .catch(() => false);
     this.#ahead.set(snapshot, write);
     const written = write.then(() => done.abort());
     await Promise.race([written, clock.sleep(WRITE_AHEAD_MS, done.signal).catch(() => {})]);
