@@ -1,6 +1,11 @@
 import { expect, test } from "bun:test";
+import { relayKilled, upstreamBehind } from "./support/chaos-faults.ts";
+import { CHAOS_FEEDS, ChaosFleet } from "./support/chaos-fleet.ts";
 import { describeRound, runChaos, summarize } from "./support/chaos-rounds.ts";
+import { ChaosWatch } from "./support/chaos-watch.ts";
 import { describeWith } from "./support/needs.ts";
+import { Random } from "./support/random.ts";
+import { eventually } from "./support/wait.ts";
 
 const ROUNDS = Number(process.env["SFP_CHAOS_ROUNDS"] ?? 20);
 const ROUNDS_WITHOUT_FLEET = Math.ceil(ROUNDS / 4);
@@ -39,4 +44,17 @@ describeWith("redis-server", "redis-cli")("three relays, five feeds, a Redis and
       START_LIMIT_MS + rounds * ROUND_LIMIT_MS,
     );
   }
+
+  test("a relay that starts while upstream is behind serves what Redis has, from the first answer on", async () => {
+    await using fleet = await ChaosFleet.start({ fleetPolling: false, intervalS: 1, relays: 1 });
+    await using watch = new ChaosWatch(fleet);
+    for (const feed of CHAOS_FEEDS) fleet.publish(feed);
+    await eventually(() => expect(watch.isRedisAtNewest()).toBe(true), { withinMs: 10_000 });
+    const restart = relayKilled(async (relay) => relay.start((await watch.redisLcuts()) ?? new Map()));
+    await upstreamBehind.begin(fleet, new Random(1));
+    await (await restart.begin(fleet, new Random(1))).end();
+    const [relay] = fleet.relays;
+    await eventually(() => expect(relay && watch.isRelayAtNewest(relay)).toBe(true), { withinMs: 10_000 });
+    expect(watch.takeProblems()).toEqual([]);
+  }, 60_000);
 });

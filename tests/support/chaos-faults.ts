@@ -112,7 +112,7 @@ const GARBAGE: readonly [Fault, ...Fault[]] = [
 const SLOW_LINK = { bytesPerS: 300_000, latencyMs: 50 };
 
 /** A part of upstream that is behind the others answers with what it has, or that it has nothing newer. */
-const olderVersion: ChaosFault = {
+export const upstreamBehind: ChaosFault = {
   name: "upstream older",
   place: "upstream",
   begin: async (fleet, random) => {
@@ -155,7 +155,7 @@ const UPSTREAM_FAULTS: readonly ChaosFault[] = [
   })),
   answerFault("upstream 500", (random) => ({ fault: status(random.oneIn(2) ? 500 : 503) })),
   answerFault("upstream garbage", (random) => ({ fault: random.pick(GARBAGE) })),
-  olderVersion,
+  upstreamBehind,
   answerFault("upstream cuts bodies", (random) => ({
     fault: { kind: "cut", framing: random.oneIn(2) ? "length" : "chunked", afterBytes: 10 },
   })),
