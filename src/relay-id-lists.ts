@@ -77,7 +77,7 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
       emit,
       maxInFlight,
       clearOnUnauthorized: config.clearOnUnauthorized,
-      writer: backup && startWriter(backup, { clock, emit, store }),
+      writer: backup && running.use(startWriter(backup, { clock, emit, store })),
       signal: stopping.signal,
     }),
   );

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, within } from "../clock.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import type { Manifest } from "./manifest.ts";
@@ -14,6 +14,9 @@ export interface ManifestWriterOptions {
   readonly rewriteEveryMs: number;
 }
 
+/** How long shutdown waits for what is not written yet. */
+const FLUSH_MS = 3_000;
+
 interface Written {
   readonly text: string;
   readonly at: number;
@@ -23,9 +26,10 @@ interface Written {
  * Brings manifests into the backup: each that is new, and each again before the backup
  * forgets it. What could not be written is written after the next poll. No request waits for it.
  */
-export class ManifestWriter {
+export class ManifestWriter implements AsyncDisposable {
   readonly #options: ManifestWriterOptions;
   readonly #written = new Map<SdkKey, Written>();
+  readonly #underway = new Set<Promise<void>>();
 
   constructor(options: ManifestWriterOptions) {
     this.#options = options;
@@ -43,19 +47,25 @@ export class ManifestWriter {
     const at = clock.now();
     if (before?.text === text && at - before.at < rewriteEveryMs) return;
     this.#written.set(sdkKey, { text, at });
-    backup.writeManifest(sdkKey, text, at).catch((error: unknown) => {
-      this.#written.delete(sdkKey);
-      this.#failed(sdkKey, "write", error);
-    });
+    this.#do(sdkKey, "write", backup.writeManifest(sdkKey, text, at));
   }
 
   remove(sdkKey: SdkKey): void {
-    this.#options.backup.removeManifest(sdkKey).catch((error: unknown) => {
-      this.#failed(sdkKey, "remove", error);
-    });
+    this.#do(sdkKey, "remove", this.#options.backup.removeManifest(sdkKey));
   }
 
-  #failed(sdkKey: SdkKey, action: "write" | "remove", error: unknown): void {
-    this.#options.emit({ kind: "id_lists_backup_failed", sdkKey, action, detail: String(error) });
+  #do(sdkKey: SdkKey, action: "write" | "remove", work: Promise<void>): void {
+    const done = work
+      .catch((error: unknown) => {
+        if (action === "write") this.#written.delete(sdkKey);
+        this.#options.emit({ kind: "id_lists_backup_failed", sdkKey, action, detail: String(error) });
+      })
+      .finally(() => this.#underway.delete(done));
+    this.#underway.add(done);
+  }
+
+  /** Finishes what is underway. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await within(this.#options.clock, FLUSH_MS, Promise.all(this.#underway));
   }
 }
