@@ -115,6 +115,8 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
         expect((await ask(relay, key.sdkKey)).status).toBe(200);
         upstream.forget(key.sdkKey);
         await eventually(async () => expect((await ask(relay, key.sdkKey)).status).toBe(401));
+        // A clean end finishes what is to be removed.
+        await relay.stop();
       }
       await upstream.stop();
       await using relay = await start({ upstream });
