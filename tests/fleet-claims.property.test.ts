@@ -62,7 +62,7 @@ test.each([1, 2, 3, 10])(
       await fleet.clock.advance(3 * INTERVAL_MS);
       const since = fleet.clock.elapsed();
       await fleet.clock.advance(50 * INTERVAL_MS);
-      const least = latencyMs < INTERVAL_MS ? 0.9 : 0.4;
+      const least = latencyMs < INTERVAL_MS ? 0.9 : 0.35;
       for (const feed of FEEDS) expect(fleet.asked(feed, since) / 50).toBeWithin(least, 1.2);
     }
   },

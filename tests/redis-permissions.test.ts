@@ -222,7 +222,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     });
 
     test.each([
-      ["-evalsha -eval", ["+eval"]],
+      ["-evalsha -eval", ["+evalsha", "+eval"]],
       ["-hmget", ["+hmget"]],
       ["-setnx", ["+setnx"]],
       ["-type", ["+type"]],

@@ -143,6 +143,7 @@ async function useLeaderCommands(redis: RedisConnection, { fleetPolling }: Redis
       redis.send("SET", [key, "1", "PX", "60000"]),
       redis.send("PTTL", [key]),
       redis.send("TYPE", [key]),
+      redis.send("EVALSHA", ["0".repeat(40), "1", key]),
     ];
     await Promise.allSettled(all);
   } finally {
