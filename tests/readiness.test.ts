@@ -21,7 +21,7 @@ function held(maxStalenessMs?: number) {
   const clock = new FakeClock();
   const store = new SpecStore({ maxKeys: 10 });
   const readiness = new Readiness({ store, clock, preload, maxStalenessMs });
-  const publish = (feed: Feed) => store.publish(snapshotOf(feed, 1), takeInstant(clock));
+  const publish = (feed: Feed) => store.publish(snapshotOf(feed, 1), { confirmed: takeInstant(clock) });
   return { clock, store, readiness, publish, reasons: () => readiness.reasons() };
 }
 

@@ -80,7 +80,7 @@ describe("how old a feed is, as the page shows it", () => {
         clock,
         staleAfterMs: 30_000,
       })[0]?.state;
-    store.publish(snapshotOf(feed, 1), takeInstant(clock));
+    store.publish(snapshotOf(feed, 1), { confirmed: takeInstant(clock) });
     await clock.advance(20_000);
     clock.jump(days * DAY_S * 1_000);
     expect(stateNow()).toBe("fresh");

@@ -108,11 +108,10 @@ export class SpecRecovery {
       emit({ kind: "backup_unusable", feed, detail });
       return "unusable";
     }
-    if (asked?.ended !== undefined && store.peek(feed) === undefined) return "nothing_newer";
     const previousLcut = store.peek(feed)?.snapshot.lcut;
     const receivedAt = clock.now();
     const snapshot: Snapshot = { ...preparation.payload, feed, source: backup.source, receivedAt };
-    if (store.publish(snapshot) !== "published") return "nothing_newer";
+    if (store.publish(snapshot, { after: asked }) !== "published") return "nothing_newer";
     emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: receivedAt - startedAt });
     return "newer";
   }

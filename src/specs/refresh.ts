@@ -2,6 +2,7 @@ import { type Clock, type Instant, takeInstant } from "../clock.ts";
 import { type Decision, decide, type Finding, type RefreshPolicy } from "./decide.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
+import type { HeldFeed } from "./held-feed.ts";
 import { PollWaits } from "./poll-waits.ts";
 import type { SpecPreparer } from "./preparer.ts";
 import { type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
@@ -124,8 +125,8 @@ export class SpecRefresher {
     if (!store.allows(feed.sdkKey)) return NOT_ALLOWED;
     const decision = decide(finding, store.peek(feed)?.snapshot, policy);
     if (decision.kind !== "publish") return this.#apply(feed, decision, answered);
-    const isStillHeld = () => asked?.ended === undefined || store.peek(feed) !== undefined;
-    return this.#publish(feed, decision.payload, answered, () => isStillHeld() || underway.isWanted);
+    // A client wants it whether or not it was held.
+    return this.#publish(feed, decision.payload, answered, () => (underway.isWanted ? undefined : asked));
   }
 
   async #lookInto(outcome: FetchOutcome): Promise<Finding> {
@@ -174,7 +175,7 @@ export class SpecRefresher {
     feed: Feed,
     payload: PreparedPayload,
     { startedAt, confirmed, relayed }: Answered,
-    isWanted: () => boolean,
+    after: () => HeldFeed | undefined,
   ): Promise<RefreshOutcome> {
     const { store, clock, emit, maxKeys, keepFirst } = this.#options;
     const snapshot: Snapshot = {
@@ -185,9 +186,8 @@ export class SpecRefresher {
       receivedAt: clock.now(),
     };
     await keepFirst(snapshot);
-    if (!isWanted()) return DROPPED;
     const previousLcut = store.peek(feed)?.snapshot.lcut;
-    switch (store.publish(snapshot, confirmed)) {
+    switch (store.publish(snapshot, { confirmed, after: after() })) {
       case "published":
         emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: clock.now() - startedAt });
         return { kind: "fresh" };
@@ -196,6 +196,8 @@ export class SpecRefresher {
         return { kind: "fresh" };
       case "not_allowed":
         return NOT_ALLOWED;
+      case "ended":
+        return DROPPED;
       case "full":
         emit({ kind: "spec_not_held", feed, maxKeys });
         return { kind: "full" };

@@ -16,7 +16,14 @@ export interface StoreListener {
   removed?(held: HeldFeed): void;
 }
 
-export type PublishOutcome = "published" | "not_newer" | "full" | "not_allowed";
+export type PublishOutcome = "published" | "not_newer" | "full" | "not_allowed" | "ended";
+
+export interface PublishOptions {
+  /** As for {@link SpecStore.confirm}; left out for a version that does not come from upstream. */
+  readonly confirmed?: Instant | undefined;
+  /** What was held when the version was asked for. If that has ended, the version does not bring the feed back. */
+  readonly after?: HeldFeed | undefined;
+}
 
 export interface SpecStoreOptions {
   readonly maxKeys: number;
@@ -90,11 +97,11 @@ export class SpecStore {
     this.#listeners.add(listener);
   }
 
-  /** `confirmed` as for {@link confirm}; left out for a version that does not come from upstream. */
-  publish(snapshot: Snapshot, confirmed?: Instant): PublishOutcome {
+  publish(snapshot: Snapshot, { confirmed, after }: PublishOptions = {}): PublishOutcome {
     if (!this.#allows(snapshot.feed.sdkKey)) return "not_allowed";
     const held = this.peek(snapshot.feed);
     if (held !== undefined) return this.#replace(held, snapshot, confirmed);
+    if (after?.ended !== undefined) return "ended";
     const entry = this.#keys.get(snapshot.feed.sdkKey) ?? this.#admit(snapshot.feed.sdkKey);
     if (entry === undefined) return "full";
     const added = new HeldFeed(snapshot, confirmed);
