@@ -48,17 +48,20 @@ function tableOf(title: string, { rounds, problems }: ChaosRun): Table {
     head: ["fault", "rounds", "relays at the newest, ms", "Redis, ms", "requests per feed and interval"],
     rows: [
       ...names.map((name) => rowOf(name, groups.get(name) ?? [])),
-      rowOf("all relays reach Redis", rounds.filter(isShared)),
-      rowOf(
-        "some don't",
-        rounds.filter((round) => !isShared(round)),
-      ),
+      ...splitRows(rounds),
       rowOf("all", rounds),
-    ].filter(([, number]) => number !== "0"),
+    ],
   };
 }
 
-const isShared = (round: ChaosRound): boolean => round.isShared;
+/** Relays can't share requests without --fleet-polling: no row tells anything then. */
+function splitRows(rounds: readonly ChaosRound[]): string[][] {
+  const { shared = [], apart = [] } = Object.groupBy(rounds, ({ isShared }) =>
+    isShared ? "shared" : "apart",
+  );
+  if (shared.length === 0) return [];
+  return [rowOf("all relays reach Redis", shared), rowOf("some relays don't", apart)];
+}
 
 function rowOf(name: string, rounds: readonly ChaosRound[]): string[] {
   const counted = rounds.filter(({ allowedRate }) => allowedRate !== undefined);
