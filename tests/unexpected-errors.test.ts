@@ -362,8 +362,8 @@ describe.skipIf(isBinary)("a loop that throws", () => {
         const failing = Object.keys(LOOPS).filter((loop) => {
           return linesWith(managed, `works again loop=${loop} `).length === 0;
         });
-        // These ask once a minute.
-        expect(failing).toEqual(["backup_upkeep", "id_list_polls"]);
+        // They ask once a minute.
+        expect(failing).toEqual(["id_list_polls"]);
       }, PATIENCE);
       hasNothingToHide(managed);
       // It serves, and takes over what changes.

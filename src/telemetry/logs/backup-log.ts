@@ -73,7 +73,7 @@ export class BackupLog {
         if (!this.#local.ended(event.doing)) debugLine(this.#logger, event);
         return;
       case "local_usable":
-        this.#logger.log("info", "the local backup is in use now");
+        log.log("info", "the local backup is in use now", {});
         return;
       case "local_evicted": {
         const { versions, detail } = event;

@@ -37,7 +37,7 @@ export class SpoolLog {
         this.#throttled.of(event.kind).log("warn", "spool unusable", { detail: event.detail });
         return;
       case "spool_usable":
-        this.#logger.log("info", "the event spool is in use now");
+        this.#throttled.of(event.kind).log("info", "the event spool is in use now", {});
         return;
       case "spool_corrupt_set_aside": {
         const { setAsideAs, detail } = event;
