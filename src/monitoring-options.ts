@@ -26,7 +26,7 @@ export const MONITORING_OPTIONS = [
     placeholder: "SECONDS",
     isLive: true,
     description:
-      "Not ready while upstream has not confirmed what is held of preloaded keys for so long; 0 for off",
+      "Not ready while upstream has not confirmed what is held of most preloaded keys for so long; 0 for off",
   },
   {
     name: "statsd-logging",

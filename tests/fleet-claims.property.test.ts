@@ -130,6 +130,27 @@ test("what upstream does not have, or refuses, is asked for once per interval by
   }
 });
 
+test("a key that upstream revokes is known to be revoked by all relays soon, each of which asks once", async () => {
+  const [revoked = feedOf("secret-a")] = FEEDS;
+  await using fleet = new FleetUnderTest(Array(10).fill(INTERVAL_MS));
+  await fleet.clock.advance(5 * INTERVAL_MS);
+  for (const { source } of fleet.relays) source.answer(revoked, unauthorized);
+  const since = fleet.clock.now();
+  await fleet.clock.advance(2.5 * INTERVAL_MS);
+  for (const { store } of fleet.relays) expect(store.peek(revoked)?.isRevoked).toBe(true);
+  await fleet.clock.advance(17.5 * INTERVAL_MS);
+  const asked = fleet.relays
+    .flatMap(({ source }) => source.timesAsked(revoked))
+    .filter((at) => at > since).length;
+  expect(asked).toBeWithin(10 + 0.8 * 17, 10 + 1.2 * 20);
+  // Valid again, all have it soon.
+  fleet.upstream.lcut++;
+  for (const relay of fleet.relays) relay.answer(revoked);
+  await fleet.clock.advance(2.5 * INTERVAL_MS);
+  for (const { store } of fleet.relays) expect(store.peek(revoked)?.isRevoked).toBe(false);
+  expect(new Set(fleet.lcuts(revoked))).toEqual(new Set([fleet.upstream.lcut]));
+});
+
 test("a backup that takes no writes does not keep news from the others", async () => {
   for (const count of [3, 10, 30]) {
     await using fleet = new FleetUnderTest(Array(count).fill(INTERVAL_MS));

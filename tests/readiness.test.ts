@@ -86,6 +86,35 @@ describe("what preloaded keys have to do with ready", () => {
     expect(reasons()).toEqual([expect.stringContaining("(61 s ago)")]);
   });
 
+  describe("of many keys", () => {
+    const keys = Array.from({ length: 4 }, (_, at) => feedOf(`secret-${at}-of-many-0123456789`));
+
+    async function stale(count: number, { revoked = 0 } = {}) {
+      const clock = new FakeClock();
+      const store = new SpecStore({ maxKeys: 10 });
+      const readiness = new Readiness({ store, clock, preload: keys, maxStalenessMs: 60_000 });
+      for (const feed of keys) store.publish(snapshotOf(feed, 1), { confirmed: takeInstant(clock) });
+      await clock.advance(61_000);
+      for (const feed of keys.slice(count)) store.confirm(feed, takeInstant(clock));
+      for (const feed of keys.slice(0, revoked)) store.peek(feed)?.revoke(clock);
+      return readiness.reasons().length > 0;
+    }
+
+    test.each([
+      [1, 0, false],
+      [2, 0, false],
+      [3, 0, true],
+      [4, 0, true],
+    ])("%d of 4 that are stale: not ready is %#", async (count, revoked, expected) => {
+      expect(await stale(count, { revoked })).toBe(expected);
+    });
+
+    test("those that upstream revoked are none, unless it refuses all: then it may refuse this relay alone", async () => {
+      expect(await stale(3, { revoked: 2 })).toBe(false);
+      expect(await stale(4, { revoked: 4 })).toBe(true);
+    });
+  });
+
   test("a key that a reload adds is waited for only while the start is not over", () => {
     const { readiness, publish, store, reasons } = held();
     const missing = () =>

@@ -131,6 +131,7 @@ describe("what a relay takes from a confirmation", () => {
       board: {
         look: async () => known,
         confirm: async () => {},
+        refuse: async () => {},
         holdOff: async () => {},
         announce: async () => {},
         onAnnounced: () => {},

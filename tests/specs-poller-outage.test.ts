@@ -73,14 +73,18 @@ describe("Retry-After", () => {
     [60_000, 60_000],
     [86_400_000, 60_000],
     [Number.POSITIVE_INFINITY, 60_000],
-  ])("of %d ms is honoured: the next request comes after %d ms", async (retryAfterMs, expectedMs) => {
-    await using flow = specFlow();
-    await flow.firstSight(a);
-    flow.source.answer(a, failed("status", retryAfterMs));
-    await flow.clock.advance(2 * MINUTE_MS);
-    const [, first = 0, second = 0] = flow.source.timesAsked(a);
-    expect(second - first).toBe(expectedMs);
-  });
+  ])(
+    "of %d ms is honoured: the next request comes after %d ms, or a little later",
+    async (retryAfterMs, expectedMs) => {
+      await using flow = specFlow();
+      await flow.firstSight(a);
+      flow.source.answer(a, failed("status", retryAfterMs));
+      await flow.clock.advance(2 * MINUTE_MS);
+      const [, first = 0, second = 0] = flow.source.timesAsked(a);
+      // Spread, since it may name one moment for all feeds of all relays.
+      expect(second - first).toBeWithin(expectedMs, expectedMs + POLL_INTERVAL_MS / 10 + 1);
+    },
+  );
 
   test("shorter than the interval changes nothing", async () => {
     await using flow = specFlow();

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { feedId } from "../src/specs/feed.ts";
 import { settle } from "./support/fake-clock.ts";
+import { FlakyBackup } from "./support/flaky-backup.ts";
 import { failed, unauthorized, version } from "./support/scripted-source.ts";
 import { feedOf, sdkKeyOf, snapshotOf } from "./support/snapshots.ts";
 import { type SpecFlowOptions, specFlow } from "./support/spec-flow.ts";
@@ -79,11 +81,25 @@ describe("a negative answer", () => {
     flow.source.answer(a, outcome);
     for (let times = 0; times < 3; times++) expect(await flow.ask()).toEqual(answer);
     await flow.clock.advance(ttlMs - 1);
-    expect(await flow.ask()).toEqual(answer);
+    // As long as is left of it.
+    expect(await flow.ask()).toEqual(answer.kind === "unavailable" ? { ...answer, retryAfterMs: 1 } : answer);
     expect(flow.source.asked).toHaveLength(1);
     flow.source.answer(a, version(1));
     await flow.clock.advance(2);
     expect((await flow.ask()).kind).toBe("held");
+  });
+
+  test("that upstream wants to be left alone does not keep a backup that is back from answering", async () => {
+    const backup = new FlakyBackup();
+    backup.shelf.set(feedId(a), snapshotOf(a, 3));
+    backup.works = false;
+    await using flow = askable({ backup });
+    flow.source.answer(a, failed("status", 60_000));
+    expect(await flow.ask()).toEqual({ kind: "unavailable", retryAfterMs: 60_000 });
+    backup.works = true;
+    await flow.clock.advance(1_100);
+    expect(await flow.ask()).toMatchObject({ kind: "held", held: { snapshot: { lcut: 3 } } });
+    expect(flow.source.asked).toHaveLength(1);
   });
 
   test("is not made longer by being asked for", async () => {

@@ -40,15 +40,15 @@ const look = new RedisScript(`${READ}
 local latest, id, freshFor, claimedFor = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local lcut, age, note = read(KEYS[1])
 if not version(lcut, latest) then lcut, age, note = '', 0, '' end
-if lcut ~= '' and age < freshFor then return {'confirmed', 0, 0, lcut, age, note} end
 local claimer, claimAge, claimNote = read(KEYS[2])
+if lcut ~= '' and age < freshFor and claimNote ~= 'refused' then return {'confirmed', 0, 0, '', lcut, age, note} end
 if claimer then
   local left = claimNote == 'hold' and redis.call('PTTL', KEYS[2]) or claimedFor - claimAge
-  if left > 0 then return {'claimed', claimAge, left, lcut, age, note} end
+  if left > 0 then return {'claimed', claimAge, left, claimNote, lcut, age, note} end
 end
 local kept = 2 * claimedFor
 redis.call('SET', KEYS[2], id .. ' - ' .. kept, 'PX', kept)
-return {'ours', 0, 0, lcut, age, note}
+return {'ours', 0, 0, '', lcut, age, note}
 `);
 
 /** Of two relays that asked at the same time, the one with the newer version is right, whichever says so last. */
@@ -66,6 +66,8 @@ const SINCE = /^-?\d{1,15}$/;
 const UNKNOWN = "-";
 /** The note of a claim that counts until its end, by whatever interval. */
 const HOLD = "hold";
+/** The note of a claim of a relay that upstream told that the SDK key is not valid. */
+const REFUSED = "refused";
 
 /** The board of a fleet whose relays share a Redis. */
 export class RedisFleetBoard implements FleetBoard {
@@ -95,6 +97,12 @@ export class RedisFleetBoard implements FleetBoard {
     await confirm.run(this.#redis, [confirmedKey(feedDigest(feed))], args);
   }
 
+  async refuse(feed: Feed, claimedForMs: number): Promise<void> {
+    const keptMs = whole(2 * claimedForMs);
+    const value = `${this.#id} ${REFUSED} ${keptMs}`;
+    await this.#redis.send("SET", [claimKey(feedDigest(feed)), value, "PX", keptMs]);
+  }
+
   async holdOff(feed: Feed, ms: number): Promise<void> {
     const value = `${this.#id} ${HOLD} ${whole(ms)}`;
     await this.#redis.send("SET", [claimKey(feedDigest(feed)), value, "PX", whole(ms)]);
@@ -118,7 +126,7 @@ export class RedisFleetBoard implements FleetBoard {
 }
 
 function readSeen(answer: unknown): Seen {
-  const [kind, ageMs, leftMs, word, saidAgoMs, note] = Array.isArray(answer)
+  const [kind, ageMs, leftMs, claimNote, word, saidAgoMs, note] = Array.isArray(answer)
     ? (answer as readonly unknown[])
     : [];
   if (typeof ageMs !== "number" || typeof leftMs !== "number" || typeof saidAgoMs !== "number")
@@ -130,7 +138,7 @@ function readSeen(answer: unknown): Seen {
     case "ours":
       return { turn: { kind }, last };
     case "claimed":
-      return { turn: { kind, ageMs, leftMs }, last };
+      return { turn: { kind, ageMs, leftMs, isRefused: claimNote === REFUSED }, last };
     case "confirmed":
       if (last !== undefined) return { turn: { kind }, last };
       throw nonsense();

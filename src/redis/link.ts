@@ -196,13 +196,13 @@ export class RedisLink implements AsyncDisposable {
 
   #leavesReplica(error: Error): boolean {
     if (this.#isLeavingReplica() || !error.message.includes("READONLY")) return false;
-    this.#readonlySince = this.#clock.now();
+    this.#readonlySince = this.#clock.elapsed();
     this.#become("opening", "");
     return true;
   }
 
   #isLeavingReplica(): boolean {
-    return this.#clock.now() - this.#readonlySince < READONLY_RECONNECT_EVERY_MS;
+    return this.#clock.elapsed() - this.#readonlySince < READONLY_RECONNECT_EVERY_MS;
   }
 
   /** The library ends for good where an address is unusable, as one that a Sentinel made up. */

@@ -56,10 +56,13 @@ export class RedisBackup implements SpecBackup {
     const written = await this.#telling(firstOfAll(writeTo(first), others.map(writeTo)), (reason) => {
       return { kind: "redis_write_failed", feed, lcut, reason };
     });
-    if (written.kind === "written") {
+    // Also where it was there already: the note may have outlived an earlier write.
+    if (written.kind === "written" || written.lcut === lcut) {
       await this.#telling(ifAllowed(redis.send("DEL", [removedKey(feed)])), (reason) => {
         return { kind: "redis_write_failed", feed, lcut, reason };
       });
+    }
+    if (written.kind === "written") {
       emit({ kind: "redis_wrote", feed, lcut, bytes: bytes.length, tookMs: clock.now() - startedAt });
     } else {
       emit({ kind: "redis_write_skipped", feed, lcut, keptLcut: written.lcut });

@@ -76,15 +76,23 @@ export class SpecAcquirer {
     if (outcome.kind === "fresh") {
       fleet?.answered(feed);
       writer?.confirmed(feed);
+    } else if (outcome.kind === "unauthorized") {
+      fleet?.refused(feed);
     } else {
       fleet?.failed(feed, outcome.kind === "failed" ? outcome.retryAfterMs : undefined);
     }
   }
 
-  /** After a restart the backup has what a relay that was not restarted would still serve. */
+  /** Unless it is to be cleared: after a restart the backup has what a relay that was not restarted would still serve. */
   async #recoverRevoked(feed: Feed, recovery: SpecRecovery): Promise<void> {
     const { store, clearOnUnauthorized } = this.#options;
-    if (clearOnUnauthorized || !store.allows(feed.sdkKey)) return;
+    if (!store.allows(feed.sdkKey)) return;
+    if (clearOnUnauthorized) {
+      // What was being read of the backup meanwhile is not to stay.
+      await recovery.settled(feed);
+      store.remove(feed, "unauthorized");
+      return;
+    }
     if (store.peek(feed) === undefined) await recovery.recover(feed);
     store.peek(feed)?.revoke(this.#options.clock);
   }

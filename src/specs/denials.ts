@@ -28,7 +28,9 @@ export class Denials {
   }
 
   get(id: string): Denial | undefined {
-    return this.#denials.get(id);
+    const denial = this.#denials.get(id);
+    if (denial?.kind !== "unavailable") return denial;
+    return { kind: "unavailable", retryAfterMs: Math.max(1, Math.ceil(this.#denials.getRemainingTTL(id))) };
   }
 
   /** `afterMs`: for how long upstream asked not to be asked. */

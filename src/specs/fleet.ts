@@ -30,7 +30,13 @@ export type Turn =
   /** Nobody: the last confirmation is fresh. */
   | { readonly kind: "confirmed" }
   /** Another relay, which claimed the feed so long ago. Its claim counts for `leftMs` more. */
-  | { readonly kind: "claimed"; readonly ageMs: number; readonly leftMs: number }
+  | {
+      readonly kind: "claimed";
+      readonly ageMs: number;
+      readonly leftMs: number;
+      /** Upstream told it that the SDK key is not valid. */
+      readonly isRefused: boolean;
+    }
   /** Who looked; from now on it is claimed. */
   | { readonly kind: "ours" };
 
@@ -45,6 +51,8 @@ export interface FleetBoard {
   /** One atomic step: of relays that look at the same moment, one has the claim. */
   look(feed: Feed, look: Look): Promise<Seen>;
   confirm(feed: Feed, confirmation: Confirmation): Promise<void>;
+  /** Upstream says that the SDK key is not valid: the other relays that hold the feed hear it for themselves, each once. */
+  refuse(feed: Feed, claimedForMs: number): Promise<void>;
   /** Nobody is to ask upstream for so long. */
   holdOff(feed: Feed, ms: number): Promise<void>;
   /** Tells all relays at once that the backup has a new version. */
@@ -177,6 +185,7 @@ export class Fleet {
       case "ours":
         return OURS;
       case "claimed":
+        if (seen.turn.isRefused && store.peek(feed)?.isRevoked === false) return OURS;
         if (store.peek(feed) === undefined) await this.#options.recovery.recover(feed, asked);
         return { kind: "followed", againMs: this.#againAfterClaimMs(seen.turn) };
       case "confirmed": {
@@ -269,7 +278,13 @@ export class Fleet {
     if (isUnchanged || this.#tellable.get(topic) === lcut) this.#confirm(held);
   }
 
-  /** It did not. `retryAfterMs`: for how long it wants to be left alone. */
+  /** It says that the SDK key is not valid. */
+  refused(feed: Feed): void {
+    this.failed(feed);
+    this.#options.board.refuse(feed, this.#lookFor(feed).claimedForMs).catch(() => {});
+  }
+
+  /** It gave no answer. `retryAfterMs`: for how long it wants to be left alone. */
   failed(feed: Feed, retryAfterMs = 0): void {
     const { board, clock } = this.#options;
     const topic = board.topicOf(feed);

@@ -88,7 +88,10 @@ export class HeldFeed {
   replace(snapshot: Snapshot, confirmed?: Instant): boolean {
     if (snapshot.lcut <= this.#snapshot.lcut) return false;
     this.#snapshot = snapshot;
-    if (snapshot.source === "upstream") this.confirm(confirmed);
+    if (snapshot.source === "upstream") {
+      this.#revokedAt = undefined;
+      this.confirm(confirmed);
+    }
     this.#wakeAll();
     return true;
   }

@@ -21,5 +21,8 @@ export function pollDelayMs({ intervalMs, misses, retryAfterMs }: PollSituation,
   const cap = Math.max(MAX_DELAY_MS, intervalMs);
   const delay = Math.min(cap, intervalMs * 2 ** Math.min(misses, 16));
   const jittered = delay * (1 - JITTER * random);
-  return Math.max(jittered, Math.min(retryAfterMs ?? 0, cap));
+  if (retryAfterMs === undefined) return jittered;
+  // It may name one moment for all feeds of all relays.
+  const spread = JITTER * Math.min(intervalMs, retryAfterMs) * random;
+  return Math.max(jittered, Math.min(retryAfterMs, cap) + spread);
 }

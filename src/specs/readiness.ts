@@ -74,17 +74,28 @@ export class Readiness {
     return `${missing.length} of ${count} preloaded keys have no data yet: ${list(missing.map(maskSdkKey))}`;
   }
 
-  /** A revoked key can't be confirmed by any relay: it says nothing about whether clients are better off elsewhere. */
+  /**
+   * What is stale of a few keys is a matter of these keys: upstream revoked them, or sends nothing that can be used, here and
+   * everywhere. What is stale of most of them is a matter of this relay, and clients may be better off elsewhere.
+   */
   #staleReason(): string | undefined {
     const { preload, maxStalenessMs } = this.#plan;
     if (maxStalenessMs === undefined) return undefined;
-    const found = preload.flatMap((feed) => {
-      const held = this.#store.peek(feed);
-      if (held === undefined || held.isRevoked) return [];
-      const ageMs = held.confirmedAgoMs(this.#clock) ?? Number.POSITIVE_INFINITY;
-      return ageMs > maxStalenessMs ? [`${describeFeed(feed)} ${formatAge(ageMs)}`] : [];
-    });
-    if (found.length === 0) return undefined;
+    const [held, stale, staleThoughValid] = [new Set<SdkKey>(), new Set<SdkKey>(), new Set<SdkKey>()];
+    const found: string[] = [];
+    for (const feed of preload) {
+      const each = this.#store.peek(feed);
+      if (each === undefined) continue;
+      held.add(feed.sdkKey);
+      const ageMs = each.confirmedAgoMs(this.#clock) ?? Number.POSITIVE_INFINITY;
+      if (ageMs <= maxStalenessMs) continue;
+      stale.add(feed.sdkKey);
+      if (!each.isRevoked) staleThoughValid.add(feed.sdkKey);
+      found.push(`${describeFeed(feed)} ${formatAge(ageMs)}`);
+    }
+    // Upstream that refuses all keys may refuse this relay alone; that of one key, no relay can do anything about.
+    const areAllStale = held.size > 1 && stale.size === held.size;
+    if (2 * staleThoughValid.size <= held.size && !areAllStale) return undefined;
     const limitS = maxStalenessMs / 1_000;
     return `${found.length} of ${preload.length} preloaded feeds not confirmed by upstream for ${limitS} s: ${list(found)}`;
   }

@@ -52,6 +52,11 @@ export class SpecRecovery {
     return recovery;
   }
 
+  /** Resolves when the backup is not being read for this feed. */
+  async settled(feed: Feed): Promise<void> {
+    await this.#underway.get(feedId(feed));
+  }
+
   /** Whether what the backup had when it was last read can't be served, whatever its version. */
   foundUnusable(feed: Feed): boolean {
     return this.#unusable.has(feedId(feed));

@@ -48,6 +48,7 @@ export class RequestSlots {
   readonly #maxSilent: number;
   /** Places that neither first sights nor polls take from each other. */
   readonly #reserve: number;
+  readonly #openReserve: number;
   readonly #waiting: Record<Line, Map<string, Waiting>>;
   readonly #inFlight: Record<Line, InFlight>;
   readonly #suspects = new LRUCache<string, true>({ max: MAX_SUSPECTS });
@@ -58,6 +59,8 @@ export class RequestSlots {
     this.#maxOpen = Math.min(2 * max, MAX_OPEN_REQUESTS);
     this.#maxSilent = Math.max(1, Math.floor(this.#maxOpen / 2));
     this.#reserve = Math.floor(this.#max / 4);
+    // Where there are few places: what hangs in one line is not to hold up the other.
+    this.#openReserve = this.#max > 1 ? Math.max(1, this.#reserve) : 0;
     this.#waiting = { first_sight: new Map(), poll: new Map(), suspect: new Map() };
     this.#inFlight = {
       first_sight: { live: 0, open: 0 },
@@ -111,7 +114,7 @@ export class RequestSlots {
     if (all.open >= this.#maxOpen) return false;
     if (line === "suspect") return all.open - all.live < this.#maxSilent;
     if (all.live >= this.#max || live >= this.#max - this.#reserve) return false;
-    return open < this.#maxOpen - this.#reserve;
+    return open < this.#maxOpen - this.#openReserve;
   }
 
   #open(id: string, line: Line, waitedMs: number): RequestSlot {

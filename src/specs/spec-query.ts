@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { type Clock, within } from "../clock.ts";
 import type { SpecAcquirer } from "./acquire.ts";
 import { type Denial, Denials } from "./denials.ts";
@@ -17,6 +18,9 @@ const SLOW_PROTO_MS = 1_000;
 /** How long a client waits for the first version of a feed. Fetching it goes on: a large one over a slow link takes minutes. */
 const PATIENCE_MS = 30_000;
 
+/** A denied feed is looked for in the backup so often. */
+const LOOK_UP_EVERY_MS = 1_000;
+
 export interface SpecQueryOptions {
   readonly store: SpecStore;
   readonly acquirer: Pick<SpecAcquirer, "acquire">;
@@ -31,10 +35,15 @@ export interface SpecQueryOptions {
 export class SpecQuery {
   readonly #options: SpecQueryOptions;
   readonly #denials: Denials;
+  /** Denied feeds that the backup was asked for a moment ago. */
+  readonly #lookedUp: LRUCache<string, true>;
 
   constructor(options: SpecQueryOptions) {
     this.#options = options;
-    this.#denials = new Denials(options.maxDenials, options.clock);
+    const { maxDenials: max, clock } = options;
+    this.#denials = new Denials(max, clock);
+    const perf = { now: () => clock.elapsed() };
+    this.#lookedUp = new LRUCache({ max, ttl: LOOK_UP_EVERY_MS, perf, ttlResolution: 0 });
   }
 
   /** What is in memory; all that the path of most requests needs. Takes any text for the key. */
@@ -72,7 +81,7 @@ export class SpecQuery {
     const { gate, recovery, acquirer } = this.#options;
     const { sdkKey, version, format } = feed;
     const denied = gate.allows(sdkKey) ? this.#denials.get(feedId(feed)) : undefined;
-    if (denied !== undefined) return denied;
+    if (denied !== undefined) return (await this.#recoverDenied(feed, denied)) ?? denied;
     const refusal = await gate.refusal(sdkKey, recovery && (() => recoverAny(recovery, feed)));
     if (refusal !== undefined) return refusal;
     const recovered = this.held(sdkKey, version, format);
@@ -86,5 +95,16 @@ export class SpecQuery {
     if (!isUnauthorized) gate.undecided(sdkKey);
     const afterMs = outcome?.kind === "failed" ? outcome.retryAfterMs : undefined;
     return this.#denials.add(feedId(feed), isUnauthorized, afterMs);
+  }
+
+  /** That upstream wants to be left alone for a while does not keep a backup that works again from answering. */
+  async #recoverDenied(feed: Feed, denied: Denial): Promise<SpecAnswer | undefined> {
+    const { recovery } = this.#options;
+    const id = feedId(feed);
+    if (recovery === undefined || denied.kind !== "unavailable" || this.#lookedUp.has(id)) return undefined;
+    this.#lookedUp.set(id, true);
+    await recovery.recover(feed);
+    const held = this.held(feed.sdkKey, feed.version, feed.format);
+    return held && { kind: "held", held };
   }
 }

@@ -65,7 +65,8 @@ export class StatsigSpecs implements SpecSource {
     const { status, headers } = response;
     if (status === 401 || status === 403) return this.#ignoreBody(response, { kind: "unauthorized", status });
     const relayed = readRelayedOrigin(headers, this.#clock);
-    this.#isRelay = relayed !== undefined;
+    // An error may be a load balancer's.
+    if (status < 400) this.#isRelay = relayed !== undefined;
     if (status === 304) return this.#ignoreBody(response, { kind: "no_update", relayed });
     if (status < 200 || status > 299)
       return this.#ignoreBody(response, badStatus(response, this.#clock.now()));

@@ -20,7 +20,10 @@ export class SharedBoard {
     string,
     { readonly lcut: number; readonly at: number; readonly confirmedAt: number }
   >();
-  readonly #claimed = new Map<string, { readonly at: number; readonly heldUntil?: number }>();
+  readonly #claimed = new Map<
+    string,
+    { readonly at: number; readonly heldUntil?: number; readonly isRefused?: boolean }
+  >();
   readonly #listeners = new Set<(topic: string, lcut: number) => void>();
   works = true;
   /** How long a look takes, and how many are underway. */
@@ -44,11 +47,13 @@ export class SharedBoard {
       ageMs: now - known.at,
       confirmedAgoMs: now - known.confirmedAt,
     };
-    if (last !== undefined && last.ageMs < freshForMs) return { turn: { kind: "confirmed" }, last };
     const claim = this.#claimed.get(id);
+    const isRefused = claim?.isRefused === true;
+    if (last !== undefined && last.ageMs < freshForMs && !isRefused)
+      return { turn: { kind: "confirmed" }, last };
     const leftMs = claim === undefined ? 0 : (claim.heldUntil ?? claim.at + claimedForMs) - now;
     if (claim !== undefined && leftMs > 0)
-      return { turn: { kind: "claimed", ageMs: now - claim.at, leftMs }, last };
+      return { turn: { kind: "claimed", ageMs: now - claim.at, leftMs, isRefused }, last };
     this.#claimed.set(id, { at: now });
     return { turn: { kind: "ours" }, last };
   }
@@ -59,6 +64,11 @@ export class SharedBoard {
     const at = this.#clock.elapsed() - ageMs;
     if (known !== undefined && (known.lcut > lcut || (known.lcut === lcut && known.at >= at))) return;
     this.#confirmed.set(feedId(feed), { lcut, at, confirmedAt: this.#clock.elapsed() - confirmedAgoMs });
+  }
+
+  refuse(feed: Feed): void {
+    this.#check();
+    this.#claimed.set(feedId(feed), { at: this.#clock.elapsed(), isRefused: true });
   }
 
   holdOff(feed: Feed, ms: number): void {
@@ -85,6 +95,7 @@ export class SharedBoard {
         }
       },
       confirm: async (feed, confirmation) => this.confirm(feed, confirmation),
+      refuse: async (feed) => this.refuse(feed),
       holdOff: async (feed, ms) => this.holdOff(feed, ms),
       announce: async (feed, lcut) => this.announce(feed, lcut),
       onAnnounced: (listener) =>
@@ -134,6 +145,8 @@ export class SimulatedRelay implements AsyncDisposable {
   readonly #poller: SpecPoller;
   readonly #writer: BackupWriter;
   readonly #stopping = new AbortController();
+  readonly #clock: FakeClock;
+  readonly #upstream: SimulatedUpstream;
   readonly #fleet: Fleet;
   readonly #acquirer: SpecAcquirer;
   readonly #preload: readonly Feed[];
@@ -152,14 +165,9 @@ export class SimulatedRelay implements AsyncDisposable {
     const { store } = this;
     const emit = () => {};
     this.source = new ScriptedSource(clock);
-    for (const feed of feeds) {
-      this.source.answer(feed, async (sinceTime, signal) => {
-        if (this.isCutOff) return failed("unreachable");
-        upstream.asked.push({ feed, atMs: clock.elapsed() });
-        await clock.sleep(upstream.latencyMs, signal);
-        return upstream.lcut > sinceTime ? version(upstream.lcut) : { kind: "no_update" };
-      });
-    }
+    this.#upstream = upstream;
+    this.#clock = clock;
+    for (const feed of feeds) this.answer(feed);
     this.backup = new SimulatedBackup(shelf);
     const { backup } = this;
     const recovery = new SpecRecovery({ backup, preparer: instantPreparer, store, clock, emit });
@@ -197,6 +205,17 @@ export class SimulatedRelay implements AsyncDisposable {
     this.#fleet = fleet;
     this.#acquirer = acquirer;
     this.#preload = preload;
+  }
+
+  /** Upstream answers requests for the feed as it should. */
+  answer(feed: Feed): void {
+    const [upstream, clock] = [this.#upstream, this.#clock];
+    this.source.answer(feed, async (sinceTime, signal) => {
+      if (this.isCutOff) return failed("unreachable");
+      upstream.asked.push({ feed, atMs: clock.elapsed() });
+      await clock.sleep(upstream.latencyMs, signal);
+      return upstream.lcut > sinceTime ? version(upstream.lcut) : { kind: "no_update" };
+    });
   }
 
   /** As SIGHUP does. */
