@@ -135,12 +135,12 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
     "one who takes no more of an answer over HTTP/1.1 is given up (%s)",
     async (protocol) => {
       await using link = await TcpValve.start(Number(new URL(relay.urlOf(protocol)).port));
-      const before = relay.openDescriptors();
+      const before = relay.openConnections(protocol);
       using client = await RawConnection.open(link.url.replace("http:", `${protocol}:`));
       link.close();
       client.write(`GET ${specPath(LARGE_KEY)} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
-      await eventually(() => expect(relay.openDescriptors()).toBeGreaterThan(before));
-      await eventually(() => expect(relay.openDescriptors()).toBeLessThanOrEqual(before), {
+      await eventually(() => expect(relay.openConnections(protocol)).toBeGreaterThan(before));
+      await eventually(() => expect(relay.openConnections(protocol)).toBeLessThanOrEqual(before), {
         withinMs: 25_000,
       });
     },

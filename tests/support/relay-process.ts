@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { exitOf } from "./exit-of.ts";
 import { Output } from "./output.ts";
 import { spawnRelay } from "./run-relay.ts";
@@ -106,6 +106,29 @@ export class RelayProcess implements AsyncDisposable {
   /** Files and sockets that are open now. */
   openDescriptors(): number {
     return readdirSync(`/proc/${this.#child.pid}/fd`).length;
+  }
+
+  /** Connections of clients to one of its ports that are open on its side, whatever else it has open. */
+  openConnections(protocol: string): number {
+    const port = Number(new URL(this.urlOf(protocol)).port)
+      .toString(16)
+      .toUpperCase()
+      .padStart(4, "0");
+    const own = new Set(
+      readdirSync(`/proc/${this.#child.pid}/fd`).flatMap((fd) => {
+        try {
+          return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${this.#child.pid}/fd/${fd}`))?.[1] ?? [];
+        } catch {
+          return [];
+        }
+      }),
+    );
+    const rows = readFileSync("/proc/net/tcp", "latin1").trim().split("\n").slice(1);
+    const LISTENS = "0A";
+    return rows.filter((row) => {
+      const [, local = "", , state, , , , , , inode = ""] = row.trim().split(/\s+/);
+      return local.endsWith(`:${port}`) && state !== LISTENS && own.has(inode);
+    }).length;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
