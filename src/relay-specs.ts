@@ -191,9 +191,10 @@ function startBackup(
   const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const { pollIntervalMs: intervalMs } = config;
+  const { pollIntervalMs: intervalMs, clearOnUnauthorized } = config;
   const { signal } = stopping;
-  const fleet = board && new Fleet({ board, store, recovery, clock, supervisor, intervalMs, emit, signal });
+  const parties = { store, recovery, clock, supervisor, emit, signal };
+  const fleet = board && new Fleet({ board, intervalMs, clearOnUnauthorized, ...parties });
   const writer = running.use(
     new BackupWriter({
       backup,

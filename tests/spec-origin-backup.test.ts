@@ -142,6 +142,7 @@ describe("what a relay takes from a confirmation", () => {
       clock,
       intervalMs: 60_000,
       emit: () => {},
+      clearOnUnauthorized: false,
       signal: new AbortController().signal,
     });
     expect(await fleet.poll(feed, store.peek(feed))).toMatchObject({

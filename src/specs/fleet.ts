@@ -51,7 +51,7 @@ export interface FleetBoard {
   /** One atomic step: of relays that look at the same moment, one has the claim. */
   look(feed: Feed, look: Look): Promise<Seen>;
   confirm(feed: Feed, confirmation: Confirmation): Promise<void>;
-  /** Upstream says that the SDK key is not valid: the other relays that hold the feed hear it for themselves, each once. */
+  /** Upstream says that the SDK key is not valid. */
   refuse(feed: Feed, claimedForMs: number): Promise<void>;
   /** Nobody is to ask upstream for so long. */
   holdOff(feed: Feed, ms: number): Promise<void>;
@@ -70,6 +70,7 @@ export interface FleetOptions {
   readonly supervisor: Supervisor;
   readonly intervalMs: number;
   readonly emit: EmitSpecEvent;
+  readonly clearOnUnauthorized: boolean;
   /** Ends waiting on shutdown. */
   readonly signal: AbortSignal;
 }
@@ -180,12 +181,16 @@ export class Fleet {
     if (asked === undefined && store.peek(feed) === undefined) this.#topics.set(board.topicOf(feed), feed);
     const seen = await this.#look(feed);
     if (seen === undefined) return OURS;
+    // What was dropped does not come back from a backup in which it may still be.
+    if (seen.turn.kind === "claimed" && seen.turn.isRefused && this.#isDropped(feed)) {
+      return { kind: "followed", againMs: this.#againAfterClaimMs(seen.turn) };
+    }
     const hasNewest = await this.#take(feed, seen.last, asked);
     switch (seen.turn.kind) {
       case "ours":
         return OURS;
       case "claimed":
-        if (seen.turn.isRefused && store.peek(feed)?.isRevoked === false) return OURS;
+        if (seen.turn.isRefused && this.#mustHearRefusal(feed)) return OURS;
         if (store.peek(feed) === undefined) await this.#options.recovery.recover(feed, asked);
         return { kind: "followed", againMs: this.#againAfterClaimMs(seen.turn) };
       case "confirmed": {
@@ -194,6 +199,20 @@ export class Fleet {
         return { kind: "followed", againMs: leftMs + this.#spreadMs(SPREAD) };
       }
     }
+  }
+
+  #isDropped(feed: Feed): boolean {
+    const { store, clearOnUnauthorized } = this.#options;
+    return clearOnUnauthorized && store.peek(feed) === undefined;
+  }
+
+  /** What is held is dropped only where upstream says so itself. Else it is served on, and another relay's word will do. */
+  #mustHearRefusal(feed: Feed): boolean {
+    const { store, clock, clearOnUnauthorized } = this.#options;
+    const held = store.peek(feed);
+    if (held === undefined || held.isRevoked) return false;
+    if (!clearOnUnauthorized) held.revoke(clock);
+    return clearOnUnauthorized;
   }
 
   /** The same for a client that waits for its first version, and not for long. */

@@ -43,7 +43,7 @@ export class HeldFeed {
   }
 
   /**
-   * Upstream's last answer to this relay was 401 or 403. What is held is still served, but must not be written where another
+   * Upstream's last answer to this relay, or to another one of its fleet, was 401 or 403. What is held is still served, but must not be written where another
    * relay may have deleted it for the same reason.
    */
   get isRevoked(): boolean {

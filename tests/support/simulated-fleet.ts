@@ -135,6 +135,7 @@ export interface SimulatedRelayOptions {
   readonly feeds: readonly Feed[];
   readonly preload?: readonly Feed[];
   readonly maxKeys?: number;
+  readonly clearOnUnauthorized?: boolean;
 }
 
 /** A relay of a fleet, from poller to backup, with a clock that stands still. */
@@ -158,7 +159,7 @@ export class SimulatedRelay implements AsyncDisposable {
     upstream: SimulatedUpstream,
     board: SharedBoard,
     shelf: Map<string, Snapshot>,
-    { intervalMs, feeds, preload = feeds, maxKeys = 100 }: SimulatedRelayOptions,
+    { intervalMs, feeds, preload = feeds, maxKeys = 100, clearOnUnauthorized = false }: SimulatedRelayOptions,
   ) {
     const supervisor = strictSupervisor(clock);
     this.store = new SpecStore({ maxKeys });
@@ -179,6 +180,7 @@ export class SimulatedRelay implements AsyncDisposable {
       supervisor,
       intervalMs,
       emit,
+      clearOnUnauthorized,
       signal: this.#stopping.signal,
     });
     const onNotKept = fleet.notKept.bind(fleet);
@@ -189,7 +191,7 @@ export class SimulatedRelay implements AsyncDisposable {
       preparer: instantPreparer,
       store,
       clock,
-      policy: { clearOnUnauthorized: false },
+      policy: { clearOnUnauthorized },
       maxInFlight: 64,
       intervalMs: () => intervalMs,
       maxKeys: 100,
@@ -198,7 +200,15 @@ export class SimulatedRelay implements AsyncDisposable {
       onForget: () => {},
       signal: this.#stopping.signal,
     });
-    const acquirer = new SpecAcquirer({ refresher, store, clock, recovery, fleet, writer });
+    const acquirer = new SpecAcquirer({
+      refresher,
+      store,
+      clock,
+      recovery,
+      fleet,
+      writer,
+      clearOnUnauthorized,
+    });
     this.#writer = writer;
     this.#poller = new SpecPoller({ supervisor, store, acquirer, clock, intervalMs, preload });
     this.#poller.start();
