@@ -1,0 +1,82 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { IdListRelay } from "./support/id-list-relay.ts";
+import { IdListUpstream, listed } from "./support/id-list-upstream.ts";
+import { masked } from "./support/status-report.ts";
+import { eventually } from "./support/wait.ts";
+
+const key = "secret-restarted-lists";
+
+async function newFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "sfp-id-lists-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
+
+const start = (upstream: IdListUpstream, folder: string, more: Readonly<Record<string, string>> = {}) =>
+  IdListRelay.start({
+    upstream,
+    folder,
+    values: { "proxy-id-lists": "true", "preload-sdk-keys": key, ...more },
+  });
+
+/** Every file's host takes a request and never answers. */
+function hangs(upstream: IdListUpstream): AsyncDisposable {
+  const never = Promise.withResolvers<undefined>();
+  upstream.fault = ({ path }) => (path.startsWith("/files/") ? never.promise : undefined);
+  return { [Symbol.asyncDispose]: async () => never.resolve(undefined) };
+}
+
+describe("a relay that is restarted while the host of the files hangs", () => {
+  test("serves every list that is on disk, grown or not, and is ready", async () => {
+    await using upstream = new IdListUpstream();
+    await using folder = await newFolder();
+    for (let at = 0; at < 100; at++) upstream.put(key, `l${at}`, listed(`a${at}`));
+    {
+      await using relay = await start(upstream, folder.path);
+      await eventually(async () => expect(await relay.notReady()).toBe(""));
+    }
+    for (let at = 0; at < 100; at++) upstream.append(key, `l${at}`, listed(`b${at}`));
+    await using _hanging = hangs(upstream);
+    await using relay = await start(upstream, folder.path);
+    await eventually(async () => expect(await relay.notReady()).toBe(""));
+    expect(await relay.onDisk(key)).toHaveLength(100);
+    expect(await relay.text(key, "l7")).toBe(listed("a7"));
+  }, 60_000);
+
+  test("is not ready while a list that it never had is on its way, for a minute at most", async () => {
+    await using upstream = new IdListUpstream();
+    await using folder = await newFolder();
+    upstream.put(key, "had", listed("a"));
+    {
+      await using relay = await start(upstream, folder.path);
+      await eventually(async () => expect(await relay.notReady()).toBe(""));
+    }
+    upstream.append(key, "had", listed("b"));
+    upstream.put(key, "new", listed("c"));
+    await using _hanging = hangs(upstream);
+    await using relay = await start(upstream, folder.path);
+    const reason = `1 of 2 ID lists of ${masked(key)} are not on disk yet`;
+    await eventually(async () => expect(await relay.notReady()).toBe(reason));
+    relay.clock.wake(60_000);
+    await eventually(async () => expect(await relay.notReady()).toBe(""));
+    expect(await relay.onDisk(key)).toEqual(["had"]);
+  }, 60_000);
+});
+
+test("a second key is served a file that is on disk while what was appended to it is on its way", async () => {
+  await using upstream = new IdListUpstream();
+  upstream.put(key, "x", listed("a"));
+  await using relay = await IdListRelay.start({ upstream, values: { "proxy-id-lists": "true" } });
+  expect(await relay.onDisk(key)).toEqual(["x"]);
+  upstream.append(key, "x", listed("b"));
+  const entry = upstream.entry(key, "x");
+  const never = Promise.withResolvers<undefined>();
+  await using _ending = { [Symbol.asyncDispose]: async () => never.resolve(undefined) };
+  upstream.fault = ({ path, key: asked }) => {
+    if (asked === "secret-second") return Response.json({ x: entry });
+    return path.startsWith("/files/") ? never.promise : undefined;
+  };
+  expect(await relay.onDisk("secret-second")).toEqual(["x"]);
+});
