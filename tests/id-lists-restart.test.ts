@@ -2,9 +2,15 @@ import { describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemClock } from "../src/clock.ts";
+import { digestOf } from "../src/id-lists/list-file.ts";
+import { ListFolder } from "../src/id-lists/list-folder.ts";
+import { ListShelf } from "../src/id-lists/list-shelf.ts";
+import type { SdkKey } from "../src/specs/sdk-key.ts";
 import { IdListRelay } from "./support/id-list-relay.ts";
 import { IdListUpstream, listed } from "./support/id-list-upstream.ts";
 import { masked } from "./support/status-report.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { eventually } from "./support/wait.ts";
 
 const key = "secret-restarted-lists";
@@ -80,3 +86,52 @@ test("a second key is served a file that is on disk while what was appended to i
   };
   expect(await relay.onDisk("secret-second")).toEqual(["x"]);
 });
+
+test("a list that fits no budget costs the others nothing when the relay is restarted", async () => {
+  await using upstream = new IdListUpstream();
+  await using folder = await newFolder();
+  upstream.put(key, "big", listed("big"), { size: 999_999_999 });
+  for (let at = 0; at < 20; at++) upstream.put(key, `l${at}`, listed(`a${at}`));
+  const values = { "id-lists-max-in-mb": "100", "id-list-downloads": "4" };
+  const names = Array.from({ length: 20 }, (_, at) => `l${at}`);
+  {
+    await using relay = await start(upstream, folder.path, values);
+    await eventually(async () => expect(await relay.onDisk(key)).toEqual(names));
+  }
+  upstream.fault = ({ path }) =>
+    path.startsWith("/files/") ? new Response("down", { status: 503 }) : undefined;
+  await using relay = await start(upstream, folder.path, values);
+  await eventually(async () => expect(await relay.notReady()).toBe(""));
+  expect(await relay.onDisk(key)).toEqual(names);
+}, 60_000);
+
+test("for a list that lacks room the oldest files that no manifest names go, and no more than must", async () => {
+  await using folder = await newFolder();
+  const entry = (fileID: string) => ({
+    name: fileID,
+    url: `http://h/${fileID}`,
+    fileID,
+    size: 30,
+    creationTime: 1,
+  });
+  const claimed = ListFolder.claim(folder.path);
+  for (const [at, fileID] of ["listed", "old", "new"].entries()) {
+    await Bun.write(claimed.pathOf(`${digestOf(entry(fileID))}-a${at}-0`), listed("x").repeat(3));
+  }
+  const source = {
+    fetchFile: async () => ({ kind: "whole", chunks: chunks(listed("y").repeat(3)) }) as const,
+  };
+  const emit = () => {};
+  const options = { source, clock: systemClock, supervisor: strictSupervisor(), emit, maxDownloads: 1 };
+  await using shelf = new ListShelf({ folder: claimed, ...options, maxBytes: 90 });
+  const [kept, fetched] = [shelf.file(entry("listed")), shelf.file(entry("fetched"))];
+  for (const file of [kept, fetched]) shelf.use(file);
+  await shelf.bring(fetched, entry("fetched"), key as SdkKey);
+  expect(fetched.isWhole).toBe(true);
+  const left = claimed.files().map((name) => name.slice(0, 64));
+  expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => digestOf(entry(fileID))).sort());
+});
+
+async function* chunks(text: string) {
+  yield Buffer.from(text);
+}

@@ -77,10 +77,10 @@ export class ListShelf implements AsyncDisposable {
 
   constructor(options: ListShelfOptions) {
     this.#options = options;
-    this.#budget = new DiskBudget(options.maxBytes, options.folder, () => this.#leftovers.drop());
-    this.#leftovers = new Leftovers(options.folder, this.#budget);
+    this.#budget = new DiskBudget(options.maxBytes, options.folder, (bytes) => this.#leftovers.drop(bytes));
+    this.#leftovers = new Leftovers(options.folder, this.#budget, (digest) => this.#isListed(digest));
     this.#queue = new DownloadQueue(options.maxDownloads);
-    this.#after(LEFTOVERS_MS, () => this.#leftovers.drop());
+    this.#dropLeftoversLater();
   }
 
   /** The file of an entry, whether or not anything of it is here. It stays until all who {@link use} it release it. */
@@ -174,6 +174,18 @@ export class ListShelf implements AsyncDisposable {
     if (!isWhole || file.bytes !== entry.size) return false;
     file.problem = undefined;
     return true;
+  }
+
+  #isListed(digest: string): boolean {
+    return (this.#files.get(digest)?.uses ?? 0) > 0;
+  }
+
+  /** Again and again: one that is listed stays, and may be listed no longer the next time. */
+  #dropLeftoversLater(): void {
+    this.#after(LEFTOVERS_MS, () => {
+      this.#leftovers.drop();
+      this.#dropLeftoversLater();
+    });
   }
 
   async #adopt(file: ListFile): Promise<void> {
