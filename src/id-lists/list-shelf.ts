@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import { DiskBudget } from "./disk-budget.ts";
-import { DownloadQueue } from "./download-queue.ts";
+import { DownloadQueue, type Progressed } from "./download-queue.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import { Leftovers } from "./leftovers.ts";
 import { type DownloadParts, download } from "./list-download.ts";
@@ -79,7 +79,7 @@ export class ListShelf implements AsyncDisposable {
     this.#options = options;
     this.#budget = new DiskBudget(options.maxBytes, options.folder, (bytes) => this.#leftovers.drop(bytes));
     this.#leftovers = new Leftovers(options.folder, this.#budget, (digest) => this.#isListed(digest));
-    this.#queue = new DownloadQueue(options.maxDownloads);
+    this.#queue = new DownloadQueue(options.maxDownloads, options.clock);
     this.#dropLeftoversLater();
   }
 
@@ -206,7 +206,7 @@ export class ListShelf implements AsyncDisposable {
   async #bringNow(file: ListFile, entry: IdListEntry, sdkKey: SdkKey): Promise<void> {
     try {
       await this.#adopting.get(file);
-      const problem = await this.#queue.run(sdkKey, () => this.#download(file, entry));
+      const problem = await this.#queue.run(sdkKey, (progressed) => this.#download(file, entry, progressed));
       if (problem === undefined) file.problem = undefined;
       else this.#failed(file, entry.name, problem);
     } catch (error) {
@@ -216,7 +216,7 @@ export class ListShelf implements AsyncDisposable {
     }
   }
 
-  async #download(file: ListFile, entry: IdListEntry): Promise<string | undefined> {
+  async #download(file: ListFile, entry: IdListEntry, progressed: Progressed): Promise<string | undefined> {
     const { clock, emit } = this.#options;
     const startedAt = clock.now();
     if (file.uses === 0) return undefined;
@@ -234,7 +234,7 @@ export class ListShelf implements AsyncDisposable {
     );
     const signal = AbortSignal.any([this.#stopping.signal, late.signal]);
     try {
-      return await download(file, entry, this.#downloadParts(signal));
+      return await download(file, entry, this.#downloadParts(signal, progressed));
     } finally {
       done.abort();
       const addedBytes = file.bytes - bytesBefore;
@@ -244,7 +244,7 @@ export class ListShelf implements AsyncDisposable {
     }
   }
 
-  #downloadParts(signal: AbortSignal): DownloadParts {
+  #downloadParts(signal: AbortSignal, progressed: Progressed): DownloadParts {
     const { folder, source } = this.#options;
     const retire = (name: string) => {
       this.#retiring.add(name);
@@ -253,7 +253,7 @@ export class ListShelf implements AsyncDisposable {
         this.#delete(name);
       });
     };
-    return { source, folder, budget: this.#budget, writing: this.#writing, retire, signal };
+    return { source, folder, budget: this.#budget, writing: this.#writing, retire, signal, progressed };
   }
 
   #failed(file: ListFile, name: string, detail: string): void {
