@@ -111,10 +111,12 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
 }
 
 function startWriter(
-  { manifests, touchEveryMs }: BackupParts,
+  { manifests, touchEveryMs, onReturn }: BackupParts,
   parts: Pick<ProxyParts, "clock" | "emit" | "store">,
 ): ManifestWriter {
-  return new ManifestWriter({ backup: manifests, rewriteEveryMs: touchEveryMs, ...parts });
+  const writer = new ManifestWriter({ backup: manifests, rewriteEveryMs: touchEveryMs, ...parts });
+  onReturn?.(() => writer.writeAgain());
+  return writer;
 }
 
 interface ProxyParts extends Pick<IdListParts, "clock" | "supervisor" | "emit"> {

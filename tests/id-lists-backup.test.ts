@@ -152,6 +152,28 @@ describe("a local backup that does not take a removal", () => {
   }, 40_000);
 });
 
+test("a local backup that is replaced by an empty one has the manifest again at once", async () => {
+  await using relay = await IdListRelay.start({ cache: "local" });
+  relay.upstream.put("secret-replaced", "list", text);
+  await relay.manifest("secret-replaced");
+  const path = join(relay.folder, "specs.sqlite");
+  const rows = () => {
+    using db = disposable(new DatabaseSync(path, { readOnly: true }));
+    return db.value.prepare("SELECT count(*) AS count FROM spec").get()?.["count"];
+  };
+  await eventually(() => expect(rows()).toBe(1));
+  for (const suffix of ["", "-wal", "-shm"]) await rm(`${path}${suffix}`, { force: true });
+  await eventually(
+    () => {
+      // The next look at the file, which comes every ten seconds.
+      relay.clock.wake(10_000);
+      expect(rows()).toBe(1);
+    },
+    { withinMs: 15_000, everyMs: 100 },
+  );
+  expect(relay.upstream.manifestsAsked()).toBe(1);
+}, 30_000);
+
 function disposable(value: DatabaseSync): Disposable & { readonly value: DatabaseSync } {
   return { value, [Symbol.dispose]: () => value.close() };
 }

@@ -36,6 +36,8 @@ interface Written {
 export class ManifestWriter implements AsyncDisposable {
   readonly #options: ManifestWriterOptions;
   readonly #written = new Map<SdkKey, Written>();
+  /** When upstream sent what is held of a key, ms since the Unix epoch. */
+  readonly #confirmedAt = new Map<SdkKey, number>();
   readonly #underway = new Set<Promise<void>>();
   readonly #removing = new Set<SdkKey>();
   readonly #stopping = new AbortController();
@@ -44,7 +46,10 @@ export class ManifestWriter implements AsyncDisposable {
     this.#options = options;
     options.store.listen({
       put: () => {},
-      removed: (sdkKey) => this.#written.delete(sdkKey),
+      removed: (sdkKey) => {
+        this.#written.delete(sdkKey);
+        this.#confirmedAt.delete(sdkKey);
+      },
     });
   }
 
@@ -54,11 +59,29 @@ export class ManifestWriter implements AsyncDisposable {
     const { text } = manifest;
     const before = this.#written.get(sdkKey);
     const at = clock.now();
+    this.#confirmedAt.set(sdkKey, at);
     if (before?.text === text && at - before.at < rewriteEveryMs) return;
     // It is written after the next poll.
     if (this.#removing.has(sdkKey)) return;
     this.#written.set(sdkKey, { text, at });
     this.#wait(this.#write(sdkKey, text, at));
+  }
+
+  /** The backup may be another one than before, and lack what that had: everything is written again, one by one. */
+  writeAgain(): void {
+    this.#written.clear();
+    this.#wait(this.#writeHeld([...this.#confirmedAt.keys()]));
+  }
+
+  async #writeHeld(sdkKeys: readonly SdkKey[]): Promise<void> {
+    for (const sdkKey of sdkKeys) {
+      const at = this.#confirmedAt.get(sdkKey);
+      const text = this.#options.store.peek(sdkKey)?.manifest.text;
+      if (this.#stopping.signal.aborted || at === undefined || text === undefined) continue;
+      if (this.#written.has(sdkKey) || this.#removing.has(sdkKey)) continue;
+      this.#written.set(sdkKey, { text, at });
+      await this.#write(sdkKey, text, at);
+    }
   }
 
   remove(sdkKey: SdkKey): void {
