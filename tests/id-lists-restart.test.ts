@@ -3,10 +3,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../src/clock.ts";
+import type { IdListEvent } from "../src/id-lists/events.ts";
 import { digestOf } from "../src/id-lists/list-file.ts";
+import type { ListFileAnswer } from "../src/id-lists/list-file-source.ts";
 import { ListFolder } from "../src/id-lists/list-folder.ts";
 import { ListShelf } from "../src/id-lists/list-shelf.ts";
 import type { SdkKey } from "../src/specs/sdk-key.ts";
+import { FaultyStorage } from "./support/faulty-storage.ts";
 import { IdListRelay } from "./support/id-list-relay.ts";
 import { IdListUpstream, listed } from "./support/id-list-upstream.ts";
 import { masked } from "./support/status-report.ts";
@@ -130,6 +133,80 @@ test("for a list that lacks room the oldest files that no manifest names go, and
   expect(fetched.isWhole).toBe(true);
   const left = claimed.files().map((name) => name.slice(0, 64));
   expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => digestOf(entry(fileID))).sort());
+});
+
+describe("a file on disk", () => {
+  const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
+  const name = `${digestOf(entry)}-a-0`;
+
+  async function startShelf(root: string, text: string, code: string, answer: () => ListFileAnswer) {
+    const folder = ListFolder.claim(root);
+    await Bun.write(folder.pathOf(name), text);
+    const storage = new FaultyStorage(folder);
+    storage.fault = (call) => (call === (code === "EIO" ? "read" : "open") ? code : undefined);
+    const events: IdListEvent[] = [];
+    const shelf = new ListShelf({
+      folder: storage,
+      source: { fetchFile: async () => answer() },
+      clock: systemClock,
+      supervisor: strictSupervisor(),
+      emit: (event) => void events.push(event),
+      maxBytes: 1_000,
+      maxDownloads: 1,
+    });
+    const file = shelf.file(entry);
+    shelf.use(file);
+    const bring = () => shelf.bring(file, entry, key as SdkKey);
+    return { shelf, storage, folder, file, events, bring };
+  }
+  const down = (): ListFileAnswer => ({ kind: "failed", detail: "down" });
+
+  test.each(["EMFILE", "EIO", "EACCES"])(
+    "that can't be read for %s stays, is reported, and is served when it can",
+    async (code) => {
+      await using root = await newFolder();
+      const { shelf, storage, folder, file, events, bring } = await startShelf(
+        root.path,
+        listed("x"),
+        code,
+        down,
+      );
+      await using _shelf = shelf;
+      await bring();
+      expect(file.isWhole).toBe(false);
+      expect(folder.files()).toEqual([name]);
+      expect(
+        events.some((event) => event.kind === "id_list_file_failed" && event.detail.includes(code)),
+      ).toBe(true);
+      storage.fault = () => undefined;
+      shelf.sweep();
+      await bring();
+      expect([file.isWhole, file.bytes, file.problem]).toEqual([true, 10, undefined]);
+      expect(folder.files()).toEqual([name]);
+    },
+  );
+
+  test("that can't be read goes when the file was downloaded again", async () => {
+    await using root = await newFolder();
+    const answer = (): ListFileAnswer => ({ kind: "whole", chunks: chunks(listed("x")) });
+    const { shelf, storage, folder, file, bring } = await startShelf(root.path, listed("x"), "EIO", answer);
+    await using _shelf = shelf;
+    storage.fault = (call, of) => (call === "read" && of === name ? "EIO" : undefined);
+    await bring();
+    expect([file.isWhole, file.problem]).toEqual([true, undefined]);
+    expect(folder.files()).toEqual([file.name ?? ""]);
+    expect(file.name).not.toBe(name);
+    expect(shelf.status.bytes).toBe(10);
+  });
+
+  test("that is no ID list is deleted", async () => {
+    await using root = await newFolder();
+    const { shelf, storage, folder, bring } = await startShelf(root.path, "garbage\n", "EIO", down);
+    await using _shelf = shelf;
+    storage.fault = () => undefined;
+    await bring();
+    expect(folder.files()).toEqual([]);
+  });
 });
 
 async function* chunks(text: string) {

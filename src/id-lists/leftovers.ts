@@ -1,5 +1,5 @@
 import type { DiskBudget } from "./disk-budget.ts";
-import { LineCheck } from "./line-check.ts";
+import { GarbageLine, LineCheck } from "./line-check.ts";
 import { PART } from "./list-download.ts";
 import type { ListFile } from "./list-file.ts";
 import type { ListStorage } from "./list-folder.ts";
@@ -38,7 +38,10 @@ export class Leftovers {
     return [...this.#names.values(), ...this.#adopting];
   }
 
-  /** Gives the file what is left of it, read through again. What can't be read or is no ID list is deleted. */
+  /**
+   * Gives the file what is left of it, read through again. What is no ID list is deleted. What can't be read just now
+   * stays, for the next time: throws the error.
+   */
   async adopt(file: ListFile): Promise<void> {
     const name = this.#names.get(file.digest);
     if (name === undefined) return;
@@ -48,12 +51,26 @@ export class Leftovers {
       file.bytes = await this.#checked(name);
       file.name = name;
       file.isWhole = true;
-    } catch {
-      this.#delete(name);
+    } catch (error) {
+      if (error instanceof GarbageLine || (error as NodeJS.ErrnoException).code === "ENOENT") {
+        this.#delete(name);
+        return;
+      }
+      this.#names.set(file.digest, name);
+      throw error;
     } finally {
       this.#adopting.delete(name);
       this.#budget.settle(name);
     }
+  }
+
+  /** Deletes what is left of a file that was fetched meanwhile. */
+  supersede({ digest }: ListFile): void {
+    const name = this.#names.get(digest);
+    if (name === undefined) return;
+    this.#names.delete(digest);
+    this.#delete(name);
+    this.#budget.settle(name);
   }
 
   /** Deletes what no manifest names, the oldest first, until so many bytes are free. */

@@ -198,6 +198,8 @@ export class ListShelf implements AsyncDisposable {
   async #adoptNow(file: ListFile): Promise<void> {
     try {
       if (file.uses > 0 && !this.#stopping.signal.aborted) await this.#leftovers.adopt(file);
+    } catch (error) {
+      this.#failed(file, file.listName, `what is on disk of it can't be read: ${String(error)}`);
     } finally {
       this.#adopting.delete(file);
     }
@@ -237,6 +239,7 @@ export class ListShelf implements AsyncDisposable {
       return await download(file, entry, this.#downloadParts(signal, progressed));
     } finally {
       done.abort();
+      if (file.isWhole) this.#leftovers.supersede(file);
       const addedBytes = file.bytes - bytesBefore;
       const tookMs = clock.now() - startedAt;
       if (addedBytes !== 0)
