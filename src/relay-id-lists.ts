@@ -14,6 +14,7 @@ import { PreloadedLists, type UnknownLists } from "./id-lists/preloaded-lists.ts
 import { ProxiedLists } from "./id-lists/proxied-lists.ts";
 import type { RunningAccess } from "./relay-access.ts";
 import type { BackupParts } from "./relay-backup.ts";
+import type { SdkKey } from "./specs/sdk-key.ts";
 import type { Supervisor } from "./supervision/supervisor.ts";
 import type { Tracing } from "./telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "./upstream/endpoint.ts";
@@ -70,6 +71,7 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
     relayVersion: VERSION,
     carries,
   });
+  const writer = backup && running.use(startWriter(backup, { clock, emit, store }));
   const refresher = tracing.manifests(
     new ManifestRefresher({
       source: tracing.manifestSource(new StatsigIdLists(endpoint, clock)),
@@ -77,12 +79,13 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
       emit,
       maxInFlight,
       clearOnUnauthorized: config.clearOnUnauthorized,
-      writer: backup && running.use(startWriter(backup, { clock, emit, store })),
+      writer,
       signal: stopping.signal,
     }),
   );
   const poller = running.use(new ManifestPoller({ store, refresher, clock, supervisor, specIntervalMs }));
-  const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit });
+  const isRemoving = (sdkKey: SdkKey) => writer?.isRemoving(sdkKey) === true;
+  const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit, isRemoving });
   const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys, gate });
   let retryMs = specIntervalMs;
   const preloading = {
@@ -108,10 +111,12 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
 }
 
 function startWriter(
-  { manifests, touchEveryMs }: BackupParts,
+  { manifests, touchEveryMs, onReturn }: BackupParts,
   parts: Pick<ProxyParts, "clock" | "emit" | "store">,
 ): ManifestWriter {
-  return new ManifestWriter({ backup: manifests, rewriteEveryMs: touchEveryMs, ...parts });
+  const writer = new ManifestWriter({ backup: manifests, rewriteEveryMs: touchEveryMs, ...parts });
+  onReturn?.(() => writer.writeAgain());
+  return writer;
 }
 
 interface ProxyParts extends Pick<IdListParts, "clock" | "supervisor" | "emit"> {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { IdListRelay, type IdListRelayOptions } from "./support/id-list-relay.ts";
 import { IdListUpstream, listed } from "./support/id-list-upstream.ts";
 import { describeWith } from "./support/needs.ts";
@@ -104,6 +105,78 @@ function describeBackup(name: "local" | "redis", backup: () => Partial<IdListRel
 }
 
 describeBackup("local", () => ({}));
+
+describe("a local backup that does not take a removal", () => {
+  const clear = { "clear-datastore-on-unauthorized": "true" };
+  const key = "secret-removed-later";
+
+  /** Upstream refuses a key of which the backup has a manifest, while another process has the database. */
+  async function revokeWhileLocked(relay: IdListRelay): Promise<DatabaseSync> {
+    const { upstream } = relay;
+    await relay.manifest(key);
+    const hasRow = () => {
+      using db = disposable(new DatabaseSync(join(relay.folder, "specs.sqlite"), { readOnly: true }));
+      return db.value.prepare("SELECT count(*) AS count FROM spec").get()?.["count"];
+    };
+    await eventually(() => expect(hasRow()).toBe(1));
+    const other = new DatabaseSync(join(relay.folder, "specs.sqlite"));
+    other.exec("BEGIN IMMEDIATE");
+    upstream.fault = () => new Response("no", { status: 401 });
+    await relay.poll();
+    const failed = () => relay.log.filter((line) => /backup/i.test(line) && /remove/.test(line));
+    await eventually(() => expect(failed()).toHaveLength(1), { withinMs: 15_000 });
+    return other;
+  }
+
+  test("removes the manifest when it works again, and takes nothing from it until then", async () => {
+    await using upstream = new IdListUpstream();
+    await using folder = await newFolder();
+    upstream.put(key, "list", text);
+    const options = { cache: "local", upstream, folder: folder.path, values: clear } as const;
+    {
+      await using relay = await IdListRelay.start(options);
+      using other = disposable(await revokeWhileLocked(relay));
+      down(upstream);
+      expect(await statusOf(relay, key)).not.toBe(200);
+      other.value.exec("ROLLBACK");
+      await eventually(
+        () => {
+          using db = disposable(new DatabaseSync(join(folder.path, "specs.sqlite"), { readOnly: true }));
+          expect(db.value.prepare("SELECT count(*) AS count FROM spec").get()).toEqual({ count: 0 });
+        },
+        { withinMs: 15_000 },
+      );
+    }
+    await using relay = await IdListRelay.start(options);
+    expect(await statusOf(relay, key)).toBe(503);
+  }, 40_000);
+});
+
+test("a local backup that is replaced by an empty one has the manifest again at once", async () => {
+  await using relay = await IdListRelay.start({ cache: "local" });
+  relay.upstream.put("secret-replaced", "list", text);
+  await relay.manifest("secret-replaced");
+  const path = join(relay.folder, "specs.sqlite");
+  const rows = () => {
+    using db = disposable(new DatabaseSync(path, { readOnly: true }));
+    return db.value.prepare("SELECT count(*) AS count FROM spec").get()?.["count"];
+  };
+  await eventually(() => expect(rows()).toBe(1));
+  for (const suffix of ["", "-wal", "-shm"]) await rm(`${path}${suffix}`, { force: true });
+  await eventually(
+    () => {
+      // The next look at the file, which comes every ten seconds.
+      relay.clock.wake(10_000);
+      expect(rows()).toBe(1);
+    },
+    { withinMs: 15_000, everyMs: 100 },
+  );
+  expect(relay.upstream.manifestsAsked()).toBe(1);
+}, 30_000);
+
+function disposable(value: DatabaseSync): Disposable & { readonly value: DatabaseSync } {
+  return { value, [Symbol.dispose]: () => value.close() };
+}
 
 describeWith("redis-server")("redis", () => {
   let redis: RedisServer;

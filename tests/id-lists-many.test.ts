@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
+import { systemClock } from "../src/clock.ts";
 import { DownloadQueue } from "../src/id-lists/download-queue.ts";
+import { FakeClock } from "./support/fake-clock.ts";
 import { IdListRelay } from "./support/id-list-relay.ts";
 import { IdListUpstream, listed } from "./support/id-list-upstream.ts";
 import { eventually } from "./support/wait.ts";
@@ -71,7 +73,7 @@ describe("the queue of downloads", () => {
 
   test("lets keys take turns, however many wait of one", async () => {
     const began: string[] = [];
-    const { add, endNext } = steps(new DownloadQueue(2), began);
+    const { add, endNext } = steps(new DownloadQueue(2, systemClock), began);
     for (const name of ["a1", "a2", "a3", "a4", "b1", "c1", "b2"]) void add(name);
     for (let at = 0; at < 7; at++) await endNext();
     // Of two places one key has one.
@@ -85,14 +87,78 @@ describe("the queue of downloads", () => {
       [32, 24],
     ] as const) {
       const began: string[] = [];
-      const { add } = steps(new DownloadQueue(places), began);
+      const { add } = steps(new DownloadQueue(places, systemClock), began);
       for (let at = 0; at < 40; at++) void add(`a${at}`);
       expect(began).toHaveLength(most);
     }
   });
 
+  /** Downloads of a host that hangs: each is given up after ten seconds. */
+  function hang(queue: DownloadQueue<string>, clock: FakeClock, keys: number, began: string[]): void {
+    const never = new AbortController().signal;
+    for (let at = 0; at < keys; at++)
+      for (let file = 0; file < 20; file++)
+        void queue.run(`bad${at}`, async () => {
+          began.push(`bad${at}`);
+          await clock.sleep(10_000, never);
+        });
+  }
+
+  test("has done those of a key that works before the hosts of 70 others are given up three times", async () => {
+    const clock = new FakeClock();
+    const queue = new DownloadQueue<string>(32, clock);
+    hang(queue, clock, 70, []);
+    let done = 0;
+    for (let file = 0; file < 20; file++)
+      void queue.run("good", async (progressed) => {
+        progressed();
+        await clock.sleep(20, new AbortController().signal);
+        done++;
+      });
+    for (let ms = 0; ms < 25_000; ms += 10) {
+      await clock.advance(10);
+      await Bun.sleep(0);
+    }
+    expect(done).toBe(20);
+    // From now on those that hang leave the places free.
+    const startedAt = clock.elapsed();
+    const later = queue.run("good", () => Promise.resolve(clock.elapsed() - startedAt));
+    expect(await later).toBe(0);
+  });
+
+  test("starts no more than twice its places, and gives a key that comes back its places again", async () => {
+    const clock = new FakeClock();
+    const queue = new DownloadQueue<string>(4, clock);
+    const began: string[] = [];
+    hang(queue, clock, 3, began);
+    for (let at = 0; at < 5; at++) {
+      await clock.advance(1_000);
+      await Bun.sleep(0);
+    }
+    expect(began).toHaveLength(8);
+    const suspected = new DownloadQueue<string>(4, clock);
+    const silent = Promise.withResolvers<void>();
+    let heard = () => {};
+    void suspected.run("a", (progressed) => {
+      heard = progressed;
+      return silent.promise;
+    });
+    await clock.advance(1_000);
+    await Bun.sleep(0);
+    heard();
+    for (let at = 0; at < 3; at++) void suspected.run("b", () => new Promise(() => {}));
+    let isStarted = false;
+    void suspected.run("c", async () => {
+      isStarted = true;
+    });
+    // The one that was silent makes progress: it takes a place again.
+    expect(isStarted).toBe(false);
+    silent.resolve();
+    await eventually(() => expect(isStarted).toBe(true));
+  });
+
   test("goes on after work that fails, and passes the error on", async () => {
-    const queue = new DownloadQueue<string>(1);
+    const queue = new DownloadQueue<string>(1, systemClock);
     const failed = queue.run("a", () => Promise.reject(new Error("no")));
     const done = queue.run("a", () => Promise.resolve("yes"));
     await expect(failed).rejects.toThrow("no");

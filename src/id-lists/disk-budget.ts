@@ -10,14 +10,14 @@ export class DiskFull extends Error {}
 export class DiskBudget {
   readonly #maxBytes: number;
   readonly #storage: Pick<ListStorage, "bytesOf">;
-  readonly #freeUnused: () => void;
+  readonly #freeUnused: (bytes: number) => void;
   readonly #bytes = new Map<string, number>();
   #usedBytes = 0;
   /** Of some file the disk didn't say how long it is: its last count stands. */
   isUncertain = false;
 
-  /** `freeUnused` deletes files that can be spared; it is called when the budget is used up. */
-  constructor(maxBytes: number, storage: Pick<ListStorage, "bytesOf">, freeUnused: () => void) {
+  /** `freeUnused` deletes files that can be spared, as many bytes as lack; it is called when the budget is used up. */
+  constructor(maxBytes: number, storage: Pick<ListStorage, "bytesOf">, freeUnused: (bytes: number) => void) {
     this.#maxBytes = maxBytes;
     this.#storage = storage;
     this.#freeUnused = freeUnused;
@@ -34,11 +34,18 @@ export class DiskBudget {
 
   /** Throws {@link DiskFull} if `bytes` more do not fit. */
   check(bytes: number): void {
-    if (this.#usedBytes + bytes > this.#maxBytes) this.#freeUnused();
+    const lacking = this.#usedBytes + bytes - this.#maxBytes;
+    // What would not fit into an empty folder must not cost others their files.
+    if (lacking > 0 && bytes <= this.#maxBytes) this.#freeUnused(lacking);
     if (this.#usedBytes + bytes <= this.#maxBytes) return;
     throw new DiskFull(
       `the files of all ID lists together would be larger than ${this.#maxBytes} bytes (--id-lists-max-in-mb)`,
     );
+  }
+
+  /** How much a file counts. */
+  bytesOf(name: string): number {
+    return this.#bytes.get(name) ?? 0;
   }
 
   /** Before bytes are written to a file. Throws {@link DiskFull}, and claims nothing. */

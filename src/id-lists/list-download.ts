@@ -1,4 +1,5 @@
 import { type DiskBudget, DiskFull } from "./disk-budget.ts";
+import type { Progressed } from "./download-queue.ts";
 import { GarbageLine } from "./line-check.ts";
 import type { ListFile } from "./list-file.ts";
 import type { ListFileAnswer, ListFileSource } from "./list-file-source.ts";
@@ -15,6 +16,7 @@ export interface DownloadParts {
   /** Deletes a file that another has taken the place of, after those who read it had time to. */
   readonly retire: (name: string) => void;
   readonly signal: AbortSignal;
+  readonly progressed: Progressed;
 }
 
 /** Why the file could not be brought up to date, for people; undefined if it was. */
@@ -30,7 +32,7 @@ export async function download(
   parts: DownloadParts,
 ): Promise<DownloadProblem> {
   const from = file.isDamaged ? 0 : file.bytes;
-  const answer = await parts.source.fetchFile(entry.url, from, parts.signal);
+  const answer = await fetchFile(entry.url, from, parts);
   switch (answer.kind) {
     case "rest":
       return from === 0 ? begin(file, answer, parts) : append(file, answer, parts);
@@ -41,6 +43,13 @@ export async function download(
     case "failed":
       return answer.detail;
   }
+}
+
+async function fetchFile(url: string, from: number, parts: DownloadParts): Promise<ListFileAnswer> {
+  const answer = await parts.source.fetchFile(url, from, parts.signal);
+  // A failure may be that nothing came.
+  if (answer.kind !== "failed") parts.progressed();
+  return answer;
 }
 
 /** Upstream's file has no byte after those that are here. */
@@ -57,7 +66,7 @@ async function nothingBeyond(
 }
 
 async function startOver(file: ListFile, url: string, parts: DownloadParts): Promise<DownloadProblem> {
-  const answer = await parts.source.fetchFile(url, 0, parts.signal);
+  const answer = await fetchFile(url, 0, parts);
   if (answer.kind === "failed") return answer.detail;
   if (answer.kind === "beyond") return "upstream has no such file";
   return begin(file, answer, parts);
@@ -69,7 +78,7 @@ async function append(file: ListFile, { chunks }: Body, parts: DownloadParts): P
   const { name } = file;
   if (name === undefined) return "the file is gone";
   const writer = await ListFileWriter.open(name, file.bytes, parts);
-  const problem = await fill(writer, chunks);
+  const problem = await fill(writer, chunks, parts);
   if (isCutShort(problem)) file.bytes = await writer.keep();
   else await writer.undo();
   if (problem === undefined) becomeWhole(file, parts);
@@ -83,7 +92,7 @@ async function begin(file: ListFile, { chunks }: Body, parts: DownloadParts): Pr
   writing.add(name);
   try {
     const writer = await ListFileWriter.open(name, 0, parts);
-    const problem = await fill(writer, chunks);
+    const problem = await fill(writer, chunks, parts);
     const bytes = await writer.keep();
     if (problem !== undefined && (file.isWhole || !isCutShort(problem))) {
       discard(name, parts);
@@ -128,9 +137,16 @@ function finish(partName: string, { folder, budget }: DownloadParts): string {
   return name;
 }
 
-async function fill(writer: ListFileWriter, chunks: AsyncIterable<Uint8Array>): Promise<Error | undefined> {
+async function fill(
+  writer: ListFileWriter,
+  chunks: AsyncIterable<Uint8Array>,
+  { progressed }: DownloadParts,
+): Promise<Error | undefined> {
   try {
-    for await (const chunk of chunks) await writer.write(chunk);
+    for await (const chunk of chunks) {
+      progressed();
+      await writer.write(chunk);
+    }
     return undefined;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));

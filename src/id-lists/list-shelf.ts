@@ -1,8 +1,9 @@
+import PQueue from "p-queue";
 import type { Clock } from "../clock.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
 import { DiskBudget } from "./disk-budget.ts";
-import { DownloadQueue } from "./download-queue.ts";
+import { DownloadQueue, type Progressed } from "./download-queue.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import { Leftovers } from "./leftovers.ts";
 import { type DownloadParts, download } from "./list-download.ts";
@@ -46,6 +47,9 @@ const UNLISTED_GRACE_MS = 30_000;
 /** What the relay had before it was restarted waits so long for a client that asks for it. */
 const LEFTOVERS_MS = 3_600_000;
 
+/** So many files of before a restart are read through at once. */
+const MAX_ADOPTIONS = 4;
+
 /** As many characters of a list's name are shown to people. */
 const MAX_NAME_CHARS = 100;
 
@@ -61,6 +65,9 @@ export class ListShelf implements AsyncDisposable {
   readonly #byFileId = new Map<string, Set<ListFile>>();
   readonly #queue: DownloadQueue<SdkKey>;
   readonly #underway = new Map<ListFile, Promise<void>>();
+  /** Apart from downloads: what is on disk must not wait for a host that hangs. */
+  readonly #adoptions = new PQueue({ concurrency: MAX_ADOPTIONS });
+  readonly #adopting = new Map<ListFile, Promise<void>>();
   readonly #stopping = new AbortController();
   /** Names of files that belong to no {@link ListFile}: not yet, or no longer. */
   readonly #writing = new Set<string>();
@@ -70,10 +77,10 @@ export class ListShelf implements AsyncDisposable {
 
   constructor(options: ListShelfOptions) {
     this.#options = options;
-    this.#budget = new DiskBudget(options.maxBytes, options.folder, () => this.#leftovers.drop());
-    this.#leftovers = new Leftovers(options.folder, this.#budget);
-    this.#queue = new DownloadQueue(options.maxDownloads);
-    this.#after(LEFTOVERS_MS, () => this.#leftovers.drop());
+    this.#budget = new DiskBudget(options.maxBytes, options.folder, (bytes) => this.#leftovers.drop(bytes));
+    this.#leftovers = new Leftovers(options.folder, this.#budget, (digest) => this.#isListed(digest));
+    this.#queue = new DownloadQueue(options.maxDownloads, options.clock);
+    this.#dropLeftoversLater();
   }
 
   /** The file of an entry, whether or not anything of it is here. It stays until all who {@link use} it release it. */
@@ -118,8 +125,13 @@ export class ListShelf implements AsyncDisposable {
     this.#failed(file, file.listName, `it can't be read: ${String(error)}`);
   }
 
-  /** Sees to it that the file is as the entry says. However many ask, it is fetched once. Never rejects. */
-  async bring(file: ListFile, entry: IdListEntry, sdkKey: SdkKey): Promise<void> {
+  /**
+   * Sees to it that the file is as the entry says. However many ask, it is fetched once. Never rejects. `adopted` is
+   * called before anything is fetched, when what the relay had of the file before it was restarted is there.
+   */
+  async bring(file: ListFile, entry: IdListEntry, sdkKey: SdkKey, adopted = () => {}): Promise<void> {
+    await this.#adopt(file);
+    adopted();
     await this.#underway.get(file);
     try {
       if (this.#isUpToDate(file, entry)) return;
@@ -164,9 +176,39 @@ export class ListShelf implements AsyncDisposable {
     return true;
   }
 
+  #isListed(digest: string): boolean {
+    return (this.#files.get(digest)?.uses ?? 0) > 0;
+  }
+
+  /** Again and again: one that is listed stays, and may be listed no longer the next time. */
+  #dropLeftoversLater(): void {
+    this.#after(LEFTOVERS_MS, () => {
+      this.#leftovers.drop();
+      this.#dropLeftoversLater();
+    });
+  }
+
+  async #adopt(file: ListFile): Promise<void> {
+    if (file.name !== undefined || this.#underway.has(file)) return;
+    const adopting = this.#adopting.get(file) ?? this.#adoptions.add(() => this.#adoptNow(file));
+    this.#adopting.set(file, adopting);
+    await adopting;
+  }
+
+  async #adoptNow(file: ListFile): Promise<void> {
+    try {
+      if (file.uses > 0 && !this.#stopping.signal.aborted) await this.#leftovers.adopt(file);
+    } catch (error) {
+      this.#failed(file, file.listName, `what is on disk of it can't be read: ${String(error)}`);
+    } finally {
+      this.#adopting.delete(file);
+    }
+  }
+
   async #bringNow(file: ListFile, entry: IdListEntry, sdkKey: SdkKey): Promise<void> {
     try {
-      const problem = await this.#queue.run(sdkKey, () => this.#download(file, entry));
+      await this.#adopting.get(file);
+      const problem = await this.#queue.run(sdkKey, (progressed) => this.#download(file, entry, progressed));
       if (problem === undefined) file.problem = undefined;
       else this.#failed(file, entry.name, problem);
     } catch (error) {
@@ -176,12 +218,11 @@ export class ListShelf implements AsyncDisposable {
     }
   }
 
-  async #download(file: ListFile, entry: IdListEntry): Promise<string | undefined> {
+  async #download(file: ListFile, entry: IdListEntry, progressed: Progressed): Promise<string | undefined> {
     const { clock, emit } = this.#options;
     const startedAt = clock.now();
     if (file.uses === 0) return undefined;
     this.#stopping.signal.throwIfAborted();
-    if (file.name === undefined) await this.#leftovers.adopt(file);
     const bytesBefore = file.bytes;
     if (file.isWhole && !file.isDamaged && bytesBefore === entry.size) return undefined;
     this.#budget.check(entry.size - bytesBefore);
@@ -195,9 +236,10 @@ export class ListShelf implements AsyncDisposable {
     );
     const signal = AbortSignal.any([this.#stopping.signal, late.signal]);
     try {
-      return await download(file, entry, this.#downloadParts(signal));
+      return await download(file, entry, this.#downloadParts(signal, progressed));
     } finally {
       done.abort();
+      if (file.isWhole) this.#leftovers.supersede(file);
       const addedBytes = file.bytes - bytesBefore;
       const tookMs = clock.now() - startedAt;
       if (addedBytes !== 0)
@@ -205,7 +247,7 @@ export class ListShelf implements AsyncDisposable {
     }
   }
 
-  #downloadParts(signal: AbortSignal): DownloadParts {
+  #downloadParts(signal: AbortSignal, progressed: Progressed): DownloadParts {
     const { folder, source } = this.#options;
     const retire = (name: string) => {
       this.#retiring.add(name);
@@ -214,7 +256,7 @@ export class ListShelf implements AsyncDisposable {
         this.#delete(name);
       });
     };
-    return { source, folder, budget: this.#budget, writing: this.#writing, retire, signal };
+    return { source, folder, budget: this.#budget, writing: this.#writing, retire, signal, progressed };
   }
 
   #failed(file: ListFile, name: string, detail: string): void {
@@ -239,6 +281,7 @@ export class ListShelf implements AsyncDisposable {
   }
 
   async #removeUnused(file: ListFile): Promise<void> {
+    await this.#adopting.get(file);
     await this.#underway.get(file);
     if (file.uses > 0 || this.#files.get(file.digest) !== file) return;
     this.#files.delete(file.digest);
@@ -273,7 +316,7 @@ export class ListShelf implements AsyncDisposable {
   /** The files stay, for the relay that starts next. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort(new Error("the relay is shutting down"));
-    await Promise.allSettled(this.#underway.values());
+    await Promise.allSettled([...this.#adopting.values(), ...this.#underway.values()]);
     this.#options.folder[Symbol.dispose]();
   }
 }

@@ -8,6 +8,8 @@ export interface ManifestRecoveryOptions {
   readonly backup: ManifestBackup;
   readonly store: ManifestStore;
   readonly emit: EmitIdListEvent;
+  /** Whether what the backup has of the key is to be removed: then it is not taken back. */
+  readonly isRemoving: (sdkKey: SdkKey) => boolean;
 }
 
 /** Takes a manifest back from the backup, where nothing is held. */
@@ -20,7 +22,8 @@ export class ManifestRecovery {
 
   /** Never rejects. */
   async recover(sdkKey: SdkKey): Promise<void> {
-    const { backup, store, emit } = this.#options;
+    const { backup, store, emit, isRemoving } = this.#options;
+    if (isRemoving(sdkKey)) return;
     try {
       const text = await backup.readManifest(sdkKey);
       if (text === undefined) return;

@@ -14,6 +14,12 @@ export interface ManifestWriterOptions {
   readonly rewriteEveryMs: number;
 }
 
+/** What could not be removed is removed after so long, again and again. */
+const REMOVE_AGAIN_MS = 1_000;
+
+/** Of so many keys at once; for one more that fails, it is reported and not tried again. */
+const MAX_REMOVALS = 10_000;
+
 /** How long shutdown waits for what is not written yet. */
 const FLUSH_MS = 3_000;
 
@@ -24,48 +30,111 @@ interface Written {
 
 /**
  * Brings manifests into the backup: each that is new, and each again before the backup
- * forgets it. What could not be written is written after the next poll. No request waits for it.
+ * forgets it. What could not be written is written after the next poll; what could not be removed is removed as soon as
+ * the backup works, before anything else is written of the key. No request waits for it.
  */
 export class ManifestWriter implements AsyncDisposable {
   readonly #options: ManifestWriterOptions;
   readonly #written = new Map<SdkKey, Written>();
+  /** When upstream sent what is held of a key, ms since the Unix epoch. */
+  readonly #confirmedAt = new Map<SdkKey, number>();
   readonly #underway = new Set<Promise<void>>();
+  readonly #removing = new Set<SdkKey>();
+  readonly #stopping = new AbortController();
 
   constructor(options: ManifestWriterOptions) {
     this.#options = options;
     options.store.listen({
       put: () => {},
-      removed: (sdkKey) => this.#written.delete(sdkKey),
+      removed: (sdkKey) => {
+        this.#written.delete(sdkKey);
+        this.#confirmedAt.delete(sdkKey);
+      },
     });
   }
 
   /** Upstream sent it just now. */
   confirmed(sdkKey: SdkKey, manifest: Manifest): void {
-    const { backup, clock, rewriteEveryMs } = this.#options;
+    const { clock, rewriteEveryMs } = this.#options;
     const { text } = manifest;
     const before = this.#written.get(sdkKey);
     const at = clock.now();
+    this.#confirmedAt.set(sdkKey, at);
     if (before?.text === text && at - before.at < rewriteEveryMs) return;
+    // It is written after the next poll.
+    if (this.#removing.has(sdkKey)) return;
     this.#written.set(sdkKey, { text, at });
-    this.#do(sdkKey, "write", backup.writeManifest(sdkKey, text, at));
+    this.#wait(this.#write(sdkKey, text, at));
+  }
+
+  /** The backup may be another one than before, and lack what that had: everything is written again, one by one. */
+  writeAgain(): void {
+    this.#written.clear();
+    this.#wait(this.#writeHeld([...this.#confirmedAt.keys()]));
+  }
+
+  async #writeHeld(sdkKeys: readonly SdkKey[]): Promise<void> {
+    for (const sdkKey of sdkKeys) {
+      const at = this.#confirmedAt.get(sdkKey);
+      const text = this.#options.store.peek(sdkKey)?.manifest.text;
+      if (this.#stopping.signal.aborted || at === undefined || text === undefined) continue;
+      if (this.#written.has(sdkKey) || this.#removing.has(sdkKey)) continue;
+      this.#written.set(sdkKey, { text, at });
+      await this.#write(sdkKey, text, at);
+    }
   }
 
   remove(sdkKey: SdkKey): void {
-    this.#do(sdkKey, "remove", this.#options.backup.removeManifest(sdkKey));
+    if (this.#removing.has(sdkKey)) return;
+    this.#wait(this.#remove(sdkKey));
   }
 
-  #do(sdkKey: SdkKey, action: "write" | "remove", work: Promise<void>): void {
-    const done = work
-      .catch((error: unknown) => {
-        if (action === "write") this.#written.delete(sdkKey);
-        this.#options.emit({ kind: "id_lists_backup_failed", sdkKey, action, detail: String(error) });
-      })
-      .finally(() => this.#underway.delete(done));
+  /** What the backup has of the key is to be removed. */
+  isRemoving(sdkKey: SdkKey): boolean {
+    return this.#removing.has(sdkKey);
+  }
+
+  async #write(sdkKey: SdkKey, text: string, at: number): Promise<void> {
+    try {
+      await this.#options.backup.writeManifest(sdkKey, text, at);
+    } catch (error) {
+      this.#written.delete(sdkKey);
+      this.#failed(sdkKey, "write", error);
+    }
+  }
+
+  async #remove(sdkKey: SdkKey): Promise<void> {
+    const { backup, clock } = this.#options;
+    const { signal } = this.#stopping;
+    const isRetried = this.#removing.size < MAX_REMOVALS;
+    if (isRetried) this.#removing.add(sdkKey);
+    for (let failures = 0; ; failures++) {
+      // Shutdown ends the wait, and it is tried once more.
+      const isLast = !isRetried || signal.aborted;
+      try {
+        await backup.removeManifest(sdkKey);
+        break;
+      } catch (error) {
+        if (failures === 0) this.#failed(sdkKey, "remove", error);
+        if (isLast) break;
+      }
+      await clock.sleep(REMOVE_AGAIN_MS, signal).catch(() => {});
+    }
+    if (isRetried) this.#removing.delete(sdkKey);
+  }
+
+  #failed(sdkKey: SdkKey, action: "write" | "remove", error: unknown): void {
+    this.#options.emit({ kind: "id_lists_backup_failed", sdkKey, action, detail: String(error) });
+  }
+
+  #wait(work: Promise<void>): void {
+    const done = work.finally(() => this.#underway.delete(done));
     this.#underway.add(done);
   }
 
   /** Finishes what is underway. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort(new Error("the relay is shutting down"));
     await within(this.#options.clock, FLUSH_MS, Promise.all(this.#underway));
   }
 }

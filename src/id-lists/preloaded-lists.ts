@@ -5,8 +5,8 @@ import type { IdListAnswer, IdListQuery } from "./id-list-query.ts";
 import { MIN_INTERVAL_MS } from "./manifest-poller.ts";
 import type { ProxiedLists } from "./proxied-lists.ts";
 
-/** Upstream has so long to say which lists a key has; then clients are let in without them. */
-const MANIFEST_WITHIN_MS = 60_000;
+/** Upstream has so long to send the lists of a key; then clients are let in without those that are missing. */
+const LISTS_WITHIN_MS = 60_000;
 
 /** As many keys as a reason names. */
 const MAX_NAMED = 5;
@@ -91,13 +91,13 @@ export class PreloadedLists implements Disposable {
   }
 
   async #giveUp(sdkKey: SdkKey, signal: AbortSignal): Promise<void> {
-    const { clock, proxied } = this.#options;
+    const { clock } = this.#options;
     try {
-      await clock.sleep(MANIFEST_WITHIN_MS, signal);
+      await clock.sleep(LISTS_WITHIN_MS, signal);
     } catch {
       return;
     }
-    if (proxied.progress(sdkKey) === undefined) this.#awaited.delete(sdkKey);
+    this.#awaited.delete(sdkKey);
   }
 
   async #ask(sdkKey: SdkKey): Promise<IdListAnswer> {

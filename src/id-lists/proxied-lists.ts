@@ -29,7 +29,7 @@ export type ServedList =
   /** Upstream's manifest names it; no file of it is here. */
   | { readonly kind: "missing"; readonly name: string };
 
-/** How many lists of a key were not tried yet. */
+/** How many lists of a key are neither served nor were tried yet. */
 export interface Progress {
   readonly untried: number;
   readonly lists: number;
@@ -66,7 +66,9 @@ export class ProxiedLists {
   progress(sdkKey: SdkKey): Progress | undefined {
     const lists = this.#keys.get(sdkKey);
     if (lists === undefined) return undefined;
-    const untried = [...lists.wanted].filter(([name, file]) => !file.isWhole && !lists.tried.has(name));
+    const untried = [...lists.wanted.keys()].filter(
+      (name) => !isServed(lists, name) && !lists.tried.has(name),
+    );
     return { untried: untried.length, lists: lists.wanted.size };
   }
 
@@ -104,10 +106,15 @@ export class ProxiedLists {
       if (entry.fileID === MISSING_FILE_ID) return;
       const file = this.#shelf.file(entry);
       this.#assign(lists.wanted, name, file);
-      await this.#shelf.bring(file, entry, sdkKey);
-      if (lists.wanted.get(name) !== file) return;
-      if (file.isWhole) this.#assign(lists.served, name, file);
-      lists.tried.add(name);
+      const serveWhatIsThere = () => {
+        if (lists.wanted.get(name) !== file || !file.isWhole || file.isDamaged) return;
+        this.#assign(lists.served, name, file);
+      };
+      // What is here of the list is served at once, however long the host takes to send what was appended.
+      serveWhatIsThere();
+      await this.#shelf.bring(file, entry, sdkKey, serveWhatIsThere);
+      serveWhatIsThere();
+      if (lists.wanted.get(name) === file) lists.tried.add(name);
     });
     lists.ready = Promise.all(brought).then(() => {
       lists.isReady = true;
@@ -138,3 +145,5 @@ export class ProxiedLists {
     if (before !== undefined) this.#shelf.release(before);
   }
 }
+
+const isServed = ({ served }: KeyLists, name: string): boolean => served.get(name)?.isWhole === true;
