@@ -209,6 +209,22 @@ describe("a file on disk", () => {
   });
 });
 
+test("relays that share a path find their files in whatever order they start, and those of one that never comes back go", async () => {
+  await using folder = await newFolder();
+  const [first, second] = [ListFolder.claim(folder.path), ListFolder.claim(folder.path)];
+  await Bun.write(second.pathOf("file"), "+a\n");
+  second[Symbol.dispose]();
+  first[Symbol.dispose]();
+  {
+    using _again = ListFolder.claim(folder.path);
+    using other = ListFolder.claim(folder.path);
+    expect([other.path, ...other.files()]).toEqual([second.path, "file"]);
+  }
+  using _alone = ListFolder.claim(folder.path, Date.now() + 3 * 3_600_000);
+  using left = ListFolder.claim(folder.path);
+  expect([left.path, ...left.files()]).toEqual([second.path]);
+});
+
 async function* chunks(text: string) {
   yield Buffer.from(text);
 }

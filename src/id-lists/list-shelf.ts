@@ -9,7 +9,7 @@ import { Leftovers } from "./leftovers.ts";
 import { type DownloadParts, download } from "./list-download.ts";
 import { digestOf, ListFile } from "./list-file.ts";
 import type { ListFileSource } from "./list-file-source.ts";
-import type { ListStorage } from "./list-folder.ts";
+import { type ListStorage, MARK_USED_EVERY_MS } from "./list-folder.ts";
 import type { IdListEntry } from "./manifest.ts";
 
 export interface ListShelfOptions {
@@ -81,6 +81,7 @@ export class ListShelf implements AsyncDisposable {
     this.#leftovers = new Leftovers(options.folder, this.#budget, (digest) => this.#isListed(digest));
     this.#queue = new DownloadQueue(options.maxDownloads, options.clock);
     this.#dropLeftoversLater();
+    this.#markUsedLater();
   }
 
   /** The file of an entry, whether or not anything of it is here. It stays until all who {@link use} it release it. */
@@ -185,6 +186,13 @@ export class ListShelf implements AsyncDisposable {
     this.#after(LEFTOVERS_MS, () => {
       this.#leftovers.drop();
       this.#dropLeftoversLater();
+    });
+  }
+
+  #markUsedLater(): void {
+    this.#after(MARK_USED_EVERY_MS, () => {
+      this.#options.folder.markUsed();
+      this.#markUsedLater();
     });
   }
 
