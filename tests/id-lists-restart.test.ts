@@ -209,6 +209,39 @@ describe("a file on disk", () => {
   });
 });
 
+test.each([10, 5_000])(
+  "a list of %d bytes that upstream doesn't send, or that has no room, has nobody look through the folder",
+  async (size) => {
+    await using root = await newFolder();
+    const storage = new FaultyStorage(ListFolder.claim(root.path));
+    let looks = 0;
+    storage.fault = (call) => {
+      if (call === "files") looks++;
+      return undefined;
+    };
+    await using shelf = new ListShelf({
+      folder: storage,
+      source: { fetchFile: async () => ({ kind: "failed", detail: "down" }) },
+      clock: systemClock,
+      supervisor: strictSupervisor(),
+      emit: () => {},
+      maxBytes: 1_000,
+      maxDownloads: 1,
+    });
+    const entry = { name: "n", url: "http://h/n", fileID: "n", size, creationTime: 1 };
+    const file = shelf.file(entry);
+    shelf.use(file);
+    shelf.sweep();
+    const atTheStart = looks;
+    for (let poll = 0; poll < 3; poll++) {
+      await shelf.bring(file, entry, key as SdkKey);
+      shelf.sweep();
+    }
+    expect(shelf.status.problems).toHaveLength(1);
+    expect(looks).toBe(atTheStart);
+  },
+);
+
 test("relays that share a path find their files in whatever order they start, and those of one that never comes back go", async () => {
   await using folder = await newFolder();
   const [first, second] = [ListFolder.claim(folder.path), ListFolder.claim(folder.path)];

@@ -2,7 +2,7 @@ import PQueue from "p-queue";
 import type { Clock } from "../clock.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
-import { DiskBudget } from "./disk-budget.ts";
+import { DiskBudget, DiskFull } from "./disk-budget.ts";
 import { DownloadQueue, type Progressed } from "./download-queue.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import { Leftovers } from "./leftovers.ts";
@@ -72,7 +72,7 @@ export class ListShelf implements AsyncDisposable {
   /** Names of files that belong to no {@link ListFile}: not yet, or no longer. */
   readonly #writing = new Set<string>();
   readonly #retiring = new Set<string>();
-  /** Something failed, so that there may be files in the folder that nothing refers to. */
+  /** The disk failed, so that there may be files in the folder that nothing refers to. */
   #needsSweep = true;
 
   constructor(options: ListShelfOptions) {
@@ -138,6 +138,7 @@ export class ListShelf implements AsyncDisposable {
       if (this.#isUpToDate(file, entry)) return;
     } catch (error) {
       // Such as a folder that somebody took away, or its rights.
+      this.#needsSweep = true;
       this.#failed(file, entry.name, String(error));
       return;
     }
@@ -220,6 +221,8 @@ export class ListShelf implements AsyncDisposable {
       if (problem === undefined) file.problem = undefined;
       else this.#failed(file, entry.name, problem);
     } catch (error) {
+      // What upstream does, or that there is no room, leaves nothing behind.
+      if (!(error instanceof DiskFull)) this.#needsSweep = true;
       if (!this.#stopping.signal.aborted) this.#failed(file, entry.name, String(error));
     } finally {
       this.#underway.delete(file);
@@ -268,7 +271,6 @@ export class ListShelf implements AsyncDisposable {
   }
 
   #failed(file: ListFile, name: string, detail: string): void {
-    this.#needsSweep = true;
     const list = name.slice(0, MAX_NAME_CHARS).toWellFormed();
     file.problem = { list, detail, since: file.problem?.since ?? this.#options.clock.now() };
     this.#options.emit({ kind: "id_list_file_failed", list, detail });
