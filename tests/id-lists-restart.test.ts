@@ -242,6 +242,22 @@ test.each([10, 5_000])(
   },
 );
 
+test("a folder whose lock file is damaged is left out, and the relay has its files in the next", async () => {
+  await using upstream = new IdListUpstream();
+  await using folder = await newFolder();
+  upstream.put(key, "x", listed("a"));
+  await Bun.write(join(folder.path, "id-lists", "0", "lock"), "garbage ".repeat(100));
+  {
+    await using relay = await start(upstream, folder.path);
+    await eventually(async () => expect(await relay.onDisk(key)).toEqual(["x"]));
+    expect(await relay.text(key, "x")).toBe(listed("a"));
+    expect((await relay.manifest(key))["x"]?.url).toStartWith(relay.url);
+  }
+  await using _hanging = hangs(upstream);
+  await using relay = await start(upstream, folder.path);
+  await eventually(async () => expect(await relay.text(key, "x")).toBe(listed("a")));
+}, 30_000);
+
 test("relays that share a path find their files in whatever order they start, and those of one that never comes back go", async () => {
   await using folder = await newFolder();
   const [first, second] = [ListFolder.claim(folder.path), ListFolder.claim(folder.path)];

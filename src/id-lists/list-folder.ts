@@ -39,6 +39,9 @@ export interface ListStorage extends Disposable {
   markUsed(): void;
 }
 
+/** After so many folders that can't be used, no more are tried: it is the path that can't be. */
+const MAX_UNUSABLE = 4;
+
 /** A folder that no relay has used for so long is one that none will come back to. Longer than {@link MARK_USED_EVERY_MS}. */
 const ABANDONED_MS = 2 * 3_600_000;
 
@@ -63,18 +66,24 @@ export class ListFolder implements ListStorage {
    */
   static claim(root: string, now = Date.now()): ListFolder {
     let claimed: ListFolder | undefined;
-    for (let number = 0; number < MAX_RELAYS; number++) {
+    const problems: unknown[] = [];
+    for (let number = 0; number < MAX_RELAYS && problems.length < MAX_UNUSABLE; number++) {
       const path = join(root, NAME, String(number));
-      const isThere = statSync(path, { throwIfNoEntry: false }) !== undefined;
-      if (claimed !== undefined && !isThere) continue;
       if (claimed !== undefined) {
         abandonUnused(path, now);
         continue;
       }
-      const lock = tryLock(path);
-      if (lock !== undefined) claimed = new ListFolder(path, lock);
+      try {
+        const lock = tryLock(path);
+        if (lock !== undefined) claimed = new ListFolder(path, lock);
+      } catch (error) {
+        // Such as a lock file that is damaged: the next folder may be usable.
+        problems.push(error);
+      }
     }
-    if (claimed === undefined) throw new Error(`all ${MAX_RELAYS} folders of ${join(root, NAME)} are in use`);
+    if (claimed === undefined) {
+      throw problems[0] ?? new Error(`all ${MAX_RELAYS} folders of ${join(root, NAME)} are in use`);
+    }
     claimed.markUsed();
     return claimed;
   }
@@ -131,6 +140,7 @@ export class ListFolder implements ListStorage {
 /** Never throws: what is left of another relay must not keep this one from its files. */
 function abandonUnused(path: string, now: number): void {
   try {
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return;
     const lock = tryLock(path);
     if (lock === undefined) return;
     try {
