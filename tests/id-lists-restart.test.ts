@@ -258,6 +258,32 @@ test("a folder whose lock file is damaged is left out, and the relay has its fil
   await eventually(async () => expect(await relay.text(key, "x")).toBe(listed("a")));
 }, 30_000);
 
+test("a download that can't be written ends its request", async () => {
+  await using root = await newFolder();
+  const signals: AbortSignal[] = [];
+  const storage = new FaultyStorage(ListFolder.claim(root.path));
+  storage.fault = (call) => (call === "open" ? "EACCES" : undefined);
+  await using shelf = new ListShelf({
+    folder: storage,
+    source: {
+      fetchFile: async (_url, _from, signal) => {
+        signals.push(signal);
+        return { kind: "whole", chunks: chunks(listed("x")) };
+      },
+    },
+    clock: systemClock,
+    supervisor: strictSupervisor(),
+    emit: () => {},
+    maxBytes: 1_000,
+    maxDownloads: 1,
+  });
+  const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
+  const file = shelf.file(entry);
+  shelf.use(file);
+  await shelf.bring(file, entry, key as SdkKey);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+});
+
 test("relays that share a path find their files in whatever order they start, and those of one that never comes back go", async () => {
   await using folder = await newFolder();
   const [first, second] = [ListFolder.claim(folder.path), ListFolder.claim(folder.path)];

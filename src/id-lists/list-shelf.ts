@@ -245,7 +245,8 @@ export class ListShelf implements AsyncDisposable {
       () => late.abort(new Error(`no whole file within ${Math.round(limitMs / 60_000)} minutes`)),
       () => {},
     );
-    const signal = AbortSignal.any([this.#stopping.signal, late.signal]);
+    // At the end, too: what nobody reads of an answer is not sent for nothing.
+    const signal = AbortSignal.any([this.#stopping.signal, late.signal, done.signal]);
     try {
       return await download(file, entry, this.#downloadParts(signal, progressed));
     } finally {
