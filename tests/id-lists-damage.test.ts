@@ -205,15 +205,23 @@ describe("what goes wrong with a file", () => {
     await serves(relay, more + first);
     await eventually(() => expect(filesOf(relay)).toHaveLength(3));
     writeFileSync(join(relay.folder, "id-lists", "0", "left-behind"), "");
-    relay.upstream.put("secret-fails", "fails", "<html>\n", { fileID: "fails" });
-    expect(await relay.onDisk("secret-fails")).toEqual([]);
+    const before = new Set(filesOf(relay));
+    relay.upstream.put("secret-lost", "lost", first, { fileID: "lost" });
+    expect(await relay.onDisk("secret-lost")).toEqual(["lost"]);
+    for (const name of filesOf(relay))
+      if (!before.has(name)) rmSync(join(relay.folder, "id-lists", "0", name));
+    // Another key that lists the file finds out that it is lost.
+    const shared = relay.upstream.entry("secret-lost", "lost");
+    relay.upstream.fault = ({ key: asked }) =>
+      asked === "secret-lost-too" ? Response.json({ lost: shared }) : undefined;
+    expect(await relay.onDisk("secret-lost-too")).toEqual(["lost"]);
     await eventually(() => expect(filesOf(relay)).not.toContain("left-behind"));
-    expect(filesOf(relay)).toHaveLength(3);
+    expect(filesOf(relay)).toHaveLength(4);
     slow.resolve();
     await eventually(async () => expect(await relay.text(key, "slow")).toBe(first + more));
     expect(relay.log.join("\n")).not.toContain('up to date {"list":"slow"');
     expect(relay.clock.wake(30_000)).toBeGreaterThan(0);
-    await eventually(() => expect(filesOf(relay)).toHaveLength(2));
+    await eventually(() => expect(filesOf(relay)).toHaveLength(3));
   });
 
   test("a download that broke off after its last byte is whole with the 416 that comes next", async () => {

@@ -129,7 +129,8 @@ describe("a file", () => {
     parent.upstream.fault = () => undefined;
     await parent.poll();
     await serves(parent, first);
-    child.clock.wake(60_000.001, 66_000);
+    // The parent lacked a file: it is asked again after the interval of config specs.
+    child.clock.wake(10_000.001, 11_000);
     await serves(child, first);
 
     // A parent with an empty disk takes nothing from its child.

@@ -21,7 +21,7 @@ test("another interval of polls is that of ID lists as well, but never less than
     supervisor: strictSupervisor(clock),
     specIntervalMs: 10_000,
   });
-  store.put(sdkKeyOf("secret-a"), { text: "{}", entries: new Map(), leftOut: [] });
+  store.put(sdkKeyOf("secret-a"), { text: "{}", entries: new Map(), isIncomplete: false, leftOut: [] });
   await clock.advance(0.6 * MIN_INTERVAL_MS);
   // A minute as before: what waits goes on waiting.
   poller.pollEvery(5_000);

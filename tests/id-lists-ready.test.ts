@@ -95,6 +95,29 @@ describe("a relay with --proxy-id-lists and a preloaded key", () => {
   });
 });
 
+test("a relay whose upstream is a relay is ready when that one has the lists, and asks it sooner until then", async () => {
+  await using upstream = new IdListUpstream();
+  threeLists(upstream);
+  const release = holdBack(upstream, (path) => path.endsWith("two"));
+  await using parent = await startPreloaded(upstream);
+  await eventually(async () => expect(await parent.onDisk(key)).toEqual(["one", "three"]));
+  const values = { "proxy-id-lists": "true", "preload-sdk-keys": key };
+  await using child = await IdListRelay.start({ values, env: { STATSIG_ENDPOINT: parent.url } });
+  const reason = `1 of 3 ID lists of ${masked(key)} are not on disk yet`;
+  await eventually(async () => expect(await child.notReady()).toBe(reason));
+  expect(await child.onDisk(key)).toEqual(["one", "three"]);
+  expect(await child.notReady()).toBe(reason);
+  release();
+  await eventually(async () => expect(await parent.notReady()).toBe(""));
+  await eventually(async () => {
+    // The interval of config specs, which is 10 s, and the look at what has come.
+    child.clock.wake(10_000, 11_000);
+    child.clock.wake(1_000);
+    expect(await child.notReady()).toBe("");
+  });
+  expect(await child.onDisk(key)).toEqual(["one", "two", "three"]);
+}, 40_000);
+
 test("a list that upstream lacks is a problem with its name and no reason; it ends with the list", async () => {
   await using upstream = new IdListUpstream();
   threeLists(upstream);

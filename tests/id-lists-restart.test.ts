@@ -209,6 +209,97 @@ describe("a file on disk", () => {
   });
 });
 
+test.each([10, 5_000])(
+  "a list of %d bytes that upstream doesn't send, or that has no room, has nobody look through the folder",
+  async (size) => {
+    await using root = await newFolder();
+    const storage = new FaultyStorage(ListFolder.claim(root.path));
+    let looks = 0;
+    storage.fault = (call) => {
+      if (call === "files") looks++;
+      return undefined;
+    };
+    await using shelf = new ListShelf({
+      folder: storage,
+      source: { fetchFile: async () => ({ kind: "failed", detail: "down" }) },
+      clock: systemClock,
+      supervisor: strictSupervisor(),
+      emit: () => {},
+      maxBytes: 1_000,
+      maxDownloads: 1,
+    });
+    const entry = { name: "n", url: "http://h/n", fileID: "n", size, creationTime: 1 };
+    const file = shelf.file(entry);
+    shelf.use(file);
+    shelf.sweep();
+    const atTheStart = looks;
+    for (let poll = 0; poll < 3; poll++) {
+      await shelf.bring(file, entry, key as SdkKey);
+      shelf.sweep();
+    }
+    expect(shelf.status.problems).toHaveLength(1);
+    expect(looks).toBe(atTheStart);
+  },
+);
+
+test("a folder whose lock file is damaged is left out, and the relay has its files in the next", async () => {
+  await using upstream = new IdListUpstream();
+  await using folder = await newFolder();
+  upstream.put(key, "x", listed("a"));
+  await Bun.write(join(folder.path, "id-lists", "0", "lock"), "garbage ".repeat(100));
+  {
+    await using relay = await start(upstream, folder.path);
+    await eventually(async () => expect(await relay.onDisk(key)).toEqual(["x"]));
+    expect(await relay.text(key, "x")).toBe(listed("a"));
+    expect((await relay.manifest(key))["x"]?.url).toStartWith(relay.url);
+  }
+  await using _hanging = hangs(upstream);
+  await using relay = await start(upstream, folder.path);
+  await eventually(async () => expect(await relay.text(key, "x")).toBe(listed("a")));
+}, 30_000);
+
+test("a download that can't be written ends its request", async () => {
+  await using root = await newFolder();
+  const signals: AbortSignal[] = [];
+  const storage = new FaultyStorage(ListFolder.claim(root.path));
+  storage.fault = (call) => (call === "open" ? "EACCES" : undefined);
+  await using shelf = new ListShelf({
+    folder: storage,
+    source: {
+      fetchFile: async (_url, _from, signal) => {
+        signals.push(signal);
+        return { kind: "whole", chunks: chunks(listed("x")) };
+      },
+    },
+    clock: systemClock,
+    supervisor: strictSupervisor(),
+    emit: () => {},
+    maxBytes: 1_000,
+    maxDownloads: 1,
+  });
+  const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
+  const file = shelf.file(entry);
+  shelf.use(file);
+  await shelf.bring(file, entry, key as SdkKey);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+});
+
+test("relays that share a path find their files in whatever order they start, and those of one that never comes back go", async () => {
+  await using folder = await newFolder();
+  const [first, second] = [ListFolder.claim(folder.path), ListFolder.claim(folder.path)];
+  await Bun.write(second.pathOf("file"), "+a\n");
+  second[Symbol.dispose]();
+  first[Symbol.dispose]();
+  {
+    using _again = ListFolder.claim(folder.path);
+    using other = ListFolder.claim(folder.path);
+    expect([other.path, ...other.files()]).toEqual([second.path, "file"]);
+  }
+  using _alone = ListFolder.claim(folder.path, Date.now() + 3 * 3_600_000);
+  using left = ListFolder.claim(folder.path);
+  expect([left.path, ...left.files()]).toEqual([second.path]);
+});
+
 async function* chunks(text: string) {
   yield Buffer.from(text);
 }

@@ -9,6 +9,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
 } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
@@ -34,7 +35,18 @@ export interface ListStorage extends Disposable {
   rename(from: string, to: string): void;
   /** Does nothing if there is no such file. */
   delete(name: string): void;
+  /** Says to relays that start later that the folder was in use just now. Never throws. */
+  markUsed(): void;
 }
+
+/** After so many folders that can't be used, no more are tried: it is the path that can't be. */
+const MAX_UNUSABLE = 4;
+
+/** A folder that no relay has used for so long is one that none will come back to. Longer than {@link MARK_USED_EVERY_MS}. */
+const ABANDONED_MS = 2 * 3_600_000;
+
+/** How often a relay is to mark its folder as used. */
+export const MARK_USED_EVERY_MS = 3_600_000;
 
 const OWNER_ONLY = 0o600;
 
@@ -50,20 +62,29 @@ export class ListFolder implements ListStorage {
 
   /**
    * The first folder under `root` that no other relay has, so that a relay that starts anew finds its files. What
-   * relays left behind in other folders is deleted. Throws where no folder can be had.
+   * relays left behind in other folders is deleted when none has used it for some time: one may be about to start.
    */
-  static claim(root: string): ListFolder {
+  static claim(root: string, now = Date.now()): ListFolder {
     let claimed: ListFolder | undefined;
-    for (let number = 0; number < MAX_RELAYS; number++) {
+    const problems: unknown[] = [];
+    for (let number = 0; number < MAX_RELAYS && problems.length < MAX_UNUSABLE; number++) {
       const path = join(root, NAME, String(number));
-      const isThere = statSync(path, { throwIfNoEntry: false }) !== undefined;
-      if (claimed !== undefined && !isThere) continue;
-      const lock = tryLock(path);
-      if (lock === undefined) continue;
-      if (claimed === undefined) claimed = new ListFolder(path, lock);
-      else abandon(new ListFolder(path, lock));
+      if (claimed !== undefined) {
+        abandonUnused(path, now);
+        continue;
+      }
+      try {
+        const lock = tryLock(path);
+        if (lock !== undefined) claimed = new ListFolder(path, lock);
+      } catch (error) {
+        // Such as a lock file that is damaged: the next folder may be usable.
+        problems.push(error);
+      }
     }
-    if (claimed === undefined) throw new Error(`all ${MAX_RELAYS} folders of ${join(root, NAME)} are in use`);
+    if (claimed === undefined) {
+      throw problems[0] ?? new Error(`all ${MAX_RELAYS} folders of ${join(root, NAME)} are in use`);
+    }
+    claimed.markUsed();
     return claimed;
   }
 
@@ -101,14 +122,38 @@ export class ListFolder implements ListStorage {
     rmSync(this.pathOf(name), { force: true });
   }
 
+  markUsed(): void {
+    try {
+      const now = new Date();
+      utimesSync(this.pathOf(LOCK), now, now);
+    } catch {
+      // The times of the files in it say so, too.
+    }
+  }
+
   [Symbol.dispose](): void {
+    this.markUsed();
     this.#lock.close();
   }
 }
 
-function abandon(folder: ListFolder): void {
-  for (const name of folder.files()) folder.delete(name);
-  folder[Symbol.dispose]();
+/** Never throws: what is left of another relay must not keep this one from its files. */
+function abandonUnused(path: string, now: number): void {
+  try {
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return;
+    const lock = tryLock(path);
+    if (lock === undefined) return;
+    try {
+      const names = readdirSync(path);
+      const times = names.map((name) => statSync(join(path, name)).mtimeMs);
+      if (now - Math.max(0, ...times) < ABANDONED_MS) return;
+      for (const name of names) if (!name.startsWith(LOCK)) rmSync(join(path, name), { force: true });
+    } finally {
+      lock.close();
+    }
+  } catch {
+    // It is tried again by the next relay that starts.
+  }
 }
 
 /** A lock that goes with the process, however it ends. Undefined where another relay has it. */

@@ -2,14 +2,14 @@ import PQueue from "p-queue";
 import type { Clock } from "../clock.ts";
 import type { SdkKey } from "../specs/sdk-key.ts";
 import type { Supervisor } from "../supervision/supervisor.ts";
-import { DiskBudget } from "./disk-budget.ts";
+import { DiskBudget, DiskFull } from "./disk-budget.ts";
 import { DownloadQueue, type Progressed } from "./download-queue.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import { Leftovers } from "./leftovers.ts";
 import { type DownloadParts, download } from "./list-download.ts";
 import { digestOf, ListFile } from "./list-file.ts";
 import type { ListFileSource } from "./list-file-source.ts";
-import type { ListStorage } from "./list-folder.ts";
+import { type ListStorage, MARK_USED_EVERY_MS } from "./list-folder.ts";
 import type { IdListEntry } from "./manifest.ts";
 
 export interface ListShelfOptions {
@@ -72,7 +72,7 @@ export class ListShelf implements AsyncDisposable {
   /** Names of files that belong to no {@link ListFile}: not yet, or no longer. */
   readonly #writing = new Set<string>();
   readonly #retiring = new Set<string>();
-  /** Something failed, so that there may be files in the folder that nothing refers to. */
+  /** The disk failed, so that there may be files in the folder that nothing refers to. */
   #needsSweep = true;
 
   constructor(options: ListShelfOptions) {
@@ -81,6 +81,7 @@ export class ListShelf implements AsyncDisposable {
     this.#leftovers = new Leftovers(options.folder, this.#budget, (digest) => this.#isListed(digest));
     this.#queue = new DownloadQueue(options.maxDownloads, options.clock);
     this.#dropLeftoversLater();
+    this.#markUsedLater();
   }
 
   /** The file of an entry, whether or not anything of it is here. It stays until all who {@link use} it release it. */
@@ -137,6 +138,7 @@ export class ListShelf implements AsyncDisposable {
       if (this.#isUpToDate(file, entry)) return;
     } catch (error) {
       // Such as a folder that somebody took away, or its rights.
+      this.#needsSweep = true;
       this.#failed(file, entry.name, String(error));
       return;
     }
@@ -188,6 +190,13 @@ export class ListShelf implements AsyncDisposable {
     });
   }
 
+  #markUsedLater(): void {
+    this.#after(MARK_USED_EVERY_MS, () => {
+      this.#options.folder.markUsed();
+      this.#markUsedLater();
+    });
+  }
+
   async #adopt(file: ListFile): Promise<void> {
     if (file.name !== undefined || this.#underway.has(file)) return;
     const adopting = this.#adopting.get(file) ?? this.#adoptions.add(() => this.#adoptNow(file));
@@ -212,6 +221,8 @@ export class ListShelf implements AsyncDisposable {
       if (problem === undefined) file.problem = undefined;
       else this.#failed(file, entry.name, problem);
     } catch (error) {
+      // What upstream does, or that there is no room, leaves nothing behind.
+      if (!(error instanceof DiskFull)) this.#needsSweep = true;
       if (!this.#stopping.signal.aborted) this.#failed(file, entry.name, String(error));
     } finally {
       this.#underway.delete(file);
@@ -234,7 +245,8 @@ export class ListShelf implements AsyncDisposable {
       () => late.abort(new Error(`no whole file within ${Math.round(limitMs / 60_000)} minutes`)),
       () => {},
     );
-    const signal = AbortSignal.any([this.#stopping.signal, late.signal]);
+    // At the end, too: what nobody reads of an answer is not sent for nothing.
+    const signal = AbortSignal.any([this.#stopping.signal, late.signal, done.signal]);
     try {
       return await download(file, entry, this.#downloadParts(signal, progressed));
     } finally {
@@ -260,7 +272,6 @@ export class ListShelf implements AsyncDisposable {
   }
 
   #failed(file: ListFile, name: string, detail: string): void {
-    this.#needsSweep = true;
     const list = name.slice(0, MAX_NAME_CHARS).toWellFormed();
     file.problem = { list, detail, since: file.problem?.since ?? this.#options.clock.now() };
     this.#options.emit({ kind: "id_list_file_failed", list, detail });

@@ -4,7 +4,7 @@ import type { Supervisor } from "../supervision/supervisor.ts";
 import type { ManifestRefresher } from "./manifest-refresh.ts";
 import type { ManifestStore } from "./manifest-store.ts";
 
-/** Upstream is not asked for a key's ID lists more often than this. */
+/** Upstream is not asked for a key's ID lists more often than this, unless it is a relay that lacks some of their files. */
 export const MIN_INTERVAL_MS = 60_000;
 
 /** Part of the interval that is added by chance, so that keys and relays do not ask in step. */
@@ -25,12 +25,12 @@ export interface ManifestPollerOptions {
  */
 export class ManifestPoller implements Disposable {
   readonly #options: ManifestPollerOptions;
-  #intervalMs: number;
+  #specIntervalMs: number;
   readonly #loops = new Map<SdkKey, AbortController>();
 
   constructor(options: ManifestPollerOptions) {
     this.#options = options;
-    this.#intervalMs = intervalFor(options.specIntervalMs);
+    this.#specIntervalMs = options.specIntervalMs;
     options.store.listen({
       put: ({ sdkKey }, isFirst) => {
         if (isFirst) this.#begin(sdkKey);
@@ -41,9 +41,9 @@ export class ManifestPoller implements Disposable {
 
   /** From now on config specs are polled so often. Every wait begins anew. */
   pollEvery(specIntervalMs: number): void {
-    const intervalMs = intervalFor(specIntervalMs);
-    if (intervalMs === this.#intervalMs) return;
-    this.#intervalMs = intervalMs;
+    const before = this.#specIntervalMs;
+    this.#specIntervalMs = specIntervalMs;
+    if (intervalFor(specIntervalMs) === intervalFor(before)) return;
     for (const sdkKey of [...this.#loops.keys()]) this.#begin(sdkKey);
   }
 
@@ -53,9 +53,14 @@ export class ManifestPoller implements Disposable {
     this.#loops.set(sdkKey, loop);
     const { clock, refresher, supervisor } = this.#options;
     void supervisor.loop("id_list_polls", loop.signal, async () => {
-      await clock.sleep(this.#intervalMs * (1 + JITTER * Math.random()), loop.signal);
+      await clock.sleep(this.#intervalOf(sdkKey) * (1 + JITTER * Math.random()), loop.signal);
       await refresher.refresh(sdkKey);
     });
+  }
+
+  #intervalOf(sdkKey: SdkKey): number {
+    const isIncomplete = this.#options.store.peek(sdkKey)?.manifest.isIncomplete === true;
+    return isIncomplete ? this.#specIntervalMs : intervalFor(this.#specIntervalMs);
   }
 
   #end(sdkKey: SdkKey): void {

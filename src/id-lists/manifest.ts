@@ -27,6 +27,8 @@ export interface Manifest {
   /** As upstream sent it, byte for byte; without the lists that were left out, where there are any. */
   readonly text: string;
   readonly entries: ReadonlyMap<string, IdListEntry>;
+  /** It is of a relay that doesn't have the files of all lists yet. */
+  readonly isIncomplete: boolean;
   /** Names of lists that can't be served, as they can be shown. */
   readonly leftOut: readonly string[];
 }
@@ -62,7 +64,9 @@ export function readManifest(text: string): Manifest | string {
     entries.set(name, entry);
     kept.push([name, value]);
   }
-  return { text: leftOut.length === 0 ? text : JSON.stringify(Object.fromEntries(kept)), entries, leftOut };
+  const isIncomplete = [...entries.values()].some(({ fileID }) => fileID === MISSING_FILE_ID);
+  const usable = leftOut.length === 0 ? text : JSON.stringify(Object.fromEntries(kept));
+  return { text: usable, entries, isIncomplete, leftOut };
 }
 
 function readEntry(value: unknown): IdListEntry | string {

@@ -8,6 +8,9 @@ import type { ProxiedLists } from "./proxied-lists.ts";
 /** Upstream has so long to send the lists of a key; then clients are let in without those that are missing. */
 const LISTS_WITHIN_MS = 60_000;
 
+/** How often it is looked whether lists that upstream lacked have come. */
+const LOOK_AGAIN_MS = 1_000;
+
 /** As many keys as a reason names. */
 const MAX_NAMED = 5;
 
@@ -115,6 +118,11 @@ export class PreloadedLists implements Disposable {
     this.#unknown.delete(sdkKey);
     await this.#options.proxied.ready(sdkKey);
     if (loop.signal.aborted) return;
+    if (this.#awaited.has(sdkKey) && this.#options.proxied.progress(sdkKey)?.untried !== 0) {
+      // Upstream is a relay that doesn't have them all itself yet.
+      await this.#options.clock.sleep(LOOK_AGAIN_MS, loop.signal);
+      return;
+    }
     this.#awaited.delete(sdkKey);
     loop.abort(new Error("the lists are held"));
   }

@@ -6,6 +6,8 @@ import type { HeldManifest, ManifestStore } from "./manifest-store.ts";
 
 /** The lists of one key, by name. */
 interface KeyLists {
+  /** Of all lists of upstream's manifest, those included that upstream, a relay, doesn't have itself yet. */
+  names: readonly string[];
   /** The files that upstream's manifest names. */
   readonly wanted: Map<string, ListFile>;
   /** Those that are here; an older one until the one that is wanted is. */
@@ -66,10 +68,8 @@ export class ProxiedLists {
   progress(sdkKey: SdkKey): Progress | undefined {
     const lists = this.#keys.get(sdkKey);
     if (lists === undefined) return undefined;
-    const untried = [...lists.wanted.keys()].filter(
-      (name) => !isServed(lists, name) && !lists.tried.has(name),
-    );
-    return { untried: untried.length, lists: lists.wanted.size };
+    const untried = lists.names.filter((name) => !isServed(lists, name) && !lists.tried.has(name));
+    return { untried: untried.length, lists: lists.names.length };
   }
 
   /** The lists of a key's manifest, every one: SDKs forget those that are left out. Never more of a file than is here. */
@@ -93,6 +93,7 @@ export class ProxiedLists {
 
   #follow(sdkKey: SdkKey, { entries }: Manifest): void {
     const lists = this.#keys.get(sdkKey) ?? {
+      names: [],
       wanted: new Map(),
       served: new Map(),
       tried: new Set(),
@@ -100,6 +101,7 @@ export class ProxiedLists {
       isReady: false,
     };
     this.#keys.set(sdkKey, lists);
+    lists.names = [...entries.keys()];
     for (const name of [...lists.wanted.keys()]) if (!entries.has(name)) this.#unlist(lists, name);
     const brought = [...entries].map(async ([name, entry]) => {
       // Upstream is a relay that doesn't have it yet: what is here of the list stays.

@@ -72,6 +72,10 @@ export class FaultyStorage implements ListStorage {
     this.#folder.delete(name);
   }
 
+  markUsed(): void {
+    this.#folder.markUsed();
+  }
+
   [Symbol.dispose](): void {
     this.#folder[Symbol.dispose]();
   }
