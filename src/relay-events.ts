@@ -3,7 +3,7 @@ import type { Config } from "./config.ts";
 import { EventSpool } from "./local/event-spool.ts";
 import type { EmitSpoolEvent } from "./local/event-spool-events.ts";
 import { SpooledQueue } from "./local/spooled-queue.ts";
-import type { EventQueue, QueueDepth } from "./log-events/event-queue.ts";
+import type { EventQueue, EventsLeft, QueueDepth } from "./log-events/event-queue.ts";
 import { WorkerPacker, WorkerReader } from "./log-events/event-workers.ts";
 import type { EmitLogEventsEvent } from "./log-events/events.ts";
 import { EventForwarder } from "./log-events/forwarder.ts";
@@ -56,7 +56,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     parts.emit(event);
   };
   const { events: settings } = config;
-  const { queue, isDurable } = openQueue(config, parts);
+  const { queue, isDurable, settle } = openQueue(config, parts);
   starting.use(queue);
   const reader = starting.use(new WorkerReader(supervisor));
   const dedupeLimit = settings.dedupe ? settings.dedupeLimit : undefined;
@@ -70,7 +70,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   });
   const packer = starting.use(new WorkerPacker(supervisor));
   const sink = tracing.eventSink(new StatsigEvents(endpoint, packer, clock));
-  const options = { queue, isDurable, sink, clock, supervisor, emit, flushIntervalMs };
+  const options = { queue, settle, sink, clock, supervisor, emit, flushIntervalMs };
   const forwarder = starting.use(new EventForwarder(options));
   forwarder.start();
   const running = starting.move();
@@ -94,13 +94,17 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
 interface OpenedQueue {
   readonly queue: EventQueue;
   readonly isDurable: () => boolean;
+  readonly settle: () => Promise<EventsLeft>;
 }
 
 /** The spool where one is wanted, memory else. */
 function openQueue({ events }: Config, { clock, supervisor, emit }: EventsParts): OpenedQueue {
   const { maxBatches, spool: settings } = events;
   const memory = new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
-  if (settings === undefined) return { queue: memory, isDurable: () => false };
+  if (settings === undefined) {
+    const settle = async () => ({ kept: 0, lost: memory.depth.events });
+    return { queue: memory, isDurable: () => false, settle };
+  }
   const spool = new EventSpool({
     ...settings,
     maxBatches: SPOOL_MAX_BATCHES,
@@ -110,5 +114,5 @@ function openQueue({ events }: Config, { clock, supervisor, emit }: EventsParts)
     onProblem: emit,
   });
   const queue = new SpooledQueue({ spool, memory, clock, supervisor, onProblem: emit });
-  return { queue, isDurable: () => queue.isDurable };
+  return { queue, isDurable: () => queue.isDurable, settle: () => queue.settle() };
 }

@@ -2,10 +2,14 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "../src/clock.ts";
+import type { LogEventsEvent } from "../src/log-events/events.ts";
+import { EventForwarder } from "../src/log-events/forwarder.ts";
 import { ANYTHING, eventBatch, eventGroup, eventText, withTexts } from "./support/event-batches.ts";
 import { detailOf, drain, openSpool, spooledQueue } from "./support/event-spools.ts";
 import { startHelper } from "./support/helper-process.ts";
 import { deleteFolders, newFolder } from "./support/local-backups.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { eventually } from "./support/wait.ts";
 
 afterAll(deleteFolders);
@@ -87,6 +91,44 @@ describe("where it can't be used there is one clear line, and events wait in mem
         [b.metadata, [eventText("3")]],
       ]),
     );
+  }, 60_000);
+
+  test("what was on its way to upstream when the spool opened is kept when the relay stops", async () => {
+    const folder = newFolder();
+    await using first = await startHelper("spool-user-process.ts", folder);
+    await using opened = spooledQueue(folder);
+    const { queue, events } = opened;
+    const reported: LogEventsEvent[] = [];
+    let requests = 0;
+    await using forwarder = new EventForwarder({
+      queue,
+      settle: () => queue.settle(),
+      sink: {
+        async send() {
+          requests++;
+          return { kind: "retry", trouble: "upstream", detail: "upstream is down" };
+        },
+      },
+      clock: systemClock,
+      supervisor: strictSupervisor(),
+      emit: (event) => void reported.push(event),
+      flushIntervalMs: 1,
+    });
+    forwarder.start();
+    await queue.put(eventBatch(a, ["1", "2"], Date.now()));
+    await eventually(() => expect(requests).toBeGreaterThan(0), { withinMs: 20_000 });
+    await first[Symbol.asyncDispose]();
+    await eventually(() => expect(events.at(-1)).toEqual({ kind: "spool_usable" }), { withinMs: 20_000 });
+    await queue.put(eventBatch(b, ["3"], Date.now()));
+    await forwarder.flush(AbortSignal.abort());
+    // One is the first process's, which was killed.
+    const left = reported.filter(({ kind }) => kind === "log_events_left");
+    expect(left).toEqual([{ kind: "log_events_left", events: 4, outcome: "kept" }]);
+    await opened[Symbol.asyncDispose]();
+    await using again = await openSpool(folder);
+    const kept = await drain(again.spool);
+    expect(kept.get(a.metadata)).toEqual([eventText("1"), eventText("2")]);
+    expect(kept.get(b.metadata)).toEqual([eventText("3")]);
   }, 60_000);
 
   test("another relay of the same process: the first one's puts go on", async () => {

@@ -116,3 +116,17 @@ describe("bounds", () => {
     expect(statSync(fileIn(folder)).size).toBeLessThan(1_500_000);
   });
 });
+
+test("a manifest that was written while the clock was ahead is replaced, one of another relay's clock is not", async () => {
+  const clock = new FakeClock();
+  await using local = await openLocal(newFolder(), { clock });
+  const key = feedOf("secret-clock").sdkKey;
+  const writtenAt = async (text: string, fetchedAt: number) => {
+    await local.backup.writeManifest(key, text, fetchedAt);
+    return local.backup.readManifest(key);
+  };
+  expect(await writtenAt("ahead", clock.now() + 24 * HOUR_MS)).toBe("ahead");
+  expect(await writtenAt("right", clock.now())).toBe("right");
+  expect(await writtenAt("a little ahead", clock.now() + 30_000)).toBe("a little ahead");
+  expect(await writtenAt("older", clock.now() + 10_000)).toBe("a little ahead");
+});

@@ -3,12 +3,15 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { Opening } from "../src/local/opening.ts";
 import { ask } from "./support/backed-up-relay.ts";
+import { FakeClock } from "./support/fake-clock.ts";
 import { lockFileElsewhere } from "./support/helper-process.ts";
 import { deleteFolders, fileIn, newFolder, openLocal } from "./support/local-backups.ts";
 import { type ManagedRelay, startManagedRelay } from "./support/managed-relay.ts";
 import { publishKey } from "./support/published-key.ts";
 import { textOf } from "./support/raw-get.ts";
+import { strictSupervisor } from "./support/supervisors.ts";
 import { startUpstream, type Upstream } from "./support/upstream.ts";
 import { eventually } from "./support/wait.ts";
 
@@ -213,3 +216,20 @@ function hasVersions(folder: string): number {
   using db = new DatabaseSync(join(folder, "specs.sqlite"), { readOnly: true });
   return Number(db.prepare("SELECT count(*) AS versions FROM spec").get()?.["versions"]);
 }
+
+test("calls wait for the first attempt from its start on, not each for itself", async () => {
+  const clock = new FakeClock();
+  const opened = Promise.withResolvers<void>();
+  const supervisor = strictSupervisor(clock);
+  const nothing = () => {};
+  const loop = "local_backup_opening";
+  const open = () => opened.promise;
+  const opening = new Opening({ loop, clock, supervisor, open, onUnusable: nothing, onUsable: nothing });
+  const first = opening.attempted();
+  await clock.advance(3_000);
+  await first;
+  // The clock stands still: a wait of its own would not end.
+  await opening.attempted();
+  opened.resolve();
+  await opening[Symbol.asyncDispose]();
+});

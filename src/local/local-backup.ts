@@ -115,7 +115,12 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   }
 
   async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
-    const outcome = await this.#queued(() => ({ kind: "write", version: versionOf(snapshot), instead }));
+    const outcome = await this.#queued(() => ({
+      kind: "write",
+      version: versionOf(snapshot),
+      instead,
+      hasClockTimes: false,
+    }));
     return outcome.kind === "not_newer" ? outcome : { kind: "written" };
   }
 
@@ -160,7 +165,12 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
       contentEncoding: "",
       body: new TextEncoder().encode(text),
     });
-    await this.#queued(() => ({ kind: "write", version: version(), instead: undefined }));
+    await this.#queued(() => ({
+      kind: "write",
+      version: version(),
+      instead: undefined,
+      hasClockTimes: true,
+    }));
   }
 
   async removeManifest(sdkKey: SdkKey): Promise<void> {

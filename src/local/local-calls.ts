@@ -28,11 +28,19 @@ export type LocalAction =
       /** A longer body is not read. */
       readonly maxBytes: number;
     }
-  | { readonly kind: "write"; readonly version: KeptVersion; readonly instead: number | undefined }
+  | {
+      readonly kind: "write";
+      readonly version: KeptVersion;
+      readonly instead: number | undefined;
+      /** Versions of the feed are times of a relay's clock: one that is yet to come keeps nothing out. */
+      readonly hasClockTimes: boolean;
+    }
   | { readonly kind: "touch"; readonly feedDigest: string }
   | { readonly kind: "remove"; readonly feedDigest: string }
   /** Leaves one whole file behind, without a log beside it. */
   | { readonly kind: "close" };
+
+export type LocalWrite = Extract<LocalAction, { kind: "write" }>;
 
 export interface LocalCall {
   readonly limits: LocalLimits;

@@ -1,7 +1,7 @@
 import { BUSY_TIMEOUT_MS } from "./database.ts";
 import type { LocalEvent } from "./events.ts";
 import { FitFile } from "./fit-file.ts";
-import type { KeptVersion, LocalAction, LocalLimits, LocalOutcome, LocalReply } from "./local-calls.ts";
+import type { LocalAction, LocalLimits, LocalOutcome, LocalReply, LocalWrite } from "./local-calls.ts";
 import { RelaySlots } from "./relay-slots.ts";
 import { specShape } from "./spec-shape.ts";
 import { SpecTable } from "./spec-table.ts";
@@ -67,7 +67,7 @@ export class LocalFile {
       case "read":
         return this.#file.use().read(action);
       case "write":
-        return this.#write(action.version, action.instead, now);
+        return this.#write(action, now);
       case "touch":
         return { kind: this.#file.use().touch(action.feedDigest, now) ? "done" : "none" };
       case "remove":
@@ -85,11 +85,11 @@ export class LocalFile {
     if (table.hasEndedUsers) this.#reportEvicted(table.shrink());
   }
 
-  #write(version: KeptVersion, instead: number | undefined, now: number): LocalOutcome {
+  #write(action: LocalWrite, now: number): LocalOutcome {
     const { maxBytes } = this.#limits;
-    const bytes = version.body.length;
+    const bytes = action.version.body.length;
     if (bytes > maxBytes) throw new Error(`a version of ${bytes} bytes is more than the ${maxBytes} allowed`);
-    const { outcome, replacedDamage, evicted } = this.#file.use().write(version, instead, now);
+    const { outcome, replacedDamage, evicted } = this.#file.use().write(action, now);
     if (replacedDamage) {
       const detail = `a version in the embedded backup ${this.path} was damaged: a good one took its place`;
       this.#events.push({ kind: "local_damage_replaced", detail });

@@ -18,7 +18,7 @@ const FIRST_RETRY_MS = 250;
 const MAX_RETRY_MS = 5_000;
 /** A file that another one replaced while nothing was read or written is noticed within this. */
 const CHECK_EVERY_MS = 10_000;
-/** How long a call waits for the first attempt: the file may be large, or locked by a relay that just ends. */
+/** How long calls wait for the first attempt, from its start: the file may be large, or locked by a relay that just ends. */
 const FIRST_ATTEMPT_MS = 3_000;
 
 /** Opens a file in the background, for as long as it takes: another process may have it, or its folder be read-only. */
@@ -26,14 +26,17 @@ export class Opening implements AsyncDisposable {
   readonly #options: OpeningOptions;
   readonly #stopping = new AbortController();
   readonly #firstAttempt = Promise.withResolvers<void>();
+  /** One for all calls: none waits again where others have waited already. */
+  readonly #firstWait: Promise<unknown>;
   #isUsable = false;
   #failure: string | undefined;
   #failures = 0;
   readonly #running: Promise<void>;
 
   constructor(options: OpeningOptions) {
-    const { loop, supervisor } = options;
+    const { loop, clock, supervisor } = options;
     this.#options = options;
+    this.#firstWait = within(clock, FIRST_ATTEMPT_MS, this.#firstAttempt.promise);
     this.#running = supervisor.loop(loop, this.#stopping.signal, () => this.#round());
   }
 
@@ -51,7 +54,7 @@ export class Opening implements AsyncDisposable {
   /** Resolves after the first attempt, or if that takes long. */
   async attempted(): Promise<void> {
     if (this.#failures > 0) return;
-    await within(this.#options.clock, FIRST_ATTEMPT_MS, this.#firstAttempt.promise);
+    await this.#firstWait;
   }
 
   async #round(): Promise<void> {

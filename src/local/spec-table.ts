@@ -1,13 +1,15 @@
 import type { DatabaseSync } from "node:sqlite";
 import { transact } from "./database.ts";
 import { type KeptRow, rowOf, sealOf } from "./kept-row.ts";
-import type { KeptVersion, LocalAction, LocalLimits, LocalOutcome } from "./local-calls.ts";
+import type { KeptVersion, LocalAction, LocalLimits, LocalOutcome, LocalWrite } from "./local-calls.ts";
 import type { RelaySlots } from "./relay-slots.ts";
 import { OWN, SpecUsers, UNUSED } from "./spec-users.ts";
 import { type SqlRow, Statements } from "./statements.ts";
 
 /** When something was used is written down no more often than this: it costs a commit. */
 const USED_AT_PRECISION_MS = 10 * 60_000;
+/** Clocks of relays that share a file may differ by this. */
+const CLOCK_TOLERANCE_MS = 60_000;
 
 export interface TableWrite {
   readonly outcome: LocalOutcome;
@@ -46,9 +48,10 @@ export class SpecTable {
     return { kind: "found", version: row.version };
   }
 
-  write(version: KeptVersion, instead: number | undefined, now: number): TableWrite {
+  write(action: LocalWrite, now: number): TableWrite {
+    const { version } = action;
     return transact(this.#db, () => {
-      const there = this.#rowInTheWay(version, instead);
+      const there = this.#rowInTheWay(action, now);
       if (there?.version !== undefined) {
         return {
           outcome: { kind: "not_newer", lcut: there.version.lcut },
@@ -103,9 +106,11 @@ export class SpecTable {
   }
 
   /** Looked into whole: a damaged row keeps no version out, whatever it says that its lcut is. */
-  #rowInTheWay(version: KeptVersion, instead: number | undefined): KeptRow | undefined {
+  #rowInTheWay({ version, instead, hasClockTimes }: LocalWrite, now: number): KeptRow | undefined {
     const { feedDigest, keyDigest, lcut } = version;
     const row = this.#row(feedDigest, lcut - 1);
+    // It was written while the clock was ahead.
+    if (row?.version !== undefined && hasClockTimes && row.lcut > now + CLOCK_TOLERANCE_MS) return undefined;
     if (row === undefined || row.lcut !== instead) return row;
     // Unusable for this relay, such as too large. One that can use it must not find an older one.
     this.#users.delete(keyDigest);

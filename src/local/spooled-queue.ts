@@ -1,8 +1,9 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, within } from "../clock.ts";
 import { REQUEST_LIMITS } from "../log-events/event-chunk.ts";
 import type {
   EventBatch,
   EventQueue,
+  EventsLeft,
   QueueDepth,
   TakeLimits,
   TakenEvents,
@@ -21,6 +22,9 @@ export interface SpooledQueueOptions {
   readonly onProblem: EmitSpoolEvent;
 }
 
+/** How long a relay that stops waits for the spool to take what is in memory. */
+const SETTLE_LIMIT_MS = 5_000;
+
 const EVERYTHING: TakeLimits = { ...REQUEST_LIMITS, dueBefore: Number.MAX_SAFE_INTEGER };
 
 /**
@@ -31,13 +35,16 @@ export class SpooledQueue implements EventQueue {
   readonly #spool: EventSpool;
   readonly #memory: EventQueue;
   readonly #opening: Opening;
+  readonly #clock: Clock;
   readonly #takenFromMemory = new WeakSet<TakenEvents>();
   readonly #listeners: (() => void)[] = [];
   #isOpen = false;
+  #moving: Promise<void> = Promise.resolve();
 
   constructor({ spool, memory, clock, supervisor, onProblem }: SpooledQueueOptions) {
     this.#spool = spool;
     this.#memory = memory;
+    this.#clock = clock;
     this.#opening = new Opening({
       loop: "event_spool_opening",
       clock,
@@ -56,6 +63,15 @@ export class SpooledQueue implements EventQueue {
   /** All that is kept outlives the process. */
   get isDurable(): boolean {
     return this.#isOpen && this.#memory.depth.batches === 0;
+  }
+
+  /**
+   * Puts what is in memory into the spool where that can be used, and tells what outlives the process. To be called once
+   * nothing is taken any longer.
+   */
+  async settle(): Promise<EventsLeft> {
+    if (this.#isOpen) await within(this.#clock, SETTLE_LIMIT_MS, this.#moveToSpool());
+    return { kept: this.#spool.depth.events, lost: this.#memory.depth.events };
   }
 
   get depth(): QueueDepth {
@@ -119,8 +135,14 @@ export class SpooledQueue implements EventQueue {
     await this.#moveToSpool();
   }
 
+  /** One move at a time: a second one would not see what the first has in hand. */
+  #moveToSpool(): Promise<void> {
+    this.#moving = this.#moving.catch(() => {}).then(() => this.#moveAll());
+    return this.#moving;
+  }
+
   /** As far as the spool takes it. What it does not take stays in memory, from where it is sent, too. */
-  async #moveToSpool(): Promise<void> {
+  async #moveAll(): Promise<void> {
     for (;;) {
       const taken = await this.#memory.take(EVERYTHING);
       if (taken === undefined) return;

@@ -34,6 +34,13 @@ export interface TakeLimits extends ChunkLimits {
   readonly dueBefore: number;
 }
 
+/** Events that are not sent when the relay stops. */
+export interface EventsLeft {
+  /** On disk, from where the next relay sends them. */
+  readonly kept: number;
+  readonly lost: number;
+}
+
 export interface QueueDepth {
   /** Chunks: a batch with more events than one request to upstream can carry counts more than once. */
   readonly batches: number;

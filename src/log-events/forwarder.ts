@@ -3,14 +3,14 @@ import type { Supervisor } from "../supervision/supervisor.ts";
 import { Bell } from "./bell.ts";
 import { Courier } from "./courier.ts";
 import { REQUEST_LIMITS } from "./event-chunk.ts";
-import type { EventQueue, TakenEvents } from "./event-queue.ts";
+import type { EventQueue, EventsLeft, TakenEvents } from "./event-queue.ts";
 import type { EventSink } from "./event-sink.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
 
 export interface ForwarderOptions {
   readonly queue: EventQueue;
-  /** Whether all that is in the queue outlives the process. */
-  readonly isDurable: () => boolean;
+  /** Puts what it can where it outlives the process, and tells what is left. Called when nothing is under way any longer. */
+  readonly settle: () => Promise<EventsLeft>;
   readonly sink: EventSink;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
@@ -62,15 +62,16 @@ export class EventForwarder implements AsyncDisposable {
 
   /** Sends what it can until `grace` is aborted, then stops for good and reports what is left. */
   async flush(grace: AbortSignal): Promise<void> {
-    const { queue, isDurable, emit } = this.#options;
+    const { queue, settle, emit } = this.#options;
     this.hurry();
     const over = aborted(grace);
     while (!grace.aborted && queue.depth.batches > 0) {
       await Promise.race([over, this.#work.wait(LOOK_EVERY_MS)]);
     }
     await this[Symbol.asyncDispose]();
-    const { events } = queue.depth;
-    if (events > 0) emit({ kind: "log_events_left", events, outcome: isDurable() ? "kept" : "lost" });
+    const { kept, lost } = await settle();
+    if (kept > 0) emit({ kind: "log_events_left", events: kept, outcome: "kept" });
+    if (lost > 0) emit({ kind: "log_events_left", events: lost, outcome: "lost" });
   }
 
   /** Stops at once, what was under way back in the queue. */

@@ -63,7 +63,7 @@ export function startForwarder() {
     sink,
     clock,
     emit,
-    isDurable: () => false,
+    settle: async () => ({ kept: 0, lost: queue.depth.events }),
     flushIntervalMs: 1_000,
   });
   forwarder.start();
