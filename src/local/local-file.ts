@@ -62,7 +62,7 @@ export class LocalFile {
   #do(action: LocalAction, now: number): LocalOutcome {
     switch (action.kind) {
       case "open":
-        this.#open();
+        this.#open(now);
         return { kind: "done" };
       case "read":
         return this.#file.use().read(action);
@@ -80,9 +80,9 @@ export class LocalFile {
     }
   }
 
-  #open(): void {
+  #open(now: number): void {
     const table = this.#file.use();
-    if (table.hasEndedUsers) this.#reportEvicted(table.shrink());
+    if (table.hasEndedUsers(now)) this.#reportEvicted(table.shrink(now));
   }
 
   #write(action: LocalWrite, now: number): LocalOutcome {

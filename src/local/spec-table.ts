@@ -92,15 +92,15 @@ export class SpecTable {
     });
   }
 
-  /** A relay that used something of it has ended. */
-  get hasEndedUsers(): boolean {
-    return this.#users.ended().length > 0;
+  /** A relay that used something of it has ended, and was not started again. */
+  hasEndedUsers(now: number): boolean {
+    return this.#users.ended(now).length > 0;
   }
 
   /** Keeps to bounds that are lower than they were, or that relays no longer share; returns how many versions went. */
-  shrink(): number {
+  shrink(now?: number): number {
     return transact(this.#db, () => {
-      this.#users.deleteEnded();
+      if (now !== undefined) this.#users.deleteEnded(now);
       return this.#makeRoom({ feedDigest: "", keyDigest: "" });
     });
   }

@@ -17,10 +17,15 @@ export const UNUSED = `NOT EXISTS (${USERS})`;
 /** SQL, of a row of `spec`: what the relay in the slot that is its one parameter must keep within its bounds. */
 export const OWN = `(${UNUSED} OR EXISTS (${USERS} AND user.slot = ?))`;
 
+/** As long as a machine may take to start, or a deployment. */
+const GRACE_MS = 30 * 60_000;
+
 /** Which relays use which keys, so that none deletes what another running relay needs. Keys are digests. */
 export class SpecUsers {
   readonly #statements: Statements;
   readonly #slots: RelaySlots;
+  /** Since when this relay has seen that no relay has the slot, ms since the Unix epoch. */
+  readonly #freeSince = new Map<number, number>();
 
   constructor(db: DatabaseSync, slots: RelaySlots) {
     db.exec(SCHEMA);
@@ -55,14 +60,24 @@ export class SpecUsers {
     return rows.some(({ slot }) => Number(slot) !== this.ownSlot && this.#slots.isTaken(Number(slot)));
   }
 
-  /** Relays that use something, and no longer run. */
-  ended(): number[] {
-    const slots = this.#statements.all("SELECT DISTINCT slot FROM spec_user");
-    return slots.map(({ slot }) => Number(slot)).filter((slot) => !this.#slots.isTaken(slot));
+  /** Relays that use something, and have not run for a while: one that is only restarted finds what it had. */
+  ended(now: number): number[] {
+    const rows = this.#statements.all("SELECT DISTINCT slot FROM spec_user");
+    return rows.map(({ slot }) => Number(slot)).filter((slot) => this.#hasEnded(slot, now));
   }
 
-  /** Forgets what relays used that no longer run. */
-  deleteEnded(): void {
-    for (const slot of this.ended()) this.#statements.run("DELETE FROM spec_user WHERE slot = ?", slot);
+  #hasEnded(slot: number, now: number): boolean {
+    if (this.#slots.isTaken(slot)) {
+      this.#freeSince.delete(slot);
+      return false;
+    }
+    const freeSince = this.#freeSince.get(slot) ?? now;
+    this.#freeSince.set(slot, freeSince);
+    return now - freeSince >= GRACE_MS;
+  }
+
+  /** Forgets what they used. */
+  deleteEnded(now: number): void {
+    for (const slot of this.ended(now)) this.#statements.run("DELETE FROM spec_user WHERE slot = ?", slot);
   }
 }
