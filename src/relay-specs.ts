@@ -204,7 +204,7 @@ function startBackup(
       supervisor,
       emit,
       onKept: (snapshot, kept) => fleet?.kept(snapshot, kept),
-      onNotKept: (snapshot) => fleet?.notKept(snapshot),
+      onNotKept: (snapshot) => fleet?.mayConfirm(snapshot),
     }),
   );
   const keeper = running.use(new BackupKeeper({ backup, writer, store, clock, supervisor, emit, everyMs }));

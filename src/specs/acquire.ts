@@ -4,7 +4,7 @@ import type { Feed } from "./feed.ts";
 import type { Fleet } from "./fleet.ts";
 import type { HeldFeed } from "./held-feed.ts";
 import type { SpecRecovery } from "./recovery.ts";
-import type { RefreshOutcome, RefreshPriority, SpecRefresher } from "./refresh.ts";
+import { DROPPED, type RefreshOutcome, type RefreshPriority, type SpecRefresher } from "./refresh.ts";
 import type { SpecStore } from "./spec-store.ts";
 
 export type AcquireOutcome =
@@ -16,8 +16,6 @@ export type AcquireOutcome =
 
 /** While nothing is held, upstream may take so long before the backup is asked as well; whichever is newer wins. */
 const SLOW_UPSTREAM_MS = 1_000;
-
-const DROPPED: AcquireOutcome = { kind: "failed", unreachable: false, retryAfterMs: undefined };
 
 export interface SpecAcquirerOptions {
   readonly refresher: Pick<SpecRefresher, "refresh">;

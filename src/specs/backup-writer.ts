@@ -214,10 +214,7 @@ export class BackupWriter implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const patience = new AbortController();
-    const enough = this.#options.clock.sleep(FLUSH_MS, patience.signal).catch(() => {});
     this.#stopping.abort(new Error("the relay is shutting down"));
-    await Promise.race([Promise.all(this.#running), enough]);
-    patience.abort();
+    await within(this.#options.clock, FLUSH_MS, Promise.all(this.#running));
   }
 }

@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.ts";
+import { MAX_DELAY_MS } from "./poll-delay.ts";
 
 /** A negative answer. */
 export type Denial =
@@ -13,9 +14,6 @@ export const UNAUTHORIZED_TTL_MS = 30_000;
 
 /** After a first request that failed, the next that is let through. */
 export const RETRY_AFTER_FAILURE_MS = 1_000;
-
-/** Also where upstream asks for longer. */
-const MAX_RETRY_AFTER_MS = 60_000;
 
 /** Remembers negative answers for a while, so that upstream is not asked each time. */
 export class Denials {
@@ -37,7 +35,7 @@ export class Denials {
   add(id: string, isUnauthorized: boolean, afterMs = 0): Denial {
     const ttl = isUnauthorized
       ? UNAUTHORIZED_TTL_MS
-      : Math.min(Math.max(afterMs, RETRY_AFTER_FAILURE_MS), MAX_RETRY_AFTER_MS);
+      : Math.min(Math.max(afterMs, RETRY_AFTER_FAILURE_MS), MAX_DELAY_MS);
     const denial: Denial = isUnauthorized
       ? { kind: "unauthorized" }
       : { kind: "unavailable", retryAfterMs: ttl };

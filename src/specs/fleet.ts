@@ -315,17 +315,13 @@ export class Fleet {
   /** The backup has this version. */
   kept(snapshot: Snapshot, { isNew }: { readonly isNew: boolean }): void {
     const { feed, lcut } = snapshot;
-    this.#mayTell(snapshot);
+    this.mayConfirm(snapshot);
     // Who does not hear it finds it at the next look.
     if (isNew) this.#options.board.announce(feed, lcut).catch(() => {});
   }
 
-  /** The backup does not take this version, so that the other relays have to ask upstream for it. */
-  notKept(snapshot: Snapshot): void {
-    this.#mayTell(snapshot);
-  }
-
-  #mayTell({ feed, lcut }: Snapshot): void {
+  /** Also where the backup does not take this version, so that the other relays have to ask upstream for it. */
+  mayConfirm({ feed, lcut }: Snapshot): void {
     const held = this.#options.store.peek(feed);
     if (held?.snapshot.lcut !== lcut) return;
     this.#tellable.set(this.#options.board.topicOf(feed), lcut);

@@ -3,6 +3,7 @@ import { type Decision, decide, type Finding, type RefreshPolicy } from "./decid
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { HeldFeed } from "./held-feed.ts";
+import { MAX_DELAY_MS } from "./poll-delay.ts";
 import { PollWaits } from "./poll-waits.ts";
 import type { SpecPreparer } from "./preparer.ts";
 import { type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
@@ -14,7 +15,7 @@ import type { SpecStore } from "./spec-store.ts";
 export type RefreshOutcome =
   | { readonly kind: "fresh" }
   | { readonly kind: "unauthorized" }
-  | { readonly kind: "failed"; readonly unreachable: boolean; readonly retryAfterMs: number | undefined }
+  | { readonly kind: "failed"; readonly retryAfterMs: number | undefined }
   /** The relay holds as many keys as it may, all of them in use. */
   | { readonly kind: "full" };
 
@@ -39,17 +40,15 @@ export interface SpecRefresherOptions {
   readonly signal: AbortSignal;
 }
 
-/** However long upstream asks us to stay away; an interval that is longer than this goes before it. */
-const MAX_RETRY_AFTER_MS = 60_000;
-
 /** Requests that may wait for a place; each is a feed that nobody holds yet, or a poll that is due. */
 const MAX_WAITING = 20_000;
 
-const OVERLOADED: RefreshOutcome = { kind: "failed", unreachable: false, retryAfterMs: 1_000 };
+const OVERLOADED: RefreshOutcome = { kind: "failed", retryAfterMs: 1_000 };
 
 const NOT_ALLOWED: RefreshOutcome = { kind: "unauthorized" };
 
-const DROPPED: RefreshOutcome = { kind: "failed", unreachable: false, retryAfterMs: undefined };
+/** The feed has ended meanwhile. */
+export const DROPPED: RefreshOutcome = { kind: "failed", retryAfterMs: undefined };
 
 /** A request to upstream that was answered. */
 interface Answered {
@@ -223,18 +222,14 @@ export class SpecRefresher {
         return { kind: "unauthorized" };
       case "refused":
         emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail, ...asked });
-        return { kind: "failed", unreachable: false, retryAfterMs: undefined };
+        return { kind: "failed", retryAfterMs: undefined };
       case "failed":
         emit({ kind: "spec_fetch_failed", feed, cause: finding.cause, detail: finding.detail, ...asked });
-        return {
-          kind: "failed",
-          unreachable: finding.cause === "unreachable",
-          retryAfterMs: this.#boundedRetryAfter(finding.retryAfterMs),
-        };
+        return { kind: "failed", retryAfterMs: this.#boundedRetryAfter(finding.retryAfterMs) };
     }
   }
 
   #boundedRetryAfter(ms: number | undefined): number | undefined {
-    return ms && Math.min(ms, Math.max(MAX_RETRY_AFTER_MS, this.#options.intervalMs()));
+    return ms && Math.min(ms, Math.max(MAX_DELAY_MS, this.#options.intervalMs()));
   }
 }

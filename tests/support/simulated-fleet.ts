@@ -183,7 +183,7 @@ export class SimulatedRelay implements AsyncDisposable {
       clearOnUnauthorized,
       signal: this.#stopping.signal,
     });
-    const onNotKept = fleet.notKept.bind(fleet);
+    const onNotKept = fleet.mayConfirm.bind(fleet);
     const onKept = fleet.kept.bind(fleet);
     const writer = new BackupWriter({ backup, recovery, store, clock, supervisor, emit, onKept, onNotKept });
     const refresher = new SpecRefresher({
