@@ -1,13 +1,13 @@
 // The tables of docs/configuration.md, from the options and the variables themselves.
 import { join } from "node:path";
-import { CACHE_OPTIONS } from "../src/cache-options.ts";
-import { EVENT_OPTIONS } from "../src/event-options.ts";
-import { LIMIT_OPTIONS } from "../src/limit-options.ts";
-import { MONITORING_OPTIONS } from "../src/monitoring-options.ts";
-import { OPTIONS, type OptionSpec, PRINT_CONFIG } from "../src/options.ts";
-import { TLS_OPTIONS } from "../src/tls-options.ts";
-import type { VariableSpec } from "../src/variable-spec.ts";
-import { VARIABLE_GROUPS } from "../src/variables.ts";
+import { CACHE_OPTIONS } from "../src/config/cache.ts";
+import { LIMIT_OPTIONS } from "../src/config/limits.ts";
+import { EVENT_OPTIONS } from "../src/config/log-events.ts";
+import { MONITORING_OPTIONS } from "../src/config/monitoring.ts";
+import type { VariableSpec } from "../src/config/option.ts";
+import { OPTIONS, type OptionSpec, PRINT_CONFIG } from "../src/config/options.ts";
+import { TLS_OPTIONS } from "../src/config/tls.ts";
+import { VARIABLE_GROUPS } from "../src/config/variables.ts";
 import { root } from "./command.ts";
 
 const DOCUMENT = join(root, "docs/configuration.md");

@@ -1,9 +1,8 @@
 // The tables of metrics in docs/monitoring.md, from the metrics themselves and the alerts that watch them.
 import { join } from "node:path";
-import { FLOW_METRICS } from "../src/telemetry/metrics/flow-metrics.ts";
-import { KNOWN_METRICS } from "../src/telemetry/metrics/known-metrics.ts";
-import type { MetricRow } from "../src/telemetry/metrics/metric-row.ts";
-import { PROCESS_METRICS } from "../src/telemetry/metrics/process-metrics.ts";
+import type { MetricRow } from "../src/telemetry/metrics/metric.ts";
+import { KNOWN_METRICS } from "../src/telemetry/metrics/original-metrics.ts";
+import { FLOW_METRICS, PROCESS_METRICS } from "../src/telemetry/metrics/own-metrics.ts";
 import { type AlertRule, readAlertRules } from "./alert-rules.ts";
 import { root } from "./command.ts";
 

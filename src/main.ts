@@ -1,22 +1,25 @@
 import { stripVTControlCharacters } from "node:util";
-import { readInvocation } from "./cli.ts";
-import { type Config, readConfig } from "./config.ts";
-import { withConfigFile } from "./config-file.ts";
-import { ListenError, localUrl } from "./listen.ts";
+import { withoutSecrets } from "./access/sdk-key.ts";
+import { readInvocation, UsageError } from "./cli/parse.ts";
+import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
+import { listenToSignals } from "./cli/signals.ts";
+import { type Config, readConfig } from "./config/config.ts";
+import { withConfigFile } from "./config/file.ts";
+import { Reloader } from "./config/reload.ts";
+import {
+  ConfigError,
+  type Environment,
+  type GivenConfig,
+  StartError,
+  shownUrl,
+  unknownVariables,
+} from "./config/settings.ts";
+import { describeError, listenForFaults, type ReportFault } from "./platform/supervisor.ts";
 import { describeAddress } from "./redis/options.ts";
-import { startRelay } from "./relay.ts";
-import { Reloader } from "./reload.ts";
-import { type Announce, runSubcommand } from "./run-subcommand.ts";
-import type { Environment, GivenConfig } from "./setting-sources.ts";
-import { ConfigError, StartError, unknownVariables } from "./settings.ts";
-import { listenToSignals } from "./signals.ts";
-import { UsageError } from "./strict-args.ts";
-import { describeError } from "./supervision/describe-error.ts";
-import { listenForFaults, type ReportFault } from "./supervision/process-faults.ts";
-import { LineLogger } from "./telemetry/logs/logger.ts";
-import { shownUrl } from "./upstream-url.ts";
+import { startRelay } from "./relay/relay.ts";
+import { ListenError, localUrl } from "./relay/servers.ts";
+import { LineLogger } from "./telemetry/logging/logger.ts";
 import { VERSION } from "./version.ts";
-import { withoutSecrets } from "./without-secrets.ts";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -42,7 +45,7 @@ async function main(argv: readonly string[]): Promise<number> {
       case "relay":
         return await serve(await withConfigFile(invocation.given, process.env));
       case "print-config": {
-        const { printedConfig } = await import("./print-config.ts");
+        const { printedConfig } = await import("./cli/print-config.ts");
         print(printedConfig(await withConfigFile(invocation.given, process.env), process.env));
         return 0;
       }

@@ -3,7 +3,7 @@
 //   bun bomb-client.ts <url> <name of the bomb> <its coding> <at once> <pause between bursts, ms> <ms>
 import { constants, setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { bombHeaders, findBomb } from "../../tests/support/event-bombs.ts";
+import { bombHeaders, findBomb } from "../../tests/support/log-events/event-bombs.ts";
 import type { Bombing } from "./bombing.ts";
 
 const [url = "", name = "", coding = "", atOnce = "1", pauseMs = "0", durationMs = "0"] =

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AttackName, AttackOrder, AttackResult } from "../../tests/support/attacks.ts";
-import { Authority } from "../../tests/support/pki.ts";
+import type { AttackName, AttackOrder, AttackResult } from "../../tests/support/clients/attacks.ts";
+import { Authority } from "../../tests/support/relay/pki.ts";
 import type { Bench } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
 import { freePort } from "../loopback.ts";
@@ -87,7 +87,7 @@ async function attackFor(bench: Bench, order: AttackOrder): Promise<void> {
 }
 
 function startAttacker(bench: Bench, order: AttackOrder): ClientProcess {
-  return new ClientProcess(bench, "../tests/support/attacker-process.ts", [JSON.stringify(order)]);
+  return new ClientProcess(bench, "../tests/support/clients/attacker-process.ts", [JSON.stringify(order)]);
 }
 
 function tlsArgs(authority: Authority, httpsPort: number, grpcsPort: number): readonly string[] {

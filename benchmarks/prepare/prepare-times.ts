@@ -1,5 +1,5 @@
 import { brotliCompressSync, constants } from "node:zlib";
-import { prepare } from "../../src/specs/prepare.ts";
+import { prepare } from "../../src/specs/payload/prepare.ts";
 import type { Bench } from "../bench.ts";
 import type { Project } from "../project.ts";
 

@@ -1,4 +1,9 @@
-import { type ChaosRound, type ChaosRun, describeRound, runChaos } from "../../tests/support/chaos-rounds.ts";
+import {
+  type ChaosRound,
+  type ChaosRun,
+  describeRound,
+  runChaos,
+} from "../../tests/support/specs/chaos-rounds.ts";
 import type { Bench, Part, PartResult } from "../bench.ts";
 import { median } from "../statistics.ts";
 import { count, ratio, type Table } from "../table.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { CertificateFiles, serialIn, serialShown } from "../../tests/support/certificate-files.ts";
-import { Authority } from "../../tests/support/pki.ts";
+import { CertificateFiles, serialIn, serialShown } from "../../tests/support/relay/certificate-files.ts";
+import { Authority } from "../../tests/support/relay/pki.ts";
 import type { Bench, Part, PartResult } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
 import type { Delivery } from "../fanout/delivery.ts";

@@ -1,4 +1,4 @@
-import { startSampleUpstream } from "./sample-upstream.ts";
+import { startSampleUpstream } from "./upstream.ts";
 
 const SDK_KEY = "secret-demo";
 const CHANGE_EVERY_MS = 30_000;
@@ -9,7 +9,7 @@ interface Listener {
 }
 
 /** Runs a relay with these variables as its environment until it is stopped; gives its exit code. */
-export type Serve = (
+type Serve = (
   env: Readonly<Record<string, string>>,
   announce: (listeners: readonly Listener[]) => void,
 ) => Promise<number>;

@@ -15,3 +15,53 @@ export const ok = (detail: string): Finding => ({ state: "ok", detail });
 export const skipped = (detail: string): Finding => ({ state: "skipped", detail });
 export const warning = (detail: string, mend: string): Finding => ({ state: "warning", detail, mend });
 export const failed = (detail: string, mend: string): Finding => ({ state: "failed", detail, mend });
+
+export interface CheckResult {
+  readonly name: string;
+  readonly findings: readonly Finding[];
+}
+
+/** Of one check. */
+const TIME_LIMIT_MS = 15_000;
+
+/** One after the other: what comes first explains what fails behind it. */
+export async function* runChecks(checks: readonly Check[]): AsyncGenerator<CheckResult> {
+  for (const check of checks) yield { name: check.name, findings: await findingsOf(check) };
+}
+
+async function findingsOf(check: Check): Promise<readonly Finding[]> {
+  const signal = AbortSignal.timeout(TIME_LIMIT_MS);
+  const late = Promise.withResolvers<readonly Finding[]>();
+  signal.addEventListener("abort", () => {
+    late.resolve([failed(`no result within ${TIME_LIMIT_MS / 1_000} s`, "see what keeps it from answering")]);
+  });
+  try {
+    return await Promise.race([check.run(signal), late.promise]);
+  } catch (error) {
+    return [failed(`the check itself failed: ${(error as Error).message}`, "please report this")];
+  }
+}
+
+const STATE_WIDTH = 8;
+const NAME_WIDTH = 17;
+
+/** For people: a line for each finding, with its mend below. */
+export function textOf({ name, findings }: CheckResult): string {
+  return findings
+    .map((finding) => {
+      const state = finding.state === "ok" ? "ok" : finding.state.toUpperCase();
+      const line = `${state.padEnd(STATE_WIDTH)} ${name.padEnd(NAME_WIDTH)} ${finding.detail}`;
+      return "mend" in finding ? `${line}\n${" ".repeat(STATE_WIDTH + 1)}-> ${finding.mend}` : line;
+    })
+    .join("\n");
+}
+
+export function isWell(results: readonly CheckResult[]): boolean {
+  return results.every(({ findings }) => findings.every(({ state }) => state !== "failed"));
+}
+
+/** For programs: `{"ok":false,"checks":[{"name":"redis","state":"failed","detail":"…","mend":"…"}]}`. */
+export function jsonOf(results: readonly CheckResult[]): string {
+  const checks = results.flatMap(({ name, findings }) => findings.map((finding) => ({ name, ...finding })));
+  return JSON.stringify({ ok: isWell(results), checks }, null, 2);
+}

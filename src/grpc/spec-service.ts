@@ -1,20 +1,19 @@
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import { codeToString } from "@connectrpc/connect/protocol-connect";
-import type { Clock } from "../clock.ts";
+import { parseSdkKey } from "../access/sdk-key.ts";
 import { type ConfigSpecRequest, ConfigSpecRequest_apiVersion } from "../gen/statsig_forward_proxy_pb.ts";
-import type { InFlight } from "../limits/in-flight.ts";
+import type { Clock } from "../platform/clock.ts";
+import { carryingTrace } from "../platform/trace-context.ts";
+import type { InFlight } from "../server/limits.ts";
 import type { Feed } from "../specs/feed.ts";
-import type { HeldFeed } from "../specs/held-feed.ts";
-import { parseSdkKey } from "../specs/sdk-key.ts";
-import { isNewsTo } from "../specs/snapshot.ts";
-import { originOf } from "../specs/spec-origin.ts";
-import type { SpecQuery } from "../specs/spec-query.ts";
-import { carryingTrace } from "../trace-context.ts";
+import type { SpecQuery } from "../specs/query.ts";
+import { isNewsTo, originOf } from "../specs/snapshot.ts";
+import type { HeldFeed } from "../specs/store.ts";
 import type { EmitRpcEvent } from "./events.ts";
 import { followSpecs, type SpecItem } from "./spec-stream.ts";
-import type { StreamAdmission } from "./stream-admission.ts";
+import type { StreamAdmission } from "./stream-limit.ts";
 
-export interface SpecServiceOptions {
+interface SpecServiceOptions {
   readonly query: SpecQuery;
   readonly admission: StreamAdmission;
   readonly inFlight: InFlight;

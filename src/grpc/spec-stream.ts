@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
-import type { HeldFeed } from "../specs/held-feed.ts";
+import type { Clock } from "../platform/clock.ts";
 import { isNewsTo, type Snapshot } from "../specs/snapshot.ts";
+import type { HeldFeed } from "../specs/store.ts";
 
 /** Without a new version for so long, a client is told that there is none (WIRE 3). */
 export const HEARTBEAT_MS = 30_000;

@@ -1,7 +1,6 @@
 import { Hono } from "hono";
-import { COMMON_HEADERS } from "./common-headers.ts";
 import type { ExchangeEnv } from "./exchange.ts";
-import { errorResponse } from "./status-json.ts";
+import { COMMON_HEADERS, errorResponse } from "./responses.ts";
 
 const COMMON = Object.entries(COMMON_HEADERS);
 

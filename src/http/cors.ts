@@ -1,4 +1,4 @@
-import { COMMON_HEADERS } from "./common-headers.ts";
+import { COMMON_HEADERS } from "./responses.ts";
 
 /** More may be told with a request than it says itself. */
 type Answer<Told extends readonly unknown[]> = (

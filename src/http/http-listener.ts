@@ -1,10 +1,10 @@
-import { endUnacknowledged, tcpProgress } from "../libc/tcp-connection.ts";
-import type { EmitLimitEvent } from "../limits/events.ts";
-import type { ByteTransport } from "./byte-writer.ts";
-import type { Http1Connection, Http1Handler } from "./http1-connection.ts";
-import { Http1Server } from "./http1-server.ts";
+import { endUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
+import type { EmitLimitEvent } from "../server/limits.ts";
+import type { Http1Connection, Http1Handler } from "./http1/connection.ts";
+import type { ByteTransport } from "./http1/response.ts";
+import { Http1Server } from "./http1/server.ts";
 
-export interface HttpListenerOptions {
+interface HttpListenerOptions {
   readonly bindAddress: string;
   /** 0 for any free port. */
   readonly port: number;

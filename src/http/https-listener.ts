@@ -1,24 +1,21 @@
 import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import type { TLSSocket } from "node:tls";
-import type { EmitLimitEvent } from "../limits/events.ts";
 import {
   createHttp2Server,
   type Http2Limits,
   type LimitedServer,
   listening,
-} from "../limits/http2-server.ts";
-import type { ServerTls } from "../tls/server-tls.ts";
-import type { HttpAnswers } from "./http-answers.ts";
-import { Http1Server } from "./http1-server.ts";
-import { NodeExchange } from "./node-exchange.ts";
-import { webRequestOf } from "./node-request.ts";
-import { sendHttp2Response } from "./node-response.ts";
+} from "../server/http2-server.ts";
+import type { EmitLimitEvent } from "../server/limits.ts";
+import type { ServerTls } from "../server/tls.ts";
+import type { HttpAnswers } from "./handler.ts";
+import { Http1Server, tlsTransport } from "./http1/server.ts";
+import { NodeExchange, sendHttp2Response, webRequestOf } from "./http2-exchange.ts";
 import { ANSWER_MARGIN_MS } from "./request-body.ts";
-import { errorResponse } from "./status-json.ts";
-import { tlsTransport } from "./tls-transport.ts";
+import { errorResponse } from "./responses.ts";
 
-export interface HttpsListenerOptions {
+interface HttpsListenerOptions {
   readonly bindAddress: string;
   /** 0 for any free port. */
   readonly port: number;

@@ -20,8 +20,6 @@ const JSON_CODINGS = ["zstd", "br", "gzip", "identity"] as const;
 /** What SDKs offer; everything else in the header tells nothing. */
 const TOLD_CODINGS = ["statsig-br", "zstd", "br", "gzip", "deflate"];
 
-export const ACCEPTED_KINDS = 2 ** TOLD_CODINGS.length;
-
 /** Distinct Accept-Encoding headers remembered: an SDK always sends the same. */
 const MAX_REMEMBERED = 256;
 

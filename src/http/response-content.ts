@@ -26,7 +26,7 @@ export class FileResponse extends Response {
 }
 
 /** The body of a web standard Response: as it comes, or as a whole whose size is known. */
-export type ResponseContent =
+type ResponseContent =
   | { readonly kind: "stream"; readonly stream: ReadableStream<Uint8Array> }
   | { readonly kind: "whole"; readonly content: Blob | FileRange; readonly size: number };
 

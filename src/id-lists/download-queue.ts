@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import { RequestSlot } from "../specs/request-slots.ts";
 
 /** Called when anything comes of a download. */

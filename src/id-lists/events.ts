@@ -1,4 +1,4 @@
-import type { SdkKey } from "../specs/sdk-key.ts";
+import type { SdkKey } from "../access/sdk-key.ts";
 
 /** What happens to ID lists, for whoever watches. `detail` is for people, and holds no SDK key. */
 export type IdListEvent =

@@ -1,3 +1,6 @@
+import type { SdkKey } from "../access/sdk-key.ts";
+import type { FetchFailure } from "../specs/source.ts";
+
 /** One ID list as a manifest describes it (WIRE 4). Field names are the wire's. */
 export interface IdListEntry {
   readonly name: string;
@@ -84,4 +87,33 @@ function readEntry(value: unknown): IdListEntry | string {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+export type ManifestOutcome =
+  /** A body; not looked into yet. */
+  | { readonly kind: "manifest"; readonly text: string }
+  | { readonly kind: "unauthorized"; readonly status: number }
+  | FetchFailure;
+
+/** Where manifests come from. */
+export interface ManifestSource {
+  /**
+   * One request for the ID lists of a key. Every expected ending is a value; it never rejects but for `signal`,
+   * and always ends within the source's own time limit.
+   */
+  fetchManifest(sdkKey: SdkKey, signal: AbortSignal): Promise<ManifestOutcome>;
+}
+
+/**
+ * Keeps the newest manifest of each key outside this process. Every method rejects where the backup does not
+ * work just now; none waits for ever.
+ */
+export interface ManifestBackup {
+  /** The text that was kept last; not looked into. Undefined where nothing is there. */
+  readManifest(sdkKey: SdkKey): Promise<string | undefined>;
+
+  /** `fetchedAt` (ms since the Unix epoch) is when upstream sent it: nothing older takes the place of a newer one. */
+  writeManifest(sdkKey: SdkKey, text: string, fetchedAt: number): Promise<void>;
+
+  removeManifest(sdkKey: SdkKey): Promise<void>;
 }

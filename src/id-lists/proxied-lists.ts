@@ -1,8 +1,8 @@
-import type { SdkKey } from "../specs/sdk-key.ts";
-import type { ListFile } from "./list-file.ts";
-import type { ListShelf } from "./list-shelf.ts";
+import type { SdkKey } from "../access/sdk-key.ts";
+import type { ListShelf } from "./file-store.ts";
+import type { ListFile } from "./folder.ts";
 import { type Manifest, MISSING_FILE_ID } from "./manifest.ts";
-import type { HeldManifest, ManifestStore } from "./manifest-store.ts";
+import type { HeldManifest, ManifestStore } from "./store.ts";
 
 /** The lists of one key, by name. */
 interface KeyLists {
@@ -32,7 +32,7 @@ export type ServedList =
   | { readonly kind: "missing"; readonly name: string };
 
 /** How many lists of a key are neither served nor were tried yet. */
-export interface Progress {
+interface Progress {
   readonly untried: number;
   readonly lists: number;
 }

@@ -1,9 +1,207 @@
-import { countEvents, type EventChunk, splitChunk } from "./event-chunk.ts";
-import type { EventQueue, TakenEvents } from "./event-queue.ts";
-import type { SendOutcome } from "./event-sink.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
+import { Bell } from "./bell.ts";
+import { countEvents, type EventChunk, heldBytes, splitChunk } from "./chunk.ts";
+import type { EmitLogEventsEvent } from "./events.ts";
+import { MAX_IN_FLIGHT, retryDelayMs, UpstreamPace } from "./pace.ts";
+import type { EventQueue, EventSink, SendOutcome, TakenEvents } from "./queue.ts";
+
+interface CourierOptions {
+  readonly queue: EventQueue;
+  readonly sink: EventSink;
+  readonly clock: Clock;
+  readonly supervisor: Supervisor;
+  readonly emit: EmitLogEventsEvent;
+  /** Ends everything. */
+  readonly stop: AbortSignal;
+  /** There may be room for more, or something less to wait for. */
+  readonly onChange: () => void;
+}
+
+/** Memory of events whose group waits to be tried again: they are in memory even if the queue is a file. */
+const MAX_PARKED_BYTES = 64_000_000;
+
+const QUEUE_RETRY_MS = 1_000;
+
+/** While the relay stops, nobody waits longer than this for the next try. */
+const HURRIED_RETRY_MS = 500;
+
+/** Brings upstream what was taken of the queue, each group tried again for as long as it takes. */
+export class Courier {
+  readonly #options: CourierOptions;
+  readonly #pace: UpstreamPace;
+  readonly #deliveries = new Set<Promise<void>>();
+  /** For those who wait to try again. */
+  readonly #retry: Bell;
+  #sending = 0;
+  #parkedBytes = 0;
+  #isHurried = false;
+
+  constructor(options: CourierOptions) {
+    this.#options = options;
+    this.#retry = new Bell(options.clock, options.stop);
+    this.#pace = new UpstreamPace(options.sink, () => {
+      this.#retry.ring();
+      options.onChange();
+    });
+  }
+
+  get hasRoom(): boolean {
+    // While upstream is down, those who wait to try again find out when it is back.
+    if (this.#pace.isDown && this.#deliveries.size > 0) return false;
+    return this.#sending < MAX_IN_FLIGHT && this.#parkedBytes < MAX_PARKED_BYTES;
+  }
+
+  deliver(taken: TakenEvents): void {
+    const delivery = this.#deliver(new Delivery(taken)).finally(() => {
+      this.#deliveries.delete(delivery);
+      this.#options.onChange();
+    });
+    this.#deliveries.add(delivery);
+  }
+
+  /** From now on nobody waits long to try again. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#retry.ring();
+  }
+
+  /** After a stop: what was not sent is back in the queue. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#deliveries);
+  }
+
+  /** Whatever ends it, its place is free again, and what was not sent is back in the queue. */
+  async #deliver(delivery: Delivery): Promise<void> {
+    this.#sending++;
+    try {
+      await this.#sendAll(delivery);
+    } catch (error) {
+      const { supervisor, clock, stop } = this.#options;
+      supervisor.caught("event_delivery", error);
+      // What is back in the queue may be taken again at once, to the same end.
+      await clock.sleep(QUEUE_RETRY_MS, stop).catch(() => {});
+    }
+    this.#sending--;
+    if (!delivery.isOver) {
+      await this.#untilItWorks("release", () => this.#options.queue.release(delivery.taken));
+    }
+  }
+
+  async #sendAll(delivery: Delivery): Promise<void> {
+    const { stop: signal } = this.#options;
+    while (!delivery.isOver && !signal.aborted) {
+      const piece = delivery.nextPiece();
+      const startedAt = this.#options.clock.now();
+      const outcome = await this.#send(delivery, piece);
+      if (outcome === undefined) break;
+      const givenUp = delivery.note(piece, outcome);
+      this.#report({ delivery, events: countEvents(piece), outcome, givenUp, startedAt });
+      await this.#settle(delivery, piece, outcome);
+    }
+  }
+
+  async #settle(delivery: Delivery, piece: readonly EventChunk[], outcome: SendOutcome): Promise<void> {
+    const { queue } = this.#options;
+    const { taken } = delivery;
+    switch (outcome.kind) {
+      case "retry":
+        await this.#park(delivery, piece, outcome);
+        return;
+      case "unauthorized": {
+        const events = await this.#untilItWorks("remove", () => queue.drop(taken));
+        if (events !== undefined) this.#reportDropped(taken, events, "refused", answered(outcome));
+        return;
+      }
+      default:
+        await this.#untilItWorks("remove", () => delivery.settle(queue));
+    }
+  }
+
+  /** Undefined where the relay stops. */
+  async #send({ taken }: Delivery, piece: readonly EventChunk[]): Promise<SendOutcome | undefined> {
+    const { stop: signal } = this.#options;
+    try {
+      return await this.#pace.send(taken.group, piece, signal);
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      // A fault of ours must not become a loop without a pause.
+      return { kind: "retry", trouble: "key", detail: `unexpected: ${String(error)}` };
+    }
+  }
+
+  async #park(
+    delivery: Delivery,
+    piece: readonly EventChunk[],
+    { afterMs, detail, trouble }: Extract<SendOutcome, { kind: "retry" }>,
+  ): Promise<void> {
+    const { taken, failures } = delivery;
+    const isOutage = trouble === "key" || this.#pace.isDown;
+    const delayMs = retryDelayMs({ failures, afterMs, isOutage });
+    const retryInMs = this.#isHurried ? Math.min(delayMs, HURRIED_RETRY_MS) : delayMs;
+    const { sdkKey } = taken.group;
+    const events = countEvents(piece);
+    this.#options.emit({ kind: "log_events_delayed", sdkKey, events, detail, retryInMs });
+    const bytes = heldBytes(taken.chunks);
+    this.#sending--;
+    this.#parkedBytes += bytes;
+    this.#options.onChange();
+    await this.#retry.wait(retryInMs);
+    this.#parkedBytes -= bytes;
+    this.#sending++;
+  }
+
+  /** What upstream has must leave the queue, or it would be sent again. Undefined if the relay stops before. */
+  async #untilItWorks<T>(action: "remove" | "release", attempt: () => Promise<T>): Promise<T | undefined> {
+    const { emit, clock } = this.#options;
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        emit({ kind: "log_events_queue_failed", action, detail: String(error) });
+      }
+      if (this.#options.stop.aborted) return undefined;
+      await clock.sleep(QUEUE_RETRY_MS, this.#options.stop).catch(() => {});
+    }
+  }
+
+  #report({ delivery: { taken }, events, outcome, givenUp, startedAt }: Sent): void {
+    const { emit, clock } = this.#options;
+    const now = clock.now();
+    if (outcome.kind === "accepted") {
+      const { sdkKey } = taken.group;
+      const waitedMs = now - taken.queuedAt;
+      emit({ kind: "log_events_sent", sdkKey, events, tookMs: now - startedAt, waitedMs });
+    }
+    if (givenUp === 0) return;
+    if (outcome.kind === "refused") this.#reportDropped(taken, givenUp, "refused", answered(outcome));
+    else this.#reportDropped(taken, givenUp, "event_too_large", TOO_LARGE_ALONE);
+  }
+
+  #reportDropped(
+    { group: { sdkKey } }: TakenEvents,
+    events: number,
+    reason: "refused" | "event_too_large",
+    detail: string,
+  ): void {
+    this.#options.emit({ kind: "log_events_dropped", sdkKey, events, reason, detail });
+  }
+}
+
+const TOO_LARGE_ALONE = "upstream answered 413 to this event alone";
+
+const answered = ({ status }: { readonly status: number }) => `upstream answered ${status}`;
+
+interface Sent {
+  readonly delivery: Delivery;
+  readonly events: number;
+  readonly outcome: SendOutcome;
+  readonly givenUp: number;
+  readonly startedAt: number;
+}
 
 /** What was taken of one group, on its way to upstream: one request, or several in order if upstream wants them smaller. */
-export class Delivery {
+class Delivery {
   readonly taken: TakenEvents;
   readonly #left: EventChunk[];
   #maxEvents = Number.POSITIVE_INFINITY;

@@ -1,10 +1,9 @@
 import { readlinkSync } from "node:fs";
 import { constants, setPriority } from "node:os";
-import { GarbageLimit } from "../specs/garbage-limit.ts";
-import { answerCalls } from "../worker-calls.ts";
-import type { EventCall, EventReply } from "./event-calls.ts";
-import { EventReader } from "./event-reader.ts";
-import { packRequest } from "./request-packing.ts";
+import { GarbageLimit } from "../platform/garbage-limit.ts";
+import { answerCalls } from "../platform/worker-calls.ts";
+import { type EventCall, type EventReply, packRequest } from "./calls.ts";
+import { EventReader } from "./parse.ts";
 
 /** Serving goes first if there are too few cores for both. Systems without priorities of threads have no /proc either. */
 function lowerPriority(): void {

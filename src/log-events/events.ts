@@ -1,4 +1,4 @@
-import type { SdkKey } from "../specs/sdk-key.ts";
+import type { SdkKey } from "../access/sdk-key.ts";
 
 /** What happens to SDKs' events on their way. Counts are of events unless they say otherwise. */
 export type LogEventsEvent =

@@ -1,13 +1,12 @@
-import type { Clock } from "../clock.ts";
-import type { Supervisor } from "../supervision/supervisor.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
 import { Bell } from "./bell.ts";
-import { Courier } from "./courier.ts";
-import { REQUEST_LIMITS } from "./event-chunk.ts";
-import type { EventQueue, EventsLeft, TakenEvents } from "./event-queue.ts";
-import type { EventSink } from "./event-sink.ts";
+import { REQUEST_LIMITS } from "./chunk.ts";
+import { Courier } from "./delivery.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
+import type { EventQueue, EventSink, EventsLeft, TakenEvents } from "./queue.ts";
 
-export interface ForwarderOptions {
+interface ForwarderOptions {
   readonly queue: EventQueue;
   /** Puts what it can where it outlives the process, and tells what is left. Called when nothing is under way any longer. */
   readonly settle: () => Promise<EventsLeft>;

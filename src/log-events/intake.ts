@@ -1,13 +1,13 @@
-import type { Clock } from "../clock.ts";
-import type { KeyGate, Refusal } from "../specs/key-gate.ts";
-import type { SdkKey } from "../specs/sdk-key.ts";
-import { countEvents } from "./event-chunk.ts";
-import type { EventQueue } from "./event-queue.ts";
-import type { BodyReading } from "./event-reader.ts";
-import type { BatchReader } from "./event-workers.ts";
+import type { KeyGate, Refusal } from "../access/admission.ts";
+import type { SdkKey } from "../access/sdk-key.ts";
+import type { Clock } from "../platform/clock.ts";
+import { countEvents } from "./chunk.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
+import type { BodyReading } from "./parse.ts";
+import type { EventQueue } from "./queue.ts";
+import type { BatchReader } from "./workers.ts";
 
-export interface IntakeOptions {
+interface IntakeOptions {
   readonly reader: BatchReader;
   readonly queue: EventQueue;
   readonly gate: KeyGate;
@@ -22,7 +22,7 @@ export interface IntakeOptions {
 }
 
 /** A request with events, its body not yet understood. */
-export interface EventRequest {
+interface EventRequest {
   readonly sdkKey: SdkKey;
   /** To be forwarded. */
   readonly headers: Readonly<Record<string, string>>;

@@ -1,7 +1,7 @@
-import "./unbreakable-ioredis.ts";
+import "./ioredis-patches.ts";
+import { readFileSync } from "node:fs";
 import { Cluster, type CommonRedisOptions, Redis } from "ioredis";
-import type { RedisAddress, RedisHost, RedisOptions } from "./options.ts";
-import { TlsFiles } from "./tls-files.ts";
+import type { RedisAddress, RedisHost, RedisOptions, RedisTls } from "./options.ts";
 
 export type RedisClient = Redis | Cluster;
 
@@ -11,7 +11,7 @@ export type RedisClient = Redis | Cluster;
  */
 export type LinkKind = "commands" | "bulk";
 
-export interface ClientBehavior {
+interface ClientBehavior {
   /** `bulk` has no time limit but for connecting: the caller watches its progress. */
   readonly kind: LinkKind;
   /** How long to wait before the next connect; null for none. */
@@ -137,4 +137,38 @@ function commonOptions(options: RedisOptions, kind: LinkKind) {
     ...(password !== undefined && { password }),
     ...(tls !== undefined && { tls: new TlsFiles(tls).live }),
   } satisfies CommonRedisOptions & { readonly tls?: object };
+}
+
+/** The PEM texts as they are at each connect; what can't be read any more stays as it was. */
+class TlsFiles {
+  readonly #paths: RedisTls;
+  readonly #lastRead = new Map<string, string>();
+
+  constructor(paths: RedisTls) {
+    this.#paths = paths;
+  }
+
+  /** For the library, which looks at these at each connect. */
+  get live(): { readonly ca?: string; readonly cert?: string; readonly key?: string } {
+    const { caPath, certPath, keyPath } = this.#paths;
+    const live = {};
+    this.#define(live, "ca", caPath);
+    this.#define(live, "cert", certPath);
+    this.#define(live, "key", keyPath);
+    return live;
+  }
+
+  #define(live: object, name: string, path: string | undefined): void {
+    if (path !== undefined)
+      Object.defineProperty(live, name, { enumerable: true, get: () => this.#read(path) });
+  }
+
+  #read(path: string): string | undefined {
+    try {
+      this.#lastRead.set(path, readFileSync(path, "utf8"));
+    } catch {
+      // An exception in the middle of a connect would end the connecting for good.
+    }
+    return this.#lastRead.get(path);
+  }
 }

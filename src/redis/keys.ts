@@ -9,7 +9,7 @@ export const LEADER_KEY = "statsig_forward_proxy::leader";
 export const VERSIONS_CHANNEL = "statsig_forward_proxy::versions";
 
 /** How the value of `config` is coded, and so a part of the key. */
-export type RedisEncoding = "plain_text" | "statsig-br";
+type RedisEncoding = "plain_text" | "statsig-br";
 
 const V4_KEY_CHARS = 20;
 

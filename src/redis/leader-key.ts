@@ -1,12 +1,12 @@
 import { once } from "node:events";
-import type { Clock } from "../clock.ts";
-import type { Supervisor } from "../supervision/supervisor.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
+import type { RedisConnection } from "./connection.ts";
+import { type RedisFailure, redisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
-import { type RedisFailure, redisFailure } from "./failure.ts";
 import { LEADER_KEY } from "./keys.ts";
-import type { RedisConnection } from "./redis-connection.ts";
 
-export interface LeaderKeyOptions {
+interface LeaderKeyOptions {
   readonly redis: RedisConnection;
   /** `--redis-leader-key-ttl`: original relays do not write for so long after a relay of this project last renewed the key. */
   readonly ttlMs: number;

@@ -1,13 +1,11 @@
-import type { Clock } from "../clock.ts";
-import { backoffMs } from "./backoff.ts";
-import { bounded } from "./bounded.ts";
+import type { Clock } from "../platform/clock.ts";
 import { connectNodes, type LinkKind, openClient, type RedisClient, reconnectNow } from "./client.ts";
-import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./failure.ts";
+import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./errors.ts";
 import type { RedisOptions } from "./options.ts";
 import { StallWatch } from "./stall-watch.ts";
 
 /** `opening` until the first connect succeeds or fails, and while a replica is left for the master. */
-export type LinkState = "opening" | "up" | "down";
+type LinkState = "opening" | "up" | "down";
 
 export interface LinkOptions {
   readonly redis: RedisOptions;
@@ -257,4 +255,27 @@ export class RedisLink implements AsyncDisposable {
     if (status === "end" || status === "reconnecting") return;
     await bounded(ended, GOODBYE_LIMIT_MS, this.#clock).catch(() => undefined);
   }
+}
+
+/** The promise, or a failure after `ms`, whatever it still waits for. */
+export async function bounded<T>(promise: Promise<T>, ms: number, clock: Clock): Promise<T> {
+  const timer = new AbortController();
+  const late = clock.sleep(ms, timer.signal).then(() => {
+    throw new RedisFailure("timeout", `no answer within ${ms / 1_000} s`);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    timer.abort();
+  }
+}
+
+const FIRST_MS = 100;
+/** A relay has Redis back within about a second, however long it was away. */
+const MAX_MS = 1_000;
+
+/** How long to wait before the next try, by how many failed; half of it is random, so that a fleet spreads. */
+export function backoffMs(failures: number, random = Math.random()): number {
+  const full = Math.min(MAX_MS, FIRST_MS * 2 ** Math.min(failures, 16));
+  return Math.round(full / 2 + (full / 2) * random);
 }

@@ -1,6 +1,6 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../platform/clock.ts";
+import { RedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
-import { RedisFailure } from "./failure.ts";
 
 /** A command that was denied is not tried again within this time, so that a permission given later is noticed. */
 const RETRY_MS = 30_000;
@@ -45,7 +45,7 @@ const CHANNELS = "&statsig_forward_proxy::*";
 const RELAY_KEYS = "statsig_forward_proxy::";
 
 /** What the Redis user lacks. */
-export interface MissingPermission {
+interface MissingPermission {
   /** In the words of ACL SETUSER: `+eval`, `~statsig*`, `&statsig_forward_proxy::*`. */
   readonly permission: string;
   /** What does not work, or works less well, without it. */

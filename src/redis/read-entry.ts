@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
+import { djb2 } from "../access/sdk-key.ts";
+import type { BackupRead } from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
-import { describeTooLarge, type RawPayload } from "../specs/payload.ts";
-import { djb2 } from "../specs/sdk-key.ts";
-import type { BackupRead } from "../specs/spec-backup.ts";
+import { describeTooLarge, type RawPayload } from "../specs/payload/payload.ts";
+import type { RedisConnection } from "./connection.ts";
 import {
   type EntryState,
   isOfAnotherKey,
@@ -12,12 +13,11 @@ import {
   readFields,
   readLcut,
   readState,
-} from "./entry-state.ts";
-import { RedisFailure } from "./failure.ts";
+} from "./entry.ts";
+import { RedisFailure } from "./errors.ts";
 import { type NamedKey, sdkKeyDigest } from "./keys.ts";
-import type { RedisConnection } from "./redis-connection.ts";
 
-export interface EntryWanted {
+interface EntryWanted {
   readonly feed: Feed;
   /** An lcut; the config is fetched only if it is newer. */
   readonly newerThan: number;

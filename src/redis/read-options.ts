@@ -1,14 +1,13 @@
-import type { RedisCredentials, RedisEnvironment, Refuse } from "./environment.ts";
+import { readFileSync } from "node:fs";
 import {
   DEFAULT_PORT,
   DEFAULT_REDIS_OPTIONS,
   type RedisAddress,
+  type RedisHost,
   type RedisOptions,
   type RedisPoolSize,
+  type RedisTls,
 } from "./options.ts";
-import { readHost, readHosts, readWholeNumber } from "./read-hosts.ts";
-import { readTls } from "./read-tls.ts";
-import { readRedisUrl } from "./read-url.ts";
 
 /** Ways to say where Redis is, by the variables that belong to each. */
 const WAYS = [
@@ -86,4 +85,155 @@ function readPool(env: RedisEnvironment, refuse: Refuse): RedisPoolSize {
     ? readWholeNumber("REDIS_CONNECTION_POOL_MIN_SIZE", givenMin, [0, max ?? MAX_CONNECTIONS], refuse)
     : DEFAULT_REDIS_OPTIONS.pool.min;
   return { min, max: max ?? Math.max(DEFAULT_REDIS_OPTIONS.pool.max, min) };
+}
+
+/** A name, an IPv4 or an IPv6 address. */
+const HOST_FORM = /^(?:[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?)$/;
+
+/** `host`, `host:port` or `[IPv6]:port`. */
+const HOST_AND_PORT_FORM = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/;
+
+function readHost(name: string, text: string, refuse: Refuse): string {
+  const host = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
+  return HOST_FORM.test(host)
+    ? host
+    : refuse(`${name} is "${text}", allowed is a host name or an IP address`);
+}
+
+/** A comma list of hosts, each with a port or without. */
+function readHosts(name: string, text: string, defaultPort: number, refuse: Refuse): readonly RedisHost[] {
+  const entries = text.split(/[\s,]+/).filter((entry) => entry !== "");
+  if (entries.length === 0) refuse(`${name} names no host, allowed is a comma list of host:port`);
+  return entries.map((entry) => readEntry(name, entry, defaultPort, refuse));
+}
+
+function readEntry(name: string, entry: string, defaultPort: number, refuse: Refuse): RedisHost {
+  const host = readHostAndPort(entry, defaultPort);
+  if (host !== undefined) return host;
+  // Up to the @ there may be a password.
+  const shown = entry.slice(entry.lastIndexOf("@") + 1);
+  return refuse(`${name} has "${shown}", allowed is a comma list of host:port, without user or password`);
+}
+
+/** Undefined where the text is neither `host` nor `host:port`. */
+function readHostAndPort(text: string, defaultPort: number): RedisHost | undefined {
+  const [, v6, plain, portText] = HOST_AND_PORT_FORM.exec(text) ?? [];
+  const host = v6 ?? plain ?? "";
+  const port = portText === undefined ? defaultPort : Number(portText);
+  return HOST_FORM.test(host) && port >= 1 && port <= 65_535 ? { host, port } : undefined;
+}
+
+function readWholeNumber(
+  name: string,
+  text: string,
+  [min, max]: readonly [number, number],
+  refuse: Refuse,
+): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  return refuse(`${name} is "${text}", allowed is a whole number from ${min} to ${max}`);
+}
+
+const PATHS = {
+  REDIS_TLS_CA_PATH: "caPath",
+  REDIS_TLS_CERT_PATH: "certPath",
+  REDIS_TLS_KEY_PATH: "keyPath",
+} as const;
+
+/** Undefined for no TLS. The files are read later; here only whether they can be. */
+function readTls(env: RedisEnvironment, byUrl: boolean | undefined, refuse: Refuse): RedisTls | undefined {
+  const on = readSwitch(env["REDIS_TLS"], refuse);
+  if (on === false && byUrl === true)
+    refuse("REDIS_TLS is false and REDIS_URL is rediss://, allowed is one of them");
+  const given = Object.entries(PATHS).filter(([name]) => env[name]);
+  if (on !== true && byUrl !== true) {
+    const [name] = given[0] ?? [];
+    if (name !== undefined)
+      refuse(`${name} is set and TLS is off, allowed is with REDIS_TLS=true or rediss://`);
+    return undefined;
+  }
+  for (const [has, lacks] of [
+    ["REDIS_TLS_CERT_PATH", "REDIS_TLS_KEY_PATH"],
+    ["REDIS_TLS_KEY_PATH", "REDIS_TLS_CERT_PATH"],
+  ] as const) {
+    if (env[has] && !env[lacks]) refuse(`${has} is set without ${lacks}, allowed are both or none`);
+  }
+  for (const [name] of given) refuseUnreadable(name, env[name] ?? "", refuse);
+  return Object.fromEntries(given.map(([name, path]) => [path, env[name]]));
+}
+
+function readSwitch(text: string | undefined, refuse: Refuse): boolean | undefined {
+  if (!text) return undefined;
+  if (text === "true" || text === "1") return true;
+  if (text === "false" || text === "0") return false;
+  return refuse(`REDIS_TLS is "${text}", allowed is true or false`);
+}
+
+function refuseUnreadable(name: string, path: string, refuse: Refuse): void {
+  try {
+    if (readFileSync(path, "utf8").includes("-----BEGIN ")) return;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const reason = code === "ENOENT" ? "file is missing" : code === "EACCES" ? "no permission" : String(code);
+    refuse(`Cannot read ${name} "${path}": ${reason}`);
+  }
+  refuse(`${name} is "${path}", allowed is a PEM file`);
+}
+
+interface RedisUrl {
+  readonly address: Extract<RedisAddress, { kind: "single" }>;
+  readonly credentials: RedisCredentials;
+  readonly tls: boolean;
+}
+
+const MAX_DATABASE = 1_000_000;
+const FORM = "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS";
+
+/** Nothing of the text is shown: in one that can't be read, nobody knows what is the password. */
+function readRedisUrl(text: string, refuse: Refuse): RedisUrl {
+  const [, scheme, authority = "", path = ""] = /^(rediss?):\/\/([^/?#]*)(?:\/(\d*))?$/i.exec(text) ?? [];
+  if (scheme === undefined) {
+    return refuse(`REDIS_URL can't be read, allowed is ${FORM}; / ? # in a password as %2F %3F %23`);
+  }
+  const at = authority.lastIndexOf("@");
+  return {
+    tls: scheme.toLowerCase() === "rediss",
+    credentials: at < 0 ? {} : readUserInfo(authority.slice(0, at), refuse),
+    address: readPlace(authority.slice(at + 1), path, refuse),
+  };
+}
+
+function readUserInfo(text: string, refuse: Refuse): RedisCredentials {
+  const colon = text.indexOf(":");
+  const user = decoded(colon < 0 ? text : text.slice(0, colon), refuse);
+  const password = colon < 0 ? "" : decoded(text.slice(colon + 1), refuse);
+  if (password === "") return refuse(`REDIS_URL names a user without a password, allowed is ${FORM}`);
+  return { password, ...(user !== "" && { user }) };
+}
+
+function decoded(text: string, refuse: Refuse): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return refuse("REDIS_URL has a user or password with a % that encodes nothing, allowed for it is %25");
+  }
+}
+
+function readPlace(text: string, path: string, refuse: Refuse): RedisUrl["address"] {
+  const place = readHostAndPort(text, DEFAULT_PORT);
+  if (place === undefined) return refuse(`REDIS_URL has no usable host and port, allowed is ${FORM}`);
+  const db = Number(path);
+  if (db > MAX_DATABASE) refuse(`REDIS_URL has no usable database, allowed is 0 to ${MAX_DATABASE}`);
+  return { kind: "single", ...place, db };
+}
+
+/** The environment, given by whoever may read it. */
+export type RedisEnvironment = Readonly<Record<string, string | undefined>>;
+
+/** Given one line that names the variable, what was given (never a password) and what is allowed. */
+type Refuse = (problem: string) => never;
+
+interface RedisCredentials {
+  readonly user?: string;
+  readonly password?: string;
 }

@@ -1,9 +1,9 @@
 import type { Socket } from "node:net";
 import { Redis } from "ioredis";
-import type { Clock } from "../clock.ts";
-import { descriptorOf, tcpProgress } from "../libc/tcp-connection.ts";
+import type { Clock } from "../platform/clock.ts";
+import { descriptorOf, tcpProgress } from "../platform/tcp-connection.ts";
 import type { RedisClient } from "./client.ts";
-import { RedisFailure } from "./failure.ts";
+import { RedisFailure } from "./errors.ts";
 
 const SAMPLES_PER_LIMIT = 6;
 
@@ -15,7 +15,7 @@ const SLOWEST_BYTES_PER_S = 256 * 1024;
 /** More than kernels and proxies buffer. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 
-export interface StallWatchOptions {
+interface StallWatchOptions {
   readonly client: RedisClient;
   /** A connection on which nothing moves for so long is closed. */
   readonly limitMs: number;

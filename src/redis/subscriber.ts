@@ -1,10 +1,9 @@
 import type { Redis } from "ioredis";
-import type { Clock } from "../clock.ts";
-import type { Round, Supervisor } from "../supervision/supervisor.ts";
-import { backoffMs } from "./backoff.ts";
-import { bounded } from "./bounded.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Round, Supervisor } from "../platform/supervisor.ts";
 import { openRedis } from "./client.ts";
-import { RedisFailure, redisFailure } from "./failure.ts";
+import { RedisFailure, redisFailure } from "./errors.ts";
+import { backoffMs, bounded } from "./link.ts";
 import type { RedisAddress, RedisHost, RedisOptions } from "./options.ts";
 import type { RedisPermissions } from "./permissions.ts";
 
@@ -17,7 +16,7 @@ const DENIED_RETRY_MS = 30_000;
 /** A Cluster names the right node at once; more than a few redirects in a row mean that it is being rebuilt. */
 const MAX_REDIRECTS = 5;
 
-export interface SubscriberOptions {
+interface SubscriberOptions {
   readonly redis: RedisOptions;
   readonly permissions: RedisPermissions;
   readonly channel: string;

@@ -1,10 +1,11 @@
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
+import { djb2 } from "../access/sdk-key.ts";
+import type { BackupWrite } from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
-import { djb2 } from "../specs/sdk-key.ts";
-import type { BackupWrite } from "../specs/spec-backup.ts";
-import { changeEntry } from "./entry-change.ts";
+import type { RedisConnection } from "./connection.ts";
 import {
+  changeEntry,
   compareVersion,
   type EntryState,
   formatChecksum,
@@ -13,12 +14,11 @@ import {
   namesWholeKey,
   readFields,
   readState,
-} from "./entry-state.ts";
-import { RedisFailure } from "./failure.ts";
+} from "./entry.ts";
+import { RedisFailure } from "./errors.ts";
 import { encodingOf, type NamedKey, sdkKeyDigest } from "./keys.ts";
-import type { RedisConnection } from "./redis-connection.ts";
 
-export interface EntryToWrite {
+interface EntryToWrite {
   readonly feed: Feed;
   readonly format: Feed["format"];
   readonly lcut: number;

@@ -1,11 +1,10 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { Feed } from "./feed.ts";
 import type { Fleet } from "./fleet.ts";
-import type { HeldFeed } from "./held-feed.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import { DROPPED, type RefreshOutcome, type RefreshPriority, type SpecRefresher } from "./refresh.ts";
-import type { SpecStore } from "./spec-store.ts";
+import type { HeldFeed, SpecStore } from "./store.ts";
 
 export type AcquireOutcome =
   | RefreshOutcome
@@ -17,7 +16,7 @@ export type AcquireOutcome =
 /** While nothing is held, upstream may take so long before the backup is asked as well; whichever is newer wins. */
 const SLOW_UPSTREAM_MS = 1_000;
 
-export interface SpecAcquirerOptions {
+interface SpecAcquirerOptions {
   readonly refresher: Pick<SpecRefresher, "refresh">;
   readonly store: SpecStore;
   readonly clock: Clock;

@@ -1,15 +1,13 @@
-import { type Clock, within } from "../clock.ts";
-import type { Supervisor } from "../supervision/supervisor.ts";
-import { BackupJobs, type Job, type WaitingJob } from "./backup-job.ts";
-import { type BackupLag, BackupLags } from "./backup-lag.ts";
+import { type Clock, within } from "../platform/clock.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
+import type { SpecBackup } from "./backup.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { SpecBackup } from "./spec-backup.ts";
-import type { SpecStore } from "./spec-store.ts";
+import type { SpecStore } from "./store.ts";
 
-export interface BackupWriterOptions {
+interface BackupWriterOptions {
   readonly backup: SpecBackup;
   readonly recovery: SpecRecovery;
   readonly store: SpecStore;
@@ -216,5 +214,99 @@ export class BackupWriter implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort(new Error("the relay is shutting down"));
     await within(this.#options.clock, FLUSH_MS, Promise.all(this.#running));
+  }
+}
+
+interface Job {
+  readonly feed: Feed;
+  readonly kind: "write" | "remove";
+  /** A removal was still to be done when it came: what the backup has may be newer, and is not to be kept. */
+  readonly removesFirst?: boolean;
+}
+
+type WaitingJob = readonly [id: string, job: Job];
+
+const afterwards = (earlier: Job | undefined, job: Job): Job =>
+  earlier?.kind === "remove" || earlier?.removesFirst ? { ...job, removesFirst: true } : job;
+
+/** Of each feed the newest job that waits; none is given out while another of its feed is being done. */
+class BackupJobs {
+  readonly #waiting = new Map<string, Job>();
+  readonly #underway = new Set<string>();
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  has(id: string): boolean {
+    return this.#waiting.has(id);
+  }
+
+  /** Something of the feed waits or is being done. */
+  isBusy(id: string): boolean {
+    return this.#waiting.has(id) || this.#underway.has(id);
+  }
+
+  add(id: string, job: Job): void {
+    this.#waiting.set(id, afterwards(this.#waiting.get(id), job));
+  }
+
+  /** The one that waits for longest, until {@link done} or {@link putBack}. */
+  take(): WaitingJob | undefined {
+    for (const [id, job] of this.#waiting) {
+      if (this.#underway.has(id)) continue;
+      this.#waiting.delete(id);
+      this.#underway.add(id);
+      return [id, job];
+    }
+    return undefined;
+  }
+
+  done(id: string): void {
+    this.#underway.delete(id);
+  }
+
+  /** It could not be done. */
+  putBack(id: string, job: Job): void {
+    this.#underway.delete(id);
+    const newer = this.#waiting.get(id);
+    this.#waiting.set(id, newer === undefined ? job : afterwards(job, newer));
+  }
+}
+
+/** What is held and on its way into the backup. */
+export interface BackupLag {
+  readonly feeds: number;
+  /** When the one that waits for longest began to, ms since the Unix epoch; undefined where none does. */
+  readonly since: number | undefined;
+}
+
+/** Since when the backup is not known to have what is held of a feed; a newer version does not begin anew. */
+class BackupLags {
+  readonly #clock: Clock;
+  readonly #since = new Map<string, number>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  waits(id: string): void {
+    this.#since.set(id, this.#since.get(id) ?? this.#clock.now());
+  }
+
+  /** What came after what is there now waits since now, at most. */
+  caughtUp(id: string, { hasNewer }: { readonly hasNewer: boolean }): void {
+    this.#since.delete(id);
+    if (hasNewer) this.waits(id);
+  }
+
+  forget(id: string): void {
+    this.#since.delete(id);
+  }
+
+  read(): BackupLag {
+    let since: number | undefined;
+    for (const each of this.#since.values()) since = Math.min(since ?? each, each);
+    return { feeds: this.#since.size, since };
   }
 }

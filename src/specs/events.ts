@@ -1,7 +1,7 @@
 import type { Feed } from "./feed.ts";
-import type { RefusalReason } from "./payload.ts";
+import type { RefusalReason } from "./payload/payload.ts";
 import type { Snapshot, SnapshotSource } from "./snapshot.ts";
-import type { FailureCause } from "./spec-source.ts";
+import type { FailureCause } from "./source.ts";
 
 /** What happens to config specs, for whoever watches. */
 export type SpecEvent =

@@ -1,4 +1,4 @@
-import { maskSdkKey, type SdkKey } from "./sdk-key.ts";
+import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 
 /** v1 and v2 payloads differ in shape and are never interchangeable. */
 export type ApiVersion = "v1" | "v2";
@@ -32,4 +32,12 @@ export function feedId(feed: Feed): string {
 /** How a feed is shown to people. */
 export function describeFeed(feed: Feed): string {
   return `${maskSdkKey(feed.sdkKey)} ${feed.version}/${feed.format}`;
+}
+
+/** What SDKs of either kind ask for first. Protobuf is fetched when somebody asks. */
+export function preloadFeeds(sdkKeys: readonly SdkKey[]): readonly Feed[] {
+  return sdkKeys.flatMap((sdkKey) => [
+    { sdkKey, version: "v1", format: "json" } as const,
+    { sdkKey, version: "v2", format: "json" } as const,
+  ]);
 }

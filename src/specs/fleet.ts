@@ -1,12 +1,11 @@
-import { type Clock, takeInstant, within } from "../clock.ts";
-import type { Supervisor } from "../supervision/supervisor.ts";
+import { type Clock, takeInstant, within } from "../platform/clock.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import type { Feed } from "./feed.ts";
-import type { HeldFeed } from "./held-feed.ts";
-import { isInFuture } from "./payload.ts";
+import { isInFuture } from "./payload/payload.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { SpecStore } from "./spec-store.ts";
+import type { HeldFeed, SpecStore } from "./store.ts";
 
 /** What a relay wants to know of a feed that is due for it. All in ms. */
 export interface Look {
@@ -62,7 +61,7 @@ export interface FleetBoard {
   topicOf(feed: Feed): string;
 }
 
-export interface FleetOptions {
+interface FleetOptions {
   readonly board: FleetBoard;
   readonly store: SpecStore;
   readonly recovery: SpecRecovery;
@@ -106,7 +105,7 @@ const BOARD_TIMEOUT_MS = 1_000;
 const EMPTY_HANDED_MS = 2_000;
 const EMPTY_HANDED_EVERY_MS = 100;
 
-export type Following =
+type Following =
   /** What is held is the newest, or another relay is finding out whether it is; look again after `againMs`. */
   | { readonly kind: "followed"; readonly againMs: number }
   /** Nobody else asks upstream, or we can't know: ask it ourselves. */

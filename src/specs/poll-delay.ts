@@ -1,10 +1,9 @@
-/** However long upstream fails, and whatever Retry-After says, it is asked again after this, or after the interval where that is longer. */
-export const MAX_DELAY_MS = 60_000;
+import { MAX_RETRY_DELAY_MS } from "../platform/backoff.ts";
 
 /** Part of a delay that is left to chance, so that feeds and relays do not ask in step. */
 const JITTER = 0.1;
 
-export interface PollSituation {
+interface PollSituation {
   readonly intervalMs: number;
   /** Polls in a row that upstream answered with nothing for a feed that it seems not to have. */
   readonly misses: number;
@@ -18,7 +17,7 @@ export interface PollSituation {
  * whatever failed and for how long. `random` is in [0, 1).
  */
 export function pollDelayMs({ intervalMs, misses, retryAfterMs }: PollSituation, random: number): number {
-  const cap = Math.max(MAX_DELAY_MS, intervalMs);
+  const cap = Math.max(MAX_RETRY_DELAY_MS, intervalMs);
   const delay = Math.min(cap, intervalMs * 2 ** Math.min(misses, 16));
   const jittered = delay * (1 - JITTER * random);
   if (retryAfterMs === undefined) return jittered;

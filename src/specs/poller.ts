@@ -1,11 +1,11 @@
-import type { Clock } from "../clock.ts";
-import type { Supervisor } from "../supervision/supervisor.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
 import type { AcquireOutcome, SpecAcquirer } from "./acquire.ts";
 import { type Feed, feedId } from "./feed.ts";
 import { pollDelayMs } from "./poll-delay.ts";
-import type { SpecStore } from "./spec-store.ts";
+import type { SpecStore } from "./store.ts";
 
-export interface SpecPollerOptions {
+interface SpecPollerOptions {
   readonly store: SpecStore;
   readonly acquirer: Pick<SpecAcquirer, "acquire">;
   readonly clock: Clock;
@@ -16,7 +16,7 @@ export interface SpecPollerOptions {
 }
 
 /** What may change while it polls. */
-export type PollPlan = Pick<SpecPollerOptions, "intervalMs" | "preload">;
+type PollPlan = Pick<SpecPollerOptions, "intervalMs" | "preload">;
 
 /** A feed that is polled. */
 interface Loop {

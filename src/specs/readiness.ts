@@ -1,17 +1,17 @@
-import type { Clock } from "../clock.ts";
+import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
+import type { Clock } from "../platform/clock.ts";
 import { describeFeed, type Feed } from "./feed.ts";
-import { maskSdkKey, type SdkKey } from "./sdk-key.ts";
-import type { SpecStore } from "./spec-store.ts";
+import type { SpecStore } from "./store.ts";
 
 /** What may change while the relay runs. */
-export interface ReadinessPlan {
+interface ReadinessPlan {
   /** Fetched without being asked for. */
   readonly preload: readonly Feed[];
   /** How long ago upstream may have confirmed what is held of these; undefined if it does not matter. */
   readonly maxStalenessMs: number | undefined;
 }
 
-export interface ReadinessOptions extends ReadinessPlan {
+interface ReadinessOptions extends ReadinessPlan {
   readonly store: Pick<SpecStore, "allows" | "holds" | "listen" | "peek">;
   readonly clock: Clock;
 }

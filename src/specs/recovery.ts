@@ -1,14 +1,13 @@
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { SpecBackup } from "./backup.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId, feedsOf } from "./feed.ts";
-import type { HeldFeed } from "./held-feed.ts";
-import type { RawPayload } from "./payload.ts";
-import type { SpecPreparer } from "./preparer.ts";
+import type { RawPayload } from "./payload/payload.ts";
+import type { SpecPreparer } from "./payload/preparer.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { SpecBackup } from "./spec-backup.ts";
-import type { SpecStore } from "./spec-store.ts";
+import type { HeldFeed, SpecStore } from "./store.ts";
 
-export type Recovered =
+type Recovered =
   /** The backup had a newer version: it is held now. */
   | "newer"
   | "nothing_newer"
@@ -17,7 +16,7 @@ export type Recovered =
   /** The backup does not work just now. */
   | "failed";
 
-export interface SpecRecoveryOptions {
+interface SpecRecoveryOptions {
   readonly backup: SpecBackup;
   readonly preparer: SpecPreparer;
   readonly store: SpecStore;

@@ -1,15 +1,13 @@
-import { type Clock, type Instant, takeInstant } from "../clock.ts";
-import { type Decision, decide, type Finding, type RefreshPolicy } from "./decide.ts";
+import { MAX_RETRY_DELAY_MS } from "../platform/backoff.ts";
+import { type Clock, type Instant, takeInstant } from "../platform/clock.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
-import type { HeldFeed } from "./held-feed.ts";
-import { MAX_DELAY_MS } from "./poll-delay.ts";
-import { PollWaits } from "./poll-waits.ts";
-import type { SpecPreparer } from "./preparer.ts";
-import { type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
+import type { RefusalReason } from "./payload/payload.ts";
+import type { SpecPreparer } from "./payload/preparer.ts";
+import { PollWaits, type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
 import type { PreparedPayload, Snapshot } from "./snapshot.ts";
-import type { FetchOutcome, RelayedOrigin, SpecSource } from "./spec-source.ts";
-import type { SpecStore } from "./spec-store.ts";
+import type { FetchFailure, FetchOutcome, RelayedOrigin, SpecSource } from "./source.ts";
+import type { HeldFeed, SpecStore } from "./store.ts";
 
 /** What a refresh came to. Whether the feed is held now, the store tells. */
 export type RefreshOutcome =
@@ -230,6 +228,57 @@ export class SpecRefresher {
   }
 
   #boundedRetryAfter(ms: number | undefined): number | undefined {
-    return ms && Math.min(ms, Math.max(MAX_DELAY_MS, this.#options.intervalMs()));
+    return ms && Math.min(ms, Math.max(MAX_RETRY_DELAY_MS, this.#options.intervalMs()));
   }
+}
+
+/** What one request to upstream came to, after the payload was looked into. */
+export type Finding =
+  | { readonly kind: "prepared"; readonly payload: PreparedPayload }
+  | { readonly kind: "no_update" }
+  | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string }
+  | { readonly kind: "unauthorized"; readonly status: number }
+  | FetchFailure;
+
+interface RefreshPolicy {
+  /** Drop what is held when upstream says 401 or 403. Else it is served on: last known good. */
+  readonly clearOnUnauthorized: boolean;
+}
+
+type Decision =
+  /** Serve this version from now on. */
+  | { readonly kind: "publish"; readonly payload: PreparedPayload }
+  /** What is held is the newest. */
+  | { readonly kind: "confirm" }
+  /** Change nothing; the finding says why there is nothing new. */
+  | { readonly kind: "keep"; readonly finding: Exclude<Finding, { kind: "prepared" | "no_update" }> }
+  /** The key is not, or no longer, valid: hold nothing for it. */
+  | { readonly kind: "forget"; readonly status: number };
+
+/** What to do about a finding, given what is held. Last known good: only `forget` takes anything away. */
+export function decide(finding: Finding, held: Snapshot | undefined, policy: RefreshPolicy): Decision {
+  switch (finding.kind) {
+    case "prepared":
+      return decidePayload(finding.payload, held);
+    case "no_update":
+      if (held !== undefined) return { kind: "confirm" };
+      return keepBroken("upstream has no update for a first request");
+    case "unauthorized":
+      if (held !== undefined && !policy.clearOnUnauthorized) return { kind: "keep", finding };
+      return { kind: "forget", status: finding.status };
+    case "refused":
+    case "failed":
+      return { kind: "keep", finding };
+  }
+}
+
+function decidePayload(payload: PreparedPayload, held: Snapshot | undefined): Decision {
+  if (held === undefined || payload.lcut > held.lcut) return { kind: "publish", payload };
+  if (payload.lcut === held.lcut) return { kind: "confirm" };
+  const detail = `upstream sent lcut ${payload.lcut}, older than ${held.lcut}, which is held`;
+  return { kind: "keep", finding: { kind: "refused", reason: "older", detail } };
+}
+
+function keepBroken(detail: string): Decision {
+  return { kind: "keep", finding: { kind: "failed", cause: "broken", detail } };
 }

@@ -1,8 +1,8 @@
 import { connect } from "node:net";
-import type { Clock } from "../clock.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** No connection in this time: upstream is unreachable. */
-export const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** How long upstream may send nothing: before the headers of its answer, and between two pieces of the body. */
 export const SILENCE_LIMIT_MS = 10_000;
@@ -27,7 +27,7 @@ export class TimeLimitReached extends Error {
   }
 }
 
-export interface Address {
+interface Address {
   readonly host: string;
   readonly port: number;
 }

@@ -1,8 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Reading } from "./gauge-readings.ts";
-import type { MetricRegistry } from "./metric-registry.ts";
-import type { MetricRow } from "./metric-row.ts";
-import { PREFIX } from "./metric-table.ts";
+import { PREFIX } from "./catalog.ts";
+import type { MetricRow } from "./metric.ts";
+import type { MetricRegistry, Reading } from "./registry.ts";
 import { BUCKETS_MS, type Series, type Tags } from "./series.ts";
 
 /** Series that are written without a break, in which no request is answered: less than a millisecond. */

@@ -1,11 +1,17 @@
-import type { BackupMemory, Condition } from "./backup-memory.ts";
-import type { FlowMemory } from "./flow-memory.ts";
-import { momentOf } from "./moment.ts";
-import type { EventsStatus, LocalStatus, Problem, ProblemKind, RedisStatus } from "./status-report.ts";
-import { type UpstreamFinding, upstreamProblems } from "./upstream-status.ts";
+import type { BackupMemory, Condition } from "../topics/backup.ts";
+import type { FlowMemory } from "../topics/log-events.ts";
+import {
+  type EventsStatus,
+  type LocalStatus,
+  momentOf,
+  type Problem,
+  type ProblemKind,
+  type RedisStatus,
+} from "./schema.ts";
+import { type UpstreamFinding, upstreamProblems } from "./upstream.ts";
 
 /** What there is to find something wrong with. */
-export interface ProblemReadings {
+interface ProblemReadings {
   readonly now: number;
   readonly notReady: readonly string[];
   readonly upstream: UpstreamFinding;

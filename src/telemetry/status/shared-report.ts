@@ -1,6 +1,6 @@
-import type { Clock } from "../../clock.ts";
+import type { Clock } from "../../platform/clock.ts";
 
-export interface ReportSource<T> {
+interface ReportSource<T> {
   /** What must be waited for. */
   readonly gather: () => Promise<T>;
   /** Takes the thread, the longer the more there is to tell. */

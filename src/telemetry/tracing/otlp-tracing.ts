@@ -1,20 +1,23 @@
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import type { Resource } from "@opentelemetry/resources";
-import { TracerProvider } from "@opentelemetry/sdk-trace";
-import { type Clock, within } from "../../clock.ts";
-import type { OtlpTracesOptions } from "../otlp/otlp-options.ts";
-import { openSpanExporter } from "../otlp/span-exporter.ts";
-import type { SinkHealth } from "../sinks/sink-health.ts";
-import { samplerOf } from "./sampler.ts";
-import { SpanQueue } from "./span-queue.ts";
-import { Spans } from "./spans.ts";
-import { TracedBackup } from "./traced-backup.ts";
-import { tracedEventSink } from "./traced-events.ts";
-import { tracedManifestSource, tracedManifests } from "./traced-id-lists.ts";
-import { tracedAcquirer, tracedPreparer, tracedRefresher, tracedSource } from "./traced-specs.ts";
+import { type SpanExporter, TracerProvider } from "@opentelemetry/sdk-trace";
+import { type Clock, within } from "../../platform/clock.ts";
+import type { OtlpProtocol, OtlpTracesOptions } from "../otlp/options.ts";
+import type { SinkHealth } from "../push/channel.ts";
+import { SpanQueue, Spans, samplerOf } from "./spans.ts";
+import {
+  TracedBackup,
+  tracedAcquirer,
+  tracedEventSink,
+  tracedManifestSource,
+  tracedManifests,
+  tracedPreparer,
+  tracedRefresher,
+  tracedSource,
+} from "./traced.ts";
 import type { Tracing } from "./tracing.ts";
 
-export interface OtlpTracingParts {
+interface OtlpTracingParts {
   readonly clock: Clock;
   readonly resource: Resource;
   readonly health: SinkHealth;
@@ -61,4 +64,22 @@ function tracingBy(spans: Spans): Tracing {
     manifests: (inner) => tracedManifests(inner, spans),
     manifestSource: (inner) => tracedManifestSource(inner, spans),
   };
+}
+
+/** Each is loaded only where it is wanted. */
+async function openSpanExporter(protocol: OtlpProtocol): Promise<SpanExporter> {
+  switch (protocol) {
+    case "http/protobuf": {
+      const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-proto");
+      return new OTLPTraceExporter();
+    }
+    case "http/json": {
+      const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-http");
+      return new OTLPTraceExporter();
+    }
+    case "grpc": {
+      const { OTLPTraceExporter } = await import("@opentelemetry/exporter-trace-otlp-grpc");
+      return new OTLPTraceExporter();
+    }
+  }
 }

@@ -12,7 +12,21 @@ import {
 } from "@opentelemetry/api";
 import type { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
-import { carriedTrace, type TraceHeaders } from "../../trace-context.ts";
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  ParentBasedSampler,
+  type ReadableSpan,
+  type Sampler,
+  type SpanExporter,
+  type SpanProcessor,
+  TraceIdRatioBasedSampler,
+} from "@opentelemetry/sdk-trace";
+import { carriedTrace, type TraceHeaders } from "../../platform/trace-context.ts";
+import { watchedExport } from "../otlp/export.ts";
+import type { OtlpTracesOptions } from "../otlp/options.ts";
+import type { SinkHealth } from "../push/channel.ts";
 
 /** What a piece of work came to. */
 export interface Ending {
@@ -21,7 +35,7 @@ export interface Ending {
   readonly error?: string | undefined;
 }
 
-export interface SpanOptions<T> {
+interface SpanOptions<T> {
   readonly name: string;
   readonly kind?: SpanKind;
   readonly attributes: Attributes;
@@ -85,4 +99,69 @@ export class Spans {
 function note(span: Span, { attributes, error }: Ending): void {
   span.setAttributes(attributes);
   if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error });
+}
+
+/** Which traces are recorded; the library leaves it to us to read what `OTEL_TRACES_SAMPLER` names. */
+export function samplerOf({ sampler, ratio }: Pick<OtlpTracesOptions, "sampler" | "ratio">): Sampler {
+  switch (sampler) {
+    case "always_on":
+      return new AlwaysOnSampler();
+    case "always_off":
+      return new AlwaysOffSampler();
+    case "traceidratio":
+      return new TraceIdRatioBasedSampler(ratio);
+    case "parentbased_always_on":
+      return new ParentBasedSampler({ root: new AlwaysOnSampler() });
+    case "parentbased_always_off":
+      return new ParentBasedSampler({ root: new AlwaysOffSampler() });
+    case "parentbased_traceidratio":
+      return new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(ratio) });
+  }
+}
+
+/** Ended spans on their way to the exporter: bounded, and what has no room is counted, which the library does not. */
+export class SpanQueue implements SpanProcessor {
+  readonly #health: SinkHealth;
+  readonly #maxQueueSize: number;
+  readonly #batches: BatchSpanProcessor;
+  #waiting = 0;
+
+  constructor(exporter: SpanExporter, options: OtlpTracesOptions, health: SinkHealth) {
+    const { maxQueueSize, maxBatchSize, delayMs, timeoutMs } = options;
+    this.#health = health;
+    this.#maxQueueSize = maxQueueSize;
+    const send = watchedExport(exporter, { health, timeoutMs, lostWith: (spans) => spans.length });
+    this.#batches = new BatchSpanProcessor({
+      exporter: {
+        export: (spans: ReadableSpan[], done) => {
+          this.#waiting -= spans.length;
+          send(spans, done);
+        },
+        shutdown: () => exporter.shutdown(),
+      },
+      maxQueueSize,
+      maxExportBatchSize: maxBatchSize,
+      scheduledDelayMillis: delayMs,
+      exportTimeoutMillis: timeoutMs,
+    });
+  }
+
+  onStart(): void {}
+
+  onEnd(span: ReadableSpan): void {
+    if (this.#waiting >= this.#maxQueueSize) {
+      this.#health.dropped(1);
+      return;
+    }
+    this.#waiting++;
+    this.#batches.onEnd(span);
+  }
+
+  forceFlush(): Promise<void> {
+    return this.#batches.forceFlush();
+  }
+
+  shutdown(): Promise<void> {
+    return this.#batches.shutdown();
+  }
 }

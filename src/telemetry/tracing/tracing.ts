@@ -1,12 +1,12 @@
-import type { ManifestRefresher } from "../../id-lists/manifest-refresh.ts";
-import type { ManifestSource } from "../../id-lists/manifest-source.ts";
-import type { EventSink } from "../../log-events/event-sink.ts";
+import type { ManifestSource } from "../../id-lists/manifest.ts";
+import type { ManifestRefresher } from "../../id-lists/refresh.ts";
+import type { EventSink } from "../../log-events/queue.ts";
+import { carriedTrace, type TraceHeaders } from "../../platform/trace-context.ts";
 import type { SpecAcquirer } from "../../specs/acquire.ts";
-import type { SpecPreparer } from "../../specs/preparer.ts";
+import type { SpecBackup } from "../../specs/backup.ts";
+import type { SpecPreparer } from "../../specs/payload/preparer.ts";
 import type { SpecRefresher, SpecRefresherOptions } from "../../specs/refresh.ts";
-import type { SpecBackup } from "../../specs/spec-backup.ts";
-import type { SpecSource } from "../../specs/spec-source.ts";
-import { carriedTrace, type TraceHeaders } from "../../trace-context.ts";
+import type { SpecSource } from "../../specs/source.ts";
 
 export type Acquirer = Pick<SpecAcquirer, "acquire">;
 export type Refresher = Pick<SpecRefresher, "refresh">;

@@ -1,0 +1,73 @@
+import { stringify } from "yaml";
+import { maskSdkKey, readSdkKeyList, withoutSecrets, withoutUserInfo } from "../access/sdk-key.ts";
+import { readConfig } from "../config/config.ts";
+import type { VariableSpec } from "../config/option.ts";
+import { NAME, type OptionSpec } from "../config/options.ts";
+import {
+  ConfigError,
+  type Environment,
+  findIn,
+  type GivenConfig,
+  SETTINGS,
+  type Setting,
+  Settings,
+  unknownVariables,
+} from "../config/settings.ts";
+import { VARIABLES } from "../config/variables.ts";
+import { VERSION } from "../version.ts";
+
+/**
+ * The configuration that a relay would start with, as YAML that `--config` takes. What can't be told whole, and what is
+ * no option, stands there as a comment. Throws as a start would.
+ */
+export function printedConfig(given: GivenConfig, env: Environment): string {
+  readConfig(given, env);
+  const find = findIn(given, env);
+  const settings = new Settings(find);
+  const options = SETTINGS.filter(({ name }) => name !== "config");
+  const set = VARIABLES.filter(({ name }) => env[name]);
+  return [
+    `# The configuration of ${NAME} ${VERSION}, and where each value came from`,
+    ...options.map(({ name }) => describeSetting(find(name), () => settings.value(name))),
+    ...(set.length > 0 ? ["", "# Variables that are no option"] : []),
+    ...set.map((variable) => comment(`${variable.name}=${shownValue(variable, env[variable.name] ?? "")}`)),
+    ...unknownVariables(env).map((name) => comment(`${name}: no option has this variable, it does nothing`)),
+  ].join("\n");
+}
+
+function describeSetting(setting: Setting, read: () => string): string {
+  const { option, text } = setting;
+  const from = `# ${oneLine(originOf(setting))}`;
+  if (text === "" && option.kind !== "flag") return `# ${option.name} is not set`;
+  const shown = maskedText(setting);
+  const value = shown === text ? read() : shown;
+  const line = `${option.name}: ${scalar(option, value)}  ${from}`;
+  return shown === text ? line : `# ${line}, without secrets`;
+}
+
+function originOf({ source, shown, option }: Setting): string {
+  return source === "file" ? shown.slice(`${option.name} in `.length) : source === "default" ? source : shown;
+}
+
+/** As YAML has it: a number and a truth stand for themselves. */
+function scalar({ kind }: OptionSpec, value: string): string {
+  if (kind === "integer" || value === "true" || value === "false") return value;
+  return stringify(value, { lineWidth: 0, blockQuote: false }).trimEnd();
+}
+
+/** A file of keys is named, and not shown. */
+function maskedText({ option, text, shown }: Setting): string {
+  if (!option.isSecret || text.startsWith("@") || text === "") return withoutSecrets(text);
+  const keys = readSdkKeyList(text, (problem) => {
+    throw new ConfigError(`${shown}: ${problem}`);
+  });
+  return keys.map(maskSdkKey).join(",");
+}
+
+function shownValue({ isSecret }: VariableSpec, value: string): string {
+  return isSecret ? "…" : withoutUserInfo(value);
+}
+
+const comment = (text: string): string => `# ${oneLine(text)}`;
+
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ");

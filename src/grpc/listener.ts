@@ -1,0 +1,106 @@
+import type http2 from "node:http2";
+import type { AddressInfo, Server } from "node:net";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import {
+  createHttp2Server,
+  type Http2Limits,
+  type LimitedServer,
+  listening,
+} from "../server/http2-server.ts";
+import { LASTING_STREAM } from "../server/http2-streams.ts";
+import type { EmitLimitEvent } from "../server/limits.ts";
+import type { ServerTls } from "../server/tls.ts";
+import { CONNECT_OPTIONS, type RpcRoutes, shuttingDown } from "./routes.ts";
+import { useSharedFrames } from "./shared-frames.ts";
+import type { SpecService } from "./spec-service.ts";
+
+interface GrpcListenerOptions {
+  readonly bindAddress: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  /** Undefined for plaintext. */
+  readonly tls: ServerTls | undefined;
+  readonly limits: Http2Limits;
+  /** Of a connection without any stream; SDKs hold one open all the time. */
+  readonly idleTimeoutMs: number;
+  readonly emitLimit: EmitLimitEvent;
+  readonly routes: RpcRoutes;
+  readonly specService: SpecService;
+}
+
+/** gRPC, gRPC-Web and Connect over HTTP/2. */
+export class GrpcListener {
+  readonly #limited: LimitedServer;
+  readonly #shutdown = new AbortController();
+  readonly #idle = Promise.withResolvers<void>();
+  #openStreams = 0;
+
+  private constructor(options: GrpcListenerOptions) {
+    const { tls, limits, emitLimit: emit } = options;
+    const onRequest = connectNodeAdapter({
+      ...CONNECT_OPTIONS,
+      shutdownSignal: this.#shutdown.signal,
+      routes: (router) => {
+        options.routes(router);
+        useSharedFrames(router, options.specService, this.#shutdown.signal);
+      },
+    });
+    this.#limited = createHttp2Server({
+      tls,
+      limits,
+      idleTimeoutMs: options.idleTimeoutMs,
+      emit,
+      onRequest,
+    });
+    this.#limited.server.on("session", (session: http2.ServerHttp2Session) => this.#countStreams(session));
+  }
+
+  /** Rejects with the system's error where the port can't be had. */
+  static async listen(options: GrpcListenerOptions): Promise<GrpcListener> {
+    const listener = new GrpcListener(options);
+    await listening(listener.#limited.server as Server, options.port, options.bindAddress);
+    return listener;
+  }
+
+  get port(): number {
+    return (this.#limited.server.address() as AddressInfo).port;
+  }
+
+  get connections(): number {
+    return this.#limited.connections.open;
+  }
+
+  /**
+   * Takes no more connections, ends streams with UNAVAILABLE, so that clients go elsewhere, and waits for
+   * calls in flight.
+   */
+  async close(): Promise<void> {
+    this.#limited.server.close();
+    this.#shutdown.abort(shuttingDown());
+    this.#limited.requests.resetAll();
+    if (this.#openStreams > 0) await this.#idle.promise;
+    await this.#limited.connections.flushed();
+    this.abort();
+  }
+
+  /** Cuts every connection. */
+  abort(): void {
+    for (const session of this.#limited.sessions) session.destroy();
+    this.#limited.connections.cutAll();
+  }
+
+  /** A stream of broken frames may never close; it ends with its connection at the latest. */
+  #countStreams(session: http2.ServerHttp2Session): void {
+    const open = new Set<http2.ServerHttp2Stream>();
+    const ended = (streams: Iterable<http2.ServerHttp2Stream>) => {
+      for (const stream of streams) if (open.delete(stream)) this.#openStreams--;
+      if (this.#openStreams === 0 && this.#shutdown.signal.aborted) this.#idle.resolve();
+    };
+    session.on(LASTING_STREAM, (stream: http2.ServerHttp2Stream) => {
+      open.add(stream);
+      this.#openStreams++;
+      stream.once("close", () => ended([stream]));
+    });
+    session.once("close", () => ended([...open]));
+  }
+}

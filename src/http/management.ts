@@ -1,0 +1,110 @@
+import { createHash } from "node:crypto";
+import { Hono } from "hono";
+import type { EmitLimitEvent } from "../server/limits.ts";
+import { createApp } from "./app.ts";
+import type { ExchangeEnv } from "./exchange.ts";
+import { HttpListener } from "./http-listener.ts";
+import type { Probes } from "./routes/probes.ts";
+import page from "./status-page.html" with { type: "text" };
+
+interface ManagementOptions {
+  readonly bindAddress: string;
+  readonly port: number;
+  readonly probes: Probes;
+  /** In the text format of Prometheus. */
+  readonly metrics: () => Promise<string>;
+  readonly status: ReadStatus;
+  readonly emitLimit: EmitLimitEvent;
+  /** Called with errors that nobody expected. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** Operators and their tools come on few connections, which must be possible whatever clients do on other ports. */
+const LIMITS = {
+  maxConnections: 200,
+  maxHeaderBytes: 16 * 1024,
+  headerTimeoutMs: 10_000,
+  idleTimeoutMs: 75_000,
+  unreadTimeoutMs: 60_000,
+};
+
+const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+/** For operators, on a port of its own, which clients need not reach. */
+export class ManagementListener implements Disposable {
+  readonly #listener: HttpListener;
+
+  /** Throws the system's error where the port can't be had. */
+  constructor(options: ManagementOptions) {
+    const app = createApp([managementRoutes(options), statusRoutes(options.status)], {}, options.onFault);
+    const { bindAddress, port, emitLimit } = options;
+    this.#listener = new HttpListener({
+      ...{ bindAddress, port, emitLimit },
+      handler: { fromMemory: () => undefined, answer: (request, exchange) => app.fetch(request, exchange) },
+      ...LIMITS,
+    });
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.abort();
+  }
+}
+
+function managementRoutes({ probes, metrics }: ManagementOptions): Hono<ExchangeEnv> {
+  const app = new Hono<ExchangeEnv>();
+  app.get("/healthz", (context) => context.json({ status: "alive" }));
+  app.get("/readyz", (context) => {
+    const reasons = probes.notReady();
+    if (reasons.length === 0) return context.json({ status: "ready" });
+    return context.json({ status: "not ready", reasons }, 503);
+  });
+  app.get("/metrics", async () => {
+    return new Response(await metrics(), { headers: { "content-type": PROMETHEUS_TYPE } });
+  });
+  return app;
+}
+
+/** How the relay is, as JSON text. */
+type ReadStatus = () => Promise<string>;
+
+/** `/status.json`, and at `/` the page that shows it. */
+function statusRoutes(readStatus: ReadStatus): Hono<ExchangeEnv> {
+  const pageHeaders = {
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": contentSecurityPolicy(),
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+  };
+  const jsonHeaders = { "content-type": "application/json", "cache-control": "no-store" };
+  const app = new Hono<ExchangeEnv>();
+  app.get("/", () => new Response(page, { headers: pageHeaders }));
+  app.get("/status.json", async () => new Response(await readStatus(), { headers: jsonHeaders }));
+  return app;
+}
+
+/** The page's own style and script alone, and nothing from elsewhere: what SDKs and upstream say is shown in it. */
+function contentSecurityPolicy(): string {
+  return [
+    "default-src 'none'",
+    `style-src ${hashOf("style")}`,
+    `script-src ${hashOf("script")}`,
+    "connect-src 'self'",
+    // Its icon, which shows the state.
+    "img-src data:",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join("; ");
+}
+
+function hashOf(element: "style" | "script"): string {
+  const content = page.slice(
+    page.indexOf(`<${element}>`) + element.length + 2,
+    page.lastIndexOf(`</${element}>`),
+  );
+  return `'sha256-${createHash("sha256").update(content).digest("base64")}'`;
+}

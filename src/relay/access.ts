@@ -1,0 +1,109 @@
+import { type EmitAccessEvent, KeyAdmission, KeyGate } from "../access/admission.ts";
+import { AllowList } from "../access/allow-list.ts";
+import { parseSdkKeyList, type SdkKey } from "../access/sdk-key.ts";
+import type { Config } from "../config/config.ts";
+import type { Clock } from "../platform/clock.ts";
+import { type FileContents, FileWatch, whyUnreadable } from "../platform/file-watch.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
+
+/** Who may ask. */
+export interface RunningAccess extends AsyncDisposable {
+  readonly allowList: AllowList;
+  readonly admission: KeyAdmission;
+  readonly gate: KeyGate;
+  /** Takes over another list of keys, where there is one, and another rate of unknown ones. */
+  reconfigure(config: Config): void;
+}
+
+interface AccessParts {
+  readonly clock: Clock;
+  readonly supervisor: Supervisor;
+  readonly emit: EmitAccessEvent;
+}
+
+/** Started before all that holds something of a key: what the list lacks at any moment is not to be held. */
+export function startAccess({ access, maxKeys }: Config, parts: AccessParts): RunningAccess {
+  const { clock, emit } = parts;
+  const { allowed, unknownKeysPerS } = access;
+  const allowList = new AllowList(allowed?.keys);
+  const admission = new KeyAdmission({ allowList, maxKeys, unknownKeysPerS, clock });
+  const watching = new WatchedList(allowList, parts);
+  watching.follow(allowed?.path);
+  return {
+    allowList,
+    admission,
+    gate: new KeyGate({ admission, clock, emit }),
+    reconfigure({ access: next }) {
+      admission.admitUnknown(next.unknownKeysPerS);
+      if (next.allowed !== undefined) watching.takeOver(next.allowed);
+      else watching.follow(undefined);
+    },
+    [Symbol.asyncDispose]: () => watching[Symbol.asyncDispose](),
+  };
+}
+
+/** The file that the list stands in, which may be another one later, or none. */
+class WatchedList implements AsyncDisposable {
+  readonly #allowList: AllowList;
+  readonly #parts: AccessParts;
+  #watch: { readonly path: string; readonly file: FileWatch } | undefined;
+  #isRefused = false;
+
+  constructor(allowList: AllowList, parts: AccessParts) {
+    this.#allowList = allowList;
+    this.#parts = parts;
+  }
+
+  /**
+   * The configuration was read anew, and the file with it: its keys count from this moment, together with the preloaded ones
+   * that were read with them.
+   */
+  takeOver({ keys, path }: { readonly keys: readonly SdkKey[]; readonly path: string | undefined }): void {
+    if (path === undefined) this.#allowList.replace(keys);
+    else this.#accept(keys);
+    this.follow(path);
+  }
+
+  /** Undefined: no file. */
+  follow(path: string | undefined): void {
+    if (path === this.#watch?.path) return;
+    void this.#watch?.file[Symbol.asyncDispose]();
+    const { clock, supervisor } = this.#parts;
+    const onChange = (contents: FileContents) => path !== undefined && this.#read(contents.get(path), path);
+    this.#watch =
+      path === undefined
+        ? undefined
+        : { path, file: new FileWatch({ paths: [path], clock, supervisor, onChange }) };
+  }
+
+  #read(content: Buffer | undefined, path: string): void {
+    try {
+      const keys = parseList(content, path);
+      // A reload may have read the file before.
+      if (this.#isRefused || !this.#allowList.consistsOf(keys)) this.#accept(keys);
+    } catch (error) {
+      if (!(error instanceof UnusableList)) throw error;
+      this.#isRefused = true;
+      this.#parts.emit({ kind: "allowed_keys_refused", detail: error.message });
+    }
+  }
+
+  #accept(keys: readonly SdkKey[]): void {
+    this.#isRefused = false;
+    const removed = this.#allowList.replace(keys);
+    this.#parts.emit({ kind: "allowed_keys_reloaded", keys: keys.length, removed });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch?.file[Symbol.asyncDispose]();
+  }
+}
+
+class UnusableList extends Error {}
+
+function parseList(content: Buffer | undefined, path: string): readonly SdkKey[] {
+  if (content === undefined) throw new UnusableList(whyUnreadable(path));
+  return parseSdkKeyList(content.toString(), (problem) => {
+    throw new UnusableList(problem);
+  });
+}

@@ -1,0 +1,118 @@
+import type { Config } from "../config/config.ts";
+import type { EmitLogEventsEvent } from "../log-events/events.ts";
+import { EventForwarder } from "../log-events/forwarder.ts";
+import { EventIntake } from "../log-events/intake.ts";
+import { MemoryQueue } from "../log-events/memory-queue.ts";
+import type { EventQueue, EventsLeft, QueueDepth } from "../log-events/queue.ts";
+import { WorkerPacker, WorkerReader } from "../log-events/workers.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
+import type { EmitSpoolEvent } from "../spool/events.ts";
+import { SpooledQueue } from "../spool/queue.ts";
+import { EventSpool } from "../spool/spool.ts";
+import type { Tracing } from "../telemetry/tracing/tracing.ts";
+import { UpstreamEndpoint } from "../upstream/endpoint.ts";
+import { StatsigEvents } from "../upstream/log-events.ts";
+import { VERSION } from "../version.ts";
+import type { RunningAccess } from "./access.ts";
+
+export interface RunningEvents extends AsyncDisposable {
+  readonly intake: EventIntake;
+  /** What waits for upstream. */
+  readonly depth: QueueDepth;
+  /** 0 for empty, 1 for full. */
+  readonly filled: number;
+  /** All that waits outlives the process. */
+  readonly isDurable: boolean;
+  /** The relay is about to stop: nothing waits for more of its kind any longer. */
+  hurry(): void;
+  /** Sends what it can until `grace` is aborted; reports the rest as lost or kept. */
+  flush(grace: AbortSignal): Promise<void>;
+}
+
+interface EventsParts {
+  readonly clock: Clock;
+  readonly supervisor: Supervisor;
+  readonly emit: EmitLogEventsEvent & EmitSpoolEvent;
+  readonly access: Pick<RunningAccess, "gate" | "admission">;
+  readonly tracing: Tracing;
+}
+
+/** In the spool what counts is its size; this bounds what is remembered of it in memory. */
+const SPOOL_MAX_BATCHES = 1_000_000;
+
+/** How long an outage may last before events are given up. */
+const SPOOL_MAX_AGE_MS = 72 * 3_600_000;
+
+const MEMORY_QUEUE_BYTES = 256 * 1024 * 1024;
+
+/** The flow of SDKs' events to upstream: read, freed of repeats, queued, forwarded. */
+export async function startEvents(config: Config, parts: EventsParts): Promise<RunningEvents> {
+  await using starting = new AsyncDisposableStack();
+  const { clock, supervisor, access, tracing } = parts;
+  const { gate, admission } = access;
+  const emit: EmitLogEventsEvent = (event) => {
+    if (event.kind === "log_events_sent") admission.delivered(event.sdkKey);
+    parts.emit(event);
+  };
+  const { events: settings } = config;
+  const { queue, isDurable, settle } = openQueue(config, parts);
+  starting.use(queue);
+  const reader = starting.use(new WorkerReader(supervisor));
+  const dedupeLimit = settings.dedupe ? settings.dedupeLimit : undefined;
+  const { maxBodyBytes, maxEvents, flushIntervalMs } = settings;
+  const intake = new EventIntake({ reader, queue, gate, dedupeLimit, maxBodyBytes, maxEvents, clock, emit });
+  const endpoint = new UpstreamEndpoint({
+    baseUrl: settings.upstreamUrl,
+    proxied: settings.upstreamProxied,
+    relayVersion: VERSION,
+    carries: tracing.headers,
+  });
+  const packer = starting.use(new WorkerPacker(supervisor));
+  const sink = tracing.eventSink(new StatsigEvents(endpoint, packer, clock));
+  const options = { queue, settle, sink, clock, supervisor, emit, flushIntervalMs };
+  const forwarder = starting.use(new EventForwarder(options));
+  forwarder.start();
+  const running = starting.move();
+  return {
+    intake,
+    get depth() {
+      return queue.depth;
+    },
+    get filled() {
+      return queue.filled;
+    },
+    get isDurable() {
+      return isDurable();
+    },
+    hurry: () => forwarder.hurry(),
+    flush: (grace) => forwarder.flush(grace),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+interface OpenedQueue {
+  readonly queue: EventQueue;
+  readonly isDurable: () => boolean;
+  readonly settle: () => Promise<EventsLeft>;
+}
+
+/** The spool where one is wanted, memory else. */
+function openQueue({ events }: Config, { clock, supervisor, emit }: EventsParts): OpenedQueue {
+  const { maxBatches, spool: settings } = events;
+  const memory = new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
+  if (settings === undefined) {
+    const settle = async () => ({ kept: 0, lost: memory.depth.events });
+    return { queue: memory, isDurable: () => false, settle };
+  }
+  const spool = new EventSpool({
+    ...settings,
+    maxBatches: SPOOL_MAX_BATCHES,
+    maxAgeMs: SPOOL_MAX_AGE_MS,
+    clock,
+    supervisor,
+    onProblem: emit,
+  });
+  const queue = new SpooledQueue({ spool, memory, clock, supervisor, onProblem: emit });
+  return { queue, isDurable: () => queue.isDurable, settle: () => queue.settle() };
+}

@@ -1,0 +1,176 @@
+import type { Config } from "../config/config.ts";
+import { StartError } from "../config/settings.ts";
+import type { TlsConfig } from "../config/tls.ts";
+import { type Clock, systemClock, within } from "../platform/clock.ts";
+import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
+import { TlsMaterialError } from "../server/certificates.ts";
+import { type EmitTlsEvent, ServerTls } from "../server/tls.ts";
+import type { Logger } from "../telemetry/logging/logger.ts";
+import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.ts";
+import { type RunningAccess, startAccess } from "./access.ts";
+import { openBackup } from "./backup.ts";
+import { gaugeParts } from "./gauges.ts";
+import { type RunningIdLists, startIdLists } from "./id-lists.ts";
+import { Grace, Health } from "./lifecycle.ts";
+import { startEvents } from "./log-events.ts";
+import {
+  type ListenerAddress,
+  type RelayAnswers,
+  relayAnswers,
+  startListeners,
+  startManagement,
+} from "./servers.ts";
+import { type RunningSpecs, startSpecs } from "./specs.ts";
+import { startStatus } from "./status.ts";
+import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
+
+interface RelayPorts {
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  /** Of the process that the relay is alone in. */
+  readonly faults?: ProcessFaults;
+}
+
+/** A relay that serves. */
+export interface Relay extends AsyncDisposable {
+  readonly listeners: readonly ListenerAddress[];
+  readonly supervisor: Supervisor;
+  /** Takes over of another configuration what may change while it goes on; reads certificates and lists of keys anew. */
+  reconfigure(config: Config): void;
+  /** Not ready at once, ends streams, finishes requests in flight, at most for the grace; then frees everything. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** After a grace that requests in flight used up. */
+const LAST_WRITES_MS = 500;
+
+/** Puts the relay together and starts it. Throws a ListenError where a port can't be had, a StartError where a file can't. */
+export async function startRelay(
+  config: Config,
+  { logger, clock = systemClock, faults }: RelayPorts,
+): Promise<Relay> {
+  // Ends after all else, whatever becomes of that: the last values are told by it.
+  await using watching = new AsyncDisposableStack();
+  await using starting = new AsyncDisposableStack();
+  const health = new Health();
+  const telemetry = watching.use(await startTelemetry(config, { logger, clock }));
+  const { emit, registry, supervisor } = telemetry;
+  const parts = { clock, supervisor, emit };
+  const tls = config.tls && starting.use(openTls(config.tls, parts));
+  const access = starting.use(startAccess(config, parts));
+  telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
+  const metered = { registry, metrics: telemetry.sinks, running: watching };
+  const tracing = await startTracing(config, { ...parts, ...metered });
+  const backup = openBackup(config, { ...parts, running: starting });
+  const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
+  health.require(specs.notReady);
+  const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));
+  health.require(idLists.notReady);
+  const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
+
+  const answers = relayAnswers(config, { clock, health, telemetry, specs, idLists, events });
+  const { probes, inFlight, admission } = answers;
+  const listeners = starting.use(await startListeners(config, { ...parts, tls, answers }));
+  health.require(listeners.notReady);
+  gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
+  const metrics = telemetry.prometheus;
+  const looked = { telemetry, backup, specs, idLists, events, listeners, inFlight, admission };
+  const status = startStatus(config, { clock, probes, ...looked });
+  const management = await startManagement(config, {
+    probes,
+    metrics,
+    status: status.read,
+    emitLimit: emit,
+    supervisor,
+    running: starting,
+  });
+  health.become("serving");
+  const { notReady } = probes;
+  const manager = await startServiceManager(config, { ...parts, logger, notReady, running: starting });
+
+  const [running, monitoring] = [starting.move(), watching.move()];
+  let { shutdownGraceMs } = config;
+  // What is held is served on: a fault in one task has nothing to do with most of the others.
+  faults?.reportTo((kind, error) => supervisor.caught(kind, error));
+  return {
+    listeners: [...listeners.addresses, ...management],
+    supervisor,
+    reconfigure(next) {
+      manager?.reloading();
+      ({ shutdownGraceMs } = next);
+      status.reconfigure(next);
+      reconfigureParts(next, { access, specs, idLists, answers, telemetry, tls });
+      manager?.reloaded();
+    },
+    async [Symbol.asyncDispose]() {
+      health.become("draining");
+      manager?.stopping();
+      const graceEndsAt = clock.elapsed() + shutdownGraceMs;
+      events.hurry();
+      using grace = new Grace(shutdownGraceMs, clock);
+      await unlessOver(grace.over, listeners.close());
+      await events.flush(grace.over);
+      // A backup that hangs has what is left of the grace, or a moment for the last writes.
+      await within(clock, Math.max(LAST_WRITES_MS, graceEndsAt - clock.elapsed()), running.disposeAsync());
+      await monitoring.disposeAsync();
+    },
+  };
+}
+
+async function unlessOver(graceOver: AbortSignal, work: Promise<void>): Promise<void> {
+  const over = Promise.withResolvers<void>();
+  graceOver.addEventListener("abort", () => over.resolve());
+  await Promise.race([work, over.promise]);
+}
+
+interface LiveParts {
+  readonly access: RunningAccess;
+  readonly specs: RunningSpecs;
+  readonly idLists: RunningIdLists;
+  readonly answers: RelayAnswers;
+  readonly telemetry: Pick<RunningTelemetry, "board">;
+  readonly tls: ServerTls | undefined;
+}
+
+/**
+ * Each part takes over what of a configuration may change while it goes on: the options of the table that are live.
+ * Nothing of this can fail, so that all is taken over or nothing.
+ */
+function reconfigureParts(config: Config, parts: LiveParts): void {
+  const { access, specs, idLists, answers, telemetry, tls } = parts;
+  // First who may ask: what is no longer allowed must not be polled once more.
+  access.reconfigure(config);
+  const before = specs.preload;
+  specs.reconfigure(config);
+  const { polls } = telemetry.board;
+  polls.preload(specs.preload);
+  for (const feed of before) if (specs.store.peek(feed) === undefined) polls.forget(feed);
+  idLists.reconfigure(config);
+  answers.reconfigure(config);
+  tls?.lookNow();
+}
+
+/** Loaded where somebody wants to hear, and only there: it calls the C library. Says that the relay runs. */
+async function startServiceManager(
+  { serviceManager }: Config,
+  { running, ...ports }: ServiceManagerPorts & { readonly running: AsyncDisposableStack },
+): Promise<ServiceManager | undefined> {
+  if (serviceManager === undefined) return undefined;
+  const { ServiceManager } = await import("../telemetry/systemd.ts");
+  return running.use(new ServiceManager(serviceManager, ports));
+}
+
+interface TlsParts {
+  readonly clock: Clock;
+  readonly supervisor: Supervisor;
+  readonly emit: EmitTlsEvent;
+}
+
+/** Throws a StartError where a file can't be used. */
+function openTls(config: TlsConfig, parts: TlsParts): ServerTls {
+  try {
+    return new ServerTls(config, parts);
+  } catch (error) {
+    throw error instanceof TlsMaterialError ? new StartError(error.message) : error;
+  }
+}

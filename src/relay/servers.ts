@@ -1,0 +1,294 @@
+import type { Config } from "../config/config.ts";
+import type { LimitsConfig } from "../config/limits.ts";
+import type { OptionName } from "../config/options.ts";
+import { StartError } from "../config/settings.ts";
+import { GrpcListener } from "../grpc/listener.ts";
+import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";
+import { SpecService } from "../grpc/spec-service.ts";
+import { StreamAdmission } from "../grpc/stream-limit.ts";
+import { HttpAnswers } from "../http/handler.ts";
+import { HttpListener } from "../http/http-listener.ts";
+import { HttpsListener } from "../http/https-listener.ts";
+import { ManagementListener } from "../http/management.ts";
+import type { Probes } from "../http/routes/probes.ts";
+import type { Clock } from "../platform/clock.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
+import { connectionsAllowed, descriptorLimit, type EmitLimitEvent, InFlight } from "../server/limits.ts";
+import type { ServerTls } from "../server/tls.ts";
+import type { RunningIdLists } from "./id-lists.ts";
+import type { Health, NotReadyReasons } from "./lifecycle.ts";
+import type { RunningEvents } from "./log-events.ts";
+import type { RunningSpecs } from "./specs.ts";
+import type { RunningTelemetry } from "./telemetry.ts";
+
+interface ListenerParts {
+  readonly clock: Clock;
+  readonly emit: EmitLimitEvent;
+  readonly tls: ServerTls | undefined;
+  readonly answers: Pick<RelayAnswers, "http" | "routes" | "specService">;
+}
+
+export interface RunningListeners extends AsyncDisposable {
+  readonly addresses: readonly ListenerAddress[];
+  /** Open connections of each listener. */
+  connections(): readonly (readonly [protocol: string, count: number])[];
+  /** The ports that take no more connections, in words; none where all do. */
+  readonly notReady: NotReadyReasons;
+  /** Takes no more connections, ends streams; resolves when nothing is in flight any more. */
+  close(): Promise<void>;
+}
+
+interface Listener {
+  readonly port: number;
+  /** Connections open now. */
+  readonly connections: number;
+  close(): Promise<void>;
+  abort(): void | Promise<void>;
+}
+
+/** Opens every port that the configuration asks for. Throws a ListenError where one can't be had, or a StartError. */
+export async function startListeners(given: Config, parts: ListenerParts): Promise<RunningListeners> {
+  const config = { ...given, limits: limitsFor(given, parts.emit) };
+  await using starting = new AsyncDisposableStack();
+  const listeners: Listener[] = [];
+  const addresses: ListenerAddress[] = [];
+  const { bindAddress } = config;
+  for (const { protocol, option, port, listen } of wanted(config, parts)) {
+    const listener = await listenOrExplain(option, port, bindAddress, () => listen(bindAddress, port));
+    starting.defer(() => listener.abort());
+    listeners.push(listener);
+    addresses.push({ protocol, bindAddress, port: listener.port });
+  }
+  const running = starting.move();
+  return {
+    addresses,
+    connections: () =>
+      addresses.map(({ protocol }, at) => [protocol, listeners[at]?.connections ?? 0] as const),
+    notReady: () =>
+      addresses
+        .filter((_, at) => (listeners[at]?.connections ?? 0) >= config.limits.maxConnections)
+        .map(({ protocol }) => `the ${protocol} port has as many connections as it may`),
+    close: async () => {
+      parts.answers.http.endStreams();
+      await Promise.all(listeners.map((listener) => listener.close()));
+    },
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+interface WantedListener {
+  readonly protocol: ListenerAddress["protocol"];
+  readonly option: "http-port" | "https-port" | "grpc-port" | "grpcs-port";
+  readonly port: number;
+  readonly listen: (bindAddress: string, port: number) => Listener | Promise<Listener>;
+}
+
+/** Below it a default that the system does not allow is worth a warning. */
+const FEW_CONNECTIONS = 1_000;
+
+/** As many connections as are configured, or as the system has descriptors for. Throws a StartError if those are too few. */
+function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
+  const ports = (config.mode === "grpc-and-http" ? 2 : 1) * (config.tls?.plaintextToo === true ? 2 : 1);
+  const { limits } = config;
+  const descriptors = descriptorLimit();
+  const allowed = connectionsAllowed(limits.maxConnections, ports, descriptors);
+  switch (allowed.kind) {
+    case "as_wanted":
+      return limits;
+    case "lowered": {
+      const { connections } = allowed;
+      if (limits.isMaxConnectionsGiven || connections < FEW_CONNECTIONS)
+        emit({ kind: "connections_lowered", connections, descriptors });
+      return { ...limits, maxConnections: connections };
+    }
+    case "too_few":
+      throw new StartError(
+        `the system allows ${descriptors} open files, and the relay needs ${allowed.needed}: ` +
+          "raise the limit (ulimit -n; LimitNOFILE= with systemd; --ulimit nofile= with Docker)",
+      );
+  }
+}
+
+function wanted(config: Config, parts: ListenerParts): readonly WantedListener[] {
+  const { mode, limits, tls: tlsConfig } = config;
+  const { tls, emit: emitLimit } = parts;
+  const { http: answers, routes, specService } = parts.answers;
+  const { idleTimeoutMs } = limits;
+  const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
+    GrpcListener.listen({
+      bindAddress,
+      port,
+      tls: secure,
+      limits,
+      idleTimeoutMs,
+      emitLimit,
+      routes,
+      specService,
+    });
+  const found: WantedListener[] = [];
+  const isPlaintext = tlsConfig === undefined || tlsConfig.plaintextToo;
+  if (mode !== "grpc" && isPlaintext) {
+    const listen = (bindAddress: string, port: number) =>
+      new HttpListener({ bindAddress, port, handler: answers, ...limits, emitLimit });
+    found.push({ protocol: "http", option: "http-port", port: config.httpPort, listen });
+  }
+  if (mode !== "grpc" && tls !== undefined && tlsConfig !== undefined) {
+    const listen = (bindAddress: string, port: number) =>
+      HttpsListener.listen({ bindAddress, port, tls, answers, limits, idleTimeoutMs, emitLimit });
+    found.push({ protocol: "https", option: "https-port", port: tlsConfig.httpsPort, listen });
+  }
+  if (mode !== "http" && isPlaintext) {
+    found.push({ protocol: "grpc", option: "grpc-port", port: config.grpcPort, listen: grpc(undefined) });
+  }
+  if (mode !== "http" && tls !== undefined && tlsConfig !== undefined) {
+    found.push({ protocol: "grpcs", option: "grpcs-port", port: tlsConfig.grpcsPort, listen: grpc(tls) });
+  }
+  return found;
+}
+
+interface AnswerParts {
+  readonly clock: Clock;
+  readonly health: Health;
+  readonly telemetry: RunningTelemetry;
+  readonly specs: RunningSpecs;
+  readonly idLists: RunningIdLists;
+  readonly events: RunningEvents;
+}
+
+/** What clients are answered, whatever port they ask on. */
+export interface RelayAnswers {
+  readonly http: HttpAnswers;
+  readonly routes: RpcRoutes;
+  readonly specService: SpecService;
+  readonly probes: Probes;
+  readonly inFlight: InFlight;
+  readonly admission: StreamAdmission;
+  /** Takes over other bounds, and whether somebody watches single requests. */
+  reconfigure(config: Config): void;
+}
+
+export function relayAnswers(config: Config, parts: AnswerParts): RelayAnswers {
+  const { clock, health, telemetry, specs, idLists, events } = parts;
+  const { emit, supervisor } = telemetry;
+  const inFlight = new InFlight(config.limits.maxInFlight, emit);
+  const admission = new StreamAdmission(config.maxStreams);
+  const { hostname, limits } = config;
+  const specService = new SpecService({
+    query: specs.query,
+    admission,
+    inFlight,
+    clock,
+    hostname,
+    emit,
+    onFault: (error) => supervisor.caught("rpc", error),
+  });
+  const routes = rpcRoutes({
+    specService,
+    isServing: () => health.notReady().length === 0 && admission.hasRoom,
+  });
+  const probes: Probes = {
+    started: () => health.phase !== "starting",
+    notReady: () => health.notReady(),
+  };
+  // Nobody pays for lines that are not written.
+  const watcherOf = ({ logging }: Config) => (logging.level === "debug" ? emit : undefined);
+  const http = new HttpAnswers({
+    query: specs.query,
+    idLists: idLists.service,
+    intake: events.intake,
+    probes,
+    routes,
+    limits,
+    inFlight,
+    corsOrigins: config.access.corsOrigins,
+    emitLimit: emit,
+    meter: telemetry.requests,
+    onFault: (error) => supervisor.caught("http_request", error),
+    emit: watcherOf(config),
+  });
+  specs.store.listen({ confirmed: (held) => http.confirmed(held) });
+  return {
+    ...{ http, routes, specService, probes, inFlight, admission },
+    reconfigure(next) {
+      inFlight.limitTo(next.limits.maxInFlight);
+      admission.limitTo(next.maxStreams);
+      http.watch(watcherOf(next));
+    },
+  };
+}
+
+interface ManagementParts {
+  readonly probes: Probes;
+  /** In the text format of Prometheus. */
+  readonly metrics: () => Promise<string>;
+  /** How the relay is, as JSON. */
+  readonly status: () => Promise<string>;
+  readonly emitLimit: EmitLimitEvent;
+  readonly supervisor: Supervisor;
+  /** Owns what is started. */
+  readonly running: AsyncDisposableStack;
+}
+
+/** Opens the management port. Throws a ListenError where it can't be had. */
+export async function startManagement(
+  { management }: Config,
+  { probes, metrics, status, emitLimit, supervisor, running }: ManagementParts,
+): Promise<readonly ListenerAddress[]> {
+  if (management === undefined) return [];
+  const { bindAddress, port } = management;
+  const onFault = (error: unknown) => supervisor.caught("http_request", error);
+  const listen = () =>
+    new ManagementListener({ bindAddress, port, probes, metrics, status, emitLimit, onFault });
+  const listener = running.use(await listenOrExplain("management-port", port, bindAddress, listen));
+  return [{ protocol: "management", bindAddress, port: listener.port }];
+}
+
+/** A port can't be had; the message is one line for people. */
+export class ListenError extends Error {}
+
+export interface ListenerAddress {
+  readonly protocol: "http" | "https" | "grpc" | "grpcs" | "management";
+  readonly bindAddress: string;
+  readonly port: number;
+}
+
+/** A URL by which a client on this machine reaches the listener. */
+export function localUrl({ protocol, bindAddress, port }: ListenerAddress): string {
+  const everywhere = bindAddress === "::" || bindAddress === "0.0.0.0";
+  const host = everywhere ? "localhost" : bindAddress.includes(":") ? `[${bindAddress}]` : bindAddress;
+  const scheme = protocol === "https" || protocol === "grpcs" ? "https" : "http";
+  return `${scheme}://${host}:${port}`;
+}
+
+/** Starts a listener; what the system says against it becomes a {@link ListenError} that names the option. */
+async function listenOrExplain<T>(
+  option: OptionName,
+  port: number,
+  bindAddress: string,
+  listen: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await listen();
+  } catch (error) {
+    throw new ListenError(
+      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${reasonOf(error)}`,
+    );
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case "EADDRINUSE":
+      return "the port is in use";
+    case "EACCES":
+      return "no permission for this port";
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+    case "ENOTTY":
+    case "EINVAL":
+      return "this machine has no such address";
+    default:
+      return code ?? message.split("\n", 1)[0] ?? "unknown error";
+  }
+}

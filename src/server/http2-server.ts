@@ -1,0 +1,179 @@
+import http2, {
+  type Http2SecureServer,
+  type Http2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  type ServerStreamResponseOptions,
+} from "node:http2";
+import type { Server, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { descriptorOf, endUnacknowledged } from "../platform/tcp-connection.ts";
+import { ConnectionLimit } from "./connection-limit.ts";
+import { limitSession } from "./http2-session.ts";
+import { ArrivingRequests, deferRequests, endIfStreamEnded } from "./http2-streams.ts";
+import type { EmitLimitEvent } from "./limits.ts";
+import type { ServerTls } from "./tls.ts";
+
+export interface Http2Limits {
+  readonly maxConnections: number;
+  readonly maxHeaderBytes: number;
+  readonly maxHeaders: number;
+  readonly maxStreamsPerConnection: number;
+  readonly maxResetsPerMin: number;
+  readonly headerTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly keepaliveTimeMs: number;
+  readonly keepaliveTimeoutMs: number;
+  readonly unreadTimeoutMs: number;
+}
+
+interface Http2ServerOptions {
+  /** Undefined for plaintext. */
+  readonly tls: ServerTls | undefined;
+  /** Takes connections on which a client of the TLS port wants to speak HTTP/1.1; without it they are refused. */
+  readonly onHttp1?: (socket: TLSSocket) => void;
+  readonly limits: Http2Limits;
+  readonly idleTimeoutMs: number;
+  readonly emit: EmitLimitEvent;
+  readonly onRequest: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
+}
+
+export interface LimitedServer {
+  readonly server: Http2Server | Http2SecureServer;
+  readonly connections: ConnectionLimit;
+  readonly sessions: ReadonlySet<ServerHttp2Session>;
+  readonly requests: ArrivingRequests;
+}
+
+const UNBOUNDED = 0x7fffffff;
+
+/** An HTTP/2 server that no client can keep busy for nothing. */
+export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
+  const { tls, onHttp1, limits, idleTimeoutMs, emit } = options;
+  const common = {
+    settings: {
+      maxConcurrentStreams: limits.maxStreamsPerConnection,
+      maxHeaderListSize: limits.maxHeaderBytes,
+    },
+    maxHeaderListPairs: limits.maxHeaders,
+    // Bun's own bound of resets would cut before ours does, and tell nobody.
+    streamResetBurst: UNBOUNDED,
+    streamResetRate: UNBOUNDED,
+  };
+  const server =
+    tls === undefined
+      ? http2.createServer(common)
+      : http2.createSecureServer({ ...common, ...tls.serverOptions, allowHTTP1: onHttp1 !== undefined });
+  if (onHttp1 !== undefined) divertHttp1(server as Http2SecureServer, onHttp1);
+  const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
+  // For what PINGs do not see: an answer over HTTP/1.1 that goes to a client that is gone.
+  server.on("connection", (socket: Socket) =>
+    endUnacknowledged(descriptorOf(socket), limits.unreadTimeoutMs),
+  );
+  if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
+  tls?.guard(server as Http2SecureServer);
+  server.on("request", (request, response) => {
+    endIfStreamEnded(request);
+    options.onRequest(request, response);
+  });
+  const { headerTimeoutMs, maxStreamsPerConnection: maxStreams, maxResetsPerMin } = limits;
+  const requests = new ArrivingRequests({ timeoutMs: limits.bodyTimeoutMs, emit });
+  const sessions = new Set<ServerHttp2Session>();
+  // The session is made of it at once.
+  let arriving: Socket | undefined;
+  server.prependListener(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+    arriving = socket;
+  });
+  server.on("session", (session: ServerHttp2Session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    // A connection that breaks is the client's business; without a listener it would end the process.
+    session.on("error", () => {});
+    requests.watch(session);
+    if (arriving === undefined) throw new Error("a session without a connection");
+    limitSession(session, {
+      socket: arriving,
+      headerTimeoutMs,
+      maxStreams,
+      maxResetsPerMin,
+      idleTimeoutMs,
+      keepaliveTimeMs: limits.keepaliveTimeMs,
+      keepaliveTimeoutMs: limits.keepaliveTimeoutMs,
+      emit,
+    });
+  });
+  deferRequests(server);
+  neverIndexHeaders(server);
+  return { server, connections, sessions, requests };
+}
+
+/** The server's own HTTP/1.1 ends a connection on which a request is refused while its body is still being sent. */
+function divertHttp1(server: Http2SecureServer, onHttp1: (socket: TLSSocket) => void): void {
+  const listeners = server.listeners("secureConnection") as ((socket: TLSSocket) => void)[];
+  server.removeAllListeners("secureConnection");
+  server.on("secureConnection", (socket: TLSSocket) => {
+    if (socket.alpnProtocol !== "h2") return onHttp1(socket);
+    for (const listen of listeners) Reflect.apply(listen, server, [socket]);
+  });
+}
+
+function limitHandshakes(
+  server: Http2SecureServer,
+  connections: ConnectionLimit,
+  { limits: { headerTimeoutMs }, emit }: Http2ServerOptions,
+): void {
+  const late = () => emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
+  server.on("connection", (socket) => connections.expectWithin(socket, headerTimeoutMs, late));
+  server.on("secureConnection", (socket: TLSSocket) => connections.arrived(socket));
+}
+
+/** Resolves when it listens; rejects with the system's error where the port can't be had. */
+export async function listening(server: Server, port: number, bindAddress: string): Promise<void> {
+  const started = Promise.withResolvers<void>();
+  server.once("error", started.reject);
+  server.listen(port, bindAddress, started.resolve);
+  await started.promise;
+  server.off("error", started.reject);
+}
+
+/**
+ * Keeps response headers and trailers of every stream out of HPACK's dynamic table. Bun's encoder fills that table
+ * whatever size the peer allows it to have, and then refers to entries that the peer never stored: nginx, which allows
+ * none, answers 502 to every second call on a connection. Headers that are marked as sensitive are sent in full, and as
+ * no header of a connection gets into the table, nothing ever refers to it.
+ */
+function neverIndexHeaders(server: Http2Server | Http2SecureServer): void {
+  // Before all others, of which one may respond at once.
+  server.prependListener("stream", (stream: ServerHttp2Stream) => {
+    Object.assign(stream, NEVER_INDEXED);
+  });
+}
+
+/** Shared by all streams: a closure for each would cost more than the headers do. */
+const NEVER_INDEXED = {
+  respond(
+    this: ServerHttp2Stream,
+    headers?: OutgoingHttpHeaders,
+    options?: ServerStreamResponseOptions,
+  ): void {
+    prototypeOf(this).respond.call(this, marked(headers), options);
+  },
+  additionalHeaders(this: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {
+    prototypeOf(this).additionalHeaders.call(this, marked(headers));
+  },
+  sendTrailers(this: ServerHttp2Stream, trailers: OutgoingHttpHeaders): void {
+    prototypeOf(this).sendTrailers.call(this, marked(trailers));
+  },
+};
+
+/** Which `node:http2` adds by itself. */
+const ADDED = [":status", "date"];
+
+function marked(headers: OutgoingHttpHeaders = {}): OutgoingHttpHeaders {
+  return { ...headers, [http2.sensitiveHeaders]: [...Object.keys(headers), ...ADDED] };
+}
+
+const prototypeOf = (stream: ServerHttp2Stream): ServerHttp2Stream => Object.getPrototypeOf(stream);

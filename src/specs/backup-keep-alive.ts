@@ -1,0 +1,84 @@
+import type { Clock } from "../platform/clock.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
+import type { SpecBackup } from "./backup.ts";
+import type { BackupWriter } from "./backup-writer.ts";
+import type { EmitSpecEvent } from "./events.ts";
+import type { HeldFeed, SpecStore } from "./store.ts";
+
+interface BackupKeeperOptions {
+  readonly backup: SpecBackup;
+  readonly writer: BackupWriter;
+  readonly store: SpecStore;
+  readonly clock: Clock;
+  readonly supervisor: Supervisor;
+  readonly emit: EmitSpecEvent;
+  /** Well below the time after which the backup forgets what nobody touches, ms. */
+  readonly everyMs: number;
+}
+
+const PARALLEL_TOUCHES = 8;
+
+/** Keeps what the backup has from expiring as long as a relay holds it, and writes anew what is gone from there. */
+export class BackupKeeper implements AsyncDisposable {
+  readonly #options: BackupKeeperOptions;
+  readonly #stopping = new AbortController();
+  #wake = new AbortController();
+  readonly #running: Promise<void>;
+
+  constructor(options: BackupKeeperOptions) {
+    this.#options = options;
+    this.#running = options.supervisor.loop("backup_upkeep", this.#stopping.signal, () => this.#round());
+  }
+
+  /** The backup may have lost what it had, such as after a restart. A round that is underway begins anew. */
+  checkNow(): void {
+    this.#wake.abort();
+  }
+
+  async #round(): Promise<void> {
+    const { clock, everyMs, store } = this.#options;
+    const { signal } = this.#stopping;
+    await clock.sleep(everyMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
+    this.#wake = new AbortController();
+    const stop = AbortSignal.any([signal, this.#wake.signal]);
+    const feeds = [...store.held()].map(({ feed }) => feed);
+    const touchInTurn = async () => {
+      for (let feed = feeds.pop(); feed !== undefined && !stop.aborted; feed = feeds.pop()) {
+        const held = store.peek(feed);
+        // Of a key that upstream refuses nothing is kept longer than need be, and nothing comes back.
+        if (held === undefined || held.isRevoked) continue;
+        if (!(await this.#touch(held))) feeds.length = 0;
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL_TOUCHES }, touchInTurn));
+  }
+
+  /** False where the backup does not work: the rest would fare no better. */
+  async #touch(held: HeldFeed): Promise<boolean> {
+    const { feed, snapshot } = held;
+    const { backup, writer, emit } = this.#options;
+    try {
+      if (await backup.touch(snapshot)) return true;
+      if (await backup.wasRemoved(feed)) {
+        held.revoke(this.#options.clock);
+        emit({ kind: "backup_removed_elsewhere", feed });
+      }
+      writer.restore(feed);
+      return true;
+    } catch (error) {
+      emit({
+        kind: "backup_failed",
+        source: backup.source,
+        feed,
+        action: "touch",
+        detail: (error as Error).message,
+      });
+      return false;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+}

@@ -1,0 +1,231 @@
+import { isUtf8 } from "node:buffer";
+import { type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
+
+/** The members that are read; no name of theirs needs an escape. */
+const WANTED: ReadonlySet<string> = new Set(["has_updates", "time", "hashed_sdk_key_used"]);
+
+/** No value of those is longer. */
+const MAX_VALUE_BYTES = 200;
+
+/**
+ * Reads a JSON config spec without making values of it: JSON.parse needs several times the size of the text. Throws
+ * {@link PayloadRefused} if it is not one whole JSON object in UTF-8.
+ */
+export function readJsonFacts(bytes: Uint8Array): PayloadFacts {
+  const members = isUtf8(bytes) ? readMembers(bytes) : undefined;
+  if (members === undefined) throw new PayloadRefused("malformed", "the body is not a JSON object");
+  const hash = members.get("hashed_sdk_key_used");
+  return {
+    hasUpdates: members.get("has_updates") !== false,
+    lcut: parseLcut(members.get("time")),
+    hashedSdkKey: typeof hash === "string" || typeof hash === "number" ? String(hash) : undefined,
+  };
+}
+
+/** Of members that occur twice the last counts, as for JSON.parse. Undefined if the text is no JSON object. */
+function readMembers(text: Uint8Array): ReadonlyMap<string, unknown> | undefined {
+  const members = new Map<string, unknown>();
+  let at = skipSpace(text, 0);
+  if (text[at] !== OPEN_OBJECT) return undefined;
+  at = skipSpace(text, at + 1);
+  if (text[at] === CLOSE_OBJECT) return isAtEnd(text, at + 1) ? members : undefined;
+  for (;;) {
+    const nameAt = at;
+    const valueAt = startOfMemberValue(text, nameAt);
+    const valueEnd = valueAt === MALFORMED ? MALFORMED : endOfValue(text, valueAt);
+    if (valueEnd === MALFORMED) return undefined;
+    const name = parse(text, nameAt, endOfString(text, nameAt));
+    if (typeof name === "string" && WANTED.has(name)) members.set(name, parse(text, valueAt, valueEnd));
+    at = skipSpace(text, valueEnd);
+    if (text[at] === CLOSE_OBJECT) return isAtEnd(text, at + 1) ? members : undefined;
+    if (text[at] !== COMMA) return undefined;
+    at = skipSpace(text, at + 1);
+  }
+}
+
+/** What was found to be JSON; undefined for what holds other values. A longer text is cut, and so is no key's hash. */
+function parse(text: Uint8Array, from: number, to: number): unknown {
+  const isSimple = text[from] !== OPEN_OBJECT && text[from] !== OPEN_ARRAY;
+  if (!isSimple) return undefined;
+  const read = new TextDecoder().decode(text.subarray(from, Math.min(to, from + MAX_VALUE_BYTES)));
+  return to - from > MAX_VALUE_BYTES ? read : JSON.parse(read);
+}
+
+function isAtEnd(text: Uint8Array, at: number): boolean {
+  return skipSpace(text, at) === text.length;
+}
+
+/**
+ * Where the parts of a JSON text begin and end, in its UTF-8 bytes. What is found is checked as strictly as `JSON.parse`
+ * checks it, but no value is made of it: memory and time depend on the number of bytes alone, whatever they say.
+ */
+
+/** Returned instead of a place if the text is not JSON. */
+export const MALFORMED = -1;
+
+const QUOTE = 0x22;
+export const COMMA = 0x2c;
+const COLON = 0x3a;
+export const OPEN_ARRAY = 0x5b;
+export const CLOSE_ARRAY = 0x5d;
+export const OPEN_OBJECT = 0x7b;
+export const CLOSE_OBJECT = 0x7d;
+
+export const BACKSLASH = 0x5c;
+const MINUS = 0x2d;
+const PLUS = 0x2b;
+const POINT = 0x2e;
+const ZERO = 0x30;
+const SMALL_E = 0x65;
+const SMALL_U = 0x75;
+const FIRST_PRINTABLE = 0x20;
+
+const TRUE = Buffer.from("true");
+const FALSE = Buffer.from("false");
+const NULL = Buffer.from("null");
+const SIMPLE_ESCAPES = new Set(Buffer.from('"\\/bfnrt'));
+
+/** The first place from `at` on that is no white space. */
+export function skipSpace(text: Uint8Array, at: number): number {
+  let next = at;
+  for (;;) {
+    const byte = text[next];
+    if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return next;
+    next++;
+  }
+}
+
+/** The end of the value that begins at `at`, or {@link MALFORMED}. */
+export function endOfValue(text: Uint8Array, at: number): number {
+  const byte = text[at];
+  return byte === OPEN_OBJECT || byte === OPEN_ARRAY ? endOfNested(text, at) : endOfScalar(text, at);
+}
+
+/** Where the value of the member begins whose name begins at `at`, or {@link MALFORMED}. */
+export function startOfMemberValue(text: Uint8Array, at: number): number {
+  if (text[at] !== QUOTE) return MALFORMED;
+  const nameEnd = endOfString(text, at);
+  if (nameEnd === MALFORMED) return MALFORMED;
+  const colon = skipSpace(text, nameEnd);
+  return text[colon] === COLON ? skipSpace(text, colon + 1) : MALFORMED;
+}
+
+/** The end of the string whose opening quote is at `at`, or {@link MALFORMED}. */
+export function endOfString(text: Uint8Array, at: number): number {
+  let next = at + 1;
+  while (next < text.length) {
+    const byte = text[next];
+    if (byte === undefined || byte < FIRST_PRINTABLE) return MALFORMED;
+    if (byte === QUOTE) return next + 1;
+    if (byte === BACKSLASH) {
+      next = endOfEscape(text, next + 1);
+      if (next === MALFORMED) return MALFORMED;
+    } else next++;
+  }
+  return MALFORMED;
+}
+
+/** `at` is behind the backslash. */
+function endOfEscape(text: Uint8Array, at: number): number {
+  const byte = text[at] ?? 0;
+  if (SIMPLE_ESCAPES.has(byte)) return at + 1;
+  if (byte !== SMALL_U) return MALFORMED;
+  for (let digit = at + 1; digit <= at + 4; digit++) if (!isHexDigit(text[digit])) return MALFORMED;
+  return at + 5;
+}
+
+/** By level, whether it is an object. Kept from call to call, unless it had to be large. */
+let isObjectAt = new Uint8Array(256);
+
+const MAX_KEPT_LEVELS = 4_096;
+
+/** A loop and not a recursion: clients choose how deep it goes. */
+function endOfNested(text: Uint8Array, start: number): number {
+  if (isObjectAt.length > MAX_KEPT_LEVELS) isObjectAt = new Uint8Array(MAX_KEPT_LEVELS);
+  let depth = 0;
+  let at = start;
+  for (;;) {
+    const byte = text[at];
+    if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
+      const isObject = byte === OPEN_OBJECT;
+      if (depth === isObjectAt.length) isObjectAt = doubled(isObjectAt);
+      isObjectAt[depth++] = Number(isObject);
+      at = skipSpace(text, at + 1);
+      if (text[at] !== (isObject ? CLOSE_OBJECT : CLOSE_ARRAY)) {
+        if (isObject) at = startOfMemberValue(text, at);
+        if (at === MALFORMED) return MALFORMED;
+        continue;
+      }
+    } else {
+      at = endOfScalar(text, at);
+      if (at === MALFORMED) return MALFORMED;
+      at = skipSpace(text, at);
+    }
+    // Behind a value, or at the closing bracket of something empty.
+    for (;;) {
+      const isObject = isObjectAt[depth - 1] === 1;
+      if (text[at] === COMMA) {
+        at = skipSpace(text, at + 1);
+        if (isObject) at = startOfMemberValue(text, at);
+        if (at === MALFORMED) return MALFORMED;
+        break;
+      }
+      if (text[at] !== (isObject ? CLOSE_OBJECT : CLOSE_ARRAY)) return MALFORMED;
+      at++;
+      if (--depth === 0) return at;
+      at = skipSpace(text, at);
+    }
+  }
+}
+
+function doubled(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(2 * bytes.length);
+  larger.set(bytes);
+  return larger;
+}
+
+function endOfScalar(text: Uint8Array, at: number): number {
+  switch (text[at]) {
+    case QUOTE:
+      return endOfString(text, at);
+    case TRUE[0]:
+      return endOfWord(text, at, TRUE);
+    case FALSE[0]:
+      return endOfWord(text, at, FALSE);
+    case NULL[0]:
+      return endOfWord(text, at, NULL);
+    default:
+      return endOfNumber(text, at);
+  }
+}
+
+function endOfWord(text: Uint8Array, at: number, word: Uint8Array): number {
+  for (let i = 1; i < word.length; i++) if (text[at + i] !== word[i]) return MALFORMED;
+  return at + word.length;
+}
+
+function endOfNumber(text: Uint8Array, start: number): number {
+  let at = text[start] === MINUS ? start + 1 : start;
+  at = text[at] === ZERO ? at + 1 : endOfDigits(text, at);
+  if (at !== MALFORMED && text[at] === POINT) at = endOfDigits(text, at + 1);
+  if (at === MALFORMED || ((text[at] ?? 0) | 0x20) !== SMALL_E) return at;
+  const sign = text[at + 1];
+  return endOfDigits(text, sign === PLUS || sign === MINUS ? at + 2 : at + 1);
+}
+
+/** At least one. */
+function endOfDigits(text: Uint8Array, start: number): number {
+  let at = start;
+  while (isDigit(text[at])) at++;
+  return at === start ? MALFORMED : at;
+}
+
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= ZERO && byte <= ZERO + 9;
+}
+
+function isHexDigit(byte: number | undefined): boolean {
+  if (byte === undefined) return false;
+  const small = byte | 0x20;
+  return isDigit(byte) || (small >= 0x61 && small <= 0x66);
+}

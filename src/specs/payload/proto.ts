@@ -1,0 +1,78 @@
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { readJsonFacts } from "./json.ts";
+import { type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
+
+/** `SpecsEnvelopeKind`, of which the relay needs these two; see proto/statsig_config_specs.proto. */
+const KIND_DONE = 1;
+const KIND_TOP_LEVEL = 2;
+
+interface Envelope {
+  readonly kind: number;
+  /** Where it begins and ends: views of all of them would need more memory than the bytes. */
+  readonly data: readonly [from: number, to: number] | undefined;
+}
+
+/**
+ * Reads a decompressed protobuf config spec: `SpecsEnvelope` messages, each behind its varint length. SDKs
+ * need a TOP_LEVEL and, last, DONE. Throws {@link PayloadRefused} where one is missing or the bytes end early.
+ */
+export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
+  let topLevel: PayloadFacts | undefined;
+  let last = 0;
+  try {
+    const reader = new BinaryReader(bytes);
+    while (reader.pos < reader.len) {
+      const { kind, data } = readEnvelope(reader);
+      if (kind === KIND_TOP_LEVEL) topLevel = readTopLevel(data ? bytes.subarray(...data) : new Uint8Array());
+      last = kind;
+    }
+  } catch (error) {
+    if (error instanceof PayloadRefused) throw error;
+    throw new PayloadRefused("malformed", "the body is no sequence of protobuf envelopes");
+  }
+  if (last !== KIND_DONE) throw new PayloadRefused("malformed", "the protobuf envelopes do not end in DONE");
+  if (topLevel === undefined)
+    throw new PayloadRefused("malformed", "the protobuf envelopes have no TOP_LEVEL");
+  return topLevel;
+}
+
+/** Behind its length. */
+function readEnvelope(reader: BinaryReader): Envelope {
+  const end = endOfBytes(reader);
+  let kind = 0;
+  let data: Envelope["data"];
+  while (reader.pos < end) {
+    const [field, type] = reader.tag();
+    if (type === WireType.LengthDelimited) {
+      const to = endOfBytes(reader);
+      if (field === 4) data = [reader.pos, to];
+      reader.pos = to;
+    } else if (field === 1 && type === WireType.Varint) kind = reader.int32();
+    else reader.skip(type, field);
+  }
+  if (reader.pos !== end) throw new RangeError("a field ends behind its envelope");
+  return { kind, data };
+}
+
+function endOfBytes(reader: BinaryReader): number {
+  const length = reader.uint32();
+  const end = reader.pos + length;
+  if (end > reader.len) throw new RangeError("the bytes end early");
+  return end;
+}
+
+function readTopLevel(bytes: Uint8Array): PayloadFacts {
+  let hasUpdates = false;
+  let time = 0;
+  let rest: Uint8Array | undefined;
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === 1 && type === WireType.Varint) hasUpdates = reader.bool();
+    else if (field === 2 && type === WireType.Varint) time = Number(reader.uint64());
+    else if (field === 7 && type === WireType.LengthDelimited) rest = reader.bytes();
+    else reader.skip(type, field);
+  }
+  const hashedSdkKey = rest?.length ? readJsonFacts(rest).hashedSdkKey : undefined;
+  return { hasUpdates, lcut: time > 0 ? parseLcut(time) : undefined, hashedSdkKey };
+}

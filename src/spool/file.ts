@@ -1,0 +1,101 @@
+import { join } from "node:path";
+import { SQLITE, sqliteResult } from "../sqlite/database.ts";
+import { inWords } from "../sqlite/lock.ts";
+import { FitFile } from "../sqlite/managed-file.ts";
+import type { SpoolAction, SpoolDrop, SpoolGroup, SpoolLimits, SpoolOutcome, SpoolReply } from "./calls.ts";
+import type { SpoolEvent } from "./events.ts";
+import { spoolShape } from "./rows.ts";
+import { SpoolTable } from "./tables.ts";
+
+const FILE_NAME = "events.sqlite";
+
+/** The database of the spool. */
+export class EventSpoolFile {
+  readonly path: string;
+  readonly #limits: SpoolLimits;
+  readonly #file: FitFile<SpoolTable>;
+  #opened: readonly SpoolGroup[] | undefined;
+  #dropped: readonly SpoolDrop[] = [];
+  #events: SpoolEvent[] = [];
+  #storedBytes = 0;
+
+  constructor(limits: SpoolLimits) {
+    this.path = join(limits.folder, FILE_NAME);
+    this.#limits = limits;
+    this.#file = new FitFile({
+      path: this.path,
+      shape: spoolShape,
+      opened: (db) => {
+        const table = new SpoolTable(db, limits);
+        this.#opened = table.groups();
+        return table;
+      },
+      onSetAside: (setAsideAs, detail) =>
+        this.#events.push({ kind: "spool_corrupt_set_aside", setAsideAs, detail }),
+    });
+  }
+
+  /** Never throws: what went wrong is an outcome. */
+  perform(action: SpoolAction, now: number): SpoolReply {
+    this.#opened = undefined;
+    this.#dropped = [];
+    this.#events = [];
+    const outcome = this.#attempt(action, now);
+    const storedBytes = this.#storedBytes;
+    return { outcome, storedBytes, opened: this.#opened, dropped: this.#dropped, events: this.#events };
+  }
+
+  #attempt(action: SpoolAction, now: number): SpoolOutcome {
+    try {
+      return this.#file.attempt(() => {
+        const outcome = this.#do(action, now);
+        this.#storedBytes = this.#file.tables?.storedBytes ?? 0;
+        return outcome;
+      }, now);
+    } catch (error) {
+      const noRoom = sqliteResult(error) === SQLITE.FULL || isNoSpace(error);
+      const detail = `the event spool ${this.path}: ${inWords(error, this.path)}`;
+      return { kind: noRoom ? "full" : "failed", detail };
+    }
+  }
+
+  #do(action: SpoolAction, now: number): SpoolOutcome {
+    switch (action.kind) {
+      case "open":
+        this.#opened = this.#file.use().groups();
+        return { kind: "done" };
+      case "put": {
+        const { places, dropped } = this.#file.use().put(action.batches, action.taken);
+        this.#dropped = dropped;
+        return { kind: "put", places };
+      }
+      case "expire":
+        this.#dropped = this.#file.use().expire(now - this.#limits.maxAgeMs, action.taken);
+        return { kind: "done" };
+      case "take": {
+        const { taken, dropped } = this.#file.use().take(action);
+        this.#dropped = dropped;
+        return { kind: "taken", taken };
+      }
+      case "remove":
+        return { kind: "removed", ...this.#file.use().remove(action.rows, action.events) };
+      case "renew":
+        if (this.#file.use().holdsNothingBut(action.gone)) this.#file.renew();
+        return { kind: "done" };
+      case "close":
+        return this.#close();
+    }
+  }
+
+  #close(): SpoolOutcome {
+    try {
+      this.#file.tables?.shrink();
+    } finally {
+      this.#file.close();
+    }
+    return { kind: "done" };
+  }
+}
+
+const isNoSpace = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");

@@ -1,0 +1,34 @@
+import { isAbsolute, join } from "node:path";
+
+/** The variables that say where a program may keep its state. */
+interface StateVariables {
+  /** systemd's `StateDirectory=`: one path, or several with colons between them. */
+  readonly STATE_DIRECTORY?: string | undefined;
+  /** Set by systemd for every service. */
+  readonly INVOCATION_ID?: string | undefined;
+  readonly XDG_STATE_HOME?: string | undefined;
+  readonly HOME?: string | undefined;
+}
+
+const NAME = "statsig-forward-proxy";
+/** Of the embedded backup, in its folder. */
+export const SPECS_FILE_NAME = "specs.sqlite";
+
+const SERVICE_FOLDER = join("/var/lib", NAME);
+
+/** The folder of the embedded backup where none was given. */
+export function defaultLocalCachePath(variables: StateVariables): string {
+  const { STATE_DIRECTORY, INVOCATION_ID, XDG_STATE_HOME, HOME } = variables;
+  const stateDirectory = absolute(STATE_DIRECTORY?.split(":")[0]);
+  if (stateDirectory !== undefined) return stateDirectory;
+  if (INVOCATION_ID) return SERVICE_FOLDER;
+  const stateHome = absolute(XDG_STATE_HOME);
+  if (stateHome !== undefined) return join(stateHome, NAME);
+  const home = absolute(HOME);
+  return home === undefined ? SERVICE_FOLDER : join(home, ".local", "state", NAME);
+}
+
+/** The XDG base directory specification has relative paths ignored. */
+function absolute(path: string | undefined): string | undefined {
+  return path !== undefined && isAbsolute(path) ? path : undefined;
+}

@@ -1,0 +1,257 @@
+import { type Context, ROOT_CONTEXT, SpanKind } from "@opentelemetry/api";
+import { maskSdkKey } from "../../access/sdk-key.ts";
+import type { ManifestOutcome, ManifestSource } from "../../id-lists/manifest.ts";
+import { countEvents } from "../../log-events/chunk.ts";
+import type { EventSink, SendOutcome } from "../../log-events/queue.ts";
+import type { AcquireOutcome } from "../../specs/acquire.ts";
+import type { SpecBackup } from "../../specs/backup.ts";
+import type { Feed } from "../../specs/feed.ts";
+import type { Preparation } from "../../specs/payload/prepare.ts";
+import type { SpecPreparer } from "../../specs/payload/preparer.ts";
+import type { Snapshot } from "../../specs/snapshot.ts";
+import type { FetchOutcome, SpecSource } from "../../specs/source.ts";
+import { pathOf, tagsOf } from "../metrics/tags.ts";
+import type { Ending, Spans } from "./spans.ts";
+import type { Acquirer, KeepFirst, Manifests, Refresher } from "./tracing.ts";
+
+/**
+ * The root of what is done for a feed. A poll is nobody's child, whoever's request it was that the feed came with; a
+ * first sight is the client's.
+ */
+export function tracedAcquirer(inner: Acquirer, spans: Spans): Acquirer {
+  return {
+    acquire: (feed, priority) => {
+      const isPoll = priority === "poll";
+      return spans.within(
+        isPoll ? ROOT_CONTEXT : spans.carried,
+        {
+          name: isPoll ? "poll" : "first sight",
+          kind: isPoll ? SpanKind.INTERNAL : SpanKind.SERVER,
+          attributes: { ...attributesOf(feed), priority },
+          ending: endingOfRefresh,
+        },
+        () => inner.acquire(feed, priority),
+      );
+    },
+  };
+}
+
+export function tracedRefresher(inner: Refresher, spans: Spans): Refresher {
+  return {
+    refresh: (feed, priority) =>
+      spans.inner({ name: "refresh", attributes: attributesOf(feed), ending: endingOfRefresh }, () =>
+        inner.refresh(feed, priority),
+      ),
+  };
+}
+
+export function tracedSource(inner: SpecSource, spans: Spans): SpecSource {
+  return {
+    fetchSpecs: (feed, sinceTime, signal, progressed) =>
+      spans.inner(
+        {
+          name: `GET ${pathOf(feed)}`,
+          kind: SpanKind.CLIENT,
+          attributes: { ...attributesOf(feed), since_time: sinceTime },
+          ending: endingOfFetch,
+        },
+        () => inner.fetchSpecs(feed, sinceTime, signal, progressed),
+      ),
+  };
+}
+
+export function tracedPreparer(inner: SpecPreparer, spans: Spans): SpecPreparer {
+  return {
+    prepare: (raw) =>
+      spans.inner(
+        {
+          name: "prepare",
+          attributes: { format: raw.format, bytes: raw.body.length, content_encoding: raw.contentEncoding },
+          ending: endingOfPreparation,
+        },
+        () => inner.prepare(raw),
+      ),
+    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+  };
+}
+
+function attributesOf(feed: Feed) {
+  return { ...tagsOf(feed), format: feed.format };
+}
+
+function endingOfRefresh({ kind }: AcquireOutcome): Ending {
+  const isFailure = kind === "failed" || kind === "full";
+  return { attributes: { outcome: kind }, error: isFailure ? kind : undefined };
+}
+
+function endingOfFetch(outcome: FetchOutcome): Ending {
+  const { kind } = outcome;
+  switch (kind) {
+    case "payload":
+      return { attributes: { outcome: kind, bytes: outcome.raw.body.length } };
+    case "unauthorized":
+      return {
+        attributes: { outcome: kind, status_code: outcome.status },
+        error: `upstream answered ${outcome.status}`,
+      };
+    case "failed":
+      return { attributes: { outcome: kind, cause: outcome.cause }, error: outcome.detail };
+    case "refused":
+      return { attributes: { outcome: kind, reason: outcome.reason }, error: outcome.detail };
+    case "no_update":
+      return { attributes: { outcome: kind } };
+  }
+}
+
+function endingOfPreparation(preparation: Preparation): Ending {
+  const { kind } = preparation;
+  if (kind === "prepared") return { attributes: { outcome: kind, lcut: preparation.payload.lcut } };
+  return { attributes: { outcome: kind }, error: kind === "refused" ? preparation.detail : undefined };
+}
+
+/**
+ * Versions are written by a loop of the writer's own, for many feeds in turn: whose version it is, and so which trace
+ * its write is a part of, is remembered with the version until it is written.
+ */
+export class TracedBackup {
+  readonly #spans: Spans;
+  readonly #cameWith = new WeakMap<Snapshot, Context>();
+
+  constructor(spans: Spans) {
+    this.#spans = spans;
+  }
+
+  keepFirst(inner: KeepFirst): KeepFirst {
+    return (snapshot) => {
+      this.#cameWith.set(snapshot, this.#spans.active);
+      return inner(snapshot);
+    };
+  }
+
+  wrap(inner: SpecBackup): SpecBackup {
+    const { source } = inner;
+    return {
+      source,
+      read: (feed, newerThan) =>
+        this.#spans.inner(
+          {
+            name: "backup read",
+            kind: SpanKind.CLIENT,
+            attributes: { ...attributesOf(feed), source },
+            ending: ({ kind }) => ({ attributes: { outcome: kind } }),
+          },
+          () => inner.read(feed, newerThan),
+        ),
+      write: (snapshot, instead) => this.#write(inner, snapshot, instead),
+      touch: (snapshot) => inner.touch(snapshot),
+      wasRemoved: (feed) => inner.wasRemoved(feed),
+      remove: (feed) =>
+        this.#spans.within(
+          ROOT_CONTEXT,
+          { name: "backup remove", kind: SpanKind.CLIENT, attributes: { ...attributesOf(feed), source } },
+          () => inner.remove(feed),
+        ),
+      [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+    };
+  }
+
+  async #write(inner: SpecBackup, snapshot: Snapshot, instead: number | undefined) {
+    const { lcut, feed } = snapshot;
+    const written = await this.#spans.within(
+      this.#cameWith.get(snapshot) ?? ROOT_CONTEXT,
+      {
+        name: "backup write",
+        kind: SpanKind.CLIENT,
+        attributes: { ...attributesOf(feed), source: inner.source, lcut },
+        ending: ({ kind }) => ({ attributes: { outcome: kind } }),
+      },
+      () => inner.write(snapshot, instead),
+    );
+    this.#cameWith.delete(snapshot);
+    return written;
+  }
+}
+
+/** Each request to upstream has events of many clients: it is the child of none of them. */
+export function tracedEventSink(inner: EventSink, spans: Spans): EventSink {
+  return {
+    send: (group, chunks, signal) =>
+      spans.within(
+        ROOT_CONTEXT,
+        {
+          name: "POST /v1/log_event",
+          kind: SpanKind.CLIENT,
+          attributes: { sdk_key: maskSdkKey(group.sdkKey), events: countEvents(chunks) },
+          ending: describeSendOutcome,
+        },
+        () => inner.send(group, chunks, signal),
+      ),
+  };
+}
+
+function describeSendOutcome(outcome: SendOutcome): Ending {
+  const { kind } = outcome;
+  switch (kind) {
+    case "accepted":
+      return { attributes: { outcome: kind } };
+    case "retry":
+      return { attributes: { outcome: kind }, error: outcome.detail };
+    case "too_large":
+      return { attributes: { outcome: kind }, error: "upstream answered 413" };
+    case "refused":
+    case "unauthorized":
+      return {
+        attributes: { outcome: kind, status_code: outcome.status },
+        error: `upstream answered ${outcome.status}`,
+      };
+  }
+}
+
+/** A part of the trace of the client that waits for it; a poll is one of its own. */
+export function tracedManifests(inner: Manifests, spans: Spans): Manifests {
+  return {
+    refresh: (sdkKey) =>
+      spans.within(
+        spans.carried,
+        {
+          name: "refresh ID lists",
+          attributes: { sdk_key: maskSdkKey(sdkKey) },
+          ending: (outcome) => ({
+            attributes: { outcome },
+            error: outcome === "failed" ? outcome : undefined,
+          }),
+        },
+        () => inner.refresh(sdkKey),
+      ),
+  };
+}
+
+export function tracedManifestSource(inner: ManifestSource, spans: Spans): ManifestSource {
+  return {
+    fetchManifest: (sdkKey, signal) =>
+      spans.inner(
+        {
+          name: "POST /v1/get_id_lists",
+          kind: SpanKind.CLIENT,
+          attributes: { sdk_key: maskSdkKey(sdkKey) },
+          ending: describeFetchOutcome,
+        },
+        () => inner.fetchManifest(sdkKey, signal),
+      ),
+  };
+}
+
+function describeFetchOutcome(outcome: ManifestOutcome): Ending {
+  const { kind } = outcome;
+  switch (kind) {
+    case "manifest":
+      return { attributes: { outcome: kind, bytes: outcome.text.length } };
+    case "unauthorized":
+      return {
+        attributes: { outcome: kind, status_code: outcome.status },
+        error: `upstream answered ${outcome.status}`,
+      };
+    case "failed":
+      return { attributes: { outcome: kind, cause: outcome.cause }, error: outcome.detail };
+  }
+}

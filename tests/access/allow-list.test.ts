@@ -1,0 +1,163 @@
+import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
+import { status as grpcStatus } from "@grpc/grpc-js";
+import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { failureOf } from "../support/common/failure.ts";
+import { eventually, within } from "../support/common/wait.ts";
+import { idListsOf, KeyFile, sendEvents, specsOf } from "../support/relay/access.ts";
+import { type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+const [LISTED, OTHER, LATER] = [
+  "secret-listed-0123456789",
+  "secret-other-0123456789",
+  "secret-later-0123456789",
+];
+
+const start = (upstream: Upstream, list: string, ...args: string[]): Promise<RelayProcess> =>
+  startRelayProcess({
+    upstream,
+    args: ["--allowed-sdk-keys", list, ...args],
+    env: { LOG_EVENT_STATSIG_ENDPOINT: upstream.url },
+  });
+
+async function upstreamWith(...keys: readonly string[]): Promise<Upstream> {
+  const upstream = await startUpstream();
+  for (const key of keys) publishKey(upstream, key);
+  return upstream;
+}
+
+/** Every request that names the key, whatever it asks for. */
+const requestsFor = (upstream: Upstream, key: string) =>
+  upstream.requests.filter(({ path, headers }) => path.includes(key) || headers["statsig-api-key"] === key);
+
+const isUnauthorized = async (answer: Response): Promise<void> => {
+  expect(answer.status).toBe(401);
+  expect(answer.headers.get("content-type")).toStartWith("text/plain");
+  expect(await answer.text()).toBe("Unauthorized");
+};
+
+describe("with --allowed-sdk-keys", () => {
+  test("a key of the list is served everything, any other is refused everywhere, and upstream never hears of it", async () => {
+    await using upstream = await upstreamWith(LISTED, OTHER);
+    await using relay = await start(upstream, `${LISTED},${LATER}`);
+    for (const answer of [specsOf(relay, LISTED, "v1"), specsOf(relay, LISTED), idListsOf(relay, LISTED)]) {
+      expect((await answer).status).toBe(200);
+    }
+    expect((await sendEvents(relay, LISTED)).status).toBe(202);
+    for (let times = 0; times < 2; times++) {
+      await isUnauthorized(await specsOf(relay, OTHER, "v1"));
+      await isUnauthorized(await specsOf(relay, OTHER));
+      await isUnauthorized(await idListsOf(relay, OTHER));
+      await isUnauthorized(await sendEvents(relay, OTHER));
+    }
+    expect(requestsFor(upstream, OTHER)).toEqual([]);
+    expect(relay.output()).toContain("an SDK key that is not allowed was refused");
+    expect(relay.output()).not.toMatch(/secret-(listed|other|oth)/);
+  });
+
+  test("another key is refused over gRPC with PERMISSION_DENIED, unary and streamed", async () => {
+    await using upstream = await upstreamWith(LISTED, OTHER);
+    await using relay = await start(upstream, LISTED);
+    using client = new GrpcClient(relay.grpcUrl);
+    const refused = { code: grpcStatus.PERMISSION_DENIED, details: "Unauthorized" };
+    expect(await failureOf(client.getConfigSpec({ sdkKey: OTHER }))).toMatchObject(refused);
+    expect(await client.streamConfigSpec({ sdkKey: OTHER }).status()).toMatchObject(refused);
+    expect((await client.getConfigSpec({ sdkKey: LISTED })).message.lastUpdated).toBeGreaterThan(0);
+    expect(requestsFor(upstream, OTHER)).toEqual([]);
+  });
+
+  test("events of another key are refused before their body has come", async () => {
+    await using upstream = await upstreamWith();
+    await using relay = await start(upstream, LISTED);
+    const headers = { "statsig-api-key": OTHER, "content-length": "4000000" };
+    const posting = request(`${relay.httpUrl}/v1/log_event`, { method: "POST", headers });
+    posting.on("error", () => undefined);
+    posting.flushHeaders();
+    const [answer] = (await within(once(posting, "response"), 5_000, "an answer")) as [IncomingMessage];
+    expect(answer.statusCode).toBe(401);
+    posting.destroy();
+  });
+});
+
+describe.each([
+  ["a rename", false],
+  ["a swapped symlink, as of Kubernetes", true],
+])("a file of allowed keys that changes by %s", (_, mounted) => {
+  test("ends what is served to a key that went, and serves one that came", async () => {
+    await using upstream = await upstreamWith(LISTED, LATER, OTHER);
+    using file = new KeyFile([LISTED, OTHER], mounted);
+    await using relay = await start(upstream, `@${file.path}`);
+    using client = new GrpcClient(relay.grpcUrl);
+    const [ended, stays] = [LISTED, OTHER].map((sdkKey) => client.streamConfigSpec({ sdkKey }));
+    await Promise.all([ended?.next(), stays?.next(), specsOf(relay, LISTED), idListsOf(relay, LISTED)]);
+    await isUnauthorized(await specsOf(relay, LATER));
+    file.write(`${OTHER}\n${LATER}\n`);
+    const refused = { code: grpcStatus.PERMISSION_DENIED, details: "Unauthorized" };
+    expect(await ended?.status()).toMatchObject(refused);
+    await isUnauthorized(await specsOf(relay, LISTED));
+    await isUnauthorized(await idListsOf(relay, LISTED));
+    expect((await specsOf(relay, LATER)).status).toBe(200);
+    expect(relay.output()).toContain("allowed SDK keys reloaded keys=2 removed=1");
+    publishKey(upstream, OTHER, 1);
+    expect((await stays?.next())?.lastUpdated).toBeGreaterThan(0);
+  });
+});
+
+describe("a file of allowed keys", () => {
+  test("a preloaded key that went is no longer polled, nor waited for, until it is back", async () => {
+    await using upstream = await upstreamWith(LISTED, OTHER);
+    using file = new KeyFile([LISTED, OTHER]);
+    await using relay = await start(upstream, `@${file.path}`, "--preload-sdk-keys", `${LISTED},${OTHER}`);
+    await eventually(async () => expect((await specsOf(relay, LISTED)).status).toBe(200));
+    file.write(OTHER);
+    await eventually(async () => await isUnauthorized(await specsOf(relay, LISTED)));
+    upstream.forgetRequests();
+    // Twice the interval: the other key is polled meanwhile.
+    await eventually(() => expect(requestsFor(upstream, OTHER).length).toBeGreaterThan(4));
+    expect(requestsFor(upstream, LISTED)).toEqual([]);
+    expect((await fetch(`${relay.httpUrl}/v1/ready`)).status).toBe(200);
+    file.write(`${LISTED} ${OTHER}`);
+    await eventually(async () => expect((await specsOf(relay, LISTED)).status).toBe(200));
+  });
+
+  test("one that goes while upstream is asked for it is not served when the answer comes", async () => {
+    await using upstream = await upstreamWith(LISTED, OTHER);
+    upstream.misbehave({ kind: "none" }, { delayMs: 3_000, when: ({ path }) => path.includes(LISTED) });
+    using file = new KeyFile([LISTED, OTHER]);
+    await using relay = await start(upstream, `@${file.path}`);
+    const asked = specsOf(relay, LISTED);
+    await eventually(() => expect(requestsFor(upstream, LISTED)).toHaveLength(1));
+    file.write(OTHER);
+    await isUnauthorized(await asked);
+    await isUnauthorized(await specsOf(relay, LISTED));
+    upstream.behave();
+    file.write(LISTED);
+    await eventually(async () => expect((await specsOf(relay, LISTED)).status).toBe(200));
+  });
+
+  test("that is missing, empty or malformed changes nothing, and is told of once", async () => {
+    await using upstream = await upstreamWith(LISTED);
+    using file = new KeyFile([LISTED]);
+    await using relay = await start(upstream, `@${file.path}`);
+    expect((await specsOf(relay, LISTED)).status).toBe(200);
+    const complaint = /WARN +the new list of allowed SDK keys can't be used.* reason=.*/g;
+    const bad = [
+      [() => file.remove(), "file is missing"],
+      [() => file.write(" \n"), "it names no SDK key"],
+      [() => file.write(`${OTHER}\nsecret with spaces and ünusual letters`), "entry 6 is no SDK key"],
+    ] as const;
+    for (const [index, [spoil, reason]] of bad.entries()) {
+      spoil();
+      await eventually(() => expect(relay.output().match(complaint)?.[index]).toContain(reason));
+      expect((await specsOf(relay, LISTED)).status).toBe(200);
+      await isUnauthorized(await specsOf(relay, OTHER));
+    }
+    file.write(OTHER);
+    await eventually(async () => await isUnauthorized(await specsOf(relay, LISTED)));
+    expect(relay.output().match(complaint)).toHaveLength(bad.length);
+    expect(relay.output()).not.toMatch(/secret-(listed|other|oth)/);
+  });
+});

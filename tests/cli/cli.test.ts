@@ -1,0 +1,220 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import packageJson from "../../package.json";
+import { OPTIONS, type OptionSpec } from "../../src/config/options.ts";
+import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sfp-cli-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const keysFile = (text: string): string => {
+  const path = join(folder, `keys-${Math.random()}.txt`);
+  writeFileSync(path, text);
+  return path;
+};
+
+describe("--help and --version", () => {
+  test("--help names every option with its short name and default, and exits 0", async () => {
+    const { exitCode, stdout, stderr } = await runRelay(["--help"]);
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toContain("[OPTIONS] <MODE> <CACHE>");
+    for (const option of OPTIONS as readonly OptionSpec[]) {
+      expect(stdout).toContain(option.short ? `-${option.short}, --${option.name}` : `--${option.name}`);
+      if (option.default) expect(stdout).toContain(`(Default: ${option.default})`);
+    }
+    expect(stdout).not.toContain("\u001b[");
+  });
+
+  test("-h and -V work beside other arguments", async () => {
+    expect((await runRelay(["-h", "http"])).stdout).toContain("--polling-interval-in-s");
+    const [name, version, commit] = (await runRelay(["http", "disabled", "-V"])).stdout.split(" ");
+    expect([name, version]).toEqual(["statsig-forward-proxy", packageJson.version]);
+    expect(commit).toMatch(/^\((source|[0-9a-f]{7}(-dirty)?),$/);
+  });
+
+  test.each(["--help=false", "-h=false", "--help=0", "--version=false", "-V=false"])(
+    "%s asks for nothing: what is missing of a relay is said",
+    async (flag) => {
+      const { exitCode, stdout, stderr } = await runRelay([flag]);
+      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+      expect(stderr).toContain("<MODE> is missing");
+    },
+  );
+
+  test.each(["--help=true", "-h=true", "--help=1"])("%s prints help", async (flag) => {
+    expect((await runRelay([flag, "http"])).stdout).toContain("--polling-interval-in-s");
+  });
+
+  test("--version names commit and Bun behind the version", async () => {
+    const { exitCode, stdout } = await runRelay(["--version"]);
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/ \((\S+), Bun \d+\.\d+\.\d+\)\n$/)]);
+  });
+});
+
+describe("a wrong command line exits 2 with one line that names option, value and what is allowed", () => {
+  const missing = join(folder, "missing.txt");
+  const cases: readonly [string, readonly string[], RegExp][] = [
+    [
+      "an unknown option",
+      ["http", "disabled", "--poling-interval"],
+      /unknown option --poling-interval: did you mean --polling-interval-in-s\?/,
+    ],
+    [
+      "a mistyped option",
+      ["http", "disabled", "--polling-interval", "5"],
+      /did you mean --polling-interval-in-s\?/,
+    ],
+    ["an unknown short option", ["http", "disabled", "-x"], /unknown option -x/],
+    ["a missing value", ["http", "disabled", "-p"], /-p needs a value/],
+    ["an option in place of a value", ["-p", "--debug-logging", "http", "disabled"], /-p needs a value/],
+    [
+      "a value that is no number",
+      ["http", "disabled", "-p", "ten"],
+      /--polling-interval-in-s is "ten".* 1 to 86400/,
+    ],
+    ["a negative value", ["http", "disabled", "-p", "-5"], /--polling-interval-in-s is "-5"/],
+    ["a value out of range", ["http", "disabled", "--http-port=70000"], /--http-port is "70000".*0 to 65535/],
+    ["an empty value", ["http", "disabled", "--http-port="], /--http-port is ""/],
+    [
+      "a flag with a wrong value",
+      ["http", "disabled", "--debug-logging=maybe"],
+      /--debug-logging is "maybe", allowed is true or false/,
+    ],
+    ["a flag with no value behind =", ["http", "disabled", "--debug-logging="], /--debug-logging is ""/],
+    ["--help with a wrong value", ["--help=maybe"], /--help is "maybe", allowed is true or false/],
+    ["-h with a wrong value", ["-h=no"], /-h is "no", allowed is true or false/],
+    ["--version with a wrong value", ["--version=2"], /--version is "2", allowed is true or false/],
+    ["--print-config with a wrong value", ["http", "disabled", "--print-config=y"], /--print-config is "y"/],
+    ["doctor's --json with a wrong value", ["doctor", "--json=maybe"], /--json is "maybe", allowed is true/],
+    ["healthcheck with a wrong flag", ["healthcheck", "--debug-logging=on"], /--debug-logging is "on"/],
+    ["demo with a wrong flag", ["demo", "--debug-logging=on"], /--debug-logging is "on"/],
+    [
+      "--enforce-tls with a wrong value",
+      ["http", "disabled", "--enforce-tls", "maybe"],
+      /--enforce-tls is "maybe"/,
+    ],
+    ["--enforce-tls without a value", ["http", "disabled", "--enforce-tls"], /--enforce-tls needs a value/],
+    ["an option given twice", ["http", "disabled", "-p", "5", "-p6"], /-p is given more than once/],
+    ["no MODE", [], /<MODE> is missing, allowed is grpc-and-http, grpc, http/],
+    ["no CACHE", ["http"], /<CACHE> is missing/],
+    ["a wrong MODE", ["htp", "disabled"], /<MODE> is "htp", allowed is grpc-and-http, grpc, http/],
+    ["a wrong CACHE", ["http", "memcached"], /<CACHE> is "memcached"/],
+    ["a third positional", ["http", "disabled", "more"], /unexpected argument "more"/],
+    ["an argument to demo", ["demo", "http"], /unexpected argument "http": demo takes options only/],
+    [
+      "a missing key file",
+      ["http", "disabled", "--preload-sdk-keys", `@${missing}`],
+      /missing\.txt": file is missing/,
+    ],
+    [
+      "a malformed key",
+      ["http", "disabled", "--preload-sdk-keys", "secret-a,sec ret/b"],
+      /entry 3 is no SDK key/,
+    ],
+    [
+      "more keys than fit",
+      ["-m1", "http", "disabled", "--preload-sdk-keys", "a,b"],
+      /names 2 keys, allowed .* is 1/,
+    ],
+  ];
+  test.each(cases)("%s", async (_, args, message) => {
+    const { exitCode, stdout, stderr } = await runRelay(args);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toMatch(message);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+  });
+
+  test("a wrong variable is named as it is set", async () => {
+    const { exitCode, stderr } = await runRelay(["http", "disabled"], { SFP_POLLING_INTERVAL_IN_S: "0" });
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('SFP_POLLING_INTERVAL_IN_S is "0"');
+  });
+
+  test("STATSIG_ENDPOINT must be a URL", async () => {
+    const { exitCode, stderr } = await runRelay(["http", "disabled"], { STATSIG_ENDPOINT: "api.example" });
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 2,
+      stderr: 'error: STATSIG_ENDPOINT is "api.example", allowed is an http:// or https:// URL\n',
+    });
+  });
+});
+
+describe("a port that can't be had exits 1 with one line", () => {
+  test.each(["http", "grpc"] as const)("the %s port is in use", async (protocol) => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    const { port } = taken.address() as { port: number };
+    const ports = { http: "0", grpc: "0", [protocol]: String(port) };
+    const args = ["--bind-address", "127.0.0.1", "--http-port", ports.http, "--grpc-port", ports.grpc];
+    const { exitCode, stderr } = await runRelay([...args, "grpc-and-http", "disabled"]);
+    taken.close();
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 1,
+      stderr: `error: cannot listen on --${protocol}-port ${port} of --bind-address 127.0.0.1: the port is in use\n`,
+    });
+  });
+
+  test("another relay has the http port", async () => {
+    await using upstream = await startUpstream();
+    await using relay = await startRelayProcess({ upstream });
+    const args = ["--bind-address", "127.0.0.1", "--http-port", String(relay.httpPort), "--grpc-port", "0"];
+    const { exitCode, stderr } = await runRelay([...args, "grpc-and-http", "disabled"]);
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain(`cannot listen on --http-port ${relay.httpPort}`);
+  });
+
+  test.each(["http", "grpc"])("the bind address is none of this machine's (%s)", async (mode) => {
+    const args = ["--bind-address", "192.0.2.1", "--http-port", "0", "--grpc-port", "0", mode, "disabled"];
+    const { exitCode, stderr } = await runRelay(args);
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/^error: cannot listen on .*192\.0\.2\.1: this machine has no such address\n$/);
+  });
+});
+
+describe("what is given is used", () => {
+  test("a variable sets an option, and the flag goes before it", async () => {
+    await using upstream = await startUpstream();
+    await using relay = await startRelayProcess({
+      upstream,
+      args: ["--bind-address", "127.0.0.1"],
+      env: { SFP_BIND_ADDRESS: "192.0.2.1", SFP_DEBUG_LOGGING: "true" },
+    });
+    expect(relay.httpUrl).toStartWith("http://127.0.0.1:");
+    await fetch(`${relay.httpUrl}/v1/health`);
+    expect(relay.output()).toContain("http request method=GET route=/v1/health");
+  });
+
+  test("keys come from a file, and the relay is dual-stack by default", async () => {
+    await using upstream = await startUpstream();
+    const path = keysFile("secret-one,\nsecret-two\n secret-one");
+    await using relay = await startRelayProcess({
+      upstream,
+      args: ["--preload-sdk-keys", `@${path}`, "--bind-address", "::"],
+    });
+    const port = relay.httpPort;
+    const reason = await (await fetch(`http://127.0.0.1:${port}/v1/ready`)).json();
+    expect(reason).toEqual({
+      code: 503,
+      reason: expect.stringMatching(/^2 of 2 preloaded keys have no data yet: \w+\*\w{6}, \w+\*\w{6}$/),
+    });
+    expect((await fetch(`http://[::1]:${port}/v1/health`)).status).toBe(200);
+  });
+
+  test.each([
+    ["http", ["http"]],
+    ["grpc", ["grpc"]],
+    ["grpc-and-http", ["http", "grpc"]],
+  ] as const)("mode %s listens for %p", async (mode, protocols) => {
+    await using upstream = await startUpstream();
+    await using relay = await startRelayProcess({ upstream, mode });
+    const listening = [...relay.output().matchAll(/listening protocol=(\w+)/g)].map(
+      ([, protocol]) => protocol,
+    );
+    expect(listening).toEqual([...protocols]);
+  });
+});

@@ -1,0 +1,148 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { readStrictArgs, type StrictArgs, UsageError } from "../../src/cli/parse.ts";
+import { ALL_OPTIONS, type OptionSpec } from "../../src/config/options.ts";
+
+const read = (...argv: readonly string[]): StrictArgs => readStrictArgs(argv, ALL_OPTIONS);
+
+const option = fc.constantFrom(...ALL_OPTIONS);
+const withValue = fc.constantFrom(...ALL_OPTIONS.filter(({ kind }) => kind !== "flag"));
+const named = (each: OptionSpec) => `--${each.name}`;
+
+/** What people and their scripts type, and what they mistype. */
+const word = fc.oneof(
+  option.map(named),
+  option.chain((each) => fc.string().map((value) => `${named(each)}=${value}`)),
+  option.chain((each) => fc.string({ maxLength: 2 }).map((rest) => `-${each.short ?? "x"}${rest}`)),
+  option.chain((each) => fc.nat(each.name.length).map((length) => `--${each.name.slice(0, length)}`)),
+  fc.constantFrom("-", "--", "---", "--=", "-=", "=", "", "--__proto__=1", "--constructor", "http", "local"),
+  fc.string({ unit: "binary" }),
+);
+
+describe("whatever the command line is", () => {
+  test("it is taken apart, or refused with a UsageError of one line", () => {
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 12, size: "max" }), (argv) => {
+        try {
+          const { values, positionals } = read(...argv);
+          for (const name of values.keys()) expect(ALL_OPTIONS.map((each) => each.name)).toContain(name);
+          for (const positional of positionals) expect(argv).toContain(positional);
+        } catch (error) {
+          expect(error).toBeInstanceOf(UsageError);
+          expect((error as UsageError).message).not.toBe("");
+        }
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  test("it is not changed by being read", () => {
+    fc.assert(
+      fc.property(fc.array(word), (argv) => {
+        const before = [...argv];
+        try {
+          read(...argv);
+        } catch {}
+        expect(argv).toEqual(before);
+      }),
+    );
+  });
+
+  test("what stands behind -- is no option", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string()), (rest) => {
+        expect(read("http", "--", ...rest)).toEqual({ values: new Map(), positionals: ["http", ...rest] });
+      }),
+    );
+  });
+});
+
+describe("an option's value", () => {
+  const value = fc.oneof(
+    fc.string(),
+    fc.nat().map(String),
+    fc.constantFrom("", "-", "-5", "=", "a=b", "--5"),
+  );
+
+  test("is the same behind a space and behind =, by long and by short name", () => {
+    fc.assert(
+      fc.property(
+        withValue,
+        value.filter((text) => !/^--?[A-Za-z]/.test(text)),
+        (each, text) => {
+          const expected = { values: new Map([[each.name, text]]), positionals: ["http"] };
+          expect(read(named(each), text, "http")).toEqual(expected);
+          expect(read("http", `${named(each)}=${text}`)).toEqual(expected);
+          if (each.short === undefined) return;
+          expect(read("http", `-${each.short}`, text)).toEqual(expected);
+          expect(read(`-${each.short}=${text}`, "http")).toEqual(expected);
+          if (text !== "" && !text.startsWith("="))
+            expect(read(`-${each.short}${text}`, "http")).toEqual(expected);
+        },
+      ),
+    );
+  });
+
+  test("that looks like an option is taken behind = alone", () => {
+    fc.assert(
+      fc.property(withValue, option, (each, other) => {
+        const text = named(other);
+        expect(read(`${named(each)}=${text}`).values.get(each.name)).toBe(text);
+        expect(() => read(named(each), text)).toThrow(`${named(each)} needs a value`);
+      }),
+    );
+  });
+
+  test("must be there", () => {
+    fc.assert(fc.property(withValue, (each) => expect(() => read(named(each))).toThrow(UsageError)));
+  });
+});
+
+describe("a flag", () => {
+  const flag = fc.constantFrom(...ALL_OPTIONS.filter(({ kind }) => kind === "flag"));
+
+  test("takes no word behind a space, and true or false behind =", () => {
+    fc.assert(
+      fc.property(flag, fc.constantFrom("true", "false", "1", "0"), (each, text) => {
+        expect(read(named(each), text)).toEqual({
+          values: new Map([[each.name, "true"]]),
+          positionals: [text],
+        });
+        const value = String(text === "true" || text === "1");
+        const expected = { values: new Map([[each.name, value]]), positionals: [] };
+        expect(read(`${named(each)}=${text}`)).toEqual(expected);
+        if (each.short !== undefined) expect(read(`-${each.short}=${text}`)).toEqual(expected);
+      }),
+    );
+  });
+
+  test("refuses any other value, and names both", () => {
+    const wrong = fc.string().filter((text) => !["true", "false", "1", "0"].includes(text));
+    fc.assert(
+      fc.property(flag, wrong, (each, text) => {
+        const message = `${named(each)} is "${text}", allowed is true or false`;
+        expect(() => read(`${named(each)}=${text}`)).toThrow(message);
+      }),
+    );
+  });
+});
+
+test("an option that is given twice is refused, in whichever form", () => {
+  fc.assert(
+    fc.property(option, (each) => {
+      const forms = [`${named(each)}=1`, ...(each.short && each.kind !== "flag" ? [`-${each.short}1`] : [])];
+      for (const form of forms)
+        expect(() => read(`${named(each)}=1`, form)).toThrow("is given more than once");
+    }),
+  );
+});
+
+test("a name that no option has is refused and named", () => {
+  const names = new Set<string>(ALL_OPTIONS.map(({ name }) => name));
+  const unknown = fc.stringMatching(/^[a-z][a-z-]{0,20}$/).filter((name) => !names.has(name));
+  fc.assert(
+    fc.property(unknown, fc.constantFrom("", "=", "=1"), (name, rest) => {
+      expect(() => read(`--${name}${rest}`)).toThrow(`unknown option --${name}:`);
+    }),
+  );
+});

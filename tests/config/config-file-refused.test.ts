@@ -1,0 +1,158 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { chmodSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { ConfigFiles } from "../support/relay/config-files.ts";
+import { type FinishedRun, runRelay } from "../support/relay/relay-process.ts";
+
+const files = new ConfigFiles();
+afterAll(() => files[Symbol.dispose]());
+
+const KEY = "secret-in-the-file-0123456789";
+
+/** Runs with a file that must be refused; gives its one line, with `FILE` for the path. */
+async function refusalOf(path: string, ...args: readonly string[]): Promise<string> {
+  const { exitCode, stdout, stderr } = await runRelay(["--config", path, "http", "disabled", ...args]);
+  expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+  expect(stderr).toMatch(/^error: [^\n]+\n$/);
+  expect(stderr).not.toContain(KEY);
+  return stderr.trim().replaceAll(path, "FILE");
+}
+
+describe("a file that can't be used exits 2 with one line that names file, name and what is allowed", () => {
+  const cases: readonly [string, string, string, string][] = [
+    ["a mistyped name", "yaml", "http-prot: 1", 'unknown name "http-prot" in FILE: did you mean http-port?'],
+    ["another spelling", "yaml", "httpPort: 1", 'unknown name "httpPort" in FILE: did you mean http-port?'],
+    ["an underscore", "toml", "http_port = 1", 'unknown name "http_port" in FILE: did you mean http-port?'],
+    [
+      "a name of nothing",
+      "yaml",
+      "xyzzy: 1",
+      'unknown name "xyzzy" in FILE: allowed are the options of --help, without dashes',
+    ],
+    [
+      "a variable of the environment",
+      "yaml",
+      "redis-url: redis://u:pass@h",
+      'unknown name "redis-url" in FILE: REDIS_URL is a variable of the environment',
+    ],
+    [
+      "another file",
+      "yaml",
+      "config: more.yaml",
+      'unknown name "config" in FILE: a file can\'t name another one',
+    ],
+    ["a TOML table", "toml", "[http]\nport = 1", 'unknown name "http" in FILE: did you mean http-port?'],
+    ["a wrong word", "yaml", "log-format: xml", 'log-format in FILE is "xml", allowed is text, json'],
+    [
+      "a flag that is neither",
+      "yaml",
+      "fleet-polling: yes",
+      'fleet-polling in FILE is "yes", allowed is true or false',
+    ],
+    [
+      "a number with a fraction",
+      "yaml",
+      "http-port: 80.5",
+      'http-port in FILE is "80.5", allowed is a whole number from 0 to 65535',
+    ],
+    [
+      "a list in place of a number",
+      "yaml",
+      "http-port: [1]",
+      "http-port in FILE is a list, allowed is a whole number",
+    ],
+    ["a date", "toml", "http-port = 2024-01-01", "http-port in FILE is a date, allowed is a whole number"],
+    ["nothing", "yaml", "http-port:", "http-port in FILE is without a value, allowed is a whole number"],
+    [
+      "a table in place of a flag",
+      "yaml",
+      "fleet-polling: { on: true }",
+      "fleet-polling in FILE is a table, allowed is true or false",
+    ],
+    [
+      "an empty list",
+      "yaml",
+      "allowed-sdk-keys: []",
+      "allowed-sdk-keys in FILE is an empty list, allowed is a text, or a list of texts",
+    ],
+    [
+      "a list of numbers",
+      "toml",
+      "allowed-sdk-keys = [1]",
+      "allowed-sdk-keys in FILE is a list, allowed is a text, or a list of texts",
+    ],
+    [
+      "a key that is none",
+      "yaml",
+      `allowed-sdk-keys: [${KEY}, "a b!"]`,
+      'allowed-sdk-keys in FILE: entry 3 is no SDK key, allowed are 1 to 200 letters, digits, "-" and "_"',
+    ],
+    [
+      "a name that stands there twice, in YAML",
+      "yaml",
+      `allowed-sdk-keys: ${KEY}\nhttp-port: 1\nhttp-port: 2\n`,
+      '--config "FILE": line 3: http-port stands there a second time, allowed is once',
+    ],
+    [
+      "a name that stands there twice, in TOML",
+      "toml",
+      `allowed-sdk-keys = "${KEY}"\nhttp-port = 1\nhttp-port = 2\n`,
+      '--config "FILE": line 3: http-port stands there a second time, allowed is once',
+    ],
+    [
+      "no YAML",
+      "yaml",
+      `http-port: 1\n\tgrpc-port: [${KEY}\n`,
+      '--config "FILE": line 2: Tabs are not allowed as indentation',
+    ],
+    [
+      "no TOML",
+      "toml",
+      `allowed-sdk-keys = "${KEY}"\nhttp-port: 1\n`,
+      '--config "FILE": line 2: illegal character in key',
+    ],
+    [
+      "a list of all",
+      "yaml",
+      "- http-port",
+      '--config "FILE": it holds no names with values, allowed is name: value',
+    ],
+    [
+      "another kind of file",
+      "ini",
+      "http-port=1",
+      '--config "FILE": allowed is a file that ends with .yaml, .yml or .toml',
+    ],
+  ];
+  test.each(cases)("%s", async (_, ending, text, message) => {
+    expect(await refusalOf(files.write(text, ending))).toBe(`error: ${message}`);
+  });
+
+  test("a MODE that is none, where no argument goes before it", async () => {
+    const path = files.write("mode: htp\ncache: disabled\n");
+    const { exitCode, stderr } = await runRelay(["--config", path]);
+    expect({ exitCode, stderr }).toEqual({
+      exitCode: 2,
+      stderr: `error: mode in ${path} is "htp", allowed is grpc-and-http, grpc, http\n`,
+    });
+  });
+
+  test("one that is missing, a folder, or not to be read", async () => {
+    const missing = join(files.folder, "missing.yaml");
+    expect(await refusalOf(missing)).toBe('error: --config "FILE": file is missing');
+    const directory = join(files.folder, "folder.yaml");
+    mkdirSync(directory);
+    expect(await refusalOf(directory)).toBe('error: --config "FILE": it is a folder');
+    if (process.getuid?.() === 0) return;
+    const closed = files.write("http-port: 1");
+    chmodSync(closed, 0o000);
+    expect(await refusalOf(closed)).toBe('error: --config "FILE": no permission');
+  });
+
+  test("the variable is named where it names the file", async () => {
+    const env = { SFP_CONFIG: join(files.folder, "missing.yaml") };
+    const { exitCode, stderr }: FinishedRun = await runRelay(["http", "disabled"], env);
+    expect(exitCode).toBe(2);
+    expect(stderr).toBe(`error: SFP_CONFIG "${env.SFP_CONFIG}": file is missing\n`);
+  });
+});

@@ -1,0 +1,146 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { freePort } from "../support/common/free-port.ts";
+import { eventually } from "../support/common/wait.ts";
+import { ConfigFiles } from "../support/relay/config-files.ts";
+import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+
+const files = new ConfigFiles();
+afterAll(() => files[Symbol.dispose]());
+
+const KEY = "secret-in-the-file-0123456789";
+
+describe.each([
+  [
+    "YAML",
+    "yaml",
+    `# as people write it
+mode: http
+cache: disabled
+http-port: 0
+bind-address: 127.0.0.1
+debug-logging: true
+polling-interval-in-s: 2
+cors-allowed-origins:
+  - https://a.example
+  - https://b.example
+preload-sdk-keys: [${KEY}, secret-two]
+`,
+  ],
+  [
+    "TOML",
+    "toml",
+    `# as people write it
+mode = "http"
+cache = "disabled"
+http-port = 0
+bind-address = "127.0.0.1"
+debug-logging = true
+polling-interval-in-s = 2
+cors-allowed-origins = ["https://a.example", "https://b.example"]
+preload-sdk-keys = ["${KEY}", "secret-two"]
+`,
+  ],
+  [
+    "YAML with texts alone",
+    "yml",
+    `mode: "http"\ncache: "disabled"\nhttp-port: "0"\nbind-address: '127.0.0.1'\ndebug-logging: "true"
+polling-interval-in-s: "2"\ncors-allowed-origins: https://a.example,https://b.example
+preload-sdk-keys: ${KEY},secret-two\n`,
+  ],
+])("a file in %s", (_, ending, text) => {
+  test("gives every option, MODE and CACHE too", async () => {
+    await using upstream = await startUpstream();
+    const path = files.write(text, ending);
+    await using relay = await startRelayProcess({
+      upstream,
+      isBare: true,
+      args: ["--config", path],
+    });
+    expect(relay.httpUrl).toStartWith("http://127.0.0.1:");
+    expect(relay.output()).toMatch(/serving mode=http cache=disabled .*polling_interval_s=2/);
+    const answer = await fetch(`${relay.httpUrl}/v1/ready`, { headers: { origin: "https://b.example" } });
+    expect(answer.headers.get("access-control-allow-origin")).toBe("https://b.example");
+    expect(await answer.text()).toContain("2 of 2 preloaded keys");
+    await eventually(() => expect(relay.output()).toContain("http request method=GET"));
+    expect(relay.output()).not.toContain(KEY);
+  });
+});
+
+describe("who goes first", () => {
+  const path = files.write(
+    "mode: grpc\ncache: local\nmax-in-flight: 3\nmax-connections: 3\nmax-url-length: 333\n",
+  );
+  const printed = async (args: readonly string[], env: Readonly<Record<string, string>> = {}) => {
+    const { exitCode, stdout } = await runRelay([...args, "--print-config"], env);
+    expect(exitCode).toBe(0);
+    return stdout;
+  };
+
+  test("the flag before the variable, the variable before the file, the file before the default", async () => {
+    const env = { SFP_MAX_IN_FLIGHT: "2", SFP_MAX_CONNECTIONS: "2", SFP_CACHE: "disabled" };
+    const stdout = await printed(["http", "--max-in-flight", "1", "--config", path], env);
+    expect(stdout).toContain("mode: http  # <MODE>\n");
+    expect(stdout).toContain("cache: disabled  # SFP_CACHE\n");
+    expect(stdout).toContain("max-in-flight: 1  # --max-in-flight\n");
+    expect(stdout).toContain("max-connections: 2  # SFP_MAX_CONNECTIONS\n");
+    expect(stdout).toContain(`max-url-length: 333  # ${path}\n`);
+    expect(stdout).toContain("max-header-count: 100  # default\n");
+  });
+
+  test("SFP_CONFIG names the file, --config goes before it", async () => {
+    expect(await printed([], { SFP_CONFIG: path })).toContain(`mode: grpc  # ${path}\n`);
+    const other = files.write("mode: http\ncache: disabled\n");
+    expect(await printed(["--config", other], { SFP_CONFIG: path })).toContain(`mode: http  # ${other}\n`);
+  });
+
+  test("a value that can't be used is named as it stands in the file", async () => {
+    const wrong = files.write("polling-interval-in-s: ten\n");
+    const { exitCode, stderr } = await runRelay(["--config", wrong, "http", "disabled"]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(
+      `polling-interval-in-s in ${wrong} is "ten", allowed is a whole number from 1 to`,
+    );
+    const covered = ["--config", wrong, "-p", "5", "http", "disabled"];
+    expect(await printed(covered)).toContain("polling-interval-in-s: 5");
+  });
+});
+
+test("a file with comments alone gives nothing", async () => {
+  const { exitCode, stdout } = await runRelay([
+    "--config",
+    files.write("# later\n"),
+    "http",
+    "disabled",
+    "--print-config",
+  ]);
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain("http-port: 8000  # default");
+});
+
+describe("subcommands go by the file", () => {
+  test("healthcheck finds the relay that was started with it, and says what is wrong with it", async () => {
+    await using upstream = await startUpstream();
+    const port = await freePort();
+    const path = files.write(`mode: http\ncache: disabled\nhttp-port: 0\nmanagement-port: ${port}\n`);
+    const env = { SFP_MANAGEMENT_PORT: "", SFP_CONFIG: path };
+    await using _ = await startRelayProcess({ upstream, isBare: true, env });
+    const found = await runRelay(["healthcheck"], env);
+    expect(found).toMatchObject({ exitCode: 0, stdout: `ready (http://127.0.0.1:${port}/readyz)\n` });
+    const wrong = await runRelay(["healthcheck", "--config", files.write("http-port: x\n")]);
+    expect([wrong.exitCode, wrong.stdout]).toEqual([1, expect.stringContaining('is "x", allowed is')]);
+  });
+
+  test("doctor tells of a file that can't be used", async () => {
+    const { exitCode, stdout } = await runRelay(["doctor", "--config", files.write("http-prot: 1\n")]);
+    expect([exitCode, stdout]).toEqual([1, expect.stringContaining("did you mean http-port?")]);
+  });
+});
+
+test("what is wrong is told in one line, whatever is quoted", async () => {
+  const path = files.write('mode: |\n  http\n  grpc\ncache: "a\\nb"\n"x\\ny": 1\n');
+  const { stderr } = await runRelay(["--config", path]);
+  expect(stderr).toBe(
+    `error: unknown name "x y" in ${path}: allowed are the options of --help, without dashes\n`,
+  );
+});

@@ -1,0 +1,106 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { parse } from "yaml";
+import { OPTIONS } from "../../src/config/options.ts";
+import { ConfigFiles } from "../support/relay/config-files.ts";
+import { runRelay } from "../support/relay/relay-process.ts";
+
+const files = new ConfigFiles();
+afterAll(() => files[Symbol.dispose]());
+
+const KEYS = ["secret-printed-0123456789", "secret-another-0123456789"];
+
+async function print(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string> {
+  const { exitCode, stdout, stderr } = await runRelay([...args, "--print-config"], env);
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+  return stdout;
+}
+
+describe("--print-config", () => {
+  test("names every option, with its value or as not set, and every line says where it came from", async () => {
+    const stdout = await print(["grpc", "redis", "-p", "07", "--debug-logging"]);
+    for (const { name } of OPTIONS.filter((option) => option.name !== "config")) {
+      expect(stdout).toMatch(new RegExp(`^(${name}: \\S+  # \\S+|# ${name} is not set)$`, "m"));
+    }
+    expect(stdout).toContain("\npolling-interval-in-s: 7  # --polling-interval-in-s\n");
+    expect(stdout).toContain("\ndebug-logging: true  # --debug-logging\n");
+  });
+
+  test("prints what --config takes, and gives the same configuration again", async () => {
+    const env = { SFP_MANAGEMENT_PORT: "" };
+    const args = [
+      "http",
+      "local",
+      "--local-cache-path=/tmp/a folder: # of ours",
+      "--cors-allowed-origins=https://a.example,https://b.example",
+      "--log-event-dedupe=0",
+      "--public-url",
+      "https://relay.example/#not-a-comment",
+      "--http2-max-concurrent-streams=7",
+      "--preload-sdk-keys",
+      `@${files.write(KEYS.join("\n"), "txt")}`,
+    ];
+    const first = await print(args, env);
+    const path = files.write(first);
+    const second = await print(["--config", path], env);
+    expect(second.replaceAll(path, "FILE")).toBe(
+      first.replaceAll(/^([\w-]+: .*) {2}# \S+$/gm, (_, setting) => `${setting}  # FILE`),
+    );
+    expect(parse(second)).toEqual(parse(first));
+    expect(parse(first)).toMatchObject({ mode: "http", "local-cache-path": "/tmp/a folder: # of ours" });
+  });
+
+  test("shows no secret whole, and such lines are comments", async () => {
+    const env = {
+      SFP_ALLOWED_SDK_KEYS: KEYS.join(","),
+      REDIS_URL: "redis://someone:pass-word@redis.example:6379/0",
+      REDIS_CLUSTER_NODES: "",
+      HTTPS_PROXY: "http://someone:pass-word@proxy.example",
+      STATSIG_ENDPOINT: "https://someone:pass-word@upstream.example/base",
+      SFP_X509_SERVER_KEY_PASSPHRASE: "pass-word",
+    };
+    const stdout = await print(
+      [
+        "http",
+        "redis",
+        "--preload-sdk-keys",
+        KEYS[0] ?? "",
+        "--public-url=https://u:pass-word@relay.example",
+      ],
+      env,
+    );
+    for (const secret of [...KEYS, "pass-word"]) expect(stdout).not.toContain(secret);
+    expect(stdout).toMatch(
+      /^# allowed-sdk-keys: secret-pri\*\w{6},secret-ano\*\w{6} {2}# SFP_ALLOWED_SDK_KEYS, without secrets$/m,
+    );
+    expect(stdout).toMatch(
+      /^# preload-sdk-keys: secret-pri\*\w{6} {2}# --preload-sdk-keys, without secrets$/m,
+    );
+    expect(stdout).toContain("\n# public-url: https://…@relay.example  # --public-url, without secrets\n");
+    expect(stdout).toContain("\n# STATSIG_ENDPOINT=https://…@upstream.example/base\n");
+    expect(stdout).toContain("\n# HTTPS_PROXY=http://…@proxy.example\n");
+    expect(stdout).toContain("\n# SFP_X509_SERVER_KEY_PASSPHRASE=…\n");
+    expect(Object.keys(parse(stdout))).not.toContain("allowed-sdk-keys");
+  });
+
+  test("names the variables that are set, and those that do nothing", async () => {
+    const env = { LOG_EVENT_DEDUPE_CACHE_LIMIT: "5", SFP_POLING_INTERVAL: "1" };
+    const stdout = await print(["http", "disabled"], env);
+    expect(stdout).toContain("\n# LOG_EVENT_DEDUPE_CACHE_LIMIT=5\n");
+    expect(stdout).toContain("\n# SFP_POLING_INTERVAL: no option has this variable, it does nothing");
+    expect(stdout).not.toContain("REDIS_");
+  });
+
+  test("ends as a start would where something is wrong", async () => {
+    const wrong = await runRelay(["http", "disabled", "--print-config", "-p", "0"]);
+    expect(wrong).toEqual({
+      exitCode: 2,
+      stdout: "",
+      stderr: 'error: --polling-interval-in-s is "0", allowed is a whole number from 1 to 86400\n',
+    });
+    expect((await runRelay(["http", "disabled", "--print-config", "--enforce-mtls"])).exitCode).toBe(1);
+    expect((await runRelay(["http", "--print-config"])).stderr).toContain("<CACHE> is missing");
+    expect((await runRelay(["demo", "--print-config"])).stderr).toContain(
+      "--print-config is no option of demo",
+    );
+  });
+});

@@ -1,0 +1,181 @@
+import { describe, expect, test } from "bun:test";
+import { status as grpcStatus } from "@grpc/grpc-js";
+import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { eventually } from "../support/common/wait.ts";
+import { exhaust, KeyFile, specsOf, strangerKey } from "../support/relay/access.ts";
+import { startReloadedRelay } from "../support/relay/reloaded-relay.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+const [ONE, TWO] = ["secret-reloaded-one-0123", "secret-reloaded-two-0123"];
+
+async function upstreamWith(...keys: readonly string[]): Promise<Upstream> {
+  const upstream = await startUpstream();
+  for (const key of keys) publishKey(upstream, key);
+  return upstream;
+}
+
+const reasonsOf = async (url: string): Promise<string> => (await fetch(`${url}/v1/ready`)).text();
+
+describe("a SIGHUP takes over, while streams go on", () => {
+  test("another interval, at once", async () => {
+    await using upstream = await upstreamWith(ONE);
+    await using reloaded = await startReloadedRelay(upstream, { "polling-interval-in-s": 3_600 });
+    const { relay } = reloaded;
+    using client = new GrpcClient(relay.grpcUrl);
+    using stream = client.streamConfigSpec({ sdkKey: ONE });
+    const first = await stream.next();
+    const told = await reloaded.reload({ "polling-interval-in-s": 1 });
+    expect(told).toMatch(/INFO +configuration reloaded file=FILE changed=polling-interval-in-s\n/);
+    publishKey(upstream, ONE, 1);
+    expect((await stream.next()).lastUpdated).toBeGreaterThan(first.lastUpdated);
+    await reloaded.reload({ "polling-interval-in-s": 3_600 });
+    publishKey(upstream, ONE, 2);
+    await Bun.sleep(1_500);
+    expect(stream.waiting).toBe(0);
+  });
+
+  test("other allowed keys: a stream of one that went ends, those of the others stay", async () => {
+    await using upstream = await upstreamWith(ONE, TWO);
+    const others = { "polling-interval-in-s": 1 };
+    await using reloaded = await startReloadedRelay(upstream, { "allowed-sdk-keys": [ONE, TWO], ...others });
+    const { relay } = reloaded;
+    using client = new GrpcClient(relay.grpcUrl);
+    using ended = client.streamConfigSpec({ sdkKey: ONE });
+    using stays = client.streamConfigSpec({ sdkKey: TWO });
+    await Promise.all([ended.next(), stays.next()]);
+    const told = await reloaded.reload({ "allowed-sdk-keys": [TWO, "secret-later"], ...others });
+    expect(told).toContain("changed=allowed-sdk-keys");
+    expect(told).not.toContain(TWO);
+    expect(await ended.status()).toMatchObject({ code: grpcStatus.PERMISSION_DENIED });
+    expect((await specsOf(relay, ONE)).status).toBe(401);
+    publishKey(upstream, TWO, 1);
+    expect((await stays.next()).lastUpdated).toBeGreaterThan(0);
+  });
+
+  test("other preloaded keys: one that came is fetched with nobody asking; one that upstream refuses is no reason", async () => {
+    await using upstream = await upstreamWith(ONE);
+    await using reloaded = await startReloadedRelay(upstream, { "preload-sdk-keys": [ONE] });
+    const { relay } = reloaded;
+    await eventually(async () => expect(await reasonsOf(relay.httpUrl)).toBe("{}"));
+    await reloaded.reload({ "preload-sdk-keys": [ONE, TWO] });
+    await eventually(() => expect(upstream.count(new RegExp(TWO))).toBeGreaterThan(0));
+    expect(await reasonsOf(relay.httpUrl)).toBe("{}");
+    publishKey(upstream, TWO);
+    await reloaded.reload({ "preload-sdk-keys": [ONE, TWO], "polling-interval-in-s": 1 });
+    await eventually(() => expect(relay.output().match(/config specs loaded/g)).toHaveLength(4));
+    await reloaded.reload({ "preload-sdk-keys": [ONE] });
+    expect((await specsOf(relay, TWO)).status).toBe(200);
+  });
+
+  test("other preloaded keys, while none of the first is there yet: those are waited for instead", async () => {
+    await using upstream = await upstreamWith();
+    await using reloaded = await startReloadedRelay(upstream, { "preload-sdk-keys": [ONE] });
+    const { relay } = reloaded;
+    expect(await reasonsOf(relay.httpUrl)).toContain("1 of 1 preloaded keys have no data yet: secret-rel");
+    await reloaded.reload({ "preload-sdk-keys": [TWO], "polling-interval-in-s": 1 });
+    expect(await reasonsOf(relay.httpUrl)).toContain("1 of 1 preloaded keys have no data yet: secret-rel");
+    publishKey(upstream, TWO);
+    await eventually(async () => expect(await reasonsOf(relay.httpUrl)).toBe("{}"));
+  });
+
+  test("files of allowed and of preloaded keys together: a key that is new in both is fetched at once", async () => {
+    await using upstream = await upstreamWith(ONE, TWO);
+    using file = new KeyFile([ONE]);
+    const list = `@${file.path}`;
+    const settings = { "preload-sdk-keys": list, "allowed-sdk-keys": list, "polling-interval-in-s": 3_600 };
+    await using reloaded = await startReloadedRelay(upstream, settings);
+    const { relay } = reloaded;
+    await eventually(async () => expect(await reasonsOf(relay.httpUrl)).toBe("{}"));
+    file.write(TWO);
+    const told = await reloaded.hangUp();
+    expect(told).toContain("changed=preload-sdk-keys");
+    // With an interval of an hour, a first poll that was refused would not come again.
+    await eventually(() => expect(upstream.count(new RegExp(TWO))).toBe(2));
+    expect((await specsOf(relay, ONE)).status).toBe(401);
+    await eventually(() => expect(relay.output()).toContain("allowed SDK keys reloaded keys=1 removed=1"));
+    await Bun.sleep(1_500);
+    expect(relay.output().match(/allowed SDK keys reloaded/g)).toHaveLength(1);
+  });
+
+  test("other limits", async () => {
+    await using upstream = await upstreamWith(ONE);
+    await using reloaded = await startReloadedRelay(upstream, {
+      "grpc-max-concurrent-streams": 1,
+      "maximum-concurrent-sdk-keys": 2,
+      "unknown-key-rate-per-s": 1,
+    });
+    const { relay } = reloaded;
+    using client = new GrpcClient(relay.grpcUrl);
+    using first = client.streamConfigSpec({ sdkKey: ONE });
+    await first.next();
+    using refused = client.streamConfigSpec({ sdkKey: ONE });
+    expect(await refused.status()).toMatchObject({ code: grpcStatus.RESOURCE_EXHAUSTED });
+    await exhaust(relay);
+    const told = await reloaded.reload({
+      "grpc-max-concurrent-streams": 2,
+      "maximum-concurrent-sdk-keys": 2,
+      "unknown-key-rate-per-s": 10_000,
+    });
+    expect(told).toContain("changed=grpc-max-concurrent-streams,unknown-key-rate-per-s\n");
+    using second = client.streamConfigSpec({ sdkKey: ONE });
+    await second.next();
+    await Bun.sleep(10);
+    expect((await specsOf(relay, strangerKey())).status).toBe(401);
+    expect(first.waiting).toBe(0);
+  });
+
+  test("a bound of staleness", async () => {
+    await using upstream = await upstreamWith(ONE);
+    const settings = { "preload-sdk-keys": ONE, "polling-interval-in-s": 1 };
+    await using reloaded = await startReloadedRelay(upstream, settings);
+    const { relay } = reloaded;
+    await eventually(async () => expect((await specsOf(relay, ONE)).status).toBe(200));
+    upstream.misbehave({ kind: "reset" });
+    await Bun.sleep(1_500);
+    await reloaded.reload({ ...settings, "max-staleness-in-s": 2 });
+    await eventually(async () =>
+      expect(await reasonsOf(relay.httpUrl)).toContain("not confirmed by upstream"),
+    );
+    await reloaded.reload(settings);
+    expect(await reasonsOf(relay.httpUrl)).not.toContain("not confirmed");
+  });
+
+  test("log lines, of which that of the reload is one whether they become more or fewer", async () => {
+    await using upstream = await upstreamWith();
+    await using reloaded = await startReloadedRelay(upstream, { "log-level": "info" });
+    const { relay } = reloaded;
+    const health = () => fetch(`${relay.httpUrl}/v1/health`);
+    expect(await reloaded.reload({ "log-level": "error" })).toContain("configuration reloaded");
+    expect(await reloaded.reload({ "debug-logging": true })).toContain("changed=log-level,debug-logging");
+    await health();
+    await eventually(() => expect(relay.output()).toContain("http request method=GET route=/v1/health"));
+    await reloaded.reload({ "log-format": "json" });
+    const told = await reloaded.reload({ "log-format": "text", "shutdown-grace-in-s": 3 });
+    expect(told).toStartWith('{"time":');
+    await health();
+    expect(relay.output().match(/http request/g)).toHaveLength(1);
+    relay.signal("SIGTERM");
+    expect(await relay.exited()).toBe(0);
+    expect(relay.output()).toContain("stopping signal=SIGTERM grace_s=3");
+  });
+});
+
+describe("many SIGHUPs", () => {
+  test("one right behind the other change nothing but what the file says", async () => {
+    await using upstream = await upstreamWith(ONE);
+    await using reloaded = await startReloadedRelay(upstream);
+    using client = new GrpcClient(reloaded.relay.grpcUrl);
+    using stream = client.streamConfigSpec({ sdkKey: ONE });
+    await stream.next();
+    for (let times = 0; times < 30; times++) {
+      reloaded.relay.signal("SIGHUP");
+      await Bun.sleep(2);
+    }
+    await reloaded.hangUp();
+    expect(reloaded.relay.output()).not.toMatch(/changed=[^n]|can't be used|unexpected/);
+    await reloaded.reload({ "polling-interval-in-s": 1 });
+    publishKey(upstream, ONE, 1);
+    await stream.next();
+  });
+});

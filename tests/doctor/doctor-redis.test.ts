@@ -1,0 +1,52 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
+import { freePort } from "../support/common/free-port.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
+import { expectProblem, problemsOf, type Settings } from "../support/relay/doctor.ts";
+import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+let upstream: Upstream;
+beforeAll(async () => {
+  upstream = await startUpstream();
+});
+afterAll(() => upstream[Symbol.asyncDispose]());
+
+describeWith("redis-server")("doctor names what is wrong with Redis", () => {
+  const envOf = (port: number, more: Settings = {}) => ({
+    REDIS_ENTERPRISE_HOST: "127.0.0.1",
+    REDIS_ENTERPRISE_PORT: String(port),
+    ...more,
+  });
+  const problemsWith = (env: Settings) => problemsOf(upstream, ["--fleet-polling"], env, "redis");
+
+  test("nothing, where all is well, and leaves nothing behind", async () => {
+    await using redis = await RedisServer.start();
+    expect(await problemsWith(envOf(redis.port))).toEqual([]);
+    const keys = execFileSync("redis-cli", ["-p", String(redis.port), "dbsize"], { encoding: "utf8" });
+    expect(keys.trim()).toBe("0");
+  });
+
+  test("that nobody listens", async () => {
+    const problems = problemsWith(envOf(await freePort()));
+    await expectProblem(problems, "Redis", /can't be used: connection refused/, /see that Redis runs/);
+  });
+
+  test("that it asks for a password", async () => {
+    await using redis = await RedisServer.start({ user: { name: "sfp", password: "wonderful" } });
+    await expectProblem(problemsWith(envOf(redis.port)), "Redis", /password/, /REDIS_ENTERPRISE_PASSWORD/);
+  });
+
+  test("that the user may not write", async () => {
+    const config = ["user reader on >pass ~* &* +@read +@connection", "user default on nopass ~* &* +@all"];
+    await using redis = await RedisServer.start({ config });
+    const env = envOf(redis.port, { REDIS_ENTERPRISE_USER: "reader", REDIS_ENTERPRISE_PASSWORD: "pass" });
+    await expectProblem(problemsWith(env), "Redis", /entries can't be .*may not run WATCH/, /ACL SETUSER/);
+  });
+
+  test("that it is a replica", async () => {
+    await using primary = await RedisServer.start();
+    await using replica = await RedisServer.start({ replicaOf: primary.port });
+    await expectProblem(problemsWith(envOf(replica.port)), "Redis", /read-only/, /primary/);
+  });
+});

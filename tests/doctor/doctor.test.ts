@@ -1,0 +1,186 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "../support/common/free-port.ts";
+import { expectProblem, problemsOf } from "../support/relay/doctor.ts";
+import { Authority, pemOf } from "../support/relay/pki.ts";
+import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
+import { tlsArgs } from "../support/relay/relay-with-tls.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { body, startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+const GOOD_KEY = "secret-of-the-doctor-1";
+let upstream: Upstream;
+let folder: string;
+const pki = new Authority();
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "sfp-doctor-"));
+  upstream = await startUpstream();
+  publishKey(upstream, GOOD_KEY);
+});
+afterAll(async () => {
+  await upstream[Symbol.asyncDispose]();
+  rmSync(folder, { recursive: true });
+  pki[Symbol.dispose]();
+});
+
+describe("doctor finds nothing wrong", () => {
+  test("with a set-up that is right, and says what it looked at, in order", async () => {
+    const args = ["doctor", "http", "disabled", "--http-port", "0", "--preload-sdk-keys", GOOD_KEY];
+    const env = { STATSIG_ENDPOINT: upstream.url, LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
+    const { exitCode, stdout } = await runRelay(args, env);
+    expect(exitCode).toBe(0);
+    const names = [...stdout.matchAll(/^(?:ok|SKIPPED|WARNING) +([A-Za-z]+(?: [a-z]+)?) {2,}/gm)].map(
+      ([, name]) => name,
+    );
+    expect([...new Set(names)]).toEqual([
+      ...["configuration", "file descriptors", "DNS", "proxy", "CA", "upstream", "SDK keys"],
+      ...["Redis", "clock", "folders", "ports", "certificate"],
+    ]);
+    expect(stdout).not.toContain(GOOD_KEY);
+  });
+
+  test("while the relay itself has its ports", async () => {
+    await using relay = await startRelayProcess({ upstream, mode: "http" });
+    const { port } = new URL(relay.urlOf("http"));
+    const env = { STATSIG_ENDPOINT: upstream.url, LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
+    const args = ["doctor", "http", "disabled", "--bind-address", "127.0.0.1", "--http-port", port];
+    const { exitCode, stdout } = await runRelay(args, env);
+    expect(stdout).toContain(`--http-port ${port} of 127.0.0.1: a relay runs there with the same settings`);
+    expect(exitCode).toBe(0);
+  });
+});
+
+describe("doctor names what is wrong, and how to mend it", () => {
+  test("a configuration that can't be used", async () => {
+    const problems = problemsOf(upstream, ["--polling-interval-in-s", "soon"]);
+    await expectProblem(problems, "configuration", /--polling-interval-in-s is "soon"/, /configuration\.md/);
+  });
+
+  test("too few open files", async () => {
+    const problems = problemsOf(upstream, ["--max-connections", "1000000"]);
+    await expectProblem(problems, "file descriptors", /may be open, 2000256 are wanted/, /ulimit -n 2000256/);
+  });
+
+  test("a host name that can't be found", async () => {
+    const problems = problemsOf(upstream, [], { STATSIG_ENDPOINT: "http://nowhere.invalid" });
+    await expectProblem(problems, "DNS", /^nowhere\.invalid can't be found/, /STATSIG_ENDPOINT/);
+  });
+
+  test("a proxy that takes no connections", async () => {
+    const port = await freePort();
+    const problems = problemsOf(upstream, [], {
+      HTTP_PROXY: `http://127.0.0.1:${port}`,
+      NO_PROXY: "none.invalid",
+    });
+    await expectProblem(
+      problems,
+      "proxy",
+      /of HTTP_PROXY takes no connection \(ECONNREFUSED\)/,
+      /unset HTTP_PROXY/,
+    );
+  });
+
+  test("authorities that can't be read", async () => {
+    const problems = problemsOf(upstream, [], { NODE_EXTRA_CA_CERTS: join(folder, "missing.pem") });
+    await expectProblem(problems, "CA", /missing\.pem" can't be used/, /PEM file/);
+  });
+
+  test("an upstream that nobody is", async () => {
+    const problems = problemsOf(upstream, [], { STATSIG_ENDPOINT: `http://127.0.0.1:${await freePort()}` });
+    await expectProblem(problems, "upstream", /can't be reached: connection refused/, /STATSIG_ENDPOINT/);
+  });
+
+  test("an upstream whose certificate is not trusted", async () => {
+    await using secure = await startUpstream({ tls: { ...pemOf(pki.issue()), http: "1.1" } });
+    const problems = problemsOf(upstream, [], { STATSIG_ENDPOINT: secure.url });
+    await expectProblem(problems, "upstream", /the certificate is not trusted/, /NODE_EXTRA_CA_CERTS/);
+  });
+
+  test("an SDK key that upstream does not accept", async () => {
+    const problems = problemsOf(upstream, ["--preload-sdk-keys", `${GOOD_KEY},secret-nobody-has-this`]);
+    await expectProblem(
+      problems,
+      "SDK keys",
+      /^secret-nob\*\w{6} is not accepted by upstream \(401\)/,
+      /server key/,
+    );
+  });
+
+  test("an upstream that sends no config specs", async () => {
+    await using other = await startUpstream();
+    other.misbehave(body("<html>welcome</html>"));
+    const env = { STATSIG_ENDPOINT: other.url };
+    const problems = problemsOf(upstream, ["--preload-sdk-keys", GOOD_KEY], env);
+    await expectProblem(problems, "SDK keys", /what upstream sent can't be served/, /STATSIG_ENDPOINT/);
+  });
+
+  test("a clock that is wrong", async () => {
+    const server = createServer((_, response) => {
+      response.sendDate = false;
+      response.setHeader("date", new Date(Date.now() + 600_000).toUTCString()).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await expectProblem(
+      problemsOf(upstream, [], { STATSIG_ENDPOINT: url }),
+      "clock",
+      /^(599|600) s behind/,
+      /NTP/,
+    );
+    server.close();
+  });
+
+  test("a port that another program has", async () => {
+    await using taken = await startUpstream();
+    const { port } = new URL(taken.url);
+    const problems = problemsOf(upstream, [
+      "--http-port",
+      port,
+      "--grpc-port",
+      "0",
+      "--bind-address",
+      "127.0.0.1",
+    ]);
+    await expectProblem(
+      problems,
+      "ports",
+      new RegExp(`--http-port ${port} of 127.0.0.1 is in use`),
+      /ss -ltnp/,
+    );
+  });
+
+  test("an address that this machine does not have", async () => {
+    const args = ["doctor", "http", "disabled", "--json", "--bind-address", "192.0.2.1"];
+    const { stdout, exitCode } = await runRelay(args, { STATSIG_ENDPOINT: upstream.url });
+    expect(exitCode).toBe(1);
+    expect(stdout).toContain("of 192.0.2.1: this machine has no such address");
+  });
+
+  test("a folder that can't be written", async () => {
+    const file = join(folder, "file");
+    writeFileSync(file, "");
+    const problems = problemsOf(upstream, ["--local-cache-path", join(file, "cache")], {}, "local");
+    await expectProblem(problems, "folders", /can't be written \(ENOTDIR\)/, /--local-cache-path/);
+  });
+
+  test("a certificate of another key, and one that is about to expire", async () => {
+    const [one, other] = [pki.issue(), pki.issue()];
+    const mixed = problemsOf(upstream, tlsArgs({ certPath: one.certPath, keyPath: other.keyPath }));
+    await expectProblem(mixed, "certificate", /does not belong to the certificate/, /belong together/);
+    const ending = problemsOf(upstream, tlsArgs(pki.issue({ validDays: [-1, 3] })));
+    await expectProblem(ending, "certificate", /^valid for [23] more days/, /renew/);
+  });
+
+  test("a chain in the wrong order", async () => {
+    const leaf = pki.issue();
+    const certPath = join(folder, "chain.pem");
+    writeFileSync(certPath, readFileSync(leaf.certPath, "utf8") + readFileSync(pki.issue().certPath, "utf8"));
+    const problems = problemsOf(upstream, tlsArgs({ certPath, keyPath: leaf.keyPath }));
+    await expectProblem(problems, "certificate", /the chain breaks at certificate 2/, /order/);
+  });
+});

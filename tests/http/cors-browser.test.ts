@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { cors } from "@connectrpc/connect";
+import type { Browser } from "playwright-core";
+import type { PageAnswer, PageProtocol } from "../support/clients/page-rpcs.ts";
+import { OpenedPage, startBrowser } from "../support/common/browser.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { startRelayProcess } from "../support/relay/relay-process.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+
+const SDK_KEY = "secret-asked-by-a-page";
+const LOOK = { name: "cors", width: 800, height: 600, colorScheme: "light" } as const;
+
+/** A page of another origin than the relay's, that has the RPCs at hand as their own libraries make them. */
+async function servePage() {
+  const built = await Bun.build({
+    entrypoints: [`${import.meta.dir}/../support/clients/page-rpcs.ts`],
+    target: "browser",
+  });
+  const script = await built.outputs[0]?.text();
+  const html = `<!doctype html><meta charset="utf-8"><title>page</title><script type="module">${script}</script>`;
+  const headers = { "content-type": "text/html" };
+  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response(html, { headers }) });
+  return {
+    origin: `http://127.0.0.1:${server.port}`,
+    [Symbol.asyncDispose]: () => server.stop(true),
+  };
+}
+
+describeWith("chromium")("a page of an allowed origin", () => {
+  const owned = new AsyncDisposableStack();
+  let browser: Browser;
+  let page: Awaited<ReturnType<typeof servePage>>;
+  beforeAll(async () => {
+    browser = owned.use(await startBrowser());
+    page = owned.use(await servePage());
+  });
+  afterAll(() => owned.disposeAsync());
+
+  const open = async (origins: string) => {
+    await using starting = new AsyncDisposableStack();
+    const upstream = starting.use(await startUpstream());
+    const relay = starting.use(
+      await startRelayProcess({ upstream, args: ["--cors-allowed-origins", origins] }),
+    );
+    const { page: tab } = starting.use(await OpenedPage.open(browser, page.origin, LOOK));
+    await tab.waitForFunction("globalThis.pageRpc !== undefined");
+    const running = starting.move();
+    return {
+      upstream,
+      relay,
+      tab,
+      rpc: (protocol: PageProtocol, sdkKey: string, streams: boolean): Promise<PageAnswer> => {
+        const args = [protocol, relay.httpUrl, sdkKey, streams].map((arg) => JSON.stringify(arg)).join(", ");
+        return tab.evaluate(`pageRpc(${args})`);
+      },
+      [Symbol.asyncDispose]: () => running.disposeAsync(),
+    };
+  };
+
+  test("makes RPCs by Connect and gRPC-Web, as their own libraries do, and reads what fails", async () => {
+    await using opened = await open(page.origin);
+    const { lcut } = publishKey(opened.upstream, SDK_KEY);
+    for (const protocol of ["connect", "grpc-web"] as const) {
+      for (const streams of [false, true]) {
+        const asked = [protocol, streams];
+        expect([...asked, await opened.rpc(protocol, SDK_KEY, streams)]).toEqual([
+          ...asked,
+          { lcut: String(lcut) },
+        ]);
+        const { error } = await opened.rpc(protocol, "secret-of-nobody", streams);
+        expect([...asked, error]).toEqual([...asked, expect.stringContaining("PermissionDenied: ")]);
+      }
+    }
+  }, 60_000);
+
+  test("may send every header that clients send, and read every one that they read", async () => {
+    await using opened = await open("*");
+    publishKey(opened.upstream, SDK_KEY);
+    // Browsers set some themselves, and let no page do so.
+    const sent = [...cors.allowedHeaders, "statsig-api-key", "traceparent", "tracestate"];
+    const url = `${opened.relay.httpUrl}/v2/download_config_specs/${SDK_KEY}.json`;
+    const values = new Map(sent.map((name) => [name.toLowerCase(), "1"]));
+    values.set("content-type", "application/json").set("statsig-api-key", SDK_KEY);
+    const headers = JSON.stringify(Object.fromEntries(values));
+
+    const answer = await opened.tab.evaluate<{ status: number; source: string | null }>(
+      `fetch(${JSON.stringify(url)}, { headers: ${headers} })
+        .then((answer) => ({ status: answer.status, source: answer.headers.get("x-sfp-source") }))`,
+    );
+    expect(answer).toEqual({ status: 200, source: expect.any(String) });
+  }, 30_000);
+
+  test("of another origin is kept from all that", async () => {
+    await using opened = await open("https://console.example");
+    publishKey(opened.upstream, SDK_KEY);
+    for (const protocol of ["connect", "grpc-web"] as const) {
+      const { error } = await opened.rpc(protocol, SDK_KEY, false);
+      expect(error).toContain("Failed to fetch");
+    }
+  }, 30_000);
+});

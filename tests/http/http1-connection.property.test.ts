@@ -1,0 +1,162 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { Http1Connection, type Http1Handler } from "../../src/http/http1/connection.ts";
+import { ParserPool } from "../../src/http/http1/parser.ts";
+import type { ByteTransport } from "../../src/http/http1/response.ts";
+import { PreparedAnswer } from "../../src/http/spec-responses.ts";
+import { eventually } from "../support/common/wait.ts";
+
+/** What came over the connection: takes as many bytes of each write as it is told to, in turn. */
+class PatchyTransport implements ByteTransport {
+  readonly copies = true;
+  readonly #takes: readonly number[];
+  readonly #chunks: Buffer[] = [];
+  #writes = 0;
+  isPaused = false;
+  isShutDown = false;
+  isDestroyed = false;
+  isFull = false;
+
+  constructor(takes: readonly number[]) {
+    this.#takes = takes;
+  }
+
+  get text(): string {
+    return Buffer.concat(this.#chunks).toString("latin1");
+  }
+
+  write(bytes: Uint8Array): number {
+    const most = this.#takes[this.#writes++ % this.#takes.length] ?? Number.POSITIVE_INFINITY;
+    const taken = this.isFull ? 0 : Math.min(most, bytes.length);
+    this.isFull = taken < bytes.length;
+    this.#chunks.push(Buffer.from(bytes.subarray(0, taken)));
+    return taken;
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+  }
+
+  unsentBytes(): number {
+    return 0;
+  }
+
+  shutdown(): void {
+    this.isShutDown = true;
+  }
+
+  close(): void {
+    this.isDestroyed = true;
+  }
+
+  destroy(): void {
+    this.isDestroyed = true;
+  }
+}
+
+const held = new PreparedAnswer(
+  { status: 200, body: Buffer.from("held ".repeat(50)), headers: { "content-type": "text/plain" } },
+  () => ({ record: () => {} }),
+);
+
+/** `/held` from memory; `/echo` its own body; all else its path, after a turn or two of the event loop. */
+const handler: Http1Handler = {
+  fromMemory: ({ url, method }) => (method === "GET" && url === "/held" ? held : undefined),
+  answer: async (request) => {
+    const { pathname } = new URL(request.url);
+    await new Promise((resolve) => setImmediate(resolve));
+    if (pathname !== "/echo") return new Response(`at ${pathname}`);
+    return new Response(`${(await request.bytes()).length}:${pathname}`);
+  },
+};
+
+const length = fc.oneof(fc.nat(300), fc.nat(300), fc.nat(300), fc.nat(40_000));
+const body = length.map((count) => "b".repeat(count));
+
+const request = fc.oneof(
+  fc.constant({ wire: "GET /held HTTP/1.1\r\nHost: a\r\n\r\n", answer: "held ".repeat(50) }),
+  fc.nat(99).map((n) => ({ wire: `GET /slow-${n} HTTP/1.1\r\nHost: a\r\n\r\n`, answer: `at /slow-${n}` })),
+  body.map((text) => ({
+    wire: `POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+    answer: `${text.length}:/echo`,
+  })),
+  // Nobody reads it.
+  body.map((text) => ({
+    wire: `POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
+    answer: "at /other",
+  })),
+  fc.array(body, { minLength: 1, maxLength: 3 }).map((texts) => {
+    const chunks = texts.filter(Boolean).map((text) => `${text.length.toString(16)}\r\n${text}\r\n`);
+    return {
+      wire: `POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${chunks.join("")}0\r\nX-Trailer: 1\r\n\r\n`,
+      answer: `${texts.join("").length}:/echo`,
+    };
+  }),
+);
+
+const parsers = new ParserPool(16_384);
+
+/** The bodies of the responses that came as a whole, by the lengths that their heads say. */
+function bodiesIn(text: string): string[] {
+  const bodies: string[] = [];
+  for (let at = 0; at < text.length; ) {
+    const end = text.indexOf("\r\n\r\n", at);
+    const length = Number(/content-length: (\d+)/.exec(text.slice(at, end))?.[1]);
+    if (end < 0) break;
+    if (!text.startsWith("HTTP/1.1 200 OK\r\n", at)) throw new Error(text.slice(at, at + 200));
+    at = end + 4 + length;
+    if (at > text.length) break;
+    bodies.push(text.slice(end + 4, at));
+  }
+  return bodies;
+}
+
+test("requests are answered in order, however their bytes are cut and however slowly the client reads", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(request, { minLength: 1, maxLength: 12 }),
+      fc.array(fc.oneof(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 30_000 })), {
+        minLength: 5,
+        maxLength: 20,
+      }),
+      fc.array(fc.integer({ min: 0, max: 400 }), { minLength: 1, maxLength: 10 }),
+      async (requests, cuts, takes) => {
+        const transport = new PatchyTransport([...takes, 1_000_000]);
+        const connection = new Http1Connection(transport, {
+          scheme: "http",
+          handler,
+          parsers,
+          headerTimeoutMs: 60_000,
+          idleTimeoutMs: 60_000,
+          emit: () => {},
+        });
+        const wire = Buffer.from(requests.map(({ wire: each }) => each).join(""));
+        const expected = requests.map(({ answer }) => answer);
+        let sent = 0;
+        await eventually(
+          () => {
+            for (let cut = 0; sent < wire.length && !transport.isPaused; cut++) {
+              const end = Math.min(wire.length, sent + (cuts[cut % cuts.length] ?? 1));
+              connection.received(wire.subarray(sent, end));
+              sent = end;
+            }
+            if (transport.isFull) {
+              transport.isFull = false;
+              connection.drained();
+            }
+            expect([sent, bodiesIn(transport.text).length]).toEqual([wire.length, expected.length]);
+            expect(connection.isBusy).toBe(false);
+          },
+          { withinMs: 20_000, everyMs: 0 },
+        );
+        expect(bodiesIn(transport.text)).toEqual(expected);
+        expect([transport.isShutDown, transport.isDestroyed]).toEqual([false, false]);
+      },
+    ),
+    { numRuns: 60 },
+  );
+}, 60_000);

@@ -1,0 +1,169 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { readSinceTime, readSpecTarget, type SpecTarget } from "../../src/http/routes/specs.ts";
+
+const target = (more: Partial<SpecTarget> = {}): SpecTarget => ({
+  version: "v2",
+  pathKey: "secret-a",
+  sinceTime: 0,
+  supportsProto: undefined,
+  ...more,
+});
+
+describe("a URL of the spec endpoints (WIRE 1)", () => {
+  test.each([
+    ["/v2/download_config_specs/secret-a.json", target()],
+    ["/v1/download_config_specs/secret-a.json", target({ version: "v1" })],
+    ["/v2/download_config_specs//secret-a.json", target()],
+    ["/v2/download_config_specs///secret-a.json", target()],
+    ["/v2/download_config_specs/secret-a.js", target()],
+    ["/v2/download_config_specs/secret-a", target()],
+    ["/v2/download_config_specs/.json", target({ pathKey: "" })],
+    ["/v2/download_config_specs/secret-a.json.json", target({ pathKey: "secret-a.json" })],
+    ["/v1/download_config_specs", target({ version: "v1", pathKey: "" })],
+    ["/v1/download_config_specs/", target({ version: "v1", pathKey: "" })],
+    ["/v1/download_config_specs?sinceTime=5", target({ version: "v1", pathKey: "", sinceTime: 5 })],
+    [
+      "/v2/download_config_specs/secret-a.json?sinceTime=1700000000000",
+      target({ sinceTime: 1_700_000_000_000 }),
+    ],
+    ["/v2/download_config_specs/secret-a.json?supports_proto=true", target({ supportsProto: true })],
+    ["/v2/download_config_specs/secret-a.json?supports_proto=false", target({ supportsProto: false })],
+    [
+      "/v2/download_config_specs/secret-a.json?accept_deltas=true&sinceTime=7&checksum=x&supports_proto=true",
+      target({ sinceTime: 7, supportsProto: true }),
+    ],
+    [
+      "/v2/download_config_specs/secret-a.json?supports_proto=true&checksum=sinceTime=9&sinceTime=7",
+      target({ sinceTime: 7, supportsProto: true }),
+    ],
+    ["/v2/download_config_specs/secret-a.json?XsinceTime=7&sinceTimeX=8", target()],
+    ["/v2/download_config_specs/secret-a.json?x=/v1/download_config_specs/b.json", target()],
+    ["/v2/download_config_specs/secret-a.json?", target()],
+  ])("%s", (path, expected) => {
+    for (const origin of ["http://localhost:8000", "https://relay.example", "http://[::1]:8000"]) {
+      expect(readSpecTarget(`${origin}${path}`)).toEqual(expected);
+    }
+  });
+
+  test.each([
+    "/",
+    "/v1",
+    "/v3/download_config_specs/secret-a.json",
+    "/v22/download_config_specs/secret-a.json",
+    "/v2/download_config_specsX",
+    "/v2/download_config_specs.json",
+    "/v2/download_config_spec",
+    "/v2//download_config_specs/secret-a.json",
+    "//v2/download_config_specs/secret-a.json",
+    "/x/v2/download_config_specs/secret-a.json",
+    "/v2/download_config_specs/a/b.json",
+    "/v2/download_config_specs/a//b.json",
+    "/v2/download_config_specs/secret-a.json/",
+    "/V2/download_config_specs/secret-a.json",
+    "/?/v2/download_config_specs/secret-a.json",
+  ])("is not %s", (path) => {
+    expect(readSpecTarget(`http://localhost:8000${path}`)).toBeUndefined();
+  });
+
+  test("is read as URL and URLSearchParams read it", () => {
+    const piece = fc.constantFrom(
+      "v1",
+      "v2",
+      "v3",
+      "download_config_specs",
+      "a",
+      "secret-a.json",
+      "b.js",
+      "%2F",
+      "",
+    );
+    const path = fc.oneof(
+      fc.array(piece, { maxLength: 6 }),
+      fc.array(piece, { maxLength: 3 }).map((rest) => ["v2", "download_config_specs", ...rest]),
+    );
+    const name = fc.constantFrom("sinceTime", "supports_proto", "checksum", "xsinceTime", "sinceTime2");
+    const value = fc.constantFrom(
+      "",
+      "0",
+      "5",
+      "1700000000000",
+      "-1",
+      "1.5",
+      "true",
+      "false",
+      "TRUE",
+      "x=sinceTime=1",
+    );
+    const query = fc.array(fc.tuple(name, value), { maxLength: 4 });
+    fc.assert(
+      fc.property(path, query, (pieces, pairs) => {
+        const text = pairs.map(([each, said]) => `${each}=${said}`).join("&");
+        const url = `http://localhost:8000/${pieces.join("/")}${text && "?"}${text}`;
+        expect(readSpecTarget(url)).toEqual(reference(url));
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  test("is none of what means nothing, and nothing makes it throw", () => {
+    const part = fc.constantFrom(
+      "/v1",
+      "/v2",
+      "/download_config_specs",
+      "?",
+      "&",
+      "=",
+      "://",
+      "/",
+      "#",
+      "sinceTime",
+    );
+    const junk = fc.oneof(
+      fc.string({ unit: "binary" }),
+      fc.array(part).map((parts) => parts.join("")),
+    );
+    fc.assert(
+      fc.property(junk, (text) => void readSpecTarget(text)),
+      { numRuns: 3_000 },
+    );
+    fc.assert(
+      fc.property(junk, (text) => void readSpecTarget(`http://localhost/${text}`)),
+      { numRuns: 3_000 },
+    );
+  });
+});
+
+function reference(text: string): SpecTarget | undefined {
+  const url = new URL(text);
+  const match = /^\/(v1|v2)\/download_config_specs(?:\/+([^/]*?)(?:\.json|\.js)?)?$/.exec(url.pathname);
+  if (match === null) return undefined;
+  const sinceTime = Number(url.searchParams.get("sinceTime"));
+  const supportsProto = url.searchParams.get("supports_proto");
+  return {
+    version: match[1] === "v1" ? "v1" : "v2",
+    pathKey: match[2] ?? "",
+    sinceTime: sinceTime > 0 && Number.isSafeInteger(sinceTime) ? sinceTime : 0,
+    supportsProto: supportsProto === null ? undefined : supportsProto === "true",
+  };
+}
+
+describe("sinceTime of a body", () => {
+  test("is a whole number above 0, or 0, whatever JSON it is", () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ stringUnit: fc.constantFrom("1", "5", ".", "-", "e", "a") }), (value) => {
+        expect(Number.isSafeInteger(readSinceTime(value))).toBe(true);
+        expect(readSinceTime(value)).toBeGreaterThanOrEqual(0);
+      }),
+    );
+    expect([5, "5", null, -1, 1.5, "x"].map(readSinceTime)).toEqual([5, 5, 0, 0, 0, 0]);
+  });
+
+  // Number() calls what the value has for a toString, and recurses into arrays.
+  test.each([
+    ["an object whose toString is none", '{"toString":1,"valueOf":1}'],
+    ["200,000 arrays in each other", `${"[".repeat(200_000)}${"]".repeat(200_000)}`],
+  ])("is 0 where it is made to be in the way: %s", (_, json) => {
+    expect(readSinceTime(JSON.parse(json))).toBe(0);
+  });
+});

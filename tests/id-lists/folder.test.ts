@@ -1,0 +1,277 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, readdirSync, statSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { SdkKey } from "../../src/access/sdk-key.ts";
+import type { IdListEvent } from "../../src/id-lists/events.ts";
+import { ListShelf } from "../../src/id-lists/file-store.ts";
+import { ListFolder } from "../../src/id-lists/folder.ts";
+import { type Manifest, readManifest } from "../../src/id-lists/manifest.ts";
+import { ProxiedLists } from "../../src/id-lists/proxied-lists.ts";
+import { ManifestStore } from "../../src/id-lists/store.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { IdListFiles } from "../../src/upstream/id-lists.ts";
+import { strictSupervisor } from "../support/common/supervisors.ts";
+import { eventually } from "../support/common/wait.ts";
+import { IdListUpstream, listed } from "../support/id-lists/id-list-upstream.ts";
+import { type ManagedRelay, startManagedRelay } from "../support/relay/managed-relay.ts";
+import { FaultyStorage } from "../support/sqlite/faulty-storage.ts";
+import { problemsOf, reported } from "../support/telemetry/status-report.ts";
+
+const key = "secret-folder-lists" as SdkKey;
+const first = listed("acme");
+const more = listed("globex");
+
+/** Takes from root the right to read and write what its mode forbids. */
+const AS_ANYBODY =
+  process.getuid?.() === 0
+    ? ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"]
+    : [];
+
+let root = "";
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "sfp-id-lists-"));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const newFolder = () => mkdtemp(join(root, "folder-"));
+const slot = (folder: string) => join(folder, "id-lists", "0");
+const filesOf = (folder: string) => readdirSync(slot(folder)).filter((name) => !name.startsWith("lock"));
+
+interface RunOptions {
+  readonly through?: readonly string[];
+  readonly args?: readonly string[];
+}
+
+function start(upstream: IdListUpstream, folder: string, { through = [], args = [] }: RunOptions = {}) {
+  return startManagedRelay({
+    mode: "http",
+    args: ["--proxy-id-lists", "--preload-sdk-keys", key, "--local-cache-path", folder, ...args],
+    env: { STATSIG_ENDPOINT: upstream.url },
+    through,
+  });
+}
+
+async function entriesOf({ relay }: ManagedRelay, sdkKey: string = key) {
+  const answer = await fetch(`${relay.httpUrl}/v1/get_id_lists/${sdkKey}.json`);
+  return (await answer.json()) as Record<string, { url: string; size: number }>;
+}
+
+/** Another key, so that a round comes without waiting for a poll. */
+async function textOf(managed: ManagedRelay, sdkKey: string, name: string): Promise<string> {
+  const entry = (await entriesOf(managed, sdkKey))[name];
+  return (await fetch(entry?.url ?? "")).text();
+}
+
+describe("a relay without the right", () => {
+  test("to read a file: the list's name and the error are reported, others are served, and it is fetched again", async () => {
+    await using upstream = new IdListUpstream();
+    for (const name of ["one", "two"]) upstream.put(key, name, first, { fileID: name });
+    const folder = await newFolder();
+    await using managed = await start(upstream, folder, { through: AS_ANYBODY });
+    await reported(managed, ({ state }) => expect(state).toBe("ok"));
+    const { one, two } = await entriesOf(managed);
+    const [file = ""] = filesOf(folder).filter((name) => statSync(join(slot(folder), name)).size > 0);
+    chmodSync(join(slot(folder), file), 0);
+    const answers = await Promise.all([one, two].map((entry) => fetch(entry?.url ?? "")));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 503]);
+    const report = await reported(managed, ({ problems }) => expect(problems).toHaveLength(1));
+    expect(problemsOf(report)[0]?.[1]).toMatch(/^1 ID list is not up to date: (one|two)$/);
+    expect(report.problems[0]?.detail).toMatch(/^(one|two): it can't be read: Error: EACCES/);
+    expect(managed.relay.output()).toMatch(/could not be brought up to date.*EACCES/);
+
+    // A key that lists the same files brings the next round.
+    const url = (name: string) => upstream.entry(key, name);
+    upstream.fault = ({ key: asked }) =>
+      asked === "secret-next-round" ? Response.json({ one: url("one"), two: url("two") }) : undefined;
+    await eventually(async () => {
+      expect(await textOf(managed, "secret-next-round", "one")).toBe(first);
+      expect(await textOf(managed, "secret-next-round", "two")).toBe(first);
+    });
+    await reported(managed, ({ state }) => expect(state).toBe("ok"));
+  }, 40_000);
+
+  test("to write the folder: what is there is served, what is missing is reported and named", async () => {
+    await using upstream = new IdListUpstream();
+    upstream.put(key, "one", first, { fileID: "one" });
+    const folder = await newFolder();
+    await using managed = await start(upstream, folder, { through: AS_ANYBODY });
+    await reported(managed, ({ state }) => expect(state).toBe("ok"));
+    chmodSync(slot(folder), 0o500);
+    upstream.put("secret-later", "new", more, { fileID: "new" });
+    expect((await entriesOf(managed, "secret-later"))["new"]?.size).toBe(0);
+    expect(await textOf(managed, key, "one")).toBe(first);
+    const report = await reported(managed, ({ problems }) => expect(problems).toHaveLength(1));
+    expect(report.problems[0]?.detail).toMatch(/^new: .*EACCES/);
+    chmodSync(slot(folder), 0o700);
+    // The next round is brought by a key that lists the same file.
+    const entry = upstream.entry("secret-later", "new");
+    upstream.fault = ({ key: asked }) =>
+      asked === "secret-last" ? Response.json({ new: entry }) : undefined;
+    expect(await textOf(managed, "secret-last", "new")).toBe(more);
+    await reported(managed, ({ state }) => expect(state).toBe("ok"));
+  }, 40_000);
+});
+
+const onSmallDisk = (folder: string) => [
+  ...["unshare", "-rm", "sh", "-c"],
+  `mount -t tmpfs -o size=1m none ${folder} && exec "$@"`,
+  "sh",
+];
+const hasSmallDisks = Bun.spawnSync([...onSmallDisk(tmpdir()), "true"]).exitCode === 0;
+
+test.skipIf(!hasSmallDisks)(
+  "a disk that is full: the lists that fit are served, the others are reported",
+  async () => {
+    await using upstream = new IdListUpstream();
+    upstream.put(key, "large", first.repeat(200_000), { fileID: "large" });
+    upstream.put(key, "one", first, { fileID: "one" });
+    const folder = await newFolder();
+    await using managed = await start(upstream, folder, { through: onSmallDisk(folder) });
+    const report = await reported(managed, ({ id_lists }) =>
+      expect(id_lists?.failing_lists).toBeGreaterThan(0),
+    );
+    expect(
+      report.id_lists?.failing.some(({ list, detail }) => list === "large" && detail.includes("ENOSPC")),
+    ).toBe(true);
+    expect(Object.keys(await entriesOf(managed))).toEqual(["large", "one"]);
+  },
+  40_000,
+);
+
+test("a relay that is killed in a download leaves no part behind when it starts again", async () => {
+  await using upstream = new IdListUpstream();
+  upstream.put(key, "one", first + more, { fileID: "one" });
+  const folder = await newFolder();
+  const never = new ReadableStream({
+    start: (controller) => controller.enqueue(new Uint8Array(Buffer.from(first))),
+    pull: () => new Promise(() => {}),
+  });
+  upstream.fault = ({ path }) => (path.startsWith("/files/") ? new Response(never) : undefined);
+  {
+    await using managed = await start(upstream, folder);
+    await eventually(() =>
+      expect(filesOf(folder).map((name) => statSync(join(slot(folder), name)).size)).toEqual([10]),
+    );
+    expect(filesOf(folder)[0]).toEndWith(".part");
+    await managed.relay.kill();
+  }
+  upstream.fault = () => undefined;
+  await using managed = await start(upstream, folder);
+  const report = await reported(managed, ({ state }) => expect(state).toBe("ok"));
+  expect(report.id_lists).toMatchObject({ files: 1, bytes: (first + more).length });
+  expect(filesOf(folder)).toHaveLength(1);
+  expect(filesOf(folder)[0]).not.toEndWith(".part");
+}, 40_000);
+
+test("clients that go in the middle of a file leave no open file, and no problem", async () => {
+  await using upstream = new IdListUpstream();
+  upstream.put(key, "one", first.repeat(2_000_000), { fileID: "one" });
+  const folder = await newFolder();
+  await using managed = await start(upstream, folder);
+  await reported(managed, ({ state }) => expect(state).toBe("ok"));
+  const { one } = await entriesOf(managed);
+  const before = managed.relay.openDescriptors();
+  const readers = await Promise.all(
+    Array.from({ length: 20 }, async () => {
+      const going = new AbortController();
+      const answer = await fetch(one?.url ?? "", { signal: going.signal });
+      await answer.body?.getReader().read();
+      return going;
+    }),
+  );
+  expect(managed.relay.openDescriptors()).toBeGreaterThanOrEqual(before + 20);
+  for (const going of readers) going.abort();
+  await eventually(() => expect(managed.relay.openDescriptors()).toBeLessThan(before + 5));
+  expect((await managed.status()).problems).toEqual([]);
+}, 40_000);
+
+describe("a folder whose disk fails", () => {
+  /** What keeps files, with real downloads, over a folder that can fail. */
+  async function startShelf(upstream: IdListUpstream) {
+    const events: IdListEvent[] = [];
+    const folder = await newFolder();
+    const storage = new FaultyStorage(ListFolder.claim(folder));
+    const store = new ManifestStore({ maxKeys: 1 });
+    const shelf = new ListShelf({
+      folder: storage,
+      source: new IdListFiles(systemClock),
+      clock: systemClock,
+      supervisor: strictSupervisor(),
+      emit: (event) => void events.push(event),
+      maxBytes: 1_000_000,
+      maxDownloads: 4,
+    });
+    const lists = new ProxiedLists(shelf, store);
+    const poll = async (names: readonly string[]) => {
+      const entries = names.map((name) => [name, upstream.entry(key, name)] as const);
+      store.put(key, readManifest(JSON.stringify(Object.fromEntries(entries))) as Manifest);
+      await lists.ready(key);
+    };
+    const served = () => {
+      const held = store.peek(key);
+      return held === undefined ? [] : lists.listsOf(held).map(({ name, kind }) => `${name} ${kind}`);
+    };
+    return { events, storage, shelf, folder, poll, served };
+  }
+
+  test.each([
+    ["EIO", 2],
+    ["EMFILE", 1],
+  ] as const)(
+    "%s to a client: the list is reported, and downloaded again if it is the file's fault",
+    async (code, downloads) => {
+      await using upstream = new IdListUpstream();
+      upstream.put(key, "one", first, { fileID: "one" });
+      const { shelf, folder, poll, served } = await startShelf(upstream);
+      await using _shelf = shelf;
+      await poll(["one"]);
+      const found = shelf.find("one");
+      if (found === undefined) throw new Error("the list is not there");
+      shelf.unreadable(found.file, Object.assign(new Error(`${code}: read`), { code }));
+      expect(shelf.status.problems).toMatchObject([
+        { list: "one", detail: `it can't be read: Error: ${code}: read` },
+      ]);
+      expect(served()).toEqual(["one on_disk"]);
+      await poll(["one"]);
+      expect(shelf.status.problems).toEqual([]);
+      expect(served()).toEqual(["one on_disk"]);
+      expect(upstream.rangesAsked()).toEqual(Array(downloads).fill(null));
+      expect(shelf.status.bytes).toBe(downloads * first.length);
+      expect(filesOf(folder)).toHaveLength(downloads);
+    },
+  );
+
+  test.each([
+    ["EIO", "write"],
+    ["EIO", "datasync"],
+    ["ESTALE", "open"],
+    ["ESTALE", "rename"],
+    ["ESTALE", "bytesOf"],
+    ["EACCES", "isReadable"],
+  ] as const)(
+    "%s of %s: the list is reported with the error, others are served, and it recovers",
+    async (code, call) => {
+      await using upstream = new IdListUpstream();
+      for (const name of ["one", "two"]) upstream.put(key, name, first, { fileID: name });
+      const { events, storage, shelf, folder, poll, served } = await startShelf(upstream);
+      await using _shelf = shelf;
+      await poll(["one"]);
+      upstream.append(key, "one", more);
+      storage.fault = (called) => (called === call ? code : undefined);
+      await poll(["one", "two"]);
+      expect(served()[0]).toBe("one on_disk");
+      expect(served()).toHaveLength(2);
+      expect(shelf.status.problems.map(({ detail }) => detail).join()).toContain(code);
+      expect(
+        events.some((event) => event.kind === "id_list_file_failed" && event.detail.includes(code)),
+      ).toBe(true);
+      storage.fault = () => undefined;
+      await poll(["one", "two"]);
+      expect(served()).toEqual(["one on_disk", "two on_disk"]);
+      expect(shelf.status).toEqual({ files: 2, bytes: 3 * first.length, problems: [] });
+      expect(filesOf(folder)).toHaveLength(2);
+    },
+  );
+});

@@ -1,0 +1,167 @@
+import { describe, expect, test } from "bun:test";
+import { DownloadQueue } from "../../src/id-lists/download-queue.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { FakeClock } from "../support/common/fake-clock.ts";
+import { eventually } from "../support/common/wait.ts";
+import { IdListRelay } from "../support/id-lists/id-list-relay.ts";
+import { IdListUpstream, listed } from "../support/id-lists/id-list-upstream.ts";
+
+const key = "secret-many-lists";
+const first = listed("acme");
+
+const lists = (upstream: IdListUpstream, sdkKey: string, count: number) => {
+  for (let at = 0; at < count; at++) upstream.put(sdkKey, `list-${at}`, first, { fileID: `${sdkKey}-${at}` });
+};
+
+test("1,500 lists of 200 ms each come side by side", async () => {
+  await using upstream = new IdListUpstream();
+  lists(upstream, key, 1_500);
+  let open = 0;
+  let most = 0;
+  upstream.fault = async ({ path }) => {
+    if (!path.startsWith("/files/")) return undefined;
+    most = Math.max(most, ++open);
+    await Bun.sleep(200);
+    open--;
+    return undefined;
+  };
+  const startedAt = performance.now();
+  await using relay = await IdListRelay.start({
+    upstream,
+    values: { "proxy-id-lists": "true", "preload-sdk-keys": key },
+  });
+  const untilReady = { withinMs: 120_000, everyMs: 200 };
+  await eventually(async () => expect(await relay.notReady()).toBe(""), untilReady);
+  console.log(`1,500 lists came in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
+  expect(await relay.onDisk(key)).toHaveLength(1_500);
+  // Three quarters of the default of --id-list-downloads: 12.5 s where nothing but upstream takes time.
+  expect(most).toBe(24);
+}, 150_000);
+
+test("a key whose lists hang takes no place from the lists of another", async () => {
+  const values = { "proxy-id-lists": "true", "id-list-downloads": "4" };
+  await using relay = await IdListRelay.start({ values });
+  const { upstream } = relay;
+  lists(upstream, "secret-hangs", 50);
+  lists(upstream, "secret-works", 20);
+  let hanging = 0;
+  const never = new Promise<undefined>(() => {});
+  upstream.fault = ({ path }) => {
+    if (!path.startsWith("/files/secret-hangs")) return undefined;
+    hanging++;
+    return never;
+  };
+  expect(await relay.onDisk("secret-hangs")).toEqual([]);
+  expect(await relay.onDisk("secret-works")).toHaveLength(20);
+  expect(hanging).toBe(3);
+});
+
+describe("the queue of downloads", () => {
+  const steps = (queue: DownloadQueue<string>, began: string[]) => {
+    const ends: (() => void)[] = [];
+    const add = (name: string) =>
+      queue.run(name.charAt(0), async () => {
+        began.push(name);
+        await new Promise<void>((resolve) => ends.push(resolve));
+      });
+    const endNext = async () => {
+      ends.shift()?.();
+      await Bun.sleep(0);
+    };
+    return { add, endNext };
+  };
+
+  test("lets keys take turns, however many wait of one", async () => {
+    const began: string[] = [];
+    const { add, endNext } = steps(new DownloadQueue(2, systemClock), began);
+    for (const name of ["a1", "a2", "a3", "a4", "b1", "c1", "b2"]) void add(name);
+    for (let at = 0; at < 7; at++) await endNext();
+    // Of two places one key has one.
+    expect(began).toEqual(["a1", "b1", "a2", "b2", "c1", "a3", "a4"]);
+  });
+
+  test("gives one that waits alone three quarters of the places, and all of one place", async () => {
+    for (const [places, most] of [
+      [1, 1],
+      [4, 3],
+      [32, 24],
+    ] as const) {
+      const began: string[] = [];
+      const { add } = steps(new DownloadQueue(places, systemClock), began);
+      for (let at = 0; at < 40; at++) void add(`a${at}`);
+      expect(began).toHaveLength(most);
+    }
+  });
+
+  /** Downloads of a host that hangs: each is given up after ten seconds. */
+  function hang(queue: DownloadQueue<string>, clock: FakeClock, keys: number, began: string[]): void {
+    const never = new AbortController().signal;
+    for (let at = 0; at < keys; at++)
+      for (let file = 0; file < 20; file++)
+        void queue.run(`bad${at}`, async () => {
+          began.push(`bad${at}`);
+          await clock.sleep(10_000, never);
+        });
+  }
+
+  test("has done those of a key that works before the hosts of 70 others are given up three times", async () => {
+    const clock = new FakeClock();
+    const queue = new DownloadQueue<string>(32, clock);
+    hang(queue, clock, 70, []);
+    let done = 0;
+    for (let file = 0; file < 20; file++)
+      void queue.run("good", async (progressed) => {
+        progressed();
+        await clock.sleep(20, new AbortController().signal);
+        done++;
+      });
+    for (let ms = 0; ms < 25_000; ms += 10) {
+      await clock.advance(10);
+      await Bun.sleep(0);
+    }
+    expect(done).toBe(20);
+    // From now on those that hang leave the places free.
+    const startedAt = clock.elapsed();
+    const later = queue.run("good", () => Promise.resolve(clock.elapsed() - startedAt));
+    expect(await later).toBe(0);
+  });
+
+  test("starts no more than twice its places, and gives a key that comes back its places again", async () => {
+    const clock = new FakeClock();
+    const queue = new DownloadQueue<string>(4, clock);
+    const began: string[] = [];
+    hang(queue, clock, 3, began);
+    for (let at = 0; at < 5; at++) {
+      await clock.advance(1_000);
+      await Bun.sleep(0);
+    }
+    expect(began).toHaveLength(8);
+    const suspected = new DownloadQueue<string>(4, clock);
+    const silent = Promise.withResolvers<void>();
+    let heard = () => {};
+    void suspected.run("a", (progressed) => {
+      heard = progressed;
+      return silent.promise;
+    });
+    await clock.advance(1_000);
+    await Bun.sleep(0);
+    heard();
+    for (let at = 0; at < 3; at++) void suspected.run("b", () => new Promise(() => {}));
+    let isStarted = false;
+    void suspected.run("c", async () => {
+      isStarted = true;
+    });
+    // The one that was silent makes progress: it takes a place again.
+    expect(isStarted).toBe(false);
+    silent.resolve();
+    await eventually(() => expect(isStarted).toBe(true));
+  });
+
+  test("goes on after work that fails, and passes the error on", async () => {
+    const queue = new DownloadQueue<string>(1, systemClock);
+    const failed = queue.run("a", () => Promise.reject(new Error("no")));
+    const done = queue.run("a", () => Promise.resolve("yes"));
+    await expect(failed).rejects.toThrow("no");
+    expect(await done).toBe("yes");
+  });
+});

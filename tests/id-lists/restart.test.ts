@@ -1,0 +1,304 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { SdkKey } from "../../src/access/sdk-key.ts";
+import type { ListFileAnswer } from "../../src/id-lists/download.ts";
+import type { IdListEvent } from "../../src/id-lists/events.ts";
+import { ListShelf } from "../../src/id-lists/file-store.ts";
+import { digestOf, ListFolder } from "../../src/id-lists/folder.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { strictSupervisor } from "../support/common/supervisors.ts";
+import { eventually } from "../support/common/wait.ts";
+import { IdListRelay } from "../support/id-lists/id-list-relay.ts";
+import { IdListUpstream, listed } from "../support/id-lists/id-list-upstream.ts";
+import { FaultyStorage } from "../support/sqlite/faulty-storage.ts";
+import { masked } from "../support/telemetry/status-report.ts";
+
+const key = "secret-restarted-lists";
+
+async function newFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "sfp-id-lists-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
+
+const start = (upstream: IdListUpstream, folder: string, more: Readonly<Record<string, string>> = {}) =>
+  IdListRelay.start({
+    upstream,
+    folder,
+    values: { "proxy-id-lists": "true", "preload-sdk-keys": key, ...more },
+  });
+
+/** Every file's host takes a request and never answers. */
+function hangs(upstream: IdListUpstream): AsyncDisposable {
+  const never = Promise.withResolvers<undefined>();
+  upstream.fault = ({ path }) => (path.startsWith("/files/") ? never.promise : undefined);
+  return { [Symbol.asyncDispose]: async () => never.resolve(undefined) };
+}
+
+describe("a relay that is restarted while the host of the files hangs", () => {
+  test("serves every list that is on disk, grown or not, and is ready", async () => {
+    await using upstream = new IdListUpstream();
+    await using folder = await newFolder();
+    for (let at = 0; at < 100; at++) upstream.put(key, `l${at}`, listed(`a${at}`));
+    {
+      await using relay = await start(upstream, folder.path);
+      await eventually(async () => expect(await relay.notReady()).toBe(""));
+    }
+    for (let at = 0; at < 100; at++) upstream.append(key, `l${at}`, listed(`b${at}`));
+    await using _hanging = hangs(upstream);
+    await using relay = await start(upstream, folder.path);
+    await eventually(async () => expect(await relay.notReady()).toBe(""));
+    expect(await relay.onDisk(key)).toHaveLength(100);
+    expect(await relay.text(key, "l7")).toBe(listed("a7"));
+  }, 60_000);
+
+  test("is not ready while a list that it never had is on its way, for a minute at most", async () => {
+    await using upstream = new IdListUpstream();
+    await using folder = await newFolder();
+    upstream.put(key, "had", listed("a"));
+    {
+      await using relay = await start(upstream, folder.path);
+      await eventually(async () => expect(await relay.notReady()).toBe(""));
+    }
+    upstream.append(key, "had", listed("b"));
+    upstream.put(key, "new", listed("c"));
+    await using _hanging = hangs(upstream);
+    await using relay = await start(upstream, folder.path);
+    const reason = `1 of 2 ID lists of ${masked(key)} are not on disk yet`;
+    await eventually(async () => expect(await relay.notReady()).toBe(reason));
+    relay.clock.wake(60_000);
+    await eventually(async () => expect(await relay.notReady()).toBe(""));
+    expect(await relay.onDisk(key)).toEqual(["had"]);
+  }, 60_000);
+});
+
+test("a second key is served a file that is on disk while what was appended to it is on its way", async () => {
+  await using upstream = new IdListUpstream();
+  upstream.put(key, "x", listed("a"));
+  await using relay = await IdListRelay.start({ upstream, values: { "proxy-id-lists": "true" } });
+  expect(await relay.onDisk(key)).toEqual(["x"]);
+  upstream.append(key, "x", listed("b"));
+  const entry = upstream.entry(key, "x");
+  const never = Promise.withResolvers<undefined>();
+  await using _ending = { [Symbol.asyncDispose]: async () => never.resolve(undefined) };
+  upstream.fault = ({ path, key: asked }) => {
+    if (asked === "secret-second") return Response.json({ x: entry });
+    return path.startsWith("/files/") ? never.promise : undefined;
+  };
+  expect(await relay.onDisk("secret-second")).toEqual(["x"]);
+});
+
+test("a list that fits no budget costs the others nothing when the relay is restarted", async () => {
+  await using upstream = new IdListUpstream();
+  await using folder = await newFolder();
+  upstream.put(key, "big", listed("big"), { size: 999_999_999 });
+  for (let at = 0; at < 20; at++) upstream.put(key, `l${at}`, listed(`a${at}`));
+  const values = { "id-lists-max-in-mb": "100", "id-list-downloads": "4" };
+  const names = Array.from({ length: 20 }, (_, at) => `l${at}`);
+  {
+    await using relay = await start(upstream, folder.path, values);
+    await eventually(async () => expect(await relay.onDisk(key)).toEqual(names));
+  }
+  upstream.fault = ({ path }) =>
+    path.startsWith("/files/") ? new Response("down", { status: 503 }) : undefined;
+  await using relay = await start(upstream, folder.path, values);
+  await eventually(async () => expect(await relay.notReady()).toBe(""));
+  expect(await relay.onDisk(key)).toEqual(names);
+}, 60_000);
+
+test("for a list that lacks room the oldest files that no manifest names go, and no more than must", async () => {
+  await using folder = await newFolder();
+  const entry = (fileID: string) => ({
+    name: fileID,
+    url: `http://h/${fileID}`,
+    fileID,
+    size: 30,
+    creationTime: 1,
+  });
+  const claimed = ListFolder.claim(folder.path);
+  for (const [at, fileID] of ["listed", "old", "new"].entries()) {
+    await Bun.write(claimed.pathOf(`${digestOf(entry(fileID))}-a${at}-0`), listed("x").repeat(3));
+  }
+  const source = {
+    fetchFile: async () => ({ kind: "whole", chunks: chunks(listed("y").repeat(3)) }) as const,
+  };
+  const emit = () => {};
+  const options = { source, clock: systemClock, supervisor: strictSupervisor(), emit, maxDownloads: 1 };
+  await using shelf = new ListShelf({ folder: claimed, ...options, maxBytes: 90 });
+  const [kept, fetched] = [shelf.file(entry("listed")), shelf.file(entry("fetched"))];
+  for (const file of [kept, fetched]) shelf.use(file);
+  await shelf.bring(fetched, entry("fetched"), key as SdkKey);
+  expect(fetched.isWhole).toBe(true);
+  const left = claimed.files().map((name) => name.slice(0, 64));
+  expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => digestOf(entry(fileID))).sort());
+});
+
+describe("a file on disk", () => {
+  const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
+  const name = `${digestOf(entry)}-a-0`;
+
+  async function startShelf(root: string, text: string, code: string, answer: () => ListFileAnswer) {
+    const folder = ListFolder.claim(root);
+    await Bun.write(folder.pathOf(name), text);
+    const storage = new FaultyStorage(folder);
+    storage.fault = (call) => (call === (code === "EIO" ? "read" : "open") ? code : undefined);
+    const events: IdListEvent[] = [];
+    const shelf = new ListShelf({
+      folder: storage,
+      source: { fetchFile: async () => answer() },
+      clock: systemClock,
+      supervisor: strictSupervisor(),
+      emit: (event) => void events.push(event),
+      maxBytes: 1_000,
+      maxDownloads: 1,
+    });
+    const file = shelf.file(entry);
+    shelf.use(file);
+    const bring = () => shelf.bring(file, entry, key as SdkKey);
+    return { shelf, storage, folder, file, events, bring };
+  }
+  const down = (): ListFileAnswer => ({ kind: "failed", detail: "down" });
+
+  test.each(["EMFILE", "EIO", "EACCES"])(
+    "that can't be read for %s stays, is reported, and is served when it can",
+    async (code) => {
+      await using root = await newFolder();
+      const { shelf, storage, folder, file, events, bring } = await startShelf(
+        root.path,
+        listed("x"),
+        code,
+        down,
+      );
+      await using _shelf = shelf;
+      await bring();
+      expect(file.isWhole).toBe(false);
+      expect(folder.files()).toEqual([name]);
+      expect(
+        events.some((event) => event.kind === "id_list_file_failed" && event.detail.includes(code)),
+      ).toBe(true);
+      storage.fault = () => undefined;
+      shelf.sweep();
+      await bring();
+      expect([file.isWhole, file.bytes, file.problem]).toEqual([true, 10, undefined]);
+      expect(folder.files()).toEqual([name]);
+    },
+  );
+
+  test("that can't be read goes when the file was downloaded again", async () => {
+    await using root = await newFolder();
+    const answer = (): ListFileAnswer => ({ kind: "whole", chunks: chunks(listed("x")) });
+    const { shelf, storage, folder, file, bring } = await startShelf(root.path, listed("x"), "EIO", answer);
+    await using _shelf = shelf;
+    storage.fault = (call, of) => (call === "read" && of === name ? "EIO" : undefined);
+    await bring();
+    expect([file.isWhole, file.problem]).toEqual([true, undefined]);
+    expect(folder.files()).toEqual([file.name ?? ""]);
+    expect(file.name).not.toBe(name);
+    expect(shelf.status.bytes).toBe(10);
+  });
+
+  test("that is no ID list is deleted", async () => {
+    await using root = await newFolder();
+    const { shelf, storage, folder, bring } = await startShelf(root.path, "garbage\n", "EIO", down);
+    await using _shelf = shelf;
+    storage.fault = () => undefined;
+    await bring();
+    expect(folder.files()).toEqual([]);
+  });
+});
+
+test.each([10, 5_000])(
+  "a list of %d bytes that upstream doesn't send, or that has no room, has nobody look through the folder",
+  async (size) => {
+    await using root = await newFolder();
+    const storage = new FaultyStorage(ListFolder.claim(root.path));
+    let looks = 0;
+    storage.fault = (call) => {
+      if (call === "files") looks++;
+      return undefined;
+    };
+    await using shelf = new ListShelf({
+      folder: storage,
+      source: { fetchFile: async () => ({ kind: "failed", detail: "down" }) },
+      clock: systemClock,
+      supervisor: strictSupervisor(),
+      emit: () => {},
+      maxBytes: 1_000,
+      maxDownloads: 1,
+    });
+    const entry = { name: "n", url: "http://h/n", fileID: "n", size, creationTime: 1 };
+    const file = shelf.file(entry);
+    shelf.use(file);
+    shelf.sweep();
+    const atTheStart = looks;
+    for (let poll = 0; poll < 3; poll++) {
+      await shelf.bring(file, entry, key as SdkKey);
+      shelf.sweep();
+    }
+    expect(shelf.status.problems).toHaveLength(1);
+    expect(looks).toBe(atTheStart);
+  },
+);
+
+test("a folder whose lock file is damaged is left out, and the relay has its files in the next", async () => {
+  await using upstream = new IdListUpstream();
+  await using folder = await newFolder();
+  upstream.put(key, "x", listed("a"));
+  await Bun.write(join(folder.path, "id-lists", "0", "lock"), "garbage ".repeat(100));
+  {
+    await using relay = await start(upstream, folder.path);
+    await eventually(async () => expect(await relay.onDisk(key)).toEqual(["x"]));
+    expect(await relay.text(key, "x")).toBe(listed("a"));
+    expect((await relay.manifest(key))["x"]?.url).toStartWith(relay.url);
+  }
+  await using _hanging = hangs(upstream);
+  await using relay = await start(upstream, folder.path);
+  await eventually(async () => expect(await relay.text(key, "x")).toBe(listed("a")));
+}, 30_000);
+
+test("a download that can't be written ends its request", async () => {
+  await using root = await newFolder();
+  const signals: AbortSignal[] = [];
+  const storage = new FaultyStorage(ListFolder.claim(root.path));
+  storage.fault = (call) => (call === "open" ? "EACCES" : undefined);
+  await using shelf = new ListShelf({
+    folder: storage,
+    source: {
+      fetchFile: async (_url, _from, signal) => {
+        signals.push(signal);
+        return { kind: "whole", chunks: chunks(listed("x")) };
+      },
+    },
+    clock: systemClock,
+    supervisor: strictSupervisor(),
+    emit: () => {},
+    maxBytes: 1_000,
+    maxDownloads: 1,
+  });
+  const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
+  const file = shelf.file(entry);
+  shelf.use(file);
+  await shelf.bring(file, entry, key as SdkKey);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+});
+
+test("relays that share a path find their files in whatever order they start, and those of one that never comes back go", async () => {
+  await using folder = await newFolder();
+  const [first, second] = [ListFolder.claim(folder.path), ListFolder.claim(folder.path)];
+  await Bun.write(second.pathOf("file"), "+a\n");
+  second[Symbol.dispose]();
+  first[Symbol.dispose]();
+  {
+    using _again = ListFolder.claim(folder.path);
+    using other = ListFolder.claim(folder.path);
+    expect([other.path, ...other.files()]).toEqual([second.path, "file"]);
+  }
+  using _alone = ListFolder.claim(folder.path, Date.now() + 3 * 3_600_000);
+  using left = ListFolder.claim(folder.path);
+  expect([left.path, ...left.files()]).toEqual([second.path]);
+});
+
+async function* chunks(text: string) {
+  yield Buffer.from(text);
+}

@@ -1,0 +1,123 @@
+import { describe, expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { packRequest } from "../../src/log-events/calls.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { GarbageLimit } from "../../src/platform/garbage-limit.ts";
+import { UpstreamEndpoint } from "../../src/upstream/endpoint.ts";
+import { StatsigEvents } from "../../src/upstream/log-events.ts";
+import { failureOf } from "../support/common/failure.ts";
+import { FakeClock, settle } from "../support/common/fake-clock.ts";
+import { eventually } from "../support/common/wait.ts";
+import { chunksOf, eventGroup } from "../support/log-events/event-batches.ts";
+import { decodeForwarded } from "../support/log-events/event-relay.ts";
+import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
+
+const group = eventGroup("a");
+const sinkTo = (upstream: Upstream, clock = systemClock) =>
+  new StatsigEvents(
+    new UpstreamEndpoint({ baseUrl: upstream.url, proxied: false, relayVersion: "1.2.3" }),
+    { pack: async (contents) => packRequest(contents, new GarbageLimit()) },
+    clock,
+  );
+
+const send = (upstream: Upstream) =>
+  sinkTo(upstream).send(group, chunksOf(["1", '{"a": 2}']), new AbortController().signal);
+
+describe("events on their way to Statsig (WIRE 2)", () => {
+  test("POST /v1/log_event with key, count, SDK headers, gzip", async () => {
+    await using upstream = await startUpstream();
+    expect(await send(upstream)).toEqual({ kind: "accepted" });
+    const [request] = upstream.requests;
+    expect([request?.method, request?.url]).toEqual(["POST", "/v1/log_event"]);
+    expect(request?.headers).toMatchObject({
+      "statsig-api-key": group.sdkKey,
+      "statsig-event-count": "2",
+      "x-sfp-version": "1.2.3",
+      "content-encoding": "gzip",
+      ...group.headers,
+    });
+    const text = request && decodeForwarded(request).text;
+    expect(text).toBe(`{"events":[1,{"a": 2}],"statsigMetadata":${group.metadata}}`);
+  });
+
+  test.each([
+    [200, { kind: "accepted" }],
+    [202, { kind: "accepted" }],
+    [400, { kind: "refused", status: 400 }],
+    [401, { kind: "unauthorized", status: 401 }],
+    [403, { kind: "unauthorized", status: 403 }],
+    [404, { kind: "refused", status: 404 }],
+    [413, { kind: "too_large" }],
+    [302, { kind: "retry", trouble: "upstream", detail: "upstream answered 302" }],
+    [408, { kind: "retry", trouble: "upstream", detail: "upstream answered 408" }],
+    [429, { kind: "retry", trouble: "key", detail: "upstream answered 429" }],
+    [500, { kind: "retry", trouble: "upstream", detail: "upstream answered 500" }],
+    [503, { kind: "retry", trouble: "upstream", detail: "upstream answered 503" }],
+  ] as const)("%d", async (code, outcome) => {
+    await using upstream = await startUpstream();
+    upstream.misbehave(status(code));
+    expect(await send(upstream)).toEqual(outcome);
+  });
+
+  test("Retry-After is read, in seconds or as a date", async () => {
+    await using upstream = await startUpstream();
+    upstream.misbehave(status(503, "", { "retry-after": "7" }));
+    expect(await send(upstream)).toMatchObject({ afterMs: 7_000 });
+    upstream.misbehave(status(429, "", { "retry-after": new Date(Date.now() + 9_500).toUTCString() }));
+    const outcome = await send(upstream);
+    expect(outcome.kind === "retry" && outcome.afterMs).toBeWithin(5_000, 11_001);
+  });
+
+  test("a connection that breaks, or none at all, is tried again", async () => {
+    await using upstream = await startUpstream();
+    upstream.misbehave({ kind: "reset" });
+    expect(await send(upstream)).toMatchObject({
+      kind: "retry",
+      trouble: "upstream",
+      detail: "connection closed",
+    });
+    await upstream.stop();
+    expect(await send(upstream)).toMatchObject({ kind: "retry", detail: "connection refused" });
+  });
+
+  test("no answer: given up after 30 s, or at once when the relay stops", async () => {
+    await using upstream = await startUpstream();
+    upstream.misbehave({ kind: "hang" });
+    const clock = new FakeClock();
+    const late = sinkTo(upstream, clock).send(group, chunksOf(["1"]), new AbortController().signal);
+    await eventually(() => expect(upstream.requests).toHaveLength(1));
+    await clock.advance(5_000);
+    // The sink sees for itself that upstream takes connections.
+    await sleep(300);
+    await clock.advance(24_999);
+    let isOver = false;
+    void late.then(() => {
+      isOver = true;
+    });
+    await settle();
+    expect(isOver).toBe(false);
+    await clock.advance(1);
+    expect(await late).toEqual({
+      kind: "retry",
+      trouble: "upstream",
+      detail: "no answer from upstream within 30 s",
+    });
+    const stop = new AbortController();
+    const stopped = failureOf(sinkTo(upstream).send(group, chunksOf(["1"]), stop.signal));
+    await eventually(() => expect(upstream.requests).toHaveLength(2));
+    stop.abort(new Error("stopping"));
+    expect(await stopped).toEqual(new Error("stopping"));
+  });
+
+  test("an answer whose body hangs has come all the same", async () => {
+    await using upstream = await startUpstream();
+    upstream.misbehave({ kind: "stall", afterBytes: 3 });
+    const clock = new FakeClock();
+    const sent = sinkTo(upstream, clock).send(group, chunksOf(["1"]), new AbortController().signal);
+    await eventually(() => expect(upstream.requests).toHaveLength(1));
+    // Its headers and the first bytes of its body are here.
+    await sleep(300);
+    await clock.advance(10_000);
+    expect(await sent).toEqual({ kind: "accepted" });
+  });
+});

@@ -1,0 +1,118 @@
+import { expect, test } from "bun:test";
+import { WorkerCalls, type WorkerCallsOptions } from "../../src/platform/worker-calls.ts";
+import type { Command } from "../support/common/scripted-worker.ts";
+import { eventually } from "../support/common/wait.ts";
+
+function scripted(limits: Pick<WorkerCallsOptions, "limitMs" | "silenceLimitMs"> = {}) {
+  let started = 0;
+  const lost: string[] = [];
+  const calls = new WorkerCalls<Command, Uint8Array<ArrayBuffer>>({
+    name: "the scripted worker",
+    onLost: (error) => lost.push(error.message),
+    start: () => {
+      started++;
+      return new Worker(new URL("../support/common/scripted-worker.ts", import.meta.url));
+    },
+    ...limits,
+  });
+  return {
+    calls,
+    started: () => started,
+    lost,
+    [Symbol.asyncDispose]: () => calls[Symbol.asyncDispose](),
+  };
+}
+
+const echo = (...bytes: number[]): Command => ({ kind: "echo", bytes: new Uint8Array(bytes) });
+
+test("each call gets its own answer, from one Worker", async () => {
+  await using worker = scripted();
+  const answers = await Promise.all([1, 2, 3].map((number) => worker.calls.call(echo(number))));
+  expect(answers.map((bytes) => [...bytes])).toEqual([[1], [2], [3]]);
+  expect(worker.started()).toBe(1);
+});
+
+test("what is moved is there no longer", async () => {
+  await using worker = scripted();
+  const bytes = new Uint8Array([1, 2, 3]);
+  const answer = await worker.calls.call({ kind: "echo", bytes }, [bytes.buffer]);
+  expect([...answer]).toEqual([1, 2, 3]);
+  expect(bytes.length).toBe(0);
+});
+
+test("an exception rejects its call alone", async () => {
+  await using worker = scripted();
+  const [thrown, echoed] = await Promise.allSettled([
+    worker.calls.call({ kind: "throw" }),
+    worker.calls.call(echo(1)),
+  ]);
+  expect(thrown).toMatchObject({ status: "rejected", reason: { message: "Error: as told" } });
+  expect(echoed.status).toBe("fulfilled");
+});
+
+test("a Worker that dies rejects what waits for it; the next call has a new one", async () => {
+  await using worker = scripted();
+  const waiting = [worker.calls.call({ kind: "end" }), worker.calls.call(echo(1))];
+  for (const outcome of await Promise.allSettled(waiting)) {
+    expect(outcome).toMatchObject({ status: "rejected", reason: { message: "the scripted worker ended" } });
+  }
+  expect([...(await worker.calls.call(echo(2)))]).toEqual([2]);
+  expect(worker.started()).toBe(2);
+  expect(worker.lost).toEqual(["the scripted worker ended"]);
+});
+
+test.each([
+  ["an exception", "throw-later"],
+  ["a rejection", "reject-later"],
+] as const)(
+  "a Worker that %s ends while nobody waits for it is reported, in one line, and replaced",
+  async (_, kind) => {
+    await using worker = scripted();
+    await worker.calls.call({ kind });
+    await eventually(() => expect(worker.lost).toEqual(["the scripted worker failed: error: later"]));
+    expect([...(await worker.calls.call(echo(2)))]).toEqual([2]);
+  },
+);
+
+test("one that is shut down is not reported", async () => {
+  const worker = scripted();
+  await worker.calls.call(echo(1));
+  await worker[Symbol.asyncDispose]();
+  await Bun.sleep(100);
+  expect(worker.lost).toEqual([]);
+});
+
+test("while the Worker hangs calls are rejected at once, and taken again as soon as it answers", async () => {
+  await using worker = scripted({ limitMs: 300 });
+  await worker.calls.call(echo(1));
+  const hanging = worker.calls.call({ kind: "hang", ms: 1_000 });
+  await expect(hanging).rejects.toThrow("the scripted worker did not answer within 300 ms");
+  await expect(worker.calls.call(echo(2))).rejects.toThrow("the scripted worker does not answer");
+  await eventually(async () => expect([...(await worker.calls.call(echo(3)))]).toEqual([3]));
+  expect(worker.started()).toBe(1);
+});
+
+test("a Worker that replies nothing for too long is replaced; one that goes on replying is not, however much waits", async () => {
+  await using worker = scripted({ silenceLimitMs: 1_000 });
+  const slow = Array.from({ length: 5 }, () => worker.calls.call({ kind: "hang", ms: 250 }));
+  await Promise.all(slow);
+  expect(worker.started()).toBe(1);
+  const stuck = [worker.calls.call({ kind: "hang", ms: 4_000 }), worker.calls.call(echo(1))];
+  for (const outcome of await Promise.allSettled(stuck)) {
+    const message = "the scripted worker replied nothing for 1000 ms";
+    expect(outcome).toMatchObject({ status: "rejected", reason: { message } });
+  }
+  expect(worker.lost).toEqual(["the scripted worker replied nothing for 1000 ms"]);
+  expect([...(await worker.calls.call(echo(2)))]).toEqual([2]);
+  expect(worker.started()).toBe(2);
+});
+
+test("on shutdown what waits is rejected, and so is what comes later", async () => {
+  await using worker = scripted();
+  await worker.calls.call(echo(1));
+  const waiting = worker.calls.call({ kind: "hang", ms: 200 });
+  const [outcome] = await Promise.all([Promise.allSettled([waiting]), worker.calls[Symbol.asyncDispose]()]);
+  expect(outcome).toMatchObject([{ status: "rejected", reason: { message: "the relay is shutting down" } }]);
+  await expect(worker.calls.call(echo(2))).rejects.toThrow("shutting down");
+  expect(worker.started()).toBe(1);
+});

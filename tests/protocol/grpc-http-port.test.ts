@@ -1,0 +1,93 @@
+import { beforeAll, describe, expect, test } from "bun:test";
+import { curl } from "../support/clients/curl.ts";
+import { GET_CONFIG_SPEC, STREAM_CONFIG_SPEC } from "../support/clients/raw-grpc-client.ts";
+import { FrameQueue, rpcFrame } from "../support/clients/rpc-frames.ts";
+import { decodeFields, encodeRequest } from "../support/clients/spec-messages.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { shareRelay } from "../support/relay/shared-relay.ts";
+import { type PublishedKey, publishKey } from "../support/upstream/published-key.ts";
+
+const json = { "content-type": "application/json" };
+const shared = shareRelay();
+let key: PublishedKey;
+beforeAll(() => {
+  key = publishKey(shared.upstream, "secret-http-port");
+});
+
+const post = (path: string, headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer>) =>
+  fetch(`${shared.relay.httpUrl}${path}`, { method: "POST", headers, body });
+
+describeWith("curl")("WIRE 3: curl of the RPC as JSON, on the HTTP port", () => {
+  test("answers the spec of v1, or of the version that it names", async () => {
+    for (const [request, expected] of [
+      [{ sdkKey: key.sdkKey }, key.v1],
+      [{ sdkKey: key.sdkKey, version: "no_version" }, key.v1],
+      [{ sdkKey: key.sdkKey, version: "v1" }, key.v1],
+      [{ sdkKey: key.sdkKey, version: "v2" }, key.v2],
+      [{ sdkKey: key.sdkKey, version: 2, sinceTime: key.lcut }, '{"has_updates":false}'],
+    ] as const) {
+      const url = `${shared.relay.httpUrl}${GET_CONFIG_SPEC}`;
+      const answer = await curl("-H", "content-type: application/json", "-d", JSON.stringify(request), url);
+      expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "application/json"]);
+      expect(answer.headers.get("x-sfp-hostname")).toBe("no_hostname_set");
+      const message: unknown = JSON.parse(Buffer.from(answer.body).toString());
+      expect(message).toEqual({ spec: expected, lastUpdated: String(key.lcut) });
+    }
+  });
+});
+
+describe("WIRE 3: Connect on the HTTP port", () => {
+  test.each([
+    [
+      "an unknown key",
+      { sdkKey: "secret-unknown" },
+      403,
+      { code: "permission_denied", message: "Unauthorized" },
+    ],
+    ["a key that can be none", { sdkKey: "no key" }, 400, { code: "invalid_argument" }],
+    ["no key", {}, 400, { code: "invalid_argument" }],
+  ] as const)("%s is an error", async (_, request, status, error) => {
+    const answer = await post(GET_CONFIG_SPEC, json, JSON.stringify(request));
+    expect(answer.status).toBe(status);
+    expect(await answer.json()).toMatchObject(error);
+  });
+
+  test("StreamConfigSpec gives the spec at once, then each new one", async () => {
+    const sdkKey = "secret-http-stream";
+    const first = publishKey(shared.upstream, sdkKey);
+    const type = { "content-type": "application/connect+json" };
+    const request = new Uint8Array(rpcFrame(JSON.stringify({ sdkKey, version: "v2" })));
+    const answer = await post(STREAM_CONFIG_SPEC, type, request);
+    expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "application/connect+json"]);
+    expect(answer.headers.get("x-sfp-hostname")).toBe("no_hostname_set");
+    const frames = new FrameQueue();
+    const reader = answer.body?.getReader();
+    const reading = (async () => {
+      for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
+        frames.push(read.value);
+      }
+    })();
+    for (const number of [0, 1, 2]) {
+      const { v2, lcut } = number === 0 ? first : publishKey(shared.upstream, sdkKey, number);
+      const frame = await frames.next();
+      const message: unknown = JSON.parse(String(frame?.data));
+      expect(message).toEqual({ spec: v2, lastUpdated: String(lcut) });
+    }
+    await reader?.cancel();
+    await reading;
+  });
+
+  test("gRPC-Web answers here too", async () => {
+    const request = new Uint8Array(rpcFrame(encodeRequest({ sdkKey: key.sdkKey, version: 2 })));
+    const answer = await post(GET_CONFIG_SPEC, { "content-type": "application/grpc-web+proto" }, request);
+    const frames = new FrameQueue();
+    frames.push(new Uint8Array(await answer.arrayBuffer()));
+    const message = await frames.next();
+    expect(decodeFields(message?.data ?? Buffer.alloc(0))).toEqual({ 1: key.v2, 2: key.lcut });
+  });
+
+  test("the other method names the one that is allowed", async () => {
+    const answer = await fetch(`${shared.relay.httpUrl}${STREAM_CONFIG_SPEC}`);
+    expect([answer.status, answer.headers.get("allow")]).toEqual([405, "POST"]);
+  });
+});

@@ -1,0 +1,87 @@
+import { beforeAll, describe, expect, test } from "bun:test";
+import { textOf } from "../support/clients/raw-get.ts";
+import { rawHttp } from "../support/clients/raw-http.ts";
+import { shareRelay } from "../support/relay/shared-relay.ts";
+import { type PublishedKey, publishKey } from "../support/upstream/published-key.ts";
+
+const shared = shareRelay();
+let key: PublishedKey;
+beforeAll(() => {
+  key = publishKey(shared.upstream, "secret-encoding");
+});
+
+const ask = (acceptEncodings: readonly string[], query = "") =>
+  rawHttp(`${shared.relay.httpUrl}/v2/download_config_specs/${key.sdkKey}.json${query}`, {
+    headers: acceptEncodings.map((value) => ["Accept-Encoding", value] as const),
+  });
+
+describe("WIRE 1: Accept-Encoding is honoured strictly", () => {
+  test("without the header: identity", async () => {
+    const answer = await ask([]);
+    expect(answer.headers["content-encoding"]).toBeUndefined();
+    expect(answer.body.toString()).toBe(key.v2);
+  });
+
+  const rows = [
+    { offered: "", coding: "identity" },
+    { offered: "identity", coding: "identity" },
+    { offered: "gzip", coding: "gzip" },
+    { offered: "br", coding: "br" },
+    { offered: "zstd", coding: "zstd" },
+    { offered: "gzip,deflate", coding: "gzip" },
+    { offered: "GZip", coding: "gzip" },
+    // The relay has no deflate, and no client may get what it can't undo.
+    { offered: "deflate", coding: "identity" },
+    { offered: "compress, snappy", coding: "identity" },
+    { offered: "gzipped", coding: "identity" },
+    { offered: "x", coding: "identity" },
+    { offered: "gzip;q=0", coding: "identity" },
+    { offered: "gzip;q=0.000, br;q=0, zstd;q=0", coding: "identity" },
+    { offered: "gzip;q=0, br", coding: "br" },
+    { offered: "gzip;q=0.9, br;q=0.1, zstd;q=0.2", coding: "gzip" },
+    { offered: "gzip;q=0.1, br;q=0.9", coding: "br" },
+    { offered: "gzip ; q=0.1 , br ; q=0.9", coding: "br" },
+    { offered: "identity, gzip;q=0.5", coding: "identity" },
+    { offered: "identity;q=0.5, gzip;q=0.8", coding: "gzip" },
+    { offered: "identity;q=0, gzip", coding: "gzip" },
+    { offered: "*;q=0, gzip", coding: "gzip" },
+    { offered: "gzip;q=0, br;q=0, *", coding: "zstd" },
+  ];
+
+  test.each(rows)('"$offered" gives $coding', async ({ offered, coding }) => {
+    const answer = await ask([offered]);
+    expect(answer.status).toBe(200);
+    expect(answer.headers["content-encoding"] ?? "identity").toBe(coding);
+    expect(textOf(answer)).toBe(key.v2);
+  });
+
+  test("two header lines count as one", async () => {
+    expect((await ask(["identity;q=0.1", "br"])).headers["content-encoding"]).toBe("br");
+    expect((await ask(["gzip;q=0.5", "br;q=0"])).headers["content-encoding"]).toBe("gzip");
+  });
+
+  test.each(["identity;q=0", "*;q=0", "identity;q=0, deflate"])(
+    '"%s" can not be served: 406',
+    async (offered) => {
+      const answer = await ask([offered]);
+      expect(answer.status).toBe(406);
+      const body: unknown = JSON.parse(answer.body.toString());
+      expect(body).toEqual({ code: 406, reason: "Not Acceptable" });
+    },
+  );
+
+  test("statsig-br is for protobuf alone: JSON never comes in it", async () => {
+    for (const offered of ["statsig-br", "statsig-br, gzip", "statsig-br;q=1, gzip;q=0.1"]) {
+      const answer = await ask([offered], "?supports_proto=false");
+      expect(answer.headers["content-type"]).toBe("application/json");
+      expect(answer.headers["content-encoding"] ?? "identity").not.toBe("statsig-br");
+      expect(textOf(answer)).toBe(key.v2);
+    }
+  });
+
+  test("however many forms were asked before, each is read for itself", async () => {
+    for (let number = 0; number < 300; number++) await ask([`gzip;q=0.${String(number).padStart(3, "0")}`]);
+    expect((await ask(["gzip;q=0"])).headers["content-encoding"]).toBeUndefined();
+    expect((await ask(["gzip"])).headers["content-encoding"]).toBe("gzip");
+  });
+});

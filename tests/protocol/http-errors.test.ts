@@ -1,0 +1,82 @@
+import { describe, expect, test } from "bun:test";
+import { STATUS_CODES } from "node:http";
+import { type RawRequest, rawHttp } from "../support/clients/raw-http.ts";
+import { shareRelay } from "../support/relay/shared-relay.ts";
+import { forKey, publishKey } from "../support/upstream/published-key.ts";
+import { status } from "../support/upstream/upstream.ts";
+
+const shared = shareRelay();
+const ask = (path: string, request: RawRequest = {}) => rawHttp(`${shared.relay.httpUrl}${path}`, request);
+const proto: RawRequest = { headers: [["accept-encoding", "statsig-br, gzip"]] };
+
+describe("WIRE 1: an unknown or revoked key is 401, text/plain, Unauthorized", () => {
+  test.each([401, 403])("where upstream says %d", async (upstreamStatus) => {
+    const sdkKey = `secret-refused-${upstreamStatus}`;
+    shared.upstream.misbehave(status(upstreamStatus), forKey(sdkKey));
+    const byPath = [`/v1/download_config_specs/${sdkKey}.json`, `/v2/download_config_specs/${sdkKey}.json`];
+    const requests = [
+      ...byPath.map((path) => ask(path)),
+      ask(`/v2/download_config_specs/${sdkKey}.json?supports_proto=true&sinceTime=1700000000000`, proto),
+      ask("/v1/download_config_specs", { headers: [["statsig-api-key", sdkKey]] }),
+      ask("/v1/download_config_specs", {
+        method: "POST",
+        headers: [["statsig-api-key", sdkKey]],
+        body: '{"sinceTime":0}',
+      }),
+    ];
+    for (const answer of await Promise.all(requests)) {
+      expect(answer.status).toBe(401);
+      expect(answer.headers["content-type"]).toStartWith("text/plain");
+      expect(answer.headers["content-encoding"]).toBeUndefined();
+      expect(answer.body.toString()).toBe("Unauthorized");
+    }
+  });
+});
+
+describe('WIRE 1: other errors are JSON {"code": <status>, "reason": "<reason phrase>"}', () => {
+  const key: [string, string] = ["statsig-api-key", "secret-errors"];
+  const json: [string, string] = ["content-type", "application/json"];
+  const rows = [
+    { what: "POST without a key", code: 400, path: "/v1/download_config_specs", method: "POST", body: "{}" },
+    {
+      what: "POST without a key, v2",
+      code: 400,
+      path: "/v2/download_config_specs",
+      method: "POST",
+      body: "{}",
+    },
+    { what: "GET without a key", code: 400, path: "/v1/download_config_specs" },
+    { what: "GET with an empty key", code: 400, path: "/v2/download_config_specs/.json" },
+    { what: "a key that can be none", code: 400, path: "/v1/download_config_specs/a%2Fb.json" },
+    { what: "a key of 201 characters", code: 400, path: `/v1/download_config_specs/${"k".repeat(201)}.json` },
+    { what: "POST of no JSON", code: 400, path: "/v1/download_config_specs", method: "POST", body: "{", key },
+    { what: "an unknown path", code: 404, path: "/v1/unknown" },
+    { what: "an unknown version", code: 404, path: "/v3/download_config_specs/secret-a.json" },
+    { what: "DELETE", code: 405, path: "/v1/download_config_specs/secret-a.json", method: "DELETE" },
+    { what: "PUT", code: 405, path: "/v2/download_config_specs", method: "PUT", body: "{}" },
+  ] as const satisfies readonly object[];
+
+  test.each(rows)("$what: $code", async (row) => {
+    const headers = "key" in row ? [row.key, json] : [json];
+    const method = "method" in row ? row.method : "GET";
+    const answer = await ask(row.path, { method, headers, ...("body" in row && { body: row.body }) });
+    expect(answer.status).toBe(row.code);
+    expect(answer.headers["content-type"]).toStartWith("application/json");
+    const body: unknown = JSON.parse(answer.body.toString());
+    expect(body).toEqual({ code: row.code, reason: STATUS_CODES[row.code] });
+    if (row.code === 405) expect(answer.headers.allow).toMatch(/GET.*HEAD.*POST/);
+  });
+
+  test("nothing held and upstream failing: 503 with Retry-After, never 401", async () => {
+    const { sdkKey } = publishKey(shared.upstream, "secret-failing");
+    shared.upstream.misbehave(status(500), forKey(sdkKey));
+    const plain = await ask(`/v1/download_config_specs/${sdkKey}.json`);
+    const asProto = await ask(`/v2/download_config_specs/${sdkKey}.json?supports_proto=true`, proto);
+    for (const answer of [plain, asProto]) {
+      expect(answer.status).toBe(503);
+      expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
+      const body: unknown = JSON.parse(answer.body.toString());
+      expect(body).toEqual({ code: 503, reason: "Service Unavailable" });
+    }
+  });
+});

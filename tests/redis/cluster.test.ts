@@ -1,0 +1,72 @@
+import { expect, test } from "bun:test";
+import { keysOf } from "../../src/redis/keys.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { RedisCluster } from "../support/redis/redis-cluster.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
+import { RedisUse } from "../support/redis/redis-uses.ts";
+import { RedisWriter, writtenFeed } from "../support/redis/redis-writer.ts";
+import { preparedSnapshot } from "../support/specs/prepared-snapshots.ts";
+import { feedOf } from "../support/specs/snapshots.ts";
+
+describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
+  test("that is absent is down once, in words", async () => {
+    await using absent = await RedisServer.reserve();
+    const address = { kind: "cluster", nodes: [{ host: "127.0.0.1", port: absent.port }] } as const;
+    await using relay = new RedisWriter({ ...absent.options, address });
+    expect(await relay.write()).toBe("no node of the Redis Cluster can be reached");
+    await Bun.sleep(1_000);
+    expect(relay.events.slice(0, 1)).toEqual([
+      { kind: "redis_down", reason: "no node of the Redis Cluster can be reached" },
+    ]);
+    expect(relay.outages).toEqual(["redis_down"]);
+  });
+
+  test("has every feed on the node of its key, and is joined by one address", async () => {
+    await using cluster = await RedisCluster.start();
+    const { address } = cluster.options;
+    if (address.kind !== "cluster") throw new Error(address.kind);
+    const one = { ...address, nodes: address.nodes.slice(2) };
+    await using relay = new RedisWriter({ ...cluster.options, address: one });
+    const feeds = Array.from({ length: 12 }, (_, at) => feedOf(`secret-${at}`));
+    for (const feed of feeds) await relay.write(await preparedSnapshot(feed, 5));
+    const sizes = await Promise.all(cluster.nodes.map((node) => node.cli("DBSIZE")));
+    expect(sizes.map(Number).reduce((sum, size) => sum + size)).toBe(feeds.length);
+    expect(sizes).not.toContain("0");
+    for (const feed of feeds) expect((await relay.kept.read(feed, -1)).kind).toBe("found");
+    expect(relay.outages).toEqual([]);
+  });
+
+  test("takes large values for all of its nodes with the first commands", async () => {
+    await using cluster = await RedisCluster.start();
+    for (let round = 0; round < 5; round++) {
+      await using use = new RedisUse(cluster.options);
+      const { bulk } = use.connection;
+      await use.connection.send("PING", []);
+      const answers = Array.from({ length: 20 }, (_, at) => bulk.send("HGET", [`statsig|${at}`, "config"]));
+      expect(await Promise.all(answers)).toEqual(answers.map(() => null));
+    }
+  });
+
+  test("of which a node is gone fails in time, and works again with it", async () => {
+    await using cluster = await RedisCluster.start();
+    await using relay = new RedisWriter(cluster.options);
+    await relay.writesAgain();
+    const node = await cluster.nodeOf(keysOf(writtenFeed, ["v3"])[0].name);
+    await node.kill();
+    for (let i = 0; i < 5; i++) expect(await relay.write()).toBeString();
+    await node.restart();
+    await relay.writesAgain(15_000);
+  }, 30_000);
+
+  test("that hangs is down once, and found when it goes on", async () => {
+    await using cluster = await RedisCluster.start();
+    await using relay = new RedisWriter(cluster.options);
+    await relay.writesAgain();
+    for (const node of cluster.nodes) node.hang();
+    for (let i = 0; i < 4; i++) expect(await relay.write()).toBeString();
+    await relay.told("redis_down");
+    for (const node of cluster.nodes) node.goOn();
+    await relay.writesAgain(15_000);
+    expect(relay.outages).toEqual(["redis_down", "redis_up"]);
+  }, 30_000);
+});

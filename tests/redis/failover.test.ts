@@ -1,0 +1,66 @@
+import { expect, test } from "bun:test";
+import { systemClock } from "../../src/platform/clock.ts";
+import { RedisNotices } from "../../src/redis/fleet.ts";
+import { feedDigest } from "../../src/redis/keys.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { strictSupervisor } from "../support/common/supervisors.ts";
+import { eventually } from "../support/common/wait.ts";
+import { RedisSentinels } from "../support/redis/redis-sentinels.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
+import { RedisWriter, writtenFeed } from "../support/redis/redis-writer.ts";
+
+const FAILOVER_WITHIN_MS = 20_000;
+
+describeWith(
+  "redis-server",
+  "redis-sentinel",
+  "redis-cli",
+)("With Sentinels", () => {
+  test("what is written after the master was killed is in the new one, with its notices", async () => {
+    await using set = await RedisSentinels.start();
+    await using relay = new RedisWriter(set.options);
+    await using notices = new RedisNotices(relay.connection, systemClock, strictSupervisor());
+    const heard: number[] = [];
+    notices.listen((_digest, lcut) => heard.push(lcut));
+    await relay.writesAgain();
+    await eventually(() => expect(notices.isListening).toBe(true));
+
+    await set.master.kill();
+    await relay.writesAgain(FAILOVER_WITHIN_MS);
+    expect(await set.replica.cli("INFO", "replication")).toContain("role:master");
+    const read = await relay.kept.read(writtenFeed, -1);
+    expect(read.kind === "found" && read.raw.headerLcut).toBe(relay.lcut);
+    expect(relay.kinds("redis_down", "redis_up")).toEqual(["redis_down", "redis_up"]);
+    await eventually(() => expect(notices.isListening).toBe(true), {
+      withinMs: 10_000,
+    });
+    await notices.publish(feedDigest(writtenFeed), 42);
+    await eventually(() => expect(heard).toEqual([42]));
+  }, 40_000);
+
+  test("one that is left is enough, and the others are learned from it", async () => {
+    await using set = await RedisSentinels.start();
+    const [first, second, third] = set.sentinels;
+    await first?.kill();
+    second?.hang();
+    await using relay = new RedisWriter({ ...set.options, connectTimeoutMs: 500 });
+    await relay.writesAgain();
+    expect(third).toBeDefined();
+    second?.goOn();
+  }, 40_000);
+
+  test("and none of them there, it is said in words", async () => {
+    const absent = await RedisServer.reserve();
+    await using _ = absent;
+    const sentinels = [{ host: "127.0.0.1", port: absent.port }];
+    const address = { kind: "sentinel", sentinels, master: "mymaster" } as const;
+    await using relay = new RedisWriter({ ...absent.options, address });
+    await relay.told("redis_down");
+    expect(relay.events).toEqual([
+      { kind: "redis_down", reason: "no Sentinel knows the master, or none can be reached" },
+    ]);
+    const startedAt = performance.now();
+    await relay[Symbol.asyncDispose]();
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+  });
+});

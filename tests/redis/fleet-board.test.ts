@@ -1,0 +1,196 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { systemClock } from "../../src/platform/clock.ts";
+import { RedisFleetBoard, RedisNotices } from "../../src/redis/fleet.ts";
+import { claimKey, confirmedKey, feedDigest } from "../../src/redis/keys.ts";
+import type { RedisOptions } from "../../src/redis/options.ts";
+import type { Feed } from "../../src/specs/feed.ts";
+import type { Confirmation, Turn } from "../../src/specs/fleet.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { strictSupervisor } from "../support/common/supervisors.ts";
+import { eventually } from "../support/common/wait.ts";
+import { RedisCluster } from "../support/redis/redis-cluster.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
+import { RedisUse } from "../support/redis/redis-uses.ts";
+import { feedOf } from "../support/specs/snapshots.ts";
+
+type Looked = Exclude<Turn, { kind: "confirmed" }> | ({ readonly kind: "confirmed" } & Confirmation);
+
+/** A relay that looks at the board. */
+class Looker extends RedisUse {
+  readonly board = new RedisFleetBoard(
+    this.connection,
+    new RedisNotices(this.connection, systemClock, strictSupervisor()),
+    systemClock,
+  );
+
+  async look(feed: Feed, { freshForMs = 10_000, claimedForMs = 9_000 } = {}): Promise<Looked> {
+    const { turn, last } = await this.board.look(feed, { freshForMs, claimedForMs });
+    if (turn.kind !== "confirmed") return turn;
+    if (last === undefined) throw new Error("confirmed without a confirmation");
+    return { kind: "confirmed", ...last };
+  }
+}
+
+let count = 0;
+/** One that no test before has used. */
+const newFeed = (): Feed => feedOf(`secret-board-${count++}`);
+
+function describeBoard(name: string, options: () => RedisOptions): void {
+  test(`${name}: of relays that look at one moment one has the claim, until it is too old for who looks`, async () => {
+    const feed = newFeed();
+    await using stack = new AsyncDisposableStack();
+    const relays = Array.from({ length: 5 }, () => stack.use(new Looker(options())));
+    const seen = await Promise.all(relays.map((relay) => relay.look(feed)));
+    expect(seen.map(({ kind }) => kind).toSorted()).toEqual([...Array(4).fill("claimed"), "ours"]);
+    await sleep(150);
+    const [one, other] = relays;
+    if (one === undefined || other === undefined) throw new Error("no relays");
+    expect(await one.look(feed)).toMatchObject({ kind: "claimed", ageMs: expect.any(Number) });
+    expect(await one.look(feed, { claimedForMs: 100 })).toEqual({ kind: "ours" });
+    expect(await other.look(feed, { claimedForMs: 100 })).toMatchObject({ kind: "claimed" });
+  });
+
+  test(`${name}: a confirmation counts as long as who looks says; the newer version stays, of one the younger`, async () => {
+    const feed = newFeed();
+    await using relay = new Looker(options());
+    await relay.board.confirm(feed, { lcut: 8, ageMs: 5_000, confirmedAgoMs: 5_000 });
+    const first = await relay.look(feed);
+    expect(first).toMatchObject({ kind: "confirmed", lcut: 8 });
+    expect(first.kind === "confirmed" && first.ageMs).toBeWithin(5_000, 6_000);
+    expect(await relay.look(feed, { freshForMs: 4_000 })).toEqual({ kind: "ours" });
+    for (const [confirmation, lcut, least, most] of [
+      [{ lcut: 7, ageMs: 0 }, 8, 5_000, 6_000],
+      [{ lcut: 8, ageMs: 7_000 }, 8, 5_000, 6_000],
+      [{ lcut: 8, ageMs: 1_000 }, 8, 1_000, 2_000],
+      [{ lcut: 9, ageMs: 3_000 }, 9, 3_000, 4_000],
+    ] as const) {
+      await relay.board.confirm(feed, { confirmedAgoMs: undefined, ...confirmation });
+      const seen = await relay.look(feed);
+      expect(seen).toMatchObject({ kind: "confirmed", lcut });
+      expect(seen.kind === "confirmed" && seen.ageMs).toBeWithin(least, most);
+    }
+  });
+
+  test(`${name}: when Statsig confirmed it is told apart from when upstream was asked`, async () => {
+    const feed = newFeed();
+    await using relay = new Looker(options());
+    for (const [ageMs, confirmedAgoMs] of [
+      [500, 90_000],
+      [400, 100],
+      [300, undefined],
+    ] as const) {
+      await relay.board.confirm(feed, { lcut: 8, ageMs, confirmedAgoMs });
+      const seen = await relay.look(feed);
+      if (seen.kind !== "confirmed") throw new Error("not confirmed");
+      expect(seen.confirmedAgoMs === undefined ? undefined : seen.confirmedAgoMs - seen.ageMs).toBe(
+        confirmedAgoMs === undefined ? undefined : confirmedAgoMs - ageMs,
+      );
+    }
+  });
+
+  test(`${name}: the last confirmation is told also where it is old, with whose turn it is`, async () => {
+    const feed = newFeed();
+    await using relay = new Looker(options());
+    await relay.board.confirm(feed, { lcut: 8, ageMs: 50_000, confirmedAgoMs: 70_000 });
+    for (const kind of ["ours", "claimed"] as const) {
+      const { turn, last } = await relay.board.look(feed, { freshForMs: 10_000, claimedForMs: 9_000 });
+      expect([turn.kind, last?.lcut]).toEqual([kind, 8]);
+      expect(last?.ageMs).toBeWithin(50_000, 52_000);
+      expect(last?.confirmedAgoMs).toBeWithin(70_000, 72_000);
+    }
+  });
+
+  test(`${name}: where upstream wants to be left alone, nobody has the claim before that, whatever its interval`, async () => {
+    const feed = newFeed();
+    await using asking = new Looker(options());
+    await using other = new Looker(options());
+    expect(await asking.look(feed)).toEqual({ kind: "ours" });
+    await asking.board.holdOff(feed, 500);
+    const short = { claimedForMs: 100 };
+    await sleep(300);
+    expect(await other.look(feed, short)).toMatchObject({ kind: "claimed" });
+    await eventually(async () => expect(await other.look(feed, short)).toEqual({ kind: "ours" }), {
+      withinMs: 2_000,
+    });
+  });
+
+  test(`${name}: a claim does not stay for long, as strangers cause them too`, async () => {
+    const feed = newFeed();
+    await using relay = new Looker(options());
+    await relay.look(feed, { claimedForMs: 100 });
+    await sleep(250);
+    expect(await relay.look(feed, { claimedForMs: 60_000 })).toEqual({ kind: "ours" });
+  });
+}
+
+describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
+  let server: RedisServer;
+  beforeAll(async () => {
+    server = await RedisServer.start();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  describeBoard("one Redis", () => server.options);
+
+  test.each([
+    "abc",
+    "-1",
+    "",
+    "7",
+    "7 60000",
+    "1.5 - 60000",
+    "7 - 60000 1",
+    "7 - -1",
+    "9007199254740993 - 60000",
+    `${Date.now() + 25 * 3_600_000} - 60000`,
+  ])('what says "%s" is no confirmation', async (text) => {
+    const feed = newFeed();
+    const digest = feedDigest(feed);
+    await using relay = new Looker(server.options);
+    for (const key of [confirmedKey(digest), claimKey(digest)]) {
+      await server.cli("SET", key, text, "PX", "60000");
+    }
+    expect(await relay.look(feed)).not.toMatchObject({ kind: "confirmed" });
+    await relay.board.confirm(feed, { lcut: 5, ageMs: 0, confirmedAgoMs: 0 });
+    expect(await relay.look(feed)).toMatchObject({ kind: "confirmed", lcut: 5 });
+  });
+
+  test.each([
+    ["of another type", ["LPUSH", "KEY", "x"]],
+    ["without an end", ["SET", "KEY", "7 - 60000"]],
+  ])("what is %s is none, and is replaced", async (_, command) => {
+    const feed = newFeed();
+    const digest = feedDigest(feed);
+    await using relay = new Looker(server.options);
+    for (const key of [confirmedKey(digest), claimKey(digest)]) {
+      await server.cli(...command.map((word) => (word === "KEY" ? key : word)));
+    }
+    expect(await relay.look(feed)).toEqual({ kind: "ours" });
+    await relay.board.confirm(feed, { lcut: 5, ageMs: 0, confirmedAgoMs: 0 });
+    expect(await relay.look(feed)).toMatchObject({ kind: "confirmed", lcut: 5 });
+  });
+
+  test("a Redis that hangs or is gone is an error in time", async () => {
+    await using redis = await RedisServer.start();
+    await using relay = new Looker({ ...redis.options, commandTimeoutMs: 300 });
+    const feed = newFeed();
+    expect(await relay.look(feed)).toEqual({ kind: "ours" });
+    redis.hang();
+    expect(relay.look(feed)).rejects.toThrow("no answer");
+    redis.goOn();
+    await redis.kill();
+    await eventually(() => expect(relay.look(feed)).rejects.toThrow());
+  });
+});
+
+describeWith("redis-server", "redis-cli")("The board of a fleet on a Cluster", () => {
+  const owned = new AsyncDisposableStack();
+  let cluster: RedisCluster;
+  beforeAll(async () => {
+    cluster = owned.use(await RedisCluster.start());
+  }, 30_000);
+  afterAll(() => owned.disposeAsync());
+
+  describeBoard("Cluster", () => cluster.options);
+});

@@ -1,0 +1,132 @@
+import { describe, expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import fc from "fast-check";
+import { systemClock } from "../../src/platform/clock.ts";
+import { RedisFleetBoard, RedisNotices } from "../../src/redis/fleet.ts";
+import { LeaderKey } from "../../src/redis/leader-key.ts";
+import { DEFAULT_REDIS_OPTIONS, type RedisAddress } from "../../src/redis/options.ts";
+import { strictSupervisor } from "../support/common/supervisors.ts";
+import { RedisUse } from "../support/redis/redis-uses.ts";
+import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
+import { GarbageServer } from "../support/upstream/garbage-server.ts";
+
+const LIMIT_MS = 300;
+const SLACK_MS = 500;
+
+const feed = feedOf("secret-of-the-customer");
+
+const addresses: readonly ((port: number) => RedisAddress)[] = [
+  (port) => ({ kind: "single", host: "127.0.0.1", port, db: 0 }),
+  (port) => ({ kind: "cluster", nodes: [{ host: "127.0.0.1", port }] }),
+  (port) => ({ kind: "sentinel", sentinels: [{ host: "127.0.0.1", port }], master: "m" }),
+];
+
+/** Does everything that a relay does, in front of a server that answers everything with `answer`. */
+async function everything(answer: string, address: (port: number) => RedisAddress): Promise<RedisUse> {
+  await using server = await GarbageServer.start(answer);
+  await using use = new RedisUse({
+    ...DEFAULT_REDIS_OPTIONS,
+    address: address(server.port),
+    connectTimeoutMs: LIMIT_MS,
+    commandTimeoutMs: LIMIT_MS,
+  });
+  const redis = use.connection;
+  await using leader = new LeaderKey({
+    supervisor: strictSupervisor(),
+    redis,
+    ttlMs: 1_000,
+    answerCountsForMs: 1_000,
+    clock: systemClock,
+    emit: use.emit,
+  });
+  await using notices = new RedisNotices(redis, systemClock, strictSupervisor());
+  const notice: unknown[] = [];
+  notices.listen((...args) => notice.push(args));
+  const board = new RedisFleetBoard(redis, notices, systemClock);
+  leader.answered();
+  const backup = use.backup();
+  const startedAt = performance.now();
+  await Promise.allSettled([
+    backup.read(feed, -1).then(({ kind }) => expect(kind).not.toBe("found")),
+    backup.write(snapshotOf(feed, 7)),
+    backup.touch(snapshotOf(feed, 7)),
+    notices.publish("digest", 7),
+    board
+      .look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })
+      .then((seen) => expect.unreachable(JSON.stringify(seen))),
+  ]);
+  // Four commands at most, one after the other.
+  expect(performance.now() - startedAt).toBeLessThan(4 * LIMIT_MS + SLACK_MS);
+  await sleep(LIMIT_MS);
+  expect(notice).toEqual([]);
+  return use;
+}
+
+// Anything thrown where nobody catches it fails the test that runs just then.
+describe("What is no Redis", () => {
+  test.each([
+    ["a web server", "HTTP/1.1 400 Bad Request\r\n\r\n"],
+    ["a TLS server", "\x15\x03\x01\x00\x02\x02\x16"],
+    ["nothing again and again", "$-1\r\n".repeat(20)],
+    ["no list again and again", "*-1\r\n".repeat(20)],
+    ["OK again and again", "+OK\r\n".repeat(20)],
+    ["a number again and again", ":1\r\n".repeat(20)],
+    ["an error again and again", "-ERR no\r\n".repeat(20)],
+    ["half an answer", "$1000\r\nabc"],
+    ["an answer without an end", `$${"9".repeat(15)}\r\n`],
+    ["a push without a name", ">1\r\n$-1\r\n"],
+    ["a push without a channel", ">1\r\n+subscribe\r\n"],
+    ["a message that nobody asked for", "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n"],
+    ["slots of a Cluster with odd nodes", "*1\r\n*3\r\n:0\r\n:16383\r\n$-1\r\n"],
+    ["slots of a Cluster without an end", "*1\r\n*3\r\n:0\r\n:99999999999\r\n*2\r\n$1\r\na\r\n:1\r\n"],
+    ["a master without an address", "*2\r\n$-1\r\n$-1\r\n"],
+  ])(
+    "such as %s, is told once and costs no more than time",
+    async (_, answer) => {
+      const uses = await Promise.all(addresses.map((address) => everything(answer, address)));
+      for (const use of uses) {
+        expect(use.kinds("redis_up")).toEqual([]);
+        expect(use.kinds("redis_down").length).toBeLessThanOrEqual(1);
+        expect(use.words()).not.toContain(feed.sdkKey);
+      }
+    },
+    15_000,
+  );
+
+  test("whatever it answers, is never the end", async () => {
+    const reply = fc.letrec((tie) => ({
+      any: fc.oneof(
+        { depthSize: "small", withCrossShrink: true },
+        fc.constantFrom("$-1\r\n", "*-1\r\n", "_\r\n", "#t\r\n", ",1.5\r\n", "(12345\r\n", "\r\n"),
+        fc.integer().map((n) => `:${n}\r\n`),
+        fc.constantFrom("OK", "PONG", "up", "written", "subscribe", "message").map((text) => `+${text}\r\n`),
+        fc
+          .constantFrom(
+            "ERR x",
+            "MOVED 1 127.0.0.1:1",
+            "MOVED x y",
+            "ASK 1 :1",
+            "READONLY",
+            "LOADING",
+            "NOSCRIPT",
+          )
+          .map((text) => `-${text}\r\n`),
+        fc.string({ maxLength: 20 }).map((text) => `$${Buffer.byteLength(text)}\r\n${text}\r\n`),
+        fc
+          .tuple(
+            fc.constantFrom("*", ">", "~"),
+            fc.array(tie("any") as fc.Arbitrary<string>, { maxLength: 5 }),
+          )
+          .map(([type, parts]) => `${type}${parts.length}\r\n${parts.join("")}`),
+        fc.string({ maxLength: 20 }),
+      ),
+    })).any as fc.Arbitrary<string>;
+    const answers = fc.array(reply, { minLength: 1, maxLength: 6 }).map((parts) => parts.join(""));
+    await fc.assert(
+      fc.asyncProperty(fc.array(answers, { minLength: 8, maxLength: 8 }), async (batch) => {
+        await Promise.all(batch.flatMap((answer) => addresses.map((address) => everything(answer, address))));
+      }),
+      { numRuns: 4, endOnFailure: true },
+    );
+  }, 30_000);
+});

@@ -1,0 +1,100 @@
+import { expect, test } from "bun:test";
+import { systemClock } from "../../src/platform/clock.ts";
+import { LEADER_KEY } from "../../src/redis/keys.ts";
+import { LeaderKey } from "../../src/redis/leader-key.ts";
+import type { RedisOptions } from "../../src/redis/options.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { strictSupervisor } from "../support/common/supervisors.ts";
+import { eventually } from "../support/common/wait.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
+import { RedisUse } from "../support/redis/redis-uses.ts";
+
+/** A relay that renews the key when told so. */
+class Renewing extends RedisUse {
+  readonly leader: LeaderKey;
+
+  constructor(options: RedisOptions, ttlMs = 1_000) {
+    super(options);
+    this.leader = new LeaderKey({
+      redis: this.connection,
+      ttlMs,
+      answerCountsForMs: 1_000,
+      clock: systemClock,
+      supervisor: strictSupervisor(),
+      emit: this.emit,
+    });
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await this.leader[Symbol.asyncDispose]();
+    await super[Symbol.asyncDispose]();
+  }
+}
+
+const holderOf = (redis: RedisServer): Promise<string> => redis.cli("GET", LEADER_KEY);
+
+describeWith("redis-server", "redis-cli")("The original's leader key", () => {
+  test("is held while upstream answers now and then, and runs out when it does not", async () => {
+    await using redis = await RedisServer.start();
+    await using relay = new Renewing(redis.options);
+    await Bun.sleep(200);
+    expect(await holderOf(redis)).toBe("");
+    relay.leader.answered();
+    await eventually(async () => expect(await holderOf(redis)).not.toBe(""));
+    const holder = await holderOf(redis);
+    // An original relay that waits for it must not find a gap.
+    for (let answers = 0; answers < 4; answers++) {
+      relay.leader.answered();
+      for (let look = 0; look < 9; look++) {
+        expect(await holderOf(redis)).toBe(holder);
+        await Bun.sleep(100);
+      }
+    }
+    await eventually(async () => expect(await holderOf(redis)).toBe(""), { withinMs: 4_000 });
+  });
+
+  test("is held by all relays together, and never taken from an original one", async () => {
+    await using redis = await RedisServer.start();
+    await using second = new Renewing(redis.options);
+    {
+      await using first = new Renewing(redis.options);
+      first.leader.answered();
+      await eventually(async () => expect(await holderOf(redis)).not.toBe(""));
+      second.leader.answered();
+    }
+    for (let look = 0; look < 20; look++) {
+      second.leader.answered();
+      expect(await holderOf(redis)).not.toBe("");
+      await Bun.sleep(100);
+    }
+    await redis.cli("SET", LEADER_KEY, "an original relay", "EX", "100");
+    second.leader.answered();
+    await Bun.sleep(500);
+    expect(await holderOf(redis)).toBe("an original relay");
+  });
+
+  test("that was left without an end gets one", async () => {
+    await using redis = await RedisServer.start();
+    await redis.cli("SET", LEADER_KEY, "of a relay that was killed");
+    await using relay = new Renewing(redis.options, 7_000);
+    relay.leader.answered();
+    await eventually(async () => expect(Number(await redis.cli("TTL", LEADER_KEY))).toBeWithin(1, 8));
+  });
+
+  test.each([
+    ["replicas are missing", ["min-replicas-to-write", "1"], ["min-replicas-to-write", "0"]],
+    ["memory is full", ["maxmemory", "1"], ["maxmemory", "0"]],
+  ])("tells that Redis takes no writes, as %s, and when it does again", async (_, refuse, allow) => {
+    await using redis = await RedisServer.start();
+    await using relay = new Renewing(redis.options);
+    await redis.cli("CONFIG", "SET", ...refuse);
+    relay.leader.tryNow();
+    await relay.told("redis_refuses_writes");
+    await redis.cli("CONFIG", "SET", ...allow);
+    await relay.told("redis_takes_writes");
+    expect(relay.kinds("redis_refuses_writes", "redis_takes_writes")).toEqual([
+      "redis_refuses_writes",
+      "redis_takes_writes",
+    ]);
+  });
+});

@@ -1,0 +1,112 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { RedisEnvironment } from "../../src/redis/read-options.ts";
+import { problemOf } from "../support/redis/redis-environment.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sfp-redis-options-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const pem = join(folder, "a.pem");
+writeFileSync(pem, "-----BEGIN CERTIFICATE-----\n");
+const noPem = join(folder, "b.pem");
+writeFileSync(noPem, "text");
+
+describe("A Redis environment that can't be meant", () => {
+  const numbers = "allowed is a whole number from";
+  test.each<[RedisEnvironment, string]>([
+    [{ REDIS_ENTERPRISE_PORT: "0" }, `REDIS_ENTERPRISE_PORT is "0", ${numbers} 1 to 65535`],
+    [{ REDIS_ENTERPRISE_PORT: "1e3" }, `REDIS_ENTERPRISE_PORT is "1e3", ${numbers} 1 to 65535`],
+    [
+      { REDIS_ENTERPRISE_HOST: "redis://a" },
+      'REDIS_ENTERPRISE_HOST is "redis://a", allowed is a host name or an IP address',
+    ],
+    [{ REDIS_CONNECTION_POOL_MAX_SIZE: "0" }, `REDIS_CONNECTION_POOL_MAX_SIZE is "0", ${numbers} 1 to 64`],
+    [
+      { REDIS_CONNECTION_POOL_MAX_SIZE: "2", REDIS_CONNECTION_POOL_MIN_SIZE: "3" },
+      `REDIS_CONNECTION_POOL_MIN_SIZE is "3", ${numbers} 0 to 2`,
+    ],
+    [{ REDIS_TLS: "yes" }, 'REDIS_TLS is "yes", allowed is true or false'],
+    [
+      { REDIS_URL: "redis://a", REDIS_ENTERPRISE_HOST: "b" },
+      "REDIS_ENTERPRISE_HOST and REDIS_URL are set, allowed is one of them",
+    ],
+    [
+      { REDIS_URL: "redis://a", REDIS_ENTERPRISE_PORT: "1" },
+      "REDIS_ENTERPRISE_PORT and REDIS_URL are set, allowed is one of them",
+    ],
+    [
+      { REDIS_SENTINELS: "a", REDIS_SENTINEL_MASTER: "m", REDIS_CLUSTER_NODES: "b" },
+      "REDIS_SENTINELS and REDIS_CLUSTER_NODES are set, allowed is one of them",
+    ],
+    [
+      { REDIS_SENTINELS: "a" },
+      "REDIS_SENTINELS is set without REDIS_SENTINEL_MASTER, the name of the master",
+    ],
+    [
+      { REDIS_SENTINEL_MASTER: "m" },
+      "REDIS_SENTINEL_MASTER is set without REDIS_SENTINELS, a list of host:port",
+    ],
+    [
+      { REDIS_CLUSTER_NODES: "a:b" },
+      'REDIS_CLUSTER_NODES has "a:b", allowed is a comma list of host:port, without user or password',
+    ],
+    [
+      { REDIS_CLUSTER_NODES: " , " },
+      "REDIS_CLUSTER_NODES names no host, allowed is a comma list of host:port",
+    ],
+    [
+      { REDIS_ENTERPRISE_USER: "u" },
+      "REDIS_ENTERPRISE_USER is set without REDIS_ENTERPRISE_PASSWORD, allowed is with it",
+    ],
+    [{ REDIS_URL: "redis://a/1000001" }, "REDIS_URL has no usable database, allowed is 0 to 1000000"],
+    [
+      { REDIS_TLS: "false", REDIS_URL: "rediss://a" },
+      "REDIS_TLS is false and REDIS_URL is rediss://, allowed is one of them",
+    ],
+    [
+      { REDIS_TLS_CA_PATH: pem },
+      "REDIS_TLS_CA_PATH is set and TLS is off, allowed is with REDIS_TLS=true or rediss://",
+    ],
+    [
+      { REDIS_TLS: "true", REDIS_TLS_CERT_PATH: pem },
+      "REDIS_TLS_CERT_PATH is set without REDIS_TLS_KEY_PATH, allowed are both or none",
+    ],
+    [
+      { REDIS_TLS: "true", REDIS_TLS_CA_PATH: `${folder}/c` },
+      `Cannot read REDIS_TLS_CA_PATH "${folder}/c": file is missing`,
+    ],
+    [{ REDIS_TLS: "true", REDIS_TLS_CA_PATH: folder }, `Cannot read REDIS_TLS_CA_PATH "${folder}": EISDIR`],
+    [
+      { REDIS_TLS: "true", REDIS_TLS_CA_PATH: noPem },
+      `REDIS_TLS_CA_PATH is "${noPem}", allowed is a PEM file`,
+    ],
+  ])("such as %j is refused", (env, problem) => {
+    expect(problemOf(env)).toBe(problem);
+  });
+
+  test.each([
+    "redis://u:sesame@a:99999",
+    "redis://u:sesame@a b",
+    "redis://u:sesame%@a",
+    "redis://u:ses/ame@a",
+    "redis://u:sesame",
+    "redis://u:sesame/0",
+    "redis://sesame:@a",
+    "redis://u:a@sesame/@a",
+    "redis://:sesame?x@a",
+    "http://u:sesame@a",
+    "u:sesame@a",
+  ])("never shows the password of the URL %s", (url) => {
+    expect(problemOf({ REDIS_URL: url })).toMatch(/REDIS_URL/);
+    expect(problemOf({ REDIS_URL: url })).not.toContain("ses");
+  });
+
+  test("never shows a password in a list of nodes, nor one that is given twice", () => {
+    expect(problemOf({ REDIS_CLUSTER_NODES: "u:sesame@a:1" })).not.toContain("sesame");
+    const twice = { REDIS_URL: "redis://:sesame@a", REDIS_ENTERPRISE_PASSWORD: "sesame" };
+    expect(problemOf(twice)).toBe(
+      "REDIS_ENTERPRISE_PASSWORD is set and REDIS_URL has a password, allowed is one of them",
+    );
+  });
+});

@@ -1,0 +1,72 @@
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const read = (path: string) => readFileSync(join(root, path), "utf8");
+
+const codeIn = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts"))
+    .map((path) => read(join(folder, path)))
+    .join("\n");
+const sources = codeIn("src/telemetry/logs") + read("src/reload.ts");
+
+/** In code marks: three words or more, none of them a command, an option or a path. */
+function logLinesIn(text: string): string[] {
+  const marked = [...text.matchAll(/`([^`\n]+)`/g)].map(([, words = ""]) => words);
+  return marked.filter(
+    (words) =>
+      /^[A-Za-z][a-zA-Z',: ]+$/.test(words) && words.split(" ").length >= 3 && !words.startsWith("npm "),
+  );
+}
+
+describe.each(["docs/operations.md", "docs/troubleshooting.md"])("%s", (path) => {
+  test("names log lines that there are", () => {
+    const lines = logLinesIn(read(path));
+    expect(lines.length).toBeGreaterThan(3);
+    // Some are an event's kind, with spaces.
+    const isThere = (line: string) => sources.includes(line) || sources.includes(line.replaceAll(" ", "_"));
+    // The sink's own name stands before.
+    const known = lines.filter(
+      (line) => isThere(line) || isThere(line.replace(/^(metrics|traces)/, "$" + "{what}")),
+    );
+    expect(lines.filter((line) => !known.includes(line))).toEqual([]);
+  });
+
+  test("quotes what the status page says", () => {
+    const shown = codeIn("src/telemetry/status");
+    const quoted = [...read(path).matchAll(/page: "([^"]+)"/g)].map(([, words = ""]) => words);
+    expect(quoted.filter((words) => !shown.includes(words))).toEqual([]);
+  });
+
+  test("names metrics that there are", () => {
+    const metrics = new Set(read("docs/monitoring.md").match(/(?<=^\| `)[A-Z]\w+/gm));
+    const named = [...read(path).matchAll(/`([A-Z][a-z]+[A-Z]\w+)`/g)].map(([, name = ""]) => name);
+    expect(named.filter((name) => !metrics.has(name))).toEqual([]);
+  });
+
+  test("names alerts that there are", () => {
+    const alerts = new Set(read("deploy/prometheus/alerts.yaml").match(/StatsigRelay\w+/g));
+    const named = read(path).match(/StatsigRelay\w+/g) ?? [];
+    expect(named.filter((alert) => !alerts.has(alert))).toEqual([]);
+  });
+
+  test("names options that there are", () => {
+    const options = new Set(read("docs/configuration.md").match(/--[a-z][a-z0-9-]+/g));
+    const others = [
+      "--json",
+      "--print-config",
+      "--version",
+      "--scan",
+      "--pattern",
+      "--cacert",
+      "--cert",
+      "--key",
+      "--header-table-size",
+    ];
+    const named = read(path).match(/(?<![\w-])--[a-z][a-z0-9-]+/g) ?? [];
+    expect(named.filter((option) => !options.has(option) && !others.includes(option))).toEqual([]);
+  });
+});

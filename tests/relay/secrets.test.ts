@@ -1,0 +1,173 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { credentials } from "@grpc/grpc-js";
+import { maskSdkKey, type SdkKey } from "../../src/access/sdk-key.ts";
+import { freePort } from "../support/common/free-port.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { eventually } from "../support/common/wait.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
+import { Authority } from "../support/relay/pki.ts";
+import { type RelayProcess, runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
+import { SIGNATURE, startTalkativeUpstream } from "../support/relay/secret-keys.ts";
+import {
+  createSecretPlace,
+  MALFORMED,
+  PASSPHRASE,
+  PASSWORD,
+  random,
+  type SecretPlace,
+} from "../support/relay/secret-place.ts";
+import { askByGrpc, askByHttp, logEvents } from "../support/relay/secret-requests.ts";
+import { SecretSearch } from "../support/relay/secret-search.ts";
+
+/** All that clients and upstream can do, until the log has told of it. */
+async function exercise(
+  relay: RelayProcess,
+  { keys, search, allowedFile, caPath }: SecretPlace,
+): Promise<void> {
+  const all = [...Object.values(keys), `${MALFORMED}!`];
+  for (const protocol of ["http", "https"]) await askByHttp(relay.urlOf(protocol), all, search);
+  const tls = credentials.createSsl(readFileSync(caPath));
+  await askByGrpc(relay.grpcUrl, all, search);
+  await askByGrpc(relay.urlOf("grpcs"), [keys.held, keys.denied], search, tls);
+  for (const key of [keys.waiting, keys.dropped]) {
+    expect(await logEvents(relay.httpUrl, key, search)).toBe(202);
+  }
+  await eventually(() => {
+    const { waiting: _, stranger: __, ...told } = keys;
+    for (const key of Object.values(told)) expect(relay.output()).toContain(maskSdkKey(key as SdkKey));
+  });
+  await writeFile(allowedFile, `${MALFORMED}!`);
+  await eventually(() => expect(relay.output()).toContain("allowed SDK keys can't be used"));
+  await lookAtManagement(relay.urlOf("management"), keys.preloaded, search);
+}
+
+/** Everything that operators are shown; keys are in it, masked. */
+async function lookAtManagement(url: string, shownKey: string, search: SecretSearch): Promise<void> {
+  for (const path of ["/", "/status.json", "/metrics", "/readyz", "/healthz", "/unknown"]) {
+    await search.lookAt(`${path} of the management port`, await fetch(`${url}${path}`));
+  }
+  const shown = await (await fetch(`${url}/status.json`)).text();
+  expect(shown).toContain(maskSdkKey(shownKey as SdkKey));
+}
+
+/** The spool is the one place that holds keys, of events that wait: so it is for its owner alone. */
+async function checkSpool({ spool, keys, search }: SecretPlace): Promise<void> {
+  const names = await readdir(spool);
+  expect(names).toContain("events.sqlite");
+  expect((await stat(spool)).mode & 0o777).toBe(0o700);
+  const contents = await Promise.all(
+    names.map(async (name) => {
+      search.look("the name of a file of the spool", name);
+      const path = join(spool, name);
+      expect((await stat(path)).mode & 0o777).toBe(0o600);
+      return await readFile(path);
+    }),
+  );
+  const held = Buffer.concat(contents);
+  expect(held.includes(keys.waiting)).toBe(true);
+  const { waiting: _, dropped: __, ...others } = keys;
+  const inSpool = new SecretSearch({ ...others, PASSWORD, PASSPHRASE, MALFORMED });
+  inSpool.look("the spool", held);
+  expect(inSpool.found).toEqual([]);
+}
+
+/** A whole run; `redisUrl` for CACHE redis. */
+async function run(place: SecretPlace, redisUrl?: string): Promise<void> {
+  const { search, args, spool, backup } = place;
+  await using upstream = await startTalkativeUpstream(place.keys);
+  await using relay = await startRelayProcess({
+    upstream,
+    cache: redisUrl === undefined ? "local" : "redis",
+    args: [...args, "--management-port", String(await freePort())],
+    env: {
+      LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
+      SFP_X509_SERVER_KEY_PASSPHRASE: PASSPHRASE,
+      ...(redisUrl !== undefined && { REDIS_URL: redisUrl }),
+    },
+  });
+  await exercise(relay, place);
+  expect(await relay.stop()).toBe(0);
+  search.look("the output", relay.output());
+  // The backup holds it, as a part of the manifest.
+  expect(relay.output()).not.toContain(SIGNATURE);
+  expect(await search.lookInto("the local backup", backup)).toBeGreaterThan(0);
+  await checkSpool({ ...place, spool });
+}
+
+describeWith("openssl")(
+  "no SDK key, password or private key is whole in anything that a run produces",
+  () => {
+    let authority: Authority;
+    let place: SecretPlace;
+    beforeAll(() => {
+      authority = new Authority();
+    });
+    afterAll(() => authority[Symbol.dispose]());
+    beforeEach(async () => {
+      place = await createSecretPlace(authority);
+    });
+    afterEach(() => rm(place.folder, { recursive: true, force: true }));
+
+    test("with a local backup", async () => {
+      await run(place);
+      expect(place.search.found).toEqual([]);
+    });
+
+    describeWith("redis-server", "redis-cli")("with Redis", () => {
+      test("whose keys and values are looked through as well", async () => {
+        const user = { name: "relay", password: PASSWORD };
+        await using redis = await RedisServer.start({ user, config: ["rdbcompression no"] });
+        const schemas = ["--redis-key-schema", "v3,v4,v1", "--double-write-cache-for-legacy-key"];
+        const url = `redis://relay:${PASSWORD}@127.0.0.1:${redis.port}`;
+        await run({ ...place, args: [...place.args, ...schemas] }, url);
+        const [, folder = ""] = (await redis.cli("CONFIG", "GET", "dir")).split("\n");
+        await redis.cli("SAVE");
+        const dump = await readFile(join(folder, "dump.rdb"));
+        expect(dump.includes("download_config_specs")).toBe(true);
+        place.search.look("Redis", dump);
+        expect(place.search.found).toEqual([]);
+      });
+
+      test("whose password is wrong", async () => {
+        await using redis = await RedisServer.start({ user: { name: "relay", password: random("right") } });
+        await using upstream = await startTalkativeUpstream(place.keys);
+        const env = { REDIS_URL: `redis://relay:${PASSWORD}@127.0.0.1:${redis.port}` };
+        await using relay = await startRelayProcess({ upstream, cache: "redis", env });
+        await eventually(() => expect(relay.output()).toContain("password"));
+        place.search.look("the output", relay.output());
+        expect(place.search.found).toEqual([]);
+      });
+    });
+
+    test.each<[string, (place: SecretPlace) => readonly string[], Record<string, string>]>([
+      ["a key where MODE belongs", ({ keys }) => [keys.held, "local"], {}],
+      [
+        "a list with a space in it",
+        ({ keys }) => ["--preload-sdk-keys", "a,", "http", keys.held, "local"],
+        {},
+      ],
+      ["a key where a number belongs", ({ keys }) => ["-m", keys.held, "http", "local"], {}],
+      [
+        "a key with a wrong character",
+        ({ keys }) => ["--preload-sdk-keys", `${keys.held}!`, "http", "local"],
+        {},
+      ],
+      ["a URL with a password", () => ["http", "local"], { STATSIG_ENDPOINT: `ftp://me:${PASSWORD}@a` }],
+      ["Redis's URL with a password", () => ["http", "redis"], { REDIS_URL: `http://me:${PASSWORD}@a` }],
+      [
+        "a passphrase",
+        ({ args }) => [...args, "http", "local"],
+        { SFP_X509_SERVER_KEY_PASSPHRASE: PASSWORD },
+      ],
+    ])("a start that is refused for %s", async (_, argsIn, env) => {
+      const { exitCode, stdout, stderr } = await runRelay(argsIn(place), env);
+      expect(exitCode).toBeGreaterThan(0);
+      expect(stderr).toMatch(/^error: .+\n$/);
+      place.search.look("the output", stdout + stderr);
+      expect(place.search.found).toEqual([]);
+    });
+  },
+);

@@ -1,0 +1,113 @@
+import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { status as GrpcStatus } from "@grpc/grpc-js";
+import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { eventually, within } from "../support/common/wait.ts";
+import { startRelayProcess } from "../support/relay/relay-process.ts";
+import { specV2 } from "../support/upstream/payloads.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+
+const started = async (options: { args?: readonly string[] } = {}) => {
+  const upstream = await startUpstream();
+  upstream.publish("secret-a", "v2", specV2({ lcut: 1_000 }));
+  upstream.publish("secret-b", "v2", specV2({ lcut: 1_000 }));
+  const relay = await startRelayProcess({ upstream, ...options });
+  return {
+    upstream,
+    relay,
+    ask: (key: string) => fetch(`${relay.httpUrl}/v2/download_config_specs/${key}.json`),
+    async [Symbol.asyncDispose]() {
+      await relay[Symbol.asyncDispose]();
+      await upstream[Symbol.asyncDispose]();
+    },
+  };
+};
+
+describe("SIGTERM and SIGINT", () => {
+  test.each(["SIGTERM", "SIGINT"] as const)("%s on an idle relay: exit 0, and soon", async (signal) => {
+    await using setup = await started();
+    const began = performance.now();
+    expect(await setup.relay.stop(signal)).toBe(0);
+    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(setup.relay.output()).toContain(`stopping signal=${signal}`);
+  });
+
+  test("a request in flight is finished, and new connections are refused meanwhile", async () => {
+    await using setup = await started();
+    setup.upstream.misbehave({ kind: "none" }, { delayMs: 1_000 });
+    const slow = setup.ask("secret-b");
+    await eventually(() => expect(setup.upstream.requests).toHaveLength(1));
+    setup.relay.signal("SIGTERM");
+    await eventually(() => expect(setup.ask("secret-a")).rejects.toThrow());
+    const answer = await slow;
+    expect([answer.status, ((await answer.json()) as { time: number }).time]).toEqual([200, 1_000]);
+    expect(await within(setup.relay.exited(), 5_000, "exit")).toBe(0);
+  });
+
+  test("a unary gRPC call in flight is finished", async () => {
+    await using setup = await started();
+    setup.upstream.misbehave({ kind: "none" }, { delayMs: 1_000 });
+    using client = new GrpcClient(setup.relay.grpcUrl);
+    const slow = client.getConfigSpec({ sdkKey: "secret-b", version: 2 });
+    await eventually(() => expect(setup.upstream.requests).toHaveLength(1));
+    setup.relay.signal("SIGTERM");
+    expect((await slow).message.lastUpdated).toBe(1_000);
+    expect(await within(setup.relay.exited(), 5_000, "exit")).toBe(0);
+  });
+
+  test("streams end with UNAVAILABLE, so that clients go to another replica", async () => {
+    await using setup = await started();
+    using client = new GrpcClient(setup.relay.grpcUrl);
+    const streams = Array.from({ length: 20 }, () =>
+      client.streamConfigSpec({ sdkKey: "secret-a", version: 2 }),
+    );
+    await Promise.all(streams.map((stream) => stream.next()));
+    setup.relay.signal("SIGTERM");
+    for (const stream of streams) {
+      expect(await stream.status()).toMatchObject({
+        code: GrpcStatus.UNAVAILABLE,
+        details: "The relay is shutting down",
+      });
+    }
+    expect(await within(setup.relay.exited(), 5_000, "exit")).toBe(0);
+  });
+
+  test("an idle keep-alive connection holds nothing up", async () => {
+    await using setup = await started();
+    const socket = connect(setup.relay.httpPort, "127.0.0.1");
+    socket.write("GET /v1/ready HTTP/1.1\r\nHost: relay\r\n\r\n");
+    await once(socket, "data");
+    const began = performance.now();
+    expect(await setup.relay.stop()).toBe(0);
+    expect(performance.now() - began).toBeLessThan(2_000);
+    socket.destroy();
+  });
+
+  test("--shutdown-grace-in-s bounds how long a request in flight is waited for", async () => {
+    await using setup = await started({ args: ["--shutdown-grace-in-s", "1"] });
+    setup.upstream.misbehave({ kind: "hang" });
+    const stuck = setup.ask("secret-b").then(
+      () => "answered",
+      () => "cut",
+    );
+    await eventually(() => expect(setup.upstream.requests).toHaveLength(1));
+    const began = performance.now();
+    expect(await setup.relay.stop()).toBe(0);
+    expect(performance.now() - began).toBeWithin(900, 3_000);
+    expect(await stuck).toBe("cut");
+  });
+
+  test("a second signal ends it at once", async () => {
+    await using setup = await started({ args: ["--shutdown-grace-in-s", "60"] });
+    setup.upstream.misbehave({ kind: "hang" });
+    void setup.ask("secret-b").catch(() => undefined);
+    await eventually(() => expect(setup.upstream.requests).toHaveLength(1));
+    setup.relay.signal("SIGTERM");
+    await eventually(() => expect(setup.relay.output()).toContain("stopping"));
+    const began = performance.now();
+    setup.relay.signal("SIGINT");
+    await within(setup.relay.exited(), 2_000, "exit");
+    expect(performance.now() - began).toBeLessThan(1_000);
+  });
+});

@@ -1,0 +1,85 @@
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { readyRuntime } from "../../scripts/binary/runtimes.ts";
+import { RUNTIME_VERSION, TARGETS } from "../../scripts/binary/targets.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "sfp-runtimes-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const VARIABLES = ["npm_config_registry", "npm_config_cache"];
+const before = VARIABLES.map((name) => process.env[name]);
+afterEach(() => {
+  for (const [at, name] of VARIABLES.entries()) {
+    const value = before[at];
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  }
+});
+
+/** A home of its own, so that nothing is there yet; npm's cache, too. */
+function newHome(registry: string): string {
+  const home = mkdtempSync(join(folder, "home-"));
+  process.env["npm_config_registry"] = registry;
+  process.env["npm_config_cache"] = join(home, "npm");
+  return home;
+}
+
+/** A registry of npm with one package, in which there is one file. */
+function startRegistry(name: string, content: string) {
+  const source = mkdtempSync(join(folder, "source-"));
+  mkdirSync(join(source, "package", "bin"), { recursive: true });
+  writeFileSync(join(source, "package", "bin", "bun"), content);
+  writeFileSync(join(source, "package", "package.json"), JSON.stringify({ name, version: RUNTIME_VERSION }));
+  Bun.spawnSync(["tar", "-czf", "package.tgz", "package"], { cwd: source });
+  const tarball = Bun.file(join(source, "package.tgz"));
+  return Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: async (request) => {
+      if (request.url.endsWith(".tgz")) return new Response(tarball);
+      const integrity = await integrityOf(await tarball.bytes());
+      const dist = { tarball: `${new URL(request.url).origin}/package.tgz`, integrity };
+      const versions = { [RUNTIME_VERSION]: { name, version: RUNTIME_VERSION, dist } };
+      return Response.json({ name, "dist-tags": { latest: RUNTIME_VERSION }, versions });
+    },
+  });
+}
+
+async function integrityOf(bytes: Uint8Array): Promise<string> {
+  return `sha512-${new Bun.CryptoHasher("sha512").update(bytes).digest("base64")}`;
+}
+
+describe("the Bun of another kind of machine", () => {
+  const target = TARGETS["linux-arm64"];
+
+  test("is taken from the registry where its hash is the pinned one, and is then there", async () => {
+    using server = startRegistry(target.runtime, "an executable");
+    const home = newHome(server.url.href);
+    const integrity = await integrityOf(await (await fetch(`${server.url.href}a.tgz`)).bytes());
+    const path = await readyRuntime({ ...target, integrity }, home);
+    expect(await Bun.file(path).text()).toBe("an executable");
+    await server.stop(true);
+    expect(await readyRuntime({ ...target, integrity }, home)).toBe(path);
+  });
+
+  test("is refused where it is another one, and nothing of it is left", async () => {
+    using server = startRegistry(target.runtime, "something else");
+    const home = newHome(server.url.href);
+    const refused = readyRuntime(target, home);
+    expect(refused).rejects.toThrow(
+      /^@oven\/bun-linux-aarch64@\S+ from the npm registry is sha512-\S+, scripts/,
+    );
+    await refused.catch(() => undefined);
+    expect(readdirSync(home)).toEqual(["npm"]);
+  });
+
+  test("can't be had without a network, which is said in one line", async () => {
+    const home = newHome("http://127.0.0.1:1/");
+    const refused = readyRuntime(target, home);
+    expect(refused).rejects.toThrow(/^Cannot reach the npm registry \(ECONNREFUSED\): check the network/);
+    await refused.catch(() => undefined);
+    expect(existsSync(join(home, `bun-linux-aarch64-${RUNTIME_VERSION}`))).toBeFalse();
+  });
+});

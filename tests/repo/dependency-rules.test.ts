@@ -1,0 +1,71 @@
+import { expect, test } from "bun:test";
+import { dependencyProblems } from "../../scripts/dependency-rules.ts";
+
+const HASH = `sha512-${"A".repeat(86)}==`;
+
+interface Entry {
+  readonly needs?: readonly string[];
+  readonly optional?: readonly string[];
+  readonly os?: string;
+  readonly hash?: string;
+}
+
+/** A bun.lock, with the trailing commas that Bun writes; every package is of version 1.0.0. */
+function lockOf(entries: Readonly<Record<string, Entry>>): string {
+  const of = (names: readonly string[] = []) => Object.fromEntries(names.map((name) => [name, "1.0.0"]));
+  const lines = Object.entries(entries).map(([path, { needs, optional, os, hash = HASH }]) => {
+    const name = /(@[^/]+\/)?[^/]+$/.exec(path)?.[0];
+    const meta = { dependencies: of(needs), optionalDependencies: of(optional), ...(os && { os }) };
+    return `${JSON.stringify(path)}: ${JSON.stringify([`${name}@1.0.0`, "", meta, hash])},`;
+  });
+  return `{ "lockfileVersion": 2, "packages": {\n${lines.join("\n")}\n}, }`;
+}
+
+const manifest = { dependencies: { a: "1.0.0" }, devDependencies: { "@s/b": "1.0.0" } };
+const lock = {
+  a: { needs: ["c"], optional: ["a-linux", "a-not-locked"] },
+  "a/c": { needs: ["d"] },
+  "a-linux": { os: "linux" },
+  "@s/b": {},
+  c: { needs: ["e"] },
+  d: { needs: ["a"] },
+  e: {},
+};
+const document = "| package | brings |\n|---|---|\n| `a` | `c`, `d` |\n| `@s/b` | |\n";
+
+test("what is locked by hash and described is no problem", () => {
+  expect(dependencyProblems(manifest, lockOf(lock), document)).toEqual([]);
+});
+
+test("a package without a hash is named, also one for another machine", () => {
+  const damaged = { ...lock, e: { hash: "" }, "a-linux": { os: "linux", hash: "sha1-abc" } };
+  const problems = dependencyProblems(manifest, lockOf(damaged), document);
+  expect(problems).toEqual(["bun.lock has no SHA-512 of a-linux", "bun.lock has no SHA-512 of e"]);
+});
+
+test("a version that is not the locked one is named", () => {
+  const newer = { ...manifest, dependencies: { a: "1.0.1" } };
+  const problems = dependencyProblems(newer, lockOf(lock), document);
+  expect(problems).toEqual(["bun.lock does not hold a 1.0.1: run `bun install`"]);
+});
+
+test("a package without a row, and a row without a package", () => {
+  const other = document.replace("@s/b", "@s/other");
+  expect(dependencyProblems(manifest, lockOf(lock), other)).toEqual([
+    "docs/dependencies.md has 0 rows of @s/b, it must have one",
+    "docs/dependencies.md tells of @s/other, which package.json does not name",
+  ]);
+});
+
+test("a row that says too little or too much", () => {
+  const stale = document.replace("`d`", "`e`");
+  expect(dependencyProblems(manifest, lockOf(lock), stale)).toEqual([
+    "docs/dependencies.md does not say that a brings d",
+    "docs/dependencies.md says that a brings e: it does not",
+  ]);
+});
+
+test("packages that share a row are described together", () => {
+  const shared = "| package | brings |\n|---|---|\n| `a`, `@s/b` | `c`, `d` |\n";
+  expect(dependencyProblems(manifest, lockOf(lock), shared)).toEqual([]);
+});

@@ -1,0 +1,180 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { hasHelm, readyHelm } from "../../scripts/helm.ts";
+import { rawGet } from "../support/clients/raw-get.ts";
+import { freePort } from "../support/common/free-port.ts";
+import { chartValues, describedValues } from "../support/deploy/chart-values.ts";
+import { chartFolder, helm, rendered } from "../support/deploy/helm.ts";
+import { linksOf } from "../support/deploy/kubernetes-links.ts";
+import {
+  listeningPorts,
+  podOf,
+  printedByContainer,
+  relayContainer,
+} from "../support/deploy/kubernetes-relay.ts";
+import {
+  type KubernetesObject,
+  unknownFields,
+  validateValues,
+} from "../support/deploy/kubernetes-schemas.ts";
+import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
+
+const cases = readdirSync(join(chartFolder, "ci"));
+const valuesOf = (file: string) => ["--values", join(chartFolder, "ci", file)];
+const folder = mkdtempSync(join(tmpdir(), "sfp-helm-"));
+const results = new Map<string, KubernetesObject[]>();
+const resultOf = (file: string) => results.get(file) ?? [];
+const isMissing = (process.env["SFP_TEST_MISSING"] ?? "").split(",").includes("unzip");
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.skipIf(!hasHelm || isMissing)(
+  "the Helm chart (checked where Helm for tests runs: Linux on x64)",
+  () => {
+    beforeAll(async () => {
+      await readyHelm();
+      for (const file of cases) results.set(file, await rendered(...valuesOf(file)));
+    }, 300_000);
+
+    test.each(cases)("is found good by helm lint with %s", async (file) => {
+      const { exitCode, stdout } = await helm("lint", "--strict", chartFolder, ...valuesOf(file));
+      expect([exitCode, stdout]).toEqual([
+        0,
+        expect.stringContaining("1 chart(s) linted, 0 chart(s) failed"),
+      ]);
+    });
+
+    test.each(cases)("makes what Kubernetes takes of %s", async (file) => {
+      for (const object of resultOf(file)) {
+        await validateValues(object);
+        expect(object.metadata.name).toMatch(/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/);
+      }
+      expect(resultOf(file).map(({ kind }) => kind)).toEqual(
+        expect.arrayContaining(["Deployment", "Service"]),
+      );
+    });
+
+    test("sets no field that Kubernetes does not know", () => {
+      expect(unknownFields([...results.values()].flat())).toBe("");
+      const [first] = resultOf("defaults.yaml");
+      expect(unknownFields([{ ...first, spek: {} } as unknown as KubernetesObject])).toContain("'\"spek\"'");
+    });
+
+    test.each(cases)(
+      "gives the relay an environment and arguments that it starts with, for %s",
+      async (file) => {
+        const { exitCode, stdout, stderr } = await printedByContainer(resultOf(file), join(folder, file));
+        expect([exitCode, stderr]).toEqual([0, ""]);
+        expect(stdout).not.toContain("does nothing");
+        const declared = (relayContainer(resultOf(file)).ports ?? []).map(
+          ({ containerPort }) => containerPort,
+        );
+        expect(declared).toEqual(expect.arrayContaining(listeningPorts(stdout)));
+      },
+    );
+
+    test.each(cases)("connects what belongs together, for %s", (file) => {
+      const links = linksOf(resultOf(file));
+      expect(links.filter(({ isWhole }) => !isWhole)).toEqual([]);
+      expect(links.length).toBeGreaterThan(3);
+    });
+
+    test("keeps numbers and lists of the values as they are", async () => {
+      const { stdout } = await printedByContainer(resultOf("config-file.yaml"), join(folder, "numbers"));
+      expect(stdout).toContain("maximum-concurrent-sdk-keys: 1000000  # ");
+      const env = relayContainer(resultOf("http-only.yaml")).env ?? [];
+      expect(env).toContainEqual({ name: "SFP_MAXIMUM_CONCURRENT_SDK_KEYS", value: "1000000" });
+      expect(env).toContainEqual({ name: "SFP_DEBUG_LOGGING", value: "true" });
+    });
+
+    test("takes keys, certificates and Redis from where the values say", async () => {
+      const fleet = await printedByContainer(resultOf("redis-fleet.yaml"), join(folder, "fleet"));
+      expect(fleet.stdout).toMatch(/^preload-sdk-keys: "@.*sdk-keys" {2}# SFP_PRELOAD_SDK_KEYS$/m);
+      expect(fleet.stdout).toMatch(/^allowed-sdk-keys: "@.*sdk-keys" {2}# SFP_ALLOWED_SDK_KEYS$/m);
+      expect(fleet.stdout).toContain("# REDIS_ENTERPRISE_PASSWORD=…");
+      const mutual = await printedByContainer(resultOf("mutual-tls.yaml"), join(folder, "mutual"));
+      expect(mutual.stdout).toContain("enforce-mtls: true  # SFP_ENFORCE_MTLS");
+      expect(mutual.stdout).toMatch(/^x509-client-cert-path: .*ca\.crt {2}# SFP_X509_CLIENT_CERT_PATH$/m);
+    });
+
+    test("replaces pods when the configuration file changes, and only then", async () => {
+      const checksum = async (...args: string[]) =>
+        podOf(await rendered(...args)).metadata?.annotations?.["checksum/config"];
+      const before = await checksum("--set", "sfp.config.log-level=warn");
+      expect(before).toMatch(/^[0-9a-f]{64}$/);
+      expect(await checksum("--set", "sfp.config.log-level=warn", "--set", "replicaCount=5")).toBe(before);
+      expect(await checksum("--set", "sfp.config.log-level=error")).not.toBe(before);
+    });
+
+    test("asks paths that the relay answers, of the original values, too", async () => {
+      const probesOf = (file: string) => {
+        const { livenessProbe, readinessProbe, startupProbe } = relayContainer(resultOf(file));
+        return [livenessProbe, readinessProbe, startupProbe].map((probe) => probe?.httpGet);
+      };
+      const args = ["--management-port", String(await freePort())];
+      await using relay = await startRelayProcess({ args });
+      const urlOf: Record<string, string> = { management: relay.urlOf("management"), 8000: relay.httpUrl };
+      const probes = [...probesOf("defaults.yaml"), ...probesOf("original-values.yaml")];
+      for (const probe of probes) {
+        const { status } = await rawGet(`${urlOf[probe?.port ?? ""]}${probe?.path}`);
+        expect([probe, status]).toEqual([probe, 200]);
+      }
+      expect(probes).toHaveLength(6);
+    });
+
+    test("leaves a pod the time to stop, and its files the room that they may take", async () => {
+      const { stdout } = await runRelay(["--print-config", "grpc-and-http", "local"]);
+      const defaultOf = (name: string) => Number(new RegExp(`^${name}: (\\d+)`, "m").exec(stdout)?.[1]);
+      const { spec } = podOf(resultOf("defaults.yaml"));
+      const preStopS = spec?.containers[0]?.lifecycle?.preStop?.sleep?.seconds ?? 0;
+      expect(spec?.terminationGracePeriodSeconds).toBeGreaterThan(
+        preStopS + defaultOf("shutdown-grace-in-s"),
+      );
+      const sizes = ["local-cache-max-in-mb", "id-lists-max-in-mb", "event-spool-max-in-mb"].map(defaultOf);
+      const room = spec?.volumes?.find(({ name }) => name === "data")?.emptyDir?.sizeLimit ?? "";
+      expect(Number(/^(\d+)Gi$/.exec(String(room))?.[1]) * 1024).toBeGreaterThan(
+        sizes.reduce((sum, size) => sum + size),
+      );
+    });
+
+    test("runs the image as the user, and with the folder, that it is made for", () => {
+      const dockerfile = readFileSync(join(chartFolder, "../../../Dockerfile"), "utf8");
+      const { spec } = podOf(resultOf("defaults.yaml"));
+      const { runAsUser, runAsGroup } = spec?.securityContext ?? {};
+      expect(dockerfile).toContain(`USER ${runAsUser}:${runAsGroup}\n`);
+      const data = relayContainer(resultOf("defaults.yaml")).volumeMounts?.find(
+        ({ name }) => name === "data",
+      );
+      expect(dockerfile).toContain(`VOLUME ${data?.mountPath}\n`);
+    });
+
+    test.each([
+      ["replicacount=2", "at '': additional properties 'replicacount' not allowed"],
+      ["image.name=relay", "at '/image': additional properties 'name' not allowed"],
+      ["replicaCount=two", "at '/replicaCount': got string, want integer"],
+      ["sfp.environment.A.valueFrom=x", "at '/sfp/environment/A': got object, want"],
+      ["tls.enabled=true", "tls.secretName names the secret with the certificate"],
+      ["pod.pdb.minAvailable=1,pod.pdb.maxUnavailable=1", "Kubernetes allows one of them"],
+    ])("refuses %s", async (set, problem) => {
+      const { exitCode, stderr } = await helm("template", "relays", chartFolder, "--set", set);
+      expect([exitCode, stderr]).toEqual([1, expect.stringContaining(problem)]);
+    });
+  },
+);
+
+test("every value, with its default, is in the chart's README, and nothing else", () => {
+  const values: unknown = parse(readFileSync(join(chartFolder, "values.yaml"), "utf8"));
+  const readme = readFileSync(join(chartFolder, "README.md"), "utf8");
+  expect(describedValues(readme)).toEqual(chartValues(values));
+});
+
+test("the version of the chart and of what it runs is the relay's", async () => {
+  const chart = parse(readFileSync(join(chartFolder, "Chart.yaml"), "utf8")) as Record<string, unknown>;
+  const { version } = (await Bun.file(join(chartFolder, "../../../package.json")).json()) as {
+    version: string;
+  };
+  expect([chart["version"], chart["appVersion"]]).toEqual([version, version]);
+});

@@ -1,0 +1,171 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { rawGet, textOf } from "../support/clients/raw-get.ts";
+import { freePort } from "../support/common/free-port.ts";
+import { eventually } from "../support/common/wait.ts";
+import { readFinalImage } from "../support/deploy/final-image.ts";
+import { ImageContainer, whyNoContainers } from "../support/deploy/image-container.ts";
+import { CA_BUNDLE, ImageRoot } from "../support/deploy/image-root.ts";
+import { Authority, pemOf } from "../support/relay/pki.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
+
+const image = readFinalImage();
+const whyNot = whyNoContainers();
+if (whyNot !== undefined) console.error(`The tests of the image in a chroot are skipped: ${whyNot}`);
+
+const building = mkdtempSync(join(tmpdir(), "sfp-image-build-"));
+let root: ImageRoot;
+let authority: Authority;
+
+beforeAll(async () => {
+  if (whyNot !== undefined) return;
+  const executable = join(building, "statsig-forward-proxy");
+  const script = fileURLToPath(new URL("../../scripts/build.ts", import.meta.url));
+  const built = Bun.spawnSync([process.execPath, script, "--outfile", executable]);
+  if (!built.success) throw new Error(built.stderr.toString());
+  root = new ImageRoot(image, executable);
+  authority = new Authority("Authority of the company");
+  root.trust(authority.caPath);
+}, 300_000);
+
+afterAll(() => {
+  root?.[Symbol.dispose]();
+  authority?.[Symbol.dispose]();
+  rmSync(building, { recursive: true, force: true });
+});
+
+/** A volume as the engine makes it, from what the image has there; and ports that are free here. */
+class Deployment implements Disposable {
+  readonly volume = mkdtempSync(join(tmpdir(), "sfp-image-volume-"));
+  readonly #env: Record<string, string>;
+
+  constructor(env: Readonly<Record<string, string>>) {
+    chownSync(this.volume, image.uid, image.gid);
+    this.#env = { ...env };
+  }
+
+  static async of(upstream: Upstream, env: Readonly<Record<string, string>> = {}): Promise<Deployment> {
+    const ports: Record<string, string> = {};
+    for (const name of ["HTTP", "GRPC", "MANAGEMENT"]) ports[`SFP_${name}_PORT`] = String(await freePort());
+    return new Deployment({
+      STATSIG_ENDPOINT: upstream.url,
+      SFP_POLLING_INTERVAL_IN_S: "1",
+      ...ports,
+      ...env,
+    });
+  }
+
+  url(path: string): string {
+    return `http://127.0.0.1:${this.#env["SFP_HTTP_PORT"]}${path}`;
+  }
+
+  start(): ImageContainer {
+    return this.#run(image.entrypoint);
+  }
+
+  /** As the engine does it: in a process of its own, with the same environment. */
+  async healthcheck(): Promise<readonly [exitCode: number, printed: string]> {
+    await using probe = this.#run(image.healthcheck);
+    return [await probe.exited(), probe.output.trim()];
+  }
+
+  async printed(command: readonly string[], env: Readonly<Record<string, string>>): Promise<string> {
+    await using container = this.#run(command, env);
+    await container.exited();
+    return container.output.trim();
+  }
+
+  #run(command: readonly string[], env: Readonly<Record<string, string>> = {}): ImageContainer {
+    return new ImageContainer(command, { root, image, volume: this.volume, env: { ...this.#env, ...env } });
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.volume, { recursive: true, force: true });
+  }
+}
+
+const startSecureUpstream = () => startUpstream({ tls: { ...pemOf(authority.issue()), http: "both" } });
+
+describe.skipIf(whyNot !== undefined)("the image, as a user that is not root on a read-only root", () => {
+  test("serves what it fetched over TLS, by the authorities in its bundle", async () => {
+    await using upstream = await startSecureUpstream();
+    const key = publishKey(upstream, "secret-image");
+    using deployment = await Deployment.of(upstream);
+    await using relay = deployment.start();
+    await relay.serving();
+    const answer = await rawGet(deployment.url(`/v2/download_config_specs/${key.sdkKey}.json`));
+    expect(textOf(answer)).toBe(key.v2);
+    // By then everything that looks at the system now and then has done so.
+    await sleep(1_000);
+    expect((await rawGet(deployment.url("/v1/ready"))).status).toBe(200);
+    expect(relay.output).not.toMatch(/EROFS|EACCES|limit reached/);
+  });
+
+  test("its health check is 0 when ready, 1 when not, and says why", async () => {
+    await using upstream = await startSecureUpstream();
+    upstream.misbehave(status(500));
+    using deployment = await Deployment.of(upstream, { SFP_PRELOAD_SDK_KEYS: "secret-preloaded" });
+    expect(await deployment.healthcheck()).toEqual([1, expect.stringMatching(/^nobody listens at /)]);
+    await using relay = deployment.start();
+    await relay.serving();
+    expect(await deployment.healthcheck()).toEqual([
+      1,
+      expect.stringMatching(/^not ready: 1 of 1 preloaded/),
+    ]);
+    upstream.behave();
+    publishKey(upstream, "secret-preloaded");
+    await eventually(async () => expect((await deployment.healthcheck())[0]).toBe(0), { withinMs: 20_000 });
+    expect(await relay.stop(image.stopSignal)).toBe(0);
+    expect((await deployment.healthcheck())[0]).toBe(1);
+  });
+
+  test("keeps its backup in the volume, and serves from there after a restart without upstream", async () => {
+    await using upstream = await startSecureUpstream();
+    const key = publishKey(upstream, "secret-kept");
+    using deployment = await Deployment.of(upstream);
+    const url = deployment.url(`/v1/download_config_specs/${key.sdkKey}.json`);
+    {
+      await using first = deployment.start();
+      await first.serving();
+      expect(textOf(await rawGet(url))).toBe(key.v1);
+      expect(await first.stop(image.stopSignal)).toBe(0);
+    }
+    expect(readdirSync(deployment.volume)).not.toBeEmpty();
+    upstream.misbehave(status(500));
+    await using second = deployment.start();
+    await second.serving();
+    expect(textOf(await rawGet(url))).toBe(key.v1);
+  });
+
+  test(`ends with 0 on ${image.stopSignal}, in time, as the first process of its container`, async () => {
+    await using upstream = await startSecureUpstream();
+    using deployment = await Deployment.of(upstream);
+    await using relay = deployment.start();
+    await relay.serving();
+    const startedAt = performance.now();
+    expect(await relay.stop(image.stopSignal)).toBe(0);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(relay.output).toContain("stopped");
+  });
+
+  test("knows time zones, and its user can write nowhere but in the volume", async () => {
+    await using upstream = await startSecureUpstream();
+    using deployment = await Deployment.of(upstream);
+    // With this variable the executable runs code: it stands in for the shell that the image has not.
+    const run = (code: string, env = {}) =>
+      deployment.printed([...image.entrypoint, "-e", code], { BUN_BE_BUN: "1", ...env });
+    expect(await run("console.log(new Date(0).getHours())", { TZ: "Asia/Tokyo" })).toBe("9");
+    const places = ["/", "/tmp", "/usr/local/bin", "/home/nonroot", image.volume];
+    const tried = places.map(
+      (place) => `try { fs.writeFileSync("${place}/x", ""); console.log("${place}") } catch {}`,
+    );
+    expect(await run(`const fs = require("node:fs"); ${tried.join("; ")}`)).toBe(image.volume);
+    expect(await run("console.log(process.getuid(), process.getgid())")).toBe(`${image.uid} ${image.gid}`);
+    expect(await run(`console.log(require("node:fs").existsSync("${CA_BUNDLE}"))`)).toBe("true");
+  });
+});

@@ -1,0 +1,82 @@
+import { expect, test } from "bun:test";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { importProblems } from "../../scripts/import-rules.ts";
+
+/** What the rules say of a src/ with these files: path -> source. */
+async function problemsIn(files: Record<string, string>): Promise<string[]> {
+  await using scope = new AsyncDisposableStack();
+  const src = await mkdtemp(join(tmpdir(), "sfp-import-rules-"));
+  scope.defer(() => rm(src, { recursive: true }));
+  for (const [path, source] of Object.entries(files)) {
+    await mkdir(dirname(join(src, path)), { recursive: true });
+    await Bun.write(join(src, path), source);
+  }
+  return await importProblems(src);
+}
+
+test("imports that the table allows are no problem", async () => {
+  const problems = await problemsIn({
+    "clock.ts": "export const clock = 1;",
+    "specs/feed.ts": 'import { clock } from "../clock.ts";\nexport type Feed = typeof clock;',
+    "http/route.ts": 'import { Hono } from "hono";\nimport type { Feed } from "../specs/feed.ts";',
+    "telemetry/log.ts": 'import type { RouteEvent } from "../http/events.ts";',
+    "relay.ts": 'import "./http/route.ts";',
+    "main.ts": 'import "./relay.ts";\nprocess.env.PORT;',
+  });
+  expect(problems).toEqual([]);
+});
+
+test("an import that the table does not list is named with what is allowed", async () => {
+  const problems = await problemsIn({ "upstream/x.ts": 'import {\n  y,\n} from "../redis/y.ts";' });
+  expect(problems).toEqual([
+    "src/upstream/x.ts imports src/redis/y.ts: upstream may import specs, log-events, id-lists, clock",
+  ]);
+});
+
+test.each([
+  ["a type", "specs/a.ts", 'import type { Y } from "../redis/y.ts";'],
+  ["a type within an expression", "specs/a.ts", 'let y: import("../redis/y.ts").Y;'],
+  ["a re-export", "specs/a.ts", 'export * from "../redis/y.ts";'],
+  ["a dynamic import", "specs/a.ts", 'const y = await import("../redis/y.ts");'],
+  ["a Worker", "specs/a.ts", 'new Worker(new URL("../redis/y-worker.ts", import.meta.url));'],
+  ["a value of another folder in telemetry", "telemetry/a.ts", 'import { y } from "../redis/y.ts";'],
+  ["relay.ts outside main", "http/a.ts", 'import { startRelay } from "../relay.ts";'],
+  ["config in a folder", "http/a.ts", 'import type { Config } from "../config.ts";'],
+  ["anything of ours in a leaf", "clock.ts", 'import "./specs/a.ts";'],
+  ["a folder that the table does not know", "other/a.ts", 'import "../specs/a.ts";'],
+  ["a package outside its fence", "specs/a.ts", 'import { Hono } from "hono/tiny";'],
+  ["a file outside src", "specs/a.ts", 'import "../../tests/a.ts";'],
+])("%s is held to the table", async (_, path, source) => {
+  expect(await problemsIn({ [path]: source })).toHaveLength(1);
+});
+
+test("a second file in http that reaches for gRPC is named", async () => {
+  const source = 'import "../grpc/routes.ts";';
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([]);
+  expect(await problemsIn({ "http/a.ts": source, "http/b.ts": source })).toHaveLength(1);
+});
+
+test("a cycle is named once, with every file in it", async () => {
+  const problems = await problemsIn({
+    "specs/a.ts": 'import "./b.ts";',
+    "specs/b.ts": 'import type { C } from "./c.ts";',
+    "specs/c.ts": 'export { a } from "./a.ts";',
+  });
+  expect(problems).toEqual([
+    "import cycle: src/specs/a.ts -> src/specs/b.ts -> src/specs/c.ts -> src/specs/a.ts",
+  ]);
+});
+
+test.each([
+  "const port = process.env.PORT;",
+  'const port = Bun.env["PORT"];',
+  "const { env } = process;",
+  'import { env } from "node:process";',
+])("reading the environment outside main, cli and config is a problem: %s", async (source) => {
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([
+    "src/http/a.ts reads the environment: only main.ts, cli.ts, config.ts may",
+  ]);
+  expect(await problemsIn({ "config.ts": source, "http/b.ts": `// ${source}` })).toEqual([]);
+});

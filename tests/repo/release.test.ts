@@ -1,0 +1,128 @@
+import { describe, expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parse } from "yaml";
+import { ReleaseRepository } from "../support/deploy/release-repository.ts";
+
+/** A build that leaves word of what it found. */
+const BUILD = 'mkdir -p dist && git log -1 --format="%s %D" > dist/built && cat package.json >> dist/built';
+
+describe("bun run release", () => {
+  test("sets the version everywhere, moves the changelog, commits, builds, tags, and pushes nothing", () => {
+    using repository = new ReleaseRepository();
+    const { exitCode, stdout, stderr } = repository.release("0.2.0", "--build", BUILD);
+    expect([exitCode, stderr]).toEqual([0, ""]);
+    expect(stdout).toEndWith("To publish it:\n  git push origin main v0.2.0\n");
+    expect(repository.git("log", "--format=%s")).toBe("Release 0.2.0\nAll");
+    expect(repository.git("status", "--porcelain")).toBe("");
+    expect(JSON.parse(repository.read("package.json"))).toMatchObject({ version: "0.2.0" });
+    const chart = parse(repository.read("deploy/helm/statsig-forward-proxy/Chart.yaml"));
+    expect(chart).toMatchObject({ version: "0.2.0", appVersion: "0.2.0" });
+    expect(repository.read("deploy/kubernetes/active.yaml")).toContain("statsig-forward-proxy:0.2.0");
+    const today = new Date().toISOString().slice(0, 10);
+    expect(repository.read("CHANGELOG.md")).toContain(
+      `## Unreleased\n\n## 0.2.0 - ${today}\n\n### Added\n\n- Something new.\n\n## 0.0.9`,
+    );
+    expect(repository.read("dist/built")).toStartWith("Release 0.2.0 HEAD -> main\n");
+    expect(repository.read("dist/built")).toContain('"version": "0.2.0"');
+  });
+
+  test("gives the tag the notes, headings among them", () => {
+    using repository = new ReleaseRepository();
+    repository.release("1.0.0-rc.1", "--build", "true");
+    expect(repository.git("tag", "--list", "--format=%(refname:short) %(objecttype)")).toBe(
+      "v1.0.0-rc.1 tag",
+    );
+    expect(repository.git("tag", "--list", "--format=%(contents)")).toBe(
+      "1.0.0-rc.1\n\n### Added\n\n- Something new.",
+    );
+  });
+
+  test("can release the version that is there, where it was not yet", () => {
+    using repository = new ReleaseRepository();
+    const { version } = JSON.parse(repository.read("package.json")) as { version: string };
+    expect(repository.release(version, "--build", "true").exitCode).toBe(0);
+    const again = repository.release(version, "--build", "true");
+    expect([again.exitCode, again.stderr]).toEqual([1, `release: the tag v${version} is there already\n`]);
+  });
+
+  test("with --dry-run tells what it would do, and does nothing", () => {
+    using repository = new ReleaseRepository();
+    const head = repository.git("rev-parse", "HEAD");
+    const { exitCode, stdout } = repository.release("0.2.0", "--dry-run", "--build", BUILD);
+    expect([exitCode, stdout]).toEqual([0, expect.stringContaining("would release 0.2.0 as v0.2.0")]);
+    expect(stdout).toContain("- Something new.");
+    expect([repository.git("rev-parse", "HEAD"), repository.git("status", "--porcelain")]).toEqual([
+      head,
+      "",
+    ]);
+    expect(repository.git("tag")).toBe("");
+  });
+
+  test("leaves no trace of a release that could not be built", () => {
+    using repository = new ReleaseRepository();
+    const { exitCode, stderr } = repository.release("0.2.0", "--build", "exit 3");
+    expect([exitCode, stderr]).toEqual([1, "release: sh -c exit 3 failed: nothing is released\n"]);
+    expect(repository.git("log", "--format=%s")).toBe("All");
+    expect([repository.git("status", "--porcelain"), repository.git("tag")]).toEqual(["", ""]);
+  });
+
+  test("refuses changes that no commit has", () => {
+    using repository = new ReleaseRepository();
+    repository.write("package.json", `${repository.read("package.json")}\n`);
+    repository.write("new.txt", "");
+    const { exitCode, stderr } = repository.release("0.2.0", "--build", "true");
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining("changes that no commit has")]);
+    expect(stderr).toContain("?? new.txt");
+  });
+
+  test("refuses a changelog that says nothing new", () => {
+    using repository = new ReleaseRepository();
+    repository.release("0.2.0", "--build", "true");
+    const { exitCode, stderr } = repository.release("0.3.0", "--build", "true");
+    expect([exitCode, stderr]).toEqual([1, "release: CHANGELOG.md says nothing under Unreleased\n"]);
+  });
+
+  test("refuses a place that names another version", () => {
+    using repository = new ReleaseRepository();
+    repository.write("deploy/kubernetes/active.yaml", "image: statsig-forward-proxy:9.9.9\n");
+    repository.git("commit", "--quiet", "--all", "--message", "Another");
+    const { stderr } = repository.release("0.2.0", "--build", "true");
+    expect(stderr).toMatch(
+      /^release: deploy\/kubernetes\/active\.yaml does not hold "statsig-forward-proxy:/,
+    );
+  });
+
+  test.each([
+    [["v0.2.0"], '"v0.2.0" is no version, allowed is one like 1.2.3 or 1.2.3-rc.1'],
+    [["0.0.1"], "0.0.1 is lower than "],
+    [[], "usage: bun run release <version>"],
+    [["0.2.0", "0.3.0"], "usage: bun run release <version>"],
+    [["0.2.0", "--push"], "Unknown option '--push'"],
+  ])("refuses %p", (args, problem) => {
+    using repository = new ReleaseRepository();
+    const { exitCode, stderr } = repository.release(...args);
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining(`release: ${problem}`)]);
+  });
+});
+
+describe("the workflows of GitHub", () => {
+  const folder = fileURLToPath(new URL("../../.github/workflows", import.meta.url));
+  const textOf = (file: string) => readFileSync(join(folder, file), "utf8");
+
+  test("run the same script as every other CI", () => {
+    const { jobs } = parse(textOf("ci.yml"));
+    const steps: { run?: string }[] = jobs.test.steps;
+    expect(steps.map(({ run }) => run).filter(Boolean)).toEqual([expect.stringMatching(/ bash \.ci\/run$/)]);
+  });
+
+  test("name actions by commits, which can't be moved, and may write only where they release", () => {
+    for (const file of readdirSync(folder)) {
+      const used = Array.from(textOf(file).matchAll(/uses: (\S+)/g), ([, action = ""]) => action);
+      expect(used.length).toBeGreaterThan(0);
+      for (const action of used) expect(action).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
+    }
+    expect(parse(textOf("ci.yml")).permissions).toEqual({ contents: "read" });
+  });
+});

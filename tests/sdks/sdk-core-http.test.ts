@@ -1,0 +1,84 @@
+import { describe, expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describeWith } from "../support/common/needs.ts";
+import { eventually } from "../support/common/wait.ts";
+import { startRelayProcess } from "../support/relay/relay-process.ts";
+import { startCoreSdk } from "../support/sdks/core-sdk.ts";
+import { CodingTap } from "../support/upstream/coding-tap.ts";
+import { specV2 } from "../support/upstream/payloads.ts";
+import { specProto } from "../support/upstream/proto-payload.ts";
+import { correct, type Revision, revision, seenBy } from "../support/upstream/revisions.ts";
+import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+const sdkKey = "secret-core-http";
+const first = revision(sdkKey, 0);
+const second = revision(sdkKey, 1);
+const third = revision(sdkKey, 2);
+
+const publishJson = (upstream: Upstream, options: Revision): void =>
+  upstream.publish(sdkKey, "v2", specV2(options));
+
+const publishProto = (upstream: Upstream, options: Revision): void =>
+  upstream.publishProto(sdkKey, specProto(options), options.lcut);
+
+const forms = [
+  { name: "plain JSON", offered: "identity", coding: undefined, publish: publishJson },
+  { name: "gzip", offered: "gzip", coding: "gzip", publish: publishJson },
+  { name: "br", offered: "br", coding: "br", publish: publishJson },
+  { name: "protobuf", offered: "statsig-br, gzip, deflate, br", coding: "statsig-br", publish: publishProto },
+];
+
+describeWith("node")("statsig-node-core over HTTP (WIRE 1: core's row, headers, new specs, protobuf)", () => {
+  describe.each(forms)("reading $name", ({ offered, coding, publish }) => {
+    test("evaluates a gate and a config correctly, and sees an update", async () => {
+      await using upstream = await startUpstream();
+      publish(upstream, first);
+      await using relay = await startRelayProcess({ upstream });
+      await using tap = await CodingTap.start(relay.httpUrl, offered);
+      await using sdk = await startCoreSdk({ sdkKey, httpUrl: tap.url });
+      expect(sdk.initialised).toEqual({ ok: true });
+      expect(await seenBy(sdk)).toEqual(correct(first));
+      expect(tap.answers[0]?.headers["content-encoding"]).toBe(coding as string);
+
+      publish(upstream, second);
+      await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)));
+    }, 15_000);
+  });
+
+  test("is told of no update in plain JSON while nothing changes", async () => {
+    await using upstream = await startUpstream();
+    publishJson(upstream, first);
+    await using relay = await startRelayProcess({ upstream });
+    await using tap = await CodingTap.start(relay.httpUrl, "statsig-br, gzip, deflate, br");
+    await using sdk = await startCoreSdk({ sdkKey, httpUrl: tap.url });
+    await eventually(() => expect(tap.answers.length).toBeGreaterThan(2));
+    const again = tap.answers[2];
+    expect(again?.url).toContain(`sinceTime=${first.lcut}`);
+    expect(again).toMatchObject({ status: 200, bytes: '{"has_updates":false}'.length });
+    expect(again?.headers["content-encoding"]).toBeUndefined();
+    expect(await seenBy(sdk)).toEqual(correct(first));
+  }, 15_000);
+
+  test.each([
+    ["JSON", publishJson],
+    ["protobuf", publishProto],
+  ] as const)(
+    "keeps its %s specs while the relay is gone, and takes newer ones from the relay that follows",
+    async (_, publish) => {
+      await using upstream = await startUpstream();
+      publish(upstream, first);
+      const relay = await startRelayProcess({ upstream });
+      await using _relay = relay;
+      await using sdk = await startCoreSdk({ sdkKey, httpUrl: relay.httpUrl });
+      await relay.kill();
+      publish(upstream, third);
+      // Long enough for at least one poll of the SDK to fail.
+      await sleep(1_500);
+      expect(await seenBy(sdk)).toEqual(correct(first));
+
+      await using _successor = await startRelayProcess({ upstream, httpPort: relay.httpPort });
+      await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(third)), { withinMs: 10_000 });
+    },
+    25_000,
+  );
+});

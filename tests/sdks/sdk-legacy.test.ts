@@ -1,0 +1,49 @@
+import { expect, test } from "bun:test";
+import { describeWith } from "../support/common/needs.ts";
+import { eventually } from "../support/common/wait.ts";
+import { startRelayProcess } from "../support/relay/relay-process.ts";
+import { legacySyncIntervalMs, startLegacySdk } from "../support/sdks/legacy-sdk.ts";
+import { specV1, specV2 } from "../support/upstream/payloads.ts";
+import { correct, type Revision, revision, seenBy } from "../support/upstream/revisions.ts";
+import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+const sdkKey = "secret-legacy";
+const first = revision(sdkKey, 0);
+const second = revision(sdkKey, 1);
+
+/** The v2 specs say something else, so that an SDK which got the wrong ones would be noticed. */
+const publish = (upstream: Upstream, options: Revision): void => {
+  upstream.publish(sdkKey, "v1", specV1(options));
+  upstream.publish(sdkKey, "v2", specV2({ ...options, color: "the color of v2" }));
+};
+
+describeWith("node")("statsig-node on v1 (WIRE 1: legacy node's row)", () => {
+  test("evaluates a gate and a config correctly, and sees an update", async () => {
+    await using upstream = await startUpstream();
+    publish(upstream, first);
+    await using relay = await startRelayProcess({ upstream });
+    await using sdk = await startLegacySdk({ sdkKey, httpUrl: relay.httpUrl });
+    expect(sdk.initialised).toEqual({ ok: true });
+    expect(await seenBy(sdk)).toEqual(correct(first));
+
+    publish(upstream, second);
+    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)), {
+      withinMs: 2 * legacySyncIntervalMs,
+    });
+  }, 20_000);
+
+  test("keeps its specs while the relay is gone, and takes newer ones from the relay that follows", async () => {
+    await using upstream = await startUpstream();
+    publish(upstream, first);
+    await using relay = await startRelayProcess({ upstream, mode: "http" });
+    await using sdk = await startLegacySdk({ sdkKey, httpUrl: relay.httpUrl });
+    await relay.kill();
+    publish(upstream, second);
+    expect(await seenBy(sdk)).toEqual(correct(first));
+
+    await using _successor = await startRelayProcess({ upstream, mode: "http", httpPort: relay.httpPort });
+    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)), {
+      withinMs: 2 * legacySyncIntervalMs,
+    });
+  }, 20_000);
+});

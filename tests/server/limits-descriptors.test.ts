@@ -1,0 +1,104 @@
+import { describe, expect, test } from "bun:test";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { RawConnection } from "../support/clients/raw-connection.ts";
+import { freePort } from "../support/common/free-port.ts";
+import { Output } from "../support/common/output.ts";
+import { eventually, within } from "../support/common/wait.ts";
+import { relayCommand } from "../support/relay/run-relay.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+
+const ASK = "GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/** A relay on one port that may have so many files and sockets open. */
+async function startWithDescriptors(count: number, args: readonly string[] = []) {
+  const upstream = await startUpstream();
+  const child = spawn(
+    "sh",
+    [
+      "-c",
+      'ulimit -n "$0" && exec "$@"',
+      String(count),
+      ...relayCommand(),
+      ...["--bind-address", "127.0.0.1", "--http-port", "0", ...args, "http", "disabled"],
+    ],
+    {
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        HOME: process.env["HOME"] ?? "/",
+        SFP_MANAGEMENT_PORT: String(await freePort()),
+        STATSIG_ENDPOINT: upstream.url,
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  const output = new Output(child.stdout, child.stderr);
+  const addressOf = (protocol: string) =>
+    output.until((text) => new RegExp(`protocol=${protocol} address=(\\S+)`).exec(text)?.[1]);
+  const exited = once(child, "exit");
+  return {
+    output,
+    exited,
+    url: () => addressOf("http"),
+    managementUrl: () => addressOf("management"),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await exited;
+      await upstream[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe("open files that the system allows", () => {
+  test.each([100, 256])("%i are too few: the start ends, and says what to raise", async (count) => {
+    await using relay = await startWithDescriptors(count);
+    const [code] = await within(relay.exited, 10_000, "exit");
+    expect(code).toBe(1);
+    expect(relay.output.text).toContain(
+      `the system allows ${count} open files, and the relay needs 320: raise the limit (ulimit -n;`,
+    );
+    expect(relay.output.text).not.toMatch(/^\s+at /m);
+  });
+
+  test("a few: those connections are served, again and again, and one beyond is refused", async () => {
+    const room = 70;
+    await using relay = await startWithDescriptors(256 + room);
+    const url = await relay.url();
+    expect(relay.output.text).toContain(`connections_per_port=${room}`);
+    for (let time = 0; time < 3; time++) {
+      using stack = new DisposableStack();
+      const open = async () => stack.use(await RawConnection.open(url));
+      const connections = await Promise.all(Array.from({ length: room }, open));
+      for (const connection of connections) connection.write(ASK);
+      await eventually(() => {
+        expect(connections.map(({ statuses }) => statuses[0])).toEqual(Array(room).fill(200));
+      });
+      const { status, text } = await ready(await relay.managementUrl());
+      expect([status, text]).toEqual([503, expect.stringContaining("as many connections as it may")]);
+      const beyond = await open().catch(() => undefined);
+      beyond?.write(ASK);
+      if (beyond !== undefined) await beyond.closed(3_000);
+      expect(beyond?.statuses ?? []).toEqual([]);
+      stack.dispose();
+      await eventually(async () => expect((await ready(await relay.managementUrl())).status).toBe(200));
+    }
+  });
+
+  test("as many as Debian gives a service, with the defaults: no warning", async () => {
+    await using relay = await startWithDescriptors(10_000);
+    await relay.url();
+    await relay.output.until((text) => (text.includes(" serving ") ? text : undefined));
+    expect(relay.output.text).not.toContain("WARN");
+  });
+
+  test("fewer than somebody asked for: a warning", async () => {
+    await using relay = await startWithDescriptors(10_000, ["--max-connections", "20000"]);
+    await relay.output.until((text) => (text.includes(" serving ") ? text : undefined));
+    expect(relay.output.text).toContain("connections_per_port=9744");
+  });
+});
+
+async function ready(managementUrl: string): Promise<{ status: number; text: string }> {
+  const answer = await fetch(`${managementUrl}/readyz`);
+  return { status: answer.status, text: await answer.text() };
+}

@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { Attacker } from "../support/clients/attacker.ts";
+import {
+  END_HEADERS,
+  END_STREAM,
+  ENHANCE_YOUR_CALM,
+  FRAME,
+  frame,
+  literalHeader,
+  requestHeaders,
+} from "../support/clients/http2-frames.ts";
+import { RawHttp2, takeBack } from "../support/clients/raw-http2.ts";
+import { eventually } from "../support/common/wait.ts";
+import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+const LIMIT = "http2-max-resets-per-min";
+
+/** Those that one read takes in, below what is too many for that. */
+const IN_ONE_BREATH = 20;
+const PING = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
+const PATIENCE = { withinMs: 5_000, everyMs: 1 };
+
+describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by default", (protocol) => {
+  let started: TlsRelay;
+  beforeAll(async () => {
+    started = await startTlsRelay();
+  });
+  afterAll(() => started[Symbol.asyncDispose]());
+
+  const open = () => RawHttp2.open(started.relay.urlOf(protocol));
+
+  test("a client that takes back too many in a second is not listened to for a second, then it is again", async () => {
+    using client = await open();
+    const pings = () => client.frames.filter(({ type }) => type === FRAME.ping).length;
+    for (let round = 0; round < 5; round++) {
+      takeBack(client, round * IN_ONE_BREATH, IN_ONE_BREATH);
+      client.send(PING);
+      await eventually(() => expect(pings()).toBe(round + 1), PATIENCE);
+    }
+    expect(started.reached(LIMIT)).toBe(0);
+    takeBack(client, 5 * IN_ONE_BREATH, IN_ONE_BREATH);
+    await eventually(() => expect(started.reached(LIMIT)).toBe(1), PATIENCE);
+    const askedAt = performance.now();
+    client.send(PING);
+    expect(await started.statusOf("http")).toBe(200);
+    await eventually(() => expect(pings()).toBe(6), PATIENCE);
+    expect(performance.now() - askedAt).toBeGreaterThan(300);
+  });
+
+  test("one that takes back too many in one breath is told to calm down and cut off", async () => {
+    using client = await open();
+    takeBack(client, 0, 100);
+    const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
+    expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
+    await client.connection.closed(3_000);
+    expect(await started.statusOf("http")).toBe(200);
+  });
+
+  test("one that changes its settings all the time is told the same", async () => {
+    using client = await open();
+    client.send(...Array.from({ length: 40 }, () => frame(FRAME.settings, 0, 0)));
+    const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
+    expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
+    await client.connection.closed(3_000);
+    await eventually(() => expect(started.reached("http2-settings-per-min")).toBe(1));
+  });
+
+  test("one that changes its settings all the time and reads nothing is cut off as well", async () => {
+    const connections = 5;
+    const order = { attack: "SETTINGS flood", connections, perSecond: 2_000, durationMs: 6_000 } as const;
+    await using attacker = await Attacker.start({ ...order, url: started.relay.urlOf(protocol) });
+    // It opens a new connection for each that it finds closed, so that only it can tell how many were.
+    const { closedByServer } = await attacker.result();
+    expect(closedByServer).toBeGreaterThanOrEqual(connections);
+    expect(await started.statusOf("http")).toBe(200);
+  });
+
+  test("one whose headers are too large again and again is cut off by Bun, and the log says so", async () => {
+    using client = await open();
+    const large = Array.from({ length: 20 }, (_, at) => literalHeader(`x-${at}`, "x".repeat(1_000)));
+    const headers = Buffer.concat([requestHeaders("GET", "/v1/health"), ...large]);
+    for (let number = 0; number < 110; number++) {
+      const streamId = 2 * number + 1;
+      // A frame has 16 KB at the most.
+      client.send(
+        frame(FRAME.headers, END_STREAM, streamId, headers.subarray(0, 16_000)),
+        frame(FRAME.continuation, END_HEADERS, streamId, headers.subarray(16_000)),
+      );
+    }
+    await client.connection.closed(3_000);
+    await eventually(() => expect(started.reached("max-header-size-in-kb")).toBe(1));
+  });
+});

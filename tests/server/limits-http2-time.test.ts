@@ -1,0 +1,73 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  END_HEADERS,
+  END_STREAM,
+  FRAME,
+  frame,
+  literalHeader,
+  requestHeaders,
+} from "../support/clients/http2-frames.ts";
+import { RawConnection } from "../support/clients/raw-connection.ts";
+import { RawHttp2 } from "../support/clients/raw-http2.ts";
+import { eventually } from "../support/common/wait.ts";
+import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+const TIMER_SLACK_MS = 1_500;
+
+describe.each(["https", "grpc", "grpcs"] as const)(
+  "HTTP/2 connections of no use on the %s port",
+  (protocol) => {
+    let started: TlsRelay;
+    beforeAll(async () => {
+      started = await startTlsRelay(["--header-timeout-in-s", "1", "--idle-timeout-in-s", "2"]);
+    });
+    afterAll(() => started[Symbol.asyncDispose]());
+
+    const url = () => started.relay.urlOf(protocol);
+
+    test.concurrent("one that does not even begin is closed", async () => {
+      using connection = await RawConnection.open(url(), "h2");
+      connection.write("PRI * HTTP/2.0\r\n");
+      await connection.closed(4_000);
+    });
+
+    test.concurrent("one whose headers never end is closed, though they go on", async () => {
+      using client = await RawHttp2.open(url());
+      client.send(frame(FRAME.headers, 0, 1, requestHeaders("GET", "/v1/health")));
+      await eventually(
+        () => {
+          client.send(frame(FRAME.continuation, 0, 1, literalHeader("x", "y")));
+          expect(client.connection.isClosed).toBe(true);
+        },
+        { withinMs: 6_000, everyMs: 200 },
+      );
+    });
+
+    // gRPC connections may rest for longer than --idle-timeout-in-s.
+    if (protocol === "https") {
+      test.concurrent("one on which nothing is asked is closed", async () => {
+        using client = await RawHttp2.open(url());
+        await client.connection.closed(2_000 + TIMER_SLACK_MS);
+      });
+
+      test.concurrent("one on which a request was, and none is any more, is closed", async () => {
+        using client = await RawHttp2.open(url());
+        client.send(frame(FRAME.headers, END_HEADERS | END_STREAM, 1, requestHeaders("GET", "/nowhere")));
+        await client.received(
+          "an answer",
+          ({ streamId, flags }) => streamId === 1 && (flags & END_STREAM) > 0,
+        );
+        await client.connection.closed(2_000 + TIMER_SLACK_MS);
+      });
+    }
+
+    test.concurrent("one on which a stream is open is none of them", async () => {
+      using client = await RawHttp2.open(url());
+      client.openSpecStream(1, started.held.sdkKey);
+      await client.received("specs", ({ type, streamId }) => type === FRAME.data && streamId === 1);
+      await sleep(2_000 + TIMER_SLACK_MS);
+      expect(client.connection.isClosed).toBe(false);
+    });
+  },
+);

@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { LIMIT_OPTIONS } from "../../src/config/limits.ts";
+import { END_HEADERS, END_STREAM, FRAME, frame, requestHeaders } from "../support/clients/http2-frames.ts";
+import { RawConnection } from "../support/clients/raw-connection.ts";
+import { RawHttp2 } from "../support/clients/raw-http2.ts";
+import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
+
+/** nginx keeps idle connections for so long by default, and so does AWS' ALB. */
+const BALANCERS_KEEP_S = 60;
+/** And those of Google Cloud for so long, without a way to change it. */
+const GOOGLE_KEEPS_S = 600;
+const IDLE_S = 8;
+/** Bun.serve counts idle time in steps of 4 s, the first of which may be over at once. */
+const STEP_MS = 4_000;
+const SLACK_MS = 100;
+
+test("by default, idle connections are kept for longer than load balancers keep them", () => {
+  const option = LIMIT_OPTIONS.find(({ name }) => name === "idle-timeout-in-s");
+  expect(Number(option && "default" in option ? option.default : 0)).toBeGreaterThan(BALANCERS_KEEP_S);
+  expect(Number(option && "max" in option ? option.max : 0)).toBeGreaterThan(GOOGLE_KEEPS_S);
+});
+
+test("a relay starts with what Google's load balancers need", async () => {
+  await using started = await startTlsRelay(["--idle-timeout-in-s", String(GOOGLE_KEEPS_S + 20)]);
+  using connection = await RawConnection.open(started.relay.urlOf("https"));
+  connection.write("GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const headers = await connection.until("an answer", (bytes) => /^.*?\r\n\r\n/s.exec(String(bytes))?.[0]);
+  expect(headers.toLowerCase()).toContain(`keep-alive: timeout=${GOOGLE_KEEPS_S + 20}`);
+});
+
+/** One connection, on which requests are made one after the other. */
+interface Requester {
+  readonly connection: RawConnection;
+  /** Resolves when the answer is there. */
+  ask(): Promise<void>;
+}
+
+async function openHttp1(url: string): Promise<Requester> {
+  const connection = await RawConnection.open(url);
+  let asked = 0;
+  const ask = async () => {
+    connection.write("GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    asked++;
+    await connection.until("an answer", () => connection.statuses[asked - 1]);
+  };
+  return { connection, ask };
+}
+
+async function openHttp2(url: string): Promise<Requester> {
+  const client = await RawHttp2.open(url);
+  let streamId = -1;
+  const ask = async () => {
+    streamId += 2;
+    client.send(
+      frame(FRAME.headers, END_HEADERS | END_STREAM, streamId, requestHeaders("GET", "/v1/health")),
+    );
+    await client.received("an answer", (one) => one.streamId === streamId && (one.flags & END_STREAM) > 0);
+  };
+  return { connection: client.connection, ask };
+}
+
+describe("the relay does not close a connection before its time", () => {
+  let started: TlsRelay;
+  beforeAll(async () => {
+    started = await startTlsRelay(["--idle-timeout-in-s", String(IDLE_S)]);
+  });
+  afterAll(() => started[Symbol.asyncDispose]());
+
+  test.concurrent.each([
+    ["HTTP", "http", openHttp1, STEP_MS],
+    ["HTTPS, HTTP/1.1", "https", openHttp1, SLACK_MS],
+    ["HTTPS, HTTP/2", "https", openHttp2, SLACK_MS],
+    ["gRPC", "grpc", openHttp2, SLACK_MS],
+    ["gRPC over TLS", "grpcs", openHttp2, SLACK_MS],
+  ] as const)("%s", async (_, protocol, open, earlyMs) => {
+    const { connection, ask } = await open(started.relay.urlOf(protocol));
+    using _connection = connection;
+    for (let rest = 0; rest < 2; rest++) {
+      await ask();
+      await sleep(IDLE_S * 1_000 - STEP_MS - 1_000);
+    }
+    await ask();
+    const answeredAt = performance.now();
+    await connection.closed(20_000);
+    expect(performance.now() - answeredAt).toBeGreaterThan(IDLE_S * 1_000 - earlyMs);
+  });
+});

@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { credentials } from "@grpc/grpc-js";
+import { curl } from "../support/clients/curl.ts";
+import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { failureOf } from "../support/common/failure.ts";
+import { describeWith } from "../support/common/needs.ts";
+import type { Certified } from "../support/relay/pki.ts";
+import type { RelayProcess } from "../support/relay/relay-process.ts";
+import {
+  ClientCertificates,
+  curlTls,
+  startRelayWithTls,
+  tlsGrpcClient,
+} from "../support/relay/relay-with-tls.ts";
+import { type PublishedKey, publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+const CURL_TIMED_OUT = 28;
+
+describeWith("openssl", "curl")("ports with TLS", () => {
+  const owned = new AsyncDisposableStack();
+  let pki: ClientCertificates;
+  let server: Certified;
+  let upstream: Upstream;
+  let published: PublishedKey;
+  let caPath: string;
+
+  beforeAll(async () => {
+    pki = owned.use(new ClientCertificates());
+    caPath = pki.authority.caPath;
+    server = pki.authority.issue();
+    upstream = owned.use(await startUpstream());
+    published = publishKey(upstream, "secret-tls-ports");
+  });
+  afterAll(() => owned.disposeAsync());
+
+  const specsUrl = (relay: RelayProcess, protocol: string): string =>
+    `${relay.urlOf(protocol)}/v2/download_config_specs/${published.sdkKey}.json`;
+  const byHttp = async (relay: RelayProcess, protocol: "http" | "https", client?: Certified) => {
+    const { body } = await curl(...curlTls(caPath, client), specsUrl(relay, protocol));
+    return Buffer.from(body).toString();
+  };
+  const byGrpc = async (client: GrpcClient): Promise<string> => {
+    using owner = client;
+    const { message } = await owner.getConfigSpec({ sdkKey: published.sdkKey, version: 2 });
+    return message.spec;
+  };
+  const protocolsOf = (relay: RelayProcess): string[] =>
+    Array.from(relay.output().matchAll(/listening protocol=(\S+)/g), ([, protocol = ""]) => protocol).sort();
+
+  const expectServesBoth = async (relay: RelayProcess): Promise<void> => {
+    expect(await byHttp(relay, "https")).toBe(published.v2);
+    expect(await byGrpc(tlsGrpcClient(relay.urlOf("grpcs"), caPath))).toBe(published.v2);
+  };
+
+  test("with a certificate, the ports without TLS stay closed", async () => {
+    await using relay = await startRelayWithTls({ upstream, server });
+    expect(protocolsOf(relay)).toEqual(["grpcs", "https"]);
+    await expectServesBoth(relay);
+  });
+
+  test.each([
+    ["http", ["https"]],
+    ["grpc", ["grpcs"]],
+  ] as const)("mode %s opens its own port with TLS alone", async (mode, protocols) => {
+    await using relay = await startRelayWithTls({ upstream, server, mode });
+    expect(protocolsOf(relay)).toEqual([...protocols]);
+  });
+
+  test("--enforce-tls false: all four ports answer", async () => {
+    await using relay = await startRelayWithTls({ upstream, server, args: ["--enforce-tls", "false"] });
+    expect(protocolsOf(relay)).toEqual(["grpc", "grpcs", "http", "https"]);
+    await expectServesBoth(relay);
+    expect(await byHttp(relay, "http")).toBe(published.v2);
+    expect(await byGrpc(new GrpcClient(relay.grpcUrl))).toBe(published.v2);
+  });
+
+  describe("clients on the wrong port get a clean end, and the relay goes on", () => {
+    const stack = new AsyncDisposableStack();
+    let relay: RelayProcess;
+    beforeAll(async () => {
+      relay = stack.use(await startRelayWithTls({ upstream, server, args: ["--enforce-tls", "false"] }));
+    });
+    afterAll(() => stack.disposeAsync());
+
+    const expectEnded = async (scheme: string, protocol: string, ...args: string[]): Promise<void> => {
+      const url = specsUrl(relay, protocol).replace(/^\w+:/, `${scheme}:`);
+      const { exitCode, status } = await curl(...curlTls(caPath), "-m", "5", ...args, url);
+      expect(exitCode).not.toBe(CURL_TIMED_OUT);
+      expect([0, 400]).toContain(status);
+      await expectServesBoth(relay);
+      expect(await byHttp(relay, "http")).toBe(published.v2);
+      expect(await byGrpc(new GrpcClient(relay.grpcUrl))).toBe(published.v2);
+    };
+
+    test("TLS on the HTTP port", () => expectEnded("https", "http"));
+    test("TLS on the gRPC port", () => expectEnded("https", "grpc"));
+    test("HTTP on the HTTPS port", () => expectEnded("http", "https"));
+    test("HTTP on the gRPC port with TLS", () => expectEnded("http", "grpcs"));
+    test("HTTP/2 in plaintext on the HTTPS port", () =>
+      expectEnded("http", "https", "--http2-prior-knowledge"));
+    test("HTTP/2 in plaintext on the gRPC port with TLS", () =>
+      expectEnded("http", "grpcs", "--http2-prior-knowledge"));
+
+    test("grpc-js without TLS on the gRPC port with TLS", async () => {
+      const plain = new GrpcClient(relay.urlOf("grpcs"), credentials.createInsecure());
+      expect(await failureOf(byGrpc(plain))).toMatchObject({ code: 14 });
+      await expectServesBoth(relay);
+    });
+  });
+});

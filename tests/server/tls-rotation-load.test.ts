@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { SpecStream } from "../support/clients/grpc-stream.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { eventually } from "../support/common/wait.ts";
+import { CertificateFiles, serialIn, serialShown } from "../support/relay/certificate-files.ts";
+import { Authority, type Certified } from "../support/relay/pki.ts";
+import type { RelayProcess } from "../support/relay/relay-process.ts";
+import { startRelayWithTls, tlsGrpcClient } from "../support/relay/relay-with-tls.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+
+const CONNECTIONS = 20;
+const STREAMS_EACH = 5;
+const REQUESTS_PER_S = 100;
+const sdkKey = "secret-tls-load";
+
+/** Asks at a steady rate until it is told to stop; every other request over a connection of its own. */
+class Requests {
+  readonly #url: string;
+  readonly #ca: string;
+  readonly #asked: Promise<void>[] = [];
+  readonly failures: string[] = [];
+  #isStopped = false;
+  readonly #running: Promise<void>;
+
+  constructor(url: string, ca: string) {
+    this.#url = url;
+    this.#ca = ca;
+    this.#running = this.#run();
+  }
+
+  /** How many there were, once all are answered. */
+  async stop(): Promise<number> {
+    this.#isStopped = true;
+    await this.#running;
+    await Promise.all(this.#asked);
+    return this.#asked.length;
+  }
+
+  async #run(): Promise<void> {
+    const startedAt = performance.now();
+    while (!this.#isStopped) {
+      this.#asked.push(
+        this.#ask(this.#asked.length % 2 === 0).catch((error) => void this.failures.push(String(error))),
+      );
+      const dueAt = startedAt + (this.#asked.length * 1_000) / REQUESTS_PER_S;
+      await sleep(Math.max(0, dueAt - performance.now()));
+    }
+  }
+
+  async #ask(keepalive: boolean): Promise<void> {
+    const signal = AbortSignal.timeout(5_000);
+    const response = await fetch(this.#url, { keepalive, tls: { ca: this.#ca }, signal });
+    await response.arrayBuffer();
+    if (response.status !== 200) throw new Error(`status ${response.status}`);
+  }
+}
+
+describeWith("openssl")("certificates that change under load", () => {
+  const owned = new AsyncDisposableStack();
+  const streams: SpecStream[] = [];
+  let authority: Authority;
+  let files: CertificateFiles;
+  let upstream: Upstream;
+  let relay: RelayProcess;
+  let certificates: Certified[];
+
+  beforeAll(async () => {
+    authority = owned.use(new Authority());
+    certificates = [0, 1, 2, 3, 4, 5].map(() => authority.issue());
+    files = owned.use(new CertificateFiles());
+    install(0);
+    upstream = owned.use(await startUpstream());
+    publishKey(upstream, sdkKey);
+    relay = owned.use(await startRelayWithTls({ upstream, server: files }));
+    for (let at = 0; at < CONNECTIONS; at++) {
+      const client = owned.use(tlsGrpcClient(relay.urlOf("grpcs"), authority.caPath));
+      for (let each = 0; each < STREAMS_EACH; each++)
+        streams.push(owned.use(client.streamConfigSpec({ sdkKey, version: 2 })));
+    }
+    for (const stream of streams) await stream.next();
+  }, 30_000);
+  afterAll(() => owned.disposeAsync());
+
+  const install = (number: number): void => {
+    const next = certificates[number];
+    if (next === undefined) throw new Error(`no certificate ${number}`);
+    files.bySymlink(next, authority.caPath);
+  };
+  const expectShown = (number: number): Promise<void> =>
+    eventually(
+      async () => {
+        for (const protocol of ["https", "grpcs"])
+          expect(await serialShown(relay.urlOf(protocol))).toBe(serialIn(certificates[number] ?? files));
+      },
+      { withinMs: 5_000, everyMs: 100 },
+    );
+
+  test("five times: no request fails, no stream ends, and each has every version", async () => {
+    const url = `${relay.urlOf("https")}/v2/download_config_specs/${sdkKey}.json`;
+    const requests = new Requests(url, readFileSync(authority.caPath, "utf8"));
+    for (const number of [1, 2, 3, 4, 5]) {
+      install(number);
+      await expectShown(number);
+      const { lcut } = publishKey(upstream, sdkKey, number);
+      for (const stream of streams) expect((await stream.next()).lastUpdated).toBe(lcut);
+    }
+    const asked = await requests.stop();
+    expect(requests.failures).toEqual([]);
+    expect(asked).toBeGreaterThan(4 * REQUESTS_PER_S);
+    expect(relay.output().split("certificate replaced").length - 1).toBe(5);
+  }, 30_000);
+});

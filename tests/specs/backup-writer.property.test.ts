@@ -1,0 +1,176 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { BackupKeeper } from "../../src/specs/backup-keep-alive.ts";
+import { BackupWriter } from "../../src/specs/backup-writer.ts";
+import { feedId } from "../../src/specs/feed.ts";
+import { prepare } from "../../src/specs/payload/prepare.ts";
+import type { SpecPreparer } from "../../src/specs/payload/preparer.ts";
+import { SpecRecovery } from "../../src/specs/recovery.ts";
+import { SpecStore } from "../../src/specs/store.ts";
+import { FakeClock } from "../support/common/fake-clock.ts";
+import { strictSupervisor } from "../support/common/supervisors.ts";
+import { eventually } from "../support/common/wait.ts";
+import { FlakyBackup } from "../support/specs/flaky-backup.ts";
+import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
+
+const feeds = [feedOf("secret-a", "v1"), feedOf("secret-a", "v2"), feedOf("secret-b", "v2")];
+
+const start = () => {
+  const clock = new FakeClock();
+  const backup = new FlakyBackup(clock);
+  const store = new SpecStore({ maxKeys: 10 });
+  const preparer: SpecPreparer = {
+    prepare: (raw) => prepare({ raw, maxBytes: 64 * 1024 * 1024 }),
+    async [Symbol.asyncDispose]() {},
+  };
+  const emit = () => undefined;
+  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
+  const writer = new BackupWriter({
+    supervisor: strictSupervisor(clock),
+    backup,
+    recovery,
+    store,
+    clock,
+    emit,
+  });
+  const keeper = new BackupKeeper({
+    supervisor: strictSupervisor(clock),
+    backup,
+    writer,
+    store,
+    clock,
+    emit,
+    everyMs: 60_000,
+  });
+  return { clock, backup, store, recovery, writer, keeper };
+};
+
+const happening = fc.oneof(
+  fc.record({
+    kind: fc.constant("publish" as const),
+    feed: fc.nat(2),
+    lcut: fc.integer({ min: 1, max: 30 }),
+  }),
+  fc.record({ kind: fc.constant("remove" as const), feed: fc.nat(2) }),
+  fc.record({ kind: fc.constant("works" as const), works: fc.boolean() }),
+  fc.record({ kind: fc.constant("lost" as const), feed: fc.nat(2) }),
+  fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 0, max: 90_000 }) }),
+);
+
+test("whatever happens in between, a backup that works again gets the newest of what is held, and none goes back", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(happening, { maxLength: 40 }), async (happenings) => {
+      const { clock, backup, store, writer, keeper } = start();
+      for (const each of happenings) {
+        const feed = feeds["feed" in each ? each.feed : 0] ?? feedOf("secret-a");
+        if (each.kind === "publish") store.publish(snapshotOf(feed, each.lcut));
+        if (each.kind === "works") backup.works = each.works;
+        if (each.kind === "wait") await clock.advance(each.ms);
+        if (each.kind === "remove") {
+          const wasHeld = store.peek(feed) !== undefined;
+          store.remove(feed, "unauthorized");
+          writer.remove(feed, { wasHeld });
+        }
+        if (each.kind === "lost") {
+          backup.shelf.delete(feedId(feed));
+          backup.history.delete(feedId(feed));
+        }
+      }
+      backup.works = true;
+      await clock.advance(65_000);
+      for (const { feed, snapshot } of store.held()) {
+        expect(backup.shelf.get(feedId(feed))?.lcut).toBe(snapshot.lcut);
+      }
+      for (const lcuts of backup.history.values())
+        expect(lcuts).toEqual([...new Set(lcuts)].sort((a, b) => a - b));
+      await keeper[Symbol.asyncDispose]();
+      await writer[Symbol.asyncDispose]();
+      expect(clock.sleeping).toBe(0);
+    }),
+    { numRuns: 150 },
+  );
+}, 60_000);
+
+test("nonsense with a newer lcut than upstream's is overwritten, a real newer version is taken over", async () => {
+  const { clock, backup, store } = start();
+  const [feed] = feeds;
+  if (feed === undefined) throw new Error("no feed");
+  const nonsense = { ...snapshotOf(feed, 999), bytes: new TextEncoder().encode("{oops") };
+  backup.shelf.set(feedId(feed), nonsense);
+  store.publish(snapshotOf(feed, 10));
+  await clock.advance(100);
+  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(10);
+
+  backup.shelf.set(feedId(feed), snapshotOf(feed, 20));
+  store.publish(snapshotOf(feed, 15));
+  await clock.advance(100);
+  await eventually(() => expect(store.peek(feed)?.snapshot).toMatchObject({ lcut: 20, source: "redis" }));
+});
+
+test("a feed that was removed and is at once there again, older than before, takes its place in the backup", async () => {
+  const { clock, backup, store, writer } = start();
+  const [feed] = feeds;
+  if (feed === undefined) throw new Error("no feed");
+  store.publish(snapshotOf(feed, 10));
+  await clock.advance(100);
+  store.remove(feed, "unauthorized");
+  writer.remove(feed, { wasHeld: true });
+  store.publish(snapshotOf(feed, 4));
+  await clock.advance(100);
+  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(4);
+});
+
+test("a removal that is done is not done again over what another relay wrote since", async () => {
+  const { clock, backup, store, writer } = start();
+  const [feed] = feeds;
+  if (feed === undefined) throw new Error("no feed");
+  backup.works = false;
+  writer.remove(feed, { wasHeld: true });
+  store.publish(snapshotOf(feed, 2));
+  await clock.advance(100);
+  backup.works = true;
+  backup.takesWrites = false;
+  await clock.advance(2_000);
+  backup.shelf.set(feedId(feed), snapshotOf(feed, 3));
+  backup.takesWrites = true;
+  await clock.advance(3_000);
+  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(3);
+});
+
+test("a backup that returns while it is being looked through is looked through again", async () => {
+  const { clock, backup, store, keeper } = start();
+  for (const feed of feeds) store.publish(snapshotOf(feed, 7));
+  await clock.advance(10);
+  backup.touchTakesMs = 500;
+  await clock.advance(60_100);
+  backup.shelf.clear();
+  keeper.checkNow();
+  await clock.advance(5_000);
+  expect(backup.shelf.size).toBe(3);
+});
+
+test("removals are done when the backup is back, however many strangers were refused meanwhile", async () => {
+  const { clock, backup, store, writer } = start();
+  for (const feed of feeds) store.publish(snapshotOf(feed, 7));
+  await clock.advance(10);
+  backup.works = false;
+  const strangers = Array.from({ length: 100_100 }, (_, at) => feedOf(`secret-stranger-${at}`));
+  for (const feed of strangers) writer.remove(feed, { wasHeld: false });
+  for (const feed of feeds) {
+    store.remove(feed, "unauthorized");
+    writer.remove(feed, { wasHeld: true });
+  }
+  backup.works = true;
+  await clock.advance(5_000);
+  expect(backup.shelf.size).toBe(0);
+  await writer[Symbol.asyncDispose]();
+});
+
+test("what expired in the backup under a relay that still holds it is written anew", async () => {
+  const { clock, backup, store } = start();
+  for (const feed of feeds) store.publish(snapshotOf(feed, 7));
+  await clock.advance(10);
+  backup.shelf.clear();
+  await clock.advance(61_000);
+  expect(backup.shelf.size).toBe(3);
+});

@@ -1,0 +1,111 @@
+import { describe, expect, test } from "bun:test";
+import { eventually } from "../support/common/wait.ts";
+import { type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
+import { specV1, specV2 } from "../support/upstream/payloads.ts";
+import { startUpstream, status } from "../support/upstream/upstream.ts";
+
+const specsOf = (relay: RelayProcess, key: string, version = "v2") =>
+  fetch(`${relay.httpUrl}/${version}/download_config_specs/${key}.json`);
+
+describe("the first request for a feed", () => {
+  test("200 at once cost upstream one request", async () => {
+    await using upstream = await startUpstream();
+    upstream.publish("secret-a", "v2", specV2({ lcut: 1_000 }));
+    const slowly = upstream.misbehave({ kind: "none" }, { delayMs: 300 });
+    await using relay = await startRelayProcess({ upstream, pollIntervalS: 60 });
+    const answers = await Promise.all(Array.from({ length: 200 }, () => specsOf(relay, "secret-a")));
+    slowly();
+    expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([200]));
+    const bodies = await Promise.all(answers.map((answer) => answer.text()));
+    expect(new Set(bodies).size).toBe(1);
+    expect(upstream.count("/v2/download_config_specs/secret-a.json")).toBe(1);
+  });
+
+  test("upstream's 401 is kept for a while: no second request for the same key", async () => {
+    await using upstream = await startUpstream();
+    await using relay = await startRelayProcess({ upstream });
+    for (let i = 0; i < 5; i++) {
+      const answer = await specsOf(relay, "secret-unknown");
+      expect([answer.status, answer.headers.get("content-type"), await answer.text()]).toEqual([
+        401,
+        "text/plain",
+        "Unauthorized",
+      ]);
+    }
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  test("upstream failing: 503 with Retry-After, and after a second the next request tries again", async () => {
+    await using upstream = await startUpstream();
+    upstream.publish("secret-a", "v2", specV2({ lcut: 1_000 }));
+    upstream.misbehave(status(500), {});
+    await using relay = await startRelayProcess({ upstream });
+    const failed = await specsOf(relay, "secret-a");
+    expect([failed.status, failed.headers.get("retry-after"), await failed.json()]).toEqual([
+      503,
+      "1",
+      { code: 503, reason: "Service Unavailable" },
+    ]);
+    expect((await specsOf(relay, "secret-a")).status).toBe(503);
+    expect(upstream.requests).toHaveLength(1);
+    upstream.behave();
+    await eventually(async () => expect((await specsOf(relay, "secret-a")).status).toBe(200), {
+      withinMs: 3_000,
+    });
+  });
+
+  test("a malformed key is refused with 400 before upstream hears of it", async () => {
+    await using upstream = await startUpstream();
+    await using relay = await startRelayProcess({ upstream });
+    for (const key of ["a%2Fb", "a b", "sécret", "..", "x".repeat(201), ""]) {
+      expect([key, (await specsOf(relay, key)).status]).toEqual([key, 400]);
+    }
+    const byHeader = await fetch(`${relay.httpUrl}/v1/download_config_specs`, {
+      headers: { "statsig-api-key": "secret;rm" },
+    });
+    expect(byHeader.status).toBe(400);
+    expect(upstream.requests).toHaveLength(0);
+  });
+});
+
+describe("at most --maximum-concurrent-sdk-keys are held", () => {
+  test("the least recently used key goes, and is fetched anew when asked for", async () => {
+    await using upstream = await startUpstream();
+    for (const key of ["secret-a", "secret-b", "secret-c"])
+      upstream.publish(key, "v1", specV1({ lcut: 1_000 }));
+    const args = ["-m", "2", "--unknown-key-rate-per-s", "10000"];
+    await using relay = await startRelayProcess({ upstream, args, pollIntervalS: 60 });
+    for (const key of ["secret-a", "secret-b", "secret-a", "secret-c"]) {
+      expect((await specsOf(relay, key, "v1")).status).toBe(200);
+    }
+    const asked = (key: string) => upstream.count(`/v1/download_config_specs/${key}.json`);
+    await specsOf(relay, "secret-a", "v1");
+    expect([asked("secret-a"), asked("secret-b")]).toEqual([1, 1]);
+    await specsOf(relay, "secret-b", "v1");
+    expect(asked("secret-b")).toBe(2);
+    expect(relay.output()).toContain("SDK key made room for another");
+  });
+
+  test("1,000 invalid keys push no valid one out, cost no memory, and no key is ever printed whole", async () => {
+    await using upstream = await startUpstream();
+    upstream.publish("secret-valid-key-0123456789", "v2", specV2({ lcut: 1_000 }));
+    await using relay = await startRelayProcess({ upstream, args: ["-m", "10", "--debug-logging"] });
+    expect((await specsOf(relay, "secret-valid-key-0123456789")).status).toBe(200);
+    const flood = async (round: number) => {
+      const keys = Array.from({ length: 1_000 }, (_, i) => `secret-invalid-${round}-${i}-0123456789`);
+      for (let at = 0; at < keys.length; at += 50) {
+        const answers = await Promise.all(keys.slice(at, at + 50).map((key) => specsOf(relay, key)));
+        // 429: more than so many keys that nobody knows are not even asked for.
+        for (const { status } of answers) expect([401, 429]).toContain(status);
+      }
+    };
+    await flood(0);
+    const before = relay.rssBytes();
+    await flood(1);
+    await flood(2);
+    expect(relay.rssBytes() - before).toBeLessThan(32 * 1024 * 1024);
+    upstream.forgetRequests();
+    expect((await specsOf(relay, "secret-valid-key-0123456789")).status).toBe(200);
+    expect(relay.output()).not.toMatch(/secret-(valid|invalid)-[\w-]*0123456789/);
+  });
+});

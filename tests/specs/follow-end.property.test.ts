@@ -1,0 +1,80 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { HEARTBEAT_MS } from "../../src/grpc/spec-stream.ts";
+import { FollowedStream, scenario } from "../support/clients/followed-stream.ts";
+import { settle } from "../support/common/fake-clock.ts";
+
+/** A stream that lived through a scenario, in which the client read at least once. */
+async function always(check: (stream: FollowedStream) => Promise<void>): Promise<void> {
+  const property = fc.asyncProperty(scenario, async ({ firstLcut, sinceTime, happenings }) => {
+    const stream = new FollowedStream(firstLcut, sinceTime);
+    stream.read();
+    for (const happening of happenings) await stream.apply(happening);
+    await check(stream);
+  });
+  await fc.assert(property, { numRuns: 200 });
+}
+
+describe("whenever a client goes", () => {
+  test("nobody follows for it any more, though it never reads again", async () => {
+    await always(async ({ held, abort }) => {
+      expect(held.isFollowed).toBe(true);
+      abort.abort(new Error("the client is gone"));
+      expect(held.isFollowed).toBe(false);
+    });
+  });
+
+  test("a read ends with the signal's reason, and no timer is left", async () => {
+    await always(async (stream) => {
+      stream.abort.abort(new Error("the client is gone"));
+      await stream.drain();
+      expect([stream.ended, stream.clock.sleeping]).toEqual(["rejected", 0]);
+      const after = stream.items.length;
+      stream.publish(1_000);
+      await stream.clock.advance(2 * HEARTBEAT_MS);
+      expect([stream.items.length, stream.held.isFollowed]).toEqual([after, false]);
+    });
+  });
+
+  test("leaving off in the middle stops following too", async () => {
+    await always(async (stream) => {
+      await settle();
+      if (stream.isReading) stream.publish(1_000);
+      await settle();
+      await stream.leaveOff();
+      expect([stream.held.isFollowed, stream.clock.sleeping]).toEqual([false, 0]);
+    });
+  });
+});
+
+test("a client that went before the first read leaves no follower behind, read or not", async () => {
+  const stream = new FollowedStream(5, 0);
+  stream.abort.abort(new Error("the client is gone"));
+  stream.read();
+  await settle();
+  expect(stream.held.isFollowed).toBe(false);
+});
+
+describe("whenever the feed is no longer held", () => {
+  test.each(["evicted", "unauthorized"] as const)(
+    "a waiting or reading client's stream ends: %s",
+    async (reason) => {
+      await always(async (stream) => {
+        stream.held.end(reason);
+        await stream.drain();
+        expect([stream.ended, stream.held.isFollowed, stream.clock.sleeping]).toEqual(["done", false, 0]);
+      });
+    },
+  );
+
+  test("a client that comes too late gets the version it asked for at most, and the end", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(8), async (sinceTime) => {
+        const stream = new FollowedStream(4, sinceTime);
+        stream.held.end("evicted");
+        await stream.drain();
+        expect([stream.ended, stream.held.isFollowed]).toEqual(["done", false]);
+      }),
+    );
+  });
+});

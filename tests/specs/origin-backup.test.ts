@@ -1,0 +1,158 @@
+import { describe, expect, test } from "bun:test";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Fleet, type Seen } from "../../src/specs/fleet.ts";
+import { SpecRecovery } from "../../src/specs/recovery.ts";
+import { SpecStore } from "../../src/specs/store.ts";
+import { rawGet } from "../support/clients/raw-get.ts";
+import { FakeClock } from "../support/common/fake-clock.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { strictSupervisor } from "../support/common/supervisors.ts";
+import { eventually } from "../support/common/wait.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
+import { type RelayOptions, type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
+import { MemoryBackup } from "../support/specs/memory-backup.ts";
+import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+
+async function originOf(relay: RelayProcess, sdkKey: string) {
+  const { headers } = await rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`);
+  const confirmedAt = headers["x-sfp-confirmed-at"];
+  return {
+    lcut: headers["x-since-time"],
+    source: headers["x-sfp-source"],
+    confirmedAt: confirmedAt === undefined ? undefined : Date.parse(String(confirmedAt)),
+  };
+}
+
+/** What came back from a backup while upstream is away, and what becomes of it when that is back. */
+async function recoversFrom(source: "redis" | "local", options: RelayOptions): Promise<void> {
+  await using upstream = await startUpstream();
+  const first = publishKey(upstream, `secret-origin-${source}`);
+  const { sdkKey } = first;
+  {
+    await using relay = await startRelayProcess({ ...options, upstream });
+    expect(await originOf(relay, sdkKey)).toMatchObject({ source: "upstream" });
+    await relay.stop();
+  }
+  await upstream.stop();
+  await using relay = await startRelayProcess({ ...options, upstream });
+  const recovered = { lcut: String(first.lcut), source, confirmedAt: undefined };
+  expect(await originOf(relay, sdkKey)).toEqual(recovered);
+
+  const backAt = Date.now();
+  await upstream.restart();
+  const { confirmedAt } = await eventually(
+    async () => {
+      const origin = await originOf(relay, sdkKey);
+      expect(origin).toEqual({ ...recovered, confirmedAt: expect.any(Number) });
+      return origin;
+    },
+    { withinMs: 8_000 },
+  );
+  expect(confirmedAt).toBeWithin(backAt, Date.now() + 1);
+
+  const second = publishKey(upstream, sdkKey, 1);
+  await eventually(async () =>
+    expect(await originOf(relay, sdkKey)).toMatchObject({ lcut: String(second.lcut), source: "upstream" }),
+  );
+}
+
+describe("a version out of a backup says so, and is not confirmed until upstream does it", () => {
+  test("local", async () => {
+    const path = mkdtempSync(join(tmpdir(), "sfp-origin-"));
+    await recoversFrom("local", { cache: "local", args: ["--local-cache-path", path] });
+  }, 30_000);
+
+  describeWith("redis-server")("with redis-server", () => {
+    test("redis", async () => {
+      await using redis = await RedisServer.start();
+      const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
+      await recoversFrom("redis", { cache: "redis", args: ["-r", "1"], env });
+    }, 30_000);
+  });
+});
+
+describeWith("redis-server")("in a fleet, a relay that does not ask upstream", () => {
+  test("says when the one did that asks, also where their intervals are not the same", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-origin-fleet");
+    await using redis = await RedisServer.start();
+    const start = (pollIntervalS: number) =>
+      startRelayProcess({
+        upstream,
+        cache: "redis",
+        mode: "http",
+        pollIntervalS,
+        args: ["--fleet-polling", "-r", "30"],
+        env: { REDIS_URL: `redis://127.0.0.1:${redis.port}` },
+      });
+    await using leader = await start(1);
+    await originOf(leader, sdkKey);
+    await using follower = await start(3);
+    await originOf(follower, sdkKey);
+    const newer = publishKey(upstream, sdkKey, 1);
+    const told = { lcut: String(newer.lcut), source: "redis", confirmedAt: expect.any(Number) };
+    await eventually(async () => expect(await originOf(follower, sdkKey)).toEqual(told), { withinMs: 8_000 });
+
+    const aheadMs: number[] = [];
+    for (const until = performance.now() + 4_000; performance.now() < until; await sleep(100)) {
+      const ours = await originOf(follower, sdkKey);
+      const theirs = await originOf(leader, sdkKey);
+      aheadMs.push(Number(ours.confirmedAt) - Number(theirs.confirmedAt));
+    }
+    // Here their clocks are the same. Never fresher than it is, but for the way through Redis, on a machine that is busy; and
+    // no staler than a look.
+    expect(Math.max(...aheadMs)).toBeWithin(-1_000, 1_000);
+    expect(Math.min(...aheadMs)).toBeGreaterThan(-4_500);
+  }, 30_000);
+});
+
+describe("what a relay takes from a confirmation", () => {
+  test("is a length of time: another relay's clock, and how long that waits, are no matter", async () => {
+    const feed = feedOf("secret-origin-clocks");
+    // Ten years from now, as far as everybody else is concerned.
+    const clock = new FakeClock(2_100_000_000_000);
+    const store = new SpecStore({ maxKeys: 10 });
+    store.publish({ ...snapshotOf(feed, 7), source: "redis" });
+    let known: Seen = {
+      turn: { kind: "confirmed" },
+      last: { lcut: 7, ageMs: 46_000, confirmedAgoMs: 46_000 },
+    };
+    const preparer = {
+      prepare: () => expect.unreachable("nothing to prepare"),
+      [Symbol.asyncDispose]: async () => {},
+    };
+    const recovery = new SpecRecovery({ backup: new MemoryBackup(), preparer, store, clock, emit: () => {} });
+    const fleet = new Fleet({
+      supervisor: strictSupervisor(clock),
+      board: {
+        look: async () => known,
+        confirm: async () => {},
+        refuse: async () => {},
+        holdOff: async () => {},
+        announce: async () => {},
+        onAnnounced: () => {},
+        topicOf: () => "topic",
+      },
+      store,
+      recovery,
+      clock,
+      intervalMs: 60_000,
+      emit: () => {},
+      clearOnUnauthorized: false,
+      signal: new AbortController().signal,
+    });
+    expect(await fleet.poll(feed, store.peek(feed))).toMatchObject({
+      kind: "followed",
+      againMs: expect.any(Number),
+    });
+    expect(store.peek(feed)?.confirmedAt).toBe(clock.now() - 46_000);
+    known = { turn: { kind: "ours" }, last: { lcut: 7, ageMs: 50_000, confirmedAgoMs: 60_000 } };
+    await fleet.poll(feed, store.peek(feed));
+    expect(store.peek(feed)?.confirmedAt).toBe(clock.now() - 46_000);
+  });
+});

@@ -1,0 +1,96 @@
+import { describe, expect, test } from "bun:test";
+import { failed, unauthorized, version } from "../support/specs/scripted-source.ts";
+import { feedOf } from "../support/specs/snapshots.ts";
+import { POLL_INTERVAL_MS, specFlow } from "../support/specs/spec-flow.ts";
+
+const a = feedOf("secret-a");
+const feeds = ["secret-a", "secret-b", "secret-c", "secret-d"].map((key) => feedOf(key));
+const MINUTE_MS = 60_000;
+
+/** What `times` are apart, each less at most a tenth for jitter. */
+const expectGaps = (times: readonly number[], expected: readonly number[]): void => {
+  const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+  expect(gaps.length).toBeGreaterThanOrEqual(expected.length);
+  for (const [index, ms] of expected.entries()) {
+    expect(gaps[index]).toBeGreaterThanOrEqual(0.9 * ms);
+    expect(gaps[index]).toBeLessThanOrEqual(ms);
+  }
+};
+
+describe("a feed that fails", () => {
+  test.each([
+    ["a status", failed("status")],
+    ["a timeout", failed("timeout")],
+    ["a broken answer", failed("broken")],
+    ["no connection", failed("unreachable")],
+    ["401", unauthorized],
+  ])(
+    "by %s is asked once per interval, however long it does, and is new within one after that",
+    async (_, outcome) => {
+      await using flow = specFlow();
+      for (const feed of feeds) await flow.firstSight(feed);
+      for (const feed of feeds) flow.source.answer(feed, outcome);
+      await flow.clock.advance(10 * MINUTE_MS);
+      for (const feed of feeds) expectGaps(flow.source.timesAsked(feed), Array(60).fill(POLL_INTERVAL_MS));
+      for (const feed of feeds) flow.source.answer(feed, version(2));
+      await flow.clock.advance(POLL_INTERVAL_MS);
+      for (const feed of feeds) expect(flow.store.peek(feed)?.snapshot.lcut).toBe(2);
+    },
+  );
+
+  test("does not ask in step with the others, so that upstream is not asked for all at one moment when it is back", async () => {
+    await using flow = specFlow();
+    const many = Array.from({ length: 100 }, (_, at) => feedOf(`secret-${at}`));
+    for (const feed of many) await flow.firstSight(feed);
+    flow.source.otherwise = () => failed("unreachable");
+    await flow.clock.advance(20 * MINUTE_MS);
+    const since = flow.clock.now();
+    flow.source.otherwise = () => version(2);
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    const times = many.map((feed) => flow.source.timesAsked(feed).find((time) => time > since) ?? Number.NaN);
+    for (let start = 0; start < POLL_INTERVAL_MS; start += 1_000) {
+      const inThisSecond = times.filter((time) => time - since > start && time - since <= start + 1_000);
+      expect(inThisSecond.length).toBeLessThan(40);
+    }
+  });
+
+  test("and was never there, while another of its key is, is asked for less and less, at least once a minute", async () => {
+    const proto = feedOf("secret-a", "v2", "proto");
+    await using flow = specFlow({ preload: [a, proto] });
+    flow.source.answer(proto, failed("status"));
+    flow.poller.start();
+    await flow.clock.advance(30 * MINUTE_MS);
+    expect(flow.source.count(proto)).toBeWithin(30, 45);
+    flow.source.answer(proto, version(1));
+    await flow.clock.advance(MINUTE_MS);
+    expect(flow.store.peek(proto)?.snapshot.lcut).toBe(1);
+  });
+});
+
+describe("Retry-After", () => {
+  test.each([
+    [45_000, 45_000],
+    [60_000, 60_000],
+    [86_400_000, 60_000],
+    [Number.POSITIVE_INFINITY, 60_000],
+  ])(
+    "of %d ms is honoured: the next request comes after %d ms, or a little later",
+    async (retryAfterMs, expectedMs) => {
+      await using flow = specFlow();
+      await flow.firstSight(a);
+      flow.source.answer(a, failed("status", retryAfterMs));
+      await flow.clock.advance(2 * MINUTE_MS);
+      const [, first = 0, second = 0] = flow.source.timesAsked(a);
+      // Spread, since it may name one moment for all feeds of all relays.
+      expect(second - first).toBeWithin(expectedMs, expectedMs + POLL_INTERVAL_MS / 10 + 1);
+    },
+  );
+
+  test("shorter than the interval changes nothing", async () => {
+    await using flow = specFlow();
+    await flow.firstSight(a);
+    flow.source.answer(a, failed("status", 1_000));
+    await flow.clock.advance(MINUTE_MS);
+    expectGaps(flow.source.timesAsked(a), [10_000, 10_000, 10_000]);
+  });
+});

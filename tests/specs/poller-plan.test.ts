@@ -1,0 +1,95 @@
+import { describe, expect, test } from "bun:test";
+import { failed } from "../support/specs/scripted-source.ts";
+import { feedOf, sdkKeyOf } from "../support/specs/snapshots.ts";
+import { POLL_INTERVAL_MS, specFlow } from "../support/specs/spec-flow.ts";
+
+const a = feedOf("secret-a");
+const b = feedOf("secret-b");
+
+const HOUR_MS = 3_600_000;
+
+describe("another interval", () => {
+  test("counts from the last poll: who waited for less waits for the rest of it", async () => {
+    await using flow = specFlow();
+    flow.poller.follow({ intervalMs: HOUR_MS, preload: [] });
+    await flow.firstSight(a);
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    flow.poller.follow({ intervalMs: 3 * POLL_INTERVAL_MS, preload: [] });
+    await flow.clock.advance(1.6 * POLL_INTERVAL_MS);
+    expect(flow.source.count(a)).toBe(1);
+    await flow.clock.advance(0.5 * POLL_INTERVAL_MS);
+    expect(flow.source.count(a)).toBe(2);
+    await flow.clock.advance(30 * POLL_INTERVAL_MS);
+    expect(flow.source.count(a)).toBeWithin(11, 14);
+  });
+
+  test("that is over for all does not send them upstream at one moment", async () => {
+    await using flow = specFlow();
+    flow.poller.follow({ intervalMs: HOUR_MS, preload: [] });
+    const feeds = Array.from({ length: 40 }, (_, at) => feedOf(`secret-${at}`));
+    for (const feed of feeds) await flow.firstSight(feed);
+    await flow.clock.advance(HOUR_MS / 2);
+    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [] });
+    await flow.clock.advance(POLL_INTERVAL_MS / 4);
+    const early = feeds.filter((feed) => flow.source.count(feed) > 1).length;
+    expect(early).toBeWithin(1, 30);
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    for (const feed of feeds) expect(flow.source.count(feed)).toBeGreaterThan(1);
+  });
+
+  test("keeps what upstream asked for", async () => {
+    await using flow = specFlow();
+    await flow.firstSight(a);
+    flow.source.answer(a, failed("status", 5 * POLL_INTERVAL_MS));
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    const polled = flow.source.count(a);
+    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS / 10, preload: [] });
+    await flow.clock.advance(3.5 * POLL_INTERVAL_MS);
+    expect(flow.source.count(a)).toBe(polled);
+  });
+
+  test("the same as before wakes nobody", async () => {
+    await using flow = specFlow();
+    await flow.firstSight(a);
+    for (let times = 0; times < 20; times++) {
+      await flow.clock.advance(POLL_INTERVAL_MS / 10);
+      flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [] });
+    }
+    expect(flow.source.count(a)).toBeWithin(2, 4);
+    expect(flow.clock.sleeping).toBe(1);
+  });
+});
+
+describe("other preloaded feeds", () => {
+  test("one that came is polled at once, one that went is polled no more unless it is held", async () => {
+    await using flow = specFlow({ preload: [a, b] });
+    flow.source.answer(b, failed("broken"));
+    flow.poller.start();
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    const c = feedOf("secret-c");
+    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [c] });
+    await flow.clock.advance(1);
+    expect(flow.store.peek(c)?.snapshot.lcut).toBe(1);
+    const [ofA, ofB] = [flow.source.count(a), flow.source.count(b)];
+    await flow.clock.advance(5 * POLL_INTERVAL_MS);
+    expect(flow.source.count(a)).toBeGreaterThan(ofA + 3);
+    expect(flow.source.count(b)).toBe(ofB);
+  });
+
+  test("stay where there is too little room, and those that went make some", async () => {
+    await using flow = specFlow({
+      maxKeys: 2,
+      preload: [a, b],
+      pinned: [sdkKeyOf("secret-a"), sdkKeyOf("secret-b")],
+    });
+    flow.poller.start();
+    await flow.clock.advance(1);
+    const c = feedOf("secret-c");
+    expect((await flow.firstSight(c)).kind).toBe("full");
+    flow.store.pin([sdkKeyOf("secret-b")]);
+    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [b] });
+    expect((await flow.firstSight(c)).kind).toBe("fresh");
+    expect(flow.store.peek(a)).toBeUndefined();
+    expect(flow.clock.sleeping).toBe(2);
+  });
+});

@@ -1,0 +1,176 @@
+import { describe, expect, test } from "bun:test";
+import type { Feed } from "../../src/specs/feed.ts";
+import { settle } from "../support/common/fake-clock.ts";
+import { failed, unauthorized, version } from "../support/specs/scripted-source.ts";
+import { feedOf, sdkKeyOf, snapshotOf } from "../support/specs/snapshots.ts";
+import { POLL_INTERVAL_MS, specFlow } from "../support/specs/spec-flow.ts";
+
+const a = feedOf("secret-a");
+const b = feedOf("secret-b");
+const c = feedOf("secret-c");
+
+/** Ms from each request to the next. */
+const gaps = (times: readonly number[]): readonly number[] =>
+  times.slice(1).map((time, index) => time - (times[index] ?? 0));
+
+/** Once per interval, less at most a tenth. */
+const expectOnTime = (times: readonly number[], atLeast: number): void => {
+  expect(times.length).toBeGreaterThanOrEqual(atLeast);
+  for (const gap of gaps(times)) {
+    expect(gap).toBeGreaterThanOrEqual(0.9 * POLL_INTERVAL_MS);
+    expect(gap).toBeLessThanOrEqual(POLL_INTERVAL_MS);
+  }
+};
+
+describe("what is held", () => {
+  test("is polled once per interval, each feed for itself, with what is held as sinceTime", async () => {
+    await using flow = specFlow();
+    const feeds = [a, feedOf("secret-a", "v1"), feedOf("secret-a", "v2", "proto"), b, c];
+    for (const feed of feeds) await flow.firstSight(feed);
+    await flow.clock.advance(10 * POLL_INTERVAL_MS);
+    for (const feed of feeds) expectOnTime(flow.source.timesAsked(feed), 11);
+    expect(flow.source.asked.map(({ sinceTime }) => sinceTime)).toEqual(
+      flow.source.asked.map((_, index) => (index < feeds.length ? 0 : 1)),
+    );
+  });
+
+  test("is polled in time, however long another feed's request hangs", async () => {
+    await using flow = specFlow();
+    for (const feed of [a, b, c]) await flow.firstSight(feed);
+    const answer = flow.source.hang(a);
+    await flow.clock.advance(30 * POLL_INTERVAL_MS);
+    expect(flow.source.count(a)).toBe(2);
+    for (const feed of [b, c]) expectOnTime(flow.source.timesAsked(feed), 31);
+    answer(version(2));
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    expect(flow.store.peek(a)?.snapshot.lcut).toBe(2);
+    expect(flow.source.count(a)).toBe(3);
+  });
+
+  test("gets what a poll finds, and keeps what it has where a poll finds less", async () => {
+    await using flow = specFlow();
+    await flow.firstSight(a);
+    for (const [outcome, lcut] of [
+      [version(5), 5],
+      [version(4), 5],
+      [failed("broken"), 5],
+      [unauthorized, 5],
+      [version(6), 6],
+    ] as const) {
+      flow.source.answer(a, outcome);
+      await flow.clock.advance(6 * POLL_INTERVAL_MS);
+      expect(flow.store.peek(a)?.snapshot.lcut).toBe(lcut);
+    }
+  });
+});
+
+describe("polling ends", () => {
+  test("for a key that made room, and begins anew with it, once per interval", async () => {
+    await using flow = specFlow({ maxKeys: 1 });
+    await flow.firstSight(a);
+    await flow.clock.advance(2 * POLL_INTERVAL_MS);
+    await flow.firstSight(b);
+    const polled = flow.source.count(a);
+    await flow.clock.advance(5 * POLL_INTERVAL_MS);
+    expect([flow.source.count(a), flow.clock.sleeping]).toEqual([polled, 1]);
+    await flow.firstSight(a);
+    await flow.clock.advance(5 * POLL_INTERVAL_MS);
+    expectOnTime(flow.source.timesAsked(a).slice(polled), 6);
+    expect(flow.clock.sleeping).toBe(1);
+  });
+
+  test("for a key that upstream does not know any more, where that clears it", async () => {
+    await using flow = specFlow({ clearOnUnauthorized: true });
+    await flow.firstSight(a);
+    flow.source.answer(a, unauthorized);
+    await flow.clock.advance(10 * POLL_INTERVAL_MS);
+    expect([flow.source.count(a), flow.clock.sleeping, flow.store.keyCount]).toEqual([2, 0, 0]);
+  });
+
+  test("for a key that made room while its poll was in flight: that brings it not back", async () => {
+    await using flow = specFlow({ maxKeys: 1 });
+    await flow.firstSight(a);
+    const answer = flow.source.hang(a);
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    await flow.firstSight(b);
+    answer(version(2));
+    await settle();
+    expect([...flow.store.held()].map(({ feed }) => feed)).toEqual([b]);
+  });
+
+  test("for all with disposal: asleep, backing off or in flight", async () => {
+    const flow = specFlow({ preload: [c] });
+    for (const feed of [a, b]) await flow.firstSight(feed);
+    flow.source.answer(c, failed("unreachable"));
+    const answer = flow.source.hang(b);
+    flow.poller.start();
+    await flow.clock.advance(10 * POLL_INTERVAL_MS);
+    await flow.poller[Symbol.asyncDispose]();
+    await settle();
+    const asked = flow.source.asked.length;
+    answer(version(2));
+    await flow.clock.advance(10 * POLL_INTERVAL_MS);
+    expect([flow.clock.sleeping, flow.source.asked.length]).toEqual([0, asked]);
+  });
+
+  test("for what comes to be held after disposal too", async () => {
+    const flow = specFlow();
+    await flow.poller[Symbol.asyncDispose]();
+    flow.store.publish(snapshotOf(a, 1));
+    await settle();
+    expect(flow.clock.sleeping).toBe(0);
+  });
+});
+
+describe("a preloaded feed", () => {
+  const preloaded = (feed: Feed) => ({ preload: [feed], pinned: [sdkKeyOf(feed.sdkKey)] });
+
+  test("is fetched at the start, and polled from then on", async () => {
+    await using flow = specFlow(preloaded(a));
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    expect(flow.source.asked).toHaveLength(0);
+    flow.poller.start();
+    await flow.clock.advance(0);
+    expect(flow.store.peek(a)?.snapshot.lcut).toBe(1);
+    await flow.clock.advance(10 * POLL_INTERVAL_MS);
+    expectOnTime(flow.source.timesAsked(a), 11);
+  });
+
+  test("is asked for until it is there, and polled once per interval after that", async () => {
+    await using flow = specFlow(preloaded(a));
+    flow.source.answer(a, failed("status"));
+    flow.poller.start();
+    await flow.clock.advance(20 * POLL_INTERVAL_MS);
+    flow.source.answer(a, version(1));
+    await flow.clock.advance(60_000);
+    expect(flow.store.peek(a)?.snapshot.lcut).toBe(1);
+    const before = flow.source.count(a);
+    await flow.clock.advance(10 * POLL_INTERVAL_MS);
+    expectOnTime(flow.source.timesAsked(a).slice(before), 9);
+  });
+
+  test("is polled once per interval as soon as a client's own first request made it held", async () => {
+    await using flow = specFlow(preloaded(a));
+    flow.source.answer(a, failed("status"));
+    flow.poller.start();
+    await flow.clock.advance(20 * POLL_INTERVAL_MS);
+    flow.source.answer(a, version(1));
+    await flow.firstSight(a);
+    const before = flow.source.count(a);
+    await flow.clock.advance(10 * POLL_INTERVAL_MS);
+    expectOnTime(flow.source.timesAsked(a).slice(before), 10);
+    expect(flow.clock.sleeping).toBe(1);
+  });
+
+  test("is asked for again when it was cleared", async () => {
+    await using flow = specFlow({ ...preloaded(a), clearOnUnauthorized: true });
+    flow.poller.start();
+    await flow.clock.advance(0);
+    flow.source.answer(a, unauthorized);
+    await flow.clock.advance(2 * POLL_INTERVAL_MS);
+    expect(flow.store.peek(a)).toBeUndefined();
+    flow.source.answer(a, version(2));
+    await flow.clock.advance(60_000);
+    expect(flow.store.peek(a)?.snapshot.lcut).toBe(2);
+  });
+});

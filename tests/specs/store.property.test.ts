@@ -1,0 +1,178 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { Feed } from "../../src/specs/feed.ts";
+import { type HeldFeed, type PublishOutcome, SpecStore } from "../../src/specs/store.ts";
+import { feedOf, sdkKeyOf, snapshotOf } from "../support/specs/snapshots.ts";
+
+const MAX_KEYS = 3;
+const PINNED = sdkKeyOf("key-0");
+
+type Happening =
+  | { readonly kind: "publish"; readonly feed: Feed; readonly lcut: number }
+  | { readonly kind: "remove" | "find" | "follow"; readonly feed: Feed }
+  | { readonly kind: "unfollow"; readonly which: number };
+
+const feed = fc
+  .record({
+    key: fc.integer({ min: 0, max: 5 }).map((number) => `key-${number}`),
+    version: fc.constantFrom("v1" as const, "v2" as const),
+    format: fc.constantFrom("json" as const, "proto" as const),
+  })
+  .map(({ key, version, format }) => feedOf(key, version, format));
+
+const happening: fc.Arbitrary<Happening> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant("publish"), feed, lcut: fc.nat(9) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("remove", "find", "follow", "find"), feed }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("unfollow"), which: fc.nat() }) },
+);
+
+class Follower {
+  wakes = 0;
+  readonly held: HeldFeed;
+  readonly stop: () => void;
+
+  constructor(held: HeldFeed) {
+    this.held = held;
+    this.stop = held.follow(() => this.wakes++);
+  }
+}
+
+/** A store, and what was seen of it from the outside. */
+class WatchedStore {
+  readonly store = new SpecStore({ maxKeys: MAX_KEYS, pinned: [PINNED] });
+  readonly added: HeldFeed[] = [];
+  readonly removed: HeldFeed[] = [];
+  followers: Follower[] = [];
+  /** SDK keys, the least recently used first. */
+  uses: string[] = [];
+
+  constructor() {
+    this.store.listen({ added: (held) => this.added.push(held), removed: (held) => this.removed.push(held) });
+  }
+
+  get heldKeys(): ReadonlySet<string> {
+    return new Set([...this.store.held()].map((held) => held.feed.sdkKey));
+  }
+
+  isProtected(sdkKey: string): boolean {
+    return sdkKey === PINNED || this.followers.some(({ held }) => held.feed.sdkKey === sdkKey);
+  }
+
+  apply(happening: Happening): PublishOutcome | undefined {
+    if (happening.kind === "unfollow") {
+      const [gone] = this.followers.splice(happening.which % (this.followers.length || 1), 1);
+      gone?.stop();
+      gone?.stop();
+      return undefined;
+    }
+    const { feed } = happening;
+    const isNewKey = !this.heldKeys.has(feed.sdkKey);
+    const held = this.store.peek(feed);
+    let outcome: PublishOutcome | undefined;
+    if (happening.kind === "publish") outcome = this.store.publish(snapshotOf(feed, happening.lcut));
+    else if (happening.kind === "remove") this.store.remove(feed, "unauthorized");
+    else if (happening.kind === "find") this.store.find(feed.sdkKey, feed.version, feed.format);
+    else if (held !== undefined) this.followers.push(new Follower(held));
+    this.followers = this.followers.filter((follower) => follower.held.ended === undefined);
+    const isUse = happening.kind === "find" || (outcome === "published" && isNewKey);
+    if (isUse) this.uses = [...this.uses.filter((key) => key !== feed.sdkKey), feed.sdkKey];
+    this.uses = this.uses.filter((key) => this.heldKeys.has(key));
+    return outcome;
+  }
+}
+
+/** Holds after each happening of every sequence; what is returned from `before` is given to `check`. */
+function always<T>(
+  before: (watched: WatchedStore, happening: Happening) => T,
+  check: (watched: WatchedStore, seen: T, happening: Happening, outcome: PublishOutcome | undefined) => void,
+): void {
+  fc.assert(
+    fc.property(fc.array(happening, { maxLength: 80, size: "max" }), (happenings) => {
+      const watched = new WatchedStore();
+      for (const each of happenings) {
+        const seen = before(watched, each);
+        check(watched, seen, each, watched.apply(each));
+      }
+    }),
+    { numRuns: 300 },
+  );
+}
+
+describe("whatever is published, removed, found, followed and unfollowed", () => {
+  test("a feed's lcut never goes back while it is held", () => {
+    always(
+      ({ store }) => [...store.held()].map((held) => ({ held, lcut: held.snapshot.lcut })),
+      (_, seen) => {
+        for (const { held, lcut } of seen) expect(held.snapshot.lcut).toBeGreaterThanOrEqual(lcut);
+      },
+    );
+  });
+
+  test("a newer version is held at once, an older or the same changes nothing", () => {
+    always(
+      ({ store }, each) => (each.kind === "publish" ? store.peek(each.feed)?.snapshot : undefined),
+      ({ store }, seen, each, outcome) => {
+        if (each.kind !== "publish" || outcome === "full") return;
+        const isNewer = each.lcut > (seen?.lcut ?? -1);
+        expect(outcome).toBe(isNewer ? "published" : "not_newer");
+        expect(store.peek(each.feed)?.snapshot.lcut).toBe(isNewer ? each.lcut : seen?.lcut);
+        if (!isNewer) expect(store.peek(each.feed)?.snapshot).toBe(seen);
+      },
+    );
+  });
+
+  test("there are never more keys than allowed, and the count is right", () => {
+    always(
+      () => undefined,
+      (watched) => {
+        expect(watched.store.keyCount).toBeLessThanOrEqual(MAX_KEYS);
+        expect(watched.store.keyCount).toBe(watched.heldKeys.size);
+      },
+    );
+  });
+
+  test("who makes room is the least recently used key that is neither pinned nor followed", () => {
+    always(
+      (watched) => ({
+        candidate: watched.uses.find((key) => !watched.isProtected(key)),
+        keys: watched.heldKeys,
+        removed: watched.removed.length,
+      }),
+      (watched, { candidate, keys, removed }, each, outcome) => {
+        const evicted = watched.removed.slice(removed).filter(({ ended }) => ended === "evicted");
+        const mustMakeRoom = each.kind === "publish" && !keys.has(each.feed.sdkKey) && keys.size === MAX_KEYS;
+        const expected = mustMakeRoom && candidate !== undefined ? [candidate] : [];
+        expect([...new Set(evicted.map((held) => String(held.feed.sdkKey)))]).toEqual(expected);
+        expect(outcome === "full").toBe(mustMakeRoom && candidate === undefined);
+      },
+    );
+  });
+
+  test("each feed that was added is held, or was removed once and says why", () => {
+    always(
+      () => undefined,
+      ({ store, added, removed }) => {
+        expect(new Set(added).size).toBe(added.length);
+        expect(new Set(removed).size).toBe(removed.length);
+        expect(new Set(added.filter((held) => !removed.includes(held)))).toEqual(new Set(store.held()));
+        for (const held of added) expect(held.ended !== undefined).toBe(removed.includes(held));
+      },
+    );
+  });
+
+  test("followers are woken by each newer version and by the end, and by nothing else", () => {
+    always(
+      ({ followers }) =>
+        followers.map((follower) => ({ follower, wakes: follower.wakes, snapshot: follower.held.snapshot })),
+      (watched, seen) => {
+        for (const { follower, wakes, snapshot } of seen) {
+          const isNews = follower.held.snapshot !== snapshot || follower.held.ended !== undefined;
+          expect(follower.wakes - wakes).toBe(isNews ? 1 : 0);
+        }
+        for (const held of watched.store.held()) {
+          expect(held.isFollowed).toBe(watched.followers.some((follower) => follower.held === held));
+        }
+      },
+    );
+  });
+});

@@ -1,0 +1,93 @@
+import fc from "fast-check";
+import { followSpecs, HEARTBEAT_MS, type SpecItem } from "../../../src/grpc/spec-stream.ts";
+import { HeldFeed } from "../../../src/specs/store.ts";
+import { FakeClock, settle } from "../common/fake-clock.ts";
+import { feedOf, snapshotOf } from "../specs/snapshots.ts";
+
+export type Happening =
+  /** Upstream's next version; one that is not newer where `by` is not above zero. */
+  | { readonly kind: "publish"; readonly by: number }
+  /** The client has room for one message more. */
+  | { readonly kind: "read" }
+  | { readonly kind: "wait"; readonly ms: number };
+
+const happening: fc.Arbitrary<Happening> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("publish"), by: fc.integer({ min: -2, max: 3 }) }) },
+  { weight: 4, arbitrary: fc.constant<Happening>({ kind: "read" }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("wait"), ms: fc.integer({ min: 0, max: 2 * HEARTBEAT_MS }) }),
+  },
+);
+
+/** What a stream lives through before a test looks at what came of it. */
+export const scenario = fc.record({
+  firstLcut: fc.integer({ min: 1, max: 5 }),
+  sinceTime: fc.integer({ min: 0, max: 8 }),
+  happenings: fc.array(happening, { maxLength: 30, size: "max" }),
+});
+
+export type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
+
+/** A stream of a feed's versions, and a client that reads it when a test says so. */
+export class FollowedStream {
+  readonly clock = new FakeClock();
+  readonly abort = new AbortController();
+  readonly held: HeldFeed;
+  readonly items: SpecItem[] = [];
+  isReading = false;
+  ended: "done" | "rejected" | undefined;
+  readonly #items: AsyncGenerator<SpecItem, void, undefined>;
+
+  constructor(firstLcut: number, sinceTime: number) {
+    this.held = new HeldFeed(snapshotOf(feedOf("secret-a"), firstLcut));
+    this.#items = followSpecs(this.held, sinceTime, this.clock, this.abort.signal);
+  }
+
+  get specLcuts(): readonly number[] {
+    return this.items.flatMap((item) => (item.kind === "spec" ? [item.snapshot.lcut] : []));
+  }
+
+  publish(lcut: number): void {
+    this.held.replace(snapshotOf(this.held.feed, lcut));
+  }
+
+  read(): void {
+    if (this.isReading || this.ended !== undefined) return;
+    this.isReading = true;
+    const arrived = (result: IteratorResult<SpecItem, void>) => {
+      if (result.done) this.ended = "done";
+      else this.items.push(result.value);
+    };
+    const rejected = () => {
+      this.ended = "rejected";
+    };
+    void this.#items
+      .next()
+      .then(arrived, rejected)
+      .finally(() => {
+        this.isReading = false;
+      });
+  }
+
+  async apply(happening: Happening): Promise<void> {
+    if (happening.kind === "publish") this.publish(this.held.snapshot.lcut + happening.by);
+    else if (happening.kind === "read") this.read();
+    else await this.clock.advance(happening.ms);
+  }
+
+  /** What a `for await` does that is left early. */
+  async leaveOff(): Promise<void> {
+    await this.#items.return();
+  }
+
+  /** Reads until nothing comes any more. */
+  async drain(): Promise<void> {
+    for (let reads = 0; reads < 10; reads++) {
+      this.read();
+      await settle();
+      if (this.isReading || this.ended !== undefined) return;
+    }
+    throw new Error("messages without end, though nothing new was published");
+  }
+}

@@ -1,0 +1,74 @@
+import { once } from "node:events";
+import type { ClientReadableStream, Metadata, StatusObject } from "@grpc/grpc-js";
+import { within } from "../common/wait.ts";
+import type { ConfigSpecResponse } from "./grpc-client.ts";
+
+/** One StreamConfigSpec call: messages are kept in order until somebody asks for the next one. */
+export class SpecStream implements Disposable {
+  readonly #call: ClientReadableStream<object>;
+  readonly #metadata: Promise<Metadata>;
+  readonly #status: Promise<StatusObject>;
+  readonly #received: ConfigSpecResponse[] = [];
+  #arrival = Promise.withResolvers<void>();
+
+  constructor(call: ClientReadableStream<object>) {
+    this.#call = call;
+    this.#metadata = once(call, "metadata").then(([metadata]) => metadata as Metadata);
+    this.#status = new Promise((resolve) => call.once("status", resolve));
+    this.#metadata.catch(() => undefined);
+    // The status says the same, and an "error" nobody listens for would end the process.
+    call.on("error", () => undefined);
+    call.on("data", (message: object) => {
+      // proto3 leaves zero values off the wire.
+      this.#received.push({ spec: "", lastUpdated: 0, ...message });
+      this.#arrival.resolve();
+      this.#arrival = Promise.withResolvers();
+    });
+  }
+
+  /** The next message; fails when the stream ends or `timeoutMs` pass before it comes. */
+  async next(timeoutMs = 5_000): Promise<ConfigSpecResponse> {
+    const ended = this.#status.then(({ code, details }) => {
+      // Messages come before the status, but this may be asked after both.
+      if (this.#received.length === 0) throw new Error(`the stream ended with status ${code} ${details}`);
+    });
+    ended.catch(() => undefined);
+    if (this.#received.length === 0) {
+      await within(Promise.race([this.#arrival.promise, ended]), timeoutMs, "next message");
+    }
+    const message = this.#received.shift();
+    if (message === undefined) throw new Error("the stream gave no message");
+    return message;
+  }
+
+  /** Messages that arrived and were not asked for yet. */
+  get waiting(): number {
+    return this.#received.length;
+  }
+
+  metadata(timeoutMs = 5_000): Promise<Metadata> {
+    return within(this.#metadata, timeoutMs, "metadata");
+  }
+
+  /** How the stream ended; fails when it goes on for longer than `timeoutMs`. */
+  status(timeoutMs = 5_000): Promise<StatusObject> {
+    return within(this.#status, timeoutMs, "end of the stream");
+  }
+
+  /** Stops reading, until flow control stops the sender. */
+  pause(): void {
+    this.#call.pause();
+  }
+
+  resume(): void {
+    this.#call.resume();
+  }
+
+  cancel(): void {
+    this.#call.cancel();
+  }
+
+  [Symbol.dispose](): void {
+    this.cancel();
+  }
+}

@@ -1,0 +1,75 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { within } from "../common/wait.ts";
+
+/** What a request's body is; `none` ends the request with its headers. */
+export type SentBody = "none" | SentPieces;
+
+export interface SentPieces {
+  /** Base64 of what is written, one by one; a number is a pause in ms. */
+  readonly pieces: readonly (string | number)[];
+  /** Written after the pieces. */
+  readonly repeat?: { readonly byte: number; readonly bytes: number };
+  readonly trailers?: Readonly<Record<string, string>>;
+  /** The end never comes. */
+  readonly isEndless?: boolean;
+  /** Over HTTP/1.1: false where a header says the length. */
+  readonly chunked?: boolean;
+}
+
+export interface NodeRequest {
+  readonly protocol: "http1" | "h2";
+  readonly url: string;
+  readonly method: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: SentBody;
+  /** Nothing of the response's body is read before. */
+  readonly readDelayMs?: number;
+}
+
+export interface NodeAnswer {
+  /** 0 if there was no response. */
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly trailers: Readonly<Record<string, string>>;
+  readonly bytes: number;
+  /** The beginning of the body. */
+  readonly text: string;
+  readonly error: string | null;
+}
+
+const childFile = fileURLToPath(new URL("node-client-child.mjs", import.meta.url));
+
+/** Node's own HTTP clients, over HTTP/1.1 and HTTP/2, in a process of their own. */
+export class NodeClient implements Disposable {
+  readonly #child: ChildProcessByStdio<Writable, Readable, null>;
+  readonly #waiting = new Map<number, (answer: NodeAnswer) => void>();
+  #asked = 0;
+
+  constructor() {
+    this.#child = spawn("node", [childFile], { stdio: ["pipe", "pipe", "inherit"] });
+    this.#child.stdin.on("error", () => undefined);
+    createInterface({ input: this.#child.stdout }).on("line", (line) => {
+      const { id, answer } = JSON.parse(line) as { id: number; answer: NodeAnswer };
+      this.#waiting.get(id)?.(answer);
+      this.#waiting.delete(id);
+    });
+  }
+
+  ask(request: NodeRequest, timeoutMs = 10_000): Promise<NodeAnswer> {
+    const id = ++this.#asked;
+    const answered = new Promise<NodeAnswer>((resolve) => this.#waiting.set(id, resolve));
+    this.#child.stdin.write(`${JSON.stringify({ body: "none", ...request, id })}\n`);
+    return within(answered, timeoutMs, `an answer to ${request.method} ${request.url}`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill("SIGKILL");
+  }
+}
+
+export const pieces = (...texts: readonly (string | Uint8Array | number)[]): SentPieces => ({
+  pieces: texts.map((text) => (typeof text === "number" ? text : Buffer.from(text).toString("base64"))),
+});

@@ -1,0 +1,99 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { eventually, within } from "../common/wait.ts";
+
+/** What TLS is to agree on; a plaintext connection takes no notice. */
+export type Alpn = "http/1.1" | "h2";
+
+/** Over TLS where the URL says https; no certificate is looked at. */
+export function connectTo(url: string, alpn: Alpn): { readonly socket: Socket; readonly connected: string } {
+  const { protocol, hostname, port } = new URL(url);
+  const to = { host: hostname, port: Number(port) };
+  if (protocol !== "https:") return { socket: connect(to), connected: "connect" };
+  const socket = connectTls({ ...to, rejectUnauthorized: false, ALPNProtocols: [alpn] });
+  return { socket, connected: "secureConnect" };
+}
+
+/** A connection on which a test writes what it likes and sees all that comes back. */
+export class RawConnection implements Disposable {
+  readonly #socket: Socket;
+  readonly #chunks: Buffer[] = [];
+  #isClosed = false;
+  readonly #closed: Promise<void>;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", (chunk: Buffer) => this.#chunks.push(chunk));
+    // Being cut off is what many tests wait for.
+    socket.on("error", () => socket.destroy());
+    socket.on("end", () => socket.end());
+    this.#closed = new Promise((resolve) => {
+      socket.once("close", () => {
+        this.#isClosed = true;
+        resolve();
+      });
+    });
+  }
+
+  /** Fails where the server closes before the connection is there. */
+  static async open(url: string, alpn: Alpn = "http/1.1"): Promise<RawConnection> {
+    const { socket, connected } = connectTo(url, alpn);
+    const connection = new RawConnection(socket);
+    const refused = connection.#closed.then(() => {
+      throw new Error("the connection was closed at once");
+    });
+    refused.catch(() => undefined);
+    try {
+      await within(Promise.race([once(socket, connected), refused]), 5_000, "a connection");
+      return connection;
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
+  }
+
+  write(bytes: string | Uint8Array): void {
+    if (!this.#isClosed) this.#socket.write(bytes);
+  }
+
+  get received(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  get text(): string {
+    return this.received.toString("latin1");
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Resolves when the server has closed the connection. */
+  closed(timeoutMs: number): Promise<void> {
+    return within(this.#closed, timeoutMs, "the server to close the connection");
+  }
+
+  /** The statuses of the HTTP/1.1 answers so far. */
+  get statuses(): number[] {
+    return Array.from(this.text.matchAll(/HTTP\/1\.[01] (\d{3}) /g), ([, status]) => Number(status));
+  }
+
+  /** Waits until `found` finds something in what has been received. */
+  until<T>(what: string, found: (received: Buffer) => T | undefined, withinMs = 5_000): Promise<T> {
+    return eventually(
+      () => {
+        const result = found(this.received);
+        if (result === undefined)
+          throw new Error(`not received: ${what}; but ${JSON.stringify(this.text.slice(0, 300))}`);
+        return result;
+      },
+      { withinMs, everyMs: 10 },
+    );
+  }
+
+  /** Without a goodbye. */
+  [Symbol.dispose](): void {
+    this.#socket.destroy();
+  }
+}

@@ -1,0 +1,33 @@
+import { type Clock, systemClock } from "../../../src/platform/clock.ts";
+
+/** Real time, of which a test can cut long waits short. */
+export class WakingClock implements Clock {
+  readonly #sleepers = new Map<AbortController, number>();
+
+  now(): number {
+    return systemClock.now();
+  }
+
+  elapsed(): number {
+    return systemClock.elapsed();
+  }
+
+  async sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    this.#sleepers.set(woken, ms);
+    try {
+      await systemClock.sleep(ms, AbortSignal.any([signal, woken.signal]));
+    } catch (error) {
+      if (!woken.signal.aborted || signal.aborted) throw error;
+    } finally {
+      this.#sleepers.delete(woken);
+    }
+  }
+
+  /** Ends the waits that are as long as that. How many they were. */
+  wake(fromMs: number, toMs = fromMs): number {
+    const due = [...this.#sleepers].filter(([, ms]) => ms >= fromMs && ms <= toMs);
+    for (const [sleeper] of due) sleeper.abort();
+    return due.length;
+  }
+}

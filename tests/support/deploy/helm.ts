@@ -1,0 +1,42 @@
+import { fileURLToPath } from "node:url";
+import { parseAllDocuments } from "yaml";
+import { readyHelm } from "../../../scripts/helm.ts";
+import type { KubernetesObject } from "./kubernetes-schemas.ts";
+
+export const chartFolder = fileURLToPath(
+  new URL("../../../deploy/helm/statsig-forward-proxy", import.meta.url),
+);
+
+export interface HelmRun {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Helm, of this chart. Nothing of our environment reaches it, so that no cluster does. */
+export async function helm(...args: readonly string[]): Promise<HelmRun> {
+  const child = Bun.spawn([await readyHelm(), ...args], {
+    env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent" },
+    stdio: ["ignore", "pipe", "pipe"],
+    timeout: 20_000,
+  });
+  const [stdout, stderr] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  return { exitCode: await child.exited, stdout, stderr };
+}
+
+/** What the chart comes to as release `relays` with these values. */
+export async function rendered(...args: readonly string[]): Promise<KubernetesObject[]> {
+  const { exitCode, stdout, stderr } = await helm("template", "relays", chartFolder, ...args);
+  if (exitCode !== 0) throw new Error(stderr);
+  return objectsIn(stdout);
+}
+
+export function objectsIn(yaml: string): KubernetesObject[] {
+  const documents = parseAllDocuments(yaml, { prettyErrors: true });
+  return documents.flatMap((document) => {
+    const [error] = document.errors;
+    if (error !== undefined) throw error;
+    const object = document.toJS() as KubernetesObject | null;
+    return object === null ? [] : [object];
+  });
+}

@@ -1,0 +1,113 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { exitOf } from "../common/exit-of.ts";
+import { Output } from "../common/output.ts";
+import { within } from "../common/wait.ts";
+import type { FinalImage } from "./final-image.ts";
+import type { ImageRoot } from "./image-root.ts";
+
+/** What an engine does before the first process runs: read-only but for the volume, with /proc and a few devices. */
+const SET_UP = `
+set -eu
+root=$1 volume=$2 at=$3
+shift 3
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount -t tmpfs -o mode=755 devices "$root/dev"
+for device in null zero random urandom; do
+  touch "$root/dev/$device"
+  mount --bind "/dev/$device" "$root/dev/$device"
+done
+mount --bind "$volume" "$root$at"
+mount -o remount,bind,ro "$root"
+exec "$@"
+`;
+
+/** Undefined where containers can be made here: root, and a kernel that lets it have namespaces of its own. */
+export function whyNoContainers(): string | undefined {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return "this needs root on Linux";
+  for (const command of ["unshare", "chroot", "apt-get", "dpkg"]) {
+    if (Bun.which(command) === null) return `there is no ${command}`;
+  }
+  const tried = Bun.spawnSync([
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "mount",
+    "-t",
+    "tmpfs",
+    "none",
+    "/mnt",
+  ]);
+  return tried.success ? undefined : "the kernel gives root no namespaces";
+}
+
+export interface ContainerOptions {
+  readonly root: ImageRoot;
+  readonly image: FinalImage;
+  /** A folder of this machine that takes the place of the image's volume. */
+  readonly volume: string;
+  /** Beside that of the image. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A process in the image's root, as its user and the first of its process namespace. The network is this machine's. */
+export class ImageContainer implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #output: Output;
+
+  constructor(command: readonly string[], { root, image, volume, env = {} }: ContainerOptions) {
+    const all = { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: "/home/nonroot", ...image.env, ...env };
+    const variables = Object.entries(all).map(([name, value]) => `${name}=${value}`);
+    const inRoot = [
+      ...["env", "-i", ...variables, Bun.which("chroot") ?? "chroot"],
+      ...[`--userspec=${image.uid}:${image.gid}`, `--groups=${image.gid}`, root.path, ...command],
+    ];
+    this.#child = spawn(
+      "unshare",
+      [
+        ...["--mount", "--pid", "--fork", "--kill-child=SIGKILL", "sh", "-c", SET_UP, "sh"],
+        ...[root.path, volume, image.volume, ...inRoot],
+      ],
+      { stdio: ["ignore", "pipe", "pipe"] },
+    );
+    this.#output = new Output(this.#child.stdout, this.#child.stderr);
+  }
+
+  get output(): string {
+    return this.#output.text;
+  }
+
+  /** Resolves once the relay serves. */
+  async serving(): Promise<void> {
+    const ended = exitOf(this.#child).then((code) => {
+      throw new Error(`it ended with exit code ${code}:\n${this.output}`);
+    });
+    ended.catch(() => undefined);
+    const found = this.#output.until((text) => (/ serving\b/.test(text) ? true : undefined));
+    await within(Promise.race([found, ended]), 20_000, "the container to serve");
+  }
+
+  /** Signals the first process of the container, which is a child of the one that made it. */
+  async stop(signal: string): Promise<number> {
+    const { pid } = this.#child;
+    const inner = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
+    process.kill(inner, signal as NodeJS.Signals);
+    return this.exited();
+  }
+
+  /** What was printed is whole by then. */
+  async exited(): Promise<number> {
+    if (this.#child.exitCode === null) {
+      await within(once(this.#child, "close"), 20_000, "the container to end");
+    }
+    return this.#child.exitCode ?? -1;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await exitOf(this.#child);
+  }
+}

@@ -1,0 +1,114 @@
+import { randomBytes } from "node:crypto";
+import { zstdDecompressSync } from "node:zlib";
+import { parseSdkKey } from "../../../src/access/sdk-key.ts";
+import { readBatch } from "../../../src/log-events/batch.ts";
+import { cutChunks, type EventChunk } from "../../../src/log-events/chunk.ts";
+import type {
+  EventBatch,
+  EventGroup,
+  EventQueue,
+  TakeLimits,
+  TakenEvents,
+} from "../../../src/log-events/queue.ts";
+
+/** A new object each time: queues tell groups by what they say. */
+export function eventGroup(name: string, sdkKey = `secret-${name}`): EventGroup {
+  const parsed = parseSdkKey(sdkKey);
+  if (parsed === undefined) throw new Error(`${sdkKey} can't be an SDK key`);
+  return {
+    sdkKey: parsed,
+    metadata: JSON.stringify({ sdkType: "tést", name }),
+    headers: { "statsig-sdk-type": "test", "statsig-sdk-version": name },
+  };
+}
+
+/** The text of an event; no two of a test are the same. */
+export const eventText = (label: string): string => `{"eventName": "événement ${label} 🎈",\n "value":1}`;
+
+/** A batch, and the texts of its events. */
+export interface TextBatch extends EventBatch {
+  readonly events: readonly string[];
+  readonly bytes: number;
+}
+
+export function eventBatch(group: EventGroup, labels: readonly string[], queuedAt: number): TextBatch {
+  return batchOf(group, labels.map(eventText), queuedAt);
+}
+
+export const batchOf = (group: EventGroup, events: readonly string[], queuedAt: number): TextBatch => ({
+  group,
+  chunks: chunksOf(events),
+  queuedAt,
+  events,
+  bytes: bytesOf(events),
+});
+
+/** As the relay cuts them. */
+export function chunksOf(events: readonly string[]): EventChunk[] {
+  const { text, ranges } = read(`{"events":[${events.join(",")}]}`);
+  return cutChunks(text, ranges);
+}
+
+export function textsOf(chunks: readonly EventChunk[]): string[] {
+  const joined = chunks.map(({ zstd, body }) =>
+    Buffer.from(zstd ? zstdDecompressSync(body) : body).toString(),
+  );
+  const { text, ranges } = read(`{"events":[${joined.join(",")}]}`);
+  const texts: string[] = [];
+  for (let at = 0; at < ranges.length; at += 2) texts.push(text.toString("utf8", ranges[at], ranges[at + 1]));
+  return texts;
+}
+
+function read(body: string) {
+  const limits = { maxEvents: Number.POSITIVE_INFINITY, maxMetadataBytes: 0 };
+  const reading = readBatch(Buffer.from(body), limits);
+  if (reading.kind !== "read") throw new Error(`${reading.kind}: ${body.slice(0, 200)}`);
+  return reading;
+}
+
+export interface TakenTexts extends TakenEvents {
+  readonly events: readonly string[];
+  readonly bytes: number;
+}
+
+export interface TextQueue extends EventQueue {
+  take(limits: TakeLimits): Promise<TakenTexts | undefined>;
+}
+
+/** The same queue; what is taken of it can be read. */
+export function withTexts(queue: EventQueue): TextQueue {
+  return {
+    put: (batch) => queue.put(batch),
+    take: async (limits) => {
+      const taken = await queue.take(limits);
+      if (taken === undefined) return undefined;
+      const events = textsOf(taken.chunks);
+      return { ...taken, events, bytes: taken.chunks.reduce((sum, { bytes }) => sum + bytes, 0) };
+    },
+    remove: (taken, count) => queue.remove(taken, count),
+    drop: (taken) => queue.drop(taken),
+    release: (taken) => queue.release(taken),
+    get depth() {
+      return queue.depth;
+    },
+    get filled() {
+      return queue.filled;
+    },
+    nextDueAt: (maxWaitMs) => queue.nextDueAt(maxWaitMs),
+    onPut: (listener) => queue.onPut(listener),
+    [Symbol.asyncDispose]: () => queue[Symbol.asyncDispose](),
+  };
+}
+
+export const bytesOf = (events: readonly string[]): number =>
+  events.reduce((bytes, event) => bytes + Buffer.byteLength(event), 0);
+
+/** Due is whatever waits. */
+export const ANYTHING: TakeLimits = {
+  maxEvents: 1_000,
+  maxBytes: 1_000_000,
+  dueBefore: Number.MAX_SAFE_INTEGER,
+};
+
+/** An event that compression hardly makes smaller than `bytes`. */
+export const largeEvent = (bytes: number): string => JSON.stringify(randomBytes(bytes).toString("base64"));

@@ -1,0 +1,28 @@
+import type { RedisTls } from "../../../src/redis/options.ts";
+import { Authority } from "../relay/pki.ts";
+
+/** An authority of the test's own, a certificate of it for 127.0.0.1 and one for the client, in a folder. */
+export interface RedisCertificates extends Disposable {
+  readonly client: RedisTls;
+  readonly configLines: readonly string[];
+  readonly cliArgs: readonly string[];
+}
+
+export function createRedisCertificates(): RedisCertificates {
+  using stack = new DisposableStack();
+  const authority = stack.use(new Authority());
+  const [server, client] = [authority.issue(), authority.issue({ commonName: "client" })];
+  const { caPath } = authority;
+  const owned = stack.move();
+  return {
+    client: { caPath, ...client },
+    configLines: [
+      `tls-cert-file ${server.certPath}`,
+      `tls-key-file ${server.keyPath}`,
+      `tls-ca-cert-file ${caPath}`,
+      "tls-auth-clients yes",
+    ],
+    cliArgs: ["--tls", "--cacert", caPath, "--cert", client.certPath, "--key", client.keyPath],
+    [Symbol.dispose]: () => owned.dispose(),
+  };
+}

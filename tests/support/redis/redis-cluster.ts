@@ -1,0 +1,65 @@
+import type { RedisOptions } from "../../../src/redis/options.ts";
+import { freePort } from "../common/free-port.ts";
+import { eventually } from "../common/wait.ts";
+import { RedisServer } from "./redis-server.ts";
+
+const SLOTS = 16_384;
+const NODES = 3;
+
+/** Three masters that share the slots. */
+export class RedisCluster implements AsyncDisposable {
+  readonly nodes: readonly RedisServer[];
+  readonly #owned: AsyncDisposableStack;
+
+  private constructor(nodes: readonly RedisServer[], owned: AsyncDisposableStack) {
+    this.nodes = nodes;
+    this.#owned = owned;
+  }
+
+  static async start(): Promise<RedisCluster> {
+    await using started = new AsyncDisposableStack();
+    const buses = await Promise.all(Array.from({ length: NODES }, () => freePort()));
+    const nodes = await Promise.all(
+      buses.map(async (bus) => {
+        const config = ["cluster-enabled yes", `cluster-port ${bus}`, "cluster-node-timeout 1000"];
+        return started.use(await RedisServer.start({ config }));
+      }),
+    );
+    const first = nodes[0]?.port ?? 0;
+    for (const [at, node] of nodes.entries()) {
+      await node.cli("CLUSTER", "SET-CONFIG-EPOCH", String(at + 1));
+      const [from, to] = [Math.ceil((SLOTS * at) / NODES), Math.ceil((SLOTS * (at + 1)) / NODES) - 1];
+      await node.cli("CLUSTER", "ADDSLOTSRANGE", String(from), String(to));
+      if (at > 0) await node.cli("CLUSTER", "MEET", "127.0.0.1", String(first), String(buses[0]));
+    }
+    await eventually(
+      async () => {
+        for (const node of nodes) {
+          const info = await node.cli("CLUSTER", "INFO");
+          if (!info.includes("cluster_state:ok")) throw new Error(`the Cluster is not whole: ${info}`);
+        }
+      },
+      { withinMs: 20_000, everyMs: 200 },
+    );
+    return new RedisCluster(nodes, started.move());
+  }
+
+  get options(): RedisOptions {
+    const [node] = this.nodes;
+    if (node === undefined) throw new Error("a Cluster without nodes");
+    const nodes = this.nodes.map(({ port }) => ({ host: "127.0.0.1", port }));
+    return { ...node.options, address: { kind: "cluster", nodes } };
+  }
+
+  /** The node that a key is on. */
+  async nodeOf(key: string): Promise<RedisServer> {
+    const slot = Number(await this.nodes[0]?.cli("CLUSTER", "KEYSLOT", key));
+    const node = this.nodes[Math.floor((slot * NODES) / SLOTS)];
+    if (node === undefined) throw new Error(`no node has slot ${slot}`);
+    return node;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,192 @@
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openLibc } from "../../../src/platform/libc.ts";
+import { descriptorOf } from "../../../src/platform/tcp-connection.ts";
+
+export interface ThrottledLinkOptions {
+  readonly targetPort: number;
+  /** Of all connections together, in each direction. */
+  readonly bytesPerSecond: number;
+  /** How much of each connection and direction it takes before it can pass it on. */
+  readonly bufferBytes?: number;
+}
+
+/** A connection that goes through the link. */
+export interface LinkedConnection {
+  /** Passed on to the server so far. */
+  readonly bytesUp: number;
+  /** Passed on to the client so far. */
+  readonly bytesDown: number;
+}
+
+/** On Linux. */
+const SOL_SOCKET = 1;
+const SO_RCVBUF = 8;
+
+const SLICE_BYTES = 8 * 1024;
+/** How long the link may have been idle and still pass on more at once. */
+const MAX_BURST_MS = 20;
+const IDLE_MS = 1;
+
+/** A slow network between a client and a server on loopback: connections share it fairly, and it can be cut. */
+export class ThrottledLink implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #connections = new Set<Connection>();
+  readonly #options: Required<ThrottledLinkOptions>;
+  readonly #ending = new AbortController();
+  #bytesPerSecond: number;
+  #isCut: (connection: LinkedConnection) => boolean = () => false;
+
+  private constructor(options: Required<ThrottledLinkOptions>) {
+    this.#options = options;
+    this.#bytesPerSecond = options.bytesPerSecond;
+    this.#server = createServer((client) => this.#accept(client));
+  }
+
+  static async start({ bufferBytes = 64 * 1024, ...options }: ThrottledLinkOptions): Promise<ThrottledLink> {
+    const link = new ThrottledLink({ ...options, bufferBytes });
+    await new Promise<void>((resolve) => link.#server.listen(0, "127.0.0.1", resolve));
+    void link.#passOn((connection) => connection.up);
+    void link.#passOn((connection) => connection.down);
+    return link;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get connections(): readonly LinkedConnection[] {
+    return [...this.#connections];
+  }
+
+  setRate(bytesPerSecond: number): void {
+    this.#bytesPerSecond = bytesPerSecond;
+  }
+
+  /** Passes nothing on any more, in neither direction, of all connections or of some; neither side is told. */
+  cut(which: (connection: LinkedConnection) => boolean = () => true): void {
+    this.#isCut = which;
+  }
+
+  resume(): void {
+    this.#isCut = () => false;
+  }
+
+  #accept(client: Socket): void {
+    const server = connect(this.#options.targetPort, "127.0.0.1");
+    const connection = new Connection(client, server, this.#options.bufferBytes);
+    this.#connections.add(connection);
+    for (const socket of [client, server]) {
+      socket.on("error", () => undefined);
+      socket.on("close", () => {
+        if (client.destroyed && server.destroyed) this.#connections.delete(connection);
+      });
+    }
+  }
+
+  /** One slice of each connection at a time, so that a small message does not wait behind a large one. */
+  async #passOn(laneOf: (connection: Connection) => Lane): Promise<void> {
+    const { signal } = this.#ending;
+    let freeAt = performance.now();
+    while (!signal.aborted) {
+      let passed = 0;
+      for (const connection of this.#connections) {
+        if (this.#isCut(connection)) continue;
+        const bytes = laneOf(connection).passOn(SLICE_BYTES);
+        if (bytes === 0) continue;
+        passed += bytes;
+        freeAt = Math.max(freeAt, performance.now() - MAX_BURST_MS) + (1_000 * bytes) / this.#bytesPerSecond;
+      }
+      const waitMs = freeAt - performance.now();
+      if (passed === 0 || waitMs >= 1) {
+        await sleep(Math.max(IDLE_MS, waitMs), undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort();
+    this.#server.close();
+    for (const connection of this.#connections) connection.destroy();
+  }
+}
+
+class Connection implements LinkedConnection {
+  readonly up: Lane;
+  readonly down: Lane;
+
+  constructor(client: Socket, server: Socket, bufferBytes: number) {
+    this.up = new Lane(client, server, bufferBytes);
+    this.down = new Lane(server, client, bufferBytes);
+  }
+
+  get bytesUp(): number {
+    return this.up.passed;
+  }
+
+  get bytesDown(): number {
+    return this.down.passed;
+  }
+
+  destroy(): void {
+    this.up.destroy();
+    this.down.destroy();
+  }
+}
+
+/** One direction of a connection. */
+class Lane {
+  readonly #from: Socket;
+  readonly #to: Socket;
+  readonly #bufferBytes: number;
+  readonly #chunks: Buffer[] = [];
+  #buffered = 0;
+  #hasEnded = false;
+  passed = 0;
+
+  constructor(from: Socket, to: Socket, bufferBytes: number) {
+    this.#from = from;
+    this.#to = to;
+    this.#bufferBytes = bufferBytes;
+    limitReceiveBuffer(from, bufferBytes);
+    from.on("data", (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      this.#buffered += chunk.length;
+      if (this.#buffered >= this.#bufferBytes) from.pause();
+    });
+    from.on("close", () => {
+      this.#hasEnded = true;
+    });
+  }
+
+  /** How many bytes it passed on, at most so many. */
+  passOn(maxBytes: number): number {
+    const [chunk] = this.#chunks;
+    if (chunk === undefined) {
+      if (this.#hasEnded) this.#to.destroy();
+      return 0;
+    }
+    const slice = chunk.subarray(0, maxBytes);
+    if (slice.length === chunk.length) this.#chunks.shift();
+    else this.#chunks[0] = chunk.subarray(slice.length);
+    this.#buffered -= slice.length;
+    if (this.#buffered < this.#bufferBytes) this.#from.resume();
+    this.#to.write(slice);
+    this.passed += slice.length;
+    return slice.length;
+  }
+
+  destroy(): void {
+    this.#from.destroy();
+  }
+}
+
+/** The kernel would take some megabytes at once, and acknowledge them. */
+function limitReceiveBuffer(socket: Socket, bytes: number): void {
+  const limit = () => {
+    const value = new Uint8Array(Int32Array.of(bytes).buffer);
+    openLibc(process.platform).setsockopt(descriptorOf(socket) ?? -1, SOL_SOCKET, SO_RCVBUF, value);
+  };
+  if (socket.connecting) socket.once("connect", limit);
+  else limit();
+}

@@ -1,0 +1,82 @@
+import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect } from "node:tls";
+import { within } from "../common/wait.ts";
+import type { Certified } from "./pki.ts";
+
+/** Where a certificate, its key and a CA stand, and how new ones come there. */
+export class CertificateFiles implements Disposable, Certified {
+  readonly #folder = mkdtempSync(join(tmpdir(), "sfp-certificate-files-"));
+  readonly certPath = join(this.#folder, "tls.crt");
+  readonly keyPath = join(this.#folder, "tls.key");
+  readonly caPath = join(this.#folder, "ca.crt");
+  #version = 0;
+
+  /** Each file written to where it is. */
+  inPlace(files: Certified, caPath: string): void {
+    for (const [target, source] of this.#pairs(files, caPath)) writeFileSync(target, readFileSync(source));
+  }
+
+  /** Each file written elsewhere, then put in the place of the old one. */
+  byRename(files: Certified, caPath: string): void {
+    for (const [target, source] of this.#pairs(files, caPath)) {
+      copyFileSync(source, `${target}.new`);
+      renameSync(`${target}.new`, target);
+    }
+  }
+
+  /** As Kubernetes does for a mounted secret: the files lead through `..data`, which is turned to a new folder. */
+  bySymlink(files: Certified, caPath: string): void {
+    const version = `..2026_${++this.#version}`;
+    mkdirSync(join(this.#folder, version));
+    for (const [target, source] of this.#pairs(files, caPath)) {
+      const name = target.slice(this.#folder.length + 1);
+      copyFileSync(source, join(this.#folder, version, name));
+      if (this.#version === 1) symlinkSync(join("..data", name), target);
+    }
+    symlinkSync(version, join(this.#folder, "..data_tmp"));
+    renameSync(join(this.#folder, "..data_tmp"), join(this.#folder, "..data"));
+    rmSync(join(this.#folder, `..2026_${this.#version - 1}`), { recursive: true, force: true });
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #pairs({ certPath, keyPath }: Certified, caPath: string): [target: string, source: string][] {
+    return [
+      [this.certPath, certPath],
+      [this.keyPath, keyPath],
+      [this.caPath, caPath],
+    ];
+  }
+}
+
+/** The serial number, in hexadecimal, of a certificate file. */
+export const serialIn = ({ certPath }: Certified): string =>
+  new X509Certificate(readFileSync(certPath)).serialNumber.toLowerCase();
+
+/** That of the certificate which a server shows on a new connection. */
+export async function serialShown(url: string): Promise<string> {
+  const { hostname: host, port } = new URL(url);
+  const socket = connect({ host, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+  socket.on("error", () => undefined);
+  try {
+    await within(once(socket, "secureConnect"), 2_000, "a handshake");
+    return socket.getPeerCertificate().serialNumber.toLowerCase();
+  } finally {
+    socket.destroy();
+  }
+}

@@ -1,0 +1,27 @@
+import type { StatusReport } from "../../../src/telemetry/status/schema.ts";
+import { type RawAnswer, rawGet } from "../clients/raw-get.ts";
+import { freePort } from "../common/free-port.ts";
+import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
+
+export interface ManagedRelay extends AsyncDisposable {
+  readonly relay: RelayProcess;
+  /** Of the management port. */
+  readonly url: string;
+  get(path: string): Promise<RawAnswer>;
+  status(): Promise<StatusReport>;
+}
+
+/** A relay with a management port; on `port` for one that takes another's place. */
+export async function startManagedRelay(options: RelayOptions = {}, port?: number): Promise<ManagedRelay> {
+  const args = [...(options.args ?? []), "--management-port", String(port ?? (await freePort()))];
+  const relay = await startRelayProcess({ ...options, args });
+  const url = relay.urlOf("management");
+  const get = (path: string) => rawGet(`${url}${path}`);
+  return {
+    relay,
+    url,
+    get,
+    status: async () => JSON.parse((await get("/status.json")).body.toString()) as StatusReport,
+    [Symbol.asyncDispose]: () => relay[Symbol.asyncDispose](),
+  };
+}

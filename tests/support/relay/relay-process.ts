@@ -1,0 +1,170 @@
+import type { ChildProcess } from "node:child_process";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { exitOf } from "../common/exit-of.ts";
+import { Output } from "../common/output.ts";
+import { within } from "../common/wait.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import { spawnRelay } from "./run-relay.ts";
+
+export { type FinishedRun, runRelay } from "./run-relay.ts";
+
+export interface RelayOptions {
+  readonly upstream?: Upstream;
+  /** An option given here takes the place of its default. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly mode?: "grpc-and-http" | "grpc" | "http";
+  readonly cache?: "disabled" | "local" | "redis";
+  readonly pollIntervalS?: number;
+  /** 0 for any free port; a port that a killed relay had, to take its place. */
+  readonly httpPort?: number;
+  readonly grpcPort?: number;
+  /** With the given arguments alone, MODE and CACHE among them. */
+  readonly isBare?: boolean;
+  /** A command that starts the relay, such as one that takes a right away. */
+  readonly through?: readonly string[];
+}
+
+/** A relay that serves. */
+export class RelayProcess implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #output: Output;
+  readonly #addresses: ReadonlyMap<string, string>;
+
+  constructor(child: ChildProcess, output: Output, addresses: ReadonlyMap<string, string>) {
+    this.#child = child;
+    this.#output = output;
+    this.#addresses = addresses;
+  }
+
+  get httpUrl(): string {
+    return this.urlOf("http");
+  }
+
+  get grpcUrl(): string {
+    return this.urlOf("grpc");
+  }
+
+  /** The address of a listener, by the protocol that its line names. */
+  urlOf(protocol: string): string {
+    const address = this.#addresses.get(protocol);
+    if (address === undefined) throw new Error(`the relay does not listen for ${protocol}`);
+    return address;
+  }
+
+  get httpPort(): number {
+    return Number(new URL(this.httpUrl).port);
+  }
+
+  get grpcPort(): number {
+    return Number(new URL(this.grpcUrl).port);
+  }
+
+  /** Everything printed so far, stdout and stderr. */
+  output(): string {
+    return this.#output.text;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Resolves with the exit code; -1 when a signal ended it. */
+  exited(): Promise<number> {
+    return exitOf(this.#child);
+  }
+
+  async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
+    this.#child.kill(signal);
+    return within(this.exited(), 15_000, `relay to end on ${signal}`);
+  }
+
+  /** No goodbye: what an out-of-memory killer does. */
+  async kill(): Promise<void> {
+    await this.stop("SIGKILL");
+  }
+
+  /** Resident memory now. */
+  rssBytes(): number {
+    return this.#statusBytes("VmRSS");
+  }
+
+  /** The most resident memory since the start, or since it was reset. */
+  peakRssBytes(): number {
+    return this.#statusBytes("VmHWM");
+  }
+
+  resetPeakRss(): void {
+    writeFileSync(`/proc/${this.#child.pid}/clear_refs`, "5");
+  }
+
+  #statusBytes(field: string): number {
+    const status = readFileSync(`/proc/${this.#child.pid}/status`, "utf8");
+    return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
+  }
+
+  /** Files and sockets that are open now. */
+  openDescriptors(): number {
+    return readdirSync(`/proc/${this.#child.pid}/fd`).length;
+  }
+
+  /** Connections of clients to one of its ports that are open on its side, whatever else it has open. */
+  openConnections(protocol: string): number {
+    const port = Number(new URL(this.urlOf(protocol)).port)
+      .toString(16)
+      .toUpperCase()
+      .padStart(4, "0");
+    const own = new Set(
+      readdirSync(`/proc/${this.#child.pid}/fd`).flatMap((fd) => {
+        try {
+          return /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${this.#child.pid}/fd/${fd}`))?.[1] ?? [];
+        } catch {
+          return [];
+        }
+      }),
+    );
+    const rows = readFileSync("/proc/net/tcp", "latin1").trim().split("\n").slice(1);
+    const LISTENS = "0A";
+    return rows.filter((row) => {
+      const [, local = "", , state, , , , , , inode = ""] = row.trim().split(/\s+/);
+      return local.endsWith(`:${port}`) && state !== LISTENS && own.has(inode);
+    }).length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+/** From lines of either format. */
+function servingAddresses(text: string): Map<string, string> | undefined {
+  if (!/ serving\b|"message":"serving"/.test(text)) return undefined;
+  const lines = text.matchAll(/listening"?[ ,]"?protocol"?[=:]"?(\w+)"?[ ,]"?address"?[=:]"?([^\s"]+)/g);
+  return new Map(Array.from(lines, ([, protocol = "", address = ""]) => [protocol, address]));
+}
+
+export async function startRelayProcess(options: RelayOptions = {}): Promise<RelayProcess> {
+  const { upstream, mode = "grpc-and-http", cache = "disabled", pollIntervalS = 1 } = options;
+  const { httpPort = 0, grpcPort = 0, args = [], env = {} } = options;
+  const defaults = [
+    ["--bind-address", "127.0.0.1"],
+    ["--http-port", String(httpPort)],
+    ["--grpc-port", String(grpcPort)],
+    ["-p", String(pollIntervalS)],
+  ].filter(([name = ""]) => !args.includes(name));
+  const upstreamEnv = upstream === undefined ? {} : { STATSIG_ENDPOINT: upstream.url };
+  const all = options.isBare ? args : [...defaults.flat(), ...args, mode, cache];
+  const child = spawnRelay(all, { ...upstreamEnv, ...env }, options.through);
+  const output = new Output(child.stdout, child.stderr);
+  const ended = exitOf(child).then((code) => {
+    throw new Error(`it ended with exit code ${code}`);
+  });
+  ended.catch(() => undefined);
+  try {
+    const addresses = await within(Promise.race([output.until(servingAddresses), ended]), 15_000, "serving");
+    return new RelayProcess(child, output, addresses);
+  } catch (error) {
+    child.kill("SIGKILL");
+    throw new Error(`the relay did not start: ${String(error)}\n${output.text}`);
+  }
+}

@@ -1,0 +1,61 @@
+import { readFileSync } from "node:fs";
+import { credentials } from "@grpc/grpc-js";
+import { GrpcClient } from "../clients/grpc-client.ts";
+import { Authority, type Certified } from "./pki.ts";
+import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
+
+export interface RelayWithTlsOptions extends RelayOptions {
+  /** Without one: no TLS, unless the arguments say otherwise. */
+  readonly server?: Certified;
+  /** Of the authority of clients' certificates. */
+  readonly clientCaPath?: string;
+}
+
+/** The options of TLS on free ports. */
+export const tlsArgs = ({ certPath, keyPath }: Certified, clientCaPath?: string): readonly string[] => [
+  ...["--https-port", "0", "--grpcs-port", "0"],
+  ...["--x509-server-cert-path", certPath, "--x509-server-key-path", keyPath],
+  ...(clientCaPath === undefined ? [] : ["--x509-client-cert-path", clientCaPath]),
+];
+
+export function startRelayWithTls(options: RelayWithTlsOptions): Promise<RelayProcess> {
+  const { server, clientCaPath, args = [], ...others } = options;
+  const tls = server === undefined ? [] : tlsArgs(server, clientCaPath);
+  return startRelayProcess({ ...others, args: [...tls, ...args] });
+}
+
+/** An authority for both sides, and what clients may bring. */
+export class ClientCertificates implements Disposable {
+  /** Issues servers' certificates as well. */
+  readonly authority = new Authority("Test authority");
+  readonly #stranger = new Authority("Strange authority");
+  readonly good = this.#issue();
+  readonly expired = this.#issue({ validDays: [-10, -1] });
+  readonly wrongCa = this.#stranger.issue({ commonName: "svc-a", altNames: "DNS:svc-a.example" });
+  readonly otherName = this.#issue({ commonName: "svc-b", altNames: "DNS:svc-b.example" });
+
+  [Symbol.dispose](): void {
+    this.authority[Symbol.dispose]();
+    this.#stranger[Symbol.dispose]();
+  }
+
+  #issue(wish: Parameters<Authority["issue"]>[0] = {}): Certified {
+    return this.authority.issue({ commonName: "svc-a", altNames: "DNS:svc-a.example", ...wish });
+  }
+}
+
+/** grpc-js as it comes, over TLS, with the client's certificate where it has one. */
+export function tlsGrpcClient(url: string, caPath: string, client?: Certified): GrpcClient {
+  const [key, cert] = client === undefined ? [null, null] : [client.keyPath, client.certPath].map(readBytes);
+  // By name: grpc-js tells the server which one it wants, and an address is no name.
+  const byName = url.replace("127.0.0.1", "localhost");
+  return new GrpcClient(byName, credentials.createSsl(readBytes(caPath), key, cert));
+}
+
+const readBytes = (path: string): Buffer => readFileSync(path);
+
+/** curl's options for a server of this authority, with the client's certificate where it has one. */
+export const curlTls = (caPath: string, client?: Certified): string[] => [
+  ...["--cacert", caPath],
+  ...(client === undefined ? [] : ["--cert", client.certPath, "--key", client.keyPath]),
+];

@@ -1,0 +1,57 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { Output } from "../common/output.ts";
+import { within } from "../common/wait.ts";
+
+export interface FinishedRun {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
+
+/**
+ * The relay's own code, or the executable named by SFP_TEST_BINARY; nothing of our environment reaches it. Without a
+ * management port, which has no way to be any free one.
+ */
+export function spawnRelay(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  through: readonly string[] = [],
+): ChildProcess {
+  const [command = "", ...first] = [...through, ...relayCommand()];
+  return spawn(command, [...first, ...args], {
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      HOME: process.env["HOME"] ?? "/",
+      SFP_MANAGEMENT_PORT: "0",
+      ...env,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+/** For a run that ends by itself: `--help`, a wrong option, a port in use. */
+export async function runRelay(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<FinishedRun> {
+  const child = spawnRelay(args, env);
+  const stdout = new Output(child.stdout);
+  const stderr = new Output(child.stderr);
+  try {
+    const closed = once(child, "close");
+    await within(closed, 15_000, `relay ${args.join(" ")} to end`);
+    return { exitCode: child.exitCode ?? -1, stdout: stdout.text, stderr: stderr.text };
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+/** What starts it, before all arguments. */
+export function relayCommand(): readonly string[] {
+  const binary = process.env["SFP_TEST_BINARY"];
+  return binary === undefined ? [process.execPath, mainFile] : [binary];
+}

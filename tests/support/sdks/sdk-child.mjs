@@ -1,0 +1,74 @@
+// Runs one real Statsig SDK under Node and answers questions about it: JSON lines on stdin and stdout.
+// The first line is {sdk, sdkKey, options}, where options.redisUrl stands for the shipped example that reads
+// Redis; the others are {id, ask: "gate" | "config" | "syncIdLists" | "stop", name, userID}.
+import { createInterface } from "node:readline";
+
+const core = async (sdkKey, { redisUrl, ...options }) => {
+  const { Statsig, StatsigUser } = (await import("@statsig/statsig-node-core")).default;
+  const { createRedisDataStore } = await import("../../../examples/statsig-node-core-redis-store.mjs");
+  const client = new Statsig(sdkKey, {
+    ...options,
+    ...(redisUrl && { dataStore: createRedisDataStore(redisUrl) }),
+  });
+  const { isSuccess, error } = await client.initialize();
+  const user = (userID) => StatsigUser.withUserID(userID);
+  const about = ({ value, ruleID, details }) => ({
+    value,
+    ruleID,
+    reason: details.reason,
+    lcut: details.lcut,
+  });
+  return {
+    initialised: { ok: isSuccess, error },
+    gate: (name, userID) => about(client.getFeatureGate(user(userID), name)),
+    config: (name, userID) => about(client.getDynamicConfig(user(userID), name)),
+    // It syncs by itself, every second where told to.
+    syncIdLists: () => undefined,
+    stop: () => client.shutdown(1_000),
+  };
+};
+
+const legacy = async (sdkKey, { redisUrl, ...options }) => {
+  const { default: statsig } = await import("statsig-node");
+  const { RedisDataAdapter } = await import("../../../examples/statsig-node-redis-adapter.mjs");
+  const { success, error } = await statsig.initialize(sdkKey, {
+    ...options,
+    ...(redisUrl && { dataAdapter: new RedisDataAdapter(redisUrl) }),
+  });
+  const about = (value, ruleID, details) => ({
+    value,
+    ruleID,
+    reason: details?.reason,
+    lcut: details?.configSyncTime,
+  });
+  return {
+    initialised: { ok: success, error: error?.message },
+    gate: (name, userID) => {
+      const gate = statsig.getFeatureGateSync({ userID }, name);
+      return about(gate.value, gate.ruleID, gate.evaluationDetails);
+    },
+    config: (name, userID) => {
+      const config = statsig.getConfigSync({ userID }, name);
+      return about(config.value, config.getRuleID(), config.getEvaluationDetails());
+    },
+    syncIdLists: () => statsig.syncIdLists(),
+    stop: () => statsig.shutdown(1_000),
+  };
+};
+
+const reply = (message) => process.stdout.write(`\u001e${JSON.stringify(message)}\n`);
+
+let client;
+for await (const line of createInterface({ input: process.stdin })) {
+  const question = JSON.parse(line);
+  if (client === undefined) {
+    client = await (question.sdk === "core" ? core : legacy)(question.sdkKey, question.options);
+    reply({ id: 0, answer: client.initialised });
+  } else if (question.ask === "stop") {
+    await client.stop();
+    break;
+  } else {
+    reply({ id: question.id, answer: await client[question.ask](question.name, question.userID) });
+  }
+}
+process.exit(0);

@@ -1,0 +1,113 @@
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { within } from "../common/wait.ts";
+
+export interface Evaluation<T> {
+  readonly value: T;
+  readonly ruleID: string;
+  /** The SDK's words for where its specs came from, such as `Network:Recognized`. */
+  readonly reason?: string;
+  /** The version that the evaluation used. */
+  readonly lcut?: number;
+}
+
+export interface Initialised {
+  readonly ok: boolean;
+  readonly error?: string;
+}
+
+interface Reply {
+  readonly id: number;
+  readonly answer: unknown;
+}
+
+const childFile = fileURLToPath(new URL("sdk-child.mjs", import.meta.url));
+
+/** A real SDK in a Node process of its own, as in a customer's server. */
+export class SdkProcess implements AsyncDisposable {
+  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #waiting = new Map<number, (answer: unknown) => void>();
+  #asked = 0;
+  #log = "";
+  initialised: Initialised = { ok: false };
+
+  private constructor() {
+    this.#child = spawn("node", [childFile], {
+      env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/" },
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    this.#child.on("error", (error) => {
+      this.#log += String(error);
+    });
+    // A question to a process that died is answered by the time limit.
+    this.#child.stdin.on("error", () => undefined);
+    this.#child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
+      this.#log += chunk;
+    });
+    createInterface({ input: this.#child.stdout }).on("line", (line) => this.#read(line));
+  }
+
+  static async start(sdk: "core" | "legacy", sdkKey: string, options: object): Promise<SdkProcess> {
+    const started = new SdkProcess();
+    try {
+      started.initialised = (await started.#send(0, { sdk, sdkKey, options }, 20_000)) as Initialised;
+      return started;
+    } catch (error) {
+      await started[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  gate(name: string, userID = "user"): Promise<Evaluation<boolean>> {
+    return this.#ask("gate", name, userID) as Promise<Evaluation<boolean>>;
+  }
+
+  config(name: string, userID = "user"): Promise<Evaluation<Record<string, unknown>>> {
+    return this.#ask("config", name, userID) as Promise<Evaluation<Record<string, unknown>>>;
+  }
+
+  /** Where the SDK can be told to (legacy, whose own interval is 30 s at least); core syncs by itself. */
+  async syncIdLists(): Promise<void> {
+    await this.#ask("syncIdLists", "", "");
+  }
+
+  /** What the SDK printed. */
+  log(): string {
+    return this.#log;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+    const exited = once(child, "exit");
+    child.stdin.end(`${JSON.stringify({ ask: "stop" })}\n`);
+    await within(exited, 3_000, "SDK to stop").catch(() => child.kill("SIGKILL"));
+  }
+
+  #ask(ask: "gate" | "config" | "syncIdLists", name: string, userID: string): Promise<unknown> {
+    const id = ++this.#asked;
+    return this.#send(id, { id, ask, name, userID }, 5_000);
+  }
+
+  async #send(id: number, message: object, timeoutMs: number): Promise<unknown> {
+    const answered = new Promise<unknown>((resolve) => this.#waiting.set(id, resolve));
+    this.#child.stdin.write(`${JSON.stringify(message)}\n`);
+    return within(answered, timeoutMs, "an answer of the SDK").catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${this.#log}`);
+    });
+  }
+
+  #read(line: string): void {
+    // SDKs print to stdout as well; the record separator marks what is ours.
+    if (!line.startsWith("\u001e")) {
+      this.#log += `${line}\n`;
+      return;
+    }
+    const { id, answer } = JSON.parse(line.slice(1)) as Reply;
+    this.#waiting.get(id)?.(answer);
+    this.#waiting.delete(id);
+  }
+}

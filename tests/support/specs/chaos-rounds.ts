@@ -1,0 +1,325 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Random } from "../common/random.ts";
+import { type BegunFault, type ChaosFault, chaosFaults } from "./chaos-faults.ts";
+import { CHAOS_FEEDS, ChaosFleet, type ChaosRelay, type Lcuts } from "./chaos-fleet.ts";
+import { ChaosWatch } from "./chaos-watch.ts";
+
+export interface ChaosOptions {
+  readonly seed: number;
+  readonly rounds: number;
+  readonly fleetPolling: boolean;
+  /** Faults whose names match; all of them when left out. */
+  readonly only?: RegExp | undefined;
+  readonly program?: readonly string[] | undefined;
+  readonly onRound?: (round: ChaosRound) => void;
+  /** Ends it before the next round. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ChaosRound {
+  readonly number: number;
+  readonly faultNames: readonly string[];
+  /** With what was left to chance. */
+  readonly faults: readonly string[];
+  /** How long the faults were left to themselves. */
+  readonly faultMs: number;
+  /** From the end of the last fault until all relays served the newest of all feeds; infinite where that never was. */
+  readonly relaysMs: number;
+  /** The same for Redis. */
+  readonly redisMs: number;
+  /** From the last new version of a fault that hits a single relay until Redis and the other relays had the newest, while the fault went on. */
+  readonly meanwhileMs: number | undefined;
+  /** Requests to upstream of all relays together, per feed and interval. */
+  readonly requestRate: number;
+  /** What that may be; undefined in a round without an upstream to count at. */
+  readonly allowedRate: number | undefined;
+  /** All relays reached Redis all the time, and could share their requests. */
+  readonly isShared: boolean;
+  readonly problems: readonly string[];
+}
+
+export interface ChaosRun {
+  readonly rounds: readonly ChaosRound[];
+  /** Of all rounds, with what one needs to know to repeat them. */
+  readonly problems: readonly string[];
+}
+
+const RELAYS = 3;
+const INTERVAL_S = 1;
+const INTERVAL_MS = INTERVAL_S * 1_000;
+const PARTS = { "one apart": 2, "all apart": RELAYS } as const;
+
+/** Within one interval and this after the end of a fault, Redis and all relays have the newest. */
+const GRACE_MS = 2_000;
+/** The same for Redis and the other relays while a fault hits a single one: that one may have claimed to ask, and another has to take over. */
+const MEANWHILE_MS = 2 * INTERVAL_MS + GRACE_MS;
+/** How long it is waited for beyond that, to tell how late it was. */
+const GIVE_UP_MS = 20_000;
+const FAULT_INTERVALS = { least: 2, most: 4 };
+/** Longer than connections and commands may be silent. */
+const LONG_FAULT_INTERVALS = 12;
+const LONG_FAULT_EVERY_ROUNDS = 6;
+/** A round lasts at least so long, so that requests can be counted. */
+const ROUND_INTERVALS = 9;
+/** Requests per feed and interval of relays that can share them. */
+const SHARED_RATE = 1.2;
+
+/** Rounds of random faults against one fleet. Throws only where the test itself can't go on. */
+export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
+  const { seed, fleetPolling, program, signal } = options;
+  await using fleet = await ChaosFleet.start({
+    fleetPolling,
+    program,
+    intervalS: INTERVAL_S,
+    relays: RELAYS,
+  });
+  await using watch = new ChaosWatch(fleet);
+  const run = new RoundRunner(fleet, watch, new Random(seed), options);
+  const { relaysMs, redisMs } = await run.untilNewest(GIVE_UP_MS);
+  if (Math.max(relaysMs, redisMs) > GIVE_UP_MS) throw new Error(`nothing was wrong yet: ${watch.behind()}`);
+  const rounds: ChaosRound[] = [];
+  const problems: string[] = [];
+  for (let number = 1; number <= options.rounds && !signal?.aborted; number++) {
+    const startedAt = new Date();
+    const round = await run.round(number);
+    rounds.push(round);
+    options.onRound?.(round);
+    if (round.problems.length === 0) continue;
+    const logs = fleet.relays.flatMap((relay) => linesSince(relay, startedAt));
+    problems.push([describeRound(round), ...round.problems, ...logs].join("\n  "));
+  }
+  return { rounds, problems };
+}
+
+const inMs = (ms: number): string => (Number.isFinite(ms) ? `${Math.round(ms)} ms` : "never");
+
+export const describeRound = ({ number, faults, ...round }: ChaosRound): string =>
+  `round ${number} (${faults.join(" + ")} for ${Math.round(round.faultMs)} ms): ` +
+  (round.meanwhileMs === undefined ? "" : `others ${inMs(round.meanwhileMs)} meanwhile, `) +
+  `relays ${inMs(round.relaysMs)}, Redis ${inMs(round.redisMs)}, ` +
+  `${round.requestRate.toFixed(2)} requests of ${round.allowedRate?.toFixed(2) ?? "any"} allowed`;
+
+/** Medians and maxima of a run. */
+export function summarize(rounds: readonly ChaosRound[]): string {
+  const shared = rounds.filter(({ isShared, allowedRate }) => isShared && allowedRate !== undefined);
+  const relays = medianAndHighest(rounds.map(({ relaysMs }) => relaysMs));
+  const redis = medianAndHighest(rounds.map(({ redisMs }) => redisMs));
+  const rate = medianAndHighest(shared.map(({ requestRate }) => requestRate * 100));
+  return [
+    `${rounds.length} rounds; from the end of a fault until all relays have the newest: ${relays} ms`,
+    `until Redis has it: ${redis} ms`,
+    `requests per 100 feeds and intervals where all relays reach Redis and upstream: ${rate}`,
+  ].join("\n  ");
+}
+
+function medianAndHighest(values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b).map(Math.round);
+  const [median, highest] = [sorted[Math.floor(sorted.length / 2)], sorted.at(-1)];
+  return highest === undefined ? "none" : `median ${median}, at most ${highest}`;
+}
+
+const LOG_LINES = 30;
+
+function linesSince(relay: ChaosRelay, since: Date): string[] {
+  const isRecent = (line: string) => line.slice(0, 24) >= since.toISOString();
+  const lines = relay.output().trimEnd().split("\n").filter(isRecent);
+  return lines.slice(-LOG_LINES).map((line) => `${relay.name}: ${line}`);
+}
+
+interface Chosen {
+  readonly fault: ChaosFault;
+  readonly begun: BegunFault;
+}
+
+class RoundRunner {
+  readonly #fleet: ChaosFleet;
+  readonly #watch: ChaosWatch;
+  readonly #random: Random;
+  readonly #fleetPolling: boolean;
+  readonly #faults: readonly ChaosFault[];
+  /** Each fault has its turn before any has the next. */
+  #deck: ChaosFault[] = [];
+  #isRedisWell = true;
+  #problems: string[] = [];
+
+  constructor(
+    fleet: ChaosFleet,
+    watch: ChaosWatch,
+    random: Random,
+    { fleetPolling, only = /^/ }: Pick<ChaosOptions, "fleetPolling" | "only">,
+  ) {
+    this.#fleet = fleet;
+    this.#watch = watch;
+    this.#random = random;
+    this.#fleetPolling = fleetPolling;
+    this.#faults = chaosFaults((relay) => this.#startAgain(relay)).filter(({ name }) => only.test(name));
+    if (this.#faults.length === 0) throw new Error(`the name of no fault matches ${only}`);
+  }
+
+  async round(number: number): Promise<ChaosRound> {
+    const beganAt = performance.now();
+    this.#fleet.upstream.forgetRequests();
+    this.#problems = [];
+    const faults = this.#choose();
+    this.#isRedisWell = faults.every(({ place }) => place !== "redis");
+    const chosen: Chosen[] = [];
+    for (const fault of faults) chosen.push({ fault, begun: await fault.begin(this.#fleet, this.#random) });
+    const faultMs = await this.#publishMeanwhile(number);
+    const meanwhileMs = await this.#untilOthersAreNewest(chosen);
+    await this.#end(chosen);
+    const endedAt = performance.now();
+    this.#publish(1 + this.#random.below(2));
+    const times = await this.untilNewest(GIVE_UP_MS);
+    if (Math.max(times.relaysMs, times.redisMs) < GIVE_UP_MS) await this.#watch.compareBodies();
+    await sleep(Math.max(0, beganAt + ROUND_INTERVALS * INTERVAL_MS - performance.now()));
+    const rates = this.#rates(faults, beganAt, endedAt);
+    this.#judge(times, rates);
+    return {
+      number,
+      faultNames: faults.map(({ name }) => name),
+      faults: chosen.map(({ fault, begun }) => `${fault.name}${begun.detail && `, ${begun.detail}`}`),
+      faultMs,
+      meanwhileMs,
+      ...times,
+      ...rates,
+      problems: this.#problems,
+    };
+  }
+
+  /** One fault of the deck, and in one of three rounds another one in another place. */
+  #choose(): ChaosFault[] {
+    const first = this.#draw();
+    if (!this.#random.oneIn(3)) return [first];
+    const others = this.#faults.filter(({ place }) => place !== first.place);
+    const second = others[this.#random.below(others.length)];
+    return second === undefined ? [first] : [first, second];
+  }
+
+  #draw(): ChaosFault {
+    if (this.#deck.length === 0) this.#deck = [...this.#faults];
+    const [drawn] = this.#deck.splice(this.#random.below(this.#deck.length), 1);
+    if (drawn === undefined) throw new Error("there are no faults");
+    return drawn;
+  }
+
+  /** New versions at random moments of the fault. Returns how long it lasts, ms. */
+  async #publishMeanwhile(number: number): Promise<number> {
+    const { least, most } = FAULT_INTERVALS;
+    const shortMs = INTERVAL_MS * least + this.#random.below(INTERVAL_MS * (most - least));
+    const isLong = number % LONG_FAULT_EVERY_ROUNDS === 0;
+    const faultMs = isLong ? INTERVAL_MS * LONG_FAULT_INTERVALS : shortMs;
+    const parts = 2 + this.#random.below(2);
+    for (let part = 0; part < parts; part++) {
+      await sleep(faultMs / (parts + 1));
+      this.#publish(1 + this.#random.below(2));
+    }
+    await sleep(faultMs / (parts + 1));
+    return faultMs;
+  }
+
+  #publish(feeds: number): void {
+    for (let i = 0; i < feeds; i++) this.#fleet.publish(this.#random.pick(CHAOS_FEEDS));
+  }
+
+  /** What a fault that hits a single relay leaves alone gets new versions while it goes on. */
+  async #untilOthersAreNewest(chosen: readonly Chosen[]): Promise<number | undefined> {
+    const [only, second] = chosen;
+    if (only?.begun.onlyHits === undefined || second !== undefined) return undefined;
+    this.#publish(1);
+    const others = this.#fleet.relays.filter((relay) => relay !== only.begun.onlyHits);
+    const { relaysMs, redisMs } = await this.untilNewest(MEANWHILE_MS, others);
+    return Math.max(relaysMs, redisMs);
+  }
+
+  /** Relays first, so that a relay that was started again has to do without upstream or Redis. */
+  async #end(chosen: readonly Chosen[]): Promise<void> {
+    for (const { fault, begun } of chosen) {
+      if (fault.place !== "relay") continue;
+      await begun.end();
+      if (this.#isRedisWell) await this.#untilServed();
+    }
+    await Promise.all(chosen.map(({ fault, begun }) => (fault.place === "relay" ? undefined : begun.end())));
+  }
+
+  /** What Redis has is enough to serve: no upstream is needed for it. */
+  async #untilServed(): Promise<void> {
+    const giveUpAt = performance.now() + INTERVAL_MS + GRACE_MS;
+    const isServing = ({ life }: ChaosRelay) => life?.served.size === CHAOS_FEEDS.length;
+    while (!this.#fleet.relays.every(isServing)) {
+      if (performance.now() > giveUpAt) {
+        this.#problems.push(`what Redis has is not served yet: ${this.#watch.behind()}`);
+        return;
+      }
+      await sleep(25);
+    }
+  }
+
+  /** A process that takes the place of a killed one is not older than Redis, nor than that one. */
+  async #startAgain(relay: ChaosRelay): Promise<void> {
+    const redis = this.#isRedisWell ? await this.#watch.redisLcuts() : undefined;
+    await relay.start(redis === undefined ? new Map() : newestOf(redis, relay.servedBefore));
+  }
+
+  async untilNewest(
+    giveUpMs: number,
+    relays = this.#fleet.relays,
+  ): Promise<Pick<ChaosRound, "relaysMs" | "redisMs">> {
+    const beganAt = performance.now();
+    let relaysMs = Number.POSITIVE_INFINITY;
+    let redisMs = Number.POSITIVE_INFINITY;
+    for (;;) {
+      const ms = performance.now() - beganAt;
+      if (relays.every((relay) => this.#watch.isRelayAtNewest(relay))) relaysMs = Math.min(relaysMs, ms);
+      if (this.#watch.isRedisAtNewest()) redisMs = Math.min(redisMs, ms);
+      if (Math.max(relaysMs, redisMs) <= ms) return { relaysMs, redisMs };
+      if (ms > giveUpMs) {
+        const who =
+          relays === this.#fleet.relays ? "" : `${relays.map(({ name }) => name).join(", ")} or Redis `;
+        this.#problems.push(`${who}not at the newest after ${giveUpMs} ms: ${this.#watch.behind()}`);
+        return { relaysMs, redisMs };
+      }
+      await sleep(25);
+    }
+  }
+
+  #rates(
+    faults: readonly ChaosFault[],
+    beganAt: number,
+    endedAt: number,
+  ): Pick<ChaosRound, "requestRate" | "allowedRate" | "isShared"> {
+    const intervals = (performance.now() - beganAt) / INTERVAL_MS;
+    const requestRate =
+      this.#fleet.upstream.count(/\/download_config_specs\//) / (intervals * CHAOS_FEEDS.length);
+    const parts = this.#fleetPolling ? Math.max(...faults.map(partsOf)) : RELAYS;
+    const isShared = parts === 1;
+    if (faults.some(({ isUpstreamAway }) => isUpstreamAway)) {
+      return { requestRate, allowedRate: undefined, isShared };
+    }
+    // Those that were apart find together again within the time in which they get the newest.
+    const apartIntervals = this.#fleetPolling
+      ? Math.min(intervals, (endedAt - beganAt + GRACE_MS) / INTERVAL_MS + 1)
+      : intervals;
+    const mean = (apartIntervals * parts + (intervals - apartIntervals)) / intervals;
+    return { requestRate, allowedRate: SHARED_RATE * mean, isShared };
+  }
+
+  #judge(
+    { relaysMs, redisMs }: Pick<ChaosRound, "relaysMs" | "redisMs">,
+    { requestRate, allowedRate }: Pick<ChaosRound, "requestRate" | "allowedRate">,
+  ): void {
+    const limitMs = INTERVAL_MS + GRACE_MS;
+    if (relaysMs > limitMs) this.#problems.push(`relays were late: ${Math.round(relaysMs)} ms`);
+    if (redisMs > limitMs) this.#problems.push(`Redis was late: ${Math.round(redisMs)} ms`);
+    if (allowedRate !== undefined && requestRate > allowedRate)
+      this.#problems.push(`upstream was asked ${requestRate.toFixed(2)} times per feed and interval`);
+    this.#problems.push(...this.#watch.takeProblems());
+  }
+}
+
+const partsOf = ({ parts }: ChaosFault): number => (parts === undefined ? 1 : PARTS[parts]);
+
+function newestOf(one: Lcuts, other: Lcuts): Lcuts {
+  return new Map(
+    CHAOS_FEEDS.map(({ name }) => [name, Math.max(one.get(name) ?? 0, other.get(name) ?? 0)] as const),
+  );
+}

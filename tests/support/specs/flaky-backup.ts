@@ -1,0 +1,60 @@
+import type { SpecBackup } from "../../../src/specs/backup.ts";
+import { type Feed, feedId } from "../../../src/specs/feed.ts";
+import type { Snapshot } from "../../../src/specs/snapshot.ts";
+import type { FakeClock } from "../common/fake-clock.ts";
+import { MemoryBackup } from "./memory-backup.ts";
+
+/** A memory backup that fails when told to, and remembers every lcut that it ever kept. */
+export class FlakyBackup implements SpecBackup {
+  readonly source = "redis";
+  readonly shelf = new Map<string, Snapshot>();
+  readonly history = new Map<string, number[]>();
+  readonly #kept = new MemoryBackup(this.shelf);
+  works = true;
+  takesWrites = true;
+  touchTakesMs = 0;
+  readonly #clock: FakeClock | undefined;
+
+  constructor(clock?: FakeClock) {
+    this.#clock = clock;
+  }
+
+  async read(feed: Feed, newerThan: number) {
+    this.#check();
+    return this.#kept.read(feed, newerThan);
+  }
+
+  async write(snapshot: Snapshot, instead?: number) {
+    this.#check();
+    if (!this.takesWrites) throw new Error("no writes");
+    const outcome = await this.#kept.write(snapshot, instead);
+    if (outcome.kind === "written") {
+      const id = feedId(snapshot.feed);
+      this.history.set(id, [...(this.history.get(id) ?? []), snapshot.lcut]);
+    }
+    return outcome;
+  }
+
+  async wasRemoved() {
+    return false;
+  }
+
+  async touch(snapshot: Snapshot) {
+    this.#check();
+    const isThere = await this.#kept.touch(snapshot);
+    if (this.touchTakesMs > 0) await this.#clock?.sleep(this.touchTakesMs, new AbortController().signal);
+    return isThere;
+  }
+
+  async remove(feed: Feed) {
+    this.#check();
+    await this.#kept.remove(feed);
+    this.history.delete(feedId(feed));
+  }
+
+  #check(): void {
+    if (!this.works) throw new Error("the backup is gone");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}

@@ -1,0 +1,62 @@
+import { djb2 } from "../../../src/access/sdk-key.ts";
+import type { BackupRead, BackupWrite, SpecBackup } from "../../../src/specs/backup.ts";
+import { type Feed, feedId } from "../../../src/specs/feed.ts";
+import type { Snapshot } from "../../../src/specs/snapshot.ts";
+
+/** The contract in its simplest form. Backups on one shelf share what is kept. */
+export class MemoryBackup implements SpecBackup {
+  readonly source = "local";
+  readonly #shelf: Map<string, Snapshot>;
+  #closed = false;
+
+  constructor(shelf = new Map<string, Snapshot>()) {
+    this.#shelf = shelf;
+  }
+
+  async read(feed: Feed, newerThan: number): Promise<BackupRead> {
+    const kept = this.#open().get(feedId(feed));
+    if (kept === undefined || kept.lcut <= newerThan) return { kind: "none" };
+    const { bytes, format, lcut } = kept;
+    const contentEncoding = format === "proto" ? "statsig-br" : "";
+    return {
+      kind: "found",
+      raw: {
+        body: new Uint8Array(bytes),
+        contentEncoding,
+        format,
+        headerLcut: lcut,
+        sdkKeyHash: djb2(feed.sdkKey),
+      },
+    };
+  }
+
+  async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+    const kept = this.#open().get(feedId(snapshot.feed));
+    if (kept !== undefined && kept.lcut !== instead && kept.lcut >= snapshot.lcut) {
+      return { kind: "not_newer", lcut: kept.lcut };
+    }
+    this.#shelf.set(feedId(snapshot.feed), snapshot);
+    return { kind: "written" };
+  }
+
+  async wasRemoved(): Promise<boolean> {
+    return false;
+  }
+
+  async touch({ feed, lcut }: Snapshot): Promise<boolean> {
+    return (this.#open().get(feedId(feed))?.lcut ?? -1) >= lcut;
+  }
+
+  async remove(feed: Feed): Promise<void> {
+    this.#open().delete(feedId(feed));
+  }
+
+  #open(): Map<string, Snapshot> {
+    if (this.#closed) throw new Error("the backup is closed");
+    return this.#shelf;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+  }
+}

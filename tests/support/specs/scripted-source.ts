@@ -1,0 +1,84 @@
+import type { Clock } from "../../../src/platform/clock.ts";
+import { type Feed, feedId } from "../../../src/specs/feed.ts";
+import type { FetchOutcome, SpecSource } from "../../../src/specs/source.ts";
+
+export const failed = (
+  cause: "unreachable" | "timeout" | "status" | "broken",
+  retryAfterMs?: number,
+): FetchOutcome => ({
+  kind: "failed",
+  cause,
+  detail: `scripted: ${cause}`,
+  ...(retryAfterMs !== undefined && { retryAfterMs }),
+});
+
+export const unauthorized: FetchOutcome = { kind: "unauthorized", status: 401 };
+
+export const version = (lcut: number): FetchOutcome => ({
+  kind: "payload",
+  raw: {
+    body: new TextEncoder().encode(`{"time":${lcut}}`),
+    contentEncoding: "",
+    format: "json",
+    headerLcut: undefined,
+    sdkKeyHash: "",
+  },
+});
+
+type Script = (
+  sinceTime: number,
+  signal: AbortSignal,
+  progressed: () => void,
+) => FetchOutcome | Promise<FetchOutcome>;
+
+/** Version 1 of whatever is asked for, and no news after that. */
+const healthy: Script = (sinceTime) => (sinceTime > 0 ? { kind: "no_update" } : version(1));
+
+/** An upstream that does what a test tells it, and remembers who asked when. */
+export class ScriptedSource implements SpecSource {
+  readonly asked: { readonly feed: Feed; readonly sinceTime: number; readonly atMs: number }[] = [];
+  mostInFlight = 0;
+  /** What a feed gets that has no script of its own. */
+  otherwise: Script = healthy;
+  #inFlight = 0;
+  readonly #clock: Clock;
+  readonly #scripts = new Map<string, Script>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  answer(feed: Feed, script: Script | FetchOutcome): void {
+    this.#scripts.set(feedId(feed), typeof script === "function" ? script : () => script);
+  }
+
+  /** The feed's requests hang until what is returned is called; their answer is then what is given there. */
+  hang(feed: Feed): (outcome: FetchOutcome) => void {
+    const answer = Promise.withResolvers<FetchOutcome>();
+    this.answer(feed, () => answer.promise);
+    return answer.resolve;
+  }
+
+  timesAsked(feed: Feed): readonly number[] {
+    return this.asked.filter((each) => feedId(each.feed) === feedId(feed)).map(({ atMs }) => atMs);
+  }
+
+  count(feed: Feed): number {
+    return this.timesAsked(feed).length;
+  }
+
+  async fetchSpecs(
+    feed: Feed,
+    sinceTime: number,
+    signal: AbortSignal,
+    progressed: () => void = () => {},
+  ): Promise<FetchOutcome> {
+    this.asked.push({ feed, sinceTime, atMs: this.#clock.now() });
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
+    try {
+      return await (this.#scripts.get(feedId(feed)) ?? this.otherwise)(sinceTime, signal, progressed);
+    } finally {
+      this.#inFlight--;
+    }
+  }
+}

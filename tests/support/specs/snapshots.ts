@@ -1,0 +1,28 @@
+import { parseSdkKey, type SdkKey } from "../../../src/access/sdk-key.ts";
+import type { ApiVersion, Feed, SpecFormat } from "../../../src/specs/feed.ts";
+import type { Snapshot } from "../../../src/specs/snapshot.ts";
+
+/** The text as an SDK key; throws where it can't be one. */
+export function sdkKeyOf(text: string): SdkKey {
+  const sdkKey = parseSdkKey(text);
+  if (sdkKey === undefined) throw new RangeError(`"${text}" is no SDK key`);
+  return sdkKey;
+}
+
+export const feedOf = (key: string, version: ApiVersion = "v2", format: SpecFormat = "json"): Feed => ({
+  sdkKey: sdkKeyOf(key),
+  version,
+  format,
+});
+
+/** A version of a feed, for tests that don't look into its body. */
+export const snapshotOf = (feed: Feed, lcut: number): Snapshot => ({
+  feed,
+  lcut,
+  format: feed.format,
+  bytes: new TextEncoder().encode(`{"time":${lcut}}`),
+  compressed: {},
+  digest: String(lcut),
+  source: "upstream",
+  receivedAt: lcut,
+});

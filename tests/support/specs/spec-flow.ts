@@ -1,0 +1,104 @@
+import { KeyAdmission, KeyGate } from "../../../src/access/admission.ts";
+import { AllowList } from "../../../src/access/allow-list.ts";
+import type { SdkKey } from "../../../src/access/sdk-key.ts";
+import { SpecAcquirer } from "../../../src/specs/acquire.ts";
+import type { SpecBackup } from "../../../src/specs/backup.ts";
+import type { SpecEvent } from "../../../src/specs/events.ts";
+import type { Feed } from "../../../src/specs/feed.ts";
+import { readJsonFacts } from "../../../src/specs/payload/json.ts";
+import type { SpecPreparer } from "../../../src/specs/payload/preparer.ts";
+import { SpecPoller } from "../../../src/specs/poller.ts";
+import { SpecQuery } from "../../../src/specs/query.ts";
+import { SpecRecovery } from "../../../src/specs/recovery.ts";
+import { SpecRefresher } from "../../../src/specs/refresh.ts";
+import { SpecStore } from "../../../src/specs/store.ts";
+import { FakeClock } from "../common/fake-clock.ts";
+import { strictSupervisor } from "../common/supervisors.ts";
+import { ScriptedSource } from "./scripted-source.ts";
+
+export const POLL_INTERVAL_MS = 10_000;
+
+/** Reads a payload on the spot, without a thread, so that a fake clock can drive what waits for it. */
+export const instantPreparer: SpecPreparer = {
+  async prepare({ body, format }) {
+    const lcut = readJsonFacts(body).lcut ?? 0;
+    return { kind: "prepared", payload: { lcut, format, bytes: body, compressed: {}, digest: String(lcut) } };
+  },
+  async [Symbol.asyncDispose]() {},
+};
+
+export interface SpecFlowOptions {
+  readonly maxKeys?: number;
+  readonly maxInFlight?: number;
+  readonly pinned?: readonly SdkKey[];
+  readonly preload?: readonly Feed[];
+  readonly clearOnUnauthorized?: boolean;
+  readonly maxDenials?: number;
+  readonly backup?: SpecBackup;
+}
+
+/** The real store, refresher and poller between a scripted upstream and a clock that stands still. */
+export function specFlow(options: SpecFlowOptions = {}) {
+  const { maxKeys = 100, maxInFlight = 64, pinned = [], preload = [], maxDenials = 100 } = options;
+  const { backup, clearOnUnauthorized = false } = options;
+  const clock = new FakeClock();
+  const source = new ScriptedSource(clock);
+  const store = new SpecStore({ maxKeys, pinned });
+  const events: SpecEvent[] = [];
+  const stopping = new AbortController();
+  const refresher = new SpecRefresher({
+    source,
+    preparer: instantPreparer,
+    store,
+    clock,
+    policy: { clearOnUnauthorized },
+    maxInFlight,
+    intervalMs: () => POLL_INTERVAL_MS,
+    maxKeys,
+    emit: (event) => events.push(event),
+    keepFirst: async () => {},
+    onForget: () => {},
+    signal: stopping.signal,
+  });
+  const recovery =
+    backup &&
+    new SpecRecovery({
+      backup,
+      preparer: instantPreparer,
+      store,
+      clock,
+      emit: (event) => events.push(event),
+    });
+  const acquirer = new SpecAcquirer({
+    refresher,
+    store,
+    clock,
+    clearOnUnauthorized,
+    ...(recovery && { recovery }),
+  });
+  const allowList = new AllowList(undefined);
+  // Who may ask is another test's matter.
+  const admission = new KeyAdmission({ allowList, maxKeys: 1_000, unknownKeysPerS: 1_000, clock });
+  const gate = new KeyGate({ admission, clock, emit: () => {} });
+  const poller = new SpecPoller({
+    supervisor: strictSupervisor(clock),
+    store,
+    acquirer,
+    clock,
+    intervalMs: POLL_INTERVAL_MS,
+    preload,
+  });
+  return {
+    clock,
+    source,
+    store,
+    events,
+    poller,
+    query: new SpecQuery({ store, acquirer, clock, maxDenials, gate, recovery }),
+    /** What a client's first request for a feed does. */
+    firstSight: (feed: Feed) => acquirer.acquire(feed, "first_sight"),
+    /** What the poller does, when it is due. */
+    poll: (feed: Feed) => acquirer.acquire(feed, "poll"),
+    [Symbol.asyncDispose]: () => poller[Symbol.asyncDispose](),
+  };
+}

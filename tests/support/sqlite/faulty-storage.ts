@@ -1,0 +1,87 @@
+import type { FileHandle } from "node:fs/promises";
+import type { ListFolder, ListStorage } from "../../../src/id-lists/folder.ts";
+
+export type StorageCall =
+  | "bytesOf"
+  | "close"
+  | "datasync"
+  | "delete"
+  | "files"
+  | "isReadable"
+  | "open"
+  | "read"
+  | "rename"
+  | "truncate"
+  | "write";
+
+/** May say that a call fails, by an error of the file system such as EIO. */
+export type StorageFault = (call: StorageCall, name: string) => string | undefined;
+
+/** A real folder whose calls fail where a test says so, as those of a disk or a network file system do. */
+export class FaultyStorage implements ListStorage {
+  readonly #folder: ListFolder;
+  fault: StorageFault = () => undefined;
+
+  constructor(folder: ListFolder) {
+    this.#folder = folder;
+  }
+
+  files(): readonly string[] {
+    this.#check("files", "");
+    return this.#folder.files();
+  }
+
+  pathOf(name: string): string {
+    return this.#folder.pathOf(name);
+  }
+
+  bytesOf(name: string): number | undefined {
+    this.#check("bytesOf", name);
+    return this.#folder.bytesOf(name);
+  }
+
+  isReadable(name: string): boolean {
+    this.#check("isReadable", name);
+    return this.#folder.isReadable(name);
+  }
+
+  async open(name: string, flags: "wx" | "r+" | "r"): Promise<FileHandle> {
+    this.#check("open", name);
+    const handle = await this.#folder.open(name, flags);
+    return new Proxy(handle, {
+      get: (target, property) => {
+        const value: unknown = Reflect.get(target, property, target);
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]): unknown => {
+          // A close that fails has closed nevertheless, as on Linux.
+          const result: unknown = property === "close" ? value.apply(target, args) : undefined;
+          this.#check(property as StorageCall, name);
+          return result ?? value.apply(target, args);
+        };
+      },
+    });
+  }
+
+  rename(from: string, to: string): void {
+    this.#check("rename", from);
+    this.#folder.rename(from, to);
+  }
+
+  delete(name: string): void {
+    this.#check("delete", name);
+    this.#folder.delete(name);
+  }
+
+  markUsed(): void {
+    this.#folder.markUsed();
+  }
+
+  [Symbol.dispose](): void {
+    this.#folder[Symbol.dispose]();
+  }
+
+  #check(call: StorageCall, name: string): void {
+    const code = this.fault(call, name);
+    if (code !== undefined) throw Object.assign(new Error(`${code}: ${call}`), { code });
+  }
+}

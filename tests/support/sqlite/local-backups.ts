@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../../../src/platform/clock.ts";
+import { LocalBackup, type LocalBackupOptions } from "../../../src/sqlite/backup.ts";
+import type { LocalEvent } from "../../../src/sqlite/events.ts";
+import { strictSupervisor } from "../common/supervisors.ts";
+import { MAX_PAYLOAD_BYTES } from "../upstream/payloads.ts";
+
+export interface OpenedLocal extends AsyncDisposable {
+  readonly backup: LocalBackup;
+  /** What it reported, oldest first. */
+  readonly events: readonly LocalEvent[];
+}
+
+/** A local backup in this folder, which may not be usable yet. */
+export function startLocal(path: string, options: Partial<LocalBackupOptions> = {}): OpenedLocal {
+  const events: LocalEvent[] = [];
+  const backup = new LocalBackup({
+    supervisor: strictSupervisor(),
+    path,
+    maxKeys: 200,
+    maxBytes: 64 * 1024 * 1024,
+    maxPayloadBytes: MAX_PAYLOAD_BYTES,
+    clock: systemClock,
+    onProblem: (event) => events.push(event),
+    ...options,
+  });
+  return { backup, events, [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose]() };
+}
+
+/** A local backup in this folder that is in use; throws if it can't be. */
+export async function openLocal(
+  path: string,
+  options: Partial<LocalBackupOptions> = {},
+): Promise<OpenedLocal> {
+  const local = startLocal(path, options);
+  await local.backup.attempted();
+  if (local.events.some(({ kind }) => kind === "local_unusable")) {
+    await local[Symbol.asyncDispose]();
+    throw new Error(JSON.stringify(local.events));
+  }
+  return local;
+}
+
+const folders: string[] = [];
+
+/** An empty folder. The test file has `afterAll(deleteFolders)`. */
+export function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "sfp-local-"));
+  folders.push(folder);
+  return folder;
+}
+
+export function deleteFolders(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
+export const fileIn = (folder: string): string => join(folder, "specs.sqlite");

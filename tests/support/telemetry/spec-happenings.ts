@@ -1,0 +1,134 @@
+import { parseSdkKey, type SdkKey } from "../../../src/access/sdk-key.ts";
+import { keysOf } from "../../../src/redis/keys.ts";
+import { GrpcClient } from "../clients/grpc-client.ts";
+import { specsOf } from "../relay/access.ts";
+import { FIRST_LCUT, forKey, publishKey, versionOf } from "../upstream/published-key.ts";
+import { body, status } from "../upstream/upstream.ts";
+import { type Happening, KEYS } from "./happening.ts";
+import type { MonitoredRelay } from "./monitored-relay.ts";
+
+const { first, second, third, fourth, nowhere, garbage, scrambled } = KEYS;
+
+async function ask({ relay }: MonitoredRelay, ...sdkKeys: readonly string[]): Promise<void> {
+  for (const sdkKey of sdkKeys) await (await specsOf(relay, sdkKey)).arrayBuffer();
+}
+
+const redisKeyOf = (sdkKey: string) =>
+  keysOf({ sdkKey: parseSdkKey(sdkKey) as SdkKey, version: "v2", format: "json" }, ["v3"])[0].name;
+
+/** From upstream to memory, to Redis, and to clients. They build on each other. */
+export const SPEC_HAPPENINGS: readonly Happening[] = [
+  {
+    what: "a client asks for the first time",
+    metrics: [
+      "HttpServerRequestSuccess",
+      "HttpDataProviderGotData",
+      "ConfigSpecStoreGotData",
+      "UpdateConfigSpecStorePropagationDelayMs",
+      "ConfigSpecLcutTimestampMs",
+      "ConfigSpecConfirmedAgeS",
+      "ConfigSpecBytes",
+      "RedisCacheWriteSucceed",
+      "FleetLooked",
+    ],
+    make: async (at) => {
+      publishKey(at.upstream, first, 5);
+      await ask(at, first);
+    },
+  },
+  {
+    what: "upstream has nothing new",
+    metrics: ["HttpDataProviderNoData", "BackgroundDataProviderRequestInterval", "PollWait"],
+    make: () => {},
+  },
+  {
+    what: "an RPC, and a stream that gets a new version",
+    metrics: [
+      "GrpcServerRequest",
+      "GrpcStreamingStreamedInitialized",
+      "GrpcStreamingHealthcheckSent",
+      "GrpcEstimatedActiveStreams",
+      "StreamingChannelGotNewData",
+      "GrpcStreamingStreamedResponse",
+      "GrpcStreamingStreamDisconnected",
+    ],
+    make: async ({ relay, upstream }) => {
+      using client = new GrpcClient(relay.grpcUrl);
+      await client.getConfigSpec({ sdkKey: first, version: 2 });
+      const { lcut } = versionOf(first, 5);
+      using stream = client.streamConfigSpec({ sdkKey: first, version: 2, sinceTime: lcut });
+      await stream.next();
+      publishKey(upstream, first, 6);
+      await stream.next();
+    },
+  },
+  {
+    what: "a key that is not allowed, a page that there is not, and a URL that is too long",
+    metrics: [
+      "KeyRefused",
+      "HttpServerRequestFailed",
+      "GrpcStreamRefused",
+      "GrpcStreamingStreamUnauthorized",
+      "LimitReached",
+    ],
+    make: async ({ relay }) => {
+      await specsOf(relay, "secret-of-a-stranger");
+      await fetch(`${relay.httpUrl}/v1/${"a".repeat(400)}`);
+      using client = new GrpcClient(relay.grpcUrl);
+      using stream = client.streamConfigSpec({ sdkKey: "secret-of-a-stranger" });
+      await stream.status();
+    },
+  },
+  {
+    what: "upstream sends garbage, and then an older version",
+    metrics: ["PayloadRefused", "HttpDataProviderError", "HttpDataProviderNoDataDueToBadLcut"],
+    make: ({ upstream }) => {
+      const older = versionOf(first, 1);
+      const headers = { "x-since-time": String(older.lcut) };
+      upstream.misbehave(body(older.v2, headers), { ...forKey(first), times: 1 });
+      upstream.misbehave(body('{"time":'), { ...forKey(first), times: 1 });
+    },
+  },
+  {
+    what: "more keys are asked for than may be held",
+    metrics: ["ConfigSpecEvicted"],
+    make: async (at) => {
+      for (const sdkKey of [second, third, fourth]) publishKey(at.upstream, sdkKey);
+      await ask(at, second, third, fourth);
+    },
+  },
+  {
+    what: "Redis has a newer version than upstream",
+    metrics: ["RedisCacheWriteSkipped", "RedisCacheReadSucceed"],
+    make: async (at) => {
+      publishKey(at.upstream, first, 2);
+      await ask(at, first);
+    },
+  },
+  {
+    what: "upstream fails, and Redis has nothing, or what can't be used",
+    metrics: ["RedisCacheReadMiss", "RedisCacheReadFailed", "BackupUnusable"],
+    make: async (at) => {
+      await at.redis.cli("HSET", redisKeyOf(garbage), "config", "{", "lcut", String(FIRST_LCUT));
+      await at.redis.cli("SET", redisKeyOf(scrambled), "no hash");
+      for (const sdkKey of [nowhere, garbage, scrambled]) {
+        at.upstream.misbehave(status(500), forKey(sdkKey));
+        await ask(at, sdkKey);
+      }
+    },
+  },
+  {
+    what: "upstream revokes a key",
+    metrics: ["RedisCacheDeleteSucceed", "SdkKeyUnauthorized"],
+    make: ({ upstream }) => upstream.forget(first),
+  },
+  {
+    what: "Redis is gone, while upstream has a new version of one key and revokes another",
+    metrics: ["RedisCacheWriteFailed", "RedisCacheDeleteFailed", "BackupFailed"],
+    make: async ({ upstream, redis }) => {
+      await redis.kill();
+      publishKey(upstream, third, 1);
+      upstream.forget(fourth);
+    },
+  },
+];

@@ -1,0 +1,28 @@
+import { systemClock } from "../../../src/platform/clock.ts";
+import type { Measurement } from "../../../src/telemetry/push/measurement.ts";
+import { type StatsdOptions, StatsdSink } from "../../../src/telemetry/push/statsd.ts";
+
+/** A sink as the defaults have it, but for what is given. */
+export function statsdSink(options: Pick<StatsdOptions, "place"> & Partial<StatsdOptions>): StatsdSink {
+  const defaults = {
+    sink: "statsd",
+    tags: { pod_name: "here" },
+    maxDatagramBytes: 8_000,
+    maxLinesAtOnce: 3_000,
+    flushIntervalMs: 30_000,
+    maxRetries: 3,
+    retryDelayMs: 10,
+  } as const;
+  return new StatsdSink({ ...defaults, ...options }, systemClock);
+}
+
+export const loopback = (port: number) => ({ kind: "udp", host: "127.0.0.1", port }) as const;
+
+/** So many, each of which can be told from the others. */
+export const counts = (length: number): readonly Measurement[] =>
+  Array.from({ length }, (_, value) => ({
+    kind: "count",
+    name: "statsig.forward_proxy.Numbered.count",
+    tags: { sdk_key: "secret-a*" },
+    value,
+  }));

@@ -1,0 +1,37 @@
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type RelayOptions, type RelayProcess, startRelayProcess } from "../relay/relay-process.ts";
+
+const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
+
+export interface TracedRelay {
+  readonly relay: RelayProcess;
+  /** The names of all that it has called so far. */
+  readonly systemCalls: () => readonly string[];
+}
+
+/** A relay that strace looks at, which writes into the folder. */
+export async function startTracedRelay(options: RelayOptions, folder: string): Promise<TracedRelay> {
+  const outer = process.env["SFP_TEST_BINARY"];
+  const traceFile = join(folder, "trace");
+  const wrapper = join(folder, "traced");
+  const command = outer === undefined ? `'${process.execPath}' '${mainFile}'` : `'${outer}'`;
+  // With -D the relay itself is our child, and gets our signals.
+  const strace = `strace -D -f -qq -e signal=none -o '${traceFile}'`;
+  writeFileSync(wrapper, `#!/bin/sh\nexec ${strace} ${command} "$@"\n`);
+  chmodSync(wrapper, 0o755);
+  process.env["SFP_TEST_BINARY"] = wrapper;
+  try {
+    const relay = await startRelayProcess({ ...options, cache: "local" });
+    return { relay, systemCalls: () => calledIn(readFileSync(traceFile, "utf8")) };
+  } finally {
+    if (outer === undefined) delete process.env["SFP_TEST_BINARY"];
+    else process.env["SFP_TEST_BINARY"] = outer;
+  }
+}
+
+function calledIn(trace: string): readonly string[] {
+  const names = Array.from(trace.matchAll(/^\d+ +(\w+)\(/gm), ([, name = ""]) => name);
+  return [...new Set(names)];
+}

@@ -1,0 +1,148 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type ApiVersion, type Encoding, SpecShelf } from "../specs/spec-shelf.ts";
+import { type Exchange, type Fault, type FaultScope, send } from "./upstream-faults.ts";
+import { UpstreamListener, type UpstreamTls } from "./upstream-listener.ts";
+import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "./upstream-request.ts";
+
+export interface UpstreamOptions {
+  readonly tls?: UpstreamTls;
+  /** What it can compress to, the dearest first; all of gzip, br and zstd when left out. */
+  readonly encodings?: readonly Encoding[];
+}
+
+/** A stand-in for Statsig's CDN on a free loopback port: right by default, wrong on request. */
+export class Upstream implements AsyncDisposable {
+  readonly #shelf = new SpecShelf();
+  readonly #listener: UpstreamListener;
+  readonly #scheme: string;
+  #faults: { fault: Fault; scope: FaultScope; left: number }[] = [];
+  #requests: UpstreamRequest[] = [];
+  #inFlight = 0;
+  #maxInFlight = 0;
+
+  constructor({ tls, encodings }: UpstreamOptions) {
+    if (encodings !== undefined) this.#shelf.encodings = encodings;
+    this.#scheme = tls === undefined ? "http" : "https";
+    this.#listener = new UpstreamListener(tls, (exchange) => void this.#serve(exchange));
+  }
+
+  get url(): string {
+    return `${this.#scheme}://127.0.0.1:${this.#listener.port}`;
+  }
+
+  get requests(): readonly UpstreamRequest[] {
+    return this.#requests;
+  }
+
+  /** The most requests that were being answered at one moment. */
+  get maxInFlight(): number {
+    return this.#maxInFlight;
+  }
+
+  get connections(): number {
+    return new Set(this.#requests.map(({ clientPort }) => clientPort)).size;
+  }
+
+  /** Takes the lcut from the payload's `time` unless told. */
+  publish(sdkKey: string, version: ApiVersion, payload: object | string, lcut?: number): void {
+    const text = typeof payload === "string" ? payload : JSON.stringify(payload);
+    const time = typeof payload === "object" && "time" in payload ? Number(payload.time) : 0;
+    this.#shelf.put(`${version} ${sdkKey}`, Buffer.from(text), lcut ?? time);
+  }
+
+  /** Bytes of a `statsig-br` body, for those who ask for protobuf. */
+  publishProto(sdkKey: string, bytes: Uint8Array, lcut: number): void {
+    this.#shelf.put(`proto ${sdkKey}`, bytes, lcut);
+  }
+
+  /** From now on the key is unknown: 401. */
+  forget(sdkKey: string): void {
+    this.#shelf.forget(sdkKey);
+  }
+
+  /** The fault set last, among those whose scope fits, is the one that happens. Returns its undoing. */
+  misbehave(fault: Fault, scope: FaultScope = {}): () => void {
+    const entry = { fault, scope, left: scope.times ?? Number.POSITIVE_INFINITY };
+    this.#faults.unshift(entry);
+    return () => {
+      this.#faults = this.#faults.filter((other) => other !== entry);
+    };
+  }
+
+  behave(): void {
+    this.#faults = [];
+  }
+
+  /** Requests seen for a path, or for all paths that a pattern matches. */
+  count(path: string | RegExp): number {
+    return this.#requests.filter((request) =>
+      typeof path === "string" ? request.path === path : path.test(request.path),
+    ).length;
+  }
+
+  forgetRequests(): void {
+    this.#requests = [];
+    this.#maxInFlight = this.#inFlight;
+  }
+
+  /** Refuses connections from now on and destroys those that are open. */
+  async stop(): Promise<void> {
+    await this.#listener.close();
+  }
+
+  /** Listens again, on the same port. */
+  async restart(): Promise<void> {
+    await this.#listener.open();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #serve(exchange: Exchange): Promise<void> {
+    const { request, response, hangUp } = exchange;
+    this.#requests.push(request);
+    this.#inFlight++;
+    this.#maxInFlight = Math.max(this.#maxInFlight, this.#inFlight);
+    response.once("close", () => this.#inFlight--);
+    response.on("error", () => undefined);
+    const { fault, scope } = this.#takeFault(request);
+    if (scope.delayMs !== undefined) await sleep(scope.delayMs);
+    // A connection that the client or stop() closed meanwhile is an expected end.
+    await send(exchange, this.#right(request), fault).catch(() => hangUp("close"));
+  }
+
+  #takeFault(request: UpstreamRequest): { fault: Fault; scope: FaultScope } {
+    const entry = this.#faults.find(({ scope, left }) => left > 0 && (scope.when?.(request) ?? true));
+    if (entry === undefined) return { fault: { kind: "none" }, scope: {} };
+    entry.left--;
+    return entry;
+  }
+
+  #right(request: UpstreamRequest): Answer {
+    const specs = this.#shelf.answer(request);
+    if (specs !== undefined) return specs;
+    if (request.path.endsWith("/log_event"))
+      return { ...jsonAnswer({ success: true, message: null }), status: 202 };
+    if (request.path.includes("/get_id_lists")) return jsonAnswer({});
+    return answer(404, "Not Found", { "content-type": "text/plain" });
+  }
+}
+
+export async function startUpstream(options: UpstreamOptions = {}): Promise<Upstream> {
+  const upstream = new Upstream(options);
+  await upstream.restart();
+  return upstream;
+}
+
+/** Every answer with this status. */
+export const status = (code: number, body = "", headers: Readonly<Record<string, string>> = {}): Fault => ({
+  kind: "edit",
+  edit: () => answer(code, body, headers),
+});
+
+/** The right answer's headers around other bytes: garbage, another key's specs, half a document. */
+export const body = (bytes: string | Uint8Array, headers: Readonly<Record<string, string>> = {}): Fault => ({
+  kind: "edit",
+  edit: () => answer(200, bytes, { "content-type": "application/json", ...headers }),
+});

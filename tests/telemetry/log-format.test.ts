@@ -1,0 +1,81 @@
+import { describe, expect, test } from "bun:test";
+import { LineLogger, type LogFormat, type LogLevel } from "../../src/telemetry/logging/logger.ts";
+import { exitOf } from "../support/common/exit-of.ts";
+import { Output } from "../support/common/output.ts";
+import { within } from "../support/common/wait.ts";
+import { runRelay, spawnRelay } from "../support/relay/run-relay.ts";
+
+function linesOf(format: LogFormat, level: LogLevel): string[] {
+  const lines: string[] = [];
+  const logger = new LineLogger((line) => lines.push(line), { format, level });
+  logger.log("debug", "polled", { tookMs: 3 });
+  logger.log("info", "serving", { mode: "http", note: 'a "quoted"\nword', absent: undefined });
+  logger.log("warn", "limit reached", { limit: "max-in-flight" });
+  return lines;
+}
+
+describe("log lines", () => {
+  test("as JSON are one object a line, with time, level, message and the fields in snake_case", () => {
+    const objects = linesOf("json", "debug").map((line) => JSON.parse(line));
+    expect(objects.map(({ time, ...rest }) => [typeof time, rest])).toEqual([
+      ["string", { level: "debug", message: "polled", took_ms: 3 }],
+      ["string", { level: "info", message: "serving", mode: "http", note: 'a "quoted"\nword' }],
+      ["string", { level: "warn", message: "limit reached", limit: "max-in-flight" }],
+    ]);
+  });
+
+  test("as text stay one line each, whatever a value holds", () => {
+    const [, serving = ""] = linesOf("text", "debug");
+    expect(serving).toEndWith('INFO  serving mode=http note="a \\"quoted\\"\\nword"\n');
+    expect(serving.trimEnd()).not.toContain("\n");
+  });
+
+  test.each([
+    ["debug", 3],
+    ["info", 2],
+    ["warn", 1],
+    ["error", 0],
+  ] as const)("below --log-level %s are left out", (level, count) => {
+    expect(linesOf("text", level)).toHaveLength(count);
+  });
+
+  test("of a relay with --log-format json are JSON from the first to the last", async () => {
+    const args = [
+      "http",
+      "disabled",
+      "--bind-address",
+      "127.0.0.1",
+      "--http-port",
+      "0",
+      "--log-format",
+      "json",
+    ];
+    const child = spawnRelay(args, {});
+    const output = new Output(child.stdout);
+    await within(
+      output.until((text) => text.includes('"serving"') || undefined),
+      10_000,
+      "serving",
+    );
+    child.kill("SIGTERM");
+    expect(await exitOf(child)).toBe(0);
+    const messages = output.text
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).message);
+    expect(messages).toEqual(["listening", "serving", "stopping", "stopped"]);
+  });
+
+  test("of another format or level are refused", async () => {
+    const format = await runRelay(["http", "disabled", "--log-format", "xml"]);
+    expect([format.exitCode, format.stderr]).toEqual([
+      2,
+      'error: --log-format is "xml", allowed is text, json\n',
+    ]);
+    const level = await runRelay(["http", "disabled", "--log-level", "loud"]);
+    expect([level.exitCode, level.stderr]).toEqual([
+      2,
+      'error: --log-level is "loud", allowed is debug, info, warn, error\n',
+    ]);
+  });
+});

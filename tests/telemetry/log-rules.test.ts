@@ -1,0 +1,175 @@
+import { describe, expect, test } from "bun:test";
+import type { LogFields, LogLevel } from "../../src/telemetry/logging/logger.ts";
+import { OutageLog } from "../../src/telemetry/logging/outage-log.ts";
+import { ThrottledLog, ThrottledLogs } from "../../src/telemetry/logging/throttled-log.ts";
+import { EventLog } from "../../src/telemetry/telemetry.ts";
+import { FakeClock } from "../support/common/fake-clock.ts";
+import { ENDINGS, EXAMPLES } from "../support/telemetry/relay-events.ts";
+
+interface Line {
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+/** A log that keeps its lines. */
+function recorded() {
+  const lines: Line[] = [];
+  const log = (level: LogLevel, message: string, fields: LogFields = {}) => {
+    const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+    lines.push({ level, message, fields: Object.fromEntries(given) });
+  };
+  const shown = () => lines.filter(({ level }) => level !== "debug");
+  return { logger: { log }, lines, shown, clock: new FakeClock() };
+}
+
+const WORDS = { begins: "it fails", lasts: "it still fails", ends: "it works", failing: "failing_things" };
+
+describe("an outage", () => {
+  test("is one line when it begins, one a minute while it lasts, with the counts, and one when it ends", async () => {
+    const { logger, lines, shown, clock } = recorded();
+    const log = new OutageLog(logger, clock, WORDS);
+    for (let second = 0; second <= 150; second += 5) {
+      log.failed("a", { cause: "status", fields: { detail: "500" } });
+      if (second === 60) log.failed("b", { cause: "status", fields: { detail: "500" } });
+      await clock.advance(5_000);
+    }
+    log.ended("b");
+    log.ended("a");
+    const still = { cause: "status", detail: "500" };
+    expect(shown()).toEqual([
+      { level: "warn", message: "it fails", fields: still },
+      {
+        level: "warn",
+        message: "it still fails",
+        fields: { ...still, for_s: 60, failures: 13, failing_things: 1 },
+      },
+      {
+        level: "warn",
+        message: "it still fails",
+        fields: { ...still, for_s: 120, failures: 26, failing_things: 2 },
+      },
+      { level: "info", message: "it works", fields: { cause: "status", for_s: 155, failures: 32 } },
+    ]);
+    // With --debug-logging each of them is a line.
+    expect(lines).toHaveLength(32 + 1);
+  });
+
+  test("is another one for each cause, and ends for those that fail no longer", async () => {
+    const { logger, shown, clock } = recorded();
+    const log = new OutageLog(logger, clock, WORDS);
+    log.failed("a", { cause: "status", fields: {} });
+    log.failed("b", { cause: "timeout", fields: {} });
+    expect(log.ended("a")).toBe(true);
+    expect(log.ended("a")).toBe(false);
+    const told = shown().map(({ message, fields }) => `${message} ${fields["cause"]}`);
+    expect(told).toEqual(["it fails status", "it fails timeout", "it works status"]);
+  });
+
+  test("waits for nothing that is not tried any more", async () => {
+    const { logger, shown, clock } = recorded();
+    const log = new OutageLog(logger, clock, WORDS);
+    log.failed("gone", { fields: {} });
+    await clock.advance(60_000);
+    log.failed("here", { fields: {} });
+    log.ended("here");
+    expect(shown().at(-1)?.message).toBe("it still fails");
+    log.failed("here", { fields: {} });
+    await clock.advance(121_000);
+    log.ended("here");
+    expect(shown().at(-1)?.message).toBe("it works");
+  });
+
+  test("that begins and ends all the time is told five times, then once a minute, and how many were not", async () => {
+    const { logger, shown, clock } = recorded();
+    const log = new OutageLog(logger, clock, WORDS);
+    for (let second = 0; second < 600; second++) {
+      log.failed("a", { fields: {} });
+      log.ended("a");
+      await clock.advance(1_000);
+    }
+    const begun = shown().filter(({ message }) => message === "it fails");
+    expect(begun.length).toBeWithin(13, 16);
+    expect(shown()).toHaveLength(2 * begun.length);
+    const leftOut = begun.reduce((sum, { fields }) => sum + Number(fields["not_shown_before"] ?? 0), 0);
+    expect(begun.length + leftOut).toBeWithin(540, 601);
+  });
+
+  test("that was not told when it began is told once it lasts", async () => {
+    const { logger, shown, clock } = recorded();
+    const log = new OutageLog(logger, clock, WORDS);
+    for (let i = 0; i < 10; i++) {
+      log.failed("a", { fields: {} });
+      log.ended("a");
+    }
+    const before = shown().length;
+    for (let second = 0; second <= 60; second++) {
+      log.failed("a", { fields: {} });
+      await clock.advance(1_000);
+    }
+    log.ended("a");
+    expect(
+      shown()
+        .slice(before)
+        .map(({ message }) => message),
+    ).toEqual(["it still fails", "it works"]);
+  });
+});
+
+describe("what strangers can cause", () => {
+  test("is a line a minute, which counts those that were left out", async () => {
+    const { logger, lines, shown, clock } = recorded();
+    const log = new ThrottledLog(logger, clock);
+    for (let second = 0; second < 130; second++) {
+      log.log("warn", "no", { second });
+      await clock.advance(1_000);
+    }
+    const fields = [
+      { second: 0 },
+      { second: 60, not_shown_before: 59 },
+      { second: 120, not_shown_before: 59 },
+    ];
+    expect(shown().map((line) => line.fields)).toEqual(fields);
+    expect(lines).toHaveLength(130);
+  });
+
+  test("hides nothing else; of more than twenty kinds the rest share a line", () => {
+    const { logger, shown, clock } = recorded();
+    const logs = new ThrottledLogs(logger, clock);
+    for (let i = 0; i < 1_000; i++) logs.of(`reason ${i}`).log("warn", "no", { i });
+    expect(shown().map(({ fields }) => fields["i"])).toEqual(Array.from({ length: 21 }, (_, i) => i));
+  });
+});
+
+describe("whatever happens a thousand times in a minute", () => {
+  const bound = (kind: string) => (/^(spec|id_lists)_updated$/.test(kind) ? 600 : 10);
+
+  test.each(Object.values(EXAMPLES).map((event) => [event.kind, event] as const))(
+    "%s is few lines, but for --debug-logging: there it is a thousand",
+    async (kind, event) => {
+      const { logger, lines, shown, clock } = recorded();
+      const log = new EventLog(logger, clock);
+      for (let i = 0; i < 1_000; i++) {
+        log.write(event);
+        await clock.advance(59);
+      }
+      expect(shown().length).toBeLessThanOrEqual(bound(kind));
+      expect(lines).toHaveLength(1_000);
+    },
+  );
+
+  test.each(ENDINGS)("%s and %s in turn are few lines", async (begins, ends) => {
+    const { logger, shown, clock } = recorded();
+    const log = new EventLog(logger, clock);
+    const count = bound(ends) > 10 ? 100 : 1_000;
+    for (let i = 0; i < count; i++) {
+      log.write(EXAMPLES[begins]);
+      log.write(EXAMPLES[ends]);
+      await clock.advance(59);
+    }
+    const outages = shown().filter(({ message }) => !message.endsWith("updated"));
+    expect(outages.length).toBeWithin(2, 15);
+    expect(outages[0]?.level).toBe("warn");
+    expect(outages[1]?.level).toBe("info");
+  });
+});

@@ -1,0 +1,98 @@
+import { expect, test } from "bun:test";
+import { rawGet } from "../support/clients/raw-get.ts";
+import { flood } from "../support/clients/request-flood.ts";
+import { freePort } from "../support/common/free-port.ts";
+import { startRelayProcess } from "../support/relay/relay-process.ts";
+import { readMetrics, type Sample, sumOf } from "../support/telemetry/metrics-page.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+
+const MAX_SERIES = 300;
+const KNOWN_KEYS = Array.from({ length: 120 }, (_, at) => `secret-known-number-${at}`);
+const STRANGERS = 100_000;
+const CODINGS = ["gzip", "br", "zstd", "deflate", "statsig-br", "identity"];
+const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
+
+/** No two ask for the same key, path, or with the same Accept-Encoding. */
+function* strangers(): Generator<string> {
+  for (let at = 0; at < STRANGERS; at++) {
+    const key = `secret-stranger-${at}`;
+    const path = [
+      `/v${1 + (at % 2)}/download_config_specs/${key}.json?sinceTime=${at}`,
+      `/v1/nothing-here-${at}`,
+      `/v${at}/download_config_specs`,
+      "/v1/log_event",
+    ][at % 4];
+    const offered = CODINGS.filter((_, bit) => (at >> bit) % 2 === 1);
+    yield [
+      `${METHODS[at % METHODS.length]} ${path} HTTP/1.1`,
+      "Host: relay",
+      `statsig-api-key: ${key}`,
+      `Accept-Encoding: ${[...offered, `x-${at}`].join(", ")}`,
+      "Content-Length: 0\r\n\r\n",
+    ].join("\r\n");
+  }
+}
+
+/** Those who are known, in every way in which they can ask. */
+function* guests(): Generator<string> {
+  for (const key of KNOWN_KEYS) {
+    for (let codings = 0; codings < 2 ** CODINGS.length; codings++) {
+      const offered = CODINGS.filter((_, bit) => (codings >> bit) % 2 === 1).join(", ");
+      const path = `/v1/download_config_specs/${key}.json?sinceTime=99999999999999`;
+      yield `GET ${path} HTTP/1.1\r\nHost: relay\r\nAccept-Encoding: ${offered}\r\n\r\n`;
+    }
+  }
+}
+
+/** How many series each metric has, buckets and sums of a latency not counted apart. */
+function seriesCounts(samples: readonly Sample[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { name, labels } of samples) {
+    if ("le" in labels || name.endsWith("_sum")) continue;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return counts;
+}
+
+test("100,000 different keys, paths and headers make no more series than may be, and are all counted", async () => {
+  await using upstream = await startUpstream();
+  for (const key of KNOWN_KEYS) publishKey(upstream, key);
+  const port = String(await freePort());
+  const args = [
+    "--management-port",
+    port,
+    "--metrics-max-series",
+    String(MAX_SERIES),
+    "-m",
+    "150",
+    "-p",
+    "60",
+  ];
+  await using relay = await startRelayProcess({ upstream, mode: "http", args });
+  for (const key of KNOWN_KEYS) await rawGet(`${relay.httpUrl}/v1/download_config_specs/${key}.json`);
+  const before = relay.rssBytes();
+
+  const answered = await flood(relay.httpUrl, strangers(), 32);
+  const welcomed = await flood(relay.httpUrl, guests(), 32);
+  const grownBytes = relay.rssBytes() - before;
+
+  const samples = await readMetrics(relay);
+  for (const [name, count] of seriesCounts(samples))
+    expect([name, count <= MAX_SERIES]).toEqual([name, true]);
+  const counted =
+    sumOf(samples, "HttpServerRequestSuccess_count_total") +
+    sumOf(samples, "HttpServerRequestFailed_count_total");
+  const guestCount = KNOWN_KEYS.length * 2 ** CODINGS.length;
+  expect([...answered.values()].reduce((sum, count) => sum + count)).toBe(STRANGERS);
+  expect(welcomed).toEqual(new Map([[200, guestCount]]));
+  expect(counted).toBe(STRANGERS + guestCount + KNOWN_KEYS.length);
+  // Strangers did not take the place of those who are known, nor did these take all the places.
+  const successes = samples.filter(({ name }) => name.endsWith("HttpServerRequestSuccess_count_total"));
+  expect(new Set(successes.map(({ labels }) => labels["sdk_key"]?.split("*")[0]))).toContain("secret-kno");
+  expect(sumOf(samples, "HttpServerRequestFailed_count_total", { sdk_key: "unknown" })).toBeGreaterThan(
+    1_000,
+  );
+  expect(JSON.stringify(samples)).not.toMatch(/secret-str|nothing-here/);
+  expect(grownBytes).toBeLessThan(100 * 1024 * 1024);
+}, 60_000);

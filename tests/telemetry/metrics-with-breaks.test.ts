@@ -1,0 +1,68 @@
+import { expect, test } from "bun:test";
+import { parseSdkKey } from "../../src/access/sdk-key.ts";
+import { MetricRegistry } from "../../src/telemetry/metrics/registry.ts";
+import { tagsOf } from "../../src/telemetry/metrics/tags.ts";
+import { takeMeasurements } from "../../src/telemetry/push/measurement.ts";
+
+/** How many turns others get while that is done. */
+async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
+  let turns = 0;
+  let isOver = false;
+  const count = () => {
+    turns++;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  await work();
+  isOver = true;
+  return turns;
+}
+
+test("what many series measured is taken with breaks, in which others get their turn, and all of it", async () => {
+  const registry = new MetricRegistry({ maxSeries: 10_000, keepsSamples: true });
+  for (let at = 0; at < 2_000; at++)
+    registry.time("HttpDataProviderNoData", { sdk_key: `k${at}`, path: "/v1" }, 1);
+  let taken = 0;
+  const turns = await turnsDuring(async () => {
+    for (const { kind, name } of await takeMeasurements(registry))
+      if (kind === "count" && name.endsWith("NoData.count")) taken++;
+  });
+  expect(taken).toBe(2_000);
+  expect(turns).toBeGreaterThan(5);
+});
+
+test("a key that is forgotten while that goes on is told once, as what it was or as other", async () => {
+  const registry = new MetricRegistry({ maxSeries: 10_000, keepsSamples: true });
+  for (let at = 0; at < 1_000; at++)
+    registry.time("HttpDataProviderNoData", { sdk_key: `k${at}`, path: "/v1" }, 1);
+  const taking = takeMeasurements(registry);
+  for (const key of ["k0", "k500", "k999"]) registry.forgetKey(key);
+  const told = [...(await taking), ...(await takeMeasurements(registry))].flatMap((each) =>
+    each.kind === "count" ? each.value : [],
+  );
+  expect(told.reduce((sum, count) => sum + count)).toBe(1_000);
+});
+
+test("gauges are read one after the other, in turns of their own; one that can't be read is left out", async () => {
+  const registry = new MetricRegistry({ maxSeries: 1_000, keepsSamples: false });
+  registry.gauge("SdkKeysHeld", () => [[{}, 1]]);
+  registry.gauge("Ready", () => {
+    throw new Error("not now");
+  });
+  registry.gauge("RequestsInFlight", () => Promise.reject(new Error("not now")));
+  registry.gauge("GrpcStreamsAllowed", () => [[{}, 0]]);
+  let names: readonly string[] = [];
+  const turns = await turnsDuring(async () => {
+    names = (await Array.fromAsync(registry.readGauges())).map(({ row }) => row.name);
+  });
+  expect(names).toEqual(["SdkKeysHeld", "GrpcStreamsAllowed"]);
+  expect(turns).toBeGreaterThan(3);
+});
+
+test("the tags of a feed are made once, however often they are asked for", () => {
+  const sdkKey = parseSdkKey("secret-tagged-0123456789");
+  if (sdkKey === undefined) throw new Error("no key");
+  const feed = { sdkKey, version: "v2", format: "json" } as const;
+  expect(tagsOf(feed)).toBe(tagsOf(feed));
+  expect(tagsOf({ ...feed })).toEqual(tagsOf(feed));
+});

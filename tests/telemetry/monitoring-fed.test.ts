@@ -1,0 +1,87 @@
+import { expect, test } from "bun:test";
+import { readAlertRules } from "../../scripts/alert-rules.ts";
+import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { eventually } from "../support/common/wait.ts";
+import { expressionsOf, readDashboard } from "../support/telemetry/dashboard.ts";
+import { KEYS } from "../support/telemetry/happening.ts";
+import { startMonitoredRelay } from "../support/telemetry/monitored-relay.ts";
+import { OTHER_HAPPENINGS } from "../support/telemetry/other-happenings.ts";
+import { Prometheus } from "../support/telemetry/prometheus.ts";
+import { selectorsIn } from "../support/telemetry/promql.ts";
+import { SPEC_HAPPENINGS } from "../support/telemetry/spec-happenings.ts";
+import { publishKey, versionOf } from "../support/upstream/published-key.ts";
+
+const NO_RULES = JSON.stringify({ groups: [] });
+/** What no trigger of the tests brings about, or for moments that no scrape sees. */
+const NOT_SEEN_HERE = [
+  /RedisPermissionsMissing_gauge/,
+  /LogEventQueue(Events|Bytes|Filled)_gauge/,
+  /RequestsInFlight_gauge/,
+  /GrpcServerRequest_count_total\{code=~"unavailable\|/,
+  /KeyRefused_count_total\{reason="throttled"/,
+  /LogEventRequestRejected_count_total\{reason=~"queue_full\|/,
+  /AllowedKeysReloaded_count_total\{state="refused"/,
+];
+
+const PATIENCE = { withinMs: 15_000, everyMs: 200 };
+
+describeWith(
+  "prometheus",
+  "openssl",
+  "redis-server",
+  "redis-cli",
+)("Prometheus finds series that are more than nothing", () => {
+  test("for each selector of the dashboard and of the alert rules, once what they tell of has happened", async () => {
+    await using monitored = await startMonitoredRelay({ agent: "statsd", allowedKeys: Object.values(KEYS) });
+    const target = new URL(monitored.relay.urlOf("management")).host;
+    await using prometheus = await Prometheus.start({ target, rules: NO_RULES });
+    for (const { metrics, make } of [...OTHER_HAPPENINGS, ...SPEC_HAPPENINGS]) {
+      await make(monitored);
+      await monitored.sees(metrics);
+    }
+    const expressions = [
+      ...expressionsOf(await readDashboard()),
+      ...(await readAlertRules()).map(({ expr }) => expr),
+    ];
+    // Any job, relay and key, and any status of a kind: what happened has one of them.
+    const selectors = new Set(
+      expressions.flatMap(selectorsIn).map((each) => each.replaceAll('=~"a|b"', '=~".*"')),
+    );
+    expect(selectors.size).toBeGreaterThan(70);
+    await eventually(async () => {
+      const empty: string[] = [];
+      for (const selector of selectors) {
+        if (NOT_SEEN_HERE.some((pattern) => pattern.test(selector))) continue;
+        const values = await prometheus.query(`max(max_over_time(${selector}[5m]))`);
+        if (!values.some((value) => value > 0)) empty.push(selector);
+      }
+      expect(empty).toEqual([]);
+    }, PATIENCE);
+  }, 90_000);
+
+  test("for new versions of feeds with streams, though each version is a series of its own", async () => {
+    await using monitored = await startMonitoredRelay({ agent: "statsd", allowedKeys: Object.values(KEYS) });
+    const { relay, upstream } = monitored;
+    const target = new URL(relay.urlOf("management")).host;
+    await using prometheus = await Prometheus.start({ target, rules: NO_RULES });
+    const panel = expressionsOf(await readDashboard(), "10s").find((expr) =>
+      expr.includes("StreamingChannelGotNewData"),
+    );
+    // In a hurry: a scrape each 250 ms, where there is one each 15 s or more elsewhere.
+    const asked = String(panel).replaceAll('=~"a|b"', '=~".*"').replace("[10s:15s]", "[10s:250ms]");
+    expect(asked).toContain("[10s:250ms]");
+    publishKey(upstream, KEYS.first);
+    using client = new GrpcClient(relay.grpcUrl);
+    const { lcut } = versionOf(KEYS.first);
+    using stream = client.streamConfigSpec({ sdkKey: KEYS.first, version: 2, sinceTime: lcut });
+    await stream.next();
+    let revision = 0;
+    await eventually(async () => {
+      publishKey(upstream, KEYS.first, ++revision);
+      await stream.next();
+      const [perSecond = 0] = await prometheus.query(asked);
+      expect(perSecond).toBeGreaterThan(0);
+    }, PATIENCE);
+  }, 60_000);
+});

@@ -1,0 +1,168 @@
+import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { status as GrpcStatus } from "@grpc/grpc-js";
+import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { rawGet } from "../support/clients/raw-get.ts";
+import { describeWith } from "../support/common/needs.ts";
+import { eventually } from "../support/common/wait.ts";
+import { RedisServer } from "../support/redis/redis-server.ts";
+import { type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
+import { forKey, publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream, status } from "../support/upstream/upstream.ts";
+
+const ask = (relay: RelayProcess, key: string) =>
+  rawGet(`${relay.httpUrl}/v2/download_config_specs/${key}.json`);
+const linesWith = (relay: RelayProcess, text: string) =>
+  relay
+    .output()
+    .split("\n")
+    .filter((line) => line.includes(text));
+
+describe("what the relay tells an operator", () => {
+  test("an outage is one line when it begins and one when it ends, whatever strangers ask meanwhile", async () => {
+    await using upstream = await startUpstream();
+    const key = publishKey(upstream, "secret-held");
+    await using relay = await startRelayProcess({ upstream });
+    await ask(relay, key.sdkKey);
+    upstream.misbehave(status(500));
+    await eventually(() =>
+      expect(linesWith(relay, "upstream failing, serving what is held")).toHaveLength(1),
+    );
+    for (const stranger of ["secret-stranger-1", "secret-stranger-2"]) {
+      expect((await ask(relay, stranger)).status).toBe(503);
+    }
+    upstream.behave();
+    await eventually(() => expect(linesWith(relay, "upstream works again")).toHaveLength(1), {
+      withinMs: 8_000,
+    });
+    expect(linesWith(relay, "nothing to serve yet")).toHaveLength(1);
+  });
+
+  test("the bound of streams is named once when it is reached", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-streams");
+    await using relay = await startRelayProcess({ upstream, args: ["-g", "1"] });
+    using client = new GrpcClient(relay.grpcUrl);
+    using first = client.streamConfigSpec({ sdkKey });
+    await first.next();
+    for (let i = 0; i < 3; i++) {
+      using refused = client.streamConfigSpec({ sdkKey });
+      expect((await refused.status()).code).toBe(GrpcStatus.RESOURCE_EXHAUSTED);
+    }
+    expect(linesWith(relay, "--grpc-max-concurrent-streams")).toHaveLength(1);
+  });
+
+  test("a variable that is no option is named", async () => {
+    await using upstream = await startUpstream();
+    await using relay = await startRelayProcess({ upstream, env: { SFP_POLING_INTERVAL_IN_S: "5" } });
+    await eventually(() => expect(linesWith(relay, "variable=SFP_POLING_INTERVAL_IN_S")).toHaveLength(1));
+  });
+
+  test("HTTP/1.0 without a Host is answered: probes of load balancers send that", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-hostless");
+    await using relay = await startRelayProcess({ upstream });
+    for (const path of [
+      "/v1/health",
+      "/v1/startup",
+      "/v1/ready",
+      `/v2/download_config_specs/${sdkKey}.json`,
+    ]) {
+      const socket = connect(relay.httpPort, "127.0.0.1");
+      await once(socket, "connect");
+      socket.write(`GET ${path} HTTP/1.0\r\n\r\n`);
+      expect((await buffer(socket)).toString()).toStartWith("HTTP/1.1 200");
+    }
+  });
+
+  test("-u bounds the requests to upstream that are in flight", async () => {
+    await using upstream = await startUpstream();
+    upstream.misbehave({ kind: "none" }, { delayMs: 100 });
+    const keys = Array.from({ length: 12 }, (_, i) => publishKey(upstream, `secret-batch-${i}`).sdkKey);
+    await using relay = await startRelayProcess({ upstream, args: ["-u", "3"] });
+    const answers = await Promise.all(keys.map((key) => ask(relay, key)));
+    expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([200]));
+    expect(upstream.maxInFlight).toBe(3);
+  });
+
+  test("protobuf that hangs upstream: JSON that is held answers after a second", async () => {
+    await using upstream = await startUpstream();
+    const key = publishKey(upstream, "secret-proto-hangs");
+    await using relay = await startRelayProcess({ upstream });
+    await ask(relay, key.sdkKey);
+    upstream.misbehave({ kind: "hang" }, forKey(key.sdkKey));
+    const began = performance.now();
+    const answer = await rawGet(
+      `${relay.httpUrl}/v2/download_config_specs/${key.sdkKey}.json?supports_proto=true`,
+      {
+        "accept-encoding": "statsig-br",
+      },
+    );
+    expect([answer.status, answer.body.toString()]).toEqual([200, key.v2]);
+    expect(performance.now() - began).toBeWithin(900, 3_000);
+  });
+});
+
+describeWith("redis-server")("what the relay tells of Redis, and what it does there", () => {
+  const redisRelay = async (redis: RedisServer, options: { args?: string[]; db?: number } = {}) => {
+    const upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-redis-output");
+    const url = `redis://127.0.0.1:${redis.port}/${options.db ?? 0}`;
+    const args = options.args ?? ["-r", "2"];
+    const relay = await startRelayProcess({ upstream, cache: "redis", args, env: { REDIS_URL: url } });
+    await ask(relay, sdkKey);
+    return {
+      relay,
+      async [Symbol.asyncDispose]() {
+        await relay[Symbol.asyncDispose]();
+        await upstream[Symbol.asyncDispose]();
+      },
+    };
+  };
+  const keys = (redis: RedisServer) => redis.cli("--scan", "--pattern", "statsig[|:]*");
+
+  test("a Redis that takes no writes is one line, and one when it does again", async () => {
+    await using redis = await RedisServer.start({ config: ["maxmemory 1", "maxmemory-policy noeviction"] });
+    await using setup = await redisRelay(redis);
+    const { relay } = setup;
+    await eventually(() => expect(linesWith(relay, 'reason="Redis is out of memory"')).toHaveLength(1));
+    await redis.cli("CONFIG", "SET", "maxmemory", "0");
+    await eventually(() => expect(linesWith(relay, "Redis takes writes again")).toHaveLength(1), {
+      withinMs: 8_000,
+    });
+    await eventually(async () => expect(await keys(redis)).toContain("statsig|"));
+  }, 20_000);
+
+  test("a Redis that restarts empty has everything again at once", async () => {
+    await using redis = await RedisServer.start();
+    await using _ = await redisRelay(redis, { args: ["-r", "30"] });
+    await eventually(async () => expect(await keys(redis)).toContain("statsig|"));
+    await redis.restart();
+    await eventually(async () => expect(await keys(redis)).toContain("statsig|"), { withinMs: 8_000 });
+  }, 20_000);
+
+  test("a database that is not there is never database 0", async () => {
+    await using redis = await RedisServer.start();
+    await using setup = await redisRelay(redis, { db: 99 });
+    await eventually(() => expect(setup.relay.output()).toContain("Redis has no such database"));
+    expect(await redis.cli("DBSIZE")).toBe("0");
+  });
+
+  test("--redis-cache-ttl-in-s and --double-write-cache-for-legacy-key do what they say", async () => {
+    await using redis = await RedisServer.start();
+    await using _ = await redisRelay(redis, {
+      args: [
+        "--redis-cache-ttl-in-s",
+        "500",
+        "--double-write-cache-for-legacy-key",
+        "--preload-sdk-keys",
+        "secret-redis-output",
+      ],
+    });
+    await eventually(async () => expect(await keys(redis)).toMatch(/statsig::[0-9a-f]{64}/));
+    for (const key of (await keys(redis)).split("\n"))
+      expect(Number(await redis.cli("TTL", key))).toBeWithin(490, 501);
+  });
+});

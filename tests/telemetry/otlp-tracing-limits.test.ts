@@ -1,0 +1,139 @@
+import { describe, expect, test } from "bun:test";
+import { freePort } from "../support/common/free-port.ts";
+import { eventually } from "../support/common/wait.ts";
+import { startOtlpHttp } from "../support/telemetry/otlp-receiver.ts";
+import {
+  ask,
+  PROTOCOLS,
+  startKnownUpstream,
+  startOtlpReceiver,
+  startOtlpRelay,
+} from "../support/telemetry/otlp-relay.ts";
+import { treesWith } from "../support/telemetry/span-tree.ts";
+
+const KEY = "secret-of-the-traces";
+const TRACES_ALONE = ["--otlp-tracing"];
+
+describe("which traces are recorded", () => {
+  const start = async (env: Readonly<Record<string, string>>) => {
+    await using stack = new AsyncDisposableStack();
+    const upstream = stack.use(await startKnownUpstream(KEY));
+    const receiver = stack.use(await startOtlpReceiver("http/protobuf"));
+    const relay = stack.use(
+      await startOtlpRelay({ upstream, endpoint: receiver.url, args: TRACES_ALONE, env }),
+    );
+    await ask(relay, KEY);
+    const owned = stack.move();
+    return { upstream, receiver, relay, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  };
+
+  test("none with always_off, of which upstream is told so", async () => {
+    await using started = await start({ OTEL_TRACES_SAMPLER: "always_off" });
+    await eventually(() => expect(started.upstream.requests.length).toBeGreaterThan(1));
+    expect(await started.relay.stop()).toBe(0);
+    expect(started.receiver.requests).toBe(0);
+    for (const { headers } of started.upstream.requests) expect(headers["traceparent"]).toMatch(/-00$/);
+  });
+
+  test("none with a ratio of 0, all with a ratio of 1", async () => {
+    await using none = await start({ OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "0" });
+    await using all = await start({
+      OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
+      OTEL_TRACES_SAMPLER_ARG: "1",
+    });
+    await treesWith(all.receiver, "poll");
+    expect(await none.relay.stop()).toBe(0);
+    expect(none.receiver.requests).toBe(0);
+  });
+
+  test("none unless it is asked for: upstream is told nothing, the collector neither", async () => {
+    await using upstream = await startKnownUpstream(KEY);
+    await using receiver = await startOtlpReceiver("http/protobuf");
+    await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, args: [] });
+    await ask(relay, KEY);
+    await eventually(() => expect(upstream.requests.length).toBeGreaterThan(1));
+    for (const { headers } of upstream.requests) expect(headers["traceparent"]).toBeUndefined();
+    expect(receiver.requests).toBe(0);
+  });
+});
+
+for (const protocol of PROTOCOLS) {
+  describe(`a collector of traces by ${protocol}`, () => {
+    test("gets the last spans when the relay stops", async () => {
+      await using upstream = await startKnownUpstream(KEY);
+      await using receiver = await startOtlpReceiver(protocol);
+      const env = { OTEL_BSP_SCHEDULE_DELAY: "600000" };
+      const relay = await startOtlpRelay({
+        upstream,
+        protocol,
+        endpoint: receiver.url,
+        args: TRACES_ALONE,
+        env,
+      });
+      await ask(relay, KEY);
+      expect(receiver.requests).toBe(0);
+      expect(await relay.stop()).toBe(0);
+      expect(receiver.spans.map(({ name }) => name)).toContain("first sight");
+    });
+
+    test("that never answers costs requests nothing, and the stop no more than it may take", async () => {
+      await using upstream = await startKnownUpstream(KEY);
+      await using receiver = await startOtlpReceiver(protocol);
+      receiver.answer = "never";
+      const relay = await startOtlpRelay({ upstream, protocol, endpoint: receiver.url, args: TRACES_ALONE });
+      await ask(relay, KEY);
+      await eventually(() => expect(receiver.requests).toBeGreaterThan(0));
+      await ask(relay, KEY, 100);
+      const stoppedAt = performance.now();
+      expect(await relay.stop()).toBe(0);
+      expect(performance.now() - stoppedAt).toBeLessThan(7_000);
+    });
+  });
+}
+
+test("a collector that is not there is told once, and once that it is back, with what was lost meanwhile", async () => {
+  await using upstream = await startKnownUpstream(KEY);
+  const port = await freePort();
+  await using relay = await startOtlpRelay({
+    upstream,
+    endpoint: `http://127.0.0.1:${port}`,
+    args: TRACES_ALONE,
+    env: { OTEL_EXPORTER_OTLP_TIMEOUT: "100" },
+  });
+  const lines = () =>
+    relay
+      .output()
+      .split("\n")
+      .filter((line) => line.includes("sink=otlp-traces"));
+  await ask(relay, KEY);
+  await eventually(() => expect(lines()).toHaveLength(1));
+  await Bun.sleep(1_500);
+  expect(lines()).toHaveLength(1);
+  await using receiver = await startOtlpHttp({ port });
+  await eventually(() => expect(lines()).toHaveLength(2));
+  expect(lines()[1]).toMatch(/INFO .*dropped=\d+/);
+  expect(receiver.spans.length).toBeGreaterThan(0);
+});
+
+test("spans that have no room are dropped and counted", async () => {
+  await using upstream = await startKnownUpstream(KEY);
+  await using receiver = await startOtlpReceiver("http/protobuf");
+  receiver.answer = "never";
+  const management = await freePort();
+  await using relay = await startOtlpRelay({
+    upstream,
+    endpoint: receiver.url,
+    args: [...TRACES_ALONE, "--management-port", String(management)],
+    env: { OTEL_BSP_MAX_QUEUE_SIZE: "4", OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "2" },
+  });
+  const unknown = Array.from({ length: 20 }, (_, at) =>
+    fetch(`${relay.httpUrl}/v1/download_config_specs/secret-unknown-${at}.json`),
+  );
+  await Promise.all(unknown);
+  await eventually(async () => {
+    const text = await (await fetch(`http://127.0.0.1:${management}/metrics`)).text();
+    const [, dropped] = /MeasurementsDropped[^\n]*sink="otlp-traces"[^\n]* (\d+)/.exec(text) ?? [];
+    // Three of each first sight, of which four wait and two are on their way.
+    expect(Number(dropped)).toBeGreaterThan(40);
+  });
+});

@@ -1,0 +1,154 @@
+import { describe, expect, test } from "bun:test";
+import { lookup } from "node:dns/promises";
+import type { Measurement } from "../../src/telemetry/push/measurement.ts";
+import { failureOf } from "../support/common/failure.ts";
+import { eventually } from "../support/common/wait.ts";
+import { readLines } from "../support/telemetry/statsd-lines.ts";
+import { counts, loopback, statsdSink } from "../support/telemetry/statsd-sinks.ts";
+import { UdpListener, unusedUdpPort } from "../support/telemetry/udp-listener.ts";
+
+const never = new AbortController().signal;
+const name = "statsig.forward_proxy.Something";
+const tags = { sdk_key: "secret-a*", path: "/v1/download_config_specs", "accept-encoding": "gzip, br" };
+const oneOfEach: readonly Measurement[] = [
+  { kind: "count", name: `${name}.count`, tags, value: 1_234 },
+  { kind: "gauge", name: `${name}.gauge`, tags: {}, value: 0.5 },
+  {
+    kind: "latency",
+    name: `${name}.latency`,
+    tags: { ...tags, path: "" },
+    values: [12.34567, 1e-7],
+    seen: 2,
+  },
+];
+
+async function linesSentBy(sink: "statsd" | "datadog", measurements: readonly Measurement[]) {
+  using listener = await UdpListener.start();
+  await using statsd = statsdSink({ sink, place: loopback(listener.port) });
+  await statsd.send(measurements, never);
+  await eventually(() => expect(listener.datagrams.length).toBeGreaterThan(0));
+  return listener.datagrams.join("\n").split("\n");
+}
+
+describe("what StatsD and Datadog are sent", () => {
+  test("is a line each, with the tags of the relay and of the series", async () => {
+    expect(await linesSentBy("statsd", oneOfEach)).toEqual([
+      `${name}.count:1234|c|#pod_name:here,sdk_key:secret-a*,path:/v1/download_config_specs,accept-encoding:gzip_ br`,
+      `${name}.gauge:0.5|g|#pod_name:here`,
+      `${name}.latency:12.3457|ms|#pod_name:here,sdk_key:secret-a*,accept-encoding:gzip_ br`,
+      `${name}.latency:0|ms|#pod_name:here,sdk_key:secret-a*,accept-encoding:gzip_ br`,
+    ]);
+  });
+
+  test("is the same for Datadog, but for latencies: distributions", async () => {
+    const types = (await linesSentBy("datadog", oneOfEach)).map((line) => line.split("|")[1]);
+    expect(types).toEqual(["c", "g", "d", "d"]);
+  });
+
+  test.each(["statsd", "datadog"] as const)(
+    "every latency that was kept says of how many it is (%s)",
+    async (sink) => {
+      const values = Array.from({ length: 100 }, (_, i) => i);
+      const lines = readLines(
+        await linesSentBy(sink, [
+          { kind: "latency", name: `${name}.latency`, tags: {}, values, seen: 1_600 },
+        ]),
+      );
+      expect(lines.map(({ value }) => value)).toEqual(values);
+      expect(lines.reduce((seen, { rate }) => seen + 1 / rate, 0)).toBeCloseTo(1_600);
+    },
+  );
+
+  test("comes in datagrams that are no larger than they may be, each line once", async () => {
+    using listener = await UdpListener.start();
+    await using sink = statsdSink({
+      place: loopback(listener.port),
+      maxDatagramBytes: 700,
+      maxLinesAtOnce: 64,
+    });
+    await sink.send(counts(5_000), never);
+    await eventually(() => expect(readLines(listener.datagrams)).toHaveLength(5_000));
+    expect(readLines(listener.datagrams).map(({ value }) => value)).toEqual(
+      Array.from({ length: 5_000 }, (_, i) => i),
+    );
+    const sizes = listener.datagrams.map((datagram) => Buffer.byteLength(datagram));
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(700);
+    expect(Math.max(...sizes)).toBeGreaterThan(600);
+  });
+
+  test("goes to IPv6 as well", async () => {
+    using listener = await UdpListener.start(0, "::1");
+    await using sink = statsdSink({ place: { kind: "udp", host: "::1", port: listener.port } });
+    await sink.send(counts(1), never);
+    await eventually(() => expect(listener.datagrams).toHaveLength(1));
+  });
+
+  test("goes to where the name of the agent leads", async () => {
+    const { address } = await lookup("localhost");
+    using listener = await UdpListener.start(0, address);
+    await using sink = statsdSink({ place: { kind: "udp", host: "localhost", port: listener.port } });
+    await sink.send(counts(1), never);
+    await eventually(() => expect(listener.datagrams).toHaveLength(1));
+  });
+
+  test("leaves turns to others while there is much of it", async () => {
+    using listener = await UdpListener.start();
+    await using sink = statsdSink({ place: loopback(listener.port) });
+    let turns = 0;
+    const turning = setInterval(() => turns++, 0);
+    await sink.send(counts(30_000), never);
+    clearInterval(turning);
+    expect(turns).toBeGreaterThan(20);
+  });
+});
+
+describe("an agent on UDP that is not there", () => {
+  test("is named after the retries, with every batch, and gets the next one once it is back", async () => {
+    const port = await unusedUdpPort();
+    await using sink = statsdSink({ place: loopback(port), retryDelayMs: 1 });
+    for (let batch = 0; batch < 3; batch++) {
+      const sent = sink.send(counts(batch === 1 ? 500 : 1), never);
+      expect(String(await failureOf(sent))).toContain(
+        `UDP 127.0.0.1:${port}: nobody listens there (ECONNREFUSED)`,
+      );
+    }
+    using listener = await UdpListener.start(port);
+    await sink.send(counts(1), never);
+    await eventually(() => expect(readLines(listener.datagrams)).toHaveLength(1));
+  });
+
+  test("is waited for as long as the retries take, each twice as long as the one before", async () => {
+    const port = await unusedUdpPort();
+    await using sink = statsdSink({ place: loopback(port), maxRetries: 4, retryDelayMs: 20 });
+    const sent = sink.send(counts(1), never);
+    await Bun.sleep(150);
+    using listener = await UdpListener.start(port);
+    await sent;
+    await eventually(() => expect(listener.datagrams).toHaveLength(1));
+  });
+
+  test("is named where its name has no address", async () => {
+    await using sink = statsdSink({
+      place: { kind: "udp", host: "agent.invalid", port: 8125 },
+      maxRetries: 0,
+    });
+    await expect(sink.send(counts(1), never)).rejects.toThrow(
+      "UDP agent.invalid:8125: its name has no address",
+    );
+  });
+
+  test("costs no more time than there is", async () => {
+    await using sink = statsdSink({ place: loopback(await unusedUdpPort()), retryDelayMs: 60_000 });
+    const sent = sink.send(counts(1), AbortSignal.timeout(50));
+    expect(String(await failureOf(sent))).toContain("ECONNREFUSED");
+  });
+
+  test("that dies between two datagrams is noticed with the batch", async () => {
+    const listener = await UdpListener.start();
+    await using sink = statsdSink({ place: loopback(listener.port), maxRetries: 0, maxLinesAtOnce: 100 });
+    const sent = sink.send(counts(50_000), never);
+    await eventually(() => expect(listener.datagrams.length).toBeGreaterThan(0), { everyMs: 1 });
+    listener[Symbol.dispose]();
+    expect(String(await failureOf(sent))).toContain("nobody listens there (ECONNREFUSED)");
+  });
+});

@@ -1,0 +1,53 @@
+import { describe, expect, test } from "bun:test";
+import { statsigEvent } from "../../src/telemetry/push/statsig.ts";
+import { runRelay } from "../support/relay/relay-process.ts";
+
+describe("an event of Statsig", () => {
+  const tags = { path: "/v1/a", lcut: "" };
+  test("of latencies has their mean, how many there were, the least and the most; empty tags are left out", () => {
+    const values = [0.5, 1.00049, 3];
+    const event = statsigEvent(
+      { kind: "latency", name: "a", tags, values, seen: 300 },
+      { env: "e", path: "b" },
+    );
+    const metadata = { env: "e", path: "/v1/a", count: "300", min: "0.5", max: "3" };
+    expect(event).toEqual({ eventName: "a", value: 1.5, metadata });
+  });
+});
+
+describe("--statsig-logging is refused with one line", () => {
+  const run = (args: readonly string[], env = {}) =>
+    runRelay(["http", "disabled", "--http-port", "0", ...args], env);
+
+  test("without STATSIG_SERVER_SDK_KEY", async () => {
+    const { exitCode, stderr } = await run(["--statsig-logging"]);
+    const needs = "--statsig-logging needs STATSIG_SERVER_SDK_KEY";
+    expect([exitCode, stderr]).toEqual([
+      2,
+      `error: ${needs}, the server SDK key of the project that gets the metrics\n`,
+    ]);
+  });
+
+  test.each(["client-abcdef0123456789", "secret-with space", "abc"])(
+    "a key such as %s, not shown",
+    async (given) => {
+      const { exitCode, stderr } = await run(["--statsig-logging"], { STATSIG_SERVER_SDK_KEY: given });
+      expect(exitCode).toBe(2);
+      expect(stderr).toStartWith(
+        "error: STATSIG_SERVER_SDK_KEY is no server SDK key (not shown here), allowed is",
+      );
+      expect(stderr).not.toContain(given);
+    },
+  );
+
+  test.each(["env", "env:", ":prod", "a b:c", "env:a,env:b", `${"a:b,".repeat(3)}c:d`])(
+    "tags such as %s",
+    async (given) => {
+      const { exitCode, stderr } = await run(["--statsig-logging-tags", given]);
+      expect([exitCode, stderr]).toEqual([
+        2,
+        `error: --statsig-logging-tags is "${given}", allowed is a comma list of name:value, at most 20, each name once\n`,
+      ]);
+    },
+  );
+});

@@ -1,0 +1,177 @@
+import { describe, expect, test } from "bun:test";
+import { eventually } from "../support/common/wait.ts";
+import { decodeForwarded, type ForwardedBatch } from "../support/log-events/event-relay.ts";
+import { type RelayOptions, type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
+
+const KEY = "secret-of-monitoring-0123456789";
+const NAME = "statsig.forward_proxy";
+const PUSH_MS = "200";
+
+interface Logged {
+  readonly eventName: string;
+  readonly value: number;
+  readonly user: { readonly userID: string };
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** A relay that sends metrics to `upstream`, where each request for events is kept. */
+const start = (upstream: Upstream, { args = [], env = {}, ...options }: RelayOptions = {}) =>
+  startRelayProcess({
+    upstream,
+    mode: "http",
+    ...options,
+    args: ["--statsig-logging", ...args],
+    env: {
+      STATSIG_SERVER_SDK_KEY: KEY,
+      LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
+      DATADOG_MAX_BATCH_TIME_MS: PUSH_MS,
+      ...env,
+    },
+  });
+
+const requestsOf = (upstream: Upstream): ForwardedBatch[] =>
+  upstream.requests.filter(({ path }) => path === "/v1/log_event").map(decodeForwarded);
+
+const loggedBy = (upstream: Upstream, eventName?: string): Logged[] =>
+  requestsOf(upstream)
+    .flatMap(({ events }) => events as Logged[])
+    .filter((event) => eventName === undefined || event.eventName === eventName);
+
+const sumOf = (events: readonly Logged[]) => events.reduce((sum, { value }) => sum + value, 0);
+const linesOf = (relay: RelayProcess, text: string) => relay.output().split(text).length - 1;
+const isLogEvent = { when: ({ path }: { readonly path: string }) => path === "/v1/log_event" };
+
+async function askFor(relay: RelayProcess, sdkKey: string, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) {
+    const response = await fetch(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`);
+    await response.arrayBuffer();
+  }
+}
+
+describe("with --statsig-logging", () => {
+  test("each measurement is an event of the project: its name, what was counted, its tags, whose it is", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey, lcut } = publishKey(upstream, "secret-client-0123456789");
+    const tags = ["--statsig-logging-tags", "env:prod, team:core:a, path:given"];
+    await using relay = await start(upstream, { args: tags, env: { HOSTNAME: "pod-7" } });
+    await askFor(relay, sdkKey, 20);
+    const name = `${NAME}.HttpServerRequestSuccess`;
+    await eventually(() => expect(sumOf(loggedBy(upstream, `${name}.count`))).toBe(20));
+    const metadata = { env: "prod", team: "core:a", path: "/v2/download_config_specs", status_code: "200" };
+    for (const event of loggedBy(upstream, `${name}.count`)) {
+      expect(event).toMatchObject({ user: { userID: "pod-7" }, metadata });
+      expect(event.metadata["sdk_key"]).toMatch(/^secret-cli\*\w{6}$/);
+    }
+    const latencies = loggedBy(upstream, `${name}.latency`);
+    expect(latencies.reduce((sum, { metadata: { count } }) => sum + Number(count), 0)).toBe(20);
+    for (const {
+      value,
+      metadata: { min, max },
+    } of latencies) {
+      expect(value).toBeWithin(Number(min), Number(max) + 0.001);
+      expect(Number(max)).toBeWithin(0, 1_000);
+    }
+    const [gotData] = loggedBy(upstream, `${NAME}.ConfigSpecStoreGotData.count`);
+    expect(gotData).toMatchObject({ value: 1, metadata: { lcut: String(lcut), source: "upstream" } });
+    expect(loggedBy(upstream, `${NAME}.SdkKeysHeld.gauge`).at(-1)?.value).toBe(1);
+    expect(relay.output()).not.toContain(KEY);
+  });
+
+  test("the SDK sends nothing else: no poll, no ID lists, nothing of itself", async () => {
+    await using upstream = await startUpstream();
+    await using relay = await start(upstream);
+    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(2));
+    expect(new Set(upstream.requests.map(({ path }) => path))).toEqual(new Set(["/v1/log_event"]));
+    for (const { request, metadata } of requestsOf(upstream)) {
+      expect(request.headers).toMatchObject({ "statsig-api-key": KEY, "statsig-sdk-type": "statsig-node" });
+      expect(metadata).toMatchObject({ sdkType: "statsig-node" });
+    }
+    for (const { eventName, user } of loggedBy(upstream)) {
+      expect(eventName).toStartWith(`${NAME}.`);
+      expect(user.userID).toBe("statsig-forward-proxy");
+    }
+    expect(await relay.stop()).toBe(0);
+    expect(relay.output()).not.toMatch(/statsigSDK|\[Statsig\]/);
+  });
+
+  test("an interval without requests sends as many events as there are gauges, and no more from time to time", async () => {
+    await using upstream = await startUpstream();
+    await using _relay = await start(upstream);
+    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(8));
+    const sizes = requestsOf(upstream)
+      .slice(3, 8)
+      .map(({ events }) => events.length);
+    expect(Math.max(...sizes)).toBeLessThan(40);
+    expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThan(5);
+  });
+
+  test("through another relay they arrive as they were sent", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
+    publishKey(upstream, KEY);
+    const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
+    const args = ["--log-event-flush-interval-in-ms", "50"];
+    await using between = await startRelayProcess({ upstream, mode: "http", args, env });
+    await using relay = await start(upstream, { env: { LOG_EVENT_STATSIG_ENDPOINT: between.httpUrl } });
+    await askFor(relay, sdkKey, 10);
+    const counted = () => sumOf(loggedBy(upstream, `${NAME}.HttpServerRequestSuccess.count`));
+    await eventually(() => expect(counted()).toBe(10));
+  });
+});
+
+describe("where Statsig does not take them", () => {
+  test("there is one line, one when it does again, and requests are answered as ever", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
+    upstream.misbehave(status(503), isLogEvent);
+    await using relay = await start(upstream);
+    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(5));
+    await askFor(relay, sdkKey, 5);
+    const line = 'metrics can\'t be sent sink=statsig detail="Statsig answered 503"';
+    expect(linesOf(relay, line)).toBe(1);
+    upstream.behave();
+    await eventually(() =>
+      expect(relay.output()).toMatch(/metrics are sent again sink=statsig dropped=\d+ for_s=\d+/),
+    );
+    await askFor(relay, sdkKey, 5);
+    const before = requestsOf(upstream).length;
+    await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(before + 2));
+    expect([linesOf(relay, "metrics can't"), linesOf(relay, "metrics are sent again")]).toEqual([1, 1]);
+    expect(relay.output()).not.toContain(KEY);
+  });
+
+  test("since it is away: the relay starts and serves in the same time, and the SDK prints nothing", async () => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
+    const nowhere = { LOG_EVENT_STATSIG_ENDPOINT: "http://127.0.0.1:9" };
+    const began = performance.now();
+    await using relay = await start(upstream, { env: nowhere });
+    expect(performance.now() - began).toBeLessThan(3_000);
+    await askFor(relay, sdkKey, 3);
+    await eventually(() => expect(linesOf(relay, "metrics can't be sent sink=statsig")).toBe(1));
+    expect(await relay.stop()).toBe(0);
+    const lines = relay.output().trim().split("\n");
+    expect(lines.filter((line) => !/^\d{4}-\d\d-\d\dT\S+ (INFO|WARN) /.test(line))).toEqual([]);
+  });
+
+  test("since it never answers: a stop takes little longer", async () => {
+    await using upstream = await startUpstream();
+    upstream.misbehave({ kind: "hang" }, isLogEvent);
+    await using relay = await start(upstream);
+    await eventually(() => expect(requestsOf(upstream).length).toBe(1));
+    const began = performance.now();
+    expect(await relay.stop()).toBe(0);
+    expect(performance.now() - began).toBeLessThan(4_000);
+  });
+});
+
+test("what was measured last is sent before the relay ends", async () => {
+  await using upstream = await startUpstream();
+  const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
+  await using relay = await start(upstream, { env: { DATADOG_MAX_BATCH_TIME_MS: "600000" } });
+  await askFor(relay, sdkKey, 7);
+  expect(await relay.stop()).toBe(0);
+  expect(sumOf(loggedBy(upstream, `${NAME}.HttpServerRequestSuccess.count`))).toBe(7);
+});

@@ -1,0 +1,130 @@
+import { describe, expect, test } from "bun:test";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { rawGet } from "../support/clients/raw-get.ts";
+import { eventually } from "../support/common/wait.ts";
+import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
+import { UnixDatagramListener } from "../support/telemetry/unix-datagram-listener.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+
+/** What systemd does: a datagram socket, whose path the relay is given. */
+function startManager(name?: string) {
+  const folder = mkdtempSync(join(tmpdir(), "sfp-notify-"));
+  const listener = new UnixDatagramListener(name ?? join(folder, "notify"));
+  return {
+    listener,
+    env: { NOTIFY_SOCKET: listener.path },
+    words: () => listener.datagrams.flatMap((datagram) => datagram.split("\n")),
+    [Symbol.dispose]: () => {
+      listener[Symbol.dispose]();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** CLOCK_MONOTONIC as another program reads it: in Node, `process.hrtime` is that clock. */
+function machineUsec(): bigint {
+  const script = "process.stdout.write(String(process.hrtime.bigint() / 1000n))";
+  return BigInt(execFileSync("node", ["-e", script], { encoding: "utf8" }));
+}
+
+const count = (words: readonly string[], word: string) => words.filter((each) => each === word).length;
+
+describe("the service manager is told", () => {
+  test("that the relay runs, that it is ready, and that it stops", async () => {
+    using manager = startManager();
+    await using relay = await startRelayProcess({ env: manager.env });
+    await eventually(() => expect(manager.listener.datagrams).toEqual(["READY=1\nSTATUS=ready"]));
+    expect((await rawGet(`${relay.httpUrl}/v1/ready`)).status).toBe(200);
+    expect(await relay.stop()).toBe(0);
+    manager.listener.read();
+    expect(manager.listener.datagrams.slice(1)).toEqual(["STOPPING=1\nSTATUS=not ready: draining"]);
+  });
+
+  test("that it runs also where upstream gives nothing, and why it is not ready then", async () => {
+    using manager = startManager();
+    await using upstream = await startUpstream();
+    const args = ["--preload-sdk-keys", "secret-service-manager"];
+    const env = { ...manager.env, WATCHDOG_USEC: "200000" };
+    await using _ = await startRelayProcess({ upstream, args, env });
+    const reason = expect.stringMatching(
+      /^STATUS=not ready: 1 of 1 preloaded keys have no data yet: secret-ser\*/,
+    );
+    await eventually(() => expect(manager.words().slice(0, 2)).toEqual(["READY=1", reason]));
+    publishKey(upstream, "secret-service-manager");
+    await eventually(() => expect(manager.words()).toContain("STATUS=ready"));
+    expect(manager.words().filter((word) => word.startsWith("STATUS="))).toHaveLength(2);
+  });
+
+  test.skipIf(process.platform !== "linux")("at a name without a file", async () => {
+    using manager = startManager(`@sfp-notify-${process.pid}-${Date.now()}`);
+    await using _ = await startRelayProcess({ env: manager.env });
+    await eventually(() => expect(manager.words()).toContain("READY=1"));
+  });
+
+  test("of a reload by the clock that systemd goes by, and of its end", async () => {
+    using manager = startManager();
+    await using relay = await startRelayProcess({ env: manager.env });
+    for (let reload = 1; reload <= 2; reload++) {
+      const before = machineUsec();
+      relay.signal("SIGHUP");
+      await eventually(() => expect(manager.listener.datagrams).toHaveLength(1 + 2 * reload));
+      const after = machineUsec();
+      const [reloading = "", done] = manager.listener.datagrams.slice(-2);
+      const [, usec = ""] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(reloading) ?? [];
+      expect(BigInt(usec)).toBeGreaterThanOrEqual(before);
+      expect(BigInt(usec)).toBeLessThanOrEqual(after);
+      expect(done).toBe("READY=1");
+    }
+  });
+
+  test("again once it can be", async () => {
+    using manager = startManager();
+    const { path } = manager.listener;
+    manager.listener[Symbol.dispose]();
+    await using relay = await startRelayProcess({ env: { ...manager.env, WATCHDOG_USEC: "200000" } });
+    await sleep(300);
+    expect((await rawGet(`${relay.httpUrl}/v1/ready`)).status).toBe(200);
+    const told = relay.output().match(/WARN {2}the service manager can't be told reason=.*ENOENT/g);
+    expect(told).toHaveLength(1);
+    using later = new UnixDatagramListener(path);
+    await eventually(() => expect(later.datagrams).toContain("READY=1\nWATCHDOG=1\nSTATUS=ready"));
+  });
+});
+
+describe("the watchdog", () => {
+  test("hears from the relay twice in its time, and nothing while that is stuck", async () => {
+    using manager = startManager();
+    await using relay = await startRelayProcess({ env: { ...manager.env, WATCHDOG_USEC: "400000" } });
+    await eventually(() => expect(count(manager.words(), "WATCHDOG=1")).toBeGreaterThan(3));
+    relay.signal("SIGSTOP");
+    await sleep(100);
+    const before = count(manager.words(), "WATCHDOG=1");
+    await sleep(1_000);
+    expect(count(manager.words(), "WATCHDOG=1")).toBe(before);
+    relay.signal("SIGCONT");
+    await eventually(() => expect(count(manager.words(), "WATCHDOG=1")).toBeGreaterThan(before));
+  });
+
+  test("of another process is not the relay's", async () => {
+    using manager = startManager();
+    const env = { ...manager.env, WATCHDOG_USEC: "100000", WATCHDOG_PID: "1" };
+    await using _ = await startRelayProcess({ env });
+    await sleep(500);
+    expect(manager.words()).toEqual(["READY=1", "STATUS=ready"]);
+  });
+});
+
+test.each([
+  ["NOTIFY_SOCKET", "notify.sock", "the path of a Unix datagram socket, or @ and a name"],
+  ["NOTIFY_SOCKET", `/${"n".repeat(200)}`, "the path of a Unix datagram socket, or @ and a name"],
+  ["WATCHDOG_USEC", "soon", "a whole number of microseconds"],
+])("%s is refused as %p, in one line", async (variable, value, allowed) => {
+  const env = { NOTIFY_SOCKET: "/run/notify", [variable]: value };
+  const { exitCode, stderr } = await runRelay(["http", "disabled"], env);
+  expect([exitCode, stderr]).toEqual([2, `error: ${variable} is "${value}", allowed is ${allowed}\n`]);
+});

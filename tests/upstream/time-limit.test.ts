@@ -1,0 +1,176 @@
+import { describe, expect, test } from "bun:test";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { UpstreamEndpoint } from "../../src/upstream/endpoint.ts";
+import { StatsigSpecs } from "../../src/upstream/specs.ts";
+import {
+  MIN_BYTES_PER_S,
+  SILENCE_LIMIT_MS,
+  SLOW_AFTER_MS,
+  TimeLimit,
+  TimeLimitReached,
+} from "../../src/upstream/time-limit.ts";
+import { FakeClock, settle } from "../support/common/fake-clock.ts";
+import { freePort } from "../support/common/free-port.ts";
+import { eventually } from "../support/common/wait.ts";
+import { feedOf } from "../support/specs/snapshots.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
+import type { Fault } from "../support/upstream/upstream-faults.ts";
+
+const running = new AbortController().signal;
+
+function limitOf(options: { port?: number; answerWithinMs?: number } = {}) {
+  const { port, answerWithinMs } = options;
+  const clock = new FakeClock();
+  const address = port === undefined ? undefined : { host: "127.0.0.1", port };
+  const limit = new TimeLimit(clock, address, running, answerWithinMs);
+  return {
+    clock,
+    limit,
+    /** What it ended for, if it did. */
+    ending: (): string | undefined => {
+      const { aborted, reason } = limit.signal;
+      return aborted && reason instanceof TimeLimitReached ? reason.failure : undefined;
+    },
+    [Symbol.dispose]: () => limit[Symbol.dispose](),
+  };
+}
+
+test("no answer within 10 s ends a request", async () => {
+  using at = limitOf();
+  await at.clock.advance(SILENCE_LIMIT_MS - 1);
+  expect(at.ending()).toBeUndefined();
+  await at.clock.advance(1);
+  expect(at.ending()).toBe("timeout");
+});
+
+test("an upstream that takes no connection is unreachable, after 10 s", async () => {
+  using at = limitOf({ port: await freePort() });
+  await at.clock.advance(9_999);
+  expect(at.ending()).toBeUndefined();
+  await at.clock.advance(1);
+  expect(at.ending()).toBe("unreachable");
+});
+
+test("where a request takes long to send, an upstream that connects has the whole 30 s, one that does not has 10 s", async () => {
+  const listening = createServer().listen(0, "127.0.0.1");
+  await once(listening, "listening");
+  const { port } = listening.address() as AddressInfo;
+  using connected = limitOf({ port, answerWithinMs: 30_000 });
+  const connection = once(listening, "connection");
+  await connected.clock.advance(5_000);
+  await connection;
+  await settle();
+  await connected.clock.advance(24_999);
+  expect(connected.ending()).toBeUndefined();
+  await connected.clock.advance(1);
+  expect(connected.ending()).toBe("timeout");
+  listening.close();
+
+  using alone = limitOf({ port: await freePort(), answerWithinMs: 30_000 });
+  await alone.clock.advance(10_000);
+  expect(alone.ending()).toBe("unreachable");
+});
+
+test("a body that comes steadily takes as long as it takes", async () => {
+  using at = limitOf();
+  await at.clock.advance(9_000);
+  at.limit.answered();
+  // 18 MB at 600 kB/s, and then at a tenth of that.
+  for (let second = 0; second < 300; second++) {
+    await at.clock.advance(1_000);
+    at.limit.received(60_000);
+  }
+  expect(at.ending()).toBeUndefined();
+});
+
+test("10 s without a byte end it, whenever they begin", async () => {
+  for (const pieces of [0, 1, 50]) {
+    using at = limitOf();
+    at.limit.answered();
+    for (let piece = 0; piece < pieces; piece++) {
+      await at.clock.advance(9_000);
+      at.limit.received(1_000_000);
+    }
+    await at.clock.advance(SILENCE_LIMIT_MS - 1);
+    expect(at.ending()).toBeUndefined();
+    await at.clock.advance(1);
+    expect(at.ending()).toBe("timeout");
+  }
+});
+
+test("a byte every 9 s is no progress: after half a minute it must come at the least rate", async () => {
+  using at = limitOf();
+  at.limit.answered();
+  let seconds = 0;
+  for (; at.ending() === undefined && seconds < 1_000; seconds += 9) {
+    await at.clock.advance(9_000);
+    at.limit.received(1);
+  }
+  expect(seconds * 1_000).toBeLessThan(SLOW_AFTER_MS + SILENCE_LIMIT_MS);
+});
+
+test("what was fast at first may not trickle for ever either", async () => {
+  using at = limitOf();
+  at.limit.answered();
+  at.limit.received(100 * MIN_BYTES_PER_S);
+  let seconds = 0;
+  for (; at.ending() === undefined && seconds < 10_000; seconds += 5) {
+    await at.clock.advance(5_000);
+    at.limit.received(1);
+  }
+  expect(seconds).toBeWithin(125, 141);
+});
+
+test("when it is over, nobody waits any more, and nothing is aborted", async () => {
+  const at = limitOf({ port: 9 });
+  at.limit.answered();
+  at[Symbol.dispose]();
+  await settle();
+  expect(at.clock.sleeping).toBe(0);
+  await at.clock.advance(100_000);
+  expect(at.limit.signal.aborted).toBe(false);
+});
+
+describe("config specs of an upstream that", () => {
+  const trickle: Fault = { kind: "drip", chunkBytes: 1, everyMs: 60 };
+
+  test.each([
+    ["never answers", { kind: "hang" }, "no answer from upstream within 10 s"],
+    [
+      "stops halfway",
+      { kind: "stall", afterBytes: 40 },
+      "upstream stopped in the middle of its answer: nothing for 10 s",
+    ],
+    ["sends a byte every 9 s", trickle, "upstream sends its answer at less than 1024 bytes/s"],
+  ] as const)("%s are given up", async (_, fault, detail) => {
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-slow");
+    upstream.misbehave(fault);
+    const clock = new FakeClock();
+    const endpoint = new UpstreamEndpoint({ baseUrl: upstream.url, proxied: true, relayVersion: "1.2.3" });
+    let pieces = 0;
+    const fetched = new StatsigSpecs(endpoint, clock, 1_000_000).fetchSpecs(
+      feedOf(sdkKey),
+      0,
+      running,
+      () => pieces++,
+    );
+    let isOver = false;
+    void fetched.then(() => {
+      isOver = true;
+    });
+    await eventually(() => expect(upstream.requests).toHaveLength(1));
+    if (fault.kind !== "hang") await eventually(() => expect(pieces).toBeGreaterThan(1));
+    while (!isOver) {
+      const before = pieces;
+      await clock.advance(9_000);
+      if (fault.kind === "drip" && !isOver)
+        await eventually(() => expect(isOver || pieces > before).toBe(true));
+      else await sleep(20);
+    }
+    expect(await fetched).toEqual({ kind: "failed", cause: "timeout", detail });
+  });
+});
