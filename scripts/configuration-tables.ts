@@ -4,8 +4,9 @@ import { CACHE_OPTIONS } from "../src/config/cache.ts";
 import { LIMIT_OPTIONS } from "../src/config/limits.ts";
 import { EVENT_OPTIONS } from "../src/config/log-events.ts";
 import { MONITORING_OPTIONS } from "../src/config/monitoring.ts";
-import type { VariableSpec } from "../src/config/option.ts";
-import { OPTIONS, type OptionSpec, PRINT_CONFIG } from "../src/config/options.ts";
+import type { OptionSpec, VariableSpec } from "../src/config/option.ts";
+import { OPTIONS, PRINT_CONFIG } from "../src/config/options.ts";
+
 import { TLS_OPTIONS } from "../src/config/tls.ts";
 import { VARIABLE_GROUPS } from "../src/config/variables.ts";
 import { root } from "./command.ts";

@@ -5,60 +5,63 @@ export interface FolderRule {
   readonly mayTypes?: readonly string[];
 }
 
-const domain = ["specs", "log-events", "id-lists"];
+const domain = ["specs", "log-events", "id-lists", "access"];
 
 export const folderRules: Readonly<Record<string, FolderRule>> = {
   gen: { may: [] },
-  supervision: { may: ["clock"] },
-  specs: { may: ["clock", "supervision", "worker-calls"] },
-  "log-events": { may: ["clock", "specs", "supervision", "worker-calls"] },
-  "id-lists": { may: ["clock", "specs", "supervision"] },
-  upstream: { may: [...domain, "clock"] },
-  redis: { may: [...domain, "clock", "libc", "supervision"] },
-  local: { may: [...domain, "clock", "supervision", "worker-calls"] },
-  tls: { may: ["clock", "file-watch", "supervision", "unreadable"] },
-  limits: { may: ["libc", "clock", "tls"] },
-  grpc: { may: [...domain, "gen", "clock", "limits", "tls", "trace-context"] },
-  http: { may: [...domain, "gen", "clock", "grpc", "libc", "limits", "supervision", "tls", "trace-context"] },
-  libc: { may: [] },
+  platform: { may: [] },
+  access: { may: ["platform"] },
+  specs: { may: ["access", "platform"] },
+  "log-events": { may: ["access", "platform", "specs"] },
+  "id-lists": { may: ["access", "platform", "specs"] },
+  upstream: { may: [...domain, "platform"] },
+  redis: { may: [...domain, "platform"] },
+  sqlite: { may: [...domain, "platform"] },
+  spool: { may: [...domain, "platform", "sqlite"] },
+  server: { may: ["platform"] },
+  grpc: { may: [...domain, "gen", "platform", "server"] },
+  http: { may: [...domain, "gen", "grpc", "platform", "server"] },
   telemetry: {
-    may: [...domain, "clock", "libc", "supervision", "trace-context"],
-    mayTypes: ["upstream", "redis", "local", "http", "grpc", "limits", "tls"],
+    may: [...domain, "platform"],
+    mayTypes: ["upstream", "redis", "sqlite", "spool", "http", "grpc", "server"],
   },
-  probe: { may: ["gen"] },
-  demo: { may: ["gen", "clock"] },
-  doctor: {
+  config: { may: ["access", "platform", "redis", "sqlite", "telemetry"], mayTypes: ["server"] },
+  relay: {
     may: [
       ...domain,
-      "clock",
-      "file-watch",
-      "limits",
+      "config",
+      "grpc",
+      "http",
+      "platform",
       "redis",
-      "supervision",
-      "tls",
-      "unreadable",
+      "server",
+      "spool",
+      "sqlite",
+      "telemetry",
       "upstream",
+      "version",
     ],
   },
-  completions: { may: ["options", "positionals", "subcommands"] },
+  demo: { may: ["gen", "platform"] },
+  doctor: {
+    may: [...domain, "config", "gen", "platform", "redis", "server", "upstream", "version"],
+  },
+  cli: { may: ["access", "config", "demo", "doctor", "version"] },
 };
 
-/** Root files that only these may import; without a row every root file may. No folder but by its own row. */
+/** Files that only these may import. */
 export const importersOf: Readonly<Record<string, readonly string[]>> = {
-  "relay.ts": ["main.ts", "demo/demo.ts"],
+  "relay/relay.ts": ["main.ts"],
   "main.ts": [],
 };
-
-/** Root files that import nothing of ours: whoever needs them gets nothing else with them. */
-export const leaves = ["clock.ts", "trace-context.ts", "version.ts", "worker-calls.ts"];
 
 /** In `folder`, one file alone may import these: the place where the one technology meets the other. */
 export const oneFileIn = { folder: "http", mayImport: ["grpc", "@connectrpc/", "@bufbuild/protobuf"] };
 
-/** Package (a prefix; the longest that fits counts) -> the folders and root files that may import it. */
+/** Package (a prefix; the longest that fits counts) -> the folders and files that may import it. */
 export const packageFences: Readonly<Record<string, readonly string[]>> = {
   hono: ["http"],
-  "@connectrpc/": ["grpc", "gen", "demo", "http", "probe"],
+  "@connectrpc/": ["grpc", "gen", "demo", "http", "doctor"],
   "@bufbuild/protobuf": ["grpc", "gen", "demo", "http"],
   // The bare wire reader, without schemas: envelopes are checked before anything else sees them.
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
@@ -66,10 +69,10 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "hot-shots": ["telemetry"],
   "statsig-node": ["telemetry"],
   ioredis: ["redis"],
-  citty: ["cli", "help"],
-  yaml: ["config-syntax", "print-config"],
-  "smol-toml": ["config-syntax"],
+  citty: ["cli"],
+  yaml: ["config/file.ts", "cli/print-config.ts"],
+  "smol-toml": ["config/file.ts"],
 };
 
-/** Root files that may read the environment. */
-export const environmentReaders = ["main.ts", "cli.ts", "config.ts"];
+/** Files that may read the environment. */
+export const environmentReaders = ["main.ts"];

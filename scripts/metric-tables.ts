@@ -1,7 +1,7 @@
 // The tables of metrics in docs/monitoring.md, from the metrics themselves and the alerts that watch them.
 import { join } from "node:path";
 import type { MetricRow } from "../src/telemetry/metrics/metric.ts";
-import { KNOWN_METRICS } from "../src/telemetry/metrics/original-metrics.ts";
+import { ORIGINAL_METRICS } from "../src/telemetry/metrics/original-metrics.ts";
 import { FLOW_METRICS, PROCESS_METRICS } from "../src/telemetry/metrics/own-metrics.ts";
 import { type AlertRule, readAlertRules } from "./alert-rules.ts";
 import { root } from "./command.ts";
@@ -11,7 +11,7 @@ const START = "<!-- by `bun run gen`, from src/telemetry/metrics -->";
 const END = "<!-- up to here -->";
 
 const TABLES: readonly (readonly [heading: string, rows: readonly MetricRow[]])[] = [
-  ["Those that operators of the original proxy know", KNOWN_METRICS],
+  ["Those that operators of the original proxy know", ORIGINAL_METRICS],
   ["Config specs, backup, streams, events, ID lists", FLOW_METRICS],
   ["Limits, certificates, the process, monitoring itself", PROCESS_METRICS],
 ];

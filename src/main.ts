@@ -1,18 +1,18 @@
 import { stripVTControlCharacters } from "node:util";
-import { withoutSecrets } from "./access/sdk-key.ts";
-import { readInvocation, UsageError } from "./cli/parse.ts";
+import { redactSecrets } from "./access/sdk-key.ts";
+import { parseInvocation, UsageError } from "./cli/parse.ts";
 import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
 import { listenToSignals } from "./cli/signals.ts";
 import { type Config, readConfig } from "./config/config.ts";
 import { withConfigFile } from "./config/file.ts";
+import { unknownVariables } from "./config/options.ts";
 import { Reloader } from "./config/reload.ts";
 import {
   ConfigError,
+  displayUrl,
   type Environment,
   type GivenConfig,
   StartError,
-  shownUrl,
-  unknownVariables,
 } from "./config/settings.ts";
 import { describeError, listenForFaults, type ReportFault } from "./platform/supervisor.ts";
 import { describeAddress } from "./redis/options.ts";
@@ -37,7 +37,7 @@ process.exit(exitCode);
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
-    const invocation = await readInvocation(argv);
+    const invocation = await parseInvocation(argv);
     switch (invocation.kind) {
       case "print":
         print(invocation.text);
@@ -45,8 +45,8 @@ async function main(argv: readonly string[]): Promise<number> {
       case "relay":
         return await serve(await withConfigFile(invocation.given, process.env));
       case "print-config": {
-        const { printedConfig } = await import("./cli/print-config.ts");
-        print(printedConfig(await withConfigFile(invocation.given, process.env), process.env));
+        const { formatConfig } = await import("./cli/print-config.ts");
+        print(formatConfig(await withConfigFile(invocation.given, process.env), process.env));
         return 0;
       }
       case "subcommand":
@@ -107,7 +107,7 @@ function describe(config: Config) {
     cache,
     ...(cache === "local" && { local_cache_path: config.local.path }),
     ...(cache === "redis" && { redis: describeAddress(redis.connection), fleet_polling: redis.fleetPolling }),
-    upstream: shownUrl(upstreamUrl),
+    upstream: displayUrl(upstreamUrl),
     ...(upstreamProxied && { through_proxy: true }),
     polling_interval_s: pollIntervalMs / 1_000,
     version: VERSION,
@@ -140,5 +140,5 @@ function unexpected(error: unknown): string {
 
 /** One line, whatever is quoted in it. */
 function tell(problem: string): void {
-  process.stderr.write(`error: ${withoutSecrets(problem.replaceAll(/\s+/g, " "))}\n`);
+  process.stderr.write(`error: ${redactSecrets(problem.replaceAll(/\s+/g, " "))}\n`);
 }

@@ -3,7 +3,7 @@ import { MAX_RETRY_DELAY_MS } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 
 /** A negative answer. */
-export type Denial =
+export type NegativeEntry =
   /** Upstream itself said 401 or 403. */
   | { readonly kind: "unauthorized" }
   /** Nothing held, and upstream gave nothing. */
@@ -16,8 +16,8 @@ const UNAUTHORIZED_TTL_MS = 30_000;
 const RETRY_AFTER_FAILURE_MS = 1_000;
 
 /** Remembers negative answers for a while, so that upstream is not asked each time. */
-export class Denials {
-  readonly #denials: LRUCache<string, Denial>;
+export class NegativeCache {
+  readonly #denials: LRUCache<string, NegativeEntry>;
 
   /** Of more than `max`, the least recently used is forgotten. */
   constructor(max: number, clock: Clock) {
@@ -25,18 +25,18 @@ export class Denials {
     this.#denials = new LRUCache({ max, perf, ttlResolution: 0 });
   }
 
-  get(id: string): Denial | undefined {
+  get(id: string): NegativeEntry | undefined {
     const denial = this.#denials.get(id);
     if (denial?.kind !== "unavailable") return denial;
     return { kind: "unavailable", retryAfterMs: Math.max(1, Math.ceil(this.#denials.getRemainingTTL(id))) };
   }
 
   /** `afterMs`: for how long upstream asked not to be asked. */
-  add(id: string, isUnauthorized: boolean, afterMs = 0): Denial {
+  add(id: string, isUnauthorized: boolean, afterMs = 0): NegativeEntry {
     const ttl = isUnauthorized
       ? UNAUTHORIZED_TTL_MS
       : Math.min(Math.max(afterMs, RETRY_AFTER_FAILURE_MS), MAX_RETRY_DELAY_MS);
-    const denial: Denial = isUnauthorized
+    const denial: NegativeEntry = isUnauthorized
       ? { kind: "unauthorized" }
       : { kind: "unavailable", retryAfterMs: ttl };
     this.#denials.set(id, denial, { ttl });

@@ -75,7 +75,7 @@ const USER_INFO = /(?<=:\/\/)[^\s/"]*@/g;
  * People are shown what they gave as it was, but for secrets: a key that stands where another word belongs, since its
  * list had a space in it, and a password in a URL.
  */
-export function withoutSecrets(message: string): string {
+export function redactSecrets(message: string): string {
   const masked = message.replace(SDK_KEY, (text) => {
     const key = parseSdkKey(text);
     return key === undefined ? "…" : maskSdkKey(key);
@@ -84,7 +84,7 @@ export function withoutSecrets(message: string): string {
 }
 
 /** A URL without user and password; nothing of one that leaves in doubt where they end. */
-export function withoutUserInfo(url: string): string {
+export function redactUserInfo(url: string): string {
   const masked = url.replace(/^([\w+.-]+:\/\/)[^/?#]*@/, "$1…@");
-  return masked.replace("…@", "").includes("@") ? "…" : withoutSecrets(masked);
+  return masked.replace("…@", "").includes("@") ? "…" : redactSecrets(masked);
 }

@@ -1,5 +1,6 @@
-import { CACHES, MODES } from "../config/option.ts";
-import { ALL_OPTIONS, NAME, OPTIONS, type OptionSpec, PRINT_CONFIG } from "../config/options.ts";
+import { CACHES, MODES, type OptionSpec } from "../config/option.ts";
+import { ALL_OPTIONS, NAME, OPTIONS, PRINT_CONFIG } from "../config/options.ts";
+
 import { SUBCOMMANDS, type Subcommand } from "./subcommands.ts";
 
 const SCRIPTS: Readonly<Record<string, () => string>> = {
@@ -9,7 +10,7 @@ const SCRIPTS: Readonly<Record<string, () => string>> = {
 };
 
 /** What a shell reads to complete our command line; of one that the command line takes. */
-export function completionsFor(shell: string): string {
+export function completionScript(shell: string): string {
   return SCRIPTS[shell]?.() ?? "";
 }
 

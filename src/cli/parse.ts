@@ -1,13 +1,7 @@
 import { type ArgsDef, defineCommand, runCommand } from "citty";
-import { nearestName } from "../config/option.ts";
-import {
-  ALL_OPTIONS,
-  NAME,
-  OPTIONS,
-  type OptionSpec,
-  PRINT_CONFIG,
-  PRINT_OPTIONS,
-} from "../config/options.ts";
+import { nearestName, type OptionSpec } from "../config/option.ts";
+import { ALL_OPTIONS, NAME, OPTIONS, PRINT_CONFIG, PRINT_OPTIONS } from "../config/options.ts";
+
 import type { GivenConfig } from "../config/settings.ts";
 import { VERSION_LINE } from "../version.ts";
 import { helpText } from "./help.ts";
@@ -35,8 +29,8 @@ const OWN_OPTIONS: readonly OptionSpec[] = SUBCOMMANDS.flatMap(
 const PRINTS = new Set(PRINT_OPTIONS.map(({ name }) => name));
 
 /** Understands a command line. Throws {@link UsageError}. */
-export async function readInvocation(argv: readonly string[]): Promise<Invocation> {
-  const { values, positionals } = readStrictArgs(argv, [...ALL_OPTIONS, ...OWN_OPTIONS]);
+export async function parseInvocation(argv: readonly string[]): Promise<Invocation> {
+  const { values, positionals } = parseStrictArgs(argv, [...ALL_OPTIONS, ...OWN_OPTIONS]);
   if (values.get("help") === "true") return { kind: "print", text: await helpText() };
   if (values.get("version") === "true") return { kind: "print", text: `${NAME} ${VERSION_LINE}` };
   const args = { values: new Map([...values].filter(([name]) => !PRINTS.has(name))), positionals };
@@ -108,7 +102,7 @@ export interface StrictArgs {
  * Takes a command line apart and refuses what is not in the table: citty alone would let it pass silently.
  * A flag takes a value only behind `=`; any other option takes the next word, or what is behind `=`.
  */
-export function readStrictArgs(argv: readonly string[], options: readonly OptionSpec[]): StrictArgs {
+export function parseStrictArgs(argv: readonly string[], options: readonly OptionSpec[]): StrictArgs {
   const values = new Map<string, string>();
   const positionals: string[] = [];
   const rest = [...argv];

@@ -1,17 +1,15 @@
 import { stringify } from "yaml";
-import { maskSdkKey, readSdkKeyList, withoutSecrets, withoutUserInfo } from "../access/sdk-key.ts";
+import { maskSdkKey, readSdkKeyList, redactSecrets, redactUserInfo } from "../access/sdk-key.ts";
 import { readConfig } from "../config/config.ts";
-import type { VariableSpec } from "../config/option.ts";
-import { NAME, type OptionSpec } from "../config/options.ts";
+import type { OptionSpec, VariableSpec } from "../config/option.ts";
+import { findSetting, NAME, SETTINGS, unknownVariables } from "../config/options.ts";
+
 import {
   ConfigError,
   type Environment,
-  findIn,
   type GivenConfig,
-  SETTINGS,
   type Setting,
   Settings,
-  unknownVariables,
 } from "../config/settings.ts";
 import { VARIABLES } from "../config/variables.ts";
 import { VERSION } from "../version.ts";
@@ -20,9 +18,9 @@ import { VERSION } from "../version.ts";
  * The configuration that a relay would start with, as YAML that `--config` takes. What can't be told whole, and what is
  * no option, stands there as a comment. Throws as a start would.
  */
-export function printedConfig(given: GivenConfig, env: Environment): string {
+export function formatConfig(given: GivenConfig, env: Environment): string {
   readConfig(given, env);
-  const find = findIn(given, env);
+  const find = findSetting(given, env);
   const settings = new Settings(find);
   const options = SETTINGS.filter(({ name }) => name !== "config");
   const set = VARIABLES.filter(({ name }) => env[name]);
@@ -57,7 +55,7 @@ function scalar({ kind }: OptionSpec, value: string): string {
 
 /** A file of keys is named, and not shown. */
 function maskedText({ option, text, shown }: Setting): string {
-  if (!option.isSecret || text.startsWith("@") || text === "") return withoutSecrets(text);
+  if (!option.isSecret || text.startsWith("@") || text === "") return redactSecrets(text);
   const keys = readSdkKeyList(text, (problem) => {
     throw new ConfigError(`${shown}: ${problem}`);
   });
@@ -65,7 +63,7 @@ function maskedText({ option, text, shown }: Setting): string {
 }
 
 function shownValue({ isSecret }: VariableSpec, value: string): string {
-  return isSecret ? "…" : withoutUserInfo(value);
+  return isSecret ? "…" : redactUserInfo(value);
 }
 
 const comment = (text: string): string => `# ${oneLine(text)}`;

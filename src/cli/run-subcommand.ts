@@ -48,8 +48,8 @@ export async function runSubcommand(
       return (await examine(given, env, { print, asJson })) ? 0 : 1;
     }
     case "completions": {
-      const { completionsFor } = await import("./completions.ts");
-      print(completionsFor(words[0] ?? ""));
+      const { completionScript } = await import("./completions.ts");
+      print(completionScript(words[0] ?? ""));
       return 0;
     }
   }

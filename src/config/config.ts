@@ -7,15 +7,14 @@ import { type AccessConfig, type LimitsConfig, readAccess, readLimits } from "./
 import { type EventsConfig, readEvents } from "./log-events.ts";
 import { type LoggingConfig, type MonitoringConfig, readLogging, readMonitoring } from "./monitoring.ts";
 import { CACHES, type Cache, MODES, type Mode } from "./option.ts";
+import { findSetting, SETTINGS } from "./options.ts";
 import {
   ConfigError,
   type Environment,
   type FindSetting,
-  findIn,
   type GivenConfig,
   isHttpUrl,
   isProxied,
-  SETTINGS,
   Settings,
 } from "./settings.ts";
 import { readTls, type TlsConfig } from "./tls.ts";
@@ -85,7 +84,7 @@ const DEFAULT_ID_LISTS_URL = "https://api.statsig.com";
 
 /** Throws {@link ConfigError}, or StartError. */
 export function readConfig(given: GivenConfig, env: Environment): Config {
-  return configFrom(findIn(given, env), env);
+  return configFrom(findSetting(given, env), env);
 }
 
 /** As {@link readConfig}, of settings from wherever. */

@@ -2,15 +2,8 @@ import { readFile, stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { whyUnreadable } from "../platform/file-watch.ts";
 import { nearestName, type OptionSpec } from "./option.ts";
-import {
-  ConfigError,
-  type Environment,
-  type FileSettings,
-  findIn,
-  type GivenConfig,
-  SETTINGS,
-  Settings,
-} from "./settings.ts";
+import { findSetting, SETTINGS } from "./options.ts";
+import { ConfigError, type Environment, type FileSettings, type GivenConfig, Settings } from "./settings.ts";
 import { VARIABLES } from "./variables.ts";
 
 /** As much as a list of the most SDK keys needs, and more than anything that is no such file by mistake. */
@@ -26,7 +19,7 @@ const ALLOWED: ReadonlyMap<string, OptionSpec> = new Map(
 
 /** Reads the file that `--config` or `SFP_CONFIG` names, where one does. Throws {@link ConfigError}. */
 export async function withConfigFile(given: GivenConfig, env: Environment): Promise<GivenConfig> {
-  const settings = new Settings(findIn({ ...given, file: undefined }, env));
+  const settings = new Settings(findSetting({ ...given, file: undefined }, env));
   const path = settings.text("config");
   return { ...given, file: path === "" ? undefined : await readConfigFile(path, settings.shown("config")) };
 }

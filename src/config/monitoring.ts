@@ -7,7 +7,7 @@ import type { StatsdOptions, StatsdPlace } from "../telemetry/push/statsd.ts";
 import type { StatsigSinkOptions } from "../telemetry/push/statsig.ts";
 import type { OptionSpec, VariableSpec } from "./option.ts";
 import { readOtlpMetrics, readOtlpTraces } from "./otlp.ts";
-import { ConfigError, type Environment, readWhole, type Settings } from "./settings.ts";
+import { ConfigError, type Environment, readWholeNumberVariable, type Settings } from "./settings.ts";
 
 /** How operators are told what the relay does, but for logs. */
 export interface MonitoringConfig {
@@ -34,11 +34,14 @@ const DEFAULT_PUSH_INTERVAL_MS = 10_000;
 
 /** Throws ConfigError. */
 export function readMonitoring(settings: Settings, env: Environment): MonitoringConfig {
-  const channelSize = readWhole(env, "EVENT_CHANNEL_SIZE", { otherwise: DEFAULT_CHANNEL_SIZE, min: 1 });
+  const channelSize = readWholeNumberVariable(env, "EVENT_CHANNEL_SIZE", {
+    otherwise: DEFAULT_CHANNEL_SIZE,
+    min: 1,
+  });
   return {
     maxSeries: settings.integer("metrics-max-series"),
     channelSize,
-    pushIntervalMs: readWhole(env, "DATADOG_MAX_BATCH_TIME_MS", {
+    pushIntervalMs: readWholeNumberVariable(env, "DATADOG_MAX_BATCH_TIME_MS", {
       otherwise: DEFAULT_PUSH_INTERVAL_MS,
       min: 100,
     }),
@@ -184,20 +187,31 @@ function readStatsd(settings: Settings, env: Environment, channelSize: number): 
     sink: toDatadog ? "datadog" : "statsd",
     place: readPlace(env),
     tags: readStatsdTags(env),
-    channelSize: readWhole(env, "DATADOG_SENDER_BUFFER_SIZE", { otherwise: channelSize, min: 1 }),
-    maxLinesAtOnce: readWhole(env, "DATADOG_MAX_BATCH_EVENT_COUNT", {
+    channelSize: readWholeNumberVariable(env, "DATADOG_SENDER_BUFFER_SIZE", {
+      otherwise: channelSize,
+      min: 1,
+    }),
+    maxLinesAtOnce: readWholeNumberVariable(env, "DATADOG_MAX_BATCH_EVENT_COUNT", {
       otherwise: 3_000,
       min: 1,
       max: 100_000,
     }),
-    maxDatagramBytes: readWhole(env, "DOGSTATSD_MAX_BUFFER_SIZE", {
+    maxDatagramBytes: readWholeNumberVariable(env, "DOGSTATSD_MAX_BUFFER_SIZE", {
       otherwise: 8_000,
       min: 512,
       max: MAX_DATAGRAM_BYTES,
     }),
-    flushIntervalMs: readWhole(env, "DOGSTATSD_MAX_TIME_MS", { otherwise: 30_000, min: 1 }),
-    maxRetries: readWhole(env, "DOGSTATSD_MAX_RETRY_ATTEMPT", { otherwise: 3, min: 0, max: 20 }),
-    retryDelayMs: readWhole(env, "DOGSTATSD_INITIAL_RETRY_DELAY", { otherwise: 10, min: 0, max: 60_000 }),
+    flushIntervalMs: readWholeNumberVariable(env, "DOGSTATSD_MAX_TIME_MS", { otherwise: 30_000, min: 1 }),
+    maxRetries: readWholeNumberVariable(env, "DOGSTATSD_MAX_RETRY_ATTEMPT", {
+      otherwise: 3,
+      min: 0,
+      max: 20,
+    }),
+    retryDelayMs: readWholeNumberVariable(env, "DOGSTATSD_INITIAL_RETRY_DELAY", {
+      otherwise: 10,
+      min: 0,
+      max: 60_000,
+    }),
   };
 }
 
@@ -210,7 +224,7 @@ function readPlace(env: Environment): StatsdPlace {
   return {
     kind: "udp",
     host,
-    port: readWhole(env, "STATSD_PORT_OVERRIDE", { otherwise: 8125, min: 1, max: 65_535 }),
+    port: readWholeNumberVariable(env, "STATSD_PORT_OVERRIDE", { otherwise: 8125, min: 1, max: 65_535 }),
   };
 }
 

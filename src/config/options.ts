@@ -2,10 +2,9 @@ import { CACHE_OPTIONS } from "./cache.ts";
 import { LIMIT_OPTIONS } from "./limits.ts";
 import { EVENT_OPTIONS } from "./log-events.ts";
 import { MONITORING_OPTIONS } from "./monitoring.ts";
-import type { OptionSpec } from "./option.ts";
+import { type OptionSpec, POSITIONALS } from "./option.ts";
+import type { Environment, FindSetting, GivenConfig, SettingName } from "./settings.ts";
 import { TLS_OPTIONS } from "./tls.ts";
-
-export type { OptionSpec } from "./option.ts";
 
 const port = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as const;
 
@@ -157,4 +156,40 @@ export type OptionName = (typeof OPTIONS)[number]["name"];
 
 export function environmentName(option: Pick<OptionSpec, "name">): string {
   return `SFP_${option.name.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/** Secrets: they have no place on a command line, which every process of a machine can read. */
+const SECRET_VARIABLES = ["SFP_X509_SERVER_KEY_PASSPHRASE"];
+
+/** Names that begin as ours do and are none of them: likely misspelt. */
+export function unknownVariables(env: Environment): readonly string[] {
+  const known = new Set([...SETTINGS.map(environmentName), ...SECRET_VARIABLES]);
+  return Object.keys(env).filter((name) => name.startsWith("SFP_") && !known.has(name));
+}
+
+/** Everything that can be set, in the order of `--help`. */
+export const SETTINGS: readonly (OptionSpec & { readonly name: SettingName })[] = [
+  ...POSITIONALS,
+  ...OPTIONS,
+];
+
+const BY_NAME: ReadonlyMap<string, OptionSpec> = new Map(SETTINGS.map((option) => [option.name, option]));
+
+/** A flag goes before the environment, the environment before the file, the file before the default. */
+export function findSetting({ mode, cache, values, file }: GivenConfig, env: Environment): FindSetting {
+  const words: Readonly<Record<string, string | undefined>> = { mode, cache };
+  return (name) => {
+    const option = BY_NAME.get(name) ?? { name, kind: "text", description: "" };
+    const shown = name in words ? `<${name.toUpperCase()}>` : `--${name}`;
+    const flag = words[name] ?? values.get(name);
+    if (flag !== undefined) return { option, text: flag, source: "flag", shown };
+    const variable = environmentName(option);
+    const set = env[variable];
+    if (set) return { option, text: set, source: "environment", shown: variable };
+    const inFile = file?.values.get(name);
+    if (file !== undefined && inFile !== undefined) {
+      return { option, text: inFile, source: "file", shown: `${name} in ${file.path}` };
+    }
+    return { option, text: option.default ?? "", source: "default", shown };
+  };
 }

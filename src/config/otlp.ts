@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { withoutUserInfo } from "../access/sdk-key.ts";
+import { redactUserInfo } from "../access/sdk-key.ts";
 import { whyUnreadable } from "../platform/file-watch.ts";
 import {
   OTLP_PROTOCOLS,
@@ -9,7 +9,7 @@ import {
   TRACE_SAMPLERS,
 } from "../telemetry/otlp/options.ts";
 import type { VariableSpec } from "./option.ts";
-import { ConfigError, type Environment, readWhole, type Settings } from "./settings.ts";
+import { ConfigError, type Environment, readWholeNumberVariable, type Settings } from "./settings.ts";
 
 const DEFAULT_INTERVAL_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -21,11 +21,11 @@ const DEFAULT_SPAN_BATCH_SIZE = 512;
 export function readOtlpMetrics(settings: Settings, env: Environment): OtlpMetricsOptions | undefined {
   if (!settings.flag("otlp-logging")) return undefined;
   const protocol = readProtocol(env, "METRICS");
-  const intervalMs = readWhole(env, "OTEL_METRIC_EXPORT_INTERVAL", {
+  const intervalMs = readWholeNumberVariable(env, "OTEL_METRIC_EXPORT_INTERVAL", {
     otherwise: DEFAULT_INTERVAL_MS,
     min: 1,
   });
-  const timeoutMs = readWhole(env, "OTEL_METRIC_EXPORT_TIMEOUT", {
+  const timeoutMs = readWholeNumberVariable(env, "OTEL_METRIC_EXPORT_TIMEOUT", {
     otherwise: Math.min(DEFAULT_TIMEOUT_MS, intervalMs),
     min: 1,
   });
@@ -38,11 +38,11 @@ export function readOtlpMetrics(settings: Settings, env: Environment): OtlpMetri
 /** `--otlp-tracing`; undefined where it is off. Throws ConfigError. */
 export function readOtlpTraces(settings: Settings, env: Environment): OtlpTracesOptions | undefined {
   if (!settings.flag("otlp-tracing")) return undefined;
-  const maxQueueSize = readWhole(env, "OTEL_BSP_MAX_QUEUE_SIZE", {
+  const maxQueueSize = readWholeNumberVariable(env, "OTEL_BSP_MAX_QUEUE_SIZE", {
     otherwise: DEFAULT_SPAN_QUEUE_SIZE,
     min: 1,
   });
-  const maxBatchSize = readWhole(env, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", {
+  const maxBatchSize = readWholeNumberVariable(env, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", {
     otherwise: Math.min(DEFAULT_SPAN_BATCH_SIZE, maxQueueSize),
     min: 1,
   });
@@ -57,8 +57,14 @@ export function readOtlpTraces(settings: Settings, env: Environment): OtlpTraces
     ratio: readRatio(env["OTEL_TRACES_SAMPLER_ARG"]),
     maxQueueSize,
     maxBatchSize,
-    delayMs: readWhole(env, "OTEL_BSP_SCHEDULE_DELAY", { otherwise: DEFAULT_SPAN_DELAY_MS, min: 1 }),
-    timeoutMs: readWhole(env, "OTEL_BSP_EXPORT_TIMEOUT", { otherwise: DEFAULT_TIMEOUT_MS, min: 1 }),
+    delayMs: readWholeNumberVariable(env, "OTEL_BSP_SCHEDULE_DELAY", {
+      otherwise: DEFAULT_SPAN_DELAY_MS,
+      min: 1,
+    }),
+    timeoutMs: readWholeNumberVariable(env, "OTEL_BSP_EXPORT_TIMEOUT", {
+      otherwise: DEFAULT_TIMEOUT_MS,
+      min: 1,
+    }),
   };
 }
 
@@ -121,7 +127,7 @@ function refuseBadExporterVariables(
   for (const { name, allowed, isGood } of VARIABLES) {
     for (const [variable, value] of given(env, name, signal)) {
       if (isGood(value, protocol)) continue;
-      throw new ConfigError(`${variable} is "${withoutUserInfo(value)}", allowed is ${allowed}`);
+      throw new ConfigError(`${variable} is "${redactUserInfo(value)}", allowed is ${allowed}`);
     }
   }
   for (const [variable, value] of given(env, "HEADERS", signal)) refuseBadHeaders(variable, value);

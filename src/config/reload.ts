@@ -1,15 +1,14 @@
-import { withoutSecrets } from "../access/sdk-key.ts";
+import { redactSecrets } from "../access/sdk-key.ts";
 import { describeError, type Supervisor } from "../platform/supervisor.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
 import { type Config, configFrom } from "./config.ts";
 import { withConfigFile } from "./file.ts";
+import { findSetting, SETTINGS } from "./options.ts";
 import {
   ConfigError,
   type Environment,
   type FindSetting,
-  findIn,
   type GivenConfig,
-  SETTINGS,
   type Setting,
   type SettingName,
   Settings,
@@ -44,7 +43,7 @@ export class Reloader implements Disposable {
 
   constructor(options: ReloaderOptions) {
     this.#options = options;
-    const find = findIn(options.given, options.env);
+    const find = findSetting(options.given, options.env);
     this.#settings = new Map(SETTINGS.map(({ name }) => [name, find(name)]));
     this.#config = options.config;
   }
@@ -69,7 +68,7 @@ export class Reloader implements Disposable {
       const isExplained = error instanceof ConfigError || error instanceof StartError;
       // A fault of ours must not end a relay that serves.
       const reason = isExplained
-        ? withoutSecrets(error.message)
+        ? redactSecrets(error.message)
         : `unexpected: ${describeError(error).detail}`;
       logger.log("warn", "the new configuration can't be used, everything stays as it was", { reason });
       return;
@@ -88,7 +87,7 @@ export class Reloader implements Disposable {
   async #read(): Promise<Plan> {
     const { given, env } = this.#options;
     const next = await withConfigFile(given, env);
-    const wanted = findIn(next, env);
+    const wanted = findSetting(next, env);
     const running: FindSetting = (name) => this.#settings.get(name) ?? wanted(name);
     // What a restart would do with it must be right as well: it may come at any time.
     configFrom(wanted, env);

@@ -1,5 +1,4 @@
-import { POSITIONALS, type PositionalName } from "./option.ts";
-import { environmentName, OPTIONS, type OptionName, type OptionSpec } from "./options.ts";
+import type { OptionSpec } from "./option.ts";
 
 /** A setting that can't be used; the message is one line that names it, what was given and what is allowed. */
 export class ConfigError extends Error {}
@@ -86,16 +85,8 @@ export class Settings {
   }
 }
 
-/** Secrets: they have no place on a command line, which every process of a machine can read. */
-const SECRET_VARIABLES = ["SFP_X509_SERVER_KEY_PASSPHRASE"];
-
-/** Names that begin as ours do and are none of them: likely misspelt. */
-export function unknownVariables(env: Environment): readonly string[] {
-  const known = new Set([...SETTINGS.map(environmentName), ...SECRET_VARIABLES]);
-  return Object.keys(env).filter((name) => name.startsWith("SFP_") && !known.has(name));
-}
-
-export type SettingName = OptionName | PositionalName;
+/** The name of an option, or of a positional. */
+export type SettingName = string;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -125,37 +116,10 @@ export interface Setting {
 
 export type FindSetting = (name: SettingName) => Setting;
 
-/** Everything that can be set, in the order of `--help`. */
-export const SETTINGS: readonly (OptionSpec & { readonly name: SettingName })[] = [
-  ...POSITIONALS,
-  ...OPTIONS,
-];
-
-const BY_NAME: ReadonlyMap<string, OptionSpec> = new Map(SETTINGS.map((option) => [option.name, option]));
-
-/** A flag goes before the environment, the environment before the file, the file before the default. */
-export function findIn({ mode, cache, values, file }: GivenConfig, env: Environment): FindSetting {
-  const words: Readonly<Record<string, string | undefined>> = { mode, cache };
-  return (name) => {
-    const option = BY_NAME.get(name) ?? { name, kind: "text", description: "" };
-    const shown = name in words ? `<${name.toUpperCase()}>` : `--${name}`;
-    const flag = words[name] ?? values.get(name);
-    if (flag !== undefined) return { option, text: flag, source: "flag", shown };
-    const variable = environmentName(option);
-    const set = env[variable];
-    if (set) return { option, text: set, source: "environment", shown: variable };
-    const inFile = file?.values.get(name);
-    if (file !== undefined && inFile !== undefined) {
-      return { option, text: inFile, source: "file", shown: `${name} in ${file.path}` };
-    }
-    return { option, text: option.default ?? "", source: "default", shown };
-  };
-}
-
 const MAX_WHOLE = 1_000_000_000;
 
 /** A whole number from a variable of the original proxy, which is no option. Throws ConfigError. */
-export function readWhole(
+export function readWholeNumberVariable(
   env: Environment,
   name: string,
   {
@@ -184,7 +148,7 @@ export function isProxied(upstreamUrl: string, env: Environment): boolean {
 }
 
 /** Where it is, without user and password, for people. */
-export function shownUrl(upstreamUrl: string): string {
+export function displayUrl(upstreamUrl: string): string {
   const { origin, pathname } = new URL(upstreamUrl);
   return origin + pathname.replace(/\/$/, "");
 }

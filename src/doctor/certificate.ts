@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { FileContents } from "../platform/file-watch.ts";
-import { readMaterial, type TlsFiles, TlsMaterialError } from "../server/certificates.ts";
-import { type Check, type Finding, failed, ok, warning } from "./check.ts";
+import { CertificateError, loadCertificates, type TlsFiles } from "../server/certificates.ts";
+import { type Check, type CheckResult, failed, ok, warning } from "./check.ts";
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const DAY_MS = 24 * 3_600_000;
@@ -15,10 +15,10 @@ export function certificateCheck(files: TlsFiles | undefined): Check {
     run: async () => {
       if (files === undefined) return [ok("none: the ports have no TLS")];
       try {
-        const material = readMaterial(files, contentsOf(files), Date.now());
+        const material = loadCertificates(files, contentsOf(files), Date.now());
         return [lifetime(material.expiresAt), chain(material.cert)];
       } catch (error) {
-        if (!(error instanceof TlsMaterialError)) throw error;
+        if (!(error instanceof CertificateError)) throw error;
         return [
           failed(error.message, "put a certificate, its key, and authorities there that belong together"),
         ];
@@ -27,7 +27,7 @@ export function certificateCheck(files: TlsFiles | undefined): Check {
   };
 }
 
-function lifetime(expiresAt: number): Finding {
+function lifetime(expiresAt: number): CheckResult {
   const days = Math.floor((expiresAt - Date.now()) / DAY_MS);
   const detail = `valid for ${days} more days`;
   return days < WARN_BEFORE_DAYS
@@ -36,7 +36,7 @@ function lifetime(expiresAt: number): Finding {
 }
 
 /** Each certificate of the file must have issued the one before it. */
-function chain(pem: string): Finding {
+function chain(pem: string): CheckResult {
   const certificates = (pem.match(PEM_BLOCK) ?? []).map((block) => new X509Certificate(block));
   const broken = certificates.findIndex((each, at) => {
     const before = certificates[at - 1];

@@ -1,5 +1,5 @@
 /** What was found, and what mends it. */
-export type Finding =
+export type CheckResult =
   | { readonly state: "ok" | "skipped"; readonly detail: string }
   /** `warning`: the relay works, but not as well as it should. */
   | { readonly state: "warning" | "failed"; readonly detail: string; readonly mend: string };
@@ -8,30 +8,30 @@ export type Finding =
 export interface Check {
   readonly name: string;
   /** What it rejects with is reported as a failure; it is given up when the signal is aborted. */
-  run(signal: AbortSignal): Promise<readonly Finding[]>;
+  run(signal: AbortSignal): Promise<readonly CheckResult[]>;
 }
 
-export const ok = (detail: string): Finding => ({ state: "ok", detail });
-export const skipped = (detail: string): Finding => ({ state: "skipped", detail });
-export const warning = (detail: string, mend: string): Finding => ({ state: "warning", detail, mend });
-export const failed = (detail: string, mend: string): Finding => ({ state: "failed", detail, mend });
+export const ok = (detail: string): CheckResult => ({ state: "ok", detail });
+export const skipped = (detail: string): CheckResult => ({ state: "skipped", detail });
+export const warning = (detail: string, mend: string): CheckResult => ({ state: "warning", detail, mend });
+export const failed = (detail: string, mend: string): CheckResult => ({ state: "failed", detail, mend });
 
-export interface CheckResult {
+export interface CompletedCheck {
   readonly name: string;
-  readonly findings: readonly Finding[];
+  readonly findings: readonly CheckResult[];
 }
 
 /** Of one check. */
 const TIME_LIMIT_MS = 15_000;
 
 /** One after the other: what comes first explains what fails behind it. */
-export async function* runChecks(checks: readonly Check[]): AsyncGenerator<CheckResult> {
+export async function* runChecks(checks: readonly Check[]): AsyncGenerator<CompletedCheck> {
   for (const check of checks) yield { name: check.name, findings: await findingsOf(check) };
 }
 
-async function findingsOf(check: Check): Promise<readonly Finding[]> {
+async function findingsOf(check: Check): Promise<readonly CheckResult[]> {
   const signal = AbortSignal.timeout(TIME_LIMIT_MS);
-  const late = Promise.withResolvers<readonly Finding[]>();
+  const late = Promise.withResolvers<readonly CheckResult[]>();
   signal.addEventListener("abort", () => {
     late.resolve([failed(`no result within ${TIME_LIMIT_MS / 1_000} s`, "see what keeps it from answering")]);
   });
@@ -46,7 +46,7 @@ const STATE_WIDTH = 8;
 const NAME_WIDTH = 17;
 
 /** For people: a line for each finding, with its mend below. */
-export function textOf({ name, findings }: CheckResult): string {
+export function formatText({ name, findings }: CompletedCheck): string {
   return findings
     .map((finding) => {
       const state = finding.state === "ok" ? "ok" : finding.state.toUpperCase();
@@ -56,12 +56,12 @@ export function textOf({ name, findings }: CheckResult): string {
     .join("\n");
 }
 
-export function isWell(results: readonly CheckResult[]): boolean {
+export function hasPassed(results: readonly CompletedCheck[]): boolean {
   return results.every(({ findings }) => findings.every(({ state }) => state !== "failed"));
 }
 
 /** For programs: `{"ok":false,"checks":[{"name":"redis","state":"failed","detail":"…","mend":"…"}]}`. */
-export function jsonOf(results: readonly CheckResult[]): string {
+export function formatJson(results: readonly CompletedCheck[]): string {
   const checks = results.flatMap(({ name, findings }) => findings.map((finding) => ({ name, ...finding })));
-  return JSON.stringify({ ok: isWell(results), checks }, null, 2);
+  return JSON.stringify({ ok: hasPassed(results), checks }, null, 2);
 }

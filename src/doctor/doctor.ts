@@ -1,6 +1,12 @@
 import { type Config, readConfig } from "../config/config.ts";
 import { withConfigFile } from "../config/file.ts";
-import { ConfigError, type Environment, type GivenConfig, StartError, shownUrl } from "../config/settings.ts";
+import {
+  ConfigError,
+  displayUrl,
+  type Environment,
+  type GivenConfig,
+  StartError,
+} from "../config/settings.ts";
 import { systemClock } from "../platform/clock.ts";
 import { Supervisor } from "../platform/supervisor.ts";
 import { WorkerPreparer } from "../specs/payload/preparer.ts";
@@ -8,7 +14,16 @@ import { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
 import { VERSION } from "../version.ts";
 import { certificateCheck } from "./certificate.ts";
-import { type Check, type CheckResult, failed, isWell, jsonOf, ok, runChecks, textOf } from "./check.ts";
+import {
+  type Check,
+  type CompletedCheck,
+  failed,
+  formatJson,
+  formatText,
+  hasPassed,
+  ok,
+  runChecks,
+} from "./check.ts";
 import { checkHealth } from "./healthcheck.ts";
 import {
   descriptorsCheck,
@@ -36,13 +51,13 @@ export async function examine(
   env: Environment,
   { print, asJson }: { readonly print: (text: string) => void; readonly asJson: boolean },
 ): Promise<boolean> {
-  const results: CheckResult[] = [];
+  const results: CompletedCheck[] = [];
   for await (const result of runChecks(await checksFor(given, env))) {
     results.push(result);
-    if (!asJson) print(textOf(result));
+    if (!asJson) print(formatText(result));
   }
-  if (asJson) print(jsonOf(results));
-  return isWell(results);
+  if (asJson) print(formatJson(results));
+  return hasPassed(results);
 }
 
 /** Without a configuration there is nothing else to look at. */
@@ -78,9 +93,9 @@ function checksOf(config: Config, given: GivenConfig, env: Environment): readonl
     proxyCheck(upstreamProxied ? proxyOf(upstreamUrl, env) : undefined),
     authoritiesCheck(env["NODE_EXTRA_CA_CERTS"] || undefined),
     upstreamCheck([
-      { shownUrl: shownUrl(upstreamUrl), variable: "STATSIG_ENDPOINT", endpoint },
+      { shownUrl: displayUrl(upstreamUrl), variable: "STATSIG_ENDPOINT", endpoint },
       {
-        shownUrl: shownUrl(events.upstreamUrl),
+        shownUrl: displayUrl(events.upstreamUrl),
         variable: "LOG_EVENT_STATSIG_ENDPOINT",
         endpoint: eventsEndpoint,
       },

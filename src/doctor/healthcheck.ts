@@ -7,14 +7,8 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { readManagement } from "../config/config.ts";
 import { withConfigFile } from "../config/file.ts";
 import { MODES } from "../config/option.ts";
-import {
-  ConfigError,
-  type Environment,
-  findIn,
-  type GivenConfig,
-  Settings,
-  StartError,
-} from "../config/settings.ts";
+import { findSetting } from "../config/options.ts";
+import { ConfigError, type Environment, type GivenConfig, Settings, StartError } from "../config/settings.ts";
 import { readTls } from "../config/tls.ts";
 import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1/health_pb.ts";
 
@@ -38,7 +32,7 @@ const MAX_TIMEOUT_S = 300;
  */
 export async function checkHealth(given: GivenConfig, env: Environment): Promise<HealthReport> {
   try {
-    const settings = new Settings(findIn(await withConfigFile(given, env), env));
+    const settings = new Settings(findSetting(await withConfigFile(given, env), env));
     const doors = doorsOf(settings, env);
     return await askInTurn(doors, AbortSignal.timeout(timeoutMs(given)));
   } catch (error) {

@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { createServer, isIP } from "node:net";
 import { join } from "node:path";
 import { connectionsAllowed, descriptorLimit, RESERVED_DESCRIPTORS } from "../server/limits.ts";
-import { type Check, type Finding, failed, ok, warning } from "./check.ts";
+import { type Check, type CheckResult, failed, ok, warning } from "./check.ts";
 
 export interface PortToOpen {
   readonly option: string;
@@ -34,7 +34,7 @@ function judgePort(
   { option, address, port }: PortToOpen,
   problem: string | undefined,
   isRunning: boolean,
-): Finding {
+): CheckResult {
   const shown = `--${option} ${port} of ${isIP(address) === 6 ? `[${address}]` : address}`;
   switch (problem) {
     case undefined:
@@ -104,7 +104,7 @@ export function foldersCheck(folders: readonly FolderToWrite[]): Check {
   };
 }
 
-function judgeFolder({ option, path, maxBytes }: FolderToWrite): Finding {
+function judgeFolder({ option, path, maxBytes }: FolderToWrite): CheckResult {
   const shown = `--${option} "${path}"`;
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });

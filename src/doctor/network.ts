@@ -5,7 +5,7 @@ import { connect, isIP } from "node:net";
 import { whyUnreadable } from "../platform/file-watch.ts";
 import type { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { describeNetworkError } from "../upstream/errors.ts";
-import { type Check, type Finding, failed, ok, skipped, warning } from "./check.ts";
+import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
 
 interface UpstreamToReach {
   /** Without user and password. */
@@ -67,7 +67,7 @@ export function namesCheck(hosts: readonly HostToFind[]): Check {
   };
 }
 
-async function find({ host, setting }: HostToFind): Promise<Finding> {
+async function find({ host, setting }: HostToFind): Promise<CheckResult> {
   try {
     const found = await lookup(host, { all: true });
     return ok(`${host} is ${found.map(({ address }) => address).join(", ")}`);

@@ -9,7 +9,7 @@ import { RedisNotices } from "../redis/fleet.ts";
 import { type RedisKeySchema, removedKey } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
-import { type Check, type Finding, failed, ok, skipped, warning } from "./check.ts";
+import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
 
 interface RedisToCheck {
   readonly connection: RedisOptions;
@@ -73,10 +73,10 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
 }
 
 /** The relay works without. */
-const asWarning = (finding: Finding): Finding =>
+const asWarning = (finding: CheckResult): CheckResult =>
   finding.state === "failed" ? { ...finding, state: "warning" } : finding;
 
-function missingPermissions({ permissions, options }: RedisConnection): readonly Finding[] {
+function missingPermissions({ permissions, options }: RedisConnection): readonly CheckResult[] {
   return permissions.missing.map(({ permission, cost }) =>
     warning(
       `the Redis user lacks the permission ${permission}: ${cost}`,
@@ -85,7 +85,7 @@ function missingPermissions({ permissions, options }: RedisConnection): readonly
   );
 }
 
-async function attempt(success: string, failure: string, work: () => Promise<unknown>): Promise<Finding> {
+async function attempt(success: string, failure: string, work: () => Promise<unknown>): Promise<CheckResult> {
   try {
     await work();
     return ok(success);

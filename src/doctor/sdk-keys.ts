@@ -1,7 +1,7 @@
 import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 import type { SpecPreparer } from "../specs/payload/preparer.ts";
 import type { SpecSource } from "../specs/source.ts";
-import { type Check, type Finding, failed, ok, skipped } from "./check.ts";
+import { type Check, type CheckResult, failed, ok, skipped } from "./check.ts";
 
 interface SdkKeysToCheck {
   readonly sdkKeys: readonly SdkKey[];
@@ -34,7 +34,7 @@ async function judge(
   source: SpecSource,
   preparer: SpecPreparer,
   signal: AbortSignal,
-): Promise<Finding> {
+): Promise<CheckResult> {
   const shown = maskSdkKey(sdkKey);
   const fetched = await source.fetchSpecs({ sdkKey, version: "v2", format: "json" }, 0, signal);
   switch (fetched.kind) {

@@ -7,15 +7,15 @@ import { carryingTrace } from "../platform/trace-context.ts";
 import type { InFlight } from "../server/limits.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { SpecQuery } from "../specs/query.ts";
-import { isNewsTo, originOf } from "../specs/snapshot.ts";
+import { isNewsTo, toOrigin } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
 import type { EmitRpcEvent } from "./events.ts";
 import { followSpecs, type SpecItem } from "./spec-stream.ts";
-import type { StreamAdmission } from "./stream-limit.ts";
+import type { StreamLimit } from "./stream-limit.ts";
 
 interface SpecServiceOptions {
   readonly query: SpecQuery;
-  readonly admission: StreamAdmission;
+  readonly admission: StreamLimit;
   readonly inFlight: InFlight;
   readonly clock: Clock;
   /** Sent as `x-sfp-hostname`. */
@@ -155,7 +155,7 @@ async function unlessGivenUp<T>(work: Promise<T>, signal: AbortSignal): Promise<
 
 /** In headers: on a stream they are those of its start, and later messages have no place for newer ones. */
 function tellOrigin(held: HeldFeed, { responseHeader }: HandlerContext): void {
-  const { source, confirmedAt } = originOf(held);
+  const { source, confirmedAt } = toOrigin(held);
   responseHeader.set("x-sfp-source", source);
   if (confirmedAt !== undefined) responseHeader.set("x-sfp-confirmed-at", confirmedAt);
 }

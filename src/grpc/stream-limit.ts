@@ -2,7 +2,7 @@
 const READY_THRESHOLD_PERCENT = 90;
 
 /** Counts open streams and bounds them. */
-export class StreamAdmission {
+export class StreamLimit {
   #maxStreams: number;
   #open = 0;
 

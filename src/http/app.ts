@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import type { ExchangeEnv } from "./exchange.ts";
+import type { RequestEnv } from "./exchange.ts";
 import { COMMON_HEADERS, errorResponse } from "./responses.ts";
 
 const COMMON = Object.entries(COMMON_HEADERS);
@@ -9,11 +9,11 @@ const COMMON = Object.entries(COMMON_HEADERS);
  * called with errors that no route expected.
  */
 export function createApp(
-  parts: readonly Hono<ExchangeEnv>[],
+  parts: readonly Hono<RequestEnv>[],
   extraMethods: Readonly<Record<string, readonly string[]>>,
   onFault: (error: unknown) => void,
-): Hono<ExchangeEnv> {
-  const app = new Hono<ExchangeEnv>();
+): Hono<RequestEnv> {
+  const app = new Hono<RequestEnv>();
   app.use(async (context, next) => {
     await next();
     for (const [name, value] of COMMON) context.res.headers.set(name, value);
@@ -33,7 +33,7 @@ export function createApp(
 }
 
 function methodsByPath(
-  parts: readonly Hono<ExchangeEnv>[],
+  parts: readonly Hono<RequestEnv>[],
   extra: Readonly<Record<string, readonly string[]>>,
 ): Map<string, Set<string>> {
   const methods = new Map(Object.entries(extra).map(([path, allowed]) => [path, new Set(allowed)]));

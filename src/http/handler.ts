@@ -5,7 +5,7 @@ import type { SpecQuery } from "../specs/query.ts";
 import type { HeldFeed } from "../specs/store.ts";
 import { createApp } from "./app.ts";
 import { type AllowedOrigins, withCors } from "./cors.ts";
-import { ANSWER_TIMEOUT_MS, type Answer, type Exchange, type ExchangeEnv } from "./exchange.ts";
+import { type Answer, RESPONSE_TIMEOUT_MS, type RequestContext, type RequestEnv } from "./exchange.ts";
 import type { RequestHead } from "./http1/exchange.ts";
 import type { RequestMeter } from "./meter.ts";
 import { type EmitHttpEvent, RequestObserver } from "./observer.ts";
@@ -16,13 +16,13 @@ import { logEventRoutes } from "./routes/log-event.ts";
 import { isProbe, type Probes, probeRoutes } from "./routes/probes.ts";
 import { RpcMount, type RpcRoutes } from "./routes/rpc.ts";
 import {
-  type HeldAnswer,
+  type CachedResponse,
   readSpecTarget,
   SpecRoute,
   type SpecTarget,
   specPostRoutes,
 } from "./routes/specs.ts";
-import { type PreparedAnswer, SpecAnswers } from "./spec-responses.ts";
+import { type PreparedResponse, SpecResponses } from "./spec-responses.ts";
 
 interface HttpLimits {
   readonly maxUrlLength: number;
@@ -30,7 +30,7 @@ interface HttpLimits {
   readonly bodyTimeoutMs: number;
 }
 
-interface HttpAnswersOptions {
+interface HttpHandlerOptions {
   readonly query: SpecQuery;
   readonly idLists: IdListService;
   /** Of SDKs' events. */
@@ -58,20 +58,20 @@ const MAX_BODIES_BYTES = 128 * 1024 * 1024;
 const MAX_ARRIVING_BODIES = 4_096;
 
 /** What is answered over HTTP, whatever listener the request came by: REST, and the RPCs over Connect. */
-export class HttpAnswers {
+export class HttpHandler {
   readonly answer: Answer;
   readonly maxBodyBytes: number;
-  readonly #options: HttpAnswersOptions;
+  readonly #options: HttpHandlerOptions;
   readonly #rpcs: RpcMount;
-  readonly #specAnswers: SpecAnswers;
+  readonly #specAnswers: SpecResponses;
   readonly #specs: SpecRoute;
-  readonly #app: Hono<ExchangeEnv>;
+  readonly #app: Hono<RequestEnv>;
   readonly #bodies: BodyReader;
   readonly #observer: RequestObserver;
 
-  constructor(options: HttpAnswersOptions) {
+  constructor(options: HttpHandlerOptions) {
     this.#options = options;
-    this.#specAnswers = new SpecAnswers(options.meter);
+    this.#specAnswers = new SpecResponses(options.meter);
     this.#specs = new SpecRoute(options.query, this.#specAnswers);
     this.maxBodyBytes = Math.max(MAX_BODY_BYTES, options.intake.maxBodyBytes);
     const bodies = new BodyReader({
@@ -87,7 +87,7 @@ export class HttpAnswers {
     const { meter, emit } = options;
     this.#observer = new RequestObserver({ meter, app: this.#app, emit });
     this.answer = reportingFaults(
-      withCors((request, exchange: Exchange) => this.#answer(request, exchange), options.corsOrigins),
+      withCors((request, exchange: RequestContext) => this.#answer(request, exchange), options.corsOrigins),
       options.onFault,
     );
   }
@@ -106,10 +106,7 @@ export class HttpAnswers {
     this.#rpcs.endStreams();
   }
 
-  #createApp(
-    { probes, idLists, intake, onFault }: HttpAnswersOptions,
-    bodies: BodyReader,
-  ): Hono<ExchangeEnv> {
+  #createApp({ probes, idLists, intake, onFault }: HttpHandlerOptions, bodies: BodyReader): Hono<RequestEnv> {
     const { proxied } = idLists;
     const parts = [
       probeRoutes(probes),
@@ -126,7 +123,7 @@ export class HttpAnswers {
    * The response to a request that can be given from memory without making a Request of it, which would cost more than
    * all the rest. It is counted. Undefined where it takes more, as for pages of other origins.
    */
-  fromMemory(head: RequestHead, headerCount: number): PreparedAnswer | undefined {
+  fromMemory(head: RequestHead, headerCount: number): PreparedResponse | undefined {
     const { limits, corsOrigins } = this.#options;
     if (head.url.length > limits.maxUrlLength || headerCount > limits.maxHeaders) return undefined;
     if (corsOrigins.length > 0) return undefined;
@@ -137,7 +134,7 @@ export class HttpAnswers {
     return held.prepared;
   }
 
-  #answer(request: Request, exchange: Exchange): Response | Promise<Response> {
+  #answer(request: Request, exchange: RequestContext): Response | Promise<Response> {
     const startedAt = performance.now();
     const refusal = this.#refusal(request, exchange);
     if (refusal !== undefined) return this.#observer.work(request, startedAt, refusal);
@@ -148,19 +145,19 @@ export class HttpAnswers {
     return response;
   }
 
-  #held(request: RequestHead): HeldAnswer | undefined {
+  #held(request: RequestHead): CachedResponse | undefined {
     const target = specTargetOf(request);
     return target && this.#specs.held(request, target);
   }
 
-  #refusal({ url }: Request, { headerCount }: Exchange): Response | undefined {
+  #refusal({ url }: Request, { headerCount }: RequestContext): Response | undefined {
     const { maxUrlLength, maxHeaders } = this.#options.limits;
     if (url.length > maxUrlLength) return this.#refuse(414, "max-url-length");
     if (headerCount > maxHeaders) return this.#refuse(431, "max-header-count");
     return undefined;
   }
 
-  #route(request: Request, exchange: Exchange): Response | Promise<Response> {
+  #route(request: Request, exchange: RequestContext): Response | Promise<Response> {
     const target = specTargetOf(request);
     if (target !== undefined) return this.#work(exchange, () => this.#specs.ask(request, target));
     const route = () => this.#app.fetch(request, exchange);
@@ -170,8 +167,8 @@ export class HttpAnswers {
   }
 
   /** What can't be answered from memory at once. */
-  async #work(exchange: Exchange, answer: () => Response | Promise<Response>): Promise<Response> {
-    exchange.limitTo(ANSWER_TIMEOUT_MS);
+  async #work(exchange: RequestContext, answer: () => Response | Promise<Response>): Promise<Response> {
+    exchange.limitTo(RESPONSE_TIMEOUT_MS);
     using place = this.#options.inFlight.enter();
     return place === undefined ? this.#bodies.busy() : await answer();
   }

@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { hasArrived, resetStream } from "../server/http2-streams.ts";
-import { ANSWER_TIMEOUT_MS, type Exchange } from "./exchange.ts";
+import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./exchange.ts";
 import { isHost } from "./http1/exchange.ts";
-import { contentOf, readUntilGone, slicesOf } from "./response-content.ts";
+import { readSlices, readUntilGone, toContent } from "./response-content.ts";
 
 /** One request and its response over HTTP/2. */
-export class NodeExchange implements Exchange, Disposable {
+export class Http2Exchange implements RequestContext, Disposable {
   readonly #request: Http2ServerRequest;
   readonly #gone = new AbortController();
   #deadline: NodeJS.Timeout | undefined;
@@ -94,7 +94,7 @@ interface Arrival {
 }
 
 /** A request over HTTP/2 as the web standard has it. Throws a TypeError on one that that has not. */
-export function webRequestOf(request: Http2ServerRequest, arrival: Arrival): Request {
+export function toWebRequest(request: Http2ServerRequest, arrival: Arrival): Request {
   const { method = "GET", url = "/" } = request;
   const authority = request.authority || onlyHost(request);
   if (!isHost(authority)) throw new TypeError("a request must name a host");
@@ -162,11 +162,11 @@ function bodyOf(request: Http2ServerRequest, gone: AbortSignal): ReadableStream<
 export async function sendHttp2Response(
   response: Response,
   to: Http2ServerResponse,
-  { isHead, exchange }: { readonly isHead: boolean; readonly exchange: NodeExchange },
+  { isHead, exchange }: { readonly isHead: boolean; readonly exchange: Http2Exchange },
 ): Promise<void> {
   to.statusCode = response.status;
   response.headers.forEach((value, name) => void to.setHeader(name, value));
-  const content = await contentOf(response);
+  const content = await toContent(response);
   if (content.kind === "stream") {
     await writeAll(readUntilGone(content.stream, exchange.signal), to, exchange);
     return;
@@ -176,14 +176,14 @@ export async function sendHttp2Response(
   const isUntold = response.status === 304 || (isHead && size === 0);
   if (!isUntold && !response.headers.has("content-length")) to.setHeader("content-length", String(size));
   if (isHead || size === 0) to.end();
-  else await writeAll(limited(slicesOf(content.content, false), exchange), to, exchange);
+  else await writeAll(limited(readSlices(content.content, false), exchange), to, exchange);
 }
 
 /** Not by `pipeline`, which would wait for the end of a request of which nobody wants the rest. */
 async function writeAll(
   parts: AsyncIterable<Uint8Array>,
   to: Http2ServerResponse,
-  { signal }: NodeExchange,
+  { signal }: Http2Exchange,
 ): Promise<void> {
   for await (const part of parts) {
     if (!to.write(part)) await once(to, "drain", { signal });
@@ -193,10 +193,10 @@ async function writeAll(
 
 async function* limited(
   slices: AsyncIterable<Uint8Array>,
-  exchange: NodeExchange,
+  exchange: Http2Exchange,
 ): AsyncGenerator<Uint8Array> {
   for await (const slice of slices) {
-    exchange.limitTo(ANSWER_TIMEOUT_MS);
+    exchange.limitTo(RESPONSE_TIMEOUT_MS);
     yield slice;
   }
 }

@@ -9,10 +9,10 @@ import {
 } from "../server/http2-server.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
-import type { HttpAnswers } from "./handler.ts";
+import type { HttpHandler } from "./handler.ts";
 import { Http1Server, tlsTransport } from "./http1/server.ts";
-import { NodeExchange, sendHttp2Response, webRequestOf } from "./http2-exchange.ts";
-import { ANSWER_MARGIN_MS } from "./request-body.ts";
+import { Http2Exchange, sendHttp2Response, toWebRequest } from "./http2-exchange.ts";
+import { RESPONSE_MARGIN_MS } from "./request-body.ts";
 import { errorResponse } from "./responses.ts";
 
 interface HttpsListenerOptions {
@@ -20,7 +20,7 @@ interface HttpsListenerOptions {
   /** 0 for any free port. */
   readonly port: number;
   readonly tls: ServerTls;
-  readonly answers: HttpAnswers;
+  readonly answers: HttpHandler;
   readonly limits: Http2Limits;
   readonly idleTimeoutMs: number;
   readonly emitLimit: EmitLimitEvent;
@@ -48,7 +48,7 @@ export class HttpsListener {
       tls,
       onHttp1: (socket) => this.#openHttp1(socket),
       // A body that comes too late is answered by its reader, unless it has none.
-      limits: { ...limits, bodyTimeoutMs: limits.bodyTimeoutMs + ANSWER_MARGIN_MS },
+      limits: { ...limits, bodyTimeoutMs: limits.bodyTimeoutMs + RESPONSE_MARGIN_MS },
       idleTimeoutMs,
       emit,
       onRequest: (request, response) => void this.#serve(request, response),
@@ -103,7 +103,7 @@ export class HttpsListener {
 
   async #serve(request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> {
     this.#inFlight++;
-    using exchange = new NodeExchange(request, response);
+    using exchange = new Http2Exchange(request, response);
     try {
       const answered = await exchange.unlessGone(this.#answer(request, exchange));
       const isHead = request.method === "HEAD";
@@ -118,7 +118,7 @@ export class HttpsListener {
     }
   }
 
-  #answer(request: Http2ServerRequest, exchange: NodeExchange): Response | Promise<Response> {
+  #answer(request: Http2ServerRequest, exchange: Http2Exchange): Response | Promise<Response> {
     const { answers, emitLimit } = this.#options;
     if (Number(request.headers["content-length"] ?? 0) > answers.maxBodyBytes) {
       emitLimit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
@@ -126,7 +126,7 @@ export class HttpsListener {
     }
     let standard: Request;
     try {
-      standard = webRequestOf(request, exchange);
+      standard = toWebRequest(request, exchange);
     } catch {
       return errorResponse(400);
     }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { Hono } from "hono";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import { createApp } from "./app.ts";
-import type { ExchangeEnv } from "./exchange.ts";
+import type { RequestEnv } from "./exchange.ts";
 import { HttpListener } from "./http-listener.ts";
 import type { Probes } from "./routes/probes.ts";
 import page from "./status-page.html" with { type: "text" };
@@ -54,8 +54,8 @@ export class ManagementListener implements Disposable {
   }
 }
 
-function managementRoutes({ probes, metrics }: ManagementOptions): Hono<ExchangeEnv> {
-  const app = new Hono<ExchangeEnv>();
+function managementRoutes({ probes, metrics }: ManagementOptions): Hono<RequestEnv> {
+  const app = new Hono<RequestEnv>();
   app.get("/healthz", (context) => context.json({ status: "alive" }));
   app.get("/readyz", (context) => {
     const reasons = probes.notReady();
@@ -72,7 +72,7 @@ function managementRoutes({ probes, metrics }: ManagementOptions): Hono<Exchange
 type ReadStatus = () => Promise<string>;
 
 /** `/status.json`, and at `/` the page that shows it. */
-function statusRoutes(readStatus: ReadStatus): Hono<ExchangeEnv> {
+function statusRoutes(readStatus: ReadStatus): Hono<RequestEnv> {
   const pageHeaders = {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": contentSecurityPolicy(),
@@ -80,7 +80,7 @@ function statusRoutes(readStatus: ReadStatus): Hono<ExchangeEnv> {
     "cache-control": "no-store",
   };
   const jsonHeaders = { "content-type": "application/json", "cache-control": "no-store" };
-  const app = new Hono<ExchangeEnv>();
+  const app = new Hono<RequestEnv>();
   app.get("/", () => new Response(page, { headers: pageHeaders }));
   app.get("/status.json", async () => new Response(await readStatus(), { headers: jsonHeaders }));
   return app;

@@ -1,7 +1,7 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 
 /** A request that was answered, as far as it is counted. */
-export interface AnsweredRequest {
+export interface HandledRequest {
   /** As the request named it. The only value that a stranger can make up: the meter bounds it. */
   readonly sdkKey: SdkKey | undefined;
   /** From the route table, never from the request. */
@@ -21,5 +21,5 @@ export interface RequestCell {
 /** Counts requests. */
 export interface RequestMeter {
   /** The cell of such a request: to be kept where it is asked for often. */
-  cell(answered: AnsweredRequest): RequestCell;
+  cell(answered: HandledRequest): RequestCell;
 }

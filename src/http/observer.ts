@@ -1,15 +1,15 @@
 import type { Hono } from "hono";
 import { parseSdkKey, type SdkKey } from "../access/sdk-key.ts";
-import type { ExchangeEnv } from "./exchange.ts";
+import type { RequestEnv } from "./exchange.ts";
 import type { RequestHead } from "./http1/exchange.ts";
 import type { RequestMeter } from "./meter.ts";
 import { CodingNegotiation } from "./negotiation.ts";
-import { type HeldAnswer, readSpecTarget } from "./routes/specs.ts";
+import { type CachedResponse, readSpecTarget } from "./routes/specs.ts";
 
 interface RequestObserverOptions {
   readonly meter: RequestMeter;
   /** Knows all routes but those of specs. */
-  readonly app: Hono<ExchangeEnv>;
+  readonly app: Hono<RequestEnv>;
   /** Undefined where nobody watches single requests. */
   readonly emit: EmitHttpEvent | undefined;
 }
@@ -33,7 +33,7 @@ export class RequestObserver {
   }
 
   /** On the path of every request. `startedAt` is of `performance.now()`. */
-  held({ method, url }: RequestHead, { prepared, accepted }: HeldAnswer, startedAt: number): void {
+  held({ method, url }: RequestHead, { prepared, accepted }: CachedResponse, startedAt: number): void {
     const tookMs = performance.now() - startedAt;
     prepared.cell(accepted).record(tookMs);
     const emit = this.#emit;

@@ -1,5 +1,5 @@
 import type { EmitLimitEvent, InFlight } from "../server/limits.ts";
-import { ANSWER_TIMEOUT_MS, type Exchange } from "./exchange.ts";
+import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./exchange.ts";
 import { errorResponse, unavailableResponse } from "./responses.ts";
 
 interface BodyReaderOptions {
@@ -13,7 +13,7 @@ interface BodyReaderOptions {
 }
 
 /** A body that came too late is answered before its connection is cut. */
-export const ANSWER_MARGIN_MS = 1_000;
+export const RESPONSE_MARGIN_MS = 1_000;
 
 const BUSY_RETRY_AFTER_MS = 1_000;
 const NO_ROOM_RETRY_AFTER_MS = 5_000;
@@ -54,7 +54,7 @@ export class BodyReader {
    */
   async withBody(
     request: Request,
-    exchange: Exchange,
+    exchange: RequestContext,
     answer: (body: Uint8Array<ArrayBuffer>) => Response | Promise<Response>,
     maxBytes = this.#options.maxBytes,
   ): Promise<Response> {
@@ -63,7 +63,7 @@ export class BodyReader {
     const { timeoutMs, bodies, inFlight } = this.#options;
     const unread = Promise.withResolvers<Unread>();
     using share = bodies.open(() => unread.resolve("no_room"));
-    exchange.limitTo(timeoutMs + ANSWER_MARGIN_MS);
+    exchange.limitTo(timeoutMs + RESPONSE_MARGIN_MS);
     // The connection's own time limit may begin anew with each byte that comes.
     const deadline = setTimeout(() => unread.resolve("late"), timeoutMs);
     const reader: BytesReader = request.body.getReader();
@@ -71,7 +71,7 @@ export class BodyReader {
     clearTimeout(deadline);
     // Nobody wants the rest of a body that was refused.
     if (typeof read === "string") void reader.cancel().catch(() => {});
-    exchange.limitTo(ANSWER_TIMEOUT_MS);
+    exchange.limitTo(RESPONSE_TIMEOUT_MS);
     if (typeof read === "string") return this.#refusal(read);
     share.arrived();
     using place = inFlight.enter();

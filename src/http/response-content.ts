@@ -30,7 +30,7 @@ type ResponseContent =
   | { readonly kind: "stream"; readonly stream: ReadableStream<Uint8Array> }
   | { readonly kind: "whole"; readonly content: Blob | FileRange; readonly size: number };
 
-export async function contentOf(response: Response): Promise<ResponseContent> {
+export async function toContent(response: Response): Promise<ResponseContent> {
   const isStreamed = STREAMED.test(response.headers.get("content-type") ?? "");
   if (isStreamed && response.body !== null) return { kind: "stream", stream: response.body };
   if (response instanceof FileResponse) {
@@ -46,9 +46,9 @@ export async function contentOf(response: Response): Promise<ResponseContent> {
  * Slices that are small enough for a slow client to hold. With `areCopied` each is overwritten when the next is asked
  * for.
  */
-export async function* slicesOf(content: Blob | FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
+export async function* readSlices(content: Blob | FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
   if (!(content instanceof Blob)) {
-    yield* fileSlices(content, areCopied);
+    yield* guardedFileSlices(content, areCopied);
     return;
   }
   for (let at = 0; at < content.size; at += SLICE_BYTES) {
@@ -56,9 +56,9 @@ export async function* slicesOf(content: Blob | FileRange, areCopied: boolean): 
   }
 }
 
-async function* fileSlices(range: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
+async function* guardedFileSlices(range: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
   try {
-    yield* readSlices(range, areCopied);
+    yield* readFileSlices(range, areCopied);
   } catch (error) {
     range.onFailure?.(error);
     throw error;
@@ -66,7 +66,7 @@ async function* fileSlices(range: FileRange, areCopied: boolean): AsyncGenerator
 }
 
 /** Opened once: a file may be removed while it is read. Rejects if it is shorter than it was. */
-async function* readSlices(
+async function* readFileSlices(
   { path, first, end }: FileRange,
   areCopied: boolean,
 ): AsyncGenerator<Uint8Array, void> {

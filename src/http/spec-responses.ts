@@ -2,9 +2,9 @@ import {
   type Confirmed,
   type ContentCoding,
   NO_UPDATE_JSON,
-  originOf,
   type Snapshot,
   type SpecOrigin,
+  toOrigin,
 } from "../specs/snapshot.ts";
 import { connectionLines, headerLines, httpDate, statusLine } from "./http1/response.ts";
 import type { RequestCell, RequestMeter } from "./meter.ts";
@@ -12,15 +12,15 @@ import type { AcceptedCodings } from "./negotiation.ts";
 import { COMMON_HEADERS } from "./responses.ts";
 
 /** A body of a snapshot, and what is said instead to a client that has it. */
-interface SpecAnswer {
-  readonly full: PreparedAnswer;
-  readonly notModified: PreparedAnswer;
+interface SpecResponse {
+  readonly full: PreparedResponse;
+  readonly notModified: PreparedResponse;
   readonly entityTag: string;
 }
 
 interface SnapshotAnswers {
-  readonly byCoding: Partial<Record<ContentCoding, SpecAnswer>>;
-  noUpdate?: PreparedAnswer;
+  readonly byCoding: Partial<Record<ContentCoding, SpecResponse>>;
+  noUpdate?: PreparedResponse;
   origin: SpecOrigin;
 }
 
@@ -29,7 +29,7 @@ const NO_UPDATE = new TextEncoder().encode(NO_UPDATE_JSON);
 const VARY = "accept-encoding, statsig-api-key, statsig-supports-proto";
 
 /** The answers of each snapshot, made when a client first asks for it, and gone with it. */
-export class SpecAnswers {
+export class SpecResponses {
   readonly #meter: RequestMeter;
   readonly #answersOf = new WeakMap<Snapshot, SnapshotAnswers>();
 
@@ -38,14 +38,14 @@ export class SpecAnswers {
   }
 
   /** The snapshot in a coding in which it is held. */
-  spec(held: Confirmed, coding: ContentCoding): SpecAnswer {
+  spec(held: Confirmed, coding: ContentCoding): SpecResponse {
     const answers = this.#of(held);
     answers.byCoding[coding] ??= this.#prepareSpec(held.snapshot, coding, answers.origin);
     return answers.byCoding[coding];
   }
 
   /** `{"has_updates":false}`: plain JSON, never compressed, also where the specs are protobuf (WIRE 1). */
-  noUpdate(held: Confirmed): PreparedAnswer {
+  noUpdate(held: Confirmed): PreparedResponse {
     const answers = this.#of(held);
     answers.noUpdate ??= this.#prepare(held.snapshot, 200, NO_UPDATE, {
       ...commonHeaders(held.snapshot, answers.origin),
@@ -57,7 +57,7 @@ export class SpecAnswers {
   /** Upstream said that the snapshot is the newest still: its answers say so from now on. */
   confirmed(held: Confirmed): void {
     const answers = this.#answersOf.get(held.snapshot);
-    const origin = originOf(held);
+    const origin = toOrigin(held);
     const { confirmedAt } = origin;
     if (answers === undefined || confirmedAt === undefined) return;
     answers.origin = origin;
@@ -70,13 +70,13 @@ export class SpecAnswers {
   #of(held: Confirmed): SnapshotAnswers {
     let answers = this.#answersOf.get(held.snapshot);
     if (answers === undefined) {
-      answers = { byCoding: {}, origin: originOf(held) };
+      answers = { byCoding: {}, origin: toOrigin(held) };
       this.#answersOf.set(held.snapshot, answers);
     }
     return answers;
   }
 
-  #prepareSpec(snapshot: Snapshot, coding: ContentCoding, origin: SpecOrigin): SpecAnswer {
+  #prepareSpec(snapshot: Snapshot, coding: ContentCoding, origin: SpecOrigin): SpecResponse {
     const entityTag = `"${snapshot.digest}-${coding}"`;
     const same = { ...commonHeaders(snapshot, origin), etag: entityTag };
     const body = {
@@ -96,10 +96,10 @@ export class SpecAnswers {
     status: number,
     body: Uint8Array<ArrayBuffer> | undefined,
     headers: Readonly<Record<string, string>>,
-  ): PreparedAnswer {
+  ): PreparedResponse {
     const path = `/${feed.version}/download_config_specs`;
     const contentEncoding = headers["content-encoding"] ?? "identity";
-    return new PreparedAnswer({ status, body, headers }, ({ label: acceptEncoding }) =>
+    return new PreparedResponse({ status, body, headers }, ({ label: acceptEncoding }) =>
       this.#meter.cell({ sdkKey: feed.sdkKey, path, status, acceptEncoding, contentEncoding }),
     );
   }
@@ -128,7 +128,7 @@ interface AnswerInit {
 type CellFor = (accepted: AcceptedCodings) => RequestCell;
 
 /** A response that is made once for all clients that get the same: a body in one coding, and its headers. */
-export class PreparedAnswer {
+export class PreparedResponse {
   readonly status: number;
   readonly body: Uint8Array<ArrayBuffer> | undefined;
   readonly #headers: Headers;

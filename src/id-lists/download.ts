@@ -41,7 +41,7 @@ export async function download(
   }
 }
 
-async function fetchFile(url: string, from: number, parts: DownloadParts): Promise<ListFileAnswer> {
+async function fetchFile(url: string, from: number, parts: DownloadParts): Promise<ListFileResponse> {
   const answer = await parts.source.fetchFile(url, from, parts.signal);
   // A failure may be that nothing came.
   if (answer.kind !== "failed") parts.progressed();
@@ -68,7 +68,7 @@ async function startOver(file: ListFile, url: string, parts: DownloadParts): Pro
   return begin(file, answer, parts);
 }
 
-type Body = Extract<ListFileAnswer, { readonly chunks: unknown }>;
+type Body = Extract<ListFileResponse, { readonly chunks: unknown }>;
 
 async function append(file: ListFile, { chunks }: Body, parts: DownloadParts): Promise<DownloadProblem> {
   const { name } = file;
@@ -268,7 +268,7 @@ export class LineCheck {
 }
 
 /** A file of upstream, or the part of it from `from` on. */
-export type ListFileAnswer =
+export type ListFileResponse =
   /** The bytes from where they were asked for. */
   | { readonly kind: "rest"; readonly chunks: AsyncIterable<Uint8Array> }
   /** The whole file, though a part was asked for. */
@@ -283,5 +283,5 @@ export interface ListFileSource {
    * Begins one request; `from` 0 asks for everything. Never rejects but for `signal`. The chunks end only with
    * all that was promised, else they throw an error in words for people; they are bounded in time.
    */
-  fetchFile(url: string, from: number, signal: AbortSignal): Promise<ListFileAnswer>;
+  fetchFile(url: string, from: number, signal: AbortSignal): Promise<ListFileResponse>;
 }

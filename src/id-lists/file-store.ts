@@ -5,11 +5,18 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import { type DownloadParts, download, type ListFileSource } from "./download.ts";
 import { DownloadQueue, type Progressed } from "./download-queue.ts";
 import type { EmitIdListEvent } from "./events.ts";
-import { DiskBudget, DiskFull, digestOf, ListFile, type ListStorage, MARK_USED_EVERY_MS } from "./folder.ts";
+import {
+  DiskBudget,
+  DiskFull,
+  fileDigest,
+  ListFile,
+  type ListStorage,
+  MARK_USED_EVERY_MS,
+} from "./folder.ts";
 import type { IdListEntry } from "./manifest.ts";
-import { Leftovers } from "./orphaned-files.ts";
+import { OrphanedFiles } from "./orphaned-files.ts";
 
-interface ListShelfOptions {
+interface ListFileStoreOptions {
   /** The shelf closes it. */
   readonly folder: ListStorage;
   readonly source: ListFileSource;
@@ -23,7 +30,7 @@ interface ListShelfOptions {
 }
 
 /** Of the files together, and those that are not as upstream's are. */
-export interface ShelfStatus {
+export interface ListFileStoreStatus {
   readonly files: number;
   readonly bytes: number;
   readonly problems: readonly NonNullable<ListFile["problem"]>[];
@@ -54,10 +61,10 @@ const MAX_NAME_CHARS = 100;
 const LACKS_OF_THE_PROCESS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
 
 /** The files of all ID lists that a manifest here names. A file is shared by all keys that list it. */
-export class ListShelf implements AsyncDisposable {
-  readonly #options: ListShelfOptions;
+export class ListFileStore implements AsyncDisposable {
+  readonly #options: ListFileStoreOptions;
   readonly #budget: DiskBudget;
-  readonly #leftovers: Leftovers;
+  readonly #leftovers: OrphanedFiles;
   readonly #files = new Map<string, ListFile>();
   readonly #byFileId = new Map<string, Set<ListFile>>();
   readonly #queue: DownloadQueue<SdkKey>;
@@ -72,10 +79,10 @@ export class ListShelf implements AsyncDisposable {
   /** The disk failed, so that there may be files in the folder that nothing refers to. */
   #needsSweep = true;
 
-  constructor(options: ListShelfOptions) {
+  constructor(options: ListFileStoreOptions) {
     this.#options = options;
     this.#budget = new DiskBudget(options.maxBytes, options.folder, (bytes) => this.#leftovers.drop(bytes));
-    this.#leftovers = new Leftovers(options.folder, this.#budget, (digest) => this.#isListed(digest));
+    this.#leftovers = new OrphanedFiles(options.folder, this.#budget, (digest) => this.#isListed(digest));
     this.#queue = new DownloadQueue(options.maxDownloads, options.clock);
     this.#dropLeftoversLater();
     this.#markUsedLater();
@@ -83,7 +90,7 @@ export class ListShelf implements AsyncDisposable {
 
   /** The file of an entry, whether or not anything of it is here. It stays until all who {@link use} it release it. */
   file(entry: IdListEntry): ListFile {
-    const digest = digestOf(entry);
+    const digest = fileDigest(entry);
     const known = this.#files.get(digest);
     if (known !== undefined) return known;
     const file = new ListFile(entry);
@@ -144,7 +151,7 @@ export class ListShelf implements AsyncDisposable {
     await underway;
   }
 
-  get status(): ShelfStatus {
+  get status(): ListFileStoreStatus {
     const files = [...this.#files.values()];
     const problems = files.flatMap(({ uses, problem }) => (uses > 0 && problem ? [problem] : []));
     return { files: files.filter(({ isWhole }) => isWhole).length, bytes: this.#budget.usedBytes, problems };

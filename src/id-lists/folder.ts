@@ -271,7 +271,7 @@ export class ListFile {
   problem: { readonly list: string; readonly detail: string; readonly since: number } | undefined;
 
   constructor(entry: IdListEntry) {
-    this.digest = digestOf(entry);
+    this.digest = fileDigest(entry);
     this.fileID = entry.fileID;
     this.creationTime = entry.creationTime;
     this.listName = entry.name;
@@ -279,7 +279,7 @@ export class ListFile {
 }
 
 /** The url counts without its query, which may be a signature that is another each time. */
-export function digestOf({ url, fileID, creationTime }: IdListEntry): string {
+export function fileDigest({ url, fileID, creationTime }: IdListEntry): string {
   const where = url.replace(/[?#].*$/s, "");
   return createHash("sha256")
     .update(JSON.stringify([where, fileID, creationTime]))

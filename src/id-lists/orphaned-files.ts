@@ -9,7 +9,7 @@ const madeAt = (name: string): number => Number.parseInt(name.split("-")[1] ?? "
 const READ_BYTES = 64 * 1024;
 
 /** Files that the relay had before it was restarted. If a manifest names one in time, it need not be fetched again. */
-export class Leftovers {
+export class OrphanedFiles {
   readonly #folder: ListStorage;
   readonly #budget: DiskBudget;
   readonly #isListed: (digest: string) => boolean;

@@ -2,7 +2,7 @@ import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { ProxiedLists } from "./proxied-lists.ts";
-import type { IdListAnswer, IdListQuery } from "./query.ts";
+import type { IdListLookup, IdListQuery } from "./query.ts";
 import { MIN_INTERVAL_MS } from "./refresh.ts";
 
 /** Upstream has so long to send the lists of a key; then clients are let in without those that are missing. */
@@ -103,12 +103,12 @@ export class PreloadedLists implements Disposable {
     this.#awaited.delete(sdkKey);
   }
 
-  async #ask(sdkKey: SdkKey): Promise<IdListAnswer> {
+  async #ask(sdkKey: SdkKey): Promise<IdListLookup> {
     const { query, allows } = this.#options;
     return allows(sdkKey) ? query.ask(sdkKey) : { kind: "unauthorized" };
   }
 
-  #retryAfterMs(answer: Exclude<IdListAnswer, { readonly kind: "held" }>): number {
+  #retryAfterMs(answer: Exclude<IdListLookup, { readonly kind: "held" }>): number {
     if (answer.kind === "unauthorized") return MIN_INTERVAL_MS;
     return Math.max(answer.retryAfterMs, this.#options.retryEveryMs());
   }

@@ -1,5 +1,5 @@
 import type { SdkKey } from "../access/sdk-key.ts";
-import type { ListShelf } from "./file-store.ts";
+import type { ListFileStore } from "./file-store.ts";
 import type { ListFile } from "./folder.ts";
 import { type Manifest, MISSING_FILE_ID } from "./manifest.ts";
 import type { HeldManifest, ManifestStore } from "./store.ts";
@@ -39,10 +39,10 @@ interface Progress {
 
 /** Keeps the files of all manifests, and says which of them each key is served. */
 export class ProxiedLists {
-  readonly #shelf: ListShelf;
+  readonly #shelf: ListFileStore;
   readonly #keys = new Map<SdkKey, KeyLists>();
 
-  constructor(shelf: ListShelf, store: ManifestStore) {
+  constructor(shelf: ListFileStore, store: ManifestStore) {
     this.#shelf = shelf;
     store.listen({
       put: ({ sdkKey, manifest }) => this.#follow(sdkKey, manifest),
@@ -50,7 +50,7 @@ export class ProxiedLists {
     });
   }
 
-  get status(): ListShelf["status"] {
+  get status(): ListFileStore["status"] {
     return this.#shelf.status;
   }
 
@@ -83,7 +83,7 @@ export class ProxiedLists {
     });
   }
 
-  find(fileID: string, digest?: string): ReturnType<ListShelf["find"]> {
+  find(fileID: string, digest?: string): ReturnType<ListFileStore["find"]> {
     return this.#shelf.find(fileID, digest);
   }
 

@@ -1,5 +1,5 @@
 import type { KeyGate, Throttled } from "../access/admission.ts";
-import { type Denial, Denials } from "../access/negative-cache.ts";
+import { NegativeCache, type NegativeEntry } from "../access/negative-cache.ts";
 import type { SdkKey } from "../access/sdk-key.ts";
 import { type Clock, within } from "../platform/clock.ts";
 import type { ManifestRecovery } from "./backup.ts";
@@ -7,7 +7,7 @@ import type { ProxiedLists } from "./proxied-lists.ts";
 import type { ManifestRefresh, ManifestRefresher } from "./refresh.ts";
 import type { HeldManifest, ManifestStore } from "./store.ts";
 
-export type IdListAnswer = { readonly kind: "held"; readonly held: HeldManifest } | Denial | Throttled;
+export type IdListLookup = { readonly kind: "held"; readonly held: HeldManifest } | NegativeEntry | Throttled;
 
 /** While nothing is held, upstream may take so long before the backup is asked as well. */
 const SLOW_UPSTREAM_MS = 1_000;
@@ -30,12 +30,12 @@ interface IdListQueryOptions {
 /** What clients ask: the ID lists of a key. */
 export class IdListQuery {
   readonly #options: IdListQueryOptions;
-  readonly #denials: Denials;
-  readonly #asking = new Map<SdkKey, Promise<IdListAnswer>>();
+  readonly #denials: NegativeCache;
+  readonly #asking = new Map<SdkKey, Promise<IdListLookup>>();
 
   constructor(options: IdListQueryOptions) {
     this.#options = options;
-    this.#denials = new Denials(options.maxDenials, options.clock);
+    this.#denials = new NegativeCache(options.maxDenials, options.clock);
   }
 
   /** What can be answered from memory at once. Takes any text for the key. */
@@ -46,7 +46,7 @@ export class IdListQuery {
   }
 
   /** What is in memory, else what can be had of upstream and the backup now. */
-  async ask(sdkKey: SdkKey): Promise<IdListAnswer> {
+  async ask(sdkKey: SdkKey): Promise<IdListLookup> {
     const held = this.held(sdkKey);
     if (held !== undefined) return { kind: "held", held };
     const denied = this.#options.gate.allows(sdkKey) ? this.#denials.get(sdkKey) : undefined;
@@ -57,7 +57,7 @@ export class IdListQuery {
     return asking;
   }
 
-  async #firstSight(sdkKey: SdkKey): Promise<IdListAnswer> {
+  async #firstSight(sdkKey: SdkKey): Promise<IdListLookup> {
     const { store, proxied, recovery, clock, gate } = this.#options;
     const refusal = await gate.refusal(sdkKey, recovery && (() => recovery.recover(sdkKey)));
     if (refusal !== undefined) return refusal;

@@ -1,7 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 
 /** Wakes whoever waits for it. */
-export class Bell {
+export class WakeSignal {
   readonly #clock: Clock;
   readonly #stop: AbortSignal;
   #ringing = new AbortController();

@@ -1,12 +1,12 @@
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import { Bell } from "./bell.ts";
+import { WakeSignal } from "./bell.ts";
 import { countEvents, type EventChunk, heldBytes, splitChunk } from "./chunk.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
 import { MAX_IN_FLIGHT, retryDelayMs, UpstreamPace } from "./pace.ts";
-import type { EventQueue, EventSink, SendOutcome, TakenEvents } from "./queue.ts";
+import type { ClaimedEvents, EventQueue, EventSink, SendOutcome } from "./queue.ts";
 
-interface CourierOptions {
+interface EventSenderOptions {
   readonly queue: EventQueue;
   readonly sink: EventSink;
   readonly clock: Clock;
@@ -27,19 +27,19 @@ const QUEUE_RETRY_MS = 1_000;
 const HURRIED_RETRY_MS = 500;
 
 /** Brings upstream what was taken of the queue, each group tried again for as long as it takes. */
-export class Courier {
-  readonly #options: CourierOptions;
+export class EventSender {
+  readonly #options: EventSenderOptions;
   readonly #pace: UpstreamPace;
   readonly #deliveries = new Set<Promise<void>>();
   /** For those who wait to try again. */
-  readonly #retry: Bell;
+  readonly #retry: WakeSignal;
   #sending = 0;
   #parkedBytes = 0;
   #isHurried = false;
 
-  constructor(options: CourierOptions) {
+  constructor(options: EventSenderOptions) {
     this.#options = options;
-    this.#retry = new Bell(options.clock, options.stop);
+    this.#retry = new WakeSignal(options.clock, options.stop);
     this.#pace = new UpstreamPace(options.sink, () => {
       this.#retry.ring();
       options.onChange();
@@ -52,8 +52,8 @@ export class Courier {
     return this.#sending < MAX_IN_FLIGHT && this.#parkedBytes < MAX_PARKED_BYTES;
   }
 
-  deliver(taken: TakenEvents): void {
-    const delivery = this.#deliver(new Delivery(taken)).finally(() => {
+  deliver(taken: ClaimedEvents): void {
+    const delivery = this.#deliver(new SendAttempt(taken)).finally(() => {
       this.#deliveries.delete(delivery);
       this.#options.onChange();
     });
@@ -72,7 +72,7 @@ export class Courier {
   }
 
   /** Whatever ends it, its place is free again, and what was not sent is back in the queue. */
-  async #deliver(delivery: Delivery): Promise<void> {
+  async #deliver(delivery: SendAttempt): Promise<void> {
     this.#sending++;
     try {
       await this.#sendAll(delivery);
@@ -88,7 +88,7 @@ export class Courier {
     }
   }
 
-  async #sendAll(delivery: Delivery): Promise<void> {
+  async #sendAll(delivery: SendAttempt): Promise<void> {
     const { stop: signal } = this.#options;
     while (!delivery.isOver && !signal.aborted) {
       const piece = delivery.nextPiece();
@@ -101,7 +101,7 @@ export class Courier {
     }
   }
 
-  async #settle(delivery: Delivery, piece: readonly EventChunk[], outcome: SendOutcome): Promise<void> {
+  async #settle(delivery: SendAttempt, piece: readonly EventChunk[], outcome: SendOutcome): Promise<void> {
     const { queue } = this.#options;
     const { taken } = delivery;
     switch (outcome.kind) {
@@ -119,7 +119,7 @@ export class Courier {
   }
 
   /** Undefined where the relay stops. */
-  async #send({ taken }: Delivery, piece: readonly EventChunk[]): Promise<SendOutcome | undefined> {
+  async #send({ taken }: SendAttempt, piece: readonly EventChunk[]): Promise<SendOutcome | undefined> {
     const { stop: signal } = this.#options;
     try {
       return await this.#pace.send(taken.group, piece, signal);
@@ -131,7 +131,7 @@ export class Courier {
   }
 
   async #park(
-    delivery: Delivery,
+    delivery: SendAttempt,
     piece: readonly EventChunk[],
     { afterMs, detail, trouble }: Extract<SendOutcome, { kind: "retry" }>,
   ): Promise<void> {
@@ -179,7 +179,7 @@ export class Courier {
   }
 
   #reportDropped(
-    { group: { sdkKey } }: TakenEvents,
+    { group: { sdkKey } }: ClaimedEvents,
     events: number,
     reason: "refused" | "event_too_large",
     detail: string,
@@ -193,7 +193,7 @@ const TOO_LARGE_ALONE = "upstream answered 413 to this event alone";
 const answered = ({ status }: { readonly status: number }) => `upstream answered ${status}`;
 
 interface Sent {
-  readonly delivery: Delivery;
+  readonly delivery: SendAttempt;
   readonly events: number;
   readonly outcome: SendOutcome;
   readonly givenUp: number;
@@ -201,14 +201,14 @@ interface Sent {
 }
 
 /** What was taken of one group, on its way to upstream: one request, or several in order if upstream wants them smaller. */
-class Delivery {
-  readonly taken: TakenEvents;
+class SendAttempt {
+  readonly taken: ClaimedEvents;
   readonly #left: EventChunk[];
   #maxEvents = Number.POSITIVE_INFINITY;
   #done = 0;
   #failures = 0;
 
-  constructor(taken: TakenEvents) {
+  constructor(taken: ClaimedEvents) {
     this.taken = taken;
     this.#left = [...taken.chunks];
   }

@@ -1,10 +1,10 @@
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import { Bell } from "./bell.ts";
+import { WakeSignal } from "./bell.ts";
 import { REQUEST_LIMITS } from "./chunk.ts";
-import { Courier } from "./delivery.ts";
+import { EventSender } from "./delivery.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
-import type { EventQueue, EventSink, EventsLeft, TakenEvents } from "./queue.ts";
+import type { ClaimedEvents, EventQueue, EventSink, EventsLeft } from "./queue.ts";
 
 interface ForwarderOptions {
   readonly queue: EventQueue;
@@ -32,17 +32,25 @@ const MIN_WAIT_MS = 5;
 export class EventForwarder implements AsyncDisposable {
   readonly #options: ForwarderOptions;
   readonly #stop = new AbortController();
-  readonly #courier: Courier;
-  readonly #work: Bell;
+  readonly #courier: EventSender;
+  readonly #work: WakeSignal;
   #isFlushing = false;
   #running: Promise<void> | undefined;
 
   constructor(options: ForwarderOptions) {
     const { queue, sink, clock, supervisor, emit } = options;
     this.#options = options;
-    this.#work = new Bell(clock, this.#stop.signal);
+    this.#work = new WakeSignal(clock, this.#stop.signal);
     const onChange = () => this.#work.ring();
-    this.#courier = new Courier({ queue, sink, clock, supervisor, emit, stop: this.#stop.signal, onChange });
+    this.#courier = new EventSender({
+      queue,
+      sink,
+      clock,
+      supervisor,
+      emit,
+      stop: this.#stop.signal,
+      onChange,
+    });
     queue.onPut(() => this.#work.ringSoon(AFTER_PUT_MS));
   }
 
@@ -94,7 +102,7 @@ export class EventForwarder implements AsyncDisposable {
     const { queue, clock, emit, flushIntervalMs } = this.#options;
     while (this.#courier.hasRoom && !this.#stop.signal.aborted) {
       const dueBefore = this.#isFlushing ? Number.MAX_SAFE_INTEGER : clock.now() - flushIntervalMs;
-      let taken: TakenEvents | undefined;
+      let taken: ClaimedEvents | undefined;
       try {
         taken = await queue.take({ ...REQUEST_LIMITS, dueBefore });
       } catch (error) {

@@ -1,12 +1,12 @@
 import { hash } from "node:crypto";
 import { countEvents, type EventChunk, heldBytes, splitChunk } from "./chunk.ts";
 import {
+  type ClaimedEvents,
+  type ClaimLimits,
   type EventBatch,
   type EventGroup,
   type EventQueue,
   type QueueDepth,
-  type TakeLimits,
-  type TakenEvents,
   type Waiting,
   WaitingOrder,
 } from "./queue.ts";
@@ -56,7 +56,7 @@ export class MemoryQueue implements EventQueue {
     return "queued";
   }
 
-  async take(limits: TakeLimits): Promise<TakenEvents | undefined> {
+  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
     const group = this.#longestWaiting(limits);
     if (group === undefined) return undefined;
     const token = ++this.#lastToken;
@@ -64,20 +64,20 @@ export class MemoryQueue implements EventQueue {
     return this.#change(group, () => group.take(token, limits));
   }
 
-  async remove({ token }: TakenEvents, count?: number): Promise<void> {
+  async remove({ token }: ClaimedEvents, count?: number): Promise<void> {
     const group = this.#byToken.get(token);
     if (group === undefined) return;
     if (this.#change(group, () => group.remove(count))) this.#byToken.delete(token);
   }
 
-  async drop({ token }: TakenEvents): Promise<number> {
+  async drop({ token }: ClaimedEvents): Promise<number> {
     const group = this.#byToken.get(token);
     if (group === undefined) return 0;
     this.#byToken.delete(token);
     return this.#change(group, () => group.drop());
   }
 
-  async release({ token }: TakenEvents): Promise<void> {
+  async release({ token }: ClaimedEvents): Promise<void> {
     const group = this.#byToken.get(token);
     if (group === undefined) return;
     this.#byToken.delete(token);
@@ -115,7 +115,7 @@ export class MemoryQueue implements EventQueue {
   }
 
   /** Those that are not due by their time are few: they are the newest. */
-  #longestWaiting(limits: TakeLimits): HeldGroup | undefined {
+  #longestWaiting(limits: ClaimLimits): HeldGroup | undefined {
     for (const { group } of this.#order) if (group.isDue(limits)) return group;
     return undefined;
   }
@@ -194,7 +194,7 @@ class HeldGroup {
     return this.#taken === undefined ? this.#waiting[0]?.queuedAt : undefined;
   }
 
-  isDue({ maxEvents, maxBytes, dueBefore }: TakeLimits): boolean {
+  isDue({ maxEvents, maxBytes, dueBefore }: ClaimLimits): boolean {
     const since = this.waitingSince;
     if (since === undefined) return false;
     return since < dueBefore || this.#waitingEvents >= maxEvents || this.#waitingBytes >= maxBytes;
@@ -213,7 +213,7 @@ class HeldGroup {
     this.#count(stored, 1);
   }
 
-  take(token: number, limits: TakeLimits): TakenEvents {
+  take(token: number, limits: ClaimLimits): ClaimedEvents {
     const stored = this.#waiting.splice(0, this.#fitting(limits));
     this.#countWaiting(stored, -1);
     this.#taken = { chunks: stored, removed: 0 };
@@ -260,7 +260,7 @@ class HeldGroup {
     if (this.isEmpty) this.#totals.heldBytes -= this.#ownBytes;
   }
 
-  #fitting({ maxEvents, maxBytes }: TakeLimits): number {
+  #fitting({ maxEvents, maxBytes }: ClaimLimits): number {
     let [events, bytes] = [0, 0];
     const over = this.#waiting.findIndex(({ chunk }) => {
       events += chunk.count;

@@ -20,7 +20,7 @@ export interface EventBatch {
 }
 
 /** Chunks of one group, in the order in which they were put, that one request can carry. */
-export interface TakenEvents {
+export interface ClaimedEvents {
   /** Names what was taken; for the queue alone. */
   readonly token: number;
   readonly group: EventGroup;
@@ -29,7 +29,7 @@ export interface TakenEvents {
   readonly queuedAt: number;
 }
 
-export interface TakeLimits extends ChunkLimits {
+export interface ClaimLimits extends ChunkLimits {
   /** A group is due when its oldest chunk was put before this (ms since the Unix epoch), or when the limits are full. */
   readonly dueBefore: number;
 }
@@ -60,16 +60,16 @@ export interface EventQueue extends AsyncDisposable {
    * The longest waiting group that is due and not taken: as many of its chunks, from the oldest on, as fit the
    * limits, at least one. A group is taken by one at a time, so that its events stay in order.
    */
-  take(limits: TakeLimits): Promise<TakenEvents | undefined>;
+  take(limits: ClaimLimits): Promise<ClaimedEvents | undefined>;
 
   /** Upstream has them, or they are given up: gone for good. If `count` is given, only so many events from the first on. */
-  remove(taken: TakenEvents, count?: number): Promise<void>;
+  remove(taken: ClaimedEvents, count?: number): Promise<void>;
 
   /** Gives up what was taken and all else that waits of its group. Returns how many events those are. */
-  drop(taken: TakenEvents): Promise<number>;
+  drop(taken: ClaimedEvents): Promise<number>;
 
   /** To be taken again, before what came later of the same group. */
-  release(taken: TakenEvents): Promise<void>;
+  release(taken: ClaimedEvents): Promise<void>;
 
   /** What is kept, taken or not. */
   readonly depth: QueueDepth;

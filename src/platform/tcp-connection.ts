@@ -55,7 +55,7 @@ export function tcpProgress(fd: number | undefined): TcpProgress | undefined {
 }
 
 /** By Bun's handle: `node:net` tells no descriptor. */
-export function descriptorOf(socket: Socket): number | undefined {
+export function socketDescriptor(socket: Socket): number | undefined {
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }

@@ -5,7 +5,7 @@ import type { Snapshot } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
 import { RedisFailure, redisFailure } from "./errors.ts";
 import type { EmitRedisEvent, RedisEvent } from "./events.ts";
-import { keysOf, type NamedKey, type RedisKeySchema, removedKey } from "./keys.ts";
+import { backupKeys, type NamedKey, type RedisKeySchema, removedKey } from "./keys.ts";
 import { readEntry } from "./read-entry.ts";
 import { removeEntry, touchEntry, writeEntry } from "./write-entry.ts";
 
@@ -109,7 +109,7 @@ export class RedisBackup implements SpecBackup {
 
   #keysOf(feed: Feed): [NamedKey, ...NamedKey[]] {
     if (this.#closed) throw new RedisFailure("unreachable", "the backup is closed");
-    return keysOf(feed, this.#schemas);
+    return backupKeys(feed, this.#schemas);
   }
 
   async #telling<T>(work: Promise<T>, eventFor: (reason: string) => RedisEvent): Promise<T> {

@@ -56,7 +56,7 @@ export async function readFields(
   fields: readonly EntryField[],
   via: RedisCommands,
 ): Promise<readonly (Buffer | undefined)[]> {
-  const answer = await orWithout(redis, "HMGET", async (command) =>
+  const answer = await ifPermitted(redis, "HMGET", async (command) =>
     via.sendForBytes(command, [key, ...fields]),
   );
   if (answer === undefined) {
@@ -74,12 +74,12 @@ async function readConfigBytes(
   key: string,
   via: RedisCommands,
 ): Promise<number | undefined> {
-  const answer = await orWithout(redis, "HSTRLEN", (command) => via.send(command, [key, "config"]));
+  const answer = await ifPermitted(redis, "HSTRLEN", (command) => via.send(command, [key, "config"]));
   return typeof answer === "number" ? answer : undefined;
 }
 
 /** Undefined if the Redis user may not run the command. */
-export async function orWithout(
+export async function ifPermitted(
   { permissions }: RedisConnection,
   command: string,
   run: (command: string) => Promise<unknown>,

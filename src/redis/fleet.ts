@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { Feed } from "../specs/feed.ts";
-import type { Confirmation, FleetBoard, Look, Seen } from "../specs/fleet.ts";
+import type { Confirmation, FleetChannel, Look, Seen } from "../specs/fleet.ts";
 import { latestLcut, parseLcut } from "../specs/payload/payload.ts";
 import { type RedisConnection, RedisScript } from "./connection.ts";
 import { RedisFailure } from "./errors.ts";
@@ -70,7 +70,7 @@ const HOLD = "hold";
 const REFUSED = "refused";
 
 /** The board of a fleet whose relays share a Redis. */
-export class RedisFleetBoard implements FleetBoard {
+export class RedisFleetChannel implements FleetChannel {
   /** By which a claim can be told from another's, for people who look at it. */
   readonly #id = randomUUID();
   readonly #clock: Clock;

@@ -23,7 +23,7 @@ export interface NamedKey {
  * Where a feed is kept, in the order of `schemas`. A v1 name has no path and no encoding, so it can only mean
  * v1 json; a feed that none of `schemas` can name is kept under its v3 name.
  */
-export function keysOf(feed: Feed, schemas: readonly RedisKeySchema[]): [NamedKey, ...NamedKey[]] {
+export function backupKeys(feed: Feed, schemas: readonly RedisKeySchema[]): [NamedKey, ...NamedKey[]] {
   const keys = schemas.flatMap((schema) => keyOf(feed, schema) ?? []);
   const [first, ...others] = keys;
   return first === undefined ? [{ schema: "v3", name: pathKey(feed, "v3") }] : [first, ...others];
@@ -37,10 +37,10 @@ function keyOf(feed: Feed, schema: RedisKeySchema): NamedKey | undefined {
 
 function pathKey(feed: Feed, schema: "v3" | "v4"): string {
   const owner = schema === "v3" ? sdkKeyDigest(feed) : feed.sdkKey.slice(0, V4_KEY_CHARS);
-  return `statsig|/${feed.version}/download_config_specs|${encodingOf(feed)}|${owner}`;
+  return `statsig|/${feed.version}/download_config_specs|${toEncoding(feed)}|${owner}`;
 }
 
-export function encodingOf({ format }: Pick<Feed, "format">): RedisEncoding {
+export function toEncoding({ format }: Pick<Feed, "format">): RedisEncoding {
   return format === "proto" ? "statsig-br" : "plain_text";
 }
 

@@ -107,7 +107,7 @@ export class RedisLink implements AsyncDisposable {
     this.inFlight++;
     try {
       const answer = this.#sendOpened(command, args, as, session);
-      return await bounded(answer, this.#limitMs, this.#clock);
+      return await withTimeLimit(answer, this.#limitMs, this.#clock);
     } catch (error) {
       throw redisFailure(error);
     } finally {
@@ -147,10 +147,12 @@ export class RedisLink implements AsyncDisposable {
   /** Scripts are held back with writes, so that a Redis which only reads does not count as back. */
   async #checkAndOpen(): Promise<void> {
     try {
-      await bounded(connectNodes(this.#client), this.#options.commandTimeoutMs, this.#clock).catch(() => {});
+      await withTimeLimit(connectNodes(this.#client), this.#options.commandTimeoutMs, this.#clock).catch(
+        () => {},
+      );
       await this.#checkDatabase();
       const answer = this.#sendNow("EVAL", ["return 'up'", "0"], "text");
-      if ((await bounded(answer, this.#options.commandTimeoutMs, this.#clock)) !== "up") {
+      if ((await withTimeLimit(answer, this.#options.commandTimeoutMs, this.#clock)) !== "up") {
         throw new RedisFailure("garbage", "what answers there does not speak as Redis does");
       }
     } catch (error) {
@@ -169,7 +171,7 @@ export class RedisLink implements AsyncDisposable {
     if (address.kind !== "single" || address.db === 0) return;
     try {
       const answer = this.#sendNow("SELECT", [String(address.db)], "text");
-      await bounded(answer, commandTimeoutMs, this.#clock);
+      await withTimeLimit(answer, commandTimeoutMs, this.#clock);
     } catch (error) {
       throw redisFailure(error).kind === "refused" ? new NoSuchDatabase() : error;
     }
@@ -253,12 +255,12 @@ export class RedisLink implements AsyncDisposable {
     this.#client.disconnect();
     // Between two connects there is nothing to end, and the library tells of no end.
     if (status === "end" || status === "reconnecting") return;
-    await bounded(ended, GOODBYE_LIMIT_MS, this.#clock).catch(() => undefined);
+    await withTimeLimit(ended, GOODBYE_LIMIT_MS, this.#clock).catch(() => undefined);
   }
 }
 
 /** The promise, or a failure after `ms`, whatever it still waits for. */
-export async function bounded<T>(promise: Promise<T>, ms: number, clock: Clock): Promise<T> {
+export async function withTimeLimit<T>(promise: Promise<T>, ms: number, clock: Clock): Promise<T> {
   const timer = new AbortController();
   const late = clock.sleep(ms, timer.signal).then(() => {
     throw new RedisFailure("timeout", `no answer within ${ms / 1_000} s`);

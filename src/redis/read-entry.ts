@@ -6,9 +6,9 @@ import { describeTooLarge, type RawPayload } from "../specs/payload/payload.ts";
 import type { RedisConnection } from "./connection.ts";
 import {
   type EntryState,
+  ifPermitted,
   isOfAnotherKey,
   namesWholeKey,
-  orWithout,
   parseChecksum,
   readFields,
   readLcut,
@@ -52,7 +52,7 @@ export async function readEntry(
   const known = judgeState(state, wanted);
   if (known !== undefined) return known;
   if (state.kind === "hash" && state.lcut === undefined) {
-    const ttl = await orWithout(redis, "TTL", (command) => redis.send(command, [key.name]));
+    const ttl = await ifPermitted(redis, "TTL", (command) => redis.send(command, [key.name]));
     if (ttl === -2 || ttl === undefined) return { kind: "none" };
   }
   const entry = await readWhole(redis, key.name);

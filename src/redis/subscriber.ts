@@ -3,7 +3,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Round, Supervisor } from "../platform/supervisor.ts";
 import { openRedis } from "./client.ts";
 import { RedisFailure, redisFailure } from "./errors.ts";
-import { backoffMs, bounded } from "./link.ts";
+import { backoffMs, withTimeLimit } from "./link.ts";
 import type { RedisAddress, RedisHost, RedisOptions } from "./options.ts";
 import type { RedisPermissions } from "./permissions.ts";
 
@@ -73,7 +73,7 @@ export class Subscriber implements AsyncDisposable {
     const end = () => client.disconnect();
     this.#ending.signal.addEventListener("abort", end);
     try {
-      await bounded(readinessOf(client, gone), this.#openingLimitMs, this.#options.clock);
+      await withTimeLimit(readinessOf(client, gone), this.#openingLimitMs, this.#options.clock);
       worked();
       return await this.#keepSubscribed(client, sharded, gone);
     } catch (error) {

@@ -16,7 +16,7 @@ import {
   readState,
 } from "./entry.ts";
 import { RedisFailure } from "./errors.ts";
-import { encodingOf, type NamedKey, sdkKeyDigest } from "./keys.ts";
+import { type NamedKey, sdkKeyDigest, toEncoding } from "./keys.ts";
 
 interface EntryToWrite {
   readonly feed: Feed;
@@ -41,7 +41,7 @@ export async function writeEntry(
 ): Promise<BackupWrite> {
   const { feed, lcut, bytes, digest } = entry;
   const fields = [
-    ...["encoding", encodingOf(entry), "lcut", String(lcut)],
+    ...["encoding", toEncoding(entry), "lcut", String(lcut)],
     ...["key_digest", sdkKeyDigest(feed), "checksum", formatChecksum(lcut, bytes.length, digest)],
     ...["config", Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)],
   ];

@@ -5,11 +5,11 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
 import type { RedisEvent } from "../redis/events.ts";
-import { RedisFleetBoard, RedisNotices } from "../redis/fleet.ts";
+import { RedisFleetChannel, RedisNotices } from "../redis/fleet.ts";
 import { LeaderKey } from "../redis/leader-key.ts";
 import { RedisManifests } from "../redis/manifests.ts";
 import type { SpecBackup } from "../specs/backup.ts";
-import type { FleetBoard } from "../specs/fleet.ts";
+import type { FleetChannel } from "../specs/fleet.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
 import type { LocalEvent } from "../sqlite/events.ts";
 
@@ -20,7 +20,7 @@ export interface BackupParts {
   /** To be told when upstream answers this relay, or another one of its fleet. */
   readonly onAnswer?: () => void;
   /** Only with `--fleet-polling`. */
-  readonly board?: FleetBoard;
+  readonly board?: FleetChannel;
   /** Calls back each time that the backup is there again after it was gone. */
   readonly onReturn?: (listener: () => void) => void;
   /** How often what is held is kept from expiring, ms. */
@@ -110,5 +110,5 @@ function openRedisBackup(
   const parts = { backup, manifests, touchEveryMs, onReturn, onAnswer };
   if (!settings.fleetPolling) return parts;
   const notices = running.use(new RedisNotices(redis, clock, supervisor));
-  return { ...parts, board: new RedisFleetBoard(redis, notices, clock) };
+  return { ...parts, board: new RedisFleetChannel(redis, notices, clock) };
 }

@@ -1,12 +1,12 @@
 import { totalmem } from "node:os";
 import { maskSdkKey } from "../access/sdk-key.ts";
-import type { StreamAdmission } from "../grpc/stream-limit.ts";
+import type { StreamLimit } from "../grpc/stream-limit.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { InFlight } from "../server/limits.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
 import type { MetricRegistry } from "../telemetry/metrics/registry.ts";
-import { tagsOf } from "../telemetry/metrics/tags.ts";
+import { toTags } from "../telemetry/metrics/tags.ts";
 import { VERSION } from "../version.ts";
 import type { Health } from "./lifecycle.ts";
 import type { RunningEvents } from "./log-events.ts";
@@ -20,7 +20,7 @@ interface GaugedParts {
   readonly events: RunningEvents;
   readonly listeners: RunningListeners;
   readonly inFlight: InFlight;
-  readonly admission: StreamAdmission;
+  readonly admission: StreamLimit;
 }
 
 /** What is read when somebody looks, of the parts that run; and what only the store knows of each version. */
@@ -39,7 +39,7 @@ export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
   gaugeFeeds(registry, parts);
   specs.store.listen({
     published: ({ isFollowed, snapshot: { feed, lcut } }) => {
-      if (isFollowed) registry.count("StreamingChannelGotNewData", { ...tagsOf(feed), lcut: String(lcut) });
+      if (isFollowed) registry.count("StreamingChannelGotNewData", { ...toTags(feed), lcut: String(lcut) });
     },
     removed: ({ feed: { sdkKey } }) => {
       if (!specs.store.holds(sdkKey)) registry.forgetKey(maskSdkKey(sdkKey));
@@ -58,7 +58,7 @@ function gaugeEvents(registry: MetricRegistry, { events }: GaugedParts): void {
 function gaugeFeeds(registry: MetricRegistry, { specs, clock }: GaugedParts): void {
   const eachFeed = (read: (held: HeldFeed) => number) => () =>
     [...specs.store.held()].map(
-      (held) => [{ ...tagsOf(held.feed), format: held.feed.format }, read(held)] as const,
+      (held) => [{ ...toTags(held.feed), format: held.feed.format }, read(held)] as const,
     );
   registry.gauge(
     "ConfigSpecLcutTimestampMs",

@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { IdListService } from "../http/routes/id-lists.ts";
 import { ManifestRecovery, ManifestWriter } from "../id-lists/backup.ts";
 import type { EmitIdListEvent } from "../id-lists/events.ts";
-import { ListShelf, type ShelfStatus } from "../id-lists/file-store.ts";
+import { ListFileStore, type ListFileStoreStatus } from "../id-lists/file-store.ts";
 import { ListFolder } from "../id-lists/folder.ts";
 import { PreloadedLists, type UnknownLists } from "../id-lists/preload.ts";
 import { ProxiedLists } from "../id-lists/proxied-lists.ts";
@@ -38,7 +38,7 @@ export interface RunningIdLists extends AsyncDisposable {
   reconfigure(config: Config): void;
 }
 
-interface IdListReadings extends ShelfStatus {
+interface IdListReadings extends ListFileStoreStatus {
   /** Why no file can be kept, and since when (ms since the Unix epoch). */
   readonly folderUnusable: { readonly reason: string; readonly since: number } | undefined;
   /** Preloaded keys that upstream gives no manifest for. */
@@ -136,7 +136,7 @@ function startProxying(config: Config, parts: ProxyParts): Proxying {
     const { maxBytes, maxDownloads } = config.idLists;
     const source = new IdListFiles(clock);
     const shelf = running.use(
-      new ListShelf({ folder, source, clock, supervisor, emit, maxBytes, maxDownloads }),
+      new ListFileStore({ folder, source, clock, supervisor, emit, maxBytes, maxDownloads }),
     );
     claiming.move();
     return { lists: new ProxiedLists(shelf, store), folderUnusable: undefined };

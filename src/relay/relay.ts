@@ -3,7 +3,7 @@ import { StartError } from "../config/settings.ts";
 import type { TlsConfig } from "../config/tls.ts";
 import { type Clock, systemClock, within } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
-import { TlsMaterialError } from "../server/certificates.ts";
+import { CertificateError } from "../server/certificates.ts";
 import { type EmitTlsEvent, ServerTls } from "../server/tls.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
 import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.ts";
@@ -14,9 +14,9 @@ import { type RunningIdLists, startIdLists } from "./id-lists.ts";
 import { Grace, Health } from "./lifecycle.ts";
 import { startEvents } from "./log-events.ts";
 import {
+  createHandlers,
   type ListenerAddress,
-  type RelayAnswers,
-  relayAnswers,
+  type RequestHandlers,
   startListeners,
   startManagement,
 } from "./servers.ts";
@@ -68,7 +68,7 @@ export async function startRelay(
   health.require(idLists.notReady);
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
-  const answers = relayAnswers(config, { clock, health, telemetry, specs, idLists, events });
+  const answers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
   const { probes, inFlight, admission } = answers;
   const listeners = starting.use(await startListeners(config, { ...parts, tls, answers }));
   health.require(listeners.notReady);
@@ -127,7 +127,7 @@ interface LiveParts {
   readonly access: RunningAccess;
   readonly specs: RunningSpecs;
   readonly idLists: RunningIdLists;
-  readonly answers: RelayAnswers;
+  readonly answers: RequestHandlers;
   readonly telemetry: Pick<RunningTelemetry, "board">;
   readonly tls: ServerTls | undefined;
 }
@@ -171,6 +171,6 @@ function openTls(config: TlsConfig, parts: TlsParts): ServerTls {
   try {
     return new ServerTls(config, parts);
   } catch (error) {
-    throw error instanceof TlsMaterialError ? new StartError(error.message) : error;
+    throw error instanceof CertificateError ? new StartError(error.message) : error;
   }
 }

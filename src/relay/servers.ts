@@ -5,8 +5,8 @@ import { StartError } from "../config/settings.ts";
 import { GrpcListener } from "../grpc/listener.ts";
 import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";
 import { SpecService } from "../grpc/spec-service.ts";
-import { StreamAdmission } from "../grpc/stream-limit.ts";
-import { HttpAnswers } from "../http/handler.ts";
+import { StreamLimit } from "../grpc/stream-limit.ts";
+import { HttpHandler } from "../http/handler.ts";
 import { HttpListener } from "../http/http-listener.ts";
 import { HttpsListener } from "../http/https-listener.ts";
 import { ManagementListener } from "../http/management.ts";
@@ -25,7 +25,7 @@ interface ListenerParts {
   readonly clock: Clock;
   readonly emit: EmitLimitEvent;
   readonly tls: ServerTls | undefined;
-  readonly answers: Pick<RelayAnswers, "http" | "routes" | "specService">;
+  readonly answers: Pick<RequestHandlers, "http" | "routes" | "specService">;
 }
 
 export interface RunningListeners extends AsyncDisposable {
@@ -156,22 +156,22 @@ interface AnswerParts {
 }
 
 /** What clients are answered, whatever port they ask on. */
-export interface RelayAnswers {
-  readonly http: HttpAnswers;
+export interface RequestHandlers {
+  readonly http: HttpHandler;
   readonly routes: RpcRoutes;
   readonly specService: SpecService;
   readonly probes: Probes;
   readonly inFlight: InFlight;
-  readonly admission: StreamAdmission;
+  readonly admission: StreamLimit;
   /** Takes over other bounds, and whether somebody watches single requests. */
   reconfigure(config: Config): void;
 }
 
-export function relayAnswers(config: Config, parts: AnswerParts): RelayAnswers {
+export function createHandlers(config: Config, parts: AnswerParts): RequestHandlers {
   const { clock, health, telemetry, specs, idLists, events } = parts;
   const { emit, supervisor } = telemetry;
   const inFlight = new InFlight(config.limits.maxInFlight, emit);
-  const admission = new StreamAdmission(config.maxStreams);
+  const admission = new StreamLimit(config.maxStreams);
   const { hostname, limits } = config;
   const specService = new SpecService({
     query: specs.query,
@@ -192,7 +192,7 @@ export function relayAnswers(config: Config, parts: AnswerParts): RelayAnswers {
   };
   // Nobody pays for lines that are not written.
   const watcherOf = ({ logging }: Config) => (logging.level === "debug" ? emit : undefined);
-  const http = new HttpAnswers({
+  const http = new HttpHandler({
     query: specs.query,
     idLists: idLists.service,
     intake: events.intake,

@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecAcquirer } from "../specs/acquire.ts";
-import { BackupKeeper } from "../specs/backup-keep-alive.ts";
+import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
 import type { EmitSpecEvent } from "../specs/events.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
@@ -205,7 +205,9 @@ function startBackup(
       onNotKept: (snapshot) => fleet?.mayConfirm(snapshot),
     }),
   );
-  const keeper = running.use(new BackupKeeper({ backup, writer, store, clock, supervisor, emit, everyMs }));
+  const keeper = running.use(
+    new BackupKeepAlive({ backup, writer, store, clock, supervisor, emit, everyMs }),
+  );
   parts.onReturn?.(() => keeper.checkNow());
   // Whichever relay of a fleet it was that upstream answered.
   const answered = () => parts.onAnswer?.();

@@ -2,28 +2,28 @@ import { stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
-import { shownUrl } from "../config/settings.ts";
-import type { StreamAdmission } from "../grpc/stream-limit.ts";
+import { displayUrl } from "../config/settings.ts";
+import type { StreamLimit } from "../grpc/stream-limit.ts";
 import type { Probes } from "../http/routes/probes.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeAddress } from "../redis/options.ts";
 import type { InFlight } from "../server/limits.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
-import { type FeedFinding, findFeeds, showFeeds } from "../telemetry/status/feeds.ts";
+import { type FeedHealth, findFeeds, showFeeds } from "../telemetry/status/feeds.ts";
 import { findProblems } from "../telemetry/status/problems.ts";
-import { type Rates, totalOf } from "../telemetry/status/rates.ts";
+import { type Rates, sumRates } from "../telemetry/status/rates.ts";
 import {
-  ageS,
+  ageSeconds,
   type CertificateStatus,
   type EventsStatus,
-  isoOf,
   type LocalStatus,
-  momentOf,
   type RedisStatus,
   type RelayStatus,
   type SinkStatus,
   type StatusReport,
   type TrafficStatus,
+  toIso,
+  toIsoOrNull,
 } from "../telemetry/status/schema.ts";
 import { SharedReport } from "../telemetry/status/shared-report.ts";
 import { countByState, findUpstream, showUpstream } from "../telemetry/status/upstream.ts";
@@ -48,7 +48,7 @@ interface StatusParts {
   readonly events: RunningEvents;
   readonly listeners: RunningListeners;
   readonly inFlight: InFlight;
-  readonly admission: StreamAdmission;
+  readonly admission: StreamLimit;
 }
 
 /** What can't be read at once. */
@@ -96,7 +96,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const now = clock.now();
   const rates = telemetry.rates.read();
   const settings = {
-    url: shownUrl(config.upstreamUrl),
+    url: displayUrl(config.upstreamUrl),
     throughProxy: config.upstreamProxied,
     intervalMs: config.pollIntervalMs,
     staleAfterMs: Math.max(
@@ -107,7 +107,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const { store, preload } = specs;
   const readings = { store, preload, polls, rates, clock, staleAfterMs: settings.staleAfterMs };
   const found = findFeeds(readings);
-  const hasOthers = ({ held, feed }: FeedFinding) => held === undefined && store.holds(feed.sdkKey);
+  const hasOthers = ({ held, feed }: FeedHealth) => held === undefined && store.holds(feed.sdkKey);
   const upstream = findUpstream(found, polls.upstream, (finding) => !hasOthers(finding));
   const backupParts = { ...parts, memory, now, localBytes: gathered.localBytes };
   const [redis, local] = [redisStatus(config, backupParts), localStatus(config, backupParts)];
@@ -119,7 +119,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     ...(lists === undefined ? [] : idListProblems(lists)),
   ];
   return {
-    now: isoOf(now),
+    now: toIso(now),
     state: notReady.length > 0 ? "not_ready" : problems.length > 0 ? "degraded" : "ok",
     problems,
     relay: relayStatus(config, now, telemetry.startedAt),
@@ -146,8 +146,8 @@ function relayStatus({ mode, cache }: Config, now: number, startedAt: number): R
     cache,
     host: hostname(),
     pid: process.pid,
-    started_at: isoOf(startedAt),
-    uptime_s: ageS(now, startedAt),
+    started_at: toIso(startedAt),
+    uptime_s: ageSeconds(now, startedAt),
     memory_bytes: process.memoryUsage.rss(),
   };
 }
@@ -175,19 +175,19 @@ function eventsStatus({ events: settings }: Config, { telemetry, events }: Statu
   const { board, registry } = telemetry;
   const { eventsDelayed, eventsSentAt, eventsError } = board.flow;
   return {
-    upstream_url: shownUrl(settings.upstreamUrl),
+    upstream_url: displayUrl(settings.upstreamUrl),
     durable: events.isDurable,
     spool_path: settings.spool?.path ?? null,
     events: events.depth.events,
     bytes: events.depth.bytes,
     filled: Math.round(events.filled * 1_000) / 1_000,
     state: eventsDelayed === undefined ? "ok" : "delayed",
-    delayed_since: momentOf(eventsDelayed?.since),
-    last_sent_at: momentOf(eventsSentAt),
+    delayed_since: toIsoOrNull(eventsDelayed?.since),
+    last_sent_at: toIsoOrNull(eventsSentAt),
     last_error: eventsError,
-    accepted: totalOf(registry, "LogEventAccepted"),
-    forwarded: totalOf(registry, "LogEventForwarded"),
-    dropped: totalOf(registry, "LogEventDropped"),
+    accepted: sumRates(registry, "LogEventAccepted"),
+    forwarded: sumRates(registry, "LogEventForwarded"),
+    dropped: sumRates(registry, "LogEventDropped"),
   };
 }
 
@@ -197,7 +197,7 @@ function sinkStatuses({ sinks, board }: RunningTelemetry): readonly SinkStatus[]
     return {
       name,
       state: failing === undefined ? "ok" : "failing",
-      since: momentOf(failing?.since),
+      since: toIsoOrNull(failing?.since),
       reason: failing?.reason ?? null,
     };
   });
@@ -206,7 +206,7 @@ function sinkStatuses({ sinks, board }: RunningTelemetry): readonly SinkStatus[]
 function certificateStatus({ certificate, certificateRefused }: FlowMemory): CertificateStatus | null {
   if (certificate === undefined) return null;
   const { serial, expiresAt } = certificate;
-  return { serial, expires_at: momentOf(expiresAt), refused: certificateRefused };
+  return { serial, expires_at: toIsoOrNull(expiresAt), refused: certificateRefused };
 }
 
 interface BackupStatusParts {
@@ -225,12 +225,12 @@ function redisStatus(config: Config, parts: BackupStatusParts): RedisStatus | nu
   return {
     address: describeAddress(config.redis.connection),
     state: memory.down ? "down" : memory.refusesWrites ? "refuses_writes" : "ok",
-    since: momentOf(trouble?.since),
+    since: toIsoOrNull(trouble?.since),
     reason: trouble?.reason ?? null,
     fleet_polling: config.redis.fleetPolling,
     ...lagOf(parts),
-    last_write_at: momentOf(memory.lastWriteAt),
-    last_read_at: momentOf(memory.lastReadAt),
+    last_write_at: toIsoOrNull(memory.lastWriteAt),
+    last_read_at: toIsoOrNull(memory.lastReadAt),
     last_error: memory.lastError,
   };
 }
@@ -245,7 +245,7 @@ function localStatus(config: Config, parts: BackupStatusParts): LocalStatus | nu
   return {
     path,
     state: memory.unusable ? "unusable" : isFailing ? "failing" : "ok",
-    since: momentOf(memory.unusable?.since ?? (isFailing ? waitingSince : undefined)),
+    since: toIsoOrNull(memory.unusable?.since ?? (isFailing ? waitingSince : undefined)),
     reason: memory.unusable?.reason ?? (isFailing ? (memory.lastError?.detail ?? null) : null),
     bytes,
     max_bytes: maxBytes,
@@ -257,7 +257,7 @@ function localStatus(config: Config, parts: BackupStatusParts): LocalStatus | nu
 function lagOf({ specs, now }: BackupStatusParts): Pick<RedisStatus, "behind_feeds" | "lag_s"> {
   const lag = specs.backupLag();
   if (lag === undefined) return { behind_feeds: null, lag_s: null };
-  return { behind_feeds: lag.feeds, lag_s: lag.since === undefined ? 0 : ageS(now, lag.since) };
+  return { behind_feeds: lag.feeds, lag_s: lag.since === undefined ? 0 : ageSeconds(now, lag.since) };
 }
 
 /** Of the file and its log; null where there is none. */

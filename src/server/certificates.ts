@@ -3,7 +3,7 @@ import { createSecureContext, type TLSSocket } from "node:tls";
 import { type FileContents, whyUnreadable } from "../platform/file-watch.ts";
 
 /** What TLS needs, read and found to belong together. */
-export interface TlsMaterial {
+export interface Certificates {
   /** PEM, with the chain behind it: the certificates that were read, and nothing else of the file. */
   readonly cert: string;
   /** PEM, no longer encrypted. */
@@ -17,7 +17,7 @@ export interface TlsMaterial {
 }
 
 /** The files can't be used; the message is one line that names the option, the file and the reason. */
-export class TlsMaterialError extends Error {}
+export class CertificateError extends Error {}
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
@@ -27,8 +27,8 @@ const OTHER_PEM_BLOCK = /-----BEGIN (?!CERTIFICATE-)([A-Z0-9 ]+)-----[\s\S]*?---
 /** UTF-8's byte order mark, as latin1 reads it. The TLS library does not find a PEM block behind it. */
 const BYTE_ORDER_MARK = /^\u00ef\u00bb\u00bf/;
 
-/** Checks the files as a whole. Throws {@link TlsMaterialError}. Never has a key or a passphrase in a message. */
-export function readMaterial(files: TlsFiles, contents: FileContents, nowMs: number): TlsMaterial {
+/** Checks the files as a whole. Throws {@link CertificateError}. Never has a key or a passphrase in a message. */
+export function loadCertificates(files: TlsFiles, contents: FileContents, nowMs: number): Certificates {
   const { certPath, keyPath, clientCaPath, passphrase } = files;
   const certOption = `--x509-server-cert-path "${certPath}"`;
   const keyOption = `--x509-server-key-path "${keyPath}"`;
@@ -37,12 +37,12 @@ export function readMaterial(files: TlsFiles, contents: FileContents, nowMs: num
   const [leaf] = chain;
   const key = privateKeyOf(keyText, passphrase, keyOption);
   if (!leaf.checkPrivateKey(key)) {
-    throw new TlsMaterialError(`${keyOption} does not belong to the certificate in ${certOption}`);
+    throw new CertificateError(`${keyOption} does not belong to the certificate in ${certOption}`);
   }
   const expiresAt = Date.parse(leaf.validTo);
-  if (expiresAt <= nowMs) throw new TlsMaterialError(`${certOption} expired on ${dayOf(expiresAt)}`);
+  if (expiresAt <= nowMs) throw new CertificateError(`${certOption} expired on ${dayOf(expiresAt)}`);
   const validFrom = Date.parse(leaf.validFrom);
-  if (validFrom > nowMs) throw new TlsMaterialError(`${certOption} is not valid before ${dayOf(validFrom)}`);
+  if (validFrom > nowMs) throw new CertificateError(`${certOption} is not valid before ${dayOf(validFrom)}`);
   const material = {
     cert: pemOf(chain),
     key: key.export({ type: "pkcs8", format: "pem" }).toString(),
@@ -62,28 +62,28 @@ function authoritiesOf(contents: FileContents, path: string): string {
 const pemOf = (certificates: readonly X509Certificate[]): string => certificates.join("");
 
 /** The TLS library has the last word, before any server is given them: all ports take them over, or none does. */
-function checkTogether({ cert, key, ca }: TlsMaterial, certOption: string): void {
+function checkTogether({ cert, key, ca }: Certificates, certOption: string): void {
   try {
     createSecureContext({ cert, key, ...(ca !== undefined && { ca }) });
   } catch (error) {
     const reason = String((error as NodeJS.ErrnoException).code ?? "an unknown reason");
-    throw new TlsMaterialError(`${certOption} is rejected by the TLS library: ${reason}`);
+    throw new CertificateError(`${certOption} is rejected by the TLS library: ${reason}`);
   }
 }
 
 function textOf(contents: FileContents, path: string, option: string): string {
   const content = contents.get(path);
-  if (content === undefined) throw new TlsMaterialError(`cannot read ${option}: ${whyUnreadable(path)}`);
-  if (content.length === 0) throw new TlsMaterialError(`${option} is empty`);
+  if (content === undefined) throw new CertificateError(`cannot read ${option}: ${whyUnreadable(path)}`);
+  if (content.length === 0) throw new CertificateError(`${option} is empty`);
   return content.toString("latin1").replace(BYTE_ORDER_MARK, "");
 }
 
 /** At least one. A file that is still being written must not be taken for one with a shorter chain. */
 function certificatesOf(text: string, option: string): readonly [X509Certificate, ...X509Certificate[]] {
   const rest = text.replaceAll(PEM_BLOCK, "").replaceAll(OTHER_PEM_BLOCK, "");
-  if (/^-----/m.test(rest)) throw new TlsMaterialError(`${option} is cut short: a PEM block has no end`);
+  if (/^-----/m.test(rest)) throw new CertificateError(`${option} is cut short: a PEM block has no end`);
   const [first, ...others] = (text.match(PEM_BLOCK) ?? []).map((block) => certificateOf(block, option));
-  if (first === undefined) throw new TlsMaterialError(`${option} holds no PEM certificate`);
+  if (first === undefined) throw new CertificateError(`${option} holds no PEM certificate`);
   return [first, ...others];
 }
 
@@ -91,14 +91,14 @@ function certificateOf(block: string, option: string): X509Certificate {
   try {
     return new X509Certificate(block);
   } catch {
-    throw new TlsMaterialError(`${option} holds a damaged certificate`);
+    throw new CertificateError(`${option} holds a damaged certificate`);
   }
 }
 
 function privateKeyOf(text: string, passphrase: string | undefined, option: string): KeyObject {
   const isEncrypted = /-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m.test(text);
   if (isEncrypted && passphrase === undefined) {
-    throw new TlsMaterialError(`${option} is encrypted: set SFP_X509_SERVER_KEY_PASSPHRASE`);
+    throw new CertificateError(`${option} is encrypted: set SFP_X509_SERVER_KEY_PASSPHRASE`);
   }
   try {
     return createPrivateKey({ key: text, ...(isEncrypted && { passphrase }) });
@@ -106,7 +106,7 @@ function privateKeyOf(text: string, passphrase: string | undefined, option: stri
     const reason = isEncrypted
       ? "can't be decrypted with SFP_X509_SERVER_KEY_PASSPHRASE"
       : "holds no PEM private key";
-    throw new TlsMaterialError(`${option} ${reason}`);
+    throw new CertificateError(`${option} ${reason}`);
   }
 }
 

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { Server, Socket } from "node:net";
-import { descriptorOf, tcpProgress } from "../platform/tcp-connection.ts";
+import { socketDescriptor, tcpProgress } from "../platform/tcp-connection.ts";
 import type { EmitLimitEvent } from "./limits.ts";
 
 interface ConnectionLimitOptions {
@@ -53,7 +53,7 @@ export class ConnectionLimit {
     for (let looks = 0; looks < LOOKS_AT_NOTHING; looks++) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
       const isUnsent = [...this.#open].some(
-        (socket) => (tcpProgress(descriptorOf(socket))?.queuedBytes ?? 0) > 0,
+        (socket) => (tcpProgress(socketDescriptor(socket))?.queuedBytes ?? 0) > 0,
       );
       if (isUnsent) looks = 0;
     }

@@ -1,6 +1,6 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import { descriptorOf, type TcpProgress, tcpProgress } from "../platform/tcp-connection.ts";
+import { socketDescriptor, type TcpProgress, tcpProgress } from "../platform/tcp-connection.ts";
 import { pauseReading } from "./connection-limit.ts";
 import { LASTING_STREAM, watchArrivals } from "./http2-streams.ts";
 import type { EmitLimitEvent, LimitName } from "./limits.ts";
@@ -161,11 +161,11 @@ function keepAlive(session: ServerHttp2Session, options: KeepaliveOptions): void
   };
   const ask = () => {
     if (session.destroyed) return;
-    let before = tcpProgress(descriptorOf(socket));
+    let before = tcpProgress(socketDescriptor(socket));
     const ackedBytes = before?.ackedBytes ?? 0;
     let silentMs = 0;
     const look = () => {
-      const now = tcpProgress(descriptorOf(socket));
+      const now = tcpProgress(socketDescriptor(socket));
       silentMs = showsLife(before, now) ? 0 : silentMs + lookEveryMs;
       before = now;
       if (silentMs >= timeoutMs + readingTimeMs(now, readBytes)) onVanished();

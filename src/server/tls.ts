@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../platform/clock.ts";
 import { type FileContents, FileWatch } from "../platform/file-watch.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import { readMaterial, refusalOf, type TlsMaterial, type TlsOptions } from "./certificates.ts";
+import { type Certificates, loadCertificates, refusalOf, type TlsOptions } from "./certificates.ts";
 
 /** From so long before its end on, a certificate is warned of. */
 const WARN_BEFORE_MS = 14 * 24 * 3_600_000;
@@ -36,7 +36,7 @@ export class ServerTls implements AsyncDisposable {
   readonly #servers = new Set<Server>();
   readonly #watch: FileWatch;
   readonly #stopping = new AbortController();
-  #material: TlsMaterial;
+  #material: Certificates;
 
   /** Throws a TlsMaterialError where the files can't be used. */
   constructor(options: TlsOptions, { clock, supervisor, emit }: ServerTlsParts) {
@@ -48,7 +48,7 @@ export class ServerTls implements AsyncDisposable {
     const onChange = (contents: FileContents) => this.#reload(contents);
     this.#watch = new FileWatch({ paths, clock, supervisor, onChange });
     try {
-      this.#material = readMaterial(options, this.#watch.known, clock.now());
+      this.#material = loadCertificates(options, this.#watch.known, clock.now());
     } catch (error) {
       void this.#watch[Symbol.asyncDispose]();
       throw error;
@@ -109,7 +109,7 @@ export class ServerTls implements AsyncDisposable {
   #reload(contents: FileContents): void {
     const before = this.#material;
     try {
-      this.#material = readMaterial(this.#options, contents, this.#clock.now());
+      this.#material = loadCertificates(this.#options, contents, this.#clock.now());
       for (const server of this.#servers) server.setSecureContext(this.#context());
     } catch (error) {
       this.#material = before;

@@ -5,7 +5,7 @@ import type { BackupWriter } from "./backup-writer.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
-interface BackupKeeperOptions {
+interface BackupKeepAliveOptions {
   readonly backup: SpecBackup;
   readonly writer: BackupWriter;
   readonly store: SpecStore;
@@ -19,13 +19,13 @@ interface BackupKeeperOptions {
 const PARALLEL_TOUCHES = 8;
 
 /** Keeps what the backup has from expiring as long as a relay holds it, and writes anew what is gone from there. */
-export class BackupKeeper implements AsyncDisposable {
-  readonly #options: BackupKeeperOptions;
+export class BackupKeepAlive implements AsyncDisposable {
+  readonly #options: BackupKeepAliveOptions;
   readonly #stopping = new AbortController();
   #wake = new AbortController();
   readonly #running: Promise<void>;
 
-  constructor(options: BackupKeeperOptions) {
+  constructor(options: BackupKeepAliveOptions) {
     this.#options = options;
     this.#running = options.supervisor.loop("backup_upkeep", this.#stopping.signal, () => this.#round());
   }

@@ -13,7 +13,7 @@ export interface Feed {
 }
 
 /** What there can be of a key. */
-export function feedsOf(sdkKey: SdkKey): readonly Feed[] {
+export function listFeeds(sdkKey: SdkKey): readonly Feed[] {
   return FORMS.map((form) => ({ sdkKey, ...form }));
 }
 

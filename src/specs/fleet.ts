@@ -46,7 +46,7 @@ export interface Seen {
 }
 
 /** Where the relays of a fleet tell each other what they know. Every method rejects where it does not work just now. */
-export interface FleetBoard {
+export interface FleetChannel {
   /** One atomic step: of relays that look at the same moment, one has the claim. */
   look(feed: Feed, look: Look): Promise<Seen>;
   confirm(feed: Feed, confirmation: Confirmation): Promise<void>;
@@ -62,7 +62,7 @@ export interface FleetBoard {
 }
 
 interface FleetOptions {
-  readonly board: FleetBoard;
+  readonly board: FleetChannel;
   readonly store: SpecStore;
   readonly recovery: SpecRecovery;
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { KeyGate, Throttled } from "../access/admission.ts";
-import { type Denial, Denials } from "../access/negative-cache.ts";
+import { NegativeCache, type NegativeEntry } from "../access/negative-cache.ts";
 import type { SdkKey } from "../access/sdk-key.ts";
 import { type Clock, within } from "../platform/clock.ts";
 import type { SpecAcquirer } from "./acquire.ts";
@@ -8,7 +8,7 @@ import { type ApiVersion, type Feed, feedId, type SpecFormat } from "./feed.ts";
 import { recoverAny, type SpecRecovery } from "./recovery.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
-export type SpecAnswer = { readonly kind: "held"; readonly held: HeldFeed } | Denial | Throttled;
+export type SpecLookup = { readonly kind: "held"; readonly held: HeldFeed } | NegativeEntry | Throttled;
 
 /** How long a client that can read protobuf waits for it where JSON is held. */
 const SLOW_PROTO_MS = 1_000;
@@ -32,14 +32,14 @@ interface SpecQueryOptions {
 /** What clients ask, on every protocol: the config spec of a key. */
 export class SpecQuery {
   readonly #options: SpecQueryOptions;
-  readonly #denials: Denials;
+  readonly #denials: NegativeCache;
   /** Denied feeds that the backup was asked for a moment ago. */
   readonly #lookedUp: LRUCache<string, true>;
 
   constructor(options: SpecQueryOptions) {
     this.#options = options;
     const { maxDenials: max, clock } = options;
-    this.#denials = new Denials(max, clock);
+    this.#denials = new NegativeCache(max, clock);
     const perf = { now: () => clock.elapsed() };
     this.#lookedUp = new LRUCache({ max, ttl: LOOK_UP_EVERY_MS, perf, ttlResolution: 0 });
   }
@@ -53,15 +53,15 @@ export class SpecQuery {
    * What is in memory, else what can be had of upstream and the backup now. A client that can read protobuf can read JSON too:
    * where protobuf is not to be had, or not soon, JSON that is held answers.
    */
-  async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecAnswer> {
+  async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecLookup> {
     const held = this.held(sdkKey, version, format);
     if (held !== undefined) return { kind: "held", held };
     const firstSight = this.#firstSight({ sdkKey, version, format });
     return format === "json" ? firstSight : this.#orHeldJson(firstSight, sdkKey, version);
   }
 
-  async #orHeldJson(proto: Promise<SpecAnswer>, sdkKey: SdkKey, version: ApiVersion): Promise<SpecAnswer> {
-    const json = (): SpecAnswer | undefined => {
+  async #orHeldJson(proto: Promise<SpecLookup>, sdkKey: SdkKey, version: ApiVersion): Promise<SpecLookup> {
+    const json = (): SpecLookup | undefined => {
       const held = this.held(sdkKey, version, "json");
       return held && { kind: "held", held };
     };
@@ -75,7 +75,7 @@ export class SpecQuery {
     }
   }
 
-  async #firstSight(feed: Feed): Promise<SpecAnswer> {
+  async #firstSight(feed: Feed): Promise<SpecLookup> {
     const { gate, recovery, acquirer } = this.#options;
     const { sdkKey, version, format } = feed;
     const denied = gate.allows(sdkKey) ? this.#denials.get(feedId(feed)) : undefined;
@@ -96,7 +96,7 @@ export class SpecQuery {
   }
 
   /** That upstream wants to be left alone for a while does not keep a backup that works again from answering. */
-  async #recoverDenied(feed: Feed, denied: Denial): Promise<SpecAnswer | undefined> {
+  async #recoverDenied(feed: Feed, denied: NegativeEntry): Promise<SpecLookup | undefined> {
     const { recovery } = this.#options;
     const id = feedId(feed);
     if (recovery === undefined || denied.kind !== "unavailable" || this.#lookedUp.has(id)) return undefined;

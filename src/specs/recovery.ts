@@ -1,7 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import type { SpecBackup } from "./backup.ts";
 import type { EmitSpecEvent } from "./events.ts";
-import { type Feed, feedId, feedsOf } from "./feed.ts";
+import { type Feed, feedId, listFeeds } from "./feed.ts";
 import type { RawPayload } from "./payload/payload.ts";
 import type { SpecPreparer } from "./payload/preparer.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -123,7 +123,7 @@ export class SpecRecovery {
 
 /** Takes the feed back, else another of its key: that any is there shows that the key is a valid one. */
 export async function recoverAny(recovery: SpecRecovery, feed: Feed): Promise<void> {
-  const others = feedsOf(feed.sdkKey).filter((other) => feedId(other) !== feedId(feed));
+  const others = listFeeds(feed.sdkKey).filter((other) => feedId(other) !== feedId(feed));
   for (const each of [feed, ...others]) {
     const recovered = await recovery.recover(each);
     if (recovered === "newer" || recovered === "failed") return;

@@ -126,7 +126,7 @@ export class SpecRefresher {
     return this.#publish(feed, decision.payload, answered, () => (underway.isWanted ? undefined : asked));
   }
 
-  async #lookInto(outcome: FetchOutcome): Promise<Finding> {
+  async #lookInto(outcome: FetchOutcome): Promise<FetchResult> {
     if (outcome.kind !== "payload") return outcome;
     try {
       return await this.#options.preparer.prepare(outcome.raw);
@@ -233,7 +233,7 @@ export class SpecRefresher {
 }
 
 /** What one request to upstream came to, after the payload was looked into. */
-export type Finding =
+export type FetchResult =
   | { readonly kind: "prepared"; readonly payload: PreparedPayload }
   | { readonly kind: "no_update" }
   | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string }
@@ -251,12 +251,12 @@ type Decision =
   /** What is held is the newest. */
   | { readonly kind: "confirm" }
   /** Change nothing; the finding says why there is nothing new. */
-  | { readonly kind: "keep"; readonly finding: Exclude<Finding, { kind: "prepared" | "no_update" }> }
+  | { readonly kind: "keep"; readonly finding: Exclude<FetchResult, { kind: "prepared" | "no_update" }> }
   /** The key is not, or no longer, valid: hold nothing for it. */
   | { readonly kind: "forget"; readonly status: number };
 
 /** What to do about a finding, given what is held. Last known good: only `forget` takes anything away. */
-export function decide(finding: Finding, held: Snapshot | undefined, policy: RefreshPolicy): Decision {
+export function decide(finding: FetchResult, held: Snapshot | undefined, policy: RefreshPolicy): Decision {
   switch (finding.kind) {
     case "prepared":
       return decidePayload(finding.payload, held);

@@ -64,7 +64,7 @@ interface Prepared {
 const prepared = new WeakMap<Confirmed, Prepared>();
 
 /** Put into words once for each version and each word of upstream, not for each request. */
-export function originOf(held: Confirmed): SpecOrigin {
+export function toOrigin(held: Confirmed): SpecOrigin {
   const { snapshot, confirmedAt } = held;
   const known = prepared.get(held);
   if (known?.of.snapshot === snapshot && known.of.confirmedAt === confirmedAt) return known.origin;

@@ -67,7 +67,7 @@ export interface SpoolCall {
 /** Where a batch went, by the id of its first row; undefined where it is larger than the spool may be. */
 export type SpoolPlace = { readonly groupId: number; readonly id: number } | undefined;
 
-export interface SpoolTaken {
+export interface SpoolClaimed {
   readonly rows: SpoolRows;
   readonly group: EventGroup;
   readonly chunks: readonly EventChunk[];
@@ -82,7 +82,7 @@ export type SpoolOutcome =
   | { readonly kind: "done" }
   | { readonly kind: "put"; readonly places: readonly SpoolPlace[] }
   /** Undefined where there is nothing of the group. */
-  | { readonly kind: "taken"; readonly taken: SpoolTaken | undefined }
+  | { readonly kind: "taken"; readonly taken: SpoolClaimed | undefined }
   /** How much is gone, and the first of the rows that is not. */
   | { readonly kind: "removed"; readonly sums: QueueDepth; readonly first: SpoolHead | undefined }
   /** There is no room on the disk. */

@@ -1,7 +1,7 @@
-import type { QueueDepth, TakeLimits, TakenEvents } from "../log-events/queue.ts";
+import type { ClaimedEvents, ClaimLimits, QueueDepth } from "../log-events/queue.ts";
 import { rowsFrom, type SpoolHead, type SpoolReply, type SpoolRows } from "./calls.ts";
-import { type EventSpoolLink, SpoolError } from "./client.ts";
-import type { EventSpoolIndex, WaitingRows } from "./spool-index.ts";
+import { type SpoolClient, SpoolError } from "./client.ts";
+import type { SpoolIndex, WaitingRows } from "./spool-index.ts";
 
 interface Take {
   readonly rows: SpoolRows;
@@ -13,8 +13,8 @@ interface Take {
 }
 
 /** What is taken. Only this process knows of it: in the file it is like all the rest. */
-export class EventSpoolTakes {
-  readonly #index: EventSpoolIndex;
+export class SpoolClaims {
+  readonly #index: SpoolIndex;
   readonly #takes = new Map<number, Take>();
   /** By group, what is removed but still in the file, since the disk is too full even to delete. */
   readonly #gone = new Map<number, SpoolRows>();
@@ -22,7 +22,7 @@ export class EventSpoolTakes {
   readonly #asked = new Set<number>();
   #lastToken = 0;
 
-  constructor(index: EventSpoolIndex) {
+  constructor(index: SpoolIndex) {
     this.#index = index;
   }
 
@@ -42,9 +42,9 @@ export class EventSpoolTakes {
   /** Undefined where there turned out to be nothing of the group. */
   async take(
     waiting: WaitingRows,
-    limits: TakeLimits,
-    link: EventSpoolLink,
-  ): Promise<TakenEvents | undefined> {
+    limits: ClaimLimits,
+    link: SpoolClient,
+  ): Promise<ClaimedEvents | undefined> {
     const { groupId, id: fromId } = waiting;
     const { maxEvents, maxBytes } = limits;
     this.#asked.add(groupId);
@@ -59,7 +59,7 @@ export class EventSpoolTakes {
     }
   }
 
-  #taken(groupId: number, { outcome, dropped }: SpoolReply): TakenEvents | undefined {
+  #taken(groupId: number, { outcome, dropped }: SpoolReply): ClaimedEvents | undefined {
     const taken = outcome.kind === "taken" ? outcome.taken : undefined;
     this.#asked.delete(groupId);
     if (taken === undefined) {
@@ -74,14 +74,14 @@ export class EventSpoolTakes {
     return { token, group, chunks, queuedAt };
   }
 
-  release({ token }: TakenEvents): void {
+  release({ token }: ClaimedEvents): void {
     const take = this.#takes.get(token);
     if (take === undefined) return;
     this.#takes.delete(token);
     this.#index.giveBack(take.rows.groupId, take.sums, take.head);
   }
 
-  async remove({ token }: TakenEvents, count: number | undefined, link: EventSpoolLink): Promise<void> {
+  async remove({ token }: ClaimedEvents, count: number | undefined, link: SpoolClient): Promise<void> {
     const take = this.#takes.get(token);
     if (take === undefined) return;
     const more = count === undefined ? take.sums.events : count - take.removedEvents;
@@ -101,7 +101,7 @@ export class EventSpoolTakes {
   }
 
   /** What was taken, and what waits of its group; returns how many events that was. */
-  async drop(taken: TakenEvents, link: EventSpoolLink): Promise<number> {
+  async drop(taken: ClaimedEvents, link: SpoolClient): Promise<number> {
     const take = this.#takes.get(taken.token);
     if (take === undefined) return 0;
     const { groupId, firstId } = take.rows;
@@ -131,7 +131,7 @@ export class EventSpoolTakes {
   }
 
   /** Else whatever a full disk held would be sent over and over. */
-  async #goesLater(token: number, take: Take, link: EventSpoolLink): Promise<void> {
+  async #goesLater(token: number, take: Take, link: SpoolClient): Promise<void> {
     if (!this.#takes.delete(token)) return;
     const { groupId, firstId, lastId } = take.rows;
     this.#gone.set(groupId, { groupId, firstId: this.#gone.get(groupId)?.firstId ?? firstId, lastId });
@@ -142,7 +142,7 @@ export class EventSpoolTakes {
   }
 
   /** Tries to delete what is gone. */
-  async removeGone(link: EventSpoolLink): Promise<void> {
+  async removeGone(link: SpoolClient): Promise<void> {
     for (const rows of this.#gone.values()) {
       try {
         await link.call({ kind: "remove", rows, events: undefined }, () => {

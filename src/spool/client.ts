@@ -3,13 +3,13 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
 import type { SpoolAction, SpoolCall, SpoolLimits, SpoolReply } from "./calls.ts";
 import type { EmitSpoolEvent, SpoolDropReason } from "./events.ts";
-import type { EventSpoolIndex } from "./spool-index.ts";
+import type { SpoolIndex } from "./spool-index.ts";
 
-interface EventSpoolLinkOptions {
+interface SpoolClientOptions {
   readonly limits: SpoolLimits;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly index: EventSpoolIndex;
+  readonly index: SpoolIndex;
   /** The index was loaded anew: what was taken before waits again, as after a crash. */
   readonly onLoaded: () => void;
   readonly onProblem: EmitSpoolEvent;
@@ -24,8 +24,8 @@ const OPEN = { kind: "open" } as const;
 const REASONS: readonly SpoolDropReason[] = ["size", "age", "damage"];
 
 /** Calls of the Worker that has the file. Sees to it that the index says what is in the file. */
-export class EventSpoolLink {
-  readonly #options: EventSpoolLinkOptions;
+export class SpoolClient {
+  readonly #options: SpoolClientOptions;
   readonly #calls: WorkerCalls<SpoolCall, SpoolReply>;
   #reloading: Promise<void> | undefined;
   /** Something may have been done of which nothing was heard. */
@@ -34,7 +34,7 @@ export class EventSpoolLink {
   #storedBytes = 0;
   #hasOpened = false;
 
-  constructor(options: EventSpoolLinkOptions) {
+  constructor(options: SpoolClientOptions) {
     this.#options = options;
     this.#calls = new WorkerCalls({
       name: "the event spool",

@@ -1,19 +1,19 @@
 import { join } from "node:path";
 import { SQLITE, sqliteResult } from "../sqlite/database.ts";
-import { inWords } from "../sqlite/lock.ts";
-import { FitFile } from "../sqlite/managed-file.ts";
+import { describeSqliteError } from "../sqlite/lock.ts";
+import { ManagedDatabase } from "../sqlite/managed-file.ts";
 import type { SpoolAction, SpoolDrop, SpoolGroup, SpoolLimits, SpoolOutcome, SpoolReply } from "./calls.ts";
 import type { SpoolEvent } from "./events.ts";
-import { spoolShape } from "./rows.ts";
+import { spoolSchema } from "./rows.ts";
 import { SpoolTable } from "./tables.ts";
 
 const FILE_NAME = "events.sqlite";
 
 /** The database of the spool. */
-export class EventSpoolFile {
+export class SpoolFile {
   readonly path: string;
   readonly #limits: SpoolLimits;
-  readonly #file: FitFile<SpoolTable>;
+  readonly #file: ManagedDatabase<SpoolTable>;
   #opened: readonly SpoolGroup[] | undefined;
   #dropped: readonly SpoolDrop[] = [];
   #events: SpoolEvent[] = [];
@@ -22,9 +22,9 @@ export class EventSpoolFile {
   constructor(limits: SpoolLimits) {
     this.path = join(limits.folder, FILE_NAME);
     this.#limits = limits;
-    this.#file = new FitFile({
+    this.#file = new ManagedDatabase({
       path: this.path,
-      shape: spoolShape,
+      shape: spoolSchema,
       opened: (db) => {
         const table = new SpoolTable(db, limits);
         this.#opened = table.groups();
@@ -54,7 +54,7 @@ export class EventSpoolFile {
       }, now);
     } catch (error) {
       const noRoom = sqliteResult(error) === SQLITE.FULL || isNoSpace(error);
-      const detail = `the event spool ${this.path}: ${inWords(error, this.path)}`;
+      const detail = `the event spool ${this.path}: ${describeSqliteError(error, this.path)}`;
       return { kind: noRoom ? "full" : "failed", detail };
     }
   }

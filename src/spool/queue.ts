@@ -1,11 +1,11 @@
 import { REQUEST_LIMITS } from "../log-events/chunk.ts";
 import type {
+  ClaimedEvents,
+  ClaimLimits,
   EventBatch,
   EventQueue,
   EventsLeft,
   QueueDepth,
-  TakeLimits,
-  TakenEvents,
 } from "../log-events/queue.ts";
 import { type Clock, within } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
@@ -25,7 +25,7 @@ interface SpooledQueueOptions {
 /** How long a relay that stops waits for the spool to take what is in memory. */
 const SETTLE_LIMIT_MS = 5_000;
 
-const EVERYTHING: TakeLimits = { ...REQUEST_LIMITS, dueBefore: Number.MAX_SAFE_INTEGER };
+const EVERYTHING: ClaimLimits = { ...REQUEST_LIMITS, dueBefore: Number.MAX_SAFE_INTEGER };
 
 /**
  * Keeps events in the spool, which is opened in the background, and in memory for as long as the spool can't be used: another
@@ -36,7 +36,7 @@ export class SpooledQueue implements EventQueue {
   readonly #memory: EventQueue;
   readonly #opening: Opening;
   readonly #clock: Clock;
-  readonly #takenFromMemory = new WeakSet<TakenEvents>();
+  readonly #takenFromMemory = new WeakSet<ClaimedEvents>();
   readonly #listeners: (() => void)[] = [];
   #isOpen = false;
   #moving: Promise<void> = Promise.resolve();
@@ -102,26 +102,26 @@ export class SpooledQueue implements EventQueue {
   }
 
   /** What waits in memory goes first: it is older, and ends with the process. */
-  async take(limits: TakeLimits): Promise<TakenEvents | undefined> {
+  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
     const taken = await this.#memory.take(limits);
     if (taken === undefined) return this.#isOpen ? this.#spool.take(limits) : undefined;
     this.#takenFromMemory.add(taken);
     return taken;
   }
 
-  async remove(taken: TakenEvents, count?: number): Promise<void> {
+  async remove(taken: ClaimedEvents, count?: number): Promise<void> {
     await this.#queueOf(taken).remove(taken, count);
   }
 
-  async drop(taken: TakenEvents): Promise<number> {
+  async drop(taken: ClaimedEvents): Promise<number> {
     return this.#queueOf(taken).drop(taken);
   }
 
-  async release(taken: TakenEvents): Promise<void> {
+  async release(taken: ClaimedEvents): Promise<void> {
     await this.#queueOf(taken).release(taken);
   }
 
-  #queueOf(taken: TakenEvents): EventQueue {
+  #queueOf(taken: ClaimedEvents): EventQueue {
     return this.#takenFromMemory.has(taken) ? this.#memory : this.#spool;
   }
 

@@ -1,7 +1,7 @@
 import { crc32 } from "node:zlib";
 import { type EventChunk, splitChunk } from "../log-events/chunk.ts";
 import type { QueueDepth } from "../log-events/queue.ts";
-import type { DatabaseShape, SqlRow, Statements } from "../sqlite/database.ts";
+import type { DatabaseSchema, SqlRow, Statements } from "../sqlite/database.ts";
 import type { SpoolHead, SpoolRows } from "./calls.ts";
 
 /** A row without its body. */
@@ -22,7 +22,7 @@ export interface SpoolSums extends QueueDepth {
 const ROW_BYTES = 200;
 
 /** What a row with this body counts for. */
-export const sizeOf = (body: Uint8Array): number => body.length + ROW_BYTES;
+export const rowBytes = (body: Uint8Array): number => body.length + ROW_BYTES;
 
 /** A checksum of all that is in a row: SQLite has none. */
 const sealOf = (body: Uint8Array, zstd: boolean, facts: readonly number[]): number =>
@@ -51,14 +51,14 @@ export class SpoolRowTable {
   }
 
   insert(groupId: number, { count, bytes, zstd, body }: EventChunk, queuedAt: number): SpoolRow {
-    const size = sizeOf(body);
+    const size = rowBytes(body);
     const facts = [groupId, queuedAt, count, bytes, size] as const;
     const { kept } = this;
     const sql =
       "INSERT INTO batch (group_id, queued_at, events, bytes, size, zstd, seal, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     const seal = sealOf(body, zstd, facts);
     const { lastInsertRowid } = this.#statements.run(sql, ...facts, Number(zstd), seal, body);
-    this.#kept = plus(kept, { batches: 1, events: count, bytes, size });
+    this.#kept = addSums(kept, { batches: 1, events: count, bytes, size });
     return { id: Number(lastInsertRowid), groupId, queuedAt, events: count, bytes, size };
   }
 
@@ -76,7 +76,7 @@ export class SpoolRowTable {
   /** Takes the first `count` of its events from the row, which has more; says how much is gone. */
   shorten(row: SpoolRow, chunk: EventChunk, count: number): SpoolSums {
     const [gone, { count: events, bytes, zstd, body }] = splitChunk(chunk, count);
-    const facts = [row.groupId, row.queuedAt, events, bytes, sizeOf(body)] as const;
+    const facts = [row.groupId, row.queuedAt, events, bytes, rowBytes(body)] as const;
     const sql = `UPDATE batch SET group_id = ?, queued_at = ?, events = ?, bytes = ?, size = ?, zstd = ?, seal = ?,
       body = ? WHERE id = ?`;
     this.#statements.run(sql, ...facts, Number(zstd), sealOf(body, zstd, facts), body, row.id);
@@ -84,7 +84,7 @@ export class SpoolRowTable {
       batches: 0,
       events: gone.count,
       bytes: gone.bytes,
-      size: row.size - sizeOf(body),
+      size: row.size - rowBytes(body),
     });
   }
 
@@ -100,7 +100,7 @@ export class SpoolRowTable {
   }
 
   #gone(sums: SpoolSums): SpoolSums {
-    this.#kept = this.#kept && plus(this.#kept, sums, -1);
+    this.#kept = this.#kept && addSums(this.#kept, sums, -1);
     return sums;
   }
 
@@ -164,7 +164,7 @@ const rowOf = (row: SqlRow): SpoolRow => ({
 
 export const NOTHING: SpoolSums = { batches: 0, events: 0, bytes: 0, size: 0 };
 
-export const plus = (a: SpoolSums, b: SpoolSums, times = 1): SpoolSums => ({
+export const addSums = (a: SpoolSums, b: SpoolSums, times = 1): SpoolSums => ({
   batches: a.batches + times * b.batches,
   events: a.events + times * b.events,
   bytes: a.bytes + times * b.bytes,
@@ -199,7 +199,7 @@ const SCHEMA = `
   CREATE INDEX batch_by_group ON batch (group_id, id, queued_at, events, bytes, size);
 `;
 
-export const spoolShape: DatabaseShape = {
+export const spoolSchema: DatabaseSchema = {
   // "SFE1"
   applicationId: 0x53464531,
   version: 2,

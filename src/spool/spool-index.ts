@@ -1,4 +1,4 @@
-import { type QueueDepth, type TakeLimits, type Waiting, WaitingOrder } from "../log-events/queue.ts";
+import { type ClaimLimits, type QueueDepth, type Waiting, WaitingOrder } from "../log-events/queue.ts";
 import type { SpoolDrop, SpoolGroup, SpoolHead } from "./calls.ts";
 
 interface Group {
@@ -21,7 +21,7 @@ const NOTHING: QueueDepth = { batches: 0, events: 0, bytes: 0 };
  * What must be known of the spool without asking it: of each group what waits, since when, and whether it is
  * taken. About 300 bytes a group, and no text.
  */
-export class EventSpoolIndex {
+export class SpoolIndex {
   #depth = NOTHING;
   readonly #groups = new Map<number, Group>();
   /** Groups of which something waits and that are not taken. */
@@ -52,7 +52,7 @@ export class EventSpoolIndex {
   }
 
   /** The longest waiting group that is due. Those that were put after `dueBefore` are few: they are the newest. */
-  pick({ maxEvents, maxBytes, dueBefore }: TakeLimits): WaitingRows | undefined {
+  pick({ maxEvents, maxBytes, dueBefore }: ClaimLimits): WaitingRows | undefined {
     for (const waiting of this.#waiting) {
       if (waiting.queuedAt <= dueBefore) return waiting;
       const { events, bytes } = this.#group(waiting.groupId).sums;

@@ -1,12 +1,12 @@
 import { answerCalls } from "../platform/worker-calls.ts";
 import type { SpoolCall, SpoolReply } from "./calls.ts";
-import { EventSpoolFile } from "./file.ts";
+import { SpoolFile } from "./file.ts";
 
-let file: EventSpoolFile | undefined;
+let file: SpoolFile | undefined;
 
 answerCalls<SpoolCall, SpoolReply>(
   ({ limits, action, now }) => {
-    file ??= new EventSpoolFile(limits);
+    file ??= new SpoolFile(limits);
     return file.perform(action, now);
   },
   () => [],

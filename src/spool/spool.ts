@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { countBytes, countEvents, heldBytes } from "../log-events/chunk.ts";
-import type { EventBatch, EventQueue, QueueDepth, TakeLimits, TakenEvents } from "../log-events/queue.ts";
+import type { ClaimedEvents, ClaimLimits, EventBatch, EventQueue, QueueDepth } from "../log-events/queue.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { SpoolReply, SpoolRows } from "./calls.ts";
-import { EventSpoolTakes } from "./claims.ts";
-import { EventSpoolLink, SpoolError } from "./client.ts";
+import { SpoolClaims } from "./claims.ts";
+import { SpoolClient, SpoolError } from "./client.ts";
 import type { EmitSpoolEvent } from "./events.ts";
-import { EventSpoolIndex } from "./spool-index.ts";
+import { SpoolIndex } from "./spool-index.ts";
 
 export interface EventSpoolOptions {
   /** The folder of the database; made where there is none. One relay at a time can use it. */
@@ -35,9 +35,9 @@ const FLUSH_LIMIT_MS = 5_000;
  */
 export class EventSpool implements EventQueue {
   readonly #options: EventSpoolOptions;
-  readonly #index = new EventSpoolIndex();
-  readonly #takes = new EventSpoolTakes(this.#index);
-  readonly #link: EventSpoolLink;
+  readonly #index = new SpoolIndex();
+  readonly #takes = new SpoolClaims(this.#index);
+  readonly #link: SpoolClient;
   readonly #puts = new EventSpoolPuts((batches) => this.#commit(batches));
   readonly #listeners: (() => void)[] = [];
   #closing: Promise<void> | undefined;
@@ -46,7 +46,7 @@ export class EventSpool implements EventQueue {
     const { path: folder, maxBytes, maxBatches, maxAgeMs, clock, supervisor, onProblem } = options;
     const limits = { folder, maxBytes, maxBatches, maxAgeMs };
     this.#options = options;
-    this.#link = new EventSpoolLink({
+    this.#link = new SpoolClient({
       limits,
       clock,
       supervisor,
@@ -88,7 +88,7 @@ export class EventSpool implements EventQueue {
     return result;
   }
 
-  async take(limits: TakeLimits): Promise<TakenEvents | undefined> {
+  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
     this.#refuseOnceClosed();
     await this.#expire();
     for (;;) {
@@ -99,17 +99,17 @@ export class EventSpool implements EventQueue {
     }
   }
 
-  async remove(taken: TakenEvents, count?: number): Promise<void> {
+  async remove(taken: ClaimedEvents, count?: number): Promise<void> {
     this.#refuseOnceClosed();
     await this.#takes.remove(taken, count, this.#link);
   }
 
-  async drop(taken: TakenEvents): Promise<number> {
+  async drop(taken: ClaimedEvents): Promise<number> {
     this.#refuseOnceClosed();
     return this.#takes.drop(taken, this.#link);
   }
 
-  async release(taken: TakenEvents): Promise<void> {
+  async release(taken: ClaimedEvents): Promise<void> {
     this.#takes.release(taken);
   }
 

@@ -6,16 +6,16 @@ import type { EventBatch, EventGroup } from "../log-events/queue.ts";
 import { Statements, transact } from "../sqlite/database.ts";
 import {
   rowsFrom,
+  type SpoolClaimed,
   type SpoolDrop,
   type SpoolGroup,
   type SpoolHead,
   type SpoolLimits,
   type SpoolPlace,
   type SpoolRows,
-  type SpoolTaken,
 } from "./calls.ts";
 import type { SpoolDropReason } from "./events.ts";
-import { NOTHING, plus, type SpoolRow, SpoolRowTable, type SpoolSums, sizeOf } from "./rows.ts";
+import { addSums, NOTHING, rowBytes, type SpoolRow, SpoolRowTable, type SpoolSums } from "./rows.ts";
 
 interface SpoolPut {
   readonly places: readonly SpoolPlace[];
@@ -86,7 +86,7 @@ export class SpoolTable {
 
   /** All of its chunks, or none. */
   #insert({ group, chunks, queuedAt }: EventBatch): SpoolPlace {
-    const size = chunks.reduce((sum, { body }) => sum + sizeOf(body), 0);
+    const size = chunks.reduce((sum, { body }) => sum + rowBytes(body), 0);
     if (size > this.#limits.maxBytes) return undefined;
     const groupId = this.#groups.idOf(group);
     const [first] = chunks.map((chunk) => this.#rows.insert(groupId, chunk, queuedAt));
@@ -181,7 +181,7 @@ function dropOldest(
     dropped.set(groupId, {
       firstId: before.firstId,
       lastId: id,
-      sums: plus(before.sums, rows.delete(row)),
+      sums: addSums(before.sums, rows.delete(row)),
     });
   }
   return [...dropped].map(([groupId, { firstId, lastId, sums }]) => {
@@ -199,7 +199,7 @@ interface SpoolTake {
 
 interface SpoolTakeResult {
   /** Undefined where there is nothing of the group. */
-  readonly taken: SpoolTaken | undefined;
+  readonly taken: SpoolClaimed | undefined;
   /** What was found to be damaged on the way. */
   readonly dropped: readonly SpoolDrop[];
 }
@@ -245,15 +245,15 @@ function takenOf(
   group: EventGroup,
   rows: readonly SpoolRow[],
   chunks: readonly EventChunk[],
-  next: SpoolTaken["next"],
-): SpoolTaken | undefined {
+  next: SpoolClaimed["next"],
+): SpoolClaimed | undefined {
   const [first, last] = [rows[0], rows.at(-1)];
   if (first === undefined || last === undefined) return undefined;
   return {
     rows: { groupId: first.groupId, firstId: first.id, lastId: last.id },
     group,
     chunks,
-    sums: rows.reduce((sums, row) => plus(sums, { ...row, batches: 1 }), NOTHING),
+    sums: rows.reduce((sums, row) => addSums(sums, { ...row, batches: 1 }), NOTHING),
     queuedAt: first.queuedAt,
     next,
   };
@@ -284,7 +284,7 @@ function removeFirst(rows: SpoolRowTable, range: SpoolRows, count: number): Spoo
     if (left <= 0) break;
     const chunk = row.events > left ? rows.chunkOf(row.id) : undefined;
     // Damaged since it was taken: gone with it, as it could not be taken again.
-    sums = plus(sums, chunk === undefined ? rows.delete(row) : rows.shorten(row, chunk, left));
+    sums = addSums(sums, chunk === undefined ? rows.delete(row) : rows.shorten(row, chunk, left));
   }
   return sums;
 }

@@ -12,7 +12,7 @@ import type {
 import { OWN, RelaySlots, SpecUsers, UNUSED } from "./backup-users.ts";
 import {
   BUSY_TIMEOUT_MS,
-  type DatabaseShape,
+  type DatabaseSchema,
   SQLITE,
   type SqlRow,
   Statements,
@@ -20,17 +20,17 @@ import {
   transact,
 } from "./database.ts";
 import type { LocalEvent } from "./events.ts";
-import { inWords } from "./lock.ts";
-import { FitFile } from "./managed-file.ts";
+import { describeSqliteError } from "./lock.ts";
+import { ManagedDatabase } from "./managed-file.ts";
 
 /** While another process has the file locked, no call waits as long as the first did: reads would queue up behind it. */
 const STILL_BUSY_TIMEOUT_MS = 50;
 
 /** The database of the embedded backup. */
-export class LocalFile {
+export class LocalBackupFile {
   readonly path: string;
   readonly #limits: LocalLimits;
-  readonly #file: FitFile<SpecTable>;
+  readonly #file: ManagedDatabase<SpecTable>;
   #events: LocalEvent[] = [];
   #slots: RelaySlots | undefined;
   #hasOpened = false;
@@ -38,9 +38,9 @@ export class LocalFile {
   constructor(path: string, limits: LocalLimits) {
     this.path = path;
     this.#limits = limits;
-    this.#file = new FitFile({
+    this.#file = new ManagedDatabase({
       path,
-      shape: specShape,
+      shape: specSchema,
       opened: (db) => {
         this.#hasOpened = true;
         this.#slots?.[Symbol.dispose]();
@@ -70,7 +70,10 @@ export class LocalFile {
       return outcome;
     } catch (error) {
       if (sqliteResult(error) === SQLITE.BUSY) this.#file.waitForLocks(STILL_BUSY_TIMEOUT_MS);
-      return { kind: "failed", detail: `the embedded backup ${this.path}: ${inWords(error, this.path)}` };
+      return {
+        kind: "failed",
+        detail: `the embedded backup ${this.path}: ${describeSqliteError(error, this.path)}`,
+      };
     }
   }
 
@@ -318,7 +321,7 @@ const SCHEMA = `
 `;
 
 /** The embedded backup. All in it can be had from upstream again. */
-const specShape: DatabaseShape = {
+const specSchema: DatabaseSchema = {
   // "SFP1"
   applicationId: 0x53465031,
   version: 1,

@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import { answerCalls } from "../platform/worker-calls.ts";
 import type { LocalCall, LocalReply } from "./backup-calls.ts";
-import { LocalFile } from "./backup-file.ts";
+import { LocalBackupFile } from "./backup-file.ts";
 import { SPECS_FILE_NAME } from "./path.ts";
 
-let file: LocalFile | undefined;
+let file: LocalBackupFile | undefined;
 
 answerCalls<LocalCall, LocalReply>(
   ({ limits, action, now }) => {
-    file ??= new LocalFile(join(limits.folder, SPECS_FILE_NAME), limits);
+    file ??= new LocalBackupFile(join(limits.folder, SPECS_FILE_NAME), limits);
     return file.perform(action, now);
   },
   ({ outcome }) => (outcome.kind === "found" ? [outcome.version.body.buffer] : []),

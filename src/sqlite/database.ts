@@ -21,7 +21,7 @@ const MAX_LOG_BYTES = 64 * 1024 * 1024;
  * Opens the database, made where there is none, after it was found to be ours and sound. Throws `UnfitFile`, or
  * whatever stands in the way.
  */
-export function openDatabase(file: string, shape: DatabaseShape): DatabaseSync {
+export function openDatabase(file: string, shape: DatabaseSchema): DatabaseSync {
   const deadlineMs = performance.now() + BUSY_TIMEOUT_MS;
   for (;;) {
     try {
@@ -39,7 +39,7 @@ export function openDatabase(file: string, shape: DatabaseShape): DatabaseSync {
  * before it is acknowledged, so that after a power cut, too, whatever was acknowledged is there: one fsync for each
  * commit, on a thread of its own.
  */
-function openOnce(file: string, shape: DatabaseShape): DatabaseSync {
+function openOnce(file: string, shape: DatabaseSchema): DatabaseSync {
   makePrivate(file);
   const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
@@ -59,7 +59,7 @@ function openOnce(file: string, shape: DatabaseShape): DatabaseSync {
   }
 }
 
-function create(db: DatabaseSync, { schema, applicationId, version }: DatabaseShape): void {
+function create(db: DatabaseSync, { schema, applicationId, version }: DatabaseSchema): void {
   db.exec(schema);
   db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}`);
 }
@@ -79,7 +79,7 @@ export function transact<T>(db: DatabaseSync, work: () => T): T {
 }
 
 /** What our files of one kind look like. */
-export interface DatabaseShape {
+export interface DatabaseSchema {
   /** Tells them from files of another kind, and of other programs. */
   readonly applicationId: number;
   /** Of the tables. A file of another version is set aside. */
@@ -93,27 +93,27 @@ export interface DatabaseShape {
 }
 
 /** The file is damaged, or not ours. */
-class UnfitFile extends Error {}
+class CorruptDatabase extends Error {}
 
-/** Throws {@link UnfitFile} unless the database is empty, or ours and sound. Changes nothing in it. */
-function checkDatabase(db: DatabaseSync, shape: DatabaseShape): void {
+/** Throws {@link CorruptDatabase} unless the database is empty, or ours and sound. Changes nothing in it. */
+function checkDatabase(db: DatabaseSync, shape: DatabaseSchema): void {
   if (isEmpty(db, shape)) return;
   checkTables(db, shape);
   checkPages(db);
 }
 
 /** Throws where it is not ours. In one transaction, since another relay may be making the table just now. */
-function isEmpty(db: DatabaseSync, shape: DatabaseShape): boolean {
+function isEmpty(db: DatabaseSync, shape: DatabaseSchema): boolean {
   db.exec("BEGIN");
   const applicationId = pragma(db, "application_id");
   const version = pragma(db, "user_version");
   const tables = tablesIn(db);
   db.exec("COMMIT");
   if (applicationId === shape.applicationId && version !== shape.version) {
-    throw new UnfitFile(`it is of version ${version}, this relay's are of version ${shape.version}`);
+    throw new CorruptDatabase(`it is of version ${version}, this relay's are of version ${shape.version}`);
   }
   if (applicationId !== shape.applicationId && (applicationId !== 0 || tables !== 0)) {
-    throw new UnfitFile("it is another program's database");
+    throw new CorruptDatabase("it is another program's database");
   }
   return tables === 0;
 }
@@ -122,18 +122,18 @@ function tablesIn(db: DatabaseSync): unknown {
   return db.prepare("SELECT count(*) AS tables FROM sqlite_schema").get()?.["tables"];
 }
 
-function checkTables(db: DatabaseSync, { probe }: DatabaseShape): void {
+function checkTables(db: DatabaseSync, { probe }: DatabaseSchema): void {
   try {
     db.exec(probe);
   } catch (error) {
-    throw sqliteResult(error) === SQLITE.ERROR ? new UnfitFile((error as Error).message) : error;
+    throw sqliteResult(error) === SQLITE.ERROR ? new CorruptDatabase((error as Error).message) : error;
   }
 }
 
 /** Goes through every page, at about a second per GB. */
 function checkPages(db: DatabaseSync): void {
   const finding = pragma(db, "quick_check(1)");
-  if (finding !== "ok") throw new UnfitFile(String(finding));
+  if (finding !== "ok") throw new CorruptDatabase(String(finding));
 }
 
 function pragma(db: DatabaseSync, name: string): unknown {
@@ -141,9 +141,9 @@ function pragma(db: DatabaseSync, name: string): unknown {
 }
 
 /** Whether the error says that the file itself is bad. */
-export function isUnfit(error: unknown): error is Error {
+export function isCorrupt(error: unknown): error is Error {
   const result = sqliteResult(error);
-  return error instanceof UnfitFile || result === SQLITE.CORRUPT || result === SQLITE.NOTADB;
+  return error instanceof CorruptDatabase || result === SQLITE.CORRUPT || result === SQLITE.NOTADB;
 }
 
 /** The primary result codes of SQLite that make a difference here. */

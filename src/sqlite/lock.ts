@@ -18,7 +18,7 @@ function lockFor(path: string): Disposable {
     // What is known of the disk is as true of the file.
     if (sqliteResult(error) === SQLITE.FULL) throw error;
     // Without SQLite's code: whatever is wrong with the lock, the database is not what is damaged.
-    throw new Error(`its lock file ${path}: ${inWords(error, path)}`);
+    throw new Error(`its lock file ${path}: ${describeSqliteError(error, path)}`);
   }
 }
 
@@ -104,7 +104,7 @@ const WORDS: Readonly<Record<string, string>> = {
 };
 
 /** Why a database file can't be used, in words for people. */
-export function inWords(error: unknown, file: string): string {
+export function describeSqliteError(error: unknown, file: string): string {
   if (!(error instanceof Error)) return String(error);
   if (sqliteResult(error) === SQLITE.BUSY)
     return `locked by ${describeLockHolders(file) || "another process"}`;

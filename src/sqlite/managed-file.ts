@@ -5,17 +5,17 @@ import type { LoopName, Supervisor } from "../platform/supervisor.ts";
 import {
   BESIDE,
   BUSY_TIMEOUT_MS,
-  type DatabaseShape,
+  type DatabaseSchema,
   identityOf,
-  isUnfit,
+  isCorrupt,
   openDatabase,
   setAside,
 } from "./database.ts";
-import { inWords, withFileLock } from "./lock.ts";
+import { describeSqliteError, withFileLock } from "./lock.ts";
 
-interface FitFileOptions<Tables> {
+interface ManagedDatabaseOptions<Tables> {
   readonly path: string;
-  readonly shape: DatabaseShape;
+  readonly shape: DatabaseSchema;
   /** Called once the file is open, and again whenever it was opened anew. */
   readonly opened: (db: DatabaseSync) => Tables;
   /** It was unfit: moved out of the way, and a new one begun. `detail` is a sentence. */
@@ -29,14 +29,14 @@ interface OpenFile<Tables> {
 }
 
 /** A database file that is opened with its first use, and begun anew wherever it is found to be unfit. */
-export class FitFile<Tables> {
-  readonly #options: FitFileOptions<Tables>;
+export class ManagedDatabase<Tables> {
+  readonly #options: ManagedDatabaseOptions<Tables>;
   #open: OpenFile<Tables> | undefined;
   /** Of the last attempt, ms since the Unix epoch. */
   #now = 0;
   #busyTimeoutMs = BUSY_TIMEOUT_MS;
 
-  constructor(options: FitFileOptions<Tables>) {
+  constructor(options: ManagedDatabaseOptions<Tables>) {
     this.#options = options;
   }
 
@@ -97,7 +97,7 @@ export class FitFile<Tables> {
     try {
       db = openDatabase(path, shape);
     } catch (error) {
-      if (!isUnfit(error)) throw error;
+      if (!isCorrupt(error)) throw error;
       this.#setAside(error);
       db = openDatabase(path, shape);
     }
@@ -114,7 +114,7 @@ export class FitFile<Tables> {
     if (this.#open === undefined) return false;
     return withFileLock(this.#options.path, () => {
       const replaced = this.#wasReplaced();
-      if (!replaced && !isUnfit(error)) return false;
+      if (!replaced && !isCorrupt(error)) return false;
       try {
         this.close();
       } catch {
@@ -131,7 +131,7 @@ export class FitFile<Tables> {
     const setAsideAs = setAside(path, this.#now);
     onSetAside(
       setAsideAs,
-      `${path} is unfit (${inWords(error, path)}): set aside as ${setAsideAs}, a new one is begun`,
+      `${path} is unfit (${describeSqliteError(error, path)}): set aside as ${setAsideAs}, a new one is begun`,
     );
   }
 }

@@ -1,5 +1,5 @@
 import type { SdkKey } from "../access/sdk-key.ts";
-import type { ListFileAnswer, ListFileSource } from "../id-lists/download.ts";
+import type { ListFileResponse, ListFileSource } from "../id-lists/download.ts";
 import { MAX_MANIFEST_BYTES, type ManifestOutcome, type ManifestSource } from "../id-lists/manifest.ts";
 import type { Clock } from "../platform/clock.ts";
 import { inspectCoded } from "../specs/payload/encoding.ts";
@@ -84,7 +84,7 @@ export class IdListFiles implements ListFileSource {
     this.#clock = clock;
   }
 
-  async fetchFile(url: string, from: number, outer: AbortSignal): Promise<ListFileAnswer> {
+  async fetchFile(url: string, from: number, outer: AbortSignal): Promise<ListFileResponse> {
     const silence = new AbortController();
     const signal = AbortSignal.any([outer, silence.signal]);
     // Ranges count bytes of the file itself, so it must come as it is.
@@ -105,7 +105,7 @@ export class IdListFiles implements ListFileSource {
     from: number,
     silence: AbortController,
     outer: AbortSignal,
-  ): Promise<ListFileAnswer> {
+  ): Promise<ListFileResponse> {
     const { status, headers, body } = response;
     const answer = judge(status, headers, from);
     if ((answer !== "rest" && answer !== "whole") || body === null) {
@@ -164,7 +164,7 @@ function describe(error: unknown): string {
   return describeNetworkError(error);
 }
 
-function judge(status: number, headers: Headers, from: number): "rest" | "whole" | ListFileAnswer {
+function judge(status: number, headers: Headers, from: number): "rest" | "whole" | ListFileResponse {
   const coding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
   const range = headers.get("content-range") ?? "";
   if (status === 416) {

@@ -1,6 +1,6 @@
 import { countEvents, type EventChunk } from "../log-events/chunk.ts";
 import type { EventGroup, EventSink, SendOutcome } from "../log-events/queue.ts";
-import { WAY_HEADER, wayOn } from "../log-events/via-header.ts";
+import { appendVia, VIA_HEADER } from "../log-events/via-header.ts";
 import type { BatchPacker } from "../log-events/workers.ts";
 import type { Clock } from "../platform/clock.ts";
 import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
@@ -47,7 +47,7 @@ export class StatsigEvents implements EventSink {
   #headersFor({ sdkKey, headers }: EventGroup, count: number): Record<string, string> {
     return {
       ...headers,
-      [WAY_HEADER]: wayOn(headers[WAY_HEADER]),
+      [VIA_HEADER]: appendVia(headers[VIA_HEADER]),
       "statsig-api-key": sdkKey,
       "statsig-event-count": String(count),
       // When this request is sent, as from an SDK: upstream compares it with its own clock.

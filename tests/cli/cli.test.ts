@@ -5,7 +5,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import packageJson from "../../package.json";
-import { OPTIONS, type OptionSpec } from "../../src/config/options.ts";
+import type { OptionSpec } from "../../src/config/option.ts";
+import { OPTIONS } from "../../src/config/options.ts";
+
 import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 

@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SUBCOMMANDS } from "../../src/cli/subcommands.ts";
-import { OPTIONS, type OptionSpec } from "../../src/config/options.ts";
+import type { OptionSpec } from "../../src/config/option.ts";
+import { OPTIONS } from "../../src/config/options.ts";
+
 import { describeWith } from "../support/common/needs.ts";
 import { runRelay } from "../support/relay/relay-process.ts";
 

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { readStrictArgs, type StrictArgs, UsageError } from "../../src/cli/parse.ts";
-import { ALL_OPTIONS, type OptionSpec } from "../../src/config/options.ts";
+import { parseStrictArgs, type StrictArgs, UsageError } from "../../src/cli/parse.ts";
+import type { OptionSpec } from "../../src/config/option.ts";
+import { ALL_OPTIONS } from "../../src/config/options.ts";
 
-const read = (...argv: readonly string[]): StrictArgs => readStrictArgs(argv, ALL_OPTIONS);
+const read = (...argv: readonly string[]): StrictArgs => parseStrictArgs(argv, ALL_OPTIONS);
 
 const option = fc.constantFrom(...ALL_OPTIONS);
 const withValue = fc.constantFrom(...ALL_OPTIONS.filter(({ kind }) => kind !== "flag"));

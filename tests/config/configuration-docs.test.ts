@@ -2,7 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { OPTIONS, type OptionSpec } from "../../src/config/options.ts";
+import type { OptionSpec } from "../../src/config/option.ts";
+import { OPTIONS } from "../../src/config/options.ts";
+
 import { VARIABLES } from "../../src/config/variables.ts";
 import { REDIS_KEY_SCHEMAS } from "../../src/redis/keys.ts";
 import { LOG_FORMATS, LOG_LEVELS } from "../../src/telemetry/logging/logger.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { StreamAdmission } from "../../src/grpc/stream-limit.ts";
+import { StreamLimit } from "../../src/grpc/stream-limit.ts";
 
 type Happening = { readonly kind: "enter" } | { readonly kind: "leave"; readonly which: number };
 
@@ -18,7 +18,7 @@ describe("for every order of entering and leaving", () => {
   test("the count is that of the streams that are open, never above the bound, and none once all left", () => {
     fc.assert(
       fc.property(maxStreams, happenings, (max, each) => {
-        const admission = new StreamAdmission(max);
+        const admission = new StreamLimit(max);
         const everyone: (() => void)[] = [];
         const open = new Set<() => void>();
         for (const happening of each) {
@@ -49,7 +49,7 @@ describe("for every order of entering and leaving", () => {
 });
 
 test("health turns above 90 percent, as WIRE 3 says, and back when a stream leaves", () => {
-  const admission = new StreamAdmission(10);
+  const admission = new StreamLimit(10);
   const leaves = Array.from({ length: 9 }, () => admission.enter());
   expect(admission.hasRoom).toBe(true);
   const last = admission.enter();

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { Http1Connection, type Http1Handler } from "../../src/http/http1/connection.ts";
 import { ParserPool } from "../../src/http/http1/parser.ts";
 import type { ByteTransport } from "../../src/http/http1/response.ts";
-import { PreparedAnswer } from "../../src/http/spec-responses.ts";
+import { PreparedResponse } from "../../src/http/spec-responses.ts";
 import { eventually } from "../support/common/wait.ts";
 
 /** What came over the connection: takes as many bytes of each write as it is told to, in turn. */
@@ -58,7 +58,7 @@ class PatchyTransport implements ByteTransport {
   }
 }
 
-const held = new PreparedAnswer(
+const held = new PreparedResponse(
   { status: 200, body: Buffer.from("held ".repeat(50)), headers: { "content-type": "text/plain" } },
   () => ({ record: () => {} }),
 );

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { SdkKey } from "../../src/access/sdk-key.ts";
-import type { ListFileAnswer, ListFileSource } from "../../src/id-lists/download.ts";
+import type { ListFileResponse, ListFileSource } from "../../src/id-lists/download.ts";
 import type { IdListEvent } from "../../src/id-lists/events.ts";
-import { ListShelf } from "../../src/id-lists/file-store.ts";
+import { ListFileStore } from "../../src/id-lists/file-store.ts";
 import { ListFolder } from "../../src/id-lists/folder.ts";
 import { type IdListEntry, readManifest } from "../../src/id-lists/manifest.ts";
 import { ProxiedLists } from "../../src/id-lists/proxied-lists.ts";
@@ -42,7 +42,7 @@ class Shelf implements AsyncDisposable, ListFileSource {
   readonly #root: string;
   #storage: FaultyStorage;
   #store: ManifestStore;
-  #shelf: ListShelf;
+  #shelf: ListFileStore;
   #lists: ProxiedLists;
   #serial = 0;
   #ending: Ending = "good";
@@ -53,18 +53,18 @@ class Shelf implements AsyncDisposable, ListFileSource {
     [this.#storage, this.#store, this.#shelf, this.#lists] = this.#start();
   }
 
-  #start(): [FaultyStorage, ManifestStore, ListShelf, ProxiedLists] {
+  #start(): [FaultyStorage, ManifestStore, ListFileStore, ProxiedLists] {
     const storage = new FaultyStorage(ListFolder.claim(this.#root));
     const store = new ManifestStore({ maxKeys: 10 });
     const { clock } = this;
     const emit = (event: IdListEvent) => void this.#events.push(event);
     const supervisor = strictSupervisor(clock);
     const options = { folder: storage, source: this, clock, supervisor, emit };
-    const shelf = new ListShelf({ ...options, maxBytes: MAX_BYTES, maxDownloads: 3 });
+    const shelf = new ListFileStore({ ...options, maxBytes: MAX_BYTES, maxDownloads: 3 });
     return [storage, store, shelf, new ProxiedLists(shelf, store)];
   }
 
-  async fetchFile(url: string, from: number, signal: AbortSignal): Promise<ListFileAnswer> {
+  async fetchFile(url: string, from: number, signal: AbortSignal): Promise<ListFileResponse> {
     signal.throwIfAborted();
     const [, key = "", name = ""] = new URL(url).pathname.split("/");
     const text = this.#upstream.get(key)?.get(name)?.text;
@@ -192,7 +192,7 @@ class Shelf implements AsyncDisposable, ListFileSource {
     return KEYS.reduce((sum, key) => sum + (this.#upstream.get(key)?.size ?? 0), 0);
   }
 
-  get problems(): ListShelf["status"]["problems"] {
+  get problems(): ListFileStore["status"]["problems"] {
     return this.#shelf.status.problems;
   }
 

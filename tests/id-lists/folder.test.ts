@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SdkKey } from "../../src/access/sdk-key.ts";
 import type { IdListEvent } from "../../src/id-lists/events.ts";
-import { ListShelf } from "../../src/id-lists/file-store.ts";
+import { ListFileStore } from "../../src/id-lists/file-store.ts";
 import { ListFolder } from "../../src/id-lists/folder.ts";
 import { type Manifest, readManifest } from "../../src/id-lists/manifest.ts";
 import { ProxiedLists } from "../../src/id-lists/proxied-lists.ts";
@@ -194,7 +194,7 @@ describe("a folder whose disk fails", () => {
     const folder = await newFolder();
     const storage = new FaultyStorage(ListFolder.claim(folder));
     const store = new ManifestStore({ maxKeys: 1 });
-    const shelf = new ListShelf({
+    const shelf = new ListFileStore({
       folder: storage,
       source: new IdListFiles(systemClock),
       clock: systemClock,

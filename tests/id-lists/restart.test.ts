@@ -3,10 +3,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SdkKey } from "../../src/access/sdk-key.ts";
-import type { ListFileAnswer } from "../../src/id-lists/download.ts";
+import type { ListFileResponse } from "../../src/id-lists/download.ts";
 import type { IdListEvent } from "../../src/id-lists/events.ts";
-import { ListShelf } from "../../src/id-lists/file-store.ts";
-import { digestOf, ListFolder } from "../../src/id-lists/folder.ts";
+import { ListFileStore } from "../../src/id-lists/file-store.ts";
+import { fileDigest, ListFolder } from "../../src/id-lists/folder.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -118,33 +118,33 @@ test("for a list that lacks room the oldest files that no manifest names go, and
   });
   const claimed = ListFolder.claim(folder.path);
   for (const [at, fileID] of ["listed", "old", "new"].entries()) {
-    await Bun.write(claimed.pathOf(`${digestOf(entry(fileID))}-a${at}-0`), listed("x").repeat(3));
+    await Bun.write(claimed.pathOf(`${fileDigest(entry(fileID))}-a${at}-0`), listed("x").repeat(3));
   }
   const source = {
     fetchFile: async () => ({ kind: "whole", chunks: chunks(listed("y").repeat(3)) }) as const,
   };
   const emit = () => {};
   const options = { source, clock: systemClock, supervisor: strictSupervisor(), emit, maxDownloads: 1 };
-  await using shelf = new ListShelf({ folder: claimed, ...options, maxBytes: 90 });
+  await using shelf = new ListFileStore({ folder: claimed, ...options, maxBytes: 90 });
   const [kept, fetched] = [shelf.file(entry("listed")), shelf.file(entry("fetched"))];
   for (const file of [kept, fetched]) shelf.use(file);
   await shelf.bring(fetched, entry("fetched"), key as SdkKey);
   expect(fetched.isWhole).toBe(true);
   const left = claimed.files().map((name) => name.slice(0, 64));
-  expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => digestOf(entry(fileID))).sort());
+  expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => fileDigest(entry(fileID))).sort());
 });
 
 describe("a file on disk", () => {
   const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
-  const name = `${digestOf(entry)}-a-0`;
+  const name = `${fileDigest(entry)}-a-0`;
 
-  async function startShelf(root: string, text: string, code: string, answer: () => ListFileAnswer) {
+  async function startShelf(root: string, text: string, code: string, answer: () => ListFileResponse) {
     const folder = ListFolder.claim(root);
     await Bun.write(folder.pathOf(name), text);
     const storage = new FaultyStorage(folder);
     storage.fault = (call) => (call === (code === "EIO" ? "read" : "open") ? code : undefined);
     const events: IdListEvent[] = [];
-    const shelf = new ListShelf({
+    const shelf = new ListFileStore({
       folder: storage,
       source: { fetchFile: async () => answer() },
       clock: systemClock,
@@ -158,7 +158,7 @@ describe("a file on disk", () => {
     const bring = () => shelf.bring(file, entry, key as SdkKey);
     return { shelf, storage, folder, file, events, bring };
   }
-  const down = (): ListFileAnswer => ({ kind: "failed", detail: "down" });
+  const down = (): ListFileResponse => ({ kind: "failed", detail: "down" });
 
   test.each(["EMFILE", "EIO", "EACCES"])(
     "that can't be read for %s stays, is reported, and is served when it can",
@@ -187,7 +187,7 @@ describe("a file on disk", () => {
 
   test("that can't be read goes when the file was downloaded again", async () => {
     await using root = await newFolder();
-    const answer = (): ListFileAnswer => ({ kind: "whole", chunks: chunks(listed("x")) });
+    const answer = (): ListFileResponse => ({ kind: "whole", chunks: chunks(listed("x")) });
     const { shelf, storage, folder, file, bring } = await startShelf(root.path, listed("x"), "EIO", answer);
     await using _shelf = shelf;
     storage.fault = (call, of) => (call === "read" && of === name ? "EIO" : undefined);
@@ -218,7 +218,7 @@ test.each([10, 5_000])(
       if (call === "files") looks++;
       return undefined;
     };
-    await using shelf = new ListShelf({
+    await using shelf = new ListFileStore({
       folder: storage,
       source: { fetchFile: async () => ({ kind: "failed", detail: "down" }) },
       clock: systemClock,
@@ -262,7 +262,7 @@ test("a download that can't be written ends its request", async () => {
   const signals: AbortSignal[] = [];
   const storage = new FaultyStorage(ListFolder.claim(root.path));
   storage.fault = (call) => (call === "open" ? "EACCES" : undefined);
-  await using shelf = new ListShelf({
+  await using shelf = new ListFileStore({
     folder: storage,
     source: {
       fetchFile: async (_url, _from, signal) => {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { keysOf } from "../../src/redis/keys.ts";
+import { backupKeys } from "../../src/redis/keys.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { RedisCluster } from "../support/redis/redis-cluster.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
@@ -51,7 +51,7 @@ describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
     await using cluster = await RedisCluster.start();
     await using relay = new RedisWriter(cluster.options);
     await relay.writesAgain();
-    const node = await cluster.nodeOf(keysOf(writtenFeed, ["v3"])[0].name);
+    const node = await cluster.nodeOf(backupKeys(writtenFeed, ["v3"])[0].name);
     await node.kill();
     for (let i = 0; i < 5; i++) expect(await relay.write()).toBeString();
     await node.restart();

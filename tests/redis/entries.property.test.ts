@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import type { RedisBackup } from "../../src/redis/backup.ts";
-import { keysOf } from "../../src/redis/keys.ts";
+import { backupKeys } from "../../src/redis/keys.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { RedisMonitor } from "../support/redis/redis-monitor.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
@@ -60,7 +60,7 @@ describeWith("redis-server", "redis-cli")("Whoever writes an entry, in whatever 
       await fc.assert(
         fc.asyncProperty(writes, async (writes) => {
           const feed = feedOf(`secret-${randomUUID()}`);
-          const [{ name: key }] = keysOf(feed, ["v3"]);
+          const [{ name: key }] = backupKeys(feed, ["v3"]);
           const run = async ({ lcut, writer, after }: (typeof writes)[number]): Promise<void> => {
             await sleep(after);
             const backup = backups[writer - 1];

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { keysOf, type RedisKeySchema } from "../../src/redis/keys.ts";
+import { backupKeys, type RedisKeySchema } from "../../src/redis/keys.ts";
 import type { RedisOptions } from "../../src/redis/options.ts";
 import type { BackupRead } from "../../src/specs/backup.ts";
 import type { Feed } from "../../src/specs/feed.ts";
@@ -17,7 +17,7 @@ const feed = feedOf("secret-of-the-first-customer");
 /** Begins with the same 20 characters: its v4 key is the same. */
 const twin = feedOf("secret-of-the-first-other");
 
-const keyOf = (of: Feed, schema: RedisKeySchema): string => keysOf(of, [schema])[0].name;
+const keyOf = (of: Feed, schema: RedisKeySchema): string => backupKeys(of, [schema])[0].name;
 const config = (of: Feed, lcut: number, color?: string): string =>
   JSON.stringify(specV2({ lcut, sdkKey: of.sdkKey, ...(color && { color }) }));
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../src/platform/clock.ts";
-import { RedisFleetBoard, RedisNotices } from "../../src/redis/fleet.ts";
+import { RedisFleetChannel, RedisNotices } from "../../src/redis/fleet.ts";
 import { claimKey, confirmedKey, feedDigest } from "../../src/redis/keys.ts";
 import type { RedisOptions } from "../../src/redis/options.ts";
 import type { Feed } from "../../src/specs/feed.ts";
@@ -18,7 +18,7 @@ type Looked = Exclude<Turn, { kind: "confirmed" }> | ({ readonly kind: "confirme
 
 /** A relay that looks at the board. */
 class Looker extends RedisUse {
-  readonly board = new RedisFleetBoard(
+  readonly board = new RedisFleetChannel(
     this.connection,
     new RedisNotices(this.connection, systemClock, strictSupervisor()),
     systemClock,

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { systemClock } from "../../src/platform/clock.ts";
-import { RedisFleetBoard, RedisNotices } from "../../src/redis/fleet.ts";
+import { RedisFleetChannel, RedisNotices } from "../../src/redis/fleet.ts";
 import { LeaderKey } from "../../src/redis/leader-key.ts";
 import { DEFAULT_REDIS_OPTIONS, type RedisAddress } from "../../src/redis/options.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
@@ -42,7 +42,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
   await using notices = new RedisNotices(redis, systemClock, strictSupervisor());
   const notice: unknown[] = [];
   notices.listen((...args) => notice.push(args));
-  const board = new RedisFleetBoard(redis, notices, systemClock);
+  const board = new RedisFleetChannel(redis, notices, systemClock);
   leader.answered();
   const backup = use.backup();
   const startedAt = performance.now();

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { feedDigest, keysOf, type RedisKeySchema, sdkKeyDigest } from "../../src/redis/keys.ts";
+import { backupKeys, feedDigest, type RedisKeySchema, sdkKeyDigest } from "../../src/redis/keys.ts";
 import type { ApiVersion, SpecFormat } from "../../src/specs/feed.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
@@ -9,7 +9,7 @@ const HEX = "ed2199460eb4469efb824cf7e9e97360b32d0c793c3a726cbb1810fc3d732ea0";
 const BASE64 = "7SGZRg60Rp77gkz36elzYLMtDHk8OnJsuxgQ/D1zLqA=";
 
 const namesOf = (schemas: readonly RedisKeySchema[], version: ApiVersion, format: SpecFormat): string[] =>
-  keysOf(feedOf(KEY, version, format), schemas).map(({ name }) => name);
+  backupKeys(feedOf(KEY, version, format), schemas).map(({ name }) => name);
 
 describe("Keys of Redis", () => {
   test.each([
@@ -25,7 +25,7 @@ describe("Keys of Redis", () => {
   });
 
   test("come in the order of the schemas", () => {
-    expect(keysOf(feedOf(KEY, "v1"), ["v4", "v1", "v3"]).map(({ schema }) => schema)).toEqual([
+    expect(backupKeys(feedOf(KEY, "v1"), ["v4", "v1", "v3"]).map(({ schema }) => schema)).toEqual([
       "v4",
       "v1",
       "v3",
@@ -39,7 +39,7 @@ describe("Keys of Redis", () => {
   });
 
   test("of a short SDK key hold all of it only under v4", () => {
-    const names = keysOf(feedOf("secret-x", "v1"), ["v1", "v3", "v4"]).map(({ name }) => name);
+    const names = backupKeys(feedOf("secret-x", "v1"), ["v1", "v3", "v4"]).map(({ name }) => name);
     expect(names.map((name) => name.includes("secret-x"))).toEqual([false, false, true]);
   });
 });

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { systemClock } from "../../src/platform/clock.ts";
 import { type Denied, redisFailure } from "../../src/redis/errors.ts";
-import { RedisFleetBoard, RedisNotices } from "../../src/redis/fleet.ts";
+import { RedisFleetChannel, RedisNotices } from "../../src/redis/fleet.ts";
 import { textOf } from "../support/clients/raw-get.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
@@ -126,7 +126,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
   test("that may run scripts, but not what those of a fleet do, is told what is missing", async () => {
     await using use = new RedisUse(await limitedUser(server, `${ALL} -type`, "untyped"));
     await using notices = new RedisNotices(use.connection, systemClock, strictSupervisor());
-    const board = new RedisFleetBoard(use.connection, notices, systemClock);
+    const board = new RedisFleetChannel(use.connection, notices, systemClock);
     await expect(board.look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })).rejects.toThrow("may not run");
     expect(missingIn(use)).toEqual(["+get +set +type +pttl"]);
     await limitedUser(server, ALL, "untyped");

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { keysOf, type RedisKeySchema } from "../../src/redis/keys.ts";
+import { backupKeys, type RedisKeySchema } from "../../src/redis/keys.ts";
 import { textOf } from "../support/clients/raw-get.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -11,7 +11,7 @@ import { publishKey, versionOf } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
 const redisKey = (sdkKey: string, schema: RedisKeySchema = "v3"): string =>
-  keysOf(feedOf(sdkKey), [schema])[0].name;
+  backupKeys(feedOf(sdkKey), [schema])[0].name;
 
 describeWith("redis-server", "redis-cli")("An entry of Redis that can't be used, or is older", () => {
   let redis: RedisServer;

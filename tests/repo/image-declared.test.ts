@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { validate } from "dockerfile-utils";
-import { CACHES, MODES } from "../../src/config/option.ts";
-import { OPTIONS, type OptionSpec } from "../../src/config/options.ts";
-import { unknownVariables } from "../../src/config/settings.ts";
+import { CACHES, MODES, type OptionSpec } from "../../src/config/option.ts";
+import { OPTIONS, unknownVariables } from "../../src/config/options.ts";
+
 import { DOCKERFILE, readFinalImage } from "../support/deploy/final-image.ts";
 
 const image = readFinalImage();

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { BackupKeeper } from "../../src/specs/backup-keep-alive.ts";
+import { BackupKeepAlive } from "../../src/specs/backup-keep-alive.ts";
 import { BackupWriter } from "../../src/specs/backup-writer.ts";
 import { feedId } from "../../src/specs/feed.ts";
 import { prepare } from "../../src/specs/payload/prepare.ts";
@@ -33,7 +33,7 @@ const start = () => {
     clock,
     emit,
   });
-  const keeper = new BackupKeeper({
+  const keeper = new BackupKeepAlive({
     supervisor: strictSupervisor(clock),
     backup,
     writer,

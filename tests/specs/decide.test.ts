@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { decide, type Finding } from "../../src/specs/refresh.ts";
+import { decide, type FetchResult } from "../../src/specs/refresh.ts";
 import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
 
 const held = snapshotOf(feedOf("secret-a"), 5);
@@ -17,7 +17,7 @@ const findings = {
   timeout: { kind: "failed", cause: "timeout", detail: "too late" },
   status: { kind: "failed", cause: "status", detail: "upstream answered 503", retryAfterMs: 7_000 },
   broken: { kind: "failed", cause: "broken", detail: "the answer broke off" },
-} as const satisfies Record<string, Finding>;
+} as const satisfies Record<string, FetchResult>;
 
 type Decided = "publish" | "confirm" | "keep" | "forget";
 

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { keysOf } from "../../src/redis/keys.ts";
+import { backupKeys } from "../../src/redis/keys.ts";
 import type { Feed } from "../../src/specs/feed.ts";
 import type { Snapshot } from "../../src/specs/snapshot.ts";
 import { describeWith } from "../support/common/needs.ts";
@@ -173,7 +173,7 @@ describe("such a body in a backup", () => {
         const plant = async (feed: Feed, lcut: number) => {
           const isProto = coding === "statsig-br";
           const config = isProto ? BOMBS[coding](lcut) : Buffer.alloc(70_000_000, " ");
-          const [{ name }] = keysOf(feed, ["v3"]);
+          const [{ name }] = backupKeys(feed, ["v3"]);
           const encoding = isProto ? "statsig-br" : "plain_text";
           await use.connection.send("DEL", [name]);
           const fields = ["lcut", String(lcut), "encoding", encoding, "config", config];

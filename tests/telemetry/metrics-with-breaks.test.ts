@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { parseSdkKey } from "../../src/access/sdk-key.ts";
 import { MetricRegistry } from "../../src/telemetry/metrics/registry.ts";
-import { tagsOf } from "../../src/telemetry/metrics/tags.ts";
+import { toTags } from "../../src/telemetry/metrics/tags.ts";
 import { takeMeasurements } from "../../src/telemetry/push/measurement.ts";
 
 /** How many turns others get while that is done. */
@@ -63,6 +63,6 @@ test("the tags of a feed are made once, however often they are asked for", () =>
   const sdkKey = parseSdkKey("secret-tagged-0123456789");
   if (sdkKey === undefined) throw new Error("no key");
   const feed = { sdkKey, version: "v2", format: "json" } as const;
-  expect(tagsOf(feed)).toBe(tagsOf(feed));
-  expect(tagsOf({ ...feed })).toEqual(tagsOf(feed));
+  expect(toTags(feed)).toBe(toTags(feed));
+  expect(toTags({ ...feed })).toEqual(toTags(feed));
 });

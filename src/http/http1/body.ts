@@ -1,4 +1,4 @@
-import { ANSWER_TIMEOUT_MS } from "../exchange.ts";
+import { RESPONSE_TIMEOUT_MS } from "../exchange.ts";
 import type { ByteTransport } from "./response.ts";
 
 /**
@@ -134,6 +134,6 @@ export class Linger {
     const unsentBytes = this.#transport.unsentBytes();
     if (unsentBytes < this.#unsentBytes) this.#receivedAtMs = nowMs;
     this.#unsentBytes = unsentBytes;
-    return unsentBytes > 0 && nowMs - this.#receivedAtMs < ANSWER_TIMEOUT_MS;
+    return unsentBytes > 0 && nowMs - this.#receivedAtMs < RESPONSE_TIMEOUT_MS;
   }
 }

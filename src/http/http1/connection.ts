@@ -1,23 +1,23 @@
 import type { EmitLimitEvent } from "../../server/limits.ts";
-import { ANSWER_TIMEOUT_MS, type Answer } from "../exchange.ts";
+import { type Answer, RESPONSE_TIMEOUT_MS } from "../exchange.ts";
 import { errorResponse } from "../responses.ts";
-import type { PreparedAnswer } from "../spec-responses.ts";
+import type { PreparedResponse } from "../spec-responses.ts";
 import { LINGER_IN_BODY_MS, LINGER_MS, Linger } from "./body.ts";
 import { type ExchangePorts, Http1Exchange, Http1Head, type RequestHead } from "./exchange.ts";
 import {
   type ParserPool,
+  parserErrorStatus,
   type RawHead,
   type ReadFailure,
   type RequestParser,
   type RequestSink,
-  statusOf,
 } from "./parser.ts";
 import { type ByteTransport, ByteWriter, sendHttp1Response } from "./response.ts";
 
 /** What answers the requests of a connection. */
 export interface Http1Handler {
   /** From memory, at once, and counts it; undefined if it takes more than that. */
-  fromMemory(request: RequestHead, headerCount: number): PreparedAnswer | undefined;
+  fromMemory(request: RequestHead, headerCount: number): PreparedResponse | undefined;
   readonly answer: Answer;
 }
 
@@ -99,7 +99,7 @@ export class Http1Connection implements RequestSink {
   }
 
   drained(): void {
-    if (this.#awaited === "write") this.#await("write", ANSWER_TIMEOUT_MS);
+    if (this.#awaited === "write") this.#await("write", RESPONSE_TIMEOUT_MS);
     this.#writer.drained();
   }
 
@@ -221,7 +221,7 @@ export class Http1Connection implements RequestSink {
     this.#isInputOver = true;
     if (failure === "headers_too_large")
       this.#options.emit({ kind: "limit_reached", limit: "max-header-size-in-kb" });
-    if (this.#exchanges.length === 0) this.#refuse(statusOf(failure));
+    if (this.#exchanges.length === 0) this.#refuse(parserErrorStatus(failure));
     else this.#endInput();
   }
 
@@ -283,7 +283,7 @@ export class Http1Connection implements RequestSink {
     else void written.then(() => this.#goOn(exchange), ignore);
   }
 
-  #fromMemory(head: Http1Head): PreparedAnswer | undefined {
+  #fromMemory(head: Http1Head): PreparedResponse | undefined {
     if (head.host() === undefined) return undefined;
     try {
       return this.#options.handler.fromMemory(head, head.headerCount);
@@ -294,7 +294,7 @@ export class Http1Connection implements RequestSink {
   }
 
   async #serve(exchange: Http1Exchange): Promise<void> {
-    this.#await("answer", ANSWER_TIMEOUT_MS);
+    this.#await("answer", RESPONSE_TIMEOUT_MS);
     await this.#send(exchange, this.#respond(exchange));
   }
 
@@ -343,12 +343,12 @@ export class Http1Connection implements RequestSink {
     if (this.#isClosed) return Promise.reject(new Error("the connection is closed"));
     const written = this.#writer.write(head, body);
     if (written === undefined) return undefined;
-    this.#await("write", ANSWER_TIMEOUT_MS);
+    this.#await("write", RESPONSE_TIMEOUT_MS);
     return written.then(() => this.#await("answer", this.#answerTimeoutMs()));
   }
 
   #answerTimeoutMs(): number {
-    return this.#exchanges[0]?.isStreaming ? Number.POSITIVE_INFINITY : ANSWER_TIMEOUT_MS;
+    return this.#exchanges[0]?.isStreaming ? Number.POSITIVE_INFINITY : RESPONSE_TIMEOUT_MS;
   }
 
   /** Answers what is no request that could be read. */

@@ -1,4 +1,4 @@
-import type { Exchange } from "../exchange.ts";
+import type { RequestContext } from "../exchange.ts";
 import { IncomingBody } from "./body.ts";
 import type { RawHead } from "./parser.ts";
 import { CONTINUE, type Http1ResponseTarget } from "./response.ts";
@@ -20,7 +20,7 @@ export interface ExchangePorts {
 const MAX_DROPPED_BYTES = 1024 * 1024;
 
 /** A request over HTTP/1.1 and its response. */
-export class Http1Exchange implements Exchange, Http1ResponseTarget {
+export class Http1Exchange implements RequestContext, Http1ResponseTarget {
   readonly head: Http1Head;
   readonly body: IncomingBody;
   readonly #ports: ExchangePorts;

@@ -26,7 +26,7 @@ export interface RequestSink {
 export type ReadFailure = "headers_too_large" | "too_many_trailers" | "unsupported_version" | "malformed";
 
 /** What the client is answered. */
-export function statusOf(failure: ReadFailure): number {
+export function parserErrorStatus(failure: ReadFailure): number {
   switch (failure) {
     case "headers_too_large":
       return 431;

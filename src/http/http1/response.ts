@@ -1,5 +1,5 @@
 import { STATUS_CODES } from "node:http";
-import { contentOf, readUntilGone, slicesOf } from "../response-content.ts";
+import { readSlices, readUntilGone, toContent } from "../response-content.ts";
 
 /** Where a response over HTTP/1.1 goes. */
 export interface Http1ResponseTarget {
@@ -48,7 +48,7 @@ export function headerLines(headers: Headers): string {
 /** Sends a web standard Response. A slow client holds one slice of its body, not a copy of it. */
 export async function sendHttp1Response(response: Response, to: Http1ResponseTarget): Promise<void> {
   const { status, headers } = response;
-  const content = await contentOf(response);
+  const content = await toContent(response);
   if (content.kind === "stream") {
     await sendStream(response, content.stream, to);
     return;
@@ -64,7 +64,7 @@ export async function sendHttp1Response(response: Response, to: Http1ResponseTar
     return;
   }
   let unsent: Uint8Array | undefined = head;
-  for await (const slice of slicesOf(content.content, to.copies)) {
+  for await (const slice of readSlices(content.content, to.copies)) {
     await (unsent === undefined ? to.write(slice) : to.write(unsent, slice));
     unsent = undefined;
   }

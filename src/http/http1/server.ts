@@ -1,5 +1,5 @@
 import type { TLSSocket } from "node:tls";
-import { descriptorOf, tcpProgress } from "../../platform/tcp-connection.ts";
+import { socketDescriptor, tcpProgress } from "../../platform/tcp-connection.ts";
 import { Http1Connection, type Http1Options } from "./connection.ts";
 import { ParserPool } from "./parser.ts";
 import type { ByteTransport } from "./response.ts";
@@ -82,7 +82,7 @@ export function tlsTransport(socket: TLSSocket): ByteTransport {
     },
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
-    unsentBytes: () => socket.writableLength + (tcpProgress(descriptorOf(socket))?.queuedBytes ?? 0),
+    unsentBytes: () => socket.writableLength + (tcpProgress(socketDescriptor(socket))?.queuedBytes ?? 0),
     shutdown: () => void socket.end(),
     close: () => void socket.destroy(),
     destroy: () => void socket.destroy(),

@@ -6,7 +6,7 @@ import type { ProxiedLists, ServedList } from "../../id-lists/proxied-lists.ts";
 import type { IdListQuery } from "../../id-lists/query.ts";
 import type { HeldManifest } from "../../id-lists/store.ts";
 import { carryingTrace } from "../../platform/trace-context.ts";
-import type { ExchangeEnv } from "../exchange.ts";
+import type { RequestEnv } from "../exchange.ts";
 import { type BodyReader, SMALL_BODY_BYTES } from "../request-body.ts";
 import { type FileRange, FileResponse } from "../response-content.ts";
 import { errorResponse, throttledResponse, unauthorizedResponse, unavailableResponse } from "../responses.ts";
@@ -26,8 +26,8 @@ const DIGEST_CHARS = 16;
 const MANIFEST_HEADERS = { "cache-control": "private, no-cache", vary: "statsig-api-key, host" };
 
 /** `/v1/get_id_lists`, by POST as SDKs ask, and by GET with the key in the path (WIRE 1 and 4). */
-export function manifestRoutes(service: IdListService, bodies: BodyReader): Hono<ExchangeEnv> {
-  const app = new Hono<ExchangeEnv>();
+export function manifestRoutes(service: IdListService, bodies: BodyReader): Hono<RequestEnv> {
+  const app = new Hono<RequestEnv>();
   app.on(["GET", "POST"], "/v1/get_id_lists/:key?", ({ req, env }) => {
     const sdkKey = parseSdkKey(req.header("statsig-api-key") || keyInPath(req.param("key")));
     // Nothing in the body says anything, SDKs send {}, their metadata, or none; unread it would stand in the way.
@@ -101,8 +101,8 @@ const UNREADABLE_RETRY_MS = 60_000;
  * The files of ID lists, whole or in part, read while they are sent. No key is asked for: some SDKs
  * send none (WIRE 4). A fileID is looked up among what manifests list; it is never part of a path.
  */
-export function fileRoutes(proxied: ProxiedLists): Hono<ExchangeEnv> {
-  const app = new Hono<ExchangeEnv>();
+export function fileRoutes(proxied: ProxiedLists): Hono<RequestEnv> {
+  const app = new Hono<RequestEnv>();
   app.get(`${FILE_PATH}*`, async ({ req }) => {
     const { pathname, searchParams } = new URL(req.raw.url);
     const fileID = decodedOrNothing(pathname.slice(FILE_PATH.length));

@@ -2,8 +2,8 @@ import { Hono } from "hono";
 import type { Refusal } from "../../access/admission.ts";
 import { parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import type { EventIntake, IntakeOutcome } from "../../log-events/intake.ts";
-import { WAY_HEADER, wereHere } from "../../log-events/via-header.ts";
-import type { ExchangeEnv } from "../exchange.ts";
+import { containsThisRelay, VIA_HEADER } from "../../log-events/via-header.ts";
+import type { RequestEnv } from "../exchange.ts";
 import type { BodyReader } from "../request-body.ts";
 import { errorResponse, unauthorizedResponse, unavailableResponse } from "../responses.ts";
 
@@ -12,7 +12,7 @@ const FORWARDED_HEADERS = [
   "statsig-sdk-type",
   "statsig-sdk-version",
   "statsig-server-session-id",
-  WAY_HEADER,
+  VIA_HEADER,
 ];
 
 /** Printable and short: what is longer is none of an SDK's, and would make a group of its own each time. */
@@ -22,10 +22,10 @@ const HEADER_VALUE = /^[\x20-\x7e]{1,200}$/;
 const RETRY_AFTER_MS = 5_000;
 
 /** `POST /v1/log_event` (WIRE 5): every answer is one of 202, 400, 401, 413 and 503; to a relay that is told where to send events wrongly, 508. */
-export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<ExchangeEnv> {
-  const app = new Hono<ExchangeEnv>();
+export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<RequestEnv> {
+  const app = new Hono<RequestEnv>();
   app.post("/v1/log_event", async ({ req, env }) => {
-    if (wereHere(req.header(WAY_HEADER))) return errorResponse(508);
+    if (containsThisRelay(req.header(VIA_HEADER))) return errorResponse(508);
     const sdkKey = parseSdkKey(req.header("statsig-api-key") ?? "");
     if (sdkKey === undefined) return errorResponse(400);
     const refusal = intake.refusal(sdkKey);

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import type { ExchangeEnv } from "../exchange.ts";
+import type { RequestEnv } from "../exchange.ts";
 import { errorResponse } from "../responses.ts";
 
 /** What the probes ask. */
@@ -20,8 +20,8 @@ export function isProbe(path: string): boolean {
 }
 
 /** `/v1/health` (the process lives), `/v1/startup` and `/v1/ready`, as the original proxy has them. */
-export function probeRoutes(probes: Probes): Hono<ExchangeEnv> {
-  const app = new Hono<ExchangeEnv>();
+export function probeRoutes(probes: Probes): Hono<RequestEnv> {
+  const app = new Hono<RequestEnv>();
   app.get("/v1/health", (context) => context.json(OK));
   app.get("/v1/startup", (context) =>
     probes.started() ? context.json(OK) : errorResponse(503, undefined, "starting"),

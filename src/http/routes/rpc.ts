@@ -4,7 +4,7 @@ import { createFetchHandler, type UniversalHandler } from "@connectrpc/connect/p
 import { Hono } from "hono";
 import { LRUCache } from "lru-cache";
 import { CONNECT_OPTIONS, MAX_REQUEST_BYTES, type RpcRoutes, shuttingDown } from "../../grpc/routes.ts";
-import type { Exchange, ExchangeEnv } from "../exchange.ts";
+import type { RequestContext, RequestEnv } from "../exchange.ts";
 import type { BodyReader } from "../request-body.ts";
 
 export type { RpcRoutes } from "../../grpc/routes.ts";
@@ -17,7 +17,7 @@ const MAX_BODY_BYTES = 2 * MAX_REQUEST_BYTES;
  * trailers, which the HTTP listener can't send: it is served on its own port.
  */
 export class RpcMount {
-  readonly app = new Hono<ExchangeEnv>();
+  readonly app = new Hono<RequestEnv>();
   readonly #shared = new SharedBodies();
   readonly #shutdown = new AbortController();
 
@@ -36,7 +36,7 @@ export class RpcMount {
     const answer = createFetchHandler(handler);
     const call = async (
       { url, method, headers, signal }: Request,
-      env: Exchange,
+      env: RequestContext,
       bytes: Uint8Array<ArrayBuffer>,
     ) => {
       const body = method === "GET" ? null : bytes;

@@ -2,10 +2,10 @@ import { Hono } from "hono";
 import { parseSdkKey } from "../../access/sdk-key.ts";
 import { carryingTrace } from "../../platform/trace-context.ts";
 import type { ApiVersion, Feed, SpecFormat } from "../../specs/feed.ts";
-import type { SpecAnswer, SpecQuery } from "../../specs/query.ts";
+import type { SpecLookup, SpecQuery } from "../../specs/query.ts";
 import { type ContentCoding, isNewsTo, type Snapshot } from "../../specs/snapshot.ts";
 import type { HeldFeed } from "../../specs/store.ts";
-import type { ExchangeEnv } from "../exchange.ts";
+import type { RequestEnv } from "../exchange.ts";
 import type { RequestHead } from "../http1/exchange.ts";
 import { type AcceptedCodings, CodingNegotiation } from "../negotiation.ts";
 import { type BodyReader, SMALL_BODY_BYTES } from "../request-body.ts";
@@ -16,7 +16,7 @@ import {
   unauthorizedResponse,
   unavailableResponse,
 } from "../responses.ts";
-import type { PreparedAnswer, SpecAnswers } from "../spec-responses.ts";
+import type { PreparedResponse, SpecResponses } from "../spec-responses.ts";
 
 interface Wanted {
   readonly key: string;
@@ -25,24 +25,24 @@ interface Wanted {
 }
 
 /** What is held, for a client: to be sent and counted. */
-export interface HeldAnswer {
-  readonly prepared: PreparedAnswer;
+export interface CachedResponse {
+  readonly prepared: PreparedResponse;
   readonly accepted: AcceptedCodings;
 }
 
 /** The spec endpoints. */
 export class SpecRoute {
   readonly #query: SpecQuery;
-  readonly #answers: SpecAnswers;
+  readonly #answers: SpecResponses;
   readonly #negotiation = new CodingNegotiation();
 
-  constructor(query: SpecQuery, answers: SpecAnswers) {
+  constructor(query: SpecQuery, answers: SpecResponses) {
     this.#query = query;
     this.#answers = answers;
   }
 
   /** From memory, at once; undefined where nothing is held, or nothing that the client can read. */
-  held(request: RequestHead, target: SpecTarget): HeldAnswer | undefined {
+  held(request: RequestHead, target: SpecTarget): CachedResponse | undefined {
     const { key, format, accepted } = this.#wanted(request, target);
     const held = this.#query.held(key, target.version, format);
     const prepared = held && this.#choose(request, held, target.sinceTime, accepted);
@@ -70,7 +70,7 @@ export class SpecRoute {
   }
 
   /** What is held needs no upstream, and so no trace. */
-  async #find({ headers }: Request, { sdkKey, version, format }: Feed): Promise<SpecAnswer> {
+  async #find({ headers }: Request, { sdkKey, version, format }: Feed): Promise<SpecLookup> {
     const held = this.#query.held(sdkKey, version, format);
     if (held !== undefined) return { kind: "held", held };
     return carryingTrace(headers, () => this.#query.ask(sdkKey, version, format));
@@ -91,7 +91,7 @@ export class SpecRoute {
     held: HeldFeed,
     sinceTime: number,
     accepted: AcceptedCodings,
-  ): PreparedAnswer | undefined {
+  ): PreparedResponse | undefined {
     const { snapshot } = held;
     if (!isNewsTo(sinceTime, snapshot)) return this.#answers.noUpdate(held);
     const coding = snapshot.format === "proto" ? "statsig-br" : bestHeld(accepted.json, snapshot);
@@ -116,8 +116,8 @@ function wantsProto(headers: RequestHead["headers"], target: SpecTarget, accepte
 }
 
 /** `POST /v1/download_config_specs` with `{sinceTime, statsigMetadata}`, as the legacy Rust SDK asks (WIRE 1). */
-export function specPostRoutes(route: SpecRoute, bodies: BodyReader): Hono<ExchangeEnv> {
-  const app = new Hono<ExchangeEnv>();
+export function specPostRoutes(route: SpecRoute, bodies: BodyReader): Hono<RequestEnv> {
+  const app = new Hono<RequestEnv>();
   app.post("/:version{v[12]}/download_config_specs/:key?", async (context) => {
     const target = readSpecTarget(context.req.url);
     const { raw } = context.req;

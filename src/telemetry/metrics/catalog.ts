@@ -1,9 +1,9 @@
 import type { MetricRow } from "./metric.ts";
-import { KNOWN_METRICS } from "./original-metrics.ts";
+import { ORIGINAL_METRICS } from "./original-metrics.ts";
 import { FLOW_METRICS, PROCESS_METRICS } from "./own-metrics.ts";
 
 /** Every metric there is: what is not in here can't be measured. */
-export const METRICS = [...KNOWN_METRICS, ...FLOW_METRICS, ...PROCESS_METRICS] as const;
+export const METRICS = [...ORIGINAL_METRICS, ...FLOW_METRICS, ...PROCESS_METRICS] as const;
 
 type Row = (typeof METRICS)[number];
 type MetricName = Row["name"];
@@ -13,13 +13,13 @@ export type TimeName = Extract<Row, { kinds: readonly ["count", "latency"] | rea
 export type GaugeName = Extract<Row, { kinds: readonly ["gauge"] }>["name"];
 
 /** The tags of one metric, each with its value. */
-export type TagsOf<N extends MetricName> = {
+export type MetricTags<N extends MetricName> = {
   readonly [T in Extract<Row, { name: N }>["tags"][number]]: string;
 };
 
 export const PREFIX = "statsig.forward_proxy";
 
-export function rowOf(name: MetricName): MetricRow {
+export function findMetric(name: MetricName): MetricRow {
   const row = METRICS.find((each) => each.name === name);
   if (row === undefined) throw new Error(`no metric ${name}`);
   return row;

@@ -3,7 +3,7 @@ import type { MetricRow } from "./metric.ts";
 const PER_FEED = ["sdk_key", "path"] as const;
 
 /** What operators of the original proxy know: same names, same kinds, and a count wherever there is a latency. */
-export const KNOWN_METRICS = [
+export const ORIGINAL_METRICS = [
   {
     name: "HttpServerRequestSuccess",
     kinds: ["count", "latency"],

@@ -1,5 +1,12 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type CountName, type GaugeName, METRICS, rowOf, type TagsOf, type TimeName } from "./catalog.ts";
+import {
+  type CountName,
+  findMetric,
+  type GaugeName,
+  METRICS,
+  type MetricTags,
+  type TimeName,
+} from "./catalog.ts";
 import type { MetricRow } from "./metric.ts";
 import { Series, type Tags } from "./series.ts";
 
@@ -31,24 +38,24 @@ export class MetricRegistry {
   }
 
   /** Where measurements with these tags go: for whoever measures often, to be kept until it is forgotten. */
-  series<N extends CountName | TimeName>(name: N, tags: TagsOf<N>): Series {
+  series<N extends CountName | TimeName>(name: N, tags: MetricTags<N>): Series {
     const family = this.#families.get(name);
     if (family === undefined) throw new Error(`${name} is read, not counted`);
     return family.series(tags as Tags);
   }
 
-  count<N extends CountName>(name: N, tags: TagsOf<N>, by = 1): void {
+  count<N extends CountName>(name: N, tags: MetricTags<N>, by = 1): void {
     this.series(name, tags).add(by);
   }
 
   /** Counts one that took so many ms. */
-  time<N extends TimeName>(name: N, tags: TagsOf<N>, tookMs: number): void {
+  time<N extends TimeName>(name: N, tags: MetricTags<N>, tookMs: number): void {
     this.series(name, tags).record(tookMs);
   }
 
   /** `read` is called each time that somebody looks. */
-  gauge<N extends GaugeName>(name: N, read: ReadGauge<TagsOf<N>>): void {
-    this.#gauges.set(rowOf(name), read);
+  gauge<N extends GaugeName>(name: N, read: ReadGauge<MetricTags<N>>): void {
+    this.#gauges.set(findMetric(name), read);
   }
 
   families(): Iterable<Family> {

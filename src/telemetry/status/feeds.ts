@@ -3,10 +3,10 @@ import type { Clock } from "../../platform/clock.ts";
 import type { Feed } from "../../specs/feed.ts";
 import type { Snapshot } from "../../specs/snapshot.ts";
 import type { HeldFeed, SpecStore } from "../../specs/store.ts";
-import { pathOf } from "../metrics/tags.ts";
+import { toPathTag } from "../metrics/tags.ts";
 import type { FeedPolls, PollMemory } from "../topics/specs.ts";
 import type { Rates } from "./rates.ts";
-import { ageS, type FeedState, type FeedStatus, momentOf } from "./schema.ts";
+import { ageSeconds, type FeedState, type FeedStatus, toIsoOrNull } from "./schema.ts";
 
 interface FeedReadings {
   readonly store: Pick<SpecStore, "held" | "peek" | "allows" | "holds">;
@@ -19,7 +19,7 @@ interface FeedReadings {
 }
 
 /** A feed, and how it is. */
-export interface FeedFinding {
+export interface FeedHealth {
   readonly feed: Feed;
   readonly held: HeldFeed | undefined;
   readonly polls: FeedPolls | undefined;
@@ -35,7 +35,7 @@ const MAX_RANKED_BY_REQUESTS = 10_000;
 
 const GRAVITY: Readonly<Record<FeedState, number>> = { stale: 0, failing: 1, never_polled: 2, fresh: 3 };
 
-export function findFeeds(readings: FeedReadings): readonly FeedFinding[] {
+export function findFeeds(readings: FeedReadings): readonly FeedHealth[] {
   const { store, preload } = readings;
   const missing = preload.filter((feed) => store.allows(feed.sdkKey) && store.peek(feed) === undefined);
   return [
@@ -44,7 +44,7 @@ export function findFeeds(readings: FeedReadings): readonly FeedFinding[] {
   ];
 }
 
-function findingOf(feed: Feed, held: HeldFeed | undefined, readings: FeedReadings): FeedFinding {
+function findingOf(feed: Feed, held: HeldFeed | undefined, readings: FeedReadings): FeedHealth {
   const { clock, staleAfterMs } = readings;
   const polls = readings.polls.of(feed);
   const confirmedAgoMs = held?.confirmedAgoMs(clock);
@@ -64,22 +64,22 @@ function findingOf(feed: Feed, held: HeldFeed | undefined, readings: FeedReading
 }
 
 /** What is shown of them, in the order of what needs looking at. */
-export function showFeeds(findings: readonly FeedFinding[], readings: FeedReadings): readonly FeedStatus[] {
+export function showFeeds(findings: readonly FeedHealth[], readings: FeedReadings): readonly FeedStatus[] {
   return mostPressing(findings, readings).map((finding) => show(finding, readings));
 }
 
-function mostPressing(findings: readonly FeedFinding[], { rates }: FeedReadings): readonly FeedFinding[] {
+function mostPressing(findings: readonly FeedHealth[], { rates }: FeedReadings): readonly FeedHealth[] {
   const knowsRates = findings.length <= MAX_RANKED_BY_REQUESTS;
   const ranked = findings.map((finding) => {
     const { feed, held, state } = finding;
-    const rate = knowsRates ? (rates.of(maskSdkKey(feed.sdkKey), pathOf(feed)) ?? 0) : 0;
+    const rate = knowsRates ? (rates.of(maskSdkKey(feed.sdkKey), toPathTag(feed)) ?? 0) : 0;
     return { finding, gravity: GRAVITY[state], streams: held?.followers ?? 0, rate };
   });
   ranked.sort((a, b) => a.gravity - b.gravity || b.streams - a.streams || b.rate - a.rate);
   return ranked.slice(0, MAX_SHOWN).map(({ finding }) => finding);
 }
 
-function show({ feed, held, polls, state, failingSince }: FeedFinding, readings: FeedReadings): FeedStatus {
+function show({ feed, held, polls, state, failingSince }: FeedHealth, readings: FeedReadings): FeedStatus {
   const { rates, clock } = readings;
   const snapshot = held?.snapshot;
   const maskedKey = maskSdkKey(feed.sdkKey);
@@ -90,17 +90,17 @@ function show({ feed, held, polls, state, failingSince }: FeedFinding, readings:
     state,
     preloaded: readings.polls.isPreloaded(feed),
     lcut: snapshot?.lcut ?? null,
-    lcut_at: momentOf(snapshot?.lcut),
-    lcut_age_s: snapshot === undefined ? null : ageS(clock.now(), snapshot.lcut),
+    lcut_at: toIsoOrNull(snapshot?.lcut),
+    lcut_age_s: snapshot === undefined ? null : ageSeconds(clock.now(), snapshot.lcut),
     source: snapshot?.source ?? null,
-    received_at: momentOf(snapshot?.receivedAt),
-    confirmed_at: momentOf(held?.confirmedAt),
+    received_at: toIsoOrNull(snapshot?.receivedAt),
+    confirmed_at: toIsoOrNull(held?.confirmedAt),
     last_poll: polls?.lastPoll ?? null,
     last_error: polls?.lastError ?? null,
-    failing_since: momentOf(failingSince),
+    failing_since: toIsoOrNull(failingSince),
     bytes: snapshot === undefined ? null : sizesOf(snapshot),
     streams: held?.followers ?? 0,
-    requests_per_s: rates.of(maskedKey, pathOf(feed)) ?? null,
+    requests_per_s: rates.of(maskedKey, toPathTag(feed)) ?? null,
   };
 }
 

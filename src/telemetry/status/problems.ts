@@ -3,18 +3,18 @@ import type { FlowMemory } from "../topics/log-events.ts";
 import {
   type EventsStatus,
   type LocalStatus,
-  momentOf,
   type Problem,
   type ProblemKind,
   type RedisStatus,
+  toIsoOrNull,
 } from "./schema.ts";
-import { type UpstreamFinding, upstreamProblems } from "./upstream.ts";
+import { type UpstreamHealth, upstreamProblems } from "./upstream.ts";
 
 /** What there is to find something wrong with. */
 interface ProblemReadings {
   readonly now: number;
   readonly notReady: readonly string[];
-  readonly upstream: UpstreamFinding;
+  readonly upstream: UpstreamHealth;
   readonly backup: BackupMemory;
   readonly redis: RedisStatus | null;
   readonly local: LocalStatus | null;
@@ -55,7 +55,7 @@ interface ProblemDetails {
 }
 
 function problem(kind: ProblemKind, text: string, { since, detail, severity }: ProblemDetails = {}): Problem {
-  return { kind, severity: severity ?? "warning", text, since: momentOf(since), detail: detail ?? null };
+  return { kind, severity: severity ?? "warning", text, since: toIsoOrNull(since), detail: detail ?? null };
 }
 
 function* redisProblems({ backup, redis, now }: ProblemReadings): Iterable<Problem> {
@@ -114,7 +114,7 @@ function* certificateProblems({ flow, now }: ProblemReadings): Iterable<Problem>
   const { certificate, certificateRefused } = flow;
   if (certificate !== undefined && certificate.expiresAt - now < WARN_OF_EXPIRY_MS) {
     const isOver = certificate.expiresAt <= now;
-    const day = momentOf(certificate.expiresAt)?.slice(0, 10);
+    const day = toIsoOrNull(certificate.expiresAt)?.slice(0, 10);
     yield isOver
       ? problem("certificate_expires", `The certificate expired on ${day}`, { severity: "critical" })
       : problem("certificate_expires", `The certificate expires on ${day}`);

@@ -99,7 +99,7 @@ function nameOf(maskedSdkKey = "", path = ""): string {
 }
 
 /** Counted of all keys together since the start, but for those that were forgotten. */
-export function totalOf(registry: MetricRegistry, name: CountName): number {
+export function sumRates(registry: MetricRegistry, name: CountName): number {
   let total = 0;
   for (const family of registry.families()) {
     if (family.row.name !== name) continue;

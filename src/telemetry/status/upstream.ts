@@ -1,7 +1,7 @@
 import { maskSdkKey } from "../../access/sdk-key.ts";
 import type { PollDelay, UpstreamPolls } from "../topics/specs.ts";
-import type { FeedFinding } from "./feeds.ts";
-import { type FeedState, momentOf, type PollError, type Problem, type UpstreamStatus } from "./schema.ts";
+import type { FeedHealth } from "./feeds.ts";
+import { type FeedState, type PollError, type Problem, toIsoOrNull, type UpstreamStatus } from "./schema.ts";
 
 /** What of it the configuration says. */
 interface UpstreamSettings {
@@ -27,9 +27,9 @@ interface FeedsSummary {
 }
 
 /** How upstream is, by what became of all feeds. */
-export interface UpstreamFinding extends FeedsSummary {
+export interface UpstreamHealth extends FeedsSummary {
   /** Of keys that upstream answers 401 or 403 for. */
-  readonly unauthorized: readonly FeedFinding[];
+  readonly unauthorized: readonly FeedHealth[];
   /** All but those. */
   readonly others: FeedsSummary;
 }
@@ -42,10 +42,10 @@ const MAX_NAMED = 5;
  * SDKs of one kind ask for one.
  */
 export function findUpstream(
-  findings: readonly FeedFinding[],
+  findings: readonly FeedHealth[],
   polls: UpstreamPolls,
-  countable: (finding: FeedFinding) => boolean,
-): UpstreamFinding {
+  countable: (finding: FeedHealth) => boolean,
+): UpstreamHealth {
   const counted = findings.filter(countable);
   return {
     ...summarize(counted, polls),
@@ -57,12 +57,12 @@ export function findUpstream(
   };
 }
 
-function isUnauthorized({ held, polls, failingSince }: FeedFinding): boolean {
+function isUnauthorized({ held, polls, failingSince }: FeedHealth): boolean {
   if (failingSince === undefined) return held?.isRevoked === true;
   return polls?.lastError?.reason === "unauthorized";
 }
 
-function summarize(counted: readonly FeedFinding[], polls: UpstreamPolls): FeedsSummary {
+function summarize(counted: readonly FeedHealth[], polls: UpstreamPolls): FeedsSummary {
   const failing = counted.filter(({ failingSince }) => failingSince !== undefined);
   const stale = counted.filter(({ state }) => state === "stale");
   const found = {
@@ -93,7 +93,7 @@ function summarize(counted: readonly FeedFinding[], polls: UpstreamPolls): Feeds
 }
 
 export function showUpstream(
-  found: UpstreamFinding,
+  found: UpstreamHealth,
   polls: UpstreamPolls,
   { url, throughProxy, intervalMs, staleAfterMs }: UpstreamSettings,
 ): UpstreamStatus {
@@ -103,21 +103,21 @@ export function showUpstream(
     polling_interval_s: intervalMs / 1_000,
     stale_after_s: staleAfterMs / 1_000,
     state: found.state,
-    failing_since: momentOf(found.failingSince),
+    failing_since: toIsoOrNull(found.failingSince),
     failing_feeds: found.failing,
-    last_success_at: momentOf(polls.lastSuccessAt),
-    last_known_good_at: momentOf(found.staleSince),
+    last_success_at: toIsoOrNull(polls.lastSuccessAt),
+    last_known_good_at: toIsoOrNull(found.staleSince),
     last_error: found.lastError ?? null,
   };
 }
 
-export function countByState(findings: readonly FeedFinding[]): Record<FeedState, number> {
+export function countByState(findings: readonly FeedHealth[]): Record<FeedState, number> {
   const counts = { fresh: 0, failing: 0, stale: 0, never_polled: 0 };
   for (const { state } of findings) counts[state]++;
   return counts;
 }
 
-export function* upstreamProblems({ unauthorized, others }: UpstreamFinding): Iterable<Problem> {
+export function* upstreamProblems({ unauthorized, others }: UpstreamHealth): Iterable<Problem> {
   const served = unauthorized.filter(({ held }) => held !== undefined);
   const servedKeys = new Set(served.map(({ feed }) => feed.sdkKey));
   const denied = unauthorized.filter(({ feed }) => !servedKeys.has(feed.sdkKey));
@@ -127,14 +127,14 @@ export function* upstreamProblems({ unauthorized, others }: UpstreamFinding): It
 }
 
 function* keyProblems(
-  findings: readonly FeedFinding[],
+  findings: readonly FeedHealth[],
   describe: (keys: string) => string,
 ): Iterable<Problem> {
   const keys = [...new Set(findings.map(({ feed }) => maskSdkKey(feed.sdkKey)))];
   if (keys.length === 0) return;
   const names = keys.slice(0, MAX_NAMED).join(", ") + (keys.length > MAX_NAMED ? ", ..." : "");
   const text = describe(keys.length === 1 ? `SDK key ${names}` : `${keys.length} SDK keys (${names})`);
-  const since = momentOf(earliest(findings.map(({ failingSince }) => failingSince)));
+  const since = toIsoOrNull(earliest(findings.map(({ failingSince }) => failingSince)));
   const detail = findings[0]?.polls?.lastError?.detail ?? null;
   yield { kind: "keys_unauthorized", severity: "warning", text, since, detail };
 }
@@ -143,12 +143,12 @@ function* otherProblems(found: FeedsSummary): Iterable<Problem> {
   const { state, failing, stale, held, total, failingSince, lastError, staleSince } = found;
   const cause = causeOf(lastError?.reason ?? "");
   const detail = lastError?.detail ?? null;
-  const common = { severity: "warning", since: momentOf(failingSince), detail } as const;
+  const common = { severity: "warning", since: toIsoOrNull(failingSince), detail } as const;
   if (stale > 0) {
     const which =
       stale === total ? "Serving stale specs" : `Serving stale specs of ${stale} of ${total} feeds`;
     const text = `${which}: ${failing > 0 ? cause : "upstream has not confirmed them lately"}`;
-    yield { kind: "stale_feeds", ...common, text, since: momentOf(failingSince ?? staleSince) };
+    yield { kind: "stale_feeds", ...common, text, since: toIsoOrNull(failingSince ?? staleSince) };
   } else if (state === "failing") {
     const text = held === 0 ? `Nothing to serve: ${cause}` : `What is held is still fresh, but ${cause}`;
     yield { kind: "upstream_failing", ...common, text };
@@ -161,7 +161,7 @@ function* otherProblems(found: FeedsSummary): Iterable<Problem> {
 function delayProblem({ since, waitedMs, intervalMs }: PollDelay): Problem {
   const text = "Polls wait longer for their turn than the polling interval: raise --update-batch-size (-u)";
   const detail = `a poll waited ${seconds(waitedMs)} s, the interval is ${seconds(intervalMs)} s`;
-  return { kind: "polls_delayed", severity: "warning", text, since: momentOf(since), detail };
+  return { kind: "polls_delayed", severity: "warning", text, since: toIsoOrNull(since), detail };
 }
 
 const seconds = (ms: number): number => Math.round(ms / 100) / 10;

@@ -7,7 +7,7 @@ import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { KeyTags } from "../metrics/tags.ts";
-import { type HappenedError, isoOf } from "../status/schema.ts";
+import { type HappenedError, toIso } from "../status/schema.ts";
 import type { BackupFailed, BackupUseEvent } from "../telemetry.ts";
 import { measureRedis, RedisLog } from "./redis.ts";
 
@@ -257,7 +257,7 @@ export class BackupMemory {
 
   #failed(detail: string): void {
     this.lastErrorAt = this.#clock.now();
-    this.lastError = { at: isoOf(this.lastErrorAt), detail };
+    this.lastError = { at: toIso(this.lastErrorAt), detail };
   }
 
   #from(reason: string): Condition {

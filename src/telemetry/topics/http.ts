@@ -1,4 +1,4 @@
-import type { AnsweredRequest, RequestCell, RequestMeter } from "../../http/meter.ts";
+import type { HandledRequest, RequestCell, RequestMeter } from "../../http/meter.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { Series } from "../metrics/series.ts";
 import type { KeyTags } from "../metrics/tags.ts";
@@ -13,11 +13,11 @@ export class RequestMetrics implements RequestMeter {
     this.#keys = keys;
   }
 
-  cell(answered: AnsweredRequest): RequestCell {
+  cell(answered: HandledRequest): RequestCell {
     return new SeriesCell(() => this.#series(answered));
   }
 
-  #series({ sdkKey, path, status, acceptEncoding, contentEncoding }: AnsweredRequest): Series {
+  #series({ sdkKey, path, status, acceptEncoding, contentEncoding }: HandledRequest): Series {
     const name = status < 400 ? "HttpServerRequestSuccess" : "HttpServerRequestFailed";
     return this.#registry.series(name, {
       ...this.#keys.of(sdkKey),

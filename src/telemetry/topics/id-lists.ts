@@ -6,7 +6,7 @@ import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLog, ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { KeyTags } from "../metrics/tags.ts";
-import { type IdListsStatus, momentOf, type Problem } from "../status/schema.ts";
+import { type IdListsStatus, type Problem, toIsoOrNull } from "../status/schema.ts";
 
 const WORDS = {
   begins: "upstream failing for ID lists, serving what is held",
@@ -194,7 +194,7 @@ export function showIdLists(
     failing_lists: failing.length,
     failing: failing
       .slice(0, MAX_SHOWN)
-      .map(({ list, since, detail }) => ({ list, since: momentOf(since), detail })),
+      .map(({ list, since, detail }) => ({ list, since: toIsoOrNull(since), detail })),
   };
 }
 
@@ -225,7 +225,7 @@ export function* idListProblems(readings: IdListStatusReadings): Iterable<Proble
 }
 
 function problem(kind: Problem["kind"], text: string, since: number, detail: string | null): Problem {
-  return { kind, severity: "warning", text, since: momentOf(since), detail };
+  return { kind, severity: "warning", text, since: toIsoOrNull(since), detail };
 }
 
 function namesOf(names: readonly string[]): string {

@@ -11,7 +11,7 @@ import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { KeyTags } from "../metrics/tags.ts";
-import { type HappenedError, isoOf } from "../status/schema.ts";
+import { type HappenedError, toIso } from "../status/schema.ts";
 import type { Condition } from "./backup.ts";
 import type { SinkEvent, SinkName } from "./push.ts";
 
@@ -280,7 +280,7 @@ export class FlowMemory {
   }
 
   #error(detail: string): HappenedError {
-    return { at: isoOf(this.#clock.now()), detail };
+    return { at: toIso(this.#clock.now()), detail };
   }
 
   #from(reason: string): Condition {

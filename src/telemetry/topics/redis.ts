@@ -5,7 +5,7 @@ import { type DebugEvent, debugLine, type LogFields, type Logger } from "../logg
 import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLog } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
-import { type KeyTags, pathOf, tagsOf } from "../metrics/tags.ts";
+import { type KeyTags, toPathTag, toTags } from "../metrics/tags.ts";
 import type { BackupFailed } from "../telemetry.ts";
 
 const DOWN = {
@@ -82,19 +82,19 @@ export class RedisLog {
 
 /** What happens with Redis, as measurements. What is found, or written, is of a true key; the rest may be a stranger's. */
 export function measureRedis(event: RedisEvent, registry: MetricRegistry, keys: KeyTags): void {
-  const tagsOfAny = (feed: Feed) => ({ ...keys.of(feed.sdkKey), path: pathOf(feed) });
+  const tagsOfAny = (feed: Feed) => ({ ...keys.of(feed.sdkKey), path: toPathTag(feed) });
   switch (event.kind) {
     case "redis_wrote":
-      registry.time("RedisCacheWriteSucceed", tagsOf(event.feed), event.tookMs);
+      registry.time("RedisCacheWriteSucceed", toTags(event.feed), event.tookMs);
       return;
     case "redis_write_skipped":
-      registry.count("RedisCacheWriteSkipped", tagsOf(event.feed));
+      registry.count("RedisCacheWriteSkipped", toTags(event.feed));
       return;
     case "redis_write_failed":
-      registry.count("RedisCacheWriteFailed", tagsOf(event.feed));
+      registry.count("RedisCacheWriteFailed", toTags(event.feed));
       return;
     case "redis_read":
-      registry.time("RedisCacheReadSucceed", tagsOf(event.feed), event.tookMs);
+      registry.time("RedisCacheReadSucceed", toTags(event.feed), event.tookMs);
       return;
     case "redis_read_miss":
       registry.count("RedisCacheReadMiss", tagsOfAny(event.feed));

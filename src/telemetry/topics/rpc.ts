@@ -1,7 +1,7 @@
 import { maskSdkKey } from "../../access/sdk-key.ts";
 import type { RpcEvent } from "../../grpc/events.ts";
 import { type MetricRegistry, OTHER, UNKNOWN_KEY } from "../metrics/registry.ts";
-import { tagsOf } from "../metrics/tags.ts";
+import { toTags } from "../metrics/tags.ts";
 
 const MAX_KEYS_WITHOUT_STREAMS = 1_000;
 
@@ -20,17 +20,17 @@ export class StreamMetrics {
     const registry = this.#registry;
     switch (event.kind) {
       case "stream_opened":
-        registry.count("GrpcStreamingStreamedInitialized", tagsOf(event.feed));
+        registry.count("GrpcStreamingStreamedInitialized", toTags(event.feed));
         this.#change(maskSdkKey(event.feed.sdkKey), 1);
         return;
       case "stream_sent": {
         const isSpec = event.item === "spec";
         const name = isSpec ? "GrpcStreamingStreamedResponse" : "GrpcStreamingHealthcheckSent";
-        registry.count(name, tagsOf(event.feed));
+        registry.count(name, toTags(event.feed));
         return;
       }
       case "stream_closed":
-        registry.count("GrpcStreamingStreamDisconnected", tagsOf(event.feed));
+        registry.count("GrpcStreamingStreamDisconnected", toTags(event.feed));
         this.#change(maskSdkKey(event.feed.sdkKey), -1);
         return;
       case "stream_refused":
@@ -39,7 +39,7 @@ export class StreamMetrics {
         return;
       case "rpc_answered": {
         const { feed, code, tookMs } = event;
-        const tags = feed === undefined ? { sdk_key: UNKNOWN_KEY, path: OTHER } : tagsOf(feed);
+        const tags = feed === undefined ? { sdk_key: UNKNOWN_KEY, path: OTHER } : toTags(feed);
         registry.time("GrpcServerRequest", { ...tags, code }, tookMs);
       }
     }

@@ -6,8 +6,8 @@ import { debugLine, type Logger } from "../logging/logger.ts";
 import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLog, ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
-import { type FeedTags, tagsOf, tagsOfStranger } from "../metrics/tags.ts";
-import { isoOf, type Poll, type PollError, type PollOutcome } from "../status/schema.ts";
+import { type FeedTags, tagsForUnknownKey, toTags } from "../metrics/tags.ts";
+import { type Poll, type PollError, type PollOutcome, toIso } from "../status/schema.ts";
 import type { BackupUseEvent } from "../telemetry.ts";
 
 const WORDS = {
@@ -166,7 +166,7 @@ export class SpecMetrics {
         this.#updated(event);
         return;
       case "spec_unchanged":
-        registry.time("HttpDataProviderNoData", tagsOf(event.feed), event.tookMs);
+        registry.time("HttpDataProviderNoData", toTags(event.feed), event.tookMs);
         this.#answered(event.feed);
         return;
       case "spec_refused":
@@ -199,7 +199,7 @@ export class SpecMetrics {
 
   #updated({ snapshot, tookMs }: Extract<SpecEvent, { kind: "spec_updated" }>): void {
     const { feed, source, lcut, receivedAt } = snapshot;
-    const tags = tagsOf(feed);
+    const tags = toTags(feed);
     const registry = this.#registry;
     registry.count("ConfigSpecStoreGotData", { ...tags, source, lcut: String(lcut) });
     registry.time("UpdateConfigSpecStorePropagationDelayMs", tags, Math.max(0, receivedAt - lcut));
@@ -227,7 +227,7 @@ export class SpecMetrics {
     const before = this.#answeredAt.get(id);
     this.#answeredAt.set(id, now);
     if (before === undefined) return;
-    this.#registry.time("BackgroundDataProviderRequestInterval", tagsOf(feed), now - before);
+    this.#registry.time("BackgroundDataProviderRequestInterval", toTags(feed), now - before);
   }
 }
 
@@ -238,7 +238,7 @@ interface Asked {
 }
 
 function tagsFor({ feed, held }: Asked): FeedTags {
-  return held ? tagsOf(feed) : tagsOfStranger(feed);
+  return held ? toTags(feed) : tagsForUnknownKey(feed);
 }
 
 /** What polls of a feed came to. */
@@ -352,7 +352,7 @@ export class PollMemory {
   #failed({ feed, held }: { readonly feed: Feed; readonly held: boolean }, failure: Failure): void {
     const { outcome, reason, detail, tookMs } = failure;
     const now = this.#clock.now();
-    const error = { at: isoOf(now), reason, detail };
+    const error = { at: toIso(now), reason, detail };
     // What upstream says of one key or one payload is no failure of upstream's.
     if (outcome === "failed") {
       this.upstream.lastError = error;
@@ -375,5 +375,5 @@ export class PollMemory {
 }
 
 function pollOf(now: number, outcome: PollOutcome, tookMs: number): Poll {
-  return { at: isoOf(now), outcome, took_ms: Math.round(tookMs) };
+  return { at: toIso(now), outcome, took_ms: Math.round(tookMs) };
 }

@@ -4,7 +4,7 @@ import { type SpanExporter, TracerProvider } from "@opentelemetry/sdk-trace";
 import { type Clock, within } from "../../platform/clock.ts";
 import type { OtlpProtocol, OtlpTracesOptions } from "../otlp/options.ts";
 import type { SinkHealth } from "../push/channel.ts";
-import { SpanQueue, Spans, samplerOf } from "./spans.ts";
+import { createSampler, SpanQueue, Spans } from "./spans.ts";
 import {
   TracedBackup,
   tracedAcquirer,
@@ -34,7 +34,7 @@ export async function startOtlpTracing(
   const exporter = await openSpanExporter(options.protocol);
   const provider = new TracerProvider({
     resource,
-    sampler: samplerOf(options),
+    sampler: createSampler(options),
     spanProcessors: [new SpanQueue(exporter, options, health)],
   });
   const tracer = provider.getTracer("statsig-forward-proxy");

@@ -29,7 +29,7 @@ import type { OtlpTracesOptions } from "../otlp/options.ts";
 import type { SinkHealth } from "../push/channel.ts";
 
 /** What a piece of work came to. */
-export interface Ending {
+export interface SpanOutcome {
   readonly attributes: Attributes;
   /** Why it is a failure, for people: no SDK key may be in it. */
   readonly error?: string | undefined;
@@ -39,7 +39,7 @@ interface SpanOptions<T> {
   readonly name: string;
   readonly kind?: SpanKind;
   readonly attributes: Attributes;
-  readonly ending?: (result: T) => Ending;
+  readonly ending?: (result: T) => SpanOutcome;
 }
 
 /** Spans around pieces of work, each the parent of those that begin within it. */
@@ -96,13 +96,13 @@ export class Spans {
   }
 }
 
-function note(span: Span, { attributes, error }: Ending): void {
+function note(span: Span, { attributes, error }: SpanOutcome): void {
   span.setAttributes(attributes);
   if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error });
 }
 
 /** Which traces are recorded; the library leaves it to us to read what `OTEL_TRACES_SAMPLER` names. */
-export function samplerOf({ sampler, ratio }: Pick<OtlpTracesOptions, "sampler" | "ratio">): Sampler {
+export function createSampler({ sampler, ratio }: Pick<OtlpTracesOptions, "sampler" | "ratio">): Sampler {
   switch (sampler) {
     case "always_on":
       return new AlwaysOnSampler();

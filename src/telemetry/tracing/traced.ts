@@ -10,8 +10,8 @@ import type { Preparation } from "../../specs/payload/prepare.ts";
 import type { SpecPreparer } from "../../specs/payload/preparer.ts";
 import type { Snapshot } from "../../specs/snapshot.ts";
 import type { FetchOutcome, SpecSource } from "../../specs/source.ts";
-import { pathOf, tagsOf } from "../metrics/tags.ts";
-import type { Ending, Spans } from "./spans.ts";
+import { toPathTag, toTags } from "../metrics/tags.ts";
+import type { SpanOutcome, Spans } from "./spans.ts";
 import type { Acquirer, KeepFirst, Manifests, Refresher } from "./tracing.ts";
 
 /**
@@ -50,7 +50,7 @@ export function tracedSource(inner: SpecSource, spans: Spans): SpecSource {
     fetchSpecs: (feed, sinceTime, signal, progressed) =>
       spans.inner(
         {
-          name: `GET ${pathOf(feed)}`,
+          name: `GET ${toPathTag(feed)}`,
           kind: SpanKind.CLIENT,
           attributes: { ...attributesOf(feed), since_time: sinceTime },
           ending: endingOfFetch,
@@ -76,15 +76,15 @@ export function tracedPreparer(inner: SpecPreparer, spans: Spans): SpecPreparer 
 }
 
 function attributesOf(feed: Feed) {
-  return { ...tagsOf(feed), format: feed.format };
+  return { ...toTags(feed), format: feed.format };
 }
 
-function endingOfRefresh({ kind }: AcquireOutcome): Ending {
+function endingOfRefresh({ kind }: AcquireOutcome): SpanOutcome {
   const isFailure = kind === "failed" || kind === "full";
   return { attributes: { outcome: kind }, error: isFailure ? kind : undefined };
 }
 
-function endingOfFetch(outcome: FetchOutcome): Ending {
+function endingOfFetch(outcome: FetchOutcome): SpanOutcome {
   const { kind } = outcome;
   switch (kind) {
     case "payload":
@@ -103,7 +103,7 @@ function endingOfFetch(outcome: FetchOutcome): Ending {
   }
 }
 
-function endingOfPreparation(preparation: Preparation): Ending {
+function endingOfPreparation(preparation: Preparation): SpanOutcome {
   const { kind } = preparation;
   if (kind === "prepared") return { attributes: { outcome: kind, lcut: preparation.payload.lcut } };
   return { attributes: { outcome: kind }, error: kind === "refused" ? preparation.detail : undefined };
@@ -189,7 +189,7 @@ export function tracedEventSink(inner: EventSink, spans: Spans): EventSink {
   };
 }
 
-function describeSendOutcome(outcome: SendOutcome): Ending {
+function describeSendOutcome(outcome: SendOutcome): SpanOutcome {
   const { kind } = outcome;
   switch (kind) {
     case "accepted":
@@ -241,7 +241,7 @@ export function tracedManifestSource(inner: ManifestSource, spans: Spans): Manif
   };
 }
 
-function describeFetchOutcome(outcome: ManifestOutcome): Ending {
+function describeFetchOutcome(outcome: ManifestOutcome): SpanOutcome {
   const { kind } = outcome;
   switch (kind) {
     case "manifest":

@@ -4,11 +4,11 @@ import { parseSdkKey } from "../../../src/access/sdk-key.ts";
 import { readBatch } from "../../../src/log-events/batch.ts";
 import { cutChunks, type EventChunk } from "../../../src/log-events/chunk.ts";
 import type {
+  ClaimedEvents,
+  ClaimLimits,
   EventBatch,
   EventGroup,
   EventQueue,
-  TakeLimits,
-  TakenEvents,
 } from "../../../src/log-events/queue.ts";
 
 /** A new object each time: queues tell groups by what they say. */
@@ -66,13 +66,13 @@ function read(body: string) {
   return reading;
 }
 
-export interface TakenTexts extends TakenEvents {
+export interface TakenTexts extends ClaimedEvents {
   readonly events: readonly string[];
   readonly bytes: number;
 }
 
 export interface TextQueue extends EventQueue {
-  take(limits: TakeLimits): Promise<TakenTexts | undefined>;
+  take(limits: ClaimLimits): Promise<TakenTexts | undefined>;
 }
 
 /** The same queue; what is taken of it can be read. */
@@ -104,7 +104,7 @@ export const bytesOf = (events: readonly string[]): number =>
   events.reduce((bytes, event) => bytes + Buffer.byteLength(event), 0);
 
 /** Due is whatever waits. */
-export const ANYTHING: TakeLimits = {
+export const ANYTHING: ClaimLimits = {
   maxEvents: 1_000,
   maxBytes: 1_000_000,
   dueBefore: Number.MAX_SAFE_INTEGER,

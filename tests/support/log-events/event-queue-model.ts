@@ -1,5 +1,5 @@
 import { expect } from "bun:test";
-import type { QueueDepth, TakeLimits } from "../../../src/log-events/queue.ts";
+import type { ClaimLimits, QueueDepth } from "../../../src/log-events/queue.ts";
 import { bytesOf, type TakenTexts, type TextBatch } from "./event-batches.ts";
 
 interface ModelBatch {
@@ -26,7 +26,7 @@ export class QueueModel {
   }
 
   /** Checks that this is what was to be taken. */
-  taken(taken: TakenTexts | undefined, limits: TakeLimits): void {
+  taken(taken: TakenTexts | undefined, limits: ClaimLimits): void {
     const due = [...this.#groups.values()].filter((group) => isDue(group, limits));
     const oldest = Math.min(...due.map(queuedAtOf));
     expect(taken?.queuedAt).toBe(due.length === 0 ? undefined : oldest);
@@ -89,14 +89,14 @@ export class QueueModel {
   }
 }
 
-function isDue({ batches, taken }: ModelGroup, { maxEvents, maxBytes, dueBefore }: TakeLimits): boolean {
+function isDue({ batches, taken }: ModelGroup, { maxEvents, maxBytes, dueBefore }: ClaimLimits): boolean {
   const [head] = batches;
   if (head === undefined || taken > 0) return false;
   const events = eventsOf(batches);
   return head.queuedAt < dueBefore || events.length >= maxEvents || bytesOf(events) >= maxBytes;
 }
 
-function fitting(batches: readonly ModelBatch[], { maxEvents, maxBytes }: TakeLimits): number {
+function fitting(batches: readonly ModelBatch[], { maxEvents, maxBytes }: ClaimLimits): number {
   const fits = (count: number) => {
     const events = eventsOf(batches.slice(0, count));
     return events.length <= maxEvents && bytesOf(events) <= maxBytes;

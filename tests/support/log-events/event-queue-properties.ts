@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
-import type { TakeLimits } from "../../../src/log-events/queue.ts";
+import type { ClaimLimits } from "../../../src/log-events/queue.ts";
 import { ANYTHING, eventBatch, eventGroup, type TakenTexts, type TextQueue } from "./event-batches.ts";
 import { QueueModel } from "./event-queue-model.ts";
 
@@ -88,7 +88,7 @@ class Comparison {
     }
   }
 
-  async #take(limits: TakeLimits): Promise<boolean> {
+  async #take(limits: ClaimLimits): Promise<boolean> {
     const taken = await this.#queue.take(limits);
     this.#model.taken(taken, limits);
     if (taken !== undefined) this.#inHand.push(taken);

@@ -1,5 +1,5 @@
 import type { SdkKey } from "../../../src/access/sdk-key.ts";
-import { keysOf } from "../../../src/redis/keys.ts";
+import { backupKeys } from "../../../src/redis/keys.ts";
 import { padTo } from "../common/padding.ts";
 import { RedisServer } from "../redis/redis-server.ts";
 import { ThrottlingProxy } from "../redis/throttling-proxy.ts";
@@ -32,7 +32,7 @@ export const CHAOS_FEEDS: readonly [ChaosFeed, ...ChaosFeed[]] = [
 ];
 
 function chaosFeed(sdkKey: string, version: ApiVersion, bytes: number): ChaosFeed {
-  const [{ name: redisKey }] = keysOf({ sdkKey: sdkKey as SdkKey, version, format: "json" }, ["v3"]);
+  const [{ name: redisKey }] = backupKeys({ sdkKey: sdkKey as SdkKey, version, format: "json" }, ["v3"]);
   return { name: `${sdkKey.slice(-1)}/${version}`, sdkKey, version, bytes, redisKey };
 }
 

@@ -1,7 +1,13 @@
 import { SpecAcquirer } from "../../../src/specs/acquire.ts";
 import { BackupWriter } from "../../../src/specs/backup-writer.ts";
 import { type Feed, feedId } from "../../../src/specs/feed.ts";
-import { type Confirmation, Fleet, type FleetBoard, type Look, type Seen } from "../../../src/specs/fleet.ts";
+import {
+  type Confirmation,
+  Fleet,
+  type FleetChannel,
+  type Look,
+  type Seen,
+} from "../../../src/specs/fleet.ts";
 import { SpecPoller } from "../../../src/specs/poller.ts";
 import { SpecRecovery } from "../../../src/specs/recovery.ts";
 import { SpecRefresher } from "../../../src/specs/refresh.ts";
@@ -83,7 +89,7 @@ export class SharedBoard {
   }
 
   /** As one relay sees it; what is announced while it is gone is lost to it. */
-  seenBy(relay: { readonly isAlive: boolean }): FleetBoard {
+  seenBy(relay: { readonly isAlive: boolean }): FleetChannel {
     return {
       look: async (feed, look) => {
         this.looking++;

@@ -1,5 +1,5 @@
 import { parseSdkKey, type SdkKey } from "../../../src/access/sdk-key.ts";
-import { keysOf } from "../../../src/redis/keys.ts";
+import { backupKeys } from "../../../src/redis/keys.ts";
 import { GrpcClient } from "../clients/grpc-client.ts";
 import { specsOf } from "../relay/access.ts";
 import { FIRST_LCUT, forKey, publishKey, versionOf } from "../upstream/published-key.ts";
@@ -14,7 +14,7 @@ async function ask({ relay }: MonitoredRelay, ...sdkKeys: readonly string[]): Pr
 }
 
 const redisKeyOf = (sdkKey: string) =>
-  keysOf({ sdkKey: parseSdkKey(sdkKey) as SdkKey, version: "v2", format: "json" }, ["v3"])[0].name;
+  backupKeys({ sdkKey: parseSdkKey(sdkKey) as SdkKey, version: "v2", format: "json" }, ["v3"])[0].name;
 
 /** From upstream to memory, to Redis, and to clients. They build on each other. */
 export const SPEC_HAPPENINGS: readonly Happening[] = [
