@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import PQueue from "p-queue";
-import { type Clock, within } from "../platform/clock.ts";
+import { withTimeout } from "../platform/abort.ts";
+import type { Clock } from "../platform/clock.ts";
 import { TokenBucket } from "../platform/token-bucket.ts";
 import type { AllowList } from "./allow-list.ts";
 import type { SdkKey } from "./sdk-key.ts";
@@ -135,7 +136,7 @@ export class KeyGate {
       const lookedUp = this.#lookUps.add(async () => {
         if (!admission.isKnown(sdkKey)) await lookUp();
       });
-      await within(clock, LOOK_UP_MS, lookedUp);
+      await withTimeout(lookedUp, LOOK_UP_MS, clock);
       if (admission.isKnown(sdkKey)) return undefined;
     }
     return this.#refusalFor(admitted);

@@ -1,3 +1,4 @@
+import { WakeSignal } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import { isNewsTo, type Snapshot } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
@@ -22,8 +23,8 @@ export async function* followSpecs(
   signal: AbortSignal,
 ): AsyncGenerator<SpecItem, void, undefined> {
   signal.throwIfAborted();
-  const news = new Bell();
-  const unfollow = held.follow(() => news.ring());
+  const news = new WakeSignal();
+  const unfollow = held.follow(() => news.notify());
   // A generator that is never resumed never reaches its finally: a client can reset a stream that it does not read.
   signal.addEventListener("abort", unfollow, { once: true });
   try {
@@ -36,38 +37,12 @@ export async function* followSpecs(
       if (snapshot.lcut > known) {
         known = sentLcut = snapshot.lcut;
         yield { kind: "spec", snapshot };
-      } else if (!(await news.rings(HEARTBEAT_MS, clock, signal))) {
+      } else if (!(await news.wait(HEARTBEAT_MS, clock, signal))) {
         yield { kind: "no_update", lcut: sentLcut };
       }
     }
   } finally {
     unfollow();
     signal.removeEventListener("abort", unfollow);
-  }
-}
-
-/** Remembers one ring, however often it rang. */
-class Bell {
-  #rung = false;
-  #wake: AbortController | undefined;
-
-  ring(): void {
-    this.#rung = true;
-    this.#wake?.abort();
-  }
-
-  /** True as soon as it rings or has rung; false after `ms` of silence. */
-  async rings(ms: number, clock: Clock, signal: AbortSignal): Promise<boolean> {
-    if (!this.#rung) {
-      this.#wake = new AbortController();
-      try {
-        await clock.sleep(ms, AbortSignal.any([this.#wake.signal, signal]));
-      } catch (error) {
-        if (signal.aborted) throw error;
-      }
-    }
-    const rung = this.#rung;
-    this.#rung = false;
-    return rung;
   }
 }

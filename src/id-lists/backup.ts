@@ -1,5 +1,6 @@
 import type { SdkKey } from "../access/sdk-key.ts";
-import { type Clock, within } from "../platform/clock.ts";
+import { withTimeout } from "../platform/abort.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import { type Manifest, type ManifestBackup, readManifest } from "./manifest.ts";
 import type { ManifestStore } from "./store.ts";
@@ -134,7 +135,7 @@ export class ManifestWriter implements AsyncDisposable {
   /** Finishes what is underway. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort(new Error("the relay is shutting down"));
-    await within(this.#options.clock, FLUSH_MS, Promise.all(this.#underway));
+    await withTimeout(Promise.all(this.#underway), FLUSH_MS, this.#options.clock);
   }
 }
 

@@ -1,7 +1,8 @@
 import type { KeyGate, Throttled } from "../access/admission.ts";
 import { NegativeCache, type NegativeEntry } from "../access/negative-cache.ts";
 import type { SdkKey } from "../access/sdk-key.ts";
-import { type Clock, within } from "../platform/clock.ts";
+import { withTimeout } from "../platform/abort.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { ManifestRecovery } from "./backup.ts";
 import type { ProxiedLists } from "./proxied-lists.ts";
 import type { ManifestRefresh, ManifestRefresher } from "./refresh.ts";
@@ -69,14 +70,14 @@ export class IdListQuery {
       if (outcome !== "unauthorized") gate.undecided(sdkKey);
       return this.#denials.add(sdkKey, outcome === "unauthorized");
     }
-    if (proxied !== undefined) await within(clock, FIRST_FILES_MS, proxied.ready(sdkKey));
+    if (proxied !== undefined) await withTimeout(proxied.ready(sdkKey), FIRST_FILES_MS, clock);
     return { kind: "held", held };
   }
 
   async #acquire(sdkKey: SdkKey): Promise<ManifestRefresh | undefined> {
     const { store, refresher, recovery, clock } = this.#options;
     const refresh = refresher.refresh(sdkKey);
-    const slow = recovery && within(clock, SLOW_UPSTREAM_MS, refresh);
+    const slow = recovery && withTimeout(refresh, SLOW_UPSTREAM_MS, clock);
     const outcome = await (slow === undefined ? refresh : slow);
     if (outcome === undefined || outcome === "failed") await recovery?.recover(sdkKey);
     return store.peek(sdkKey) === undefined ? refresh : outcome;

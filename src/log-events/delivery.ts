@@ -1,6 +1,6 @@
+import { WakeSignal } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import { WakeSignal } from "./bell.ts";
 import { countEvents, type EventChunk, heldBytes, splitChunk } from "./chunk.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
 import { MAX_IN_FLIGHT, retryDelayMs, UpstreamPace } from "./pace.ts";
@@ -32,16 +32,15 @@ export class EventSender {
   readonly #pace: UpstreamPace;
   readonly #deliveries = new Set<Promise<void>>();
   /** For those who wait to try again. */
-  readonly #retry: WakeSignal;
+  readonly #retry = new WakeSignal();
   #sending = 0;
   #parkedBytes = 0;
   #isHurried = false;
 
   constructor(options: EventSenderOptions) {
     this.#options = options;
-    this.#retry = new WakeSignal(options.clock, options.stop);
     this.#pace = new UpstreamPace(options.sink, () => {
-      this.#retry.ring();
+      this.#retry.notify();
       options.onChange();
     });
   }
@@ -63,7 +62,7 @@ export class EventSender {
   /** From now on nobody waits long to try again. */
   hurry(): void {
     this.#isHurried = true;
-    this.#retry.ring();
+    this.#retry.notify();
   }
 
   /** After a stop: what was not sent is back in the queue. */
@@ -135,6 +134,7 @@ export class EventSender {
     piece: readonly EventChunk[],
     { afterMs, detail, trouble }: Extract<SendOutcome, { kind: "retry" }>,
   ): Promise<void> {
+    const { clock, stop } = this.#options;
     const { taken, failures } = delivery;
     const isOutage = trouble === "key" || this.#pace.isDown;
     const delayMs = retryDelayMs({ failures, afterMs, isOutage });
@@ -146,7 +146,7 @@ export class EventSender {
     this.#sending--;
     this.#parkedBytes += bytes;
     this.#options.onChange();
-    await this.#retry.wait(retryInMs);
+    await this.#retry.wait(retryInMs, clock, stop).catch(() => {});
     this.#parkedBytes -= bytes;
     this.#sending++;
   }

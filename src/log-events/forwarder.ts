@@ -1,6 +1,6 @@
+import { WakeSignal } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import { WakeSignal } from "./bell.ts";
 import { REQUEST_LIMITS } from "./chunk.ts";
 import { EventSender } from "./delivery.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
@@ -33,15 +33,15 @@ export class EventForwarder implements AsyncDisposable {
   readonly #options: ForwarderOptions;
   readonly #stop = new AbortController();
   readonly #courier: EventSender;
-  readonly #work: WakeSignal;
+  readonly #work = new WakeSignal();
+  #isTakePlanned = false;
   #isFlushing = false;
   #running: Promise<void> | undefined;
 
   constructor(options: ForwarderOptions) {
     const { queue, sink, clock, supervisor, emit } = options;
     this.#options = options;
-    this.#work = new WakeSignal(clock, this.#stop.signal);
-    const onChange = () => this.#work.ring();
+    const onChange = () => this.#work.notify();
     this.#courier = new EventSender({
       queue,
       sink,
@@ -51,7 +51,7 @@ export class EventForwarder implements AsyncDisposable {
       stop: this.#stop.signal,
       onChange,
     });
-    queue.onPut(() => this.#work.ringSoon(AFTER_PUT_MS));
+    queue.onPut(() => this.#takeSoon());
   }
 
   start(): void {
@@ -64,7 +64,7 @@ export class EventForwarder implements AsyncDisposable {
   hurry(): void {
     this.#isFlushing = true;
     this.#courier.hurry();
-    this.#work.ring();
+    this.#work.notify();
   }
 
   /** Sends what it can until `grace` is aborted, then stops for good and reports what is left. */
@@ -73,7 +73,7 @@ export class EventForwarder implements AsyncDisposable {
     this.hurry();
     const over = aborted(grace);
     while (!grace.aborted && queue.depth.batches > 0) {
-      await Promise.race([over, this.#work.wait(LOOK_EVERY_MS)]);
+      await Promise.race([over, this.#wait(LOOK_EVERY_MS)]);
     }
     await this[Symbol.asyncDispose]();
     const { kept, lost } = await settle();
@@ -94,7 +94,22 @@ export class EventForwarder implements AsyncDisposable {
     const dueAt = queue.nextDueAt(this.#isFlushing ? 0 : flushIntervalMs);
     const untilDue = dueAt === undefined || !this.#courier.hasRoom ? IDLE_MS : dueAt - clock.now();
     worked();
-    await this.#work.wait(works ? Math.min(IDLE_MS, Math.max(MIN_WAIT_MS, untilDue)) : QUEUE_RETRY_MS);
+    await this.#wait(works ? Math.min(IDLE_MS, Math.max(MIN_WAIT_MS, untilDue)) : QUEUE_RETRY_MS);
+  }
+
+  #takeSoon(): void {
+    if (this.#isTakePlanned) return;
+    this.#isTakePlanned = true;
+    const take = () => {
+      this.#isTakePlanned = false;
+      this.#work.notify();
+    };
+    this.#options.clock.sleep(AFTER_PUT_MS, this.#stop.signal).then(take, () => {});
+  }
+
+  /** Resolves early when there may be work, or when the forwarder stops. */
+  async #wait(ms: number): Promise<void> {
+    await this.#work.wait(ms, this.#options.clock, this.#stop.signal).catch(() => {});
   }
 
   /** False where the queue does not work just now. */

@@ -1,3 +1,4 @@
+import { backoffMs, MAX_RETRY_DELAY_MS } from "../platform/backoff.ts";
 import { countBytes } from "./chunk.ts";
 import type { EventSink, SendOutcome } from "./queue.ts";
 
@@ -90,9 +91,6 @@ const FIRST_MS = 500;
 const MAX_MS = 5_000;
 const MAX_IN_OUTAGE_MS = 30_000;
 
-/** However long upstream asks us to stay away. */
-const MAX_RETRY_AFTER_MS = 60_000;
-
 interface Failing {
   /** In a row. */
   readonly failures: number;
@@ -104,8 +102,9 @@ interface Failing {
 
 /** How long to wait: doubling, half of it random so that a fleet spreads, never shorter than upstream asks. */
 export function retryDelayMs({ failures, afterMs, isOutage }: Failing, random = Math.random()): number {
-  const max = isOutage ? MAX_IN_OUTAGE_MS : MAX_MS;
-  const full = Math.min(max, FIRST_MS * 2 ** Math.min(failures - 1, 16));
-  const own = Math.round(full / 2 + (full / 2) * random);
-  return Math.max(own, Math.min(afterMs ?? 0, MAX_RETRY_AFTER_MS));
+  const own = backoffMs(
+    { attempt: failures - 1, firstMs: FIRST_MS, maxMs: isOutage ? MAX_IN_OUTAGE_MS : MAX_MS },
+    random,
+  );
+  return Math.max(own, Math.min(afterMs ?? 0, MAX_RETRY_DELAY_MS));
 }

@@ -1,2 +1,18 @@
 /** The longest wait, in ms, between two tries of upstream while it fails, whatever its `Retry-After` says. */
 export const MAX_RETRY_DELAY_MS = 60_000;
+
+export interface Backoff {
+  /** Failed tries before this one in a row; 0 for the first retry. */
+  readonly attempt: number;
+  readonly firstMs: number;
+  readonly maxMs: number;
+}
+
+/**
+ * Returns the ms to wait before the next try. The delay doubles with each attempt up to `maxMs`; half of it is random, so that
+ * the relays of a fleet do not retry in step. `random` is in [0, 1).
+ */
+export function backoffMs({ attempt, firstMs, maxMs }: Backoff, random = Math.random()): number {
+  const full = Math.min(maxMs, firstMs * 2 ** Math.min(attempt, 16));
+  return Math.round(full / 2 + (full / 2) * random);
+}

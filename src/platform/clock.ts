@@ -35,17 +35,3 @@ export interface Instant {
 export function takeInstant(clock: Clock, agoMs = 0): Instant {
   return { at: clock.now() - agoMs, elapsed: clock.elapsed() - agoMs };
 }
-
-/** What the work comes to, or undefined where that takes longer than `ms`; the work goes on. */
-export async function within<T>(clock: Clock, ms: number, work: Promise<T>): Promise<T | undefined> {
-  const done = new AbortController();
-  const late = clock.sleep(ms, done.signal).then(
-    () => undefined,
-    () => undefined,
-  );
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    done.abort();
-  }
-}

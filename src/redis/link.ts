@@ -1,3 +1,4 @@
+import { backoffMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import { connectNodes, type LinkKind, openClient, type RedisClient, reconnectNow } from "./client.ts";
 import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./errors.ts";
@@ -55,7 +56,8 @@ export class RedisLink implements AsyncDisposable {
     this.#onChange = onChange;
     this.#client = openClient(redis, {
       kind,
-      retryDelayMs: () => (this.#closing.signal.aborted ? null : backoffMs(this.#failures++)),
+      retryDelayMs: () =>
+        this.#closing.signal.aborted ? null : backoffMs({ attempt: this.#failures++, ...RECONNECT_BACKOFF }),
       reconnectsOn: (error) => this.#leavesReplica(error),
     });
     this.#client.on("ready", () => void this.#checkAndOpen());
@@ -213,7 +215,9 @@ export class RedisLink implements AsyncDisposable {
       this.#become("down", this.#reason || CLOSED);
     } finally {
       // Also where whoever is told of it throws: nothing else would connect again.
-      await this.#clock.sleep(backoffMs(this.#failures++), signal).catch(() => undefined);
+      await this.#clock
+        .sleep(backoffMs({ attempt: this.#failures++, ...RECONNECT_BACKOFF }), signal)
+        .catch(() => undefined);
       if (!signal.aborted && this.#client.status === "end") this.#client.connect().catch(() => undefined);
     }
   }
@@ -272,12 +276,5 @@ export async function withTimeLimit<T>(promise: Promise<T>, ms: number, clock: C
   }
 }
 
-const FIRST_MS = 100;
 /** A relay has Redis back within about a second, however long it was away. */
-const MAX_MS = 1_000;
-
-/** How long to wait before the next try, by how many failed; half of it is random, so that a fleet spreads. */
-export function backoffMs(failures: number, random = Math.random()): number {
-  const full = Math.min(MAX_MS, FIRST_MS * 2 ** Math.min(failures, 16));
-  return Math.round(full / 2 + (full / 2) * random);
-}
+export const RECONNECT_BACKOFF = { firstMs: 100, maxMs: 1_000 } as const;

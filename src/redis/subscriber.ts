@@ -1,9 +1,10 @@
 import type { Redis } from "ioredis";
+import { backoffMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Round, Supervisor } from "../platform/supervisor.ts";
 import { openRedis } from "./client.ts";
 import { RedisFailure, redisFailure } from "./errors.ts";
-import { backoffMs, withTimeLimit } from "./link.ts";
+import { RECONNECT_BACKOFF, withTimeLimit } from "./link.ts";
 import type { RedisAddress, RedisHost, RedisOptions } from "./options.ts";
 import type { RedisPermissions } from "./permissions.ts";
 
@@ -58,7 +59,9 @@ export class Subscriber implements AsyncDisposable {
       redirects = redirect === undefined ? 0 : redirects + 1;
       if (ending.listened) failures = 0;
       if (redirect === undefined) {
-        const pauseMs = ending.isDenied ? DENIED_RETRY_MS : backoffMs(failures++);
+        const pauseMs = ending.isDenied
+          ? DENIED_RETRY_MS
+          : backoffMs({ attempt: failures++, ...RECONNECT_BACKOFF });
         await this.#options.clock.sleep(pauseMs, signal).catch(() => undefined);
       }
     };

@@ -1,7 +1,8 @@
 import type { Config } from "../config/config.ts";
 import { StartError } from "../config/settings.ts";
 import type { TlsConfig } from "../config/tls.ts";
-import { type Clock, systemClock, within } from "../platform/clock.ts";
+import { withTimeout } from "../platform/abort.ts";
+import { type Clock, systemClock } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
 import { CertificateError } from "../server/certificates.ts";
 import { type EmitTlsEvent, ServerTls } from "../server/tls.ts";
@@ -111,7 +112,11 @@ export async function startRelay(
       await unlessOver(grace.over, listeners.close());
       await events.flush(grace.over);
       // A backup that hangs has what is left of the grace, or a moment for the last writes.
-      await within(clock, Math.max(LAST_WRITES_MS, graceEndsAt - clock.elapsed()), running.disposeAsync());
+      await withTimeout(
+        running.disposeAsync(),
+        Math.max(LAST_WRITES_MS, graceEndsAt - clock.elapsed()),
+        clock,
+      );
       await monitoring.disposeAsync();
     },
   };

@@ -1,4 +1,5 @@
-import { type Clock, within } from "../platform/clock.ts";
+import { withTimeout } from "../platform/abort.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { SpecBackup } from "./backup.ts";
 import type { EmitSpecEvent } from "./events.ts";
@@ -99,9 +100,9 @@ export class BackupWriter implements AsyncDisposable {
       snapshot,
       write.then((outcome) => outcome?.kind === "written"),
     );
-    const outcome = await within(clock, WRITE_AHEAD_MS, write);
+    const outcome = await withTimeout(write, WRITE_AHEAD_MS, clock);
     if (outcome?.kind !== "not_newer" || outcome.lcut <= snapshot.lcut) return;
-    await within(clock, READ_NEWER_MS, recovery.recover(snapshot.feed));
+    await withTimeout(recovery.recover(snapshot.feed), READ_NEWER_MS, clock);
   }
 
   get lag(): BackupLag {
@@ -213,7 +214,7 @@ export class BackupWriter implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort(new Error("the relay is shutting down"));
-    await within(this.#options.clock, FLUSH_MS, Promise.all(this.#running));
+    await withTimeout(Promise.all(this.#running), FLUSH_MS, this.#options.clock);
   }
 }
 

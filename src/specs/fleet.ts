@@ -1,4 +1,5 @@
-import { type Clock, takeInstant, within } from "../platform/clock.ts";
+import { withTimeout } from "../platform/abort.ts";
+import { type Clock, takeInstant } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import type { Feed } from "./feed.ts";
@@ -234,7 +235,7 @@ export class Fleet {
   async #look(feed: Feed): Promise<Seen | undefined> {
     const { board, clock, emit } = this.#options;
     const look = board.look(feed, this.#lookFor(feed));
-    const seen = await within(clock, BOARD_TIMEOUT_MS, look).catch(() => undefined);
+    const seen = await withTimeout(look, BOARD_TIMEOUT_MS, clock).catch(() => undefined);
     emit({ kind: "fleet_looked", seen: seen?.turn.kind ?? "failed" });
     return seen;
   }

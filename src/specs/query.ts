@@ -2,7 +2,8 @@ import { LRUCache } from "lru-cache";
 import type { KeyGate, Throttled } from "../access/admission.ts";
 import { NegativeCache, type NegativeEntry } from "../access/negative-cache.ts";
 import type { SdkKey } from "../access/sdk-key.ts";
-import { type Clock, within } from "../platform/clock.ts";
+import { withTimeout } from "../platform/abort.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { SpecAcquirer } from "./acquire.ts";
 import { type ApiVersion, type Feed, feedId, type SpecFormat } from "./feed.ts";
 import { recoverAny, type SpecRecovery } from "./recovery.ts";
@@ -84,7 +85,11 @@ export class SpecQuery {
     if (refusal !== undefined) return refusal;
     const recovered = this.held(sdkKey, version, format);
     if (recovered !== undefined) return { kind: "held", held: recovered };
-    const outcome = await within(this.#options.clock, PATIENCE_MS, acquirer.acquire(feed, "first_sight"));
+    const outcome = await withTimeout(
+      acquirer.acquire(feed, "first_sight"),
+      PATIENCE_MS,
+      this.#options.clock,
+    );
     const held = this.held(sdkKey, version, format);
     if (held !== undefined) return { kind: "held", held };
     // Not remembered: it may be back on the list at any moment.

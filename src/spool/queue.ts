@@ -7,7 +7,8 @@ import type {
   EventsLeft,
   QueueDepth,
 } from "../log-events/queue.ts";
-import { type Clock, within } from "../platform/clock.ts";
+import { withTimeout } from "../platform/abort.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { Opening } from "../sqlite/managed-file.ts";
 import type { EmitSpoolEvent } from "./events.ts";
@@ -70,7 +71,7 @@ export class SpooledQueue implements EventQueue {
    * nothing is taken any longer.
    */
   async settle(): Promise<EventsLeft> {
-    if (this.#isOpen) await within(this.#clock, SETTLE_LIMIT_MS, this.#moveToSpool());
+    if (this.#isOpen) await withTimeout(this.#moveToSpool(), SETTLE_LIMIT_MS, this.#clock);
     return { kept: this.#spool.depth.events, lost: this.#memory.depth.events };
   }
 

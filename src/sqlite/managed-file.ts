@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import { type Clock, within } from "../platform/clock.ts";
+import { withTimeout } from "../platform/abort.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { LoopName, Supervisor } from "../platform/supervisor.ts";
 import {
   BESIDE,
@@ -170,7 +171,7 @@ export class Opening implements AsyncDisposable {
   constructor(options: OpeningOptions) {
     const { loop, clock, supervisor } = options;
     this.#options = options;
-    this.#firstWait = within(clock, FIRST_ATTEMPT_MS, this.#firstAttempt.promise);
+    this.#firstWait = withTimeout(this.#firstAttempt.promise, FIRST_ATTEMPT_MS, clock);
     this.#running = supervisor.loop(loop, this.#stopping.signal, () => this.#round());
   }
 

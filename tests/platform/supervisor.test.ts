@@ -151,7 +151,7 @@ describe("an error in words", () => {
   });
 
   test("names the code that threw by the end of its path, and what has no place by none", () => {
-    expect(describeError(new Error("here")).at).toMatch(/^tests\/supervisor\.test\.ts:\d+:\d+$/);
+    expect(describeError(new Error("here")).at).toMatch(/^platform\/supervisor\.test\.ts:\d+:\d+$/);
     expect(describeError("a text").at).toBeUndefined();
     expect(describeError(Object.assign(new Error("bare"), { stack: "Error: bare" })).at).toBeUndefined();
   });

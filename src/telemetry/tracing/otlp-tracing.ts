@@ -1,7 +1,8 @@
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import type { Resource } from "@opentelemetry/resources";
 import { type SpanExporter, TracerProvider } from "@opentelemetry/sdk-trace";
-import { type Clock, within } from "../../platform/clock.ts";
+import { withTimeout } from "../../platform/abort.ts";
+import type { Clock } from "../../platform/clock.ts";
 import type { OtlpProtocol, OtlpTracesOptions } from "../otlp/options.ts";
 import type { SinkHealth } from "../push/channel.ts";
 import { createSampler, SpanQueue, Spans } from "./spans.ts";
@@ -41,10 +42,10 @@ export async function startOtlpTracing(
   return {
     ...tracingBy(new Spans(tracer, new AsyncLocalStorageContextManager().enable())),
     [Symbol.asyncDispose]: async () => {
-      await within(
-        clock,
-        LAST_EXPORT_MS,
+      await withTimeout(
         provider.shutdown().catch(() => undefined),
+        LAST_EXPORT_MS,
+        clock,
       );
     },
   };
