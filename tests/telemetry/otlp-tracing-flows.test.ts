@@ -12,7 +12,7 @@ import { treesIn, treesWith } from "../support/telemetry/span-tree.ts";
 import { specV1 } from "../support/upstream/payloads.ts";
 import { status } from "../support/upstream/upstream.ts";
 
-const KEY = "secret-of-the-traces-9876";
+const KEY = "secret-of-the-traces-zyxw";
 const GET = "GET /v1/download_config_specs";
 const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
 const CLIENT_SPAN = "b7ad6b7169203331";
@@ -27,7 +27,7 @@ describe("what is traced of", () => {
     upstream.misbehave(status(500), { when: ({ path }) => path.includes(KEY) });
     await using receiver = await startOtlpReceiver("http/protobuf");
     await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, args: TRACES_ALONE });
-    for (const key of [KEY, "secret-nobody-knows-5432"])
+    for (const key of [KEY, "secret-nobody-knows-qrst"])
       await fetch(`${relay.httpUrl}/v1/download_config_specs/${key}.json`);
     const [failed, unauthorized] = await treesWith(receiver, "first sight", 2);
     expect(failed?.named(GET)).toMatchObject({ isError: true, message: "upstream answered 500" });
@@ -35,11 +35,11 @@ describe("what is traced of", () => {
     expect(unauthorized?.named(GET)).toMatchObject({ isError: true, message: "upstream answered 401" });
     expect(unauthorized?.roots[0]).toMatchObject({ attributes: { outcome: "unauthorized" } });
     await upstream.stop();
-    await fetch(`${relay.httpUrl}/v1/download_config_specs/secret-another-5432.json`);
+    await fetch(`${relay.httpUrl}/v1/download_config_specs/secret-another-qrst.json`);
     const [, , unreachable] = await treesWith(receiver, "first sight", 3);
     expect(unreachable?.named(GET)?.attributes).toMatchObject({ cause: "unreachable" });
     const all = JSON.stringify(receiver.spans, (_, value) => (typeof value === "bigint" ? 0 : value));
-    expect(all).not.toMatch(/9876|5432/);
+    expect(all).not.toMatch(/zyxw|qrst/);
   });
 
   test("what the backup is asked and told is a part of the trace that it is for", async () => {
