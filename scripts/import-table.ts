@@ -46,7 +46,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   doctor: {
     may: [...domain, "config", "gen", "platform", "redis", "server", "upstream", "version"],
   },
-  cli: { may: ["access", "config", "demo", "doctor", "version"] },
+  cli: { may: ["access", "config", "demo", "doctor", "platform", "version"] },
 };
 
 /** Files that only these may import. */

@@ -1,3 +1,7 @@
+/** Exit codes of the process. */
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 2;
+
 /**
  * What the user must change before the relay can start or run a command. The message is one line that names what was given and
  * what was expected; it is printed without a stack trace.
