@@ -141,4 +141,11 @@ describe(page, () => {
       expect(others).toEqual([expect.stringMatching(/\w/), expect.any(String)]);
     }
   });
+
+  test("names options that there are", () => {
+    const findOptions = (path: string) =>
+      readFileSync(join(root, path), "utf8").match(/(?<![\w-])--[a-z][a-z0-9-]+/g) ?? [];
+    const options = new Set(findOptions("docs/configuration.md"));
+    expect(findOptions(page).filter((option) => !options.has(option))).toEqual([]);
+  });
 });
