@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { LOG_LEVELS } from "../src/telemetry/logs/logger.ts";
+import { LOG_LEVELS } from "../../src/telemetry/logging/logger.ts";
 
 // Compares the index of log messages with the sources. A test that runs the relay could not cause every message, so the
 // sources are scanned for the two places where a message is a literal:
@@ -12,7 +12,7 @@ import { LOG_LEVELS } from "../src/telemetry/logs/logger.ts";
 // event; their rows are compared with the names of events.
 
 const page = "docs/log-messages.md";
-const root = join(import.meta.dir, "..");
+const root = join(import.meta.dir, "../..");
 const OUTAGE_LEVELS: Readonly<Record<string, string>> = { begins: "warn", lasts: "warn", ends: "info" };
 
 const STRING = /"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/.source;
