@@ -134,6 +134,8 @@ const MAX_DATAGRAM_BYTES = 65_507;
 function readStatsd(settings: Settings, env: Environment, channelSize: number): StatsdConfig | undefined {
   const toDatadog = settings.flag(MONITORING.datadogLogging);
   if (!toDatadog && !settings.flag(MONITORING.statsdLogging)) return undefined;
+  // A variable of the original proxy without effect here. A wrong value still stops the start.
+  readWholeNumberVariable(env, "DOGSTATSD_MAX_TIME_MS", { otherwise: 30_000, min: 1 });
   return {
     // Both have one address: sent twice, everything would count twice.
     sink: toDatadog ? "datadog" : "statsd",
@@ -153,7 +155,6 @@ function readStatsd(settings: Settings, env: Environment, channelSize: number): 
       min: 512,
       max: MAX_DATAGRAM_BYTES,
     }),
-    flushIntervalMs: readWholeNumberVariable(env, "DOGSTATSD_MAX_TIME_MS", { otherwise: 30_000, min: 1 }),
     maxRetries: readWholeNumberVariable(env, "DOGSTATSD_MAX_RETRY_ATTEMPT", {
       otherwise: 3,
       min: 0,
