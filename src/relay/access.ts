@@ -3,7 +3,7 @@ import { AllowList } from "../access/allow-list.ts";
 import { parseSdkKeyList, type SdkKey } from "../access/sdk-key.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
-import { type FileContents, FileWatch, whyUnreadable } from "../platform/file-watch.ts";
+import { describeUnreadable, type FileContents, FileWatch } from "../platform/file-watch.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 
 /** Who may ask. */
@@ -102,7 +102,7 @@ class WatchedList implements AsyncDisposable {
 class UnusableList extends Error {}
 
 function parseList(content: Buffer | undefined, path: string): readonly SdkKey[] {
-  if (content === undefined) throw new UnusableList(whyUnreadable(path));
+  if (content === undefined) throw new UnusableList(describeUnreadable(path));
   return parseSdkKeyList(content.toString(), (problem) => {
     throw new UnusableList(problem);
   });
