@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { extname } from "node:path";
-import { whyUnreadable } from "../platform/file-watch.ts";
+import { describeUnreadable } from "../platform/file-watch.ts";
 import { nearestName, type OptionSpec } from "./option.ts";
 import { CONFIG_FILE, findSetting, SETTINGS } from "./options.ts";
 import { ConfigError, type Environment, type FileSettings, type GivenConfig, Settings } from "./settings.ts";
@@ -31,7 +31,7 @@ async function readConfigFile(path: string, shown: string): Promise<FileSettings
   const refuse = (problem: string): never => {
     throw new ConfigError(`${shown} "${path}": ${problem}`);
   };
-  const text = (await readText(path)) ?? refuse(whyUnreadable(path));
+  const text = (await readText(path)) ?? refuse(describeUnreadable(path));
   const values = new Map<string, string>();
   try {
     const entries = await readEntries(path, text);

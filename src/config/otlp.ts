@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { redactUserInfo } from "../access/sdk-key.ts";
-import { whyUnreadable } from "../platform/file-watch.ts";
+import { describeUnreadable } from "../platform/file-watch.ts";
 import {
   OTLP_PROTOCOLS,
   type OtlpMetricsOptions,
@@ -155,7 +155,7 @@ function refuseUnreadable(variable: string, path: string): void {
   try {
     readFileSync(path);
   } catch {
-    throw new ConfigError(`Cannot read ${variable} "${path}": ${whyUnreadable(path)}`);
+    throw new ConfigError(`Cannot read ${variable} "${path}": ${describeUnreadable(path)}`);
   }
 }
 

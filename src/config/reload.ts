@@ -1,6 +1,6 @@
 import { redactSecrets } from "../access/sdk-key.ts";
-import { UserError } from "../platform/errors.ts";
-import { describeError, type Supervisor } from "../platform/supervisor.ts";
+import { describeError, UserError } from "../platform/errors.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
 import { type Config, configFrom } from "./config.ts";
 import { withConfigFile } from "./file.ts";
