@@ -271,8 +271,7 @@ export const METRIC_VARIABLES: readonly VariableSpec[] = [
   {
     name: "DOGSTATSD_MAX_TIME_MS",
     default: "30000",
-    description:
-      "How long lines may wait for more in their datagram; the end of each batch sends them anyhow",
+    description: "No effect: the end of each batch sends all lines. An invalid value still stops the start",
   },
   {
     name: "DOGSTATSD_MAX_RETRY_ATTEMPT",
