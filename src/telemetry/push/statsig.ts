@@ -21,7 +21,7 @@ const EVENTS_PER_REQUEST = 500;
 /** Creating this many events blocks requests for a few tenths of a millisecond. */
 const EVENTS_PER_TURN = 25;
 
-/** Projects have seen these metrics under the name of this SDK, whose wire format this is. Dashboards may filter by it. */
+/** Sent to Statsig as the type and version of the SDK, since the requests have the wire format of this one. */
 const SDK = { type: "statsig-node", version: "6.5.2" } as const;
 
 const gzipped = promisify(gzip);
