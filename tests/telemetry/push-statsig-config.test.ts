@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { statsigEvent } from "../../src/telemetry/push/statsig.ts";
+import { toStatsigEvent } from "../../src/telemetry/push/statsig.ts";
 import { runRelay } from "../support/relay/relay-process.ts";
 
 describe("an event of Statsig", () => {
   const tags = { path: "/v1/a", lcut: "" };
   test("of latencies has their mean, how many there were, the least and the most; empty tags are left out", () => {
     const values = [0.5, 1.00049, 3];
-    const event = statsigEvent(
+    const event = toStatsigEvent(
       { kind: "latency", name: "a", tags, values, seen: 300 },
       { env: "e", path: "b" },
     );

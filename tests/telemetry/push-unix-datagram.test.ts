@@ -37,12 +37,12 @@ describe("a Unix datagram socket", () => {
   test("that is not there, or that nobody listens on, is named with the reason", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "agent.sock");
-    expect(() => openUnix(path)).toThrow(`${path}: there is no such socket (ENOENT)`);
+    expect(() => openUnix(path)).toThrow(`${path}: no such socket (ENOENT)`);
     new UnixDatagramListener(path).crash();
-    expect(() => openUnix(path)).toThrow(`${path}: nobody listens there (ECONNREFUSED)`);
+    expect(() => openUnix(path)).toThrow(`${path}: nothing is listening there (ECONNREFUSED)`);
     rmSync(path);
     writeFileSync(path, "a file");
-    expect(() => openUnix(path)).toThrow(`${path}: nobody listens there (ECONNREFUSED)`);
+    expect(() => openUnix(path)).toThrow(`${path}: nothing is listening there (ECONNREFUSED)`);
   });
 
   test("that is a stream is named as such", async () => {
@@ -50,7 +50,7 @@ describe("a Unix datagram socket", () => {
     const path = join(folder.path, "agent.sock");
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(path, resolve));
-    expect(() => openUnix(path)).toThrow(`${path}: it is no datagram socket (EPROTOTYPE)`);
+    expect(() => openUnix(path)).toThrow(`${path}: not a datagram socket (EPROTOTYPE)`);
     server.close();
   });
 
@@ -60,7 +60,7 @@ describe("a Unix datagram socket", () => {
     using socket = openUnix(listener.path);
     listener.crash();
     const sent = socket.send(Buffer.from("lost"));
-    expect(String(await failureOf(sent))).toContain("nobody listens there (ECONNREFUSED)");
+    expect(String(await failureOf(sent))).toContain("nothing is listening there (ECONNREFUSED)");
   });
 
   test("never waits for a reader that does not read", async () => {
@@ -70,7 +70,7 @@ describe("a Unix datagram socket", () => {
     const fill = async () => {
       for (let i = 0; i < 5_000; i++) await socket.send(Buffer.alloc(8_000));
     };
-    expect(String(await failureOf(fill()))).toContain("its reader is too slow (EAGAIN)");
+    expect(String(await failureOf(fill()))).toContain("the receiver is too slow (EAGAIN)");
     listener.read();
     await socket.send(Buffer.from("room again"));
   });

@@ -13,9 +13,9 @@ export type Refresher = Pick<SpecRefresher, "refresh">;
 export type KeepFirst = SpecRefresherOptions["keepFirst"];
 export type Manifests = Pick<ManifestRefresher, "refresh">;
 
-/** Puts spans around what the relay does: each method gives a part that does as `inner` does, and is seen to. */
+/** Adds spans to the work of the relay. Each method returns a decorator that works as `inner` does. */
 export interface Tracing {
-  /** What a request to upstream carries, so that what upstream does becomes a part of the same trace. */
+  /** Trace headers of a request to upstream, whose spans become part of the same trace. */
   readonly headers: () => TraceHeaders | undefined;
   acquirer(inner: Acquirer): Acquirer;
   refresher(inner: Refresher): Refresher;
@@ -28,18 +28,18 @@ export interface Tracing {
   manifestSource(inner: ManifestSource): ManifestSource;
 }
 
-const same = <T>(inner: T): T => inner;
+const unchanged = <T>(inner: T): T => inner;
 
-/** Nobody watches: every part is what it is, and the traces of clients are passed on. */
+/** Adds no spans. The trace headers of clients are forwarded to upstream. */
 export const UNTRACED: Tracing = {
   headers: currentTrace,
-  acquirer: same,
-  refresher: same,
-  source: same,
-  preparer: same,
-  backup: same,
-  keepFirst: same,
-  eventSink: same,
-  manifests: same,
-  manifestSource: same,
+  acquirer: unchanged,
+  refresher: unchanged,
+  source: unchanged,
+  preparer: unchanged,
+  backup: unchanged,
+  keepFirst: unchanged,
+  eventSink: unchanged,
+  manifests: unchanged,
+  manifestSource: unchanged,
 };
