@@ -28,18 +28,18 @@ export interface Tracing {
   manifestSource(inner: ManifestSource): ManifestSource;
 }
 
-const unchanged = <T>(inner: T): T => inner;
+const same = <T>(inner: T): T => inner;
 
 /** Adds no spans. The trace headers of clients are forwarded to upstream. */
 export const UNTRACED: Tracing = {
   headers: currentTrace,
-  acquirer: unchanged,
-  refresher: unchanged,
-  source: unchanged,
-  preparer: unchanged,
-  backup: unchanged,
-  keepFirst: unchanged,
-  eventSink: unchanged,
-  manifests: unchanged,
-  manifestSource: unchanged,
+  acquirer: same,
+  refresher: same,
+  source: same,
+  preparer: same,
+  backup: same,
+  keepFirst: same,
+  eventSink: same,
+  manifests: same,
+  manifestSource: same,
 };
