@@ -1,6 +1,6 @@
 import { handleCalls } from "../../../src/platform/worker-calls.ts";
 
-/** What a test has its Worker do. */
+/** What the Worker does on a call. */
 export type Command =
   | { readonly kind: "echo"; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: "throw" | "end" | "throw-later" | "reject-later" }
