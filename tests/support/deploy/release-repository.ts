@@ -20,7 +20,7 @@ const CHANGELOG = `# Changelog
 
 const IDENTITY = { NAME: "Somebody", EMAIL: "somebody@example.com" };
 
-/** What a release is made of, as a repository of its own: one commit on main. */
+/** A temporary repository with the files that a release changes, and one commit on main. */
 export class ReleaseRepository implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "sfp-release-"));
 
