@@ -21,7 +21,7 @@ describe("a loop", () => {
     const loop = supervisor.loop("spec_polls", stop.signal, async () => {
       rounds++;
       if (rounds === 9) return;
-      throw new Error("as told");
+      throw new Error("on purpose");
     });
     for (let at = 1; at <= 10; at++) {
       while (rounds < at) await clock.advance(1_000);
@@ -51,7 +51,7 @@ describe("a loop", () => {
     const stop = new AbortController();
     let rounds = 0;
     const loop = supervisor.loop("certificate_expiry", stop.signal, async (worked) => {
-      if (++rounds === 1) throw new Error("as told");
+      if (++rounds === 1) throw new Error("on purpose");
       worked();
       await clock.sleep(86_400_000, stop.signal);
     });
@@ -65,7 +65,7 @@ describe("a loop", () => {
     const { supervisor, events } = watched();
     const stops = [new AbortController(), new AbortController()];
     const loops = stops.map(({ signal }) =>
-      supervisor.loop("spec_polls", signal, () => Promise.reject(new Error("as told"))),
+      supervisor.loop("spec_polls", signal, () => Promise.reject(new Error("on purpose"))),
     );
     await Bun.sleep(0);
     for (const stop of stops) stop.abort();
@@ -90,7 +90,7 @@ describe("a loop", () => {
     let rounds = 0;
     const loop = supervisor.loop("spec_polls", stop.signal, async () => {
       rounds++;
-      throw new Error("as told");
+      throw new Error("on purpose");
     });
     await Bun.sleep(100);
     expect(rounds).toBe(1);

@@ -46,7 +46,7 @@ test("rejects only the call that throws", async () => {
     worker.calls.call({ kind: "throw" }),
     worker.calls.call(echo(1)),
   ]);
-  expect(thrown).toMatchObject({ status: "rejected", reason: { message: "Error: as told" } });
+  expect(thrown).toMatchObject({ status: "rejected", reason: { message: "Error: on purpose" } });
   expect(echoed.status).toBe("fulfilled");
 });
 

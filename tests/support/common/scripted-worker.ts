@@ -12,7 +12,7 @@ handleCalls<Command, Uint8Array<ArrayBuffer>>(
       case "echo":
         return command.bytes;
       case "throw":
-        throw new Error("as told");
+        throw new Error("on purpose");
       case "end":
         process.exit(0);
         return new Uint8Array();
