@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { root, run } from "./command.ts";
-import { hasHelm, readyHelm } from "./helm.ts";
+import { hasHelm, readyHelm } from "./release/helm.ts";
 
 const { values } = parseArgs({ options: { outdir: { type: "string" } } });
 const chart = join(root, "deploy", "helm", "statsig-forward-proxy");

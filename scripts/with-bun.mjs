@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { delimiter, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readyBun } from "./install-bun.mjs";
+import { readyBun } from "./install/install-bun.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"];

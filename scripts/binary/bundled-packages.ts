@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { root } from "../command.ts";
-import { type LockedPackage, readLock } from "../lock-file.ts";
+import { type LockedPackage, readLock } from "../install/bun-lock.ts";
 
 /** A package of which code is in the executable. */
 export interface BundledPackage {
@@ -24,7 +24,7 @@ export async function bundledPackages(files: readonly string[]): Promise<readonl
   if (unlocked.length > 0) throw new Error(`not in bun.lock, but in the executable: ${unlocked.join(", ")}`);
   return Promise.all(
     bundled.map(async (each) => {
-      const needs = lock.neededBy(each).filter((needed) => bundled.includes(needed));
+      const needs = lock.findDependencies(each).filter((needed) => bundled.includes(needed));
       return { ...(await describe(each)), needs: [...new Set(needs.map(({ id }) => id))] };
     }),
   );

@@ -1,8 +1,8 @@
 import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../command.ts";
-import { runInstaller } from "../installer.mjs";
-import { fetchedOnce } from "../npm-tarball.ts";
+import { runInstaller } from "../install/installer.mjs";
+import { fetchedOnce } from "../install/npm-tarball.ts";
 import { RUNTIME_VERSION, type Target } from "./targets.ts";
 
 const RUNTIMES_HOME = join(root, ".bun", "runtimes");

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { hasHelm, readyHelm } from "../../scripts/helm.ts";
+import { hasHelm, readyHelm } from "../../scripts/release/helm.ts";
 import { rawGet } from "../support/clients/raw-get.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { chartValues, describedValues } from "../support/deploy/chart-values.ts";

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { NO_SERVICES, withoutServices } from "../../scripts/no-services.ts";
+import { NO_SERVICES, withoutServices } from "../../scripts/test/no-services.ts";
 
 /** A folder in the place of /usr/sbin. */
 class Folder implements Disposable {

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { parseAllDocuments } from "yaml";
-import { readyHelm } from "../../../scripts/helm.ts";
+import { readyHelm } from "../../../scripts/release/helm.ts";
 import type { KubernetesObject } from "./kubernetes-schemas.ts";
 
 export const chartFolder = fileURLToPath(

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { dependencyProblems } from "../../scripts/dependency-rules.ts";
+import { findDependencyProblems } from "../../scripts/checks/dependencies.ts";
 
 const HASH = `sha512-${"A".repeat(86)}==`;
 
@@ -34,38 +34,38 @@ const lock = {
 const document = "| package | brings |\n|---|---|\n| `a` | `c`, `d` |\n| `@s/b` | |\n";
 
 test("what is locked by hash and described is no problem", () => {
-  expect(dependencyProblems(manifest, lockOf(lock), document)).toEqual([]);
+  expect(findDependencyProblems(manifest, lockOf(lock), document)).toEqual([]);
 });
 
 test("a package without a hash is named, also one for another machine", () => {
   const damaged = { ...lock, e: { hash: "" }, "a-linux": { os: "linux", hash: "sha1-abc" } };
-  const problems = dependencyProblems(manifest, lockOf(damaged), document);
-  expect(problems).toEqual(["bun.lock has no SHA-512 of a-linux", "bun.lock has no SHA-512 of e"]);
+  const problems = findDependencyProblems(manifest, lockOf(damaged), document);
+  expect(problems).toEqual(["bun.lock has no SHA-512 for a-linux", "bun.lock has no SHA-512 for e"]);
 });
 
 test("a version that is not the locked one is named", () => {
   const newer = { ...manifest, dependencies: { a: "1.0.1" } };
-  const problems = dependencyProblems(newer, lockOf(lock), document);
+  const problems = findDependencyProblems(newer, lockOf(lock), document);
   expect(problems).toEqual(["bun.lock does not hold a 1.0.1: run `bun install`"]);
 });
 
 test("a package without a row, and a row without a package", () => {
   const other = document.replace("@s/b", "@s/other");
-  expect(dependencyProblems(manifest, lockOf(lock), other)).toEqual([
-    "docs/dependencies.md has 0 rows of @s/b, it must have one",
-    "docs/dependencies.md tells of @s/other, which package.json does not name",
+  expect(findDependencyProblems(manifest, lockOf(lock), other)).toEqual([
+    "docs/dependencies.md has 0 rows for @s/b (expected 1)",
+    "docs/dependencies.md describes @s/other, which package.json does not list",
   ]);
 });
 
 test("a row that says too little or too much", () => {
   const stale = document.replace("`d`", "`e`");
-  expect(dependencyProblems(manifest, lockOf(lock), stale)).toEqual([
-    "docs/dependencies.md does not say that a brings d",
-    "docs/dependencies.md says that a brings e: it does not",
+  expect(findDependencyProblems(manifest, lockOf(lock), stale)).toEqual([
+    "docs/dependencies.md does not list that a brings d",
+    "docs/dependencies.md lists that a brings e, which it does not",
   ]);
 });
 
 test("packages that share a row are described together", () => {
   const shared = "| package | brings |\n|---|---|\n| `a`, `@s/b` | `c`, `d` |\n";
-  expect(dependencyProblems(manifest, lockOf(lock), shared)).toEqual([]);
+  expect(findDependencyProblems(manifest, lockOf(lock), shared)).toEqual([]);
 });

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { importProblems } from "../../scripts/import-rules.ts";
+import { findImportProblems } from "../../scripts/checks/imports.ts";
 
 /** What the rules say of a src/ with these files: path -> source. */
 async function problemsIn(files: Record<string, string>): Promise<string[]> {
@@ -13,7 +13,7 @@ async function problemsIn(files: Record<string, string>): Promise<string[]> {
     await mkdir(dirname(join(src, path)), { recursive: true });
     await Bun.write(join(src, path), source);
   }
-  return await importProblems(src);
+  return await findImportProblems(src);
 }
 
 test("imports that the table allows are no problem", async () => {
