@@ -26,10 +26,13 @@ export interface SourceFile {
 
 // Regular expressions instead of Bun.Transpiler, which drops imports of types: the import rules apply to those as well.
 // They rely on the formatter, which starts every statement on a line of its own.
-const IMPORTS = [
+const IMPORTS_OF_NAMES = [
   /^(?:import|export)\b(?<type>\s+type\b)?(?<clause>[^"';]*?)\bfrom\s*["'](?<from>[^"']+)["']/gm,
-  /^import\s*["'](?<from>[^"']+)["']/gm,
   /(?:\{(?<clause>[^{}]*)\}\s*=\s*await\s+)?\bimport\(\s*["'](?<from>[^"']+)["']\s*\)(?:\.(?<member>[A-Z]\w*))?/gm,
+];
+/** Side effects, and Workers. */
+const IMPORTS_WITHOUT_NAMES = [
+  /^import\s*["'](?<from>[^"']+)["']/gm,
   /\bnew URL\(\s*["'](?<from>\.[^"']+)["'],\s*import\.meta\.url/gm,
 ];
 const DECLARATION =
@@ -52,22 +55,27 @@ export async function scanSources(folder: string): Promise<SourceFile[]> {
 
 function scan(path: string, source: string): SourceFile {
   const code = source.replace(COMMENT, "");
+  const match = <T>(patterns: readonly RegExp[], read: (groups: Groups) => T) =>
+    patterns.flatMap((pattern) => Array.from(code.matchAll(pattern), ({ groups = {} }) => read(groups)));
   return {
     path,
-    imports: IMPORTS.flatMap((pattern) =>
-      Array.from(code.matchAll(pattern), ({ groups = {} }) => readImport(path, groups)),
-    ),
-    exports: Array.from(code.matchAll(DECLARATION), ({ groups = {} }) => readDeclaration(groups)),
+    imports: [
+      ...match(IMPORTS_OF_NAMES, ({ clause, member, ...groups }) =>
+        readImport(path, groups, member === undefined ? readNames(clause) : [member]),
+      ),
+      ...match(IMPORTS_WITHOUT_NAMES, (groups) => readImport(path, groups, [])),
+    ],
+    exports: match([DECLARATION], readDeclaration),
     readsEnvironment: ENVIRONMENT.some((pattern) => pattern.test(code)),
   };
 }
 
 type Groups = Readonly<Record<string, string | undefined>>;
 
-function readImport(path: string, { from = "", type, clause, member }: Groups): Import {
+function readImport(path: string, { from = "", type }: Groups, names: Import["names"]): Import {
   const isOurs = from.startsWith(".");
   const target = isOurs ? posix.join(dirname(path), from) : from;
-  return { target, isOurs, isTypeOnly: type !== undefined, names: member ? [member] : readNames(clause) };
+  return { target, isOurs, isTypeOnly: type !== undefined, names };
 }
 
 /** Reads `{ a, type B, c as d }`, or `{ a: b }` of a destructured `await import(…)`. */

@@ -1,20 +1,9 @@
 import { expect, test } from "bun:test";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
 import { findImportProblems } from "../../scripts/checks/imports.ts";
+import { type Files, inFolder } from "../support/repo/project-folder.ts";
 
-/** What the rules say of a src/ with these files: path -> source. */
-async function problemsIn(files: Record<string, string>): Promise<string[]> {
-  await using scope = new AsyncDisposableStack();
-  const src = await mkdtemp(join(tmpdir(), "sfp-import-rules-"));
-  scope.defer(() => rm(src, { recursive: true }));
-  for (const [path, source] of Object.entries(files)) {
-    await mkdir(dirname(join(src, path)), { recursive: true });
-    await Bun.write(join(src, path), source);
-  }
-  return await findImportProblems(src);
-}
+/** What the rules report about a src/ with these files. */
+const problemsIn = (files: Files) => inFolder(files, findImportProblems);
 
 test("imports that the table allows are no problem", async () => {
   const problems = await problemsIn({
