@@ -66,8 +66,6 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   // The wire reader alone, without schemas: specs checks the envelope of a payload before other code reads it.
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
-  "hot-shots": ["telemetry"],
-  "statsig-node": ["telemetry"],
   ioredis: ["redis"],
   citty: ["cli"],
   yaml: ["config/file.ts", "cli/print-config.ts"],
