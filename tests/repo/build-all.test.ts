@@ -9,7 +9,7 @@ import { RUNTIME_VERSION, TARGET_NAMES, TARGETS } from "../../scripts/binary/tar
 
 const out = mkdtempSync(join(tmpdir(), "sfp-build-all-"));
 const BUILT = ["linux-x64", "linux-arm64"] as const;
-/** Of an ELF file, at offset 18. */
+/** The machine of an ELF file, at offset 18. */
 const MACHINES = { "linux-x64": 0x3e, "linux-arm64": 0xb7 };
 
 const script = (name: string) => fileURLToPath(new URL(`../../scripts/${name}`, import.meta.url));
@@ -28,8 +28,8 @@ beforeAll(() => {
 }, 300_000);
 afterAll(() => rmSync(out, { recursive: true, force: true }));
 
-describe("bun run build:all", () => {
-  test("knows seven kinds of machine, each with the pinned Bun and its hash", () => {
+describe("npm run build:all", () => {
+  test("knows seven platforms, each with the pinned Bun and its hash", () => {
     expect(TARGET_NAMES).toHaveLength(7);
     expect(RUNTIME_VERSION).toBe(packageJson.engines.bun);
     for (const { integrity } of Object.values(TARGETS)) expect(integrity).toMatch(/^sha512-[\w+/]{86}==$/);
@@ -43,7 +43,7 @@ describe("bun run build:all", () => {
     expect(statSync(fileOf(target)).mode & 0o777).toBe(0o755);
   });
 
-  test("tells the hash of every file, in the form that sha256sum checks", () => {
+  test("lists the hash of every file in the format of sha256sum", () => {
     const lines = readFileSync(join(out, "SHA256SUMS"), "utf8").trimEnd().split("\n");
     const names = lines.map((line) => {
       const [hash = "", name = ""] = line.split("  ");
@@ -58,7 +58,7 @@ describe("bun run build:all", () => {
   });
 
   test.skipIf(process.platform !== "linux" || process.arch !== "x64")(
-    "what runs here says version, commit and Bun",
+    "prints version, commit and Bun version",
     () => {
       const { stdout } = Bun.spawnSync([fileOf("linux-x64"), "--version"]);
       expect(stdout.toString()).toBe(
@@ -119,7 +119,7 @@ describe("the bill of materials", () => {
 test("two builds are the same, wherever they are made", () => {
   expect(run("reproducible.ts")).toEqual({
     exitCode: 0,
-    stdout: expect.stringMatching(/^the same twice: /),
+    stdout: expect.stringMatching(/^identical builds: /),
     stderr: "",
   });
 }, 300_000);

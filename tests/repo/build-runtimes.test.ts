@@ -2,7 +2,7 @@ import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readyRuntime } from "../../scripts/binary/runtimes.ts";
+import { fetchRuntime } from "../../scripts/binary/runtimes.ts";
 import { RUNTIME_VERSION, TARGETS } from "../../scripts/binary/targets.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sfp-runtimes-"));
@@ -58,18 +58,18 @@ describe("the Bun of another kind of machine", () => {
     using server = startRegistry(target.runtime, "an executable");
     const home = newHome(server.url.href);
     const integrity = await integrityOf(await (await fetch(`${server.url.href}a.tgz`)).bytes());
-    const path = await readyRuntime({ ...target, integrity }, home);
+    const path = await fetchRuntime({ ...target, integrity }, home);
     expect(await Bun.file(path).text()).toBe("an executable");
     await server.stop(true);
-    expect(await readyRuntime({ ...target, integrity }, home)).toBe(path);
+    expect(await fetchRuntime({ ...target, integrity }, home)).toBe(path);
   });
 
   test("is refused where it is another one, and nothing of it is left", async () => {
     using server = startRegistry(target.runtime, "something else");
     const home = newHome(server.url.href);
-    const refused = readyRuntime(target, home);
+    const refused = fetchRuntime(target, home);
     expect(refused).rejects.toThrow(
-      /^@oven\/bun-linux-aarch64@\S+ from the npm registry is sha512-\S+, scripts/,
+      /^@oven\/bun-linux-aarch64@\S+ from the npm registry is sha512-\S+ \(expected sha512-\S+ by scripts/,
     );
     await refused.catch(() => undefined);
     expect(readdirSync(home)).toEqual(["npm"]);
@@ -77,7 +77,7 @@ describe("the Bun of another kind of machine", () => {
 
   test("can't be had without a network, which is said in one line", async () => {
     const home = newHome("http://127.0.0.1:1/");
-    const refused = readyRuntime(target, home);
+    const refused = fetchRuntime(target, home);
     expect(refused).rejects.toThrow(/^Cannot reach the npm registry \(ECONNREFUSED\): check the network/);
     await refused.catch(() => undefined);
     expect(existsSync(join(home, `bun-linux-aarch64-${RUNTIME_VERSION}`))).toBeFalse();

@@ -46,7 +46,7 @@ test("a package without a hash is named, also one for another machine", () => {
 test("a version that is not the locked one is named", () => {
   const newer = { ...manifest, dependencies: { a: "1.0.1" } };
   const problems = findDependencyProblems(newer, lockOf(lock), document);
-  expect(problems).toEqual(["bun.lock does not hold a 1.0.1: run `bun install`"]);
+  expect(problems).toEqual(["bun.lock does not contain a 1.0.1: run `bun install`"]);
 });
 
 test("a package without a row, and a row without a package", () => {
