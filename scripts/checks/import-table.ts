@@ -55,7 +55,7 @@ export const importersOf: Readonly<Record<string, readonly string[]>> = {
   "main.ts": [],
 };
 
-/** Only one file of `folder` may import these: the place where HTTP hands connections over to gRPC. */
+/** Only one file of `folder` may import these: the route that serves the gRPC services on the HTTP port. */
 export const oneFileIn = { folder: "http", mayImport: ["grpc", "@connectrpc/", "@bufbuild/protobuf"] };
 
 /** Package -> the folders and files that may import it. A key is a prefix, and the longest matching key applies. */
