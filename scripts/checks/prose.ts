@@ -12,9 +12,9 @@ interface Rule {
 
 /** What people decode instead of read, and how engineers of this field write it. */
 const PHRASES: readonly Rule[] = [
-  // A first sentence with a comma may be a whole one: "With TLS, the port …".
+  // A sentence with a comma may be a whole one: "With TLS, the port …".
   {
-    banned: /^\s*(?:Of|By|With) [^.,:;]+(?:\.|$)/,
+    banned: /^\s*(?:(?:Of|By(?! default\b)) [^.,:;]+|With [^.,:;]+(?:\.|$))/,
     instead: "a whole sentence that starts with a verb or with the subject",
     only: "docstring",
   },
@@ -22,7 +22,7 @@ const PHRASES: readonly Rule[] = [
   { banned: /(?<!\bthere )\bis none\b/i, instead: "is not one, does not exist, is invalid" },
   { banned: /\bso many\b(?! that\b)/i, instead: "the number, its limit, or its name" },
   { banned: /\bso long\b(?! (?:that|as)\b)/i, instead: "the duration, or its name" },
-  { banned: /\bas (?:\w+ ){1,6}(?:as|may be) (?:as )?may be\b/i, instead: "the limit is reached, at most" },
+  { banned: /\bas (?:\w+ ){1,6}as may be\b/i, instead: "the limit is reached, at most" },
   {
     banned: /\b(?:whoever|nobody|somebody|everybody|those who)\b/i,
     instead: "the component: client, caller, operator, no client",

@@ -3,7 +3,7 @@ export interface Prose {
   readonly kind: "comment" | "docstring" | "string" | "document";
   /** Without comment markers. An expression in a template literal is replaced by `…`. */
   readonly text: string;
-  /** Of the first line of `text`, counted from 1. */
+  /** The line on which `text` starts, counted from 1. */
   readonly line: number;
 }
 

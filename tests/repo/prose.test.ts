@@ -31,6 +31,7 @@ describe("a banned phrase is named with its line and what to write instead", () 
 test.each([
   "/** Of the process. */",
   "/** By name. */",
+  "/** Of all rows, as they are stored. */",
   "/** With a status of 400 or more. */",
   "// the URL is none",
   "// after so many requests",
