@@ -10,12 +10,17 @@ interface Entry {
   readonly hash?: string;
 }
 
-/** A bun.lock, with the trailing commas that Bun writes; every package is of version 1.0.0. */
-function lockOf(entries: Readonly<Record<string, Entry>>): string {
-  const of = (names: readonly string[] = []) => Object.fromEntries(names.map((name) => [name, "1.0.0"]));
+/** Formats a bun.lock with the trailing commas that Bun writes. Every package has version 1.0.0. */
+function formatLock(entries: Readonly<Record<string, Entry>>): string {
+  const versioned = (names: readonly string[] = []) =>
+    Object.fromEntries(names.map((name) => [name, "1.0.0"]));
   const lines = Object.entries(entries).map(([path, { needs, optional, os, hash = HASH }]) => {
     const name = /(@[^/]+\/)?[^/]+$/.exec(path)?.[0];
-    const meta = { dependencies: of(needs), optionalDependencies: of(optional), ...(os && { os }) };
+    const meta = {
+      dependencies: versioned(needs),
+      optionalDependencies: versioned(optional),
+      ...(os && { os }),
+    };
     return `${JSON.stringify(path)}: ${JSON.stringify([`${name}@1.0.0`, "", meta, hash])},`;
   });
   return `{ "lockfileVersion": 2, "packages": {\n${lines.join("\n")}\n}, }`;
@@ -33,33 +38,33 @@ const lock = {
 };
 const document = "| package | brings |\n|---|---|\n| `a` | `c`, `d` |\n| `@s/b` | |\n";
 
-test("what is locked by hash and described is no problem", () => {
-  expect(findDependencyProblems(manifest, lockOf(lock), document)).toEqual([]);
+test("packages that are locked by hash and described have no problems", () => {
+  expect(findDependencyProblems(manifest, formatLock(lock), document)).toEqual([]);
 });
 
-test("a package without a hash is named, also one for another machine", () => {
+test("a package without a hash is named, also one for another platform", () => {
   const damaged = { ...lock, e: { hash: "" }, "a-linux": { os: "linux", hash: "sha1-abc" } };
-  const problems = findDependencyProblems(manifest, lockOf(damaged), document);
+  const problems = findDependencyProblems(manifest, formatLock(damaged), document);
   expect(problems).toEqual(["bun.lock has no SHA-512 for a-linux", "bun.lock has no SHA-512 for e"]);
 });
 
-test("a version that is not the locked one is named", () => {
+test("a version that is not locked is named", () => {
   const newer = { ...manifest, dependencies: { a: "1.0.1" } };
-  const problems = findDependencyProblems(newer, lockOf(lock), document);
+  const problems = findDependencyProblems(newer, formatLock(lock), document);
   expect(problems).toEqual(["bun.lock does not contain a 1.0.1: run `bun install`"]);
 });
 
-test("a package without a row, and a row without a package", () => {
+test("a package without a row, and a row without a package, are named", () => {
   const other = document.replace("@s/b", "@s/other");
-  expect(findDependencyProblems(manifest, lockOf(lock), other)).toEqual([
+  expect(findDependencyProblems(manifest, formatLock(lock), other)).toEqual([
     "docs/dependencies.md has 0 rows for @s/b (expected 1)",
     "docs/dependencies.md describes @s/other, which package.json does not list",
   ]);
 });
 
-test("a row that says too little or too much", () => {
+test("a row that lists too few or too many packages is named", () => {
   const stale = document.replace("`d`", "`e`");
-  expect(findDependencyProblems(manifest, lockOf(lock), stale)).toEqual([
+  expect(findDependencyProblems(manifest, formatLock(lock), stale)).toEqual([
     "docs/dependencies.md does not list that a brings d",
     "docs/dependencies.md lists that a brings e, which it does not",
   ]);
@@ -67,5 +72,5 @@ test("a row that says too little or too much", () => {
 
 test("packages that share a row are described together", () => {
   const shared = "| package | brings |\n|---|---|\n| `a`, `@s/b` | `c`, `d` |\n";
-  expect(findDependencyProblems(manifest, lockOf(lock), shared)).toEqual([]);
+  expect(findDependencyProblems(manifest, formatLock(lock), shared)).toEqual([]);
 });

@@ -37,11 +37,11 @@ test.each([
   ["a folder that the table does not know", "other/a.ts", 'import "../specs/a.ts";'],
   ["a package outside its fence", "specs/a.ts", 'import { Hono } from "hono/tiny";'],
   ["a file outside src", "specs/a.ts", 'import "../../tests/a.ts";'],
-])("%s is held to the table", async (_, path, source) => {
+])("%s is checked against the table", async (_, path, source) => {
   expect(await problemsIn({ [path]: source })).toHaveLength(1);
 });
 
-test("a second file in http that reaches for gRPC is named", async () => {
+test("a second file in http that imports gRPC is named", async () => {
   const source = 'import "../grpc/routes.ts";';
   expect(await problemsIn({ "http/a.ts": source })).toEqual([]);
   expect(await problemsIn({ "http/a.ts": source, "http/b.ts": source })).toHaveLength(1);

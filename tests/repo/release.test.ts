@@ -5,11 +5,11 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { ReleaseRepository } from "../support/deploy/release-repository.ts";
 
-/** A build that leaves word of what it found. */
+/** A build that records the commit and the package.json that it found. */
 const BUILD = 'mkdir -p dist && git log -1 --format="%s %D" > dist/built && cat package.json >> dist/built';
 
 describe("npm run release", () => {
-  test("sets the version everywhere, moves the changelog, commits, builds, tags, and pushes nothing", () => {
+  test("sets the version everywhere, moves the unreleased notes, commits, builds, tags, and does not push", () => {
     using repository = new ReleaseRepository();
     const { exitCode, stdout, stderr } = repository.release("0.2.0", "--build", BUILD);
     expect([exitCode, stderr]).toEqual([0, ""]);
@@ -28,7 +28,7 @@ describe("npm run release", () => {
     expect(repository.read("dist/built")).toContain('"version": "0.2.0"');
   });
 
-  test("gives the tag the notes, headings among them", () => {
+  test("puts the notes into the tag, including headings", () => {
     using repository = new ReleaseRepository();
     repository.release("1.0.0-rc.1", "--build", "true");
     expect(repository.git("tag", "--list", "--format=%(refname:short) %(objecttype)")).toBe(
@@ -39,7 +39,7 @@ describe("npm run release", () => {
     );
   });
 
-  test("can release the version that is there, where it was not yet", () => {
+  test("can release the current version if it has no tag yet", () => {
     using repository = new ReleaseRepository();
     const { version } = JSON.parse(repository.read("package.json")) as { version: string };
     expect(repository.release(version, "--build", "true").exitCode).toBe(0);
@@ -47,7 +47,7 @@ describe("npm run release", () => {
     expect([again.exitCode, again.stderr]).toEqual([1, `release: the tag v${version} already exists\n`]);
   });
 
-  test("with --dry-run tells what it would do, and does nothing", () => {
+  test("prints with --dry-run what it would do, and changes nothing", () => {
     using repository = new ReleaseRepository();
     const head = repository.git("rev-parse", "HEAD");
     const { exitCode, stdout } = repository.release("0.2.0", "--dry-run", "--build", BUILD);
