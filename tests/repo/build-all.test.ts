@@ -13,7 +13,7 @@ const BUILT = ["linux-x64", "linux-arm64"] as const;
 const MACHINES = { "linux-x64": 0x3e, "linux-arm64": 0xb7 };
 
 const script = (name: string) => fileURLToPath(new URL(`../../scripts/${name}`, import.meta.url));
-const pathOf = (target: string) => join(out, `statsig-forward-proxy-${target}`);
+const findExecutable = (target: string) => join(out, `statsig-forward-proxy-${target}`);
 const hashFile = (path: string) => new Bun.CryptoHasher("sha256").update(readFileSync(path)).digest("hex");
 
 function run(name: string, ...args: string[]) {
@@ -37,10 +37,10 @@ describe("npm run build:all", () => {
 
   test.each(BUILT)("builds an executable for %s", (target) => {
     const head = Buffer.alloc(20);
-    readSync(openSync(pathOf(target), "r"), head);
+    readSync(openSync(findExecutable(target), "r"), head);
     expect(head.toString("latin1", 1, 4)).toBe("ELF");
     expect(head.readUInt16LE(18)).toBe(MACHINES[target]);
-    expect(statSync(pathOf(target)).mode & 0o777).toBe(0o755);
+    expect(statSync(findExecutable(target)).mode & 0o777).toBe(0o755);
   });
 
   test("lists the hash of every file in the format of sha256sum", () => {
@@ -53,14 +53,14 @@ describe("npm run build:all", () => {
     const others = readdirSync(out).filter((name) => !/SHA256SUMS|\.sha256$/.test(name));
     expect(names.sort()).toEqual(others.sort());
     for (const target of BUILT) {
-      expect(lines).toContain(readFileSync(`${pathOf(target)}.sha256`, "utf8").trimEnd());
+      expect(lines).toContain(readFileSync(`${findExecutable(target)}.sha256`, "utf8").trimEnd());
     }
   });
 
   test.skipIf(process.platform !== "linux" || process.arch !== "x64")(
     "prints version, commit and Bun version",
     () => {
-      const { stdout } = Bun.spawnSync([pathOf("linux-x64"), "--version"]);
+      const { stdout } = Bun.spawnSync([findExecutable("linux-x64"), "--version"]);
       expect(stdout.toString()).toBe(
         `statsig-forward-proxy ${packageJson.version} (abc1234, Bun ${packageJson.engines.bun})\n`,
       );
@@ -79,7 +79,7 @@ interface Bill {
 }
 
 describe("the bill of materials", () => {
-  const textOf = (target: string) => readFileSync(`${pathOf(target)}.cdx.json`, "utf8");
+  const textOf = (target: string) => readFileSync(`${findExecutable(target)}.cdx.json`, "utf8");
   const billOf = (target: string) => JSON.parse(textOf(target)) as Bill;
   const purlsOf = (target: string) => billOf(target).components.map(({ purl }) => purl);
 
@@ -90,7 +90,7 @@ describe("the bill of materials", () => {
 
   test("names the hash of its executable, and its Bun", () => {
     for (const target of BUILT) {
-      expect(billOf(target).metadata.component.hashes[0]?.content).toBe(hashFile(pathOf(target)));
+      expect(billOf(target).metadata.component.hashes[0]?.content).toBe(hashFile(findExecutable(target)));
       expect(purlsOf(target)).toContain(
         `pkg:npm/${TARGETS[target].runtime.replace("@", "%40")}@${RUNTIME_VERSION}`,
       );
