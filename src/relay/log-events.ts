@@ -25,7 +25,7 @@ export interface RunningEvents extends AsyncDisposable {
   /** All that waits outlives the process. */
   readonly isDurable: boolean;
   /** The relay is about to stop: nothing waits for more of its kind any longer. */
-  hurry(): void;
+  drain(): void;
   /** Sends what it can until `grace` is aborted; reports the rest as lost or kept. */
   flush(grace: AbortSignal): Promise<void>;
 }
@@ -85,7 +85,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     get isDurable() {
       return isDurable();
     },
-    hurry: () => forwarder.hurry(),
+    drain: () => forwarder.drain(),
     flush: (grace) => forwarder.flush(grace),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DIGEST_WORDS, SeenDigests } from "../../src/log-events/dedupe.ts";
-import { EventReader } from "../../src/log-events/parse.ts";
+import { BatchParser } from "../../src/log-events/parse.ts";
 import { GarbageLimit } from "../../src/platform/garbage-limit.ts";
 import { textsOf } from "../support/log-events/event-batches.ts";
 
@@ -54,8 +54,8 @@ describe("the window", () => {
 });
 
 describe("batches", () => {
-  const read = (reader: EventReader, events: readonly unknown[]) => {
-    const reading = reader.read({
+  const read = (parser: BatchParser, events: readonly unknown[]) => {
+    const reading = parser.parse({
       body: new Uint8Array(Buffer.from(JSON.stringify({ events }))),
       contentEncoding: "",
       sdkKey: "secret-a",
@@ -77,10 +77,10 @@ describe("batches", () => {
     });
     fc.assert(
       fc.property(batches, (all) => {
-        const reader = new EventReader(new GarbageLimit());
+        const parser = new BatchParser(new GarbageLimit());
         const known = new Set<string>();
         for (const { events, queued } of all) {
-          const { chunks, digests, repeats } = read(reader, events);
+          const { chunks, digests, duplicates } = read(parser, events);
           const kept = textsOf(chunks);
           const here = new Set<string>();
           const expected = events
@@ -92,10 +92,10 @@ describe("batches", () => {
               return !isRepeat;
             });
           expect(kept).toEqual(expected);
-          expect(repeats).toBe(events.length - kept.length);
+          expect(duplicates).toBe(events.length - kept.length);
           // A queue that had no room: the SDK will send them again, and then they are first.
           if (!queued) continue;
-          if (digests !== undefined) reader.remember(digests);
+          if (digests !== undefined) parser.remember(digests);
           for (const text of here) known.add(text);
         }
       }),

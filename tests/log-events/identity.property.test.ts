@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { exposureIdentity } from "../../src/log-events/dedupe.ts";
+import { identifyExposure } from "../../src/log-events/dedupe.ts";
 
 const TIME = 1_760_000_000_000 - (1_760_000_000_000 % 60_000);
 const context = { sdkKey: "secret-a", batchStableId: undefined };
@@ -14,7 +14,7 @@ const gate = {
 const config = { ...gate, eventName: "statsig::config_exposure", metadata: { config: "g", ruleID: "r" } };
 
 const same = (a: unknown, b: unknown, batchA = context, batchB = context) =>
-  exposureIdentity(a, batchA) === exposureIdentity(b, batchB);
+  identifyExposure(a, batchA) === identifyExposure(b, batchB);
 
 describe("the identity of an exposure (WIRE 5)", () => {
   test.each<[string, unknown]>([
@@ -25,7 +25,7 @@ describe("the identity of an exposure (WIRE 5)", () => {
       { ...gate, user: { userID: "u", customIDs: { other: "o", companyID: "c" } } },
     ],
   ])("is the same with %s", (_, other) => {
-    expect(exposureIdentity(gate, context)).toBeDefined();
+    expect(identifyExposure(gate, context)).toBeDefined();
     expect(same(gate, other)).toBe(true);
   });
 
@@ -44,7 +44,7 @@ describe("the identity of an exposure (WIRE 5)", () => {
     ["minute", { ...gate, time: TIME + 60_000 }],
     ["kind", config],
   ])("differs with another %s", (_, other) => {
-    expect(exposureIdentity(other, context)).toBeDefined();
+    expect(identifyExposure(other, context)).toBeDefined();
     expect(same(gate, other)).toBe(false);
   });
 
@@ -80,7 +80,7 @@ describe("the identity of an exposure (WIRE 5)", () => {
     ],
     ["bytes that were no UTF-8", { ...gate, user: { userID: "\uFFFD" } }],
   ])("there is none for %s: it is always forwarded", (_, event) => {
-    expect(exposureIdentity(event, context)).toBeUndefined();
+    expect(identifyExposure(event, context)).toBeUndefined();
   });
 });
 

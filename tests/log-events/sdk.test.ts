@@ -84,7 +84,7 @@ describeWith("node")("events of real SDKs", () => {
     }
     await expectThreeUsers(setup);
     expect(setup.forwarded(sdkKey)[0]?.metadata).toMatchObject({ sdkType: "statsig-node" });
-    expect(setup.relay.output()).toContain("repeats=6");
+    expect(setup.relay.output()).toContain("duplicates=6");
   }, 60_000);
 });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { packRequest } from "../../src/log-events/calls.ts";
+import { packRequest } from "../../src/log-events/chunk.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { GarbageLimit } from "../../src/platform/garbage-limit.ts";
 import { UpstreamEndpoint } from "../../src/upstream/endpoint.ts";
