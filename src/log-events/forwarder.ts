@@ -95,7 +95,7 @@ export class EventForwarder implements AsyncDisposable {
       const dueBefore = this.#isDraining ? Number.MAX_SAFE_INTEGER : clock.now() - flushIntervalMs;
       let claimed: ClaimedEvents | undefined;
       try {
-        claimed = await queue.take({ ...REQUEST_LIMITS, dueBefore });
+        claimed = await queue.claim({ ...REQUEST_LIMITS, dueBefore });
       } catch (error) {
         emit({ kind: "log_events_queue_failed", action: "take", detail: String(error) });
         return false;

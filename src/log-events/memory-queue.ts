@@ -56,18 +56,18 @@ export class MemoryQueue implements EventQueue {
     return "queued";
   }
 
-  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
+  async claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
     const group = this.#longestWaiting(limits);
     if (group === undefined) return undefined;
     const token = ++this.#lastToken;
     this.#byToken.set(token, group);
-    return this.#change(group, () => group.take(token, limits));
+    return this.#change(group, () => group.claim(token, limits));
   }
 
-  async remove({ token }: ClaimedEvents, count?: number): Promise<void> {
+  async ack({ token }: ClaimedEvents, count?: number): Promise<void> {
     const group = this.#byToken.get(token);
     if (group === undefined) return;
-    if (this.#change(group, () => group.remove(count))) this.#byToken.delete(token);
+    if (this.#change(group, () => group.ack(count))) this.#byToken.delete(token);
   }
 
   async drop({ token }: ClaimedEvents): Promise<number> {
@@ -77,11 +77,11 @@ export class MemoryQueue implements EventQueue {
     return this.#change(group, () => group.drop());
   }
 
-  async release({ token }: ClaimedEvents): Promise<void> {
+  async nack({ token }: ClaimedEvents): Promise<void> {
     const group = this.#byToken.get(token);
     if (group === undefined) return;
     this.#byToken.delete(token);
-    this.#change(group, () => group.release());
+    this.#change(group, () => group.nack());
   }
 
   nextDueAt(maxWaitMs: number): number | undefined {
@@ -213,7 +213,7 @@ class HeldGroup {
     this.#count(stored, 1);
   }
 
-  take(token: number, limits: ClaimLimits): ClaimedEvents {
+  claim(token: number, limits: ClaimLimits): ClaimedEvents {
     const stored = this.#waiting.splice(0, this.#fitting(limits));
     this.#countWaiting(stored, -1);
     this.#claim = { chunks: stored, acknowledged: 0 };
@@ -222,7 +222,7 @@ class HeldGroup {
   }
 
   /** Acknowledges the first `count` claimed events, or all. Returns true if the claim is settled. */
-  remove(count: number | undefined): boolean {
+  ack(count: number | undefined): boolean {
     const claim = this.#claim;
     if (claim === undefined) return true;
     const before = unacknowledged(claim);
@@ -246,7 +246,7 @@ class HeldGroup {
     return countEvents(all.map(({ chunk }) => chunk));
   }
 
-  release(): void {
+  nack(): void {
     const claim = this.#claim;
     if (claim === undefined) return;
     const left = unacknowledged(claim);

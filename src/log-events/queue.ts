@@ -21,11 +21,11 @@ export interface EventBatch {
 
 /** Chunks of one group, in the order in which they were put, that fit into one request to upstream. */
 export interface ClaimedEvents {
-  /** Identifies the claim; only the queue uses it. */
+  /** Identifies the claim. Only the queue interprets it. */
   readonly token: number;
   readonly group: EventGroup;
   readonly chunks: readonly EventChunk[];
-  /** When the oldest of them was put, in ms since the Unix epoch. */
+  /** When the oldest chunk was put, ms since the Unix epoch. */
   readonly queuedAt: number;
 }
 
@@ -48,40 +48,40 @@ export interface QueueDepth {
   readonly bytes: number;
 }
 
-/** Holds events from the client's request until upstream accepted them. A method that rejects may be retried; no event is lost. */
+/**
+ * Keeps events from the SDK's request until upstream has accepted them. A method rejects if the queue can't do it at the
+ * moment, for example on a full disk; no event is lost then.
+ */
 export interface EventQueue extends AsyncDisposable {
-  /** Resolves with "queued" once every event is stored as safely as the queue can, or with "full" if it stored none. */
+  /** Resolves with "queued" when all events of the batch are stored, or with "full" when none is. */
   put(batch: EventBatch): Promise<"queued" | "full">;
 
   /**
-   * Claims the oldest chunks of the group that is due and has waited longest: as many as fit the limits, at least one. A group
-   * with a claim cannot be claimed again until that is settled, so that its events stay in order. Resolves with
+   * Claims the oldest chunks of the group that has waited longest, out of the groups that are due and not claimed: as many chunks
+   * as fit the limits, at least one. Only one claim of a group exists at a time, so that its events stay in order. Resolves with
    * undefined if no group is due.
    */
-  take(limits: ClaimLimits): Promise<ClaimedEvents | undefined>;
+  claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined>;
 
   /**
-   * Acknowledges claimed events, which upstream has accepted or will never accept: deletes all of them, or the first `count` of
-   * the claim.
+   * Deletes claimed events: upstream has them, or they are given up. With `count`, only the first `count` events of the claim,
+   * counted from its start.
    */
-  remove(taken: ClaimedEvents, count?: number): Promise<void>;
+  ack(claimed: ClaimedEvents, count?: number): Promise<void>;
 
-  /** Deletes the claimed events and all others of their group. Returns how many events it deleted. */
-  drop(taken: ClaimedEvents): Promise<number>;
+  /** Deletes the claimed events and everything else of their group. Resolves with the number of events deleted. */
+  drop(claimed: ClaimedEvents): Promise<number>;
 
-  /** Returns claimed events to the front of their group. */
-  release(taken: ClaimedEvents): Promise<void>;
+  /** Returns what is left of the claim to the queue. It is claimed again before the newer events of the same group. */
+  nack(claimed: ClaimedEvents): Promise<void>;
 
-  /** Includes claimed events. */
+  /** Everything in the queue, claimed or not. */
   readonly depth: QueueDepth;
 
-  /** From 0 (empty) to 1, where the next batch is rejected or evicts the oldest ones, depending on the queue. */
+  /** From 0 (empty) to 1: the next batch is refused, or the oldest events are evicted for it. */
   readonly filled: number;
 
-  /**
-   * Returns when the next group is due (ms since the Unix epoch) if a batch may wait for `maxWaitMs`. Returns undefined if
-   * nothing waits.
-   */
+  /** Returns when the next group becomes due, in ms since the Unix epoch, or undefined if no group waits. */
   nextDueAt(maxWaitMs: number): number | undefined;
 
   /** Registers a listener that is called after each put. */

@@ -84,7 +84,7 @@ export class EventSender {
       await clock.sleep(QUEUE_RETRY_MS, stop).catch(() => {});
     }
     this.#sending--;
-    if (!attempt.isOver) await this.#retryQueue("release", () => queue.release(attempt.claimed));
+    if (!attempt.isOver) await this.#retryQueue("release", () => queue.nack(attempt.claimed));
   }
 
   async #sendAll(attempt: SendAttempt): Promise<void> {
@@ -274,8 +274,8 @@ class SendAttempt {
 
   /** Deletes the events that are done from the queue. */
   async acknowledge(queue: EventQueue): Promise<void> {
-    if (this.isOver) await queue.remove(this.claimed);
-    else await queue.remove(this.claimed, this.#done);
+    if (this.isOver) await queue.ack(this.claimed);
+    else await queue.ack(this.claimed, this.#done);
   }
 
   #finish(chunks: readonly EventChunk[]): void {
