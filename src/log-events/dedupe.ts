@@ -38,7 +38,10 @@ export function identifyExposure(event: unknown, { sdkKey, batchStableId }: Expo
   return toExactText(identity);
 }
 
-function identifyExposed(name: unknown, metadata: Readonly<Record<string, unknown>>): readonly unknown[] | undefined {
+function identifyExposed(
+  name: unknown,
+  metadata: Readonly<Record<string, unknown>>,
+): readonly unknown[] | undefined {
   switch (name) {
     case "statsig::gate_exposure":
       return ["gate", orMissing(metadata["gate"]), orMissing(metadata["gateValue"])];

@@ -3,7 +3,7 @@ import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync, zstdDeco
 import type { GarbageLimit } from "../platform/garbage-limit.ts";
 import { type ReadBatch, readBatch } from "./batch.ts";
 import { cutChunks, type EventChunk } from "./chunk.ts";
-import { DIGEST_WORDS, identifyExposure, asObject, SeenDigests } from "./dedupe.ts";
+import { asObject, DIGEST_WORDS, identifyExposure, SeenDigests } from "./dedupe.ts";
 
 /** A request's body as the client sent it. */
 export interface RawBatch {

@@ -101,10 +101,7 @@ export class EventSender {
   }
 
   /** Returns undefined if the relay stops. */
-  async #sendOnce(
-    { claimed }: SendAttempt,
-    chunks: readonly EventChunk[],
-  ): Promise<SendOutcome | undefined> {
+  async #sendOnce({ claimed }: SendAttempt, chunks: readonly EventChunk[]): Promise<SendOutcome | undefined> {
     const { stop } = this.#options;
     try {
       return await this.#pace.send(claimed.group, chunks, stop);

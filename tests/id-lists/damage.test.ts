@@ -279,7 +279,9 @@ describe("what goes wrong with a file", () => {
     await eventually(() => expect(relay.clock.wake(limitMs)).toBe(1));
     await manifest;
     const minutes = Math.round(limitMs / 60_000);
-    await eventually(() => expect(relay.log.join("\n")).toContain(`no whole file within ${minutes} minutes`));
+    await eventually(() =>
+      expect(relay.log.join("\n")).toContain(`download not finished within ${minutes} minutes`),
+    );
   });
 
   test("a folder that somebody put a file in the place of: manifests are answered, and the log says so", async () => {

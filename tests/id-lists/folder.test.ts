@@ -7,7 +7,7 @@ import type { SdkKey } from "../../src/access/sdk-key.ts";
 import type { IdListEvent } from "../../src/id-lists/events.ts";
 import { ListFileStore } from "../../src/id-lists/file-store.ts";
 import { ListFolder } from "../../src/id-lists/folder.ts";
-import { type Manifest, readManifest } from "../../src/id-lists/manifest.ts";
+import { type Manifest, parseManifest } from "../../src/id-lists/manifest.ts";
 import { ProxiedLists } from "../../src/id-lists/proxied-lists.ts";
 import { ManifestStore } from "../../src/id-lists/store.ts";
 import { systemClock } from "../../src/platform/clock.ts";
@@ -78,7 +78,7 @@ describe("a relay without the right", () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 503]);
     const report = await reported(managed, ({ problems }) => expect(problems).toHaveLength(1));
     expect(problemsOf(report)[0]?.[1]).toMatch(/^1 ID list is not up to date: (one|two)$/);
-    expect(report.problems[0]?.detail).toMatch(/^(one|two): it can't be read: Error: EACCES/);
+    expect(report.problems[0]?.detail).toMatch(/^(one|two): cannot read the file: Error: EACCES/);
     expect(managed.relay.output()).toMatch(/could not be brought up to date.*EACCES/);
 
     // A key that lists the same files brings the next round.
@@ -189,12 +189,12 @@ test("clients that go in the middle of a file leave no open file, and no problem
 
 describe("a folder whose disk fails", () => {
   /** What keeps files, with real downloads, over a folder that can fail. */
-  async function startShelf(upstream: IdListUpstream) {
+  async function openFileStore(upstream: IdListUpstream) {
     const events: IdListEvent[] = [];
     const folder = await newFolder();
     const storage = new FaultyStorage(ListFolder.claim(folder));
     const store = new ManifestStore({ maxKeys: 1 });
-    const shelf = new ListFileStore({
+    const files = new ListFileStore({
       folder: storage,
       source: new IdListFiles(systemClock),
       clock: systemClock,
@@ -203,17 +203,17 @@ describe("a folder whose disk fails", () => {
       maxBytes: 1_000_000,
       maxDownloads: 4,
     });
-    const lists = new ProxiedLists(shelf, store);
+    const lists = new ProxiedLists(files, store);
     const poll = async (names: readonly string[]) => {
       const entries = names.map((name) => [name, upstream.entry(key, name)] as const);
-      store.put(key, readManifest(JSON.stringify(Object.fromEntries(entries))) as Manifest);
+      store.put(key, parseManifest(JSON.stringify(Object.fromEntries(entries))) as Manifest);
       await lists.ready(key);
     };
     const served = () => {
       const held = store.peek(key);
-      return held === undefined ? [] : lists.listsOf(held).map(({ name, kind }) => `${name} ${kind}`);
+      return held === undefined ? [] : lists.servedLists(held).map(({ name, kind }) => `${name} ${kind}`);
     };
-    return { events, storage, shelf, folder, poll, served };
+    return { events, storage, files, folder, poll, served };
   }
 
   test.each([
@@ -224,21 +224,21 @@ describe("a folder whose disk fails", () => {
     async (code, downloads) => {
       await using upstream = new IdListUpstream();
       upstream.put(key, "one", first, { fileID: "one" });
-      const { shelf, folder, poll, served } = await startShelf(upstream);
-      await using _shelf = shelf;
+      const { files, folder, poll, served } = await openFileStore(upstream);
+      await using _files = files;
       await poll(["one"]);
-      const found = shelf.find("one");
+      const found = files.find("one");
       if (found === undefined) throw new Error("the list is not there");
-      shelf.unreadable(found.file, Object.assign(new Error(`${code}: read`), { code }));
-      expect(shelf.status.problems).toMatchObject([
-        { list: "one", detail: `it can't be read: Error: ${code}: read` },
+      files.reportUnreadable(found.file, Object.assign(new Error(`${code}: read`), { code }));
+      expect(files.status.problems).toMatchObject([
+        { list: "one", detail: `cannot read the file: Error: ${code}: read` },
       ]);
       expect(served()).toEqual(["one on_disk"]);
       await poll(["one"]);
-      expect(shelf.status.problems).toEqual([]);
+      expect(files.status.problems).toEqual([]);
       expect(served()).toEqual(["one on_disk"]);
       expect(upstream.rangesAsked()).toEqual(Array(downloads).fill(null));
-      expect(shelf.status.bytes).toBe(downloads * first.length);
+      expect(files.status.bytes).toBe(downloads * first.length);
       expect(filesOf(folder)).toHaveLength(downloads);
     },
   );
@@ -248,29 +248,29 @@ describe("a folder whose disk fails", () => {
     ["EIO", "datasync"],
     ["ESTALE", "open"],
     ["ESTALE", "rename"],
-    ["ESTALE", "bytesOf"],
+    ["ESTALE", "findSize"],
     ["EACCES", "isReadable"],
   ] as const)(
     "%s of %s: the list is reported with the error, others are served, and it recovers",
     async (code, call) => {
       await using upstream = new IdListUpstream();
       for (const name of ["one", "two"]) upstream.put(key, name, first, { fileID: name });
-      const { events, storage, shelf, folder, poll, served } = await startShelf(upstream);
-      await using _shelf = shelf;
+      const { events, storage, files, folder, poll, served } = await openFileStore(upstream);
+      await using _files = files;
       await poll(["one"]);
       upstream.append(key, "one", more);
       storage.fault = (called) => (called === call ? code : undefined);
       await poll(["one", "two"]);
       expect(served()[0]).toBe("one on_disk");
       expect(served()).toHaveLength(2);
-      expect(shelf.status.problems.map(({ detail }) => detail).join()).toContain(code);
+      expect(files.status.problems.map(({ detail }) => detail).join()).toContain(code);
       expect(
         events.some((event) => event.kind === "id_list_file_failed" && event.detail.includes(code)),
       ).toBe(true);
       storage.fault = () => undefined;
       await poll(["one", "two"]);
       expect(served()).toEqual(["one on_disk", "two on_disk"]);
-      expect(shelf.status).toEqual({ files: 2, bytes: 3 * first.length, problems: [] });
+      expect(files.status).toEqual({ files: 2, bytes: 3 * first.length, problems: [] });
       expect(filesOf(folder)).toHaveLength(2);
     },
   );

@@ -6,7 +6,7 @@ import type { SdkKey } from "../../src/access/sdk-key.ts";
 import type { ListFileResponse } from "../../src/id-lists/download.ts";
 import type { IdListEvent } from "../../src/id-lists/events.ts";
 import { ListFileStore } from "../../src/id-lists/file-store.ts";
-import { fileDigest, ListFolder } from "../../src/id-lists/folder.ts";
+import { digestFile, ListFolder } from "../../src/id-lists/folder.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -118,33 +118,33 @@ test("for a list that lacks room the oldest files that no manifest names go, and
   });
   const claimed = ListFolder.claim(folder.path);
   for (const [at, fileID] of ["listed", "old", "new"].entries()) {
-    await Bun.write(claimed.pathOf(`${fileDigest(entry(fileID))}-a${at}-0`), listed("x").repeat(3));
+    await Bun.write(claimed.toPath(`${digestFile(entry(fileID))}-a${at}-0`), listed("x").repeat(3));
   }
   const source = {
     fetchFile: async () => ({ kind: "whole", chunks: chunks(listed("y").repeat(3)) }) as const,
   };
   const emit = () => {};
   const options = { source, clock: systemClock, supervisor: strictSupervisor(), emit, maxDownloads: 1 };
-  await using shelf = new ListFileStore({ folder: claimed, ...options, maxBytes: 90 });
-  const [kept, fetched] = [shelf.file(entry("listed")), shelf.file(entry("fetched"))];
-  for (const file of [kept, fetched]) shelf.use(file);
-  await shelf.bring(fetched, entry("fetched"), key as SdkKey);
+  await using files = new ListFileStore({ folder: claimed, ...options, maxBytes: 90 });
+  const [kept, fetched] = [files.findOrAdd(entry("listed")), files.findOrAdd(entry("fetched"))];
+  for (const file of [kept, fetched]) files.use(file);
+  await files.update(fetched, entry("fetched"), key as SdkKey);
   expect(fetched.isWhole).toBe(true);
   const left = claimed.files().map((name) => name.slice(0, 64));
-  expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => fileDigest(entry(fileID))).sort());
+  expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => digestFile(entry(fileID))).sort());
 });
 
 describe("a file on disk", () => {
   const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
-  const name = `${fileDigest(entry)}-a-0`;
+  const name = `${digestFile(entry)}-a-0`;
 
-  async function startShelf(root: string, text: string, code: string, answer: () => ListFileResponse) {
+  async function openFileStore(root: string, text: string, code: string, answer: () => ListFileResponse) {
     const folder = ListFolder.claim(root);
-    await Bun.write(folder.pathOf(name), text);
+    await Bun.write(folder.toPath(name), text);
     const storage = new FaultyStorage(folder);
     storage.fault = (call) => (call === (code === "EIO" ? "read" : "open") ? code : undefined);
     const events: IdListEvent[] = [];
-    const shelf = new ListFileStore({
+    const files = new ListFileStore({
       folder: storage,
       source: { fetchFile: async () => answer() },
       clock: systemClock,
@@ -153,10 +153,10 @@ describe("a file on disk", () => {
       maxBytes: 1_000,
       maxDownloads: 1,
     });
-    const file = shelf.file(entry);
-    shelf.use(file);
-    const bring = () => shelf.bring(file, entry, key as SdkKey);
-    return { shelf, storage, folder, file, events, bring };
+    const file = files.findOrAdd(entry);
+    files.use(file);
+    const bring = () => files.update(file, entry, key as SdkKey);
+    return { files, storage, folder, file, events, bring };
   }
   const down = (): ListFileResponse => ({ kind: "failed", detail: "down" });
 
@@ -164,13 +164,13 @@ describe("a file on disk", () => {
     "that can't be read for %s stays, is reported, and is served when it can",
     async (code) => {
       await using root = await newFolder();
-      const { shelf, storage, folder, file, events, bring } = await startShelf(
+      const { files, storage, folder, file, events, bring } = await openFileStore(
         root.path,
         listed("x"),
         code,
         down,
       );
-      await using _shelf = shelf;
+      await using _files = files;
       await bring();
       expect(file.isWhole).toBe(false);
       expect(folder.files()).toEqual([name]);
@@ -178,7 +178,7 @@ describe("a file on disk", () => {
         events.some((event) => event.kind === "id_list_file_failed" && event.detail.includes(code)),
       ).toBe(true);
       storage.fault = () => undefined;
-      shelf.sweep();
+      files.sweep();
       await bring();
       expect([file.isWhole, file.bytes, file.problem]).toEqual([true, 10, undefined]);
       expect(folder.files()).toEqual([name]);
@@ -188,20 +188,25 @@ describe("a file on disk", () => {
   test("that can't be read goes when the file was downloaded again", async () => {
     await using root = await newFolder();
     const answer = (): ListFileResponse => ({ kind: "whole", chunks: chunks(listed("x")) });
-    const { shelf, storage, folder, file, bring } = await startShelf(root.path, listed("x"), "EIO", answer);
-    await using _shelf = shelf;
+    const { files, storage, folder, file, bring } = await openFileStore(
+      root.path,
+      listed("x"),
+      "EIO",
+      answer,
+    );
+    await using _files = files;
     storage.fault = (call, of) => (call === "read" && of === name ? "EIO" : undefined);
     await bring();
     expect([file.isWhole, file.problem]).toEqual([true, undefined]);
     expect(folder.files()).toEqual([file.name ?? ""]);
     expect(file.name).not.toBe(name);
-    expect(shelf.status.bytes).toBe(10);
+    expect(files.status.bytes).toBe(10);
   });
 
   test("that is no ID list is deleted", async () => {
     await using root = await newFolder();
-    const { shelf, storage, folder, bring } = await startShelf(root.path, "garbage\n", "EIO", down);
-    await using _shelf = shelf;
+    const { files, storage, folder, bring } = await openFileStore(root.path, "garbage\n", "EIO", down);
+    await using _files = files;
     storage.fault = () => undefined;
     await bring();
     expect(folder.files()).toEqual([]);
@@ -218,7 +223,7 @@ test.each([10, 5_000])(
       if (call === "files") looks++;
       return undefined;
     };
-    await using shelf = new ListFileStore({
+    await using files = new ListFileStore({
       folder: storage,
       source: { fetchFile: async () => ({ kind: "failed", detail: "down" }) },
       clock: systemClock,
@@ -228,15 +233,15 @@ test.each([10, 5_000])(
       maxDownloads: 1,
     });
     const entry = { name: "n", url: "http://h/n", fileID: "n", size, creationTime: 1 };
-    const file = shelf.file(entry);
-    shelf.use(file);
-    shelf.sweep();
+    const file = files.findOrAdd(entry);
+    files.use(file);
+    files.sweep();
     const atTheStart = looks;
     for (let poll = 0; poll < 3; poll++) {
-      await shelf.bring(file, entry, key as SdkKey);
-      shelf.sweep();
+      await files.update(file, entry, key as SdkKey);
+      files.sweep();
     }
-    expect(shelf.status.problems).toHaveLength(1);
+    expect(files.status.problems).toHaveLength(1);
     expect(looks).toBe(atTheStart);
   },
 );
@@ -262,7 +267,7 @@ test("a download that can't be written ends its request", async () => {
   const signals: AbortSignal[] = [];
   const storage = new FaultyStorage(ListFolder.claim(root.path));
   storage.fault = (call) => (call === "open" ? "EACCES" : undefined);
-  await using shelf = new ListFileStore({
+  await using files = new ListFileStore({
     folder: storage,
     source: {
       fetchFile: async (_url, _from, signal) => {
@@ -277,16 +282,16 @@ test("a download that can't be written ends its request", async () => {
     maxDownloads: 1,
   });
   const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
-  const file = shelf.file(entry);
-  shelf.use(file);
-  await shelf.bring(file, entry, key as SdkKey);
+  const file = files.findOrAdd(entry);
+  files.use(file);
+  await files.update(file, entry, key as SdkKey);
   expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
 });
 
 test("relays that share a path find their files in whatever order they start, and those of one that never comes back go", async () => {
   await using folder = await newFolder();
   const [first, second] = [ListFolder.claim(folder.path), ListFolder.claim(folder.path)];
-  await Bun.write(second.pathOf("file"), "+a\n");
+  await Bun.write(second.toPath("file"), "+a\n");
   second[Symbol.dispose]();
   first[Symbol.dispose]();
   {
