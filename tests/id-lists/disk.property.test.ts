@@ -26,15 +26,15 @@ interface UpstreamFile {
   fileID: string;
   text: string;
   hasShrunk: boolean;
-  /** Added to the size that the manifest says. */
+  /** Added to the size in the manifest. */
   lie: number;
 }
 
-/** How upstream answers requests for files. */
+/** How upstream responds to requests for files. */
 const ENDINGS = ["good", "good", "cut", "status", "garbage", "ignores_range"] as const;
 type Ending = (typeof ENDINGS)[number];
 
-/** A relay's part that keeps files, over real files in a folder that can fail, and an upstream that can lie. */
+/** A file store with real files in a folder that can fail, and an upstream that can send wrong data. */
 class FilesUnderTest implements AsyncDisposable, ListFileSource {
   readonly clock = new WakingClock();
   readonly #events: IdListEvent[] = [];
@@ -99,14 +99,14 @@ class FilesUnderTest implements AsyncDisposable, ListFileSource {
 
   append(key: string, name: string, lines: number): void {
     this.change(key, name, (file) => {
-      // One that shrinks and grows between two polls can't be told from one that only grew.
+      // A file that shrinks and grows between two polls cannot be distinguished from one that only grew.
       if (file.hasShrunk) file.fileID = `file-${this.#serial++}`;
       file.hasShrunk = false;
       file.text += line(this.#serial++).repeat(lines);
     });
   }
 
-  /** What upstream is in the middle of writing. */
+  /** An incomplete line that upstream is writing. */
   appendHalfALine(key: string, name: string): void {
     this.change(key, name, (file) => {
       if (!file.hasShrunk) file.text += "+12";
@@ -137,7 +137,7 @@ class FilesUnderTest implements AsyncDisposable, ListFileSource {
     this.#ending = "good";
   }
 
-  /** A poll of every key. */
+  /** Polls every key. */
   async poll(): Promise<void> {
     for (const key of KEYS) {
       const entries = [...(this.#upstream.get(key) ?? [])].map(([name, { fileID, text, lie }]) => {
@@ -152,7 +152,7 @@ class FilesUnderTest implements AsyncDisposable, ListFileSource {
     for (const key of KEYS) await this.#lists.ready(key as SdkKey);
   }
 
-  /** As a process that is killed: nothing is tidied up. */
+  /** Restarts like a process that was killed: nothing is cleaned up. */
   async restart(): Promise<void> {
     await this.#files[Symbol.asyncDispose]();
     [this.#storage, this.#store, this.#files, this.#lists] = this.#start();
@@ -163,7 +163,7 @@ class FilesUnderTest implements AsyncDisposable, ListFileSource {
     await Bun.sleep(1);
   }
 
-  /** What the folder holds: the bytes of each file. */
+  /** Returns the bytes of each file in the folder. */
   onDisk(): ReadonlyMap<string, number> {
     const folder = join(this.#root, "id-lists", "0");
     const names = readdirSync(folder).filter((name) => !name.startsWith("lock"));
@@ -174,7 +174,7 @@ class FilesUnderTest implements AsyncDisposable, ListFileSource {
     return this.#files.status.bytes;
   }
 
-  /** Of each list that is served: its text, and that of upstream. */
+  /** Returns the text of each list that is served, and upstream's text. */
   served(): { readonly text: string; readonly upstream: string; readonly name: string }[] {
     return KEYS.flatMap((key) => {
       const held = this.#store.peek(key as SdkKey);
@@ -233,7 +233,7 @@ const calls = fc.uniqueArray(
   { minLength: 1, maxLength: 3 },
 );
 
-/** Up to the last whole line. */
+/** Cuts a text after its last whole line. */
 const wholeLines = (text: string): string => text.slice(0, text.lastIndexOf("\n") + 1);
 
 const step: fc.Arbitrary<readonly [string, Step]> = fc.oneof(
@@ -264,7 +264,7 @@ const step: fc.Arbitrary<readonly [string, Step]> = fc.oneof(
   fc.constant(["poll", (s: FilesUnderTest) => s.poll()] as const),
   fc.constant(["poll, not waited for", (s: FilesUnderTest) => void s.poll()] as const),
   fc.constant(["grace", (s: FilesUnderTest) => s.later(GRACE_MS)] as const),
-  fc.constant(["leftovers", (s: FilesUnderTest) => s.later(ORPHANS_KEPT_MS)] as const),
+  fc.constant(["orphans expire", (s: FilesUnderTest) => s.later(ORPHANS_KEPT_MS)] as const),
   fc.constant([
     "restart",
     async (s: FilesUnderTest) => {
@@ -274,7 +274,7 @@ const step: fc.Arbitrary<readonly [string, Step]> = fc.oneof(
   ] as const),
 );
 
-test("after whatever fails, the count is what is on disk, no part is left, and lists are upstream's", async () => {
+test("after any failures, the budget equals what is on disk, no part is left, and lists equal upstream's", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
       const root = await mkdtemp(join(tmpdir(), "sfp-id-lists-"));
@@ -287,7 +287,7 @@ test("after whatever fails, the count is what is on disk, no part is left, and l
       }
       files.works();
       for (const k of KEYS) for (const n of ["one", "two", "three"]) files.lie(k, n, 0);
-      // What an earlier round left, the next one tidies; then graces end.
+      // One poll cleans up after an earlier one; then the grace periods end.
       for (let round = 0; round < 3; round++) {
         await files.poll();
         await files.later(ORPHANS_KEPT_MS);

@@ -23,7 +23,7 @@ const key = "secret-folder-lists" as SdkKey;
 const first = listed("acme");
 const more = listed("globex");
 
-/** Takes from root the right to read and write what its mode forbids. */
+/** Removes the capability of root to access files against their mode. */
 const AS_ANYBODY =
   process.getuid?.() === 0
     ? ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"]
@@ -58,14 +58,14 @@ async function entriesOf({ relay }: ManagedRelay, sdkKey: string = key) {
   return (await answer.json()) as Record<string, { url: string; size: number }>;
 }
 
-/** Another key, so that a round comes without waiting for a poll. */
+/** Another key, whose request updates the files without waiting for a poll. */
 async function textOf(managed: ManagedRelay, sdkKey: string, name: string): Promise<string> {
   const entry = (await entriesOf(managed, sdkKey))[name];
   return (await fetch(entry?.url ?? "")).text();
 }
 
-describe("a relay without the right", () => {
-  test("to read a file: the list's name and the error are reported, others are served, and it is fetched again", async () => {
+describe("a relay without permission", () => {
+  test("to read a file reports the list and the error, serves the others, and downloads it again", async () => {
     await using upstream = new IdListUpstream();
     for (const name of ["one", "two"]) upstream.put(key, name, first, { fileID: name });
     const folder = await newFolder();
@@ -81,7 +81,7 @@ describe("a relay without the right", () => {
     expect(report.problems[0]?.detail).toMatch(/^(one|two): cannot read the file: Error: EACCES/);
     expect(managed.relay.output()).toMatch(/could not be brought up to date.*EACCES/);
 
-    // A key that lists the same files brings the next round.
+    // A key with the same files causes the next update.
     const url = (name: string) => upstream.entry(key, name);
     upstream.fault = ({ key: asked }) =>
       asked === "secret-next-round" ? Response.json({ one: url("one"), two: url("two") }) : undefined;
@@ -92,7 +92,7 @@ describe("a relay without the right", () => {
     await reported(managed, ({ state }) => expect(state).toBe("ok"));
   }, 40_000);
 
-  test("to write the folder: what is there is served, what is missing is reported and named", async () => {
+  test("to write to the folder serves what is on disk, and reports and names what is missing", async () => {
     await using upstream = new IdListUpstream();
     upstream.put(key, "one", first, { fileID: "one" });
     const folder = await newFolder();
@@ -105,7 +105,7 @@ describe("a relay without the right", () => {
     const report = await reported(managed, ({ problems }) => expect(problems).toHaveLength(1));
     expect(report.problems[0]?.detail).toMatch(/^new: .*EACCES/);
     chmodSync(slot(folder), 0o700);
-    // The next round is brought by a key that lists the same file.
+    // A key with the same file causes the next update.
     const entry = upstream.entry("secret-later", "new");
     upstream.fault = ({ key: asked }) =>
       asked === "secret-last" ? Response.json({ new: entry }) : undefined;
@@ -140,7 +140,7 @@ test.skipIf(!hasSmallDisks)(
   40_000,
 );
 
-test("a relay that is killed in a download leaves no part behind when it starts again", async () => {
+test("a relay that was killed during a download deletes the part when it starts again", async () => {
   await using upstream = new IdListUpstream();
   upstream.put(key, "one", first + more, { fileID: "one" });
   const folder = await newFolder();
@@ -165,7 +165,7 @@ test("a relay that is killed in a download leaves no part behind when it starts 
   expect(filesOf(folder)[0]).not.toEndWith(".part");
 }, 40_000);
 
-test("clients that go in the middle of a file leave no open file, and no problem", async () => {
+test("clients that disconnect in the middle of a file leave no open file, and no problem", async () => {
   await using upstream = new IdListUpstream();
   upstream.put(key, "one", first.repeat(2_000_000), { fileID: "one" });
   const folder = await newFolder();
@@ -188,7 +188,7 @@ test("clients that go in the middle of a file leave no open file, and no problem
 }, 40_000);
 
 describe("a folder whose disk fails", () => {
-  /** What keeps files, with real downloads, over a folder that can fail. */
+  /** Opens a file store with real downloads and a folder that can fail. */
   async function openFileStore(upstream: IdListUpstream) {
     const events: IdListEvent[] = [];
     const folder = await newFolder();
@@ -220,7 +220,7 @@ describe("a folder whose disk fails", () => {
     ["EIO", 2],
     ["EMFILE", 1],
   ] as const)(
-    "%s to a client: the list is reported, and downloaded again if it is the file's fault",
+    "%s while a client reads: the list is reported, and downloaded again if the file is at fault",
     async (code, downloads) => {
       await using upstream = new IdListUpstream();
       upstream.put(key, "one", first, { fileID: "one" });

@@ -29,14 +29,14 @@ const start = (upstream: IdListUpstream, folder: string, more: Readonly<Record<s
     values: { "proxy-id-lists": "true", "preload-sdk-keys": key, ...more },
   });
 
-/** Every file's host takes a request and never answers. */
+/** The host of every file accepts requests and never responds. */
 function hangs(upstream: IdListUpstream): AsyncDisposable {
   const never = Promise.withResolvers<undefined>();
   upstream.fault = ({ path }) => (path.startsWith("/files/") ? never.promise : undefined);
   return { [Symbol.asyncDispose]: async () => never.resolve(undefined) };
 }
 
-describe("a relay that is restarted while the host of the files hangs", () => {
+describe("a relay that restarts while the host of the files hangs", () => {
   test("serves every list that is on disk, grown or not, and is ready", async () => {
     await using upstream = new IdListUpstream();
     await using folder = await newFolder();
@@ -53,7 +53,7 @@ describe("a relay that is restarted while the host of the files hangs", () => {
     expect(await relay.text(key, "l7")).toBe(listed("a7"));
   }, 60_000);
 
-  test("is not ready while a list that it never had is on its way, for a minute at most", async () => {
+  test("is not ready during the download of a list that it never had, for at most a minute", async () => {
     await using upstream = new IdListUpstream();
     await using folder = await newFolder();
     upstream.put(key, "had", listed("a"));
@@ -73,7 +73,7 @@ describe("a relay that is restarted while the host of the files hangs", () => {
   }, 60_000);
 });
 
-test("a second key is served a file that is on disk while what was appended to it is on its way", async () => {
+test("a second key is served a file on disk while what was appended to it is downloaded", async () => {
   await using upstream = new IdListUpstream();
   upstream.put(key, "x", listed("a"));
   await using relay = await IdListRelay.start({ upstream, values: { "proxy-id-lists": "true" } });
@@ -89,7 +89,7 @@ test("a second key is served a file that is on disk while what was appended to i
   expect(await relay.onDisk("secret-second")).toEqual(["x"]);
 });
 
-test("a list that fits no budget costs the others nothing when the relay is restarted", async () => {
+test("a list that never fits the budget does not delete others after a restart", async () => {
   await using upstream = new IdListUpstream();
   await using folder = await newFolder();
   upstream.put(key, "big", listed("big"), { size: 999_999_999 });
@@ -107,7 +107,7 @@ test("a list that fits no budget costs the others nothing when the relay is rest
   expect(await relay.onDisk(key)).toEqual(names);
 }, 60_000);
 
-test("for a list that lacks room the oldest files that no manifest names go, and no more than must", async () => {
+test("the oldest files that no manifest names are deleted for a list that needs room, and no more than needed", async () => {
   await using folder = await newFolder();
   const entry = (fileID: string) => ({
     name: fileID,
@@ -134,7 +134,7 @@ test("for a list that lacks room the oldest files that no manifest names go, and
   expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => digestFile(entry(fileID))).sort());
 });
 
-describe("a file on disk", () => {
+describe("a file from before a restart", () => {
   const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
   const name = `${digestFile(entry)}-a-0`;
 
@@ -161,7 +161,7 @@ describe("a file on disk", () => {
   const down = (): ListFileResponse => ({ kind: "failed", detail: "down" });
 
   test.each(["EMFILE", "EIO", "EACCES"])(
-    "that can't be read for %s stays, is reported, and is served when it can",
+    "stays and is reported if reading it fails with %s, and is served when it can be read",
     async (code) => {
       await using root = await newFolder();
       const { files, storage, folder, file, events, bring } = await openFileStore(
@@ -185,7 +185,7 @@ describe("a file on disk", () => {
     },
   );
 
-  test("that can't be read goes when the file was downloaded again", async () => {
+  test("is deleted if it cannot be read and was downloaded again", async () => {
     await using root = await newFolder();
     const answer = (): ListFileResponse => ({ kind: "whole", chunks: chunks(listed("x")) });
     const { files, storage, folder, file, bring } = await openFileStore(
@@ -203,7 +203,7 @@ describe("a file on disk", () => {
     expect(files.status.bytes).toBe(10);
   });
 
-  test("that is no ID list is deleted", async () => {
+  test("is deleted if it is not an ID list", async () => {
     await using root = await newFolder();
     const { files, storage, folder, bring } = await openFileStore(root.path, "garbage\n", "EIO", down);
     await using _files = files;
@@ -214,7 +214,7 @@ describe("a file on disk", () => {
 });
 
 test.each([10, 5_000])(
-  "a list of %d bytes that upstream doesn't send, or that has no room, has nobody look through the folder",
+  "a list of %d bytes that upstream does not send, or that does not fit, causes no sweep of the folder",
   async (size) => {
     await using root = await newFolder();
     const storage = new FaultyStorage(ListFolder.claim(root.path));
@@ -246,7 +246,7 @@ test.each([10, 5_000])(
   },
 );
 
-test("a folder whose lock file is damaged is left out, and the relay has its files in the next", async () => {
+test("a folder whose lock file is damaged is skipped, and the relay uses the next one", async () => {
   await using upstream = new IdListUpstream();
   await using folder = await newFolder();
   upstream.put(key, "x", listed("a"));
@@ -262,7 +262,7 @@ test("a folder whose lock file is damaged is left out, and the relay has its fil
   await eventually(async () => expect(await relay.text(key, "x")).toBe(listed("a")));
 }, 30_000);
 
-test("a download that can't be written ends its request", async () => {
+test("a download that cannot be written aborts its request", async () => {
   await using root = await newFolder();
   const signals: AbortSignal[] = [];
   const storage = new FaultyStorage(ListFolder.claim(root.path));
@@ -288,7 +288,7 @@ test("a download that can't be written ends its request", async () => {
   expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
 });
 
-test("relays that share a path find their files in whatever order they start, and those of one that never comes back go", async () => {
+test("relays that share a path find their files in any order of starts, and abandoned files are deleted", async () => {
   await using folder = await newFolder();
   const [first, second] = [ListFolder.claim(folder.path), ListFolder.claim(folder.path)];
   await Bun.write(second.toPath("file"), "+a\n");

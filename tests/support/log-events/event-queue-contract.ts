@@ -23,7 +23,7 @@ export type OpenQueue = (options: QueueUnderTest) => Promise<EventQueue>;
 
 const ROOMY_BYTES = 64 * 1024 * 1024;
 
-/** What the relay relies on, of every queue of events. `open` opens an empty one each time that it is called. */
+/** Tests what the relay requires of every event queue. `open` opens a new, empty one. */
 export function describeEventQueue(name: string, open: OpenQueue): void {
   const opened = async () => {
     const clock = new FakeClock();
@@ -32,7 +32,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
   const [a, b] = [eventGroup("a"), eventGroup("b")];
 
   describe(`${name} keeps the contract of an event queue`, () => {
-    test("nothing waits in an empty one", async () => {
+    test("claims nothing from an empty queue", async () => {
       const { queue } = await opened();
       await using _ = queue;
       expect(await queue.claim(ANYTHING)).toBeUndefined();
@@ -40,11 +40,11 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(queue.nextDueAt(1_000)).toBeUndefined();
     });
 
-    test("batches of a group come out merged, in order, byte for byte", async () => {
+    test("merges the batches of a group, in order, byte for byte", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const first = eventBatch(a, ["1", "2"], now);
-      // Another object that says the same, its headers in another order.
+      // An equal group in another object, with its headers in another order.
       const same = {
         ...eventGroup("a"),
         headers: Object.fromEntries(Object.entries(a.headers).reverse()),
@@ -67,7 +67,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
 
-    test("what differs in key, metadata or headers is not merged", async () => {
+    test("does not merge batches that differ in key, metadata or headers", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const groups = [
@@ -83,7 +83,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       }
     });
 
-    test("a take stops before the limit of events, or of bytes; one batch may be larger", async () => {
+    test("limits a claim by events and bytes, unless a single batch is larger", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const batches = [["1", "2"], ["3", "4"], ["5"], ["6", "7", "8", "9"], ["10"]];
@@ -100,7 +100,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await next({})).toBeUndefined();
     });
 
-    test("a group is due once its oldest batch waited, or once it fills the limits", async () => {
+    test("makes a group due when its oldest batch has waited, or when it fills the limits", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1"], now));
@@ -112,11 +112,11 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       const dueBefore = (queue.nextDueAt(1_000) ?? 0) - 1_000;
       expect(dueBefore).toBeLessThanOrEqual(now + 1);
       expect(await queue.claim({ ...ANYTHING, dueBefore })).toMatchObject({ group: a });
-      // What is taken does not wait.
+      // Claimed events do not wait.
       expect(queue.nextDueAt(1_000)).toBeUndefined();
     });
 
-    test("the limit of bytes alone makes a group due, too", async () => {
+    test("makes a group due by the limit of bytes alone", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const batch = eventBatch(a, ["1", "2"], now);
@@ -126,7 +126,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.claim({ ...notYet, maxBytes: batch.bytes })).toMatchObject({ group: a });
     });
 
-    test("a group has one taker, and what is released comes before what was put later", async () => {
+    test("allows one claim per group, and returns events of a nack before newer ones", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1"], now));
@@ -146,7 +146,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       });
     });
 
-    test("of what is taken the first events can be removed, the rest stays taken", async () => {
+    test("acknowledges the first events of a claim, and keeps the rest claimed", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1", "2", "3"], now));
@@ -161,7 +161,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
         bytes: bytesOf(["3", "4", "5"].map(eventText)),
       });
       expect(await queue.claim(ANYTHING)).toBeUndefined();
-      // Counted from the first that was taken, whatever is gone of them.
+      // Counted from the start of the claim, including acknowledged events.
       await queue.ack(taken, 3);
       expect(queue.depth).toEqual({ batches: 1, events: 2, bytes: bytesOf(["4", "5"].map(eventText)) });
       await queue.ack(taken, 4);
@@ -174,7 +174,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.claim(ANYTHING)).toMatchObject({ events: [eventText("6")] });
     });
 
-    test("a group can be dropped: what was taken of it and what waits, but no other's", async () => {
+    test("drops a whole group, claimed or not, and no other group", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1", "2", "3"], now));
@@ -186,7 +186,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       await queue.ack(taken, 1);
       expect(await queue.drop(taken)).toBe(5);
       expect(queue.depth).toEqual({ batches: 1, events: 1, bytes: bytesOf([eventText("5")]) });
-      // It is over: nothing comes back of it.
+      // The claim has ended: a nack returns nothing.
       await queue.nack(taken);
       expect(await queue.drop(taken)).toBe(0);
       expect(await queue.claim(ANYTHING)).toMatchObject({ group: b });
@@ -195,7 +195,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.claim(ANYTHING)).toMatchObject({ group: a, events: [eventText("8")] });
     });
 
-    test("a batch of more events than one request carries is kept whole, and comes out piece by piece", async () => {
+    test("stores a batch that is larger than a request as a whole, and yields it in chunks", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const labels = Array.from({ length: 2_500 }, (_, at) => `${at}`);
@@ -212,7 +212,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(events).toEqual(labels.map(eventText));
     });
 
-    test("none of a batch is kept if there is no room for all of it", async () => {
+    test("stores nothing of a batch that does not fit as a whole", async () => {
       const clock = new FakeClock();
       await using queue = withTexts(await open({ clock, maxBytes: 1_500_000 }));
       const event = largeEvent(700_000);
@@ -221,7 +221,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
 
-    test("a batch for which there is no room is not kept", async () => {
+    test("rejects a batch when it is full", async () => {
       const clock = new FakeClock();
       await using queue = withTexts(await open({ clock, maxBytes: 20_000 }));
       const small = eventBatch(a, ["1"], clock.now());
@@ -232,7 +232,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
 
-    test("whoever listens hears of each put", async () => {
+    test("calls listeners for each put", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       let heard = 0;

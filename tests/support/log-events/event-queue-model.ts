@@ -8,14 +8,14 @@ interface ModelBatch {
 }
 
 interface ModelGroup {
-  /** Oldest first, what is taken among them. */
+  /** The oldest first, including claimed ones. */
   batches: ModelBatch[];
-  /** How many of them are taken, and of how many events that is the rest. */
+  /** How many of them are claimed, and how many events the claim had. */
   taken: number;
   takenEvents: number;
 }
 
-/** What a queue should do, said as plainly as can be. Groups are told apart by their metadata. */
+/** The simplest model of a queue. The metadata identifies a group. */
 export class QueueModel {
   readonly #groups = new Map<string, ModelGroup>();
 
@@ -25,7 +25,7 @@ export class QueueModel {
     this.#groups.set(group.metadata, kept);
   }
 
-  /** Checks that this is what was to be taken. */
+  /** Checks that this is the claim that was expected. */
   taken(taken: TakenTexts | undefined, limits: ClaimLimits): void {
     const due = [...this.#groups.values()].filter((group) => isDue(group, limits));
     const oldest = Math.min(...due.map(queuedAtOf));
@@ -44,14 +44,14 @@ export class QueueModel {
     this.#groupOf(taken).taken = 0;
   }
 
-  /** All of the group is gone; says how many events that is. */
+  /** Deletes the whole group. Returns how many events that are. */
   drop(taken: TakenTexts): number {
     const events = eventsOf(this.#groupOf(taken).batches).length;
     this.#groups.delete(taken.group.metadata);
     return events;
   }
 
-  /** The first `count` of what was taken are gone. */
+  /** Deletes the first `count` events of the claim. */
   remove(taken: TakenTexts, count: number): void {
     const group = this.#groupOf(taken);
     let left = count - (taken.events.length - group.takenEvents);
@@ -74,7 +74,7 @@ export class QueueModel {
     return { batches: batches.length, events: events.length, bytes: bytesOf(events) };
   }
 
-  /** The time since which the longest waiting batch waits that may be taken. */
+  /** Returns when the oldest batch was put that can be claimed. */
   get waitingSince(): number | undefined {
     const waiting = [...this.#groups.values()].filter(
       ({ batches, taken }) => batches.length > 0 && taken === 0,

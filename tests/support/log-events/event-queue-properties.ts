@@ -11,7 +11,7 @@ type Step =
   | { readonly kind: "put"; readonly group: number; readonly events: number; readonly afterMs: number }
   | { readonly kind: "take"; readonly maxEvents: number; readonly maxBytes: number; readonly agoMs: number }
   | { readonly kind: "release" | "drop"; readonly which: number }
-  /** `part` of what is taken; 1 is all of it, without a count. */
+  /** The part of the claim to acknowledge; 1 means all of it, without a count. */
   | { readonly kind: "remove"; readonly which: number; readonly part: number };
 
 const groupsAt = ["a", "b", "c"].map((name) => eventGroup(name));
@@ -35,7 +35,7 @@ const drop: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("drop"), which })
 const remove: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("remove"), which, part });
 const steps = fc.array(fc.oneof(put, put, take, take, release, drop, remove, remove), { maxLength: 60 });
 
-/** A queue and a model of it, doing the same. */
+/** Performs the same steps on a queue and on a model of it, and compares them. */
 class Comparison {
   readonly #queue: TextQueue;
   readonly #model = new QueueModel();
@@ -53,7 +53,7 @@ class Comparison {
     expect(this.#queue.depth).toEqual(this.#model.depth);
     const since = this.#model.waitingSince;
     const nextDueAt = this.#queue.nextDueAt(1_000);
-    // In the millisecond after it, at the latest.
+    // At the latest in the following millisecond.
     if (since === undefined) expect(nextDueAt).toBeUndefined();
     else expect([1_000, 1_001]).toContain((nextDueAt ?? 0) - since);
   }
@@ -104,7 +104,7 @@ class Comparison {
     await this.#queue.ack(taken, ...(part === 1 ? [] : [count]));
   }
 
-  /** Takes and removes whatever is left. */
+  /** Claims and acknowledges everything that is left. */
   async drain(): Promise<void> {
     do {
       while (this.#inHand.length > 0) await this.#remove(0, 1);
@@ -114,9 +114,9 @@ class Comparison {
   }
 }
 
-/** The rules that hold for every order of happenings. */
+/** Tests the rules that hold for every order of operations. */
 export function describeQueueProperties(open: Opened): void {
-  test("whatever is put, taken, released and removed: every event once, in order, by the limits", async () => {
+  test("any sequence of put, claim, nack and ack yields every event once, in order, within the limits", async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (steps) => {
         const { queue, now } = await open();
@@ -129,7 +129,7 @@ export function describeQueueProperties(open: Opened): void {
     );
   }, 60_000);
 
-  test("many who put and take at once: every event once, in order within its group", async () => {
+  test("concurrent puts and claims yield every event once, in order within its group", async () => {
     const { queue, now } = await open();
     await using _ = queue;
     const delivered = new Map(groupsAt.map(({ metadata }) => [metadata, [] as string[]]));
@@ -137,7 +137,7 @@ export function describeQueueProperties(open: Opened): void {
     let putting = true;
     const puts = groupsAt.map(async (group) => {
       for (let at = 0; at < labels.length; at += 5) {
-        // Their order is that of the calls, though nobody waits in between.
+        // Their order is that of the calls, although no call waits for the one before.
         const five = labels.slice(at, at + 5).map((label) => queue.put(eventBatch(group, [label], now)));
         expect(await Promise.all(five)).toEqual(five.map(() => "queued"));
       }
