@@ -2,9 +2,19 @@ import { readlinkSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { GarbageLimit } from "../platform/garbage-limit.ts";
 import { handleCalls } from "../platform/worker-calls.ts";
-import { packRequest } from "./chunk.ts";
-import { BatchParser } from "./parse.ts";
-import type { EventCall, EventReply } from "./workers.ts";
+import { type ForwardedContents, packRequest } from "./chunk.ts";
+import { BatchParser, type BodyReading, type RawBatch } from "./parse.ts";
+
+/** A call of this Worker. */
+export type EventCall =
+  | { readonly kind: "read"; readonly raw: RawBatch }
+  | { readonly kind: "remember"; readonly digests: Uint32Array<ArrayBuffer> }
+  | { readonly kind: "pack"; readonly contents: ForwardedContents };
+
+export type EventReply =
+  | BodyReading
+  | { readonly kind: "remembered"; readonly hasTurned: boolean }
+  | { readonly kind: "packed"; readonly body: Uint8Array<ArrayBuffer> };
 
 /**
  * Lets the main thread, which serves, go first if there are too few cores for both. Only Linux has priorities of single

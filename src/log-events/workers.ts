@@ -1,6 +1,7 @@
 import type { Supervisor } from "../platform/supervisor.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
 import type { ForwardedContents } from "./chunk.ts";
+import type { EventCall, EventReply } from "./event-worker.ts";
 import type { BodyReading, RawBatch } from "./parse.ts";
 
 /** Reads request bodies off the main thread, so that other requests are not delayed. */
@@ -20,17 +21,6 @@ export interface BatchPacker {
   /** Returns a body in gzip. Rejects if the Worker cannot do the work. */
   pack(contents: ForwardedContents): Promise<Uint8Array<ArrayBuffer>>;
 }
-
-/** A call of event-worker.ts. */
-export type EventCall =
-  | { readonly kind: "read"; readonly raw: RawBatch }
-  | { readonly kind: "remember"; readonly digests: Uint32Array<ArrayBuffer> }
-  | { readonly kind: "pack"; readonly contents: ForwardedContents };
-
-export type EventReply =
-  | BodyReading
-  | { readonly kind: "remembered"; readonly hasTurned: boolean }
-  | { readonly kind: "packed"; readonly body: Uint8Array<ArrayBuffer> };
 
 /** Several times what the slowest crafted body of 5 MiB takes. */
 const CALL_LIMIT_MS = 30_000;
