@@ -83,7 +83,7 @@ export class EventSender {
     }
     this.#sending--;
     if (!delivery.isOver) {
-      await this.#untilItWorks("release", () => this.#options.queue.release(delivery.taken));
+      await this.#untilItWorks("release", () => this.#options.queue.nack(delivery.taken));
     }
   }
 
@@ -267,8 +267,8 @@ class SendAttempt {
 
   /** Tells the queue what need not be kept any more. */
   async settle(queue: EventQueue): Promise<void> {
-    if (this.isOver) await queue.remove(this.taken);
-    else await queue.remove(this.taken, this.#done);
+    if (this.isOver) await queue.ack(this.taken);
+    else await queue.ack(this.taken, this.#done);
   }
 
   #finish(piece: readonly EventChunk[]): void {

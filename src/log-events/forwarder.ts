@@ -119,7 +119,7 @@ export class EventForwarder implements AsyncDisposable {
       const dueBefore = this.#isFlushing ? Number.MAX_SAFE_INTEGER : clock.now() - flushIntervalMs;
       let taken: ClaimedEvents | undefined;
       try {
-        taken = await queue.take({ ...REQUEST_LIMITS, dueBefore });
+        taken = await queue.claim({ ...REQUEST_LIMITS, dueBefore });
       } catch (error) {
         emit({ kind: "log_events_queue_failed", action: "take", detail: String(error) });
         return false;

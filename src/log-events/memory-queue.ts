@@ -56,7 +56,7 @@ export class MemoryQueue implements EventQueue {
     return "queued";
   }
 
-  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
+  async claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
     const group = this.#longestWaiting(limits);
     if (group === undefined) return undefined;
     const token = ++this.#lastToken;
@@ -64,7 +64,7 @@ export class MemoryQueue implements EventQueue {
     return this.#change(group, () => group.take(token, limits));
   }
 
-  async remove({ token }: ClaimedEvents, count?: number): Promise<void> {
+  async ack({ token }: ClaimedEvents, count?: number): Promise<void> {
     const group = this.#byToken.get(token);
     if (group === undefined) return;
     if (this.#change(group, () => group.remove(count))) this.#byToken.delete(token);
@@ -77,7 +77,7 @@ export class MemoryQueue implements EventQueue {
     return this.#change(group, () => group.drop());
   }
 
-  async release({ token }: ClaimedEvents): Promise<void> {
+  async nack({ token }: ClaimedEvents): Promise<void> {
     const group = this.#byToken.get(token);
     if (group === undefined) return;
     this.#byToken.delete(token);

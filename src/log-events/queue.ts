@@ -21,11 +21,11 @@ export interface EventBatch {
 
 /** Chunks of one group, in the order in which they were put, that one request can carry. */
 export interface ClaimedEvents {
-  /** Names what was taken; for the queue alone. */
+  /** Identifies the claim. Only the queue interprets it. */
   readonly token: number;
   readonly group: EventGroup;
   readonly chunks: readonly EventChunk[];
-  /** When the oldest was put. */
+  /** When the oldest chunk was put, ms since the Unix epoch. */
   readonly queuedAt: number;
 }
 
@@ -49,35 +49,39 @@ export interface QueueDepth {
 }
 
 /**
- * Keeps events between the SDK's request and upstream's acceptance. Every method rejects where the queue can't
- * work just now; nothing is lost by that.
+ * Keeps events from the SDK's request until upstream has accepted them. A method rejects if the queue can't do it at the
+ * moment, for example on a full disk; no event is lost then.
  */
 export interface EventQueue extends AsyncDisposable {
-  /** Resolves once all events are safe, or with "full" and none was kept. */
+  /** Resolves with "queued" when all events of the batch are stored, or with "full" when none is. */
   put(batch: EventBatch): Promise<"queued" | "full">;
 
   /**
-   * The longest waiting group that is due and not taken: as many of its chunks, from the oldest on, as fit the
-   * limits, at least one. A group is taken by one at a time, so that its events stay in order.
+   * Claims the oldest chunks of the group that has waited longest, out of the groups that are due and not claimed: as many chunks
+   * as fit the limits, at least one. Only one claim of a group exists at a time, so that its events stay in order. Resolves with
+   * undefined if no group is due.
    */
-  take(limits: ClaimLimits): Promise<ClaimedEvents | undefined>;
+  claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined>;
 
-  /** Upstream has them, or they are given up: gone for good. If `count` is given, only so many events from the first on. */
-  remove(taken: ClaimedEvents, count?: number): Promise<void>;
+  /**
+   * Deletes claimed events: upstream has them, or they are given up. With `count`, only the first `count` events of the claim,
+   * counted from its start.
+   */
+  ack(claimed: ClaimedEvents, count?: number): Promise<void>;
 
-  /** Gives up what was taken and all else that waits of its group. Returns how many events those are. */
-  drop(taken: ClaimedEvents): Promise<number>;
+  /** Deletes the claimed events and everything else of their group. Resolves with the number of events deleted. */
+  drop(claimed: ClaimedEvents): Promise<number>;
 
-  /** To be taken again, before what came later of the same group. */
-  release(taken: ClaimedEvents): Promise<void>;
+  /** Returns what is left of the claim to the queue. It is claimed again before the newer events of the same group. */
+  nack(claimed: ClaimedEvents): Promise<void>;
 
-  /** What is kept, taken or not. */
+  /** Everything in the queue, claimed or not. */
   readonly depth: QueueDepth;
 
-  /** 0 for empty; at 1 the next batch finds no room, or the oldest make room for it. */
+  /** From 0 (empty) to 1: the next batch is refused, or the oldest events are evicted for it. */
   readonly filled: number;
 
-  /** When the next group comes to be due, given how long a batch may wait; undefined where nothing waits. */
+  /** Returns when the next group becomes due, in ms since the Unix epoch, or undefined if no group waits. */
   nextDueAt(maxWaitMs: number): number | undefined;
 
   /** Called after each put. */

@@ -103,23 +103,23 @@ export class SpooledQueue implements EventQueue {
   }
 
   /** What waits in memory goes first: it is older, and ends with the process. */
-  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
-    const taken = await this.#memory.take(limits);
-    if (taken === undefined) return this.#isOpen ? this.#spool.take(limits) : undefined;
+  async claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
+    const taken = await this.#memory.claim(limits);
+    if (taken === undefined) return this.#isOpen ? this.#spool.claim(limits) : undefined;
     this.#takenFromMemory.add(taken);
     return taken;
   }
 
-  async remove(taken: ClaimedEvents, count?: number): Promise<void> {
-    await this.#queueOf(taken).remove(taken, count);
+  async ack(taken: ClaimedEvents, count?: number): Promise<void> {
+    await this.#queueOf(taken).ack(taken, count);
   }
 
   async drop(taken: ClaimedEvents): Promise<number> {
     return this.#queueOf(taken).drop(taken);
   }
 
-  async release(taken: ClaimedEvents): Promise<void> {
-    await this.#queueOf(taken).release(taken);
+  async nack(taken: ClaimedEvents): Promise<void> {
+    await this.#queueOf(taken).nack(taken);
   }
 
   #queueOf(taken: ClaimedEvents): EventQueue {
@@ -145,12 +145,12 @@ export class SpooledQueue implements EventQueue {
   /** As far as the spool takes it. What it does not take stays in memory, from where it is sent, too. */
   async #moveAll(): Promise<void> {
     for (;;) {
-      const taken = await this.#memory.take(EVERYTHING);
+      const taken = await this.#memory.claim(EVERYTHING);
       if (taken === undefined) return;
       // A failure is reported by the spool.
       const put = await this.#spool.put(taken).catch(() => "full");
-      if (put === "full") return this.#memory.release(taken);
-      await this.#memory.remove(taken);
+      if (put === "full") return this.#memory.nack(taken);
+      await this.#memory.ack(taken);
     }
   }
 

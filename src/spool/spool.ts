@@ -88,7 +88,7 @@ export class EventSpool implements EventQueue {
     return result;
   }
 
-  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
+  async claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
     this.#refuseOnceClosed();
     await this.#expire();
     for (;;) {
@@ -99,7 +99,7 @@ export class EventSpool implements EventQueue {
     }
   }
 
-  async remove(taken: ClaimedEvents, count?: number): Promise<void> {
+  async ack(taken: ClaimedEvents, count?: number): Promise<void> {
     this.#refuseOnceClosed();
     await this.#takes.remove(taken, count, this.#link);
   }
@@ -109,7 +109,7 @@ export class EventSpool implements EventQueue {
     return this.#takes.drop(taken, this.#link);
   }
 
-  async release(taken: ClaimedEvents): Promise<void> {
+  async nack(taken: ClaimedEvents): Promise<void> {
     this.#takes.release(taken);
   }
 

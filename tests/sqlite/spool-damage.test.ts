@@ -93,12 +93,12 @@ describe("damage that SQLite does not notice", () => {
     const folder = await changed("UPDATE event_group SET identity = 'nonsense' WHERE id = 1");
     await using opened = await openSpool(folder);
     const { spool, events } = opened;
-    expect(await spool.take(ANYTHING)).toMatchObject({ group: b });
-    expect(await spool.take(ANYTHING)).toBeUndefined();
+    expect(await spool.claim(ANYTHING)).toMatchObject({ group: b });
+    expect(await spool.claim(ANYTHING)).toBeUndefined();
     expect(events).toMatchObject([{ kind: "spool_dropped", events: 20, reason: "damage" }]);
     expect(spool.depth).toMatchObject({ batches: 10, events: 20 });
     await spool.put(eventBatch(a, ["1"], Date.now()));
-    expect(await spool.take(ANYTHING)).toMatchObject({ group: a, events: [eventText("1")] });
+    expect(await spool.claim(ANYTHING)).toMatchObject({ group: a, events: [eventText("1")] });
   });
 });
 

@@ -72,22 +72,22 @@ export interface TakenTexts extends ClaimedEvents {
 }
 
 export interface TextQueue extends EventQueue {
-  take(limits: ClaimLimits): Promise<TakenTexts | undefined>;
+  claim(limits: ClaimLimits): Promise<TakenTexts | undefined>;
 }
 
 /** The same queue; what is taken of it can be read. */
 export function withTexts(queue: EventQueue): TextQueue {
   return {
     put: (batch) => queue.put(batch),
-    take: async (limits) => {
-      const taken = await queue.take(limits);
+    claim: async (limits) => {
+      const taken = await queue.claim(limits);
       if (taken === undefined) return undefined;
       const events = textsOf(taken.chunks);
       return { ...taken, events, bytes: taken.chunks.reduce((sum, { bytes }) => sum + bytes, 0) };
     },
-    remove: (taken, count) => queue.remove(taken, count),
+    ack: (taken, count) => queue.ack(taken, count),
     drop: (taken) => queue.drop(taken),
-    release: (taken) => queue.release(taken),
+    nack: (taken) => queue.nack(taken),
     get depth() {
       return queue.depth;
     },

@@ -35,7 +35,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
     test("nothing waits in an empty one", async () => {
       const { queue } = await opened();
       await using _ = queue;
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
       expect(queue.nextDueAt(1_000)).toBeUndefined();
     });
@@ -54,7 +54,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.put(second)).toBe("queued");
       const bytes = first.bytes + second.bytes;
       expect(queue.depth).toEqual({ batches: 2, events: 3, bytes });
-      const taken = await queue.take(ANYTHING);
+      const taken = await queue.claim(ANYTHING);
       expect(taken).toMatchObject({
         group: a,
         events: ["1", "2", "3"].map(eventText),
@@ -62,9 +62,9 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
         queuedAt: now,
       });
       expect(queue.depth).toEqual({ batches: 2, events: 3, bytes });
-      if (taken !== undefined) await queue.remove(taken);
+      if (taken !== undefined) await queue.ack(taken);
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
 
     test("what differs in key, metadata or headers is not merged", async () => {
@@ -79,7 +79,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       ];
       for (const [at, group] of groups.entries()) await queue.put(eventBatch(group, [`${at}`], now + at));
       for (const [at, group] of groups.entries()) {
-        expect(await queue.take(ANYTHING)).toMatchObject({ group, events: [eventText(`${at}`)] });
+        expect(await queue.claim(ANYTHING)).toMatchObject({ group, events: [eventText(`${at}`)] });
       }
     });
 
@@ -89,8 +89,8 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       const batches = [["1", "2"], ["3", "4"], ["5"], ["6", "7", "8", "9"], ["10"]];
       for (const labels of batches) await queue.put(eventBatch(a, labels, now));
       const next = async (limits: object) => {
-        const taken = await queue.take({ ...ANYTHING, ...limits });
-        if (taken !== undefined) await queue.remove(taken);
+        const taken = await queue.claim({ ...ANYTHING, ...limits });
+        if (taken !== undefined) await queue.ack(taken);
         return taken?.events.length;
       };
       expect(await next({ maxEvents: 4 })).toBe(4);
@@ -107,11 +107,11 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       await queue.put(eventBatch(b, ["2", "3"], now + 10));
       expect(queue.nextDueAt(1_000)).toBeGreaterThanOrEqual(now + 1_000);
       const notYet = { ...ANYTHING, dueBefore: now - 1 };
-      expect(await queue.take(notYet)).toBeUndefined();
-      expect(await queue.take({ ...notYet, maxEvents: 2 })).toMatchObject({ group: b });
+      expect(await queue.claim(notYet)).toBeUndefined();
+      expect(await queue.claim({ ...notYet, maxEvents: 2 })).toMatchObject({ group: b });
       const dueBefore = (queue.nextDueAt(1_000) ?? 0) - 1_000;
       expect(dueBefore).toBeLessThanOrEqual(now + 1);
-      expect(await queue.take({ ...ANYTHING, dueBefore })).toMatchObject({ group: a });
+      expect(await queue.claim({ ...ANYTHING, dueBefore })).toMatchObject({ group: a });
       // What is taken does not wait.
       expect(queue.nextDueAt(1_000)).toBeUndefined();
     });
@@ -122,24 +122,24 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       const batch = eventBatch(a, ["1", "2"], now);
       await queue.put(batch);
       const notYet = { ...ANYTHING, dueBefore: now - 1 };
-      expect(await queue.take({ ...notYet, maxBytes: batch.bytes + 1 })).toBeUndefined();
-      expect(await queue.take({ ...notYet, maxBytes: batch.bytes })).toMatchObject({ group: a });
+      expect(await queue.claim({ ...notYet, maxBytes: batch.bytes + 1 })).toBeUndefined();
+      expect(await queue.claim({ ...notYet, maxBytes: batch.bytes })).toMatchObject({ group: a });
     });
 
     test("a group has one taker, and what is released comes before what was put later", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1"], now));
-      const [taken, none] = await Promise.all([queue.take(ANYTHING), queue.take(ANYTHING)]);
+      const [taken, none] = await Promise.all([queue.claim(ANYTHING), queue.claim(ANYTHING)]);
       expect(none).toBeUndefined();
       await queue.put(eventBatch(b, ["2"], now + 1));
       await queue.put(eventBatch(a, ["3"], now + 2));
-      expect(await queue.take(ANYTHING)).toMatchObject({ group: b });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
-      if (taken !== undefined) await queue.release(taken);
+      expect(await queue.claim(ANYTHING)).toMatchObject({ group: b });
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
+      if (taken !== undefined) await queue.nack(taken);
       expect(queue.depth.events).toBe(3);
       expect(queue.nextDueAt(0)).toBeLessThanOrEqual(now + 1);
-      expect(await queue.take(ANYTHING)).toMatchObject({
+      expect(await queue.claim(ANYTHING)).toMatchObject({
         group: a,
         events: [eventText("1"), eventText("3")],
         queuedAt: now,
@@ -151,27 +151,27 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       await using _ = queue;
       await queue.put(eventBatch(a, ["1", "2", "3"], now));
       await queue.put(eventBatch(a, ["4", "5"], now + 1));
-      const taken = await queue.take(ANYTHING);
+      const taken = await queue.claim(ANYTHING);
       if (taken === undefined) throw new Error("nothing was taken");
-      await queue.remove(taken, 0);
-      await queue.remove(taken, 2);
+      await queue.ack(taken, 0);
+      await queue.ack(taken, 2);
       expect(queue.depth).toEqual({
         batches: 2,
         events: 3,
         bytes: bytesOf(["3", "4", "5"].map(eventText)),
       });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
       // Counted from the first that was taken, whatever is gone of them.
-      await queue.remove(taken, 3);
+      await queue.ack(taken, 3);
       expect(queue.depth).toEqual({ batches: 1, events: 2, bytes: bytesOf(["4", "5"].map(eventText)) });
-      await queue.remove(taken, 4);
-      await queue.release(taken);
-      const again = await queue.take(ANYTHING);
+      await queue.ack(taken, 4);
+      await queue.nack(taken);
+      const again = await queue.claim(ANYTHING);
       expect(again).toMatchObject({ events: [eventText("5")], bytes: bytesOf([eventText("5")]) });
-      if (again !== undefined) await queue.remove(again, 1);
+      if (again !== undefined) await queue.ack(again, 1);
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
       await queue.put(eventBatch(a, ["6"], now + 2));
-      expect(await queue.take(ANYTHING)).toMatchObject({ events: [eventText("6")] });
+      expect(await queue.claim(ANYTHING)).toMatchObject({ events: [eventText("6")] });
     });
 
     test("a group can be dropped: what was taken of it and what waits, but no other's", async () => {
@@ -179,20 +179,20 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       await using _ = queue;
       await queue.put(eventBatch(a, ["1", "2", "3"], now));
       await queue.put(eventBatch(a, ["4"], now + 1));
-      const taken = await queue.take({ ...ANYTHING, maxEvents: 3 });
+      const taken = await queue.claim({ ...ANYTHING, maxEvents: 3 });
       if (taken === undefined) throw new Error("nothing was taken");
       await queue.put(eventBatch(b, ["5"], now + 2));
       await queue.put(eventBatch(a, ["6", "7"], now + 3));
-      await queue.remove(taken, 1);
+      await queue.ack(taken, 1);
       expect(await queue.drop(taken)).toBe(5);
       expect(queue.depth).toEqual({ batches: 1, events: 1, bytes: bytesOf([eventText("5")]) });
       // It is over: nothing comes back of it.
-      await queue.release(taken);
+      await queue.nack(taken);
       expect(await queue.drop(taken)).toBe(0);
-      expect(await queue.take(ANYTHING)).toMatchObject({ group: b });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toMatchObject({ group: b });
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
       await queue.put(eventBatch(a, ["8"], now + 4));
-      expect(await queue.take(ANYTHING)).toMatchObject({ group: a, events: [eventText("8")] });
+      expect(await queue.claim(ANYTHING)).toMatchObject({ group: a, events: [eventText("8")] });
     });
 
     test("a batch of more events than one request carries is kept whole, and comes out piece by piece", async () => {
@@ -203,10 +203,10 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(queue.depth).toMatchObject({ batches: 3, events: 2_500 });
       const events: string[] = [];
       const sizes: number[] = [];
-      for (let taken = await queue.take(ANYTHING); taken; taken = await queue.take(ANYTHING)) {
+      for (let taken = await queue.claim(ANYTHING); taken; taken = await queue.claim(ANYTHING)) {
         sizes.push(taken.events.length);
         events.push(...taken.events);
-        await queue.remove(taken);
+        await queue.ack(taken);
       }
       expect(sizes).toEqual([1_000, 1_000, 500]);
       expect(events).toEqual(labels.map(eventText));
@@ -218,7 +218,7 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       const event = largeEvent(700_000);
       expect(await queue.put(batchOf(b, [event, event, event], clock.now()))).toBe("full");
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
 
     test("a batch for which there is no room is not kept", async () => {
@@ -228,8 +228,8 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.put(small)).toBe("queued");
       expect(await queue.put(batchOf(b, [largeEvent(30_000)], clock.now()))).toBe("full");
       expect(queue.depth).toEqual({ batches: 1, events: 1, bytes: small.bytes });
-      expect(await queue.take(ANYTHING)).toMatchObject({ group: a });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toMatchObject({ group: a });
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
 
     test("whoever listens hears of each put", async () => {

@@ -75,7 +75,7 @@ class Comparison {
         const [taken] = this.#inHand.splice(step.which, 1);
         if (taken === undefined) return;
         this.#model.release(taken);
-        await this.#queue.release(taken);
+        await this.#queue.nack(taken);
         return;
       }
       case "drop": {
@@ -89,7 +89,7 @@ class Comparison {
   }
 
   async #take(limits: ClaimLimits): Promise<boolean> {
-    const taken = await this.#queue.take(limits);
+    const taken = await this.#queue.claim(limits);
     this.#model.taken(taken, limits);
     if (taken !== undefined) this.#inHand.push(taken);
     return taken !== undefined;
@@ -101,7 +101,7 @@ class Comparison {
     if (part === 1) this.#inHand.splice(which, 1);
     const count = Math.floor(taken.events.length * part);
     this.#model.remove(taken, count);
-    await this.#queue.remove(taken, ...(part === 1 ? [] : [count]));
+    await this.#queue.ack(taken, ...(part === 1 ? [] : [count]));
   }
 
   /** Takes and removes whatever is left. */
@@ -144,15 +144,15 @@ export function describeQueueProperties(open: Opened): void {
     });
     const takers = [1, 2, 3, 4].map(async (taker) => {
       for (let round = 0; putting || queue.depth.batches > 0; round++) {
-        const taken = await queue.take({ ...ANYTHING, maxEvents: 7 });
+        const taken = await queue.claim({ ...ANYTHING, maxEvents: 7 });
         await sleep(taker % 2);
         if (taken === undefined) continue;
         if ((round + taker) % 3 === 0) {
-          await queue.release(taken);
+          await queue.nack(taken);
           continue;
         }
         delivered.get(taken.group.metadata)?.push(...taken.events);
-        await queue.remove(taken);
+        await queue.ack(taken);
       }
     });
     await Promise.all(puts);
