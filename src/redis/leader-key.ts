@@ -107,7 +107,7 @@ export class LeaderKey implements AsyncDisposable {
     const { emit } = this.#options;
     if (refusal !== undefined && this.#refusal === undefined)
       emit({ kind: "redis_refuses_writes", reason: refusal });
-    if (refusal === undefined && this.#refusal !== undefined) emit({ kind: "redis_takes_writes" });
+    if (refusal === undefined && this.#refusal !== undefined) emit({ kind: "redis_accepts_writes" });
     this.#refusal = refusal;
   }
 

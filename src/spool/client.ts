@@ -134,7 +134,7 @@ export class SpoolClient {
   }
 
   #mended(): void {
-    if (this.#isFailing) this.#options.onProblem({ kind: "spool_mended" });
+    if (this.#isFailing) this.#options.onProblem({ kind: "spool_recovered" });
     this.#isFailing = false;
   }
 

@@ -15,8 +15,8 @@ export type SpoolEvent =
       readonly bytes: number;
       readonly reason: SpoolDropReason;
     }
-  /** Nothing can be written, as with a full disk. Said once, until `spool_mended`. */
+  /** Nothing can be written, as with a full disk. Said once, until `spool_recovered`. */
   | { readonly kind: "spool_failing"; readonly detail: string }
-  | { readonly kind: "spool_mended" };
+  | { readonly kind: "spool_recovered" };
 
 export type EmitSpoolEvent = (event: SpoolEvent) => void;

@@ -261,7 +261,7 @@ class LocalHealth {
   async watch<T>(doing: LocalWork, work: Promise<T>): Promise<T> {
     try {
       const done = await work;
-      if (this.#failing.delete(doing)) this.#emit({ kind: "local_works_again", doing });
+      if (this.#failing.delete(doing)) this.#emit({ kind: "local_recovered", doing });
       return done;
     } catch (error) {
       if (!this.#failing.has(doing)) {

@@ -7,7 +7,7 @@ export type LocalEvent =
   | { readonly kind: "local_usable" }
   /** It could not be read, or written, just now. Each is told once, until that works again. */
   | { readonly kind: "local_failing"; readonly doing: LocalWork; readonly detail: string }
-  | { readonly kind: "local_works_again"; readonly doing: LocalWork }
+  | { readonly kind: "local_recovered"; readonly doing: LocalWork }
   /** The file is damaged, or not the relay's: it was moved out of the way, and a new one begun. */
   | { readonly kind: "local_corrupt_set_aside"; readonly setAsideAs: string; readonly detail: string }
   /** One version in it was damaged; a good one took its place. */

@@ -91,10 +91,10 @@ describeWith("redis-server", "redis-cli")("The original's leader key", () => {
     relay.leader.tryNow();
     await relay.told("redis_refuses_writes");
     await redis.cli("CONFIG", "SET", ...allow);
-    await relay.told("redis_takes_writes");
-    expect(relay.kinds("redis_refuses_writes", "redis_takes_writes")).toEqual([
+    await relay.told("redis_accepts_writes");
+    expect(relay.kinds("redis_refuses_writes", "redis_accepts_writes")).toEqual([
       "redis_refuses_writes",
-      "redis_takes_writes",
+      "redis_accepts_writes",
     ]);
   });
 });

@@ -113,7 +113,7 @@ describe("one file of several relays", () => {
         doing: "writing",
         detail: expect.stringContaining("locked by another process"),
       },
-      { kind: "local_works_again", doing: "writing" },
+      { kind: "local_recovered", doing: "writing" },
     ]);
   }, 15_000);
 });

@@ -40,7 +40,7 @@ describe.skipIf(onSmallDisk(newFolder(), "true").status !== 0)("a full disk", ()
       drainedOnce: true,
       again: "queued",
       left: 1,
-      events: ["spool_failing", "spool_mended"],
+      events: ["spool_failing", "spool_recovered"],
     });
   });
 });
