@@ -6,6 +6,7 @@ import {
   type EventBatch,
   type EventGroup,
   type EventQueue,
+  identifyGroup,
   type QueueDepth,
   type Waiting,
   WaitingOrder,
@@ -157,11 +158,8 @@ interface Taken {
   removed: number;
 }
 
-/** Tells groups apart by what they say. A digest, since the metadata may be long and is held once already. */
-function groupId({ sdkKey, metadata, headers }: EventGroup): string {
-  const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
-  return hash("sha256", JSON.stringify([sdkKey, metadata, sorted]), "base64");
-}
+/** A digest of the identity, because the metadata in it may be long and the group holds it already. */
+const groupId = (group: EventGroup): string => hash("sha256", identifyGroup(group), "base64");
 
 /** The chunks of one group in the order in which they were put; the first of them may be taken. */
 class HeldGroup {
