@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { SQLITE, sqliteResult } from "../sqlite/database.ts";
 import { describeSqliteError } from "../sqlite/lock.ts";
-import { ManagedDatabase } from "../sqlite/managed-file.ts";
+import { ManagedDatabase } from "../sqlite/managed-database.ts";
 import type { SpoolAction, SpoolDrop, SpoolGroup, SpoolLimits, SpoolOutcome, SpoolReply } from "./calls.ts";
 import type { SpoolEvent } from "./events.ts";
 import { spoolSchema } from "./rows.ts";
@@ -24,8 +24,8 @@ export class SpoolFile {
     this.#limits = limits;
     this.#file = new ManagedDatabase({
       path: this.path,
-      shape: spoolSchema,
-      opened: (db) => {
+      schema: spoolSchema,
+      onOpened: (db) => {
         const table = new SpoolTable(db, limits);
         this.#opened = table.groups();
         return table;
@@ -47,7 +47,7 @@ export class SpoolFile {
 
   #attempt(action: SpoolAction, now: number): SpoolOutcome {
     try {
-      return this.#file.attempt(() => {
+      return this.#file.withRecovery(() => {
         const outcome = this.#perform(action, now);
         this.#storedBytes = this.#file.tables?.storedBytes ?? 0;
         return outcome;
@@ -80,7 +80,7 @@ export class SpoolFile {
       case "delete":
         return { kind: "deleted", ...this.#file.use().delete(action.rows, action.events) };
       case "recreate":
-        if (this.#file.use().holdsNothingBut(action.undeleted)) this.#file.renew();
+        if (this.#file.use().holdsNothingBut(action.undeleted)) this.#file.recreate();
         return { kind: "done" };
       case "close":
         return this.#close();

@@ -10,7 +10,7 @@ import type {
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import { Opening } from "../sqlite/managed-file.ts";
+import { Opening } from "../sqlite/opening.ts";
 import type { EmitSpoolEvent } from "./events.ts";
 import type { EventSpool } from "./spool.ts";
 
@@ -52,7 +52,7 @@ export class SpooledQueue implements EventQueue {
       supervisor,
       open: () => this.#open(),
       onUnusable: (reason) => {
-        const detail = `${reason}; the relay keeps events in memory only, and tries again`;
+        const detail = `${reason}; the relay keeps events in memory only and tries again`;
         onProblem({ kind: "spool_unusable", detail });
       },
       onUsable: (wasReported) => {

@@ -205,7 +205,7 @@ export const spoolSchema: DatabaseSchema = {
   // "SFE1"
   applicationId: 0x53464531,
   version: 2,
-  schema: SCHEMA,
+  tables: SCHEMA,
   probe: `SELECT id, digest, identity FROM event_group LIMIT 0;
     SELECT id, group_id, queued_at, events, bytes, size, zstd, seal, body FROM batch LIMIT 0`,
   // Two relays that forward from one spool would send each event twice.
