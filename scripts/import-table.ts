@@ -66,8 +66,6 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   // The bare wire reader, without schemas: envelopes are checked before anything else sees them.
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
-  "hot-shots": ["telemetry"],
-  "statsig-node": ["telemetry"],
   ioredis: ["redis"],
   citty: ["cli"],
   yaml: ["config/file.ts", "cli/print-config.ts"],

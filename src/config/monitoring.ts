@@ -134,6 +134,8 @@ const MAX_DATAGRAM_BYTES = 65_507;
 function readStatsd(settings: Settings, env: Environment, channelSize: number): StatsdConfig | undefined {
   const toDatadog = settings.flag(MONITORING.datadogLogging);
   if (!toDatadog && !settings.flag(MONITORING.statsdLogging)) return undefined;
+  // A variable of the original proxy without effect here. A wrong value still stops the start.
+  readWholeNumberVariable(env, "DOGSTATSD_MAX_TIME_MS", { otherwise: 30_000, min: 1 });
   return {
     // Both have one address: sent twice, everything would count twice.
     sink: toDatadog ? "datadog" : "statsd",
@@ -153,7 +155,6 @@ function readStatsd(settings: Settings, env: Environment, channelSize: number): 
       min: 512,
       max: MAX_DATAGRAM_BYTES,
     }),
-    flushIntervalMs: readWholeNumberVariable(env, "DOGSTATSD_MAX_TIME_MS", { otherwise: 30_000, min: 1 }),
     maxRetries: readWholeNumberVariable(env, "DOGSTATSD_MAX_RETRY_ATTEMPT", {
       otherwise: 3,
       min: 0,
@@ -270,8 +271,7 @@ export const METRIC_VARIABLES: readonly VariableSpec[] = [
   {
     name: "DOGSTATSD_MAX_TIME_MS",
     default: "30000",
-    description:
-      "How long lines may wait for more in their datagram; the end of each batch sends them anyhow",
+    description: "No effect: the end of each batch sends all lines. An invalid value still stops the start",
   },
   {
     name: "DOGSTATSD_MAX_RETRY_ATTEMPT",

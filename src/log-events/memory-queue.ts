@@ -6,6 +6,7 @@ import {
   type EventBatch,
   type EventGroup,
   type EventQueue,
+  identifyGroup,
   type QueueDepth,
   type Waiting,
   WaitingOrder,
@@ -157,11 +158,8 @@ interface Claim {
   acknowledged: number;
 }
 
-/** Returns equal ids for equal groups. It is a digest, because the metadata may be long and is in memory once already. */
-function toGroupId({ sdkKey, metadata, headers }: EventGroup): string {
-  const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
-  return hash("sha256", JSON.stringify([sdkKey, metadata, sorted]), "base64");
-}
+/** A digest of the identity, because the metadata in it may be long and the group holds it already. */
+const toGroupId = (group: EventGroup): string => hash("sha256", identifyGroup(group), "base64");
 
 /** The chunks of one group in the order in which they were put. The first of them may be claimed. */
 class HeldGroup {

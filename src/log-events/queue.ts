@@ -10,6 +10,12 @@ export interface EventGroup {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** Returns a text that is equal for groups with equal content, whatever the order of their headers. It contains the SDK key. */
+export function identifyGroup({ sdkKey, metadata, headers }: EventGroup): string {
+  const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([sdkKey, metadata, sorted]);
+}
+
 /** The events of one request of a client. */
 export interface EventBatch {
   readonly group: EventGroup;

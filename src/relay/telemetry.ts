@@ -140,7 +140,7 @@ async function openPushSinks({ monitoring, events }: Config, clock: Clock): Prom
   }
   if (statsig !== undefined) {
     const { StatsigSink } = await import("../telemetry/push/statsig.ts");
-    const sink = await StatsigSink.open({ ...statsig, baseUrl: events.upstreamUrl });
+    const sink = new StatsigSink({ ...statsig, baseUrl: events.upstreamUrl }, clock);
     sinks.push({ sink, size: channelSize });
   }
   return sinks;

@@ -51,7 +51,7 @@ describe("an unfit file is set aside when it is opened, and a new one begun", ()
   test.each([
     ["garbage", garbage, /file is not a database/],
     ["a file cut to half its length", cut, /malformed|page|not a database/],
-    ["one of another version", () => changed("PRAGMA user_version = 99"), /of version 99/],
+    ["one of another version", () => changed("PRAGMA user_version = 99"), /has version 99/],
     ["another program's", () => changed("PRAGMA application_id = 42"), /another program's database/],
     [
       "one with other columns",

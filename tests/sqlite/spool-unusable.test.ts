@@ -40,7 +40,7 @@ describe.skipIf(onSmallDisk(newFolder(), "true").status !== 0)("a full disk", ()
       drainedOnce: true,
       again: "queued",
       left: 1,
-      events: ["spool_failing", "spool_mended"],
+      events: ["spool_failing", "spool_recovered"],
     });
   });
 });
@@ -53,8 +53,8 @@ describe("where it can't be used there is one clear line, and events wait in mem
 
   test.each([
     ["a file in place of the folder", regularFile, /a part of the path is a file/],
-    ["a place where there are no files", "/proc/statsig", /the folder can't be made/],
-    ["a folder in place of the file", join(folder, "taken"), /not a file: remove it/],
+    ["a place where there are no files", "/proc/statsig", /the folder can't be created/],
+    ["a folder in place of the file", join(folder, "taken"), /not a regular file: remove it/],
   ])("%s", async (_, path, why) => {
     await using opened = spooledQueue(path);
     const { queue, events } = opened;
@@ -64,7 +64,7 @@ describe("where it can't be used there is one clear line, and events wait in mem
     expect(events).toMatchObject([{ kind: "spool_unusable" }]);
     expect(detailOf(events)).toMatch(why);
     expect(detailOf(events)).toMatch(
-      /^the event spool \/.*sqlite: .*; the relay keeps events in memory only, and tries again$/,
+      /^the event spool \/.*sqlite: .*; the relay keeps events in memory only and tries again$/,
     );
     expect(await Bun.file(regularFile).text()).toBe("not mine");
   });

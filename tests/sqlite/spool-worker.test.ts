@@ -48,7 +48,7 @@ test("a Worker that dies costs nothing: what was taken waits again, and what was
       drained.get(a.metadata) ?? [],
     );
     expect(spool.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-    expect(events.map(({ kind }) => kind)).toEqual(["spool_failing", "spool_mended"]);
+    expect(events.map(({ kind }) => kind)).toEqual(["spool_failing", "spool_recovered"]);
   });
 }, 30_000);
 
@@ -81,6 +81,6 @@ test("nor do many deaths, whatever is taken, while events come and go", async ()
     const times = new Set(delivered);
     expect([...queued].filter((event) => !times.has(event))).toEqual([]);
     expect(spool.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-    expect(events.every(({ kind }) => kind === "spool_failing" || kind === "spool_mended")).toBe(true);
+    expect(events.every(({ kind }) => kind === "spool_failing" || kind === "spool_recovered")).toBe(true);
   });
 }, 60_000);
