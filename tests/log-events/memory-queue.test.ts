@@ -13,9 +13,9 @@ test("rejects batches above the limit; an ack frees room", async () => {
   expect(await queue.put(batch)).toBe("queued");
   expect(queue.filled).toBe(1);
   expect(await queue.put(batch)).toBe("full");
-  const taken = await queue.claim(ANYTHING);
+  const claimed = await queue.claim(ANYTHING);
   expect(await queue.put(batch)).toBe("full");
-  if (taken !== undefined) await queue.ack(taken, 1);
+  if (claimed !== undefined) await queue.ack(claimed, 1);
   expect(await queue.put(batch)).toBe("queued");
 });
 
@@ -23,10 +23,10 @@ test("frees the memory of groups that are empty", async () => {
   await using queue = new MemoryQueue({ maxBatches: 20_000, maxBytes: 10_000 });
   for (let at = 0; at < 1_000; at++) {
     expect(await queue.put(eventBatch(eventGroup(`${at}`), [`${at}`], at))).toBe("queued");
-    const taken = await queue.claim(ANYTHING);
-    if (taken === undefined) throw new Error("nothing was taken");
-    if (at % 2 === 0) await queue.ack(taken, 1);
-    else await queue.ack(taken);
+    const claimed = await queue.claim(ANYTHING);
+    if (claimed === undefined) throw new Error("nothing was claimed");
+    if (at % 2 === 0) await queue.ack(claimed, 1);
+    else await queue.ack(claimed);
   }
   expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
 });

@@ -66,13 +66,13 @@ function read(body: string) {
   return reading;
 }
 
-export interface TakenTexts extends ClaimedEvents {
+export interface ClaimedTexts extends ClaimedEvents {
   readonly events: readonly string[];
   readonly bytes: number;
 }
 
 export interface TextQueue extends EventQueue {
-  claim(limits: ClaimLimits): Promise<TakenTexts | undefined>;
+  claim(limits: ClaimLimits): Promise<ClaimedTexts | undefined>;
 }
 
 /** Wraps a queue, so that claims have the texts of their events. */
@@ -80,14 +80,14 @@ export function withTexts(queue: EventQueue): TextQueue {
   return {
     put: (batch) => queue.put(batch),
     claim: async (limits) => {
-      const taken = await queue.claim(limits);
-      if (taken === undefined) return undefined;
-      const events = textsOf(taken.chunks);
-      return { ...taken, events, bytes: taken.chunks.reduce((sum, { bytes }) => sum + bytes, 0) };
+      const claimed = await queue.claim(limits);
+      if (claimed === undefined) return undefined;
+      const events = textsOf(claimed.chunks);
+      return { ...claimed, events, bytes: claimed.chunks.reduce((sum, { bytes }) => sum + bytes, 0) };
     },
-    ack: (taken, count) => queue.ack(taken, count),
-    drop: (taken) => queue.drop(taken),
-    nack: (taken) => queue.nack(taken),
+    ack: (claimed, count) => queue.ack(claimed, count),
+    drop: (claimed) => queue.drop(claimed),
+    nack: (claimed) => queue.nack(claimed),
     get depth() {
       return queue.depth;
     },

@@ -54,15 +54,15 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.put(second)).toBe("queued");
       const bytes = first.bytes + second.bytes;
       expect(queue.depth).toEqual({ batches: 2, events: 3, bytes });
-      const taken = await queue.claim(ANYTHING);
-      expect(taken).toMatchObject({
+      const claimed = await queue.claim(ANYTHING);
+      expect(claimed).toMatchObject({
         group: a,
         events: ["1", "2", "3"].map(eventText),
         bytes,
         queuedAt: now,
       });
       expect(queue.depth).toEqual({ batches: 2, events: 3, bytes });
-      if (taken !== undefined) await queue.ack(taken);
+      if (claimed !== undefined) await queue.ack(claimed);
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
       expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
@@ -89,9 +89,9 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       const batches = [["1", "2"], ["3", "4"], ["5"], ["6", "7", "8", "9"], ["10"]];
       for (const labels of batches) await queue.put(eventBatch(a, labels, now));
       const next = async (limits: object) => {
-        const taken = await queue.claim({ ...ANYTHING, ...limits });
-        if (taken !== undefined) await queue.ack(taken);
-        return taken?.events.length;
+        const claimed = await queue.claim({ ...ANYTHING, ...limits });
+        if (claimed !== undefined) await queue.ack(claimed);
+        return claimed?.events.length;
       };
       expect(await next({ maxEvents: 4 })).toBe(4);
       expect(await next({ maxBytes: bytesOf([eventText("5")]) })).toBe(1);
@@ -130,13 +130,13 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1"], now));
-      const [taken, none] = await Promise.all([queue.claim(ANYTHING), queue.claim(ANYTHING)]);
+      const [claimed, none] = await Promise.all([queue.claim(ANYTHING), queue.claim(ANYTHING)]);
       expect(none).toBeUndefined();
       await queue.put(eventBatch(b, ["2"], now + 1));
       await queue.put(eventBatch(a, ["3"], now + 2));
       expect(await queue.claim(ANYTHING)).toMatchObject({ group: b });
       expect(await queue.claim(ANYTHING)).toBeUndefined();
-      if (taken !== undefined) await queue.nack(taken);
+      if (claimed !== undefined) await queue.nack(claimed);
       expect(queue.depth.events).toBe(3);
       expect(queue.nextDueAt(0)).toBeLessThanOrEqual(now + 1);
       expect(await queue.claim(ANYTHING)).toMatchObject({
@@ -151,10 +151,10 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       await using _ = queue;
       await queue.put(eventBatch(a, ["1", "2", "3"], now));
       await queue.put(eventBatch(a, ["4", "5"], now + 1));
-      const taken = await queue.claim(ANYTHING);
-      if (taken === undefined) throw new Error("nothing was taken");
-      await queue.ack(taken, 0);
-      await queue.ack(taken, 2);
+      const claimed = await queue.claim(ANYTHING);
+      if (claimed === undefined) throw new Error("nothing was claimed");
+      await queue.ack(claimed, 0);
+      await queue.ack(claimed, 2);
       expect(queue.depth).toEqual({
         batches: 2,
         events: 3,
@@ -162,10 +162,10 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       });
       expect(await queue.claim(ANYTHING)).toBeUndefined();
       // Counted from the start of the claim, including acknowledged events.
-      await queue.ack(taken, 3);
+      await queue.ack(claimed, 3);
       expect(queue.depth).toEqual({ batches: 1, events: 2, bytes: bytesOf(["4", "5"].map(eventText)) });
-      await queue.ack(taken, 4);
-      await queue.nack(taken);
+      await queue.ack(claimed, 4);
+      await queue.nack(claimed);
       const again = await queue.claim(ANYTHING);
       expect(again).toMatchObject({ events: [eventText("5")], bytes: bytesOf([eventText("5")]) });
       if (again !== undefined) await queue.ack(again, 1);
@@ -179,16 +179,16 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       await using _ = queue;
       await queue.put(eventBatch(a, ["1", "2", "3"], now));
       await queue.put(eventBatch(a, ["4"], now + 1));
-      const taken = await queue.claim({ ...ANYTHING, maxEvents: 3 });
-      if (taken === undefined) throw new Error("nothing was taken");
+      const claimed = await queue.claim({ ...ANYTHING, maxEvents: 3 });
+      if (claimed === undefined) throw new Error("nothing was claimed");
       await queue.put(eventBatch(b, ["5"], now + 2));
       await queue.put(eventBatch(a, ["6", "7"], now + 3));
-      await queue.ack(taken, 1);
-      expect(await queue.drop(taken)).toBe(5);
+      await queue.ack(claimed, 1);
+      expect(await queue.drop(claimed)).toBe(5);
       expect(queue.depth).toEqual({ batches: 1, events: 1, bytes: bytesOf([eventText("5")]) });
       // The claim has ended: a nack returns nothing.
-      await queue.nack(taken);
-      expect(await queue.drop(taken)).toBe(0);
+      await queue.nack(claimed);
+      expect(await queue.drop(claimed)).toBe(0);
       expect(await queue.claim(ANYTHING)).toMatchObject({ group: b });
       expect(await queue.claim(ANYTHING)).toBeUndefined();
       await queue.put(eventBatch(a, ["8"], now + 4));
@@ -203,10 +203,10 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(queue.depth).toMatchObject({ batches: 3, events: 2_500 });
       const events: string[] = [];
       const sizes: number[] = [];
-      for (let taken = await queue.claim(ANYTHING); taken; taken = await queue.claim(ANYTHING)) {
-        sizes.push(taken.events.length);
-        events.push(...taken.events);
-        await queue.ack(taken);
+      for (let claimed = await queue.claim(ANYTHING); claimed; claimed = await queue.claim(ANYTHING)) {
+        sizes.push(claimed.events.length);
+        events.push(...claimed.events);
+        await queue.ack(claimed);
       }
       expect(sizes).toEqual([1_000, 1_000, 500]);
       expect(events).toEqual(labels.map(eventText));
