@@ -146,7 +146,7 @@ interface ManifestRecoveryOptions {
   readonly isRemoving: (sdkKey: SdkKey) => boolean;
 }
 
-/** Loads manifests from the backup for keys of which nothing is held. */
+/** Loads manifests from the backup for keys without a held manifest. */
 export class ManifestRecovery {
   readonly #options: ManifestRecoveryOptions;
 

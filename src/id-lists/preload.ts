@@ -24,7 +24,7 @@ interface PreloadedListsOptions {
   readonly retryEveryMs: () => number;
 }
 
-/** A preloaded key of which upstream has sent no manifest. */
+/** A preloaded key for which upstream has sent no manifest. */
 export interface UnknownLists {
   readonly sdkKey: SdkKey;
   /** In ms since the Unix epoch. */

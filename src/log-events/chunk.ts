@@ -64,7 +64,7 @@ function toChunk(text: Buffer, ranges: readonly number[], bytes: number): EventC
   };
   for (let at = 2; at < ranges.length; at += 2) {
     const [start = 0, stop = 0] = [ranges[at], ranges[at + 1]];
-    // A single byte between two elements of an array can only be the comma: the run goes on.
+    // A single byte between two elements of an array can only be the comma, so that the run continues.
     if (start !== to + 1) {
       copyRun();
       plain[end++] = COMMA;
