@@ -2,7 +2,7 @@ import { stringify } from "yaml";
 import { maskSdkKey, readSdkKeyList, redactSecrets, redactUserInfo } from "../access/sdk-key.ts";
 import { readConfig } from "../config/config.ts";
 import type { OptionSpec, VariableSpec } from "../config/option.ts";
-import { CONFIG_FILE, findSetting, NAME, SETTINGS, unknownVariables } from "../config/options.ts";
+import { CONFIG_FILE, findSetting, findUnknownVariables, NAME, SETTINGS } from "../config/options.ts";
 
 import {
   ConfigError,
@@ -29,7 +29,7 @@ export function formatConfig(given: GivenConfig, env: Environment): string {
     ...options.map((option) => describeSetting(option, find(option), () => settings.value(option))),
     ...(set.length > 0 ? ["", "# Variables that are no option"] : []),
     ...set.map((variable) => comment(`${variable.name}=${shownValue(variable, env[variable.name] ?? "")}`)),
-    ...unknownVariables(env).map((name) => comment(`${name}: unknown environment variable, ignored`)),
+    ...findUnknownVariables(env).map((name) => comment(`${name}: unknown environment variable, ignored`)),
   ].join("\n");
 }
 
