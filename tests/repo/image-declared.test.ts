@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { validate } from "dockerfile-utils";
 import { CACHES, MODES, type OptionSpec } from "../../src/config/option.ts";
-import { OPTIONS, findUnknownVariables } from "../../src/config/options.ts";
+import { findUnknownVariables, OPTIONS } from "../../src/config/options.ts";
 
 import { DOCKERFILE, readFinalImage } from "../support/deploy/final-image.ts";
 
