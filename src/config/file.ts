@@ -62,7 +62,7 @@ function formatEntry({ name, value }: Entry, path: string): string {
   const option = ALLOWED.get(name);
   if (option === undefined) {
     const shown = name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}…` : name;
-    throw new ConfigError(`unknown name "${shown}" in ${path}: ${hintFor(name)}`);
+    throw new ConfigError(`unknown name "${shown}" in ${path} (${hintFor(name)})`);
   }
   const expected = option.isList ? "text or a list of texts" : EXPECTED[option.kind];
   if (Array.isArray(value) && option.isList) {

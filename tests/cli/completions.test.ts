@@ -171,8 +171,8 @@ test("a shell that there is nothing for is refused", async () => {
   expect(refused).toEqual({
     exitCode: 2,
     stdout: "",
-    stderr: 'error: the word behind completions is "tcsh", allowed is bash, zsh, fish\n',
+    stderr: 'error: completions: invalid shell "tcsh" (expected bash, zsh or fish)\n',
   });
-  expect((await runRelay(["completions"])).stderr).toContain("is missing, allowed is bash, zsh, fish");
+  expect((await runRelay(["completions"])).stderr).toContain("completions: missing shell (expected bash, zsh or fish)");
   expect((await runRelay(["completions", "bash", "-p", "5"])).stderr).toContain("no option of completions");
 });

@@ -95,7 +95,7 @@ describe("--print-config", () => {
     expect(wrong).toEqual({
       exitCode: 2,
       stdout: "",
-      stderr: 'error: --polling-interval-in-s is "0", allowed is a whole number from 1 to 86400\n',
+      stderr: 'error: invalid value "0" for --polling-interval-in-s (expected a whole number from 1 to 86400)\n',
     });
     expect((await runRelay(["http", "disabled", "--print-config", "--enforce-mtls"])).exitCode).toBe(1);
     expect((await runRelay(["http", "--print-config"])).stderr).toContain("<CACHE> is missing");

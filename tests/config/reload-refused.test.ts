@@ -27,9 +27,9 @@ describe("a SIGHUP with a file that can't be used", () => {
     await stream.next();
     const right = "debug-logging: true\nallowed-sdk-keys: secret-other\nmode: http\ncache: disabled\n";
     for (const [wrong, reason] of [
-      ["http-port: 99999", 'http-port in FILE is "99999", allowed is'],
-      ["log-level: loud", 'log-level in FILE is "loud", allowed is debug, info, warn, error'],
-      ["http-prot: 1", 'unknown name "http-prot" in FILE: did you mean http-port?'],
+      ["http-port: 99999", 'invalid value "99999" for http-port in FILE (expected'],
+      ["log-level: loud", 'invalid value "loud" for log-level in FILE (expected debug, info, warn or error)'],
+      ["http-prot: 1", 'unknown name "http-prot" in FILE (did you mean http-port?)'],
       ["\tmax-in-flight: 1", "Tabs are not allowed"],
       ["enforce-mtls: true", "enforce-mtls in FILE needs --x509-server-cert-path"],
       ["preload-sdk-keys: secret-third", "lacks 1 of the keys of preload-sdk-keys in FILE"],

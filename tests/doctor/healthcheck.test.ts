@@ -157,7 +157,7 @@ describe("healthcheck exits 1 with the reason", () => {
   test("when its own settings are wrong", async () => {
     expect(await healthcheck(["--timeout-in-s", "0"])).toEqual([
       1,
-      '--timeout-in-s is "0", allowed is a whole number from 1 to 300',
+      'invalid value "0" for --timeout-in-s (expected a whole number from 1 to 300)',
     ]);
   });
 });
