@@ -42,9 +42,9 @@ export async function runSubcommand(
       return isReady ? 0 : 1;
     }
     case "doctor": {
-      const { examine } = await import("../doctor/doctor.ts");
+      const { runDoctor } = await import("../doctor/doctor.ts");
       const asJson = given.values.get("json") === "true";
-      return (await examine(given, env, { print, asJson })) ? 0 : 1;
+      return (await runDoctor(given, env, { print, asJson })) ? 0 : 1;
     }
     case "completions": {
       const { formatCompletionScript } = await import("./completions.ts");

@@ -80,31 +80,67 @@ describe("an invalid command line exits 2 with one line that names the option, t
       /invalid value "ten" for --polling-interval-in-s.* 1 to 86400/,
     ],
     ["a negative value", ["http", "disabled", "-p", "-5"], /invalid value "-5" for --polling-interval-in-s/],
-    ["a value out of range", ["http", "disabled", "--http-port=70000"], /invalid value "70000" for --http-port.*0 to 65535/],
+    [
+      "a value out of range",
+      ["http", "disabled", "--http-port=70000"],
+      /invalid value "70000" for --http-port.*0 to 65535/,
+    ],
     ["an empty value", ["http", "disabled", "--http-port="], /invalid value "" for --http-port/],
     [
       "a flag with an invalid value",
       ["http", "disabled", "--debug-logging=maybe"],
       /invalid value "maybe" for --debug-logging \(expected true or false\)/,
     ],
-    ["a flag with no value after =", ["http", "disabled", "--debug-logging="], /invalid value "" for --debug-logging/],
-    ["--help with a wrong value", ["--help=maybe"], /invalid value "maybe" for --help \(expected true or false\)/],
+    [
+      "a flag with no value after =",
+      ["http", "disabled", "--debug-logging="],
+      /invalid value "" for --debug-logging/,
+    ],
+    [
+      "--help with a wrong value",
+      ["--help=maybe"],
+      /invalid value "maybe" for --help \(expected true or false\)/,
+    ],
     ["-h with a wrong value", ["-h=no"], /invalid value "no" for -h \(expected true or false\)/],
-    ["--version with a wrong value", ["--version=2"], /invalid value "2" for --version \(expected true or false\)/],
-    ["--print-config with a wrong value", ["http", "disabled", "--print-config=y"], /invalid value "y" for --print-config/],
-    ["doctor's --json with a wrong value", ["doctor", "--json=maybe"], /invalid value "maybe" for --json \(expected true or false\)/],
-    ["healthcheck with a wrong flag", ["healthcheck", "--debug-logging=on"], /invalid value "on" for --debug-logging/],
+    [
+      "--version with a wrong value",
+      ["--version=2"],
+      /invalid value "2" for --version \(expected true or false\)/,
+    ],
+    [
+      "--print-config with a wrong value",
+      ["http", "disabled", "--print-config=y"],
+      /invalid value "y" for --print-config/,
+    ],
+    [
+      "doctor's --json with a wrong value",
+      ["doctor", "--json=maybe"],
+      /invalid value "maybe" for --json \(expected true or false\)/,
+    ],
+    [
+      "healthcheck with a wrong flag",
+      ["healthcheck", "--debug-logging=on"],
+      /invalid value "on" for --debug-logging/,
+    ],
     ["demo with a wrong flag", ["demo", "--debug-logging=on"], /invalid value "on" for --debug-logging/],
     [
       "--enforce-tls with a wrong value",
       ["http", "disabled", "--enforce-tls", "maybe"],
       /invalid value "maybe" for --enforce-tls/,
     ],
-    ["--enforce-tls without a value", ["http", "disabled", "--enforce-tls"], /missing value for --enforce-tls/],
+    [
+      "--enforce-tls without a value",
+      ["http", "disabled", "--enforce-tls"],
+      /missing value for --enforce-tls/,
+    ],
     ["an option given twice", ["http", "disabled", "-p", "5", "-p6"], /-p is given more than once/],
     ["no MODE", [], /missing <MODE> \(expected grpc-and-http, grpc or http\)/],
     ["no CACHE", ["http"], /missing <CACHE>/],
-    ["a wrong MODE", ["htp", "disabled"], /invalid value "htp" for <MODE> \(expected grpc-and-http, grpc or http\)/],
+    [
+      "a wrong MODE",
+      ["htp", "disabled"],
+      /invalid value "htp" for <MODE> \(expected grpc-and-http, grpc or http\)/,
+    ],
     ["a wrong CACHE", ["http", "memcached"], /invalid value "memcached" for <CACHE>/],
     ["a third positional", ["http", "disabled", "more"], /unexpected argument "more"/],
     ["an argument to demo", ["demo", "http"], /unexpected argument "http" \(demo takes only options\)/],
@@ -141,7 +177,8 @@ describe("an invalid command line exits 2 with one line that names the option, t
     const { exitCode, stderr } = await runRelay(["http", "disabled"], { STATSIG_ENDPOINT: "api.example" });
     expect({ exitCode, stderr }).toEqual({
       exitCode: 2,
-      stderr: 'error: invalid value "api.example" for STATSIG_ENDPOINT (expected an http:// or https:// URL)\n',
+      stderr:
+        'error: invalid value "api.example" for STATSIG_ENDPOINT (expected an http:// or https:// URL)\n',
     });
   });
 });

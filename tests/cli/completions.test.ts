@@ -173,6 +173,10 @@ test("a shell that there is nothing for is refused", async () => {
     stdout: "",
     stderr: 'error: completions: invalid shell "tcsh" (expected bash, zsh or fish)\n',
   });
-  expect((await runRelay(["completions"])).stderr).toContain("completions: missing shell (expected bash, zsh or fish)");
-  expect((await runRelay(["completions", "bash", "-p", "5"])).stderr).toContain("no option of completions");
+  expect((await runRelay(["completions"])).stderr).toContain(
+    "completions: missing shell (expected bash, zsh or fish)",
+  );
+  expect((await runRelay(["completions", "bash", "-p", "5"])).stderr).toContain(
+    "not an option of completions",
+  );
 });

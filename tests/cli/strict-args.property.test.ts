@@ -89,7 +89,7 @@ describe("an option's value", () => {
       fc.property(withValue, option, (each, other) => {
         const text = named(other);
         expect(read(`${named(each)}=${text}`).values.get(each.name)).toBe(text);
-        expect(() => read(named(each), text)).toThrow(`${named(each)} needs a value`);
+        expect(() => read(named(each), text)).toThrow(`missing value for ${named(each)}`);
       }),
     );
   });

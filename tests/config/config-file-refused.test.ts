@@ -33,16 +33,21 @@ describe("a file that can't be used exits 2 with one line that names file, name 
       "a variable of the environment",
       "yaml",
       "redis-url: redis://u:pass@h",
-      'unknown name "redis-url" in FILE (REDIS_URL is a variable of the environment)',
+      'unknown name "redis-url" in FILE (REDIS_URL is an environment variable)',
     ],
     [
       "another file",
       "yaml",
       "config: more.yaml",
-      'unknown name "config" in FILE (a file can\)'t name another one',
+      'unknown name "config" in FILE (a configuration file cannot name another one)',
     ],
     ["a TOML table", "toml", "[http]\nport = 1", 'unknown name "http" in FILE (did you mean http-port?)'],
-    ["a wrong word", "yaml", "log-format: xml", 'invalid value "xml" for log-format in FILE (expected text or json)'],
+    [
+      "a wrong word",
+      "yaml",
+      "log-format: xml",
+      'invalid value "xml" for log-format in FILE (expected text or json)',
+    ],
     [
       "a flag that is neither",
       "yaml",
@@ -61,7 +66,12 @@ describe("a file that can't be used exits 2 with one line that names file, name 
       "http-port: [1]",
       "invalid list for http-port in FILE (expected a whole number)",
     ],
-    ["a date", "toml", "http-port = 2024-01-01", "invalid date for http-port in FILE (expected a whole number)"],
+    [
+      "a date",
+      "toml",
+      "http-port = 2024-01-01",
+      "invalid date for http-port in FILE (expected a whole number)",
+    ],
     ["nothing", "yaml", "http-port:", "invalid empty value for http-port in FILE (expected a whole number)"],
     [
       "a table in place of a flag",

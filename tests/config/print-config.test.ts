@@ -70,12 +70,12 @@ describe("--print-config", () => {
     );
     for (const secret of [...KEYS, "pass-word"]) expect(stdout).not.toContain(secret);
     expect(stdout).toMatch(
-      /^# allowed-sdk-keys: secret-pri\*\w{6},secret-ano\*\w{6} {2}# SFP_ALLOWED_SDK_KEYS, without secrets$/m,
+      /^# allowed-sdk-keys: secret-pri\*\w{6},secret-ano\*\w{6} {2}# SFP_ALLOWED_SDK_KEYS, secrets hidden$/m,
     );
     expect(stdout).toMatch(
-      /^# preload-sdk-keys: secret-pri\*\w{6} {2}# --preload-sdk-keys, without secrets$/m,
+      /^# preload-sdk-keys: secret-pri\*\w{6} {2}# --preload-sdk-keys, secrets hidden$/m,
     );
-    expect(stdout).toContain("\n# public-url: https://…@relay.example  # --public-url, without secrets\n");
+    expect(stdout).toContain("\n# public-url: https://…@relay.example  # --public-url, secrets hidden\n");
     expect(stdout).toContain("\n# STATSIG_ENDPOINT=https://…@upstream.example/base\n");
     expect(stdout).toContain("\n# HTTPS_PROXY=http://…@proxy.example\n");
     expect(stdout).toContain("\n# SFP_X509_SERVER_KEY_PASSPHRASE=…\n");
@@ -95,12 +95,13 @@ describe("--print-config", () => {
     expect(wrong).toEqual({
       exitCode: 2,
       stdout: "",
-      stderr: 'error: invalid value "0" for --polling-interval-in-s (expected a whole number from 1 to 86400)\n',
+      stderr:
+        'error: invalid value "0" for --polling-interval-in-s (expected a whole number from 1 to 86400)\n',
     });
     expect((await runRelay(["http", "disabled", "--print-config", "--enforce-mtls"])).exitCode).toBe(1);
-    expect((await runRelay(["http", "--print-config"])).stderr).toContain("<CACHE> is missing");
+    expect((await runRelay(["http", "--print-config"])).stderr).toContain("missing <CACHE>");
     expect((await runRelay(["demo", "--print-config"])).stderr).toContain(
-      "--print-config is no option of demo",
+      "--print-config is not an option of demo",
     );
   });
 });

@@ -14,7 +14,7 @@ import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-reload-refused-0123";
-const REFUSED = /^\S+ WARN +the new configuration can't be used, everything stays as it was reason=(.*)\n$/;
+const REFUSED = /^\S+ WARN +configuration reload failed, keeping the current configuration reason=(.*)\n$/;
 
 describe("a SIGHUP with a file that can't be used", () => {
   test("changes nothing, also of what is right in it, and says why in one line", async () => {
@@ -31,7 +31,7 @@ describe("a SIGHUP with a file that can't be used", () => {
       ["log-level: loud", 'invalid value "loud" for log-level in FILE (expected debug, info, warn or error)'],
       ["http-prot: 1", 'unknown name "http-prot" in FILE (did you mean http-port?)'],
       ["\tmax-in-flight: 1", "Tabs are not allowed"],
-      ["enforce-mtls: true", "enforce-mtls in FILE needs --x509-server-cert-path"],
+      ["enforce-mtls: true", "enforce-mtls in FILE requires --x509-server-cert-path"],
       ["preload-sdk-keys: secret-third", "lacks 1 of the keys of preload-sdk-keys in FILE"],
       ["preload-sdk-keys: '@/nowhere/keys'", "file is missing"],
     ] as const) {
@@ -55,7 +55,7 @@ describe("a SIGHUP with a file that can't be used", () => {
       "maximum-concurrent-sdk-keys": 3,
       "preload-sdk-keys": ["secret-a", "secret-b"],
     });
-    expect(told).toContain("names 2 keys, allowed by --maximum-concurrent-sdk-keys is 1");
+    expect(told).toContain("lists 2 keys (expected at most 1, the value of --maximum-concurrent-sdk-keys)");
   });
 });
 
@@ -66,8 +66,7 @@ describe("what a SIGHUP can't take over", () => {
     const differing = { mode: "http", "http-port": 1, "max-in-flight": 5, "local-cache-path": "/elsewhere" };
     const told = await reloaded.reload(differing);
     expect(told).toMatch(/configuration reloaded file=FILE changed=max-in-flight\n/);
-    const warning =
-      /WARN +other options differ now, they need a restart options=mode,local-cache-path,http-port\n/;
+    const warning = /WARN +restart required for changed options options=mode,local-cache-path,http-port\n/;
     expect(told).toMatch(warning);
     expect(await reloaded.hangUp()).toMatch(warning);
     expect((await fetch(`${reloaded.relay.httpUrl}/v1/health`)).status).toBe(200);
@@ -107,13 +106,13 @@ describe("a SIGHUP without --config", () => {
     );
     await eventually(() => expect(relay.output()).toContain("allowed SDK keys reloaded keys=2 removed=0"));
     expect(relay.output()).toMatch(
-      /INFO +certificates and files of SDK keys are read again; there is no --config changed=preload-sdk-keys\n/,
+      /INFO +certificates and SDK key files reloaded, no --config to reload changed=preload-sdk-keys\n/,
     );
     preloaded.remove();
     relay.signal("SIGHUP");
     await eventually(() =>
       expect(relay.output()).toMatch(
-        /WARN.* everything stays as it was reason="--preload-sdk-keys: .*missing/,
+        /WARN.* keeping the current configuration reason="--preload-sdk-keys: .*missing/,
       ),
     );
   });

@@ -136,7 +136,7 @@ describe("healthcheck exits 1 with the reason", () => {
     const port = await freePort();
     expect(await healthcheck(["http", "--http-port", String(port)])).toEqual([
       1,
-      `nobody listens at http://127.0.0.1:${port}/v1/ready`,
+      `nothing is listening at http://127.0.0.1:${port}/v1/ready`,
     ]);
   });
 
@@ -147,7 +147,10 @@ describe("healthcheck exits 1 with the reason", () => {
       const { port } = silent.address() as { port: number };
       const args = [protocol, `--${protocol}-port`, String(port), "--timeout-in-s", "1"];
       const startedAt = Date.now();
-      expect(await healthcheck(args)).toEqual([1, expect.stringMatching(/^can't tell: no answer in time/)]);
+      expect(await healthcheck(args)).toEqual([
+        1,
+        expect.stringMatching(/^readiness unknown: no response in time/),
+      ]);
       expect(Date.now() - startedAt).toBeLessThan(10_000);
     } finally {
       silent.close();

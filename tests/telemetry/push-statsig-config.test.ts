@@ -21,7 +21,7 @@ describe("--statsig-logging is refused with one line", () => {
 
   test("without STATSIG_SERVER_SDK_KEY", async () => {
     const { exitCode, stderr } = await run(["--statsig-logging"]);
-    const needs = "--statsig-logging needs STATSIG_SERVER_SDK_KEY";
+    const needs = "--statsig-logging requires STATSIG_SERVER_SDK_KEY";
     expect([exitCode, stderr]).toEqual([
       2,
       `error: ${needs}, the server SDK key of the project that gets the metrics\n`,

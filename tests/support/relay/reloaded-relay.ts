@@ -16,7 +16,7 @@ const EVERYWHERE: FileSettings = {
 };
 
 /** What a reload ends with: one line, whatever came of it. */
-const OUTCOME = /configuration reloaded|the new configuration can't be used|certificates and files/g;
+const OUTCOME = /configuration reloaded|configuration reload failed|certificates and SDK key files reloaded/g;
 
 /** A relay with a configuration file that changes while it runs. */
 export class ReloadedRelay implements AsyncDisposable {
