@@ -43,7 +43,7 @@ async function checkSdkKey(
     case "unauthorized":
       return failed(
         `${shown} is rejected by upstream (${fetched.status})`,
-        "use a server secret key from the project's settings, for the right environment",
+        "use a server SDK key of the project, for the right environment",
       );
     case "failed":
       return failed(`${shown}: ${fetched.detail}`, "see the check named upstream");

@@ -168,7 +168,7 @@ describe("in a terminal", () => {
     try {
       await eventually(() => expect(output).toContain(" serving "));
       child.kill("SIGHUP");
-      await eventually(() => expect(output).toContain("are read again"));
+      await eventually(() => expect(output).toContain("certificates and SDK key files reloaded"));
       child.terminal?.close();
       expect(await within(child.exited, 5_000, "the end")).toBe(0);
     } finally {

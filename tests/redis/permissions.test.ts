@@ -238,7 +238,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       expect(problems.every(({ state }) => state === "warning")).toBe(true);
       const [lacks] = problems.filter(({ detail }) => detail.includes("lacks"));
       expect(lacks?.detail).toContain("&statsig_forward_proxy::*");
-      expect(lacks?.mend).toBe("ACL SETUSER doctor &statsig_forward_proxy::*");
+      expect(lacks?.fix).toBe("ACL SETUSER doctor &statsig_forward_proxy::*");
     });
 
     test("that nothing can be written, as a failure", async () => {
