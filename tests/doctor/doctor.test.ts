@@ -58,7 +58,12 @@ describe("doctor reports no problem", () => {
 describe("doctor reports a problem and its fix", () => {
   test("an invalid configuration", async () => {
     const problems = problemsOf(upstream, ["--polling-interval-in-s", "soon"]);
-    await expectProblem(problems, "configuration", /invalid value "soon" for --polling-interval-in-s/, /configuration\.md/);
+    await expectProblem(
+      problems,
+      "configuration",
+      /invalid value "soon" for --polling-interval-in-s/,
+      /configuration\.md/,
+    );
   });
 
   test("too few open files", async () => {

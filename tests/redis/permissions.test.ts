@@ -243,7 +243,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
 
     test("that nothing can be written, as a failure", async () => {
       const problems = run("~* &* +@read +@connection");
-      await expectProblem(problems, "Redis", /entries can't be .*may not run/, /ACL SETUSER/);
+      await expectProblem(problems, "Redis", /entries cannot be .*may not run/, /ACL SETUSER/);
       expect((await problems)[0]?.state).toBe("failed");
     });
 

@@ -24,7 +24,7 @@ describe("--statsig-logging is refused with one line", () => {
     const needs = "--statsig-logging requires STATSIG_SERVER_SDK_KEY";
     expect([exitCode, stderr]).toEqual([
       2,
-      `error: ${needs}, the server SDK key of the project that gets the metrics\n`,
+      `error: ${needs}, the server SDK key of the project that receives the metrics\n`,
     ]);
   });
 
