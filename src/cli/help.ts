@@ -70,5 +70,5 @@ function describedSubcommand({ name, positionals, summary, options }: Subcommand
   for (const { name: option, kind, placeholder, description } of options) {
     lines.push([`  --${option}${kind === "flag" ? "" : `=<${placeholder ?? "VALUE"}>`}`, description]);
   }
-  return lines.map(([left, right]) => `  ${left.padEnd(24)}  ${right}`).join("\n");
+  return lines.map(([left, right]) => `  ${left.padEnd(27)}  ${right}`).join("\n");
 }

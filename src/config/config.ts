@@ -1,9 +1,10 @@
 import { maxSocketPathBytes } from "../platform/libc.ts";
 import { defaultLocalCachePath } from "../sqlite/path.ts";
 import type { ServiceManagerConfig } from "../telemetry/systemd.ts";
+import { type AccessConfig, readAccess } from "./access.ts";
 import { CACHE, type RedisCacheConfig, readRedis } from "./cache.ts";
 import { type IdListConfig, readIdLists } from "./id-lists.ts";
-import { type AccessConfig, type LimitsConfig, readAccess, readLimits } from "./limits.ts";
+import { type LimitsConfig, readLimits } from "./limits.ts";
 import {
   LISTENERS,
   type ListenerConfig,

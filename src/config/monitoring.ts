@@ -5,7 +5,7 @@ import type { OtlpMetricsOptions, OtlpTracesOptions } from "../telemetry/otlp/op
 import type { StatsdOptions, StatsdPlace } from "../telemetry/push/statsd.ts";
 import type { StatsigSinkOptions } from "../telemetry/push/statsig.ts";
 import type { OptionGroup, VariableSpec } from "./option.ts";
-import { readOtlpMetrics, readOtlpTraces } from "./otlp.ts";
+import { OTLP, readOtlpMetrics, readOtlpTraces } from "./otlp.ts";
 import {
   ConfigError,
   type Environment,
@@ -199,7 +199,7 @@ export const MONITORING = {
     placeholder: "SECONDS",
     isReloadable: true,
     description:
-      "Seconds without confirmation from upstream for most preloaded keys after which the relay is not ready; 0 disables it",
+      "Not ready if upstream has not confirmed most preloaded keys for this many seconds; 0 disables it",
   },
   statsdLogging: {
     name: "statsd-logging",
@@ -224,16 +224,7 @@ export const MONITORING = {
     placeholder: "NAME:VALUE,...",
     description: "Metadata for each event of --statsig-logging, comma-separated",
   },
-  otlpLogging: {
-    name: "otlp-logging",
-    kind: "flag",
-    description: "Send metrics over OTLP to OTEL_EXPORTER_OTLP_ENDPOINT",
-  },
-  otlpTracing: {
-    name: "otlp-tracing",
-    kind: "flag",
-    description: "Send traces over OTLP: polls, cache misses, backup and log events",
-  },
+  ...OTLP,
   metricsMaxSeries: {
     name: "metrics-max-series",
     kind: "integer",

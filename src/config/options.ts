@@ -1,3 +1,4 @@
+import { ACCESS } from "./access.ts";
 import { CACHE } from "./cache.ts";
 import { ID_LISTS } from "./id-lists.ts";
 import { LIMITS } from "./limits.ts";
@@ -33,7 +34,7 @@ export const OPTION_GROUPS: readonly HeadedGroup[] = [
   { heading: "Ports", options: LISTENERS },
   { heading: "TLS", options: TLS },
   { heading: "Log events", options: LOG_EVENTS },
-  { heading: "Access and limits", options: LIMITS },
+  { heading: "Access and limits", options: { ...ACCESS, ...LIMITS } },
   { heading: "Monitoring", options: MONITORING },
   { heading: "Logging", options: LOGGING },
 ];

@@ -8,8 +8,7 @@ import {
   type OtlpTracesOptions,
   TRACE_SAMPLERS,
 } from "../telemetry/otlp/options.ts";
-import { MONITORING } from "./monitoring.ts";
-import type { VariableSpec } from "./option.ts";
+import type { OptionGroup, VariableSpec } from "./option.ts";
 import {
   ConfigError,
   type Environment,
@@ -29,7 +28,7 @@ const DEFAULT_SPAN_BATCH_SIZE = 512;
 
 /** Returns undefined if `--otlp-logging` is off. Throws {@link ConfigError}. */
 export function readOtlpMetrics(settings: Settings, env: Environment): OtlpMetricsOptions | undefined {
-  if (!settings.flag(MONITORING.otlpLogging)) return undefined;
+  if (!settings.flag(OTLP.otlpLogging)) return undefined;
   const protocol = readProtocol(env, "METRICS");
   const intervalMs = readWholeNumberVariable(env, "OTEL_METRIC_EXPORT_INTERVAL", {
     otherwise: DEFAULT_INTERVAL_MS,
@@ -46,7 +45,7 @@ export function readOtlpMetrics(settings: Settings, env: Environment): OtlpMetri
 
 /** Returns undefined if `--otlp-tracing` is off. Throws {@link ConfigError}. */
 export function readOtlpTraces(settings: Settings, env: Environment): OtlpTracesOptions | undefined {
-  if (!settings.flag(MONITORING.otlpTracing)) return undefined;
+  if (!settings.flag(OTLP.otlpTracing)) return undefined;
   const maxQueueSize = readWholeNumberVariable(env, "OTEL_BSP_MAX_QUEUE_SIZE", {
     otherwise: DEFAULT_SPAN_QUEUE_SIZE,
     min: 1,
@@ -180,6 +179,20 @@ function isEndpoint(value: string, protocol: OtlpProtocol): boolean {
   if (protocol === "grpc" && /^[^/:]+:\d+$/.test(value)) return true;
   return /^https?:\/\//.test(value) && URL.canParse(value);
 }
+
+/** The options of OTLP, in the order of `--help`. */
+export const OTLP = {
+  otlpLogging: {
+    name: "otlp-logging",
+    kind: "flag",
+    description: "Send metrics over OTLP to OTEL_EXPORTER_OTLP_ENDPOINT",
+  },
+  otlpTracing: {
+    name: "otlp-tracing",
+    kind: "flag",
+    description: "Send traces over OTLP: polls, cache misses, backup and log events",
+  },
+} as const satisfies OptionGroup;
 
 /** Each of them applies to metrics and traces; with METRICS_ or TRACES_ after OTLP_ it overrides that for one of them. */
 const SHARED_VARIABLES: readonly VariableSpec[] = [

@@ -2,9 +2,9 @@ import { redactSecrets } from "../access/sdk-key.ts";
 import { UserError } from "../platform/errors.ts";
 import { describeError, type Supervisor } from "../platform/supervisor.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
+import { ACCESS } from "./access.ts";
 import { type Config, configFrom } from "./config.ts";
 import { withConfigFile } from "./file.ts";
-import { LIMITS } from "./limits.ts";
 import type { OptionSpec } from "./option.ts";
 import { CONFIG_FILE, findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type FindSetting, type GivenConfig, type Setting, Settings } from "./settings.ts";
@@ -128,8 +128,8 @@ const formatNames = (options: readonly OptionSpec[]) => options.map(({ name }) =
 
 /** Switching between serving all SDK keys and serving a list of them requires a restart. */
 function findReloadable(running: FindSetting, wanted: FindSetting): (option: OptionSpec) => boolean {
-  const [had, has] = [running, wanted].map((find) => find(LIMITS.allowedSdkKeys).text !== "");
-  return (option) => option.isReloadable === true && (option !== LIMITS.allowedSdkKeys || had === has);
+  const [had, has] = [running, wanted].map((find) => find(ACCESS.allowedSdkKeys).text !== "");
+  return (option) => option.isReloadable === true && (option !== ACCESS.allowedSdkKeys || had === has);
 }
 
 function differs(option: OptionSpec, running: FindSetting, wanted: FindSetting): boolean {
