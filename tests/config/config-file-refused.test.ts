@@ -9,7 +9,7 @@ afterAll(() => files[Symbol.dispose]());
 
 const KEY = "secret-in-the-file-0123456789";
 
-/** Runs with a file that must be refused; gives its one line, with `FILE` for the path. */
+/** Runs with an invalid file, and returns the one-line error with `FILE` for the path. */
 async function refusalOf(path: string, ...args: readonly string[]): Promise<string> {
   const { exitCode, stdout, stderr } = await runRelay(["--config", path, "http", "disabled", ...args]);
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
@@ -18,19 +18,19 @@ async function refusalOf(path: string, ...args: readonly string[]): Promise<stri
   return stderr.trim().replaceAll(path, "FILE");
 }
 
-describe("a file that can't be used exits 2 with one line that names file, name and what is allowed", () => {
+describe("an invalid file exits 2 with one line that names the file, the option and what is expected", () => {
   const cases: readonly [string, string, string, string][] = [
     ["a mistyped name", "yaml", "http-prot: 1", 'unknown name "http-prot" in FILE (did you mean http-port?)'],
     ["another spelling", "yaml", "httpPort: 1", 'unknown name "httpPort" in FILE (did you mean http-port?)'],
     ["an underscore", "toml", "http_port = 1", 'unknown name "http_port" in FILE (did you mean http-port?)'],
     [
-      "a name of nothing",
+      "an unknown name",
       "yaml",
       "xyzzy: 1",
       'unknown name "xyzzy" in FILE (expected an option of --help without its dashes)',
     ],
     [
-      "a variable of the environment",
+      "an environment variable",
       "yaml",
       "redis-url: redis://u:pass@h",
       'unknown name "redis-url" in FILE (REDIS_URL is an environment variable)',
@@ -43,13 +43,13 @@ describe("a file that can't be used exits 2 with one line that names file, name 
     ],
     ["a TOML table", "toml", "[http]\nport = 1", 'unknown name "http" in FILE (did you mean http-port?)'],
     [
-      "a wrong word",
+      "an invalid word",
       "yaml",
       "log-format: xml",
       'invalid value "xml" for log-format in FILE (expected text or json)',
     ],
     [
-      "a flag that is neither",
+      "a flag that is neither true nor false",
       "yaml",
       "fleet-polling: yes",
       'invalid value "yes" for fleet-polling in FILE (expected true or false)',
@@ -72,7 +72,7 @@ describe("a file that can't be used exits 2 with one line that names file, name 
       "http-port = 2024-01-01",
       "invalid date for http-port in FILE (expected a whole number)",
     ],
-    ["nothing", "yaml", "http-port:", "invalid empty value for http-port in FILE (expected a whole number)"],
+    ["no value", "yaml", "http-port:", "invalid empty value for http-port in FILE (expected a whole number)"],
     [
       "a table in place of a flag",
       "yaml",
@@ -138,7 +138,7 @@ describe("a file that can't be used exits 2 with one line that names file, name 
     expect(await refusalOf(files.write(text, ending))).toBe(`error: ${message}`);
   });
 
-  test("a MODE that is none, where no argument goes before it", async () => {
+  test("an invalid MODE, if no argument overrides it", async () => {
     const path = files.write("mode: htp\ncache: disabled\n");
     const { exitCode, stderr } = await runRelay(["--config", path]);
     expect({ exitCode, stderr }).toEqual({
@@ -147,7 +147,7 @@ describe("a file that can't be used exits 2 with one line that names file, name 
     });
   });
 
-  test("one that is missing, a folder, or not to be read", async () => {
+  test("a missing or unreadable file, or a folder", async () => {
     const missing = join(files.folder, "missing.yaml");
     expect(await refusalOf(missing)).toBe('error: --config "FILE": file is missing');
     const directory = join(files.folder, "folder.yaml");
@@ -159,7 +159,7 @@ describe("a file that can't be used exits 2 with one line that names file, name 
     expect(await refusalOf(closed)).toBe('error: --config "FILE": no permission');
   });
 
-  test("the variable is named where it names the file", async () => {
+  test("the error names SFP_CONFIG if that sets the file", async () => {
     const env = { SFP_CONFIG: join(files.folder, "missing.yaml") };
     const { exitCode, stderr }: FinishedRun = await runRelay(["http", "disabled"], env);
     expect(exitCode).toBe(2);

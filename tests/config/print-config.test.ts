@@ -16,7 +16,7 @@ async function print(args: readonly string[], env: Readonly<Record<string, strin
 }
 
 describe("--print-config", () => {
-  test("names every option, with its value or as not set, and every line says where it came from", async () => {
+  test("shows every option with its value or as not set, and the source of each value", async () => {
     const stdout = await print(["grpc", "redis", "-p", "07", "--debug-logging"]);
     for (const { name } of OPTIONS.filter((option) => option.name !== "config")) {
       expect(stdout).toMatch(new RegExp(`^(${name}: \\S+  # \\S+|# ${name} is not set)$`, "m"));
@@ -25,7 +25,7 @@ describe("--print-config", () => {
     expect(stdout).toContain("\ndebug-logging: true  # --debug-logging\n");
   });
 
-  test("prints what --config takes, and gives the same configuration again", async () => {
+  test("prints a file for --config, which results in the same configuration", async () => {
     const env = { SFP_MANAGEMENT_PORT: "" };
     const args = [
       "http",
@@ -49,7 +49,7 @@ describe("--print-config", () => {
     expect(parse(first)).toMatchObject({ mode: "http", "local-cache-path": "/tmp/a folder: # of ours" });
   });
 
-  test("shows no secret whole, and such lines are comments", async () => {
+  test("hides secrets, and prints their lines as comments", async () => {
     const env = {
       SFP_ALLOWED_SDK_KEYS: KEYS.join(","),
       REDIS_URL: "redis://someone:pass-word@redis.example:6379/0",
@@ -82,7 +82,7 @@ describe("--print-config", () => {
     expect(Object.keys(parse(stdout))).not.toContain("allowed-sdk-keys");
   });
 
-  test("names the variables that are set, and those that do nothing", async () => {
+  test("lists the variables that are set, and those that are unknown", async () => {
     const env = { LOG_EVENT_DEDUPE_CACHE_LIMIT: "5", SFP_POLING_INTERVAL: "1" };
     const stdout = await print(["http", "disabled"], env);
     expect(stdout).toContain("\n# LOG_EVENT_DEDUPE_CACHE_LIMIT=5\n");
@@ -90,7 +90,7 @@ describe("--print-config", () => {
     expect(stdout).not.toContain("REDIS_");
   });
 
-  test("ends as a start would where something is wrong", async () => {
+  test("fails as a start does if the configuration is invalid", async () => {
     const wrong = await runRelay(["http", "disabled", "--print-config", "-p", "0"]);
     expect(wrong).toEqual({
       exitCode: 2,

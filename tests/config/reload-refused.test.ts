@@ -16,8 +16,8 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 const KEY = "secret-reload-refused-0123";
 const REFUSED = /^\S+ WARN +configuration reload failed, keeping the current configuration reason=(.*)\n$/;
 
-describe("a SIGHUP with a file that can't be used", () => {
-  test("changes nothing, also of what is right in it, and says why in one line", async () => {
+describe("a SIGHUP with an invalid file", () => {
+  test("changes nothing, not even valid options, and logs the reason in one line", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     const good = { "polling-interval-in-s": 1, "allowed-sdk-keys": [KEY] };
@@ -48,7 +48,7 @@ describe("a SIGHUP with a file that can't be used", () => {
     expect(await reloaded.reload(good)).toContain("changed=nothing");
   });
 
-  test("also where it is right but for what the relay goes on with until a restart", async () => {
+  test("changes nothing if the file is valid only after a restart", async () => {
     await using upstream = await startUpstream();
     await using reloaded = await startReloadedRelay(upstream, { "maximum-concurrent-sdk-keys": 1 });
     const told = await reloaded.reload({
@@ -59,8 +59,8 @@ describe("a SIGHUP with a file that can't be used", () => {
   });
 });
 
-describe("what a SIGHUP can't take over", () => {
-  test("is named each time until it is back or the relay was restarted; the rest is taken over", async () => {
+describe("a change that a SIGHUP cannot apply", () => {
+  test("is logged each time until it is reverted or the relay is restarted, and the rest is applied", async () => {
     await using upstream = await startUpstream();
     await using reloaded = await startReloadedRelay(upstream);
     const differing = { mode: "http", "http-port": 1, "max-in-flight": 5, "local-cache-path": "/elsewhere" };
@@ -73,7 +73,7 @@ describe("what a SIGHUP can't take over", () => {
     expect(await reloaded.reload({ "max-in-flight": 5 })).not.toContain("restart");
   });
 
-  test("is a list of allowed keys where there was none, and none where there was one", async () => {
+  test("is adding or removing the list of allowed keys", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     await using reloaded = await startReloadedRelay(upstream);
@@ -83,7 +83,7 @@ describe("what a SIGHUP can't take over", () => {
     expect((await specsOf(reloaded.relay, KEY)).status).toBe(200);
   });
 
-  test("is what a flag or a variable says", async () => {
+  test("is an option that a flag or a variable sets", async () => {
     await using upstream = await startUpstream();
     const args = ["--max-in-flight", "7"];
     await using reloaded = await startReloadedRelay(upstream, { "max-in-flight": 1 }, args);
@@ -92,7 +92,7 @@ describe("what a SIGHUP can't take over", () => {
 });
 
 describe("a SIGHUP without --config", () => {
-  test("reads files of SDK keys again, and says that this is all", async () => {
+  test("reloads SDK key files, and logs that there is no --config", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     using preloaded = new KeyFile(["secret-other"]);
@@ -119,7 +119,7 @@ describe("a SIGHUP without --config", () => {
 });
 
 describeWith("openssl")("a SIGHUP with TLS", () => {
-  test("says what became of the certificate, whether it is another one, the same or damaged", async () => {
+  test("logs whether the certificate is new, the same or damaged", async () => {
     await using upstream = await startUpstream();
     using authority = new Authority();
     using files = new CertificateFiles();
@@ -142,7 +142,7 @@ describeWith("openssl")("a SIGHUP with TLS", () => {
 });
 
 describe("in a terminal", () => {
-  test("SIGHUP reloads while that is there, and stops the relay when it is closed", async () => {
+  test("SIGHUP reloads while the terminal is open, and stops the relay when it closes", async () => {
     let output = "";
     const decoder = new TextDecoder();
     const child = Bun.spawn(
