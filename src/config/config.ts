@@ -57,7 +57,7 @@ export function readConfig(given: GivenConfig, env: Environment): Config {
   return configFrom(findSetting(given, env), env);
 }
 
-/** As {@link readConfig}, with settings from any source. */
+/** Like {@link readConfig}, with settings from any source. */
 export function configFrom(find: FindSetting, env: Environment): Config {
   const settings = new Settings(find);
   // Values that nothing below reads, such as the port of a listener that is turned off, are validated as well.

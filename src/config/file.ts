@@ -105,7 +105,7 @@ interface Entry {
 /** The file is not a map of names to values. The message quotes no value of the file, since it may hold SDK keys. */
 class SyntaxProblem extends Error {}
 
-/** By the ending of its path; undefined for one that is none of ours. Throws {@link SyntaxProblem}. */
+/** Parses the file by its extension. Returns undefined if the extension is unknown. Throws {@link SyntaxProblem}. */
 async function readEntries(path: string, text: string): Promise<readonly Entry[] | undefined> {
   switch (extname(path).toLowerCase()) {
     case ".yaml":

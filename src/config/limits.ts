@@ -5,7 +5,7 @@ import type { Settings } from "./settings.ts";
 export interface LimitsConfig {
   /** Limit of each port. */
   readonly maxConnections: number;
-  /** Whether the option was set, so that it is an error if the process cannot open as many. */
+  /** If the option was set, lowering it for lack of file descriptors is always logged, else only if few connections remain. */
   readonly isMaxConnectionsGiven: boolean;
   readonly maxInFlight: number;
   readonly maxHeaderBytes: number;

@@ -2,7 +2,7 @@ import type { Mode, OptionGroup } from "./option.ts";
 import type { Settings } from "./settings.ts";
 import { TLS, type TlsConfig } from "./tls.ts";
 
-export type ListenerProtocol = "http" | "https" | "grpc" | "grpcs";
+type ListenerProtocol = "http" | "https" | "grpc" | "grpcs";
 
 /** A port that serves clients. */
 export interface ListenerConfig {

@@ -59,7 +59,7 @@ export const ALL_OPTIONS: readonly OptionSpec[] = [...OPTIONS, PRINT_CONFIG, ...
 export const NAME = "statsig-forward-proxy";
 
 /** Returns the environment variable that sets an option. */
-export function environmentName(option: Pick<OptionSpec, "name">): string {
+function environmentName(option: Pick<OptionSpec, "name">): string {
   return `SFP_${option.name.toUpperCase().replaceAll("-", "_")}`;
 }
 

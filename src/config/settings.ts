@@ -27,7 +27,7 @@ export function invalidValue(setting: string, value: string, expected: string): 
   return new ConfigError(describeInvalidValue(setting, value, expected));
 }
 
-/** As {@link invalidValue}, for a value that may be a secret. */
+/** Like {@link invalidValue}, for a value that may be a secret. */
 export function invalidSecret(setting: string, expected: string): ConfigError {
   return new ConfigError(
     `invalid value for ${setting}, not shown because it may be secret (expected ${expected})`,

@@ -20,7 +20,7 @@ interface RedisToCheck {
   readonly clock: Clock;
 }
 
-/** By the message of a failure, since an error of a closed connection no longer has the code of Redis. */
+/** Fixes by the message of a failure, since an error of a closed connection no longer has the code of Redis. */
 const FIXES: readonly (readonly [RegExp, string])[] = [
   [
     /asks for a password|user and password/,

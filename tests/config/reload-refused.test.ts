@@ -35,9 +35,9 @@ describe("a SIGHUP with an invalid file", () => {
       ["preload-sdk-keys: secret-third", "lacks 1 of the keys of preload-sdk-keys in FILE"],
       ["preload-sdk-keys: '@/nowhere/keys'", "file is missing"],
     ] as const) {
-      const told = await reloaded.reloadText(`${right}${wrong}\n`);
-      expect(told).toMatch(REFUSED);
-      expect(told.replaceAll('\\"', '"')).toContain(reason);
+      const logged = await reloaded.reloadText(`${right}${wrong}\n`);
+      expect(logged).toMatch(REFUSED);
+      expect(logged.replaceAll('\\"', '"')).toContain(reason);
     }
     rmSync(reloaded.path);
     expect(await reloaded.hangUp()).toMatch(/reason=.*file is missing/);
@@ -51,11 +51,11 @@ describe("a SIGHUP with an invalid file", () => {
   test("changes nothing if the file is valid only after a restart", async () => {
     await using upstream = await startUpstream();
     await using reloaded = await startReloadedRelay(upstream, { "maximum-concurrent-sdk-keys": 1 });
-    const told = await reloaded.reload({
+    const logged = await reloaded.reload({
       "maximum-concurrent-sdk-keys": 3,
       "preload-sdk-keys": ["secret-a", "secret-b"],
     });
-    expect(told).toContain("lists 2 keys (expected at most 1, the value of --maximum-concurrent-sdk-keys)");
+    expect(logged).toContain("lists 2 keys (expected at most 1, the value of --maximum-concurrent-sdk-keys)");
   });
 });
 
@@ -64,10 +64,10 @@ describe("a change that a SIGHUP cannot apply", () => {
     await using upstream = await startUpstream();
     await using reloaded = await startReloadedRelay(upstream);
     const differing = { mode: "http", "http-port": 1, "max-in-flight": 5, "local-cache-path": "/elsewhere" };
-    const told = await reloaded.reload(differing);
-    expect(told).toMatch(/configuration reloaded file=FILE changed=max-in-flight\n/);
+    const logged = await reloaded.reload(differing);
+    expect(logged).toMatch(/configuration reloaded file=FILE changed=max-in-flight\n/);
     const warning = /WARN +restart required for changed options options=mode,local-cache-path,http-port\n/;
-    expect(told).toMatch(warning);
+    expect(logged).toMatch(warning);
     expect(await reloaded.hangUp()).toMatch(warning);
     expect((await fetch(`${reloaded.relay.httpUrl}/v1/health`)).status).toBe(200);
     expect(await reloaded.reload({ "max-in-flight": 5 })).not.toContain("restart");

@@ -25,8 +25,8 @@ describe("a SIGHUP applies without interrupting streams", () => {
     using client = new GrpcClient(relay.grpcUrl);
     using stream = client.streamConfigSpec({ sdkKey: ONE });
     const first = await stream.next();
-    const told = await reloaded.reload({ "polling-interval-in-s": 1 });
-    expect(told).toMatch(/INFO +configuration reloaded file=FILE changed=polling-interval-in-s\n/);
+    const logged = await reloaded.reload({ "polling-interval-in-s": 1 });
+    expect(logged).toMatch(/INFO +configuration reloaded file=FILE changed=polling-interval-in-s\n/);
     publishKey(upstream, ONE, 1);
     expect((await stream.next()).lastUpdated).toBeGreaterThan(first.lastUpdated);
     await reloaded.reload({ "polling-interval-in-s": 3_600 });
@@ -44,9 +44,9 @@ describe("a SIGHUP applies without interrupting streams", () => {
     using ended = client.streamConfigSpec({ sdkKey: ONE });
     using stays = client.streamConfigSpec({ sdkKey: TWO });
     await Promise.all([ended.next(), stays.next()]);
-    const told = await reloaded.reload({ "allowed-sdk-keys": [TWO, "secret-later"], ...others });
-    expect(told).toContain("changed=allowed-sdk-keys");
-    expect(told).not.toContain(TWO);
+    const logged = await reloaded.reload({ "allowed-sdk-keys": [TWO, "secret-later"], ...others });
+    expect(logged).toContain("changed=allowed-sdk-keys");
+    expect(logged).not.toContain(TWO);
     expect(await ended.status()).toMatchObject({ code: grpcStatus.PERMISSION_DENIED });
     expect((await specsOf(relay, ONE)).status).toBe(401);
     publishKey(upstream, TWO, 1);
@@ -88,8 +88,8 @@ describe("a SIGHUP applies without interrupting streams", () => {
     const { relay } = reloaded;
     await eventually(async () => expect(await reasonsOf(relay.httpUrl)).toBe("{}"));
     file.write(TWO);
-    const told = await reloaded.hangUp();
-    expect(told).toContain("changed=preload-sdk-keys");
+    const logged = await reloaded.hangUp();
+    expect(logged).toContain("changed=preload-sdk-keys");
     // With an interval of an hour, a first poll that was rejected would not be repeated.
     await eventually(() => expect(upstream.count(new RegExp(TWO))).toBe(2));
     expect((await specsOf(relay, ONE)).status).toBe(401);
@@ -112,12 +112,12 @@ describe("a SIGHUP applies without interrupting streams", () => {
     using refused = client.streamConfigSpec({ sdkKey: ONE });
     expect(await refused.status()).toMatchObject({ code: grpcStatus.RESOURCE_EXHAUSTED });
     await exhaust(relay);
-    const told = await reloaded.reload({
+    const logged = await reloaded.reload({
       "grpc-max-concurrent-streams": 2,
       "maximum-concurrent-sdk-keys": 2,
       "unknown-key-rate-per-s": 10_000,
     });
-    expect(told).toContain("changed=grpc-max-concurrent-streams,unknown-key-rate-per-s\n");
+    expect(logged).toContain("changed=grpc-max-concurrent-streams,unknown-key-rate-per-s\n");
     using second = client.streamConfigSpec({ sdkKey: ONE });
     await second.next();
     await Bun.sleep(10);
@@ -151,8 +151,8 @@ describe("a SIGHUP applies without interrupting streams", () => {
     await health();
     await eventually(() => expect(relay.output()).toContain("http request method=GET route=/v1/health"));
     await reloaded.reload({ "log-format": "json" });
-    const told = await reloaded.reload({ "log-format": "text", "shutdown-grace-in-s": 3 });
-    expect(told).toStartWith('{"time":');
+    const logged = await reloaded.reload({ "log-format": "text", "shutdown-grace-in-s": 3 });
+    expect(logged).toStartWith('{"time":');
     await health();
     expect(relay.output().match(/http request/g)).toHaveLength(1);
     relay.signal("SIGTERM");

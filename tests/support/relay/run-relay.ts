@@ -13,8 +13,8 @@ export interface FinishedRun {
 const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 
 /**
- * Starts the relay from its sources, or the executable named by SFP_TEST_BINARY, with an empty environment. It has no management
- * port, since that cannot pick a free one.
+ * Starts the relay from its sources, or the executable named by SFP_TEST_BINARY, with the given variables and no others but PATH and
+ * HOME. It has no management port, since that cannot pick a free one.
  */
 export function spawnRelay(
   args: readonly string[],
