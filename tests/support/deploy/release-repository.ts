@@ -18,7 +18,7 @@ const CHANGELOG = `# Changelog
 - Something old.
 `;
 
-const IDENTITY = { NAME: "Somebody", EMAIL: "somebody@example.com" };
+const IDENTITY = { NAME: "Releaser", EMAIL: "releaser@example.com" };
 
 /** A temporary repository with the files that a release changes, and one commit on main. */
 export class ReleaseRepository implements Disposable {
