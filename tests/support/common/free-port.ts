@@ -1,7 +1,6 @@
 import { createServer } from "node:net";
 
-// Below the system's range for outgoing connections, one of which could take the port of a server that is stopped
-// for a while.
+// Below the system's range for outgoing connections, which could take the port of a server that is stopped for a while.
 const FIRST = 10_000;
 const COUNT = 12_000;
 
