@@ -41,7 +41,7 @@ export class SpecAcquirer {
     if (!store.allows(feed.sdkKey)) return { kind: "unauthorized" };
     // A client wants the feed whether or not it was held.
     const asked = priority === "poll" ? store.peek(feed) : undefined;
-    const following = await (priority === "poll" ? fleet?.poll(feed, asked) : fleet?.firstSight(feed));
+    const following = await (priority === "poll" ? fleet?.poll(feed, asked) : fleet?.cacheMiss(feed));
     if (following?.kind === "followed") return following;
     // It made room for another key while the fleet was asked: it must not come back.
     if (asked?.ended !== undefined && store.peek(feed) === undefined) return DROPPED;

@@ -216,7 +216,7 @@ export class Fleet {
   }
 
   /** The same for a client that waits for its first version, and not for long. */
-  async firstSight(feed: Feed): Promise<Following> {
+  async cacheMiss(feed: Feed): Promise<Following> {
     const { store, clock, recovery, signal } = this.#options;
     const giveUpAt = clock.elapsed() + EMPTY_HANDED_MS * (1 + Math.random());
     for (let looks = 0; clock.elapsed() < giveUpAt; looks++) {

@@ -57,8 +57,8 @@ export class SpecQuery {
   async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecLookup> {
     const held = this.held(sdkKey, version, format);
     if (held !== undefined) return { kind: "held", held };
-    const firstSight = this.#firstSight({ sdkKey, version, format });
-    return format === "json" ? firstSight : this.#orHeldJson(firstSight, sdkKey, version);
+    const cacheMiss = this.#fetchOnMiss({ sdkKey, version, format });
+    return format === "json" ? cacheMiss : this.#orHeldJson(cacheMiss, sdkKey, version);
   }
 
   async #orHeldJson(proto: Promise<SpecLookup>, sdkKey: SdkKey, version: ApiVersion): Promise<SpecLookup> {
@@ -76,7 +76,7 @@ export class SpecQuery {
     }
   }
 
-  async #firstSight(feed: Feed): Promise<SpecLookup> {
+  async #fetchOnMiss(feed: Feed): Promise<SpecLookup> {
     const { gate, recovery, acquirer } = this.#options;
     const { sdkKey, version, format } = feed;
     const denied = gate.allows(sdkKey) ? this.#denials.get(feedId(feed)) : undefined;
@@ -86,7 +86,7 @@ export class SpecQuery {
     const recovered = this.held(sdkKey, version, format);
     if (recovered !== undefined) return { kind: "held", held: recovered };
     const outcome = await withTimeout(
-      acquirer.acquire(feed, "first_sight"),
+      acquirer.acquire(feed, "cache_miss"),
       PATIENCE_MS,
       this.#options.clock,
     );

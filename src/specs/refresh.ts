@@ -81,14 +81,14 @@ export class SpecRefresher {
     const underway = this.#underway.get(id);
     if (underway !== undefined) return this.#join(underway, id, priority);
     if (this.#slots.waiting >= MAX_WAITING) return Promise.resolve(OVERLOADED);
-    const begun: Underway = { isWanted: priority === "first_sight", outcome: Promise.resolve(OVERLOADED) };
+    const begun: Underway = { isWanted: priority === "cache_miss", outcome: Promise.resolve(OVERLOADED) };
     begun.outcome = this.#refreshInTurn(feed, begun, priority).finally(() => this.#underway.delete(id));
     this.#underway.set(id, begun);
     return begun.outcome;
   }
 
   #join(underway: Underway, id: string, priority: RefreshPriority): Promise<RefreshOutcome> {
-    if (priority === "first_sight" && !underway.isWanted) {
+    if (priority === "cache_miss" && !underway.isWanted) {
       underway.isWanted = true;
       this.#slots.hurry(id);
     }

@@ -2,8 +2,8 @@ import { LRUCache } from "lru-cache";
 import type { Clock } from "../platform/clock.ts";
 import type { EmitSpecEvent } from "./events.ts";
 
-/** A first sight goes before polls: a client waits for it. */
-export type RefreshPriority = "first_sight" | "poll";
+/** A cache miss goes before polls: a client waits for it. */
+export type RefreshPriority = "cache_miss" | "poll";
 
 /** A request that made no progress for so long is silent: it no longer counts towards `max`. */
 const SILENT_AFTER_MS = 1_000;
@@ -23,7 +23,7 @@ interface RequestSlotsOptions {
 /** Suspects are feeds whose last request was silent to its end: they wait in a line of their own. */
 type Line = RefreshPriority | "suspect";
 
-const LINES = ["first_sight", "poll", "suspect"] as const;
+const LINES = ["cache_miss", "poll", "suspect"] as const;
 
 interface Waiting {
   readonly askedAt: number;
@@ -40,14 +40,14 @@ interface InFlight {
  * Decides which request to upstream may begin. At most `max` of them make progress at a time. One that upstream leaves
  * without a byte for a second gives up its place, so that feeds that hang delay no other; it stays open, and open
  * ones are twice as many at most. A feed that hung to the end of its last request takes part only in what is left to
- * silent ones. First sights and polls keep a quarter of the places free for each other.
+ * silent ones. Cache misses and polls keep a quarter of the places free for each other.
  */
 export class RequestSlots {
   readonly #clock: Clock;
   readonly #max: number;
   readonly #maxOpen: number;
   readonly #maxSilent: number;
-  /** Places that neither first sights nor polls take from each other. */
+  /** Places that neither cache misses nor polls take from each other. */
   readonly #reserve: number;
   readonly #openReserve: number;
   readonly #waiting: Record<Line, Map<string, Waiting>>;
@@ -62,9 +62,9 @@ export class RequestSlots {
     this.#reserve = Math.floor(this.#max / 4);
     // Where there are few places: what hangs in one line is not to hold up the other.
     this.#openReserve = this.#max > 1 ? Math.max(1, this.#reserve) : 0;
-    this.#waiting = { first_sight: new Map(), poll: new Map(), suspect: new Map() };
+    this.#waiting = { cache_miss: new Map(), poll: new Map(), suspect: new Map() };
     this.#inFlight = {
-      first_sight: { live: 0, open: 0 },
+      cache_miss: { live: 0, open: 0 },
       poll: { live: 0, open: 0 },
       suspect: { live: 0, open: 0 },
     };
@@ -84,12 +84,12 @@ export class RequestSlots {
     return promise;
   }
 
-  /** A client wants it now: from the polls that wait, it goes to the first sights. */
+  /** A client wants it now: from the polls that wait, it goes to the cache misses. */
   hurry(id: string): void {
     const waiting = this.#waiting.poll.get(id);
     if (waiting === undefined) return;
     this.#waiting.poll.delete(id);
-    this.#waiting.first_sight.set(id, waiting);
+    this.#waiting.cache_miss.set(id, waiting);
     this.#admit();
   }
 

@@ -82,7 +82,7 @@ describe("the compiled binary", () => {
     await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, protocol: "grpc" });
     await ask(relay, "secret-binary");
     await eventually(() => expect(receiver.points.length).toBeGreaterThan(0));
-    await eventually(() => expect(receiver.spans.map(({ name }) => name)).toContain("first sight"));
+    await eventually(() => expect(receiver.spans.map(({ name }) => name)).toContain("cache miss"));
   });
 
   test("reads no .env from where it is started", async () => {

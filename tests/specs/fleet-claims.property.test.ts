@@ -239,14 +239,14 @@ test("a key that made room while the fleet was asked does not come back", async 
     preload: [],
     maxKeys: 1,
   });
-  const first = relay.firstSight(a);
+  const first = relay.cacheMiss(a);
   await clock.advance(10);
   await first;
   board.latencyMs = 500;
   await clock.advance(0.9 * INTERVAL_MS);
   while (board.looking === 0) await clock.advance(100);
   board.latencyMs = 0;
-  const second = relay.firstSight(b);
+  const second = relay.cacheMiss(b);
   await clock.advance(10);
   await second;
   await clock.advance(2_000);

@@ -28,7 +28,7 @@ describe("a feed that fails", () => {
     "by %s is asked once per interval, however long it does, and is new within one after that",
     async (_, outcome) => {
       await using flow = specFlow();
-      for (const feed of feeds) await flow.firstSight(feed);
+      for (const feed of feeds) await flow.cacheMiss(feed);
       for (const feed of feeds) flow.source.answer(feed, outcome);
       await flow.clock.advance(10 * MINUTE_MS);
       for (const feed of feeds) expectGaps(flow.source.timesAsked(feed), Array(60).fill(POLL_INTERVAL_MS));
@@ -41,7 +41,7 @@ describe("a feed that fails", () => {
   test("does not ask in step with the others, so that upstream is not asked for all at one moment when it is back", async () => {
     await using flow = specFlow();
     const many = Array.from({ length: 100 }, (_, at) => feedOf(`secret-${at}`));
-    for (const feed of many) await flow.firstSight(feed);
+    for (const feed of many) await flow.cacheMiss(feed);
     flow.source.otherwise = () => failed("unreachable");
     await flow.clock.advance(20 * MINUTE_MS);
     const since = flow.clock.now();
@@ -77,7 +77,7 @@ describe("Retry-After", () => {
     "of %d ms is honoured: the next request comes after %d ms, or a little later",
     async (retryAfterMs, expectedMs) => {
       await using flow = specFlow();
-      await flow.firstSight(a);
+      await flow.cacheMiss(a);
       flow.source.answer(a, failed("status", retryAfterMs));
       await flow.clock.advance(2 * MINUTE_MS);
       const [, first = 0, second = 0] = flow.source.timesAsked(a);
@@ -88,7 +88,7 @@ describe("Retry-After", () => {
 
   test("shorter than the interval changes nothing", async () => {
     await using flow = specFlow();
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     flow.source.answer(a, failed("status", 1_000));
     await flow.clock.advance(MINUTE_MS);
     expectGaps(flow.source.timesAsked(a), [10_000, 10_000, 10_000]);

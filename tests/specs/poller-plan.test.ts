@@ -12,7 +12,7 @@ describe("another interval", () => {
   test("counts from the last poll: who waited for less waits for the rest of it", async () => {
     await using flow = specFlow();
     flow.poller.follow({ intervalMs: HOUR_MS, preload: [] });
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     await flow.clock.advance(POLL_INTERVAL_MS);
     flow.poller.follow({ intervalMs: 3 * POLL_INTERVAL_MS, preload: [] });
     await flow.clock.advance(1.6 * POLL_INTERVAL_MS);
@@ -27,7 +27,7 @@ describe("another interval", () => {
     await using flow = specFlow();
     flow.poller.follow({ intervalMs: HOUR_MS, preload: [] });
     const feeds = Array.from({ length: 40 }, (_, at) => feedOf(`secret-${at}`));
-    for (const feed of feeds) await flow.firstSight(feed);
+    for (const feed of feeds) await flow.cacheMiss(feed);
     await flow.clock.advance(HOUR_MS / 2);
     flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [] });
     await flow.clock.advance(POLL_INTERVAL_MS / 4);
@@ -39,7 +39,7 @@ describe("another interval", () => {
 
   test("keeps what upstream asked for", async () => {
     await using flow = specFlow();
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     flow.source.answer(a, failed("status", 5 * POLL_INTERVAL_MS));
     await flow.clock.advance(POLL_INTERVAL_MS);
     const polled = flow.source.count(a);
@@ -50,7 +50,7 @@ describe("another interval", () => {
 
   test("the same as before wakes nobody", async () => {
     await using flow = specFlow();
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     for (let times = 0; times < 20; times++) {
       await flow.clock.advance(POLL_INTERVAL_MS / 10);
       flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [] });
@@ -85,10 +85,10 @@ describe("other preloaded feeds", () => {
     flow.poller.start();
     await flow.clock.advance(1);
     const c = feedOf("secret-c");
-    expect((await flow.firstSight(c)).kind).toBe("full");
+    expect((await flow.cacheMiss(c)).kind).toBe("full");
     flow.store.pin([sdkKeyOf("secret-b")]);
     flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [b] });
-    expect((await flow.firstSight(c)).kind).toBe("fresh");
+    expect((await flow.cacheMiss(c)).kind).toBe("fresh");
     expect(flow.store.peek(a)).toBeUndefined();
     expect(flow.clock.sleeping).toBe(2);
   });

@@ -26,7 +26,7 @@ describe("what is held", () => {
   test("is polled once per interval, each feed for itself, with what is held as sinceTime", async () => {
     await using flow = specFlow();
     const feeds = [a, feedOf("secret-a", "v1"), feedOf("secret-a", "v2", "proto"), b, c];
-    for (const feed of feeds) await flow.firstSight(feed);
+    for (const feed of feeds) await flow.cacheMiss(feed);
     await flow.clock.advance(10 * POLL_INTERVAL_MS);
     for (const feed of feeds) expectOnTime(flow.source.timesAsked(feed), 11);
     expect(flow.source.asked.map(({ sinceTime }) => sinceTime)).toEqual(
@@ -36,7 +36,7 @@ describe("what is held", () => {
 
   test("is polled in time, however long another feed's request hangs", async () => {
     await using flow = specFlow();
-    for (const feed of [a, b, c]) await flow.firstSight(feed);
+    for (const feed of [a, b, c]) await flow.cacheMiss(feed);
     const answer = flow.source.hang(a);
     await flow.clock.advance(30 * POLL_INTERVAL_MS);
     expect(flow.source.count(a)).toBe(2);
@@ -49,7 +49,7 @@ describe("what is held", () => {
 
   test("gets what a poll finds, and keeps what it has where a poll finds less", async () => {
     await using flow = specFlow();
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     for (const [outcome, lcut] of [
       [version(5), 5],
       [version(4), 5],
@@ -67,13 +67,13 @@ describe("what is held", () => {
 describe("polling ends", () => {
   test("for a key that made room, and begins anew with it, once per interval", async () => {
     await using flow = specFlow({ maxKeys: 1 });
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     await flow.clock.advance(2 * POLL_INTERVAL_MS);
-    await flow.firstSight(b);
+    await flow.cacheMiss(b);
     const polled = flow.source.count(a);
     await flow.clock.advance(5 * POLL_INTERVAL_MS);
     expect([flow.source.count(a), flow.clock.sleeping]).toEqual([polled, 1]);
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     await flow.clock.advance(5 * POLL_INTERVAL_MS);
     expectOnTime(flow.source.timesAsked(a).slice(polled), 6);
     expect(flow.clock.sleeping).toBe(1);
@@ -81,7 +81,7 @@ describe("polling ends", () => {
 
   test("for a key that upstream does not know any more, where that clears it", async () => {
     await using flow = specFlow({ clearOnUnauthorized: true });
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     flow.source.answer(a, unauthorized);
     await flow.clock.advance(10 * POLL_INTERVAL_MS);
     expect([flow.source.count(a), flow.clock.sleeping, flow.store.keyCount]).toEqual([2, 0, 0]);
@@ -89,10 +89,10 @@ describe("polling ends", () => {
 
   test("for a key that made room while its poll was in flight: that brings it not back", async () => {
     await using flow = specFlow({ maxKeys: 1 });
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     const answer = flow.source.hang(a);
     await flow.clock.advance(POLL_INTERVAL_MS);
-    await flow.firstSight(b);
+    await flow.cacheMiss(b);
     answer(version(2));
     await settle();
     expect([...flow.store.held()].map(({ feed }) => feed)).toEqual([b]);
@@ -100,7 +100,7 @@ describe("polling ends", () => {
 
   test("for all with disposal: asleep, backing off or in flight", async () => {
     const flow = specFlow({ preload: [c] });
-    for (const feed of [a, b]) await flow.firstSight(feed);
+    for (const feed of [a, b]) await flow.cacheMiss(feed);
     flow.source.answer(c, failed("unreachable"));
     const answer = flow.source.hang(b);
     flow.poller.start();
@@ -155,7 +155,7 @@ describe("a preloaded feed", () => {
     flow.poller.start();
     await flow.clock.advance(20 * POLL_INTERVAL_MS);
     flow.source.answer(a, version(1));
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     const before = flow.source.count(a);
     await flow.clock.advance(10 * POLL_INTERVAL_MS);
     expectOnTime(flow.source.timesAsked(a).slice(before), 10);

@@ -18,7 +18,7 @@ describe("requests to upstream", () => {
       await clock.sleep(500, signal);
       return sinceTime > 0 ? { kind: "no_update" } : version(1);
     };
-    const asked = feeds.map((feed) => flow.firstSight(feed));
+    const asked = feeds.map((feed) => flow.cacheMiss(feed));
     await clock.advance(60_000);
     await Promise.all(asked);
     expect(source.mostInFlight).toBe(3);
@@ -27,13 +27,13 @@ describe("requests to upstream", () => {
 
   test("for what nobody holds yet go before polls that wait", async () => {
     await using flow = specFlow({ maxInFlight: 1 });
-    for (const feed of [a, b]) await flow.firstSight(feed);
+    for (const feed of [a, b]) await flow.cacheMiss(feed);
     const answer = flow.source.hang(feedOf("secret-slow"));
-    void flow.firstSight(feedOf("secret-slow"));
+    void flow.cacheMiss(feedOf("secret-slow"));
     // Less than a second, after which a silent request gives up its place.
     await flow.clock.advance(500);
     for (const feed of [a, b]) void flow.poll(feed);
-    void flow.firstSight(c);
+    void flow.cacheMiss(c);
     const before = flow.source.asked.length;
     answer(version(1));
     await settle();
@@ -42,14 +42,14 @@ describe("requests to upstream", () => {
     expect(new Set(polls)).toEqual(new Set([a, b]));
   });
 
-  // Somebody waits for it now, as for any other first sight.
+  // Somebody waits for it now, as for any other cache miss.
   test("go before polls that wait also where the feed's own poll is one of these", async () => {
     const preload = [feedOf("secret-slow"), a, b, c];
     await using flow = specFlow({ maxInFlight: 1, preload });
     const answer = flow.source.hang(feedOf("secret-slow"));
     flow.poller.start();
     await flow.clock.advance(0);
-    void flow.firstSight(c);
+    void flow.cacheMiss(c);
     answer(version(1));
     await settle();
     expect(flow.source.asked.map(({ feed }) => feed)).toEqual([feedOf("secret-slow"), c, a, b]);
@@ -58,19 +58,19 @@ describe("requests to upstream", () => {
   test("of one feed are never two at once: who asks meanwhile gets the same outcome", async () => {
     await using flow = specFlow();
     const answer = flow.source.hang(a);
-    const outcomes = Array.from({ length: 50 }, () => flow.firstSight(a));
+    const outcomes = Array.from({ length: 50 }, () => flow.cacheMiss(a));
     await settle();
     answer(version(3));
     expect(new Set((await Promise.all(outcomes)).map(({ kind }) => kind))).toEqual(new Set(["fresh"]));
     expect([flow.source.count(a), flow.store.peek(a)?.snapshot.lcut]).toEqual([1, 3]);
     flow.source.answer(a, version(4));
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     expect([flow.source.count(a), flow.store.peek(a)?.snapshot.lcut]).toEqual([2, 4]);
   });
 
   test("that another version overtook change nothing: the newer one stays", async () => {
     await using flow = specFlow();
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     const answer = flow.source.hang(a);
     await flow.clock.advance(POLL_INTERVAL_MS);
     const held = flow.store.peek(a);
@@ -84,7 +84,7 @@ describe("requests to upstream", () => {
 
 test("a version is confirmed whenever upstream has none newer, and by nothing else", async () => {
   await using flow = specFlow();
-  await flow.firstSight(a);
+  await flow.cacheMiss(a);
   const held = flow.store.peek(a);
   for (const [outcome, isConfirmed] of [
     [{ kind: "no_update" }, true],
@@ -97,14 +97,14 @@ test("a version is confirmed whenever upstream has none newer, and by nothing el
     const before = held?.confirmedAt;
     flow.source.answer(a, outcome);
     await flow.clock.advance(1_000);
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     expect(held?.confirmedAt).toBe(isConfirmed ? flow.clock.now() : before);
   }
 });
 
 test("a held feed knows that upstream's last answer was 401 or 403, and forgets it with the next success", async () => {
   await using flow = specFlow();
-  await flow.firstSight(a);
+  await flow.cacheMiss(a);
   const held = flow.store.peek(a);
   for (const [outcome, isRevoked] of [
     [{ kind: "no_update" }, false],
@@ -116,7 +116,7 @@ test("a held feed knows that upstream's last answer was 401 or 403, and forgets 
     [failed("timeout"), false],
   ] as const) {
     flow.source.answer(a, outcome);
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     expect(held?.isRevoked).toBe(isRevoked);
   }
 });
@@ -159,10 +159,10 @@ describe("a key that upstream answers 401 for, of which nothing is held but the 
 // The poll asked for what is newer than a version that is gone by the time it is answered.
 test("a first request that meets a poll of what was evicted meanwhile gets the version all the same", async () => {
   await using flow = specFlow({ maxKeys: 1 });
-  await flow.firstSight(a);
+  await flow.cacheMiss(a);
   const answer = flow.source.hang(a);
   await flow.clock.advance(POLL_INTERVAL_MS);
-  await flow.firstSight(b);
+  await flow.cacheMiss(b);
   const asked = flow.query.ask(a.sdkKey, a.version, a.format);
   flow.source.answer(a, version(1));
   answer({ kind: "no_update" });
@@ -171,9 +171,9 @@ test("a first request that meets a poll of what was evicted meanwhile gets the v
 
 test("with no room for one key more, all being in use, a first request is told so and takes no place", async () => {
   await using flow = specFlow({ maxKeys: 1 });
-  await flow.firstSight(a);
+  await flow.cacheMiss(a);
   flow.store.peek(a)?.follow(() => {});
-  expect(await flow.firstSight(b)).toEqual({ kind: "full" });
+  expect(await flow.cacheMiss(b)).toEqual({ kind: "full" });
   expect([...flow.store.held()].map(({ feed }) => feed)).toEqual([a]);
   expect(flow.events.at(-1)).toEqual({ kind: "spec_not_held", feed: b, maxKeys: 1 });
 });

@@ -6,7 +6,7 @@ import { FakeClock } from "../support/common/fake-clock.ts";
 /** A request: when it is wanted, and after how long each piece of its answer comes. */
 const request = fc.record({
   feed: fc.integer({ min: 0, max: 20 }),
-  priority: fc.constantFrom("first_sight" as const, "poll" as const),
+  priority: fc.constantFrom("cache_miss" as const, "poll" as const),
   atMs: fc.integer({ min: 0, max: 6_000 }),
   isHurried: fc.boolean(),
   piecesAfterMs: fc.array(fc.constantFrom(1, 400, 1_500, 9_000), { maxLength: 6 }),
@@ -63,7 +63,7 @@ test("whatever requests do, open ones are twice -u at most, all get their turn, 
         expect([slots.waiting, open, underway.size, clock.sleeping]).toEqual([0, 0, 0, 0]);
         // The places are all there: that many can begin at once.
         const free = Array.from({ length: max }, (_, at) =>
-          slots.take(`new-${at}`, at % 2 ? "poll" : "first_sight"),
+          slots.take(`new-${at}`, at % 2 ? "poll" : "cache_miss"),
         );
         await Promise.all(free);
       },

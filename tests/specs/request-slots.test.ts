@@ -48,16 +48,16 @@ function slowFlow(options: SpecFlowOptions = {}) {
 }
 
 describe("70 keys that hang, with 64 places", () => {
-  test("delay no poll of 30 others by more than a second or two, and no first sight", async () => {
+  test("delay no poll of 30 others by more than a second or two, and no cache miss", async () => {
     const [working, hanging] = [feedsOf("works", 30), feedsOf("hangs", 70)];
     await using flow = slowFlow();
-    await Promise.all([...hanging, ...working].map((feed) => flow.firstSight(feed)));
+    await Promise.all([...hanging, ...working].map((feed) => flow.cacheMiss(feed)));
     flow.hang(hanging);
     const from = flow.clock.now();
     for (let minute = 0; minute < 5; minute++) {
       await flow.clock.advance(60_000);
       const fresh = feedOf(`secret-fresh-${minute}`);
-      expect((await flow.firstSight(fresh)).kind).toBe("fresh");
+      expect((await flow.cacheMiss(fresh)).kind).toBe("fresh");
     }
     for (const feed of working) {
       expect(flow.longestGapMs(feed, from)).toBeLessThanOrEqual(POLL_INTERVAL_MS + 2_000);
@@ -68,12 +68,12 @@ describe("70 keys that hang, with 64 places", () => {
       expect(flow.source.timesAsked(feed).filter((at) => at > from).length).toBeGreaterThan(3);
   });
 
-  test("that hang from the start delay nobody's first sight by more than a second or two", async () => {
+  test("that hang from the start delay nobody's cache miss by more than a second or two", async () => {
     const [working, hanging] = [feedsOf("works", 30), feedsOf("hangs", 70)];
     await using flow = slowFlow();
     flow.hang(hanging);
-    for (const feed of hanging) void flow.firstSight(feed);
-    const firsts = Promise.all(working.map((feed) => flow.firstSight(feed)));
+    for (const feed of hanging) void flow.cacheMiss(feed);
+    const firsts = Promise.all(working.map((feed) => flow.cacheMiss(feed)));
     await flow.clock.advance(2_000);
     expect(new Set((await firsts).map(({ kind }) => kind))).toEqual(new Set(["fresh"]));
   });
@@ -81,7 +81,7 @@ describe("70 keys that hang, with 64 places", () => {
   test("are polled as before within an interval after they answer again", async () => {
     const hanging = feedsOf("hangs", 70);
     await using flow = slowFlow();
-    await Promise.all(hanging.map((feed) => flow.firstSight(feed)));
+    await Promise.all(hanging.map((feed) => flow.cacheMiss(feed)));
     flow.hang(hanging);
     await flow.clock.advance(60_000);
     for (const feed of hanging) flow.source.answer(feed, version(2));
@@ -95,7 +95,7 @@ test.each([1, 2, 3, 8])(
   async (maxInFlight) => {
     const [working, hanging] = [feedsOf("works", 3), feedsOf("hangs", 20)];
     await using flow = slowFlow({ maxInFlight });
-    await Promise.all([...hanging, ...working].map((feed) => flow.firstSight(feed)));
+    await Promise.all([...hanging, ...working].map((feed) => flow.cacheMiss(feed)));
     flow.hang(hanging);
     // Until it is known which hang.
     await flow.clock.advance(300_000);
@@ -108,7 +108,7 @@ test.each([1, 2, 3, 8])(
   },
 );
 
-test("requests that make progress are never more than -u at once, and leave a quarter to first sights", async () => {
+test("requests that make progress are never more than -u at once, and leave a quarter to cache misses", async () => {
   const [slow, waiting] = [feedsOf("slow", 40), feedsOf("waits", 2)];
   await using flow = slowFlow({ maxInFlight: 8 });
   flow.drip(slow, 20_000);
@@ -116,21 +116,21 @@ test("requests that make progress are never more than -u at once, and leave a qu
   await flow.clock.advance(5_000);
   expect(flow.source.asked).toHaveLength(6);
   flow.drip(waiting, 20_000);
-  for (const feed of waiting) void flow.firstSight(feed);
+  for (const feed of waiting) void flow.cacheMiss(feed);
   await settle();
   expect(flow.source.asked).toHaveLength(8);
-  void flow.firstSight(feedOf("secret-too-many"));
+  void flow.cacheMiss(feedOf("secret-too-many"));
   await flow.clock.advance(5_000);
   expect(flow.source.mostInFlight).toBe(8);
 });
 
-test("first sights, however many hang, leave a quarter to polls", async () => {
+test("cache misses, however many hang, leave a quarter to polls", async () => {
   const polled = feedOf("secret-polled");
   const hanging = feedsOf("hangs", 300);
   await using flow = slowFlow({ maxInFlight: 16 });
-  await flow.firstSight(polled);
+  await flow.cacheMiss(polled);
   flow.hang(hanging);
-  for (const feed of hanging) void flow.firstSight(feed);
+  for (const feed of hanging) void flow.cacheMiss(feed);
   const from = flow.clock.now();
   await flow.clock.advance(120_000);
   expect(flow.longestGapMs(polled, from)).toBeLessThanOrEqual(POLL_INTERVAL_MS + 1_000);
@@ -144,7 +144,7 @@ test("what upstream answers late, but answers, is no suspect: it shares all plac
     progressed();
     return version(1);
   };
-  const all = Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+  const all = Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
   await flow.clock.advance(12_000);
   expect(new Set((await all).map(({ kind }) => kind))).toEqual(new Set(["fresh"]));
 });
@@ -156,7 +156,7 @@ describe("polls that wait longer than the interval", () => {
   test("time after time are reported, until they begin in time again", async () => {
     const feeds = feedsOf("slow", 40);
     await using flow = slowFlow({ maxInFlight: 3 });
-    await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+    await Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
     flow.drip(feeds, 2_000);
     await flow.clock.advance(120_000);
     expect(flow.events.findLast(({ kind }) => kind === "spec_polls_delayed")).toMatchObject({
@@ -172,7 +172,7 @@ describe("polls that wait longer than the interval", () => {
   test("once, as after a burst, are not", async () => {
     const feeds = feedsOf("slow", 40);
     await using flow = slowFlow({ maxInFlight: 3 });
-    await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+    await Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
     flow.drip(feeds, 2_000);
     await flow.clock.advance(35_000);
     for (const feed of feeds) flow.source.answer(feed, { kind: "no_update" });
@@ -185,7 +185,7 @@ describe("polls that wait longer than the interval", () => {
   test("are reported also where each request lasts for several intervals", async () => {
     const feeds = feedsOf("slow", 3);
     await using flow = slowFlow({ maxInFlight: 1 });
-    await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+    await Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
     flow.drip(feeds, 45_000);
     await flow.clock.advance(300_000);
     expect(kinds(flow)).toContain("spec_polls_delayed");
@@ -194,7 +194,7 @@ describe("polls that wait longer than the interval", () => {
   test("since they hung before are not: no larger -u would help", async () => {
     const feeds = feedsOf("hangs", 100);
     await using flow = slowFlow({ maxInFlight: 4 });
-    await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+    await Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
     flow.hang(feeds);
     await flow.clock.advance(1_200_000);
     const from = flow.events.length;
@@ -212,6 +212,6 @@ test("Retry-After is passed on to who asked, up to a minute", async () => {
     [86_400_000, 60_000],
   ] as const) {
     flow.source.answer(feed, failed("status", named));
-    expect(await flow.firstSight(feed)).toMatchObject({ kind: "failed", retryAfterMs: waited });
+    expect(await flow.cacheMiss(feed)).toMatchObject({ kind: "failed", retryAfterMs: waited });
   }
 });

@@ -29,14 +29,14 @@ describe("what is traced of", () => {
     await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, args: TRACES_ALONE });
     for (const key of [KEY, "secret-nobody-knows-qrst"])
       await fetch(`${relay.httpUrl}/v1/download_config_specs/${key}.json`);
-    const [failed, unauthorized] = await treesWith(receiver, "first sight", 2);
+    const [failed, unauthorized] = await treesWith(receiver, "cache miss", 2);
     expect(failed?.named(GET)).toMatchObject({ isError: true, message: "upstream answered 500" });
     expect(failed?.roots[0]).toMatchObject({ isError: true, attributes: { outcome: "failed" } });
     expect(unauthorized?.named(GET)).toMatchObject({ isError: true, message: "upstream answered 401" });
     expect(unauthorized?.roots[0]).toMatchObject({ attributes: { outcome: "unauthorized" } });
     await upstream.stop();
     await fetch(`${relay.httpUrl}/v1/download_config_specs/secret-another-qrst.json`);
-    const [, , unreachable] = await treesWith(receiver, "first sight", 3);
+    const [, , unreachable] = await treesWith(receiver, "cache miss", 3);
     expect(unreachable?.named(GET)?.attributes).toMatchObject({ cause: "unreachable" });
     const all = JSON.stringify(receiver.spans, (_, value) => (typeof value === "bigint" ? 0 : value));
     expect(all).not.toMatch(/zyxw|qrst/);
@@ -71,7 +71,7 @@ describe("what is traced of", () => {
     await ask(relay, KEY);
     await eventually(() => {
       const trees = treesIn(receiver).map(String).join("\n");
-      expect(trees).toContain(`first sight(refresh(${GET}) backup read prepare`);
+      expect(trees).toContain(`cache miss(refresh(${GET}) backup read prepare`);
     });
     upstream.behave();
     upstream.forget(KEY);

@@ -73,7 +73,7 @@ for (const protocol of PROTOCOLS) {
       await ask(relay, KEY);
       expect(receiver.requests).toBe(0);
       expect(await relay.stop()).toBe(0);
-      expect(receiver.spans.map(({ name }) => name)).toContain("first sight");
+      expect(receiver.spans.map(({ name }) => name)).toContain("cache miss");
     });
 
     test("that never answers costs requests nothing, and the stop no more than it may take", async () => {
@@ -133,7 +133,7 @@ test("spans that have no room are dropped and counted", async () => {
   await eventually(async () => {
     const text = await (await fetch(`http://127.0.0.1:${management}/metrics`)).text();
     const [, dropped] = /MeasurementsDropped[^\n]*sink="otlp-traces"[^\n]* (\d+)/.exec(text) ?? [];
-    // Three of each first sight, of which four wait and two are on their way.
+    // Three of each cache miss, of which four wait and two are on their way.
     expect(Number(dropped)).toBeGreaterThan(40);
   });
 });

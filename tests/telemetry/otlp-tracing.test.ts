@@ -26,7 +26,7 @@ const parentsIn = (upstream: Upstream, path: RegExp) =>
   upstream.requests.filter((each) => path.test(each.path)).map(({ headers }) => headers["traceparent"]);
 
 for (const protocol of PROTOCOLS) {
-  test(`--otlp-tracing by ${protocol}: a first sight and the polls after it`, async () => {
+  test(`--otlp-tracing by ${protocol}: a cache miss and the polls after it`, async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver(protocol);
     await using relay = await startOtlpRelay({
@@ -36,15 +36,15 @@ for (const protocol of PROTOCOLS) {
       args: TRACES_ALONE,
     });
     await ask(relay, KEY);
-    const [first] = await treesWith(receiver, "first sight");
+    const [first] = await treesWith(receiver, "cache miss");
     const [poll] = await treesWith(receiver, "poll");
-    expect(String(first)).toBe(`first sight(refresh(${GET} prepare))`);
+    expect(String(first)).toBe(`cache miss(refresh(${GET} prepare))`);
     expect(String(poll)).toBe(`poll(refresh(${GET}))`);
     const { attributes, resource, parentSpanId, kind, scope } = first?.roots[0] ?? {};
     expect(attributes).toMatchObject({
       path: "/v1/download_config_specs",
       format: "json",
-      priority: "first_sight",
+      priority: "cache_miss",
       outcome: "fresh",
     });
     expect([kind, parentSpanId, scope]).toEqual(["server", "", "statsig-forward-proxy"]);
@@ -77,7 +77,7 @@ describe("--otlp-tracing", () => {
     });
     await Promise.all(keys.map((key) => ask(relay, key)));
     // A write may outlast what waits for it, and while upstream is slow the backup is asked as well.
-    const whole = /^first sight\(refresh\(GET \S+ prepare backup write\)( backup read( prepare)?)?\)$/;
+    const whole = /^cache miss\(refresh\(GET \S+ prepare backup write\)( backup read( prepare)?)?\)$/;
     const trees = await eventually(() => {
       const found = treesIn(receiver);
       expect(found).toHaveLength(keys.length);
@@ -109,7 +109,7 @@ describe("--otlp-tracing", () => {
     });
     using client = new GrpcClient(relay.grpcUrl);
     await client.getConfigSpec({ sdkKey: KEY, version: 1 }, { traceparent: TRACEPARENT, tracestate: "a=b" });
-    const [first] = await treesWith(receiver, "first sight");
+    const [first] = await treesWith(receiver, "cache miss");
     expect(first?.roots[0]).toMatchObject({
       traceId: TRACE_ID,
       parentSpanId: CLIENT_SPAN,

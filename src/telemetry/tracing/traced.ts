@@ -16,7 +16,7 @@ import type { Acquirer, KeepFirst, Manifests, Refresher } from "./tracing.ts";
 
 /**
  * The root of what is done for a feed. A poll is nobody's child, whoever's request it was that the feed came with; a
- * first sight is the client's.
+ * cache miss is the client's.
  */
 export function tracedAcquirer(inner: Acquirer, spans: Spans): Acquirer {
   return {
@@ -25,7 +25,7 @@ export function tracedAcquirer(inner: Acquirer, spans: Spans): Acquirer {
       return spans.within(
         isPoll ? ROOT_CONTEXT : spans.carried,
         {
-          name: isPoll ? "poll" : "first sight",
+          name: isPoll ? "poll" : "cache miss",
           kind: isPoll ? SpanKind.INTERNAL : SpanKind.SERVER,
           attributes: { ...attributesOf(feed), priority },
           ending: endingOfRefresh,

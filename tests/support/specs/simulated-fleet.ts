@@ -241,8 +241,8 @@ export class SimulatedRelay implements AsyncDisposable {
   }
 
   /** A client's first request. */
-  firstSight(feed: Feed): Promise<unknown> {
-    return this.#acquirer.acquire(feed, "first_sight");
+  cacheMiss(feed: Feed): Promise<unknown> {
+    return this.#acquirer.acquire(feed, "cache_miss");
   }
 
   /** As by kill -9: nothing is let go of. */

@@ -96,7 +96,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
     poller,
     query: new SpecQuery({ store, acquirer, clock, maxDenials, gate, recovery }),
     /** What a client's first request for a feed does. */
-    firstSight: (feed: Feed) => acquirer.acquire(feed, "first_sight"),
+    cacheMiss: (feed: Feed) => acquirer.acquire(feed, "cache_miss"),
     /** What the poller does, when it is due. */
     poll: (feed: Feed) => acquirer.acquire(feed, "poll"),
     [Symbol.asyncDispose]: () => poller[Symbol.asyncDispose](),
