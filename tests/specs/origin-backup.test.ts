@@ -129,7 +129,7 @@ describe("what a relay takes from a confirmation", () => {
     const recovery = new SpecRecovery({ backup: new MemoryBackup(), preparer, store, clock, emit: () => {} });
     const fleet = new Fleet({
       supervisor: strictSupervisor(clock),
-      board: {
+      channel: {
         look: async () => known,
         confirm: async () => {},
         refuse: async () => {},

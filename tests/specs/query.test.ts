@@ -121,7 +121,7 @@ describe("a negative answer", () => {
   });
 
   test("is one of so many at most: the oldest is forgotten, valid keys stay", async () => {
-    await using flow = askable({ maxDenials: 10, maxKeys: 1 });
+    await using flow = askable({ maxNegativeEntries: 10, maxKeys: 1 });
     await flow.ask();
     flow.source.otherwise = () => unauthorized;
     const invalid = Array.from({ length: 100 }, (_, index) => feedOf(`secret-invalid-${index}`));

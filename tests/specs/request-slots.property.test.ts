@@ -8,7 +8,7 @@ const request = fc.record({
   feed: fc.integer({ min: 0, max: 20 }),
   priority: fc.constantFrom("cache_miss" as const, "poll" as const),
   atMs: fc.integer({ min: 0, max: 6_000 }),
-  isHurried: fc.boolean(),
+  isPrioritized: fc.boolean(),
   piecesAfterMs: fc.array(fc.constantFrom(1, 400, 1_500, 9_000), { maxLength: 6 }),
   endsAfterMs: fc.constantFrom(0, 5, 900, 10_000),
 });
@@ -30,7 +30,7 @@ test("whatever requests do, open ones are twice -u at most, all get their turn, 
           feed,
           priority,
           atMs,
-          isHurried,
+          isPrioritized,
           piecesAfterMs,
           endsAfterMs,
         }: (typeof requests)[0]) => {
@@ -39,7 +39,7 @@ test("whatever requests do, open ones are twice -u at most, all get their turn, 
           if (underway.has(feed)) return;
           underway.add(feed);
           const taking = slots.take(String(feed), priority);
-          if (isHurried) slots.hurry(String(feed));
+          if (isPrioritized) slots.prioritize(String(feed));
           {
             using slot = await taking;
             mostOpen = Math.max(mostOpen, ++open);

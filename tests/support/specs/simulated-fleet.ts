@@ -179,7 +179,7 @@ export class SimulatedRelay implements AsyncDisposable {
     const { backup } = this;
     const recovery = new SpecRecovery({ backup, preparer: instantPreparer, store, clock, emit });
     const fleet = new Fleet({
-      board: board.seenBy(this),
+      channel: board.seenBy(this),
       store,
       recovery,
       clock,
@@ -189,9 +189,7 @@ export class SimulatedRelay implements AsyncDisposable {
       clearOnUnauthorized,
       signal: this.#stopping.signal,
     });
-    const onNotKept = fleet.mayConfirm.bind(fleet);
-    const onKept = fleet.kept.bind(fleet);
-    const writer = new BackupWriter({ backup, recovery, store, clock, supervisor, emit, onKept, onNotKept });
+    const writer = new BackupWriter({ backup, recovery, store, clock, supervisor, emit, fleet });
     const refresher = new SpecRefresher({
       source: this.source,
       preparer: instantPreparer,
@@ -202,8 +200,7 @@ export class SimulatedRelay implements AsyncDisposable {
       intervalMs: () => intervalMs,
       maxKeys: 100,
       emit,
-      keepFirst: (snapshot) => writer.writeAhead(snapshot),
-      onForget: () => {},
+      backup: writer,
       signal: this.#stopping.signal,
     });
     const acquirer = new SpecAcquirer({

@@ -33,13 +33,13 @@ export interface SpecFlowOptions {
   readonly pinned?: readonly SdkKey[];
   readonly preload?: readonly Feed[];
   readonly clearOnUnauthorized?: boolean;
-  readonly maxDenials?: number;
+  readonly maxNegativeEntries?: number;
   readonly backup?: SpecBackup;
 }
 
 /** The real store, refresher and poller between a scripted upstream and a clock that stands still. */
 export function specFlow(options: SpecFlowOptions = {}) {
-  const { maxKeys = 100, maxInFlight = 64, pinned = [], preload = [], maxDenials = 100 } = options;
+  const { maxKeys = 100, maxInFlight = 64, pinned = [], preload = [], maxNegativeEntries = 100 } = options;
   const { backup, clearOnUnauthorized = false } = options;
   const clock = new FakeClock();
   const source = new ScriptedSource(clock);
@@ -56,8 +56,6 @@ export function specFlow(options: SpecFlowOptions = {}) {
     intervalMs: () => POLL_INTERVAL_MS,
     maxKeys,
     emit: (event) => events.push(event),
-    keepFirst: async () => {},
-    onForget: () => {},
     signal: stopping.signal,
   });
   const recovery =
@@ -94,7 +92,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
     store,
     events,
     poller,
-    query: new SpecQuery({ store, acquirer, clock, maxDenials, gate, recovery }),
+    query: new SpecQuery({ store, acquirer, clock, maxNegativeEntries, gate, recovery }),
     /** What a client's first request for a feed does. */
     cacheMiss: (feed: Feed) => acquirer.acquire(feed, "cache_miss"),
     /** What the poller does, when it is due. */
