@@ -103,8 +103,8 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       live = readReloadable(next);
       store.pin(live.preloaded);
       backup?.fleet?.pollEvery(live.intervalMs);
-      poller.follow(live);
-      readiness.follow(live);
+      poller.reconfigure(live);
+      readiness.reconfigure(live);
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

@@ -11,10 +11,10 @@ const HOUR_MS = 3_600_000;
 describe("another interval", () => {
   test("counts from the last poll: who waited for less waits for the rest of it", async () => {
     await using flow = specFlow();
-    flow.poller.follow({ intervalMs: HOUR_MS, preload: [] });
+    flow.poller.reconfigure({ intervalMs: HOUR_MS, preload: [] });
     await flow.cacheMiss(a);
     await flow.clock.advance(POLL_INTERVAL_MS);
-    flow.poller.follow({ intervalMs: 3 * POLL_INTERVAL_MS, preload: [] });
+    flow.poller.reconfigure({ intervalMs: 3 * POLL_INTERVAL_MS, preload: [] });
     await flow.clock.advance(1.6 * POLL_INTERVAL_MS);
     expect(flow.source.count(a)).toBe(1);
     await flow.clock.advance(0.5 * POLL_INTERVAL_MS);
@@ -25,11 +25,11 @@ describe("another interval", () => {
 
   test("that is over for all does not send them upstream at one moment", async () => {
     await using flow = specFlow();
-    flow.poller.follow({ intervalMs: HOUR_MS, preload: [] });
+    flow.poller.reconfigure({ intervalMs: HOUR_MS, preload: [] });
     const feeds = Array.from({ length: 40 }, (_, at) => feedOf(`secret-${at}`));
     for (const feed of feeds) await flow.cacheMiss(feed);
     await flow.clock.advance(HOUR_MS / 2);
-    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [] });
+    flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS, preload: [] });
     await flow.clock.advance(POLL_INTERVAL_MS / 4);
     const early = feeds.filter((feed) => flow.source.count(feed) > 1).length;
     expect(early).toBeWithin(1, 30);
@@ -43,7 +43,7 @@ describe("another interval", () => {
     flow.source.answer(a, failed("status", 5 * POLL_INTERVAL_MS));
     await flow.clock.advance(POLL_INTERVAL_MS);
     const polled = flow.source.count(a);
-    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS / 10, preload: [] });
+    flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS / 10, preload: [] });
     await flow.clock.advance(3.5 * POLL_INTERVAL_MS);
     expect(flow.source.count(a)).toBe(polled);
   });
@@ -53,7 +53,7 @@ describe("another interval", () => {
     await flow.cacheMiss(a);
     for (let times = 0; times < 20; times++) {
       await flow.clock.advance(POLL_INTERVAL_MS / 10);
-      flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [] });
+      flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS, preload: [] });
     }
     expect(flow.source.count(a)).toBeWithin(2, 4);
     expect(flow.clock.sleeping).toBe(1);
@@ -67,7 +67,7 @@ describe("other preloaded feeds", () => {
     flow.poller.start();
     await flow.clock.advance(POLL_INTERVAL_MS);
     const c = feedOf("secret-c");
-    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [c] });
+    flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS, preload: [c] });
     await flow.clock.advance(1);
     expect(flow.store.peek(c)?.snapshot.lcut).toBe(1);
     const [ofA, ofB] = [flow.source.count(a), flow.source.count(b)];
@@ -87,7 +87,7 @@ describe("other preloaded feeds", () => {
     const c = feedOf("secret-c");
     expect((await flow.cacheMiss(c)).kind).toBe("full");
     flow.store.pin([sdkKeyOf("secret-b")]);
-    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [b] });
+    flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS, preload: [b] });
     expect((await flow.cacheMiss(c)).kind).toBe("fresh");
     expect(flow.store.peek(a)).toBeUndefined();
     expect(flow.clock.sleeping).toBe(2);

@@ -122,7 +122,7 @@ describe("what preloaded keys have to do with ready", () => {
         .join()
         .match(/secret-\w+/g) ?? [];
     const follow = (feeds: readonly Feed[]) =>
-      readiness.follow({ preload: feeds, maxStalenessMs: undefined });
+      readiness.reconfigure({ preload: feeds, maxStalenessMs: undefined });
     follow([...preload, other]);
     expect(missing()).toEqual(["secret-fir", "secret-oth"]);
     publish(v1);

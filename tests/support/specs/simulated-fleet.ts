@@ -234,7 +234,7 @@ export class SimulatedRelay implements AsyncDisposable {
   /** As SIGHUP does. */
   pollEvery(intervalMs: number): void {
     this.#fleet.pollEvery(intervalMs);
-    this.#poller.follow({ intervalMs, preload: this.#preload });
+    this.#poller.reconfigure({ intervalMs, preload: this.#preload });
   }
 
   /** A client's first request. */
