@@ -1,6 +1,6 @@
 import type { SdkKey } from "./sdk-key.ts";
 
-/** The SDK keys that are served, where it was said which; else all are. */
+/** The SDK keys that are served. Without a list, all keys are. */
 export class AllowList {
   readonly #listeners = new Set<(removed: ReadonlySet<SdkKey>) => void>();
   #keys: ReadonlySet<SdkKey> | undefined;
@@ -9,7 +9,7 @@ export class AllowList {
     this.#keys = keys && new Set(keys);
   }
 
-  /** Whether there is a list at all. */
+  /** Whether there is a list. */
   get isGiven(): boolean {
     return this.#keys !== undefined;
   }
@@ -18,13 +18,13 @@ export class AllowList {
     return this.#keys?.has(sdkKey) ?? true;
   }
 
-  /** Whether these are the keys of the list, in whatever order. */
+  /** Returns whether the list has exactly these keys, in any order. */
   consistsOf(keys: Iterable<SdkKey>): boolean {
     const others = new Set(keys);
     return this.#keys?.size === others.size && others.isSubsetOf(this.#keys);
   }
 
-  /** From now on these. Returns how many of those that were allowed are no longer. */
+  /** Replaces the list. Returns how many keys are no longer allowed. */
   replace(keys: Iterable<SdkKey>): number {
     const allowed = new Set(keys);
     const removed = new Set([...(this.#keys ?? [])].filter((key) => !allowed.has(key)));
@@ -33,7 +33,7 @@ export class AllowList {
     return removed.size;
   }
 
-  /** Called with the keys that went, when they are no longer allowed. */
+  /** Calls the listener with the removed keys, once they are no longer allowed. */
   onRemoved(listener: (removed: ReadonlySet<SdkKey>) => void): void {
     this.#listeners.add(listener);
   }

@@ -146,8 +146,8 @@ describe("a file of allowed keys", () => {
     const complaint = /WARN +the new list of allowed SDK keys can't be used.* reason=.*/g;
     const bad = [
       [() => file.remove(), "file is missing"],
-      [() => file.write(" \n"), "it names no SDK key"],
-      [() => file.write(`${OTHER}\nsecret with spaces and ünusual letters`), "entry 6 is no SDK key"],
+      [() => file.write(" \n"), "the list has no SDK key"],
+      [() => file.write(`${OTHER}\nsecret with spaces and ünusual letters`), "entry 6 is not an SDK key"],
     ] as const;
     for (const [index, [spoil, reason]] of bad.entries()) {
       spoil();

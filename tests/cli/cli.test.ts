@@ -116,7 +116,7 @@ describe("a wrong command line exits 2 with one line that names option, value an
     [
       "a malformed key",
       ["http", "disabled", "--preload-sdk-keys", "secret-a,sec ret/b"],
-      /entry 3 is no SDK key/,
+      /entry 3 is not an SDK key/,
     ],
     [
       "more keys than fit",

@@ -85,7 +85,7 @@ describe("a file that can't be used exits 2 with one line that names file, name 
       "a key that is none",
       "yaml",
       `allowed-sdk-keys: [${KEY}, "a b!"]`,
-      'allowed-sdk-keys in FILE: entry 3 is no SDK key, allowed are 1 to 200 letters, digits, "-" and "_"',
+      'allowed-sdk-keys in FILE: entry 3 is not an SDK key (expected 1 to 200 letters, digits, "-" or "_")',
     ],
     [
       "a name that stands there twice, in YAML",

@@ -258,7 +258,7 @@ describe("what goes wrong with a file", () => {
         : undefined;
     expect(await relay.onDisk(key)).toEqual(["other"]);
     await eventually(() => expect(relay.clock.wake(10_000)).toBeGreaterThan(0));
-    await eventually(() => expect(relay.log.join("\n")).toContain("nothing from upstream within 10 s"));
+    await eventually(() => expect(relay.log.join("\n")).toContain("no data from upstream for 10 s"));
   }, 10_000);
 
   test.each([

@@ -76,7 +76,7 @@ describeWith("openssl")("WIRE 2: over TLS", () => {
     await using proxy = await OutboundProxy.start();
     await using relay = await startRelayProcess({ upstream, env: { ...trusting(), HTTPS_PROXY: proxy.url } });
     expect((await ask(relay, publishKey(upstream, "secret-h2-tunnel"))).status).toBe(503);
-    expect(relay.output()).toContain('detail="no HTTP/2 through a proxy"');
+    expect(relay.output()).toContain('detail="HTTP/2 is not supported through a proxy"');
   });
 });
 

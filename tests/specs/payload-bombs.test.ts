@@ -23,7 +23,7 @@ afterAll(deleteFolders);
 const MAX_MORE_BYTES = 150_000_000;
 
 const OPTION = "--max-payload-in-mb";
-const TOO_LARGE = "it is larger than the 64 MiB that --max-payload-in-mb allows";
+const TOO_LARGE = "the payload is larger than the 64 MiB that --max-payload-in-mb allows";
 
 const PROTO = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
 

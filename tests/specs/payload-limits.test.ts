@@ -65,7 +65,7 @@ const small = specOf(FIRST_LCUT, 5_000);
 const oneMebibyte = (env: Readonly<Record<string, string>>): Promise<RelayProcess> =>
   startRelayProcess({ env, args: ["--max-payload-in-mb", "1"] });
 
-const refusal = 'detail="it is larger than the 1 MiB that --max-payload-in-mb allows"';
+const refusal = 'detail="the payload is larger than the 1 MiB that --max-payload-in-mb allows"';
 
 describe("a payload of --max-payload-in-mb", () => {
   test.each([

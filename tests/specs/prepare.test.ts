@@ -70,7 +70,7 @@ describe("a JSON payload's version", () => {
       const preparation = await prepare({ raw: refused, maxBytes: MAX_PAYLOAD_BYTES });
       expect(preparation).toMatchObject({ kind: "refused", reason: "in_future" });
       expect(JSON.stringify(preparation)).toMatch(
-        /the version \d+ is more than 24 h after \S+, which it is here: .*clock is wrong, or its time is not in ms/,
+        /the version \d+ is more than 24 h ahead of this machine's clock \(\S+\): .*clock is wrong, or the version is not in ms/,
       );
     }
   });

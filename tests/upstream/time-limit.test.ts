@@ -77,7 +77,7 @@ test("where a request takes long to send, an upstream that connects has the whol
 test("a body that comes steadily takes as long as it takes", async () => {
   using at = limitOf();
   await at.clock.advance(9_000);
-  at.limit.answered();
+  at.limit.responded();
   // 18 MB at 600 kB/s, and then at a tenth of that.
   for (let second = 0; second < 300; second++) {
     await at.clock.advance(1_000);
@@ -89,7 +89,7 @@ test("a body that comes steadily takes as long as it takes", async () => {
 test("10 s without a byte end it, whenever they begin", async () => {
   for (const pieces of [0, 1, 50]) {
     using at = limitOf();
-    at.limit.answered();
+    at.limit.responded();
     for (let piece = 0; piece < pieces; piece++) {
       await at.clock.advance(9_000);
       at.limit.received(1_000_000);
@@ -103,7 +103,7 @@ test("10 s without a byte end it, whenever they begin", async () => {
 
 test("a byte every 9 s is no progress: after half a minute it must come at the least rate", async () => {
   using at = limitOf();
-  at.limit.answered();
+  at.limit.responded();
   let seconds = 0;
   for (; at.ending() === undefined && seconds < 1_000; seconds += 9) {
     await at.clock.advance(9_000);
@@ -114,7 +114,7 @@ test("a byte every 9 s is no progress: after half a minute it must come at the l
 
 test("what was fast at first may not trickle for ever either", async () => {
   using at = limitOf();
-  at.limit.answered();
+  at.limit.responded();
   at.limit.received(100 * MIN_BYTES_PER_S);
   let seconds = 0;
   for (; at.ending() === undefined && seconds < 10_000; seconds += 5) {
@@ -126,7 +126,7 @@ test("what was fast at first may not trickle for ever either", async () => {
 
 test("when it is over, nobody waits any more, and nothing is aborted", async () => {
   const at = limitOf({ port: 9 });
-  at.limit.answered();
+  at.limit.responded();
   at[Symbol.dispose]();
   await settle();
   expect(at.clock.sleeping).toBe(0);
@@ -138,11 +138,11 @@ describe("config specs of an upstream that", () => {
   const trickle: Fault = { kind: "drip", chunkBytes: 1, everyMs: 60 };
 
   test.each([
-    ["never answers", { kind: "hang" }, "no answer from upstream within 10 s"],
+    ["never answers", { kind: "hang" }, "no response from upstream within 10 s"],
     [
       "stops halfway",
       { kind: "stall", afterBytes: 40 },
-      "upstream stopped in the middle of its answer: nothing for 10 s",
+      "upstream stopped in the middle of its response: no data for 10 s",
     ],
     ["sends a byte every 9 s", trickle, "upstream sends its answer at less than 1024 bytes/s"],
   ] as const)("%s are given up", async (_, fault, detail) => {

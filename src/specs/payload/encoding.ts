@@ -19,7 +19,7 @@ interface Decoder {
   readonly stream: (options: DecoderOptions) => Transform & zlib.Zlib;
   readonly whole: (bytes: Bytes, options: DecoderOptions) => Promise<Buffer>;
   /** Detects truncation and trailing bytes that the decoder itself accepts. */
-  readonly isWhole?: (bytes: Bytes, readBytes: number) => boolean;
+  readonly isComplete?: (bytes: Bytes, readBytes: number) => boolean;
 }
 
 const gzipDecoder: Decoder = { stream: zlib.createGunzip, whole: promisify(zlib.gunzip) };
@@ -27,7 +27,7 @@ const brotliDecoder: Decoder = {
   stream: zlib.createBrotliDecompress,
   whole: promisify(zlib.brotliDecompress),
   // The decoder ignores bytes after the end.
-  isWhole: (bytes, readBytes) => readBytes === bytes.length,
+  isComplete: (bytes, readBytes) => readBytes === bytes.length,
 };
 
 const DECODERS: Readonly<Partial<Record<string, Decoder>>> = {
@@ -36,7 +36,11 @@ const DECODERS: Readonly<Partial<Record<string, Decoder>>> = {
   deflate: { stream: zlib.createInflate, whole: promisify(zlib.inflate) },
   br: brotliDecoder,
   "statsig-br": brotliDecoder,
-  zstd: { stream: zlib.createZstdDecompress, whole: promisify(zlib.zstdDecompress), isWhole: isWholeZstd },
+  zstd: {
+    stream: zlib.createZstdDecompress,
+    whole: promisify(zlib.zstdDecompress),
+    isComplete: isCompleteZstd,
+  },
 };
 
 /** Chunk size while the decoded length is counted. */
@@ -101,7 +105,7 @@ async function countDecoded(bytes: Bytes, decoder: Decoder, maxBytes: number): P
     // Leaving the loop destroys the stream.
     if (decodedBytes > maxBytes) return decodedBytes;
   }
-  if (decoder.isWhole?.(bytes, stream.bytesWritten) === false) throw new RangeError("bytes after the end");
+  if (decoder.isComplete?.(bytes, stream.bytesWritten) === false) throw new RangeError("bytes after the end");
   return decodedBytes;
 }
 
@@ -142,7 +146,7 @@ function toOwned(buffer: Buffer): Bytes {
  * Returns whether the bytes are complete zstd frames and nothing else, by the lengths of their blocks (RFC 8878, 3.1.1). Bun's
  * zstdDecompress accepts truncated input: it treats the end of the input as the end of the frame.
  */
-function isWholeZstd(bytes: Uint8Array): boolean {
+function isCompleteZstd(bytes: Uint8Array): boolean {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
   do at = endOfZstdFrame(view, at);
