@@ -144,7 +144,7 @@ describe("config specs of an upstream that", () => {
       { kind: "stall", afterBytes: 40 },
       "upstream stopped in the middle of its response: no data for 10 s",
     ],
-    ["sends a byte every 9 s", trickle, "upstream sends its answer at less than 1024 bytes/s"],
+    ["sends a byte every 9 s", trickle, "upstream sends its response at less than 1024 bytes/s"],
   ] as const)("%s are given up", async (_, fault, detail) => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-slow");
