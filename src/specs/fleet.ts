@@ -57,9 +57,9 @@ export interface FleetChannel {
   holdOff(feed: Feed, ms: number): Promise<void>;
   /** Notifies all relays that the backup has a new version. */
   announce(feed: Feed, lcut: number): Promise<void>;
-  /** `topic` is {@link topicOf} of the feed: SDK keys are not published. */
+  /** `topic` is {@link toTopic} of the feed: SDK keys are not published. */
   onAnnounced(listener: (topic: string, lcut: number) => void): void;
-  topicOf(feed: Feed): string;
+  toTopic(feed: Feed): string;
 }
 
 interface FleetOptions {
@@ -144,8 +144,8 @@ export class Fleet {
     this.#intervalMs = options.intervalMs;
     const { channel, store, supervisor } = options;
     store.listen({
-      added: ({ feed }) => this.#topics.set(channel.topicOf(feed), feed),
-      removed: ({ feed }) => this.#forget(channel.topicOf(feed)),
+      added: ({ feed }) => this.#topics.set(channel.toTopic(feed), feed),
+      removed: ({ feed }) => this.#forget(channel.toTopic(feed)),
     });
     channel.onAnnounced((topic, lcut) => {
       const feed = this.#topics.get(topic);
@@ -181,7 +181,7 @@ export class Fleet {
   async poll(feed: Feed, held: HeldFeed | undefined): Promise<FollowOutcome> {
     const { channel, store } = this.#options;
     // A preloaded feed that is not held yet must receive announcements as well.
-    if (held === undefined && store.peek(feed) === undefined) this.#topics.set(channel.topicOf(feed), feed);
+    if (held === undefined && store.peek(feed) === undefined) this.#topics.set(channel.toTopic(feed), feed);
     const seen = await this.#look(feed);
     if (seen === undefined) return OURS;
     // A dropped feed must not come back from a backup that may still have it.
@@ -250,7 +250,7 @@ export class Fleet {
     const { channel, clock } = this.#options;
     const intervalMs = this.#intervalMs;
     const claimed = (later: number) => Math.min(CLAIMED * intervalMs, MAX_CLAIMED_MS) + later * intervalMs;
-    const failedAt = this.#failedAt.get(channel.topicOf(feed));
+    const failedAt = this.#failedAt.get(channel.toTopic(feed));
     if (failedAt === undefined) return { freshForMs: FRESH * intervalMs, claimedForMs: claimed(0) };
     const intervalsAgo = (clock.elapsed() - failedAt) / intervalMs;
     const later =
@@ -272,7 +272,7 @@ export class Fleet {
 
   /** The relay that has the version may still be writing it; if it cannot write it, every relay must ask upstream. */
   #followMissing(feed: Feed, lcut: number): FollowOutcome {
-    const topic = this.#options.channel.topicOf(feed);
+    const topic = this.#options.channel.toTopic(feed);
     const wasMissing = this.#missing.get(topic) === lcut;
     if (wasMissing || !this.#topics.has(topic)) return OURS;
     this.#missing.set(topic, lcut);
@@ -292,7 +292,7 @@ export class Fleet {
   /** Upstream confirmed to this relay that the held version is the newest. */
   upstreamConfirmed(feed: Feed): void {
     const { channel, store, clock } = this.#options;
-    const topic = channel.topicOf(feed);
+    const topic = channel.toTopic(feed);
     const held = store.peek(feed);
     if (held === undefined) return;
     const { lcut } = held.snapshot;
@@ -312,7 +312,7 @@ export class Fleet {
   /** A request of this relay failed. `retryAfterMs`: how long upstream asked to wait. */
   upstreamFailed(feed: Feed, retryAfterMs = 0): void {
     const { channel, clock } = this.#options;
-    const topic = channel.topicOf(feed);
+    const topic = channel.toTopic(feed);
     if (this.#topics.has(topic)) this.#failedAt.set(topic, clock.elapsed());
     // If this fails, upstream tells the other relays the same.
     if (retryAfterMs > CLAIMED * this.#intervalMs) channel.holdOff(feed, retryAfterMs).catch(() => {});
@@ -334,14 +334,14 @@ export class Fleet {
   #allowConfirmation({ feed, lcut }: Snapshot): void {
     const held = this.#options.store.peek(feed);
     if (held?.snapshot.lcut !== lcut) return;
-    this.#confirmable.set(this.#options.channel.topicOf(feed), lcut);
+    this.#confirmable.set(this.#options.channel.toTopic(feed), lcut);
     this.#confirm(held);
   }
 
   #confirm(held: HeldFeed): void {
     const { channel, clock } = this.#options;
     const { feed, snapshot } = held;
-    const own = this.#ownConfirmations.get(channel.topicOf(feed));
+    const own = this.#ownConfirmations.get(channel.toTopic(feed));
     // A version that came from another relay is confirmed by that relay.
     if (own?.lcut !== snapshot.lcut) return;
     const ageMs = clock.elapsed() - own.at;

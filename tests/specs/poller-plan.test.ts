@@ -9,7 +9,7 @@ const b = feedOf("secret-b");
 const HOUR_MS = 3_600_000;
 
 describe("another interval", () => {
-  test("counts from the last poll: who waited for less waits for the rest of it", async () => {
+  test("counts from the last poll: a feed that has waited less waits for the rest", async () => {
     await using flow = specFlow();
     flow.poller.reconfigure({ intervalMs: HOUR_MS, preload: [] });
     await flow.cacheMiss(a);
@@ -23,7 +23,7 @@ describe("another interval", () => {
     expect(flow.source.count(a)).toBeWithin(11, 14);
   });
 
-  test("that is over for all does not send them upstream at one moment", async () => {
+  test("for which all feeds are overdue does not make them poll at the same time", async () => {
     await using flow = specFlow();
     flow.poller.reconfigure({ intervalMs: HOUR_MS, preload: [] });
     const feeds = Array.from({ length: 40 }, (_, at) => feedOf(`secret-${at}`));
@@ -37,7 +37,7 @@ describe("another interval", () => {
     for (const feed of feeds) expect(flow.source.count(feed)).toBeGreaterThan(1);
   });
 
-  test("keeps what upstream asked for", async () => {
+  test("keeps Retry-After", async () => {
     await using flow = specFlow();
     await flow.cacheMiss(a);
     flow.source.answer(a, failed("status", 5 * POLL_INTERVAL_MS));
@@ -48,7 +48,7 @@ describe("another interval", () => {
     expect(flow.source.count(a)).toBe(polled);
   });
 
-  test("the same as before wakes nobody", async () => {
+  test("that is the same as before interrupts no wait", async () => {
     await using flow = specFlow();
     await flow.cacheMiss(a);
     for (let times = 0; times < 20; times++) {
@@ -61,7 +61,7 @@ describe("another interval", () => {
 });
 
 describe("other preloaded feeds", () => {
-  test("one that came is polled at once, one that went is polled no more unless it is held", async () => {
+  test("polls an added feed at once, and a removed one no more unless it is held", async () => {
     await using flow = specFlow({ preload: [a, b] });
     flow.source.answer(b, failed("broken"));
     flow.poller.start();
@@ -76,7 +76,7 @@ describe("other preloaded feeds", () => {
     expect(flow.source.count(b)).toBe(ofB);
   });
 
-  test("stay where there is too little room, and those that went make some", async () => {
+  test("are not evicted if there are too many keys, and removed ones are", async () => {
     await using flow = specFlow({
       maxKeys: 2,
       preload: [a, b],

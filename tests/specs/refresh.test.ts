@@ -10,7 +10,7 @@ const b = feedOf("secret-b");
 const c = feedOf("secret-c");
 
 describe("requests to upstream", () => {
-  test("are never more at once than allowed, and each feed gets its turn", async () => {
+  test("are limited in number, and each feed gets its turn", async () => {
     const feeds = Array.from({ length: 30 }, (_, index) => feedOf(`secret-${index}`));
     await using flow = specFlow({ maxInFlight: 3 });
     const { clock, source } = flow;
@@ -25,12 +25,12 @@ describe("requests to upstream", () => {
     for (const feed of feeds) expect(source.count(feed)).toBeGreaterThan(3);
   });
 
-  test("for what nobody holds yet go before polls that wait", async () => {
+  test("for cache misses take precedence over waiting polls", async () => {
     await using flow = specFlow({ maxInFlight: 1 });
     for (const feed of [a, b]) await flow.cacheMiss(feed);
     const answer = flow.source.hang(feedOf("secret-slow"));
     void flow.cacheMiss(feedOf("secret-slow"));
-    // Less than a second, after which a silent request gives up its place.
+    // Less than a second, after which a silent request gives up its slot.
     await flow.clock.advance(500);
     for (const feed of [a, b]) void flow.poll(feed);
     void flow.cacheMiss(c);
@@ -42,8 +42,8 @@ describe("requests to upstream", () => {
     expect(new Set(polls)).toEqual(new Set([a, b]));
   });
 
-  // Somebody waits for it now, as for any other cache miss.
-  test("go before polls that wait also where the feed's own poll is one of these", async () => {
+  // A client waits for it now, as for any other cache miss.
+  test("take precedence over waiting polls also if the feed's own poll is one of these", async () => {
     const preload = [feedOf("secret-slow"), a, b, c];
     await using flow = specFlow({ maxInFlight: 1, preload });
     const answer = flow.source.hang(feedOf("secret-slow"));
@@ -55,7 +55,7 @@ describe("requests to upstream", () => {
     expect(flow.source.asked.map(({ feed }) => feed)).toEqual([feedOf("secret-slow"), c, a, b]);
   });
 
-  test("of one feed are never two at once: who asks meanwhile gets the same outcome", async () => {
+  test("are never concurrent for a feed: all callers get the same outcome", async () => {
     await using flow = specFlow();
     const answer = flow.source.hang(a);
     const outcomes = Array.from({ length: 50 }, () => flow.cacheMiss(a));
@@ -68,7 +68,7 @@ describe("requests to upstream", () => {
     expect([flow.source.count(a), flow.store.peek(a)?.snapshot.lcut]).toEqual([2, 4]);
   });
 
-  test("that another version overtook change nothing: the newer one stays", async () => {
+  test("that another version overtook change nothing, and the newer version stays", async () => {
     await using flow = specFlow();
     await flow.cacheMiss(a);
     const answer = flow.source.hang(a);
@@ -82,7 +82,7 @@ describe("requests to upstream", () => {
   });
 });
 
-test("a version is confirmed whenever upstream has none newer, and by nothing else", async () => {
+test("a version is confirmed when upstream has none newer, and only then", async () => {
   await using flow = specFlow();
   await flow.cacheMiss(a);
   const held = flow.store.peek(a);
@@ -102,7 +102,7 @@ test("a version is confirmed whenever upstream has none newer, and by nothing el
   }
 });
 
-test("a held feed knows that upstream's last answer was 401 or 403, and forgets it with the next success", async () => {
+test("a held feed is revoked after 401 or 403, until the next success", async () => {
   await using flow = specFlow();
   await flow.cacheMiss(a);
   const held = flow.store.peek(a);
@@ -121,33 +121,30 @@ test("a held feed knows that upstream's last answer was 401 or 403, and forgets 
   }
 });
 
-describe("a key that upstream answers 401 for, of which nothing is held but the backup has a version", () => {
+describe("a key that upstream rejects with 401, which is not held but in the backup", () => {
   const backup = async () => {
     const memory = new MemoryBackup();
     await memory.write(snapshotOf(a, 7));
     return memory;
   };
 
-  test.each([0, 5_000])(
-    "is held, and known to be revoked, if upstream takes %d ms to say so",
-    async (tookMs) => {
-      await using flow = specFlow({ backup: await backup() });
-      flow.source.answer(a, async (_, signal) => {
-        await flow.clock.sleep(tookMs, signal);
-        return unauthorized;
-      });
-      const asked = flow.query.ask(a.sdkKey, a.version, a.format);
-      await flow.clock.advance(tookMs);
-      const answer = await asked;
-      if (answer.kind !== "held") throw new Error(answer.kind);
-      expect(answer.held.snapshot).toMatchObject({ lcut: 7, source: "local" });
-      await flow.clock.advance(1);
-      expect([answer.held.isRevoked, answer.held.confirmedAt]).toEqual([true, undefined]);
-      flow.source.answer(a, version(8));
-      await flow.clock.advance(POLL_INTERVAL_MS);
-      expect([flow.store.peek(a)?.isRevoked, flow.store.peek(a)?.snapshot.lcut]).toEqual([false, 8]);
-    },
-  );
+  test.each([0, 5_000])("is held as revoked if upstream takes %d ms to respond", async (tookMs) => {
+    await using flow = specFlow({ backup: await backup() });
+    flow.source.answer(a, async (_, signal) => {
+      await flow.clock.sleep(tookMs, signal);
+      return unauthorized;
+    });
+    const asked = flow.query.ask(a.sdkKey, a.version, a.format);
+    await flow.clock.advance(tookMs);
+    const answer = await asked;
+    if (answer.kind !== "held") throw new Error(answer.kind);
+    expect(answer.held.snapshot).toMatchObject({ lcut: 7, source: "local" });
+    await flow.clock.advance(1);
+    expect([answer.held.isRevoked, answer.held.confirmedAt]).toEqual([true, undefined]);
+    flow.source.answer(a, version(8));
+    await flow.clock.advance(POLL_INTERVAL_MS);
+    expect([flow.store.peek(a)?.isRevoked, flow.store.peek(a)?.snapshot.lcut]).toEqual([false, 8]);
+  });
 
   test("is not held with --clear-datastore-on-unauthorized", async () => {
     await using flow = specFlow({ backup: await backup(), clearOnUnauthorized: true });
@@ -156,8 +153,8 @@ describe("a key that upstream answers 401 for, of which nothing is held but the 
   });
 });
 
-// The poll asked for what is newer than a version that is gone by the time it is answered.
-test("a first request that meets a poll of what was evicted meanwhile gets the version all the same", async () => {
+// The poll requested what is newer than a version that was evicted before the response.
+test("a cache miss that joins a poll of a feed that was evicted meanwhile gets the version nevertheless", async () => {
   await using flow = specFlow({ maxKeys: 1 });
   await flow.cacheMiss(a);
   const answer = flow.source.hang(a);
@@ -169,7 +166,7 @@ test("a first request that meets a poll of what was evicted meanwhile gets the v
   expect((await asked).kind).toBe("held");
 });
 
-test("with no room for one key more, all being in use, a first request is told so and takes no place", async () => {
+test("a cache miss returns full if all keys are in use, and evicts none", async () => {
   await using flow = specFlow({ maxKeys: 1 });
   await flow.cacheMiss(a);
   flow.store.peek(a)?.follow(() => {});

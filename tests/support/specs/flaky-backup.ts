@@ -4,7 +4,7 @@ import type { Snapshot } from "../../../src/specs/snapshot.ts";
 import type { FakeClock } from "../common/fake-clock.ts";
 import { MemoryBackup } from "./memory-backup.ts";
 
-/** A memory backup that fails when told to, and remembers every lcut that it ever kept. */
+/** A memory backup that fails on demand, and records every lcut that it stored. */
 export class FlakyBackup implements SpecBackup {
   readonly source = "redis";
   readonly shelf = new Map<string, Snapshot>();

@@ -3,7 +3,7 @@ import type { BackupRead, BackupWrite, SpecBackup } from "../../../src/specs/bac
 import { type Feed, feedId } from "../../../src/specs/feed.ts";
 import type { Snapshot } from "../../../src/specs/snapshot.ts";
 
-/** The contract in its simplest form. Backups on one shelf share what is kept. */
+/** The simplest implementation of the contract. Backups with the same map share their entries. */
 export class MemoryBackup implements SpecBackup {
   readonly source = "local";
   readonly #shelf: Map<string, Snapshot>;

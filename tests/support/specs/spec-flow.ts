@@ -18,7 +18,7 @@ import { ScriptedSource } from "./scripted-source.ts";
 
 export const POLL_INTERVAL_MS = 10_000;
 
-/** Reads a payload on the spot, without a thread, so that a fake clock can drive what waits for it. */
+/** Prepares a payload without a Worker, so that a fake clock can drive its callers. */
 export const instantPreparer: SpecPreparer = {
   async prepare({ body, format }) {
     const lcut = readJsonFacts(body).lcut ?? 0;
@@ -37,7 +37,7 @@ export interface SpecFlowOptions {
   readonly backup?: SpecBackup;
 }
 
-/** The real store, refresher and poller between a scripted upstream and a clock that stands still. */
+/** The real store, refresher and poller with a scripted upstream and a fake clock. */
 export function specFlow(options: SpecFlowOptions = {}) {
   const { maxKeys = 100, maxInFlight = 64, pinned = [], preload = [], maxNegativeEntries = 100 } = options;
   const { backup, clearOnUnauthorized = false } = options;
@@ -75,7 +75,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
     ...(recovery && { recovery }),
   });
   const allowList = new AllowList(undefined);
-  // Who may ask is another test's matter.
+  // Admission is not tested here.
   const admission = new KeyAdmission({ allowList, maxKeys: 1_000, unknownKeysPerS: 1_000, clock });
   const gate = new KeyGate({ admission, clock, emit: () => {} });
   const poller = new SpecPoller({
@@ -93,9 +93,9 @@ export function specFlow(options: SpecFlowOptions = {}) {
     events,
     poller,
     query: new SpecQuery({ store, acquirer, clock, maxNegativeEntries, gate, recovery }),
-    /** What a client's first request for a feed does. */
+    /** Acquires a feed as a client's cache miss does. */
     cacheMiss: (feed: Feed) => acquirer.acquire(feed, "cache_miss"),
-    /** What the poller does, when it is due. */
+    /** Acquires a feed as the poller does. */
     poll: (feed: Feed) => acquirer.acquire(feed, "poll"),
     [Symbol.asyncDispose]: () => poller[Symbol.asyncDispose](),
   };
