@@ -5,7 +5,7 @@ import { rawGet, textOf } from "../support/clients/raw-get.ts";
 import { failureOf } from "../support/common/failure.ts";
 import { IdListRelay } from "../support/id-lists/id-list-relay.ts";
 import { IdListUpstream } from "../support/id-lists/id-list-upstream.ts";
-import { exhaust, idListsOf, sendEvents, specsOf, createUnknownKey } from "../support/relay/access.ts";
+import { createUnknownKey, exhaust, idListsOf, sendEvents, specsOf } from "../support/relay/access.ts";
 import { type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
 import { deleteFolders, newFolder } from "../support/sqlite/local-backups.ts";
 import { publishKey } from "../support/upstream/published-key.ts";

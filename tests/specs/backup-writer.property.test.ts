@@ -72,14 +72,14 @@ test("after any events, a backup that works again gets the newest held versions,
           writer.remove(feed, { wasHeld });
         }
         if (each.kind === "lost") {
-          backup.shelf.delete(feedId(feed));
+          backup.entries.delete(feedId(feed));
           backup.history.delete(feedId(feed));
         }
       }
       backup.works = true;
       await clock.advance(65_000);
       for (const { feed, snapshot } of store.held()) {
-        expect(backup.shelf.get(feedId(feed))?.lcut).toBe(snapshot.lcut);
+        expect(backup.entries.get(feedId(feed))?.lcut).toBe(snapshot.lcut);
       }
       for (const lcuts of backup.history.values())
         expect(lcuts).toEqual([...new Set(lcuts)].sort((a, b) => a - b));
@@ -96,12 +96,12 @@ test("overwrites an unusable entry with a newer lcut than upstream's, and takes 
   const [feed] = feeds;
   if (feed === undefined) throw new Error("no feed");
   const nonsense = { ...snapshotOf(feed, 999), bytes: new TextEncoder().encode("{oops") };
-  backup.shelf.set(feedId(feed), nonsense);
+  backup.entries.set(feedId(feed), nonsense);
   store.publish(snapshotOf(feed, 10));
   await clock.advance(100);
-  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(10);
+  expect(backup.entries.get(feedId(feed))?.lcut).toBe(10);
 
-  backup.shelf.set(feedId(feed), snapshotOf(feed, 20));
+  backup.entries.set(feedId(feed), snapshotOf(feed, 20));
   store.publish(snapshotOf(feed, 15));
   await clock.advance(100);
   await eventually(() => expect(store.peek(feed)?.snapshot).toMatchObject({ lcut: 20, source: "redis" }));
@@ -117,7 +117,7 @@ test("a feed that is removed and published again at once, with an older version,
   writer.remove(feed, { wasHeld: true });
   store.publish(snapshotOf(feed, 4));
   await clock.advance(100);
-  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(4);
+  expect(backup.entries.get(feedId(feed))?.lcut).toBe(4);
 });
 
 test("a completed removal is not repeated over what another relay wrote since", async () => {
@@ -129,12 +129,12 @@ test("a completed removal is not repeated over what another relay wrote since", 
   store.publish(snapshotOf(feed, 2));
   await clock.advance(100);
   backup.works = true;
-  backup.takesWrites = false;
+  backup.acceptsWrites = false;
   await clock.advance(2_000);
-  backup.shelf.set(feedId(feed), snapshotOf(feed, 3));
-  backup.takesWrites = true;
+  backup.entries.set(feedId(feed), snapshotOf(feed, 3));
+  backup.acceptsWrites = true;
   await clock.advance(3_000);
-  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(3);
+  expect(backup.entries.get(feedId(feed))?.lcut).toBe(3);
 });
 
 test("a backup that comes back during a keep-alive round gets another round", async () => {
@@ -143,10 +143,10 @@ test("a backup that comes back during a keep-alive round gets another round", as
   await clock.advance(10);
   backup.touchTakesMs = 500;
   await clock.advance(60_100);
-  backup.shelf.clear();
+  backup.entries.clear();
   keeper.checkNow();
   await clock.advance(5_000);
-  expect(backup.shelf.size).toBe(3);
+  expect(backup.entries.size).toBe(3);
 });
 
 test("removals are done when the backup is back, however many unknown keys were rejected meanwhile", async () => {
@@ -162,7 +162,7 @@ test("removals are done when the backup is back, however many unknown keys were 
   }
   backup.works = true;
   await clock.advance(5_000);
-  expect(backup.shelf.size).toBe(0);
+  expect(backup.entries.size).toBe(0);
   await writer[Symbol.asyncDispose]();
 });
 
@@ -170,7 +170,7 @@ test("writes an entry again that expired in the backup while the relay still hol
   const { clock, backup, store } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));
   await clock.advance(10);
-  backup.shelf.clear();
+  backup.entries.clear();
   await clock.advance(61_000);
-  expect(backup.shelf.size).toBe(3);
+  expect(backup.entries.size).toBe(3);
 });

@@ -14,12 +14,12 @@ class FleetUnderTest implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly upstream = new SimulatedUpstream();
   readonly channel = new SharedChannel(this.clock);
-  readonly shelf = new Map<string, Snapshot>();
+  readonly entries = new Map<string, Snapshot>();
   readonly relays: SimulatedRelay[] = [];
 
   /** Requests of all relays. */
   set backupTakesWrites(takes: boolean) {
-    for (const relay of this.relays) relay.backup.takesWrites = takes;
+    for (const relay of this.relays) relay.backup.acceptsWrites = takes;
   }
 
   readonly #clearOnUnauthorized: boolean;
@@ -30,10 +30,14 @@ class FleetUnderTest implements AsyncDisposable {
   }
 
   start(intervalMs: number): void {
-    const { clock, upstream, channel, shelf } = this;
+    const { clock, upstream, channel, entries } = this;
     const clearOnUnauthorized = this.#clearOnUnauthorized;
     this.relays.push(
-      new SimulatedRelay(clock, upstream, channel, shelf, { intervalMs, feeds: FEEDS, clearOnUnauthorized }),
+      new SimulatedRelay(clock, upstream, channel, entries, {
+        intervalMs,
+        feeds: FEEDS,
+        clearOnUnauthorized,
+      }),
     );
   }
 
@@ -46,7 +50,7 @@ class FleetUnderTest implements AsyncDisposable {
   /** The lcuts of each relay and of the backup. */
   lcuts(feed: Feed): (number | undefined)[] {
     const held = this.relays.map(({ store }) => store.peek(feed)?.snapshot.lcut);
-    return [...held, this.shelf.get(feedId(feed))?.lcut];
+    return [...held, this.entries.get(feedId(feed))?.lcut];
   }
 
   asked(feed: Feed, since: number): number {
@@ -232,8 +236,8 @@ test("a shorter interval applies at once to relays that follow", async () => {
 
 test("a key that is evicted while the fleet is asked does not come back", async () => {
   const [a = feedOf("secret-a"), b = feedOf("secret-b")] = FEEDS;
-  const { clock, upstream, channel, shelf } = new FleetUnderTest([]);
-  await using relay = new SimulatedRelay(clock, upstream, channel, shelf, {
+  const { clock, upstream, channel, entries } = new FleetUnderTest([]);
+  await using relay = new SimulatedRelay(clock, upstream, channel, entries, {
     intervalMs: INTERVAL_MS,
     feeds: FEEDS,
     preload: [],
@@ -277,7 +281,7 @@ test("no version ever goes back, and all relays have the newest once all faults 
             const lcut = relay.store.peek(feed)?.snapshot.lcut ?? 0;
             expect(lcut).toBeGreaterThanOrEqual(newest.get(relay) ?? 0);
           }
-          const kept = fleet.shelf.get(feedId(feed))?.lcut ?? 0;
+          const kept = fleet.entries.get(feedId(feed))?.lcut ?? 0;
           expect(kept).toBeGreaterThanOrEqual(newest.get(feedId(feed)) ?? 0);
           newest.set(feedId(feed), kept);
         }

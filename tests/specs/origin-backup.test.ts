@@ -96,7 +96,9 @@ describeWith("redis-server")("in a fleet, a relay that does not ask upstream", (
     await originOf(follower, sdkKey);
     const newer = publishKey(upstream, sdkKey, 1);
     const expected = { lcut: String(newer.lcut), source: "redis", confirmedAt: expect.any(Number) };
-    await eventually(async () => expect(await originOf(follower, sdkKey)).toEqual(expected), { withinMs: 8_000 });
+    await eventually(async () => expect(await originOf(follower, sdkKey)).toEqual(expected), {
+      withinMs: 8_000,
+    });
 
     const aheadMs: number[] = [];
     for (const until = performance.now() + 4_000; performance.now() < until; await sleep(100)) {

@@ -91,7 +91,7 @@ describe("an entry of the negative cache", () => {
 
   test("does not keep the relay from reading a backup that is back, even within Retry-After", async () => {
     const backup = new FlakyBackup();
-    backup.shelf.set(feedId(a), snapshotOf(a, 3));
+    backup.entries.set(feedId(a), snapshotOf(a, 3));
     backup.works = false;
     await using flow = askable({ backup });
     flow.source.answer(a, failed("status", 60_000));

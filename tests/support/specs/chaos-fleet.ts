@@ -6,8 +6,8 @@ import { ThrottlingProxy } from "../redis/throttling-proxy.ts";
 import { type RelayProcess, startRelayProcess } from "../relay/relay-process.ts";
 import { specV1, specV2 } from "../upstream/payloads.ts";
 import { FIRST_LCUT } from "../upstream/published-key.ts";
+import type { ApiVersion } from "../upstream/published-specs.ts";
 import { startUpstream, type Upstream } from "../upstream/upstream.ts";
-import type { ApiVersion } from "./spec-shelf.ts";
 
 /** A feed that all relays of a fleet serve, as JSON. */
 export interface ChaosFeed {

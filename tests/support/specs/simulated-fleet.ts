@@ -119,10 +119,10 @@ export class SharedChannel {
 
 /** A backup that can reject writes, as because of their size. */
 class SimulatedBackup extends MemoryBackup {
-  takesWrites = true;
+  acceptsWrites = true;
 
   override async write(...args: Parameters<MemoryBackup["write"]>) {
-    if (!this.takesWrites) throw new Error("it is too large");
+    if (!this.acceptsWrites) throw new Error("the entry is too large");
     return super.write(...args);
   }
 }
@@ -164,7 +164,7 @@ export class SimulatedRelay implements AsyncDisposable {
     clock: FakeClock,
     upstream: SimulatedUpstream,
     channel: SharedChannel,
-    shelf: Map<string, Snapshot>,
+    entries: Map<string, Snapshot>,
     { intervalMs, feeds, preload = feeds, maxKeys = 100, clearOnUnauthorized = false }: SimulatedRelayOptions,
   ) {
     const supervisor = strictSupervisor(clock);
@@ -175,7 +175,7 @@ export class SimulatedRelay implements AsyncDisposable {
     this.#upstream = upstream;
     this.#clock = clock;
     for (const feed of feeds) this.answer(feed);
-    this.backup = new SimulatedBackup(shelf);
+    this.backup = new SimulatedBackup(entries);
     const { backup } = this;
     const recovery = new SpecRecovery({ backup, preparer: instantPreparer, store, clock, emit });
     const fleet = new Fleet({

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ApiVersion, type Encoding, SpecShelf } from "../specs/spec-shelf.ts";
+import { type ApiVersion, type Encoding, PublishedSpecs } from "./published-specs.ts";
 import { type Exchange, type Fault, type FaultScope, send } from "./upstream-faults.ts";
 import { UpstreamListener, type UpstreamTls } from "./upstream-listener.ts";
 import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "./upstream-request.ts";
@@ -12,7 +12,7 @@ export interface UpstreamOptions {
 
 /** A fake of Statsig's CDN on a free loopback port: correct by default, faulty on demand. */
 export class Upstream implements AsyncDisposable {
-  readonly #shelf = new SpecShelf();
+  readonly #specs = new PublishedSpecs();
   readonly #listener: UpstreamListener;
   readonly #scheme: string;
   #faults: { fault: Fault; scope: FaultScope; left: number }[] = [];
@@ -21,7 +21,7 @@ export class Upstream implements AsyncDisposable {
   #maxInFlight = 0;
 
   constructor({ tls, encodings }: UpstreamOptions) {
-    if (encodings !== undefined) this.#shelf.encodings = encodings;
+    if (encodings !== undefined) this.#specs.encodings = encodings;
     this.#scheme = tls === undefined ? "http" : "https";
     this.#listener = new UpstreamListener(tls, (exchange) => void this.#serve(exchange));
   }
@@ -47,17 +47,17 @@ export class Upstream implements AsyncDisposable {
   publish(sdkKey: string, version: ApiVersion, payload: object | string, lcut?: number): void {
     const text = typeof payload === "string" ? payload : JSON.stringify(payload);
     const time = typeof payload === "object" && "time" in payload ? Number(payload.time) : 0;
-    this.#shelf.put(`${version} ${sdkKey}`, Buffer.from(text), lcut ?? time);
+    this.#specs.put(`${version} ${sdkKey}`, Buffer.from(text), lcut ?? time);
   }
 
   /** Publishes a `statsig-br` body, for requests that support protobuf. */
   publishProto(sdkKey: string, bytes: Uint8Array, lcut: number): void {
-    this.#shelf.put(`proto ${sdkKey}`, bytes, lcut);
+    this.#specs.put(`proto ${sdkKey}`, bytes, lcut);
   }
 
   /** Makes the key unknown: 401. */
   forget(sdkKey: string): void {
-    this.#shelf.forget(sdkKey);
+    this.#specs.forget(sdkKey);
   }
 
   /** Adds a fault. If several match, the latest applies. Returns a function that removes it. */
@@ -120,7 +120,7 @@ export class Upstream implements AsyncDisposable {
   }
 
   #right(request: UpstreamRequest): Answer {
-    const specs = this.#shelf.answer(request);
+    const specs = this.#specs.answer(request);
     if (specs !== undefined) return specs;
     if (request.path.endsWith("/log_event"))
       return { ...jsonAnswer({ success: true, message: null }), status: 202 };

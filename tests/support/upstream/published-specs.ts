@@ -1,5 +1,5 @@
 import { brotliCompressSync, constants, gzipSync, zstdCompressSync } from "node:zlib";
-import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "../upstream/upstream-request.ts";
+import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "./upstream-request.ts";
 
 export type ApiVersion = "v1" | "v2";
 export type Encoding = "gzip" | "br" | "zstd";
@@ -24,7 +24,7 @@ const offered = (request: UpstreamRequest): string[] =>
     .map((coding) => coding.trim().split(";")[0] ?? "");
 
 /** The specs of the upstream by SDK key, version and format, and its correct responses. */
-export class SpecShelf {
+export class PublishedSpecs {
   /** The codings of the upstream, preferred first. */
   encodings: readonly Encoding[] = ["zstd", "br", "gzip"];
   readonly #published = new Map<string, Published>();
