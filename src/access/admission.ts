@@ -46,7 +46,7 @@ export class KeyAdmission {
 
   /** Changes the rate of unknown keys. */
   admitUnknown(keysPerS: number): void {
-    this.#bucket.refillWith(keysPerS);
+    this.#bucket.setRefillPerS(keysPerS);
   }
 
   /** Adds a source of known keys: a key is known if any of them holds data of it. */

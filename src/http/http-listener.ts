@@ -1,4 +1,4 @@
-import { endUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
+import { limitUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { Http1Connection, Http1Handler } from "./http1/connection.ts";
 import type { ByteTransport } from "./http1/response.ts";
@@ -94,7 +94,7 @@ export class HttpListener {
     this.#sockets.add(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, PROBE_IDLE_CONNECTION_AFTER_MS);
-    endUnacknowledged(descriptorOfBun(socket), unreadTimeoutMs);
+    limitUnacknowledged(descriptorOfBun(socket), unreadTimeoutMs);
     socket.data = this.#server.open(new TcpTransport(socket));
   }
 
@@ -114,7 +114,11 @@ class TcpTransport implements ByteTransport {
   }
 
   write(bytes: Uint8Array): number {
-    return this.#socket.write(bytes);
+    const taken = this.#socket.write(bytes);
+    if (taken >= 0) return taken;
+    // The client reset the connection. If reading is paused, Bun reports it nowhere else and never closes the socket.
+    setImmediate(() => this.#socket.terminate());
+    return 0;
   }
 
   pause(): void {

@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import type { LimitsConfig } from "../config/limits.ts";
-import type { OptionName } from "../config/options.ts";
+import type { ListenerConfig } from "../config/listeners.ts";
 import { StartError } from "../config/settings.ts";
 import { GrpcListener } from "../grpc/listener.ts";
 import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";
@@ -12,6 +12,7 @@ import { HttpsListener } from "../http/https-listener.ts";
 import { ManagementListener } from "../http/management.ts";
 import type { Probes } from "../http/routes/probes.ts";
 import type { Clock } from "../platform/clock.ts";
+import { describeErrno, EXIT_FAILED, UserError } from "../platform/errors.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { connectionsAllowed, descriptorLimit, type EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
@@ -52,8 +53,7 @@ export async function startListeners(given: Config, parts: ListenerParts): Promi
   await using starting = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const addresses: ListenerAddress[] = [];
-  const { bindAddress } = config;
-  for (const { protocol, option, port, listen } of wanted(config, parts)) {
+  for (const { protocol, option, bindAddress, port, listen } of wanted(config, parts)) {
     const listener = await listenOrExplain(option, port, bindAddress, () => listen(bindAddress, port));
     starting.defer(() => listener.abort());
     listeners.push(listener);
@@ -76,10 +76,7 @@ export async function startListeners(given: Config, parts: ListenerParts): Promi
   };
 }
 
-interface WantedListener {
-  readonly protocol: ListenerAddress["protocol"];
-  readonly option: "http-port" | "https-port" | "grpc-port" | "grpcs-port";
-  readonly port: number;
+interface WantedListener extends ListenerConfig {
   readonly listen: (bindAddress: string, port: number) => Listener | Promise<Listener>;
 }
 
@@ -110,7 +107,7 @@ function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
 }
 
 function wanted(config: Config, parts: ListenerParts): readonly WantedListener[] {
-  const { mode, limits, tls: tlsConfig } = config;
+  const { limits } = config;
   const { tls, emit: emitLimit } = parts;
   const { http: answers, routes, specService } = parts.answers;
   const { idleTimeoutMs } = limits;
@@ -125,25 +122,21 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
       routes,
       specService,
     });
-  const found: WantedListener[] = [];
-  const isPlaintext = tlsConfig === undefined || tlsConfig.plaintextToo;
-  if (mode !== "grpc" && isPlaintext) {
-    const listen = (bindAddress: string, port: number) =>
-      new HttpListener({ bindAddress, port, handler: answers, ...limits, emitLimit });
-    found.push({ protocol: "http", option: "http-port", port: config.httpPort, listen });
-  }
-  if (mode !== "grpc" && tls !== undefined && tlsConfig !== undefined) {
-    const listen = (bindAddress: string, port: number) =>
-      HttpsListener.listen({ bindAddress, port, tls, answers, limits, idleTimeoutMs, emitLimit });
-    found.push({ protocol: "https", option: "https-port", port: tlsConfig.httpsPort, listen });
-  }
-  if (mode !== "http" && isPlaintext) {
-    found.push({ protocol: "grpc", option: "grpc-port", port: config.grpcPort, listen: grpc(undefined) });
-  }
-  if (mode !== "http" && tls !== undefined && tlsConfig !== undefined) {
-    found.push({ protocol: "grpcs", option: "grpcs-port", port: tlsConfig.grpcsPort, listen: grpc(tls) });
-  }
-  return found;
+  const secure = (protocol: string): ServerTls => {
+    if (tls === undefined) throw new Error(`no certificate for ${protocol}`);
+    return tls;
+  };
+  const open: Record<ListenerConfig["protocol"], WantedListener["listen"]> = {
+    http: (bindAddress, port) =>
+      new HttpListener({ bindAddress, port, handler: answers, ...limits, emitLimit }),
+    https: (bindAddress, port) =>
+      HttpsListener.listen({
+        ...{ bindAddress, port, tls: secure("https"), answers, limits, idleTimeoutMs, emitLimit },
+      }),
+    grpc: grpc(undefined),
+    grpcs: (bindAddress, port) => grpc(secure("grpcs"))(bindAddress, port),
+  };
+  return config.listeners.map((listener) => ({ ...listener, listen: open[listener.protocol] }));
 }
 
 interface AnswerParts {
@@ -244,7 +237,11 @@ export async function startManagement(
 }
 
 /** A port can't be had; the message is one line for people. */
-export class ListenError extends Error {}
+class ListenError extends UserError {
+  constructor(message: string) {
+    super(message, EXIT_FAILED);
+  }
+}
 
 export interface ListenerAddress {
   readonly protocol: "http" | "https" | "grpc" | "grpcs" | "management";
@@ -262,7 +259,7 @@ export function localUrl({ protocol, bindAddress, port }: ListenerAddress): stri
 
 /** Starts a listener; what the system says against it becomes a {@link ListenError} that names the option. */
 async function listenOrExplain<T>(
-  option: OptionName,
+  option: string,
   port: number,
   bindAddress: string,
   listen: () => T | Promise<T>,
@@ -271,24 +268,19 @@ async function listenOrExplain<T>(
     return await listen();
   } catch (error) {
     throw new ListenError(
-      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${reasonOf(error)}`,
+      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${describeErrno(error, LISTEN_MESSAGES)}`,
     );
   }
 }
 
-function reasonOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case "EADDRINUSE":
-      return "the port is in use";
-    case "EACCES":
-      return "no permission for this port";
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-    case "ENOTTY":
-    case "EINVAL":
-      return "this machine has no such address";
-    default:
-      return code ?? message.split("\n", 1)[0] ?? "unknown error";
-  }
-}
+const NO_ADDRESS = "this machine has no such address";
+
+/** What the system says when a port cannot be opened. */
+const LISTEN_MESSAGES = {
+  EADDRINUSE: "the port is in use",
+  EACCES: "no permission for this port",
+  EADDRNOTAVAIL: NO_ADDRESS,
+  ENOTFOUND: NO_ADDRESS,
+  ENOTTY: NO_ADDRESS,
+  EINVAL: NO_ADDRESS,
+};

@@ -90,8 +90,8 @@ export class ServerTls implements AsyncDisposable {
   }
 
   /** Reads the files at once, and tells what came of it. */
-  lookNow(): void {
-    this.#watch.lookNow();
+  checkNow(): void {
+    this.#watch.checkNow();
   }
 
   #refused(reason: string): void {

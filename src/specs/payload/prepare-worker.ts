@@ -1,7 +1,7 @@
-import { answerCalls } from "../../platform/worker-calls.ts";
+import { handleCalls } from "../../platform/worker-calls.ts";
 import { type Preparation, type PreparationRequest, prepare } from "./prepare.ts";
 
-answerCalls<PreparationRequest, Preparation>(prepare, listBuffers);
+handleCalls<PreparationRequest, Preparation>(prepare, listBuffers);
 
 /** Returns the buffers to transfer, each once: two codings may share a buffer. */
 function listBuffers(result: Preparation): ArrayBuffer[] {
