@@ -19,7 +19,7 @@ const ADMISSION_TTL_MS = 30_000;
 
 interface KeyAdmissionOptions {
   readonly allowList: AllowList;
-  /** Burst of unknown keys. At least as many as can be held, so that all clients may start at the same time. */
+  /** Burst of unknown keys: as many as can be held, so that all their clients may start at the same time. */
   readonly maxKeys: number;
   readonly unknownKeysPerS: number;
   readonly clock: Clock;

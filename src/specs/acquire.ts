@@ -10,7 +10,7 @@ import type { HeldFeed, SpecStore } from "./store.ts";
 
 export type AcquireOutcome =
   | RefreshOutcome
-  /** The backup was faster than upstream. The request to upstream goes on. */
+  /** The backup was faster than upstream. The request to upstream continues. */
   | { readonly kind: "recovered" }
   /** Another relay of the fleet asked upstream, or is asking it; look again after `againMs`. */
   | { readonly kind: "followed"; readonly againMs: number };

@@ -16,7 +16,7 @@ export interface Look {
   readonly claimedForMs: number;
 }
 
-/** Upstream has nothing newer than `lcut`: what it told a relay of the fleet. */
+/** Upstream responded to a relay of the fleet that it has nothing newer than `lcut`. */
 export interface Confirmation {
   readonly lcut: number;
   /** How long ago upstream responded. */
@@ -55,7 +55,7 @@ export interface FleetChannel {
   refuse(feed: Feed, claimedForMs: number): Promise<void>;
   /** Keeps all relays from asking upstream for `ms`. */
   holdOff(feed: Feed, ms: number): Promise<void>;
-  /** Notifies all relays that the backup has a new version. */
+  /** Notifies all relays that the backup has a new version, at once. */
   announce(feed: Feed, lcut: number): Promise<void>;
   /** `topic` is {@link toTopic} of the feed: SDK keys are not published. */
   onAnnounced(listener: (topic: string, lcut: number) => void): void;
@@ -77,10 +77,10 @@ interface FleetOptions {
 
 // Fractions of the polling interval of this relay. The relay that confirmed or claimed may have another interval.
 
-/** Below 1, because polls come up to a tenth earlier than the interval; near 1, so that upstream is asked about once per interval. */
+/** Below 1, because polls come up to a tenth early; close to 1, so that upstream is asked about once per interval. */
 const FRESH = 0.95;
 const CLAIMED = 0.9;
-/** For a relay whose last request failed: relays that reach upstream go on confirming. */
+/** For a relay whose last request failed: relays that reach upstream keep confirming. */
 const FRESH_AFTER_FAILURE = 1.2;
 /** A relay whose request failed within the last `withinIntervals` yields to the others by `later` of an interval. */
 const LATER_AFTER_FAILURE = [
@@ -210,8 +210,8 @@ export class Fleet {
   }
 
   /**
-   * Whether this relay must ask upstream itself, since another relay was told that the SDK key is not valid. To drop a feed, a
-   * relay needs upstream's own response; to go on serving it as revoked, another relay's word is enough.
+   * Returns whether this relay must ask upstream itself, after upstream rejected the SDK key of another relay. To drop a feed, a
+   * relay needs a response of its own; to serve it as revoked, another relay's response is enough.
    */
   #mustAskAboutRefusal(feed: Feed): boolean {
     const { store, clock, clearOnUnauthorized } = this.#options;
@@ -314,7 +314,7 @@ export class Fleet {
     const { channel, clock } = this.#options;
     const topic = channel.toTopic(feed);
     if (this.#topics.has(topic)) this.#failedAt.set(topic, clock.elapsed());
-    // If this fails, upstream tells the other relays the same.
+    // If this fails, the other relays get the same response from upstream.
     if (retryAfterMs > CLAIMED * this.#intervalMs) channel.holdOff(feed, retryAfterMs).catch(() => {});
   }
 

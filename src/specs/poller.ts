@@ -109,7 +109,7 @@ export class SpecPoller implements AsyncDisposable {
     };
   }
 
-  /** Upstream has the key, but seems not to have this feed of it: v1 and v2 of each key are preloaded, whether or not it has both. */
+  /** Upstream has the key, but seems not to have this feed: v1 and v2 of a key are preloaded, even if it has only one. */
   #isMissing(feed: Feed, outcome: AcquireOutcome): boolean {
     const { store } = this.#options;
     return outcome.kind === "failed" && store.peek(feed) === undefined && store.holds(feed.sdkKey);

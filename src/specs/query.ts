@@ -16,7 +16,7 @@ export type SpecLookup = Held | NegativeEntry | Throttled;
 /** How long a client that can read protobuf waits for it if JSON is held. */
 const SLOW_PROTO_MS = 1_000;
 
-/** How long a client waits for the first version of a feed. The fetch goes on: a large one over a slow link takes minutes. */
+/** How long a client waits for the first version of a feed. The fetch continues: a large one over a slow link takes minutes. */
 const MISS_TIMEOUT_MS = 30_000;
 
 /** Shortest interval between two reads of the backup for a feed in the negative cache. */

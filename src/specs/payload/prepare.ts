@@ -87,7 +87,7 @@ async function prepareJson(raw: RawPayload, body: Decodable): Promise<Preparatio
  * needs memory of its own. Very large payloads are encoded only as gzip, which every client accepts.
  */
 async function encodeAll(raw: RawPayload, bytes: Uint8Array<ArrayBuffer>) {
-  const wanted = bytes.length > VERY_LARGE_BYTES ? (["gzip"] as const) : (["gzip", "br", "zstd"] as const);
+  const wanted = bytes.length > VERY_LARGE_BYTES ? (["gzip"] as const) : ALL_CODINGS;
   const compressed: Partial<Record<ContentCoding, Uint8Array<ArrayBuffer>>> = {};
   for (const coding of ALL_CODINGS) if (raw.contentEncoding === coding) compressed[coding] = raw.body;
   for (const coding of wanted) {
