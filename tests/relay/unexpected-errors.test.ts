@@ -139,7 +139,7 @@ describe.skipIf(isBinary)("a task that throws", () => {
   test("a reload: the next one is done", async () => {
     await using upstream = await startUpstream();
     // Within what a reload takes over, after it was read.
-    const fault = { kind: "call", api: "AbortController", within: "relay-reload", times: 1 } as const;
+    const fault = { kind: "call", api: "AbortController", within: "reconfigureParts", times: 1 } as const;
     using folders = new DisposableStack();
     const file = join(folderOf(folders), "relay.yaml");
     writeFileSync(file, `preload-sdk-keys: ${KEY}\n`);
@@ -162,7 +162,7 @@ describe.skipIf(isBinary)("a task that throws", () => {
     await using upstream = await startUpstream();
     // Of more SDK keys than may be sent for at once.
     const keys = Array.from({ length: 40 }, (_, at) => `${KEY}-${at}`);
-    const fault = { kind: "call", api: "Date.now", within: "#sendAll .*courier", times: 40 } as const;
+    const fault = { kind: "call", api: "Date.now", within: "#sendAll .*delivery", times: 40 } as const;
     const env = { ...faultEnv(fault), LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
     const args = ["--log-event-flush-interval-in-ms", "100"];
     await using managed = await startManagedRelay({ upstream, args, env });
@@ -182,7 +182,7 @@ describe.skipIf(isBinary)("a task that throws", () => {
   test("writing a log line: what it was about happens all the same", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
-    const fault = { kind: "call", api: "performance.now", within: "logs/throttled-log", times: 2 } as const;
+    const fault = { kind: "call", api: "performance.now", within: "logging/throttled-log", times: 2 } as const;
     await using managed = await startManagedRelay({
       upstream,
       args: ["--preload-sdk-keys", KEY],
@@ -209,7 +209,7 @@ describe("a Worker that ends is reported, replaced, and costs nothing that was t
       publishKey(upstream, KEY);
       using folders = new DisposableStack();
       const [cache, spool] = [folderOf(folders), folderOf(folders)];
-      const scripts = ["prepare-worker", "event-worker", "local-worker", "event-spool-worker"];
+      const scripts = ["prepare-worker", "event-worker", "backup-worker", "spool-worker"];
       const faults = scripts.map((script) => ({ kind: "worker", script, how, afterMs: 1_500 }) as const);
       await using managed = await startManagedRelay({
         upstream,
@@ -300,16 +300,16 @@ describe.skipIf(isBinary)("a loop that throws", () => {
   describeWith("openssl", "redis-server")("whichever it is", () => {
     /** Each loop, and a call of its own that throws twice. */
     const LOOPS: Readonly<Record<string, Pick<Extract<Fault, { kind: "call" }>, "api" | "within">>> = {
-      backup_upkeep: { api: "AbortController", within: "#round .*backup-keeper" },
-      certificate_expiry: { api: "AbortSignal.throwIfAborted", within: "tls/server-tls.ts" },
+      backup_upkeep: { api: "AbortController", within: "#round .*backup-keep-alive" },
+      certificate_expiry: { api: "AbortSignal.throwIfAborted", within: "server/tls.ts" },
       event_forwarding: { api: "Date.now", within: "log-events/forwarder.ts" },
       file_watch: { api: "AbortController", within: "#idleFor .*file-watch" },
-      id_list_polls: { api: "Math.random", within: "id-lists/manifest-poller.ts" },
-      metric_push: { api: "AbortSignal.throwIfAborted", within: "sinks/push-loop.ts" },
+      id_list_polls: { api: "Math.random", within: "id-lists/refresh.ts" },
+      metric_push: { api: "AbortSignal.throwIfAborted", within: "push/push-loop.ts" },
       redis_leader_key: { api: "AbortController", within: "#round .*leader-key" },
       redis_subscription: { api: "AbortController", within: "goneSignalOf .*subscriber" },
-      request_rates: { api: "AbortSignal.throwIfAborted", within: "status/request-rates.ts" },
-      service_manager: { api: "AbortSignal.throwIfAborted", within: "src/service-manager.ts" },
+      request_rates: { api: "AbortSignal.throwIfAborted", within: "status/rates.ts" },
+      service_manager: { api: "AbortSignal.throwIfAborted", within: "telemetry/systemd.ts" },
       spec_polls: { api: "AbortSignal.throwIfAborted", within: "specs/poller.ts" },
     };
 
