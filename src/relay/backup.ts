@@ -86,7 +86,7 @@ function openRedisBackup(
     new LeaderKey({
       redis,
       ttlMs: leaderKeyTtlMs,
-      answerCountsForMs: ANSWERS_COUNT_INTERVALS * pollIntervalMs,
+      responseValidMs: ANSWERS_COUNT_INTERVALS * pollIntervalMs,
       clock,
       supervisor,
       emit,
@@ -111,7 +111,7 @@ function openRedisBackup(
     manifests: new RedisManifests(redis, cacheTtlMs),
     touchEveryMs: Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS),
     onReturn: (listener) => redis.onUp(listener),
-    onConfirmed: () => leader.answered(),
+    onConfirmed: () => leader.upstreamResponded(),
     ...(notices && { fleetChannel: new RedisFleetChannel(redis, notices, clock) }),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

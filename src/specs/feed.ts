@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 
 /** Payloads of v1 and v2 differ in structure and are never interchangeable. */
@@ -27,6 +28,11 @@ const FORMS = [
 /** Returns a unique id of the feed, for use inside the process only: it contains the whole SDK key. */
 export function feedId(feed: Feed): string {
   return `${feed.version}/${feed.format}/${feed.sdkKey}`;
+}
+
+/** Returns a digest that identifies a feed outside the process without revealing its SDK key. */
+export function feedDigest(feed: Feed, encoding: "hex" | "base64url"): string {
+  return hash("sha256", feedId(feed), encoding);
 }
 
 /** Returns a text for logs and pages, with the SDK key masked. */

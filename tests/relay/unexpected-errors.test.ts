@@ -124,7 +124,7 @@ describe("an error that nothing catches: one line, a metric, a problem of the pa
     using folders = new DisposableStack();
     const args = ["http", "local", "--http-port", "0", "--bind-address", "127.0.0.1"];
     args.push("--local-cache-path", folderOf(folders));
-    const env = faultEnv({ kind: "throw", afterMs: 0, sinceWorker: "local-worker" });
+    const env = faultEnv({ kind: "throw", afterMs: 0, sinceWorker: "backup-worker" });
     const { exitCode, stderr } = await runRelay(args, env);
     expect([exitCode, stderr]).toEqual([
       1,
