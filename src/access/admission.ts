@@ -103,7 +103,7 @@ interface KeyGateOptions {
   readonly emit: EmitAccessEvent;
 }
 
-/** Admits or refuses requests for keys of which nothing is held, on every route. */
+/** Admits or refuses requests for keys that are not held, on every route. */
 export class KeyGate {
   readonly #options: KeyGateOptions;
   readonly #lookups = new PQueue({ concurrency: MAX_LOOKUPS });

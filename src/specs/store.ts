@@ -282,7 +282,7 @@ export class HeldFeed {
 /** Replaced versions below this size are freed in time by the garbage collector. */
 const LARGE_BYTES = 1024 * 1024;
 
-/** By then, responses that still send the replaced version have ended. */
+/** Delay of the collection, by when responses that still send the replaced version have ended. */
 const FREE_AFTER_MS = 250;
 
 /**

@@ -47,7 +47,7 @@ async function startScripted(send: Send): Promise<ScriptedUpstream> {
 const specOf = (lcut: number, bytes: number): Buffer =>
   Buffer.from(JSON.stringify(padTo(specV2({ lcut, sdkKey: KEY }), bytes)));
 
-/** With a Content-Length or in chunks. */
+/** Sends the body with a Content-Length, or in chunks. */
 const sending =
   (body: Uint8Array, framing: "length" | "chunks", headers: Readonly<Record<string, string>> = {}): Send =>
   (response) => {
@@ -164,7 +164,7 @@ describe("a large version", () => {
       );
       peaks.push(relay.peakRssBytes() - idle);
     }
-    // Measured: 4 to 5 times, of which the Worker and its compiled code are one and a half.
+    // Measured: 4 to 5 times, including one and a half for the Worker and its compiled code.
     expect(Math.max(...peaks)).toBeLessThan(8 * bytes);
     expect(peaks.at(-1)).toBeLessThan((peaks[1] ?? 0) + 1.5 * bytes);
   }, 60_000);
