@@ -162,7 +162,7 @@ describe.skipIf(isBinary)("a task that throws", () => {
     await using upstream = await startUpstream();
     // Of more SDK keys than may be sent for at once.
     const keys = Array.from({ length: 40 }, (_, at) => `${KEY}-${at}`);
-    const fault = { kind: "call", api: "Date.now", within: "#sendAll .*delivery", times: 40 } as const;
+    const fault = { kind: "call", api: "Date.now", within: "#sendAll .*sender", times: 40 } as const;
     const env = { ...faultEnv(fault), LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
     const args = ["--log-event-flush-interval-in-ms", "100"];
     await using managed = await startManagedRelay({ upstream, args, env });
