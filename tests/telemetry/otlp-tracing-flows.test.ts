@@ -21,8 +21,8 @@ const TRACES_ALONE = ["--otlp-tracing"];
 
 afterAll(deleteFolders);
 
-describe("what is traced of", () => {
-  test("failures of upstream are errors, in words that tell no key", async () => {
+describe("--otlp-tracing", () => {
+  test("records upstream failures as errors without SDK keys", async () => {
     await using upstream = await startKnownUpstream(KEY);
     upstream.misbehave(status(500), { when: ({ path }) => path.includes(KEY) });
     await using receiver = await startOtlpReceiver("http/protobuf");
@@ -42,7 +42,7 @@ describe("what is traced of", () => {
     expect(all).not.toMatch(/zyxw|qrst/);
   });
 
-  test("what the backup is asked and told is a part of the trace that it is for", async () => {
+  test("records backup reads and writes in the trace that caused them", async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver("http/protobuf");
     const folder = newFolder();
@@ -79,7 +79,7 @@ describe("what is traced of", () => {
     expect(removed?.roots[0]).toMatchObject({ kind: "client", isError: false });
   });
 
-  test("each request with events is a trace, and upstream gets it", async () => {
+  test("starts a trace for each request with log events and sends it to upstream", async () => {
     await using receiver = await startOtlpReceiver("http/protobuf");
     await using relay = await startEventRelay({
       args: [...TRACES_ALONE, "--log-event-flush-interval-in-ms", "100"],
@@ -98,7 +98,7 @@ describe("what is traced of", () => {
     expect(relay.forwarded()[0]?.request.headers["traceparent"]).toBe(`00-${traceId}-${spanId}-01`);
   });
 
-  test("ID lists too: the request of a client, and the polls", async () => {
+  test("records refreshes of ID lists in the client's trace", async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver("http/protobuf");
     await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, args: TRACES_ALONE });

@@ -12,9 +12,9 @@ export type Acquirer = Pick<SpecAcquirer, "acquire">;
 export type Refresher = Pick<SpecRefresher, "refresh">;
 export type Manifests = Pick<ManifestRefresher, "refresh">;
 
-/** Puts spans around what the relay does: each method gives a part that does as `inner` does, and is seen to. */
+/** Adds spans to the work of the relay. Each method returns a decorator that works as `inner` does. */
 export interface Tracing {
-  /** What a request to upstream carries, so that what upstream does becomes a part of the same trace. */
+  /** Trace headers of a request to upstream, whose spans become part of the same trace. */
   readonly headers: () => TraceHeaders | undefined;
   acquirer(inner: Acquirer): Acquirer;
   refresher(inner: Refresher): Refresher;
@@ -29,7 +29,7 @@ export interface Tracing {
 
 const same = <T>(inner: T): T => inner;
 
-/** Nobody watches: every part is what it is, and the traces of clients are passed on. */
+/** Adds no spans. The trace headers of clients are forwarded to upstream. */
 export const UNTRACED: Tracing = {
   headers: currentTrace,
   acquirer: same,
