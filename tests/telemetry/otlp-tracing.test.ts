@@ -44,7 +44,7 @@ for (const protocol of PROTOCOLS) {
     expect(attributes).toMatchObject({
       path: "/v1/download_config_specs",
       format: "json",
-      priority: "first_sight",
+      priority: "cache_miss",
       outcome: "fresh",
     });
     expect([kind, parentSpanId, scope]).toEqual(["server", "", "statsig-forward-proxy"]);

@@ -60,7 +60,7 @@ function createTracing(spans: Spans): Tracing {
     source: (inner) => tracedSource(inner, spans),
     preparer: (inner) => tracedPreparer(inner, spans),
     backup: (inner) => backups.wrap(inner),
-    keepFirst: (inner) => backups.keepFirst(inner),
+    writer: (inner) => backups.wrapWriter(inner),
     eventSink: (inner) => tracedEventSink(inner, spans),
     manifests: (inner) => tracedManifests(inner, spans),
     manifestSource: (inner) => tracedManifestSource(inner, spans),

@@ -8,11 +8,12 @@ import type { SpecBackup } from "../../specs/backup.ts";
 import type { Feed } from "../../specs/feed.ts";
 import type { Preparation } from "../../specs/payload/prepare.ts";
 import type { SpecPreparer } from "../../specs/payload/preparer.ts";
+import type { RefreshBackup } from "../../specs/refresh.ts";
 import type { Snapshot } from "../../specs/snapshot.ts";
 import type { FetchOutcome, SpecSource } from "../../specs/source.ts";
 import { toPathTag, toTags } from "../metrics/tags.ts";
 import type { SpanOutcome, Spans } from "./spans.ts";
-import type { Acquirer, KeepFirst, Manifests, Refresher } from "./tracing.ts";
+import type { Acquirer, Manifests, Refresher } from "./tracing.ts";
 
 /** The root span of a refresh. A poll starts a trace of its own; a cache miss belongs to the client's trace. */
 export function tracedAcquirer(inner: Acquirer, spans: Spans): Acquirer {
@@ -118,10 +119,13 @@ export class TracedBackup {
     this.#spans = spans;
   }
 
-  keepFirst(inner: KeepFirst): KeepFirst {
-    return (snapshot) => {
-      this.#contexts.set(snapshot, this.#spans.active);
-      return inner(snapshot);
+  wrapWriter(inner: RefreshBackup): RefreshBackup {
+    return {
+      writeAhead: (snapshot) => {
+        this.#contexts.set(snapshot, this.#spans.active);
+        return inner.writeAhead(snapshot);
+      },
+      remove: (feed, options) => inner.remove(feed, options),
     };
   }
 

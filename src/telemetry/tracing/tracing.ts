@@ -5,12 +5,11 @@ import { currentTrace, type TraceHeaders } from "../../platform/trace-context.ts
 import type { SpecAcquirer } from "../../specs/acquire.ts";
 import type { SpecBackup } from "../../specs/backup.ts";
 import type { SpecPreparer } from "../../specs/payload/preparer.ts";
-import type { SpecRefresher, SpecRefresherOptions } from "../../specs/refresh.ts";
+import type { RefreshBackup, SpecRefresher } from "../../specs/refresh.ts";
 import type { SpecSource } from "../../specs/source.ts";
 
 export type Acquirer = Pick<SpecAcquirer, "acquire">;
 export type Refresher = Pick<SpecRefresher, "refresh">;
-export type KeepFirst = SpecRefresherOptions["keepFirst"];
 export type Manifests = Pick<ManifestRefresher, "refresh">;
 
 /** Adds spans to the work of the relay. Each method returns a decorator that works as `inner` does. */
@@ -22,7 +21,7 @@ export interface Tracing {
   source(inner: SpecSource): SpecSource;
   preparer(inner: SpecPreparer): SpecPreparer;
   backup(inner: SpecBackup): SpecBackup;
-  keepFirst(inner: KeepFirst): KeepFirst;
+  writer(inner: RefreshBackup): RefreshBackup;
   eventSink(inner: EventSink): EventSink;
   manifests(inner: Manifests): Manifests;
   manifestSource(inner: ManifestSource): ManifestSource;
@@ -38,7 +37,7 @@ export const UNTRACED: Tracing = {
   source: same,
   preparer: same,
   backup: same,
-  keepFirst: same,
+  writer: same,
   eventSink: same,
   manifests: same,
   manifestSource: same,
