@@ -69,9 +69,9 @@ export async function startRelay(
   health.require(idLists.notReady);
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
-  const answers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
-  const { probes, inFlight, admission } = answers;
-  const listeners = starting.use(await startListeners(config, { ...parts, tls, answers }));
+  const handlers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
+  const { probes, inFlight, admission } = handlers;
+  const listeners = starting.use(await startListeners(config, { ...parts, tls, handlers }));
   health.require(listeners.notReady);
   gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
@@ -100,7 +100,7 @@ export async function startRelay(
       manager?.reloading();
       ({ shutdownGraceMs } = next);
       status.reconfigure(next);
-      reconfigureParts(next, { access, specs, idLists, answers, telemetry, tls });
+      reconfigureParts(next, { access, specs, idLists, handlers, telemetry, tls });
       manager?.reloaded();
     },
     async [Symbol.asyncDispose]() {
@@ -132,7 +132,7 @@ interface LiveParts {
   readonly access: RunningAccess;
   readonly specs: RunningSpecs;
   readonly idLists: RunningIdLists;
-  readonly answers: RequestHandlers;
+  readonly handlers: RequestHandlers;
   readonly telemetry: Pick<RunningTelemetry, "board">;
   readonly tls: ServerTls | undefined;
 }
@@ -142,7 +142,7 @@ interface LiveParts {
  * Nothing of this can fail, so that all is taken over or nothing.
  */
 function reconfigureParts(config: Config, parts: LiveParts): void {
-  const { access, specs, idLists, answers, telemetry, tls } = parts;
+  const { access, specs, idLists, handlers, telemetry, tls } = parts;
   // First who may ask: what is no longer allowed must not be polled once more.
   access.reconfigure(config);
   const before = specs.preload;
@@ -151,7 +151,7 @@ function reconfigureParts(config: Config, parts: LiveParts): void {
   polls.preload(specs.preload);
   for (const feed of before) if (specs.store.peek(feed) === undefined) polls.forget(feed);
   idLists.reconfigure(config);
-  answers.reconfigure(config);
+  handlers.reconfigure(config);
   tls?.lookNow();
 }
 

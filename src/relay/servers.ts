@@ -12,6 +12,7 @@ import { HttpsListener } from "../http/https-listener.ts";
 import { ManagementListener } from "../http/management.ts";
 import type { Probes } from "../http/routes/probes.ts";
 import type { Clock } from "../platform/clock.ts";
+import { describeErrno } from "../platform/errors.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { connectionsAllowed, descriptorLimit, type EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
@@ -25,36 +26,36 @@ interface ListenerParts {
   readonly clock: Clock;
   readonly emit: EmitLimitEvent;
   readonly tls: ServerTls | undefined;
-  readonly answers: Pick<RequestHandlers, "http" | "routes" | "specService">;
+  readonly handlers: Pick<RequestHandlers, "http" | "routes" | "specService">;
 }
 
 export interface RunningListeners extends AsyncDisposable {
   readonly addresses: readonly ListenerAddress[];
-  /** Open connections of each listener. */
+  /** The number of open connections of each listener. */
   connections(): readonly (readonly [protocol: string, count: number])[];
-  /** The ports that take no more connections, in words; none where all do. */
+  /** Returns a reason for each port that has reached its limit of connections. */
   readonly notReady: NotReadyReasons;
-  /** Takes no more connections, ends streams; resolves when nothing is in flight any more. */
+  /** Stops accepting connections, and ends streams. Resolves when nothing is in flight any more. */
   close(): Promise<void>;
 }
 
 interface Listener {
   readonly port: number;
-  /** Connections open now. */
+  /** The number of open connections. */
   readonly connections: number;
   close(): Promise<void>;
   abort(): void | Promise<void>;
 }
 
-/** Opens every port that the configuration asks for. Throws a ListenError where one can't be had, or a StartError. */
+/** Opens every port of the configuration. Throws a ListenError if one cannot be opened, or a StartError. */
 export async function startListeners(given: Config, parts: ListenerParts): Promise<RunningListeners> {
   const config = { ...given, limits: limitsFor(given, parts.emit) };
   await using starting = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const addresses: ListenerAddress[] = [];
   const { bindAddress } = config;
-  for (const { protocol, option, port, listen } of wanted(config, parts)) {
-    const listener = await listenOrExplain(option, port, bindAddress, () => listen(bindAddress, port));
+  for (const { protocol, option, port, listen } of toListeners(config, parts)) {
+    const listener = await listenOrThrow(option, port, bindAddress, () => listen(bindAddress, port));
     starting.defer(() => listener.abort());
     listeners.push(listener);
     addresses.push({ protocol, bindAddress, port: listener.port });
@@ -67,26 +68,26 @@ export async function startListeners(given: Config, parts: ListenerParts): Promi
     notReady: () =>
       addresses
         .filter((_, at) => (listeners[at]?.connections ?? 0) >= config.limits.maxConnections)
-        .map(({ protocol }) => `the ${protocol} port has as many connections as it may`),
+        .map(({ protocol }) => `the ${protocol} port has reached its limit of connections`),
     close: async () => {
-      parts.answers.http.endStreams();
+      parts.handlers.http.endStreams();
       await Promise.all(listeners.map((listener) => listener.close()));
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-interface WantedListener {
+interface ConfiguredListener {
   readonly protocol: ListenerAddress["protocol"];
   readonly option: "http-port" | "https-port" | "grpc-port" | "grpcs-port";
   readonly port: number;
   readonly listen: (bindAddress: string, port: number) => Listener | Promise<Listener>;
 }
 
-/** Below it a default that the system does not allow is worth a warning. */
+/** A default limit that had to be lowered below this is worth a warning. */
 const FEW_CONNECTIONS = 1_000;
 
-/** As many connections as are configured, or as the system has descriptors for. Throws a StartError if those are too few. */
+/** Lowers `maxConnections` to what the system's limit of open files allows. Throws a StartError if that is too few. */
 function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
   const ports = (config.mode === "grpc-and-http" ? 2 : 1) * (config.tls?.plaintextToo === true ? 2 : 1);
   const { limits } = config;
@@ -109,10 +110,10 @@ function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
   }
 }
 
-function wanted(config: Config, parts: ListenerParts): readonly WantedListener[] {
+function toListeners(config: Config, parts: ListenerParts): readonly ConfiguredListener[] {
   const { mode, limits, tls: tlsConfig } = config;
   const { tls, emit: emitLimit } = parts;
-  const { http: answers, routes, specService } = parts.answers;
+  const { http: handler, routes, specService } = parts.handlers;
   const { idleTimeoutMs } = limits;
   const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
     GrpcListener.listen({
@@ -125,16 +126,16 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
       routes,
       specService,
     });
-  const found: WantedListener[] = [];
+  const found: ConfiguredListener[] = [];
   const isPlaintext = tlsConfig === undefined || tlsConfig.plaintextToo;
   if (mode !== "grpc" && isPlaintext) {
     const listen = (bindAddress: string, port: number) =>
-      new HttpListener({ bindAddress, port, handler: answers, ...limits, emitLimit });
+      new HttpListener({ bindAddress, port, handler, ...limits, emitLimit });
     found.push({ protocol: "http", option: "http-port", port: config.httpPort, listen });
   }
   if (mode !== "grpc" && tls !== undefined && tlsConfig !== undefined) {
     const listen = (bindAddress: string, port: number) =>
-      HttpsListener.listen({ bindAddress, port, tls, answers, limits, idleTimeoutMs, emitLimit });
+      HttpsListener.listen({ bindAddress, port, tls, handler, limits, idleTimeoutMs, emitLimit });
     found.push({ protocol: "https", option: "https-port", port: tlsConfig.httpsPort, listen });
   }
   if (mode !== "http" && isPlaintext) {
@@ -146,7 +147,7 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
   return found;
 }
 
-interface AnswerParts {
+interface HandlerParts {
   readonly clock: Clock;
   readonly health: Health;
   readonly telemetry: RunningTelemetry;
@@ -155,7 +156,7 @@ interface AnswerParts {
   readonly events: RunningEvents;
 }
 
-/** What clients are answered, whatever port they ask on. */
+/** The handlers of client requests, shared by all ports. */
 export interface RequestHandlers {
   readonly http: HttpHandler;
   readonly routes: RpcRoutes;
@@ -163,11 +164,11 @@ export interface RequestHandlers {
   readonly probes: Probes;
   readonly inFlight: InFlight;
   readonly admission: StreamLimit;
-  /** Takes over other bounds, and whether somebody watches single requests. */
+  /** Applies new limits, and the log level. */
   reconfigure(config: Config): void;
 }
 
-export function createHandlers(config: Config, parts: AnswerParts): RequestHandlers {
+export function createHandlers(config: Config, parts: HandlerParts): RequestHandlers {
   const { clock, health, telemetry, specs, idLists, events } = parts;
   const { emit, supervisor } = telemetry;
   const inFlight = new InFlight(config.limits.maxInFlight, emit);
@@ -190,8 +191,8 @@ export function createHandlers(config: Config, parts: AnswerParts): RequestHandl
     started: () => health.phase !== "starting",
     notReady: () => health.notReady(),
   };
-  // Nobody pays for lines that are not written.
-  const watcherOf = ({ logging }: Config) => (logging.level === "debug" ? emit : undefined);
+  // Per-request events are only emitted at debug level.
+  const requestListener = ({ logging }: Config) => (logging.level === "debug" ? emit : undefined);
   const http = new HttpHandler({
     query: specs.query,
     idLists: idLists.service,
@@ -204,32 +205,32 @@ export function createHandlers(config: Config, parts: AnswerParts): RequestHandl
     emitLimit: emit,
     meter: telemetry.requests,
     onFault: (error) => supervisor.caught("http_request", error),
-    emit: watcherOf(config),
+    emit: requestListener(config),
   });
-  specs.store.listen({ confirmed: (held) => http.confirmed(held) });
+  specs.store.listen({ confirmed: (held) => http.updateConfirmed(held) });
   return {
     ...{ http, routes, specService, probes, inFlight, admission },
     reconfigure(next) {
-      inFlight.limitTo(next.limits.maxInFlight);
-      admission.limitTo(next.maxStreams);
-      http.watch(watcherOf(next));
+      inFlight.setMax(next.limits.maxInFlight);
+      admission.setMax(next.maxStreams);
+      http.setRequestListener(requestListener(next));
     },
   };
 }
 
 interface ManagementParts {
   readonly probes: Probes;
-  /** In the text format of Prometheus. */
+  /** Returns all metrics in the Prometheus text format. */
   readonly metrics: () => Promise<string>;
-  /** How the relay is, as JSON. */
+  /** Returns the status as JSON text. */
   readonly status: () => Promise<string>;
   readonly emitLimit: EmitLimitEvent;
   readonly supervisor: Supervisor;
-  /** Owns what is started. */
+  /** Takes ownership of the listener. */
   readonly running: AsyncDisposableStack;
 }
 
-/** Opens the management port. Throws a ListenError where it can't be had. */
+/** Opens the management port, if there is one. Throws a ListenError if it cannot be opened. */
 export async function startManagement(
   { management }: Config,
   { probes, metrics, status, emitLimit, supervisor, running }: ManagementParts,
@@ -239,11 +240,11 @@ export async function startManagement(
   const onFault = (error: unknown) => supervisor.caught("http_request", error);
   const listen = () =>
     new ManagementListener({ bindAddress, port, probes, metrics, status, emitLimit, onFault });
-  const listener = running.use(await listenOrExplain("management-port", port, bindAddress, listen));
+  const listener = running.use(await listenOrThrow("management-port", port, bindAddress, listen));
   return [{ protocol: "management", bindAddress, port: listener.port }];
 }
 
-/** A port can't be had; the message is one line for people. */
+/** A port cannot be opened. The message is one line for users. */
 export class ListenError extends Error {}
 
 export interface ListenerAddress {
@@ -252,7 +253,7 @@ export interface ListenerAddress {
   readonly port: number;
 }
 
-/** A URL by which a client on this machine reaches the listener. */
+/** Returns a URL by which a client on this machine reaches the listener. */
 export function localUrl({ protocol, bindAddress, port }: ListenerAddress): string {
   const everywhere = bindAddress === "::" || bindAddress === "0.0.0.0";
   const host = everywhere ? "localhost" : bindAddress.includes(":") ? `[${bindAddress}]` : bindAddress;
@@ -260,8 +261,8 @@ export function localUrl({ protocol, bindAddress, port }: ListenerAddress): stri
   return `${scheme}://${host}:${port}`;
 }
 
-/** Starts a listener; what the system says against it becomes a {@link ListenError} that names the option. */
-async function listenOrExplain<T>(
+/** Starts a listener. A system error becomes a {@link ListenError} that names the option. */
+async function listenOrThrow<T>(
   option: OptionName,
   port: number,
   bindAddress: string,
@@ -271,24 +272,11 @@ async function listenOrExplain<T>(
     return await listen();
   } catch (error) {
     throw new ListenError(
-      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${reasonOf(error)}`,
+      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${describeErrno(error, BIND_ERRORS)}`,
     );
   }
 }
 
-function reasonOf(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  switch (code) {
-    case "EADDRINUSE":
-      return "the port is in use";
-    case "EACCES":
-      return "no permission for this port";
-    case "EADDRNOTAVAIL":
-    case "ENOTFOUND":
-    case "ENOTTY":
-    case "EINVAL":
-      return "this machine has no such address";
-    default:
-      return code ?? message.split("\n", 1)[0] ?? "unknown error";
-  }
-}
+/** Bun and the resolver report an address that this machine does not have by several codes. */
+const NO_SUCH_ADDRESS = describeErrno({ code: "EADDRNOTAVAIL" });
+const BIND_ERRORS = { ENOTFOUND: NO_SUCH_ADDRESS, ENOTTY: NO_SUCH_ADDRESS, EINVAL: NO_SUCH_ADDRESS };

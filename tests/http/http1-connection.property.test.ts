@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Http1Connection, type Http1Handler } from "../../src/http/http1/connection.ts";
 import { ParserPool } from "../../src/http/http1/parser.ts";
-import type { ByteTransport } from "../../src/http/http1/response.ts";
+import type { ByteTransport } from "../../src/http/http1/transport.ts";
 import { PreparedResponse } from "../../src/http/spec-responses.ts";
 import { eventually } from "../support/common/wait.ts";
 
@@ -65,8 +65,8 @@ const held = new PreparedResponse(
 
 /** `/held` from memory; `/echo` its own body; all else its path, after a turn or two of the event loop. */
 const handler: Http1Handler = {
-  fromMemory: ({ url, method }) => (method === "GET" && url === "/held" ? held : undefined),
-  answer: async (request) => {
+  fromCache: ({ url, method }) => (method === "GET" && url === "/held" ? held : undefined),
+  handle: async (request) => {
     const { pathname } = new URL(request.url);
     await new Promise((resolve) => setImmediate(resolve));
     if (pathname !== "/echo") return new Response(`at ${pathname}`);

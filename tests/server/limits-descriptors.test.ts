@@ -74,7 +74,7 @@ describe("open files that the system allows", () => {
         expect(connections.map(({ statuses }) => statuses[0])).toEqual(Array(room).fill(200));
       });
       const { status, text } = await ready(await relay.managementUrl());
-      expect([status, text]).toEqual([503, expect.stringContaining("as many connections as it may")]);
+      expect([status, text]).toEqual([503, expect.stringContaining("has reached its limit of connections")]);
       const beyond = await open().catch(() => undefined);
       beyond?.write(ASK);
       if (beyond !== undefined) await beyond.closed(3_000);
