@@ -1,12 +1,7 @@
 import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import type { TLSSocket } from "node:tls";
-import {
-  createHttp2Server,
-  type Http2Limits,
-  type LimitedServer,
-  listening,
-} from "../server/http2-server.ts";
+import { createHttp2Server, type Http2Limits, type LimitedServer, listen } from "../server/http2-server.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
 import type { HttpHandler } from "./handler.ts";
@@ -56,7 +51,7 @@ export class HttpsListener {
   /** Rejects with the system error if the port cannot be opened. */
   static async listen(options: HttpsListenerOptions): Promise<HttpsListener> {
     const listener = new HttpsListener(options);
-    await listening(listener.#limited.server as Server, options.port, options.bindAddress);
+    await listen(listener.#limited.server as Server, options.port, options.bindAddress);
     return listener;
   }
 

@@ -3,7 +3,7 @@ import { createConnectRouter } from "@connectrpc/connect";
 import { createFetchHandler, type UniversalHandler } from "@connectrpc/connect/protocol";
 import { Hono } from "hono";
 import { LRUCache } from "lru-cache";
-import { CONNECT_OPTIONS, MAX_REQUEST_BYTES, type RpcRoutes, shuttingDown } from "../../grpc/routes.ts";
+import { CONNECT_OPTIONS, MAX_REQUEST_BYTES, type RpcRoutes, shutdownError } from "../../grpc/routes.ts";
 import type { BodyReader } from "../request-body.ts";
 import type { RequestContext, RequestEnv } from "../request-context.ts";
 
@@ -51,7 +51,7 @@ export class RpcMount {
   }
 
   endStreams(): void {
-    this.#shutdown.abort(shuttingDown());
+    this.#shutdown.abort(shutdownError());
   }
 }
 
