@@ -157,7 +157,7 @@ interface BodyReservation extends Disposable {
 
 /**
  * Limits the memory of all request bodies together. If there is not enough, the body that has been arriving longest is
- * evicted: clients that never complete their requests must not displace those that do.
+ * evicted: clients that never complete their requests must not displace the others.
  */
 export class BodyBudget {
   readonly #options: BodyBudgetOptions;
