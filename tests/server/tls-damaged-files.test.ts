@@ -21,15 +21,15 @@ const BYTE_ORDER_MARK = "\ufeff";
 type Damage = (files: CertificateFiles, next: Certified, authority: Authority) => void;
 
 const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage])[] = [
-  ["cut within the leaf", "cut short", (files, next) => write(files, next, cut(next.certPath))],
+  ["cut within the leaf", "truncated", (files, next) => write(files, next, cut(next.certPath))],
   [
     "a good leaf, and a chain whose second certificate is cut",
-    "cut short",
+    "truncated",
     (files, next, { caPath }) => write(files, next, text(next.certPath) + cut(caPath)),
   ],
   [
     "a good leaf, and a second certificate of which only its first words are there",
-    "cut short",
+    "truncated",
     (files, next) => write(files, next, `${text(next.certPath)}-----BEGIN CERTIF`),
   ],
   [
@@ -75,7 +75,7 @@ const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage]
   ["an empty key", "is empty", (files) => writeFileSync(files.keyPath, "")],
   [
     "authorities that are cut",
-    "cut short",
+    "truncated",
     (files, _next, { caPath }) => writeFileSync(files.caPath, text(caPath) + cut(caPath)),
   ],
   ["authorities that are none", "holds no PEM certificate", (files) => writeFileSync(files.caPath, "none\n")],
@@ -211,7 +211,7 @@ describeWith("openssl")("certificate files", () => {
     await using relay = await startRelayWithTls({ upstream, server: files });
     write(damaged, second, text(second.certPath) + cut(authority.caPath));
     files.bySymlink(damaged, authority.caPath);
-    await eventually(() => expect(refusals(relay).join()).toContain("cut short"), PATIENCE);
+    await eventually(() => expect(refusals(relay).join()).toContain("truncated"), PATIENCE);
     await expectServed(relay, first);
     files.bySymlink(second, authority.caPath);
     await expectServed(relay, second);

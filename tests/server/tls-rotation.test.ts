@@ -83,7 +83,7 @@ describeWith("openssl")("new certificate files", () => {
           const whole = readFileSync(second.certPath, "utf8");
           writeFileSync(files.certPath, whole.slice(0, whole.length / 2));
         },
-        "cut short",
+        "truncated",
       ],
     ])(
       "%s",
