@@ -2,16 +2,16 @@
 
 # docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) \
 #   --build-arg CREATED=$(date -u +%Y-%m-%dT%H:%M:%SZ) -t statsig-forward-proxy .
-# docker buildx build --platform linux/amd64,linux/arm64 … for both architectures.
+# Both architectures: docker buildx build --platform linux/amd64,linux/arm64 …
 
-# Base images are named by their tags. Where you build, pin them: FROM …@sha256:….
+# Base images are named by tag. Pin them by digest where you build: FROM …@sha256:….
 
-# The build runs on the builder's own kind of machine, whatever it builds for.
+# The build runs on the builder's architecture and cross-compiles: nothing is emulated.
 FROM --platform=$BUILDPLATFORM node:22-bookworm-slim AS build
 WORKDIR /src
 COPY package.json bun.lock bunfig.toml ./
 COPY scripts scripts
-# Any script has Bun and the locked packages installed: this layer stays until one of them changes.
+# Running any script installs Bun and the locked packages. This layer is cached until one of the copied files changes.
 RUN node scripts/with-bun.mjs scripts/command.ts
 COPY . .
 ARG TARGETARCH
@@ -21,7 +21,7 @@ RUN case "$TARGETARCH" in amd64) target=linux-x64 ;; *) target="linux-$TARGETARC
     --outfile /out/statsig-forward-proxy \
   && mkdir -p /out/state
 
-# The executable needs glibc and nothing else: no shell, no package manager, no OpenSSL.
+# The executable needs only glibc: no shell, no package manager, no OpenSSL.
 FROM gcr.io/distroless/base-nossl-debian12:nonroot
 ARG VERSION=unknown
 ARG REVISION=unknown
@@ -36,11 +36,11 @@ LABEL org.opencontainers.image.title="statsig-forward-proxy" \
 
 COPY --from=build /src/LICENSE /usr/share/doc/statsig-forward-proxy/LICENSE
 COPY --from=build /out/statsig-forward-proxy /usr/local/bin/statsig-forward-proxy
-# The one place that is written to: the rest may be read-only (docker run --read-only).
+# The only writable folder: the root filesystem may be read-only (docker run --read-only).
 COPY --from=build --chown=65532:65532 /out/state /var/lib/statsig-forward-proxy
 VOLUME /var/lib/statsig-forward-proxy
 
-# What a command line, or other variables, may say otherwise. As variables, so that the health check knows them.
+# Defaults, which arguments and variables override. They are variables so that the health check sees them too.
 ENV SFP_MODE=grpc-and-http \
   SFP_CACHE=local \
   SFP_LOCAL_CACHE_PATH=/var/lib/statsig-forward-proxy/cache \

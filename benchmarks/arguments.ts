@@ -8,7 +8,7 @@ export interface BenchArguments {
   readonly jsonFile: string | undefined;
 }
 
-/** A wrong command line; the message is for the person who wrote it. */
+/** Invalid command line. The message is shown to the user. */
 export class ArgumentError extends Error {}
 
 export function readArguments(argv: readonly string[], known: readonly Part[]): BenchArguments {
@@ -16,7 +16,7 @@ export function readArguments(argv: readonly string[], known: readonly Part[]): 
   const names = known.map(({ name }) => name);
   const unknown = positionals.find((name) => !names.includes(name));
   if (unknown !== undefined)
-    throw new ArgumentError(`there is no part "${unknown}", only ${names.join(", ")}`);
+    throw new ArgumentError(`unknown part "${unknown}" (expected ${names.join(", ")})`);
   return {
     parts: positionals.length === 0 ? known : known.filter(({ name }) => positionals.includes(name)),
     quick: values.quick ?? false,

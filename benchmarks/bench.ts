@@ -2,33 +2,33 @@ import type { Cores } from "./cores.ts";
 import type { RelayProgram } from "./relay-program.ts";
 import type { Table } from "./table.ts";
 
-/** What every part of a run shares. */
+/** Shared by all parts of a run. */
 export interface Bench {
-  /** Fewer and shorter rounds. */
+  /** Run fewer and shorter rounds. */
   readonly quick: boolean;
   readonly relay: RelayProgram;
-  /** Undefined where processes can't be kept to cores of their own. */
+  /** Undefined if processes cannot be pinned to separate cores. */
   readonly cores: Cores | undefined;
-  /** A directory for configurations, caches and logs, removed at the end. */
+  /** Directory for configurations, caches and logs. It is removed at the end. */
   readonly scratch: string;
-  /** Ends every process and wait. */
+  /** Aborts all processes and waits. */
   readonly signal: AbortSignal;
-  /** Says what is being measured; no part of the result. */
+  /** Shows on a terminal what is being measured. */
   readonly progress: (doing: string) => void;
 }
 
 export interface PartResult {
   readonly tables: readonly Table[];
-  /** What a reader must know to trust the tables. */
+  /** What readers need to know to interpret the tables. */
   readonly notes: readonly string[];
-  /** For `--json`: every single measurement. */
+  /** All single measurements, for `--json`. */
   readonly raw: unknown;
 }
 
-/** A part of the suite, selectable by its name. */
+/** A part of the suite that can be selected by name. */
 export interface Part {
   readonly name: string;
-  /** Debian's commands without which it can't run. */
+  /** Commands that it requires. */
   readonly needs: readonly string[];
   readonly run: (bench: Bench) => Promise<PartResult>;
 }

@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import type { Bench } from "./bench.ts";
 import { onCore } from "./cores.ts";
 
-/** A client of ours in a process of its own, which tells its results as lines of JSON. */
+/** A client in its own process, which writes its results as lines of JSON. */
 export class ClientProcess implements AsyncDisposable {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "inherit">;
   readonly #lines: AsyncIterator<string>;
@@ -18,11 +18,11 @@ export class ClientProcess implements AsyncDisposable {
     this.#lines = createInterface({ input: Readable.fromWeb(this.#child.stdout) })[Symbol.asyncIterator]();
   }
 
-  /** The next result, which must be a `T`: client and caller belong together. */
+  /** Resolves with the next result. `T` must be what the client script writes. Rejects after `withinMs`. */
   async next<T>(withinMs: number): Promise<T> {
     using late = timer(withinMs);
     const line = await Promise.race([this.#lines.next(), late.promise]);
-    if (line.done) throw new Error(`the client ended early, with exit code ${await this.#child.exited}`);
+    if (line.done) throw new Error(`the client exited early with code ${await this.#child.exited}`);
     return JSON.parse(line.value) as T;
   }
 
@@ -34,7 +34,7 @@ export class ClientProcess implements AsyncDisposable {
 
 function timer(withinMs: number): Disposable & { readonly promise: Promise<never> } {
   const { promise, reject } = Promise.withResolvers<never>();
-  const error = new Error(`the client told nothing for ${withinMs / 1_000} s`);
+  const error = new Error(`the client wrote nothing for ${withinMs / 1_000} s`);
   const timeout = setTimeout(() => reject(error), withinMs);
   return { promise, [Symbol.dispose]: () => clearTimeout(timeout) };
 }

@@ -1,19 +1,19 @@
 import { readFileSync } from "node:fs";
 
-/** The server under test and the client that loads it, each on one core. */
+/** Cores of the server under test and of its client. */
 export interface Cores {
   readonly server: number;
   readonly client: number;
 }
 
-/** Two cores that this process may use; undefined where there is one alone, or no `taskset`. */
+/** Returns two cores that this process may use, or undefined if there is only one or no `taskset`. */
 export function chooseCores(): Cores | undefined {
   const [server, client] = allowedCores();
   if (server === undefined || client === undefined || Bun.which("taskset") === null) return undefined;
   return { server, client };
 }
 
-/** `0-1,4` -> 0, 1, 4: a container may have any of the machine's cores. */
+/** Parses a list such as `0-1,4`. A container may have any of the machine's cores. */
 function allowedCores(): number[] {
   const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "";
   return list.split(",").flatMap((range) => {

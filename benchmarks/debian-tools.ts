@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 
-/** Command -> the Debian package it is in. */
+/** Debian package of each command. */
 const PACKAGE_OF: Readonly<Record<string, string>> = {
   nginx: "nginx-light",
   wrk: "wrk",
@@ -10,14 +10,14 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
 
 const INSTALL_TIMEOUT_MS = 300_000;
 
-/** Debian keeps servers out of an ordinary user's PATH. */
+/** On Debian, servers are not in the PATH of ordinary users. */
 const SEARCHED = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;
 
 export function findCommand(name: string): string | undefined {
   return Bun.which(name, { PATH: SEARCHED }) ?? undefined;
 }
 
-/** The needed commands that are still missing after what can be installed was installed. Says what is missing. */
+/** Installs missing commands if possible. Prints and returns those that are still missing. */
 export async function missingCommands(needed: readonly string[]): Promise<readonly string[]> {
   const absent = () => needed.filter((name) => findCommand(name) === undefined);
   if (absent().length > 0 && canInstall()) await install(absent());

@@ -12,7 +12,7 @@ export interface LaunchOptions {
 
 const STOP_GRACE_MS = 3_000;
 
-/** A server that runs in the background until it is disposed of, with its output in a log of its own. */
+/** A server process that runs until it is disposed, with its output in a log file. */
 export class Launched implements AsyncDisposable {
   readonly #child: Bun.Subprocess;
   readonly #name: string;
@@ -23,7 +23,7 @@ export class Launched implements AsyncDisposable {
     this.#log = join(bench.scratch, `${name}.log`);
     const log = openSync(this.#log, "w");
     this.#child = Bun.spawn(onCore(core, command), {
-      // Nothing of the caller's settings or proxies: what is measured must not depend on them.
+      // Results must not depend on the caller's settings or proxies.
       env: { PATH: process.env["PATH"] ?? "", ...env },
       stdio: ["ignore", log, log],
       signal: bench.signal,
@@ -35,11 +35,11 @@ export class Launched implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** Throws, with what the process said, when it has ended by itself. */
+  /** Throws an error with the last lines of the log if the process has exited. */
   checkRunning(): void {
     if (this.#child.exitCode === null && this.#child.signalCode === null) return;
     const said = readFileSync(this.#log, "utf8").trim().split("\n").slice(-5).join("\n");
-    throw new Error(`${this.#name} ended by itself: ${said || "it said nothing"}`);
+    throw new Error(`${this.#name} exited: ${said || "no output"}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

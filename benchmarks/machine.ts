@@ -3,7 +3,7 @@ import { root } from "../scripts/command.ts";
 import type { Cores } from "./cores.ts";
 import { findCommand } from "./debian-tools.ts";
 
-/** Where and with what a run was made: without it figures say nothing. */
+/** Machine and versions of a run, without which its results mean nothing. */
 export interface Machine {
   readonly date: string;
   readonly cpu: string;
@@ -14,7 +14,7 @@ export interface Machine {
   readonly wrk: string;
   readonly commit: string;
   readonly pinning: string;
-  /** Processes that wanted to run in the minute before; near 0 on a machine that has nothing else to do. */
+  /** Load average of the minute before; near 0 on an idle machine. */
   readonly load: number;
 }
 
@@ -45,7 +45,7 @@ export function machineLines(machine: Machine, relay: string): string {
   ].join("\n");
 }
 
-/** Both streams: nginx and wrk tell their versions on stderr, and wrk with exit code 1. */
+/** Returns stdout and stderr: nginx and wrk print their versions to stderr, and wrk exits with 1. */
 async function outputOf(name: string, ...args: string[]): Promise<string> {
   const command = findCommand(name);
   if (command === undefined) return "";

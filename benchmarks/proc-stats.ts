@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
-/** Linux counts CPU time for /proc in hundredths of a second on every architecture that Bun runs on. */
+/** /proc has CPU time in hundredths of a second on every architecture that Bun supports. */
 const TICK_MS = 10;
 
-/** User and system time of the process, and of its main thread alone, since its start. */
+/** User and system time of the process and of its main thread, since its start. */
 export interface CpuTime {
   readonly processMs: number;
   readonly mainThreadMs: number;
@@ -21,7 +21,7 @@ export function cpuSince(pid: number, before: CpuTime): CpuTime {
   };
 }
 
-/** Of a process and its children: nginx's worker is a child of its master. */
+/** Returns the CPU time of a process and its children. nginx's worker is a child of its master. */
 export function familyCpuMs(pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
     .trim()
@@ -32,7 +32,7 @@ export function familyCpuMs(pid: number): number {
 
 function cpuMs(path: string): number {
   const stat = readFileSync(path, "utf8");
-  // The second field is the command in brackets and may hold spaces; utime and stime are the 14th and 15th.
+  // The second field is the command in parentheses and may contain spaces. utime and stime are the 14th and 15th.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
@@ -45,12 +45,12 @@ export function peakResidentBytes(pid: number): number {
   return statusBytes(pid, "VmHWM");
 }
 
-/** Files and sockets that are open now. */
+/** Returns the number of open files and sockets. */
 export function openDescriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
 }
 
-/** Starts the peak anew at what is resident now. */
+/** Resets the peak to the current resident memory. */
 export function resetPeak(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, "5");
 }

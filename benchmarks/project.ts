@@ -1,13 +1,13 @@
 import { gzipSync } from "node:zlib";
 
-/** One version of a made-up project, as upstream sends it. */
+/** One version of a synthetic project, as upstream sends it. */
 export interface Project {
   readonly lcut: number;
   readonly json: Uint8Array<ArrayBuffer>;
   readonly gzip: Uint8Array<ArrayBuffer>;
 }
 
-/** A project whose gzip body is about that long, to a percent or so. */
+/** Returns a project whose gzip body has about `bytes` bytes, within about a percent. */
 export function projectOfGzipBytes(bytes: number, lcut: number): Project {
   const gates = gateTexts(lcut);
   let jsonBytes = bytes * EXPECTED_RATIO;
@@ -18,7 +18,7 @@ export function projectOfGzipBytes(bytes: number, lcut: number): Project {
   }
 }
 
-/** A project whose JSON is exactly that long. */
+/** Returns a project whose JSON has exactly `bytes` bytes. */
 export function projectOfJsonBytes(bytes: number, lcut: number): Project {
   return assemble(gateTexts(lcut), bytes, lcut);
 }
@@ -46,7 +46,7 @@ function next(gates: Iterator<string>): string {
   return String(value);
 }
 
-/** Gates by the hundred thousand, the same for the same seed. */
+/** Generates gates, the same ones for the same seed. */
 function* gateTexts(seed: number): Generator<string> {
   const hex = randomHex(seed);
   for (let at = 0; ; at++) {
@@ -77,7 +77,7 @@ function* gateTexts(seed: number): Generator<string> {
   }
 }
 
-/** Eight hex digits at a time, by a xorshift: the same on every machine. */
+/** Returns eight hex digits per call, from a xorshift generator: the same on every machine. */
 function randomHex(seed: number): () => string {
   let state = seed % 0xffff_fffb || 1;
   return () => {

@@ -2,16 +2,16 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { root, run } from "../scripts/command.ts";
 
-/** How the relay is started. */
+/** The program that is measured. */
 export interface RelayProgram {
   readonly command: readonly string[];
-  /** Shown in the head of a run. */
+  /** Printed at the beginning of a run. */
   readonly shown: string;
-  /** Of the executable; undefined where the relay runs from its sources. */
+  /** Size of the executable; undefined if the relay runs from source. */
   readonly sizeBytes: number | undefined;
 }
 
-/** The executable, built anew so that what is measured is what is in the sources; or the sources themselves. */
+/** Builds the executable, so that it matches the sources; or returns the sources themselves. */
 export async function prepareRelay(fromSource: boolean): Promise<RelayProgram> {
   const build = join(root, "scripts", "build.ts");
   if (fromSource || !existsSync(build)) {
@@ -22,7 +22,7 @@ export async function prepareRelay(fromSource: boolean): Promise<RelayProgram> {
     };
   }
   if ((await run([process.execPath, build])) !== 0) {
-    throw new Error("the build failed; --source measures the relay from its sources instead");
+    throw new Error("the build failed; use --source to measure the relay from source");
   }
   const executable = join(root, "dist", "statsig-forward-proxy");
   return {

@@ -6,22 +6,22 @@ import type { StaticUpstream } from "./static-upstream.ts";
 export interface RelayServerOptions {
   readonly upstream: StaticUpstream;
   readonly core: number | undefined;
-  /** Long by default, so that no poll falls into a measurement. */
+  /** Default: an hour, so that no poll disturbs a measurement. */
   readonly pollIntervalS?: number;
   readonly args?: readonly string[];
-  /** Where to keep a backup. */
+  /** Backup of the relay. Default: disabled. */
   readonly cache?: "disabled" | "redis";
   readonly env?: Readonly<Record<string, string>>;
-  /** None by default. */
+  /** Default: 0, no management port. */
   readonly managementPort?: number;
 }
 
-/** A relay that answers. */
+/** A running relay. */
 export class RelayServer implements AsyncDisposable {
   readonly #process: Launched;
   readonly httpUrl: string;
   readonly grpcUrl: string;
-  /** From its start to its first answer. */
+  /** Time from the spawn to the first response. */
   readonly startMs: number;
 
   private constructor(launched: Launched, ports: { http: number; grpc: number }, startMs: number) {
@@ -35,7 +35,7 @@ export class RelayServer implements AsyncDisposable {
     return this.#process.pid;
   }
 
-  /** Answers /v1/health; `readyPath` asks for more than that. */
+  /** Resolves once `readyPath` (default: /v1/health) returns 200. */
   static async start(
     bench: Bench,
     options: RelayServerOptions,

@@ -1,4 +1,4 @@
-// `bun run bench`: how fast and how large the relay is. docs/benchmarks.md says how it is measured.
+// Runs the benchmarks. docs/benchmarks.md describes them.
 //   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [chaos]
 //     [events] [event-bombs] [spool-outage] [hostile] [rotation] [monitoring]
 //     [--quick] [--json <file>] [--source]
@@ -48,7 +48,7 @@ const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 
-/** However badly things go: a run of the whole suite takes half of it. */
+/** A run of the whole suite takes half of this. */
 const MAX_RUN_MS = 75 * 60_000;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -83,7 +83,7 @@ async function runParts(
   let failed = 0;
   for (const part of parts) {
     if (part.needs.some((name) => missing.includes(name))) {
-      console.log(`\n${part.name}: skipped, for want of ${part.needs.join(" and ")}`);
+      console.log(`\n${part.name}: skipped: needs ${part.needs.join(" and ")}`);
       failed++;
       continue;
     }

@@ -16,7 +16,7 @@ interface Start {
   readonly idleBytes: number;
 }
 
-/** From the spawn of the process to its first answer; and what it needs when it does nothing. */
+/** Measures the time from the spawn of the process to its first response, and its memory when idle. */
 export const startupPart: Part = { name: "startup", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -33,16 +33,16 @@ async function run(bench: Bench): Promise<PartResult> {
   const size = bench.relay.sizeBytes;
   const rows = [
     ["spawn to first 200 of /v1/health, ms", of((start) => start.healthMs, ms)],
-    ["spawn to first 200 with 20 KB specs, from upstream, ms", of((start) => start.specsMs, ms)],
+    ["spawn to first 200 with 20 KB specs from upstream, ms", of((start) => start.specsMs, ms)],
     [
-      `RSS ${IDLE_AFTER_MS / 1_000} s after that health check, no key held, MB`,
+      `RSS ${IDLE_AFTER_MS / 1_000} s after that health check, no key cached, MB`,
       of((start) => start.idleBytes, megabytes),
     ],
     ["executable, MB", size === undefined ? "run from source" : megabytes(size)],
   ];
   return {
-    tables: [{ title: `startup: ${rounds} starts, median (lowest-highest)`, head: ["what", "value"], rows }],
-    notes: ["the client asks again after 1 ms as long as the connection is refused"],
+    tables: [{ title: `startup: ${rounds} starts, median (min-max)`, head: ["what", "value"], rows }],
+    notes: ["the client retries every millisecond while the connection is refused"],
     raw: { starts, sizeBytes: size },
   };
 }

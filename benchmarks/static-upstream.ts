@@ -1,12 +1,12 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Project } from "./project.ts";
 
-/** The version of the first project of every part; later ones count up from it. */
+/** Version of the first project of each part. Later versions count up from it. */
 export const FIRST_LCUT = 1_760_000_000_000;
 
 const NO_UPDATE = '{"has_updates":false}';
 
-/** Stands for Statsig's CDN: each SDK key has one project, sent gzip-coded from memory. */
+/** A fake of Statsig's CDN. Each SDK key has one project, which is sent from memory, compressed with gzip. */
 export class StaticUpstream implements AsyncDisposable {
   readonly #server: Server;
   readonly #projects = new Map<string, Project>();
@@ -25,16 +25,16 @@ export class StaticUpstream implements AsyncDisposable {
 
   get url(): string {
     const address = this.#server.address();
-    if (address === null || typeof address === "string") throw new Error("the upstream does not listen");
+    if (address === null || typeof address === "string") throw new Error("the upstream is not listening");
     return `http://127.0.0.1:${address.port}`;
   }
 
-  /** Requests so far. */
+  /** Number of requests so far. */
   get requests(): number {
     return this.#requests;
   }
 
-  /** When a version was first sent, ms since the Unix epoch. */
+  /** Returns when a version was first sent, in ms since the Unix epoch, or NaN. */
   sentAt(lcut: number): number {
     return this.#sentAt.get(lcut) ?? Number.NaN;
   }
@@ -69,7 +69,7 @@ export class StaticUpstream implements AsyncDisposable {
   }
 }
 
-/** The path by which SDKs ask for a key's specs. */
+/** Returns the path of the config specs of a key, as SDKs request it. */
 export function specPath(sdkKey: string, sinceTime = 0): string {
   const path = `/v2/download_config_specs/${sdkKey}.json`;
   return sinceTime > 0 ? `${path}?sinceTime=${sinceTime}` : path;

@@ -1,4 +1,4 @@
-/** The value below which `share` of them lie, by the nearest rank. NaN of none. */
+/** Returns the quantile by nearest rank, or NaN for an empty array. `share` is from 0 to 1. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   const rank = Math.ceil(share * sorted.length) - 1;
@@ -12,7 +12,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
-/** Median and range of values of which each was measured in a round of its own. */
+/** Median and range of values from separate rounds. */
 export interface Spread {
   readonly median: number;
   readonly min: number;

@@ -2,13 +2,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Bench } from "./bench.ts";
 
 export interface SteadyLoad<T> {
-  /** From when a request was due to the end of its answer. */
+  /** Time from when a request was due to the end of its response. */
   readonly latenciesMs: readonly number[];
   readonly answers: readonly T[];
   readonly failures: readonly string[];
 }
 
-/** Asks at a steady rate for as long as `isOn`, however slow the answers are. `ask` is told how many came before. */
+/**
+ * Sends requests at a constant rate while `isOn` returns true, however slow responses are. Both callbacks get the number of
+ * requests so far.
+ */
 export async function steadyLoad<T>(
   bench: Bench,
   perSecond: number,

@@ -1,6 +1,6 @@
 import type { Spread } from "./statistics.ts";
 
-/** Rows of cells under headings; the first column is text, the others are numbers. */
+/** A table whose first column is text and whose other columns are numbers. */
 export interface Table {
   readonly title: string;
   readonly head: readonly string[];

@@ -1,5 +1,5 @@
-// A server with statsig-node-core that a forward proxy knows by its client certificate: config specs by a gRPC stream,
-// over TLS, and events by HTTPS. See docs/active-mode.md. Needs: npm install @statsig/statsig-node-core
+// A server that uses statsig-node-core with a forward proxy over TLS: config specs over a gRPC stream with a client
+// certificate, log events over HTTPS. See docs/active-mode.md. Install: npm install @statsig/statsig-node-core
 import core from "@statsig/statsig-node-core";
 
 const relay = process.env.RELAY_URL ?? "https://localhost:8443";
@@ -12,7 +12,7 @@ const statsig = new core.Statsig(process.env.STATSIG_SERVER_SDK_KEY ?? "secret-d
     {
       adapterType: "network_grpc_websocket",
       specsUrl: stream,
-      // Without a client certificate: "tls", and the two files left out.
+      // Without a client certificate: "tls", and neither clientCertPath nor clientKeyPath.
       authenticationMode: "mtls",
       caCertPath,
       clientCertPath: process.env.RELAY_CLIENT_CERT ?? "/tls/tls.crt",
@@ -20,7 +20,7 @@ const statsig = new core.Statsig(process.env.STATSIG_SERVER_SDK_KEY ?? "secret-d
       initTimeoutMs: 3_000,
     },
   ],
-  // This SDK has no client certificate over HTTPS: leave it optional there, without --enforce-mtls.
+  // This SDK sends no client certificate over HTTPS: run the relay without --enforce-mtls.
   logEventUrl: `${relay}/v1/log_event`,
   proxyConfig: { caCertPath },
 });
@@ -30,7 +30,7 @@ const user = core.StatsigUser.withUserID("user-1");
 setInterval(() => console.log(`${gate} ${statsig.checkGate(user, gate)}`), 1_000);
 statsig.logEvent(user, "example_started");
 process.once("SIGTERM", async () => {
-  // Events that wait are sent now.
+  // Sends the events that are still queued.
   await statsig.shutdown();
   process.exit(0);
 });

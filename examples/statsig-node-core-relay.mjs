@@ -1,5 +1,5 @@
-// A server with statsig-node-core whose config specs come from a forward proxy, and whose events go through it.
-// See docs/active-mode.md. Needs: npm install @statsig/statsig-node-core
+// A server that uses statsig-node-core with a forward proxy, for config specs, ID lists and log events.
+// See docs/active-mode.md. Install: npm install @statsig/statsig-node-core
 import core from "@statsig/statsig-node-core";
 
 const relay = process.env.RELAY_URL ?? "http://localhost:8000";
@@ -10,7 +10,7 @@ const statsig = new core.Statsig(process.env.STATSIG_SERVER_SDK_KEY ?? "secret-d
   logEventUrl: `${relay}/v1/log_event`,
   enableIdLists: true,
   idListsUrl: `${relay}/v1/get_id_lists`,
-  // How soon a change is seen; the SDK takes 1 s at least.
+  // How often the SDK polls; its minimum is 1 s.
   specsSyncIntervalMs: 5_000,
 });
 await statsig.initialize();
@@ -19,7 +19,7 @@ const user = core.StatsigUser.withUserID("user-1");
 setInterval(() => console.log(`${gate} ${statsig.checkGate(user, gate)}`), 1_000);
 statsig.logEvent(user, "example_started");
 process.once("SIGTERM", async () => {
-  // Events that wait are sent now.
+  // Sends the events that are still queued.
   await statsig.shutdown();
   process.exit(0);
 });

@@ -1,29 +1,29 @@
-// A data adapter for statsig-node that reads what a forward proxy wrote to Redis.
-// See docs/passive-mode.md. Needs: npm install statsig-node ioredis
+// A data adapter for statsig-node that reads the config specs that a forward proxy writes to Redis.
+// See docs/passive-mode.md. Install: npm install statsig-node ioredis
 import { Redis } from "ioredis";
 
 export class RedisDataAdapter {
   #redis;
 
-  /** `redis` is an ioredis client, or what its constructor takes, such as a URL. */
+  /** `redis` is an ioredis client, or an argument of its constructor, such as a URL. */
   constructor(redis) {
     this.#redis = redis instanceof Redis ? redis : new Redis(redis);
-    // Without a listener ioredis prints each failed attempt to connect; a failed get says the same.
+    // Without a listener, ioredis prints each failed connection attempt. A failed get reports the same error.
     this.#redis.on("error", () => {});
   }
 
   async initialize() {}
 
-  /** The SDK makes the key itself, in the form that the proxy writes by default. */
+  /** The SDK passes the whole Redis key, in schema v3, which the proxy writes by default. */
   async get(key) {
     const [config, lcut] = await this.#redis.hmget(key, "config", "lcut");
     return config === null ? {} : { result: config, time: Number(lcut) };
   }
 
-  /** Only the proxy writes. */
+  /** Does nothing: only the proxy writes. */
   async set() {}
 
-  /** New versions are taken from Redis too, not only the first. */
+  /** True: the SDK polls Redis for new versions too, not only at its start. */
   supportsPollingUpdatesFor(path) {
     return path === "/v1/download_config_specs";
   }

@@ -1,5 +1,5 @@
-// A server with statsig-node whose config specs come from a forward proxy, and whose events go through it.
-// See docs/active-mode.md. Needs: npm install statsig-node
+// A server that uses statsig-node with a forward proxy, for config specs, ID lists and log events.
+// See docs/active-mode.md. Install: npm install statsig-node
 import statsig from "statsig-node";
 
 const relay = process.env.RELAY_URL ?? "http://localhost:8000";
@@ -9,7 +9,7 @@ await statsig.initialize(process.env.STATSIG_SERVER_SDK_KEY ?? "secret-demo", {
   api: `${relay}/v1`,
   apiForDownloadConfigSpecs: `${relay}/v1`,
   apiForGetIdLists: `${relay}/v1`,
-  // How soon a change is seen; the SDK takes 5 s at least.
+  // How often the SDK polls; its minimum is 5 s.
   rulesetsSyncIntervalMs: 5_000,
   initStrategyForIP3Country: "lazy",
 });
@@ -18,7 +18,7 @@ const user = { userID: "user-1" };
 setInterval(() => console.log(`${gate} ${statsig.checkGateSync(user, gate)}`), 1_000);
 statsig.logEvent(user, "example_started");
 process.once("SIGTERM", async () => {
-  // Events that wait are sent now.
+  // Sends the events that are still queued.
   await statsig.shutdownAsync();
   process.exit(0);
 });

@@ -1,26 +1,13 @@
 // The tables of docs/configuration.md, from the options and the variables themselves.
 import { join } from "node:path";
-import { CACHE_OPTIONS } from "../src/config/cache.ts";
-import { LIMIT_OPTIONS } from "../src/config/limits.ts";
-import { EVENT_OPTIONS } from "../src/config/log-events.ts";
-import { MONITORING_OPTIONS } from "../src/config/monitoring.ts";
 import type { OptionSpec, VariableSpec } from "../src/config/option.ts";
-import { OPTIONS, PRINT_CONFIG } from "../src/config/options.ts";
+import { OPTION_GROUPS, PRINT_CONFIG } from "../src/config/options.ts";
 
-import { TLS_OPTIONS } from "../src/config/tls.ts";
 import { VARIABLE_GROUPS } from "../src/config/variables.ts";
 import { root } from "./command.ts";
 
 const DOCUMENT = join(root, "docs/configuration.md");
 const END = "<!-- up to here -->";
-
-const GROUPS: readonly (readonly [heading: string, options: readonly OptionSpec[]])[] = [
-  ["CACHE: the local backup, Redis", CACHE_OPTIONS],
-  ["Events", EVENT_OPTIONS],
-  ["TLS", TLS_OPTIONS],
-  ["Who may ask, and how much", LIMIT_OPTIONS],
-  ["Monitoring", MONITORING_OPTIONS],
-];
 
 /** Puts the tables into the document. */
 export async function writeConfigurationTables(): Promise<void> {
@@ -36,9 +23,10 @@ export async function configurationTablesAreCurrent(): Promise<boolean> {
 }
 
 function withTables(document: string): string {
-  const grouped = GROUPS.flatMap(([, options]) => options);
-  const others = [...OPTIONS, PRINT_CONFIG].filter((option) => !grouped.includes(option));
-  const options = [["General", others] as const, ...GROUPS].map(optionTable);
+  const options = [
+    ...OPTION_GROUPS.map(({ heading, options }) => optionTable([heading, Object.values(options)])),
+    optionTable(["Printing", [PRINT_CONFIG]]),
+  ];
   const variables = VARIABLE_GROUPS.map(variableTable);
   const between = replaced(document, "<!-- by `bun run gen`: options -->", options);
   return replaced(between, "<!-- by `bun run gen`: variables -->", variables);
@@ -54,11 +42,11 @@ function replaced(document: string, start: string, tables: readonly string[]): s
 }
 
 function optionTable([heading, options]: readonly [string, readonly OptionSpec[]]): string {
-  const rows = options.map(({ name, short, default: byDefault, isLive, description, ...option }) => [
+  const rows = options.map(({ name, short, default: byDefault, isReloadable, description, ...option }) => [
     [...(short === undefined ? [] : [`\`-${short}\``]), `\`--${name}\``].join(", "),
     allowed(option),
     byDefault === undefined ? "" : `\`${byDefault}\``,
-    isLive ? "yes" : "",
+    isReloadable ? "yes" : "",
     description,
   ]);
   return table(heading, ["option", "value", "default", "live", ""], rows);

@@ -11,9 +11,9 @@ const START = "<!-- by `bun run gen`, from src/telemetry/metrics -->";
 const END = "<!-- up to here -->";
 
 const TABLES: readonly (readonly [heading: string, rows: readonly MetricRow[]])[] = [
-  ["Those that operators of the original proxy know", ORIGINAL_METRICS],
-  ["Config specs, backup, streams, events, ID lists", FLOW_METRICS],
-  ["Limits, certificates, the process, monitoring itself", PROCESS_METRICS],
+  ["Metrics of the original proxy", ORIGINAL_METRICS],
+  ["Config specs, backup, streams, log events, ID lists", FLOW_METRICS],
+  ["Limits, certificates, process, monitoring", PROCESS_METRICS],
 ];
 
 /** Puts the tables into the document. */
@@ -49,7 +49,7 @@ function tableOf(heading: string, rows: readonly MetricRow[], rules: readonly Al
     ];
     return `| ${cells.join(" | ")} |`;
   });
-  return [`### ${heading}`, "", "| metric | kind | tags | what it tells | alerts |", "|---|---|---|---|---|"]
+  return [`### ${heading}`, "", "| metric | kind | tags | meaning | alerts |", "|---|---|---|---|---|"]
     .concat(lines)
     .join("\n");
 }

@@ -1,38 +1,30 @@
 import { stripVTControlCharacters } from "node:util";
 import { redactSecrets } from "./access/sdk-key.ts";
-import { parseInvocation, UsageError } from "./cli/parse.ts";
+import { parseInvocation } from "./cli/parse.ts";
 import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
 import { listenToSignals } from "./cli/signals.ts";
 import { type Config, readConfig } from "./config/config.ts";
 import { withConfigFile } from "./config/file.ts";
 import { unknownVariables } from "./config/options.ts";
 import { Reloader } from "./config/reload.ts";
-import {
-  ConfigError,
-  displayUrl,
-  type Environment,
-  type GivenConfig,
-  StartError,
-} from "./config/settings.ts";
-import { describeError, listenForFaults, type ReportFault } from "./platform/supervisor.ts";
+import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
+import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
+import { listenForFaults, type ReportFault } from "./platform/supervisor.ts";
 import { describeAddress } from "./redis/options.ts";
 import { startRelay } from "./relay/relay.ts";
-import { ListenError, localUrl } from "./relay/servers.ts";
+import { localUrl } from "./relay/servers.ts";
 import { LineLogger } from "./telemetry/logging/logger.ts";
 import { VERSION } from "./version.ts";
 
-const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
-
-/** How long the last lines may take to be written. */
+/** How long to wait at exit until the last lines are written. */
 const FLUSH_MS = 500;
 
-/** A reader of our output that went away, or a full disk behind it, is no reason to stop serving. */
+/** The relay keeps serving when the reader of its output is gone or the disk behind it is full. */
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
 const exitCode = await main(process.argv.slice(2));
 await Promise.race([flushed(process.stdout), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
-// What is left, such as lines that nobody reads, must not keep the process.
+// Open handles and lines that are not read must not keep the process alive.
 process.exit(exitCode);
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -53,7 +45,7 @@ async function main(argv: readonly string[]): Promise<number> {
         return await runSubcommand(invocation, { env: process.env, print, serve });
     }
   } catch (error) {
-    return explain(error);
+    return reportFailure(error);
   }
 }
 
@@ -73,7 +65,7 @@ async function serve(
     }
     logger.log("info", "serving", describe(config));
     for (const variable of unknownVariables(env)) {
-      logger.log("warn", "no option has this variable, it does nothing", { variable });
+      logger.log("warn", "unknown environment variable, ignored", { variable });
     }
     announce?.(relay.listeners.map((listener) => ({ protocol: listener.protocol, url: localUrl(listener) })));
     using reloader = new Reloader({ given, env, config, relay, logger });
@@ -86,16 +78,16 @@ async function serve(
 }
 
 /**
- * A start waits for its own parts, and fails with them; an exception that none of them caught may be one for which it
- * would wait for ever. Once the relay serves, it goes on after both.
+ * Until the relay serves, an uncaught exception ends the process: the start might wait forever for the part that threw. An
+ * unhandled rejection is only logged. Once the relay serves, it continues after both.
  */
 function reportWhileStarting(logger: LineLogger): ReportFault {
   return (kind, error) => {
     if (kind === "unhandled_rejection") {
-      logger.log("error", "unexpected error, the relay goes on", { task: kind, ...describeError(error) });
+      logger.log("error", "unexpected error, relay continues", { task: kind, ...describeError(error) });
       return;
     }
-    tell(unexpected(error));
+    printError(unexpected(error));
     process.exit(EXIT_FAILED);
   };
 }
@@ -122,14 +114,13 @@ function print(text: string): void {
   process.stdout.write(`${process.stdout.isTTY ? text : stripVTControlCharacters(text)}\n`);
 }
 
-/** One line for what a person can mend; anything else is a fault of ours. */
-function explain(error: unknown): number {
-  if (error instanceof UsageError || error instanceof ConfigError) {
-    tell(error.message);
-    return EXIT_USAGE;
+/** Prints one line and returns the exit code. Anything but a {@link UserError} is a bug of the relay. */
+function reportFailure(error: unknown): number {
+  if (error instanceof UserError) {
+    printError(error.message);
+    return error.exitCode;
   }
-  const isExplained = error instanceof ListenError || error instanceof StartError;
-  tell(isExplained ? error.message : unexpected(error));
+  printError(unexpected(error));
   return EXIT_FAILED;
 }
 
@@ -138,7 +129,7 @@ function unexpected(error: unknown): string {
   return `unexpected: ${detail}${at === undefined ? "" : `, at ${at}`}`;
 }
 
-/** One line, whatever is quoted in it. */
-function tell(problem: string): void {
+/** Always one line, whatever the message quotes. */
+function printError(problem: string): void {
   process.stderr.write(`error: ${redactSecrets(problem.replaceAll(/\s+/g, " "))}\n`);
 }

@@ -1,6 +1,6 @@
-// Posts one body again and again, so many at once in each burst, and says at the end what was answered. It says at first
-// when it begins. With a pause of 0 ms each connection sends the next as soon as the last is answered:
-//   bun bomb-client.ts <url> <name of the bomb> <its coding> <at once> <pause between bursts, ms> <ms>
+// Posts one body repeatedly, in bursts of concurrent requests. Reports when it begins, and the statuses at the end. With a
+// pause of 0 ms each connection sends its next request as soon as it has a response.
+//   bun bomb-client.ts <url> <name of the bomb> <encoding> <concurrency> <pause between bursts, ms> <duration, ms>
 import { constants, setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { bombHeaders, findBomb } from "../../tests/support/log-events/event-bombs.ts";
@@ -8,7 +8,7 @@ import type { Bombing } from "./bombing.ts";
 
 const [url = "", name = "", coding = "", atOnce = "1", pauseMs = "0", durationMs = "0"] =
   process.argv.slice(2);
-// It has a machine of its own; here it must not take the processor from those that measure.
+// A real attacker has its own machine. Here it must not take CPU from the measuring processes.
 setPriority(constants.priority.PRIORITY_LOW);
 
 const bomb = findBomb(name, coding);

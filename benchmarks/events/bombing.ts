@@ -1,6 +1,6 @@
-/** What the client that sends bombs tells at its end. */
+/** Final result of the bomb client. */
 export interface Bombing {
   readonly bodyBytes: number;
-  /** How often each status was answered. */
+  /** Number of responses by status. */
   readonly answers: readonly (readonly [status: number, count: number])[];
 }

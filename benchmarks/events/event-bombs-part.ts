@@ -14,9 +14,9 @@ import { EventUpstream } from "./event-upstream.ts";
 interface BombCase {
   readonly bomb: string;
   readonly coding: string;
-  /** What upstream answers to events. */
+  /** Status of upstream for log events. */
   readonly upstream: 202 | 401;
-  /** Between bursts; 0: each connection sends the next bomb as soon as the last is answered. */
+  /** Pause between bursts. 0: each connection sends its next bomb as soon as it has a response. */
   readonly pauseMs: number;
 }
 
@@ -39,16 +39,16 @@ const CASES: readonly BombCase[] = [
 
 const AT_ONCE = 30;
 const SDK_KEY = "secret-bench-bombs";
-/** Never behind: the answer is always the 21 bytes that say so. */
+/** Newer than any version, so that the response is always the 21 bytes of "no update". */
 const NEWEST = 9_000_000_000_000;
 const PROBING_MS = 2_000;
 const START_MS = 30_000;
-/** The bombs go on for a little longer than the requests beside them. */
+/** Bombs continue a little longer than the requests beside them. */
 const MARGIN_MS = 500;
-/** Longer than events wait for more of their kind. */
+/** Longer than events wait to be batched. */
 const SETTLE_MS = 3_000;
 
-/** Each has a quiet time of its own beside the disturbed one: what else the machine does changes from minute to minute. */
+/** Each round has its own quiet half, since the load of the machine changes from minute to minute. */
 interface Round {
   readonly bombing: Bombing;
   readonly quietMs: readonly number[];
@@ -63,7 +63,7 @@ interface Measured extends BombCase {
   readonly upstreamRequests: number;
 }
 
-/** What clients of a relay notice while others send it 30 bodies at once that are more than they seem. */
+/** Measures how 30 concurrent bodies that expand enormously affect other clients. */
 export const eventBombsPart: Part = { name: "event-bombs", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -75,7 +75,7 @@ async function run(bench: Bench): Promise<PartResult> {
   return {
     tables: [
       {
-        title: `event-bombs: 21 B answers over HTTP with nobody else there and under ${AT_ONCE} bombs at once, ms; RSS in MB`,
+        title: `event-bombs: 21 B responses over HTTP, quiet and under ${AT_ONCE} bombs at once, ms; RSS in MB`,
         head: [
           "bomb",
           "bytes",
@@ -91,10 +91,10 @@ async function run(bench: Bench): Promise<PartResult> {
       },
     ],
     notes: [
-      "latencies are those of the best of the rounds, which other programs disturbed the least, quiet and under bombs",
-      "30 at once, and again a second after the last was answered; without pause: each connection sends the next at once",
-      "upstream: requests with events that it got",
-      "the sender shares its core with the client that measures, at the lowest priority",
+      "latencies are those of the best round, which other programs disturbed the least",
+      "30 at once, and again a second after the last response; without pause: each connection sends its next bomb at once",
+      "upstream: number of requests with log events",
+      "the sender shares its core with the measuring client, at the lowest priority",
     ],
     raw: measured,
   };
@@ -131,7 +131,7 @@ async function measure(bench: Bench, each: BombCase, howMany: number): Promise<M
   const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
   const options = { upstream: specs, core: bench.cores?.server, env };
   await using relay = await RelayServer.start(bench, options, specPath(SDK_KEY));
-  // Code that runs for the first time is slow, whoever has it run.
+  // Warm up: code is slow when it first runs.
   await round(bench, relay, each);
   const beforeBytes = residentBytes(relay.pid);
   const requestsBefore = upstream.counts.requests;

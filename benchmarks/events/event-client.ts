@@ -1,12 +1,12 @@
-// Sends batches of events to a relay over a few connections for a while:
-//   bun event-client.ts <url> <"custom" | "exposures" | "repeats"> <ms>
+// Sends batches of log events to a relay over a few connections.
+//   bun event-client.ts <url> <"custom" | "exposures" | "repeats"> <duration, ms>
 import { gzipSync } from "node:zlib";
 import type { Sending } from "./sending.ts";
 
 const [url = "", kind = "custom", durationMs = "0"] = process.argv.slice(2);
 const EVENTS = 1_000;
 const CONNECTIONS = 8;
-/** Prepared before the clock runs: what is measured is the relay. */
+/** Bodies are prepared in advance, so that only the relay is measured. */
 const PREPARED = 64;
 
 const bodies = Array.from({ length: PREPARED }, (_, at) => prepare(at));
@@ -41,7 +41,7 @@ async function run(name: number): Promise<void> {
   }
 }
 
-/** A key of its own for each time that the prepared bodies are sent: then nothing in them is a repeat. */
+/** Returns another key suffix each time that the prepared bodies are sent again, so that no exposure is a duplicate. */
 function round(at: number): string {
   return kind === "exposures" ? `-${Math.floor(at / PREPARED)}` : "";
 }
@@ -50,7 +50,7 @@ function prepare(batch: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(gzipSync(plain(batch), { level: 6 }));
 }
 
-/** About 350 bytes an event, as SDKs write them. */
+/** About 350 bytes per event, in the format of SDKs. */
 function plain(batch: number): string {
   const events = Array.from({ length: EVENTS }, (_, at) => ({
     eventName: kind === "custom" ? "checkout_completed" : "statsig::gate_exposure",

@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http";
 
-/** Takes events, or refuses them, and counts them by the header that says how many; nothing is decompressed. */
+/** A fake upstream that accepts or refuses log events. It counts them by their count header and decompresses nothing. */
 export class EventUpstream implements AsyncDisposable {
   readonly #server: Server;
   #events = 0;
@@ -28,7 +28,7 @@ export class EventUpstream implements AsyncDisposable {
 
   get url(): string {
     const address = this.#server.address();
-    if (address === null || typeof address === "string") throw new Error("the upstream does not listen");
+    if (address === null || typeof address === "string") throw new Error("the upstream is not listening");
     return `http://127.0.0.1:${address.port}`;
   }
 

@@ -10,8 +10,8 @@ import type { Sending } from "./sending.ts";
 
 const KINDS = [
   ["custom", "custom events"],
-  ["exposures", "exposures, no repeats"],
-  ["repeats", "exposures, all repeats"],
+  ["exposures", "exposures, no duplicates"],
+  ["repeats", "exposures, all duplicates"],
 ] as const;
 
 interface Measured {
@@ -23,7 +23,7 @@ interface Measured {
   readonly peakBytes: number;
 }
 
-/** How many events a relay on one core takes, gzip in, and brings upstream, gzip out. */
+/** Measures how many log events a relay on one core accepts and forwards, with gzip in and out. */
 export const eventsPart: Part = { name: "events", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -62,8 +62,8 @@ async function run(bench: Bench): Promise<PartResult> {
       },
     ],
     notes: [
-      `an event is ${size} bytes of JSON; rates are over the time in which clients send, all that is forwarded is counted`,
-      "CPU is that of all threads of the relay; main is the thread that serves requests",
+      `an event is ${size} bytes of JSON; rates are per second of sending; everything forwarded is counted`,
+      "CPU is that of all threads of the relay; the main thread serves requests",
     ],
     raw: all,
   };
@@ -99,5 +99,5 @@ async function measure(bench: Bench, kind: string, name: string): Promise<Measur
   };
 }
 
-/** Longer than events wait for more of their kind. */
+/** Longer than events wait to be batched. */
 const QUIET_MS = 1_500;

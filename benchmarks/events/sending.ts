@@ -1,4 +1,4 @@
-/** What the event client tells at its end. Bytes are those of one body. */
+/** Final result of the event client. Byte counts are those of one body. */
 export interface Sending {
   readonly batches: number;
   readonly events: number;

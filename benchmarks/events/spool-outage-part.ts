@@ -12,7 +12,7 @@ const BATCHES_PER_S = 10;
 const EVENTS_PER_BATCH = 100;
 const DRAIN_LIMIT_MS = 150_000;
 
-/** Events while upstream is down, with a spool; then upstream comes back. */
+/** Sends log events to a relay with a spool while upstream is down, then starts upstream. */
 export const spoolOutagePart: Part = { name: "spool-outage", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -39,13 +39,13 @@ async function run(bench: Bench): Promise<PartResult> {
   const { events, requests } = upstream.counts;
   const rows = [
     ["events accepted while upstream was down", count(accepted)],
-    ["batches refused", count(refused)],
+    ["batches rejected", count(refused)],
     [
-      "RSS at the start, and the most since, MB",
+      "RSS at the start, and its maximum since, MB",
       `${megabytes(memory[0] ?? 0)}, ${megabytes(Math.max(...memory))}`,
     ],
-    ["arrived after upstream was back", count(events)],
-    ["in so many ms, and requests", `${count(drainMs)}, ${count(requests)}`],
+    ["events that arrived after upstream was up", count(events)],
+    ["ms and requests until then", `${count(drainMs)}, ${count(requests)}`],
     ["lost", count(Math.max(0, accepted - events))],
   ];
   return {

@@ -1,9 +1,9 @@
-/** One message that every stream has got, as the client tells it. */
+/** A message that all streams have received, as reported by the client. */
 export interface Delivery {
-  /** When each stream had it whole, ms since the Unix epoch, in order. */
+  /** When each stream had all of it, in ms since the Unix epoch, ascending. */
   readonly arrivals: readonly number[];
-  /** Of one stream's message, which was decoded. */
+  /** Version of the message of one stream, which was decoded. */
   readonly lcut: number;
-  /** SHA-256 of its text. */
+  /** SHA-256 of the text of that message. */
   readonly specDigest: string;
 }

@@ -14,10 +14,10 @@ const MESSAGE_BYTES = 1_000_000;
 const STREAMS = 500;
 const DELIVERY_TIMEOUT_MS = 30_000;
 
-/** Before an update, for collections of what the last one left. */
+/** Pause before an update, for garbage collection after the last one. */
 const SETTLE_MS = 1_000;
 
-/** One update of 1 MB to 500 gRPC streams. */
+/** Measures an update of 1 MB to 500 gRPC streams. */
 export const fanoutPart: Part = { name: "fanout", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -30,8 +30,8 @@ async function run(bench: Bench): Promise<PartResult> {
   return {
     tables: [fanoutTable(runs)],
     notes: [
-      `${updates} updates of ${MESSAGE_BYTES / 1_000_000} MB JSON; clients in one other process, with node:http2's default windows`,
-      "one stream's message was decoded and compared each time; CPU includes fetching, checking and coding",
+      `${updates} updates of ${MESSAGE_BYTES / 1_000_000} MB JSON; clients in one other process, with the default windows of node:http2`,
+      "one message per update was decoded and compared; CPU includes fetching, checking and compressing",
     ],
     raw: runs,
   };
@@ -83,5 +83,5 @@ async function measureUpdate(
 function requireDelivered({ lcut, specDigest }: Delivery, project: Project): void {
   const expected = createHash("sha256").update(project.json).digest("hex");
   if (lcut !== project.lcut || specDigest !== expected)
-    throw new Error("a stream got something else than was sent");
+    throw new Error("a stream received a different message than was sent");
 }

@@ -1,9 +1,9 @@
 import { spreadOf } from "../statistics.ts";
 import { megabytes, spread, type Table } from "../table.ts";
 
-/** One update, from upstream to every stream. */
+/** One update, from upstream to all streams. */
 export interface Update {
-  /** From upstream's answer to the first stream that has the message. */
+  /** Time from upstream's response until the first stream has the message. */
   readonly upstreamToFirstMs: number;
   readonly firstToMedianMs: number;
   readonly firstToLastMs: number;
@@ -37,7 +37,7 @@ export function fanoutTable(runs: readonly FanoutRun[]): Table {
     ];
   });
   return {
-    title: "fanout: one 1 MB update to 500 gRPC streams, median (lowest-highest)",
+    title: "fanout: one 1 MB update to 500 gRPC streams, median (min-max)",
     head: [
       "connections x streams",
       "upstream to first ms",

@@ -1,9 +1,9 @@
 const HEADER_BYTES = 5;
 
-/** `{"has_updates":false}` and its version take less, any specs take more. */
+/** A frame with `{"has_updates":false}` and its version is smaller, a frame with specs is larger. */
 const HEARTBEAT_BYTES = 64;
 
-/** Counts the messages with specs of a gRPC stream; keeps the bytes of the last one only if it is asked to. */
+/** Counts the messages with specs on a gRPC stream. Keeps the bytes of the last one if `keep` is set. */
 export class FrameReader {
   readonly #keep: boolean;
   readonly #header = new Uint8Array(HEADER_BYTES);
@@ -12,7 +12,7 @@ export class FrameReader {
   #missing = 0;
   #kept: Uint8Array[] = [];
   messages = 0;
-  /** The last one of them; empty where nothing is kept. */
+  /** The last message; empty if none is kept. */
   lastMessage: Uint8Array = new Uint8Array();
 
   constructor(keep: boolean) {

@@ -1,5 +1,5 @@
-// Holds many gRPC streams open and tells when all of them have the next message:
-//   bun stream-client.ts <url> <SDK key> <connections> <streams a connection>
+// Holds many gRPC streams open and reports when all of them have the next message.
+//   bun stream-client.ts <url> <SDK key> <connections> <streams per connection>
 import { createHash } from "node:crypto";
 import http2 from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -14,12 +14,12 @@ import { FrameReader } from "./frame-reader.ts";
 const [url = "", sdkKey = "", connections = "1", streamsEach = "1"] = process.argv.slice(2);
 const streams = Number(connections) * Number(streamsEach);
 
-/** Arrival times of the message that is under way, one for each stream that has all of it. */
+/** Arrival times of the current message, one for each stream that has received all of it. */
 let arrivals: number[] = [];
 let verified: FrameReader | undefined;
 
 for (let at = 0; at < Number(connections); at++) {
-  // Over TLS, whoever's certificate it is: nothing is measured that hangs on it.
+  // Certificates are not verified: no measurement depends on that.
   const session = http2.connect(url, { rejectUnauthorized: false });
   session.on("error", fail);
   for (let each = 0; each < Number(streamsEach); each++) openStream(session);
@@ -40,7 +40,7 @@ function openStream(session: http2.ClientHttp2Session): void {
     if (reader.messages > before) arrived();
   });
   stream.on("error", fail);
-  stream.on("close", () => fail(new Error(`a stream ended, with code ${stream.rstCode}`)));
+  stream.on("close", () => fail(new Error(`a stream ended with code ${stream.rstCode}`)));
   stream.end(requestFrame());
 }
 

@@ -7,7 +7,7 @@ import { type AttackCase, measureUnderAttack, type UnderAttack } from "./under-a
 const IDLE_CONNECTIONS = 5_000;
 const SLOW_CONNECTIONS = 1_000;
 const FRAMES_PER_S = 2_000;
-/** Each of them as large as headers get. */
+/** Rate for headers of the maximum size. */
 const LARGE_FRAMES_PER_S = 500;
 const AS_FAST_AS_IT_CAN = 1_000_000;
 
@@ -56,7 +56,7 @@ const CASES: readonly AttackCase[] = [
 
 type Measured = AttackCase & UnderAttack;
 
-/** What clients of a relay notice of others that attack it, and what it costs. */
+/** Measures how attacks affect other clients and what they cost the relay. */
 export const hostilePart: Part = { name: "hostile", needs: ["openssl"], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -69,19 +69,19 @@ async function run(bench: Bench): Promise<PartResult> {
   return {
     tables: [latencyTable(measured), useTable(measured)],
     notes: [
-      "the attacker shares its core with the client that measures, at the lowest priority",
-      "memory is that of its peak; descriptors are counted at the end of the attack, and 5 s after it",
+      "the attacker shares its core with the measuring client, at the lowest priority",
+      "memory is the peak; descriptors are counted at the end of the attack and 5 s later",
     ],
     raw: measured,
   };
 }
 
 const nameOf = ({ attack, protocol, perSecond }: AttackCase): string =>
-  `${attack}, ${protocol}${perSecond === AS_FAST_AS_IT_CAN ? ", flat out" : ""}`;
+  `${attack}, ${protocol}${perSecond === AS_FAST_AS_IT_CAN ? ", full speed" : ""}`;
 
 function latencyTable(measured: readonly Measured[]): Table {
   return {
-    title: "hostile: 21 B answers over HTTP with nobody else there and under attack, ms",
+    title: "hostile: 21 B responses over HTTP, quiet and under attack, ms",
     head: ["attack", "sent/s", "connections", "closed", "p50 quiet", "p50", "p99 quiet", "p99", "p99 ratio"],
     rows: measured.map((each) => {
       const { result, seconds } = each;
@@ -101,7 +101,7 @@ function latencyTable(measured: readonly Measured[]): Table {
 
 function useTable(measured: readonly Measured[]): Table {
   return {
-    title: "hostile: RSS of the relay in MB and its descriptors before, at the most, and after",
+    title: "hostile: RSS of the relay in MB and its descriptors: before, peak, after",
     head: ["attack", "RSS before", "peak", "after", "descriptors before", "peak", "after"],
     rows: measured.map((each) => {
       const uses = [each.before, each.peak, each.after];

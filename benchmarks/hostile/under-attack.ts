@@ -14,7 +14,7 @@ export interface AttackCase {
   readonly attack: AttackName;
   readonly protocol: "http" | "https" | "grpc";
   readonly connections: number;
-  /** For each connection; more than it can send: as fast as it can. */
+  /** Rate per connection. Above what it can send, it sends at full speed. */
   readonly perSecond: number;
 }
 
@@ -26,25 +26,25 @@ interface Use {
 export interface UnderAttack {
   readonly result: AttackResult;
   readonly seconds: number;
-  /** Latencies of small requests, ms. */
+  /** Latencies of small requests without the attack, in ms. */
   readonly quietMs: readonly number[];
   readonly duringMs: readonly number[];
   readonly before: Use;
-  /** Bytes: the most there were; descriptors: at the end of the attack. */
+  /** Peak of memory; descriptors at the end of the attack. */
   readonly peak: Use;
   readonly after: Use;
 }
 
 const SDK_KEY = "secret-bench-hostile";
-/** Never behind: the answer is always the 21 bytes that say so. */
+/** Newer than any version, so that the response is always the 21 bytes of "no update". */
 const NEWEST = 9_000_000_000_000;
 const SETTLE_MS = 5_000;
 const START_MS = 30_000;
 const WARM_UP = { connections: 2, perSecond: 500, durationMs: 2_000 } as const;
-/** The attack goes on for a little longer than the requests beside it. */
+/** The attack continues a little longer than the requests beside it. */
 const MARGIN_MS = 1_000;
 
-/** Small requests over HTTP to a relay of its own, at first with nobody else there, then during an attack. */
+/** Sends small requests over HTTP to a new relay, first without other clients, then during an attack. */
 export async function measureUnderAttack(
   bench: Bench,
   { protocol, ...attack }: AttackCase,
@@ -54,14 +54,14 @@ export async function measureUnderAttack(
   upstream.publish(SDK_KEY, projectOfJsonBytes(20_000, FIRST_LCUT));
   using authority = new Authority();
   const httpsPort = await freePort();
-  // Ports share out the descriptors that the system allows: with four, 5,000 connections may be more than one may have.
+  // Ports share the descriptors that the system allows. With four ports, one of them may get fewer than 5,000.
   const args = protocol === "https" ? tlsArgs(authority, httpsPort, await freePort()) : [];
   const core = bench.cores?.server;
   await using relay = await RelayServer.start(bench, { upstream, core, args }, specPath(SDK_KEY));
   const probe = () => probeLatencies(bench, relay, probingMs);
   const urls = { http: relay.httpUrl, https: `https://127.0.0.1:${httpsPort}`, grpc: relay.grpcUrl };
   const url = urls[protocol];
-  // Code that runs for the first time is slow, whoever has it run.
+  // Warm up: code is slow when it first runs.
   await attackFor(bench, { ...attack, ...WARM_UP, url });
   await probeLatencies(bench, relay, WARM_UP.durationMs);
   const quietMs = await probe();

@@ -1,16 +1,16 @@
 import { projectOfGzipBytes } from "../project.ts";
 import { FIRST_LCUT, type StaticUpstream, specPath } from "../static-upstream.ts";
 
-/** One kind of request, the same for every server. */
+/** A request that is sent to every server. */
 export interface HttpCase {
   readonly name: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Of the body as it goes over the wire. */
+  /** Size of the body as sent. */
   readonly bodyBytes: number;
 }
 
-/** What `statsig-node-core` sends, but with gzip alone: the one coding in which all servers have the same bytes. */
+/** Headers of `statsig-node-core`, but with gzip only: the one encoding in which all servers send the same bytes. */
 function sdkHeaders(sdkKey: string): Record<string, string> {
   return {
     "accept-encoding": "gzip",
@@ -28,7 +28,7 @@ const SIZES = [
   { name: "2 MB", bytes: 2_000_000 },
 ] as const;
 
-/** Publishes a project of each size and gives the requests for them. */
+/** Publishes a project of each size and returns the requests for them. */
 export function publishCases(upstream: StaticUpstream): readonly [HttpCase, ...HttpCase[]] {
   const full = SIZES.map(({ name, bytes }) => {
     const sdkKey = `secret-bench-${bytes}`;
@@ -46,7 +46,7 @@ export function publishCases(upstream: StaticUpstream): readonly [HttpCase, ...H
   };
   const closing = full.slice(0, 1).map((each) => ({
     ...each,
-    name: `${each.name}, a connection each`,
+    name: `${each.name}, one connection per request`,
     headers: { ...each.headers, connection: "close" },
   }));
   return [upToDate, ...full, ...closing];

@@ -7,7 +7,7 @@ import { startServers } from "./servers.ts";
 
 const CONNECTIONS = 32;
 
-/** Specs over HTTP, beside nginx as a caching proxy. */
+/** Compares config specs over HTTP with nginx as a caching proxy. */
 export const httpPart: Part = { name: "http", needs: ["nginx", "wrk"], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -26,9 +26,9 @@ async function run(bench: Bench): Promise<PartResult> {
   return {
     tables: httpTables("http", names, measured),
     notes: [
-      `wrk: 1 thread, ${CONNECTIONS} connections, ${load.rounds} rounds of ${load.durationS} s a server, in turns`,
-      "Bun does not repeat a client's Connection: close, so that wrk tries each such connection twice: the socket errors",
-      `all answers 200 with equal bytes; the upstream was asked ${upstream.requests} times in all`,
+      `wrk: 1 thread, ${CONNECTIONS} connections, ${load.rounds} rounds of ${load.durationS} s per server, in turn`,
+      "Bun does not repeat a client's Connection: close, so wrk tries each such connection twice: these are the socket errors",
+      `all responses were 200 with equal bytes; upstream got ${upstream.requests} requests in all`,
     ],
     raw: measured.map(({ httpCase, rounds }) => ({
       case: httpCase.name,

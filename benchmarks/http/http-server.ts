@@ -1,8 +1,8 @@
-/** What is compared: the relay, and nginx in its place. */
+/** A server to compare: the relay, or nginx in its place. */
 export interface HttpServer extends AsyncDisposable {
   readonly name: string;
   readonly url: string;
   readonly pid: number;
-  /** Called between measurements. */
+  /** Cleans up between two measurements. */
   readonly tidy: () => void;
 }

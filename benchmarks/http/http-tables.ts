@@ -23,13 +23,13 @@ function figures(part: string, names: readonly string[], measured: readonly Meas
     }),
   );
   return {
-    title: `${part}: medians of all rounds, under full load`,
+    title: `${part}: medians of all rounds, at full load`,
     head: ["body", "server", "requests/s", "MB/s", "p50 ms", "p99 ms", "CPU us/request", "socket errors"],
     rows,
   };
 }
 
-/** More is better for requests, less for the others. */
+/** Higher is better for requests/s, lower for the other columns. */
 function ratios(part: string, names: readonly string[], measured: readonly Measured[]): Table {
   const [first = "", ...others] = names;
   const rows = measured.flatMap(({ httpCase, rounds }) =>
@@ -42,7 +42,7 @@ function ratios(part: string, names: readonly string[], measured: readonly Measu
     ]),
   );
   return {
-    title: `${part}: ratios, median of the rounds' ratios (lowest-highest)`,
+    title: `${part}: ratios within a round, median (min-max)`,
     head: ["body", "of", "requests/s", "p99", "CPU per request"],
     rows,
   };

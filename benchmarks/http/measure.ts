@@ -6,11 +6,11 @@ import { requireSameAnswers } from "./same-answers.ts";
 import { runWrk, type WrkResult } from "./wrk.ts";
 
 export interface HttpResult extends WrkResult {
-  /** CPU time of the server: disturbed by others on the machine far less than the rest. */
+  /** CPU time of the server. Other programs affect it much less than the other results. */
   readonly cpuMicrosPerRequest: number;
 }
 
-/** One round: a result for each server, by its name. */
+/** Results of one round, by name of the server. */
 export type Round = ReadonlyMap<string, HttpResult>;
 
 export interface Measured {
@@ -24,7 +24,7 @@ export interface MeasureOptions {
   readonly connections: number;
 }
 
-/** Loads the servers in turn, round by round, so that what else the machine does hits all of them alike. */
+/** Loads the servers in turn in each round, so that other programs affect all of them alike. */
 export async function measureCase(
   bench: Bench,
   servers: readonly HttpServer[],
@@ -35,7 +35,7 @@ export async function measureCase(
   const rounds: Round[] = [];
   for (let round = 0; round < options.rounds; round++) {
     bench.progress(`http, ${httpCase.name}: round ${round + 1} of ${options.rounds}`);
-    // Each goes first in turn.
+    // Another server is first in each round.
     const order = servers
       .map((_, at) => servers[(at + round) % servers.length])
       .filter((each) => each !== undefined);
@@ -56,7 +56,7 @@ export async function measureRound(
     const cpuBeforeMs = familyCpuMs(server.pid);
     const result = await runWrk(bench, { url: server.url + path, headers, connections, durationS });
     if (result.badAnswers > 0)
-      throw new Error(`${name}: ${result.badAnswers} bad answers from ${server.name}`);
+      throw new Error(`${name}: ${result.badAnswers} bad responses from ${server.name}`);
     const cpuMicros = (familyCpuMs(server.pid) - cpuBeforeMs) * 1_000;
     round.set(server.name, { ...result, cpuMicrosPerRequest: cpuMicros / result.requests });
     server.tidy();

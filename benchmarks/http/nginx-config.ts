@@ -1,10 +1,10 @@
-/** Ways to set nginx up as a caching proxy of one worker, and how they are shown. */
+/** Configurations of nginx as a caching proxy with one worker, with the names that tables show. */
 export const NGINX_VARIANTS = {
-  /** The settings of Debian's own nginx.conf, and its access log. */
+  /** As in Debian's nginx.conf, with its access log. */
   usual: "nginx",
-  /** No log, and the cache's files kept open. */
+  /** No log; files of the cache stay open. */
   tuned: "nginx tuned",
-  /** The same, but reading files into memory: over loopback, sendfile is the slower way for large ones. */
+  /** As tuned, but files are read into memory: over loopback, sendfile is slower for large ones. */
   copying: "nginx copying",
 } as const;
 

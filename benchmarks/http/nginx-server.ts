@@ -7,7 +7,7 @@ import { firstAnswer, freePort } from "../loopback.ts";
 import type { HttpServer } from "./http-server.ts";
 import { NGINX_VARIANTS, type NginxVariant, nginxConfig } from "./nginx-config.ts";
 
-/** nginx in front of the upstream, with a configuration, cache and log of its own. Answers `readyPath`. */
+/** Starts nginx in front of the upstream, with its own configuration, cache and log. Resolves once `readyPath` returns 200. */
 export async function startNginx(
   bench: Bench,
   upstreamUrl: string,

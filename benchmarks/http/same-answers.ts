@@ -4,7 +4,7 @@ import { buffer } from "node:stream/consumers";
 import type { HttpCase } from "./cases.ts";
 import type { HttpServer } from "./http-server.ts";
 
-/** Throws unless every server answers the case with 200 and the very same bytes; also fills nginx's caches. */
+/** Throws unless every server responds with 200 and the same bytes. Also fills nginx's caches. */
 export async function requireSameAnswers(servers: readonly HttpServer[], httpCase: HttpCase): Promise<void> {
   const answers = await Promise.all(
     servers.map((server) => get(server.url + httpCase.path, httpCase.headers)),
@@ -14,11 +14,11 @@ export async function requireSameAnswers(servers: readonly HttpServer[], httpCas
       status === 200 ? "" : `status ${status}`,
       body.length === httpCase.bodyBytes ? "" : `${body.length} bytes instead of ${httpCase.bodyBytes}`,
       coding === answers[0]?.coding ? "" : `content-encoding ${coding}`,
-      digest(body) === digest(answers[0]?.body) ? "" : "another body",
+      digest(body) === digest(answers[0]?.body) ? "" : "different body",
     ].filter((each) => each !== "");
     return wrong.length === 0 ? [] : [`${servers[at]?.name}: ${wrong.join(", ")}`];
   });
-  if (problems.length > 0) throw new Error(`${httpCase.name}: the answers differ: ${problems.join("; ")}`);
+  if (problems.length > 0) throw new Error(`${httpCase.name}: responses differ: ${problems.join("; ")}`);
 }
 
 const digest = (body: Buffer = Buffer.of()) => createHash("sha256").update(body).digest("hex");

@@ -4,7 +4,7 @@ import { type StaticUpstream, specPath } from "../static-upstream.ts";
 import type { HttpServer } from "./http-server.ts";
 import { startNginx } from "./nginx-server.ts";
 
-/** All of them, the relay first. */
+/** All servers; the relay is the first. */
 export async function startServers(
   bench: Bench,
   upstream: StaticUpstream,

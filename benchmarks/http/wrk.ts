@@ -14,12 +14,12 @@ export interface WrkResult {
   readonly bytesPerS: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Answers that were neither 2xx nor 3xx. */
+  /** Number of responses that were neither 2xx nor 3xx. */
   readonly badAnswers: number;
   readonly socketErrors: number;
 }
 
-/** Loads one URL as fast as it answers. */
+/** Sends requests to one URL as fast as it responds. */
 export async function runWrk(
   bench: Bench,
   { url, headers, connections, durationS }: WrkLoad,

@@ -13,14 +13,14 @@ const UPDATES = 3;
 export interface LargeConfigMemory {
   readonly megabytes: number;
   readonly idleBytes: number;
-  /** While the first version is fetched and prepared. */
+  /** Peak while the first version is fetched and prepared. */
   readonly firstPeakBytes: number;
-  /** The same of each update, while the version before is held. */
+  /** Peak of each update, while the previous version is still cached. */
   readonly updatePeakBytes: readonly number[];
   readonly settledBytes: number;
 }
 
-/** What one config of each size takes, of a relay that holds nothing else. */
+/** Measures the memory of a relay with a single config, for each size. */
 export async function largeConfigs(bench: Bench): Promise<LargeConfigMemory[]> {
   const measured: LargeConfigMemory[] = [];
   for (const megabytes of SIZES_MB) {
@@ -53,7 +53,7 @@ async function largeConfig(bench: Bench, megabytes: number): Promise<LargeConfig
   return { megabytes, idleBytes, firstPeakBytes, updatePeakBytes, settledBytes: residentBytes(relay.pid) };
 }
 
-/** Resolves when a client is given the version; it takes no body before. */
+/** Resolves when a client gets the version. Downloads no body before. */
 async function served(bench: Bench, relay: RelayServer, lcut: number): Promise<void> {
   for (;;) {
     const response = await fetch(relay.httpUrl + specPath(KEY), {
@@ -61,7 +61,7 @@ async function served(bench: Bench, relay: RelayServer, lcut: number): Promise<v
       headers: { "accept-encoding": "gzip" },
       signal: bench.signal,
     });
-    if (!response.ok) throw new Error(`the relay answered ${response.status}`);
+    if (!response.ok) throw new Error(`the relay returned ${response.status}`);
     await response.arrayBuffer();
     if (Number(response.headers.get("x-since-time")) >= lcut) return;
     await sleep(20, undefined, { signal: bench.signal });

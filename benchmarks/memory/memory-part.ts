@@ -22,7 +22,7 @@ interface Sample {
   readonly peakBytes: number;
 }
 
-/** What the relay needs for what it holds and for readers that do not read. */
+/** Measures the memory for cached config specs and for clients that do not read. */
 export const memoryPart: Part = { name: "memory", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -31,10 +31,17 @@ async function run(bench: Bench): Promise<PartResult> {
   const rows = samples.map(({ what, bytes, peakBytes }) => [what, megabytes(bytes), megabytes(peakBytes)]);
   return {
     tables: [
-      { title: "memory: RSS of the relay", head: ["when", "RSS MB", "peak since the last MB"], rows },
+      { title: "memory: RSS of the relay", head: ["when", "RSS MB", "peak since the last row MB"], rows },
       {
         title: "memory: one large config",
-        head: ["MB of JSON", "idle MB", "first: peak MB", "updates: peak MB", "x of the config", "held MB"],
+        head: [
+          "MB of JSON",
+          "idle MB",
+          "first: peak MB",
+          "updates: peak MB",
+          "x of the config",
+          "at rest MB",
+        ],
         rows: large.map((each) => {
           const peak = Math.max(...each.updatePeakBytes);
           return [
@@ -49,9 +56,9 @@ async function run(bench: Bench): Promise<PartResult> {
       },
     ],
     notes: [
-      `each key is ${KEY_JSON_BYTES / 1_000} KB of JSON, held plain and as gzip, br and zstd`,
-      "x of the config: the highest peak above idle, in sizes of the config as JSON",
-      "what the kernel keeps for a stalled connection is no part of RSS",
+      `each key is ${KEY_JSON_BYTES / 1_000} KB of JSON, cached plain and as gzip, br and zstd`,
+      "x of the config: the highest peak above idle, as a multiple of the JSON",
+      "RSS excludes what the kernel buffers for a stalled connection",
     ],
     raw: { samples, large },
   };
@@ -87,10 +94,10 @@ async function stalledReaders(bench: Bench): Promise<Sample[]> {
   bench.progress(`memory: ${READERS} stalled readers`);
   {
     using _ = await StalledReaders.open(relay.httpUrl, specPath(LARGE_KEY), READERS, SETTLE_MS);
-    samples.push(sample(`${READERS} readers of it stalled`, relay.pid));
+    samples.push(sample(`${READERS} stalled readers of it`, relay.pid));
   }
   await settle(bench);
-  samples.push(sample("the readers gone", relay.pid));
+  samples.push(sample("readers disconnected", relay.pid));
   return samples;
 }
 
@@ -106,6 +113,6 @@ async function settle(bench: Bench): Promise<void> {
 
 async function requireSpecs(bench: Bench, url: string): Promise<void> {
   const response = await fetch(url, { headers: { "accept-encoding": "gzip" }, signal: bench.signal });
-  if (!response.ok) throw new Error(`the relay answered ${response.status}`);
+  if (!response.ok) throw new Error(`the relay returned ${response.status}`);
   await response.arrayBuffer();
 }

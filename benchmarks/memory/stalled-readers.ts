@@ -1,11 +1,11 @@
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Connections that asked for something large and read nothing of it. */
+/** Connections that request a large body and never read it. */
 export class StalledReaders implements Disposable {
   readonly #sockets: Socket[] = [];
 
-  /** Resolves when every one has sent its request and the server has had time to answer. */
+  /** Resolves when all requests are sent and the server has had time to respond. */
   static async open(url: string, path: string, readers: number, settleMs: number): Promise<StalledReaders> {
     const stalled = new StalledReaders();
     const { hostname, port } = new URL(url);

@@ -10,10 +10,10 @@ import { type Receivers, startReceivers } from "./receivers.ts";
 
 const CONNECTIONS = 32;
 
-/** Far more often than by default, so that every round has several of them. */
+/** Much more often than by default, so that every round has several pushes. */
 const SEND_EVERY_MS = 500;
 
-/** What every way of monitoring at once costs the path of requests. */
+/** Measures what all kinds of monitoring together cost requests. */
 export const monitoringPart: Part = { name: "monitoring", needs: ["wrk"], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -35,9 +35,9 @@ async function run(bench: Bench): Promise<PartResult> {
       measured,
     ),
     notes: [
-      `all: --statsd-logging, --datadog-logging, --statsig-logging, --otlp-logging, each sent every ${SEND_EVERY_MS} ms; /metrics fetched as often`,
-      `what came: ${[...receivers.received].map(([what, times]) => `${times} ${what}`).join(", ")}`,
-      "none: metrics are counted, and nobody asks for them",
+      `all: --statsd-logging, --datadog-logging, --statsig-logging, --otlp-logging, each pushing every ${SEND_EVERY_MS} ms; /metrics scraped as often`,
+      `received: ${[...receivers.received].map(([what, times]) => `${times} ${what}`).join(", ")}`,
+      "none: metrics are counted, but neither pushed nor scraped",
     ],
     raw: measured.map(({ httpCase, rounds }) => ({
       case: httpCase.name,

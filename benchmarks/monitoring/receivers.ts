@@ -1,12 +1,12 @@
 import { createSocket } from "node:dgram";
 import { createServer } from "node:http";
 
-/** Stands for a StatsD agent, an OpenTelemetry collector and Statsig: takes everything, says that all is well. */
+/** A fake StatsD agent, OpenTelemetry collector and Statsig that accept everything. */
 export interface Receivers extends AsyncDisposable {
   readonly statsdPort: number;
-  /** Of the collector and of Statsig. */
+  /** URL of the collector and of Statsig. */
   readonly url: string;
-  /** What came: datagrams, and requests by path. */
+  /** Number of datagrams, and of requests by path. */
   readonly received: ReadonlyMap<string, number>;
 }
 
@@ -26,7 +26,7 @@ export async function startReceivers(): Promise<Receivers> {
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
-  if (address === null || typeof address === "string") throw new Error("the receivers do not listen");
+  if (address === null || typeof address === "string") throw new Error("the receivers are not listening");
   return {
     statsdPort: datagrams.address().port,
     url: `http://127.0.0.1:${address.port}`,

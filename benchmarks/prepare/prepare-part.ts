@@ -13,12 +13,12 @@ interface Setting {
   readonly stalls: UpdateStalls;
 }
 
-/** What a new 5 MB version costs, and what clients notice of it meanwhile. */
+/** Measures the cost of a new 5 MB version, and how it affects other requests. */
 export const preparePart: Part = { name: "prepare", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
   const rounds = bench.quick ? 2 : 5;
-  bench.progress("prepare: checking and coding");
+  bench.progress("prepare: checking and compressing");
   const times = await measurePrepare(bench, projectOfJsonBytes(JSON_BYTES, FIRST_LCUT), rounds);
   const settings: Setting[] = [];
   for (const [name, core] of [
@@ -26,28 +26,28 @@ async function run(bench: Bench): Promise<PartResult> {
     ["one core", bench.cores?.server],
   ] as const) {
     if (name === "one core" && core === undefined) continue;
-    bench.progress(`prepare: updates of a relay on ${name}`);
+    bench.progress(`prepare: updates, relay on ${name}`);
     settings.push({ name, stalls: await measureStalls(bench, JSON_BYTES, rounds, core) });
   }
   return {
     tables: [timesTable(times), stallsTable(settings)],
-    notes: ["latencies include the client's own pauses: compare them with those between updates"],
+    notes: ["latencies include pauses of the client: compare them with those between updates"],
     raw: { times, settings },
   };
 }
 
 function timesTable(times: readonly PrepareTime[]): Table {
   return {
-    title: "prepare: decode, check and code 5 MB of JSON, median (lowest-highest)",
-    head: ["came as", "ms"],
+    title: "prepare: decode, check and compress 5 MB of JSON, median (min-max)",
+    head: ["received as", "ms"],
     rows: times.map(({ contentEncoding, tookMs }) => [contentEncoding, spread(spreadOf(tookMs), ms)]),
   };
 }
 
 function stallsTable(settings: readonly Setting[]): Table {
   return {
-    title: "prepare: a relay serving 21 B answers while it takes a new 5 MB version, ms",
-    head: ["relay on", "upstream to served", "longest stall", "p99 meanwhile", "p99 between", "p50 between"],
+    title: "prepare: 21 B responses while the relay loads a new 5 MB version, ms",
+    head: ["relay on", "upstream to served", "longest stall", "p99 during", "p99 between", "p50 between"],
     rows: settings.map(({ name, stalls }) => [
       name,
       spread(spreadOf(stalls.updateMs), ms),

@@ -3,7 +3,7 @@ import { prepare } from "../../src/specs/payload/prepare.ts";
 import type { Bench } from "../bench.ts";
 import type { Project } from "../project.ts";
 
-/** How long it takes to check and code a payload that came in this coding. */
+/** Times to check and compress a payload that arrived in one encoding. */
 export interface PrepareTime {
   readonly contentEncoding: string;
   readonly tookMs: readonly number[];
@@ -11,7 +11,7 @@ export interface PrepareTime {
 
 const BR_QUALITY = 5;
 
-/** In this process, with nothing else to do: the relay's Worker runs the same function. */
+/** Measures `prepare` in this process, without other load. The relay's Worker runs the same function. */
 export async function measurePrepare(bench: Bench, project: Project, rounds: number): Promise<PrepareTime[]> {
   const params = { [constants.BROTLI_PARAM_QUALITY]: BR_QUALITY };
   const bodies = new Map([
@@ -29,8 +29,8 @@ export async function measurePrepare(bench: Bench, project: Project, rounds: num
         raw: { body, contentEncoding, format: "json", headerLcut: undefined, sdkKeyHash: "0" },
         maxBytes: Number.POSITIVE_INFINITY,
       });
-      if (result.kind !== "prepared") throw new Error(`the payload was found ${result.kind}`);
-      // The first round warms up.
+      if (result.kind !== "prepared") throw new Error(`the payload was ${result.kind}`);
+      // The first round is a warm-up.
       if (round > 0) tookMs.push(performance.now() - startedAt);
     }
     times.push({ contentEncoding, tookMs });

@@ -1,5 +1,5 @@
-// Asks a relay for a small answer again and again over one connection and times each:
-//   bun probe-client.ts <url> <path> <ms>
+// Sends small requests to a relay over one connection and records the latency of each.
+//   bun probe-client.ts <url> <path> <duration, ms>
 import { connect } from "node:net";
 import { PROBE_PAUSE_MS, type Probing } from "./probing.ts";
 

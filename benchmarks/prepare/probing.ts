@@ -1,17 +1,17 @@
-/** What the probe client tells at its end. Times are ms since the Unix epoch. */
+/** Final result of the probe client. Times are ms since the Unix epoch. */
 export interface Probing {
-  /** When a small request was sent, and how many ms its answer took. */
+  /** When a request was sent, and its latency in ms. */
   readonly samples: readonly (readonly [number, number])[];
-  /** When an answer first named this version. */
+  /** When a response first had a version, and that version. */
   readonly versions: readonly (readonly [number, number])[];
 }
 
-/** Between an answer and the next request. */
+/** Pause between a response and the next request. */
 export const PROBE_PAUSE_MS = 1;
 
 /**
- * Latencies as clients see them that do not wait for one another: in a stall of 50 ms one probe waits, but
- * 50 would have been sent.
+ * Corrects latencies for coordinated omission. During a stall of 50 ms one probe waits, but independent clients would
+ * have sent 50 requests.
  */
 export function asIndependentClients(latenciesMs: readonly number[]): number[] {
   return latenciesMs.flatMap((latency) => {

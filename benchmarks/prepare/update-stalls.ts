@@ -7,23 +7,23 @@ import { FIRST_LCUT, StaticUpstream, specPath } from "../static-upstream.ts";
 import { asIndependentClients, type Probing } from "./probing.ts";
 
 const SDK_KEY = "secret-bench-prepare";
-/** Never behind: the answer is always the 21 bytes that say so. */
+/** Newer than any version, so that the response is always the 21 bytes of "no update". */
 const NEWEST = 9_000_000_000_000;
 const UPDATE_EVERY_MS = 2_500;
-/** What publishing leaves behind, such as a collection of the old version, counts as well. */
+/** The time after an update also counts, for example when the old version is garbage-collected. */
 const AFTERMATH_MS = 200;
 
-/** Latencies of small requests, in ms. */
+/** Latencies of small requests, in ms, during and between updates. */
 export interface UpdateStalls {
-  /** From upstream's answer until clients are told of the new version, for each update. */
+  /** Time from upstream's response until clients see the new version, for each update. */
   readonly updateMs: readonly number[];
-  /** The slowest small request of each update: no stall of the event loop was longer. */
+  /** Slowest request of each update. No stall of the event loop was longer. */
   readonly longestMs: readonly number[];
   readonly duringMs: readonly number[];
   readonly quietMs: readonly number[];
 }
 
-/** Small requests while a relay takes new versions of a large payload. */
+/** Sends small requests while a relay loads new versions of a large payload. */
 export async function measureStalls(
   bench: Bench,
   jsonBytes: number,
@@ -50,11 +50,11 @@ export async function measureStalls(
     from: upstream.sentAt(lcut),
     until: served.get(lcut) ?? Number.NaN,
   }));
-  if (windows.some(({ from, until }) => !(until >= from))) throw new Error("not every update was seen");
+  if (windows.some(({ from, until }) => !(until >= from))) throw new Error("a client missed an update");
   return stallsOf(probing.samples, windows);
 }
 
-/** From upstream's answer until clients are told of the new version. */
+/** The time from upstream's response until clients see the new version. */
 interface Window {
   readonly from: number;
   readonly until: number;

@@ -4,7 +4,7 @@ const PATH = "/statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec";
 const REQUEST = (sdkKey: string) => JSON.stringify({ sdkKey, version: "v2" });
 const FRAME_HEADER_BYTES = 5;
 
-/** A stream over Connect that notes when something new began to arrive. */
+/** A stream over Connect that records when the last update began to arrive. */
 export class Arrivals implements AsyncDisposable {
   readonly #ending = new AbortController();
   readonly #reading: Promise<void>;
@@ -15,7 +15,7 @@ export class Arrivals implements AsyncDisposable {
     this.#reading = this.#read(httpUrl, sdkKey).catch(() => {});
   }
 
-  /** When the first byte of the first message after `since` came; both as `performance.now()`. */
+  /** Resolves with the arrival time of the first byte of the first message after `since`; both are `performance.now()`. */
   async after(since: number, timeoutMs: number): Promise<number> {
     while (this.#lastBegan <= since) {
       if (performance.now() - since > timeoutMs) throw new Error("an update did not arrive");
@@ -38,7 +38,7 @@ export class Arrivals implements AsyncDisposable {
     });
     for await (const _ of response.body ?? []) {
       const now = performance.now();
-      // Updates are a second apart, the chunks of one are not.
+      // Updates are a second apart; chunks of one update arrive within milliseconds.
       if (now - this.#lastChunk > 100) this.#lastBegan = now;
       this.#lastChunk = now;
     }

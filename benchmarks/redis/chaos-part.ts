@@ -12,7 +12,7 @@ const SEED = 1;
 const ROUNDS = 100;
 const QUICK_ROUNDS = 5;
 
-/** How soon a fleet has the newest after a fault, and what it costs upstream: what tests/fleet-chaos.test.ts demands, measured. */
+/** Measures what tests/specs/fleet-chaos.test.ts asserts: how soon a fleet is current after a fault, and how many requests upstream gets. */
 export const chaosPart: Part = { name: "chaos", needs: ["redis-server", "redis-cli"], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -22,7 +22,7 @@ async function run(bench: Bench): Promise<PartResult> {
   return {
     tables: [tableOf("with --fleet-polling", shared), tableOf("without --fleet-polling", apart)],
     notes: [
-      "from the end of the fault; requests are those of three relays together, where upstream can be reached",
+      "times are from the end of the fault; requests are those of all three relays, in rounds in which upstream is reachable",
       ...[...shared.problems, ...apart.problems].map((problem) => problem.split("\n").slice(0, 2).join(": ")),
     ],
     raw: { seed: SEED, shared: shared.rounds, apart: apart.rounds },
@@ -44,13 +44,13 @@ async function runRounds(bench: Bench, rounds: number, fleetPolling: boolean): P
 
 function tableOf(title: string, { rounds, problems }: ChaosRun): Table {
   const groups = Map.groupBy(rounds, ({ faultNames }) =>
-    faultNames.length === 1 ? (faultNames[0] ?? "") : "two at once",
+    faultNames.length === 1 ? (faultNames[0] ?? "") : "two faults at once",
   );
   const names = [...groups.keys()].sort((a, b) => a.localeCompare(b, "en"));
   const failed = problems.length === 0 ? "none failed" : `${problems.length} failed`;
   return {
-    title: `chaos ${title}: ${rounds.length} rounds, ${failed}; median (highest)`,
-    head: ["fault", "rounds", "relays at the newest, ms", "Redis, ms", "requests per feed and interval"],
+    title: `chaos ${title}: ${rounds.length} rounds, ${failed}; median (max)`,
+    head: ["fault", "rounds", "relays current after, ms", "Redis, ms", "requests per feed and interval"],
     rows: [
       ...names.map((name) => rowOf(name, groups.get(name) ?? [])),
       ...splitRows(rounds),
@@ -59,7 +59,7 @@ function tableOf(title: string, { rounds, problems }: ChaosRun): Table {
   };
 }
 
-/** Relays can't share requests without --fleet-polling: no row tells anything then. */
+/** Returns no rows for runs without --fleet-polling, in which relays never share requests. */
 function splitRows(rounds: readonly ChaosRound[]): string[][] {
   const { shared = [], apart = [] } = Object.groupBy(rounds, ({ isShared }) =>
     isShared ? "shared" : "apart",

@@ -13,7 +13,7 @@ const RELAYS = 3;
 const SPEC_BYTES = 200_000;
 const ARRIVAL_LIMIT_MS = 10_000;
 
-/** How long after the first relay of a fleet the last one has an update. */
+/** Measures how long after the first relay of a fleet the last one has an update. */
 export const fleetPart: Part = { name: "fleet", needs: ["redis-server"], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -51,18 +51,18 @@ async function run(bench: Bench): Promise<PartResult> {
   const perInterval = (upstream.requests - requestsBefore) / ((performance.now() - startedAt) / 1_000);
   const rows = [
     ["from the first relay's client to the last relay's, ms", spread(spreadOf(behindMs), ms)],
-    ["99 of 100, ms", ms(quantile(behindMs, 0.99))],
-    ["requests to upstream per interval, of all relays together", perInterval.toFixed(2)],
+    ["p99, ms", ms(quantile(behindMs, 0.99))],
+    ["requests to upstream per interval, all relays together", perInterval.toFixed(2)],
   ];
   return {
     tables: [
       {
-        title: `fleet: ${updates} updates of ${SPEC_BYTES / 1_000} KB, ${RELAYS} relays, median (lowest-highest)`,
+        title: `fleet: ${updates} updates of ${SPEC_BYTES / 1_000} KB, ${RELAYS} relays, median (min-max)`,
         head: ["what", "value"],
         rows,
       },
     ],
-    notes: ["every relay, Redis, upstream and the clients share this machine's cores"],
+    notes: ["all relays, Redis, upstream and the clients share the cores of this machine"],
     raw: { behindMs, perInterval },
   };
 }

@@ -18,7 +18,7 @@ interface Phase {
   readonly lastLcut: number;
 }
 
-/** Requests while Redis is there, gone, and back; a new version is published each second. */
+/** Measures requests while Redis is up, down, and up again. A new version is published every second. */
 export const redisOutagePart: Part = { name: "redis-outage", needs: ["redis-server", "redis-cli"], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -38,11 +38,11 @@ async function run(bench: Bench): Promise<PartResult> {
   const publishing = setInterval(() => upstream.publish(SDK_KEY, projectOfJsonBytes(20_000, ++lcut)), 1_000);
   try {
     const url = relay.httpUrl + specPath(SDK_KEY);
-    const phases = [await load(bench, "Redis there", url, seconds)];
+    const phases = [await load(bench, "Redis up", url, seconds)];
     await redis.stop();
-    phases.push(await load(bench, "Redis gone", url, seconds));
+    phases.push(await load(bench, "Redis down", url, seconds));
     redis.resume();
-    phases.push(await load(bench, "Redis back", url, seconds));
+    phases.push(await load(bench, "Redis up again", url, seconds));
     clearInterval(publishing);
     const kept = await keptLcut(bench, redis, lcut);
     const rows = phases.map(({ name, latenciesMs, failed, lastLcut }) => {
@@ -64,7 +64,9 @@ async function run(bench: Bench): Promise<PartResult> {
           rows,
         },
       ],
-      notes: [`in Redis after it came back: +${kept - FIRST_LCUT}, upstream's newest: +${lcut - FIRST_LCUT}`],
+      notes: [
+        `in Redis after it was up again: +${kept - FIRST_LCUT}, upstream's newest: +${lcut - FIRST_LCUT}`,
+      ],
       raw: { phases, kept, lcut },
     };
   } finally {
@@ -86,7 +88,7 @@ async function ask(url: string): Promise<number> {
   return Number(response.headers.get("x-since-time"));
 }
 
-/** What Redis has, once it has the newest, or after 10 s. */
+/** Resolves with the version in Redis, once that is the newest or after 10 s. */
 async function keptLcut(bench: Bench, redis: RedisProcess, newest: number): Promise<number> {
   let kept = 0;
   for (let attempt = 0; attempt < 100 && kept < newest; attempt++) {

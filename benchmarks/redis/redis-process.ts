@@ -2,7 +2,7 @@ import type { Bench } from "../bench.ts";
 import { Launched } from "../launched.ts";
 import { freePort } from "../loopback.ts";
 
-/** A Redis that keeps nothing on disk. */
+/** A Redis server without persistence. */
 export class RedisProcess implements AsyncDisposable {
   readonly port: number;
   readonly #bench: Bench;
@@ -23,7 +23,7 @@ export class RedisProcess implements AsyncDisposable {
     return { REDIS_URL: `redis://127.0.0.1:${this.port}` };
   }
 
-  /** Empty, on the same port. */
+  /** Starts an empty server on the same port. */
   resume(): void {
     const where = ["--port", String(this.port), "--bind", "127.0.0.1", "--dir", this.#bench.scratch];
     const command = ["redis-server", ...where, "--save", "", "--appendonly", "no"];

@@ -20,7 +20,7 @@ const DELIVERY_TIMEOUT_MS = 30_000;
 const SEEN_LIMIT_MS = 30_000;
 const PAUSE_MS = 2_000;
 
-/** Certificates that are replaced under 500 streams and 200 requests/s. A stream that ends fails the part. */
+/** Replaces certificates under 500 streams and 200 requests/s. Fails if a stream ends. */
 export const rotationPart: Part = { name: "rotation", needs: ["openssl"], run };
 
 async function run(bench: Bench): Promise<PartResult> {
@@ -85,7 +85,7 @@ function resultOf(
   return {
     tables: [{ title, head: ["what", "value"], rows }],
     notes: [
-      "every other request has a connection of its own; each stream got a new version after each rotation",
+      "every other request uses a new connection; each stream received a new version after each rotation",
     ],
     raw: { seenMs, latenciesMs, failures },
   };

@@ -46,7 +46,7 @@ export class KeyAdmission {
 
   /** From now on so many that nobody knows. */
   admitUnknown(keysPerS: number): void {
-    this.#bucket.refillWith(keysPerS);
+    this.#bucket.setRefillPerS(keysPerS);
   }
 
   /** Whoever holds something of a key knows it. */

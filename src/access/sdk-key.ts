@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { whyUnreadable } from "../platform/file-watch.ts";
+import { describeUnreadable } from "../platform/file-watch.ts";
 
 declare const sdkKeyBrand: unique symbol;
 
@@ -62,7 +62,7 @@ function readFile(path: string, refuse: (problem: string) => never): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    return refuse(`cannot read "${path}": ${whyUnreadable(path)}`);
+    return refuse(`cannot read "${path}": ${describeUnreadable(path)}`);
   }
 }
 

@@ -1,8 +1,8 @@
 import { type ArgsDef, defineCommand, runCommand } from "citty";
 import { nearestName, type OptionSpec } from "../config/option.ts";
 import { ALL_OPTIONS, NAME, OPTIONS, PRINT_CONFIG, PRINT_OPTIONS } from "../config/options.ts";
-
 import type { GivenConfig } from "../config/settings.ts";
+import { EXIT_USAGE, UserError } from "../platform/errors.ts";
 import { VERSION_LINE } from "../version.ts";
 import { helpText } from "./help.ts";
 import type { GivenSubcommand } from "./run-subcommand.ts";
@@ -90,7 +90,11 @@ function text(value: unknown): string | undefined {
 }
 
 /** The command line can't be understood; the message is one line for people. */
-export class UsageError extends Error {}
+export class UsageError extends UserError {
+  constructor(message: string) {
+    super(message, EXIT_USAGE);
+  }
+}
 
 export interface StrictArgs {
   /** By long name; the text as given. Of a flag `true` or `false`; `true` where it has no value. */

@@ -2,7 +2,7 @@ import { stringify } from "yaml";
 import { maskSdkKey, readSdkKeyList, redactSecrets, redactUserInfo } from "../access/sdk-key.ts";
 import { readConfig } from "../config/config.ts";
 import type { OptionSpec, VariableSpec } from "../config/option.ts";
-import { findSetting, NAME, SETTINGS, unknownVariables } from "../config/options.ts";
+import { CONFIG_FILE, findSetting, NAME, SETTINGS, unknownVariables } from "../config/options.ts";
 
 import {
   ConfigError,
@@ -22,28 +22,28 @@ export function formatConfig(given: GivenConfig, env: Environment): string {
   readConfig(given, env);
   const find = findSetting(given, env);
   const settings = new Settings(find);
-  const options = SETTINGS.filter(({ name }) => name !== "config");
+  const options = SETTINGS.filter((option) => option !== CONFIG_FILE);
   const set = VARIABLES.filter(({ name }) => env[name]);
   return [
     `# The configuration of ${NAME} ${VERSION}, and where each value came from`,
-    ...options.map(({ name }) => describeSetting(find(name), () => settings.value(name))),
+    ...options.map((option) => describeSetting(option, find(option), () => settings.value(option))),
     ...(set.length > 0 ? ["", "# Variables that are no option"] : []),
     ...set.map((variable) => comment(`${variable.name}=${shownValue(variable, env[variable.name] ?? "")}`)),
-    ...unknownVariables(env).map((name) => comment(`${name}: no option has this variable, it does nothing`)),
+    ...unknownVariables(env).map((name) => comment(`${name}: unknown environment variable, ignored`)),
   ].join("\n");
 }
 
-function describeSetting(setting: Setting, read: () => string): string {
-  const { option, text } = setting;
-  const from = `# ${oneLine(originOf(setting))}`;
+function describeSetting(option: OptionSpec, setting: Setting, read: () => string): string {
+  const { text } = setting;
+  const from = `# ${oneLine(describeSource(option, setting))}`;
   if (text === "" && option.kind !== "flag") return `# ${option.name} is not set`;
-  const shown = maskedText(setting);
+  const shown = maskText(option, setting);
   const value = shown === text ? read() : shown;
   const line = `${option.name}: ${scalar(option, value)}  ${from}`;
   return shown === text ? line : `# ${line}, without secrets`;
 }
 
-function originOf({ source, shown, option }: Setting): string {
+function describeSource(option: OptionSpec, { source, shown }: Setting): string {
   return source === "file" ? shown.slice(`${option.name} in `.length) : source === "default" ? source : shown;
 }
 
@@ -54,7 +54,7 @@ function scalar({ kind }: OptionSpec, value: string): string {
 }
 
 /** A file of keys is named, and not shown. */
-function maskedText({ option, text, shown }: Setting): string {
+function maskText(option: OptionSpec, { text, shown }: Setting): string {
   if (!option.isSecret || text.startsWith("@") || text === "") return redactSecrets(text);
   const keys = readSdkKeyList(text, (problem) => {
     throw new ConfigError(`${shown}: ${problem}`);

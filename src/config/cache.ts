@@ -1,7 +1,8 @@
 import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "../redis/keys.ts";
 import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "../redis/options.ts";
 import { readRedisOptions } from "../redis/read-options.ts";
-import type { Cache, OptionSpec, VariableSpec } from "./option.ts";
+import { LIMITS } from "./limits.ts";
+import type { Cache, OptionGroup, VariableSpec } from "./option.ts";
 import { ConfigError, type Environment, type Settings } from "./settings.ts";
 
 export interface RedisCacheConfig {
@@ -20,9 +21,9 @@ const OTHER_FIELDS_BYTES = 8 * 1024 * 1024;
 
 /** Throws {@link ConfigError}. */
 export function readRedis(settings: Settings, env: Environment, cache: Cache): RedisCacheConfig {
-  const fleetPolling = settings.flag("fleet-polling");
+  const fleetPolling = settings.flag(CACHE.fleetPolling);
   if (fleetPolling && cache !== "redis") {
-    const shown = settings.shown("fleet-polling");
+    const shown = settings.shown(CACHE.fleetPolling);
     throw new ConfigError(
       `${shown} needs the CACHE redis, by which relays know of each other, given is "${cache}"`,
     );
@@ -36,26 +37,26 @@ export function readRedis(settings: Settings, env: Environment, cache: Cache): R
   return {
     connection: {
       ...connection,
-      connectTimeoutMs: settings.integer("redis-connection-timeout-in-s") * 1_000,
-      maxAnswerBytes: settings.integer("max-payload-in-mb") * 1024 * 1024 + OTHER_FIELDS_BYTES,
+      connectTimeoutMs: settings.integer(CACHE.redisConnectionTimeoutInS) * 1_000,
+      maxAnswerBytes: settings.integer(LIMITS.maxPayloadInMb) * 1024 * 1024 + OTHER_FIELDS_BYTES,
     },
-    leaderKeyTtlMs: settings.integer("redis-leader-key-ttl") * 1_000,
-    cacheTtlMs: settings.integer("redis-cache-ttl-in-s") * 1_000,
-    schemas: settings.list("redis-key-schema", REDIS_KEY_SCHEMAS),
-    doubleWriteLegacy: settings.flag("double-write-cache-for-legacy-key"),
+    leaderKeyTtlMs: settings.integer(CACHE.redisLeaderKeyTtl) * 1_000,
+    cacheTtlMs: settings.integer(CACHE.redisCacheTtlInS) * 1_000,
+    schemas: settings.list(CACHE.redisKeySchema),
+    doubleWriteLegacy: settings.flag(CACHE.doubleWriteCacheForLegacyKey),
     fleetPolling,
   };
 }
 
 /** The options of what stands behind CACHE, in the order of `--help`. Names and defaults of the original proxy must stay. */
-export const CACHE_OPTIONS = [
-  {
+export const CACHE = {
+  localCachePath: {
     name: "local-cache-path",
     kind: "text",
     placeholder: "FOLDER",
     description: "Folder of the local backup (Default: under XDG_STATE_HOME, or systemd's state directory)",
   },
-  {
+  localCacheMaxInMb: {
     name: "local-cache-max-in-mb",
     kind: "integer",
     default: "1024",
@@ -64,7 +65,7 @@ export const CACHE_OPTIONS = [
     placeholder: "MB",
     description: "Size of the local backup; beyond, what was not used for longest goes",
   },
-  {
+  redisLeaderKeyTtl: {
     name: "redis-leader-key-ttl",
     short: "r",
     kind: "integer",
@@ -75,7 +76,7 @@ export const CACHE_OPTIONS = [
     description:
       "How long original relays on the same Redis do not write after this relay last renewed their leader key",
   },
-  {
+  redisCacheTtlInS: {
     name: "redis-cache-ttl-in-s",
     kind: "integer",
     default: "86400",
@@ -84,21 +85,21 @@ export const CACHE_OPTIONS = [
     placeholder: "SECONDS",
     description: "How long Redis keeps config specs that no relay holds any more",
   },
-  {
+  redisKeySchema: {
     name: "redis-key-schema",
     kind: "text",
     default: "v3",
     isList: true,
-    words: ["v1", "v3", "v4"],
+    words: REDIS_KEY_SCHEMAS,
     placeholder: "v1,v3,v4",
     description: "Forms of the Redis keys to write, of which the first is read",
   },
-  {
+  doubleWriteCacheForLegacyKey: {
     name: "double-write-cache-for-legacy-key",
     kind: "flag",
     description: "Write the Redis keys of 1.x as well",
   },
-  {
+  redisConnectionTimeoutInS: {
     name: "redis-connection-timeout-in-s",
     kind: "integer",
     default: "5",
@@ -107,12 +108,12 @@ export const CACHE_OPTIONS = [
     placeholder: "SECONDS",
     description: "How long a connection to Redis may take to be made",
   },
-  {
+  fleetPolling: {
     name: "fleet-polling",
     kind: "flag",
     description: "Of all relays that share a Redis, have one ask upstream for each key and interval",
   },
-] as const satisfies readonly OptionSpec[];
+} as const satisfies OptionGroup;
 
 /** Where Redis is, and how to reach it. */
 export const REDIS_VARIABLES: readonly VariableSpec[] = [

@@ -1,61 +1,47 @@
-import { readSdkKeyList, type SdkKey } from "../access/sdk-key.ts";
 import { maxSocketPathBytes } from "../platform/libc.ts";
 import { defaultLocalCachePath } from "../sqlite/path.ts";
 import type { ServiceManagerConfig } from "../telemetry/systemd.ts";
-import { type RedisCacheConfig, readRedis } from "./cache.ts";
+import { CACHE, type RedisCacheConfig, readRedis } from "./cache.ts";
+import { type IdListConfig, readIdLists } from "./id-lists.ts";
 import { type AccessConfig, type LimitsConfig, readAccess, readLimits } from "./limits.ts";
-import { type EventsConfig, readEvents } from "./log-events.ts";
-import { type LoggingConfig, type MonitoringConfig, readLogging, readMonitoring } from "./monitoring.ts";
-import { CACHES, type Cache, MODES, type Mode } from "./option.ts";
-import { findSetting, SETTINGS } from "./options.ts";
 import {
-  ConfigError,
-  type Environment,
-  type FindSetting,
-  type GivenConfig,
-  isHttpUrl,
-  isProxied,
-  Settings,
-} from "./settings.ts";
+  LISTENERS,
+  type ListenerConfig,
+  type ManagementConfig,
+  readListeners,
+  readManagement,
+} from "./listeners.ts";
+import { type EventsConfig, readEvents } from "./log-events.ts";
+import { type LoggingConfig, readLogging } from "./logging.ts";
+import { type MonitoringConfig, readMonitoring } from "./monitoring.ts";
+import { CACHE_KIND, type Cache, MODE, type Mode } from "./option.ts";
+import { findSetting, SETTINGS } from "./options.ts";
+import { ConfigError, type Environment, type FindSetting, type GivenConfig, Settings } from "./settings.ts";
+import { readSpecs, type SpecsConfig } from "./specs.ts";
 import { readTls, type TlsConfig } from "./tls.ts";
 
-export type { Cache, Mode } from "./option.ts";
-
-/** Everything that can be set, read once at start. */
-export interface Config {
+/** The effective configuration, read once at start and again on each reload. */
+export interface Config extends SpecsConfig {
   readonly mode: Mode;
   readonly cache: Cache;
-  readonly bindAddress: string;
-  readonly httpPort: number;
-  readonly grpcPort: number;
-  readonly maxKeys: number;
-  readonly pollIntervalMs: number;
-  /** Of a config spec, as sent and decoded, wherever it comes from. */
-  readonly maxPayloadBytes: number;
-  readonly maxRequestsInFlight: number;
-  readonly maxStreams: number;
-  readonly clearOnUnauthorized: boolean;
   readonly local: LocalCacheConfig;
   readonly idLists: IdListConfig;
   readonly redis: RedisCacheConfig;
   readonly events: EventsConfig;
-  readonly preloadSdkKeys: readonly SdkKey[];
-  /** Undefined where nothing speaks TLS. */
+  /** Undefined if no port uses TLS. */
   readonly tls: TlsConfig | undefined;
   readonly access: AccessConfig;
   readonly limits: LimitsConfig;
-  /** Undefined where there is none. */
-  readonly management: { readonly bindAddress: string; readonly port: number } | undefined;
+  /** The ports for clients. */
+  readonly listeners: readonly ListenerConfig[];
+  /** Undefined if the management port is turned off. */
+  readonly management: ManagementConfig | undefined;
   readonly shutdownGraceMs: number;
   readonly logging: LoggingConfig;
   readonly monitoring: MonitoringConfig;
-  /** Undefined where none wants to hear. */
+  /** Undefined if no service manager asked for notifications. */
   readonly serviceManager: ServiceManagerConfig | undefined;
-  /** `STATSIG_ENDPOINT`. */
-  readonly upstreamUrl: string;
-  /** Requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
-  readonly upstreamProxied: boolean;
-  /** `HOSTNAME`, where it can be a header; told to streaming clients. */
+  /** `HOSTNAME` if it is valid in a header; sent to streaming clients. */
   readonly hostname: string;
 }
 
@@ -65,112 +51,42 @@ interface LocalCacheConfig {
   readonly maxBytes: number;
 }
 
-interface IdListConfig {
-  /** `STATSIG_ENDPOINT`, else where Statsig has the manifests. */
-  readonly upstreamUrl: string;
-  readonly upstreamProxied: boolean;
-  /** The relay serves the files itself. */
-  readonly proxied: boolean;
-  /** Without a slash at its end; undefined where each request tells. */
-  readonly publicUrl: string | undefined;
-  /** Of all files together. */
-  readonly maxBytes: number;
-  /** Files downloaded at once. */
-  readonly maxDownloads: number;
-}
-
-const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
-const DEFAULT_ID_LISTS_URL = "https://api.statsig.com";
-
 /** Throws {@link ConfigError}, or StartError. */
 export function readConfig(given: GivenConfig, env: Environment): Config {
   return configFrom(findSetting(given, env), env);
 }
 
-/** As {@link readConfig}, of settings from wherever. */
+/** As {@link readConfig}, from settings of any source. */
 export function configFrom(find: FindSetting, env: Environment): Config {
   const settings = new Settings(find);
-  // Also what nothing else asks for, such as a port without a certificate: what is wrong is told at once.
-  for (const { name } of SETTINGS) settings.value(name);
-  const mode = settings.word("mode", MODES);
-  const cache = settings.word("cache", CACHES);
-  const upstreamUrl = readUpstreamUrl(env["STATSIG_ENDPOINT"]);
-  const maxKeys = settings.integer("maximum-concurrent-sdk-keys");
-  const maxStreams = settings.integer("grpc-max-concurrent-streams");
-  const preloadSdkKeys = readPreload(settings, maxKeys);
+  // Values that nothing below reads, such as the port of a listener that is turned off, are validated as well.
+  for (const option of SETTINGS) settings.value(option);
+  const mode = settings.word(MODE);
+  const cache = settings.word(CACHE_KIND);
+  const specs = readSpecs(settings, env);
+  const tls = readTls(settings, env);
   return {
     mode,
     cache,
-    bindAddress: settings.text("bind-address"),
-    httpPort: settings.integer("http-port"),
-    grpcPort: settings.integer("grpc-port"),
-    maxKeys,
-    pollIntervalMs: settings.integer("polling-interval-in-s") * 1_000,
-    maxPayloadBytes: settings.integer("max-payload-in-mb") * 1024 * 1024,
-    maxRequestsInFlight: settings.integer("update-batch-size"),
-    maxStreams,
-    clearOnUnauthorized: settings.flag("clear-datastore-on-unauthorized"),
+    ...specs,
     local: {
-      path: settings.text("local-cache-path") || defaultLocalCachePath(env),
-      maxBytes: settings.integer("local-cache-max-in-mb") * 1024 * 1024,
+      path: settings.text(CACHE.localCachePath) || defaultLocalCachePath(env),
+      maxBytes: settings.integer(CACHE.localCacheMaxInMb) * 1024 * 1024,
     },
     idLists: readIdLists(settings, env),
     redis: readRedis(settings, env, cache),
     events: readEvents(settings, env),
-    preloadSdkKeys,
-    tls: readTls(settings, env),
-    access: readAccess(settings, preloadSdkKeys),
-    limits: readLimits(settings, maxStreams),
+    tls,
+    access: readAccess(settings, specs.preloadSdkKeys),
+    limits: readLimits(settings, specs.maxStreams),
+    listeners: readListeners(settings, mode, tls),
     management: readManagement(settings),
-    shutdownGraceMs: settings.integer("shutdown-grace-in-s") * 1_000,
+    shutdownGraceMs: settings.integer(LISTENERS.shutdownGraceInS) * 1_000,
     logging: readLogging(settings),
     monitoring: readMonitoring(settings, env),
     serviceManager: readServiceManager(env),
-    upstreamUrl,
-    upstreamProxied: isProxied(upstreamUrl, env),
     hostname: /^[!-~]+$/.test(env["HOSTNAME"] ?? "") ? String(env["HOSTNAME"]) : "no_hostname_set",
   };
-}
-
-function readIdLists(settings: Settings, env: Environment): IdListConfig {
-  const upstreamUrl = readUpstreamUrl(env["STATSIG_ENDPOINT"], DEFAULT_ID_LISTS_URL);
-  const publicUrl = settings.text("public-url");
-  if (publicUrl !== "" && !isHttpUrl(publicUrl)) {
-    const shown = settings.shown("public-url");
-    throw new ConfigError(`${shown} is "${publicUrl}", allowed is an http:// or https:// URL`);
-  }
-  return {
-    upstreamUrl,
-    upstreamProxied: isProxied(upstreamUrl, env),
-    proxied: settings.flag("proxy-id-lists"),
-    publicUrl: publicUrl.replace(/\/+$/, "") || undefined,
-    maxBytes: settings.integer("id-lists-max-in-mb") * 1024 * 1024,
-    maxDownloads: settings.integer("id-list-downloads"),
-  };
-}
-
-/** Throws {@link ConfigError}. */
-export function readManagement(settings: Settings): Config["management"] {
-  const port = settings.integer("management-port");
-  const bindAddress = settings.text("management-address") || settings.text("bind-address");
-  return port === 0 ? undefined : { bindAddress, port };
-}
-
-function readPreload(settings: Settings, maxKeys: number): readonly SdkKey[] {
-  const shown = settings.shown("preload-sdk-keys");
-  const keys = readSdkKeyList(settings.text("preload-sdk-keys"), (problem) => {
-    throw new ConfigError(`${shown}: ${problem}`);
-  });
-  if (keys.length <= maxKeys) return keys;
-  throw new ConfigError(
-    `${shown} names ${keys.length} keys, allowed by --maximum-concurrent-sdk-keys is ${maxKeys}`,
-  );
-}
-
-function readUpstreamUrl(given: string | undefined, otherwise = DEFAULT_UPSTREAM_URL): string {
-  if (!given) return otherwise;
-  if (isHttpUrl(given)) return given;
-  throw new ConfigError(`STATSIG_ENDPOINT is "${given}", allowed is an http:// or https:// URL`);
 }
 
 /** From the variables that sd_notify(3) names; undefined where nobody wants to hear. Throws {@link ConfigError}. */

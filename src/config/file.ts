@@ -1,8 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
 import { extname } from "node:path";
-import { whyUnreadable } from "../platform/file-watch.ts";
+import { describeUnreadable } from "../platform/file-watch.ts";
 import { nearestName, type OptionSpec } from "./option.ts";
-import { findSetting, SETTINGS } from "./options.ts";
+import { CONFIG_FILE, findSetting, SETTINGS } from "./options.ts";
 import { ConfigError, type Environment, type FileSettings, type GivenConfig, Settings } from "./settings.ts";
 import { VARIABLES } from "./variables.ts";
 
@@ -14,21 +14,24 @@ const MAX_SHOWN = 60;
 
 /** What may stand in the file: all but where the file is. */
 const ALLOWED: ReadonlyMap<string, OptionSpec> = new Map(
-  SETTINGS.filter(({ name }) => name !== "config").map((option) => [option.name, option]),
+  SETTINGS.filter(({ name }) => name !== CONFIG_FILE.name).map((option) => [option.name, option]),
 );
 
 /** Reads the file that `--config` or `SFP_CONFIG` names, where one does. Throws {@link ConfigError}. */
 export async function withConfigFile(given: GivenConfig, env: Environment): Promise<GivenConfig> {
   const settings = new Settings(findSetting({ ...given, file: undefined }, env));
-  const path = settings.text("config");
-  return { ...given, file: path === "" ? undefined : await readConfigFile(path, settings.shown("config")) };
+  const path = settings.text(CONFIG_FILE);
+  return {
+    ...given,
+    file: path === "" ? undefined : await readConfigFile(path, settings.shown(CONFIG_FILE)),
+  };
 }
 
 async function readConfigFile(path: string, shown: string): Promise<FileSettings> {
   const refuse = (problem: string): never => {
     throw new ConfigError(`${shown} "${path}": ${problem}`);
   };
-  const text = (await readText(path)) ?? refuse(whyUnreadable(path));
+  const text = (await readText(path)) ?? refuse(describeUnreadable(path));
   const values = new Map<string, string>();
   try {
     const entries = await readEntries(path, text);

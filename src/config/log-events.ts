@@ -1,5 +1,5 @@
-import type { OptionSpec } from "./option.ts";
-import { ConfigError, type Environment, isHttpUrl, isProxied, type Settings } from "./settings.ts";
+import type { OptionGroup } from "./option.ts";
+import { ConfigError, type Environment, isProxied, readUrl, type Settings } from "./settings.ts";
 
 /** What happens to SDKs' events. */
 export interface EventsConfig {
@@ -26,19 +26,20 @@ const MIB = 1024 * 1024;
 
 /** Throws {@link ConfigError}. */
 export function readEvents(settings: Settings, env: Environment): EventsConfig {
-  const upstreamUrl = readEventsUrl(env["LOG_EVENT_STATSIG_ENDPOINT"]);
-  const spoolPath = settings.text("event-spool-path");
+  // Not STATSIG_ENDPOINT: Statsig takes events under another host name than it serves config specs (docs/protocol.md).
+  const upstreamUrl = readUrl(env, "LOG_EVENT_STATSIG_ENDPOINT", DEFAULT_EVENTS_URL);
+  const spoolPath = settings.text(LOG_EVENTS.eventSpoolPath);
   return {
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
-    maxBatches: settings.integer("log-event-process-queue-size"),
-    flushIntervalMs: settings.integer("log-event-flush-interval-in-ms"),
-    maxBodyBytes: settings.integer("max-request-body-in-mb") * MIB,
-    maxEvents: settings.integer("max-events-per-request"),
-    dedupe: settings.flag("log-event-dedupe"),
+    maxBatches: settings.integer(LOG_EVENTS.logEventProcessQueueSize),
+    flushIntervalMs: settings.integer(LOG_EVENTS.logEventFlushIntervalInMs),
+    maxBodyBytes: settings.integer(LOG_EVENTS.maxRequestBodyInMb) * MIB,
+    maxEvents: settings.integer(LOG_EVENTS.maxEventsPerRequest),
+    dedupe: settings.flag(LOG_EVENTS.logEventDedupe),
     dedupeLimit: readDedupeLimit(env["LOG_EVENT_DEDUPE_CACHE_LIMIT"]),
     spool: spoolPath
-      ? { path: spoolPath, maxBytes: settings.integer("event-spool-max-in-mb") * MIB }
+      ? { path: spoolPath, maxBytes: settings.integer(LOG_EVENTS.eventSpoolMaxInMb) * MIB }
       : undefined,
   };
 }
@@ -51,16 +52,9 @@ function readDedupeLimit(given: string | undefined): number {
   throw new ConfigError(`LOG_EVENT_DEDUPE_CACHE_LIMIT is "${given}", allowed is ${allowed}`);
 }
 
-/** Not that of specs: Statsig takes events under another name than it serves specs (WIRE 2). */
-function readEventsUrl(given: string | undefined): string {
-  if (!given) return DEFAULT_EVENTS_URL;
-  if (isHttpUrl(given)) return given;
-  throw new ConfigError(`LOG_EVENT_STATSIG_ENDPOINT is "${given}", allowed is an http:// or https:// URL`);
-}
-
 /** The options of what happens to SDKs' events, in the order of `--help`. */
-export const EVENT_OPTIONS = [
-  {
+export const LOG_EVENTS = {
+  logEventProcessQueueSize: {
     name: "log-event-process-queue-size",
     kind: "integer",
     default: "20000",
@@ -69,7 +63,7 @@ export const EVENT_OPTIONS = [
     placeholder: "BATCHES",
     description: "Batches of SDKs' events that may wait to be forwarded; beyond, SDKs are told to try later",
   },
-  {
+  logEventDedupe: {
     name: "log-event-dedupe",
     kind: "text",
     default: "true",
@@ -77,7 +71,7 @@ export const EVENT_OPTIONS = [
     placeholder: "true|false",
     description: "Whether exposures that repeat an earlier one of the same minute are left out",
   },
-  {
+  logEventFlushIntervalInMs: {
     name: "log-event-flush-interval-in-ms",
     kind: "integer",
     default: "1000",
@@ -86,7 +80,7 @@ export const EVENT_OPTIONS = [
     placeholder: "MS",
     description: "How long events wait for more of their kind before they are forwarded",
   },
-  {
+  maxRequestBodyInMb: {
     name: "max-request-body-in-mb",
     kind: "integer",
     default: "5",
@@ -95,7 +89,7 @@ export const EVENT_OPTIONS = [
     placeholder: "MB",
     description: "The largest body with events, before and after decompression",
   },
-  {
+  maxEventsPerRequest: {
     name: "max-events-per-request",
     kind: "integer",
     default: "20000",
@@ -104,13 +98,13 @@ export const EVENT_OPTIONS = [
     placeholder: "EVENTS",
     description: "Events of one request; beyond, 413",
   },
-  {
+  eventSpoolPath: {
     name: "event-spool-path",
     kind: "text",
     placeholder: "FOLDER",
     description: "Folder to keep events in until they are forwarded; without it they wait in memory",
   },
-  {
+  eventSpoolMaxInMb: {
     name: "event-spool-max-in-mb",
     kind: "integer",
     default: "512",
@@ -119,4 +113,4 @@ export const EVENT_OPTIONS = [
     placeholder: "MB",
     description: "Size of that folder; beyond, the oldest events go",
   },
-] as const satisfies readonly OptionSpec[];
+} as const satisfies OptionGroup;

@@ -1,13 +1,13 @@
 import { isIP } from "node:net";
 import { parseSdkKey } from "../access/sdk-key.ts";
 import { maxSocketPathBytes } from "../platform/libc.ts";
-import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../telemetry/logging/logger.ts";
 import type { OtlpMetricsOptions, OtlpTracesOptions } from "../telemetry/otlp/options.ts";
 import type { StatsdOptions, StatsdPlace } from "../telemetry/push/statsd.ts";
 import type { StatsigSinkOptions } from "../telemetry/push/statsig.ts";
-import type { OptionSpec, VariableSpec } from "./option.ts";
+import type { OptionGroup, VariableSpec } from "./option.ts";
 import { readOtlpMetrics, readOtlpTraces } from "./otlp.ts";
 import { ConfigError, type Environment, readWholeNumberVariable, type Settings } from "./settings.ts";
+import { SPECS } from "./specs.ts";
 
 /** How operators are told what the relay does, but for logs. */
 export interface MonitoringConfig {
@@ -39,7 +39,7 @@ export function readMonitoring(settings: Settings, env: Environment): Monitoring
     min: 1,
   });
   return {
-    maxSeries: settings.integer("metrics-max-series"),
+    maxSeries: settings.integer(MONITORING.metricsMaxSeries),
     channelSize,
     pushIntervalMs: readWholeNumberVariable(env, "DATADOG_MAX_BATCH_TIME_MS", {
       otherwise: DEFAULT_PUSH_INTERVAL_MS,
@@ -55,96 +55,63 @@ export function readMonitoring(settings: Settings, env: Environment): Monitoring
 
 /** Less than a poll takes to come round could never be kept. */
 function readMaxStaleness(settings: Settings): number | undefined {
-  const maxS = settings.integer("max-staleness-in-s");
+  const maxS = settings.integer(MONITORING.maxStalenessInS);
   if (maxS === 0) return undefined;
-  const intervalS = settings.integer("polling-interval-in-s");
+  const intervalS = settings.integer(SPECS.pollingIntervalInS);
   if (maxS > intervalS) return maxS * 1_000;
-  const shown = settings.shown("max-staleness-in-s");
+  const shown = settings.shown(MONITORING.maxStalenessInS);
   throw new ConfigError(
     `${shown} is "${maxS}", allowed is 0 for none, or more than --polling-interval-in-s, which is ${intervalS}`,
   );
 }
 
 /** The options of what operators look at, in the order of `--help`. */
-export const MONITORING_OPTIONS = [
-  {
-    name: "management-port",
-    kind: "integer",
-    default: "8001",
-    min: 0,
-    max: 65_535,
-    placeholder: "PORT",
-    description: "Port of probes and metrics; 0 for none",
-  },
-  {
-    name: "management-address",
-    kind: "text",
-    placeholder: "ADDRESS",
-    description: "Address of the management port (Default: that of --bind-address)",
-  },
-  {
+export const MONITORING = {
+  maxStalenessInS: {
     name: "max-staleness-in-s",
     kind: "integer",
     default: "0",
     min: 0,
     max: 31_536_000,
     placeholder: "SECONDS",
-    isLive: true,
+    isReloadable: true,
     description:
       "Not ready while upstream has not confirmed what is held of most preloaded keys for so long; 0 for off",
   },
-  {
+  statsdLogging: {
     name: "statsd-logging",
     kind: "flag",
     description: "Send metrics to StatsD on 127.0.0.1:8125, or where STATSD_SOCKET and STATSD_…_OVERRIDE say",
   },
-  {
+  datadogLogging: {
     name: "datadog-logging",
     kind: "flag",
     description:
       "The same for Datadog's agent, with latencies as distributions; given both, nothing is sent twice",
   },
-  {
+  statsigLogging: {
     name: "statsig-logging",
     kind: "flag",
     description: "Send metrics as events to the Statsig project of STATSIG_SERVER_SDK_KEY",
   },
-  {
+  statsigLoggingTags: {
     name: "statsig-logging-tags",
     kind: "text",
     isList: true,
     placeholder: "NAME:VALUE,...",
     description: "Metadata of each of these events",
   },
-  {
+  otlpLogging: {
     name: "otlp-logging",
     kind: "flag",
     description: "Send metrics by OTLP, to where the OTEL_EXPORTER_OTLP_… variables say",
   },
-  {
+  otlpTracing: {
     name: "otlp-tracing",
     kind: "flag",
     description: "Send traces by OTLP: polls, first requests for a key, backup, events",
   },
-  {
-    name: "log-format",
-    kind: "text",
-    default: "text",
-    words: ["text", "json"],
-    placeholder: "text|json",
-    isLive: true,
-    description: "Log lines for people, or JSON objects",
-  },
-  {
-    name: "log-level",
-    kind: "text",
-    default: "info",
-    words: ["debug", "info", "warn", "error"],
-    placeholder: "LEVEL",
-    isLive: true,
-    description: "The least that is logged: debug, info, warn or error; --debug-logging is the same as debug",
-  },
-  {
+  metricsMaxSeries: {
     name: "metrics-max-series",
     kind: "integer",
     default: "1000",
@@ -153,22 +120,7 @@ export const MONITORING_OPTIONS = [
     placeholder: "N",
     description: "Series of one metric; what is beyond counts as other",
   },
-] as const satisfies readonly OptionSpec[];
-
-export interface LoggingConfig {
-  readonly format: LogFormat;
-  /** The least that is logged. */
-  readonly level: LogLevel;
-}
-
-/** Throws ConfigError. */
-export function readLogging(settings: Settings): LoggingConfig {
-  const level = settings.word("log-level", LOG_LEVELS);
-  return {
-    format: settings.word("log-format", LOG_FORMATS),
-    level: settings.flag("debug-logging") ? "debug" : level,
-  };
-}
+} as const satisfies OptionGroup;
 
 interface StatsdConfig extends StatsdOptions {
   /** `DATADOG_SENDER_BUFFER_SIZE`: in the place of `EVENT_CHANNEL_SIZE`. */
@@ -180,8 +132,10 @@ const MAX_DATAGRAM_BYTES = 65_507;
 
 /** Undefined where neither is wanted. Throws ConfigError. */
 function readStatsd(settings: Settings, env: Environment, channelSize: number): StatsdConfig | undefined {
-  const toDatadog = settings.flag("datadog-logging");
-  if (!toDatadog && !settings.flag("statsd-logging")) return undefined;
+  const toDatadog = settings.flag(MONITORING.datadogLogging);
+  if (!toDatadog && !settings.flag(MONITORING.statsdLogging)) return undefined;
+  // A variable of the original proxy without effect here. A wrong value still stops the start.
+  readWholeNumberVariable(env, "DOGSTATSD_MAX_TIME_MS", { otherwise: 30_000, min: 1 });
   return {
     // Both have one address: sent twice, everything would count twice.
     sink: toDatadog ? "datadog" : "statsd",
@@ -201,7 +155,6 @@ function readStatsd(settings: Settings, env: Environment, channelSize: number): 
       min: 512,
       max: MAX_DATAGRAM_BYTES,
     }),
-    flushIntervalMs: readWholeNumberVariable(env, "DOGSTATSD_MAX_TIME_MS", { otherwise: 30_000, min: 1 }),
     maxRetries: readWholeNumberVariable(env, "DOGSTATSD_MAX_RETRY_ATTEMPT", {
       otherwise: 3,
       min: 0,
@@ -256,8 +209,8 @@ const TAG = /^([\w.-]{1,64}):([^\p{Cc}:][^\p{Cc}]{0,127})$/u;
 /** Undefined where it is not wanted. Throws ConfigError. */
 function readStatsigLogging(settings: Settings, env: Environment): StatsigLoggingConfig | undefined {
   const tags = readEventTags(settings);
-  if (!settings.flag("statsig-logging")) return undefined;
-  const shown = settings.shown("statsig-logging");
+  if (!settings.flag(MONITORING.statsigLogging)) return undefined;
+  const shown = settings.shown(MONITORING.statsigLogging);
   return { sdkKey: readKey(shown, env), userId: env["HOSTNAME"] || "statsig-forward-proxy", tags };
 }
 
@@ -278,14 +231,14 @@ function readKey(shown: string, env: Environment): string {
 }
 
 function readEventTags(settings: Settings): Readonly<Record<string, string>> {
-  const found = settings.texts("statsig-logging-tags").map((text) => TAG.exec(text));
+  const found = settings.texts(MONITORING.statsigLoggingTags).map((text) => TAG.exec(text));
   const tags = found.flatMap((tag) => (tag === null ? [] : [[tag[1] ?? "", tag[2] ?? ""] as const]));
   const names = new Set(tags.map(([name]) => name));
   if (tags.length === found.length && names.size === tags.length && tags.length <= MAX_TAGS) {
     return Object.fromEntries(tags);
   }
   throw new ConfigError(
-    `${settings.shown("statsig-logging-tags")} is "${settings.text("statsig-logging-tags")}", allowed is a comma list of name:value, at most ${MAX_TAGS}, each name once`,
+    `${settings.shown(MONITORING.statsigLoggingTags)} is "${settings.text(MONITORING.statsigLoggingTags)}", allowed is a comma list of name:value, at most ${MAX_TAGS}, each name once`,
   );
 }
 
@@ -318,8 +271,7 @@ export const METRIC_VARIABLES: readonly VariableSpec[] = [
   {
     name: "DOGSTATSD_MAX_TIME_MS",
     default: "30000",
-    description:
-      "How long lines may wait for more in their datagram; the end of each batch sends them anyhow",
+    description: "No effect: the end of each batch sends all lines. An invalid value still stops the start",
   },
   {
     name: "DOGSTATSD_MAX_RETRY_ATTEMPT",

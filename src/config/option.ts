@@ -14,10 +14,13 @@ export interface OptionSpec {
   /** SDK keys: never shown whole. */
   readonly isSecret?: true;
   /** A new value is taken over while the relay goes on. */
-  readonly isLive?: true;
+  readonly isReloadable?: true;
   readonly placeholder?: string;
   readonly description: string;
 }
+
+/** The options of one subject, by their names in camel case, in the order of `--help`. */
+export type OptionGroup = Readonly<Record<string, OptionSpec>>;
 
 /** A variable of the environment that is no option: most have their names from the original proxy. */
 export interface VariableSpec {
@@ -37,13 +40,21 @@ export type Mode = (typeof MODES)[number];
 export const CACHES = ["disabled", "local", "redis"] as const;
 export type Cache = (typeof CACHES)[number];
 
-/** What a command line has as words without a name; in a file and in the environment they have one. */
-export const POSITIONALS = [
-  { name: "mode", kind: "text", words: MODES, description: "What to serve" },
-  { name: "cache", kind: "text", words: CACHES, description: "Where to keep a backup" },
-] as const satisfies readonly OptionSpec[];
+export const MODE = {
+  name: "mode",
+  kind: "text",
+  words: MODES,
+  description: "What to serve",
+} as const satisfies OptionSpec;
+export const CACHE_KIND = {
+  name: "cache",
+  kind: "text",
+  words: CACHES,
+  description: "Where to keep a backup",
+} as const satisfies OptionSpec;
 
-export type PositionalName = (typeof POSITIONALS)[number]["name"];
+/** Positional arguments of the command line. The environment and the file give them by name. */
+export const POSITIONALS = [MODE, CACHE_KIND] as const;
 
 /** The one of these names that was likely meant; undefined where none is near. */
 export function nearestName(given: string, names: readonly string[]): string | undefined {

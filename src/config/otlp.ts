@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { redactUserInfo } from "../access/sdk-key.ts";
-import { whyUnreadable } from "../platform/file-watch.ts";
+import { describeUnreadable } from "../platform/file-watch.ts";
 import {
   OTLP_PROTOCOLS,
   type OtlpMetricsOptions,
@@ -8,6 +8,7 @@ import {
   type OtlpTracesOptions,
   TRACE_SAMPLERS,
 } from "../telemetry/otlp/options.ts";
+import { MONITORING } from "./monitoring.ts";
 import type { VariableSpec } from "./option.ts";
 import { ConfigError, type Environment, readWholeNumberVariable, type Settings } from "./settings.ts";
 
@@ -19,7 +20,7 @@ const DEFAULT_SPAN_BATCH_SIZE = 512;
 
 /** `--otlp-logging`; undefined where it is off. Throws ConfigError. */
 export function readOtlpMetrics(settings: Settings, env: Environment): OtlpMetricsOptions | undefined {
-  if (!settings.flag("otlp-logging")) return undefined;
+  if (!settings.flag(MONITORING.otlpLogging)) return undefined;
   const protocol = readProtocol(env, "METRICS");
   const intervalMs = readWholeNumberVariable(env, "OTEL_METRIC_EXPORT_INTERVAL", {
     otherwise: DEFAULT_INTERVAL_MS,
@@ -37,7 +38,7 @@ export function readOtlpMetrics(settings: Settings, env: Environment): OtlpMetri
 
 /** `--otlp-tracing`; undefined where it is off. Throws ConfigError. */
 export function readOtlpTraces(settings: Settings, env: Environment): OtlpTracesOptions | undefined {
-  if (!settings.flag("otlp-tracing")) return undefined;
+  if (!settings.flag(MONITORING.otlpTracing)) return undefined;
   const maxQueueSize = readWholeNumberVariable(env, "OTEL_BSP_MAX_QUEUE_SIZE", {
     otherwise: DEFAULT_SPAN_QUEUE_SIZE,
     min: 1,
@@ -154,7 +155,7 @@ function refuseUnreadable(variable: string, path: string): void {
   try {
     readFileSync(path);
   } catch {
-    throw new ConfigError(`Cannot read ${variable} "${path}": ${whyUnreadable(path)}`);
+    throw new ConfigError(`Cannot read ${variable} "${path}": ${describeUnreadable(path)}`);
   }
 }
 

@@ -1,19 +1,14 @@
 import { redactSecrets } from "../access/sdk-key.ts";
-import { describeError, type Supervisor } from "../platform/supervisor.ts";
+import { describeError, UserError } from "../platform/errors.ts";
+import type { Supervisor } from "../platform/supervisor.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
 import { type Config, configFrom } from "./config.ts";
 import { withConfigFile } from "./file.ts";
-import { findSetting, SETTINGS } from "./options.ts";
-import {
-  ConfigError,
-  type Environment,
-  type FindSetting,
-  type GivenConfig,
-  type Setting,
-  type SettingName,
-  Settings,
-  StartError,
-} from "./settings.ts";
+import { LIMITS } from "./limits.ts";
+import type { OptionSpec } from "./option.ts";
+import { CONFIG_FILE, findSetting, SETTINGS } from "./options.ts";
+import { type Environment, type FindSetting, type GivenConfig, type Setting, Settings } from "./settings.ts";
+import { SPECS } from "./specs.ts";
 
 interface ReloaderOptions {
   /** What the relay was started with. */
@@ -27,16 +22,16 @@ interface ReloaderOptions {
 /** What a new configuration comes to. */
 interface Plan {
   readonly path: string | undefined;
-  readonly settings: ReadonlyMap<SettingName, Setting>;
+  readonly settings: ReadonlyMap<OptionSpec, Setting>;
   readonly config: Config;
-  readonly changed: readonly SettingName[];
-  readonly needsRestart: readonly SettingName[];
+  readonly changed: readonly OptionSpec[];
+  readonly needsRestart: readonly OptionSpec[];
 }
 
 /** Reads the configuration again, and hands the relay what may change while it goes on: all of it, or nothing. */
 export class Reloader implements Disposable {
   readonly #options: ReloaderOptions;
-  #settings: ReadonlyMap<SettingName, Setting>;
+  #settings: ReadonlyMap<OptionSpec, Setting>;
   #config: Config;
   #reloading: Promise<void> = Promise.resolve();
   #isOver = false;
@@ -44,7 +39,7 @@ export class Reloader implements Disposable {
   constructor(options: ReloaderOptions) {
     this.#options = options;
     const find = findSetting(options.given, options.env);
-    this.#settings = new Map(SETTINGS.map(({ name }) => [name, find(name)]));
+    this.#settings = new Map(SETTINGS.map((option) => [option, find(option)]));
     this.#config = options.config;
   }
 
@@ -65,11 +60,11 @@ export class Reloader implements Disposable {
     try {
       plan = await this.#read();
     } catch (error) {
-      const isExplained = error instanceof ConfigError || error instanceof StartError;
-      // A fault of ours must not end a relay that serves.
-      const reason = isExplained
-        ? redactSecrets(error.message)
-        : `unexpected: ${describeError(error).detail}`;
+      // A bug must not stop a relay that serves.
+      const reason =
+        error instanceof UserError
+          ? redactSecrets(error.message)
+          : `unexpected: ${describeError(error).detail}`;
       logger.log("warn", "the new configuration can't be used, everything stays as it was", { reason });
       return;
     }
@@ -88,22 +83,26 @@ export class Reloader implements Disposable {
     const { given, env } = this.#options;
     const next = await withConfigFile(given, env);
     const wanted = findSetting(next, env);
-    const running: FindSetting = (name) => this.#settings.get(name) ?? wanted(name);
+    const running: FindSetting = (option) => this.#settings.get(option) ?? wanted(option);
     // What a restart would do with it must be right as well: it may come at any time.
     configFrom(wanted, env);
-    const isLive = liveIn(running, wanted);
-    const settings = new Map(SETTINGS.map(({ name }) => [name, isLive(name) ? wanted(name) : running(name)]));
-    const config = configFrom((name) => settings.get(name) ?? wanted(name), env);
-    const differing = SETTINGS.map(({ name }) => name).filter((name) => differs(name, running, wanted));
+    const isReloadable = reloadableIn(running, wanted);
+    const settings = new Map(
+      SETTINGS.map((option) => [option, isReloadable(option) ? wanted(option) : running(option)]),
+    );
+    const config = configFrom((option) => settings.get(option) ?? wanted(option), env);
+    const differing = SETTINGS.filter((option) => differs(option, running, wanted));
     const keysDiffer = String(config.preloadSdkKeys) !== String(this.#config.preloadSdkKeys);
     return {
       path: next.file?.path,
       settings,
       config,
-      changed: SETTINGS.map(({ name }) => name).filter(
-        (name) => (isLive(name) && differing.includes(name)) || (name === "preload-sdk-keys" && keysDiffer),
+      changed: SETTINGS.filter(
+        (option) =>
+          (isReloadable(option) && differing.includes(option)) ||
+          (option === SPECS.preloadSdkKeys && keysDiffer),
       ),
-      needsRestart: differing.filter((name) => !isLive(name) && name !== "config"),
+      needsRestart: differing.filter((option) => !isReloadable(option) && option !== CONFIG_FILE),
     };
   }
 
@@ -113,7 +112,7 @@ export class Reloader implements Disposable {
 
   #tell({ path, changed, needsRestart }: Plan): void {
     const { logger } = this.#options;
-    const fields = { changed: changed.join(",") || "nothing" };
+    const fields = { changed: namesIn(changed) || "nothing" };
     if (path === undefined) {
       const message = "certificates and files of SDK keys are read again; there is no --config";
       logger.log("info", message, fields);
@@ -121,18 +120,18 @@ export class Reloader implements Disposable {
     }
     logger.log("info", "configuration reloaded", { file: path, ...fields });
     if (needsRestart.length === 0) return;
-    logger.log("warn", "other options differ now, they need a restart", { options: needsRestart.join(",") });
+    logger.log("warn", "other options differ now, they need a restart", { options: namesIn(needsRestart) });
   }
 }
 
-/** Those of the table that are; but a relay for all keys does not become one for some, nor the other way round. */
-function liveIn(running: FindSetting, wanted: FindSetting): (name: SettingName) => boolean {
-  const names = new Set(SETTINGS.filter(({ isLive }) => isLive).map(({ name }) => name));
-  const [had, has] = [running, wanted].map((find) => find("allowed-sdk-keys").text !== "");
-  if (had !== has) names.delete("allowed-sdk-keys");
-  return (name) => names.has(name);
+const namesIn = (options: readonly OptionSpec[]) => options.map(({ name }) => name).join(",");
+
+/** A relay that serves all SDK keys cannot start to serve only some of them without a restart, nor the other way round. */
+function reloadableIn(running: FindSetting, wanted: FindSetting): (option: OptionSpec) => boolean {
+  const [had, has] = [running, wanted].map((find) => find(LIMITS.allowedSdkKeys).text !== "");
+  return (option) => option.isReloadable === true && (option !== LIMITS.allowedSdkKeys || had === has);
 }
 
-function differs(name: SettingName, running: FindSetting, wanted: FindSetting): boolean {
-  return new Settings(running).value(name) !== new Settings(wanted).value(name);
+function differs(option: OptionSpec, running: FindSetting, wanted: FindSetting): boolean {
+  return new Settings(running).value(option) !== new Settings(wanted).value(option);
 }

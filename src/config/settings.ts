@@ -1,10 +1,22 @@
+import { EXIT_FAILED, EXIT_USAGE, UserError } from "../platform/errors.ts";
 import type { OptionSpec } from "./option.ts";
 
-/** A setting that can't be used; the message is one line that names it, what was given and what is allowed. */
-export class ConfigError extends Error {}
+/** An invalid setting. The message names it, what was given and what is expected. */
+export class ConfigError extends UserError {
+  constructor(message: string) {
+    super(message, EXIT_USAGE);
+  }
+}
 
-/** What the settings name can't be used as it is; the message is one line for people. */
-export class StartError extends Error {}
+/** Settings that are valid by themselves but cannot be used, such as a certificate file that is missing. */
+export class StartError extends UserError {
+  constructor(message: string) {
+    super(message, EXIT_FAILED);
+  }
+}
+
+/** An option that allows a few values. */
+type OptionOf<T extends string> = Omit<OptionSpec, "words"> & { readonly words: readonly T[] };
 
 /** Reads each setting's text by its row of the table. */
 export class Settings {
@@ -14,43 +26,44 @@ export class Settings {
     this.#find = find;
   }
 
-  text(name: SettingName): string {
-    const { text, shown, source } = this.#find(name);
+  text(option: OptionSpec): string {
+    const { text, shown, source } = this.#find(option);
     if (source !== "default" && text === "") throw new ConfigError(`${shown} is "", allowed is a text`);
     return text;
   }
 
-  integer(name: SettingName): number {
-    const { option, text, shown } = this.#find(name);
+  integer(option: OptionSpec): number {
+    const { text, shown } = this.#find(option);
     const { min = 0, max = Number.MAX_SAFE_INTEGER } = option;
     const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
     if (value >= min && value <= max) return value;
     throw new ConfigError(`${shown} is "${text}", allowed is a whole number from ${min} to ${max}`);
   }
 
-  flag(name: SettingName): boolean {
-    const { text, shown } = this.#find(name);
+  flag(option: OptionSpec): boolean {
+    const { text, shown } = this.#find(option);
     if (text === "true" || text === "1") return true;
     if (text === "false" || text === "0" || text === "") return false;
     throw new ConfigError(`${shown} is "${text}", allowed is true or false`);
   }
 
   /** What the text stands for, whoever wrote it and however. */
-  value(name: SettingName): string {
-    const { option, text } = this.#find(name);
+  value(option: OptionSpec): string {
+    const { text } = this.#find(option);
     switch (option.kind) {
       case "flag":
-        return String(this.flag(name));
+        return String(this.flag(option));
       case "integer":
-        return text === "" ? text : String(this.integer(name));
+        return text === "" ? text : String(this.integer(option));
       case "text":
         return text;
     }
   }
 
   /** One of a few words. */
-  word<T extends string>(name: SettingName, allowed: readonly T[]): T {
-    const { text, shown, source } = this.#find(name);
+  word<T extends string>(option: OptionOf<T>): T {
+    const allowed: readonly T[] = option.words;
+    const { text, shown, source } = this.#find(option);
     const word = allowed.find((each) => each === text);
     if (word !== undefined) return word;
     const problem = source === "default" ? "is missing" : `is "${text}"`;
@@ -58,8 +71,9 @@ export class Settings {
   }
 
   /** A comma list of words, each at most once. */
-  list<T extends string>(name: SettingName, allowed: readonly T[]): readonly T[] {
-    const { text, shown } = this.#find(name);
+  list<T extends string>(option: OptionOf<T>): readonly T[] {
+    const allowed: readonly T[] = option.words;
+    const { text, shown } = this.#find(option);
     const words = text.split(",").map((word) => allowed.find((each) => each === word.trim()));
     const known = words.filter((word) => word !== undefined);
     if (known.length === words.length && new Set(known).size === known.length) return known;
@@ -69,24 +83,21 @@ export class Settings {
   }
 
   /** A comma list of any words. */
-  texts(name: SettingName): readonly string[] {
-    const words = this.text(name).split(",");
+  texts(option: OptionSpec): readonly string[] {
+    const words = this.text(option).split(",");
     return words.map((word) => word.trim()).filter((word) => word !== "");
   }
 
   /** Whether somebody gave it a value: else it has its default. */
-  isGiven(name: SettingName): boolean {
-    return this.#find(name).source !== "default";
+  isGiven(option: OptionSpec): boolean {
+    return this.#find(option).source !== "default";
   }
 
   /** The option as the user wrote it. */
-  shown(name: SettingName): string {
-    return this.#find(name).shown;
+  shown(option: OptionSpec): string {
+    return this.#find(option).shown;
   }
 }
-
-/** The name of an option, or of a positional. */
-export type SettingName = string;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -107,14 +118,13 @@ export interface GivenConfig {
 
 /** A setting, and who gave it. */
 export interface Setting {
-  readonly option: OptionSpec;
   readonly text: string;
   readonly source: "flag" | "environment" | "file" | "default";
   /** As whoever gave it wrote it: the option, the variable, or the name and its file. */
   readonly shown: string;
 }
 
-export type FindSetting = (name: SettingName) => Setting;
+export type FindSetting = (option: OptionSpec) => Setting;
 
 const MAX_WHOLE = 1_000_000_000;
 
@@ -151,4 +161,12 @@ export function isProxied(upstreamUrl: string, env: Environment): boolean {
 export function displayUrl(upstreamUrl: string): string {
   const { origin, pathname } = new URL(upstreamUrl);
   return origin + pathname.replace(/\/$/, "");
+}
+
+/** Returns the http:// or https:// URL that a variable holds. Throws {@link ConfigError}. */
+export function readUrl(env: Environment, name: string, otherwise: string): string {
+  const given = env[name];
+  if (!given) return otherwise;
+  if (isHttpUrl(given)) return given;
+  throw new ConfigError(`${name} is "${given}", allowed is an http:// or https:// URL`);
 }

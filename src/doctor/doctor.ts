@@ -1,13 +1,8 @@
 import { type Config, readConfig } from "../config/config.ts";
 import { withConfigFile } from "../config/file.ts";
-import {
-  ConfigError,
-  displayUrl,
-  type Environment,
-  type GivenConfig,
-  StartError,
-} from "../config/settings.ts";
+import { displayUrl, type Environment, type GivenConfig } from "../config/settings.ts";
 import { systemClock } from "../platform/clock.ts";
+import { UserError } from "../platform/errors.ts";
 import { Supervisor } from "../platform/supervisor.ts";
 import { WorkerPreparer } from "../specs/payload/preparer.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
@@ -66,7 +61,7 @@ async function checksFor(given: GivenConfig, env: Environment): Promise<readonly
     const config = readConfig(await withConfigFile(given, env), env);
     return [configurationCheck(config), ...checksOf(config, given, env)];
   } catch (error) {
-    if (!(error instanceof ConfigError || error instanceof StartError)) throw error;
+    if (!(error instanceof UserError)) throw error;
     const mend = "correct it; --help names every option, docs/configuration.md explains them";
     return [{ name: "configuration", run: async () => [failed(error.message, mend)] }];
   }
@@ -82,7 +77,7 @@ function checksOf(config: Config, given: GivenConfig, env: Environment): readonl
     new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
   const endpoint = endpointOf(upstreamUrl, upstreamProxied);
   const eventsEndpoint = endpointOf(events.upstreamUrl, events.upstreamProxied);
-  const ports = portsOf(config);
+  const ports = portsToOpen(config);
   const isOurs = async () => (await someRelayAnswers(ports)) || (await checkHealth(given, env)).isReady;
   return [
     descriptorsCheck({
@@ -147,21 +142,11 @@ function foldersOf({ cache, local, events, idLists }: Config): readonly FolderTo
   return folders;
 }
 
-function portsOf({
-  mode,
-  tls,
-  bindAddress: address,
-  httpPort,
-  grpcPort,
-  management,
-}: Config): readonly PortToOpen[] {
-  const isPlaintext = tls === undefined || tls.plaintextToo;
-  const ports: PortToOpen[] = [];
-  if (mode !== "grpc" && isPlaintext) ports.push({ option: "http-port", address, port: httpPort });
-  if (mode !== "grpc" && tls) ports.push({ option: "https-port", address, port: tls.httpsPort });
-  if (mode !== "http" && isPlaintext) ports.push({ option: "grpc-port", address, port: grpcPort });
-  if (mode !== "http" && tls) ports.push({ option: "grpcs-port", address, port: tls.grpcsPort });
-  if (management)
-    ports.push({ option: "management-port", address: management.bindAddress, port: management.port });
-  return ports;
+function portsToOpen({ listeners, management }: Config): readonly PortToOpen[] {
+  return [
+    ...listeners.map(({ option, bindAddress, port }) => ({ option, address: bindAddress, port })),
+    ...(management === undefined
+      ? []
+      : [{ option: "management-port", address: management.bindAddress, port: management.port }]),
+  ];
 }

@@ -4,13 +4,14 @@ import { request as requestSecurely } from "node:https";
 import { connect } from "node:tls";
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { readManagement } from "../config/config.ts";
 import { withConfigFile } from "../config/file.ts";
-import { MODES } from "../config/option.ts";
+import { readListeners, readManagement } from "../config/listeners.ts";
+import { MODE } from "../config/option.ts";
 import { findSetting } from "../config/options.ts";
-import { ConfigError, type Environment, type GivenConfig, Settings, StartError } from "../config/settings.ts";
+import { ConfigError, type Environment, type GivenConfig, Settings } from "../config/settings.ts";
 import { readTls } from "../config/tls.ts";
 import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1/health_pb.ts";
+import { UserError } from "../platform/errors.ts";
 
 interface HealthReport {
   readonly isReady: boolean;
@@ -19,7 +20,7 @@ interface HealthReport {
 }
 
 /** A way to ask the relay that runs with the same settings. */
-interface Door {
+interface Probe {
   readonly url: string;
   readonly ask: (url: string, signal: AbortSignal) => Promise<Answer>;
 }
@@ -33,19 +34,17 @@ const MAX_TIMEOUT_S = 300;
 export async function checkHealth(given: GivenConfig, env: Environment): Promise<HealthReport> {
   try {
     const settings = new Settings(findSetting(await withConfigFile(given, env), env));
-    const doors = doorsOf(settings, env);
-    return await askInTurn(doors, AbortSignal.timeout(timeoutMs(given)));
+    const probes = probesFor(settings, env);
+    return await askInTurn(probes, AbortSignal.timeout(timeoutMs(given)));
   } catch (error) {
-    if (error instanceof ConfigError || error instanceof StartError) {
-      return { isReady: false, text: error.message };
-    }
+    if (error instanceof UserError) return { isReady: false, text: error.message };
     throw error;
   }
 }
 
 /** The first at which somebody listens decides: the relay may have been given options that we were not. */
-async function askInTurn(doors: readonly Door[], signal: AbortSignal): Promise<HealthReport> {
-  for (const { url, ask } of doors) {
+async function askInTurn(probes: readonly Probe[], signal: AbortSignal): Promise<HealthReport> {
+  for (const { url, ask } of probes) {
     const answer = await withinTime(ask(url, signal), signal);
     switch (answer.kind) {
       case "ready":
@@ -58,27 +57,26 @@ async function askInTurn(doors: readonly Door[], signal: AbortSignal): Promise<H
         break;
     }
   }
-  const urls = doors.map(({ url }) => url).join(", ");
+  const urls = probes.map(({ url }) => url).join(", ");
   return { isReady: false, text: `nobody listens at ${urls || "any port: each is 0"}` };
 }
 
-function doorsOf(settings: Settings, env: Environment): readonly Door[] {
-  const mode = settings.isGiven("mode") ? settings.word("mode", MODES) : "grpc-and-http";
-  const host = settings.text("bind-address");
+function probesFor(settings: Settings, env: Environment): readonly Probe[] {
+  const mode = settings.isGiven(MODE) ? settings.word(MODE) : "grpc-and-http";
   const tls = readTls(settings, env);
   const management = readManagement(settings);
-  const secureAsk = (ask: Door["ask"]) => (tls?.requireClientCert ? shakeHands : ask);
-  const doors: Door[] = [];
-  const add = (scheme: string, address: string, port: number, path: string, ask: Door["ask"]) => {
-    if (port !== 0) doors.push({ url: `${scheme}://${reachable(address)}:${port}${path}`, ask });
-  };
-  if (management !== undefined) add("http", management.bindAddress, management.port, "/readyz", askHttp);
-  const isPlaintext = tls === undefined || tls.plaintextToo;
-  if (mode !== "grpc" && isPlaintext) add("http", host, settings.integer("http-port"), "/v1/ready", askHttp);
-  if (mode !== "grpc" && tls) add("https", host, tls.httpsPort, "/v1/ready", secureAsk(askHttp));
-  if (mode !== "http" && isPlaintext) add("http", host, settings.integer("grpc-port"), "", askGrpc);
-  if (mode !== "http" && tls) add("https", host, tls.grpcsPort, "", secureAsk(askGrpc));
-  return doors;
+  const probe = (url: string, ask: Probe["ask"]): Probe => ({ url, ask });
+  const probes = readListeners(settings, mode, tls)
+    .filter(({ port }) => port !== 0)
+    .map(({ protocol, bindAddress, port }) => {
+      const isSecure = protocol === "https" || protocol === "grpcs";
+      const isHttp = protocol === "http" || protocol === "https";
+      const url = `${isSecure ? "https" : "http"}://${reachable(bindAddress)}:${port}${isHttp ? "/v1/ready" : ""}`;
+      return probe(url, isSecure && tls?.requireClientCert ? shakeHands : isHttp ? askHttp : askGrpc);
+    });
+  if (management === undefined) return probes;
+  const { bindAddress, port } = management;
+  return [probe(`http://${reachable(bindAddress)}:${port}/readyz`, askHttp), ...probes];
 }
 
 /** What listens on every address is reached by the loopback; by IPv4, which is there also where IPv6 is off. */

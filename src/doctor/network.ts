@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { connect, isIP } from "node:net";
-import { whyUnreadable } from "../platform/file-watch.ts";
+import { describeUnreadable } from "../platform/file-watch.ts";
 import type { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { describeNetworkError } from "../upstream/errors.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
@@ -130,7 +130,7 @@ export function authoritiesCheck(path: string | undefined): Check {
         return [ok(`${count} more than usual, of ${shown}`)];
       } catch (error) {
         const isMissing = error instanceof Error && "code" in error && "path" in error;
-        const reason = isMissing ? whyUnreadable(path) : "it holds a damaged certificate";
+        const reason = isMissing ? describeUnreadable(path) : "it holds a damaged certificate";
         return [failed(`${shown} can't be used: ${reason}`, mend)];
       }
     },

@@ -2,9 +2,9 @@
 // @generated from file statsig_config_specs.proto (package statsig_config_specs, syntax proto3)
 /* eslint-disable */
 
-// The protobuf form of Statsig's config specs, as server SDKs ask for it with `supports_proto=true`.
-// The HTTP body is brotli over a sequence of varint-length-delimited SpecsEnvelope messages:
-// TOP_LEVEL first, then the entities, then DONE, without which a client refuses the whole body.
+// The protobuf format of Statsig's config specs, which server SDKs request with `supports_proto=true`.
+// The HTTP body is a brotli-compressed sequence of varint-length-delimited SpecsEnvelope messages: TOP_LEVEL first, then
+// the entities, then DONE. Without DONE a client refuses the whole body.
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
@@ -31,14 +31,14 @@ export type SpecsEnvelope = Message<"statsig_config_specs.SpecsEnvelope"> & {
   name: string;
 
   /**
-   * A client keeps its previous object where this is unchanged, without reading data.
+   * If it is unchanged, a client keeps its previous object and does not read data.
    *
    * @generated from field: string checksum = 3;
    */
   checksum: string;
 
   /**
-   * The message that kind names; for a param store its JSON.
+   * The message that kind names. For a param store: its JSON.
    *
    * @generated from field: optional bytes data = 4;
    */
@@ -62,7 +62,7 @@ export type SpecsTopLevel = Message<"statsig_config_specs.SpecsTopLevel"> & {
   hasUpdates: boolean;
 
   /**
-   * The lcut: when the specs last changed, in milliseconds since the epoch.
+   * The lcut: when the specs last changed, in milliseconds since the Unix epoch.
    *
    * @generated from field: uint64 time = 2;
    */
@@ -84,7 +84,7 @@ export type SpecsTopLevel = Message<"statsig_config_specs.SpecsTopLevel"> & {
   checksum: string;
 
   /**
-   * JSON of every top-level field that has no place of its own.
+   * JSON with all other top-level fields.
    *
    * @generated from field: bytes rest = 7;
    */
@@ -192,7 +192,7 @@ export type Rule = Message<"statsig_config_specs.Rule"> & {
   name: string;
 
   /**
-   * What older clients read; pass_percentage_float carries the fractions.
+   * Read by older clients. pass_percentage_float has the fractions.
    *
    * @generated from field: uint32 pass_percentage = 2;
    */
@@ -293,7 +293,7 @@ export type Condition = Message<"statsig_config_specs.Condition"> & {
   field?: string | undefined;
 
   /**
-   * A JSON object of strings.
+   * A JSON object whose values are strings.
    *
    * @generated from field: optional bytes additional_values = 6;
    */
@@ -346,7 +346,7 @@ export type AnyValue = Message<"statsig_config_specs.AnyValue"> & {
     case: "doubleValue";
   } | {
     /**
-     * JSON.
+     * JSON text.
      *
      * @generated from field: bytes raw_value = 6;
      */
@@ -377,7 +377,7 @@ export type ReturnValue = Message<"statsig_config_specs.ReturnValue"> & {
     case: "boolValue";
   } | {
     /**
-     * JSON.
+     * JSON text.
      *
      * @generated from field: bytes raw_value = 2;
      */
@@ -467,7 +467,7 @@ export const SpecsEnvelopeKind = {
   CONDITION: 7,
 
   /**
-   * These three occur in deltas only, and their messages are left out here.
+   * These three occur only in deltas. Their messages are not defined here.
    *
    * @generated from enum value: SPECS_ENVELOPE_KIND_DELETIONS = 8;
    */

@@ -2,8 +2,8 @@
 // @generated from file statsig_forward_proxy.proto (package statsig_forward_proxy, syntax proto3)
 /* eslint-disable */
 
-// The service that Statsig's server SDKs call on a forward proxy. Names and numbers are on the wire, the
-// lower-case getConfigSpec too: they must stay.
+// The service of a forward proxy for Statsig's server SDKs. Names and numbers are part of the wire format and must not
+// change, including the lower-case getConfigSpec.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -30,14 +30,14 @@ export type ConfigSpecRequest = Message<"statsig_forward_proxy.ConfigSpecRequest
   version?: ConfigSpecRequest_apiVersion | undefined;
 
   /**
-   * Not used: answers are never compressed with a dictionary.
+   * Ignored: responses are never compressed with a dictionary.
    *
    * @generated from field: optional string zstdDictId = 4;
    */
   zstdDictId?: string | undefined;
 
   /**
-   * The lastUpdated that the client has. 0 or absent: none.
+   * The lastUpdated of the version that the client has. 0 or absent if it has none.
    *
    * @generated from field: optional uint64 sinceTime = 12;
    */
@@ -89,14 +89,14 @@ export const ConfigSpecRequest_apiVersionSchema: GenEnum<ConfigSpecRequest_apiVe
  */
 export type ConfigSpecResponse = Message<"statsig_forward_proxy.ConfigSpecResponse"> & {
   /**
-   * Plain JSON text; {"has_updates":false} where there is nothing newer.
+   * JSON text; {"has_updates":false} if there is no newer version.
    *
    * @generated from field: string spec = 1;
    */
   spec: string;
 
   /**
-   * Last config update time of spec, ms since the Unix epoch.
+   * Time of the last update of spec, in ms since the Unix epoch.
    *
    * @generated from field: uint64 lastUpdated = 2;
    */
@@ -120,7 +120,7 @@ export const ConfigSpecResponseSchema: GenMessage<ConfigSpecResponse> = /*@__PUR
  */
 export const StatsigForwardProxy: GenService<{
   /**
-   * The newest config spec.
+   * Returns the newest config spec.
    *
    * @generated from rpc statsig_forward_proxy.StatsigForwardProxy.getConfigSpec
    */
@@ -130,7 +130,7 @@ export const StatsigForwardProxy: GenService<{
     output: typeof ConfigSpecResponseSchema;
   },
   /**
-   * The newest config spec at once, then each newer one. A heartbeat follows after 30 s without one.
+   * Sends the newest config spec at once, then every newer one. Sends a heartbeat after 30 s without one.
    *
    * @generated from rpc statsig_forward_proxy.StatsigForwardProxy.StreamConfigSpec
    */

@@ -3,7 +3,7 @@ import { codeToString } from "@connectrpc/connect/protocol-connect";
 import { parseSdkKey } from "../access/sdk-key.ts";
 import { type ConfigSpecRequest, ConfigSpecRequest_apiVersion } from "../gen/statsig_forward_proxy_pb.ts";
 import type { Clock } from "../platform/clock.ts";
-import { carryingTrace } from "../platform/trace-context.ts";
+import { withTrace } from "../platform/trace-context.ts";
 import type { InFlight } from "../server/limits.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { SpecQuery } from "../specs/query.ts";
@@ -124,7 +124,7 @@ export class SpecService {
     const { query } = this.#options;
     const held = query.held(sdkKey, version, "json");
     if (held !== undefined) return held;
-    const found = await carryingTrace(context.requestHeader, () => query.ask(sdkKey, version, "json"));
+    const found = await withTrace(context.requestHeader, () => query.ask(sdkKey, version, "json"));
     switch (found.kind) {
       case "held":
         return found.held;

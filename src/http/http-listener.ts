@@ -1,4 +1,4 @@
-import { endUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
+import { limitUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { Http1Connection, Http1Handler } from "./http1/connection.ts";
 import { Http1Server } from "./http1/server.ts";
@@ -94,7 +94,7 @@ export class HttpListener {
     this.#sockets.add(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, TCP_KEEP_ALIVE_AFTER_MS);
-    endUnacknowledged(findDescriptor(socket), unreadTimeoutMs);
+    limitUnacknowledged(findDescriptor(socket), unreadTimeoutMs);
     socket.data = this.#server.open(new TcpTransport(socket));
   }
 

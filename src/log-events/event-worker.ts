@@ -1,7 +1,7 @@
 import { readlinkSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { GarbageLimit } from "../platform/garbage-limit.ts";
-import { answerCalls } from "../platform/worker-calls.ts";
+import { handleCalls } from "../platform/worker-calls.ts";
 import { type EventCall, type EventReply, packRequest } from "./calls.ts";
 import { EventReader } from "./parse.ts";
 
@@ -38,4 +38,4 @@ function buffersOf(reply: EventReply): ArrayBuffer[] {
   return reply.digests === undefined ? bodies : [...bodies, reply.digests.buffer];
 }
 
-answerCalls<EventCall, EventReply>(answer, buffersOf);
+handleCalls<EventCall, EventReply>(answer, buffersOf);

@@ -1,10 +1,10 @@
 import { setTimeout as timeout } from "node:timers/promises";
 
-/** Time as a port, so that tests need not wait for it. */
+/** The source of time, replaced in tests. */
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  /** Milliseconds since some moment. Unlike `now`, it never jumps, whatever is done to the machine's clock. */
+  /** Milliseconds on a monotonic clock: unlike {@link now}, it does not jump when the wall clock is set. */
   elapsed(): number;
   /** Resolves after `ms` milliseconds; rejects with `signal.reason` when aborted before that. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
@@ -23,15 +23,15 @@ export const systemClock: Clock = {
   },
 };
 
-/** A moment on both clocks of this process. */
+/** A point in time on both clocks. */
 export interface Instant {
-  /** Ms since the Unix epoch, to be shown. How long ago it was, it does not say: the machine's clock may be set meanwhile. */
+  /** Ms since the Unix epoch, for display only: the wall clock may have been set since. */
   readonly at: number;
-  /** By {@link Clock.elapsed}, to measure with. */
+  /** Ms of {@link Clock.elapsed}, for measuring how long ago it was. */
   readonly elapsed: number;
 }
 
-/** Now, or `agoMs` before. */
+/** Returns the current time, or `agoMs` before it. */
 export function takeInstant(clock: Clock, agoMs = 0): Instant {
   return { at: clock.now() - agoMs, elapsed: clock.elapsed() - agoMs };
 }

@@ -1,3 +1,7 @@
+/** Exit codes of the process. */
+export const EXIT_FAILED = 1;
+export const EXIT_USAGE = 2;
+
 /**
  * What the user must change before the relay can start or run a command. The message is one line that names what was given and
  * what was expected; it is printed without a stack trace.
@@ -40,4 +44,62 @@ const ERRNO_MESSAGES: Readonly<Record<string, string>> = {
 export function describeErrno(error: unknown, specific: Readonly<Record<string, string>> = {}): string {
   const code = String((error as NodeJS.ErrnoException | undefined)?.code ?? "");
   return specific[code] ?? ERRNO_MESSAGES[code] ?? (code || "unknown error");
+}
+
+/** An unexpected error in a form that may be logged: without SDK keys, paths of URLs and passwords. */
+export interface DescribedError {
+  /** One line: the name of the error and its message. */
+  readonly detail: string;
+  /** `folder/file:line:column` of the code that threw, if the stack says. */
+  readonly at: string | undefined;
+}
+
+const MAX_DETAIL_CHARS = 300;
+
+/** The path of an upstream URL contains the SDK key, and the user info before an @ may contain a password. */
+const URLS = /\b([a-z][a-z0-9+.-]*:\/\/)(?:[^\s/"'@]*@)?([^\s/"'?#)]*)[^\s"')]*/gi;
+
+/** Paths of the HTTP API without a host. */
+const API_PATHS = /\/v[12]\/[^\s"')]*/g;
+
+/** Any token that is as long as a key and contains digits: SDK keys with any prefix, passwords, base64. */
+const LONG_TOKENS = /(?=[\w+=-]*\d)(?=[\w+=-]*[a-z])[\w+=-]{20,}/gi;
+const PREFIXED_KEYS = /\b(secret|client|console)-[\w-]+/g;
+
+/** Describes an error, or any other thrown value, without secrets. */
+export function describeError(error: unknown): DescribedError {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : `thrown: ${toText(error)}`;
+  const { code } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};
+  const withCode = typeof code === "string" && !text.includes(code) ? `${text} (${code})` : text;
+  return { detail: redact(withCode), at: findOrigin(error) };
+}
+
+function toText(thrown: unknown): string {
+  try {
+    return String(thrown);
+  } catch {
+    return typeof thrown;
+  }
+}
+
+function redact(text: string): string {
+  const masked = text
+    .replaceAll(/\s+/g, " ")
+    .replaceAll(URLS, "$1$2/…")
+    .replaceAll(API_PATHS, "/…")
+    .replaceAll(PREFIXED_KEYS, "$1-…")
+    .replaceAll(LONG_TOKENS, "…")
+    .trim();
+  return masked.length > MAX_DETAIL_CHARS ? `${masked.slice(0, MAX_DETAIL_CHARS)}…` : masked;
+}
+
+/** Returns the first code position of the stack. Only the last folder and the file: the rest belongs to the build machine. */
+function findOrigin(error: unknown): string | undefined {
+  const { stack } = error instanceof Error ? error : {};
+  if (typeof stack !== "string") return undefined;
+  for (const line of stack.split("\n")) {
+    const [, place] = /^\s+at (?:.*?\()?([^()\s]+:\d+:\d+)\)?$/.exec(line) ?? [];
+    if (place !== undefined && !place.startsWith("node:")) return place.split("/").slice(-2).join("/");
+  }
+  return undefined;
 }

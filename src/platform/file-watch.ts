@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { Clock } from "./clock.ts";
+import { describeErrno } from "./errors.ts";
 import type { Supervisor } from "./supervisor.ts";
 
-/** What stands in each of the files; undefined where it can't be read just now. */
+/** The content of each file; undefined for a file that cannot be read. */
 export type FileContents = ReadonlyMap<string, Buffer | undefined>;
 
 interface FileWatchOptions {
@@ -12,29 +13,29 @@ interface FileWatchOptions {
   readonly supervisor: Supervisor;
   readonly everyMs?: number;
   /**
-   * Called when anything differs from what was told last; at first, from what was there at construction. And after
-   * {@link FileWatch.lookNow}, whether it does or not. What it throws is a fault: it is called again after a delay.
+   * Called when any content differs from the last call, or from construction; and after every {@link FileWatch.checkNow}. If
+   * it throws, it is called again after a delay.
    */
   readonly onChange: (contents: FileContents) => void;
 }
 
 const EVERY_MS = 1_000;
 
-/** Who writes in place, or several files one after the other, must be done: two looks that far apart agree. */
+/** Two reads this far apart must agree, so that a write in place, or of several files, is complete. */
 const SETTLE_MS = 100;
 
 /**
- * Looks again and again at what files hold. It compares contents, since a change may come as a write, a rename, or
- * a symlink that leads elsewhere, which no watcher of the operating system tells of alike.
+ * Polls files for changes. It compares contents, because a change may be a write, a rename or a replaced symlink, and watchers
+ * of operating systems report these differently.
  */
 export class FileWatch implements AsyncDisposable {
   readonly #options: FileWatchOptions;
   readonly #stopping = new AbortController();
   #known: FileContents;
   #seen: FileContents;
-  /** Aborted where there is something to see before it is time. */
+  /** Aborted to check before the interval is over. */
   #idle = new AbortController();
-  #mustTell = false;
+  #mustNotify = false;
   readonly #running: Promise<void>;
 
   constructor(options: FileWatchOptions) {
@@ -44,30 +45,30 @@ export class FileWatch implements AsyncDisposable {
     this.#running = options.supervisor.loop("file_watch", this.#stopping.signal, () => this.#round());
   }
 
-  /** What was there when it was last told, or at construction. */
+  /** The contents of the last notification, or of construction. */
   get known(): FileContents {
     return this.#known;
   }
 
-  /** Somebody says that there is something to see. */
-  lookNow(): void {
-    this.#mustTell = true;
+  /** Checks at once and notifies in any case. */
+  checkNow(): void {
+    this.#mustNotify = true;
     this.#idle.abort();
   }
 
   async #round(): Promise<void> {
     const { clock, everyMs = EVERY_MS, onChange } = this.#options;
     const { signal } = this.#stopping;
-    const isIdle = isSame(this.#seen, this.#known) && !this.#mustTell;
+    const isIdle = isSame(this.#seen, this.#known) && !this.#mustNotify;
     await (isIdle ? this.#idleFor(everyMs) : clock.sleep(SETTLE_MS, signal).catch(() => {}));
-    const wasAsked = this.#mustTell;
-    const contents = await this.#look();
+    const wasAsked = this.#mustNotify;
+    const contents = await this.#read();
     const isSettled = isSame(contents, this.#seen);
     this.#seen = contents;
     if (signal.aborted || !isSettled || (isSame(contents, this.#known) && !wasAsked)) return;
     onChange(contents);
     this.#known = contents;
-    if (wasAsked) this.#mustTell = false;
+    if (wasAsked) this.#mustNotify = false;
   }
 
   async #idleFor(ms: number): Promise<void> {
@@ -76,16 +77,16 @@ export class FileWatch implements AsyncDisposable {
     await this.#options.clock.sleep(ms, this.#idle.signal).catch(() => {});
   }
 
-  async #look(): Promise<FileContents> {
+  async #read(): Promise<FileContents> {
     const { paths } = this.#options;
     const unlessExhausted = (path: string) => (error: NodeJS.ErrnoException) => {
-      // It says nothing of the file that the process has no descriptor left to look at it.
+      // Running out of descriptors says nothing about the file.
       return error.code === "EMFILE" || error.code === "ENFILE" ? this.#known.get(path) : undefined;
     };
-    const looks = paths.map(
+    const reads = paths.map(
       async (path) => [path, await readFile(path).catch(unlessExhausted(path))] as const,
     );
-    return new Map(await Promise.all(looks));
+    return new Map(await Promise.all(reads));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -95,7 +96,7 @@ export class FileWatch implements AsyncDisposable {
   }
 }
 
-/** Before anything else can happen: what comes later is a change. */
+/** Synchronous, so that every later change is noticed. */
 function readNow(path: string): Buffer | undefined {
   try {
     return readFileSync(path);
@@ -111,19 +112,12 @@ function isSame(some: FileContents, others: FileContents): boolean {
   });
 }
 
-const WORDS: Readonly<Record<string, string>> = {
-  ENOENT: "file is missing",
-  EACCES: "no permission",
-  EISDIR: "it is a folder",
-};
-
-/** Why a file can't be read, for people. */
-export function whyUnreadable(path: string): string {
+/** Returns why a file cannot be read, for error messages. */
+export function describeUnreadable(path: string): string {
   try {
     readFileSync(path);
     return "it could not be read a moment ago";
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    return WORDS[code ?? ""] ?? String(code);
+    return describeErrno(error);
   }
 }

@@ -1,20 +1,17 @@
 import { fullGC } from "bun:jsc";
 
-/** As much as a few of the largest bodies of events. */
+/** A few of the largest request bodies with log events. */
 const MAX_GARBAGE_BYTES = 16_000_000;
 
 /**
- * Frees at once what nothing refers to. About 1 ms of a Worker, whose heap is small, and holds up no other thread. Unlike
+ * Collects garbage at once. Takes about 1 ms in a Worker, whose heap is small, and does not block other threads. Unlike
  * `Bun.gc(true)` it keeps compiled code.
  */
 export function collectGarbage(): void {
   fullGC();
 }
 
-/**
- * Keeps a Worker that turns small buffers into large ones from growing by all of those that the runtime has not yet come
- * to collect.
- */
+/** Limits the memory of a Worker that turns small buffers into large ones faster than the runtime collects them. */
 export class GarbageLimit {
   readonly #maxBytes: number;
   #bytes = 0;
@@ -23,7 +20,7 @@ export class GarbageLimit {
     this.#maxBytes = maxBytes;
   }
 
-  /** So many bytes are about to become garbage. Collects what came before where that is enough. */
+  /** Counts bytes that will become garbage, and collects the earlier ones when the limit is reached. */
   add(bytes: number): void {
     if (this.#bytes + bytes > this.#maxBytes) {
       collectGarbage();

@@ -1,6 +1,6 @@
 import { dlopen, read } from "bun:ffi";
 
-/** What the relay needs of the C library, and neither Bun nor Node has. Throws where it can't be loaded. */
+/** Calls of the C library that neither Bun nor Node offers. Throws if the library cannot be loaded. */
 export function openLibc(platform: string) {
   const system = SYSTEMS[platform];
   if (system === undefined) throw new Error(`${platform} has no Unix datagram sockets`);
@@ -20,14 +20,14 @@ export function openLibc(platform: string) {
     connect: (fd: number, address: Uint8Array) => symbols.connect(fd, address, address.length),
     send: (fd: number, bytes: Uint8Array) => Number(symbols.send(fd, bytes, bytes.length, sendFlags)),
     close: (fd: number) => symbols.close(fd),
-    /** Fills `value`, and sets `length` to as much of it as the kernel has. */
+    /** Fills `value` and sets `length` to the number of bytes that the kernel filled in. */
     getsockopt: (fd: number, level: number, name: number, value: Uint8Array, length: Uint32Array) =>
       symbols.getsockopt(fd, level, name, value, length),
     setsockopt: (fd: number, level: number, name: number, value: Uint8Array) =>
       symbols.setsockopt(fd, level, name, value, value.length),
-    /** Fills a `timespec`: seconds and nanoseconds, 8 bytes each on every system that there is a relay for. */
+    /** Fills a `timespec`: seconds and nanoseconds, 8 bytes each on every supported system. */
     monotonicTime: (timespec: BigInt64Array) => symbols.clock_gettime(monotonicClock, timespec),
-    /** To be read right after the call that failed. */
+    /** Must be read right after the failed call. */
     errno: () => read.i32(errors[system.errno]?.() ?? 0, 0),
     addressOf: (path: string) => socketAddress(path, system),
   };
@@ -35,21 +35,21 @@ export function openLibc(platform: string) {
 
 export type Libc = ReturnType<typeof openLibc>;
 
-/** What is not the same everywhere. */
+/** What differs between operating systems. */
 interface System {
   readonly library: string;
   readonly errno: "__errno_location" | "__error";
-  /** CLOCK_MONOTONIC, by its number. */
+  /** The number of CLOCK_MONOTONIC. */
   readonly monotonicClock: number;
-  /** SOCK_DGRAM, and SOCK_CLOEXEC where there is that. */
+  /** SOCK_DGRAM, with SOCK_CLOEXEC if the system has it. */
   readonly socketType: number;
-  /** MSG_DONTWAIT, and MSG_NOSIGNAL where there is that. */
+  /** MSG_DONTWAIT, with MSG_NOSIGNAL if the system has it. */
   readonly sendFlags: number;
-  /** `sun_path`, with the zero at its end. */
+  /** The size of `sun_path`, including the terminating zero. */
   readonly pathBytes: number;
-  /** Names without a file: `@name`. */
+  /** Whether `@name` is an abstract socket, without a file. */
   readonly hasAbstractNames: boolean;
-  /** What goes before `sun_path`: the family, on macOS after the length of all. */
+  /** The bytes before `sun_path`: the family, preceded by the total length on macOS. */
   readonly header: (length: number) => readonly [number, number];
 }
 
@@ -57,7 +57,7 @@ const AF_UNIX = 1;
 
 export const SYSTEMS: Readonly<Record<string, System>> = {
   linux: {
-    // musl takes every name of the C library for its own, this one too.
+    // musl resolves this name to itself as well.
     library: "libc.so.6",
     errno: "__errno_location",
     monotonicClock: 1,
@@ -79,18 +79,18 @@ export const SYSTEMS: Readonly<Record<string, System>> = {
   },
 };
 
-/** A path of more bytes fits into no address. 0 where there are no Unix datagram sockets. */
+/** Returns the maximum length of a socket path in bytes; 0 on systems without Unix datagram sockets. */
 export function maxSocketPathBytes(platform: string): number {
   return (SYSTEMS[platform]?.pathBytes ?? 1) - 1;
 }
 
-/** A `sockaddr_un`. */
+/** Returns a `sockaddr_un`. */
 export function socketAddress(path: string, { pathBytes, hasAbstractNames, header }: System): Uint8Array {
   const address = Buffer.alloc(2 + pathBytes);
   address.set(header(address.length));
   const length = address.write(path, 2, pathBytes - 1);
   if (!hasAbstractNames || !path.startsWith("@")) return address;
-  // A zero in the place of the @, and an end where the name ends: further zeros would belong to it.
+  // An abstract name starts with a zero instead of the @ and has no terminating zero: further zeros would be part of it.
   address[2] = 0;
   return address.subarray(0, 2 + length);
 }
@@ -98,14 +98,13 @@ export function socketAddress(path: string, { pathBytes, hasAbstractNames, heade
 let loaded: Libc | undefined;
 
 /**
- * Microseconds on the system's own monotonic clock, which every process of the machine reads alike. In Bun
- * `process.hrtime` and `performance.now` count from the start of the process instead. Throws where the C library
- * can't be loaded.
+ * Returns the microseconds of the system's monotonic clock, which is the same for all processes. Bun's `process.hrtime` and
+ * `performance.now` count from the start of the process instead. Throws if the C library cannot be loaded.
  */
 export function monotonicUsec(): bigint {
   loaded ??= openLibc(process.platform);
   const timespec = new BigInt64Array(2);
-  if (loaded.monotonicTime(timespec) !== 0) throw new Error("the system tells no monotonic time");
+  if (loaded.monotonicTime(timespec) !== 0) throw new Error("the system has no monotonic clock");
   const [seconds = 0n, nanoseconds = 0n] = timespec;
   return seconds * 1_000_000n + nanoseconds / 1_000n;
 }

@@ -1,23 +1,23 @@
 import type { Socket } from "node:net";
 import { type Libc, openLibc } from "./libc.ts";
 
-/** What the kernel knows about a connection. All numbers of bytes count from its beginning. */
+/** What the kernel reports about a TCP connection. Byte counts are totals since the connection was opened. */
 export interface TcpProgress {
   readonly receivedBytes: number;
   /** Acknowledged by the peer's kernel. */
   readonly ackedBytes: number;
-  /** Handed to the kernel, and not acknowledged. */
+  /** Handed to the kernel but not acknowledged yet. */
   readonly queuedBytes: number;
-  /** How much more the peer is ready to take. It grows as the peer's program reads. */
+  /** The receive window of the peer. It grows when the peer's program reads. */
   readonly peerWindowBytes: number;
 }
 
-/** Of Linux. */
+/** Constants of Linux. */
 const IPPROTO_TCP = 6;
 const TCP_INFO = 11;
 const TCP_USER_TIMEOUT = 18;
 
-/** Offsets in `struct tcp_info`, which has all of them since Linux 5.4. */
+/** Offsets in `struct tcp_info`; all fields exist since Linux 5.4. */
 const BYTES_ACKED = 120;
 const BYTES_RECEIVED = 128;
 const NOTSENT_BYTES = 144;
@@ -27,15 +27,15 @@ const PEER_WINDOW = 228;
 const INFO_BYTES = 232;
 
 /**
- * Has the kernel end the connection when the peer takes nothing of what was sent for so long: it is gone, or its program
- * reads nothing. Else the kernel tries for a quarter of an hour. False if this system can't do that.
+ * Makes the kernel close the connection when the peer acknowledges nothing for `ms`, because it is gone or its program does not
+ * read. By default the kernel retries for about 15 minutes. Returns false if the system does not support this.
  */
-export function endUnacknowledged(fd: number | undefined, ms: number): boolean {
+export function limitUnacknowledged(fd: number | undefined, ms: number): boolean {
   const value = new Uint8Array(Uint32Array.of(ms).buffer);
   return fd !== undefined && libc()?.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, value) === 0;
 }
 
-/** Undefined if the connection is closed, or the system does not say. */
+/** Returns undefined if the connection is closed or the system does not support it. */
 export function tcpProgress(fd: number | undefined): TcpProgress | undefined {
   if (fd === undefined) return undefined;
   const info = Buffer.alloc(INFO_BYTES);
@@ -54,7 +54,7 @@ export function tcpProgress(fd: number | undefined): TcpProgress | undefined {
   };
 }
 
-/** By Bun's handle: `node:net` tells no descriptor. */
+/** Reads the descriptor from Bun's internal handle: `node:net` does not expose it. */
 export function socketDescriptor(socket: Socket): number | undefined {
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
@@ -62,7 +62,7 @@ export function socketDescriptor(socket: Socket): number | undefined {
 
 let loaded: Libc | undefined;
 
-/** Undefined on systems whose kernel has no such numbers. */
+/** Returns undefined on systems other than Linux. */
 function libc(): Libc | undefined {
   if (process.platform !== "linux") return undefined;
   loaded ??= openLibc(process.platform);

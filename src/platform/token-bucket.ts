@@ -1,13 +1,13 @@
 import type { Clock } from "./clock.ts";
 
 interface TokenBucketOptions {
-  /** As many tokens as there are at the start, and at most. */
+  /** The maximum number of tokens, and the number at the start. */
   readonly capacity: number;
   readonly refillPerS: number;
   readonly clock: Clock;
 }
 
-/** Lets `capacity` through at once, and `refillPerS` for every second after that. */
+/** Allows a burst of `capacity`, and `refillPerS` per second after that. */
 export class TokenBucket {
   readonly #capacity: number;
   #refillPerMs: number;
@@ -23,13 +23,13 @@ export class TokenBucket {
     this.#filledAt = clock.elapsed();
   }
 
-  /** From now on so many for every second. */
-  refillWith(perS: number): void {
+  /** Changes the refill rate. Tokens that are left stay. */
+  setRefillPerS(perS: number): void {
     this.#fill();
     this.#refillPerMs = perS / 1_000;
   }
 
-  /** Takes a token. Where there is none, nothing is taken, and what is returned is the time until there is one, ms. */
+  /** Takes a token. If there is none, returns the ms until the next one. */
   take(): number | undefined {
     this.#fill();
     if (this.#tokens < 1) return (1 - this.#tokens) / this.#refillPerMs;

@@ -3,11 +3,11 @@ import { type Libc, openLibc } from "./libc.ts";
 
 /** A connection to a Unix datagram socket. */
 export interface UnixDatagram extends Disposable {
-  /** What was sent is in the queue of its reader. Throws a UnixDatagramError; that the queue is full is one. */
+  /** Puts the datagram into the queue of the receiver. Throws a UnixDatagramError, also if the queue is full. */
   send(datagram: Uint8Array): void;
 }
 
-/** `code` is the system's word, such as ECONNREFUSED. */
+/** `code` is a system error such as ECONNREFUSED. */
 export class UnixDatagramError extends Error {
   readonly code: string;
 
@@ -20,16 +20,16 @@ export class UnixDatagramError extends Error {
 let loaded: Libc | undefined;
 
 /**
- * Connects to the Unix datagram socket that has this path now: one that takes its place later is another. On Linux
- * `@name` is one without a file. Through the C library itself, since neither Bun nor Node has sockets of this kind.
- * Throws a UnixDatagramError.
+ * Connects to the Unix datagram socket at this path; a socket that replaces it later is not followed. On Linux `@name` is an
+ * abstract socket. Uses the C library, because neither Bun nor Node supports datagram sockets of this kind. Throws a
+ * UnixDatagramError.
  */
 export function openUnixDatagram(path: string): UnixDatagram {
   loaded ??= openLibc(process.platform);
   const fd = loaded.socket();
-  if (fd < 0) throw failure(loaded, path);
+  if (fd < 0) throw lastError(loaded, path);
   if (loaded.connect(fd, loaded.addressOf(path)) === 0) return new Connected(loaded, fd, path);
-  const failed = failure(loaded, path);
+  const failed = lastError(loaded, path);
   loaded.close(fd);
   throw failed;
 }
@@ -46,16 +46,16 @@ class Connected implements UnixDatagram {
   }
 
   send(datagram: Uint8Array): void {
-    if (this.#libc.send(this.#fd, datagram) < 0) throw failure(this.#libc, this.#path);
+    if (this.#libc.send(this.#fd, datagram) < 0) throw lastError(this.#libc, this.#path);
   }
 
   [Symbol.dispose](): void {
-    // Another file may have the number from now on.
+    // The descriptor's number may be reused from here on.
     if (this.#fd >= 0) this.#libc.close(this.#fd);
     this.#fd = -1;
   }
 }
 
-function failure(libc: Libc, path: string): UnixDatagramError {
+function lastError(libc: Libc, path: string): UnixDatagramError {
   return new UnixDatagramError(path, getSystemErrorName(-libc.errno()));
 }

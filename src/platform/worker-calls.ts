@@ -5,7 +5,7 @@ interface Call<Request> {
   readonly request: Request;
 }
 
-type Answer<Reply> =
+type Outcome<Reply> =
   | { readonly id: number; readonly kind: "replied"; readonly reply: Reply }
   | { readonly id: number; readonly kind: "threw"; readonly message: string };
 
@@ -14,33 +14,33 @@ interface Waiting<Reply> extends PromiseWithResolvers<Reply> {
 }
 
 export interface WorkerCallsOptions {
-  /** What the Worker is to people, in errors. */
+  /** Names the Worker in errors. */
   readonly name: string;
-  /** Here, since the build finds a Worker by the `new Worker(new URL(...))` in the folder that it belongs to. */
+  /** Given by the caller, because the build finds Workers by `new Worker(new URL(...))` relative to the calling file. */
   readonly start: () => Worker;
-  /** It ended without having been told to, with nobody waiting for it perhaps; the next call has a new one. */
+  /** Called when the Worker ended unexpectedly, also between calls. The next call starts a new one. */
   readonly onLost: (error: Error) => void;
-  /** A call that takes longer is rejected; without it a call may take as long as it will. */
+  /** Calls that take longer are rejected. No limit if undefined. */
   readonly limitMs?: number;
   /**
-   * A Worker that replies nothing for so long, while calls wait, is ended: they are rejected, and the next call has a
-   * new one. For work that leaves nothing behind when it is cut off.
+   * A Worker that sends no reply for this long while calls wait is terminated: the calls are rejected, and the next call
+   * starts a new Worker. Only for work that may be cut off at any point.
    */
   readonly silenceLimitMs?: number;
 }
 
 const CLOSED = "the relay is shutting down";
 
-/** Calls of one Worker, started with the first of them and started anew should it die. */
+/** Calls a Worker, which is started with the first call and restarted after it died. */
 export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   readonly #options: WorkerCallsOptions;
   #worker: Worker | undefined;
   #lastId = 0;
   #closed = false;
   readonly #waiting = new Map<number, Waiting<Reply>>();
-  /** Calls that were rejected for their time, and that the Worker may still be busy with. */
+  /** Calls that timed out, which the Worker may still be working on. */
   readonly #overdue = new Set<number>();
-  /** Runs while calls wait, from the last reply on. */
+  /** Runs while calls wait; restarted by each reply. */
   #silence: NodeJS.Timeout | undefined;
 
   constructor(options: WorkerCallsOptions) {
@@ -48,9 +48,8 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   }
 
   /**
-   * What the Worker replies; `moved` are handed over, not copied. Rejects when the work could not be done at
-   * all: at once where the Worker is still busy with an overdue call, since it may hang for good and what is
-   * sent to it would pile up.
+   * Resolves with the Worker's reply. `moved` buffers are transferred, not copied. Rejects if the work failed or timed out, and
+   * at once while the Worker is busy with an overdue call: it may hang for good, and requests would pile up.
    */
   async call(
     request: Request,
@@ -58,7 +57,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
     limitMs = this.#options.limitMs,
   ): Promise<Reply> {
     if (this.#closed) throw new Error(CLOSED);
-    if (this.#overdue.size > 0) throw new Error(`${this.#options.name} does not answer`);
+    if (this.#overdue.size > 0) throw new Error(`${this.#options.name} does not respond`);
     this.#worker ??= this.#start();
     const id = ++this.#lastId;
     this.#worker.postMessage({ id, request } satisfies Call<Request>, [...moved]);
@@ -72,7 +71,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   #start(): Worker {
     const { name, start, onLost } = this.#options;
     const worker = start();
-    worker.onmessage = (event: MessageEvent<Answer<Reply>>) => {
+    worker.onmessage = (event: MessageEvent<Outcome<Reply>>) => {
       if (this.#worker === worker) this.#settle(event.data);
     };
     const lost = (reason: string) => {
@@ -90,25 +89,25 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
     const { name, silenceLimitMs: limitMs, onLost } = this.#options;
     if (limitMs === undefined) return undefined;
     return setTimeout(() => {
-      const error = new Error(`${name} replied nothing for ${limitMs} ms`);
+      const error = new Error(`${name} sent no reply for ${limitMs} ms`);
       this.#abandon(error);
       onLost(error);
     }, limitMs);
   }
 
-  #settle(answer: Answer<Reply>): void {
+  #settle(outcome: Outcome<Reply>): void {
     clearTimeout(this.#silence);
     this.#silence = undefined;
-    this.#overdue.delete(answer.id);
-    const waiting = this.#take(answer.id);
-    if (answer.kind === "threw") waiting?.reject(new Error(answer.message));
-    else waiting?.resolve(answer.reply);
+    this.#overdue.delete(outcome.id);
+    const waiting = this.#take(outcome.id);
+    if (outcome.kind === "threw") waiting?.reject(new Error(outcome.message));
+    else waiting?.resolve(outcome.reply);
     if (this.#waiting.size > 0) this.#silence = this.#listen();
   }
 
   #giveUp(id: number, limitMs: number): void {
     this.#overdue.add(id);
-    this.#take(id)?.reject(new Error(`${this.#options.name} did not answer within ${limitMs} ms`));
+    this.#take(id)?.reject(new Error(`${this.#options.name} did not respond within ${limitMs} ms`));
   }
 
   #take(id: number): Waiting<Reply> | undefined {
@@ -133,24 +132,24 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
   }
 }
 
-/** Bun's has several lines, with the source around the place; only the one that says what happened is for people. */
+/** Bun's message has several lines with source code; returns the one that says what happened. */
 function shortMessage(message: string): string {
   const lines = message.split("\n").map((line) => line.trim());
   return lines.find((line) => /^(error|[A-Z]\w*Error): /.test(line)) ?? lines[0] ?? "";
 }
 
-/** Run by the Worker: answers each call. `movedOf` says what of a reply is handed over, not copied. */
-export function answerCalls<Request, Reply>(
-  answer: (request: Request) => Reply | Promise<Reply>,
+/** Handles calls inside the Worker. `movedOf` returns the buffers of a reply that are transferred instead of copied. */
+export function handleCalls<Request, Reply>(
+  handle: (request: Request) => Reply | Promise<Reply>,
   movedOf: (reply: Reply) => readonly ArrayBuffer[],
 ): void {
   self.onmessage = async (event: MessageEvent<Call<Request>>) => {
     const { id, request } = event.data;
     try {
-      const reply = await answer(request);
-      self.postMessage({ id, kind: "replied", reply } satisfies Answer<Reply>, [...movedOf(reply)]);
+      const reply = await handle(request);
+      self.postMessage({ id, kind: "replied", reply } satisfies Outcome<Reply>, [...movedOf(reply)]);
     } catch (error) {
-      self.postMessage({ id, kind: "threw", message: String(error) } satisfies Answer<Reply>);
+      self.postMessage({ id, kind: "threw", message: String(error) } satisfies Outcome<Reply>);
     }
   };
 }

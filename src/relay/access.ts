@@ -3,15 +3,14 @@ import { AllowList } from "../access/allow-list.ts";
 import { parseSdkKeyList, type SdkKey } from "../access/sdk-key.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
-import { type FileContents, FileWatch, whyUnreadable } from "../platform/file-watch.ts";
+import { describeUnreadable, type FileContents, FileWatch } from "../platform/file-watch.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 
-/** Who may ask. */
 export interface RunningAccess extends AsyncDisposable {
   readonly allowList: AllowList;
   readonly admission: KeyAdmission;
   readonly gate: KeyGate;
-  /** Takes over another list of keys, where there is one, and another rate of unknown ones. */
+  /** Applies a new allow list and a new rate of unknown keys. */
   reconfigure(config: Config): void;
 }
 
@@ -21,7 +20,7 @@ interface AccessParts {
   readonly emit: EmitAccessEvent;
 }
 
-/** Started before all that holds something of a key: what the list lacks at any moment is not to be held. */
+/** Must be started before every part that stores data of SDK keys: a key that is not allowed must not be stored. */
 export function startAccess({ access, maxKeys }: Config, parts: AccessParts): RunningAccess {
   const { clock, emit } = parts;
   const { allowed, unknownKeysPerS } = access;
@@ -35,14 +34,14 @@ export function startAccess({ access, maxKeys }: Config, parts: AccessParts): Ru
     gate: new KeyGate({ admission, clock, emit }),
     reconfigure({ access: next }) {
       admission.admitUnknown(next.unknownKeysPerS);
-      if (next.allowed !== undefined) watching.takeOver(next.allowed);
+      if (next.allowed !== undefined) watching.replace(next.allowed);
       else watching.follow(undefined);
     },
     [Symbol.asyncDispose]: () => watching[Symbol.asyncDispose](),
   };
 }
 
-/** The file that the list stands in, which may be another one later, or none. */
+/** Keeps the allow list equal to a file. A reload can change the file, or remove it. */
 class WatchedList implements AsyncDisposable {
   readonly #allowList: AllowList;
   readonly #parts: AccessParts;
@@ -54,17 +53,14 @@ class WatchedList implements AsyncDisposable {
     this.#parts = parts;
   }
 
-  /**
-   * The configuration was read anew, and the file with it: its keys count from this moment, together with the preloaded ones
-   * that were read with them.
-   */
-  takeOver({ keys, path }: { readonly keys: readonly SdkKey[]; readonly path: string | undefined }): void {
+  /** Applies the list of a reloaded configuration at once, so that it matches the preloaded keys of the same reload. */
+  replace({ keys, path }: { readonly keys: readonly SdkKey[]; readonly path: string | undefined }): void {
     if (path === undefined) this.#allowList.replace(keys);
     else this.#accept(keys);
     this.follow(path);
   }
 
-  /** Undefined: no file. */
+  /** Watches another file, or none if `path` is undefined. */
   follow(path: string | undefined): void {
     if (path === this.#watch?.path) return;
     void this.#watch?.file[Symbol.asyncDispose]();
@@ -79,7 +75,7 @@ class WatchedList implements AsyncDisposable {
   #read(content: Buffer | undefined, path: string): void {
     try {
       const keys = parseList(content, path);
-      // A reload may have read the file before.
+      // A reload may have applied the file already.
       if (this.#isRefused || !this.#allowList.consistsOf(keys)) this.#accept(keys);
     } catch (error) {
       if (!(error instanceof UnusableList)) throw error;
@@ -102,7 +98,7 @@ class WatchedList implements AsyncDisposable {
 class UnusableList extends Error {}
 
 function parseList(content: Buffer | undefined, path: string): readonly SdkKey[] {
-  if (content === undefined) throw new UnusableList(whyUnreadable(path));
+  if (content === undefined) throw new UnusableList(describeUnreadable(path));
   return parseSdkKeyList(content.toString(), (problem) => {
     throw new UnusableList(problem);
   });

@@ -1,12 +1,11 @@
 import type { Clock } from "../platform/clock.ts";
 
-/** What the relay as a whole is able to do, for probes. */
 type Phase = "starting" | "serving" | "draining";
 
-/** Reasons why clients should go elsewhere, for people. */
+/** Returns the reasons why the relay is not ready, for probes and people; empty if it is. */
 export type NotReadyReasons = () => readonly string[];
 
-/** Told by whoever knows, asked by the probes of every protocol. Whether the process lives never depends on upstream. */
+/** Readiness. Parts register conditions, and the probes of every protocol read them. Liveness never depends on upstream. */
 export class Health {
   #phase: Phase = "starting";
   readonly #conditions: NotReadyReasons[] = [];
@@ -19,19 +18,19 @@ export class Health {
     this.#phase = phase;
   }
 
-  /** Adds a condition: while it gives a reason, the relay is not ready. */
+  /** Adds a condition: the relay is not ready while it returns a reason. */
   require(condition: NotReadyReasons): void {
     this.#conditions.push(condition);
   }
 
-  /** Every reason why the relay is not ready; none where it is. */
+  /** Returns all reasons why the relay is not ready. */
   notReady(): readonly string[] {
     const reasons = this.#conditions.flatMap((condition) => condition());
     return this.#phase === "serving" ? reasons : [this.#phase, ...reasons];
   }
 }
 
-/** The time that everything together may take to end well. */
+/** The time limit of a graceful shutdown, shared by all parts. */
 export class Grace implements Disposable {
   readonly #over = new AbortController();
   readonly #ended = new AbortController();
@@ -43,7 +42,7 @@ export class Grace implements Disposable {
     );
   }
 
-  /** Aborted when the time is up. */
+  /** Aborted when the time is over. */
   get over(): AbortSignal {
     return this.#over.signal;
   }

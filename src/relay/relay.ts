@@ -152,7 +152,7 @@ function reconfigureParts(config: Config, parts: LiveParts): void {
   for (const feed of before) if (specs.store.peek(feed) === undefined) polls.forget(feed);
   idLists.reconfigure(config);
   handlers.reconfigure(config);
-  tls?.lookNow();
+  tls?.checkNow();
 }
 
 /** Loaded where somebody wants to hear, and only there: it calls the C library. Says that the relay runs. */

@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
 import type { LimitsConfig } from "../config/limits.ts";
-import type { OptionName } from "../config/options.ts";
+import type { ListenerConfig } from "../config/listeners.ts";
 import { StartError } from "../config/settings.ts";
 import { GrpcListener } from "../grpc/listener.ts";
 import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";
@@ -12,7 +12,7 @@ import { HttpsListener } from "../http/https-listener.ts";
 import { ManagementListener } from "../http/management.ts";
 import type { Probes } from "../http/routes/probes.ts";
 import type { Clock } from "../platform/clock.ts";
-import { describeErrno } from "../platform/errors.ts";
+import { describeErrno, EXIT_FAILED, UserError } from "../platform/errors.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { connectionsAllowed, descriptorLimit, type EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
@@ -53,8 +53,7 @@ export async function startListeners(given: Config, parts: ListenerParts): Promi
   await using starting = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const addresses: ListenerAddress[] = [];
-  const { bindAddress } = config;
-  for (const { protocol, option, port, listen } of toListeners(config, parts)) {
+  for (const { protocol, option, bindAddress, port, listen } of toListeners(config, parts)) {
     const listener = await listenOrThrow(option, port, bindAddress, () => listen(bindAddress, port));
     starting.defer(() => listener.abort());
     listeners.push(listener);
@@ -77,10 +76,7 @@ export async function startListeners(given: Config, parts: ListenerParts): Promi
   };
 }
 
-interface ConfiguredListener {
-  readonly protocol: ListenerAddress["protocol"];
-  readonly option: "http-port" | "https-port" | "grpc-port" | "grpcs-port";
-  readonly port: number;
+interface ConfiguredListener extends ListenerConfig {
   readonly listen: (bindAddress: string, port: number) => Listener | Promise<Listener>;
 }
 
@@ -111,7 +107,7 @@ function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
 }
 
 function toListeners(config: Config, parts: ListenerParts): readonly ConfiguredListener[] {
-  const { mode, limits, tls: tlsConfig } = config;
+  const { limits } = config;
   const { tls, emit: emitLimit } = parts;
   const { http: handler, routes, specService } = parts.handlers;
   const { idleTimeoutMs } = limits;
@@ -126,25 +122,20 @@ function toListeners(config: Config, parts: ListenerParts): readonly ConfiguredL
       routes,
       specService,
     });
-  const found: ConfiguredListener[] = [];
-  const isPlaintext = tlsConfig === undefined || tlsConfig.plaintextToo;
-  if (mode !== "grpc" && isPlaintext) {
-    const listen = (bindAddress: string, port: number) =>
-      new HttpListener({ bindAddress, port, handler, ...limits, emitLimit });
-    found.push({ protocol: "http", option: "http-port", port: config.httpPort, listen });
-  }
-  if (mode !== "grpc" && tls !== undefined && tlsConfig !== undefined) {
-    const listen = (bindAddress: string, port: number) =>
-      HttpsListener.listen({ bindAddress, port, tls, handler, limits, idleTimeoutMs, emitLimit });
-    found.push({ protocol: "https", option: "https-port", port: tlsConfig.httpsPort, listen });
-  }
-  if (mode !== "http" && isPlaintext) {
-    found.push({ protocol: "grpc", option: "grpc-port", port: config.grpcPort, listen: grpc(undefined) });
-  }
-  if (mode !== "http" && tls !== undefined && tlsConfig !== undefined) {
-    found.push({ protocol: "grpcs", option: "grpcs-port", port: tlsConfig.grpcsPort, listen: grpc(tls) });
-  }
-  return found;
+  const secure = (protocol: string): ServerTls => {
+    if (tls === undefined) throw new Error(`no certificate for ${protocol}`);
+    return tls;
+  };
+  const open: Record<ListenerConfig["protocol"], ConfiguredListener["listen"]> = {
+    http: (bindAddress, port) => new HttpListener({ bindAddress, port, handler, ...limits, emitLimit }),
+    https: (bindAddress, port) =>
+      HttpsListener.listen({
+        ...{ bindAddress, port, tls: secure("https"), handler, limits, idleTimeoutMs, emitLimit },
+      }),
+    grpc: grpc(undefined),
+    grpcs: (bindAddress, port) => grpc(secure("grpcs"))(bindAddress, port),
+  };
+  return config.listeners.map((listener) => ({ ...listener, listen: open[listener.protocol] }));
 }
 
 interface HandlerParts {
@@ -245,7 +236,11 @@ export async function startManagement(
 }
 
 /** A port cannot be opened. The message is one line for users. */
-export class ListenError extends Error {}
+class ListenError extends UserError {
+  constructor(message: string) {
+    super(message, EXIT_FAILED);
+  }
+}
 
 export interface ListenerAddress {
   readonly protocol: "http" | "https" | "grpc" | "grpcs" | "management";
@@ -263,7 +258,7 @@ export function localUrl({ protocol, bindAddress, port }: ListenerAddress): stri
 
 /** Starts a listener. A system error becomes a {@link ListenError} that names the option. */
 async function listenOrThrow<T>(
-  option: OptionName,
+  option: string,
   port: number,
   bindAddress: string,
   listen: () => T | Promise<T>,
@@ -272,11 +267,19 @@ async function listenOrThrow<T>(
     return await listen();
   } catch (error) {
     throw new ListenError(
-      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${describeErrno(error, BIND_ERRORS)}`,
+      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${describeErrno(error, LISTEN_MESSAGES)}`,
     );
   }
 }
 
-/** Bun and the resolver report an address that this machine does not have by several codes. */
-const NO_SUCH_ADDRESS = describeErrno({ code: "EADDRNOTAVAIL" });
-const BIND_ERRORS = { ENOTFOUND: NO_SUCH_ADDRESS, ENOTTY: NO_SUCH_ADDRESS, EINVAL: NO_SUCH_ADDRESS };
+const NO_ADDRESS = "this machine has no such address";
+
+/** Messages for the errors with which opening a port fails. Bun and the resolver report a wrong address by several codes. */
+const LISTEN_MESSAGES = {
+  EADDRINUSE: "the port is in use",
+  EACCES: "no permission for this port",
+  EADDRNOTAVAIL: NO_ADDRESS,
+  ENOTFOUND: NO_ADDRESS,
+  ENOTTY: NO_ADDRESS,
+  EINVAL: NO_ADDRESS,
+};

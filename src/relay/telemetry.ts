@@ -1,7 +1,8 @@
 import type { Config } from "../config/config.ts";
 import type { RequestMeter } from "../http/observer.ts";
 import type { Clock } from "../platform/clock.ts";
-import { describeError, Supervisor } from "../platform/supervisor.ts";
+import { describeError } from "../platform/errors.ts";
+import { Supervisor } from "../platform/supervisor.ts";
 import { preloadFeeds } from "../specs/feed.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
 import { prometheusText } from "../telemetry/metrics/prometheus.ts";
@@ -139,7 +140,7 @@ async function openPushSinks({ monitoring, events }: Config, clock: Clock): Prom
   }
   if (statsig !== undefined) {
     const { StatsigSink } = await import("../telemetry/push/statsig.ts");
-    const sink = await StatsigSink.open({ ...statsig, baseUrl: events.upstreamUrl });
+    const sink = new StatsigSink({ ...statsig, baseUrl: events.upstreamUrl }, clock);
     sinks.push({ sink, size: channelSize });
   }
   return sinks;

@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext, type TLSSocket } from "node:tls";
-import { type FileContents, whyUnreadable } from "../platform/file-watch.ts";
+import { describeUnreadable, type FileContents } from "../platform/file-watch.ts";
 
 /** A certificate and its key, loaded and checked. */
 export interface Certificates {
@@ -77,7 +77,7 @@ function checkByTlsLibrary({ cert, key, ca }: Certificates, certOption: string):
 
 function readText(contents: FileContents, path: string, option: string): string {
   const content = contents.get(path);
-  if (content === undefined) throw new CertificateError(`cannot read ${option}: ${whyUnreadable(path)}`);
+  if (content === undefined) throw new CertificateError(`cannot read ${option}: ${describeUnreadable(path)}`);
   if (content.length === 0) throw new CertificateError(`${option} is empty`);
   return content.toString("latin1").replace(BYTE_ORDER_MARK, "");
 }

@@ -10,7 +10,7 @@ import http2, {
 } from "node:http2";
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { endUnacknowledged, socketDescriptor } from "../platform/tcp-connection.ts";
+import { limitUnacknowledged, socketDescriptor } from "../platform/tcp-connection.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { limitSession } from "./http2-session.ts";
 import { ArrivingRequests, deferRequests, endIfStreamEnded } from "./http2-streams.ts";
@@ -71,7 +71,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
   // For clients without PINGs: a response over HTTP/1.1 to a client that is gone.
   server.on("connection", (socket: Socket) =>
-    endUnacknowledged(socketDescriptor(socket), limits.unreadTimeoutMs),
+    limitUnacknowledged(socketDescriptor(socket), limits.unreadTimeoutMs),
   );
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
   tls?.secure(server as Http2SecureServer);

@@ -92,8 +92,8 @@ export class ServerTls implements AsyncDisposable {
   }
 
   /** Reads the files now, and emits the result. */
-  lookNow(): void {
-    this.#watch.lookNow();
+  checkNow(): void {
+    this.#watch.checkNow();
   }
 
   #emitRejected(reason: string): void {

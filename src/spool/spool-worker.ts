@@ -1,10 +1,10 @@
-import { answerCalls } from "../platform/worker-calls.ts";
+import { handleCalls } from "../platform/worker-calls.ts";
 import type { SpoolCall, SpoolReply } from "./calls.ts";
 import { SpoolFile } from "./file.ts";
 
 let file: SpoolFile | undefined;
 
-answerCalls<SpoolCall, SpoolReply>(
+handleCalls<SpoolCall, SpoolReply>(
   ({ limits, action, now }) => {
     file ??= new SpoolFile(limits);
     return file.perform(action, now);

@@ -145,7 +145,7 @@ describe("a file of allowed keys", () => {
     expect((await specsOf(relay, LISTED)).status).toBe(200);
     const complaint = /WARN +the new list of allowed SDK keys can't be used.* reason=.*/g;
     const bad = [
-      [() => file.remove(), "file is missing"],
+      [() => file.remove(), "no such file or directory"],
       [() => file.write(" \n"), "it names no SDK key"],
       [() => file.write(`${OTHER}\nsecret with spaces and ünusual letters`), "entry 6 is no SDK key"],
     ] as const;

@@ -157,7 +157,7 @@ describe("a port that can't be had exits 1 with one line", () => {
     taken.close();
     expect({ exitCode, stderr }).toEqual({
       exitCode: 1,
-      stderr: `error: cannot listen on --${protocol}-port ${port} of --bind-address 127.0.0.1: address already in use\n`,
+      stderr: `error: cannot listen on --${protocol}-port ${port} of --bind-address 127.0.0.1: the port is in use\n`,
     });
   });
 
@@ -174,7 +174,7 @@ describe("a port that can't be had exits 1 with one line", () => {
     const args = ["--bind-address", "192.0.2.1", "--http-port", "0", "--grpc-port", "0", mode, "disabled"];
     const { exitCode, stderr } = await runRelay(args);
     expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/^error: cannot listen on .*192\.0\.2\.1: no such address on this machine\n$/);
+    expect(stderr).toMatch(/^error: cannot listen on .*192\.0\.2\.1: this machine has no such address\n$/);
   });
 });
 

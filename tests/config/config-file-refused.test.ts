@@ -139,20 +139,20 @@ describe("a file that can't be used exits 2 with one line that names file, name 
 
   test("one that is missing, a folder, or not to be read", async () => {
     const missing = join(files.folder, "missing.yaml");
-    expect(await refusalOf(missing)).toBe('error: --config "FILE": file is missing');
+    expect(await refusalOf(missing)).toBe('error: --config "FILE": no such file or directory');
     const directory = join(files.folder, "folder.yaml");
     mkdirSync(directory);
-    expect(await refusalOf(directory)).toBe('error: --config "FILE": it is a folder');
+    expect(await refusalOf(directory)).toBe('error: --config "FILE": is a directory');
     if (process.getuid?.() === 0) return;
     const closed = files.write("http-port: 1");
     chmodSync(closed, 0o000);
-    expect(await refusalOf(closed)).toBe('error: --config "FILE": no permission');
+    expect(await refusalOf(closed)).toBe('error: --config "FILE": permission denied');
   });
 
   test("the variable is named where it names the file", async () => {
     const env = { SFP_CONFIG: join(files.folder, "missing.yaml") };
     const { exitCode, stderr }: FinishedRun = await runRelay(["http", "disabled"], env);
     expect(exitCode).toBe(2);
-    expect(stderr).toBe(`error: SFP_CONFIG "${env.SFP_CONFIG}": file is missing\n`);
+    expect(stderr).toBe(`error: SFP_CONFIG "${env.SFP_CONFIG}": no such file or directory\n`);
   });
 });

@@ -40,7 +40,8 @@ describe("the tables of src", () => {
     .map((path) => textOf(join("src", path)));
 
   test("hold every variable that is read", () => {
-    const read = /\b(?:env|variables)\["([A-Z][A-Z0-9_]+)"\]|\breadWhole\(env, "([A-Z][A-Z0-9_]+)"/g;
+    const read =
+      /\b(?:env|variables)\["([A-Z][A-Z0-9_]+)"\]|\b(?:readWholeNumberVariable|readUrl)\(env, "([A-Z][A-Z0-9_]+)"/g;
     const names = sources.flatMap((text) => [...text.matchAll(read)].map(([, name, other]) => name ?? other));
     expect(names.length).toBeGreaterThan(30);
     const known = new Set(VARIABLES.map(({ name }) => name));

@@ -86,7 +86,7 @@ describe("--print-config", () => {
     const env = { LOG_EVENT_DEDUPE_CACHE_LIMIT: "5", SFP_POLING_INTERVAL: "1" };
     const stdout = await print(["http", "disabled"], env);
     expect(stdout).toContain("\n# LOG_EVENT_DEDUPE_CACHE_LIMIT=5\n");
-    expect(stdout).toContain("\n# SFP_POLING_INTERVAL: no option has this variable, it does nothing");
+    expect(stdout).toContain("\n# SFP_POLING_INTERVAL: unknown environment variable, ignored");
     expect(stdout).not.toContain("REDIS_");
   });
 

@@ -33,14 +33,14 @@ describe("a SIGHUP with a file that can't be used", () => {
       ["\tmax-in-flight: 1", "Tabs are not allowed"],
       ["enforce-mtls: true", "enforce-mtls in FILE needs --x509-server-cert-path"],
       ["preload-sdk-keys: secret-third", "lacks 1 of the keys of preload-sdk-keys in FILE"],
-      ["preload-sdk-keys: '@/nowhere/keys'", "file is missing"],
+      ["preload-sdk-keys: '@/nowhere/keys'", "no such file or directory"],
     ] as const) {
       const told = await reloaded.reloadText(`${right}${wrong}\n`);
       expect(told).toMatch(REFUSED);
       expect(told.replaceAll('\\"', '"')).toContain(reason);
     }
     rmSync(reloaded.path);
-    expect(await reloaded.hangUp()).toMatch(/reason=.*file is missing/);
+    expect(await reloaded.hangUp()).toMatch(/reason=.*no such file or directory/);
     publishKey(upstream, KEY, 1);
     await stream.next();
     expect((await specsOf(reloaded.relay, "secret-other")).status).toBe(401);
@@ -113,7 +113,7 @@ describe("a SIGHUP without --config", () => {
     relay.signal("SIGHUP");
     await eventually(() =>
       expect(relay.output()).toMatch(
-        /WARN.* everything stays as it was reason="--preload-sdk-keys: .*missing/,
+        /WARN.* everything stays as it was reason="--preload-sdk-keys: .*no such file/,
       ),
     );
   });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { type Clock, systemClock } from "../../src/platform/clock.ts";
-import { describeError, type SupervisionEvent, Supervisor } from "../../src/platform/supervisor.ts";
+import { describeError } from "../../src/platform/errors.ts";
+import { type SupervisionEvent, Supervisor } from "../../src/platform/supervisor.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 
 function watched(clock: Clock = new FakeClock()) {

@@ -86,8 +86,8 @@ test("while the Worker hangs calls are rejected at once, and taken again as soon
   await using worker = scripted({ limitMs: 300 });
   await worker.calls.call(echo(1));
   const hanging = worker.calls.call({ kind: "hang", ms: 1_000 });
-  await expect(hanging).rejects.toThrow("the scripted worker did not answer within 300 ms");
-  await expect(worker.calls.call(echo(2))).rejects.toThrow("the scripted worker does not answer");
+  await expect(hanging).rejects.toThrow("the scripted worker did not respond within 300 ms");
+  await expect(worker.calls.call(echo(2))).rejects.toThrow("the scripted worker does not respond");
   await eventually(async () => expect([...(await worker.calls.call(echo(3)))]).toEqual([3]));
   expect(worker.started()).toBe(1);
 });
@@ -99,10 +99,10 @@ test("a Worker that replies nothing for too long is replaced; one that goes on r
   expect(worker.started()).toBe(1);
   const stuck = [worker.calls.call({ kind: "hang", ms: 4_000 }), worker.calls.call(echo(1))];
   for (const outcome of await Promise.allSettled(stuck)) {
-    const message = "the scripted worker replied nothing for 1000 ms";
+    const message = "the scripted worker sent no reply for 1000 ms";
     expect(outcome).toMatchObject({ status: "rejected", reason: { message } });
   }
-  expect(worker.lost).toEqual(["the scripted worker replied nothing for 1000 ms"]);
+  expect(worker.lost).toEqual(["the scripted worker sent no reply for 1000 ms"]);
   expect([...(await worker.calls.call(echo(2)))]).toEqual([2]);
   expect(worker.started()).toBe(2);
 });

@@ -81,13 +81,13 @@ const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage]
   ["authorities that are none", "holds no PEM certificate", (files) => writeFileSync(files.caPath, "none\n")],
   [
     "a folder",
-    "it is a folder",
+    "is a directory",
     (files) => {
       rmSync(files.certPath);
       mkdirSync(files.certPath);
     },
   ],
-  ["missing", "file is missing", (files) => rmSync(files.certPath)],
+  ["missing", "no such file or directory", (files) => rmSync(files.certPath)],
   [
     "a symlink that leads to itself",
     "ELOOP",
@@ -224,7 +224,7 @@ describeWith("openssl")("certificate files", () => {
       using files = new CertificateFiles();
       await using relay = await start(files);
       chmodSync(files.certPath, 0);
-      await eventually(() => expect(refusals(relay).join()).toContain("no permission"), PATIENCE);
+      await eventually(() => expect(refusals(relay).join()).toContain("permission denied"), PATIENCE);
       await expectServed(relay, first);
       chmodSync(files.certPath, 0o600);
       files.inPlace(second, authority.caPath);

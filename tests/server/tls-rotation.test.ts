@@ -76,7 +76,7 @@ describeWith("openssl")("new certificate files", () => {
         (files: CertificateFiles) => copyFileSync(second.keyPath, files.keyPath),
         "does not belong",
       ],
-      ["a missing key", (files: CertificateFiles) => rmSync(files.keyPath), "missing"],
+      ["a missing key", (files: CertificateFiles) => rmSync(files.keyPath), "no such file"],
       [
         "half a certificate",
         (files: CertificateFiles) => {

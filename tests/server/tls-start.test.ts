@@ -61,15 +61,15 @@ describeWith("openssl")("TLS at the start", () => {
     const dayOf = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
 
     test.each([
-      ["a certificate that is missing", CERT, missing, "missing"],
+      ["a certificate that is missing", CERT, missing, "no such file"],
       ["a certificate that is a folder", CERT, () => authority.folder, /folder|directory/],
       ["a certificate that is no PEM", CERT, noPem, "no PEM certificate"],
       ["a certificate that is damaged", CERT, damaged, "damaged"],
-      ["a key that is missing", KEY, missing, "missing"],
+      ["a key that is missing", KEY, missing, "no such file"],
       ["a key that is a folder", KEY, () => authority.folder, /folder|directory/],
       ["a key that is no PEM", KEY, noPem, "no PEM private key"],
       ["a key that is a certificate", KEY, () => server.certPath, "no PEM private key"],
-      ["a CA that is missing", CA, missing, "missing"],
+      ["a CA that is missing", CA, missing, "no such file"],
       ["a CA that is a folder", CA, () => authority.folder, /folder|directory/],
       ["a CA file that is no PEM", CA, noPem, "no PEM certificate"],
       ["a CA file that holds a key alone", CA, () => server.keyPath, "no PEM certificate"],

@@ -93,7 +93,7 @@ describeWith("prometheus")("Prometheus, with the alert rules", () => {
     }, patience);
     expect([...seen]).toContain("pending");
     expect((await failing())?.annotations["summary"]).toBe(
-      `Most of what relay ${management.host} asks upstream fails`,
+      `Most requests of relay ${management.host} to upstream fail`,
     );
 
     behave();

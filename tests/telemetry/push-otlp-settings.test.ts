@@ -68,7 +68,7 @@ const REFUSED: readonly (readonly [option: string, env: Readonly<Record<string, 
     [
       "--otlp-logging",
       { OTEL_EXPORTER_OTLP_CERTIFICATE: "/nowhere/ca.pem" },
-      'Cannot read OTEL_EXPORTER_OTLP_CERTIFICATE "/nowhere/ca.pem": file is missing',
+      'Cannot read OTEL_EXPORTER_OTLP_CERTIFICATE "/nowhere/ca.pem": no such file or directory',
     ],
     [
       "--otlp-logging",

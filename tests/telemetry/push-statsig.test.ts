@@ -79,7 +79,7 @@ describe("with --statsig-logging", () => {
     expect(relay.output()).not.toContain(KEY);
   });
 
-  test("the SDK sends nothing else: no poll, no ID lists, nothing of itself", async () => {
+  test("nothing else is sent: no poll, no ID lists, no diagnostics", async () => {
     await using upstream = await startUpstream();
     await using relay = await start(upstream);
     await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(2));
@@ -142,7 +142,7 @@ describe("where Statsig does not take them", () => {
     expect(relay.output()).not.toContain(KEY);
   });
 
-  test("since it is away: the relay starts and serves in the same time, and the SDK prints nothing", async () => {
+  test("since it is away: the relay starts and serves in the same time, and prints only log lines", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
     const nowhere = { LOG_EVENT_STATSIG_ENDPOINT: "http://127.0.0.1:9" };

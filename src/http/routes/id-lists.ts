@@ -5,7 +5,7 @@ import { type IdListEntry, MISSING_FILE_ID, missingEntry } from "../../id-lists/
 import type { ProxiedLists, ServedList } from "../../id-lists/proxied-lists.ts";
 import type { IdListQuery } from "../../id-lists/query.ts";
 import type { HeldManifest } from "../../id-lists/store.ts";
-import { carryingTrace } from "../../platform/trace-context.ts";
+import { withTrace } from "../../platform/trace-context.ts";
 import { type BodyReader, SMALL_BODY_BYTES } from "../request-body.ts";
 import type { RequestEnv } from "../request-context.ts";
 import { type FileRange, FileResponse } from "../response-content.ts";
@@ -45,7 +45,7 @@ async function handleManifest(
   const { origin } = new URL(url);
   const held = service.query.held(sdkKey);
   if (held !== undefined) return manifestResponse(held, service, origin);
-  const found = await carryingTrace(headers, () => service.query.ask(sdkKey));
+  const found = await withTrace(headers, () => service.query.ask(sdkKey));
   switch (found.kind) {
     case "held":
       return manifestResponse(found.held, service, origin);

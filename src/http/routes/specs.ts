@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { parseSdkKey } from "../../access/sdk-key.ts";
-import { carryingTrace } from "../../platform/trace-context.ts";
+import { withTrace } from "../../platform/trace-context.ts";
 import type { ApiVersion, Feed, SpecFormat } from "../../specs/feed.ts";
 import type { SpecLookup, SpecQuery } from "../../specs/query.ts";
 import { type ContentCoding, isNewsTo, type Snapshot } from "../../specs/snapshot.ts";
@@ -75,7 +75,7 @@ export class SpecRoute {
   async #find({ headers }: Request, { sdkKey, version, format }: Feed): Promise<SpecLookup> {
     const held = this.#query.held(sdkKey, version, format);
     if (held !== undefined) return { kind: "held", held };
-    return carryingTrace(headers, () => this.#query.ask(sdkKey, version, format));
+    return withTrace(headers, () => this.#query.ask(sdkKey, version, format));
   }
 
   #readRequest({ headers }: RequestHead, target: SpecTarget): SpecRequest {

@@ -1,7 +1,7 @@
-import { answerCalls } from "../../platform/worker-calls.ts";
+import { handleCalls } from "../../platform/worker-calls.ts";
 import { type Preparation, type PreparationRequest, prepare } from "./prepare.ts";
 
-answerCalls<PreparationRequest, Preparation>(prepare, buffersOf);
+handleCalls<PreparationRequest, Preparation>(prepare, buffersOf);
 
 /** Two codings may share one buffer. */
 function buffersOf(result: Preparation): ArrayBuffer[] {

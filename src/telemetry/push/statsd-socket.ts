@@ -1,23 +1,22 @@
 import { createSocket, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
-import { Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../../platform/clock.ts";
 import { openUnixDatagram, type UnixDatagram, UnixDatagramError } from "../../platform/unix-datagram.ts";
 import { aborted } from "./channel.ts";
 
-/** A way to send datagrams to one place, for a while: whoever gets an error opens another. */
+/** A connected datagram socket. After an error it is closed and a new one is opened. */
 export interface DatagramSocket extends Disposable {
-  /** Rejects with a DatagramError. Waits for no reader: that its queue is full is an error. */
+  /** Rejects with a DatagramError. Does not wait for the receiver: a full receive queue is an error. */
   send(datagram: Uint8Array): Promise<void>;
-  /** Rejects where the system tells, a moment after the fact, that something sent did not arrive. */
+  /** Rejects with a DatagramError if the system reports, shortly after sending, that a datagram did not arrive. */
   confirm(): Promise<void>;
 }
 
 /** Rejects with a DatagramError. */
 type OpenSocket = () => Promise<DatagramSocket>;
 
-/** `code` is the system's word, such as ECONNREFUSED. */
+/** `code` is an error code of the system, such as ECONNREFUSED. */
 class DatagramError extends Error {
   constructor(place: string, code: string) {
     super(`${place}: ${explain(code)} (${code})`);
@@ -50,81 +49,53 @@ function explain(code: string): string {
   }
 }
 
-interface DatagramStreamOptions {
+interface DatagramSenderOptions {
   readonly open: OpenSocket;
   readonly clock: Clock;
   readonly maxRetries: number;
+  /** Delay before the first retry; doubled for each further one. */
   readonly retryDelayMs: number;
+  /** Ends retries and connection attempts. */
+  readonly signal: AbortSignal;
 }
 
-/**
- * Makes a datagram of each chunk that is written to it, batch by batch. A stream that failed would take nothing any
- * more; so this one never does, but tells afterwards.
- */
-export class DatagramStream extends Writable {
-  readonly #options: DatagramStreamOptions;
-  #signal = AbortSignal.abort();
+/** Sends the datagrams of one batch over one connection, and connects again when a datagram could not be sent. */
+export class DatagramSender implements Disposable {
+  readonly #options: DatagramSenderOptions;
   #socket: DatagramSocket | undefined;
-  #problem: unknown;
 
-  constructor(options: DatagramStreamOptions) {
-    super();
+  constructor(options: DatagramSenderOptions) {
     this.#options = options;
   }
 
-  /** Of a batch, what follows on something that can't be sent is not tried. */
-  begin(signal: AbortSignal): void {
-    this.#signal = signal;
-    this.#problem = undefined;
-  }
-
-  /** Throws where something of this batch was not sent. */
-  check(): void {
-    if (this.#problem !== undefined) throw this.#problem;
-  }
-
-  /** The same, also where the system only tells afterwards. */
-  async confirm(): Promise<void> {
-    this.check();
-    await this.#socket?.confirm();
-  }
-
-  /** Each batch has a connection of its own: agents are replaced, and their addresses change. */
-  disconnect(): void {
-    this.#socket?.[Symbol.dispose]();
-    this.#socket = undefined;
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    const delivered = this.#problem === undefined ? this.#deliver(withoutLineEnd(chunk)) : Promise.resolve();
-    delivered.then(done, (error: unknown) => {
-      this.#problem = error;
-      done();
-    });
-  }
-
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.disconnect();
-    done(error);
-  }
-
-  async #deliver(datagram: Uint8Array): Promise<void> {
-    const { clock, maxRetries, retryDelayMs } = this.#options;
+  /** Rejects with the last error when all retries have failed or the signal is aborted. */
+  async send(datagram: Uint8Array): Promise<void> {
+    const { clock, maxRetries, retryDelayMs, signal } = this.#options;
     for (let attempt = 0; ; attempt++) {
       try {
-        await this.#send(datagram);
+        await this.#sendOnce(datagram);
         return;
       } catch (error) {
-        this.disconnect();
+        this[Symbol.dispose]();
         if (attempt === maxRetries) throw error;
-        await clock.sleep(retryDelayMs * 2 ** attempt, this.#signal).catch(() => {
+        await clock.sleep(retryDelayMs * 2 ** attempt, signal).catch(() => {
           throw error;
         });
       }
     }
   }
 
-  async #send(datagram: Uint8Array): Promise<void> {
+  /** Rejects if the system reports afterwards that a datagram did not arrive. */
+  async confirm(): Promise<void> {
+    await this.#socket?.confirm();
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket?.[Symbol.dispose]();
+    this.#socket = undefined;
+  }
+
+  async #sendOnce(datagram: Uint8Array): Promise<void> {
     if (this.#socket !== undefined) {
       await this.#socket.send(datagram);
       return;
@@ -135,11 +106,11 @@ export class DatagramStream extends Writable {
     await socket.confirm();
   }
 
-  /** A name may take very long to look up. */
+  /** Does not wait for a slow name lookup once the signal is aborted. */
   async #connect(): Promise<DatagramSocket> {
     const opening = this.#options.open();
     try {
-      return await Promise.race([opening, aborted(this.#signal)]);
+      return await Promise.race([opening, aborted(this.#options.signal)]);
     } catch (error) {
       opening.then(
         (late) => late[Symbol.dispose](),
@@ -150,20 +121,15 @@ export class DatagramStream extends Writable {
   }
 }
 
-/** hot-shots ends every chunk with one, as a byte more than it may have. */
-function withoutLineEnd(chunk: Buffer): Uint8Array {
-  return chunk.at(-1) === 0x0a ? chunk.subarray(0, -1) : chunk;
-}
-
 interface UdpPlace {
   readonly host: string;
   readonly port: number;
 }
 
-/** After which a machine nearby has said that nobody listens there. One far away never says so. */
+/** Time within which this machine reports that nothing listens on a local port. A remote host may never report it. */
 const CONFIRM_MS = 5;
 
-/** Rejects with a DatagramError. The name is looked up each time: agents move. */
+/** Rejects with a DatagramError. The name is looked up each time, since the agent's address may change. */
 export async function openUdp({ host, port }: UdpPlace): Promise<DatagramSocket> {
   const place = `UDP ${host}:${port}`;
   try {
@@ -177,7 +143,7 @@ export async function openUdp({ host, port }: UdpPlace): Promise<DatagramSocket>
   }
 }
 
-/** Connected: only so does the system tell of what was refused. */
+/** The socket is connected: only then does the system report refused datagrams. */
 class UdpSocket implements DatagramSocket {
   readonly #socket: Socket;
   readonly #place: string;
@@ -238,7 +204,7 @@ class UnixSocket implements DatagramSocket {
     explained(this.#path, () => this.#socket.send(datagram));
   }
 
-  /** It was in the queue of its reader when `send` was over. */
+  /** Nothing to wait for: when `send` resolves, the datagram is in the queue of the receiver. */
   async confirm(): Promise<void> {}
 
   [Symbol.dispose](): void {

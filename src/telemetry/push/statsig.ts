@@ -1,101 +1,113 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import Statsig, { type StatsigOptions } from "statsig-node";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import type { Clock } from "../../platform/clock.ts";
 import type { Tags } from "../metrics/series.ts";
 import type { Measurement, PushSink } from "./measurement.ts";
 
 export interface StatsigSinkOptions {
-  /** Of the project that gets the metrics. */
+  /** The server SDK key of the project that receives the metrics. */
   readonly sdkKey: string;
-  /** Where events go, without `/v1`. */
+  /** Where log events are sent, without `/v1`. */
   readonly baseUrl: string;
-  /** Whose events these are: the name of this machine. */
+  /** The user ID of each event: the name of this machine. */
   readonly userId: string;
-  /** With each event. */
+  /** Metadata of each event, in addition to its own tags. */
   readonly tags: Tags;
 }
 
-/** Below the SDK's own limit of 1,000, at which it would send without being asked to. */
 const EVENTS_PER_REQUEST = 500;
 
-/** Some tenths of a millisecond: requests do not wait for longer. */
+/** Creating this many events blocks requests for a few tenths of a millisecond. */
 const EVENTS_PER_TURN = 25;
 
-/** Beyond it a timer of the SDK would fire at once. */
-const MAX_TIMER_MS = 0x7fffffff;
+/** Sent to Statsig as the type and version of the SDK, since the requests have the wire format of this one. */
+const SDK = { type: "statsig-node", version: "6.5.2" } as const;
 
-/** A project without anything in it: the SDK is ready without having asked for one. */
-const NO_SPECS = { has_updates: true, time: 1, feature_gates: [], dynamic_configs: [], layer_configs: [] };
+const gzipped = promisify(gzip);
 
-/** Sends metrics to Statsig as events, by Statsig's own SDK. */
+/** Sends metrics to Statsig as log events, in requests like those of an SDK. */
 export class StatsigSink implements PushSink {
   readonly name = "statsig";
   readonly #options: StatsigSinkOptions;
-  readonly #requests: StatsigRequests;
+  readonly #clock: Clock;
+  readonly #sessionId = crypto.randomUUID();
 
-  private constructor(options: StatsigSinkOptions, requests: StatsigRequests) {
+  constructor(options: StatsigSinkOptions, clock: Clock) {
     this.#options = options;
-    this.#requests = requests;
-  }
-
-  /** There is one at a time in a process, as the SDK has it. Asks nothing of the network. */
-  static async open(options: StatsigSinkOptions): Promise<StatsigSink> {
-    const requests = new StatsigRequests();
-    await Statsig.initialize(options.sdkKey, sdkOptions(options.baseUrl, requests));
-    // What it has to say of itself goes nowhere: no request may be sent yet.
-    await Statsig.flush();
-    return new StatsigSink(options, requests);
+    this.#clock = clock;
   }
 
   async send(measurements: readonly Measurement[], signal: AbortSignal): Promise<void> {
-    this.#requests.begin(signal);
+    let events: SentEvent[] = [];
     for (let at = 0; at < measurements.length; at += EVENTS_PER_TURN) {
-      for (const measurement of measurements.slice(at, at + EVENTS_PER_TURN)) this.#log(measurement);
+      events.push(...measurements.slice(at, at + EVENTS_PER_TURN).map((it) => this.#toEvent(it)));
       await nextTurn();
-      if ((at + EVENTS_PER_TURN) % EVENTS_PER_REQUEST === 0) await this.#flush();
+      if (events.length < EVENTS_PER_REQUEST) continue;
+      await this.#post(events, signal);
+      events = [];
     }
-    await this.#flush();
+    if (events.length > 0) await this.#post(events, signal);
   }
 
-  /** Nothing is on its way by then. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Statsig.shutdownAsync();
-  }
+  /** Nothing is open between two calls of `send`. */
+  async [Symbol.asyncDispose](): Promise<void> {}
 
-  #log(measurement: Measurement): void {
+  #toEvent(measurement: Measurement): SentEvent {
     const { userId: userID, tags } = this.#options;
-    Statsig.logEventObject({ ...statsigEvent(measurement, tags), user: { userID } });
+    return { ...statsigEvent(measurement, tags), user: { userID }, time: this.#clock.now() };
   }
 
-  async #flush(): Promise<void> {
-    await Statsig.flush();
-    this.#requests.check();
+  /** Throws an error whose message says, for people, why Statsig did not accept the events. */
+  async #post(events: readonly SentEvent[], signal: AbortSignal): Promise<void> {
+    const response = await this.#fetch(events, signal);
+    await response.body?.cancel();
+    if (!response.ok) throw new Error(`Statsig answered ${response.status}`);
+  }
+
+  async #fetch(events: readonly SentEvent[], signal: AbortSignal): Promise<Response> {
+    const url = `${this.#options.baseUrl.replace(/\/+$/, "")}/v1/log_event`;
+    const headers = this.#headersFor(events.length);
+    const statsigMetadata = { sdkType: SDK.type, sdkVersion: SDK.version, sessionID: this.#sessionId };
+    const body = await gzipped(JSON.stringify({ statsigMetadata, events }));
+    try {
+      // Redirects are not followed: a header contains the SDK key.
+      return await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" });
+    } catch (error) {
+      if (signal.aborted) throw new Error("Statsig did not answer in time");
+      const { code, name } = error as NodeJS.ErrnoException;
+      throw new Error(`Statsig can't be reached: ${code ?? name}`);
+    }
+  }
+
+  #headersFor(count: number): Record<string, string> {
+    return {
+      "statsig-api-key": this.#options.sdkKey,
+      "statsig-event-count": String(count),
+      "statsig-client-time": String(this.#clock.now()),
+      "statsig-server-session-id": this.#sessionId,
+      "statsig-sdk-type": SDK.type,
+      "statsig-sdk-version": SDK.version,
+      "content-type": "application/json; charset=UTF-8",
+      "content-encoding": "gzip",
+    };
   }
 }
 
-/** Nothing but events goes over the network, and nothing is printed. */
-function sdkOptions(baseUrl: string, requests: StatsigRequests): StatsigOptions {
-  return {
-    api: `${baseUrl.replace(/\/+$/, "")}/v1`,
-    networkOverrideFunc: requests.fetch,
-    bootstrapValues: JSON.stringify(NO_SPECS),
-    disableRulesetsSync: true,
-    disableIdListsSync: true,
-    initStrategyForIDLists: "none",
-    initStrategyForIP3Country: "none",
-    disableDiagnostics: true,
-    loggingIntervalMs: MAX_TIMER_MS,
-    logger: { logLevel: "none", warn: () => {}, error: () => {} },
-  };
-}
-
-/** What is logged as one event; metadata are texts, as Statsig takes them. */
+/** One event as Statsig stores it; all metadata values are strings. */
 interface StatsigEvent {
   readonly eventName: string;
   readonly value: number;
   readonly metadata: Record<string, string>;
 }
 
-/** A measurement as one event, however much was measured. Tags that are measured go before those that were given. */
+interface SentEvent extends StatsigEvent {
+  readonly user: { readonly userID: string };
+  /** Milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** Returns one event for a measurement, however many values it has. Its own tags override those in `given`. */
 export function statsigEvent(measurement: Measurement, given: Tags): StatsigEvent {
   const { name: eventName } = measurement;
   const tags = Object.entries(measurement.tags).filter(([, value]) => value !== "");
@@ -112,44 +124,5 @@ export function statsigEvent(measurement: Measurement, given: Tags): StatsigEven
   };
 }
 
-/** To microseconds. */
+/** Rounds to microseconds. */
 const rounded = (ms: number) => Number(ms.toFixed(3));
-
-/**
- * The SDK's way to the network. It is always told that all went well: else it would try again for long, keep in memory
- * what we have given up, and report the failure to another address of Statsig. How it went is for us to ask.
- */
-class StatsigRequests {
-  #signal: AbortSignal = AbortSignal.abort();
-  #problem: string | undefined;
-
-  /** From now on requests end with `signal`, and problems are new ones. */
-  begin(signal: AbortSignal): void {
-    this.#signal = signal;
-    this.#problem = undefined;
-  }
-
-  /** Throws what went wrong since then, for people. */
-  check(): void {
-    if (this.#problem !== undefined) throw new Error(this.#problem);
-  }
-
-  readonly fetch = async (url: string, request: RequestInit): Promise<Response> => {
-    this.#problem ??= await this.#send(url, request);
-    return new Response(null, { status: 202 });
-  };
-
-  async #send(url: string, request: RequestInit): Promise<string | undefined> {
-    const signal = this.#signal;
-    try {
-      // The way to another host is not ours to take: a header holds the SDK key.
-      const response = await fetch(url, { ...request, signal, redirect: "manual" });
-      await response.body?.cancel();
-      return response.ok ? undefined : `Statsig answered ${response.status}`;
-    } catch (error) {
-      if (signal.aborted) return "Statsig did not answer in time";
-      const { code, name } = error as NodeJS.ErrnoException;
-      return `Statsig can't be reached: ${code ?? name}`;
-    }
-  }
-}

@@ -23,7 +23,7 @@ import {
   type SpanProcessor,
   TraceIdRatioBasedSampler,
 } from "@opentelemetry/sdk-trace";
-import { carriedTrace, type TraceHeaders } from "../../platform/trace-context.ts";
+import { currentTrace, type TraceHeaders } from "../../platform/trace-context.ts";
 import { watchedExport } from "../otlp/export.ts";
 import type { OtlpTracesOptions } from "../otlp/options.ts";
 import type { SinkHealth } from "../push/channel.ts";
@@ -60,7 +60,7 @@ export class Spans {
 
   /** Of the client whose request is being worked on; a new trace where there is none. */
   get carried(): Context {
-    const carried = carriedTrace();
+    const carried = currentTrace();
     if (carried === undefined) return ROOT_CONTEXT;
     return this.#propagator.extract(ROOT_CONTEXT, { ...carried }, defaultTextMapGetter);
   }
@@ -91,7 +91,7 @@ export class Spans {
     const headers: Record<string, string> = {};
     this.#propagator.inject(this.active, headers, defaultTextMapSetter);
     const { traceparent, tracestate } = headers;
-    if (traceparent === undefined) return carriedTrace();
+    if (traceparent === undefined) return currentTrace();
     return tracestate ? { traceparent, tracestate } : { traceparent };
   }
 }

@@ -1,7 +1,7 @@
 import type { ManifestSource } from "../../id-lists/manifest.ts";
 import type { ManifestRefresher } from "../../id-lists/refresh.ts";
 import type { EventSink } from "../../log-events/queue.ts";
-import { carriedTrace, type TraceHeaders } from "../../platform/trace-context.ts";
+import { currentTrace, type TraceHeaders } from "../../platform/trace-context.ts";
 import type { SpecAcquirer } from "../../specs/acquire.ts";
 import type { SpecBackup } from "../../specs/backup.ts";
 import type { SpecPreparer } from "../../specs/payload/preparer.ts";
@@ -32,7 +32,7 @@ const same = <T>(inner: T): T => inner;
 
 /** Nobody watches: every part is what it is, and the traces of clients are passed on. */
 export const UNTRACED: Tracing = {
-  headers: carriedTrace,
+  headers: currentTrace,
   acquirer: same,
   refresher: same,
   source: same,

@@ -1,4 +1,4 @@
-import { answerCalls } from "../../../src/platform/worker-calls.ts";
+import { handleCalls } from "../../../src/platform/worker-calls.ts";
 
 /** What a test has its Worker do. */
 export type Command =
@@ -6,7 +6,7 @@ export type Command =
   | { readonly kind: "throw" | "end" | "throw-later" | "reject-later" }
   | { readonly kind: "hang"; readonly ms: number };
 
-answerCalls<Command, Uint8Array<ArrayBuffer>>(
+handleCalls<Command, Uint8Array<ArrayBuffer>>(
   async (command) => {
     switch (command.kind) {
       case "echo":

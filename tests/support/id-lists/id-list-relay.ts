@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Cache, readConfig } from "../../../src/config/config.ts";
+import { readConfig } from "../../../src/config/config.ts";
+import type { Cache } from "../../../src/config/option.ts";
 import { MISSING_FILE_ID } from "../../../src/id-lists/manifest.ts";
 import { type Relay, startRelay } from "../../../src/relay/relay.ts";
 import type { LogFields, LogLevel } from "../../../src/telemetry/logging/logger.ts";

@@ -9,7 +9,6 @@ export function statsdSink(options: Pick<StatsdOptions, "place"> & Partial<Stats
     tags: { pod_name: "here" },
     maxDatagramBytes: 8_000,
     maxLinesAtOnce: 3_000,
-    flushIntervalMs: 30_000,
     maxRetries: 3,
     retryDelayMs: 10,
   } as const;

@@ -32,7 +32,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{- /* The service's ports; with TLS those of the relay's TLS listeners take the place of the defaults. */}}
+{{- /* Ports of the service. With TLS, the ports of the TLS listeners replace the defaults. */}}
 {{- define "sfp.ports" -}}
 {{- range .Values.service.ports }}
 {{- $port := .port }}

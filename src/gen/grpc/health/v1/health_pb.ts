@@ -2,7 +2,7 @@
 // @generated from file grpc/health/v1/health.proto (package grpc.health.v1, syntax proto3)
 /* eslint-disable */
 
-// The standard health service of gRPC (grpc/grpc, doc/health-checking.md), as far as its wire form goes.
+// The standard health service of gRPC (grpc/grpc, doc/health-checking.md), reduced to its wire format.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -19,7 +19,7 @@ export const file_grpc_health_v1_health: GenFile = /*@__PURE__*/
  */
 export type HealthCheckRequest = Message<"grpc.health.v1.HealthCheckRequest"> & {
   /**
-   * A service by its full name; empty for the server as a whole.
+   * Full name of a service; empty for the whole server.
    *
    * @generated from field: string service = 1;
    */
@@ -70,7 +70,7 @@ export const HealthCheckResponse_ServingStatus = {
   NOT_SERVING: 2,
 
   /**
-   * Only from Watch.
+   * Sent by Watch only.
    *
    * @generated from enum value: SERVICE_UNKNOWN = 3;
    */
@@ -93,7 +93,7 @@ export const HealthCheckResponse_ServingStatusSchema: GenEnum<HealthCheckRespons
  */
 export const Health: GenService<{
   /**
-   * The serving status now.
+   * Returns the current serving status.
    *
    * @generated from rpc grpc.health.v1.Health.Check
    */
@@ -103,7 +103,7 @@ export const Health: GenService<{
     output: typeof HealthCheckResponseSchema;
   },
   /**
-   * The serving status now and at each change.
+   * Sends the current serving status, and again at each change.
    *
    * @generated from rpc grpc.health.v1.Health.Watch
    */

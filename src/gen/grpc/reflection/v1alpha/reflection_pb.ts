@@ -2,7 +2,7 @@
 // @generated from file grpc/reflection/v1alpha/reflection.proto (package grpc.reflection.v1alpha, syntax proto3)
 /* eslint-disable */
 
-// The standard server reflection of gRPC (grpc/grpc, doc/server-reflection.md), as far as its wire form goes.
+// The standard server reflection of gRPC (grpc/grpc, doc/server-reflection.md), reduced to its wire format.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -144,7 +144,7 @@ export const ServerReflectionResponseSchema: GenMessage<ServerReflectionResponse
  */
 export type FileDescriptorResponse = Message<"grpc.reflection.v1alpha.FileDescriptorResponse"> & {
   /**
-   * A google.protobuf.FileDescriptorProto each: the file asked for, and all that it imports.
+   * Serialized google.protobuf.FileDescriptorProto messages: the requested file, and all files that it imports.
    *
    * @generated from field: repeated bytes file_descriptor_proto = 1;
    */

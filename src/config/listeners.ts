@@ -1,0 +1,86 @@
+import type { Mode, OptionGroup } from "./option.ts";
+import type { Settings } from "./settings.ts";
+import { TLS, type TlsConfig } from "./tls.ts";
+
+export type ListenerProtocol = "http" | "https" | "grpc" | "grpcs";
+
+/** A port for clients that is opened. */
+export interface ListenerConfig {
+  readonly protocol: ListenerProtocol;
+  /** The name of the option that gives the port, for errors. */
+  readonly option: string;
+  readonly bindAddress: string;
+  /** 0 for any free port. */
+  readonly port: number;
+}
+
+/** The port of probes, metrics and the status page. */
+export interface ManagementConfig {
+  readonly bindAddress: string;
+  readonly port: number;
+}
+
+/** Returns the ports that follow from the mode and from TLS, in the order in which they are opened. */
+export function readListeners(
+  settings: Settings,
+  mode: Mode,
+  tls: TlsConfig | undefined,
+): readonly ListenerConfig[] {
+  const bindAddress = settings.text(LISTENERS.bindAddress);
+  const isPlaintext = tls === undefined || tls.plaintextToo;
+  const listeners: ListenerConfig[] = [];
+  const add = (protocol: ListenerProtocol, option: { readonly name: string }, port: number) => {
+    listeners.push({ protocol, option: option.name, bindAddress, port });
+  };
+  if (mode !== "grpc" && isPlaintext) add("http", LISTENERS.httpPort, settings.integer(LISTENERS.httpPort));
+  if (mode !== "grpc" && tls !== undefined) add("https", TLS.httpsPort, tls.httpsPort);
+  if (mode !== "http" && isPlaintext) add("grpc", LISTENERS.grpcPort, settings.integer(LISTENERS.grpcPort));
+  if (mode !== "http" && tls !== undefined) add("grpcs", TLS.grpcsPort, tls.grpcsPort);
+  return listeners;
+}
+
+/** Returns undefined if the management port is turned off. Throws ConfigError. */
+export function readManagement(settings: Settings): ManagementConfig | undefined {
+  const port = settings.integer(LISTENERS.managementPort);
+  const bindAddress = settings.text(LISTENERS.managementAddress) || settings.text(LISTENERS.bindAddress);
+  return port === 0 ? undefined : { bindAddress, port };
+}
+
+const port = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as const;
+
+export const LISTENERS = {
+  bindAddress: {
+    name: "bind-address",
+    kind: "text",
+    default: "::",
+    placeholder: "ADDRESS",
+    description: "Address to listen on; :: is every IPv6 and IPv4 address",
+  },
+  httpPort: { name: "http-port", ...port, default: "8000", description: "HTTP port; 0 for any free one" },
+  grpcPort: { name: "grpc-port", ...port, default: "50051", description: "gRPC port; 0 for any free one" },
+  shutdownGraceInS: {
+    name: "shutdown-grace-in-s",
+    kind: "integer",
+    default: "10",
+    min: 0,
+    max: 3_600,
+    placeholder: "SECONDS",
+    isReloadable: true,
+    description: "How long requests in flight may take after SIGTERM",
+  },
+  managementPort: {
+    name: "management-port",
+    kind: "integer",
+    default: "8001",
+    min: 0,
+    max: 65_535,
+    placeholder: "PORT",
+    description: "Port of probes and metrics; 0 for none",
+  },
+  managementAddress: {
+    name: "management-address",
+    kind: "text",
+    placeholder: "ADDRESS",
+    description: "Address of the management port (Default: that of --bind-address)",
+  },
+} as const satisfies OptionGroup;

@@ -1,0 +1,110 @@
+import { readSdkKeyList, type SdkKey } from "../access/sdk-key.ts";
+import { LIMITS } from "./limits.ts";
+import type { OptionGroup } from "./option.ts";
+import { ConfigError, type Environment, isProxied, readUrl, type Settings } from "./settings.ts";
+
+/** Which config specs are fetched, from where and how often. */
+export interface SpecsConfig {
+  /** `STATSIG_ENDPOINT`. */
+  readonly upstreamUrl: string;
+  /** Requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
+  readonly upstreamProxied: boolean;
+  readonly maxKeys: number;
+  readonly pollIntervalMs: number;
+  /** Limit of a config spec, as sent and decoded, wherever it comes from. */
+  readonly maxPayloadBytes: number;
+  readonly maxRequestsInFlight: number;
+  readonly maxStreams: number;
+  readonly clearOnUnauthorized: boolean;
+  readonly preloadSdkKeys: readonly SdkKey[];
+}
+
+const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
+
+/** Throws {@link ConfigError}. */
+export function readSpecs(settings: Settings, env: Environment): SpecsConfig {
+  const upstreamUrl = readUrl(env, "STATSIG_ENDPOINT", DEFAULT_UPSTREAM_URL);
+  const maxKeys = settings.integer(SPECS.maximumConcurrentSdkKeys);
+  return {
+    upstreamUrl,
+    upstreamProxied: isProxied(upstreamUrl, env),
+    maxKeys,
+    pollIntervalMs: settings.integer(SPECS.pollingIntervalInS) * 1_000,
+    maxPayloadBytes: settings.integer(LIMITS.maxPayloadInMb) * 1024 * 1024,
+    maxRequestsInFlight: settings.integer(SPECS.updateBatchSize),
+    maxStreams: settings.integer(SPECS.grpcMaxConcurrentStreams),
+    clearOnUnauthorized: settings.flag(SPECS.clearDatastoreOnUnauthorized),
+    preloadSdkKeys: readPreload(settings, maxKeys),
+  };
+}
+
+function readPreload(settings: Settings, maxKeys: number): readonly SdkKey[] {
+  const shown = settings.shown(SPECS.preloadSdkKeys);
+  const keys = readSdkKeyList(settings.text(SPECS.preloadSdkKeys), (problem) => {
+    throw new ConfigError(`${shown}: ${problem}`);
+  });
+  if (keys.length <= maxKeys) return keys;
+  throw new ConfigError(
+    `${shown} names ${keys.length} keys, allowed by --maximum-concurrent-sdk-keys is ${maxKeys}`,
+  );
+}
+
+export const SPECS = {
+  maximumConcurrentSdkKeys: {
+    name: "maximum-concurrent-sdk-keys",
+    short: "m",
+    kind: "integer",
+    default: "1000",
+    min: 1,
+    max: 1_000_000,
+    placeholder: "KEYS",
+    description: "SDK keys held at once; for one more, the least recently used goes",
+  },
+  pollingIntervalInS: {
+    name: "polling-interval-in-s",
+    short: "p",
+    kind: "integer",
+    default: "10",
+    min: 1,
+    max: 86_400,
+    placeholder: "SECONDS",
+    isReloadable: true,
+    description: "How often upstream is asked for newer config specs",
+  },
+  updateBatchSize: {
+    name: "update-batch-size",
+    short: "u",
+    kind: "integer",
+    default: "64",
+    min: 1,
+    max: 10_000,
+    placeholder: "REQUESTS",
+    description:
+      "Requests to upstream that make progress at once; up to as many again, 192 in all, may wait for a first or next byte",
+  },
+  grpcMaxConcurrentStreams: {
+    name: "grpc-max-concurrent-streams",
+    short: "g",
+    kind: "integer",
+    default: "500",
+    min: 1,
+    max: 1_000_000,
+    placeholder: "STREAMS",
+    isReloadable: true,
+    description: "Open gRPC streams, of all clients together",
+  },
+  clearDatastoreOnUnauthorized: {
+    name: "clear-datastore-on-unauthorized",
+    kind: "flag",
+    description: "Drop a key's config specs when upstream answers 401 or 403; else they are served on",
+  },
+  preloadSdkKeys: {
+    name: "preload-sdk-keys",
+    kind: "text",
+    isList: true,
+    isSecret: true,
+    placeholder: "KEYS|@FILE",
+    isReloadable: true,
+    description: "SDK keys to fetch before the first client asks: a comma list, or a file by @path",
+  },
+} as const satisfies OptionGroup;
