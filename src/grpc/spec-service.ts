@@ -15,7 +15,7 @@ import type { StreamLimit } from "./stream-limit.ts";
 
 interface SpecServiceOptions {
   readonly query: SpecQuery;
-  readonly admission: StreamLimit;
+  readonly streamLimit: StreamLimit;
   readonly inFlight: InFlight;
   readonly clock: Clock;
   /** Sent as `x-sfp-hostname`. */
@@ -72,8 +72,8 @@ export class SpecService {
   }
 
   async *#stream(request: ConfigSpecRequest, context: HandlerContext): AsyncGenerator<SpecItem> {
-    const { admission, clock, emit } = this.#options;
-    const leave = admission.enter();
+    const { streamLimit, clock, emit } = this.#options;
+    const leave = streamLimit.enter();
     if (leave === undefined) {
       emit({ kind: "stream_refused", code: codeToString(Code.ResourceExhausted), isFull: true });
       throw new ConnectError("Max concurrent streams reached", Code.ResourceExhausted);
@@ -97,14 +97,14 @@ export class SpecService {
   }
 
   async #findForStream(request: ConfigSpecRequest, context: HandlerContext): Promise<HeldFeed> {
-    const { admission, emit } = this.#options;
+    const { streamLimit, emit } = this.#options;
     try {
       const held = await untilCancelled(this.#find(request, context), context.signal);
       context.signal.throwIfAborted();
       const { feed } = held;
       setOriginHeaders(held, context);
-      emit({ kind: "stream_opened", feed, openStreams: admission.open });
-      const closed = () => emit({ kind: "stream_closed", feed, openStreams: admission.open });
+      emit({ kind: "stream_opened", feed, openStreams: streamLimit.open });
+      const closed = () => emit({ kind: "stream_closed", feed, openStreams: streamLimit.open });
       context.signal.addEventListener("abort", closed, { once: true });
       return held;
     } catch (error) {

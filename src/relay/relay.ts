@@ -77,14 +77,15 @@ export async function startRelay(
   const metrics = telemetry.prometheus;
   const looked = { telemetry, backup, specs, idLists, events, listeners, inFlight, admission };
   const status = startStatus(config, { clock, probes, ...looked });
-  const management = await startManagement(config, {
-    probes,
-    metrics,
-    status: status.read,
-    emitLimit: emit,
-    supervisor,
-    running: starting,
-  });
+  const management = starting.use(
+    await startManagement(config, {
+      probes,
+      metrics,
+      status: status.read,
+      emitLimit: emit,
+      supervisor,
+    }),
+  );
   health.become("serving");
   const { notReady } = probes;
   const manager = await startServiceManager(config, { ...parts, logger, notReady, running: starting });
@@ -94,7 +95,7 @@ export async function startRelay(
   // What is held is served on: a fault in one task has nothing to do with most of the others.
   faults?.reportTo((kind, error) => supervisor.caught(kind, error));
   return {
-    listeners: [...listeners.addresses, ...management],
+    listeners: [...listeners.addresses, ...management.addresses],
     supervisor,
     reconfigure(next) {
       manager?.reloading();

@@ -49,7 +49,7 @@ interface Listener {
 
 /** Opens every port of the configuration. Throws a ListenError if one cannot be opened, or a StartError. */
 export async function startListeners(given: Config, parts: ListenerParts): Promise<RunningListeners> {
-  const config = { ...given, limits: limitsFor(given, parts.emit) };
+  const config = { ...given, limits: lowerLimits(given, parts.emit) };
   await using starting = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const addresses: ListenerAddress[] = [];
@@ -84,11 +84,10 @@ interface ConfiguredListener extends ListenerConfig {
 const FEW_CONNECTIONS = 1_000;
 
 /** Lowers `maxConnections` to what the system's limit of open files allows. Throws a StartError if that is too few. */
-function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
-  const ports = (config.mode === "grpc-and-http" ? 2 : 1) * (config.tls?.plaintextToo === true ? 2 : 1);
+function lowerLimits(config: Config, emit: EmitLimitEvent): LimitsConfig {
   const { limits } = config;
   const descriptors = descriptorLimit();
-  const allowed = connectionsAllowed(limits.maxConnections, ports, descriptors);
+  const allowed = connectionsAllowed(limits.maxConnections, config.listeners.length, descriptors);
   switch (allowed.kind) {
     case "as_wanted":
       return limits;
@@ -167,7 +166,7 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   const { hostname, limits } = config;
   const specService = new SpecService({
     query: specs.query,
-    admission,
+    streamLimit: admission,
     inFlight,
     clock,
     hostname,
@@ -209,6 +208,11 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   };
 }
 
+interface RunningManagement extends Disposable {
+  /** Empty if there is no management port. */
+  readonly addresses: readonly ListenerAddress[];
+}
+
 interface ManagementParts {
   readonly probes: Probes;
   /** Returns all metrics in the Prometheus text format. */
@@ -217,22 +221,23 @@ interface ManagementParts {
   readonly status: () => Promise<string>;
   readonly emitLimit: EmitLimitEvent;
   readonly supervisor: Supervisor;
-  /** Takes ownership of the listener. */
-  readonly running: AsyncDisposableStack;
 }
 
 /** Opens the management port, if there is one. Throws a ListenError if it cannot be opened. */
 export async function startManagement(
   { management }: Config,
-  { probes, metrics, status, emitLimit, supervisor, running }: ManagementParts,
-): Promise<readonly ListenerAddress[]> {
-  if (management === undefined) return [];
+  { probes, metrics, status, emitLimit, supervisor }: ManagementParts,
+): Promise<RunningManagement> {
+  if (management === undefined) return { addresses: [], [Symbol.dispose]: () => {} };
   const { bindAddress, port } = management;
   const onFault = (error: unknown) => supervisor.caught("http_request", error);
   const listen = () =>
     new ManagementListener({ bindAddress, port, probes, metrics, status, emitLimit, onFault });
-  const listener = running.use(await listenOrThrow("management-port", port, bindAddress, listen));
-  return [{ protocol: "management", bindAddress, port: listener.port }];
+  const listener = await listenOrThrow("management-port", port, bindAddress, listen);
+  return {
+    addresses: [{ protocol: "management", bindAddress, port: listener.port }],
+    [Symbol.dispose]: () => listener[Symbol.dispose](),
+  };
 }
 
 /** A port cannot be opened. The message is one line for users. */
