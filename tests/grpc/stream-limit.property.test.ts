@@ -14,8 +14,8 @@ const happenings = fc.array(
 
 const maxStreams = fc.integer({ min: 1, max: 12 });
 
-describe("for every order of entering and leaving", () => {
-  test("the count is that of the streams that are open, never above the bound, and none once all left", () => {
+describe("for every order of opening and closing", () => {
+  test("counts the open streams, never above the limit, and zero once all are closed", () => {
     fc.assert(
       fc.property(maxStreams, happenings, (max, each) => {
         const admission = new StreamLimit(max);
@@ -30,7 +30,7 @@ describe("for every order of entering and leaving", () => {
               open.add(leave);
             }
           } else {
-            // Whoever has left may leave again: streams end in more than one way.
+            // A stream may be closed twice: it can end in several ways.
             const leave = everyone[happening.which % (everyone.length || 1)];
             leave?.();
             if (leave !== undefined) open.delete(leave);
@@ -48,7 +48,7 @@ describe("for every order of entering and leaving", () => {
   });
 });
 
-test("health turns above 90 percent, as WIRE 3 says, and back when a stream leaves", () => {
+test("health changes above 90 percent (docs/protocol.md, Health and reflection), and back when a stream closes", () => {
   const admission = new StreamLimit(10);
   const leaves = Array.from({ length: 9 }, () => admission.enter());
   expect(admission.hasRoom).toBe(true);

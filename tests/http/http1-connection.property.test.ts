@@ -6,7 +6,7 @@ import type { ByteTransport } from "../../src/http/http1/transport.ts";
 import { PreparedResponse } from "../../src/http/spec-responses.ts";
 import { eventually } from "../support/common/wait.ts";
 
-/** What came over the connection: takes as many bytes of each write as it is told to, in turn. */
+/** Collects what is written. It takes a given number of bytes of each write, in turn. */
 class PatchyTransport implements ByteTransport {
   readonly copies = true;
   readonly #takes: readonly number[];
@@ -63,7 +63,7 @@ const held = new PreparedResponse(
   () => ({ record: () => {} }),
 );
 
-/** `/held` from memory; `/echo` its own body; all else its path, after a turn or two of the event loop. */
+/** `/held` from the cache; `/echo` returns the body; everything else its path, after a turn or two of the event loop. */
 const handler: Http1Handler = {
   fromCache: ({ url, method }) => (method === "GET" && url === "/held" ? held : undefined),
   handle: async (request) => {
@@ -84,7 +84,7 @@ const request = fc.oneof(
     wire: `POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
     answer: `${text.length}:/echo`,
   })),
-  // Nobody reads it.
+  // The handler does not read it.
   body.map((text) => ({
     wire: `POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
     answer: "at /other",
@@ -100,7 +100,7 @@ const request = fc.oneof(
 
 const parsers = new ParserPool(16_384);
 
-/** The bodies of the responses that came as a whole, by the lengths that their heads say. */
+/** The bodies of the complete responses, by their Content-Length. */
 function bodiesIn(text: string): string[] {
   const bodies: string[] = [];
   for (let at = 0; at < text.length; ) {
@@ -115,7 +115,7 @@ function bodiesIn(text: string): string[] {
   return bodies;
 }
 
-test("requests are answered in order, however their bytes are cut and however slowly the client reads", async () => {
+test("answers requests in order, however their bytes are split and however slowly the client reads", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(request, { minLength: 1, maxLength: 12 }),

@@ -10,7 +10,7 @@ const target = (more: Partial<SpecTarget> = {}): SpecTarget => ({
   ...more,
 });
 
-describe("a URL of the spec endpoints (WIRE 1)", () => {
+describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)", () => {
   test.each([
     ["/v2/download_config_specs/secret-a.json", target()],
     ["/v1/download_config_specs/secret-a.json", target({ version: "v1" })],
@@ -66,7 +66,7 @@ describe("a URL of the spec endpoints (WIRE 1)", () => {
     expect(readSpecTarget(`http://localhost:8000${path}`)).toBeUndefined();
   });
 
-  test("is read as URL and URLSearchParams read it", () => {
+  test("is parsed as by URL and URLSearchParams", () => {
     const piece = fc.constantFrom(
       "v1",
       "v2",
@@ -106,7 +106,7 @@ describe("a URL of the spec endpoints (WIRE 1)", () => {
     );
   });
 
-  test("is none of what means nothing, and nothing makes it throw", () => {
+  test("is no arbitrary text, and no text makes the parser throw", () => {
     const part = fc.constantFrom(
       "/v1",
       "/v2",
@@ -159,11 +159,11 @@ describe("sinceTime of a body", () => {
     expect([5, "5", null, -1, 1.5, "x"].map(readSinceTime)).toEqual([5, 5, 0, 0, 0, 0]);
   });
 
-  // Number() calls what the value has for a toString, and recurses into arrays.
+  // Number() calls the value's toString, and recurses into arrays.
   test.each([
     ["an object whose toString is none", '{"toString":1,"valueOf":1}'],
     ["200,000 arrays in each other", `${"[".repeat(200_000)}${"]".repeat(200_000)}`],
-  ])("is 0 where it is made to be in the way: %s", (_, json) => {
+  ])("is 0 for hostile values: %s", (_, json) => {
     expect(readSinceTime(JSON.parse(json))).toBe(0);
   });
 });

@@ -17,8 +17,8 @@ beforeAll(() => {
 const post = (path: string, headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer>) =>
   fetch(`${shared.relay.httpUrl}${path}`, { method: "POST", headers, body });
 
-describeWith("curl")("WIRE 3: curl of the RPC as JSON, on the HTTP port", () => {
-  test("answers the spec of v1, or of the version that it names", async () => {
+describeWith("curl")("gRPC: the RPC as JSON by curl, on the HTTP port", () => {
+  test("returns the spec of v1, or of the requested version", async () => {
     for (const [request, expected] of [
       [{ sdkKey: key.sdkKey }, key.v1],
       [{ sdkKey: key.sdkKey, version: "no_version" }, key.v1],
@@ -36,7 +36,7 @@ describeWith("curl")("WIRE 3: curl of the RPC as JSON, on the HTTP port", () => 
   });
 });
 
-describe("WIRE 3: Connect on the HTTP port", () => {
+describe("gRPC: Connect on the HTTP port", () => {
   test.each([
     [
       "an unknown key",
@@ -52,7 +52,7 @@ describe("WIRE 3: Connect on the HTTP port", () => {
     expect(await answer.json()).toMatchObject(error);
   });
 
-  test("StreamConfigSpec gives the spec at once, then each new one", async () => {
+  test("StreamConfigSpec sends the spec at once, then each new one", async () => {
     const sdkKey = "secret-http-stream";
     const first = publishKey(shared.upstream, sdkKey);
     const type = { "content-type": "application/connect+json" };
@@ -77,7 +77,7 @@ describe("WIRE 3: Connect on the HTTP port", () => {
     await reading;
   });
 
-  test("gRPC-Web answers here too", async () => {
+  test("serves gRPC-Web too", async () => {
     const request = new Uint8Array(rpcFrame(encodeRequest({ sdkKey: key.sdkKey, version: 2 })));
     const answer = await post(GET_CONFIG_SPEC, { "content-type": "application/grpc-web+proto" }, request);
     const frames = new FrameQueue();
@@ -86,7 +86,7 @@ describe("WIRE 3: Connect on the HTTP port", () => {
     expect(decodeFields(message?.data ?? Buffer.alloc(0))).toEqual({ 1: key.v2, 2: key.lcut });
   });
 
-  test("the other method names the one that is allowed", async () => {
+  test("a wrong method gets an Allow header", async () => {
     const answer = await fetch(`${shared.relay.httpUrl}${STREAM_CONFIG_SPEC}`);
     expect([answer.status, answer.headers.get("allow")]).toEqual([405, "POST"]);
   });

@@ -9,8 +9,8 @@ const shared = shareRelay();
 const ask = (path: string, request: RawRequest = {}) => rawHttp(`${shared.relay.httpUrl}${path}`, request);
 const proto: RawRequest = { headers: [["accept-encoding", "statsig-br, gzip"]] };
 
-describe("WIRE 1: an unknown or revoked key is 401, text/plain, Unauthorized", () => {
-  test.each([401, 403])("where upstream says %d", async (upstreamStatus) => {
+describe("HTTP errors: an unknown or revoked key is 401, text/plain, Unauthorized", () => {
+  test.each([401, 403])("if upstream responds with %d", async (upstreamStatus) => {
     const sdkKey = `secret-refused-${upstreamStatus}`;
     shared.upstream.misbehave(status(upstreamStatus), forKey(sdkKey));
     const byPath = [`/v1/download_config_specs/${sdkKey}.json`, `/v2/download_config_specs/${sdkKey}.json`];
@@ -33,7 +33,7 @@ describe("WIRE 1: an unknown or revoked key is 401, text/plain, Unauthorized", (
   });
 });
 
-describe('WIRE 1: other errors are JSON {"code": <status>, "reason": "<reason phrase>"}', () => {
+describe('HTTP errors: other errors are JSON {"code": <status>, "reason": "<reason phrase>"}', () => {
   const key: [string, string] = ["statsig-api-key", "secret-errors"];
   const json: [string, string] = ["content-type", "application/json"];
   const rows = [
@@ -67,7 +67,7 @@ describe('WIRE 1: other errors are JSON {"code": <status>, "reason": "<reason ph
     if (row.code === 405) expect(answer.headers.allow).toMatch(/GET.*HEAD.*POST/);
   });
 
-  test("nothing held and upstream failing: 503 with Retry-After, never 401", async () => {
+  test("nothing cached and upstream failing: 503 with Retry-After, never 401", async () => {
     const { sdkKey } = publishKey(shared.upstream, "secret-failing");
     shared.upstream.misbehave(status(500), forKey(sdkKey));
     const plain = await ask(`/v1/download_config_specs/${sdkKey}.json`);

@@ -16,8 +16,8 @@ describe.skipIf(process.env["SFP_TEST_BINARY"] !== undefined)("an error that no 
   test("ends its request with 500, or its call with INTERNAL, and is reported; the next one is answered", async () => {
     await using upstream = await startUpstream();
     const { lcut } = publishKey(upstream, KEY);
-    // Twice: the way from memory and the longer one look at the clock.
-    const faults = ["http/http-answers.ts", "grpc/spec-service.ts"].map(
+    // Twice: the clock is read on the cached path, and again on the other one.
+    const faults = ["http/handler.ts", "grpc/spec-service.ts"].map(
       (within) => ({ kind: "call", api: "performance.now", within, times: 2 }) as const,
     );
     await using managed = await startManagedRelay({ upstream, env: faultEnv(...faults) });

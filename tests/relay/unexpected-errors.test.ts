@@ -301,7 +301,7 @@ describe.skipIf(isBinary)("a loop that throws", () => {
     /** Each loop, and a call of its own that throws twice. */
     const LOOPS: Readonly<Record<string, Pick<Extract<Fault, { kind: "call" }>, "api" | "within">>> = {
       backup_upkeep: { api: "AbortController", within: "#round .*backup-keeper" },
-      certificate_expiry: { api: "AbortSignal.throwIfAborted", within: "tls/server-tls.ts" },
+      certificate_expiry: { api: "AbortSignal.throwIfAborted", within: "server/tls.ts" },
       event_forwarding: { api: "Date.now", within: "log-events/forwarder.ts" },
       file_watch: { api: "AbortController", within: "#idleFor .*file-watch" },
       id_list_polls: { api: "Math.random", within: "id-lists/manifest-poller.ts" },

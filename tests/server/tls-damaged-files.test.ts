@@ -13,11 +13,11 @@ const REFUSED = "new certificate files can't be used, going on with the old ones
 const PATIENCE = { withinMs: 8_000, everyMs: 100 };
 
 const text = (path: string): string => readFileSync(path, "utf8");
-/** Some lines of a PEM block, with no end. */
+/** Some lines of a PEM block, without its end. */
 const cut = (path: string): string => text(path).split("\n").slice(0, 4).join("\n");
 const BYTE_ORDER_MARK = "\ufeff";
 
-/** What a file can be that must not be taken: `first` is served, `next` is what somebody is putting in its place. */
+/** A kind of file that must be rejected: `first` is served, `next` is being put in its place. */
 type Damage = (files: CertificateFiles, next: Certified, authority: Authority) => void;
 
 const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage])[] = [
@@ -98,7 +98,7 @@ const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage]
   ],
 ];
 
-/** Both files of `next`, the certificate as it is given. */
+/** Writes both files of `next`, with the certificate as given. */
 function write(files: CertificateFiles, next: Certified, certificate: string | Uint8Array): void {
   writeFileSync(files.keyPath, text(next.keyPath));
   writeFileSync(files.certPath, certificate);
@@ -126,7 +126,7 @@ describeWith("openssl")("certificate files", () => {
 
   const start = async (files: CertificateFiles) => {
     files.inPlace(first, authority.caPath);
-    // Lines beyond so many a minute are written at that level.
+    // Lines above a limit per minute are written at this level.
     const args = ["--debug-logging"];
     return startRelayWithTls({ upstream, server: files, clientCaPath: files.caPath, args });
   };
@@ -136,7 +136,7 @@ describeWith("openssl")("certificate files", () => {
       .split("\n")
       .filter((line) => line.includes(REFUSED));
 
-  /** One after the other, with one relay: each must leave it able to take the next. */
+  /** One after the other, with one relay: it must be able to load the next files after each. */
   const damageAll = async (damages: typeof DAMAGES) => {
     using files = new CertificateFiles();
     await using relay = await start(files);
@@ -158,7 +158,7 @@ describeWith("openssl")("certificate files", () => {
     expect(relay.output()).not.toContain("PRIVATE KEY");
   };
 
-  test("of every damaged kind are refused; the old ones stay, and good ones are taken", async () => {
+  test("of every damaged kind are rejected; the old ones stay, and valid ones are loaded", async () => {
     const parts = [0, 1, 2, 3].map((part) => DAMAGES.filter((_, at) => at % 4 === part));
     await Promise.all(parts.map(damageAll));
   }, 60_000);
@@ -204,7 +204,7 @@ describeWith("openssl")("certificate files", () => {
     20_000,
   );
 
-  test("that a symlink turns to are refused as any, and good ones that it turns to next are taken", async () => {
+  test("behind a symlink that is switched are rejected as well, and valid ones that it is switched to next are loaded", async () => {
     using files = new CertificateFiles();
     using damaged = new CertificateFiles();
     files.bySymlink(first, authority.caPath);
@@ -217,9 +217,9 @@ describeWith("openssl")("certificate files", () => {
     await expectServed(relay, second);
   }, 20_000);
 
-  // Root may read everything.
+  // Root may read every file.
   test.skipIf(process.getuid?.() === 0)(
-    "that may not be read are refused",
+    "that may not be read are rejected",
     async () => {
       using files = new CertificateFiles();
       await using relay = await start(files);

@@ -23,7 +23,7 @@ const CLIENTS = ["no certificate", "a good certificate", "one of a wrong CA", "a
 type Mode = (typeof MODES)[number];
 type Client = (typeof CLIENTS)[number];
 
-/** A server that asks for no certificate is shown none. */
+/** A server that requests no certificate gets none. */
 const isServed = (mode: Mode, client: Client): boolean => {
   switch (mode) {
     case "no TLS":
@@ -137,13 +137,13 @@ describeWith(
           }),
         },
       });
-      // Over HTTP there is nothing for it.
+      // Over HTTP it has no option for it.
       expect(sdk.initialised.ok).toBe(ending === "served");
       if (ending === "served") expect(await seenBy(sdk)).toEqual(correct(sdkRevision));
     });
   });
 
-  test.each(MODES)("%s, statsig-node-core over HTTP, which can bring no certificate", async (mode) => {
+  test.each(MODES)("%s, statsig-node-core over HTTP, which cannot send a certificate", async (mode) => {
     await using sdk = await startCoreSdk({
       sdkKey: sdkRevision.sdkKey,
       httpUrl: urlOf(mode, "http"),

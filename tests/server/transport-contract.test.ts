@@ -14,13 +14,13 @@ import { type Protocol, specPath, startTlsRelay, type TlsRelay } from "../suppor
 import { specV2 } from "../support/upstream/payloads.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 
-/** What every transport must do alike, whatever serves it. Asked by Node's clients, or by bytes written by hand. */
+/** What every transport must do in the same way, tested with Node's clients or with hand-written bytes. */
 
 interface Transport {
   readonly name: string;
   readonly port: Protocol;
   readonly protocol: "http1" | "h2";
-  /** The RPCs alone, over Connect; else REST as well. */
+  /** Only RPCs, over Connect; otherwise REST as well. */
   readonly isRpc: boolean;
 }
 
@@ -50,7 +50,7 @@ const HEALTH = "/grpc.health.v1.Health/Check";
 const CONNECT_JSON = { "content-type": "application/json" };
 const CONNECT_PROTO = { "content-type": "application/proto" };
 
-/** Beyond what the sockets of both sides hold, and incompressible. */
+/** More than the sockets of both sides buffer, and incompressible. */
 const LARGE = "secret-large";
 const LARGE_BYTES = 20_000_000;
 
@@ -65,7 +65,7 @@ const POST_IDS: Pick<NodeRequest, "method" | "headers"> = {
   headers: { "statsig-api-key": "secret-held" },
 };
 
-/** Green cells, by row and transport. */
+/** The supported cells, by row and transport. */
 const cells = new Map<string, Map<string, string>>();
 
 function mark(row: string, transport: string, cell: string): void {
@@ -104,7 +104,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
   const ask = (path: string, request: Partial<NodeRequest> = {}, relay = started): Promise<NodeAnswer> =>
     client.ask({ protocol, url: urlOf(path, relay), method: "GET", ...request }, 20_000);
 
-  /** Specs of a key, by whatever the transport has for it. */
+  /** Requests the specs of a key in the transport's own way. */
   const askSpecs = (sdkKey: string, more: Partial<NodeRequest> = {}, relay = started) =>
     isRpc
       ? ask(
@@ -119,7 +119,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
         )
       : ask(specPath(sdkKey), more, relay);
 
-  /** A request that takes any body, or none. */
+  /** A request that accepts any body, or none. */
   const post = (body: SentBody) =>
     isRpc
       ? ask(HEALTH, { method: "POST", headers: CONNECT_PROTO, body })
@@ -220,7 +220,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
       const body = { pieces: [], repeat, chunked: !("content-length" in length) };
       const answer = await ask(path, { method: "POST", headers: { ...headers, ...length }, body });
       if (!isRpc) expect(answer).toMatchObject({ status: 413, text: expect.stringContaining('"code":413') });
-      // Connect has 429 for it.
+      // Connect maps it to 429.
       else expect(answer).toMatchObject({ status: 429, text: expect.stringContaining("resource_exhausted") });
     }
     expect(await askSpecs("secret-held")).toMatchObject({ status: 200, error: null });
@@ -241,7 +241,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
       `GET ${specPath(sdkKey)} HTTP/1.1\r\n${host}\r\nGET ${started.heldPath} HTTP/1.1\r\n${host}\r\n`,
     );
     await eventually(() => expect(connection.statuses).toEqual([200, 200]));
-    // What takes time may also be a body that is worked on.
+    // A slow request may also be one with a body.
     const events = JSON.stringify({ events: [{ eventName: "a", user: {}, time: 1 }], statsigMetadata: {} });
     connection.write(
       `POST /v1/log_event HTTP/1.1\r\n${host}statsig-api-key: secret-held\r\nContent-Length: ${events.length}\r\n\r\n${events}` +
@@ -267,7 +267,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
 
   row("request with a body that nobody reads: answered, and the connection goes on", async () => {
     const body: SentBody = { pieces: [], repeat: { byte: 0x61, bytes: 300_000 } };
-    // A stream that is left half open would take a place of 20.
+    // A stream that stays half open would use one of 20 slots.
     for (let time = 0; time < 40; time++) {
       expect(await ask("/nowhere", { method: "POST", body })).toMatchObject({ status: 404, error: null });
     }
