@@ -5,9 +5,9 @@ import { FakeClock, settle } from "../common/fake-clock.ts";
 import { feedOf, snapshotOf } from "../specs/snapshots.ts";
 
 export type Happening =
-  /** Upstream's next version; one that is not newer where `by` is not above zero. */
+  /** Upstream's next version. It is not newer if `by` is not above zero. */
   | { readonly kind: "publish"; readonly by: number }
-  /** The client has room for one message more. */
+  /** The client reads one more message. */
   | { readonly kind: "read" }
   | { readonly kind: "wait"; readonly ms: number };
 
@@ -20,7 +20,7 @@ const happening: fc.Arbitrary<Happening> = fc.oneof(
   },
 );
 
-/** What a stream lives through before a test looks at what came of it. */
+/** The steps of a stream before a test checks the result. */
 export const scenario = fc.record({
   firstLcut: fc.integer({ min: 1, max: 5 }),
   sinceTime: fc.integer({ min: 0, max: 8 }),
@@ -29,7 +29,7 @@ export const scenario = fc.record({
 
 export type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
 
-/** A stream of a feed's versions, and a client that reads it when a test says so. */
+/** A stream of a feed's versions, and a client that reads it when the test asks. */
 export class FollowedStream {
   readonly clock = new FakeClock();
   readonly abort = new AbortController();
@@ -81,7 +81,7 @@ export class FollowedStream {
     await this.#items.return();
   }
 
-  /** Reads until nothing comes any more. */
+  /** Reads until nothing more arrives. */
   async drain(): Promise<void> {
     for (let reads = 0; reads < 10; reads++) {
       this.read();

@@ -25,7 +25,7 @@ export class KeptConnection implements Disposable {
     return new KeptConnection(socket, host);
   }
 
-  /** The status of a GET; fails where the server closed the connection. */
+  /** Resolves with the status of a GET. Rejects if the server closed the connection. */
   async get(path: string): Promise<number> {
     this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n\r\n`);
     this.#statuses++;

@@ -1,5 +1,5 @@
-// Node's own HTTP clients, in a process of their own: an implementation other than the relay's. JSON lines on stdin
-// and stdout, as node-client.ts has them.
+// Node's own HTTP clients, in a separate process: an implementation other than the relay's. Reads and writes JSON lines as
+// defined in node-client.ts.
 import http from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
@@ -55,7 +55,7 @@ function responseTo(outgoing, { protocol, readDelayMs = 0 }) {
     };
     outgoing.on("error", (error) => {
       seen.error = error.code ?? error.message;
-      // A response that has come is what counts, as for those who use these clients.
+      // A response that has arrived counts, as it does for users of these clients.
       if (seen.status === 0) done(error);
     });
     if (protocol === "h2") {

@@ -4,18 +4,18 @@ import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { within } from "../common/wait.ts";
 
-/** What a request's body is; `none` ends the request with its headers. */
+/** The body of a request. `none` ends the request with its headers. */
 export type SentBody = "none" | SentPieces;
 
 export interface SentPieces {
-  /** Base64 of what is written, one by one; a number is a pause in ms. */
+  /** Chunks in base64, written one by one; a number is a pause in ms. */
   readonly pieces: readonly (string | number)[];
-  /** Written after the pieces. */
+  /** Written after the chunks. */
   readonly repeat?: { readonly byte: number; readonly bytes: number };
   readonly trailers?: Readonly<Record<string, string>>;
-  /** The end never comes. */
+  /** The body never ends. */
   readonly isEndless?: boolean;
-  /** Over HTTP/1.1: false where a header says the length. */
+  /** Over HTTP/1.1: false if a header has the length. */
   readonly chunked?: boolean;
 }
 
@@ -25,7 +25,7 @@ export interface NodeRequest {
   readonly method: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: SentBody;
-  /** Nothing of the response's body is read before. */
+  /** The response body is not read before this. */
   readonly readDelayMs?: number;
 }
 
@@ -42,7 +42,7 @@ export interface NodeAnswer {
 
 const childFile = fileURLToPath(new URL("node-client-child.mjs", import.meta.url));
 
-/** Node's own HTTP clients, over HTTP/1.1 and HTTP/2, in a process of their own. */
+/** Node's own HTTP clients, over HTTP/1.1 and HTTP/2, in a separate process. */
 export class NodeClient implements Disposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #waiting = new Map<number, (answer: NodeAnswer) => void>();

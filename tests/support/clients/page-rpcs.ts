@@ -8,13 +8,13 @@ import {
 
 export type PageProtocol = "connect" | "grpc-web";
 
-/** What came of one RPC: the lcut of the first spec, or the name of the error's code. */
+/** The result of one RPC: the lcut of the first spec, or the name of the error code. */
 export interface PageAnswer {
   readonly lcut?: string;
   readonly error?: string;
 }
 
-/** Given to the page as `pageRpc`: this file is bundled, and runs in a browser. */
+/** Passed to the page as `pageRpc`: this file is bundled, and runs in a browser. */
 async function pageRpc(
   protocol: PageProtocol,
   relayUrl: string,

@@ -5,11 +5,11 @@ import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib"
 export interface RawAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** As it came over the wire, still encoded. */
+  /** As received, still encoded. */
   readonly body: Buffer;
 }
 
-/** A GET over a connection of its own, with no header that was not asked for but Host and Connection. */
+/** Sends a GET over its own connection, with only the given headers, Host and Connection. */
 export async function rawGet(
   url: string,
   headers: Readonly<Record<string, string>> = {},
@@ -23,7 +23,7 @@ export async function rawGet(
   return { status: answer.statusCode ?? 0, headers: answer.headers, body: await buffer(answer) };
 }
 
-/** The text of an answer, by its own Content-Encoding. */
+/** Decodes the text of a response by its Content-Encoding. */
 export function textOf({ headers, body }: RawAnswer): string {
   const coding = headers["content-encoding"] ?? "identity";
   switch (coding) {

@@ -20,7 +20,7 @@ export interface RawUnaryAnswer {
 
 const asIs = (bytes: Buffer): Buffer => bytes;
 
-/** grpc-js with its own defaults (a receive limit of 4 MiB), for messages and paths as they are on the wire. */
+/** grpc-js with its defaults (a receive limit of 4 MiB), for raw messages and paths. */
 export class RawGrpcClient implements Disposable {
   readonly #client: Client;
 
@@ -31,7 +31,7 @@ export class RawGrpcClient implements Disposable {
     });
   }
 
-  /** Rejects with grpc-js' ServiceError. */
+  /** Rejects with grpc-js's ServiceError. */
   unary(path: string, request: Buffer, { deadlineMs = 10_000 } = {}): Promise<RawUnaryAnswer> {
     return new Promise((resolve, reject) => {
       let message: Buffer | undefined;

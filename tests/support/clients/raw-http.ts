@@ -7,14 +7,14 @@ import type { RawAnswer } from "./raw-get.ts";
 
 export interface RawRequest {
   readonly method?: string;
-  /** In this order and spelling; a name may come twice. */
+  /** Sent in this order and spelling. A name may be repeated. */
   readonly headers?: readonly (readonly [name: string, value: string])[];
   readonly body?: string;
 }
 
 /**
- * A request exactly as it is written here, over a connection of its own, which the server is asked to close.
- * The answer is as it was sent, and its body is all that followed the head.
+ * Sends a request exactly as given, over its own connection, which the server is asked to close. The response is as received,
+ * and its body is everything after the head.
  */
 export async function rawHttp(url: string, request: RawRequest = {}): Promise<RawAnswer> {
   const { method = "GET", headers = [], body } = request;

@@ -10,10 +10,7 @@ export const ask = (relay: RelayProcess, key: string, headers = {}) =>
 
 const PROTO = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
 
-/**
- * `backup` gives the options of a relay that uses one and the same backup each time, `writes` waits until the
- * relay may write there.
- */
+/** `backup` returns the options of a relay with the same backup each time. `writes` waits until the relay may write to it. */
 export function describeBackedUpRelay(name: string, backup: () => RelayOptions): void {
   const start = (options: RelayOptions = {}) => {
     const [ours, theirs] = [backup(), options];
@@ -21,7 +18,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
   };
 
   describe(`a relay with the ${name} backup`, () => {
-    test("killed and restarted with upstream down, it answers a client that brings its key: JSON and protobuf", async () => {
+    test("killed and restarted with upstream down, it serves a client that sends its key: JSON and protobuf", async () => {
       await using upstream = await startUpstream();
       const key = publishKey(upstream, `secret-restart-${name}`, 3);
       {
@@ -39,7 +36,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       expect(relay.output()).toContain(`source=${name}`);
     });
 
-    test("what came from the backup goes on being polled: upstream's newer version is served when it is back", async () => {
+    test("feeds from the backup are polled: upstream's newer version is served when upstream is back", async () => {
       await using upstream = await startUpstream();
       const key = publishKey(upstream, `secret-polled-${name}`);
       {
@@ -56,7 +53,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       });
     });
 
-    test("an upstream that hangs: the backup answers after a second, and the newer one wins in the end", async () => {
+    test("an upstream that hangs: the backup is served after a second, and the newer version in the end", async () => {
       await using upstream = await startUpstream();
       const key = publishKey(upstream, `secret-slow-${name}`);
       {
@@ -75,7 +72,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
     });
 
     test.each([401, 403])(
-      "restarted while upstream says %d, it serves what the backup has, and says so; other keys are 401",
+      "restarted while upstream responds with %d, it serves and logs what the backup has; other keys are 401",
       async (code) => {
         await using upstream = await startUpstream();
         const [asked, preloaded] = ["asked", "preloaded"].map((which) =>
@@ -115,7 +112,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
         expect((await ask(relay, key.sdkKey)).status).toBe(200);
         upstream.forget(key.sdkKey);
         await eventually(async () => expect((await ask(relay, key.sdkKey)).status).toBe(401));
-        // A clean end finishes what is to be removed.
+        // A clean shutdown completes pending removals.
         await relay.stop();
       }
       await upstream.stop();
@@ -123,7 +120,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       expect((await ask(relay, key.sdkKey)).status).toBe(503);
     });
 
-    test("no SDK key is printed whole", async () => {
+    test("no SDK key is printed in full", async () => {
       await using upstream = await startUpstream();
       const { sdkKey } = publishKey(upstream, `secret-printed-${name}-0123456789`);
       upstream.misbehave(status(500), { times: 1 });
@@ -133,7 +130,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       expect(relay.output()).not.toContain(sdkKey);
     });
 
-    test("kill -9 in random moments of many updates: what is left is whole, and no older than what was served", async () => {
+    test("kill -9 at random times during many updates: the backup is intact, and no older than what was served", async () => {
       await using upstream = await startUpstream();
       const sdkKey = `secret-killed-${name}`;
       let number = 0;

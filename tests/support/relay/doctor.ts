@@ -11,7 +11,7 @@ export interface Finding {
 
 export type Settings = Readonly<Record<string, string>>;
 
-/** What is wrong with a set-up that is right but for what is given. */
+/** Returns the problems of a setup that is correct except for the given options. */
 export async function problemsOf(
   upstream: Upstream,
   args: readonly string[],
@@ -30,7 +30,7 @@ export async function problemsOf(
   expect(report.ok).toBe(bad.every(({ state }) => state === "warning"));
   expect(run.exitCode).toBe(report.ok ? 0 : 1);
   for (const { mend } of bad) expect(mend).toMatch(/\w{3}/);
-  // How many files this machine lets us open is no matter of the others.
+  // The machine's limit of open files does not concern the other tests.
   return bad.filter(({ name }) => name !== "file descriptors" || args.includes("--max-connections"));
 }
 

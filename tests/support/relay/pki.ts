@@ -9,7 +9,7 @@ export interface Certified {
   readonly keyPath: string;
 }
 
-/** The texts of both. */
+/** The contents of both. */
 export interface Pem {
   readonly cert: string;
   readonly key: string;
@@ -22,9 +22,9 @@ export const pemOf = ({ certPath, keyPath }: Certified): Pem => ({
 
 export interface CertificateWish {
   readonly commonName?: string;
-  /** As in OpenSSL's `subjectAltName`; `none` for a certificate without. */
+  /** As in OpenSSL's `subjectAltName`; `none` for a certificate without one. */
   readonly altNames?: string;
-  /** From now; a certificate that ends before it begins can't be had. */
+  /** Days from now. OpenSSL makes no certificate that ends before it begins. */
   readonly validDays?: readonly [from: number, until: number];
   readonly key?: "ec" | "rsa";
 }
@@ -36,7 +36,7 @@ const KEY_ARGS = {
 const LOOPBACK = "IP:127.0.0.1,DNS:localhost";
 const DAY_MS = 86_400_000;
 
-/** A certificate authority of the test's own, made by openssl, whose files go with it. */
+/** A certificate authority of the test, made by openssl. Its files are removed with it. */
 export class Authority implements Disposable {
   readonly folder: string;
   readonly caPath: string;
@@ -58,7 +58,7 @@ export class Authority implements Disposable {
     }
   }
 
-  /** By default: for a server on loopback, EC, valid since yesterday and for 30 days. */
+  /** By default: for a server on loopback, EC, valid from yesterday and for 30 days. */
   issue(wish: CertificateWish = {}): Certified {
     const { commonName = "localhost", altNames = LOOPBACK, validDays = [-1, 30], key = "ec" } = wish;
     const name = `${++this.#issued}-${commonName}`;
@@ -69,7 +69,7 @@ export class Authority implements Disposable {
       ...["req", ...KEY_ARGS[key], "-subj", `/CN=${commonName}`, ...names],
       ...["-keyout", keyPath, "-out", request],
     );
-    // Of what OpenSSL 3.0 has, `ca` alone can set both ends of the validity.
+    // In OpenSSL 3.0 only the `ca` command can set both ends of the validity.
     openssl(
       ...["ca", "-batch", "-notext", "-config", this.#config, "-in", request, "-out", certPath],
       ...["-startdate", openSslTime(validDays[0]), "-enddate", openSslTime(validDays[1])],
@@ -77,7 +77,7 @@ export class Authority implements Disposable {
     return { certPath, keyPath };
   }
 
-  /** The same certificate with its key under a passphrase. */
+  /** The same certificate with its key encrypted by a passphrase. */
   encrypted(
     { certPath, keyPath }: Certified,
     passphrase: string,

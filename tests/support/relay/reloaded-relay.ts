@@ -15,10 +15,10 @@ const EVERYWHERE: FileSettings = {
   "grpc-port": 0,
 };
 
-/** What a reload ends with: one line, whatever came of it. */
+/** The log line that ends a reload, whatever its result. */
 const OUTCOME = /configuration reloaded|the new configuration can't be used|certificates and files/g;
 
-/** A relay with a configuration file that changes while it runs. */
+/** A relay with a configuration file that changes while the relay runs. */
 export class ReloadedRelay implements AsyncDisposable {
   readonly relay: RelayProcess;
   readonly path: string;
@@ -30,7 +30,7 @@ export class ReloadedRelay implements AsyncDisposable {
     this.path = path;
   }
 
-  /** Sends a SIGHUP; gives all lines up to the one that says what came of it, with `FILE` for the path. */
+  /** Sends a SIGHUP. Resolves with all log lines up to the one with the result, with `FILE` for the path. */
   async hangUp(): Promise<string> {
     const before = this.relay.output();
     const outcomes = before.match(OUTCOME)?.length ?? 0;
@@ -39,12 +39,12 @@ export class ReloadedRelay implements AsyncDisposable {
       if ((this.relay.output().match(OUTCOME)?.length ?? 0) === outcomes)
         throw new Error("nothing came of it");
     });
-    // What is told behind that line is told with it.
+    // Lines that follow directly are included.
     await Bun.sleep(20);
     return this.relay.output().slice(before.length).replaceAll(this.path, "FILE");
   }
 
-  /** Replaces what the file holds, and has it read. */
+  /** Replaces the contents of the file, and reloads it. */
   reload(settings: FileSettings): Promise<string> {
     return this.reloadText(stringify({ ...EVERYWHERE, ...settings }));
   }

@@ -10,7 +10,7 @@ import { SecretSearch } from "./secret-search.ts";
 export const random = (name: string) => `${name}-${randomBytes(16).toString("hex")}`;
 export const PASSWORD = random("password");
 export const PASSPHRASE = random("passphrase");
-/** Asked for with a character behind it that no SDK key has. */
+/** Requested with a trailing character that is not allowed in SDK keys. */
 export const MALFORMED = random("secret-malformed");
 
 /** Everything that a run needs and leaves behind. */

@@ -7,10 +7,7 @@ export interface SharedRelay {
   readonly relay: RelayProcess;
 }
 
-/**
- * One upstream and one relay for all tests of the file or block that calls it. Tests keep apart by SDK keys
- * of their own.
- */
+/** Starts one upstream and one relay for all tests of the calling file or block. Tests use SDK keys of their own. */
 export function shareRelay(
   relayOptions: Omit<RelayOptions, "upstream"> = {},
   upstreamOptions: UpstreamOptions = {},
