@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { cors } from "@connectrpc/connect";
 import type { Browser } from "playwright-core";
-import type { PageAnswer, PageProtocol } from "../support/clients/page-rpcs.ts";
+import type { PageProtocol, PageResult } from "../support/clients/page-rpcs.ts";
 import { OpenedPage, startBrowser } from "../support/common/browser.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
@@ -50,7 +50,7 @@ describeWith("chromium")("a page of an allowed origin", () => {
       upstream,
       relay,
       tab,
-      rpc: (protocol: PageProtocol, sdkKey: string, streams: boolean): Promise<PageAnswer> => {
+      rpc: (protocol: PageProtocol, sdkKey: string, streams: boolean): Promise<PageResult> => {
         const args = [protocol, relay.httpUrl, sdkKey, streams].map((arg) => JSON.stringify(arg)).join(", ");
         return tab.evaluate(`pageRpc(${args})`);
       },
@@ -84,11 +84,11 @@ describeWith("chromium")("a page of an allowed origin", () => {
     values.set("content-type", "application/json").set("statsig-api-key", SDK_KEY);
     const headers = JSON.stringify(Object.fromEntries(values));
 
-    const answer = await opened.tab.evaluate<{ status: number; source: string | null }>(
+    const response = await opened.tab.evaluate<{ status: number; source: string | null }>(
       `fetch(${JSON.stringify(url)}, { headers: ${headers} })
-        .then((answer) => ({ status: answer.status, source: answer.headers.get("x-sfp-source") }))`,
+        .then((response) => ({ status: response.status, source: response.headers.get("x-sfp-source") }))`,
     );
-    expect(answer).toEqual({ status: 200, source: expect.any(String) });
+    expect(response).toEqual({ status: 200, source: expect.any(String) });
   }, 30_000);
 
   test("of an origin that is not allowed can do none of it", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { cors } from "@connectrpc/connect";
 import { withCors } from "../../src/http/cors.ts";
-import type { RawAnswer } from "../support/clients/raw-get.ts";
+import type { RawResponse } from "../support/clients/raw-get.ts";
 import { type RawRequest, rawHttp } from "../support/clients/raw-http.ts";
 import { type SharedRelay, shareRelay } from "../support/relay/shared-relay.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
@@ -25,9 +25,9 @@ const EXPOSED = [
   ...cors.exposedHeaders.map((name) => name.toLowerCase()),
 ];
 
-const corsHeaders = ({ headers }: RawAnswer) =>
+const corsHeaders = ({ headers }: RawResponse) =>
   Object.keys(headers).filter((name) => name.startsWith("access-control-"));
-const varies = ({ headers }: RawAnswer) => String(headers["vary"] ?? "").split(", ");
+const varies = ({ headers }: RawResponse) => String(headers["vary"] ?? "").split(", ");
 
 /** A request as a page of this origin sends it. */
 const fromOrigin = (origin: string, { headers = [], ...rest }: RawRequest = {}): RawRequest => ({

@@ -78,22 +78,22 @@ const length = fc.oneof(fc.nat(300), fc.nat(300), fc.nat(300), fc.nat(40_000));
 const body = length.map((count) => "b".repeat(count));
 
 const request = fc.oneof(
-  fc.constant({ wire: "GET /held HTTP/1.1\r\nHost: a\r\n\r\n", answer: "held ".repeat(50) }),
-  fc.nat(99).map((n) => ({ wire: `GET /slow-${n} HTTP/1.1\r\nHost: a\r\n\r\n`, answer: `at /slow-${n}` })),
+  fc.constant({ wire: "GET /held HTTP/1.1\r\nHost: a\r\n\r\n", response: "held ".repeat(50) }),
+  fc.nat(99).map((n) => ({ wire: `GET /slow-${n} HTTP/1.1\r\nHost: a\r\n\r\n`, response: `at /slow-${n}` })),
   body.map((text) => ({
     wire: `POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
-    answer: `${text.length}:/echo`,
+    response: `${text.length}:/echo`,
   })),
   // The handler does not read it.
   body.map((text) => ({
     wire: `POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
-    answer: "at /other",
+    response: "at /other",
   })),
   fc.array(body, { minLength: 1, maxLength: 3 }).map((texts) => {
     const chunks = texts.filter(Boolean).map((text) => `${text.length.toString(16)}\r\n${text}\r\n`);
     return {
       wire: `POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${chunks.join("")}0\r\nX-Trailer: 1\r\n\r\n`,
-      answer: `${texts.join("").length}:/echo`,
+      response: `${texts.join("").length}:/echo`,
     };
   }),
 );
@@ -135,7 +135,7 @@ test("answers requests in order, however their bytes are split and however slowl
           emit: () => {},
         });
         const wire = Buffer.from(requests.map(({ wire: each }) => each).join(""));
-        const expected = requests.map(({ answer }) => answer);
+        const expected = requests.map(({ response }) => response);
         let sent = 0;
         await eventually(
           () => {

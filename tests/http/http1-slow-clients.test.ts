@@ -17,7 +17,7 @@ const LCUT = 1_700_000_000_000;
 const BYTES = 2_000_000;
 /** Longer in total than a closing connection is kept. */
 const PAUSE_MS = 40;
-const PIECE_BYTES = 24_000;
+const CHUNK_BYTES = 24_000;
 
 const started = async (args: readonly string[] = []): Promise<TlsRelay> => {
   const relay = await startTlsRelay(args);
@@ -37,9 +37,9 @@ async function readSlowly(url: string, head: string): Promise<number> {
     error = message;
   });
   socket.write(head);
-  for await (const piece of socket.iterator({ destroyOnReturn: false })) {
-    bytes += (piece as Buffer).length;
-    await sleep((PAUSE_MS * (piece as Buffer).length) / PIECE_BYTES);
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    bytes += (chunk as Buffer).length;
+    await sleep((PAUSE_MS * (chunk as Buffer).length) / CHUNK_BYTES);
   }
   socket.destroy();
   if (error !== "") throw new Error(error);

@@ -67,7 +67,7 @@ describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)
   });
 
   test("is parsed as by URL and URLSearchParams", () => {
-    const piece = fc.constantFrom(
+    const segment = fc.constantFrom(
       "v1",
       "v2",
       "v3",
@@ -79,8 +79,8 @@ describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)
       "",
     );
     const path = fc.oneof(
-      fc.array(piece, { maxLength: 6 }),
-      fc.array(piece, { maxLength: 3 }).map((rest) => ["v2", "download_config_specs", ...rest]),
+      fc.array(segment, { maxLength: 6 }),
+      fc.array(segment, { maxLength: 3 }).map((rest) => ["v2", "download_config_specs", ...rest]),
     );
     const name = fc.constantFrom("sinceTime", "supports_proto", "checksum", "xsinceTime", "sinceTime2");
     const value = fc.constantFrom(
@@ -97,9 +97,9 @@ describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)
     );
     const query = fc.array(fc.tuple(name, value), { maxLength: 4 });
     fc.assert(
-      fc.property(path, query, (pieces, pairs) => {
+      fc.property(path, query, (segments, pairs) => {
         const text = pairs.map(([each, said]) => `${each}=${said}`).join("&");
-        const url = `http://localhost:8000/${pieces.join("/")}${text && "?"}${text}`;
+        const url = `http://localhost:8000/${segments.join("/")}${text && "?"}${text}`;
         expect(readSpecTarget(url)).toEqual(reference(url));
       }),
       { numRuns: 3_000 },

@@ -66,13 +66,17 @@ describe("gRPC: too many streams", () => {
     await using small = await startSmallRelay();
     await small.open(MAX_STREAMS - 1);
     const leave = new AbortController();
-    const answer = await fetch(`${small.relay.httpUrl}${STREAM_CONFIG_SPEC}`, {
+    const response = await fetch(`${small.relay.httpUrl}${STREAM_CONFIG_SPEC}`, {
       method: "POST",
       headers: { "content-type": "application/connect+json" },
       body: rpcFrame(JSON.stringify({ sdkKey: small.sdkKey })),
       signal: leave.signal,
     });
-    await within(answer.body?.getReader().read() ?? Promise.reject(new Error("no body")), 5_000, "a message");
+    await within(
+      response.body?.getReader().read() ?? Promise.reject(new Error("no body")),
+      5_000,
+      "a message",
+    );
     using refused = small.client.streamConfigSpec({ sdkKey: small.sdkKey, version: 2 });
     expect(await refused.status()).toMatchObject(TOO_MANY);
     leave.abort();

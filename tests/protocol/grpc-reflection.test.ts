@@ -13,7 +13,7 @@ const SERVICES = [
 ];
 const NOT_FOUND = 5;
 
-interface ReflectionAnswer {
+interface ReflectionResponse {
   readonly list_services_response?: { readonly service: readonly { readonly name: string }[] };
   readonly file_descriptor_response?: { readonly file_descriptor_proto: readonly Buffer[] };
   readonly error_response?: { readonly error_code: number };
@@ -30,7 +30,7 @@ const definition = loadSync(
 );
 
 /** Sends one request on its own stream. The stream must end when the client sends no more. */
-async function reflect(version: string, question: object): Promise<ReflectionAnswer> {
+async function reflect(version: string, question: object): Promise<ReflectionResponse> {
   const service = definition[`grpc.reflection.${version}.ServerReflection`];
   const method = (service as Record<string, MethodDefinition<object, object>>)["ServerReflectionInfo"];
   if (method === undefined) throw new Error(`no reflection ${version}`);
@@ -38,9 +38,9 @@ async function reflect(version: string, question: object): Promise<ReflectionAns
   try {
     const { path, requestSerialize, responseDeserialize } = method;
     const call = client.makeBidiStreamRequest<object, object>(path, requestSerialize, responseDeserialize);
-    const answers: ReflectionAnswer[] = [];
+    const answers: ReflectionResponse[] = [];
     const ended = new Promise<void>((resolve, reject) => {
-      call.on("data", (answer: ReflectionAnswer) => answers.push(answer));
+      call.on("data", (answer: ReflectionResponse) => answers.push(answer));
       call.once("error", reject).once("end", resolve);
     });
     call.write(question);
@@ -54,7 +54,7 @@ async function reflect(version: string, question: object): Promise<ReflectionAns
 }
 
 /** Encodes the response as a FileDescriptorSet, as tools do: field 1 for each file, with its length. */
-function fileSet({ file_descriptor_response: response }: ReflectionAnswer): Buffer {
+function fileSet({ file_descriptor_response: response }: ReflectionResponse): Buffer {
   const parts = (response?.file_descriptor_proto ?? []).flatMap((file) => {
     const length: number[] = [];
     for (let rest = file.byteLength; ; rest >>= 7) {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type RawAnswer, textOf } from "../support/clients/raw-get.ts";
+import { type RawResponse, textOf } from "../support/clients/raw-get.ts";
 import { rawHttp } from "../support/clients/raw-http.ts";
 import { eventually } from "../support/common/wait.ts";
 import { shareRelay } from "../support/relay/shared-relay.ts";
@@ -11,13 +11,13 @@ const ask = (
   { sdkKey }: PublishedKey,
   headers: Readonly<Record<string, string>> = {},
   { method = "GET", query = "" } = {},
-): Promise<RawAnswer> =>
+): Promise<RawResponse> =>
   rawHttp(`${shared.relay.httpUrl}/v2/download_config_specs/${sdkKey}.json${query}`, {
     method,
     headers: Object.entries(headers),
   });
 
-const tagOf = ({ headers }: RawAnswer): string => {
+const tagOf = ({ headers }: RawResponse): string => {
   expect(headers.etag).toMatch(/^"[^"]+"$/);
   return String(headers.etag);
 };
@@ -88,7 +88,7 @@ test("Config specs over HTTP: Vary names everything that a response depends on, 
 });
 
 describe("Config specs over HTTP: HEAD", () => {
-  const withoutDate = ({ headers: { date: _, ...headers } }: RawAnswer) => headers;
+  const withoutDate = ({ headers: { date: _, ...headers } }: RawResponse) => headers;
 
   test("has the headers of GET, including Content-Length, and no body", async () => {
     const key = publishKey(shared.upstream, "secret-head");

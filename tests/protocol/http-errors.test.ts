@@ -24,11 +24,11 @@ describe("HTTP errors: an unknown or revoked key is 401, text/plain, Unauthorize
         body: '{"sinceTime":0}',
       }),
     ];
-    for (const answer of await Promise.all(requests)) {
-      expect(answer.status).toBe(401);
-      expect(answer.headers["content-type"]).toStartWith("text/plain");
-      expect(answer.headers["content-encoding"]).toBeUndefined();
-      expect(answer.body.toString()).toBe("Unauthorized");
+    for (const response of await Promise.all(requests)) {
+      expect(response.status).toBe(401);
+      expect(response.headers["content-type"]).toStartWith("text/plain");
+      expect(response.headers["content-encoding"]).toBeUndefined();
+      expect(response.body.toString()).toBe("Unauthorized");
     }
   });
 });
@@ -59,12 +59,12 @@ describe('HTTP errors: other errors are JSON {"code": <status>, "reason": "<reas
   test.each(rows)("$what: $code", async (row) => {
     const headers = "key" in row ? [row.key, json] : [json];
     const method = "method" in row ? row.method : "GET";
-    const answer = await ask(row.path, { method, headers, ...("body" in row && { body: row.body }) });
-    expect(answer.status).toBe(row.code);
-    expect(answer.headers["content-type"]).toStartWith("application/json");
-    const body: unknown = JSON.parse(answer.body.toString());
+    const response = await ask(row.path, { method, headers, ...("body" in row && { body: row.body }) });
+    expect(response.status).toBe(row.code);
+    expect(response.headers["content-type"]).toStartWith("application/json");
+    const body: unknown = JSON.parse(response.body.toString());
     expect(body).toEqual({ code: row.code, reason: STATUS_CODES[row.code] });
-    if (row.code === 405) expect(answer.headers.allow).toMatch(/GET.*HEAD.*POST/);
+    if (row.code === 405) expect(response.headers.allow).toMatch(/GET.*HEAD.*POST/);
   });
 
   test("nothing cached and upstream failing: 503 with Retry-After, never 401", async () => {
@@ -72,10 +72,10 @@ describe('HTTP errors: other errors are JSON {"code": <status>, "reason": "<reas
     shared.upstream.misbehave(status(500), forKey(sdkKey));
     const plain = await ask(`/v1/download_config_specs/${sdkKey}.json`);
     const asProto = await ask(`/v2/download_config_specs/${sdkKey}.json?supports_proto=true`, proto);
-    for (const answer of [plain, asProto]) {
-      expect(answer.status).toBe(503);
-      expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
-      const body: unknown = JSON.parse(answer.body.toString());
+    for (const response of [plain, asProto]) {
+      expect(response.status).toBe(503);
+      expect(Number(response.headers["retry-after"])).toBeGreaterThan(0);
+      const body: unknown = JSON.parse(response.body.toString());
       expect(body).toEqual({ code: 503, reason: "Service Unavailable" });
     }
   });

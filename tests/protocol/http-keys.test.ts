@@ -76,18 +76,18 @@ describe("Config specs over HTTP: the query parameter supports_proto overrides t
   test.each(rows)('query "$query", header $header: $proto', async ({ query, header, proto: wanted }) => {
     const { sdkKey, v2, proto } = publishKey(shared.upstream, "secret-supports-proto");
     const said = header === undefined ? {} : { "statsig-supports-proto": header };
-    const answer = await ask(`/v2/download_config_specs/${sdkKey}.json${query}`, { ...offered, ...said });
-    if (wanted) expect(answer.body.equals(proto)).toBe(true);
-    else expect(textOf(answer)).toBe(v2);
+    const response = await ask(`/v2/download_config_specs/${sdkKey}.json${query}`, { ...offered, ...said });
+    if (wanted) expect(response.body.equals(proto)).toBe(true);
+    else expect(textOf(response)).toBe(v2);
   });
 
   test("a client that does not accept statsig-br gets JSON in any case", async () => {
     const { sdkKey, v2 } = publishKey(shared.upstream, "secret-no-statsig-br");
     for (const coding of ["gzip", "br", "identity", "statsig-br;q=0, gzip"]) {
       const headers = { "statsig-supports-proto": "true", "accept-encoding": coding };
-      const answer = await ask(`/v2/download_config_specs/${sdkKey}.json?supports_proto=true`, headers);
-      expect([coding, answer.headers["content-type"]]).toEqual([coding, "application/json"]);
-      expect(textOf(answer)).toBe(v2);
+      const response = await ask(`/v2/download_config_specs/${sdkKey}.json?supports_proto=true`, headers);
+      expect([coding, response.headers["content-type"]]).toEqual([coding, "application/json"]);
+      expect(textOf(response)).toBe(v2);
     }
   });
 });

@@ -22,13 +22,13 @@ describe("Config specs over HTTP: new specs", () => {
       const published = publishKey(shared.upstream, "secret-new-specs");
       for (const coding of ["identity", "gzip", "br", "zstd"]) {
         for (const query of ["", `?sinceTime=${published.lcut - 1}`]) {
-          const answer = await ask(pathOf(published.sdkKey, version, query), { "accept-encoding": coding });
-          expect(answer.status).toBe(200);
-          expect(answer.headers["content-type"]).toBe("application/json");
-          expect(answer.headers["content-encoding"] ?? "identity").toBe(coding);
-          expect(answer.headers["content-length"]).toBe(String(answer.body.byteLength));
-          expect(answer.headers["x-since-time"]).toBe(String(published.lcut));
-          expect(textOf(answer)).toBe(published[version]);
+          const response = await ask(pathOf(published.sdkKey, version, query), { "accept-encoding": coding });
+          expect(response.status).toBe(200);
+          expect(response.headers["content-type"]).toBe("application/json");
+          expect(response.headers["content-encoding"] ?? "identity").toBe(coding);
+          expect(response.headers["content-length"]).toBe(String(response.body.byteLength));
+          expect(response.headers["x-since-time"]).toBe(String(published.lcut));
+          expect(textOf(response)).toBe(published[version]);
         }
       }
     },
@@ -55,9 +55,9 @@ describe("Config specs over HTTP: new specs", () => {
     const { v2, lcut } = versionOf("secret-other");
     shared.upstream.publish("secret-mine", "v2", v2, lcut);
     for (let attempt = 0; attempt < 2; attempt++) {
-      const answer = await ask(pathOf("secret-mine", "v2"));
-      expect(answer.status).toBe(503);
-      expect(answer.body.toString()).not.toContain("gate_public");
+      const response = await ask(pathOf("secret-mine", "v2"));
+      expect(response.status).toBe(503);
+      expect(response.body.toString()).not.toContain("gate_public");
     }
   });
 });
@@ -70,12 +70,12 @@ describe("Config specs over HTTP: nothing newer than sinceTime", () => {
       for (const sinceTime of [lcut, lcut + 1, lcut + 1e9]) {
         for (const coding of ["identity", "gzip", "zstd, br, gzip", "statsig-br, gzip, deflate, br"]) {
           const query = `?sinceTime=${sinceTime}`;
-          const answer = await ask(pathOf(sdkKey, version, query), { "accept-encoding": coding });
-          expect(answer.status).toBe(200);
-          expect(answer.headers["content-type"]).toBe("application/json");
-          expect(answer.headers["content-encoding"]).toBeUndefined();
-          expect(answer.headers["x-since-time"]).toBe(String(lcut));
-          expect(answer.body.toString()).toBe(NO_UPDATE);
+          const response = await ask(pathOf(sdkKey, version, query), { "accept-encoding": coding });
+          expect(response.status).toBe(200);
+          expect(response.headers["content-type"]).toBe("application/json");
+          expect(response.headers["content-encoding"]).toBeUndefined();
+          expect(response.headers["x-since-time"]).toBe(String(lcut));
+          expect(response.body.toString()).toBe(NO_UPDATE);
         }
       }
     },
@@ -85,11 +85,11 @@ describe("Config specs over HTTP: nothing newer than sinceTime", () => {
     const { sdkKey, lcut } = publishKey(shared.upstream, "secret-proto-nothing-newer");
     const query = `?supports_proto=true&sinceTime=${lcut}`;
     for (const _ of ["first sight", "held"]) {
-      const answer = await ask(pathOf(sdkKey, "v2", query), protoOffered);
-      expect([answer.status, answer.headers["content-type"]]).toEqual([200, "application/json"]);
-      expect(answer.headers["content-encoding"]).toBeUndefined();
-      expect(answer.headers["x-since-time"]).toBe(String(lcut));
-      expect(answer.body.toString()).toBe(NO_UPDATE);
+      const response = await ask(pathOf(sdkKey, "v2", query), protoOffered);
+      expect([response.status, response.headers["content-type"]]).toEqual([200, "application/json"]);
+      expect(response.headers["content-encoding"]).toBeUndefined();
+      expect(response.headers["x-since-time"]).toBe(String(lcut));
+      expect(response.body.toString()).toBe(NO_UPDATE);
     }
   });
 
@@ -119,12 +119,12 @@ describe("Config specs over HTTP: protobuf specs", () => {
   test("byte for byte, with application/octet-stream and statsig-br both", async () => {
     const { sdkKey, lcut, proto } = publishKey(shared.upstream, "secret-proto");
     for (const query of ["?supports_proto=true", `?supports_proto=true&sinceTime=${lcut - 1}`]) {
-      const answer = await ask(pathOf(sdkKey, "v2", query), protoOffered);
-      expect(answer.status).toBe(200);
-      expect(answer.headers["content-type"]).toBe("application/octet-stream");
-      expect(answer.headers["content-encoding"]).toBe("statsig-br");
-      expect(answer.headers["x-since-time"]).toBe(String(lcut));
-      expect(answer.body.equals(proto)).toBe(true);
+      const response = await ask(pathOf(sdkKey, "v2", query), protoOffered);
+      expect(response.status).toBe(200);
+      expect(response.headers["content-type"]).toBe("application/octet-stream");
+      expect(response.headers["content-encoding"]).toBe("statsig-br");
+      expect(response.headers["x-since-time"]).toBe(String(lcut));
+      expect(response.body.equals(proto)).toBe(true);
     }
   });
 
@@ -132,11 +132,11 @@ describe("Config specs over HTTP: protobuf specs", () => {
     const { sdkKey, lcut, v2 } = versionOf("secret-json-for-proto");
     shared.upstream.publish(sdkKey, "v2", v2, lcut);
     for (const _ of ["first sight", "held"]) {
-      const answer = await ask(pathOf(sdkKey, "v2", "?supports_proto=true"), protoOffered);
-      expect([answer.status, answer.headers["content-type"]]).toEqual([200, "application/json"]);
-      expect(["gzip", "br"]).toContain(answer.headers["content-encoding"] ?? "identity");
-      expect(answer.headers["x-since-time"]).toBe(String(lcut));
-      expect(textOf(answer)).toBe(v2);
+      const response = await ask(pathOf(sdkKey, "v2", "?supports_proto=true"), protoOffered);
+      expect([response.status, response.headers["content-type"]]).toEqual([200, "application/json"]);
+      expect(["gzip", "br"]).toContain(response.headers["content-encoding"] ?? "identity");
+      expect(response.headers["x-since-time"]).toBe(String(lcut));
+      expect(textOf(response)).toBe(v2);
     }
   });
 });

@@ -32,13 +32,13 @@ describe("bodies that never end", () => {
     const { sdkKey } = publishKey(started.upstream, name);
     for (const protocol of ["http", "https"] as const) {
       expect(await started.statusOf(protocol, specPath(sdkKey))).toBe(200);
-      const answer = await fetch(`${started.relay.urlOf(protocol)}/v1/log_event`, {
+      const response = await fetch(`${started.relay.urlOf(protocol)}/v1/log_event`, {
         method: "POST",
         headers: EVENTS,
         body: JSON.stringify({ events: [{ eventName: "a", user: {}, time: 1 }], statsigMetadata: {} }),
         tls: { rejectUnauthorized: false },
       });
-      expect(answer.status).toBe(202);
+      expect(response.status).toBe(202);
     }
   };
 

@@ -23,8 +23,8 @@ async function isServed(connection: RawConnection, protocol: Protocol): Promise<
   const before = connection.received.length;
   connection.write(isHttp2(protocol) ? PING : ASK);
   await eventually(() => expect(connection.isClosed || connection.received.length > before).toBe(true));
-  const answer = connection.received.subarray(before);
-  return isHttp2(protocol) ? answer.length > 0 : answer.toString("latin1").startsWith("HTTP/1.1 200");
+  const response = connection.received.subarray(before);
+  return isHttp2(protocol) ? response.length > 0 : response.toString("latin1").startsWith("HTTP/1.1 200");
 }
 
 describe("--max-connections", () => {

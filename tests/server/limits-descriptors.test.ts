@@ -99,6 +99,6 @@ describe("the system's limit of open files", () => {
 });
 
 async function ready(managementUrl: string): Promise<{ status: number; text: string }> {
-  const answer = await fetch(`${managementUrl}/readyz`);
-  return { status: answer.status, text: await answer.text() };
+  const response = await fetch(`${managementUrl}/readyz`);
+  return { status: response.status, text: await response.text() };
 }

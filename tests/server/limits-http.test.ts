@@ -31,7 +31,7 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
   const statusOf = async (request: string): Promise<number> => {
     using connection = await open();
     connection.write(request);
-    return await connection.until("an answer", () => connection.statuses[0]);
+    return await connection.until("an response", () => connection.statuses[0]);
   };
   const get = (path: string, headers = "") =>
     statusOf(`GET ${path} HTTP/1.1\r\n${HOST}${CLOSE}${headers}\r\n`);
@@ -104,7 +104,7 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
   test("a connection without a next request is closed", async () => {
     using connection = await open();
     connection.write(`GET ${started.heldPath} HTTP/1.1\r\n${HOST}\r\n`);
-    await connection.until("an answer", () => connection.statuses[0]);
+    await connection.until("an response", () => connection.statuses[0]);
     const answeredAt = performance.now();
     await connection.closed(2_000 + TIMER_SLACK_MS);
     expect(performance.now() - answeredAt).toBeGreaterThan(900);
@@ -173,7 +173,7 @@ describe.each(["http", "https"] as const)("--max-in-flight on the %s port", (pro
     const askedAt = performance.now();
     using connection = await RawConnection.open(started.relay.urlOf(protocol));
     connection.write(`GET ${specPath("secret-new-beyond")} HTTP/1.1\r\n${HOST}${CLOSE}\r\n`);
-    expect(await connection.until("an answer", () => connection.statuses[0])).toBe(503);
+    expect(await connection.until("an response", () => connection.statuses[0])).toBe(503);
     expect(performance.now() - askedAt).toBeLessThan(1_000);
     expect(connection.text).toMatch(/\r\nRetry-After: \d+\r\n/i);
     expect(started.upstream.count(/secret-new-beyond/)).toBe(0);

@@ -55,7 +55,7 @@ describe.each(["https", "grpc", "grpcs"] as const)(
         using client = await RawHttp2.open(url());
         client.send(frame(FRAME.headers, END_HEADERS | END_STREAM, 1, requestHeaders("GET", "/nowhere")));
         await client.received(
-          "an answer",
+          "an response",
           ({ streamId, flags }) => streamId === 1 && (flags & END_STREAM) > 0,
         );
         await client.connection.closed(2_000 + TIMER_SLACK_MS);

@@ -109,9 +109,9 @@ describeWith(
 
     test("grpc-js, unary", async () => {
       using grpc = grpcClient(mode, client);
-      const answer = grpc.getConfigSpec({ sdkKey, version: 2 });
-      if (ending === "refused") expect(await failureOf(answer)).toMatchObject({ code: code.UNAVAILABLE });
-      else expect((await answer).message).toEqual(spec());
+      const response = grpc.getConfigSpec({ sdkKey, version: 2 });
+      if (ending === "refused") expect(await failureOf(response)).toMatchObject({ code: code.UNAVAILABLE });
+      else expect((await response).message).toEqual(spec());
     });
 
     test("grpc-js, a stream", async () => {
@@ -165,8 +165,8 @@ describeWith(
     test("Connect", async () => {
       const { status, body } = await call("application/json", JSON.stringify({ sdkKey, version: "v2" }));
       expect(status).toBe(200);
-      const answer: unknown = JSON.parse(Buffer.from(body).toString());
-      expect(answer).toEqual({ spec: published.v2, lastUpdated: String(published.lcut) });
+      const response: unknown = JSON.parse(Buffer.from(body).toString());
+      expect(response).toEqual({ spec: published.v2, lastUpdated: String(published.lcut) });
     });
 
     test("gRPC-Web", async () => {

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { buffer, text } from "node:stream/consumers";
 
-export interface CurlAnswer {
+export interface CurlResponse {
   readonly exitCode: number;
   /** 0 if there was no response. */
   readonly status: number;
@@ -13,7 +13,7 @@ export interface CurlAnswer {
 
 const headEnd = Buffer.from("\r\n\r\n");
 
-function parse(output: Buffer): Pick<CurlAnswer, "status" | "headers" | "body"> {
+function parse(output: Buffer): Pick<CurlResponse, "status" | "headers" | "body"> {
   let rest = output;
   for (;;) {
     const end = rest.indexOf(headEnd);
@@ -31,7 +31,7 @@ function parse(output: Buffer): Pick<CurlAnswer, "status" | "headers" | "body"> 
 }
 
 /** Runs the real curl, without its configuration file and without a proxy. */
-export async function curl(...args: string[]): Promise<CurlAnswer> {
+export async function curl(...args: string[]): Promise<CurlResponse> {
   const child = spawn("curl", ["-q", "-sS", "-i", "-m", "15", "--noproxy", "*", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });

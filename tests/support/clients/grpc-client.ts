@@ -17,7 +17,7 @@ export interface ConfigSpecResponse {
   readonly zstdDictId?: string;
 }
 
-export interface UnaryAnswer<T> {
+export interface UnaryResponse<T> {
   readonly message: T;
   readonly metadata: Metadata;
 }
@@ -56,7 +56,7 @@ export class GrpcClient implements Disposable {
   getConfigSpec(
     request: ConfigSpecRequest,
     headers: Readonly<Record<string, string>> = {},
-  ): Promise<UnaryAnswer<ConfigSpecResponse>> {
+  ): Promise<UnaryResponse<ConfigSpecResponse>> {
     return this.#unary(methodOf(proxyService, "getConfigSpec"), request, headers).then(
       ({ message, metadata }) => ({
         // proto3 does not send zero values.
@@ -93,7 +93,7 @@ export class GrpcClient implements Disposable {
     method: ServiceDefinition[string],
     request: object,
     headers: Readonly<Record<string, string>> = {},
-  ): Promise<UnaryAnswer<object>> {
+  ): Promise<UnaryResponse<object>> {
     return new Promise((resolve, reject) => {
       let metadata: Metadata | undefined;
       const deadline = Date.now() + this.#deadlineMs;

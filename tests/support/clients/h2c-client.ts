@@ -8,7 +8,7 @@ import { buffer } from "node:stream/consumers";
 import { within } from "../common/wait.ts";
 import { FrameQueue } from "./rpc-frames.ts";
 
-export interface H2cAnswer {
+export interface H2cResponse {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
@@ -58,7 +58,7 @@ export class H2cClient implements Disposable {
     path: string,
     headers: Readonly<Record<string, string>>,
     body: Uint8Array | string,
-  ): Promise<H2cAnswer> {
+  ): Promise<H2cResponse> {
     const stream = this.#send(path, headers, body);
     let [received, trailers]: IncomingHttpHeaders[] = [{}, {}];
     stream.once("response", (all) => {

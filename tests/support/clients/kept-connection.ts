@@ -32,7 +32,7 @@ export class KeptConnection implements Disposable {
     return eventually(() => {
       const statuses = [...this.#text.matchAll(/HTTP\/1\.1 (\d{3})/g)];
       const status = statuses[this.#statuses - 1]?.[1];
-      if (status === undefined) throw new Error(`no answer, but ${this.#text.slice(-200)}`);
+      if (status === undefined) throw new Error(`no response, but ${this.#text.slice(-200)}`);
       return Number(status);
     });
   }

@@ -99,15 +99,15 @@ async function send(outgoing, { body, protocol }) {
   }
   if (protocol !== "h2" && body.chunked !== false) outgoing.setHeader("transfer-encoding", "chunked");
   if (protocol !== "h2") outgoing.flushHeaders();
-  for (const piece of body.pieces) {
-    if (typeof piece === "number") await sleep(piece);
-    else outgoing.write(Buffer.from(piece, "base64"));
+  for (const chunk of body.chunks) {
+    if (typeof chunk === "number") await sleep(chunk);
+    else outgoing.write(Buffer.from(chunk, "base64"));
   }
   if (body.repeat !== undefined) {
-    const piece = Buffer.alloc(64 * 1024, body.repeat.byte);
-    for (let left = body.repeat.bytes; left > 0; left -= piece.length) {
+    const chunk = Buffer.alloc(64 * 1024, body.repeat.byte);
+    for (let left = body.repeat.bytes; left > 0; left -= chunk.length) {
       if (outgoing.destroyed || outgoing.errored) break;
-      const slice = piece.subarray(0, Math.min(left, piece.length));
+      const slice = chunk.subarray(0, Math.min(left, chunk.length));
       if (!outgoing.write(slice)) await drainOrClose(outgoing);
     }
   }

@@ -9,7 +9,7 @@ import {
 export type PageProtocol = "connect" | "grpc-web";
 
 /** The result of one RPC: the lcut of the first spec, or the name of the error code. */
-export interface PageAnswer {
+export interface PageResult {
   readonly lcut?: string;
   readonly error?: string;
 }
@@ -20,7 +20,7 @@ async function pageRpc(
   relayUrl: string,
   sdkKey: string,
   streams: boolean,
-): Promise<PageAnswer> {
+): Promise<PageResult> {
   const options = { baseUrl: relayUrl, defaultTimeoutMs: 10_000 };
   const isConnect = protocol === "connect";
   const transport = isConnect ? createConnectTransport(options) : createGrpcWebTransport(options);

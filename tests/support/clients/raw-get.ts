@@ -2,7 +2,7 @@ import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:ht
 import { buffer } from "node:stream/consumers";
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
 
-export interface RawAnswer {
+export interface RawResponse {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   /** As received, still encoded. */
@@ -13,7 +13,7 @@ export interface RawAnswer {
 export async function rawGet(
   url: string,
   headers: Readonly<Record<string, string>> = {},
-): Promise<RawAnswer> {
+): Promise<RawResponse> {
   const sent = request(url, { headers, agent: false, signal: AbortSignal.timeout(10_000) });
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     sent.once("response", resolve).once("error", reject);
@@ -24,7 +24,7 @@ export async function rawGet(
 }
 
 /** Decodes the text of a response by its Content-Encoding. */
-export function textOf({ headers, body }: RawAnswer): string {
+export function textOf({ headers, body }: RawResponse): string {
   const coding = headers["content-encoding"] ?? "identity";
   switch (coding) {
     case "identity":

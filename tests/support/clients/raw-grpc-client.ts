@@ -11,7 +11,7 @@ import {
 export const GET_CONFIG_SPEC = "/statsig_forward_proxy.StatsigForwardProxy/getConfigSpec";
 export const STREAM_CONFIG_SPEC = "/statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec";
 
-export interface RawUnaryAnswer {
+export interface RawUnaryResponse {
   readonly message: Buffer;
   /** Sent before the message. */
   readonly metadata: Metadata;
@@ -32,7 +32,7 @@ export class RawGrpcClient implements Disposable {
   }
 
   /** Rejects with grpc-js's ServiceError. */
-  unary(path: string, request: Buffer, { deadlineMs = 10_000 } = {}): Promise<RawUnaryAnswer> {
+  unary(path: string, request: Buffer, { deadlineMs = 10_000 } = {}): Promise<RawUnaryResponse> {
     return new Promise((resolve, reject) => {
       let message: Buffer | undefined;
       let metadata: Metadata | undefined;

@@ -149,9 +149,9 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
           await upstream.stop();
           await using next = await start({ upstream });
           const left = await eventually(async () => {
-            const answer = await ask(next, sdkKey);
-            expect(answer.status).toBe(200);
-            return JSON.parse(textOf(answer)) as { time: number };
+            const response = await ask(next, sdkKey);
+            expect(response.status).toBe(200);
+            return JSON.parse(textOf(response)) as { time: number };
           });
           expect(left.time).toBeGreaterThanOrEqual(served);
           expect(textOf(await ask(next, sdkKey))).toBe(

@@ -33,13 +33,13 @@ export async function startTlsRelay(args: readonly string[] = []): Promise<TlsRe
     await startRelayWithTls({ upstream, server, args: ["--enforce-tls", "false", ...args], env }),
   );
   const statusOf = async (protocol: "http" | "https", path = heldPath): Promise<number> => {
-    const answer = await fetch(`${relay.urlOf(protocol)}${path}`, {
+    const response = await fetch(`${relay.urlOf(protocol)}${path}`, {
       headers: { connection: "close" },
       tls: { rejectUnauthorized: false },
       signal: AbortSignal.timeout(5_000),
     });
-    await answer.arrayBuffer();
-    return answer.status;
+    await response.arrayBuffer();
+    return response.status;
   };
   // The first request makes the relay fetch the key from upstream.
   const first = await statusOf("http");
