@@ -73,13 +73,13 @@ export class SpecService {
 
   async *#stream(request: ConfigSpecRequest, context: HandlerContext): AsyncGenerator<SpecItem> {
     const { streamLimit, clock, emit } = this.#options;
-    const leave = streamLimit.enter();
-    if (leave === undefined) {
+    const close = streamLimit.enter();
+    if (close === undefined) {
       emit({ kind: "stream_refused", code: codeToString(Code.ResourceExhausted), isFull: true });
       throw new ConnectError("Max concurrent streams reached", Code.ResourceExhausted);
     }
     // Also runs if the client resets a stream without reading it: the generator is then never resumed.
-    context.signal.addEventListener("abort", leave, { once: true });
+    context.signal.addEventListener("abort", close, { once: true });
     try {
       const held = await this.#findForStream(request, context);
       for await (const item of followSpecs(held, readSinceTime(request), clock, context.signal)) {
@@ -88,7 +88,7 @@ export class SpecService {
       }
       throw held.ended === "evicted" ? unavailable("SDK key was evicted") : unauthorized();
     } finally {
-      leave();
+      close();
     }
   }
 

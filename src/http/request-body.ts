@@ -27,7 +27,7 @@ type BytesReader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cance
 const FIRST_BLOCK_BYTES = 8 * 1024;
 const BLOCK_BYTES = 64 * 1024;
 
-type ReadFailure = "late" | "broken" | "too_large" | "no_room";
+type BodyFailure = "late" | "broken" | "too_large" | "no_room";
 
 /** Reads request bodies within the limits of time, size and memory. */
 export class BodyReader {
@@ -61,7 +61,7 @@ export class BodyReader {
     // The caller has reserved a slot already.
     if (request.body === null) return await handle(new Uint8Array(0));
     const { timeoutMs, budget, inFlight } = this.#options;
-    const failed = Promise.withResolvers<ReadFailure>();
+    const failed = Promise.withResolvers<BodyFailure>();
     using reservation = budget.open(() => failed.resolve("no_room"));
     context.setDeadline(timeoutMs + RESPONSE_MARGIN_MS);
     // The connection's own deadline may be extended by each byte that arrives.
@@ -78,7 +78,7 @@ export class BodyReader {
     return slot === undefined ? this.busy() : await handle(read);
   }
 
-  #toResponse(reason: ReadFailure): Response {
+  #toResponse(reason: BodyFailure): Response {
     switch (reason) {
       case "late":
         this.#options.emit({ kind: "limit_reached", limit: "body-timeout-in-s" });
@@ -99,7 +99,7 @@ async function readAll(
   reader: BytesReader,
   reservation: BodyReservation,
   maxBytes: number,
-): Promise<Uint8Array<ArrayBuffer> | ReadFailure> {
+): Promise<Uint8Array<ArrayBuffer> | BodyFailure> {
   const blocks: Uint8Array[] = [];
   let length = 0;
   let room = new Uint8Array(0);

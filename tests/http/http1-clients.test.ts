@@ -106,8 +106,8 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     return `POST ${STREAM} HTTP/1.1\r\n${HOST}Content-Type: application/connect+json\r\nContent-Length: ${message.length}\r\n\r\n${message}`;
   };
   test.each([
-    ["goes", ""],
-    ["goes, with requests behind the stream", get("/v1/health").repeat(3)],
+    ["disconnects", ""],
+    ["disconnects, with requests behind the stream", get("/v1/health").repeat(3)],
   ])("a stream ends when its client %s", async (_, more) => {
     await using own = await startTlsRelay(["-g", "2"]);
     for (let time = 0; time < 6; time++) {

@@ -161,7 +161,7 @@ describe("sinceTime of a body", () => {
 
   // Number() calls the value's toString, and recurses into arrays.
   test.each([
-    ["an object whose toString is none", '{"toString":1,"valueOf":1}'],
+    ["an object with an invalid toString", '{"toString":1,"valueOf":1}'],
     ["200,000 arrays in each other", `${"[".repeat(200_000)}${"]".repeat(200_000)}`],
   ])("is 0 for hostile values: %s", (_, json) => {
     expect(readSinceTime(JSON.parse(json))).toBe(0);

@@ -44,7 +44,7 @@ describe("gRPC: Connect on the HTTP port", () => {
       403,
       { code: "permission_denied", message: "Unauthorized" },
     ],
-    ["a key that can be none", { sdkKey: "no key" }, 400, { code: "invalid_argument" }],
+    ["a malformed key", { sdkKey: "no key" }, 400, { code: "invalid_argument" }],
     ["no key", {}, 400, { code: "invalid_argument" }],
   ] as const)("%s is an error", async (_, request, status, error) => {
     const response = await post(GET_CONFIG_SPEC, json, JSON.stringify(request));

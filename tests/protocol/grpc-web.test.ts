@@ -123,7 +123,7 @@ describe("gRPC: Connect over h2c on the gRPC port", () => {
 
   test.each([
     ["an unknown key", "secret-unknown", 403, { code: "permission_denied", message: "Unauthorized" }],
-    ["a key that can be none", "no key", 400, { code: "invalid_argument" }],
+    ["a malformed key", "no key", 400, { code: "invalid_argument" }],
   ] as const)("%s: its error", async (_, sdkKey, status, error) => {
     using client = connect();
     const request = JSON.stringify({ sdkKey });

@@ -33,7 +33,7 @@ const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage]
     (files, next) => write(files, next, `${text(next.certPath)}-----BEGIN CERTIF`),
   ],
   [
-    "a second certificate that is no certificate inside",
+    "a second certificate with invalid contents",
     "damaged",
     (files, next) =>
       write(
@@ -78,7 +78,11 @@ const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage]
     "truncated",
     (files, _next, { caPath }) => writeFileSync(files.caPath, text(caPath) + cut(caPath)),
   ],
-  ["authorities that are none", "holds no PEM certificate", (files) => writeFileSync(files.caPath, "none\n")],
+  [
+    "a CA file without certificates",
+    "holds no PEM certificate",
+    (files) => writeFileSync(files.caPath, "none\n"),
+  ],
   [
     "a folder",
     "is a directory",

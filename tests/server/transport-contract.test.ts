@@ -182,7 +182,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     { appliesIf: !isRpc, not: "no GET" },
   );
 
-  row("first request for a key that takes longer than a body may", async () => {
+  row("first request for a key that takes longer than the body timeout", async () => {
     const { sdkKey } = publishKey(started.upstream, `secret-slow-${port}-${protocol}`);
     const isSlow = ({ path }: { readonly path: string }) => path.includes(sdkKey);
     started.upstream.misbehave({ kind: "none" }, { when: isSlow, delayMs: SLOWER_MS });
@@ -190,14 +190,14 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     expect(started.reached("body-timeout-in-s")).toBe(0);
   });
 
-  row("download that takes longer than a body may", async () => {
+  row("download that takes longer than the body timeout", async () => {
     const response = await askSpecs(LARGE, { readDelayMs: SLOWER_MS });
     expect(response).toMatchObject({ status: 200, error: null });
     expect(response.bytes).toBeGreaterThan(LARGE_BYTES);
     expect(started.reached("body-timeout-in-s")).toBe(0);
   });
 
-  row("half a body, then silence: ended in time, others are served", async () => {
+  row("half a body, then silence: ended by the timeout, others are served", async () => {
     const half: SentBody = { chunks: [Buffer.from('{"sdk').toString("base64")], isEndless: true };
     const path = isRpc ? GET_CONFIG_SPEC : "/v1/log_event";
     const headers = { ...CONNECT_JSON, "statsig-api-key": "secret-held" };
@@ -211,7 +211,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     await eventually(() => expect(started.reached("body-timeout-in-s")).toBe(1));
   });
 
-  row("413 to a body that is still being sent", async () => {
+  row("413 while the body is still being sent", async () => {
     const repeat = { byte: 0x61, bytes: 6 * 1024 * 1024 };
     const path = isRpc ? GET_CONFIG_SPEC : "/v1/log_event";
     const headers = { ...CONNECT_JSON, "statsig-api-key": "secret-held" };
@@ -228,7 +228,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     expect(await askSpecs("secret-held")).toMatchObject({ status: 200, error: null });
   });
 
-  row("two requests at once on one connection, of which the first takes time", async () => {
+  row("two requests at once on one connection, the first one slow", async () => {
     const { sdkKey } = publishKey(started.upstream, `secret-first-${port}-${protocol}`);
     const isSlow = ({ path }: { readonly path: string }) => path.includes(sdkKey);
     started.upstream.misbehave({ kind: "none" }, { when: isSlow, delayMs: 400 });
@@ -267,7 +267,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     expect(response).toMatchObject({ status: 200, error: null });
   });
 
-  row("request with a body that nobody reads: answered, and the connection goes on", async () => {
+  row("request with an unread body: gets a response, and the connection is kept", async () => {
     const body: SentBody = { chunks: [], repeat: { byte: 0x61, bytes: 300_000 } };
     // A stream that stays half open would use one of 20 slots.
     for (let time = 0; time < 40; time++) {
