@@ -1,7 +1,7 @@
-import type { SourceFile } from "./import-scan.ts";
+import type { SourceFile } from "./source-scan.ts";
 
-/** Each ring of files that import one another, named once. Types count: a ring of them ties files just as well. */
-export function importCycles(files: readonly SourceFile[]): string[] {
+/** Returns one line per cycle of imports. Imports of types count, since they couple files just as well. */
+export function findImportCycles(files: readonly SourceFile[]): string[] {
   const targetsOf = new Map(
     files.map(({ path, imports }) => [
       path,
@@ -14,7 +14,7 @@ export function importCycles(files: readonly SourceFile[]): string[] {
 
   function visit(path: string): void {
     const start = trail.indexOf(path);
-    if (start >= 0) cycles.push(described([...trail.slice(start), path]));
+    if (start >= 0) cycles.push(formatCycle([...trail.slice(start), path]));
     if (start >= 0 || finished.has(path)) return;
     trail.push(path);
     for (const target of targetsOf.get(path) ?? []) visit(target);
@@ -26,5 +26,5 @@ export function importCycles(files: readonly SourceFile[]): string[] {
   return cycles;
 }
 
-const described = (ring: readonly string[]) =>
-  `import cycle: ${ring.map((path) => `src/${path}`).join(" -> ")}`;
+const formatCycle = (paths: readonly string[]) =>
+  `import cycle: ${paths.map((path) => `src/${path}`).join(" -> ")}`;

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { basename } from "node:path";
 
-/** Runs npm or bun quietly. A failure is an Error whose message is one line: what is wrong and the mend. */
+/** Runs npm or bun without output. Rejects with an Error whose message is one line: what is wrong and how to fix it. */
 export function runInstaller([command, ...args], cwd, signal) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
@@ -17,7 +17,7 @@ export function runInstaller([command, ...args], cwd, signal) {
       });
     }
     child.once("error", (error) => reject(error.code === "ENOENT" ? notFound(command) : error));
-    child.once("close", (code) => (code === 0 ? resolve() : reject(new Error(reasonIn(output, command)))));
+    child.once("close", (code) => (code === 0 ? resolve() : reject(new Error(findReason(output, command)))));
   });
 }
 
@@ -28,7 +28,7 @@ function notFound(command) {
 const unreachable =
   /\b(ENOTFOUND|EAI_AGAIN|ECONN\w+|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|\w*CERT\w*|ConnectionRefused|DNSResolveFailed|Timeout) ?/;
 
-function reasonIn(output, command) {
+function findReason(output, command) {
   if (output.includes("ENOSPC")) return "The disk is full: Bun and the packages need about 600 MB";
   const network = unreachable.exec(output)?.[1];
   if (network !== undefined) {

@@ -1,14 +1,14 @@
-/** A package as bun.lock holds it. */
+/** A package of bun.lock. */
 export interface LockedPackage {
-  /** As in node_modules: `a`, or `a/b` for the b that is a's alone. */
+  /** Where it is installed: `a` in node_modules, `a/b` in the node_modules of `a`. */
   readonly path: string;
-  /** Name and version. */
+  /** `name@version`. */
   readonly id: string;
-  /** Empty where there is none. */
+  /** Empty if bun.lock has no hash for it. */
   readonly integrity: string;
-  /** By name, as far as they are locked. */
+  /** Names of its dependencies, optional ones included. They are not always locked. */
   readonly needs: readonly string[];
-  /** A binary for one kind of machine. */
+  /** Whether it is a binary for one platform. */
   readonly isForOnePlatform: boolean;
 }
 
@@ -19,30 +19,30 @@ interface Meta {
   readonly cpu?: unknown;
 }
 
-/** What bun.lock says. */
+/** The contents of bun.lock. */
 export interface Lock {
   readonly packages: readonly LockedPackage[];
   has(id: string): boolean;
-  /** Those that a package finds when it imports what it needs. */
-  neededBy(each: LockedPackage): readonly LockedPackage[];
-  /** Names of all that these bring with them, sorted; without packages for one platform. */
-  broughtBy(names: readonly string[]): readonly string[];
+  /** Returns the dependencies of a package, as module resolution finds them. */
+  findDependencies(each: LockedPackage): readonly LockedPackage[];
+  /** Returns the sorted names of all transitive dependencies, without packages for one platform. */
+  findTransitive(names: readonly string[]): readonly string[];
 }
 
 export function readLock(text: string): Lock {
   const { packages: entries } = Bun.JSONC.parse(text) as { packages: Record<string, readonly unknown[]> };
   const packages = Object.entries(entries).map(([path, entry]) => readPackage(path, entry));
   const byPath = new Map(packages.map((each) => [each.path, each]));
-  const neededBy = ({ path, needs }: LockedPackage) =>
+  const findDependencies = ({ path, needs }: LockedPackage) =>
     needs.flatMap((name) => resolve(byPath, path, name) ?? []);
   return {
     packages,
     has: (id) => packages.some((each) => each.id === id),
-    neededBy,
-    broughtBy: (names) => {
+    findDependencies,
+    findTransitive: (names) => {
       const found = new Set<LockedPackage>();
       const follow = (each: LockedPackage): void => {
-        for (const next of neededBy(each)) {
+        for (const next of findDependencies(each)) {
           if (next.isForOnePlatform || found.has(next)) continue;
           found.add(next);
           follow(next);
@@ -58,7 +58,7 @@ export function readLock(text: string): Lock {
   };
 }
 
-/** `[id, registry, meta, integrity]`; anything but a package of a registry has fewer, and no hash. */
+/** An entry is `[id, registry, meta, integrity]`. A package from anywhere but a registry has fewer elements, and no hash. */
 function readPackage(path: string, [id, , meta, integrity]: readonly unknown[]): LockedPackage {
   const { dependencies, optionalDependencies, os, cpu } = (meta ?? {}) as Meta;
   return {
@@ -70,7 +70,7 @@ function readPackage(path: string, [id, , meta, integrity]: readonly unknown[]):
   };
 }
 
-/** As Node looks: beside the package that needs it, then one folder further out, and so on. */
+/** Resolves a name like Node.js: in the node_modules of the package `from`, then of each enclosing package. */
 function resolve(
   byPath: ReadonlyMap<string, LockedPackage>,
   from: string,

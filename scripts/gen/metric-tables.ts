@@ -1,10 +1,10 @@
-// The tables of metrics in docs/monitoring.md, from the metrics themselves and the alerts that watch them.
+// Generates the tables of docs/monitoring.md from the declarations of metrics and the alert rules that query them.
 import { join } from "node:path";
-import type { MetricRow } from "../src/telemetry/metrics/metric.ts";
-import { ORIGINAL_METRICS } from "../src/telemetry/metrics/original-metrics.ts";
-import { FLOW_METRICS, PROCESS_METRICS } from "../src/telemetry/metrics/own-metrics.ts";
+import type { MetricRow } from "../../src/telemetry/metrics/metric.ts";
+import { ORIGINAL_METRICS } from "../../src/telemetry/metrics/original-metrics.ts";
+import { FLOW_METRICS, PROCESS_METRICS } from "../../src/telemetry/metrics/own-metrics.ts";
+import { root } from "../command.ts";
 import { type AlertRule, readAlertRules } from "./alert-rules.ts";
-import { root } from "./command.ts";
 
 const DOCUMENT = join(root, "docs/monitoring.md");
 const START = "<!-- by `bun run gen`, from src/telemetry/metrics -->";
@@ -16,17 +16,16 @@ const TABLES: readonly (readonly [heading: string, rows: readonly MetricRow[]])[
   ["Limits, certificates, process, monitoring", PROCESS_METRICS],
 ];
 
-/** Puts the tables into the document. */
+/** Replaces the tables in docs/monitoring.md. */
 export async function writeMetricTables(): Promise<void> {
   await Bun.write(DOCUMENT, await withTables(await Bun.file(DOCUMENT).text()));
 }
 
-/** Whether the document has the tables as they would be written. */
-export async function metricTablesAreCurrent(): Promise<boolean> {
+/** Returns a problem if the tables in docs/monitoring.md differ from the declarations. */
+export async function findStaleMetricTables(): Promise<string[]> {
   const document = await Bun.file(DOCUMENT).text();
-  if (document === (await withTables(document))) return true;
-  console.error("docs/monitoring.md has other metrics than src/telemetry/metrics: run `bun run gen`");
-  return false;
+  if (document === (await withTables(document))) return [];
+  return ["docs/monitoring.md does not match the metrics in src/telemetry/metrics: run `npm run gen`"];
 }
 
 async function withTables(document: string): Promise<string> {
@@ -34,18 +33,18 @@ async function withTables(document: string): Promise<string> {
   const [before, rest] = document.split(START);
   const after = rest?.split(END)[1];
   if (before === undefined || after === undefined) throw new Error(`docs/monitoring.md has no "${START}"`);
-  const tables = TABLES.map(([heading, rows]) => tableOf(heading, rows, rules));
+  const tables = TABLES.map(([heading, rows]) => formatTable(heading, rows, rules));
   return `${before}${START}\n\n${tables.join("\n\n")}\n\n${END}${after}`;
 }
 
-function tableOf(heading: string, rows: readonly MetricRow[], rules: readonly AlertRule[]): string {
+function formatTable(heading: string, rows: readonly MetricRow[], rules: readonly AlertRule[]): string {
   const lines = rows.map(({ name, kinds, tags, description }) => {
     const cells = [
       `\`${name}\``,
-      kinds.map((kind) => kindAndUnit(name, kind)).join("; "),
+      kinds.map((kind) => formatKind(name, kind)).join("; "),
       tags.map((tag) => `\`${tag}\``).join(", "),
       description,
-      alertsOn(name, rules).join(", "),
+      findAlerts(name, rules).join(", "),
     ];
     return `| ${cells.join(" | ")} |`;
   });
@@ -54,8 +53,8 @@ function tableOf(heading: string, rows: readonly MetricRow[], rules: readonly Al
     .join("\n");
 }
 
-/** Units are the last part of a name; a latency is in ms whatever it is called. */
-function kindAndUnit(name: string, kind: MetricRow["kinds"][number]): string {
+/** The last part of a metric's name is its unit. A latency is always in ms. */
+function formatKind(name: string, kind: MetricRow["kinds"][number]): string {
   if (kind === "latency") return "latency, ms";
   const unit = [
     ["Bytes", "bytes"],
@@ -65,7 +64,7 @@ function kindAndUnit(name: string, kind: MetricRow["kinds"][number]): string {
   return unit === undefined ? kind : `${kind}, ${unit}`;
 }
 
-function alertsOn(name: string, rules: readonly AlertRule[]): string[] {
+function findAlerts(name: string, rules: readonly AlertRule[]): string[] {
   const word = new RegExp(`\\bstatsig_forward_proxy_${name}_(count_total|latency_|gauge)`);
   return rules
     .filter(({ expr }) => word.test(expr))

@@ -13,8 +13,8 @@ import { basename, delimiter, join } from "node:path";
 import { withInstallLock } from "./install-lock.mjs";
 import { runInstaller } from "./installer.mjs";
 
-/** The path of the pinned Bun, once it and the packages of bun.lock are installed. Writes only if one is missing. */
-export async function readyBun(root, signal) {
+/** Installs the pinned Bun and the packages of bun.lock if they are missing. Returns the path of Bun. */
+export async function ensureBun(root, signal) {
   const { engines } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const project = { root, version: engines.bun, home: join(root, ".bun"), signal };
   const found = findBun(project);
@@ -30,21 +30,21 @@ export async function readyBun(root, signal) {
 
 function findBun({ home, version }) {
   const onPath = (process.env.PATH ?? "").split(delimiter).filter((dir) => dir.startsWith("/"));
-  const candidates = [...platformBinaries(join(home, version)), ...onPath.map((dir) => join(dir, "bun"))];
-  return candidates.find((file) => versionOf(file) === version);
+  const candidates = [...listPlatformBinaries(join(home, version)), ...onPath.map((dir) => join(dir, "bun"))];
+  return candidates.find((file) => readVersion(file) === version);
 }
 
-// npm may have put several platform packages here (an npm that does not know `libc` takes glibc and musl both),
-// or a clone may have been copied from another machine: the binary that runs is the right one.
-function platformBinaries(dir) {
+// The folder may contain packages for several platforms: an npm that does not know `libc` installs both glibc and musl, and
+// a clone may have been copied from another machine. The right binary is the one that runs.
+function listPlatformBinaries(dir) {
   const scope = join(dir, "node_modules", "@oven");
-  return entriesOf(scope).flatMap((name) => [
+  return listEntries(scope).flatMap((name) => [
     join(scope, name, "bin", "bun"),
     join(scope, name, "bin", "bun.exe"),
   ]);
 }
 
-function entriesOf(dir) {
+function listEntries(dir) {
   try {
     return readdirSync(dir);
   } catch {
@@ -52,20 +52,20 @@ function entriesOf(dir) {
   }
 }
 
-function versionOf(file) {
+function readVersion(file) {
   const { stdout, status } = spawnSync(file, ["--version"], { encoding: "utf8", timeout: 10_000 });
   return status === 0 ? stdout.trim() : undefined;
 }
 
 const npmFlags = [
   ...["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--include=optional"],
-  // npm's own waits add up to 70 s before it says that the registry is out of reach.
+  // The default retries take 70 s before npm reports that the registry is unreachable.
   ...["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"],
 ];
 
-// Without install scripts: npm may block them, and bun's own only moves the platform package's binary
-// over a placeholder. npm picks the package by os, cpu and libc; its binary is used where it lies. Built aside
-// and renamed, so that a run that was killed never leaves half a Bun behind.
+// Install scripts are off: npm may block them, and the one of Bun only moves the binary of the platform package over a
+// placeholder. npm selects the package by os, cpu and libc, and its binary is used in place. The folder is filled under
+// another name and then renamed, so that a killed process never leaves an incomplete Bun.
 async function installBun(project) {
   const { home, version, signal } = project;
   console.error(`Installing Bun ${version} into .bun (once)`);
@@ -80,7 +80,7 @@ async function installBun(project) {
   }
   const bun = findBun(project);
   if (bun === undefined)
-    throw new Error(`npm installed bun@${version}, but none of its binaries runs on this machine`);
+    throw new Error(`npm installed bun@${version}, but no binary of it runs on this machine`);
   return bun;
 }
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { root } from "./command.ts";
+import { root } from "../command.ts";
 
-/** A rule of deploy/prometheus/alerts.yaml. */
+/** An alert rule of deploy/prometheus/alerts.yaml. */
 export interface AlertRule {
   readonly alert: string;
   readonly expr: string;

@@ -1,38 +1,36 @@
-// The tables of docs/configuration.md, from the options and the variables themselves.
+// Generates the tables of docs/configuration.md from the declarations of options and variables.
 import { join } from "node:path";
-import type { OptionSpec, VariableSpec } from "../src/config/option.ts";
-import { OPTION_GROUPS, PRINT_CONFIG } from "../src/config/options.ts";
-
-import { VARIABLE_GROUPS } from "../src/config/variables.ts";
-import { root } from "./command.ts";
+import type { OptionSpec, VariableSpec } from "../../src/config/option.ts";
+import { OPTION_GROUPS, PRINT_CONFIG } from "../../src/config/options.ts";
+import { VARIABLE_GROUPS } from "../../src/config/variables.ts";
+import { root } from "../command.ts";
 
 const DOCUMENT = join(root, "docs/configuration.md");
 const END = "<!-- up to here -->";
 
-/** Puts the tables into the document. */
+/** Replaces the tables in docs/configuration.md. */
 export async function writeConfigurationTables(): Promise<void> {
   await Bun.write(DOCUMENT, withTables(await Bun.file(DOCUMENT).text()));
 }
 
-/** Whether the document has the tables as they would be written. */
-export async function configurationTablesAreCurrent(): Promise<boolean> {
+/** Returns a problem if the tables in docs/configuration.md differ from the declarations. */
+export async function findStaleConfigurationTables(): Promise<string[]> {
   const document = await Bun.file(DOCUMENT).text();
-  if (document === withTables(document)) return true;
-  console.error("docs/configuration.md has other options than src: run `bun run gen`");
-  return false;
+  if (document === withTables(document)) return [];
+  return ["docs/configuration.md does not match the options in src/config: run `npm run gen`"];
 }
 
 function withTables(document: string): string {
   const options = [
-    ...OPTION_GROUPS.map(({ heading, options }) => optionTable([heading, Object.values(options)])),
-    optionTable(["Printing", [PRINT_CONFIG]]),
+    ...OPTION_GROUPS.map(({ heading, options }) => formatOptions([heading, Object.values(options)])),
+    formatOptions(["Printing", [PRINT_CONFIG]]),
   ];
-  const variables = VARIABLE_GROUPS.map(variableTable);
-  const between = replaced(document, "<!-- by `bun run gen`: options -->", options);
-  return replaced(between, "<!-- by `bun run gen`: variables -->", variables);
+  const variables = VARIABLE_GROUPS.map(formatVariables);
+  const between = replaceBetween(document, "<!-- by `bun run gen`: options -->", options);
+  return replaceBetween(between, "<!-- by `bun run gen`: variables -->", variables);
 }
 
-function replaced(document: string, start: string, tables: readonly string[]): string {
+function replaceBetween(document: string, start: string, tables: readonly string[]): string {
   const [before, rest] = document.split(start);
   const at = rest?.indexOf(END) ?? -1;
   if (before === undefined || rest === undefined || at < 0) {
@@ -41,18 +39,18 @@ function replaced(document: string, start: string, tables: readonly string[]): s
   return `${before}${start}\n\n${tables.join("\n\n")}\n\n${rest.slice(at)}`;
 }
 
-function optionTable([heading, options]: readonly [string, readonly OptionSpec[]]): string {
+function formatOptions([heading, options]: readonly [string, readonly OptionSpec[]]): string {
   const rows = options.map(({ name, short, default: byDefault, isReloadable, description, ...option }) => [
     [...(short === undefined ? [] : [`\`-${short}\``]), `\`--${name}\``].join(", "),
-    allowed(option),
+    formatAllowed(option),
     byDefault === undefined ? "" : `\`${byDefault}\``,
     isReloadable ? "yes" : "",
     description,
   ]);
-  return table(heading, ["option", "value", "default", "live", ""], rows);
+  return formatTable(heading, ["option", "value", "default", "live", ""], rows);
 }
 
-function allowed({
+function formatAllowed({
   kind,
   min,
   max,
@@ -66,16 +64,20 @@ function allowed({
   return placeholder ?? "text";
 }
 
-function variableTable([heading, variables]: readonly [string, readonly VariableSpec[]]): string {
+function formatVariables([heading, variables]: readonly [string, readonly VariableSpec[]]): string {
   const rows = variables.map(({ name, variants = [], default: byDefault = "", description }) => [
     [name, ...variants].map((each) => `\`${each}\``).join(", "),
     byDefault,
     description,
   ]);
-  return table(heading, ["variable", "default", ""], rows);
+  return formatTable(heading, ["variable", "default", ""], rows);
 }
 
-function table(heading: string, titles: readonly string[], rows: readonly (readonly string[])[]): string {
+function formatTable(
+  heading: string,
+  titles: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
   const lines = [titles, titles.map(() => "---"), ...rows];
   const cells = (line: readonly string[]) => line.map((cell) => cell.replaceAll("|", "\\|")).join(" | ");
   return [`### ${heading}`, "", ...lines.map((line) => `| ${cells(line)} |`)].join("\n");

@@ -1,7 +1,7 @@
-/** What a folder of src/ may import of ours: folders, and files at the root by their names. */
+/** What a folder of src/ may import from other folders of src/, and from files at its root (`version`). */
 export interface FolderRule {
   readonly may: readonly string[];
-  /** Only by `import type`. */
+  /** These only with `import type`. */
   readonly mayTypes?: readonly string[];
 }
 
@@ -49,21 +49,21 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   cli: { may: ["access", "config", "demo", "doctor", "platform", "version"] },
 };
 
-/** Files that only these may import. */
+/** File -> the only files that may import it. */
 export const importersOf: Readonly<Record<string, readonly string[]>> = {
   "relay/relay.ts": ["main.ts"],
   "main.ts": [],
 };
 
-/** In `folder`, one file alone may import these: the place where the one technology meets the other. */
+/** Only one file of `folder` may import these: the route that serves the gRPC services on the HTTP port. */
 export const oneFileIn = { folder: "http", mayImport: ["grpc", "@connectrpc/", "@bufbuild/protobuf"] };
 
-/** Package (a prefix; the longest that fits counts) -> the folders and files that may import it. */
+/** Package -> the folders and files that may import it. A key is a prefix, and the longest matching key applies. */
 export const packageFences: Readonly<Record<string, readonly string[]>> = {
   hono: ["http"],
   "@connectrpc/": ["grpc", "gen", "demo", "http", "doctor"],
   "@bufbuild/protobuf": ["grpc", "gen", "demo", "http"],
-  // The bare wire reader, without schemas: envelopes are checked before anything else sees them.
+  // The wire reader alone, without schemas: specs checks the envelope of a payload before other code reads it.
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
   "@opentelemetry/": ["telemetry"],
   ioredis: ["redis"],

@@ -3,17 +3,18 @@ import { dirname, join } from "node:path";
 import { withInstallLock } from "./install-lock.mjs";
 import { runInstaller } from "./installer.mjs";
 
-/** A package of the npm registry, pinned by the SHA-512 of its tarball as the registry tells it. */
+/** A package of the npm registry, pinned by its hash. */
 export interface PinnedPackage {
-  /** Name and version. */
+  /** `name@version`. */
   readonly id: string;
+  /** The SHA-512 of its tarball, as the registry publishes it. */
   readonly integrity: string;
-  /** The file that says so, for people. */
+  /** The file that contains the hash, for error messages. */
   readonly pinnedIn: string;
 }
 
 export interface Unpacking {
-  /** Where `tarball` lies; what is left there when the unpacking is over is what `folder` will hold. */
+  /** The temporary folder that contains `tarball`. What remains in it after unpacking becomes the folder. */
   readonly aside: string;
   readonly tarball: string;
   readonly signal: AbortSignal;
@@ -21,8 +22,11 @@ export interface Unpacking {
 
 const TIME_LIMIT_MS = 5 * 60_000;
 
-/** Fetches what is to be found in `folder` into it, once, however many processes ask; all of it or nothing. */
-export async function fetchedOnce(
+/**
+ * Fetches a package and unpacks it into `folder`, unless the folder exists. Concurrent processes fetch it once, and a failure
+ * leaves no folder. Throws if the hash of the tarball is not the pinned one.
+ */
+export async function fetchOnce(
   folder: string,
   pinned: PinnedPackage,
   unpack: (unpacking: Unpacking) => Promise<void>,
@@ -46,16 +50,16 @@ export async function fetchedOnce(
   });
 }
 
-// `npm pack` fetches a package of any kind of machine, where `npm install` would refuse one that is not this.
+// `npm pack` fetches packages for every platform, while `npm install` refuses those for other platforms.
 async function fetchTarball({ id, integrity, pinnedIn }: PinnedPackage, aside: string, signal: AbortSignal) {
   const quick = ["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000"];
   await runInstaller(["npm", "pack", id, "--ignore-scripts", "--loglevel=error", ...quick], aside, signal);
   const tarball = readdirSync(aside).find((name) => name.endsWith(".tgz"));
-  if (tarball === undefined) throw new Error(`npm pack ${id} left no tarball`);
+  if (tarball === undefined) throw new Error(`npm pack ${id} created no tarball`);
   const bytes = await Bun.file(join(aside, tarball)).bytes();
   const actual = `sha512-${new Bun.CryptoHasher("sha512").update(bytes).digest("base64")}`;
   if (actual !== integrity) {
-    throw new Error(`${id} from the npm registry is ${actual}, ${pinnedIn} says ${integrity}`);
+    throw new Error(`${id} from the npm registry is ${actual} (expected ${integrity} by ${pinnedIn})`);
   }
   return tarball;
 }

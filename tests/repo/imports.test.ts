@@ -1,20 +1,9 @@
 import { expect, test } from "bun:test";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { importProblems } from "../../scripts/import-rules.ts";
+import { findImportProblems } from "../../scripts/checks/imports.ts";
+import { type Files, inFolder } from "../support/repo/project-folder.ts";
 
-/** What the rules say of a src/ with these files: path -> source. */
-async function problemsIn(files: Record<string, string>): Promise<string[]> {
-  await using scope = new AsyncDisposableStack();
-  const src = await mkdtemp(join(tmpdir(), "sfp-import-rules-"));
-  scope.defer(() => rm(src, { recursive: true }));
-  for (const [path, source] of Object.entries(files)) {
-    await mkdir(dirname(join(src, path)), { recursive: true });
-    await Bun.write(join(src, path), source);
-  }
-  return await importProblems(src);
-}
+/** What the rules report about a src/ with these files. */
+const problemsIn = (files: Files) => inFolder(files, findImportProblems);
 
 test("imports that the table allows are no problem", async () => {
   const problems = await problemsIn({
@@ -48,11 +37,11 @@ test.each([
   ["a folder that the table does not know", "other/a.ts", 'import "../specs/a.ts";'],
   ["a package outside its fence", "specs/a.ts", 'import { Hono } from "hono/tiny";'],
   ["a file outside src", "specs/a.ts", 'import "../../tests/a.ts";'],
-])("%s is held to the table", async (_, path, source) => {
+])("%s is checked against the table", async (_, path, source) => {
   expect(await problemsIn({ [path]: source })).toHaveLength(1);
 });
 
-test("a second file in http that reaches for gRPC is named", async () => {
+test("a second file in http that imports gRPC is named", async () => {
   const source = 'import "../grpc/routes.ts";';
   expect(await problemsIn({ "http/a.ts": source })).toEqual([]);
   expect(await problemsIn({ "http/a.ts": source, "http/b.ts": source })).toHaveLength(1);

