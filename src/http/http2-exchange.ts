@@ -23,7 +23,7 @@ export class Http2Exchange implements RequestContext, Disposable {
     for (const stream of [request, response]) stream.on("error", gone);
   }
 
-  /** Aborted when the client goes before it has its response. */
+  /** Aborted when the client disconnects before it has its response. */
   get signal(): AbortSignal {
     return this.#gone.signal;
   }
@@ -37,7 +37,7 @@ export class Http2Exchange implements RequestContext, Disposable {
     return hasArrived(this.#request.stream);
   }
 
-  /** Settles as `work` does, but rejects when the client goes: writes to a stream that was reset never settle. */
+  /** Settles as `work` does, but rejects when the client disconnects: writes to a stream that was reset never settle. */
   async untilGone<T>(work: T | Promise<T>): Promise<T> {
     return untilAborted(Promise.resolve(work), this.signal);
   }
@@ -80,7 +80,7 @@ export class Http2Exchange implements RequestContext, Disposable {
 
 /** The state of a request when it is converted. */
 interface RequestState {
-  /** Aborted when the client goes. */
+  /** Aborted when the client disconnects. */
   readonly signal: AbortSignal;
   readonly hasArrived: boolean;
 }
@@ -149,7 +149,7 @@ function toBodyStream(request: Http2ServerRequest, gone: AbortSignal): ReadableS
 
 /**
  * Sends a web standard Response over HTTP/2. For a slow client one slice of the body is held, not a copy of it. The stream is
- * reset if the client does not take a slice within RESPONSE_TIMEOUT_MS. Rejects when the client goes.
+ * reset if the client does not take a slice within RESPONSE_TIMEOUT_MS. Rejects when the client disconnects.
  */
 export async function sendHttp2Response(
   response: Response,

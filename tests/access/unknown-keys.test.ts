@@ -5,7 +5,7 @@ import { rawGet, textOf } from "../support/clients/raw-get.ts";
 import { failureOf } from "../support/common/failure.ts";
 import { IdListRelay } from "../support/id-lists/id-list-relay.ts";
 import { IdListUpstream } from "../support/id-lists/id-list-upstream.ts";
-import { exhaust, idListsOf, sendEvents, specsOf, strangerKey } from "../support/relay/access.ts";
+import { exhaust, idListsOf, sendEvents, specsOf, unknownKey } from "../support/relay/access.ts";
 import { type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
 import { deleteFolders, newFolder } from "../support/sqlite/local-backups.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
@@ -41,7 +41,7 @@ describe("without --allowed-sdk-keys", () => {
     await using relay = await startRelayProcess({ upstream, args: ["-m", "1000"], pollIntervalS: 60 });
     const began = performance.now();
     expect((await specsOf(relay, sdkKey)).status).toBe(200);
-    const strangers = Array.from({ length: 3_000 }, strangerKey);
+    const strangers = Array.from({ length: 3_000 }, unknownKey);
     const flood = statusesOf(strangers, relay, 200).finally(() => over.abort());
     const over = new AbortController();
     const known: number[] = [];
@@ -55,12 +55,12 @@ describe("without --allowed-sdk-keys", () => {
     const asked = statuses.filter((status) => status === 401).length;
     expect(asked).toBeWithin(999, 1_000 + Math.ceil(seconds * RATE_PER_S));
     expect(statuses.filter((status) => status === 429)).toHaveLength(3_000 - asked);
-    expect(upstream.count(/secret-stranger/)).toBe(asked);
+    expect(upstream.count(/secret-unknown/)).toBe(asked);
     await isThrottled(await exhaust(relay));
     expect(new Set(known)).toEqual(new Set([200]));
     expect(known.length).toBeGreaterThan(10);
     expect(relay.output()).toContain("too many unknown SDK keys are asked for");
-    expect(relay.output()).not.toContain("secret-stranger");
+    expect(relay.output()).not.toContain("secret-unknown");
   }, 60_000);
 
   test("a cold start with 1,000 valid keys at once passes whole, in all that an SDK asks for", async () => {
@@ -90,12 +90,12 @@ describe("without --allowed-sdk-keys", () => {
     using client = new GrpcClient(relay.grpcUrl);
     const throttled = { code: grpcStatus.RESOURCE_EXHAUSTED, details: "Too many unknown SDK keys" };
     await exhaust(relay);
-    await isThrottled(await idListsOf(relay, strangerKey()));
-    const unary = await failureOf(client.getConfigSpec({ sdkKey: strangerKey() }));
+    await isThrottled(await idListsOf(relay, unknownKey()));
+    const unary = await failureOf(client.getConfigSpec({ sdkKey: unknownKey() }));
     expect(unary).toMatchObject(throttled);
-    expect(await client.streamConfigSpec({ sdkKey: strangerKey() }).status()).toMatchObject(throttled);
+    expect(await client.streamConfigSpec({ sdkKey: unknownKey() }).status()).toMatchObject(throttled);
     await exhaust(relay);
-    const events = await sendEvents(relay, strangerKey());
+    const events = await sendEvents(relay, unknownKey());
     expect([events.status, events.headers.get("retry-after")]).toEqual([503, "1"]);
     expect(relay.output()).not.toContain("as many are open as may be");
   });
@@ -152,7 +152,7 @@ describe("a key that the local backup knows", () => {
     const values = { "maximum-concurrent-sdk-keys": "1", "unknown-key-rate-per-s": "1" };
     await using relay = await IdListRelay.start({ upstream, folder, cache: "local", values });
     const asked = upstream.manifestsAsked("secret-lists");
-    for (let times = 0; times < 3; times++) await failureOf(relay.manifest(strangerKey()));
+    for (let times = 0; times < 3; times++) await failureOf(relay.manifest(unknownKey()));
     expect(Object.keys(await relay.manifest("secret-lists"))).toEqual(["list"]);
     expect(upstream.manifestsAsked("secret-lists")).toBe(asked);
   });

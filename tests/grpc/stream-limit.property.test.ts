@@ -2,11 +2,11 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { StreamLimit } from "../../src/grpc/stream-limit.ts";
 
-type Happening = { readonly kind: "enter" } | { readonly kind: "leave"; readonly which: number };
+type Step = { readonly kind: "enter" } | { readonly kind: "leave"; readonly which: number };
 
-const happenings = fc.array(
+const steps = fc.array(
   fc.oneof(
-    fc.constant<Happening>({ kind: "enter" }),
+    fc.constant<Step>({ kind: "enter" }),
     fc.record({ kind: fc.constant("leave" as const), which: fc.nat() }),
   ),
   { maxLength: 100, size: "max" },
@@ -17,12 +17,12 @@ const maxStreams = fc.integer({ min: 1, max: 12 });
 describe("for every order of opening and closing", () => {
   test("counts the open streams, never above the limit, and zero once all are closed", () => {
     fc.assert(
-      fc.property(maxStreams, happenings, (max, each) => {
+      fc.property(maxStreams, steps, (max, each) => {
         const admission = new StreamLimit(max);
         const everyone: (() => void)[] = [];
         const open = new Set<() => void>();
-        for (const happening of each) {
-          if (happening.kind === "enter") {
+        for (const step of each) {
+          if (step.kind === "enter") {
             const leave = admission.enter();
             expect(leave !== undefined).toBe(open.size < max);
             if (leave !== undefined) {
@@ -31,7 +31,7 @@ describe("for every order of opening and closing", () => {
             }
           } else {
             // A stream may be closed twice: it can end in several ways.
-            const leave = everyone[happening.which % (everyone.length || 1)];
+            const leave = everyone[step.which % (everyone.length || 1)];
             leave?.();
             if (leave !== undefined) open.delete(leave);
           }

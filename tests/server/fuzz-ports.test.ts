@@ -16,7 +16,7 @@ const MAX_PEAK_BYTES = 300 * 1024 * 1024;
 const MAX_GROWTH_BYTES = 120 * 1024 * 1024;
 const SPARE_DESCRIPTORS = 10;
 /** How long a client waits for responses before it disconnects. */
-const PATIENCE_MS = 30;
+const MAX_WAIT_MS = 30;
 
 interface Target {
   readonly name: string;
@@ -55,7 +55,7 @@ async function attack({ url, alpn, input }: Target, random: Random): Promise<voi
     if (random.oneIn(2)) await sleep(1);
     socket.write(bytes.subarray(at));
     if (random.oneIn(2)) socket.end();
-    await Promise.race([closed, sleep(random.below(PATIENCE_MS))]);
+    await Promise.race([closed, sleep(random.below(MAX_WAIT_MS))]);
   } catch {
     // The relay may cut the connection at once.
   } finally {

@@ -18,7 +18,7 @@ const LIMIT = "http2-max-resets-per-min";
 /** The number that one read takes in, below the limit of one read. */
 const IN_ONE_BREATH = 20;
 const PING = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
-const PATIENCE = { withinMs: 5_000, everyMs: 1 };
+const TIMEOUT = { withinMs: 5_000, everyMs: 1 };
 
 describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by default", (protocol) => {
   let started: TlsRelay;
@@ -35,15 +35,15 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     for (let round = 0; round < 5; round++) {
       takeBack(client, round * IN_ONE_BREATH, IN_ONE_BREATH);
       client.send(PING);
-      await eventually(() => expect(pings()).toBe(round + 1), PATIENCE);
+      await eventually(() => expect(pings()).toBe(round + 1), TIMEOUT);
     }
     expect(started.reached(LIMIT)).toBe(0);
     takeBack(client, 5 * IN_ONE_BREATH, IN_ONE_BREATH);
-    await eventually(() => expect(started.reached(LIMIT)).toBe(1), PATIENCE);
+    await eventually(() => expect(started.reached(LIMIT)).toBe(1), TIMEOUT);
     const askedAt = performance.now();
     client.send(PING);
     expect(await started.statusOf("http")).toBe(200);
-    await eventually(() => expect(pings()).toBe(6), PATIENCE);
+    await eventually(() => expect(pings()).toBe(6), TIMEOUT);
     expect(performance.now() - askedAt).toBeGreaterThan(300);
   });
 

@@ -11,7 +11,7 @@ const BALANCERS_KEEP_S = 60;
 /** That of Google Cloud's load balancers, which cannot be changed. */
 const GOOGLE_KEEPS_S = 600;
 const IDLE_S = 8;
-/** Bun.serve counts idle time in steps of 4 s, the first of which may be over at once. */
+/** Bun.serve counts idle time in steps of 4 s. The first step may be over at once. */
 const STEP_MS = 4_000;
 const SLACK_MS = 100;
 

@@ -10,7 +10,7 @@ import { startRelayWithTls } from "../support/relay/relay-with-tls.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
 const REFUSED = "new certificate files can't be used, going on with the old ones";
-const PATIENCE = { withinMs: 8_000, everyMs: 100 };
+const TIMEOUT = { withinMs: 8_000, everyMs: 100 };
 
 const text = (path: string): string => readFileSync(path, "utf8");
 /** Some lines of a PEM block, without its end. */
@@ -112,7 +112,7 @@ async function expectServed(relay: RelayProcess, certified: Certified): Promise<
   await eventually(async () => {
     for (const protocol of ["https", "grpcs"])
       expect(await serialShown(relay.urlOf(protocol))).toBe(serialIn(certified));
-  }, PATIENCE);
+  }, TIMEOUT);
 }
 
 describeWith("openssl")("certificate files", () => {
@@ -152,7 +152,7 @@ describeWith("openssl")("certificate files", () => {
         const said = `${what}: ${relay.output().slice(before)}`;
         expect(said).toContain("can't be used");
         expect(said).toContain(reason);
-      }, PATIENCE);
+      }, TIMEOUT);
       await expectServed(relay, served);
       rmSync(files.certPath, { recursive: true, force: true });
       files.inPlace(next, authority.caPath);
@@ -215,7 +215,7 @@ describeWith("openssl")("certificate files", () => {
     await using relay = await startRelayWithTls({ upstream, server: files });
     write(damaged, second, text(second.certPath) + cut(authority.caPath));
     files.bySymlink(damaged, authority.caPath);
-    await eventually(() => expect(refusals(relay).join()).toContain("truncated"), PATIENCE);
+    await eventually(() => expect(refusals(relay).join()).toContain("truncated"), TIMEOUT);
     await expectServed(relay, first);
     files.bySymlink(second, authority.caPath);
     await expectServed(relay, second);
@@ -228,7 +228,7 @@ describeWith("openssl")("certificate files", () => {
       using files = new CertificateFiles();
       await using relay = await start(files);
       chmodSync(files.certPath, 0);
-      await eventually(() => expect(refusals(relay).join()).toContain("permission denied"), PATIENCE);
+      await eventually(() => expect(refusals(relay).join()).toContain("permission denied"), TIMEOUT);
       await expectServed(relay, first);
       chmodSync(files.certPath, 0o600);
       files.inPlace(second, authority.caPath);

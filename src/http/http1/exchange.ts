@@ -60,7 +60,7 @@ export class Http1Exchange implements RequestContext, Http1ResponseTarget {
     return this.#connection.copies;
   }
 
-  /** Aborted when the client goes before it has its response. */
+  /** Aborted when the client disconnects before it has its response. */
   get signal(): AbortSignal {
     this.#gone ??= new AbortController();
     return this.#gone.signal;

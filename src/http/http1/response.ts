@@ -15,7 +15,7 @@ export interface Http1ResponseTarget {
   write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined;
   /** Marks a body that continues as long as the client listens. The connection closes after it. */
   startStream(): void;
-  /** Aborted when the client goes. */
+  /** Aborted when the client disconnects. */
   readonly signal: AbortSignal;
 }
 

@@ -107,7 +107,7 @@ export class LoadBalancer implements AsyncDisposable {
     }
   }
 
-  /** By name, since clients check the certificate. */
+  /** Connects by name, since clients check the certificate. */
   urlOf(protocol: Protocol): string {
     const scheme = protocol === "https" || protocol === "grpcs" ? "https" : "http";
     return `${scheme}://localhost:${this.#ports.get(protocol)}`;

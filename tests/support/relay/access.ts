@@ -24,18 +24,18 @@ export const sendEvents = (relay: RelayProcess, sdkKey: string): Promise<Respons
     body: JSON.stringify({ events: [{ eventName: "seen", time: 1_700_000_000_000 }] }),
   });
 
-let strangers = 0;
+let unknownKeys = 0;
 
 /** Returns another unknown key each time. */
-export const strangerKey = (): string => `secret-stranger-${++strangers}`;
+export const unknownKey = (): string => `secret-unknown-${++unknownKeys}`;
 
 /** Requests unknown keys until one of them is rejected. Resolves with that response. */
 export async function exhaust(relay: RelayProcess): Promise<Response> {
   for (let times = 0; times < 10_000; times++) {
-    const answer = await specsOf(relay, strangerKey());
+    const answer = await specsOf(relay, unknownKey());
     if (answer.status === 429) return answer;
   }
-  throw new Error("strangers are let through without end");
+  throw new Error("every unknown key was admitted");
 }
 
 /** A file of keys that is replaced as a whole, as an operator or Kubernetes does. */

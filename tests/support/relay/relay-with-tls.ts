@@ -28,15 +28,15 @@ export function startRelayWithTls(options: RelayWithTlsOptions): Promise<RelayPr
 export class ClientCertificates implements Disposable {
   /** Issues server certificates as well. */
   readonly authority = new Authority("Test authority");
-  readonly #stranger = new Authority("Strange authority");
+  readonly #otherAuthority = new Authority("Other authority");
   readonly good = this.#issue();
   readonly expired = this.#issue({ validDays: [-10, -1] });
-  readonly wrongCa = this.#stranger.issue({ commonName: "svc-a", altNames: "DNS:svc-a.example" });
+  readonly wrongCa = this.#otherAuthority.issue({ commonName: "svc-a", altNames: "DNS:svc-a.example" });
   readonly otherName = this.#issue({ commonName: "svc-b", altNames: "DNS:svc-b.example" });
 
   [Symbol.dispose](): void {
     this.authority[Symbol.dispose]();
-    this.#stranger[Symbol.dispose]();
+    this.#otherAuthority[Symbol.dispose]();
   }
 
   #issue(wish: Parameters<Authority["issue"]>[0] = {}): Certified {

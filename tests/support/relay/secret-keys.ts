@@ -59,7 +59,7 @@ export async function startTalkativeUpstream(keys: SecretKeys): Promise<Upstream
 
 const LINES = "+aaaaaaaa\n+bbbbbbbb\n";
 
-/** A manifest of two lists, of which only the first has a file. */
+/** A manifest of two lists. Only the first has a file. */
 function manifestOf(url: string) {
   const entry = (name: string) => ({
     name,
