@@ -105,7 +105,7 @@ function tell(event: RelayEvent, topics: Topics): void {
     case "spool_usable":
     case "spool_corrupt_set_aside":
     case "spool_failing":
-    case "spool_mended":
+    case "spool_recovered":
       topics.logEvents(event);
       return;
     case "id_lists_updated":

@@ -30,7 +30,7 @@ describe("local", () => {
     expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
     expect(relay.output().match(/local unusable/g)).toHaveLength(1);
     expect(relay.output()).toMatch(
-      /local unusable detail=".*the relay goes on with memory only, and tries again"/,
+      /local unusable detail=".*the relay keeps config specs in memory only and tries again"/,
     );
   });
 

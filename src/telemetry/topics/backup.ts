@@ -50,7 +50,7 @@ export class BackupLog {
         else this.#writeFailure(event);
         return;
       case "local_failing":
-      case "local_works_again":
+      case "local_recovered":
       case "local_unusable":
       case "local_usable":
       case "local_corrupt_set_aside":
@@ -71,7 +71,7 @@ export class BackupLog {
         this.#local.failed(doing, { cause: doing, fields: { detail }, count: 0 });
         return;
       }
-      case "local_works_again":
+      case "local_recovered":
         if (!this.#local.ended(event.doing)) debugLine(this.#logger, event);
         return;
       case "local_usable":
@@ -140,7 +140,7 @@ export class BackupMetrics {
         this.#up.set("redis", false);
         return;
       case "redis_up":
-      case "redis_takes_writes":
+      case "redis_accepts_writes":
         this.#up.set("redis", true);
         return;
       case "redis_permission_missing":
@@ -158,7 +158,7 @@ export class BackupMetrics {
       case "local_failing":
         this.#fails(event.doing);
         return;
-      case "local_works_again":
+      case "local_recovered":
         this.#works(event.doing);
         return;
       case "local_corrupt_set_aside":
@@ -219,7 +219,7 @@ export class BackupMemory {
       case "redis_refuses_writes":
         this.refusesWrites = this.#from(event.reason);
         return;
-      case "redis_takes_writes":
+      case "redis_accepts_writes":
         this.refusesWrites = undefined;
         return;
       case "redis_permission_missing":

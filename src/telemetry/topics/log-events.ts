@@ -124,7 +124,7 @@ class SpoolLog {
       case "spool_failing":
         this.#outage.failed("spool", { fields: { detail: event.detail }, count: 0 });
         return;
-      case "spool_mended":
+      case "spool_recovered":
         if (!this.#outage.ended("spool")) debugLine(this.#logger, event);
         return;
       case "spool_dropped": {
@@ -157,7 +157,8 @@ export function measureLogEvents(
   switch (event.kind) {
     case "log_events_accepted":
       registry.count("LogEventAccepted", keys.of(event.sdkKey), event.events);
-      if (event.repeats > 0) registry.count("LogEventStoreDeduped", keys.of(event.sdkKey), event.repeats);
+      if (event.duplicates > 0)
+        registry.count("LogEventStoreDeduped", keys.of(event.sdkKey), event.duplicates);
       return;
     case "log_events_window_turned":
       registry.count("LogEventStoreDedupeCacheCleared", {});
@@ -189,7 +190,7 @@ export function measureLogEvents(
     case "spool_corrupt_set_aside":
       registry.count("LogEventQueueFailed", { action: event.kind });
       return;
-    case "spool_mended":
+    case "spool_recovered":
     case "spool_usable":
   }
 }
@@ -252,7 +253,7 @@ export class FlowMemory {
       case "spool_failing":
         this.spoolFailing ??= this.#from(event.detail);
         return;
-      case "spool_mended":
+      case "spool_recovered":
       case "spool_usable":
         this.spoolFailing = undefined;
         return;

@@ -51,7 +51,7 @@ export class RedisLog {
       case "redis_up":
         this.#end(this.#down, event);
         return;
-      case "redis_takes_writes":
+      case "redis_accepts_writes":
         this.#end(this.#readOnly, event);
         return;
       case "redis_permission_missing": {
@@ -112,7 +112,7 @@ export function measureRedis(event: RedisEvent, registry: MetricRegistry, keys: 
     case "redis_down":
     case "redis_up":
     case "redis_refuses_writes":
-    case "redis_takes_writes":
+    case "redis_accepts_writes":
     case "redis_permission_missing":
     case "redis_permission_given":
   }

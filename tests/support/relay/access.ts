@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RelayProcess } from "./relay-process.ts";
 
-/** The three endpoints that take a key. */
+/** The three endpoints that require a key. */
 export const specsOf = (
   relay: RelayProcess,
   sdkKey: string,
@@ -26,10 +26,10 @@ export const sendEvents = (relay: RelayProcess, sdkKey: string): Promise<Respons
 
 let unknownKeys = 0;
 
-/** Returns another unknown key each time. */
+/** Returns a new unknown key on each call. */
 export const unknownKey = (): string => `secret-unknown-${++unknownKeys}`;
 
-/** Requests unknown keys until one of them is rejected. Resolves with that response. */
+/** Requests unknown keys until one of them is rejected, and returns that response. */
 export async function exhaust(relay: RelayProcess): Promise<Response> {
   for (let times = 0; times < 10_000; times++) {
     const answer = await specsOf(relay, unknownKey());
@@ -38,14 +38,14 @@ export async function exhaust(relay: RelayProcess): Promise<Response> {
   throw new Error("every unknown key was admitted");
 }
 
-/** A file of keys that is replaced as a whole, as an operator or Kubernetes does. */
+/** A key file that is replaced as a whole, the way an operator or Kubernetes does it. */
 export class KeyFile implements Disposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "sfp-keys-"));
   readonly path: string;
   readonly #mounted: boolean;
   #versions = 0;
 
-  /** `mounted`: the file is behind a symlink to a folder, which is switched with each change. */
+  /** `mounted`: the path leads through a symlink to a folder, and a change replaces the symlink. */
   constructor(keys: readonly string[], mounted = false) {
     this.#mounted = mounted;
     this.path = join(this.#folder, mounted ? "..data/keys" : "keys");

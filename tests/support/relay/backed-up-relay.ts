@@ -10,7 +10,9 @@ export const ask = (relay: RelayProcess, key: string, headers = {}) =>
 
 const PROTO = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
 
-/** `backup` returns the options of a relay with the same backup each time. `writes` waits until the relay may write to it. */
+/**
+ * `backup` returns options for relays that share one backup. `writes` resolves when the relay may write to it.
+ */
 export function describeBackedUpRelay(name: string, backup: () => RelayOptions): void {
   const start = (options: RelayOptions = {}) => {
     const [ours, theirs] = [backup(), options];
@@ -18,7 +20,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
   };
 
   describe(`a relay with the ${name} backup`, () => {
-    test("killed and restarted with upstream down, it serves a client that sends its key: JSON and protobuf", async () => {
+    test("killed and restarted with upstream down, it answers a client that brings its key: JSON and protobuf", async () => {
       await using upstream = await startUpstream();
       const key = publishKey(upstream, `secret-restart-${name}`, 3);
       {
@@ -36,7 +38,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       expect(relay.output()).toContain(`source=${name}`);
     });
 
-    test("feeds from the backup are polled: upstream's newer version is served when upstream is back", async () => {
+    test("what came from the backup goes on being polled: upstream's newer version is served when it is back", async () => {
       await using upstream = await startUpstream();
       const key = publishKey(upstream, `secret-polled-${name}`);
       {
@@ -53,7 +55,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       });
     });
 
-    test("an upstream that hangs: the backup is served after a second, and the newer version in the end", async () => {
+    test("an upstream that hangs: the backup answers after a second, and the newer one wins in the end", async () => {
       await using upstream = await startUpstream();
       const key = publishKey(upstream, `secret-slow-${name}`);
       {
@@ -72,7 +74,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
     });
 
     test.each([401, 403])(
-      "restarted while upstream responds with %d, it serves and logs what the backup has; other keys are 401",
+      "restarted while upstream says %d, it serves what the backup has, and says so; other keys are 401",
       async (code) => {
         await using upstream = await startUpstream();
         const [asked, preloaded] = ["asked", "preloaded"].map((which) =>
@@ -120,7 +122,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       expect((await ask(relay, key.sdkKey)).status).toBe(503);
     });
 
-    test("no SDK key is printed in full", async () => {
+    test("no SDK key is printed whole", async () => {
       await using upstream = await startUpstream();
       const { sdkKey } = publishKey(upstream, `secret-printed-${name}-0123456789`);
       upstream.misbehave(status(500), { times: 1 });
@@ -130,7 +132,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       expect(relay.output()).not.toContain(sdkKey);
     });
 
-    test("kill -9 at random times during many updates: the backup is intact, and no older than what was served", async () => {
+    test("kill -9 in random moments of many updates: what is left is whole, and no older than what was served", async () => {
       await using upstream = await startUpstream();
       const sdkKey = `secret-killed-${name}`;
       let number = 0;
@@ -149,9 +151,9 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
           await upstream.stop();
           await using next = await start({ upstream });
           const left = await eventually(async () => {
-            const response = await ask(next, sdkKey);
-            expect(response.status).toBe(200);
-            return JSON.parse(textOf(response)) as { time: number };
+            const answer = await ask(next, sdkKey);
+            expect(answer.status).toBe(200);
+            return JSON.parse(textOf(answer)) as { time: number };
           });
           expect(left.time).toBeGreaterThanOrEqual(served);
           expect(textOf(await ask(next, sdkKey))).toBe(

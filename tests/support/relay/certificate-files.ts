@@ -29,7 +29,7 @@ export class CertificateFiles implements Disposable, Certified {
     for (const [target, source] of this.#pairs(files, caPath)) writeFileSync(target, readFileSync(source));
   }
 
-  /** Writes each file elsewhere, then renames it over the old one. */
+  /** Writes each file to another path, then renames it. */
   byRename(files: Certified, caPath: string): void {
     for (const [target, source] of this.#pairs(files, caPath)) {
       copyFileSync(source, `${target}.new`);
@@ -37,7 +37,7 @@ export class CertificateFiles implements Disposable, Certified {
     }
   }
 
-  /** As Kubernetes does for a mounted secret: the files are reached through `..data`, which is switched to a new folder. */
+  /** As Kubernetes does for a mounted secret: the files are symlinks through `..data`, which is pointed to a new folder. */
   bySymlink(files: Certified, caPath: string): void {
     const version = `..2026_${++this.#version}`;
     mkdirSync(join(this.#folder, version));
@@ -68,7 +68,7 @@ export class CertificateFiles implements Disposable, Certified {
 export const serialIn = ({ certPath }: Certified): string =>
   new X509Certificate(readFileSync(certPath)).serialNumber.toLowerCase();
 
-/** Resolves with the serial number of the certificate that a server sends on a new connection. */
+/** Returns the serial number of the certificate that a server presents on a new connection. */
 export async function serialShown(url: string): Promise<string> {
   const { hostname: host, port } = new URL(url);
   const socket = connect({ host, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ["h2"] });

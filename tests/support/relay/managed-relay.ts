@@ -5,13 +5,13 @@ import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay
 
 export interface ManagedRelay extends AsyncDisposable {
   readonly relay: RelayProcess;
-  /** The URL of the management port. */
+  /** URL of the management port. */
   readonly url: string;
   get(path: string): Promise<RawResponse>;
   status(): Promise<StatusReport>;
 }
 
-/** Starts a relay with a management port, on `port` if it replaces another relay. */
+/** Starts a relay with a management port. Pass `port` to replace an earlier relay. */
 export async function startManagedRelay(options: RelayOptions = {}, port?: number): Promise<ManagedRelay> {
   const args = [...(options.args ?? []), "--management-port", String(port ?? (await freePort()))];
   const relay = await startRelayProcess({ ...options, args });

@@ -5,13 +5,13 @@ import { Authority, type Certified } from "./pki.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
 
 export interface RelayWithTlsOptions extends RelayOptions {
-  /** If undefined there is no TLS, unless the arguments enable it. */
+  /** If undefined, the relay has no TLS, unless the arguments enable it. */
   readonly server?: Certified;
-  /** The file of the authority of client certificates. */
+  /** The CA certificate for client certificates. */
   readonly clientCaPath?: string;
 }
 
-/** The TLS options, with free ports. */
+/** Returns the options for TLS on free ports. */
 export const tlsArgs = ({ certPath, keyPath }: Certified, clientCaPath?: string): readonly string[] => [
   ...["--https-port", "0", "--grpcs-port", "0"],
   ...["--x509-server-cert-path", certPath, "--x509-server-key-path", keyPath],
@@ -24,19 +24,19 @@ export function startRelayWithTls(options: RelayWithTlsOptions): Promise<RelayPr
   return startRelayProcess({ ...others, args: [...tls, ...args] });
 }
 
-/** An authority for both sides, and the client certificates. */
+/** An authority for both sides, and several client certificates. */
 export class ClientCertificates implements Disposable {
-  /** Issues server certificates as well. */
+  /** Also issues server certificates. */
   readonly authority = new Authority("Test authority");
-  readonly #otherAuthority = new Authority("Other authority");
+  readonly #stranger = new Authority("Strange authority");
   readonly good = this.#issue();
   readonly expired = this.#issue({ validDays: [-10, -1] });
-  readonly wrongCa = this.#otherAuthority.issue({ commonName: "svc-a", altNames: "DNS:svc-a.example" });
+  readonly wrongCa = this.#stranger.issue({ commonName: "svc-a", altNames: "DNS:svc-a.example" });
   readonly otherName = this.#issue({ commonName: "svc-b", altNames: "DNS:svc-b.example" });
 
   [Symbol.dispose](): void {
     this.authority[Symbol.dispose]();
-    this.#otherAuthority[Symbol.dispose]();
+    this.#stranger[Symbol.dispose]();
   }
 
   #issue(wish: Parameters<Authority["issue"]>[0] = {}): Certified {
@@ -44,17 +44,17 @@ export class ClientCertificates implements Disposable {
   }
 }
 
-/** grpc-js with its defaults, over TLS, with a client certificate if the client has one. */
+/** Returns a plain grpc-js client over TLS, with a client certificate if one is given. */
 export function tlsGrpcClient(url: string, caPath: string, client?: Certified): GrpcClient {
   const [key, cert] = client === undefined ? [null, null] : [client.keyPath, client.certPath].map(readBytes);
-  // By name: grpc-js sends the server name, and an address is not a name.
+  // A host name, since grpc-js sends it as SNI, where an address is not allowed.
   const byName = url.replace("127.0.0.1", "localhost");
   return new GrpcClient(byName, credentials.createSsl(readBytes(caPath), key, cert));
 }
 
 const readBytes = (path: string): Buffer => readFileSync(path);
 
-/** curl's options for a server of this authority, with a client certificate if the client has one. */
+/** Returns options of curl for a server of this authority, with a client certificate if one is given. */
 export const curlTls = (caPath: string, client?: Certified): string[] => [
   ...["--cacert", caPath],
   ...(client === undefined ? [] : ["--cert", client.certPath, "--key", client.keyPath]),

@@ -15,10 +15,10 @@ const EVERYWHERE: FileSettings = {
   "grpc-port": 0,
 };
 
-/** The log line that ends a reload, whatever its result. */
-const OUTCOME = /configuration reloaded|the new configuration can't be used|certificates and files/g;
+/** Every reload logs one of these lines, whether it succeeds or fails. */
+const OUTCOME = /configuration reloaded|configuration reload failed|certificates and SDK key files reloaded/g;
 
-/** A relay with a configuration file that changes while the relay runs. */
+/** A relay with a configuration file that changes while it runs. */
 export class ReloadedRelay implements AsyncDisposable {
   readonly relay: RelayProcess;
   readonly path: string;
@@ -30,16 +30,16 @@ export class ReloadedRelay implements AsyncDisposable {
     this.path = path;
   }
 
-  /** Sends a SIGHUP. Resolves with all log lines up to the one with the result, with `FILE` for the path. */
+  /** Sends a SIGHUP, and returns all lines up to the one with the outcome, with `FILE` for the path. */
   async hangUp(): Promise<string> {
     const before = this.relay.output();
     const outcomes = before.match(OUTCOME)?.length ?? 0;
     this.relay.signal("SIGHUP");
     await eventually(() => {
       if ((this.relay.output().match(OUTCOME)?.length ?? 0) === outcomes)
-        throw new Error("nothing came of it");
+        throw new Error("no outcome was logged");
     });
-    // Lines that follow directly are included.
+    // Lines that follow the outcome are written together with it.
     await Bun.sleep(20);
     return this.relay.output().slice(before.length).replaceAll(this.path, "FILE");
   }

@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Searches everything that a run produced for secrets in full. */
+/** Searches everything that a run produced for unmasked secrets. */
 export class SecretSearch {
   readonly #secrets: Readonly<Record<string, string>>;
   readonly #found = new Set<string>();
@@ -23,7 +23,7 @@ export class SecretSearch {
     }
   }
 
-  /** Searches names and contents of all files of a folder. Returns the number of files. */
+  /** Searches the names and contents of all files in a folder, and returns the number of files. */
   async lookInto(place: string, folder: string): Promise<number> {
     const entries = await readdir(folder, { recursive: true, withFileTypes: true });
     for (const entry of entries) {

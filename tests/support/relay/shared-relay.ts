@@ -7,7 +7,9 @@ export interface SharedRelay {
   readonly relay: RelayProcess;
 }
 
-/** Starts one upstream and one relay for all tests of the calling file or block. Tests use SDK keys of their own. */
+/**
+ * Starts one upstream and one relay for all tests of the file or block that calls it. Each test must use its own SDK keys.
+ */
 export function shareRelay(
   relayOptions: Omit<RelayOptions, "upstream"> = {},
   upstreamOptions: UpstreamOptions = {},

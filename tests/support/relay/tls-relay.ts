@@ -7,16 +7,16 @@ import { startRelayWithTls } from "./relay-with-tls.ts";
 
 export type Protocol = "http" | "https" | "grpc" | "grpcs";
 
-/** A relay that serves on all four ports, and a key that is cached. */
+/** A relay that serves on all four ports, and a key that it has cached. */
 export interface TlsRelay extends AsyncDisposable {
   readonly upstream: Upstream;
   readonly relay: RelayProcess;
   readonly held: PublishedKey;
-  /** The path of the cached key. */
+  /** The path of a request for the cached key. */
   readonly heldPath: string;
-  /** Resolves with the status of a GET over its own connection. */
+  /** Returns the status of a GET over a new connection. */
   statusOf(protocol: "http" | "https", path?: string): Promise<number>;
-  /** How often the log reports that this limit was reached. */
+  /** Returns how often the log reports that this limit was reached. */
   reached(limit: string): number;
 }
 
@@ -33,13 +33,13 @@ export async function startTlsRelay(args: readonly string[] = []): Promise<TlsRe
     await startRelayWithTls({ upstream, server, args: ["--enforce-tls", "false", ...args], env }),
   );
   const statusOf = async (protocol: "http" | "https", path = heldPath): Promise<number> => {
-    const response = await fetch(`${relay.urlOf(protocol)}${path}`, {
+    const answer = await fetch(`${relay.urlOf(protocol)}${path}`, {
       headers: { connection: "close" },
       tls: { rejectUnauthorized: false },
       signal: AbortSignal.timeout(5_000),
     });
-    await response.arrayBuffer();
-    return response.status;
+    await answer.arrayBuffer();
+    return answer.status;
   };
   // The first request makes the relay fetch the key from upstream.
   const first = await statusOf("http");
