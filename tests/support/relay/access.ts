@@ -26,16 +26,16 @@ export const sendEvents = (relay: RelayProcess, sdkKey: string): Promise<Respons
 
 let unknownKeys = 0;
 
-/** Returns a new unknown key on each call. */
-export const unknownKey = (): string => `secret-unknown-${++unknownKeys}`;
+/** Returns a new unknown key with each call. */
+export const createUnknownKey = (): string => `secret-unknown-${++unknownKeys}`;
 
-/** Requests unknown keys until one of them is rejected, and returns that response. */
+/** Requests unknown keys until one is throttled, and returns that response. */
 export async function exhaust(relay: RelayProcess): Promise<Response> {
   for (let times = 0; times < 10_000; times++) {
-    const answer = await specsOf(relay, unknownKey());
+    const answer = await specsOf(relay, createUnknownKey());
     if (answer.status === 429) return answer;
   }
-  throw new Error("every unknown key was admitted");
+  throw new Error("unknown keys are admitted without a limit");
 }
 
 /** A key file that is replaced as a whole, the way an operator or Kubernetes does it. */
