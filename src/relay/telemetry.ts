@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import type { RequestMeter } from "../http/meter.ts";
+import type { RequestMeter } from "../http/observer.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeError } from "../platform/errors.ts";
 import { Supervisor } from "../platform/supervisor.ts";

@@ -1,4 +1,4 @@
-import type { HandledRequest, RequestCell, RequestMeter } from "../../http/meter.ts";
+import type { HandledRequest, RequestCell, RequestMeter } from "../../http/observer.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { Series } from "../metrics/series.ts";
 import type { KeyTags } from "../metrics/tags.ts";
