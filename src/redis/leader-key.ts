@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { RedisConnection } from "./connection.ts";
-import { type RedisFailure, redisFailure } from "./errors.ts";
+import { type RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
 import { LEADER_KEY } from "./keys.ts";
 
@@ -96,7 +96,7 @@ export class LeaderKey implements AsyncDisposable {
       }
       this.#tell(undefined);
     } catch (error) {
-      this.#tell(redisFailure(error));
+      this.#tell(toRedisFailure(error));
     }
   }
 

@@ -1,7 +1,7 @@
 import { backoffMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import { connectNodes, type LinkKind, openClient, type RedisClient, reconnectNow } from "./client.ts";
-import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./errors.ts";
+import { NO_SUCH_DATABASE, RedisFailure, toRedisFailure } from "./errors.ts";
 import type { RedisOptions } from "./options.ts";
 import { StallWatch } from "./stall-watch.ts";
 
@@ -111,7 +111,7 @@ export class RedisLink implements AsyncDisposable {
       const answer = this.#sendOpened(command, args, as, session);
       return await withTimeLimit(answer, this.#limitMs, this.#clock);
     } catch (error) {
-      throw redisFailure(error);
+      throw toRedisFailure(error);
     } finally {
       this.inFlight--;
     }
@@ -158,7 +158,7 @@ export class RedisLink implements AsyncDisposable {
         throw new RedisFailure("garbage", "what answers there does not speak as Redis does");
       }
     } catch (error) {
-      const failure = redisFailure(error);
+      const failure = toRedisFailure(error);
       // An error is an answer: what can still be done is seen command by command.
       if (failure.kind !== "refused" || error instanceof NoSuchDatabase) return this.#failedCheck(failure);
     }
@@ -175,7 +175,7 @@ export class RedisLink implements AsyncDisposable {
       const answer = this.#sendNow("SELECT", [String(address.db)], "text");
       await withTimeLimit(answer, commandTimeoutMs, this.#clock);
     } catch (error) {
-      throw redisFailure(error).kind === "refused" ? new NoSuchDatabase() : error;
+      throw toRedisFailure(error).kind === "refused" ? new NoSuchDatabase() : error;
     }
   }
 
@@ -185,7 +185,7 @@ export class RedisLink implements AsyncDisposable {
   }
 
   #failed(error: unknown): void {
-    const failure = redisFailure(error);
+    const failure = toRedisFailure(error);
     if (this.#state === "up") this.#reason = failure.message;
     else this.#become("down", failure.message);
   }

@@ -158,7 +158,7 @@ function readTls(env: RedisEnvironment, byUrl: boolean | undefined, reject: Reje
   ] as const) {
     if (env[has] && !env[lacks]) reject(`${has} is set without ${lacks}, allowed are both or none`);
   }
-  for (const [name] of given) refuseUnreadable(name, env[name] ?? "", reject);
+  for (const [name] of given) checkReadable(name, env[name] ?? "", reject);
   return Object.fromEntries(given.map(([name, path]) => [path, env[name]]));
 }
 
@@ -169,7 +169,7 @@ function readSwitch(text: string | undefined, reject: Reject): boolean | undefin
   return reject(`REDIS_TLS is "${text}", allowed is true or false`);
 }
 
-function refuseUnreadable(name: string, path: string, reject: Reject): void {
+function checkReadable(name: string, path: string, reject: Reject): void {
   try {
     if (readFileSync(path, "utf8").includes("-----BEGIN ")) return;
   } catch (error) {

@@ -3,7 +3,7 @@ import { backoffMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Round, Supervisor } from "../platform/supervisor.ts";
 import { openRedis } from "./client.ts";
-import { RedisFailure, redisFailure } from "./errors.ts";
+import { RedisFailure, toRedisFailure } from "./errors.ts";
 import { RECONNECT_BACKOFF, withTimeLimit } from "./link.ts";
 import type { RedisAddress, RedisHost, RedisOptions } from "./options.ts";
 import type { RedisPermissions } from "./permissions.ts";
@@ -81,7 +81,7 @@ export class Subscriber implements AsyncDisposable {
       return await this.#keepSubscribed(client, sharded, gone);
     } catch (error) {
       const redirect = sharded ? redirectIn(error, address) : undefined;
-      const isDenied = redisFailure(error).denied !== undefined;
+      const isDenied = toRedisFailure(error).denied !== undefined;
       return { listened: this.#isListening, redirect, isDenied };
     } finally {
       this.#ending.signal.removeEventListener("abort", end);
@@ -95,7 +95,7 @@ export class Subscriber implements AsyncDisposable {
     for (;;) {
       const subscribed = (sharded ? client.ssubscribe(channel) : client.subscribe(channel)).catch(
         (error: unknown) => {
-          const failure = redisFailure(error);
+          const failure = toRedisFailure(error);
           // Only the error of the library says where a redirect leads to.
           throw failure.denied === undefined ? error : failure;
         },
@@ -157,7 +157,7 @@ function goneSignalOf(client: Redis): AbortSignal {
 
 /** `MOVED 1234 host:port`; without a host it is the node that was asked, at another port. */
 function redirectIn(error: unknown, asked: SingleOrSentinel): RedisHost | undefined {
-  if (redisFailure(error).code !== "MOVED" || asked.kind !== "single") return undefined;
+  if (toRedisFailure(error).code !== "MOVED" || asked.kind !== "single") return undefined;
   const [, host, port] = /^MOVED \d+ (.*):(\d{1,5})$/.exec((error as Error).message) ?? [];
   return port === undefined ? undefined : { host: host || asked.host, port: Number(port) };
 }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { systemClock } from "../../src/platform/clock.ts";
-import { type Denied, redisFailure } from "../../src/redis/errors.ts";
+import { type Denied, toRedisFailure } from "../../src/redis/errors.ts";
 import { RedisFleetChannel, RedisNotices } from "../../src/redis/fleet.ts";
 import { textOf } from "../support/clients/raw-get.ts";
 import { describeWith } from "../support/common/needs.ts";
@@ -46,7 +46,7 @@ test.each([
   ["READONLY You can't write against a read only replica.", undefined],
   ["WRONGTYPE Operation against a key holding the wrong kind of value", undefined],
 ] as const)("what Redis 6 and 7 say is understood: %s", (message, denied) => {
-  const failure = redisFailure(Object.assign(new Error(message), { name: "ReplyError" }));
+  const failure = toRedisFailure(Object.assign(new Error(message), { name: "ReplyError" }));
   expect(failure.denied).toBe(denied as Denied | undefined);
   expect(failure.message).not.toContain("api-key");
 });
