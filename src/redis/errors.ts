@@ -109,7 +109,11 @@ function toClusterFailure(error: unknown): RedisFailure {
   return new RedisFailure("unreachable", `no node of the Redis Cluster ${why}`);
 }
 
-function readError(error: unknown): { readonly name: string; readonly message: string; readonly code: string } {
+function readError(error: unknown): {
+  readonly name: string;
+  readonly message: string;
+  readonly code: string;
+} {
   if (!(error instanceof Error)) return { name: "", message: "", code: "" };
   const { code } = error as NodeJS.ErrnoException;
   return { name: error.name, message: error.message, code: typeof code === "string" ? code : "" };

@@ -138,7 +138,9 @@ export class RedisPermissions {
     this.#deniedUntil.delete(command);
     // EVALSHA makes EVAL unnecessary.
     const given =
-      command === "EVALSHA" ? ["+evalsha", "+eval", findScriptPermissions(args)] : [`+${command.toLowerCase()}`];
+      command === "EVALSHA"
+        ? ["+evalsha", "+eval", findScriptPermissions(args)]
+        : [`+${command.toLowerCase()}`];
     if (command === "EVAL") given.push(findScriptPermissions(args));
     for (const permission of [toKeyPattern(args), CHANNELS])
       if (this.#missing.get(permission)?.command === command) given.push(permission);

@@ -92,7 +92,10 @@ async function readWhole(redis: RedisConnection, key: string): Promise<WholeEntr
   throw new RedisFailure("refused", "other relays keep changing the entry");
 }
 
-function toWholeEntry([lcut, keyDigest, checksum, encoding, config]: readonly (Buffer | undefined)[]): WholeEntry {
+function toWholeEntry([lcut, keyDigest, checksum, encoding, config]: readonly (
+  | Buffer
+  | undefined
+)[]): WholeEntry {
   return {
     lcut: lcut?.toString("latin1"),
     keyDigest: keyDigest?.toString("latin1"),
@@ -112,7 +115,8 @@ function judgeEntry(
 ): BackupRead {
   const { config, keyDigest } = entry;
   const lcut = readLcut(entry.lcut);
-  if (lcut === undefined) return unusable("its lcut is not a version number or is more than 24 h in the future");
+  if (lcut === undefined)
+    return unusable("its lcut is not a version number or is more than 24 h in the future");
   if (lcut <= newerThan) return { kind: "none" };
   const format = readFormat(entry.encoding, feed);
   if (format === undefined) return unusable("its encoding is unknown");

@@ -65,8 +65,8 @@ describeWith("redis-server", "redis-cli")("The pool for large values", () => {
     await use[Symbol.asyncDispose]();
     await eventually(async () => expect(await bulkConnections(server)).toBe(0));
     await eventually(async () => expect(await commandConnections(server)).toBe(0));
-    await expect(use.connection.bulk.send("PING", [])).rejects.toThrow("the relay is ending");
-    await expect(use.connection.send("PING", [])).rejects.toThrow("the relay is ending");
+    await expect(use.connection.bulk.send("PING", [])).rejects.toThrow("the relay is shutting down");
+    await expect(use.connection.send("PING", [])).rejects.toThrow("the relay is shutting down");
     expect(use.events).toEqual([]);
   });
 });

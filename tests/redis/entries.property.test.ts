@@ -48,7 +48,7 @@ describeWith("redis-server", "redis-cli")("Whoever writes an entry, in whatever 
 
   describe.each([
     ["by scripts", "~* &* +@all"],
-    ["by WATCH and MULTI", "~* &* +@all -eval -evalsha"],
+    ["with WATCH and MULTI", "~* &* +@all -eval -evalsha"],
     ["with the commands of the original relay", ORIGINAL_COMMANDS],
   ])("%s", (_, rules) => {
     test("no relay of this project replaces a version by an older one, and what is read is always whole", async () => {

@@ -33,7 +33,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
 
   describe.each([
     ["by scripts", async () => server.options],
-    ["by WATCH and MULTI", () => limitedUser(server, "~* &* +@all -eval -evalsha", "unscripted")],
+    ["with WATCH and MULTI", () => limitedUser(server, "~* &* +@all -eval -evalsha", "unscripted")],
     ["with the commands of the original relay", () => limitedUser(server, ORIGINAL_COMMANDS, "original")],
   ])("%s", (_, connect: () => Promise<RedisOptions>) => {
     const mayAskLengths = _ !== "with the commands of the original relay";
@@ -118,7 +118,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       const backup = use.backup();
       await backup.write(await preparedSnapshot(feed, 10));
       await server.cli("HSET", keyOf(feed, "v3"), "lcut", "11");
-      expect(await versionIn(await backup.read(feed, -1))).toBe("its lcut is not that of its config");
+      expect(await versionIn(await backup.read(feed, -1))).toBe("its lcut does not match its config");
       expect(await backup.write(await preparedSnapshot(feed, 12))).toEqual({ kind: "written" });
       expect(await versionIn(await backup.read(feed, -1))).toBe(12);
     });

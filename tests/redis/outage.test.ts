@@ -53,7 +53,7 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     await relay.told("redis_down");
     expect(relay.events.find(({ kind }) => kind === "redis_down")).toEqual({
       kind: "redis_down",
-      reason: "no answer in time",
+      reason: "no reply in time",
     });
     for (let i = 0; i < 5; i++) expect(await relay.write()).toBeString();
     await sleep(2_000);

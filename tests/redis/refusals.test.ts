@@ -63,7 +63,7 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     const user = { name: "relay", password: "right" };
     await using server = await RedisServer.start({ user });
     await using relay = new RedisWriter({ ...server.options, password: "the-wrong-one" });
-    expect(await relay.write()).toBe("Redis does not take this user and password");
+    expect(await relay.write()).toBe("Redis rejects this user and password");
     await sleep(1_000);
     expect(relay.outages).toEqual(["redis_down"]);
     expect(JSON.stringify(relay.events)).not.toContain("the-wrong-one");

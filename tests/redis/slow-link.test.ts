@@ -150,7 +150,7 @@ describe("An answer without an end", () => {
   test("is given up when it is larger than any answer may be", async () => {
     await using redis = await endless(MB, 4 * MB);
     const read = await failure(redis.use.connection.bulk.send("GET", [KEY]));
-    expect(read).toMatchObject({ kind: "garbage", message: "an answer is too large" });
+    expect(read).toMatchObject({ kind: "garbage", message: "a reply is too large" });
   }, 15_000);
 
   test("that comes in drips does not hold up the end", async () => {
@@ -201,12 +201,12 @@ describeWith("redis-server", "redis-cli")("A link that stops", () => {
     await eventually(() => expect(redis.link.connections.some(isBulk)).toBeTrue());
     redis.link.cut(isBulk);
     const { answer, answered, seconds } = await besides(use, large);
-    expect(answer).toMatchObject({ kind: "timeout", message: "nothing moved for 1 s" });
+    expect(answer).toMatchObject({ kind: "timeout", message: "no data transferred for 1 s" });
     expect(answered).toBeGreaterThan(seconds);
     expect(use.connection.isUp).toBeTrue();
     await use.told("redis_up");
     expect(use.events).toMatchObject([
-      { kind: "redis_down", reason: "nothing moved for 1 s" },
+      { kind: "redis_down", reason: "no data transferred for 1 s" },
       { kind: "redis_up" },
     ]);
     expect(await use.connection.bulk.send("SET", [KEY, "small"])).toBe("OK");

@@ -307,7 +307,7 @@ describe.skipIf(isBinary)("a loop that throws", () => {
       id_list_polls: { api: "Math.random", within: "id-lists/manifest-poller.ts" },
       metric_push: { api: "AbortSignal.throwIfAborted", within: "sinks/push-loop.ts" },
       redis_leader_key: { api: "AbortController", within: "#round .*leader-key" },
-      redis_subscription: { api: "AbortController", within: "goneSignalOf .*subscriber" },
+      redis_subscription: { api: "AbortController", within: "watchClosed .*subscriber" },
       request_rates: { api: "AbortSignal.throwIfAborted", within: "status/request-rates.ts" },
       service_manager: { api: "AbortSignal.throwIfAborted", within: "src/service-manager.ts" },
       spec_polls: { api: "AbortSignal.throwIfAborted", within: "specs/poller.ts" },
