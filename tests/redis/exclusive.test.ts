@@ -67,7 +67,7 @@ describeWith("redis-server", "redis-cli")("A task that has a connection to itsel
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const commands = await use.connection.bulk.exclusively(async (own) => own);
-    await expect(commands.send("SET", [KEY, "late"])).rejects.toThrow("the exclusive task is over");
+    await expect(commands.send("SET", [KEY, "late"])).rejects.toThrow("the exclusive task has ended");
     expect(await server.cli("EXISTS", KEY)).toBe("0");
   });
 

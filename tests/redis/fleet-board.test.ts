@@ -177,7 +177,7 @@ describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
     const feed = newFeed();
     expect(await relay.look(feed)).toEqual({ kind: "ours" });
     redis.hang();
-    expect(relay.look(feed)).rejects.toThrow("no answer");
+    expect(relay.look(feed)).rejects.toThrow("no reply");
     redis.goOn();
     await redis.kill();
     await eventually(() => expect(relay.look(feed)).rejects.toThrow());
