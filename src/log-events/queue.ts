@@ -1,12 +1,12 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { ChunkLimits, EventChunk } from "./chunk.ts";
 
-/** What may be forwarded in one request: events of one SDK key, from SDKs that say the same of themselves. */
+/** What the events of one request to upstream have in common. */
 export interface EventGroup {
   readonly sdkKey: SdkKey;
-  /** The JSON text of `statsigMetadata` as the SDK sent it; empty where it sent none. */
+  /** The JSON text of `statsigMetadata` as the SDK sent it; empty if it sent none. */
   readonly metadata: string;
-  /** The headers that are forwarded, by lower-case name: what the SDK says of itself, and the way that its events came. */
+  /** The headers to forward, by lower-case name: they describe the SDK and the relays that the events came through. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -16,16 +16,16 @@ export function identifyGroup({ sdkKey, metadata, headers }: EventGroup): string
   return JSON.stringify([sdkKey, metadata, sorted]);
 }
 
-/** Events that came in one request. */
+/** The events of one request of a client. */
 export interface EventBatch {
   readonly group: EventGroup;
   /** At least one. */
   readonly chunks: readonly EventChunk[];
-  /** Ms since the Unix epoch. */
+  /** In ms since the Unix epoch. */
   readonly queuedAt: number;
 }
 
-/** Chunks of one group, in the order in which they were put, that one request can carry. */
+/** Chunks of one group, in the order in which they were put, that fit into one request to upstream. */
 export interface ClaimedEvents {
   /** Identifies the claim. Only the queue interprets it. */
   readonly token: number;
@@ -36,19 +36,19 @@ export interface ClaimedEvents {
 }
 
 export interface ClaimLimits extends ChunkLimits {
-  /** A group is due when its oldest chunk was put before this (ms since the Unix epoch), or when the limits are full. */
+  /** A group is due if its oldest chunk was put before this time (ms since the Unix epoch), or if it fills a request. */
   readonly dueBefore: number;
 }
 
-/** Events that are not sent when the relay stops. */
+/** Counts of events that were not sent before the relay stopped. */
 export interface EventsLeft {
-  /** On disk, from where the next relay sends them. */
+  /** They are on disk; the next relay that starts sends them. */
   readonly kept: number;
   readonly lost: number;
 }
 
 export interface QueueDepth {
-  /** Chunks: a batch with more events than one request to upstream can carry counts more than once. */
+  /** Counts chunks: a batch with more events than fit into one request counts more than once. */
   readonly batches: number;
   readonly events: number;
   readonly bytes: number;
@@ -90,47 +90,46 @@ export interface EventQueue extends AsyncDisposable {
   /** Returns when the next group becomes due, in ms since the Unix epoch, or undefined if no group waits. */
   nextDueAt(maxWaitMs: number): number | undefined;
 
-  /** Called after each put. */
+  /** Registers a listener that is called after each put. */
   onPut(listener: () => void): void;
 }
 
 export type SendOutcome =
-  /** Upstream has them. */
   | { readonly kind: "accepted" }
-  /** Not now. */
+  /** The same request may succeed later. */
   | {
       readonly kind: "retry";
-      /** Whether upstream as a whole seems to be in trouble, or said no to this key alone. */
+      /** "upstream" if upstream as a whole seems to fail, "key" if it only rejects this SDK key for now. */
       readonly trouble: "upstream" | "key";
-      /** For people; never holds an SDK key. */
+      /** For logs; never contains an SDK key. */
       readonly detail: string;
-      /** How long upstream asked us to stay away, in ms. */
+      /** The delay that upstream asked for, in ms. */
       readonly afterMs?: number;
     }
-  /** Fewer at once might be taken. */
+  /** A request with fewer events may be accepted. */
   | { readonly kind: "too_large" }
-  /** Nothing of this SDK key: 401 or 403. */
+  /** Upstream rejects the SDK key, with 401 or 403. */
   | { readonly kind: "unauthorized"; readonly status: number }
-  /** Never. */
+  /** Upstream will never accept these events. */
   | { readonly kind: "refused"; readonly status: number };
 
-/** Where events go. */
+/** The destination of log events. */
 export interface EventSink {
   /**
-   * One request with the events of all these chunks. Every expected ending is a value; it rejects for `signal`
-   * alone, and always ends within the sink's own time limit.
+   * Sends one request with all of these chunks. Every expected outcome is a value; rejects only when `signal` is aborted.
+   * Always settles within the sink's own time limit.
    */
   send(group: EventGroup, chunks: readonly EventChunk[], signal: AbortSignal): Promise<SendOutcome>;
 }
 
 export interface Waiting {
-  /** Ms since the Unix epoch. */
+  /** In ms since the Unix epoch. */
   readonly queuedAt: number;
-  /** Decides between those of the same time. */
+  /** Breaks ties between equal times. */
   readonly id: number;
 }
 
-/** Groups that wait, the longest waiting first. Among 100,000, one is put in its place within some 10 µs. */
+/** Groups sorted by how long they have waited, the longest first. Among 100,000, adding one takes about 10 µs. */
 export class WaitingOrder<T extends Waiting> implements Iterable<T> {
   #all: T[] = [];
 
@@ -147,16 +146,16 @@ export class WaitingOrder<T extends Waiting> implements Iterable<T> {
   }
 
   add(waiting: T): void {
-    this.#all.splice(this.#placeOf(waiting), 0, waiting);
+    this.#all.splice(this.#findPlace(waiting), 0, waiting);
   }
 
   delete(waiting: Waiting): void {
-    const place = this.#placeOf(waiting);
+    const place = this.#findPlace(waiting);
     if (this.#all[place]?.id === waiting.id) this.#all.splice(place, 1);
   }
 
-  /** Where it is, or would be. */
-  #placeOf(waiting: Waiting): number {
+  /** Returns the index where it is, or where it belongs. */
+  #findPlace(waiting: Waiting): number {
     let [from, to] = [0, this.#all.length];
     while (from < to) {
       const middle = (from + to) >>> 1;

@@ -157,7 +157,8 @@ export function measureLogEvents(
   switch (event.kind) {
     case "log_events_accepted":
       registry.count("LogEventAccepted", keys.of(event.sdkKey), event.events);
-      if (event.repeats > 0) registry.count("LogEventStoreDeduped", keys.of(event.sdkKey), event.repeats);
+      if (event.duplicates > 0)
+        registry.count("LogEventStoreDeduped", keys.of(event.sdkKey), event.duplicates);
       return;
     case "log_events_window_turned":
       registry.count("LogEventStoreDedupeCacheCleared", {});

@@ -98,7 +98,7 @@ export const EXAMPLES: ByKind = {
   id_list_file_failed: { kind: "id_list_file_failed", list: "a", detail },
   id_list_file_removed: { kind: "id_list_file_removed", bytes: 99 },
   id_lists_folder_unusable: { kind: "id_lists_folder_unusable", detail },
-  log_events_accepted: { kind: "log_events_accepted", sdkKey, events: 3, repeats: 1 },
+  log_events_accepted: { kind: "log_events_accepted", sdkKey, events: 3, duplicates: 1 },
   log_events_window_turned: { kind: "log_events_window_turned" },
   log_events_rejected: { kind: "log_events_rejected", sdkKey, reason: "malformed", detail: "no JSON" },
   log_events_sent: { kind: "log_events_sent", sdkKey, events: 3, tookMs: 3.21, waitedMs: 900 },
