@@ -63,7 +63,7 @@ export class RedisPermissions {
   readonly #clock: Clock;
   readonly #emit: EmitRedisEvent;
   readonly #missing = new Map<string, Missing>();
-  /** By command or {@link ENTRY_SCRIPT}, on the monotonic clock. */
+  /** When a denied command, or {@link ENTRY_SCRIPT}, may be tried again, on the monotonic clock. */
   readonly #deniedUntil = new Map<string, number>();
 
   constructor(clock: Clock, emit: EmitRedisEvent) {

@@ -15,7 +15,7 @@ interface Claim {
 export class SpoolClaims {
   readonly #index: SpoolIndex;
   readonly #claims = new Map<number, Claim>();
-  /** By group, rows that are acknowledged but still in the file, because the disk is too full even to delete. */
+  /** Rows, by group, that are acknowledged but still in the file, because the disk is too full even to delete. */
   readonly #undeleted = new Map<number, SpoolRows>();
   /** Groups with a claim that the Worker has not replied to yet. */
   readonly #pending = new Set<number>();
