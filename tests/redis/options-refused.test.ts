@@ -12,7 +12,7 @@ writeFileSync(pem, "-----BEGIN CERTIFICATE-----\n");
 const noPem = join(folder, "b.pem");
 writeFileSync(noPem, "text");
 
-describe("A Redis environment that can't be meant", () => {
+describe("An invalid Redis environment", () => {
   const numbers = "(expected a whole number from";
   test.each<[RedisEnvironment, string]>([
     [{ REDIS_ENTERPRISE_PORT: "0" }, `invalid value "0" for REDIS_ENTERPRISE_PORT ${numbers} 1 to 65535)`],
@@ -90,7 +90,7 @@ describe("A Redis environment that can't be meant", () => {
       { REDIS_TLS: "true", REDIS_TLS_CA_PATH: noPem },
       `invalid value "${noPem}" for REDIS_TLS_CA_PATH (expected a PEM file)`,
     ],
-  ])("such as %j is refused", (env, problem) => {
+  ])("%j is rejected", (env, problem) => {
     expect(problemOf(env)).toBe(problem);
   });
 
@@ -106,12 +106,12 @@ describe("A Redis environment that can't be meant", () => {
     "redis://:sesame?x@a",
     "http://u:sesame@a",
     "u:sesame@a",
-  ])("never shows the password of the URL %s", (url) => {
+  ])("is rejected without showing the password of the URL %s", (url) => {
     expect(problemOf({ REDIS_URL: url })).toMatch(/REDIS_URL/);
     expect(problemOf({ REDIS_URL: url })).not.toContain("ses");
   });
 
-  test("never shows a password in a list of nodes, nor one that is given twice", () => {
+  test("never shows a password in a list of nodes, or one that is given twice", () => {
     expect(problemOf({ REDIS_CLUSTER_NODES: "u:sesame@a:1" })).not.toContain("sesame");
     const twice = { REDIS_URL: "redis://:sesame@a", REDIS_ENTERPRISE_PASSWORD: "sesame" };
     expect(problemOf(twice)).toBe(
