@@ -133,7 +133,7 @@ async function unlessDenied<T>(reply: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Resolves with the first result when all are done. After a failure it still waits for all, so that nothing runs on. */
+/** Resolves with the first result when all have succeeded. After a failure it still waits for all, so that nothing runs on. */
 async function firstOfAll<T>(first: Promise<T>, others: readonly Promise<T>[]): Promise<T> {
   await Promise.allSettled([first, ...others]);
   await Promise.all(others);

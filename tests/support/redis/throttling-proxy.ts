@@ -129,7 +129,7 @@ const MAX_BYTES_IN_FLIGHT = 64 * 1024;
 
 /** Chunks with their times of arrival, also of those that wait behind others: latency does not reduce the bandwidth. */
 async function* arrivals(socket: Socket): AsyncGenerator<Arrival> {
-  const underway: Arrival[] = [];
+  const inFlight: Arrival[] = [];
   let bytes = 0;
   let isOver = false;
   let wake = Promise.withResolvers<void>();
@@ -138,7 +138,7 @@ async function* arrivals(socket: Socket): AsyncGenerator<Arrival> {
     wake.resolve();
   };
   socket.on("data", (chunk: Buffer) => {
-    underway.push({ chunk, arrivedAt: performance.now() });
+    inFlight.push({ chunk, arrivedAt: performance.now() });
     bytes += chunk.byteLength;
     if (bytes >= MAX_BYTES_IN_FLIGHT) socket.pause();
     wake.resolve();
@@ -146,7 +146,7 @@ async function* arrivals(socket: Socket): AsyncGenerator<Arrival> {
   socket.once("end", end);
   socket.once("close", end);
   for (;;) {
-    const next = underway.shift();
+    const next = inFlight.shift();
     if (next !== undefined) {
       yield next;
       bytes -= next.chunk.byteLength;
