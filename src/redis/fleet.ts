@@ -120,7 +120,7 @@ export class RedisFleetChannel implements FleetChannel {
     this.#notices.listen(listener);
   }
 
-  topicOf(feed: Feed): string {
+  toTopic(feed: Feed): string {
     return redisFeedId(feed);
   }
 

@@ -62,7 +62,7 @@ export async function startRelay(
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const metered = { registry, metrics: telemetry.sinks, running: watching };
   const tracing = await startTracing(config, { ...parts, ...metered });
-  const backup = openBackup(config, { ...parts, running: starting });
+  const backup = starting.use(openBackup(config, parts));
   const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
   health.require(specs.notReady);
   const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));

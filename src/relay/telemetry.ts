@@ -9,14 +9,9 @@ import { prometheusText } from "../telemetry/metrics/prometheus.ts";
 import { MetricRegistry } from "../telemetry/metrics/registry.ts";
 import { KeyTags } from "../telemetry/metrics/tags.ts";
 import type { OtlpMetricsOptions } from "../telemetry/otlp/options.ts";
-import {
-  dropsCountedIn,
-  expectSink,
-  SinkChannel,
-  type SinkChannelOptions,
-  type SinkParts,
-} from "../telemetry/push/channel.ts";
+import { SinkChannel, type SinkChannelOptions } from "../telemetry/push/channel.ts";
 import { PushLoop } from "../telemetry/push/push-loop.ts";
+import { countDropsIn, expectSink, type SinkParts } from "../telemetry/push/sink-health.ts";
 import { RequestRates } from "../telemetry/status/rates.ts";
 import { EventLog, EventMetrics, type RelayEvent, StatusBoard } from "../telemetry/telemetry.ts";
 import { RequestMetrics } from "../telemetry/topics/http.ts";
@@ -120,7 +115,7 @@ async function startSinks(config: Config, parts: SinkParts): Promise<void> {
   await startOtlp(otlpMetrics, parts);
   const sinks = await openPushSinks(config, clock);
   if (sinks.length === 0) return;
-  const onDropped = dropsCountedIn(registry);
+  const onDropped = countDropsIn(registry);
   const channels = sinks.map(({ sink, size }) => {
     metrics.expect(sink.name);
     return new SinkChannel({ sink, size, clock, supervisor, emit, onDropped });

@@ -1,4 +1,4 @@
-import type { AccessEvent } from "../access/admission.ts";
+import type { AccessEvent } from "../access/events.ts";
 import type { RpcEvent } from "../grpc/events.ts";
 import type { HttpEvent } from "../http/observer.ts";
 import type { IdListEvent } from "../id-lists/events.ts";

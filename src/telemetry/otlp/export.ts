@@ -8,7 +8,7 @@ import {
   serviceInstanceIdDetector,
   serviceNameEnvDetector,
 } from "@opentelemetry/resources";
-import type { SinkHealth } from "../push/channel.ts";
+import type { SinkHealth } from "../push/sink-health.ts";
 
 interface Exporter<T> {
   export(items: T, done: (result: ExportResult) => void): void;
@@ -16,49 +16,51 @@ interface Exporter<T> {
 
 interface WatchOptions<T> {
   readonly health: SinkHealth;
-  /** An exporter that has not come to an end by then counts as failing, whatever comes of it. */
+  /** An export that has not ended after this time counts as failed, even if it succeeds later. */
   readonly timeoutMs: number;
-  /** How much is given up with a failure. */
-  readonly lostWith: (items: T) => number;
+  /** Returns the number of items that are lost if their export fails. */
+  readonly countLost: (items: T) => number;
 }
 
-const MAX_DETAIL = 200;
+const MAX_DETAIL_CHARS = 200;
 
-/** Exports as `exporter` does, and tells how it goes: OpenTelemetry's own logging is silent, and would be so each time. */
+/** Exports by `exporter` and reports success and failure to `health`: OpenTelemetry's own logging is switched off. */
 export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>): Exporter<T>["export"] {
-  const { health, timeoutMs, lostWith } = options;
+  const { health, timeoutMs, countLost } = options;
   return (items, done) => {
     let isLate = false;
     const failed = (detail: string) => {
-      health.dropped(lostWith(items));
+      health.dropped(countLost(items));
       health.failed(detail);
     };
     const late = setTimeout(() => {
       isLate = true;
-      failed(`no answer within ${timeoutMs} ms`);
+      failed(`no response within ${timeoutMs} ms`);
       done({ code: ExportResultCode.FAILED });
     }, timeoutMs).unref();
     exporter.export(items, (result) => {
       clearTimeout(late);
       if (result.code === ExportResultCode.SUCCESS) health.worked();
-      else if (!isLate) failed(describe(result.error));
+      else if (!isLate) failed(describeFailure(result.error));
       if (!isLate) done(result);
     });
   };
 }
 
-/** For people. An answer's status is in `code`, of HTTP or gRPC. */
-function describe(error: (Error & { readonly code?: unknown }) | undefined): string {
-  const status =
-    typeof error?.code === "number" && error.code >= 100 ? `the collector answered ${error.code}` : "";
-  return (status || (error?.message ?? "the collector does not take them")).slice(0, MAX_DETAIL);
+/** `code` of the error is a status of HTTP; of gRPC if it is below 100. */
+function describeFailure(error: (Error & { readonly code?: unknown }) | undefined): string {
+  const { code, message } = error ?? {};
+  const isHttpStatus = typeof code === "number" && code >= 100;
+  const detail = isHttpStatus ? `the collector answered ${code}` : message;
+  return (detail ?? "the collector rejected the data").slice(0, MAX_DETAIL_CHARS);
 }
 
 let resource: Resource | undefined;
 
 /**
- * Who sends, the same for metrics and traces: the relay, its host, and an id of this process, without which the counts
- * of two relays on one host would be taken for one. What the environment says goes before.
+ * Returns the attributes of the sender, the same for metrics and traces: the relay, its host, and an ID of this process, without
+ * which a collector would mix up the counts of two relays on one host. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME override
+ * them.
  */
 export function otlpResource(version: string): Resource {
   resource ??= resourceFromAttributes({

@@ -1,20 +1,19 @@
-import type { Clock } from "../../platform/clock.ts";
+import { untilAborted } from "../../platform/abort.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
-import type { MetricRegistry } from "../metrics/registry.ts";
-import type { EmitSinkEvent, SinkMetrics, SinkName } from "../topics/push.ts";
 import type { Measurement, PushSink } from "./measurement.ts";
+import { SinkHealth, type SinkHealthOptions } from "./sink-health.ts";
 
 export interface SinkChannelOptions extends Omit<SinkHealthOptions, "sink"> {
   readonly sink: PushSink;
   readonly supervisor: Supervisor;
-  /** Measurements that may wait. */
+  /** Maximum number of measurements that wait while the sink sends others. */
   readonly size: number;
 }
 
-/** After so long a place that does not answer counts as failing. */
+/** A sink that has not finished after this time counts as failing. */
 const SEND_TIMEOUT_MS = 10_000;
 
-/** Holds what a sink has not taken yet: bounded, whatever the sink does. */
+/** A bounded queue in front of a sink: a sink that is slow or hangs delays nothing else and costs no more memory. */
 export class SinkChannel implements AsyncDisposable {
   readonly #options: SinkChannelOptions;
   readonly #health: SinkHealth;
@@ -27,7 +26,7 @@ export class SinkChannel implements AsyncDisposable {
     this.#health = new SinkHealth({ ...options, sink: options.sink.name });
   }
 
-  /** Never waits. What has no room is dropped, and counted. */
+  /** Never waits. Measurements that exceed the size are dropped and counted. */
   offer(measurements: readonly Measurement[]): void {
     const room = Math.max(0, this.#options.size - this.#waiting.length);
     this.#waiting = this.#waiting.concat(measurements.slice(0, room));
@@ -36,13 +35,13 @@ export class SinkChannel implements AsyncDisposable {
     this.#sending ??= this.#options.supervisor.task("metric_sink", () => this.#sendAll());
   }
 
-  /** Resolves once everything that was offered is sent or given up. */
+  /** Resolves when everything that was offered is sent or dropped. */
   async settled(): Promise<void> {
     await this.#sending;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped.abort(new Error("the relay stops"));
+    this.#stopped.abort(new Error("interrupted by the shutdown"));
     await this.#options.sink[Symbol.asyncDispose]();
   }
 
@@ -58,13 +57,13 @@ export class SinkChannel implements AsyncDisposable {
     }
   }
 
-  /** A sink that does not end counts as failing after the time limit, and is left alone until it has ended. */
+  /** A sink that hangs counts as failing when the time limit is reached. It is not called again before it has settled. */
   async #send(measurements: readonly Measurement[]): Promise<void> {
     const ended = new AbortController();
     const signal = AbortSignal.any([this.#timeLimit(ended.signal), this.#stopped.signal]);
     const sent = this.#options.sink.send(measurements, signal);
     try {
-      await Promise.race([sent, aborted(signal)]);
+      await untilAborted(sent, signal);
       this.#health.worked();
     } catch (error) {
       this.#health.dropped(measurements.length);
@@ -75,81 +74,11 @@ export class SinkChannel implements AsyncDisposable {
     }
   }
 
+  /** Returns a signal that is aborted when the time limit is reached, unless `ended` is aborted before. */
   #timeLimit(ended: AbortSignal): AbortSignal {
-    const late = new AbortController();
-    const abort = () => late.abort(new Error(`nothing is taken for ${SEND_TIMEOUT_MS / 1_000} s`));
+    const limit = new AbortController();
+    const abort = () => limit.abort(new Error(`not sent within ${SEND_TIMEOUT_MS / 1_000} s`));
     this.#options.clock.sleep(SEND_TIMEOUT_MS, ended).then(abort, () => undefined);
-    return late.signal;
+    return limit.signal;
   }
-}
-
-interface SinkHealthOptions {
-  readonly sink: SinkName;
-  readonly clock: Clock;
-  readonly emit: EmitSinkEvent;
-  /** Whatever is given up. */
-  readonly onDropped: (sink: SinkName, count: number) => void;
-}
-
-/** Whether what is sent to a place arrives: told once when that ends, and once when it begins again. */
-export class SinkHealth {
-  readonly #options: SinkHealthOptions;
-  #failingSince: number | undefined;
-  #dropped = 0;
-
-  constructor(options: SinkHealthOptions) {
-    this.#options = options;
-  }
-
-  dropped(count: number): void {
-    if (count <= 0) return;
-    this.#dropped += count;
-    this.#options.onDropped(this.#options.sink, count);
-  }
-
-  /** `detail` is for people. */
-  failed(detail: string): void {
-    const { sink, clock, emit } = this.#options;
-    if (this.#failingSince !== undefined) return;
-    this.#failingSince = clock.elapsed();
-    emit({ kind: "sink_failing", sink, detail });
-  }
-
-  worked(): void {
-    const { sink, clock, emit } = this.#options;
-    if (this.#failingSince === undefined) return;
-    const failedForMs = clock.elapsed() - this.#failingSince;
-    this.#failingSince = undefined;
-    emit({ kind: "sink_works_again", sink, failedForMs, dropped: this.#dropped });
-    this.#dropped = 0;
-  }
-}
-
-/** What whoever sends metrics somewhere needs of the rest of the relay. */
-export interface SinkParts {
-  readonly clock: Clock;
-  readonly supervisor: Supervisor;
-  readonly emit: EmitSinkEvent;
-  readonly registry: MetricRegistry;
-  readonly metrics: SinkMetrics;
-  /** Owns what is started. */
-  readonly running: AsyncDisposableStack;
-}
-
-/** A place that counts as working until it fails; what it loses is counted. */
-export function expectSink(sink: SinkName, { clock, emit, registry, metrics }: SinkParts): SinkHealth {
-  metrics.expect(sink);
-  return new SinkHealth({ sink, clock, emit, onDropped: dropsCountedIn(registry) });
-}
-
-export function dropsCountedIn(registry: MetricRegistry): (sink: SinkName, count: number) => void {
-  return (sink, count) => registry.count("MeasurementsDropped", { sink }, count);
-}
-
-/** Rejects with the reason when the signal is aborted; never settles where it is not. */
-export function aborted(signal: AbortSignal): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  if (signal.aborted) reject(signal.reason);
-  else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  return promise;
 }

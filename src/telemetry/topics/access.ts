@@ -1,4 +1,4 @@
-import type { AccessEvent } from "../../access/admission.ts";
+import type { AccessEvent } from "../../access/events.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { LimitEvent } from "../../server/limits.ts";
 import type { TlsEvent } from "../../server/tls.ts";

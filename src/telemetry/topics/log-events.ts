@@ -1,4 +1,4 @@
-import type { AccessEvent } from "../../access/admission.ts";
+import type { AccessEvent } from "../../access/events.ts";
 import { maskSdkKey } from "../../access/sdk-key.ts";
 import type { LogEventsEvent } from "../../log-events/events.ts";
 import type { Clock } from "../../platform/clock.ts";

@@ -4,7 +4,7 @@ import { type SpanExporter, TracerProvider } from "@opentelemetry/sdk-trace";
 import { withTimeout } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { OtlpProtocol, OtlpTracesOptions } from "../otlp/options.ts";
-import type { SinkHealth } from "../push/channel.ts";
+import type { SinkHealth } from "../push/sink-health.ts";
 import { createSampler, SpanQueue, Spans } from "./spans.ts";
 import {
   TracedBackup,
@@ -24,10 +24,10 @@ interface OtlpTracingParts {
   readonly health: SinkHealth;
 }
 
-/** At shutdown, for the last spans. */
+/** Time limit at shutdown for sending the last spans. */
 const LAST_EXPORT_MS = 2_000;
 
-/** Sends spans by OTLP; the last of them when it is disposed of. */
+/** Sends spans over OTLP, the last ones when it is disposed of. */
 export async function startOtlpTracing(
   options: OtlpTracesOptions,
   { clock, resource, health }: OtlpTracingParts,
@@ -40,7 +40,7 @@ export async function startOtlpTracing(
   });
   const tracer = provider.getTracer("statsig-forward-proxy");
   return {
-    ...tracingBy(new Spans(tracer, new AsyncLocalStorageContextManager().enable())),
+    ...createTracing(new Spans(tracer, new AsyncLocalStorageContextManager().enable())),
     [Symbol.asyncDispose]: async () => {
       await withTimeout(
         provider.shutdown().catch(() => undefined),
@@ -51,7 +51,7 @@ export async function startOtlpTracing(
   };
 }
 
-function tracingBy(spans: Spans): Tracing {
+function createTracing(spans: Spans): Tracing {
   const backups = new TracedBackup(spans);
   return {
     headers: () => spans.headers(),
@@ -60,14 +60,14 @@ function tracingBy(spans: Spans): Tracing {
     source: (inner) => tracedSource(inner, spans),
     preparer: (inner) => tracedPreparer(inner, spans),
     backup: (inner) => backups.wrap(inner),
-    keepFirst: (inner) => backups.keepFirst(inner),
+    writer: (inner) => backups.wrapWriter(inner),
     eventSink: (inner) => tracedEventSink(inner, spans),
     manifests: (inner) => tracedManifests(inner, spans),
     manifestSource: (inner) => tracedManifestSource(inner, spans),
   };
 }
 
-/** Each is loaded only where it is wanted. */
+/** Loads only the exporter that is used. */
 async function openSpanExporter(protocol: OtlpProtocol): Promise<SpanExporter> {
   switch (protocol) {
     case "http/protobuf": {
