@@ -1,7 +1,7 @@
-import { hash } from "node:crypto";
 import type { SdkKey } from "../access/sdk-key.ts";
 import { MAX_MANIFEST_BYTES, type ManifestBackup } from "../id-lists/manifest.ts";
 import type { Feed } from "../specs/feed.ts";
+import { digestBytes } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
 import { type NamedKey, sdkKeyDigest } from "./keys.ts";
 import { readEntry } from "./read-entry.ts";
@@ -39,7 +39,7 @@ export class RedisManifests implements ManifestBackup {
 
   async writeManifest(sdkKey: SdkKey, text: string, fetchedAt: number): Promise<void> {
     const bytes = new TextEncoder().encode(text);
-    const digest = hash("sha256", bytes, "base64url").slice(0, 16);
+    const digest = digestBytes(bytes);
     const entry = { feed: toFeed(sdkKey), format: "json", lcut: fetchedAt, bytes, digest } as const;
     await writeEntry(this.#redis, toKey(sdkKey), entry, { instead: undefined, ttlMs: this.#ttlMs });
   }

@@ -1,8 +1,8 @@
-import { hash } from "node:crypto";
 import { djb2 } from "../access/sdk-key.ts";
 import type { BackupRead } from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import { describeTooLarge, type RawPayload } from "../specs/payload/payload.ts";
+import { digestBytes } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
 import {
   type EntryState,
@@ -143,7 +143,7 @@ function judgeEntry(
 function hasChecksum({ checksum }: WholeEntry, config: Buffer): boolean {
   const written = parseChecksum(checksum);
   if (written?.bytes !== config.length) return false;
-  return hash("sha256", config, "base64url").startsWith(written.digest);
+  return digestBytes(config) === written.digest;
 }
 
 /** Whether an original relay, between two of its commands, has left the config of one version with the lcut of another. */
