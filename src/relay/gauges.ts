@@ -23,7 +23,7 @@ interface GaugedParts {
   readonly admission: StreamLimit;
 }
 
-/** What is read when somebody looks, of the parts that run; and what only the store knows of each version. */
+/** Registers the gauges that are read from the running parts on each scrape. */
 export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
   const { health, specs, listeners, inFlight, admission } = parts;
   registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);

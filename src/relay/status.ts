@@ -57,10 +57,10 @@ interface Gathered {
   readonly localBytes: number | null;
 }
 
-/** A poll or two that fail, or are late, make no feed stale. */
+/** One or two polls that fail or are late do not make a feed stale. */
 const STALE_AFTER_INTERVALS = 3;
 
-/** Behind other relays their intervals add up, which nobody here knows. */
+/** The intervals of upstream relays add up, and this relay does not know them. */
 const STALE_AFTER_RELAYED_MS = 60_000;
 
 interface RunningStatus {
@@ -260,7 +260,7 @@ function lagOf({ specs, now }: BackupStatusParts): Pick<RedisStatus, "behind_fee
   return { behind_feeds: lag.feeds, lag_s: lag.since === undefined ? 0 : ageSeconds(now, lag.since) };
 }
 
-/** Of the file and its log; null where there is none. */
+/** Returns the size of the file and its log; null without a local backup. */
 async function localBytes({ cache, local }: Config): Promise<number | null> {
   if (cache !== "local") return null;
   const file = join(local.path, SPECS_FILE_NAME);
