@@ -4,14 +4,14 @@ import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
-import type { RedisEvent } from "../redis/events.ts";
+import type { EmitRedisEvent } from "../redis/events.ts";
 import { RedisFleetChannel, RedisNotices } from "../redis/fleet.ts";
 import { LeaderKey } from "../redis/leader-key.ts";
 import { RedisManifests } from "../redis/manifests.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import type { FleetChannel } from "../specs/fleet.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
-import type { LocalEvent } from "../sqlite/events.ts";
+import type { EmitLocalEvent } from "../sqlite/events.ts";
 
 /** What stands behind `CACHE`. */
 export interface BackupParts {
@@ -30,7 +30,8 @@ export interface BackupParts {
 interface BackupOpening {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: (event: LocalEvent | RedisEvent) => void;
+  readonly emitRedis: EmitRedisEvent;
+  readonly emitLocal: EmitLocalEvent;
   /** Owns what is opened. */
   readonly running: AsyncDisposableStack;
 }
@@ -49,7 +50,7 @@ const LOCAL_TOUCH_MS = 3_600_000;
 
 /** The backup that `CACHE` names. It connects, or opens its file, in the background: a relay serves without it. */
 export function openBackup(config: Config, opening: BackupOpening): BackupParts | undefined {
-  const { clock, supervisor, emit, running } = opening;
+  const { clock, supervisor, emitLocal, running } = opening;
   switch (config.cache) {
     case "disabled":
       return undefined;
@@ -62,7 +63,7 @@ export function openBackup(config: Config, opening: BackupOpening): BackupParts 
         maxPayloadBytes: config.maxPayloadBytes,
         clock,
         supervisor,
-        onProblem: emit,
+        onProblem: emitLocal,
       });
       running.use(backup);
       const onReturn = (listener: () => void) => backup.onOpened(listener);
@@ -77,7 +78,7 @@ function openRedisBackup(
   { redis: settings, maxPayloadBytes: maxBytes, pollIntervalMs }: Config,
   opening: BackupOpening,
 ): BackupParts {
-  const { clock, supervisor, emit, running } = opening;
+  const { clock, supervisor, emitRedis: emit, running } = opening;
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));
   const leader = running.use(

@@ -33,7 +33,8 @@ export interface RunningEvents extends AsyncDisposable {
 interface EventsParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitLogEventsEvent & EmitSpoolEvent;
+  readonly emit: EmitLogEventsEvent;
+  readonly emitSpool: EmitSpoolEvent;
   readonly access: Pick<RunningAccess, "gate" | "admission">;
   readonly tracing: Tracing;
 }
@@ -98,7 +99,7 @@ interface OpenedQueue {
 }
 
 /** The spool where one is wanted, memory else. */
-function openQueue({ events }: Config, { clock, supervisor, emit }: EventsParts): OpenedQueue {
+function openQueue({ events }: Config, { clock, supervisor, emitSpool }: EventsParts): OpenedQueue {
   const { maxBatches, spool: settings } = events;
   const memory = new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
   if (settings === undefined) {
@@ -111,8 +112,8 @@ function openQueue({ events }: Config, { clock, supervisor, emit }: EventsParts)
     maxAgeMs: SPOOL_MAX_AGE_MS,
     clock,
     supervisor,
-    onProblem: emit,
+    onProblem: emitSpool,
   });
-  const queue = new SpooledQueue({ spool, memory, clock, supervisor, onProblem: emit });
+  const queue = new SpooledQueue({ spool, memory, clock, supervisor, onProblem: emitSpool });
   return { queue, isDurable: () => queue.isDurable, settle: () => queue.settle() };
 }

@@ -55,23 +55,33 @@ export async function startRelay(
   await using starting = new AsyncDisposableStack();
   const health = new Health();
   const telemetry = watching.use(await startTelemetry(config, { logger, clock }));
-  const { emit, registry, supervisor } = telemetry;
-  const parts = { clock, supervisor, emit };
-  const tls = config.tls && starting.use(openTls(config.tls, parts));
-  const access = starting.use(startAccess(config, parts));
+  const { registry, supervisor, limits } = telemetry;
+  const parts = { clock, supervisor };
+  const tls = config.tls && starting.use(openTls(config.tls, { ...parts, emit: telemetry.tls.emit }));
+  const access = starting.use(startAccess(config, { ...parts, emit: telemetry.access.emit }));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
-  const metered = { registry, metrics: telemetry.sinks, running: watching };
-  const tracing = await startTracing(config, { ...parts, ...metered });
-  const backup = openBackup(config, { ...parts, running: starting });
-  const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
+  const { sinks } = telemetry;
+  const tracing = await startTracing(config, { ...parts, registry, sinks, running: watching });
+  const backup = openBackup(config, {
+    ...parts,
+    emitRedis: telemetry.redis.emit,
+    emitLocal: telemetry.sqlite.emit,
+    running: starting,
+  });
+  const flow = { ...parts, access, tracing };
+  const specs = starting.use(
+    startSpecs(config, { ...flow, backup, emit: telemetry.specs.emit, emitBackup: telemetry.backup.emit }),
+  );
   health.require(specs.notReady);
-  const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));
+  const idLists = starting.use(startIdLists(config, { ...flow, backup, emit: telemetry.idLists.emit }));
   health.require(idLists.notReady);
-  const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
+  const events = starting.use(
+    await startEvents(config, { ...flow, emit: telemetry.logEvents.emit, emitSpool: telemetry.spool.emit }),
+  );
 
   const answers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
   const { probes, inFlight, admission } = answers;
-  const listeners = starting.use(await startListeners(config, { ...parts, tls, answers }));
+  const listeners = starting.use(await startListeners(config, { clock, emit: limits.emit, tls, answers }));
   health.require(listeners.notReady);
   gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
@@ -81,7 +91,7 @@ export async function startRelay(
     probes,
     metrics,
     status: status.read,
-    emitLimit: emit,
+    emitLimit: limits.emit,
     supervisor,
     running: starting,
   });
@@ -133,7 +143,7 @@ interface LiveParts {
   readonly specs: RunningSpecs;
   readonly idLists: RunningIdLists;
   readonly answers: RequestHandlers;
-  readonly telemetry: Pick<RunningTelemetry, "board">;
+  readonly telemetry: Pick<RunningTelemetry, "specs">;
   readonly tls: ServerTls | undefined;
 }
 
@@ -147,7 +157,7 @@ function reconfigureParts(config: Config, parts: LiveParts): void {
   access.reconfigure(config);
   const before = specs.preload;
   specs.reconfigure(config);
-  const { polls } = telemetry.board;
+  const { polls } = telemetry.specs;
   polls.preload(specs.preload);
   for (const feed of before) if (specs.store.peek(feed) === undefined) polls.forget(feed);
   idLists.reconfigure(config);

@@ -162,8 +162,9 @@ export interface RequestHandlers {
 
 export function createHandlers(config: Config, parts: AnswerParts): RequestHandlers {
   const { clock, health, telemetry, specs, idLists, events } = parts;
-  const { emit, supervisor } = telemetry;
-  const inFlight = new InFlight(config.limits.maxInFlight, emit);
+  const { supervisor } = telemetry;
+  const emitLimit = telemetry.limits.emit;
+  const inFlight = new InFlight(config.limits.maxInFlight, emitLimit);
   const admission = new StreamLimit(config.maxStreams);
   const { hostname, limits } = config;
   const specService = new SpecService({
@@ -172,7 +173,7 @@ export function createHandlers(config: Config, parts: AnswerParts): RequestHandl
     inFlight,
     clock,
     hostname,
-    emit,
+    emit: telemetry.rpc.emit,
     onFault: (error) => supervisor.caught("rpc", error),
   });
   const routes = rpcRoutes({
@@ -183,8 +184,8 @@ export function createHandlers(config: Config, parts: AnswerParts): RequestHandl
     started: () => health.phase !== "starting",
     notReady: () => health.notReady(),
   };
-  // Nobody pays for lines that are not written.
-  const watcherOf = ({ logging }: Config) => (logging.level === "debug" ? emit : undefined);
+  // Events of single requests are only emitted at debug level: they cost time even if no line is written.
+  const watcherOf = ({ logging }: Config) => (logging.level === "debug" ? telemetry.http.emit : undefined);
   const http = new HttpHandler({
     query: specs.query,
     idLists: idLists.service,
@@ -194,8 +195,8 @@ export function createHandlers(config: Config, parts: AnswerParts): RequestHandl
     limits,
     inFlight,
     corsOrigins: config.access.corsOrigins,
-    emitLimit: emit,
-    meter: telemetry.requests,
+    emitLimit,
+    meter: telemetry.http,
     onFault: (error) => supervisor.caught("http_request", error),
     emit: watcherOf(config),
   });

@@ -3,6 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecAcquirer } from "../specs/acquire.ts";
+import type { EmitBackupEvent } from "../specs/backup.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
 import type { EmitSpecEvent } from "../specs/events.ts";
@@ -42,6 +43,7 @@ interface SpecsParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitSpecEvent;
+  readonly emitBackup: EmitBackupEvent;
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
@@ -181,12 +183,12 @@ interface RunningBackup extends AsyncDisposable {
 
 function startBackup(
   config: Config,
-  { backup: parts, store, preparer, clock, supervisor, emit, tracing }: BackupStart,
+  { backup: parts, store, preparer, clock, supervisor, emit, emitBackup, tracing }: BackupStart,
 ): RunningBackup {
   const { board, touchEveryMs: everyMs } = parts;
   const backup = tracing.backup(parts.backup);
   const running = new AsyncDisposableStack();
-  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
+  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit, emitBackup });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   const { pollIntervalMs: intervalMs, clearOnUnauthorized } = config;
@@ -200,13 +202,13 @@ function startBackup(
       store,
       clock,
       supervisor,
-      emit,
+      emit: emitBackup,
       onKept: (snapshot, kept) => fleet?.kept(snapshot, kept),
       onNotKept: (snapshot) => fleet?.mayConfirm(snapshot),
     }),
   );
   const keeper = running.use(
-    new BackupKeepAlive({ backup, writer, store, clock, supervisor, emit, everyMs }),
+    new BackupKeepAlive({ backup, writer, store, clock, supervisor, emit: emitBackup, everyMs }),
   );
   parts.onReturn?.(() => keeper.checkNow());
   // Whichever relay of a fleet it was that upstream answered.

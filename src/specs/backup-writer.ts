@@ -1,8 +1,7 @@
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import type { SpecBackup } from "./backup.ts";
-import type { EmitSpecEvent } from "./events.ts";
+import type { EmitBackupEvent, SpecBackup } from "./backup.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -14,7 +13,7 @@ interface BackupWriterOptions {
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitSpecEvent;
+  readonly emit: EmitBackupEvent;
   /** The backup has this version, which is held. `isNew`: it did not have it before. */
   readonly onKept?: (snapshot: Snapshot, kept: { readonly isNew: boolean }) => void;
   /** It could not be written, and is tried again. */

@@ -1,6 +1,6 @@
 import type { Feed } from "./feed.ts";
 import type { RefusalReason } from "./payload/payload.ts";
-import type { Snapshot, SnapshotSource } from "./snapshot.ts";
+import type { Snapshot } from "./snapshot.ts";
 import type { FailureCause } from "./source.ts";
 
 /** What happens to config specs, for whoever watches. */
@@ -43,17 +43,6 @@ export type SpecEvent =
   /** Polls go on waiting longer for their turn than the interval; told with each of them. */
   | { readonly kind: "spec_polls_delayed"; readonly waitedMs: number; readonly intervalMs: number }
   | { readonly kind: "spec_polls_on_time" }
-  /** What a backup gave back, or what was to be written there, is of no use. */
-  | { readonly kind: "backup_unusable"; readonly feed: Feed; readonly detail: string }
-  | {
-      readonly kind: "backup_failed";
-      readonly source: SnapshotSource;
-      readonly feed: Feed;
-      readonly action: "read" | "write" | "touch" | "remove";
-      readonly detail: string;
-    }
-  /** By another relay, to which upstream refuses the SDK key. This one does not write it again before upstream confirms it. */
-  | { readonly kind: "backup_removed_elsewhere"; readonly feed: Feed }
   /** What this relay of a fleet found when a feed was due; `failed`: it could not look. */
   | { readonly kind: "fleet_looked"; readonly seen: "confirmed" | "claimed" | "ours" | "failed" }
   | { readonly kind: "spec_evicted"; readonly feed: Feed }

@@ -1,7 +1,7 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
-import type { EmitSinkEvent, SinkMetrics, SinkName } from "../topics/push.ts";
+import type { EmitSinkEvent, SinkName, SinkTelemetry } from "../topics/push.ts";
 import type { Measurement, PushSink } from "./measurement.ts";
 
 export interface SinkChannelOptions extends Omit<SinkHealthOptions, "sink"> {
@@ -125,21 +125,20 @@ export class SinkHealth {
   }
 }
 
-/** What whoever sends metrics somewhere needs of the rest of the relay. */
+/** What an exporter of metrics or traces needs from the rest of the relay. */
 export interface SinkParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitSinkEvent;
   readonly registry: MetricRegistry;
-  readonly metrics: SinkMetrics;
+  readonly sinks: SinkTelemetry;
   /** Owns what is started. */
   readonly running: AsyncDisposableStack;
 }
 
-/** A place that counts as working until it fails; what it loses is counted. */
-export function expectSink(sink: SinkName, { clock, emit, registry, metrics }: SinkParts): SinkHealth {
-  metrics.expect(sink);
-  return new SinkHealth({ sink, clock, emit, onDropped: dropsCountedIn(registry) });
+/** Registers a sink, which counts as working until it fails. What it drops is counted. */
+export function expectSink(sink: SinkName, { clock, registry, sinks }: SinkParts): SinkHealth {
+  sinks.expect(sink);
+  return new SinkHealth({ sink, clock, emit: sinks.emit, onDropped: dropsCountedIn(registry) });
 }
 
 export function dropsCountedIn(registry: MetricRegistry): (sink: SinkName, count: number) => void {

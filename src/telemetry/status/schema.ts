@@ -121,7 +121,7 @@ export interface RedisStatus {
   readonly lag_s: number | null;
   readonly last_write_at: Moment;
   readonly last_read_at: Moment;
-  readonly last_error: HappenedError | null;
+  readonly last_error: TimedError | null;
 }
 
 export interface LocalStatus {
@@ -135,7 +135,7 @@ export interface LocalStatus {
   readonly max_bytes: number;
   readonly behind_feeds: number | null;
   readonly lag_s: number | null;
-  readonly last_error: HappenedError | null;
+  readonly last_error: TimedError | null;
 }
 
 export interface IdListsStatus {
@@ -170,7 +170,7 @@ export interface EventsStatus {
   readonly state: "ok" | "delayed";
   readonly delayed_since: Moment;
   readonly last_sent_at: Moment;
-  readonly last_error: HappenedError | null;
+  readonly last_error: TimedError | null;
   /** Since the start. */
   readonly accepted: number;
   readonly forwarded: number;
@@ -188,7 +188,7 @@ export interface CertificateStatus {
   readonly serial: string;
   readonly expires_at: Moment;
   /** New files that can't be used; null where the newest are. */
-  readonly refused: HappenedError | null;
+  readonly refused: TimedError | null;
 }
 
 /**
@@ -234,12 +234,12 @@ export interface Poll {
 
 export type PollOutcome = "updated" | "unchanged" | "refused" | "failed" | "unauthorized";
 
-export interface HappenedError {
+export interface TimedError {
   readonly at: string;
   readonly detail: string;
 }
 
-export interface PollError extends HappenedError {
+export interface PollError extends TimedError {
   /** A cause of failure, a reason of refusal, or `unauthorized`. */
   readonly reason: string;
 }
