@@ -1,10 +1,11 @@
-import { type EmitAccessEvent, KeyAdmission, KeyGate } from "../access/admission.ts";
+import { KeyAdmission, KeyGate } from "../access/admission.ts";
 import { AllowList } from "../access/allow-list.ts";
 import { parseSdkKeyList, type SdkKey } from "../access/sdk-key.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeUnreadable, type FileContents, FileWatch } from "../platform/file-watch.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 
 export interface RunningAccess extends AsyncDisposable {
   readonly allowList: AllowList;
@@ -17,12 +18,12 @@ export interface RunningAccess extends AsyncDisposable {
 interface AccessParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitAccessEvent;
+  readonly telemetry: Pick<Telemetry, "access">;
 }
 
 /** Must be started before every part that stores data of SDK keys: a key that is not allowed must not be stored. */
 export function startAccess({ access, maxKeys }: Config, parts: AccessParts): RunningAccess {
-  const { clock, emit } = parts;
+  const { clock, telemetry } = parts;
   const { allowed, unknownKeysPerS } = access;
   const allowList = new AllowList(allowed?.keys);
   const admission = new KeyAdmission({ allowList, maxKeys, unknownKeysPerS, clock });
@@ -31,7 +32,7 @@ export function startAccess({ access, maxKeys }: Config, parts: AccessParts): Ru
   return {
     allowList,
     admission,
-    gate: new KeyGate({ admission, clock, emit }),
+    gate: new KeyGate({ admission, clock, emit: telemetry.access.emit }),
     reconfigure({ access: next }) {
       admission.admitUnknown(next.unknownKeysPerS);
       if (next.allowed !== undefined) watching.replace(next.allowed);
@@ -80,14 +81,14 @@ class WatchedList implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof UnusableList)) throw error;
       this.#isRefused = true;
-      this.#parts.emit({ kind: "allowed_keys_refused", detail: error.message });
+      this.#parts.telemetry.access.emit({ kind: "allowed_keys_refused", detail: error.message });
     }
   }
 
   #accept(keys: readonly SdkKey[]): void {
     this.#isRefused = false;
     const removed = this.#allowList.replace(keys);
-    this.#parts.emit({ kind: "allowed_keys_reloaded", keys: keys.length, removed });
+    this.#parts.telemetry.access.emit({ kind: "allowed_keys_reloaded", keys: keys.length, removed });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,14 +4,13 @@ import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
-import type { EmitRedisEvent } from "../redis/events.ts";
 import { RedisFleetChannel, RedisNotices } from "../redis/fleet.ts";
 import { LeaderKey } from "../redis/leader-key.ts";
 import { RedisManifests } from "../redis/manifests.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import type { FleetChannel } from "../specs/fleet.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
-import type { EmitLocalEvent } from "../sqlite/events.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 
 /** What stands behind `CACHE`. */
 export interface BackupParts {
@@ -30,8 +29,7 @@ export interface BackupParts {
 interface BackupOpening {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emitRedis: EmitRedisEvent;
-  readonly emitLocal: EmitLocalEvent;
+  readonly telemetry: Pick<Telemetry, "redis" | "sqlite">;
   /** Owns what is opened. */
   readonly running: AsyncDisposableStack;
 }
@@ -50,7 +48,7 @@ const LOCAL_TOUCH_MS = 3_600_000;
 
 /** The backup that `CACHE` names. It connects, or opens its file, in the background: a relay serves without it. */
 export function openBackup(config: Config, opening: BackupOpening): BackupParts | undefined {
-  const { clock, supervisor, emitLocal, running } = opening;
+  const { clock, supervisor, telemetry, running } = opening;
   switch (config.cache) {
     case "disabled":
       return undefined;
@@ -63,7 +61,7 @@ export function openBackup(config: Config, opening: BackupOpening): BackupParts 
         maxPayloadBytes: config.maxPayloadBytes,
         clock,
         supervisor,
-        onProblem: emitLocal,
+        onProblem: telemetry.sqlite.emit,
       });
       running.use(backup);
       const onReturn = (listener: () => void) => backup.onOpened(listener);
@@ -78,7 +76,8 @@ function openRedisBackup(
   { redis: settings, maxPayloadBytes: maxBytes, pollIntervalMs }: Config,
   opening: BackupOpening,
 ): BackupParts {
-  const { clock, supervisor, emitRedis: emit, running } = opening;
+  const { clock, supervisor, running } = opening;
+  const { emit } = opening.telemetry.redis;
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));
   const leader = running.use(

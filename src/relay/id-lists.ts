@@ -12,6 +12,7 @@ import { ManifestPoller, ManifestRefresher } from "../id-lists/refresh.ts";
 import { ManifestStore } from "../id-lists/store.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { IdListFiles, StatsigIdLists } from "../upstream/id-lists.ts";
@@ -22,7 +23,7 @@ import type { BackupParts } from "./backup.ts";
 interface IdListParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitIdListEvent;
+  readonly telemetry: Pick<Telemetry, "idLists">;
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
@@ -47,7 +48,8 @@ interface IdListReadings extends ListFileStoreStatus {
 
 /** The flow of ID lists from upstream to clients. */
 export function startIdLists(config: Config, parts: IdListParts): RunningIdLists {
-  const { clock, supervisor, emit, backup, access, tracing } = parts;
+  const { clock, supervisor, backup, access, tracing } = parts;
+  const { emit } = parts.telemetry.idLists;
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
   const { upstreamUrl: baseUrl, upstreamProxied, publicUrl } = config.idLists;
@@ -57,7 +59,9 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   access.allowList.onRemoved((removed) => {
     for (const sdkKey of removed) store.remove(sdkKey);
   });
-  const proxying = config.idLists.proxied ? startProxying(config, { ...parts, store, running }) : undefined;
+  const proxying = config.idLists.proxied
+    ? startProxying(config, { clock, supervisor, emit, store, running })
+    : undefined;
   const proxied = proxying?.lists;
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
@@ -116,7 +120,8 @@ function startWriter(
   return writer;
 }
 
-interface ProxyParts extends Pick<IdListParts, "clock" | "supervisor" | "emit"> {
+interface ProxyParts extends Pick<IdListParts, "clock" | "supervisor"> {
+  readonly emit: EmitIdListEvent;
   readonly store: ManifestStore;
   readonly running: AsyncDisposableStack;
 }

@@ -5,7 +5,7 @@ import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
 import { CertificateError } from "../server/certificates.ts";
-import { type EmitTlsEvent, ServerTls } from "../server/tls.ts";
+import { ServerTls } from "../server/tls.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
 import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.ts";
 import { type RunningAccess, startAccess } from "./access.ts";
@@ -55,33 +55,22 @@ export async function startRelay(
   await using starting = new AsyncDisposableStack();
   const health = new Health();
   const telemetry = watching.use(await startTelemetry(config, { logger, clock }));
-  const { registry, supervisor, limits } = telemetry;
-  const parts = { clock, supervisor };
-  const tls = config.tls && starting.use(openTls(config.tls, { ...parts, emit: telemetry.tls.emit }));
-  const access = starting.use(startAccess(config, { ...parts, emit: telemetry.access.emit }));
+  const { registry, supervisor, sinks } = telemetry;
+  const parts = { clock, supervisor, telemetry };
+  const tls = config.tls && starting.use(openTls(config.tls, parts));
+  const access = starting.use(startAccess(config, parts));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
-  const { sinks } = telemetry;
   const tracing = await startTracing(config, { ...parts, registry, sinks, running: watching });
-  const backup = openBackup(config, {
-    ...parts,
-    emitRedis: telemetry.redis.emit,
-    emitLocal: telemetry.sqlite.emit,
-    running: starting,
-  });
-  const flow = { ...parts, access, tracing };
-  const specs = starting.use(
-    startSpecs(config, { ...flow, backup, emit: telemetry.specs.emit, emitBackup: telemetry.backup.emit }),
-  );
+  const backup = openBackup(config, { ...parts, running: starting });
+  const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
   health.require(specs.notReady);
-  const idLists = starting.use(startIdLists(config, { ...flow, backup, emit: telemetry.idLists.emit }));
+  const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));
   health.require(idLists.notReady);
-  const events = starting.use(
-    await startEvents(config, { ...flow, emit: telemetry.logEvents.emit, emitSpool: telemetry.spool.emit }),
-  );
+  const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
   const answers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
   const { probes, inFlight, admission } = answers;
-  const listeners = starting.use(await startListeners(config, { clock, emit: limits.emit, tls, answers }));
+  const listeners = starting.use(await startListeners(config, { ...parts, tls, answers }));
   health.require(listeners.notReady);
   gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
@@ -91,7 +80,7 @@ export async function startRelay(
     probes,
     metrics,
     status: status.read,
-    emitLimit: limits.emit,
+    telemetry,
     supervisor,
     running: starting,
   });
@@ -178,13 +167,13 @@ async function startServiceManager(
 interface TlsParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitTlsEvent;
+  readonly telemetry: Pick<RunningTelemetry, "tls">;
 }
 
 /** Throws a StartError where a file can't be used. */
-function openTls(config: TlsConfig, parts: TlsParts): ServerTls {
+function openTls(config: TlsConfig, { telemetry, ...parts }: TlsParts): ServerTls {
   try {
-    return new ServerTls(config, parts);
+    return new ServerTls(config, { ...parts, emit: telemetry.tls.emit });
   } catch (error) {
     throw error instanceof CertificateError ? new StartError(error.message) : error;
   }

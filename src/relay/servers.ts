@@ -16,6 +16,7 @@ import { describeErrno, EXIT_FAILED, UserError } from "../platform/errors.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { connectionsAllowed, descriptorLimit, type EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { RunningIdLists } from "./id-lists.ts";
 import type { Health, NotReadyReasons } from "./lifecycle.ts";
 import type { RunningEvents } from "./log-events.ts";
@@ -24,7 +25,7 @@ import type { RunningTelemetry } from "./telemetry.ts";
 
 interface ListenerParts {
   readonly clock: Clock;
-  readonly emit: EmitLimitEvent;
+  readonly telemetry: Pick<Telemetry, "limits">;
   readonly tls: ServerTls | undefined;
   readonly answers: Pick<RequestHandlers, "http" | "routes" | "specService">;
 }
@@ -49,7 +50,7 @@ interface Listener {
 
 /** Opens every port that the configuration asks for. Throws a ListenError where one can't be had, or a StartError. */
 export async function startListeners(given: Config, parts: ListenerParts): Promise<RunningListeners> {
-  const config = { ...given, limits: limitsFor(given, parts.emit) };
+  const config = { ...given, limits: limitsFor(given, parts.telemetry.limits.emit) };
   await using starting = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const addresses: ListenerAddress[] = [];
@@ -108,7 +109,8 @@ function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
 
 function wanted(config: Config, parts: ListenerParts): readonly WantedListener[] {
   const { limits } = config;
-  const { tls, emit: emitLimit } = parts;
+  const { tls, telemetry } = parts;
+  const { emit: emitLimit } = telemetry.limits;
   const { http: answers, routes, specService } = parts.answers;
   const { idleTimeoutMs } = limits;
   const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
@@ -217,7 +219,7 @@ interface ManagementParts {
   readonly metrics: () => Promise<string>;
   /** How the relay is, as JSON. */
   readonly status: () => Promise<string>;
-  readonly emitLimit: EmitLimitEvent;
+  readonly telemetry: Pick<Telemetry, "limits">;
   readonly supervisor: Supervisor;
   /** Owns what is started. */
   readonly running: AsyncDisposableStack;
@@ -226,11 +228,12 @@ interface ManagementParts {
 /** Opens the management port. Throws a ListenError where it can't be had. */
 export async function startManagement(
   { management }: Config,
-  { probes, metrics, status, emitLimit, supervisor, running }: ManagementParts,
+  { probes, metrics, status, telemetry, supervisor, running }: ManagementParts,
 ): Promise<readonly ListenerAddress[]> {
   if (management === undefined) return [];
   const { bindAddress, port } = management;
   const onFault = (error: unknown) => supervisor.caught("http_request", error);
+  const { emit: emitLimit } = telemetry.limits;
   const listen = () =>
     new ManagementListener({ bindAddress, port, probes, metrics, status, emitLimit, onFault });
   const listener = running.use(await listenOrExplain("management-port", port, bindAddress, listen));

@@ -3,10 +3,8 @@ import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecAcquirer } from "../specs/acquire.ts";
-import type { EmitBackupEvent } from "../specs/backup.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
-import type { EmitSpecEvent } from "../specs/events.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
 import { Fleet } from "../specs/fleet.ts";
 import { type SpecPreparer, WorkerPreparer } from "../specs/payload/preparer.ts";
@@ -17,6 +15,7 @@ import { SpecRecovery } from "../specs/recovery.ts";
 import { SpecRefresher } from "../specs/refresh.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import { SpecStore } from "../specs/store.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
@@ -42,8 +41,7 @@ export interface RunningSpecs extends AsyncDisposable {
 interface SpecsParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitSpecEvent;
-  readonly emitBackup: EmitBackupEvent;
+  readonly telemetry: Pick<Telemetry, "specs" | "backup">;
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
@@ -54,7 +52,7 @@ const DENIALS_PER_KEY = 4;
 
 /** The flow from upstream to memory and backup: polls, checks, keeps. */
 export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
-  const { clock, supervisor, emit, access, tracing } = parts;
+  const { clock, supervisor, telemetry, access, tracing } = parts;
   const running = new AsyncDisposableStack();
   const { maxKeys } = config;
   let live = liveOf(config);
@@ -62,7 +60,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   store.listen({
     published: ({ snapshot }) => freeReplaced(snapshot),
     removed: ({ feed, ended }) => {
-      if (ended === "evicted") emit({ kind: "spec_evicted", feed });
+      if (ended === "evicted") telemetry.specs.emit({ kind: "spec_evicted", feed });
     },
   });
   const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
@@ -146,7 +144,7 @@ interface RefresherParts {
 
 function startRefresher(
   config: Config,
-  { clock, emit, tracing }: SpecsParts,
+  { clock, telemetry, tracing }: SpecsParts,
   { upstream, store, preparer, running, backup, intervalMs }: RefresherParts,
 ): SpecRefresher {
   const stopping = new AbortController();
@@ -160,7 +158,7 @@ function startRefresher(
     maxInFlight: config.maxRequestsInFlight,
     maxKeys: config.maxKeys,
     intervalMs,
-    emit,
+    emit: telemetry.specs.emit,
     keepFirst: tracing.keepFirst(async (snapshot) => backup?.writer.writeAhead(snapshot)),
     onForget: (feed, forgotten) => {
       if (config.clearOnUnauthorized) backup?.writer.remove(feed, forgotten);
@@ -183,9 +181,11 @@ interface RunningBackup extends AsyncDisposable {
 
 function startBackup(
   config: Config,
-  { backup: parts, store, preparer, clock, supervisor, emit, emitBackup, tracing }: BackupStart,
+  { backup: parts, store, preparer, clock, supervisor, telemetry, tracing }: BackupStart,
 ): RunningBackup {
   const { board, touchEveryMs: everyMs } = parts;
+  const { emit } = telemetry.specs;
+  const { emit: emitBackup } = telemetry.backup;
   const backup = tracing.backup(parts.backup);
   const running = new AsyncDisposableStack();
   const recovery = new SpecRecovery({ backup, preparer, store, clock, emit, emitBackup });
