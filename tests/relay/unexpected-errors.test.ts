@@ -21,7 +21,7 @@ import { startUpstream, status } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-unexpected";
 const PATIENCE = { withinMs: 20_000, everyMs: 100 };
-const UNEXPECTED = "An unexpected error happened: the relay goes on";
+const UNEXPECTED = "An unexpected error occurred: the relay continues";
 const isBinary = process.env["SFP_TEST_BINARY"] !== undefined;
 
 /** No part of a stack, or of what the message must not show. */
@@ -93,7 +93,7 @@ describe("an error that nothing catches: one line, a metric, a problem of the pa
       expect(more).toEqual([]);
       expect(asObject(line, format)).toMatchObject({
         level: "error",
-        message: "unexpected error, the relay goes on",
+        message: "unexpected error, relay continues",
         task,
         detail: "RangeError: made up at https://cdn.example/… and secret-…",
         at: expect.stringMatching(/^[^/\s]+\/[^/\s]+:\d+:\d+$/),
@@ -269,15 +269,15 @@ describe.skipIf(isBinary)("a loop that throws", () => {
       expect(report.state).not.toBe("ok");
       expect(problemsOf(report)).toContainEqual([
         "unexpected_error",
-        "Unexpected errors in spec polls: it is tried again",
+        "Unexpected errors in spec polls: it is retried",
       ]);
     });
     await reported(managed, (report) => expect(report.problems).toEqual([]), PATIENCE.withinMs);
     expect(await counted(managed, "spec_polls")).toBe(6);
     const [begins = "", ends = "", ...more] = linesWith(managed, "background loop");
-    expect(begins).toContain("WARN  unexpected error in a background loop, trying again loop=spec_polls");
+    expect(begins).toContain("WARN  unexpected error in background loop, retrying loop=spec_polls");
     expect(begins).toContain("at=");
-    expect(ends).toContain("INFO  the background loop works again loop=spec_polls");
+    expect(ends).toContain("INFO  background loop recovered loop=spec_polls");
     expect(more).toEqual([]);
     hasNothingToHide(managed);
     await serves(managed, publishKey(upstream, KEY, 1).lcut);
@@ -360,7 +360,7 @@ describe.skipIf(isBinary)("a loop that throws", () => {
       }, PATIENCE);
       await eventually(() => {
         const failing = Object.keys(LOOPS).filter((loop) => {
-          return linesWith(managed, `works again loop=${loop} `).length === 0;
+          return linesWith(managed, `recovered loop=${loop} `).length === 0;
         });
         // They ask once a minute.
         expect(failing).toEqual(["id_list_polls"]);

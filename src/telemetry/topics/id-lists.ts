@@ -69,7 +69,7 @@ export class IdListTelemetry {
         return;
       }
       case "id_lists_unauthorized": {
-        const detail = `upstream returned ${event.status}`;
+        const detail = `upstream answered ${event.status}`;
         const isCached = event.whatIsHeld === "kept";
         this.#recordManifestFailure(event, { cause: "unauthorized", detail, isCached });
         return;

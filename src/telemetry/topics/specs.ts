@@ -147,7 +147,7 @@ export class SpecTelemetry {
   #recordUnauthorized({ feed, status, whatIsHeld, tookMs }: SpecUnauthorized): void {
     const polled = { feed, held: whatIsHeld === "kept" };
     const reason = "unauthorized";
-    const detail = `upstream returned ${status}`;
+    const detail = `upstream answered ${status}`;
     this.#registry.time("HttpDataProviderError", { ...tagsFor(polled), reason }, tookMs);
     this.#registry.count("SdkKeyUnauthorized", { state: whatIsHeld });
     this.polls.failed(polled, { outcome: "unauthorized", reason, detail, tookMs });
