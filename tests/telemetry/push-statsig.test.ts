@@ -129,7 +129,7 @@ describe("where Statsig does not take them", () => {
     await using relay = await start(upstream);
     await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(5));
     await askFor(relay, sdkKey, 5);
-    const line = 'metrics can\'t be sent sink=statsig detail="Statsig answered 503"';
+    const line = 'metric export failing sink=statsig detail="Statsig answered 503"';
     expect(linesOf(relay, line)).toBe(1);
     upstream.behave();
     await eventually(() =>
