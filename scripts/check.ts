@@ -1,6 +1,7 @@
-// `bun run check`: what `npm test` checks before it runs the tests.
-import { runChecks, summary } from "./checks.ts";
+// `npm run check`: the static checks, which `npm test` runs before the tests.
+import { runChecks } from "./checks/run-checks.ts";
+import { formatCounts } from "./test/counts.ts";
 
 const counts = await runChecks();
-console.log(`\n${summary(counts)}`);
+console.log(`\n${formatCounts(counts)}`);
 if (counts.failed > 0) process.exitCode = 1;

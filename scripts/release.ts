@@ -1,15 +1,15 @@
-// `bun run release 0.2.0`: sets the version, moves the changelog, commits, builds into dist/, tags. It pushes nothing.
-//   bun run release <version> [--dry-run] [--build <command>]
+// `npm run release -- 0.2.0`: sets the version, moves the unreleased notes, commits, builds into dist/ and tags. It does not push.
+//   npm run release -- <version> [--dry-run] [--build <command>]
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { root, run } from "./command.ts";
-import { unreleasedNotes, withRelease } from "./release/changelog.ts";
+import { readUnreleasedNotes, withRelease } from "./release/changelog.ts";
 import { checkRepository, git } from "./release/git.ts";
 import { VERSION_PLACES, withVersion } from "./release/version-places.ts";
 
 const OPTIONS = {
   "dry-run": { type: "boolean", default: false },
-  /** In the place of the builds below. */
+  /** Replaces the builds below. */
   build: { type: "string" },
 } as const;
 
@@ -22,7 +22,7 @@ interface Plan {
   readonly version: string;
   readonly tag: string;
   readonly notes: string;
-  /** By path, with what will stand in them. */
+  /** Path -> new content. */
   readonly files: ReadonlyMap<string, string>;
 }
 
@@ -30,7 +30,7 @@ try {
   const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
   const [version, ...more] = positionals;
   if (version === undefined || more.length > 0) {
-    throw new Error("usage: bun run release <version> [--dry-run] [--build <command>]");
+    throw new Error("usage: npm run release -- <version> [--dry-run] [--build <command>]");
   }
   const plan = await planRelease(version);
   if (values["dry-run"]) console.log(describe(plan));
@@ -40,19 +40,19 @@ try {
   process.exitCode = 1;
 }
 
-/** Everything that can be found wrong is found here, before anything is written. */
+/** Checks everything that can be checked before anything is written. Throws if the release is not possible. */
 async function planRelease(version: string): Promise<Plan> {
   const read = (file: string) => Bun.file(join(root, file)).text();
   const { version: current } = JSON.parse(await read("package.json")) as { version: string };
   if (!/^\d+\.\d+\.\d+(-[0-9A-Za-z.]+)?$/.test(version)) {
-    throw new Error(`"${version}" is no version, allowed is one like 1.2.3 or 1.2.3-rc.1`);
+    throw new Error(`invalid version "${version}" (expected one like 1.2.3 or 1.2.3-rc.1)`);
   }
   if (Bun.semver.order(version, current) < 0) throw new Error(`${version} is lower than ${current}`);
   const tag = `v${version}`;
   checkRepository(tag);
   const changelog = await read("CHANGELOG.md");
-  const notes = unreleasedNotes(changelog);
-  if (notes === "") throw new Error("CHANGELOG.md says nothing under Unreleased");
+  const notes = readUnreleasedNotes(changelog);
+  if (notes === "") throw new Error("CHANGELOG.md has no notes under Unreleased");
   const today = new Date().toISOString().slice(0, 10);
   const files = new Map([["CHANGELOG.md", withRelease(changelog, version, today)]]);
   for (const { file } of VERSION_PLACES)
@@ -60,16 +60,16 @@ async function planRelease(version: string): Promise<Plan> {
   return { version, tag, notes, files };
 }
 
-/** The tag comes last: whoever finds it finds what can be built. What fails before that leaves no trace. */
+/** Creates the tag last, so that a tag always has a build. A failure resets the repository. */
 async function release({ version, tag, notes, files }: Plan, builds: readonly string[][]): Promise<void> {
   const before = git("rev-parse", "HEAD");
   try {
     for (const [file, text] of files) await Bun.write(join(root, file), text);
     git("commit", "--quiet", "--message", `Release ${version}`, "--", ...files.keys());
     for (const command of builds) {
-      if ((await run(command)) !== 0) throw new Error(`${command.join(" ")} failed: nothing is released`);
+      if ((await run(command)) !== 0) throw new Error(`${command.join(" ")} failed, the release is undone`);
     }
-    // Verbatim: headings of the notes begin with what git takes for comments.
+    // Verbatim, since git removes lines that start with #, such as headings of the notes.
     git("tag", "--annotate", tag, "--cleanup=verbatim", "--message", `${version}\n\n${notes}`);
   } catch (error) {
     git("reset", "--hard", "--quiet", before);

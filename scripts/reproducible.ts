@@ -1,11 +1,11 @@
-// `bun run reproducible`: builds the executable twice, here and from a copy in another folder with packages installed
-// anew, under another time zone, language, home and umask; both must be the same, byte for byte.
-//   bun run reproducible [--target linux-arm64]
+// `npm run reproducible`: builds the executable twice and checks that the bytes are identical. The second build runs in a copy
+// in another folder, with newly installed packages and another time zone, locale, home and umask.
+//   npm run reproducible -- [--target linux-arm64]
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { currentCommit } from "./binary/commit.ts";
+import { readCommit } from "./binary/commit.ts";
 import { root } from "./command.ts";
 
 const INSTALL_TIMEOUT_MS = 5 * 60_000;
@@ -14,7 +14,7 @@ const BUILD_TIMEOUT_MS = 3 * 60_000;
 const { values } = parseArgs({ options: { target: { type: "string" } } });
 const folder = mkdtempSync(join(tmpdir(), "sfp-reproducible-"));
 try {
-  const commit = { SFP_BUILD_COMMIT: currentCommit().shown };
+  const commit = { SFP_BUILD_COMMIT: readCommit().shown };
   const here = build(root, join(folder, "here"), commit);
   const copy = join(folder, "a copy", "in-another", "folder");
   copySources(copy);
@@ -25,9 +25,9 @@ try {
   process.umask(0o077);
   const there = build(copy, join(folder, "there"), elsewhere);
   if (here.sha256 === there.sha256) {
-    console.log(`the same twice: ${here.bytes.length} bytes, SHA-256 ${here.sha256}`);
+    console.log(`identical builds: ${here.bytes.length} bytes, SHA-256 ${here.sha256}`);
   } else {
-    console.error(`two builds differ: ${differenceOf(here.bytes, there.bytes)}`);
+    console.error(`builds differ: ${describeDifference(here.bytes, there.bytes)}`);
     process.exitCode = 1;
   }
 } catch (error) {
@@ -50,7 +50,7 @@ function build(project: string, outfile: string, env: Readonly<Record<string, st
   return { bytes, sha256: new Bun.CryptoHasher("sha256").update(bytes).digest("hex") };
 }
 
-/** What git knows, and what it would be told of: as it is now, committed or not. */
+/** Copies the working tree without ignored files, with uncommitted changes. */
 function copySources(copy: string): void {
   const list = run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], {
     cwd: root,
@@ -59,7 +59,7 @@ function copySources(copy: string): void {
   for (const path of list.split("\0").filter((each) => each !== "")) {
     const from = join(root, path);
     mkdirSync(dirname(join(copy, path)), { recursive: true });
-    // A file that was removed and not yet committed is still in the list.
+    // Git also lists files whose removal is not committed; do not fail for those.
     cpSync(from, join(copy, path), { force: true, errorOnExist: false });
   }
 }
@@ -78,12 +78,12 @@ function run(command: readonly string[], { cwd, timeoutMs, env = {} }: Running):
     stdio: ["ignore", "pipe", "pipe"],
   });
   if (child.success) return child.stdout.toString();
-  throw new Error(`${command.join(" ")}: ${child.stderr.toString().trim() || "out of time"}`);
+  throw new Error(`${command.join(" ")}: ${child.stderr.toString().trim() || "timed out"}`);
 }
 
-function differenceOf(a: Uint8Array, b: Uint8Array): string {
+function describeDifference(a: Uint8Array, b: Uint8Array): string {
   if (a.length !== b.length) return `${a.length} and ${b.length} bytes`;
   const first = a.findIndex((byte, at) => byte !== b[at]);
   const around = Buffer.from(a.subarray(Math.max(0, first - 80), first + 80)).toString("latin1");
-  return `same length, first at ${first}: ${JSON.stringify(around)}`;
+  return `same length, first difference at byte ${first}: ${JSON.stringify(around)}`;
 }

@@ -1,15 +1,17 @@
-// `bun run test:binary`: the tests that see a relay from outside, against the executable in place of the sources.
-//   bun run test:binary [--binary <path>] [tests/cli.test.ts...]
+// `npm run test:binary`: runs the black-box tests against the executable instead of the sources. It builds the executable
+// unless --binary names one.
+//   npm run test:binary -- [--binary <path>] [<file>...]
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { currentCommit } from "./binary/commit.ts";
+import { readCommit } from "./binary/commit.ts";
 import { compile } from "./binary/compile.ts";
-import { blackBoxTests } from "./black-box-tests.ts";
-import { summary } from "./checks.ts";
-import { runTests } from "./run-tests.ts";
-import { missingSystemCommands } from "./system-packages.ts";
+import { findBlackBoxTests } from "./test/black-box-tests.ts";
+import { formatCounts } from "./test/counts.ts";
+import { runTests } from "./test/run-tests.ts";
+import { installMissingCommands, toTestVariable } from "./test/system-packages.ts";
+import { listTestFiles, selectTestFiles } from "./test/test-files.ts";
 
 const { values, positionals } = parseArgs({
   options: { binary: { type: "string" } },
@@ -18,11 +20,12 @@ const { values, positionals } = parseArgs({
 const folder = mkdtempSync(join(tmpdir(), "sfp-test-binary-"));
 try {
   const binary = resolve(values.binary ?? join(folder, "statsig-forward-proxy"));
-  if (values.binary === undefined) await compile({ outfile: binary, commit: currentCommit().shown });
-  const missing = await missingSystemCommands();
-  const files = positionals.length > 0 ? positionals : await blackBoxTests();
-  const counts = await runTests(files, { SFP_TEST_MISSING: missing.join(","), SFP_TEST_BINARY: binary });
-  console.log(`\n${files.length} files of tests against ${binary}\n${summary(counts)}`);
+  if (values.binary === undefined) await compile({ outfile: binary, commit: readCommit().shown });
+  const missing = await installMissingCommands();
+  const files =
+    positionals.length > 0 ? selectTestFiles(positionals, await listTestFiles()) : await findBlackBoxTests();
+  const counts = await runTests(files, { ...toTestVariable(missing), SFP_TEST_BINARY: binary });
+  console.log(`\n${files.length} test files against ${binary}\n${formatCounts(counts)}`);
   if (counts.failed > 0) process.exitCode = 1;
 } finally {
   rmSync(folder, { recursive: true, force: true });

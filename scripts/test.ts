@@ -1,16 +1,33 @@
-// `npm test`: what the tests need, the static checks, the tests, and one last line that counts them all.
-import { heading, runChecks, summary } from "./checks.ts";
-import { runTests } from "./run-tests.ts";
-import { missingSystemCommands } from "./system-packages.ts";
+// `npm test`: installs the programs that tests call, runs the static checks and all tests, and prints one line of totals.
+// `npm test -- <file>... [flags of bun test]`: runs only the test files whose path contains one of the names.
+// `npm run test:watch -- <file>...`: runs them again after each change of a file that they import.
+import { runChecks } from "./checks/run-checks.ts";
+import { formatCounts } from "./test/counts.ts";
+import { runTestFiles, runTests } from "./test/run-tests.ts";
+import { findMissingCommands, installMissingCommands, toTestVariable } from "./test/system-packages.ts";
+import { listTestFiles, selectTestFiles, splitTestArguments } from "./test/test-files.ts";
 
-const missing = await missingSystemCommands();
-const checks = await runChecks();
-heading("Tests");
-const tests = await runTests(process.argv.slice(2), { SFP_TEST_MISSING: missing.join(",") });
-const total = {
-  passed: checks.passed + tests.passed,
-  failed: checks.failed + tests.failed,
-  skipped: tests.skipped,
-};
-console.log(`\n${summary(total)}`);
-if (total.failed > 0) process.exitCode = 1;
+const { names, flags } = splitTestArguments(process.argv.slice(2));
+try {
+  if (names.length > 0) process.exitCode = await runNamed();
+  else if (flags.includes("--watch")) throw new Error("name the test files: npm run test:watch -- <file>...");
+  else process.exitCode = await runEverything();
+} catch (error) {
+  console.error(`test: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+}
+
+async function runNamed(): Promise<number> {
+  const files = selectTestFiles(names, await listTestFiles());
+  return await runTestFiles(files, flags, toTestVariable(findMissingCommands()));
+}
+
+async function runEverything(): Promise<number> {
+  const missing = await installMissingCommands();
+  const checks = await runChecks();
+  console.log("\n== Tests");
+  const tests = await runTests(flags, toTestVariable(missing));
+  const failed = checks.failed + tests.failed;
+  console.log(`\n${formatCounts({ passed: checks.passed + tests.passed, failed, skipped: tests.skipped })}`);
+  return failed > 0 ? 1 : 0;
+}

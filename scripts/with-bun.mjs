@@ -1,15 +1,15 @@
-// Runs a TypeScript file with the Bun that package.json pins, on a machine that has only Node and npm:
+// Runs a TypeScript file with the Bun that package.json pins. It needs only Node.js and npm, and installs the rest:
 //   node scripts/with-bun.mjs <file.ts> [arguments...]
-// package.json calls it with `exec`: a shell that stayed between npm and this process would swallow npm's signals.
+// package.json runs it with `exec`, because a shell between npm and this process would not forward npm's signals.
 import { spawn } from "node:child_process";
 import { delimiter, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readyBun } from "./install-bun.mjs";
+import { ensureBun } from "./install/install-bun.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
 
-// A Ctrl-C under `npm start` arrives here twice at once: from the terminal and from npm, which forwards it.
+// Ctrl-C under `npm start` arrives twice at once: from the terminal, and from npm, which forwards it.
 const sameSignalMs = 300;
 
 async function main([file, ...args]) {
@@ -26,20 +26,20 @@ async function main([file, ...args]) {
     });
   }
   try {
-    const bun = await readyBun(root, installing.signal);
+    const bun = await ensureBun(root, installing.signal);
     installing.signal.throwIfAborted();
     const child = start(bun, file, args);
     deliver = (signal) => child.kill(signal);
-    await ended(child);
+    await waitFor(child);
   } catch (error) {
     if (!installing.signal.aborted) throw error;
-    endBy(installing.signal.reason);
+    exitBySignal(installing.signal.reason);
   }
 }
 
 function start(bun, file, args) {
-  // A session of its own keeps the terminal's Ctrl-C from the child, so that the one forwarded from here is
-  // the only one it sees; --no-orphans ends it when this process is killed without a chance to forward.
+  // The child runs in its own session, so that it does not get the terminal's Ctrl-C in addition to the forwarded one.
+  // --no-orphans ends it if this process is killed and cannot forward the signal.
   return spawn(bun, ["--no-orphans", file, ...args], {
     cwd: root,
     detached: true,
@@ -48,18 +48,18 @@ function start(bun, file, args) {
   });
 }
 
-function ended(child) {
+function waitFor(child) {
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code, signal) => {
       if (signal === null) process.exitCode = code;
-      else endBy(signal);
+      else exitBySignal(signal);
       resolve();
     });
   });
 }
 
-function endBy(signal) {
+function exitBySignal(signal) {
   for (const name of signals) process.removeAllListeners(name);
   process.kill(process.pid, signal);
 }

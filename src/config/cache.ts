@@ -38,7 +38,7 @@ export function readRedis(settings: Settings, env: Environment, cache: Cache): R
     connection: {
       ...connection,
       connectTimeoutMs: settings.integer(CACHE.redisConnectionTimeoutInS) * 1_000,
-      maxAnswerBytes: settings.integer(LIMITS.maxPayloadInMb) * 1024 * 1024 + OTHER_FIELDS_BYTES,
+      maxReplyBytes: settings.integer(LIMITS.maxPayloadInMb) * 1024 * 1024 + OTHER_FIELDS_BYTES,
     },
     leaderKeyTtlMs: settings.integer(CACHE.redisLeaderKeyTtl) * 1_000,
     cacheTtlMs: settings.integer(CACHE.redisCacheTtlInS) * 1_000,

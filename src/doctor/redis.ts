@@ -6,7 +6,7 @@ import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
 import { RedisFailure } from "../redis/errors.ts";
 import { RedisNotices } from "../redis/fleet.ts";
-import { type RedisKeySchema, removedKey } from "../redis/keys.ts";
+import { type RedisKeySchema, removalKey } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
@@ -125,7 +125,7 @@ async function useBackup(
   } finally {
     await backup.remove(feed);
     // Where that is denied, it is reported as a missing permission.
-    await redis.send("DEL", [removedKey(feed)]).catch(() => undefined);
+    await redis.send("DEL", [removalKey(feed)]).catch(() => undefined);
   }
 }
 

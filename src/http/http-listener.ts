@@ -114,7 +114,11 @@ class TcpTransport implements ByteTransport {
   }
 
   write(bytes: Uint8Array): number {
-    return this.#socket.write(bytes);
+    const taken = this.#socket.write(bytes);
+    if (taken >= 0) return taken;
+    // The client reset the connection. If reading is paused, Bun reports it nowhere else and never closes the socket.
+    setImmediate(() => this.#socket.terminate());
+    return 0;
   }
 
   pause(): void {

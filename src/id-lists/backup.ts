@@ -2,7 +2,7 @@ import type { SdkKey } from "../access/sdk-key.ts";
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { EmitIdListEvent } from "./events.ts";
-import { type Manifest, type ManifestBackup, readManifest } from "./manifest.ts";
+import { type Manifest, type ManifestBackup, parseManifest } from "./manifest.ts";
 import type { ManifestStore } from "./store.ts";
 
 interface ManifestWriterOptions {
@@ -10,35 +10,34 @@ interface ManifestWriterOptions {
   readonly store: ManifestStore;
   readonly clock: Clock;
   readonly emit: EmitIdListEvent;
-  /** Well below the time after which the backup forgets, ms. */
+  /** Must be well below the TTL of the backup's entries, in ms. */
   readonly rewriteEveryMs: number;
 }
 
-/** What could not be removed is removed after so long, again and again. */
-const REMOVE_AGAIN_MS = 1_000;
+const REMOVE_RETRY_MS = 1_000;
 
-/** Of so many keys at once; for one more that fails, it is reported and not tried again. */
+/** The limit of keys whose removal is retried. Above it, a removal that fails is reported and not retried. */
 const MAX_REMOVALS = 10_000;
 
-/** How long shutdown waits for what is not written yet. */
+/** How long shutdown waits for writes in flight. */
 const FLUSH_MS = 3_000;
 
-interface Written {
+interface WrittenManifest {
   readonly text: string;
   readonly at: number;
 }
 
 /**
- * Brings manifests into the backup: each that is new, and each again before the backup
- * forgets it. What could not be written is written after the next poll; what could not be removed is removed as soon as
- * the backup works, before anything else is written of the key. No request waits for it.
+ * Writes manifests to the backup: each new one, and each again before its entry expires. A write that fails is retried after the
+ * next poll. A removal that fails is retried until the backup works; until then, nothing is written for the key. Requests
+ * never wait for the backup.
  */
 export class ManifestWriter implements AsyncDisposable {
   readonly #options: ManifestWriterOptions;
-  readonly #written = new Map<SdkKey, Written>();
-  /** When upstream sent what is held of a key, ms since the Unix epoch. */
+  readonly #written = new Map<SdkKey, WrittenManifest>();
+  /** When upstream last sent the manifest that is held, in ms since the Unix epoch. */
   readonly #confirmedAt = new Map<SdkKey, number>();
-  readonly #underway = new Set<Promise<void>>();
+  readonly #inFlight = new Set<Promise<void>>();
   readonly #removing = new Set<SdkKey>();
   readonly #stopping = new AbortController();
 
@@ -53,27 +52,26 @@ export class ManifestWriter implements AsyncDisposable {
     });
   }
 
-  /** Upstream sent it just now. */
-  confirmed(sdkKey: SdkKey, manifest: Manifest): void {
+  /** Records that upstream sent the manifest just now, and writes it if it is new or its entry is old. */
+  confirm(sdkKey: SdkKey, { text }: Manifest): void {
     const { clock, rewriteEveryMs } = this.#options;
-    const { text } = manifest;
-    const before = this.#written.get(sdkKey);
+    const last = this.#written.get(sdkKey);
     const at = clock.now();
     this.#confirmedAt.set(sdkKey, at);
-    if (before?.text === text && at - before.at < rewriteEveryMs) return;
+    if (last?.text === text && at - last.at < rewriteEveryMs) return;
     // It is written after the next poll.
     if (this.#removing.has(sdkKey)) return;
     this.#written.set(sdkKey, { text, at });
-    this.#wait(this.#write(sdkKey, text, at));
+    this.#track(this.#write(sdkKey, text, at));
   }
 
-  /** The backup may be another one than before, and lack what that had: everything is written again, one by one. */
+  /** Writes every manifest again, one by one: the backup may be another server that lacks them. */
   writeAgain(): void {
     this.#written.clear();
-    this.#wait(this.#writeHeld([...this.#confirmedAt.keys()]));
+    this.#track(this.#writeAll([...this.#confirmedAt.keys()]));
   }
 
-  async #writeHeld(sdkKeys: readonly SdkKey[]): Promise<void> {
+  async #writeAll(sdkKeys: readonly SdkKey[]): Promise<void> {
     for (const sdkKey of sdkKeys) {
       const at = this.#confirmedAt.get(sdkKey);
       const text = this.#options.store.peek(sdkKey)?.manifest.text;
@@ -84,12 +82,13 @@ export class ManifestWriter implements AsyncDisposable {
     }
   }
 
+  /** Removes the key's manifest from the backup. */
   remove(sdkKey: SdkKey): void {
     if (this.#removing.has(sdkKey)) return;
-    this.#wait(this.#remove(sdkKey));
+    this.#track(this.#remove(sdkKey));
   }
 
-  /** What the backup has of the key is to be removed. */
+  /** Returns whether the key's manifest still has to be removed from the backup. */
   isRemoving(sdkKey: SdkKey): boolean {
     return this.#removing.has(sdkKey);
   }
@@ -99,7 +98,7 @@ export class ManifestWriter implements AsyncDisposable {
       await this.#options.backup.writeManifest(sdkKey, text, at);
     } catch (error) {
       this.#written.delete(sdkKey);
-      this.#failed(sdkKey, "write", error);
+      this.#reportFailure(sdkKey, "write", error);
     }
   }
 
@@ -109,33 +108,33 @@ export class ManifestWriter implements AsyncDisposable {
     const isRetried = this.#removing.size < MAX_REMOVALS;
     if (isRetried) this.#removing.add(sdkKey);
     for (let failures = 0; ; failures++) {
-      // Shutdown ends the wait, and it is tried once more.
+      // Shutdown ends the wait for the next try, which is the last one.
       const isLast = !isRetried || signal.aborted;
       try {
         await backup.removeManifest(sdkKey);
         break;
       } catch (error) {
-        if (failures === 0) this.#failed(sdkKey, "remove", error);
+        if (failures === 0) this.#reportFailure(sdkKey, "remove", error);
         if (isLast) break;
       }
-      await clock.sleep(REMOVE_AGAIN_MS, signal).catch(() => {});
+      await clock.sleep(REMOVE_RETRY_MS, signal).catch(() => {});
     }
     if (isRetried) this.#removing.delete(sdkKey);
   }
 
-  #failed(sdkKey: SdkKey, action: "write" | "remove", error: unknown): void {
+  #reportFailure(sdkKey: SdkKey, action: "write" | "remove", error: unknown): void {
     this.#options.emit({ kind: "id_lists_backup_failed", sdkKey, action, detail: String(error) });
   }
 
-  #wait(work: Promise<void>): void {
-    const done = work.finally(() => this.#underway.delete(done));
-    this.#underway.add(done);
+  #track(work: Promise<void>): void {
+    const done = work.finally(() => this.#inFlight.delete(done));
+    this.#inFlight.add(done);
   }
 
-  /** Finishes what is underway. */
+  /** Waits for what is in flight. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort(new Error("the relay is shutting down"));
-    await withTimeout(Promise.all(this.#underway), FLUSH_MS, this.#options.clock);
+    await withTimeout(Promise.all(this.#inFlight), FLUSH_MS, this.#options.clock);
   }
 }
 
@@ -143,11 +142,11 @@ interface ManifestRecoveryOptions {
   readonly backup: ManifestBackup;
   readonly store: ManifestStore;
   readonly emit: EmitIdListEvent;
-  /** Whether what the backup has of the key is to be removed: then it is not taken back. */
+  /** Returns whether the key's manifest is to be removed from the backup. Such a manifest is not recovered. */
   readonly isRemoving: (sdkKey: SdkKey) => boolean;
 }
 
-/** Takes a manifest back from the backup, where nothing is held. */
+/** Loads manifests from the backup for keys without a held manifest. */
 export class ManifestRecovery {
   readonly #options: ManifestRecoveryOptions;
 
@@ -162,9 +161,9 @@ export class ManifestRecovery {
     try {
       const text = await backup.readManifest(sdkKey);
       if (text === undefined) return;
-      const manifest = readManifest(text);
-      if (typeof manifest === "string") throw new Error(`the entry is no manifest: ${manifest}`);
-      // What upstream sent meanwhile is newer.
+      const manifest = parseManifest(text);
+      if (typeof manifest === "string") throw new Error(`the entry is not a manifest: ${manifest}`);
+      // Upstream may have sent one in the meantime, which is newer.
       if (store.peek(sdkKey) !== undefined) return;
       if (!store.put(sdkKey, manifest)) return;
       emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "backup" });

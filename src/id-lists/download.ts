@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
-import type { Progressed } from "./download-queue.ts";
+import type { OnProgress } from "./download-queue.ts";
 import { type DiskBudget, DiskFull, type ListFile, type ListStorage } from "./folder.ts";
 import type { IdListEntry } from "./manifest.ts";
 
@@ -7,20 +7,20 @@ export interface DownloadParts {
   readonly source: ListFileSource;
   readonly folder: ListStorage;
   readonly budget: DiskBudget;
-  /** Names of files that are being written and belong to no {@link ListFile} yet. */
+  /** Names of files that are being written and do not belong to a {@link ListFile} yet. */
   readonly writing: Set<string>;
-  /** Deletes a file that another has taken the place of, after those who read it had time to. */
+  /** Deletes a file that was replaced, after clients that read it had time to finish. */
   readonly retire: (name: string) => void;
   readonly signal: AbortSignal;
-  readonly progressed: Progressed;
+  readonly onProgress: OnProgress;
 }
 
-/** Why the file could not be brought up to date, for people; undefined if it was. */
+/** Why the file could not be updated, for logs and the status page; undefined if it was. */
 type DownloadProblem = string | undefined;
 
 /**
- * Fetches what is missing of a file. What is there of it stays, whatever happens; if upstream's file is shorter, it is
- * another one, which takes the place of the old one when it is whole.
+ * Downloads the missing part of a file. What is on disk stays if that fails. If upstream's file is shorter, it is another file,
+ * which replaces the old one once it is whole.
  */
 export async function download(
   file: ListFile,
@@ -28,63 +28,63 @@ export async function download(
   parts: DownloadParts,
 ): Promise<DownloadProblem> {
   const from = file.isDamaged ? 0 : file.bytes;
-  const answer = await fetchFile(entry.url, from, parts);
-  switch (answer.kind) {
+  const response = await fetchFile(entry.url, from, parts);
+  switch (response.kind) {
     case "rest":
-      return from === 0 ? begin(file, answer, parts) : append(file, answer, parts);
+      return from === 0 ? replace(file, response, parts) : append(file, response, parts);
     case "whole":
-      return begin(file, answer, parts);
-    case "beyond":
-      return nothingBeyond(file, answer.size ?? entry.size, entry, parts);
+      return replace(file, response, parts);
+    case "nothing_new":
+      return handleNothingNew(file, response.size ?? entry.size, entry, parts);
     case "failed":
-      return answer.detail;
+      return response.detail;
   }
 }
 
 async function fetchFile(url: string, from: number, parts: DownloadParts): Promise<ListFileResponse> {
-  const answer = await parts.source.fetchFile(url, from, parts.signal);
-  // A failure may be that nothing came.
-  if (answer.kind !== "failed") parts.progressed();
-  return answer;
+  const response = await parts.source.fetchFile(url, from, parts.signal);
+  // A failure is not progress: it may be a timeout.
+  if (response.kind !== "failed") parts.onProgress();
+  return response;
 }
 
-/** Upstream's file has no byte after those that are here. */
-async function nothingBeyond(
+/** Handles that upstream's file has no byte after those on disk. */
+async function handleNothingNew(
   file: ListFile,
   size: number,
   entry: IdListEntry,
   parts: DownloadParts,
 ): Promise<DownloadProblem> {
   if (size < file.bytes) return startOver(file, entry.url, parts);
-  // The last download broke off after the last byte.
-  if (size === file.bytes) becomeWhole(file, parts);
-  return entry.size > file.bytes ? "upstream's file is not as long yet as the manifest says" : undefined;
+  // The last download was cut short after the last byte.
+  if (size === file.bytes) markWhole(file, parts);
+  return entry.size > file.bytes ? "upstream's file is still shorter than the manifest says" : undefined;
 }
 
 async function startOver(file: ListFile, url: string, parts: DownloadParts): Promise<DownloadProblem> {
-  const answer = await fetchFile(url, 0, parts);
-  if (answer.kind === "failed") return answer.detail;
-  if (answer.kind === "beyond") return "upstream has no such file";
-  return begin(file, answer, parts);
+  const response = await fetchFile(url, 0, parts);
+  if (response.kind === "failed") return response.detail;
+  if (response.kind === "nothing_new") return "upstream does not have the file";
+  return replace(file, response, parts);
 }
 
 type Body = Extract<ListFileResponse, { readonly chunks: unknown }>;
 
 async function append(file: ListFile, { chunks }: Body, parts: DownloadParts): Promise<DownloadProblem> {
   const { name } = file;
-  if (name === undefined) return "the file is gone";
+  if (name === undefined) return "the file was deleted";
   const writer = await ListFileWriter.open(name, file.bytes, parts);
   const problem = await fill(writer, chunks, parts);
   if (isCutShort(problem)) file.bytes = await writer.keep();
-  else await writer.undo();
-  if (problem === undefined) becomeWhole(file, parts);
+  else await writer.revert();
+  if (problem === undefined) markWhole(file, parts);
   return problem?.message;
 }
 
-/** Into a file of its own, so that those who read the one before go on reading it. */
-async function begin(file: ListFile, { chunks }: Body, parts: DownloadParts): Promise<DownloadProblem> {
+/** Downloads the whole file under a new name, so that clients can finish reading the old one. */
+async function replace(file: ListFile, { chunks }: Body, parts: DownloadParts): Promise<DownloadProblem> {
   const { writing, retire } = parts;
-  const name = partNameFor(file);
+  const name = createPartName(file);
   writing.add(name);
   try {
     const writer = await ListFileWriter.open(name, 0, parts);
@@ -94,53 +94,54 @@ async function begin(file: ListFile, { chunks }: Body, parts: DownloadParts): Pr
       discard(name, parts);
       return problem.message;
     }
-    const { name: before, isWhole: wasServed } = file;
-    file.name = problem === undefined ? finish(name, parts) : name;
+    const { name: oldName, isWhole: wasServed } = file;
+    file.name = problem === undefined ? renameToWhole(name, parts) : name;
     file.bytes = bytes;
     file.isWhole = problem === undefined;
     file.isDamaged = false;
-    if (before !== undefined && wasServed) retire(before);
-    else if (before !== undefined) discard(before, parts);
+    if (oldName !== undefined && wasServed) retire(oldName);
+    else if (oldName !== undefined) discard(oldName, parts);
     return problem?.message;
   } finally {
     writing.delete(name);
   }
 }
 
-/** Deletes a file that nobody reads. */
+/** Deletes a file that was never served. */
 function discard(name: string, { folder, budget }: DownloadParts): void {
   folder.delete(name);
-  budget.settle(name);
+  budget.recount(name);
 }
 
-/** If a file was cut short, the lines that came are good; the rest is fetched next time. */
+/** Returns true if the lines that were received are valid, so that the next download can continue after them. */
 function isCutShort(problem: Error | undefined): boolean {
-  return !(problem instanceof GarbageLine) && !(problem instanceof DiskFull);
+  return !(problem instanceof InvalidLine) && !(problem instanceof DiskFull);
 }
 
-function becomeWhole(file: ListFile, parts: DownloadParts): void {
+function markWhole(file: ListFile, parts: DownloadParts): void {
   if (file.isWhole || file.name === undefined) return;
-  file.name = finish(file.name, parts);
+  file.name = renameToWhole(file.name, parts);
   file.isWhole = true;
 }
 
-/** Gives a file the name by which a relay that is restarted knows that it is whole. Throws if that can't be done. */
-function finish(partName: string, { folder, budget }: DownloadParts): string {
+/** Renames a file, so that its name shows after a restart that it is whole. Throws an error of the file system. */
+function renameToWhole(partName: string, { folder, budget }: DownloadParts): string {
   const name = partName.replace(PART, "");
   folder.rename(partName, name);
-  budget.settle(partName);
-  budget.settle(name);
+  budget.recount(partName);
+  budget.recount(name);
   return name;
 }
 
+/** Writes the chunks. Returns the error that ended them early, or undefined. */
 async function fill(
   writer: ListFileWriter,
   chunks: AsyncIterable<Uint8Array>,
-  { progressed }: DownloadParts,
+  { onProgress }: DownloadParts,
 ): Promise<Error | undefined> {
   try {
     for await (const chunk of chunks) {
-      progressed();
+      onProgress();
       await writer.write(chunk);
     }
     return undefined;
@@ -149,13 +150,13 @@ async function fill(
   }
 }
 
-/** Ends the name of a file that is not whole. */
+/** The end of the name of a file that is not whole. */
 export const PART = ".part";
 
 let serial = 0;
 
-/** Begins with the digest of the list's file, for a relay that is restarted. No two files ever have the same name. */
-function partNameFor({ digest }: ListFile): string {
+/** Returns a unique name that starts with the file's digest, by which the relay recognizes the file after a restart. */
+function createPartName({ digest }: ListFile): string {
   return `${digest}-${Date.now().toString(36)}-${(serial++).toString(36)}${PART}`;
 }
 
@@ -164,12 +165,12 @@ interface WriterParts {
   readonly budget: DiskBudget;
 }
 
-/** Brings bytes into a file behind those that are there, checked on the way. Readers of what was there see none of it. */
+/** Appends bytes to a file and validates them. Clients that read the file only see the bytes that it had before. */
 class ListFileWriter {
   readonly #handle: FileHandle;
   readonly #name: string;
   readonly #budget: DiskBudget;
-  readonly #check: LineCheck;
+  readonly #lines: LineCheck;
   readonly #from: number;
   #end: number;
 
@@ -177,21 +178,21 @@ class ListFileWriter {
     this.#handle = handle;
     this.#name = name;
     this.#budget = budget;
-    this.#check = new LineCheck(from);
+    this.#lines = new LineCheck(from);
     this.#from = from;
     this.#end = from;
   }
 
-  /** Makes the file if `from` is 0, and throws if one is there already. */
+  /** Creates the file if `from` is 0, and rejects if it exists then. */
   static async open(name: string, from: number, { folder, budget }: WriterParts): Promise<ListFileWriter> {
     const handle = await folder.open(name, from === 0 ? "wx" : "r+");
     return new ListFileWriter(handle, name, from, budget);
   }
 
-  /** Throws if the bytes are no ID list, or have no room; what came before stays. */
+  /** Rejects if the bytes are not an ID list, or if the budget is used up. What was written before stays. */
   async write(chunk: Uint8Array): Promise<void> {
-    this.#check.see(chunk);
-    this.#budget.claim(this.#name, chunk.length);
+    this.#lines.add(chunk);
+    this.#budget.reserve(this.#name, chunk.length);
     for (let written = 0; written < chunk.length; ) {
       const rest = chunk.subarray(written);
       const { bytesWritten } = await this.#handle.write(rest, 0, rest.length, this.#end);
@@ -200,13 +201,13 @@ class ListFileWriter {
     }
   }
 
-  /** The file ends with the last whole line; on the disk, too, once this resolves with its length. */
+  /** Truncates the file after the last whole line and closes it. Resolves with its length once the file is on stable storage. */
   async keep(): Promise<number> {
-    return this.#closeAt(Math.min(this.#check.wholeLines, this.#end));
+    return this.#closeAt(Math.min(this.#lines.wholeLines, this.#end));
   }
 
-  /** The file ends where it did before. */
-  async undo(): Promise<void> {
+  /** Truncates the file to its old length and closes it. */
+  async revert(): Promise<void> {
     await this.#closeAt(this.#from);
   }
 
@@ -219,7 +220,7 @@ class ListFileWriter {
       try {
         await this.#handle.close();
       } finally {
-        this.#budget.settle(this.#name);
+        this.#budget.recount(this.#name);
       }
     }
   }
@@ -229,34 +230,34 @@ const NEWLINE = 0x0a;
 const PLUS = 0x2b;
 const MINUS = 0x2d;
 
-/** The bytes are no ID list. */
-export class GarbageLine extends Error {}
+/** The bytes are not an ID list. */
+export class InvalidLine extends Error {}
 
-/** Looks at a file as it comes by: every line begins with `+` or `-` (WIRE 4). */
+/** Checks that every line of a file begins with `+` or `-` (docs/protocol.md, ID lists), chunk by chunk. */
 export class LineCheck {
   #seen: number;
   #wholeLines: number;
   #before = NEWLINE;
 
-  /** `from` is where in the file the bytes begin; a line does, too. */
+  /** `from` is the offset of the first chunk in the file, where a line must begin. */
   constructor(from: number) {
     this.#seen = from;
     this.#wholeLines = from;
   }
 
-  /** Bytes up to the last line that is whole. */
+  /** The offset after the last whole line. */
   get wholeLines(): number {
     return this.#wholeLines;
   }
 
-  /** Throws {@link GarbageLine}. */
-  see(chunk: Uint8Array): void {
+  /** Throws {@link InvalidLine}. */
+  add(chunk: Uint8Array): void {
     let before = this.#before;
     let last = -1;
     for (let at = 0; at < chunk.length; at++) {
       const byte = chunk[at] ?? 0;
       if (before === NEWLINE && byte !== PLUS && byte !== MINUS) {
-        throw new GarbageLine(`the line at byte ${this.#seen + at} begins with neither + nor -`);
+        throw new InvalidLine(`the line at byte ${this.#seen + at} begins with neither + nor -`);
       }
       if (byte === NEWLINE) last = at;
       before = byte;
@@ -267,21 +268,21 @@ export class LineCheck {
   }
 }
 
-/** A file of upstream, or the part of it from `from` on. */
+/** Upstream's file, or the part of it from an offset on. */
 export type ListFileResponse =
-  /** The bytes from where they were asked for. */
+  /** The bytes from the offset on. */
   | { readonly kind: "rest"; readonly chunks: AsyncIterable<Uint8Array> }
-  /** The whole file, though a part was asked for. */
+  /** The whole file, although a part was requested. */
   | { readonly kind: "whole"; readonly chunks: AsyncIterable<Uint8Array> }
-  /** The file has no such part; `size` is what it has, where upstream told. */
-  | { readonly kind: "beyond"; readonly size: number | undefined }
+  /** The file has no byte at the offset. `size` is its length, if upstream sent it. */
+  | { readonly kind: "nothing_new"; readonly size: number | undefined }
   | { readonly kind: "failed"; readonly detail: string };
 
-/** Where the files of ID lists come from. */
+/** The upstream of list files. */
 export interface ListFileSource {
   /**
-   * Begins one request; `from` 0 asks for everything. Never rejects but for `signal`. The chunks end only with
-   * all that was promised, else they throw an error in words for people; they are bounded in time.
+   * Requests a file from the offset `from` on. Rejects only when `signal` is aborted. The chunks throw, with a message for logs, if
+   * they end before the length that upstream announced, or if they take too long.
    */
   fetchFile(url: string, from: number, signal: AbortSignal): Promise<ListFileResponse>;
 }

@@ -3,12 +3,12 @@ import type { SdkKey } from "../access/sdk-key.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { type DownloadParts, download, type ListFileSource } from "./download.ts";
-import { DownloadQueue, type Progressed } from "./download-queue.ts";
+import { DownloadQueue, type OnProgress } from "./download-queue.ts";
 import type { EmitIdListEvent } from "./events.ts";
 import {
   DiskBudget,
   DiskFull,
-  fileDigest,
+  digestFile,
   ListFile,
   type ListStorage,
   MARK_USED_EVERY_MS,
@@ -17,86 +17,88 @@ import type { IdListEntry } from "./manifest.ts";
 import { OrphanedFiles } from "./orphaned-files.ts";
 
 interface ListFileStoreOptions {
-  /** The shelf closes it. */
+  /** The store disposes of it. */
   readonly folder: ListStorage;
   readonly source: ListFileSource;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitIdListEvent;
-  /** Of all files together. */
+  /** Limits all files together. */
   readonly maxBytes: number;
-  /** At once, from whatever host. */
+  /** The limit of downloads in flight, from all hosts together. */
   readonly maxDownloads: number;
 }
 
-/** Of the files together, and those that are not as upstream's are. */
 export interface ListFileStoreStatus {
+  /** Counts the files that are whole. */
   readonly files: number;
   readonly bytes: number;
+  /** One problem for each listed file that differs from upstream's. */
   readonly problems: readonly NonNullable<ListFile["problem"]>[];
 }
 
-/** A download may take so long, and longer if the file is larger than what comes at {@link SLOWEST_BYTES_PER_MS}. */
+/** The time limit of a download. It is longer for files that take longer at {@link MIN_BYTES_PER_MS}. */
 const DOWNLOAD_LIMIT_MS = 30 * 60_000;
 
-/** A host that sends no more than this takes places from the others: 100 kB/s. */
-const SLOWEST_BYTES_PER_MS = 100;
+/** 100 kB/s. A slower host would occupy a slot for too long. */
+const MIN_BYTES_PER_MS = 100;
 
-/** Whatever size a manifest claims; a timer can't wait for more than 24 days. */
+/** Applies to any size that a manifest claims. A timer cannot wait for more than 24 days. */
 const MAX_DOWNLOAD_LIMIT_MS = 24 * 3_600_000;
 
-/** A client that read the manifest before has so long to begin with a file. Once it has, it reads to the end. */
+/** How long a file stays after the last manifest that names it, for clients that have that manifest. A read that has begun can finish. */
 const UNLISTED_GRACE_MS = 30_000;
 
-/** What the relay had before it was restarted waits so long for a client that asks for it. */
-const LEFTOVERS_MS = 3_600_000;
+/** How long files from before a restart are kept until a manifest names them. */
+const ORPHANS_KEPT_MS = 3_600_000;
 
-/** So many files of before a restart are read through at once. */
+/** The limit of files from before a restart that are verified at the same time. */
 const MAX_ADOPTIONS = 4;
 
-/** As many characters of a list's name are shown to people. */
+/** Longer names of lists are cut in logs and on the status page. */
 const MAX_NAME_CHARS = 100;
 
-/** Errors of opening a file that say nothing of the file. */
-const LACKS_OF_THE_PROCESS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
+/** Errors of opening a file that the process has, and not the file. */
+const PROCESS_ERRORS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
 
-/** The files of all ID lists that a manifest here names. A file is shared by all keys that list it. */
+/** Holds the files of all ID lists that manifests name. Keys with the same list share its file. */
 export class ListFileStore implements AsyncDisposable {
   readonly #options: ListFileStoreOptions;
   readonly #budget: DiskBudget;
-  readonly #leftovers: OrphanedFiles;
+  readonly #orphans: OrphanedFiles;
   readonly #files = new Map<string, ListFile>();
   readonly #byFileId = new Map<string, Set<ListFile>>();
   readonly #queue: DownloadQueue<SdkKey>;
-  readonly #underway = new Map<ListFile, Promise<void>>();
-  /** Apart from downloads: what is on disk must not wait for a host that hangs. */
+  readonly #updating = new Map<ListFile, Promise<void>>();
+  /** Separate from downloads: a file on disk must not wait for a host that hangs. */
   readonly #adoptions = new PQueue({ concurrency: MAX_ADOPTIONS });
   readonly #adopting = new Map<ListFile, Promise<void>>();
   readonly #stopping = new AbortController();
-  /** Names of files that belong to no {@link ListFile}: not yet, or no longer. */
+  /** Names of files that do not belong to a {@link ListFile} yet. */
   readonly #writing = new Set<string>();
+  /** Names of files that do not belong to a {@link ListFile} any longer. */
   readonly #retiring = new Set<string>();
-  /** The disk failed, so that there may be files in the folder that nothing refers to. */
+  /** An operation failed, so that the folder may have files that nothing refers to. */
   #needsSweep = true;
 
   constructor(options: ListFileStoreOptions) {
     this.#options = options;
-    this.#budget = new DiskBudget(options.maxBytes, options.folder, (bytes) => this.#leftovers.drop(bytes));
-    this.#leftovers = new OrphanedFiles(options.folder, this.#budget, (digest) => this.#isListed(digest));
+    this.#budget = new DiskBudget(options.maxBytes, options.folder, (bytes) => this.#orphans.drop(bytes));
+    this.#orphans = new OrphanedFiles(options.folder, this.#budget, (digest) => this.#isListed(digest));
     this.#queue = new DownloadQueue(options.maxDownloads, options.clock);
-    this.#dropLeftoversLater();
+    this.#dropOrphansLater();
     this.#markUsedLater();
   }
 
-  /** The file of an entry, whether or not anything of it is here. It stays until all who {@link use} it release it. */
-  file(entry: IdListEntry): ListFile {
-    const digest = fileDigest(entry);
+  /** Returns the file of an entry, even if nothing of it is on disk. It stays until every {@link use} was released. */
+  findOrAdd(entry: IdListEntry): ListFile {
+    const digest = digestFile(entry);
     const known = this.#files.get(digest);
     if (known !== undefined) return known;
     const file = new ListFile(entry);
     this.#files.set(digest, file);
-    const namesakes = this.#byFileId.get(file.fileID) ?? new Set();
-    this.#byFileId.set(file.fileID, namesakes.add(file));
+    const sameId = this.#byFileId.get(file.fileID) ?? new Set();
+    this.#byFileId.set(file.fileID, sameId.add(file));
     return file;
   }
 
@@ -110,8 +112,8 @@ export class ListFileStore implements AsyncDisposable {
   }
 
   /**
-   * The file that is served under a fileID, and `path`, where it is. Lists of several keys may have files of the same
-   * fileID: without `digest`, which tells them apart by its beginning, it is the one that was listed first.
+   * Returns the file that is served under a fileID, and its path. Lists of several keys may have different files with the same
+   * fileID: `digest`, the beginning of a file's digest, selects one of them. The default is the one that was listed first.
    */
   find(fileID: string, digest = ""): { readonly file: ListFile; readonly path: string } | undefined {
     let found: ListFile | undefined;
@@ -120,35 +122,35 @@ export class ListFileStore implements AsyncDisposable {
       if (found === undefined || (found.uses === 0 && file.uses > 0)) found = file;
     }
     if (found?.name === undefined) return undefined;
-    return { file: found, path: this.#options.folder.pathOf(found.name) };
+    return { file: found, path: this.#options.folder.toPath(found.name) };
   }
 
-  /** A client could not be sent the file. It is fetched again in the next round, unless the process lacks something. */
-  unreadable(file: ListFile, error: unknown): void {
+  /** Records that the file could not be read for a client. It is downloaded again after the next poll, unless the process is at fault. */
+  reportUnreadable(file: ListFile, error: unknown): void {
     const { code = "" } = error as NodeJS.ErrnoException;
-    if (!LACKS_OF_THE_PROCESS.has(code)) file.isDamaged = true;
-    this.#failed(file, file.listName, `it can't be read: ${String(error)}`);
+    if (!PROCESS_ERRORS.has(code)) file.isDamaged = true;
+    this.#reportFailure(file, file.listName, `cannot read the file: ${String(error)}`);
   }
 
   /**
-   * Sees to it that the file is as the entry says. However many ask, it is fetched once. Never rejects. `adopted` is
-   * called before anything is fetched, when what the relay had of the file before it was restarted is there.
+   * Brings the file up to date with the entry. Concurrent calls share one download. Never rejects. `onAdopted` is called before
+   * the download, once the file is available as it was before a restart.
    */
-  async bring(file: ListFile, entry: IdListEntry, sdkKey: SdkKey, adopted = () => {}): Promise<void> {
+  async update(file: ListFile, entry: IdListEntry, sdkKey: SdkKey, onAdopted = () => {}): Promise<void> {
     await this.#adopt(file);
-    adopted();
-    await this.#underway.get(file);
+    onAdopted();
+    await this.#updating.get(file);
     try {
       if (this.#isUpToDate(file, entry)) return;
     } catch (error) {
-      // Such as a folder that somebody took away, or its rights.
+      // For example, the folder was deleted, or its permissions were changed.
       this.#needsSweep = true;
-      this.#failed(file, entry.name, String(error));
+      this.#reportFailure(file, entry.name, String(error));
       return;
     }
-    const underway = this.#underway.get(file) ?? this.#bringNow(file, entry, sdkKey);
-    this.#underway.set(file, underway);
-    await underway;
+    const updating = this.#updating.get(file) ?? this.#updateNow(file, entry, sdkKey);
+    this.#updating.set(file, updating);
+    await updating;
   }
 
   get status(): ListFileStoreStatus {
@@ -157,26 +159,26 @@ export class ListFileStore implements AsyncDisposable {
     return { files: files.filter(({ isWhole }) => isWhole).length, bytes: this.#budget.usedBytes, problems };
   }
 
-  /** Deletes what failures left behind in the folder, and counts what is there. */
+  /** After a failure, deletes files that nothing refers to, and recounts the others. */
   sweep(): void {
     if (!this.#needsSweep && !this.#budget.isUncertain) return;
     this.#needsSweep = false;
     this.#budget.isUncertain = false;
     const { folder } = this.#options;
     const names = [...this.#files.values()].map(({ name }) => name);
-    const referred = new Set([...names, ...this.#leftovers.names, ...this.#writing, ...this.#retiring]);
+    const referenced = new Set([...names, ...this.#orphans.names, ...this.#writing, ...this.#retiring]);
     try {
-      const there = folder.files();
-      for (const name of there) if (!referred.has(name)) this.#delete(name);
-      for (const name of [...there, ...this.#budget.names]) this.#budget.settle(name);
+      const existing = folder.files();
+      for (const name of existing) if (!referenced.has(name)) this.#delete(name);
+      for (const name of [...existing, ...this.#budget.names]) this.#budget.recount(name);
     } catch {
       this.#needsSweep = true;
     }
   }
 
-  /** A manifest whose size is smaller than the file may be older than it, or say that upstream's file has shrunk. */
+  /** A size below the file's is not up to date either: the manifest may be older than the file, or upstream's file has shrunk. */
   #isUpToDate(file: ListFile, entry: IdListEntry): boolean {
-    const isWhole = this.#isThere(file) && file.isWhole && !file.isDamaged;
+    const isWhole = this.#isOnDisk(file) && file.isWhole && !file.isDamaged;
     if (!isWhole || file.bytes !== entry.size) return false;
     file.problem = undefined;
     return true;
@@ -186,11 +188,11 @@ export class ListFileStore implements AsyncDisposable {
     return (this.#files.get(digest)?.uses ?? 0) > 0;
   }
 
-  /** Again and again: one that is listed stays, and may be listed no longer the next time. */
-  #dropLeftoversLater(): void {
-    this.#after(LEFTOVERS_MS, () => {
-      this.#leftovers.drop();
-      this.#dropLeftoversLater();
+  /** Repeats itself: an orphan that a manifest names stays, and the next time no manifest may name it. */
+  #dropOrphansLater(): void {
+    this.#after(ORPHANS_KEPT_MS, () => {
+      this.#orphans.drop();
+      this.#dropOrphansLater();
     });
   }
 
@@ -202,7 +204,7 @@ export class ListFileStore implements AsyncDisposable {
   }
 
   async #adopt(file: ListFile): Promise<void> {
-    if (file.name !== undefined || this.#underway.has(file)) return;
+    if (file.name !== undefined || this.#updating.has(file)) return;
     const adopting = this.#adopting.get(file) ?? this.#adoptions.add(() => this.#adoptNow(file));
     this.#adopting.set(file, adopting);
     await adopting;
@@ -210,30 +212,34 @@ export class ListFileStore implements AsyncDisposable {
 
   async #adoptNow(file: ListFile): Promise<void> {
     try {
-      if (file.uses > 0 && !this.#stopping.signal.aborted) await this.#leftovers.adopt(file);
+      if (file.uses > 0 && !this.#stopping.signal.aborted) await this.#orphans.adopt(file);
     } catch (error) {
-      this.#failed(file, file.listName, `what is on disk of it can't be read: ${String(error)}`);
+      this.#reportFailure(
+        file,
+        file.listName,
+        `cannot read the file from before the restart: ${String(error)}`,
+      );
     } finally {
       this.#adopting.delete(file);
     }
   }
 
-  async #bringNow(file: ListFile, entry: IdListEntry, sdkKey: SdkKey): Promise<void> {
+  async #updateNow(file: ListFile, entry: IdListEntry, sdkKey: SdkKey): Promise<void> {
     try {
       await this.#adopting.get(file);
-      const problem = await this.#queue.run(sdkKey, (progressed) => this.#download(file, entry, progressed));
+      const problem = await this.#queue.run(sdkKey, (onProgress) => this.#download(file, entry, onProgress));
       if (problem === undefined) file.problem = undefined;
-      else this.#failed(file, entry.name, problem);
+      else this.#reportFailure(file, entry.name, problem);
     } catch (error) {
-      // What upstream does, or that there is no room, leaves nothing behind.
+      // A full budget or a failure of upstream leaves no file behind.
       if (!(error instanceof DiskFull)) this.#needsSweep = true;
-      if (!this.#stopping.signal.aborted) this.#failed(file, entry.name, String(error));
+      if (!this.#stopping.signal.aborted) this.#reportFailure(file, entry.name, String(error));
     } finally {
-      this.#underway.delete(file);
+      this.#updating.delete(file);
     }
   }
 
-  async #download(file: ListFile, entry: IdListEntry, progressed: Progressed): Promise<string | undefined> {
+  async #download(file: ListFile, entry: IdListEntry, onProgress: OnProgress): Promise<string | undefined> {
     const { clock, emit } = this.#options;
     const startedAt = clock.now();
     if (file.uses === 0) return undefined;
@@ -243,27 +249,28 @@ export class ListFileStore implements AsyncDisposable {
     this.#budget.check(entry.size - bytesBefore);
     const late = new AbortController();
     const done = new AbortController();
-    const sizedMs = Math.min(MAX_DOWNLOAD_LIMIT_MS, entry.size / SLOWEST_BYTES_PER_MS);
+    const sizedMs = Math.min(MAX_DOWNLOAD_LIMIT_MS, entry.size / MIN_BYTES_PER_MS);
     const limitMs = Math.max(DOWNLOAD_LIMIT_MS, sizedMs);
     clock.sleep(limitMs, done.signal).then(
-      () => late.abort(new Error(`no whole file within ${Math.round(limitMs / 60_000)} minutes`)),
+      () => late.abort(new Error(`download not finished within ${Math.round(limitMs / 60_000)} minutes`)),
       () => {},
     );
-    // At the end, too: what nobody reads of an answer is not sent for nothing.
+    // Also aborted when the download is over, so that upstream does not send the rest of a response that is not read.
     const signal = AbortSignal.any([this.#stopping.signal, late.signal, done.signal]);
     try {
-      return await download(file, entry, this.#downloadParts(signal, progressed));
+      return await download(file, entry, this.#downloadParts(signal, onProgress));
     } finally {
       done.abort();
-      if (file.isWhole) this.#leftovers.supersede(file);
+      if (file.isWhole) this.#orphans.deleteOrphan(file);
       const addedBytes = file.bytes - bytesBefore;
       const tookMs = clock.now() - startedAt;
-      if (addedBytes !== 0)
+      if (addedBytes !== 0) {
         emit({ kind: "id_list_file_updated", list: entry.name, addedBytes, bytes: file.bytes, tookMs });
+      }
     }
   }
 
-  #downloadParts(signal: AbortSignal, progressed: Progressed): DownloadParts {
+  #downloadParts(signal: AbortSignal, onProgress: OnProgress): DownloadParts {
     const { folder, source } = this.#options;
     const retire = (name: string) => {
       this.#retiring.add(name);
@@ -272,21 +279,21 @@ export class ListFileStore implements AsyncDisposable {
         this.#delete(name);
       });
     };
-    return { source, folder, budget: this.#budget, writing: this.#writing, retire, signal, progressed };
+    return { source, folder, budget: this.#budget, writing: this.#writing, retire, signal, onProgress };
   }
 
-  #failed(file: ListFile, name: string, detail: string): void {
+  #reportFailure(file: ListFile, name: string, detail: string): void {
     const list = name.slice(0, MAX_NAME_CHARS).toWellFormed();
     file.problem = { list, detail, since: file.problem?.since ?? this.#options.clock.now() };
     this.#options.emit({ kind: "id_list_file_failed", list, detail });
   }
 
-  /** Somebody else may have emptied the folder, or taken the right to read a file: the file is then fetched again. */
-  #isThere(file: ListFile): boolean {
+  /** If the file was deleted, truncated or made unreadable by another process, forgets it, so that it is downloaded again. */
+  #isOnDisk(file: ListFile): boolean {
     const { folder } = this.#options;
     const { name } = file;
     if (name === undefined) return false;
-    if ((folder.bytesOf(name) ?? -1) >= file.bytes && folder.isReadable(name)) return true;
+    if ((folder.findSize(name) ?? -1) >= file.bytes && folder.isReadable(name)) return true;
     this.#needsSweep = true;
     file.name = undefined;
     file.isWhole = false;
@@ -297,16 +304,16 @@ export class ListFileStore implements AsyncDisposable {
 
   async #removeUnused(file: ListFile): Promise<void> {
     await this.#adopting.get(file);
-    await this.#underway.get(file);
+    await this.#updating.get(file);
     if (file.uses > 0 || this.#files.get(file.digest) !== file) return;
     this.#files.delete(file.digest);
-    const namesakes = this.#byFileId.get(file.fileID);
-    namesakes?.delete(file);
-    if (namesakes?.size === 0) this.#byFileId.delete(file.fileID);
+    const sameId = this.#byFileId.get(file.fileID);
+    sameId?.delete(file);
+    if (sameId?.size === 0) this.#byFileId.delete(file.fileID);
     if (file.name !== undefined) this.#delete(file.name);
   }
 
-  /** What can't be deleted now is by the next sweep. */
+  /** If this fails, the next sweep deletes the file. */
   #delete(name: string): void {
     const { folder, emit } = this.#options;
     const before = this.#budget.usedBytes;
@@ -315,7 +322,7 @@ export class ListFileStore implements AsyncDisposable {
     } catch {
       this.#needsSweep = true;
     }
-    this.#budget.settle(name);
+    this.#budget.recount(name);
     const bytes = before - this.#budget.usedBytes;
     if (bytes > 0) emit({ kind: "id_list_file_removed", bytes });
   }
@@ -328,10 +335,10 @@ export class ListFileStore implements AsyncDisposable {
     );
   }
 
-  /** The files stay, for the relay that starts next. */
+  /** The files stay on disk, for the next start. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort(new Error("the relay is shutting down"));
-    await Promise.allSettled([...this.#adopting.values(), ...this.#underway.values()]);
+    await Promise.allSettled([...this.#adopting.values(), ...this.#updating.values()]);
     this.#options.folder[Symbol.dispose]();
   }
 }

@@ -20,39 +20,39 @@ import type { IdListEntry } from "./manifest.ts";
 const NAME = "id-lists";
 const LOCK = "lock";
 
-/** Relays that share one path; each has a folder of its own, since two must not append to one file. */
+/** The limit of relays that share one path. Each has a folder of its own, because two must not append to the same file. */
 const MAX_RELAYS = 64;
 
-/** Where the files of ID lists are. Every method may throw an error of the file system, such as EACCES, EIO or ESTALE. */
+/** The folder of list files. A method may throw an error of the file system, such as EACCES, EIO or ESTALE. */
 export interface ListStorage extends Disposable {
-  /** Names of the files in it. */
+  /** Returns the names of the files. */
   files(): readonly string[];
-  pathOf(name: string): string;
-  /** Returns undefined if there is no such file. */
-  bytesOf(name: string): number | undefined;
+  toPath(name: string): string;
+  /** Returns the size in bytes, or undefined if there is no such file. */
+  findSize(name: string): number | undefined;
   /** Whether this process has the right to read the file. */
   isReadable(name: string): boolean;
-  /** `wx` makes the file, for its owner alone, and rejects if it is there; `r+` writes to one that is there. */
+  /** `wx` creates a file that only its owner can access, and rejects if it exists; `r+` opens an existing file for writing. */
   open(name: string, flags: "wx" | "r+" | "r"): Promise<FileHandle>;
   rename(from: string, to: string): void;
   /** Does nothing if there is no such file. */
   delete(name: string): void;
-  /** Says to relays that start later that the folder was in use just now. Never throws. */
+  /** Marks the folder as used now, for relays that start later. Never throws. */
   markUsed(): void;
 }
 
-/** After so many folders that can't be used, no more are tried: it is the path that can't be. */
+/** If this many folders are unusable, the path itself is, and no more are tried. */
 const MAX_UNUSABLE = 4;
 
-/** A folder that no relay has used for so long is one that none will come back to. Longer than {@link MARK_USED_EVERY_MS}. */
+/** A folder that was not used for this long is abandoned. Must be longer than {@link MARK_USED_EVERY_MS}. */
 const ABANDONED_MS = 2 * 3_600_000;
 
-/** How often a relay is to mark its folder as used. */
+/** How often a relay marks its folder as used. */
 export const MARK_USED_EVERY_MS = 3_600_000;
 
 const OWNER_ONLY = 0o600;
 
-/** A folder for the files of one relay, for as long as its process lives. */
+/** A folder that is locked for one relay, as long as its process lives. */
 export class ListFolder implements ListStorage {
   readonly path: string;
   readonly #lock: DatabaseSync;
@@ -63,8 +63,8 @@ export class ListFolder implements ListStorage {
   }
 
   /**
-   * The first folder under `root` that no other relay has, so that a relay that starts anew finds its files. What
-   * relays left behind in other folders is deleted when none has used it for some time: one may be about to start.
+   * Claims the first folder under `root` that no other relay has, so that a relay finds its files after a restart. Deletes the
+   * files in other folders if no relay has used these for a while; before that, their relay may be about to restart.
    */
   static claim(root: string, now = Date.now()): ListFolder {
     let claimed: ListFolder | undefined;
@@ -72,14 +72,14 @@ export class ListFolder implements ListStorage {
     for (let number = 0; number < MAX_RELAYS && problems.length < MAX_UNUSABLE; number++) {
       const path = join(root, NAME, String(number));
       if (claimed !== undefined) {
-        abandonUnused(path, now);
+        deleteIfAbandoned(path, now);
         continue;
       }
       try {
         const lock = tryLock(path);
         if (lock !== undefined) claimed = new ListFolder(path, lock);
       } catch (error) {
-        // Such as a lock file that is damaged: the next folder may be usable.
+        // For example, the lock file is damaged. The next folder may be usable.
         problems.push(error);
       }
     }
@@ -94,17 +94,17 @@ export class ListFolder implements ListStorage {
     return readdirSync(this.path).filter((name) => !name.startsWith(LOCK));
   }
 
-  pathOf(name: string): string {
+  toPath(name: string): string {
     return join(this.path, name);
   }
 
-  bytesOf(name: string): number | undefined {
-    return statSync(this.pathOf(name), { throwIfNoEntry: false })?.size;
+  findSize(name: string): number | undefined {
+    return statSync(this.toPath(name), { throwIfNoEntry: false })?.size;
   }
 
   isReadable(name: string): boolean {
     try {
-      accessSync(this.pathOf(name), constants.R_OK);
+      accessSync(this.toPath(name), constants.R_OK);
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "EACCES") return false;
@@ -113,23 +113,23 @@ export class ListFolder implements ListStorage {
   }
 
   open(name: string, flags: "wx" | "r+" | "r"): Promise<FileHandle> {
-    return open(this.pathOf(name), flags, OWNER_ONLY);
+    return open(this.toPath(name), flags, OWNER_ONLY);
   }
 
   rename(from: string, to: string): void {
-    renameSync(this.pathOf(from), this.pathOf(to));
+    renameSync(this.toPath(from), this.toPath(to));
   }
 
   delete(name: string): void {
-    rmSync(this.pathOf(name), { force: true });
+    rmSync(this.toPath(name), { force: true });
   }
 
   markUsed(): void {
     try {
       const now = new Date();
-      utimesSync(this.pathOf(LOCK), now, now);
+      utimesSync(this.toPath(LOCK), now, now);
     } catch {
-      // The times of the files in it say so, too.
+      // The times of the files count as well.
     }
   }
 
@@ -139,8 +139,8 @@ export class ListFolder implements ListStorage {
   }
 }
 
-/** Never throws: what is left of another relay must not keep this one from its files. */
-function abandonUnused(path: string, now: number): void {
+/** Never throws: another relay's folder must not prevent this one from starting. */
+function deleteIfAbandoned(path: string, now: number): void {
   try {
     if (statSync(path, { throwIfNoEntry: false }) === undefined) return;
     const lock = tryLock(path);
@@ -154,11 +154,11 @@ function abandonUnused(path: string, now: number): void {
       lock.close();
     }
   } catch {
-    // It is tried again by the next relay that starts.
+    // The next relay that starts tries again.
   }
 }
 
-/** A lock that goes with the process, however it ends. Undefined where another relay has it. */
+/** Locks a folder until the process ends, in whatever way. Returns undefined if another relay has the lock. */
 function tryLock(path: string): DatabaseSync | undefined {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   chmodSync(path, 0o700);
@@ -179,24 +179,24 @@ function tryLock(path: string): DatabaseSync | undefined {
   }
 }
 
-/** There is no more room. */
+/** The files would exceed their limit of bytes. */
 export class DiskFull extends Error {}
 
 /**
- * Bounds the bytes of all files together. Each file counts as long as the disk says it is: a writer claims room before
- * it writes, and whoever wrote, cut or deleted a file settles it, whether or not that worked.
+ * Limits the bytes of all files together. A writer reserves bytes before it writes. After a file was written, truncated or deleted,
+ * successfully or not, it is recounted by its size on disk.
  */
 export class DiskBudget {
   readonly #maxBytes: number;
-  readonly #storage: Pick<ListStorage, "bytesOf">;
+  readonly #storage: Pick<ListStorage, "findSize">;
   readonly #freeUnused: (bytes: number) => void;
   readonly #bytes = new Map<string, number>();
   #usedBytes = 0;
-  /** Of some file the disk didn't say how long it is: its last count stands. */
+  /** The size of a file could not be read, so that its last count may be wrong. */
   isUncertain = false;
 
-  /** `freeUnused` deletes files that can be spared, as many bytes as lack; it is called when the budget is used up. */
-  constructor(maxBytes: number, storage: Pick<ListStorage, "bytesOf">, freeUnused: (bytes: number) => void) {
+  /** `freeUnused` is called when the budget is used up. It deletes unused files, of at least as many bytes if it can. */
+  constructor(maxBytes: number, storage: Pick<ListStorage, "findSize">, freeUnused: (bytes: number) => void) {
     this.#maxBytes = maxBytes;
     this.#storage = storage;
     this.#freeUnused = freeUnused;
@@ -206,15 +206,15 @@ export class DiskBudget {
     return this.#usedBytes;
   }
 
-  /** Names of the files that count. */
+  /** Names of the files that are counted. */
   get names(): readonly string[] {
     return [...this.#bytes.keys()];
   }
 
-  /** Throws {@link DiskFull} if `bytes` more do not fit. */
+  /** Throws {@link DiskFull} if `bytes` more do not fit, after unused files were deleted. */
   check(bytes: number): void {
     const lacking = this.#usedBytes + bytes - this.#maxBytes;
-    // What would not fit into an empty folder must not cost others their files.
+    // If the bytes would not even fit into an empty folder, deleting other files is pointless.
     if (lacking > 0 && bytes <= this.#maxBytes) this.#freeUnused(lacking);
     if (this.#usedBytes + bytes <= this.#maxBytes) return;
     throw new DiskFull(
@@ -222,21 +222,21 @@ export class DiskBudget {
     );
   }
 
-  /** How much a file counts. */
-  bytesOf(name: string): number {
+  /** Returns the bytes that are counted for a file. */
+  countedBytes(name: string): number {
     return this.#bytes.get(name) ?? 0;
   }
 
-  /** Before bytes are written to a file. Throws {@link DiskFull}, and claims nothing. */
-  claim(name: string, bytes: number): void {
+  /** Call this before bytes are written to a file. Throws {@link DiskFull}, and reserves nothing then. */
+  reserve(name: string, bytes: number): void {
     this.check(bytes);
     this.#set(name, (this.#bytes.get(name) ?? 0) + bytes);
   }
 
   /** Counts a file by its size on disk. */
-  settle(name: string): void {
+  recount(name: string): void {
     try {
-      this.#set(name, this.#storage.bytesOf(name) ?? 0);
+      this.#set(name, this.#storage.findSize(name) ?? 0);
     } catch {
       this.isUncertain = true;
     }
@@ -249,39 +249,39 @@ export class DiskBudget {
   }
 }
 
-/** The file of a list, as far as it is on disk. Bytes that are there never change: it grows, or another replaces it. */
+/** A list file, as far as it is on disk. Its bytes never change: it grows, or another file replaces it. */
 export class ListFile {
-  /** Tells files apart; where it is, which of its url's files it is, and of when. */
+  /** Identifies the file by its URL, fileID and creationTime. */
   readonly digest: string;
   readonly fileID: string;
   readonly creationTime: number;
-  /** Of a list that has it; there may be others. */
+  /** The name of one of the lists that have this file. */
   readonly listName: string;
   /** Verified bytes on disk, up to the last whole line. */
   bytes = 0;
-  /** Upstream's file was there whole at some time: before that it is not served, since the beginning of a file is no list. */
+  /** The whole of upstream's file was on disk once. Until then it is not served: the beginning of a file is not a list. */
   isWhole = false;
-  /** It could not be read when it was served: the whole of it is fetched again. */
+  /** The file could not be read when it was served. All of it is downloaded again. */
   isDamaged = false;
-  /** Of the file in the folder; undefined before there is one. */
+  /** The name in the folder; undefined if nothing is on disk. */
   name: string | undefined;
-  /** Lists of manifests that have this file, or wait for it. */
+  /** The number of lists in manifests that have this file or wait for it. */
   uses = 0;
-  /** Why it is not as upstream's is, and since when (ms since the Unix epoch); undefined if it is. */
+  /** Why the file differs from upstream's, and since when (ms since the Unix epoch); undefined if it does not. */
   problem: { readonly list: string; readonly detail: string; readonly since: number } | undefined;
 
   constructor(entry: IdListEntry) {
-    this.digest = fileDigest(entry);
+    this.digest = digestFile(entry);
     this.fileID = entry.fileID;
     this.creationTime = entry.creationTime;
     this.listName = entry.name;
   }
 }
 
-/** The url counts without its query, which may be a signature that is another each time. */
-export function fileDigest({ url, fileID, creationTime }: IdListEntry): string {
-  const where = url.replace(/[?#].*$/s, "");
+/** Returns the digest that identifies an entry's file. The URL's query does not count: it may be a signature that changes each time. */
+export function digestFile({ url, fileID, creationTime }: IdListEntry): string {
+  const location = url.replace(/[?#].*$/s, "");
   return createHash("sha256")
-    .update(JSON.stringify([where, fileID, creationTime]))
+    .update(JSON.stringify([location, fileID, creationTime]))
     .digest("hex");
 }

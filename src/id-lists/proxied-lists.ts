@@ -6,65 +6,62 @@ import type { HeldManifest, ManifestStore } from "./store.ts";
 
 /** The lists of one key, by name. */
 interface KeyLists {
-  /** Of all lists of upstream's manifest, those included that upstream, a relay, doesn't have itself yet. */
+  /** Names of all lists in upstream's manifest, including those that upstream, a relay, does not have yet. */
   names: readonly string[];
   /** The files that upstream's manifest names. */
   readonly wanted: Map<string, ListFile>;
-  /** Those that are here; an older one until the one that is wanted is. */
+  /** The files that are served: an older one until the wanted one is complete. */
   readonly served: Map<string, ListFile>;
-  /** Names of lists that were tried, whether or not their files could be had. */
+  /** Names of lists that were tried, successfully or not. */
   readonly tried: Set<string>;
+  /** Resolves when every list of the newest manifest was tried. */
   ready: Promise<void>;
-  /** Every list of the first manifest was tried. */
+  /** Whether every list of the first manifest was tried. */
   isReady: boolean;
 }
 
-/** A list as the relay serves it. */
+/** A list as the relay's manifest names it. */
 export type ServedList =
   | {
       readonly kind: "on_disk";
       readonly name: string;
       readonly file: ListFile;
-      /** Without it the fileID would lead to another file. */
+      /** Another file has the same fileID, so that the URL needs this file's digest. */
       readonly needsDigest: boolean;
     }
-  /** Upstream's manifest names it; no file of it is here. */
+  /** Upstream's manifest names the list, but no file of it is on disk. */
   | { readonly kind: "missing"; readonly name: string };
 
-/** How many lists of a key are neither served nor were tried yet. */
 interface Progress {
+  /** Lists that are not served and were not tried yet. */
   readonly untried: number;
   readonly lists: number;
 }
 
-/** Keeps the files of all manifests, and says which of them each key is served. */
+/** Keeps the files of all manifests up to date, and knows which of them are served for each key. */
 export class ProxiedLists {
-  readonly #shelf: ListFileStore;
+  readonly #files: ListFileStore;
   readonly #keys = new Map<SdkKey, KeyLists>();
 
-  constructor(shelf: ListFileStore, store: ManifestStore) {
-    this.#shelf = shelf;
+  constructor(files: ListFileStore, store: ManifestStore) {
+    this.#files = files;
     store.listen({
-      put: ({ sdkKey, manifest }) => this.#follow(sdkKey, manifest),
-      removed: (sdkKey) => this.#forget(sdkKey),
+      put: ({ sdkKey, manifest }) => this.#update(sdkKey, manifest),
+      removed: (sdkKey) => this.#remove(sdkKey),
     });
   }
 
-  get status(): ListFileStore["status"] {
-    return this.#shelf.status;
-  }
-
-  /** Resolves when every file of the newest manifest is here, or could not be had. */
+  /** Resolves when every list of the key's newest manifest was tried, successfully or not. */
   async ready(sdkKey: SdkKey): Promise<void> {
     await this.#keys.get(sdkKey)?.ready;
   }
 
-  /** Every list of the first manifest was tried. Takes any text for the key. */
+  /** Returns whether every list of the key's first manifest was tried. Accepts any text as the key. */
   isReady(sdkKey: string): boolean {
     return this.#keys.get(sdkKey as SdkKey)?.isReady === true;
   }
 
-  /** Undefined while there is no manifest of the key. */
+  /** Returns undefined if no manifest of the key is held. */
   progress(sdkKey: SdkKey): Progress | undefined {
     const lists = this.#keys.get(sdkKey);
     if (lists === undefined) return undefined;
@@ -72,26 +69,26 @@ export class ProxiedLists {
     return { untried: untried.length, lists: lists.names.length };
   }
 
-  /** The lists of a key's manifest, every one: SDKs forget those that are left out. Never more of a file than is here. */
-  listsOf({ sdkKey, manifest }: HeldManifest): readonly ServedList[] {
+  /** Returns all lists of a manifest, because SDKs forget lists that are left out. */
+  servedLists({ sdkKey, manifest }: HeldManifest): readonly ServedList[] {
     const served = this.#keys.get(sdkKey)?.served;
     return [...manifest.entries.keys()].map((name) => {
       const file = served?.get(name);
       if (!file?.isWhole) return { kind: "missing", name };
-      const needsDigest = this.#shelf.find(file.fileID)?.file !== file;
+      const needsDigest = this.#files.find(file.fileID)?.file !== file;
       return { kind: "on_disk", name, file, needsDigest };
     });
   }
 
   find(fileID: string, digest?: string): ReturnType<ListFileStore["find"]> {
-    return this.#shelf.find(fileID, digest);
+    return this.#files.find(fileID, digest);
   }
 
-  unreadable(file: ListFile, error: unknown): void {
-    this.#shelf.unreadable(file, error);
+  reportUnreadable(file: ListFile, error: unknown): void {
+    this.#files.reportUnreadable(file, error);
   }
 
-  #follow(sdkKey: SdkKey, { entries }: Manifest): void {
+  #update(sdkKey: SdkKey, { entries }: Manifest): void {
     const lists = this.#keys.get(sdkKey) ?? {
       names: [],
       wanted: new Map(),
@@ -103,28 +100,28 @@ export class ProxiedLists {
     this.#keys.set(sdkKey, lists);
     lists.names = [...entries.keys()];
     for (const name of [...lists.wanted.keys()]) if (!entries.has(name)) this.#unlist(lists, name);
-    const brought = [...entries].map(async ([name, entry]) => {
-      // Upstream is a relay that doesn't have it yet: what is here of the list stays.
+    const updates = [...entries].map(async ([name, entry]) => {
+      // Upstream is a relay that does not have the file yet: what is on disk stays.
       if (entry.fileID === MISSING_FILE_ID) return;
-      const file = this.#shelf.file(entry);
+      const file = this.#files.findOrAdd(entry);
       this.#assign(lists.wanted, name, file);
-      const serveWhatIsThere = () => {
+      const serveIfWhole = () => {
         if (lists.wanted.get(name) !== file || !file.isWhole || file.isDamaged) return;
         this.#assign(lists.served, name, file);
       };
-      // What is here of the list is served at once, however long the host takes to send what was appended.
-      serveWhatIsThere();
-      await this.#shelf.bring(file, entry, sdkKey, serveWhatIsThere);
-      serveWhatIsThere();
+      // What is on disk is served at once: the host may take long to send what was appended.
+      serveIfWhole();
+      await this.#files.update(file, entry, sdkKey, serveIfWhole);
+      serveIfWhole();
       if (lists.wanted.get(name) === file) lists.tried.add(name);
     });
-    lists.ready = Promise.all(brought).then(() => {
+    lists.ready = Promise.all(updates).then(() => {
       lists.isReady = true;
-      this.#shelf.sweep();
+      this.#files.sweep();
     });
   }
 
-  #forget(sdkKey: SdkKey): void {
+  #remove(sdkKey: SdkKey): void {
     const lists = this.#keys.get(sdkKey);
     this.#keys.delete(sdkKey);
     for (const name of [...(lists?.wanted.keys() ?? [])]) if (lists) this.#unlist(lists, name);
@@ -135,16 +132,16 @@ export class ProxiedLists {
     for (const map of [lists.wanted, lists.served]) {
       const file = map.get(name);
       map.delete(name);
-      if (file !== undefined) this.#shelf.release(file);
+      if (file !== undefined) this.#files.release(file);
     }
   }
 
   #assign(map: Map<string, ListFile>, name: string, file: ListFile): void {
     const before = map.get(name);
     if (before === file) return;
-    this.#shelf.use(file);
+    this.#files.use(file);
     map.set(name, file);
-    if (before !== undefined) this.#shelf.release(before);
+    if (before !== undefined) this.#files.release(before);
   }
 }
 

@@ -4,10 +4,10 @@ import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { ManifestWriter } from "./backup.ts";
 import type { EmitIdListEvent } from "./events.ts";
-import { type Manifest, type ManifestOutcome, type ManifestSource, readManifest } from "./manifest.ts";
+import { type Manifest, type ManifestOutcome, type ManifestSource, parseManifest } from "./manifest.ts";
 import type { ManifestStore } from "./store.ts";
 
-/** What a request to upstream came to. Whether a manifest is held now, the store tells. */
+/** The result of a request to upstream. The store has the manifest. */
 export type ManifestRefresh = "fresh" | "unauthorized" | "failed";
 
 interface ManifestRefresherOptions {
@@ -15,46 +15,46 @@ interface ManifestRefresherOptions {
   readonly store: ManifestStore;
   readonly emit: EmitIdListEvent;
   readonly maxInFlight: number;
-  /** Drop what is held when upstream says 401 or 403. Else it is served on: last known good. */
+  /** Removes what is held when upstream responds 401 or 403. If false, the last known good manifest is served. */
   readonly clearOnUnauthorized: boolean;
   readonly writer?: ManifestWriter | undefined;
-  /** Ends requests to upstream on shutdown. */
+  /** Aborts requests to upstream on shutdown. */
   readonly signal: AbortSignal;
 }
 
-/** Requests that may wait for a place. */
+/** The limit of requests that wait because `maxInFlight` are in flight. */
 const MAX_WAITING = 20_000;
 
-/** Asks upstream for a key's manifest, checks it, and has it held and backed up. One at a time for each key. */
+/** Requests manifests from upstream, validates them, and puts them into the store and the backup. */
 export class ManifestRefresher {
   readonly #options: ManifestRefresherOptions;
   readonly #queue: PQueue;
-  readonly #underway = new Map<SdkKey, Promise<ManifestRefresh>>();
+  readonly #inFlight = new Map<SdkKey, Promise<ManifestRefresh>>();
 
   constructor(options: ManifestRefresherOptions) {
     this.#options = options;
     this.#queue = new PQueue({ concurrency: options.maxInFlight });
   }
 
-  /** However many ask for a key at the same moment, upstream is asked once. Rejects only on shutdown. */
+  /** Calls for a key that has a request in flight share that request. Rejects only on shutdown. */
   refresh(sdkKey: SdkKey): Promise<ManifestRefresh> {
     if (!this.#options.store.allows(sdkKey)) return Promise.resolve("unauthorized");
-    const underway = this.#underway.get(sdkKey);
-    if (underway !== undefined) return underway;
+    const inFlight = this.#inFlight.get(sdkKey);
+    if (inFlight !== undefined) return inFlight;
     if (this.#queue.size >= MAX_WAITING) return Promise.resolve("failed");
-    const begun = this.#queue
+    const refresh = this.#queue
       .add(() => this.#refreshNow(sdkKey))
-      .finally(() => this.#underway.delete(sdkKey));
-    this.#underway.set(sdkKey, begun);
-    return begun;
+      .finally(() => this.#inFlight.delete(sdkKey));
+    this.#inFlight.set(sdkKey, refresh);
+    return refresh;
   }
 
   async #refreshNow(sdkKey: SdkKey): Promise<ManifestRefresh> {
     const { source, store, signal } = this.#options;
-    const asked = store.peek(sdkKey);
+    const before = store.peek(sdkKey);
     const outcome = await source.fetchManifest(sdkKey, signal);
-    // It made room for another meanwhile: a poll must not bring it back.
-    if (asked !== undefined && store.peek(sdkKey) !== asked) return "failed";
+    // The key was evicted during the request: a poll must not bring it back.
+    if (before !== undefined && store.peek(sdkKey) !== before) return "failed";
     return this.#apply(sdkKey, outcome);
   }
 
@@ -63,43 +63,32 @@ export class ManifestRefresher {
     const held = store.peek(sdkKey) !== undefined;
     switch (outcome.kind) {
       case "manifest": {
-        const manifest = readManifest(outcome.text);
-        if (typeof manifest !== "string") return this.#take(sdkKey, manifest);
+        const manifest = parseManifest(outcome.text);
+        if (typeof manifest !== "string") return this.#store(sdkKey, manifest);
         emit({ kind: "id_lists_refused", sdkKey, detail: manifest, held });
         return "failed";
       }
       case "unauthorized":
-        return this.#refused(sdkKey, outcome.status, held);
+        return this.#reject(sdkKey, outcome.status, held);
       case "failed":
-        emit({
-          kind: "id_lists_fetch_failed",
-          sdkKey,
-          cause: outcome.cause,
-          detail: outcome.detail,
-          held,
-        });
+        emit({ kind: "id_lists_fetch_failed", sdkKey, cause: outcome.cause, detail: outcome.detail, held });
         return "failed";
     }
   }
 
-  #take(sdkKey: SdkKey, manifest: Manifest): ManifestRefresh {
+  #store(sdkKey: SdkKey, manifest: Manifest): ManifestRefresh {
     const { store, emit, writer } = this.#options;
     const changed = store.peek(sdkKey)?.manifest.text !== manifest.text;
     if (!store.put(sdkKey, manifest)) return "unauthorized";
-    writer?.confirmed(sdkKey, manifest);
+    writer?.confirm(sdkKey, manifest);
     for (const list of manifest.leftOut)
-      emit({
-        kind: "id_list_left_out",
-        sdkKey,
-        list,
-        detail: "its name, url or fileID is no well-formed text",
-      });
+      emit({ kind: "id_list_left_out", sdkKey, list, detail: NOT_WELL_FORMED });
     if (changed) emit({ kind: "id_lists_updated", sdkKey, lists: manifest.entries.size, source: "upstream" });
     else emit({ kind: "id_lists_unchanged", sdkKey });
     return "fresh";
   }
 
-  #refused(sdkKey: SdkKey, status: number, held: boolean): ManifestRefresh {
+  #reject(sdkKey: SdkKey, status: number, held: boolean): ManifestRefresh {
     const { store, emit, writer, clearOnUnauthorized } = this.#options;
     if (held && !clearOnUnauthorized) {
       emit({ kind: "id_lists_unauthorized", sdkKey, status, whatIsHeld: "kept" });
@@ -112,10 +101,12 @@ export class ManifestRefresher {
   }
 }
 
-/** Upstream is not asked for a key's ID lists more often than this, unless it is a relay that lacks some of their files. */
+const NOT_WELL_FORMED = "name, url or fileID is not well-formed Unicode";
+
+/** The shortest interval of polls of a key's manifest, unless upstream is a relay that does not have all files yet. */
 export const MIN_INTERVAL_MS = 60_000;
 
-/** Part of the interval that is added by chance, so that keys and relays do not ask in step. */
+/** The largest random part of an interval that is added to it, so that keys and relays do not poll in step. */
 const JITTER = 0.1;
 
 interface ManifestPollerOptions {
@@ -123,14 +114,11 @@ interface ManifestPollerOptions {
   readonly refresher: Pick<ManifestRefresher, "refresh">;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  /** How often config specs are polled. */
+  /** The poll interval of config specs, in ms. */
   readonly specIntervalMs: number;
 }
 
-/**
- * Asks upstream for the manifest of each held key, again and again, each in its own loop. No back-off: the interval
- * is as long as one would grow.
- */
+/** Polls the manifest of each held key in a loop of its own. There is no backoff: the interval is as long as one would become. */
 export class ManifestPoller implements Disposable {
   readonly #options: ManifestPollerOptions;
   #specIntervalMs: number;
@@ -141,44 +129,44 @@ export class ManifestPoller implements Disposable {
     this.#specIntervalMs = options.specIntervalMs;
     options.store.listen({
       put: ({ sdkKey }, isFirst) => {
-        if (isFirst) this.#begin(sdkKey);
+        if (isFirst) this.#startLoop(sdkKey);
       },
-      removed: (sdkKey) => this.#end(sdkKey),
+      removed: (sdkKey) => this.#endLoop(sdkKey),
     });
   }
 
-  /** From now on config specs are polled so often. Every wait begins anew. */
-  pollEvery(specIntervalMs: number): void {
+  /** Changes the poll interval of config specs. If that changes the interval of manifests, every wait starts again. */
+  setSpecInterval(specIntervalMs: number): void {
     const before = this.#specIntervalMs;
     this.#specIntervalMs = specIntervalMs;
-    if (intervalFor(specIntervalMs) === intervalFor(before)) return;
-    for (const sdkKey of [...this.#loops.keys()]) this.#begin(sdkKey);
+    if (toManifestInterval(specIntervalMs) === toManifestInterval(before)) return;
+    for (const sdkKey of [...this.#loops.keys()]) this.#startLoop(sdkKey);
   }
 
-  #begin(sdkKey: SdkKey): void {
-    this.#end(sdkKey);
+  #startLoop(sdkKey: SdkKey): void {
+    this.#endLoop(sdkKey);
     const loop = new AbortController();
     this.#loops.set(sdkKey, loop);
     const { clock, refresher, supervisor } = this.#options;
     void supervisor.loop("id_list_polls", loop.signal, async () => {
-      await clock.sleep(this.#intervalOf(sdkKey) * (1 + JITTER * Math.random()), loop.signal);
+      await clock.sleep(this.#interval(sdkKey) * (1 + JITTER * Math.random()), loop.signal);
       await refresher.refresh(sdkKey);
     });
   }
 
-  #intervalOf(sdkKey: SdkKey): number {
+  #interval(sdkKey: SdkKey): number {
     const isIncomplete = this.#options.store.peek(sdkKey)?.manifest.isIncomplete === true;
-    return isIncomplete ? this.#specIntervalMs : intervalFor(this.#specIntervalMs);
+    return isIncomplete ? this.#specIntervalMs : toManifestInterval(this.#specIntervalMs);
   }
 
-  #end(sdkKey: SdkKey): void {
+  #endLoop(sdkKey: SdkKey): void {
     this.#loops.get(sdkKey)?.abort(new Error("the key is no longer held"));
     this.#loops.delete(sdkKey);
   }
 
   [Symbol.dispose](): void {
-    for (const sdkKey of [...this.#loops.keys()]) this.#end(sdkKey);
+    for (const sdkKey of [...this.#loops.keys()]) this.#endLoop(sdkKey);
   }
 }
 
-const intervalFor = (specIntervalMs: number): number => Math.max(MIN_INTERVAL_MS, specIntervalMs);
+const toManifestInterval = (specIntervalMs: number): number => Math.max(MIN_INTERVAL_MS, specIntervalMs);

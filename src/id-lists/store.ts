@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Manifest } from "./manifest.ts";
 
-/** A key of which there is a manifest. */
+/** The last good manifest of an SDK key. */
 export class HeldManifest {
   readonly sdkKey: SdkKey;
   manifest: Manifest;
@@ -13,20 +13,20 @@ export class HeldManifest {
   }
 }
 
-/** Told of every change, synchronously and in order. */
+/** Called for every change, synchronously and in order. */
 interface ManifestListener {
-  /** Upstream's answer to every request that brought one, also where nothing changed. */
+  /** Called for every manifest that is put, even if it equals the one that is held. */
   put(held: HeldManifest, isFirst: boolean): void;
   removed(sdkKey: SdkKey): void;
 }
 
 interface ManifestStoreOptions {
   readonly maxKeys: number;
-  /** Nothing of a key that is not allowed is taken; all are when left out. */
+  /** Manifests of keys that are not allowed are not held. The default allows every key. */
   readonly allows?: (sdkKey: SdkKey) => boolean;
 }
 
-/** The last good manifest of every key that asked. At most `maxKeys`: for one more, the least recently used goes. */
+/** Holds the last good manifest of each SDK key. Above `maxKeys`, the least recently used key is evicted. */
 export class ManifestStore {
   readonly #held: LRUCache<SdkKey, HeldManifest>;
   readonly #listeners = new Set<ManifestListener>();
@@ -42,26 +42,27 @@ export class ManifestStore {
     });
   }
 
-  /** Counts as a use. Takes any text: what is no SDK key is not held. */
+  /** Marks the key as used. Accepts any text; returns undefined if it is not a key that is held. */
   find(sdkKey: string): HeldManifest | undefined {
     return this.#held.get(sdkKey as SdkKey);
   }
 
+  /** Like {@link find}, but does not mark the key as used. */
   peek(sdkKey: SdkKey): HeldManifest | undefined {
     return this.#held.peek(sdkKey);
   }
 
-  /** Whether something of a key may be held. */
+  /** Returns whether a manifest of the key may be held. */
   allows(sdkKey: SdkKey): boolean {
     return this.#allows(sdkKey);
   }
 
-  /** False, and nothing changed, where the key is not allowed. */
+  /** Returns false, and changes nothing, if the key is not allowed. */
   put(sdkKey: SdkKey, manifest: Manifest): boolean {
     if (!this.#allows(sdkKey)) return false;
     const known = this.#held.peek(sdkKey);
     const held = known ?? new HeldManifest(sdkKey, manifest);
-    // Not set anew: a poll is no use, and must not keep a key that nobody asks for.
+    // Updated in place: a poll must not mark the key as used, or keys without clients would never be evicted.
     held.manifest = manifest;
     if (known === undefined) this.#held.set(sdkKey, held);
     for (const listener of this.#listeners) listener.put(held, known === undefined);

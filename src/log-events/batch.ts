@@ -13,17 +13,17 @@ import {
   startOfMemberValue,
 } from "../specs/payload/json.ts";
 
-/** Places of events in a text, by twos: where each begins, and where it ends. */
+/** Two offsets into a text for each event: its start and its end. */
 type Ranges = number[];
 
-/** What a log_event body says (WIRE 5): the events in the exact bytes in which they came. */
+/** A parsed log_event body (docs/protocol.md, Log events). The events stay the exact bytes that the SDK sent. */
 export interface ReadBatch {
   readonly kind: "read";
   /** UTF-8. */
   readonly text: Buffer;
-  /** By twos: where each event begins in the text, and where it ends. */
+  /** Two offsets into the text for each event: its start and its end. */
   readonly ranges: readonly number[];
-  /** The source text of `statsigMetadata`; empty if there is none. */
+  /** The JSON text of `statsigMetadata`; empty if the body has none. */
   readonly metadata: string;
 }
 
@@ -33,16 +33,16 @@ interface BatchLimits {
   readonly maxMetadataBytes: number;
 }
 
-/** "malformed" is what is no JSON object with an array of `events`. */
+/** "malformed": the body is not a JSON object with an array `events`. */
 type BatchReading = ReadBatch | { readonly kind: "malformed" | "too_many_events" | "metadata_too_large" };
 
 const TOO_MANY_EVENTS = -2;
 
 const MALFORMED_BATCH = { kind: "malformed" } as const;
 
-/** Stops at the first event beyond the limit: what comes behind it is not looked at. */
+/** Finds the events in a body. Stops at the first event above the limit; the rest of the body is not checked then. */
 export function readBatch(body: Uint8Array, { maxEvents, maxMetadataBytes }: BatchLimits): BatchReading {
-  const text = asUtf8(body);
+  const text = toUtf8(body);
   let ranges: Ranges | undefined;
   let metadata = "";
   let at = skipSpace(text, 0);
@@ -55,8 +55,8 @@ export function readBatch(body: Uint8Array, { maxEvents, maxMetadataBytes }: Bat
     }
     const start = startOfMemberValue(text, at);
     if (start === MALFORMED) return MALFORMED_BATCH;
-    const name = nameAt(text, at);
-    // Of members with one name the last counts, as in JSON.parse.
+    const name = readName(text, at);
+    // The last of several members of one name counts, as in JSON.parse.
     if (name === "events") ranges = text[start] === OPEN_ARRAY ? [] : undefined;
     const end =
       name === "events" && ranges !== undefined
@@ -74,7 +74,7 @@ export function readBatch(body: Uint8Array, { maxEvents, maxMetadataBytes }: Bat
   return isWhole && ranges !== undefined ? { kind: "read", text, ranges, metadata } : MALFORMED_BATCH;
 }
 
-/** Notes where the elements of the array at `start` are; returns where it ends. */
+/** Appends the offsets of the elements of the array at `start` to `ranges`. Returns the end of the array. */
 function readElements(text: Uint8Array, start: number, ranges: Ranges, maxEvents: number): number {
   let at = skipSpace(text, start + 1);
   if (text[at] === CLOSE_ARRAY) return at + 1;
@@ -90,8 +90,8 @@ function readElements(text: Uint8Array, start: number, ranges: Ranges, maxEvents
   }
 }
 
-/** The name at `at` if it is one that is looked for: `"ev\u0065nts"` is `events`. Else an empty text. */
-function nameAt(text: Buffer, at: number): string {
+/** Returns the member name at `at`, or "" if it cannot be one of the two that count. Escapes are decoded: `"ev\u0065nts"` is `events`. */
+function readName(text: Buffer, at: number): string {
   const end = endOfString(text, at);
   const length = end - at - 2;
   if (length > MAX_NAME_BYTES) return "";
@@ -106,11 +106,11 @@ function hasEscape(text: Uint8Array, start: number, end: number): boolean {
 
 const NAME_LENGTHS = new Set(["events".length, "statsigMetadata".length]);
 
-/** `statsigMetadata` with every character escaped. */
+/** The length of `statsigMetadata` if every character is escaped. */
 const MAX_NAME_BYTES = 6 * "statsigMetadata".length;
 
-/** Without a byte order mark. Bytes that are no UTF-8 become U+FFFD: the batch is worth more than the character. */
-function asUtf8(body: Uint8Array): Buffer {
+/** Removes a byte order mark. Invalid UTF-8 becomes U+FFFD: losing one character is better than rejecting the batch. */
+function toUtf8(body: Uint8Array): Buffer {
   if (!isUtf8(body)) return Buffer.from(new TextDecoder().decode(body));
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const hasMark = text[0] === 0xef && text[1] === 0xbb && text[2] === 0xbf;

@@ -1,14 +1,15 @@
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { constants, gzipSync, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import type { GarbageLimit } from "../platform/garbage-limit.ts";
 import { endOfValue } from "../specs/payload/json.ts";
 
-/** Events of one group as one piece of text. No more than one request to upstream can carry, unless it is a single event. */
+/** Events of one group as one text. Fits into one request to upstream, unless it is a single event that is too large for it. */
 export interface EventChunk {
   readonly count: number;
   /** UTF-8 bytes of the events, without the commas between them. */
   readonly bytes: number;
   /** Whether `body` is compressed. */
   readonly zstd: boolean;
-  /** The JSON texts of the events, each byte for byte as the SDK sent it, with a comma between two of them. */
+  /** The JSON texts of the events, separated by commas; each is byte for byte what the SDK sent. */
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
@@ -18,21 +19,21 @@ export interface ChunkLimits {
   readonly maxBytes: number;
 }
 
-/** One request to upstream carries no more than this, unless a single event is larger. */
+/** The limits of one request to upstream. A single event that is larger is sent alone. */
 export const REQUEST_LIMITS: ChunkLimits = { maxEvents: 1_000, maxBytes: 1_000_000 };
 
-/** The level that costs the least: 10 events come to a sixth in 6 µs, 1,000 to a twentieth in 120 µs. */
-const FASTEST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+/** The fastest level: it reduces 10 events to a sixth in 6 µs, 1,000 events to a twentieth in 120 µs. */
+const ZSTD_FASTEST = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
-/** Below it compression costs more than the memory that it saves. */
+/** Below this size, compression costs more than the memory it saves. */
 const MIN_COMPRESSED_BYTES = 512;
 
-/** What an event chunk takes in memory beside its body: objects, the buffer's own records, places in lists. */
+/** Memory that a chunk takes in addition to its body: objects, the buffer's own records, entries in lists. */
 const CHUNK_OVERHEAD_BYTES = 512;
 
 const COMMA = 0x2c;
 
-/** Cuts events into chunks. `ranges` says by twos where each event begins in the text, and where it ends. */
+/** Cuts events into chunks. `ranges` holds two offsets into the text for each event: its start and its end. */
 export function cutChunks(
   text: Buffer,
   ranges: readonly number[],
@@ -44,16 +45,16 @@ export function cutChunks(
     const size = (ranges[at + 1] ?? 0) - (ranges[at] ?? 0);
     const isFull = at - first === 2 * maxEvents || bytes + size > maxBytes;
     if (isFull && at > first) {
-      chunks.push(chunkOf(text, ranges.slice(first, at), bytes));
+      chunks.push(toChunk(text, ranges.slice(first, at), bytes));
       [first, bytes] = [at, 0];
     }
     bytes += size;
   }
-  if (first < ranges.length) chunks.push(chunkOf(text, ranges.slice(first), bytes));
+  if (first < ranges.length) chunks.push(toChunk(text, ranges.slice(first), bytes));
   return chunks;
 }
 
-function chunkOf(text: Buffer, ranges: readonly number[], bytes: number): EventChunk {
+function toChunk(text: Buffer, ranges: readonly number[], bytes: number): EventChunk {
   const count = ranges.length / 2;
   const plain = new Uint8Array(bytes + count - 1);
   let end = 0;
@@ -63,7 +64,7 @@ function chunkOf(text: Buffer, ranges: readonly number[], bytes: number): EventC
   };
   for (let at = 2; at < ranges.length; at += 2) {
     const [start = 0, stop = 0] = [ranges[at], ranges[at + 1]];
-    // A single byte between two elements of an array is the comma.
+    // A single byte between two elements of an array can only be the comma, so that the run continues.
     if (start !== to + 1) {
       copyRun();
       plain[end++] = COMMA;
@@ -72,46 +73,72 @@ function chunkOf(text: Buffer, ranges: readonly number[], bytes: number): EventC
     to = stop;
   }
   copyRun();
-  return { count, bytes, ...compressed(plain) };
+  return { count, bytes, ...compress(plain) };
 }
 
-function compressed(plain: Uint8Array<ArrayBuffer>): Pick<EventChunk, "zstd" | "body"> {
+function compress(plain: Uint8Array<ArrayBuffer>): Pick<EventChunk, "zstd" | "body"> {
   if (plain.length >= MIN_COMPRESSED_BYTES) {
-    const body = zstdCompressSync(plain, FASTEST);
-    // A copy, since what zlib returns may be a small part of a large buffer.
+    const body = zstdCompressSync(plain, ZSTD_FASTEST);
+    // Copied, because zlib may return a small part of a large buffer.
     if (body.length < plain.length) return { zstd: true, body: new Uint8Array(body) };
   }
   return { zstd: false, body: plain };
 }
 
-/** The first `count` events, and the rest: there must be more than that. */
+/** Splits a chunk into its first `count` events and the rest. The chunk must have more than `count` events. */
 export function splitChunk(chunk: EventChunk, count: number): readonly [EventChunk, EventChunk] {
-  const plain = plainText(chunk);
+  const plain = decompress(chunk);
   let end = -1;
   for (let at = 0; at < count; at++) end = endOfValue(plain, end + 1);
   const bytes = end - (count - 1);
   return [
-    { count, bytes, ...compressed(new Uint8Array(plain.subarray(0, end))) },
+    { count, bytes, ...compress(new Uint8Array(plain.subarray(0, end))) },
     {
       count: chunk.count - count,
       bytes: chunk.bytes - bytes,
-      ...compressed(new Uint8Array(plain.subarray(end + 1))),
+      ...compress(new Uint8Array(plain.subarray(end + 1))),
     },
   ];
 }
 
-/** The texts of the events, with a comma between two of them. */
-export function plainText({ zstd, body }: EventChunk): Uint8Array {
+/** Returns the JSON texts of the events, separated by commas. */
+function decompress({ zstd, body }: EventChunk): Uint8Array {
   return zstd ? zstdDecompressSync(body) : body;
+}
+
+/** What one request to upstream carries. */
+export interface ForwardedContents {
+  readonly chunks: readonly EventChunk[];
+  /** The JSON text of `statsigMetadata`; empty if the SDK sent none. */
+  readonly metadata: string;
+}
+
+/** Level 2 takes a third of the time of level 6 for a tenth more bytes, measured with events in JSON. */
+const GZIP_LEVEL = 2;
+
+const BODY_START = Buffer.from('{"events":[');
+const BODY_SEPARATOR = Buffer.from(",");
+
+/** Makes the body of a request to upstream, in gzip. The events are not parsed, so that they are forwarded byte for byte. */
+export function packRequest(
+  { chunks, metadata }: ForwardedContents,
+  garbage: GarbageLimit,
+): Uint8Array<ArrayBuffer> {
+  garbage.add(2 * countBytes(chunks));
+  const parts: Uint8Array[] = [];
+  for (const chunk of chunks) parts.push(parts.length === 0 ? BODY_START : BODY_SEPARATOR, decompress(chunk));
+  parts.push(Buffer.from(metadata === "" ? "]}" : `],"statsigMetadata":${metadata}}`));
+  // Copied, because zlib may return a small part of a large buffer.
+  return new Uint8Array(gzipSync(Buffer.concat(parts), { level: GZIP_LEVEL }));
 }
 
 export const countEvents = (chunks: readonly EventChunk[]): number =>
   chunks.reduce((sum, { count }) => sum + count, 0);
 
-/** UTF-8 bytes of the events. */
+/** Returns the UTF-8 bytes of the events, decompressed. */
 export const countBytes = (chunks: readonly EventChunk[]): number =>
   chunks.reduce((sum, { bytes }) => sum + bytes, 0);
 
-/** Memory that the chunks take. */
+/** Returns the bytes of memory that the chunks take. */
 export const heldBytes = (chunks: readonly EventChunk[]): number =>
   chunks.reduce((sum, { body }) => sum + body.byteLength + CHUNK_OVERHEAD_BYTES, 0);

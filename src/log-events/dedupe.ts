@@ -1,75 +1,79 @@
-/** What an exposure shares with its batch. */
+/** The parts of an exposure's identity that come from its batch. */
 interface ExposureContext {
   readonly sdkKey: string;
-  /** `stableID` of the batch's statsigMetadata, for events that name none. */
+  /** `stableID` of the batch's statsigMetadata, used for events without one of their own. */
   readonly batchStableId: unknown;
 }
 
 const MINUTE_MS = 60_000;
 
-/** Stands in decoded text for bytes that were no UTF-8: two texts that hold it may have been different. */
+/** Replaces invalid UTF-8 in decoded text, so that two equal texts that contain it may have been different. */
 const REPLACEMENT = "\uFFFD";
 
 /**
- * A text that two exposures share only where the one repeats the other (WIRE 5); undefined for what is no
- * exposure. Where it can't be told for sure, it is undefined too: an event too many does less harm than
- * one too few.
+ * Returns a text that two exposures share only if one is a duplicate of the other (docs/protocol.md, Exposure identity).
+ * Returns undefined if the event is not an exposure, or if its identity is uncertain: forwarding a duplicate does less harm
+ * than dropping an event.
  */
-export function exposureIdentity(event: unknown, { sdkKey, batchStableId }: ExposureContext) {
-  const fields = fieldsOf(event);
-  const metadata = fieldsOf(fields?.["metadata"]);
+export function identifyExposure(event: unknown, { sdkKey, batchStableId }: ExposureContext) {
+  const fields = asObject(event);
+  const metadata = asObject(fields?.["metadata"]);
   if (fields === undefined || metadata === undefined) return undefined;
-  const what = exposed(fields["eventName"], metadata);
+  const exposed = identifyExposed(fields["eventName"], metadata);
   const time = fields["time"];
-  if (what === undefined || typeof time !== "number" || !Number.isSafeInteger(Math.trunc(time))) {
+  if (exposed === undefined || typeof time !== "number" || !Number.isSafeInteger(Math.trunc(time))) {
     return undefined;
   }
-  const user = fieldsOf(fields["user"]);
-  const own = fieldsOf(fields["statsigMetadata"])?.["stableID"];
+  const user = asObject(fields["user"]);
+  const own = asObject(fields["statsigMetadata"])?.["stableID"];
   const identity = [
     sdkKey,
-    ...what,
-    known(metadata["ruleID"]),
-    // A user that is no object identifies as it is; of an object these fields do.
-    user === undefined ? known(fields["user"]) : [known(user["userID"]), sorted(user["customIDs"])],
-    known(own ?? batchStableId),
+    ...exposed,
+    orMissing(metadata["ruleID"]),
+    // A user object is identified by these two fields, any other value by itself.
+    user === undefined ? orMissing(fields["user"]) : [orMissing(user["userID"]), sortIds(user["customIDs"])],
+    orMissing(own ?? batchStableId),
     Math.floor(time / MINUTE_MS),
   ];
-  return exactText(identity);
+  return toExactText(identity);
 }
 
-function exposed(name: unknown, metadata: Readonly<Record<string, unknown>>): readonly unknown[] | undefined {
+function identifyExposed(
+  name: unknown,
+  metadata: Readonly<Record<string, unknown>>,
+): readonly unknown[] | undefined {
   switch (name) {
     case "statsig::gate_exposure":
-      return ["gate", known(metadata["gate"]), known(metadata["gateValue"])];
+      return ["gate", orMissing(metadata["gate"]), orMissing(metadata["gateValue"])];
     case "statsig::config_exposure":
-      return ["config", known(metadata["config"])];
+      return ["config", orMissing(metadata["config"])];
     default:
       return undefined;
   }
 }
 
-/** In whatever order an SDK names them. */
-function sorted(customIds: unknown): unknown {
-  const fields = fieldsOf(customIds);
-  if (fields === undefined) return known(customIds);
+/** Returns the IDs in an order that does not depend on the SDK's. */
+function sortIds(customIds: unknown): unknown {
+  const fields = asObject(customIds);
+  if (fields === undefined) return orMissing(customIds);
   return [{}, ...Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))];
 }
 
-/** Deeper than anything that an SDK sends. To put into text what a client nested without end takes the square of its depth. */
+/** Deeper than anything an SDK sends. Serializing a value takes time quadratic in its depth, which clients control. */
 const MAX_LEVELS = 16;
 
-/** What is missing is told from null, as which it would come out in JSON. */
+/** Distinguishes a missing value from null, which JSON.stringify would make of undefined. */
 const MISSING = { missing: [] } as const;
-const known = (value: unknown): unknown => (value === undefined ? MISSING : value);
+const orMissing = (value: unknown): unknown => (value === undefined ? MISSING : value);
 
-function exactText(identity: readonly unknown[]): string | undefined {
+/** Returns undefined if the text may not identify the exposure exactly. */
+function toExactText(identity: readonly unknown[]): string | undefined {
   if (!isExact(identity, MAX_LEVELS)) return undefined;
   const text = JSON.stringify(identity);
   return text.includes(REPLACEMENT) ? undefined : text;
 }
 
-/** Numbers that parsing may have rounded make the identity unsure. */
+/** Returns false if a number may have been rounded by parsing, or if the value is nested too deeply. */
 function isExact(value: unknown, levels: number): boolean {
   if (typeof value === "number") return Number.isSafeInteger(value);
   if (typeof value !== "object" || value === null) return true;
@@ -78,33 +82,33 @@ function isExact(value: unknown, levels: number): boolean {
   return Object.values(value).every((each) => isExact(each, levels - 1));
 }
 
-/** The fields of a JSON object; undefined if the value is something else. */
-export function fieldsOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+/** Returns the value if it is a JSON object, else undefined. */
+export function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
   const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
   return isObject ? (value as Readonly<Record<string, unknown>>) : undefined;
 }
 
-/** 32-bit words of a digest: 128 bits, so that of 2,000,000 the odds of any two alike are 1 in 10^26. */
+/** 32-bit words of a digest. With 128 bits, the odds that any two of 2,000,000 digests are equal are 1 in 10^26. */
 export const DIGEST_WORDS = 4;
 
 const FIRST_CAPACITY = 16_384;
 
 /**
- * The last `limit` digests, of which the oldest makes room: a ring of them in the order in which they came, and
- * a hash table of places in the ring (open addressing). Both double when full, so that an idle relay holds
- * little. At most 32 bytes for each digest at the limit: 16 in the ring, two to four slots of 4 in the table.
+ * The last `limit` digests; a new one evicts the oldest. A ring holds them in the order of arrival, and a hash table with open
+ * addressing holds places in the ring. Both double when full, so that an idle relay uses little memory. At the limit, a
+ * digest takes at most 32 bytes: 16 in the ring, and two to four slots of 4 bytes in the table.
  */
 export class SeenDigests {
   readonly #limit: number;
   #capacity: number;
   #ring: Uint32Array;
-  /** Place in the ring + 1; 0 is free. */
+  /** Each slot holds a place in the ring + 1, or 0 if it is free. */
   #table: Uint32Array;
   #mask: number;
   #count = 0;
-  /** Where the next goes; the oldest is there once the ring is full. */
+  /** The place of the next digest. Once the ring is full, the oldest is there. */
   #next = 0;
-  /** How often everything that was remembered has made room for newer ones. */
+  /** How many times every digest has been evicted since the start. */
   #turns = 0;
 
   constructor(limit: number) {
@@ -123,7 +127,7 @@ export class SeenDigests {
     return this.#ring.byteLength + this.#table.byteLength;
   }
 
-  /** Whether the digest at this place of `digests` is remembered. */
+  /** Returns whether digest number `index` of `digests` is in the window. */
   has(digests: Uint32Array, index: number): boolean {
     const at = index * DIGEST_WORDS;
     for (let slot = word(digests, at) & this.#mask; ; slot = (slot + 1) & this.#mask) {
@@ -133,25 +137,25 @@ export class SeenDigests {
     }
   }
 
-  /** Remembers all of them. Returns whether with these all that was remembered has made room for newer ones, once more. */
+  /** Adds all of them. Returns true if that completed another turn of the ring: everything in it has been evicted once more. */
   addAll(digests: Uint32Array): boolean {
     const before = this.#turns;
     for (let index = 0; index * DIGEST_WORDS < digests.length; index++) this.add(digests, index);
     return this.#turns > before;
   }
 
-  /** Remembers it; one that is remembered already grows no younger. */
+  /** Adds one digest. One that is in the window already keeps its age. */
   add(digests: Uint32Array, index: number): void {
     if (this.has(digests, index)) return;
     if (this.#count === this.#capacity && this.#capacity < this.#limit) this.#grow();
-    const hasForgotten = this.#count === this.#capacity;
-    if (hasForgotten) this.#forget(this.#next);
+    const isFull = this.#count === this.#capacity;
+    if (isFull) this.#evict(this.#next);
     else this.#count++;
     const at = index * DIGEST_WORDS;
     this.#ring.set(digests.subarray(at, at + DIGEST_WORDS), this.#next * DIGEST_WORDS);
-    this.#enter(this.#next);
+    this.#insert(this.#next);
     this.#next = (this.#next + 1) % this.#capacity;
-    if (this.#next === 0 && hasForgotten) this.#turns++;
+    if (this.#next === 0 && isFull) this.#turns++;
   }
 
   #equals(inRing: number, digests: Uint32Array, at: number): boolean {
@@ -163,14 +167,14 @@ export class SeenDigests {
     return word(this.#ring, (entry - 1) * DIGEST_WORDS) & this.#mask;
   }
 
-  #enter(place: number): void {
+  #insert(place: number): void {
     let slot = this.#home(place + 1);
     while (this.#table[slot] !== 0) slot = (slot + 1) & this.#mask;
     this.#table[slot] = place + 1;
   }
 
-  /** Closes the gap: entries behind it that may stand nearer to their home move up. */
-  #forget(place: number): void {
+  /** Frees the entry's slot and closes the gap: later entries that may be nearer to their home slot move up. */
+  #evict(place: number): void {
     let gap = this.#home(place + 1);
     while (this.#table[gap] !== place + 1) gap = (gap + 1) & this.#mask;
     for (let slot = (gap + 1) & this.#mask; ; slot = (slot + 1) & this.#mask) {
@@ -184,7 +188,7 @@ export class SeenDigests {
     this.#table[gap] = 0;
   }
 
-  /** Only ever called before the ring first comes round: places stay as they are. */
+  /** Called only before the ring first wraps around, so that every place stays valid. */
   #grow(): void {
     this.#next = this.#count;
     this.#capacity = Math.min(this.#limit, 2 * this.#capacity);
@@ -193,11 +197,11 @@ export class SeenDigests {
     this.#ring = ring;
     this.#table = new Uint32Array(tableSize(this.#capacity));
     this.#mask = this.#table.length - 1;
-    for (let place = 0; place < this.#count; place++) this.#enter(place);
+    for (let place = 0; place < this.#count; place++) this.#insert(place);
   }
 }
 
-/** A power of two, at most half full. */
+/** Returns a power of two that keeps the table at most half full. */
 function tableSize(capacity: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(2, 2 * capacity)));
 }

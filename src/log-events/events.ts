@@ -1,18 +1,18 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 
-/** What happens to SDKs' events on their way. Counts are of events unless they say otherwise. */
+/** A telemetry event of the log-event flow. Counts are of log events, unless stated otherwise. */
 export type LogEventsEvent =
-  /** An SDK's request was answered 202. */
+  /** A client's request got the response 202. */
   | {
       readonly kind: "log_events_accepted";
       readonly sdkKey: SdkKey;
       readonly events: number;
-      /** Exposures among them that were there before and go no further. */
-      readonly repeats: number;
+      /** Exposures among them that were duplicates and are not forwarded. */
+      readonly duplicates: number;
     }
-  /** All exposures that were remembered for repeats have made room for newer ones, once more. */
+  /** Every exposure in the window of deduplication has been evicted since the last such event. */
   | { readonly kind: "log_events_window_turned" }
-  /** An SDK's request was not taken. */
+  /** A client's request was rejected. */
   | {
       readonly kind: "log_events_rejected";
       readonly sdkKey: SdkKey;
@@ -26,14 +26,16 @@ export type LogEventsEvent =
         | "queue_failed";
       readonly detail?: string;
     }
+  /** Upstream accepted a request. */
   | {
       readonly kind: "log_events_sent";
       readonly sdkKey: SdkKey;
       readonly events: number;
       readonly tookMs: number;
-      /** Since the oldest of them came. */
+      /** Since the oldest of them was queued. */
       readonly waitedMs: number;
     }
+  /** A request to upstream failed and will be retried. */
   | {
       readonly kind: "log_events_delayed";
       readonly sdkKey: SdkKey;
@@ -41,7 +43,7 @@ export type LogEventsEvent =
       readonly detail: string;
       readonly retryInMs: number;
     }
-  /** Given up for good. */
+  /** Events were given up, since upstream will never accept them. */
   | {
       readonly kind: "log_events_dropped";
       readonly sdkKey: SdkKey;
@@ -49,13 +51,14 @@ export type LogEventsEvent =
       readonly reason: "refused" | "event_too_large";
       readonly detail: string;
     }
-  /** The queue could not be read or written just now. */
+  /** An operation of the queue failed and will be retried. */
   | {
       readonly kind: "log_events_queue_failed";
+      /** A tag of the metric, whose values must stay: to claim, to acknowledge and to return events. */
       readonly action: "take" | "remove" | "release";
       readonly detail: string;
     }
-  /** Not sent when the relay stopped. */
+  /** Events were not sent before the relay stopped. */
   | { readonly kind: "log_events_left"; readonly events: number; readonly outcome: "lost" | "kept" };
 
 export type EmitLogEventsEvent = (event: LogEventsEvent) => void;

@@ -1,57 +1,48 @@
-import { WakeSignal } from "../platform/abort.ts";
+import { untilAborted, WakeSignal } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { REQUEST_LIMITS } from "./chunk.ts";
-import { EventSender } from "./delivery.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
 import type { ClaimedEvents, EventQueue, EventSink, EventsLeft } from "./queue.ts";
+import { EventSender } from "./sender.ts";
 
 interface ForwarderOptions {
   readonly queue: EventQueue;
-  /** Puts what it can where it outlives the process, and tells what is left. Called when nothing is under way any longer. */
+  /** Called last, when nothing is in flight: stores what it can on disk, and returns what is left. */
   readonly settle: () => Promise<EventsLeft>;
   readonly sink: EventSink;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitLogEventsEvent;
-  /** How long events may wait for more of their group. */
+  /** How long events may wait for others of their group, in ms. */
   readonly flushIntervalMs: number;
 }
 
-/** Puts that come in a burst are looked at together. */
-const AFTER_PUT_MS = 20;
+/** Puts that follow each other within this time are handled together. */
+const PUT_BURST_MS = 20;
 const QUEUE_RETRY_MS = 1_000;
-const LOOK_EVERY_MS = 500;
-const IDLE_MS = 60_000;
+const FLUSH_CHECK_MS = 500;
+const MAX_WAIT_MS = 60_000;
 const MIN_WAIT_MS = 5;
 
 /**
- * Takes events out of the queue as they come to be due and has them brought upstream: each group by one request
- * at a time and in order, none held up by another that fails.
+ * Claims events from the queue when they are due, and has them sent to upstream. Each group has one request in flight at a
+ * time, so that its events stay in order; a group that fails does not delay others.
  */
 export class EventForwarder implements AsyncDisposable {
   readonly #options: ForwarderOptions;
   readonly #stop = new AbortController();
-  readonly #courier: EventSender;
-  readonly #work = new WakeSignal();
-  #isTakePlanned = false;
-  #isFlushing = false;
+  readonly #sender: EventSender;
+  readonly #wake = new WakeSignal();
+  #isWakePlanned = false;
+  #isDraining = false;
   #running: Promise<void> | undefined;
 
   constructor(options: ForwarderOptions) {
-    const { queue, sink, clock, supervisor, emit } = options;
     this.#options = options;
-    const onChange = () => this.#work.notify();
-    this.#courier = new EventSender({
-      queue,
-      sink,
-      clock,
-      supervisor,
-      emit,
-      stop: this.#stop.signal,
-      onChange,
-    });
-    queue.onPut(() => this.#takeSoon());
+    const onChange = () => this.#wake.notify();
+    this.#sender = new EventSender({ ...options, stop: this.#stop.signal, onChange });
+    options.queue.onPut(() => this.#wakeSoon());
   }
 
   start(): void {
@@ -60,20 +51,19 @@ export class EventForwarder implements AsyncDisposable {
     );
   }
 
-  /** From now on everything is due at once. */
-  hurry(): void {
-    this.#isFlushing = true;
-    this.#courier.hurry();
-    this.#work.notify();
+  /** Makes every event due at once from now on, and shortens the delay of retries. */
+  drain(): void {
+    this.#isDraining = true;
+    this.#sender.drain();
+    this.#wake.notify();
   }
 
-  /** Sends what it can until `grace` is aborted, then stops for good and reports what is left. */
-  async flush(grace: AbortSignal): Promise<void> {
+  /** Drains the queue until it is empty or `flushDeadline` is aborted, then stops and reports what is left. */
+  async flush(flushDeadline: AbortSignal): Promise<void> {
     const { queue, settle, emit } = this.#options;
-    this.hurry();
-    const over = aborted(grace);
-    while (!grace.aborted && queue.depth.batches > 0) {
-      await Promise.race([over, this.#wait(LOOK_EVERY_MS)]);
+    this.drain();
+    while (!flushDeadline.aborted && queue.depth.batches > 0) {
+      await untilAborted(this.#wait(FLUSH_CHECK_MS), flushDeadline).catch(() => {});
     }
     await this[Symbol.asyncDispose]();
     const { kept, lost } = await settle();
@@ -81,59 +71,53 @@ export class EventForwarder implements AsyncDisposable {
     if (lost > 0) emit({ kind: "log_events_left", events: lost, outcome: "lost" });
   }
 
-  /** Stops at once, what was under way back in the queue. */
+  /** Stops at once. Events in flight return to the queue. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error("the relay is shutting down"));
     await this.#running;
-    await this.#courier.ended();
+    await this.#sender.stopped();
   }
 
   async #round(worked: () => void): Promise<void> {
     const { queue, clock, flushIntervalMs } = this.#options;
-    const works = await this.#takeWhatIsDue();
-    const dueAt = queue.nextDueAt(this.#isFlushing ? 0 : flushIntervalMs);
-    const untilDue = dueAt === undefined || !this.#courier.hasRoom ? IDLE_MS : dueAt - clock.now();
+    const queueWorks = await this.#sendDue();
+    const dueAt = queue.nextDueAt(this.#isDraining ? 0 : flushIntervalMs);
+    const untilDue = dueAt === undefined || !this.#sender.hasRoom ? MAX_WAIT_MS : dueAt - clock.now();
     worked();
-    await this.#wait(works ? Math.min(IDLE_MS, Math.max(MIN_WAIT_MS, untilDue)) : QUEUE_RETRY_MS);
+    const waitMs = queueWorks ? Math.min(MAX_WAIT_MS, Math.max(MIN_WAIT_MS, untilDue)) : QUEUE_RETRY_MS;
+    await this.#wait(waitMs);
   }
 
-  #takeSoon(): void {
-    if (this.#isTakePlanned) return;
-    this.#isTakePlanned = true;
-    const take = () => {
-      this.#isTakePlanned = false;
-      this.#work.notify();
-    };
-    this.#options.clock.sleep(AFTER_PUT_MS, this.#stop.signal).then(take, () => {});
-  }
-
-  /** Resolves early when there may be work, or when the forwarder stops. */
-  async #wait(ms: number): Promise<void> {
-    await this.#work.wait(ms, this.#options.clock, this.#stop.signal).catch(() => {});
-  }
-
-  /** False where the queue does not work just now. */
-  async #takeWhatIsDue(): Promise<boolean> {
+  /** Claims and sends what is due. Returns false if the queue failed. */
+  async #sendDue(): Promise<boolean> {
     const { queue, clock, emit, flushIntervalMs } = this.#options;
-    while (this.#courier.hasRoom && !this.#stop.signal.aborted) {
-      const dueBefore = this.#isFlushing ? Number.MAX_SAFE_INTEGER : clock.now() - flushIntervalMs;
-      let taken: ClaimedEvents | undefined;
+    while (this.#sender.hasRoom && !this.#stop.signal.aborted) {
+      const dueBefore = this.#isDraining ? Number.MAX_SAFE_INTEGER : clock.now() - flushIntervalMs;
+      let claimed: ClaimedEvents | undefined;
       try {
-        taken = await queue.take({ ...REQUEST_LIMITS, dueBefore });
+        claimed = await queue.claim({ ...REQUEST_LIMITS, dueBefore });
       } catch (error) {
         emit({ kind: "log_events_queue_failed", action: "take", detail: String(error) });
         return false;
       }
-      if (taken === undefined) return true;
-      this.#courier.deliver(taken);
+      if (claimed === undefined) return true;
+      this.#sender.send(claimed);
     }
     return true;
   }
-}
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
+  #wakeSoon(): void {
+    if (this.#isWakePlanned) return;
+    this.#isWakePlanned = true;
+    const wake = () => {
+      this.#isWakePlanned = false;
+      this.#wake.notify();
+    };
+    this.#options.clock.sleep(PUT_BURST_MS, this.#stop.signal).then(wake, () => {});
+  }
+
+  /** Resolves after `ms`, or earlier when there may be work or the forwarder stops. */
+  async #wait(ms: number): Promise<void> {
+    await this.#wake.wait(ms, this.#options.clock, this.#stop.signal).catch(() => {});
+  }
 }

@@ -11,36 +11,36 @@ interface IntakeOptions {
   readonly reader: BatchReader;
   readonly queue: EventQueue;
   readonly gate: KeyGate;
-  /** How many exposures are remembered; undefined if repeats are forwarded as well. */
+  /** The number of exposures that are remembered; undefined if duplicates are forwarded. */
   readonly dedupeLimit: number | undefined;
-  /** Of one body, before and after decoding. */
+  /** Limits each body both before and after decoding. */
   readonly maxBodyBytes: number;
-  /** Of one body. */
+  /** Limits the events of one body. */
   readonly maxEvents: number;
   readonly clock: Clock;
   readonly emit: EmitLogEventsEvent;
 }
 
-/** A request with events, its body not yet understood. */
+/** A request with events whose body is not parsed yet. */
 interface EventRequest {
   readonly sdkKey: SdkKey;
-  /** To be forwarded. */
+  /** The headers to forward, by lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
   readonly contentEncoding: string;
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
 export type IntakeOutcome =
-  /** The events are safe, or were here before. */
+  /** The queue has the events, or they are all duplicates. */
   | { readonly kind: "accepted" }
-  /** Larger in one way or another than a body may be, or not to be understood. */
+  /** The body is malformed, or exceeds a limit. */
   | { readonly kind: Exclude<BodyReading["kind"], "read"> }
-  /** Nothing was kept: the SDK shall try again. */
+  /** No event was queued; the client should retry. */
   | { readonly kind: "unavailable" };
 
-type Read = Extract<BodyReading, { kind: "read" }>;
+type ReadBody = Extract<BodyReading, { kind: "read" }>;
 
-/** From an SDK's request to the queue. */
+/** Brings the events of requests into the queue. */
 export class EventIntake {
   readonly #options: IntakeOptions;
 
@@ -52,11 +52,12 @@ export class EventIntake {
     return this.#options.maxBodyBytes;
   }
 
-  /** Why the key's events are not taken at all; undefined where they are. */
+  /** Returns why events of the key are not accepted at all, or undefined if they are. */
   refusal(sdkKey: SdkKey): Refusal | undefined {
     return this.#options.gate.refusalNow(sdkKey);
   }
 
+  /** Parses the body and queues its events. Never rejects. */
   async accept(request: EventRequest): Promise<IntakeOutcome> {
     const { reader, dedupeLimit, maxBodyBytes: maxBytes, maxEvents } = this.#options;
     const { sdkKey, body, contentEncoding } = request;
@@ -66,14 +67,14 @@ export class EventIntake {
     } catch (error) {
       return this.#unavailable(sdkKey, "busy", String(error));
     }
-    if (reading.kind === "read") return this.#keep(request, reading);
+    if (reading.kind === "read") return this.#enqueue(request, reading);
     this.#options.emit({ kind: "log_events_rejected", sdkKey, reason: reading.kind });
     return { kind: reading.kind };
   }
 
-  async #keep({ sdkKey, headers }: EventRequest, reading: Read): Promise<IntakeOutcome> {
+  async #enqueue({ sdkKey, headers }: EventRequest, body: ReadBody): Promise<IntakeOutcome> {
     const { queue, clock, emit } = this.#options;
-    const { chunks, repeats, metadata, digests } = reading;
+    const { chunks, duplicates, metadata, digests } = body;
     if (chunks.length > 0) {
       const batch = { group: { sdkKey, metadata, headers }, chunks, queuedAt: clock.now() };
       try {
@@ -83,13 +84,13 @@ export class EventIntake {
       }
       if (digests !== undefined) void this.#remember(digests);
     }
-    emit({ kind: "log_events_accepted", sdkKey, events: countEvents(chunks) + repeats, repeats });
+    emit({ kind: "log_events_accepted", sdkKey, events: countEvents(chunks) + duplicates, duplicates });
     return { kind: "accepted" };
   }
 
   async #remember(digests: Uint32Array<ArrayBuffer>): Promise<void> {
     const { reader, emit } = this.#options;
-    // Forgotten exposures are forwarded once more, which does less harm than to refuse events that are kept.
+    // If this fails, duplicates are forwarded. That does less harm than rejecting events that are queued already.
     const hasTurned = await reader.remember(digests).catch(() => false);
     if (hasTurned) emit({ kind: "log_events_window_turned" });
   }

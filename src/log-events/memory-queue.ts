@@ -6,6 +6,7 @@ import {
   type EventBatch,
   type EventGroup,
   type EventQueue,
+  identifyGroup,
   type QueueDepth,
   type Waiting,
   WaitingOrder,
@@ -13,7 +14,7 @@ import {
 
 interface MemoryQueueOptions {
   readonly maxBatches: number;
-  /** Of memory, what the queue itself needs for a batch included. */
+  /** Limits the memory of the events, including what the queue needs to keep track of them. */
   readonly maxBytes: number;
 }
 
@@ -21,12 +22,12 @@ interface WaitingGroup extends Waiting {
   readonly group: HeldGroup;
 }
 
-/** Keeps events in memory: fast, and lost with the process. */
+/** Holds events in memory. They are lost when the process ends. */
 export class MemoryQueue implements EventQueue {
   readonly #options: MemoryQueueOptions;
   readonly #groups = new Map<string, HeldGroup>();
   readonly #byToken = new Map<number, HeldGroup>();
-  /** The groups that can be taken. */
+  /** The groups that can be claimed. */
   readonly #order = new WaitingOrder<WaitingGroup>();
   readonly #listeners: (() => void)[] = [];
   readonly #totals: QueueTotals = { batches: 0, events: 0, bytes: 0, heldBytes: 0 };
@@ -48,7 +49,7 @@ export class MemoryQueue implements EventQueue {
   }
 
   async put(batch: EventBatch): Promise<"queued" | "full"> {
-    const id = groupId(batch.group);
+    const id = toGroupId(batch.group);
     const group = this.#groups.get(id) ?? new HeldGroup(id, ++this.#lastPlace, batch.group, this.#totals);
     if (!this.#hasRoomFor(group, batch)) return "full";
     this.#change(group, () => group.put(batch));
@@ -56,18 +57,18 @@ export class MemoryQueue implements EventQueue {
     return "queued";
   }
 
-  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
+  async claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
     const group = this.#longestWaiting(limits);
     if (group === undefined) return undefined;
     const token = ++this.#lastToken;
     this.#byToken.set(token, group);
-    return this.#change(group, () => group.take(token, limits));
+    return this.#change(group, () => group.claim(token, limits));
   }
 
-  async remove({ token }: ClaimedEvents, count?: number): Promise<void> {
+  async ack({ token }: ClaimedEvents, count?: number): Promise<void> {
     const group = this.#byToken.get(token);
     if (group === undefined) return;
-    if (this.#change(group, () => group.remove(count))) this.#byToken.delete(token);
+    if (this.#change(group, () => group.ack(count))) this.#byToken.delete(token);
   }
 
   async drop({ token }: ClaimedEvents): Promise<number> {
@@ -77,16 +78,16 @@ export class MemoryQueue implements EventQueue {
     return this.#change(group, () => group.drop());
   }
 
-  async release({ token }: ClaimedEvents): Promise<void> {
+  async nack({ token }: ClaimedEvents): Promise<void> {
     const group = this.#byToken.get(token);
     if (group === undefined) return;
     this.#byToken.delete(token);
-    this.#change(group, () => group.release());
+    this.#change(group, () => group.nack());
   }
 
   nextDueAt(maxWaitMs: number): number | undefined {
     const since = this.#order.first?.queuedAt;
-    // A group is due when its time is over, not when it is up.
+    // A group is due only after its time, not exactly at it.
     return since === undefined ? undefined : since + maxWaitMs + 1;
   }
 
@@ -100,11 +101,11 @@ export class MemoryQueue implements EventQueue {
     this.#order.load([]);
   }
 
-  /** Sees to it that the order and the map say what the group is after the change. */
+  /** Applies a change to a group, then updates the order and the map. */
   #change<T>(group: HeldGroup, change: () => T): T {
-    const before = placeOf(group);
+    const before = toWaiting(group);
     const result = change();
-    const after = placeOf(group);
+    const after = toWaiting(group);
     if (before?.queuedAt !== after?.queuedAt) {
       if (before !== undefined) this.#order.delete(before);
       if (after !== undefined) this.#order.add(after);
@@ -114,7 +115,7 @@ export class MemoryQueue implements EventQueue {
     return result;
   }
 
-  /** Those that are not due by their time are few: they are the newest. */
+  /** The loop is short: all groups but the newest are due by their time. */
   #longestWaiting(limits: ClaimLimits): HeldGroup | undefined {
     for (const { group } of this.#order) if (group.isDue(limits)) return group;
     return undefined;
@@ -123,27 +124,27 @@ export class MemoryQueue implements EventQueue {
   #hasRoomFor(group: HeldGroup, batch: EventBatch): boolean {
     const { batches, heldBytes } = this.#totals;
     const { maxBatches, maxBytes } = this.#options;
-    // A batch of several chunks may go beyond it: with a small maximum it would never find room.
-    return batches < maxBatches && heldBytes + group.costOf(batch) <= maxBytes;
+    // A batch of several chunks may exceed maxBatches: with a small maximum it would never be accepted.
+    return batches < maxBatches && heldBytes + group.cost(batch) <= maxBytes;
   }
 }
 
-/** Undefined if the group can't be taken. */
-function placeOf(group: HeldGroup): WaitingGroup | undefined {
+/** Returns undefined if the group cannot be claimed. */
+function toWaiting(group: HeldGroup): WaitingGroup | undefined {
   const { waitingSince, place } = group;
   return waitingSince === undefined ? undefined : { queuedAt: waitingSince, id: place, group };
 }
 
-/** What a memory queue holds, all groups together. */
+/** The totals of all groups. */
 interface QueueTotals {
   batches: number;
   events: number;
   bytes: number;
-  /** Memory: the chunks and what comes with them. */
+  /** Memory of the groups and their chunks. */
   heldBytes: number;
 }
 
-/** What a group needs beside its metadata: headers, its id, objects, map entries. */
+/** Memory that a group takes in addition to its metadata: headers, its id, objects, map entries. */
 const GROUP_OVERHEAD_BYTES = 2_048;
 
 interface StoredChunk {
@@ -151,22 +152,19 @@ interface StoredChunk {
   readonly queuedAt: number;
 }
 
-interface Taken {
+interface Claim {
   readonly chunks: readonly StoredChunk[];
-  /** Events, from the first of the chunks on. */
-  removed: number;
+  /** How many events were acknowledged, counted from the first. */
+  acknowledged: number;
 }
 
-/** Tells groups apart by what they say. A digest, since the metadata may be long and is held once already. */
-function groupId({ sdkKey, metadata, headers }: EventGroup): string {
-  const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
-  return hash("sha256", JSON.stringify([sdkKey, metadata, sorted]), "base64");
-}
+/** A digest of the identity, because the metadata in it may be long and the group holds it already. */
+const toGroupId = (group: EventGroup): string => hash("sha256", identifyGroup(group), "base64");
 
-/** The chunks of one group in the order in which they were put; the first of them may be taken. */
+/** The chunks of one group in the order in which they were put. The first of them may be claimed. */
 class HeldGroup {
   readonly id: string;
-  /** Since when the group is known: no two have the same. */
+  /** A serial number: it breaks ties in the order of groups. */
   readonly place: number;
   readonly #group: EventGroup;
   readonly #totals: QueueTotals;
@@ -174,24 +172,24 @@ class HeldGroup {
   readonly #waiting: StoredChunk[] = [];
   #waitingEvents = 0;
   #waitingBytes = 0;
-  #taken: Taken | undefined;
+  #claim: Claim | undefined;
 
   constructor(id: string, place: number, group: EventGroup, totals: QueueTotals) {
     this.id = id;
     this.place = place;
     this.#group = group;
     this.#totals = totals;
-    // Two bytes a character: what is not Latin-1 takes as many.
+    // Two bytes per character: strings that are not Latin-1 take as many.
     this.#ownBytes = 2 * group.metadata.length + GROUP_OVERHEAD_BYTES;
   }
 
   get isEmpty(): boolean {
-    return this.#waiting.length === 0 && this.#taken === undefined;
+    return this.#waiting.length === 0 && this.#claim === undefined;
   }
 
-  /** When the oldest chunk was put; undefined if the group is taken or has none. */
+  /** When the oldest chunk was put. Undefined if the group has a claim or no chunk waits. */
   get waitingSince(): number | undefined {
-    return this.#taken === undefined ? this.#waiting[0]?.queuedAt : undefined;
+    return this.#claim === undefined ? this.#waiting[0]?.queuedAt : undefined;
   }
 
   isDue({ maxEvents, maxBytes, dueBefore }: ClaimLimits): boolean {
@@ -200,8 +198,8 @@ class HeldGroup {
     return since < dueBefore || this.#waitingEvents >= maxEvents || this.#waitingBytes >= maxBytes;
   }
 
-  /** Memory that the batch would need. */
-  costOf({ chunks }: EventBatch): number {
+  /** Returns the bytes of memory that the batch would add. */
+  cost({ chunks }: EventBatch): number {
     return (this.isEmpty ? this.#ownBytes : 0) + heldBytes(chunks);
   }
 
@@ -213,22 +211,22 @@ class HeldGroup {
     this.#count(stored, 1);
   }
 
-  take(token: number, limits: ClaimLimits): ClaimedEvents {
+  claim(token: number, limits: ClaimLimits): ClaimedEvents {
     const stored = this.#waiting.splice(0, this.#fitting(limits));
     this.#countWaiting(stored, -1);
-    this.#taken = { chunks: stored, removed: 0 };
+    this.#claim = { chunks: stored, acknowledged: 0 };
     const chunks = stored.map(({ chunk }) => chunk);
     return { token, group: this.#group, chunks, queuedAt: stored[0]?.queuedAt ?? 0 };
   }
 
-  /** Whether nothing taken is left by that. */
-  remove(count: number | undefined): boolean {
-    const taken = this.#taken;
-    if (taken === undefined) return true;
-    const before = remainder(taken);
-    const all = countEvents(taken.chunks.map(({ chunk }) => chunk));
-    taken.removed = Math.max(taken.removed, count ?? all);
-    const after = remainder(taken);
+  /** Acknowledges the first `count` claimed events, or all. Returns true if the claim is settled. */
+  ack(count: number | undefined): boolean {
+    const claim = this.#claim;
+    if (claim === undefined) return true;
+    const before = unacknowledged(claim);
+    const all = countEvents(claim.chunks.map(({ chunk }) => chunk));
+    claim.acknowledged = Math.max(claim.acknowledged, count ?? all);
+    const after = unacknowledged(claim);
     this.#count(before, -1);
     this.#count(after, 1);
     if (after.length > 0) return false;
@@ -236,9 +234,9 @@ class HeldGroup {
     return true;
   }
 
-  /** All of it, taken or not; returns how many events that was. */
+  /** Deletes every event, claimed or not. Returns how many. */
   drop(): number {
-    const all = [...(this.#taken === undefined ? [] : remainder(this.#taken)), ...this.#waiting];
+    const all = [...(this.#claim === undefined ? [] : unacknowledged(this.#claim)), ...this.#waiting];
     this.#countWaiting(this.#waiting, -1);
     this.#waiting.length = 0;
     this.#count(all, -1);
@@ -246,17 +244,17 @@ class HeldGroup {
     return countEvents(all.map(({ chunk }) => chunk));
   }
 
-  release(): void {
-    const taken = this.#taken;
-    if (taken === undefined) return;
-    const left = remainder(taken);
+  nack(): void {
+    const claim = this.#claim;
+    if (claim === undefined) return;
+    const left = unacknowledged(claim);
     this.#waiting.unshift(...left);
     this.#countWaiting(left, 1);
     this.#settle();
   }
 
   #settle(): void {
-    this.#taken = undefined;
+    this.#claim = undefined;
     if (this.isEmpty) this.#totals.heldBytes -= this.#ownBytes;
   }
 
@@ -287,14 +285,14 @@ class HeldGroup {
   }
 }
 
-/** What is left of what was taken. */
-function remainder({ chunks, removed }: Taken): StoredChunk[] {
+/** Returns the claimed events that are not acknowledged. */
+function unacknowledged({ chunks, acknowledged }: Claim): StoredChunk[] {
   let start = 0;
   return chunks.flatMap((stored) => {
     const { chunk, queuedAt } = stored;
-    const gone = removed - start;
+    const covered = acknowledged - start;
     start += chunk.count;
-    if (gone <= 0) return [stored];
-    return gone < chunk.count ? [{ chunk: splitChunk(chunk, gone)[1], queuedAt }] : [];
+    if (covered <= 0) return [stored];
+    return covered < chunk.count ? [{ chunk: splitChunk(chunk, covered)[1], queuedAt }] : [];
   });
 }

@@ -3,54 +3,54 @@ import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync, zstdDeco
 import type { GarbageLimit } from "../platform/garbage-limit.ts";
 import { type ReadBatch, readBatch } from "./batch.ts";
 import { cutChunks, type EventChunk } from "./chunk.ts";
-import { DIGEST_WORDS, exposureIdentity, fieldsOf, SeenDigests } from "./dedupe.ts";
+import { asObject, DIGEST_WORDS, identifyExposure, SeenDigests } from "./dedupe.ts";
 
-/** A request's body as it came. */
+/** A request's body as the client sent it. */
 export interface RawBatch {
   readonly body: Uint8Array<ArrayBuffer>;
   readonly contentEncoding: string;
   readonly sdkKey: string;
-  /** Before and after decoding. */
+  /** Limits the body both before and after decoding. */
   readonly maxBytes: number;
   readonly maxEvents: number;
-  /** How many exposures are remembered; undefined if repeats are forwarded as well. */
+  /** The number of exposures that are remembered; undefined if duplicates are forwarded. */
   readonly dedupeLimit: number | undefined;
 }
 
 export type BodyReading =
   | {
       readonly kind: "read";
-      /** Cut to what one request to upstream can carry. */
+      /** Each fits into one request to upstream. */
       readonly chunks: readonly EventChunk[];
-      /** Exposures that came before, in this batch or an earlier one; they are in none of the chunks. */
-      readonly repeats: number;
+      /** Exposures left out of the chunks, since this batch or an earlier one has them already. */
+      readonly duplicates: number;
       readonly metadata: string;
-      /** Of the exposures in the chunks, to be remembered once they are kept; undefined if there are none. */
+      /** Digests of the exposures in the chunks, to be remembered once the batch is queued; undefined if there are none. */
       readonly digests: Uint32Array<ArrayBuffer> | undefined;
     }
   | { readonly kind: "malformed" | "too_large" | "too_many_events" | "metadata_too_large" };
 
-/** That of an SDK has a few hundred bytes. Each request to upstream carries it, and each group holds it. */
+/** An SDK's metadata has a few hundred bytes. Each request to upstream carries it, and each group keeps it in memory. */
 const MAX_METADATA_BYTES = 64 * 1024;
 
-/** What is longer is not compared with others: parsed it could take twenty times as much memory. */
+/** Longer events are not deduplicated: parsed, they could take twenty times their size in memory. */
 const MAX_EXPOSURE_BYTES = 64 * 1024;
 
-/** What a body may have been decoded to that turned out to be none: deflate makes no more of it. */
-const MAX_RATIO = 1_032;
+/** The most bytes that deflate makes of one: an estimate of what was decoded of a body before it was rejected. */
+const MAX_DEFLATE_RATIO = 1_032;
 
 const DIGEST_BYTES = 4 * DIGEST_WORDS;
 
-/** Both names of exposures end so. */
-const EXPOSURE = Buffer.from("_exposure");
+/** The event names of both kinds of exposure end with it. */
+const EXPOSURE_SUFFIX = Buffer.from("_exposure");
 const BACKSLASH = 0x5c;
 
 /**
- * From bytes to chunks of events: decodes, checks, leaves out repeats. It knows which exposures came before, in a
- * bounded window. Asking and remembering are two steps: what the queue did not take must not count as seen, or the
- * SDK's next try would be taken for a repeat and lost. Runs in a thread that serves nobody.
+ * Turns a request body into chunks of events: decodes it, checks it, and leaves out exposures that a bounded window of earlier
+ * ones has already. Looking up and remembering are two steps: if exposures of a batch that the queue rejected counted as
+ * seen, the SDK's retry would be dropped as a duplicate. Runs in a Worker, since it blocks its thread.
  */
-export class EventReader {
+export class BatchParser {
   #seen: SeenDigests | undefined;
   readonly #garbage: GarbageLimit;
 
@@ -58,88 +58,87 @@ export class EventReader {
     this.#garbage = garbage;
   }
 
-  read({ body, contentEncoding, maxBytes, maxEvents, sdkKey, dedupeLimit }: RawBatch): BodyReading {
+  parse({ body, contentEncoding, maxBytes, maxEvents, sdkKey, dedupeLimit }: RawBatch): BodyReading {
     const decoded = decodeBody(body, contentEncoding, maxBytes);
-    const made = decoded.kind === "decoded" ? decoded.bytes.byteLength : MAX_RATIO * body.byteLength;
-    // Once as it came out of the decoder, once as it goes into chunks.
-    this.#garbage.add(2 * Math.min(made, maxBytes));
+    const decodedBytes =
+      decoded.kind === "decoded" ? decoded.bytes.byteLength : MAX_DEFLATE_RATIO * body.byteLength;
+    // Twice: the decoder's output, and its copy in the chunks.
+    this.#garbage.add(2 * Math.min(decodedBytes, maxBytes));
     if (decoded.kind !== "decoded") return decoded;
     const batch = readBatch(decoded.bytes, { maxEvents, maxMetadataBytes: MAX_METADATA_BYTES });
     if (batch.kind !== "read") return batch;
     const { text, metadata } = batch;
     if (dedupeLimit === undefined) {
-      return {
-        kind: "read",
-        chunks: cutChunks(text, batch.ranges),
-        repeats: 0,
-        metadata,
-        digests: undefined,
-      };
+      const chunks = cutChunks(text, batch.ranges);
+      return { kind: "read", chunks, duplicates: 0, metadata, digests: undefined };
     }
     this.#seen ??= new SeenDigests(dedupeLimit);
-    const { ranges, digests } = withoutRepeats(batch, sdkKey, this.#seen);
-    const repeats = (batch.ranges.length - ranges.length) / 2;
-    return { kind: "read", chunks: cutChunks(text, ranges), repeats, metadata, digests };
+    const { ranges, digests } = dropDuplicates(batch, sdkKey, this.#seen);
+    const duplicates = (batch.ranges.length - ranges.length) / 2;
+    return { kind: "read", chunks: cutChunks(text, ranges), duplicates, metadata, digests };
   }
 
-  /** Returns whether with these the whole window has been replaced once more. */
+  /** Returns true if this completed another turn of the window: everything in it has been evicted once more. */
   remember(digests: Uint32Array): boolean {
     return this.#seen?.addAll(digests) ?? false;
   }
 }
 
-interface Unrepeated {
+interface UniqueEvents {
   readonly ranges: readonly number[];
   readonly digests: Uint32Array<ArrayBuffer> | undefined;
 }
 
-function withoutRepeats(batch: ReadBatch, sdkKey: string, seen: SeenDigests): Unrepeated {
+function dropDuplicates(batch: ReadBatch, sdkKey: string, seen: SeenDigests): UniqueEvents {
   const { text, metadata } = batch;
-  const isCandidate = possibleExposures(text);
-  const stableId = metadata === "" ? undefined : fieldsOf(JSON.parse(metadata))?.["stableID"];
+  const isCandidate = findCandidates(text);
+  const stableId = metadata === "" ? undefined : asObject(JSON.parse(metadata))?.["stableID"];
   const context = { sdkKey, batchStableId: stableId };
   const ranges: number[] = [];
-  const here = new Set<string>();
+  const inBatch = new Set<string>();
   const words = new Uint32Array((batch.ranges.length / 2) * DIGEST_WORDS);
   const digests = Buffer.from(words.buffer);
   for (let at = 0; at < batch.ranges.length; at += 2) {
     const [start = 0, end = 0] = [batch.ranges[at], batch.ranges[at + 1]];
     const identity = isCandidate(start, end)
-      ? exposureIdentity(JSON.parse(text.toString("utf8", start, end)), context)
+      ? identifyExposure(JSON.parse(text.toString("utf8", start, end)), context)
       : undefined;
     if (identity !== undefined) {
       const digest = hash("sha256", identity, "hex").slice(0, 2 * DIGEST_BYTES);
-      digests.write(digest, here.size * DIGEST_BYTES, "hex");
-      if (here.has(digest) || seen.has(words, here.size)) continue;
-      here.add(digest);
+      digests.write(digest, inBatch.size * DIGEST_BYTES, "hex");
+      if (inBatch.has(digest) || seen.has(words, inBatch.size)) continue;
+      inBatch.add(digest);
     }
     ranges.push(start, end);
   }
-  return { ranges, digests: here.size === 0 ? undefined : words.slice(0, here.size * DIGEST_WORDS) };
+  return { ranges, digests: inBatch.size === 0 ? undefined : words.slice(0, inBatch.size * DIGEST_WORDS) };
 }
 
-/** Which events may be exposures: those that name one, or hold an escape, which may spell anything. To be asked in order. */
-function possibleExposures(text: Buffer): (start: number, end: number) => boolean {
-  const [name, backslash] = [new Occurrences(text, EXPOSURE), new Occurrences(text, BACKSLASH)];
+/**
+ * Returns a test for events that may be exposures: they contain the suffix of the names, or a backslash, since an escape may
+ * spell anything. Call it with the events in order.
+ */
+function findCandidates(text: Buffer): (start: number, end: number) => boolean {
+  const [name, backslash] = [new Occurrences(text, EXPOSURE_SUFFIX), new Occurrences(text, BACKSLASH)];
   return (start, end) =>
     end - start <= MAX_EXPOSURE_BYTES && (name.from(start) < end || backslash.from(start) < end);
 }
 
-/** Finds the places of something one after the other, going through the text once. */
+/** Finds the occurrences of a pattern in one pass through the text. */
 class Occurrences {
   readonly #text: Buffer;
-  readonly #what: Buffer | number;
+  readonly #pattern: Buffer | number;
   #next = -1;
 
-  constructor(text: Buffer, what: Buffer | number) {
+  constructor(text: Buffer, pattern: Buffer | number) {
     this.#text = text;
-    this.#what = what;
+    this.#pattern = pattern;
   }
 
-  /** The first from `start` on, which never goes back. */
+  /** Returns the first occurrence at or after `start`, or Infinity. `start` must not decrease from call to call. */
   from(start: number): number {
     if (this.#next < start) {
-      const found = this.#text.indexOf(this.#what, start);
+      const found = this.#text.indexOf(this.#pattern, start);
       this.#next = found < 0 ? Number.POSITIVE_INFINITY : found;
     }
     return this.#next;
@@ -152,8 +151,8 @@ type DecodedBody =
   | { readonly kind: "too_large" };
 
 /**
- * Undoes a request's Content-Encoding. No more than `maxBytes` are ever made: decompression stops there, so
- * that a bomb costs what an honest body costs.
+ * Decodes a request's Content-Encoding. Decompression stops after `maxBytes`, so that a decompression bomb costs no more than
+ * an ordinary body.
  */
 function decodeBody(body: Uint8Array, contentEncoding: string, maxBytes: number): DecodedBody {
   if (body.byteLength > maxBytes) return { kind: "too_large" };
@@ -169,7 +168,7 @@ function decodeBody(body: Uint8Array, contentEncoding: string, maxBytes: number)
 function decompress(
   body: Uint8Array,
   coding: string,
-  bound: { readonly maxOutputLength: number },
+  options: { readonly maxOutputLength: number },
 ): Uint8Array | undefined {
   switch (coding) {
     case "":
@@ -177,20 +176,20 @@ function decompress(
       return body;
     case "gzip":
     case "x-gzip":
-      return gunzipSync(body, bound);
+      return gunzipSync(body, options);
     case "deflate":
-      return hasZlibHeader(body) ? inflateSync(body, bound) : inflateRawSync(body, bound);
+      return hasZlibHeader(body) ? inflateSync(body, options) : inflateRawSync(body, options);
     case "br":
-      return brotliDecompressSync(body, bound);
+      return brotliDecompressSync(body, options);
     case "zstd":
-      // What is cut short decodes to less without an error here; it is no JSON then.
-      return zstdDecompressSync(body, bound);
+      // zstd does not fail for truncated input, but decodes less of it, which then is not valid JSON.
+      return zstdDecompressSync(body, options);
     default:
       return undefined;
   }
 }
 
-/** Clients mean either by "deflate" (RFC 9110, 8.4.1.2); RFC 1950, 2.2 tells them apart. */
+/** "deflate" may be with or without a zlib header (RFC 9110, 8.4.1.2). RFC 1950, 2.2 defines the header. */
 function hasZlibHeader([first = 0, second = 0]: Uint8Array): boolean {
   return (first & 0x0f) === 8 && ((first << 8) | second) % 31 === 0;
 }

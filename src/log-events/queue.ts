@@ -1,126 +1,135 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { ChunkLimits, EventChunk } from "./chunk.ts";
 
-/** What may be forwarded in one request: events of one SDK key, from SDKs that say the same of themselves. */
+/** What the events of one request to upstream have in common. */
 export interface EventGroup {
   readonly sdkKey: SdkKey;
-  /** The JSON text of `statsigMetadata` as the SDK sent it; empty where it sent none. */
+  /** The JSON text of `statsigMetadata` as the SDK sent it; empty if it sent none. */
   readonly metadata: string;
-  /** The headers that are forwarded, by lower-case name: what the SDK says of itself, and the way that its events came. */
+  /** The headers to forward, by lower-case name: they describe the SDK and the relays that the events came through. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Events that came in one request. */
+/** Returns a text that is equal for groups with equal content, whatever the order of their headers. It contains the SDK key. */
+export function identifyGroup({ sdkKey, metadata, headers }: EventGroup): string {
+  const sorted = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([sdkKey, metadata, sorted]);
+}
+
+/** The events of one request of a client. */
 export interface EventBatch {
   readonly group: EventGroup;
   /** At least one. */
   readonly chunks: readonly EventChunk[];
-  /** Ms since the Unix epoch. */
+  /** In ms since the Unix epoch. */
   readonly queuedAt: number;
 }
 
-/** Chunks of one group, in the order in which they were put, that one request can carry. */
+/** Chunks of one group, in the order in which they were put, that fit into one request to upstream. */
 export interface ClaimedEvents {
-  /** Names what was taken; for the queue alone. */
+  /** Identifies the claim. Only the queue interprets it. */
   readonly token: number;
   readonly group: EventGroup;
   readonly chunks: readonly EventChunk[];
-  /** When the oldest was put. */
+  /** When the oldest chunk was put, ms since the Unix epoch. */
   readonly queuedAt: number;
 }
 
 export interface ClaimLimits extends ChunkLimits {
-  /** A group is due when its oldest chunk was put before this (ms since the Unix epoch), or when the limits are full. */
+  /** A group is due if its oldest chunk was put before this time (ms since the Unix epoch), or if it fills a request. */
   readonly dueBefore: number;
 }
 
-/** Events that are not sent when the relay stops. */
+/** Counts of events that were not sent before the relay stopped. */
 export interface EventsLeft {
-  /** On disk, from where the next relay sends them. */
+  /** They are on disk; the next relay that starts sends them. */
   readonly kept: number;
   readonly lost: number;
 }
 
 export interface QueueDepth {
-  /** Chunks: a batch with more events than one request to upstream can carry counts more than once. */
+  /** Counts chunks: a batch with more events than fit into one request counts more than once. */
   readonly batches: number;
   readonly events: number;
   readonly bytes: number;
 }
 
 /**
- * Keeps events between the SDK's request and upstream's acceptance. Every method rejects where the queue can't
- * work just now; nothing is lost by that.
+ * Keeps events from the SDK's request until upstream has accepted them. A method rejects if the queue can't do it at the
+ * moment, for example on a full disk; no event is lost then.
  */
 export interface EventQueue extends AsyncDisposable {
-  /** Resolves once all events are safe, or with "full" and none was kept. */
+  /** Resolves with "queued" when all events of the batch are stored, or with "full" when none is. */
   put(batch: EventBatch): Promise<"queued" | "full">;
 
   /**
-   * The longest waiting group that is due and not taken: as many of its chunks, from the oldest on, as fit the
-   * limits, at least one. A group is taken by one at a time, so that its events stay in order.
+   * Claims the oldest chunks of the group that has waited longest, out of the groups that are due and not claimed: as many chunks
+   * as fit the limits, at least one. Only one claim of a group exists at a time, so that its events stay in order. Resolves with
+   * undefined if no group is due.
    */
-  take(limits: ClaimLimits): Promise<ClaimedEvents | undefined>;
+  claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined>;
 
-  /** Upstream has them, or they are given up: gone for good. If `count` is given, only so many events from the first on. */
-  remove(taken: ClaimedEvents, count?: number): Promise<void>;
+  /**
+   * Deletes claimed events: upstream has them, or they are given up. With `count`, only the first `count` events of the claim,
+   * counted from its start.
+   */
+  ack(claimed: ClaimedEvents, count?: number): Promise<void>;
 
-  /** Gives up what was taken and all else that waits of its group. Returns how many events those are. */
-  drop(taken: ClaimedEvents): Promise<number>;
+  /** Deletes the claimed events and everything else of their group. Resolves with the number of events deleted. */
+  drop(claimed: ClaimedEvents): Promise<number>;
 
-  /** To be taken again, before what came later of the same group. */
-  release(taken: ClaimedEvents): Promise<void>;
+  /** Returns what is left of the claim to the queue. It is claimed again before the newer events of the same group. */
+  nack(claimed: ClaimedEvents): Promise<void>;
 
-  /** What is kept, taken or not. */
+  /** Everything in the queue, claimed or not. */
   readonly depth: QueueDepth;
 
-  /** 0 for empty; at 1 the next batch finds no room, or the oldest make room for it. */
+  /** From 0 (empty) to 1: the next batch is refused, or the oldest events are evicted for it. */
   readonly filled: number;
 
-  /** When the next group comes to be due, given how long a batch may wait; undefined where nothing waits. */
+  /** Returns when the next group becomes due, in ms since the Unix epoch, or undefined if no group waits. */
   nextDueAt(maxWaitMs: number): number | undefined;
 
-  /** Called after each put. */
+  /** Registers a listener that is called after each put. */
   onPut(listener: () => void): void;
 }
 
 export type SendOutcome =
-  /** Upstream has them. */
   | { readonly kind: "accepted" }
-  /** Not now. */
+  /** The same request may succeed later. */
   | {
       readonly kind: "retry";
-      /** Whether upstream as a whole seems to be in trouble, or said no to this key alone. */
+      /** "upstream" if upstream as a whole seems to fail, "key" if it only rejects this SDK key for now. */
       readonly trouble: "upstream" | "key";
-      /** For people; never holds an SDK key. */
+      /** For logs; never contains an SDK key. */
       readonly detail: string;
-      /** How long upstream asked us to stay away, in ms. */
+      /** The delay that upstream asked for, in ms. */
       readonly afterMs?: number;
     }
-  /** Fewer at once might be taken. */
+  /** A request with fewer events may be accepted. */
   | { readonly kind: "too_large" }
-  /** Nothing of this SDK key: 401 or 403. */
+  /** Upstream rejects the SDK key, with 401 or 403. */
   | { readonly kind: "unauthorized"; readonly status: number }
-  /** Never. */
+  /** Upstream will never accept these events. */
   | { readonly kind: "refused"; readonly status: number };
 
-/** Where events go. */
+/** The destination of log events. */
 export interface EventSink {
   /**
-   * One request with the events of all these chunks. Every expected ending is a value; it rejects for `signal`
-   * alone, and always ends within the sink's own time limit.
+   * Sends one request with all of these chunks. Every expected outcome is a value; rejects only when `signal` is aborted.
+   * Always settles within the sink's own time limit.
    */
   send(group: EventGroup, chunks: readonly EventChunk[], signal: AbortSignal): Promise<SendOutcome>;
 }
 
 export interface Waiting {
-  /** Ms since the Unix epoch. */
+  /** In ms since the Unix epoch. */
   readonly queuedAt: number;
-  /** Decides between those of the same time. */
+  /** Breaks ties between equal times. */
   readonly id: number;
 }
 
-/** Groups that wait, the longest waiting first. Among 100,000, one is put in its place within some 10 µs. */
+/** Groups sorted by how long they have waited, the longest first. Among 100,000, adding one takes about 10 µs. */
 export class WaitingOrder<T extends Waiting> implements Iterable<T> {
   #all: T[] = [];
 
@@ -137,16 +146,16 @@ export class WaitingOrder<T extends Waiting> implements Iterable<T> {
   }
 
   add(waiting: T): void {
-    this.#all.splice(this.#placeOf(waiting), 0, waiting);
+    this.#all.splice(this.#findPlace(waiting), 0, waiting);
   }
 
   delete(waiting: Waiting): void {
-    const place = this.#placeOf(waiting);
+    const place = this.#findPlace(waiting);
     if (this.#all[place]?.id === waiting.id) this.#all.splice(place, 1);
   }
 
-  /** Where it is, or would be. */
-  #placeOf(waiting: Waiting): number {
+  /** Returns the index where it is, or where it belongs. */
+  #findPlace(waiting: Waiting): number {
     let [from, to] = [0, this.#all.length];
     while (from < to) {
       const middle = (from + to) >>> 1;

@@ -1,19 +1,19 @@
 import { randomBytes } from "node:crypto";
 
-/** Names the relays that events came by, as they forward them: `5f0c22a1,9b1d0e77`. */
+/** Lists the relays that forwarded the events, as 8 hexadecimal digits each: `5f0c22a1,9b1d0e77` (docs/protocol.md, Forwarding headers). */
 export const VIA_HEADER = "x-sfp-via";
 
-const FORM = /^[0-9a-f]{8}(?:,[0-9a-f]{8}){0,15}$/;
+const VALID_VIA = /^[0-9a-f]{8}(?:,[0-9a-f]{8}){0,15}$/;
 
-/** This process. */
-const OURS = randomBytes(4).toString("hex");
+/** Identifies this process. */
+const RELAY_ID = randomBytes(4).toString("hex");
 
-/** Whether they were here before: relays that forward to each other, or to themselves, would go on with them for ever. */
-export function containsThisRelay(way: string | undefined): boolean {
-  return way !== undefined && FORM.test(way) && way.split(",").includes(OURS);
+/** Returns true if this relay forwarded the events before: relays that forward in a circle would never stop. */
+export function containsThisRelay(via: string | undefined): boolean {
+  return via !== undefined && VALID_VIA.test(via) && via.split(",").includes(RELAY_ID);
 }
 
-/** What the next relay is told. */
-export function appendVia(way: string | undefined): string {
-  return way !== undefined && FORM.test(way) ? `${way},${OURS}` : OURS;
+/** Returns the header's value for the next relay. An invalid `via` is replaced. */
+export function appendVia(via: string | undefined): string {
+  return via !== undefined && VALID_VIA.test(via) ? `${via},${RELAY_ID}` : RELAY_ID;
 }

@@ -1,51 +1,43 @@
 import type { Supervisor } from "../platform/supervisor.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
-import type { EventCall, EventReply, PackedContents } from "./calls.ts";
+import type { ForwardedContents } from "./chunk.ts";
+import type { EventCall, EventReply } from "./event-worker.ts";
 import type { BodyReading, RawBatch } from "./parse.ts";
 
-/** Reads bodies without holding up other requests. */
+/** Reads request bodies off the main thread, so that other requests are not delayed. */
 export interface BatchReader {
-  /** Takes over `raw.body`: the caller must not use it again. Rejects when the work could not be done at all. */
+  /** Takes ownership of `raw.body`: the caller must not use it again. Rejects if the Worker cannot do the work. */
   read(raw: RawBatch): Promise<BodyReading>;
 
   /**
-   * Exposures of a batch that is kept: whoever sends them again repeats them. Takes over `digests`. Bodies that are given
-   * to `read` after this know of them. Resolves with whether the whole window has been replaced once more.
+   * Records the exposures of a batch that was queued, so that bodies passed to `read` later are compared with them. Takes
+   * ownership of `digests`. Resolves with true if every digest of the window has been evicted since the last time it did.
    */
   remember(digests: Uint32Array<ArrayBuffer>): Promise<boolean>;
 }
 
-/** Makes bodies of requests to upstream without holding up other requests. */
+/** Makes request bodies for upstream off the main thread. */
 export interface BatchPacker {
-  /** A gzip-coded body. Rejects when the work could not be done at all. */
-  pack(contents: PackedContents): Promise<Uint8Array<ArrayBuffer>>;
+  /** Returns a body in gzip. Rejects if the Worker cannot do the work. */
+  pack(contents: ForwardedContents): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-/** Of a body of 5 MiB that is made to be slow, a few times over. */
-const LIMIT_MS = 30_000;
+/** Several times what the slowest crafted body of 5 MiB takes. */
+const CALL_LIMIT_MS = 30_000;
 
-function startCalls(name: string, supervisor: Supervisor): WorkerCalls<EventCall, EventReply> {
-  return new WorkerCalls({
-    name,
-    start: () => new Worker(new URL("./event-worker.ts", import.meta.url)),
-    onLost: (error) => supervisor.caught("event_worker", error),
-    limitMs: LIMIT_MS,
-  });
-}
+const UNEXPECTED_REPLY = "the event worker sent a reply of the wrong kind";
 
-const OTHER_ANSWER = "the event worker answered another question";
-
-/** Does the work in one Worker, one body at a time, started with the first. What it remembers dies with it. */
+/** Reads bodies in a Worker of its own, one at a time; the first call starts it. If the Worker dies, its window of exposures is lost. */
 export class WorkerReader implements BatchReader, AsyncDisposable {
   readonly #calls: WorkerCalls<EventCall, EventReply>;
 
   constructor(supervisor: Supervisor) {
-    this.#calls = startCalls("the worker that reads events", supervisor);
+    this.#calls = createCalls("the worker that reads events", supervisor);
   }
 
   async read(raw: RawBatch): Promise<BodyReading> {
     const reply = await this.#calls.call({ kind: "read", raw }, [raw.body.buffer]);
-    if (reply.kind === "remembered" || reply.kind === "packed") throw new Error(OTHER_ANSWER);
+    if (reply.kind === "remembered" || reply.kind === "packed") throw new Error(UNEXPECTED_REPLY);
     return reply;
   }
 
@@ -59,21 +51,30 @@ export class WorkerReader implements BatchReader, AsyncDisposable {
   }
 }
 
-/** The same for what goes to upstream: not in the Worker that reads, where hostile bodies would hold it up. */
+/** Packs bodies in a second Worker: in the one that reads, hostile bodies would delay forwarding. */
 export class WorkerPacker implements BatchPacker, AsyncDisposable {
   readonly #calls: WorkerCalls<EventCall, EventReply>;
 
   constructor(supervisor: Supervisor) {
-    this.#calls = startCalls("the worker that packs events", supervisor);
+    this.#calls = createCalls("the worker that packs events", supervisor);
   }
 
-  async pack(contents: PackedContents): Promise<Uint8Array<ArrayBuffer>> {
+  async pack(contents: ForwardedContents): Promise<Uint8Array<ArrayBuffer>> {
     const reply = await this.#calls.call({ kind: "pack", contents });
-    if (reply.kind !== "packed") throw new Error(OTHER_ANSWER);
+    if (reply.kind !== "packed") throw new Error(UNEXPECTED_REPLY);
     return reply.body;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#calls[Symbol.asyncDispose]();
   }
+}
+
+function createCalls(name: string, supervisor: Supervisor): WorkerCalls<EventCall, EventReply> {
+  return new WorkerCalls({
+    name,
+    start: () => new Worker(new URL("./event-worker.ts", import.meta.url)),
+    onLost: (error) => supervisor.caught("event_worker", error),
+    limitMs: CALL_LIMIT_MS,
+  });
 }

@@ -5,7 +5,7 @@ import type { Snapshot } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
 import { RedisFailure, redisFailure } from "./errors.ts";
 import type { EmitRedisEvent, RedisEvent } from "./events.ts";
-import { backupKeys, type NamedKey, type RedisKeySchema, removedKey } from "./keys.ts";
+import { backupKeys, type NamedKey, type RedisKeySchema, removalKey } from "./keys.ts";
 import { readEntry } from "./read-entry.ts";
 import { removeEntry, touchEntry, writeEntry } from "./write-entry.ts";
 
@@ -58,7 +58,7 @@ export class RedisBackup implements SpecBackup {
     });
     // Also where it was there already: the note may have outlived an earlier write.
     if (written.kind === "written" || written.lcut === lcut) {
-      await this.#telling(ifAllowed(redis.send("DEL", [removedKey(feed)])), (reason) => {
+      await this.#telling(ifAllowed(redis.send("DEL", [removalKey(feed)])), (reason) => {
         return { kind: "redis_write_failed", feed, lcut, reason };
       });
     }
@@ -93,14 +93,14 @@ export class RedisBackup implements SpecBackup {
   }
 
   async wasRemoved(feed: Feed): Promise<boolean> {
-    return typeof (await ifAllowed(this.#options.redis.send("GET", [removedKey(feed)]))) === "string";
+    return typeof (await ifAllowed(this.#options.redis.send("GET", [removalKey(feed)]))) === "string";
   }
 
   /** For as long as other relays may hold the feed without having heard from upstream that its key is refused. */
   async #noteRemoval(feed: Feed): Promise<void> {
     const { redis, ttlMs } = this.#options;
-    await redis.send("SETNX", [removedKey(feed), "1"]);
-    await redis.send("EXPIRE", [removedKey(feed), String(Math.ceil(ttlMs / 1_000))]);
+    await redis.send("SETNX", [removalKey(feed), "1"]);
+    await redis.send("EXPIRE", [removalKey(feed), String(Math.ceil(ttlMs / 1_000))]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -45,7 +45,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
       redis: options,
       clock,
       onChange: () => this.#changed(),
-      isAnswering: () => this.#isAnswering(),
+      isResponding: () => this.#isResponding(),
     };
     this.#commands = new LinkPool({ ...common, kind: "commands", size: { min: 1, max: 1 } });
     this.#bulk = new LinkPool({ ...common, kind: "bulk", size: options.pool });
@@ -86,7 +86,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     };
   }
 
-  async #isAnswering(): Promise<boolean> {
+  async #isResponding(): Promise<boolean> {
     try {
       await this.#commands.send("PING", []);
       return true;

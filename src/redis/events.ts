@@ -6,7 +6,7 @@ export type RedisEvent =
   | { readonly kind: "redis_down"; readonly reason: string }
   /** It answers, but takes no writes: full, read-only, or the user may not; told once until it does again. */
   | { readonly kind: "redis_refuses_writes"; readonly reason: string }
-  | { readonly kind: "redis_takes_writes" }
+  | { readonly kind: "redis_accepts_writes" }
   /** The Redis user lacks a permission (in the words of ACL SETUSER), and what that costs; reported once until it has it. */
   | { readonly kind: "redis_permission_missing"; readonly permission: string; readonly cost: string }
   | { readonly kind: "redis_permission_given"; readonly permission: string }

@@ -6,7 +6,7 @@ import type { Confirmation, FleetChannel, Look, Seen } from "../specs/fleet.ts";
 import { latestLcut, parseLcut } from "../specs/payload/payload.ts";
 import { type RedisConnection, RedisScript } from "./connection.ts";
 import { RedisFailure } from "./errors.ts";
-import { claimKey, confirmedKey, feedDigest, VERSIONS_CHANNEL } from "./keys.ts";
+import { claimKey, confirmedKey, redisFeedId, VERSIONS_CHANNEL } from "./keys.ts";
 import { Subscriber } from "./subscriber.ts";
 
 /**
@@ -84,7 +84,7 @@ export class RedisFleetChannel implements FleetChannel {
   }
 
   async look(feed: Feed, { freshForMs, claimedForMs }: Look): Promise<Seen> {
-    const digest = feedDigest(feed);
+    const digest = redisFeedId(feed);
     const args = [...this.#bounds(), this.#id, whole(freshForMs), whole(claimedForMs)];
     const answer = await look.run(this.#redis, [confirmedKey(digest), claimKey(digest)], args);
     return readSeen(answer);
@@ -94,22 +94,22 @@ export class RedisFleetChannel implements FleetChannel {
     if (ageMs >= KEPT_MS) return;
     const since = confirmedAgoMs === undefined ? UNKNOWN : whole(ageMs - confirmedAgoMs);
     const args = [...this.#bounds(), String(lcut), whole(ageMs), since];
-    await confirm.run(this.#redis, [confirmedKey(feedDigest(feed))], args);
+    await confirm.run(this.#redis, [confirmedKey(redisFeedId(feed))], args);
   }
 
   async refuse(feed: Feed, claimedForMs: number): Promise<void> {
     const keptMs = whole(2 * claimedForMs);
     const value = `${this.#id} ${REFUSED} ${keptMs}`;
-    await this.#redis.send("SET", [claimKey(feedDigest(feed)), value, "PX", keptMs]);
+    await this.#redis.send("SET", [claimKey(redisFeedId(feed)), value, "PX", keptMs]);
   }
 
   async holdOff(feed: Feed, ms: number): Promise<void> {
     const value = `${this.#id} ${HOLD} ${whole(ms)}`;
-    await this.#redis.send("SET", [claimKey(feedDigest(feed)), value, "PX", whole(ms)]);
+    await this.#redis.send("SET", [claimKey(redisFeedId(feed)), value, "PX", whole(ms)]);
   }
 
   announce(feed: Feed, lcut: number): Promise<void> {
-    return this.#notices.publish(feedDigest(feed), lcut);
+    return this.#notices.publish(redisFeedId(feed), lcut);
   }
 
   onAnnounced(listener: (topic: string, lcut: number) => void): void {
@@ -117,7 +117,7 @@ export class RedisFleetChannel implements FleetChannel {
   }
 
   topicOf(feed: Feed): string {
-    return feedDigest(feed);
+    return redisFeedId(feed);
   }
 
   #bounds(): readonly [latestLcut: string, keptMs: string] {

@@ -50,7 +50,7 @@ export function sdkKeyDigest(feed: Feed): string {
 }
 
 /** Names a feed where other relays see it, without its SDK key. */
-export function feedDigest(feed: Feed): string {
+export function redisFeedId(feed: Feed): string {
   return createHash("sha256").update(feedId(feed)).digest("base64url");
 }
 
@@ -60,8 +60,8 @@ export function confirmedKey(digest: string): string {
 }
 
 /** Another relay removed what was kept of a feed, since upstream refuses its SDK key. */
-export function removedKey(feed: Feed): string {
-  return `statsig_forward_proxy::removed::${feedDigest(feed)}`;
+export function removalKey(feed: Feed): string {
+  return `statsig_forward_proxy::removed::${redisFeedId(feed)}`;
 }
 
 /** Which relay of a fleet asks upstream for a feed. */

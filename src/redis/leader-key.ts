@@ -11,7 +11,7 @@ interface LeaderKeyOptions {
   /** `--redis-leader-key-ttl`: original relays do not write for so long after a relay of this project last renewed the key. */
   readonly ttlMs: number;
   /** The key is renewed for so long after upstream last answered: longer than the polling interval. */
-  readonly answerCountsForMs: number;
+  readonly responseValidMs: number;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitRedisEvent;
@@ -46,7 +46,7 @@ export class LeaderKey implements AsyncDisposable {
   readonly #ending = new AbortController();
   readonly #running: Promise<void>;
   #due = new AbortController();
-  #answeredAt = Number.NEGATIVE_INFINITY;
+  #respondedAt = Number.NEGATIVE_INFINITY;
   #refusal: string | undefined;
 
   constructor(options: LeaderKeyOptions) {
@@ -58,8 +58,8 @@ export class LeaderKey implements AsyncDisposable {
   }
 
   /** Upstream answered just now. */
-  answered(): void {
-    this.#answeredAt = this.#options.clock.elapsed();
+  upstreamResponded(): void {
+    this.#respondedAt = this.#options.clock.elapsed();
     this.#due.abort();
   }
 
@@ -81,8 +81,8 @@ export class LeaderKey implements AsyncDisposable {
   }
 
   get #isRenewing(): boolean {
-    const { clock, answerCountsForMs } = this.#options;
-    return clock.elapsed() - this.#answeredAt < answerCountsForMs;
+    const { clock, responseValidMs } = this.#options;
+    return clock.elapsed() - this.#respondedAt < responseValidMs;
   }
 
   async #takeOrRenew(): Promise<void> {
@@ -107,7 +107,7 @@ export class LeaderKey implements AsyncDisposable {
     const { emit } = this.#options;
     if (refusal !== undefined && this.#refusal === undefined)
       emit({ kind: "redis_refuses_writes", reason: refusal });
-    if (refusal === undefined && this.#refusal !== undefined) emit({ kind: "redis_takes_writes" });
+    if (refusal === undefined && this.#refusal !== undefined) emit({ kind: "redis_accepts_writes" });
     this.#refusal = refusal;
   }
 

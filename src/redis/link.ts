@@ -14,7 +14,7 @@ export interface LinkOptions {
   readonly clock: Clock;
   readonly onChange: () => void;
   /** Whether Redis answers on another connection; asked if nothing moves on one for large values. */
-  readonly isAnswering: () => Promise<boolean>;
+  readonly isResponding: () => Promise<boolean>;
 }
 
 /** A Redis that has become a replica is looked for anew, but one that stays read-only still serves reads. */
@@ -49,7 +49,7 @@ export class RedisLink implements AsyncDisposable {
   #readonlySince = Number.NEGATIVE_INFINITY;
   inFlight = 0;
 
-  constructor({ redis, kind, clock, onChange, isAnswering }: LinkOptions) {
+  constructor({ redis, kind, clock, onChange, isResponding }: LinkOptions) {
     this.#options = redis;
     this.#kind = kind;
     this.#clock = clock;
@@ -64,13 +64,13 @@ export class RedisLink implements AsyncDisposable {
     this.#client.on("error", (error: unknown) => this.#failed(error));
     this.#client.on("close", () => this.#closed());
     this.#client.on("end", () => void this.#reopen());
-    const { commandTimeoutMs: limitMs, maxAnswerBytes } = redis;
+    const { commandTimeoutMs: limitMs, maxReplyBytes } = redis;
     if (kind === "bulk") {
       this.#stallWatch = new StallWatch({
         client: this.#client,
         limitMs,
-        maxAnswerBytes,
-        isAnswering,
+        maxReplyBytes,
+        isResponding,
         clock,
       });
     }

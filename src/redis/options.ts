@@ -51,7 +51,7 @@ export interface RedisOptions {
   /** Small commands are answered or have failed within this time; one with a large value, if nothing moves for so long. */
   readonly commandTimeoutMs: number;
   /** A connection whose next answer is longer is closed. */
-  readonly maxAnswerBytes: number;
+  readonly maxReplyBytes: number;
 }
 
 export const DEFAULT_PORT = 6379;
@@ -74,5 +74,5 @@ export const DEFAULT_REDIS_OPTIONS: RedisOptions = {
   pool: { min: 1, max: 1 },
   connectTimeoutMs: 5_000,
   commandTimeoutMs: 3_000,
-  maxAnswerBytes: 72 * 1024 * 1024,
+  maxReplyBytes: 72 * 1024 * 1024,
 };

@@ -21,39 +21,39 @@ const SENTINEL_PORT = 26_379;
 const MAX_CONNECTIONS = 64;
 
 /** How to reach Redis. An empty variable counts as none. */
-export function readRedisOptions(env: RedisEnvironment, refuse: Refuse): RedisOptions {
+export function readRedisOptions(env: RedisEnvironment, reject: Reject): RedisOptions {
   const given = WAYS.flatMap((way) => way.find((name) => env[name]) ?? []);
-  if (given.length > 1) refuse(`${given.join(" and ")} are set, allowed is one of them`);
-  const url = env["REDIS_URL"] ? readRedisUrl(env["REDIS_URL"], refuse) : undefined;
-  const tls = readTls(env, url?.tls, refuse);
+  if (given.length > 1) reject(`${given.join(" and ")} are set, allowed is one of them`);
+  const url = env["REDIS_URL"] ? readRedisUrl(env["REDIS_URL"], reject) : undefined;
+  const tls = readTls(env, url?.tls, reject);
   return {
     ...DEFAULT_REDIS_OPTIONS,
-    address: url?.address ?? readAddress(env, refuse),
-    ...readCredentials(env, url?.credentials, refuse),
+    address: url?.address ?? readAddress(env, reject),
+    ...readCredentials(env, url?.credentials, reject),
     ...(tls !== undefined && { tls }),
-    pool: readPool(env, refuse),
+    pool: readPool(env, reject),
   };
 }
 
-function readAddress(env: RedisEnvironment, refuse: Refuse): RedisAddress {
+function readAddress(env: RedisEnvironment, reject: Reject): RedisAddress {
   const cluster = env["REDIS_CLUSTER_NODES"];
   if (cluster)
-    return { kind: "cluster", nodes: readHosts("REDIS_CLUSTER_NODES", cluster, DEFAULT_PORT, refuse) };
+    return { kind: "cluster", nodes: readHosts("REDIS_CLUSTER_NODES", cluster, DEFAULT_PORT, reject) };
   const [sentinels, master] = [env["REDIS_SENTINELS"], env["REDIS_SENTINEL_MASTER"]];
   if (sentinels && master) {
-    const hosts = readHosts("REDIS_SENTINELS", sentinels, SENTINEL_PORT, refuse);
+    const hosts = readHosts("REDIS_SENTINELS", sentinels, SENTINEL_PORT, reject);
     return { kind: "sentinel", sentinels: hosts, master };
   }
-  if (sentinels) refuse("REDIS_SENTINELS is set without REDIS_SENTINEL_MASTER, the name of the master");
-  if (master) refuse("REDIS_SENTINEL_MASTER is set without REDIS_SENTINELS, a list of host:port");
+  if (sentinels) reject("REDIS_SENTINELS is set without REDIS_SENTINEL_MASTER, the name of the master");
+  if (master) reject("REDIS_SENTINEL_MASTER is set without REDIS_SENTINELS, a list of host:port");
   return {
     kind: "single",
-    host: readHost("REDIS_ENTERPRISE_HOST", env["REDIS_ENTERPRISE_HOST"] || "127.0.0.1", refuse),
+    host: readHost("REDIS_ENTERPRISE_HOST", env["REDIS_ENTERPRISE_HOST"] || "127.0.0.1", reject),
     port: readWholeNumber(
       "REDIS_ENTERPRISE_PORT",
       env["REDIS_ENTERPRISE_PORT"] || String(DEFAULT_PORT),
       [1, 65_535],
-      refuse,
+      reject,
     ),
     db: 0,
   };
@@ -62,27 +62,27 @@ function readAddress(env: RedisEnvironment, refuse: Refuse): RedisAddress {
 function readCredentials(
   env: RedisEnvironment,
   inUrl: RedisCredentials | undefined,
-  refuse: Refuse,
+  reject: Reject,
 ): RedisCredentials {
   const [user, password] = [env["REDIS_ENTERPRISE_USER"], env["REDIS_ENTERPRISE_PASSWORD"]];
   if (!user && !password) return inUrl ?? {};
   if (inUrl?.password !== undefined) {
     const name = user ? "REDIS_ENTERPRISE_USER" : "REDIS_ENTERPRISE_PASSWORD";
-    refuse(`${name} is set and REDIS_URL has a password, allowed is one of them`);
+    reject(`${name} is set and REDIS_URL has a password, allowed is one of them`);
   }
   if (!password) {
-    return refuse("REDIS_ENTERPRISE_USER is set without REDIS_ENTERPRISE_PASSWORD, allowed is with it");
+    return reject("REDIS_ENTERPRISE_USER is set without REDIS_ENTERPRISE_PASSWORD, allowed is with it");
   }
   return { password, ...(user && { user }) };
 }
 
-function readPool(env: RedisEnvironment, refuse: Refuse): RedisPoolSize {
+function readPool(env: RedisEnvironment, reject: Reject): RedisPoolSize {
   const [givenMin, givenMax] = [env["REDIS_CONNECTION_POOL_MIN_SIZE"], env["REDIS_CONNECTION_POOL_MAX_SIZE"]];
   const max = givenMax
-    ? readWholeNumber("REDIS_CONNECTION_POOL_MAX_SIZE", givenMax, [1, MAX_CONNECTIONS], refuse)
+    ? readWholeNumber("REDIS_CONNECTION_POOL_MAX_SIZE", givenMax, [1, MAX_CONNECTIONS], reject)
     : undefined;
   const min = givenMin
-    ? readWholeNumber("REDIS_CONNECTION_POOL_MIN_SIZE", givenMin, [0, max ?? MAX_CONNECTIONS], refuse)
+    ? readWholeNumber("REDIS_CONNECTION_POOL_MIN_SIZE", givenMin, [0, max ?? MAX_CONNECTIONS], reject)
     : DEFAULT_REDIS_OPTIONS.pool.min;
   return { min, max: max ?? Math.max(DEFAULT_REDIS_OPTIONS.pool.max, min) };
 }
@@ -93,26 +93,26 @@ const HOST_FORM = /^(?:[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\
 /** `host`, `host:port` or `[IPv6]:port`. */
 const HOST_AND_PORT_FORM = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/;
 
-function readHost(name: string, text: string, refuse: Refuse): string {
+function readHost(name: string, text: string, reject: Reject): string {
   const host = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
   return HOST_FORM.test(host)
     ? host
-    : refuse(`${name} is "${text}", allowed is a host name or an IP address`);
+    : reject(`${name} is "${text}", allowed is a host name or an IP address`);
 }
 
 /** A comma list of hosts, each with a port or without. */
-function readHosts(name: string, text: string, defaultPort: number, refuse: Refuse): readonly RedisHost[] {
+function readHosts(name: string, text: string, defaultPort: number, reject: Reject): readonly RedisHost[] {
   const entries = text.split(/[\s,]+/).filter((entry) => entry !== "");
-  if (entries.length === 0) refuse(`${name} names no host, allowed is a comma list of host:port`);
-  return entries.map((entry) => readEntry(name, entry, defaultPort, refuse));
+  if (entries.length === 0) reject(`${name} names no host, allowed is a comma list of host:port`);
+  return entries.map((entry) => readEntry(name, entry, defaultPort, reject));
 }
 
-function readEntry(name: string, entry: string, defaultPort: number, refuse: Refuse): RedisHost {
+function readEntry(name: string, entry: string, defaultPort: number, reject: Reject): RedisHost {
   const host = readHostAndPort(entry, defaultPort);
   if (host !== undefined) return host;
   // Up to the @ there may be a password.
   const shown = entry.slice(entry.lastIndexOf("@") + 1);
-  return refuse(`${name} has "${shown}", allowed is a comma list of host:port, without user or password`);
+  return reject(`${name} has "${shown}", allowed is a comma list of host:port, without user or password`);
 }
 
 /** Undefined where the text is neither `host` nor `host:port`. */
@@ -127,11 +127,11 @@ function readWholeNumber(
   name: string,
   text: string,
   [min, max]: readonly [number, number],
-  refuse: Refuse,
+  reject: Reject,
 ): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= min && value <= max) return value;
-  return refuse(`${name} is "${text}", allowed is a whole number from ${min} to ${max}`);
+  return reject(`${name} is "${text}", allowed is a whole number from ${min} to ${max}`);
 }
 
 const PATHS = {
@@ -141,43 +141,43 @@ const PATHS = {
 } as const;
 
 /** Undefined for no TLS. The files are read later; here only whether they can be. */
-function readTls(env: RedisEnvironment, byUrl: boolean | undefined, refuse: Refuse): RedisTls | undefined {
-  const on = readSwitch(env["REDIS_TLS"], refuse);
+function readTls(env: RedisEnvironment, byUrl: boolean | undefined, reject: Reject): RedisTls | undefined {
+  const on = readSwitch(env["REDIS_TLS"], reject);
   if (on === false && byUrl === true)
-    refuse("REDIS_TLS is false and REDIS_URL is rediss://, allowed is one of them");
+    reject("REDIS_TLS is false and REDIS_URL is rediss://, allowed is one of them");
   const given = Object.entries(PATHS).filter(([name]) => env[name]);
   if (on !== true && byUrl !== true) {
     const [name] = given[0] ?? [];
     if (name !== undefined)
-      refuse(`${name} is set and TLS is off, allowed is with REDIS_TLS=true or rediss://`);
+      reject(`${name} is set and TLS is off, allowed is with REDIS_TLS=true or rediss://`);
     return undefined;
   }
   for (const [has, lacks] of [
     ["REDIS_TLS_CERT_PATH", "REDIS_TLS_KEY_PATH"],
     ["REDIS_TLS_KEY_PATH", "REDIS_TLS_CERT_PATH"],
   ] as const) {
-    if (env[has] && !env[lacks]) refuse(`${has} is set without ${lacks}, allowed are both or none`);
+    if (env[has] && !env[lacks]) reject(`${has} is set without ${lacks}, allowed are both or none`);
   }
-  for (const [name] of given) refuseUnreadable(name, env[name] ?? "", refuse);
+  for (const [name] of given) refuseUnreadable(name, env[name] ?? "", reject);
   return Object.fromEntries(given.map(([name, path]) => [path, env[name]]));
 }
 
-function readSwitch(text: string | undefined, refuse: Refuse): boolean | undefined {
+function readSwitch(text: string | undefined, reject: Reject): boolean | undefined {
   if (!text) return undefined;
   if (text === "true" || text === "1") return true;
   if (text === "false" || text === "0") return false;
-  return refuse(`REDIS_TLS is "${text}", allowed is true or false`);
+  return reject(`REDIS_TLS is "${text}", allowed is true or false`);
 }
 
-function refuseUnreadable(name: string, path: string, refuse: Refuse): void {
+function refuseUnreadable(name: string, path: string, reject: Reject): void {
   try {
     if (readFileSync(path, "utf8").includes("-----BEGIN ")) return;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const reason = code === "ENOENT" ? "file is missing" : code === "EACCES" ? "no permission" : String(code);
-    refuse(`Cannot read ${name} "${path}": ${reason}`);
+    reject(`Cannot read ${name} "${path}": ${reason}`);
   }
-  refuse(`${name} is "${path}", allowed is a PEM file`);
+  reject(`${name} is "${path}", allowed is a PEM file`);
 }
 
 interface RedisUrl {
@@ -190,40 +190,40 @@ const MAX_DATABASE = 1_000_000;
 const FORM = "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS";
 
 /** Nothing of the text is shown: in one that can't be read, nobody knows what is the password. */
-function readRedisUrl(text: string, refuse: Refuse): RedisUrl {
+function readRedisUrl(text: string, reject: Reject): RedisUrl {
   const [, scheme, authority = "", path = ""] = /^(rediss?):\/\/([^/?#]*)(?:\/(\d*))?$/i.exec(text) ?? [];
   if (scheme === undefined) {
-    return refuse(`REDIS_URL can't be read, allowed is ${FORM}; / ? # in a password as %2F %3F %23`);
+    return reject(`REDIS_URL can't be read, allowed is ${FORM}; / ? # in a password as %2F %3F %23`);
   }
   const at = authority.lastIndexOf("@");
   return {
     tls: scheme.toLowerCase() === "rediss",
-    credentials: at < 0 ? {} : readUserInfo(authority.slice(0, at), refuse),
-    address: readPlace(authority.slice(at + 1), path, refuse),
+    credentials: at < 0 ? {} : readUserInfo(authority.slice(0, at), reject),
+    address: readPlace(authority.slice(at + 1), path, reject),
   };
 }
 
-function readUserInfo(text: string, refuse: Refuse): RedisCredentials {
+function readUserInfo(text: string, reject: Reject): RedisCredentials {
   const colon = text.indexOf(":");
-  const user = decoded(colon < 0 ? text : text.slice(0, colon), refuse);
-  const password = colon < 0 ? "" : decoded(text.slice(colon + 1), refuse);
-  if (password === "") return refuse(`REDIS_URL names a user without a password, allowed is ${FORM}`);
+  const user = decoded(colon < 0 ? text : text.slice(0, colon), reject);
+  const password = colon < 0 ? "" : decoded(text.slice(colon + 1), reject);
+  if (password === "") return reject(`REDIS_URL names a user without a password, allowed is ${FORM}`);
   return { password, ...(user !== "" && { user }) };
 }
 
-function decoded(text: string, refuse: Refuse): string {
+function decoded(text: string, reject: Reject): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return refuse("REDIS_URL has a user or password with a % that encodes nothing, allowed for it is %25");
+    return reject("REDIS_URL has a user or password with a % that encodes nothing, allowed for it is %25");
   }
 }
 
-function readPlace(text: string, path: string, refuse: Refuse): RedisUrl["address"] {
+function readPlace(text: string, path: string, reject: Reject): RedisUrl["address"] {
   const place = readHostAndPort(text, DEFAULT_PORT);
-  if (place === undefined) return refuse(`REDIS_URL has no usable host and port, allowed is ${FORM}`);
+  if (place === undefined) return reject(`REDIS_URL has no usable host and port, allowed is ${FORM}`);
   const db = Number(path);
-  if (db > MAX_DATABASE) refuse(`REDIS_URL has no usable database, allowed is 0 to ${MAX_DATABASE}`);
+  if (db > MAX_DATABASE) reject(`REDIS_URL has no usable database, allowed is 0 to ${MAX_DATABASE}`);
   return { kind: "single", ...place, db };
 }
 
@@ -231,7 +231,7 @@ function readPlace(text: string, path: string, refuse: Refuse): RedisUrl["addres
 export type RedisEnvironment = Readonly<Record<string, string | undefined>>;
 
 /** Given one line that names the variable, what was given (never a password) and what is allowed. */
-type Refuse = (problem: string) => never;
+type Reject = (problem: string) => never;
 
 interface RedisCredentials {
   readonly user?: string;

@@ -20,9 +20,9 @@ interface StallWatchOptions {
   /** A connection on which nothing moves for so long is closed. */
   readonly limitMs: number;
   /** And one that was sent so much without the end of an answer. */
-  readonly maxAnswerBytes: number;
+  readonly maxReplyBytes: number;
   /** Whether Redis answers on another connection. */
-  readonly isAnswering: () => Promise<boolean>;
+  readonly isResponding: () => Promise<boolean>;
   readonly clock: Clock;
 }
 
@@ -74,7 +74,7 @@ export class StallWatch implements Disposable {
     if (seen === undefined || seen.next !== next) {
       const { movedBytes, receivedBytes } = progress;
       this.#seen.set(stream, { next, receivedBefore: receivedBytes, movedBytes, samplesSince: 0 });
-    } else if (progress.receivedBytes - seen.receivedBefore > this.#options.maxAnswerBytes) {
+    } else if (progress.receivedBytes - seen.receivedBefore > this.#options.maxReplyBytes) {
       this.#close(connection, stream, new RedisFailure("garbage", "an answer is too large"));
     } else if (seen.movedBytes !== progress.movedBytes) {
       seen.movedBytes = progress.movedBytes;
@@ -91,11 +91,11 @@ export class StallWatch implements Disposable {
   }
 
   async #isStalled(connection: Redis, samplesSince: number, queuedBytes: number): Promise<boolean> {
-    const { limitMs, isAnswering } = this.#options;
+    const { limitMs, isResponding } = this.#options;
     const overMs = ((samplesSince - SAMPLES_PER_LIMIT) * limitMs) / SAMPLES_PER_LIMIT;
     if (overMs < 0) return false;
     if (queuedBytes > 0 || overMs >= msToPassOn(connection)) return true;
-    return !(await isAnswering());
+    return !(await isResponding());
   }
 
   #close(connection: Redis, stream: Socket, failure: RedisFailure): void {

@@ -84,7 +84,7 @@ function openRedisBackup(
     new LeaderKey({
       redis,
       ttlMs: leaderKeyTtlMs,
-      answerCountsForMs: ANSWERS_COUNT_INTERVALS * pollIntervalMs,
+      responseValidMs: ANSWERS_COUNT_INTERVALS * pollIntervalMs,
       clock,
       supervisor,
       emit,
@@ -106,7 +106,7 @@ function openRedisBackup(
   const manifests = new RedisManifests(redis, cacheTtlMs);
   const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS);
   const onReturn = (listener: () => void) => redis.onUp(listener);
-  const onAnswer = () => leader.answered();
+  const onAnswer = () => leader.upstreamResponded();
   const parts = { backup, manifests, touchEveryMs, onReturn, onAnswer };
   if (!settings.fleetPolling) return parts;
   const notices = running.use(new RedisNotices(redis, clock, supervisor));

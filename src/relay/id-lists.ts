@@ -31,22 +31,22 @@ interface IdListParts {
 
 export interface RunningIdLists extends AsyncDisposable {
   readonly service: IdListService;
-  /** Why clients should not come yet; none if they may. */
+  /** Returns the reasons why the relay is not ready; empty if it is. */
   readonly notReady: () => readonly string[];
-  /** What operators should know of the files; undefined without `--proxy-id-lists`. */
-  readonly status: () => IdListReadings | undefined;
-  /** Takes over another interval, and other preloaded keys. */
+  /** Returns the state of the files for the status page; undefined without `--proxy-id-lists`. */
+  readonly status: () => IdListFilesStatus | undefined;
+  /** Applies another poll interval and other preloaded keys. */
   reconfigure(config: Config): void;
 }
 
-interface IdListReadings extends ListFileStoreStatus {
-  /** Why no file can be kept, and since when (ms since the Unix epoch). */
+interface IdListFilesStatus extends ListFileStoreStatus {
+  /** Why no file can be stored, and since when (ms since the Unix epoch). */
   readonly folderUnusable: { readonly reason: string; readonly since: number } | undefined;
-  /** Preloaded keys that upstream gives no manifest for. */
+  /** Preloaded keys for which upstream has sent no manifest. */
   readonly unknown: readonly UnknownLists[];
 }
 
-/** The flow of ID lists from upstream to clients. */
+/** Starts the flow of ID lists from upstream to clients. */
 export function startIdLists(config: Config, parts: IdListParts): RunningIdLists {
   const { clock, supervisor, backup, access, tracing } = parts;
   const { emit } = parts.telemetry.idLists;
@@ -59,20 +59,18 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   access.allowList.onRemoved((removed) => {
     for (const sdkKey of removed) store.remove(sdkKey);
   });
-  const proxying = config.idLists.proxied
-    ? startProxying(config, { clock, supervisor, emit, store, running })
-    : undefined;
-  const proxied = proxying?.lists;
+  const opened = config.idLists.proxied ? openFiles(config, parts) : undefined;
+  const files = running.use(opened?.files);
+  const proxied = files && new ProxiedLists(files, store);
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const carries = tracing.headers;
   const endpoint = new UpstreamEndpoint({
     baseUrl,
     proxied: upstreamProxied,
     relayVersion: VERSION,
-    carries,
+    carries: tracing.headers,
   });
-  const writer = backup && running.use(startWriter(backup, { clock, emit, store }));
+  const writer = backup && running.use(startManifestWriter(backup, { clock, emit, store }));
   const refresher = tracing.manifests(
     new ManifestRefresher({
       source: tracing.manifestSource(new StatsigIdLists(endpoint, clock)),
@@ -87,72 +85,69 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const poller = running.use(new ManifestPoller({ store, refresher, clock, supervisor, specIntervalMs }));
   const isRemoving = (sdkKey: SdkKey) => writer?.isRemoving(sdkKey) === true;
   const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit, isRemoving });
-  const query = new IdListQuery({ store, refresher, clock, recovery, proxied, maxDenials: maxKeys, gate });
-  let retryMs = specIntervalMs;
-  const preloading = {
-    query,
+  const query = new IdListQuery({
+    store,
+    refresher,
     clock,
-    supervisor,
-    allows: store.allows.bind(store),
-    retryEveryMs: () => retryMs,
-  };
-  const preloaded =
-    proxied && running.use(new PreloadedLists({ ...preloading, proxied }, config.preloadSdkKeys));
+    recovery,
+    proxied,
+    maxNegativeEntries: maxKeys,
+    gate,
+  });
+  let retryMs = specIntervalMs;
+  const retryEveryMs = () => retryMs;
+  const allows = (sdkKey: SdkKey) => store.allows(sdkKey);
+  const preloaded = running.use(
+    proxied &&
+      new PreloadedLists({ query, proxied, clock, supervisor, allows, retryEveryMs }, config.preloadSdkKeys),
+  );
   return {
     service: { query, proxied, publicUrl },
     notReady: () => preloaded?.notReady() ?? [],
-    status: () => proxying && readingsOf(proxying, preloaded),
+    status: () => opened && toStatus(opened, preloaded),
     reconfigure({ pollIntervalMs, preloadSdkKeys }) {
       retryMs = pollIntervalMs;
-      poller.pollEvery(pollIntervalMs);
-      preloaded?.follow(preloadSdkKeys);
+      poller.setSpecInterval(pollIntervalMs);
+      preloaded?.setKeys(preloadSdkKeys);
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-function startWriter(
+function startManifestWriter(
   { manifests, touchEveryMs, onReturn }: BackupParts,
-  parts: Pick<ProxyParts, "clock" | "emit" | "store">,
+  parts: { readonly clock: Clock; readonly emit: EmitIdListEvent; readonly store: ManifestStore },
 ): ManifestWriter {
   const writer = new ManifestWriter({ backup: manifests, rewriteEveryMs: touchEveryMs, ...parts });
   onReturn?.(() => writer.writeAgain());
   return writer;
 }
 
-interface ProxyParts extends Pick<IdListParts, "clock" | "supervisor"> {
-  readonly emit: EmitIdListEvent;
-  readonly store: ManifestStore;
-  readonly running: AsyncDisposableStack;
+/** One of the two is undefined. */
+interface OpenedFiles {
+  readonly files: ListFileStore | undefined;
+  readonly folderUnusable: IdListFilesStatus["folderUnusable"];
 }
 
-interface Proxying {
-  /** Undefined if the folder can't be used. */
-  readonly lists: ProxiedLists | undefined;
-  readonly folderUnusable: IdListReadings["folderUnusable"];
-}
-
-/** If the folder can't be used, that is reported once, and manifests are passed through. */
-function startProxying(config: Config, parts: ProxyParts): Proxying {
-  const { clock, supervisor, emit, store, running } = parts;
+/** If the folder is unusable, this is reported once, and manifests are passed through. */
+function openFiles(config: Config, { clock, supervisor, telemetry }: IdListParts): OpenedFiles {
+  const { maxBytes, maxDownloads } = config.idLists;
+  const { emit } = telemetry.idLists;
   try {
-    using claiming = new DisposableStack();
-    const folder = claiming.use(ListFolder.claim(config.local.path));
-    const { maxBytes, maxDownloads } = config.idLists;
+    using opening = new DisposableStack();
+    const folder = opening.use(ListFolder.claim(config.local.path));
     const source = new IdListFiles(clock);
-    const shelf = running.use(
-      new ListFileStore({ folder, source, clock, supervisor, emit, maxBytes, maxDownloads }),
-    );
-    claiming.move();
-    return { lists: new ProxiedLists(shelf, store), folderUnusable: undefined };
+    const files = new ListFileStore({ folder, source, clock, supervisor, emit, maxBytes, maxDownloads });
+    opening.move();
+    return { files, folderUnusable: undefined };
   } catch (error) {
     const reason = String(error);
     emit({ kind: "id_lists_folder_unusable", detail: reason });
-    return { lists: undefined, folderUnusable: { reason, since: clock.now() } };
+    return { files: undefined, folderUnusable: { reason, since: clock.now() } };
   }
 }
 
-function readingsOf({ lists, folderUnusable }: Proxying, preloaded?: PreloadedLists): IdListReadings {
-  const files = lists?.status ?? { files: 0, bytes: 0, problems: [] };
-  return { ...files, folderUnusable, unknown: preloaded?.unknown ?? [] };
+function toStatus({ files, folderUnusable }: OpenedFiles, preloaded?: PreloadedLists): IdListFilesStatus {
+  const status = files?.status ?? { files: 0, bytes: 0, problems: [] };
+  return { ...status, folderUnusable, unknown: preloaded?.unknown ?? [] };
 }

@@ -18,16 +18,16 @@ import type { RunningAccess } from "./access.ts";
 
 export interface RunningEvents extends AsyncDisposable {
   readonly intake: EventIntake;
-  /** What waits for upstream. */
+  /** What waits for upstream, including events in flight. */
   readonly depth: QueueDepth;
-  /** 0 for empty, 1 for full. */
+  /** From 0 (empty) to 1 (full). */
   readonly filled: number;
-  /** All that waits outlives the process. */
+  /** Whether every event in the queue survives the end of the process. */
   readonly isDurable: boolean;
-  /** The relay is about to stop: nothing waits for more of its kind any longer. */
-  hurry(): void;
-  /** Sends what it can until `grace` is aborted; reports the rest as lost or kept. */
-  flush(grace: AbortSignal): Promise<void>;
+  /** Called before the relay stops: events no longer wait for others of their group. */
+  drain(): void;
+  /** Sends what it can until `flushDeadline` is aborted, then reports the rest as lost or kept. */
+  flush(flushDeadline: AbortSignal): Promise<void>;
 }
 
 interface EventsParts {
@@ -38,15 +38,15 @@ interface EventsParts {
   readonly tracing: Tracing;
 }
 
-/** In the spool what counts is its size; this bounds what is remembered of it in memory. */
+/** The spool is limited by its size on disk. This limits what it keeps in memory about its batches. */
 const SPOOL_MAX_BATCHES = 1_000_000;
 
-/** How long an outage may last before events are given up. */
+/** Older events are given up. */
 const SPOOL_MAX_AGE_MS = 72 * 3_600_000;
 
 const MEMORY_QUEUE_BYTES = 256 * 1024 * 1024;
 
-/** The flow of SDKs' events to upstream: read, freed of repeats, queued, forwarded. */
+/** Starts the flow of log events to upstream: intake, deduplication, queue, forwarder. */
 export async function startEvents(config: Config, parts: EventsParts): Promise<RunningEvents> {
   await using starting = new AsyncDisposableStack();
   const { clock, supervisor, access, tracing } = parts;
@@ -59,8 +59,8 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   const { queue, isDurable, settle } = openQueue(config, parts);
   starting.use(queue);
   const reader = starting.use(new WorkerReader(supervisor));
-  const dedupeLimit = settings.dedupe ? settings.dedupeLimit : undefined;
   const { maxBodyBytes, maxEvents, flushIntervalMs } = settings;
+  const dedupeLimit = settings.dedupe ? settings.dedupeLimit : undefined;
   const intake = new EventIntake({ reader, queue, gate, dedupeLimit, maxBodyBytes, maxEvents, clock, emit });
   const endpoint = new UpstreamEndpoint({
     baseUrl: settings.upstreamUrl,
@@ -70,8 +70,9 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   });
   const packer = starting.use(new WorkerPacker(supervisor));
   const sink = tracing.eventSink(new StatsigEvents(endpoint, packer, clock));
-  const options = { queue, settle, sink, clock, supervisor, emit, flushIntervalMs };
-  const forwarder = starting.use(new EventForwarder(options));
+  const forwarder = starting.use(
+    new EventForwarder({ queue, settle, sink, clock, supervisor, emit, flushIntervalMs }),
+  );
   forwarder.start();
   const running = starting.move();
   return {
@@ -85,8 +86,8 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
     get isDurable() {
       return isDurable();
     },
-    hurry: () => forwarder.hurry(),
-    flush: (grace) => forwarder.flush(grace),
+    drain: () => forwarder.drain(),
+    flush: (flushDeadline) => forwarder.flush(flushDeadline),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
@@ -97,7 +98,7 @@ interface OpenedQueue {
   readonly settle: () => Promise<EventsLeft>;
 }
 
-/** The spool where one is wanted, memory else. */
+/** Opens the spool if one is configured, else a queue in memory. */
 function openQueue({ events }: Config, { clock, supervisor, telemetry }: EventsParts): OpenedQueue {
   const { maxBatches, spool: settings } = events;
   const memory = new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });

@@ -106,7 +106,7 @@ export async function startRelay(
       health.become("draining");
       manager?.stopping();
       const graceEndsAt = clock.elapsed() + shutdownGraceMs;
-      events.hurry();
+      events.drain();
       using grace = new Grace(shutdownGraceMs, clock);
       await unlessOver(grace.over, listeners.close());
       await events.flush(grace.over);

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 
 /** v1 and v2 payloads differ in shape and are never interchangeable. */
@@ -27,6 +28,11 @@ const FORMS = [
 /** Tells feeds apart inside the process. Holds the whole key: not for people. */
 export function feedId(feed: Feed): string {
   return `${feed.version}/${feed.format}/${feed.sdkKey}`;
+}
+
+/** Returns a digest that identifies a feed outside the process without revealing its SDK key. */
+export function feedDigest(feed: Feed, encoding: "hex" | "base64url"): string {
+  return hash("sha256", feedId(feed), encoding);
 }
 
 /** How a feed is shown to people. */

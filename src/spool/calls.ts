@@ -2,10 +2,10 @@ import type { EventChunk } from "../log-events/chunk.ts";
 import type { EventBatch, EventGroup, QueueDepth } from "../log-events/queue.ts";
 import type { SpoolDropReason, SpoolEvent } from "./events.ts";
 
-/** Part of each call: a Worker that was started anew knows nothing. */
+/** Sent with every call, because a restarted Worker has no state. */
 export interface SpoolLimits {
   readonly folder: string;
-  /** Of all rows, as they are stored. */
+  /** Limit for the stored size of all rows. */
   readonly maxBytes: number;
   readonly maxBatches: number;
   readonly maxAgeMs: number;
@@ -17,21 +17,21 @@ export interface SpoolHead {
   readonly queuedAt: number;
 }
 
-/** Rows of one group, by the ids of the first and the last. */
+/** Rows of one group, from the first to the last id inclusive. One row is one chunk of a batch. */
 export interface SpoolRows {
   readonly groupId: number;
   readonly firstId: number;
   readonly lastId: number;
 }
 
-/** All rows of a group from this one on. */
+/** All rows of a group from `firstId` on. */
 export const rowsFrom = (groupId: number, firstId: number): SpoolRows => ({
   groupId,
   firstId,
   lastId: Number.MAX_SAFE_INTEGER,
 });
 
-/** Rows and their sums: one row is one chunk of a batch. */
+/** The totals of a group and its oldest row. */
 export interface SpoolGroup extends QueueDepth {
   readonly groupId: number;
   readonly head: SpoolHead;
@@ -39,22 +39,22 @@ export interface SpoolGroup extends QueueDepth {
 
 export type SpoolAction =
   | { readonly kind: "open" }
-  /** All in one commit. `taken` are never what makes room. */
-  | { readonly kind: "put"; readonly batches: readonly EventBatch[]; readonly taken: readonly SpoolRows[] }
-  | { readonly kind: "expire"; readonly taken: readonly SpoolRows[] }
+  /** Stores all batches in one commit. Rows in `claimed` are never evicted to make room. */
+  | { readonly kind: "put"; readonly batches: readonly EventBatch[]; readonly claimed: readonly SpoolRows[] }
+  | { readonly kind: "expire"; readonly claimed: readonly SpoolRows[] }
   | {
-      readonly kind: "take";
+      readonly kind: "claim";
       readonly groupId: number;
-      /** The first that may be taken: what is before it is removed, though it may still be there. */
+      /** The first row that may be claimed. Rows before it are acknowledged, even if they are still in the file. */
       readonly fromId: number;
       readonly maxEvents: number;
       readonly maxBytes: number;
     }
-  /** The first `events` of the rows; all of them where undefined. */
-  | { readonly kind: "remove"; readonly rows: SpoolRows; readonly events: number | undefined }
-  /** Deletes the file, if nothing but `gone` is in it, and begins a new one. */
-  | { readonly kind: "renew"; readonly gone: readonly SpoolRows[] }
-  /** Leaves one whole file behind, without a log beside it. */
+  /** Deletes the first `events` events of the rows, or all of them if undefined. */
+  | { readonly kind: "delete"; readonly rows: SpoolRows; readonly events: number | undefined }
+  /** Replaces the file with an empty one if it contains nothing but `undeleted`. */
+  | { readonly kind: "recreate"; readonly undeleted: readonly SpoolRows[] }
+  /** Leaves one complete database file, without a write-ahead log. */
   | { readonly kind: "close" };
 
 export interface SpoolCall {
@@ -64,32 +64,33 @@ export interface SpoolCall {
   readonly action: SpoolAction;
 }
 
-/** Where a batch went, by the id of its first row; undefined where it is larger than the spool may be. */
+/** Where a batch was stored: the id of its first row. Undefined if the batch alone is larger than the spool may be. */
 export type SpoolPlace = { readonly groupId: number; readonly id: number } | undefined;
 
 export interface SpoolClaimed {
   readonly rows: SpoolRows;
   readonly group: EventGroup;
   readonly chunks: readonly EventChunk[];
-  /** Of the rows. */
+  /** The totals of the claimed rows. */
   readonly sums: QueueDepth;
+  /** When the oldest of the rows was put, ms since the Unix epoch. */
   readonly queuedAt: number;
-  /** What is left of the group. */
+  /** The oldest row of the group that is not claimed, if there is one. */
   readonly next: SpoolHead | undefined;
 }
 
 export type SpoolOutcome =
   | { readonly kind: "done" }
   | { readonly kind: "put"; readonly places: readonly SpoolPlace[] }
-  /** Undefined where there is nothing of the group. */
-  | { readonly kind: "taken"; readonly taken: SpoolClaimed | undefined }
-  /** How much is gone, and the first of the rows that is not. */
-  | { readonly kind: "removed"; readonly sums: QueueDepth; readonly first: SpoolHead | undefined }
-  /** There is no room on the disk. */
+  /** `claimed` is undefined if the group has no usable rows. */
+  | { readonly kind: "claimed"; readonly claimed: SpoolClaimed | undefined }
+  /** What was deleted, and the first of the rows that is left. */
+  | { readonly kind: "deleted"; readonly sums: QueueDepth; readonly first: SpoolHead | undefined }
+  /** The disk is full. */
   | { readonly kind: "full"; readonly detail: string }
   | { readonly kind: "failed"; readonly detail: string };
 
-/** Rows of one group that were given up: those from `firstId` on, up to what is its head now. */
+/** Rows of one group that were dropped: from `firstId` up to `head`, which is now the oldest row of the group. */
 export interface SpoolDrop {
   readonly reason: SpoolDropReason;
   readonly groupId: number;
@@ -100,9 +101,9 @@ export interface SpoolDrop {
 
 export interface SpoolReply {
   readonly outcome: SpoolOutcome;
-  /** Of all rows, as they are stored: what `maxBytes` bounds. Nothing to go by where the outcome is a failure. */
+  /** The stored size of all rows, which `maxBytes` limits. Meaningless if the outcome is a failure. */
   readonly storedBytes: number;
-  /** All that was in the file when it was opened, where that was on the way. The rest happened after it. */
+  /** Set if the call opened the file: what it contained then. `outcome` and `dropped` happened after that. */
   readonly opened: readonly SpoolGroup[] | undefined;
   readonly dropped: readonly SpoolDrop[];
   readonly events: readonly SpoolEvent[];

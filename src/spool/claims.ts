@@ -3,176 +3,177 @@ import { rowsFrom, type SpoolHead, type SpoolReply, type SpoolRows } from "./cal
 import { type SpoolClient, SpoolError } from "./client.ts";
 import type { SpoolIndex, WaitingRows } from "./spool-index.ts";
 
-interface Take {
+interface Claim {
+  /** The rows that are not acknowledged yet. */
   readonly rows: SpoolRows;
-  /** The first of them that is left. */
   readonly head: SpoolHead;
-  /** What is left of them. */
   readonly sums: QueueDepth;
-  readonly removedEvents: number;
+  readonly ackedEvents: number;
 }
 
-/** What is taken. Only this process knows of it: in the file it is like all the rest. */
+/** The open claims. They exist in this process only: in the file, claimed rows look like all others. */
 export class SpoolClaims {
   readonly #index: SpoolIndex;
-  readonly #takes = new Map<number, Take>();
-  /** By group, what is removed but still in the file, since the disk is too full even to delete. */
-  readonly #gone = new Map<number, SpoolRows>();
-  /** Groups that are asked for just now. */
-  readonly #asked = new Set<number>();
+  readonly #claims = new Map<number, Claim>();
+  /** By group, rows that are acknowledged but still in the file, because the disk is too full even to delete. */
+  readonly #undeleted = new Map<number, SpoolRows>();
+  /** Groups with a claim that the Worker has not replied to yet. */
+  readonly #pending = new Set<number>();
   #lastToken = 0;
 
   constructor(index: SpoolIndex) {
     this.#index = index;
   }
 
-  /** What is taken, is about to be, or is gone. */
+  /** Rows that must not be dropped: claimed, possibly about to be claimed, or acknowledged. */
   get rows(): SpoolRows[] {
-    const asked = [...this.#asked].map((groupId) => rowsFrom(groupId, 0));
-    return [...[...this.#takes.values()].map(({ rows }) => rows), ...asked, ...this.#gone.values()];
+    const pending = [...this.#pending].map((groupId) => rowsFrom(groupId, 0));
+    return [...[...this.#claims.values()].map(({ rows }) => rows), ...pending, ...this.#undeleted.values()];
   }
 
-  /** All of it waits again, but for what is asked for just now. */
-  forget(): void {
-    this.#takes.clear();
-    this.#gone.clear();
-    for (const groupId of this.#asked) this.#index.reserve(groupId);
+  /** Forgets all claims, so that their rows wait again. Claims without a reply keep their group reserved. */
+  reset(): void {
+    this.#claims.clear();
+    this.#undeleted.clear();
+    for (const groupId of this.#pending) this.#index.reserve(groupId);
   }
 
-  /** Undefined where there turned out to be nothing of the group. */
-  async take(
+  /** Resolves with undefined if the group turns out to have no usable rows. */
+  async claim(
     waiting: WaitingRows,
     limits: ClaimLimits,
-    link: SpoolClient,
+    client: SpoolClient,
   ): Promise<ClaimedEvents | undefined> {
     const { groupId, id: fromId } = waiting;
     const { maxEvents, maxBytes } = limits;
-    this.#asked.add(groupId);
+    this.#pending.add(groupId);
     this.#index.reserve(groupId);
     try {
-      const take = { kind: "take", groupId, fromId, maxEvents, maxBytes } as const;
-      return await link.call(take, (reply) => this.#taken(groupId, reply));
+      const claim = { kind: "claim", groupId, fromId, maxEvents, maxBytes } as const;
+      return await client.call(claim, (reply) => this.#onClaimed(groupId, reply));
     } catch (error) {
-      this.#asked.delete(groupId);
-      this.#index.giveBack(groupId);
+      this.#pending.delete(groupId);
+      this.#index.release(groupId);
       throw error;
     }
   }
 
-  #taken(groupId: number, { outcome, dropped }: SpoolReply): ClaimedEvents | undefined {
-    const taken = outcome.kind === "taken" ? outcome.taken : undefined;
-    this.#asked.delete(groupId);
-    if (taken === undefined) {
-      if (dropped.length > 0) this.#index.giveBack(groupId);
+  #onClaimed(groupId: number, { outcome, dropped }: SpoolReply): ClaimedEvents | undefined {
+    const claimed = outcome.kind === "claimed" ? outcome.claimed : undefined;
+    this.#pending.delete(groupId);
+    if (claimed === undefined) {
+      if (dropped.length > 0) this.#index.release(groupId);
       else this.#index.forget(groupId);
       return undefined;
     }
-    const { rows, group, chunks, sums, queuedAt, next } = taken;
+    const { rows, group, chunks, sums, queuedAt, next } = claimed;
     const token = ++this.#lastToken;
-    this.#index.take(groupId, sums, next);
-    this.#takes.set(token, { rows, head: { id: rows.firstId, queuedAt }, sums, removedEvents: 0 });
+    this.#index.claim(groupId, sums, next);
+    this.#claims.set(token, { rows, head: { id: rows.firstId, queuedAt }, sums, ackedEvents: 0 });
     return { token, group, chunks, queuedAt };
   }
 
-  release({ token }: ClaimedEvents): void {
-    const take = this.#takes.get(token);
-    if (take === undefined) return;
-    this.#takes.delete(token);
-    this.#index.giveBack(take.rows.groupId, take.sums, take.head);
+  nack({ token }: ClaimedEvents): void {
+    const claim = this.#claims.get(token);
+    if (claim === undefined) return;
+    this.#claims.delete(token);
+    this.#index.release(claim.rows.groupId, claim.sums, claim.head);
   }
 
-  async remove({ token }: ClaimedEvents, count: number | undefined, link: SpoolClient): Promise<void> {
-    const take = this.#takes.get(token);
-    if (take === undefined) return;
-    const more = count === undefined ? take.sums.events : count - take.removedEvents;
+  /** Deletes the first `count` events of the claim, or all. On a full disk they are forgotten now and deleted later. */
+  async ack({ token }: ClaimedEvents, count: number | undefined, client: SpoolClient): Promise<void> {
+    const claim = this.#claims.get(token);
+    if (claim === undefined) return;
+    const more = count === undefined ? claim.sums.events : count - claim.ackedEvents;
     if (more <= 0) return;
-    const isAll = more >= take.sums.events;
+    const isAll = more >= claim.sums.events;
     try {
-      const { rows } = take;
-      const remove = { kind: "remove", rows, events: isAll ? undefined : more } as const;
-      const isLate = await link.call(remove, (reply) => !this.#removed(token, take, reply));
-      // The index was loaded meanwhile, and says that they wait.
-      if (isLate) await link.reload();
+      const { rows } = claim;
+      const action = { kind: "delete", rows, events: isAll ? undefined : more } as const;
+      const wasReset = await client.call(action, (reply) => !this.#onDeleted(token, claim, reply));
+      // The index was reloaded before the rows were deleted, so it counts them as waiting.
+      if (wasReset) await client.reload();
     } catch (error) {
       if (!isAll || !(error instanceof SpoolError && error.kind === "full")) throw error;
-      await this.#goesLater(token, take, link);
+      await this.#deleteLater(token, claim, client);
     }
-    await this.removeGone(link);
+    await this.retryDeletes(client);
   }
 
-  /** What was taken, and what waits of its group; returns how many events that was. */
-  async drop(taken: ClaimedEvents, link: SpoolClient): Promise<number> {
-    const take = this.#takes.get(taken.token);
-    if (take === undefined) return 0;
-    const { groupId, firstId } = take.rows;
-    const all = { kind: "remove", rows: rowsFrom(groupId, firstId), events: undefined } as const;
+  /** Returns false if the claim is no longer known: the index was reloaded meanwhile. */
+  #onDeleted(token: number, claim: Claim, { outcome }: SpoolReply): boolean {
+    if (outcome.kind !== "deleted" || this.#claims.get(token) !== claim) return false;
+    const { sums: deleted, first } = outcome;
+    this.#index.ack(deleted);
+    if (first === undefined) {
+      this.#claims.delete(token);
+      this.#index.release(claim.rows.groupId);
+      return true;
+    }
+    this.#claims.set(token, {
+      rows: { ...claim.rows, firstId: first.id },
+      head: first,
+      sums: minus(claim.sums, deleted),
+      ackedEvents: claim.ackedEvents + deleted.events,
+    });
+    return true;
+  }
+
+  /** Deletes the claimed rows and the waiting rows of their group. Resolves with the number of events deleted. */
+  async drop(claimed: ClaimedEvents, client: SpoolClient): Promise<number> {
+    const claim = this.#claims.get(claimed.token);
+    if (claim === undefined) return 0;
+    const { groupId, firstId } = claim.rows;
+    const action = { kind: "delete", rows: rowsFrom(groupId, firstId), events: undefined } as const;
     try {
-      const { events, isLate } = await link.call(all, (reply) => this.#dropped(taken.token, take, reply));
-      if (isLate) await link.reload();
+      const onReply = (reply: SpoolReply) => this.#onDropped(claimed.token, claim, reply);
+      const { events, wasReset } = await client.call(action, onReply);
+      if (wasReset) await client.reload();
       return events;
     } catch (error) {
       if (!(error instanceof SpoolError && error.kind === "full")) throw error;
-      await this.remove(taken, undefined, link);
-      return take.sums.events;
+      await this.ack(claimed, undefined, client);
+      return claim.sums.events;
     }
   }
 
-  #dropped(token: number, take: Take, { outcome }: SpoolReply) {
-    if (outcome.kind !== "removed") return { events: 0, isLate: false };
-    const { sums: gone } = outcome;
-    const { groupId, firstId } = take.rows;
-    // The index was loaded meanwhile, and says that they wait.
-    if (this.#takes.get(token) !== take) return { events: gone.events, isLate: true };
-    this.#takes.delete(token);
-    this.#index.remove(take.sums);
-    this.#index.drop({ groupId, sums: minus(gone, take.sums), firstId, head: undefined });
-    this.#index.giveBack(groupId);
-    return { events: gone.events, isLate: false };
+  #onDropped(token: number, claim: Claim, { outcome }: SpoolReply) {
+    if (outcome.kind !== "deleted") return { events: 0, wasReset: false };
+    const { sums: deleted } = outcome;
+    const { groupId, firstId } = claim.rows;
+    // The index was reloaded before the rows were deleted, so it counts them as waiting.
+    if (this.#claims.get(token) !== claim) return { events: deleted.events, wasReset: true };
+    this.#claims.delete(token);
+    this.#index.ack(claim.sums);
+    this.#index.drop({ groupId, sums: minus(deleted, claim.sums), firstId, head: undefined });
+    this.#index.release(groupId);
+    return { events: deleted.events, wasReset: false };
   }
 
-  /** Else whatever a full disk held would be sent over and over. */
-  async #goesLater(token: number, take: Take, link: SpoolClient): Promise<void> {
-    if (!this.#takes.delete(token)) return;
-    const { groupId, firstId, lastId } = take.rows;
-    this.#gone.set(groupId, { groupId, firstId: this.#gone.get(groupId)?.firstId ?? firstId, lastId });
-    this.#index.remove(take.sums);
-    this.#index.giveBack(groupId);
+  /** Without this, events that upstream has would be sent again and again while the disk is full. */
+  async #deleteLater(token: number, claim: Claim, client: SpoolClient): Promise<void> {
+    if (!this.#claims.delete(token)) return;
+    const { groupId, firstId, lastId } = claim.rows;
+    const earlier = this.#undeleted.get(groupId);
+    this.#undeleted.set(groupId, { groupId, firstId: earlier?.firstId ?? firstId, lastId });
+    this.#index.ack(claim.sums);
+    this.#index.release(groupId);
     if (this.#index.depth.batches === 0)
-      await link.call({ kind: "renew", gone: [...this.#gone.values()] }, () => {});
+      await client.call({ kind: "recreate", undeleted: [...this.#undeleted.values()] }, () => {});
   }
 
-  /** Tries to delete what is gone. */
-  async removeGone(link: SpoolClient): Promise<void> {
-    for (const rows of this.#gone.values()) {
+  /** Tries to delete the rows that a full disk kept from being deleted. */
+  async retryDeletes(client: SpoolClient): Promise<void> {
+    for (const rows of this.#undeleted.values()) {
       try {
-        await link.call({ kind: "remove", rows, events: undefined }, () => {
-          if (this.#gone.get(rows.groupId) === rows) this.#gone.delete(rows.groupId);
+        await client.call({ kind: "delete", rows, events: undefined }, () => {
+          if (this.#undeleted.get(rows.groupId) === rows) this.#undeleted.delete(rows.groupId);
         });
       } catch {
-        // Reported; tried again with the next that is put or removed.
+        // The client reports it. The next put or ack tries again.
         return;
       }
     }
-  }
-
-  /** Whether it was known of. */
-  #removed(token: number, take: Take, { outcome }: SpoolReply): boolean {
-    if (outcome.kind !== "removed" || this.#takes.get(token) !== take) return false;
-    const { sums: gone, first } = outcome;
-    this.#index.remove(gone);
-    if (first === undefined) {
-      this.#takes.delete(token);
-      this.#index.giveBack(take.rows.groupId);
-      return true;
-    }
-    const sums = minus(take.sums, gone);
-    this.#takes.set(token, {
-      rows: { ...take.rows, firstId: first.id },
-      head: first,
-      sums,
-      removedEvents: take.removedEvents + gone.events,
-    });
-    return true;
   }
 }
 

@@ -10,25 +10,25 @@ interface SpoolClientOptions {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly index: SpoolIndex;
-  /** The index was loaded anew: what was taken before waits again, as after a crash. */
+  /** Called after the index was reloaded. As after a crash, claims made before that are void and their rows wait again. */
   readonly onLoaded: () => void;
   readonly onProblem: EmitSpoolEvent;
 }
 
 const CALL_LIMIT_MS = 10_000;
-/** The whole file is checked: about a second per GB, on a slow disk ten. */
+/** Opening checks the whole file: about one second per GB, ten on a slow disk. */
 const OPEN_LIMIT_MS = 60_000;
 const CLOSE_LIMIT_MS = 2_000;
 
 const OPEN = { kind: "open" } as const;
-const REASONS: readonly SpoolDropReason[] = ["size", "age", "damage"];
+const DROP_REASONS: readonly SpoolDropReason[] = ["size", "age", "damage"];
 
-/** Calls of the Worker that has the file. Sees to it that the index says what is in the file. */
+/** Calls the Worker that owns the file, and keeps the index in step with the file. */
 export class SpoolClient {
   readonly #options: SpoolClientOptions;
   readonly #calls: WorkerCalls<SpoolCall, SpoolReply>;
   #reloading: Promise<void> | undefined;
-  /** Something may have been done of which nothing was heard. */
+  /** A call failed without a reply: the Worker may have changed the file all the same. */
   #isStale = false;
   #isFailing = false;
   #storedBytes = 0;
@@ -44,30 +44,31 @@ export class SpoolClient {
     });
   }
 
-  /** Of all rows, as of the last reply. */
+  /** The stored size of all rows, as of the last reply. */
   get storedBytes(): number {
     return this.#storedBytes;
   }
 
-  /** Rejects where the file can't be used. Nothing is reported but what was done about it. */
+  /** Rejects if the file can't be used. That is not reported as `spool_failing`; the caller reports it. */
   async open(): Promise<void> {
     await this.#send(OPEN, () => {}, OPEN_LIMIT_MS);
     this.#hasOpened = true;
   }
 
-  /** `apply` puts what was done into the index. Replies are applied in the order in which things were done. */
+  /** Runs an action; `apply` updates the index. Replies are applied in the order in which the Worker performed the actions. */
   async call<T>(action: SpoolAction, apply: (reply: SpoolReply) => T): Promise<T> {
     try {
       if (this.#isStale) await this.reload();
       const result = await this.#send(action, apply);
-      if (action.kind === "put") this.#mended();
+      if (action.kind === "put") this.#reportRecovered();
       return result;
     } catch (error) {
-      this.#failing(error as Error);
+      this.#reportFailing(error as Error);
       throw error;
     }
   }
 
+  /** Loads the index from the file. */
   reload(): Promise<void> {
     this.#isStale = true;
     this.#reloading ??= this.#reload();
@@ -85,20 +86,20 @@ export class SpoolClient {
 
   async #send<T>(action: SpoolAction, apply: (reply: SpoolReply) => T, limitMs?: number): Promise<T> {
     const { limits, clock } = this.#options;
-    const reply = await this.#reply({ limits, now: clock.now(), action }, limitMs);
-    this.#before(reply);
+    const reply = await this.#request({ limits, now: clock.now(), action }, limitMs);
+    this.#applyOpened(reply);
     const { outcome, dropped } = reply;
     if (outcome.kind === "failed" || outcome.kind === "full")
       throw new SpoolError(outcome.kind, outcome.detail);
-    // From here on without waiting: the next reply must find the index as this one leaves it.
+    // No await from here on: the next reply must find the index as this one leaves it.
     this.#storedBytes = reply.storedBytes;
     const result = apply(reply);
     for (const drop of dropped) this.#options.index.drop(drop);
-    this.#report(reply);
+    this.#reportDropped(reply);
     return result;
   }
 
-  async #reply(call: SpoolCall, limitMs?: number): Promise<SpoolReply> {
+  async #request(call: SpoolCall, limitMs?: number): Promise<SpoolReply> {
     try {
       return await this.#calls.call(call, [], limitMs);
     } catch (error) {
@@ -107,7 +108,7 @@ export class SpoolClient {
     }
   }
 
-  #before({ opened, events }: SpoolReply): void {
+  #applyOpened({ opened, events }: SpoolReply): void {
     const { index, onLoaded, onProblem } = this.#options;
     for (const event of events) onProblem(event);
     if (opened === undefined) return;
@@ -118,8 +119,8 @@ export class SpoolClient {
       onProblem({ kind: "spool_dropped", events: lost.events, bytes: lost.bytes, reason: "damage" });
   }
 
-  #report({ dropped }: SpoolReply): void {
-    for (const reason of REASONS) {
+  #reportDropped({ dropped }: SpoolReply): void {
+    for (const reason of DROP_REASONS) {
       const sums = dropped.filter((drop) => drop.reason === reason).map((drop) => drop.sums);
       if (sums.length === 0) continue;
       const events = sums.reduce((total, sum) => total + sum.events, 0);
@@ -128,28 +129,28 @@ export class SpoolClient {
     }
   }
 
-  #failing({ message: detail }: Error): void {
+  #reportFailing({ message: detail }: Error): void {
     if (!this.#isFailing) this.#options.onProblem({ kind: "spool_failing", detail });
     this.#isFailing = true;
   }
 
-  #mended(): void {
-    if (this.#isFailing) this.#options.onProblem({ kind: "spool_mended" });
+  #reportRecovered(): void {
+    if (this.#isFailing) this.#options.onProblem({ kind: "spool_recovered" });
     this.#isFailing = false;
   }
 
   async close(): Promise<void> {
     try {
-      // A Worker that still waits for the file has nothing to close.
+      // A Worker that is still waiting for the file has nothing to close.
       if (this.#hasOpened) await this.#send({ kind: "close" }, () => {}, CLOSE_LIMIT_MS);
     } catch {
-      // As after kill -9: the file is whole all the same.
+      // The file is complete anyway, as after kill -9.
     }
     await this.#calls[Symbol.asyncDispose]();
   }
 }
 
-/** The file could not be written to, or read. */
+/** The file could not be read or written: the disk is full, or the operation failed for another reason. */
 export class SpoolError extends Error {
   readonly kind: "failed" | "full";
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { SQLITE, sqliteResult } from "../sqlite/database.ts";
 import { describeSqliteError } from "../sqlite/lock.ts";
-import { ManagedDatabase } from "../sqlite/managed-file.ts";
+import { ManagedDatabase } from "../sqlite/managed-database.ts";
 import type { SpoolAction, SpoolDrop, SpoolGroup, SpoolLimits, SpoolOutcome, SpoolReply } from "./calls.ts";
 import type { SpoolEvent } from "./events.ts";
 import { spoolSchema } from "./rows.ts";
@@ -9,7 +9,7 @@ import { SpoolTable } from "./tables.ts";
 
 const FILE_NAME = "events.sqlite";
 
-/** The database of the spool. */
+/** The spool's database file, used by the Worker. */
 export class SpoolFile {
   readonly path: string;
   readonly #limits: SpoolLimits;
@@ -24,8 +24,8 @@ export class SpoolFile {
     this.#limits = limits;
     this.#file = new ManagedDatabase({
       path: this.path,
-      shape: spoolSchema,
-      opened: (db) => {
+      schema: spoolSchema,
+      onOpened: (db) => {
         const table = new SpoolTable(db, limits);
         this.#opened = table.groups();
         return table;
@@ -35,7 +35,7 @@ export class SpoolFile {
     });
   }
 
-  /** Never throws: what went wrong is an outcome. */
+  /** Never throws: a failure is an outcome. */
   perform(action: SpoolAction, now: number): SpoolReply {
     this.#opened = undefined;
     this.#dropped = [];
@@ -47,40 +47,40 @@ export class SpoolFile {
 
   #attempt(action: SpoolAction, now: number): SpoolOutcome {
     try {
-      return this.#file.attempt(() => {
-        const outcome = this.#do(action, now);
+      return this.#file.withRecovery(() => {
+        const outcome = this.#perform(action, now);
         this.#storedBytes = this.#file.tables?.storedBytes ?? 0;
         return outcome;
       }, now);
     } catch (error) {
-      const noRoom = sqliteResult(error) === SQLITE.FULL || isNoSpace(error);
+      const isFull = sqliteResult(error) === SQLITE.FULL || isNoSpace(error);
       const detail = `the event spool ${this.path}: ${describeSqliteError(error, this.path)}`;
-      return { kind: noRoom ? "full" : "failed", detail };
+      return { kind: isFull ? "full" : "failed", detail };
     }
   }
 
-  #do(action: SpoolAction, now: number): SpoolOutcome {
+  #perform(action: SpoolAction, now: number): SpoolOutcome {
     switch (action.kind) {
       case "open":
         this.#opened = this.#file.use().groups();
         return { kind: "done" };
       case "put": {
-        const { places, dropped } = this.#file.use().put(action.batches, action.taken);
+        const { places, dropped } = this.#file.use().put(action.batches, action.claimed);
         this.#dropped = dropped;
         return { kind: "put", places };
       }
       case "expire":
-        this.#dropped = this.#file.use().expire(now - this.#limits.maxAgeMs, action.taken);
+        this.#dropped = this.#file.use().expire(now - this.#limits.maxAgeMs, action.claimed);
         return { kind: "done" };
-      case "take": {
-        const { taken, dropped } = this.#file.use().take(action);
+      case "claim": {
+        const { claimed, dropped } = this.#file.use().claim(action);
         this.#dropped = dropped;
-        return { kind: "taken", taken };
+        return { kind: "claimed", claimed };
       }
-      case "remove":
-        return { kind: "removed", ...this.#file.use().remove(action.rows, action.events) };
-      case "renew":
-        if (this.#file.use().holdsNothingBut(action.gone)) this.#file.renew();
+      case "delete":
+        return { kind: "deleted", ...this.#file.use().delete(action.rows, action.events) };
+      case "recreate":
+        if (this.#file.use().holdsNothingBut(action.undeleted)) this.#file.recreate();
         return { kind: "done" };
       case "close":
         return this.#close();

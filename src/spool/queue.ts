@@ -10,12 +10,12 @@ import type {
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import { Opening } from "../sqlite/managed-file.ts";
+import { Opening } from "../sqlite/opening.ts";
 import type { EmitSpoolEvent } from "./events.ts";
 import type { EventSpool } from "./spool.ts";
 
 interface SpooledQueueOptions {
-  /** Not opened yet. */
+  /** Must not be opened yet. The queue opens and closes it. */
   readonly spool: EventSpool;
   readonly memory: EventQueue;
   readonly clock: Clock;
@@ -23,21 +23,21 @@ interface SpooledQueueOptions {
   readonly onProblem: EmitSpoolEvent;
 }
 
-/** How long a relay that stops waits for the spool to take what is in memory. */
-const SETTLE_LIMIT_MS = 5_000;
+/** On shutdown, the time limit for moving events from memory to the spool. */
+const SHUTDOWN_MOVE_LIMIT_MS = 5_000;
 
 const EVERYTHING: ClaimLimits = { ...REQUEST_LIMITS, dueBefore: Number.MAX_SAFE_INTEGER };
 
 /**
- * Keeps events in the spool, which is opened in the background, and in memory for as long as the spool can't be used: another
- * relay may have it, or its disk be read-only. What waits in memory goes to the spool once that is open.
+ * Keeps events in the spool, which is opened in the background. While the spool can't be opened (another relay uses it, its disk
+ * is read-only), keeps events in memory instead, and moves them to the spool as soon as it is open.
  */
 export class SpooledQueue implements EventQueue {
   readonly #spool: EventSpool;
   readonly #memory: EventQueue;
   readonly #opening: Opening;
   readonly #clock: Clock;
-  readonly #takenFromMemory = new WeakSet<ClaimedEvents>();
+  readonly #claimedFromMemory = new WeakSet<ClaimedEvents>();
   readonly #listeners: (() => void)[] = [];
   #isOpen = false;
   #moving: Promise<void> = Promise.resolve();
@@ -52,7 +52,7 @@ export class SpooledQueue implements EventQueue {
       supervisor,
       open: () => this.#open(),
       onUnusable: (reason) => {
-        const detail = `${reason}; the relay keeps events in memory only, and tries again`;
+        const detail = `${reason}; the relay keeps events in memory only and tries again`;
         onProblem({ kind: "spool_unusable", detail });
       },
       onUsable: (wasReported) => {
@@ -61,17 +61,17 @@ export class SpooledQueue implements EventQueue {
     });
   }
 
-  /** All that is kept outlives the process. */
+  /** True if every event in the queue survives the process. */
   get isDurable(): boolean {
     return this.#isOpen && this.#memory.depth.batches === 0;
   }
 
   /**
-   * Puts what is in memory into the spool where that can be used, and tells what outlives the process. To be called once
-   * nothing is taken any longer.
+   * Moves events from memory to the spool, if that is open, and resolves with how many events are on disk and how many will be
+   * lost. Call it on shutdown, when no claim is open any more.
    */
   async settle(): Promise<EventsLeft> {
-    if (this.#isOpen) await withTimeout(this.#moveToSpool(), SETTLE_LIMIT_MS, this.#clock);
+    if (this.#isOpen) await withTimeout(this.#moveToSpool(), SHUTDOWN_MOVE_LIMIT_MS, this.#clock);
     return { kept: this.#spool.depth.events, lost: this.#memory.depth.events };
   }
 
@@ -90,7 +90,7 @@ export class SpooledQueue implements EventQueue {
     return known.length === 0 ? undefined : Math.min(...known);
   }
 
-  /** Called as well once the spool is open: events of a relay that ran before may wait there. */
+  /** Also called when the spool is opened: events of an earlier process may wait there. */
   onPut(listener: () => void): void {
     this.#listeners.push(listener);
     this.#spool.onPut(listener);
@@ -102,31 +102,31 @@ export class SpooledQueue implements EventQueue {
     return this.#isOpen ? this.#spool.put(batch) : this.#memory.put(batch);
   }
 
-  /** What waits in memory goes first: it is older, and ends with the process. */
-  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
-    const taken = await this.#memory.take(limits);
-    if (taken === undefined) return this.#isOpen ? this.#spool.take(limits) : undefined;
-    this.#takenFromMemory.add(taken);
-    return taken;
+  /** Events in memory come first: they are older, and they are lost with the process. */
+  async claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
+    const claimed = await this.#memory.claim(limits);
+    if (claimed === undefined) return this.#isOpen ? this.#spool.claim(limits) : undefined;
+    this.#claimedFromMemory.add(claimed);
+    return claimed;
   }
 
-  async remove(taken: ClaimedEvents, count?: number): Promise<void> {
-    await this.#queueOf(taken).remove(taken, count);
+  async ack(claimed: ClaimedEvents, count?: number): Promise<void> {
+    await this.#findQueue(claimed).ack(claimed, count);
   }
 
-  async drop(taken: ClaimedEvents): Promise<number> {
-    return this.#queueOf(taken).drop(taken);
+  async drop(claimed: ClaimedEvents): Promise<number> {
+    return this.#findQueue(claimed).drop(claimed);
   }
 
-  async release(taken: ClaimedEvents): Promise<void> {
-    await this.#queueOf(taken).release(taken);
+  async nack(claimed: ClaimedEvents): Promise<void> {
+    await this.#findQueue(claimed).nack(claimed);
   }
 
-  #queueOf(taken: ClaimedEvents): EventQueue {
-    return this.#takenFromMemory.has(taken) ? this.#memory : this.#spool;
+  #findQueue(claimed: ClaimedEvents): EventQueue {
+    return this.#claimedFromMemory.has(claimed) ? this.#memory : this.#spool;
   }
 
-  /** Done again and again: what was on its way to upstream, and was released, is in memory still. */
+  /** Runs again every few seconds once the spool is open: events that were claimed from memory may be back there. */
   async #open(): Promise<void> {
     if (!this.#isOpen) {
       await this.#spool.open();
@@ -136,21 +136,21 @@ export class SpooledQueue implements EventQueue {
     await this.#moveToSpool();
   }
 
-  /** One move at a time: a second one would not see what the first has in hand. */
+  /** One move at a time: a second one would not see the events that the first has claimed. */
   #moveToSpool(): Promise<void> {
     this.#moving = this.#moving.catch(() => {}).then(() => this.#moveAll());
     return this.#moving;
   }
 
-  /** As far as the spool takes it. What it does not take stays in memory, from where it is sent, too. */
+  /** Stops when the spool is full or fails. The rest stays in memory and is forwarded from there. */
   async #moveAll(): Promise<void> {
     for (;;) {
-      const taken = await this.#memory.take(EVERYTHING);
-      if (taken === undefined) return;
-      // A failure is reported by the spool.
-      const put = await this.#spool.put(taken).catch(() => "full");
-      if (put === "full") return this.#memory.release(taken);
-      await this.#memory.remove(taken);
+      const claimed = await this.#memory.claim(EVERYTHING);
+      if (claimed === undefined) return;
+      // The spool reports a failure itself.
+      const put = await this.#spool.put(claimed).catch(() => "full");
+      if (put === "full") return this.#memory.nack(claimed);
+      await this.#memory.ack(claimed);
     }
   }
 

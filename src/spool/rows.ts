@@ -2,15 +2,18 @@ import { crc32 } from "node:zlib";
 import { type EventChunk, splitChunk } from "../log-events/chunk.ts";
 import type { QueueDepth } from "../log-events/queue.ts";
 import type { DatabaseSchema, SqlRow, Statements } from "../sqlite/database.ts";
-import type { SpoolHead, SpoolRows } from "./calls.ts";
+import type { SpoolGroup, SpoolHead, SpoolRows } from "./calls.ts";
 
-/** A row without its body. */
+/** A row of the table `batch` without its body. */
 export interface SpoolRow {
   readonly id: number;
   readonly groupId: number;
+  /** Ms since the Unix epoch. */
   readonly queuedAt: number;
   readonly events: number;
+  /** UTF-8 bytes of the events, uncompressed. */
   readonly bytes: number;
+  /** The stored size, see {@link storedSize}. */
   readonly size: number;
 }
 
@@ -18,125 +21,126 @@ export interface SpoolSums extends QueueDepth {
   readonly size: number;
 }
 
-/** What a row takes in the file beside its body: its columns, its entry in the index, the unused ends of pages. */
-const ROW_BYTES = 200;
+/** Bytes of a row in the file besides its body: its columns, its index entry, and unused space at the end of pages. */
+const ROW_OVERHEAD_BYTES = 200;
 
-/** What a row with this body counts for. */
-export const rowBytes = (body: Uint8Array): number => body.length + ROW_BYTES;
+/** Returns the bytes that a row with this body counts towards the size limit. */
+export const storedSize = (body: Uint8Array): number => body.length + ROW_OVERHEAD_BYTES;
 
-/** A checksum of all that is in a row: SQLite has none. */
-const sealOf = (body: Uint8Array, zstd: boolean, facts: readonly number[]): number =>
-  crc32(body, crc32([Number(zstd), ...facts].join(",")));
+/** Returns a checksum of the whole row, since SQLite has none. */
+const checksum = (body: Uint8Array, zstd: boolean, numbers: readonly number[]): number =>
+  crc32(body, crc32([Number(zstd), ...numbers].join(",")));
 
-const FACTS = "id, group_id, queued_at, events, bytes, size";
+const COLUMNS = "id, group_id, queued_at, events, bytes, size";
 
-/** The chunks of the spool, in SQL. */
+/** The table `batch`: one row per chunk of events. */
 export class SpoolRowTable {
   readonly #statements: Statements;
-  /** Of all rows; undefined where they must be added up. */
-  #kept: SpoolSums | undefined;
+  /** The totals of all rows. Undefined until they are queried. */
+  #totals: SpoolSums | undefined;
 
   constructor(statements: Statements) {
     this.#statements = statements;
   }
 
-  get kept(): SpoolSums {
-    this.#kept ??= sumsOf(this.#statements.get(`SELECT ${SUMS} FROM batch`));
-    return this.#kept;
+  get totals(): SpoolSums {
+    this.#totals ??= parseSums(this.#statements.get(`SELECT ${SUMS} FROM batch`));
+    return this.#totals;
   }
 
-  /** What was done may have been undone. */
-  forgetKept(): void {
-    this.#kept = undefined;
+  /** Call this after a rollback: the cached totals include changes that were undone. */
+  resetTotals(): void {
+    this.#totals = undefined;
   }
 
   insert(groupId: number, { count, bytes, zstd, body }: EventChunk, queuedAt: number): SpoolRow {
-    const size = rowBytes(body);
-    const facts = [groupId, queuedAt, count, bytes, size] as const;
-    const { kept } = this;
+    const size = storedSize(body);
+    const numbers = [groupId, queuedAt, count, bytes, size] as const;
+    const { totals } = this;
     const sql =
       "INSERT INTO batch (group_id, queued_at, events, bytes, size, zstd, seal, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    const seal = sealOf(body, zstd, facts);
-    const { lastInsertRowid } = this.#statements.run(sql, ...facts, Number(zstd), seal, body);
-    this.#kept = addSums(kept, { batches: 1, events: count, bytes, size });
+    const sum = checksum(body, zstd, numbers);
+    const { lastInsertRowid } = this.#statements.run(sql, ...numbers, Number(zstd), sum, body);
+    this.#totals = addSums(totals, { batches: 1, events: count, bytes, size });
     return { id: Number(lastInsertRowid), groupId, queuedAt, events: count, bytes, size };
   }
 
-  /** Undefined where the row is damaged. */
-  chunkOf(id: number): EventChunk | undefined {
-    const row = this.#statements.get(`SELECT ${FACTS}, zstd, seal, body FROM batch WHERE id = ?`, id);
+  /** Returns undefined if the row is corrupt. */
+  readChunk(id: number): EventChunk | undefined {
+    const row = this.#statements.get(`SELECT ${COLUMNS}, zstd, seal, body FROM batch WHERE id = ?`, id);
     const body = row?.["body"];
     if (row === undefined || !(body instanceof Uint8Array)) return undefined;
-    const { groupId, queuedAt, events: count, bytes, size } = rowOf(row);
+    const { groupId, queuedAt, events: count, bytes, size } = parseRow(row);
     const zstd = row["zstd"] === 1;
-    if (sealOf(body, zstd, [groupId, queuedAt, count, bytes, size]) !== row["seal"]) return undefined;
+    if (checksum(body, zstd, [groupId, queuedAt, count, bytes, size]) !== row["seal"]) return undefined;
     return { count, bytes, zstd, body: new Uint8Array(body) };
   }
 
-  /** Takes the first `count` of its events from the row, which has more; says how much is gone. */
-  shorten(row: SpoolRow, chunk: EventChunk, count: number): SpoolSums {
-    const [gone, { count: events, bytes, zstd, body }] = splitChunk(chunk, count);
-    const facts = [row.groupId, row.queuedAt, events, bytes, rowBytes(body)] as const;
+  /** Deletes the first `count` events of a row that has more. Returns what was deleted. */
+  deleteFirst(row: SpoolRow, chunk: EventChunk, count: number): SpoolSums {
+    const [deleted, { count: events, bytes, zstd, body }] = splitChunk(chunk, count);
+    const numbers = [row.groupId, row.queuedAt, events, bytes, storedSize(body)] as const;
     const sql = `UPDATE batch SET group_id = ?, queued_at = ?, events = ?, bytes = ?, size = ?, zstd = ?, seal = ?,
       body = ? WHERE id = ?`;
-    this.#statements.run(sql, ...facts, Number(zstd), sealOf(body, zstd, facts), body, row.id);
-    return this.#gone({
+    this.#statements.run(sql, ...numbers, Number(zstd), checksum(body, zstd, numbers), body, row.id);
+    return this.#subtract({
       batches: 0,
-      events: gone.count,
-      bytes: gone.bytes,
-      size: row.size - rowBytes(body),
+      events: deleted.count,
+      bytes: deleted.bytes,
+      size: row.size - storedSize(body),
     });
   }
 
   delete(row: SpoolRow): SpoolSums {
     this.#statements.run("DELETE FROM batch WHERE id = ?", row.id);
-    return this.#gone({ batches: 1, events: row.events, bytes: row.bytes, size: row.size });
+    return this.#subtract({ batches: 1, events: row.events, bytes: row.bytes, size: row.size });
   }
 
   deleteAll(rows: SpoolRows): SpoolSums {
     const sums = this.sums(rows);
-    this.#statements.run(`DELETE FROM batch ${IN_RANGE}`, ...rangeOf(rows));
-    return this.#gone(sums);
+    this.#statements.run(`DELETE FROM batch ${IN_RANGE}`, ...toRange(rows));
+    return this.#subtract(sums);
   }
 
-  #gone(sums: SpoolSums): SpoolSums {
-    this.#kept = this.#kept && addSums(this.#kept, sums, -1);
+  #subtract(sums: SpoolSums): SpoolSums {
+    this.#totals = this.#totals && addSums(this.#totals, sums, -1);
     return sums;
   }
 
   sums(rows: SpoolRows): SpoolSums {
-    return sumsOf(this.#statements.get(`SELECT ${SUMS} FROM batch ${IN_RANGE}`, ...rangeOf(rows)));
+    return parseSums(this.#statements.get(`SELECT ${SUMS} FROM batch ${IN_RANGE}`, ...toRange(rows)));
   }
 
-  /** The oldest of a group. */
+  /** Lists rows from the oldest on. */
   list(rows: SpoolRows, limit: number): SpoolRow[] {
-    const sql = `SELECT ${FACTS} FROM batch ${IN_RANGE} ORDER BY id LIMIT ?`;
-    return this.#statements.all(sql, ...rangeOf(rows), limit).map(rowOf);
+    const sql = `SELECT ${COLUMNS} FROM batch ${IN_RANGE} ORDER BY id LIMIT ?`;
+    return this.#statements.all(sql, ...toRange(rows), limit).map(parseRow);
   }
 
-  /** Of all groups; they may be deleted meanwhile. */
+  /** Iterates over the rows of all groups. The caller may delete rows meanwhile. */
   *oldestFirst(): Generator<SpoolRow> {
     let lastId = -1;
     for (let limit = 8; ; limit = Math.min(limit * 2, 512)) {
-      const sql = `SELECT ${FACTS} FROM batch WHERE id > ? ORDER BY id LIMIT ?`;
-      const rows = this.#statements.all(sql, lastId, limit).map(rowOf);
+      const sql = `SELECT ${COLUMNS} FROM batch WHERE id > ? ORDER BY id LIMIT ?`;
+      const rows = this.#statements.all(sql, lastId, limit).map(parseRow);
       yield* rows;
       if (rows.length < limit) return;
       lastId = rows.at(-1)?.id ?? lastId;
     }
   }
 
+  /** Returns the oldest of the rows, or undefined if none is left. */
   head(rows: SpoolRows): SpoolHead | undefined {
     const [row] = this.list(rows, 1);
     return row && { id: row.id, queuedAt: row.queuedAt };
   }
 
-  /** By group. Goes through the index whole. */
-  groups() {
-    // The bare column is that of the row with the smallest id: SQLite says so of min() and max().
+  /** Lists all groups. Scans the whole index. */
+  groups(): SpoolGroup[] {
+    // With min(), SQLite takes the bare column queued_at from the row with the smallest id.
     const sql = `SELECT group_id, min(id) AS id, queued_at, ${SUMS} FROM batch GROUP BY group_id`;
     return this.#statements.all(sql).map((row) => {
-      const { batches, events, bytes } = sumsOf(row);
+      const { batches, events, bytes } = parseSums(row);
       const head = { id: Number(row["id"]), queuedAt: Number(row["queued_at"]) };
       return { groupId: Number(row["group_id"]), batches, events, bytes, head };
     });
@@ -146,14 +150,14 @@ export class SpoolRowTable {
 const IN_RANGE = "WHERE group_id = ? AND id BETWEEN ? AND ?";
 const SUMS = "count(*) AS batches, total(events) AS events, total(bytes) AS bytes, total(size) AS size";
 
-const sumsOf = (row: SqlRow | undefined): SpoolSums => ({
+const parseSums = (row: SqlRow | undefined): SpoolSums => ({
   batches: Number(row?.["batches"]),
   events: Number(row?.["events"]),
   bytes: Number(row?.["bytes"]),
   size: Number(row?.["size"]),
 });
 
-const rowOf = (row: SqlRow): SpoolRow => ({
+const parseRow = (row: SqlRow): SpoolRow => ({
   id: Number(row["id"]),
   groupId: Number(row["group_id"]),
   queuedAt: Number(row["queued_at"]),
@@ -162,7 +166,7 @@ const rowOf = (row: SqlRow): SpoolRow => ({
   size: Number(row["size"]),
 });
 
-export const NOTHING: SpoolSums = { batches: 0, events: 0, bytes: 0, size: 0 };
+export const NO_ROWS: SpoolSums = { batches: 0, events: 0, bytes: 0, size: 0 };
 
 export const addSums = (a: SpoolSums, b: SpoolSums, times = 1): SpoolSums => ({
   batches: a.batches + times * b.batches,
@@ -171,13 +175,11 @@ export const addSums = (a: SpoolSums, b: SpoolSums, times = 1): SpoolSums => ({
   size: a.size + times * b.size,
 });
 
-const rangeOf = ({ groupId, firstId, lastId }: SpoolRows) => [groupId, firstId, lastId] as const;
+const toRange = ({ groupId, firstId, lastId }: SpoolRows) => [groupId, firstId, lastId] as const;
 
 /**
- * A group is kept as long as it has rows in `batch`, each of which is one chunk of events. They are in the order of
- * their ids, which is that of the puts.
- * `size` is what the row counts for in the bound. By the index, whoever takes, removes or adds up need not go
- * past the bodies.
+ * A group is deleted with its last row in `batch`. Rows are ordered by id, which is the order in which they were put. `seal` is
+ * the row's checksum. The index covers every query but the one that reads a body, so that none has to skip over the bodies.
  */
 const SCHEMA = `
   CREATE TABLE event_group (
@@ -203,9 +205,9 @@ export const spoolSchema: DatabaseSchema = {
   // "SFE1"
   applicationId: 0x53464531,
   version: 2,
-  schema: SCHEMA,
+  tables: SCHEMA,
   probe: `SELECT id, digest, identity FROM event_group LIMIT 0;
     SELECT id, group_id, queued_at, events, bytes, size, zstd, seal, body FROM batch LIMIT 0`,
-  // Two relays that forward from one spool would send everything twice.
+  // Two relays that forward from one spool would send each event twice.
   exclusive: true,
 };

@@ -1,13 +1,13 @@
 import { type ClaimLimits, type QueueDepth, type Waiting, WaitingOrder } from "../log-events/queue.ts";
 import type { SpoolDrop, SpoolGroup, SpoolHead } from "./calls.ts";
 
-interface Group {
+interface IndexedGroup {
   readonly groupId: number;
-  /** Of what is not taken. */
+  /** The totals of the rows that wait, without claimed ones. */
   sums: QueueDepth;
-  /** Undefined where all of it is taken. */
+  /** The oldest row that waits. Undefined if all rows are claimed. */
   head: SpoolHead | undefined;
-  isTaken: boolean;
+  isClaimed: boolean;
 }
 
 /** The oldest row of a group that waits. */
@@ -15,19 +15,19 @@ export interface WaitingRows extends Waiting {
   readonly groupId: number;
 }
 
-const NOTHING: QueueDepth = { batches: 0, events: 0, bytes: 0 };
+const EMPTY: QueueDepth = { batches: 0, events: 0, bytes: 0 };
 
 /**
- * What must be known of the spool without asking it: of each group what waits, since when, and whether it is
- * taken. About 300 bytes a group, and no text.
+ * What the main thread knows about the spool without asking the Worker: for each group what waits, since when, and whether it
+ * is claimed. Takes about 300 bytes per group, and holds no text.
  */
 export class SpoolIndex {
-  #depth = NOTHING;
-  readonly #groups = new Map<number, Group>();
-  /** Groups of which something waits and that are not taken. */
+  #depth = EMPTY;
+  readonly #groups = new Map<number, IndexedGroup>();
+  /** Groups with waiting rows that are not claimed. */
   readonly #waiting = new WaitingOrder<WaitingRows>();
 
-  /** Of all, taken or not. */
+  /** The totals of all rows, claimed or not. */
   get depth(): QueueDepth {
     return this.#depth;
   }
@@ -37,21 +37,21 @@ export class SpoolIndex {
   }
 
   load(groups: readonly SpoolGroup[]): void {
-    this.#depth = groups.reduce((sums, group) => plus(sums, group), NOTHING);
+    this.#depth = groups.reduce((sums, group) => add(sums, group), EMPTY);
     this.#groups.clear();
     for (const { groupId, head, batches, events, bytes } of groups) {
-      this.#groups.set(groupId, { groupId, head, sums: { batches, events, bytes }, isTaken: false });
+      this.#groups.set(groupId, { groupId, head, sums: { batches, events, bytes }, isClaimed: false });
     }
     this.#waiting.load(groups.map(({ groupId, head }) => ({ groupId, ...head })));
   }
 
   put(groupId: number, head: SpoolHead, sums: QueueDepth): void {
-    this.#depth = plus(this.#depth, sums);
+    this.#depth = add(this.#depth, sums);
     const group = this.#group(groupId);
-    this.#change(group, { sums: plus(group.sums, sums), head: group.head ?? head });
+    this.#change(group, { sums: add(group.sums, sums), head: group.head ?? head });
   }
 
-  /** The longest waiting group that is due. Those that were put after `dueBefore` are few: they are the newest. */
+  /** Returns the group that has waited longest among those that are due. Groups newer than `dueBefore` are few. */
   pick({ maxEvents, maxBytes, dueBefore }: ClaimLimits): WaitingRows | undefined {
     for (const waiting of this.#waiting) {
       if (waiting.queuedAt <= dueBefore) return waiting;
@@ -61,58 +61,58 @@ export class SpoolIndex {
     return undefined;
   }
 
-  /** Nobody else can pick it. */
+  /** Keeps {@link pick} from returning the group while it is being claimed. */
   reserve(groupId: number): void {
-    this.#change(this.#group(groupId), { isTaken: true });
+    this.#change(this.#group(groupId), { isClaimed: true });
   }
 
-  /** The oldest of the group are taken, and this is left. */
-  take(groupId: number, sums: QueueDepth, next: SpoolHead | undefined): void {
+  /** The oldest rows of the group, with these totals, are claimed. `next` is the oldest row that still waits. */
+  claim(groupId: number, sums: QueueDepth, next: SpoolHead | undefined): void {
     const group = this.#group(groupId);
-    this.#change(group, { sums: plus(group.sums, sums, -1), head: next, isTaken: true });
+    this.#change(group, { sums: add(group.sums, sums, -1), head: next, isClaimed: true });
   }
 
-  /** It can be picked again; what was taken of it is back where it was. */
-  giveBack(groupId: number, sums = NOTHING, head?: SpoolHead): void {
+  /** The group is no longer claimed. `sums` and `head` are the claimed rows that wait again, if any. */
+  release(groupId: number, sums = EMPTY, head?: SpoolHead): void {
     const group = this.#group(groupId);
-    this.#change(group, { sums: plus(group.sums, sums), head: head ?? group.head, isTaken: false });
+    this.#change(group, { sums: add(group.sums, sums), head: head ?? group.head, isClaimed: false });
   }
 
-  /** Of what is taken. */
-  remove(sums: QueueDepth): void {
-    this.#depth = plus(this.#depth, sums, -1);
+  /** Claimed rows were deleted. */
+  ack(sums: QueueDepth): void {
+    this.#depth = add(this.#depth, sums, -1);
   }
 
-  /** Of what waits. */
+  /** Waiting rows were deleted. */
   drop({ groupId, sums, firstId, head }: Omit<SpoolDrop, "reason">): void {
-    this.#depth = plus(this.#depth, sums, -1);
+    this.#depth = add(this.#depth, sums, -1);
     const group = this.#group(groupId);
     const isHead = group.head !== undefined && group.head.id >= firstId;
-    this.#change(group, { sums: plus(group.sums, sums, -1), head: isHead ? head : group.head });
+    this.#change(group, { sums: add(group.sums, sums, -1), head: isHead ? head : group.head });
   }
 
-  /** There turned out to be nothing of it. */
+  /** The file turned out to have no rows of the group. */
   forget(groupId: number): void {
     const group = this.#group(groupId);
-    this.#depth = plus(this.#depth, group.sums, -1);
-    this.#change(group, { sums: NOTHING, head: undefined, isTaken: false });
+    this.#depth = add(this.#depth, group.sums, -1);
+    this.#change(group, { sums: EMPTY, head: undefined, isClaimed: false });
   }
 
-  #group(groupId: number): Group {
-    return this.#groups.get(groupId) ?? { groupId, sums: NOTHING, head: undefined, isTaken: false };
+  #group(groupId: number): IndexedGroup {
+    return this.#groups.get(groupId) ?? { groupId, sums: EMPTY, head: undefined, isClaimed: false };
   }
 
-  #change(group: Group, change: Partial<Group>): void {
+  #change(group: IndexedGroup, change: Partial<IndexedGroup>): void {
     const { groupId } = group;
-    if (group.head !== undefined && !group.isTaken) this.#waiting.delete(group.head);
+    if (group.head !== undefined && !group.isClaimed) this.#waiting.delete(group.head);
     Object.assign(group, change);
-    if (group.head !== undefined || group.isTaken) this.#groups.set(groupId, group);
+    if (group.head !== undefined || group.isClaimed) this.#groups.set(groupId, group);
     else this.#groups.delete(groupId);
-    if (group.head !== undefined && !group.isTaken) this.#waiting.add({ groupId, ...group.head });
+    if (group.head !== undefined && !group.isClaimed) this.#waiting.add({ groupId, ...group.head });
   }
 }
 
-const plus = (a: QueueDepth, b: QueueDepth, times = 1): QueueDepth => ({
+const add = (a: QueueDepth, b: QueueDepth, times = 1): QueueDepth => ({
   batches: a.batches + times * b.batches,
   events: a.events + times * b.events,
   bytes: a.bytes + times * b.bytes,

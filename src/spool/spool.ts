@@ -1,44 +1,44 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { countBytes, countEvents, heldBytes } from "../log-events/chunk.ts";
 import type { ClaimedEvents, ClaimLimits, EventBatch, EventQueue, QueueDepth } from "../log-events/queue.ts";
+import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import type { SpoolReply, SpoolRows } from "./calls.ts";
+import type { SpoolReply } from "./calls.ts";
 import { SpoolClaims } from "./claims.ts";
 import { SpoolClient, SpoolError } from "./client.ts";
 import type { EmitSpoolEvent } from "./events.ts";
 import { SpoolIndex } from "./spool-index.ts";
 
 export interface EventSpoolOptions {
-  /** The folder of the database; made where there is none. One relay at a time can use it. */
+  /** The folder of the database. It is created if missing. Only one relay at a time can use it. */
   readonly path: string;
-  /** Of all batches, as they are stored: compressed. Beyond it the oldest go. */
+  /** Limit for the stored, compressed size of all batches. The oldest batches are dropped to stay below it. */
   readonly maxBytes: number;
-  /** Beyond it the oldest go, too. */
+  /** The oldest batches are dropped to stay below it. */
   readonly maxBatches: number;
-  /** What waited longer goes. */
+  /** Batches that have waited longer are dropped. */
   readonly maxAgeMs: number;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly onProblem: EmitSpoolEvent;
 }
 
-/** What is still to be committed on shutdown has this long. */
+/** On shutdown, the time limit for committing the puts that wait. */
 const FLUSH_LIMIT_MS = 5_000;
 
 /**
- * Keeps events in a SQLite file. What was acknowledged survives kill -9, and a power cut as far as the disk keeps
- * what it says that it has: every commit is flushed to it. Events that were taken, but not yet removed, when the
- * relay ended are there again: they are sent at least once.
+ * Keeps events in a SQLite file. Events whose put has resolved survive kill -9, and also a power cut if the disk honors fsync:
+ * every commit is flushed. Events that were claimed but not acknowledged when the relay ended are in the queue again after a
+ * restart, so each event is sent at least once.
  *
- * The file holds SDK keys as they are, since events can't be forwarded without them. It is open to its owner alone.
+ * The file contains SDK keys in plain text, because events can't be forwarded without them. Only its owner can read it.
  */
 export class EventSpool implements EventQueue {
   readonly #options: EventSpoolOptions;
   readonly #index = new SpoolIndex();
-  readonly #takes = new SpoolClaims(this.#index);
-  readonly #link: SpoolClient;
-  readonly #puts = new EventSpoolPuts((batches) => this.#commit(batches));
+  readonly #claims = new SpoolClaims(this.#index);
+  readonly #client: SpoolClient;
+  readonly #puts = new PutQueue((batches) => this.#commit(batches));
   readonly #listeners: (() => void)[] = [];
   #closing: Promise<void> | undefined;
 
@@ -46,20 +46,20 @@ export class EventSpool implements EventQueue {
     const { path: folder, maxBytes, maxBatches, maxAgeMs, clock, supervisor, onProblem } = options;
     const limits = { folder, maxBytes, maxBatches, maxAgeMs };
     this.#options = options;
-    this.#link = new SpoolClient({
+    this.#client = new SpoolClient({
       limits,
       clock,
       supervisor,
       onProblem,
       index: this.#index,
-      onLoaded: () => this.#takes.forget(),
+      onLoaded: () => this.#claims.reset(),
     });
   }
 
-  /** Rejects where the file can't be used. */
+  /** Rejects if the file can't be used. */
   async open(): Promise<void> {
-    await this.#link.open();
-    await this.#expire();
+    await this.#client.open();
+    await this.#dropExpired();
   }
 
   get depth(): QueueDepth {
@@ -68,7 +68,7 @@ export class EventSpool implements EventQueue {
 
   get filled(): number {
     const { maxBatches, maxBytes } = this.#options;
-    return Math.max(this.depth.batches / maxBatches, this.#link.storedBytes / maxBytes);
+    return Math.max(this.depth.batches / maxBatches, this.#client.storedBytes / maxBytes);
   }
 
   nextDueAt(maxWaitMs: number): number | undefined {
@@ -80,45 +80,45 @@ export class EventSpool implements EventQueue {
     this.#listeners.push(listener);
   }
 
-  /** "full" where the disk is, or cannot keep up, or the batch alone is larger than the spool may be. */
+  /** Resolves with "full" if the disk is full or too slow, or if the batch alone is larger than the spool may be. */
   async put(batch: EventBatch): Promise<PutResult> {
-    this.#refuseOnceClosed();
+    this.#throwIfClosed();
     const result = await this.#puts.put(batch);
     if (result === "queued") for (const listener of this.#listeners) listener();
     return result;
   }
 
-  async take(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
-    this.#refuseOnceClosed();
-    await this.#expire();
+  async claim(limits: ClaimLimits): Promise<ClaimedEvents | undefined> {
+    this.#throwIfClosed();
+    await this.#dropExpired();
     for (;;) {
       const waiting = this.#index.pick(limits);
       if (waiting === undefined) return undefined;
-      const taken = await this.#takes.take(waiting, limits, this.#link);
-      if (taken !== undefined) return taken;
+      const claimed = await this.#claims.claim(waiting, limits, this.#client);
+      if (claimed !== undefined) return claimed;
     }
   }
 
-  async remove(taken: ClaimedEvents, count?: number): Promise<void> {
-    this.#refuseOnceClosed();
-    await this.#takes.remove(taken, count, this.#link);
+  async ack(claimed: ClaimedEvents, count?: number): Promise<void> {
+    this.#throwIfClosed();
+    await this.#claims.ack(claimed, count, this.#client);
   }
 
-  async drop(taken: ClaimedEvents): Promise<number> {
-    this.#refuseOnceClosed();
-    return this.#takes.drop(taken, this.#link);
+  async drop(claimed: ClaimedEvents): Promise<number> {
+    this.#throwIfClosed();
+    return this.#claims.drop(claimed, this.#client);
   }
 
-  async release(taken: ClaimedEvents): Promise<void> {
-    this.#takes.release(taken);
+  async nack(claimed: ClaimedEvents): Promise<void> {
+    this.#claims.nack(claimed);
   }
 
   async #commit(batches: readonly EventBatch[]): Promise<readonly PutResult[]> {
     try {
-      await this.#expire();
-      const put = { kind: "put", batches, taken: this.#takes.rows } as const;
-      const results = await this.#link.call(put, (reply) => this.#committed(batches, reply));
-      await this.#takes.removeGone(this.#link);
+      await this.#dropExpired();
+      const put = { kind: "put", batches, claimed: this.#claims.rows } as const;
+      const results = await this.#client.call(put, (reply) => this.#onCommitted(batches, reply));
+      await this.#claims.retryDeletes(this.#client);
       return results;
     } catch (error) {
       if (error instanceof SpoolError && error.kind === "full") return batches.map(() => "full");
@@ -126,8 +126,8 @@ export class EventSpool implements EventQueue {
     }
   }
 
-  #committed(batches: readonly EventBatch[], { outcome }: SpoolReply): readonly PutResult[] {
-    if (outcome.kind !== "put") throw new Error(`the event spool answered a put with "${outcome.kind}"`);
+  #onCommitted(batches: readonly EventBatch[], { outcome }: SpoolReply): readonly PutResult[] {
+    if (outcome.kind !== "put") throw new Error(`the event spool replied to a put with "${outcome.kind}"`);
     return batches.map(({ chunks, queuedAt }, at) => {
       const place = outcome.places[at];
       if (place === undefined) return "full";
@@ -137,49 +137,47 @@ export class EventSpool implements EventQueue {
     });
   }
 
-  /** Gives up what is too old. */
-  async #expire(): Promise<void> {
+  async #dropExpired(): Promise<void> {
     const { clock, maxAgeMs } = this.#options;
     const { waitingSince } = this.#index;
     if (waitingSince === undefined || waitingSince >= clock.now() - maxAgeMs) return;
-    const taken: readonly SpoolRows[] = this.#takes.rows;
-    await this.#link.call({ kind: "expire", taken }, () => {});
+    await this.#client.call({ kind: "expire", claimed: this.#claims.rows }, () => {});
   }
 
-  #refuseOnceClosed(): void {
+  #throwIfClosed(): void {
     if (this.#closing !== undefined) throw new Error("the event spool is closed");
   }
 
-  /** What was put is still committed, where that does not take long. */
+  /** Commits the puts that wait, within a time limit, and closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
   }
 
   async #close(): Promise<void> {
-    await Promise.race([this.#puts.idle(), sleep(FLUSH_LIMIT_MS, undefined, { ref: false })]);
-    await this.#link.close();
+    await withTimeout(this.#puts.idle(), FLUSH_LIMIT_MS, this.#options.clock);
+    await this.#client.close();
   }
 }
 
 type PutResult = "queued" | "full";
 
-interface Waiting extends PromiseWithResolvers<PutResult> {
+interface WaitingPut extends PromiseWithResolvers<PutResult> {
   readonly batch: EventBatch;
-  /** Memory that it takes. */
+  /** Memory that the batch takes. */
   readonly bytes: number;
 }
 
-/** Large enough that a commit costs little by the event, small enough that it ends soon. */
+/** Limits of one commit: large enough that it costs little per event, small enough that it does not take long. */
 const MAX_COMMIT_BATCHES = 1_000;
 const MAX_COMMIT_BYTES = 8 * 1024 * 1024;
-/** Beyond it the disk is too slow for what comes in: whoever sends must hold it. */
+/** Above this, the disk is too slow for the incoming events, and puts resolve with "full". */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 
-/** Puts that come while a commit is under way wait, and are committed as one. */
-class EventSpoolPuts {
+/** Group commit: puts that arrive during a commit wait, and are committed together. */
+class PutQueue {
   readonly #commit: (batches: readonly EventBatch[]) => Promise<readonly PutResult[]>;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: WaitingPut[] = [];
   #waitingBytes = 0;
   #working: Promise<void> | undefined;
 
@@ -190,23 +188,23 @@ class EventSpoolPuts {
   async put(batch: EventBatch): Promise<PutResult> {
     const bytes = heldBytes(batch.chunks);
     if (this.#waiting.length > 0 && this.#waitingBytes + bytes > MAX_WAITING_BYTES) return "full";
-    const waiting: Waiting = { ...Promise.withResolvers<PutResult>(), batch, bytes };
+    const waiting: WaitingPut = { ...Promise.withResolvers<PutResult>(), batch, bytes };
     this.#waiting.push(waiting);
     this.#waitingBytes += bytes;
     this.#working ??= this.#work();
     return waiting.promise;
   }
 
-  /** Once all that was put is committed, or could not be. */
+  /** Resolves when every put so far is committed or has failed. */
   async idle(): Promise<void> {
     await this.#working;
   }
 
   async #work(): Promise<void> {
-    // What else is put in this turn of the event loop goes with the first.
+    // The first commit includes everything that is put in the same turn of the event loop.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
-      const puts = this.#next();
+      const puts = this.#shiftBatch();
       try {
         const results = await this.#commit(puts.map(({ batch }) => batch));
         for (const [at, { resolve }] of puts.entries()) resolve(results[at] ?? "full");
@@ -217,14 +215,15 @@ class EventSpoolPuts {
     this.#working = undefined;
   }
 
-  #next(): Waiting[] {
+  /** Removes the oldest puts that fit into one commit, at least one. */
+  #shiftBatch(): WaitingPut[] {
     let bytes = 0;
-    const tooMuch = this.#waiting.findIndex((waiting, at) => {
+    const end = this.#waiting.findIndex((waiting, at) => {
       bytes += waiting.bytes;
       return at > 0 && (at >= MAX_COMMIT_BATCHES || bytes > MAX_COMMIT_BYTES);
     });
-    const puts = this.#waiting.splice(0, tooMuch === -1 ? this.#waiting.length : tooMuch);
-    for (const { bytes: put } of puts) this.#waitingBytes -= put;
+    const puts = this.#waiting.splice(0, end === -1 ? this.#waiting.length : end);
+    for (const put of puts) this.#waitingBytes -= put.bytes;
     return puts;
   }
 }

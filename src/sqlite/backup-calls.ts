@@ -1,15 +1,16 @@
 import type { SpecFormat } from "../specs/feed.ts";
 import type { LocalEvent } from "./events.ts";
 
-/** Where the file is and how much may be in it. Part of each call: a Worker that was started anew knows nothing. */
+/** Sent with every call, because a restarted Worker has no state. */
 export interface LocalLimits {
+  /** The folder of the file. */
   readonly folder: string;
   readonly maxKeys: number;
   readonly maxBytes: number;
 }
 
-/** One version of a feed as the file keeps it: whose it is, only digests tell. */
-export interface KeptVersion {
+/** One version of a feed, or a manifest of ID lists, as the file stores it. It identifies its SDK key by digest only. */
+export interface StoredVersion {
   readonly feedDigest: string;
   readonly keyDigest: string;
   readonly lcut: number;
@@ -19,7 +20,7 @@ export interface KeptVersion {
 }
 
 export type LocalAction =
-  /** Opens the file, also one that took the place of the one that was open. */
+  /** Opens the file, also if another file has replaced the one that was open. */
   | { readonly kind: "open" }
   | {
       readonly kind: "read";
@@ -30,14 +31,15 @@ export type LocalAction =
     }
   | {
       readonly kind: "write";
-      readonly version: KeptVersion;
+      readonly version: StoredVersion;
+      /** The lcut of a stored version that is replaced even if it is newer. */
       readonly instead: number | undefined;
-      /** Versions of the feed are times of a relay's clock: one that is yet to come keeps nothing out. */
+      /** `lcut` is the time on a relay's clock. A stored version from the future is then replaced. */
       readonly hasClockTimes: boolean;
     }
   | { readonly kind: "touch"; readonly feedDigest: string }
   | { readonly kind: "remove"; readonly feedDigest: string }
-  /** Leaves one whole file behind, without a log beside it. */
+  /** Leaves one complete database file, without a write-ahead log. */
   | { readonly kind: "close" };
 
 export type LocalWrite = Extract<LocalAction, { kind: "write" }>;
@@ -51,19 +53,19 @@ export interface LocalCall {
 
 export type LocalOutcome =
   | { readonly kind: "done" }
-  | { readonly kind: "found"; readonly version: KeptVersion }
+  | { readonly kind: "found"; readonly version: StoredVersion }
   | { readonly kind: "none" }
-  /** What is there is longer than was asked for; it stays. */
+  /** The stored body is longer than `maxBytes`. It was left in place. */
   | { readonly kind: "too_large" }
-  /** What was there is damaged; it has been deleted. */
+  /** The stored version was corrupt. It was deleted. */
   | { readonly kind: "damaged" }
   | { readonly kind: "not_newer"; readonly lcut: number }
   | { readonly kind: "failed"; readonly detail: string };
 
 export interface LocalReply {
   readonly outcome: LocalOutcome;
-  /** The file was opened on the way: it may lack what the one before had. */
+  /** The call opened the file, which may lack versions that an earlier file had. */
   readonly hasOpened: boolean;
-  /** What happened on the way, even where the action failed in the end. */
+  /** What happened during the call, even if the action failed in the end. */
   readonly events: readonly LocalEvent[];
 }

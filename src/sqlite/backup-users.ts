@@ -2,20 +2,20 @@ import type { DatabaseSync } from "node:sqlite";
 import { SQLITE, Statements, sqliteResult } from "./database.ts";
 import { lockFile } from "./lock.ts";
 
-/** Relays that may have one file open at the same time. */
+/** The maximum number of relays that have one file open at the same time. */
 const MAX_SLOTS = 64;
 
 /**
- * Tells apart the relays that have one file open: each has a number, from 1 on, by a lock file beside the database. A relay
- * that ends, however it ends, frees its number, so that a single relay has the same one after each restart.
+ * Gives each relay that has the file open a slot number, from 1 on, by locking a file next to the database. The lock is released
+ * when the relay ends, even by a signal, so that a single relay has the same slot after each restart.
  */
 export class RelaySlots implements Disposable {
   readonly #file: string;
-  /** The number of this relay. */
+  /** This relay's slot. */
   readonly own: number;
   readonly #lock: Disposable;
 
-  /** Throws if no number is free, or none can be locked. */
+  /** Throws if all slots are taken, or if a lock file can't be used. */
   constructor(file: string) {
     this.#file = file;
     for (let slot = 1; slot <= MAX_SLOTS; slot++) {
@@ -25,10 +25,10 @@ export class RelaySlots implements Disposable {
       this.#lock = lock;
       return;
     }
-    throw new Error(`${MAX_SLOTS} relays use it already: give this one a folder of its own`);
+    throw new Error(`${MAX_SLOTS} relays use it already: configure another folder for this one`);
   }
 
-  /** Whether a running relay has this number. */
+  /** Whether a running relay has this slot. */
   isTaken(slot: number): boolean {
     if (slot === this.own) return true;
     const lock = this.#tryLock(slot);
@@ -50,7 +50,7 @@ export class RelaySlots implements Disposable {
   }
 }
 
-/** A table of its own, which a file that an older relay began gets when it is opened. */
+/** Created when the file is opened: files written by older versions of the relay lack it. */
 const SCHEMA = `CREATE TABLE IF NOT EXISTS spec_user (
   slot INTEGER NOT NULL,
   sdk_key TEXT NOT NULL,
@@ -59,20 +59,20 @@ const SCHEMA = `CREATE TABLE IF NOT EXISTS spec_user (
 
 const USERS = "SELECT 1 FROM spec_user AS user WHERE user.sdk_key = spec.sdk_key";
 
-/** SQL, of a row of `spec`: no running relay uses it. */
+/** SQL condition on a row of `spec`: no relay uses it. */
 export const UNUSED = `NOT EXISTS (${USERS})`;
 
-/** SQL, of a row of `spec`: what the relay in the slot that is its one parameter must keep within its bounds. */
+/** SQL condition on a row of `spec`: it counts towards the limits of the relay whose slot is the parameter. */
 export const OWN = `(${UNUSED} OR EXISTS (${USERS} AND user.slot = ?))`;
 
-/** As long as a machine may take to start, or a deployment. */
+/** How long a relay may be gone before its versions count as unused: a reboot or a deployment must fit in. */
 const GRACE_MS = 30 * 60_000;
 
-/** Which relays use which keys, so that none deletes what another running relay needs. Keys are digests. */
+/** The table `spec_user`: which relays use which SDK keys, so that no relay deletes what another one needs. Keys are digests. */
 export class SpecUsers {
   readonly #statements: Statements;
   readonly #slots: RelaySlots;
-  /** Since when this relay has seen that no relay has the slot, ms since the Unix epoch. */
+  /** When this relay first saw the slot free, ms since the Unix epoch. */
   readonly #freeSince = new Map<number, number>();
 
   constructor(db: DatabaseSync, slots: RelaySlots) {
@@ -85,31 +85,32 @@ export class SpecUsers {
     return this.#slots.own;
   }
 
-  /** This relay uses the key. Writes nothing where that is known. */
+  /** Records that this relay uses the key. Writes nothing if that is recorded already. */
   add(sdkKey: string): void {
     const known = "SELECT 1 FROM spec_user WHERE slot = ? AND sdk_key = ?";
     if (this.#statements.get(known, this.ownSlot, sdkKey) !== undefined) return;
     this.#statements.run("INSERT INTO spec_user (slot, sdk_key) VALUES (?, ?)", this.ownSlot, sdkKey);
   }
 
-  /** This relay no longer uses the key. */
+  /** Records that this relay no longer uses the key. */
   delete(sdkKey: string): void {
     this.#statements.run("DELETE FROM spec_user WHERE slot = ? AND sdk_key = ?", this.ownSlot, sdkKey);
   }
 
-  /** Forgets what this relay used and the table of specs no longer has. */
+  /** Deletes this relay's entries for keys that have no versions any more. */
   deleteEvicted(): void {
     const sql = "DELETE FROM spec_user WHERE slot = ? AND sdk_key NOT IN (SELECT sdk_key FROM spec)";
     this.#statements.run(sql, this.ownSlot);
   }
 
+  /** Whether another running relay uses the key. */
   hasOther(sdkKey: string): boolean {
     const rows = this.#statements.all("SELECT slot FROM spec_user WHERE sdk_key = ?", sdkKey);
     return rows.some(({ slot }) => Number(slot) !== this.ownSlot && this.#slots.isTaken(Number(slot)));
   }
 
-  /** Relays that use something, and have not run for a while: one that is only restarted finds what it had. */
-  ended(now: number): number[] {
+  /** Returns the slots that have entries and have been free for the grace period: a relay that is only restarted keeps its own. */
+  findEnded(now: number): number[] {
     const rows = this.#statements.all("SELECT DISTINCT slot FROM spec_user");
     return rows.map(({ slot }) => Number(slot)).filter((slot) => this.#hasEnded(slot, now));
   }
@@ -124,8 +125,9 @@ export class SpecUsers {
     return now - freeSince >= GRACE_MS;
   }
 
-  /** Forgets what they used. */
+  /** Deletes the entries of relays that have ended. */
   deleteEnded(now: number): void {
-    for (const slot of this.ended(now)) this.#statements.run("DELETE FROM spec_user WHERE slot = ?", slot);
+    for (const slot of this.findEnded(now))
+      this.#statements.run("DELETE FROM spec_user WHERE slot = ?", slot);
   }
 }

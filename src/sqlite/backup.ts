@@ -1,27 +1,27 @@
-import { createHash } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
+import { hash } from "node:crypto";
 import PQueue from "p-queue";
 import { djb2, type SdkKey } from "../access/sdk-key.ts";
 import { MAX_MANIFEST_BYTES, type ManifestBackup } from "../id-lists/manifest.ts";
+import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
 import type { BackupRead, BackupWrite, SpecBackup } from "../specs/backup.ts";
-import { type Feed, feedId } from "../specs/feed.ts";
+import { type Feed, feedDigest } from "../specs/feed.ts";
 import { describeTooLarge } from "../specs/payload/payload.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
-import type { KeptVersion, LocalAction, LocalCall, LocalOutcome, LocalReply } from "./backup-calls.ts";
+import type { LocalAction, LocalCall, LocalOutcome, LocalReply, StoredVersion } from "./backup-calls.ts";
 import type { EmitLocalEvent, LocalWork } from "./events.ts";
-import { Opening } from "./managed-file.ts";
+import { Opening } from "./opening.ts";
 
 export interface LocalBackupOptions {
-  /** The folder of the database; made where there is none. */
+  /** The folder of the database. It is created if missing. */
   readonly path: string;
-  /** SDK keys that it may hold, at least 1; the least recently used makes room. */
+  /** The maximum number of SDK keys, at least 1. The least recently used key is evicted. */
   readonly maxKeys: number;
-  /** Of all bodies, as they are kept. The file may grow beyond by one version and what SQLite needs. */
+  /** Limit for the stored size of all bodies. The file may exceed it by one version and SQLite's overhead. */
   readonly maxBytes: number;
-  /** No config spec that is longer, as it is kept, is read. */
+  /** Config specs whose stored body is longer are not read. */
   readonly maxPayloadBytes: number;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
@@ -29,27 +29,27 @@ export interface LocalBackupOptions {
 }
 
 const CALL_LIMIT_MS = 10_000;
-/** The whole file is checked: about a second per GB, on a slow disk ten. */
+/** Opening checks the whole file: about one second per GB, ten on a slow disk. */
 const OPEN_LIMIT_MS = 60_000;
-/** What is still to be written on shutdown has this long, and the database to close this long. */
+/** On shutdown, the time limits for the writes that wait, and for closing the database. */
 const FLUSH_LIMIT_MS = 5_000;
 const CLOSE_LIMIT_MS = 2_000;
-/** Both, while the file can't be written. */
+/** Replaces both limits while writes fail. */
 const FAILING_CLOSE_LIMIT_MS = 200;
-/** Calls in the Worker's hands: the next arrives while one is worked on. The rest wait here, without copies. */
-const MAX_IN_HAND = 2;
+/** Two calls, so that the Worker always has its next one. The others wait in the queue, before bodies are copied. */
+const MAX_IN_FLIGHT = 2;
 
-const CLOSED = "the embedded backup is closed";
+const CLOSED = "the local backup is closed";
 
 /**
- * Keeps the newest version of each feed, and of each key's ID lists, in a SQLite file that several relays on a machine
- * may share. The file is opened in the background: while it can't be used, every call is rejected.
+ * Keeps the newest version of each feed, and of the manifest of each key's ID lists, in a SQLite file that several relays on a
+ * machine may share. The file is opened in the background. While it can't be used, every call rejects.
  */
 export class LocalBackup implements SpecBackup, ManifestBackup {
   readonly source = "local";
   readonly #options: LocalBackupOptions;
   readonly #calls: WorkerCalls<LocalCall, LocalReply>;
-  readonly #queue = new PQueue({ concurrency: MAX_IN_HAND });
+  readonly #queue = new PQueue({ concurrency: MAX_IN_FLIGHT });
   readonly #health: LocalHealth;
   readonly #opening: Opening;
   readonly #openedListeners: (() => void)[] = [];
@@ -60,7 +60,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     this.#options = options;
     this.#health = new LocalHealth(options.onProblem);
     this.#calls = new WorkerCalls({
-      name: "the embedded backup",
+      name: "the local backup",
       start: () => new Worker(new URL("./backup-worker.ts", import.meta.url)),
       onLost: (error) => options.supervisor.caught("local_backup_worker", error),
       limitMs: CALL_LIMIT_MS,
@@ -73,7 +73,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
         await this.#call({ kind: "open" }, OPEN_LIMIT_MS);
       },
       onUnusable: (reason) => {
-        const detail = `${reason}; the relay goes on with memory only, and tries again`;
+        const detail = `${reason}; the relay keeps config specs in memory only and tries again`;
         onProblem({ kind: "local_unusable", detail });
       },
       onUsable: (wasReported) => {
@@ -82,23 +82,23 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     });
   }
 
-  /** Resolves once it is known whether the file can be used, but never waits for long. */
+  /** Resolves after the first attempt to open the file, or after 3 seconds. */
   async attempted(): Promise<void> {
     await this.#opening.attempted();
   }
 
-  /** Calls back each time that the file was opened: it may be another one than before, and lack what that had. */
+  /** Calls the listener each time the file was opened. It may be a new file that lacks versions of the last one. */
   onOpened(listener: () => void): void {
     this.#openedListeners.push(listener);
   }
 
   async read(feed: Feed, newerThan: number): Promise<BackupRead> {
     const { maxPayloadBytes: maxBytes } = this.#options;
-    const read = { kind: "read", feedDigest: feedDigest(feed), newerThan, maxBytes } as const;
+    const read = { kind: "read", feedDigest: digest(feed), newerThan, maxBytes } as const;
     const outcome = await this.#queued(() => read, 1);
     switch (outcome.kind) {
       case "found": {
-        this.#used(feedDigest(feed));
+        this.#recordUse(digest(feed));
         const { body, contentEncoding, format, lcut } = outcome.version;
         const sdkKeyHash = djb2(feed.sdkKey);
         return { kind: "found", raw: { body, contentEncoding, format, headerLcut: lcut, sdkKeyHash } };
@@ -106,7 +106,10 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
       case "too_large":
         return { kind: "unusable", detail: describeTooLarge(maxBytes) };
       case "damaged":
-        return { kind: "unusable", detail: "what the embedded backup had was damaged, and is deleted" };
+        return {
+          kind: "unusable",
+          detail: "the version in the local backup was corrupt and has been deleted",
+        };
       default:
         return { kind: "none" };
     }
@@ -115,7 +118,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
     const outcome = await this.#queued(() => ({
       kind: "write",
-      version: versionOf(snapshot),
+      version: toStoredVersion(snapshot),
       instead,
       hasClockTimes: false,
     }));
@@ -127,7 +130,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   }
 
   touch({ feed }: Snapshot): Promise<boolean> {
-    return this.#touch(feedDigest(feed));
+    return this.#touch(digest(feed));
   }
 
   async #touch(feedDigest: string): Promise<boolean> {
@@ -135,14 +138,14 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     return outcome.kind === "done";
   }
 
-  /** Not a part of reading, which works also while another process has the file locked. */
-  #used(feedDigest: string): void {
-    // Reported, and made up for by the next touch.
+  /** Not awaited by reads, which work even while another process has locked the file for writing. */
+  #recordUse(feedDigest: string): void {
+    // A failure is reported, and the next touch makes up for it.
     this.#touch(feedDigest).catch(() => {});
   }
 
   async remove(feed: Feed): Promise<void> {
-    await this.#queued(() => ({ kind: "remove", feedDigest: feedDigest(feed) }));
+    await this.#queued(() => ({ kind: "remove", feedDigest: digest(feed) }));
   }
 
   async readManifest(sdkKey: SdkKey): Promise<string | undefined> {
@@ -150,12 +153,12 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     const read = { kind: "read", feedDigest, newerThan: -1, maxBytes: MAX_MANIFEST_BYTES } as const;
     const outcome = await this.#queued(() => read, 1);
     if (outcome.kind !== "found") return undefined;
-    this.#used(feedDigest);
+    this.#recordUse(feedDigest);
     return new TextDecoder().decode(outcome.version.body);
   }
 
   async writeManifest(sdkKey: SdkKey, text: string, fetchedAt: number): Promise<void> {
-    const version = (): KeptVersion => ({
+    const version = (): StoredVersion => ({
       feedDigest: manifestDigest(sdkKey),
       keyDigest: sha256(sdkKey),
       lcut: fetchedAt,
@@ -175,7 +178,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     await this.#queued(() => ({ kind: "remove", feedDigest: manifestDigest(sdkKey) }));
   }
 
-  /** Reads go first: a client may be waiting. Should the Worker hang, all that wait are rejected at once. */
+  /** Reads have priority, because a client may be waiting. If the Worker hangs, all waiting calls reject at once. */
   async #queued(action: () => LocalAction, priority = 0): Promise<LocalOutcome> {
     if (this.#closing !== undefined) throw new Error(CLOSED);
     await this.#opening.usable();
@@ -197,7 +200,7 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     return outcome;
   }
 
-  /** What was asked for is still done, where that does not take long. */
+  /** Performs the calls that wait, within a time limit, and closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
     await this.#closing;
@@ -208,29 +211,29 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     if (this.#opening.isUsable) {
       const isFailing = this.#health.isFailing("writing");
       const flushLimitMs = isFailing ? FAILING_CLOSE_LIMIT_MS : FLUSH_LIMIT_MS;
-      await Promise.race([this.#queue.onIdle(), sleep(flushLimitMs, undefined, { ref: false })]);
+      await withTimeout(this.#queue.onIdle(), flushLimitMs, this.#options.clock);
       try {
         await this.#call({ kind: "close" }, isFailing ? FAILING_CLOSE_LIMIT_MS : CLOSE_LIMIT_MS);
       } catch {
-        // As after kill -9: the file is whole all the same.
+        // The file is intact anyway, as after kill -9.
       }
     }
-    // Also ends a Worker that waits for a lock.
+    // Also terminates a Worker that is waiting for a lock.
     await this.#calls[Symbol.asyncDispose]();
     await this.#opening[Symbol.asyncDispose]();
   }
 }
 
-/** The first that there is: zstd is decoded in the least time. */
+/** In order of preference: zstd is the fastest to decode. */
 const COMPACT_CODINGS = ["zstd", "br", "gzip"] as const;
 
-/** The body is a copy: the snapshot's own bytes are shared by every answer. */
-function versionOf(snapshot: Snapshot): KeptVersion {
+/** Copies the body: the buffer is transferred to the Worker, and the snapshot's own bytes are shared by all responses. */
+function toStoredVersion(snapshot: Snapshot): StoredVersion {
   const { feed, lcut, format, bytes, compressed } = snapshot;
   const coding = COMPACT_CODINGS.find((each) => compressed[each] !== undefined);
   const plainEncoding = format === "proto" ? "statsig-br" : "";
   return {
-    feedDigest: feedDigest(feed),
+    feedDigest: digest(feed),
     keyDigest: sha256(feed.sdkKey),
     lcut,
     format,
@@ -239,12 +242,12 @@ function versionOf(snapshot: Snapshot): KeptVersion {
   };
 }
 
-/** No feed's: those begin with their version. */
+/** Never equals the digest of a feed: the ids of feeds start with "v1/" or "v2/". */
 const manifestDigest = (sdkKey: SdkKey): string => sha256(`id-lists/${sdkKey}`);
-const feedDigest = (feed: Feed): string => sha256(feedId(feed));
-const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+const digest = (feed: Feed): string => feedDigest(feed, "hex");
+const sha256 = (text: string): string => hash("sha256", text, "hex");
 
-/** Whether the embedded backup can be read and written: told once when it no longer can, and once when it can again. */
+/** Emits one event when reads or writes begin to fail, and one when they work again. */
 class LocalHealth {
   readonly #emit: EmitLocalEvent;
   readonly #failing = new Set<LocalWork>();
@@ -257,11 +260,11 @@ class LocalHealth {
     return this.#failing.has(doing);
   }
 
-  /** What the work comes to. */
+  /** Settles as `work` does. */
   async watch<T>(doing: LocalWork, work: Promise<T>): Promise<T> {
     try {
       const done = await work;
-      if (this.#failing.delete(doing)) this.#emit({ kind: "local_works_again", doing });
+      if (this.#failing.delete(doing)) this.#emit({ kind: "local_recovered", doing });
       return done;
     } catch (error) {
       if (!this.#failing.has(doing)) {

@@ -11,46 +11,42 @@ import {
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from "node:sqlite";
 
-/** How long a call waits for another process to unlock the file: below the limit of a call, so that it says who has the lock. */
+/** How long a call waits for another process to unlock the file. Below the time limit of a call, so that the error names the process. */
 export const BUSY_TIMEOUT_MS = 2_000;
 const RETRY_MS = 10;
-/** A log that one large commit swelled goes back to this. */
+/** The write-ahead log is truncated to this size after a large commit. */
 const MAX_LOG_BYTES = 64 * 1024 * 1024;
 
-/**
- * Opens the database, made where there is none, after it was found to be ours and sound. Throws `UnfitFile`, or
- * whatever stands in the way.
- */
-export function openDatabase(file: string, shape: DatabaseSchema): DatabaseSync {
+/** Opens the database, and creates it if missing. Throws if it can't be used; see {@link isCorrupt}. */
+export function openDatabase(file: string, schema: DatabaseSchema): DatabaseSync {
   const deadlineMs = performance.now() + BUSY_TIMEOUT_MS;
   for (;;) {
     try {
-      return openOnce(file, shape);
+      return openOnce(file, schema);
     } catch (error) {
       if (sqliteResult(error) !== SQLITE.BUSY || performance.now() > deadlineMs) throw error;
     }
-    // SQLite itself does not wait where another relay begins or ends the log.
+    // SQLite itself does not wait while another relay creates or deletes the write-ahead log.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
   }
 }
 
 /**
- * A write-ahead log keeps kill -9 from leaving half a version. `synchronous=FULL` has every commit reach the disk
- * before it is acknowledged, so that after a power cut, too, whatever was acknowledged is there: one fsync for each
- * commit, on a thread of its own.
+ * The write-ahead log makes commits atomic even across kill -9. `synchronous=FULL` flushes each commit to the disk before it is
+ * acknowledged, so that it also survives a power cut: one fsync per commit, on the Worker's thread.
  */
-function openOnce(file: string, shape: DatabaseSchema): DatabaseSync {
+function openOnce(file: string, schema: DatabaseSchema): DatabaseSync {
   makePrivate(file);
   const db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
-    // Before anything is read: there is no shared memory, then, and the lock is kept until the file is closed.
-    if (shape.exclusive) db.exec("PRAGMA locking_mode = EXCLUSIVE");
-    checkDatabase(db, shape);
+    // Set before the first read, so that SQLite uses no shared memory and keeps the lock until the file is closed.
+    if (schema.exclusive) db.exec("PRAGMA locking_mode = EXCLUSIVE");
+    checkDatabase(db, schema);
     db.exec("PRAGMA journal_mode = WAL");
     db.exec(`PRAGMA synchronous = FULL; PRAGMA journal_size_limit = ${MAX_LOG_BYTES}`);
-    // Begun even where there is nothing to do: it fails where the file can't be written.
+    // A transaction even if the tables exist: it fails if the file can't be written.
     transact(db, () => {
-      if (tablesIn(db) === 0) create(db, shape);
+      if (countTables(db) === 0) createTables(db, schema);
     });
     return db;
   } catch (error) {
@@ -59,12 +55,12 @@ function openOnce(file: string, shape: DatabaseSchema): DatabaseSync {
   }
 }
 
-function create(db: DatabaseSync, { schema, applicationId, version }: DatabaseSchema): void {
-  db.exec(schema);
+function createTables(db: DatabaseSync, { tables, applicationId, version }: DatabaseSchema): void {
+  db.exec(tables);
   db.exec(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${version}`);
 }
 
-/** Runs `work` whole or not at all, with no other relay in between. */
+/** Runs `work` in a write transaction. Rolls back, and rethrows, if it throws. */
 export function transact<T>(db: DatabaseSync, work: () => T): T {
   db.exec("BEGIN IMMEDIATE");
   try {
@@ -72,53 +68,53 @@ export function transact<T>(db: DatabaseSync, work: () => T): T {
     db.exec("COMMIT");
     return result;
   } catch (error) {
-    // Some errors have rolled back by themselves.
+    // After some errors SQLite has rolled back already.
     if (db.isTransaction) db.exec("ROLLBACK");
     throw error;
   }
 }
 
-/** What our files of one kind look like. */
+/** The schema of one kind of database file. */
 export interface DatabaseSchema {
-  /** Tells them from files of another kind, and of other programs. */
+  /** SQLite's application_id, which distinguishes the file from other kinds of files and from other programs' files. */
   readonly applicationId: number;
-  /** Of the tables. A file of another version is set aside. */
+  /** The version of the tables. A file of another version is renamed and replaced. */
   readonly version: number;
-  /** Makes the tables. */
-  readonly schema: string;
-  /** Fails where the tables lack anything. */
+  /** SQL that creates the tables. */
+  readonly tables: string;
+  /** SQL that fails if a table or column is missing. */
   readonly probe: string;
-  /** One relay alone has it open. */
+  /** Whether only one relay may have the file open. */
   readonly exclusive: boolean;
 }
 
-/** The file is damaged, or not ours. */
+/** The file is corrupt, of another version, or another program's. */
 class CorruptDatabase extends Error {}
 
-/** Throws {@link CorruptDatabase} unless the database is empty, or ours and sound. Changes nothing in it. */
-function checkDatabase(db: DatabaseSync, shape: DatabaseSchema): void {
-  if (isEmpty(db, shape)) return;
-  checkTables(db, shape);
+/** Throws {@link CorruptDatabase} unless the database is empty, or intact and of this schema. Does not change it. */
+function checkDatabase(db: DatabaseSync, schema: DatabaseSchema): void {
+  if (isEmpty(db, schema)) return;
+  checkTables(db, schema);
   checkPages(db);
 }
 
-/** Throws where it is not ours. In one transaction, since another relay may be making the table just now. */
-function isEmpty(db: DatabaseSync, shape: DatabaseSchema): boolean {
+/** Uses one transaction, because another relay may be creating the tables at the moment. */
+function isEmpty(db: DatabaseSync, schema: DatabaseSchema): boolean {
   db.exec("BEGIN");
-  const applicationId = pragma(db, "application_id");
-  const version = pragma(db, "user_version");
-  const tables = tablesIn(db);
+  const applicationId = readPragma(db, "application_id");
+  const version = readPragma(db, "user_version");
+  const tables = countTables(db);
   db.exec("COMMIT");
-  if (applicationId === shape.applicationId && version !== shape.version) {
-    throw new CorruptDatabase(`it is of version ${version}, this relay's are of version ${shape.version}`);
+  if (applicationId === schema.applicationId && version !== schema.version) {
+    throw new CorruptDatabase(`it has version ${version}, expected ${schema.version}`);
   }
-  if (applicationId !== shape.applicationId && (applicationId !== 0 || tables !== 0)) {
+  if (applicationId !== schema.applicationId && (applicationId !== 0 || tables !== 0)) {
     throw new CorruptDatabase("it is another program's database");
   }
   return tables === 0;
 }
 
-function tablesIn(db: DatabaseSync): unknown {
+function countTables(db: DatabaseSync): unknown {
   return db.prepare("SELECT count(*) AS tables FROM sqlite_schema").get()?.["tables"];
 }
 
@@ -130,33 +126,33 @@ function checkTables(db: DatabaseSync, { probe }: DatabaseSchema): void {
   }
 }
 
-/** Goes through every page, at about a second per GB. */
+/** Reads every page, which takes about one second per GB. */
 function checkPages(db: DatabaseSync): void {
-  const finding = pragma(db, "quick_check(1)");
-  if (finding !== "ok") throw new CorruptDatabase(String(finding));
+  const result = readPragma(db, "quick_check(1)");
+  if (result !== "ok") throw new CorruptDatabase(String(result));
 }
 
-function pragma(db: DatabaseSync, name: string): unknown {
+function readPragma(db: DatabaseSync, name: string): unknown {
   return Object.values(db.prepare(`PRAGMA ${name}`).get() ?? {})[0];
 }
 
-/** Whether the error says that the file itself is bad. */
+/** Whether the error means that the file itself is unusable, so that a new file helps. */
 export function isCorrupt(error: unknown): error is Error {
   const result = sqliteResult(error);
   return error instanceof CorruptDatabase || result === SQLITE.CORRUPT || result === SQLITE.NOTADB;
 }
 
-/** The primary result codes of SQLite that make a difference here. */
+/** The primary result codes of SQLite that are handled. */
 export const SQLITE = { ERROR: 1, BUSY: 5, CORRUPT: 11, FULL: 13, NOTADB: 26 };
 
-/** With what SQLite failed; undefined where the error is not SQLite's. */
+/** Returns SQLite's primary result code, or undefined if the error is not SQLite's. */
 export function sqliteResult(error: unknown): number | undefined {
   return error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : undefined;
 }
 
 export type SqlRow = Record<string, SQLOutputValue>;
 
-/** Statements of one database, each prepared once. */
+/** Runs SQL on one database, and prepares each statement only once. */
 export class Statements {
   readonly #db: DatabaseSync;
   readonly #prepared = new Map<string, StatementSync>();
@@ -166,18 +162,18 @@ export class Statements {
   }
 
   run(sql: string, ...values: SQLInputValue[]): ReturnType<StatementSync["run"]> {
-    return this.#of(sql).run(...values);
+    return this.#prepare(sql).run(...values);
   }
 
   get(sql: string, ...values: SQLInputValue[]): SqlRow | undefined {
-    return this.#of(sql).get(...values);
+    return this.#prepare(sql).get(...values);
   }
 
   all(sql: string, ...values: SQLInputValue[]): SqlRow[] {
-    return this.#of(sql).all(...values);
+    return this.#prepare(sql).all(...values);
   }
 
-  #of(sql: string): StatementSync {
+  #prepare(sql: string): StatementSync {
     const statement = this.#prepared.get(sql) ?? this.#db.prepare(sql);
     this.#prepared.set(sql, statement);
     return statement;
@@ -186,53 +182,58 @@ export class Statements {
 
 const OWNER_ONLY = 0o600;
 
-/** Sees to it that the file, those beside it, and a folder that has to be made are open to their owner alone. Throws if it is no file. */
+/**
+ * Creates the file and its folder if missing, and gives only their owner access to them and to SQLite's companion files. Throws
+ * if the path is not a regular file.
+ */
 export function makePrivate(file: string): void {
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   try {
-    // SQLite gives the files beside it the mode of this one. A file that is there must not be opened and closed
-    // here: that would take away the locks that this process holds on it.
+    // SQLite creates companion files with the mode of this one. An existing file must not be opened and closed here: POSIX
+    // would release all locks that this process holds on it.
     closeSync(openSync(file, "wx", OWNER_ONLY));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
-  for (const suffix of ["", ...BESIDE]) {
-    const mode = modeOf(file + suffix);
+  for (const suffix of ["", ...COMPANION_SUFFIXES]) {
+    const mode = readMode(file + suffix);
     if (mode !== undefined && mode !== OWNER_ONLY) chmodSync(file + suffix, OWNER_ONLY);
   }
 }
 
-function modeOf(path: string): number | undefined {
+function readMode(path: string): number | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return undefined;
-  if (!stat.isFile()) throw new Error(`${path} is a folder, socket or the like, not a file: remove it`);
+  if (!stat.isFile()) throw new Error(`${path} is not a regular file: remove it`);
   return stat.mode & 0o777;
 }
 
-/** Tells a file from another that took its name; undefined where there is none. */
-export function identityOf(path: string): string | undefined {
+/** Returns a text that changes when another file replaces this one, or undefined if there is no file. */
+export function fileIdentity(path: string): string | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat === undefined ? undefined : `${stat.dev}:${stat.ino}`;
 }
 
-/**
- * A database is one file and, while it is in use or after a crash, others beside it. They move before the
- * database does: a log that stayed behind would be played into the new one.
- */
-export const BESIDE = ["-wal", "-shm", "-journal"];
+/** SQLite's companion files, which exist while the database is in use and after a crash. */
+export const COMPANION_SUFFIXES = ["-wal", "-shm", "-journal"];
 
-/** Enough to see what went wrong; each may be as large as the backup. */
-const KEPT = 3;
+export function deleteDatabase(file: string): void {
+  for (const suffix of ["", ...COMPANION_SUFFIXES]) rmSync(file + suffix, { force: true });
+}
 
-/** Moves a database out of the way and returns its new path. The oldest of those moved before are deleted. */
+/** Enough to find out what went wrong. Each may be as large as the database. */
+const MAX_SET_ASIDE = 3;
+
+/** Renames a corrupt database, deletes the oldest ones that were renamed before, and returns the new path. */
 export function setAside(file: string, now: number): string {
   const timestamp = new Date(now).toISOString().replaceAll(/[-:.]/g, "");
   const aside = `${file}.corrupt-${timestamp}`;
-  for (const suffix of [...BESIDE, ""]) {
+  // The companion files come first: SQLite would replay a log that stays behind into the new database.
+  for (const suffix of [...COMPANION_SUFFIXES, ""]) {
     try {
       renameSync(file + suffix, aside + suffix);
     } catch (error) {
-      // Most of them are there only while the database is used.
+      // Most companion files exist only while the database is in use.
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
   }
@@ -243,9 +244,9 @@ export function setAside(file: string, now: number): string {
 function deleteOldest(file: string): void {
   const prefix = `${basename(file)}.corrupt-`;
   const names = readdirSync(dirname(file)).filter((name) => name.startsWith(prefix));
-  const timestampOf = (name: string) => name.slice(prefix.length).split("-")[0] ?? "";
-  const newest = [...new Set(names.map(timestampOf))].sort().slice(-KEPT);
+  const parseTimestamp = (name: string) => name.slice(prefix.length).split("-")[0] ?? "";
+  const newest = [...new Set(names.map(parseTimestamp))].sort().slice(-MAX_SET_ASIDE);
   for (const name of names) {
-    if (!newest.includes(timestampOf(name))) rmSync(join(dirname(file), name), { force: true });
+    if (!newest.includes(parseTimestamp(name))) rmSync(join(dirname(file), name), { force: true });
   }
 }

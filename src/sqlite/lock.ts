@@ -1,11 +1,12 @@
 import { readFileSync, statSync, truncateSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { BESIDE, makePrivate, SQLITE, sqliteResult } from "./database.ts";
+import { describeErrno } from "../platform/errors.ts";
+import { COMPANION_SUFFIXES, makePrivate, SQLITE, sqliteResult } from "./database.ts";
 
-/** Another relay may be checking a file of some GB for longer than this: then this one tries again later. */
+/** Another relay may hold the lock for longer while it checks a file of several GB. The caller then tries again later. */
 const LOCK_TIMEOUT_MS = 2_000;
 
-/** Runs `work` while no other relay on this machine does so for the same file. */
+/** Runs `work` while holding a lock that excludes all other relays that use the same file. */
 export function withFileLock<T>(file: string, work: () => T): T {
   using _ = lockFor(`${file}.lock`);
   return work();
@@ -15,26 +16,26 @@ function lockFor(path: string): Disposable {
   try {
     return lockFile(path, LOCK_TIMEOUT_MS);
   } catch (error) {
-    // What is known of the disk is as true of the file.
+    // A full disk concerns the database as well.
     if (sqliteResult(error) === SQLITE.FULL) throw error;
-    // Without SQLite's code: whatever is wrong with the lock, the database is not what is damaged.
+    // Rethrown without SQLite's result code, so that a corrupt lock file is not mistaken for a corrupt database.
     throw new Error(`its lock file ${path}: ${describeSqliteError(error, path)}`);
   }
 }
 
 /**
- * Locks a file until it is disposed of, or this process ends, however it ends: the lock is SQLite's own, on an empty
- * database. Throws if another process has the lock for longer than `timeoutMs`.
+ * Locks a file until the result is disposed or the process ends, even by a signal: the lock is SQLite's own, on an empty
+ * database. Throws if another process holds the lock for longer than `timeoutMs`.
  */
 export function lockFile(path: string, timeoutMs: number): Disposable {
   makePrivate(path);
-  // A lock file is always empty. Anything in it was written by another program, and SQLite would refuse to lock
-  // it. It is emptied, not replaced: a lock that another process holds on it stays valid.
+  // A lock file is always empty. SQLite would refuse to lock a file in which another program has written anything. The file is
+  // truncated, not replaced, so that a lock that another process holds on it stays valid.
   if (statSync(path).size > 0) truncateSync(path);
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(path, { timeout: timeoutMs });
-    // No journal beside it: it would need room on a disk that may be full.
+    // A journal file would need space on a disk that may be full.
     db.exec("PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE");
   } catch (error) {
     db?.close();
@@ -44,22 +45,22 @@ export function lockFile(path: string, timeoutMs: number): Disposable {
 }
 
 /**
- * The other processes that hold a lock on a database file, such as "sqlite3 (process 4711)". Empty if none does, or if
- * this can't be known: only Linux lists locks, and only those of processes that this one can see.
+ * Returns the other processes that hold a lock on a database file, such as "sqlite3 (process 4711)". Empty if unknown: only
+ * Linux lists locks, and only those of processes in the same PID namespace.
  */
 function describeLockHolders(file: string): string {
-  const inodes = new Set(["", ...BESIDE].flatMap((suffix) => inodeOf(file + suffix) ?? []));
+  const inodes = new Set(["", ...COMPANION_SUFFIXES].flatMap((suffix) => findInode(file + suffix) ?? []));
   const locks = readLocks().filter(({ inode, pid }) => inodes.has(inode) && pid !== process.pid && pid > 0);
-  // A reader holds up only those who want the file for themselves.
+  // Readers block only processes that want exclusive access, so name them only if there is no writer.
   const writers = locks.filter(({ isWrite }) => isWrite);
   const pids = new Set((writers.length > 0 ? writers : locks).map(({ pid }) => pid));
-  return [...pids].map((pid) => `${nameOf(pid)} (process ${pid})`).join(", ");
+  return [...pids].map((pid) => `${readProcessName(pid)} (process ${pid})`).join(", ");
 }
 
 interface Lock {
   readonly pid: number;
   readonly isWrite: boolean;
-  /** As `/proc/locks` names it: the device in hexadecimal, the number of the file in decimal. */
+  /** In the format of `/proc/locks`: the device in hexadecimal, the inode number in decimal. */
   readonly inode: string;
 }
 
@@ -72,8 +73,8 @@ function readLocks(): Lock[] {
   }));
 }
 
-/** The kernel's encoding of a device: 12 bits of major number, 20 of minor number. */
-function inodeOf(path: string): string | undefined {
+/** Decodes the device number as the kernel encodes it: 12 bits of major number, 20 bits of minor number. */
+function findInode(path: string): string | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return undefined;
   const major = (stat.dev >>> 8) & 0xfff;
@@ -82,7 +83,7 @@ function inodeOf(path: string): string | undefined {
   return `${hex(major)}:${hex(minor)}:${stat.ino}`;
 }
 
-const nameOf = (pid: number): string => readText(`/proc/${pid}/comm`).trim() || "a program";
+const readProcessName = (pid: number): string => readText(`/proc/${pid}/comm`).trim() || "a program";
 
 function readText(path: string): string {
   try {
@@ -92,22 +93,18 @@ function readText(path: string): string {
   }
 }
 
-const WORDS: Readonly<Record<string, string>> = {
-  EACCES: "permission denied",
-  EPERM: "permission denied",
+/** Errors of creating the folder and opening the file. */
+const FOLDER_MESSAGES: Readonly<Record<string, string>> = {
   ENOTDIR: "a part of the path is a file, not a folder",
   EEXIST: "a part of the path is a file, not a folder",
-  ENOENT: "the folder can't be made",
-  EROFS: "the file system is read-only",
-  ENOSPC: "no space left on the disk",
-  EDQUOT: "the disk quota is used up",
+  ENOENT: "the folder can't be created",
 };
 
-/** Why a database file can't be used, in words for people. */
+/** Returns a message that says why a database file can't be used, and for a locked file by which process. */
 export function describeSqliteError(error: unknown, file: string): string {
   if (!(error instanceof Error)) return String(error);
   if (sqliteResult(error) === SQLITE.BUSY)
     return `locked by ${describeLockHolders(file) || "another process"}`;
-  const code = "code" in error ? String(error.code) : "";
-  return WORDS[code] ?? error.message;
+  const isSystemError = "errno" in error && "syscall" in error;
+  return isSystemError ? describeErrno(error, FOLDER_MESSAGES) : error.message;
 }

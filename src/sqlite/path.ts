@@ -1,8 +1,8 @@
 import { isAbsolute, join } from "node:path";
 
-/** The variables that say where a program may keep its state. */
+/** Environment variables that determine where a program keeps its state. */
 interface StateVariables {
-  /** systemd's `StateDirectory=`: one path, or several with colons between them. */
+  /** Set by systemd's `StateDirectory=`: one path, or several separated by colons. */
   readonly STATE_DIRECTORY?: string | undefined;
   /** Set by systemd for every service. */
   readonly INVOCATION_ID?: string | undefined;
@@ -11,12 +11,12 @@ interface StateVariables {
 }
 
 const NAME = "statsig-forward-proxy";
-/** Of the embedded backup, in its folder. */
+/** The database file of the local backup, in its folder. */
 export const SPECS_FILE_NAME = "specs.sqlite";
 
 const SERVICE_FOLDER = join("/var/lib", NAME);
 
-/** The folder of the embedded backup where none was given. */
+/** Returns the default folder of the local backup. */
 export function defaultLocalCachePath(variables: StateVariables): string {
   const { STATE_DIRECTORY, INVOCATION_ID, XDG_STATE_HOME, HOME } = variables;
   const stateDirectory = absolute(STATE_DIRECTORY?.split(":")[0]);
@@ -28,7 +28,7 @@ export function defaultLocalCachePath(variables: StateVariables): string {
   return home === undefined ? SERVICE_FOLDER : join(home, ".local", "state", NAME);
 }
 
-/** The XDG base directory specification has relative paths ignored. */
+/** Returns undefined for a relative path, which the XDG base directory specification says to ignore. */
 function absolute(path: string | undefined): string | undefined {
   return path !== undefined && isAbsolute(path) ? path : undefined;
 }

@@ -169,7 +169,7 @@ function judge(status: number, headers: Headers, from: number): "rest" | "whole"
   const range = headers.get("content-range") ?? "";
   if (status === 416) {
     const [, size] = /^bytes \*\/(\d+)$/.exec(range) ?? [];
-    return { kind: "beyond", size: size === undefined ? undefined : Number(size) };
+    return { kind: "nothing_new", size: size === undefined ? undefined : Number(size) };
   }
   if (status !== 200 && status !== 206) return { kind: "failed", detail: `upstream answered ${status}` };
   if (coding !== "" && coding !== "identity") {

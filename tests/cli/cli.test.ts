@@ -111,7 +111,7 @@ describe("a wrong command line exits 2 with one line that names option, value an
     [
       "a missing key file",
       ["http", "disabled", "--preload-sdk-keys", `@${missing}`],
-      /missing\.txt": file is missing/,
+      /missing\.txt": no such file/,
     ],
     [
       "a malformed key",

@@ -30,7 +30,7 @@ function describeBackup(name: "local" | "redis", backup: () => Partial<IdListRel
     IdListRelay.start({ ...backup(), cache: name, upstream, folder, values });
 
   describe(`manifests in the ${name} backup`, () => {
-    test("a relay that starts while upstream is down serves what the one before it had: manifest and files", async () => {
+    test("serves manifest and files of the previous run if upstream is down", async () => {
       await using upstream = new IdListUpstream();
       await using folder = await newFolder();
       upstream.put(key, "list", text);
@@ -52,7 +52,7 @@ function describeBackup(name: "local" | "redis", backup: () => Partial<IdListRel
       await eventually(async () => expect(await relay.text(key, "list")).toBe(text + listed("globex")));
     });
 
-    test("an upstream that hangs: the backup answers after a second", async () => {
+    test("serves from the backup after a second if upstream hangs", async () => {
       await using upstream = new IdListUpstream();
       await using folder = await newFolder();
       upstream.put("secret-hangs", "list", text);
@@ -78,7 +78,7 @@ function describeBackup(name: "local" | "redis", backup: () => Partial<IdListRel
       expect(performance.now() - began).toBeWithin(900, 2_500);
     });
 
-    test("401 goes before the backup, and with --clear-datastore-on-unauthorized empties it", async () => {
+    test("lets a 401 take precedence over the backup, and empties it with --clear-datastore-on-unauthorized", async () => {
       await using upstream = new IdListUpstream();
       await using folder = await newFolder();
       const clear = { "clear-datastore-on-unauthorized": "true" };
@@ -96,21 +96,21 @@ function describeBackup(name: "local" | "redis", backup: () => Partial<IdListRel
     });
   });
 
-  /** The key is asked for, and in the backup. */
+  /** Requests the key, and waits until it is in the backup. */
   async function written(relay: IdListRelay, sdkKey = key): Promise<void> {
     await relay.manifest(sdkKey);
-    // A clean end finishes what is to be written, and Redis is fast.
+    // A clean shutdown finishes pending writes, and Redis is fast.
     await Bun.sleep(50);
   }
 }
 
 describeBackup("local", () => ({}));
 
-describe("a local backup that does not take a removal", () => {
+describe("a local backup in which a removal fails", () => {
   const clear = { "clear-datastore-on-unauthorized": "true" };
   const key = "secret-removed-later";
 
-  /** Upstream refuses a key of which the backup has a manifest, while another process has the database. */
+  /** Upstream rejects a key that the backup has a manifest of, while another process locks the database. */
   async function revokeWhileLocked(relay: IdListRelay): Promise<DatabaseSync> {
     const { upstream } = relay;
     await relay.manifest(key);
@@ -128,7 +128,7 @@ describe("a local backup that does not take a removal", () => {
     return other;
   }
 
-  test("removes the manifest when it works again, and takes nothing from it until then", async () => {
+  test("has the manifest removed when it works again, and is not read until then", async () => {
     await using upstream = new IdListUpstream();
     await using folder = await newFolder();
     upstream.put(key, "list", text);
@@ -165,7 +165,7 @@ test("a local backup that is replaced by an empty one has the manifest again at 
   for (const suffix of ["", "-wal", "-shm"]) await rm(`${path}${suffix}`, { force: true });
   await eventually(
     () => {
-      // The next look at the file, which comes every ten seconds.
+      // The file is checked every ten seconds.
       relay.clock.wake(10_000);
       expect(rows()).toBe(1);
     },
@@ -187,7 +187,7 @@ describeWith("redis-server")("redis", () => {
   const env = () => ({ REDIS_URL: `redis://127.0.0.1:${redis.port}` });
   describeBackup("redis", () => ({ env: env() }));
 
-  test("the key and the value are those that SDKs' data stores ask for, and expire", async () => {
+  test("has the key and the value that SDKs' data stores read, with a TTL", async () => {
     await using relay = await IdListRelay.start({ cache: "redis", env: env() });
     relay.upstream.put("secret-named", "list", text);
     const manifest = await relay.manifest("secret-named");

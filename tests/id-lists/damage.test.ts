@@ -21,10 +21,10 @@ const filesOf = (relay: IdListRelay): string[] =>
 const serves = (relay: IdListRelay, text: string | undefined) =>
   eventually(async () => expect(await relay.text(key, "list")).toBe(text as string));
 
-/** Half of a surrogate pair, as JSON can say it. */
+/** Half of a surrogate pair, which JSON can express. */
 const HALF = "\ud83d";
 
-describe("a list that has half of a surrogate pair in one of its texts", () => {
+describe("a list with half of a surrogate pair in one of its strings", () => {
   const spoiled =
     (relay: IdListRelay, change: Readonly<Record<string, string>>) =>
     ({ path }: { readonly path: string }) => {
@@ -45,20 +45,17 @@ describe("a list that has half of a surrogate pair in one of its texts", () => {
     ["name", "false"],
     ["url", "true"],
     ["url", "false"],
-  ] as const)(
-    "%s, with --proxy-id-lists %s: that list alone is left out, and reported",
-    async (part, proxied) => {
-      await using relay = await startRelay({ "proxy-id-lists": proxied });
-      relay.upstream.fault = spoiled(relay, changes(relay)[part]);
-      expect(Object.keys(await relay.manifest(key))).toEqual(["list"]);
-      expect(await relay.text(key, "list")).toBe(first);
-      const line = relay.log.find((each) => each.includes("ID list omitted from manifest"));
-      expect(line).toContain('"list":"spoiled"');
-      expect(line).toContain('"sdk_key":"secret*');
-    },
-  );
+  ] as const)("in its %s (--proxy-id-lists %s) is left out alone, and reported", async (part, proxied) => {
+    await using relay = await startRelay({ "proxy-id-lists": proxied });
+    relay.upstream.fault = spoiled(relay, changes(relay)[part]);
+    expect(Object.keys(await relay.manifest(key))).toEqual(["list"]);
+    expect(await relay.text(key, "list")).toBe(first);
+    const line = relay.log.find((each) => each.includes("ID list omitted from manifest"));
+    expect(line).toContain('"list":"spoiled"');
+    expect(line).toContain('"sdk_key":"secret*');
+  });
 
-  test("in the name by which the manifest has it", async () => {
+  test("in its name in the manifest is left out as well", async () => {
     await using relay = await startRelay();
     relay.upstream.fault = ({ path }) => {
       if (path !== "/v1/get_id_lists") return undefined;
@@ -70,12 +67,12 @@ describe("a list that has half of a surrogate pair in one of its texts", () => {
   });
 });
 
-describe("what goes wrong with a file", () => {
+describe("a damaged download", () => {
   const answers = (relay: IdListRelay, answer: () => Response) => {
     relay.upstream.fault = ({ path }) => (path.startsWith("/files/") ? answer() : undefined);
   };
 
-  /** Ends in the middle, as a connection that breaks does. */
+  /** Ends in the middle, like a connection that breaks. */
   const cut = (text: string, status: number, headers = {}): Response =>
     new Response(
       new ReadableStream({
@@ -88,7 +85,7 @@ describe("what goes wrong with a file", () => {
       { status, headers },
     );
 
-  test("a download that is cut short is gone on with where it ended", async () => {
+  test("continues where it was cut short", async () => {
     await using relay = await startRelay();
     answers(relay, () => cut(first.slice(0, 15), 200));
     expect(await relay.onDisk(key)).toEqual([]);
@@ -98,7 +95,7 @@ describe("what goes wrong with a file", () => {
     expect(relay.upstream.rangesAsked()).toEqual([null, "bytes=10-"]);
   });
 
-  test("an appended part that is cut short: the lines that came are served, the rest comes later", async () => {
+  test("of an appended part that is cut short has its whole lines served, and the rest later", async () => {
     await using relay = await startRelay();
     await serves(relay, first);
     relay.upstream.append(key, "list", more);
@@ -116,7 +113,7 @@ describe("what goes wrong with a file", () => {
     ["a page of HTML", "<html>\n"],
     ["an empty line", `${listed("hooli")}\n${listed("acme")}`],
     ["a line without a sign", `${listed("hooli")}abc\n`],
-  ])("%s is refused, appended or from the beginning, and the good file stays", async (_, garbage) => {
+  ])("with %s is rejected, appended or from the beginning, and the good file stays", async (_, garbage) => {
     await using relay = await startRelay();
     await serves(relay, first);
     relay.upstream.append(key, "list", garbage);
@@ -132,7 +129,7 @@ describe("what goes wrong with a file", () => {
     await serves(relay, first + more);
   });
 
-  test("a 200 to a request for a part means to start over", async () => {
+  test("with 200 for a request of a part starts over", async () => {
     await using relay = await startRelay();
     await serves(relay, first);
     relay.upstream.put(key, "list", more + first + more);
@@ -141,7 +138,7 @@ describe("what goes wrong with a file", () => {
     await serves(relay, more + first + more);
   });
 
-  test("a file that is shorter than what is here is another: started over", async () => {
+  test("of a file that is shorter than the one on disk starts over", async () => {
     await using relay = await startRelay();
     await serves(relay, first);
     relay.upstream.put(key, "list", listed("hooli"), { size: 1_000 });
@@ -153,7 +150,7 @@ describe("what goes wrong with a file", () => {
     ["with the size", true],
     ["without a size", false],
   ])(
-    "a file that shrinks, a 416 %s: fetched again from its beginning, the old one served until then",
+    "of a file that shrinks, with a 416 %s, starts over, and the old one is served until then",
     async (_, saysSize) => {
       await using relay = await startRelay();
       relay.upstream.put(key, "list", first + more);
@@ -182,7 +179,7 @@ describe("what goes wrong with a file", () => {
     },
   );
 
-  test("what a failure leaves behind is deleted, and nothing that is being written or was just replaced", async () => {
+  test("has its remains deleted, but no file that is being written or was just replaced", async () => {
     await using relay = await startRelay();
     await serves(relay, first);
     const slow = Promise.withResolvers<void>();
@@ -194,7 +191,7 @@ describe("what goes wrong with a file", () => {
         controller.close();
       },
     });
-    // A whole file in answer to a range replaces the one that is here.
+    // A whole file in response to a range replaces the one on disk.
     relay.upstream.put(key, "list", more + first);
     relay.upstream.put(key, "slow", first + more, { fileID: "slow" });
     relay.upstream.fault = ({ path, range }) => {
@@ -210,7 +207,7 @@ describe("what goes wrong with a file", () => {
     expect(await relay.onDisk("secret-lost")).toEqual(["lost"]);
     for (const name of filesOf(relay))
       if (!before.has(name)) rmSync(join(relay.folder, "id-lists", "0", name));
-    // Another key that lists the file finds out that it is lost.
+    // Another key with the same file discovers that it is lost.
     const shared = relay.upstream.entry("secret-lost", "lost");
     relay.upstream.fault = ({ key: asked }) =>
       asked === "secret-lost-too" ? Response.json({ lost: shared }) : undefined;
@@ -224,7 +221,7 @@ describe("what goes wrong with a file", () => {
     await eventually(() => expect(filesOf(relay)).toHaveLength(3));
   });
 
-  test("a download that broke off after its last byte is whole with the 416 that comes next", async () => {
+  test("that was cut short after its last byte is whole with the next 416", async () => {
     await using relay = await startRelay();
     answers(relay, () => cut(first, 200));
     expect(await relay.onDisk(key)).toEqual([]);
@@ -235,11 +232,11 @@ describe("what goes wrong with a file", () => {
   });
 
   test.each([
-    ["another part than was asked for", 206, { "content-range": "bytes 0-9/40" }],
+    ["a part that was not requested", 206, { "content-range": "bytes 0-9/40" }],
     ["no Content-Range", 206, {}],
     ["a Content-Encoding", 200, { "content-encoding": "gzip" }],
-    ["a part of what was asked for", 206, { "content-range": "bytes 20-29/40" }],
-  ])("%s is not taken", async (_, status, headers) => {
+    ["a part of what was requested", 206, { "content-range": "bytes 20-29/40" }],
+  ])("with %s is rejected", async (_, status, headers) => {
     await using relay = await startRelay();
     await serves(relay, first);
     relay.upstream.append(key, "list", more);
@@ -249,7 +246,7 @@ describe("what goes wrong with a file", () => {
     expect(await relay.text(key, "list")).toBe(first);
   });
 
-  test("a silent upstream is given up, and the others go on", async () => {
+  test("from a silent host is given up, and others continue", async () => {
     await using relay = await startRelay();
     relay.upstream.put(key, "other", more);
     relay.upstream.fault = ({ path }) =>
@@ -263,9 +260,9 @@ describe("what goes wrong with a file", () => {
 
   test.each([
     ["30 minutes", 1_000, 30 * 60_000],
-    ["the time at 100 kB/s, of a large one", 1_000_000_000, 10_000_000],
-    ["a day, of one as large as no timer waits for", 1_000_000_000_000, 86_400_000],
-  ])("a download that goes on and on ends after %s", async (_, size, limitMs) => {
+    ["the time at 100 kB/s, if the file is large", 1_000_000_000, 10_000_000],
+    ["a day, if the time at 100 kB/s is longer than a timer can wait", 1_000_000_000_000, 86_400_000],
+  ])("that does not end is given up after %s", async (_, size, limitMs) => {
     await using relay = await startRelay({ "id-lists-max-in-mb": "1048576" });
     relay.upstream.put(key, "list", first, { size });
     const trickle = new ReadableStream({
@@ -279,10 +276,12 @@ describe("what goes wrong with a file", () => {
     await eventually(() => expect(relay.clock.wake(limitMs)).toBe(1));
     await manifest;
     const minutes = Math.round(limitMs / 60_000);
-    await eventually(() => expect(relay.log.join("\n")).toContain(`no whole file within ${minutes} minutes`));
+    await eventually(() =>
+      expect(relay.log.join("\n")).toContain(`download not finished within ${minutes} minutes`),
+    );
   });
 
-  test("a folder that somebody put a file in the place of: manifests are answered, and the log says so", async () => {
+  test("to a folder that was replaced by a file is logged, and manifests are served", async () => {
     await using relay = await startRelay();
     await serves(relay, first);
     const folder = join(relay.folder, "id-lists", "0");
@@ -295,7 +294,7 @@ describe("what goes wrong with a file", () => {
     expect(relay.log.join("\n")).not.toContain("unexpected");
   });
 
-  test("files that somebody deleted are fetched anew", async () => {
+  test("is repeated if another process deleted the files", async () => {
     await using relay = await startRelay();
     await serves(relay, first);
     for (const name of filesOf(relay)) rmSync(join(relay.folder, "id-lists", "0", name));
@@ -303,7 +302,7 @@ describe("what goes wrong with a file", () => {
     await serves(relay, first);
   });
 
-  test("lists that are larger than --id-lists-max-in-mb together: those that fit are served", async () => {
+  test("of more lists than fit into --id-lists-max-in-mb has those served that fit", async () => {
     await using relay = await startRelay({ "id-lists-max-in-mb": "1" });
     const line = listed("acme");
     relay.upstream.put(key, "large", line.repeat(110_000));

@@ -9,7 +9,7 @@ import type { ListFileResponse, ListFileSource } from "../../src/id-lists/downlo
 import type { IdListEvent } from "../../src/id-lists/events.ts";
 import { ListFileStore } from "../../src/id-lists/file-store.ts";
 import { ListFolder } from "../../src/id-lists/folder.ts";
-import { type IdListEntry, readManifest } from "../../src/id-lists/manifest.ts";
+import { type IdListEntry, parseManifest } from "../../src/id-lists/manifest.ts";
 import { ProxiedLists } from "../../src/id-lists/proxied-lists.ts";
 import { ManifestStore } from "../../src/id-lists/store.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
@@ -18,7 +18,7 @@ import { FaultyStorage, type StorageCall } from "../support/sqlite/faulty-storag
 
 const MAX_BYTES = 2_000;
 const GRACE_MS = 30_000;
-const LEFTOVERS_MS = 3_600_000;
+const ORPHANS_KEPT_MS = 3_600_000;
 const KEYS = ["secret-a", "secret-b"] as const;
 const line = (id: number) => `+${String(id).padStart(8, "0")}\n`;
 
@@ -26,23 +26,23 @@ interface UpstreamFile {
   fileID: string;
   text: string;
   hasShrunk: boolean;
-  /** Added to the size that the manifest says. */
+  /** Added to the size in the manifest. */
   lie: number;
 }
 
-/** How upstream answers requests for files. */
+/** How upstream responds to requests for files. */
 const ENDINGS = ["good", "good", "cut", "status", "garbage", "ignores_range"] as const;
 type Ending = (typeof ENDINGS)[number];
 
-/** A relay's part that keeps files, over real files in a folder that can fail, and an upstream that can lie. */
-class Shelf implements AsyncDisposable, ListFileSource {
+/** A file store with real files in a folder that can fail, and an upstream that can send wrong data. */
+class FilesUnderTest implements AsyncDisposable, ListFileSource {
   readonly clock = new WakingClock();
   readonly #events: IdListEvent[] = [];
   readonly #upstream = new Map<string, Map<string, UpstreamFile>>();
   readonly #root: string;
   #storage: FaultyStorage;
   #store: ManifestStore;
-  #shelf: ListFileStore;
+  #files: ListFileStore;
   #lists: ProxiedLists;
   #serial = 0;
   #ending: Ending = "good";
@@ -50,7 +50,7 @@ class Shelf implements AsyncDisposable, ListFileSource {
   constructor(root: string) {
     this.#root = root;
     for (const key of KEYS) this.#upstream.set(key, new Map());
-    [this.#storage, this.#store, this.#shelf, this.#lists] = this.#start();
+    [this.#storage, this.#store, this.#files, this.#lists] = this.#start();
   }
 
   #start(): [FaultyStorage, ManifestStore, ListFileStore, ProxiedLists] {
@@ -60,8 +60,8 @@ class Shelf implements AsyncDisposable, ListFileSource {
     const emit = (event: IdListEvent) => void this.#events.push(event);
     const supervisor = strictSupervisor(clock);
     const options = { folder: storage, source: this, clock, supervisor, emit };
-    const shelf = new ListFileStore({ ...options, maxBytes: MAX_BYTES, maxDownloads: 3 });
-    return [storage, store, shelf, new ProxiedLists(shelf, store)];
+    const files = new ListFileStore({ ...options, maxBytes: MAX_BYTES, maxDownloads: 3 });
+    return [storage, store, files, new ProxiedLists(files, store)];
   }
 
   async fetchFile(url: string, from: number, signal: AbortSignal): Promise<ListFileResponse> {
@@ -71,7 +71,7 @@ class Shelf implements AsyncDisposable, ListFileSource {
     if (this.#ending === "status" || text === undefined)
       return { kind: "failed", detail: "upstream answered 500" };
     if (from > 0 && from >= text.length && this.#ending !== "ignores_range")
-      return { kind: "beyond", size: text.length };
+      return { kind: "nothing_new", size: text.length };
     const isRest = from > 0 && this.#ending !== "ignores_range";
     const part = isRest ? text.slice(from) : text;
     return { kind: isRest ? "rest" : "whole", chunks: chunksOf(part, this.#ending) };
@@ -99,14 +99,14 @@ class Shelf implements AsyncDisposable, ListFileSource {
 
   append(key: string, name: string, lines: number): void {
     this.change(key, name, (file) => {
-      // One that shrinks and grows between two polls can't be told from one that only grew.
+      // A file that shrinks and grows between two polls cannot be distinguished from one that only grew.
       if (file.hasShrunk) file.fileID = `file-${this.#serial++}`;
       file.hasShrunk = false;
       file.text += line(this.#serial++).repeat(lines);
     });
   }
 
-  /** What upstream is in the middle of writing. */
+  /** An incomplete line that upstream is writing. */
   appendHalfALine(key: string, name: string): void {
     this.change(key, name, (file) => {
       if (!file.hasShrunk) file.text += "+12";
@@ -137,7 +137,7 @@ class Shelf implements AsyncDisposable, ListFileSource {
     this.#ending = "good";
   }
 
-  /** A poll of every key. */
+  /** Polls every key. */
   async poll(): Promise<void> {
     for (const key of KEYS) {
       const entries = [...(this.#upstream.get(key) ?? [])].map(([name, { fileID, text, lie }]) => {
@@ -145,17 +145,17 @@ class Shelf implements AsyncDisposable, ListFileSource {
         const entry: IdListEntry = { name, url: `http://up/${key}/${name}`, fileID, size, creationTime: 1 };
         return [name, entry] as const;
       });
-      const manifest = readManifest(JSON.stringify(Object.fromEntries(entries)));
+      const manifest = parseManifest(JSON.stringify(Object.fromEntries(entries)));
       if (typeof manifest === "string") throw new Error(manifest);
       this.#store.put(key as SdkKey, manifest);
     }
     for (const key of KEYS) await this.#lists.ready(key as SdkKey);
   }
 
-  /** As a process that is killed: nothing is tidied up. */
+  /** Restarts like a process that was killed: nothing is cleaned up. */
   async restart(): Promise<void> {
-    await this.#shelf[Symbol.asyncDispose]();
-    [this.#storage, this.#store, this.#shelf, this.#lists] = this.#start();
+    await this.#files[Symbol.asyncDispose]();
+    [this.#storage, this.#store, this.#files, this.#lists] = this.#start();
   }
 
   async later(ms: number): Promise<void> {
@@ -163,7 +163,7 @@ class Shelf implements AsyncDisposable, ListFileSource {
     await Bun.sleep(1);
   }
 
-  /** What the folder holds: the bytes of each file. */
+  /** Returns the bytes of each file in the folder. */
   onDisk(): ReadonlyMap<string, number> {
     const folder = join(this.#root, "id-lists", "0");
     const names = readdirSync(folder).filter((name) => !name.startsWith("lock"));
@@ -171,15 +171,15 @@ class Shelf implements AsyncDisposable, ListFileSource {
   }
 
   get countedBytes(): number {
-    return this.#shelf.status.bytes;
+    return this.#files.status.bytes;
   }
 
-  /** Of each list that is served: its text, and that of upstream. */
+  /** Returns the text of each list that is served, and upstream's text. */
   served(): { readonly text: string; readonly upstream: string; readonly name: string }[] {
     return KEYS.flatMap((key) => {
       const held = this.#store.peek(key as SdkKey);
       if (held === undefined) return [];
-      return this.#lists.listsOf(held).flatMap((list) => {
+      return this.#lists.servedLists(held).flatMap((list) => {
         if (list.kind === "missing") return [];
         const { path } = this.#lists.find(list.file.fileID, list.file.digest) ?? {};
         const text = readFileSync(path ?? "", "utf8").slice(0, list.file.bytes);
@@ -193,11 +193,11 @@ class Shelf implements AsyncDisposable, ListFileSource {
   }
 
   get problems(): ListFileStore["status"]["problems"] {
-    return this.#shelf.status.problems;
+    return this.#files.status.problems;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#shelf[Symbol.asyncDispose]();
+    await this.#files[Symbol.asyncDispose]();
   }
 }
 
@@ -209,7 +209,7 @@ async function* chunksOf(text: string, ending: Ending): AsyncIterable<Uint8Array
   if (half < text.length) yield Buffer.from(text.slice(half));
 }
 
-type Step = (shelf: Shelf) => void | Promise<void>;
+type Step = (files: FilesUnderTest) => void | Promise<void>;
 
 const key = fc.constantFrom(...KEYS);
 const name = fc.constantFrom("one", "two", "three");
@@ -217,7 +217,7 @@ const lineCount = fc.integer({ min: 0, max: 60 });
 const calls = fc.uniqueArray(
   fc.constantFrom<StorageCall>(
     ...([
-      "bytesOf",
+      "findSize",
       "close",
       "datasync",
       "delete",
@@ -233,76 +233,80 @@ const calls = fc.uniqueArray(
   { minLength: 1, maxLength: 3 },
 );
 
-/** Up to the last whole line. */
+/** Cuts a text after its last whole line. */
 const wholeLines = (text: string): string => text.slice(0, text.lastIndexOf("\n") + 1);
 
 const step: fc.Arbitrary<readonly [string, Step]> = fc.oneof(
   fc
     .tuple(key, name, lineCount)
-    .map(([k, n, lines]) => [`put ${k} ${n} ${lines}`, (s: Shelf) => s.put(k, n, lines)] as const),
+    .map(([k, n, lines]) => [`put ${k} ${n} ${lines}`, (s: FilesUnderTest) => s.put(k, n, lines)] as const),
   fc
     .tuple(key, name, lineCount)
-    .map(([k, n, lines]) => [`append ${k} ${n} ${lines}`, (s: Shelf) => s.append(k, n, lines)] as const),
+    .map(
+      ([k, n, lines]) => [`append ${k} ${n} ${lines}`, (s: FilesUnderTest) => s.append(k, n, lines)] as const,
+    ),
   fc
     .tuple(key, name)
-    .map(([k, n]) => [`half a line ${k} ${n}`, (s: Shelf) => s.appendHalfALine(k, n)] as const),
-  fc.tuple(key, name).map(([k, n]) => [`shrink ${k} ${n}`, (s: Shelf) => s.shrink(k, n)] as const),
+    .map(([k, n]) => [`half a line ${k} ${n}`, (s: FilesUnderTest) => s.appendHalfALine(k, n)] as const),
+  fc.tuple(key, name).map(([k, n]) => [`shrink ${k} ${n}`, (s: FilesUnderTest) => s.shrink(k, n)] as const),
   fc
     .tuple(key, name, fc.constantFrom(-50, 500, 10_000))
-    .map(([k, n, lie]) => [`lie ${k} ${n} ${lie}`, (s: Shelf) => s.lie(k, n, lie)] as const),
-  fc.tuple(key, name).map(([k, n]) => [`remove ${k} ${n}`, (s: Shelf) => s.remove(k, n)] as const),
-  key.map((k) => [`forget ${k}`, (s: Shelf) => s.forget(k)] as const),
+    .map(([k, n, lie]) => [`lie ${k} ${n} ${lie}`, (s: FilesUnderTest) => s.lie(k, n, lie)] as const),
+  fc.tuple(key, name).map(([k, n]) => [`remove ${k} ${n}`, (s: FilesUnderTest) => s.remove(k, n)] as const),
+  key.map((k) => [`forget ${k}`, (s: FilesUnderTest) => s.forget(k)] as const),
   fc
     .constantFrom(...ENDINGS)
-    .map((ending) => [`upstream ${ending}`, (s: Shelf) => s.answers(ending)] as const),
+    .map((ending) => [`upstream ${ending}`, (s: FilesUnderTest) => s.answers(ending)] as const),
   fc
     .tuple(fc.constantFrom("EIO", "EACCES", "ESTALE", "ENOSPC"), calls)
-    .map(([code, which]) => [`${code} of ${which}`, (s: Shelf) => s.failing(code, which)] as const),
-  fc.constant(["works", (s: Shelf) => s.works()] as const),
-  fc.constant(["poll", (s: Shelf) => s.poll()] as const),
-  fc.constant(["poll, not waited for", (s: Shelf) => void s.poll()] as const),
-  fc.constant(["grace", (s: Shelf) => s.later(GRACE_MS)] as const),
-  fc.constant(["leftovers", (s: Shelf) => s.later(LEFTOVERS_MS)] as const),
+    .map(([code, which]) => [`${code} of ${which}`, (s: FilesUnderTest) => s.failing(code, which)] as const),
+  fc.constant(["works", (s: FilesUnderTest) => s.works()] as const),
+  fc.constant(["poll", (s: FilesUnderTest) => s.poll()] as const),
+  fc.constant(["poll, not waited for", (s: FilesUnderTest) => void s.poll()] as const),
+  fc.constant(["grace", (s: FilesUnderTest) => s.later(GRACE_MS)] as const),
+  fc.constant(["orphans expire", (s: FilesUnderTest) => s.later(ORPHANS_KEPT_MS)] as const),
   fc.constant([
     "restart",
-    async (s: Shelf) => {
+    async (s: FilesUnderTest) => {
       s.works();
       await s.restart();
     },
   ] as const),
 );
 
-test("after whatever fails, the count is what is on disk, no part is left, and lists are upstream's", async () => {
+test("after any failures, the budget equals what is on disk, no part is left, and lists equal upstream's", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
       const root = await mkdtemp(join(tmpdir(), "sfp-id-lists-"));
       await using _root = { [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }) };
-      await using shelf = new Shelf(root);
+      await using files = new FilesUnderTest(root);
       for (const [, act] of steps) {
-        await act(shelf);
-        const bytes = [...shelf.onDisk().values()].reduce((sum, each) => sum + each, 0);
+        await act(files);
+        const bytes = [...files.onDisk().values()].reduce((sum, each) => sum + each, 0);
         expect(bytes).toBeLessThanOrEqual(MAX_BYTES);
       }
-      shelf.works();
-      for (const k of KEYS) for (const n of ["one", "two", "three"]) shelf.lie(k, n, 0);
-      // What an earlier round left, the next one tidies; then graces end.
+      files.works();
+      for (const k of KEYS) for (const n of ["one", "two", "three"]) files.lie(k, n, 0);
+      // One poll cleans up after an earlier one; then the grace periods end.
       for (let round = 0; round < 3; round++) {
-        await shelf.poll();
-        await shelf.later(LEFTOVERS_MS);
-        await shelf.later(GRACE_MS);
+        await files.poll();
+        await files.later(ORPHANS_KEPT_MS);
+        await files.later(GRACE_MS);
       }
-      await shelf.poll();
-      const onDisk = shelf.onDisk();
+      await files.poll();
+      // A file that this poll replaced stays until its grace ends.
+      await files.later(GRACE_MS);
+      const onDisk = files.onDisk();
       const bytes = [...onDisk.values()].reduce((sum, each) => sum + each, 0);
-      expect(shelf.countedBytes).toBe(bytes);
-      const served = shelf.served();
-      const hasRoom = shelf.problems.every(({ detail }) => !detail.includes("--id-lists-max-in-mb"));
+      expect(files.countedBytes).toBe(bytes);
+      const served = files.served();
+      const hasRoom = files.problems.every(({ detail }) => !detail.includes("--id-lists-max-in-mb"));
       if (hasRoom) {
-        expect(shelf.problems).toEqual([]);
+        expect(files.problems).toEqual([]);
         expect([...onDisk.keys()].filter((each) => each.endsWith(".part"))).toEqual([]);
-        expect(served).toHaveLength(shelf.wanted);
+        expect(served).toHaveLength(files.wanted);
         for (const { text, upstream } of served) expect(text).toBe(wholeLines(upstream));
-        expect(onDisk.size).toBe(shelf.wanted);
+        expect(onDisk.size).toBe(files.wanted);
       }
     }),
     { numRuns: Number(process.env["FUZZ_RUNS"] ?? 150) },

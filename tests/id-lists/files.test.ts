@@ -25,8 +25,8 @@ const filesOf = (relay: IdListRelay, slot = "0"): string[] =>
 const serves = (relay: IdListRelay, text: string | undefined) =>
   eventually(async () => expect(await relay.text(key, "list")).toBe(text as string));
 
-describe("a file", () => {
-  test("is fetched once, then by the bytes appended", async () => {
+describe("a list file", () => {
+  test("is downloaded once, then only the bytes appended", async () => {
     await using relay = await startRelay();
     await serves(relay, first);
     await relay.poll();
@@ -36,7 +36,7 @@ describe("a file", () => {
     expect(relay.upstream.rangesAsked()).toEqual([null, `bytes=${first.length}-`]);
   });
 
-  test("that two keys list is fetched once", async () => {
+  test("is downloaded once for two keys", async () => {
     await using relay = await startRelay();
     await serves(relay, first);
     const shared = relay.upstream.entry(key, "list");
@@ -46,7 +46,7 @@ describe("a file", () => {
     expect(relay.upstream.rangesAsked()).toEqual([null]);
   });
 
-  test("is open to its owner alone, and named by a digest", async () => {
+  test("is accessible to its owner only, and named by a digest", async () => {
     await using relay = await startRelay();
     await serves(relay, first);
     const [name = "", ...others] = filesOf(relay);
@@ -87,7 +87,7 @@ describe("a file", () => {
     await eventually(() => expect(filesOf(relay)).toHaveLength(1));
   });
 
-  test("that is not here is named with an empty file that is older than any", async () => {
+  test("is named as an empty file that is older than any other, if it is not on disk", async () => {
     await using relay = await startRelay();
     relay.upstream.fault = ({ path }) =>
       path.startsWith("/files/") ? new Response("no", { status: 500 }) : undefined;
@@ -102,7 +102,7 @@ describe("a file", () => {
     await serves(relay, first);
   });
 
-  test("is promised as far as it is here, up to the last whole line", async () => {
+  test("is announced as far as it is on disk, up to the last whole line", async () => {
     await using relay = await startRelay();
     relay.upstream.put(key, "list", `${first}+abc`, { size: 10_000 });
     expect(await relay.text(key, "list")).toBe(first);
@@ -111,7 +111,7 @@ describe("a file", () => {
     await serves(relay, `${first}+abcdefgh\n`);
   });
 
-  test("without any ID is served, to those who ask for a part, too", async () => {
+  test("is served without any ID, also for a range", async () => {
     await using relay = await startRelay();
     relay.upstream.put(key, "list", "");
     const { list } = await relay.manifest(key);
@@ -120,7 +120,7 @@ describe("a file", () => {
     expect([asked.status, await asked.text()]).toEqual([200, ""]);
   });
 
-  test("that another relay does not have yet is not taken for an empty one", async () => {
+  test("is not taken as empty if it is another relay that does not have it yet", async () => {
     await using parent = await startRelay();
     parent.upstream.fault = ({ path }) =>
       path.startsWith("/files/") ? new Response("no", { status: 500 }) : undefined;
@@ -129,11 +129,11 @@ describe("a file", () => {
     parent.upstream.fault = () => undefined;
     await parent.poll();
     await serves(parent, first);
-    // The parent lacked a file: it is asked again after the interval of config specs.
+    // The parent lacked a file: it is polled again after the interval of config specs.
     child.clock.wake(10_000.001, 11_000);
     await serves(child, first);
 
-    // A parent with an empty disk takes nothing from its child.
+    // A parent with an empty disk does not remove the files of its child.
     for (const name of filesOf(parent)) rmSync(join(parent.folder, "id-lists", "0", name));
     parent.upstream.fault = ({ path }) =>
       path.startsWith("/files/") ? new Response("no", { status: 500 }) : undefined;
@@ -144,7 +144,7 @@ describe("a file", () => {
     expect(await child.text(key, "list")).toBe(first);
   });
 
-  test("that grew while its manifest was on the way is promised as long as it is", async () => {
+  test("is announced with its real length if it grew after its manifest was sent", async () => {
     await using relay = await startRelay();
     relay.upstream.put(key, "list", first + more, { size: first.length });
     expect(await relay.text(key, "list")).toBe(first + more);
@@ -152,7 +152,7 @@ describe("a file", () => {
 });
 
 describe("a list that is no longer in the manifest", () => {
-  test("is gone from the relay's at once, and its file after a while", async () => {
+  test("is removed from the relay's manifest at once, and its file after a while", async () => {
     await using relay = await startRelay();
     relay.upstream.put(key, "other", more);
     await serves(relay, first);
@@ -166,7 +166,7 @@ describe("a list that is no longer in the manifest", () => {
     expect(filesOf(relay)).toHaveLength(1);
   });
 
-  test("is read to its end by those who have begun", async () => {
+  test("is read to its end by clients that have begun", async () => {
     await using relay = await startRelay();
     const large = listed("acme").repeat(2_000_000);
     relay.upstream.put(key, "list", large);
@@ -186,7 +186,7 @@ describe("a list that is no longer in the manifest", () => {
     expect(bytes).toBe(large.length);
   });
 
-  test("goes with the last key that lists it", async () => {
+  test("is deleted with the last key that lists it", async () => {
     const values = { "maximum-concurrent-sdk-keys": "1", "unknown-key-rate-per-s": "10000" };
     await using relay = await startRelay({ values });
     await serves(relay, first);
@@ -198,7 +198,7 @@ describe("a list that is no longer in the manifest", () => {
 });
 
 describe("the folder", () => {
-  test("a relay that starts anew has its files again, and fetches what was appended", async () => {
+  test("has the relay's files after a restart, when only what was appended is downloaded", async () => {
     await using upstream = new IdListUpstream();
     upstream.put(key, "list", first);
     const folder = await mkdtemp(join(tmpdir(), "sfp-id-lists-"));
@@ -213,7 +213,7 @@ describe("the folder", () => {
     expect(upstream.rangesAsked()).toEqual([null, `bytes=${first.length}-`]);
   });
 
-  test("is another for each relay that runs", async () => {
+  test("is a different one for each running relay", async () => {
     await using upstream = new IdListUpstream();
     upstream.put(key, "list", first);
     const folder = await mkdtemp(join(tmpdir(), "sfp-id-lists-"));
@@ -225,7 +225,7 @@ describe("the folder", () => {
     expect([filesOf(one, "0").length, filesOf(two, "1").length]).toEqual([1, 1]);
   });
 
-  test("that can't be used: clients are sent to upstream, and the log says so", async () => {
+  test("sends clients to upstream if it is unusable, which is logged", async () => {
     await using relay = await startRelay({ values: { "local-cache-path": "/dev/null/nowhere" } });
     expect(await relay.manifest(key)).toEqual({ list: relay.upstream.entry(key, "list") });
     expect(relay.log.join("\n")).toContain("ID list folder unusable");

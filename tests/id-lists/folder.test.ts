@@ -7,7 +7,7 @@ import type { SdkKey } from "../../src/access/sdk-key.ts";
 import type { IdListEvent } from "../../src/id-lists/events.ts";
 import { ListFileStore } from "../../src/id-lists/file-store.ts";
 import { ListFolder } from "../../src/id-lists/folder.ts";
-import { type Manifest, readManifest } from "../../src/id-lists/manifest.ts";
+import { type Manifest, parseManifest } from "../../src/id-lists/manifest.ts";
 import { ProxiedLists } from "../../src/id-lists/proxied-lists.ts";
 import { ManifestStore } from "../../src/id-lists/store.ts";
 import { systemClock } from "../../src/platform/clock.ts";
@@ -23,7 +23,7 @@ const key = "secret-folder-lists" as SdkKey;
 const first = listed("acme");
 const more = listed("globex");
 
-/** Takes from root the right to read and write what its mode forbids. */
+/** Removes the capability of root to access files against their mode. */
 const AS_ANYBODY =
   process.getuid?.() === 0
     ? ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"]
@@ -58,14 +58,14 @@ async function entriesOf({ relay }: ManagedRelay, sdkKey: string = key) {
   return (await answer.json()) as Record<string, { url: string; size: number }>;
 }
 
-/** Another key, so that a round comes without waiting for a poll. */
+/** Another key, whose request updates the files without waiting for a poll. */
 async function textOf(managed: ManagedRelay, sdkKey: string, name: string): Promise<string> {
   const entry = (await entriesOf(managed, sdkKey))[name];
   return (await fetch(entry?.url ?? "")).text();
 }
 
-describe("a relay without the right", () => {
-  test("to read a file: the list's name and the error are reported, others are served, and it is fetched again", async () => {
+describe("a relay without permission", () => {
+  test("to read a file reports the list and the error, serves the others, and downloads it again", async () => {
     await using upstream = new IdListUpstream();
     for (const name of ["one", "two"]) upstream.put(key, name, first, { fileID: name });
     const folder = await newFolder();
@@ -78,10 +78,10 @@ describe("a relay without the right", () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 503]);
     const report = await reported(managed, ({ problems }) => expect(problems).toHaveLength(1));
     expect(problemsOf(report)[0]?.[1]).toMatch(/^1 ID list is not up to date: (one|two)$/);
-    expect(report.problems[0]?.detail).toMatch(/^(one|two): it can't be read: Error: EACCES/);
+    expect(report.problems[0]?.detail).toMatch(/^(one|two): cannot read the file: Error: EACCES/);
     expect(managed.relay.output()).toMatch(/could not be brought up to date.*EACCES/);
 
-    // A key that lists the same files brings the next round.
+    // A key with the same files causes the next update.
     const url = (name: string) => upstream.entry(key, name);
     upstream.fault = ({ key: asked }) =>
       asked === "secret-next-round" ? Response.json({ one: url("one"), two: url("two") }) : undefined;
@@ -92,7 +92,7 @@ describe("a relay without the right", () => {
     await reported(managed, ({ state }) => expect(state).toBe("ok"));
   }, 40_000);
 
-  test("to write the folder: what is there is served, what is missing is reported and named", async () => {
+  test("to write to the folder serves what is on disk, and reports and names what is missing", async () => {
     await using upstream = new IdListUpstream();
     upstream.put(key, "one", first, { fileID: "one" });
     const folder = await newFolder();
@@ -105,7 +105,7 @@ describe("a relay without the right", () => {
     const report = await reported(managed, ({ problems }) => expect(problems).toHaveLength(1));
     expect(report.problems[0]?.detail).toMatch(/^new: .*EACCES/);
     chmodSync(slot(folder), 0o700);
-    // The next round is brought by a key that lists the same file.
+    // A key with the same file causes the next update.
     const entry = upstream.entry("secret-later", "new");
     upstream.fault = ({ key: asked }) =>
       asked === "secret-last" ? Response.json({ new: entry }) : undefined;
@@ -140,7 +140,7 @@ test.skipIf(!hasSmallDisks)(
   40_000,
 );
 
-test("a relay that is killed in a download leaves no part behind when it starts again", async () => {
+test("a relay that was killed during a download deletes the part when it starts again", async () => {
   await using upstream = new IdListUpstream();
   upstream.put(key, "one", first + more, { fileID: "one" });
   const folder = await newFolder();
@@ -165,7 +165,7 @@ test("a relay that is killed in a download leaves no part behind when it starts 
   expect(filesOf(folder)[0]).not.toEndWith(".part");
 }, 40_000);
 
-test("clients that go in the middle of a file leave no open file, and no problem", async () => {
+test("clients that disconnect in the middle of a file leave no open file, and no problem", async () => {
   await using upstream = new IdListUpstream();
   upstream.put(key, "one", first.repeat(2_000_000), { fileID: "one" });
   const folder = await newFolder();
@@ -188,13 +188,13 @@ test("clients that go in the middle of a file leave no open file, and no problem
 }, 40_000);
 
 describe("a folder whose disk fails", () => {
-  /** What keeps files, with real downloads, over a folder that can fail. */
-  async function startShelf(upstream: IdListUpstream) {
+  /** Opens a file store with real downloads and a folder that can fail. */
+  async function openFileStore(upstream: IdListUpstream) {
     const events: IdListEvent[] = [];
     const folder = await newFolder();
     const storage = new FaultyStorage(ListFolder.claim(folder));
     const store = new ManifestStore({ maxKeys: 1 });
-    const shelf = new ListFileStore({
+    const files = new ListFileStore({
       folder: storage,
       source: new IdListFiles(systemClock),
       clock: systemClock,
@@ -203,42 +203,42 @@ describe("a folder whose disk fails", () => {
       maxBytes: 1_000_000,
       maxDownloads: 4,
     });
-    const lists = new ProxiedLists(shelf, store);
+    const lists = new ProxiedLists(files, store);
     const poll = async (names: readonly string[]) => {
       const entries = names.map((name) => [name, upstream.entry(key, name)] as const);
-      store.put(key, readManifest(JSON.stringify(Object.fromEntries(entries))) as Manifest);
+      store.put(key, parseManifest(JSON.stringify(Object.fromEntries(entries))) as Manifest);
       await lists.ready(key);
     };
     const served = () => {
       const held = store.peek(key);
-      return held === undefined ? [] : lists.listsOf(held).map(({ name, kind }) => `${name} ${kind}`);
+      return held === undefined ? [] : lists.servedLists(held).map(({ name, kind }) => `${name} ${kind}`);
     };
-    return { events, storage, shelf, folder, poll, served };
+    return { events, storage, files, folder, poll, served };
   }
 
   test.each([
     ["EIO", 2],
     ["EMFILE", 1],
   ] as const)(
-    "%s to a client: the list is reported, and downloaded again if it is the file's fault",
+    "%s while a client reads: the list is reported, and downloaded again if the file is at fault",
     async (code, downloads) => {
       await using upstream = new IdListUpstream();
       upstream.put(key, "one", first, { fileID: "one" });
-      const { shelf, folder, poll, served } = await startShelf(upstream);
-      await using _shelf = shelf;
+      const { files, folder, poll, served } = await openFileStore(upstream);
+      await using _files = files;
       await poll(["one"]);
-      const found = shelf.find("one");
+      const found = files.find("one");
       if (found === undefined) throw new Error("the list is not there");
-      shelf.unreadable(found.file, Object.assign(new Error(`${code}: read`), { code }));
-      expect(shelf.status.problems).toMatchObject([
-        { list: "one", detail: `it can't be read: Error: ${code}: read` },
+      files.reportUnreadable(found.file, Object.assign(new Error(`${code}: read`), { code }));
+      expect(files.status.problems).toMatchObject([
+        { list: "one", detail: `cannot read the file: Error: ${code}: read` },
       ]);
       expect(served()).toEqual(["one on_disk"]);
       await poll(["one"]);
-      expect(shelf.status.problems).toEqual([]);
+      expect(files.status.problems).toEqual([]);
       expect(served()).toEqual(["one on_disk"]);
       expect(upstream.rangesAsked()).toEqual(Array(downloads).fill(null));
-      expect(shelf.status.bytes).toBe(downloads * first.length);
+      expect(files.status.bytes).toBe(downloads * first.length);
       expect(filesOf(folder)).toHaveLength(downloads);
     },
   );
@@ -248,29 +248,29 @@ describe("a folder whose disk fails", () => {
     ["EIO", "datasync"],
     ["ESTALE", "open"],
     ["ESTALE", "rename"],
-    ["ESTALE", "bytesOf"],
+    ["ESTALE", "findSize"],
     ["EACCES", "isReadable"],
   ] as const)(
     "%s of %s: the list is reported with the error, others are served, and it recovers",
     async (code, call) => {
       await using upstream = new IdListUpstream();
       for (const name of ["one", "two"]) upstream.put(key, name, first, { fileID: name });
-      const { events, storage, shelf, folder, poll, served } = await startShelf(upstream);
-      await using _shelf = shelf;
+      const { events, storage, files, folder, poll, served } = await openFileStore(upstream);
+      await using _files = files;
       await poll(["one"]);
       upstream.append(key, "one", more);
       storage.fault = (called) => (called === call ? code : undefined);
       await poll(["one", "two"]);
       expect(served()[0]).toBe("one on_disk");
       expect(served()).toHaveLength(2);
-      expect(shelf.status.problems.map(({ detail }) => detail).join()).toContain(code);
+      expect(files.status.problems.map(({ detail }) => detail).join()).toContain(code);
       expect(
         events.some((event) => event.kind === "id_list_file_failed" && event.detail.includes(code)),
       ).toBe(true);
       storage.fault = () => undefined;
       await poll(["one", "two"]);
       expect(served()).toEqual(["one on_disk", "two on_disk"]);
-      expect(shelf.status).toEqual({ files: 2, bytes: 3 * first.length, problems: [] });
+      expect(files.status).toEqual({ files: 2, bytes: 3 * first.length, problems: [] });
       expect(filesOf(folder)).toHaveLength(2);
     },
   );

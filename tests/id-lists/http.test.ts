@@ -13,7 +13,7 @@ async function startRelay(values: Readonly<Record<string, string>> = {}): Promis
 }
 
 describe("the manifest, passed through", () => {
-  test("POST with {}, with statsigMetadata, with nothing at all; GET with the key in the path or the header", async () => {
+  test("is served for POST with {}, with statsigMetadata or without a body, and for GET with the key in path or header", async () => {
     await using relay = await startRelay();
     const headers: [string, string][] = [["statsig-api-key", key]];
     const requests = [
@@ -42,7 +42,7 @@ describe("the manifest, passed through", () => {
     expect((await fetch(`${relay.url}/v1/download_id_list_file/file`)).status).toBe(404);
   });
 
-  test("unknown key 401, no key 400, another method 405", async () => {
+  test("responds 401 to an unknown key, 400 without a key, and 405 to another method", async () => {
     await using relay = await startRelay();
     const ask = (path: string, method = "GET") => fetch(`${relay.url}${path}`, { method });
     const unknown = await ask("/v1/get_id_lists/secret-unknown.json");
@@ -54,13 +54,13 @@ describe("the manifest, passed through", () => {
     expect((await ask("/v1/get_id_lists", "DELETE")).status).toBe(405);
   });
 
-  test("a hundred clients at once cost upstream one request", async () => {
+  test("takes one request to upstream for a hundred concurrent clients", async () => {
     await using relay = await startRelay();
     await Promise.all(Array.from({ length: 100 }, () => relay.manifest(key)));
     expect(relay.upstream.manifestsAsked(key)).toBe(1);
   });
 
-  test("is polled once a minute, however short the interval of specs", async () => {
+  test("is polled once a minute, however short the poll interval of config specs", async () => {
     await using relay = await startRelay({ "polling-interval-in-s": "1" });
     await relay.manifest(key);
     expect(relay.clock.wake(60_000.001, 66_000)).toBe(1);
@@ -69,7 +69,7 @@ describe("the manifest, passed through", () => {
     expect(slow.clock.wake(300_000.001, 330_000)).toBe(1);
   });
 
-  test("of at most -m keys: the least recently used is no longer polled", async () => {
+  test("is held for at most -m keys: the least recently used is no longer polled", async () => {
     const values = { "maximum-concurrent-sdk-keys": "2", "unknown-key-rate-per-s": "10000" };
     await using relay = await startRelay(values);
     for (const sdkKey of ["secret-1", "secret-2", "secret-3"]) {
@@ -83,7 +83,7 @@ describe("the manifest, passed through", () => {
 });
 
 describe("the manifest with --proxy-id-lists", () => {
-  test("names the relay as the request did, or by --public-url", async () => {
+  test("has URLs with the host of the request, or with --public-url", async () => {
     await using relay = await startRelay({ "proxy-id-lists": "true" });
     const entry = relay.upstream.entry(key, "companies");
     const path = "/v1/download_id_list_file/file%2Fcompanies";
@@ -98,7 +98,7 @@ describe("the manifest with --proxy-id-lists", () => {
     expect((await known.manifest(key))["companies"]?.url).toBe(`https://lists.example/sfp${path}`);
   });
 
-  test("two keys whose lists have the same fileID and are not the same file", async () => {
+  test("distinguishes files of two keys that have the same fileID", async () => {
     await using relay = await startRelay({ "proxy-id-lists": "true" });
     relay.upstream.put("secret-others", "companies", listed("initech"));
     expect(await relay.text(key, "companies")).toBe(text);
@@ -107,7 +107,7 @@ describe("the manifest with --proxy-id-lists", () => {
   });
 });
 
-describe("a file", () => {
+describe("a list file", () => {
   const size = text.length;
   const cases: readonly [string, string, Record<string, string>, number, string, string | undefined][] = [
     ["whole", "", {}, 200, text, undefined],
@@ -123,7 +123,14 @@ describe("a file", () => {
       `bytes 10-${size - 1}/${size}`,
     ],
     ["the last bytes", "", { range: "bytes=-10" }, 206, text.slice(-10), `bytes 10-${size - 1}/${size}`],
-    ["by the query, as core asks", "?range=10-", {}, 206, text.slice(10), `bytes 10-${size - 1}/${size}`],
+    [
+      "by the query, as Rust-cored SDKs request it",
+      "?range=10-",
+      {},
+      206,
+      text.slice(10),
+      `bytes 10-${size - 1}/${size}`,
+    ],
     ["from the end on", "", { range: `bytes=${size}-` }, 416, "", `bytes */${size}`],
     ["beyond the end", "", { range: "bytes=999-1000" }, 416, "", `bytes */${size}`],
     ["in another unit", "", { range: "lines=1-2" }, 200, text, undefined],
@@ -139,7 +146,7 @@ describe("a file", () => {
     ],
   ];
 
-  test.each(cases)("asked for %s", async (_, query, headers, status, body, range) => {
+  test.each(cases)("is served %s", async (_, query, headers, status, body, range) => {
     await using relay = await startRelay({ "proxy-id-lists": "true" });
     const url = `${(await relay.manifest(key))["companies"]?.url}${query}`;
     for (const method of ["GET", "HEAD"]) {
@@ -155,7 +162,7 @@ describe("a file", () => {
     }
   });
 
-  test("that is not in a manifest is 404, wherever its name may lead", async () => {
+  test("is 404 if no manifest has it, whatever path its name contains", async () => {
     await using relay = await startRelay({ "proxy-id-lists": "true" });
     await relay.manifest(key);
     const names = [
@@ -178,7 +185,7 @@ describe("a file", () => {
     }
   });
 
-  test("with a fileID like a path is served, and stays in its folder", async () => {
+  test("is served if its fileID is like a path, and stays in its folder", async () => {
     await using relay = await startRelay({ "proxy-id-lists": "true" });
     const fileID = "../../../../tmp/sfp-escaped";
     relay.upstream.put("secret-path", "list", text, { fileID });

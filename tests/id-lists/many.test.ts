@@ -13,7 +13,7 @@ const lists = (upstream: IdListUpstream, sdkKey: string, count: number) => {
   for (let at = 0; at < count; at++) upstream.put(sdkKey, `list-${at}`, first, { fileID: `${sdkKey}-${at}` });
 };
 
-test("1,500 lists of 200 ms each come side by side", async () => {
+test("1,500 lists that take 200 ms each are downloaded in parallel", async () => {
   await using upstream = new IdListUpstream();
   lists(upstream, key, 1_500);
   let open = 0;
@@ -34,11 +34,11 @@ test("1,500 lists of 200 ms each come side by side", async () => {
   await eventually(async () => expect(await relay.notReady()).toBe(""), untilReady);
   console.log(`1,500 lists came in ${((performance.now() - startedAt) / 1_000).toFixed(1)} s`);
   expect(await relay.onDisk(key)).toHaveLength(1_500);
-  // Three quarters of the default of --id-list-downloads: 12.5 s where nothing but upstream takes time.
+  // At three quarters of the default of --id-list-downloads, upstream alone takes 12.5 s.
   expect(most).toBe(24);
 }, 150_000);
 
-test("a key whose lists hang takes no place from the lists of another", async () => {
+test("a key whose lists hang does not delay the lists of another", async () => {
   const values = { "proxy-id-lists": "true", "id-list-downloads": "4" };
   await using relay = await IdListRelay.start({ values });
   const { upstream } = relay;
@@ -56,7 +56,7 @@ test("a key whose lists hang takes no place from the lists of another", async ()
   expect(hanging).toBe(3);
 });
 
-describe("the queue of downloads", () => {
+describe("the download queue", () => {
   const steps = (queue: DownloadQueue<string>, began: string[]) => {
     const ends: (() => void)[] = [];
     const add = (name: string) =>
@@ -71,16 +71,16 @@ describe("the queue of downloads", () => {
     return { add, endNext };
   };
 
-  test("lets keys take turns, however many wait of one", async () => {
+  test("lets keys take turns, however many downloads of one key wait", async () => {
     const began: string[] = [];
     const { add, endNext } = steps(new DownloadQueue(2, systemClock), began);
     for (const name of ["a1", "a2", "a3", "a4", "b1", "c1", "b2"]) void add(name);
     for (let at = 0; at < 7; at++) await endNext();
-    // Of two places one key has one.
+    // One key gets one of two slots.
     expect(began).toEqual(["a1", "b1", "a2", "b2", "c1", "a3", "a4"]);
   });
 
-  test("gives one that waits alone three quarters of the places, and all of one place", async () => {
+  test("gives a single key three quarters of the slots, or the only one", async () => {
     for (const [places, most] of [
       [1, 1],
       [4, 3],
@@ -93,7 +93,7 @@ describe("the queue of downloads", () => {
     }
   });
 
-  /** Downloads of a host that hangs: each is given up after ten seconds. */
+  /** Adds downloads of a host that hangs. Each is given up after ten seconds. */
   function hang(queue: DownloadQueue<string>, clock: FakeClock, keys: number, began: string[]): void {
     const never = new AbortController().signal;
     for (let at = 0; at < keys; at++)
@@ -104,14 +104,14 @@ describe("the queue of downloads", () => {
         });
   }
 
-  test("has done those of a key that works before the hosts of 70 others are given up three times", async () => {
+  test("finishes the downloads of a key that works before the hanging hosts of 70 others were given up three times", async () => {
     const clock = new FakeClock();
     const queue = new DownloadQueue<string>(32, clock);
     hang(queue, clock, 70, []);
     let done = 0;
     for (let file = 0; file < 20; file++)
-      void queue.run("good", async (progressed) => {
-        progressed();
+      void queue.run("good", async (onProgress) => {
+        onProgress();
         await clock.sleep(20, new AbortController().signal);
         done++;
       });
@@ -120,13 +120,13 @@ describe("the queue of downloads", () => {
       await Bun.sleep(0);
     }
     expect(done).toBe(20);
-    // From now on those that hang leave the places free.
+    // From now on, downloads that hang take no slots.
     const startedAt = clock.elapsed();
     const later = queue.run("good", () => Promise.resolve(clock.elapsed() - startedAt));
     expect(await later).toBe(0);
   });
 
-  test("starts no more than twice its places, and gives a key that comes back its places again", async () => {
+  test("opens at most twice as many downloads as slots, and gives a key that recovers its slots back", async () => {
     const clock = new FakeClock();
     const queue = new DownloadQueue<string>(4, clock);
     const began: string[] = [];
@@ -139,8 +139,8 @@ describe("the queue of downloads", () => {
     const suspected = new DownloadQueue<string>(4, clock);
     const silent = Promise.withResolvers<void>();
     let heard = () => {};
-    void suspected.run("a", (progressed) => {
-      heard = progressed;
+    void suspected.run("a", (onProgress) => {
+      heard = onProgress;
       return silent.promise;
     });
     await clock.advance(1_000);
@@ -151,13 +151,13 @@ describe("the queue of downloads", () => {
     void suspected.run("c", async () => {
       isStarted = true;
     });
-    // The one that was silent makes progress: it takes a place again.
+    // The download that was silent makes progress, and takes a slot again.
     expect(isStarted).toBe(false);
     silent.resolve();
     await eventually(() => expect(isStarted).toBe(true));
   });
 
-  test("goes on after work that fails, and passes the error on", async () => {
+  test("passes errors on, and continues after them", async () => {
     const queue = new DownloadQueue<string>(1, systemClock);
     const failed = queue.run("a", () => Promise.reject(new Error("no")));
     const done = queue.run("a", () => Promise.resolve("yes"));

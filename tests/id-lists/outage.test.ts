@@ -23,9 +23,12 @@ describe("last known good", () => {
     ["redirects", () => Response.redirect("http://127.0.0.1:1/", 302)],
     ["sends half a manifest", () => new Response(JSON.stringify({ list: good }).slice(0, 40))],
     ["sends a list", () => Response.json([good])],
-    ["sends a text", () => Response.json("list")],
+    ["sends a string", () => Response.json("list")],
     ["sends null", () => Response.json(null)],
-    ["sends what does not decode", () => new Response("{}", { headers: { "content-encoding": "gzip" } })],
+    [
+      "sends a body that cannot be decoded",
+      () => new Response("{}", { headers: { "content-encoding": "gzip" } }),
+    ],
     ["sends too much", () => new Response(`{}${" ".repeat(5 * 1024 * 1024)}`)],
     ...[
       { size: -1 },
@@ -43,7 +46,7 @@ describe("last known good", () => {
     ]),
   ];
 
-  test.each(answers)("an upstream that %s takes nothing away", async (_, answer) => {
+  test.each(answers)("serves what is held if upstream %s", async (_, answer) => {
     for (const values of [{}, proxy]) {
       await using relay = await startRelay(values);
       const before = await (await ask(relay)).text();
@@ -60,7 +63,7 @@ describe("last known good", () => {
     }
   });
 
-  test("an upstream that is gone takes neither manifest nor files away", async () => {
+  test("serves manifest and files if upstream is gone", async () => {
     await using relay = await startRelay(proxy);
     expect(await relay.text(key, "list")).toBe(text);
     await relay.upstream.stop();
@@ -69,7 +72,7 @@ describe("last known good", () => {
     expect(await relay.text(key, "list")).toBe(text);
   });
 
-  test("--clear-datastore-on-unauthorized: 401 does", async () => {
+  test("is removed by a 401 with --clear-datastore-on-unauthorized", async () => {
     await using relay = await startRelay({ "clear-datastore-on-unauthorized": "true" });
     expect((await ask(relay)).status).toBe(200);
     relay.upstream.fault = () => new Response("no", { status: 403 });
@@ -79,7 +82,7 @@ describe("last known good", () => {
 });
 
 describe("nothing held", () => {
-  test("and upstream failing: 503 with Retry-After, asked again after a second", async () => {
+  test("responds 503 with Retry-After if upstream fails, and requests it again after a second", async () => {
     await using relay = await startRelay();
     relay.upstream.fault = () => new Response("no", { status: 500 });
     const refused = await Promise.all([ask(relay), ask(relay), ask(relay)]);
@@ -92,14 +95,14 @@ describe("nothing held", () => {
     await eventually(async () => expect((await ask(relay)).status).toBe(200), { withinMs: 2_000 });
   });
 
-  test("and garbage from upstream: 503, not what nobody could read", async () => {
+  test("responds 503 if upstream sends garbage, and does not pass it on", async () => {
     await using relay = await startRelay();
     relay.upstream.fault = () => new Response("<html>");
     expect((await ask(relay)).status).toBe(503);
   });
 });
 
-test("no SDK key is logged whole, nor sent to where files are", async () => {
+test("no SDK key is logged in full, or sent to the host of files", async () => {
   const sdkKey = "secret-0123456789-0123456789";
   await using upstream = new IdListUpstream();
   await using relay = await IdListRelay.start({ upstream, values: { ...proxy, "debug-logging": "true" } });

@@ -16,7 +16,7 @@ const key = "secret-preloaded-lists";
 const other = "secret-added-lists";
 const first = listed("acme");
 
-/** Holds back each file whose path the test names, until it lets them go. */
+/** Delays each file whose path the test names, until the test releases them. */
 function holdBack(upstream: IdListUpstream, isHeld: (path: string) => boolean): () => void {
   const released = Promise.withResolvers<undefined>();
   upstream.fault = ({ path }) => (isHeld(path) ? released.promise : undefined);
@@ -33,7 +33,7 @@ async function startPreloaded(upstream: IdListUpstream): Promise<IdListRelay> {
 }
 
 describe("a relay with --proxy-id-lists and a preloaded key", () => {
-  test("is not ready until the key's lists are on disk, and says how many are missing", async () => {
+  test("is not ready until the key's lists are on disk, and reports how many are missing", async () => {
     await using upstream = new IdListUpstream();
     threeLists(upstream);
     const release = holdBack(upstream, (path) => path.endsWith("two") || path.endsWith("three"));
@@ -45,7 +45,7 @@ describe("a relay with --proxy-id-lists and a preloaded key", () => {
     expect(await relay.onDisk(key)).toEqual(["one", "two", "three"]);
   });
 
-  test("is not ready while upstream gives no manifest, for a minute at most", async () => {
+  test("is not ready while upstream sends no manifest, for at most a minute", async () => {
     await using upstream = new IdListUpstream();
     threeLists(upstream);
     upstream.fault = ({ path }) =>
@@ -60,13 +60,13 @@ describe("a relay with --proxy-id-lists and a preloaded key", () => {
     await eventually(async () => expect((await relay.onDisk(key)).length).toBe(3));
   });
 
-  test("is ready though upstream doesn't accept the key for ID lists", async () => {
+  test("is ready if upstream rejects the key for ID lists", async () => {
     await using upstream = new IdListUpstream();
     await using relay = await startPreloaded(upstream);
     await eventually(async () => expect(await relay.notReady()).toBe(""));
   });
 
-  test("stays ready when a list comes that can't be had, or its files are lost", async () => {
+  test("stays ready if a list is added that cannot be fetched, or if files are lost", async () => {
     await using upstream = new IdListUpstream();
     threeLists(upstream);
     await using relay = await startPreloaded(upstream);
@@ -79,7 +79,7 @@ describe("a relay with --proxy-id-lists and a preloaded key", () => {
     release();
   });
 
-  test("serves its first clients the lists that come within 2 s, each of them", async () => {
+  test("serves its first clients every list that arrives within 2 s", async () => {
     await using upstream = new IdListUpstream();
     threeLists(upstream);
     const release = holdBack(upstream, (path) => path.startsWith("/files/"));
@@ -95,13 +95,14 @@ describe("a relay with --proxy-id-lists and a preloaded key", () => {
   });
 });
 
-test("a relay whose upstream is a relay is ready when that one has the lists, and asks it sooner until then", async () => {
+test("a relay behind another relay is ready when that one has the lists, and polls it more often until then", async () => {
   await using upstream = new IdListUpstream();
   threeLists(upstream);
   const release = holdBack(upstream, (path) => path.endsWith("two"));
   await using parent = await startPreloaded(upstream);
   await eventually(async () => expect(await parent.onDisk(key)).toEqual(["one", "three"]));
-  const values = { "proxy-id-lists": "true", "preload-sdk-keys": key };
+  // An interval that is no time limit of a request: the clock below wakes both.
+  const values = { "proxy-id-lists": "true", "preload-sdk-keys": key, "polling-interval-in-s": "37" };
   await using child = await IdListRelay.start({ values, env: { STATSIG_ENDPOINT: parent.url } });
   const reason = `1 of 3 ID lists of ${masked(key)} are not on disk yet`;
   await eventually(async () => expect(await child.notReady()).toBe(reason));
@@ -110,15 +111,15 @@ test("a relay whose upstream is a relay is ready when that one has the lists, an
   release();
   await eventually(async () => expect(await parent.notReady()).toBe(""));
   await eventually(async () => {
-    // The interval of config specs, which is 10 s, and the look at what has come.
-    child.clock.wake(10_000, 11_000);
+    // The poll interval of config specs, and the check for new lists.
+    child.clock.wake(37_000, 40_700);
     child.clock.wake(1_000);
     expect(await child.notReady()).toBe("");
   });
   expect(await child.onDisk(key)).toEqual(["one", "two", "three"]);
 }, 40_000);
 
-test("a list that upstream lacks is a problem with its name and no reason; it ends with the list", async () => {
+test("a list that upstream lacks is a problem that names it, but does not make the relay unready; it ends with the list", async () => {
   await using upstream = new IdListUpstream();
   threeLists(upstream);
   let isBroken = true;
@@ -154,7 +155,7 @@ test("a list that upstream lacks is a problem with its name and no reason; it en
   expect(report.id_lists?.state).toBe("ok");
 }, 40_000);
 
-test("keys that a reload adds never make a relay unready", async () => {
+test("keys that a reload adds do not make a relay unready", async () => {
   await using upstream = new IdListUpstream();
   threeLists(upstream);
   upstream.put(other, "slow", first);
@@ -178,7 +179,7 @@ test("keys that a reload adds never make a relay unready", async () => {
   await eventually(async () => expect(await ready()).toBe(200));
   await reloaded.reload({ ...everywhere, "preload-sdk-keys": `${key},${other}` });
   await eventually(() => expect(upstream.requests.some(({ path }) => path.includes("slow"))).toBe(true));
-  // Its config specs may take a moment.
+  // The key's config specs may not have been fetched yet.
   await eventually(async () => expect(await ready()).toBe(200));
   release();
 }, 40_000);

@@ -6,7 +6,7 @@ import type { SdkKey } from "../../src/access/sdk-key.ts";
 import type { ListFileResponse } from "../../src/id-lists/download.ts";
 import type { IdListEvent } from "../../src/id-lists/events.ts";
 import { ListFileStore } from "../../src/id-lists/file-store.ts";
-import { fileDigest, ListFolder } from "../../src/id-lists/folder.ts";
+import { digestFile, ListFolder } from "../../src/id-lists/folder.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -29,14 +29,14 @@ const start = (upstream: IdListUpstream, folder: string, more: Readonly<Record<s
     values: { "proxy-id-lists": "true", "preload-sdk-keys": key, ...more },
   });
 
-/** Every file's host takes a request and never answers. */
+/** The host of every file accepts requests and never responds. */
 function hangs(upstream: IdListUpstream): AsyncDisposable {
   const never = Promise.withResolvers<undefined>();
   upstream.fault = ({ path }) => (path.startsWith("/files/") ? never.promise : undefined);
   return { [Symbol.asyncDispose]: async () => never.resolve(undefined) };
 }
 
-describe("a relay that is restarted while the host of the files hangs", () => {
+describe("a relay that restarts while the host of the files hangs", () => {
   test("serves every list that is on disk, grown or not, and is ready", async () => {
     await using upstream = new IdListUpstream();
     await using folder = await newFolder();
@@ -53,7 +53,7 @@ describe("a relay that is restarted while the host of the files hangs", () => {
     expect(await relay.text(key, "l7")).toBe(listed("a7"));
   }, 60_000);
 
-  test("is not ready while a list that it never had is on its way, for a minute at most", async () => {
+  test("is not ready during the download of a list that it never had, for at most a minute", async () => {
     await using upstream = new IdListUpstream();
     await using folder = await newFolder();
     upstream.put(key, "had", listed("a"));
@@ -73,7 +73,7 @@ describe("a relay that is restarted while the host of the files hangs", () => {
   }, 60_000);
 });
 
-test("a second key is served a file that is on disk while what was appended to it is on its way", async () => {
+test("a second key is served a file on disk while what was appended to it is downloaded", async () => {
   await using upstream = new IdListUpstream();
   upstream.put(key, "x", listed("a"));
   await using relay = await IdListRelay.start({ upstream, values: { "proxy-id-lists": "true" } });
@@ -89,7 +89,7 @@ test("a second key is served a file that is on disk while what was appended to i
   expect(await relay.onDisk("secret-second")).toEqual(["x"]);
 });
 
-test("a list that fits no budget costs the others nothing when the relay is restarted", async () => {
+test("a list that never fits the budget does not delete others after a restart", async () => {
   await using upstream = new IdListUpstream();
   await using folder = await newFolder();
   upstream.put(key, "big", listed("big"), { size: 999_999_999 });
@@ -107,7 +107,7 @@ test("a list that fits no budget costs the others nothing when the relay is rest
   expect(await relay.onDisk(key)).toEqual(names);
 }, 60_000);
 
-test("for a list that lacks room the oldest files that no manifest names go, and no more than must", async () => {
+test("the oldest files that no manifest names are deleted for a list that needs room, and no more than needed", async () => {
   await using folder = await newFolder();
   const entry = (fileID: string) => ({
     name: fileID,
@@ -118,33 +118,33 @@ test("for a list that lacks room the oldest files that no manifest names go, and
   });
   const claimed = ListFolder.claim(folder.path);
   for (const [at, fileID] of ["listed", "old", "new"].entries()) {
-    await Bun.write(claimed.pathOf(`${fileDigest(entry(fileID))}-a${at}-0`), listed("x").repeat(3));
+    await Bun.write(claimed.toPath(`${digestFile(entry(fileID))}-a${at}-0`), listed("x").repeat(3));
   }
   const source = {
     fetchFile: async () => ({ kind: "whole", chunks: chunks(listed("y").repeat(3)) }) as const,
   };
   const emit = () => {};
   const options = { source, clock: systemClock, supervisor: strictSupervisor(), emit, maxDownloads: 1 };
-  await using shelf = new ListFileStore({ folder: claimed, ...options, maxBytes: 90 });
-  const [kept, fetched] = [shelf.file(entry("listed")), shelf.file(entry("fetched"))];
-  for (const file of [kept, fetched]) shelf.use(file);
-  await shelf.bring(fetched, entry("fetched"), key as SdkKey);
+  await using files = new ListFileStore({ folder: claimed, ...options, maxBytes: 90 });
+  const [kept, fetched] = [files.findOrAdd(entry("listed")), files.findOrAdd(entry("fetched"))];
+  for (const file of [kept, fetched]) files.use(file);
+  await files.update(fetched, entry("fetched"), key as SdkKey);
   expect(fetched.isWhole).toBe(true);
   const left = claimed.files().map((name) => name.slice(0, 64));
-  expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => fileDigest(entry(fileID))).sort());
+  expect(left.sort()).toEqual(["listed", "new", "fetched"].map((fileID) => digestFile(entry(fileID))).sort());
 });
 
-describe("a file on disk", () => {
+describe("a file from before a restart", () => {
   const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
-  const name = `${fileDigest(entry)}-a-0`;
+  const name = `${digestFile(entry)}-a-0`;
 
-  async function startShelf(root: string, text: string, code: string, answer: () => ListFileResponse) {
+  async function openFileStore(root: string, text: string, code: string, answer: () => ListFileResponse) {
     const folder = ListFolder.claim(root);
-    await Bun.write(folder.pathOf(name), text);
+    await Bun.write(folder.toPath(name), text);
     const storage = new FaultyStorage(folder);
     storage.fault = (call) => (call === (code === "EIO" ? "read" : "open") ? code : undefined);
     const events: IdListEvent[] = [];
-    const shelf = new ListFileStore({
+    const files = new ListFileStore({
       folder: storage,
       source: { fetchFile: async () => answer() },
       clock: systemClock,
@@ -153,24 +153,24 @@ describe("a file on disk", () => {
       maxBytes: 1_000,
       maxDownloads: 1,
     });
-    const file = shelf.file(entry);
-    shelf.use(file);
-    const bring = () => shelf.bring(file, entry, key as SdkKey);
-    return { shelf, storage, folder, file, events, bring };
+    const file = files.findOrAdd(entry);
+    files.use(file);
+    const bring = () => files.update(file, entry, key as SdkKey);
+    return { files, storage, folder, file, events, bring };
   }
   const down = (): ListFileResponse => ({ kind: "failed", detail: "down" });
 
   test.each(["EMFILE", "EIO", "EACCES"])(
-    "that can't be read for %s stays, is reported, and is served when it can",
+    "stays and is reported if reading it fails with %s, and is served when it can be read",
     async (code) => {
       await using root = await newFolder();
-      const { shelf, storage, folder, file, events, bring } = await startShelf(
+      const { files, storage, folder, file, events, bring } = await openFileStore(
         root.path,
         listed("x"),
         code,
         down,
       );
-      await using _shelf = shelf;
+      await using _files = files;
       await bring();
       expect(file.isWhole).toBe(false);
       expect(folder.files()).toEqual([name]);
@@ -178,30 +178,35 @@ describe("a file on disk", () => {
         events.some((event) => event.kind === "id_list_file_failed" && event.detail.includes(code)),
       ).toBe(true);
       storage.fault = () => undefined;
-      shelf.sweep();
+      files.sweep();
       await bring();
       expect([file.isWhole, file.bytes, file.problem]).toEqual([true, 10, undefined]);
       expect(folder.files()).toEqual([name]);
     },
   );
 
-  test("that can't be read goes when the file was downloaded again", async () => {
+  test("is deleted if it cannot be read and was downloaded again", async () => {
     await using root = await newFolder();
     const answer = (): ListFileResponse => ({ kind: "whole", chunks: chunks(listed("x")) });
-    const { shelf, storage, folder, file, bring } = await startShelf(root.path, listed("x"), "EIO", answer);
-    await using _shelf = shelf;
+    const { files, storage, folder, file, bring } = await openFileStore(
+      root.path,
+      listed("x"),
+      "EIO",
+      answer,
+    );
+    await using _files = files;
     storage.fault = (call, of) => (call === "read" && of === name ? "EIO" : undefined);
     await bring();
     expect([file.isWhole, file.problem]).toEqual([true, undefined]);
     expect(folder.files()).toEqual([file.name ?? ""]);
     expect(file.name).not.toBe(name);
-    expect(shelf.status.bytes).toBe(10);
+    expect(files.status.bytes).toBe(10);
   });
 
-  test("that is no ID list is deleted", async () => {
+  test("is deleted if it is not an ID list", async () => {
     await using root = await newFolder();
-    const { shelf, storage, folder, bring } = await startShelf(root.path, "garbage\n", "EIO", down);
-    await using _shelf = shelf;
+    const { files, storage, folder, bring } = await openFileStore(root.path, "garbage\n", "EIO", down);
+    await using _files = files;
     storage.fault = () => undefined;
     await bring();
     expect(folder.files()).toEqual([]);
@@ -209,7 +214,7 @@ describe("a file on disk", () => {
 });
 
 test.each([10, 5_000])(
-  "a list of %d bytes that upstream doesn't send, or that has no room, has nobody look through the folder",
+  "a list of %d bytes that upstream does not send, or that does not fit, causes no sweep of the folder",
   async (size) => {
     await using root = await newFolder();
     const storage = new FaultyStorage(ListFolder.claim(root.path));
@@ -218,7 +223,7 @@ test.each([10, 5_000])(
       if (call === "files") looks++;
       return undefined;
     };
-    await using shelf = new ListFileStore({
+    await using files = new ListFileStore({
       folder: storage,
       source: { fetchFile: async () => ({ kind: "failed", detail: "down" }) },
       clock: systemClock,
@@ -228,20 +233,20 @@ test.each([10, 5_000])(
       maxDownloads: 1,
     });
     const entry = { name: "n", url: "http://h/n", fileID: "n", size, creationTime: 1 };
-    const file = shelf.file(entry);
-    shelf.use(file);
-    shelf.sweep();
+    const file = files.findOrAdd(entry);
+    files.use(file);
+    files.sweep();
     const atTheStart = looks;
     for (let poll = 0; poll < 3; poll++) {
-      await shelf.bring(file, entry, key as SdkKey);
-      shelf.sweep();
+      await files.update(file, entry, key as SdkKey);
+      files.sweep();
     }
-    expect(shelf.status.problems).toHaveLength(1);
+    expect(files.status.problems).toHaveLength(1);
     expect(looks).toBe(atTheStart);
   },
 );
 
-test("a folder whose lock file is damaged is left out, and the relay has its files in the next", async () => {
+test("a folder whose lock file is damaged is skipped, and the relay uses the next one", async () => {
   await using upstream = new IdListUpstream();
   await using folder = await newFolder();
   upstream.put(key, "x", listed("a"));
@@ -257,12 +262,12 @@ test("a folder whose lock file is damaged is left out, and the relay has its fil
   await eventually(async () => expect(await relay.text(key, "x")).toBe(listed("a")));
 }, 30_000);
 
-test("a download that can't be written ends its request", async () => {
+test("a download that cannot be written aborts its request", async () => {
   await using root = await newFolder();
   const signals: AbortSignal[] = [];
   const storage = new FaultyStorage(ListFolder.claim(root.path));
   storage.fault = (call) => (call === "open" ? "EACCES" : undefined);
-  await using shelf = new ListFileStore({
+  await using files = new ListFileStore({
     folder: storage,
     source: {
       fetchFile: async (_url, _from, signal) => {
@@ -277,16 +282,16 @@ test("a download that can't be written ends its request", async () => {
     maxDownloads: 1,
   });
   const entry = { name: "n", url: "http://h/n", fileID: "n", size: 10, creationTime: 1 };
-  const file = shelf.file(entry);
-  shelf.use(file);
-  await shelf.bring(file, entry, key as SdkKey);
+  const file = files.findOrAdd(entry);
+  files.use(file);
+  await files.update(file, entry, key as SdkKey);
   expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
 });
 
-test("relays that share a path find their files in whatever order they start, and those of one that never comes back go", async () => {
+test("relays that share a path find their files in any order of starts, and abandoned files are deleted", async () => {
   await using folder = await newFolder();
   const [first, second] = [ListFolder.claim(folder.path), ListFolder.claim(folder.path)];
-  await Bun.write(second.pathOf("file"), "+a\n");
+  await Bun.write(second.toPath("file"), "+a\n");
   second[Symbol.dispose]();
   first[Symbol.dispose]();
   {

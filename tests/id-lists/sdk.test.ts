@@ -17,7 +17,7 @@ async function startRelay(proxied: boolean): Promise<IdListRelay> {
   return relay;
 }
 
-/** Who of these the gate is open to. */
+/** Returns the users for whom the gate is open. */
 async function open(sdk: SdkProcess): Promise<readonly string[]> {
   const users = ["acme", "globex", "initech"];
   const gates = await Promise.all(users.map((user) => sdk.gate("gate_idlist", user)));
@@ -33,19 +33,19 @@ const sees = (sdk: SdkProcess, users: readonly string[]) =>
     { everyMs: 100 },
   );
 
-const ways = [
+const modes = [
   ["passed through", false],
   ["proxied", true],
 ] as const;
 
-/** By whom files were fetched from upstream: with the relay's `--proxy-id-lists` by it alone. */
+/** Checks the requests for files: with `--proxy-id-lists`, only the relay makes them. */
 const expectFetched = (relay: IdListRelay, proxied: boolean, byRelay: readonly (string | null)[]) => {
   if (proxied) expect(relay.upstream.rangesAsked()).toEqual(byRelay);
   else expect(relay.upstream.rangesAsked().length).toBeGreaterThanOrEqual(byRelay.length);
 };
 
-describeWith("node")("an id-list gate through the relay (WIRE 4)", () => {
-  test.each(ways)(
+describeWith("node")("ID lists: a gate of an SDK behind the relay", () => {
+  test.each(modes)(
     "statsig-node-core, files %s",
     async (_, proxied) => {
       await using relay = await startRelay(proxied);
@@ -77,7 +77,7 @@ describeWith("node")("an id-list gate through the relay (WIRE 4)", () => {
     30_000,
   );
 
-  test.each(ways)(
+  test.each(modes)(
     "statsig-node, files %s",
     async (_, proxied) => {
       await using relay = await startRelay(proxied);
@@ -94,7 +94,7 @@ describeWith("node")("an id-list gate through the relay (WIRE 4)", () => {
       await sees(sdk, ["globex", "initech"]);
       expectFetched(relay, proxied, [null, "bytes=20-"]);
 
-      // This SDK never forgets a list that is gone; it takes the file in the other's place.
+      // This SDK never forgets a list that was removed; it replaces the file.
       relay.upstream.put(sdkKey, list, listed("acme"), {
         fileID: "another",
         creationTime: 1_800_000_000_000,
@@ -106,8 +106,8 @@ describeWith("node")("an id-list gate through the relay (WIRE 4)", () => {
   );
 });
 
-describeWith("node")("a list whose file the relay does not have yet, with --proxy-id-lists", () => {
-  /** The list of the gate, and one that always works. */
+describeWith("node")("ID lists: a list whose file the relay does not have yet, with --proxy-id-lists", () => {
+  /** The list of the gate, and another that always works. */
   const put = (upstream: IdListUpstream) => {
     upstream.put(sdkKey, list, listed("acme") + listed("globex"));
     upstream.put(sdkKey, "another_list", listed("hooli"));
@@ -140,7 +140,7 @@ describeWith("node")("a list whose file the relay does not have yet, with --prox
   ] as const;
 
   test.each(kinds)(
-    "%s keeps what it has of the list when a relay with an empty disk takes the place of another",
+    "%s keeps its list when a relay with an empty disk replaces another",
     async (_, startSdk) => {
       await using upstream = new IdListUpstream();
       put(upstream);
@@ -153,7 +153,7 @@ describeWith("node")("a list whose file the relay does not have yet, with --prox
       without(upstream);
       await using relay = await startOn(upstream, port);
       expect(await relay.onDisk(sdkKey)).toEqual(["another_list"]);
-      // Several syncs of the Rust-cored SDK, which can't be told to sync.
+      // Long enough for several syncs of the Rust-cored SDK, which cannot be triggered.
       for (let sync = 0; sync < 3; sync++) {
         await sdk.syncIdLists();
         await Bun.sleep(1_000);
@@ -170,7 +170,7 @@ describeWith("node")("a list whose file the relay does not have yet, with --prox
   );
 
   test.each(kinds)(
-    "%s that is new does without it, takes the others, and the list when it is there",
+    "%s that starts then has the other lists, and this one when it arrives",
     async (_, startSdk) => {
       await using upstream = new IdListUpstream();
       put(upstream);
@@ -191,11 +191,11 @@ describeWith("node")("a list whose file the relay does not have yet, with --prox
   );
 });
 
-describeWith("node", "openssl")("an id-list gate through the relay over HTTPS", () => {
+describeWith("node", "openssl")("ID lists: a gate of an SDK behind the relay, over HTTPS", () => {
   test.each([
     ["TLS, files passed through", false, false],
     ["TLS, files proxied", true, false],
-    ["the stream with a client's certificate, files proxied", true, true],
+    ["the stream with a client certificate, files proxied", true, true],
   ])(
     "statsig-node-core by %s",
     async (_, proxied, isMutual) => {
@@ -209,7 +209,7 @@ describeWith("node", "openssl")("an id-list gate through the relay over HTTPS", 
         args: proxied ? ["--proxy-id-lists"] : [],
         env: { STATSIG_ENDPOINT: upstream.url },
       });
-      // A request without a body over HTTP/2 is how this SDK asks for its lists.
+      // This SDK requests its lists by a request without a body over HTTP/2.
       const byName = (protocol: string) => relay.urlOf(protocol).replace("127.0.0.1", "localhost");
       const { certPath, keyPath } = pki.good;
       await using sdk = await startCoreSdk({

@@ -15,7 +15,7 @@ import { publishKey } from "../support/upstream/published-key.ts";
 import { status } from "../support/upstream/upstream.ts";
 
 const AT_ONCE = 30;
-/** The relay itself has 70 MB of it. One body alone once took 420 MB. */
+/** The relay itself takes 70 MB. Without limits, one body takes 420 MB. */
 const MAX_RSS_BYTES = 250_000_000;
 const QUICK = ["--log-event-flush-interval-in-ms", "20"];
 
@@ -29,7 +29,7 @@ afterAll(deleteFolders);
 const post = (setup: EventRelay, sdkKey: string, bomb: EventBomb) =>
   setup.post(sdkKey, bomb.body, bombHeaders(bomb));
 
-/** The answers to so many of them at once, and the most memory that the relay had meanwhile. */
+/** Sends a body many times at once. Returns the responses, and the most memory that the relay had meanwhile. */
 async function postMany(setup: EventRelay, sdkKey: string, bomb: EventBomb, count: number) {
   setup.relay.resetPeakRss();
   const answers = await Promise.all(Array.from({ length: count }, () => post(setup, sdkKey, bomb)));
@@ -40,7 +40,7 @@ async function postMany(setup: EventRelay, sdkKey: string, bomb: EventBomb, coun
 
 const named = EVENT_BOMBS.map((bomb) => [bomb.name, bomb.coding, bomb] as const);
 
-describe("bodies that are more than they seem", () => {
+describe("decompression bombs and other costly bodies", () => {
   test.each(named)("%s, %s", async (_, coding, bomb) => {
     const sdkKey = `secret-${bomb.name.replaceAll(/\W/g, "-")}-${coding}`;
     expect((await post(shared, sdkKey, bomb)).status).toBe(bomb.status);
@@ -51,7 +51,7 @@ describe("bodies that are more than they seem", () => {
       expect(batches.length).toBeGreaterThan(0);
       return batches.map(({ text }) => text);
     });
-    // Those that are taken are events like any other.
+    // Accepted events are forwarded like any others.
     for (const text of texts) expect(JSON.parse(text)).toHaveProperty("events");
   });
 
@@ -66,7 +66,7 @@ describe("bodies that are more than they seem", () => {
   );
 
   test.each(["20,000 empty events", "one event of 5 MB", "one event of 1.7 million objects"])(
-    `${AT_ONCE} at once for an upstream that takes nothing: %s`,
+    `${AT_ONCE} at once while upstream accepts nothing: %s`,
     async (name) => {
       await using setup = await startEventRelay({ args: QUICK });
       setup.upstream.misbehave(status(500));
@@ -82,7 +82,7 @@ describe("bodies that are more than they seem", () => {
 describe("--max-events-per-request", () => {
   const events = (count: number) => ({ events: Array.from({ length: count }, (_, at) => at) });
 
-  test("20,000 events are taken, and are 20 requests to upstream; one more is refused", async () => {
+  test("accepts 20,000 events, which take 20 requests to upstream, and rejects one more", async () => {
     expect((await shared.post("secret-most", events(MAX_EVENTS))).status).toBe(202);
     const refused = await shared.post("secret-more", events(MAX_EVENTS + 1));
     expect([refused.status, await refused.json()]).toEqual([413, { code: 413, reason: "Payload Too Large" }]);
@@ -95,14 +95,14 @@ describe("--max-events-per-request", () => {
     await eventually(() => expect(shared.relay.output()).toContain("reason=too_many_events"));
   });
 
-  test("another bound", async () => {
+  test("changes the limit", async () => {
     await using setup = await startEventRelay({ args: ["--max-events-per-request", "7"] });
     expect((await setup.post("secret-a", events(7))).status).toBe(202);
     expect((await setup.post("secret-a", events(8))).status).toBe(413);
     expect((await setup.post("secret-a", { ...events(0), more: events(8) })).status).toBe(202);
   });
 
-  test("a relay that sends to one with a lower bound halves its requests, and loses nothing", async () => {
+  test("a relay whose upstream has a lower limit halves its requests and loses nothing", async () => {
     await using last = await startEventRelay({ args: [...QUICK, "--max-events-per-request", "300"] });
     const env = { LOG_EVENT_STATSIG_ENDPOINT: last.relay.httpUrl };
     await using first = await startEventRelay({ args: QUICK, upstream: last.upstream, env });
@@ -114,8 +114,8 @@ describe("--max-events-per-request", () => {
   });
 });
 
-describe("a key that upstream refuses", () => {
-  test.each([401, 403])("%d: one request for each body at most, and one line in the log", async (code) => {
+describe("an SDK key that upstream rejects", () => {
+  test.each([401, 403])("with %d gets at most one request per body, and one log line", async (code) => {
     const port = await freePort();
     await using setup = await startEventRelay({ args: [...QUICK, "--management-port", `${port}`] });
     setup.upstream.misbehave(status(code));
@@ -131,7 +131,7 @@ describe("a key that upstream refuses", () => {
     expect(setup.relay.output().split(`upstream answered ${code}`)).toHaveLength(2);
   });
 
-  test("with a spool: nothing of the group is left there", async () => {
+  test("has nothing left in the spool", async () => {
     const folder = newFolder();
     const spooled = { args: [...QUICK, "--event-spool-path", folder] };
     {
@@ -148,7 +148,7 @@ describe("a key that upstream refuses", () => {
   });
 });
 
-test("5,000 bodies of as many groups: each arrives, and memory stays bounded", async () => {
+test("5,000 bodies of as many groups arrive, with bounded memory", async () => {
   await using setup = await startEventRelay({ args: QUICK });
   setup.relay.resetPeakRss();
   const filler = "é".repeat(2_000);
@@ -169,7 +169,7 @@ test("5,000 bodies of as many groups: each arrives, and memory stays bounded", a
   expect(setup.relay.peakRssBytes()).toBeLessThan(MAX_RSS_BYTES);
 }, 60_000);
 
-test("large metadata counts in the queue as what it takes: 503 before memory runs out", async () => {
+test("large metadata counts towards the queue's memory: responds 503 before memory runs out", async () => {
   await using setup = await startEventRelay();
   setup.upstream.misbehave({ kind: "hang" });
   setup.relay.resetPeakRss();
@@ -184,13 +184,13 @@ test("large metadata counts in the queue as what it takes: 503 before memory run
     for (const answer of await Promise.all(answers)) statuses.add(answer.status);
   }
   expect(statuses).toEqual(new Set([202, 503]));
-  // 256 MiB of queue, and the relay.
+  // 256 MiB for the queue, and the rest for the relay.
   expect(setup.relay.peakRssBytes()).toBeLessThan(750_000_000);
 }, 60_000);
 
-describe("bodies of routes that need a few hundred bytes", () => {
+describe("bodies of routes that need only a few hundred bytes", () => {
   const routes = ["/v1/download_config_specs", "/v2/download_config_specs", "/v1/get_id_lists"];
-  test.each(routes)("POST %s: 64 KiB and no more", async (path) => {
+  test.each(routes)("POST %s accepts at most 64 KiB", async (path) => {
     publishKey(shared.upstream, "secret-small");
     const statusOf = async (bytes: number) => {
       const body = `{"more":"${"x".repeat(bytes - 11)}"}`;

@@ -10,7 +10,7 @@ const event = fc.oneof(
   fc.constantFrom("{}", "1", '"]"', '"\\",\\\\"', '{"a":[1,{"b":","}]}', '"é🎈"'),
   fc.integer({ min: 400, max: 3_000 }).map((length) => JSON.stringify("ab".repeat(length))),
 );
-/** Events with whatever may stand around them, and whether each is left out, as a repeat is. */
+/** Events with spaces around them, and whether each is left out like a duplicate. */
 const events = fc.array(fc.record({ before: spaces, text: event, after: spaces, isLeftOut: fc.boolean() }), {
   maxLength: 40,
 });
@@ -30,7 +30,7 @@ function rangesOf(all: Events) {
   return { text: read.text, ranges, texts };
 }
 
-test("whatever is cut comes out byte for byte, in order, in chunks that are full but for one event within the limits", () => {
+test("chunks have the events byte for byte, in order, and are as full as the limits allow", () => {
   fc.assert(
     fc.property(events, limits, (all, { maxEvents, maxBytes }) => {
       const { text, ranges, texts } = rangesOf(all);
@@ -42,7 +42,7 @@ test("whatever is cut comes out byte for byte, in order, in chunks that are full
         expect([chunk.count, chunk.bytes]).toEqual([inside.length, bytesOf(inside)]);
         expect(chunk.count).toBeLessThanOrEqual(maxEvents);
         if (chunk.count > 1) expect(chunk.bytes).toBeLessThanOrEqual(maxBytes);
-        // What goes between threads is its own buffer, whole.
+        // Buffers that are transferred between threads must not be part of a larger one.
         expect(chunk.body.buffer.byteLength).toBe(chunk.body.byteLength);
       }
       for (const [at, { count, bytes }] of chunks.slice(0, -1).entries()) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DIGEST_WORDS, SeenDigests } from "../../src/log-events/dedupe.ts";
-import { EventReader } from "../../src/log-events/parse.ts";
+import { BatchParser } from "../../src/log-events/parse.ts";
 import { GarbageLimit } from "../../src/platform/garbage-limit.ts";
 import { textsOf } from "../support/log-events/event-batches.ts";
 
@@ -11,12 +11,12 @@ const gate = {
   metadata: { gate: "g", gateValue: "true", ruleID: "r" },
 };
 
-/** Crowded: with few bits of difference where the table looks first. */
+/** Few bits differ in the first word, so that the table has many collisions. */
 const digestsOf = (values: readonly number[]): Uint32Array =>
   Uint32Array.from(values.flatMap((value) => [Math.imul(value, 0x9e3779b1) & 0xff, value, 0, 1]));
 
-describe("the window", () => {
-  test("knows exactly the last ones, whatever comes; the oldest makes room", () => {
+describe("the window of deduplication", () => {
+  test("has exactly the last digests; a new one evicts the oldest", () => {
     const values = fc.array(fc.nat(80), { maxLength: 400 });
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 60 }), values, (limit, all) => {
@@ -38,7 +38,7 @@ describe("the window", () => {
     );
   });
 
-  test("grows in steps and keeps what it knows", () => {
+  test("grows in steps and keeps its digests", () => {
     const limit = 100_000;
     const spread = (value: number) => Uint32Array.of(Math.imul(value, 0x9e3779b1), value, 0, 1);
     const seen = new SeenDigests(limit);
@@ -53,9 +53,9 @@ describe("the window", () => {
   });
 });
 
-describe("batches", () => {
-  const read = (reader: EventReader, events: readonly unknown[]) => {
-    const reading = reader.read({
+describe("deduplication of batches", () => {
+  const read = (parser: BatchParser, events: readonly unknown[]) => {
+    const reading = parser.parse({
       body: new Uint8Array(Buffer.from(JSON.stringify({ events }))),
       contentEncoding: "",
       sdkKey: "secret-a",
@@ -67,7 +67,7 @@ describe("batches", () => {
     return reading;
   };
 
-  test("never a first event dropped, always a repeat: whether in one batch or over many", () => {
+  test("drops every duplicate and never the first event, within a batch and between batches", () => {
     const event = fc.oneof(
       { weight: 4, arbitrary: fc.nat(12).map((user) => ({ ...gate, user: { userID: user } })) },
       { weight: 1, arbitrary: fc.constant({ eventName: "purchase" }) },
@@ -77,10 +77,10 @@ describe("batches", () => {
     });
     fc.assert(
       fc.property(batches, (all) => {
-        const reader = new EventReader(new GarbageLimit());
+        const parser = new BatchParser(new GarbageLimit());
         const known = new Set<string>();
         for (const { events, queued } of all) {
-          const { chunks, digests, repeats } = read(reader, events);
+          const { chunks, digests, duplicates } = read(parser, events);
           const kept = textsOf(chunks);
           const here = new Set<string>();
           const expected = events
@@ -92,10 +92,10 @@ describe("batches", () => {
               return !isRepeat;
             });
           expect(kept).toEqual(expected);
-          expect(repeats).toBe(events.length - kept.length);
-          // A queue that had no room: the SDK will send them again, and then they are first.
+          expect(duplicates).toBe(events.length - kept.length);
+          // As if the queue was full: the SDK sends them again, and they must not be dropped then.
           if (!queued) continue;
-          if (digests !== undefined) reader.remember(digests);
+          if (digests !== undefined) parser.remember(digests);
           for (const text of here) known.add(text);
         }
       }),

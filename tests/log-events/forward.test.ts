@@ -9,7 +9,7 @@ const sizes = (requests: readonly { readonly events: readonly string[] }[]) =>
   requests.map(({ events }) => events.length);
 
 describe("grouping", () => {
-  test("batches of a group wait a second for more, and go as one request in order", async () => {
+  test("sends the batches of a group in one request, in order, after a second", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
     await queue.put(eventBatch(a, ["1", "2"], clock.now()));
@@ -25,20 +25,20 @@ describe("grouping", () => {
     expect(queue.depth.batches).toBe(0);
   });
 
-  test("1,000 events do not wait", async () => {
+  test("sends 1,000 events at once", async () => {
     await using setup = startForwarder();
     for (let at = 0; at < 10; at++) await setup.queue.put(eventBatch(a, labels(100), setup.clock.now()));
     await setup.clock.advance(25);
     expect(sizes(setup.sink.requests)).toEqual([1_000]);
   });
 
-  test("no request has more than 1,000 events or 1 MB, but for one event that is larger", async () => {
+  test("limits a request to 1,000 events and 1 MB, unless a single event is larger", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
     await queue.put(eventBatch(a, labels(2_500), clock.now()));
     await clock.advance(25);
     expect(sizes(sink.requests)).toEqual([1_000, 1_000]);
-    // What does not fill a request waits for more, as if it had come alone.
+    // Events that do not fill a request wait for more.
     await clock.advance(1_100);
     expect(sizes(sink.requests)).toEqual([1_000, 1_000, 500]);
     const large = (mb: number) => `"${"x".repeat(mb * 1_000_000 - 2)}"`;
@@ -47,7 +47,7 @@ describe("grouping", () => {
     expect(sizes(sink.requests.slice(3))).toEqual([2, 1, 1, 1]);
   });
 
-  test("one group has one request at a time; 16 are in flight at most", async () => {
+  test("has one request of a group in flight at a time, and at most 16 in total", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
     const gate = Promise.withResolvers<void>();
@@ -66,8 +66,8 @@ describe("grouping", () => {
   });
 });
 
-describe("an upstream that says no", () => {
-  test("retries with growing waits, in order, and holds up no other group", async () => {
+describe("an upstream that fails or rejects requests", () => {
+  test("is retried with growing delays, in order, and delays no other group", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
     let failures = 0;
@@ -88,7 +88,7 @@ describe("an upstream that says no", () => {
     }
   });
 
-  test("Retry-After is kept to, but for more than 60 s", async () => {
+  test("is not retried before Retry-After, up to 60 s", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
     const answers = [
@@ -107,14 +107,14 @@ describe("an upstream that says no", () => {
   test.each([
     [false, [500, 1_000, 2_000, 5_000, 5_000]],
     [true, [500, 1_000, 2_000, 30_000, 30_000]],
-  ])("waits grow, half of each random; outage: %p", (isOutage, longest) => {
+  ])("gets growing delays, half of each random (outage: %p)", (isOutage, longest) => {
     const waits = (random: number) =>
       [1, 2, 3, 7, 50].map((failures) => retryDelayMs({ failures, afterMs: undefined, isOutage }, random));
     expect(waits(1)).toEqual(longest);
     expect(waits(0)).toEqual(longest.map((ms) => ms / 2));
   });
 
-  test("413 splits until it fits; an event that is too large alone is dropped and reported", async () => {
+  test("that responds 413 gets smaller requests; a single event that is too large is dropped and reported", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
     const poison = eventText("13");
@@ -132,7 +132,7 @@ describe("an upstream that says no", () => {
   });
 
   test.each([401, 403])(
-    "%d ends the group: its events are dropped with one request, reported once",
+    "that responds %d gets one request of the group, whose events are dropped and reported once",
     async (code) => {
       await using setup = startForwarder();
       const { queue, clock, sink } = setup;
@@ -154,7 +154,7 @@ describe("an upstream that says no", () => {
         },
       ]);
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-      // The key may have become valid: what comes later is tried.
+      // The key may have become valid: later events are tried.
       sink.script = () => accepted;
       await queue.put(eventBatch(a, ["later"], clock.now()));
       await clock.advance(1_010);
@@ -162,7 +162,7 @@ describe("an upstream that says no", () => {
     },
   );
 
-  test("any other 4xx drops the request's events, counted, with the reason", async () => {
+  test("that responds with another 4xx has the events of the request dropped, with count and reason", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
     sink.script = ({ group }) => (group.sdkKey === a.sdkKey ? { kind: "refused", status: 400 } : accepted);
@@ -182,7 +182,7 @@ describe("an upstream that says no", () => {
     expect(queue.depth.batches).toBe(0);
   });
 
-  test("while it is down one request at a time looks whether it is back; then all go at once", async () => {
+  test("is probed by one request at a time while it is down; then all are sent at once", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
     sink.script = () => failed;
@@ -190,7 +190,7 @@ describe("an upstream that says no", () => {
       await queue.put(eventBatch(eventGroup(`g${at}`), [`${at}`], clock.now()));
     await clock.advance(10 * 60_000);
     const groups = new Set(sink.requests.map(({ group }) => group.metadata));
-    // As many as failed before it was known, and those that had taken their places meanwhile.
+    // Those that failed before upstream counted as down, and those that were sent in their place.
     expect(groups.size).toBeLessThanOrEqual(32);
     const lastMinute = sink.requests.filter(({ atMs }) => atMs > clock.now() - 60_000);
     expect(lastMinute.length).toBeWithin(16, 80);
@@ -199,7 +199,7 @@ describe("an upstream that says no", () => {
     expect(sink.accepted).toHaveLength(200);
   });
 
-  test("a key that is told to wait for long holds up nobody, however many groups it has", async () => {
+  test("that asks one key to wait for long does not delay other keys, however many groups the key has", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink } = setup;
     sink.script = ({ group }) =>

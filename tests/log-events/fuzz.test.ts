@@ -11,7 +11,7 @@ const MAX_GROWTH_BYTES = 400 * 1024 * 1024;
 type Body = Uint8Array<ArrayBuffer>;
 type Mutation = (body: Body) => Body;
 
-/** A small generator of its own, so that a seed gives the same run again. */
+/** A small generator, so that a run can be repeated with its seed. */
 function randomFrom(seed: number): (below: number) => number {
   let state = seed >>> 0;
   return (below) => {
@@ -113,7 +113,7 @@ function request(): { readonly coding: string; readonly body: Body } {
   };
 }
 
-test(`${BODIES} mutated bodies: no crash, memory bounded, each answer one of 202, 400, 413, 503`, async () => {
+test(`${BODIES} mutated bodies: no crash, bounded memory, and each response is 202, 400, 413 or 503`, async () => {
   await using setup = await startEventRelay();
   for (let at = 0; at < 200; at++) await setup.post("secret-warm", { events: [event()] });
   const before = setup.relay.rssBytes();

@@ -23,7 +23,7 @@ const codings = {
 } as const;
 
 describe("POST /v1/log_event", () => {
-  test.each(Object.entries(codings))("takes a body in %s", async (coding, encode) => {
+  test.each(Object.entries(codings))("accepts a body in %s", async (coding, encode) => {
     const sdkKey = `secret-coded-${coding}-${encode.name}`;
     const body = new Uint8Array(encode(JSON.stringify(batch("x"))));
     const answer = await shared.post(sdkKey, body, { "content-encoding": coding });
@@ -32,7 +32,7 @@ describe("POST /v1/log_event", () => {
     await eventually(() => expect(shared.forwarded(sdkKey)[0]?.events).toEqual(batch("x").events));
   });
 
-  test("whatever an event is and holds goes on as it came, byte for byte", async () => {
+  test("forwards any event byte for byte", async () => {
     const events = [
       '{"eventName": "odd", "user": {"userID": 12345678901234567890}, "value": 1.50, "unknown": {"a": [1e400]}}',
       '{"eventName":"statsig::gate_exposure","user":null,"time":"soon","metadata":3,"statsigMetadata":null}',
@@ -50,7 +50,7 @@ describe("POST /v1/log_event", () => {
     );
   });
 
-  test("the SDK's headers, the count and the key go with them", async () => {
+  test("forwards the SDK's headers, the count and the key", async () => {
     const headers = {
       "statsig-sdk-type": "node",
       "statsig-sdk-version": "1.2.3",
@@ -76,7 +76,7 @@ describe("POST /v1/log_event", () => {
     expect(forwarded?.metadata).toBeUndefined();
   });
 
-  test("a header that no SDK sends is left out, the events are kept", async () => {
+  test("leaves out headers that no SDK sends, and accepts the events", async () => {
     await shared.post("secret-long", { events: [1] }, { "statsig-sdk-type": "x".repeat(201) });
     await eventually(() => expect(shared.forwarded("secret-long")).toHaveLength(1));
     expect(shared.forwarded("secret-long")[0]?.request.headers["statsig-sdk-type"]).toBeUndefined();
@@ -86,10 +86,10 @@ describe("POST /v1/log_event", () => {
     ["no key", "", "{}", {}],
     ["a malformed key", "sec ret", "{}", {}],
     ["no body", "secret-bad", "", {}],
-    ["no JSON", "secret-bad", '{"events":[1}', {}],
-    ["no object", "secret-bad", "[1]", {}],
+    ["invalid JSON", "secret-bad", '{"events":[1}', {}],
+    ["an array", "secret-bad", "[1]", {}],
     ["no events", "secret-bad", '{"statsigMetadata":{}}', {}],
-    ["events that are no array", "secret-bad", '{"events":{}}', {}],
+    ["events that are not an array", "secret-bad", '{"events":{}}', {}],
     ["an unknown coding", "secret-bad", '{"events":[]}', { "content-encoding": "lzma" }],
     ["a coding that the body is not in", "secret-bad", '{"events":[]}', { "content-encoding": "gzip" }],
     [
@@ -98,12 +98,12 @@ describe("POST /v1/log_event", () => {
       gzipSync('{"events":[]}').subarray(0, -9),
       { "content-encoding": "gzip" },
     ],
-  ])("400: %s", async (_, sdkKey, body, headers) => {
+  ])("responds 400 to %s", async (_, sdkKey, body, headers) => {
     const answer = await shared.post(sdkKey, body, headers);
     expect([answer.status, await answer.json()]).toEqual([400, { code: 400, reason: "Bad Request" }]);
   });
 
-  test("no events: 202, and nothing is sent", async () => {
+  test("responds 202 to a batch without events, and sends nothing", async () => {
     expect((await shared.post("secret-none", { events: [] })).status).toBe(202);
     await Bun.sleep(100);
     expect(shared.forwarded("secret-none")).toEqual([]);
@@ -133,7 +133,7 @@ describe("POST /v1/log_event", () => {
     20_000,
   );
 
-  test("a chunked body is held to the same bound", async () => {
+  test("applies the limit to chunked bodies", async () => {
     const chunks = (count: number) =>
       new ReadableStream<Uint8Array>({
         start(controller) {
@@ -146,13 +146,13 @@ describe("POST /v1/log_event", () => {
     expect((await shared.post("secret-chunked", chunks(60))).status).toBe(413);
   });
 
-  test("--max-request-body-in-mb sets another bound", async () => {
+  test("--max-request-body-in-mb changes the limit", async () => {
     await using setup = await startEventRelay({ args: ["--max-request-body-in-mb=7"] });
     expect((await setup.post("secret-a", padded(7 * mib))).status).toBe(202);
     expect((await setup.post("secret-a", padded(7 * mib + 1))).status).toBe(413);
   });
 
-  test("other methods: 405", async () => {
+  test("responds 405 to other methods", async () => {
     const answer = await fetch(`${shared.relay.httpUrl}/v1/log_event`);
     expect([answer.status, answer.headers.get("allow")]).toEqual([405, "POST"]);
   });

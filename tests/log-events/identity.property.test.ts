@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { exposureIdentity } from "../../src/log-events/dedupe.ts";
+import { identifyExposure } from "../../src/log-events/dedupe.ts";
 
 const TIME = 1_760_000_000_000 - (1_760_000_000_000 % 60_000);
 const context = { sdkKey: "secret-a", batchStableId: undefined };
@@ -14,18 +14,18 @@ const gate = {
 const config = { ...gate, eventName: "statsig::config_exposure", metadata: { config: "g", ruleID: "r" } };
 
 const same = (a: unknown, b: unknown, batchA = context, batchB = context) =>
-  exposureIdentity(a, batchA) === exposureIdentity(b, batchB);
+  identifyExposure(a, batchA) === identifyExposure(b, batchB);
 
-describe("the identity of an exposure (WIRE 5)", () => {
+describe("Exposure identity", () => {
   test.each<[string, unknown]>([
     ["other fields", { ...gate, value: 7, secondaryExposures: [1], user: { ...gate.user, email: "x" } }],
-    ["another moment of the same minute", { ...gate, time: TIME + 59_999 }],
+    ["another time in the same minute", { ...gate, time: TIME + 59_999 }],
     [
       "custom IDs in another order",
       { ...gate, user: { userID: "u", customIDs: { other: "o", companyID: "c" } } },
     ],
   ])("is the same with %s", (_, other) => {
-    expect(exposureIdentity(gate, context)).toBeDefined();
+    expect(identifyExposure(gate, context)).toBeDefined();
     expect(same(gate, other)).toBe(true);
   });
 
@@ -44,11 +44,11 @@ describe("the identity of an exposure (WIRE 5)", () => {
     ["minute", { ...gate, time: TIME + 60_000 }],
     ["kind", config],
   ])("differs with another %s", (_, other) => {
-    expect(exposureIdentity(other, context)).toBeDefined();
+    expect(identifyExposure(other, context)).toBeDefined();
     expect(same(gate, other)).toBe(false);
   });
 
-  test("the key is part of it, and the batch's stableID where the event has none", () => {
+  test("includes the SDK key, and the batch's stableID if the event has none", () => {
     expect(same(gate, gate, context, { ...context, sdkKey: "secret-b" })).toBe(false);
     expect(same(gate, gate, context, { ...context, batchStableId: "s" } as never)).toBe(false);
     const own = { ...gate, statsigMetadata: { stableID: "s" } };
@@ -63,24 +63,24 @@ describe("the identity of an exposure (WIRE 5)", () => {
     expect(same({ ...gate, statsigMetadata: null }, gate)).toBe(true);
   });
 
-  test("a value of a config exposure does not count", () => {
+  test("does not include the value of a config exposure", () => {
     expect(same(config, { ...config, metadata: { ...config.metadata, gateValue: "x" } })).toBe(true);
   });
 
   test.each<[string, unknown]>([
-    ["another event", { ...gate, eventName: "purchase" }],
-    ["a layer exposure", { ...gate, eventName: "statsig::layer_exposure" }],
-    ["no object", 7],
+    ["another name", { ...gate, eventName: "purchase" }],
+    ["the name of a layer exposure", { ...gate, eventName: "statsig::layer_exposure" }],
+    ["a number", 7],
     ["no metadata", { ...gate, metadata: null }],
     ["no time", { ...gate, time: undefined }],
-    ["a time that is no number", { ...gate, time: String(TIME) }],
+    ["a time that is not a number", { ...gate, time: String(TIME) }],
     [
       "a number that parsing may have rounded",
       JSON.parse(JSON.stringify(gate).replace('"u"', "9007199254740993")),
     ],
-    ["bytes that were no UTF-8", { ...gate, user: { userID: "\uFFFD" } }],
-  ])("there is none for %s: it is always forwarded", (_, event) => {
-    expect(exposureIdentity(event, context)).toBeUndefined();
+    ["invalid UTF-8", { ...gate, user: { userID: "\uFFFD" } }],
+  ])("does not exist for an event with %s, which is always forwarded", (_, event) => {
+    expect(identifyExposure(event, context)).toBeUndefined();
   });
 });
 
@@ -96,7 +96,7 @@ const exposure = fc.record({
   time: fc.constantFrom(TIME, TIME + 1, TIME + 60_000),
 });
 
-/** What WIRE 5 names, as plain data to compare. */
+/** The fields of docs/protocol.md, Exposure identity, as plain data to compare. */
 function namedFields(event: Record<string, unknown>): string {
   const record = (value: unknown) =>
     typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
@@ -112,10 +112,10 @@ function namedFields(event: Record<string, unknown>): string {
   ]);
 }
 
-test("two exposures have one identity exactly where all that WIRE 5 names is equal", () => {
+test("two exposures have the same identity exactly if all fields of docs/protocol.md, Exposure identity, are equal", () => {
   fc.assert(
     fc.property(exposure, exposure, fc.boolean(), (a, b, near) => {
-      // Differs from the first in one field alone, so that neighbours are compared and not strangers.
+      // Differs from the first in one field only, so that similar exposures are compared.
       const other = near ? { ...a, metadata: b.metadata } : { ...a, user: b.user };
       for (const each of [other, b]) {
         const text = (event: object) => JSON.parse(JSON.stringify(event)) as Record<string, unknown>;

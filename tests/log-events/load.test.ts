@@ -9,17 +9,17 @@ import type { UpstreamRequest } from "../support/upstream/upstream-request.ts";
 const CLIENTS = 50;
 const BATCHES = 20;
 const PER_BATCH = 100;
-const REPEATS_PER_BATCH = 10;
+const DUPLICATES_PER_BATCH = 10;
 
 interface NumberedEvent {
   readonly eventName: string;
   readonly id: string;
 }
 
-/** Of 100 events a few are exposures that the client sent before. */
+/** A few of 100 events are exposures that the client has sent before. */
 function batchOf(client: number, batch: number): NumberedEvent[] {
   return Array.from({ length: PER_BATCH }, (_, at) => {
-    const isRepeat = batch > 0 && at < REPEATS_PER_BATCH;
+    const isRepeat = batch > 0 && at < DUPLICATES_PER_BATCH;
     const id = `${client}-${isRepeat ? 0 : batch}-${at}`;
     return {
       eventName: "statsig::gate_exposure",
@@ -31,10 +31,10 @@ function batchOf(client: number, batch: number): NumberedEvent[] {
   });
 }
 
-const REPEATS = CLIENTS * (BATCHES - 1) * REPEATS_PER_BATCH;
+const DUPLICATES = CLIENTS * (BATCHES - 1) * DUPLICATES_PER_BATCH;
 const SENT = CLIENTS * BATCHES * PER_BATCH;
 
-test(`${CLIENTS} clients x ${BATCHES * PER_BATCH} events through an upstream that fails half its answers, hangs and restarts: each once`, async () => {
+test(`${CLIENTS} clients x ${BATCHES * PER_BATCH} events through an upstream that fails half of the requests, hangs and restarts: each arrives once`, async () => {
   await using setup = await startEventRelay({ args: ["--log-event-flush-interval-in-ms", "200"] });
   const { upstream, relay } = setup;
   const refused = new Set<UpstreamRequest>();
@@ -60,7 +60,7 @@ test(`${CLIENTS} clients x ${BATCHES * PER_BATCH} events through an upstream tha
   const arrived = await eventually(
     () => {
       const events = accepted().flatMap(({ events }) => events as NumberedEvent[]);
-      expect(events.length).toBeGreaterThanOrEqual(SENT - REPEATS);
+      expect(events.length).toBeGreaterThanOrEqual(SENT - DUPLICATES);
       return events;
     },
     { withinMs: 60_000, everyMs: 250 },
@@ -69,15 +69,15 @@ test(`${CLIENTS} clients x ${BATCHES * PER_BATCH} events through an upstream tha
   const batches = accepted();
   const ids = new Set(arrived.map(({ id }) => id));
   console.log(
-    `sent ${SENT}, of them ${REPEATS} repeats; arrived ${arrived.length}, distinct ${ids.size}; ` +
+    `sent ${SENT}, of them ${DUPLICATES} duplicates; arrived ${arrived.length}, distinct ${ids.size}; ` +
       `requests accepted ${batches.length}, failed ${refused.size}; ${Math.round(performance.now() - startedAt)} ms`,
   );
-  expect(ids.size).toBe(SENT - REPEATS);
+  expect(ids.size).toBe(SENT - DUPLICATES);
   expect(batches.flatMap(({ events }) => events)).toHaveLength(ids.size);
   for (const [client, order] of orderByClient(batches)) {
     const expected = [...Array(BATCHES).keys()].flatMap((batch) =>
       batchOf(Number(client), batch)
-        .slice(batch === 0 ? 0 : REPEATS_PER_BATCH)
+        .slice(batch === 0 ? 0 : DUPLICATES_PER_BATCH)
         .map(({ id }) => id),
     );
     expect(order).toEqual(expected);
@@ -92,7 +92,7 @@ test(`${CLIENTS} clients x ${BATCHES * PER_BATCH} events through an upstream tha
     expect(answer.status).toBe(202);
   }
 
-  /** Hangs before it stops, so that no answer is on its way when the connections go. */
+  /** Hangs before it stops, so that no response is in flight when the connections are closed. */
   async function restartNowAndThen(): Promise<void> {
     for (let round = 0; round < 3; round++) {
       await sleep(1_200);

@@ -31,7 +31,7 @@ async function post(relay: RelayProcess): Promise<void> {
 const accepted = (relay: RelayProcess) => relay.output().split("log events accepted").length - 1;
 const urlOf = (port: number) => `http://127.0.0.1:${port}`;
 
-test("a relay that is to send events to itself takes them once, keeps them, and says what is wrong", async () => {
+test("a relay that forwards to itself accepts the events once, keeps them, and reports the loop", async () => {
   await using upstream = await startUpstream();
   publishKey(upstream, KEY);
   const port = await freePort();
@@ -43,7 +43,7 @@ test("a relay that is to send events to itself takes them once, keeps them, and 
   expect(relay.output()).not.toContain("log events sent");
 });
 
-test("two that are to send them to each other: they come round once and no further", async () => {
+test("events in a loop of two relays go around once", async () => {
   await using upstream = await startUpstream();
   publishKey(upstream, KEY);
   const [here, there] = [await freePort(), await freePort()];
@@ -55,7 +55,7 @@ test("two that are to send them to each other: they come round once and no furth
   expect([accepted(first), accepted(second)]).toEqual([1, 1]);
 });
 
-test("a row of relays passes them on, and names each of them to the next", async () => {
+test("a chain of relays forwards events, and each names itself to the next", async () => {
   await using last = await startEventRelay();
   publishKey(last.upstream, KEY);
   await using middle = await startTowards(last.upstream, await freePort(), last.relay.httpUrl);

@@ -5,7 +5,7 @@ import { describeEventQueue } from "../support/log-events/event-queue-contract.t
 
 describeEventQueue("in memory", async ({ maxBytes }) => new MemoryQueue({ maxBatches: 20_000, maxBytes }));
 
-test("no more batches than it may hold; removing makes room", async () => {
+test("rejects batches above the limit; an ack frees room", async () => {
   await using queue = new MemoryQueue({ maxBatches: 2, maxBytes: 1_000_000 });
   const batch = eventBatch(eventGroup("a"), ["1"], 1);
   expect(await queue.put(batch)).toBe("queued");
@@ -13,20 +13,20 @@ test("no more batches than it may hold; removing makes room", async () => {
   expect(await queue.put(batch)).toBe("queued");
   expect(queue.filled).toBe(1);
   expect(await queue.put(batch)).toBe("full");
-  const taken = await queue.take(ANYTHING);
+  const claimed = await queue.claim(ANYTHING);
   expect(await queue.put(batch)).toBe("full");
-  if (taken !== undefined) await queue.remove(taken, 1);
+  if (claimed !== undefined) await queue.ack(claimed, 1);
   expect(await queue.put(batch)).toBe("queued");
 });
 
-test("groups that come and go leave nothing behind", async () => {
+test("frees the memory of groups that are empty", async () => {
   await using queue = new MemoryQueue({ maxBatches: 20_000, maxBytes: 10_000 });
   for (let at = 0; at < 1_000; at++) {
     expect(await queue.put(eventBatch(eventGroup(`${at}`), [`${at}`], at))).toBe("queued");
-    const taken = await queue.take(ANYTHING);
-    if (taken === undefined) throw new Error("nothing was taken");
-    if (at % 2 === 0) await queue.remove(taken, 1);
-    else await queue.remove(taken);
+    const claimed = await queue.claim(ANYTHING);
+    if (claimed === undefined) throw new Error("nothing was claimed");
+    if (at % 2 === 0) await queue.ack(claimed, 1);
+    else await queue.ack(claimed);
   }
   expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
 });

@@ -3,7 +3,7 @@ import { eventually } from "../support/common/wait.ts";
 import { type EventRelay, startEventRelay } from "../support/log-events/event-relay.ts";
 
 describe("a full queue", () => {
-  test("503 with Retry-After; what comes again when there is room is no repeat", async () => {
+  test("responds 503 with Retry-After, and accepts the retry when there is room: it is not a duplicate", async () => {
     await using setup = await startEventRelay({ args: ["--log-event-process-queue-size", "2"] });
     const exposure = (user: string) => ({
       events: [
@@ -18,10 +18,10 @@ describe("a full queue", () => {
       { code: 503, reason: "Service Unavailable" },
     ]);
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
-    // A repeat needs no room.
+    // A duplicate needs no room.
     expect((await setup.post("secret-a", exposure("2"))).status).toBe(202);
     restore();
-    // Those that hang end with their connections.
+    // Requests that hang end with their connections.
     await setup.upstream.stop();
     await setup.upstream.restart();
     await eventually(async () => expect((await setup.post("secret-a", exposure("3"))).status).toBe(202));
@@ -34,7 +34,7 @@ describe("a full queue", () => {
   }, 20_000);
 });
 
-describe("dedupe", () => {
+describe("deduplication", () => {
   const quick = { args: ["--log-event-flush-interval-in-ms", "20"] };
   const exposure = {
     eventName: "statsig::gate_exposure",
@@ -45,22 +45,22 @@ describe("dedupe", () => {
   const post = (setup: EventRelay, sdkKey: string, events: readonly unknown[]) =>
     setup.post(sdkKey, { events });
 
-  test("a batch of repeats is answered 202 and not sent; other events always are", async () => {
+  test("responds 202 to a batch of duplicates and does not send it; other events are always sent", async () => {
     await using shared = await startEventRelay(quick);
     const other = { eventName: "purchase", time: 5 };
-    expect((await post(shared, "secret-repeats", [exposure, other, exposure])).status).toBe(202);
-    await eventually(() => expect(shared.forwarded("secret-repeats")).toHaveLength(1));
-    expect((await post(shared, "secret-repeats", [exposure, exposure])).status).toBe(202);
-    expect((await post(shared, "secret-repeats", [exposure, other])).status).toBe(202);
-    await eventually(() => expect(shared.forwarded("secret-repeats")).toHaveLength(2));
-    expect(shared.forwarded("secret-repeats").map(({ events }) => events)).toEqual([
+    expect((await post(shared, "secret-duplicates", [exposure, other, exposure])).status).toBe(202);
+    await eventually(() => expect(shared.forwarded("secret-duplicates")).toHaveLength(1));
+    expect((await post(shared, "secret-duplicates", [exposure, exposure])).status).toBe(202);
+    expect((await post(shared, "secret-duplicates", [exposure, other])).status).toBe(202);
+    await eventually(() => expect(shared.forwarded("secret-duplicates")).toHaveLength(2));
+    expect(shared.forwarded("secret-duplicates").map(({ events }) => events)).toEqual([
       [exposure, other],
       [other],
     ]);
   });
 
   test.each(["--log-event-dedupe false", "--log-event-dedupe=false"])(
-    "%s forwards them all",
+    "%s forwards duplicates",
     async (given) => {
       await using setup = await startEventRelay({ args: given.split(" ") });
       await post(setup, "secret-a", [exposure, exposure]);
@@ -69,7 +69,7 @@ describe("dedupe", () => {
     },
   );
 
-  test("LOG_EVENT_DEDUPE_CACHE_LIMIT bounds what is remembered, the oldest goes first", async () => {
+  test("LOG_EVENT_DEDUPE_CACHE_LIMIT limits the window; the oldest exposure is evicted first", async () => {
     await using setup = await startEventRelay({
       args: ["--log-event-flush-interval-in-ms", "10"],
       env: { LOG_EVENT_DEDUPE_CACHE_LIMIT: "2" },

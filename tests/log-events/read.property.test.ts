@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { readBatch as readBytes } from "../../src/log-events/batch.ts";
 
-/** What the reader finds in a text; undefined if it refuses it. */
+/** Returns what the reader finds in a text, or undefined if it rejects it. */
 function readBatch(body: string) {
   const limits = { maxEvents: Number.POSITIVE_INFINITY, maxMetadataBytes: Number.POSITIVE_INFINITY };
   const read = readBytes(Buffer.from(body), limits);
@@ -18,7 +18,7 @@ function readBatch(body: string) {
   };
 }
 
-/** JSON as no library writes it: spaces anywhere, names with escapes. Numbers are given by their texts. */
+/** JSON that no library writes: with spaces anywhere and escapes in names. Numbers are given as text. */
 const space = fc.constantFrom("", "", "", " ", "\n", "\t\r\n  ");
 const numberText = fc.constantFrom(
   "0",
@@ -71,8 +71,8 @@ const eventsText = arrayOf(valueText);
 const otherMember = fc.tuple(stringText, valueText).map(([name, value]) => `${name} :${value}`);
 const nameOf = (name: string) => fc.constantFrom(JSON.stringify(name), `"${escaped(name)}"`);
 
-describe("what is read of a log_event body is what JSON.parse finds in it", () => {
-  test("events in their exact source text, and so is statsigMetadata", () => {
+describe("the reader of log_event bodies agrees with JSON.parse", () => {
+  test("returns the exact source text of events and of statsigMetadata", () => {
     fc.assert(
       fc.property(
         eventsText,
@@ -98,7 +98,7 @@ describe("what is read of a log_event body is what JSON.parse finds in it", () =
     );
   });
 
-  test("of any text: refused where there is no array of events, else parsed alike", () => {
+  test("rejects any text without an array of events, and parses all others alike", () => {
     const anyBody = fc.oneof(
       valueText,
       fc
@@ -144,11 +144,11 @@ describe("what is read of a log_event body is what JSON.parse finds in it", () =
     '{"events":{}}',
     '{"events":null}',
     '{"events":[1],"events":2}',
-  ])("refused: %s", (text) => {
+  ])("rejects %s", (text) => {
     expect(readBatch(text)).toBeUndefined();
   });
 
-  test("nesting as deep as a body allows is no recursion of ours", () => {
+  test("does not recurse, however deep a body is nested", () => {
     const deep = `${"[".repeat(1_000_000)}${"]".repeat(1_000_000)}`;
     expect(readBatch(`{"events":[${deep}]}`)?.events[0]?.text).toBe(deep);
     expect(readBatch(`{"events":${"[".repeat(1_000_000)}`)).toBeUndefined();

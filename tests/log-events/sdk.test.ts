@@ -29,7 +29,7 @@ const exposuresAt = (setup: EventRelay): Exposure[] =>
     .flatMap(({ events }) => events as Exposure[])
     .filter(({ eventName }) => eventName.endsWith("_exposure"));
 
-/** Asks for a gate and a config as three users. */
+/** Evaluates a gate and a config for three users. */
 async function useSdk(sdk: SdkProcess): Promise<void> {
   expect(sdk.initialised).toEqual({ ok: true });
   for (const user of ["u1", "u2", "u3"]) {
@@ -52,8 +52,8 @@ async function expectThreeUsers(setup: EventRelay): Promise<void> {
   );
 }
 
-describeWith("node")("events of real SDKs", () => {
-  test("statsig-node-core: zstd in, exposures at upstream once, with the SDK's headers", async () => {
+describeWith("node")("log events of SDKs", () => {
+  test("statsig-node-core sends zstd; each exposure reaches upstream once, with the SDK's headers", async () => {
     await using setup = await relayWithSpecs();
     await using sdk = await startCoreSdk({
       sdkKey,
@@ -61,7 +61,7 @@ describeWith("node")("events of real SDKs", () => {
       options: { disableAllLogging: false },
     });
     await useSdk(sdk);
-    // It sends when it is stopped.
+    // The SDK sends its events when it is shut down.
     await sdk[Symbol.asyncDispose]();
     await expectThreeUsers(setup);
     const [batch] = setup.forwarded(sdkKey);
@@ -70,21 +70,21 @@ describeWith("node")("events of real SDKs", () => {
     expect(batch?.metadata).toMatchObject({ sdkType: "statsig-server-core-node" });
   }, 30_000);
 
-  test("statsig-node: gzip in, exposures at upstream once, though two servers send them", async () => {
+  test("statsig-node sends gzip; each exposure reaches upstream once, although two servers send it", async () => {
     await using setup = await relayWithSpecs();
     const options = { disableAllLogging: false, loggingIntervalMs: 1_000 };
     await untilMinuteHasRoom();
     for (const servers of [1, 2]) {
       await using sdk = await startLegacySdk({ sdkKey, httpUrl: setup.relay.httpUrl, options });
       await useSdk(sdk);
-      // It sends by its interval: when it is stopped, it does not wait for the answer.
+      // The SDK sends at its interval: on shutdown it does not wait for the response.
       await eventually(() => expect(acceptedEvents(setup)).toBeGreaterThanOrEqual(6 * servers), {
         withinMs: 10_000,
       });
     }
     await expectThreeUsers(setup);
     expect(setup.forwarded(sdkKey)[0]?.metadata).toMatchObject({ sdkType: "statsig-node" });
-    expect(setup.relay.output()).toContain("repeats=6");
+    expect(setup.relay.output()).toContain("duplicates=6");
   }, 60_000);
 });
 
@@ -93,7 +93,7 @@ function acceptedEvents(setup: EventRelay): number {
   return Array.from(lines).reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-/** Exposures of two minutes are no repeats. */
+/** Exposures of different minutes are not duplicates. */
 async function untilMinuteHasRoom(): Promise<void> {
   const left = 60_000 - (Date.now() % 60_000);
   if (left < 15_000) await Bun.sleep(left);

@@ -12,8 +12,8 @@ import { startUpstream, status } from "../support/upstream/upstream.ts";
 const [a, b] = [eventGroup("a"), eventGroup("b")];
 const labels = (count: number) => Array.from({ length: count }, (_, at) => `${at}`);
 
-describe("a forwarder that stops", () => {
-  test("sends what waits, though it is not due, and reports nothing", async () => {
+describe("a forwarder that is flushed", () => {
+  test("sends what waits, although it is not due, and reports nothing", async () => {
     await using setup = startForwarder();
     for (let at = 0; at < 50; at++) {
       await setup.queue.put(eventBatch(eventGroup(`g${at}`), labels(10), setup.clock.now()));
@@ -23,7 +23,7 @@ describe("a forwarder that stops", () => {
     expect(setup.ofKind("log_events_left")).toEqual([]);
   });
 
-  test("tries again until the grace is over, then says how many are lost", async () => {
+  test("retries until the deadline, then reports how many events are lost", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink, grace } = setup;
     sink.script = ({ group }) => (group.metadata === a.metadata ? failed : accepted);
@@ -40,7 +40,7 @@ describe("a forwarder that stops", () => {
     ]);
   });
 
-  test("does not wait for a request that hangs longer than the grace", async () => {
+  test("does not wait after the deadline for a request that hangs", async () => {
     await using setup = startForwarder();
     const { queue, clock, sink, grace } = setup;
     sink.script = () => new Promise(() => {});
@@ -54,7 +54,7 @@ describe("a forwarder that stops", () => {
 });
 
 describe("a relay on SIGTERM", () => {
-  test("sends what waits and ends with 0", async () => {
+  test("sends what waits and exits with 0", async () => {
     await using setup = await startEventRelay({ args: ["--log-event-flush-interval-in-ms", "60000"] });
     for (let at = 0; at < 20; at++) await setup.post("secret-a", { events: [at, `${at}`] });
     expect(setup.forwarded()).toEqual([]);
@@ -63,7 +63,7 @@ describe("a relay on SIGTERM", () => {
     expect(setup.relay.output()).not.toContain("lost");
   });
 
-  test("with upstream hanging: ends with the grace, and says how many events are lost", async () => {
+  test("exits after the grace if upstream hangs, and logs how many events are lost", async () => {
     await using setup = await startEventRelay({
       args: ["--shutdown-grace-in-s", "1", "--log-event-flush-interval-in-ms", "10"],
     });
@@ -76,7 +76,7 @@ describe("a relay on SIGTERM", () => {
     expect(setup.relay.output()).toContain("log events lost at shutdown events=3");
   });
 
-  test("with a spool nothing is lost: the next start sends it", async () => {
+  test("loses nothing with a spool: the next start sends the events", async () => {
     const folder = mkdtempSync(join(tmpdir(), "sfp-event-spool-"));
     const args = ["--shutdown-grace-in-s", "1", "--event-spool-path", folder];
     await using upstream = await startUpstream();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { packRequest } from "../../src/log-events/calls.ts";
+import { packRequest } from "../../src/log-events/chunk.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { GarbageLimit } from "../../src/platform/garbage-limit.ts";
 import { UpstreamEndpoint } from "../../src/upstream/endpoint.ts";
@@ -23,8 +23,8 @@ const sinkTo = (upstream: Upstream, clock = systemClock) =>
 const send = (upstream: Upstream) =>
   sinkTo(upstream).send(group, chunksOf(["1", '{"a": 2}']), new AbortController().signal);
 
-describe("events on their way to Statsig (WIRE 2)", () => {
-  test("POST /v1/log_event with key, count, SDK headers, gzip", async () => {
+describe("Upstream requests: log events", () => {
+  test("sends POST /v1/log_event with the key, the count and the SDK's headers, in gzip", async () => {
     await using upstream = await startUpstream();
     expect(await send(upstream)).toEqual({ kind: "accepted" });
     const [request] = upstream.requests;
@@ -59,7 +59,7 @@ describe("events on their way to Statsig (WIRE 2)", () => {
     expect(await send(upstream)).toEqual(outcome);
   });
 
-  test("Retry-After is read, in seconds or as a date", async () => {
+  test("reads Retry-After in seconds or as a date", async () => {
     await using upstream = await startUpstream();
     upstream.misbehave(status(503, "", { "retry-after": "7" }));
     expect(await send(upstream)).toMatchObject({ afterMs: 7_000 });
@@ -68,7 +68,7 @@ describe("events on their way to Statsig (WIRE 2)", () => {
     expect(outcome.kind === "retry" && outcome.afterMs).toBeWithin(5_000, 11_001);
   });
 
-  test("a connection that breaks, or none at all, is tried again", async () => {
+  test("retries if the connection breaks or is refused", async () => {
     await using upstream = await startUpstream();
     upstream.misbehave({ kind: "reset" });
     expect(await send(upstream)).toMatchObject({
@@ -80,14 +80,14 @@ describe("events on their way to Statsig (WIRE 2)", () => {
     expect(await send(upstream)).toMatchObject({ kind: "retry", detail: "connection refused" });
   });
 
-  test("no answer: given up after 30 s, or at once when the relay stops", async () => {
+  test("gives up after 30 s without a response, or at once when the relay stops", async () => {
     await using upstream = await startUpstream();
     upstream.misbehave({ kind: "hang" });
     const clock = new FakeClock();
     const late = sinkTo(upstream, clock).send(group, chunksOf(["1"]), new AbortController().signal);
     await eventually(() => expect(upstream.requests).toHaveLength(1));
     await clock.advance(5_000);
-    // The sink sees for itself that upstream takes connections.
+    // The sink checks that upstream accepts connections.
     await sleep(300);
     await clock.advance(24_999);
     let isOver = false;
@@ -109,13 +109,13 @@ describe("events on their way to Statsig (WIRE 2)", () => {
     expect(await stopped).toEqual(new Error("stopping"));
   });
 
-  test("an answer whose body hangs has come all the same", async () => {
+  test("accepts a response whose body hangs", async () => {
     await using upstream = await startUpstream();
     upstream.misbehave({ kind: "stall", afterBytes: 3 });
     const clock = new FakeClock();
     const sent = sinkTo(upstream, clock).send(group, chunksOf(["1"]), new AbortController().signal);
     await eventually(() => expect(upstream.requests).toHaveLength(1));
-    // Its headers and the first bytes of its body are here.
+    // The headers and the first bytes of the body have arrived.
     await sleep(300);
     await clock.advance(10_000);
     expect(await sent).toEqual({ kind: "accepted" });

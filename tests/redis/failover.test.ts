@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { systemClock } from "../../src/platform/clock.ts";
 import { RedisNotices } from "../../src/redis/fleet.ts";
-import { feedDigest } from "../../src/redis/keys.ts";
+import { redisFeedId } from "../../src/redis/keys.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -34,7 +34,7 @@ describeWith(
     await eventually(() => expect(notices.isListening).toBe(true), {
       withinMs: 10_000,
     });
-    await notices.publish(feedDigest(writtenFeed), 42);
+    await notices.publish(redisFeedId(writtenFeed), 42);
     await eventually(() => expect(heard).toEqual([42]));
   }, 40_000);
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../src/platform/clock.ts";
 import { RedisFleetChannel, RedisNotices } from "../../src/redis/fleet.ts";
-import { claimKey, confirmedKey, feedDigest } from "../../src/redis/keys.ts";
+import { claimKey, confirmedKey, redisFeedId } from "../../src/redis/keys.ts";
 import type { RedisOptions } from "../../src/redis/options.ts";
 import type { Feed } from "../../src/specs/feed.ts";
 import type { Confirmation, Turn } from "../../src/specs/fleet.ts";
@@ -146,7 +146,7 @@ describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
     `${Date.now() + 25 * 3_600_000} - 60000`,
   ])('what says "%s" is no confirmation', async (text) => {
     const feed = newFeed();
-    const digest = feedDigest(feed);
+    const digest = redisFeedId(feed);
     await using relay = new Looker(server.options);
     for (const key of [confirmedKey(digest), claimKey(digest)]) {
       await server.cli("SET", key, text, "PX", "60000");
@@ -161,7 +161,7 @@ describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
     ["without an end", ["SET", "KEY", "7 - 60000"]],
   ])("what is %s is none, and is replaced", async (_, command) => {
     const feed = newFeed();
-    const digest = feedDigest(feed);
+    const digest = redisFeedId(feed);
     await using relay = new Looker(server.options);
     for (const key of [confirmedKey(digest), claimKey(digest)]) {
       await server.cli(...command.map((word) => (word === "KEY" ? key : word)));

@@ -35,7 +35,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
     supervisor: strictSupervisor(),
     redis,
     ttlMs: 1_000,
-    answerCountsForMs: 1_000,
+    responseValidMs: 1_000,
     clock: systemClock,
     emit: use.emit,
   });
@@ -43,7 +43,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
   const notice: unknown[] = [];
   notices.listen((...args) => notice.push(args));
   const board = new RedisFleetChannel(redis, notices, systemClock);
-  leader.answered();
+  leader.upstreamResponded();
   const backup = use.backup();
   const startedAt = performance.now();
   await Promise.allSettled([

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { backupKeys, feedDigest, type RedisKeySchema, sdkKeyDigest } from "../../src/redis/keys.ts";
+import { backupKeys, type RedisKeySchema, redisFeedId, sdkKeyDigest } from "../../src/redis/keys.ts";
 import type { ApiVersion, SpecFormat } from "../../src/specs/feed.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
@@ -51,6 +51,6 @@ test("the digest beside a config is of the whole SDK key, whatever the feed", ()
 
 test("a feed's digest tells feeds apart, and holds nothing of the SDK key", () => {
   // printf %s v2/json/secret-0123456789abcdefghij | sha256sum | xxd -r -p | base64, with -_ and no =
-  expect(feedDigest(feedOf(KEY))).toBe("scO2ZIHAl-IW8kFxRm2yypFZQ6TH4wN-Wm3fTJYLJY0");
-  expect(feedDigest(feedOf(KEY, "v1"))).not.toBe(feedDigest(feedOf(KEY)));
+  expect(redisFeedId(feedOf(KEY))).toBe("scO2ZIHAl-IW8kFxRm2yypFZQ6TH4wN-Wm3fTJYLJY0");
+  expect(redisFeedId(feedOf(KEY, "v1"))).not.toBe(redisFeedId(feedOf(KEY)));
 });

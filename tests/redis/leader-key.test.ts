@@ -18,7 +18,7 @@ class Renewing extends RedisUse {
     this.leader = new LeaderKey({
       redis: this.connection,
       ttlMs,
-      answerCountsForMs: 1_000,
+      responseValidMs: 1_000,
       clock: systemClock,
       supervisor: strictSupervisor(),
       emit: this.emit,
@@ -39,12 +39,12 @@ describeWith("redis-server", "redis-cli")("The original's leader key", () => {
     await using relay = new Renewing(redis.options);
     await Bun.sleep(200);
     expect(await holderOf(redis)).toBe("");
-    relay.leader.answered();
+    relay.leader.upstreamResponded();
     await eventually(async () => expect(await holderOf(redis)).not.toBe(""));
     const holder = await holderOf(redis);
     // An original relay that waits for it must not find a gap.
     for (let answers = 0; answers < 4; answers++) {
-      relay.leader.answered();
+      relay.leader.upstreamResponded();
       for (let look = 0; look < 9; look++) {
         expect(await holderOf(redis)).toBe(holder);
         await Bun.sleep(100);
@@ -58,17 +58,17 @@ describeWith("redis-server", "redis-cli")("The original's leader key", () => {
     await using second = new Renewing(redis.options);
     {
       await using first = new Renewing(redis.options);
-      first.leader.answered();
+      first.leader.upstreamResponded();
       await eventually(async () => expect(await holderOf(redis)).not.toBe(""));
-      second.leader.answered();
+      second.leader.upstreamResponded();
     }
     for (let look = 0; look < 20; look++) {
-      second.leader.answered();
+      second.leader.upstreamResponded();
       expect(await holderOf(redis)).not.toBe("");
       await Bun.sleep(100);
     }
     await redis.cli("SET", LEADER_KEY, "an original relay", "EX", "100");
-    second.leader.answered();
+    second.leader.upstreamResponded();
     await Bun.sleep(500);
     expect(await holderOf(redis)).toBe("an original relay");
   });
@@ -77,7 +77,7 @@ describeWith("redis-server", "redis-cli")("The original's leader key", () => {
     await using redis = await RedisServer.start();
     await redis.cli("SET", LEADER_KEY, "of a relay that was killed");
     await using relay = new Renewing(redis.options, 7_000);
-    relay.leader.answered();
+    relay.leader.upstreamResponded();
     await eventually(async () => expect(Number(await redis.cli("TTL", LEADER_KEY))).toBeWithin(1, 8));
   });
 
@@ -91,10 +91,10 @@ describeWith("redis-server", "redis-cli")("The original's leader key", () => {
     relay.leader.tryNow();
     await relay.told("redis_refuses_writes");
     await redis.cli("CONFIG", "SET", ...allow);
-    await relay.told("redis_takes_writes");
-    expect(relay.kinds("redis_refuses_writes", "redis_takes_writes")).toEqual([
+    await relay.told("redis_accepts_writes");
+    expect(relay.kinds("redis_refuses_writes", "redis_accepts_writes")).toEqual([
       "redis_refuses_writes",
-      "redis_takes_writes",
+      "redis_accepts_writes",
     ]);
   });
 });

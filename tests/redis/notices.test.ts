@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { systemClock } from "../../src/platform/clock.ts";
 import { RedisNotices } from "../../src/redis/fleet.ts";
-import { feedDigest, VERSIONS_CHANNEL } from "../../src/redis/keys.ts";
+import { redisFeedId, VERSIONS_CHANNEL } from "../../src/redis/keys.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -11,7 +11,7 @@ import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
-const digest = feedDigest(feedOf("secret-of-the-customer"));
+const digest = redisFeedId(feedOf("secret-of-the-customer"));
 
 /** A relay that hears what others publish. */
 class Listener extends RedisUse {

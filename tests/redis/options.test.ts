@@ -17,7 +17,7 @@ describe("The Redis environment", () => {
       pool: { min: 1, max: 1 },
       connectTimeoutMs: 5_000,
       commandTimeoutMs: 3_000,
-      maxAnswerBytes: 72 * 1024 * 1024,
+      maxReplyBytes: 72 * 1024 * 1024,
     } as const;
     expect(read({})).toEqual(expected);
     expect(read({ REDIS_URL: "", REDIS_TLS: "", REDIS_SENTINELS: "", REDIS_ENTERPRISE_HOST: "" })).toEqual(

@@ -114,7 +114,7 @@ describeWith("redis-server", "redis-cli")("Over a slow link", () => {
 const LIMIT_MS = 1_000;
 
 /** A relay's connection to what greets as a Redis does, and answers everything else with bytes without an end. */
-async function endless(bytesPerTick: number, maxAnswerBytes: number) {
+async function endless(bytesPerTick: number, maxReplyBytes: number) {
   await using started = new AsyncDisposableStack();
   const server = createServer((socket) => {
     let ticks: Timer | undefined;
@@ -139,7 +139,7 @@ async function endless(bytesPerTick: number, maxAnswerBytes: number) {
     port: (server.address() as AddressInfo).port,
     db: 0,
   } as const;
-  const options = { ...DEFAULT_REDIS_OPTIONS, address, commandTimeoutMs: LIMIT_MS, maxAnswerBytes };
+  const options = { ...DEFAULT_REDIS_OPTIONS, address, commandTimeoutMs: LIMIT_MS, maxReplyBytes };
   const use = new RedisUse(options);
   started.use(use);
   const owned = started.move();

@@ -2,7 +2,7 @@ import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readyRuntime } from "../../scripts/binary/runtimes.ts";
+import { fetchRuntime } from "../../scripts/binary/runtimes.ts";
 import { RUNTIME_VERSION, TARGETS } from "../../scripts/binary/targets.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sfp-runtimes-"));
@@ -18,7 +18,7 @@ afterEach(() => {
   }
 });
 
-/** A home of its own, so that nothing is there yet; npm's cache, too. */
+/** Returns a new, empty folder for runtimes, and points npm to the registry and to an empty cache. */
 function newHome(registry: string): string {
   const home = mkdtempSync(join(folder, "home-"));
   process.env["npm_config_registry"] = registry;
@@ -26,7 +26,7 @@ function newHome(registry: string): string {
   return home;
 }
 
-/** A registry of npm with one package, in which there is one file. */
+/** Starts an npm registry with one package that contains one file. */
 function startRegistry(name: string, content: string) {
   const source = mkdtempSync(join(folder, "source-"));
   mkdirSync(join(source, "package", "bin"), { recursive: true });
@@ -39,7 +39,7 @@ function startRegistry(name: string, content: string) {
     hostname: "127.0.0.1",
     fetch: async (request) => {
       if (request.url.endsWith(".tgz")) return new Response(tarball);
-      const integrity = await integrityOf(await tarball.bytes());
+      const integrity = await hashTarball(await tarball.bytes());
       const dist = { tarball: `${new URL(request.url).origin}/package.tgz`, integrity };
       const versions = { [RUNTIME_VERSION]: { name, version: RUNTIME_VERSION, dist } };
       return Response.json({ name, "dist-tags": { latest: RUNTIME_VERSION }, versions });
@@ -47,37 +47,37 @@ function startRegistry(name: string, content: string) {
   });
 }
 
-async function integrityOf(bytes: Uint8Array): Promise<string> {
+async function hashTarball(bytes: Uint8Array): Promise<string> {
   return `sha512-${new Bun.CryptoHasher("sha512").update(bytes).digest("base64")}`;
 }
 
-describe("the Bun of another kind of machine", () => {
+describe("the Bun executable of another platform", () => {
   const target = TARGETS["linux-arm64"];
 
-  test("is taken from the registry where its hash is the pinned one, and is then there", async () => {
+  test("is fetched from the registry if its hash is the pinned one, and then reused", async () => {
     using server = startRegistry(target.runtime, "an executable");
     const home = newHome(server.url.href);
-    const integrity = await integrityOf(await (await fetch(`${server.url.href}a.tgz`)).bytes());
-    const path = await readyRuntime({ ...target, integrity }, home);
+    const integrity = await hashTarball(await (await fetch(`${server.url.href}a.tgz`)).bytes());
+    const path = await fetchRuntime({ ...target, integrity }, home);
     expect(await Bun.file(path).text()).toBe("an executable");
     await server.stop(true);
-    expect(await readyRuntime({ ...target, integrity }, home)).toBe(path);
+    expect(await fetchRuntime({ ...target, integrity }, home)).toBe(path);
   });
 
-  test("is refused where it is another one, and nothing of it is left", async () => {
+  test("is rejected if the hash differs, and no file remains", async () => {
     using server = startRegistry(target.runtime, "something else");
     const home = newHome(server.url.href);
-    const refused = readyRuntime(target, home);
+    const refused = fetchRuntime(target, home);
     expect(refused).rejects.toThrow(
-      /^@oven\/bun-linux-aarch64@\S+ from the npm registry is sha512-\S+, scripts/,
+      /^@oven\/bun-linux-aarch64@\S+ from the npm registry is sha512-\S+ \(expected sha512-\S+ by scripts/,
     );
     await refused.catch(() => undefined);
     expect(readdirSync(home)).toEqual(["npm"]);
   });
 
-  test("can't be had without a network, which is said in one line", async () => {
+  test("cannot be fetched without a network, with an error of one line", async () => {
     const home = newHome("http://127.0.0.1:1/");
-    const refused = readyRuntime(target, home);
+    const refused = fetchRuntime(target, home);
     expect(refused).rejects.toThrow(/^Cannot reach the npm registry \(ECONNREFUSED\): check the network/);
     await refused.catch(() => undefined);
     expect(existsSync(join(home, `bun-linux-aarch64-${RUNTIME_VERSION}`))).toBeFalse();

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { hasHelm, readyHelm } from "../../scripts/helm.ts";
+import { fetchHelm, hasHelm } from "../../scripts/release/helm.ts";
 import { rawGet } from "../support/clients/raw-get.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { chartValues, describedValues } from "../support/deploy/chart-values.ts";
@@ -35,7 +35,7 @@ describe.skipIf(!hasHelm || isMissing)(
   "the Helm chart (checked where Helm for tests runs: Linux on x64)",
   () => {
     beforeAll(async () => {
-      await readyHelm();
+      await fetchHelm();
       for (const file of cases) results.set(file, await rendered(...valuesOf(file)));
     }, 300_000);
 

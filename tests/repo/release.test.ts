@@ -5,11 +5,11 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { ReleaseRepository } from "../support/deploy/release-repository.ts";
 
-/** A build that leaves word of what it found. */
+/** A build that records the commit and the package.json that it found. */
 const BUILD = 'mkdir -p dist && git log -1 --format="%s %D" > dist/built && cat package.json >> dist/built';
 
-describe("bun run release", () => {
-  test("sets the version everywhere, moves the changelog, commits, builds, tags, and pushes nothing", () => {
+describe("npm run release", () => {
+  test("sets the version everywhere, moves the unreleased notes, commits, builds, tags, and does not push", () => {
     using repository = new ReleaseRepository();
     const { exitCode, stdout, stderr } = repository.release("0.2.0", "--build", BUILD);
     expect([exitCode, stderr]).toEqual([0, ""]);
@@ -28,7 +28,7 @@ describe("bun run release", () => {
     expect(repository.read("dist/built")).toContain('"version": "0.2.0"');
   });
 
-  test("gives the tag the notes, headings among them", () => {
+  test("puts the notes into the tag, including headings", () => {
     using repository = new ReleaseRepository();
     repository.release("1.0.0-rc.1", "--build", "true");
     expect(repository.git("tag", "--list", "--format=%(refname:short) %(objecttype)")).toBe(
@@ -39,15 +39,15 @@ describe("bun run release", () => {
     );
   });
 
-  test("can release the version that is there, where it was not yet", () => {
+  test("can release the current version if it has no tag yet", () => {
     using repository = new ReleaseRepository();
     const { version } = JSON.parse(repository.read("package.json")) as { version: string };
     expect(repository.release(version, "--build", "true").exitCode).toBe(0);
     const again = repository.release(version, "--build", "true");
-    expect([again.exitCode, again.stderr]).toEqual([1, `release: the tag v${version} is there already\n`]);
+    expect([again.exitCode, again.stderr]).toEqual([1, `release: the tag v${version} already exists\n`]);
   });
 
-  test("with --dry-run tells what it would do, and does nothing", () => {
+  test("prints with --dry-run what it would do, and changes nothing", () => {
     using repository = new ReleaseRepository();
     const head = repository.git("rev-parse", "HEAD");
     const { exitCode, stdout } = repository.release("0.2.0", "--dry-run", "--build", BUILD);
@@ -63,42 +63,42 @@ describe("bun run release", () => {
   test("leaves no trace of a release that could not be built", () => {
     using repository = new ReleaseRepository();
     const { exitCode, stderr } = repository.release("0.2.0", "--build", "exit 3");
-    expect([exitCode, stderr]).toEqual([1, "release: sh -c exit 3 failed: nothing is released\n"]);
+    expect([exitCode, stderr]).toEqual([1, "release: sh -c exit 3 failed, the release is undone\n"]);
     expect(repository.git("log", "--format=%s")).toBe("All");
     expect([repository.git("status", "--porcelain"), repository.git("tag")]).toEqual(["", ""]);
   });
 
-  test("refuses changes that no commit has", () => {
+  test("refuses uncommitted changes", () => {
     using repository = new ReleaseRepository();
     repository.write("package.json", `${repository.read("package.json")}\n`);
     repository.write("new.txt", "");
     const { exitCode, stderr } = repository.release("0.2.0", "--build", "true");
-    expect([exitCode, stderr]).toEqual([1, expect.stringContaining("changes that no commit has")]);
+    expect([exitCode, stderr]).toEqual([1, expect.stringContaining("there are uncommitted changes")]);
     expect(stderr).toContain("?? new.txt");
   });
 
-  test("refuses a changelog that says nothing new", () => {
+  test("refuses a changelog without unreleased notes", () => {
     using repository = new ReleaseRepository();
     repository.release("0.2.0", "--build", "true");
     const { exitCode, stderr } = repository.release("0.3.0", "--build", "true");
-    expect([exitCode, stderr]).toEqual([1, "release: CHANGELOG.md says nothing under Unreleased\n"]);
+    expect([exitCode, stderr]).toEqual([1, "release: CHANGELOG.md has no notes under Unreleased\n"]);
   });
 
-  test("refuses a place that names another version", () => {
+  test("refuses a file with another version", () => {
     using repository = new ReleaseRepository();
     repository.write("deploy/kubernetes/active.yaml", "image: statsig-forward-proxy:9.9.9\n");
     repository.git("commit", "--quiet", "--all", "--message", "Another");
     const { stderr } = repository.release("0.2.0", "--build", "true");
     expect(stderr).toMatch(
-      /^release: deploy\/kubernetes\/active\.yaml does not hold "statsig-forward-proxy:/,
+      /^release: deploy\/kubernetes\/active\.yaml does not contain "statsig-forward-proxy:/,
     );
   });
 
   test.each([
-    [["v0.2.0"], '"v0.2.0" is no version, allowed is one like 1.2.3 or 1.2.3-rc.1'],
+    [["v0.2.0"], 'invalid version "v0.2.0" (expected one like 1.2.3 or 1.2.3-rc.1)'],
     [["0.0.1"], "0.0.1 is lower than "],
-    [[], "usage: bun run release <version>"],
-    [["0.2.0", "0.3.0"], "usage: bun run release <version>"],
+    [[], "usage: npm run release -- <version>"],
+    [["0.2.0", "0.3.0"], "usage: npm run release -- <version>"],
     [["0.2.0", "--push"], "Unknown option '--push'"],
   ])("refuses %p", (args, problem) => {
     using repository = new ReleaseRepository();

@@ -12,7 +12,7 @@ afterAll(deleteFolders);
 
 const shared = newFolder();
 
-describeBackup("the embedded backup", async () => (await openLocal(shared)).backup);
+describeBackup("the local backup", async () => (await openLocal(shared)).backup);
 
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
 const HOUR_MS = 3_600_000;
@@ -101,7 +101,7 @@ describe("bounds", () => {
     const small = await preparedSnapshot(feed, 1);
     await local.backup.write(small);
     const large = await preparedSnapshot(feed, 2, { bytes: 100_000 });
-    await expect(local.backup.write(large)).rejects.toThrow(/bytes is more than the 5000 allowed/);
+    await expect(local.backup.write(large)).rejects.toThrow(/bytes exceeds the limit of 5000 bytes/);
     expect(await readBack(local.backup, feed)).toEqual(essence(small));
   });
 

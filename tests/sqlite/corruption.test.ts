@@ -59,7 +59,7 @@ describe("found when it is opened", () => {
     const db = new DatabaseSync(fileIn(folder));
     db.exec("PRAGMA journal_mode = DELETE; PRAGMA user_version = 99");
     db.close();
-    await expectSetAside(folder, /of version 99/);
+    await expectSetAside(folder, /has version 99/);
   });
 
   test("a table that is not ours", async () => {

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { Opening } from "../../src/sqlite/managed-file.ts";
+import { Opening } from "../../src/sqlite/opening.ts";
 import { textOf } from "../support/clients/raw-get.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
@@ -132,7 +132,7 @@ describe("a file that can be used later", () => {
     const managed = await start(upstream, folder);
     await using relay = managed.relay;
     expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
-    await expectUnusable(managed, /not a file: remove it/);
+    await expectUnusable(managed, /not a regular file: remove it/);
     rmSync(fileIn(folder), { recursive: true });
     await expectInUse(managed);
     await eventually(() => expect(hasVersions(folder)).toBe(1), PATIENCE);
@@ -151,8 +151,8 @@ describe("a file that can be used later", () => {
 
   describe.skipIf(unshare(onSmallDisk(newFolder()), "true").status !== 0)("a folder", () => {
     test.each([
-      ["on a read-only disk", "read-only", onSmallDisk, /the file system is read-only/],
-      ["on a full disk", "full", onSmallDisk, /no space left on the disk|full/],
+      ["on a read-only disk", "read-only", onSmallDisk, /read-only file system/],
+      ["on a full disk", "full", onSmallDisk, /no space left on device|full/],
       ["that may not be entered", "forbidden", () => ["--user", "--map-user=1000"], /permission denied/],
     ])(
       "%s",
@@ -180,7 +180,7 @@ describe("a file that can be used later", () => {
     await eventually(() => expect(hasVersions(folder)).toBe(1), PATIENCE);
     for (const suffix of ["", "-wal", "-shm"]) rmSync(fileIn(folder) + suffix, { force: true });
     mkdirSync(fileIn(folder));
-    await expectUnusable(managed, /not a file: remove it/);
+    await expectUnusable(managed, /not a regular file: remove it/);
     expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
     rmSync(fileIn(folder), { recursive: true });
     await expectInUse(managed);

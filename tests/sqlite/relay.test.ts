@@ -30,7 +30,7 @@ describe("local", () => {
     expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
     expect(relay.output().match(/local backup unusable/g)).toHaveLength(1);
     expect(relay.output()).toMatch(
-      /local backup unusable, serving from memory detail=".*the relay goes on with memory only, and tries again"/,
+      /local backup unusable, serving from memory detail=".*the relay keeps config specs in memory only and tries again"/,
     );
   });
 

@@ -39,18 +39,15 @@ describe("where it can't be used there is one clear line", () => {
   test.each([
     ["a file in place of the folder", regularFile, /a part of the path is a file/],
     ["a file on the way to the folder", join(regularFile, "deeper"), /a part of the path is a file/],
-    ["a place where there are no files", "/proc/statsig", /the folder can't be made/],
-    [
-      "a folder in place of the file",
-      join(folder, "taken"),
-      /is a folder, socket or the like, not a file: remove it/,
-    ],
-    ["a socket in place of the file", socketFolder, /is a folder, socket or the like/],
-    ["a named pipe in place of the file", pipeFolder, /is a folder, socket or the like/],
+    ["a place where there are no files", "/proc/statsig", /the folder can't be created/],
+    ["a folder in place of the file", join(folder, "taken"), /is not a regular file: remove it/],
+    ["a socket in place of the file", socketFolder, /is not a regular file/],
+    ["a named pipe in place of the file", pipeFolder, /is not a regular file/],
   ])("%s", async (_, path, why) => {
     await using local = startLocal(path);
     await local.backup.attempted();
-    const whole = /^the embedded backup \/.*sqlite: .*; the relay goes on with memory only, and tries again$/;
+    const whole =
+      /^the local backup \/.*sqlite: .*; the relay keeps config specs in memory only and tries again$/;
     expect(local.events).toEqual([{ kind: "local_unusable", detail: expect.stringMatching(why) }]);
     expect(local.events).toEqual([{ kind: "local_unusable", detail: expect.stringMatching(whole) }]);
     await expect(local.backup.read(feedOf("secret-unread"), -1)).rejects.toThrow(why);
@@ -113,7 +110,7 @@ describe("one file of several relays", () => {
         doing: "writing",
         detail: expect.stringContaining("locked by another process"),
       },
-      { kind: "local_works_again", doing: "writing" },
+      { kind: "local_recovered", doing: "writing" },
     ]);
   }, 15_000);
 });

@@ -51,7 +51,7 @@ describe("an unfit file is set aside when it is opened, and a new one begun", ()
   test.each([
     ["garbage", garbage, /file is not a database/],
     ["a file cut to half its length", cut, /malformed|page|not a database/],
-    ["one of another version", () => changed("PRAGMA user_version = 99"), /of version 99/],
+    ["one of another version", () => changed("PRAGMA user_version = 99"), /has version 99/],
     ["another program's", () => changed("PRAGMA application_id = 42"), /another program's database/],
     [
       "one with other columns",
@@ -93,12 +93,12 @@ describe("damage that SQLite does not notice", () => {
     const folder = await changed("UPDATE event_group SET identity = 'nonsense' WHERE id = 1");
     await using opened = await openSpool(folder);
     const { spool, events } = opened;
-    expect(await spool.take(ANYTHING)).toMatchObject({ group: b });
-    expect(await spool.take(ANYTHING)).toBeUndefined();
+    expect(await spool.claim(ANYTHING)).toMatchObject({ group: b });
+    expect(await spool.claim(ANYTHING)).toBeUndefined();
     expect(events).toMatchObject([{ kind: "spool_dropped", events: 20, reason: "damage" }]);
     expect(spool.depth).toMatchObject({ batches: 10, events: 20 });
     await spool.put(eventBatch(a, ["1"], Date.now()));
-    expect(await spool.take(ANYTHING)).toMatchObject({ group: a, events: [eventText("1")] });
+    expect(await spool.claim(ANYTHING)).toMatchObject({ group: a, events: [eventText("1")] });
   });
 });
 

@@ -40,7 +40,7 @@ describe.skipIf(onSmallDisk(newFolder(), "true").status !== 0)("a full disk", ()
       drainedOnce: true,
       again: "queued",
       left: 1,
-      events: ["spool_failing", "spool_mended"],
+      events: ["spool_failing", "spool_recovered"],
     });
   });
 });
@@ -53,8 +53,8 @@ describe("where it can't be used there is one clear line, and events wait in mem
 
   test.each([
     ["a file in place of the folder", regularFile, /a part of the path is a file/],
-    ["a place where there are no files", "/proc/statsig", /the folder can't be made/],
-    ["a folder in place of the file", join(folder, "taken"), /not a file: remove it/],
+    ["a place where there are no files", "/proc/statsig", /the folder can't be created/],
+    ["a folder in place of the file", join(folder, "taken"), /not a regular file: remove it/],
   ])("%s", async (_, path, why) => {
     await using opened = spooledQueue(path);
     const { queue, events } = opened;
@@ -64,7 +64,7 @@ describe("where it can't be used there is one clear line, and events wait in mem
     expect(events).toMatchObject([{ kind: "spool_unusable" }]);
     expect(detailOf(events)).toMatch(why);
     expect(detailOf(events)).toMatch(
-      /^the event spool \/.*sqlite: .*; the relay keeps events in memory only, and tries again$/,
+      /^the event spool \/.*sqlite: .*; the relay keeps events in memory only and tries again$/,
     );
     expect(await Bun.file(regularFile).text()).toBe("not mine");
   });
@@ -77,14 +77,14 @@ describe("where it can't be used there is one clear line, and events wait in mem
     expect(await queue.put(eventBatch(a, ["1", "2"], Date.now()))).toBe("queued");
     await eventually(() => expect(events).toHaveLength(1), { withinMs: 20_000 });
     expect(detailOf(events)).toContain(`events.sqlite: locked by bun (process ${first.pid});`);
-    const onItsWay = await queue.take(ANYTHING);
+    const onItsWay = await queue.claim(ANYTHING);
     if (onItsWay === undefined) throw new Error("nothing was taken");
     expect(await queue.put(eventBatch(b, ["3"], Date.now()))).toBe("queued");
     first.hang();
     expect(queue.isDurable).toBe(false);
     await first[Symbol.asyncDispose]();
     await eventually(() => expect(events.at(-1)).toEqual({ kind: "spool_usable" }), { withinMs: 20_000 });
-    await queue.release(onItsWay);
+    await queue.nack(onItsWay);
     await eventually(() => expect(queue.isDurable).toBe(true), { withinMs: 20_000 });
     expect(queue.depth).toMatchObject({ events: 4 });
     await opened[Symbol.asyncDispose]();
@@ -156,12 +156,12 @@ test("a folder that is deleted is made again; what was in it is counted", async 
   const { spool, events } = opened;
   const lost = eventBatch(a, ["1", "2"], Date.now());
   await spool.put(lost);
-  const taken = await spool.take(ANYTHING);
+  const taken = await spool.claim(ANYTHING);
   rmSync(folder, { recursive: true });
   expect(await spool.put(eventBatch(b, ["3"], Date.now()))).toBe("queued");
   expect(events).toEqual([{ kind: "spool_dropped", events: 2, bytes: lost.bytes, reason: "damage" }]);
   if (taken === undefined) throw new Error("nothing was taken");
-  await spool.remove(taken);
+  await spool.ack(taken);
   expect(spool.depth).toMatchObject({ batches: 1, events: 1 });
   await spool[Symbol.asyncDispose]();
   await using again = await openSpool(folder);

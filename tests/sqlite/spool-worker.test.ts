@@ -33,14 +33,14 @@ test("a Worker that dies costs nothing: what was taken waits again, and what was
     const now = Date.now();
     await spool.put(eventBatch(a, ["1"], now));
     await spool.put(eventBatch(b, ["2"], now + 1));
-    const taken = await spool.take(ANYTHING);
+    const taken = await spool.claim(ANYTHING);
     expect(taken).toMatchObject({ group: a });
-    const inFlight = [spool.put(eventBatch(a, ["3"], now + 2)), spool.take(ANYTHING)];
+    const inFlight = [spool.put(eventBatch(a, ["3"], now + 2)), spool.claim(ANYTHING)];
     workers.at(-1)?.terminate();
     await Promise.allSettled(inFlight);
     expect(await spool.put(eventBatch(b, ["4"], now + 3))).toBe("queued");
     if (taken === undefined) throw new Error("nothing was taken");
-    await spool.release(taken);
+    await spool.nack(taken);
     const drained = await drain(spool);
     expect(drained.get(b.metadata)).toEqual(["2", "4"].map(eventText));
     // Whether it was committed before the Worker died nobody can say.
@@ -48,7 +48,7 @@ test("a Worker that dies costs nothing: what was taken waits again, and what was
       drained.get(a.metadata) ?? [],
     );
     expect(spool.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-    expect(events.map(({ kind }) => kind)).toEqual(["spool_failing", "spool_mended"]);
+    expect(events.map(({ kind }) => kind)).toEqual(["spool_failing", "spool_recovered"]);
   });
 }, 30_000);
 
@@ -63,16 +63,16 @@ test("nor do many deaths, whatever is taken, while events come and go", async ()
       for (const event of batch.events) queued.add(event);
     };
     const forward = async () => {
-      const taken = await spool.take({ ...ANYTHING, maxEvents: 4 }).catch(() => undefined);
+      const taken = await spool.claim({ ...ANYTHING, maxEvents: 4 }).catch(() => undefined);
       if (taken === undefined) return;
       delivered.push(...taken.events);
-      await spool.remove(taken).catch(() => spool.release(taken));
+      await spool.ack(taken).catch(() => spool.nack(taken));
     };
     for (let death = 0; death < 10; death++) {
       const work = () =>
         Promise.all(numbers(10).map((at) => (at % 3 === 0 ? forward() : put(death * 100 + at))));
       await work();
-      await spool.take({ ...ANYTHING, maxEvents: 1 });
+      await spool.claim({ ...ANYTHING, maxEvents: 1 });
       // At rest: ended while it works, it can leave Bun with a lock that nobody holds.
       workers.at(-1)?.terminate();
       await work();
@@ -81,6 +81,6 @@ test("nor do many deaths, whatever is taken, while events come and go", async ()
     const times = new Set(delivered);
     expect([...queued].filter((event) => !times.has(event))).toEqual([]);
     expect(spool.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-    expect(events.every(({ kind }) => kind === "spool_failing" || kind === "spool_mended")).toBe(true);
+    expect(events.every(({ kind }) => kind === "spool_failing" || kind === "spool_recovered")).toBe(true);
   });
 }, 60_000);

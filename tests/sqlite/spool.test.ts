@@ -32,10 +32,10 @@ describe("after a restart", () => {
       for (let at = 0; at < 6; at++)
         await spool.put(eventBatch(at % 2 === 0 ? a : b, [`${at}`, `${at}'`], now + at));
       const limits = { ...ANYTHING, maxEvents: 4 };
-      const ofA = await spool.take(limits);
+      const ofA = await spool.claim(limits);
       // Taken, and not removed.
-      expect(await spool.take(limits)).toMatchObject({ group: b });
-      if (ofA !== undefined) await spool.remove(ofA, 3);
+      expect(await spool.claim(limits)).toMatchObject({ group: b });
+      if (ofA !== undefined) await spool.ack(ofA, 3);
       expect(spool.depth).toMatchObject({ batches: 5, events: 9 });
     }
     expect(readdirSync(folder).sort()).toEqual(["events.sqlite", "events.sqlite.lock"]);
@@ -44,7 +44,7 @@ describe("after a restart", () => {
     expect(events).toEqual([]);
     expect(spool.depth).toMatchObject({ batches: 5, events: 9 });
     expect(spool.nextDueAt(1_000)).toBe(now + 1 + 1_000);
-    const first = await spool.take(ANYTHING);
+    const first = await spool.claim(ANYTHING);
     expect(first).toMatchObject({ group: b, queuedAt: now + 1 });
     expect(first?.events).toEqual(["1", "1'", "3", "3'", "5", "5'"].map(eventText));
     expect(await drain(spool)).toEqual(new Map([[a.metadata, ["2'", "4", "4'"].map(eventText)]]));
@@ -73,7 +73,7 @@ describe("bounds", () => {
       return batch;
     };
     const [taken, dropped] = [await put(a, "taken"), await put(b, "dropped")];
-    const inHand = await spool.take(ANYTHING);
+    const inHand = await spool.claim(ANYTHING);
     expect(inHand).toMatchObject({ group: a });
     const kept = [];
     for (const label of ["1", "2", "3", "4"]) kept.push(await put(label < "3" ? b : a, label));
@@ -85,7 +85,7 @@ describe("bounds", () => {
       events: 10,
       bytes: left.reduce((sum, { bytes }) => sum + bytes, 0),
     });
-    if (inHand !== undefined) await spool.release(inHand);
+    if (inHand !== undefined) await spool.nack(inHand);
     const byGroup = await drain(spool);
     expect(byGroup.get(a.metadata)).toEqual([taken, ...kept.slice(2)].flatMap((batch) => batch.events));
     expect(byGroup.get(b.metadata)).toEqual(kept.slice(0, 2).flatMap((batch) => batch.events));
@@ -124,10 +124,10 @@ describe("bounds", () => {
       await spool.put(eventBatch(b, ["3"], clock.now()));
       expect(events).toEqual([]);
       await clock.advance(1);
-      const taken = await spool.take(ANYTHING);
+      const taken = await spool.claim(ANYTHING);
       expect(taken).toMatchObject({ group: b, events: ["1", "3"].map(eventText) });
       expect(events).toEqual([{ ...dropped, events: 2, bytes: old.bytes }]);
-      if (taken !== undefined) await spool.release(taken);
+      if (taken !== undefined) await spool.nack(taken);
     }
     await clock.advance(HOUR_MS);
     await using opened = await openSpool(folder, { clock });
@@ -157,7 +157,7 @@ test("a closed spool rejects, and may be closed again; what was put before is ke
   expect(await put).toBe("queued");
   await spool[Symbol.asyncDispose]();
   await expect(spool.put(batch)).rejects.toThrow(/closed/);
-  await expect(spool.take(ANYTHING)).rejects.toThrow(/closed/);
+  await expect(spool.claim(ANYTHING)).rejects.toThrow(/closed/);
   await using again = await openSpool(folder);
   expect(again.spool.depth.batches).toBe(1);
 });

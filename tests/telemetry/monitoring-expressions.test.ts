@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readAlertRules } from "../../scripts/alert-rules.ts";
+import { readAlertRules } from "../../scripts/gen/alert-rules.ts";
 import { METRICS } from "../../src/telemetry/metrics/catalog.ts";
 import { expressionsOf, type Panel, readDashboard } from "../support/telemetry/dashboard.ts";
 import { growthOfVersionsIn, unknownIn, wrongMatchersIn } from "../support/telemetry/promql.ts";

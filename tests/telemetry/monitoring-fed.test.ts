@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readAlertRules } from "../../scripts/alert-rules.ts";
+import { readAlertRules } from "../../scripts/gen/alert-rules.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";

@@ -63,7 +63,7 @@ const keyInPath = (segment = ""): string => segment.replace(/\.json?$|\.js$/, ""
 function manifestResponse(held: HeldManifest, service: IdListService, origin: string): Response {
   const { proxied, publicUrl = origin } = service;
   if (proxied !== undefined) {
-    const lists = proxied.listsOf(held).map((list) => [list.name, entryFor(list, publicUrl)] as const);
+    const lists = proxied.servedLists(held).map((list) => [list.name, entryFor(list, publicUrl)] as const);
     return Response.json(Object.fromEntries(lists), { headers: MANIFEST_HEADERS });
   }
   return new Response(held.manifest.text, {
@@ -110,7 +110,7 @@ export function fileRoutes(proxied: ProxiedLists): Hono<RequestEnv> {
     const found = fileID && proxied.find(fileID, searchParams.get("of") ?? "");
     if (!found) return errorResponse(404);
     const { file, path } = found;
-    const onFailure = (error: unknown) => proxied.unreadable(file, error);
+    const onFailure = (error: unknown) => proxied.reportUnreadable(file, error);
     // Asked for before the headers are sent. What goes wrong later cuts the connection.
     if (!(await isReadable(path, onFailure))) return unavailableResponse(UNREADABLE_RETRY_MS);
     return fileResponse({ path, size: file.bytes, onFailure }, rangeOf(req.raw.headers, searchParams));

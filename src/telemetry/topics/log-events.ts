@@ -73,7 +73,7 @@ export class LogEventsTelemetry {
       case "log_events_accepted": {
         const tags = this.#keys.of(event.sdkKey);
         registry.count("LogEventAccepted", tags, event.events);
-        if (event.repeats > 0) registry.count("LogEventStoreDeduped", tags, event.repeats);
+        if (event.duplicates > 0) registry.count("LogEventStoreDeduped", tags, event.duplicates);
         debugLine(this.#logger, event);
         return;
       }

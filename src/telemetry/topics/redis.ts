@@ -86,7 +86,7 @@ export class RedisTelemetry {
         this.rejectsWrites = this.#since(event.reason);
         this.#readOnlyLog.failed("redis", { fields: { reason: event.reason }, count: 0 });
         return;
-      case "redis_takes_writes":
+      case "redis_accepts_writes":
         this.isUp = true;
         this.rejectsWrites = undefined;
         if (!this.#readOnlyLog.ended("redis")) debugLine(this.#logger, event);

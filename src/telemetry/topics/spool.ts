@@ -40,7 +40,7 @@ export class SpoolTelemetry {
         this.#failed(event.detail);
         this.#outages.failed("spool", { fields: { detail: event.detail }, count: 0 });
         return;
-      case "spool_mended":
+      case "spool_recovered":
         this.failing = undefined;
         if (!this.#outages.ended("spool")) debugLine(this.#logger, event);
         return;

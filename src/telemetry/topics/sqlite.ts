@@ -66,7 +66,7 @@ export class SqliteTelemetry {
         this.#outages.failed(doing, { cause: doing, fields: { detail }, count: 0 });
         return;
       }
-      case "local_works_again":
+      case "local_recovered":
         this.#recovered(event.doing);
         if (!this.#outages.ended(event.doing)) debugLine(this.#logger, event);
         return;

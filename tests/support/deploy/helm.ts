@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { parseAllDocuments } from "yaml";
-import { readyHelm } from "../../../scripts/helm.ts";
+import { fetchHelm } from "../../../scripts/release/helm.ts";
 import type { KubernetesObject } from "./kubernetes-schemas.ts";
 
 export const chartFolder = fileURLToPath(
@@ -15,7 +15,7 @@ export interface HelmRun {
 
 /** Helm, of this chart. Nothing of our environment reaches it, so that no cluster does. */
 export async function helm(...args: readonly string[]): Promise<HelmRun> {
-  const child = Bun.spawn([await readyHelm(), ...args], {
+  const child = Bun.spawn([await fetchHelm(), ...args], {
     env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent" },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: 20_000,

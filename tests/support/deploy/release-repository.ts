@@ -18,9 +18,9 @@ const CHANGELOG = `# Changelog
 - Something old.
 `;
 
-const IDENTITY = { NAME: "Somebody", EMAIL: "somebody@example.com" };
+const IDENTITY = { NAME: "Releaser", EMAIL: "releaser@example.com" };
 
-/** What a release is made of, as a repository of its own: one commit on main. */
+/** A temporary repository with the files that a release changes, and one commit on main. */
 export class ReleaseRepository implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "sfp-release-"));
 

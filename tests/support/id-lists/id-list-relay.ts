@@ -14,12 +14,12 @@ export interface IdListRelayOptions {
   readonly values?: Readonly<Record<string, string>>;
   readonly cache?: Cache;
   readonly env?: Readonly<Record<string, string>>;
-  /** A folder that is there already, and stays. */
+  /** An existing folder, which is not deleted. */
   readonly folder?: string;
   readonly upstream?: IdListUpstream;
 }
 
-/** A relay in this process, whose polls of ID lists a test can bring on. */
+/** A relay in this process, whose polls of ID lists a test can trigger. */
 export class IdListRelay implements AsyncDisposable {
   readonly upstream: IdListUpstream;
   readonly clock: WakingClock;
@@ -67,10 +67,10 @@ export class IdListRelay implements AsyncDisposable {
     return new IdListRelay({ upstream, clock, folder, url, log }, owned.move());
   }
 
-  /** Lets the time of the next poll of every key come, and waits until upstream was asked. */
+  /** Advances the clock to the next poll of every key, and waits until upstream got the requests. */
   async poll(): Promise<void> {
     const before = this.upstream.manifestsAsked();
-    // Never the whole minute: chance adds to it.
+    // The interval is longer than a minute, because a random part is added.
     const polls = this.clock.wake(60_000.001, 66_000);
     await eventually(() => {
       if (this.upstream.manifestsAsked() < before + polls) throw new Error("upstream was not asked");
@@ -87,20 +87,20 @@ export class IdListRelay implements AsyncDisposable {
     return (await answer.json()) as Manifest;
   }
 
-  /** Names of the lists whose files the relay has: it names the others, too. */
+  /** Returns the names of the lists whose files the relay has. Its manifest names the others as well. */
   async onDisk(sdkKey: string): Promise<readonly string[]> {
     const entries = Object.entries(await this.manifest(sdkKey));
     return entries.filter(([, { fileID }]) => fileID !== MISSING_FILE_ID).map(([name]) => name);
   }
 
-  /** Why the relay is not ready; empty if it is. */
+  /** Returns the reasons why the relay is not ready; empty if it is. */
   async notReady(): Promise<string> {
     const answer = await fetch(`${this.url}/v1/ready`);
     const { reason = "" } = (await answer.json()) as { reason?: string };
     return answer.status === 200 ? "" : reason;
   }
 
-  /** The text of a list's file by the manifest's own url, as long as the manifest says. */
+  /** Returns the text of a list file by the manifest's URL, up to the length in the manifest. */
   async text(sdkKey: string, name: string): Promise<string | undefined> {
     const entry = (await this.manifest(sdkKey))[name];
     if (entry === undefined) return undefined;

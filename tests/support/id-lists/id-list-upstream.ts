@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { entity, everyone, specV1, specV2 } from "../upstream/payloads.ts";
 
-/** What an ID list's line holds: SDKs look for the first 8 base64 characters of the SHA-256. */
+/** Returns an ID as a line of a list has it: the first 8 base64 characters of its SHA-256. */
 export const listed = (id: string, sign: "+" | "-" = "+"): string =>
   `${sign}${createHash("sha256").update(id).digest("base64").slice(0, 8)}\n`;
 
@@ -9,7 +9,7 @@ interface List {
   readonly fileID: string;
   readonly creationTime: number;
   body: Uint8Array<ArrayBuffer>;
-  /** What the manifest says, where that is not the truth. */
+  /** Fields of the manifest entry that differ from the real file. */
   readonly size?: number;
 }
 
@@ -22,10 +22,10 @@ export interface SeenRequest {
   readonly version: string | null;
 }
 
-/** May answer in place of the upstream, or make it wait. */
+/** May respond instead of the upstream, or delay it. */
 type Fault = (request: SeenRequest) => Response | undefined | Promise<Response | undefined>;
 
-/** Statsig as far as ID lists go, with the files on a path of their own, as of another host. */
+/** The ID lists of Statsig. Files have a path of their own, as if on another host. */
 export class IdListUpstream implements AsyncDisposable {
   readonly #server = Bun.serve({
     port: 0,
@@ -41,7 +41,7 @@ export class IdListUpstream implements AsyncDisposable {
     return `http://127.0.0.1:${this.#server.port}`;
   }
 
-  /** The manifest entry of a list, as it is sent. */
+  /** Returns the manifest entry of a list. */
   entry(sdkKey: string, name: string) {
     const list = this.#list(sdkKey, name);
     const { fileID, creationTime, body, size = body.length } = list;
@@ -75,7 +75,7 @@ export class IdListUpstream implements AsyncDisposable {
     this.#keys.get(sdkKey)?.delete(name);
   }
 
-  /** Requests for files so far, as `range`, null for all of a file. */
+  /** The `range` headers of all requests for files so far; null means the whole file. */
   rangesAsked(): readonly (string | null)[] {
     return this.requests.filter(({ path }) => path.startsWith("/files/")).map(({ range }) => range);
   }
@@ -162,7 +162,7 @@ const gate = (conditions: readonly unknown[]) =>
 const v1 = specV1({ lcut });
 const v2 = specV2({ lcut });
 
-/** Specs with one gate more, `gate_idlist`: open to the users in the list `company_list`. */
+/** Config specs with an additional gate, `gate_idlist`, that is open to the users in the list `company_list`. */
 const gateV1 = {
   ...v1,
   feature_gates: [...v1.feature_gates, gate([inList])],

@@ -11,7 +11,7 @@ import type {
   EventQueue,
 } from "../../../src/log-events/queue.ts";
 
-/** A new object each time: queues tell groups by what they say. */
+/** Returns a new object each time, because queues must compare groups by value. */
 export function eventGroup(name: string, sdkKey = `secret-${name}`): EventGroup {
   const parsed = parseSdkKey(sdkKey);
   if (parsed === undefined) throw new Error(`${sdkKey} can't be an SDK key`);
@@ -22,10 +22,10 @@ export function eventGroup(name: string, sdkKey = `secret-${name}`): EventGroup 
   };
 }
 
-/** The text of an event; no two of a test are the same. */
+/** Returns the text of an event; different labels give different texts. */
 export const eventText = (label: string): string => `{"eventName": "événement ${label} 🎈",\n "value":1}`;
 
-/** A batch, and the texts of its events. */
+/** A batch together with the texts of its events. */
 export interface TextBatch extends EventBatch {
   readonly events: readonly string[];
   readonly bytes: number;
@@ -43,7 +43,7 @@ export const batchOf = (group: EventGroup, events: readonly string[], queuedAt: 
   bytes: bytesOf(events),
 });
 
-/** As the relay cuts them. */
+/** Cuts events into chunks as the relay does. */
 export function chunksOf(events: readonly string[]): EventChunk[] {
   const { text, ranges } = read(`{"events":[${events.join(",")}]}`);
   return cutChunks(text, ranges);
@@ -66,28 +66,28 @@ function read(body: string) {
   return reading;
 }
 
-export interface TakenTexts extends ClaimedEvents {
+export interface ClaimedTexts extends ClaimedEvents {
   readonly events: readonly string[];
   readonly bytes: number;
 }
 
 export interface TextQueue extends EventQueue {
-  take(limits: ClaimLimits): Promise<TakenTexts | undefined>;
+  claim(limits: ClaimLimits): Promise<ClaimedTexts | undefined>;
 }
 
-/** The same queue; what is taken of it can be read. */
+/** Wraps a queue, so that claims have the texts of their events. */
 export function withTexts(queue: EventQueue): TextQueue {
   return {
     put: (batch) => queue.put(batch),
-    take: async (limits) => {
-      const taken = await queue.take(limits);
-      if (taken === undefined) return undefined;
-      const events = textsOf(taken.chunks);
-      return { ...taken, events, bytes: taken.chunks.reduce((sum, { bytes }) => sum + bytes, 0) };
+    claim: async (limits) => {
+      const claimed = await queue.claim(limits);
+      if (claimed === undefined) return undefined;
+      const events = textsOf(claimed.chunks);
+      return { ...claimed, events, bytes: claimed.chunks.reduce((sum, { bytes }) => sum + bytes, 0) };
     },
-    remove: (taken, count) => queue.remove(taken, count),
-    drop: (taken) => queue.drop(taken),
-    release: (taken) => queue.release(taken),
+    ack: (claimed, count) => queue.ack(claimed, count),
+    drop: (claimed) => queue.drop(claimed),
+    nack: (claimed) => queue.nack(claimed),
     get depth() {
       return queue.depth;
     },
@@ -103,7 +103,7 @@ export function withTexts(queue: EventQueue): TextQueue {
 export const bytesOf = (events: readonly string[]): number =>
   events.reduce((bytes, event) => bytes + Buffer.byteLength(event), 0);
 
-/** Due is whatever waits. */
+/** Limits for a claim by which every group is due. */
 export const ANYTHING: ClaimLimits = {
   maxEvents: 1_000,
   maxBytes: 1_000_000,

@@ -1,12 +1,12 @@
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 
-/** A body of a few KB, most of them, that a careless reader makes hundreds of megabytes of. */
+/** A body, usually of a few KB, that takes hundreds of megabytes in a naive reader. */
 export interface EventBomb {
   readonly name: string;
-  /** Its Content-Encoding; empty for none. */
+  /** The Content-Encoding; empty if there is none. */
   readonly coding: string;
   readonly body: Uint8Array<ArrayBuffer>;
-  /** What the relay answers. */
+  /** The expected status of the response. */
   readonly status: 202 | 400 | 413;
 }
 
@@ -34,7 +34,7 @@ function bomb(
   return { name, coding, body: new Uint8Array(encoders[coding](text)), status };
 }
 
-/** As it is, in this coding or none. */
+/** Returns a bomb with this body, which is not encoded again. */
 const asIs = (name: string, status: EventBomb["status"], coding: string, body: Buffer): EventBomb => ({
   name,
   coding,
@@ -42,8 +42,8 @@ const asIs = (name: string, status: EventBomb["status"], coding: string, body: B
   status,
 });
 
-/** `piece` over and over, until a body is as large as it may be decompressed, less what stands around it. */
-const fill = (piece: string) => piece.repeat(Math.floor((MAX_BODY_BYTES - 200) / piece.length));
+/** Repeats `part` up to the limit of a decompressed body, less the text around it. */
+const fill = (part: string) => part.repeat(Math.floor((MAX_BODY_BYTES - 200) / part.length));
 const listOf = (element: string) => `[${fill(`${element},`)}${element}]`;
 const nested = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`;
 const exposure = (customIDs: string) =>
@@ -55,7 +55,7 @@ const OBJECTS = listOf("{}");
 const OF_TOO_MANY = `{"events":${OBJECTS}}`;
 const ONE_MEMBER = gzipSync('{"events":[{}]}');
 
-/** More events than a request may have. */
+/** Bodies with more events than a request may have. */
 const TOO_MANY: readonly EventBomb[] = [
   ...(Object.keys(encoders) as Coding[]).map((coding) =>
     bomb("1.7 million empty events", 413, OF_TOO_MANY, coding),
@@ -65,7 +65,7 @@ const TOO_MANY: readonly EventBomb[] = [
   bomb("1.7 million events, cut off", 413, OF_TOO_MANY.slice(0, -2)),
 ];
 
-/** What is larger or smaller than it looks, in other ways. */
+/** Bodies that are larger or smaller than they look, in other ways. */
 const OTHERS: readonly EventBomb[] = [
   bomb("20,000 empty events", 202, `{"events":[${Array(MAX_EVENTS).fill("{}").join(",")}]}`),
   bomb("one event of 5 MB", 202, `{"events":["${fill("x")}"]}`),
@@ -102,7 +102,7 @@ const OTHERS: readonly EventBomb[] = [
 
 export const EVENT_BOMBS: readonly EventBomb[] = [...TOO_MANY, ...OTHERS];
 
-/** By name and coding. */
+/** Finds a bomb by name and coding. */
 export function findBomb(name: string, coding = "gzip"): EventBomb {
   const found = EVENT_BOMBS.find((each) => each.name === name && each.coding === coding);
   if (found === undefined) throw new Error(`there is no bomb "${name}" in ${coding}`);

@@ -23,7 +23,7 @@ export type OpenQueue = (options: QueueUnderTest) => Promise<EventQueue>;
 
 const ROOMY_BYTES = 64 * 1024 * 1024;
 
-/** What the relay relies on, of every queue of events. `open` opens an empty one each time that it is called. */
+/** Tests what the relay requires of every event queue. `open` opens a new, empty one. */
 export function describeEventQueue(name: string, open: OpenQueue): void {
   const opened = async () => {
     const clock = new FakeClock();
@@ -32,19 +32,19 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
   const [a, b] = [eventGroup("a"), eventGroup("b")];
 
   describe(`${name} keeps the contract of an event queue`, () => {
-    test("nothing waits in an empty one", async () => {
+    test("claims nothing from an empty queue", async () => {
       const { queue } = await opened();
       await using _ = queue;
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
       expect(queue.nextDueAt(1_000)).toBeUndefined();
     });
 
-    test("batches of a group come out merged, in order, byte for byte", async () => {
+    test("merges the batches of a group, in order, byte for byte", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const first = eventBatch(a, ["1", "2"], now);
-      // Another object that says the same, its headers in another order.
+      // An equal group in another object, with its headers in another order.
       const same = {
         ...eventGroup("a"),
         headers: Object.fromEntries(Object.entries(a.headers).reverse()),
@@ -54,20 +54,20 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await queue.put(second)).toBe("queued");
       const bytes = first.bytes + second.bytes;
       expect(queue.depth).toEqual({ batches: 2, events: 3, bytes });
-      const taken = await queue.take(ANYTHING);
-      expect(taken).toMatchObject({
+      const claimed = await queue.claim(ANYTHING);
+      expect(claimed).toMatchObject({
         group: a,
         events: ["1", "2", "3"].map(eventText),
         bytes,
         queuedAt: now,
       });
       expect(queue.depth).toEqual({ batches: 2, events: 3, bytes });
-      if (taken !== undefined) await queue.remove(taken);
+      if (claimed !== undefined) await queue.ack(claimed);
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
 
-    test("what differs in key, metadata or headers is not merged", async () => {
+    test("does not merge batches that differ in key, metadata or headers", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const groups = [
@@ -79,19 +79,19 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       ];
       for (const [at, group] of groups.entries()) await queue.put(eventBatch(group, [`${at}`], now + at));
       for (const [at, group] of groups.entries()) {
-        expect(await queue.take(ANYTHING)).toMatchObject({ group, events: [eventText(`${at}`)] });
+        expect(await queue.claim(ANYTHING)).toMatchObject({ group, events: [eventText(`${at}`)] });
       }
     });
 
-    test("a take stops before the limit of events, or of bytes; one batch may be larger", async () => {
+    test("limits a claim by events and bytes, unless a single batch is larger", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const batches = [["1", "2"], ["3", "4"], ["5"], ["6", "7", "8", "9"], ["10"]];
       for (const labels of batches) await queue.put(eventBatch(a, labels, now));
       const next = async (limits: object) => {
-        const taken = await queue.take({ ...ANYTHING, ...limits });
-        if (taken !== undefined) await queue.remove(taken);
-        return taken?.events.length;
+        const claimed = await queue.claim({ ...ANYTHING, ...limits });
+        if (claimed !== undefined) await queue.ack(claimed);
+        return claimed?.events.length;
       };
       expect(await next({ maxEvents: 4 })).toBe(4);
       expect(await next({ maxBytes: bytesOf([eventText("5")]) })).toBe(1);
@@ -100,102 +100,102 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(await next({})).toBeUndefined();
     });
 
-    test("a group is due once its oldest batch waited, or once it fills the limits", async () => {
+    test("makes a group due when its oldest batch has waited, or when it fills the limits", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1"], now));
       await queue.put(eventBatch(b, ["2", "3"], now + 10));
       expect(queue.nextDueAt(1_000)).toBeGreaterThanOrEqual(now + 1_000);
       const notYet = { ...ANYTHING, dueBefore: now - 1 };
-      expect(await queue.take(notYet)).toBeUndefined();
-      expect(await queue.take({ ...notYet, maxEvents: 2 })).toMatchObject({ group: b });
+      expect(await queue.claim(notYet)).toBeUndefined();
+      expect(await queue.claim({ ...notYet, maxEvents: 2 })).toMatchObject({ group: b });
       const dueBefore = (queue.nextDueAt(1_000) ?? 0) - 1_000;
       expect(dueBefore).toBeLessThanOrEqual(now + 1);
-      expect(await queue.take({ ...ANYTHING, dueBefore })).toMatchObject({ group: a });
-      // What is taken does not wait.
+      expect(await queue.claim({ ...ANYTHING, dueBefore })).toMatchObject({ group: a });
+      // Claimed events do not wait.
       expect(queue.nextDueAt(1_000)).toBeUndefined();
     });
 
-    test("the limit of bytes alone makes a group due, too", async () => {
+    test("makes a group due by the limit of bytes alone", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const batch = eventBatch(a, ["1", "2"], now);
       await queue.put(batch);
       const notYet = { ...ANYTHING, dueBefore: now - 1 };
-      expect(await queue.take({ ...notYet, maxBytes: batch.bytes + 1 })).toBeUndefined();
-      expect(await queue.take({ ...notYet, maxBytes: batch.bytes })).toMatchObject({ group: a });
+      expect(await queue.claim({ ...notYet, maxBytes: batch.bytes + 1 })).toBeUndefined();
+      expect(await queue.claim({ ...notYet, maxBytes: batch.bytes })).toMatchObject({ group: a });
     });
 
-    test("a group has one taker, and what is released comes before what was put later", async () => {
+    test("allows one claim per group, and returns events of a nack before newer ones", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1"], now));
-      const [taken, none] = await Promise.all([queue.take(ANYTHING), queue.take(ANYTHING)]);
+      const [claimed, none] = await Promise.all([queue.claim(ANYTHING), queue.claim(ANYTHING)]);
       expect(none).toBeUndefined();
       await queue.put(eventBatch(b, ["2"], now + 1));
       await queue.put(eventBatch(a, ["3"], now + 2));
-      expect(await queue.take(ANYTHING)).toMatchObject({ group: b });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
-      if (taken !== undefined) await queue.release(taken);
+      expect(await queue.claim(ANYTHING)).toMatchObject({ group: b });
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
+      if (claimed !== undefined) await queue.nack(claimed);
       expect(queue.depth.events).toBe(3);
       expect(queue.nextDueAt(0)).toBeLessThanOrEqual(now + 1);
-      expect(await queue.take(ANYTHING)).toMatchObject({
+      expect(await queue.claim(ANYTHING)).toMatchObject({
         group: a,
         events: [eventText("1"), eventText("3")],
         queuedAt: now,
       });
     });
 
-    test("of what is taken the first events can be removed, the rest stays taken", async () => {
+    test("acknowledges the first events of a claim, and keeps the rest claimed", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1", "2", "3"], now));
       await queue.put(eventBatch(a, ["4", "5"], now + 1));
-      const taken = await queue.take(ANYTHING);
-      if (taken === undefined) throw new Error("nothing was taken");
-      await queue.remove(taken, 0);
-      await queue.remove(taken, 2);
+      const claimed = await queue.claim(ANYTHING);
+      if (claimed === undefined) throw new Error("nothing was claimed");
+      await queue.ack(claimed, 0);
+      await queue.ack(claimed, 2);
       expect(queue.depth).toEqual({
         batches: 2,
         events: 3,
         bytes: bytesOf(["3", "4", "5"].map(eventText)),
       });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
-      // Counted from the first that was taken, whatever is gone of them.
-      await queue.remove(taken, 3);
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
+      // Counted from the start of the claim, including acknowledged events.
+      await queue.ack(claimed, 3);
       expect(queue.depth).toEqual({ batches: 1, events: 2, bytes: bytesOf(["4", "5"].map(eventText)) });
-      await queue.remove(taken, 4);
-      await queue.release(taken);
-      const again = await queue.take(ANYTHING);
+      await queue.ack(claimed, 4);
+      await queue.nack(claimed);
+      const again = await queue.claim(ANYTHING);
       expect(again).toMatchObject({ events: [eventText("5")], bytes: bytesOf([eventText("5")]) });
-      if (again !== undefined) await queue.remove(again, 1);
+      if (again !== undefined) await queue.ack(again, 1);
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
       await queue.put(eventBatch(a, ["6"], now + 2));
-      expect(await queue.take(ANYTHING)).toMatchObject({ events: [eventText("6")] });
+      expect(await queue.claim(ANYTHING)).toMatchObject({ events: [eventText("6")] });
     });
 
-    test("a group can be dropped: what was taken of it and what waits, but no other's", async () => {
+    test("drops a whole group, claimed or not, and no other group", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       await queue.put(eventBatch(a, ["1", "2", "3"], now));
       await queue.put(eventBatch(a, ["4"], now + 1));
-      const taken = await queue.take({ ...ANYTHING, maxEvents: 3 });
-      if (taken === undefined) throw new Error("nothing was taken");
+      const claimed = await queue.claim({ ...ANYTHING, maxEvents: 3 });
+      if (claimed === undefined) throw new Error("nothing was claimed");
       await queue.put(eventBatch(b, ["5"], now + 2));
       await queue.put(eventBatch(a, ["6", "7"], now + 3));
-      await queue.remove(taken, 1);
-      expect(await queue.drop(taken)).toBe(5);
+      await queue.ack(claimed, 1);
+      expect(await queue.drop(claimed)).toBe(5);
       expect(queue.depth).toEqual({ batches: 1, events: 1, bytes: bytesOf([eventText("5")]) });
-      // It is over: nothing comes back of it.
-      await queue.release(taken);
-      expect(await queue.drop(taken)).toBe(0);
-      expect(await queue.take(ANYTHING)).toMatchObject({ group: b });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      // The claim has ended: a nack returns nothing.
+      await queue.nack(claimed);
+      expect(await queue.drop(claimed)).toBe(0);
+      expect(await queue.claim(ANYTHING)).toMatchObject({ group: b });
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
       await queue.put(eventBatch(a, ["8"], now + 4));
-      expect(await queue.take(ANYTHING)).toMatchObject({ group: a, events: [eventText("8")] });
+      expect(await queue.claim(ANYTHING)).toMatchObject({ group: a, events: [eventText("8")] });
     });
 
-    test("a batch of more events than one request carries is kept whole, and comes out piece by piece", async () => {
+    test("stores a batch that is larger than a request as a whole, and yields it in chunks", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       const labels = Array.from({ length: 2_500 }, (_, at) => `${at}`);
@@ -203,36 +203,36 @@ export function describeEventQueue(name: string, open: OpenQueue): void {
       expect(queue.depth).toMatchObject({ batches: 3, events: 2_500 });
       const events: string[] = [];
       const sizes: number[] = [];
-      for (let taken = await queue.take(ANYTHING); taken; taken = await queue.take(ANYTHING)) {
-        sizes.push(taken.events.length);
-        events.push(...taken.events);
-        await queue.remove(taken);
+      for (let claimed = await queue.claim(ANYTHING); claimed; claimed = await queue.claim(ANYTHING)) {
+        sizes.push(claimed.events.length);
+        events.push(...claimed.events);
+        await queue.ack(claimed);
       }
       expect(sizes).toEqual([1_000, 1_000, 500]);
       expect(events).toEqual(labels.map(eventText));
     });
 
-    test("none of a batch is kept if there is no room for all of it", async () => {
+    test("stores nothing of a batch that does not fit as a whole", async () => {
       const clock = new FakeClock();
       await using queue = withTexts(await open({ clock, maxBytes: 1_500_000 }));
       const event = largeEvent(700_000);
       expect(await queue.put(batchOf(b, [event, event, event], clock.now()))).toBe("full");
       expect(queue.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
 
-    test("a batch for which there is no room is not kept", async () => {
+    test("rejects a batch when it is full", async () => {
       const clock = new FakeClock();
       await using queue = withTexts(await open({ clock, maxBytes: 20_000 }));
       const small = eventBatch(a, ["1"], clock.now());
       expect(await queue.put(small)).toBe("queued");
       expect(await queue.put(batchOf(b, [largeEvent(30_000)], clock.now()))).toBe("full");
       expect(queue.depth).toEqual({ batches: 1, events: 1, bytes: small.bytes });
-      expect(await queue.take(ANYTHING)).toMatchObject({ group: a });
-      expect(await queue.take(ANYTHING)).toBeUndefined();
+      expect(await queue.claim(ANYTHING)).toMatchObject({ group: a });
+      expect(await queue.claim(ANYTHING)).toBeUndefined();
     });
 
-    test("whoever listens hears of each put", async () => {
+    test("calls listeners for each put", async () => {
       const { queue, now } = await opened();
       await using _ = queue;
       let heard = 0;

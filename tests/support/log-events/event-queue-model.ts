@@ -1,6 +1,6 @@
 import { expect } from "bun:test";
 import type { ClaimLimits, QueueDepth } from "../../../src/log-events/queue.ts";
-import { bytesOf, type TakenTexts, type TextBatch } from "./event-batches.ts";
+import { bytesOf, type ClaimedTexts, type TextBatch } from "./event-batches.ts";
 
 interface ModelBatch {
   readonly events: readonly string[];
@@ -8,63 +8,63 @@ interface ModelBatch {
 }
 
 interface ModelGroup {
-  /** Oldest first, what is taken among them. */
+  /** The oldest first, including claimed ones. */
   batches: ModelBatch[];
-  /** How many of them are taken, and of how many events that is the rest. */
-  taken: number;
-  takenEvents: number;
+  /** How many of them are claimed, and how many events the claim had. */
+  claimedBatches: number;
+  claimedEvents: number;
 }
 
-/** What a queue should do, said as plainly as can be. Groups are told apart by their metadata. */
+/** The simplest model of a queue. The metadata identifies a group. */
 export class QueueModel {
   readonly #groups = new Map<string, ModelGroup>();
 
   put({ group, events, queuedAt }: TextBatch): void {
-    const kept = this.#groups.get(group.metadata) ?? { batches: [], taken: 0, takenEvents: 0 };
+    const kept = this.#groups.get(group.metadata) ?? { batches: [], claimedBatches: 0, claimedEvents: 0 };
     kept.batches.push({ events, queuedAt });
     this.#groups.set(group.metadata, kept);
   }
 
-  /** Checks that this is what was to be taken. */
-  taken(taken: TakenTexts | undefined, limits: ClaimLimits): void {
+  /** Checks that this is the claim that was expected. */
+  checkClaim(claimed: ClaimedTexts | undefined, limits: ClaimLimits): void {
     const due = [...this.#groups.values()].filter((group) => isDue(group, limits));
-    const oldest = Math.min(...due.map(queuedAtOf));
-    expect(taken?.queuedAt).toBe(due.length === 0 ? undefined : oldest);
-    if (taken === undefined) return;
-    const group = this.#groupOf(taken);
-    expect(due.filter((one) => queuedAtOf(one) === oldest)).toContain(group);
-    group.taken = fitting(group.batches, limits);
-    const events = eventsOf(group.batches.slice(0, group.taken));
-    expect(taken.events).toEqual(events);
-    expect(taken.bytes).toBe(bytesOf(events));
-    group.takenEvents = events.length;
+    const oldest = Math.min(...due.map(firstQueuedAt));
+    expect(claimed?.queuedAt).toBe(due.length === 0 ? undefined : oldest);
+    if (claimed === undefined) return;
+    const group = this.#findGroup(claimed);
+    expect(due.filter((one) => firstQueuedAt(one) === oldest)).toContain(group);
+    group.claimedBatches = countFitting(group.batches, limits);
+    const events = eventsOf(group.batches.slice(0, group.claimedBatches));
+    expect(claimed.events).toEqual(events);
+    expect(claimed.bytes).toBe(bytesOf(events));
+    group.claimedEvents = events.length;
   }
 
-  release(taken: TakenTexts): void {
-    this.#groupOf(taken).taken = 0;
+  nack(claimed: ClaimedTexts): void {
+    this.#findGroup(claimed).claimedBatches = 0;
   }
 
-  /** All of the group is gone; says how many events that is. */
-  drop(taken: TakenTexts): number {
-    const events = eventsOf(this.#groupOf(taken).batches).length;
-    this.#groups.delete(taken.group.metadata);
+  /** Deletes the whole group. Returns how many events that are. */
+  drop(claimed: ClaimedTexts): number {
+    const events = eventsOf(this.#findGroup(claimed).batches).length;
+    this.#groups.delete(claimed.group.metadata);
     return events;
   }
 
-  /** The first `count` of what was taken are gone. */
-  remove(taken: TakenTexts, count: number): void {
-    const group = this.#groupOf(taken);
-    let left = count - (taken.events.length - group.takenEvents);
-    group.takenEvents -= Math.max(0, left);
+  /** Deletes the first `count` events of the claim. */
+  ack(claimed: ClaimedTexts, count: number): void {
+    const group = this.#findGroup(claimed);
+    let left = count - (claimed.events.length - group.claimedEvents);
+    group.claimedEvents -= Math.max(0, left);
     while (left > 0) {
       const [head, ...others] = group.batches;
-      if (head === undefined) throw new Error("more was removed than there is");
-      const gone = Math.min(left, head.events.length);
-      left -= gone;
-      if (gone === head.events.length) {
+      if (head === undefined) throw new Error("more events were acknowledged than exist");
+      const covered = Math.min(left, head.events.length);
+      left -= covered;
+      if (covered === head.events.length) {
         group.batches = others;
-        group.taken--;
-      } else group.batches = [{ ...head, events: head.events.slice(gone) }, ...others];
+        group.claimedBatches--;
+      } else group.batches = [{ ...head, events: head.events.slice(covered) }, ...others];
     }
   }
 
@@ -74,29 +74,32 @@ export class QueueModel {
     return { batches: batches.length, events: events.length, bytes: bytesOf(events) };
   }
 
-  /** The time since which the longest waiting batch waits that may be taken. */
+  /** Returns when the oldest batch was put that can be claimed. */
   get waitingSince(): number | undefined {
     const waiting = [...this.#groups.values()].filter(
-      ({ batches, taken }) => batches.length > 0 && taken === 0,
+      ({ batches, claimedBatches }) => batches.length > 0 && claimedBatches === 0,
     );
-    return waiting.length === 0 ? undefined : Math.min(...waiting.map(queuedAtOf));
+    return waiting.length === 0 ? undefined : Math.min(...waiting.map(firstQueuedAt));
   }
 
-  #groupOf({ group }: TakenTexts): ModelGroup {
+  #findGroup({ group }: ClaimedTexts): ModelGroup {
     const kept = this.#groups.get(group.metadata);
-    if (kept === undefined) throw new Error(`of a group that was never put: ${group.metadata}`);
+    if (kept === undefined) throw new Error(`unknown group: ${group.metadata}`);
     return kept;
   }
 }
 
-function isDue({ batches, taken }: ModelGroup, { maxEvents, maxBytes, dueBefore }: ClaimLimits): boolean {
+function isDue(
+  { batches, claimedBatches }: ModelGroup,
+  { maxEvents, maxBytes, dueBefore }: ClaimLimits,
+): boolean {
   const [head] = batches;
-  if (head === undefined || taken > 0) return false;
+  if (head === undefined || claimedBatches > 0) return false;
   const events = eventsOf(batches);
   return head.queuedAt < dueBefore || events.length >= maxEvents || bytesOf(events) >= maxBytes;
 }
 
-function fitting(batches: readonly ModelBatch[], { maxEvents, maxBytes }: ClaimLimits): number {
+function countFitting(batches: readonly ModelBatch[], { maxEvents, maxBytes }: ClaimLimits): number {
   const fits = (count: number) => {
     const events = eventsOf(batches.slice(0, count));
     return events.length <= maxEvents && bytesOf(events) <= maxBytes;
@@ -106,5 +109,5 @@ function fitting(batches: readonly ModelBatch[], { maxEvents, maxBytes }: ClaimL
   return count;
 }
 
-const queuedAtOf = ({ batches }: ModelGroup): number => batches[0]?.queuedAt ?? Number.POSITIVE_INFINITY;
+const firstQueuedAt = ({ batches }: ModelGroup): number => batches[0]?.queuedAt ?? Number.POSITIVE_INFINITY;
 const eventsOf = (batches: readonly ModelBatch[]): string[] => batches.flatMap(({ events }) => events);

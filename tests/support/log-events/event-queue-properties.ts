@@ -2,17 +2,17 @@ import { expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import type { ClaimLimits } from "../../../src/log-events/queue.ts";
-import { ANYTHING, eventBatch, eventGroup, type TakenTexts, type TextQueue } from "./event-batches.ts";
+import { ANYTHING, type ClaimedTexts, eventBatch, eventGroup, type TextQueue } from "./event-batches.ts";
 import { QueueModel } from "./event-queue-model.ts";
 
 type Opened = () => Promise<{ readonly queue: TextQueue; readonly now: number }>;
 
 type Step =
   | { readonly kind: "put"; readonly group: number; readonly events: number; readonly afterMs: number }
-  | { readonly kind: "take"; readonly maxEvents: number; readonly maxBytes: number; readonly agoMs: number }
-  | { readonly kind: "release" | "drop"; readonly which: number }
-  /** `part` of what is taken; 1 is all of it, without a count. */
-  | { readonly kind: "remove"; readonly which: number; readonly part: number };
+  | { readonly kind: "claim"; readonly maxEvents: number; readonly maxBytes: number; readonly agoMs: number }
+  | { readonly kind: "nack" | "drop"; readonly which: number }
+  /** The part of the claim to acknowledge; 1 means all of it, without a count. */
+  | { readonly kind: "ack"; readonly which: number; readonly part: number };
 
 const groupsAt = ["a", "b", "c"].map((name) => eventGroup(name));
 const which = fc.nat(groupsAt.length - 1);
@@ -24,22 +24,22 @@ const put: fc.Arbitrary<Step> = fc.record({
   events: fc.integer({ min: 1, max: 5 }),
   afterMs: fc.nat(3),
 });
-const take: fc.Arbitrary<Step> = fc.record({
-  kind: fc.constant("take"),
+const claim: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constant("claim"),
   maxEvents: fc.integer({ min: 1, max: 8 }),
   maxBytes: fc.integer({ min: 50, max: 400 }),
   agoMs: fc.nat(4),
 });
-const release: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("release"), which });
+const nack: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("nack"), which });
 const drop: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("drop"), which });
-const remove: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("remove"), which, part });
-const steps = fc.array(fc.oneof(put, put, take, take, release, drop, remove, remove), { maxLength: 60 });
+const ack: fc.Arbitrary<Step> = fc.record({ kind: fc.constant("ack"), which, part });
+const steps = fc.array(fc.oneof(put, put, claim, claim, nack, drop, ack, ack), { maxLength: 60 });
 
-/** A queue and a model of it, doing the same. */
+/** Performs the same steps on a queue and on a model of it, and compares them. */
 class Comparison {
   readonly #queue: TextQueue;
   readonly #model = new QueueModel();
-  readonly #inHand: TakenTexts[] = [];
+  readonly #claims: ClaimedTexts[] = [];
   #ms: number;
   #events = 0;
 
@@ -53,7 +53,7 @@ class Comparison {
     expect(this.#queue.depth).toEqual(this.#model.depth);
     const since = this.#model.waitingSince;
     const nextDueAt = this.#queue.nextDueAt(1_000);
-    // In the millisecond after it, at the latest.
+    // At the latest in the following millisecond.
     if (since === undefined) expect(nextDueAt).toBeUndefined();
     else expect([1_000, 1_001]).toContain((nextDueAt ?? 0) - since);
   }
@@ -68,55 +68,55 @@ class Comparison {
         expect(await this.#queue.put(batch)).toBe("queued");
         return;
       }
-      case "take":
-        await this.#take({ ...step, dueBefore: this.#ms - step.agoMs + 0.5 });
+      case "claim":
+        await this.#claim({ ...step, dueBefore: this.#ms - step.agoMs + 0.5 });
         return;
-      case "release": {
-        const [taken] = this.#inHand.splice(step.which, 1);
-        if (taken === undefined) return;
-        this.#model.release(taken);
-        await this.#queue.release(taken);
+      case "nack": {
+        const [claimed] = this.#claims.splice(step.which, 1);
+        if (claimed === undefined) return;
+        this.#model.nack(claimed);
+        await this.#queue.nack(claimed);
         return;
       }
       case "drop": {
-        const [taken] = this.#inHand.splice(step.which, 1);
-        if (taken !== undefined) expect(await this.#queue.drop(taken)).toBe(this.#model.drop(taken));
+        const [claimed] = this.#claims.splice(step.which, 1);
+        if (claimed !== undefined) expect(await this.#queue.drop(claimed)).toBe(this.#model.drop(claimed));
         return;
       }
-      case "remove":
-        await this.#remove(step.which, step.part);
+      case "ack":
+        await this.#ack(step.which, step.part);
     }
   }
 
-  async #take(limits: ClaimLimits): Promise<boolean> {
-    const taken = await this.#queue.take(limits);
-    this.#model.taken(taken, limits);
-    if (taken !== undefined) this.#inHand.push(taken);
-    return taken !== undefined;
+  async #claim(limits: ClaimLimits): Promise<boolean> {
+    const claimed = await this.#queue.claim(limits);
+    this.#model.checkClaim(claimed, limits);
+    if (claimed !== undefined) this.#claims.push(claimed);
+    return claimed !== undefined;
   }
 
-  async #remove(which: number, part: number): Promise<void> {
-    const taken = this.#inHand[which];
-    if (taken === undefined) return;
-    if (part === 1) this.#inHand.splice(which, 1);
-    const count = Math.floor(taken.events.length * part);
-    this.#model.remove(taken, count);
-    await this.#queue.remove(taken, ...(part === 1 ? [] : [count]));
+  async #ack(which: number, part: number): Promise<void> {
+    const claimed = this.#claims[which];
+    if (claimed === undefined) return;
+    if (part === 1) this.#claims.splice(which, 1);
+    const count = Math.floor(claimed.events.length * part);
+    this.#model.ack(claimed, count);
+    await this.#queue.ack(claimed, ...(part === 1 ? [] : [count]));
   }
 
-  /** Takes and removes whatever is left. */
+  /** Claims and acknowledges everything that is left. */
   async drain(): Promise<void> {
     do {
-      while (this.#inHand.length > 0) await this.#remove(0, 1);
-    } while (await this.#take(ANYTHING));
+      while (this.#claims.length > 0) await this.#ack(0, 1);
+    } while (await this.#claim(ANYTHING));
     expect(this.#model.depth.batches).toBe(0);
     expect(this.#queue.depth).toEqual(this.#model.depth);
   }
 }
 
-/** The rules that hold for every order of happenings. */
+/** Tests the rules that hold for every order of operations. */
 export function describeQueueProperties(open: Opened): void {
-  test("whatever is put, taken, released and removed: every event once, in order, by the limits", async () => {
+  test("any sequence of put, claim, nack and ack yields every event once, in order, within the limits", async () => {
     await fc.assert(
       fc.asyncProperty(steps, async (steps) => {
         const { queue, now } = await open();
@@ -129,7 +129,7 @@ export function describeQueueProperties(open: Opened): void {
     );
   }, 60_000);
 
-  test("many who put and take at once: every event once, in order within its group", async () => {
+  test("concurrent puts and claims yield every event once, in order within its group", async () => {
     const { queue, now } = await open();
     await using _ = queue;
     const delivered = new Map(groupsAt.map(({ metadata }) => [metadata, [] as string[]]));
@@ -137,27 +137,27 @@ export function describeQueueProperties(open: Opened): void {
     let putting = true;
     const puts = groupsAt.map(async (group) => {
       for (let at = 0; at < labels.length; at += 5) {
-        // Their order is that of the calls, though nobody waits in between.
+        // Their order is that of the calls, although no call waits for the one before.
         const five = labels.slice(at, at + 5).map((label) => queue.put(eventBatch(group, [label], now)));
         expect(await Promise.all(five)).toEqual(five.map(() => "queued"));
       }
     });
-    const takers = [1, 2, 3, 4].map(async (taker) => {
+    const consumers = [1, 2, 3, 4].map(async (consumer) => {
       for (let round = 0; putting || queue.depth.batches > 0; round++) {
-        const taken = await queue.take({ ...ANYTHING, maxEvents: 7 });
-        await sleep(taker % 2);
-        if (taken === undefined) continue;
-        if ((round + taker) % 3 === 0) {
-          await queue.release(taken);
+        const claimed = await queue.claim({ ...ANYTHING, maxEvents: 7 });
+        await sleep(consumer % 2);
+        if (claimed === undefined) continue;
+        if ((round + consumer) % 3 === 0) {
+          await queue.nack(claimed);
           continue;
         }
-        delivered.get(taken.group.metadata)?.push(...taken.events);
-        await queue.remove(taken);
+        delivered.get(claimed.group.metadata)?.push(...claimed.events);
+        await queue.ack(claimed);
       }
     });
     await Promise.all(puts);
     putting = false;
-    await Promise.all(takers);
+    await Promise.all(consumers);
     for (const group of groupsAt) {
       expect(delivered.get(group.metadata)).toEqual([...eventBatch(group, labels, now).events]);
     }

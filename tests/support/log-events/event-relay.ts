@@ -5,7 +5,7 @@ import type { UpstreamRequest } from "../upstream/upstream-request.ts";
 
 export type EventBody = string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
 
-/** One request with events, as upstream saw it. */
+/** One request with events, as upstream received it. */
 export interface ForwardedBatch {
   readonly request: UpstreamRequest;
   readonly text: string;
@@ -25,7 +25,7 @@ export function decodeForwarded(request: UpstreamRequest): ForwardedBatch {
 export interface EventRelay extends AsyncDisposable {
   readonly upstream: Upstream;
   readonly relay: RelayProcess;
-  /** Every request with events that upstream saw, whatever it answered. */
+  /** Every request with events that upstream received, whatever its response. */
   forwarded(sdkKey?: string): ForwardedBatch[];
   post(
     sdkKey: string,
@@ -34,10 +34,10 @@ export interface EventRelay extends AsyncDisposable {
   ): Promise<Response>;
 }
 
-/** A relay whose events go to an upstream that records them. */
+/** A relay that forwards its events to an upstream that records them. */
 export async function startEventRelay(options: RelayOptions = {}): Promise<EventRelay> {
   await using stack = new AsyncDisposableStack();
-  // A given one goes on when this relay has ended.
+  // An upstream that was passed in keeps running after this relay.
   const upstream = options.upstream ?? stack.use(await startUpstream());
   const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url, ...options.env };
   const relay = stack.use(await startRelayProcess({ mode: "http", ...options, upstream, env }));

@@ -61,10 +61,10 @@ export function spooledQueue(path: string): OpenedQueue {
 /** Takes and removes whatever there is: the events, by the metadata of their group. */
 export async function drain(queue: TextQueue, limits = ANYTHING): Promise<Map<string, string[]>> {
   const drained = new Map<string, string[]>();
-  for (let taken = await queue.take(limits); taken !== undefined; taken = await queue.take(limits)) {
+  for (let taken = await queue.claim(limits); taken !== undefined; taken = await queue.claim(limits)) {
     const { metadata } = taken.group;
     drained.set(metadata, [...(drained.get(metadata) ?? []), ...taken.events]);
-    await queue.remove(taken);
+    await queue.ack(taken);
   }
   return drained;
 }

@@ -2,7 +2,7 @@ import type { FileHandle } from "node:fs/promises";
 import type { ListFolder, ListStorage } from "../../../src/id-lists/folder.ts";
 
 export type StorageCall =
-  | "bytesOf"
+  | "findSize"
   | "close"
   | "datasync"
   | "delete"
@@ -31,13 +31,13 @@ export class FaultyStorage implements ListStorage {
     return this.#folder.files();
   }
 
-  pathOf(name: string): string {
-    return this.#folder.pathOf(name);
+  toPath(name: string): string {
+    return this.#folder.toPath(name);
   }
 
-  bytesOf(name: string): number | undefined {
-    this.#check("bytesOf", name);
-    return this.#folder.bytesOf(name);
+  findSize(name: string): number | undefined {
+    this.#check("findSize", name);
+    return this.#folder.findSize(name);
   }
 
   isReadable(name: string): boolean {

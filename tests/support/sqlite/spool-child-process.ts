@@ -22,10 +22,10 @@ async function put(number: number): Promise<void> {
 /** Says what it forwards: what was said may be removed, what was not said must not be. */
 async function forward(): Promise<void> {
   for (;;) {
-    const taken = await spool.take({ ...ANYTHING, maxEvents: TAKEN_EVENTS });
+    const taken = await spool.claim({ ...ANYTHING, maxEvents: TAKEN_EVENTS });
     if (taken === undefined) return;
     say(taken.events);
-    await spool.remove(taken);
+    await spool.ack(taken);
   }
 }
 

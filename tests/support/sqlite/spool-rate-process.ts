@@ -37,7 +37,7 @@ let again: Awaited<ReturnType<typeof openSpool>> | undefined;
 const reopenMs = await timed(async () => {
   again = await openSpool(folder, { maxBytes });
 });
-const takeMs = await timed(async () => await again?.spool.take(ANYTHING));
+const takeMs = await timed(async () => await again?.spool.claim(ANYTHING));
 await again?.[Symbol.asyncDispose]();
 
 console.log(

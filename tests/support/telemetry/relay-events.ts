@@ -52,7 +52,7 @@ const EXAMPLES: Examples = {
   redis: {
     redis_down: { kind: "redis_down", reason: detail },
     redis_refuses_writes: { kind: "redis_refuses_writes", reason: "READONLY" },
-    redis_takes_writes: { kind: "redis_takes_writes" },
+    redis_accepts_writes: { kind: "redis_accepts_writes" },
     redis_permission_missing: {
       kind: "redis_permission_missing",
       permission: "+eval",
@@ -72,7 +72,7 @@ const EXAMPLES: Examples = {
   },
   sqlite: {
     local_failing: { kind: "local_failing", doing: "writing", detail },
-    local_works_again: { kind: "local_works_again", doing: "writing" },
+    local_recovered: { kind: "local_recovered", doing: "writing" },
     local_unusable: { kind: "local_unusable", detail },
     local_usable: { kind: "local_usable" },
     local_corrupt_set_aside: { kind: "local_corrupt_set_aside", setAsideAs: "/a.corrupt", detail },
@@ -99,7 +99,7 @@ const EXAMPLES: Examples = {
     id_lists_folder_unusable: { kind: "id_lists_folder_unusable", detail },
   },
   logEvents: {
-    log_events_accepted: { kind: "log_events_accepted", sdkKey, events: 3, repeats: 1 },
+    log_events_accepted: { kind: "log_events_accepted", sdkKey, events: 3, duplicates: 1 },
     log_events_window_turned: { kind: "log_events_window_turned" },
     log_events_rejected: { kind: "log_events_rejected", sdkKey, reason: "malformed", detail: "no JSON" },
     log_events_sent: { kind: "log_events_sent", sdkKey, events: 3, tookMs: 3.21, waitedMs: 900 },
@@ -114,7 +114,7 @@ const EXAMPLES: Examples = {
     spool_corrupt_set_aside: { kind: "spool_corrupt_set_aside", setAsideAs: "/a.corrupt", detail },
     spool_dropped: { kind: "spool_dropped", events: 3, bytes: 900, reason: "age" },
     spool_failing: { kind: "spool_failing", detail },
-    spool_mended: { kind: "spool_mended" },
+    spool_recovered: { kind: "spool_recovered" },
   },
   access: {
     key_refused: { kind: "key_refused", reason: "throttled" },
@@ -194,12 +194,12 @@ export const ENDINGS: readonly (readonly [begins: EventKind, ends: EventKind])[]
   ["id_lists_fetch_failed", "id_lists_unchanged"],
   ["id_lists_refused", "id_lists_updated"],
   ["log_events_delayed", "log_events_sent"],
-  ["local_failing", "local_works_again"],
+  ["local_failing", "local_recovered"],
   ["local_unusable", "local_usable"],
-  ["spool_failing", "spool_mended"],
+  ["spool_failing", "spool_recovered"],
   ["spool_unusable", "spool_usable"],
   ["redis_down", "redis_up"],
-  ["redis_refuses_writes", "redis_takes_writes"],
+  ["redis_refuses_writes", "redis_accepts_writes"],
   ["redis_permission_missing", "redis_permission_given"],
   ["sink_failing", "sink_works_again"],
   ["loop_failed", "loop_recovered"],

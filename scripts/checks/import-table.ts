@@ -1,0 +1,76 @@
+/** What a folder of src/ may import from other folders of src/, and from files at its root (`version`). */
+export interface FolderRule {
+  readonly may: readonly string[];
+  /** These only with `import type`. */
+  readonly mayTypes?: readonly string[];
+}
+
+const domain = ["specs", "log-events", "id-lists", "access"];
+
+export const folderRules: Readonly<Record<string, FolderRule>> = {
+  gen: { may: [] },
+  platform: { may: [] },
+  access: { may: ["platform"] },
+  specs: { may: ["access", "platform"] },
+  "log-events": { may: ["access", "platform", "specs"] },
+  "id-lists": { may: ["access", "platform", "specs"] },
+  upstream: { may: [...domain, "platform"] },
+  redis: { may: [...domain, "platform"] },
+  sqlite: { may: [...domain, "platform"] },
+  spool: { may: [...domain, "platform", "sqlite"] },
+  server: { may: ["platform"] },
+  grpc: { may: [...domain, "gen", "platform", "server"] },
+  http: { may: [...domain, "gen", "grpc", "platform", "server"] },
+  telemetry: {
+    may: [...domain, "platform"],
+    mayTypes: ["upstream", "redis", "sqlite", "spool", "http", "grpc", "server"],
+  },
+  config: { may: ["access", "platform", "redis", "sqlite", "telemetry"], mayTypes: ["server"] },
+  relay: {
+    may: [
+      ...domain,
+      "config",
+      "grpc",
+      "http",
+      "platform",
+      "redis",
+      "server",
+      "spool",
+      "sqlite",
+      "telemetry",
+      "upstream",
+      "version",
+    ],
+  },
+  demo: { may: ["gen", "platform"] },
+  doctor: {
+    may: [...domain, "config", "gen", "platform", "redis", "server", "upstream", "version"],
+  },
+  cli: { may: ["access", "config", "demo", "doctor", "platform", "version"] },
+};
+
+/** File -> the only files that may import it. */
+export const importersOf: Readonly<Record<string, readonly string[]>> = {
+  "relay/relay.ts": ["main.ts"],
+  "main.ts": [],
+};
+
+/** Only one file of `folder` may import these: the route that serves the gRPC services on the HTTP port. */
+export const oneFileIn = { folder: "http", mayImport: ["grpc", "@connectrpc/", "@bufbuild/protobuf"] };
+
+/** Package -> the folders and files that may import it. A key is a prefix, and the longest matching key applies. */
+export const packageFences: Readonly<Record<string, readonly string[]>> = {
+  hono: ["http"],
+  "@connectrpc/": ["grpc", "gen", "demo", "http", "doctor"],
+  "@bufbuild/protobuf": ["grpc", "gen", "demo", "http"],
+  // The wire reader alone, without schemas: specs checks the envelope of a payload before other code reads it.
+  "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],
+  "@opentelemetry/": ["telemetry"],
+  ioredis: ["redis"],
+  citty: ["cli"],
+  yaml: ["config/file.ts", "cli/print-config.ts"],
+  "smol-toml": ["config/file.ts"],
+};
+
+/** Files that may read the environment. */
+export const environmentReaders = ["main.ts"];

@@ -1,0 +1,71 @@
+import { expect, test } from "bun:test";
+import { findImportProblems } from "../../scripts/checks/imports.ts";
+import { type Files, inFolder } from "../support/repo/project-folder.ts";
+
+/** What the rules report about a src/ with these files. */
+const problemsIn = (files: Files) => inFolder(files, findImportProblems);
+
+test("imports that the table allows are no problem", async () => {
+  const problems = await problemsIn({
+    "platform/clock.ts": "export const clock = 1;",
+    "specs/feed.ts": 'import { clock } from "../platform/clock.ts";\nexport type Feed = typeof clock;',
+    "http/route.ts": 'import { Hono } from "hono";\nimport type { Feed } from "../specs/feed.ts";',
+    "telemetry/log.ts": 'import type { RouteEvent } from "../http/observer.ts";',
+    "relay/relay.ts": 'import "../http/route.ts";',
+    "main.ts": 'import "./relay/relay.ts";\nprocess.env.PORT;',
+  });
+  expect(problems).toEqual([]);
+});
+
+test("an import that the table does not list is named with what is allowed", async () => {
+  const problems = await problemsIn({ "upstream/x.ts": 'import {\n  y,\n} from "../redis/y.ts";' });
+  expect(problems).toEqual([
+    "src/upstream/x.ts imports src/redis/y.ts: upstream may import specs, log-events, id-lists, access, platform",
+  ]);
+});
+
+test.each([
+  ["a type", "specs/a.ts", 'import type { Y } from "../redis/y.ts";'],
+  ["a type within an expression", "specs/a.ts", 'let y: import("../redis/y.ts").Y;'],
+  ["a re-export", "specs/a.ts", 'export * from "../redis/y.ts";'],
+  ["a dynamic import", "specs/a.ts", 'const y = await import("../redis/y.ts");'],
+  ["a Worker", "specs/a.ts", 'new Worker(new URL("../redis/y-worker.ts", import.meta.url));'],
+  ["a value of another folder in telemetry", "telemetry/a.ts", 'import { y } from "../redis/y.ts";'],
+  ["relay/relay.ts outside main", "cli/a.ts", 'import { startRelay } from "../relay/relay.ts";'],
+  ["config in a folder", "http/a.ts", 'import type { Config } from "../config/config.ts";'],
+  ["another folder in platform", "platform/clock.ts", 'import "../specs/a.ts";'],
+  ["a folder that the table does not know", "other/a.ts", 'import "../specs/a.ts";'],
+  ["a package outside its fence", "specs/a.ts", 'import { Hono } from "hono/tiny";'],
+  ["a file outside src", "specs/a.ts", 'import "../../tests/a.ts";'],
+])("%s is checked against the table", async (_, path, source) => {
+  expect(await problemsIn({ [path]: source })).toHaveLength(1);
+});
+
+test("a second file in http that imports gRPC is named", async () => {
+  const source = 'import "../grpc/routes.ts";';
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([]);
+  expect(await problemsIn({ "http/a.ts": source, "http/b.ts": source })).toHaveLength(1);
+});
+
+test("a cycle is named once, with every file in it", async () => {
+  const problems = await problemsIn({
+    "specs/a.ts": 'import "./b.ts";',
+    "specs/b.ts": 'import type { C } from "./c.ts";',
+    "specs/c.ts": 'export { a } from "./a.ts";',
+  });
+  expect(problems).toEqual([
+    "import cycle: src/specs/a.ts -> src/specs/b.ts -> src/specs/c.ts -> src/specs/a.ts",
+  ]);
+});
+
+test.each([
+  "const port = process.env.PORT;",
+  'const port = Bun.env["PORT"];',
+  "const { env } = process;",
+  'import { env } from "node:process";',
+])("reading the environment outside main is a problem: %s", async (source) => {
+  expect(await problemsIn({ "http/a.ts": source })).toEqual([
+    "src/http/a.ts reads the environment: only main.ts may",
+  ]);
+  expect(await problemsIn({ "main.ts": source, "http/b.ts": `// ${source}` })).toEqual([]);
+});
