@@ -182,7 +182,12 @@ describe.skipIf(isBinary)("a task that throws", () => {
   test("writing a log line: what it was about happens all the same", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
-    const fault = { kind: "call", api: "performance.now", within: "logs/throttled-log", times: 2 } as const;
+    const fault = {
+      kind: "call",
+      api: "performance.now",
+      within: "logging/throttled-log",
+      times: 2,
+    } as const;
     await using managed = await startManagedRelay({
       upstream,
       args: ["--preload-sdk-keys", KEY],

@@ -1,6 +1,6 @@
 import type { Clock } from "../../platform/clock.ts";
 import { type DescribedError, describeError } from "../../platform/errors.ts";
-import type { LoopName, SupervisionEvent } from "../../platform/supervisor.ts";
+import type { LoopName, SupervisionEvent, TaskName } from "../../platform/supervisor.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
@@ -48,11 +48,12 @@ export class SupervisionTelemetry {
       }
     };
 
+  /** Never throws. If an event cannot be logged, that is counted, but not logged: the log is what failed. */
   readonly emit = (event: SupervisionEvent): void => {
     try {
       this.#record(event);
-    } catch {
-      // There is nothing left to report it with.
+    } catch (error) {
+      this.#recordTask("telemetry", describeError(error));
     }
   };
 
@@ -74,11 +75,15 @@ export class SupervisionTelemetry {
       }
       case "task_failed": {
         const { task, detail, at } = event;
-        this.#registry.count("UnexpectedError", { component: task });
-        this.taskFailed = { since: this.#clock.now(), reason: `${task}: ${formatError(event)}` };
+        this.#recordTask(task, event);
         this.#tasks.of(task).log("error", "unexpected error, relay continues", { task, detail, at });
       }
     }
+  }
+
+  #recordTask(task: TaskName, error: DescribedError): void {
+    this.#registry.count("UnexpectedError", { component: task });
+    this.taskFailed = { since: this.#clock.now(), reason: `${task}: ${formatError(error)}` };
   }
 
   /** Each loop has its own outage log, so that none hides another. */
