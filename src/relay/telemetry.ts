@@ -3,7 +3,7 @@ import type { Clock } from "../platform/clock.ts";
 import { Supervisor } from "../platform/supervisor.ts";
 import { preloadFeeds } from "../specs/feed.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
-import { prometheusText } from "../telemetry/metrics/prometheus.ts";
+import { formatPrometheus } from "../telemetry/metrics/prometheus.ts";
 import { MetricRegistry } from "../telemetry/metrics/registry.ts";
 import { KeyTags } from "../telemetry/metrics/tags.ts";
 import type { OtlpMetricsOptions } from "../telemetry/otlp/options.ts";
@@ -66,7 +66,7 @@ export async function startTelemetry(
     keys,
     startedAt,
     rates,
-    prometheus: () => prometheusText(registry),
+    prometheus: () => formatPrometheus(registry),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
