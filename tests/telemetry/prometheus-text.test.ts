@@ -17,7 +17,7 @@ test("counts, gauges and latencies as Prometheus reads them", async () => {
   registry.time("GrpcServerRequest", { sdk_key: "k", path: "/v1", code: "ok" }, 0.25);
   registry.time("GrpcServerRequest", { sdk_key: "k", path: "/v1", code: "ok" }, 7);
   expect(await shown(registry, "LogEventDropped")).toEqual([
-    "# HELP statsig_forward_proxy_LogEventDropped_count_total Events given up for good",
+    "# HELP statsig_forward_proxy_LogEventDropped_count_total Log events dropped for good",
     "# TYPE statsig_forward_proxy_LogEventDropped_count_total counter",
     'statsig_forward_proxy_LogEventDropped_count_total{reason="refused"} 3',
   ]);
