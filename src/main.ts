@@ -5,7 +5,7 @@ import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
 import { listenToSignals } from "./cli/signals.ts";
 import { type Config, readConfig } from "./config/config.ts";
 import { withConfigFile } from "./config/file.ts";
-import { unknownVariables } from "./config/options.ts";
+import { findUnknownVariables } from "./config/options.ts";
 import { Reloader } from "./config/reload.ts";
 import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
@@ -64,7 +64,7 @@ async function serve(
       logger.log("info", "listening", { protocol: listener.protocol, address: localUrl(listener) });
     }
     logger.log("info", "serving", describe(config));
-    for (const variable of unknownVariables(env)) {
+    for (const variable of findUnknownVariables(env)) {
       logger.log("warn", "unknown environment variable, ignored", { variable });
     }
     announce?.(relay.listeners.map((listener) => ({ protocol: listener.protocol, url: localUrl(listener) })));

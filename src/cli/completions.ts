@@ -1,6 +1,5 @@
 import { CACHES, MODES, type OptionSpec } from "../config/option.ts";
 import { ALL_OPTIONS, NAME, OPTIONS, PRINT_CONFIG } from "../config/options.ts";
-
 import { SUBCOMMANDS, type Subcommand } from "./subcommands.ts";
 
 const SCRIPTS: Readonly<Record<string, () => string>> = {
@@ -9,23 +8,24 @@ const SCRIPTS: Readonly<Record<string, () => string>> = {
   fish: fishScript,
 };
 
-/** What a shell reads to complete our command line; of one that the command line takes. */
-export function completionScript(shell: string): string {
+/** Returns the completion script for `bash`, `zsh` or `fish`. */
+export function formatCompletionScript(shell: string): string {
   return SCRIPTS[shell]?.() ?? "";
 }
 
-const BASH_FUNCTION = `_${NAME.replaceAll("-", "_")}`;
+/** The name of the shell function that completes, in bash and zsh. */
+const COMPLETE = `_${NAME.replaceAll("-", "_")}`;
 
-/** To be read by `source`, or a file in bash-completion's folder. Needs nothing of bash-completion. */
+/** For `source`, or a file in the folder of bash-completion. It does not depend on bash-completion. */
 function bashScript(): string {
   return `# bash completion of ${NAME}
-${BASH_FUNCTION}() {
+${COMPLETE}() {
   local word options cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]}
-  local relay='${dashed(RELAY_OPTIONS)}'
+  local relay='${dashedNames(RELAY_OPTIONS)}'
   local -a words=()
   local -i i skip=0
   COMPREPLY=()
-  # Readline takes an = for a word of its own.
+  # Readline treats = as a separate word.
   if [[ $cur == = ]]; then
     cur= prev+==
   elif [[ $prev == = ]]; then
@@ -50,13 +50,13 @@ ${VALUED_OPTIONS.map(valueCase).join("\n")}
   case \${words[0]} in
 ${[...SUBCOMMAND_SHAPES, RELAY_SHAPE].map(bashShapeCase).join("\n")}
   esac
-  [[ $cur == -* ]] && COMPREPLY=($(compgen -W "$options ${dashed(COMMON_OPTIONS)}" -- "$cur"))
+  [[ $cur == -* ]] && COMPREPLY=($(compgen -W "$options ${dashedNames(COMMON_OPTIONS)}" -- "$cur"))
 }
-complete -F ${BASH_FUNCTION} ${NAME}
+complete -F ${COMPLETE} ${NAME}
 `;
 }
 
-const dashed = (options: readonly OptionSpec[]) => options.map(({ name }) => `--${name}`).join(" ");
+const dashedNames = (options: readonly OptionSpec[]) => options.map(({ name }) => `--${name}`).join(" ");
 
 function valueCase(option: OptionSpec): string {
   const patterns = spellings(option).flatMap((spelling) => [spelling, `${spelling}=`]);
@@ -85,18 +85,18 @@ function bashShapeCase({ name, takesRelayOptions, options, words }: Shape): stri
   const byCount =
     offered.length > 0 ? `\n      case \${#words[@]} in\n${offered.join("\n")}\n      esac` : "";
   return `    ${name ?? "*"})
-      options="${takesRelayOptions ? "$relay " : ""}${dashed(options)}"${byCount}
+      options="${takesRelayOptions ? "$relay " : ""}${dashedNames(options)}"${byCount}
       ;;`;
 }
 
-const PREFIX = `__${NAME.replaceAll("-", "_")}`;
+const PREFIX = `_${COMPLETE}`;
 
-/** A file of fish's folder of completions, or to be read by `source`. */
+/** For `source`, or a file in the completions folder of fish. */
 function fishScript(): string {
   const names = SUBCOMMAND_SHAPES.map(({ name }) => name).join(" ");
   const without = SUBCOMMAND_SHAPES.filter(({ takesRelayOptions }) => !takesRelayOptions);
   return `# fish completion of ${NAME}
-function ${PREFIX}_words -d 'The words that are no options, nor values of one'
+function ${PREFIX}_words -d 'Prints the words that are neither options nor their values'
     set -l skip 0
     for word in (commandline -opc)[2..]
         if test $skip = 1
@@ -112,7 +112,7 @@ function ${PREFIX}_words -d 'The words that are no options, nor values of one'
         end
     end
 end
-function ${PREFIX}_is -a name -d 'Whether the first word is this subcommand; with no name, whether it is none'
+function ${PREFIX}_is -a name -d 'Whether the first word is this subcommand or, without a name, no subcommand'
     set -l words (${PREFIX}_words)
     if test -n "$name"
         test "$words[1]" = $name
@@ -120,16 +120,16 @@ function ${PREFIX}_is -a name -d 'Whether the first word is this subcommand; wit
         not contains -- "$words[1]" ${names}
     end
 end
-function ${PREFIX}_at -a count -d 'Whether there are so many words'
+function ${PREFIX}_at -a count -d 'Whether the number of words is this'
     test (count (${PREFIX}_words)) = $count
 end
-function ${PREFIX}_relay -d 'Whether options of a relay are taken'
+function ${PREFIX}_relay -d 'Whether the command takes the options of a relay'
     set -l words (${PREFIX}_words)
     not contains -- "$words[1]" ${without.map(({ name }) => name).join(" ")}
 end
 complete -c ${NAME} -f
-${COMMON_OPTIONS.map((option) => `complete -c ${NAME} ${described(option)}`).join("\n")}
-${RELAY_OPTIONS.map((option) => `complete -c ${NAME} -n ${PREFIX}_relay ${described(option)}`).join("\n")}
+${COMMON_OPTIONS.map((option) => `complete -c ${NAME} ${formatFishOption(option)}`).join("\n")}
+${RELAY_OPTIONS.map((option) => `complete -c ${NAME} -n ${PREFIX}_relay ${formatFishOption(option)}`).join("\n")}
 ${[RELAY_SHAPE, ...SUBCOMMAND_SHAPES].flatMap(shapeLines).join("\n")}
 `;
 }
@@ -141,17 +141,17 @@ function shapeLines({ name, options, words }: Shape): readonly string[] {
   });
   return [
     ...offered.slice(name === undefined ? 0 : 1),
-    ...options.map((option) => `complete -c ${NAME} -n "${isHere}" ${described(option)}`),
+    ...options.map((option) => `complete -c ${NAME} -n "${isHere}" ${formatFishOption(option)}`),
   ];
 }
 
-function described(option: OptionSpec): string {
+function formatFishOption(option: OptionSpec): string {
   const { name, short, description } = option;
   const names = short === undefined ? `-l ${name}` : `-s ${short} -l ${name}`;
-  return [names, ...value(option), `-d '${description.replaceAll(/[\\']/g, "\\$&")}'`].join(" ");
+  return [names, ...fishValue(option), `-d '${description.replaceAll(/[\\']/g, "\\$&")}'`].join(" ");
 }
 
-function value(option: OptionSpec): readonly string[] {
+function fishValue(option: OptionSpec): readonly string[] {
   if (option.kind === "flag") return [];
   switch (valueKind(option)) {
     case "words":
@@ -166,17 +166,15 @@ function value(option: OptionSpec): readonly string[] {
   }
 }
 
-const ZSH_FUNCTION = `_${NAME.replaceAll("-", "_")}`;
-
-/** A file of a folder of `fpath`, or to be read by `source` after compinit. */
+/** For `source` after compinit, or a file in a folder of `fpath`. */
 function zshScript(): string {
   return `#compdef ${NAME}
-${ZSH_FUNCTION}() {
+${COMPLETE}() {
   local -a relay=(
-${RELAY_OPTIONS.flatMap(specs).map(indented).join("\n")}
+${RELAY_OPTIONS.flatMap(zshSpecs).map(indented).join("\n")}
   )
   local -a common=(
-${COMMON_OPTIONS.flatMap(specs).map(indented).join("\n")}
+${COMMON_OPTIONS.flatMap(zshSpecs).map(indented).join("\n")}
   )
   local word first
   local -i skip=0
@@ -195,10 +193,10 @@ ${COMMON_OPTIONS.flatMap(specs).map(indented).join("\n")}
 ${[...SUBCOMMAND_SHAPES, RELAY_SHAPE].map(zshShapeCase).join("\n")}
   esac
 }
-if [[ $funcstack[1] == ${ZSH_FUNCTION} ]]; then
-  ${ZSH_FUNCTION} "$@"
+if [[ $funcstack[1] == ${COMPLETE} ]]; then
+  ${COMPLETE} "$@"
 else
-  compdef ${ZSH_FUNCTION} ${NAME}
+  compdef ${COMPLETE} ${NAME}
 fi
 `;
 }
@@ -210,23 +208,23 @@ function zshShapeCase({ name, takesRelayOptions, options, words }: Shape): strin
   const taken = [
     ...(takesRelayOptions ? ['"$' + '{relay[@]}"'] : []),
     '"$' + '{common[@]}"',
-    ...options.flatMap(specs),
+    ...options.flatMap(zshSpecs),
     ...positionals,
   ];
   return `    ${name ?? "*"}) _arguments -S ${taken.join(" ")} ;;`;
 }
 
-/** An option as _arguments takes it, once for each of its names. */
-function specs(option: OptionSpec): readonly string[] {
+/** Returns the specs of an option for _arguments, one for each of its names. */
+function zshSpecs(option: OptionSpec): readonly string[] {
   const { name, short, kind, placeholder = "value" } = option;
-  const said = `[${escaped(option.description)}]`;
-  const behind = kind === "flag" ? "" : `:${escaped(placeholder)}:${action(option)}`;
+  const help = `[${escaped(option.description)}]`;
+  const suffix = kind === "flag" ? "" : `:${escaped(placeholder)}:${zshAction(option)}`;
   const [long, brief] = kind === "flag" ? [`--${name}`, `-${short}`] : [`--${name}=`, `-${short}+`];
   const names = short === undefined ? [long] : [long, brief];
-  return names.map((each) => quoted(`${each}${said}${behind}`));
+  return names.map((each) => quoted(`${each}${help}${suffix}`));
 }
 
-function action(option: OptionSpec): string {
+function zshAction(option: OptionSpec): string {
   switch (valueKind(option)) {
     case "words":
       return `(${option.words?.join(" ")})`;
@@ -245,13 +243,13 @@ const escaped = (text: string) => text.replaceAll(/[\\[\]:]/g, "\\$&");
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** A command line with a subcommand, or that of a relay, which has none. */
+/** The command line of a subcommand, or of a relay, which has no subcommand. */
 interface Shape {
   readonly name: string | undefined;
   readonly takesRelayOptions: boolean;
-  /** Its own options. */
+  /** Options that only this command has. */
   readonly options: readonly OptionSpec[];
-  /** What its words may be, one after the other; the first is the name. */
+  /** The allowed words for each positional argument; the first one is the name of the subcommand. */
   readonly words: readonly (readonly string[])[];
 }
 
@@ -269,23 +267,18 @@ const SUBCOMMAND_SHAPES: readonly (Shape & { readonly name: string })[] = subcom
     name,
     takesRelayOptions,
     options,
-    words: [[name], ...positionals.map(wordsOf)],
+    words: [[name], ...positionals.map((positional) => positional.words)],
   }),
 );
 
-function wordsOf(positional: string): readonly string[] {
-  if (positional === "MODE") return MODES;
-  return positional === "CACHE" ? CACHES : positional.split("|");
-}
-
 const RELAY_OPTIONS: readonly OptionSpec[] = OPTIONS;
 
-/** They may stand anywhere: `--help` and its like. */
+/** Options that every command has, such as `--help`. */
 const COMMON_OPTIONS: readonly OptionSpec[] = ALL_OPTIONS.filter(
   (option) => option !== PRINT_CONFIG && !RELAY_OPTIONS.includes(option),
 );
 
-/** What has a value behind it, by every name. */
+/** Every option that takes a value, once. */
 const VALUED_OPTIONS: readonly OptionSpec[] = [
   ...RELAY_OPTIONS,
   ...subcommands.flatMap(({ options }) => options),
@@ -295,7 +288,7 @@ const VALUED_OPTIONS: readonly OptionSpec[] = [
 
 type ValueKind = "file" | "folder" | "keys" | "words" | "other";
 
-/** What an option's value can be completed to. */
+/** Returns what the value of an option is completed to. */
 function valueKind({ placeholder, words }: OptionSpec): ValueKind {
   if (words !== undefined) return "words";
   if (placeholder === "FILE") return "file";
@@ -303,7 +296,7 @@ function valueKind({ placeholder, words }: OptionSpec): ValueKind {
   return placeholder === "KEYS|@FILE" ? "keys" : "other";
 }
 
-/** As they are written. */
+/** Returns the names as they are written on the command line. */
 function spellings({ name, short }: OptionSpec): readonly string[] {
   return short === undefined ? [`--${name}`] : [`-${short}`, `--${name}`];
 }

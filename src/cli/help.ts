@@ -4,20 +4,20 @@ import { ALL_OPTIONS, NAME } from "../config/options.ts";
 import { VERSION } from "../version.ts";
 import { SUBCOMMANDS, type Subcommand } from "./subcommands.ts";
 
-const MORE = `COMMANDS
+const SECTIONS = `COMMANDS
 
 ${SUBCOMMANDS.map(describedSubcommand).join("\n")}
 
 ENVIRONMENT
 
-  Each option, MODE and CACHE can also be given as SFP_ and the upper-case name, such as SFP_POLLING_INTERVAL_IN_S=10,
-  or in the file of --config. The option goes before the variable, the variable before the file.
-  STATSIG_ENDPOINT               Upstream (Default: https://api.statsigcdn.com)
-  LOG_EVENT_STATSIG_ENDPOINT     Where events go (Default: https://statsigapi.net)
+  Each option, MODE and CACHE can also be set as a variable, SFP_ and the upper-case name, such as
+  SFP_POLLING_INTERVAL_IN_S=10, or in the file of --config. Options override variables, and variables override the file.
+  STATSIG_ENDPOINT               URL of upstream (Default: https://api.statsigcdn.com)
+  LOG_EVENT_STATSIG_ENDPOINT     URL that log events are forwarded to (Default: https://statsigapi.net)
   REDIS_URL, REDIS_ENTERPRISE_*, REDIS_SENTINELS, REDIS_CLUSTER_NODES, REDIS_TLS*
-                                 Where Redis is (Default: 127.0.0.1:6379)
+                                 Address of Redis (Default: 127.0.0.1:6379)
   HTTPS_PROXY, HTTP_PROXY, NO_PROXY, NODE_EXTRA_CA_CERTS
-                                 The way to upstream, and whom to trust there
+                                 Proxy for upstream, and additional CA certificates to trust
 
 EXAMPLES
 
@@ -25,16 +25,16 @@ EXAMPLES
   REDIS_URL=redis://redis:6379 statsig-forward-proxy http redis --fleet-polling --preload-sdk-keys @keys.txt
 `;
 
-/** What `--help` prints, from the option table. */
-export async function helpText(): Promise<string> {
+/** Returns the text of `--help`, from the option table. */
+export async function formatHelp(): Promise<string> {
   const command = defineCommand({
-    meta: { name: NAME, version: VERSION, description: "Relays Statsig's config specs to your servers." },
+    meta: { name: NAME, version: VERSION, description: "Relays Statsig config specs to your servers." },
     args: {
       ...describedPositionals(),
       ...describedOptions(),
     },
   });
-  return `${await renderUsage(command)}\n${MORE}`;
+  return `${await renderUsage(command)}\n${SECTIONS}`;
 }
 
 function describedPositionals(): ArgsDef {
@@ -61,11 +61,14 @@ function describedOptions(): ArgsDef {
   return args;
 }
 
-/** What a subcommand does, and the options that it alone has. */
+/** Describes a subcommand and the options that only it has. */
 function describedSubcommand({ name, positionals, summary, options }: Subcommand): string {
-  const lines = [[[name, ...positionals.map((word) => `[${word}]`)].join(" "), summary] as const];
+  const args = positionals.map(
+    (each) => `[${each.isRequired ? each.words.join("|") : each.name.toUpperCase()}]`,
+  );
+  const lines = [[[name, ...args].join(" "), summary] as const];
   for (const { name: option, kind, placeholder, description } of options) {
     lines.push([`  --${option}${kind === "flag" ? "" : `=<${placeholder ?? "VALUE"}>`}`, description]);
   }
-  return lines.map(([left, right]) => `  ${left.padEnd(24)}  ${right}`).join("\n");
+  return lines.map(([left, right]) => `  ${left.padEnd(27)}  ${right}`).join("\n");
 }

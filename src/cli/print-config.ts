@@ -2,8 +2,7 @@ import { stringify } from "yaml";
 import { maskSdkKey, readSdkKeyList, redactSecrets, redactUserInfo } from "../access/sdk-key.ts";
 import { readConfig } from "../config/config.ts";
 import type { OptionSpec, VariableSpec } from "../config/option.ts";
-import { CONFIG_FILE, findSetting, NAME, SETTINGS, unknownVariables } from "../config/options.ts";
-
+import { CONFIG_FILE, findSetting, findUnknownVariables, NAME, SETTINGS } from "../config/options.ts";
 import {
   ConfigError,
   type Environment,
@@ -15,8 +14,8 @@ import { VARIABLES } from "../config/variables.ts";
 import { VERSION } from "../version.ts";
 
 /**
- * The configuration that a relay would start with, as YAML that `--config` takes. What can't be told whole, and what is
- * no option, stands there as a comment. Throws as a start would.
+ * Returns the configuration that a relay would start with, as YAML for `--config`. Settings that contain secrets, and variables that
+ * are not options, are comments. Throws for an invalid configuration, as a start does.
  */
 export function formatConfig(given: GivenConfig, env: Environment): string {
   readConfig(given, env);
@@ -25,11 +24,11 @@ export function formatConfig(given: GivenConfig, env: Environment): string {
   const options = SETTINGS.filter((option) => option !== CONFIG_FILE);
   const set = VARIABLES.filter(({ name }) => env[name]);
   return [
-    `# The configuration of ${NAME} ${VERSION}, and where each value came from`,
+    `# Configuration of ${NAME} ${VERSION}, with the source of each value`,
     ...options.map((option) => describeSetting(option, find(option), () => settings.value(option))),
-    ...(set.length > 0 ? ["", "# Variables that are no option"] : []),
+    ...(set.length > 0 ? ["", "# Environment variables that are not options"] : []),
     ...set.map((variable) => comment(`${variable.name}=${shownValue(variable, env[variable.name] ?? "")}`)),
-    ...unknownVariables(env).map((name) => comment(`${name}: unknown environment variable, ignored`)),
+    ...findUnknownVariables(env).map((name) => comment(`${name}: unknown environment variable, ignored`)),
   ].join("\n");
 }
 
@@ -39,21 +38,21 @@ function describeSetting(option: OptionSpec, setting: Setting, read: () => strin
   if (text === "" && option.kind !== "flag") return `# ${option.name} is not set`;
   const shown = maskText(option, setting);
   const value = shown === text ? read() : shown;
-  const line = `${option.name}: ${scalar(option, value)}  ${from}`;
-  return shown === text ? line : `# ${line}, without secrets`;
+  const line = `${option.name}: ${formatScalar(option, value)}  ${from}`;
+  return shown === text ? line : `# ${line}, secrets hidden`;
 }
 
 function describeSource(option: OptionSpec, { source, shown }: Setting): string {
   return source === "file" ? shown.slice(`${option.name} in `.length) : source === "default" ? source : shown;
 }
 
-/** As YAML has it: a number and a truth stand for themselves. */
-function scalar({ kind }: OptionSpec, value: string): string {
+/** Numbers and booleans need no quotes in YAML. */
+function formatScalar({ kind }: OptionSpec, value: string): string {
   if (kind === "integer" || value === "true" || value === "false") return value;
   return stringify(value, { lineWidth: 0, blockQuote: false }).trimEnd();
 }
 
-/** A file of keys is named, and not shown. */
+/** Shows the path of a key file, but not its keys. */
 function maskText(option: OptionSpec, { text, shown }: Setting): string {
   if (!option.isSecret || text.startsWith("@") || text === "") return redactSecrets(text);
   const keys = readSdkKeyList(text, (problem) => {

@@ -2,12 +2,12 @@ import { withConfigFile } from "../config/file.ts";
 import type { Environment, GivenConfig } from "../config/settings.ts";
 import type { SubcommandName } from "./subcommands.ts";
 
-/** A subcommand as it was asked for. */
+/** A subcommand as it was given on the command line. */
 export interface GivenSubcommand {
   readonly name: SubcommandName;
-  /** The words behind it. */
+  /** The positional arguments after its name. */
   readonly words: readonly string[];
-  /** Its own options are among the values. */
+  /** Includes the options that only the subcommand has. */
   readonly given: GivenConfig;
 }
 
@@ -15,13 +15,12 @@ export type Announce = (listeners: readonly { readonly protocol: string; readonl
 
 interface SubcommandPorts {
   readonly env: Environment;
-  /** For people. */
   readonly print: (text: string) => void;
-  /** Runs a relay until it is stopped; gives its exit code. */
+  /** Runs a relay until it is stopped, and resolves with its exit code. */
   readonly serve: (given: GivenConfig, env: Environment, announce: Announce) => Promise<number>;
 }
 
-/** Gives the exit code. Each subcommand is loaded only when it is asked for. */
+/** Resolves with the exit code. A subcommand is loaded only when it is run. */
 export async function runSubcommand(
   { name, given, words }: GivenSubcommand,
   { env, print, serve }: SubcommandPorts,
@@ -43,13 +42,13 @@ export async function runSubcommand(
       return isReady ? 0 : 1;
     }
     case "doctor": {
-      const { examine } = await import("../doctor/doctor.ts");
+      const { runDoctor } = await import("../doctor/doctor.ts");
       const asJson = given.values.get("json") === "true";
-      return (await examine(given, env, { print, asJson })) ? 0 : 1;
+      return (await runDoctor(given, env, { print, asJson })) ? 0 : 1;
     }
     case "completions": {
-      const { completionScript } = await import("./completions.ts");
-      print(completionScript(words[0] ?? ""));
+      const { formatCompletionScript } = await import("./completions.ts");
+      print(formatCompletionScript(words[0] ?? ""));
       return 0;
     }
   }

@@ -1,41 +1,39 @@
 import { isatty } from "node:tty";
+import { EXIT_FAILED } from "../platform/errors.ts";
 
-/** What whoever runs the process asks of it. */
 interface Signals {
-  /** The first SIGTERM or SIGINT, or the end of the terminal that it runs in. A second one ends the process at once. */
+  /** Resolves on the first SIGTERM or SIGINT, or when the controlling terminal closes. A second one exits at once. */
   readonly stop: Promise<NodeJS.Signals>;
-  /** Calls back for each SIGHUP, and at once where one came before. */
+  /** Calls back for each SIGHUP, and at once if one was received before. */
   onReload(reload: () => void): void;
 }
 
-const EXIT_FAILED = 1;
+const STDOUT_AND_STDERR = [1, 2];
 
-const OUTPUTS = [1, 2];
-
-/** From now on no such signal ends the process by itself. */
+/** From now on, SIGTERM, SIGINT and SIGHUP no longer end the process by default. */
 export function listenToSignals(): Signals {
   const stop = Promise.withResolvers<NodeJS.Signals>();
-  // Under nohup, which asks to outlive the terminal, neither is one.
-  const isInTerminal = OUTPUTS.some((fd) => isatty(fd));
-  let isDue = false;
+  // Under nohup, neither output is a terminal, so that the relay outlives its terminal.
+  const isInTerminal = STDOUT_AND_STDERR.some((fd) => isatty(fd));
+  let isReloadPending = false;
   let reload = () => {
-    isDue = true;
+    isReloadPending = true;
   };
-  const end = () => process.exit(EXIT_FAILED);
+  const exit = () => process.exit(EXIT_FAILED);
   const stopAt = (signal: NodeJS.Signals) => {
     stop.resolve(signal);
-    for (const each of ["SIGTERM", "SIGINT"] as const) process.removeAllListeners(each).once(each, end);
+    for (const each of ["SIGTERM", "SIGINT"] as const) process.removeAllListeners(each).once(each, exit);
   };
   for (const each of ["SIGTERM", "SIGINT"] as const) process.once(each, stopAt);
   process.on("SIGHUP", () => {
-    if (isInTerminal && !OUTPUTS.some((fd) => isatty(fd))) stopAt("SIGHUP");
+    if (isInTerminal && !STDOUT_AND_STDERR.some((fd) => isatty(fd))) stopAt("SIGHUP");
     else reload();
   });
   return {
     stop: stop.promise,
     onReload(callback) {
       reload = callback;
-      if (isDue) reload();
+      if (isReloadPending) reload();
     },
   };
 }

@@ -1,14 +1,21 @@
-import type { OptionSpec } from "../config/option.ts";
+import { type OptionSpec, POSITIONALS } from "../config/option.ts";
 
-/** A first word of the command line that asks for something else than a relay; `run-subcommand.ts` does it. */
+/** A positional argument. */
+interface Positional {
+  readonly name: string;
+  readonly words: readonly string[];
+  /** False for MODE and CACHE, which the environment or the file may set. */
+  readonly isRequired?: boolean;
+}
+
+/** A command other than running the relay. `run-subcommand.ts` runs it. */
 export interface Subcommand {
   readonly name: string;
   readonly summary: string;
-  /** The words behind it, in their order. `MODE` and `CACHE` are read as a relay's are; of `a|b` one must be there. */
-  readonly positionals: readonly string[];
-  /** It takes every option of a relay. */
+  readonly positionals: readonly Positional[];
+  /** Whether it takes every option of a relay. */
   readonly takesRelayOptions: boolean;
-  /** Those that it has beside them. */
+  /** Options that only this subcommand has. */
   readonly options: readonly OptionSpec[];
 }
 
@@ -16,37 +23,37 @@ export interface Subcommand {
 export const SUBCOMMANDS = [
   {
     name: "demo",
-    summary: "Run the relay against a bundled sample upstream, with the key secret-demo",
+    summary: "Run a relay against a bundled sample upstream, with the SDK key secret-demo",
     positionals: [],
     takesRelayOptions: true,
     options: [],
   },
   {
     name: "healthcheck",
-    summary: "Ask the relay that runs with the same options whether it is ready: exit code 0 or 1",
-    positionals: ["MODE", "CACHE"],
+    summary: "Check whether the relay with the same options is ready; exits 0 if it is, else 1",
+    positionals: POSITIONALS,
     takesRelayOptions: true,
     options: [
       {
         name: "timeout-in-s",
         kind: "integer",
         placeholder: "SECONDS",
-        description: "How long it may take to answer (Default: 2)",
+        description: "Timeout in seconds (Default: 2)",
       },
     ],
   },
   {
     name: "doctor",
-    summary: "Look at everything that a relay with these options needs, and say how to mend what is wrong",
-    positionals: ["MODE", "CACHE"],
+    summary: "Check everything that a relay with these options needs, and say how to fix each problem",
+    positionals: POSITIONALS,
     takesRelayOptions: true,
-    options: [{ name: "json", kind: "flag", description: "The report for programs" }],
+    options: [{ name: "json", kind: "flag", description: "Print the report as JSON" }],
   },
   {
     name: "completions",
     summary:
-      "Print what makes a shell complete command lines: source <(statsig-forward-proxy completions bash)",
-    positionals: ["bash|zsh|fish"],
+      "Print a shell completion script, for example for: source <(statsig-forward-proxy completions bash)",
+    positionals: [{ name: "shell", words: ["bash", "zsh", "fish"], isRequired: true }],
     takesRelayOptions: false,
     options: [],
   },
@@ -54,7 +61,7 @@ export const SUBCOMMANDS = [
 
 export type SubcommandName = (typeof SUBCOMMANDS)[number]["name"];
 
-/** The row of a subcommand; undefined where a word is none. */
+/** Returns undefined if the word is not a subcommand. */
 export function findSubcommand(word: string | undefined): (typeof SUBCOMMANDS)[number] | undefined {
   return SUBCOMMANDS.find(({ name }) => name === word);
 }

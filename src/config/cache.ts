@@ -9,14 +9,14 @@ export interface RedisCacheConfig {
   readonly connection: RedisOptions;
   readonly leaderKeyTtlMs: number;
   readonly cacheTtlMs: number;
-  /** To write; the first is read. */
+  /** The schemas that are written; the first one is read. */
   readonly schemas: readonly RedisKeySchema[];
   readonly doubleWriteLegacy: boolean;
-  /** One relay polls for all. */
+  /** One of the relays that share this Redis polls for all of them. */
   readonly fleetPolling: boolean;
 }
 
-/** What an entry may hold beside its config. A manifest of ID lists fits in, too. */
+/** Room in a reply for the fields of an entry beside its config. A manifest of ID lists fits as well. */
 const OTHER_FIELDS_BYTES = 8 * 1024 * 1024;
 
 /** Throws {@link ConfigError}. */
@@ -25,7 +25,7 @@ export function readRedis(settings: Settings, env: Environment, cache: Cache): R
   if (fleetPolling && cache !== "redis") {
     const shown = settings.shown(CACHE.fleetPolling);
     throw new ConfigError(
-      `${shown} needs the CACHE redis, by which relays know of each other, given is "${cache}"`,
+      `${shown} requires <CACHE> redis, which the relays of a fleet share, but it is ${cache}`,
     );
   }
   const connection =
@@ -48,13 +48,14 @@ export function readRedis(settings: Settings, env: Environment, cache: Cache): R
   };
 }
 
-/** The options of what stands behind CACHE, in the order of `--help`. Names and defaults of the original proxy must stay. */
+/** The options of the backup, in the order of `--help`. Names and defaults of the original proxy must stay. */
 export const CACHE = {
   localCachePath: {
     name: "local-cache-path",
     kind: "text",
     placeholder: "FOLDER",
-    description: "Folder of the local backup (Default: under XDG_STATE_HOME, or systemd's state directory)",
+    description:
+      "Folder of the local backup (Default: systemd's STATE_DIRECTORY, else a folder in XDG_STATE_HOME)",
   },
   localCacheMaxInMb: {
     name: "local-cache-max-in-mb",
@@ -63,7 +64,7 @@ export const CACHE = {
     min: 1,
     max: 1_048_576,
     placeholder: "MB",
-    description: "Size of the local backup; beyond, what was not used for longest goes",
+    description: "Maximum size of the local backup in MB; the least recently used entries are evicted",
   },
   redisLeaderKeyTtl: {
     name: "redis-leader-key-ttl",
@@ -74,7 +75,7 @@ export const CACHE = {
     max: 86_400,
     placeholder: "SECONDS",
     description:
-      "How long original relays on the same Redis do not write after this relay last renewed their leader key",
+      "Lifetime of the leader key in seconds; while it lives, original relays on the same Redis do not write",
   },
   redisCacheTtlInS: {
     name: "redis-cache-ttl-in-s",
@@ -83,7 +84,7 @@ export const CACHE = {
     min: 1,
     max: 31_536_000,
     placeholder: "SECONDS",
-    description: "How long Redis keeps config specs that no relay holds any more",
+    description: "Seconds that Redis keeps config specs after the last relay stopped serving them",
   },
   redisKeySchema: {
     name: "redis-key-schema",
@@ -92,12 +93,12 @@ export const CACHE = {
     isList: true,
     words: REDIS_KEY_SCHEMAS,
     placeholder: "v1,v3,v4",
-    description: "Forms of the Redis keys to write, of which the first is read",
+    description: "Redis key schemas to write, comma-separated; the first is also read",
   },
   doubleWriteCacheForLegacyKey: {
     name: "double-write-cache-for-legacy-key",
     kind: "flag",
-    description: "Write the Redis keys of 1.x as well",
+    description: "Also write the Redis keys of version 1.x",
   },
   redisConnectionTimeoutInS: {
     name: "redis-connection-timeout-in-s",
@@ -106,41 +107,45 @@ export const CACHE = {
     min: 1,
     max: 300,
     placeholder: "SECONDS",
-    description: "How long a connection to Redis may take to be made",
+    description: "Timeout for connecting to Redis in seconds",
   },
   fleetPolling: {
     name: "fleet-polling",
     kind: "flag",
-    description: "Of all relays that share a Redis, have one ask upstream for each key and interval",
+    description: "Let one of the relays that share a Redis poll upstream for all of them",
   },
 } as const satisfies OptionGroup;
 
-/** Where Redis is, and how to reach it. */
+/** The address of Redis and the connection to it. */
 export const REDIS_VARIABLES: readonly VariableSpec[] = [
   {
     name: "REDIS_URL",
-    description: "redis://user:password@host:port/db, rediss:// for TLS",
+    description: "URL of Redis: redis://user:password@host:port/db, or rediss:// for TLS",
   },
-  { name: "REDIS_ENTERPRISE_HOST", default: "127.0.0.1", description: "Its host, in the place of that" },
-  { name: "REDIS_ENTERPRISE_PORT", default: "6379", description: "Its port" },
-  { name: "REDIS_ENTERPRISE_USER", description: "The user, where it has others than its own" },
-  { name: "REDIS_ENTERPRISE_PASSWORD", isSecret: true, description: "The password" },
-  { name: "REDIS_SENTINELS", description: "Sentinels: host:port, a comma list" },
-  { name: "REDIS_SENTINEL_MASTER", description: "The name of the master that they watch" },
-  { name: "REDIS_CLUSTER_NODES", description: "Nodes of a cluster: host:port, a comma list" },
-  { name: "REDIS_TLS", default: "false", description: "TLS to Redis" },
-  { name: "REDIS_TLS_CA_PATH", description: "A PEM file of the authorities of Redis' certificate" },
-  { name: "REDIS_TLS_CERT_PATH", description: "A PEM file of a certificate for Redis" },
-  { name: "REDIS_TLS_KEY_PATH", description: "A PEM file of its private key" },
+  { name: "REDIS_ENTERPRISE_HOST", default: "127.0.0.1", description: "Host of Redis, instead of REDIS_URL" },
+  { name: "REDIS_ENTERPRISE_PORT", default: "6379", description: "Port of Redis, instead of REDIS_URL" },
+  { name: "REDIS_ENTERPRISE_USER", description: "Redis ACL user; requires REDIS_ENTERPRISE_PASSWORD" },
+  { name: "REDIS_ENTERPRISE_PASSWORD", isSecret: true, description: "Redis password" },
+  { name: "REDIS_SENTINELS", description: "Comma-separated Redis Sentinels, each host:port" },
+  { name: "REDIS_SENTINEL_MASTER", description: "Name of the primary that the Sentinels monitor" },
+  { name: "REDIS_CLUSTER_NODES", description: "Comma-separated nodes of a Redis Cluster, each host:port" },
+  { name: "REDIS_TLS", default: "false", description: "Whether connections to Redis use TLS: true or false" },
+  {
+    name: "REDIS_TLS_CA_PATH",
+    description: "PEM file with the CA certificates that signed the certificate of Redis",
+  },
+  { name: "REDIS_TLS_CERT_PATH", description: "PEM file with the relay's client certificate for Redis" },
+  { name: "REDIS_TLS_KEY_PATH", description: "PEM file with the private key of REDIS_TLS_CERT_PATH" },
   {
     name: "REDIS_CONNECTION_POOL_MIN_SIZE",
     default: "1",
     description:
-      "Connections for large values that are opened at the start; commands are pipelined, so one is usually enough",
+      "Connections for large values opened at start; commands are pipelined, so one is usually enough",
   },
   {
     name: "REDIS_CONNECTION_POOL_MAX_SIZE",
     default: "1",
-    description: "Connections for large values at most; more help if one can't use all of the network",
+    description:
+      "Maximum connections for large values; more help if one cannot use the whole network bandwidth",
   },
 ];

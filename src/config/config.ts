@@ -1,9 +1,10 @@
 import { maxSocketPathBytes } from "../platform/libc.ts";
 import { defaultLocalCachePath } from "../sqlite/path.ts";
 import type { ServiceManagerConfig } from "../telemetry/systemd.ts";
+import { type AccessConfig, readAccess } from "./access.ts";
 import { CACHE, type RedisCacheConfig, readRedis } from "./cache.ts";
 import { type IdListConfig, readIdLists } from "./id-lists.ts";
-import { type AccessConfig, type LimitsConfig, readAccess, readLimits } from "./limits.ts";
+import { type LimitsConfig, readLimits } from "./limits.ts";
 import {
   LISTENERS,
   type ListenerConfig,
@@ -16,7 +17,7 @@ import { type LoggingConfig, readLogging } from "./logging.ts";
 import { type MonitoringConfig, readMonitoring } from "./monitoring.ts";
 import { CACHE_KIND, type Cache, MODE, type Mode } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
-import { ConfigError, type Environment, type FindSetting, type GivenConfig, Settings } from "./settings.ts";
+import { type Environment, type FindSetting, type GivenConfig, invalidValue, Settings } from "./settings.ts";
 import { readSpecs, type SpecsConfig } from "./specs.ts";
 import { readTls, type TlsConfig } from "./tls.ts";
 
@@ -51,12 +52,12 @@ interface LocalCacheConfig {
   readonly maxBytes: number;
 }
 
-/** Throws {@link ConfigError}, or StartError. */
+/** Throws ConfigError or StartError. */
 export function readConfig(given: GivenConfig, env: Environment): Config {
   return configFrom(findSetting(given, env), env);
 }
 
-/** As {@link readConfig}, from settings of any source. */
+/** Like {@link readConfig}, with settings from any source. */
 export function configFrom(find: FindSetting, env: Environment): Config {
   const settings = new Settings(find);
   // Values that nothing below reads, such as the port of a listener that is turned off, are validated as well.
@@ -89,25 +90,23 @@ export function configFrom(find: FindSetting, env: Environment): Config {
   };
 }
 
-/** From the variables that sd_notify(3) names; undefined where nobody wants to hear. Throws {@link ConfigError}. */
+/** Reads the variables of sd_notify(3). Returns undefined if the service manager asked for no notifications. Throws ConfigError. */
 function readServiceManager(env: Environment, pid = process.pid): ServiceManagerConfig | undefined {
   const socket = env["NOTIFY_SOCKET"];
   if (!socket) return undefined;
   const fits = Buffer.byteLength(socket) <= maxSocketPathBytes(process.platform);
   if (!fits || !/^[/@]./.test(socket)) {
-    throw new ConfigError(
-      `NOTIFY_SOCKET is "${socket}", allowed is the path of a Unix datagram socket, or @ and a name`,
-    );
+    throw invalidValue("NOTIFY_SOCKET", socket, "the path of a Unix datagram socket, or @ and a name");
   }
   return { socket, watchdogMs: readWatchdog(env, pid) };
 }
 
-/** Where a shell stands between, it is its watchdog and not ours. */
+/** Returns undefined if the watchdog is for another process, such as a shell that started the relay. */
 function readWatchdog(env: Environment, pid: number): number | undefined {
   const micros = env["WATCHDOG_USEC"];
-  const of = env["WATCHDOG_PID"];
-  if (!micros || (of && of !== String(pid))) return undefined;
+  const watchedPid = env["WATCHDOG_PID"];
+  if (!micros || (watchedPid && watchedPid !== String(pid))) return undefined;
   const value = /^\d{1,15}$/.test(micros) ? Number(micros) : 0;
   if (value > 0) return value / 1_000;
-  throw new ConfigError(`WATCHDOG_USEC is "${micros}", allowed is a whole number of microseconds`);
+  throw invalidValue("WATCHDOG_USEC", micros, "a whole number of microseconds");
 }

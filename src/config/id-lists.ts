@@ -1,29 +1,36 @@
 import type { OptionGroup } from "./option.ts";
-import { ConfigError, type Environment, isHttpUrl, isProxied, readUrl, type Settings } from "./settings.ts";
+import {
+  type Environment,
+  HTTP_URL,
+  invalidValue,
+  isHttpUrl,
+  isProxied,
+  readUrl,
+  type Settings,
+} from "./settings.ts";
 
 export interface IdListConfig {
-  /** `STATSIG_ENDPOINT`, else where Statsig has the manifests. */
+  /** `STATSIG_ENDPOINT`, by default Statsig's own host for manifests. */
   readonly upstreamUrl: string;
   readonly upstreamProxied: boolean;
-  /** The relay serves the files itself. */
+  /** Whether the relay serves the files itself. */
   readonly proxied: boolean;
-  /** Without a slash at its end; undefined where each request tells. */
+  /** Has no trailing slash. Undefined if the URL is taken from each request. */
   readonly publicUrl: string | undefined;
-  /** Of all files together. */
+  /** Limit for all files together. */
   readonly maxBytes: number;
-  /** Files downloaded at once. */
+  /** Maximum concurrent downloads. */
   readonly maxDownloads: number;
 }
 
 const DEFAULT_UPSTREAM_URL = "https://api.statsig.com";
 
-/** Throws {@link ConfigError}. */
+/** Throws ConfigError. */
 export function readIdLists(settings: Settings, env: Environment): IdListConfig {
   const upstreamUrl = readUrl(env, "STATSIG_ENDPOINT", DEFAULT_UPSTREAM_URL);
   const publicUrl = settings.text(ID_LISTS.publicUrl);
   if (publicUrl !== "" && !isHttpUrl(publicUrl)) {
-    const shown = settings.shown(ID_LISTS.publicUrl);
-    throw new ConfigError(`${shown} is "${publicUrl}", allowed is an http:// or https:// URL`);
+    throw invalidValue(settings.shown(ID_LISTS.publicUrl), publicUrl, HTTP_URL);
   }
   return {
     upstreamUrl,
@@ -39,13 +46,13 @@ export const ID_LISTS = {
   proxyIdLists: {
     name: "proxy-id-lists",
     kind: "flag",
-    description: "Keep the files of ID lists on disk and serve them; else clients fetch them upstream",
+    description: "Keep ID list files on disk and serve them; otherwise clients fetch them from upstream",
   },
   publicUrl: {
     name: "public-url",
     kind: "text",
     placeholder: "URL",
-    description: "How clients reach the relay, for the urls of ID lists (Default: as their request did)",
+    description: "URL of the relay in ID list manifests (Default: the URL that the client requested)",
   },
   idListsMaxInMb: {
     name: "id-lists-max-in-mb",
@@ -54,7 +61,7 @@ export const ID_LISTS = {
     min: 1,
     max: 1_048_576,
     placeholder: "MB",
-    description: "Size of all ID list files on disk together; beyond, no further ones are fetched",
+    description: "Maximum size of all ID list files on disk in MB; no more are downloaded beyond it",
   },
   idListDownloads: {
     name: "id-list-downloads",
@@ -63,6 +70,6 @@ export const ID_LISTS = {
     min: 1,
     max: 128,
     placeholder: "FILES",
-    description: "ID list files downloaded at once; one SDK key may use three quarters of them",
+    description: "Maximum concurrent ID list downloads; one SDK key may use three quarters of them",
   },
 } as const satisfies OptionGroup;

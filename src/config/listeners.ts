@@ -2,15 +2,15 @@ import type { Mode, OptionGroup } from "./option.ts";
 import type { Settings } from "./settings.ts";
 import { TLS, type TlsConfig } from "./tls.ts";
 
-export type ListenerProtocol = "http" | "https" | "grpc" | "grpcs";
+type ListenerProtocol = "http" | "https" | "grpc" | "grpcs";
 
-/** A port for clients that is opened. */
+/** A port that serves clients. */
 export interface ListenerConfig {
   readonly protocol: ListenerProtocol;
-  /** The name of the option that gives the port, for errors. */
+  /** The option that sets the port, for errors. */
   readonly option: string;
   readonly bindAddress: string;
-  /** 0 for any free port. */
+  /** 0 means any free port. */
   readonly port: number;
 }
 
@@ -48,16 +48,17 @@ export function readManagement(settings: Settings): ManagementConfig | undefined
 
 const port = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as const;
 
+/** The options of ports, in the order of `--help`. */
 export const LISTENERS = {
   bindAddress: {
     name: "bind-address",
     kind: "text",
     default: "::",
     placeholder: "ADDRESS",
-    description: "Address to listen on; :: is every IPv6 and IPv4 address",
+    description: "Address to listen on; :: means every IPv6 and IPv4 address",
   },
-  httpPort: { name: "http-port", ...port, default: "8000", description: "HTTP port; 0 for any free one" },
-  grpcPort: { name: "grpc-port", ...port, default: "50051", description: "gRPC port; 0 for any free one" },
+  httpPort: { name: "http-port", ...port, default: "8000", description: "HTTP port; 0 picks a free one" },
+  grpcPort: { name: "grpc-port", ...port, default: "50051", description: "gRPC port; 0 picks a free one" },
   shutdownGraceInS: {
     name: "shutdown-grace-in-s",
     kind: "integer",
@@ -66,7 +67,7 @@ export const LISTENERS = {
     max: 3_600,
     placeholder: "SECONDS",
     isReloadable: true,
-    description: "How long requests in flight may take after SIGTERM",
+    description: "Grace period for requests in flight after SIGTERM, in seconds",
   },
   managementPort: {
     name: "management-port",
@@ -75,12 +76,12 @@ export const LISTENERS = {
     min: 0,
     max: 65_535,
     placeholder: "PORT",
-    description: "Port of probes and metrics; 0 for none",
+    description: "Port of probes, metrics and the status page; 0 disables it",
   },
   managementAddress: {
     name: "management-address",
     kind: "text",
     placeholder: "ADDRESS",
-    description: "Address of the management port (Default: that of --bind-address)",
+    description: "Address of the management port (Default: --bind-address)",
   },
 } as const satisfies OptionGroup;

@@ -1,21 +1,21 @@
 import type { OptionGroup } from "./option.ts";
-import { ConfigError, type Environment, isProxied, readUrl, type Settings } from "./settings.ts";
+import { type Environment, invalidValue, isProxied, readUrl, type Settings } from "./settings.ts";
 
-/** What happens to SDKs' events. */
+/** How log events of SDKs are received, stored and forwarded. */
 export interface EventsConfig {
   /** `LOG_EVENT_STATSIG_ENDPOINT`. */
   readonly upstreamUrl: string;
   readonly upstreamProxied: boolean;
   readonly maxBatches: number;
   readonly flushIntervalMs: number;
-  /** Of a request's body, before and after decompression. */
+  /** Limit of a request body, compressed and decompressed. */
   readonly maxBodyBytes: number;
-  /** Of a request. */
+  /** Limit of one request. */
   readonly maxEvents: number;
   readonly dedupe: boolean;
-  /** `LOG_EVENT_DEDUPE_CACHE_LIMIT`: exposures remembered. */
+  /** `LOG_EVENT_DEDUPE_CACHE_LIMIT`: maximum exposures remembered. */
   readonly dedupeLimit: number;
-  /** Undefined where events wait in memory. */
+  /** Undefined if events wait in memory. */
   readonly spool: { readonly path: string; readonly maxBytes: number } | undefined;
 }
 
@@ -24,9 +24,9 @@ const DEFAULT_DEDUPE_LIMIT = 2_000_000;
 const MAX_DEDUPE_LIMIT = 50_000_000;
 const MIB = 1024 * 1024;
 
-/** Throws {@link ConfigError}. */
+/** Throws ConfigError. */
 export function readEvents(settings: Settings, env: Environment): EventsConfig {
-  // Not STATSIG_ENDPOINT: Statsig takes events under another host name than it serves config specs (docs/protocol.md).
+  // Not STATSIG_ENDPOINT: Statsig receives events at another host than it serves config specs (docs/protocol.md, Log events).
   const upstreamUrl = readUrl(env, "LOG_EVENT_STATSIG_ENDPOINT", DEFAULT_EVENTS_URL);
   const spoolPath = settings.text(LOG_EVENTS.eventSpoolPath);
   return {
@@ -48,11 +48,11 @@ function readDedupeLimit(given: string | undefined): number {
   if (!given) return DEFAULT_DEDUPE_LIMIT;
   const limit = /^\d{1,9}$/.test(given) ? Number(given) : 0;
   if (limit >= 1 && limit <= MAX_DEDUPE_LIMIT) return limit;
-  const allowed = `a whole number from 1 to ${MAX_DEDUPE_LIMIT}; --log-event-dedupe false turns it off`;
-  throw new ConfigError(`LOG_EVENT_DEDUPE_CACHE_LIMIT is "${given}", allowed is ${allowed}`);
+  const expected = `a whole number from 1 to ${MAX_DEDUPE_LIMIT}; --log-event-dedupe false turns deduplication off`;
+  throw invalidValue("LOG_EVENT_DEDUPE_CACHE_LIMIT", given, expected);
 }
 
-/** The options of what happens to SDKs' events, in the order of `--help`. */
+/** The options of log events, in the order of `--help`. */
 export const LOG_EVENTS = {
   logEventProcessQueueSize: {
     name: "log-event-process-queue-size",
@@ -61,7 +61,7 @@ export const LOG_EVENTS = {
     min: 1,
     max: 10_000_000,
     placeholder: "BATCHES",
-    description: "Batches of SDKs' events that may wait to be forwarded; beyond, SDKs are told to try later",
+    description: "Maximum batches of log events waiting to be forwarded; beyond it, SDKs are asked to retry",
   },
   logEventDedupe: {
     name: "log-event-dedupe",
@@ -69,7 +69,7 @@ export const LOG_EVENTS = {
     default: "true",
     words: ["true", "false"],
     placeholder: "true|false",
-    description: "Whether exposures that repeat an earlier one of the same minute are left out",
+    description: "Whether duplicate exposures within the same minute are dropped",
   },
   logEventFlushIntervalInMs: {
     name: "log-event-flush-interval-in-ms",
@@ -78,7 +78,7 @@ export const LOG_EVENTS = {
     min: 0,
     max: 60_000,
     placeholder: "MS",
-    description: "How long events wait for more of their kind before they are forwarded",
+    description: "Time in milliseconds to collect events into a batch before it is forwarded",
   },
   maxRequestBodyInMb: {
     name: "max-request-body-in-mb",
@@ -87,7 +87,7 @@ export const LOG_EVENTS = {
     min: 1,
     max: 64,
     placeholder: "MB",
-    description: "The largest body with events, before and after decompression",
+    description: "Maximum size of a log event request in MB, compressed and decompressed",
   },
   maxEventsPerRequest: {
     name: "max-events-per-request",
@@ -96,13 +96,13 @@ export const LOG_EVENTS = {
     min: 1,
     max: 1_000_000,
     placeholder: "EVENTS",
-    description: "Events of one request; beyond, 413",
+    description: "Maximum log events per request; more get 413",
   },
   eventSpoolPath: {
     name: "event-spool-path",
     kind: "text",
     placeholder: "FOLDER",
-    description: "Folder to keep events in until they are forwarded; without it they wait in memory",
+    description: "Folder to store log events in until they are forwarded (Default: in memory)",
   },
   eventSpoolMaxInMb: {
     name: "event-spool-max-in-mb",
@@ -111,6 +111,6 @@ export const LOG_EVENTS = {
     min: 1,
     max: 1_048_576,
     placeholder: "MB",
-    description: "Size of that folder; beyond, the oldest events go",
+    description: "Maximum size of --event-spool-path in MB; the oldest events are dropped",
   },
 } as const satisfies OptionGroup;

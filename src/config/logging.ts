@@ -4,7 +4,7 @@ import type { Settings } from "./settings.ts";
 
 export interface LoggingConfig {
   readonly format: LogFormat;
-  /** The least that is logged. */
+  /** The lowest level that is logged. */
   readonly level: LogLevel;
 }
 
@@ -17,6 +17,7 @@ export function readLogging(settings: Settings): LoggingConfig {
   };
 }
 
+/** The options of logging, in the order of `--help`. */
 export const LOGGING = {
   logFormat: {
     name: "log-format",
@@ -25,7 +26,7 @@ export const LOGGING = {
     words: LOG_FORMATS,
     placeholder: "text|json",
     isReloadable: true,
-    description: "Log lines for people, or JSON objects",
+    description: "Format of log lines: text for people, JSON for programs",
   },
   logLevel: {
     name: "log-level",
@@ -34,12 +35,12 @@ export const LOGGING = {
     words: LOG_LEVELS,
     placeholder: "LEVEL",
     isReloadable: true,
-    description: "The least that is logged: debug, info, warn or error; --debug-logging is the same as debug",
+    description: "Lowest level to log: debug, info, warn or error; --debug-logging sets debug",
   },
   debugLogging: {
     name: "debug-logging",
     kind: "flag",
     isReloadable: true,
-    description: "Log every event: polls, requests, streams, with how long they took",
+    description: "Log every poll, request and stream, with its duration",
   },
 } as const satisfies OptionGroup;

@@ -5,34 +5,41 @@ import type { OtlpMetricsOptions, OtlpTracesOptions } from "../telemetry/otlp/op
 import type { StatsdOptions, StatsdPlace } from "../telemetry/push/statsd.ts";
 import type { StatsigSinkOptions } from "../telemetry/push/statsig.ts";
 import type { OptionGroup, VariableSpec } from "./option.ts";
-import { readOtlpMetrics, readOtlpTraces } from "./otlp.ts";
-import { ConfigError, type Environment, readWholeNumberVariable, type Settings } from "./settings.ts";
+import { OTLP, readOtlpMetrics, readOtlpTraces } from "./otlp.ts";
+import {
+  ConfigError,
+  type Environment,
+  invalidSecret,
+  invalidValue,
+  readWholeNumberVariable,
+  type Settings,
+} from "./settings.ts";
 import { SPECS } from "./specs.ts";
 
-/** How operators are told what the relay does, but for logs. */
+/** Metrics, traces and readiness: everything that operators monitor, except logs. */
 export interface MonitoringConfig {
-  /** Of one metric, whatever is measured. */
+  /** Maximum series per metric. */
   readonly maxSeries: number;
-  /** `EVENT_CHANNEL_SIZE`: measurements that may wait for each place that they are sent to. */
+  /** `EVENT_CHANNEL_SIZE`: maximum measurements queued for each destination. */
   readonly channelSize: number;
   /** `DATADOG_MAX_BATCH_TIME_MS`: how often measurements are sent. */
   readonly pushIntervalMs: number;
-  /** Of preloaded feeds, for ready; undefined where it does not matter. */
+  /** Age of preloaded feeds beyond which the relay is not ready. Undefined if the age does not matter. */
   readonly maxStalenessMs: number | undefined;
-  /** StatsD, or Datadog's agent; undefined where neither is sent anything. */
+  /** StatsD or Datadog's agent. Undefined if metrics are sent to neither. */
   readonly statsd: StatsdConfig | undefined;
-  /** `--statsig-logging`; undefined where it is off. */
+  /** `--statsig-logging`; undefined if it is off. */
   readonly statsig: StatsigLoggingConfig | undefined;
-  /** `--otlp-logging`; undefined where it is off. */
+  /** `--otlp-logging`; undefined if it is off. */
   readonly otlpMetrics: OtlpMetricsOptions | undefined;
-  /** `--otlp-tracing`; undefined where it is off. */
+  /** `--otlp-tracing`; undefined if it is off. */
   readonly otlpTraces: OtlpTracesOptions | undefined;
 }
 
 const DEFAULT_CHANNEL_SIZE = 50_000;
 const DEFAULT_PUSH_INTERVAL_MS = 10_000;
 
-/** Throws ConfigError. */
+/** Throws {@link ConfigError}. */
 export function readMonitoring(settings: Settings, env: Environment): MonitoringConfig {
   const channelSize = readWholeNumberVariable(env, "EVENT_CHANNEL_SIZE", {
     otherwise: DEFAULT_CHANNEL_SIZE,
@@ -53,91 +60,32 @@ export function readMonitoring(settings: Settings, env: Environment): Monitoring
   };
 }
 
-/** Less than a poll takes to come round could never be kept. */
+/** A limit below the polling interval would make the relay unready between any two polls. */
 function readMaxStaleness(settings: Settings): number | undefined {
   const maxS = settings.integer(MONITORING.maxStalenessInS);
   if (maxS === 0) return undefined;
   const intervalS = settings.integer(SPECS.pollingIntervalInS);
   if (maxS > intervalS) return maxS * 1_000;
   const shown = settings.shown(MONITORING.maxStalenessInS);
-  throw new ConfigError(
-    `${shown} is "${maxS}", allowed is 0 for none, or more than --polling-interval-in-s, which is ${intervalS}`,
-  );
+  throw invalidValue(shown, String(maxS), `0, or more than --polling-interval-in-s, which is ${intervalS}`);
 }
 
-/** The options of what operators look at, in the order of `--help`. */
-export const MONITORING = {
-  maxStalenessInS: {
-    name: "max-staleness-in-s",
-    kind: "integer",
-    default: "0",
-    min: 0,
-    max: 31_536_000,
-    placeholder: "SECONDS",
-    isReloadable: true,
-    description:
-      "Not ready while upstream has not confirmed what is held of most preloaded keys for so long; 0 for off",
-  },
-  statsdLogging: {
-    name: "statsd-logging",
-    kind: "flag",
-    description: "Send metrics to StatsD on 127.0.0.1:8125, or where STATSD_SOCKET and STATSD_…_OVERRIDE say",
-  },
-  datadogLogging: {
-    name: "datadog-logging",
-    kind: "flag",
-    description:
-      "The same for Datadog's agent, with latencies as distributions; given both, nothing is sent twice",
-  },
-  statsigLogging: {
-    name: "statsig-logging",
-    kind: "flag",
-    description: "Send metrics as events to the Statsig project of STATSIG_SERVER_SDK_KEY",
-  },
-  statsigLoggingTags: {
-    name: "statsig-logging-tags",
-    kind: "text",
-    isList: true,
-    placeholder: "NAME:VALUE,...",
-    description: "Metadata of each of these events",
-  },
-  otlpLogging: {
-    name: "otlp-logging",
-    kind: "flag",
-    description: "Send metrics by OTLP, to where the OTEL_EXPORTER_OTLP_… variables say",
-  },
-  otlpTracing: {
-    name: "otlp-tracing",
-    kind: "flag",
-    description: "Send traces by OTLP: polls, first requests for a key, backup, events",
-  },
-  metricsMaxSeries: {
-    name: "metrics-max-series",
-    kind: "integer",
-    default: "1000",
-    min: 300,
-    max: 1_000_000,
-    placeholder: "N",
-    description: "Series of one metric; what is beyond counts as other",
-  },
-} as const satisfies OptionGroup;
-
 interface StatsdConfig extends StatsdOptions {
-  /** `DATADOG_SENDER_BUFFER_SIZE`: in the place of `EVENT_CHANNEL_SIZE`. */
+  /** `DATADOG_SENDER_BUFFER_SIZE`, by default `EVENT_CHANNEL_SIZE`. */
   readonly channelSize: number;
 }
 
-/** What a UDP datagram can hold. */
+/** The largest payload of a UDP datagram. */
 const MAX_DATAGRAM_BYTES = 65_507;
 
-/** Undefined where neither is wanted. Throws ConfigError. */
+/** Returns undefined if metrics go to neither. Throws {@link ConfigError}. */
 function readStatsd(settings: Settings, env: Environment, channelSize: number): StatsdConfig | undefined {
   const toDatadog = settings.flag(MONITORING.datadogLogging);
   if (!toDatadog && !settings.flag(MONITORING.statsdLogging)) return undefined;
   // A variable of the original proxy without effect here. A wrong value still stops the start.
   readWholeNumberVariable(env, "DOGSTATSD_MAX_TIME_MS", { otherwise: 30_000, min: 1 });
   return {
-    // Both have one address: sent twice, everything would count twice.
+    // Both have the same address: measurements that were sent to both would be counted twice.
     sink: toDatadog ? "datadog" : "statsd",
     place: readPlace(env),
     tags: readStatsdTags(env),
@@ -170,10 +118,10 @@ function readStatsd(settings: Settings, env: Environment, channelSize: number): 
 
 function readPlace(env: Environment): StatsdPlace {
   const path = env["STATSD_SOCKET"];
-  if (path) return { kind: "unix", path: checkedPath(path) };
+  if (path) return { kind: "unix", path: checkSocketPath(path) };
   const host = env["STATSD_HOST_OVERRIDE"] || "127.0.0.1";
   if (isIP(host) === 0 && !/^[\w.-]+$/.test(host))
-    throw new ConfigError(`STATSD_HOST_OVERRIDE is "${host}", allowed is a host name or an IP address`);
+    throw invalidValue("STATSD_HOST_OVERRIDE", host, "a host name or an IP address");
   return {
     kind: "udp",
     host,
@@ -181,12 +129,12 @@ function readPlace(env: Environment): StatsdPlace {
   };
 }
 
-function checkedPath(path: string): string {
+function checkSocketPath(path: string): string {
   const max = maxSocketPathBytes(process.platform);
   if (Buffer.byteLength(path) <= max && !/^\w+:\/\//.test(path)) return path;
-  const allowed =
-    max === 0 ? "nothing on this system" : `the path of a datagram socket, at most ${max} bytes`;
-  throw new ConfigError(`STATSD_SOCKET is "${path}", allowed is ${allowed}`);
+  const expected =
+    max === 0 ? "no value on this system" : `the path of a datagram socket, at most ${max} bytes`;
+  throw invalidValue("STATSD_SOCKET", path, expected);
 }
 
 function readStatsdTags(env: Environment): Readonly<Record<string, string>> {
@@ -203,71 +151,125 @@ type StatsigLoggingConfig = Omit<StatsigSinkOptions, "baseUrl">;
 
 const MAX_TAGS = 20;
 
-/** Statsig cuts off what is longer. */
+/** Statsig truncates longer names and values. */
 const TAG = /^([\w.-]{1,64}):([^\p{Cc}:][^\p{Cc}]{0,127})$/u;
 
-/** Undefined where it is not wanted. Throws ConfigError. */
+/** Returns undefined if `--statsig-logging` is off. Throws {@link ConfigError}. */
 function readStatsigLogging(settings: Settings, env: Environment): StatsigLoggingConfig | undefined {
-  const tags = readEventTags(settings);
+  const tags = readStatsigTags(settings);
   if (!settings.flag(MONITORING.statsigLogging)) return undefined;
   const shown = settings.shown(MONITORING.statsigLogging);
-  return { sdkKey: readKey(shown, env), userId: env["HOSTNAME"] || "statsig-forward-proxy", tags };
+  return { sdkKey: readStatsigKey(shown, env), userId: env["HOSTNAME"] || "statsig-forward-proxy", tags };
 }
 
-function readKey(shown: string, env: Environment): string {
+function readStatsigKey(shown: string, env: Environment): string {
   const given = env["STATSIG_SERVER_SDK_KEY"];
   if (!given) {
     throw new ConfigError(
-      `${shown} needs STATSIG_SERVER_SDK_KEY, the server SDK key of the project that gets the metrics`,
+      `${shown} requires STATSIG_SERVER_SDK_KEY, the server SDK key of the project that receives the metrics`,
     );
   }
   const sdkKey = parseSdkKey(given);
   if (sdkKey?.startsWith("secret-")) return sdkKey;
-  // It may be a secret all the same.
-  const allowed = 'one that begins with "secret-", of letters, digits, "-" and "_"';
-  throw new ConfigError(
-    `STATSIG_SERVER_SDK_KEY is no server SDK key (not shown here), allowed is ${allowed}`,
-  );
+  const expected = 'a server SDK key: "secret-" followed by letters, digits, "-" and "_"';
+  throw invalidSecret("STATSIG_SERVER_SDK_KEY", expected);
 }
 
-function readEventTags(settings: Settings): Readonly<Record<string, string>> {
+function readStatsigTags(settings: Settings): Readonly<Record<string, string>> {
   const found = settings.texts(MONITORING.statsigLoggingTags).map((text) => TAG.exec(text));
   const tags = found.flatMap((tag) => (tag === null ? [] : [[tag[1] ?? "", tag[2] ?? ""] as const]));
   const names = new Set(tags.map(([name]) => name));
   if (tags.length === found.length && names.size === tags.length && tags.length <= MAX_TAGS) {
     return Object.fromEntries(tags);
   }
-  throw new ConfigError(
-    `${settings.shown(MONITORING.statsigLoggingTags)} is "${settings.text(MONITORING.statsigLoggingTags)}", allowed is a comma list of name:value, at most ${MAX_TAGS}, each name once`,
+  throw invalidValue(
+    settings.shown(MONITORING.statsigLoggingTags),
+    settings.text(MONITORING.statsigLoggingTags),
+    `a comma-separated list of at most ${MAX_TAGS} name:value, each name once`,
   );
 }
 
-/** Where metrics go, and how: but for OTLP. */
+/** The options of monitoring, in the order of `--help`. */
+export const MONITORING = {
+  maxStalenessInS: {
+    name: "max-staleness-in-s",
+    kind: "integer",
+    default: "0",
+    min: 0,
+    max: 31_536_000,
+    placeholder: "SECONDS",
+    isReloadable: true,
+    description:
+      "Not ready if upstream has not confirmed most preloaded keys for this many seconds; 0 disables it",
+  },
+  statsdLogging: {
+    name: "statsd-logging",
+    kind: "flag",
+    description: "Send metrics to StatsD at 127.0.0.1:8125, STATSD_SOCKET or STATSD_…_OVERRIDE",
+  },
+  datadogLogging: {
+    name: "datadog-logging",
+    kind: "flag",
+    description:
+      "Send metrics to Datadog's agent, with latencies as distributions; replaces --statsd-logging",
+  },
+  statsigLogging: {
+    name: "statsig-logging",
+    kind: "flag",
+    description: "Send metrics as events to the Statsig project of STATSIG_SERVER_SDK_KEY",
+  },
+  statsigLoggingTags: {
+    name: "statsig-logging-tags",
+    kind: "text",
+    isList: true,
+    placeholder: "NAME:VALUE,...",
+    description: "Metadata for each event of --statsig-logging, comma-separated",
+  },
+  ...OTLP,
+  metricsMaxSeries: {
+    name: "metrics-max-series",
+    kind: "integer",
+    default: "1000",
+    min: 300,
+    max: 1_000_000,
+    placeholder: "N",
+    description: "Maximum series per metric; further label values are counted as other",
+  },
+} as const satisfies OptionGroup;
+
+/** The variables of StatsD, Datadog and Statsig as destinations of metrics. */
 export const METRIC_VARIABLES: readonly VariableSpec[] = [
   {
     name: "EVENT_CHANNEL_SIZE",
     default: "50000",
-    description: "Measurements that may wait for each place that they are sent to",
+    description: "Maximum measurements queued for each destination",
   },
   {
     name: "DATADOG_MAX_BATCH_TIME_MS",
     default: "10000",
-    description: "How often measurements are sent",
+    description: "Interval of sending measurements in milliseconds",
   },
-  { name: "STATSD_HOST_OVERRIDE", default: "127.0.0.1", description: "Where StatsD or Datadog's agent is" },
-  { name: "STATSD_PORT_OVERRIDE", default: "8125", description: "Its UDP port" },
-  { name: "STATSD_SOCKET", description: "Its Unix datagram socket, in the place of host and port" },
+  { name: "STATSD_HOST_OVERRIDE", default: "127.0.0.1", description: "Host of StatsD or Datadog's agent" },
+  { name: "STATSD_PORT_OVERRIDE", default: "8125", description: "UDP port of StatsD or Datadog's agent" },
+  {
+    name: "STATSD_SOCKET",
+    description: "Unix datagram socket of StatsD or Datadog's agent, instead of host and port",
+  },
   {
     name: "DATADOG_SENDER_BUFFER_SIZE",
-    default: "that of EVENT_CHANNEL_SIZE",
-    description: "Measurements that may wait for StatsD or Datadog's agent",
+    default: "EVENT_CHANNEL_SIZE",
+    description: "Maximum measurements queued for StatsD or Datadog's agent",
   },
   {
     name: "DATADOG_MAX_BATCH_EVENT_COUNT",
     default: "3000",
-    description: "Lines that are handed over to StatsD at one time",
+    description: "Maximum lines sent to StatsD in one batch",
   },
-  { name: "DOGSTATSD_MAX_BUFFER_SIZE", default: "8000", description: "Bytes of a datagram to StatsD" },
+  {
+    name: "DOGSTATSD_MAX_BUFFER_SIZE",
+    default: "8000",
+    description: "Maximum size of a StatsD datagram in bytes",
+  },
   {
     name: "DOGSTATSD_MAX_TIME_MS",
     default: "30000",
@@ -276,19 +278,19 @@ export const METRIC_VARIABLES: readonly VariableSpec[] = [
   {
     name: "DOGSTATSD_MAX_RETRY_ATTEMPT",
     default: "3",
-    description: "How often a datagram is tried again before its batch is given up",
+    description: "Retries of a datagram before its batch is dropped",
   },
   {
     name: "DOGSTATSD_INITIAL_RETRY_DELAY",
     default: "10",
-    description: "Milliseconds before that is done first, doubled each time",
+    description: "Delay of the first retry in milliseconds, doubled for each further one",
   },
-  { name: "DD_ENV", description: "The tag env of every line to StatsD" },
-  { name: "DD_SERVICE", description: "The tag service of every line to StatsD" },
-  { name: "DD_VERSION", description: "The tag version of every line to StatsD" },
+  { name: "DD_ENV", description: "Tag env of every StatsD line" },
+  { name: "DD_SERVICE", description: "Tag service of every StatsD line" },
+  { name: "DD_VERSION", description: "Tag version of every StatsD line" },
   {
     name: "STATSIG_SERVER_SDK_KEY",
     isSecret: true,
-    description: "Of the project that --statsig-logging sends metrics to",
+    description: "Server SDK key of the project to which --statsig-logging sends metrics",
   },
 ];

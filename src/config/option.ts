@@ -1,19 +1,19 @@
-/** An option of the command line, of the environment as `SFP_` and its upper-case name, and of a file. */
+/** An option. It can be set on the command line, in the environment as `SFP_` and its upper-case name, and in a file. */
 export interface OptionSpec {
   readonly name: string;
   readonly short?: string;
   readonly kind: "flag" | "integer" | "text";
-  /** As it would be written; undefined where there is none. */
+  /** As a user would write it. Undefined if there is no default. */
   readonly default?: string;
   readonly min?: number;
   readonly max?: number;
-  /** The texts that are allowed, where they are few. */
+  /** The allowed values, if they are few. */
   readonly words?: readonly string[];
-  /** A comma list; in a file it may be a list. */
+  /** A comma-separated list; in a file it may be a list. */
   readonly isList?: true;
-  /** SDK keys: never shown whole. */
+  /** Holds SDK keys, which are never shown in full. */
   readonly isSecret?: true;
-  /** A new value is taken over while the relay goes on. */
+  /** A reload applies a new value without a restart. */
   readonly isReloadable?: true;
   readonly placeholder?: string;
   readonly description: string;
@@ -22,12 +22,12 @@ export interface OptionSpec {
 /** The options of one subject, by their names in camel case, in the order of `--help`. */
 export type OptionGroup = Readonly<Record<string, OptionSpec>>;
 
-/** A variable of the environment that is no option: most have their names from the original proxy. */
+/** An environment variable that is not an option. Most have the names of the original proxy. */
 export interface VariableSpec {
   readonly name: string;
-  /** Names that mean the same for a part of what this one is for, and go before it. */
+  /** Names with the same meaning for a narrower scope, which override this one there. */
   readonly variants?: readonly string[];
-  /** As a person would write it; undefined where there is none. */
+  /** As documents show it. Undefined if there is no default. */
   readonly default?: string;
   /** Never shown. */
   readonly isSecret?: true;
@@ -44,39 +44,39 @@ export const MODE = {
   name: "mode",
   kind: "text",
   words: MODES,
-  description: "What to serve",
+  description: "Protocols to serve",
 } as const satisfies OptionSpec;
 export const CACHE_KIND = {
   name: "cache",
   kind: "text",
   words: CACHES,
-  description: "Where to keep a backup",
+  description: "Backup of config specs",
 } as const satisfies OptionSpec;
 
 /** Positional arguments of the command line. The environment and the file give them by name. */
 export const POSITIONALS = [MODE, CACHE_KIND] as const;
 
-/** The one of these names that was likely meant; undefined where none is near. */
+/** Returns the name that a mistyped one was likely meant to be. Returns undefined if none is similar. */
 export function nearestName(given: string, names: readonly string[]): string | undefined {
-  const wanted = bare(given);
+  const wanted = normalize(given);
   if (wanted.length < MIN_LENGTH) return undefined;
-  const begun = names.find((name) => bare(name).startsWith(wanted));
-  if (begun !== undefined) return begun;
+  const completed = names.find((name) => normalize(name).startsWith(wanted));
+  if (completed !== undefined) return completed;
   const [best] = names
-    .map((name) => ({ name, distance: distanceBetween(wanted, bare(name)) }))
+    .map((name) => ({ name, distance: distanceBetween(wanted, normalize(name)) }))
     .sort((one, other) => one.distance - other.distance);
   return best !== undefined && best.distance <= MAX_DISTANCE * wanted.length ? best.name : undefined;
 }
 
 const MIN_LENGTH = 3;
 
-/** As a part of the length. */
+/** As a fraction of the length. */
 const MAX_DISTANCE = 0.34;
 
-/** However the words of a name are joined. */
-const bare = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, "");
+/** Ignores how the words of a name are joined. */
+const normalize = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, "");
 
-/** Letters to add, take away or replace (Levenshtein). */
+/** Returns the Levenshtein distance: the number of letters to insert, delete or replace. */
 function distanceBetween(one: string, other: string): number {
   let previous = Array.from({ length: other.length + 1 }, (_, at) => at);
   for (const [row, letter] of [...one].entries()) {

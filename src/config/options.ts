@@ -1,3 +1,4 @@
+import { ACCESS } from "./access.ts";
 import { CACHE } from "./cache.ts";
 import { ID_LISTS } from "./id-lists.ts";
 import { LIMITS } from "./limits.ts";
@@ -10,15 +11,15 @@ import type { Environment, FindSetting, GivenConfig } from "./settings.ts";
 import { SPECS } from "./specs.ts";
 import { TLS } from "./tls.ts";
 
-/** The configuration file itself. */
+/** The path of the configuration file. */
 export const CONFIG_FILE: OptionSpec = {
   name: "config",
   kind: "text",
   placeholder: "FILE",
-  description: "YAML or TOML file with options, by their names without dashes; flags and variables go first",
+  description: "YAML or TOML file with options by name without dashes; flags and variables override it",
 };
 
-/** The options of a subject, with the heading that documents show them under. */
+/** The options of one subject, with their heading in documents. */
 interface HeadedGroup {
   readonly heading: string;
   readonly options: OptionGroup;
@@ -33,47 +34,48 @@ export const OPTION_GROUPS: readonly HeadedGroup[] = [
   { heading: "Ports", options: LISTENERS },
   { heading: "TLS", options: TLS },
   { heading: "Log events", options: LOG_EVENTS },
-  { heading: "Access and limits", options: LIMITS },
+  { heading: "Access and limits", options: { ...ACCESS, ...LIMITS } },
   { heading: "Monitoring", options: MONITORING },
   { heading: "Logging", options: LOGGING },
 ];
 
 export const OPTIONS: readonly OptionSpec[] = OPTION_GROUPS.flatMap(({ options }) => Object.values(options));
 
-/** Those that are no setting: they print something and end. */
+/** Options that print something and exit instead of configuring the relay. */
 export const PRINT_OPTIONS: readonly OptionSpec[] = [
   { name: "help", short: "h", kind: "flag", description: "Print help" },
   { name: "version", short: "V", kind: "flag", description: "Print version" },
 ];
 
-/** In the place of a relay. */
+/** Runs instead of a relay. */
 export const PRINT_CONFIG: OptionSpec = {
   name: "print-config",
   kind: "flag",
-  description: "Print the configuration and where each value came from, as YAML for --config",
+  description: "Print the configuration as YAML for --config, with the source of each value",
 };
 
 export const ALL_OPTIONS: readonly OptionSpec[] = [...OPTIONS, PRINT_CONFIG, ...PRINT_OPTIONS];
 
 export const NAME = "statsig-forward-proxy";
 
-export function environmentName(option: Pick<OptionSpec, "name">): string {
+/** Returns the environment variable that sets an option. */
+function environmentName(option: Pick<OptionSpec, "name">): string {
   return `SFP_${option.name.toUpperCase().replaceAll("-", "_")}`;
 }
 
-/** Secrets: they have no place on a command line, which every process of a machine can read. */
+/** Secrets have no option, since every process of a machine can read a command line. */
 const SECRET_VARIABLES = ["SFP_X509_SERVER_KEY_PASSPHRASE"];
 
-/** Names that begin as ours do and are none of them: likely misspelt. */
-export function unknownVariables(env: Environment): readonly string[] {
+/** Returns the variables that have our prefix but no meaning, which are likely mistyped. */
+export function findUnknownVariables(env: Environment): readonly string[] {
   const known = new Set([...SETTINGS.map(environmentName), ...SECRET_VARIABLES]);
   return Object.keys(env).filter((name) => name.startsWith("SFP_") && !known.has(name));
 }
 
-/** Everything that can be set, in the order of `--help`. */
+/** All settings, positional arguments included, in the order of `--help`. */
 export const SETTINGS: readonly OptionSpec[] = [...POSITIONALS, ...OPTIONS];
 
-/** A flag goes before the environment, the environment before the file, the file before the default. */
+/** A flag overrides the environment, the environment overrides the file, and the file overrides the default. */
 export function findSetting({ mode, cache, values, file }: GivenConfig, env: Environment): FindSetting {
   const words: Readonly<Record<string, string | undefined>> = { mode, cache };
   return (option) => {

@@ -8,9 +8,17 @@ import {
   type OtlpTracesOptions,
   TRACE_SAMPLERS,
 } from "../telemetry/otlp/options.ts";
-import { MONITORING } from "./monitoring.ts";
-import type { VariableSpec } from "./option.ts";
-import { ConfigError, type Environment, readWholeNumberVariable, type Settings } from "./settings.ts";
+import type { OptionGroup, VariableSpec } from "./option.ts";
+import {
+  ConfigError,
+  type Environment,
+  formatAlternatives,
+  HTTP_URL,
+  invalidSecret,
+  invalidValue,
+  readWholeNumberVariable,
+  type Settings,
+} from "./settings.ts";
 
 const DEFAULT_INTERVAL_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -18,9 +26,9 @@ const DEFAULT_SPAN_DELAY_MS = 5_000;
 const DEFAULT_SPAN_QUEUE_SIZE = 2_048;
 const DEFAULT_SPAN_BATCH_SIZE = 512;
 
-/** `--otlp-logging`; undefined where it is off. Throws ConfigError. */
+/** Returns undefined if `--otlp-logging` is off. Throws {@link ConfigError}. */
 export function readOtlpMetrics(settings: Settings, env: Environment): OtlpMetricsOptions | undefined {
-  if (!settings.flag(MONITORING.otlpLogging)) return undefined;
+  if (!settings.flag(OTLP.otlpLogging)) return undefined;
   const protocol = readProtocol(env, "METRICS");
   const intervalMs = readWholeNumberVariable(env, "OTEL_METRIC_EXPORT_INTERVAL", {
     otherwise: DEFAULT_INTERVAL_MS,
@@ -31,14 +39,13 @@ export function readOtlpMetrics(settings: Settings, env: Environment): OtlpMetri
     min: 1,
   });
   if (timeoutMs <= intervalMs) return { protocol, intervalMs, timeoutMs };
-  throw new ConfigError(
-    `OTEL_METRIC_EXPORT_TIMEOUT is "${timeoutMs}", allowed is at most OTEL_METRIC_EXPORT_INTERVAL, which is ${intervalMs}`,
-  );
+  const expected = `at most OTEL_METRIC_EXPORT_INTERVAL, which is ${intervalMs}`;
+  throw invalidValue("OTEL_METRIC_EXPORT_TIMEOUT", String(timeoutMs), expected);
 }
 
-/** `--otlp-tracing`; undefined where it is off. Throws ConfigError. */
+/** Returns undefined if `--otlp-tracing` is off. Throws {@link ConfigError}. */
 export function readOtlpTraces(settings: Settings, env: Environment): OtlpTracesOptions | undefined {
-  if (!settings.flag(MONITORING.otlpTracing)) return undefined;
+  if (!settings.flag(OTLP.otlpTracing)) return undefined;
   const maxQueueSize = readWholeNumberVariable(env, "OTEL_BSP_MAX_QUEUE_SIZE", {
     otherwise: DEFAULT_SPAN_QUEUE_SIZE,
     min: 1,
@@ -48,9 +55,8 @@ export function readOtlpTraces(settings: Settings, env: Environment): OtlpTraces
     min: 1,
   });
   if (maxBatchSize > maxQueueSize) {
-    throw new ConfigError(
-      `OTEL_BSP_MAX_EXPORT_BATCH_SIZE is "${maxBatchSize}", allowed is at most OTEL_BSP_MAX_QUEUE_SIZE, which is ${maxQueueSize}`,
-    );
+    const expected = `at most OTEL_BSP_MAX_QUEUE_SIZE, which is ${maxQueueSize}`;
+    throw invalidValue("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", String(maxBatchSize), expected);
   }
   return {
     protocol: readProtocol(env, "TRACES"),
@@ -76,7 +82,7 @@ function readProtocol(env: Environment, signal: "METRICS" | "TRACES"): OtlpProto
   return protocol;
 }
 
-/** Of the first variable that is set; the first word where none is. */
+/** Returns the value of the first variable that is set, or the first word if none is. */
 function readWord<T extends string>(
   env: Environment,
   names: readonly string[],
@@ -86,80 +92,81 @@ function readWord<T extends string>(
   if (name === undefined) return words[0];
   const word = words.find((each) => each === env[name]);
   if (word !== undefined) return word;
-  throw new ConfigError(`${name} is "${env[name]}", allowed is ${words.join(", ")}`);
+  throw invalidValue(name, String(env[name]), formatAlternatives(words));
 }
 
 function readRatio(given: string | undefined): number {
   if (!given) return 1;
   const ratio = /^\d*\.?\d+$/.test(given) ? Number(given) : Number.NaN;
   if (ratio <= 1) return ratio;
-  throw new ConfigError(`OTEL_TRACES_SAMPLER_ARG is "${given}", allowed is a number from 0 to 1`);
+  throw invalidValue("OTEL_TRACES_SAMPLER_ARG", given, "a number from 0 to 1");
 }
 
-interface Variable {
-  /** After `OTEL_EXPORTER_OTLP_`, and after that and the signal. */
+interface ExporterVariable {
+  /** What follows `OTEL_EXPORTER_OTLP_`, or that and the signal. */
   readonly name: string;
-  readonly allowed: string;
-  readonly isGood: (value: string, protocol: OtlpProtocol) => boolean;
+  readonly expected: string;
+  readonly isValid: (value: string, protocol: OtlpProtocol) => boolean;
 }
 
-const VARIABLES: readonly Variable[] = [
-  { name: "ENDPOINT", allowed: "an http:// or https:// URL", isGood: isEndpoint },
-  { name: "TIMEOUT", allowed: "milliseconds, more than 0", isGood: (value) => Number(value) > 0 },
-  { name: "COMPRESSION", allowed: "gzip or none", isGood: (value) => ["gzip", "none"].includes(value) },
+const EXPORTER_VARIABLES: readonly ExporterVariable[] = [
+  { name: "ENDPOINT", expected: HTTP_URL, isValid: isEndpoint },
+  { name: "TIMEOUT", expected: "milliseconds, more than 0", isValid: (value) => Number(value) > 0 },
+  { name: "COMPRESSION", expected: "gzip or none", isValid: (value) => ["gzip", "none"].includes(value) },
   {
     name: "TEMPORALITY_PREFERENCE",
-    allowed: "cumulative, delta or lowmemory",
-    isGood: (value) => ["cumulative", "delta", "lowmemory"].includes(value.toLowerCase()),
+    expected: "cumulative, delta or lowmemory",
+    isValid: (value) => ["cumulative", "delta", "lowmemory"].includes(value.toLowerCase()),
   },
 ];
 
-const FILES = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"];
+const EXPORTER_FILES = ["CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"];
 
 /**
- * OpenTelemetry's exporters read these themselves, and go on with a default where one makes no sense: to send
- * nothing, or to somewhere else, unawares. Throws ConfigError.
+ * OpenTelemetry's exporters read these variables themselves. They replace an invalid value by a default without an error, so that
+ * data would silently go nowhere or elsewhere. Throws {@link ConfigError}.
  */
 function refuseBadExporterVariables(
   env: Environment,
   signal: "METRICS" | "TRACES",
   protocol: OtlpProtocol,
 ): void {
-  for (const { name, allowed, isGood } of VARIABLES) {
-    for (const [variable, value] of given(env, name, signal)) {
-      if (isGood(value, protocol)) continue;
-      throw new ConfigError(`${variable} is "${redactUserInfo(value)}", allowed is ${allowed}`);
+  for (const { name, expected, isValid } of EXPORTER_VARIABLES) {
+    for (const [variable, value] of findVariables(env, name, signal)) {
+      if (!isValid(value, protocol)) throw invalidValue(variable, redactUserInfo(value), expected);
     }
   }
-  for (const [variable, value] of given(env, "HEADERS", signal)) refuseBadHeaders(variable, value);
+  for (const [variable, value] of findVariables(env, "HEADERS", signal)) refuseBadHeaders(variable, value);
   refuseBadAttributes(env["OTEL_RESOURCE_ATTRIBUTES"]?.trim() ?? "");
-  for (const [variable, path] of FILES.flatMap((name) => given(env, name, signal))) {
+  for (const [variable, path] of EXPORTER_FILES.flatMap((name) => findVariables(env, name, signal))) {
     refuseUnreadable(variable, path);
   }
 }
 
+const KEY_VALUE_LIST = "a comma-separated list of key=value";
+
 function refuseBadAttributes(text: string): void {
   const parts = text.split(",").filter((part) => part.trim() !== "");
   if (parts.every((part) => /^\s*[^=\s][^=]*=[^=]*$/.test(part))) return;
-  throw new ConfigError(`OTEL_RESOURCE_ATTRIBUTES is "${text}", allowed is a comma list of key=value`);
+  throw invalidValue("OTEL_RESOURCE_ATTRIBUTES", text, KEY_VALUE_LIST);
 }
 
-/** Without one that can't be read a collector would say no to everything. They are secrets. */
+/** The exporter drops a malformed header, and the collector would then reject everything. Headers may hold secrets. */
 function refuseBadHeaders(variable: string, text: string): void {
   const parts = text.split(",").filter((part) => part.trim() !== "");
   if (parts.every((part) => /^\s*[^=\s]+\s*=\s*\S/.test(part))) return;
-  throw new ConfigError(`${variable} is malformed (not shown here), allowed is a comma list of key=value`);
+  throw invalidSecret(variable, KEY_VALUE_LIST);
 }
 
 function refuseUnreadable(variable: string, path: string): void {
   try {
     readFileSync(path);
   } catch {
-    throw new ConfigError(`Cannot read ${variable} "${path}": ${describeUnreadable(path)}`);
+    throw new ConfigError(`cannot read ${variable} "${path}": ${describeUnreadable(path)}`);
   }
 }
 
-function given(env: Environment, name: string, signal: string): (readonly [string, string])[] {
+function findVariables(env: Environment, name: string, signal: string): (readonly [string, string])[] {
   const names = [`OTEL_EXPORTER_OTLP_${signal}_${name}`, `OTEL_EXPORTER_OTLP_${name}`];
   return names.flatMap((each) => {
     const value = env[each]?.trim();
@@ -167,64 +174,99 @@ function given(env: Environment, name: string, signal: string): (readonly [strin
   });
 }
 
-/** Over gRPC a host and a port alone will do. */
+/** Over gRPC the endpoint may be a host and port without a scheme. */
 function isEndpoint(value: string, protocol: OtlpProtocol): boolean {
   if (protocol === "grpc" && /^[^/:]+:\d+$/.test(value)) return true;
   return /^https?:\/\//.test(value) && URL.canParse(value);
 }
 
-/** Of metrics and traces together, and with METRICS_ or TRACES_ after OTLP_ of one alone, which goes before. */
-const OF_EXPORTERS: readonly VariableSpec[] = [
+/** The options of OTLP, in the order of `--help`. */
+export const OTLP = {
+  otlpLogging: {
+    name: "otlp-logging",
+    kind: "flag",
+    description: "Send metrics over OTLP to OTEL_EXPORTER_OTLP_ENDPOINT",
+  },
+  otlpTracing: {
+    name: "otlp-tracing",
+    kind: "flag",
+    description: "Send traces over OTLP: polls, cache misses, backup and log events",
+  },
+} as const satisfies OptionGroup;
+
+/** Each of them applies to metrics and traces; with METRICS_ or TRACES_ after OTLP_ it overrides that for one of them. */
+const SHARED_VARIABLES: readonly VariableSpec[] = [
   {
     name: "ENDPOINT",
     default: "http://localhost:4318, over gRPC http://localhost:4317",
-    description: "Where the collector is",
+    description: "URL of the collector",
   },
-  { name: "PROTOCOL", default: "http/protobuf", description: "http/protobuf, http/json or grpc" },
-  { name: "HEADERS", isSecret: true, description: "Headers of each request: name=value, a comma list" },
-  { name: "TIMEOUT", default: "10000", description: "Milliseconds that the collector may take" },
-  { name: "COMPRESSION", default: "none", description: "gzip or none" },
-  { name: "CERTIFICATE", description: "A PEM file of the authorities of the collector's certificate" },
-  { name: "CLIENT_CERTIFICATE", description: "A PEM file of a certificate for the collector" },
-  { name: "CLIENT_KEY", description: "A PEM file of its private key" },
-  { name: "INSECURE", default: "false", description: "Over gRPC, no TLS where the endpoint has no scheme" },
+  { name: "PROTOCOL", default: "http/protobuf", description: "Protocol: http/protobuf, http/json or grpc" },
+  { name: "HEADERS", isSecret: true, description: "Headers of each request, comma-separated name=value" },
+  { name: "TIMEOUT", default: "10000", description: "Timeout of a request to the collector in milliseconds" },
+  { name: "COMPRESSION", default: "none", description: "Compression of requests: gzip or none" },
+  {
+    name: "CERTIFICATE",
+    description: "PEM file with the CA certificates that signed the collector's certificate",
+  },
+  {
+    name: "CLIENT_CERTIFICATE",
+    description: "PEM file with the relay's client certificate for the collector",
+  },
+  { name: "CLIENT_KEY", description: "PEM file with the private key of that client certificate" },
+  {
+    name: "INSECURE",
+    default: "false",
+    description: "Whether to use plaintext gRPC if the endpoint has no scheme: true or false",
+  },
 ];
 
-/** What OpenTelemetry's libraries read of OTLP, and what we read for them. */
+/** The variables of OTLP, whether OpenTelemetry's libraries or the relay read them. */
 export const OTLP_VARIABLES: readonly VariableSpec[] = [
-  ...OF_EXPORTERS.map((variable) => {
-    const nameOf = (signal: string) => `OTEL_EXPORTER_OTLP_${signal}${variable.name}`;
-    return { ...variable, name: nameOf(""), variants: [nameOf("METRICS_"), nameOf("TRACES_")] };
+  ...SHARED_VARIABLES.map((variable) => {
+    const nameFor = (signal: string) => `OTEL_EXPORTER_OTLP_${signal}${variable.name}`;
+    return { ...variable, name: nameFor(""), variants: [nameFor("METRICS_"), nameFor("TRACES_")] };
   }),
   {
     name: "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
     default: "cumulative",
-    description: "cumulative, delta or lowmemory: totals, or what came since the last time",
+    description: "Temporality of counters and histograms: cumulative, delta or lowmemory",
   },
   {
     name: "OTEL_METRIC_EXPORT_INTERVAL",
     default: "60000",
-    description: "How often metrics are sent by OTLP",
+    description: "Interval of sending metrics over OTLP in milliseconds",
   },
   {
     name: "OTEL_METRIC_EXPORT_TIMEOUT",
     default: "30000",
-    description: "Milliseconds after which a message of metrics has failed",
+    description: "Timeout of sending metrics in milliseconds",
   },
-  { name: "OTEL_SERVICE_NAME", default: "statsig-forward-proxy", description: "What the relay is called" },
-  { name: "OTEL_RESOURCE_ATTRIBUTES", description: "What else is told of it: key=value, a comma list" },
+  { name: "OTEL_SERVICE_NAME", default: "statsig-forward-proxy", description: "Service name of the relay" },
+  {
+    name: "OTEL_RESOURCE_ATTRIBUTES",
+    description: "Further resource attributes of the relay, comma-separated key=value",
+  },
   {
     name: "OTEL_TRACES_SAMPLER",
     default: "parentbased_always_on",
-    description: "Which traces are sent",
+    description: "Sampler that decides which traces are sent",
   },
-  { name: "OTEL_TRACES_SAMPLER_ARG", default: "1", description: "For a sampler by ratio: from 0 to 1" },
-  { name: "OTEL_BSP_MAX_QUEUE_SIZE", default: "2048", description: "Spans that may wait" },
-  { name: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", default: "512", description: "Spans of a message" },
-  { name: "OTEL_BSP_SCHEDULE_DELAY", default: "5000", description: "How often spans are sent" },
+  {
+    name: "OTEL_TRACES_SAMPLER_ARG",
+    default: "1",
+    description: "Ratio for a ratio-based sampler, from 0 to 1",
+  },
+  { name: "OTEL_BSP_MAX_QUEUE_SIZE", default: "2048", description: "Maximum queued spans" },
+  { name: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", default: "512", description: "Maximum spans per request" },
+  {
+    name: "OTEL_BSP_SCHEDULE_DELAY",
+    default: "5000",
+    description: "Interval of sending spans in milliseconds",
+  },
   {
     name: "OTEL_BSP_EXPORT_TIMEOUT",
     default: "30000",
-    description: "Milliseconds after which a message of spans has failed",
+    description: "Timeout of sending spans in milliseconds",
   },
 ];

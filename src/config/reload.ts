@@ -2,16 +2,16 @@ import { redactSecrets } from "../access/sdk-key.ts";
 import { describeError, UserError } from "../platform/errors.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
+import { ACCESS } from "./access.ts";
 import { type Config, configFrom } from "./config.ts";
 import { withConfigFile } from "./file.ts";
-import { LIMITS } from "./limits.ts";
 import type { OptionSpec } from "./option.ts";
 import { CONFIG_FILE, findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type FindSetting, type GivenConfig, type Setting, Settings } from "./settings.ts";
 import { SPECS } from "./specs.ts";
 
 interface ReloaderOptions {
-  /** What the relay was started with. */
+  /** The command line that the relay was started with. */
   readonly given: GivenConfig;
   readonly env: Environment;
   readonly config: Config;
@@ -19,7 +19,7 @@ interface ReloaderOptions {
   readonly logger: Pick<LineLogger, "log" | "reconfigure" | "writes">;
 }
 
-/** What a new configuration comes to. */
+/** The effect of a new configuration. */
 interface Plan {
   readonly path: string | undefined;
   readonly settings: ReadonlyMap<OptionSpec, Setting>;
@@ -28,13 +28,13 @@ interface Plan {
   readonly needsRestart: readonly OptionSpec[];
 }
 
-/** Reads the configuration again, and hands the relay what may change while it goes on: all of it, or nothing. */
+/** Reads the configuration again and applies its reloadable options to the running relay. An invalid configuration changes nothing. */
 export class Reloader implements Disposable {
   readonly #options: ReloaderOptions;
   #settings: ReadonlyMap<OptionSpec, Setting>;
   #config: Config;
   #reloading: Promise<void> = Promise.resolve();
-  #isOver = false;
+  #isDisposed = false;
 
   constructor(options: ReloaderOptions) {
     this.#options = options;
@@ -43,12 +43,12 @@ export class Reloader implements Disposable {
     this.#config = options.config;
   }
 
-  /** What the relay goes by now. */
+  /** The configuration that is in effect. */
   get config(): Config {
     return this.#config;
   }
 
-  /** One after the other, however often it is asked for. */
+  /** Queues a reload. Reloads run one after the other. */
   reload(): void {
     const { supervisor } = this.#options.relay;
     this.#reloading = this.#reloading.then(() => supervisor.task("config_reload", () => this.#reload()));
@@ -60,21 +60,21 @@ export class Reloader implements Disposable {
     try {
       plan = await this.#read();
     } catch (error) {
-      // A bug must not stop a relay that serves.
+      // Even a bug here must not stop a relay that serves.
       const reason =
         error instanceof UserError
           ? redactSecrets(error.message)
           : `unexpected: ${describeError(error).detail}`;
-      logger.log("warn", "the new configuration can't be used, everything stays as it was", { reason });
+      logger.log("warn", "configuration reload failed, keeping the current configuration", { reason });
       return;
     }
-    if (this.#isOver) return;
+    if (this.#isDisposed) return;
     relay.reconfigure(plan.config);
     this.#settings = plan.settings;
     this.#config = plan.config;
-    // Whether lines become more or fewer, this one is written.
+    // If the level rises above info or falls to it, this line is still written.
     if (!logger.writes("info")) logger.reconfigure(plan.config.logging);
-    this.#tell(plan);
+    this.#log(plan);
     logger.reconfigure(plan.config.logging);
   }
 
@@ -84,9 +84,9 @@ export class Reloader implements Disposable {
     const next = await withConfigFile(given, env);
     const wanted = findSetting(next, env);
     const running: FindSetting = (option) => this.#settings.get(option) ?? wanted(option);
-    // What a restart would do with it must be right as well: it may come at any time.
+    // The whole file must be valid, since a restart may apply all of it at any time.
     configFrom(wanted, env);
-    const isReloadable = reloadableIn(running, wanted);
+    const isReloadable = findReloadable(running, wanted);
     const settings = new Map(
       SETTINGS.map((option) => [option, isReloadable(option) ? wanted(option) : running(option)]),
     );
@@ -107,29 +107,29 @@ export class Reloader implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#isOver = true;
+    this.#isDisposed = true;
   }
 
-  #tell({ path, changed, needsRestart }: Plan): void {
+  #log({ path, changed, needsRestart }: Plan): void {
     const { logger } = this.#options;
-    const fields = { changed: namesIn(changed) || "nothing" };
+    const fields = { changed: formatNames(changed) || "nothing" };
     if (path === undefined) {
-      const message = "certificates and files of SDK keys are read again; there is no --config";
+      const message = "certificates and SDK key files reloaded, no --config to reload";
       logger.log("info", message, fields);
       return;
     }
     logger.log("info", "configuration reloaded", { file: path, ...fields });
     if (needsRestart.length === 0) return;
-    logger.log("warn", "other options differ now, they need a restart", { options: namesIn(needsRestart) });
+    logger.log("warn", "restart required for changed options", { options: formatNames(needsRestart) });
   }
 }
 
-const namesIn = (options: readonly OptionSpec[]) => options.map(({ name }) => name).join(",");
+const formatNames = (options: readonly OptionSpec[]) => options.map(({ name }) => name).join(",");
 
-/** A relay that serves all SDK keys cannot start to serve only some of them without a restart, nor the other way round. */
-function reloadableIn(running: FindSetting, wanted: FindSetting): (option: OptionSpec) => boolean {
-  const [had, has] = [running, wanted].map((find) => find(LIMITS.allowedSdkKeys).text !== "");
-  return (option) => option.isReloadable === true && (option !== LIMITS.allowedSdkKeys || had === has);
+/** Switching between serving all SDK keys and serving a list of them requires a restart. */
+function findReloadable(running: FindSetting, wanted: FindSetting): (option: OptionSpec) => boolean {
+  const [had, has] = [running, wanted].map((find) => find(ACCESS.allowedSdkKeys).text !== "");
+  return (option) => option.isReloadable === true && (option !== ACCESS.allowedSdkKeys || had === has);
 }
 
 function differs(option: OptionSpec, running: FindSetting, wanted: FindSetting): boolean {

@@ -15,10 +15,62 @@ export class StartError extends UserError {
   }
 }
 
+/**
+ * Returns the one form of message for a setting that cannot be used: `invalid value "x" for --mode (expected http or grpc)`.
+ * `setting` is the option, the variable, or the name and its file, as the user wrote it.
+ */
+export function describeInvalidValue(setting: string, value: string, expected: string): string {
+  return `invalid value "${value}" for ${setting} (expected ${expected})`;
+}
+
+export function invalidValue(setting: string, value: string, expected: string): ConfigError {
+  return new ConfigError(describeInvalidValue(setting, value, expected));
+}
+
+/** Like {@link invalidValue}, for a value that may be a secret. */
+export function invalidSecret(setting: string, expected: string): ConfigError {
+  return new ConfigError(
+    `invalid value for ${setting}, not shown because it may be secret (expected ${expected})`,
+  );
+}
+
+/** Returns `a`, `a or b`, or `a, b or c`. */
+export function formatAlternatives(words: readonly string[]): string {
+  const last = words.at(-1) ?? "";
+  return words.length < 2 ? last : `${words.slice(0, -1).join(", ")} or ${last}`;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The contents of a configuration file: values by option name, as they would be written on the command line. */
+export interface FileSettings {
+  /** The path as the user gave it. */
+  readonly path: string;
+  readonly values: ReadonlyMap<string, string>;
+}
+
+/** What the command line gives: values by option name, and the file that it or the environment names. */
+export interface GivenConfig {
+  readonly mode: string | undefined;
+  readonly cache: string | undefined;
+  readonly values: ReadonlyMap<string, string>;
+  readonly file?: FileSettings | undefined;
+}
+
+/** The value of an option, and where it comes from. */
+export interface Setting {
+  readonly text: string;
+  readonly source: "flag" | "environment" | "file" | "default";
+  /** For errors: the option, the variable, or the name and its file, as the user wrote it. */
+  readonly shown: string;
+}
+
+export type FindSetting = (option: OptionSpec) => Setting;
+
 /** An option that allows a few values. */
 type OptionOf<T extends string> = Omit<OptionSpec, "words"> & { readonly words: readonly T[] };
 
-/** Reads each setting's text by its row of the table. */
+/** Parses the values of options. Every method throws {@link ConfigError} for a value that its option does not allow. */
 export class Settings {
   readonly #find: FindSetting;
 
@@ -28,7 +80,7 @@ export class Settings {
 
   text(option: OptionSpec): string {
     const { text, shown, source } = this.#find(option);
-    if (source !== "default" && text === "") throw new ConfigError(`${shown} is "", allowed is a text`);
+    if (source !== "default" && text === "") throw invalidValue(shown, text, "text");
     return text;
   }
 
@@ -37,17 +89,17 @@ export class Settings {
     const { min = 0, max = Number.MAX_SAFE_INTEGER } = option;
     const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
     if (value >= min && value <= max) return value;
-    throw new ConfigError(`${shown} is "${text}", allowed is a whole number from ${min} to ${max}`);
+    throw invalidValue(shown, text, `a whole number from ${min} to ${max}`);
   }
 
   flag(option: OptionSpec): boolean {
     const { text, shown } = this.#find(option);
     if (text === "true" || text === "1") return true;
     if (text === "false" || text === "0" || text === "") return false;
-    throw new ConfigError(`${shown} is "${text}", allowed is true or false`);
+    throw invalidValue(shown, text, "true or false");
   }
 
-  /** What the text stands for, whoever wrote it and however. */
+  /** Returns a canonical form, so that equal values compare equal whatever their spelling: `1` and `true` for a flag. */
   value(option: OptionSpec): string {
     const { text } = this.#find(option);
     switch (option.kind) {
@@ -60,75 +112,51 @@ export class Settings {
     }
   }
 
-  /** One of a few words. */
+  /** Returns the value of an option that allows a few words. */
   word<T extends string>(option: OptionOf<T>): T {
     const allowed: readonly T[] = option.words;
     const { text, shown, source } = this.#find(option);
     const word = allowed.find((each) => each === text);
     if (word !== undefined) return word;
-    const problem = source === "default" ? "is missing" : `is "${text}"`;
-    throw new ConfigError(`${shown} ${problem}, allowed is ${allowed.join(", ")}`);
+    const expected = formatAlternatives(allowed);
+    if (source === "default") throw new ConfigError(`missing ${shown} (expected ${expected})`);
+    throw invalidValue(shown, text, expected);
   }
 
-  /** A comma list of words, each at most once. */
+  /** Returns a comma-separated list of the option's words, each at most once. */
   list<T extends string>(option: OptionOf<T>): readonly T[] {
     const allowed: readonly T[] = option.words;
     const { text, shown } = this.#find(option);
     const words = text.split(",").map((word) => allowed.find((each) => each === word.trim()));
     const known = words.filter((word) => word !== undefined);
     if (known.length === words.length && new Set(known).size === known.length) return known;
-    throw new ConfigError(
-      `${shown} is "${text}", allowed is a comma list of ${allowed.join(", ")}, each once`,
+    throw invalidValue(
+      shown,
+      text,
+      `a comma-separated list of ${formatAlternatives(allowed)}, each at most once`,
     );
   }
 
-  /** A comma list of any words. */
+  /** Returns a comma-separated list of any words, without empty ones. */
   texts(option: OptionSpec): readonly string[] {
     const words = this.text(option).split(",");
     return words.map((word) => word.trim()).filter((word) => word !== "");
   }
 
-  /** Whether somebody gave it a value: else it has its default. */
+  /** Returns false if the option has its default. */
   isGiven(option: OptionSpec): boolean {
     return this.#find(option).source !== "default";
   }
 
-  /** The option as the user wrote it. */
+  /** Returns the option as the user wrote it. */
   shown(option: OptionSpec): string {
     return this.#find(option).shown;
   }
 }
 
-export type Environment = Readonly<Record<string, string | undefined>>;
-
-/** What a configuration file gives: texts by name, whatever their form was there. */
-export interface FileSettings {
-  /** As it was given. */
-  readonly path: string;
-  readonly values: ReadonlyMap<string, string>;
-}
-
-/** What was given on the command line: texts by option name. And the file that it or the environment names. */
-export interface GivenConfig {
-  readonly mode: string | undefined;
-  readonly cache: string | undefined;
-  readonly values: ReadonlyMap<string, string>;
-  readonly file?: FileSettings | undefined;
-}
-
-/** A setting, and who gave it. */
-export interface Setting {
-  readonly text: string;
-  readonly source: "flag" | "environment" | "file" | "default";
-  /** As whoever gave it wrote it: the option, the variable, or the name and its file. */
-  readonly shown: string;
-}
-
-export type FindSetting = (option: OptionSpec) => Setting;
-
 const MAX_WHOLE = 1_000_000_000;
 
-/** A whole number from a variable of the original proxy, which is no option. Throws ConfigError. */
+/** Reads a whole number from a variable of the original proxy that is not an option. Throws {@link ConfigError}. */
 export function readWholeNumberVariable(
   env: Environment,
   name: string,
@@ -142,25 +170,13 @@ export function readWholeNumberVariable(
   if (!given) return otherwise;
   const value = /^\d{1,10}$/.test(given) ? Number(given) : Number.NaN;
   if (value >= min && value <= max) return value;
-  throw new ConfigError(`${name} is "${given}", allowed is a whole number from ${min} to ${max}`);
+  throw invalidValue(name, given, `a whole number from ${min} to ${max}`);
 }
+
+export const HTTP_URL = "an http:// or https:// URL";
 
 export function isHttpUrl(text: string): boolean {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
-}
-
-/** Whether requests to it go through a proxy. */
-export function isProxied(upstreamUrl: string, env: Environment): boolean {
-  const names = upstreamUrl.startsWith("https:")
-    ? ["HTTPS_PROXY", "https_proxy"]
-    : ["HTTP_PROXY", "http_proxy"];
-  return [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
-}
-
-/** Where it is, without user and password, for people. */
-export function displayUrl(upstreamUrl: string): string {
-  const { origin, pathname } = new URL(upstreamUrl);
-  return origin + pathname.replace(/\/$/, "");
 }
 
 /** Returns the http:// or https:// URL that a variable holds. Throws {@link ConfigError}. */
@@ -168,5 +184,19 @@ export function readUrl(env: Environment, name: string, otherwise: string): stri
   const given = env[name];
   if (!given) return otherwise;
   if (isHttpUrl(given)) return given;
-  throw new ConfigError(`${name} is "${given}", allowed is an http:// or https:// URL`);
+  throw invalidValue(name, given, HTTP_URL);
+}
+
+/** Returns whether the environment sends requests to this URL through a proxy. */
+export function isProxied(upstreamUrl: string, env: Environment): boolean {
+  const names = upstreamUrl.startsWith("https:")
+    ? ["HTTPS_PROXY", "https_proxy"]
+    : ["HTTP_PROXY", "http_proxy"];
+  return [...names, "ALL_PROXY", "all_proxy"].some((name) => Boolean(env[name]));
+}
+
+/** Returns the URL without user, password and query, for logs and pages. */
+export function displayUrl(upstreamUrl: string): string {
+  const { origin, pathname } = new URL(upstreamUrl);
+  return origin + pathname.replace(/\/$/, "");
 }

@@ -7,11 +7,11 @@ import { ConfigError, type Environment, isProxied, readUrl, type Settings } from
 export interface SpecsConfig {
   /** `STATSIG_ENDPOINT`. */
   readonly upstreamUrl: string;
-  /** Requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
+  /** Whether requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
   readonly upstreamProxied: boolean;
   readonly maxKeys: number;
   readonly pollIntervalMs: number;
-  /** Limit of a config spec, as sent and decoded, wherever it comes from. */
+  /** Limit of a config spec, compressed and decompressed, from upstream or a backup. */
   readonly maxPayloadBytes: number;
   readonly maxRequestsInFlight: number;
   readonly maxStreams: number;
@@ -45,10 +45,11 @@ function readPreload(settings: Settings, maxKeys: number): readonly SdkKey[] {
   });
   if (keys.length <= maxKeys) return keys;
   throw new ConfigError(
-    `${shown} names ${keys.length} keys, allowed by --maximum-concurrent-sdk-keys is ${maxKeys}`,
+    `${shown} lists ${keys.length} keys (expected at most ${maxKeys}, the value of --maximum-concurrent-sdk-keys)`,
   );
 }
 
+/** The options of config specs, in the order of `--help`. Names and defaults of the original proxy must stay. */
 export const SPECS = {
   maximumConcurrentSdkKeys: {
     name: "maximum-concurrent-sdk-keys",
@@ -58,7 +59,7 @@ export const SPECS = {
     min: 1,
     max: 1_000_000,
     placeholder: "KEYS",
-    description: "SDK keys held at once; for one more, the least recently used goes",
+    description: "Maximum SDK keys kept in memory; the least recently used is evicted",
   },
   pollingIntervalInS: {
     name: "polling-interval-in-s",
@@ -69,7 +70,7 @@ export const SPECS = {
     max: 86_400,
     placeholder: "SECONDS",
     isReloadable: true,
-    description: "How often upstream is asked for newer config specs",
+    description: "Interval of polling upstream for config specs in seconds",
   },
   updateBatchSize: {
     name: "update-batch-size",
@@ -80,7 +81,7 @@ export const SPECS = {
     max: 10_000,
     placeholder: "REQUESTS",
     description:
-      "Requests to upstream that make progress at once; up to as many again, 192 in all, may wait for a first or next byte",
+      "Maximum concurrent upstream requests that make progress; as many again, 192 in all, may be stalled",
   },
   grpcMaxConcurrentStreams: {
     name: "grpc-max-concurrent-streams",
@@ -91,12 +92,13 @@ export const SPECS = {
     max: 1_000_000,
     placeholder: "STREAMS",
     isReloadable: true,
-    description: "Open gRPC streams, of all clients together",
+    description: "Maximum open gRPC streams of all clients together",
   },
   clearDatastoreOnUnauthorized: {
     name: "clear-datastore-on-unauthorized",
     kind: "flag",
-    description: "Drop a key's config specs when upstream answers 401 or 403; else they are served on",
+    description:
+      "Delete a key's config specs if upstream responds 401 or 403; otherwise they are still served",
   },
   preloadSdkKeys: {
     name: "preload-sdk-keys",
@@ -105,6 +107,6 @@ export const SPECS = {
     isSecret: true,
     placeholder: "KEYS|@FILE",
     isReloadable: true,
-    description: "SDK keys to fetch before the first client asks: a comma list, or a file by @path",
+    description: "SDK keys to fetch at start, before any client requests them, comma-separated or @FILE",
   },
 } as const satisfies OptionGroup;

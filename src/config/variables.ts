@@ -7,61 +7,67 @@ const UPSTREAM: readonly VariableSpec[] = [
   {
     name: "STATSIG_ENDPOINT",
     default: "https://api.statsigcdn.com, for ID lists https://api.statsig.com",
-    description: "Upstream: Statsig's CDN, another relay, or your own",
+    description: "URL of upstream: Statsig's CDN, another relay or your own server",
   },
   {
     name: "LOG_EVENT_STATSIG_ENDPOINT",
     default: "https://statsigapi.net",
-    description: "Where events go; STATSIG_ENDPOINT has no say in it",
+    description: "URL that log events are forwarded to, whatever STATSIG_ENDPOINT is",
   },
   {
     name: "LOG_EVENT_DEDUPE_CACHE_LIMIT",
     default: "2000000",
-    description: "Exposures that are remembered to leave out repeats, 24 bytes each",
+    description: "Maximum exposures remembered for deduplication, at 24 bytes each",
   },
   {
     name: "HTTPS_PROXY",
-    description: "The way to an upstream of https:// (not to one that speaks HTTP/2 alone)",
+    description: "Proxy for an https:// upstream (not for one that supports only HTTP/2)",
   },
-  { name: "HTTP_PROXY", description: "The way to an upstream of http://" },
-  { name: "ALL_PROXY", description: "The way to any upstream, where neither says otherwise" },
-  { name: "NO_PROXY", description: "Hosts that are reached without a proxy: a comma list" },
-  { name: "NODE_EXTRA_CA_CERTS", description: "A PEM file of further certificate authorities for upstream" },
+  { name: "HTTP_PROXY", description: "Proxy for an http:// upstream" },
+  {
+    name: "ALL_PROXY",
+    description: "Proxy for any upstream, unless HTTPS_PROXY or HTTP_PROXY is set for it",
+  },
+  { name: "NO_PROXY", description: "Hosts that are connected to without a proxy, comma-separated" },
+  {
+    name: "NODE_EXTRA_CA_CERTS",
+    description: "PEM file with additional CA certificates to trust for upstream",
+  },
 ];
 
 const PROCESS: readonly VariableSpec[] = [
   {
     name: "SFP_X509_SERVER_KEY_PASSPHRASE",
     isSecret: true,
-    description: "Of the private key, where that is encrypted",
+    description: "Passphrase of --x509-server-key-path, if that is encrypted",
   },
   {
     name: "NOTIFY_SOCKET",
-    description:
-      "The socket of systemd, which it sets for a unit of Type=notify; told of start, reload and stop",
+    description: "Socket for notifications of start, reload and stop; set by systemd for Type=notify",
   },
   {
     name: "WATCHDOG_USEC",
-    description: "As systemd sets it for WatchdogSec: told twice in that time that the relay is not stuck",
+    description: "Watchdog timeout in microseconds, notified twice as often; set by systemd for WatchdogSec",
   },
-  { name: "WATCHDOG_PID", description: "Whom that is for" },
+  { name: "WATCHDOG_PID", description: "Process ID that WATCHDOG_USEC applies to; set by systemd" },
   {
     name: "HOSTNAME",
     default: "no_hostname_set",
-    description: "Told to gRPC clients as x-sfp-hostname, to StatsD as the tag pod_name",
+    description: "Name of the relay in the gRPC header x-sfp-hostname and the StatsD tag pod_name",
   },
   {
     name: "STATE_DIRECTORY",
-    description: "As systemd sets it: the folder of the local backup, where --local-cache-path gives none",
+    description: "Folder of the local backup if --local-cache-path is not set; set by systemd",
   },
   {
     name: "XDG_STATE_HOME",
     default: "~/.local/state",
-    description: "Without that one the folder of the local backup is statsig-forward-proxy in here",
+    description:
+      "Parent of the folder statsig-forward-proxy for the local backup, if neither of those is set",
   },
 ];
 
-/** Every variable that is no option and that the relay, or a library in it, reads; by what they are about. */
+/** Every environment variable that is not an option and that the relay or one of its libraries reads, by subject. */
 export const VARIABLE_GROUPS: readonly (readonly [about: string, variables: readonly VariableSpec[]])[] = [
   ["Upstream", UPSTREAM],
   ["Redis", REDIS_VARIABLES],
@@ -70,7 +76,7 @@ export const VARIABLE_GROUPS: readonly (readonly [about: string, variables: read
   ["The process", PROCESS],
 ];
 
-/** As above, each by its own name. */
+/** The same variables as a list, each variant by its own name. */
 export const VARIABLES: readonly VariableSpec[] = VARIABLE_GROUPS.flatMap(([, variables]) =>
   variables.flatMap((each) => [each, ...(each.variants ?? []).map((name) => ({ ...each, name }))]),
 );

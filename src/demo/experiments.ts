@@ -3,7 +3,7 @@ import { bucketAmong, bucketBelow, fails, rule } from "./rules.ts";
 
 const bucketCount = 1000;
 
-/** The buckets of a layer, or of the experiment itself, whose users take part. */
+/** The buckets, of a layer or of the experiment itself, whose users participate. */
 interface Allocation {
   readonly salt: string;
   readonly buckets: readonly number[];
@@ -16,7 +16,7 @@ interface ExperimentParts {
   readonly isActive?: boolean;
   readonly allocation?: Allocation;
   readonly targetingGate?: string;
-  /** Set for the experiments of a layer: the parameters that the experiment decides. */
+  /** The parameters that the experiment sets. Only for experiments of a layer. */
   readonly explicitParameters?: readonly string[];
 }
 
@@ -24,7 +24,7 @@ function buckets(from: number, to: number): readonly number[] {
   return Array.from({ length: to - from }, (_, offset) => from + offset);
 }
 
-/** Users who do not take part stop here, with the default value and in no group. */
+/** Rules for users who do not participate: they get the default value and are in no group. */
 function exclusions(parts: ExperimentParts, idType: IdType): readonly Rule[] {
   const { allocation, targetingGate, defaultValue } = parts;
   const rules: Rule[] = [];
@@ -99,13 +99,13 @@ interface LayerWithExperiments {
 
 interface AllocatedExperiment {
   readonly name: string;
-  /** First and one past the last of the layer's buckets, 0 to 1000. */
+  /** The first bucket of the layer, and one past the last, from 0 to 1000. */
   readonly from: number;
   readonly to: number;
   readonly groups: { readonly [group: string]: JsonObject };
 }
 
-/** A layer shares parameters among experiments that never overlap: each owns a range of its buckets. */
+/** The experiments of a layer share its parameters. They never overlap, since each has its own range of buckets. */
 function layer(
   name: string,
   defaultValue: JsonObject,

@@ -30,7 +30,7 @@ export type ConditionOperator =
   | "in_segment_list"
   | "array_contains_any";
 
-/** One test of a rule; a rule holds where all its conditions do. */
+/** One condition of a rule. A rule matches if all its conditions do. */
 export interface Condition {
   readonly type: ConditionKind;
   readonly targetValue: Json;
@@ -55,7 +55,7 @@ export interface Rule {
 
 export type EntityKind = "feature_gate" | "segment" | "holdout" | "dynamic_config" | "experiment" | "layer";
 
-/** Whatever SDKs evaluate for a user: the first rule that holds decides, else the default value. */
+/** An entity that SDKs evaluate for a user. The first rule that matches decides, or the default value if none does. */
 export interface Spec {
   readonly name: string;
   readonly type: "feature_gate" | "dynamic_config";
@@ -71,19 +71,19 @@ export interface Spec {
   readonly explicitParameters?: readonly string[];
 }
 
-/** The sample project at one revision, in no wire shape yet. */
+/** The sample project at one revision, independent of its wire format. */
 export interface SampleProject {
   readonly revision: number;
   /** The lcut: milliseconds since the epoch. */
   readonly timeMs: number;
-  /** Differs from every other revision's: SDKs drop an update that carries the one they hold. */
+  /** Unique per revision, since SDKs drop an update with the checksum that they already have. */
   readonly checksum: string;
   readonly companyId: string;
   readonly gates: readonly Spec[];
   /** Dynamic configs and experiments. */
   readonly configs: readonly Spec[];
   readonly layers: readonly Spec[];
-  /** Layer name to the experiments that are allocated in it. */
+  /** The experiments that are allocated in each layer, by its name. */
   readonly layerExperiments: { readonly [layer: string]: readonly string[] };
   readonly paramStores: { readonly [name: string]: JsonObject };
   readonly idLists: readonly string[];

@@ -15,7 +15,7 @@ import {
   userField,
 } from "./rules.ts";
 
-/** An online shop's Statsig project: all of it steady but `demo_flip` and `demo_banner`. */
+/** Returns the Statsig project of an online shop. Only `demo_flip` and `demo_banner` change with the revision. */
 export function projectAt(revision: number, timeMs: number): SampleProject {
   return {
     revision,
@@ -105,7 +105,7 @@ const dependent: readonly Spec[] = [
   ]),
 ];
 
-/** On at every odd revision, off at every even one: the change to watch for in a demo. */
+/** On for odd revisions and off for even ones, so that a demo shows a change. */
 function demoFlip(revision: number): Spec {
   const percent = revision % 2 === 1 ? 100 : 0;
   return { ...gate("demo_flip", [rule("everyone", true, { percent })]), version: revision };
@@ -117,7 +117,7 @@ function gatesAt(revision: number): readonly Spec[] {
 
 const limits: JsonObject = { requests_per_minute: 120, burst: 20, cart_items: 100 };
 
-const steady: readonly Spec[] = [
+const constantConfigs: readonly Spec[] = [
   dynamicConfig("rate_limits", limits, [
     rule("relaxed for tests", { ...limits, requests_per_minute: 10_000 }, { when: [tier(["development"])] }),
   ]),
@@ -160,10 +160,10 @@ function demoBanner(revision: number, timeMs: number): Spec {
 }
 
 function dynamicConfigsAt(revision: number, timeMs: number): readonly Spec[] {
-  return [...steady, demoBanner(revision, timeMs)];
+  return [...constantConfigs, demoBanner(revision, timeMs)];
 }
 
-/** Parameter stores name values that an app reads, and where each is decided. */
+/** A parameter store lists values that an app reads, and the entity that decides each of them. */
 const sampleParamStores: { readonly [name: string]: JsonObject } = {
   storefront: {
     parameters: {
@@ -196,15 +196,15 @@ export const companyListFileId = "company_list_1";
 const companyListCreatedMs = Date.UTC(2024, 2, 1);
 const companies = ["acme", "globex", "initech", "umbrella"];
 
-/** ID lists hold no plain IDs: SDKs look for the first 8 base64 characters of the SHA-256. */
-function listLine(id: string): string {
+/** ID lists contain the first 8 base64 characters of the SHA-256 of each ID. */
+function formatListLine(id: string): string {
   return `+${createHash("sha256").update(id).digest("base64").slice(0, 8)}\n`;
 }
 
-export const companyListFile: Buffer = Buffer.from(companies.map(listLine).join(""));
+export const companyListFile: Buffer = Buffer.from(companies.map(formatListLine).join(""));
 
-/** What get_id_lists answers: where each list's file is, and how long it is by now. */
-export function idListManifest(baseUrl: string) {
+/** Returns the response of get_id_lists: the URL and size of each list file. */
+export function createManifest(baseUrl: string) {
   return {
     [companyListName]: {
       name: companyListName,

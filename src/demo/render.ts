@@ -34,7 +34,7 @@ export type JsonCoding = "br" | "gzip" | "identity";
 
 const compressionLevel = 4;
 
-/** One revision of the sample project for one SDK key; every body is made once, when first asked for. */
+/** One revision of the sample project for one SDK key. Each body is rendered on its first use and then cached. */
 export class RenderedRevision {
   readonly project: SampleProject;
   readonly #sdkKey: string;
@@ -46,11 +46,11 @@ export class RenderedRevision {
   }
 
   proto(): Buffer {
-    return this.#once("proto", () => renderProto(this.project, this.#sdkKey));
+    return this.#cached("proto", () => renderProto(this.project, this.#sdkKey));
   }
 
   json(shape: "v1" | "v2", coding: JsonCoding): Buffer {
-    return this.#once(`${shape} ${coding}`, () => {
+    return this.#cached(`${shape} ${coding}`, () => {
       switch (coding) {
         case "identity":
           return Buffer.from((shape === "v1" ? renderV1 : renderV2)(this.project, this.#sdkKey));
@@ -64,14 +64,14 @@ export class RenderedRevision {
     });
   }
 
-  #once(name: string, make: () => Buffer): Buffer {
+  #cached(name: string, make: () => Buffer): Buffer {
     const made = this.#bodies.get(name) ?? make();
     this.#bodies.set(name, made);
     return made;
   }
 }
 
-/** The v1 shape: entities in arrays, each rule with its conditions inline. */
+/** Renders v1: entities in arrays, each rule with its conditions inline. */
 function renderV1(project: SampleProject, sdkKey: string): string {
   return JSON.stringify({
     dynamic_configs: project.configs,
@@ -100,7 +100,7 @@ function byName(specs: readonly Spec[]) {
   );
 }
 
-/** The top-level fields that the protobuf shape carries as JSON too. */
+/** The top-level fields that are JSON in protobuf as well. */
 function v2Rest(project: SampleProject, sdkKey: string) {
   return {
     experiment_to_layer: experimentToLayer(project),
@@ -112,7 +112,7 @@ function v2Rest(project: SampleProject, sdkKey: string) {
   };
 }
 
-/** The v2 shape: entities by name, rules naming conditions of one shared map. */
+/** Renders v2: entities by name, whose rules refer to conditions of a shared map. */
 function renderV2(project: SampleProject, sdkKey: string): string {
   return JSON.stringify({
     dynamic_configs: byName(project.configs),
@@ -152,7 +152,7 @@ function topLevel(project: SampleProject, sdkKey: string): Uint8Array {
   return toBinary(SpecsTopLevelSchema, message);
 }
 
-/** The "statsig-br" shape: brotli over size-delimited envelopes, the last of them DONE. */
+/** Renders "statsig-br": size-delimited envelopes, the last of which is DONE, compressed with brotli. */
 function renderProto(project: SampleProject, sdkKey: string): Buffer {
   const envelopes = [
     envelope(SpecsEnvelopeKind.TOP_LEVEL, "", topLevel(project, sdkKey)),
@@ -171,7 +171,7 @@ function renderProto(project: SampleProject, sdkKey: string): Buffer {
   return brotliCompressSync(Buffer.concat(envelopes), { params });
 }
 
-/** Both enums name in upper case what the JSON shapes name in lower case. */
+/** The protobuf enums have the names of JSON in upper case. */
 function upperCase<Name extends string>(name: Name): Uppercase<Name> {
   return name.toUpperCase() as Uppercase<Name>;
 }

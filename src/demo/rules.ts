@@ -18,7 +18,7 @@ interface RuleParts {
   readonly idType?: IdType;
 }
 
-/** A rule that holds for everyone unless conditions are given. */
+/** Without conditions, the rule matches every user. */
 export function rule(name: string, returnValue: boolean | JsonObject, parts: RuleParts = {}): Rule {
   return {
     name,
@@ -112,7 +112,7 @@ export function unitInList(list: string, idType: IdType): Condition {
   return condition("unit_id", { operator: "in_segment_list", targetValue: list, idType });
 }
 
-/** Holds for users whose bucket (0 to 999, by the hash of salt and unit ID) is below the limit. */
+/** Matches users whose bucket, 0 to 999 by the hash of salt and unit ID, is below the limit. */
 export function bucketBelow(limit: number, salt: string, idType: IdType): Condition {
   return condition("user_bucket", {
     operator: "lt",
@@ -131,12 +131,12 @@ export function bucketAmong(
   return condition("user_bucket", { operator, targetValue: buckets, additionalValues: { salt }, idType });
 }
 
-/** A number that stands for some content; the wire gives checksums 32 bits, written as decimal. */
+/** Returns a checksum in its wire format: 32 bits as a decimal number. */
 export function contentChecksum(content: string | Uint8Array): string {
   return String(createHash("sha256").update(content).digest().readUInt32BE());
 }
 
-/** v2 and protobuf rules name their conditions, so that equal ones travel once. */
+/** Rules of v2 and protobuf refer to conditions by name, so that equal conditions are sent once. */
 export function conditionName(condition: Condition): string {
   return contentChecksum(JSON.stringify(condition));
 }

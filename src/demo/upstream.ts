@@ -7,43 +7,43 @@ import {
   type ServerResponse,
 } from "node:http";
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
-import { companyListFile, companyListFileId, idListManifest, projectAt } from "./project.ts";
+import { companyListFile, companyListFileId, createManifest, projectAt } from "./project.ts";
 import { type JsonCoding, RenderedRevision } from "./render.ts";
 
 const defaultSdkKey = "secret-demo";
 
 interface SampleUpstreamOptions {
-  /** 0 takes any free port. */
+  /** 0 picks a free port. */
   readonly port: number;
   readonly hostname: string;
-  /** How long a revision lasts; 0 leaves changes to `change()`. */
+  /** Interval of changes. With 0, only `change()` changes the project. */
   readonly changeEveryMs: number;
-  /** The only SDK key that is known; "secret-demo" unless given. */
+  /** The only SDK key that is accepted, "secret-demo" by default. */
   readonly sdkKey?: string;
   readonly log?: (line: string) => void;
 }
 
-/** A stand-in for Statsig's CDN and event endpoint, serving one sample project that keeps changing. */
+/** Replaces Statsig's CDN and event endpoint. It serves one sample project, which changes regularly. */
 export interface SampleUpstream extends AsyncDisposable {
-  /** What to give a relay or an SDK in place of Statsig's own: scheme, host and port, no path. */
+  /** The base URL for a relay or an SDK, without a path. */
   readonly url: string;
   revision(): number;
   /** Publishes the next revision at once. */
   change(): void;
-  /** How many events have been received so far. */
+  /** Returns the number of events that were received. */
   eventCount(): number;
 }
 
-function send(response: ServerResponse, { status, headers, body }: SampleAnswer): void {
+function send(response: ServerResponse, { status, headers, body }: SampleResponse): void {
   response.writeHead(status, { ...headers, "content-length": String(body.length) });
   response.end(body);
 }
 
-async function serve(request: IncomingMessage, response: ServerResponse, shop: SampleShop): Promise<void> {
+async function serve(request: IncomingMessage, response: ServerResponse, state: SampleState): Promise<void> {
   try {
-    send(response, await answer(request, shop));
+    send(response, await route(request, state));
   } catch {
-    // The client went away while its body was being read, or sent a path that is no URL.
+    // The client disconnected while its body was read, or its path is not a valid URL.
     response.destroy();
   }
 }
@@ -71,7 +71,7 @@ export async function startSampleUpstream(options: SampleUpstreamOptions): Promi
 
   const change = () => {
     const { revision, timeMs } = current.project;
-    // The lcut must grow even where two changes fall into one millisecond, or the clock is set back.
+    // The lcut must grow even if two changes are in the same millisecond or the clock is set back.
     current = new RenderedRevision(projectAt(revision + 1, Math.max(Date.now(), timeMs + 1)), sdkKey);
     log(`sample upstream: revision ${revision + 1}, lcut ${current.project.timeMs}`);
   };
@@ -80,9 +80,9 @@ export async function startSampleUpstream(options: SampleUpstreamOptions): Promi
     log(`sample upstream: ${count} events received, ${events} in all`);
   };
 
-  const server = createServer((request, response) => void serve(request, response, shop));
+  const server = createServer((request, response) => void serve(request, response, state));
   const url = await listen(server, port, hostname);
-  const shop: SampleShop = { sdkKey, baseUrl: url, current: () => current, received };
+  const state: SampleState = { sdkKey, baseUrl: url, current: () => current, received };
   const timer = changeEveryMs > 0 ? setInterval(change, changeEveryMs) : undefined;
 
   return {
@@ -97,74 +97,78 @@ export async function startSampleUpstream(options: SampleUpstreamOptions): Promi
   };
 }
 
-/** What the routes need to know of the upstream, and tell it. */
-interface SampleShop {
+/** The state of the upstream that its routes use. */
+interface SampleState {
   readonly sdkKey: string;
   readonly baseUrl: string;
   current(): RenderedRevision;
   received(events: number): void;
 }
 
-function authorized(request: IncomingMessage, keyInPath: string | undefined, shop: SampleShop): boolean {
-  return (request.headers["statsig-api-key"] ?? keyInPath) === shop.sdkKey;
+function authorized(request: IncomingMessage, keyInPath: string | undefined, state: SampleState): boolean {
+  return (request.headers["statsig-api-key"] ?? keyInPath) === state.sdkKey;
 }
 
-async function answerLogEvent(request: IncomingMessage, shop: SampleShop): Promise<SampleAnswer> {
+async function handleLogEvent(request: IncomingMessage, state: SampleState): Promise<SampleResponse> {
   const body = await readBody(request);
-  if (body === undefined) return jsonAnswer(413, { success: false, message: "Body is too large" });
-  if (!authorized(request, undefined, shop)) return unauthorized;
+  if (body === undefined) return jsonResponse(413, { success: false, message: "Body is too large" });
+  if (!authorized(request, undefined, state)) return unauthorized;
   const events = countEvents(body, request.headers["content-encoding"] ?? "identity");
-  if (events === undefined) return jsonAnswer(400, { success: false, message: "Body has no events" });
-  shop.received(events);
-  return jsonAnswer(202, { success: true });
+  if (events === undefined) return jsonResponse(400, { success: false, message: "Body has no events" });
+  state.received(events);
+  return jsonResponse(202, { success: true });
 }
 
 const specsPath = /^\/(v1|v2)\/download_config_specs(?:\/+([^/]+)\.json)?$/;
 const idListsPath = /^\/v1\/get_id_lists(?:\/+([^/]+)\.json)?$/;
 const idListFilePath = /^\/v1\/download_id_list_file\/(.+)$/;
 
-async function answer(request: IncomingMessage, shop: SampleShop): Promise<SampleAnswer> {
+async function route(request: IncomingMessage, state: SampleState): Promise<SampleResponse> {
   const { method, headers } = request;
-  const { pathname, searchParams: search } = new URL(`${shop.baseUrl}${request.url ?? "/"}`);
+  const { pathname, searchParams: search } = new URL(`${state.baseUrl}${request.url ?? "/"}`);
 
   const [specs, version, specsKey] = specsPath.exec(pathname) ?? [];
   if (specs !== undefined && method === "GET") {
-    if (!authorized(request, specsKey, shop)) return unauthorized;
-    return answerSpecs({ version: version === "v1" ? "v1" : "v2", search, headers }, shop.current());
+    if (!authorized(request, specsKey, state)) return unauthorized;
+    return respondSpecs({ version: version === "v1" ? "v1" : "v2", search, headers }, state.current());
   }
 
   const [idLists, idListsKey] = idListsPath.exec(pathname) ?? [];
   if (idLists !== undefined && (method === "POST" || (method === "GET" && idListsKey !== undefined))) {
-    if (!authorized(request, idListsKey, shop)) return unauthorized;
-    return jsonAnswer(200, idListManifest(shop.baseUrl));
+    if (!authorized(request, idListsKey, state)) return unauthorized;
+    return jsonResponse(200, createManifest(state.baseUrl));
   }
 
   const [, fileId] = idListFilePath.exec(pathname) ?? [];
-  // No key is asked for here: some SDKs fetch a manifest's urls without one.
-  if (fileId !== undefined && method === "GET") return answerIdListFile(fileId, headers.range);
+  // No key is required, since some SDKs download list files without one.
+  if (fileId !== undefined && method === "GET") return respondIdListFile(fileId, headers.range);
 
-  if (pathname === "/v1/log_event" && method === "POST") return answerLogEvent(request, shop);
+  if (pathname === "/v1/log_event" && method === "POST") return handleLogEvent(request, state);
   return notFound;
 }
 
-/** What a route answers; whoever sends it adds Content-Length, which SDKs need for ID list files. */
-interface SampleAnswer {
+/** A response without Content-Length, which is added when it is sent. SDKs need it for ID list files. */
+interface SampleResponse {
   readonly status: number;
   readonly headers: { readonly [name: string]: string };
   readonly body: Buffer;
 }
 
-function jsonAnswer(status: number, value: unknown, headers: SampleAnswer["headers"] = {}): SampleAnswer {
+function jsonResponse(
+  status: number,
+  value: unknown,
+  headers: SampleResponse["headers"] = {},
+): SampleResponse {
   const body = Buffer.from(JSON.stringify(value));
   return { status, headers: { "content-type": "application/json", ...headers }, body };
 }
 
-function textAnswer(status: number, text: string): SampleAnswer {
+function textResponse(status: number, text: string): SampleResponse {
   return { status, headers: { "content-type": "text/plain" }, body: Buffer.from(text) };
 }
 
-const unauthorized = textAnswer(401, "Unauthorized");
-const notFound = textAnswer(404, "Not Found");
+const unauthorized = textResponse(401, "Unauthorized");
+const notFound = textResponse(404, "Not Found");
 
 interface SpecQuery {
   readonly version: "v1" | "v2";
@@ -172,7 +176,7 @@ interface SpecQuery {
   readonly headers: IncomingHttpHeaders;
 }
 
-function wantsProto({ version, search, headers }: SpecQuery, codings: ReadonlySet<string>): boolean {
+function acceptsProto({ version, search, headers }: SpecQuery, codings: ReadonlySet<string>): boolean {
   const supported = search.get("supports_proto") ?? headers["statsig-supports-proto"];
   return version === "v2" && supported === "true" && codings.has("statsig-br");
 }
@@ -182,17 +186,17 @@ function bestJsonCoding(codings: ReadonlySet<string>): JsonCoding {
   return codings.has("gzip") ? "gzip" : "identity";
 }
 
-/** download_config_specs: the whole project, or that nothing is newer than `sinceTime`. */
-function answerSpecs(query: SpecQuery, current: RenderedRevision): SampleAnswer {
+/** Responds with the whole project, or with `has_updates: false` if nothing is newer than `sinceTime`. */
+function respondSpecs(query: SpecQuery, current: RenderedRevision): SampleResponse {
   const lcutMs = current.project.timeMs;
   const version = { "x-since-time": String(lcutMs) };
   const sinceTimeMs = Number(query.search.get("sinceTime") ?? 0);
-  if (sinceTimeMs > 0 && sinceTimeMs >= lcutMs) return jsonAnswer(200, { has_updates: false }, version);
+  if (sinceTimeMs > 0 && sinceTimeMs >= lcutMs) return jsonResponse(200, { has_updates: false }, version);
 
   const vary = { ...version, vary: "accept-encoding" };
-  const codings = acceptedCodings(query.headers["accept-encoding"]);
-  if (wantsProto(query, codings)) {
-    // SDKs take a body for protobuf only where both of these say so.
+  const codings = parseAcceptEncoding(query.headers["accept-encoding"]);
+  if (acceptsProto(query, codings)) {
+    // SDKs parse a body as protobuf only if both headers say so.
     const proto = { "content-type": "application/octet-stream", "content-encoding": "statsig-br" };
     return { status: 200, headers: { ...vary, ...proto }, body: current.proto() };
   }
@@ -202,8 +206,8 @@ function answerSpecs(query: SpecQuery, current: RenderedRevision): SampleAnswer 
   return { status: 200, headers, body: current.json(query.version, coding) };
 }
 
-/** An ID list file, or the part of it from `Range: bytes=N-`: SDKs come back only for what was added. */
-function answerIdListFile(fileId: string, range: string | undefined): SampleAnswer {
+/** Responds with an ID list file or a range of it. SDKs request only what was added, with `Range: bytes=N-`. */
+function respondIdListFile(fileId: string, range: string | undefined): SampleResponse {
   if (fileId !== companyListFileId) return notFound;
   const type = { "content-type": "text/plain", "accept-ranges": "bytes" };
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(range ?? "") ?? [];
@@ -219,8 +223,8 @@ function answerIdListFile(fileId: string, range: string | undefined): SampleAnsw
   return { status: 206, headers, body: companyListFile.subarray(start, end + 1) };
 }
 
-/** The content codings that an Accept-Encoding header offers, without those refused by `q=0`. */
-function acceptedCodings(header: string | undefined): ReadonlySet<string> {
+/** Returns the content codings of an Accept-Encoding header, without those that `q=0` excludes. */
+function parseAcceptEncoding(header: string | undefined): ReadonlySet<string> {
   const offers = (header ?? "").split(",").map((offer) =>
     offer
       .trim()
@@ -233,13 +237,13 @@ function acceptedCodings(header: string | undefined): ReadonlySet<string> {
 
 const maxBodyBytes = 16 * 1024 * 1024;
 
-/** The request's body, or undefined where it is too large. */
+/** Returns undefined if the body is too large. */
 async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request) {
     bytes += chunk.length;
-    // What is too much is still read, so that the client gets its answer rather than a reset.
+    // The rest of a body that is too large is still read, so that the client gets a response and not a reset.
     if (bytes <= maxBodyBytes) chunks.push(chunk);
   }
   return bytes <= maxBodyBytes ? Buffer.concat(chunks) : undefined;
@@ -259,12 +263,13 @@ function decode(body: Buffer, coding: string): Buffer {
   }
 }
 
-/** How many events a log_event body holds; undefined where it can't be read as one. */
+/** Returns the number of events in a log_event body, or undefined if the body is invalid. */
 function countEvents(body: Buffer, coding: string): number | undefined {
   try {
     const batch: unknown = JSON.parse(decode(body, coding).toString());
-    const named = typeof batch === "object" && batch !== null && "events" in batch ? batch.events : undefined;
-    return Array.isArray(named) ? named.length : undefined;
+    const events =
+      typeof batch === "object" && batch !== null && "events" in batch ? batch.events : undefined;
+    return Array.isArray(events) ? events.length : undefined;
   } catch {
     return undefined;
   }

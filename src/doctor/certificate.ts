@@ -8,35 +8,33 @@ const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const DAY_MS = 24 * 3_600_000;
 const WARN_BEFORE_DAYS = 14;
 
-/** Whether the certificate can be used, for how long, and what clients must know to trust it. */
+/** Checks whether the certificate is usable, when it expires, and which CA clients must trust. */
 export function certificateCheck(files: TlsFiles | undefined): Check {
   return {
     name: "certificate",
     run: async () => {
-      if (files === undefined) return [ok("none: the ports have no TLS")];
+      if (files === undefined) return [ok("not needed, the ports have no TLS")];
       try {
-        const material = loadCertificates(files, contentsOf(files), Date.now());
-        return [lifetime(material.expiresAt), chain(material.cert)];
+        const certificates = loadCertificates(files, readFiles(files), Date.now());
+        return [checkExpiry(certificates.expiresAt), checkChain(certificates.cert)];
       } catch (error) {
         if (!(error instanceof CertificateError)) throw error;
-        return [
-          failed(error.message, "put a certificate, its key, and authorities there that belong together"),
-        ];
+        return [failed(error.message, "provide a certificate, key and CA certificates that belong together")];
       }
     },
   };
 }
 
-function lifetime(expiresAt: number): CheckResult {
+function checkExpiry(expiresAt: number): CheckResult {
   const days = Math.floor((expiresAt - Date.now()) / DAY_MS);
   const detail = `valid for ${days} more days`;
   return days < WARN_BEFORE_DAYS
-    ? warning(detail, "renew it; the relay takes over new files by itself")
+    ? warning(detail, "renew it; the relay reloads the files without a restart")
     : ok(detail);
 }
 
 /** Each certificate of the file must have issued the one before it. */
-function chain(pem: string): CheckResult {
+function checkChain(pem: string): CheckResult {
   const certificates = (pem.match(PEM_BLOCK) ?? []).map((block) => new X509Certificate(block));
   const broken = certificates.findIndex((each, at) => {
     const before = certificates[at - 1];
@@ -46,7 +44,7 @@ function chain(pem: string): CheckResult {
     const { subject } = certificates[broken] as X509Certificate;
     return warning(
       `the chain breaks at certificate ${broken + 1}, ${oneLine(subject)}`,
-      "order the file: the server's certificate, then each one's issuer",
+      "order the file: first the server certificate, then the issuer of each one",
     );
   }
   const last = certificates.at(-1);
@@ -55,12 +53,12 @@ function chain(pem: string): CheckResult {
   );
 }
 
-function contentsOf({ certPath, keyPath, clientCaPath }: TlsFiles): FileContents {
+function readFiles({ certPath, keyPath, clientCaPath }: TlsFiles): FileContents {
   const paths = [certPath, keyPath, ...(clientCaPath === undefined ? [] : [clientCaPath])];
-  return new Map(paths.map((path) => [path, readOrNothing(path)]));
+  return new Map(paths.map((path) => [path, readIfPossible(path)]));
 }
 
-function readOrNothing(path: string): Buffer | undefined {
+function readIfPossible(path: string): Buffer | undefined {
   try {
     return readFileSync(path);
   } catch {

@@ -24,9 +24,9 @@ import {
   descriptorsCheck,
   type FolderToWrite,
   foldersCheck,
+  isAnyRelay,
   type PortToOpen,
   portsCheck,
-  someRelayAnswers,
 } from "./host.ts";
 import {
   authoritiesCheck,
@@ -40,14 +40,14 @@ import {
 import { redisCheck } from "./redis.ts";
 import { sdkKeysCheck } from "./sdk-keys.ts";
 
-/** Looks at everything that a relay with these settings needs, and prints what it found. True where nothing failed. */
-export async function examine(
+/** Checks everything that a relay with these settings needs, and prints the results. Returns false if a check failed. */
+export async function runDoctor(
   given: GivenConfig,
   env: Environment,
   { print, asJson }: { readonly print: (text: string) => void; readonly asJson: boolean },
 ): Promise<boolean> {
   const results: CompletedCheck[] = [];
-  for await (const result of runChecks(await checksFor(given, env))) {
+  for await (const result of runChecks(await createChecks(given, env))) {
     results.push(result);
     if (!asJson) print(formatText(result));
   }
@@ -55,15 +55,15 @@ export async function examine(
   return hasPassed(results);
 }
 
-/** Without a configuration there is nothing else to look at. */
-async function checksFor(given: GivenConfig, env: Environment): Promise<readonly Check[]> {
+/** An invalid configuration is the only result, since all other checks depend on it. */
+async function createChecks(given: GivenConfig, env: Environment): Promise<readonly Check[]> {
   try {
     const config = readConfig(await withConfigFile(given, env), env);
-    return [configurationCheck(config), ...checksOf(config, given, env)];
+    return [configurationCheck(config), ...createConfigChecks(config, given, env)];
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    const mend = "correct it; --help names every option, docs/configuration.md explains them";
-    return [{ name: "configuration", run: async () => [failed(error.message, mend)] }];
+    const fix = "correct it; see --help for every option, and docs/configuration.md for details";
+    return [{ name: "configuration", run: async () => [failed(error.message, fix)] }];
   }
 }
 
@@ -71,21 +71,21 @@ function configurationCheck({ mode, cache }: Config): Check {
   return { name: "configuration", run: async () => [ok(`${mode}, cache ${cache}`)] };
 }
 
-function checksOf(config: Config, given: GivenConfig, env: Environment): readonly Check[] {
+function createConfigChecks(config: Config, given: GivenConfig, env: Environment): readonly Check[] {
   const { upstreamUrl, upstreamProxied, events, preloadSdkKeys, cache, redis, tls, limits } = config;
-  const endpointOf = (baseUrl: string, proxied: boolean) =>
+  const createEndpoint = (baseUrl: string, proxied: boolean) =>
     new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
-  const endpoint = endpointOf(upstreamUrl, upstreamProxied);
-  const eventsEndpoint = endpointOf(events.upstreamUrl, events.upstreamProxied);
-  const ports = portsToOpen(config);
-  const isOurs = async () => (await someRelayAnswers(ports)) || (await checkHealth(given, env)).isReady;
+  const endpoint = createEndpoint(upstreamUrl, upstreamProxied);
+  const eventsEndpoint = createEndpoint(events.upstreamUrl, events.upstreamProxied);
+  const ports = findPorts(config);
+  const isRelayRunning = async () => (await isAnyRelay(ports)) || (await checkHealth(given, env)).isReady;
   return [
     descriptorsCheck({
       ports: ports.filter(({ option }) => option !== "management-port").length,
       maxConnections: limits.maxConnections,
     }),
-    namesCheck(hostsOf(config)),
-    proxyCheck(upstreamProxied ? proxyOf(upstreamUrl, env) : undefined),
+    namesCheck(findHosts(config)),
+    proxyCheck(upstreamProxied ? findProxy(upstreamUrl, env) : undefined),
     authoritiesCheck(env["NODE_EXTRA_CA_CERTS"] || undefined),
     upstreamCheck([
       { shownUrl: displayUrl(upstreamUrl), variable: "STATSIG_ENDPOINT", endpoint },
@@ -103,34 +103,37 @@ function checksOf(config: Config, given: GivenConfig, env: Environment): readonl
     }),
     redisCheck(cache === "redis" ? { ...redis, clock: systemClock } : undefined),
     clockCheck(endpoint),
-    foldersCheck(foldersOf(config)),
-    portsCheck({ ports, isOurs }),
+    foldersCheck(findFolders(config)),
+    portsCheck({ ports, isRelayRunning }),
     certificateCheck(tls),
   ];
 }
 
-function hostsOf({ upstreamUrl, upstreamProxied, events, cache, redis }: Config): readonly HostToFind[] {
-  const hostOf = (url: string) => new URL(url).hostname.replace(/^\[|\]$/g, "");
+function findHosts({ upstreamUrl, upstreamProxied, events, cache, redis }: Config): readonly HostToFind[] {
+  const hostname = (url: string) => new URL(url).hostname.replace(/^\[|\]$/g, "");
   const hosts: HostToFind[] = [];
-  if (!upstreamProxied) hosts.push({ host: hostOf(upstreamUrl), setting: "STATSIG_ENDPOINT" });
+  if (!upstreamProxied) hosts.push({ host: hostname(upstreamUrl), setting: "STATSIG_ENDPOINT" });
   if (!events.upstreamProxied) {
-    hosts.push({ host: hostOf(events.upstreamUrl), setting: "LOG_EVENT_STATSIG_ENDPOINT" });
+    hosts.push({ host: hostname(events.upstreamUrl), setting: "LOG_EVENT_STATSIG_ENDPOINT" });
   }
   if (cache !== "redis") return hosts;
   const { address } = redis.connection;
   const nodes =
     address.kind === "single" ? [address] : "nodes" in address ? address.nodes : address.sentinels;
-  return [...hosts, ...nodes.map(({ host }) => ({ host, setting: "the variable of Redis (docs/redis.md)" }))];
+  return [
+    ...hosts,
+    ...nodes.map(({ host }) => ({ host, setting: "the variables of Redis (docs/redis.md)" })),
+  ];
 }
 
-function proxyOf(upstreamUrl: string, env: Environment): ProxySetting | undefined {
+function findProxy(upstreamUrl: string, env: Environment): ProxySetting | undefined {
   const scheme = upstreamUrl.startsWith("https:") ? "HTTPS" : "HTTP";
   const names = [`${scheme}_PROXY`, `${scheme.toLowerCase()}_proxy`, "ALL_PROXY", "all_proxy"];
   const variable = names.find((name) => env[name]);
   return variable === undefined ? undefined : { variable, url: env[variable] ?? "" };
 }
 
-function foldersOf({ cache, local, events, idLists }: Config): readonly FolderToWrite[] {
+function findFolders({ cache, local, events, idLists }: Config): readonly FolderToWrite[] {
   const folders: FolderToWrite[] = [];
   if (cache === "local" || idLists.proxied) {
     const maxBytes = (cache === "local" ? local.maxBytes : 0) + (idLists.proxied ? idLists.maxBytes : 0);
@@ -142,7 +145,7 @@ function foldersOf({ cache, local, events, idLists }: Config): readonly FolderTo
   return folders;
 }
 
-function portsToOpen({ listeners, management }: Config): readonly PortToOpen[] {
+function findPorts({ listeners, management }: Config): readonly PortToOpen[] {
   return [
     ...listeners.map(({ option, bindAddress, port }) => ({ option, address: bindAddress, port })),
     ...(management === undefined

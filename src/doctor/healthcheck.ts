@@ -8,9 +8,10 @@ import { withConfigFile } from "../config/file.ts";
 import { readListeners, readManagement } from "../config/listeners.ts";
 import { MODE } from "../config/option.ts";
 import { findSetting } from "../config/options.ts";
-import { ConfigError, type Environment, type GivenConfig, Settings } from "../config/settings.ts";
+import { type Environment, type GivenConfig, invalidValue, Settings } from "../config/settings.ts";
 import { readTls } from "../config/tls.ts";
 import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1/health_pb.ts";
+import { untilAborted } from "../platform/abort.ts";
 import { UserError } from "../platform/errors.ts";
 
 interface HealthReport {
@@ -19,67 +20,68 @@ interface HealthReport {
   readonly text: string;
 }
 
-/** A way to ask the relay that runs with the same settings. */
+/** A request that shows whether the relay with the same settings is ready. */
 interface Probe {
   readonly url: string;
-  readonly ask: (url: string, signal: AbortSignal) => Promise<Answer>;
+  readonly send: (url: string, signal: AbortSignal) => Promise<ProbeResult>;
 }
 
 const MAX_TIMEOUT_S = 300;
 
 /**
- * Asks the relay of this machine that was started with the same options, environment and file. The management port comes
- * first: it has no TLS and takes part in no limit of clients.
+ * Checks the relay on this machine that was started with the same options, environment and file. It probes the management port first,
+ * which has no TLS and does not count towards the limits for clients.
  */
 export async function checkHealth(given: GivenConfig, env: Environment): Promise<HealthReport> {
   try {
     const settings = new Settings(findSetting(await withConfigFile(given, env), env));
     const probes = probesFor(settings, env);
-    return await askInTurn(probes, AbortSignal.timeout(timeoutMs(given)));
+    return await sendInTurn(probes, AbortSignal.timeout(timeoutMs(given)));
   } catch (error) {
     if (error instanceof UserError) return { isReady: false, text: error.message };
     throw error;
   }
 }
 
-/** The first at which somebody listens decides: the relay may have been given options that we were not. */
-async function askInTurn(probes: readonly Probe[], signal: AbortSignal): Promise<HealthReport> {
-  for (const { url, ask } of probes) {
-    const answer = await withinTime(ask(url, signal), signal);
-    switch (answer.kind) {
+/** The first port that something listens on decides, since the relay may have options that we were not given. */
+async function sendInTurn(probes: readonly Probe[], signal: AbortSignal): Promise<HealthReport> {
+  for (const { url, send } of probes) {
+    // A client that ignores the signal must not delay the result.
+    const result = await untilAborted(send(url, signal), signal).catch(toResult);
+    switch (result.kind) {
       case "ready":
-        return { isReady: true, text: `${answer.note ?? "ready"} (${url})` };
+        return { isReady: true, text: `${result.note ?? "ready"} (${url})` };
       case "not_ready":
-        return { isReady: false, text: `not ready: ${answer.reason} (${url})` };
+        return { isReady: false, text: `not ready: ${result.reason} (${url})` };
       case "failed":
-        return { isReady: false, text: `can't tell: ${answer.reason} (${url})` };
-      case "nobody":
+        return { isReady: false, text: `readiness unknown: ${result.reason} (${url})` };
+      case "not_listening":
         break;
     }
   }
   const urls = probes.map(({ url }) => url).join(", ");
-  return { isReady: false, text: `nobody listens at ${urls || "any port: each is 0"}` };
+  return { isReady: false, text: `nothing is listening at ${urls || "any port, since each is 0"}` };
 }
 
 function probesFor(settings: Settings, env: Environment): readonly Probe[] {
   const mode = settings.isGiven(MODE) ? settings.word(MODE) : "grpc-and-http";
   const tls = readTls(settings, env);
   const management = readManagement(settings);
-  const probe = (url: string, ask: Probe["ask"]): Probe => ({ url, ask });
+  const probe = (url: string, send: Probe["send"]): Probe => ({ url, send });
   const probes = readListeners(settings, mode, tls)
     .filter(({ port }) => port !== 0)
     .map(({ protocol, bindAddress, port }) => {
       const isSecure = protocol === "https" || protocol === "grpcs";
       const isHttp = protocol === "http" || protocol === "https";
       const url = `${isSecure ? "https" : "http"}://${reachable(bindAddress)}:${port}${isHttp ? "/v1/ready" : ""}`;
-      return probe(url, isSecure && tls?.requireClientCert ? shakeHands : isHttp ? askHttp : askGrpc);
+      return probe(url, isSecure && tls?.requireClientCert ? probeTls : isHttp ? probeHttp : probeGrpc);
     });
   if (management === undefined) return probes;
   const { bindAddress, port } = management;
-  return [probe(`http://${reachable(bindAddress)}:${port}/readyz`, askHttp), ...probes];
+  return [probe(`http://${reachable(bindAddress)}:${port}/readyz`, probeHttp), ...probes];
 }
 
-/** What listens on every address is reached by the loopback; by IPv4, which is there also where IPv6 is off. */
+/** A server on every address is reached at the loopback address of IPv4, which exists even if IPv6 is disabled. */
 function reachable(address: string): string {
   if (address === "::" || address === "0.0.0.0") return "127.0.0.1";
   return address.includes(":") ? `[${address}]` : address;
@@ -89,76 +91,70 @@ function timeoutMs({ values }: GivenConfig): number {
   const text = values.get("timeout-in-s") ?? "2";
   const seconds = /^\d{1,3}$/.test(text) ? Number(text) : 0;
   if (seconds >= 1 && seconds <= MAX_TIMEOUT_S) return seconds * 1_000;
-  throw new ConfigError(`--timeout-in-s is "${text}", allowed is a whole number from 1 to ${MAX_TIMEOUT_S}`);
+  throw invalidValue("--timeout-in-s", text, `a whole number from 1 to ${MAX_TIMEOUT_S}`);
 }
 
-/** A client that does not heed the signal must not keep the answer. */
-function withinTime(answer: Promise<Answer>, signal: AbortSignal): Promise<Answer> {
-  const late = Promise.withResolvers<Answer>();
-  signal.addEventListener("abort", () => late.resolve(answerOf(signal.reason)));
-  return Promise.race([answer, late.promise]);
-}
-
-/** What came of asking a relay whether it is ready. */
-type Answer =
+type ProbeResult =
   | { readonly kind: "ready"; readonly note?: string }
   | { readonly kind: "not_ready"; readonly reason: string }
-  /** Nobody listens there. */
-  | { readonly kind: "nobody" }
+  | { readonly kind: "not_listening" }
   | { readonly kind: "failed"; readonly reason: string };
 
-/** Of an error of the network, or of the time limit. */
-function answerOf(error: unknown): Answer {
+/** Converts an error of the network or of the time limit. */
+function toResult(error: unknown): ProbeResult {
   const { code, name, message } = error as NodeJS.ErrnoException;
-  if (code === "ECONNREFUSED") return { kind: "nobody" };
-  if (name === "AbortError" || name === "TimeoutError")
-    return { kind: "failed", reason: "no answer in time" };
+  if (code === "ECONNREFUSED") return { kind: "not_listening" };
+  if (name === "AbortError" || name === "TimeoutError") {
+    return { kind: "failed", reason: "no response in time" };
+  }
   return { kind: "failed", reason: code ?? message.split("\n", 1)[0] ?? "unknown error" };
 }
 
 const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
 
-/** Asks `grpc.health.v1`; as for HTTP, certificates are not looked at. */
-async function askGrpc(baseUrl: string, signal: AbortSignal): Promise<Answer> {
+/** Calls `grpc.health.v1`. As over HTTP, the certificate is not verified. */
+async function probeGrpc(baseUrl: string, signal: AbortSignal): Promise<ProbeResult> {
   try {
     const transport = createGrpcTransport({ baseUrl, nodeOptions: { rejectUnauthorized: false } });
     const { status } = await createClient(Health, transport).check({ service: "" }, { signal });
     if (status === SERVING) return { kind: "ready" };
     const shown = status === NOT_SERVING ? "NOT_SERVING" : String(status);
-    return { kind: "not_ready", reason: `grpc.health.v1 says ${shown}` };
+    return { kind: "not_ready", reason: `grpc.health.v1 reports ${shown}` };
   } catch (error) {
-    const told = ConnectError.from(error);
-    return signal.aborted ? answerOf(signal.reason) : answerOf(told.cause ?? new Error(told.rawMessage));
+    const { cause, rawMessage } = ConnectError.from(error);
+    return toResult(signal.aborted ? signal.reason : (cause ?? new Error(rawMessage)));
   }
 }
 
-/** Of a body that says why a relay is not ready. */
+/** Characters that are read of the body of a relay that is not ready. */
 const MAX_BODY_CHARACTERS = 64 * 1024;
 
-/** Asks a readiness path. Through no proxy, whatever the environment says: `fetch` would take it. */
-async function askHttp(url: string, signal: AbortSignal): Promise<Answer> {
+/** Requests a readiness path. Unlike `fetch`, it never uses a proxy of the environment. */
+async function probeHttp(url: string, signal: AbortSignal): Promise<ProbeResult> {
   try {
-    const asked = ask(url, signal);
-    asked.end();
-    const [response] = (await once(asked, "response", { signal })) as [IncomingMessage];
+    const sent = createRequest(url, signal);
+    sent.end();
+    const [response] = (await once(sent, "response", { signal })) as [IncomingMessage];
     if (response.statusCode === 200) return { kind: "ready" };
-    const reason = reasonIn(await textOf(response)) ?? `it answers ${response.statusCode}`;
+    const reason = parseReason(await readText(response)) ?? `HTTP ${response.statusCode}`;
     return { kind: "not_ready", reason };
   } catch (error) {
-    return answerOf(error);
+    return toResult(error);
   }
 }
 
-// Nothing secret is said or believed: a certificate that is for another name, or was just replaced, must not make a
-// relay that serves look dead.
-function ask(url: string, signal: AbortSignal): ClientRequest {
+/**
+ * The certificate is not verified: the request holds no secret, and a certificate for another name, or one that was just replaced, must
+ * not make a relay that serves look dead.
+ */
+function createRequest(url: string, signal: AbortSignal): ClientRequest {
   const options = { signal, agent: false, headers: { connection: "close" } } as const;
   return url.startsWith("https:")
     ? requestSecurely(url, { ...options, rejectUnauthorized: false })
     : request(url, options);
 }
 
-async function textOf(response: IncomingMessage): Promise<string> {
+async function readText(response: IncomingMessage): Promise<string> {
   let text = "";
   response.setEncoding("utf8");
   for await (const chunk of response) {
@@ -168,8 +164,8 @@ async function textOf(response: IncomingMessage): Promise<string> {
   return text;
 }
 
-/** As the management port and the port of clients say it. */
-function reasonIn(text: string): string | undefined {
+/** Parses the body of the management port (`reasons`) and of a client port (`reason`). */
+function parseReason(text: string): string | undefined {
   try {
     const { reason, reasons } = JSON.parse(text) as { reason?: unknown; reasons?: unknown };
     if (typeof reason === "string") return reason;
@@ -179,8 +175,8 @@ function reasonIn(text: string): string | undefined {
   }
 }
 
-/** Whether a port that wants a client's certificate does its part of a handshake: we have none to show. */
-async function shakeHands(url: string, signal: AbortSignal): Promise<Answer> {
+/** Does a TLS handshake with a port that requires a client certificate, which this process does not have. */
+async function probeTls(url: string, signal: AbortSignal): Promise<ProbeResult> {
   const { hostname, port } = new URL(url);
   const host = hostname.replace(/^\[|\]$/g, "");
   const socket = connect({ host, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ["h2"] });
@@ -188,10 +184,10 @@ async function shakeHands(url: string, signal: AbortSignal): Promise<Answer> {
     await once(socket, "secureConnect", { signal });
     return {
       kind: "ready",
-      note: "alive, it asks for a client certificate: whether it is ready can't be told",
+      note: "alive, but readiness is unknown without a client certificate",
     };
   } catch (error) {
-    return answerOf(error);
+    return toResult(error);
   } finally {
     socket.on("error", () => {});
     socket.destroy();

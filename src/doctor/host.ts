@@ -13,24 +13,24 @@ export interface PortToOpen {
 
 interface PortsToOpen {
   readonly ports: readonly PortToOpen[];
-  /** Whether a relay with the same settings is what has them. */
-  readonly isOurs: () => Promise<boolean>;
+  /** Returns whether a relay with the same settings uses the ports. */
+  readonly isRelayRunning: () => Promise<boolean>;
 }
 
-/** Whether the relay could listen on its ports, or does. */
-export function portsCheck({ ports, isOurs }: PortsToOpen): Check {
+/** Checks whether the ports are free, or used by the relay itself. */
+export function portsCheck({ ports, isRelayRunning }: PortsToOpen): Check {
   return {
     name: "ports",
     run: async () => {
       const problems = await Promise.all(ports.map(tryToListen));
       const inUse = problems.some((problem) => problem === "EADDRINUSE");
-      const isRunning = inUse && (await isOurs());
-      return ports.map((port, at) => judgePort(port, problems[at], isRunning));
+      const isRunning = inUse && (await isRelayRunning());
+      return ports.map((port, at) => toPortResult(port, problems[at], isRunning));
     },
   };
 }
 
-function judgePort(
+function toPortResult(
   { option, address, port }: PortToOpen,
   problem: string | undefined,
   isRunning: boolean,
@@ -40,24 +40,24 @@ function judgePort(
     case undefined:
       return ok(`${shown} is free`);
     case "EADDRINUSE":
-      if (isRunning) return ok(`${shown}: a relay runs there with the same settings`);
+      if (isRunning) return ok(`${shown} is used by a relay with the same settings`);
       return failed(
         `${shown} is in use`,
-        `end what listens there (ss -ltnp), or give --${option} another port`,
+        `stop the process that uses it (ss -ltnp), or set --${option} to another port`,
       );
     case "EACCES":
       return failed(
-        `${shown} needs rights`,
-        `give --${option} a port from 1024 on, or AmbientCapabilities=CAP_NET_BIND_SERVICE`,
+        `${shown} requires privileges`,
+        `set --${option} to a port above 1023, or add AmbientCapabilities=CAP_NET_BIND_SERVICE to the systemd unit`,
       );
     case "EADDRNOTAVAIL":
-      return failed(`${shown}: this machine has no such address`, "correct --bind-address, or leave it out");
+      return failed(`${shown}: this machine has no such address`, "correct or remove --bind-address");
     default:
-      return failed(`${shown} can't be had (${problem})`, "correct --bind-address and the port");
+      return failed(`${shown} cannot be opened (${problem})`, "correct --bind-address and the port");
   }
 }
 
-/** Undefined where it can be had. */
+/** Resolves with undefined if the port can be opened, else with the error code. */
 function tryToListen({ address, port }: PortToOpen): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
@@ -66,7 +66,7 @@ function tryToListen({ address, port }: PortToOpen): Promise<string | undefined>
   });
 }
 
-/** Whether the process may have as many files and sockets open as its limits of connections say. */
+/** Checks whether the process may open enough file descriptors for its maximum number of connections. */
 export function descriptorsCheck(options: {
   readonly ports: number;
   readonly maxConnections: number;
@@ -76,15 +76,15 @@ export function descriptorsCheck(options: {
     run: async () => {
       const limit = descriptorLimit();
       const wanted = options.ports * options.maxConnections + RESERVED_DESCRIPTORS;
-      const detail = `${limit} may be open, ${wanted} are wanted for --max-connections ${options.maxConnections} on ${options.ports} ports`;
-      const mend = `allow more (ulimit -n ${wanted}; LimitNOFILE=${wanted} with systemd), or lower --max-connections`;
+      const detail = `${limit} are allowed, ${wanted} are needed for --max-connections ${options.maxConnections} on ${options.ports} ports`;
+      const fix = `raise the limit (ulimit -n ${wanted}; LimitNOFILE=${wanted} with systemd), or lower --max-connections`;
       switch (connectionsAllowed(options.maxConnections, options.ports, limit).kind) {
         case "as_wanted":
           return [ok(detail)];
         case "lowered":
-          return [warning(detail, mend)];
+          return [warning(detail, fix)];
         case "too_few":
-          return [failed(detail, mend)];
+          return [failed(detail, fix)];
       }
     },
   };
@@ -96,15 +96,15 @@ export interface FolderToWrite {
   readonly maxBytes: number;
 }
 
-/** Whether files can be kept, and have room. */
+/** Checks whether the folders are writable and have enough free space. */
 export function foldersCheck(folders: readonly FolderToWrite[]): Check {
   return {
     name: "folders",
-    run: async () => (folders.length === 0 ? [ok("none is needed")] : folders.map(judgeFolder)),
+    run: async () => (folders.length === 0 ? [ok("not needed")] : folders.map(checkFolder)),
   };
 }
 
-function judgeFolder({ option, path, maxBytes }: FolderToWrite): CheckResult {
+function checkFolder({ option, path, maxBytes }: FolderToWrite): CheckResult {
   const shown = `--${option} "${path}"`;
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -114,23 +114,23 @@ function judgeFolder({ option, path, maxBytes }: FolderToWrite): CheckResult {
   } catch (error) {
     const { code = "failed" } = error as NodeJS.ErrnoException;
     return failed(
-      `${shown} can't be written (${code})`,
-      `give the relay's user a folder of its own by --${option}`,
+      `${shown} is not writable (${code})`,
+      `set --${option} to a folder that belongs to the user of the relay`,
     );
   }
   const { bavail, bsize } = statfsSync(path);
   const freeMb = Math.floor((bavail * bsize) / 1024 ** 2);
   const wantedMb = Math.ceil(maxBytes / 1024 ** 2);
-  const detail = `${shown} can be written, ${freeMb} MB are free`;
+  const detail = `${shown} is writable, ${freeMb} MB are free`;
   return freeMb < wantedMb
-    ? warning(`${detail}, up to ${wantedMb} may be used`, "make room, or lower the bound")
+    ? warning(`${detail}, up to ${wantedMb} MB may be used`, "free disk space, or lower the maximum size")
     : ok(detail);
 }
 
 const TIME_LIMIT_MS = 2_000;
 
-/** Whether a relay answers on one of these ports, ready or not: the header `server` tells. */
-export async function someRelayAnswers(ports: readonly PortToOpen[]): Promise<boolean> {
+/** Returns whether any relay, ready or not, responds on one of these ports, as its `server` header shows. */
+export async function isAnyRelay(ports: readonly PortToOpen[]): Promise<boolean> {
   const urls = ports.flatMap(({ option, address, port }) => {
     if (option === "grpc-port" || option === "grpcs-port") return [];
     const scheme = option === "https-port" ? "https" : "http";
@@ -142,7 +142,7 @@ export async function someRelayAnswers(ports: readonly PortToOpen[]): Promise<bo
 async function isRelay(url: string): Promise<boolean> {
   try {
     const signal = AbortSignal.timeout(TIME_LIMIT_MS);
-    // Who answers is all that is asked: nothing of the answer is trusted.
+    // The certificate need not be verified, since nothing in the response is trusted.
     const response = await fetch(url, { signal, tls: { rejectUnauthorized: false } });
     await response.body?.cancel();
     return response.headers.get("server") === "statsig-forward-proxy";

@@ -15,94 +15,94 @@ interface UpstreamToReach {
   readonly endpoint: UpstreamEndpoint;
 }
 
-/** Asked for by nobody else: any answer will do, also that there is nothing. */
+/** Any response will do, even 404. */
 const PATH = "/v1/health";
 
-/** Whether upstream answers at all; what it answers is for the check of the keys. */
+/** Checks whether upstream responds. The check of SDK keys looks at the responses. */
 export function upstreamCheck(upstreams: readonly UpstreamToReach[]): Check {
   return {
     name: "upstream",
-    run: (signal) => Promise.all(upstreams.map((upstream) => reach(upstream, signal))),
+    run: (signal) => Promise.all(upstreams.map((upstream) => checkReachable(upstream, signal))),
   };
 }
 
-async function reach({ shownUrl, variable, endpoint }: UpstreamToReach, signal: AbortSignal) {
+async function checkReachable({ shownUrl, variable, endpoint }: UpstreamToReach, signal: AbortSignal) {
   try {
     const startedAt = performance.now();
     const response = await endpoint.get({ path: PATH, headers: {} }, signal);
     await response.body?.cancel();
     const tookMs = Math.round(performance.now() - startedAt);
-    if (response.status < 500) return ok(`${shownUrl} answers, after ${tookMs} ms`);
-    const mend = `wait, or see what stands between here and upstream; ${variable} sets where it is`;
-    return failed(`${shownUrl} answers ${response.status}`, mend);
+    if (response.status < 500) return ok(`${shownUrl} responds after ${tookMs} ms`);
+    const fix = `retry later, check proxies on the path to upstream, or correct ${variable}`;
+    return failed(`${shownUrl} responds ${response.status}`, fix);
   } catch (error) {
     const reason = describeNetworkError(error);
-    return failed(`${shownUrl} can't be reached: ${reason}`, mendFor(reason, variable));
+    return failed(`${shownUrl} is unreachable: ${reason}`, findFix(reason, variable));
   }
 }
 
-function mendFor(reason: string, variable: string): string {
+function findFix(reason: string, variable: string): string {
   if (reason.includes("certificate")) {
-    return "if a proxy looks into TLS, or upstream is another relay: give its authority by NODE_EXTRA_CA_CERTS";
+    return "if a proxy intercepts TLS, or upstream is another relay, set NODE_EXTRA_CA_CERTS to its CA certificates";
   }
-  return `let this machine connect to it (firewall, egress policy), set HTTPS_PROXY, or correct ${variable}`;
+  return `allow connections to it (firewall, egress policy), set HTTPS_PROXY, or correct ${variable}`;
 }
 
-/** A name that the relay connects to. */
+/** A host that the relay connects to. */
 export interface HostToFind {
   readonly host: string;
-  /** By which it was given. */
+  /** The variable that sets it. */
   readonly setting: string;
 }
 
-/** Whether every host name leads to an address. */
+/** Checks whether every host name resolves. */
 export function namesCheck(hosts: readonly HostToFind[]): Check {
   const named = hosts.filter(({ host }) => isIP(host) === 0);
   return {
     name: "DNS",
     run: async () => {
-      if (named.length === 0) return [ok("no name is needed, all hosts are given by address")];
-      return Promise.all(named.map(find));
+      if (named.length === 0) return [ok("not needed, all hosts are IP addresses")];
+      return Promise.all(named.map(resolveHost));
     },
   };
 }
 
-async function find({ host, setting }: HostToFind): Promise<CheckResult> {
+async function resolveHost({ host, setting }: HostToFind): Promise<CheckResult> {
   try {
     const found = await lookup(host, { all: true });
-    return ok(`${host} is ${found.map(({ address }) => address).join(", ")}`);
+    return ok(`${host} resolves to ${found.map(({ address }) => address).join(", ")}`);
   } catch (error) {
     const { code = "failed" } = error as NodeJS.ErrnoException;
-    const mend = `see whether ${setting} is spelt right, and /etc/resolv.conf (in Kubernetes: dnsPolicy, network policies to port 53)`;
-    return failed(`${host} can't be found (${code})`, mend);
+    const fix = `check ${setting}, and /etc/resolv.conf (in Kubernetes: dnsPolicy, and network policies for port 53)`;
+    return failed(`${host} does not resolve (${code})`, fix);
   }
 }
 
 export interface ProxySetting {
-  /** The variable that names it. */
+  /** The variable that sets it. */
   readonly variable: string;
   readonly url: string;
 }
 
-/** Whether the proxy that requests to upstream go through takes connections. */
+/** Checks whether the proxy for upstream accepts connections. */
 export function proxyCheck(proxy: ProxySetting | undefined): Check {
   return {
     name: "proxy",
     run: async (signal) => {
-      if (proxy === undefined) return [ok("none: upstream is asked directly")];
+      if (proxy === undefined) return [ok("not set, upstream is connected to directly")];
       const { variable, url } = proxy;
-      const mend = `correct or unset ${variable}, or except upstream's host by NO_PROXY`;
-      if (!URL.canParse(url)) return [failed(`${variable} is no URL`, mend)];
+      const fix = `correct or unset ${variable}, or add the host of upstream to NO_PROXY`;
+      if (!URL.canParse(url)) return [failed(`${variable} is not a URL`, fix)];
       const { hostname, port, protocol } = new URL(url);
       const shown = `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
       const problem = await tryToConnect(hostname, Number(shown.slice(shown.lastIndexOf(":") + 1)), signal);
-      if (problem === undefined) return [ok(`${shown} of ${variable} takes connections`)];
-      return [failed(`${shown} of ${variable} takes no connection (${problem})`, mend)];
+      if (problem === undefined) return [ok(`${shown} of ${variable} accepts connections`)];
+      return [failed(`${shown} of ${variable} accepts no connections (${problem})`, fix)];
     },
   };
 }
 
-/** Undefined where it can be made. */
+/** Resolves with undefined if a connection is accepted, else with the error code. */
 function tryToConnect(host: string, port: number, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host: host.replace(/^\[|\]$/g, ""), port, signal });
@@ -116,55 +116,55 @@ function tryToConnect(host: string, port: number, signal: AbortSignal): Promise<
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** Whether the authorities that are trusted besides the usual ones can be read. */
+/** Checks whether the additional CA certificates are readable. */
 export function authoritiesCheck(path: string | undefined): Check {
   return {
     name: "CA",
     run: async () => {
-      if (path === undefined) return [ok("the usual authorities; NODE_EXTRA_CA_CERTS is not set")];
+      if (path === undefined) return [ok("default CA certificates; NODE_EXTRA_CA_CERTS is not set")];
       const shown = `NODE_EXTRA_CA_CERTS "${path}"`;
-      const mend = "let it name a PEM file with certificates, and restart the relay";
+      const fix = "set it to a PEM file with CA certificates, and restart the relay";
       try {
-        const count = certificatesIn(readFileSync(path, "latin1"));
-        if (count === 0) return [failed(`${shown} holds no PEM certificate`, mend)];
-        return [ok(`${count} more than usual, of ${shown}`)];
+        const count = countCertificates(readFileSync(path, "latin1"));
+        if (count === 0) return [failed(`${shown} contains no PEM certificate`, fix)];
+        return [ok(`${count} additional CA certificates from ${shown}`)];
       } catch (error) {
         const isMissing = error instanceof Error && "code" in error && "path" in error;
-        const reason = isMissing ? describeUnreadable(path) : "it holds a damaged certificate";
-        return [failed(`${shown} can't be used: ${reason}`, mend)];
+        const reason = isMissing ? describeUnreadable(path) : "it contains a malformed certificate";
+        return [failed(`${shown} is unusable: ${reason}`, fix)];
       }
     },
   };
 }
 
-function certificatesIn(text: string): number {
+function countCertificates(text: string): number {
   return (text.match(PEM_BLOCK) ?? []).map((block) => new X509Certificate(block)).length;
 }
 
-/** A Date header tells whole seconds. */
+/** A Date header has a resolution of one second. */
 const WARN_S = 5;
-/** Events of so far away are sorted into wrong days, and certificates count as not yet valid. */
+/** With a larger offset, events are attributed to wrong days and certificates are rejected as not yet valid. */
 const FAIL_S = 60;
 
-/** Whether this machine's clock agrees with upstream's. */
+/** Compares the clock of this machine with that of upstream. */
 export function clockCheck(endpoint: UpstreamEndpoint): Check {
   return {
     name: "clock",
     run: async (signal) => {
-      const date = await dateOf(endpoint, signal);
-      if (date === undefined) return [skipped("upstream did not say what time it is")];
+      const date = await fetchDate(endpoint, signal);
+      if (date === undefined) return [skipped("upstream sent no date")];
       const offS = Math.round((Date.now() - date) / 1_000);
-      const detail = `${Math.abs(offS)} s ${offS < 0 ? "behind" : "ahead of"} upstream's`;
-      const mend = "set the clock by NTP (chrony, systemd-timesyncd; the host's, where this is a container)";
-      if (Math.abs(offS) > FAIL_S) return [failed(detail, mend)];
-      return [Math.abs(offS) > WARN_S ? warning(detail, mend) : ok(`within ${WARN_S} s of upstream's`)];
+      const detail = `${Math.abs(offS)} s ${offS < 0 ? "behind" : "ahead of"} upstream`;
+      const fix = "synchronize the clock with NTP (chrony, systemd-timesyncd; for a container, on its host)";
+      if (Math.abs(offS) > FAIL_S) return [failed(detail, fix)];
+      return [Math.abs(offS) > WARN_S ? warning(detail, fix) : ok(`within ${WARN_S} s of upstream`)];
     },
   };
 }
 
-async function dateOf(endpoint: UpstreamEndpoint, signal: AbortSignal): Promise<number | undefined> {
+async function fetchDate(endpoint: UpstreamEndpoint, signal: AbortSignal): Promise<number | undefined> {
   try {
-    const response = await endpoint.get({ path: "/v1/health", headers: {} }, signal);
+    const response = await endpoint.get({ path: PATH, headers: {} }, signal);
     await response.body?.cancel();
     const date = Date.parse(response.headers.get("date") ?? "");
     return Number.isNaN(date) ? undefined : date;

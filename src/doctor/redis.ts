@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { SdkKey } from "../access/sdk-key.ts";
+import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import { Supervisor } from "../platform/supervisor.ts";
 import { RedisBackup } from "../redis/backup.ts";
@@ -19,8 +20,8 @@ interface RedisToCheck {
   readonly clock: Clock;
 }
 
-/** By what a failure says: an error of a connection that is not up has no code of Redis any more. */
-const MENDS: readonly (readonly [RegExp, string])[] = [
+/** Fixes by the message of a failure, since an error of a closed connection no longer has the code of Redis. */
+const FIXES: readonly (readonly [RegExp, string])[] = [
   [
     /asks for a password|user and password/,
     "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD (docs/redis.md)",
@@ -29,54 +30,64 @@ const MENDS: readonly (readonly [RegExp, string])[] = [
     /Redis user may not|does not have this command|without EVAL/,
     "ACL SETUSER … +@read +@write +@scripting +@transaction +@connection +@pubsub ~statsig* &statsig_forward_proxy::*",
   ],
-  [/read-only|replica/, "name the primary, or its Sentinels or cluster, not a replica"],
-  [/out of memory/, "give Redis more memory (maxmemory), or a policy that evicts"],
-  [/can't save/, "mend what keeps Redis from saving: its disk is full or read-only"],
-  [/certificate|TLS|SSL/i, "see REDIS_TLS, REDIS_TLS_CA_PATH and the files that they name (docs/redis.md)"],
+  [/read-only|replica/, "connect to the primary, or to its Sentinels or cluster, instead of a replica"],
+  [/out of memory/, "raise maxmemory of Redis, or set an eviction policy"],
+  [/can't save/, "make the disk of Redis writable and free space on it, so that Redis can save"],
+  [
+    /certificate|TLS|SSL/i,
+    "correct REDIS_TLS, REDIS_TLS_CA_PATH or the files that they name (docs/redis.md)",
+  ],
 ];
 
-const OTHER_MEND =
-  "see that Redis runs there and this machine may connect to it; docs/redis.md has the variables that name it";
+const NOTICE_TIMEOUT_MS = 2_000;
 
-/** Whether Redis can be reached, what the relay may do there, and what it costs if that is not all. */
+const OTHER_FIX =
+  "check that Redis runs there and accepts connections from this machine; docs/redis.md lists the variables of its address";
+
+/** Checks whether Redis is reachable, and whether its user has all permissions that the relay needs. */
 export function redisCheck(redis: RedisToCheck | undefined): Check {
   return {
     name: "Redis",
     run: async () => {
-      if (redis === undefined) return [skipped("the CACHE is not redis")];
+      if (redis === undefined) return [skipped("not needed, CACHE is not redis")];
       await using connection = new RedisConnection(redis.connection, redis.clock, () => {});
-      const where = describeAddress(redis.connection);
-      const answered = await attempt(`${where} answers`, `${where} can't be used`, () =>
+      const address = describeAddress(redis.connection);
+      const answered = await attempt(`${address} responds`, `${address} is unusable`, () =>
         connection.send("PING", []),
       );
       if (answered.state === "failed") return [answered];
       const entries = await attempt(
-        "entries can be written, read, kept and removed",
-        "entries can't be written, read, kept and removed",
+        "entries can be written, read, renewed and deleted",
+        "entries cannot be written, read, renewed and deleted",
         () => useBackup(connection, redis),
       );
       const leader = await attempt(
         "the leader key can be held",
-        "the leader key, which keeps original relays from writing, can't be held",
+        "the leader key, which stops original relays from writing, cannot be held",
         () => useLeaderCommands(connection, redis),
       );
       const notices = redis.fleetPolling
         ? [
-            await attempt("notices get through", "notices don't get through", () =>
+            await attempt("notices are delivered", "notices are not delivered", () =>
               exchangeNotice(connection, redis),
             ),
           ]
         : [];
-      return [answered, entries, ...[leader, ...notices].map(asWarning), ...missingPermissions(connection)];
+      return [
+        answered,
+        entries,
+        ...[leader, ...notices].map(toWarning),
+        ...findMissingPermissions(connection),
+      ];
     },
   };
 }
 
-/** The relay works without. */
-const asWarning = (finding: CheckResult): CheckResult =>
-  finding.state === "failed" ? { ...finding, state: "warning" } : finding;
+/** For features that the relay works without. */
+const toWarning = (result: CheckResult): CheckResult =>
+  result.state === "failed" ? { ...result, state: "warning" } : result;
 
-function missingPermissions({ permissions, options }: RedisConnection): readonly CheckResult[] {
+function findMissingPermissions({ permissions, options }: RedisConnection): readonly CheckResult[] {
   return permissions.missing.map(({ permission, cost }) =>
     warning(
       `the Redis user lacks the permission ${permission}: ${cost}`,
@@ -91,12 +102,12 @@ async function attempt(success: string, failure: string, work: () => Promise<unk
     return ok(success);
   } catch (error) {
     const { message } = error as Error;
-    const [, mend = OTHER_MEND] = MENDS.find(([says]) => says.test(message)) ?? [];
-    return failed(`${failure}: ${message}`, mend);
+    const [, fix = OTHER_FIX] = FIXES.find(([pattern]) => pattern.test(message)) ?? [];
+    return failed(`${failure}: ${message}`, fix);
   }
 }
 
-/** The very commands of the relay, on a feed that nobody has. */
+/** Runs the commands of the relay on a feed that no client uses. */
 async function useBackup(
   redis: RedisConnection,
   { schemas, doubleWriteLegacy, clock }: RedisToCheck,
@@ -124,12 +135,12 @@ async function useBackup(
     await backup.touch(snapshot);
   } finally {
     await backup.remove(feed);
-    // Where that is denied, it is reported as a missing permission.
+    // A denied DEL is reported as a missing permission.
     await redis.send("DEL", [removalKey(feed)]).catch(() => undefined);
   }
 }
 
-/** As for the leader key and in the scripts of a fleet, on a key that nobody has. */
+/** Runs the commands for the leader key and those in the scripts of a fleet, on a key that no relay uses. */
 async function useLeaderCommands(redis: RedisConnection, { fleetPolling }: RedisToCheck): Promise<void> {
   const key = `statsig_forward_proxy::doctor::${randomBytes(16).toString("hex")}`;
   await redis.send("SETNX", [key, "1"]);
@@ -138,7 +149,7 @@ async function useLeaderCommands(redis: RedisConnection, { fleetPolling }: Redis
     await redis.send("TTL", [key]);
     await redis.send("GET", [key]);
     if (!fleetPolling) return;
-    // What is denied is reported by its name.
+    // A denied command is reported as a missing permission.
     const all = [
       redis.send("SET", [key, "1", "PX", "60000"]),
       redis.send("PTTL", [key]),
@@ -151,22 +162,24 @@ async function useLeaderCommands(redis: RedisConnection, { fleetPolling }: Redis
   }
 }
 
-/** On the channel that all relays of the fleet listen to; nobody has the feed that it names. */
+/** Publishes on the channel of the fleet. No relay has the feed that the notice names. */
 async function exchangeNotice(redis: RedisConnection, { clock }: RedisToCheck): Promise<void> {
   await using notices = new RedisNotices(redis, clock, new Supervisor({ clock, emit: () => {} }));
   const digest = randomBytes(32).toString("base64url");
-  const heard = Promise.withResolvers<void>();
-  notices.listen((of) => {
-    if (of === digest) heard.resolve();
+  const received = Promise.withResolvers<void>();
+  notices.listen((feedDigest) => {
+    if (feedDigest === digest) received.resolve();
   });
   const isDenied = () => redis.permissions.missing.some(({ permission }) => /subscribe|^&/.test(permission));
-  for (let time = 0; time < 20 && !notices.isListening && !isDenied(); time++) {
+  for (let attempts = 0; attempts < 20 && !notices.isListening && !isDenied(); attempts++) {
     await clock.sleep(100, AbortSignal.timeout(1_000)).catch(() => undefined);
   }
   await notices.publish(digest, 1);
   if (isDenied()) throw new RedisFailure("refused", "the Redis user may not subscribe to the channel");
-  const late = clock.sleep(2_000, new AbortController().signal).then(() => {
-    throw new RedisFailure("timeout", "what was published was not heard");
-  });
-  await Promise.race([heard.promise, late]);
+  const isReceived = await withTimeout(
+    received.promise.then(() => true),
+    NOTICE_TIMEOUT_MS,
+    clock,
+  );
+  if (!isReceived) throw new RedisFailure("timeout", "a published notice was not received");
 }

@@ -9,27 +9,29 @@ interface SdkKeysToCheck {
   readonly openPreparer: () => SpecPreparer;
 }
 
-/** Of many, so many are enough to see. */
+/** Enough keys to find a systematic problem. */
 const MAX_CHECKED = 20;
 
-const LOOK_AT_ENDPOINT = "see what STATSIG_ENDPOINT leads to";
+const CHECK_ENDPOINT = "check that STATSIG_ENDPOINT is an upstream that serves config specs";
 
-/** Whether upstream has config specs for each preloaded key, which can be served. */
+/** Checks whether upstream has valid config specs for each preloaded key. */
 export function sdkKeysCheck({ sdkKeys, source, openPreparer }: SdkKeysToCheck): Check {
   return {
     name: "SDK keys",
     run: async (signal) => {
-      if (sdkKeys.length === 0) return [skipped("none is given by --preload-sdk-keys")];
+      if (sdkKeys.length === 0) return [skipped("--preload-sdk-keys is not set")];
       await using preparer = openPreparer();
       const checked = sdkKeys.slice(0, MAX_CHECKED);
-      const findings = await Promise.all(checked.map((sdkKey) => judge(sdkKey, source, preparer, signal)));
+      const results = await Promise.all(
+        checked.map((sdkKey) => checkSdkKey(sdkKey, source, preparer, signal)),
+      );
       const rest = sdkKeys.length - MAX_CHECKED;
-      return rest > 0 ? [...findings, skipped(`${rest} more`)] : findings;
+      return rest > 0 ? [...results, skipped(`${rest} more`)] : results;
     },
   };
 }
 
-async function judge(
+async function checkSdkKey(
   sdkKey: SdkKey,
   source: SpecSource,
   preparer: SpecPreparer,
@@ -40,23 +42,23 @@ async function judge(
   switch (fetched.kind) {
     case "unauthorized":
       return failed(
-        `${shown} is not accepted by upstream (${fetched.status})`,
-        "take the secret server key of the project's settings, in its right environment",
+        `${shown} is rejected by upstream (${fetched.status})`,
+        "use a server SDK key of the project, for the right environment",
       );
     case "failed":
-      return failed(`${shown}: ${fetched.detail}`, "see the check of upstream");
+      return failed(`${shown}: ${fetched.detail}`, "see the check named upstream");
     case "refused":
-      return failed(`${shown}: what upstream sent can't be served: ${fetched.detail}`, LOOK_AT_ENDPOINT);
+      return failed(`${shown}: upstream sent an invalid config spec: ${fetched.detail}`, CHECK_ENDPOINT);
     case "no_update":
-      return failed(`${shown}: upstream sent no config specs`, LOOK_AT_ENDPOINT);
+      return failed(`${shown}: upstream sent no config specs`, CHECK_ENDPOINT);
     case "payload": {
       const prepared = await preparer.prepare(fetched.raw);
       if (prepared.kind === "prepared") {
         const { lcut, bytes } = prepared.payload;
-        return ok(`${shown}: ${bytes.length} bytes, of ${new Date(lcut).toISOString()}`);
+        return ok(`${shown}: ${bytes.length} bytes, version of ${new Date(lcut).toISOString()}`);
       }
       const detail = "detail" in prepared ? prepared.detail : "no config specs";
-      return failed(`${shown}: what upstream sent can't be served: ${detail}`, LOOK_AT_ENDPOINT);
+      return failed(`${shown}: upstream sent an invalid config spec: ${detail}`, CHECK_ENDPOINT);
     }
   }
 }

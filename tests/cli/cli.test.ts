@@ -40,11 +40,11 @@ describe("--help and --version", () => {
   });
 
   test.each(["--help=false", "-h=false", "--help=0", "--version=false", "-V=false"])(
-    "%s asks for nothing: what is missing of a relay is said",
+    "%s is ignored, and the missing MODE is reported",
     async (flag) => {
       const { exitCode, stdout, stderr } = await runRelay([flag]);
       expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
-      expect(stderr).toContain("<MODE> is missing");
+      expect(stderr).toContain("missing <MODE>");
     },
   );
 
@@ -52,19 +52,19 @@ describe("--help and --version", () => {
     expect((await runRelay([flag, "http"])).stdout).toContain("--polling-interval-in-s");
   });
 
-  test("--version names commit and Bun behind the version", async () => {
+  test("--version shows the commit and Bun after the version", async () => {
     const { exitCode, stdout } = await runRelay(["--version"]);
     expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/ \((\S+), Bun \d+\.\d+\.\d+\)\n$/)]);
   });
 });
 
-describe("a wrong command line exits 2 with one line that names option, value and what is allowed", () => {
+describe("an invalid command line exits 2 with one line that names the option, the value and what is expected", () => {
   const missing = join(folder, "missing.txt");
   const cases: readonly [string, readonly string[], RegExp][] = [
     [
       "an unknown option",
       ["http", "disabled", "--poling-interval"],
-      /unknown option --poling-interval: did you mean --polling-interval-in-s\?/,
+      /unknown option --poling-interval \(did you mean --polling-interval-in-s\?\)/,
     ],
     [
       "a mistyped option",
@@ -72,42 +72,78 @@ describe("a wrong command line exits 2 with one line that names option, value an
       /did you mean --polling-interval-in-s\?/,
     ],
     ["an unknown short option", ["http", "disabled", "-x"], /unknown option -x/],
-    ["a missing value", ["http", "disabled", "-p"], /-p needs a value/],
-    ["an option in place of a value", ["-p", "--debug-logging", "http", "disabled"], /-p needs a value/],
+    ["a missing value", ["http", "disabled", "-p"], /missing value for -p/],
+    ["an option in place of a value", ["-p", "--debug-logging", "http", "disabled"], /missing value for -p/],
     [
-      "a value that is no number",
+      "a value that is not a number",
       ["http", "disabled", "-p", "ten"],
-      /--polling-interval-in-s is "ten".* 1 to 86400/,
+      /invalid value "ten" for --polling-interval-in-s.* 1 to 86400/,
     ],
-    ["a negative value", ["http", "disabled", "-p", "-5"], /--polling-interval-in-s is "-5"/],
-    ["a value out of range", ["http", "disabled", "--http-port=70000"], /--http-port is "70000".*0 to 65535/],
-    ["an empty value", ["http", "disabled", "--http-port="], /--http-port is ""/],
+    ["a negative value", ["http", "disabled", "-p", "-5"], /invalid value "-5" for --polling-interval-in-s/],
     [
-      "a flag with a wrong value",
-      ["http", "disabled", "--debug-logging=maybe"],
-      /--debug-logging is "maybe", allowed is true or false/,
+      "a value out of range",
+      ["http", "disabled", "--http-port=70000"],
+      /invalid value "70000" for --http-port.*0 to 65535/,
     ],
-    ["a flag with no value behind =", ["http", "disabled", "--debug-logging="], /--debug-logging is ""/],
-    ["--help with a wrong value", ["--help=maybe"], /--help is "maybe", allowed is true or false/],
-    ["-h with a wrong value", ["-h=no"], /-h is "no", allowed is true or false/],
-    ["--version with a wrong value", ["--version=2"], /--version is "2", allowed is true or false/],
-    ["--print-config with a wrong value", ["http", "disabled", "--print-config=y"], /--print-config is "y"/],
-    ["doctor's --json with a wrong value", ["doctor", "--json=maybe"], /--json is "maybe", allowed is true/],
-    ["healthcheck with a wrong flag", ["healthcheck", "--debug-logging=on"], /--debug-logging is "on"/],
-    ["demo with a wrong flag", ["demo", "--debug-logging=on"], /--debug-logging is "on"/],
+    ["an empty value", ["http", "disabled", "--http-port="], /invalid value "" for --http-port/],
+    [
+      "a flag with an invalid value",
+      ["http", "disabled", "--debug-logging=maybe"],
+      /invalid value "maybe" for --debug-logging \(expected true or false\)/,
+    ],
+    [
+      "a flag with no value after =",
+      ["http", "disabled", "--debug-logging="],
+      /invalid value "" for --debug-logging/,
+    ],
+    [
+      "--help with a wrong value",
+      ["--help=maybe"],
+      /invalid value "maybe" for --help \(expected true or false\)/,
+    ],
+    ["-h with a wrong value", ["-h=no"], /invalid value "no" for -h \(expected true or false\)/],
+    [
+      "--version with a wrong value",
+      ["--version=2"],
+      /invalid value "2" for --version \(expected true or false\)/,
+    ],
+    [
+      "--print-config with a wrong value",
+      ["http", "disabled", "--print-config=y"],
+      /invalid value "y" for --print-config/,
+    ],
+    [
+      "doctor's --json with a wrong value",
+      ["doctor", "--json=maybe"],
+      /invalid value "maybe" for --json \(expected true or false\)/,
+    ],
+    [
+      "healthcheck with a wrong flag",
+      ["healthcheck", "--debug-logging=on"],
+      /invalid value "on" for --debug-logging/,
+    ],
+    ["demo with a wrong flag", ["demo", "--debug-logging=on"], /invalid value "on" for --debug-logging/],
     [
       "--enforce-tls with a wrong value",
       ["http", "disabled", "--enforce-tls", "maybe"],
-      /--enforce-tls is "maybe"/,
+      /invalid value "maybe" for --enforce-tls/,
     ],
-    ["--enforce-tls without a value", ["http", "disabled", "--enforce-tls"], /--enforce-tls needs a value/],
+    [
+      "--enforce-tls without a value",
+      ["http", "disabled", "--enforce-tls"],
+      /missing value for --enforce-tls/,
+    ],
     ["an option given twice", ["http", "disabled", "-p", "5", "-p6"], /-p is given more than once/],
-    ["no MODE", [], /<MODE> is missing, allowed is grpc-and-http, grpc, http/],
-    ["no CACHE", ["http"], /<CACHE> is missing/],
-    ["a wrong MODE", ["htp", "disabled"], /<MODE> is "htp", allowed is grpc-and-http, grpc, http/],
-    ["a wrong CACHE", ["http", "memcached"], /<CACHE> is "memcached"/],
+    ["no MODE", [], /missing <MODE> \(expected grpc-and-http, grpc or http\)/],
+    ["no CACHE", ["http"], /missing <CACHE>/],
+    [
+      "a wrong MODE",
+      ["htp", "disabled"],
+      /invalid value "htp" for <MODE> \(expected grpc-and-http, grpc or http\)/,
+    ],
+    ["a wrong CACHE", ["http", "memcached"], /invalid value "memcached" for <CACHE>/],
     ["a third positional", ["http", "disabled", "more"], /unexpected argument "more"/],
-    ["an argument to demo", ["demo", "http"], /unexpected argument "http": demo takes options only/],
+    ["an argument to demo", ["demo", "http"], /unexpected argument "http" \(demo takes only options\)/],
     [
       "a missing key file",
       ["http", "disabled", "--preload-sdk-keys", `@${missing}`],
@@ -119,9 +155,9 @@ describe("a wrong command line exits 2 with one line that names option, value an
       /entry 3 is no SDK key/,
     ],
     [
-      "more keys than fit",
+      "more keys than the maximum",
       ["-m1", "http", "disabled", "--preload-sdk-keys", "a,b"],
-      /names 2 keys, allowed .* is 1/,
+      /lists 2 keys \(expected at most 1, /,
     ],
   ];
   test.each(cases)("%s", async (_, args, message) => {
@@ -131,22 +167,23 @@ describe("a wrong command line exits 2 with one line that names option, value an
     expect(stderr.trim().split("\n")).toHaveLength(1);
   });
 
-  test("a wrong variable is named as it is set", async () => {
+  test("an invalid variable is reported by its own name", async () => {
     const { exitCode, stderr } = await runRelay(["http", "disabled"], { SFP_POLLING_INTERVAL_IN_S: "0" });
     expect(exitCode).toBe(2);
-    expect(stderr).toContain('SFP_POLLING_INTERVAL_IN_S is "0"');
+    expect(stderr).toContain('invalid value "0" for SFP_POLLING_INTERVAL_IN_S');
   });
 
   test("STATSIG_ENDPOINT must be a URL", async () => {
     const { exitCode, stderr } = await runRelay(["http", "disabled"], { STATSIG_ENDPOINT: "api.example" });
     expect({ exitCode, stderr }).toEqual({
       exitCode: 2,
-      stderr: 'error: STATSIG_ENDPOINT is "api.example", allowed is an http:// or https:// URL\n',
+      stderr:
+        'error: invalid value "api.example" for STATSIG_ENDPOINT (expected an http:// or https:// URL)\n',
     });
   });
 });
 
-describe("a port that can't be had exits 1 with one line", () => {
+describe("a port that cannot be opened exits 1 with one line", () => {
   test.each(["http", "grpc"] as const)("the %s port is in use", async (protocol) => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
@@ -161,7 +198,7 @@ describe("a port that can't be had exits 1 with one line", () => {
     });
   });
 
-  test("another relay has the http port", async () => {
+  test("another relay uses the HTTP port", async () => {
     await using upstream = await startUpstream();
     await using relay = await startRelayProcess({ upstream });
     const args = ["--bind-address", "127.0.0.1", "--http-port", String(relay.httpPort), "--grpc-port", "0"];
@@ -170,7 +207,7 @@ describe("a port that can't be had exits 1 with one line", () => {
     expect(stderr).toContain(`cannot listen on --http-port ${relay.httpPort}`);
   });
 
-  test.each(["http", "grpc"])("the bind address is none of this machine's (%s)", async (mode) => {
+  test.each(["http", "grpc"])("the bind address does not exist on this machine (%s)", async (mode) => {
     const args = ["--bind-address", "192.0.2.1", "--http-port", "0", "--grpc-port", "0", mode, "disabled"];
     const { exitCode, stderr } = await runRelay(args);
     expect(exitCode).toBe(1);
@@ -178,8 +215,8 @@ describe("a port that can't be had exits 1 with one line", () => {
   });
 });
 
-describe("what is given is used", () => {
-  test("a variable sets an option, and the flag goes before it", async () => {
+describe("options take effect", () => {
+  test("a variable sets an option, and a flag overrides it", async () => {
     await using upstream = await startUpstream();
     await using relay = await startRelayProcess({
       upstream,
@@ -191,7 +228,7 @@ describe("what is given is used", () => {
     expect(relay.output()).toContain("http request method=GET route=/v1/health");
   });
 
-  test("keys come from a file, and the relay is dual-stack by default", async () => {
+  test("SDK keys are read from a file, and the relay listens on IPv6 and IPv4 by default", async () => {
     await using upstream = await startUpstream();
     const path = keysFile("secret-one,\nsecret-two\n secret-one");
     await using relay = await startRelayProcess({

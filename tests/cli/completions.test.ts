@@ -9,7 +9,7 @@ import { OPTIONS } from "../../src/config/options.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { runRelay } from "../support/relay/relay-process.ts";
 
-/** Types each line and the key for completion at the prompt of a second zsh; prints what stands there then. */
+/** Types each line and the completion key at the prompt of a second zsh, and prints the completed line. */
 const ZSH_PROMPT = `
 zmodload zsh/zpty
 zpty shell zsh -f -i
@@ -33,7 +33,7 @@ const folder = mkdtempSync(join(tmpdir(), "sfp-completions-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 writeFileSync(join(folder, "relay.yaml"), "");
 
-/** The script for a shell, as a file. */
+/** Writes the script for a shell to a file, and returns its path. */
 async function scriptFor(shell: string): Promise<string> {
   const { exitCode, stdout, stderr } = await runRelay(["completions", shell]);
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
@@ -49,7 +49,7 @@ async function run(...command: readonly string[]): Promise<string> {
   return stdout;
 }
 
-/** What each line of a command, up to the cursor, is completed to; in the order of the alphabet. */
+/** Returns the completions for a line up to the cursor, in alphabetical order. */
 type Complete = (line: string) => Promise<readonly string[]>;
 
 function expectations(
@@ -63,14 +63,14 @@ function expectations(
     expect(await complete("http redis ")).toEqual([]);
   });
 
-  test("options and their values are no words", async () => {
+  test("options and their values do not count as words", async () => {
     expect(await complete("-p 5 --http-port 1 http r")).toEqual(["redis"]);
     expect(await complete("--debug-logging --log-format json http l")).toEqual(["local"]);
     expect(await complete("--log-format=json http l")).toEqual(["local"]);
     expect(await complete("--local-cache-path demo http l")).toEqual(["local"]);
   });
 
-  test("every option is offered, by its beginning", async () => {
+  test("every option is completed from its prefix", async () => {
     expect(await complete("http --fleet")).toEqual(["--fleet-polling"]);
     for (const { name } of OPTIONS as readonly OptionSpec[]) {
       expect(await complete(`http disabled --${name}`)).toContain(`--${name}`);
@@ -78,7 +78,7 @@ function expectations(
     expect(await complete("--print-c")).toEqual(["--print-config"]);
   }, 30_000);
 
-  test("a value is one of the few that are allowed, or a file", async () => {
+  test("a value is completed to an allowed word or a file", async () => {
     expect(await complete("--log-format ")).toEqual(["json", "text"]);
     expect(await complete("--log-level=w")).toEqual(afterEquals(["--log-level=warn"]));
     expect(await complete("--config rel")).toEqual(["relay.yaml"]);
@@ -101,7 +101,7 @@ describe("completions bash", () => {
     script = await scriptFor("bash");
   });
 
-  // As readline takes a line apart: an = is a word of its own.
+  // As readline splits a line: = is a separate word.
   expectations(
     async (line) => {
       const words = `${NAME} ${line}`.split(/ |(=)/).filter((word) => word !== undefined);
@@ -114,7 +114,7 @@ describe("completions bash", () => {
     { afterEquals: (words) => words.map((word) => word.replace(/^.*=/, "")) },
   );
 
-  test("a list of keys is no file, but by @", async () => {
+  test("a list of keys is completed to a file only after @", async () => {
     const ask = "COMP_WORDS=(x --preload-sdk-keys @rel); COMP_CWORD=2; _statsig_forward_proxy";
     expect(await run("bash", "-c", `source ${script}; ${ask}; echo "$COMPREPLY"`)).toBe("@relay.yaml\n");
   });
@@ -144,7 +144,7 @@ describeWith("fish")("completions fish", () => {
 });
 
 describeWith("zsh")("completions zsh", () => {
-  test("complete what is typed at a prompt, as far as it is sure", async () => {
+  test("complete a line at a prompt up to the first ambiguity", async () => {
     const script = await scriptFor("zsh");
     const typed = {
       "--log-f": "--log-format=",
@@ -166,13 +166,17 @@ describeWith("zsh")("completions zsh", () => {
   });
 });
 
-test("a shell that there is nothing for is refused", async () => {
+test("an unsupported shell is an error", async () => {
   const refused = await runRelay(["completions", "tcsh"]);
   expect(refused).toEqual({
     exitCode: 2,
     stdout: "",
-    stderr: 'error: the word behind completions is "tcsh", allowed is bash, zsh, fish\n',
+    stderr: 'error: completions: invalid shell "tcsh" (expected bash, zsh or fish)\n',
   });
-  expect((await runRelay(["completions"])).stderr).toContain("is missing, allowed is bash, zsh, fish");
-  expect((await runRelay(["completions", "bash", "-p", "5"])).stderr).toContain("no option of completions");
+  expect((await runRelay(["completions"])).stderr).toContain(
+    "completions: missing shell (expected bash, zsh or fish)",
+  );
+  expect((await runRelay(["completions", "bash", "-p", "5"])).stderr).toContain(
+    "not an option of completions",
+  );
 });

@@ -10,7 +10,7 @@ const option = fc.constantFrom(...ALL_OPTIONS);
 const withValue = fc.constantFrom(...ALL_OPTIONS.filter(({ kind }) => kind !== "flag"));
 const named = (each: OptionSpec) => `--${each.name}`;
 
-/** What people and their scripts type, and what they mistype. */
+/** Valid and mistyped words of a command line. */
 const word = fc.oneof(
   option.map(named),
   option.chain((each) => fc.string().map((value) => `${named(each)}=${value}`)),
@@ -20,8 +20,8 @@ const word = fc.oneof(
   fc.string({ unit: "binary" }),
 );
 
-describe("whatever the command line is", () => {
-  test("it is taken apart, or refused with a UsageError of one line", () => {
+describe("any command line", () => {
+  test("is parsed, or throws a UsageError", () => {
     fc.assert(
       fc.property(fc.array(word, { maxLength: 12, size: "max" }), (argv) => {
         try {
@@ -37,7 +37,7 @@ describe("whatever the command line is", () => {
     );
   });
 
-  test("it is not changed by being read", () => {
+  test("is not modified by parsing", () => {
     fc.assert(
       fc.property(fc.array(word), (argv) => {
         const before = [...argv];
@@ -49,7 +49,7 @@ describe("whatever the command line is", () => {
     );
   });
 
-  test("what stands behind -- is no option", () => {
+  test("has only positional arguments after --", () => {
     fc.assert(
       fc.property(fc.array(fc.string()), (rest) => {
         expect(read("http", "--", ...rest)).toEqual({ values: new Map(), positionals: ["http", ...rest] });
@@ -65,7 +65,7 @@ describe("an option's value", () => {
     fc.constantFrom("", "-", "-5", "=", "a=b", "--5"),
   );
 
-  test("is the same behind a space and behind =, by long and by short name", () => {
+  test("is the same after a space and after =, for long and short names", () => {
     fc.assert(
       fc.property(
         withValue,
@@ -84,17 +84,17 @@ describe("an option's value", () => {
     );
   });
 
-  test("that looks like an option is taken behind = alone", () => {
+  test("that looks like an option is accepted only after =", () => {
     fc.assert(
       fc.property(withValue, option, (each, other) => {
         const text = named(other);
         expect(read(`${named(each)}=${text}`).values.get(each.name)).toBe(text);
-        expect(() => read(named(each), text)).toThrow(`${named(each)} needs a value`);
+        expect(() => read(named(each), text)).toThrow(`missing value for ${named(each)}`);
       }),
     );
   });
 
-  test("must be there", () => {
+  test("is required", () => {
     fc.assert(fc.property(withValue, (each) => expect(() => read(named(each))).toThrow(UsageError)));
   });
 });
@@ -102,7 +102,7 @@ describe("an option's value", () => {
 describe("a flag", () => {
   const flag = fc.constantFrom(...ALL_OPTIONS.filter(({ kind }) => kind === "flag"));
 
-  test("takes no word behind a space, and true or false behind =", () => {
+  test("takes no word after a space, and true or false after =", () => {
     fc.assert(
       fc.property(flag, fc.constantFrom("true", "false", "1", "0"), (each, text) => {
         expect(read(named(each), text)).toEqual({
@@ -117,18 +117,18 @@ describe("a flag", () => {
     );
   });
 
-  test("refuses any other value, and names both", () => {
+  test("rejects any other value, and the error names the option and the value", () => {
     const wrong = fc.string().filter((text) => !["true", "false", "1", "0"].includes(text));
     fc.assert(
       fc.property(flag, wrong, (each, text) => {
-        const message = `${named(each)} is "${text}", allowed is true or false`;
+        const message = `invalid value "${text}" for ${named(each)} (expected true or false)`;
         expect(() => read(`${named(each)}=${text}`)).toThrow(message);
       }),
     );
   });
 });
 
-test("an option that is given twice is refused, in whichever form", () => {
+test("a duplicate option is an error in every form", () => {
   fc.assert(
     fc.property(option, (each) => {
       const forms = [`${named(each)}=1`, ...(each.short && each.kind !== "flag" ? [`-${each.short}1`] : [])];
@@ -138,12 +138,12 @@ test("an option that is given twice is refused, in whichever form", () => {
   );
 });
 
-test("a name that no option has is refused and named", () => {
+test("an unknown option is an error that names it", () => {
   const names = new Set<string>(ALL_OPTIONS.map(({ name }) => name));
   const unknown = fc.stringMatching(/^[a-z][a-z-]{0,20}$/).filter((name) => !names.has(name));
   fc.assert(
     fc.property(unknown, fc.constantFrom("", "=", "=1"), (name, rest) => {
-      expect(() => read(`--${name}${rest}`)).toThrow(`unknown option --${name}:`);
+      expect(() => read(`--${name}${rest}`)).toThrow(`unknown option --${name} (`);
     }),
   );
 });

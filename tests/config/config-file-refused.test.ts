@@ -9,7 +9,7 @@ afterAll(() => files[Symbol.dispose]());
 
 const KEY = "secret-in-the-file-0123456789";
 
-/** Runs with a file that must be refused; gives its one line, with `FILE` for the path. */
+/** Runs with an invalid file, and returns the one-line error with `FILE` for the path. */
 async function refusalOf(path: string, ...args: readonly string[]): Promise<string> {
   const { exitCode, stdout, stderr } = await runRelay(["--config", path, "http", "disabled", ...args]);
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
@@ -18,68 +18,78 @@ async function refusalOf(path: string, ...args: readonly string[]): Promise<stri
   return stderr.trim().replaceAll(path, "FILE");
 }
 
-describe("a file that can't be used exits 2 with one line that names file, name and what is allowed", () => {
+describe("an invalid file exits 2 with one line that names the file, the option and what is expected", () => {
   const cases: readonly [string, string, string, string][] = [
-    ["a mistyped name", "yaml", "http-prot: 1", 'unknown name "http-prot" in FILE: did you mean http-port?'],
-    ["another spelling", "yaml", "httpPort: 1", 'unknown name "httpPort" in FILE: did you mean http-port?'],
-    ["an underscore", "toml", "http_port = 1", 'unknown name "http_port" in FILE: did you mean http-port?'],
+    ["a mistyped name", "yaml", "http-prot: 1", 'unknown name "http-prot" in FILE (did you mean http-port?)'],
+    ["another spelling", "yaml", "httpPort: 1", 'unknown name "httpPort" in FILE (did you mean http-port?)'],
+    ["an underscore", "toml", "http_port = 1", 'unknown name "http_port" in FILE (did you mean http-port?)'],
     [
-      "a name of nothing",
+      "an unknown name",
       "yaml",
       "xyzzy: 1",
-      'unknown name "xyzzy" in FILE: allowed are the options of --help, without dashes',
+      'unknown name "xyzzy" in FILE (expected an option of --help without its dashes)',
     ],
     [
-      "a variable of the environment",
+      "an environment variable",
       "yaml",
       "redis-url: redis://u:pass@h",
-      'unknown name "redis-url" in FILE: REDIS_URL is a variable of the environment',
+      'unknown name "redis-url" in FILE (REDIS_URL is an environment variable)',
     ],
     [
       "another file",
       "yaml",
       "config: more.yaml",
-      'unknown name "config" in FILE: a file can\'t name another one',
+      'unknown name "config" in FILE (a configuration file cannot name another one)',
     ],
-    ["a TOML table", "toml", "[http]\nport = 1", 'unknown name "http" in FILE: did you mean http-port?'],
-    ["a wrong word", "yaml", "log-format: xml", 'log-format in FILE is "xml", allowed is text, json'],
+    ["a TOML table", "toml", "[http]\nport = 1", 'unknown name "http" in FILE (did you mean http-port?)'],
     [
-      "a flag that is neither",
+      "an invalid word",
+      "yaml",
+      "log-format: xml",
+      'invalid value "xml" for log-format in FILE (expected text or json)',
+    ],
+    [
+      "a flag that is neither true nor false",
       "yaml",
       "fleet-polling: yes",
-      'fleet-polling in FILE is "yes", allowed is true or false',
+      'invalid value "yes" for fleet-polling in FILE (expected true or false)',
     ],
     [
       "a number with a fraction",
       "yaml",
       "http-port: 80.5",
-      'http-port in FILE is "80.5", allowed is a whole number from 0 to 65535',
+      'invalid value "80.5" for http-port in FILE (expected a whole number from 0 to 65535)',
     ],
     [
       "a list in place of a number",
       "yaml",
       "http-port: [1]",
-      "http-port in FILE is a list, allowed is a whole number",
+      "invalid list for http-port in FILE (expected a whole number)",
     ],
-    ["a date", "toml", "http-port = 2024-01-01", "http-port in FILE is a date, allowed is a whole number"],
-    ["nothing", "yaml", "http-port:", "http-port in FILE is without a value, allowed is a whole number"],
+    [
+      "a date",
+      "toml",
+      "http-port = 2024-01-01",
+      "invalid date for http-port in FILE (expected a whole number)",
+    ],
+    ["no value", "yaml", "http-port:", "invalid empty value for http-port in FILE (expected a whole number)"],
     [
       "a table in place of a flag",
       "yaml",
       "fleet-polling: { on: true }",
-      "fleet-polling in FILE is a table, allowed is true or false",
+      "invalid table for fleet-polling in FILE (expected true or false)",
     ],
     [
       "an empty list",
       "yaml",
       "allowed-sdk-keys: []",
-      "allowed-sdk-keys in FILE is an empty list, allowed is a text, or a list of texts",
+      "invalid empty list for allowed-sdk-keys in FILE (expected text or a list of texts)",
     ],
     [
       "a list of numbers",
       "toml",
       "allowed-sdk-keys = [1]",
-      "allowed-sdk-keys in FILE is a list, allowed is a text, or a list of texts",
+      "invalid list for allowed-sdk-keys in FILE (expected text or a list of texts)",
     ],
     [
       "a key that is none",
@@ -91,13 +101,13 @@ describe("a file that can't be used exits 2 with one line that names file, name 
       "a name that stands there twice, in YAML",
       "yaml",
       `allowed-sdk-keys: ${KEY}\nhttp-port: 1\nhttp-port: 2\n`,
-      '--config "FILE": line 3: http-port stands there a second time, allowed is once',
+      '--config "FILE": line 3: duplicate name http-port',
     ],
     [
       "a name that stands there twice, in TOML",
       "toml",
       `allowed-sdk-keys = "${KEY}"\nhttp-port = 1\nhttp-port = 2\n`,
-      '--config "FILE": line 3: http-port stands there a second time, allowed is once',
+      '--config "FILE": line 3: duplicate name http-port',
     ],
     [
       "no YAML",
@@ -115,29 +125,29 @@ describe("a file that can't be used exits 2 with one line that names file, name 
       "a list of all",
       "yaml",
       "- http-port",
-      '--config "FILE": it holds no names with values, allowed is name: value',
+      '--config "FILE": invalid content (expected lines of name: value)',
     ],
     [
       "another kind of file",
       "ini",
       "http-port=1",
-      '--config "FILE": allowed is a file that ends with .yaml, .yml or .toml',
+      '--config "FILE": unknown file type (expected .yaml, .yml or .toml)',
     ],
   ];
   test.each(cases)("%s", async (_, ending, text, message) => {
     expect(await refusalOf(files.write(text, ending))).toBe(`error: ${message}`);
   });
 
-  test("a MODE that is none, where no argument goes before it", async () => {
+  test("an invalid MODE, if no argument overrides it", async () => {
     const path = files.write("mode: htp\ncache: disabled\n");
     const { exitCode, stderr } = await runRelay(["--config", path]);
     expect({ exitCode, stderr }).toEqual({
       exitCode: 2,
-      stderr: `error: mode in ${path} is "htp", allowed is grpc-and-http, grpc, http\n`,
+      stderr: `error: invalid value "htp" for mode in ${path} (expected grpc-and-http, grpc or http)\n`,
     });
   });
 
-  test("one that is missing, a folder, or not to be read", async () => {
+  test("a missing or unreadable file, or a folder", async () => {
     const missing = join(files.folder, "missing.yaml");
     expect(await refusalOf(missing)).toBe('error: --config "FILE": no such file or directory');
     const directory = join(files.folder, "folder.yaml");
@@ -149,7 +159,7 @@ describe("a file that can't be used exits 2 with one line that names file, name 
     expect(await refusalOf(closed)).toBe('error: --config "FILE": permission denied');
   });
 
-  test("the variable is named where it names the file", async () => {
+  test("the error names SFP_CONFIG if that sets the file", async () => {
     const env = { SFP_CONFIG: join(files.folder, "missing.yaml") };
     const { exitCode, stderr }: FinishedRun = await runRelay(["http", "disabled"], env);
     expect(exitCode).toBe(2);

@@ -22,7 +22,7 @@ describe("docs/configuration.md", () => {
     for (const { name } of VARIABLES) expect(document).toContain(`\`${name}\``);
   });
 
-  test("shows a file that a relay would start with", async () => {
+  test("shows a valid configuration file", async () => {
     using files = new ConfigFiles();
     const [, yaml = ""] = /```yaml\n([^`]+)```/.exec(document) ?? [];
     const settings = parse(yaml);
@@ -34,12 +34,12 @@ describe("docs/configuration.md", () => {
   });
 });
 
-describe("the tables of src", () => {
+describe("the tables of options and variables", () => {
   const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
     .filter((path) => path.endsWith(".ts"))
     .map((path) => textOf(join("src", path)));
 
-  test("hold every variable that is read", () => {
+  test("contain every variable that is read", () => {
     const read =
       /\b(?:env|variables)\["([A-Z][A-Z0-9_]+)"\]|\b(?:readWholeNumberVariable|readUrl)\(env, "([A-Z][A-Z0-9_]+)"/g;
     const names = sources.flatMap((text) => [...text.matchAll(read)].map(([, name, other]) => name ?? other));
@@ -48,7 +48,7 @@ describe("the tables of src", () => {
     expect(names.filter((name) => name !== undefined && !known.has(name))).toEqual([]);
   });
 
-  test("allow the words that are allowed", () => {
+  test("allow the same words as the code", () => {
     const wordsOf = (name: string) =>
       (OPTIONS as readonly OptionSpec[]).find((option) => option.name === name)?.words;
     expect(wordsOf("log-format")).toEqual(LOG_FORMATS);

@@ -16,7 +16,7 @@ async function print(args: readonly string[], env: Readonly<Record<string, strin
 }
 
 describe("--print-config", () => {
-  test("names every option, with its value or as not set, and every line says where it came from", async () => {
+  test("shows every option with its value or as not set, and the source of each value", async () => {
     const stdout = await print(["grpc", "redis", "-p", "07", "--debug-logging"]);
     for (const { name } of OPTIONS.filter((option) => option.name !== "config")) {
       expect(stdout).toMatch(new RegExp(`^(${name}: \\S+  # \\S+|# ${name} is not set)$`, "m"));
@@ -25,7 +25,7 @@ describe("--print-config", () => {
     expect(stdout).toContain("\ndebug-logging: true  # --debug-logging\n");
   });
 
-  test("prints what --config takes, and gives the same configuration again", async () => {
+  test("prints a file for --config, which results in the same configuration", async () => {
     const env = { SFP_MANAGEMENT_PORT: "" };
     const args = [
       "http",
@@ -49,7 +49,7 @@ describe("--print-config", () => {
     expect(parse(first)).toMatchObject({ mode: "http", "local-cache-path": "/tmp/a folder: # of ours" });
   });
 
-  test("shows no secret whole, and such lines are comments", async () => {
+  test("hides secrets, and prints their lines as comments", async () => {
     const env = {
       SFP_ALLOWED_SDK_KEYS: KEYS.join(","),
       REDIS_URL: "redis://someone:pass-word@redis.example:6379/0",
@@ -70,19 +70,19 @@ describe("--print-config", () => {
     );
     for (const secret of [...KEYS, "pass-word"]) expect(stdout).not.toContain(secret);
     expect(stdout).toMatch(
-      /^# allowed-sdk-keys: secret-pri\*\w{6},secret-ano\*\w{6} {2}# SFP_ALLOWED_SDK_KEYS, without secrets$/m,
+      /^# allowed-sdk-keys: secret-pri\*\w{6},secret-ano\*\w{6} {2}# SFP_ALLOWED_SDK_KEYS, secrets hidden$/m,
     );
     expect(stdout).toMatch(
-      /^# preload-sdk-keys: secret-pri\*\w{6} {2}# --preload-sdk-keys, without secrets$/m,
+      /^# preload-sdk-keys: secret-pri\*\w{6} {2}# --preload-sdk-keys, secrets hidden$/m,
     );
-    expect(stdout).toContain("\n# public-url: https://…@relay.example  # --public-url, without secrets\n");
+    expect(stdout).toContain("\n# public-url: https://…@relay.example  # --public-url, secrets hidden\n");
     expect(stdout).toContain("\n# STATSIG_ENDPOINT=https://…@upstream.example/base\n");
     expect(stdout).toContain("\n# HTTPS_PROXY=http://…@proxy.example\n");
     expect(stdout).toContain("\n# SFP_X509_SERVER_KEY_PASSPHRASE=…\n");
     expect(Object.keys(parse(stdout))).not.toContain("allowed-sdk-keys");
   });
 
-  test("names the variables that are set, and those that do nothing", async () => {
+  test("lists the variables that are set, and those that are unknown", async () => {
     const env = { LOG_EVENT_DEDUPE_CACHE_LIMIT: "5", SFP_POLING_INTERVAL: "1" };
     const stdout = await print(["http", "disabled"], env);
     expect(stdout).toContain("\n# LOG_EVENT_DEDUPE_CACHE_LIMIT=5\n");
@@ -90,17 +90,18 @@ describe("--print-config", () => {
     expect(stdout).not.toContain("REDIS_");
   });
 
-  test("ends as a start would where something is wrong", async () => {
+  test("fails as a start does if the configuration is invalid", async () => {
     const wrong = await runRelay(["http", "disabled", "--print-config", "-p", "0"]);
     expect(wrong).toEqual({
       exitCode: 2,
       stdout: "",
-      stderr: 'error: --polling-interval-in-s is "0", allowed is a whole number from 1 to 86400\n',
+      stderr:
+        'error: invalid value "0" for --polling-interval-in-s (expected a whole number from 1 to 86400)\n',
     });
     expect((await runRelay(["http", "disabled", "--print-config", "--enforce-mtls"])).exitCode).toBe(1);
-    expect((await runRelay(["http", "--print-config"])).stderr).toContain("<CACHE> is missing");
+    expect((await runRelay(["http", "--print-config"])).stderr).toContain("missing <CACHE>");
     expect((await runRelay(["demo", "--print-config"])).stderr).toContain(
-      "--print-config is no option of demo",
+      "--print-config is not an option of demo",
     );
   });
 });

@@ -14,10 +14,10 @@ import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-reload-refused-0123";
-const REFUSED = /^\S+ WARN +the new configuration can't be used, everything stays as it was reason=(.*)\n$/;
+const REFUSED = /^\S+ WARN +configuration reload failed, keeping the current configuration reason=(.*)\n$/;
 
-describe("a SIGHUP with a file that can't be used", () => {
-  test("changes nothing, also of what is right in it, and says why in one line", async () => {
+describe("a SIGHUP with an invalid file", () => {
+  test("changes nothing, not even valid options, and logs the reason in one line", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     const good = { "polling-interval-in-s": 1, "allowed-sdk-keys": [KEY] };
@@ -27,17 +27,17 @@ describe("a SIGHUP with a file that can't be used", () => {
     await stream.next();
     const right = "debug-logging: true\nallowed-sdk-keys: secret-other\nmode: http\ncache: disabled\n";
     for (const [wrong, reason] of [
-      ["http-port: 99999", 'http-port in FILE is "99999", allowed is'],
-      ["log-level: loud", 'log-level in FILE is "loud", allowed is debug, info, warn, error'],
-      ["http-prot: 1", 'unknown name "http-prot" in FILE: did you mean http-port?'],
+      ["http-port: 99999", 'invalid value "99999" for http-port in FILE (expected'],
+      ["log-level: loud", 'invalid value "loud" for log-level in FILE (expected debug, info, warn or error)'],
+      ["http-prot: 1", 'unknown name "http-prot" in FILE (did you mean http-port?)'],
       ["\tmax-in-flight: 1", "Tabs are not allowed"],
-      ["enforce-mtls: true", "enforce-mtls in FILE needs --x509-server-cert-path"],
+      ["enforce-mtls: true", "enforce-mtls in FILE requires --x509-server-cert-path"],
       ["preload-sdk-keys: secret-third", "lacks 1 of the keys of preload-sdk-keys in FILE"],
       ["preload-sdk-keys: '@/nowhere/keys'", "no such file or directory"],
     ] as const) {
-      const told = await reloaded.reloadText(`${right}${wrong}\n`);
-      expect(told).toMatch(REFUSED);
-      expect(told.replaceAll('\\"', '"')).toContain(reason);
+      const logged = await reloaded.reloadText(`${right}${wrong}\n`);
+      expect(logged).toMatch(REFUSED);
+      expect(logged.replaceAll('\\"', '"')).toContain(reason);
     }
     rmSync(reloaded.path);
     expect(await reloaded.hangUp()).toMatch(/reason=.*no such file or directory/);
@@ -48,33 +48,32 @@ describe("a SIGHUP with a file that can't be used", () => {
     expect(await reloaded.reload(good)).toContain("changed=nothing");
   });
 
-  test("also where it is right but for what the relay goes on with until a restart", async () => {
+  test("changes nothing if the file is valid only after a restart", async () => {
     await using upstream = await startUpstream();
     await using reloaded = await startReloadedRelay(upstream, { "maximum-concurrent-sdk-keys": 1 });
-    const told = await reloaded.reload({
+    const logged = await reloaded.reload({
       "maximum-concurrent-sdk-keys": 3,
       "preload-sdk-keys": ["secret-a", "secret-b"],
     });
-    expect(told).toContain("names 2 keys, allowed by --maximum-concurrent-sdk-keys is 1");
+    expect(logged).toContain("lists 2 keys (expected at most 1, the value of --maximum-concurrent-sdk-keys)");
   });
 });
 
-describe("what a SIGHUP can't take over", () => {
-  test("is named each time until it is back or the relay was restarted; the rest is taken over", async () => {
+describe("a change that a SIGHUP cannot apply", () => {
+  test("is logged each time until it is reverted or the relay is restarted, and the rest is applied", async () => {
     await using upstream = await startUpstream();
     await using reloaded = await startReloadedRelay(upstream);
     const differing = { mode: "http", "http-port": 1, "max-in-flight": 5, "local-cache-path": "/elsewhere" };
-    const told = await reloaded.reload(differing);
-    expect(told).toMatch(/configuration reloaded file=FILE changed=max-in-flight\n/);
-    const warning =
-      /WARN +other options differ now, they need a restart options=mode,local-cache-path,http-port\n/;
-    expect(told).toMatch(warning);
+    const logged = await reloaded.reload(differing);
+    expect(logged).toMatch(/configuration reloaded file=FILE changed=max-in-flight\n/);
+    const warning = /WARN +restart required for changed options options=mode,local-cache-path,http-port\n/;
+    expect(logged).toMatch(warning);
     expect(await reloaded.hangUp()).toMatch(warning);
     expect((await fetch(`${reloaded.relay.httpUrl}/v1/health`)).status).toBe(200);
     expect(await reloaded.reload({ "max-in-flight": 5 })).not.toContain("restart");
   });
 
-  test("is a list of allowed keys where there was none, and none where there was one", async () => {
+  test("is adding or removing the list of allowed keys", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     await using reloaded = await startReloadedRelay(upstream);
@@ -84,7 +83,7 @@ describe("what a SIGHUP can't take over", () => {
     expect((await specsOf(reloaded.relay, KEY)).status).toBe(200);
   });
 
-  test("is what a flag or a variable says", async () => {
+  test("is an option that a flag or a variable sets", async () => {
     await using upstream = await startUpstream();
     const args = ["--max-in-flight", "7"];
     await using reloaded = await startReloadedRelay(upstream, { "max-in-flight": 1 }, args);
@@ -93,7 +92,7 @@ describe("what a SIGHUP can't take over", () => {
 });
 
 describe("a SIGHUP without --config", () => {
-  test("reads files of SDK keys again, and says that this is all", async () => {
+  test("reloads SDK key files, and logs that there is no --config", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     using preloaded = new KeyFile(["secret-other"]);
@@ -107,20 +106,20 @@ describe("a SIGHUP without --config", () => {
     );
     await eventually(() => expect(relay.output()).toContain("allowed SDK keys reloaded keys=2 removed=0"));
     expect(relay.output()).toMatch(
-      /INFO +certificates and files of SDK keys are read again; there is no --config changed=preload-sdk-keys\n/,
+      /INFO +certificates and SDK key files reloaded, no --config to reload changed=preload-sdk-keys\n/,
     );
     preloaded.remove();
     relay.signal("SIGHUP");
     await eventually(() =>
       expect(relay.output()).toMatch(
-        /WARN.* everything stays as it was reason="--preload-sdk-keys: .*no such file/,
+        /WARN.* keeping the current configuration reason="--preload-sdk-keys: .*no such file/,
       ),
     );
   });
 });
 
 describeWith("openssl")("a SIGHUP with TLS", () => {
-  test("says what became of the certificate, whether it is another one, the same or damaged", async () => {
+  test("logs whether the certificate is new, the same or damaged", async () => {
     await using upstream = await startUpstream();
     using authority = new Authority();
     using files = new CertificateFiles();
@@ -143,7 +142,7 @@ describeWith("openssl")("a SIGHUP with TLS", () => {
 });
 
 describe("in a terminal", () => {
-  test("SIGHUP reloads while that is there, and stops the relay when it is closed", async () => {
+  test("SIGHUP reloads while the terminal is open, and stops the relay when it closes", async () => {
     let output = "";
     const decoder = new TextDecoder();
     const child = Bun.spawn(
@@ -169,7 +168,7 @@ describe("in a terminal", () => {
     try {
       await eventually(() => expect(output).toContain(" serving "));
       child.kill("SIGHUP");
-      await eventually(() => expect(output).toContain("are read again"));
+      await eventually(() => expect(output).toContain("certificates and SDK key files reloaded"));
       child.terminal?.close();
       expect(await within(child.exited, 5_000, "the end")).toBe(0);
     } finally {

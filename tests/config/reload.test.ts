@@ -17,16 +17,16 @@ async function upstreamWith(...keys: readonly string[]): Promise<Upstream> {
 
 const reasonsOf = async (url: string): Promise<string> => (await fetch(`${url}/v1/ready`)).text();
 
-describe("a SIGHUP takes over, while streams go on", () => {
-  test("another interval, at once", async () => {
+describe("a SIGHUP applies without interrupting streams", () => {
+  test("a new polling interval, immediately", async () => {
     await using upstream = await upstreamWith(ONE);
     await using reloaded = await startReloadedRelay(upstream, { "polling-interval-in-s": 3_600 });
     const { relay } = reloaded;
     using client = new GrpcClient(relay.grpcUrl);
     using stream = client.streamConfigSpec({ sdkKey: ONE });
     const first = await stream.next();
-    const told = await reloaded.reload({ "polling-interval-in-s": 1 });
-    expect(told).toMatch(/INFO +configuration reloaded file=FILE changed=polling-interval-in-s\n/);
+    const logged = await reloaded.reload({ "polling-interval-in-s": 1 });
+    expect(logged).toMatch(/INFO +configuration reloaded file=FILE changed=polling-interval-in-s\n/);
     publishKey(upstream, ONE, 1);
     expect((await stream.next()).lastUpdated).toBeGreaterThan(first.lastUpdated);
     await reloaded.reload({ "polling-interval-in-s": 3_600 });
@@ -35,7 +35,7 @@ describe("a SIGHUP takes over, while streams go on", () => {
     expect(stream.waiting).toBe(0);
   });
 
-  test("other allowed keys: a stream of one that went ends, those of the others stay", async () => {
+  test("new allowed keys: streams of a removed key end, others stay open", async () => {
     await using upstream = await upstreamWith(ONE, TWO);
     const others = { "polling-interval-in-s": 1 };
     await using reloaded = await startReloadedRelay(upstream, { "allowed-sdk-keys": [ONE, TWO], ...others });
@@ -44,16 +44,16 @@ describe("a SIGHUP takes over, while streams go on", () => {
     using ended = client.streamConfigSpec({ sdkKey: ONE });
     using stays = client.streamConfigSpec({ sdkKey: TWO });
     await Promise.all([ended.next(), stays.next()]);
-    const told = await reloaded.reload({ "allowed-sdk-keys": [TWO, "secret-later"], ...others });
-    expect(told).toContain("changed=allowed-sdk-keys");
-    expect(told).not.toContain(TWO);
+    const logged = await reloaded.reload({ "allowed-sdk-keys": [TWO, "secret-later"], ...others });
+    expect(logged).toContain("changed=allowed-sdk-keys");
+    expect(logged).not.toContain(TWO);
     expect(await ended.status()).toMatchObject({ code: grpcStatus.PERMISSION_DENIED });
     expect((await specsOf(relay, ONE)).status).toBe(401);
     publishKey(upstream, TWO, 1);
     expect((await stays.next()).lastUpdated).toBeGreaterThan(0);
   });
 
-  test("other preloaded keys: one that came is fetched with nobody asking; one that upstream refuses is no reason", async () => {
+  test("new preloaded keys: an added key is fetched without a request, and one that upstream rejects does not make the relay unready", async () => {
     await using upstream = await upstreamWith(ONE);
     await using reloaded = await startReloadedRelay(upstream, { "preload-sdk-keys": [ONE] });
     const { relay } = reloaded;
@@ -68,7 +68,7 @@ describe("a SIGHUP takes over, while streams go on", () => {
     expect((await specsOf(relay, TWO)).status).toBe(200);
   });
 
-  test("other preloaded keys, while none of the first is there yet: those are waited for instead", async () => {
+  test("new preloaded keys, which readiness waits for instead of the old ones", async () => {
     await using upstream = await upstreamWith();
     await using reloaded = await startReloadedRelay(upstream, { "preload-sdk-keys": [ONE] });
     const { relay } = reloaded;
@@ -79,7 +79,7 @@ describe("a SIGHUP takes over, while streams go on", () => {
     await eventually(async () => expect(await reasonsOf(relay.httpUrl)).toBe("{}"));
   });
 
-  test("files of allowed and of preloaded keys together: a key that is new in both is fetched at once", async () => {
+  test("files of allowed and preloaded keys together: a key that is new in both is fetched immediately", async () => {
     await using upstream = await upstreamWith(ONE, TWO);
     using file = new KeyFile([ONE]);
     const list = `@${file.path}`;
@@ -88,9 +88,9 @@ describe("a SIGHUP takes over, while streams go on", () => {
     const { relay } = reloaded;
     await eventually(async () => expect(await reasonsOf(relay.httpUrl)).toBe("{}"));
     file.write(TWO);
-    const told = await reloaded.hangUp();
-    expect(told).toContain("changed=preload-sdk-keys");
-    // With an interval of an hour, a first poll that was refused would not come again.
+    const logged = await reloaded.hangUp();
+    expect(logged).toContain("changed=preload-sdk-keys");
+    // With an interval of an hour, a first poll that was rejected would not be repeated.
     await eventually(() => expect(upstream.count(new RegExp(TWO))).toBe(2));
     expect((await specsOf(relay, ONE)).status).toBe(401);
     await eventually(() => expect(relay.output()).toContain("allowed SDK keys reloaded keys=1 removed=1"));
@@ -98,7 +98,7 @@ describe("a SIGHUP takes over, while streams go on", () => {
     expect(relay.output().match(/allowed SDK keys reloaded/g)).toHaveLength(1);
   });
 
-  test("other limits", async () => {
+  test("new limits", async () => {
     await using upstream = await upstreamWith(ONE);
     await using reloaded = await startReloadedRelay(upstream, {
       "grpc-max-concurrent-streams": 1,
@@ -112,12 +112,12 @@ describe("a SIGHUP takes over, while streams go on", () => {
     using refused = client.streamConfigSpec({ sdkKey: ONE });
     expect(await refused.status()).toMatchObject({ code: grpcStatus.RESOURCE_EXHAUSTED });
     await exhaust(relay);
-    const told = await reloaded.reload({
+    const logged = await reloaded.reload({
       "grpc-max-concurrent-streams": 2,
       "maximum-concurrent-sdk-keys": 2,
       "unknown-key-rate-per-s": 10_000,
     });
-    expect(told).toContain("changed=grpc-max-concurrent-streams,unknown-key-rate-per-s\n");
+    expect(logged).toContain("changed=grpc-max-concurrent-streams,unknown-key-rate-per-s\n");
     using second = client.streamConfigSpec({ sdkKey: ONE });
     await second.next();
     await Bun.sleep(10);
@@ -125,7 +125,7 @@ describe("a SIGHUP takes over, while streams go on", () => {
     expect(first.waiting).toBe(0);
   });
 
-  test("a bound of staleness", async () => {
+  test("a maximum staleness", async () => {
     await using upstream = await upstreamWith(ONE);
     const settings = { "preload-sdk-keys": ONE, "polling-interval-in-s": 1 };
     await using reloaded = await startReloadedRelay(upstream, settings);
@@ -141,7 +141,7 @@ describe("a SIGHUP takes over, while streams go on", () => {
     expect(await reasonsOf(relay.httpUrl)).not.toContain("not confirmed");
   });
 
-  test("log lines, of which that of the reload is one whether they become more or fewer", async () => {
+  test("the log level, and the line of the reload is always logged", async () => {
     await using upstream = await upstreamWith();
     await using reloaded = await startReloadedRelay(upstream, { "log-level": "info" });
     const { relay } = reloaded;
@@ -151,8 +151,8 @@ describe("a SIGHUP takes over, while streams go on", () => {
     await health();
     await eventually(() => expect(relay.output()).toContain("http request method=GET route=/v1/health"));
     await reloaded.reload({ "log-format": "json" });
-    const told = await reloaded.reload({ "log-format": "text", "shutdown-grace-in-s": 3 });
-    expect(told).toStartWith('{"time":');
+    const logged = await reloaded.reload({ "log-format": "text", "shutdown-grace-in-s": 3 });
+    expect(logged).toStartWith('{"time":');
     await health();
     expect(relay.output().match(/http request/g)).toHaveLength(1);
     relay.signal("SIGTERM");
@@ -161,8 +161,8 @@ describe("a SIGHUP takes over, while streams go on", () => {
   });
 });
 
-describe("many SIGHUPs", () => {
-  test("one right behind the other change nothing but what the file says", async () => {
+describe("several SIGHUPs in a row", () => {
+  test("apply only the contents of the file", async () => {
     await using upstream = await upstreamWith(ONE);
     await using reloaded = await startReloadedRelay(upstream);
     using client = new GrpcClient(reloaded.relay.grpcUrl);

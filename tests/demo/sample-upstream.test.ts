@@ -26,7 +26,7 @@ const strangers = Array.from({ length: 40 }, (_, index): User => {
   return { userID: `user-${index}`, country: "CH", appVersion: "2.2.9", customIDs, custom };
 });
 
-/** Passes requests on, but takes back that the SDK can read protobuf: no option of the SDK does. */
+/** Forwards requests without the header for protobuf, which no option of the SDK turns off. */
 function startJsonOnlyFront(upstreamUrl: string) {
   const front = async (request: Request) => {
     const { pathname, searchParams } = new URL(request.url);
@@ -46,7 +46,7 @@ function newCore(baseUrl: string): Statsig {
     logEventUrl: `${baseUrl}/v1/log_event`,
     idListsUrl: `${baseUrl}/v1/get_id_lists`,
     enableIdLists: true,
-    // Anything less is refused, and 10 s taken in its place.
+    // The SDK replaces a shorter interval by 10 s.
     specsSyncIntervalMs: 1000,
     environment: "development",
     disableCountryLookup: true,
@@ -60,14 +60,14 @@ function newLegacy(baseUrl: string): StatsigServer {
     api: `${baseUrl}/v1`,
     environment: { tier: "development" },
     initStrategyForIP3Country: "none",
-    // It polls every 5 s at the least; the tests sync by hand.
+    // The SDK polls at most every 5 s, so the tests sync explicitly.
     disableRulesetsSync: true,
     disableIdListsSync: true,
     disableDiagnostics: true,
   });
 }
 
-/** What both SDKs have in common. */
+/** The common interface of both SDKs. */
 interface Sdk<U> {
   checkGate(user: U, name: string, options: object): boolean;
   getExperiment(user: U, name: string, options: object): { value: unknown; getGroupName(): string | null };
@@ -96,7 +96,7 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-describe("the three shapes of the sample project", () => {
+describe("the three formats of the sample project", () => {
   let upstream: SampleUpstream;
   let front: ReturnType<typeof startJsonOnlyFront>;
   let cores: Statsig[];
@@ -119,22 +119,22 @@ describe("the three shapes of the sample project", () => {
     await upstream[Symbol.asyncDispose]();
   });
 
-  test("hold a shop's worth of gates", () => {
-    // core lists neither segments nor holdouts.
+  test("contain the gates of a shop", () => {
+    // statsig-core lists neither segments nor holdouts.
     const gates = names.gates.filter(({ entity }) => entity === "feature_gate").map(({ name }) => name);
     expect(gates.length).toBeGreaterThanOrEqual(20);
     for (const core of cores) expect(core.getFeatureGateList().toSorted()).toEqual(gates.toSorted());
     expect(legacy.getFeatureGateList()).toEqual(names.gates.map(({ name }) => name));
   });
 
-  test("evaluate the same for every user", () => {
+  test("evaluate to the same values for every user", () => {
     for (const user of [alice, ...strangers]) {
       const expected = evaluateAll(legacy, user);
       for (const core of cores) expect(evaluateAll(core, new StatsigUser(user))).toEqual(expected);
     }
   });
 
-  test("tell users apart", () => {
+  test("distinguish users", () => {
     const results = [alice, ...strangers].map((user) => evaluateAll(legacy, user));
     const variants = (name: string) => new Set(results.map((result) => JSON.stringify(result[name]))).size;
     for (const name of ["new_search", "dark_mode", "b2b_pricing", "mobile_app_prompt", "vip_support"]) {
@@ -166,7 +166,7 @@ describe("the three shapes of the sample project", () => {
     }
   });
 
-  test("do not keep SDKs from delivering events", async () => {
+  test("receive the events of SDKs", async () => {
     const before = upstream.eventCount();
     cores[0]?.logEvent(new StatsigUser(alice), "purchase", 3);
     await cores[0]?.flushEvents();
@@ -178,7 +178,7 @@ describe("the three shapes of the sample project", () => {
   });
 });
 
-test("the sample upstream asks for its key, and honours what is offered and asked for", async () => {
+test("the sample upstream requires its key, and respects Accept-Encoding and Range", async () => {
   await using upstream = await startSampleUpstream({ hostname: "127.0.0.1", port: 0, changeEveryMs: 0 });
   const get = (path: string, headers: { [name: string]: string } = {}) =>
     fetch(`${upstream.url}${path}`, { headers, decompress: false });

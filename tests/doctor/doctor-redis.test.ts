@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => upstream[Symbol.asyncDispose]());
 
-describeWith("redis-server")("doctor names what is wrong with Redis", () => {
+describeWith("redis-server")("doctor reports problems of Redis", () => {
   const envOf = (port: number, more: Settings = {}) => ({
     REDIS_ENTERPRISE_HOST: "127.0.0.1",
     REDIS_ENTERPRISE_PORT: String(port),
@@ -20,31 +20,31 @@ describeWith("redis-server")("doctor names what is wrong with Redis", () => {
   });
   const problemsWith = (env: Settings) => problemsOf(upstream, ["--fleet-polling"], env, "redis");
 
-  test("nothing, where all is well, and leaves nothing behind", async () => {
+  test("no problem for a correct set-up, and leaves no keys behind", async () => {
     await using redis = await RedisServer.start();
     expect(await problemsWith(envOf(redis.port))).toEqual([]);
     const keys = execFileSync("redis-cli", ["-p", String(redis.port), "dbsize"], { encoding: "utf8" });
     expect(keys.trim()).toBe("0");
   });
 
-  test("that nobody listens", async () => {
+  test("Redis is not listening", async () => {
     const problems = problemsWith(envOf(await freePort()));
-    await expectProblem(problems, "Redis", /can't be used: connection refused/, /see that Redis runs/);
+    await expectProblem(problems, "Redis", /is unusable: connection refused/, /check that Redis runs/);
   });
 
-  test("that it asks for a password", async () => {
+  test("Redis requires a password", async () => {
     await using redis = await RedisServer.start({ user: { name: "sfp", password: "wonderful" } });
     await expectProblem(problemsWith(envOf(redis.port)), "Redis", /password/, /REDIS_ENTERPRISE_PASSWORD/);
   });
 
-  test("that the user may not write", async () => {
+  test("the user has no permission to write", async () => {
     const config = ["user reader on >pass ~* &* +@read +@connection", "user default on nopass ~* &* +@all"];
     await using redis = await RedisServer.start({ config });
     const env = envOf(redis.port, { REDIS_ENTERPRISE_USER: "reader", REDIS_ENTERPRISE_PASSWORD: "pass" });
-    await expectProblem(problemsWith(env), "Redis", /entries can't be .*may not run WATCH/, /ACL SETUSER/);
+    await expectProblem(problemsWith(env), "Redis", /entries cannot be .*may not run WATCH/, /ACL SETUSER/);
   });
 
-  test("that it is a replica", async () => {
+  test("Redis is a replica", async () => {
     await using primary = await RedisServer.start();
     await using replica = await RedisServer.start({ replicaOf: primary.port });
     await expectProblem(problemsWith(envOf(replica.port)), "Redis", /read-only/, /primary/);

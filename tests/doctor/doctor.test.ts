@@ -28,8 +28,8 @@ afterAll(async () => {
   pki[Symbol.dispose]();
 });
 
-describe("doctor finds nothing wrong", () => {
-  test("with a set-up that is right, and says what it looked at, in order", async () => {
+describe("doctor reports no problem", () => {
+  test("for a correct set-up, and lists its checks in order", async () => {
     const args = ["doctor", "http", "disabled", "--http-port", "0", "--preload-sdk-keys", GOOD_KEY];
     const env = { STATSIG_ENDPOINT: upstream.url, LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
     const { exitCode, stdout } = await runRelay(args, env);
@@ -44,34 +44,39 @@ describe("doctor finds nothing wrong", () => {
     expect(stdout).not.toContain(GOOD_KEY);
   });
 
-  test("while the relay itself has its ports", async () => {
+  test("while the relay itself uses its ports", async () => {
     await using relay = await startRelayProcess({ upstream, mode: "http" });
     const { port } = new URL(relay.urlOf("http"));
     const env = { STATSIG_ENDPOINT: upstream.url, LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
     const args = ["doctor", "http", "disabled", "--bind-address", "127.0.0.1", "--http-port", port];
     const { exitCode, stdout } = await runRelay(args, env);
-    expect(stdout).toContain(`--http-port ${port} of 127.0.0.1: a relay runs there with the same settings`);
+    expect(stdout).toContain(`--http-port ${port} of 127.0.0.1 is used by a relay with the same settings`);
     expect(exitCode).toBe(0);
   });
 });
 
-describe("doctor names what is wrong, and how to mend it", () => {
-  test("a configuration that can't be used", async () => {
+describe("doctor reports a problem and its fix", () => {
+  test("an invalid configuration", async () => {
     const problems = problemsOf(upstream, ["--polling-interval-in-s", "soon"]);
-    await expectProblem(problems, "configuration", /--polling-interval-in-s is "soon"/, /configuration\.md/);
+    await expectProblem(
+      problems,
+      "configuration",
+      /invalid value "soon" for --polling-interval-in-s/,
+      /configuration\.md/,
+    );
   });
 
   test("too few open files", async () => {
     const problems = problemsOf(upstream, ["--max-connections", "1000000"]);
-    await expectProblem(problems, "file descriptors", /may be open, 2000256 are wanted/, /ulimit -n 2000256/);
+    await expectProblem(problems, "file descriptors", /are allowed, 2000256 are needed/, /ulimit -n 2000256/);
   });
 
-  test("a host name that can't be found", async () => {
+  test("a host name that does not resolve", async () => {
     const problems = problemsOf(upstream, [], { STATSIG_ENDPOINT: "http://nowhere.invalid" });
-    await expectProblem(problems, "DNS", /^nowhere\.invalid can't be found/, /STATSIG_ENDPOINT/);
+    await expectProblem(problems, "DNS", /^nowhere\.invalid does not resolve/, /STATSIG_ENDPOINT/);
   });
 
-  test("a proxy that takes no connections", async () => {
+  test("a proxy that accepts no connections", async () => {
     const port = await freePort();
     const problems = problemsOf(upstream, [], {
       HTTP_PROXY: `http://127.0.0.1:${port}`,
@@ -80,19 +85,19 @@ describe("doctor names what is wrong, and how to mend it", () => {
     await expectProblem(
       problems,
       "proxy",
-      /of HTTP_PROXY takes no connection \(ECONNREFUSED\)/,
+      /of HTTP_PROXY accepts no connections \(ECONNREFUSED\)/,
       /unset HTTP_PROXY/,
     );
   });
 
-  test("authorities that can't be read", async () => {
+  test("CA certificates that are not readable", async () => {
     const problems = problemsOf(upstream, [], { NODE_EXTRA_CA_CERTS: join(folder, "missing.pem") });
-    await expectProblem(problems, "CA", /missing\.pem" can't be used/, /PEM file/);
+    await expectProblem(problems, "CA", /missing\.pem" is unusable/, /PEM file/);
   });
 
-  test("an upstream that nobody is", async () => {
+  test("an upstream that is not listening", async () => {
     const problems = problemsOf(upstream, [], { STATSIG_ENDPOINT: `http://127.0.0.1:${await freePort()}` });
-    await expectProblem(problems, "upstream", /can't be reached: connection refused/, /STATSIG_ENDPOINT/);
+    await expectProblem(problems, "upstream", /is unreachable: connection refused/, /STATSIG_ENDPOINT/);
   });
 
   test("an upstream whose certificate is not trusted", async () => {
@@ -101,13 +106,13 @@ describe("doctor names what is wrong, and how to mend it", () => {
     await expectProblem(problems, "upstream", /the certificate is not trusted/, /NODE_EXTRA_CA_CERTS/);
   });
 
-  test("an SDK key that upstream does not accept", async () => {
+  test("an SDK key that upstream rejects", async () => {
     const problems = problemsOf(upstream, ["--preload-sdk-keys", `${GOOD_KEY},secret-nobody-has-this`]);
     await expectProblem(
       problems,
       "SDK keys",
-      /^secret-nob\*\w{6} is not accepted by upstream \(401\)/,
-      /server key/,
+      /^secret-nob\*\w{6} is rejected by upstream \(401\)/,
+      /server SDK key/,
     );
   });
 
@@ -116,10 +121,10 @@ describe("doctor names what is wrong, and how to mend it", () => {
     other.misbehave(body("<html>welcome</html>"));
     const env = { STATSIG_ENDPOINT: other.url };
     const problems = problemsOf(upstream, ["--preload-sdk-keys", GOOD_KEY], env);
-    await expectProblem(problems, "SDK keys", /what upstream sent can't be served/, /STATSIG_ENDPOINT/);
+    await expectProblem(problems, "SDK keys", /upstream sent an invalid config spec/, /STATSIG_ENDPOINT/);
   });
 
-  test("a clock that is wrong", async () => {
+  test("a clock that is behind", async () => {
     const server = createServer((_, response) => {
       response.sendDate = false;
       response.setHeader("date", new Date(Date.now() + 600_000).toUTCString()).end();
@@ -135,7 +140,7 @@ describe("doctor names what is wrong, and how to mend it", () => {
     server.close();
   });
 
-  test("a port that another program has", async () => {
+  test("a port that another program uses", async () => {
     await using taken = await startUpstream();
     const { port } = new URL(taken.url);
     const problems = problemsOf(upstream, [
@@ -154,18 +159,18 @@ describe("doctor names what is wrong, and how to mend it", () => {
     );
   });
 
-  test("an address that this machine does not have", async () => {
+  test("an address that does not exist on this machine", async () => {
     const args = ["doctor", "http", "disabled", "--json", "--bind-address", "192.0.2.1"];
     const { stdout, exitCode } = await runRelay(args, { STATSIG_ENDPOINT: upstream.url });
     expect(exitCode).toBe(1);
     expect(stdout).toContain("of 192.0.2.1: this machine has no such address");
   });
 
-  test("a folder that can't be written", async () => {
+  test("a folder that is not writable", async () => {
     const file = join(folder, "file");
     writeFileSync(file, "");
     const problems = problemsOf(upstream, ["--local-cache-path", join(file, "cache")], {}, "local");
-    await expectProblem(problems, "folders", /can't be written \(ENOTDIR\)/, /--local-cache-path/);
+    await expectProblem(problems, "folders", /is not writable \(ENOTDIR\)/, /--local-cache-path/);
   });
 
   test("a certificate of another key, and one that is about to expire", async () => {

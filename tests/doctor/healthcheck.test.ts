@@ -13,7 +13,7 @@ import { ClientCertificates, startRelayWithTls, tlsArgs } from "../support/relay
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status } from "../support/upstream/upstream.ts";
 
-/** The options by which a relay with any free ports would have been given those that it has. */
+/** Returns the options for the ports that a relay picked itself. */
 function portsOf(relay: RelayProcess, ...protocols: ("http" | "https" | "grpc" | "grpcs")[]): string[] {
   return protocols.flatMap((protocol) => [`--${protocol}-port`, new URL(relay.urlOf(protocol)).port]);
 }
@@ -31,8 +31,8 @@ async function withRelay(options: RelayOptions, use: (relay: RelayProcess) => Pr
   await use(relay);
 }
 
-describe("healthcheck asks the relay that runs with the same settings", () => {
-  test("with nothing but its environment, by the management port", async () => {
+describe("healthcheck probes the relay with the same settings", () => {
+  test("on the management port, with only the environment set", async () => {
     const ports = { SFP_MANAGEMENT_PORT: String(await freePort()), SFP_HTTP_PORT: "0", SFP_GRPC_PORT: "0" };
     const env = { ...ports, SFP_BIND_ADDRESS: "0.0.0.0" };
     await withRelay({ env }, async () => {
@@ -41,7 +41,7 @@ describe("healthcheck asks the relay that runs with the same settings", () => {
     });
   });
 
-  test("by HTTP where there is no management port", () =>
+  test("over HTTP if there is no management port", () =>
     withRelay({ mode: "http" }, async (relay) => {
       expect(await healthcheck(["http", "disabled", ...portsOf(relay, "http")])).toEqual([
         0,
@@ -49,7 +49,7 @@ describe("healthcheck asks the relay that runs with the same settings", () => {
       ]);
     }));
 
-  test("by gRPC where there is neither, also without being told the mode", () =>
+  test("over gRPC if there is neither, even without the mode", () =>
     withRelay({ mode: "grpc" }, async (relay) => {
       const ready = [0, `ready (http://127.0.0.1:${relay.grpcPort})`];
       const ports = portsOf(relay, "grpc");
@@ -58,13 +58,13 @@ describe("healthcheck asks the relay that runs with the same settings", () => {
       expect(await healthcheck([...unused, ...ports])).toEqual(ready);
     }));
 
-  test("past a management port that the relay was not given", () =>
+  test("on the client port if the relay does not use the given management port", () =>
     withRelay({ mode: "http" }, async (relay) => {
       const args = ["--management-port", String(await freePort()), ...portsOf(relay, "http")];
       expect((await healthcheck(args))[0]).toBe(0);
     }));
 
-  test("through no proxy", () =>
+  test("without a proxy", () =>
     withRelay({}, async (relay) => {
       const proxy = "http://127.0.0.1:1";
       const env = { HTTP_PROXY: proxy, http_proxy: proxy, HTTPS_PROXY: proxy, https_proxy: proxy };
@@ -74,7 +74,7 @@ describe("healthcheck asks the relay that runs with the same settings", () => {
 });
 
 describe("healthcheck over TLS", () => {
-  test("asks by HTTPS and by gRPC, whatever name the certificate is for", async () => {
+  test("probes over HTTPS and gRPC, whatever the name in the certificate", async () => {
     using authority = new Authority();
     const server = authority.issue({ altNames: "DNS:relay.example" });
     await using relay = await startRelayWithTls({ server });
@@ -85,7 +85,7 @@ describe("healthcheck over TLS", () => {
     expect(grpcs).toEqual([0, `ready (${relay.urlOf("grpcs")})`]);
   });
 
-  test("with --enforce-mtls says what it can: ready by the management port, alive by the others", async () => {
+  test("with --enforce-mtls reports readiness on the management port and liveness on the client ports", async () => {
     using certificates = new ClientCertificates();
     const { authority } = certificates;
     const server = authority.issue();
@@ -97,14 +97,14 @@ describe("healthcheck over TLS", () => {
       0,
       expect.stringMatching(/^ready .*\/readyz\)$/),
     ]);
-    const alive = [0, expect.stringMatching(/^alive, it asks for a client certificate/)];
+    const alive = [0, expect.stringMatching(/^alive, but readiness is unknown without a client certificate/)];
     expect(await healthcheck(["http", ...tls, ...portsOf(relay, "https")])).toEqual(alive);
     expect(await healthcheck(["grpc", ...tls, ...portsOf(relay, "grpcs")])).toEqual(alive);
   });
 });
 
 describe("healthcheck exits 1 with the reason", () => {
-  test("while a preloaded key has no data, and 0 from then on", async () => {
+  test("while a preloaded key has no data, and 0 afterwards", async () => {
     await using upstream = await startUpstream();
     const undo = upstream.misbehave(status(500));
     const args = ["--preload-sdk-keys", "secret-preloaded"];
@@ -119,7 +119,7 @@ describe("healthcheck exits 1 with the reason", () => {
     expect(answer[0]).toBe(0);
   });
 
-  test("when streams are used up, by gRPC", async () => {
+  test("over gRPC when all streams are in use", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-stream");
     await using relay = await startRelayProcess({ upstream, mode: "grpc", args: ["-g", "1"] });
@@ -128,36 +128,39 @@ describe("healthcheck exits 1 with the reason", () => {
     await stream.next();
     expect(await healthcheck(["grpc", ...portsOf(relay, "grpc")])).toEqual([
       1,
-      `not ready: grpc.health.v1 says NOT_SERVING (http://127.0.0.1:${relay.grpcPort})`,
+      `not ready: grpc.health.v1 reports NOT_SERVING (http://127.0.0.1:${relay.grpcPort})`,
     ]);
   });
 
-  test("when nobody listens", async () => {
+  test("when nothing is listening", async () => {
     const port = await freePort();
     expect(await healthcheck(["http", "--http-port", String(port)])).toEqual([
       1,
-      `nobody listens at http://127.0.0.1:${port}/v1/ready`,
+      `nothing is listening at http://127.0.0.1:${port}/v1/ready`,
     ]);
   });
 
-  test.each(["http", "grpc"])("when nothing is answered in time, by %s", async (protocol) => {
+  test.each(["http", "grpc"])("when there is no response in time, over %s", async (protocol) => {
     const silent = createServer(() => {});
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
     try {
       const { port } = silent.address() as { port: number };
       const args = [protocol, `--${protocol}-port`, String(port), "--timeout-in-s", "1"];
       const startedAt = Date.now();
-      expect(await healthcheck(args)).toEqual([1, expect.stringMatching(/^can't tell: no answer in time/)]);
+      expect(await healthcheck(args)).toEqual([
+        1,
+        expect.stringMatching(/^readiness unknown: no response in time/),
+      ]);
       expect(Date.now() - startedAt).toBeLessThan(10_000);
     } finally {
       silent.close();
     }
   });
 
-  test("when its own settings are wrong", async () => {
+  test("when its own options are invalid", async () => {
     expect(await healthcheck(["--timeout-in-s", "0"])).toEqual([
       1,
-      '--timeout-in-s is "0", allowed is a whole number from 1 to 300',
+      'invalid value "0" for --timeout-in-s (expected a whole number from 1 to 300)',
     ]);
   });
 });

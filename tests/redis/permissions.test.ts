@@ -238,12 +238,12 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       expect(problems.every(({ state }) => state === "warning")).toBe(true);
       const [lacks] = problems.filter(({ detail }) => detail.includes("lacks"));
       expect(lacks?.detail).toContain("&statsig_forward_proxy::*");
-      expect(lacks?.mend).toBe("ACL SETUSER doctor &statsig_forward_proxy::*");
+      expect(lacks?.fix).toBe("ACL SETUSER doctor &statsig_forward_proxy::*");
     });
 
     test("that nothing can be written, as a failure", async () => {
       const problems = run("~* &* +@read +@connection");
-      await expectProblem(problems, "Redis", /entries can't be .*may not run/, /ACL SETUSER/);
+      await expectProblem(problems, "Redis", /entries cannot be .*may not run/, /ACL SETUSER/);
       expect((await problems)[0]?.state).toBe("failed");
     });
 

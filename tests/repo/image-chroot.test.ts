@@ -110,7 +110,7 @@ describe.skipIf(whyNot !== undefined)("the image, as a user that is not root on 
     await using upstream = await startSecureUpstream();
     upstream.misbehave(status(500));
     using deployment = await Deployment.of(upstream, { SFP_PRELOAD_SDK_KEYS: "secret-preloaded" });
-    expect(await deployment.healthcheck()).toEqual([1, expect.stringMatching(/^nobody listens at /)]);
+    expect(await deployment.healthcheck()).toEqual([1, expect.stringMatching(/^nothing is listening at /)]);
     await using relay = deployment.start();
     await relay.serving();
     expect(await deployment.healthcheck()).toEqual([

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { validate } from "dockerfile-utils";
 import { CACHES, MODES, type OptionSpec } from "../../src/config/option.ts";
-import { OPTIONS, unknownVariables } from "../../src/config/options.ts";
+import { findUnknownVariables, OPTIONS } from "../../src/config/options.ts";
 
 import { DOCKERFILE, readFinalImage } from "../support/deploy/final-image.ts";
 
@@ -29,7 +29,7 @@ describe("the Dockerfile", () => {
   test("checks health by what it runs, with variables that are options and values that are allowed", () => {
     expect(image.healthcheck).toEqual([...image.entrypoint, "healthcheck"]);
     expect(image.stopSignal).toBe("SIGTERM");
-    expect(unknownVariables(image.env)).toEqual([]);
+    expect(findUnknownVariables(image.env)).toEqual([]);
     expect(MODES as readonly string[]).toContain(String(image.env["SFP_MODE"]));
     expect(CACHES as readonly string[]).toContain(String(image.env["SFP_CACHE"]));
   });

@@ -212,7 +212,7 @@ describe("--max-staleness-in-s of a relay", () => {
     const { exitCode, stderr } = await runRelay(args);
     expect([exitCode, stderr]).toEqual([
       2,
-      'error: --max-staleness-in-s is "10", allowed is 0 for none, or more than --polling-interval-in-s, which is 10\n',
+      'error: invalid value "10" for --max-staleness-in-s (expected 0, or more than --polling-interval-in-s, which is 10)\n',
     ]);
   });
 });

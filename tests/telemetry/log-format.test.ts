@@ -70,12 +70,12 @@ describe("log lines", () => {
     const format = await runRelay(["http", "disabled", "--log-format", "xml"]);
     expect([format.exitCode, format.stderr]).toEqual([
       2,
-      'error: --log-format is "xml", allowed is text, json\n',
+      'error: invalid value "xml" for --log-format (expected text or json)\n',
     ]);
     const level = await runRelay(["http", "disabled", "--log-level", "loud"]);
     expect([level.exitCode, level.stderr]).toEqual([
       2,
-      'error: --log-level is "loud", allowed is debug, info, warn, error\n',
+      'error: invalid value "loud" for --log-level (expected debug, info, warn or error)\n',
     ]);
   });
 });

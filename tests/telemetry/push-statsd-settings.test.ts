@@ -29,7 +29,7 @@ const unusable = [
 
 describe("a setting of StatsD that can't be used", () => {
   test.each(unusable)("is named, with what is allowed: %s=%s", (name, given, allowed) => {
-    const error = new ConfigError(`${name} is "${given}", allowed is ${allowed}`);
+    const error = new ConfigError(`invalid value "${given}" for ${name} (expected ${allowed})`);
     expect(() => read(["statsd-logging"], { [name]: given })).toThrow(error);
     expect(() => read(["datadog-logging"], { [name]: given })).toThrow(error);
   });
@@ -41,7 +41,7 @@ describe("a setting of StatsD that can't be used", () => {
   test("ends the start, with exit code 2", async () => {
     const env = { STATSD_PORT_OVERRIDE: "70000" };
     const { exitCode, stderr } = await runRelay(["--statsd-logging", "http", "disabled"], env);
-    const line = `error: STATSD_PORT_OVERRIDE is "70000", allowed is ${wholeFrom(1, 65_535)}\n`;
+    const line = `error: invalid value "70000" for STATSD_PORT_OVERRIDE (expected ${wholeFrom(1, 65_535)})\n`;
     expect([exitCode, stderr]).toEqual([2, line]);
   });
 });

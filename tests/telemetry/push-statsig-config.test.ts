@@ -21,10 +21,10 @@ describe("--statsig-logging is refused with one line", () => {
 
   test("without STATSIG_SERVER_SDK_KEY", async () => {
     const { exitCode, stderr } = await run(["--statsig-logging"]);
-    const needs = "--statsig-logging needs STATSIG_SERVER_SDK_KEY";
+    const needs = "--statsig-logging requires STATSIG_SERVER_SDK_KEY";
     expect([exitCode, stderr]).toEqual([
       2,
-      `error: ${needs}, the server SDK key of the project that gets the metrics\n`,
+      `error: ${needs}, the server SDK key of the project that receives the metrics\n`,
     ]);
   });
 
@@ -34,7 +34,7 @@ describe("--statsig-logging is refused with one line", () => {
       const { exitCode, stderr } = await run(["--statsig-logging"], { STATSIG_SERVER_SDK_KEY: given });
       expect(exitCode).toBe(2);
       expect(stderr).toStartWith(
-        "error: STATSIG_SERVER_SDK_KEY is no server SDK key (not shown here), allowed is",
+        "error: invalid value for STATSIG_SERVER_SDK_KEY, not shown because it may be secret (expected a server SDK key",
       );
       expect(stderr).not.toContain(given);
     },
@@ -46,7 +46,7 @@ describe("--statsig-logging is refused with one line", () => {
       const { exitCode, stderr } = await run(["--statsig-logging-tags", given]);
       expect([exitCode, stderr]).toEqual([
         2,
-        `error: --statsig-logging-tags is "${given}", allowed is a comma list of name:value, at most 20, each name once\n`,
+        `error: invalid value "${given}" for --statsig-logging-tags (expected a comma-separated list of at most 20 name:value, each name once)\n`,
       ]);
     },
   );

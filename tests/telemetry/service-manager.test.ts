@@ -126,5 +126,8 @@ test.each([
 ])("%s is refused as %p, in one line", async (variable, value, allowed) => {
   const env = { NOTIFY_SOCKET: "/run/notify", [variable]: value };
   const { exitCode, stderr } = await runRelay(["http", "disabled"], env);
-  expect([exitCode, stderr]).toEqual([2, `error: ${variable} is "${value}", allowed is ${allowed}\n`]);
+  expect([exitCode, stderr]).toEqual([
+    2,
+    `error: invalid value "${value}" for ${variable} (expected ${allowed})\n`,
+  ]);
 });

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RelayProcess } from "./relay-process.ts";
 
-/** The three endpoints that are asked with a key. */
+/** The three endpoints that require a key. */
 export const specsOf = (
   relay: RelayProcess,
   sdkKey: string,
@@ -26,10 +26,10 @@ export const sendEvents = (relay: RelayProcess, sdkKey: string): Promise<Respons
 
 let strangers = 0;
 
-/** A key that nobody knows, each time another. */
+/** Returns a new unknown key on each call. */
 export const strangerKey = (): string => `secret-stranger-${++strangers}`;
 
-/** Asks for keys that nobody knows until one of them is turned away; with that answer. */
+/** Requests unknown keys until one of them is rejected, and returns that response. */
 export async function exhaust(relay: RelayProcess): Promise<Response> {
   for (let times = 0; times < 10_000; times++) {
     const answer = await specsOf(relay, strangerKey());
@@ -38,14 +38,14 @@ export async function exhaust(relay: RelayProcess): Promise<Response> {
   throw new Error("strangers are let through without end");
 }
 
-/** A file of keys that is replaced as a whole, as an operator or as Kubernetes does it. */
+/** A key file that is replaced as a whole, the way an operator or Kubernetes does it. */
 export class KeyFile implements Disposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "sfp-keys-"));
   readonly path: string;
   readonly #mounted: boolean;
   #versions = 0;
 
-  /** `mounted`: the file is reached through a symlink to a folder, which leads elsewhere after a change. */
+  /** `mounted`: the path leads through a symlink to a folder, and a change replaces the symlink. */
   constructor(keys: readonly string[], mounted = false) {
     this.#mounted = mounted;
     this.path = join(this.#folder, mounted ? "..data/keys" : "keys");

@@ -11,8 +11,7 @@ export const ask = (relay: RelayProcess, key: string, headers = {}) =>
 const PROTO = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
 
 /**
- * `backup` gives the options of a relay that uses one and the same backup each time, `writes` waits until the
- * relay may write there.
+ * `backup` returns options for relays that share one backup. `writes` resolves when the relay may write to it.
  */
 export function describeBackedUpRelay(name: string, backup: () => RelayOptions): void {
   const start = (options: RelayOptions = {}) => {
@@ -115,7 +114,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
         expect((await ask(relay, key.sdkKey)).status).toBe(200);
         upstream.forget(key.sdkKey);
         await eventually(async () => expect((await ask(relay, key.sdkKey)).status).toBe(401));
-        // A clean end finishes what is to be removed.
+        // A clean shutdown completes pending removals.
         await relay.stop();
       }
       await upstream.stop();

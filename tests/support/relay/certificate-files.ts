@@ -16,7 +16,7 @@ import { connect } from "node:tls";
 import { within } from "../common/wait.ts";
 import type { Certified } from "./pki.ts";
 
-/** Where a certificate, its key and a CA stand, and how new ones come there. */
+/** The files of a certificate, its key and a CA, and the ways to replace them. */
 export class CertificateFiles implements Disposable, Certified {
   readonly #folder = mkdtempSync(join(tmpdir(), "sfp-certificate-files-"));
   readonly certPath = join(this.#folder, "tls.crt");
@@ -24,12 +24,12 @@ export class CertificateFiles implements Disposable, Certified {
   readonly caPath = join(this.#folder, "ca.crt");
   #version = 0;
 
-  /** Each file written to where it is. */
+  /** Overwrites each file in place. */
   inPlace(files: Certified, caPath: string): void {
     for (const [target, source] of this.#pairs(files, caPath)) writeFileSync(target, readFileSync(source));
   }
 
-  /** Each file written elsewhere, then put in the place of the old one. */
+  /** Writes each file to another path, then renames it. */
   byRename(files: Certified, caPath: string): void {
     for (const [target, source] of this.#pairs(files, caPath)) {
       copyFileSync(source, `${target}.new`);
@@ -37,7 +37,7 @@ export class CertificateFiles implements Disposable, Certified {
     }
   }
 
-  /** As Kubernetes does for a mounted secret: the files lead through `..data`, which is turned to a new folder. */
+  /** As Kubernetes does for a mounted secret: the files are symlinks through `..data`, which is pointed to a new folder. */
   bySymlink(files: Certified, caPath: string): void {
     const version = `..2026_${++this.#version}`;
     mkdirSync(join(this.#folder, version));
@@ -64,11 +64,11 @@ export class CertificateFiles implements Disposable, Certified {
   }
 }
 
-/** The serial number, in hexadecimal, of a certificate file. */
+/** Returns the serial number of a certificate file in hexadecimal. */
 export const serialIn = ({ certPath }: Certified): string =>
   new X509Certificate(readFileSync(certPath)).serialNumber.toLowerCase();
 
-/** That of the certificate which a server shows on a new connection. */
+/** Returns the serial number of the certificate that a server presents on a new connection. */
 export async function serialShown(url: string): Promise<string> {
   const { hostname: host, port } = new URL(url);
   const socket = connect({ host, port: Number(port), rejectUnauthorized: false, ALPNProtocols: ["h2"] });

@@ -5,13 +5,13 @@ import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay
 
 export interface ManagedRelay extends AsyncDisposable {
   readonly relay: RelayProcess;
-  /** Of the management port. */
+  /** URL of the management port. */
   readonly url: string;
   get(path: string): Promise<RawAnswer>;
   status(): Promise<StatusReport>;
 }
 
-/** A relay with a management port; on `port` for one that takes another's place. */
+/** Starts a relay with a management port. Pass `port` to replace an earlier relay. */
 export async function startManagedRelay(options: RelayOptions = {}, port?: number): Promise<ManagedRelay> {
   const args = [...(options.args ?? []), "--management-port", String(port ?? (await freePort()))];
   const relay = await startRelayProcess({ ...options, args });

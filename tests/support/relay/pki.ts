@@ -3,13 +3,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A certificate and its key, PEM files in the folder of the authority that issued it. */
+/** A certificate and its key, as PEM files in the folder of the authority that issued it. */
 export interface Certified {
   readonly certPath: string;
   readonly keyPath: string;
 }
 
-/** The texts of both. */
+/** Returns the contents of both files. */
 export interface Pem {
   readonly cert: string;
   readonly key: string;
@@ -22,9 +22,9 @@ export const pemOf = ({ certPath, keyPath }: Certified): Pem => ({
 
 export interface CertificateWish {
   readonly commonName?: string;
-  /** As in OpenSSL's `subjectAltName`; `none` for a certificate without. */
+  /** As in OpenSSL's `subjectAltName`; `none` for a certificate without alternative names. */
   readonly altNames?: string;
-  /** From now; a certificate that ends before it begins can't be had. */
+  /** Relative to now. OpenSSL rejects an end before the start. */
   readonly validDays?: readonly [from: number, until: number];
   readonly key?: "ec" | "rsa";
 }
@@ -36,7 +36,7 @@ const KEY_ARGS = {
 const LOOPBACK = "IP:127.0.0.1,DNS:localhost";
 const DAY_MS = 86_400_000;
 
-/** A certificate authority of the test's own, made by openssl, whose files go with it. */
+/** A certificate authority, created by openssl. Its files are deleted on disposal. */
 export class Authority implements Disposable {
   readonly folder: string;
   readonly caPath: string;
@@ -58,7 +58,7 @@ export class Authority implements Disposable {
     }
   }
 
-  /** By default: for a server on loopback, EC, valid since yesterday and for 30 days. */
+  /** By default, the certificate is for a server on loopback, with an EC key, valid since yesterday for 30 days. */
   issue(wish: CertificateWish = {}): Certified {
     const { commonName = "localhost", altNames = LOOPBACK, validDays = [-1, 30], key = "ec" } = wish;
     const name = `${++this.#issued}-${commonName}`;
@@ -69,7 +69,7 @@ export class Authority implements Disposable {
       ...["req", ...KEY_ARGS[key], "-subj", `/CN=${commonName}`, ...names],
       ...["-keyout", keyPath, "-out", request],
     );
-    // Of what OpenSSL 3.0 has, `ca` alone can set both ends of the validity.
+    // In OpenSSL 3.0, only `ca` can set both ends of the validity.
     openssl(
       ...["ca", "-batch", "-notext", "-config", this.#config, "-in", request, "-out", certPath],
       ...["-startdate", openSslTime(validDays[0]), "-enddate", openSslTime(validDays[1])],
@@ -77,7 +77,7 @@ export class Authority implements Disposable {
     return { certPath, keyPath };
   }
 
-  /** The same certificate with its key under a passphrase. */
+  /** Returns the same certificate with its key encrypted with a passphrase. */
   encrypted(
     { certPath, keyPath }: Certified,
     passphrase: string,

@@ -10,22 +10,22 @@ export { type FinishedRun, runRelay } from "./run-relay.ts";
 
 export interface RelayOptions {
   readonly upstream?: Upstream;
-  /** An option given here takes the place of its default. */
+  /** An option given here replaces its default. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly mode?: "grpc-and-http" | "grpc" | "http";
   readonly cache?: "disabled" | "local" | "redis";
   readonly pollIntervalS?: number;
-  /** 0 for any free port; a port that a killed relay had, to take its place. */
+  /** 0 picks a free port. Pass the port of a killed relay to replace it. */
   readonly httpPort?: number;
   readonly grpcPort?: number;
-  /** With the given arguments alone, MODE and CACHE among them. */
+  /** Use only the given arguments, which include MODE and CACHE. */
   readonly isBare?: boolean;
-  /** A command that starts the relay, such as one that takes a right away. */
+  /** A command that starts the relay, such as one that drops a privilege. */
   readonly through?: readonly string[];
 }
 
-/** A relay that serves. */
+/** A running relay. */
 export class RelayProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #output: Output;
@@ -45,7 +45,7 @@ export class RelayProcess implements AsyncDisposable {
     return this.urlOf("grpc");
   }
 
-  /** The address of a listener, by the protocol that its line names. */
+  /** Returns the address of a listener by the protocol in its log line. */
   urlOf(protocol: string): string {
     const address = this.#addresses.get(protocol);
     if (address === undefined) throw new Error(`the relay does not listen for ${protocol}`);
@@ -60,7 +60,7 @@ export class RelayProcess implements AsyncDisposable {
     return Number(new URL(this.grpcUrl).port);
   }
 
-  /** Everything printed so far, stdout and stderr. */
+  /** Returns everything printed so far to stdout and stderr. */
   output(): string {
     return this.#output.text;
   }
@@ -69,7 +69,7 @@ export class RelayProcess implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** Resolves with the exit code; -1 when a signal ended it. */
+  /** Resolves with the exit code, or -1 if a signal ended the process. */
   exited(): Promise<number> {
     return exitOf(this.#child);
   }
@@ -79,17 +79,17 @@ export class RelayProcess implements AsyncDisposable {
     return within(this.exited(), 15_000, `relay to end on ${signal}`);
   }
 
-  /** No goodbye: what an out-of-memory killer does. */
+  /** Sends SIGKILL, as an out-of-memory killer does. */
   async kill(): Promise<void> {
     await this.stop("SIGKILL");
   }
 
-  /** Resident memory now. */
+  /** Current resident memory. */
   rssBytes(): number {
     return this.#statusBytes("VmRSS");
   }
 
-  /** The most resident memory since the start, or since it was reset. */
+  /** Peak resident memory since the start or the last reset. */
   peakRssBytes(): number {
     return this.#statusBytes("VmHWM");
   }
@@ -103,12 +103,12 @@ export class RelayProcess implements AsyncDisposable {
     return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
   }
 
-  /** Files and sockets that are open now. */
+  /** Number of open files and sockets. */
   openDescriptors(): number {
     return readdirSync(`/proc/${this.#child.pid}/fd`).length;
   }
 
-  /** Connections of clients to one of its ports that are open on its side, whatever else it has open. */
+  /** Number of open client connections to one of its ports. */
   openConnections(protocol: string): number {
     const port = Number(new URL(this.urlOf(protocol)).port)
       .toString(16)
@@ -136,7 +136,7 @@ export class RelayProcess implements AsyncDisposable {
   }
 }
 
-/** From lines of either format. */
+/** Parses log lines of both formats. */
 function servingAddresses(text: string): Map<string, string> | undefined {
   if (!/ serving\b|"message":"serving"/.test(text)) return undefined;
   const lines = text.matchAll(/listening"?[ ,]"?protocol"?[=:]"?(\w+)"?[ ,]"?address"?[=:]"?([^\s"]+)/g);

@@ -5,13 +5,13 @@ import { Authority, type Certified } from "./pki.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
 
 export interface RelayWithTlsOptions extends RelayOptions {
-  /** Without one: no TLS, unless the arguments say otherwise. */
+  /** If undefined, the relay has no TLS, unless the arguments enable it. */
   readonly server?: Certified;
-  /** Of the authority of clients' certificates. */
+  /** The CA certificate for client certificates. */
   readonly clientCaPath?: string;
 }
 
-/** The options of TLS on free ports. */
+/** Returns the options for TLS on free ports. */
 export const tlsArgs = ({ certPath, keyPath }: Certified, clientCaPath?: string): readonly string[] => [
   ...["--https-port", "0", "--grpcs-port", "0"],
   ...["--x509-server-cert-path", certPath, "--x509-server-key-path", keyPath],
@@ -24,9 +24,9 @@ export function startRelayWithTls(options: RelayWithTlsOptions): Promise<RelayPr
   return startRelayProcess({ ...others, args: [...tls, ...args] });
 }
 
-/** An authority for both sides, and what clients may bring. */
+/** An authority for both sides, and several client certificates. */
 export class ClientCertificates implements Disposable {
-  /** Issues servers' certificates as well. */
+  /** Also issues server certificates. */
   readonly authority = new Authority("Test authority");
   readonly #stranger = new Authority("Strange authority");
   readonly good = this.#issue();
@@ -44,17 +44,17 @@ export class ClientCertificates implements Disposable {
   }
 }
 
-/** grpc-js as it comes, over TLS, with the client's certificate where it has one. */
+/** Returns a plain grpc-js client over TLS, with a client certificate if one is given. */
 export function tlsGrpcClient(url: string, caPath: string, client?: Certified): GrpcClient {
   const [key, cert] = client === undefined ? [null, null] : [client.keyPath, client.certPath].map(readBytes);
-  // By name: grpc-js tells the server which one it wants, and an address is no name.
+  // A host name, since grpc-js sends it as SNI, where an address is not allowed.
   const byName = url.replace("127.0.0.1", "localhost");
   return new GrpcClient(byName, credentials.createSsl(readBytes(caPath), key, cert));
 }
 
 const readBytes = (path: string): Buffer => readFileSync(path);
 
-/** curl's options for a server of this authority, with the client's certificate where it has one. */
+/** Returns options of curl for a server of this authority, with a client certificate if one is given. */
 export const curlTls = (caPath: string, client?: Certified): string[] => [
   ...["--cacert", caPath],
   ...(client === undefined ? [] : ["--cert", client.certPath, "--key", client.keyPath]),

@@ -15,8 +15,8 @@ const EVERYWHERE: FileSettings = {
   "grpc-port": 0,
 };
 
-/** What a reload ends with: one line, whatever came of it. */
-const OUTCOME = /configuration reloaded|the new configuration can't be used|certificates and files/g;
+/** Every reload logs one of these lines, whether it succeeds or fails. */
+const OUTCOME = /configuration reloaded|configuration reload failed|certificates and SDK key files reloaded/g;
 
 /** A relay with a configuration file that changes while it runs. */
 export class ReloadedRelay implements AsyncDisposable {
@@ -30,21 +30,21 @@ export class ReloadedRelay implements AsyncDisposable {
     this.path = path;
   }
 
-  /** Sends a SIGHUP; gives all lines up to the one that says what came of it, with `FILE` for the path. */
+  /** Sends a SIGHUP, and returns all lines up to the one with the outcome, with `FILE` for the path. */
   async hangUp(): Promise<string> {
     const before = this.relay.output();
     const outcomes = before.match(OUTCOME)?.length ?? 0;
     this.relay.signal("SIGHUP");
     await eventually(() => {
       if ((this.relay.output().match(OUTCOME)?.length ?? 0) === outcomes)
-        throw new Error("nothing came of it");
+        throw new Error("no outcome was logged");
     });
-    // What is told behind that line is told with it.
+    // Lines that follow the outcome are written together with it.
     await Bun.sleep(20);
     return this.relay.output().slice(before.length).replaceAll(this.path, "FILE");
   }
 
-  /** Replaces what the file holds, and has it read. */
+  /** Replaces the contents of the file, and reloads it. */
   reload(settings: FileSettings): Promise<string> {
     return this.reloadText(stringify({ ...EVERYWHERE, ...settings }));
   }

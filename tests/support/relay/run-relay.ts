@@ -13,8 +13,8 @@ export interface FinishedRun {
 const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
 
 /**
- * The relay's own code, or the executable named by SFP_TEST_BINARY; nothing of our environment reaches it. Without a
- * management port, which has no way to be any free one.
+ * Starts the relay from its sources, or the executable named by SFP_TEST_BINARY, with the given variables and no others but PATH and
+ * HOME. It has no management port, since that cannot pick a free one.
  */
 export function spawnRelay(
   args: readonly string[],
@@ -33,7 +33,7 @@ export function spawnRelay(
   });
 }
 
-/** For a run that ends by itself: `--help`, a wrong option, a port in use. */
+/** For a run that exits by itself: `--help`, an invalid option, a port in use. */
 export async function runRelay(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
@@ -50,7 +50,7 @@ export async function runRelay(
   }
 }
 
-/** What starts it, before all arguments. */
+/** The command before all arguments. */
 export function relayCommand(): readonly string[] {
   const binary = process.env["SFP_TEST_BINARY"];
   return binary === undefined ? [process.execPath, mainFile] : [binary];

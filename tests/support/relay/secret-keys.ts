@@ -3,10 +3,10 @@ import { publishKey } from "../upstream/published-key.ts";
 import { body, startUpstream, status, type Upstream } from "../upstream/upstream.ts";
 import { answer, jsonAnswer, type UpstreamRequest } from "../upstream/upstream-request.ts";
 
-/** In the urls of ID lists upstream: who has it may read the file. */
+/** Part of the URLs of ID lists at upstream. Anyone who has it may read the file. */
 export const SIGNATURE = `signature-${randomBytes(16).toString("hex")}`;
 
-/** What may happen to an SDK key. */
+/** The ways in which an SDK key may be used. */
 const FATES = [
   "held",
   "preloaded",
@@ -27,7 +27,7 @@ export const createSecretKeys = (): SecretKeys =>
     FATES.map((fate) => [fate, `secret-${fate}-${randomBytes(16).toString("hex")}`]),
   ) as SecretKeys;
 
-/** An upstream that says the keys whole wherever it can: in errors, headers, bodies that are no JSON, and urls. */
+/** An upstream that returns the full keys wherever it can: in errors, headers, bodies that are not JSON, and URLs. */
 export async function startTalkativeUpstream(keys: SecretKeys): Promise<Upstream> {
   const upstream = await startUpstream();
   for (const key of [keys.held, keys.preloaded]) publishKey(upstream, key);
@@ -59,7 +59,7 @@ export async function startTalkativeUpstream(keys: SecretKeys): Promise<Upstream
 
 const LINES = "+aaaaaaaa\n+bbbbbbbb\n";
 
-/** Of two lists; there is a file of the first one alone. */
+/** A manifest of two lists. Only the first one has a file. */
 function manifestOf(url: string) {
   const entry = (name: string) => ({
     name,

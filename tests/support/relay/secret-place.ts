@@ -10,10 +10,10 @@ import { SecretSearch } from "./secret-search.ts";
 export const random = (name: string) => `${name}-${randomBytes(16).toString("hex")}`;
 export const PASSWORD = random("password");
 export const PASSPHRASE = random("passphrase");
-/** Asked for with a character behind it that no SDK key has. */
+/** Requested with a trailing character that no SDK key may have. */
 export const MALFORMED = random("secret-malformed");
 
-/** Everything that a run needs and leaves behind. */
+/** Everything that a run needs and produces. */
 export interface SecretPlace {
   readonly folder: string;
   readonly backup: string;

@@ -10,7 +10,7 @@ interface Asked {
 const JSON_TYPE = { "content-type": "application/json" };
 const RPC = "/statsig_forward_proxy.StatsigForwardProxy/getConfigSpec";
 
-/** A key in every place of an HTTP request where it belongs, and where it does not. */
+/** Requests with a key in every place of an HTTP request, valid or not. */
 function requestsWith(key: string): Asked[] {
   const inPath = encodeURIComponent(key);
   const inHeader = { "statsig-api-key": key };
@@ -40,7 +40,7 @@ function requestsWith(key: string): Asked[] {
   ];
 }
 
-/** Every answer is looked through; returns how many there were. */
+/** Searches every response, and returns the number of responses. */
 export async function askByHttp(url: string, keys: readonly string[], search: SecretSearch): Promise<number> {
   const requests = keys.flatMap(requestsWith);
   for (const { path, init } of requests) {
@@ -55,7 +55,7 @@ export async function askByHttp(url: string, keys: readonly string[], search: Se
   return requests.length;
 }
 
-/** One exposure and one other event, kept for upstream. */
+/** Sends one exposure and one other event, which are queued for upstream. */
 export async function logEvents(url: string, key: string, search: SecretSearch): Promise<number> {
   const response = await fetch(`${url}/v1/log_event`, {
     method: "POST",
@@ -65,7 +65,7 @@ export async function logEvents(url: string, key: string, search: SecretSearch):
   return (await search.lookAt("an answer to events", response)).status;
 }
 
-/** A call and a stream for each key. */
+/** Makes a unary call and opens a stream for each key. */
 export async function askByGrpc(
   url: string,
   keys: readonly string[],

@@ -1,12 +1,12 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Looks for secrets, whole and as they are, in whatever a run produced. */
+/** Searches everything that a run produced for unmasked secrets. */
 export class SecretSearch {
   readonly #secrets: Readonly<Record<string, string>>;
   readonly #found = new Set<string>();
 
-  /** By names that may be shown. */
+  /** The secrets by names that may be shown. */
   constructor(secrets: Readonly<Record<string, string>>) {
     this.#secrets = secrets;
   }
@@ -23,7 +23,7 @@ export class SecretSearch {
     }
   }
 
-  /** Names and contents of all files of a folder; returns how many there are. */
+  /** Searches the names and contents of all files in a folder, and returns the number of files. */
   async lookInto(place: string, folder: string): Promise<number> {
     const entries = await readdir(folder, { recursive: true, withFileTypes: true });
     for (const entry of entries) {

@@ -8,8 +8,7 @@ export interface SharedRelay {
 }
 
 /**
- * One upstream and one relay for all tests of the file or block that calls it. Tests keep apart by SDK keys
- * of their own.
+ * Starts one upstream and one relay for all tests of the file or block that calls it. Each test must use its own SDK keys.
  */
 export function shareRelay(
   relayOptions: Omit<RelayOptions, "upstream"> = {},

@@ -7,16 +7,16 @@ import { startRelayWithTls } from "./relay-with-tls.ts";
 
 export type Protocol = "http" | "https" | "grpc" | "grpcs";
 
-/** A relay that serves on all four ports, and a key that it holds. */
+/** A relay that serves on all four ports, and a key that it has cached. */
 export interface TlsRelay extends AsyncDisposable {
   readonly upstream: Upstream;
   readonly relay: RelayProcess;
   readonly held: PublishedKey;
-  /** The path by which the held key is asked for. */
+  /** The path of a request for the cached key. */
   readonly heldPath: string;
-  /** Status of a GET over a connection of its own. */
+  /** Returns the status of a GET over a new connection. */
   statusOf(protocol: "http" | "https", path?: string): Promise<number>;
-  /** How often the log says that this limit was reached. */
+  /** Returns how often the log reports that this limit was reached. */
   reached(limit: string): number;
 }
 
@@ -41,7 +41,7 @@ export async function startTlsRelay(args: readonly string[] = []): Promise<TlsRe
     await answer.arrayBuffer();
     return answer.status;
   };
-  // The first request has the relay fetch the key from upstream.
+  // The first request makes the relay fetch the key from upstream.
   const first = await statusOf("http");
   if (first !== 200) throw new Error(`the held key was answered ${first}\n${relay.output()}`);
   const owned = stack.move();
