@@ -10,7 +10,7 @@ import type { Logger } from "../telemetry/logging/logger.ts";
 import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.ts";
 import { type RunningAccess, startAccess } from "./access.ts";
 import { openBackup } from "./backup.ts";
-import { gaugeParts } from "./gauges.ts";
+import { registerGauges } from "./gauges.ts";
 import { type RunningIdLists, startIdLists } from "./id-lists.ts";
 import { Grace, Health } from "./lifecycle.ts";
 import { startEvents } from "./log-events.ts";
@@ -72,7 +72,7 @@ export async function startRelay(
   const { probes, inFlight, admission } = answers;
   const listeners = starting.use(await startListeners(config, { ...parts, tls, answers }));
   health.require(listeners.notReady);
-  gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
+  registerGauges(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
   const looked = { telemetry, backup, specs, idLists, events, listeners, inFlight, admission };
   const status = startStatus(config, { clock, probes, ...looked });

@@ -108,19 +108,19 @@ async function openPushSinks({ monitoring, events }: Config, clock: Clock): Prom
 async function startOtlp(options: OtlpMetricsOptions | undefined, parts: SinkParts): Promise<void> {
   if (options === undefined) return;
   const { startOtlpMetrics } = await import("../telemetry/otlp/metrics.ts");
-  const { otlpResource } = await import("../telemetry/otlp/export.ts");
+  const { createOtlpResource } = await import("../telemetry/otlp/export.ts");
   const health = expectSink("otlp", parts);
   const { registry, running } = parts;
-  running.use(await startOtlpMetrics(options, { registry, resource: otlpResource(VERSION), health }));
+  running.use(await startOtlpMetrics(options, { registry, resource: createOtlpResource(VERSION), health }));
 }
 
 /** Returns the decorators that trace the relay. Other components do not know about tracing. OpenTelemetry is loaded only if it is configured. */
 export async function startTracing({ monitoring }: Config, parts: SinkParts): Promise<Tracing> {
   if (monitoring.otlpTraces === undefined) return UNTRACED;
   const { startOtlpTracing } = await import("../telemetry/tracing/otlp-tracing.ts");
-  const { otlpResource } = await import("../telemetry/otlp/export.ts");
+  const { createOtlpResource } = await import("../telemetry/otlp/export.ts");
   const health = expectSink("otlp-traces", parts);
   const { clock, running } = parts;
-  const resource = otlpResource(VERSION);
+  const resource = createOtlpResource(VERSION);
   return running.use(await startOtlpTracing(monitoring.otlpTraces, { clock, resource, health }));
 }

@@ -4,11 +4,11 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import { openUnixDatagram, UnixDatagramError } from "../platform/unix-datagram.ts";
 import type { Logger } from "./logging/logger.ts";
 
-/** Who started the relay and wants to hear from it, as systemd does: sd_notify(3). */
+/** The service manager that started the relay, usually systemd, and expects notifications: sd_notify(3). */
 export interface ServiceManagerConfig {
-  /** Path of its Unix datagram socket; `@name` for one without a file. */
+  /** The path of its Unix datagram socket; `@name` for an abstract socket. */
   readonly socket: string;
-  /** After so long without a word the relay is ended and started again; undefined where it need not say any. */
+  /** The service manager restarts the relay after this time without a notification; undefined if there is no watchdog. */
   readonly watchdogMs: number | undefined;
 }
 
@@ -16,7 +16,7 @@ export interface ServiceManagerPorts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly logger: Logger;
-  /** Reasons, none where the relay is ready: shown by `systemctl status`. */
+  /** Why the relay is not ready; empty if it is. Shown by `systemctl status`. */
   readonly notReady: () => readonly string[];
 }
 
@@ -25,8 +25,8 @@ const MAX_TICK_MS = 5_000;
 const MAX_STATUS_LENGTH = 1_000;
 
 /**
- * Tells the service manager how the relay is. That it runs is told when its ports are open, whether there is anything to
- * serve yet or not: with upstream down, a start that is given up and tried again would make nothing better.
+ * Notifies the service manager of the relay's state. The relay counts as started when its ports are open, even if it has no
+ * config to serve yet: while upstream is down, restarts would not help.
  */
 export class ServiceManager implements AsyncDisposable {
   readonly #config: ServiceManagerConfig;
@@ -35,30 +35,30 @@ export class ServiceManager implements AsyncDisposable {
   readonly #ticking: Promise<void>;
   #state: "READY=1" | "STOPPING=1" = "READY=1";
   #status = "";
-  /** Why the last word could not be sent. */
+  /** The error code of the last notification if it could not be sent. */
   #problem: string | undefined;
 
   constructor(config: ServiceManagerConfig, ports: ServiceManagerPorts) {
     this.#config = config;
     this.#ports = ports;
-    this.#tell(this.#state, ...this.#newStatus());
+    this.#notify(this.#state, ...this.#newStatus());
     this.#ticking = ports.supervisor.loop("service_manager", this.#stopping.signal, () => this.#tick());
   }
 
-  /** The configuration is read again; {@link reloaded} follows. */
+  /** Reports that the configuration is being reloaded. Must be followed by {@link reloaded}. */
   reloading(): void {
-    // With Type=notify-reload a time before systemd's own of its SIGHUP is one of an earlier reload.
-    this.#tell("RELOADING=1", `MONOTONIC_USEC=${monotonicUsec()}`);
+    // With Type=notify-reload, systemd ignores a timestamp from before its SIGHUP: it belongs to an earlier reload.
+    this.#notify("RELOADING=1", `MONOTONIC_USEC=${monotonicUsec()}`);
   }
 
   reloaded(): void {
-    this.#tell(this.#state, ...this.#newStatus());
+    this.#notify(this.#state, ...this.#newStatus());
   }
 
-  /** From here on `TimeoutStopSec` counts. The watchdog goes on: shutting down can hang, too. */
+  /** Starts `TimeoutStopSec`. Watchdog notifications continue, since a shutdown can hang as well. */
   stopping(): void {
     this.#state = "STOPPING=1";
-    this.#tell(this.#state, ...this.#newStatus());
+    this.#notify(this.#state, ...this.#newStatus());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -66,15 +66,15 @@ export class ServiceManager implements AsyncDisposable {
     await this.#ticking;
   }
 
-  /** That this comes round shows that the thread that serves is not stuck. */
+  /** Runs on the thread that serves, so a notification shows that the thread is not blocked. */
   async #tick(): Promise<void> {
     const { watchdogMs } = this.#config;
     const { signal } = this.#stopping;
     const everyMs = Math.min(MAX_TICK_MS, (watchdogMs ?? Number.POSITIVE_INFINITY) / 2);
     const alive = watchdogMs === undefined ? [] : ["WATCHDOG=1"];
-    const unheard = this.#problem === undefined ? [] : [this.#state];
-    const words = [...unheard, ...alive, ...this.#newStatus()];
-    if (words.length > 0) this.#tell(...words);
+    const unsent = this.#problem === undefined ? [] : [this.#state];
+    const lines = [...unsent, ...alive, ...this.#newStatus()];
+    if (lines.length > 0) this.#notify(...lines);
     await this.#ports.clock.sleep(everyMs, signal);
   }
 
@@ -87,17 +87,17 @@ export class ServiceManager implements AsyncDisposable {
     return [`STATUS=${status}`];
   }
 
-  /** Another socket each time: a service manager that was replaced by a newer one has another. */
-  #tell(...words: readonly string[]): void {
+  /** Opens a new socket each time, since a service manager that was upgraded has a new one. */
+  #notify(...lines: readonly string[]): void {
     try {
       using socket = openUnixDatagram(this.#config.socket);
-      socket.send(Buffer.from(words.join("\n")));
+      socket.send(Buffer.from(lines.join("\n")));
       this.#problem = undefined;
     } catch (error) {
       if (!(error instanceof UnixDatagramError)) throw error;
       this.#status = "";
       if (this.#problem !== error.code) {
-        this.#ports.logger.log("warn", "the service manager can't be told", { reason: error.message });
+        this.#ports.logger.log("warn", "service manager notification failed", { reason: error.message });
       }
       this.#problem = error.code;
     }

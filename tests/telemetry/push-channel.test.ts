@@ -31,7 +31,7 @@ describe("the channel to a sink", () => {
       await clock.advance(5_000);
       channel.offer(counts(10));
     }
-    expect(events).toEqual([{ kind: "sink_failing", sink: "statsd", detail: "nothing is taken for 10 s" }]);
+    expect(events).toEqual([{ kind: "sink_failing", sink: "statsd", detail: "nothing accepted for 10 s" }]);
     expect(dropped.count).toBe(10 + 120 - 25);
     await sink.fail();
     expect([sink.pending, events.length]).toEqual([25, 1]);

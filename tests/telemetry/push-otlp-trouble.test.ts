@@ -64,7 +64,7 @@ describe("--otlp-logging", () => {
     await using receiver = await startOtlpHttp();
     receiver.answer = "drip";
     await using relay = await startOtlpRelay({ endpoint: receiver.url, args: METRICS_ALONE });
-    await eventually(() => expect(relay.output()).toContain("no answer within 200 ms"));
+    await eventually(() => expect(relay.output()).toContain("no response within 200 ms"));
   });
 
   test("is off unless it is asked for", async () => {

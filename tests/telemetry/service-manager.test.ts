@@ -89,7 +89,7 @@ describe("the service manager is told", () => {
     await using relay = await startRelayProcess({ env: { ...manager.env, WATCHDOG_USEC: "200000" } });
     await sleep(300);
     expect((await rawGet(`${relay.httpUrl}/v1/ready`)).status).toBe(200);
-    const told = relay.output().match(/WARN {2}the service manager can't be told reason=.*ENOENT/g);
+    const told = relay.output().match(/WARN {2}service manager notification failed reason=.*ENOENT/g);
     expect(told).toHaveLength(1);
     using later = new UnixDatagramListener(path);
     await eventually(() => expect(later.datagrams).toContain("READY=1\nWATCHDOG=1\nSTATUS=ready"));

@@ -16,15 +16,15 @@ interface Exporter<T> {
 
 interface WatchOptions<T> {
   readonly health: SinkHealth;
-  /** An exporter that has not come to an end by then counts as failing, whatever comes of it. */
+  /** An export that takes longer counts as failed, whatever its result. */
   readonly timeoutMs: number;
-  /** How much is given up with a failure. */
+  /** The number of measurements or spans that a failed export loses. */
   readonly lostWith: (items: T) => number;
 }
 
 const MAX_DETAIL = 200;
 
-/** Exports as `exporter` does, and tells how it goes: OpenTelemetry's own logging is silent, and would be so each time. */
+/** Wraps `exporter.export` and reports its results to `health`. OpenTelemetry itself does not log failures. */
 export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>): Exporter<T>["export"] {
   const { health, timeoutMs, lostWith } = options;
   return (items, done) => {
@@ -35,7 +35,7 @@ export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>
     };
     const late = setTimeout(() => {
       isLate = true;
-      failed(`no answer within ${timeoutMs} ms`);
+      failed(`no response within ${timeoutMs} ms`);
       done({ code: ExportResultCode.FAILED });
     }, timeoutMs).unref();
     exporter.export(items, (result) => {
@@ -47,20 +47,20 @@ export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>
   };
 }
 
-/** For people. An answer's status is in `code`, of HTTP or gRPC. */
+/** `code` holds the status of the response, of HTTP or gRPC. */
 function describe(error: (Error & { readonly code?: unknown }) | undefined): string {
   const status =
     typeof error?.code === "number" && error.code >= 100 ? `the collector answered ${error.code}` : "";
-  return (status || (error?.message ?? "the collector does not take them")).slice(0, MAX_DETAIL);
+  return (status || (error?.message ?? "the collector rejected them")).slice(0, MAX_DETAIL);
 }
 
 let resource: Resource | undefined;
 
 /**
- * Who sends, the same for metrics and traces: the relay, its host, and an id of this process, without which the counts
- * of two relays on one host would be taken for one. What the environment says goes before.
+ * Returns the resource of metrics and traces: the relay, its host, and an ID of this process, which distinguishes the counts of
+ * two relays on one host. Attributes from the environment override these.
  */
-export function otlpResource(version: string): Resource {
+export function createOtlpResource(version: string): Resource {
   resource ??= resourceFromAttributes({
     "service.name": "statsig-forward-proxy",
     "service.version": version,

@@ -32,13 +32,13 @@ interface OtlpMetricsParts {
   readonly health: SinkHealth;
 }
 
-/** What is sent at once: encoded within a few milliseconds, and far below what collectors take of one message. */
-const MAX_POINTS_AT_ONCE = 1_000;
+/** The size of one export. It is encoded within a few milliseconds, and is far below the message limits of collectors. */
+const MAX_POINTS_PER_EXPORT = 1_000;
 
-/** At shutdown, for the last values. */
+/** How long a shutdown waits for the last values. */
 const LAST_EXPORT_MS = 2_000;
 
-/** Sends the registry by OTLP at intervals, and once more when it is disposed of. */
+/** Exports the registry by OTLP at intervals, and once more when it is disposed of. */
 export async function startOtlpMetrics(
   { protocol, intervalMs, timeoutMs }: OtlpMetricsOptions,
   { registry, resource, health }: OtlpMetricsParts,
@@ -48,13 +48,13 @@ export async function startOtlpMetrics(
     exporter.selectAggregationTemporality?.(InstrumentType.COUNTER) ?? AggregationTemporality.CUMULATIVE;
   const reader = new PeriodicExportingMetricReader({
     exporter: {
-      export: watchedExport(exporter, { health, timeoutMs, lostWith: lostPoints }),
+      export: watchedExport(exporter, { health, timeoutMs, lostWith: countLostPoints }),
       forceFlush: () => exporter.forceFlush(),
       shutdown: () => exporter.shutdown(),
     },
     exportIntervalMillis: intervalMs,
     exportTimeoutMillis: timeoutMs,
-    maxExportBatchSize: MAX_POINTS_AT_ONCE,
+    maxExportBatchSize: MAX_POINTS_PER_EXPORT,
   });
   reader.setMetricProducer(new RegistryProducer({ registry, resource, temporality }));
   return {
@@ -62,15 +62,15 @@ export async function startOtlpMetrics(
   };
 }
 
-/** Of differences, which nobody tells again; totals are told with the next export. */
-function lostPoints({ scopeMetrics }: ResourceMetrics): number {
+/** Counts the points that a failed export loses. Deltas are lost; cumulative values are part of the next export. */
+function countLostPoints({ scopeMetrics }: ResourceMetrics): number {
   return scopeMetrics
     .flatMap(({ metrics }) => metrics)
     .filter(({ aggregationTemporality }) => aggregationTemporality === AggregationTemporality.DELTA)
     .reduce((points, { dataPoints }) => points + dataPoints.length, 0);
 }
 
-/** Each is loaded only where it is wanted. */
+/** Loads only the exporter of the configured protocol. */
 async function openMetricExporter(protocol: OtlpProtocol): Promise<PushMetricExporter> {
   switch (protocol) {
     case "http/protobuf": {
@@ -88,19 +88,19 @@ async function openMetricExporter(protocol: OtlpProtocol): Promise<PushMetricExp
   }
 }
 
-/** Series that are looked at without a break, in which no request is answered: less than a millisecond. */
-const SERIES_A_TURN = 100;
+/** The number of series read per turn of the event loop: less than a millisecond, in which no request is served. */
+const SERIES_PER_TURN = 100;
 
 interface ProducerOptions {
   readonly registry: MetricRegistry;
   readonly resource: Resource;
-  /** Of counts and latencies. */
+  /** The temporality of counts and latencies. */
   readonly temporality: AggregationTemporality;
 }
 
 /**
- * Hands the registry to OpenTelemetry's exporters in the place of its SDK's own instruments, which would take ten
- * times as long for each request. One for each reader, since it remembers what that was told.
+ * Passes the registry to OpenTelemetry's exporters. The instruments of its SDK are not used: they would take ten times as long
+ * per request. Each reader needs its own producer, since the producer remembers what it has exported.
  */
 export class RegistryProducer implements MetricProducer {
   readonly #registry: MetricRegistry;
@@ -119,20 +119,21 @@ export class RegistryProducer implements MetricProducer {
   async collect(): Promise<CollectionResult> {
     const endTime = now();
     const metrics: MetricData[] = [];
-    for (const family of this.#registry.families()) metrics.push(...(await this.#dataOf(family, endTime)));
+    for (const family of this.#registry.families())
+      metrics.push(...(await this.#readFamily(family, endTime)));
     this.#windows.endRead(endTime);
     for await (const readings of this.#registry.readGauges()) metrics.push(gaugeData(readings, endTime));
     const scope = { name: "statsig-forward-proxy" };
-    const told = metrics.filter(({ dataPoints }) => dataPoints.length > 0);
-    const scopeMetrics = [{ scope, metrics: told }];
+    const exported = metrics.filter(({ dataPoints }) => dataPoints.length > 0);
+    const scopeMetrics = [{ scope, metrics: exported }];
     return { resourceMetrics: { resource: this.#resource, scopeMetrics }, errors: [] };
   }
 
-  async #dataOf(family: Family, endTime: HrTime): Promise<readonly MetricData[]> {
+  async #readFamily(family: Family, endTime: HrTime): Promise<readonly MetricData[]> {
     const { row } = family;
     const points: Point[] = [];
     for (const [at, series] of [...family.all()].entries()) {
-      if (at % SERIES_A_TURN === SERIES_A_TURN - 1) await nextTurn();
+      if (at % SERIES_PER_TURN === SERIES_PER_TURN - 1) await nextTurn();
       const window = this.#windows.read(series);
       if (window !== undefined) points.push({ ...window, attributes: { ...series.tags }, endTime });
     }
@@ -151,7 +152,7 @@ interface Point extends Window {
 
 function sumData(row: MetricRow, points: readonly Point[]) {
   return {
-    descriptor: descriptorOf(row, "count", ""),
+    descriptor: describeMetric(row, "count", ""),
     dataPointType: DataPointType.SUM,
     isMonotonic: true,
     dataPoints: points.map(({ count, attributes, startTime, endTime }) => {
@@ -162,7 +163,7 @@ function sumData(row: MetricRow, points: readonly Point[]) {
 
 function histogramData(row: MetricRow, points: readonly Point[]) {
   return {
-    descriptor: descriptorOf(row, "latency", "ms"),
+    descriptor: describeMetric(row, "latency", "ms"),
     dataPointType: DataPointType.HISTOGRAM,
     dataPoints: points.map(({ count, sumMs: sum, buckets, attributes, startTime, endTime }) => {
       const value = { buckets: { boundaries: [...BUCKETS_MS], counts: [...buckets] }, sum, count };
@@ -173,7 +174,7 @@ function histogramData(row: MetricRow, points: readonly Point[]) {
 
 function gaugeData({ row, readings }: GaugeReadings, endTime: HrTime): MetricData {
   return {
-    descriptor: descriptorOf(row, "gauge", ""),
+    descriptor: describeMetric(row, "gauge", ""),
     aggregationTemporality: AggregationTemporality.CUMULATIVE,
     dataPointType: DataPointType.GAUGE,
     dataPoints: readings.map(([tags, value]) => {
@@ -182,7 +183,7 @@ function gaugeData({ row, readings }: GaugeReadings, endTime: HrTime): MetricDat
   };
 }
 
-function descriptorOf({ name, description }: MetricRow, kind: MetricKind, unit: string) {
+function describeMetric({ name, description }: MetricRow, kind: MetricKind, unit: string) {
   return { name: `${PREFIX}.${name}.${kind}`, description, unit, valueType: ValueType.DOUBLE };
 }
 

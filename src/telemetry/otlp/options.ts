@@ -1,12 +1,12 @@
 export const OTLP_PROTOCOLS = ["http/protobuf", "http/json", "grpc"] as const;
 
-/** How OTLP is spoken. Where to and with what headers, the exporters read from the environment themselves. */
+/** The protocol of OTLP. The exporters read endpoint and headers from the environment themselves. */
 export type OtlpProtocol = (typeof OTLP_PROTOCOLS)[number];
 
 export interface OtlpMetricsOptions {
   readonly protocol: OtlpProtocol;
   readonly intervalMs: number;
-  /** Not more than the interval. */
+  /** At most `intervalMs`. */
   readonly timeoutMs: number;
 }
 
@@ -24,11 +24,11 @@ type TraceSampler = (typeof TRACE_SAMPLERS)[number];
 export interface OtlpTracesOptions {
   readonly protocol: OtlpProtocol;
   readonly sampler: TraceSampler;
-  /** Of the traces, where the sampler is one of a ratio: from 0 to 1. */
+  /** The fraction of traces that a ratio sampler records, from 0 to 1. */
   readonly ratio: number;
-  /** Spans that may wait; beyond, they are dropped. */
+  /** Ended spans that are buffered; further spans are dropped. */
   readonly maxQueueSize: number;
-  /** Not more than may wait. */
+  /** At most `maxQueueSize`. */
   readonly maxBatchSize: number;
   readonly delayMs: number;
   readonly timeoutMs: number;

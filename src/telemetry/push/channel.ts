@@ -1,3 +1,4 @@
+import { untilAborted } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
@@ -7,14 +8,14 @@ import type { Measurement, PushSink } from "./measurement.ts";
 export interface SinkChannelOptions extends Omit<SinkHealthOptions, "sink"> {
   readonly sink: PushSink;
   readonly supervisor: Supervisor;
-  /** Measurements that may wait. */
+  /** The maximum number of measurements that are buffered. */
   readonly size: number;
 }
 
-/** After so long a place that does not answer counts as failing. */
+/** A sink that has not accepted a batch after this time counts as failing. */
 const SEND_TIMEOUT_MS = 10_000;
 
-/** Holds what a sink has not taken yet: bounded, whatever the sink does. */
+/** Buffers measurements for a sink. The buffer is bounded, so that a slow sink cannot use up memory. */
 export class SinkChannel implements AsyncDisposable {
   readonly #options: SinkChannelOptions;
   readonly #health: SinkHealth;
@@ -27,7 +28,7 @@ export class SinkChannel implements AsyncDisposable {
     this.#health = new SinkHealth({ ...options, sink: options.sink.name });
   }
 
-  /** Never waits. What has no room is dropped, and counted. */
+  /** Never blocks. Measurements beyond `size` are dropped and counted. */
   offer(measurements: readonly Measurement[]): void {
     const room = Math.max(0, this.#options.size - this.#waiting.length);
     this.#waiting = this.#waiting.concat(measurements.slice(0, room));
@@ -36,7 +37,7 @@ export class SinkChannel implements AsyncDisposable {
     this.#sending ??= this.#options.supervisor.task("metric_sink", () => this.#sendAll());
   }
 
-  /** Resolves once everything that was offered is sent or given up. */
+  /** Resolves when all offered measurements were sent or dropped. */
   async settled(): Promise<void> {
     await this.#sending;
   }
@@ -58,13 +59,13 @@ export class SinkChannel implements AsyncDisposable {
     }
   }
 
-  /** A sink that does not end counts as failing after the time limit, and is left alone until it has ended. */
+  /** Marks the sink as failing after the time limit. The next batch waits until the sink has settled, even then. */
   async #send(measurements: readonly Measurement[]): Promise<void> {
     const ended = new AbortController();
-    const signal = AbortSignal.any([this.#timeLimit(ended.signal), this.#stopped.signal]);
+    const signal = AbortSignal.any([this.#startTimeLimit(ended.signal), this.#stopped.signal]);
     const sent = this.#options.sink.send(measurements, signal);
     try {
-      await Promise.race([sent, aborted(signal)]);
+      await untilAborted(sent, signal);
       this.#health.worked();
     } catch (error) {
       this.#health.dropped(measurements.length);
@@ -75,9 +76,9 @@ export class SinkChannel implements AsyncDisposable {
     }
   }
 
-  #timeLimit(ended: AbortSignal): AbortSignal {
+  #startTimeLimit(ended: AbortSignal): AbortSignal {
     const late = new AbortController();
-    const abort = () => late.abort(new Error(`nothing is taken for ${SEND_TIMEOUT_MS / 1_000} s`));
+    const abort = () => late.abort(new Error(`nothing accepted for ${SEND_TIMEOUT_MS / 1_000} s`));
     this.#options.clock.sleep(SEND_TIMEOUT_MS, ended).then(abort, () => undefined);
     return late.signal;
   }
@@ -87,11 +88,11 @@ interface SinkHealthOptions {
   readonly sink: SinkName;
   readonly clock: Clock;
   readonly emit: EmitSinkEvent;
-  /** Whatever is given up. */
+  /** Called for everything that is dropped. */
   readonly onDropped: (sink: SinkName, count: number) => void;
 }
 
-/** Whether what is sent to a place arrives: told once when that ends, and once when it begins again. */
+/** Tracks whether a sink works. Emits an event when it starts to fail, and another when it has recovered. */
 export class SinkHealth {
   readonly #options: SinkHealthOptions;
   #failingSince: number | undefined;
@@ -107,7 +108,7 @@ export class SinkHealth {
     this.#options.onDropped(this.#options.sink, count);
   }
 
-  /** `detail` is for people. */
+  /** `detail` is shown in the log and on the status page. */
   failed(detail: string): void {
     const { sink, clock, emit } = this.#options;
     if (this.#failingSince !== undefined) return;
@@ -143,12 +144,4 @@ export function expectSink(sink: SinkName, { clock, registry, sinks }: SinkParts
 
 export function dropsCountedIn(registry: MetricRegistry): (sink: SinkName, count: number) => void {
   return (sink, count) => registry.count("MeasurementsDropped", { sink }, count);
-}
-
-/** Rejects with the reason when the signal is aborted; never settles where it is not. */
-export function aborted(signal: AbortSignal): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  if (signal.aborted) reject(signal.reason);
-  else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  return promise;
 }

@@ -12,10 +12,10 @@ interface PushLoopOptions {
   readonly intervalMs: number;
 }
 
-/** At shutdown, for the last values. */
+/** How long a shutdown waits for the last values. */
 const LAST_FLUSH_MS = 2_000;
 
-/** Sends what was measured to every sink, at intervals and once more at the end. */
+/** Sends measurements to all sinks at intervals, and once more when it is disposed of. */
 export class PushLoop implements AsyncDisposable {
   readonly #options: PushLoopOptions;
   readonly #stop = new AbortController();

@@ -1,9 +1,9 @@
 import { createSocket, type Socket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { untilAborted } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { openUnixDatagram, type UnixDatagram, UnixDatagramError } from "../../platform/unix-datagram.ts";
-import { aborted } from "./channel.ts";
 
 /** A connected datagram socket. After an error it is closed and a new one is opened. */
 export interface DatagramSocket extends Disposable {
@@ -110,7 +110,7 @@ export class DatagramSender implements Disposable {
   async #connect(): Promise<DatagramSocket> {
     const opening = this.#options.open();
     try {
-      return await Promise.race([opening, aborted(this.#options.signal)]);
+      return await untilAborted(opening, this.#options.signal);
     } catch (error) {
       opening.then(
         (late) => late[Symbol.dispose](),

@@ -24,10 +24,10 @@ interface OtlpTracingParts {
   readonly health: SinkHealth;
 }
 
-/** At shutdown, for the last spans. */
+/** How long a shutdown waits for the last spans. */
 const LAST_EXPORT_MS = 2_000;
 
-/** Sends spans by OTLP; the last of them when it is disposed of. */
+/** Exports spans by OTLP. Exports the last spans when it is disposed of. */
 export async function startOtlpTracing(
   options: OtlpTracesOptions,
   { clock, resource, health }: OtlpTracingParts,
@@ -40,7 +40,7 @@ export async function startOtlpTracing(
   });
   const tracer = provider.getTracer("statsig-forward-proxy");
   return {
-    ...tracingBy(new Spans(tracer, new AsyncLocalStorageContextManager().enable())),
+    ...createTracing(new Spans(tracer, new AsyncLocalStorageContextManager().enable())),
     [Symbol.asyncDispose]: async () => {
       await withTimeout(
         provider.shutdown().catch(() => undefined),
@@ -51,7 +51,7 @@ export async function startOtlpTracing(
   };
 }
 
-function tracingBy(spans: Spans): Tracing {
+function createTracing(spans: Spans): Tracing {
   const backups = new TracedBackup(spans);
   return {
     headers: () => spans.headers(),
@@ -67,7 +67,7 @@ function tracingBy(spans: Spans): Tracing {
   };
 }
 
-/** Each is loaded only where it is wanted. */
+/** Loads only the exporter of the configured protocol. */
 async function openSpanExporter(protocol: OtlpProtocol): Promise<SpanExporter> {
   switch (protocol) {
     case "http/protobuf": {

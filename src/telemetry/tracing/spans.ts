@@ -28,10 +28,10 @@ import { watchedExport } from "../otlp/export.ts";
 import type { OtlpTracesOptions } from "../otlp/options.ts";
 import type { SinkHealth } from "../push/channel.ts";
 
-/** What a piece of work came to. */
+/** The result of an operation, as attributes of its span. */
 export interface SpanOutcome {
   readonly attributes: Attributes;
-  /** Why it is a failure, for people: no SDK key may be in it. */
+  /** The error message if the operation failed. Must not contain an SDK key. */
   readonly error?: string | undefined;
 }
 
@@ -42,7 +42,7 @@ interface SpanOptions<T> {
   readonly ending?: (result: T) => SpanOutcome;
 }
 
-/** Spans around pieces of work, each the parent of those that begin within it. */
+/** Creates spans around operations. A span is the parent of all spans that begin within it. */
 export class Spans {
   readonly #tracer: Tracer;
   readonly #contexts: AsyncLocalStorageContextManager;
@@ -53,16 +53,16 @@ export class Spans {
     this.#contexts = contexts;
   }
 
-  /** What is being done right now, for work that goes on elsewhere. */
+  /** The current context, for work that continues outside of it. */
   get active(): Context {
     return this.#contexts.active();
   }
 
-  /** Of the client whose request is being worked on; a new trace where there is none. */
-  get carried(): Context {
-    const carried = currentTrace();
-    if (carried === undefined) return ROOT_CONTEXT;
-    return this.#propagator.extract(ROOT_CONTEXT, { ...carried }, defaultTextMapGetter);
+  /** The context of the client whose request is in progress; the root context if the client sent none. */
+  get clientContext(): Context {
+    const headers = currentTrace();
+    if (headers === undefined) return ROOT_CONTEXT;
+    return this.#propagator.extract(ROOT_CONTEXT, { ...headers }, defaultTextMapGetter);
   }
 
   async within<T>(parent: Context, options: SpanOptions<T>, work: () => Promise<T>): Promise<T> {
@@ -70,23 +70,23 @@ export class Spans {
     const span = this.#tracer.startSpan(name, { kind, attributes }, parent);
     try {
       const result = await this.#contexts.with(trace.setSpan(parent, span), work);
-      if (ending !== undefined) note(span, ending(result));
+      if (ending !== undefined) setOutcome(span, ending(result));
       return result;
     } catch (error) {
-      note(span, { attributes: {}, error: error instanceof Error ? error.message : String(error) });
+      setOutcome(span, { attributes: {}, error: error instanceof Error ? error.message : String(error) });
       throw error;
     } finally {
       span.end();
     }
   }
 
-  /** Of what is being done right now, or of the client's trace. */
+  /** Runs the work in a child span of the current span, or of the client's span if there is no current one. */
   inner<T>(options: SpanOptions<T>, work: () => Promise<T>): Promise<T> {
     const { active } = this;
-    return this.within(trace.getSpan(active) === undefined ? this.carried : active, options, work);
+    return this.within(trace.getSpan(active) === undefined ? this.clientContext : active, options, work);
   }
 
-  /** By which upstream makes its spans the children of the one that is active. */
+  /** Returns the headers that make the spans of upstream children of the current span. */
   headers(): TraceHeaders | undefined {
     const headers: Record<string, string> = {};
     this.#propagator.inject(this.active, headers, defaultTextMapSetter);
@@ -96,12 +96,12 @@ export class Spans {
   }
 }
 
-function note(span: Span, { attributes, error }: SpanOutcome): void {
+function setOutcome(span: Span, { attributes, error }: SpanOutcome): void {
   span.setAttributes(attributes);
   if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error });
 }
 
-/** Which traces are recorded; the library leaves it to us to read what `OTEL_TRACES_SAMPLER` names. */
+/** Creates the sampler that `OTEL_TRACES_SAMPLER` names. The library does not read that variable itself. */
 export function createSampler({ sampler, ratio }: Pick<OtlpTracesOptions, "sampler" | "ratio">): Sampler {
   switch (sampler) {
     case "always_on":
@@ -119,7 +119,7 @@ export function createSampler({ sampler, ratio }: Pick<OtlpTracesOptions, "sampl
   }
 }
 
-/** Ended spans on their way to the exporter: bounded, and what has no room is counted, which the library does not. */
+/** A bounded queue of ended spans for the exporter. Counts dropped spans, which the library does not. */
 export class SpanQueue implements SpanProcessor {
   readonly #health: SinkHealth;
   readonly #maxQueueSize: number;

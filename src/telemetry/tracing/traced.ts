@@ -23,7 +23,7 @@ export function tracedAcquirer(inner: Acquirer, spans: Spans): Acquirer {
     acquire: (feed, priority) => {
       const isPoll = priority === "poll";
       return spans.within(
-        isPoll ? ROOT_CONTEXT : spans.carried,
+        isPoll ? ROOT_CONTEXT : spans.clientContext,
         {
           name: isPoll ? "poll" : "first sight",
           kind: isPoll ? SpanKind.INTERNAL : SpanKind.SERVER,
@@ -212,7 +212,7 @@ export function tracedManifests(inner: Manifests, spans: Spans): Manifests {
   return {
     refresh: (sdkKey) =>
       spans.within(
-        spans.carried,
+        spans.clientContext,
         {
           name: "refresh ID lists",
           attributes: { sdk_key: maskSdkKey(sdkKey) },
