@@ -4,22 +4,22 @@ import { describeUnreadable } from "../platform/file-watch.ts";
 
 declare const sdkKeyBrand: unique symbol;
 
-/** A customer's secret, checked for its form. Never whole in a log, metric, page, file name or error. */
+/** A customer's secret in a valid format. Never shown whole in a log, metric, page, file name or error. */
 export type SdkKey = string & { readonly [sdkKeyBrand]: true };
 
-const SDK_KEY_FORM = /^[A-Za-z0-9_-]{1,200}$/;
+const SDK_KEY_FORMAT = /^[A-Za-z0-9_-]{1,200}$/;
 
-/** The text as an SDK key, or undefined where it can't be one. */
+/** Returns the text as an SDK key, or undefined if its format is invalid. */
 export function parseSdkKey(text: string): SdkKey | undefined {
-  return SDK_KEY_FORM.test(text) ? (text as SdkKey) : undefined;
+  return SDK_KEY_FORMAT.test(text) ? (text as SdkKey) : undefined;
 }
 
 const MASK_CHARS = 10;
 const MASK_DIGEST_CHARS = 6;
 
 /**
- * How a key is shown to people: its first 10 characters and 6 hex digits of its SHA-256. Of a key shorter
- * than 20 characters only half is shown, so that no key is ever shown whole.
+ * Returns the key as it is shown in logs and pages: its first 10 characters, `*` and 6 hex digits of its SHA-256. Of a key
+ * shorter than 20 characters only half is shown, so that no key is ever shown whole.
  */
 export function maskSdkKey(key: SdkKey): string {
   const shown = key.slice(0, Math.min(MASK_CHARS, Math.floor(key.length / 2)));
@@ -27,8 +27,8 @@ export function maskSdkKey(key: SdkKey): string {
 }
 
 /**
- * The hash that Statsig puts into a payload as `hashed_sdk_key_used`: djb2 over UTF-16 units, as an unsigned
- * 32-bit decimal. Where a payload carries one, it must be that of the key it was asked for.
+ * Returns the hash that Statsig puts into a payload as `hashed_sdk_key_used`: djb2 over UTF-16 units, as an unsigned 32-bit
+ * decimal. If a payload has one, it must match the requested key.
  */
 export function djb2(key: string): string {
   let hash = 0;
@@ -37,24 +37,24 @@ export function djb2(key: string): string {
 }
 
 /**
- * A comma list of SDK keys, or by `@path` a file of them, split by commas or white space. Each key once. A list
- * that was given must name one: an empty file is a secret that was not mounted.
- * `refuse` is given what is wrong, without any key in it.
+ * Parses a list of SDK keys separated by commas or white space, or, from `@path`, a file with such a list. Removes duplicates. A
+ * list that is given must have at least one key: an empty file is a secret that was not mounted. Calls `refuse` with the error,
+ * which contains no key.
  */
 export function readSdkKeyList(text: string, refuse: (problem: string) => never): readonly SdkKey[] {
   if (text === "") return [];
   return parseSdkKeyList(text.startsWith("@") ? readFile(text.slice(1), refuse) : text, refuse);
 }
 
-/** SDK keys, split by commas or white space; as {@link readSdkKeyList}, of a file that was read already. */
+/** As {@link readSdkKeyList}, for the contents of a file. */
 export function parseSdkKeyList(list: string, refuse: (problem: string) => never): readonly SdkKey[] {
-  const words = list.split(/[\s,]+/).filter((word) => word !== "");
-  const keys = words.map((word, index) => {
-    const key = parseSdkKey(word);
+  const entries = list.split(/[\s,]+/).filter((entry) => entry !== "");
+  const keys = entries.map((entry, index) => {
+    const key = parseSdkKey(entry);
     if (key !== undefined) return key;
-    return refuse(`entry ${index + 1} is no SDK key, allowed are 1 to 200 letters, digits, "-" and "_"`);
+    return refuse(`entry ${index + 1} is not an SDK key (expected 1 to 200 letters, digits, "-" or "_")`);
   });
-  if (keys.length === 0) refuse("it names no SDK key");
+  if (keys.length === 0) refuse("the list has no SDK key");
   return [...new Set(keys)];
 }
 
@@ -66,14 +66,14 @@ function readFile(path: string, refuse: (problem: string) => never): string {
   }
 }
 
-/** As long as real ones, and not a part of a path: a file may be called secret-keys.txt. */
+/** Matches texts as long as real keys that are not part of a path: a file may be called secret-keys.txt. */
 const SDK_KEY = /(?<![\w/.-])secret-[\w-]{16,}/g;
 
 const USER_INFO = /(?<=:\/\/)[^\s/"]*@/g;
 
 /**
- * People are shown what they gave as it was, but for secrets: a key that stands where another word belongs, since its
- * list had a space in it, and a password in a URL.
+ * Removes secrets from an error that quotes user input: SDK keys, which end up in the wrong argument if their list contains a
+ * space, and passwords in URLs.
  */
 export function redactSecrets(message: string): string {
   const masked = message.replace(SDK_KEY, (text) => {
@@ -83,7 +83,7 @@ export function redactSecrets(message: string): string {
   return masked.replace(USER_INFO, "…@");
 }
 
-/** A URL without user and password; nothing of one that leaves in doubt where they end. */
+/** Returns the URL without user and password, or "…" if it is ambiguous where they end. */
 export function redactUserInfo(url: string): string {
   const masked = url.replace(/^([\w+.-]+:\/\/)[^/?#]*@/, "$1…@");
   return masked.replace("…@", "").includes("@") ? "…" : redactSecrets(masked);

@@ -116,7 +116,7 @@ export class RedisFleetChannel implements FleetChannel {
     this.#notices.listen(listener);
   }
 
-  topicOf(feed: Feed): string {
+  toTopic(feed: Feed): string {
     return redisFeedId(feed);
   }
 

@@ -12,17 +12,17 @@ import type { FleetChannel } from "../specs/fleet.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 
-/** What stands behind `CACHE`. */
-export interface BackupParts {
+/** The parts of the backup that `CACHE` selects. */
+export interface BackupParts extends AsyncDisposable {
   readonly backup: SpecBackup;
   readonly manifests: ManifestBackup;
-  /** To be told when upstream answers this relay, or another one of its fleet. */
-  readonly onAnswer?: () => void;
+  /** Call this when upstream sends or confirms a version, to this relay or to another one of its fleet. */
+  readonly onConfirmed?: () => void;
   /** Only with `--fleet-polling`. */
-  readonly board?: FleetChannel;
-  /** Calls back each time that the backup is there again after it was gone. */
+  readonly fleetChannel?: FleetChannel;
+  /** Calls the listener each time the backup is back after an outage. */
   readonly onReturn?: (listener: () => void) => void;
-  /** How often what is held is kept from expiring, ms. */
+  /** Interval at which the TTL of held entries is refreshed, ms. */
   readonly touchEveryMs: number;
 }
 
@@ -30,25 +30,23 @@ interface BackupOpening {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly telemetry: Pick<Telemetry, "redis" | "sqlite">;
-  /** Owns what is opened. */
-  readonly running: AsyncDisposableStack;
 }
 
-/** A touch or two may fail before what is held expires. */
+/** One or two touches may fail before an entry expires. */
 const TOUCHES_PER_TTL = 4;
 
-/** A Redis that lost its data, at a restart or a failover, has it again after so long. */
+/** How soon a Redis that lost its data, at a restart or a failover, has it again. */
 const MAX_TOUCH_EVERY_MS = 60_000;
 
-/** An answer of upstream may come late, and one may fail. */
+/** A response of upstream may be late, and one may be missing. */
 const ANSWERS_COUNT_INTERVALS = 2;
 
-/** How often the local backup is told what is still in use, by which it chooses what makes room. */
+/** How often the entries in use are marked in the local backup, which evicts the least recently used. */
 const LOCAL_TOUCH_MS = 3_600_000;
 
-/** The backup that `CACHE` names. It connects, or opens its file, in the background: a relay serves without it. */
+/** Opens the backup that `CACHE` selects. It connects, or opens its file, in the background: the relay serves without it. */
 export function openBackup(config: Config, opening: BackupOpening): BackupParts | undefined {
-  const { clock, supervisor, telemetry, running } = opening;
+  const { clock, supervisor, telemetry } = opening;
   switch (config.cache) {
     case "disabled":
       return undefined;
@@ -63,9 +61,13 @@ export function openBackup(config: Config, opening: BackupOpening): BackupParts 
         supervisor,
         onProblem: telemetry.sqlite.emit,
       });
-      running.use(backup);
-      const onReturn = (listener: () => void) => backup.onOpened(listener);
-      return { backup, manifests: backup, touchEveryMs: LOCAL_TOUCH_MS, onReturn };
+      return {
+        backup,
+        manifests: backup,
+        touchEveryMs: LOCAL_TOUCH_MS,
+        onReturn: (listener) => backup.onOpened(listener),
+        [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose](),
+      };
     }
     case "redis":
       return openRedisBackup(config, opening);
@@ -74,10 +76,10 @@ export function openBackup(config: Config, opening: BackupOpening): BackupParts 
 
 function openRedisBackup(
   { redis: settings, maxPayloadBytes: maxBytes, pollIntervalMs }: Config,
-  opening: BackupOpening,
+  { clock, supervisor, telemetry }: BackupOpening,
 ): BackupParts {
-  const { clock, supervisor, running } = opening;
-  const { emit } = opening.telemetry.redis;
+  const { emit } = telemetry.redis;
+  const running = new AsyncDisposableStack();
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));
   const leader = running.use(
@@ -99,16 +101,18 @@ function openRedisBackup(
     clock,
     emit: (event) => {
       emit(event);
-      // Whether Redis takes no writes at all, the leader key finds out.
+      // Writing the leader key shows whether Redis rejects all writes.
       if (event.kind === "redis_write_failed") leader.tryNow();
     },
   });
-  const manifests = new RedisManifests(redis, cacheTtlMs);
-  const touchEveryMs = Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS);
-  const onReturn = (listener: () => void) => redis.onUp(listener);
-  const onAnswer = () => leader.upstreamResponded();
-  const parts = { backup, manifests, touchEveryMs, onReturn, onAnswer };
-  if (!settings.fleetPolling) return parts;
-  const notices = running.use(new RedisNotices(redis, clock, supervisor));
-  return { ...parts, board: new RedisFleetChannel(redis, notices, clock) };
+  const notices = settings.fleetPolling && running.use(new RedisNotices(redis, clock, supervisor));
+  return {
+    backup,
+    manifests: new RedisManifests(redis, cacheTtlMs),
+    touchEveryMs: Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS),
+    onReturn: (listener) => redis.onUp(listener),
+    onConfirmed: () => leader.upstreamResponded(),
+    ...(notices && { fleetChannel: new RedisFleetChannel(redis, notices, clock) }),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }

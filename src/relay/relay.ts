@@ -61,7 +61,7 @@ export async function startRelay(
   const access = starting.use(startAccess(config, parts));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const tracing = await startTracing(config, { ...parts, registry, sinks, running: watching });
-  const backup = openBackup(config, { ...parts, running: starting });
+  const backup = starting.use(openBackup(config, parts));
   const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
   health.require(specs.notReady);
   const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));

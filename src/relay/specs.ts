@@ -13,8 +13,7 @@ import { SpecQuery } from "../specs/query.ts";
 import { Readiness } from "../specs/readiness.ts";
 import { SpecRecovery } from "../specs/recovery.ts";
 import { SpecRefresher } from "../specs/refresh.ts";
-import type { Snapshot } from "../specs/snapshot.ts";
-import { SpecStore } from "../specs/store.ts";
+import { freeReplacedVersions, SpecStore } from "../specs/store.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
@@ -26,15 +25,15 @@ import type { BackupParts } from "./backup.ts";
 export interface RunningSpecs extends AsyncDisposable {
   readonly query: SpecQuery;
   readonly store: SpecStore;
-  /** Polled held or not. */
+  /** Feeds that are polled whether or not they are held. */
   readonly preload: readonly Feed[];
-  /** How far the backup is behind; undefined where there is none, or another relay writes it. */
+  /** Returns how far the backup lags behind; undefined if there is no backup. */
   readonly backupLag: () => BackupLag | undefined;
-  /** Whether upstream is another relay, as far as it has answered. */
+  /** Returns whether upstream is another relay, as far as its responses have shown. */
   readonly upstreamIsRelay: () => boolean;
-  /** Why clients should go elsewhere; none where they need not. */
+  /** Returns the reasons why the relay is not ready; empty if it is. */
   readonly notReady: () => readonly string[];
-  /** Takes over another interval, other preloaded keys, another bound of staleness. */
+  /** Applies another interval, other preloaded keys and another limit of staleness. */
   reconfigure(config: Config): void;
 }
 
@@ -47,29 +46,37 @@ interface SpecsParts {
   readonly tracing: Tracing;
 }
 
-/** Valid keys may be asked for in all their feeds before upstream is up. */
-const DENIALS_PER_KEY = 4;
+/** Enough to cache a failure for all feeds of each valid key while upstream is down. */
+const NEGATIVE_ENTRIES_PER_KEY = 4;
 
-/** The flow from upstream to memory and backup: polls, checks, keeps. */
+/** Starts what brings config specs from upstream to memory and to the backup. */
 export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   const { clock, supervisor, telemetry, access, tracing } = parts;
+  const { maxKeys, clearOnUnauthorized } = config;
   const running = new AsyncDisposableStack();
-  const { maxKeys } = config;
-  let live = liveOf(config);
-  const store = startStore(config, access, (sdkKey) => live.preloaded.has(sdkKey));
-  store.listen({
-    published: ({ snapshot }) => freeReplaced(snapshot),
-    removed: ({ feed, ended }) => {
-      if (ended === "evicted") telemetry.specs.emit({ kind: "spec_evicted", feed });
-    },
-  });
+  let live = readReloadable(config);
+  const store = openStore(config, parts, (sdkKey) => live.preloaded.has(sdkKey));
   const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
-  const backup = parts.backup && startBackup(config, { ...parts, backup: parts.backup, store, preparer });
-  if (backup !== undefined) running.use(backup);
+  const backup =
+    parts.backup && running.use(startBackup(config, parts.backup, { ...parts, store, preparer }));
   const upstream = openUpstream(config, parts);
-  const flow = { upstream, store, preparer, running, backup, intervalMs: () => live.intervalMs };
-  const refresher = tracing.refresher(startRefresher(config, parts, flow));
-  const { clearOnUnauthorized } = config;
+  const stopping = new AbortController();
+  running.defer(() => stopping.abort(new Error("the relay is shutting down")));
+  const refresher = tracing.refresher(
+    new SpecRefresher({
+      source: tracing.source(upstream),
+      preparer,
+      store,
+      clock,
+      policy: { clearOnUnauthorized },
+      maxInFlight: config.maxRequestsInFlight,
+      maxKeys,
+      intervalMs: () => live.intervalMs,
+      emit: telemetry.specs.emit,
+      backup: backup && tracing.writer(backup.writer),
+      signal: stopping.signal,
+    }),
+  );
   const acquirer = tracing.acquirer(
     new SpecAcquirer({ refresher, store, clock, clearOnUnauthorized, ...backup }),
   );
@@ -87,36 +94,42 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       store,
       acquirer,
       clock,
-      maxDenials: DENIALS_PER_KEY * maxKeys,
+      maxNegativeEntries: NEGATIVE_ENTRIES_PER_KEY * maxKeys,
       gate: access.gate,
       recovery: backup?.recovery,
     }),
     notReady: () => readiness.reasons(),
     reconfigure(next) {
-      live = liveOf(next);
+      live = readReloadable(next);
       store.pin(live.preloaded);
       backup?.fleet?.pollEvery(live.intervalMs);
-      poller.follow(live);
-      readiness.follow(live);
+      poller.reconfigure(live);
+      readiness.reconfigure(live);
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-/** What may change while the relay goes on. */
-function liveOf({ pollIntervalMs: intervalMs, preloadSdkKeys, monitoring: { maxStalenessMs } }: Config) {
+/** Returns the settings that a reload may change. */
+function readReloadable({ pollIntervalMs, preloadSdkKeys, monitoring: { maxStalenessMs } }: Config) {
   const preloaded = new Set(preloadSdkKeys);
-  return { intervalMs, maxStalenessMs, preloaded, preload: preloadFeeds(preloadSdkKeys) };
+  return { intervalMs: pollIntervalMs, maxStalenessMs, preloaded, preload: preloadFeeds(preloadSdkKeys) };
 }
 
-function startStore(
+function openStore(
   { maxKeys, preloadSdkKeys }: Config,
-  access: RunningAccess,
+  { access, telemetry }: SpecsParts,
   isPreloaded: (sdkKey: SdkKey) => boolean,
 ): SpecStore {
   const { gate, admission, allowList } = access;
   const allows = (sdkKey: SdkKey) => gate.allows(sdkKey);
   const store = new SpecStore({ maxKeys, pinned: preloadSdkKeys, allows });
+  freeReplacedVersions(store);
+  store.listen({
+    removed: ({ feed, ended }) => {
+      if (ended === "evicted") telemetry.specs.emit({ kind: "spec_evicted", feed });
+    },
+  });
   admission.knownBy((sdkKey) => store.holds(sdkKey) || isPreloaded(sdkKey));
   allowList.onRemoved((removed) => {
     for (const sdkKey of removed) store.removeKey(sdkKey, "unauthorized");
@@ -133,113 +146,37 @@ function openUpstream(
   return new StatsigSpecs(endpoint, clock, maxPayloadBytes);
 }
 
-interface RefresherParts {
-  readonly upstream: StatsigSpecs;
-  readonly store: SpecStore;
-  readonly preparer: SpecPreparer;
-  readonly running: AsyncDisposableStack;
-  readonly backup: RunningBackup | undefined;
-  readonly intervalMs: () => number;
-}
-
-function startRefresher(
-  config: Config,
-  { clock, telemetry, tracing }: SpecsParts,
-  { upstream, store, preparer, running, backup, intervalMs }: RefresherParts,
-): SpecRefresher {
-  const stopping = new AbortController();
-  running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  return new SpecRefresher({
-    source: tracing.source(upstream),
-    preparer,
-    store,
-    clock,
-    policy: { clearOnUnauthorized: config.clearOnUnauthorized },
-    maxInFlight: config.maxRequestsInFlight,
-    maxKeys: config.maxKeys,
-    intervalMs,
-    emit: telemetry.specs.emit,
-    keepFirst: tracing.keepFirst(async (snapshot) => backup?.writer.writeAhead(snapshot)),
-    onForget: (feed, forgotten) => {
-      if (config.clearOnUnauthorized) backup?.writer.remove(feed, forgotten);
-    },
-    signal: stopping.signal,
-  });
-}
-
-interface BackupStart extends SpecsParts {
-  readonly backup: BackupParts;
+interface BackupUsers extends SpecsParts {
   readonly store: SpecStore;
   readonly preparer: SpecPreparer;
 }
 
 interface RunningBackup extends AsyncDisposable {
   readonly recovery: SpecRecovery;
-  readonly fleet?: Fleet;
   readonly writer: BackupWriter;
+  readonly fleet?: Fleet;
 }
 
 function startBackup(
-  config: Config,
-  { backup: parts, store, preparer, clock, supervisor, telemetry, tracing }: BackupStart,
+  { pollIntervalMs: intervalMs, clearOnUnauthorized }: Config,
+  { backup: untraced, fleetChannel: channel, touchEveryMs: everyMs, onReturn, onConfirmed }: BackupParts,
+  { store, preparer, clock, supervisor, telemetry, tracing }: BackupUsers,
 ): RunningBackup {
-  const { board, touchEveryMs: everyMs } = parts;
-  const { emit } = telemetry.specs;
-  const { emit: emitBackup } = telemetry.backup;
-  const backup = tracing.backup(parts.backup);
   const running = new AsyncDisposableStack();
-  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit, emitBackup });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
-  const { pollIntervalMs: intervalMs, clearOnUnauthorized } = config;
   const { signal } = stopping;
-  const parties = { store, recovery, clock, supervisor, emit, signal };
-  const fleet = board && new Fleet({ board, intervalMs, clearOnUnauthorized, ...parties });
-  const writer = running.use(
-    new BackupWriter({
-      backup,
-      recovery,
-      store,
-      clock,
-      supervisor,
-      emit: emitBackup,
-      onKept: (snapshot, kept) => fleet?.kept(snapshot, kept),
-      onNotKept: (snapshot) => fleet?.mayConfirm(snapshot),
-    }),
-  );
-  const keeper = running.use(
-    new BackupKeepAlive({ backup, writer, store, clock, supervisor, emit: emitBackup, everyMs }),
-  );
-  parts.onReturn?.(() => keeper.checkNow());
-  // Whichever relay of a fleet it was that upstream answered.
-  const answered = () => parts.onAnswer?.();
-  store.listen({ published: answered, confirmed: answered });
-  return {
-    recovery,
-    ...(fleet && { fleet }),
-    writer,
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
-  };
-}
-
-/** A smaller version that was replaced is freed in time by itself. */
-const LARGE_BYTES = 1024 * 1024;
-
-/** When requests that were answered with the version before have ended. */
-const FREE_AFTER_MS = 250;
-
-let isFreeing = false;
-
-/**
- * Has the version freed that a large one replaced. By itself it would be much later: the collector sees a small heap, and
- * not the buffers that belong to it.
- */
-function freeReplaced({ bytes }: Snapshot): void {
-  if (bytes.length < LARGE_BYTES || isFreeing) return;
-  isFreeing = true;
-  const free = () => {
-    isFreeing = false;
-    Bun.gc(true);
-  };
-  setTimeout(free, FREE_AFTER_MS).unref();
+  const { emit } = telemetry.specs;
+  const { emit: emitBackup } = telemetry.backup;
+  const backup = tracing.backup(untraced);
+  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit, emitBackup });
+  const parts = { store, recovery, clock, supervisor };
+  const fleet = channel && new Fleet({ channel, intervalMs, clearOnUnauthorized, signal, emit, ...parts });
+  const writer = running.use(new BackupWriter({ backup, fleet, emit: emitBackup, ...parts }));
+  const keepAlive = running.use(new BackupKeepAlive({ backup, writer, everyMs, emit: emitBackup, ...parts }));
+  onReturn?.(() => keepAlive.checkNow());
+  // Versions and confirmations also come from upstream by way of another relay of the fleet.
+  const confirmed = () => onConfirmed?.();
+  store.listen({ published: confirmed, confirmed });
+  return { recovery, writer, ...(fleet && { fleet }), [Symbol.asyncDispose]: () => running.disposeAsync() };
 }

@@ -7,14 +7,9 @@ import { formatPrometheus } from "../telemetry/metrics/prometheus.ts";
 import { MetricRegistry } from "../telemetry/metrics/registry.ts";
 import { KeyTags } from "../telemetry/metrics/tags.ts";
 import type { OtlpMetricsOptions } from "../telemetry/otlp/options.ts";
-import {
-  dropsCountedIn,
-  expectSink,
-  SinkChannel,
-  type SinkChannelOptions,
-  type SinkParts,
-} from "../telemetry/push/channel.ts";
+import { SinkChannel, type SinkChannelOptions } from "../telemetry/push/channel.ts";
 import { PushLoop } from "../telemetry/push/push-loop.ts";
+import { countDropsIn, expectSink, type SinkParts } from "../telemetry/push/sink-health.ts";
 import { RequestRates } from "../telemetry/status/rates.ts";
 import { createTelemetry, type Telemetry } from "../telemetry/telemetry.ts";
 import { type Tracing, UNTRACED } from "../telemetry/tracing/tracing.ts";
@@ -78,7 +73,7 @@ async function startSinks(config: Config, parts: SinkParts): Promise<void> {
   await startOtlp(otlpMetrics, parts);
   const opened = await openPushSinks(config, clock);
   if (opened.length === 0) return;
-  const onDropped = dropsCountedIn(registry);
+  const onDropped = countDropsIn(registry);
   const channels = opened.map(({ sink, size }) => {
     sinks.expect(sink.name);
     return new SinkChannel({ sink, size, clock, supervisor, emit: sinks.emit, onDropped });
@@ -108,19 +103,19 @@ async function openPushSinks({ monitoring, events }: Config, clock: Clock): Prom
 async function startOtlp(options: OtlpMetricsOptions | undefined, parts: SinkParts): Promise<void> {
   if (options === undefined) return;
   const { startOtlpMetrics } = await import("../telemetry/otlp/metrics.ts");
-  const { createOtlpResource } = await import("../telemetry/otlp/export.ts");
+  const { otlpResource } = await import("../telemetry/otlp/export.ts");
   const health = expectSink("otlp", parts);
   const { registry, running } = parts;
-  running.use(await startOtlpMetrics(options, { registry, resource: createOtlpResource(VERSION), health }));
+  running.use(await startOtlpMetrics(options, { registry, resource: otlpResource(VERSION), health }));
 }
 
 /** Returns the decorators that trace the relay. Other components do not know about tracing. OpenTelemetry is loaded only if it is configured. */
 export async function startTracing({ monitoring }: Config, parts: SinkParts): Promise<Tracing> {
   if (monitoring.otlpTraces === undefined) return UNTRACED;
   const { startOtlpTracing } = await import("../telemetry/tracing/otlp-tracing.ts");
-  const { createOtlpResource } = await import("../telemetry/otlp/export.ts");
+  const { otlpResource } = await import("../telemetry/otlp/export.ts");
   const health = expectSink("otlp-traces", parts);
   const { clock, running } = parts;
-  const resource = createOtlpResource(VERSION);
+  const resource = otlpResource(VERSION);
   return running.use(await startOtlpTracing(monitoring.otlpTraces, { clock, resource, health }));
 }

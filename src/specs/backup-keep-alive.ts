@@ -11,13 +11,13 @@ interface BackupKeepAliveOptions {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitBackupEvent;
-  /** Well below the time after which the backup forgets what nobody touches, ms. */
+  /** Interval between two rounds, ms. Well below the TTL of the backup's entries. */
   readonly everyMs: number;
 }
 
 const PARALLEL_TOUCHES = 8;
 
-/** Keeps what the backup has from expiring as long as a relay holds it, and writes anew what is gone from there. */
+/** Refreshes the TTL of the held feeds in the backup, and writes again what the backup has lost. */
 export class BackupKeepAlive implements AsyncDisposable {
   readonly #options: BackupKeepAliveOptions;
   readonly #stopping = new AbortController();
@@ -29,7 +29,7 @@ export class BackupKeepAlive implements AsyncDisposable {
     this.#running = options.supervisor.loop("backup_upkeep", this.#stopping.signal, () => this.#round());
   }
 
-  /** The backup may have lost what it had, such as after a restart. A round that is underway begins anew. */
+  /** Starts a round now, because the backup may have lost data, such as after a restart. A round in progress starts over. */
   checkNow(): void {
     this.#wake.abort();
   }
@@ -44,7 +44,7 @@ export class BackupKeepAlive implements AsyncDisposable {
     const touchInTurn = async () => {
       for (let feed = feeds.pop(); feed !== undefined && !stop.aborted; feed = feeds.pop()) {
         const held = store.peek(feed);
-        // Of a key that upstream refuses nothing is kept longer than need be, and nothing comes back.
+        // A feed that upstream revoked is left to expire, and is not written again.
         if (held === undefined || held.isRevoked) continue;
         if (!(await this.#touch(held))) feeds.length = 0;
       }
@@ -52,7 +52,7 @@ export class BackupKeepAlive implements AsyncDisposable {
     await Promise.all(Array.from({ length: PARALLEL_TOUCHES }, touchInTurn));
   }
 
-  /** False where the backup does not work: the rest would fare no better. */
+  /** Returns false if the backup failed, which it would do for the other feeds as well. */
   async #touch(held: HeldFeed): Promise<boolean> {
     const { feed, snapshot } = held;
     const { backup, writer, emit } = this.#options;

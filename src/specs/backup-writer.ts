@@ -3,6 +3,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { EmitBackupEvent, SpecBackup } from "./backup.ts";
 import { type Feed, feedId } from "./feed.ts";
+import type { Fleet } from "./fleet.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SpecStore } from "./store.ts";
@@ -14,40 +15,42 @@ interface BackupWriterOptions {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitBackupEvent;
-  /** The backup has this version, which is held. `isNew`: it did not have it before. */
-  readonly onKept?: (snapshot: Snapshot, kept: { readonly isNew: boolean }) => void;
-  /** It could not be written, and is tried again. */
-  readonly onNotKept?: (snapshot: Snapshot) => void;
+  /** Notified of each held version that the backup has, and of each attempt to write one that failed. */
+  readonly fleet?: Pick<Fleet, "written" | "writeFailed"> | undefined;
 }
 
-/** Feeds that are written at the same time; more would only wait in the backup's own line. */
+/** Limit of feeds that are written concurrently. More would only wait in the queue of the backup. */
 const PARALLEL_WRITES = 8;
 
-/** After a failure, until the next attempt. */
+/** Delay before the next job after a failure. */
 const RETRY_MS = 1_000;
 
-/** How long serving a version waits for the backup to have it. */
+/** How long publishing a version waits for the backup to store it. */
 const WRITE_AHEAD_MS = 250;
 
-/** How long it waits for a newer version that the backup has. */
+/** How long publishing a version waits for a newer version that the backup turned out to have. */
 const READ_NEWER_MS = 3_000;
 
-/** How long shutdown waits for what is not written yet. */
+/** How long shutdown waits for pending writes. */
 const FLUSH_MS = 3_000;
 
-/** Removals of what this relay never held, which strangers can cause: a key that does not fit is removed the next time that it is refused. */
+/**
+ * Limit of pending removals of feeds that this relay never held, which clients that make up keys can cause. A removal that is
+ * skipped happens when upstream rejects the key the next time.
+ */
 const MAX_REMOVALS_UNHELD = 100_000;
 
 /**
- * Brings each new version into the backup, off every request's path. Any relay may: the backup keeps the newest. Of a feed
- * only the newest job waits, so a backup that is gone for long costs no memory, and gets the newest version when it is back.
+ * Writes each new version to the backup, in the background. Every relay that shares a backup may write: the backup keeps the
+ * newest version. Only the newest job of a feed is pending, so a backup that is down for long costs no memory, and gets the
+ * newest version when it is back.
  */
 export class BackupWriter implements AsyncDisposable {
   readonly #options: BackupWriterOptions;
   readonly #jobs = new BackupJobs();
   readonly #writtenLcuts = new Map<string, number>();
   readonly #lags: BackupLags;
-  /** Whether the version was new, as its write ahead told or will tell. */
+  /** For each version that was written ahead: whether the backup did not have it before. */
   readonly #ahead = new WeakMap<Snapshot, Promise<boolean>>();
   readonly #stopping = new AbortController();
   #workers = 0;
@@ -67,32 +70,32 @@ export class BackupWriter implements AsyncDisposable {
     });
   }
 
-  /** Upstream says that what is held is the newest. */
+  /** Upstream confirmed that the held version is the newest. Writes it unless the backup is known to have it. */
   confirmed(feed: Feed): void {
     const snapshot = this.#options.store.peek(feed)?.snapshot;
     if (snapshot === undefined) return;
     if (this.#writtenLcuts.get(feedId(feed)) !== snapshot.lcut) this.#add({ feed, kind: "write" });
   }
 
-  /** The backup does not have what is held of a feed, whatever was written there. */
+  /** Writes the held version again: the backup lost it. */
   restore(feed: Feed): void {
     this.#writtenLcuts.delete(feedId(feed));
     this.#add({ feed, kind: "write" });
   }
 
-  /** `wasHeld`: a version was held of it until now. */
+  /** Removes the feed from the backup. `wasHeld`: a version of it was held until now. */
   remove(feed: Feed, { wasHeld }: { readonly wasHeld: boolean }): void {
     if (wasHeld || this.#jobs.size < MAX_REMOVALS_UNHELD) this.#add({ feed, kind: "remove" });
   }
 
   /**
-   * Writes a version that is about to be served, so that a relay that dies leaves no older one behind than its clients have.
-   * Where the backup has a newer one, which upstream gave to another relay, that one is held afterwards. Never rejects, and
-   * waits for no backup that is slow.
+   * Writes a version that is about to be served, so that after a crash the backup is not older than what clients already have.
+   * If the backup has a newer version, which upstream sent to another relay, that one is held when the promise resolves.
+   * Never rejects, and does not wait for a slow backup.
    */
   async writeAhead(snapshot: Snapshot): Promise<void> {
     const { backup, recovery, clock } = this.#options;
-    // What is written before a removal is done would be gone after it.
+    // A pending removal would delete the version again.
     if (this.#jobs.isBusy(feedId(snapshot.feed))) return;
     const write = backup.write(snapshot).catch(() => undefined);
     this.#ahead.set(
@@ -112,7 +115,7 @@ export class BackupWriter implements AsyncDisposable {
     const id = feedId(job.feed);
     this.#jobs.add(id, job);
     if (job.kind === "remove") this.#lags.forget(id);
-    else this.#lags.waits(id);
+    else this.#lags.start(id);
     if (this.#workers >= PARALLEL_WRITES) return;
     this.#workers++;
     const working = this.#options.supervisor
@@ -122,48 +125,48 @@ export class BackupWriter implements AsyncDisposable {
   }
 
   async #work(): Promise<void> {
-    // What else happens in this turn is in the map before the first job is taken.
+    // Lets all jobs of this event-loop turn be added before the first one is claimed.
     await Promise.resolve();
     try {
-      for (let next = this.#jobs.take(); next !== undefined; next = this.#jobs.take()) {
-        if (await this.#doAndCount(next)) continue;
+      for (let next = this.#jobs.claim(); next !== undefined; next = this.#jobs.claim()) {
+        if (await this.#runClaimed(next)) continue;
         if (this.#stopping.signal.aborted) return;
         await this.#options.clock.sleep(RETRY_MS, this.#stopping.signal).catch(() => {});
       }
     } finally {
-      // In the moment that it takes no more jobs: what is added after that begins a new worker.
+      // No `await` since the last claim: a job that is added from now on starts a new worker.
       this.#workers--;
     }
   }
 
-  /** False where it must be done again. */
-  async #doAndCount([id, job]: WaitingJob): Promise<boolean> {
+  /** Returns false if the job failed and is pending again. */
+  async #runClaimed([id, job]: ClaimedJob): Promise<boolean> {
     let rest: Job | undefined = job;
     try {
-      rest = await this.#do(job);
+      rest = await this.#run(job);
     } finally {
-      if (rest === undefined) this.#jobs.done(id);
-      else this.#jobs.putBack(id, rest);
+      if (rest === undefined) this.#jobs.ack(id);
+      else this.#jobs.nack(id, rest);
     }
     const isDone = rest === undefined;
-    if (isDone) this.#lags.caughtUp(id, { hasNewer: this.#jobs.has(id) });
+    if (isDone) this.#lags.end(id, { hasNewer: this.#jobs.has(id) });
     return isDone;
   }
 
-  /** What of it must be done again. */
-  async #do(job: Job): Promise<Job | undefined> {
+  /** Returns what is left to do, or undefined if the job is done. */
+  async #run(job: Job): Promise<Job | undefined> {
     const { feed, kind, removesFirst } = job;
-    const { backup, store, emit, onNotKept } = this.#options;
+    const { backup, store, emit, fleet } = this.#options;
     let rest = job;
     try {
       if (kind === "remove" || removesFirst) await this.#remove(feed);
-      // Another relay may write what is not to be removed with it.
+      // If the write fails, the retry must not remove what another relay writes meanwhile.
       rest = { feed, kind };
       if (kind !== "remove") await this.#write(feed);
       return undefined;
     } catch (error) {
       const snapshot = store.peek(feed)?.snapshot;
-      if (kind === "write" && snapshot !== undefined) onNotKept?.(snapshot);
+      if (kind === "write" && snapshot !== undefined) fleet?.writeFailed(snapshot);
       emit({
         kind: "backup_failed",
         source: backup.source,
@@ -178,21 +181,21 @@ export class BackupWriter implements AsyncDisposable {
   async #remove(feed: Feed): Promise<void> {
     await this.#options.backup.remove(feed);
     const held = this.#options.store.peek(feed);
-    // What was written ahead is gone with the rest.
+    // The removal deleted the version that was written ahead, too.
     if (held !== undefined) this.#ahead.delete(held.snapshot);
   }
 
   async #write(feed: Feed): Promise<void> {
     const held = this.#options.store.peek(feed);
-    // Another relay may have removed it, since upstream refuses the key. Written once upstream confirms it.
+    // Another relay may have removed a revoked feed on purpose. It is written once upstream confirms it again.
     if (held === undefined || held.isRevoked) return;
     const { snapshot } = held;
-    const isAhead = await this.#ahead.get(snapshot);
+    const wasAhead = await this.#ahead.get(snapshot);
     this.#ahead.delete(snapshot);
-    const written = isAhead === true ? "new" : await this.#writeNow(snapshot);
-    if (written === "superseded" || this.#options.store.peek(feed) !== held) return;
+    const result = wasAhead === true ? "new" : await this.#writeNow(snapshot);
+    if (result === "superseded" || this.#options.store.peek(feed) !== held) return;
     this.#writtenLcuts.set(feedId(feed), snapshot.lcut);
-    this.#options.onKept?.(snapshot, { isNew: written === "new" });
+    this.#options.fleet?.written(snapshot, { isNew: result === "new" });
   }
 
   async #writeNow(snapshot: Snapshot): Promise<"new" | "known" | "superseded"> {
@@ -204,7 +207,7 @@ export class BackupWriter implements AsyncDisposable {
       return "new";
     }
     if (first.lcut === lcut && !recovery.foundUnusable(feed)) return "known";
-    // Newer than what upstream gave us: another relay's, or nonsense that would stay there for ever.
+    // The backup has a newer version: either another relay's, or an unusable one, which would block every write from now on.
     if (first.lcut > lcut && (await recovery.recover(feed)) !== "unusable") return "superseded";
     const second = await backup.write(snapshot, first.lcut);
     if (second.kind === "written") recovery.replaced(feed);
@@ -220,68 +223,70 @@ export class BackupWriter implements AsyncDisposable {
 interface Job {
   readonly feed: Feed;
   readonly kind: "write" | "remove";
-  /** A removal was still to be done when it came: what the backup has may be newer, and is not to be kept. */
+  /** True if a removal was still pending when this job was added: what the backup has may be newer, and must not stay. */
   readonly removesFirst?: boolean;
 }
 
-type WaitingJob = readonly [id: string, job: Job];
+type ClaimedJob = readonly [id: string, job: Job];
 
-const afterwards = (earlier: Job | undefined, job: Job): Job =>
-  earlier?.kind === "remove" || earlier?.removesFirst ? { ...job, removesFirst: true } : job;
-
-/** Of each feed the newest job that waits; none is given out while another of its feed is being done. */
+/** The pending job of each feed. A feed's job is not handed out while another one of the feed runs. */
 class BackupJobs {
-  readonly #waiting = new Map<string, Job>();
-  readonly #underway = new Set<string>();
+  readonly #pending = new Map<string, Job>();
+  readonly #inFlight = new Set<string>();
 
   get size(): number {
-    return this.#waiting.size;
+    return this.#pending.size;
   }
 
   has(id: string): boolean {
-    return this.#waiting.has(id);
+    return this.#pending.has(id);
   }
 
-  /** Something of the feed waits or is being done. */
+  /** Whether a job of the feed is pending or in flight. */
   isBusy(id: string): boolean {
-    return this.#waiting.has(id) || this.#underway.has(id);
+    return this.#pending.has(id) || this.#inFlight.has(id);
   }
 
+  /** Replaces the pending job of the feed. */
   add(id: string, job: Job): void {
-    this.#waiting.set(id, afterwards(this.#waiting.get(id), job));
+    this.#pending.set(id, afterEarlier(job, this.#pending.get(id)));
   }
 
-  /** The one that waits for longest, until {@link done} or {@link putBack}. */
-  take(): WaitingJob | undefined {
-    for (const [id, job] of this.#waiting) {
-      if (this.#underway.has(id)) continue;
-      this.#waiting.delete(id);
-      this.#underway.add(id);
+  /** Returns the oldest pending job, which is in flight until {@link ack} or {@link nack}. */
+  claim(): ClaimedJob | undefined {
+    for (const [id, job] of this.#pending) {
+      if (this.#inFlight.has(id)) continue;
+      this.#pending.delete(id);
+      this.#inFlight.add(id);
       return [id, job];
     }
     return undefined;
   }
 
-  done(id: string): void {
-    this.#underway.delete(id);
+  ack(id: string): void {
+    this.#inFlight.delete(id);
   }
 
-  /** It could not be done. */
-  putBack(id: string, job: Job): void {
-    this.#underway.delete(id);
-    const newer = this.#waiting.get(id);
-    this.#waiting.set(id, newer === undefined ? job : afterwards(job, newer));
+  /** The job failed: makes `rest` of it pending again, unless a newer job replaces it. */
+  nack(id: string, rest: Job): void {
+    this.#inFlight.delete(id);
+    const newer = this.#pending.get(id);
+    this.#pending.set(id, newer === undefined ? rest : afterEarlier(newer, rest));
   }
 }
 
-/** What is held and on its way into the backup. */
+function afterEarlier(job: Job, earlier: Job | undefined): Job {
+  return earlier?.kind === "remove" || earlier?.removesFirst ? { ...job, removesFirst: true } : job;
+}
+
+/** Held versions that the backup does not have yet. */
 export interface BackupLag {
   readonly feeds: number;
-  /** When the one that waits for longest began to, ms since the Unix epoch; undefined where none does. */
+  /** Since when the longest-waiting feed lags, ms since the Unix epoch; undefined if none does. */
   readonly since: number | undefined;
 }
 
-/** Since when the backup is not known to have what is held of a feed; a newer version does not begin anew. */
+/** Records since when the backup is not known to have the held version of a feed. A newer version does not reset that. */
 class BackupLags {
   readonly #clock: Clock;
   readonly #since = new Map<string, number>();
@@ -290,14 +295,14 @@ class BackupLags {
     this.#clock = clock;
   }
 
-  waits(id: string): void {
+  start(id: string): void {
     this.#since.set(id, this.#since.get(id) ?? this.#clock.now());
   }
 
-  /** What came after what is there now waits since now, at most. */
-  caughtUp(id: string, { hasNewer }: { readonly hasNewer: boolean }): void {
+  /** The backup has a version. `hasNewer`: a newer one is pending, whose lag starts now at the earliest. */
+  end(id: string, { hasNewer }: { readonly hasNewer: boolean }): void {
     this.#since.delete(id);
-    if (hasNewer) this.waits(id);
+    if (hasNewer) this.start(id);
   }
 
   forget(id: string): void {

@@ -2,45 +2,45 @@ import type { Feed } from "./feed.ts";
 import type { RawPayload } from "./payload/payload.ts";
 import type { Snapshot, SnapshotSource } from "./snapshot.ts";
 
-/** A version as a backup gave it back; not looked into yet. */
+/** A version read from a backup, not checked yet. */
 export type BackupRead =
   | { readonly kind: "found"; readonly raw: RawPayload }
-  /** Nothing there, or nothing newer than was asked for. */
+  /** The backup has no version, or none that is newer than requested. */
   | { readonly kind: "none" }
-  /** Something is there that can't be this feed's: another key's, another type, no version. It is never served. */
+  /** The entry cannot be this feed's: it has another key, another type or no version. It is never served. */
   | { readonly kind: "unusable"; readonly detail: string };
 
 export type BackupWrite =
   | { readonly kind: "written" }
-  /** At least as new a version is there; nothing was changed. */
+  /** The backup has this version or a newer one; nothing was changed. */
   | { readonly kind: "not_newer"; readonly lcut: number };
 
 /**
- * Keeps the newest version of each feed outside this process. Every method rejects where the backup does not
- * work just now; none waits for ever.
+ * Keeps the newest version of each feed outside this process. Every method rejects if the backup fails at the moment, and
+ * settles within the backup's own time limits.
  */
 export interface SpecBackup extends AsyncDisposable {
   readonly source: Exclude<SnapshotSource, "upstream">;
 
-  /** What is kept of a feed, where that is newer than `newerThan` (an lcut; -1 for any). */
+  /** Returns the stored version of a feed if it is newer than `newerThan` (an lcut; -1 for any version). */
   read(feed: Feed, newerThan: number): Promise<BackupRead>;
 
   /**
-   * Keeps a version, whole or not at all, unless at least as new a one is there. A version that is there with
-   * the lcut `instead` counts as none: it was read, and found to be unusable.
+   * Stores a version atomically, unless the backup has one that is at least as new. A stored version with the lcut `instead` is
+   * overwritten in any case: it was read, and is unusable.
    */
   write(snapshot: Snapshot, instead?: number): Promise<BackupWrite>;
 
   /**
-   * Keeps from expiring what is there of a version that is held. False if the version must be written again: nothing is
-   * there, or something older, or (as far as that is seen without reading all of it) something damaged.
+   * Keeps the entry of a held version from expiring. Returns false if the version must be written again: the entry is missing,
+   * older, or damaged (as far as that shows without reading all of it).
    */
   touch(snapshot: Snapshot): Promise<boolean>;
 
-  /** Forgets the feed. What is another SDK key's under the same name stays. */
+  /** Removes the feed, but not an entry of another SDK key under the same name. */
   remove(feed: Feed): Promise<void>;
 
-  /** Whether a relay has removed the feed since it was last written. False if only one relay uses the backup. */
+  /** Returns whether a relay has removed the feed since it was last written. Always false if only one relay uses the backup. */
   wasRemoved(feed: Feed): Promise<boolean>;
 }
 
@@ -49,7 +49,7 @@ export type BackupEvent =
   | BackupFailed
   /** An entry that was read, or would be written, is not a valid version of its feed. It is not served. */
   | { readonly kind: "backup_unusable"; readonly feed: Feed; readonly detail: string }
-  /** Another relay removed the entry since upstream rejects the SDK key. This relay writes it again once upstream confirms it. */
+  /** Another relay removed the entry since upstream rejects its SDK key. It is written again once upstream confirms it. */
   | { readonly kind: "backup_removed_elsewhere"; readonly feed: Feed };
 
 export interface BackupFailed {

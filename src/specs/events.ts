@@ -3,14 +3,14 @@ import type { RefusalReason } from "./payload/payload.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { FailureCause } from "./source.ts";
 
-/** What happens to config specs, for whoever watches. */
+/** What happens to config specs, for logs, metrics and the status page. */
 export type SpecEvent =
   | {
       readonly kind: "spec_updated";
       readonly snapshot: Snapshot;
-      /** Undefined for the first version of a feed. */
+      /** The lcut of the replaced version; undefined for the first version of a feed. */
       readonly previousLcut: number | undefined;
-      /** From the request to upstream until clients get the version. */
+      /** Ms from the request to upstream until clients get the version. */
       readonly tookMs: number;
     }
   | { readonly kind: "spec_unchanged"; readonly feed: Feed; readonly lcut: number; readonly tookMs: number }
@@ -35,15 +35,15 @@ export type SpecEvent =
       readonly feed: Feed;
       readonly status: number;
       readonly tookMs: number;
-      /** What was held is still served, was dropped, or there was nothing held. */
+      /** The held version is still served, it was dropped, or no version was held. */
       readonly whatIsHeld: "kept" | "cleared" | "denied";
     }
-  /** A request for what is held begins; it waited so long for its turn. */
+  /** The request of a poll starts; it waited `waitedMs` for a slot. */
   | { readonly kind: "spec_poll_began"; readonly waitedMs: number }
-  /** Polls go on waiting longer for their turn than the interval; told with each of them. */
+  /** Polls keep waiting longer for a slot than the interval. Emitted for each late poll. */
   | { readonly kind: "spec_polls_delayed"; readonly waitedMs: number; readonly intervalMs: number }
   | { readonly kind: "spec_polls_on_time" }
-  /** What this relay of a fleet found when a feed was due; `failed`: it could not look. */
+  /** What this relay of a fleet found when a feed was due; `failed`: the fleet channel failed. */
   | { readonly kind: "fleet_looked"; readonly seen: "confirmed" | "claimed" | "ours" | "failed" }
   | { readonly kind: "spec_evicted"; readonly feed: Feed }
   | { readonly kind: "spec_not_held"; readonly feed: Feed; readonly maxKeys: number };

@@ -1,19 +1,19 @@
 import { hash } from "node:crypto";
 import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 
-/** v1 and v2 payloads differ in shape and are never interchangeable. */
+/** Payloads of v1 and v2 differ in structure and are never interchangeable. */
 export type ApiVersion = "v1" | "v2";
 
 export type SpecFormat = "json" | "proto";
 
-/** What is polled as one. Content codings are no part of it: all of them are made from one fetch. */
+/** The unit of polling. Content codings are not a part of it: all of them are made from one response. */
 export interface Feed {
   readonly sdkKey: SdkKey;
   readonly version: ApiVersion;
   readonly format: SpecFormat;
 }
 
-/** What there can be of a key. */
+/** Returns all feeds that an SDK key can have. */
 export function listFeeds(sdkKey: SdkKey): readonly Feed[] {
   return FORMS.map((form) => ({ sdkKey, ...form }));
 }
@@ -25,7 +25,7 @@ const FORMS = [
   { version: "v2", format: "proto" },
 ] as const;
 
-/** Tells feeds apart inside the process. Holds the whole key: not for people. */
+/** Returns a unique id of the feed, for use inside the process only: it contains the whole SDK key. */
 export function feedId(feed: Feed): string {
   return `${feed.version}/${feed.format}/${feed.sdkKey}`;
 }
@@ -35,12 +35,12 @@ export function feedDigest(feed: Feed, encoding: "hex" | "base64url"): string {
   return hash("sha256", feedId(feed), encoding);
 }
 
-/** How a feed is shown to people. */
+/** Returns a text for logs and pages, with the SDK key masked. */
 export function describeFeed(feed: Feed): string {
   return `${maskSdkKey(feed.sdkKey)} ${feed.version}/${feed.format}`;
 }
 
-/** What SDKs of either kind ask for first. Protobuf is fetched when somebody asks. */
+/** Returns the feeds to preload: JSON, which every SDK can read. Protobuf is fetched when a client requests it. */
 export function preloadFeeds(sdkKeys: readonly SdkKey[]): readonly Feed[] {
   return sdkKeys.flatMap((sdkKey) => [
     { sdkKey, version: "v1", format: "json" } as const,

@@ -8,62 +8,62 @@ import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
-/** What a relay wants to know of a feed that is due for it. All in ms. */
+/** What a relay asks about a feed that is due for it. Times are in ms. */
 export interface Look {
-  /** A confirmation that is older leaves it to be asked for. */
+  /** If the last confirmation is older than this, upstream has to be asked. */
   readonly freshForMs: number;
-  /** A claim that is older does not count. */
+  /** A claim that is older than this has lapsed. */
   readonly claimedForMs: number;
 }
 
-/** Upstream has nothing newer than `lcut`, as a relay of the fleet was told. */
+/** Upstream responded to a relay of the fleet that it has nothing newer than `lcut`. */
 export interface Confirmation {
   readonly lcut: number;
-  /** How long ago upstream answered. */
+  /** How long ago upstream responded. */
   readonly ageMs: number;
-  /** How long ago Statsig was known to have nothing newer; undefined if upstream is a relay that can't say. */
+  /** How long ago Statsig was known to have nothing newer; undefined if upstream is a relay that does not know. */
   readonly confirmedAgoMs: number | undefined;
 }
 
-/** Who asks upstream now. Told in lengths of time: the clocks of the relays need not agree. */
+/** Which relay asks upstream now. Times are durations, because the clocks of the relays may differ. */
 export type Turn =
-  /** Nobody: the last confirmation is fresh. */
+  /** No relay asks: the last confirmation is fresh. */
   | { readonly kind: "confirmed" }
-  /** Another relay, which claimed the feed so long ago. Its claim counts for `leftMs` more. */
+  /** Another relay has claimed the feed `ageMs` ago. Its claim lapses in `leftMs`. */
   | {
       readonly kind: "claimed";
       readonly ageMs: number;
       readonly leftMs: number;
-      /** Upstream told it that the SDK key is not valid. */
+      /** Upstream responded to the other relay that the SDK key is not valid. */
       readonly isRefused: boolean;
     }
-  /** Who looked; from now on it is claimed. */
+  /** The relay that looked, which holds the claim from now on. */
   | { readonly kind: "ours" };
 
 export interface Seen {
   readonly turn: Turn;
-  /** The last one, however old; undefined where none is known, which does not happen with the turn `confirmed`. */
+  /** The last confirmation, however old; undefined if none is known. Always defined with the turn `confirmed`. */
   readonly last: Confirmation | undefined;
 }
 
-/** Where the relays of a fleet tell each other what they know. Every method rejects where it does not work just now. */
+/** How the relays of a fleet share what they know. Every method rejects if the channel fails at the moment. */
 export interface FleetChannel {
-  /** One atomic step: of relays that look at the same moment, one has the claim. */
+  /** Reads what is known of a feed and claims it if it is due, atomically: of concurrent relays, only one gets the claim. */
   look(feed: Feed, look: Look): Promise<Seen>;
   confirm(feed: Feed, confirmation: Confirmation): Promise<void>;
-  /** Upstream says that the SDK key is not valid. */
+  /** Marks the claim: upstream says that the SDK key is not valid. */
   refuse(feed: Feed, claimedForMs: number): Promise<void>;
-  /** Nobody is to ask upstream for so long. */
+  /** Keeps all relays from asking upstream for `ms`. */
   holdOff(feed: Feed, ms: number): Promise<void>;
-  /** Tells all relays at once that the backup has a new version. */
+  /** Notifies all relays that the backup has a new version, at once. */
   announce(feed: Feed, lcut: number): Promise<void>;
-  /** `topic` is {@link topicOf} of the feed: SDK keys are not told. */
+  /** `topic` is {@link toTopic} of the feed: SDK keys are not published. */
   onAnnounced(listener: (topic: string, lcut: number) => void): void;
-  topicOf(feed: Feed): string;
+  toTopic(feed: Feed): string;
 }
 
 interface FleetOptions {
-  readonly board: FleetChannel;
+  readonly channel: FleetChannel;
   readonly store: SpecStore;
   readonly recovery: SpecRecovery;
   readonly clock: Clock;
@@ -75,127 +75,130 @@ interface FleetOptions {
   readonly signal: AbortSignal;
 }
 
-// Parts of the interval of the relay that looks: whoever confirmed or claimed may have another one.
+// Fractions of the polling interval of this relay. The relay that confirmed or claimed may have another interval.
 
-/** Below 1, since polls come up to a tenth sooner than the interval; close to it, so that upstream is asked about once in it. */
+/** Below 1, because polls come up to a tenth early; close to 1, so that upstream is asked about once per interval. */
 const FRESH = 0.95;
 const CLAIMED = 0.9;
-/** For a relay that got no answer the last time: others, which fare better, go on. */
+/** For a relay whose last request failed: relays that reach upstream keep confirming. */
 const FRESH_AFTER_FAILURE = 1.2;
-/** A relay whose own request failed so many intervals ago, or fewer, lets the others go first by so much of one. */
+/** A relay whose request failed within the last `withinIntervals` yields to the others by `later` of an interval. */
 const LATER_AFTER_FAILURE = [
   { withinIntervals: 1.5, later: 0.05 },
   { withinIntervals: 3, later: 0.025 },
 ] as const;
-/** Left to chance, so that relays do not look in step. */
+/** Random share of a delay, so that relays do not look at the same time. */
 const SPREAD = 0.1;
 const SPREAD_AFTER_CLAIM = 0.025;
-/** A relay that waits for another one looks so soon after the claim, and then when it is over: what is new is announced. */
+/** A relay that waits for another one looks this long after the claim, and again when it lapses. New versions are announced. */
 const EARLY = [0.1, 0.4] as const;
 const SPREAD_EARLY = 0.05;
-/** One that finds the news of another missing in the backup gives it so much time to arrive, and asks for itself then. */
+/** If the backup lacks a confirmed version, this is how long the relay waits for it before it asks upstream itself. */
 const MISSING = 0.5;
 
-/** A request does not take longer than this: whoever claimed the feed has died, or can't reach upstream. */
+/** Longest validity of a claim: requests are shorter, so a relay that claimed earlier has died or cannot reach upstream. */
 const MAX_CLAIMED_MS = 60_000;
 
-/** A board that has not answered by then is taken for gone. */
-const BOARD_TIMEOUT_MS = 1_000;
+/** A channel that does not respond within this time has failed. */
+const CHANNEL_TIMEOUT_MS = 1_000;
 
-/** A client that waits for a feed of which nothing is held waits so long for another relay, which asks upstream, at least. */
-const EMPTY_HANDED_MS = 2_000;
-const EMPTY_HANDED_EVERY_MS = 100;
+/** How long a client with a cache miss waits at least for another relay that is asking upstream, and how often it looks. */
+const MISS_WAIT_MS = 2_000;
+const MISS_LOOK_EVERY_MS = 100;
 
-type Following =
-  /** What is held is the newest, or another relay is finding out whether it is; look again after `againMs`. */
+type FollowOutcome =
+  /** The held version is the newest, or another relay is finding out; look again after `againMs`. */
   | { readonly kind: "followed"; readonly againMs: number }
-  /** Nobody else asks upstream, or we can't know: ask it ourselves. */
+  /** This relay must ask upstream: no other relay does, or the channel failed. */
   | { readonly kind: "ours" };
 
-const OURS: Following = { kind: "ours" };
+const OURS: FollowOutcome = { kind: "ours" };
 
-/** What upstream last said to this relay. */
-interface Answer {
+/** What upstream last confirmed to this relay. */
+interface OwnConfirmation {
   readonly lcut: number;
-  /** By {@link Clock.elapsed}. */
+  /** As in {@link Clock.elapsed}. */
   readonly at: number;
 }
 
 /**
- * Has one relay of many ask upstream for a feed in each interval: the one that claims it. The others take what it finds from
- * the backup. No relay leads: a claim is good for one request, and one that comes to nothing runs out within the interval,
+ * Makes one relay of many ask upstream for a feed per interval: the one that claims the feed. The others read what it finds
+ * from the backup. There is no leader: a claim covers one request, and one that leads to nothing lapses within the interval,
  * so that the next relay asks.
  */
 export class Fleet {
   readonly #options: FleetOptions;
   #intervalMs: number;
-  /** Feeds that are held, or preloaded. What is kept by topic below is of these alone. */
+  /** Feeds that are held or preloaded, by topic. The maps below have entries of these alone. */
   readonly #topics = new Map<string, Feed>();
-  readonly #answers = new Map<string, Answer>();
-  /** When this relay's last request got no answer. */
+  readonly #ownConfirmations = new Map<string, OwnConfirmation>();
+  /** When this relay's last request failed. */
   readonly #failedAt = new Map<string, number>();
-  /** The version that may be confirmed: the backup has it, or does not take it. */
-  readonly #tellable = new Map<string, number>();
-  /** The version that the backup lacked when it was last looked for. */
+  /** The lcut that may be confirmed to the fleet: the backup has it, or failed to store it. */
+  readonly #confirmable = new Map<string, number>();
+  /** The confirmed lcut that the backup lacked when it was last read. */
   readonly #missing = new Map<string, number>();
 
   constructor(options: FleetOptions) {
     this.#options = options;
     this.#intervalMs = options.intervalMs;
-    const { board, store, supervisor } = options;
+    const { channel, store, supervisor } = options;
     store.listen({
-      added: ({ feed }) => this.#topics.set(board.topicOf(feed), feed),
-      removed: ({ feed }) => this.#forget(board.topicOf(feed)),
+      added: ({ feed }) => this.#topics.set(channel.toTopic(feed), feed),
+      removed: ({ feed }) => this.#forget(channel.toTopic(feed)),
     });
-    board.onAnnounced((topic, lcut) => {
+    channel.onAnnounced((topic, lcut) => {
       const feed = this.#topics.get(topic);
       if (feed !== undefined) void supervisor.task("fleet_notices", () => this.#catchUp(feed, lcut));
     });
   }
 
   #forget(topic: string): void {
-    for (const each of [this.#topics, this.#answers, this.#failedAt, this.#tellable, this.#missing]) {
-      each.delete(topic);
-    }
+    const maps = [this.#topics, this.#ownConfirmations, this.#failedAt, this.#confirmable, this.#missing];
+    for (const each of maps) each.delete(topic);
   }
 
-  /** From now on upstream is asked so often. */
+  /** Changes the polling interval. */
   pollEvery(intervalMs: number): void {
     this.#intervalMs = intervalMs;
   }
 
-  /** A reading that was underway may have begun before the announced version was there. */
+  /** Tries twice: a read that was already in flight may have started before the announced version was there. */
   async #catchUp(feed: Feed, lcut: number): Promise<void> {
-    const { store, recovery, clock } = this.#options;
+    const { recovery, clock } = this.#options;
     if (isInFuture(lcut, clock.now())) return;
     for (let attempt = 0; attempt < 2; attempt++) {
-      if ((store.peek(feed)?.snapshot.lcut ?? -1) >= lcut) return;
+      if (this.#heldLcut(feed) >= lcut) return;
       await recovery.recover(feed);
     }
   }
 
-  /** What is known of a feed that is polled without asking upstream, or that it is for this relay to ask. */
-  async poll(feed: Feed, asked: HeldFeed | undefined): Promise<Following> {
-    const { board, store } = this.#options;
-    // A preloaded feed hears of its first version as well.
-    if (asked === undefined && store.peek(feed) === undefined) this.#topics.set(board.topicOf(feed), feed);
+  #heldLcut(feed: Feed): number {
+    return this.#options.store.peek(feed)?.snapshot.lcut ?? -1;
+  }
+
+  /** Brings a feed that is due for a poll up to date without upstream, or returns that this relay must ask upstream. */
+  async poll(feed: Feed, held: HeldFeed | undefined): Promise<FollowOutcome> {
+    const { channel, store } = this.#options;
+    // A preloaded feed that is not held yet must receive announcements as well.
+    if (held === undefined && store.peek(feed) === undefined) this.#topics.set(channel.toTopic(feed), feed);
     const seen = await this.#look(feed);
     if (seen === undefined) return OURS;
-    // What was dropped does not come back from a backup in which it may still be.
+    // A dropped feed must not come back from a backup that may still have it.
     if (seen.turn.kind === "claimed" && seen.turn.isRefused && this.#isDropped(feed)) {
       return { kind: "followed", againMs: this.#againAfterClaimMs(seen.turn) };
     }
-    const hasNewest = await this.#take(feed, seen.last, asked);
+    const hasNewest = await this.#catchUpWith(seen.last, feed, held);
     switch (seen.turn.kind) {
       case "ours":
         return OURS;
       case "claimed":
-        if (seen.turn.isRefused && this.#mustHearRefusal(feed)) return OURS;
-        if (store.peek(feed) === undefined) await this.#options.recovery.recover(feed, asked);
+        if (seen.turn.isRefused && this.#mustAskAboutRefusal(feed)) return OURS;
+        if (store.peek(feed) === undefined) await this.#options.recovery.recover(feed, held);
         return { kind: "followed", againMs: this.#againAfterClaimMs(seen.turn) };
       case "confirmed": {
         if (!hasNewest) return this.#followMissing(feed, seen.last?.lcut ?? 0);
-        const leftMs = Math.max(0, this.#lookFor(feed).freshForMs - (seen.last?.ageMs ?? 0));
+        const leftMs = Math.max(0, this.#lookOptions(feed).freshForMs - (seen.last?.ageMs ?? 0));
         return { kind: "followed", againMs: leftMs + this.#spreadMs(SPREAD) };
       }
     }
@@ -206,8 +209,11 @@ export class Fleet {
     return clearOnUnauthorized && store.peek(feed) === undefined;
   }
 
-  /** What is held is dropped only where upstream says so itself. Else it is served on, and another relay's word will do. */
-  #mustHearRefusal(feed: Feed): boolean {
+  /**
+   * Returns whether this relay must ask upstream itself, after upstream rejected the SDK key of another relay. To drop a feed, a
+   * relay needs a response of its own; to serve it as revoked, another relay's response is enough.
+   */
+  #mustAskAboutRefusal(feed: Feed): boolean {
     const { store, clock, clearOnUnauthorized } = this.#options;
     const held = store.peek(feed);
     if (held === undefined || held.isRevoked) return false;
@@ -215,36 +221,36 @@ export class Fleet {
     return clearOnUnauthorized;
   }
 
-  /** The same for a client that waits for its first version, and not for long. */
-  async firstSight(feed: Feed): Promise<Following> {
+  /** As {@link poll}, for a client that waits for the first version of a feed. Gives up after 2 to 4 s. */
+  async cacheMiss(feed: Feed): Promise<FollowOutcome> {
     const { store, clock, recovery, signal } = this.#options;
-    const giveUpAt = clock.elapsed() + EMPTY_HANDED_MS * (1 + Math.random());
+    const giveUpAt = clock.elapsed() + MISS_WAIT_MS * (1 + Math.random());
     for (let looks = 0; clock.elapsed() < giveUpAt; looks++) {
       const seen = await this.#look(feed);
       if (seen === undefined || seen.turn.kind === "ours") return OURS;
-      if (await this.#take(feed, seen.last)) return { kind: "followed", againMs: 0 };
+      if (await this.#catchUpWith(seen.last, feed)) return { kind: "followed", againMs: 0 };
       if (seen.turn.kind === "confirmed") return OURS;
       if (looks === 0) await recovery.recover(feed);
       if (store.peek(feed) !== undefined) return { kind: "followed", againMs: 0 };
-      await clock.sleep(EMPTY_HANDED_EVERY_MS, signal);
+      await clock.sleep(MISS_LOOK_EVERY_MS, signal);
     }
     return OURS;
   }
 
-  /** Undefined where the board does not work. */
+  /** Returns undefined if the channel failed. */
   async #look(feed: Feed): Promise<Seen | undefined> {
-    const { board, clock, emit } = this.#options;
-    const look = board.look(feed, this.#lookFor(feed));
-    const seen = await withTimeout(look, BOARD_TIMEOUT_MS, clock).catch(() => undefined);
+    const { channel, clock, emit } = this.#options;
+    const look = channel.look(feed, this.#lookOptions(feed));
+    const seen = await withTimeout(look, CHANNEL_TIMEOUT_MS, clock).catch(() => undefined);
     emit({ kind: "fleet_looked", seen: seen?.turn.kind ?? "failed" });
     return seen;
   }
 
-  #lookFor(feed: Feed): Look {
-    const { board, clock } = this.#options;
+  #lookOptions(feed: Feed): Look {
+    const { channel, clock } = this.#options;
     const intervalMs = this.#intervalMs;
     const claimed = (later: number) => Math.min(CLAIMED * intervalMs, MAX_CLAIMED_MS) + later * intervalMs;
-    const failedAt = this.#failedAt.get(board.topicOf(feed));
+    const failedAt = this.#failedAt.get(channel.toTopic(feed));
     if (failedAt === undefined) return { freshForMs: FRESH * intervalMs, claimedForMs: claimed(0) };
     const intervalsAgo = (clock.elapsed() - failedAt) / intervalMs;
     const later =
@@ -252,21 +258,21 @@ export class Fleet {
     return { freshForMs: FRESH_AFTER_FAILURE * intervalMs, claimedForMs: claimed(later) };
   }
 
-  /** Whether what is held is as new as what was confirmed, once the backup was looked into. */
-  async #take(feed: Feed, last: Confirmation | undefined, asked?: HeldFeed): Promise<boolean> {
+  /** Reads the backup if the held version is older than the confirmed one. Returns whether it is as new afterwards. */
+  async #catchUpWith(last: Confirmation | undefined, feed: Feed, held?: HeldFeed): Promise<boolean> {
     const { store, recovery, clock } = this.#options;
     if (last === undefined) return false;
-    if ((store.peek(feed)?.snapshot.lcut ?? -1) < last.lcut) await recovery.recover(feed, asked);
-    if ((store.peek(feed)?.snapshot.lcut ?? -1) < last.lcut) return false;
+    if (this.#heldLcut(feed) < last.lcut) await recovery.recover(feed, held);
+    if (this.#heldLcut(feed) < last.lcut) return false;
     const { confirmedAgoMs } = last;
-    // Also where it is old: it is the last that anybody knows.
+    // Even an old confirmation counts: it is the last one that any relay knows.
     if (confirmedAgoMs !== undefined) store.confirm(feed, takeInstant(clock, confirmedAgoMs));
     return true;
   }
 
-  /** The relay that has the version may still be writing it; or it can't, and every relay must ask. */
-  #followMissing(feed: Feed, lcut: number): Following {
-    const topic = this.#options.board.topicOf(feed);
+  /** The relay that has the version may still be writing it; if it cannot write it, every relay must ask upstream. */
+  #followMissing(feed: Feed, lcut: number): FollowOutcome {
+    const topic = this.#options.channel.toTopic(feed);
     const wasMissing = this.#missing.get(topic) === lcut;
     if (wasMissing || !this.#topics.has(topic)) return OURS;
     this.#missing.set(topic, lcut);
@@ -283,60 +289,64 @@ export class Fleet {
     return this.#intervalMs * part * Math.random();
   }
 
-  /** Upstream answered this relay: what is held is the newest. */
-  answered(feed: Feed): void {
-    const { board, store, clock } = this.#options;
-    const topic = board.topicOf(feed);
+  /** Upstream confirmed to this relay that the held version is the newest. */
+  upstreamConfirmed(feed: Feed): void {
+    const { channel, store, clock } = this.#options;
+    const topic = channel.toTopic(feed);
     const held = store.peek(feed);
     if (held === undefined) return;
     const { lcut } = held.snapshot;
-    const isUnchanged = this.#answers.get(topic)?.lcut === lcut;
+    const isUnchanged = this.#ownConfirmations.get(topic)?.lcut === lcut;
     this.#failedAt.delete(topic);
-    this.#answers.set(topic, { lcut, at: clock.elapsed() });
-    // A new version is confirmed once the backup has it; one that it still lacks an interval later, others must ask for.
-    if (isUnchanged || this.#tellable.get(topic) === lcut) this.#confirm(held);
+    this.#ownConfirmations.set(topic, { lcut, at: clock.elapsed() });
+    // A new version is confirmed once the backup has it. If it lacks the version an interval later, the others must ask upstream.
+    if (isUnchanged || this.#confirmable.get(topic) === lcut) this.#confirm(held);
   }
 
-  /** It says that the SDK key is not valid. */
-  refused(feed: Feed): void {
-    this.failed(feed);
-    this.#options.board.refuse(feed, this.#lookFor(feed).claimedForMs).catch(() => {});
+  /** Upstream responded to this relay that the SDK key is not valid. */
+  upstreamUnauthorized(feed: Feed): void {
+    this.upstreamFailed(feed);
+    this.#options.channel.refuse(feed, this.#lookOptions(feed).claimedForMs).catch(() => {});
   }
 
-  /** It gave no answer. `retryAfterMs`: for how long it wants to be left alone. */
-  failed(feed: Feed, retryAfterMs = 0): void {
-    const { board, clock } = this.#options;
-    const topic = board.topicOf(feed);
+  /** A request of this relay failed. `retryAfterMs`: how long upstream asked to wait. */
+  upstreamFailed(feed: Feed, retryAfterMs = 0): void {
+    const { channel, clock } = this.#options;
+    const topic = channel.toTopic(feed);
     if (this.#topics.has(topic)) this.#failedAt.set(topic, clock.elapsed());
-    // Where the others don't hear of it, they find out for themselves.
-    if (retryAfterMs > CLAIMED * this.#intervalMs) board.holdOff(feed, retryAfterMs).catch(() => {});
+    // If this fails, the other relays get the same response from upstream.
+    if (retryAfterMs > CLAIMED * this.#intervalMs) channel.holdOff(feed, retryAfterMs).catch(() => {});
   }
 
-  /** The backup has this version. */
-  kept(snapshot: Snapshot, { isNew }: { readonly isNew: boolean }): void {
+  /** The backup has this version. `isNew`: it did not have it before. */
+  written(snapshot: Snapshot, { isNew }: { readonly isNew: boolean }): void {
     const { feed, lcut } = snapshot;
-    this.mayConfirm(snapshot);
-    // Who does not hear it finds it at the next look.
-    if (isNew) this.#options.board.announce(feed, lcut).catch(() => {});
+    this.#allowConfirmation(snapshot);
+    // If this fails, the other relays find the version when they look next.
+    if (isNew) this.#options.channel.announce(feed, lcut).catch(() => {});
   }
 
-  /** Also where the backup does not take this version, so that the other relays have to ask upstream for it. */
-  mayConfirm({ feed, lcut }: Snapshot): void {
+  /** The backup failed to store this version. It is confirmed nevertheless, so that the other relays ask upstream for it. */
+  writeFailed(snapshot: Snapshot): void {
+    this.#allowConfirmation(snapshot);
+  }
+
+  #allowConfirmation({ feed, lcut }: Snapshot): void {
     const held = this.#options.store.peek(feed);
     if (held?.snapshot.lcut !== lcut) return;
-    this.#tellable.set(this.#options.board.topicOf(feed), lcut);
+    this.#confirmable.set(this.#options.channel.toTopic(feed), lcut);
     this.#confirm(held);
   }
 
   #confirm(held: HeldFeed): void {
-    const { board, clock } = this.#options;
+    const { channel, clock } = this.#options;
     const { feed, snapshot } = held;
-    const answer = this.#answers.get(board.topicOf(feed));
-    // What came from another relay, that one confirms.
-    if (answer?.lcut !== snapshot.lcut) return;
-    const ageMs = clock.elapsed() - answer.at;
+    const own = this.#ownConfirmations.get(channel.toTopic(feed));
+    // A version that came from another relay is confirmed by that relay.
+    if (own?.lcut !== snapshot.lcut) return;
+    const ageMs = clock.elapsed() - own.at;
     const confirmation = { lcut: snapshot.lcut, ageMs, confirmedAgoMs: held.confirmedAgoMs(clock) };
-    // Without it the others ask upstream for themselves.
-    board.confirm(feed, confirmation).catch(() => {});
+    // If this fails, the other relays ask upstream themselves.
+    channel.confirm(feed, confirmation).catch(() => {});
   }
 }

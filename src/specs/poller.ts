@@ -1,8 +1,8 @@
+import { backoffMs, MAX_RETRY_DELAY_MS } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { AcquireOutcome, SpecAcquirer } from "./acquire.ts";
 import { type Feed, feedId } from "./feed.ts";
-import { pollDelayMs } from "./poll-delay.ts";
 import type { SpecStore } from "./store.ts";
 
 interface SpecPollerOptions {
@@ -11,33 +11,41 @@ interface SpecPollerOptions {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly intervalMs: number;
-  /** Polled from the start and for ever, held or not. */
+  /** Feeds that are polled from the start and forever, whether or not they are held. */
   readonly preload: readonly Feed[];
 }
 
-/** What may change while it polls. */
+/** The settings that a reload may change. */
 type PollPlan = Pick<SpecPollerOptions, "intervalMs" | "preload">;
 
-/** A feed that is polled. */
-interface Loop {
+interface PollLoop {
   readonly ended: AbortController;
-  /** Of the time until the next poll. */
+  /** Interrupts the wait for the next poll. */
   waiting: AbortController;
 }
 
-/** What the next delay of a feed depends on. */
-interface Polled {
+interface LastPoll {
   readonly outcome: AcquireOutcome | undefined;
+  /** Consecutive polls that failed for a feed that upstream seems not to have. */
   readonly misses: number;
 }
 
+const NOT_POLLED: LastPoll = { outcome: undefined, misses: 0 };
+
+/** Fraction of a delay that is random, so that feeds and relays do not poll in step. */
+const JITTER = 0.1;
+
+/** Longest wait for another relay of the fleet, in intervals; see `fleet.ts`. */
+const LONGEST_FOLLOWING = 1.3;
+
 /**
- * Asks upstream for each held feed once per interval, each in its own loop, so that a slow one delays no other. A
- * failure changes nothing about that, see {@link pollDelayMs}.
+ * Polls upstream for each held feed once per interval, each in its own loop, so that a slow feed does not delay the others.
+ * Also a feed that fails is polled once per interval: that is little load, and the newest version arrives one interval after
+ * upstream has recovered, whatever failed and for how long.
  */
 export class SpecPoller implements AsyncDisposable {
   readonly #options: SpecPollerOptions;
-  readonly #loops = new Map<string, Loop>();
+  readonly #loops = new Map<string, PollLoop>();
   #plan: PollPlan;
   #preloaded: ReadonlySet<string>;
   #isDisposed = false;
@@ -47,96 +55,96 @@ export class SpecPoller implements AsyncDisposable {
     this.#plan = options;
     this.#preloaded = new Set(options.preload.map(feedId));
     options.store.listen({
-      added: ({ feed }) => this.#begin(feed, this.#delayMs(UNPOLLED)),
+      added: ({ feed }) => this.#startLoop(feed, this.#delayMs(NOT_POLLED)),
       removed: ({ feed }) => {
-        if (!this.#preloaded.has(feedId(feed))) this.#end(feedId(feed));
+        if (!this.#preloaded.has(feedId(feed))) this.#endLoop(feedId(feed));
       },
     });
   }
 
   start(): void {
-    for (const feed of this.#plan.preload) this.#begin(feed, 0);
+    for (const feed of this.#plan.preload) this.#startLoop(feed, 0);
   }
 
-  /** Takes over another plan. What waits for its next poll waits by the new interval, counted from its last. */
-  follow(plan: PollPlan): void {
+  /** Applies another plan. A new interval applies at once, counted from the last poll of each feed. */
+  reconfigure(plan: PollPlan): void {
     const before = this.#plan;
     this.#plan = plan;
     this.#preloaded = new Set(plan.preload.map(feedId));
     this.start();
     for (const feed of before.preload) {
       const isWanted = this.#preloaded.has(feedId(feed)) || this.#options.store.peek(feed) !== undefined;
-      if (!isWanted) this.#end(feedId(feed));
+      if (!isWanted) this.#endLoop(feedId(feed));
     }
     if (plan.intervalMs === before.intervalMs) return;
     for (const { waiting } of this.#loops.values()) waiting.abort();
   }
 
-  #begin(feed: Feed, firstDelayMs: number): void {
+  #startLoop(feed: Feed, firstDelayMs: number): void {
     const id = feedId(feed);
     if (this.#isDisposed || this.#loops.has(id)) return;
     const loop = { ended: new AbortController(), waiting: new AbortController() };
     this.#loops.set(id, loop);
-    void this.#options.supervisor.loop(
-      "spec_polls",
-      loop.ended.signal,
-      this.#polls(feed, firstDelayMs, loop),
-    );
+    const round = this.#createRound(feed, firstDelayMs, loop);
+    void this.#options.supervisor.loop("spec_polls", loop.ended.signal, round);
   }
 
-  #end(id: string): void {
+  #endLoop(id: string): void {
     const loop = this.#loops.get(id);
     this.#loops.delete(id);
     loop?.ended.abort(new Error("the feed is no longer held"));
     loop?.waiting.abort();
   }
 
-  /** Each call waits until the feed is due, and asks. */
-  #polls(feed: Feed, firstDelayMs: number, loop: Loop): () => Promise<void> {
-    let polled = UNPOLLED;
+  /** Returns a function that waits until the feed is due and polls it. */
+  #createRound(feed: Feed, firstDelayMs: number, loop: PollLoop): () => Promise<void> {
+    let last = NOT_POLLED;
     let delayMs = firstDelayMs;
     return async () => {
-      await this.#wait(loop, delayMs, () => this.#delayMs(polled));
+      await this.#wait(loop, delayMs, () => this.#delayMs(last));
       const outcome = await this.#options.acquirer.acquire(feed, "poll");
       loop.ended.signal.throwIfAborted();
-      polled = { outcome, misses: this.#isMissing(feed, outcome) ? polled.misses + 1 : 0 };
-      delayMs = this.#delayMs(polled);
+      last = { outcome, misses: this.#isMissing(feed, outcome) ? last.misses + 1 : 0 };
+      delayMs = this.#delayMs(last);
     };
   }
 
-  /** Upstream has the key, but not this feed of it: preloaded are all feeds, whichever clients may ask for. */
+  /** Upstream has the key, but seems not to have this feed: v1 and v2 of a key are preloaded, even if it has only one. */
   #isMissing(feed: Feed, outcome: AcquireOutcome): boolean {
     const { store } = this.#options;
     return outcome.kind === "failed" && store.peek(feed) === undefined && store.holds(feed.sdkKey);
   }
 
-  #delayMs({ outcome, misses }: Polled): number {
-    if (outcome?.kind === "followed") return Math.min(outcome.againMs, this.#longestFollowingMs);
+  /** Returns the ms from one poll to the next: the interval, but at least Retry-After. Doubles for a missing feed. */
+  #delayMs({ outcome, misses }: LastPoll): number {
+    const { intervalMs } = this.#plan;
+    // After a reload with a shorter interval, what other relays found must not count for longer.
+    if (outcome?.kind === "followed") return Math.min(outcome.againMs, LONGEST_FOLLOWING * intervalMs);
+    const maxMs = Math.max(MAX_RETRY_DELAY_MS, intervalMs);
+    const delayMs = backoffMs({ attempt: misses, firstMs: intervalMs, maxMs, jitter: JITTER });
     const retryAfterMs = outcome?.kind === "failed" ? outcome.retryAfterMs : undefined;
-    return pollDelayMs({ intervalMs: this.#plan.intervalMs, misses, retryAfterMs }, Math.random());
+    if (retryAfterMs === undefined) return delayMs;
+    // Upstream may send the same Retry-After date for all feeds to all relays.
+    const spreadMs = JITTER * Math.min(intervalMs, retryAfterMs) * Math.random();
+    return Math.max(delayMs, Math.min(retryAfterMs, maxMs) + spreadMs);
   }
 
-  /** By an interval that has become shorter, what was learned of others must not count for longer. */
-  get #longestFollowingMs(): number {
-    return LONGEST_FOLLOWING * this.#plan.intervalMs;
-  }
-
-  /** Sleeps until the next poll. `again` gives the delay by a plan that changed meanwhile. */
-  async #wait(loop: Loop, delayMs: number, again: () => number): Promise<void> {
+  /** Sleeps until the next poll. If the plan changes meanwhile, `newDelay` returns the delay by the new plan. */
+  async #wait(loop: PollLoop, delayMs: number, newDelay: () => number): Promise<void> {
     const { clock } = this.#options;
     const startedAt = clock.elapsed();
     let leftMs = delayMs;
-    while (!(await this.#slept(loop, leftMs))) {
+    while (!(await this.#sleep(loop, leftMs))) {
       loop.ended.signal.throwIfAborted();
       const sleptMs = clock.elapsed() - startedAt;
-      const newDelayMs = again();
-      // All those that are late must not ask at one moment.
+      const newDelayMs = newDelay();
+      // Feeds that are overdue by the new interval must not all poll at the same time.
       leftMs = sleptMs < newDelayMs ? newDelayMs - sleptMs : newDelayMs * Math.random();
     }
   }
 
-  /** False where it was interrupted. */
-  async #slept(loop: Loop, ms: number): Promise<boolean> {
+  /** Returns false if the wait was interrupted. */
+  async #sleep(loop: PollLoop, ms: number): Promise<boolean> {
     loop.waiting = new AbortController();
     try {
       await this.#options.clock.sleep(ms, loop.waiting.signal);
@@ -149,11 +157,6 @@ export class SpecPoller implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isDisposed = true;
-    for (const id of [...this.#loops.keys()]) this.#end(id);
+    for (const id of [...this.#loops.keys()]) this.#endLoop(id);
   }
 }
-
-/** In intervals; see `fleet.ts`. */
-const LONGEST_FOLLOWING = 1.3;
-
-const UNPOLLED: Polled = { outcome: undefined, misses: 0 };

@@ -9,105 +9,103 @@ import { type ApiVersion, type Feed, feedId, type SpecFormat } from "./feed.ts";
 import { recoverAny, type SpecRecovery } from "./recovery.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
-export type SpecLookup = { readonly kind: "held"; readonly held: HeldFeed } | NegativeEntry | Throttled;
+type Held = { readonly kind: "held"; readonly held: HeldFeed };
 
-/** How long a client that can read protobuf waits for it where JSON is held. */
+export type SpecLookup = Held | NegativeEntry | Throttled;
+
+/** How long a client that can read protobuf waits for it if JSON is held. */
 const SLOW_PROTO_MS = 1_000;
 
-/** How long a client waits for the first version of a feed. Fetching it goes on: a large one over a slow link takes minutes. */
-const PATIENCE_MS = 30_000;
+/** How long a client waits for the first version of a feed. The fetch continues: a large one over a slow link takes minutes. */
+const MISS_TIMEOUT_MS = 30_000;
 
-/** A denied feed is looked for in the backup so often. */
-const LOOK_UP_EVERY_MS = 1_000;
+/** Shortest interval between two reads of the backup for a feed in the negative cache. */
+const RECOVER_EVERY_MS = 1_000;
 
 interface SpecQueryOptions {
   readonly store: SpecStore;
   readonly acquirer: Pick<SpecAcquirer, "acquire">;
   readonly clock: Clock;
-  /** Negative answers remembered; beyond, the least recently used is forgotten. */
-  readonly maxDenials: number;
+  /** Size of the negative cache; beyond it, the least recently used entry is evicted. */
+  readonly maxNegativeEntries: number;
   readonly gate: KeyGate;
   readonly recovery?: SpecRecovery | undefined;
 }
 
-/** What clients ask, on every protocol: the config spec of a key. */
+/** Looks up the config specs that clients of every protocol request. */
 export class SpecQuery {
   readonly #options: SpecQueryOptions;
-  readonly #denials: NegativeCache;
-  /** Denied feeds that the backup was asked for a moment ago. */
-  readonly #lookedUp: LRUCache<string, true>;
+  readonly #negative: NegativeCache;
+  /** Feeds in the negative cache for which the backup was read less than {@link RECOVER_EVERY_MS} ago. */
+  readonly #recentlyRecovered: LRUCache<string, true>;
 
   constructor(options: SpecQueryOptions) {
     this.#options = options;
-    const { maxDenials: max, clock } = options;
-    this.#denials = new NegativeCache(max, clock);
+    const { maxNegativeEntries: max, clock } = options;
+    this.#negative = new NegativeCache(max, clock);
     const perf = { now: () => clock.elapsed() };
-    this.#lookedUp = new LRUCache({ max, ttl: LOOK_UP_EVERY_MS, perf, ttlResolution: 0 });
+    this.#recentlyRecovered = new LRUCache({ max, ttl: RECOVER_EVERY_MS, perf, ttlResolution: 0 });
   }
 
-  /** What is in memory; all that the path of most requests needs. Takes any text for the key. */
+  /** Returns the feed from memory, which is enough for most requests. Accepts any text as the SDK key. */
   held(sdkKey: string, version: ApiVersion, format: SpecFormat): HeldFeed | undefined {
     return this.#options.store.find(sdkKey, version, format);
   }
 
   /**
-   * What is in memory, else what can be had of upstream and the backup now. A client that can read protobuf can read JSON too:
-   * where protobuf is not to be had, or not soon, JSON that is held answers.
+   * Returns the feed from memory, or fetches it from upstream and the backup. A client that can read protobuf can read JSON
+   * too: held JSON is returned if protobuf is not available, or not soon.
    */
   async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecLookup> {
+    const feed = { sdkKey, version, format };
+    const held = this.#find(feed);
+    if (held !== undefined) return held;
+    const fetched = this.#fetchOnMiss(feed);
+    return format === "json" ? fetched : this.#orHeldJson(fetched, feed);
+  }
+
+  #find({ sdkKey, version, format }: Feed): Held | undefined {
     const held = this.held(sdkKey, version, format);
-    if (held !== undefined) return { kind: "held", held };
-    const firstSight = this.#firstSight({ sdkKey, version, format });
-    return format === "json" ? firstSight : this.#orHeldJson(firstSight, sdkKey, version);
+    return held && { kind: "held", held };
   }
 
-  async #orHeldJson(proto: Promise<SpecLookup>, sdkKey: SdkKey, version: ApiVersion): Promise<SpecLookup> {
-    const json = (): SpecLookup | undefined => {
-      const held = this.held(sdkKey, version, "json");
-      return held && { kind: "held", held };
-    };
-    const answered = new AbortController();
-    const late = this.#options.clock.sleep(SLOW_PROTO_MS, answered.signal).then(json, () => undefined);
-    try {
-      const answer = (await Promise.race([proto, late])) ?? (await proto);
-      return answer.kind === "held" || answer.kind === "unauthorized" ? answer : (json() ?? answer);
-    } finally {
-      answered.abort();
-    }
+  async #orHeldJson(fetched: Promise<SpecLookup>, feed: Feed): Promise<SpecLookup> {
+    const json: Feed = { ...feed, format: "json" };
+    const inTime = await withTimeout(fetched, SLOW_PROTO_MS, this.#options.clock);
+    const lookup = inTime ?? this.#find(json) ?? (await fetched);
+    if (lookup.kind === "held" || lookup.kind === "unauthorized") return lookup;
+    return this.#find(json) ?? lookup;
   }
 
-  async #firstSight(feed: Feed): Promise<SpecLookup> {
-    const { gate, recovery, acquirer } = this.#options;
-    const { sdkKey, version, format } = feed;
-    const denied = gate.allows(sdkKey) ? this.#denials.get(feedId(feed)) : undefined;
-    if (denied !== undefined) return (await this.#recoverDenied(feed, denied)) ?? denied;
+  async #fetchOnMiss(feed: Feed): Promise<SpecLookup> {
+    const { gate, recovery, acquirer, clock } = this.#options;
+    const { sdkKey } = feed;
+    const negative = gate.allows(sdkKey) ? this.#negative.get(feedId(feed)) : undefined;
+    if (negative !== undefined) return (await this.#recoverNegative(feed, negative)) ?? negative;
     const refusal = await gate.refusal(sdkKey, recovery && (() => recoverAny(recovery, feed)));
     if (refusal !== undefined) return refusal;
-    const recovered = this.held(sdkKey, version, format);
-    if (recovered !== undefined) return { kind: "held", held: recovered };
-    const outcome = await withTimeout(
-      acquirer.acquire(feed, "first_sight"),
-      PATIENCE_MS,
-      this.#options.clock,
-    );
-    const held = this.held(sdkKey, version, format);
-    if (held !== undefined) return { kind: "held", held };
-    // Not remembered: it may be back on the list at any moment.
+    const recovered = this.#find(feed);
+    if (recovered !== undefined) return recovered;
+    const outcome = await withTimeout(acquirer.acquire(feed, "cache_miss"), MISS_TIMEOUT_MS, clock);
+    const held = this.#find(feed);
+    if (held !== undefined) return held;
+    // Not cached, because the key may be allowed again at any time.
     if (!gate.allows(sdkKey)) return { kind: "unauthorized" };
     const isUnauthorized = outcome?.kind === "unauthorized";
     if (!isUnauthorized) gate.undecided(sdkKey);
     const afterMs = outcome?.kind === "failed" ? outcome.retryAfterMs : undefined;
-    return this.#denials.add(feedId(feed), isUnauthorized, afterMs);
+    return this.#negative.add(feedId(feed), isUnauthorized, afterMs);
   }
 
-  /** That upstream wants to be left alone for a while does not keep a backup that works again from answering. */
-  async #recoverDenied(feed: Feed, denied: NegativeEntry): Promise<SpecLookup | undefined> {
+  /** Reads the backup, which may be back while upstream's Retry-After still applies. */
+  async #recoverNegative(feed: Feed, entry: NegativeEntry): Promise<SpecLookup | undefined> {
     const { recovery } = this.#options;
     const id = feedId(feed);
-    if (recovery === undefined || denied.kind !== "unavailable" || this.#lookedUp.has(id)) return undefined;
-    this.#lookedUp.set(id, true);
+    if (recovery === undefined || entry.kind !== "unavailable" || this.#recentlyRecovered.has(id)) {
+      return undefined;
+    }
+    this.#recentlyRecovered.set(id, true);
     await recovery.recover(feed);
-    const held = this.held(feed.sdkKey, feed.version, feed.format);
-    return held && { kind: "held", held };
+    return this.#find(feed);
   }
 }

@@ -3,11 +3,11 @@ import type { Clock } from "../platform/clock.ts";
 import { describeFeed, type Feed } from "./feed.ts";
 import type { SpecStore } from "./store.ts";
 
-/** What may change while the relay runs. */
+/** The settings that a reload may change. */
 interface ReadinessPlan {
-  /** Fetched without being asked for. */
+  /** Feeds that are fetched before a client requests them. */
   readonly preload: readonly Feed[];
-  /** How long ago upstream may have confirmed what is held of these; undefined if it does not matter. */
+  /** How long ago upstream may have last confirmed these feeds, ms; undefined for no limit. */
   readonly maxStalenessMs: number | undefined;
 }
 
@@ -16,26 +16,26 @@ interface ReadinessOptions extends ReadinessPlan {
   readonly clock: Clock;
 }
 
-/** As many keys or feeds as a reason names. */
+/** Limit of keys or feeds that a reason lists. */
 const MAX_NAMED = 5;
 
 /**
- * Why clients should not come here yet, or for now, by what is held of the preloaded keys. A start waits until each of them
- * was held once. After that, what becomes of one key does not keep clients of the others away: not its revocation, nor
- * another key that a reload adds.
+ * Decides whether the relay is ready, by the state of the preloaded keys. During the start it is not ready until each key was
+ * held once. After that, the state of one key no longer keeps clients of the others away: neither its revocation, nor a key
+ * that a reload adds.
  */
 export class Readiness {
   readonly #store: ReadinessOptions["store"];
   readonly #clock: Clock;
   #plan: ReadinessPlan;
-  /** Preloaded keys of which nothing was held yet; none any more once the start is over. */
+  /** Preloaded keys that were not held yet; empty once the start is over. */
   #awaited: Set<SdkKey>;
 
   constructor({ store, clock, ...plan }: ReadinessOptions) {
     this.#store = store;
     this.#clock = clock;
     this.#plan = plan;
-    this.#awaited = new Set(keysOf(plan).filter((sdkKey) => !store.holds(sdkKey)));
+    this.#awaited = new Set(listKeys(plan).filter((sdkKey) => !store.holds(sdkKey)));
     store.listen({
       added: ({ feed }) => {
         if (this.#awaited.delete(feed.sdkKey)) this.#endStart();
@@ -43,24 +43,24 @@ export class Readiness {
     });
   }
 
-  /** Takes over another plan. Its new keys are only waited for if the start is not over. */
-  follow(plan: ReadinessPlan): void {
+  /** Applies another plan. Its new keys are only waited for if the start is not over. */
+  reconfigure(plan: ReadinessPlan): void {
     this.#endStart();
     const isStarting = this.#awaited.size > 0;
-    const known = new Set(keysOf(this.#plan));
+    const known = new Set(listKeys(this.#plan));
     this.#plan = plan;
     const awaited = this.#awaited;
     const isAwaited = (sdkKey: SdkKey) =>
       awaited.has(sdkKey) || (!known.has(sdkKey) && !this.#store.holds(sdkKey));
-    this.#awaited = new Set(isStarting ? keysOf(plan).filter(isAwaited) : []);
+    this.#awaited = new Set(isStarting ? listKeys(plan).filter(isAwaited) : []);
   }
 
-  /** None if the relay is ready. */
+  /** Returns why the relay is not ready; empty if it is. */
   reasons(): readonly string[] {
     return [this.#missingReason(), this.#staleReason()].filter((reason) => reason !== undefined);
   }
 
-  /** If it is over: a key that may not be asked for is not waited for, nor if it is allowed later. */
+  /** Ends the start if only keys that are not allowed are missing. They are not waited for even if they are allowed later. */
   #endStart(): void {
     for (const sdkKey of this.#awaited) if (this.#store.allows(sdkKey)) return;
     this.#awaited.clear();
@@ -70,38 +70,38 @@ export class Readiness {
     this.#endStart();
     const missing = [...this.#awaited].filter((sdkKey) => this.#store.allows(sdkKey));
     if (missing.length === 0) return undefined;
-    const count = keysOf(this.#plan).length;
+    const count = listKeys(this.#plan).length;
     return `${missing.length} of ${count} preloaded keys have no data yet: ${list(missing.map(maskSdkKey))}`;
   }
 
   /**
-   * What is stale of a few keys is a matter of these keys: upstream revoked them, or sends nothing that can be used, here and
-   * everywhere. What is stale of most of them is a matter of this relay, and clients may be better off elsewhere.
+   * If a few keys are stale, the cause lies with these keys: upstream revoked them, or sends unusable payloads to every relay.
+   * If most keys are stale, the cause lies with this relay, and another relay may serve clients better.
    */
   #staleReason(): string | undefined {
     const { preload, maxStalenessMs } = this.#plan;
     if (maxStalenessMs === undefined) return undefined;
     const [held, stale, staleThoughValid] = [new Set<SdkKey>(), new Set<SdkKey>(), new Set<SdkKey>()];
-    const found: string[] = [];
+    const listed: string[] = [];
     for (const feed of preload) {
-      const each = this.#store.peek(feed);
-      if (each === undefined) continue;
+      const current = this.#store.peek(feed);
+      if (current === undefined) continue;
       held.add(feed.sdkKey);
-      const ageMs = each.confirmedAgoMs(this.#clock) ?? Number.POSITIVE_INFINITY;
+      const ageMs = current.confirmedAgoMs(this.#clock) ?? Number.POSITIVE_INFINITY;
       if (ageMs <= maxStalenessMs) continue;
       stale.add(feed.sdkKey);
-      if (!each.isRevoked) staleThoughValid.add(feed.sdkKey);
-      found.push(`${describeFeed(feed)} ${formatAge(ageMs)}`);
+      if (!current.isRevoked) staleThoughValid.add(feed.sdkKey);
+      listed.push(`${describeFeed(feed)} ${formatAge(ageMs)}`);
     }
-    // Upstream that refuses all keys may refuse this relay alone; that of one key, no relay can do anything about.
+    // If upstream rejects all keys, it may be rejecting this relay. If it rejects a single key, no relay can help.
     const areAllStale = held.size > 1 && stale.size === held.size;
     if (2 * staleThoughValid.size <= held.size && !areAllStale) return undefined;
     const limitS = maxStalenessMs / 1_000;
-    return `${found.length} of ${preload.length} preloaded feeds not confirmed by upstream for ${limitS} s: ${list(found)}`;
+    return `${listed.length} of ${preload.length} preloaded feeds not confirmed by upstream for ${limitS} s: ${list(listed)}`;
   }
 }
 
-function keysOf({ preload }: ReadinessPlan): readonly SdkKey[] {
+function listKeys({ preload }: ReadinessPlan): readonly SdkKey[] {
   return [...new Set(preload.map(({ sdkKey }) => sdkKey))];
 }
 

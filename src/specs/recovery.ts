@@ -8,12 +8,12 @@ import type { Snapshot } from "./snapshot.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
 type Recovered =
-  /** The backup had a newer version: it is held now. */
+  /** The backup had a newer version, which is held now. */
   | "newer"
   | "nothing_newer"
-  /** What the backup has can't be served. */
+  /** The version in the backup cannot be served. */
   | "unusable"
-  /** The backup does not work just now. */
+  /** The backup fails at the moment. */
   | "failed";
 
 interface SpecRecoveryOptions {
@@ -25,13 +25,13 @@ interface SpecRecoveryOptions {
   readonly emitBackup: EmitBackupEvent;
 }
 
-/** Feeds whose entry was found to be unusable, at most; the backup holds entries of true keys alone. */
+/** Limit of feeds that are remembered as unusable. The backup has entries of valid keys only, so it is hardly ever reached. */
 const MAX_UNUSABLE = 10_000;
 
-/** Takes versions back from the backup, as carefully as from upstream. */
+/** Reads versions back from the backup, and checks them as strictly as those from upstream. */
 export class SpecRecovery {
   readonly #options: SpecRecoveryOptions;
-  readonly #underway = new Map<string, Promise<Recovered>>();
+  readonly #inFlight = new Map<string, Promise<Recovered>>();
   readonly #unusable = new Set<string>();
 
   constructor(options: SpecRecoveryOptions) {
@@ -39,49 +39,49 @@ export class SpecRecovery {
   }
 
   /**
-   * However many ask at the same moment, the backup is read once. Never rejects. What was held as `asked` and is
-   * no longer is not brought back.
+   * Reads the backup once for all concurrent calls for a feed. Never rejects. If `before` was held when the caller decided to
+   * recover and has been removed since, the feed is not brought back.
    */
-  recover(feed: Feed, asked = this.#options.store.peek(feed)): Promise<Recovered> {
+  recover(feed: Feed, before = this.#options.store.peek(feed)): Promise<Recovered> {
     const id = feedId(feed);
-    let recovery = this.#underway.get(id);
+    let recovery = this.#inFlight.get(id);
     if (recovery === undefined) {
-      recovery = this.#recoverNow(feed, asked).finally(() => this.#underway.delete(id));
-      this.#underway.set(id, recovery);
+      recovery = this.#recoverNow(feed, before).finally(() => this.#inFlight.delete(id));
+      this.#inFlight.set(id, recovery);
     }
     return recovery;
   }
 
-  /** Resolves when the backup is not being read for this feed. */
+  /** Resolves when no read of the backup is in flight for this feed. */
   async settled(feed: Feed): Promise<void> {
-    await this.#underway.get(feedId(feed));
+    await this.#inFlight.get(feedId(feed));
   }
 
-  /** Whether what the backup had when it was last read can't be served, whatever its version. */
+  /** Returns whether the version that was last read from the backup is unusable, whatever its lcut. */
   foundUnusable(feed: Feed): boolean {
     return this.#unusable.has(feedId(feed));
   }
 
-  /** The backup has been given a version that can be served. */
+  /** A usable version was written to the backup. */
   replaced(feed: Feed): void {
     this.#unusable.delete(feedId(feed));
   }
 
-  async #recoverNow(feed: Feed, asked: HeldFeed | undefined): Promise<Recovered> {
-    const recovered = await this.#readNow(feed, asked);
+  async #recoverNow(feed: Feed, before: HeldFeed | undefined): Promise<Recovered> {
+    const recovered = await this.#read(feed, before);
     if (recovered === "newer") this.replaced(feed);
     if (recovered === "unusable" && this.#unusable.size < MAX_UNUSABLE) this.#unusable.add(feedId(feed));
     return recovered;
   }
 
-  async #readNow(feed: Feed, asked: HeldFeed | undefined): Promise<Recovered> {
+  async #read(feed: Feed, before: HeldFeed | undefined): Promise<Recovered> {
     const { backup, store, clock, emitBackup } = this.#options;
     const startedAt = clock.now();
     try {
       const read = await backup.read(feed, store.peek(feed)?.snapshot.lcut ?? -1);
       switch (read.kind) {
         case "found":
-          return await this.#take(feed, asked, read.raw, startedAt);
+          return await this.#publish(feed, before, read.raw, startedAt);
         case "none":
           return "nothing_newer";
         case "unusable":
@@ -100,9 +100,9 @@ export class SpecRecovery {
     }
   }
 
-  async #take(
+  async #publish(
     feed: Feed,
-    asked: HeldFeed | undefined,
+    before: HeldFeed | undefined,
     raw: RawPayload,
     startedAt: number,
   ): Promise<Recovered> {
@@ -116,13 +116,13 @@ export class SpecRecovery {
     const previousLcut = store.peek(feed)?.snapshot.lcut;
     const receivedAt = clock.now();
     const snapshot: Snapshot = { ...preparation.payload, feed, source: backup.source, receivedAt };
-    if (store.publish(snapshot, { after: asked }) !== "published") return "nothing_newer";
+    if (store.publish(snapshot, { after: before }) !== "published") return "nothing_newer";
     emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: receivedAt - startedAt });
     return "newer";
   }
 }
 
-/** Takes the feed back, else another of its key: that any is there shows that the key is a valid one. */
+/** Recovers the feed, or else another feed of its SDK key: any entry in the backup proves that the key is valid. */
 export async function recoverAny(recovery: SpecRecovery, feed: Feed): Promise<void> {
   const others = listFeeds(feed.sdkKey).filter((other) => feedId(other) !== feedId(feed));
   for (const each of [feed, ...others]) {

@@ -1,5 +1,6 @@
 import { MAX_RETRY_DELAY_MS } from "../platform/backoff.ts";
 import { type Clock, type Instant, takeInstant } from "../platform/clock.ts";
+import type { BackupWriter } from "./backup-writer.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { RefusalReason } from "./payload/payload.ts";
@@ -9,65 +10,63 @@ import type { PreparedPayload, Snapshot } from "./snapshot.ts";
 import type { FetchFailure, FetchOutcome, RelayedOrigin, SpecSource } from "./source.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
-/** What a refresh came to. Whether the feed is held now, the store tells. */
+/** The result of a refresh. Ask the store whether the feed is held now. */
 export type RefreshOutcome =
   | { readonly kind: "fresh" }
   | { readonly kind: "unauthorized" }
   | { readonly kind: "failed"; readonly retryAfterMs: number | undefined }
-  /** The relay holds as many keys as it may, all of them in use. */
+  /** The relay holds the maximum number of SDK keys, and all of them are in use. */
   | { readonly kind: "full" };
 
-export type { RefreshPriority };
+/** What a refresh needs of the backup: it gets each version before clients do, and drops rejected keys. */
+export type RefreshBackup = Pick<BackupWriter, "writeAhead" | "remove">;
 
-export interface SpecRefresherOptions {
+interface SpecRefresherOptions {
   readonly source: SpecSource;
   readonly preparer: SpecPreparer;
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly policy: RefreshPolicy;
   readonly maxInFlight: number;
-  /** The polling interval as it is now. */
+  /** Returns the current polling interval. */
   readonly intervalMs: () => number;
   readonly maxKeys: number;
   readonly emit: EmitSpecEvent;
-  /** Called before a version is served; what it resolves with, and when, is for the backup to bound. */
-  readonly keepFirst: (snapshot: Snapshot) => Promise<void>;
-  /** The key is not, or no longer, valid. */
-  readonly onForget: (feed: Feed, forgotten: { readonly wasHeld: boolean }) => void;
-  /** Ends requests to upstream on shutdown. */
+  readonly backup?: RefreshBackup | undefined;
+  /** Cancels requests to upstream on shutdown. */
   readonly signal: AbortSignal;
 }
 
-/** Requests that may wait for a place; each is a feed that nobody holds yet, or a poll that is due. */
+/** Limit of requests that wait for a slot. Each is for a feed that is not held yet, or a poll that is due. */
 const MAX_WAITING = 20_000;
 
 const OVERLOADED: RefreshOutcome = { kind: "failed", retryAfterMs: 1_000 };
 
 const NOT_ALLOWED: RefreshOutcome = { kind: "unauthorized" };
 
-/** The feed has ended meanwhile. */
+/** The feed was removed while it was refreshed. */
 export const DROPPED: RefreshOutcome = { kind: "failed", retryAfterMs: undefined };
 
-/** A request to upstream that was answered. */
-interface Answered {
+/** What the response to a request says about time and origin. */
+interface Origin {
   readonly startedAt: number;
-  /** When Statsig was known to have nothing newer; undefined if nobody knows. */
+  /** When Statsig was known to have nothing newer; undefined if that is not known. */
   readonly confirmed: Instant | undefined;
   readonly relayed: RelayedOrigin | undefined;
 }
 
-interface Underway {
+interface InFlight {
   outcome: Promise<RefreshOutcome>;
-  /** A client waits for it. */
+  /** True if a client waits for the outcome. */
   isWanted: boolean;
 }
 
-/** Brings a feed up to date: asks upstream, checks, decides, publishes. One at a time for each feed. */
+/** Brings a feed up to date: requests it from upstream, checks, decides, publishes. One request at a time for each feed. */
 export class SpecRefresher {
   readonly #options: SpecRefresherOptions;
   readonly #slots: RequestSlots;
   readonly #pollWaits: PollWaits;
-  readonly #underway = new Map<string, Underway>();
+  readonly #inFlight = new Map<string, InFlight>();
 
   constructor(options: SpecRefresherOptions) {
     this.#options = options;
@@ -75,58 +74,58 @@ export class SpecRefresher {
     this.#pollWaits = new PollWaits(options);
   }
 
-  /** However many ask for the same feed at the same moment, upstream is asked once. Rejects only on shutdown. */
+  /** Sends one request to upstream for all concurrent calls for a feed. Rejects only on shutdown. */
   refresh(feed: Feed, priority: RefreshPriority): Promise<RefreshOutcome> {
     const id = feedId(feed);
-    const underway = this.#underway.get(id);
-    if (underway !== undefined) return this.#join(underway, id, priority);
+    const inFlight = this.#inFlight.get(id);
+    if (inFlight !== undefined) return this.#join(inFlight, id, priority);
     if (this.#slots.waiting >= MAX_WAITING) return Promise.resolve(OVERLOADED);
-    const begun: Underway = { isWanted: priority === "first_sight", outcome: Promise.resolve(OVERLOADED) };
-    begun.outcome = this.#refreshInTurn(feed, begun, priority).finally(() => this.#underway.delete(id));
-    this.#underway.set(id, begun);
-    return begun.outcome;
+    const started: InFlight = { isWanted: priority === "cache_miss", outcome: Promise.resolve(OVERLOADED) };
+    started.outcome = this.#refreshInSlot(feed, started, priority).finally(() => this.#inFlight.delete(id));
+    this.#inFlight.set(id, started);
+    return started.outcome;
   }
 
-  #join(underway: Underway, id: string, priority: RefreshPriority): Promise<RefreshOutcome> {
-    if (priority === "first_sight" && !underway.isWanted) {
-      underway.isWanted = true;
-      this.#slots.hurry(id);
+  #join(inFlight: InFlight, id: string, priority: RefreshPriority): Promise<RefreshOutcome> {
+    if (priority === "cache_miss" && !inFlight.isWanted) {
+      inFlight.isWanted = true;
+      this.#slots.prioritize(id);
     }
-    return underway.outcome;
+    return inFlight.outcome;
   }
 
-  async #refreshInTurn(feed: Feed, underway: Underway, priority: RefreshPriority): Promise<RefreshOutcome> {
+  async #refreshInSlot(feed: Feed, inFlight: InFlight, priority: RefreshPriority): Promise<RefreshOutcome> {
     using slot = await this.#slots.take(feedId(feed), priority);
-    // A suspect waits since it hung, which no larger `-u` would change.
+    // A suspect waits because its last request hung; a larger --update-batch-size would not help it.
     if (priority === "poll" && !slot.isSuspect) this.#pollWaits.began(slot.waitedMs);
-    return await this.#refreshNow(feed, underway, slot);
+    return await this.#refreshNow(feed, inFlight, slot);
   }
 
-  async #refreshNow(feed: Feed, underway: Underway, slot: RequestSlot): Promise<RefreshOutcome> {
+  async #refreshNow(feed: Feed, inFlight: InFlight, slot: RequestSlot): Promise<RefreshOutcome> {
     const { source, store, clock, policy, signal } = this.#options;
     const startedAt = clock.now();
-    const asked = store.peek(feed);
-    const sinceTime = asked?.snapshot.lcut ?? 0;
-    // A download may take minutes: what upstream says is as old as the request.
-    const askedAt = takeInstant(clock);
+    const before = store.peek(feed);
+    const sinceTime = before?.snapshot.lcut ?? 0;
+    // A download may take minutes, so a confirmation dates from the start of the request.
+    const requestedAt = takeInstant(clock);
     const outcome = await slot.watch((progressed) => source.fetchSpecs(feed, sinceTime, signal, progressed));
     const relayed = "relayed" in outcome ? outcome.relayed : undefined;
-    const confirmed = relayed === undefined ? askedAt : relayed.confirmed;
-    const answered = { startedAt, confirmed, relayed };
-    const finding = await this.#lookInto(outcome);
-    if (asked?.ended === "evicted" && store.peek(feed) === undefined) {
-      // The answer is to what is gone: a poll must not bring a key back that had to make room.
-      return underway.isWanted ? this.#refreshNow(feed, underway, slot) : DROPPED;
+    const confirmed = relayed === undefined ? requestedAt : relayed.confirmed;
+    const origin = { startedAt, confirmed, relayed };
+    const result = await this.#prepare(outcome);
+    if (before?.ended === "evicted" && store.peek(feed) === undefined) {
+      // The feed was evicted while we fetched it: a poll must not re-create it.
+      return inFlight.isWanted ? this.#refreshNow(feed, inFlight, slot) : DROPPED;
     }
-    // It went from the list while upstream was asked. A backup must not get it either.
+    // The key was taken off the allow-list during the request. The backup must not get the version either.
     if (!store.allows(feed.sdkKey)) return NOT_ALLOWED;
-    const decision = decide(finding, store.peek(feed)?.snapshot, policy);
-    if (decision.kind !== "publish") return this.#apply(feed, decision, answered);
-    // A client wants it whether or not it was held.
-    return this.#publish(feed, decision.payload, answered, () => (underway.isWanted ? undefined : asked));
+    const decision = decide(result, store.peek(feed)?.snapshot, policy);
+    if (decision.kind !== "publish") return this.#apply(feed, decision, origin);
+    // A client that waits wants the feed even if it was evicted meanwhile.
+    return this.#publish(feed, decision.payload, origin, () => (inFlight.isWanted ? undefined : before));
   }
 
-  async #lookInto(outcome: FetchOutcome): Promise<FetchResult> {
+  async #prepare(outcome: FetchOutcome): Promise<FetchResult> {
     if (outcome.kind !== "payload") return outcome;
     try {
       return await this.#options.preparer.prepare(outcome.raw);
@@ -142,39 +141,37 @@ export class SpecRefresher {
   #apply(
     feed: Feed,
     decision: Exclude<Decision, { kind: "publish" }>,
-    { startedAt, confirmed }: Answered,
+    { startedAt, confirmed }: Origin,
   ): RefreshOutcome {
-    const { store, clock, emit } = this.#options;
+    const { store, clock, emit, backup } = this.#options;
     const held = store.peek(feed);
+    const wasHeld = held !== undefined;
     const tookMs = clock.now() - startedAt;
     switch (decision.kind) {
       case "confirm":
         store.confirm(feed, confirmed);
         emit({ kind: "spec_unchanged", feed, lcut: held?.snapshot.lcut ?? 0, tookMs });
         return { kind: "fresh" };
-      case "forget":
+      case "forget": {
+        const { status, removeFromBackup } = decision;
         store.remove(feed, "unauthorized");
-        this.#options.onForget(feed, { wasHeld: held !== undefined });
-        emit({
-          kind: "spec_unauthorized",
-          feed,
-          status: decision.status,
-          tookMs,
-          whatIsHeld: held === undefined ? "denied" : "cleared",
-        });
+        if (removeFromBackup) backup?.remove(feed, { wasHeld });
+        const whatIsHeld = wasHeld ? "cleared" : "denied";
+        emit({ kind: "spec_unauthorized", feed, status, tookMs, whatIsHeld });
         return { kind: "unauthorized" };
+      }
       case "keep":
-        return this.#keep(feed, decision.finding, { held: held !== undefined, tookMs });
+        return this.#keep(feed, decision.result, { held: wasHeld, tookMs });
     }
   }
 
   async #publish(
     feed: Feed,
     payload: PreparedPayload,
-    { startedAt, confirmed, relayed }: Answered,
+    { startedAt, confirmed, relayed }: Origin,
     after: () => HeldFeed | undefined,
   ): Promise<RefreshOutcome> {
-    const { store, clock, emit, maxKeys, keepFirst } = this.#options;
+    const { store, clock, emit, maxKeys, backup } = this.#options;
     const snapshot: Snapshot = {
       ...payload,
       feed,
@@ -182,14 +179,14 @@ export class SpecRefresher {
       relayedSource: relayed?.source,
       receivedAt: clock.now(),
     };
-    await keepFirst(snapshot);
+    await backup?.writeAhead(snapshot);
     const previousLcut = store.peek(feed)?.snapshot.lcut;
     switch (store.publish(snapshot, { confirmed, after: after() })) {
       case "published":
         emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: clock.now() - startedAt });
         return { kind: "fresh" };
       case "not_newer":
-        // The backup had a newer one meanwhile, of a relay that asked later.
+        // Meanwhile the backup delivered a newer version, from a relay that asked upstream later.
         return { kind: "fresh" };
       case "not_allowed":
         return NOT_ALLOWED;
@@ -203,36 +200,32 @@ export class SpecRefresher {
 
   #keep(
     feed: Feed,
-    finding: Extract<Decision, { kind: "keep" }>["finding"],
-    asked: { readonly held: boolean; readonly tookMs: number },
+    result: KeepResult,
+    request: { readonly held: boolean; readonly tookMs: number },
   ): RefreshOutcome {
     const { emit, store, clock } = this.#options;
-    switch (finding.kind) {
-      case "unauthorized":
+    switch (result.kind) {
+      case "unauthorized": {
+        const { status } = result;
         store.peek(feed)?.revoke(clock);
-        emit({
-          kind: "spec_unauthorized",
-          feed,
-          status: finding.status,
-          whatIsHeld: "kept",
-          tookMs: asked.tookMs,
-        });
+        emit({ kind: "spec_unauthorized", feed, status, whatIsHeld: "kept", tookMs: request.tookMs });
         return { kind: "unauthorized" };
+      }
       case "refused":
-        emit({ kind: "spec_refused", feed, reason: finding.reason, detail: finding.detail, ...asked });
+        emit({ kind: "spec_refused", feed, reason: result.reason, detail: result.detail, ...request });
         return { kind: "failed", retryAfterMs: undefined };
       case "failed":
-        emit({ kind: "spec_fetch_failed", feed, cause: finding.cause, detail: finding.detail, ...asked });
-        return { kind: "failed", retryAfterMs: this.#boundedRetryAfter(finding.retryAfterMs) };
+        emit({ kind: "spec_fetch_failed", feed, cause: result.cause, detail: result.detail, ...request });
+        return { kind: "failed", retryAfterMs: this.#limitRetryAfter(result.retryAfterMs) };
     }
   }
 
-  #boundedRetryAfter(ms: number | undefined): number | undefined {
+  #limitRetryAfter(ms: number | undefined): number | undefined {
     return ms && Math.min(ms, Math.max(MAX_RETRY_DELAY_MS, this.#options.intervalMs()));
   }
 }
 
-/** What one request to upstream came to, after the payload was looked into. */
+/** The result of one request to upstream, after the payload was checked. */
 export type FetchResult =
   | { readonly kind: "prepared"; readonly payload: PreparedPayload }
   | { readonly kind: "no_update" }
@@ -240,45 +233,46 @@ export type FetchResult =
   | { readonly kind: "unauthorized"; readonly status: number }
   | FetchFailure;
 
+type KeepResult = Exclude<FetchResult, { kind: "prepared" | "no_update" }>;
+
 interface RefreshPolicy {
-  /** Drop what is held when upstream says 401 or 403. Else it is served on: last known good. */
+  /** Whether to drop a feed, also from the backup, when upstream responds 401 or 403. Otherwise it is served on. */
   readonly clearOnUnauthorized: boolean;
 }
 
 type Decision =
   /** Serve this version from now on. */
   | { readonly kind: "publish"; readonly payload: PreparedPayload }
-  /** What is held is the newest. */
+  /** The held version is the newest. */
   | { readonly kind: "confirm" }
-  /** Change nothing; the finding says why there is nothing new. */
-  | { readonly kind: "keep"; readonly finding: Exclude<FetchResult, { kind: "prepared" | "no_update" }> }
-  /** The key is not, or no longer, valid: hold nothing for it. */
-  | { readonly kind: "forget"; readonly status: number };
+  /** Change nothing; the result says why there is nothing new. */
+  | { readonly kind: "keep"; readonly result: KeepResult }
+  /** The SDK key is not, or no longer, valid: hold nothing for it. */
+  | { readonly kind: "forget"; readonly status: number; readonly removeFromBackup: boolean };
 
-/** What to do about a finding, given what is held. Last known good: only `forget` takes anything away. */
-export function decide(finding: FetchResult, held: Snapshot | undefined, policy: RefreshPolicy): Decision {
-  switch (finding.kind) {
+/** Decides what to do with the result of a request. Last known good: only `forget` takes anything away. */
+export function decide(result: FetchResult, held: Snapshot | undefined, policy: RefreshPolicy): Decision {
+  const { clearOnUnauthorized } = policy;
+  switch (result.kind) {
     case "prepared":
-      return decidePayload(finding.payload, held);
-    case "no_update":
+      return decidePayload(result.payload, held);
+    case "no_update": {
       if (held !== undefined) return { kind: "confirm" };
-      return keepBroken("upstream has no update for a first request");
+      const detail = "upstream has no update for a first request";
+      return { kind: "keep", result: { kind: "failed", cause: "broken", detail } };
+    }
     case "unauthorized":
-      if (held !== undefined && !policy.clearOnUnauthorized) return { kind: "keep", finding };
-      return { kind: "forget", status: finding.status };
+      if (held !== undefined && !clearOnUnauthorized) return { kind: "keep", result };
+      return { kind: "forget", status: result.status, removeFromBackup: clearOnUnauthorized };
     case "refused":
     case "failed":
-      return { kind: "keep", finding };
+      return { kind: "keep", result };
   }
 }
 
 function decidePayload(payload: PreparedPayload, held: Snapshot | undefined): Decision {
   if (held === undefined || payload.lcut > held.lcut) return { kind: "publish", payload };
   if (payload.lcut === held.lcut) return { kind: "confirm" };
-  const detail = `upstream sent lcut ${payload.lcut}, older than ${held.lcut}, which is held`;
-  return { kind: "keep", finding: { kind: "refused", reason: "older", detail } };
-}
-
-function keepBroken(detail: string): Decision {
-  return { kind: "keep", finding: { kind: "failed", cause: "broken", detail } };
+  const detail = `upstream sent lcut ${payload.lcut}, which is older than the cached ${held.lcut}`;
+  return { kind: "keep", result: { kind: "refused", reason: "older", detail } };
 }

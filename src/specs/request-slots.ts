@@ -2,56 +2,56 @@ import { LRUCache } from "lru-cache";
 import type { Clock } from "../platform/clock.ts";
 import type { EmitSpecEvent } from "./events.ts";
 
-/** A first sight goes before polls: a client waits for it. */
-export type RefreshPriority = "first_sight" | "poll";
+/** Cache misses take precedence over polls, because clients wait for them. */
+export type RefreshPriority = "cache_miss" | "poll";
 
-/** A request that made no progress for so long is silent: it no longer counts towards `max`. */
+/** A request without progress for this long is silent: it no longer counts towards `max`. */
 const SILENT_AFTER_MS = 1_000;
 
-/** Bun has at most 256 requests in flight, all of the process together; events and ID lists need some of them. */
+/** Bun allows 256 requests in flight per process; log events and ID lists need some of them. */
 const MAX_OPEN_REQUESTS = 192;
 
-/** Feeds of which it is remembered that their last request was silent to its end. */
+/** Limit of feeds that are remembered as suspects; beyond it, the least recently used is forgotten. */
 const MAX_SUSPECTS = 20_000;
 
 interface RequestSlotsOptions {
   readonly clock: Clock;
-  /** Requests in flight that make progress. As many again may be silent. */
+  /** Limit of requests in flight that make progress. The same number may be silent. */
   readonly max: number;
 }
 
-/** Suspects are feeds whose last request was silent to its end: they wait in a line of their own. */
-type Line = RefreshPriority | "suspect";
+/** Suspects are feeds whose last request was silent when it ended. They wait in a queue of their own. */
+type QueueName = RefreshPriority | "suspect";
 
-const LINES = ["first_sight", "poll", "suspect"] as const;
+const QUEUES = ["cache_miss", "poll", "suspect"] as const;
 
 interface Waiting {
-  readonly askedAt: number;
+  readonly since: number;
   readonly enter: (slot: RequestSlot) => void;
 }
 
-/** Requests in flight of one line: those that make progress, and all. */
+/** Counts of requests in flight from one queue: those that make progress, and all. */
 interface InFlight {
   live: number;
   open: number;
 }
 
 /**
- * Decides which request to upstream may begin. At most `max` of them make progress at a time. One that upstream leaves
- * without a byte for a second gives up its place, so that feeds that hang delay no other; it stays open, and open
- * ones are twice as many at most. A feed that hung to the end of its last request takes part only in what is left to
- * silent ones. First sights and polls keep a quarter of the places free for each other.
+ * Decides which request to upstream may start. At most `max` of them make progress at the same time. A request that gets no
+ * byte from upstream for a second gives up its slot, so that hanging feeds do not delay others. It stays open; at most twice
+ * `max` requests are open. A feed whose last request hung until it ended only gets slots of silent requests. Cache misses and
+ * polls leave a quarter of the slots to each other.
  */
 export class RequestSlots {
   readonly #clock: Clock;
   readonly #max: number;
   readonly #maxOpen: number;
   readonly #maxSilent: number;
-  /** Places that neither first sights nor polls take from each other. */
+  /** Slots that cache misses leave to polls, and polls to cache misses. */
   readonly #reserve: number;
   readonly #openReserve: number;
-  readonly #waiting: Record<Line, Map<string, Waiting>>;
-  readonly #inFlight: Record<Line, InFlight>;
+  readonly #waiting: Record<QueueName, Map<string, Waiting>>;
+  readonly #inFlight: Record<QueueName, InFlight>;
   readonly #suspects = new LRUCache<string, true>({ max: MAX_SUSPECTS });
 
   constructor({ clock, max }: RequestSlotsOptions) {
@@ -60,52 +60,52 @@ export class RequestSlots {
     this.#maxOpen = Math.min(2 * max, MAX_OPEN_REQUESTS);
     this.#maxSilent = Math.max(1, Math.floor(this.#maxOpen / 2));
     this.#reserve = Math.floor(this.#max / 4);
-    // Where there are few places: what hangs in one line is not to hold up the other.
+    // At least one even if there are few slots: hanging requests of one queue must not block the other.
     this.#openReserve = this.#max > 1 ? Math.max(1, this.#reserve) : 0;
-    this.#waiting = { first_sight: new Map(), poll: new Map(), suspect: new Map() };
+    this.#waiting = { cache_miss: new Map(), poll: new Map(), suspect: new Map() };
     this.#inFlight = {
-      first_sight: { live: 0, open: 0 },
+      cache_miss: { live: 0, open: 0 },
       poll: { live: 0, open: 0 },
       suspect: { live: 0, open: 0 },
     };
   }
 
-  /** How many wait for a slot. */
+  /** Number of requests that wait for a slot. */
   get waiting(): number {
-    return LINES.reduce((sum, line) => sum + this.#waiting[line].size, 0);
+    return QUEUES.reduce((sum, queue) => sum + this.#waiting[queue].size, 0);
   }
 
-  /** Resolves when the request may begin; its slot is free again when it is disposed. One at a time for each `id`. */
+  /** Resolves when the request may start. Dispose of the slot to free it. Call it once at a time for each `id`. */
   take(id: string, priority: RefreshPriority): Promise<RequestSlot> {
-    const line = this.#suspects.has(id) ? "suspect" : priority;
+    const queue = this.#suspects.has(id) ? "suspect" : priority;
     const { promise, resolve } = Promise.withResolvers<RequestSlot>();
-    this.#waiting[line].set(id, { askedAt: this.#clock.elapsed(), enter: resolve });
+    this.#waiting[queue].set(id, { since: this.#clock.elapsed(), enter: resolve });
     this.#admit();
     return promise;
   }
 
-  /** A client wants it now: from the polls that wait, it goes to the first sights. */
-  hurry(id: string): void {
+  /** Moves a waiting poll to the cache misses, because a client waits for the feed now. */
+  prioritize(id: string): void {
     const waiting = this.#waiting.poll.get(id);
     if (waiting === undefined) return;
     this.#waiting.poll.delete(id);
-    this.#waiting.first_sight.set(id, waiting);
+    this.#waiting.cache_miss.set(id, waiting);
     this.#admit();
   }
 
   #admit(): void {
-    for (const line of LINES) {
-      for (const [id, waiting] of this.#waiting[line]) {
-        if (!this.#hasRoom(line)) break;
-        this.#waiting[line].delete(id);
-        waiting.enter(this.#open(id, line, this.#clock.elapsed() - waiting.askedAt));
+    for (const queue of QUEUES) {
+      for (const [id, waiting] of this.#waiting[queue]) {
+        if (!this.#hasRoom(queue)) break;
+        this.#waiting[queue].delete(id);
+        waiting.enter(this.#open(id, queue, this.#clock.elapsed() - waiting.since));
       }
     }
   }
 
-  #hasRoom(line: Line): boolean {
-    const { live, open } = this.#inFlight[line];
-    const all = LINES.reduce(
+  #hasRoom(queue: QueueName): boolean {
+    const { live, open } = this.#inFlight[queue];
+    const all = QUEUES.reduce(
       (sum, each) => ({
         live: sum.live + this.#inFlight[each].live,
         open: sum.open + this.#inFlight[each].open,
@@ -113,18 +113,18 @@ export class RequestSlots {
       { live: 0, open: 0 },
     );
     if (all.open >= this.#maxOpen) return false;
-    if (line === "suspect") return all.open - all.live < this.#maxSilent;
+    if (queue === "suspect") return all.open - all.live < this.#maxSilent;
     if (all.live >= this.#max || live >= this.#max - this.#reserve) return false;
     return open < this.#maxOpen - this.#openReserve;
   }
 
-  #open(id: string, line: Line, waitedMs: number): RequestSlot {
-    const counts = this.#inFlight[line];
+  #open(id: string, queue: QueueName, waitedMs: number): RequestSlot {
+    const counts = this.#inFlight[queue];
     counts.open++;
     return new RequestSlot({
       clock: this.#clock,
       waitedMs,
-      isSuspect: line === "suspect",
+      isSuspect: queue === "suspect",
       count: (live) => {
         counts.live += live;
         if (live < 0) this.#admit();
@@ -145,7 +145,7 @@ interface SlotOptions {
   readonly clock: Clock;
   readonly waitedMs: number;
   readonly isSuspect: boolean;
-  /** Adds to the requests that make progress. */
+  /** Changes the number of requests that make progress. */
   readonly count: (live: 1 | -1) => void;
   readonly ended: (wasSilent: boolean) => void;
   readonly free: () => void;
@@ -155,13 +155,13 @@ interface SlotOptions {
 export class RequestSlot implements Disposable {
   readonly #options: SlotOptions;
   #isLive = false;
-  #heardAt: number;
+  #lastProgressAt: number;
   #request: AbortController | undefined;
 
   constructor(options: SlotOptions) {
     this.#options = options;
-    this.#heardAt = options.clock.elapsed();
-    // Nothing is expected of a suspect.
+    this.#lastProgressAt = options.clock.elapsed();
+    // A suspect counts as silent until upstream responds.
     if (!options.isSuspect) this.#become(true);
   }
 
@@ -173,23 +173,23 @@ export class RequestSlot implements Disposable {
     return this.#options.isSuspect;
   }
 
-  /** Watches a request, which calls `progressed` when anything comes of it. What is done with it later is no silence. */
+  /** Runs the request, which calls `progressed` for each sign of life. Time spent on the response later is not silence. */
   async watch<T>(request: (progressed: () => void) => Promise<T>): Promise<T> {
     const { clock, ended } = this.#options;
     const watching = new AbortController();
     this.#request = watching;
-    this.#heardAt = clock.elapsed();
+    this.#lastProgressAt = clock.elapsed();
     if (this.#isLive) void this.#watchSilence(watching.signal);
     try {
-      return await request(() => this.#heard(watching.signal));
+      return await request(() => this.#progressed(watching.signal));
     } finally {
       watching.abort();
-      ended(clock.elapsed() - this.#heardAt >= SILENT_AFTER_MS);
+      ended(clock.elapsed() - this.#lastProgressAt >= SILENT_AFTER_MS);
     }
   }
 
-  #heard(signal: AbortSignal): void {
-    this.#heardAt = this.#options.clock.elapsed();
+  #progressed(signal: AbortSignal): void {
+    this.#lastProgressAt = this.#options.clock.elapsed();
     if (this.#isLive || signal.aborted) return;
     this.#become(true);
     void this.#watchSilence(signal);
@@ -200,10 +200,10 @@ export class RequestSlot implements Disposable {
     try {
       for (let leftMs = SILENT_AFTER_MS; leftMs > 0; ) {
         await clock.sleep(leftMs, signal);
-        leftMs = this.#heardAt + SILENT_AFTER_MS - clock.elapsed();
+        leftMs = this.#lastProgressAt + SILENT_AFTER_MS - clock.elapsed();
       }
     } catch {
-      // The request has ended.
+      // Aborted: the request has ended.
       return;
     }
     this.#become(false);
@@ -222,7 +222,7 @@ export class RequestSlot implements Disposable {
   }
 }
 
-/** For how many intervals polls must go on being late: a burst at the start is no lasting lack of places. */
+/** How many intervals polls must be late before it is reported: a burst at the start is not a lasting lack of slots. */
 const LASTS_INTERVALS = 3;
 
 interface PollWaitsOptions {
@@ -237,7 +237,7 @@ interface Late {
   isReported: boolean;
 }
 
-/** Notices when polls regularly wait longer for their turn than the polling interval: more is due than `-u` lets through. */
+/** Detects polls that keep waiting longer than the polling interval: more are due than `--update-batch-size` lets through. */
 export class PollWaits {
   readonly #options: PollWaitsOptions;
   #late: Late | undefined;
@@ -246,7 +246,7 @@ export class PollWaits {
     this.#options = options;
   }
 
-  /** A poll begins that was due so long ago. */
+  /** Call this when a poll starts, `waitedMs` after it was due. */
   began(waitedMs: number): void {
     const { clock, emit } = this.#options;
     const intervalMs = this.#options.intervalMs();
@@ -258,7 +258,7 @@ export class PollWaits {
 
   #wasLate(now: number, waitedMs: number, intervalMs: number): void {
     const dueAt = now - waitedMs;
-    // No poll was late for a while before this one became due: what was late then is another matter.
+    // Before this poll became due, none was late for a while: earlier late polls are not part of this delay.
     if (this.#late !== undefined && dueAt - this.#late.lastMs > LASTS_INTERVALS * intervalMs) this.#end();
     this.#late ??= { sinceMs: now, lastMs: now, isReported: false };
     this.#late.lastMs = now;

@@ -3,28 +3,28 @@ import type { Feed } from "./feed.ts";
 import type { RawPayload, RefusalReason } from "./payload/payload.ts";
 import type { SnapshotSource } from "./snapshot.ts";
 
-/** Why upstream gave no answer that can be used. */
+/** Why upstream sent no usable response. */
 export type FailureCause =
-  /** No connection came about, or it broke before an answer began. */
+  /** The connection failed, or broke before a response began. */
   | "unreachable"
-  /** Connected, but no answer, no further byte of it, or too slow a trickle. */
+  /** Connected, but the response did not begin, stalled, or came too slowly. */
   | "timeout"
-  /** Answered with a status that is neither success nor 401 or 403. */
+  /** The response has a status that is neither success nor 401 or 403. */
   | "status"
-  /** The answer broke off, or made no sense. */
+  /** The response broke off, or is invalid. */
   | "broken";
 
-/** What an upstream that is a relay says of the version that it has. Statsig's own servers say nothing of the kind. */
+/** What an upstream relay says about its version. Statsig's own servers do not send this. */
 export interface RelayedOrigin {
-  /** Where that relay, or the relay before it, had the version from. */
+  /** Where the first relay of the chain got the version. */
   readonly source: SnapshotSource;
-  /** When Statsig confirmed the version to the first relay; undefined if nobody knows. */
+  /** When Statsig confirmed the version to the first relay; undefined if that is not known. */
   readonly confirmed: Instant | undefined;
 }
 
 export type FetchOutcome =
   | { readonly kind: "payload"; readonly raw: RawPayload; readonly relayed?: RelayedOrigin | undefined }
-  /** Not read to its end. */
+  /** The body was rejected before it was read completely. */
   | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string }
   | { readonly kind: "no_update"; readonly relayed?: RelayedOrigin | undefined }
   | { readonly kind: "unauthorized"; readonly status: number }
@@ -33,18 +33,18 @@ export type FetchOutcome =
 export interface FetchFailure {
   readonly kind: "failed";
   readonly cause: FailureCause;
-  /** For people; never holds an SDK key. */
+  /** Text for logs and pages; never contains an SDK key. */
   readonly detail: string;
-  /** How long upstream asked us to stay away, in ms. */
+  /** Retry-After of the response, in ms. */
   readonly retryAfterMs?: number;
 }
 
 /** Where config specs come from. */
 export interface SpecSource {
   /**
-   * One request for what is newer than `sinceTime` (an lcut; 0 for all). Every expected ending is a value;
-   * it never rejects but for `signal`, and it always ends by the source's own limits. `progressed` is called when the
-   * answer begins, and with each piece of it.
+   * Requests the version that is newer than `sinceTime` (an lcut; 0 for any). Every failure is a value: the promise rejects only
+   * when `signal` is aborted, and settles within the source's own time limits. `progressed` is called when the response begins,
+   * and for each chunk of the body.
    */
   fetchSpecs(
     feed: Feed,

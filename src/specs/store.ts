@@ -3,31 +3,31 @@ import type { Clock, Instant } from "../platform/clock.ts";
 import type { ApiVersion, Feed, SpecFormat } from "./feed.ts";
 import type { Snapshot } from "./snapshot.ts";
 
-/** Told of every change, synchronously and in order. */
+/** Called for every change, synchronously and in order. */
 interface StoreListener {
-  /** A feed came to be held; its first snapshot is in it. */
+  /** A feed is held from now on; it has its first snapshot. */
   added?(held: HeldFeed): void;
-  /** A newer version is held, or a first one; after `added`. */
+  /** A newer version is held, or the first one (after `added`). */
   published?(held: HeldFeed): void;
-  /** Upstream said that what is held is the newest, later than it was known; `held.confirmedAt` says when. */
+  /** Upstream confirmed that the held version is the newest, at `held.confirmedAt`, which is later than before. */
   confirmed?(held: HeldFeed): void;
-  /** `held.ended` says why. */
+  /** The feed is no longer held; `held.ended` is the reason. */
   removed?(held: HeldFeed): void;
 }
 
 export type PublishOutcome = "published" | "not_newer" | "full" | "not_allowed" | "ended";
 
 interface PublishOptions {
-  /** As for {@link SpecStore.confirm}; left out for a version that does not come from upstream. */
+  /** As in {@link SpecStore.confirm}; undefined for a version that does not come from upstream. */
   readonly confirmed?: Instant | undefined;
-  /** What was held when the version was asked for. If that has ended, the version does not bring the feed back. */
+  /** What was held when the version was requested. If that was removed meanwhile, the version does not bring the feed back. */
   readonly after?: HeldFeed | undefined;
 }
 
 interface SpecStoreOptions {
   readonly maxKeys: number;
   readonly pinned?: Iterable<SdkKey>;
-  /** Nothing of a key that is not allowed is taken; all are when left out. */
+  /** Versions of keys that are not allowed are rejected. By default, all keys are allowed. */
   readonly allows?: (sdkKey: SdkKey) => boolean;
 }
 
@@ -37,8 +37,8 @@ interface KeyEntry {
 }
 
 /**
- * The newest snapshot of every feed, in memory. An lcut never goes back. At most `maxKeys` SDK keys: for one
- * more, the least recently used goes that is neither pinned nor followed by a stream.
+ * Holds the newest snapshot of every feed in memory. The lcut of a held feed never decreases. Holds at most `maxKeys` SDK keys:
+ * one more evicts the least recently used key that is neither pinned nor followed by a stream.
  */
 export class SpecStore {
   readonly #keys = new Map<SdkKey, KeyEntry>();
@@ -54,30 +54,30 @@ export class SpecStore {
     this.#allows = allows;
   }
 
-  /** From now on these stay, and no others. */
+  /** Replaces the keys that are never evicted. */
   pin(sdkKeys: Iterable<SdkKey>): void {
     this.#pinned = new Set(sdkKeys);
   }
 
-  /** On the path of every request. Takes any text for the key: what is no SDK key is not held. */
+  /** Counts as a use of the key. Called for every request. Accepts any text as the key: a text that is not a key is not held. */
   find(sdkKey: string, version: ApiVersion, format: SpecFormat): HeldFeed | undefined {
     const entry = this.#keys.get(sdkKey as SdkKey);
     if (entry === undefined) return undefined;
     entry.lastUse = ++this.#uses;
-    return entry.feeds[slotOf(version, format)];
+    return entry.feeds[toSlot(version, format)];
   }
 
-  /** As {@link find}, but counts as no use of the key. */
+  /** As {@link find}, but does not count as a use of the key. */
   peek(feed: Feed): HeldFeed | undefined {
-    return this.#keys.get(feed.sdkKey)?.feeds[slotOf(feed.version, feed.format)];
+    return this.#keys.get(feed.sdkKey)?.feeds[toSlot(feed.version, feed.format)];
   }
 
-  /** Whether anything of a key is held. */
+  /** Returns whether any feed of the key is held. */
   holds(sdkKey: SdkKey): boolean {
     return this.#keys.has(sdkKey);
   }
 
-  /** Whether something of a key may be held. */
+  /** Returns whether feeds of the key may be held. */
   allows(sdkKey: SdkKey): boolean {
     return this.#allows(sdkKey);
   }
@@ -104,7 +104,7 @@ export class SpecStore {
     const entry = this.#keys.get(snapshot.feed.sdkKey) ?? this.#admit(snapshot.feed.sdkKey);
     if (entry === undefined) return "full";
     const added = new HeldFeed(snapshot, confirmed);
-    entry.feeds[slotOf(snapshot.feed.version, snapshot.feed.format)] = added;
+    entry.feeds[toSlot(snapshot.feed.version, snapshot.feed.format)] = added;
     for (const listener of this.#listeners) listener.added?.(added);
     for (const listener of this.#listeners) listener.published?.(added);
     return "published";
@@ -117,8 +117,8 @@ export class SpecStore {
   }
 
   /**
-   * Upstream has nothing newer than what is held. `confirmed`: when Statsig was known not to have; undefined if upstream is
-   * a relay that can't say.
+   * Upstream has nothing newer than the held version. `confirmed`: when Statsig was known to have nothing newer; undefined if
+   * upstream is a relay that does not know.
    */
   confirm(feed: Feed, confirmed: Instant | undefined): void {
     const held = this.peek(feed);
@@ -126,12 +126,12 @@ export class SpecStore {
     for (const listener of this.#listeners) listener.confirmed?.(held);
   }
 
-  /** Ends the feed's streams. */
+  /** Removes the feed and wakes the streams that follow it, which then end. */
   remove(feed: Feed, reason: FeedEnd): void {
     const held = this.peek(feed);
     const entry = this.#keys.get(feed.sdkKey);
     if (held === undefined || entry === undefined) return;
-    entry.feeds[slotOf(feed.version, feed.format)] = undefined;
+    entry.feeds[toSlot(feed.version, feed.format)] = undefined;
     if (entry.feeds.every((each) => each === undefined)) this.#keys.delete(feed.sdkKey);
     held.end(reason);
     for (const listener of this.#listeners) listener.removed?.(held);
@@ -164,27 +164,27 @@ export class SpecStore {
   }
 }
 
-function slotOf(version: ApiVersion, format: SpecFormat): number {
+function toSlot(version: ApiVersion, format: SpecFormat): number {
   return (version === "v1" ? 0 : 2) + (format === "json" ? 0 : 1);
 }
 
-/** Called when there is something new to look at; what it is stands in the {@link HeldFeed}. */
+/** Called when the {@link HeldFeed} has changed. */
 type Wake = () => void;
 
 /** Why a feed is no longer held. */
 type FeedEnd = "unauthorized" | "evicted";
 
-/** A feed of which a version is held. */
+/** A feed in memory, with its newest version. */
 export class HeldFeed {
   readonly feed: Feed;
   #snapshot: Snapshot;
   #confirmed: Instant | undefined;
-  /** When upstream said so, by {@link Clock.elapsed}. */
+  /** When upstream rejected the SDK key, as in {@link Clock.elapsed}. */
   #revokedAt: number | undefined;
   #ended: FeedEnd | undefined;
   readonly #followers = new Set<Wake>();
 
-  /** `confirmed` as for {@link confirm}; left out for a version that does not come from upstream. */
+  /** `confirmed` as in {@link confirm}; undefined for a version that does not come from upstream. */
   constructor(snapshot: Snapshot, confirmed?: Instant) {
     this.feed = snapshot.feed;
     this.#snapshot = snapshot;
@@ -196,27 +196,27 @@ export class HeldFeed {
   }
 
   /**
-   * When upstream last said that what is held is the newest, ms since the Unix epoch; undefined before it did. To be shown:
-   * for how long ago that was, see {@link confirmedAgoMs}.
+   * When upstream last confirmed that the held version is the newest, ms since the Unix epoch; undefined if it has not yet. For
+   * display only; see {@link confirmedAgoMs} for how long ago that was.
    */
   get confirmedAt(): number | undefined {
     return this.#confirmed?.at;
   }
 
-  /** How long ago upstream last said that what is held is the newest, whatever was done to the machine's clock since. */
+  /** Returns how many ms ago upstream last confirmed the held version, even if the machine's clock was set since. */
   confirmedAgoMs(clock: Clock): number | undefined {
     return this.#confirmed && Math.max(0, clock.elapsed() - this.#confirmed.elapsed);
   }
 
   /**
-   * Upstream's last answer to this relay, or to another one of its fleet, was 401 or 403. What is held is still served, but must not be written where another
-   * relay may have deleted it for the same reason.
+   * True if upstream's last response, to this relay or another one of its fleet, was 401 or 403. The held version is still
+   * served, but must not be written to a backup from which another relay may have removed it for that reason.
    */
   get isRevoked(): boolean {
     return this.#revokedAt !== undefined;
   }
 
-  /** Why it is no longer held; undefined as long as it is. */
+  /** Why the feed is no longer held; undefined while it is. */
   get ended(): FeedEnd | undefined {
     return this.#ended;
   }
@@ -225,19 +225,19 @@ export class HeldFeed {
     return this.#followers.size > 0;
   }
 
-  /** How many follow: each is a stream. */
+  /** Number of streams that follow the feed. */
   get followers(): number {
     return this.#followers.size;
   }
 
-  /** Upstream says 401 or 403. Lasts until it confirms what is held after that, or sends a newer version. */
+  /** Upstream responded 401 or 403. Lasts until it confirms the held version after that, or sends a newer one. */
   revoke(clock: Clock): void {
     this.#revokedAt = clock.elapsed();
   }
 
   /**
-   * Upstream has nothing newer. `confirmed`: when Statsig was known not to have; undefined if upstream is a relay that can't
-   * say. False if that tells nothing new.
+   * Upstream has nothing newer. `confirmed`: when Statsig was known to have nothing newer; undefined if upstream is a relay that
+   * does not know. Returns false if a confirmation at least as recent is known already.
    */
   confirm(confirmed: Instant | undefined): boolean {
     if (confirmed === undefined || confirmed.elapsed >= (this.#revokedAt ?? 0)) this.#revokedAt = undefined;
@@ -250,7 +250,7 @@ export class HeldFeed {
     return true;
   }
 
-  /** Takes a newer version and wakes the followers. False, and nothing changed, where it is not newer. */
+  /** Replaces the version and wakes the followers. Returns false, and changes nothing, if the version is not newer. */
   replace(snapshot: Snapshot, confirmed?: Instant): boolean {
     if (snapshot.lcut <= this.#snapshot.lcut) return false;
     this.#snapshot = snapshot;
@@ -267,13 +267,39 @@ export class HeldFeed {
     this.#wakeAll();
   }
 
-  /** Whoever follows keeps the feed from being evicted. Call what is returned to stop; twice does no harm. */
+  /** Calls `wake` on each change, and keeps the feed from being evicted. Returns an idempotent function that stops both. */
   follow(wake: Wake): () => void {
     this.#followers.add(wake);
     return () => this.#followers.delete(wake);
   }
 
   #wakeAll(): void {
+    // A copy: a follower may stop following when it is woken.
     for (const wake of [...this.#followers]) wake();
   }
+}
+
+/** Replaced versions below this size are freed in time by the garbage collector. */
+const LARGE_BYTES = 1024 * 1024;
+
+/** Delay of the collection, by when responses that still send the replaced version have ended. */
+const FREE_AFTER_MS = 250;
+
+/**
+ * Frees the memory of each version that a large one replaces. The garbage collector alone does so much later: it sees a small
+ * heap, but not the buffers that belong to it.
+ */
+export function freeReplacedVersions(store: SpecStore): void {
+  let isScheduled = false;
+  const free = () => {
+    isScheduled = false;
+    Bun.gc(true);
+  };
+  store.listen({
+    published: ({ snapshot }) => {
+      if (snapshot.bytes.length < LARGE_BYTES || isScheduled) return;
+      isScheduled = true;
+      setTimeout(free, FREE_AFTER_MS).unref();
+    },
+  });
 }

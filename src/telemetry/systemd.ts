@@ -4,11 +4,11 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import { openUnixDatagram, UnixDatagramError } from "../platform/unix-datagram.ts";
 import type { Logger } from "./logging/logger.ts";
 
-/** The service manager that started the relay, usually systemd, and expects notifications: sd_notify(3). */
+/** The service manager that started the relay, such as systemd. It is notified as sd_notify(3) describes. */
 export interface ServiceManagerConfig {
-  /** The path of its Unix datagram socket; `@name` for an abstract socket. */
+  /** Path of its Unix datagram socket, or `@name` for an abstract socket. */
   readonly socket: string;
-  /** The service manager restarts the relay after this time without a notification; undefined if there is no watchdog. */
+  /** The service manager restarts the relay after this time without a notification; undefined if it does not. */
   readonly watchdogMs: number | undefined;
 }
 
@@ -16,17 +16,18 @@ export interface ServiceManagerPorts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly logger: Logger;
-  /** Why the relay is not ready; empty if it is. Shown by `systemctl status`. */
+  /** Returns the reasons why the relay is not ready, which `systemctl status` shows; empty if it is ready. */
   readonly notReady: () => readonly string[];
 }
 
+/** Longest time between two looks at the readiness. */
 const MAX_TICK_MS = 5_000;
 
-const MAX_STATUS_LENGTH = 1_000;
+const MAX_STATUS_CHARS = 1_000;
 
 /**
- * Notifies the service manager of the relay's state. The relay counts as started when its ports are open, even if it has no
- * config to serve yet: while upstream is down, restarts would not help.
+ * Notifies the service manager. READY=1 is sent when the ports are open, even if there is no config to serve yet: while upstream
+ * is down, restarting the relay would not help.
  */
 export class ServiceManager implements AsyncDisposable {
   readonly #config: ServiceManagerConfig;
@@ -35,8 +36,8 @@ export class ServiceManager implements AsyncDisposable {
   readonly #ticking: Promise<void>;
   #state: "READY=1" | "STOPPING=1" = "READY=1";
   #status = "";
-  /** The error code of the last notification if it could not be sent. */
-  #problem: string | undefined;
+  /** Error code of the last notification, if it failed. */
+  #failedWith: string | undefined;
 
   constructor(config: ServiceManagerConfig, ports: ServiceManagerPorts) {
     this.#config = config;
@@ -45,9 +46,9 @@ export class ServiceManager implements AsyncDisposable {
     this.#ticking = ports.supervisor.loop("service_manager", this.#stopping.signal, () => this.#tick());
   }
 
-  /** Reports that the configuration is being reloaded. Must be followed by {@link reloaded}. */
+  /** Call this when a reload of the configuration begins, and {@link reloaded} when it has ended. */
   reloading(): void {
-    // With Type=notify-reload, systemd ignores a timestamp from before its SIGHUP: it belongs to an earlier reload.
+    // With Type=notify-reload, systemd takes a time before its own SIGHUP for that of an earlier reload.
     this.#notify("RELOADING=1", `MONOTONIC_USEC=${monotonicUsec()}`);
   }
 
@@ -55,7 +56,7 @@ export class ServiceManager implements AsyncDisposable {
     this.#notify(this.#state, ...this.#newStatus());
   }
 
-  /** Starts `TimeoutStopSec`. Watchdog notifications continue, since a shutdown can hang as well. */
+  /** `TimeoutStopSec` begins here. The watchdog is still notified, because a shutdown can hang too. */
   stopping(): void {
     this.#state = "STOPPING=1";
     this.#notify(this.#state, ...this.#newStatus());
@@ -66,40 +67,42 @@ export class ServiceManager implements AsyncDisposable {
     await this.#ticking;
   }
 
-  /** Runs on the thread that serves, so a notification shows that the thread is not blocked. */
+  /** Notifies the watchdog. A blocked event loop runs no ticks, so the watchdog notices it. */
   async #tick(): Promise<void> {
     const { watchdogMs } = this.#config;
     const { signal } = this.#stopping;
     const everyMs = Math.min(MAX_TICK_MS, (watchdogMs ?? Number.POSITIVE_INFINITY) / 2);
     const alive = watchdogMs === undefined ? [] : ["WATCHDOG=1"];
-    const unsent = this.#problem === undefined ? [] : [this.#state];
+    const unsent = this.#failedWith === undefined ? [] : [this.#state];
     const lines = [...unsent, ...alive, ...this.#newStatus()];
     if (lines.length > 0) this.#notify(...lines);
     await this.#ports.clock.sleep(everyMs, signal);
   }
 
+  /** Returns the STATUS line if it has changed since it was sent. */
   #newStatus(): string[] {
     const reasons = this.#ports.notReady();
     const text = reasons.length === 0 ? "ready" : `not ready: ${reasons.join("; ")}`;
-    const status = text.replaceAll(/\s+/g, " ").slice(0, MAX_STATUS_LENGTH);
+    const status = text.replaceAll(/\s+/g, " ").slice(0, MAX_STATUS_CHARS);
     if (status === this.#status) return [];
     this.#status = status;
     return [`STATUS=${status}`];
   }
 
-  /** Opens a new socket each time, since a service manager that was upgraded has a new one. */
+  /** Opens a socket each time: a service manager that has replaced another listens on a new one. */
   #notify(...lines: readonly string[]): void {
     try {
       using socket = openUnixDatagram(this.#config.socket);
       socket.send(Buffer.from(lines.join("\n")));
-      this.#problem = undefined;
+      this.#failedWith = undefined;
     } catch (error) {
       if (!(error instanceof UnixDatagramError)) throw error;
+      // Sent again with the next notification.
       this.#status = "";
-      if (this.#problem !== error.code) {
+      if (this.#failedWith !== error.code) {
         this.#ports.logger.log("warn", "service manager notification failed", { reason: error.message });
       }
-      this.#problem = error.code;
+      this.#failedWith = error.code;
     }
   }
 }

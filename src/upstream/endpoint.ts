@@ -1,6 +1,5 @@
-/** An upstream: Statsig's CDN, or another relay. Knows how to talk to it, not what about. */
 interface UpstreamRequest {
-  /** Begins with a slash. May hold an SDK key: not for people. */
+  /** Begins with a slash. May contain an SDK key: do not log it. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -10,18 +9,19 @@ interface UpstreamPost extends UpstreamRequest {
 }
 
 interface UpstreamOptions {
-  /** Scheme, host, port and perhaps a path prefix, as in `STATSIG_ENDPOINT`. */
+  /** Scheme, host, port and optional path prefix, as in `STATSIG_ENDPOINT`. */
   readonly baseUrl: string;
-  /** Sent as `x-sfp-version`, by which upstream knows a forward proxy (WIRE 2). */
+  /** Sent as `x-sfp-version`, by which upstream recognizes a forward proxy (docs/protocol.md, Upstream requests). */
   readonly relayVersion: string;
-  /** Requests go through HTTP_PROXY or HTTPS_PROXY. */
+  /** Whether requests go through HTTP_PROXY or HTTPS_PROXY. */
   readonly proxied: boolean;
-  /** Headers that each request carries besides its own, as they are when it is sent. */
+  /** Called when a request is sent; returns headers to add to its own. */
   readonly carries?: () => Readonly<Record<string, string>> | undefined;
 }
 
 /**
- * Requests to one upstream over pooled connections: HTTP/1.1, and HTTP/2 where upstream speaks nothing else.
+ * Sends requests to one upstream, which is Statsig's CDN or another relay, over pooled connections: HTTP/1.1, or HTTP/2 if
+ * upstream supports nothing else.
  */
 export class UpstreamEndpoint {
   readonly #baseUrl: string;
@@ -37,7 +37,7 @@ export class UpstreamEndpoint {
     this.#carries = options.carries ?? (() => undefined);
   }
 
-  /** Where a connection is made to, or undefined where a proxy makes it. */
+  /** The address to connect to; undefined if a proxy connects. */
   get address(): { readonly host: string; readonly port: number } | undefined {
     if (this.#proxied) return undefined;
     const url = new URL(this.#baseUrl);
@@ -45,12 +45,12 @@ export class UpstreamEndpoint {
     return { host, port: Number(url.port) || (url.protocol === "https:" ? 443 : 80) };
   }
 
-  /** The body comes as it was sent, not decompressed. Rejects as `fetch` does. */
+  /** Returns the response with its body not decompressed. Rejects as `fetch` does. */
   get(request: UpstreamRequest, signal: AbortSignal): Promise<Response> {
     return this.#send(request, signal);
   }
 
-  /** As {@link get}. The body is sent as it is. */
+  /** As {@link get}. Sends the body unchanged. */
   post(request: UpstreamPost, signal: AbortSignal): Promise<Response> {
     return this.#send(request, signal);
   }
@@ -60,9 +60,9 @@ export class UpstreamEndpoint {
     try {
       return await this.#fetch(request, signal, http2);
     } catch (error) {
-      if (!this.#mayWantTheOther(error, http2)) throw error;
+      if (!this.#mayNeedOtherProtocol(error, http2)) throw error;
       const response = await this.#fetch(request, signal, !http2);
-      // Only once it was seen to work: a handshake fails for many reasons.
+      // Switch only after a success: a handshake can fail for many reasons.
       this.#http2 = !http2;
       return response;
     }
@@ -75,22 +75,22 @@ export class UpstreamEndpoint {
       headers: { ...this.#carries(), ...headers, "x-sfp-version": this.#relayVersion },
       signal,
       decompress: false,
-      // The way to another host is not ours to take: the URL holds the SDK key.
+      // Do not follow redirects: the URL contains the SDK key.
       redirect: "manual",
       ...(http2 && { protocol: "http2" }),
     });
   }
 
-  /** A server without HTTP/1.1 ends the handshake; one without HTTP/2 is told by Bun. */
-  #mayWantTheOther(error: unknown, http2: boolean): boolean {
+  /** A server without HTTP/1.1 ends the TLS handshake; Bun reports one without HTTP/2 by a code of its own. */
+  #mayNeedOtherProtocol(error: unknown, http2: boolean): boolean {
     const { code } = error as NodeJS.ErrnoException;
     return this.#baseUrl.startsWith("https:") && code === (http2 ? "HTTP2Unsupported" : "EPROTO");
   }
 }
 
 /**
- * The whole body, or undefined (and no more is read) once it is longer than `maxBytes`. `received` is told the length of
- * each piece as it comes.
+ * Reads the body. Returns undefined, and stops reading, once it is longer than `maxBytes`. `received` is called with the length
+ * of each chunk.
  */
 export async function readBody(
   response: Response,
@@ -102,7 +102,7 @@ export async function readBody(
     await response.body?.cancel();
     return undefined;
   }
-  // Into one buffer of the right length, if that was announced: pieces take the same memory again.
+  // Read into one buffer, of the right length if that was announced: collecting chunks would take twice the memory.
   let buffer = new Uint8Array(Math.max(0, announced) || FIRST_BYTES);
   let length = 0;
   for await (const chunk of response.body ?? []) {
@@ -116,11 +116,11 @@ export async function readBody(
   return length === buffer.length ? buffer : resized(buffer.subarray(0, length), length);
 }
 
-/** Of a body of unknown length. */
+/** Initial buffer size for a body of unknown length. */
 const FIRST_BYTES = 16 * 1024;
 
 function resized(bytes: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
-  const larger = new Uint8Array(length);
-  larger.set(bytes);
-  return larger;
+  const copy = new Uint8Array(length);
+  copy.set(bytes);
+  return copy;
 }

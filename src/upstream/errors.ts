@@ -1,19 +1,21 @@
+import { describeErrno } from "../platform/errors.ts";
 import type { FetchFailure } from "../specs/source.ts";
 import { TimeLimitReached } from "./time-limit.ts";
 
-/** `abortedBy` is why our own time limit ended the request, if it did. */
-export function failedToConnect(error: unknown, abortedBy: unknown): FetchFailure {
-  if (abortedBy instanceof TimeLimitReached) return timedOut(abortedBy);
+/** `abortReason` is the reason of the request's signal: a {@link TimeLimitReached} if our own time limit ended the request. */
+export function failedToConnect(error: unknown, abortReason: unknown): FetchFailure {
+  if (abortReason instanceof TimeLimitReached) return timedOut(abortReason);
   return { kind: "failed", cause: "unreachable", detail: describeNetworkError(error) };
 }
 
-export function failedToRead(error: unknown, abortedBy: unknown): FetchFailure {
-  if (abortedBy instanceof TimeLimitReached) return timedOut(abortedBy);
-  return broken(`the answer broke off: ${describeNetworkError(error)}`);
+/** As {@link failedToConnect}, for an error while the body is read. */
+export function failedToRead(error: unknown, abortReason: unknown): FetchFailure {
+  if (abortReason instanceof TimeLimitReached) return timedOut(abortReason);
+  return broken(`the response broke off: ${describeNetworkError(error)}`);
 }
 
 export function badStatus(response: Response, now: number): FetchFailure {
-  const wait = retryAfterMs(response.headers, now);
+  const wait = parseRetryAfter(response.headers, now);
   const detail = `upstream answered ${response.status}`;
   return { kind: "failed", cause: "status", detail, ...(wait !== undefined && { retryAfterMs: wait }) };
 }
@@ -28,12 +30,10 @@ function timedOut({ failure, message }: TimeLimitReached): FetchFailure {
 
 const NOT_TRUSTED = "the certificate is not trusted, see NODE_EXTRA_CA_CERTS";
 
-const WORDS: Readonly<Record<string, string>> = {
+/** Codes of Bun and of TLS. */
+const NETWORK_ERRORS: Readonly<Record<string, string>> = {
   ConnectionRefused: "connection refused",
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection closed",
   ConnectionClosed: "connection closed",
-  ENOTFOUND: "host name not found",
   FailedToOpenSocket: "no connection could be made",
   EPROTO: "TLS handshake failed",
   DEPTH_ZERO_SELF_SIGNED_CERT: NOT_TRUSTED,
@@ -43,26 +43,26 @@ const WORDS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: NOT_TRUSTED,
   CERT_HAS_EXPIRED: "the certificate has expired",
   ERR_TLS_CERT_ALTNAME_INVALID: "the certificate is for another host name",
-  HTTP2Unsupported: "no HTTP/2 through a proxy",
+  HTTP2Unsupported: "HTTP/2 is not supported through a proxy",
 };
 
-/** A failed request in words. Made from the error's code alone: its message can hold the URL, and so the SDK key. */
+/** Describes a failed request by its error code alone: the message of the error may contain the URL, and so the SDK key. */
 export function describeNetworkError(error: unknown): string {
   const { code, name } = error as NodeJS.ErrnoException;
-  return WORDS[code ?? ""] ?? code ?? name ?? "unknown error";
+  return code === undefined ? (name ?? "unknown error") : describeErrno(error, NETWORK_ERRORS);
 }
 
 /** Longer than any caller waits; keeps numbers of any length finite. */
 const MAX_MS = 24 * 3_600_000;
 
-/** As HTTP has them: `Sun, 06 Nov 1994 …`, and of old `Sunday, 06-Nov-94 …` and `Sun Nov  6 …`, which is GMT too. */
+/** The date formats of HTTP: `Sun, 06 Nov 1994 …`, and the obsolete `Sunday, 06-Nov-94 …` and `Sun Nov  6 …`, all in GMT. */
 const DATE = /^(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )/;
 
 /**
- * Ms until the time that Retry-After names, in seconds or as a date; undefined if it is missing or neither. A date is
- * compared with upstream's own clock if the answer has it, so that ours may be wrong.
+ * Returns the ms until the time in Retry-After, which is in seconds or a date; undefined if it is missing or invalid. A date is
+ * compared with upstream's own clock if the response has a Date, because this machine's clock may be wrong.
  */
-export function retryAfterMs(headers: Headers, now: number): number | undefined {
+export function parseRetryAfter(headers: Headers, now: number): number | undefined {
   const value = headers.get("retry-after")?.trim() ?? "";
   if (/^\d+$/.test(value)) return Math.min(Number(value) * 1_000, MAX_MS);
   const at = parseDate(value);

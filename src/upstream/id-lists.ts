@@ -1,6 +1,7 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { ListFileResponse, ListFileSource } from "../id-lists/download.ts";
 import { MAX_MANIFEST_BYTES, type ManifestOutcome, type ManifestSource } from "../id-lists/manifest.ts";
+import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import { inspectCoded } from "../specs/payload/encoding.ts";
 import { PayloadRefused } from "../specs/payload/payload.ts";
@@ -10,7 +11,7 @@ import { TimeLimit } from "./time-limit.ts";
 
 const TOO_LARGE = `the body is larger than ${MAX_MANIFEST_BYTES} bytes`;
 
-/** Manifests of ID lists from Statsig, or from another relay (WIRE 2). */
+/** Fetches manifests of ID lists from Statsig or another relay (docs/protocol.md, Upstream requests). */
 export class StatsigIdLists implements ManifestSource {
   readonly #endpoint: UpstreamEndpoint;
   readonly #clock: Clock;
@@ -24,12 +25,12 @@ export class StatsigIdLists implements ManifestSource {
     using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal);
     let response: Response;
     try {
-      response = await this.#endpoint.post(requestFor(sdkKey), limit.signal);
+      response = await this.#endpoint.post(createRequest(sdkKey), limit.signal);
     } catch (error) {
       signal.throwIfAborted();
       return failedToConnect(error, limit.signal.reason);
     }
-    limit.answered();
+    limit.responded();
     try {
       return await this.#read(response, limit);
     } catch (error) {
@@ -58,7 +59,7 @@ export class StatsigIdLists implements ManifestSource {
   }
 }
 
-function requestFor(sdkKey: SdkKey) {
+function createRequest(sdkKey: SdkKey) {
   return {
     path: "/v1/get_id_lists",
     headers: {
@@ -70,13 +71,10 @@ function requestFor(sdkKey: SdkKey) {
   };
 }
 
-/**
- * Without a byte of the answer for so long, a download is given up. There is no limit on the whole: a file takes as
- * long as it is large.
- */
+/** A download is aborted if upstream sends no byte for this time. The total time is not limited, since files may be large. */
 const SILENCE_LIMIT_MS = 10_000;
 
-/** Files of ID lists from wherever a manifest says. No SDK key is sent along: the host may be anybody's. */
+/** Downloads list files from the URLs in a manifest. Sends no SDK key, because the manifest may name any host. */
 export class IdListFiles implements ListFileSource {
   readonly #clock: Clock;
 
@@ -87,16 +85,16 @@ export class IdListFiles implements ListFileSource {
   async fetchFile(url: string, from: number, outer: AbortSignal): Promise<ListFileResponse> {
     const silence = new AbortController();
     const signal = AbortSignal.any([outer, silence.signal]);
-    // Ranges count bytes of the file itself, so it must come as it is.
+    // Ranges count bytes of the file itself, so it must not be encoded.
     const range = from > 0 ? { range: `bytes=${from}-` } : {};
     const headers = { "accept-encoding": "identity", ...range };
     try {
-      const asked = fetch(url, { headers, signal, decompress: false });
-      const response = await this.#unlessSilent(asked, silence);
+      const request = fetch(url, { headers, signal, decompress: false });
+      const response = await this.#abortIfSilent(request, silence);
       return await this.#read(response, from, silence, outer);
     } catch (error) {
       outer.throwIfAborted();
-      return { kind: "failed", detail: describe(error) };
+      return { kind: "failed", detail: describeError(error) };
     }
   }
 
@@ -107,20 +105,20 @@ export class IdListFiles implements ListFileSource {
     outer: AbortSignal,
   ): Promise<ListFileResponse> {
     const { status, headers, body } = response;
-    const answer = judge(status, headers, from);
-    if ((answer !== "rest" && answer !== "whole") || body === null) {
+    const part = checkHeaders(status, headers, from);
+    if ((part !== "rest" && part !== "whole") || body === null) {
       await body?.cancel();
-      if (typeof answer !== "string") return answer;
+      if (typeof part !== "string") return part;
       return { kind: "failed", detail: "upstream sent no body" };
     }
     const length = headers.get("content-length");
-    const promised = length === null ? undefined : Number(length);
-    return { kind: answer, chunks: this.#chunks(body, promised, silence, outer) };
+    const expected = length === null ? undefined : Number(length);
+    return { kind: part, chunks: this.#readChunks(body, expected, silence, outer) };
   }
 
-  async *#chunks(
+  async *#readChunks(
     body: ReadableStream<Uint8Array>,
-    promised: number | undefined,
+    expected: number | undefined,
     silence: AbortController,
     outer: AbortSignal,
   ): AsyncIterable<Uint8Array> {
@@ -128,43 +126,38 @@ export class IdListFiles implements ListFileSource {
     let received = 0;
     try {
       for (;;) {
-        const { done, value } = await this.#unlessSilent(reader.read(), silence);
+        const { done, value } = await this.#abortIfSilent(reader.read(), silence);
         if (done) break;
         received += value.length;
         yield value;
       }
     } catch (error) {
       outer.throwIfAborted();
-      throw new Error(describe(error));
+      throw new Error(describeError(error));
     } finally {
-      // Also where the reader has had enough: the rest is not fetched.
+      // Also if the consumer stops early: cancels the rest of the download.
       silence.abort();
     }
-    if (promised !== undefined && received !== promised) throw new Error("the answer broke off");
+    if (expected !== undefined && received !== expected) throw new Error("the response broke off");
   }
 
-  async #unlessSilent<T>(work: Promise<T>, silence: AbortController): Promise<T> {
-    const heard = new AbortController();
-    this.#clock.sleep(SILENCE_LIMIT_MS, heard.signal).then(
-      () => silence.abort(new Silence()),
-      () => {},
-    );
-    try {
-      return await work;
-    } finally {
-      heard.abort();
-    }
+  async #abortIfSilent<T extends object>(work: Promise<T>, silence: AbortController): Promise<T> {
+    const result = await withTimeout(work, SILENCE_LIMIT_MS, this.#clock);
+    if (result !== undefined) return result;
+    silence.abort();
+    throw new SilenceError();
   }
 }
 
-class Silence extends Error {}
+class SilenceError extends Error {}
 
-function describe(error: unknown): string {
-  if (error instanceof Silence) return `nothing from upstream within ${SILENCE_LIMIT_MS / 1_000} s`;
+function describeError(error: unknown): string {
+  if (error instanceof SilenceError) return `no data from upstream for ${SILENCE_LIMIT_MS / 1_000} s`;
   return describeNetworkError(error);
 }
 
-function judge(status: number, headers: Headers, from: number): "rest" | "whole" | ListFileResponse {
+/** Returns which part of the file the body is, or the outcome if the body is of no use. */
+function checkHeaders(status: number, headers: Headers, from: number): "rest" | "whole" | ListFileResponse {
   const coding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
   const range = headers.get("content-range") ?? "";
   if (status === 416) {
@@ -173,10 +166,10 @@ function judge(status: number, headers: Headers, from: number): "rest" | "whole"
   }
   if (status !== 200 && status !== 206) return { kind: "failed", detail: `upstream answered ${status}` };
   if (coding !== "" && coding !== "identity") {
-    return { kind: "failed", detail: `upstream sent the content encoding ${coding.slice(0, 40)}` };
+    return { kind: "failed", detail: `unexpected content encoding "${coding.slice(0, 40)}"` };
   }
   if (status === 200) return "whole";
   const [, first, last, size] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(range) ?? [];
   const isTheRest = Number(first) === from && (size === "*" || Number(last) === Number(size) - 1);
-  return isTheRest ? "rest" : { kind: "failed", detail: "upstream sent another part than was asked for" };
+  return isTheRest ? "rest" : { kind: "failed", detail: "upstream sent a different range than requested" };
 }

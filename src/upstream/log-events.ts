@@ -4,18 +4,18 @@ import { appendVia, VIA_HEADER } from "../log-events/via-header.ts";
 import type { BatchPacker } from "../log-events/workers.ts";
 import type { Clock } from "../platform/clock.ts";
 import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
-import { failedToConnect, retryAfterMs } from "./errors.ts";
+import { failedToConnect, parseRetryAfter } from "./errors.ts";
 import { TimeLimit } from "./time-limit.ts";
 
-/** Of the answer, which says nothing that its status does not. Read so that the connection can be used again. */
-const MAX_ANSWER_BYTES = 64 * 1024;
+/** Limit of the response body. It adds nothing to the status, but is read so that the connection can be reused. */
+const MAX_RESPONSE_BYTES = 64 * 1024;
 
-/** Megabytes are sent before the answer begins, and `fetch` does not tell how far it is. */
-const ANSWER_WITHIN_MS = 30_000;
+/** Megabytes are sent before the response begins, and `fetch` does not report its progress. */
+const RESPONSE_WITHIN_MS = 30_000;
 
-const CAME_BACK = "LOG_EVENT_STATSIG_ENDPOINT leads back to a relay that had the events before";
+const LOOP = "LOG_EVENT_STATSIG_ENDPOINT points back to a relay that already forwarded these events";
 
-/** Events to Statsig, or to another relay (WIRE 2, 5). */
+/** Sends log events to Statsig or another relay (docs/protocol.md, Upstream requests and Log events). */
 export class StatsigEvents implements EventSink {
   readonly #endpoint: UpstreamEndpoint;
   readonly #packer: BatchPacker;
@@ -29,13 +29,13 @@ export class StatsigEvents implements EventSink {
 
   async send(group: EventGroup, chunks: readonly EventChunk[], signal: AbortSignal): Promise<SendOutcome> {
     const body = await this.#packer.pack({ chunks, metadata: group.metadata });
-    using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal, ANSWER_WITHIN_MS);
-    const headers = this.#headersFor(group, countEvents(chunks));
+    using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal, RESPONSE_WITHIN_MS);
+    const headers = this.#createHeaders(group, countEvents(chunks));
     try {
       const response = await this.#endpoint.post({ path: "/v1/log_event", headers, body }, limit.signal);
-      limit.answered();
-      const outcome = this.#outcomeOf(response);
-      await readBody(response, MAX_ANSWER_BYTES).catch(() => undefined);
+      limit.responded();
+      const outcome = this.#toOutcome(response);
+      await readBody(response, MAX_RESPONSE_BYTES).catch(() => undefined);
       return outcome;
     } catch (error) {
       signal.throwIfAborted();
@@ -44,13 +44,13 @@ export class StatsigEvents implements EventSink {
     }
   }
 
-  #headersFor({ sdkKey, headers }: EventGroup, count: number): Record<string, string> {
+  #createHeaders({ sdkKey, headers }: EventGroup, count: number): Record<string, string> {
     return {
       ...headers,
       [VIA_HEADER]: appendVia(headers[VIA_HEADER]),
       "statsig-api-key": sdkKey,
       "statsig-event-count": String(count),
-      // When this request is sent, as from an SDK: upstream compares it with its own clock.
+      // The time at which this request is sent, as an SDK sends it: upstream compares it with its own clock.
       "statsig-client-time": String(this.#clock.now()),
       "content-type": "application/json",
       "content-encoding": "gzip",
@@ -58,18 +58,18 @@ export class StatsigEvents implements EventSink {
     };
   }
 
-  #outcomeOf({ status, ok, headers }: Response): SendOutcome {
+  #toOutcome({ status, ok, headers }: Response): SendOutcome {
     if (ok) return { kind: "accepted" };
     if (status === 413) return { kind: "too_large" };
     if (status === 401 || status === 403) return { kind: "unauthorized", status };
-    const passing = status === 408 || status === 429;
-    if (status >= 400 && status < 500 && !passing) return { kind: "refused", status };
-    const afterMs = retryAfterMs(headers, this.#clock.now());
+    const isTemporary = status === 408 || status === 429;
+    if (status >= 400 && status < 500 && !isTemporary) return { kind: "refused", status };
+    const afterMs = parseRetryAfter(headers, this.#clock.now());
     return {
       kind: "retry",
-      // "Too many requests" is said to one customer.
+      // "Too many requests" concerns one SDK key.
       trouble: status === 429 ? "key" : "upstream",
-      detail: status === 508 ? CAME_BACK : `upstream answered ${status}`,
+      detail: status === 508 ? LOOP : `upstream answered ${status}`,
       ...(afterMs !== undefined && { afterMs }),
     };
   }

@@ -8,21 +8,21 @@ import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
 import { badStatus, broken, failedToConnect, failedToRead } from "./errors.ts";
 import { TimeLimit } from "./time-limit.ts";
 
-/** Config specs from Statsig's CDN, or from another relay (WIRE 2). */
+/** Fetches config specs from Statsig's CDN or another relay (docs/protocol.md, Upstream requests). */
 export class StatsigSpecs implements SpecSource {
   readonly #endpoint: UpstreamEndpoint;
   readonly #clock: Clock;
   readonly #maxBytes: number;
   #isRelay = false;
 
-  /** A body that is longer than `maxBytes` is not read to its end. */
+  /** A body that is longer than `maxBytes` is refused before it is read completely. */
   constructor(endpoint: UpstreamEndpoint, clock: Clock, maxBytes: number) {
     this.#maxBytes = maxBytes;
     this.#endpoint = endpoint;
     this.#clock = clock;
   }
 
-  /** Whether the last answer was that of a relay. */
+  /** Whether the last response came from a relay. */
   get isRelay(): boolean {
     return this.#isRelay;
   }
@@ -36,12 +36,12 @@ export class StatsigSpecs implements SpecSource {
     using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal);
     let response: Response;
     try {
-      response = await this.#endpoint.get(requestFor(feed, sinceTime), limit.signal);
+      response = await this.#endpoint.get(createRequest(feed, sinceTime), limit.signal);
     } catch (error) {
       signal.throwIfAborted();
       return failedToConnect(error, limit.signal.reason);
     }
-    limit.answered();
+    limit.responded();
     progressed();
     const received = (bytes: number) => {
       limit.received(bytes);
@@ -62,23 +62,24 @@ export class StatsigSpecs implements SpecSource {
     received: (bytes: number) => void,
   ): Promise<FetchOutcome> {
     const { status, headers } = response;
-    if (status === 401 || status === 403) return this.#ignoreBody(response, { kind: "unauthorized", status });
+    if (status === 401 || status === 403)
+      return this.#discardBody(response, { kind: "unauthorized", status });
     const relayed = readRelayedOrigin(headers, this.#clock);
-    // An error may be a load balancer's.
+    // An error may come from a load balancer in front of upstream.
     if (status < 400) this.#isRelay = relayed !== undefined;
-    if (status === 304) return this.#ignoreBody(response, { kind: "no_update", relayed });
+    if (status === 304) return this.#discardBody(response, { kind: "no_update", relayed });
     if (status < 200 || status > 299)
-      return this.#ignoreBody(response, badStatus(response, this.#clock.now()));
+      return this.#discardBody(response, badStatus(response, this.#clock.now()));
     if (sinceTime > 0 && headers.get("x-cache-hit") === "true") {
-      return this.#ignoreBody(response, { kind: "no_update", relayed });
+      return this.#discardBody(response, { kind: "no_update", relayed });
     }
     if (isDelta(headers))
-      return this.#ignoreBody(response, broken("upstream sent a delta, which nobody asked for"));
+      return this.#discardBody(response, broken("upstream sent a delta that was not requested"));
     const body = await readBody(response, this.#maxBytes, received);
     if (body === undefined) {
       return { kind: "refused", reason: "too_large", detail: describeTooLarge(this.#maxBytes) };
     }
-    if (saysNoUpdate(body)) return { kind: "no_update", relayed };
+    if (isNoUpdate(body)) return { kind: "no_update", relayed };
     return {
       kind: "payload",
       relayed,
@@ -86,19 +87,19 @@ export class StatsigSpecs implements SpecSource {
         body,
         contentEncoding: (headers.get("content-encoding") ?? "").trim().toLowerCase(),
         format: isProto(headers) ? "proto" : "json",
-        headerLcut: headerLcut(headers),
+        headerLcut: parseHeaderLcut(headers),
         sdkKeyHash: djb2(feed.sdkKey),
       },
     };
   }
 
-  async #ignoreBody(response: Response, outcome: FetchOutcome): Promise<FetchOutcome> {
+  async #discardBody(response: Response, outcome: FetchOutcome): Promise<FetchOutcome> {
     await response.body?.cancel();
     return outcome;
   }
 }
 
-function requestFor(feed: Feed, sinceTime: number) {
+function createRequest(feed: Feed, sinceTime: number) {
   const proto = feed.format === "proto";
   const query = new URLSearchParams();
   if (sinceTime > 0) query.set("sinceTime", String(sinceTime));
@@ -117,20 +118,20 @@ function isProto(headers: Headers): boolean {
   return (headers.get("content-type") ?? "").trim().toLowerCase().startsWith("application/octet-stream");
 }
 
-/** A delta fits one client's version alone (WIRE 1): it must never be served to others. */
+/** A delta fits the version of one client (docs/protocol.md, Deltas): it must never be served to others. */
 function isDelta(headers: Headers): boolean {
   const used = headers.get("x-deltas-used")?.trim().toLowerCase() ?? "";
   return used !== "" && used !== "false" && used !== "0";
 }
 
-function headerLcut(headers: Headers): number | undefined {
+function parseHeaderLcut(headers: Headers): number | undefined {
   const text = headers.get("x-since-time")?.trim() ?? "";
   const lcut = /^\d+$/.test(text) ? Number(text) : 0;
   return Number.isSafeInteger(lcut) && lcut > 0 ? lcut : undefined;
 }
 
-/** The usual answer to a poll; told apart here so that it costs no trip to the Worker. */
-function saysNoUpdate(body: Uint8Array): boolean {
+/** The usual response to a poll. Detected here, so that it is not sent to the Worker. */
+function isNoUpdate(body: Uint8Array): boolean {
   return (
     body.length <= 64 && /^\s*\{\s*"has_updates"\s*:\s*false\s*\}\s*$/.test(new TextDecoder().decode(body))
   );
@@ -140,15 +141,15 @@ const SOURCES: readonly SnapshotSource[] = ["upstream", "redis", "local"];
 
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
 
-/** The `Date` header is cut to seconds. */
+/** Resolution of the `Date` header. */
 const DATE_STEP_MS = 1_000;
 
-/** As far as two clocks may be apart and still count as the same: NTP keeps them closer, and the answer takes its time. */
+/** Clocks that differ by less than this count as equal: NTP keeps them closer, but the response takes its time. */
 const SAME_CLOCK_MS = 2_000;
 
 /**
- * What the headers of an answer say of the version that an upstream relay has. Returns undefined for those of Statsig's
- * servers and of the original proxy, which say nothing.
+ * Returns what the headers of a response say about the version of an upstream relay, or undefined for a response of Statsig's
+ * servers or the original proxy, which do not send these headers.
  */
 export function readRelayedOrigin(headers: Headers, clock: Clock): RelayedOrigin | undefined {
   const source = headers.get("x-sfp-source");
@@ -162,15 +163,15 @@ export function readRelayedOrigin(headers: Headers, clock: Clock): RelayedOrigin
 
 /** Never later than now: a confirmation from the future would outlast every real one. */
 function readConfirmed(text: string, date: string | null, clock: Clock): Instant | undefined {
-  const said = RFC_3339.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(said)) return undefined;
+  const claimed = RFC_3339.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(claimed)) return undefined;
   const [now, elapsed] = [clock.now(), clock.elapsed()];
   const theirNow = Date.parse(date ?? "");
   if (Number.isNaN(theirNow) || Math.abs(theirNow - now) <= SAME_CLOCK_MS) {
-    const at = Math.min(said, now);
+    const at = Math.min(claimed, now);
     return { at, elapsed: elapsed - (now - at) };
   }
-  // Its clock is not ours: the age by its own clock counts, rounded up.
-  const ageMs = Math.max(0, theirNow + DATE_STEP_MS - said);
+  // The clocks differ: use the age by upstream's own clock, rounded up.
+  const ageMs = Math.max(0, theirNow + DATE_STEP_MS - claimed);
   return { at: now - ageMs, elapsed: elapsed - ageMs };
 }

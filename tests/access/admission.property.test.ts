@@ -5,7 +5,7 @@ import { AllowList } from "../../src/access/allow-list.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 import { sdkKeyOf } from "../support/specs/snapshots.ts";
 
-/** A step of time, then a key that asks. */
+/** A key that requests after a delay. */
 const asks = fc.array(fc.record({ afterMs: fc.nat({ max: 2_000 }), key: fc.nat({ max: 40 }) }), {
   maxLength: 200,
   size: "max",
@@ -26,19 +26,19 @@ function admissionWith(
 
 const keyOf = (number: number) => sdkKeyOf(`secret-${number}`);
 
-describe("without a list", () => {
-  test("a key of which upstream could not say anything takes no second token, however long that lasts", async () => {
+describe("without an allow-list", () => {
+  test("a key takes no second token while upstream cannot tell whether it is valid", async () => {
     const { clock, admission } = admissionWith(undefined, { maxKeys: 2, unknownKeysPerS: 1 });
     expect(admission.admit(keyOf(1)).kind).toBe("admitted");
     for (let outage = 0; outage < 10; outage++) {
       admission.undecided(keyOf(1));
       await clock.advance(29_000);
-      for (let stranger = 0; stranger < 30; stranger++) admission.admit(keyOf(100 * outage + stranger + 50));
+      for (let unknown = 0; unknown < 30; unknown++) admission.admit(keyOf(100 * outage + unknown + 50));
       expect(admission.admit(keyOf(1)).kind).toBe("admitted");
     }
   });
 
-  test("in no window of time more unknown keys are admitted than the bucket holds and is refilled with", async () => {
+  test("never admits more unknown keys in any time window than the bucket holds and is refilled with", async () => {
     await fc.assert(
       fc.asyncProperty(asks, limits, async (steps, options) => {
         const { clock, admission } = admissionWith(undefined, options);
@@ -59,7 +59,7 @@ describe("without a list", () => {
     );
   });
 
-  test("who comes back when it was told to is admitted", async () => {
+  test("admits a throttled key that comes back after Retry-After", async () => {
     await fc.assert(
       fc.asyncProperty(asks, limits, async (steps, options) => {
         const { clock, admission } = admissionWith(undefined, options);
@@ -76,7 +76,7 @@ describe("without a list", () => {
     );
   });
 
-  test("a key that is known is always admitted, and leaves all tokens to others", async () => {
+  test("always admits a known key, which takes no token", async () => {
     await fc.assert(
       fc.asyncProperty(asks, limits, async (steps, options) => {
         const { clock, admission } = admissionWith(undefined, options);
@@ -101,7 +101,7 @@ describe("without a list", () => {
     );
   });
 
-  test("a key that was admitted asks for more within 30 s without a further token", async () => {
+  test("an admitted key takes no further token within 30 s", async () => {
     const { clock, admission } = admissionWith(undefined, { maxKeys: 2, unknownKeysPerS: 1 });
     for (let times = 0; times < 8; times++) expect(admission.admit(keyOf(1)).kind).toBe("admitted");
     expect(admission.admit(keyOf(2)).kind).toBe("admitted");
@@ -115,8 +115,8 @@ describe("without a list", () => {
   });
 });
 
-describe("with a list", () => {
-  test("its keys are admitted, however many and how often, and no others", () => {
+describe("with an allow-list", () => {
+  test("admits its keys without a limit, and no others", () => {
     fc.assert(
       fc.property(asks, limits, fc.uniqueArray(fc.nat({ max: 40 })), (steps, options, listed) => {
         const { admission } = admissionWith(
@@ -131,7 +131,7 @@ describe("with a list", () => {
     );
   });
 
-  test("a changed one tells which keys went, once they are no longer allowed", () => {
+  test("a changed list reports the removed keys once they are no longer allowed", () => {
     const { allowList, admission } = admissionWith(["secret-1", "secret-2"], {
       maxKeys: 1,
       unknownKeysPerS: 1,

@@ -29,7 +29,7 @@ async function upstreamWith(...keys: readonly string[]): Promise<Upstream> {
   return upstream;
 }
 
-/** Every request that names the key, whatever it asks for. */
+/** All requests with this key, for any resource. */
 const requestsFor = (upstream: Upstream, key: string) =>
   upstream.requests.filter(({ path, headers }) => path.includes(key) || headers["statsig-api-key"] === key);
 
@@ -40,7 +40,7 @@ const isUnauthorized = async (answer: Response): Promise<void> => {
 };
 
 describe("with --allowed-sdk-keys", () => {
-  test("a key of the list is served everything, any other is refused everywhere, and upstream never hears of it", async () => {
+  test("serves a listed key on every route, and refuses any other key without asking upstream", async () => {
     await using upstream = await upstreamWith(LISTED, OTHER);
     await using relay = await start(upstream, `${LISTED},${LATER}`);
     for (const answer of [specsOf(relay, LISTED, "v1"), specsOf(relay, LISTED), idListsOf(relay, LISTED)]) {
@@ -58,7 +58,7 @@ describe("with --allowed-sdk-keys", () => {
     expect(relay.output()).not.toMatch(/secret-(listed|other|oth)/);
   });
 
-  test("another key is refused over gRPC with PERMISSION_DENIED, unary and streamed", async () => {
+  test("refuses another key over gRPC with PERMISSION_DENIED, unary and streamed", async () => {
     await using upstream = await upstreamWith(LISTED, OTHER);
     await using relay = await start(upstream, LISTED);
     using client = new GrpcClient(relay.grpcUrl);
@@ -69,7 +69,7 @@ describe("with --allowed-sdk-keys", () => {
     expect(requestsFor(upstream, OTHER)).toEqual([]);
   });
 
-  test("events of another key are refused before their body has come", async () => {
+  test("refuses log events of another key before their body has arrived", async () => {
     await using upstream = await upstreamWith();
     await using relay = await start(upstream, LISTED);
     const headers = { "statsig-api-key": OTHER, "content-length": "4000000" };
@@ -86,7 +86,7 @@ describe.each([
   ["a rename", false],
   ["a swapped symlink, as of Kubernetes", true],
 ])("a file of allowed keys that changes by %s", (_, mounted) => {
-  test("ends what is served to a key that went, and serves one that came", async () => {
+  test("stops serving a removed key, and serves an added one", async () => {
     await using upstream = await upstreamWith(LISTED, LATER, OTHER);
     using file = new KeyFile([LISTED, OTHER], mounted);
     await using relay = await start(upstream, `@${file.path}`);
@@ -107,7 +107,7 @@ describe.each([
 });
 
 describe("a file of allowed keys", () => {
-  test("a preloaded key that went is no longer polled, nor waited for, until it is back", async () => {
+  test("a removed preloaded key is neither polled nor waited for until it is listed again", async () => {
     await using upstream = await upstreamWith(LISTED, OTHER);
     using file = new KeyFile([LISTED, OTHER]);
     await using relay = await start(upstream, `@${file.path}`, "--preload-sdk-keys", `${LISTED},${OTHER}`);
@@ -115,7 +115,7 @@ describe("a file of allowed keys", () => {
     file.write(OTHER);
     await eventually(async () => await isUnauthorized(await specsOf(relay, LISTED)));
     upstream.forgetRequests();
-    // Twice the interval: the other key is polled meanwhile.
+    // Twice the interval, so that the other key is polled meanwhile.
     await eventually(() => expect(requestsFor(upstream, OTHER).length).toBeGreaterThan(4));
     expect(requestsFor(upstream, LISTED)).toEqual([]);
     expect((await fetch(`${relay.httpUrl}/v1/ready`)).status).toBe(200);
@@ -123,7 +123,7 @@ describe("a file of allowed keys", () => {
     await eventually(async () => expect((await specsOf(relay, LISTED)).status).toBe(200));
   });
 
-  test("one that goes while upstream is asked for it is not served when the answer comes", async () => {
+  test("a key that is removed during its request to upstream is not served when the response arrives", async () => {
     await using upstream = await upstreamWith(LISTED, OTHER);
     upstream.misbehave({ kind: "none" }, { delayMs: 3_000, when: ({ path }) => path.includes(LISTED) });
     using file = new KeyFile([LISTED, OTHER]);
@@ -138,7 +138,7 @@ describe("a file of allowed keys", () => {
     await eventually(async () => expect((await specsOf(relay, LISTED)).status).toBe(200));
   });
 
-  test("that is missing, empty or malformed changes nothing, and is told of once", async () => {
+  test("a missing, empty or malformed file changes nothing, and is reported once", async () => {
     await using upstream = await upstreamWith(LISTED);
     using file = new KeyFile([LISTED]);
     await using relay = await start(upstream, `@${file.path}`);
@@ -146,8 +146,8 @@ describe("a file of allowed keys", () => {
     const complaint = /WARN +invalid list of allowed SDK keys.* reason=.*/g;
     const bad = [
       [() => file.remove(), "no such file or directory"],
-      [() => file.write(" \n"), "it names no SDK key"],
-      [() => file.write(`${OTHER}\nsecret with spaces and ünusual letters`), "entry 6 is no SDK key"],
+      [() => file.write(" \n"), "the list has no SDK key"],
+      [() => file.write(`${OTHER}\nsecret with spaces and ünusual letters`), "entry 6 is not an SDK key"],
     ] as const;
     for (const [index, [spoil, reason]] of bad.entries()) {
       spoil();

@@ -5,7 +5,7 @@ import type { SdkKey } from "../../src/access/sdk-key.ts";
 import { FakeClock, settle } from "../support/common/fake-clock.ts";
 import { sdkKeyOf } from "../support/specs/snapshots.ts";
 
-/** A gate whose only token is gone, before a backup that answers when the test says so. */
+/** A gate whose only token is used, with a backup that responds when the test says so. */
 async function exhausted() {
   const clock = new FakeClock();
   const allowList = new AllowList(undefined);
@@ -27,7 +27,7 @@ async function exhausted() {
 
 const keys = (count: number) => Array.from({ length: count }, (_, index) => sdkKeyOf(`secret-${index}`));
 
-test("who is not known is looked for in the backup, 16 at once, 1,000 waiting, and no more", async () => {
+test("looks unknown keys up in the backup, at most 16 concurrently with 1,000 waiting", async () => {
   const { refused, answers, ask, clock } = await exhausted();
   const asked = keys(1_516).map(ask);
   await settle();
@@ -46,7 +46,7 @@ test("who is not known is looked for in the backup, 16 at once, 1,000 waiting, a
   expect(clock.sleeping).toBe(0);
 });
 
-test("a backup that hangs makes nobody wait for more than 3 s", async () => {
+test("a hanging backup makes no request wait for more than 3 s", async () => {
   const { clock, ask, refused } = await exhausted();
   const asked = keys(100).map(ask);
   await clock.advance(2_999);
@@ -56,7 +56,7 @@ test("a backup that hangs makes nobody wait for more than 3 s", async () => {
   expect(refused).toEqual(Array.from({ length: 100 }, () => "throttled"));
 });
 
-test("a key that waits for its look-up and is held meanwhile is not looked for", async () => {
+test("does not look a key up that is held by the time of its turn", async () => {
   const { answers, ask } = await exhausted();
   const sdkKey = sdkKeyOf("secret-many");
   const asked = Array.from({ length: 100 }, () => ask(sdkKey));

@@ -5,7 +5,7 @@ import { rawGet, textOf } from "../support/clients/raw-get.ts";
 import { failureOf } from "../support/common/failure.ts";
 import { IdListRelay } from "../support/id-lists/id-list-relay.ts";
 import { IdListUpstream } from "../support/id-lists/id-list-upstream.ts";
-import { exhaust, idListsOf, sendEvents, specsOf, strangerKey } from "../support/relay/access.ts";
+import { createUnknownKey, exhaust, idListsOf, sendEvents, specsOf } from "../support/relay/access.ts";
 import { type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
 import { deleteFolders, newFolder } from "../support/sqlite/local-backups.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
@@ -15,7 +15,7 @@ afterAll(deleteFolders);
 
 const RATE_PER_S = 20;
 
-/** One stranger at once, and one more each second. */
+/** A burst of one unknown key, and one more per second. */
 const FEW = ["-m", "1", "--unknown-key-rate-per-s", "1"];
 
 const isThrottled = async (answer: Response): Promise<void> => {
@@ -24,7 +24,7 @@ const isThrottled = async (answer: Response): Promise<void> => {
   expect(await answer.json()).toEqual({ code: 429, reason: "Too Many Requests" });
 };
 
-/** Statuses of all, of which so many are under way at once. */
+/** Returns the status of each request, with a limited number in flight. */
 async function statusesOf(keys: readonly string[], relay: RelayProcess, atOnce: number): Promise<number[]> {
   const statuses: number[] = [];
   for (let from = 0; from < keys.length; from += atOnce) {
@@ -35,14 +35,14 @@ async function statusesOf(keys: readonly string[], relay: RelayProcess, atOnce: 
 }
 
 describe("without --allowed-sdk-keys", () => {
-  test("3,000 strangers cost upstream a request for each key that may be held, and a known key is answered throughout", async () => {
+  test("3,000 unknown keys cost upstream one request for each key that may be held, and a known key is served throughout", async () => {
     await using upstream = await startUpstream();
     const { sdkKey, v2 } = publishKey(upstream, "secret-known");
     await using relay = await startRelayProcess({ upstream, args: ["-m", "1000"], pollIntervalS: 60 });
     const began = performance.now();
     expect((await specsOf(relay, sdkKey)).status).toBe(200);
-    const strangers = Array.from({ length: 3_000 }, strangerKey);
-    const flood = statusesOf(strangers, relay, 200).finally(() => over.abort());
+    const unknownKeys = Array.from({ length: 3_000 }, createUnknownKey);
+    const flood = statusesOf(unknownKeys, relay, 200).finally(() => over.abort());
     const over = new AbortController();
     const known: number[] = [];
     while (!over.signal.aborted) {
@@ -55,15 +55,15 @@ describe("without --allowed-sdk-keys", () => {
     const asked = statuses.filter((status) => status === 401).length;
     expect(asked).toBeWithin(999, 1_000 + Math.ceil(seconds * RATE_PER_S));
     expect(statuses.filter((status) => status === 429)).toHaveLength(3_000 - asked);
-    expect(upstream.count(/secret-stranger/)).toBe(asked);
+    expect(upstream.count(/secret-unknown/)).toBe(asked);
     await isThrottled(await exhaust(relay));
     expect(new Set(known)).toEqual(new Set([200]));
     expect(known.length).toBeGreaterThan(10);
     expect(relay.output()).toContain("rejected unknown SDK keys: --unknown-key-rate-per-s reached");
-    expect(relay.output()).not.toContain("secret-stranger");
+    expect(relay.output()).not.toContain("secret-unknown");
   }, 60_000);
 
-  test("a cold start with 1,000 valid keys at once passes whole, in all that an SDK asks for", async () => {
+  test("a cold start with 1,000 valid keys is admitted as a whole, on every route that an SDK uses", async () => {
     await using upstream = await startUpstream();
     const keys = Array.from(
       { length: 1_000 },
@@ -76,7 +76,7 @@ describe("without --allowed-sdk-keys", () => {
     expect(answers.filter((answer) => answer.status !== 200)).toEqual([]);
   }, 60_000);
 
-  test("a denial that is remembered is answered, whoever took the tokens since", async () => {
+  test("a cached failure is returned even if no token is left", async () => {
     await using upstream = await startUpstream();
     await using relay = await startRelayProcess({ upstream, args: FEW });
     expect((await specsOf(relay, "secret-denied")).status).toBe(401);
@@ -84,25 +84,25 @@ describe("without --allowed-sdk-keys", () => {
     expect((await specsOf(relay, "secret-denied")).status).toBe(401);
   });
 
-  test("an unknown key beyond the rate is throttled for ID lists and over gRPC; its events are to be sent again", async () => {
+  test("throttles an unknown key beyond the rate for ID lists and over gRPC; its log events must be retried", async () => {
     await using upstream = await startUpstream();
     await using relay = await startRelayProcess({ upstream, args: FEW });
     using client = new GrpcClient(relay.grpcUrl);
     const throttled = { code: grpcStatus.RESOURCE_EXHAUSTED, details: "Too many unknown SDK keys" };
     await exhaust(relay);
-    await isThrottled(await idListsOf(relay, strangerKey()));
-    const unary = await failureOf(client.getConfigSpec({ sdkKey: strangerKey() }));
+    await isThrottled(await idListsOf(relay, createUnknownKey()));
+    const unary = await failureOf(client.getConfigSpec({ sdkKey: createUnknownKey() }));
     expect(unary).toMatchObject(throttled);
-    expect(await client.streamConfigSpec({ sdkKey: strangerKey() }).status()).toMatchObject(throttled);
+    expect(await client.streamConfigSpec({ sdkKey: createUnknownKey() }).status()).toMatchObject(throttled);
     await exhaust(relay);
-    const events = await sendEvents(relay, strangerKey());
+    const events = await sendEvents(relay, createUnknownKey());
     expect([events.status, events.headers.get("retry-after")]).toEqual([503, "1"]);
     expect(relay.output()).not.toContain("as many are open as may be");
   });
 });
 
-describe("a key that the local backup knows", () => {
-  test("is served in all its forms, though strangers took all tokens", async () => {
+describe("a key in the local backup", () => {
+  test("is served in all versions and formats even if unknown keys took all tokens", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, "secret-backed-up");
     const options = { upstream, cache: "local", pollIntervalS: 60 } as const;
@@ -118,7 +118,7 @@ describe("a key that the local backup knows", () => {
     upstream.forgetRequests();
     expect(await (await specsOf(relay, key.sdkKey)).text()).toBe(key.v2);
     expect(relay.output()).toContain("source=local");
-    // Of these the backup has nothing: that it has another shows that the key is good.
+    // The backup has none of these feeds, but another feed proves that the key is valid.
     const proto = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
     const url = `${relay.httpUrl}/v2/download_config_specs/${key.sdkKey}.json`;
     expect((await rawGet(url, proto)).body.equals(key.proto)).toBe(true);
@@ -126,7 +126,7 @@ describe("a key that the local backup knows", () => {
     expect((await idListsOf(relay, key.sdkKey)).status).toBe(200);
   });
 
-  test("is found by any of its forms", async () => {
+  test("is found by any of its feeds", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, "secret-other-form");
     const options = { upstream, cache: "local", pollIntervalS: 60 } as const;
@@ -141,7 +141,7 @@ describe("a key that the local backup knows", () => {
     expect(await (await specsOf(relay, key.sdkKey)).text()).toBe(key.v2);
   });
 
-  test("is served its ID lists, of which alone the backup knows", async () => {
+  test("is served its ID lists if the backup has nothing else", async () => {
     await using upstream = new IdListUpstream();
     upstream.put("secret-lists", "list", "+12345678\n");
     const folder = newFolder();
@@ -152,7 +152,7 @@ describe("a key that the local backup knows", () => {
     const values = { "maximum-concurrent-sdk-keys": "1", "unknown-key-rate-per-s": "1" };
     await using relay = await IdListRelay.start({ upstream, folder, cache: "local", values });
     const asked = upstream.manifestsAsked("secret-lists");
-    for (let times = 0; times < 3; times++) await failureOf(relay.manifest(strangerKey()));
+    for (let times = 0; times < 3; times++) await failureOf(relay.manifest(createUnknownKey()));
     expect(Object.keys(await relay.manifest("secret-lists"))).toEqual(["list"]);
     expect(upstream.manifestsAsked("secret-lists")).toBe(asked);
   });

@@ -152,7 +152,7 @@ describe("an invalid command line exits 2 with one line that names the option, t
     [
       "a malformed key",
       ["http", "disabled", "--preload-sdk-keys", "secret-a,sec ret/b"],
-      /entry 3 is no SDK key/,
+      /entry 3 is not an SDK key/,
     ],
     [
       "more keys than the maximum",

@@ -95,7 +95,7 @@ describe("an invalid file exits 2 with one line that names the file, the option 
       "a key that is none",
       "yaml",
       `allowed-sdk-keys: [${KEY}, "a b!"]`,
-      'allowed-sdk-keys in FILE: entry 3 is no SDK key, allowed are 1 to 200 letters, digits, "-" and "_"',
+      'allowed-sdk-keys in FILE: entry 3 is not an SDK key (expected 1 to 200 letters, digits, "-" or "_")',
     ],
     [
       "a name that stands there twice, in YAML",

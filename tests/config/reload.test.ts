@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { status as grpcStatus } from "@grpc/grpc-js";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { eventually } from "../support/common/wait.ts";
-import { exhaust, KeyFile, specsOf, strangerKey } from "../support/relay/access.ts";
+import { createUnknownKey, exhaust, KeyFile, specsOf } from "../support/relay/access.ts";
 import { startReloadedRelay } from "../support/relay/reloaded-relay.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
@@ -121,7 +121,7 @@ describe("a SIGHUP applies without interrupting streams", () => {
     using second = client.streamConfigSpec({ sdkKey: ONE });
     await second.next();
     await Bun.sleep(10);
-    expect((await specsOf(relay, strangerKey())).status).toBe(401);
+    expect((await specsOf(relay, createUnknownKey())).status).toBe(401);
     expect(first.waiting).toBe(0);
   });
 

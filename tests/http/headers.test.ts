@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { matchesEntityTag } from "../../src/http/responses.ts";
-import { retryAfterMs } from "../../src/upstream/errors.ts";
+import { parseRetryAfter } from "../../src/upstream/errors.ts";
 
 describe("If-None-Match", () => {
   const tag = fc.stringMatching(/^[!#-+\--~]{0,12}$/).map((text) => `"${text}"`);
@@ -32,7 +32,7 @@ describe("Retry-After", () => {
   const now = Date.parse("Sun, 06 Nov 1994 08:49:00 GMT");
 
   const after = (value: string, others: Readonly<Record<string, string>> = {}) =>
-    retryAfterMs(new Headers({ "retry-after": value, ...others }), now);
+    parseRetryAfter(new Headers({ "retry-after": value, ...others }), now);
   const DAY_MS = 24 * 3_600_000;
 
   test.each([
@@ -71,7 +71,7 @@ describe("Retry-After", () => {
   });
 
   test("that is not there says nothing, and any text gives no time before now, and none without end", () => {
-    expect(retryAfterMs(new Headers(), now)).toBeUndefined();
+    expect(parseRetryAfter(new Headers(), now)).toBeUndefined();
     fc.assert(
       fc.property(
         fc.oneof(

@@ -255,7 +255,7 @@ describe("a damaged download", () => {
         : undefined;
     expect(await relay.onDisk(key)).toEqual(["other"]);
     await eventually(() => expect(relay.clock.wake(10_000)).toBeGreaterThan(0));
-    await eventually(() => expect(relay.log.join("\n")).toContain("nothing from upstream within 10 s"));
+    await eventually(() => expect(relay.log.join("\n")).toContain("no data from upstream for 10 s"));
   }, 10_000);
 
   test.each([

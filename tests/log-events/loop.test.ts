@@ -7,7 +7,7 @@ import { type RelayProcess, startRelayProcess } from "../support/relay/relay-pro
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
-const COMPLAINT = "LOG_EVENT_STATSIG_ENDPOINT leads back to a relay that had the events before";
+const COMPLAINT = "LOG_EVENT_STATSIG_ENDPOINT points back to a relay that already forwarded these events";
 const KEY = "secret-loop";
 
 const startTowards = (upstream: Upstream, httpPort: number, eventsUrl: string) =>

@@ -100,7 +100,7 @@ describe("Upstream requests: log events", () => {
     expect(await late).toEqual({
       kind: "retry",
       trouble: "upstream",
-      detail: "no answer from upstream within 30 s",
+      detail: "no response from upstream within 30 s",
     });
     const stop = new AbortController();
     const stopped = failureOf(sinkTo(upstream).send(group, chunksOf(["1"]), stop.signal));

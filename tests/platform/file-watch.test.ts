@@ -12,37 +12,37 @@ const EVERY_MS = 20;
 function watched(names: readonly string[]) {
   const folder = mkdtempSync(join(tmpdir(), "file-watch-"));
   const paths = names.map((name) => join(folder, name));
-  const told: string[][] = [];
+  const reported: string[][] = [];
   const start = () =>
     new FileWatch({
       paths,
       clock: systemClock,
       supervisor: strictSupervisor(),
       everyMs: EVERY_MS,
-      onChange: (all) => told.push(texts(all)),
+      onChange: (all) => reported.push(texts(all)),
     });
-  return { folder, paths, told, start, [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
+  return { folder, paths, reported, start, [Symbol.dispose]: () => rmSync(folder, { recursive: true }) };
 }
 
 const texts = (contents: FileContents) => [...contents.values()].map((content) => String(content));
 
-test("a file that is written, replaced, removed and back again is told of each time", async () => {
+test("reports a file each time it is written, replaced, removed or restored", async () => {
   using files = watched(["list"]);
   const [path = ""] = files.paths;
   writeFileSync(path, "one");
   await using _ = files.start();
   writeFileSync(path, "two");
-  await eventually(() => expect(files.told).toEqual([["two"]]));
+  await eventually(() => expect(files.reported).toEqual([["two"]]));
   writeFileSync(`${path}.new`, "three");
   renameSync(`${path}.new`, path);
-  await eventually(() => expect(files.told.at(-1)).toEqual(["three"]));
+  await eventually(() => expect(files.reported.at(-1)).toEqual(["three"]));
   rmSync(path);
-  await eventually(() => expect(files.told.at(-1)).toEqual(["undefined"]));
+  await eventually(() => expect(files.reported.at(-1)).toEqual(["undefined"]));
   writeFileSync(path, "three");
-  await eventually(() => expect(files.told).toEqual([["two"], ["three"], ["undefined"], ["three"]]));
+  await eventually(() => expect(files.reported).toEqual([["two"], ["three"], ["undefined"], ["three"]]));
 });
 
-test("a folder that is swapped by its symlink is told of once, with all files", async () => {
+test("reports a folder that is swapped by its symlink once, with all files", async () => {
   using files = watched(["data/cert", "data/key"]);
   for (const version of ["old", "new"]) {
     mkdirSync(join(files.folder, version));
@@ -53,10 +53,10 @@ test("a folder that is swapped by its symlink is told of once, with all files", 
   await using _ = files.start();
   symlinkSync("new", join(files.folder, "data.tmp"));
   renameSync(join(files.folder, "data.tmp"), join(files.folder, "data"));
-  await eventually(() => expect(files.told).toEqual([["new cert", "new key"]]));
+  await eventually(() => expect(files.reported).toEqual([["new cert", "new key"]]));
 });
 
-test("a file that is touched but not changed is told of never, nor is anything after the end", async () => {
+test("reports neither a file that was touched without a change nor a change after the end", async () => {
   using files = watched(["list", "missing"]);
   const [path = ""] = files.paths;
   writeFileSync(path, "one");
@@ -67,5 +67,5 @@ test("a file that is touched but not changed is told of never, nor is anything a
   }
   writeFileSync(path, "two");
   await Bun.sleep(10 * EVERY_MS);
-  expect(files.told).toEqual([]);
+  expect(files.reported).toEqual([]);
 });

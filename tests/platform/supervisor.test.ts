@@ -13,7 +13,7 @@ function watched(clock: Clock = new FakeClock()) {
 const kinds = (events: readonly SupervisionEvent[]) => events.map(({ kind }) => kind);
 
 describe("a loop", () => {
-  test("that throws goes on after 1 s, 2 s, … 60 s, and from 1 s on once it has worked", async () => {
+  test("that throws continues after 1 s, 2 s, … 60 s, and after 1 s again once it has worked", async () => {
     const clock = new FakeClock();
     const { supervisor, events } = watched(clock);
     const stop = new AbortController();
@@ -21,7 +21,7 @@ describe("a loop", () => {
     const loop = supervisor.loop("spec_polls", stop.signal, async () => {
       rounds++;
       if (rounds === 9) return;
-      throw new Error("as told");
+      throw new Error("on purpose");
     });
     for (let at = 1; at <= 10; at++) {
       while (rounds < at) await clock.advance(1_000);
@@ -34,24 +34,24 @@ describe("a loop", () => {
     expect(events.at(-1)).toEqual({ kind: "loop_recovered", loop: "spec_polls", instance: 1, failing: 0 });
   });
 
-  test("ends at once on abort, and what it throws then is no failure", async () => {
+  test("ends at once on abort, and an error after that is not reported", async () => {
     const { supervisor, events } = watched();
     const stop = new AbortController();
     const loop = supervisor.loop("file_watch", stop.signal, async () => {
       await systemClock.sleep(60_000, stop.signal);
     });
-    stop.abort(new Error("the relay stops"));
+    stop.abort(new Error("shutdown"));
     await loop;
     expect(events).toEqual([]);
   });
 
-  test("says that it works while its round goes on", async () => {
+  test("counts as recovered while its round still runs", async () => {
     const clock = new FakeClock();
     const { supervisor, events } = watched(clock);
     const stop = new AbortController();
     let rounds = 0;
     const loop = supervisor.loop("certificate_expiry", stop.signal, async (worked) => {
-      if (++rounds === 1) throw new Error("as told");
+      if (++rounds === 1) throw new Error("on purpose");
       worked();
       await clock.sleep(86_400_000, stop.signal);
     });
@@ -61,11 +61,11 @@ describe("a loop", () => {
     await loop;
   });
 
-  test("counts how many of its name fail", async () => {
+  test("counts the failing loops of the same name", async () => {
     const { supervisor, events } = watched();
     const stops = [new AbortController(), new AbortController()];
     const loops = stops.map(({ signal }) =>
-      supervisor.loop("spec_polls", signal, () => Promise.reject(new Error("as told"))),
+      supervisor.loop("spec_polls", signal, () => Promise.reject(new Error("on purpose"))),
     );
     await Bun.sleep(0);
     for (const stop of stops) stop.abort();
@@ -73,7 +73,7 @@ describe("a loop", () => {
     expect(events.map((event) => ("failing" in event ? event.failing : -1))).toEqual([1, 2, 1, 0]);
   });
 
-  test("outlives a clock and a report that throw, and takes its time", async () => {
+  test("survives a clock and an emitter that throw, and still pauses", async () => {
     const clock: Clock = {
       ...systemClock,
       sleep: () => {
@@ -83,14 +83,14 @@ describe("a loop", () => {
     const supervisor = new Supervisor({
       clock,
       emit: () => {
-        throw new Error("nobody listens");
+        throw new Error("emit failed");
       },
     });
     const stop = new AbortController();
     let rounds = 0;
     const loop = supervisor.loop("spec_polls", stop.signal, async () => {
       rounds++;
-      throw new Error("as told");
+      throw new Error("on purpose");
     });
     await Bun.sleep(100);
     expect(rounds).toBe(1);
@@ -99,7 +99,7 @@ describe("a loop", () => {
   });
 });
 
-test("a task that throws, at once or later, is reported, and what waits for it is not told", async () => {
+test("a task that throws or rejects is reported and does not reject its caller", async () => {
   const { supervisor, events } = watched();
   await supervisor.task("metric_sink", () => {
     throw new Error("at once");
@@ -112,7 +112,7 @@ test("a task that throws, at once or later, is reported, and what waits for it i
   ]);
 });
 
-describe("an error in words", () => {
+describe("describeError", () => {
   const KEY = "secret-Abcdefghij0123456789";
 
   test.each([
@@ -135,7 +135,7 @@ describe("an error in words", () => {
     expect(describeError(error).detail).toBe(detail);
   });
 
-  test("is one short line without any key, whatever is around it", () => {
+  test("returns one short line without a key in any context", () => {
     fc.assert(
       fc.property(
         fc.string(),
@@ -151,7 +151,7 @@ describe("an error in words", () => {
     );
   });
 
-  test("names the code that threw by the end of its path, and what has no place by none", () => {
+  test("returns the end of the path of the code that threw, if the stack has one", () => {
     expect(describeError(new Error("here")).at).toMatch(/^platform\/supervisor\.test\.ts:\d+:\d+$/);
     expect(describeError("a text").at).toBeUndefined();
     expect(describeError(Object.assign(new Error("bare"), { stack: "Error: bare" })).at).toBeUndefined();

@@ -29,7 +29,7 @@ function newKey(): string {
   return key;
 }
 
-/** What upstream was told of the trace, with each request for the key. */
+/** Returns the trace headers of each upstream request for the key. */
 function tracesOf(key: string) {
   return upstream.requests
     .filter(({ path, headers }) => path.includes(key) || headers["statsig-api-key"] === key)
@@ -38,9 +38,9 @@ function tracesOf(key: string) {
 
 const urlOf = (key: string) => `${relay.httpUrl}/v1/download_config_specs/${key}.json`;
 
-describe("a client's trace goes on to upstream with a first sight by", () => {
+describe("the trace of a client is forwarded to upstream on a cache miss by", () => {
   const RPC = "/statsig_forward_proxy.StatsigForwardProxy/getConfigSpec";
-  const ways: Readonly<Record<string, (sdkKey: string) => Promise<unknown>>> = {
+  const requests: Readonly<Record<string, (sdkKey: string) => Promise<unknown>>> = {
     GET: (key) => fetch(urlOf(key), { headers: TRACE }),
     "GET with the key in a header": (key) =>
       fetch(`${relay.httpUrl}/v1/download_config_specs`, { headers: { ...TRACE, "statsig-api-key": key } }),
@@ -67,7 +67,7 @@ describe("a client's trace goes on to upstream with a first sight by", () => {
       await stream.next();
     },
   };
-  for (const [name, ask] of Object.entries(ways)) {
+  for (const [name, ask] of Object.entries(requests)) {
     test(name, async () => {
       const key = newKey();
       await ask(key);
@@ -76,8 +76,8 @@ describe("a client's trace goes on to upstream with a first sight by", () => {
   }
 });
 
-describe("a client's trace", () => {
-  test("is that of the client alone whose request it was, however many wait for a place at upstream", async () => {
+describe("the trace of a client", () => {
+  test("is forwarded with its own request only, even if many requests wait", async () => {
     await using narrow = await startRelayProcess({
       upstream,
       pollIntervalS: 60,
@@ -86,7 +86,7 @@ describe("a client's trace", () => {
     const slowly = upstream.misbehave({ kind: "none" }, { delayMs: 20 });
     const asked = Array.from({ length: 60 }, (_, at) => {
       const traceId = (at + 1).toString(16).padStart(32, "0");
-      // Every third client says nothing of a trace.
+      // Every third client sends no trace headers.
       const traceparent = at % 3 === 0 ? undefined : `00-${traceId}-b7ad6b7169203331-01`;
       return { key: newKey(), traceparent };
     });
@@ -103,7 +103,7 @@ describe("a client's trace", () => {
     }
   });
 
-  test("is over with its request: no poll of the feed that it began is a part of it", async () => {
+  test("is not forwarded with later polls of the feed", async () => {
     await using polling = await startRelayProcess({ upstream, pollIntervalS: 1 });
     const key = newKey();
     await fetch(urlOf(key).replace(relay.httpUrl, polling.httpUrl), { headers: TRACE });
@@ -113,7 +113,7 @@ describe("a client's trace", () => {
     for (const poll of polls) expect(poll).toEqual({ traceparent: undefined, tracestate: undefined });
   });
 
-  test("is not that of events: each request to upstream has those of many clients", async () => {
+  test("is not forwarded with log events, which come from many clients", async () => {
     await using events = await startEventRelay({ args: ["--log-event-flush-interval-in-ms", "100"] });
     const accepted = await events.post("secret-events", { events: [{ eventName: "a" }] }, TRACE);
     expect(accepted.status).toBe(202);
@@ -122,16 +122,16 @@ describe("a client's trace", () => {
   });
 });
 
-describe("a header that is no trace context is not passed on:", () => {
+describe("an invalid trace header is not forwarded:", () => {
   const malformed: Readonly<Record<string, string>> = {
-    "another form": "1-67891233-abcdef012345678912345678",
+    "another format": "1-67891233-abcdef012345678912345678",
     "capital letters": TRACEPARENT.toUpperCase(),
-    "no trace": "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-    "no parent": "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-    "the version that can't be": TRACEPARENT.replace("00-", "ff-"),
-    "version 00 with more than it has": `${TRACEPARENT}-more`,
-    "cut short": TRACEPARENT.slice(0, -1),
-    "two of them": `${TRACEPARENT}, ${TRACEPARENT}`,
+    "a trace ID of zeros": "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+    "a parent ID of zeros": "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+    "the invalid version ff": TRACEPARENT.replace("00-", "ff-"),
+    "version 00 with an extra field": `${TRACEPARENT}-more`,
+    truncated: TRACEPARENT.slice(0, -1),
+    "two values": `${TRACEPARENT}, ${TRACEPARENT}`,
   };
   for (const [name, traceparent] of Object.entries(malformed)) {
     test(name, async () => {
@@ -141,26 +141,26 @@ describe("a header that is no trace context is not passed on:", () => {
     });
   }
 
-  test("a state without a trace", async () => {
+  test("a tracestate without a traceparent", async () => {
     const key = newKey();
     await fetch(urlOf(key), { headers: { tracestate: TRACE.tracestate } });
     expect(tracesOf(key)).toEqual([{ traceparent: undefined, tracestate: undefined }]);
   });
 
-  test("a state of more than 512 characters; the trace is", async () => {
+  test("a tracestate of more than 512 characters, unlike its traceparent", async () => {
     const key = newKey();
     await fetch(urlOf(key), { headers: { ...TRACE, tracestate: `a=${"b".repeat(511)}` } });
     expect(tracesOf(key)).toEqual([{ traceparent: TRACEPARENT, tracestate: undefined }]);
   });
 
-  test("a later version is passed on as it is", async () => {
+  test("forwards a later version unchanged", async () => {
     const key = newKey();
     const traceparent = `${TRACEPARENT.replace("00-", "cc-")}-what-the-future-will-be-like`;
     await fetch(urlOf(key), { headers: { traceparent } });
     expect(tracesOf(key)).toEqual([{ traceparent, tracestate: undefined }]);
   });
 
-  test("whatever is sent, upstream gets that or nothing, and the client its specs", async () => {
+  test("forwards any header unchanged or not at all, and always responds with specs", async () => {
     const header = fc.oneof(
       fc.string({ unit: fc.constantFrom(..."0123456789abcdef-,= F"), maxLength: 80 }),
       fc.constantFrom(TRACEPARENT, `${TRACEPARENT}-`, ` ${TRACEPARENT} `, TRACEPARENT.replaceAll("-", "_")),
@@ -168,19 +168,19 @@ describe("a header that is no trace context is not passed on:", () => {
     await fc.assert(
       fc.asyncProperty(header, header, async (traceparent, tracestate) => {
         const key = newKey();
-        const answer = await fetch(urlOf(key), { headers: { traceparent, tracestate } });
-        expect(answer.status).toBe(200);
-        const [told] = tracesOf(key);
-        expect(told?.traceparent ?? traceparent.trim()).toBe(traceparent.trim());
-        expect(told?.tracestate ?? tracestate.trim()).toBe(tracestate.trim());
-        if (told?.traceparent === undefined) expect(told?.tracestate).toBeUndefined();
+        const response = await fetch(urlOf(key), { headers: { traceparent, tracestate } });
+        expect(response.status).toBe(200);
+        const [forwarded] = tracesOf(key);
+        expect(forwarded?.traceparent ?? traceparent.trim()).toBe(traceparent.trim());
+        expect(forwarded?.tracestate ?? tracestate.trim()).toBe(tracestate.trim());
+        if (forwarded?.traceparent === undefined) expect(forwarded?.tracestate).toBeUndefined();
       }),
       { numRuns: 60, interruptAfterTimeLimit: 10_000 },
     );
   });
 });
 
-test("with the trace of a client or without, what is held is answered the same, and upstream hears nothing", async () => {
+test("responds from the cache in the same way with and without a trace", async () => {
   const key = newKey();
   await fetch(urlOf(key));
   const plain = await fetch(urlOf(key));

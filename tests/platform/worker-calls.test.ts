@@ -25,32 +25,32 @@ function scripted(limits: Pick<WorkerCallsOptions, "limitMs" | "silenceLimitMs">
 
 const echo = (...bytes: number[]): Command => ({ kind: "echo", bytes: new Uint8Array(bytes) });
 
-test("each call gets its own answer, from one Worker", async () => {
+test("sends concurrent calls to one Worker and returns each its own reply", async () => {
   await using worker = scripted();
-  const answers = await Promise.all([1, 2, 3].map((number) => worker.calls.call(echo(number))));
-  expect(answers.map((bytes) => [...bytes])).toEqual([[1], [2], [3]]);
+  const replies = await Promise.all([1, 2, 3].map((number) => worker.calls.call(echo(number))));
+  expect(replies.map((bytes) => [...bytes])).toEqual([[1], [2], [3]]);
   expect(worker.started()).toBe(1);
 });
 
-test("what is moved is there no longer", async () => {
+test("moves transferred buffers instead of copying them", async () => {
   await using worker = scripted();
   const bytes = new Uint8Array([1, 2, 3]);
-  const answer = await worker.calls.call({ kind: "echo", bytes }, [bytes.buffer]);
-  expect([...answer]).toEqual([1, 2, 3]);
+  const reply = await worker.calls.call({ kind: "echo", bytes }, [bytes.buffer]);
+  expect([...reply]).toEqual([1, 2, 3]);
   expect(bytes.length).toBe(0);
 });
 
-test("an exception rejects its call alone", async () => {
+test("rejects only the call that throws", async () => {
   await using worker = scripted();
   const [thrown, echoed] = await Promise.allSettled([
     worker.calls.call({ kind: "throw" }),
     worker.calls.call(echo(1)),
   ]);
-  expect(thrown).toMatchObject({ status: "rejected", reason: { message: "Error: as told" } });
+  expect(thrown).toMatchObject({ status: "rejected", reason: { message: "Error: on purpose" } });
   expect(echoed.status).toBe("fulfilled");
 });
 
-test("a Worker that dies rejects what waits for it; the next call has a new one", async () => {
+test("rejects the waiting calls of a Worker that ends, and starts a new one for the next call", async () => {
   await using worker = scripted();
   const waiting = [worker.calls.call({ kind: "end" }), worker.calls.call(echo(1))];
   for (const outcome of await Promise.allSettled(waiting)) {
@@ -65,7 +65,7 @@ test.each([
   ["an exception", "throw-later"],
   ["a rejection", "reject-later"],
 ] as const)(
-  "a Worker that %s ends while nobody waits for it is reported, in one line, and replaced",
+  "reports a Worker that %s ends between two calls in one line, and replaces it",
   async (_, kind) => {
     await using worker = scripted();
     await worker.calls.call({ kind });
@@ -74,7 +74,7 @@ test.each([
   },
 );
 
-test("one that is shut down is not reported", async () => {
+test("does not report a Worker that is shut down", async () => {
   const worker = scripted();
   await worker.calls.call(echo(1));
   await worker[Symbol.asyncDispose]();
@@ -82,7 +82,7 @@ test("one that is shut down is not reported", async () => {
   expect(worker.lost).toEqual([]);
 });
 
-test("while the Worker hangs calls are rejected at once, and taken again as soon as it answers", async () => {
+test("rejects calls at once while the Worker hangs, and accepts them when it replies again", async () => {
   await using worker = scripted({ limitMs: 300 });
   await worker.calls.call(echo(1));
   const hanging = worker.calls.call({ kind: "hang", ms: 1_000 });
@@ -92,7 +92,7 @@ test("while the Worker hangs calls are rejected at once, and taken again as soon
   expect(worker.started()).toBe(1);
 });
 
-test("a Worker that replies nothing for too long is replaced; one that goes on replying is not, however much waits", async () => {
+test("replaces a Worker that sends no reply for too long, but not a slow one", async () => {
   await using worker = scripted({ silenceLimitMs: 1_000 });
   const slow = Array.from({ length: 5 }, () => worker.calls.call({ kind: "hang", ms: 250 }));
   await Promise.all(slow);
@@ -107,7 +107,7 @@ test("a Worker that replies nothing for too long is replaced; one that goes on r
   expect(worker.started()).toBe(2);
 });
 
-test("on shutdown what waits is rejected, and so is what comes later", async () => {
+test("rejects waiting and later calls on shutdown", async () => {
   await using worker = scripted();
   await worker.calls.call(echo(1));
   const waiting = worker.calls.call({ kind: "hang", ms: 200 });

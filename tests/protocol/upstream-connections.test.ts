@@ -11,7 +11,7 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 const ask = (relay: RelayProcess, { sdkKey }: PublishedKey, query = "", headers = {}) =>
   rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json${query}`, headers);
 
-/** First the version that is there, then the next one, in every form. */
+/** Checks the current version, then the next one, in every version and format. */
 async function expectWorks(relay: RelayProcess, upstream: Parameters<typeof publishKey>[0]): Promise<void> {
   const proto = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
   for (const number of [0, 1]) {
@@ -23,7 +23,7 @@ async function expectWorks(relay: RelayProcess, upstream: Parameters<typeof publ
   }
 }
 
-describeWith("openssl")("WIRE 2: over TLS", () => {
+describeWith("openssl")("Upstream requests: over TLS", () => {
   let authority: Authority;
   let certificate: Pem;
   beforeAll(() => {
@@ -44,7 +44,7 @@ describeWith("openssl")("WIRE 2: over TLS", () => {
     for (const { httpVersion } of upstream.requests) expect(allowed.map(String)).toContain(httpVersion);
   });
 
-  test("an HTTP/2 upstream that goes and comes back", async () => {
+  test("reconnects to an HTTP/2 upstream after an outage", async () => {
     await using upstream = await startUpstream({ tls: { ...certificate, http: "2" } });
     await using relay = await startRelayProcess({ upstream, env: trusting() });
     const first = publishKey(upstream, "secret-back");
@@ -56,14 +56,14 @@ describeWith("openssl")("WIRE 2: over TLS", () => {
     await eventually(async () => expect(textOf(await ask(relay, first))).toBe(second.v2));
   });
 
-  test.each(["1.1", "2"] as const)("HTTP/%s: a certificate nobody vouches for is refused", async (http) => {
+  test.each(["1.1", "2"] as const)("HTTP/%s: an untrusted certificate is refused", async (http) => {
     await using upstream = await startUpstream({ tls: { ...certificate, http } });
     await using relay = await startRelayProcess({ upstream });
     expect((await ask(relay, publishKey(upstream, "secret-untrusted"))).status).toBe(503);
     expect(upstream.requests).toHaveLength(0);
   });
 
-  test("an upstream that speaks both, through HTTPS_PROXY, in a tunnel", async () => {
+  test("reaches an upstream with both protocols through an HTTPS_PROXY tunnel", async () => {
     await using upstream = await startUpstream({ tls: { ...certificate, http: "both" } });
     await using proxy = await OutboundProxy.start();
     await using relay = await startRelayProcess({ upstream, env: { ...trusting(), HTTPS_PROXY: proxy.url } });
@@ -71,17 +71,17 @@ describeWith("openssl")("WIRE 2: over TLS", () => {
     expect(proxy.seen[0]).toBe(`CONNECT ${new URL(upstream.url).host}`);
   });
 
-  test("an upstream that speaks HTTP/2 alone can't be reached through HTTPS_PROXY, and the log says so", async () => {
+  test("cannot reach an HTTP/2-only upstream through HTTPS_PROXY, and logs that", async () => {
     await using upstream = await startUpstream({ tls: { ...certificate, http: "2" } });
     await using proxy = await OutboundProxy.start();
     await using relay = await startRelayProcess({ upstream, env: { ...trusting(), HTTPS_PROXY: proxy.url } });
     expect((await ask(relay, publishKey(upstream, "secret-h2-tunnel"))).status).toBe(503);
-    expect(relay.output()).toContain('detail="no HTTP/2 through a proxy"');
+    expect(relay.output()).toContain('detail="HTTP/2 is not supported through a proxy"');
   });
 });
 
-describe("WIRE 2: through a proxy", () => {
-  test("http:// upstream by HTTP_PROXY", async () => {
+describe("Upstream requests: through a proxy", () => {
+  test("reaches an http:// upstream through HTTP_PROXY", async () => {
     await using upstream = await startUpstream();
     await using proxy = await OutboundProxy.start();
     await using relay = await startRelayProcess({ upstream, env: { HTTP_PROXY: proxy.url } });
@@ -90,7 +90,7 @@ describe("WIRE 2: through a proxy", () => {
     expect(proxy.seen[0]).toBe(`GET ${upstream.url}${path}`);
   });
 
-  test("but not to a host in NO_PROXY", async () => {
+  test("bypasses the proxy for a host in NO_PROXY", async () => {
     await using upstream = await startUpstream();
     await using proxy = await OutboundProxy.start();
     const env = { HTTP_PROXY: proxy.url, NO_PROXY: "127.0.0.1" };
@@ -99,7 +99,7 @@ describe("WIRE 2: through a proxy", () => {
     expect(proxy.seen).toEqual([]);
   });
 
-  test("a proxy that is gone: 503, and what is held is served on", async () => {
+  test("with an unreachable proxy, returns 503, and still serves what is held", async () => {
     await using upstream = await startUpstream();
     const proxy = await OutboundProxy.start();
     await using _proxy = proxy;

@@ -13,7 +13,7 @@ const shared = shareRelay();
 const ask = (sdkKey: string, query = "", headers: Readonly<Record<string, string>> = {}) =>
   rawGet(`${shared.relay.httpUrl}/v2/download_config_specs/${sdkKey}.json${query}`, headers);
 
-/** The body is no answer at all, so that a relay which goes by it is found out. */
+/** The body is invalid, to detect a relay that reads it. */
 const withCacheHit = (right: Answer): Answer => ({
   ...right,
   body: Buffer.from("not a body to look at"),
@@ -41,7 +41,7 @@ const forms: readonly { readonly form: string; readonly edit: (right: Answer) =>
   },
 ];
 
-describe.concurrent('WIRE 2: "no update" leaves what is held, and is no failure', () => {
+describe.concurrent('Upstream requests: "no update" keeps the held version, and is not a failure', () => {
   test.each(forms.map((each, number) => ({ ...each, number })))(
     "$form",
     async ({ edit, number }) => {
@@ -60,12 +60,12 @@ describe.concurrent('WIRE 2: "no update" leaves what is held, and is no failure'
     15_000,
   );
 
-  test("protobuf: a JSON body says it too", async () => {
+  test("protobuf: a JSON body means the same", async () => {
     const sdkKey = "secret-no-update-proto";
     const { proto } = publishKey(shared.upstream, sdkKey);
     const headers = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
     await ask(sdkKey, "", headers);
-    // The test's upstream answers polls with has_updates: false.
+    // The test upstream responds to polls with has_updates: false.
     await eventually(() => expect(shared.upstream.count(new RegExp(sdkKey))).toBeGreaterThanOrEqual(3));
     expect((await ask(sdkKey, "", headers)).body.equals(proto)).toBe(true);
   });

@@ -11,11 +11,11 @@ import { type Answer, answer } from "../support/upstream/upstream-request.ts";
 
 interface Refused {
   readonly what: string;
-  /** What upstream does in place of sending the version, newer than what is held, that it has. */
+  /** How upstream fails to send its version, which is newer than the held one. */
   readonly fault: (newer: PublishedKey) => Fault;
 }
 
-/** The headers of the right answer around another body. */
+/** The headers of the correct response with another body. */
 const around = (body: string | Uint8Array, headers: Readonly<Record<string, string>> = {}): Fault => ({
   kind: "edit",
   edit: (right) => answer(200, body, { ...right.headers, "content-encoding": "identity", ...headers }),
@@ -44,7 +44,7 @@ function cut(framing: "length" | "chunked"): Fault {
   return { kind: "cut", framing, afterBytes: 150 };
 }
 
-/** Two days from now; in microseconds; as a mistake makes it. */
+/** Wrong versions: two days ahead, in microseconds, or the result of a bug. */
 const futures = [Date.now() + 48 * 3_600_000, Date.now() * 1_000, Number.MAX_SAFE_INTEGER];
 
 const json: readonly Refused[] = [
@@ -68,7 +68,10 @@ const json: readonly Refused[] = [
     fault: ({ v2 }) => around(Buffer.concat([Buffer.from(v2), Buffer.from([0x20, 0xff])])),
   },
   { what: "two JSON texts", fault: ({ v2 }) => around(v2 + v2) },
-  { what: "in a coding nobody asked for", fault: ({ v2 }) => around(v2, { "content-encoding": "snappy" }) },
+  {
+    what: "in a coding that was not requested",
+    fault: ({ v2 }) => around(v2, { "content-encoding": "snappy" }),
+  },
   { what: "gzip that is none", fault: ({ v2 }) => around(v2, { "content-encoding": "gzip" }) },
   {
     what: "half a gzip of it",
@@ -123,7 +126,7 @@ const cases = [
   ...proto.map((each) => ({ ...each, format: "proto" as const })),
 ].map((each, number) => ({ ...each, number }));
 
-describe.concurrent("WIRE 2: what is refused never takes the place of the good one", () => {
+describe.concurrent("Upstream requests: a refused payload never replaces the good one", () => {
   test.each(cases)(
     "$format: $what",
     async ({ format, fault, number }) => {
@@ -166,8 +169,7 @@ describe.concurrent("WIRE 2: what is refused never takes the place of the good o
   );
 });
 
-// Until src/upstream looks for the header.
-test("WIRE 1: a delta (x-deltas-used) is never shared between clients", async () => {
+test("Deltas: a delta (x-deltas-used) is never shared between clients", async () => {
   const sdkKey = "secret-delta-from-upstream";
   const { upstream, relay } = shared;
   const ask = () => rawGet(`${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json`);

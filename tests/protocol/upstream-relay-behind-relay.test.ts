@@ -6,7 +6,7 @@ import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
-/** Upstream, a relay of it, and a relay of that relay. */
+/** An upstream, a relay behind it, and a relay behind that relay. */
 async function startChain() {
   await using stack = new AsyncDisposableStack();
   const upstream = stack.use(await startUpstream());
@@ -18,8 +18,8 @@ async function startChain() {
 
 const proto = { "accept-encoding": "statsig-br, gzip", "statsig-supports-proto": "true" };
 
-describe("WIRE 2: a relay behind another relay", () => {
-  test("serves every form of a version, and of the next one, over HTTP and gRPC", async () => {
+describe("Upstream requests: a relay behind another relay", () => {
+  test("serves a version and the next one in every format, over HTTP and gRPC", async () => {
     await using chain = await startChain();
     const { upstream, relay } = chain;
     using client = new GrpcClient(relay.grpcUrl);
@@ -49,7 +49,7 @@ describe("WIRE 2: a relay behind another relay", () => {
     expect((await stream.next()).lastUpdated).toBe(publishKey(upstream, sdkKey, 1).lcut);
   });
 
-  test("an unknown key is 401 for both; a failing upstream is 503 for both", async () => {
+  test("both return 401 for an unknown key, and 503 if upstream fails", async () => {
     await using chain = await startChain();
     const { upstream, relay } = chain;
     const ask = (sdkKey: string) => rawGet(`${relay.httpUrl}/v1/download_config_specs/${sdkKey}.json`);
@@ -59,7 +59,7 @@ describe("WIRE 2: a relay behind another relay", () => {
     expect((await ask("secret-other")).status).toBe(503);
   });
 
-  test("serves what it holds while the relay in the middle is gone", async () => {
+  test("serves what it holds while the relay in the middle is down", async () => {
     await using chain = await startChain();
     const { upstream, middle, relay } = chain;
     const { sdkKey, v1 } = publishKey(upstream, "secret-middle");

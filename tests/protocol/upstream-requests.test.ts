@@ -17,7 +17,7 @@ const shared = shareRelay();
 const ask = (sdkKey: string, version: "v1" | "v2", headers: Readonly<Record<string, string>> = {}) =>
   rawGet(`${shared.relay.httpUrl}/${version}/download_config_specs/${sdkKey}.json`, headers);
 
-/** The first `count` requests that upstream saw for a key. */
+/** The first `count` requests that upstream received for a key. */
 const requestsFor = (upstream: Upstream, sdkKey: string, count: number): Promise<UpstreamRequest[]> =>
   eventually(() => {
     const seen = upstream.requests.filter(({ path }) => path.endsWith(`/${sdkKey}.json`));
@@ -30,7 +30,7 @@ const codingsIn = ({ headers }: UpstreamRequest): string[] =>
     .split(",")
     .map((each) => each.trim());
 
-describe.concurrent("WIRE 2: what upstream is asked", () => {
+describe.concurrent("Upstream requests: the relay sends", () => {
   test.each(["v1", "v2"] as const)(
     "GET {STATSIG_ENDPOINT}/%s/download_config_specs/{key}.json, x-sfp-version, later with sinceTime=lcut",
     async (version) => {
@@ -52,7 +52,7 @@ describe.concurrent("WIRE 2: what upstream is asked", () => {
     },
   );
 
-  test("protobuf: also supports_proto=true, statsig-supports-proto: true, and statsig-br offered", async () => {
+  test("for protobuf also supports_proto=true, statsig-supports-proto: true, and statsig-br in Accept-Encoding", async () => {
     const sdkKey = "secret-asked-as-proto";
     const { lcut } = publishKey(shared.upstream, sdkKey);
     await ask(sdkKey, "v2", protoHeaders);
@@ -67,7 +67,7 @@ describe.concurrent("WIRE 2: what upstream is asked", () => {
     }
   });
 
-  test("sinceTime is the lcut of what is held, also after an update", async () => {
+  test("the lcut of the held version as sinceTime, also after an update", async () => {
     const sdkKey = "secret-since-follows";
     publishKey(shared.upstream, sdkKey);
     await ask(sdkKey, "v1");
@@ -78,15 +78,18 @@ describe.concurrent("WIRE 2: what upstream is asked", () => {
     });
   });
 
-  test.each(["/", "/some/prefix", "/some/prefix/"])("STATSIG_ENDPOINT may end in %p", async (ending) => {
-    await using upstream = await startUpstream();
-    await using relay = await startRelayProcess({ env: { STATSIG_ENDPOINT: `${upstream.url}${ending}` } });
-    await rawGet(`${relay.httpUrl}/v1/download_config_specs/secret-prefix.json`);
-    const path = `${ending.replace(/\/$/, "")}/v1/download_config_specs/secret-prefix.json`;
-    expect(upstream.requests[0]?.url).toBe(path);
-  });
+  test.each(["/", "/some/prefix", "/some/prefix/"])(
+    "requests to the right path if STATSIG_ENDPOINT ends in %p",
+    async (ending) => {
+      await using upstream = await startUpstream();
+      await using relay = await startRelayProcess({ env: { STATSIG_ENDPOINT: `${upstream.url}${ending}` } });
+      await rawGet(`${relay.httpUrl}/v1/download_config_specs/secret-prefix.json`);
+      const path = `${ending.replace(/\/$/, "")}/v1/download_config_specs/secret-prefix.json`;
+      expect(upstream.requests[0]?.url).toBe(path);
+    },
+  );
 
-  test("connections are pooled", async () => {
+  test("requests over pooled connections", async () => {
     const sdkKey = "secret-pooled";
     publishKey(shared.upstream, sdkKey);
     await ask(sdkKey, "v1");
@@ -94,7 +97,7 @@ describe.concurrent("WIRE 2: what upstream is asked", () => {
     expect(new Set(requests.map(({ clientPort }) => clientPort)).size).toBeLessThan(requests.length);
   });
 
-  // The answers are made where ID lists and events are.
+  // The responses are tested with ID lists and log events.
   test("ID lists: POST https://api.statsig.com/v1/get_id_lists, or to STATSIG_ENDPOINT", async () => {
     const given = { mode: "http", cache: "disabled", values: new Map() };
     expect(readConfig(given, {}).idLists.upstreamUrl).toBe("https://api.statsig.com");
@@ -118,12 +121,12 @@ describe.concurrent("WIRE 2: what upstream is asked", () => {
       "x-sfp-version": relayVersion,
     });
     expect(batch).toMatchObject({ events, metadata: { sdkType: "t" } });
-    // STATSIG_ENDPOINT is no word on where events go.
+    // STATSIG_ENDPOINT does not change where log events are sent.
     expect(specs.count("/v1/log_event")).toBe(0);
   });
 });
 
-describe.concurrent("WIRE 2: the lcut", () => {
+describe.concurrent("Upstream requests: the lcut", () => {
   const { lcut: bodyTime } = versionOf("");
   const publishWith = (sdkKey: string, sinceTimeHeader: string | undefined, body: object): void => {
     const headers = {
@@ -154,7 +157,7 @@ describe.concurrent("WIRE 2: the lcut", () => {
     },
   );
 
-  test("of protobuf is x-since-time, else the time in TOP_LEVEL", async () => {
+  test("of protobuf is x-since-time, or else the time in TOP_LEVEL", async () => {
     const { lcut, proto } = versionOf("secret-lcut-proto");
     const headers = { "content-type": "application/octet-stream", "content-encoding": "statsig-br" };
     for (const [sdkKey, extra, expected] of [
@@ -169,7 +172,7 @@ describe.concurrent("WIRE 2: the lcut", () => {
     }
   });
 
-  test("missing from both: refused", async () => {
+  test("is required: a payload without one is refused", async () => {
     const { time: _, ...timeless } = specV2({ lcut: bodyTime });
     publishWith("secret-lcut-nowhere", undefined, timeless);
     expect((await ask("secret-lcut-nowhere", "v2")).status).toBe(503);

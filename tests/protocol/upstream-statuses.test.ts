@@ -13,8 +13,8 @@ const ask = (sdkKey: string, relay = shared.relay) =>
 const timesOf = (upstream: Upstream, sdkKey: string): number[] =>
   upstream.requests.filter(forKey(sdkKey).when).map(({ atMs }) => atMs);
 
-describe.concurrent("WIRE 2: 401 and 403 mean unauthorized, by status alone", () => {
-  test.each([401, 403])("%d whatever its text says", async (code) => {
+describe.concurrent("Upstream requests: 401 and 403 mean unauthorized, by status alone", () => {
+  test.each([401, 403])("%d with any body", async (code) => {
     for (const text of ["", "OK", '{"has_updates":false}', "temporarily unavailable"]) {
       const sdkKey = `secret-${code}-${text.length}`;
       shared.upstream.misbehave(status(code, text), forKey(sdkKey));
@@ -23,7 +23,7 @@ describe.concurrent("WIRE 2: 401 and 403 mean unauthorized, by status alone", ()
     }
   });
 
-  test.each([401, 403])("%d for a key that is held: it is served on", async (code) => {
+  test.each([401, 403])("%d for a held key, which is still served", async (code) => {
     const sdkKey = `secret-held-${code}`;
     const { v1 } = publishKey(shared.upstream, sdkKey);
     await ask(sdkKey);
@@ -57,7 +57,7 @@ const failures = [
   ]),
 ].map((each, number) => ({ ...each, number }));
 
-describe.concurrent("WIRE 2: all else that is not 2xx is a failure, and no 401", () => {
+describe.concurrent("Upstream requests: any other status than 2xx is a failure, not a 401", () => {
   test.each(failures)("$code with text '$text'", async ({ code, text, number }) => {
     const [unseen, held] = [`secret-unseen-${number}`, `secret-seen-${number}`];
     for (const sdkKey of [unseen, held]) publishKey(shared.upstream, sdkKey);
@@ -69,7 +69,6 @@ describe.concurrent("WIRE 2: all else that is not 2xx is a failure, and no 401",
     expect([after.status, after.body.toString()]).toEqual([200, first.body.toString()]);
   });
 
-  // Until src/upstream asks fetch not to follow.
   test.each([301, 302, 307, 308])("%d: a redirect is not followed", async (code) => {
     const sdkKey = `secret-redirected-${code}`;
     publishKey(shared.upstream, sdkKey);
@@ -82,19 +81,19 @@ describe.concurrent("WIRE 2: all else that is not 2xx is a failure, and no 401",
     expect(shared.upstream.requests.filter(({ query }) => query.has("moved"))).toHaveLength(0);
   });
 
-  test.each([204, 206])("%d with nothing in it: no specs, and no 401", async (code) => {
+  test.each([204, 206])("%d with an empty body: neither specs nor a 401", async (code) => {
     const sdkKey = `secret-empty-${code}`;
     shared.upstream.misbehave(status(code), forKey(sdkKey));
     expect((await ask(sdkKey)).status).toBe(503);
   });
 });
 
-describe.concurrent("WIRE 2: Retry-After is honoured", () => {
+describe.concurrent("Upstream requests: Retry-After is honored", () => {
   const waitMs = 3_000;
   const rows = [
     { code: 429, form: "seconds", header: () => String(waitMs / 1_000) },
     { code: 503, form: "seconds", header: () => String(waitMs / 1_000) },
-    // An HTTP date has no fractions: one second more, so that at least the wait is left.
+    // An HTTP date has no fractions: one second more, so that at least the full wait is left.
     { code: 503, form: "a date", header: () => new Date(Date.now() + waitMs + 1_000).toUTCString() },
   ];
 

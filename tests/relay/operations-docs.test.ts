@@ -14,7 +14,7 @@ const codeIn = (folder: string) =>
 const sources =
   codeIn("src/telemetry/topics") + codeIn("src/telemetry/logging") + read("src/config/reload.ts");
 
-/** In code marks: three words or more, none of them a command, an option or a path. */
+/** Returns the log messages in code marks: three words or more that are not a command, an option or a path. */
 function logLinesIn(text: string): string[] {
   const marked = [...text.matchAll(/`([^`\n]+)`/g)].map(([, words = ""]) => words);
   return marked.filter(
@@ -24,37 +24,37 @@ function logLinesIn(text: string): string[] {
 }
 
 describe.each(["docs/operations.md", "docs/troubleshooting.md"])("%s", (path) => {
-  test("names log lines that there are", () => {
+  test("quotes only log messages that exist", () => {
     const lines = logLinesIn(read(path));
     expect(lines.length).toBeGreaterThan(3);
-    // Some are an event's kind, with spaces.
+    // Some messages are the kind of an event with spaces.
     const isThere = (line: string) => sources.includes(line) || sources.includes(line.replaceAll(" ", "_"));
-    // The sink's own name stands before.
+    // Some messages begin with a placeholder for the sink.
     const known = lines.filter(
       (line) => isThere(line) || isThere(line.replace(/^(metrics|traces)/, "$" + "{what}")),
     );
     expect(lines.filter((line) => !known.includes(line))).toEqual([]);
   });
 
-  test("quotes what the status page says", () => {
+  test("quotes only problems of the status page that exist", () => {
     const shown = codeIn("src/telemetry/status") + codeIn("src/telemetry/topics");
     const quoted = [...read(path).matchAll(/page: "([^"]+)"/g)].map(([, words = ""]) => words);
     expect(quoted.filter((words) => !shown.includes(words))).toEqual([]);
   });
 
-  test("names metrics that there are", () => {
+  test("names only metrics that exist", () => {
     const metrics = new Set(read("docs/monitoring.md").match(/(?<=^\| `)[A-Z]\w+/gm));
     const named = [...read(path).matchAll(/`([A-Z][a-z]+[A-Z]\w+)`/g)].map(([, name = ""]) => name);
     expect(named.filter((name) => !metrics.has(name))).toEqual([]);
   });
 
-  test("names alerts that there are", () => {
+  test("names only alerts that exist", () => {
     const alerts = new Set(read("deploy/prometheus/alerts.yaml").match(/StatsigRelay\w+/g));
     const named = read(path).match(/StatsigRelay\w+/g) ?? [];
     expect(named.filter((alert) => !alerts.has(alert))).toEqual([]);
   });
 
-  test("names options that there are", () => {
+  test("names only options that exist", () => {
     const options = new Set(read("docs/configuration.md").match(/--[a-z][a-z0-9-]+/g));
     const others = [
       "--json",

@@ -22,7 +22,7 @@ import {
 import { askByGrpc, askByHttp, logEvents } from "../support/relay/secret-requests.ts";
 import { SecretSearch } from "../support/relay/secret-search.ts";
 
-/** All that clients and upstream can do, until the log has told of it. */
+/** Sends every kind of request and waits until the log contains the masked keys. */
 async function exercise(
   relay: RelayProcess,
   { keys, search, allowedFile, caPath }: SecretPlace,
@@ -36,15 +36,15 @@ async function exercise(
     expect(await logEvents(relay.httpUrl, key, search)).toBe(202);
   }
   await eventually(() => {
-    const { waiting: _, stranger: __, ...told } = keys;
-    for (const key of Object.values(told)) expect(relay.output()).toContain(maskSdkKey(key as SdkKey));
+    const { waiting: _, stranger: __, ...logged } = keys;
+    for (const key of Object.values(logged)) expect(relay.output()).toContain(maskSdkKey(key as SdkKey));
   });
   await writeFile(allowedFile, `${MALFORMED}!`);
   await eventually(() => expect(relay.output()).toContain("invalid list of allowed SDK keys"));
   await lookAtManagement(relay.urlOf("management"), keys.preloaded, search);
 }
 
-/** Everything that operators are shown; keys are in it, masked. */
+/** Requests all pages of the management port, which show masked keys. */
 async function lookAtManagement(url: string, shownKey: string, search: SecretSearch): Promise<void> {
   for (const path of ["/", "/status.json", "/metrics", "/readyz", "/healthz", "/unknown"]) {
     await search.lookAt(`${path} of the management port`, await fetch(`${url}${path}`));
@@ -53,7 +53,7 @@ async function lookAtManagement(url: string, shownKey: string, search: SecretSea
   expect(shown).toContain(maskSdkKey(shownKey as SdkKey));
 }
 
-/** The spool is the one place that holds keys, of events that wait: so it is for its owner alone. */
+/** Checks that only the owner can read the spool, which contains the SDK keys of waiting events and no others. */
 async function checkSpool({ spool, keys, search }: SecretPlace): Promise<void> {
   const names = await readdir(spool);
   expect(names).toContain("events.sqlite");
@@ -74,7 +74,7 @@ async function checkSpool({ spool, keys, search }: SecretPlace): Promise<void> {
   expect(inSpool.found).toEqual([]);
 }
 
-/** A whole run; `redisUrl` for CACHE redis. */
+/** Starts, uses and stops a relay, then searches its files. With `redisUrl` its cache is Redis. */
 async function run(place: SecretPlace, redisUrl?: string): Promise<void> {
   const { search, args, spool, backup } = place;
   await using upstream = await startTalkativeUpstream(place.keys);
@@ -91,83 +91,72 @@ async function run(place: SecretPlace, redisUrl?: string): Promise<void> {
   await exercise(relay, place);
   expect(await relay.stop()).toBe(0);
   search.look("the output", relay.output());
-  // The backup holds it, as a part of the manifest.
+  // The signature is part of the manifest in the backup.
   expect(relay.output()).not.toContain(SIGNATURE);
   expect(await search.lookInto("the local backup", backup)).toBeGreaterThan(0);
   await checkSpool({ ...place, spool });
 }
 
-describeWith("openssl")(
-  "no SDK key, password or private key is whole in anything that a run produces",
-  () => {
-    let authority: Authority;
-    let place: SecretPlace;
-    beforeAll(() => {
-      authority = new Authority();
-    });
-    afterAll(() => authority[Symbol.dispose]());
-    beforeEach(async () => {
-      place = await createSecretPlace(authority);
-    });
-    afterEach(() => rm(place.folder, { recursive: true, force: true }));
+describeWith("openssl")("a relay never shows a whole SDK key, password or private key", () => {
+  let authority: Authority;
+  let place: SecretPlace;
+  beforeAll(() => {
+    authority = new Authority();
+  });
+  afterAll(() => authority[Symbol.dispose]());
+  beforeEach(async () => {
+    place = await createSecretPlace(authority);
+  });
+  afterEach(() => rm(place.folder, { recursive: true, force: true }));
 
-    test("with a local backup", async () => {
-      await run(place);
+  test("with the local backup", async () => {
+    await run(place);
+    expect(place.search.found).toEqual([]);
+  });
+
+  describeWith("redis-server", "redis-cli")("with Redis", () => {
+    test("in the keys and values of Redis", async () => {
+      const user = { name: "relay", password: PASSWORD };
+      await using redis = await RedisServer.start({ user, config: ["rdbcompression no"] });
+      const schemas = ["--redis-key-schema", "v3,v4,v1", "--double-write-cache-for-legacy-key"];
+      const url = `redis://relay:${PASSWORD}@127.0.0.1:${redis.port}`;
+      await run({ ...place, args: [...place.args, ...schemas] }, url);
+      const [, folder = ""] = (await redis.cli("CONFIG", "GET", "dir")).split("\n");
+      await redis.cli("SAVE");
+      const dump = await readFile(join(folder, "dump.rdb"));
+      expect(dump.includes("download_config_specs")).toBe(true);
+      place.search.look("Redis", dump);
       expect(place.search.found).toEqual([]);
     });
 
-    describeWith("redis-server", "redis-cli")("with Redis", () => {
-      test("whose keys and values are looked through as well", async () => {
-        const user = { name: "relay", password: PASSWORD };
-        await using redis = await RedisServer.start({ user, config: ["rdbcompression no"] });
-        const schemas = ["--redis-key-schema", "v3,v4,v1", "--double-write-cache-for-legacy-key"];
-        const url = `redis://relay:${PASSWORD}@127.0.0.1:${redis.port}`;
-        await run({ ...place, args: [...place.args, ...schemas] }, url);
-        const [, folder = ""] = (await redis.cli("CONFIG", "GET", "dir")).split("\n");
-        await redis.cli("SAVE");
-        const dump = await readFile(join(folder, "dump.rdb"));
-        expect(dump.includes("download_config_specs")).toBe(true);
-        place.search.look("Redis", dump);
-        expect(place.search.found).toEqual([]);
-      });
-
-      test("whose password is wrong", async () => {
-        await using redis = await RedisServer.start({ user: { name: "relay", password: random("right") } });
-        await using upstream = await startTalkativeUpstream(place.keys);
-        const env = { REDIS_URL: `redis://relay:${PASSWORD}@127.0.0.1:${redis.port}` };
-        await using relay = await startRelayProcess({ upstream, cache: "redis", env });
-        await eventually(() => expect(relay.output()).toContain("password"));
-        place.search.look("the output", relay.output());
-        expect(place.search.found).toEqual([]);
-      });
-    });
-
-    test.each<[string, (place: SecretPlace) => readonly string[], Record<string, string>]>([
-      ["a key where MODE belongs", ({ keys }) => [keys.held, "local"], {}],
-      [
-        "a list with a space in it",
-        ({ keys }) => ["--preload-sdk-keys", "a,", "http", keys.held, "local"],
-        {},
-      ],
-      ["a key where a number belongs", ({ keys }) => ["-m", keys.held, "http", "local"], {}],
-      [
-        "a key with a wrong character",
-        ({ keys }) => ["--preload-sdk-keys", `${keys.held}!`, "http", "local"],
-        {},
-      ],
-      ["a URL with a password", () => ["http", "local"], { STATSIG_ENDPOINT: `ftp://me:${PASSWORD}@a` }],
-      ["Redis's URL with a password", () => ["http", "redis"], { REDIS_URL: `http://me:${PASSWORD}@a` }],
-      [
-        "a passphrase",
-        ({ args }) => [...args, "http", "local"],
-        { SFP_X509_SERVER_KEY_PASSPHRASE: PASSWORD },
-      ],
-    ])("a start that is refused for %s", async (_, argsIn, env) => {
-      const { exitCode, stdout, stderr } = await runRelay(argsIn(place), env);
-      expect(exitCode).toBeGreaterThan(0);
-      expect(stderr).toMatch(/^error: .+\n$/);
-      place.search.look("the output", stdout + stderr);
+    test("if the password is wrong", async () => {
+      await using redis = await RedisServer.start({ user: { name: "relay", password: random("right") } });
+      await using upstream = await startTalkativeUpstream(place.keys);
+      const env = { REDIS_URL: `redis://relay:${PASSWORD}@127.0.0.1:${redis.port}` };
+      await using relay = await startRelayProcess({ upstream, cache: "redis", env });
+      await eventually(() => expect(relay.output()).toContain("password"));
+      place.search.look("the output", relay.output());
       expect(place.search.found).toEqual([]);
     });
-  },
-);
+  });
+
+  test.each<[string, (place: SecretPlace) => readonly string[], Record<string, string>]>([
+    ["a key in the place of MODE", ({ keys }) => [keys.held, "local"], {}],
+    ["a list with a space", ({ keys }) => ["--preload-sdk-keys", "a,", "http", keys.held, "local"], {}],
+    ["a key in the place of a number", ({ keys }) => ["-m", keys.held, "http", "local"], {}],
+    [
+      "a key with an invalid character",
+      ({ keys }) => ["--preload-sdk-keys", `${keys.held}!`, "http", "local"],
+      {},
+    ],
+    ["a URL with a password", () => ["http", "local"], { STATSIG_ENDPOINT: `ftp://me:${PASSWORD}@a` }],
+    ["a Redis URL with a password", () => ["http", "redis"], { REDIS_URL: `http://me:${PASSWORD}@a` }],
+    ["a passphrase", ({ args }) => [...args, "http", "local"], { SFP_X509_SERVER_KEY_PASSPHRASE: PASSWORD }],
+  ])("in the error for %s", async (_, argsIn, env) => {
+    const { exitCode, stdout, stderr } = await runRelay(argsIn(place), env);
+    expect(exitCode).toBeGreaterThan(0);
+    expect(stderr).toMatch(/^error: .+\n$/);
+    place.search.look("the output", stdout + stderr);
+    expect(place.search.found).toEqual([]);
+  });
+});

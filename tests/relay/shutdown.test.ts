@@ -25,27 +25,30 @@ const started = async (options: { args?: readonly string[] } = {}) => {
 };
 
 describe("SIGTERM and SIGINT", () => {
-  test.each(["SIGTERM", "SIGINT"] as const)("%s on an idle relay: exit 0, and soon", async (signal) => {
-    await using setup = await started();
-    const began = performance.now();
-    expect(await setup.relay.stop(signal)).toBe(0);
-    expect(performance.now() - began).toBeLessThan(2_000);
-    expect(setup.relay.output()).toContain(`stopping signal=${signal}`);
-  });
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "%s stops an idle relay soon with exit code 0",
+    async (signal) => {
+      await using setup = await started();
+      const began = performance.now();
+      expect(await setup.relay.stop(signal)).toBe(0);
+      expect(performance.now() - began).toBeLessThan(2_000);
+      expect(setup.relay.output()).toContain(`stopping signal=${signal}`);
+    },
+  );
 
-  test("a request in flight is finished, and new connections are refused meanwhile", async () => {
+  test("finishes a request in flight and refuses new connections", async () => {
     await using setup = await started();
     setup.upstream.misbehave({ kind: "none" }, { delayMs: 1_000 });
     const slow = setup.ask("secret-b");
     await eventually(() => expect(setup.upstream.requests).toHaveLength(1));
     setup.relay.signal("SIGTERM");
     await eventually(() => expect(setup.ask("secret-a")).rejects.toThrow());
-    const answer = await slow;
-    expect([answer.status, ((await answer.json()) as { time: number }).time]).toEqual([200, 1_000]);
+    const response = await slow;
+    expect([response.status, ((await response.json()) as { time: number }).time]).toEqual([200, 1_000]);
     expect(await within(setup.relay.exited(), 5_000, "exit")).toBe(0);
   });
 
-  test("a unary gRPC call in flight is finished", async () => {
+  test("finishes a unary gRPC call in flight", async () => {
     await using setup = await started();
     setup.upstream.misbehave({ kind: "none" }, { delayMs: 1_000 });
     using client = new GrpcClient(setup.relay.grpcUrl);
@@ -56,7 +59,7 @@ describe("SIGTERM and SIGINT", () => {
     expect(await within(setup.relay.exited(), 5_000, "exit")).toBe(0);
   });
 
-  test("streams end with UNAVAILABLE, so that clients go to another replica", async () => {
+  test("ends streams with UNAVAILABLE, so that clients reconnect to another replica", async () => {
     await using setup = await started();
     using client = new GrpcClient(setup.relay.grpcUrl);
     const streams = Array.from({ length: 20 }, () =>
@@ -73,7 +76,7 @@ describe("SIGTERM and SIGINT", () => {
     expect(await within(setup.relay.exited(), 5_000, "exit")).toBe(0);
   });
 
-  test("an idle keep-alive connection holds nothing up", async () => {
+  test("does not wait for idle keep-alive connections", async () => {
     await using setup = await started();
     const socket = connect(setup.relay.httpPort, "127.0.0.1");
     socket.write("GET /v1/ready HTTP/1.1\r\nHost: relay\r\n\r\n");
@@ -84,11 +87,11 @@ describe("SIGTERM and SIGINT", () => {
     socket.destroy();
   });
 
-  test("--shutdown-grace-in-s bounds how long a request in flight is waited for", async () => {
+  test("waits at most --shutdown-grace-in-s for a request in flight", async () => {
     await using setup = await started({ args: ["--shutdown-grace-in-s", "1"] });
     setup.upstream.misbehave({ kind: "hang" });
     const stuck = setup.ask("secret-b").then(
-      () => "answered",
+      () => "completed",
       () => "cut",
     );
     await eventually(() => expect(setup.upstream.requests).toHaveLength(1));
@@ -98,7 +101,7 @@ describe("SIGTERM and SIGINT", () => {
     expect(await stuck).toBe("cut");
   });
 
-  test("a second signal ends it at once", async () => {
+  test("stops at once on a second signal", async () => {
     await using setup = await started({ args: ["--shutdown-grace-in-s", "60"] });
     setup.upstream.misbehave({ kind: "hang" });
     void setup.ask("secret-b").catch(() => undefined);

@@ -11,13 +11,13 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-unexpected";
 
-// Faults are put in by the names of source files.
-describe.skipIf(process.env["SFP_TEST_BINARY"] !== undefined)("an error that no route expected", () => {
-  test("ends its request with 500, or its call with INTERNAL, and is reported; the next one is answered", async () => {
+// Faults are injected by the names of source files, which a compiled executable does not have.
+describe.skipIf(process.env["SFP_TEST_BINARY"] !== undefined)("an unexpected error in a request", () => {
+  test("ends the request with 500 or the call with INTERNAL, is reported, and does not affect the next one", async () => {
     await using upstream = await startUpstream();
     const { lcut } = publishKey(upstream, KEY);
-    // Twice: the way from memory and the longer one look at the clock.
-    const faults = ["http/http-answers.ts", "grpc/spec-service.ts"].map(
+    // Twice: the clock is read on the cached path, and again on the other one.
+    const faults = ["http/handler.ts", "grpc/spec-service.ts"].map(
       (within) => ({ kind: "call", api: "performance.now", within, times: 2 }) as const,
     );
     await using managed = await startManagedRelay({ upstream, env: faultEnv(...faults) });

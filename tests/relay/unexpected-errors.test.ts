@@ -20,12 +20,12 @@ import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-unexpected";
-const PATIENCE = { withinMs: 20_000, everyMs: 100 };
+const WAIT = { withinMs: 20_000, everyMs: 100 };
 const UNEXPECTED = "An unexpected error occurred: the relay continues";
 const isBinary = process.env["SFP_TEST_BINARY"] !== undefined;
 
-/** No part of a stack, or of what the message must not show. */
-function hasNothingToHide(managed: ManagedRelay): void {
+/** Checks that the output contains no stack and none of the secrets in the error message. */
+function expectNoSecrets(managed: ManagedRelay): void {
   const text = managed.relay.output();
   expect(text).not.toMatch(/^\s+at /m);
   for (const hidden of [FAULT_KEY, "user:pass", "download_config_specs"]) expect(text).not.toContain(hidden);
@@ -42,9 +42,9 @@ const linesWith = (managed: ManagedRelay, words: string): readonly string[] =>
 
 const serves = (managed: ManagedRelay, lcut: number): Promise<void> =>
   eventually(async () => {
-    const answer = await fetch(`${managed.relay.httpUrl}/v2/download_config_specs/${KEY}.json`);
-    expect(answer.headers.get("x-since-time")).toBe(String(lcut));
-  }, PATIENCE);
+    const response = await fetch(`${managed.relay.httpUrl}/v2/download_config_specs/${KEY}.json`);
+    expect(response.headers.get("x-since-time")).toBe(String(lcut));
+  }, WAIT);
 
 const folderOf = (owned: DisposableStack): string => {
   const folder = mkdtempSync(join(tmpdir(), "sfp-unexpected-"));
@@ -52,8 +52,8 @@ const folderOf = (owned: DisposableStack): string => {
   return folder;
 };
 
-/** A line of either format, as a line of JSON has it. */
-function asObject(line: string, format: "text" | "json"): Readonly<Record<string, unknown>> {
+/** Parses a log line of either format. */
+function parseLine(line: string, format: "text" | "json"): Readonly<Record<string, unknown>> {
   if (format === "json") return JSON.parse(line);
   const [, level, message, fields = ""] =
     /^\S+ (\w+) +(.+?)((?: \w+=(?:"(?:[^"\\]|\\.)*"|\S+))*)$/.exec(line) ?? [];
@@ -66,14 +66,14 @@ function asObject(line: string, format: "text" | "json"): Readonly<Record<string
   };
 }
 
-describe("an error that nothing catches: one line, a metric, a problem of the page; the relay goes on", () => {
+describe("an uncaught error is a log line, a metric and a problem, and the relay keeps running", () => {
   test.each([
     ["uncaught_exception", "throw", "text"],
     ["uncaught_exception", "throw", "json"],
     ["unhandled_rejection", "reject", "text"],
     ["unhandled_rejection", "reject", "json"],
   ] as const)(
-    "%s (%s), --log-format %s %s",
+    "%s (%s) with --log-format %s",
     async (task, kind, format) => {
       await using upstream = await startUpstream();
       publishKey(upstream, KEY);
@@ -91,14 +91,14 @@ describe("an error that nothing catches: one line, a metric, a problem of the pa
       expect(await counted(managed, task)).toBe(1);
       const [line = "", ...more] = linesWith(managed, "unexpected error");
       expect(more).toEqual([]);
-      expect(asObject(line, format)).toMatchObject({
+      expect(parseLine(line, format)).toMatchObject({
         level: "error",
         message: "unexpected error, relay continues",
         task,
         detail: "RangeError: made up at https://cdn.example/… and secret-…",
         at: expect.stringMatching(/^[^/\s]+\/[^/\s]+:\d+:\d+$/),
       });
-      hasNothingToHide(managed);
+      expectNoSecrets(managed);
       const { lcut } = publishKey(upstream, KEY, 1);
       await serves(managed, lcut);
       expect(await managed.relay.stop()).toBe(0);
@@ -106,7 +106,7 @@ describe("an error that nothing catches: one line, a metric, a problem of the pa
     30_000,
   );
 
-  test("again and again: ten lines a minute at most, each counted", async () => {
+  test("logs at most ten lines a minute and counts every error", async () => {
     await using upstream = await startUpstream();
     const env = faultEnv(
       { kind: "throw", afterMs: 500, everyMs: 20 },
@@ -114,17 +114,17 @@ describe("an error that nothing catches: one line, a metric, a problem of the pa
     );
     await using managed = await startManagedRelay({ upstream, env });
     for (const task of ["uncaught_exception", "unhandled_rejection"]) {
-      await eventually(async () => expect(await counted(managed, task)).toBeGreaterThan(50), PATIENCE);
+      await eventually(async () => expect(await counted(managed, task)).toBeGreaterThan(50), WAIT);
       expect(linesWith(managed, `task=${task}`).length).toBeLessThanOrEqual(10);
     }
     expect(await managed.relay.stop()).toBe(0);
   }, 30_000);
 
-  test("during the start: an exception ends it with one line and exit code 1", async () => {
+  test("ends the start with one line and exit code 1", async () => {
     using folders = new DisposableStack();
     const args = ["http", "local", "--http-port", "0", "--bind-address", "127.0.0.1"];
     args.push("--local-cache-path", folderOf(folders));
-    const env = faultEnv({ kind: "throw", afterMs: 0, sinceWorker: "local-worker" });
+    const env = faultEnv({ kind: "throw", afterMs: 0, sinceWorker: "backup-worker" });
     const { exitCode, stderr } = await runRelay(args, env);
     expect([exitCode, stderr]).toEqual([
       1,
@@ -134,12 +134,12 @@ describe("an error that nothing catches: one line, a metric, a problem of the pa
   });
 });
 
-// What is patched is found by the names of files and functions, which a compiled executable has not.
+// Faults are injected by the names of files and functions, which a compiled executable does not have.
 describe.skipIf(isBinary)("a task that throws", () => {
-  test("a reload: the next one is done", async () => {
+  test("does not prevent the next reload", async () => {
     await using upstream = await startUpstream();
-    // Within what a reload takes over, after it was read.
-    const fault = { kind: "call", api: "AbortController", within: "relay-reload", times: 1 } as const;
+    // While the parts take over the configuration, after it was read.
+    const fault = { kind: "call", api: "AbortController", within: "reconfigureParts", times: 1 } as const;
     using folders = new DisposableStack();
     const file = join(folderOf(folders), "relay.yaml");
     writeFileSync(file, `preload-sdk-keys: ${KEY}\n`);
@@ -152,17 +152,17 @@ describe.skipIf(isBinary)("a task that throws", () => {
     });
     writeFileSync(file, `preload-sdk-keys: ${KEY},${KEY}-2\n`);
     managed.relay.signal("SIGHUP");
-    await eventually(() => expect(linesWith(managed, "task=config_reload")).toHaveLength(1), PATIENCE);
+    await eventually(() => expect(linesWith(managed, "task=config_reload")).toHaveLength(1), WAIT);
     managed.relay.signal("SIGHUP");
-    await eventually(() => expect(managed.relay.output()).toContain("configuration reloaded"), PATIENCE);
-    hasNothingToHide(managed);
+    await eventually(() => expect(managed.relay.output()).toContain("configuration reloaded"), WAIT);
+    expectNoSecrets(managed);
   }, 30_000);
 
-  test("sending events: they go out all the same, and its place is free for others", async () => {
+  test("does not lose log events and frees its place for other keys", async () => {
     await using upstream = await startUpstream();
-    // Of more SDK keys than may be sent for at once.
+    // More SDK keys than requests that are allowed at once.
     const keys = Array.from({ length: 40 }, (_, at) => `${KEY}-${at}`);
-    const fault = { kind: "call", api: "Date.now", within: "#sendAll .*courier", times: 40 } as const;
+    const fault = { kind: "call", api: "Date.now", within: "#sendAll .*log-events", times: 40 } as const;
     const env = { ...faultEnv(fault), LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
     const args = ["--log-event-flush-interval-in-ms", "100"];
     await using managed = await startManagedRelay({ upstream, args, env });
@@ -171,15 +171,15 @@ describe.skipIf(isBinary)("a task that throws", () => {
       const request = { method: "POST", headers: { "statsig-api-key": key }, body };
       expect((await fetch(`${managed.relay.httpUrl}/v1/log_event`, request)).status).toBe(202);
     }
-    await eventually(async () => expect(await counted(managed, "event_delivery")).toBe(40), PATIENCE);
+    await eventually(async () => expect(await counted(managed, "event_delivery")).toBe(40), WAIT);
     await eventually(() => {
       const sent = upstream.requests.filter(({ path }) => path === "/v1/log_event");
       expect(new Set(sent.map(({ headers }) => headers["statsig-api-key"])).size).toBe(40);
-    }, PATIENCE);
+    }, WAIT);
     expect(await managed.relay.stop()).toBe(0);
   }, 40_000);
 
-  test("writing a log line: what it was about happens all the same", async () => {
+  test("does not affect what the log line is about", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     const fault = {
@@ -199,7 +199,7 @@ describe.skipIf(isBinary)("a task that throws", () => {
   }, 30_000);
 });
 
-describe("a Worker that ends is reported, replaced, and costs nothing that was there", () => {
+describe("a Worker that ends is reported and replaced, and no data is lost", () => {
   const post = (managed: ManagedRelay, name: string) =>
     fetch(`${managed.relay.httpUrl}/v1/log_event`, {
       method: "POST",
@@ -208,13 +208,13 @@ describe("a Worker that ends is reported, replaced, and costs nothing that was t
     });
 
   test.each(["throw", "terminate"] as const)(
-    "by %s: all four",
+    "all four Workers, by %s",
     async (how) => {
       await using upstream = await startUpstream();
       publishKey(upstream, KEY);
       using folders = new DisposableStack();
       const [cache, spool] = [folderOf(folders), folderOf(folders)];
-      const scripts = ["prepare-worker", "event-worker", "local-worker", "event-spool-worker"];
+      const scripts = ["prepare-worker", "event-worker", "backup-worker", "spool-worker"];
       const faults = scripts.map((script) => ({ kind: "worker", script, how, afterMs: 1_500 }) as const);
       await using managed = await startManagedRelay({
         upstream,
@@ -234,18 +234,18 @@ describe("a Worker that ends is reported, replaced, and costs nothing that was t
           sumOf(samples, "UnexpectedError_count_total", { component }),
         ]);
         expect(ended).toEqual(tasks.map((task) => [task, 1]));
-      }, PATIENCE);
+      }, WAIT);
       for (const task of tasks) expect(linesWith(managed, `task=${task} `)).toHaveLength(1);
-      hasNothingToHide(managed);
+      expectNoSecrets(managed);
       const { lcut } = publishKey(upstream, KEY, 1);
       await serves(managed, lcut);
       expect((await post(managed, "after")).status).toBe(202);
       await eventually(() => {
         const bodies = upstream.requests.filter(({ path }) => path === "/v1/log_event").length;
         expect(bodies).toBeGreaterThan(1);
-      }, PATIENCE);
+      }, WAIT);
       await managed.relay.kill();
-      // The backup had what came after its Worker had ended.
+      // The backup contains the version that came after its Worker had ended.
       upstream.misbehave(status(500));
       await using next = await startManagedRelay({
         upstream,
@@ -259,7 +259,7 @@ describe("a Worker that ends is reported, replaced, and costs nothing that was t
 });
 
 describe.skipIf(isBinary)("a loop that throws", () => {
-  test("goes on after a delay: said once, counted, a problem as long as it fails", async () => {
+  test("continues after a delay, logs one line, counts every error and is a problem while it fails", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     const fault = {
@@ -277,18 +277,18 @@ describe.skipIf(isBinary)("a loop that throws", () => {
         "Unexpected errors in spec polls: it is retried",
       ]);
     });
-    await reported(managed, (report) => expect(report.problems).toEqual([]), PATIENCE.withinMs);
+    await reported(managed, (report) => expect(report.problems).toEqual([]), WAIT.withinMs);
     expect(await counted(managed, "spec_polls")).toBe(6);
     const [begins = "", ends = "", ...more] = linesWith(managed, "background loop");
     expect(begins).toContain("WARN  unexpected error in background loop, retrying loop=spec_polls");
     expect(begins).toContain("at=");
     expect(ends).toContain("INFO  background loop recovered loop=spec_polls");
     expect(more).toEqual([]);
-    hasNothingToHide(managed);
+    expectNoSecrets(managed);
     await serves(managed, publishKey(upstream, KEY, 1).lcut);
   }, 40_000);
 
-  test("and goes on throwing ends promptly when the relay stops", async () => {
+  test("ends promptly when the relay stops, even if it never recovers", async () => {
     await using upstream = await startUpstream();
     const fault = {
       kind: "call",
@@ -298,27 +298,27 @@ describe.skipIf(isBinary)("a loop that throws", () => {
     } as const;
     const args = ["--preload-sdk-keys", KEY];
     await using managed = await startManagedRelay({ upstream, args, env: faultEnv(fault) });
-    await eventually(async () => expect(await counted(managed, "spec_polls")).toBeGreaterThan(5), PATIENCE);
+    await eventually(async () => expect(await counted(managed, "spec_polls")).toBeGreaterThan(5), WAIT);
     expect(await managed.relay.stop()).toBe(0);
   }, 40_000);
 
-  describeWith("openssl", "redis-server")("whichever it is", () => {
-    /** Each loop, and a call of its own that throws twice. */
+  describeWith("openssl", "redis-server")("each loop", () => {
+    /** For each loop a call in its code, which is made to throw twice. */
     const LOOPS: Readonly<Record<string, Pick<Extract<Fault, { kind: "call" }>, "api" | "within">>> = {
-      backup_upkeep: { api: "AbortController", within: "#round .*backup-keeper" },
-      certificate_expiry: { api: "AbortSignal.throwIfAborted", within: "tls/server-tls.ts" },
+      backup_upkeep: { api: "AbortController", within: "#round .*backup-keep-alive" },
+      certificate_expiry: { api: "AbortSignal.throwIfAborted", within: "server/tls.ts" },
       event_forwarding: { api: "Date.now", within: "log-events/forwarder.ts" },
       file_watch: { api: "AbortController", within: "#idleFor .*file-watch" },
-      id_list_polls: { api: "Math.random", within: "id-lists/manifest-poller.ts" },
-      metric_push: { api: "AbortSignal.throwIfAborted", within: "sinks/push-loop.ts" },
+      id_list_polls: { api: "Math.random", within: "id-lists/refresh.ts" },
+      metric_push: { api: "AbortSignal.throwIfAborted", within: "push/push-loop.ts" },
       redis_leader_key: { api: "AbortController", within: "#round .*leader-key" },
       redis_subscription: { api: "AbortController", within: "goneSignalOf .*subscriber" },
-      request_rates: { api: "AbortSignal.throwIfAborted", within: "status/request-rates.ts" },
-      service_manager: { api: "AbortSignal.throwIfAborted", within: "src/service-manager.ts" },
+      request_rates: { api: "AbortSignal.throwIfAborted", within: "status/rates.ts" },
+      service_manager: { api: "AbortSignal.throwIfAborted", within: "telemetry/systemd.ts" },
       spec_polls: { api: "AbortSignal.throwIfAborted", within: "specs/poller.ts" },
     };
 
-    test("goes on", async () => {
+    test("continues", async () => {
       await using owned = new AsyncDisposableStack();
       using folders = new DisposableStack();
       const upstream = owned.use(await startUpstream());
@@ -362,19 +362,19 @@ describe.skipIf(isBinary)("a loop that throws", () => {
         expect(Object.fromEntries(failed)).toEqual(
           Object.fromEntries(Object.keys(LOOPS).map((loop) => [loop, 2])),
         );
-      }, PATIENCE);
+      }, WAIT);
       await eventually(() => {
         const failing = Object.keys(LOOPS).filter((loop) => {
           return linesWith(managed, `recovered loop=${loop} `).length === 0;
         });
-        // They ask once a minute.
+        // It polls once a minute only.
         expect(failing).toEqual(["id_list_polls"]);
-      }, PATIENCE);
-      hasNothingToHide(managed);
-      // It serves, and takes over what changes.
+      }, WAIT);
+      expectNoSecrets(managed);
+      // The relay still serves, and applies changes.
       await serves(managed, publishKey(upstream, KEY, 1).lcut);
       allowed.write("secret-another");
-      await eventually(() => expect(managed.relay.output()).toContain("allowed SDK keys reloaded"), PATIENCE);
+      await eventually(() => expect(managed.relay.output()).toContain("allowed SDK keys reloaded"), WAIT);
       expect(await managed.relay.stop()).toBe(0);
     }, 60_000);
   });

@@ -19,7 +19,7 @@ const NO_RATES = { http: 0, failed: 0, rpcs: 0, find: () => undefined };
 
 const isReady = async (managed: ManagedRelay) => (await managed.get("/readyz")).status === 200;
 
-/** How far the time of the last confirmation is ahead of this machine's clock. */
+/** Returns how many seconds the time of the last confirmation is ahead of this machine's clock. */
 async function confirmedAheadS({ relay }: ManagedRelay): Promise<number> {
   const { headers } = await rawGet(`${relay.httpUrl}/v2/download_config_specs/${KEY}.json`);
   return (Date.parse(String(headers["x-sfp-confirmed-at"])) - Date.now()) / 1_000;
@@ -32,7 +32,7 @@ async function confirmedAgesS(managed: ManagedRelay): Promise<readonly number[]>
 
 describeWith("faketime")("a relay whose wall clock is set", () => {
   test.each([-DAY_S, DAY_S])(
-    "by %d s stays ready while upstream confirms, and is not for long once it does not",
+    "by %d s stays ready while upstream confirms, and becomes not ready soon after it stops",
     async (jumpS) => {
       using wall = new WallClock();
       await using upstream = await startUpstream();
@@ -48,12 +48,12 @@ describeWith("faketime")("a relay whose wall clock is set", () => {
         await Bun.sleep(50);
       }
       expect(await confirmedAgesS(managed)).toHaveLength(2);
-      // What is shown is by the new time.
+      // Displayed times follow the wall clock.
       expect(await confirmedAheadS(managed)).toBeWithin(jumpS - 5, jumpS + 1);
 
       await upstream.stop();
       await Bun.sleep(1_000);
-      // Set back: by it, the last confirmation is yet to come.
+      // Set back, so that the last confirmation lies in the future.
       wall.set(jumpS - DAY_S);
       await eventually(async () => expect(await isReady(managed)).toBe(false), { withinMs: 12_000 });
       await eventually(async () => expect((await managed.status()).feeds_by_state.stale).toBe(2));
@@ -65,8 +65,8 @@ describeWith("faketime")("a relay whose wall clock is set", () => {
   );
 });
 
-describe("how old a feed is, as the page shows it", () => {
-  test.each([-1, 1])("is no matter of a wall clock that jumps by %d days", async (days) => {
+describe("the state of a feed on the status page", () => {
+  test.each([-1, 1])("does not depend on a wall clock that jumps by %d days", async (days) => {
     const clock = new FakeClock();
     const store = new SpecStore({ maxKeys: 10 });
     const feed = feedOf(KEY);
@@ -88,7 +88,7 @@ describe("how old a feed is, as the page shows it", () => {
     expect(stateNow()).toBe("failing");
     clock.jump(-2 * days * DAY_S * 1_000);
     await clock.advance(1);
-    // Another relay of the fleet had an answer.
+    // Another relay of the fleet got a confirmation.
     store.confirm(feed, takeInstant(clock));
     expect(stateNow()).toBe("fresh");
     await clock.advance(30_001);

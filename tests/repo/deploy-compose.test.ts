@@ -22,12 +22,12 @@ const folder = mkdtempSync(join(tmpdir(), "sfp-compose-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("compose.yaml", () => {
-  test("is what the Compose specification allows", () => {
+  test("conforms to the Compose specification", () => {
     expect(composeProblems(compose)).toEqual([]);
     expect(composeProblems({ services: { relay: { imag: "x" } } })).not.toEqual([]);
   });
 
-  test("names only services, volumes, secrets and files that are there", () => {
+  test("refers only to services, volumes, secrets and files that exist", () => {
     for (const name of names) {
       const { depends_on = [], secrets = [], volumes = [] } = serviceOf(name);
       for (const other of depends_on) expect(names).toContain(other);
@@ -40,7 +40,7 @@ describe("compose.yaml", () => {
     }
   });
 
-  test("gives every service a health check, a root that it can't write to, and no way to more rights", () => {
+  test("gives every service a health check, a read-only root and no new privileges", () => {
     for (const name of names) {
       const { healthcheck, read_only, security_opt } = serviceOf(name);
       expect([name, healthcheck?.test[0], read_only, security_opt]).toEqual([
@@ -52,7 +52,7 @@ describe("compose.yaml", () => {
     }
   });
 
-  test("has Prometheus ask both relays, at the port that they have", async () => {
+  test("makes Prometheus scrape both relays at their management port", async () => {
     const config = join(dirname(composePath), "prometheus", "prometheus.yaml");
     const { scrape_configs } = parse(await Bun.file(config).text());
     const relays = names.filter((name) => name.startsWith("relay-"));
@@ -61,8 +61,8 @@ describe("compose.yaml", () => {
   });
 });
 
-describeWith("redis-server")("what compose.yaml describes, started by hand", () => {
-  test("serves at both relays, with one that polls, and is found healthy by its own checks", async () => {
+describeWith("redis-server")("the relays of compose.yaml, run without Compose", () => {
+  test("serve from both relays while one polls, and pass their health checks", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     const key = publishKey(upstream, "secret-of-compose");
@@ -80,7 +80,7 @@ describeWith("redis-server")("what compose.yaml describes, started by hand", () 
         ),
         REDIS_ENTERPRISE_HOST: "127.0.0.1",
         REDIS_ENTERPRISE_PORT: String(redis.port),
-        // Ports, and what makes the test short.
+        // Free ports, and a short interval for the test.
         ...{ SFP_HTTP_PORT: "0", SFP_GRPC_PORT: "0", SFP_MANAGEMENT_PORT: String(await freePort()) },
         ...{ SFP_BIND_ADDRESS: "127.0.0.1", SFP_POLLING_INTERVAL_IN_S: "1", SFP_LOG_FORMAT: "text" },
       };
@@ -104,7 +104,7 @@ describeWith("redis-server")("what compose.yaml describes, started by hand", () 
     }
     const before = upstream.requests.length;
     await sleep(4_000);
-    // Of each of the key's two feeds, once in an interval.
+    // One request per interval for each of the key's two feeds.
     expect(upstream.requests.length - before).toBeLessThan(2 * 4 + 4);
   }, 30_000);
 });

@@ -8,7 +8,7 @@ import { rawGet } from "../support/clients/raw-get.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { chartValues, describedValues } from "../support/deploy/chart-values.ts";
 import { chartFolder, helm, rendered } from "../support/deploy/helm.ts";
-import { linksOf } from "../support/deploy/kubernetes-links.ts";
+import { findLinks } from "../support/deploy/kubernetes-links.ts";
 import {
   listeningPorts,
   podOf,
@@ -39,7 +39,7 @@ describe.skipIf(!hasHelm || isMissing)(
       for (const file of cases) results.set(file, await rendered(...valuesOf(file)));
     }, 300_000);
 
-    test.each(cases)("is found good by helm lint with %s", async (file) => {
+    test.each(cases)("passes helm lint with %s", async (file) => {
       const { exitCode, stdout } = await helm("lint", "--strict", chartFolder, ...valuesOf(file));
       expect([exitCode, stdout]).toEqual([
         0,
@@ -47,7 +47,7 @@ describe.skipIf(!hasHelm || isMissing)(
       ]);
     });
 
-    test.each(cases)("makes what Kubernetes takes of %s", async (file) => {
+    test.each(cases)("renders valid Kubernetes objects with %s", async (file) => {
       for (const object of resultOf(file)) {
         await validateValues(object);
         expect(object.metadata.name).toMatch(/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/);
@@ -57,32 +57,27 @@ describe.skipIf(!hasHelm || isMissing)(
       );
     });
 
-    test("sets no field that Kubernetes does not know", () => {
+    test("sets no unknown field", () => {
       expect(unknownFields([...results.values()].flat())).toBe("");
       const [first] = resultOf("defaults.yaml");
       expect(unknownFields([{ ...first, spek: {} } as unknown as KubernetesObject])).toContain("'\"spek\"'");
     });
 
-    test.each(cases)(
-      "gives the relay an environment and arguments that it starts with, for %s",
-      async (file) => {
-        const { exitCode, stdout, stderr } = await printedByContainer(resultOf(file), join(folder, file));
-        expect([exitCode, stderr]).toEqual([0, ""]);
-        expect(stdout).not.toContain("unknown environment variable");
-        const declared = (relayContainer(resultOf(file)).ports ?? []).map(
-          ({ containerPort }) => containerPort,
-        );
-        expect(declared).toEqual(expect.arrayContaining(listeningPorts(stdout)));
-      },
-    );
+    test.each(cases)("gives the relay a valid environment and arguments with %s", async (file) => {
+      const { exitCode, stdout, stderr } = await printedByContainer(resultOf(file), join(folder, file));
+      expect([exitCode, stderr]).toEqual([0, ""]);
+      expect(stdout).not.toContain("unknown environment variable");
+      const declared = (relayContainer(resultOf(file)).ports ?? []).map(({ containerPort }) => containerPort);
+      expect(declared).toEqual(expect.arrayContaining(listeningPorts(stdout)));
+    });
 
-    test.each(cases)("connects what belongs together, for %s", (file) => {
-      const links = linksOf(resultOf(file));
-      expect(links.filter(({ isWhole }) => !isWhole)).toEqual([]);
+    test.each(cases)("refers only to objects that exist with %s", (file) => {
+      const links = findLinks(resultOf(file));
+      expect(links.filter(({ exists }) => !exists)).toEqual([]);
       expect(links.length).toBeGreaterThan(3);
     });
 
-    test("keeps numbers and lists of the values as they are", async () => {
+    test("keeps numbers and lists of the values unchanged", async () => {
       const { stdout } = await printedByContainer(resultOf("config-file.yaml"), join(folder, "numbers"));
       expect(stdout).toContain("maximum-concurrent-sdk-keys: 1000000  # ");
       const env = relayContainer(resultOf("http-only.yaml")).env ?? [];
@@ -90,7 +85,7 @@ describe.skipIf(!hasHelm || isMissing)(
       expect(env).toContainEqual({ name: "SFP_DEBUG_LOGGING", value: "true" });
     });
 
-    test("takes keys, certificates and Redis from where the values say", async () => {
+    test("reads keys, certificates and Redis from the configured places", async () => {
       const fleet = await printedByContainer(resultOf("redis-fleet.yaml"), join(folder, "fleet"));
       expect(fleet.stdout).toMatch(/^preload-sdk-keys: "@.*sdk-keys" {2}# SFP_PRELOAD_SDK_KEYS$/m);
       expect(fleet.stdout).toMatch(/^allowed-sdk-keys: "@.*sdk-keys" {2}# SFP_ALLOWED_SDK_KEYS$/m);
@@ -100,7 +95,7 @@ describe.skipIf(!hasHelm || isMissing)(
       expect(mutual.stdout).toMatch(/^x509-client-cert-path: .*ca\.crt {2}# SFP_X509_CLIENT_CERT_PATH$/m);
     });
 
-    test("replaces pods when the configuration file changes, and only then", async () => {
+    test("replaces pods only when the configuration file changes", async () => {
       const checksum = async (...args: string[]) =>
         podOf(await rendered(...args)).metadata?.annotations?.["checksum/config"];
       const before = await checksum("--set", "sfp.config.log-level=warn");
@@ -109,7 +104,7 @@ describe.skipIf(!hasHelm || isMissing)(
       expect(await checksum("--set", "sfp.config.log-level=error")).not.toBe(before);
     });
 
-    test("asks paths that the relay answers, of the original values, too", async () => {
+    test("probes paths that the relay serves, with the original values too", async () => {
       const probesOf = (file: string) => {
         const { livenessProbe, readinessProbe, startupProbe } = relayContainer(resultOf(file));
         return [livenessProbe, readinessProbe, startupProbe].map((probe) => probe?.httpGet);
@@ -125,7 +120,7 @@ describe.skipIf(!hasHelm || isMissing)(
       expect(probes).toHaveLength(6);
     });
 
-    test("leaves a pod the time to stop, and its files the room that they may take", async () => {
+    test("gives a pod enough time to stop and enough space for its files", async () => {
       const { stdout } = await runRelay(["--print-config", "grpc-and-http", "local"]);
       const defaultOf = (name: string) => Number(new RegExp(`^${name}: (\\d+)`, "m").exec(stdout)?.[1]);
       const { spec } = podOf(resultOf("defaults.yaml"));
@@ -140,7 +135,7 @@ describe.skipIf(!hasHelm || isMissing)(
       );
     });
 
-    test("runs the image as the user, and with the folder, that it is made for", () => {
+    test("runs the image with its user and its volume", () => {
       const dockerfile = readFileSync(join(chartFolder, "../../../Dockerfile"), "utf8");
       const { spec } = podOf(resultOf("defaults.yaml"));
       const { runAsUser, runAsGroup } = spec?.securityContext ?? {};
@@ -165,13 +160,13 @@ describe.skipIf(!hasHelm || isMissing)(
   },
 );
 
-test("every value, with its default, is in the chart's README, and nothing else", () => {
+test("the chart's README lists exactly the values with their defaults", () => {
   const values: unknown = parse(readFileSync(join(chartFolder, "values.yaml"), "utf8"));
   const readme = readFileSync(join(chartFolder, "README.md"), "utf8");
   expect(describedValues(readme)).toEqual(chartValues(values));
 });
 
-test("the version of the chart and of what it runs is the relay's", async () => {
+test("the chart and its app have the version of the relay", async () => {
   const chart = parse(readFileSync(join(chartFolder, "Chart.yaml"), "utf8")) as Record<string, unknown>;
   const { version } = (await Bun.file(join(chartFolder, "../../../package.json")).json()) as {
     version: string;

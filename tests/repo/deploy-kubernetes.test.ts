@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { objectsIn } from "../support/deploy/helm.ts";
-import { linksOf } from "../support/deploy/kubernetes-links.ts";
+import { findLinks } from "../support/deploy/kubernetes-links.ts";
 import { listeningPorts, printedByContainer, relayContainer } from "../support/deploy/kubernetes-relay.ts";
 import { unknownFields, validateValues } from "../support/deploy/kubernetes-schemas.ts";
 
@@ -15,17 +15,17 @@ const folder = mkdtempSync(join(tmpdir(), "sfp-kubernetes-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe.each(files)("%s", (file) => {
-  test("is what Kubernetes takes, without a field that it does not know", async () => {
+  test("conforms to the Kubernetes schemas, without unknown fields", async () => {
     for (const object of objectsOf(file)) await validateValues(object);
     expect(unknownFields(objectsOf(file))).toBe("");
   });
 
-  test("connects what belongs together", () => {
+  test("refers only to objects that exist", () => {
     const relay = objectsOf(file).filter(({ metadata }) => metadata.name !== "app");
-    expect(linksOf(relay).filter(({ isWhole }) => !isWhole)).toEqual([]);
+    expect(findLinks(relay).filter(({ exists }) => !exists)).toEqual([]);
   });
 
-  test("starts a relay that listens at the declared ports, and knows its keys", async () => {
+  test("starts a relay that listens on the declared ports and has its SDK keys", async () => {
     const { exitCode, stdout, stderr } = await printedByContainer(objectsOf(file), join(folder, file));
     expect([exitCode, stderr]).toEqual([0, ""]);
     expect(stdout).not.toContain("unknown environment variable");
@@ -35,7 +35,7 @@ describe.each(files)("%s", (file) => {
   });
 });
 
-test("passive mode is a fleet that writes Redis", async () => {
+test("passive.yaml is a fleet that writes to Redis", async () => {
   const { stdout } = await printedByContainer(objectsOf("passive.yaml"), join(folder, "passive"));
   expect(stdout).toContain("cache: redis  # <CACHE>");
   expect(stdout).toContain("fleet-polling: true  # --fleet-polling");

@@ -17,18 +17,18 @@ const unit = readFileSync(unitFile, "utf8");
 const folder = mkdtempSync(join(tmpdir(), "sfp-systemd-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Every value of a setting, in order. */
+/** Returns every value of a setting in order. */
 const valuesOf = (name: string) =>
   Array.from(unit.matchAll(new RegExp(`^${name}=(.*)$`, "gm")), ([, value = ""]) => value);
 
-/** As systemd would see it where the relay is installed. */
+/** Writes the unit as it is after an installation, with an executable that exists here. */
 function installedUnit(): string {
   const path = join(folder, NAME);
   writeFileSync(path, unit.replace("/usr/local/bin/statsig-forward-proxy", process.execPath));
   return path;
 }
 
-/** What systemd puts for %S and %d. */
+/** Replaces %S and %d as systemd does. */
 const expanded = (text: string) => text.replaceAll("%S", folder).replaceAll("%d", folder);
 
 const environmentOf = (assignments: readonly string[]) =>
@@ -36,20 +36,20 @@ const environmentOf = (assignments: readonly string[]) =>
     assignments.map((each) => [each.slice(0, each.indexOf("=")), each.slice(each.indexOf("=") + 1)]),
   );
 
-describeWith("systemd-analyze")("the unit of systemd", () => {
-  test("is understood whole", () => {
+describeWith("systemd-analyze")("the systemd unit", () => {
+  test("passes systemd-analyze verify", () => {
     const { exitCode, stderr } = Bun.spawnSync(["systemd-analyze", "verify", "--man=no", installedUnit()]);
     expect([exitCode, stderr.toString()]).toEqual([0, ""]);
   });
 
-  test("lets through little: 1.5 of 10 at most, by systemd's own measure", () => {
+  test("has an exposure level of at most 1.5 of 10", () => {
     const args = ["security", "--offline=true", "--threshold=15", "--no-pager", installedUnit()];
     const { exitCode, stdout } = Bun.spawnSync(["systemd-analyze", ...args]);
     expect([exitCode, stdout.toString()]).toEqual([0, expect.stringContaining("Overall exposure level")]);
   });
 });
 
-test("the environment of the unit is one that the relay starts with", async () => {
+test("the relay accepts the environment of the unit", async () => {
   const env = environmentOf(valuesOf("Environment").map(expanded));
   const { exitCode, stdout, stderr } = await runRelay(["--print-config"], env);
   expect([exitCode, stderr]).toEqual([0, ""]);
@@ -57,7 +57,7 @@ test("the environment of the unit is one that the relay starts with", async () =
   expect(stdout).toContain(`local-cache-path: ${folder}/statsig-forward-proxy/cache`);
 });
 
-test("the secrets that its comments show are options of the relay", async () => {
+test("the relay accepts the variables in the unit's comments", async () => {
   const shown = Array.from(unit.matchAll(/^# {5}Environment=(.*)$/gm), ([, value = ""]) => value);
   const assignments = shown.flatMap((line) => line.split(" ")).map(expanded);
   writeFileSync(join(folder, "sdk-keys"), "secret-of-the-unit\n");
@@ -68,7 +68,7 @@ test("the secrets that its comments show are options of the relay", async () => 
   expect(assignments).toHaveLength(4);
 });
 
-test("stopping may take longer than the relay's own grace, and descriptors suffice for every port", async () => {
+test("TimeoutStopSec exceeds the relay's grace period, and LimitNOFILE suffices for every port", async () => {
   const { stdout } = await runRelay(["--print-config", "grpc-and-http", "disabled"]);
   const defaultOf = (name: string) => Number(new RegExp(`^${name}: (\\d+)`, "m").exec(stdout)?.[1]);
   expect(Number(valuesOf("TimeoutStopSec")[0])).toBeGreaterThan(defaultOf("shutdown-grace-in-s"));
@@ -76,7 +76,7 @@ test("stopping may take longer than the relay's own grace, and descriptors suffi
 });
 
 describeWith("systemd-analyze", "strace")("the system calls of a relay", () => {
-  test("are all let through", async () => {
+  test("are allowed by the unit's filter", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, "secret-traced");
     const cachePath = join(folder, "traced");
@@ -89,7 +89,7 @@ describeWith("systemd-analyze", "strace")("the system calls of a relay", () => {
     const allowed = allowedSystemCalls(valuesOf("SystemCallFilter"));
     expect(allowed.size).toBeGreaterThan(100);
     const refused = systemCalls().filter((name) => !allowed.has(name));
-    // SQLite's, as root alone.
+    // SQLite calls it as root only.
     expect(refused.filter((name) => name !== "fchown")).toEqual([]);
     expect(systemCalls()).toEqual(expect.arrayContaining(["execve", "futex", "accept4"]));
   }, 60_000);

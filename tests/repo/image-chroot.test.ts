@@ -39,7 +39,7 @@ afterAll(() => {
   rmSync(building, { recursive: true, force: true });
 });
 
-/** A volume as the engine makes it, from what the image has there; and ports that are free here. */
+/** A volume with the owner that the engine gives it, and free ports. */
 class Deployment implements Disposable {
   readonly volume = mkdtempSync(join(tmpdir(), "sfp-image-volume-"));
   readonly #env: Record<string, string>;
@@ -68,7 +68,7 @@ class Deployment implements Disposable {
     return this.#run(image.entrypoint);
   }
 
-  /** As the engine does it: in a process of its own, with the same environment. */
+  /** Runs the health check as the engine does: in a process of its own with the same environment. */
   async healthcheck(): Promise<readonly [exitCode: number, printed: string]> {
     await using probe = this.#run(image.healthcheck);
     return [await probe.exited(), probe.output.trim()];
@@ -91,22 +91,22 @@ class Deployment implements Disposable {
 
 const startSecureUpstream = () => startUpstream({ tls: { ...pemOf(authority.issue()), http: "both" } });
 
-describe.skipIf(whyNot !== undefined)("the image, as a user that is not root on a read-only root", () => {
-  test("serves what it fetched over TLS, by the authorities in its bundle", async () => {
+describe.skipIf(whyNot !== undefined)("the image as a non-root user on a read-only root", () => {
+  test("fetches over TLS with the authorities of its bundle", async () => {
     await using upstream = await startSecureUpstream();
     const key = publishKey(upstream, "secret-image");
     using deployment = await Deployment.of(upstream);
     await using relay = deployment.start();
     await relay.serving();
-    const answer = await rawGet(deployment.url(`/v2/download_config_specs/${key.sdkKey}.json`));
-    expect(textOf(answer)).toBe(key.v2);
-    // By then everything that looks at the system now and then has done so.
+    const response = await rawGet(deployment.url(`/v2/download_config_specs/${key.sdkKey}.json`));
+    expect(textOf(response)).toBe(key.v2);
+    // Background work that depends on the system has run by then.
     await sleep(1_000);
     expect((await rawGet(deployment.url("/v1/ready"))).status).toBe(200);
     expect(relay.output).not.toMatch(/EROFS|EACCES|limit reached/);
   });
 
-  test("its health check is 0 when ready, 1 when not, and says why", async () => {
+  test("its health check exits with 0 if ready, with 1 and a reason if not", async () => {
     await using upstream = await startSecureUpstream();
     upstream.misbehave(status(500));
     using deployment = await Deployment.of(upstream, { SFP_PRELOAD_SDK_KEYS: "secret-preloaded" });
@@ -124,7 +124,7 @@ describe.skipIf(whyNot !== undefined)("the image, as a user that is not root on 
     expect((await deployment.healthcheck())[0]).toBe(1);
   });
 
-  test("keeps its backup in the volume, and serves from there after a restart without upstream", async () => {
+  test("keeps its backup in the volume and serves from it after a restart without upstream", async () => {
     await using upstream = await startSecureUpstream();
     const key = publishKey(upstream, "secret-kept");
     using deployment = await Deployment.of(upstream);
@@ -142,7 +142,7 @@ describe.skipIf(whyNot !== undefined)("the image, as a user that is not root on 
     expect(textOf(await rawGet(url))).toBe(key.v1);
   });
 
-  test(`ends with 0 on ${image.stopSignal}, in time, as the first process of its container`, async () => {
+  test(`exits with 0 on ${image.stopSignal} as PID 1 of its container`, async () => {
     await using upstream = await startSecureUpstream();
     using deployment = await Deployment.of(upstream);
     await using relay = deployment.start();
@@ -153,10 +153,10 @@ describe.skipIf(whyNot !== undefined)("the image, as a user that is not root on 
     expect(relay.output).toContain("stopped");
   });
 
-  test("knows time zones, and its user can write nowhere but in the volume", async () => {
+  test("has time zones, and its user can only write to the volume", async () => {
     await using upstream = await startSecureUpstream();
     using deployment = await Deployment.of(upstream);
-    // With this variable the executable runs code: it stands in for the shell that the image has not.
+    // With BUN_BE_BUN the executable runs code, in place of the shell that the image does not have.
     const run = (code: string, env = {}) =>
       deployment.printed([...image.entrypoint, "-e", code], { BUN_BE_BUN: "1", ...env });
     expect(await run("console.log(new Date(0).getHours())", { TZ: "Asia/Tokyo" })).toBe("9");

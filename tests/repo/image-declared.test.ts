@@ -11,22 +11,22 @@ const defaultOf = (name: string) =>
   (OPTIONS as readonly OptionSpec[]).find((each) => each.name === name)?.default;
 
 describe("the Dockerfile", () => {
-  test("has no mistake that its checker finds", () => {
+  test("passes its linter", () => {
     expect(validate(readFileSync(DOCKERFILE, "utf8"))).toEqual([]);
   });
 
-  test("ends on a base without a shell, as a user that is not root", () => {
+  test("ends with a base image without a shell and a non-root user", () => {
     expect(image.base).toStartWith("gcr.io/distroless/");
     expect(image.base).toEndWith(":nonroot");
     expect([image.uid, image.gid]).toEqual([65532, 65532]);
   });
 
-  test("exposes the ports that the options have by default", () => {
+  test("exposes the default ports", () => {
     const options = ["http-port", "management-port", "https-port", "grpc-port", "grpcs-port"];
     expect(image.ports).toEqual(options.map((name) => Number(defaultOf(name))));
   });
 
-  test("checks health by what it runs, with variables that are options and values that are allowed", () => {
+  test("runs the relay's health check and sets valid variables", () => {
     expect(image.healthcheck).toEqual([...image.entrypoint, "healthcheck"]);
     expect(image.stopSignal).toBe("SIGTERM");
     expect(findUnknownVariables(image.env)).toEqual([]);
@@ -34,14 +34,14 @@ describe("the Dockerfile", () => {
     expect(CACHES as readonly string[]).toContain(String(image.env["SFP_CACHE"]));
   });
 
-  test("gives its user the volume, and the local backup a folder in it", () => {
+  test("gives its user the volume and puts the local backup there", () => {
     const owned = image.copies.find(({ to }) => to === image.volume);
     expect(owned?.chown).toBe(`${image.uid}:${image.gid}`);
     expect(image.env["SFP_LOCAL_CACHE_PATH"]).toStartWith(`${image.volume}/`);
   });
 
   test.each(["title", "description", "licenses", "version", "revision", "created"])(
-    "is labelled with its %s",
+    "has a label with its %s",
     (name) => expect(image.labels).toContain(`org.opencontainers.image.${name}=`),
   );
 });

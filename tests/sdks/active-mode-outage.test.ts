@@ -11,9 +11,9 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 
 const localhost = (port: number) => `http://127.0.0.1:${port}`;
 
-describeWith("node")("the examples of docs/active-mode.md when the relay is away", () => {
+describeWith("node")("the examples of docs/active-mode.md while the relay is down", () => {
   test.each(["statsig-node-relay", "statsig-node-core-relay", "statsig-node-core-stream"])(
-    "%s starts without one on defaults, takes the config once one comes, and keeps it when that is gone",
+    "%s starts with defaults, loads the config when the relay is up, and keeps it when the relay is down again",
     async (name) => {
       const [httpPort, grpcPort] = [await freePort(), await freePort()];
       await using upstream = await startUpstream();
@@ -37,7 +37,7 @@ describeWith("node")("the examples of docs/active-mode.md when the relay is away
     70_000,
   );
 
-  test("statsig-node-core-stream starts by HTTP with a config that is too large for its stream", async () => {
+  test("statsig-node-core-stream falls back to HTTP for a config that is too large for its stream", async () => {
     await using setup = await startEventRelay({ mode: "grpc-and-http" });
     const spec = padTo(specV2(revision(sdkKey, 0)), 5_000_000);
     setup.upstream.publish(sdkKey, "v2", spec);

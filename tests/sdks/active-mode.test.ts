@@ -20,11 +20,11 @@ const startRelay = async (...args: string[]): Promise<EventRelay> =>
   startEventRelay({ mode: "grpc-and-http", args: ["--management-port", String(await freePort()), ...args] });
 
 async function openStreams({ relay }: EventRelay): Promise<number> {
-  const answer = await fetch(`${relay.urlOf("management")}/status.json`);
-  return ((await answer.json()) as { traffic: { streams: number } }).traffic.streams;
+  const response = await fetch(`${relay.urlOf("management")}/status.json`);
+  return ((await response.json()) as { traffic: { streams: number } }).traffic.streams;
 }
 
-/** From the first value to an event upstream; `streams` is how many the relay then has open. */
+/** Waits for the first value, a change and an event at upstream. `streams` is the expected number of open streams. */
 async function expectServed(setup: EventRelay, example: ExampleProcess, streams: number) {
   await example.shows("gate_public true");
   expect(await openStreams(setup)).toBe(streams);
@@ -43,7 +43,7 @@ describeWith("node")("the examples of docs/active-mode.md", () => {
     ["statsig-node-core-relay", 0],
     ["statsig-node-core-stream", 1],
   ])(
-    "%s evaluates what the relay has, follows a change, and its events reach upstream",
+    "%s evaluates gates from the relay, follows a change, and sends events to upstream",
     async (name, streams) => {
       await using setup = await startRelay();
       publish(setup, 0);
@@ -55,7 +55,7 @@ describeWith("node")("the examples of docs/active-mode.md", () => {
   );
 
   test.each(["statsig-node-relay", "statsig-node-core-relay"])(
-    "%s evaluates a gate of an ID list, whose file upstream or the relay has",
+    "%s evaluates a gate with an ID list, whose file upstream or the relay serves",
     async (name) => {
       for (const proxied of ["false", "true"]) {
         await using relay = await IdListRelay.start({ values: { "proxy-id-lists": proxied } });
@@ -69,7 +69,7 @@ describeWith("node")("the examples of docs/active-mode.md", () => {
 });
 
 describeWith("node", "openssl")("the example of docs/active-mode.md with certificates", () => {
-  test("statsig-node-core-mtls brings its own, follows a change, and its events reach upstream", async () => {
+  test("statsig-node-core-mtls presents its certificate, follows a change, and sends events to upstream", async () => {
     using pki = new ClientCertificates();
     await using setup = await startRelay(...tlsArgs(pki.authority.issue(), pki.authority.caPath));
     publish(setup, 0);
@@ -80,11 +80,11 @@ describeWith("node", "openssl")("the example of docs/active-mode.md with certifi
       RELAY_CLIENT_CERT: client.certPath,
       RELAY_CLIENT_KEY: client.keyPath,
     });
-    using stranger = runExample("statsig-node-core-mtls", { env: envOf(pki.wrongCa) });
-    await stranger.shows("gate_public false");
+    using untrusted = runExample("statsig-node-core-mtls", { env: envOf(pki.wrongCa) });
+    await untrusted.shows("gate_public false");
     expect(setup.relay.output()).toContain("TLS handshake failed");
     expect(await openStreams(setup)).toBe(0);
-    await stranger.stop();
+    await untrusted.stop();
 
     using example = runExample("statsig-node-core-mtls", { env: envOf(pki.good) });
     await expectServed(setup, example, 1);

@@ -9,7 +9,7 @@ import { specV1, specV2 } from "../support/upstream/payloads.ts";
 import { correct, revision, seenBy } from "../support/upstream/revisions.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
-/** Nothing listens there: what an SDK evaluates can only come from Redis. */
+/** Nothing listens at this address, so an SDK can only get its config from Redis. */
 const NOWHERE = "http://127.0.0.1:9";
 const KEYS = {
   core: "secret-passive-core",
@@ -17,7 +17,7 @@ const KEYS = {
   legacy: "secret-passive-legacy",
 };
 
-describeWith("redis-server", "node")("SDKs that read Redis, with the shipped examples", () => {
+describeWith("redis-server", "node")("SDKs that read Redis with the shipped examples", () => {
   let redis: RedisServer;
   let upstream: Upstream;
   let relay: RelayProcess;
@@ -46,7 +46,7 @@ describeWith("redis-server", "node")("SDKs that read Redis, with the shipped exa
     for (const each of [relay, upstream, redis]) await each[Symbol.asyncDispose]();
   });
 
-  test("--preload-sdk-keys primes Redis without any client: two keys for each feed, and the leader key", async () => {
+  test("--preload-sdk-keys fills Redis without a client: two keys for each feed, and the leader key", async () => {
     expect(await redis.cli("EXISTS", "statsig_forward_proxy::leader")).toBe("1");
     expect(
       await redis.cli("EXISTS", "statsig|/v2/download_config_specs|plain_text|secret-passive-core-"),
@@ -62,7 +62,7 @@ describeWith("redis-server", "node")("SDKs that read Redis, with the shipped exa
     ["core", KEYS.core, {}],
     ["core with dataStoreKeySchemaVersion v3", KEYS.coreV4, { dataStoreKeySchemaVersion: "v3" }],
   ])(
-    "%s evaluates from Redis alone and follows an update",
+    "%s evaluates gates from Redis alone and follows an update",
     async (_, sdkKey, options) => {
       publish(1);
       await using sdk = await startCoreSdk({
@@ -82,7 +82,7 @@ describeWith("redis-server", "node")("SDKs that read Redis, with the shipped exa
     20_000,
   );
 
-  test("statsig-node evaluates from Redis alone and follows an update", async () => {
+  test("statsig-node evaluates gates from Redis alone and follows an update", async () => {
     const { legacy: sdkKey } = KEYS;
     const options = { redisUrl: redisUrl(), initStrategyForIDLists: "lazy" };
     await using sdk = await startLegacySdk({ sdkKey, httpUrl: NOWHERE, options });

@@ -15,44 +15,41 @@ const third = revision(sdkKey, 2);
 const publish = (upstream: Upstream, options: Revision): void =>
   upstream.publish(sdkKey, "v2", specV2(options));
 
-/** Knows no key: an SDK that has it for HTTP evaluates only what came by the stream. */
+/** An upstream without keys as the HTTP fallback, so that the SDK can only get its config from the stream. */
 const startEmptyFallback = startUpstream;
 
-describeWith("node")(
-  "statsig-node-core over gRPC (WIRE 3: StreamConfigSpec with version 2, reconnects)",
-  () => {
-    test("evaluates a gate and a config from the stream, and sees an update without a restart", async () => {
-      await using upstream = await startUpstream();
-      publish(upstream, first);
-      await using relay = await startRelayProcess({ upstream });
-      await using fallback = await startEmptyFallback();
-      await using sdk = await startCoreSdk({ sdkKey, grpcUrl: relay.grpcUrl, httpUrl: fallback.url });
-      expect(sdk.initialised).toEqual({ ok: true });
-      expect(await seenBy(sdk)).toEqual(correct(first));
+describeWith("node")("gRPC: statsig-node-core streams version 2", () => {
+  test("evaluates a gate and a config from the stream and follows updates", async () => {
+    await using upstream = await startUpstream();
+    publish(upstream, first);
+    await using relay = await startRelayProcess({ upstream });
+    await using fallback = await startEmptyFallback();
+    await using sdk = await startCoreSdk({ sdkKey, grpcUrl: relay.grpcUrl, httpUrl: fallback.url });
+    expect(sdk.initialised).toEqual({ ok: true });
+    expect(await seenBy(sdk)).toEqual(correct(first));
 
-      for (const next of [second, third]) {
-        publish(upstream, next);
-        await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(next)));
-      }
-    }, 15_000);
+    for (const next of [second, third]) {
+      publish(upstream, next);
+      await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(next)));
+    }
+  }, 15_000);
 
-    test("keeps its specs while the relay is gone, and streams again from the relay that follows", async () => {
-      await using upstream = await startUpstream();
-      publish(upstream, first);
-      await using relay = await startRelayProcess({ upstream, mode: "grpc" });
-      await using fallback = await startEmptyFallback();
-      await using sdk = await startCoreSdk({ sdkKey, grpcUrl: relay.grpcUrl, httpUrl: fallback.url });
-      await relay.kill();
-      publish(upstream, second);
-      expect(await seenBy(sdk)).toEqual(correct(first));
+  test("keeps its specs while the relay is down and streams again after its restart", async () => {
+    await using upstream = await startUpstream();
+    publish(upstream, first);
+    await using relay = await startRelayProcess({ upstream, mode: "grpc" });
+    await using fallback = await startEmptyFallback();
+    await using sdk = await startCoreSdk({ sdkKey, grpcUrl: relay.grpcUrl, httpUrl: fallback.url });
+    await relay.kill();
+    publish(upstream, second);
+    expect(await seenBy(sdk)).toEqual(correct(first));
 
-      await using _successor = await startRelayProcess({ upstream, mode: "grpc", grpcPort: relay.grpcPort });
-      // The SDK tries again 3 s after the stream broke.
-      await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)), {
-        withinMs: 12_000,
-      });
-      publish(upstream, third);
-      await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(third)));
-    }, 28_000);
-  },
-);
+    await using _successor = await startRelayProcess({ upstream, mode: "grpc", grpcPort: relay.grpcPort });
+    // The SDK reconnects 3 s after the stream has ended.
+    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)), {
+      withinMs: 12_000,
+    });
+    publish(upstream, third);
+    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(third)));
+  }, 28_000);
+});

@@ -28,9 +28,9 @@ const forms = [
   { name: "protobuf", offered: "statsig-br, gzip, deflate, br", coding: "statsig-br", publish: publishProto },
 ];
 
-describeWith("node")("statsig-node-core over HTTP (WIRE 1: core's row, headers, new specs, protobuf)", () => {
+describeWith("node")("Config specs over HTTP: statsig-node-core", () => {
   describe.each(forms)("reading $name", ({ offered, coding, publish }) => {
-    test("evaluates a gate and a config correctly, and sees an update", async () => {
+    test("evaluates a gate and a config and follows an update", async () => {
       await using upstream = await startUpstream();
       publish(upstream, first);
       await using relay = await startRelayProcess({ upstream });
@@ -45,7 +45,7 @@ describeWith("node")("statsig-node-core over HTTP (WIRE 1: core's row, headers, 
     }, 15_000);
   });
 
-  test("is told of no update in plain JSON while nothing changes", async () => {
+  test("gets an uncompressed JSON response without updates while nothing changes", async () => {
     await using upstream = await startUpstream();
     publishJson(upstream, first);
     await using relay = await startRelayProcess({ upstream });
@@ -63,7 +63,7 @@ describeWith("node")("statsig-node-core over HTTP (WIRE 1: core's row, headers, 
     ["JSON", publishJson],
     ["protobuf", publishProto],
   ] as const)(
-    "keeps its %s specs while the relay is gone, and takes newer ones from the relay that follows",
+    "keeps its %s specs while the relay is down and loads newer ones after its restart",
     async (_, publish) => {
       await using upstream = await startUpstream();
       publish(upstream, first);
@@ -72,7 +72,7 @@ describeWith("node")("statsig-node-core over HTTP (WIRE 1: core's row, headers, 
       await using sdk = await startCoreSdk({ sdkKey, httpUrl: relay.httpUrl });
       await relay.kill();
       publish(upstream, third);
-      // Long enough for at least one poll of the SDK to fail.
+      // At least one poll of the SDK fails in this time.
       await sleep(1_500);
       expect(await seenBy(sdk)).toEqual(correct(first));
 

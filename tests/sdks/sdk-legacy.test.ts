@@ -11,14 +11,14 @@ const sdkKey = "secret-legacy";
 const first = revision(sdkKey, 0);
 const second = revision(sdkKey, 1);
 
-/** The v2 specs say something else, so that an SDK which got the wrong ones would be noticed. */
+/** The v2 specs differ, so that the test notices an SDK that gets them instead of v1. */
 const publish = (upstream: Upstream, options: Revision): void => {
   upstream.publish(sdkKey, "v1", specV1(options));
   upstream.publish(sdkKey, "v2", specV2({ ...options, color: "the color of v2" }));
 };
 
-describeWith("node")("statsig-node on v1 (WIRE 1: legacy node's row)", () => {
-  test("evaluates a gate and a config correctly, and sees an update", async () => {
+describeWith("node")("Config specs over HTTP: statsig-node on v1", () => {
+  test("evaluates a gate and a config and follows an update", async () => {
     await using upstream = await startUpstream();
     publish(upstream, first);
     await using relay = await startRelayProcess({ upstream });
@@ -32,7 +32,7 @@ describeWith("node")("statsig-node on v1 (WIRE 1: legacy node's row)", () => {
     });
   }, 20_000);
 
-  test("keeps its specs while the relay is gone, and takes newer ones from the relay that follows", async () => {
+  test("keeps its specs while the relay is down and loads newer ones after its restart", async () => {
     await using upstream = await startUpstream();
     publish(upstream, first);
     await using relay = await startRelayProcess({ upstream, mode: "http" });

@@ -45,7 +45,7 @@ const start = () => {
   return { clock, backup, store, recovery, writer, keeper };
 };
 
-const happening = fc.oneof(
+const step = fc.oneof(
   fc.record({
     kind: fc.constant("publish" as const),
     feed: fc.nat(2),
@@ -57,11 +57,11 @@ const happening = fc.oneof(
   fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 0, max: 90_000 }) }),
 );
 
-test("whatever happens in between, a backup that works again gets the newest of what is held, and none goes back", async () => {
+test("after any events, a backup that works again gets the newest held versions, and no version goes back", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(happening, { maxLength: 40 }), async (happenings) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       const { clock, backup, store, writer, keeper } = start();
-      for (const each of happenings) {
+      for (const each of steps) {
         const feed = feeds["feed" in each ? each.feed : 0] ?? feedOf("secret-a");
         if (each.kind === "publish") store.publish(snapshotOf(feed, each.lcut));
         if (each.kind === "works") backup.works = each.works;
@@ -72,14 +72,14 @@ test("whatever happens in between, a backup that works again gets the newest of 
           writer.remove(feed, { wasHeld });
         }
         if (each.kind === "lost") {
-          backup.shelf.delete(feedId(feed));
+          backup.entries.delete(feedId(feed));
           backup.history.delete(feedId(feed));
         }
       }
       backup.works = true;
       await clock.advance(65_000);
       for (const { feed, snapshot } of store.held()) {
-        expect(backup.shelf.get(feedId(feed))?.lcut).toBe(snapshot.lcut);
+        expect(backup.entries.get(feedId(feed))?.lcut).toBe(snapshot.lcut);
       }
       for (const lcuts of backup.history.values())
         expect(lcuts).toEqual([...new Set(lcuts)].sort((a, b) => a - b));
@@ -91,23 +91,23 @@ test("whatever happens in between, a backup that works again gets the newest of 
   );
 }, 60_000);
 
-test("nonsense with a newer lcut than upstream's is overwritten, a real newer version is taken over", async () => {
+test("overwrites an unusable entry with a newer lcut than upstream's, and takes over a usable newer version", async () => {
   const { clock, backup, store } = start();
   const [feed] = feeds;
   if (feed === undefined) throw new Error("no feed");
   const nonsense = { ...snapshotOf(feed, 999), bytes: new TextEncoder().encode("{oops") };
-  backup.shelf.set(feedId(feed), nonsense);
+  backup.entries.set(feedId(feed), nonsense);
   store.publish(snapshotOf(feed, 10));
   await clock.advance(100);
-  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(10);
+  expect(backup.entries.get(feedId(feed))?.lcut).toBe(10);
 
-  backup.shelf.set(feedId(feed), snapshotOf(feed, 20));
+  backup.entries.set(feedId(feed), snapshotOf(feed, 20));
   store.publish(snapshotOf(feed, 15));
   await clock.advance(100);
   await eventually(() => expect(store.peek(feed)?.snapshot).toMatchObject({ lcut: 20, source: "redis" }));
 });
 
-test("a feed that was removed and is at once there again, older than before, takes its place in the backup", async () => {
+test("a feed that is removed and published again at once, with an older version, replaces the backup's entry", async () => {
   const { clock, backup, store, writer } = start();
   const [feed] = feeds;
   if (feed === undefined) throw new Error("no feed");
@@ -117,10 +117,10 @@ test("a feed that was removed and is at once there again, older than before, tak
   writer.remove(feed, { wasHeld: true });
   store.publish(snapshotOf(feed, 4));
   await clock.advance(100);
-  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(4);
+  expect(backup.entries.get(feedId(feed))?.lcut).toBe(4);
 });
 
-test("a removal that is done is not done again over what another relay wrote since", async () => {
+test("a completed removal is not repeated over what another relay wrote since", async () => {
   const { clock, backup, store, writer } = start();
   const [feed] = feeds;
   if (feed === undefined) throw new Error("no feed");
@@ -129,48 +129,48 @@ test("a removal that is done is not done again over what another relay wrote sin
   store.publish(snapshotOf(feed, 2));
   await clock.advance(100);
   backup.works = true;
-  backup.takesWrites = false;
+  backup.acceptsWrites = false;
   await clock.advance(2_000);
-  backup.shelf.set(feedId(feed), snapshotOf(feed, 3));
-  backup.takesWrites = true;
+  backup.entries.set(feedId(feed), snapshotOf(feed, 3));
+  backup.acceptsWrites = true;
   await clock.advance(3_000);
-  expect(backup.shelf.get(feedId(feed))?.lcut).toBe(3);
+  expect(backup.entries.get(feedId(feed))?.lcut).toBe(3);
 });
 
-test("a backup that returns while it is being looked through is looked through again", async () => {
+test("a backup that comes back during a keep-alive round gets another round", async () => {
   const { clock, backup, store, keeper } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));
   await clock.advance(10);
   backup.touchTakesMs = 500;
   await clock.advance(60_100);
-  backup.shelf.clear();
+  backup.entries.clear();
   keeper.checkNow();
   await clock.advance(5_000);
-  expect(backup.shelf.size).toBe(3);
+  expect(backup.entries.size).toBe(3);
 });
 
-test("removals are done when the backup is back, however many strangers were refused meanwhile", async () => {
+test("removals are done when the backup is back, however many unknown keys were rejected meanwhile", async () => {
   const { clock, backup, store, writer } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));
   await clock.advance(10);
   backup.works = false;
-  const strangers = Array.from({ length: 100_100 }, (_, at) => feedOf(`secret-stranger-${at}`));
-  for (const feed of strangers) writer.remove(feed, { wasHeld: false });
+  const unknownKeys = Array.from({ length: 100_100 }, (_, at) => feedOf(`secret-unknown-${at}`));
+  for (const feed of unknownKeys) writer.remove(feed, { wasHeld: false });
   for (const feed of feeds) {
     store.remove(feed, "unauthorized");
     writer.remove(feed, { wasHeld: true });
   }
   backup.works = true;
   await clock.advance(5_000);
-  expect(backup.shelf.size).toBe(0);
+  expect(backup.entries.size).toBe(0);
   await writer[Symbol.asyncDispose]();
 });
 
-test("what expired in the backup under a relay that still holds it is written anew", async () => {
+test("writes an entry again that expired in the backup while the relay still holds it", async () => {
   const { clock, backup, store } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));
   await clock.advance(10);
-  backup.shelf.clear();
+  backup.entries.clear();
   await clock.advance(61_000);
-  expect(backup.shelf.size).toBe(3);
+  expect(backup.entries.size).toBe(3);
 });

@@ -8,7 +8,7 @@ const specsOf = (relay: RelayProcess, key: string, version = "v2") =>
   fetch(`${relay.httpUrl}/${version}/download_config_specs/${key}.json`);
 
 describe("the first request for a feed", () => {
-  test("200 at once cost upstream one request", async () => {
+  test("sends upstream one request for 200 concurrent clients", async () => {
     await using upstream = await startUpstream();
     upstream.publish("secret-a", "v2", specV2({ lcut: 1_000 }));
     const slowly = upstream.misbehave({ kind: "none" }, { delayMs: 300 });
@@ -21,7 +21,7 @@ describe("the first request for a feed", () => {
     expect(upstream.count("/v2/download_config_specs/secret-a.json")).toBe(1);
   });
 
-  test("upstream's 401 is kept for a while: no second request for the same key", async () => {
+  test("caches upstream's 401 for a while: no second request for the same key", async () => {
     await using upstream = await startUpstream();
     await using relay = await startRelayProcess({ upstream });
     for (let i = 0; i < 5; i++) {
@@ -35,7 +35,7 @@ describe("the first request for a feed", () => {
     expect(upstream.requests).toHaveLength(1);
   });
 
-  test("upstream failing: 503 with Retry-After, and after a second the next request tries again", async () => {
+  test("returns 503 with Retry-After if upstream fails, and tries again after a second", async () => {
     await using upstream = await startUpstream();
     upstream.publish("secret-a", "v2", specV2({ lcut: 1_000 }));
     upstream.misbehave(status(500), {});
@@ -54,7 +54,7 @@ describe("the first request for a feed", () => {
     });
   });
 
-  test("a malformed key is refused with 400 before upstream hears of it", async () => {
+  test("rejects a malformed key with 400 without a request to upstream", async () => {
     await using upstream = await startUpstream();
     await using relay = await startRelayProcess({ upstream });
     for (const key of ["a%2Fb", "a b", "sécret", "..", "x".repeat(201), ""]) {
@@ -69,7 +69,7 @@ describe("the first request for a feed", () => {
 });
 
 describe("at most --maximum-concurrent-sdk-keys are held", () => {
-  test("the least recently used key goes, and is fetched anew when asked for", async () => {
+  test("evicts the least recently used key, and fetches it again when it is requested", async () => {
     await using upstream = await startUpstream();
     for (const key of ["secret-a", "secret-b", "secret-c"])
       upstream.publish(key, "v1", specV1({ lcut: 1_000 }));
@@ -86,7 +86,7 @@ describe("at most --maximum-concurrent-sdk-keys are held", () => {
     expect(relay.output()).toContain("evicted SDK key");
   });
 
-  test("1,000 invalid keys push no valid one out, cost no memory, and no key is ever printed whole", async () => {
+  test("1,000 invalid keys evict no valid key and cost no memory, and no key is ever logged whole", async () => {
     await using upstream = await startUpstream();
     upstream.publish("secret-valid-key-0123456789", "v2", specV2({ lcut: 1_000 }));
     await using relay = await startRelayProcess({ upstream, args: ["-m", "10", "--debug-logging"] });
@@ -95,7 +95,7 @@ describe("at most --maximum-concurrent-sdk-keys are held", () => {
       const keys = Array.from({ length: 1_000 }, (_, i) => `secret-invalid-${round}-${i}-0123456789`);
       for (let at = 0; at < keys.length; at += 50) {
         const answers = await Promise.all(keys.slice(at, at + 50).map((key) => specsOf(relay, key)));
-        // 429: more than so many keys that nobody knows are not even asked for.
+        // 429: beyond the rate of unknown keys, upstream is not asked.
         for (const { status } of answers) expect([401, 429]).toContain(status);
       }
     };

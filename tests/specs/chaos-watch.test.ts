@@ -8,9 +8,9 @@ import { ChaosWatch, type WatchedLife } from "../support/specs/chaos-watch.ts";
 const [FEED] = CHAOS_FEEDS;
 const NEWEST = { lcut: 5_000, text: '{"time":5000}' };
 
-/** A relay and a Redis that do what they are told, and the watch over them. */
+/** A scripted relay and Redis, with the watch over them. */
 class Watched implements AsyncDisposable {
-  /** What the relay answers: an lcut, or a status that is none of a spec. */
+  /** The relay's response: an lcut, or a status without a spec. */
   answer: { readonly lcut: number } | { readonly status: number } = NEWEST;
   text = NEWEST.text;
   readonly fleet: {
@@ -44,7 +44,7 @@ class Watched implements AsyncDisposable {
     return { process, floor, served: new Map(), isEnding: false, isPaused: false };
   }
 
-  /** Another process in the place of the relay's. */
+  /** Replaces the relay's process by another one. */
   replace(life: WatchedLife): void {
     for (const relay of this.fleet.relays) relay.life = life;
   }
@@ -72,40 +72,40 @@ class Watched implements AsyncDisposable {
   }
 }
 
-describeWith("redis-server", "redis-cli")("the watch over a chaos suite sees", () => {
-  test("a relay that goes back", async () => {
+describeWith("redis-server", "redis-cli")("the watch of the chaos suite detects", () => {
+  test("a relay that goes back to an older version", async () => {
     await using watched = await Watched.start();
     watched.answer = { lcut: 4_000 };
     await watched.sees(/relay went back to a\/v1 4000, 1 versions older/);
     expect(watched.watch.behind()).toBe("relay: a/v1 1 versions behind");
   });
 
-  test.each([401, 503])("a relay that takes away what it served: %d", async (status) => {
+  test.each([401, 503])("a relay that no longer serves what it served: %d", async (status) => {
     await using watched = await Watched.start();
     watched.answer = { status };
     await watched.sees(new RegExp(`relay took a/v1 away: ${status}`));
   });
 
-  test("a relay that starts with an older version than it may", async () => {
+  test("a relay that starts with a too old version", async () => {
     await using watched = await Watched.start();
     watched.answer = { lcut: 4_000 };
     watched.replace(watched.life(new Map([[FEED.name, 5_000]])));
     await watched.sees(/relay started with a\/v1 4000, 1 versions older/);
   });
 
-  test("a relay that does not answer", async () => {
+  test("a relay that does not respond", async () => {
     await using watched = await Watched.start();
     watched.replace({ ...watched.life(new Map()), process: { httpUrl: "http://127.0.0.1:1" } });
     await watched.sees(/relay did not answer for a\/v1/);
   });
 
-  test("a Redis that goes back", async () => {
+  test("a Redis that goes back to an older version", async () => {
     await using watched = await Watched.start();
     await watched.keep([FEED], 4_000);
     await watched.sees(/Redis went back to a\/v1 4000, 1 versions older/);
   });
 
-  test("a Redis that loses a feed, but for one that lost its data", async () => {
+  test("a Redis that loses a feed, unless it lost all its data", async () => {
     await using watched = await Watched.start();
     await watched.fleet.redis.cli("DEL", FEED.redisKey);
     await watched.sees(/Redis lost a\/v1/);
@@ -118,7 +118,7 @@ describeWith("redis-server", "redis-cli")("the watch over a chaos suite sees", (
     expect(watched.watch.takeProblems()).toEqual([]);
   });
 
-  test("another body under the newest version", async () => {
+  test("another body with the newest lcut", async () => {
     await using watched = await Watched.start();
     await watched.watch.compareBodies();
     expect(watched.watch.takeProblems()).toEqual([]);

@@ -5,7 +5,7 @@ import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
 const held = snapshotOf(feedOf("secret-a"), 5);
 const payload = (lcut: number) => snapshotOf(feedOf("secret-a"), lcut);
 
-const findings = {
+const results = {
   newer: { kind: "prepared", payload: payload(6) },
   same: { kind: "prepared", payload: payload(5) },
   older: { kind: "prepared", payload: payload(4) },
@@ -16,13 +16,13 @@ const findings = {
   unreachable: { kind: "failed", cause: "unreachable", detail: "connection refused" },
   timeout: { kind: "failed", cause: "timeout", detail: "too late" },
   status: { kind: "failed", cause: "status", detail: "upstream answered 503", retryAfterMs: 7_000 },
-  broken: { kind: "failed", cause: "broken", detail: "the answer broke off" },
+  broken: { kind: "failed", cause: "broken", detail: "the response broke off" },
 } as const satisfies Record<string, FetchResult>;
 
 type Decided = "publish" | "confirm" | "keep" | "forget";
 
-/** With nothing held; with version 5 held; with version 5 held and --clear-datastore-on-unauthorized. */
-const TABLE: readonly (readonly [keyof typeof findings, Decided, Decided, Decided])[] = [
+/** The decision with nothing held, with version 5 held, and with version 5 held and --clear-datastore-on-unauthorized. */
+const TABLE: readonly (readonly [keyof typeof results, Decided, Decided, Decided])[] = [
   ["newer", "publish", "publish", "publish"],
   ["same", "publish", "confirm", "confirm"],
   ["older", "publish", "keep", "keep"],
@@ -37,58 +37,63 @@ const TABLE: readonly (readonly [keyof typeof findings, Decided, Decided, Decide
 ];
 
 test.each(TABLE)(
-  "%p: %s with nothing held, %s with a version held, %s when told to clear",
+  "%p: %s with nothing held, %s with a version held, %s with --clear-datastore-on-unauthorized",
   (name, unheld, held5, cleared) => {
-    const finding = findings[name];
+    const result = results[name];
     const decided = [
-      decide(finding, undefined, { clearOnUnauthorized: false }),
-      decide(finding, held, { clearOnUnauthorized: false }),
-      decide(finding, held, { clearOnUnauthorized: true }),
+      decide(result, undefined, { clearOnUnauthorized: false }),
+      decide(result, held, { clearOnUnauthorized: false }),
+      decide(result, held, { clearOnUnauthorized: true }),
     ];
     expect(decided.map(({ kind }) => kind)).toEqual([unheld, held5, cleared]);
   },
 );
 
-test("with nothing held there is nothing to clear: the policy changes nothing", () => {
-  for (const finding of Object.values(findings)) {
-    expect(decide(finding, undefined, { clearOnUnauthorized: true })).toEqual(
-      decide(finding, undefined, { clearOnUnauthorized: false }),
+test("with nothing held, the policy only decides whether a rejected key is removed from the backup", () => {
+  for (const result of Object.values(results)) {
+    const decision = decide(result, undefined, { clearOnUnauthorized: false });
+    expect(decide(result, undefined, { clearOnUnauthorized: true })).toEqual(
+      decision.kind === "forget" ? { ...decision, removeFromBackup: true } : decision,
     );
   }
 });
 
-describe("a decision says what it is about", () => {
+describe("a decision carries its reason", () => {
   const policy = { clearOnUnauthorized: true };
 
   test("publish: the payload", () => {
-    expect(decide(findings.newer, held, policy)).toEqual({ kind: "publish", payload: payload(6) });
+    expect(decide(results.newer, held, policy)).toEqual({ kind: "publish", payload: payload(6) });
   });
 
-  test("keep: the finding as it was, with what upstream asked for", () => {
-    for (const finding of [findings.refused, findings.status, findings.unreachable]) {
-      expect(decide(finding, held, policy)).toEqual({ kind: "keep", finding });
+  test("keep: the unchanged result, with Retry-After", () => {
+    for (const result of [results.refused, results.status, results.unreachable]) {
+      expect(decide(result, held, policy)).toEqual({ kind: "keep", result });
     }
   });
 
-  test("keep: an older version is refused for that, and both are named", () => {
-    expect(decide(findings.older, held, policy)).toEqual({
+  test("keep: an older version is refused, and the detail names both versions", () => {
+    expect(decide(results.older, held, policy)).toEqual({
       kind: "keep",
-      finding: {
+      result: {
         kind: "refused",
         reason: "older",
-        detail: "upstream sent lcut 4, older than 5, which is held",
+        detail: "upstream sent lcut 4, which is older than the cached 5",
       },
     });
   });
 
-  test("keep: no update for a first request is a failure, not an answer", () => {
-    expect(decide(findings["no update"], undefined, policy)).toMatchObject({
+  test("keep: no update for a first request is a failure", () => {
+    expect(decide(results["no update"], undefined, policy)).toMatchObject({
       kind: "keep",
-      finding: { kind: "failed", cause: "broken" },
+      result: { kind: "failed", cause: "broken" },
     });
   });
 
-  test("forget: the status", () => {
-    expect(decide(findings[403], held, policy)).toEqual({ kind: "forget", status: 403 });
+  test("forget: the status, and whether to remove the feed from the backup", () => {
+    expect(decide(results[403], held, policy)).toEqual({
+      kind: "forget",
+      status: 403,
+      removeFromBackup: true,
+    });
   });
 });

@@ -9,7 +9,7 @@ import { ChaosWatch } from "../support/specs/chaos-watch.ts";
 
 const ROUNDS = Number(process.env["SFP_CHAOS_ROUNDS"] ?? 20);
 const ROUNDS_WITHOUT_FLEET = Math.ceil(ROUNDS / 4);
-/** Another one in each run, unless a run is to be repeated. */
+/** The random seed: a new one for each run, unless a run is repeated. */
 const SEED = Number(process.env["SFP_CHAOS_SEED"] ?? Date.now() % 1_000_000);
 const ONLY = process.env["SFP_CHAOS_FAULTS"];
 
@@ -17,8 +17,8 @@ const ROUND_LIMIT_MS = 30_000;
 const START_LIMIT_MS = 60_000;
 
 /**
- * Never an older version on any relay or in Redis, nothing that was held is taken away, and Redis and all relays at the
- * newest within an interval and 2 s after the end of each fault. `SFP_CHAOS_ROUNDS=100` for more rounds,
+ * No relay and no Redis ever has an older version, nothing that was held is lost, and Redis and all relays have the newest
+ * version within an interval and 2 s after the end of each fault. `SFP_CHAOS_ROUNDS=100` for more rounds,
  * `SFP_CHAOS_SEED=…` for those of another run, and `SFP_CHAOS_FAULTS='slow link'` for faults whose names match.
  */
 describeWith("redis-server", "redis-cli")("three relays, five feeds, a Redis and an upstream", () => {
@@ -45,7 +45,7 @@ describeWith("redis-server", "redis-cli")("three relays, five feeds, a Redis and
     );
   }
 
-  test("a relay that starts while upstream is behind serves what Redis has, from the first answer on", async () => {
+  test("a relay that starts while upstream is behind serves what Redis has from its first response on", async () => {
     await using fleet = await ChaosFleet.start({ fleetPolling: false, intervalS: 1, relays: 1 });
     await using watch = new ChaosWatch(fleet);
     for (const feed of CHAOS_FEEDS) fleet.publish(feed);

@@ -4,7 +4,7 @@ import { type Feed, feedId } from "../../src/specs/feed.ts";
 import type { Snapshot } from "../../src/specs/snapshot.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 import { failed, unauthorized } from "../support/specs/scripted-source.ts";
-import { SharedBoard, SimulatedRelay, SimulatedUpstream } from "../support/specs/simulated-fleet.ts";
+import { SharedChannel, SimulatedRelay, SimulatedUpstream } from "../support/specs/simulated-fleet.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
 const INTERVAL_MS = 10_000;
@@ -13,13 +13,13 @@ const FEEDS = [feedOf("secret-a"), feedOf("secret-b")];
 class FleetUnderTest implements AsyncDisposable {
   readonly clock = new FakeClock();
   readonly upstream = new SimulatedUpstream();
-  readonly board = new SharedBoard(this.clock);
-  readonly shelf = new Map<string, Snapshot>();
+  readonly channel = new SharedChannel(this.clock);
+  readonly entries = new Map<string, Snapshot>();
   readonly relays: SimulatedRelay[] = [];
 
-  /** Of all relays. */
+  /** Requests of all relays. */
   set backupTakesWrites(takes: boolean) {
-    for (const relay of this.relays) relay.backup.takesWrites = takes;
+    for (const relay of this.relays) relay.backup.acceptsWrites = takes;
   }
 
   readonly #clearOnUnauthorized: boolean;
@@ -30,10 +30,14 @@ class FleetUnderTest implements AsyncDisposable {
   }
 
   start(intervalMs: number): void {
-    const { clock, upstream, board, shelf } = this;
+    const { clock, upstream, channel, entries } = this;
     const clearOnUnauthorized = this.#clearOnUnauthorized;
     this.relays.push(
-      new SimulatedRelay(clock, upstream, board, shelf, { intervalMs, feeds: FEEDS, clearOnUnauthorized }),
+      new SimulatedRelay(clock, upstream, channel, entries, {
+        intervalMs,
+        feeds: FEEDS,
+        clearOnUnauthorized,
+      }),
     );
   }
 
@@ -43,10 +47,10 @@ class FleetUnderTest implements AsyncDisposable {
     this.start(intervalMs);
   }
 
-  /** Of each relay and of the backup. */
+  /** The lcuts of each relay and of the backup. */
   lcuts(feed: Feed): (number | undefined)[] {
     const held = this.relays.map(({ store }) => store.peek(feed)?.snapshot.lcut);
-    return [...held, this.shelf.get(feedId(feed))?.lcut];
+    return [...held, this.entries.get(feedId(feed))?.lcut];
   }
 
   asked(feed: Feed, since: number): number {
@@ -74,7 +78,7 @@ test.each([1, 2, 3, 10])(
   },
 );
 
-test("of three relays one or two are cut off, each time others: all have each version in time", async () => {
+test("all relays get each version in time while varying ones of three are cut off", async () => {
   await using fleet = new FleetUnderTest([INTERVAL_MS, INTERVAL_MS, INTERVAL_MS]);
   await fleet.clock.advance(5 * INTERVAL_MS);
   for (let round = 0; round < 30; round++) {
@@ -86,7 +90,7 @@ test("of three relays one or two are cut off, each time others: all have each ve
   }
 });
 
-test("a relay that is cut off leaves the asking to those that are not", async () => {
+test("a relay that is cut off leaves the requests to the others", async () => {
   await using fleet = new FleetUnderTest([INTERVAL_MS, INTERVAL_MS, INTERVAL_MS]);
   await fleet.clock.advance(5 * INTERVAL_MS);
   const [cutOff] = fleet.relays;
@@ -96,7 +100,7 @@ test("a relay that is cut off leaves the asking to those that are not", async ()
   for (const feed of FEEDS) expect(cutOff.source.count(feed)).toBeLessThan(8);
 });
 
-test("upstream that can't be reached is asked no more than one that can", async () => {
+test("an unreachable upstream gets no more requests than a reachable one", async () => {
   await using fleet = new FleetUnderTest(Array(5).fill(INTERVAL_MS));
   await fleet.clock.advance(5 * INTERVAL_MS);
   for (const relay of fleet.relays) relay.isCutOff = true;
@@ -110,7 +114,7 @@ test("upstream that can't be reached is asked no more than one that can", async 
   }
 });
 
-test("a cold start of many relays with a slow upstream is one request, and all have what it brings", async () => {
+test("a cold start of many relays with a slow upstream costs one request, and all get its result", async () => {
   await using fleet = new FleetUnderTest(Array(50).fill(INTERVAL_MS));
   fleet.upstream.latencyMs = 8_000;
   await fleet.clock.advance(8_500);
@@ -120,7 +124,7 @@ test("a cold start of many relays with a slow upstream is one request, and all h
   }
 });
 
-test("what upstream does not have, or refuses, is asked for once per interval by all together", async () => {
+test("all relays together send one request per interval for a feed that upstream does not have or rejects", async () => {
   await using fleet = new FleetUnderTest(Array(10).fill(INTERVAL_MS));
   for (const { source } of fleet.relays) {
     for (const [at, feed] of FEEDS.entries()) source.answer(feed, at === 0 ? failed("status") : unauthorized);
@@ -136,7 +140,7 @@ test("what upstream does not have, or refuses, is asked for once per interval by
   }
 });
 
-test("a key that upstream revokes is known to be revoked by all relays soon, for no more requests than before", async () => {
+test("all relays soon know that upstream revoked a key, without more requests than before", async () => {
   const [revoked = feedOf("secret-a")] = FEEDS;
   await using fleet = new FleetUnderTest(Array(10).fill(INTERVAL_MS));
   await fleet.clock.advance(5 * INTERVAL_MS);
@@ -147,7 +151,7 @@ test("a key that upstream revokes is known to be revoked by all relays soon, for
   await fleet.clock.advance(17.5 * INTERVAL_MS);
   const asked = fleet.relays.flatMap(({ source }) => source.timesAsked(revoked)).filter((at) => at > since);
   expect(asked.length / 20).toBeWithin(0.8, 1.2);
-  // Valid again, all have it soon.
+  // Once it is valid again, all relays soon have it.
   fleet.upstream.lcut++;
   for (const relay of fleet.relays) relay.answer(revoked);
   await fleet.clock.advance(2.5 * INTERVAL_MS);
@@ -155,7 +159,7 @@ test("a key that upstream revokes is known to be revoked by all relays soon, for
   expect(new Set(fleet.lcuts(revoked))).toEqual(new Set([fleet.upstream.lcut]));
 });
 
-test("with --clear-datastore-on-unauthorized each relay of a fleet hears it from upstream, and drops the key, soon", async () => {
+test("with --clear-datastore-on-unauthorized each relay soon asks upstream itself, and drops the key", async () => {
   const [revoked = feedOf("secret-a")] = FEEDS;
   await using fleet = new FleetUnderTest(Array(10).fill(INTERVAL_MS), { clearOnUnauthorized: true });
   await fleet.clock.advance(5 * INTERVAL_MS);
@@ -168,7 +172,7 @@ test("with --clear-datastore-on-unauthorized each relay of a fleet hears it from
   expect(asked.length).toBeWithin(10 + 0.8 * 17, 10 + 1.2 * 20);
 });
 
-test("a backup that takes no writes does not keep news from the others", async () => {
+test("a backup that rejects writes does not keep updates from the other relays", async () => {
   for (const count of [3, 10, 30]) {
     await using fleet = new FleetUnderTest(Array(count).fill(INTERVAL_MS));
     await fleet.clock.advance(5 * INTERVAL_MS);
@@ -181,7 +185,7 @@ test("a backup that takes no writes does not keep news from the others", async (
   }
 });
 
-test("relays believe what another one was told, however slow upstream is", async () => {
+test("relays rely on the confirmation of another one, however slow upstream is", async () => {
   await using fleet = new FleetUnderTest(Array(10).fill(INTERVAL_MS));
   await fleet.clock.advance(3 * INTERVAL_MS);
   for (const [latencyMs, intervals] of [
@@ -202,7 +206,7 @@ test("relays believe what another one was told, however slow upstream is", async
   }
 });
 
-test("the board is looked at once per feed, relay and interval, and a few times where upstream does not answer", async () => {
+test("each relay looks once per feed and interval, and a few times if upstream does not respond", async () => {
   await using fleet = new FleetUnderTest(Array(20).fill(INTERVAL_MS));
   await fleet.clock.advance(3 * INTERVAL_MS);
   for (const [isCutOff, most] of [
@@ -211,13 +215,13 @@ test("the board is looked at once per feed, relay and interval, and a few times 
   ] as const) {
     for (const relay of fleet.relays) relay.isCutOff = isCutOff;
     await fleet.clock.advance(3 * INTERVAL_MS);
-    const before = fleet.board.looks;
+    const before = fleet.channel.looks;
     await fleet.clock.advance(20 * INTERVAL_MS);
-    expect((fleet.board.looks - before) / (20 * 20 * FEEDS.length)).toBeLessThan(most);
+    expect((fleet.channel.looks - before) / (20 * 20 * FEEDS.length)).toBeLessThan(most);
   }
 });
 
-test("a shorter interval counts at once for relays that follow", async () => {
+test("a shorter interval applies at once to relays that follow", async () => {
   const HOUR_MS = 3_600_000;
   await using fleet = new FleetUnderTest([HOUR_MS, HOUR_MS]);
   await fleet.clock.advance(1.5 * HOUR_MS);
@@ -230,30 +234,30 @@ test("a shorter interval counts at once for relays that follow", async () => {
   for (const feed of FEEDS) expect(new Set(fleet.lcuts(feed))).toEqual(new Set([fleet.upstream.lcut]));
 });
 
-test("a key that made room while the fleet was asked does not come back", async () => {
+test("a key that is evicted while the fleet is asked does not come back", async () => {
   const [a = feedOf("secret-a"), b = feedOf("secret-b")] = FEEDS;
-  const { clock, upstream, board, shelf } = new FleetUnderTest([]);
-  await using relay = new SimulatedRelay(clock, upstream, board, shelf, {
+  const { clock, upstream, channel, entries } = new FleetUnderTest([]);
+  await using relay = new SimulatedRelay(clock, upstream, channel, entries, {
     intervalMs: INTERVAL_MS,
     feeds: FEEDS,
     preload: [],
     maxKeys: 1,
   });
-  const first = relay.firstSight(a);
+  const first = relay.cacheMiss(a);
   await clock.advance(10);
   await first;
-  board.latencyMs = 500;
+  channel.latencyMs = 500;
   await clock.advance(0.9 * INTERVAL_MS);
-  while (board.looking === 0) await clock.advance(100);
-  board.latencyMs = 0;
-  const second = relay.firstSight(b);
+  while (channel.looking === 0) await clock.advance(100);
+  channel.latencyMs = 0;
+  const second = relay.cacheMiss(b);
   await clock.advance(10);
   await second;
   await clock.advance(2_000);
   expect([...relay.store.held()].map(({ feed }) => feed)).toEqual([b]);
 });
 
-const happening = fc.oneof(
+const step = fc.oneof(
   fc.record({ kind: fc.constant("publish" as const) }),
   fc.record({ kind: fc.constant("cut" as const), relay: fc.nat(3), isCutOff: fc.boolean() }),
   fc.record({
@@ -261,14 +265,14 @@ const happening = fc.oneof(
     relay: fc.nat(3),
     intervalMs: fc.constantFrom(5_000, 10_000, 60_000),
   }),
-  fc.record({ kind: fc.constant("board" as const), works: fc.boolean() }),
+  fc.record({ kind: fc.constant("channel" as const), works: fc.boolean() }),
   fc.record({ kind: fc.constant("slow" as const), latencyMs: fc.constantFrom(0, 500, 12_000) }),
   fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 40_000 }) }),
 );
 
-test("whatever happens, no version goes back, and when all is well all have the newest", async () => {
+test("no version ever goes back, and all relays have the newest once all faults are over", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(happening, { minLength: 1, maxLength: 25 }), async (happenings) => {
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 25 }), async (steps) => {
       await using fleet = new FleetUnderTest([5_000, 10_000, 10_000, 60_000]);
       const newest = new Map<SimulatedRelay | string, number>();
       const check = () => {
@@ -277,7 +281,7 @@ test("whatever happens, no version goes back, and when all is well all have the 
             const lcut = relay.store.peek(feed)?.snapshot.lcut ?? 0;
             expect(lcut).toBeGreaterThanOrEqual(newest.get(relay) ?? 0);
           }
-          const kept = fleet.shelf.get(feedId(feed))?.lcut ?? 0;
+          const kept = fleet.entries.get(feedId(feed))?.lcut ?? 0;
           expect(kept).toBeGreaterThanOrEqual(newest.get(feedId(feed)) ?? 0);
           newest.set(feedId(feed), kept);
         }
@@ -285,20 +289,20 @@ test("whatever happens, no version goes back, and when all is well all have the 
           newest.set(relay, Math.min(...FEEDS.map((feed) => relay.store.peek(feed)?.snapshot.lcut ?? 0)));
         }
       };
-      for (const each of happenings) {
+      for (const each of steps) {
         if (each.kind === "publish") fleet.upstream.lcut++;
         if (each.kind === "cut") Object.assign(fleet.relays[each.relay] ?? {}, { isCutOff: each.isCutOff });
         if (each.kind === "kill") await fleet.replace(each.relay, each.intervalMs);
-        if (each.kind === "board") fleet.board.works = each.works;
+        if (each.kind === "channel") fleet.channel.works = each.works;
         if (each.kind === "slow") fleet.upstream.latencyMs = each.latencyMs;
         await fleet.clock.advance(each.kind === "wait" ? each.ms : 10);
         check();
       }
       for (const relay of fleet.relays) relay.isCutOff = false;
-      fleet.board.works = true;
+      fleet.channel.works = true;
       fleet.upstream.latencyMs = 0;
       fleet.upstream.lcut++;
-      // The slowest of them, whose announcement may have been lost, looks once a minute.
+      // The slowest relay, whose announcement may have been lost, looks once a minute.
       await fleet.clock.advance(75_000);
       check();
       for (const feed of FEEDS) expect(new Set(fleet.lcuts(feed))).toEqual(new Set([fleet.upstream.lcut]));

@@ -20,7 +20,7 @@ interface FleetOptions {
   readonly intervalS?: number;
 }
 
-/** One that was asked for every key. */
+/** A relay that was asked for every key. */
 async function startRelay(
   upstreamUrl: string,
   redis: RedisServer,
@@ -37,7 +37,7 @@ async function startRelay(
   return relay;
 }
 
-/** Relays that share a Redis. */
+/** Starts relays that share a Redis. */
 async function startFleet(
   upstream: Upstream,
   redis: RedisServer,
@@ -57,7 +57,7 @@ async function ask(relay: RelayProcess, key: string): Promise<{ lcut: number }> 
   return { lcut: Number(answer.headers.get("x-since-time")) };
 }
 
-/** Ms until all of the relays serve the version. */
+/** Returns the ms until all relays serve the version. */
 async function timeUntilServed(
   relays: readonly RelayProcess[],
   lcut: number,
@@ -77,7 +77,7 @@ const publishAll = (upstream: Upstream, number: number): number => {
 };
 
 describeWith("redis-server")("three relays and five feeds", () => {
-  test("cost upstream over ten intervals what one costs with --fleet-polling, and three times that without", async () => {
+  test("send as many requests as one relay with --fleet-polling, and three times as many without", async () => {
     await using alone = await startUpstream();
     await using together = await startUpstream();
     await using redis = await RedisServer.start();
@@ -97,7 +97,7 @@ describeWith("redis-server")("three relays and five feeds", () => {
     expect(counts.with).toBeWithin(0.9 * one, 1.25 * one);
   }, 60_000);
 
-  test("have an update at the moment that one of them has it, and one of them alone from upstream", async () => {
+  test("have an update as soon as one of them has it, and only one gets it from upstream", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
@@ -124,13 +124,13 @@ describeWith("redis-server")("three relays and five feeds", () => {
     expect(updates.reduce((sum, each) => sum + each)).toBe(3 * KEYS.length);
   }, 60_000);
 
-  test("go on where one is killed in the midst of its work: an update arrives within two intervals", async () => {
+  test("get an update within two intervals if one of them is killed while it holds a claim", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
     await using fleet = await startFleet(upstream, redis, 3, TOGETHER);
     const [first, ...others] = fleet.relays;
-    // It has claimed at least one feed, and will not ask any more.
+    // It has claimed at least one feed, for which it will not ask upstream any more.
     upstream.forgetRequests();
     await eventually(() => expect(upstream.requests.length).toBeGreaterThan(0), { everyMs: 1 });
     await first?.kill();
@@ -139,7 +139,7 @@ describeWith("redis-server")("three relays and five feeds", () => {
     await timeUntilServed(others, publishAll(upstream, 2), 3_000);
   }, 60_000);
 
-  test("of which one is cut off from upstream: all of them have each update within two intervals, and Redis has it", async () => {
+  test("have each update within two intervals if one of them is cut off from upstream, and so has Redis", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
@@ -159,7 +159,7 @@ describeWith("redis-server")("three relays and five feeds", () => {
     }
   }, 60_000);
 
-  test("and another fleet with another interval on the same Redis: each relay is as fresh as its own interval says", async () => {
+  test("stay as fresh as their own interval says if another fleet with another interval shares the Redis", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);
@@ -173,7 +173,7 @@ describeWith("redis-server")("three relays and five feeds", () => {
     await timeUntilServed([...fast.relays, ...slow.relays], lcut, 2 * INTERVAL_S * 1_000 + 500);
   }, 60_000);
 
-  test("without Redis each polls for itself within two intervals, and with it back one polls again", async () => {
+  test("each poll on their own within two intervals without Redis, and one polls for all once it is back", async () => {
     await using upstream = await startUpstream();
     await using redis = await RedisServer.start();
     publishAll(upstream, 0);

@@ -4,7 +4,7 @@ import { HEARTBEAT_MS } from "../../src/grpc/spec-stream.ts";
 import { FollowedStream, scenario } from "../support/clients/followed-stream.ts";
 import { settle } from "../support/common/fake-clock.ts";
 
-/** A stream that lived through a scenario, in which the client read at least once. */
+/** A stream after a scenario in which the client read at least once. */
 async function always(check: (stream: FollowedStream) => Promise<void>): Promise<void> {
   const property = fc.asyncProperty(scenario, async ({ firstLcut, sinceTime, happenings }) => {
     const stream = new FollowedStream(firstLcut, sinceTime);
@@ -15,8 +15,8 @@ async function always(check: (stream: FollowedStream) => Promise<void>): Promise
   await fc.assert(property, { numRuns: 200 });
 }
 
-describe("whenever a client goes", () => {
-  test("nobody follows for it any more, though it never reads again", async () => {
+describe("when a client disconnects at any time", () => {
+  test("its follower is removed even if it never reads again", async () => {
     await always(async ({ held, abort }) => {
       expect(held.isFollowed).toBe(true);
       abort.abort(new Error("the client is gone"));
@@ -36,7 +36,7 @@ describe("whenever a client goes", () => {
     });
   });
 
-  test("leaving off in the middle stops following too", async () => {
+  test("ending the iteration early removes the follower too", async () => {
     await always(async (stream) => {
       await settle();
       if (stream.isReading) stream.publish(1_000);
@@ -47,7 +47,7 @@ describe("whenever a client goes", () => {
   });
 });
 
-test("a client that went before the first read leaves no follower behind, read or not", async () => {
+test("a client that disconnects before its first read leaves no follower behind", async () => {
   const stream = new FollowedStream(5, 0);
   stream.abort.abort(new Error("the client is gone"));
   stream.read();
@@ -55,7 +55,7 @@ test("a client that went before the first read leaves no follower behind, read o
   expect(stream.held.isFollowed).toBe(false);
 });
 
-describe("whenever the feed is no longer held", () => {
+describe("when the feed is no longer held at any time", () => {
   test.each(["evicted", "unauthorized"] as const)(
     "a waiting or reading client's stream ends: %s",
     async (reason) => {
@@ -67,7 +67,7 @@ describe("whenever the feed is no longer held", () => {
     },
   );
 
-  test("a client that comes too late gets the version it asked for at most, and the end", async () => {
+  test("a client that reads too late gets at most the version it requested, and then the end", async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(8), async (sinceTime) => {
         const stream = new FollowedStream(4, sinceTime);

@@ -4,7 +4,7 @@ import { HEARTBEAT_MS } from "../../src/grpc/spec-stream.ts";
 import { FollowedStream, type Scenario, scenario } from "../support/clients/followed-stream.ts";
 import { settle } from "../support/common/fake-clock.ts";
 
-/** Runs each scenario to its end, and gives what came of it to `check`. */
+/** Runs each scenario to its end, and passes the result to `check`. */
 async function always(check: (stream: FollowedStream, scenario: Scenario) => Promise<void>): Promise<void> {
   const property = fc.asyncProperty(scenario, async (each) => {
     const stream = new FollowedStream(each.firstLcut, each.sinceTime);
@@ -14,8 +14,8 @@ async function always(check: (stream: FollowedStream, scenario: Scenario) => Pro
   await fc.assert(property, { numRuns: 200 });
 }
 
-describe("whenever versions come, the clock ticks and the client reads", () => {
-  test("a client gets each version once, in order, and none that it said it has", async () => {
+describe("with versions, ticks of the clock and reads in any order", () => {
+  test("a client gets each version once, in order, and none that it already has", async () => {
     await always(async (stream, { sinceTime }) => {
       await stream.drain();
       const lcuts = stream.specLcuts;
@@ -24,7 +24,7 @@ describe("whenever versions come, the clock ticks and the client reads", () => {
     });
   });
 
-  test("a client that keeps reading has the last version in the end", async () => {
+  test("a client that keeps reading ends with the last version", async () => {
     await always(async (stream, { sinceTime }) => {
       await stream.drain();
       const last = stream.held.snapshot.lcut;
@@ -32,7 +32,7 @@ describe("whenever versions come, the clock ticks and the client reads", () => {
     });
   });
 
-  test("nothing is queued: a read after an answer gives the version of this moment", async () => {
+  test("nothing is queued: a read returns the current version", async () => {
     await always(async (stream) => {
       await stream.drain();
       for (const lcut of [11, 12, 13]) stream.publish(stream.held.snapshot.lcut + lcut);
@@ -46,7 +46,7 @@ describe("whenever versions come, the clock ticks and the client reads", () => {
     });
   });
 
-  test("the first answer comes at once, and says no update only to who has this version or a newer", async () => {
+  test("the first message comes at once, and is no update only if the client has this version or a newer one", async () => {
     const property = fc.asyncProperty(fc.integer({ min: 1, max: 5 }), fc.nat(8), async (lcut, sinceTime) => {
       const stream = new FollowedStream(lcut, sinceTime);
       stream.read();
@@ -58,7 +58,7 @@ describe("whenever versions come, the clock ticks and the client reads", () => {
     await fc.assert(property);
   });
 
-  test("a heartbeat carries the lcut that was sent last", async () => {
+  test("a heartbeat has the lcut that was sent last", async () => {
     await always(async (stream, { firstLcut }) => {
       let sent: number | undefined;
       for (const item of stream.items) {
@@ -71,7 +71,7 @@ describe("whenever versions come, the clock ticks and the client reads", () => {
 });
 
 describe("without a new version", () => {
-  test("a waiting client is told so every 30 seconds", async () => {
+  test("a waiting client gets a heartbeat every 30 seconds", async () => {
     const stream = new FollowedStream(7, 0);
     await stream.drain();
     for (let beats = 1; beats <= 3; beats++) {
@@ -83,7 +83,7 @@ describe("without a new version", () => {
     }
   });
 
-  test("the time is counted from the last version, and heartbeats that a slow client missed do not pile up", async () => {
+  test("the 30 seconds start with the last version, and heartbeats that a slow client missed do not pile up", async () => {
     const stream = new FollowedStream(7, 0);
     await stream.drain();
     await stream.clock.advance(HEARTBEAT_MS - 1);
@@ -99,7 +99,7 @@ describe("without a new version", () => {
     expect(stream.items).toHaveLength(3);
   });
 
-  test("a version that came while the client did not read makes the next heartbeat no later", async () => {
+  test("a version that arrives while the client does not read does not delay the next heartbeat", async () => {
     const stream = new FollowedStream(7, 0);
     stream.read();
     await settle();
@@ -111,7 +111,7 @@ describe("without a new version", () => {
   });
 });
 
-// Upstream may say `time: 0`, and the version 0 is news to a client at 0 for ever.
+// Upstream may send `time: 0`, and version 0 is new to a client at 0 forever.
 test("a version 0 is sent once", async () => {
   const stream = new FollowedStream(0, 0);
   await stream.drain();

@@ -20,12 +20,12 @@ const KEY = "secret-of-the-future";
 const feed = feedOf(KEY);
 afterAll(deleteFolders);
 
-/** As an older relay, or a clock that was wrong, left it behind. */
+/** As written by an older relay or with a wrong clock. */
 async function fromFuture(): Promise<Snapshot> {
   return { ...(await preparedSnapshot(feed, 5)), lcut: Date.now() + 365 * 86_400_000 };
 }
 
-/** `use` opens the backup that relays with these options have, and closes it. */
+/** `use` opens the backup of relays with these options, and closes it. */
 async function isNeverServed(
   options: RelayOptions,
   use: <T>(work: (backup: SpecBackup) => Promise<T>) => Promise<T>,
@@ -38,7 +38,9 @@ async function isNeverServed(
   {
     await using relay = await startRelayProcess({ ...options, upstream });
     expect((await ask(relay, KEY)).status).toBe(503);
-    expect(relay.output()).toMatch(/backup entry unusable, not served.*(in the future|24 h after)/);
+    expect(relay.output()).toMatch(
+      /backup entry unusable, not served.*(in the future|24 h ahead)/,
+    );
     await upstream.restart();
     await eventually(async () => expect(textOf(await ask(relay, KEY))).toBe(key.v2), { withinMs: 10_000 });
     const newer = publishKey(upstream, KEY, 1);
@@ -51,7 +53,7 @@ async function isNeverServed(
   expect((await ask(relay, KEY)).headers["x-since-time"]).toBe(String(key.lcut + 60_000));
 }
 
-describe("a version from the future in a backup is never served, and upstream's takes its place", () => {
+describe("a version from the future in a backup is never served, and upstream's version replaces it", () => {
   test("local", async () => {
     const path = newFolder();
     await isNeverServed({ cache: "local", args: ["--local-cache-path", path] }, async (work) => {
@@ -70,7 +72,7 @@ describe("a version from the future in a backup is never served, and upstream's 
   });
 });
 
-test("an upstream all of whose versions are from the future is a problem that says so", async () => {
+test("an upstream with only versions from the future is reported as a problem with that reason", async () => {
   await using upstream = await startUpstream();
   for (const version of ["v1", "v2"] as const) {
     upstream.publish(KEY, version, { has_updates: true, time: Date.now() * 1_000 });
@@ -83,7 +85,7 @@ test("an upstream all of whose versions are from the future is a problem that sa
     "No config to serve: upstream sends versions from the future",
   ]);
   expect(report.problems[1]?.detail).toMatch(
-    /^the version \d{16} is more than 24 h after .* not in ms since 1970$/,
+    /^the version \d{16} is more than 24 h ahead .* not in ms since 1970$/,
   );
   expect(managed.relay.output()).toContain("refused: in_future");
 });

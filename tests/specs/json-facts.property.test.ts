@@ -14,7 +14,7 @@ function factsOf(bytes: Uint8Array): PayloadFacts | typeof MALFORMED {
   }
 }
 
-/** What JSON.parse makes of the text. */
+/** The facts by JSON.parse. */
 function reference(bytes: Uint8Array): PayloadFacts | typeof MALFORMED {
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -47,7 +47,7 @@ const wanted = fc.constantFrom(
 );
 const space = fc.constantFrom("", " ", "\n\t\r ", "  ");
 
-/** A member as it is written; a name may come twice. */
+/** A member as text; names may be duplicate. */
 const member = fc
   .tuple(fc.oneof(wanted, fc.string()), fc.oneof(fc.jsonValue(), fc.maxSafeNat(), fc.boolean()), space, space)
   .map(([name, value, before, after]) => {
@@ -59,11 +59,11 @@ const object = fc.tuple(space, fc.array(member, { maxLength: 6 }), space).map(([
 });
 
 describe("a config spec is read as JSON.parse would read it", () => {
-  test("whatever members it has, in whatever order, also twice", () => {
+  test("with any members in any order, also duplicate ones", () => {
     fc.assert(fc.property(object, expectSame), { numRuns: 2_000 });
   });
 
-  test("with one byte changed, left out or put in", () => {
+  test("with one byte changed, removed or inserted", () => {
     const edit = fc.record({
       at: fc.nat(),
       removed: fc.nat(2),
@@ -77,7 +77,7 @@ describe("a config spec is read as JSON.parse would read it", () => {
     fc.assert(property, { numRuns: 5_000 });
   });
 
-  test("of parts of JSON in any order", () => {
+  test("made of JSON tokens in any order", () => {
     const parts = [
       "{",
       "}",
@@ -125,7 +125,7 @@ describe("a config spec is read as JSON.parse would read it", () => {
   ])("of %p", (text) => expectSame(text));
 });
 
-test("a name or value of the wanted members that is very long equals nothing", () => {
+test("a very long name or value matches nothing", () => {
   const long = "1".repeat(100_000);
   const facts = factsOf(
     new TextEncoder().encode(`{"hashed_sdk_key_used":"${long}","time":${long},"${long}":1}`),

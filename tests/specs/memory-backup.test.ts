@@ -2,6 +2,6 @@ import type { Snapshot } from "../../src/specs/snapshot.ts";
 import { describeBackup } from "../support/specs/backup-contract.ts";
 import { MemoryBackup } from "../support/specs/memory-backup.ts";
 
-const shelf = new Map<string, Snapshot>();
+const entries = new Map<string, Snapshot>();
 
-describeBackup("a backup in memory", async () => new MemoryBackup(shelf));
+describeBackup("a backup in memory", async () => new MemoryBackup(entries));

@@ -28,7 +28,7 @@ async function originOf(relay: RelayProcess, sdkKey: string) {
   };
 }
 
-/** What came back from a backup while upstream is away, and what becomes of it when that is back. */
+/** Checks a version from a backup while upstream is down, and after it is back. */
 async function recoversFrom(source: "redis" | "local", options: RelayOptions): Promise<void> {
   await using upstream = await startUpstream();
   const first = publishKey(upstream, `secret-origin-${source}`);
@@ -61,7 +61,7 @@ async function recoversFrom(source: "redis" | "local", options: RelayOptions): P
   );
 }
 
-describe("a version out of a backup says so, and is not confirmed until upstream does it", () => {
+describe("a version from a backup is marked as such, and is not confirmed until upstream confirms it", () => {
   test("local", async () => {
     const path = mkdtempSync(join(tmpdir(), "sfp-origin-"));
     await recoversFrom("local", { cache: "local", args: ["--local-cache-path", path] });
@@ -77,7 +77,7 @@ describe("a version out of a backup says so, and is not confirmed until upstream
 });
 
 describeWith("redis-server")("in a fleet, a relay that does not ask upstream", () => {
-  test("says when the one did that asks, also where their intervals are not the same", async () => {
+  test("reports the confirmation of the relay that asks, also if their intervals differ", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-origin-fleet");
     await using redis = await RedisServer.start();
@@ -95,8 +95,10 @@ describeWith("redis-server")("in a fleet, a relay that does not ask upstream", (
     await using follower = await start(3);
     await originOf(follower, sdkKey);
     const newer = publishKey(upstream, sdkKey, 1);
-    const told = { lcut: String(newer.lcut), source: "redis", confirmedAt: expect.any(Number) };
-    await eventually(async () => expect(await originOf(follower, sdkKey)).toEqual(told), { withinMs: 8_000 });
+    const expected = { lcut: String(newer.lcut), source: "redis", confirmedAt: expect.any(Number) };
+    await eventually(async () => expect(await originOf(follower, sdkKey)).toEqual(expected), {
+      withinMs: 8_000,
+    });
 
     const aheadMs: number[] = [];
     for (const until = performance.now() + 4_000; performance.now() < until; await sleep(100)) {
@@ -104,17 +106,17 @@ describeWith("redis-server")("in a fleet, a relay that does not ask upstream", (
       const theirs = await originOf(leader, sdkKey);
       aheadMs.push(Number(ours.confirmedAt) - Number(theirs.confirmedAt));
     }
-    // Here their clocks are the same. Never fresher than it is, but for the way through Redis, on a machine that is busy; and
-    // no staler than a look.
+    // Here the relays have the same clock. A follower must not look fresher than it is, except for the delay of Redis on a busy
+    // machine, and not staler than the time of one look.
     expect(Math.max(...aheadMs)).toBeWithin(-1_000, 1_000);
     expect(Math.min(...aheadMs)).toBeGreaterThan(-4_500);
   }, 30_000);
 });
 
-describe("what a relay takes from a confirmation", () => {
-  test("is a length of time: another relay's clock, and how long that waits, are no matter", async () => {
+describe("the time of a confirmation", () => {
+  test("is a duration: another relay's clock and waiting time do not matter", async () => {
     const feed = feedOf("secret-origin-clocks");
-    // Ten years from now, as far as everybody else is concerned.
+    // A clock that is ten years ahead.
     const clock = new FakeClock(2_100_000_000_000);
     const store = new SpecStore({ maxKeys: 10 });
     store.publish({ ...snapshotOf(feed, 7), source: "redis" });
@@ -136,14 +138,14 @@ describe("what a relay takes from a confirmation", () => {
     });
     const fleet = new Fleet({
       supervisor: strictSupervisor(clock),
-      board: {
+      channel: {
         look: async () => known,
         confirm: async () => {},
         refuse: async () => {},
         holdOff: async () => {},
         announce: async () => {},
         onAnnounced: () => {},
-        topicOf: () => "topic",
+        toTopic: () => "topic",
       },
       store,
       recovery,

@@ -33,8 +33,8 @@ async function originOverGrpc(relay: RelayProcess) {
   return { source, confirmedAt };
 }
 
-describe("three relays in a row", () => {
-  test("the last one says when the first was confirmed, over HTTP and gRPC, and is not ready for as long as that is too old", async () => {
+describe("three relays in a chain", () => {
+  test("the last one reports when the first was confirmed, over HTTP and gRPC, and is not ready while that is too old", async () => {
     await using upstream = await startUpstream();
     const { lcut } = publishKey(upstream, KEY);
     await using first = await startRelayProcess({ upstream });
@@ -42,7 +42,7 @@ describe("three relays in a row", () => {
     const args = ["--preload-sdk-keys", KEY, "--max-staleness-in-s", "6"];
     await using third = await startManagedRelay(behind(second, { args }));
     await eventually(async () => expect((await third.get("/readyz")).status).toBe(200), { withinMs: 10_000 });
-    // A no update moves it on.
+    // A no-update response advances it.
     const before = await originOf(third.relay);
     await eventually(async () =>
       expect((await originOf(third.relay)).confirmedAt).not.toBe(before.confirmedAt),
@@ -72,7 +72,7 @@ describe("three relays in a row", () => {
         confirmedAt: String(known.confirmedAt),
       });
     }
-    // Its own upstream answers.
+    // Its own upstream responds.
     expect(third.relay.output()).not.toContain("upstream failing");
 
     await upstream.restart();
@@ -86,7 +86,7 @@ describe("three relays in a row", () => {
     );
   }, 60_000);
 
-  test("what the first took from its backup, and cannot confirm, the last one passes on as that", async () => {
+  test("the last one passes on that the first has an unconfirmed version from its backup", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     const cached = { cache: "local", args: ["--local-cache-path", newFolder()] } as const;
@@ -118,7 +118,7 @@ describe("three relays in a row", () => {
 });
 
 test.each([304, 200])(
-  "an upstream that says %d and was confirmed in the future counts as confirmed now",
+  "an upstream that responds %d and was confirmed in the future counts as confirmed now",
   async (code) => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
@@ -145,7 +145,7 @@ test.each([304, 200])(
   },
 );
 
-describe("what headers say of an upstream relay", () => {
+describe("the headers of an upstream relay", () => {
   const clock = new FakeClock(Date.parse("2026-03-01T12:00:00.500Z"));
   const read = (headers: Readonly<Record<string, string>>) => {
     const origin = readRelayedOrigin(new Headers(headers), clock);
@@ -176,7 +176,7 @@ describe("what headers say of an upstream relay", () => {
     ["a source alone: not confirmed", { "x-sfp-source": "redis" }, ["redis", undefined, undefined]],
     ["an unknown source", { "x-sfp-source": "azure" }, ["upstream", undefined, undefined]],
     ["a time in the future", { "x-sfp-confirmed-at": "2026-03-01T12:00:09Z" }, ["upstream", 0, 0]],
-    // Ten minutes behind ours: by that clock it was a minute ago, and at most a second more.
+    // Ten minutes behind ours: by that clock it was one minute ago, or up to a second more.
     [
       "a clock that is behind",
       { "x-sfp-confirmed-at": "2026-03-01T11:49:00Z", date: "Sun, 01 Mar 2026 11:50:00 GMT" },

@@ -27,7 +27,7 @@ interface Asking {
   readonly body?: string;
 }
 
-/** Status and what is said of where the version came from. */
+/** The status, and the headers that say where the version came from. */
 async function ask(
   url: string,
   sdkKey: string,
@@ -43,14 +43,14 @@ function originIn(headers: Readonly<Record<string, unknown>>) {
   return { source: headers["x-sfp-source"], confirmedAt: headers["x-sfp-confirmed-at"] };
 }
 
-/** An origin that upstream confirmed lately: relays of these tests ask it each second. */
+/** A recently confirmed origin: the relays of these tests poll every second. */
 const fromUpstream = (origin: { readonly source: unknown; readonly confirmedAt: unknown }) => {
   expect(origin.source).toBe("upstream");
   expect(origin.confirmedAt).toMatch(RFC_3339);
   expect(Date.now() - Date.parse(String(origin.confirmedAt))).toBeWithin(0, 5_000);
 };
 
-describe("every answer with a spec over HTTP says where it came from, and when upstream last confirmed it", () => {
+describe("every HTTP response with a spec has its source, and when upstream last confirmed it", () => {
   test.each([
     ["GET", {}, 200],
     ["GET with a coding", { headers: { "accept-encoding": "zstd" } }, 200],
@@ -85,7 +85,7 @@ describe("every answer with a spec over HTTP says where it came from, and when u
     expect(Date.parse(String(later.confirmedAt))).toBeGreaterThan(Date.parse(String(first.confirmedAt)));
   });
 
-  test("between two polls it is the same: it is prepared, not made for each request", async () => {
+  test("is the same between two polls: it is prepared, not formatted per request", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-origin-still");
     await using relay = await startRelayProcess({ upstream, pollIntervalS: 60 });
@@ -94,7 +94,7 @@ describe("every answer with a spec over HTTP says where it came from, and when u
     expect(await ask(relay.httpUrl, sdkKey)).toEqual(first);
   });
 
-  test("while upstream is away it stands still", async () => {
+  test("stays the same while upstream is down", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-origin-away");
     await using relay = await startRelayProcess({ upstream });
@@ -106,13 +106,13 @@ describe("every answer with a spec over HTTP says where it came from, and when u
     expect(await ask(relay.httpUrl, sdkKey)).toEqual(stale);
   });
 
-  test("where there is no spec in the answer, nothing is said", async () => {
+  test("is missing in responses without a spec", async () => {
     const answer = await ask(shared.relay.httpUrl, "secret-origin-unknown");
     expect(answer).toMatchObject({ status: 401, source: undefined, confirmedAt: undefined });
   });
 });
 
-describe("every RPC with a spec says it in its headers", () => {
+describe("every RPC with a spec has it in its headers", () => {
   test("getConfigSpec over gRPC, and with no update", async () => {
     using client = new GrpcClient(shared.relay.grpcUrl);
     for (const sinceTime of [0, 9_999_999_999_999]) {
@@ -121,7 +121,7 @@ describe("every RPC with a spec says it in its headers", () => {
     }
   });
 
-  test("StreamConfigSpec over gRPC, of the time when it began", async () => {
+  test("StreamConfigSpec over gRPC, as of its start", async () => {
     using client = new GrpcClient(shared.relay.grpcUrl);
     for (const sinceTime of [0, 9_999_999_999_999]) {
       using stream = client.streamConfigSpec({ sdkKey: key.sdkKey, version: 2, sinceTime });
@@ -130,7 +130,7 @@ describe("every RPC with a spec says it in its headers", () => {
     }
   });
 
-  test("it moves on from call to call", async () => {
+  test("advancing from call to call", async () => {
     using client = new GrpcClient(shared.relay.grpcUrl);
     const confirmedAt = async () => {
       const { metadata } = await client.getConfigSpec({ sdkKey: key.sdkKey, version: 2 });
@@ -169,7 +169,7 @@ describe("every RPC with a spec says it in its headers", () => {
     },
   );
 
-  test("but for those that end with an error", async () => {
+  test("except RPCs that end with an error", async () => {
     using client = new H2cClient(shared.relay.grpcUrl);
     const body = encodeRequest({ sdkKey: "secret-origin-unknown", version: 2 });
     const { status, headers } = await client.post(

@@ -19,15 +19,15 @@ import { body, startUpstream } from "../support/upstream/upstream.ts";
 
 afterAll(deleteFolders);
 
-/** Each bomb needed above 500 MB of memory before there was a bound on what a payload may decode to. */
+/** Without a limit of the decoded size, each bomb takes more than 500 MB of memory. */
 const MAX_MORE_BYTES = 150_000_000;
 
 const OPTION = "--max-payload-in-mb";
-const TOO_LARGE = "it is larger than the 64 MiB that --max-payload-in-mb allows";
+const TOO_LARGE = "the payload is larger than the 64 MiB that --max-payload-in-mb allows";
 
 const PROTO = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
 
-/** How a client asks for the feed that a bomb was sent for, and what the good version of it is. */
+/** The request for the feed of a bomb, and its good version. */
 const formOf = (coding: BombCoding) =>
   coding === "statsig-br"
     ? { format: "proto" as const, headers: PROTO, good: ({ proto }: PublishedKey) => proto }
@@ -37,7 +37,7 @@ const formOf = (coding: BombCoding) =>
         good: ({ v2 }: PublishedKey) => Buffer.from(v2),
       };
 
-/** What it does meanwhile needs no more memory than that. */
+/** Limit of the memory that handling the bombs takes. */
 async function inBoundedMemory(relay: RelayProcess, work: () => Promise<void>): Promise<void> {
   relay.resetPeakRss();
   const before = relay.rssBytes();
@@ -51,8 +51,8 @@ async function servesGood(relay: RelayProcess, coding: BombCoding, key: Publishe
   expect([answer.status, answer.body.equals(good(key))]).toEqual([200, true]);
 }
 
-describe("bodies of 250 MB in a few hundred KB, from upstream, in every coding at once", () => {
-  test("are refused in bounded memory and reported, what is held stays, and a good version is taken", async () => {
+describe("bodies from upstream that decode to 250 MB, in every coding at the same time", () => {
+  test("are refused in bounded memory and reported, the held version stays, and the next good one is published", async () => {
     await using upstream = await startUpstream();
     await using managed = await startManagedRelay({ upstream });
     const { relay } = managed;
@@ -90,7 +90,7 @@ describe("bodies of 250 MB in a few hundred KB, from upstream, in every coding a
     }
   }, 60_000);
 
-  test("are refused as the first of a key as well: 503, in bounded memory", async () => {
+  test("are also refused as the first version of a key: 503, in bounded memory", async () => {
     await using upstream = await startUpstream();
     await using managed = await startManagedRelay({ upstream });
     const { lcut } = publishKey(upstream, "secret-first-bomb");
@@ -109,7 +109,7 @@ describe("such a body in a backup", () => {
     format: formOf(coding).format,
   });
 
-  /** A relay that holds the first version finds the bomb as a newer one; a second relay finds nothing else. */
+  /** A relay that holds the first version finds the bomb as a newer one; a second relay finds only the bomb. */
   async function isNotServed(
     coding: BombCoding,
     start: () => Promise<ManagedRelay>,
@@ -145,7 +145,7 @@ describe("such a body in a backup", () => {
   }
 
   test.each(["gzip", "zstd", "br", "statsig-br"] as const)(
-    "the local one, as %s: is not served, reported, and overwritten",
+    "local, as %s: is not served, but reported and overwritten",
     async (coding) => {
       await using upstream = await startUpstream();
       const folder = newFolder();
@@ -163,7 +163,7 @@ describe("such a body in a backup", () => {
   );
 
   describeWith("redis-server")("Redis", () => {
-    test("protobuf that decodes to too much, and JSON that is too long as it is, are not served and reported", async () => {
+    test("too large protobuf when decoded, and too large JSON as stored, are not served, but reported", async () => {
       await using redis = await RedisServer.start();
       for (const coding of ["statsig-br", "gzip"] as const) {
         await using upstream = await startUpstream();
@@ -185,7 +185,7 @@ describe("such a body in a backup", () => {
   });
 });
 
-/** As a relay without a bound would have written it. */
+/** As written by a relay without the limit. */
 function bombSnapshot(feed: Feed, coding: BombCoding, lcut: number): Snapshot {
   const bomb = new Uint8Array(BOMBS[coding](lcut));
   const isProto = coding === "statsig-br";

@@ -19,11 +19,11 @@ type Send = (response: ServerResponse, request: IncomingMessage) => void;
 interface ScriptedUpstream extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
   send: Send;
-  /** Requests that it has seen. */
+  /** Number of requests received. */
   readonly requests: number;
 }
 
-/** Answers each request for specs with what `send` says at that time. */
+/** Responds to each request for specs as the current `send` does. */
 async function startScripted(send: Send): Promise<ScriptedUpstream> {
   const server = createServer((request, response) => {
     scripted.requests++;
@@ -47,7 +47,7 @@ async function startScripted(send: Send): Promise<ScriptedUpstream> {
 const specOf = (lcut: number, bytes: number): Buffer =>
   Buffer.from(JSON.stringify(padTo(specV2({ lcut, sdkKey: KEY }), bytes)));
 
-/** With a Content-Length or in chunks. */
+/** Sends the body with a Content-Length, or in chunks. */
 const sending =
   (body: Uint8Array, framing: "length" | "chunks", headers: Readonly<Record<string, string>> = {}): Send =>
   (response) => {
@@ -65,7 +65,7 @@ const small = specOf(FIRST_LCUT, 5_000);
 const oneMebibyte = (env: Readonly<Record<string, string>>): Promise<RelayProcess> =>
   startRelayProcess({ env, args: ["--max-payload-in-mb", "1"] });
 
-const refusal = 'detail="it is larger than the 1 MiB that --max-payload-in-mb allows"';
+const refusal = 'detail="the payload is larger than the 1 MiB that --max-payload-in-mb allows"';
 
 describe("a payload of --max-payload-in-mb", () => {
   test.each([
@@ -92,15 +92,15 @@ describe("a payload of --max-payload-in-mb", () => {
   });
 });
 
-describe("a body that is longer", () => {
-  test("is refused by its Content-Length before any of it came", async () => {
+describe("a larger body", () => {
+  test("is refused by its Content-Length before any of it arrives", async () => {
     await using upstream = await startScripted(sending(small, "length"));
     await using relay = await oneMebibyte(upstream.env);
     await ask(relay, KEY);
     const closed = Promise.withResolvers<void>();
     upstream.send = (response) => {
       response.on("close", () => closed.resolve());
-      // Nothing follows: whoever waits for a byte waits for ever.
+      // No byte follows: a relay that reads the body would wait forever.
       response.writeHead(200, { "content-length": String(MEBIBYTE + 1) }).flushHeaders();
     };
     await eventually(() => expect(relay.output()).toContain(refusal));
@@ -108,7 +108,7 @@ describe("a body that is longer", () => {
     expect(textOf(await ask(relay, KEY))).toBe(small.toString());
   });
 
-  test.each(["identity", "gzip"])("is read no further where it never ends: %s, in chunks", async (coding) => {
+  test.each(["identity", "gzip"])("is not read further if it never ends: %s, in chunks", async (coding) => {
     await using upstream = await startScripted(sending(small, "length"));
     await using relay = await oneMebibyte(upstream.env);
     await ask(relay, KEY);
@@ -128,7 +128,7 @@ describe("a body that is longer", () => {
     };
     relay.resetPeakRss();
     const before = relay.rssBytes();
-    // What is beyond the limit is in buffers of sockets.
+    // What is beyond the limit is in socket buffers.
     expect(await closed.promise).toBeLessThan(30 * MEBIBYTE);
     await eventually(() => expect(relay.output()).toContain(refusal));
     expect(relay.peakRssBytes() - before).toBeLessThan(60_000_000);
@@ -140,7 +140,7 @@ describe("a large version", () => {
   const bytes = 20_000_000;
   const versions = [0, 1].map((number) => gzipSync(specOf(FIRST_LCUT + number, bytes), { level: 1 }));
 
-  test("needs a few times its size at the peak, and updates leave nothing behind", async () => {
+  test("takes a few times its size at the peak, and updates leave no memory behind", async () => {
     let served = 0;
     await using upstream = await startScripted((response, request) => {
       const since = Number(new URL(request.url ?? "", "http://upstream").searchParams.get("sinceTime"));
@@ -164,12 +164,12 @@ describe("a large version", () => {
       );
       peaks.push(relay.peakRssBytes() - idle);
     }
-    // As measured 4 to 5 times, of which the Worker and what it has compiled are one and a half; it was 15 to 20.
+    // Measured: 4 to 5 times, including one and a half for the Worker and its compiled code.
     expect(Math.max(...peaks)).toBeLessThan(8 * bytes);
     expect(peaks.at(-1)).toBeLessThan((peaks[1] ?? 0) + 1.5 * bytes);
   }, 60_000);
 
-  test("is kept as gzip and as it came, and clients get the best of these that they take", async () => {
+  test("is kept as gzip and in upstream's coding, and clients get the best of these that they accept", async () => {
     const json = specOf(FIRST_LCUT, 9_000_000);
     const params = { [constants.BROTLI_PARAM_QUALITY]: 2 };
     await using upstream = await startScripted(

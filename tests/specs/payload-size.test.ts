@@ -35,7 +35,7 @@ const CODERS = {
   deflate: (bytes: Buffer) => deflateSync(bytes),
 } as const;
 
-/** White space for the most part: as cheap to send as it would be dear to hold. */
+/** Mostly white space: cheap to send, but expensive to hold. */
 function spaciousSpec(bytes: number): Buffer {
   const text = Buffer.alloc(bytes, " ");
   text.write(`{"has_updates":true,"time":${FIRST + 1},`);
@@ -48,7 +48,7 @@ describe("--max-payload-in-mb", () => {
   const bomb = spaciousSpec(250 * MB);
 
   test.each([...Object.entries(CODERS), ["identity", (bytes: Buffer) => bytes.subarray(0, 3 * MB)] as const])(
-    "a config that decodes to 250 MB (%s) is refused: what is held is served, memory stays, and the next is taken",
+    "refuses a config that decodes to 250 MB (%s), serves the held one in constant memory, and accepts the next",
     async (coding, encode) => {
       await using upstream = await startUpstream();
       upstream.publish(KEY, "v2", specOf(2_000, FIRST), FIRST);
@@ -81,7 +81,7 @@ describe("--max-payload-in-mb", () => {
   );
 });
 
-test("a very large config is served in gzip, and plain to those who take no other coding", async () => {
+test("a very large config is served as gzip, and plain to clients that accept no other coding", async () => {
   await using upstream = await startUpstream({ encodings: ["zstd"] });
   const text = specOf(9 * MB, FIRST);
   upstream.publish(KEY, "v2", text, FIRST);
@@ -102,7 +102,7 @@ test("a very large config is served in gzip, and plain to those who take no othe
 }, 30_000);
 
 describeWith("redis-server")("a config in Redis that is too large", () => {
-  test("is not fetched, and the next version takes its place", async () => {
+  test("is not read, and the next version replaces it", async () => {
     await using redis = await RedisServer.start();
     await using upstream = await startUpstream();
     upstream.publish(KEY, "v2", specOf(2_000, FIRST), FIRST);

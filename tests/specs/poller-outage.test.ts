@@ -7,7 +7,7 @@ const a = feedOf("secret-a");
 const feeds = ["secret-a", "secret-b", "secret-c", "secret-d"].map((key) => feedOf(key));
 const MINUTE_MS = 60_000;
 
-/** What `times` are apart, each less at most a tenth for jitter. */
+/** The gaps between `times`, each up to a tenth shorter because of jitter. */
 const expectGaps = (times: readonly number[], expected: readonly number[]): void => {
   const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
   expect(gaps.length).toBeGreaterThanOrEqual(expected.length);
@@ -25,10 +25,10 @@ describe("a feed that fails", () => {
     ["no connection", failed("unreachable")],
     ["401", unauthorized],
   ])(
-    "by %s is asked once per interval, however long it does, and is new within one after that",
+    "with %s is requested once per interval, and is up to date within one interval after recovery",
     async (_, outcome) => {
       await using flow = specFlow();
-      for (const feed of feeds) await flow.firstSight(feed);
+      for (const feed of feeds) await flow.cacheMiss(feed);
       for (const feed of feeds) flow.source.answer(feed, outcome);
       await flow.clock.advance(10 * MINUTE_MS);
       for (const feed of feeds) expectGaps(flow.source.timesAsked(feed), Array(60).fill(POLL_INTERVAL_MS));
@@ -38,10 +38,10 @@ describe("a feed that fails", () => {
     },
   );
 
-  test("does not ask in step with the others, so that upstream is not asked for all at one moment when it is back", async () => {
+  test("is not polled in step with others, so that upstream does not get all requests at once when it is back", async () => {
     await using flow = specFlow();
     const many = Array.from({ length: 100 }, (_, at) => feedOf(`secret-${at}`));
-    for (const feed of many) await flow.firstSight(feed);
+    for (const feed of many) await flow.cacheMiss(feed);
     flow.source.otherwise = () => failed("unreachable");
     await flow.clock.advance(20 * MINUTE_MS);
     const since = flow.clock.now();
@@ -54,7 +54,7 @@ describe("a feed that fails", () => {
     }
   });
 
-  test("and was never there, while another of its key is, is asked for less and less, at least once a minute", async () => {
+  test("and was never held, while another feed of its key is, is requested less and less, at least once a minute", async () => {
     const proto = feedOf("secret-a", "v2", "proto");
     await using flow = specFlow({ preload: [a, proto] });
     flow.source.answer(proto, failed("status"));
@@ -74,21 +74,21 @@ describe("Retry-After", () => {
     [86_400_000, 60_000],
     [Number.POSITIVE_INFINITY, 60_000],
   ])(
-    "of %d ms is honoured: the next request comes after %d ms, or a little later",
+    "of %d ms is honored: the next request comes after %d ms, or a little later",
     async (retryAfterMs, expectedMs) => {
       await using flow = specFlow();
-      await flow.firstSight(a);
+      await flow.cacheMiss(a);
       flow.source.answer(a, failed("status", retryAfterMs));
       await flow.clock.advance(2 * MINUTE_MS);
       const [, first = 0, second = 0] = flow.source.timesAsked(a);
-      // Spread, since it may name one moment for all feeds of all relays.
+      // Spread, because it may be the same date for all feeds of all relays.
       expect(second - first).toBeWithin(expectedMs, expectedMs + POLL_INTERVAL_MS / 10 + 1);
     },
   );
 
-  test("shorter than the interval changes nothing", async () => {
+  test("that is shorter than the interval changes nothing", async () => {
     await using flow = specFlow();
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     flow.source.answer(a, failed("status", 1_000));
     await flow.clock.advance(MINUTE_MS);
     expectGaps(flow.source.timesAsked(a), [10_000, 10_000, 10_000]);

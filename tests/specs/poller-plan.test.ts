@@ -9,12 +9,12 @@ const b = feedOf("secret-b");
 const HOUR_MS = 3_600_000;
 
 describe("another interval", () => {
-  test("counts from the last poll: who waited for less waits for the rest of it", async () => {
+  test("counts from the last poll: a feed that has waited less waits for the rest", async () => {
     await using flow = specFlow();
-    flow.poller.follow({ intervalMs: HOUR_MS, preload: [] });
-    await flow.firstSight(a);
+    flow.poller.reconfigure({ intervalMs: HOUR_MS, preload: [] });
+    await flow.cacheMiss(a);
     await flow.clock.advance(POLL_INTERVAL_MS);
-    flow.poller.follow({ intervalMs: 3 * POLL_INTERVAL_MS, preload: [] });
+    flow.poller.reconfigure({ intervalMs: 3 * POLL_INTERVAL_MS, preload: [] });
     await flow.clock.advance(1.6 * POLL_INTERVAL_MS);
     expect(flow.source.count(a)).toBe(1);
     await flow.clock.advance(0.5 * POLL_INTERVAL_MS);
@@ -23,13 +23,13 @@ describe("another interval", () => {
     expect(flow.source.count(a)).toBeWithin(11, 14);
   });
 
-  test("that is over for all does not send them upstream at one moment", async () => {
+  test("for which all feeds are overdue does not make them poll at the same time", async () => {
     await using flow = specFlow();
-    flow.poller.follow({ intervalMs: HOUR_MS, preload: [] });
+    flow.poller.reconfigure({ intervalMs: HOUR_MS, preload: [] });
     const feeds = Array.from({ length: 40 }, (_, at) => feedOf(`secret-${at}`));
-    for (const feed of feeds) await flow.firstSight(feed);
+    for (const feed of feeds) await flow.cacheMiss(feed);
     await flow.clock.advance(HOUR_MS / 2);
-    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [] });
+    flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS, preload: [] });
     await flow.clock.advance(POLL_INTERVAL_MS / 4);
     const early = feeds.filter((feed) => flow.source.count(feed) > 1).length;
     expect(early).toBeWithin(1, 30);
@@ -37,23 +37,23 @@ describe("another interval", () => {
     for (const feed of feeds) expect(flow.source.count(feed)).toBeGreaterThan(1);
   });
 
-  test("keeps what upstream asked for", async () => {
+  test("keeps Retry-After", async () => {
     await using flow = specFlow();
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     flow.source.answer(a, failed("status", 5 * POLL_INTERVAL_MS));
     await flow.clock.advance(POLL_INTERVAL_MS);
     const polled = flow.source.count(a);
-    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS / 10, preload: [] });
+    flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS / 10, preload: [] });
     await flow.clock.advance(3.5 * POLL_INTERVAL_MS);
     expect(flow.source.count(a)).toBe(polled);
   });
 
-  test("the same as before wakes nobody", async () => {
+  test("that is the same as before interrupts no wait", async () => {
     await using flow = specFlow();
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     for (let times = 0; times < 20; times++) {
       await flow.clock.advance(POLL_INTERVAL_MS / 10);
-      flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [] });
+      flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS, preload: [] });
     }
     expect(flow.source.count(a)).toBeWithin(2, 4);
     expect(flow.clock.sleeping).toBe(1);
@@ -61,13 +61,13 @@ describe("another interval", () => {
 });
 
 describe("other preloaded feeds", () => {
-  test("one that came is polled at once, one that went is polled no more unless it is held", async () => {
+  test("polls an added feed at once, and a removed one no more unless it is held", async () => {
     await using flow = specFlow({ preload: [a, b] });
     flow.source.answer(b, failed("broken"));
     flow.poller.start();
     await flow.clock.advance(POLL_INTERVAL_MS);
     const c = feedOf("secret-c");
-    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [c] });
+    flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS, preload: [c] });
     await flow.clock.advance(1);
     expect(flow.store.peek(c)?.snapshot.lcut).toBe(1);
     const [ofA, ofB] = [flow.source.count(a), flow.source.count(b)];
@@ -76,7 +76,7 @@ describe("other preloaded feeds", () => {
     expect(flow.source.count(b)).toBe(ofB);
   });
 
-  test("stay where there is too little room, and those that went make some", async () => {
+  test("are not evicted if there are too many keys, and removed ones are", async () => {
     await using flow = specFlow({
       maxKeys: 2,
       preload: [a, b],
@@ -85,10 +85,10 @@ describe("other preloaded feeds", () => {
     flow.poller.start();
     await flow.clock.advance(1);
     const c = feedOf("secret-c");
-    expect((await flow.firstSight(c)).kind).toBe("full");
+    expect((await flow.cacheMiss(c)).kind).toBe("full");
     flow.store.pin([sdkKeyOf("secret-b")]);
-    flow.poller.follow({ intervalMs: POLL_INTERVAL_MS, preload: [b] });
-    expect((await flow.firstSight(c)).kind).toBe("fresh");
+    flow.poller.reconfigure({ intervalMs: POLL_INTERVAL_MS, preload: [b] });
+    expect((await flow.cacheMiss(c)).kind).toBe("fresh");
     expect(flow.store.peek(a)).toBeUndefined();
     expect(flow.clock.sleeping).toBe(2);
   });

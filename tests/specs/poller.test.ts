@@ -9,11 +9,11 @@ const a = feedOf("secret-a");
 const b = feedOf("secret-b");
 const c = feedOf("secret-c");
 
-/** Ms from each request to the next. */
+/** Returns the ms from each request to the next. */
 const gaps = (times: readonly number[]): readonly number[] =>
   times.slice(1).map((time, index) => time - (times[index] ?? 0));
 
-/** Once per interval, less at most a tenth. */
+/** Expects one request per interval, less up to a tenth. */
 const expectOnTime = (times: readonly number[], atLeast: number): void => {
   expect(times.length).toBeGreaterThanOrEqual(atLeast);
   for (const gap of gaps(times)) {
@@ -22,11 +22,11 @@ const expectOnTime = (times: readonly number[], atLeast: number): void => {
   }
 };
 
-describe("what is held", () => {
-  test("is polled once per interval, each feed for itself, with what is held as sinceTime", async () => {
+describe("a held feed", () => {
+  test("is polled once per interval in its own loop, with its lcut as sinceTime", async () => {
     await using flow = specFlow();
     const feeds = [a, feedOf("secret-a", "v1"), feedOf("secret-a", "v2", "proto"), b, c];
-    for (const feed of feeds) await flow.firstSight(feed);
+    for (const feed of feeds) await flow.cacheMiss(feed);
     await flow.clock.advance(10 * POLL_INTERVAL_MS);
     for (const feed of feeds) expectOnTime(flow.source.timesAsked(feed), 11);
     expect(flow.source.asked.map(({ sinceTime }) => sinceTime)).toEqual(
@@ -34,9 +34,9 @@ describe("what is held", () => {
     );
   });
 
-  test("is polled in time, however long another feed's request hangs", async () => {
+  test("is polled in time even if another feed's request hangs", async () => {
     await using flow = specFlow();
-    for (const feed of [a, b, c]) await flow.firstSight(feed);
+    for (const feed of [a, b, c]) await flow.cacheMiss(feed);
     const answer = flow.source.hang(a);
     await flow.clock.advance(30 * POLL_INTERVAL_MS);
     expect(flow.source.count(a)).toBe(2);
@@ -47,9 +47,9 @@ describe("what is held", () => {
     expect(flow.source.count(a)).toBe(3);
   });
 
-  test("gets what a poll finds, and keeps what it has where a poll finds less", async () => {
+  test("gets a newer version from a poll, and keeps its version otherwise", async () => {
     await using flow = specFlow();
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     for (const [outcome, lcut] of [
       [version(5), 5],
       [version(4), 5],
@@ -65,42 +65,42 @@ describe("what is held", () => {
 });
 
 describe("polling ends", () => {
-  test("for a key that made room, and begins anew with it, once per interval", async () => {
+  test("for an evicted key, and starts again with it, once per interval", async () => {
     await using flow = specFlow({ maxKeys: 1 });
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     await flow.clock.advance(2 * POLL_INTERVAL_MS);
-    await flow.firstSight(b);
+    await flow.cacheMiss(b);
     const polled = flow.source.count(a);
     await flow.clock.advance(5 * POLL_INTERVAL_MS);
     expect([flow.source.count(a), flow.clock.sleeping]).toEqual([polled, 1]);
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     await flow.clock.advance(5 * POLL_INTERVAL_MS);
     expectOnTime(flow.source.timesAsked(a).slice(polled), 6);
     expect(flow.clock.sleeping).toBe(1);
   });
 
-  test("for a key that upstream does not know any more, where that clears it", async () => {
+  test("for a key that upstream rejects, if that clears it", async () => {
     await using flow = specFlow({ clearOnUnauthorized: true });
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     flow.source.answer(a, unauthorized);
     await flow.clock.advance(10 * POLL_INTERVAL_MS);
     expect([flow.source.count(a), flow.clock.sleeping, flow.store.keyCount]).toEqual([2, 0, 0]);
   });
 
-  test("for a key that made room while its poll was in flight: that brings it not back", async () => {
+  test("for a key that is evicted while its poll is in flight, which does not bring it back", async () => {
     await using flow = specFlow({ maxKeys: 1 });
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     const answer = flow.source.hang(a);
     await flow.clock.advance(POLL_INTERVAL_MS);
-    await flow.firstSight(b);
+    await flow.cacheMiss(b);
     answer(version(2));
     await settle();
     expect([...flow.store.held()].map(({ feed }) => feed)).toEqual([b]);
   });
 
-  test("for all with disposal: asleep, backing off or in flight", async () => {
+  test("for all feeds with disposal, whether they sleep, back off or are in flight", async () => {
     const flow = specFlow({ preload: [c] });
-    for (const feed of [a, b]) await flow.firstSight(feed);
+    for (const feed of [a, b]) await flow.cacheMiss(feed);
     flow.source.answer(c, failed("unreachable"));
     const answer = flow.source.hang(b);
     flow.poller.start();
@@ -113,7 +113,7 @@ describe("polling ends", () => {
     expect([flow.clock.sleeping, flow.source.asked.length]).toEqual([0, asked]);
   });
 
-  test("for what comes to be held after disposal too", async () => {
+  test("also for a feed that is held after disposal", async () => {
     const flow = specFlow();
     await flow.poller[Symbol.asyncDispose]();
     flow.store.publish(snapshotOf(a, 1));
@@ -125,7 +125,7 @@ describe("polling ends", () => {
 describe("a preloaded feed", () => {
   const preloaded = (feed: Feed) => ({ preload: [feed], pinned: [sdkKeyOf(feed.sdkKey)] });
 
-  test("is fetched at the start, and polled from then on", async () => {
+  test("is fetched at the start and polled from then on", async () => {
     await using flow = specFlow(preloaded(a));
     await flow.clock.advance(POLL_INTERVAL_MS);
     expect(flow.source.asked).toHaveLength(0);
@@ -136,7 +136,7 @@ describe("a preloaded feed", () => {
     expectOnTime(flow.source.timesAsked(a), 11);
   });
 
-  test("is asked for until it is there, and polled once per interval after that", async () => {
+  test("is requested until it is held, and polled once per interval after that", async () => {
     await using flow = specFlow(preloaded(a));
     flow.source.answer(a, failed("status"));
     flow.poller.start();
@@ -149,20 +149,20 @@ describe("a preloaded feed", () => {
     expectOnTime(flow.source.timesAsked(a).slice(before), 9);
   });
 
-  test("is polled once per interval as soon as a client's own first request made it held", async () => {
+  test("is polled once per interval as soon as a client's cache miss made it held", async () => {
     await using flow = specFlow(preloaded(a));
     flow.source.answer(a, failed("status"));
     flow.poller.start();
     await flow.clock.advance(20 * POLL_INTERVAL_MS);
     flow.source.answer(a, version(1));
-    await flow.firstSight(a);
+    await flow.cacheMiss(a);
     const before = flow.source.count(a);
     await flow.clock.advance(10 * POLL_INTERVAL_MS);
     expectOnTime(flow.source.timesAsked(a).slice(before), 10);
     expect(flow.clock.sleeping).toBe(1);
   });
 
-  test("is asked for again when it was cleared", async () => {
+  test("is requested again after it was cleared", async () => {
     await using flow = specFlow({ ...preloaded(a), clearOnUnauthorized: true });
     flow.poller.start();
     await flow.clock.advance(0);

@@ -10,16 +10,16 @@ const MAX_BYTES = 64 * 1024 * 1024;
 
 const spec = specV2({ lcut: 1_700_000_000_000, sdkKey: SDK_KEY });
 
-/** Where a body may be cut; 0 leaves nothing of it. */
+/** Where a body is truncated; 0 leaves nothing of it. */
 const cuts = (body: Uint8Array) => Array.from({ length: body.length }, (_, at) => body.subarray(0, at));
 
-/** What became of each cut body; whole bodies tell that they would have been taken. */
+/** The outcome of each truncated body. The whole bodies must be accepted. */
 async function outcomes(body: Uint8Array, of: (cut: Uint8Array) => Parameters<typeof refusal>[0]) {
   expect(await refusal(of(body))).toBe("prepared");
   return new Set(await Promise.all(cuts(body).map((cut) => refusal(of(cut)))));
 }
 
-/** As servers do that compress while they send: the end is a block of its own. */
+/** As servers compress while they send: the end is a separate block. */
 async function streamedZstd(bytes: Uint8Array): Promise<Uint8Array> {
   const stream = createZstdCompress();
   stream.write(bytes);
@@ -27,7 +27,7 @@ async function streamedZstd(bytes: Uint8Array): Promise<Uint8Array> {
   return Buffer.concat(await Array.fromAsync(stream as AsyncIterable<Buffer>));
 }
 
-describe("a body that is cut short anywhere is refused", () => {
+describe("a body that is truncated anywhere is refused", () => {
   test("JSON without a coding", async () => {
     expect(await outcomes(jsonBytes(spec), (cut) => raw(cut, ""))).toEqual(new Set(["malformed"]));
   });
@@ -42,18 +42,18 @@ describe("a body that is cut short anywhere is refused", () => {
     expect(reasons).not.toContain("prepared");
   });
 
-  // Bun's zstdDecompress takes the end of the input for the end of the frame.
+  // Bun's zstdDecompress treats the end of the input as the end of the frame.
   test("JSON as zstd with a checksum", async () => {
     const reasons = await outcomes(compress.zstd(jsonBytes(spec)), (cut) => raw(cut, "zstd"));
     expect(reasons).not.toContain("prepared");
   });
 
-  test("JSON as zstd that was compressed while it was sent", async () => {
+  test("JSON as streamed zstd", async () => {
     const reasons = await outcomes(await streamedZstd(jsonBytes(spec)), (cut) => raw(cut, "zstd"));
     expect(reasons).not.toContain("prepared");
   });
 
-  test("protobuf, cut after and before it was compressed", async () => {
+  test("protobuf, truncated after and before it was compressed", async () => {
     const envelopes = specEnvelopes({ lcut: 1, sdkKey: SDK_KEY });
     const { body } = rawProto(envelopes);
     const compressed = await outcomes(body, (cut) => raw(cut, "statsig-br", { format: "proto" }));
@@ -61,7 +61,7 @@ describe("a body that is cut short anywhere is refused", () => {
     expect(await outcomes(envelopes, (cut) => rawProto(cut))).toEqual(new Set(["malformed"]));
   });
 
-  test("whatever the JSON says", async () => {
+  test("any JSON", async () => {
     const object = fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 5 });
     const coding = fc.constantFrom("identity", "gzip", "deflate", "br");
     const property = fc.asyncProperty(
@@ -78,7 +78,7 @@ describe("a body that is cut short anywhere is refused", () => {
   });
 });
 
-describe("a body with something behind its end is refused, since clients would get that too", () => {
+describe("a body with trailing bytes is refused, because clients would get them too", () => {
   test.each(["identity", "gzip"] as const)("%s", async (coding) => {
     const body = Buffer.concat([compress[coding](jsonBytes(spec)), Buffer.from("junk")]);
     expect(await refusal(raw(body, coding))).not.toBe("prepared");
@@ -96,7 +96,7 @@ describe("a body with something behind its end is refused, since clients would g
   });
 });
 
-describe("bytes that mean nothing are refused", () => {
+describe("random bytes are refused", () => {
   const bytes = fc.uint8Array({ maxLength: 300, size: "max" });
 
   test("as JSON in every coding", async () => {
@@ -116,7 +116,7 @@ describe("bytes that mean nothing are refused", () => {
     await fc.assert(property, { numRuns: 500 });
   });
 
-  test("no change of one byte makes another text of a gzip or checksummed zstd body", async () => {
+  test("a change of one byte never yields another text from a gzip or checksummed zstd body", async () => {
     for (const coding of ["gzip", "zstd"] as const) {
       const whole = compress[coding](jsonBytes(spec));
       const at = fc.nat(whole.length - 1);
@@ -132,7 +132,7 @@ describe("bytes that mean nothing are refused", () => {
   });
 });
 
-test("a small body that decodes to more than there may be is refused", async () => {
+test("a small body that decodes to more than the limit is refused", async () => {
   const megabyte = zstdCompressSync(new Uint8Array(1024 * 1024));
   const bomb = Buffer.concat(Array.from({ length: 257 }, () => megabyte));
   expect(await refusal(raw(bomb, "zstd"))).toBe("too_large");

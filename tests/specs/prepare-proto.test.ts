@@ -21,7 +21,7 @@ import {
 
 const LCUT = 1_700_000_000_000;
 const { DONE, TOP_LEVEL, FEATURE_GATE } = SpecsEnvelopeKind;
-/** Of a later version of the protocol. */
+/** A kind of a later version of the protocol. */
 const UNKNOWN_KIND = 100 as SpecsEnvelopeKind;
 
 const envelope = (kind: SpecsEnvelopeKind, data?: Uint8Array): Uint8Array =>
@@ -50,12 +50,12 @@ describe("a protobuf payload", () => {
     );
   });
 
-  test("may hold kinds that nobody knows yet, and come in any order before DONE", async () => {
+  test("may have unknown kinds, and any order before DONE", async () => {
     const future = envelope(UNKNOWN_KIND, new Uint8Array(300));
     expect(await refusal(ofEnvelopes(gate, future, topLevel(), gate, done))).toBe("prepared");
   });
 
-  test("has the version of x-since-time where that was sent, that of its time else, or is refused", async () => {
+  test("has the version of x-since-time, or else of its time, or is refused", async () => {
     const envelopes = Buffer.concat([topLevel(), done]);
     expect((await prepared(rawProto(envelopes, { headerLcut: LCUT + 1 }))).lcut).toBe(LCUT + 1);
     expect((await prepared(rawProto(envelopes))).lcut).toBe(LCUT);
@@ -64,7 +64,7 @@ describe("a protobuf payload", () => {
     }
   });
 
-  test("without updates is no update", async () => {
+  test("without updates is a no-update", async () => {
     expect(await refusal(ofEnvelopes(topLevel({ hasUpdates: false }), done))).toBe("no_update");
     expect(await refusal(ofEnvelopes(envelope(TOP_LEVEL), done))).toBe("no_update");
   });
@@ -74,14 +74,14 @@ describe("hashed_sdk_key_used in TOP_LEVEL's rest", () => {
   const withHash = (hash: unknown) =>
     ofEnvelopes(topLevel({ rest: jsonBytes({ id_lists: {}, hashed_sdk_key_used: hash }) }), done);
 
-  test("of this key is right, of another is refused, and may be missing", async () => {
+  test("must belong to this key, but may be missing", async () => {
     expect(await refusal(withHash(djb2(SDK_KEY)))).toBe("prepared");
     expect(await refusal(withHash(Number(djb2(SDK_KEY))))).toBe("prepared");
     expect(await refusal(withHash(undefined))).toBe("prepared");
     expect(await refusal(withHash(djb2("secret-other")))).toBe("other_key");
   });
 
-  test("is not looked for in a rest that is no JSON: that is refused", async () => {
+  test("is required to be in JSON: another rest is refused", async () => {
     for (const rest of ["{", "[]", "null", "\u0000"]) {
       const bytes = new TextEncoder().encode(rest);
       expect(await refusal(ofEnvelopes(topLevel({ rest: bytes }), done))).toBe("malformed");
@@ -94,7 +94,7 @@ describe("a protobuf payload is refused", () => {
     expect(await refusal(rawProto(specEnvelopes({ lcut: LCUT }, { withDone: false })))).toBe("malformed");
   });
 
-  test("where DONE is not the last", async () => {
+  test("if DONE is not the last envelope", async () => {
     expect(await refusal(ofEnvelopes(topLevel(), done, gate))).toBe("malformed");
     expect(await refusal(ofEnvelopes(done, topLevel()))).toBe("malformed");
   });
@@ -105,12 +105,12 @@ describe("a protobuf payload is refused", () => {
     expect(await refusal(ofEnvelopes())).toBe("malformed");
   });
 
-  test("with bytes behind DONE that are no envelope", async () => {
+  test("with bytes after DONE that are not an envelope", async () => {
     expect(await refusal(ofEnvelopes(topLevel(), done, new Uint8Array([200])))).toBe("malformed");
   });
 
   test.each(["", "identity", "gzip", "br", "zstd", "other"])(
-    "where it is labelled %p: SDKs take statsig-br alone",
+    "if it is labeled %p: SDKs accept only statsig-br",
     async (coding) => {
       const envelopes = new Uint8Array(specEnvelopes({ lcut: LCUT }));
       for (const body of [envelopes, ...Object.values(compress).map((each) => each(envelopes))]) {
@@ -119,12 +119,12 @@ describe("a protobuf payload is refused", () => {
     },
   );
 
-  test.each(["identity", "gzip", "deflate", "zstd"] as const)("where it is %s in truth", async (coding) => {
+  test.each(["identity", "gzip", "deflate", "zstd"] as const)("if it is actually %s", async (coding) => {
     const body = compress[coding](new Uint8Array(specEnvelopes({ lcut: LCUT })));
     expect(await refusal(raw(body, "statsig-br", { format: "proto" }))).toBe("undecodable");
   });
 
-  test("where it is JSON in truth", async () => {
+  test("if it is actually JSON", async () => {
     const body = compress.br(jsonBytes({ time: LCUT, has_updates: true }));
     expect(await refusal(raw(body, "statsig-br", { format: "proto" }))).toBe("malformed");
   });

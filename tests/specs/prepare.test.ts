@@ -39,7 +39,7 @@ describe("a JSON payload", () => {
     expect(payload.compressed[coding]).toEqual(body);
   });
 
-  test("of another version has another digest", async () => {
+  test("has another digest for another version", async () => {
     const other = await prepared(raw(jsonBytes(specV2({ lcut: LCUT, sdkKey: SDK_KEY, color: "red" })), ""));
     expect(other.digest).not.toBe((await prepared(raw(bytes, ""))).digest);
   });
@@ -51,15 +51,15 @@ describe("a JSON payload", () => {
 });
 
 describe("a JSON payload's version", () => {
-  test("is x-since-time where that was sent", async () => {
+  test("is x-since-time if that was sent", async () => {
     expect((await prepared(raw(bytes, "", { headerLcut: LCUT + 5 }))).lcut).toBe(LCUT + 5);
   });
 
-  test("is the body's time else", async () => {
+  test("is the body's time otherwise", async () => {
     expect((await prepared(raw(jsonBytes(specV1({ lcut: 42 })), ""))).lcut).toBe(42);
   });
 
-  test("may be a day ahead of this machine's clock, but no more: neither the body's time nor the header's", async () => {
+  test("may be up to a day ahead of this machine's clock, in the body and in the header", async () => {
     const hour = 3_600_000;
     const [near, far] = [Date.now() + 23 * hour, Date.now() + 25 * hour];
     const of = (time: number, headerLcut?: number) =>
@@ -70,13 +70,13 @@ describe("a JSON payload's version", () => {
       const preparation = await prepare({ raw: refused, maxBytes: MAX_PAYLOAD_BYTES });
       expect(preparation).toMatchObject({ kind: "refused", reason: "in_future" });
       expect(JSON.stringify(preparation)).toMatch(
-        /the version \d+ is more than 24 h after \S+, which it is here: .*clock is wrong, or its time is not in ms/,
+        /the version \d+ is more than 24 h ahead of this machine's clock \(\S+\): .*clock is wrong, or the version is not in ms/,
       );
     }
   });
 
   test.each([undefined, null, "1700000000000", 1.5, -1, 2 ** 53, {}, true])(
-    "is not to be had of a time %p",
+    "cannot be a time of %p",
     async (time) => {
       expect(await refusal(raw(jsonBytes({ ...spec, time }), ""))).toBe("no_lcut");
       expect((await prepared(raw(jsonBytes({ ...spec, time }), "", { headerLcut: 7 }))).lcut).toBe(7);
@@ -110,19 +110,19 @@ describe("hashed_sdk_key_used", () => {
     expect(await refusal(raw(jsonBytes({ ...without, hashed_sdk_key_used: 1 }), ""))).toBe("other_key");
   });
 
-  test("must be there where the body came from where keys can collide", async () => {
+  test("is required if the body was read from a place where keys can collide", async () => {
     const { hashed_sdk_key_used: _, ...without } = spec;
     expect(await refusal(raw(jsonBytes(without), "", { mustNameKey: true }))).toBe("other_key");
     expect(await refusal(raw(jsonBytes(spec), "", { mustNameKey: true }))).toBe("prepared");
   });
 
-  test("is looked at also where the version stands in the header", async () => {
+  test("is checked also if the version is in the header", async () => {
     const other = jsonBytes(specV2({ lcut: LCUT, sdkKey: "secret-other" }));
     expect(await refusal(raw(other, "", { headerLcut: LCUT }))).toBe("other_key");
   });
 });
 
-describe("what is no JSON object", () => {
+describe("a body that is not a JSON object", () => {
   test.each([
     "",
     " ",
@@ -142,14 +142,14 @@ describe("what is no JSON object", () => {
   });
 
   test.each([[[0xff]], [[0xc3]], [[0xed, 0xa0, 0x80]], [[0xc0, 0xaf]], [[0xf4, 0x90, 0x80, 0x80]]])(
-    "is refused: a string that is no UTF-8, %p",
+    "is refused: a string that is not UTF-8, %p",
     async (broken) => {
       const text = [...new TextEncoder().encode('{"time":1,"a":"'), ...broken, 0x22, 0x7d];
       expect(await refusal(raw(new Uint8Array(text), "", { headerLcut: 1 }))).toBe("malformed");
     },
   );
 
-  test("is refused, or taken, but crashes nothing: 100,000 arrays in each other", async () => {
+  test("crashes nothing, accepted or refused: 100,000 nested arrays", async () => {
     const text = `{"time":1,"deep":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
     expect(["malformed", "prepared"]).toContain(await refusal(raw(new TextEncoder().encode(text), "")));
     const broken = new TextEncoder().encode(`{"time":1,"deep":${"[".repeat(100_000)}`);
@@ -159,7 +159,7 @@ describe("what is no JSON object", () => {
 
 describe("a coding", () => {
   test.each(["lzma", "compress", "gzip, br", "GZIP", "identity, identity"])(
-    "that was not asked for is refused: %p",
+    "that was not requested is refused: %p",
     async (coding) => {
       expect(await refusal(raw(bytes, coding))).toBe("undecodable");
     },
@@ -198,7 +198,7 @@ describe("a body of any length is decoded whole", () => {
     },
   );
 
-  test("of several gzip members, of several zstd frames", async () => {
+  test("also several gzip members and zstd frames", async () => {
     const [one, two] = [ofLength(3 * chunk), new TextEncoder().encode(" ".repeat(chunk + 1))];
     const whole = Buffer.concat([one, two]);
     for (const coding of ["gzip", "zstd"] as const) {
@@ -211,7 +211,7 @@ describe("a body of any length is decoded whole", () => {
   });
 });
 
-test("of many large payloads at once each is right", async () => {
+test("each of many concurrent large payloads is prepared correctly", async () => {
   const specs = Array.from({ length: 6 }, (_, at) =>
     jsonBytes({ time: at + 1, filler: "x".repeat(1_200_000 + at) }),
   );

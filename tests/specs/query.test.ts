@@ -18,8 +18,8 @@ function askable(options: SpecFlowOptions = {}) {
   };
 }
 
-describe("what is held", () => {
-  test("answers without a request to upstream, whatever upstream says meanwhile", async () => {
+describe("a held feed", () => {
+  test("is returned without a request to upstream, whatever upstream responds meanwhile", async () => {
     await using flow = askable();
     expect(await flow.ask()).toMatchObject({ kind: "held", held: { snapshot: { lcut: 1 } } });
     flow.source.otherwise = () => unauthorized;
@@ -29,7 +29,7 @@ describe("what is held", () => {
     expect(flow.source.asked.length).toBe(asked);
   });
 
-  test("goes before a negative answer that is still remembered", async () => {
+  test("takes precedence over an entry of the negative cache", async () => {
     await using flow = askable();
     flow.source.otherwise = () => unauthorized;
     expect(await flow.ask()).toEqual({ kind: "unauthorized" });
@@ -37,7 +37,7 @@ describe("what is held", () => {
     expect(await flow.ask()).toMatchObject({ kind: "held", held: { snapshot: { lcut: 5 } } });
   });
 
-  test("is of this version and format alone", async () => {
+  test("has the requested version and format", async () => {
     await using flow = askable();
     await flow.ask();
     await flow.ask(feedOf("secret-a", "v1"));
@@ -46,7 +46,7 @@ describe("what is held", () => {
   });
 });
 
-test("however many ask for a key at the same moment, upstream is asked once and all get its answer", async () => {
+test("sends upstream one request for all concurrent lookups of a key, which all get its result", async () => {
   for (const outcome of [version(7), unauthorized, failed("unreachable")]) {
     await using flow = askable();
     const answer = flow.source.hang(a);
@@ -59,7 +59,7 @@ test("however many ask for a key at the same moment, upstream is asked once and 
   }
 });
 
-describe("a negative answer", () => {
+describe("an entry of the negative cache", () => {
   test.each([
     ["401", unauthorized, { kind: "unauthorized" }, 30_000],
     ["unreachable", failed("unreachable"), { kind: "unavailable", retryAfterMs: 1_000 }, 1_000],
@@ -81,7 +81,7 @@ describe("a negative answer", () => {
     flow.source.answer(a, outcome);
     for (let times = 0; times < 3; times++) expect(await flow.ask()).toEqual(answer);
     await flow.clock.advance(ttlMs - 1);
-    // As long as is left of it.
+    // The rest of its TTL.
     expect(await flow.ask()).toEqual(answer.kind === "unavailable" ? { ...answer, retryAfterMs: 1 } : answer);
     expect(flow.source.asked).toHaveLength(1);
     flow.source.answer(a, version(1));
@@ -89,9 +89,9 @@ describe("a negative answer", () => {
     expect((await flow.ask()).kind).toBe("held");
   });
 
-  test("that upstream wants to be left alone does not keep a backup that is back from answering", async () => {
+  test("does not keep the relay from reading a backup that is back, even within Retry-After", async () => {
     const backup = new FlakyBackup();
-    backup.shelf.set(feedId(a), snapshotOf(a, 3));
+    backup.entries.set(feedId(a), snapshotOf(a, 3));
     backup.works = false;
     await using flow = askable({ backup });
     flow.source.answer(a, failed("status", 60_000));
@@ -102,7 +102,7 @@ describe("a negative answer", () => {
     expect(flow.source.asked).toHaveLength(1);
   });
 
-  test("is not made longer by being asked for", async () => {
+  test("does not live longer because it is used", async () => {
     await using flow = askable();
     flow.source.answer(a, unauthorized);
     for (let second = 0; second <= 31; second++) {
@@ -112,7 +112,7 @@ describe("a negative answer", () => {
     expect(flow.source.asked).toHaveLength(2);
   });
 
-  test("is that of one key, version and format", async () => {
+  test("is for one key, version and format", async () => {
     await using flow = askable();
     flow.source.answer(a, unauthorized);
     await flow.ask();
@@ -120,8 +120,8 @@ describe("a negative answer", () => {
     expect((await flow.ask(feedOf("secret-a", "v1"))).kind).toBe("held");
   });
 
-  test("is one of so many at most: the oldest is forgotten, valid keys stay", async () => {
-    await using flow = askable({ maxDenials: 10, maxKeys: 1 });
+  test("is evicted when the cache is full; valid keys stay", async () => {
+    await using flow = askable({ maxNegativeEntries: 10, maxKeys: 1 });
     await flow.ask();
     flow.source.otherwise = () => unauthorized;
     const invalid = Array.from({ length: 100 }, (_, index) => feedOf(`secret-invalid-${index}`));
@@ -134,7 +134,7 @@ describe("a negative answer", () => {
     expect((await flow.ask()).kind).toBe("held");
   });
 
-  test("is also the one to a key for which there is no room", async () => {
+  test("is also added for a key for which there is no room", async () => {
     await using flow = askable({ maxKeys: 1, pinned: [sdkKeyOf("secret-a")] });
     await flow.ask();
     const answer = { kind: "unavailable", retryAfterMs: 1_000 } as const;
@@ -144,8 +144,8 @@ describe("a negative answer", () => {
   });
 });
 
-describe("who asks for protobuf where there is none to be had", () => {
-  test("gets JSON that is held, and protobuf as soon as upstream has it", async () => {
+describe("a request for protobuf that is not available", () => {
+  test("returns held JSON, and protobuf as soon as upstream has it", async () => {
     await using flow = askable();
     await flow.ask();
     flow.source.answer(asProto, failed("status"));
@@ -158,7 +158,7 @@ describe("who asks for protobuf where there is none to be had", () => {
     expect(await flow.ask(asProto)).toMatchObject({ kind: "held", held: { feed: asProto } });
   });
 
-  test("gets no JSON of another version, and none that is not held", async () => {
+  test("returns no JSON of another version, and none that is not held", async () => {
     await using flow = askable();
     await flow.ask(feedOf("secret-a", "v1"));
     flow.source.answer(asProto, failed("status"));
@@ -166,7 +166,7 @@ describe("who asks for protobuf where there is none to be had", () => {
     expect(flow.source.count(a)).toBe(0);
   });
 
-  test("is told where upstream does not know the key, though JSON is held", async () => {
+  test("returns unauthorized if upstream rejects the key, even if JSON is held", async () => {
     await using flow = askable();
     await flow.ask();
     flow.source.answer(asProto, unauthorized);
@@ -174,7 +174,7 @@ describe("who asks for protobuf where there is none to be had", () => {
   });
 });
 
-test("a client waits 30 s at most for the first version of a key; it is fetched to its end and held all the same", async () => {
+test("a client waits at most 30 s for the first version of a key, which is still fetched and held", async () => {
   await using flow = askable();
   flow.source.answer(a, async (_, signal, progressed) => {
     for (let second = 0; second < 60; second++) {

@@ -28,8 +28,8 @@ function held(maxStalenessMs?: number) {
 const fromBackup = (feed: Feed): Snapshot => ({ ...snapshotOf(feed, 1), source: "redis" });
 const [other] = [feedOf("secret-other-key-0123456789", "v1")];
 
-describe("what preloaded keys have to do with ready", () => {
-  test("one of which nothing is held is a reason, with its masked key", () => {
+describe("readiness by preloaded keys", () => {
+  test("a key that is not held yet is a reason, which names the masked key", () => {
     const { store, reasons } = held();
     expect(reasons()).toEqual([
       expect.stringMatching(/^1 of 1 preloaded keys have no data yet: secret-fir\*\w{6}$/),
@@ -38,14 +38,14 @@ describe("what preloaded keys have to do with ready", () => {
     expect(reasons()).toEqual([]);
   });
 
-  test("without --max-staleness-in-s age is none", async () => {
+  test("age is not a reason without --max-staleness-in-s", async () => {
     const { clock, store, reasons } = held();
     store.publish(fromBackup(v2));
     await clock.advance(365 * 86_400_000);
     expect(reasons()).toEqual([]);
   });
 
-  test("with it a feed that upstream did not confirm for longer is one, until upstream does", async () => {
+  test("with it, a feed that upstream has not confirmed for longer is a reason until upstream confirms it", async () => {
     const { clock, store, publish, reasons } = held(60_000);
     publish(v1);
     publish(v2);
@@ -62,21 +62,21 @@ describe("what preloaded keys have to do with ready", () => {
     expect(reasons()).toEqual([]);
   });
 
-  test("with it a feed out of a backup is one from the start", () => {
+  test("with it, a feed from a backup is a reason from the start", () => {
     const { store, publish, reasons } = held(60_000);
     publish(v1);
     store.publish(fromBackup(v2));
     expect(reasons()).toEqual([expect.stringMatching(/ v2\/json \(never\)$/)]);
   });
 
-  test("a key that was held once is waited for no longer, whatever becomes of it", () => {
+  test("a key that was held once is no longer waited for, whatever happens to it", () => {
     const { store, reasons } = held(60_000);
     store.publish(fromBackup(v1));
     store.remove(v1, "unauthorized");
     expect(reasons()).toEqual([]);
   });
 
-  test("a revoked key that is served on makes no relay stale: no other one is better off", async () => {
+  test("a revoked key that is still served does not make the relay stale: no other relay could do better", async () => {
     const { clock, store, publish, reasons } = held(60_000);
     publish(v1);
     store.peek(v1)?.revoke(clock);
@@ -86,7 +86,7 @@ describe("what preloaded keys have to do with ready", () => {
     expect(reasons()).toEqual([expect.stringContaining("(61 s ago)")]);
   });
 
-  describe("of many keys", () => {
+  describe("with many keys", () => {
     const keys = Array.from({ length: 4 }, (_, at) => feedOf(`secret-${at}-of-many-0123456789`));
 
     async function stale(count: number, { revoked = 0 } = {}) {
@@ -109,20 +109,20 @@ describe("what preloaded keys have to do with ready", () => {
       expect(await stale(count, { revoked })).toBe(expected);
     });
 
-    test("those that upstream revoked are none, unless it refuses all: then it may refuse this relay alone", async () => {
+    test("revoked keys are not a reason unless all are: then upstream may be rejecting this relay", async () => {
       expect(await stale(3, { revoked: 2 })).toBe(false);
       expect(await stale(4, { revoked: 4 })).toBe(true);
     });
   });
 
-  test("a key that a reload adds is waited for only while the start is not over", () => {
+  test("a key that a reload adds is only waited for during the start", () => {
     const { readiness, publish, store, reasons } = held();
     const missing = () =>
       reasons()
         .join()
         .match(/secret-\w+/g) ?? [];
     const follow = (feeds: readonly Feed[]) =>
-      readiness.follow({ preload: feeds, maxStalenessMs: undefined });
+      readiness.reconfigure({ preload: feeds, maxStalenessMs: undefined });
     follow([...preload, other]);
     expect(missing()).toEqual(["secret-fir", "secret-oth"]);
     publish(v1);
@@ -135,7 +135,7 @@ describe("what preloaded keys have to do with ready", () => {
     expect(missing()).toEqual([]);
   });
 
-  test("a key that is not allowed is not waited for, nor when it is allowed after the start", () => {
+  test("a key that is not allowed is not waited for, not even if it is allowed after the start", () => {
     const allowed = new Set([v1.sdkKey]);
     const store = new SpecStore({ maxKeys: 10, allows: (sdkKey) => allowed.has(sdkKey) });
     const plan = { preload: [v1, other], maxStalenessMs: undefined };
@@ -158,7 +158,7 @@ describe("what preloaded keys have to do with ready", () => {
     expect([reasons(), store.peek(v1)?.confirmedAt]).toEqual([[], clock.now()]);
   });
 
-  test("more than five feeds are not all named", () => {
+  test("names at most five feeds", () => {
     const { clock, store } = held();
     const many = Array.from({ length: 7 }, (_, i) => feedOf(`secret-many-${i}-0123456789`));
     for (const feed of many) store.publish({ ...snapshotOf(feed, 1), source: "local" });
@@ -172,7 +172,7 @@ describe("what preloaded keys have to do with ready", () => {
 describe("--max-staleness-in-s of a relay", () => {
   const stale = "2 of 2 preloaded feeds not confirmed by upstream for 2 s: secret-sta*";
 
-  test("makes every probe fail while upstream is away, and pass again when it is back; specs are served on", async () => {
+  test("makes every probe fail while upstream is down, and pass when it is back; specs are still served", async () => {
     await using upstream = await startUpstream();
     const { sdkKey, lcut } = publishKey(upstream, "secret-stale-0123456789");
     const port = String(await freePort());
@@ -207,7 +207,7 @@ describe("--max-staleness-in-s of a relay", () => {
     expect(relay.output()).not.toContain(sdkKey);
   }, 30_000);
 
-  test("no longer than an interval is refused: no poll could keep it", async () => {
+  test("must be longer than the polling interval", async () => {
     const args = ["--max-staleness-in-s", "10", "-p", "10", "http", "disabled"];
     const { exitCode, stderr } = await runRelay(args);
     expect([exitCode, stderr]).toEqual([

@@ -3,17 +3,17 @@ import fc from "fast-check";
 import { RequestSlots } from "../../src/specs/request-slots.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 
-/** A request: when it is wanted, and after how long each piece of its answer comes. */
+/** A request: when it is made, and the delay of each chunk of its response. */
 const request = fc.record({
   feed: fc.integer({ min: 0, max: 20 }),
-  priority: fc.constantFrom("first_sight" as const, "poll" as const),
+  priority: fc.constantFrom("cache_miss" as const, "poll" as const),
   atMs: fc.integer({ min: 0, max: 6_000 }),
-  isHurried: fc.boolean(),
+  isPrioritized: fc.boolean(),
   piecesAfterMs: fc.array(fc.constantFrom(1, 400, 1_500, 9_000), { maxLength: 6 }),
   endsAfterMs: fc.constantFrom(0, 5, 900, 10_000),
 });
 
-test("whatever requests do, open ones are twice -u at most, all get their turn, and none keeps a slot", async () => {
+test("at most twice -u requests are open, all get their turn, and none keeps a slot", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 9 }),
@@ -22,7 +22,7 @@ test("whatever requests do, open ones are twice -u at most, all get their turn, 
         const clock = new FakeClock();
         const slots = new RequestSlots({ clock, max });
         const never = new AbortController().signal;
-        const underway = new Set<number>();
+        const inFlight = new Set<number>();
         let open = 0;
         let mostOpen = 0;
         let done = 0;
@@ -30,16 +30,16 @@ test("whatever requests do, open ones are twice -u at most, all get their turn, 
           feed,
           priority,
           atMs,
-          isHurried,
+          isPrioritized,
           piecesAfterMs,
           endsAfterMs,
         }: (typeof requests)[0]) => {
           await clock.sleep(atMs, never);
-          // One at a time for each feed, as the refresher has it.
-          if (underway.has(feed)) return;
-          underway.add(feed);
+          // One at a time for each feed, as in the refresher.
+          if (inFlight.has(feed)) return;
+          inFlight.add(feed);
           const taking = slots.take(String(feed), priority);
-          if (isHurried) slots.hurry(String(feed));
+          if (isPrioritized) slots.prioritize(String(feed));
           {
             using slot = await taking;
             mostOpen = Math.max(mostOpen, ++open);
@@ -52,7 +52,7 @@ test("whatever requests do, open ones are twice -u at most, all get their turn, 
             });
             open--;
           }
-          underway.delete(feed);
+          inFlight.delete(feed);
           done++;
         };
         const all = Promise.all(requests.map(run));
@@ -60,10 +60,10 @@ test("whatever requests do, open ones are twice -u at most, all get their turn, 
         await all;
         expect(mostOpen).toBeLessThanOrEqual(2 * max);
         expect(done).toBeGreaterThan(0);
-        expect([slots.waiting, open, underway.size, clock.sleeping]).toEqual([0, 0, 0, 0]);
-        // The places are all there: that many can begin at once.
+        expect([slots.waiting, open, inFlight.size, clock.sleeping]).toEqual([0, 0, 0, 0]);
+        // All slots are free: that many can start at once.
         const free = Array.from({ length: max }, (_, at) =>
-          slots.take(`new-${at}`, at % 2 ? "poll" : "first_sight"),
+          slots.take(`new-${at}`, at % 2 ? "poll" : "cache_miss"),
         );
         await Promise.all(free);
       },

@@ -9,7 +9,7 @@ import { POLL_INTERVAL_MS, type SpecFlowOptions, specFlow } from "../support/spe
 const feedsOf = (name: string, count: number) =>
   Array.from({ length: count }, (_, at) => feedOf(`secret-${name}-${at}`));
 
-/** After so long without a byte a request ends, as upstream's time limit has it. */
+/** Time limit of a request without a byte, as upstream's. */
 const HANGS_MS = 10_000;
 
 function slowFlow(options: SpecFlowOptions = {}) {
@@ -17,7 +17,7 @@ function slowFlow(options: SpecFlowOptions = {}) {
   const { clock, source } = flow;
   return {
     ...flow,
-    /** From now on upstream takes the feeds' requests and never answers. */
+    /** Makes upstream accept the feeds' requests and never respond. */
     hang(feeds: readonly Feed[]) {
       for (const feed of feeds) {
         source.answer(feed, async (_, signal): Promise<FetchOutcome> => {
@@ -26,7 +26,7 @@ function slowFlow(options: SpecFlowOptions = {}) {
         });
       }
     },
-    /** Each of their requests takes so long, and makes progress all the time. */
+    /** Makes each of their requests take this long, with steady progress. */
     drip(feeds: readonly Feed[], forMs: number) {
       for (const feed of feeds) {
         source.answer(feed, async (sinceTime, signal, progressed): Promise<FetchOutcome> => {
@@ -47,41 +47,41 @@ function slowFlow(options: SpecFlowOptions = {}) {
   };
 }
 
-describe("70 keys that hang, with 64 places", () => {
-  test("delay no poll of 30 others by more than a second or two, and no first sight", async () => {
+describe("70 keys that hang, with 64 slots", () => {
+  test("delay no poll of 30 others by more than a second or two, and no cache miss", async () => {
     const [working, hanging] = [feedsOf("works", 30), feedsOf("hangs", 70)];
     await using flow = slowFlow();
-    await Promise.all([...hanging, ...working].map((feed) => flow.firstSight(feed)));
+    await Promise.all([...hanging, ...working].map((feed) => flow.cacheMiss(feed)));
     flow.hang(hanging);
     const from = flow.clock.now();
     for (let minute = 0; minute < 5; minute++) {
       await flow.clock.advance(60_000);
       const fresh = feedOf(`secret-fresh-${minute}`);
-      expect((await flow.firstSight(fresh)).kind).toBe("fresh");
+      expect((await flow.cacheMiss(fresh)).kind).toBe("fresh");
     }
     for (const feed of working) {
       expect(flow.longestGapMs(feed, from)).toBeLessThanOrEqual(POLL_INTERVAL_MS + 2_000);
     }
     expect(flow.source.mostInFlight).toBeLessThanOrEqual(128);
-    // They are still asked for, so that it is seen when they come back.
+    // They are still requested, to notice when they recover.
     for (const feed of hanging)
       expect(flow.source.timesAsked(feed).filter((at) => at > from).length).toBeGreaterThan(3);
   });
 
-  test("that hang from the start delay nobody's first sight by more than a second or two", async () => {
+  test("that hang from the start delay no cache miss by more than a second or two", async () => {
     const [working, hanging] = [feedsOf("works", 30), feedsOf("hangs", 70)];
     await using flow = slowFlow();
     flow.hang(hanging);
-    for (const feed of hanging) void flow.firstSight(feed);
-    const firsts = Promise.all(working.map((feed) => flow.firstSight(feed)));
+    for (const feed of hanging) void flow.cacheMiss(feed);
+    const firsts = Promise.all(working.map((feed) => flow.cacheMiss(feed)));
     await flow.clock.advance(2_000);
     expect(new Set((await firsts).map(({ kind }) => kind))).toEqual(new Set(["fresh"]));
   });
 
-  test("are polled as before within an interval after they answer again", async () => {
+  test("are polled as before within an interval after they recover", async () => {
     const hanging = feedsOf("hangs", 70);
     await using flow = slowFlow();
-    await Promise.all(hanging.map((feed) => flow.firstSight(feed)));
+    await Promise.all(hanging.map((feed) => flow.cacheMiss(feed)));
     flow.hang(hanging);
     await flow.clock.advance(60_000);
     for (const feed of hanging) flow.source.answer(feed, version(2));
@@ -90,25 +90,22 @@ describe("70 keys that hang, with 64 places", () => {
   });
 });
 
-test.each([1, 2, 3, 8])(
-  "with -u %d too, keys that hang take their turns apart from the others",
-  async (maxInFlight) => {
-    const [working, hanging] = [feedsOf("works", 3), feedsOf("hangs", 20)];
-    await using flow = slowFlow({ maxInFlight });
-    await Promise.all([...hanging, ...working].map((feed) => flow.firstSight(feed)));
-    flow.hang(hanging);
-    // Until it is known which hang.
-    await flow.clock.advance(300_000);
-    const from = flow.clock.now();
-    await flow.clock.advance(120_000);
-    for (const feed of working) {
-      expect(flow.longestGapMs(feed, from)).toBeLessThanOrEqual(POLL_INTERVAL_MS + 1_000);
-    }
-    expect(flow.source.mostInFlight).toBeLessThanOrEqual(2 * maxInFlight);
-  },
-);
+test.each([1, 2, 3, 8])("with -u %d too, hanging keys do not delay the others", async (maxInFlight) => {
+  const [working, hanging] = [feedsOf("works", 3), feedsOf("hangs", 20)];
+  await using flow = slowFlow({ maxInFlight });
+  await Promise.all([...hanging, ...working].map((feed) => flow.cacheMiss(feed)));
+  flow.hang(hanging);
+  // Until the suspects are known.
+  await flow.clock.advance(300_000);
+  const from = flow.clock.now();
+  await flow.clock.advance(120_000);
+  for (const feed of working) {
+    expect(flow.longestGapMs(feed, from)).toBeLessThanOrEqual(POLL_INTERVAL_MS + 1_000);
+  }
+  expect(flow.source.mostInFlight).toBeLessThanOrEqual(2 * maxInFlight);
+});
 
-test("requests that make progress are never more than -u at once, and leave a quarter to first sights", async () => {
+test("at most -u requests make progress at the same time, and polls leave a quarter to cache misses", async () => {
   const [slow, waiting] = [feedsOf("slow", 40), feedsOf("waits", 2)];
   await using flow = slowFlow({ maxInFlight: 8 });
   flow.drip(slow, 20_000);
@@ -116,27 +113,27 @@ test("requests that make progress are never more than -u at once, and leave a qu
   await flow.clock.advance(5_000);
   expect(flow.source.asked).toHaveLength(6);
   flow.drip(waiting, 20_000);
-  for (const feed of waiting) void flow.firstSight(feed);
+  for (const feed of waiting) void flow.cacheMiss(feed);
   await settle();
   expect(flow.source.asked).toHaveLength(8);
-  void flow.firstSight(feedOf("secret-too-many"));
+  void flow.cacheMiss(feedOf("secret-too-many"));
   await flow.clock.advance(5_000);
   expect(flow.source.mostInFlight).toBe(8);
 });
 
-test("first sights, however many hang, leave a quarter to polls", async () => {
+test("cache misses leave a quarter to polls, however many hang", async () => {
   const polled = feedOf("secret-polled");
   const hanging = feedsOf("hangs", 300);
   await using flow = slowFlow({ maxInFlight: 16 });
-  await flow.firstSight(polled);
+  await flow.cacheMiss(polled);
   flow.hang(hanging);
-  for (const feed of hanging) void flow.firstSight(feed);
+  for (const feed of hanging) void flow.cacheMiss(feed);
   const from = flow.clock.now();
   await flow.clock.advance(120_000);
   expect(flow.longestGapMs(polled, from)).toBeLessThanOrEqual(POLL_INTERVAL_MS + 1_000);
 });
 
-test("what upstream answers late, but answers, is no suspect: it shares all places", async () => {
+test("a feed with late responses is not a suspect: it shares all slots", async () => {
   const feeds = feedsOf("late", 200);
   await using flow = slowFlow();
   flow.source.otherwise = async (_, signal, progressed) => {
@@ -144,7 +141,7 @@ test("what upstream answers late, but answers, is no suspect: it shares all plac
     progressed();
     return version(1);
   };
-  const all = Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+  const all = Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
   await flow.clock.advance(12_000);
   expect(new Set((await all).map(({ kind }) => kind))).toEqual(new Set(["fresh"]));
 });
@@ -153,10 +150,10 @@ describe("polls that wait longer than the interval", () => {
   const kinds = (flow: ReturnType<typeof slowFlow>) =>
     flow.events.map(({ kind }) => kind).filter((kind) => kind.startsWith("spec_polls"));
 
-  test("time after time are reported, until they begin in time again", async () => {
+  test("repeatedly are reported, until they start in time again", async () => {
     const feeds = feedsOf("slow", 40);
     await using flow = slowFlow({ maxInFlight: 3 });
-    await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+    await Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
     flow.drip(feeds, 2_000);
     await flow.clock.advance(120_000);
     expect(flow.events.findLast(({ kind }) => kind === "spec_polls_delayed")).toMatchObject({
@@ -169,10 +166,10 @@ describe("polls that wait longer than the interval", () => {
     expect(kinds(flow).filter((kind) => kind === "spec_polls_on_time")).toHaveLength(1);
   });
 
-  test("once, as after a burst, are not", async () => {
+  test("once, as after a burst, are not reported", async () => {
     const feeds = feedsOf("slow", 40);
     await using flow = slowFlow({ maxInFlight: 3 });
-    await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+    await Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
     flow.drip(feeds, 2_000);
     await flow.clock.advance(35_000);
     for (const feed of feeds) flow.source.answer(feed, { kind: "no_update" });
@@ -182,19 +179,19 @@ describe("polls that wait longer than the interval", () => {
     expect(kinds(flow)).toEqual([]);
   });
 
-  test("are reported also where each request lasts for several intervals", async () => {
+  test("are reported also if each request lasts for several intervals", async () => {
     const feeds = feedsOf("slow", 3);
     await using flow = slowFlow({ maxInFlight: 1 });
-    await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+    await Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
     flow.drip(feeds, 45_000);
     await flow.clock.advance(300_000);
     expect(kinds(flow)).toContain("spec_polls_delayed");
   });
 
-  test("since they hung before are not: no larger -u would help", async () => {
+  test("because they hung before are not reported: a larger -u would not help", async () => {
     const feeds = feedsOf("hangs", 100);
     await using flow = slowFlow({ maxInFlight: 4 });
-    await Promise.all(feeds.map((feed) => flow.firstSight(feed)));
+    await Promise.all(feeds.map((feed) => flow.cacheMiss(feed)));
     flow.hang(feeds);
     await flow.clock.advance(1_200_000);
     const from = flow.events.length;
@@ -203,7 +200,7 @@ describe("polls that wait longer than the interval", () => {
   });
 });
 
-test("Retry-After is passed on to who asked, up to a minute", async () => {
+test("Retry-After is passed on to the caller, up to a minute", async () => {
   await using flow = slowFlow();
   const feed = feedOf("secret-throttled");
   for (const [named, waited] of [
@@ -212,6 +209,6 @@ test("Retry-After is passed on to who asked, up to a minute", async () => {
     [86_400_000, 60_000],
   ] as const) {
     flow.source.answer(feed, failed("status", named));
-    expect(await flow.firstSight(feed)).toMatchObject({ kind: "failed", retryAfterMs: waited });
+    expect(await flow.cacheMiss(feed)).toMatchObject({ kind: "failed", retryAfterMs: waited });
   }
 });

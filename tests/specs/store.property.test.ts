@@ -7,7 +7,7 @@ import { feedOf, sdkKeyOf, snapshotOf } from "../support/specs/snapshots.ts";
 const MAX_KEYS = 3;
 const PINNED = sdkKeyOf("key-0");
 
-type Happening =
+type Step =
   | { readonly kind: "publish"; readonly feed: Feed; readonly lcut: number }
   | { readonly kind: "remove" | "find" | "follow"; readonly feed: Feed }
   | { readonly kind: "unfollow"; readonly which: number };
@@ -20,7 +20,7 @@ const feed = fc
   })
   .map(({ key, version, format }) => feedOf(key, version, format));
 
-const happening: fc.Arbitrary<Happening> = fc.oneof(
+const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ kind: fc.constant("publish"), feed, lcut: fc.nat(9) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("remove", "find", "follow", "find"), feed }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("unfollow"), which: fc.nat() }) },
@@ -37,13 +37,13 @@ class Follower {
   }
 }
 
-/** A store, and what was seen of it from the outside. */
+/** A store, and what its listeners observed. */
 class WatchedStore {
   readonly store = new SpecStore({ maxKeys: MAX_KEYS, pinned: [PINNED] });
   readonly added: HeldFeed[] = [];
   readonly removed: HeldFeed[] = [];
   followers: Follower[] = [];
-  /** SDK keys, the least recently used first. */
+  /** SDK keys, least recently used first. */
   uses: string[] = [];
 
   constructor() {
@@ -58,38 +58,38 @@ class WatchedStore {
     return sdkKey === PINNED || this.followers.some(({ held }) => held.feed.sdkKey === sdkKey);
   }
 
-  apply(happening: Happening): PublishOutcome | undefined {
-    if (happening.kind === "unfollow") {
-      const [gone] = this.followers.splice(happening.which % (this.followers.length || 1), 1);
+  apply(step: Step): PublishOutcome | undefined {
+    if (step.kind === "unfollow") {
+      const [gone] = this.followers.splice(step.which % (this.followers.length || 1), 1);
       gone?.stop();
       gone?.stop();
       return undefined;
     }
-    const { feed } = happening;
+    const { feed } = step;
     const isNewKey = !this.heldKeys.has(feed.sdkKey);
     const held = this.store.peek(feed);
     let outcome: PublishOutcome | undefined;
-    if (happening.kind === "publish") outcome = this.store.publish(snapshotOf(feed, happening.lcut));
-    else if (happening.kind === "remove") this.store.remove(feed, "unauthorized");
-    else if (happening.kind === "find") this.store.find(feed.sdkKey, feed.version, feed.format);
+    if (step.kind === "publish") outcome = this.store.publish(snapshotOf(feed, step.lcut));
+    else if (step.kind === "remove") this.store.remove(feed, "unauthorized");
+    else if (step.kind === "find") this.store.find(feed.sdkKey, feed.version, feed.format);
     else if (held !== undefined) this.followers.push(new Follower(held));
     this.followers = this.followers.filter((follower) => follower.held.ended === undefined);
-    const isUse = happening.kind === "find" || (outcome === "published" && isNewKey);
+    const isUse = step.kind === "find" || (outcome === "published" && isNewKey);
     if (isUse) this.uses = [...this.uses.filter((key) => key !== feed.sdkKey), feed.sdkKey];
     this.uses = this.uses.filter((key) => this.heldKeys.has(key));
     return outcome;
   }
 }
 
-/** Holds after each happening of every sequence; what is returned from `before` is given to `check`. */
+/** Checks a property after each step of every sequence; the result of `before` is passed to `check`. */
 function always<T>(
-  before: (watched: WatchedStore, happening: Happening) => T,
-  check: (watched: WatchedStore, seen: T, happening: Happening, outcome: PublishOutcome | undefined) => void,
+  before: (watched: WatchedStore, step: Step) => T,
+  check: (watched: WatchedStore, seen: T, step: Step, outcome: PublishOutcome | undefined) => void,
 ): void {
   fc.assert(
-    fc.property(fc.array(happening, { maxLength: 80, size: "max" }), (happenings) => {
+    fc.property(fc.array(step, { maxLength: 80, size: "max" }), (steps) => {
       const watched = new WatchedStore();
-      for (const each of happenings) {
+      for (const each of steps) {
         const seen = before(watched, each);
         check(watched, seen, each, watched.apply(each));
       }
@@ -98,8 +98,8 @@ function always<T>(
   );
 }
 
-describe("whatever is published, removed, found, followed and unfollowed", () => {
-  test("a feed's lcut never goes back while it is held", () => {
+describe("with any sequence of publish, remove, find, follow and unfollow", () => {
+  test("the lcut of a held feed never goes back", () => {
     always(
       ({ store }) => [...store.held()].map((held) => ({ held, lcut: held.snapshot.lcut })),
       (_, seen) => {
@@ -108,7 +108,7 @@ describe("whatever is published, removed, found, followed and unfollowed", () =>
     );
   });
 
-  test("a newer version is held at once, an older or the same changes nothing", () => {
+  test("a newer version is held at once, the same or an older one changes nothing", () => {
     always(
       ({ store }, each) => (each.kind === "publish" ? store.peek(each.feed)?.snapshot : undefined),
       ({ store }, seen, each, outcome) => {
@@ -131,7 +131,7 @@ describe("whatever is published, removed, found, followed and unfollowed", () =>
     );
   });
 
-  test("who makes room is the least recently used key that is neither pinned nor followed", () => {
+  test("evicts the least recently used key that is neither pinned nor followed", () => {
     always(
       (watched) => ({
         candidate: watched.uses.find((key) => !watched.isProtected(key)),
@@ -148,7 +148,7 @@ describe("whatever is published, removed, found, followed and unfollowed", () =>
     );
   });
 
-  test("each feed that was added is held, or was removed once and says why", () => {
+  test("each added feed is held, or was removed once with a reason", () => {
     always(
       () => undefined,
       ({ store, added, removed }) => {
@@ -160,7 +160,7 @@ describe("whatever is published, removed, found, followed and unfollowed", () =>
     );
   });
 
-  test("followers are woken by each newer version and by the end, and by nothing else", () => {
+  test("followers are woken by each newer version and by the end only", () => {
     always(
       ({ followers }) =>
         followers.map((follower) => ({ follower, wakes: follower.wakes, snapshot: follower.held.snapshot })),

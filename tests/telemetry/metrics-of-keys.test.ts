@@ -4,7 +4,7 @@ import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
-import { KeyFile, specsOf, strangerKey } from "../support/relay/access.ts";
+import { createUnknownKey, KeyFile, specsOf } from "../support/relay/access.ts";
 import { type RelayOptions, startRelayProcess } from "../support/relay/relay-process.ts";
 import { readMetrics, type Sample } from "../support/telemetry/metrics-page.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
@@ -63,7 +63,7 @@ describeWith("redis-server")("with Redis", () => {
     upstream.misbehave(status(500));
     const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
     await using relay = await startMeasured({ upstream, env, cache: "redis" });
-    await Promise.all(Array.from({ length: 30 }, () => specsOf(relay, strangerKey())));
+    await Promise.all(Array.from({ length: 30 }, () => specsOf(relay, createUnknownKey())));
     await eventually(async () => {
       expect(keysIn(await readMetrics(relay), "RedisCacheReadMiss")).toEqual(new Set(["unknown"]));
     });

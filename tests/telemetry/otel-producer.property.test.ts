@@ -35,7 +35,7 @@ const tagsOf = (sdkKey: string) => ({
   "content-encoding": "gzip",
 });
 
-interface Told {
+interface Exported {
   readonly key: string;
   readonly count: number;
   readonly buckets: readonly number[];
@@ -45,43 +45,43 @@ interface Told {
 
 const ns = ([s, rest]: readonly [number, number]) => BigInt(s) * 1_000_000_000n + BigInt(Math.round(rest));
 
-/** Every series that was told, with its count and its latencies, which must agree. */
-function toldBy({ scopeMetrics }: ResourceMetrics): Told[] {
+/** Returns every exported series. Its count and its histogram must agree. */
+function exportedIn({ scopeMetrics }: ResourceMetrics): Exported[] {
   const metrics = scopeMetrics.flatMap((scope) => scope.metrics);
   const latencies = metrics.find(({ descriptor }) => descriptor.name === LATENCY);
   const counts = metrics.find(({ descriptor }) => descriptor.name === COUNT);
   if (latencies?.dataPointType !== DataPointType.HISTOGRAM) return [];
-  const told = latencies.dataPoints.map(({ attributes, value, startTime, endTime }) => ({
+  const exported = latencies.dataPoints.map(({ attributes, value, startTime, endTime }) => ({
     key: String(attributes["sdk_key"]),
     count: value.count,
     buckets: value.buckets.counts,
     fromNs: ns(startTime),
     untilNs: ns(endTime),
   }));
-  expect(counts?.dataPoints.map(({ value }) => value as number)).toEqual(told.map(({ count }) => count));
-  return told;
+  expect(counts?.dataPoints.map(({ value }) => value as number)).toEqual(exported.map(({ count }) => count));
+  return exported;
 }
 
-/** A reader, and what it must be told with its next look. */
+/** A reader, and the counts that its next collection must contain. */
 class Reader {
   readonly #producer: RegistryProducer;
   readonly owed = new Map<string, number>();
-  readonly last = new Map<string, Told>();
-  lookedNs = 0n;
+  readonly last = new Map<string, Exported>();
+  collectedNs = 0n;
 
   constructor(registry: MetricRegistry, temporality: AggregationTemporality) {
     this.#producer = new RegistryProducer({ registry, resource: resourceFromAttributes({}), temporality });
   }
 
-  async look(): Promise<Told[]> {
-    return toldBy((await this.#producer.collect()).resourceMetrics);
+  async collect(): Promise<Exported[]> {
+    return exportedIn((await this.#producer.collect()).resourceMetrics);
   }
 }
 
 async function play(
   script: readonly Step[],
   temporality: AggregationTemporality,
-  judge: (reader: Reader, told: readonly Told[]) => void,
+  judge: (reader: Reader, exported: readonly Exported[]) => void,
 ): Promise<void> {
   const registry = new MetricRegistry({ maxSeries: 1_000, keepsSamples: false });
   const readers = { one: new Reader(registry, temporality), other: new Reader(registry, temporality) };
@@ -98,24 +98,24 @@ async function play(
         for (const { owed } of both) owed.delete(step.key);
         break;
       case "collect":
-        judge(readers[step.reader], await readers[step.reader].look());
+        judge(readers[step.reader], await readers[step.reader].collect());
     }
   }
 }
 
-describe("whatever is measured, forgotten and collected, and in which order,", () => {
-  test("differences are never negative, never overlap, and add up to what each reader could see", async () => {
+describe("measuring, forgetting and collecting in any order", () => {
+  test("yields deltas that are never negative, never overlap and add up for each reader", async () => {
     await fc.assert(
       fc.asyncProperty(steps, (script) =>
-        play(script, AggregationTemporality.DELTA, (reader, told) => {
-          expect(new Map(told.map((each) => [each.key, each.count]))).toEqual(reader.owed);
-          for (const { count, buckets, fromNs, untilNs } of told) {
+        play(script, AggregationTemporality.DELTA, (reader, exported) => {
+          expect(new Map(exported.map((each) => [each.key, each.count]))).toEqual(reader.owed);
+          for (const { count, buckets, fromNs, untilNs } of exported) {
             expect(Math.min(...buckets)).toBeGreaterThanOrEqual(0);
             expect(buckets.reduce((sum, each) => sum + each, 0)).toBe(count);
-            expect(fromNs).toBeGreaterThanOrEqual(reader.lookedNs);
+            expect(fromNs).toBeGreaterThanOrEqual(reader.collectedNs);
             expect(untilNs).toBeGreaterThanOrEqual(fromNs);
           }
-          reader.lookedNs = told[0]?.untilNs ?? reader.lookedNs;
+          reader.collectedNs = exported[0]?.untilNs ?? reader.collectedNs;
           reader.owed.clear();
         }),
       ),
@@ -123,11 +123,11 @@ describe("whatever is measured, forgotten and collected, and in which order,", (
     );
   });
 
-  test("totals only grow, but for a series that begins anew, and says so by its start", async () => {
+  test("yields totals that only decrease if the series has started again, as its start time says", async () => {
     await fc.assert(
       fc.asyncProperty(steps, (script) =>
-        play(script, AggregationTemporality.CUMULATIVE, (reader, told) => {
-          for (const each of told) {
+        play(script, AggregationTemporality.CUMULATIVE, (reader, exported) => {
+          for (const each of exported) {
             const last = reader.last.get(each.key);
             if (last !== undefined && each.count < last.count)
               expect(each.fromNs).toBeGreaterThanOrEqual(last.untilNs);

@@ -21,28 +21,28 @@ const TRACES_ALONE = ["--otlp-tracing"];
 
 afterAll(deleteFolders);
 
-describe("what is traced of", () => {
-  test("failures of upstream are errors, in words that tell no key", async () => {
+describe("--otlp-tracing", () => {
+  test("records upstream failures as errors without SDK keys", async () => {
     await using upstream = await startKnownUpstream(KEY);
     upstream.misbehave(status(500), { when: ({ path }) => path.includes(KEY) });
     await using receiver = await startOtlpReceiver("http/protobuf");
     await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, args: TRACES_ALONE });
     for (const key of [KEY, "secret-nobody-knows-qrst"])
       await fetch(`${relay.httpUrl}/v1/download_config_specs/${key}.json`);
-    const [failed, unauthorized] = await treesWith(receiver, "first sight", 2);
+    const [failed, unauthorized] = await treesWith(receiver, "cache miss", 2);
     expect(failed?.named(GET)).toMatchObject({ isError: true, message: "upstream answered 500" });
     expect(failed?.roots[0]).toMatchObject({ isError: true, attributes: { outcome: "failed" } });
     expect(unauthorized?.named(GET)).toMatchObject({ isError: true, message: "upstream answered 401" });
     expect(unauthorized?.roots[0]).toMatchObject({ attributes: { outcome: "unauthorized" } });
     await upstream.stop();
     await fetch(`${relay.httpUrl}/v1/download_config_specs/secret-another-qrst.json`);
-    const [, , unreachable] = await treesWith(receiver, "first sight", 3);
+    const [, , unreachable] = await treesWith(receiver, "cache miss", 3);
     expect(unreachable?.named(GET)?.attributes).toMatchObject({ cause: "unreachable" });
     const all = JSON.stringify(receiver.spans, (_, value) => (typeof value === "bigint" ? 0 : value));
     expect(all).not.toMatch(/zyxw|qrst/);
   });
 
-  test("what the backup is asked and told is a part of the trace that it is for", async () => {
+  test("records backup reads and writes in the trace that caused them", async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver("http/protobuf");
     const folder = newFolder();
@@ -71,7 +71,7 @@ describe("what is traced of", () => {
     await ask(relay, KEY);
     await eventually(() => {
       const trees = treesIn(receiver).map(String).join("\n");
-      expect(trees).toContain(`first sight(refresh(${GET}) backup read prepare`);
+      expect(trees).toContain(`cache miss(refresh(${GET}) backup read prepare`);
     });
     upstream.behave();
     upstream.forget(KEY);
@@ -79,7 +79,7 @@ describe("what is traced of", () => {
     expect(removed?.roots[0]).toMatchObject({ kind: "client", isError: false });
   });
 
-  test("each request with events is a trace, and upstream gets it", async () => {
+  test("starts a trace for each request with log events and sends it to upstream", async () => {
     await using receiver = await startOtlpReceiver("http/protobuf");
     await using relay = await startEventRelay({
       args: [...TRACES_ALONE, "--log-event-flush-interval-in-ms", "100"],
@@ -98,7 +98,7 @@ describe("what is traced of", () => {
     expect(relay.forwarded()[0]?.request.headers["traceparent"]).toBe(`00-${traceId}-${spanId}-01`);
   });
 
-  test("ID lists too: the request of a client, and the polls", async () => {
+  test("records refreshes of ID lists in the client's trace", async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver("http/protobuf");
     await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, args: TRACES_ALONE });

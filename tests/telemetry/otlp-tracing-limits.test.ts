@@ -14,7 +14,7 @@ import { treesWith } from "../support/telemetry/span-tree.ts";
 const KEY = "secret-of-the-traces";
 const TRACES_ALONE = ["--otlp-tracing"];
 
-describe("which traces are recorded", () => {
+describe("the sampler", () => {
   const start = async (env: Readonly<Record<string, string>>) => {
     await using stack = new AsyncDisposableStack();
     const upstream = stack.use(await startKnownUpstream(KEY));
@@ -27,7 +27,7 @@ describe("which traces are recorded", () => {
     return { upstream, receiver, relay, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   };
 
-  test("none with always_off, of which upstream is told so", async () => {
+  test("records nothing with always_off and says so to upstream", async () => {
     await using started = await start({ OTEL_TRACES_SAMPLER: "always_off" });
     await eventually(() => expect(started.upstream.requests.length).toBeGreaterThan(1));
     expect(await started.relay.stop()).toBe(0);
@@ -35,7 +35,7 @@ describe("which traces are recorded", () => {
     for (const { headers } of started.upstream.requests) expect(headers["traceparent"]).toMatch(/-00$/);
   });
 
-  test("none with a ratio of 0, all with a ratio of 1", async () => {
+  test("records no trace with a ratio of 0, each with a ratio of 1", async () => {
     await using none = await start({ OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "0" });
     await using all = await start({
       OTEL_TRACES_SAMPLER: "parentbased_traceidratio",
@@ -46,7 +46,7 @@ describe("which traces are recorded", () => {
     expect(none.receiver.requests).toBe(0);
   });
 
-  test("none unless it is asked for: upstream is told nothing, the collector neither", async () => {
+  test("records nothing without --otlp-tracing, and sends no trace headers to upstream", async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver("http/protobuf");
     await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, args: [] });
@@ -58,8 +58,8 @@ describe("which traces are recorded", () => {
 });
 
 for (const protocol of PROTOCOLS) {
-  describe(`a collector of traces by ${protocol}`, () => {
-    test("gets the last spans when the relay stops", async () => {
+  describe(`a collector of traces over ${protocol}`, () => {
+    test("receives the last spans when the relay stops", async () => {
       await using upstream = await startKnownUpstream(KEY);
       await using receiver = await startOtlpReceiver(protocol);
       const env = { OTEL_BSP_SCHEDULE_DELAY: "600000" };
@@ -73,13 +73,13 @@ for (const protocol of PROTOCOLS) {
       await ask(relay, KEY);
       expect(receiver.requests).toBe(0);
       expect(await relay.stop()).toBe(0);
-      expect(receiver.spans.map(({ name }) => name)).toContain("first sight");
+      expect(receiver.spans.map(({ name }) => name)).toContain("cache miss");
     });
 
-    test("that never answers costs requests nothing, and the stop no more than it may take", async () => {
+    test("that never responds delays neither requests nor the shutdown beyond its limit", async () => {
       await using upstream = await startKnownUpstream(KEY);
       await using receiver = await startOtlpReceiver(protocol);
-      receiver.answer = "never";
+      receiver.behavior = "never";
       const relay = await startOtlpRelay({ upstream, protocol, endpoint: receiver.url, args: TRACES_ALONE });
       await ask(relay, KEY);
       await eventually(() => expect(receiver.requests).toBeGreaterThan(0));
@@ -91,7 +91,7 @@ for (const protocol of PROTOCOLS) {
   });
 }
 
-test("a collector that is not there is told once, and once that it is back, with what was lost meanwhile", async () => {
+test("logs one line when the collector is unreachable and one when it is back, with the number of dropped spans", async () => {
   await using upstream = await startKnownUpstream(KEY);
   const port = await freePort();
   await using relay = await startOtlpRelay({
@@ -115,10 +115,10 @@ test("a collector that is not there is told once, and once that it is back, with
   expect(receiver.spans.length).toBeGreaterThan(0);
 });
 
-test("spans that have no room are dropped and counted", async () => {
+test("drops and counts spans that exceed the queue", async () => {
   await using upstream = await startKnownUpstream(KEY);
   await using receiver = await startOtlpReceiver("http/protobuf");
-  receiver.answer = "never";
+  receiver.behavior = "never";
   const management = await freePort();
   await using relay = await startOtlpRelay({
     upstream,
@@ -133,7 +133,7 @@ test("spans that have no room are dropped and counted", async () => {
   await eventually(async () => {
     const text = await (await fetch(`http://127.0.0.1:${management}/metrics`)).text();
     const [, dropped] = /MeasurementsDropped[^\n]*sink="otlp-traces"[^\n]* (\d+)/.exec(text) ?? [];
-    // Three of each first sight, of which four wait and two are on their way.
+    // Each cache miss has three spans; four of all wait in the queue and two are being sent.
     expect(Number(dropped)).toBeGreaterThan(40);
   });
 });

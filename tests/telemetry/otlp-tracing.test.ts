@@ -26,7 +26,7 @@ const parentsIn = (upstream: Upstream, path: RegExp) =>
   upstream.requests.filter((each) => path.test(each.path)).map(({ headers }) => headers["traceparent"]);
 
 for (const protocol of PROTOCOLS) {
-  test(`--otlp-tracing by ${protocol}: a first sight and the polls after it`, async () => {
+  test(`--otlp-tracing over ${protocol} records a cache miss and the polls after it`, async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver(protocol);
     await using relay = await startOtlpRelay({
@@ -36,15 +36,15 @@ for (const protocol of PROTOCOLS) {
       args: TRACES_ALONE,
     });
     await ask(relay, KEY);
-    const [first] = await treesWith(receiver, "first sight");
+    const [first] = await treesWith(receiver, "cache miss");
     const [poll] = await treesWith(receiver, "poll");
-    expect(String(first)).toBe(`first sight(refresh(${GET} prepare))`);
+    expect(String(first)).toBe(`cache miss(refresh(${GET} prepare))`);
     expect(String(poll)).toBe(`poll(refresh(${GET}))`);
     const { attributes, resource, parentSpanId, kind, scope } = first?.roots[0] ?? {};
     expect(attributes).toMatchObject({
       path: "/v1/download_config_specs",
       format: "json",
-      priority: "first_sight",
+      priority: "cache_miss",
       outcome: "fresh",
     });
     expect([kind, parentSpanId, scope]).toEqual(["server", "", "statsig-forward-proxy"]);
@@ -61,7 +61,7 @@ for (const protocol of PROTOCOLS) {
 }
 
 describe("--otlp-tracing", () => {
-  test("many feeds at once, few of them at upstream at a time: each in a trace of its own", async () => {
+  test("records many concurrent feeds in a trace each", async () => {
     await using upstream = await startUpstream();
     upstream.misbehave({ kind: "none" }, { delayMs: 10 });
     const keys = Array.from({ length: 60 }, (_, at) => `secret-${at}-of-many`);
@@ -76,8 +76,8 @@ describe("--otlp-tracing", () => {
       pollIntervalS: 60,
     });
     await Promise.all(keys.map((key) => ask(relay, key)));
-    // A write may outlast what waits for it, and while upstream is slow the backup is asked as well.
-    const whole = /^first sight\(refresh\(GET \S+ prepare backup write\)( backup read( prepare)?)?\)$/;
+    // A write may outlast its refresh, and while upstream is slow the backup is read as well.
+    const whole = /^cache miss\(refresh\(GET \S+ prepare backup write\)( backup read( prepare)?)?\)$/;
     const trees = await eventually(() => {
       const found = treesIn(receiver);
       expect(found).toHaveLength(keys.length);
@@ -85,10 +85,10 @@ describe("--otlp-tracing", () => {
       return found;
     });
     for (const tree of trees) {
-      const told = tree.spans
+      const sdkKeys = tree.spans
         .filter(({ name }) => name !== "prepare")
         .map(({ attributes }) => attributes["sdk_key"]);
-      expect(new Set(told).size).toBe(1);
+      expect(new Set(sdkKeys).size).toBe(1);
     }
     expect(new Set(trees.map(({ roots }) => roots[0]?.attributes["sdk_key"])).size).toBe(keys.length);
     for (const key of keys) {
@@ -98,7 +98,7 @@ describe("--otlp-tracing", () => {
     }
   });
 
-  test("a client's trace goes on: our spans are its children, and upstream's are ours", async () => {
+  test("continues a client's trace: the relay's spans are its children and the parents of upstream's", async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver("http/json");
     await using relay = await startOtlpRelay({
@@ -109,7 +109,7 @@ describe("--otlp-tracing", () => {
     });
     using client = new GrpcClient(relay.grpcUrl);
     await client.getConfigSpec({ sdkKey: KEY, version: 1 }, { traceparent: TRACEPARENT, tracestate: "a=b" });
-    const [first] = await treesWith(receiver, "first sight");
+    const [first] = await treesWith(receiver, "cache miss");
     expect(first?.roots[0]).toMatchObject({
       traceId: TRACE_ID,
       parentSpanId: CLIENT_SPAN,
@@ -122,7 +122,7 @@ describe("--otlp-tracing", () => {
     for (const poll of polls) expect(poll.spans[0]?.traceId).not.toBe(TRACE_ID);
   });
 
-  test("a client that records nothing is followed in that: upstream hears of its trace, the collector does not", async () => {
+  test("follows a client's decision not to sample: upstream gets the trace headers, the collector gets no spans", async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver("http/protobuf");
     await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, args: TRACES_ALONE });

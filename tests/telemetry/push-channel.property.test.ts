@@ -7,12 +7,12 @@ const step = fc.oneof(
   fc.record({ do: fc.constant("offer" as const), count: fc.nat(40) }),
   fc.record({ do: fc.constantFrom("take" as const, "fail" as const) }),
   fc.record({ do: fc.constant("wait" as const), ms: fc.constantFrom(1_000, 9_000, 10_000) }),
-  fc.record({ do: fc.constant("hear" as const), hears: fc.boolean() }),
+  fc.record({ do: fc.constant("obey" as const), obeysAbort: fc.boolean() }),
 );
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-test("whatever a sink does, and when: dropped and taken is what was offered, and no more waits than may", async () => {
+test("every offered measurement is either dropped or sent, and the queue never exceeds its size", async () => {
   const run = async (size: number, steps: readonly Step[]) => {
     const { channel, sink, events, dropped, clock } = scriptedChannel(size);
     let offered = 0;
@@ -23,7 +23,7 @@ test("whatever a sink does, and when: dropped and taken is what was offered, and
           offered += next.count;
           break;
         case "take":
-          await sink.take();
+          await sink.accept();
           break;
         case "fail":
           await sink.fail();
@@ -31,14 +31,14 @@ test("whatever a sink does, and when: dropped and taken is what was offered, and
         case "wait":
           await clock.advance(next.ms);
           break;
-        case "hear":
-          sink.hears = next.hears;
+        case "obey":
+          sink.obeysAbort = next.obeysAbort;
       }
-      expect(offered - dropped.count - sink.taken - sink.pending).toBeLessThanOrEqual(size);
+      expect(offered - dropped.count - sink.accepted - sink.pending).toBeLessThanOrEqual(size);
     }
     while (sink.pending > 0) await sink.fail();
     await channel.settled();
-    expect(dropped.count + sink.taken).toBe(offered);
+    expect(dropped.count + sink.accepted).toBe(offered);
     const kinds = events.map(({ kind }) => kind);
     expect(kinds).toEqual(kinds.map((_, i) => (i % 2 === 0 ? "sink_failing" : "sink_works_again")));
   };

@@ -4,7 +4,7 @@ import { scriptedChannel } from "../support/telemetry/scripted-push-sink.ts";
 import { counts } from "../support/telemetry/statsd-sinks.ts";
 
 describe("the channel to a sink", () => {
-  test("tells once that it fails and once that it works again, with what was lost", async () => {
+  test("emits one event when the sink begins to fail and one when it recovers, with the number of dropped measurements", async () => {
     const { channel, sink, events, dropped, clock } = scriptedChannel(100);
     for (let batch = 0; batch < 3; batch++) {
       channel.offer(counts(10));
@@ -13,44 +13,44 @@ describe("the channel to a sink", () => {
     }
     for (let batch = 0; batch < 3; batch++) {
       channel.offer(counts(10));
-      await sink.take();
+      await sink.accept();
     }
     expect(events).toEqual([
       { kind: "sink_failing", sink: "statsd", detail: "the agent is not there" },
       { kind: "sink_works_again", sink: "statsd", failedForMs: 3_000, dropped: 30 },
     ]);
-    expect([dropped.count, sink.taken]).toEqual([30, 30]);
+    expect([dropped.count, sink.accepted]).toEqual([30, 30]);
   });
 
-  test("a sink that never answers counts as failing after 10 s, once; what waits behind it is bounded", async () => {
+  test("reports a sink that hangs once, after 10 s, and drops what exceeds the queue", async () => {
     const { channel, sink, events, dropped, clock } = scriptedChannel(25);
-    sink.hears = false;
+    sink.obeysAbort = false;
     channel.offer(counts(10));
     for (let seconds = 0; seconds < 60; seconds += 5) {
       expect(events).toHaveLength(seconds < 10 ? 0 : 1);
       await clock.advance(5_000);
       channel.offer(counts(10));
     }
-    expect(events).toEqual([{ kind: "sink_failing", sink: "statsd", detail: "nothing accepted for 10 s" }]);
+    expect(events).toEqual([{ kind: "sink_failing", sink: "statsd", detail: "not sent within 10 s" }]);
     expect(dropped.count).toBe(10 + 120 - 25);
     await sink.fail();
     expect([sink.pending, events.length]).toEqual([25, 1]);
-    await sink.take();
+    await sink.accept();
     expect(events).toHaveLength(2);
   });
 
-  test("a slow sink that ends in time loses nothing", async () => {
+  test("loses nothing with a slow sink that finishes in time", async () => {
     const { channel, sink, events, dropped, clock } = scriptedChannel(100);
     channel.offer(counts(10));
     await clock.advance(9_000);
     channel.offer(counts(10));
-    await sink.take();
+    await sink.accept();
     await clock.advance(9_000);
-    await sink.take();
-    expect([sink.taken, dropped.count, events]).toEqual([20, 0, []]);
+    await sink.accept();
+    expect([sink.accepted, dropped.count, events]).toEqual([20, 0, []]);
   });
 
-  test("is settled when everything offered is sent or given up, whenever that was offered", async () => {
+  test("settles when everything that was offered is sent or dropped", async () => {
     const { channel, sink } = scriptedChannel(100);
     let isSettled = false;
     channel.offer([]);
@@ -65,12 +65,12 @@ describe("the channel to a sink", () => {
     expect(isSettled).toBe(true);
     const again = channel.settled();
     expect(sink.pending).toBe(1);
-    await sink.take();
+    await sink.accept();
     await Promise.all([settled, again]);
     expect(sink.pending).toBe(0);
   });
 
-  test("when it ends, whoever sends still is told to stop, and the sink is closed", async () => {
+  test("aborts a running send and closes the sink when it is disposed of", async () => {
     const { channel, sink, dropped } = scriptedChannel(100);
     channel.offer(counts(10));
     await channel[Symbol.asyncDispose]();

@@ -10,7 +10,7 @@ import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
 describeWith("redis-server")("the last values of a relay", () => {
-  test("are sent also where a Redis that hangs has used up the grace", async () => {
+  test("are sent even if a Redis that hangs has used up the shutdown grace period", async () => {
     using agent = await UdpListener.start();
     await using redis = await RedisServer.start();
     await using upstream = await startUpstream();

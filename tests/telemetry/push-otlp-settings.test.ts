@@ -102,7 +102,7 @@ const REFUSED: readonly (readonly [option: string, env: Readonly<Record<string, 
     ],
   ];
 
-describe("a wrong setting of OTLP ends the start with 2 and one line", () => {
+describe("an invalid OTLP setting ends the start with exit code 2 and one line", () => {
   for (const [option, env, words] of REFUSED) {
     test(words, async () => {
       const run = await runRelay([option, "--http-port", "0", "--grpc-port", "0", "http", "disabled"], env);
@@ -110,7 +110,7 @@ describe("a wrong setting of OTLP ends the start with 2 and one line", () => {
     });
   }
 
-  test("and none where nothing is sent by OTLP", async () => {
+  test("ignores invalid OTLP settings if OTLP is off", async () => {
     await using receiver = await startOtlpReceiver("http/protobuf");
     await using relay = await startOtlpRelay({
       endpoint: receiver.url,
@@ -122,18 +122,18 @@ describe("a wrong setting of OTLP ends the start with 2 and one line", () => {
 });
 
 for (const protocol of PROTOCOLS) {
-  test(`by ${protocol} to a collector that wants clients' certificates`, async () => {
+  test(`sends over ${protocol} to a collector that requires client certificates`, async () => {
     using authority = new Authority();
     const ca = readFileSync(authority.caPath, "utf8");
     const tls = { ca, ...pemOf(authority.issue()), clientsToo: true };
     await using receiver = await startOtlpReceiver(protocol, tls);
     const own = authority.issue({ commonName: "relay" });
-    // By its name: over gRPC a collector can't be asked for by its address, since Bun lets no address be a TLS name.
+    // By host name: Bun does not accept an IP address as the TLS server name of a gRPC connection.
     const started = { protocol, endpoint: receiver.url.replace("127.0.0.1", "localhost") };
     const trusted = { OTEL_EXPORTER_OTLP_CERTIFICATE: authority.caPath };
-    await using stranger = await startOtlpRelay(started);
-    await using nameless = await startOtlpRelay({ ...started, env: trusted });
-    for (const refused of [stranger, nameless]) {
+    await using distrusting = await startOtlpRelay(started);
+    await using withoutCertificate = await startOtlpRelay({ ...started, env: trusted });
+    for (const refused of [distrusting, withoutCertificate]) {
       await eventually(() => expect(refused.output()).toMatch(/metric export failing.*sink=otlp /));
     }
     expect(receiver.received).toHaveLength(0);
@@ -150,7 +150,7 @@ for (const protocol of PROTOCOLS) {
   });
 }
 
-test("over gRPC an endpoint may be a host and a port", async () => {
+test("accepts a gRPC endpoint without a scheme", async () => {
   await using receiver = await startOtlpReceiver("grpc");
   await using _relay = await startOtlpRelay({
     protocol: "grpc",
@@ -160,7 +160,7 @@ test("over gRPC an endpoint may be a host and a port", async () => {
   await eventually(() => expect(receiver.points.length).toBeGreaterThan(0));
 });
 
-test("metrics and traces may go to different places, by different protocols", async () => {
+test("sends metrics and traces to different endpoints over different protocols", async () => {
   await using forMetrics = await startOtlpReceiver("grpc");
   await using forTraces = await startOtlpReceiver("http/json");
   await using relay = await startOtlpRelay({

@@ -14,10 +14,10 @@ const KEY = "secret-of-the-metrics";
 const METRICS_ALONE = ["--otlp-logging"];
 
 for (const protocol of PROTOCOLS) {
-  test(`by ${protocol}: a collector that never answers costs requests nothing, and a stop no more than it may take`, async () => {
+  test(`a ${protocol} collector that never responds delays neither requests nor the shutdown beyond its limit`, async () => {
     await using upstream = await startKnownUpstream(KEY);
     await using receiver = await startOtlpReceiver(protocol);
-    receiver.answer = "never";
+    receiver.behavior = "never";
     const relay = await startOtlpRelay({ upstream, protocol, endpoint: receiver.url, args: METRICS_ALONE });
     await ask(relay, KEY, 1);
     await eventually(() => expect(receiver.requests).toBeGreaterThan(0));
@@ -31,7 +31,7 @@ for (const protocol of PROTOCOLS) {
 }
 
 describe("--otlp-logging", () => {
-  test("a collector that is not there is told once when it begins, and once when it ends", async () => {
+  test("logs one line when the collector becomes unreachable and one when it is back", async () => {
     const port = await freePort();
     await using relay = await startOtlpRelay({
       endpoint: `http://127.0.0.1:${port}`,
@@ -53,21 +53,21 @@ describe("--otlp-logging", () => {
     expect(receiver.points.length).toBeGreaterThan(0);
   });
 
-  test("a collector that says no is told with its status", async () => {
+  test("logs the status of a collector that rejects the data", async () => {
     await using receiver = await startOtlpHttp();
-    receiver.answer = 403;
+    receiver.behavior = 403;
     await using relay = await startOtlpRelay({ endpoint: receiver.url, args: METRICS_ALONE });
     await eventually(() => expect(relay.output()).toContain("the collector answered 403"));
   });
 
-  test("an answer that never ends counts as a failure", async () => {
+  test("counts a response that never ends as a failure", async () => {
     await using receiver = await startOtlpHttp();
-    receiver.answer = "drip";
+    receiver.behavior = "drip";
     await using relay = await startOtlpRelay({ endpoint: receiver.url, args: METRICS_ALONE });
     await eventually(() => expect(relay.output()).toContain("no response within 200 ms"));
   });
 
-  test("is off unless it is asked for", async () => {
+  test("sends nothing without the option", async () => {
     await using receiver = await startOtlpHttp();
     await using _relay = await startOtlpRelay({ endpoint: receiver.url, args: [] });
     await Bun.sleep(700);

@@ -21,8 +21,8 @@ const requestsIn = (points: readonly MetricPoint[]) =>
   named(points, `${SUCCESS}.count`).reduce((sum, { value }) => sum + value, 0);
 
 for (const protocol of PROTOCOLS) {
-  describe(`--otlp-logging by ${protocol}`, () => {
-    test("sends what was measured, by the names that Prometheus has it under", async () => {
+  describe(`--otlp-logging over ${protocol}`, () => {
+    test("sends sums, histograms and gauges with their tags", async () => {
       await using upstream = await startKnownUpstream(KEY);
       await using receiver = await startOtlpReceiver(protocol);
       await using relay = await startOtlpRelay({
@@ -55,7 +55,7 @@ for (const protocol of PROTOCOLS) {
       ).not.toContain(KEY);
     });
 
-    test("compresses and has headers, where the environment says so", async () => {
+    test("compresses and adds headers as OTEL_EXPORTER_OTLP_* say", async () => {
       await using receiver = await startOtlpReceiver(protocol);
       await using relay = await startOtlpRelay({
         protocol,
@@ -74,7 +74,7 @@ for (const protocol of PROTOCOLS) {
       expect(relay.output()).not.toContain("a b");
     });
 
-    test("says who sends: the relay, its host, this process, and what the environment adds", async () => {
+    test("sends a resource with the relay, its host, this process and OTEL_RESOURCE_ATTRIBUTES", async () => {
       await using receiver = await startOtlpReceiver(protocol);
       const started = { protocol, endpoint: receiver.url, args: METRICS_ALONE };
       await using _one = await startOtlpRelay(started);
@@ -100,7 +100,7 @@ for (const protocol of PROTOCOLS) {
     });
 
     for (const preference of ["delta", "lowmemory"]) {
-      test(`tells differences where the preference is ${preference}: their sum is what happened`, async () => {
+      test(`sends deltas with the temporality preference ${preference}, which add up to the total`, async () => {
         await using upstream = await startKnownUpstream(KEY);
         await using receiver = await startOtlpReceiver(protocol);
         const env = { OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: preference };
@@ -128,7 +128,7 @@ for (const protocol of PROTOCOLS) {
       });
     }
 
-    test("sends the last values when it stops", async () => {
+    test("sends the last values when the relay stops", async () => {
       await using upstream = await startKnownUpstream(KEY);
       await using receiver = await startOtlpReceiver(protocol);
       const env = { OTEL_METRIC_EXPORT_INTERVAL: "600000" };
@@ -146,7 +146,7 @@ for (const protocol of PROTOCOLS) {
   });
 }
 
-test("what is too much for one message comes in several, whole", async () => {
+test("splits a large export into several messages without loss", async () => {
   await using upstream = await startUpstream();
   const keys = Array.from({ length: 500 }, (_, at) => `secret-${at}-of-many`);
   for (const key of keys) upstream.publish(key, "v1", specV1({ lcut: 1_000 }));

@@ -12,11 +12,11 @@ import { UnixDatagramListener } from "../support/telemetry/unix-datagram-listene
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
-/** Longer than any test: what is sent then is sent at the end. */
+/** An interval longer than any test: values are sent when the relay stops. */
 const AT_THE_END = { DATADOG_MAX_BATCH_TIME_MS: "600000" };
 const OFTEN = { DATADOG_MAX_BATCH_TIME_MS: "100" };
 
-async function startSending(options: Pick<RelayOptions, "args" | "env">) {
+async function startMeasuredRelay(options: Pick<RelayOptions, "args" | "env">) {
   await using stack = new AsyncDisposableStack();
   const upstream = stack.use(await startUpstream());
   const { sdkKey } = publishKey(upstream, "secret-measured");
@@ -44,13 +44,13 @@ const linesWith = (relay: RelayProcess, text: string) =>
     .filter((line) => line.includes(text));
 
 describe("a relay with --statsd-logging or --datadog-logging", () => {
-  test("sends what it measured, the last values when it is stopped", async () => {
+  test("sends counts, latencies and gauges, the last ones when it stops", async () => {
     using agent = await UdpListener.start();
     const env = { ...AT_THE_END, STATSD_PORT_OVERRIDE: String(agent.port) };
-    await using sending = await startSending({ args: ["--statsd-logging"], env });
-    await sending.ask(7);
+    await using measured = await startMeasuredRelay({ args: ["--statsd-logging"], env });
+    await measured.ask(7);
     expect(agent.datagrams).toEqual([]);
-    expect(await sending.relay.stop()).toBe(0);
+    expect(await measured.relay.stop()).toBe(0);
     await eventually(() => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(7));
     const latencies = readLines(agent.datagrams).filter(({ name }) => name.endsWith("Success.latency"));
     expect(latencies.map(({ type }) => type)).toEqual(Array.from({ length: 7 }, () => "ms"));
@@ -68,7 +68,7 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     );
   });
 
-  test("tags with what Datadog knows the process by, once, and sends no lines but its own", async () => {
+  test("adds the tags of DD_* and HOSTNAME once, and sends no other lines", async () => {
     using agent = await UdpListener.start();
     const env = {
       ...AT_THE_END,
@@ -80,9 +80,9 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
       DD_TAGS: "team:none-of-ours",
       HOSTNAME: "pod-7",
     };
-    await using sending = await startSending({ args: ["--datadog-logging"], env });
-    await sending.ask(1);
-    await sending.relay.stop();
+    await using measured = await startMeasuredRelay({ args: ["--datadog-logging"], env });
+    await measured.ask(1);
+    await measured.relay.stop();
     await eventually(() => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(1));
     const lines = readLines(agent.datagrams);
     for (const { name } of lines) expect(name).toStartWith("statsig.forward_proxy.");
@@ -92,27 +92,25 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     expect(count?.tags).not.toContain("team:none-of-ours");
   });
 
-  test("sends nothing twice with both, and latencies as distributions", async () => {
+  test("sends everything once with both options, latencies as distributions", async () => {
     using agent = await UdpListener.start();
     const env = { ...AT_THE_END, STATSD_PORT_OVERRIDE: String(agent.port) };
-    await using sending = await startSending({ args: ["--statsd-logging", "--datadog-logging"], env });
-    await sending.ask(3);
-    await sending.relay.stop();
+    await using measured = await startMeasuredRelay({ args: ["--statsd-logging", "--datadog-logging"], env });
+    await measured.ask(3);
+    await measured.relay.stop();
     await eventually(() => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(3));
     const types = readLines(agent.datagrams).map(({ type }) => type);
     expect(new Set(types)).toEqual(new Set(["c", "g", "d"]));
   });
 
-  test("says once that the agent is not there and once that it is back; requests know nothing of it", async () => {
+  test("logs one line when the agent is missing and one when it is back, and serves requests meanwhile", async () => {
     using socket = temporarySocket();
-    // The socket goes before the address.
+    // The socket overrides the address.
     const env = { ...OFTEN, STATSD_SOCKET: socket.path, STATSD_HOST_OVERRIDE: "agent.invalid" };
-    await using sending = await startSending({ args: ["--datadog-logging"], env });
-    const { relay, ask } = sending;
+    await using measured = await startMeasuredRelay({ args: ["--datadog-logging"], env });
+    const { relay, ask } = measured;
     await eventually(() => expect(linesWith(relay, "metric export failing")).toHaveLength(1));
-    expect(
-      linesWith(relay, `sink=datadog detail="${socket.path}: there is no such socket (ENOENT)"`),
-    ).toHaveLength(1);
+    expect(linesWith(relay, `sink=datadog detail="${socket.path}: no such socket (ENOENT)"`)).toHaveLength(1);
     await ask(5);
     await Bun.sleep(500);
     {
@@ -129,29 +127,29 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     expect(await relay.stop()).toBe(0);
   });
 
-  test("an agent that was replaced within an interval gets the next values, and nothing is said", async () => {
+  test("sends the next values to an agent that was replaced within an interval, and logs nothing", async () => {
     using socket = temporarySocket();
     const env = { DATADOG_MAX_BATCH_TIME_MS: "500", STATSD_SOCKET: socket.path };
     using first = new UnixDatagramListener(socket.path);
-    await using sending = await startSending({ args: ["--statsd-logging"], env });
+    await using measured = await startMeasuredRelay({ args: ["--statsd-logging"], env });
     await eventually(() => expect(first.datagrams.length).toBeGreaterThan(0), { everyMs: 5 });
     first[Symbol.dispose]();
     using second = new UnixDatagramListener(socket.path);
     await eventually(() => expect(second.datagrams.length).toBeGreaterThan(0));
-    expect(linesWith(sending.relay, "metrics")).toEqual([]);
+    expect(linesWith(measured.relay, "metrics")).toEqual([]);
   });
 
-  test("an agent that reads nothing costs requests nothing; what it does not take is dropped and counted", async () => {
+  test("drops and counts what an agent does not read, without delaying requests", async () => {
     using socket = temporarySocket();
     using agent = new UnixDatagramListener(socket.path, { reads: false });
     const port = String(await freePort());
     const env = { ...OFTEN, STATSD_SOCKET: socket.path, DOGSTATSD_MAX_BUFFER_SIZE: "512" };
     const args = ["--statsd-logging", "--management-port", port];
-    await using sending = await startSending({ args, env });
-    const { relay, ask } = sending;
-    // As many as the system keeps for a reader: 10 datagrams here, hundreds there.
-    const isTold = () => expect(linesWith(relay, "its reader is too slow (EAGAIN)")).toHaveLength(1);
-    await eventually(isTold, { withinMs: 20_000 });
+    await using measured = await startMeasuredRelay({ args, env });
+    const { relay, ask } = measured;
+    // The receive queue holds between 10 and some hundred datagrams, depending on the system.
+    const isLogged = () => expect(linesWith(relay, "the receiver is too slow (EAGAIN)")).toHaveLength(1);
+    await eventually(isLogged, { withinMs: 20_000 });
     const startedAt = performance.now();
     await ask(50);
     expect(performance.now() - startedAt).toBeLessThan(5_000);
@@ -162,12 +160,12 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     expect(await relay.stop()).toBe(0);
   });
 
-  test("keeps no more measurements than it may", async () => {
+  test("keeps at most DATADOG_SENDER_BUFFER_SIZE measurements", async () => {
     using agent = await UdpListener.start();
     const env = { ...AT_THE_END, STATSD_PORT_OVERRIDE: String(agent.port), DATADOG_SENDER_BUFFER_SIZE: "2" };
-    await using sending = await startSending({ args: ["--statsd-logging"], env });
-    await sending.ask(1);
-    await sending.relay.stop();
+    await using measured = await startMeasuredRelay({ args: ["--statsd-logging"], env });
+    await measured.ask(1);
+    await measured.relay.stop();
     await eventually(() => expect(readLines(agent.datagrams)).toHaveLength(2));
   });
 });

@@ -27,18 +27,18 @@ const unusable = [
   ["DOGSTATSD_INITIAL_RETRY_DELAY", "1.5", wholeFrom(0, 60_000)],
 ] as const;
 
-describe("a setting of StatsD that can't be used", () => {
-  test.each(unusable)("is named, with what is allowed: %s=%s", (name, given, allowed) => {
+describe("an invalid StatsD setting", () => {
+  test.each(unusable)("is an error with the expected form: %s=%s", (name, given, allowed) => {
     const error = new ConfigError(`invalid value "${given}" for ${name} (expected ${allowed})`);
     expect(() => read(["statsd-logging"], { [name]: given })).toThrow(error);
     expect(() => read(["datadog-logging"], { [name]: given })).toThrow(error);
   });
 
-  test("does not matter where nothing is sent there", () => {
+  test("is ignored without the option", () => {
     for (const [name, given] of unusable) expect(read([], { [name]: given })).toBeUndefined();
   });
 
-  test("ends the start, with exit code 2", async () => {
+  test("ends the start with exit code 2", async () => {
     const env = { STATSD_PORT_OVERRIDE: "70000" };
     const { exitCode, stderr } = await runRelay(["--statsd-logging", "http", "disabled"], env);
     const line = `error: invalid value "70000" for STATSD_PORT_OVERRIDE (expected ${wholeFrom(1, 65_535)})\n`;
@@ -46,7 +46,7 @@ describe("a setting of StatsD that can't be used", () => {
   });
 });
 
-describe("where metrics are sent", () => {
+describe("the StatsD destination", () => {
   test.each([
     [{}, { kind: "udp", host: "127.0.0.1", port: 8125 }],
     [{ STATSD_HOST_OVERRIDE: "agent.example" }, { kind: "udp", host: "agent.example", port: 8125 }],
@@ -60,7 +60,7 @@ describe("where metrics are sent", () => {
     expect(read(["statsd-logging"], env)?.place).toEqual(place);
   });
 
-  test("both flags are one place, that of Datadog", () => {
+  test("is Datadog's with both options", () => {
     expect(read(["statsd-logging", "datadog-logging"], {})?.sink).toBe("datadog");
   });
 });

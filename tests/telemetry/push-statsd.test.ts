@@ -30,8 +30,8 @@ async function linesSentBy(sink: "statsd" | "datadog", measurements: readonly Me
   return listener.datagrams.join("\n").split("\n");
 }
 
-describe("what StatsD and Datadog are sent", () => {
-  test("is a line each, with the tags of the relay and of the series", async () => {
+describe("the StatsD sink", () => {
+  test("sends one line per value, with the tags of the relay and of the series", async () => {
     expect(await linesSentBy("statsd", oneOfEach)).toEqual([
       `${name}.count:1234|c|#pod_name:here,sdk_key:secret-a*,path:/v1/download_config_specs,accept-encoding:gzip_ br`,
       `${name}.gauge:0.5|g|#pod_name:here`,
@@ -40,13 +40,13 @@ describe("what StatsD and Datadog are sent", () => {
     ]);
   });
 
-  test("is the same for Datadog, but for latencies: distributions", async () => {
+  test("sends latencies to Datadog as distributions", async () => {
     const types = (await linesSentBy("datadog", oneOfEach)).map((line) => line.split("|")[1]);
     expect(types).toEqual(["c", "g", "d", "d"]);
   });
 
   test.each(["statsd", "datadog"] as const)(
-    "every latency that was kept says of how many it is (%s)",
+    "adds the sampling rate to each sampled latency (%s)",
     async (sink) => {
       const values = Array.from({ length: 100 }, (_, i) => i);
       const lines = readLines(
@@ -59,7 +59,7 @@ describe("what StatsD and Datadog are sent", () => {
     },
   );
 
-  test("comes in datagrams that are no larger than they may be, each line once", async () => {
+  test("fills datagrams up to the maximum size and sends each line once", async () => {
     using listener = await UdpListener.start();
     await using sink = statsdSink({
       place: loopback(listener.port),
@@ -76,14 +76,14 @@ describe("what StatsD and Datadog are sent", () => {
     expect(Math.max(...sizes)).toBeGreaterThan(600);
   });
 
-  test("goes to IPv6 as well", async () => {
+  test("sends to IPv6", async () => {
     using listener = await UdpListener.start(0, "::1");
     await using sink = statsdSink({ place: { kind: "udp", host: "::1", port: listener.port } });
     await sink.send(counts(1), never);
     await eventually(() => expect(listener.datagrams).toHaveLength(1));
   });
 
-  test("goes to where the name of the agent leads", async () => {
+  test("resolves the host name of the agent", async () => {
     const { address } = await lookup("localhost");
     using listener = await UdpListener.start(0, address);
     await using sink = statsdSink({ place: { kind: "udp", host: "localhost", port: listener.port } });
@@ -91,7 +91,7 @@ describe("what StatsD and Datadog are sent", () => {
     await eventually(() => expect(listener.datagrams).toHaveLength(1));
   });
 
-  test("leaves turns to others while there is much of it", async () => {
+  test("lets the event loop run while it sends many lines", async () => {
     using listener = await UdpListener.start();
     await using sink = statsdSink({ place: loopback(listener.port) });
     let turns = 0;
@@ -102,14 +102,14 @@ describe("what StatsD and Datadog are sent", () => {
   });
 });
 
-describe("an agent on UDP that is not there", () => {
-  test("is named after the retries, with every batch, and gets the next one once it is back", async () => {
+describe("the StatsD sink without an agent on UDP", () => {
+  test("rejects each batch after its retries, and sends the next one when the agent is back", async () => {
     const port = await unusedUdpPort();
     await using sink = statsdSink({ place: loopback(port), retryDelayMs: 1 });
     for (let batch = 0; batch < 3; batch++) {
       const sent = sink.send(counts(batch === 1 ? 500 : 1), never);
       expect(String(await failureOf(sent))).toContain(
-        `UDP 127.0.0.1:${port}: nobody listens there (ECONNREFUSED)`,
+        `UDP 127.0.0.1:${port}: nothing is listening there (ECONNREFUSED)`,
       );
     }
     using listener = await UdpListener.start(port);
@@ -117,7 +117,7 @@ describe("an agent on UDP that is not there", () => {
     await eventually(() => expect(readLines(listener.datagrams)).toHaveLength(1));
   });
 
-  test("is waited for as long as the retries take, each twice as long as the one before", async () => {
+  test("retries with a delay that doubles, until the agent is there", async () => {
     const port = await unusedUdpPort();
     await using sink = statsdSink({ place: loopback(port), maxRetries: 4, retryDelayMs: 20 });
     const sent = sink.send(counts(1), never);
@@ -127,28 +127,28 @@ describe("an agent on UDP that is not there", () => {
     await eventually(() => expect(listener.datagrams).toHaveLength(1));
   });
 
-  test("is named where its name has no address", async () => {
+  test("rejects with the host name if it has no address", async () => {
     await using sink = statsdSink({
       place: { kind: "udp", host: "agent.invalid", port: 8125 },
       maxRetries: 0,
     });
     await expect(sink.send(counts(1), never)).rejects.toThrow(
-      "UDP agent.invalid:8125: its name has no address",
+      /^UDP agent\.invalid:8125: host name (not found|lookup failed)/,
     );
   });
 
-  test("costs no more time than there is", async () => {
+  test("ends its retries when the signal is aborted", async () => {
     await using sink = statsdSink({ place: loopback(await unusedUdpPort()), retryDelayMs: 60_000 });
     const sent = sink.send(counts(1), AbortSignal.timeout(50));
     expect(String(await failureOf(sent))).toContain("ECONNREFUSED");
   });
 
-  test("that dies between two datagrams is noticed with the batch", async () => {
+  test("rejects a batch if the agent dies between two datagrams", async () => {
     const listener = await UdpListener.start();
     await using sink = statsdSink({ place: loopback(listener.port), maxRetries: 0, maxLinesAtOnce: 100 });
     const sent = sink.send(counts(50_000), never);
     await eventually(() => expect(listener.datagrams.length).toBeGreaterThan(0), { everyMs: 1 });
     listener[Symbol.dispose]();
-    expect(String(await failureOf(sent))).toContain("nobody listens there (ECONNREFUSED)");
+    expect(String(await failureOf(sent))).toContain("nothing is listening there (ECONNREFUSED)");
   });
 });

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { statsigEvent } from "../../src/telemetry/push/statsig.ts";
+import { toStatsigEvent } from "../../src/telemetry/push/statsig.ts";
 import { runRelay } from "../support/relay/relay-process.ts";
 
-describe("an event of Statsig", () => {
+describe("an event for Statsig", () => {
   const tags = { path: "/v1/a", lcut: "" };
-  test("of latencies has their mean, how many there were, the least and the most; empty tags are left out", () => {
+  test("has the mean, count, minimum and maximum of latencies, and no empty tags", () => {
     const values = [0.5, 1.00049, 3];
-    const event = statsigEvent(
+    const event = toStatsigEvent(
       { kind: "latency", name: "a", tags, values, seen: 300 },
       { env: "e", path: "b" },
     );
@@ -15,11 +15,11 @@ describe("an event of Statsig", () => {
   });
 });
 
-describe("--statsig-logging is refused with one line", () => {
+describe("--statsig-logging ends the start with one line", () => {
   const run = (args: readonly string[], env = {}) =>
     runRelay(["http", "disabled", "--http-port", "0", ...args], env);
 
-  test("without STATSIG_SERVER_SDK_KEY", async () => {
+  test("if STATSIG_SERVER_SDK_KEY is missing", async () => {
     const { exitCode, stderr } = await run(["--statsig-logging"]);
     const needs = "--statsig-logging requires STATSIG_SERVER_SDK_KEY";
     expect([exitCode, stderr]).toEqual([
@@ -29,7 +29,7 @@ describe("--statsig-logging is refused with one line", () => {
   });
 
   test.each(["client-abcdef0123456789", "secret-with space", "abc"])(
-    "a key such as %s, not shown",
+    "if the SDK key is invalid, such as %s, and does not show it",
     async (given) => {
       const { exitCode, stderr } = await run(["--statsig-logging"], { STATSIG_SERVER_SDK_KEY: given });
       expect(exitCode).toBe(2);
@@ -41,7 +41,7 @@ describe("--statsig-logging is refused with one line", () => {
   );
 
   test.each(["env", "env:", ":prod", "a b:c", "env:a,env:b", `${"a:b,".repeat(3)}c:d`])(
-    "tags such as %s",
+    "if the tags are invalid, such as %s",
     async (given) => {
       const { exitCode, stderr } = await run(["--statsig-logging-tags", given]);
       expect([exitCode, stderr]).toEqual([

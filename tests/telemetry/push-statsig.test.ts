@@ -16,7 +16,7 @@ interface Logged {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** A relay that sends metrics to `upstream`, where each request for events is kept. */
+/** Starts a relay that sends metrics to `upstream`, which records the requests. */
 const start = (upstream: Upstream, { args = [], env = {}, ...options }: RelayOptions = {}) =>
   startRelayProcess({
     upstream,
@@ -50,8 +50,8 @@ async function askFor(relay: RelayProcess, sdkKey: string, times: number): Promi
   }
 }
 
-describe("with --statsig-logging", () => {
-  test("each measurement is an event of the project: its name, what was counted, its tags, whose it is", async () => {
+describe("--statsig-logging", () => {
+  test("sends each measurement as an event with name, value, tags and user ID", async () => {
     await using upstream = await startUpstream();
     const { sdkKey, lcut } = publishKey(upstream, "secret-client-0123456789");
     const tags = ["--statsig-logging-tags", "env:prod, team:core:a, path:given"];
@@ -79,7 +79,7 @@ describe("with --statsig-logging", () => {
     expect(relay.output()).not.toContain(KEY);
   });
 
-  test("nothing else is sent: no poll, no ID lists, no diagnostics", async () => {
+  test("sends nothing but log events: no poll, no ID lists, no diagnostics", async () => {
     await using upstream = await startUpstream();
     await using relay = await start(upstream);
     await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(2));
@@ -96,7 +96,7 @@ describe("with --statsig-logging", () => {
     expect(relay.output()).not.toMatch(/statsigSDK|\[Statsig\]/);
   });
 
-  test("an interval without requests sends as many events as there are gauges, and no more from time to time", async () => {
+  test("sends only gauges in an interval without requests", async () => {
     await using upstream = await startUpstream();
     await using _relay = await start(upstream);
     await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(8));
@@ -107,7 +107,7 @@ describe("with --statsig-logging", () => {
     expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThan(5);
   });
 
-  test("through another relay they arrive as they were sent", async () => {
+  test("sends events that another relay forwards unchanged", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
     publishKey(upstream, KEY);
@@ -121,8 +121,8 @@ describe("with --statsig-logging", () => {
   });
 });
 
-describe("where Statsig does not take them", () => {
-  test("there is one line, one when it does again, and requests are answered as ever", async () => {
+describe("--statsig-logging while Statsig fails", () => {
+  test("logs one line when Statsig rejects events and one when it recovers, and serves requests meanwhile", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
     upstream.misbehave(status(503), isLogEvent);
@@ -144,7 +144,7 @@ describe("where Statsig does not take them", () => {
     expect(relay.output()).not.toContain(KEY);
   });
 
-  test("since it is away: the relay starts and serves in the same time, and prints only log lines", async () => {
+  test("starts and serves without delay while Statsig is unreachable, and prints only log lines", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
     const nowhere = { LOG_EVENT_STATSIG_ENDPOINT: "http://127.0.0.1:9" };
@@ -158,7 +158,7 @@ describe("where Statsig does not take them", () => {
     expect(lines.filter((line) => !/^\d{4}-\d\d-\d\dT\S+ (INFO|WARN) /.test(line))).toEqual([]);
   });
 
-  test("since it never answers: a stop takes little longer", async () => {
+  test("stops soon although Statsig never responds", async () => {
     await using upstream = await startUpstream();
     upstream.misbehave({ kind: "hang" }, isLogEvent);
     await using relay = await start(upstream);
@@ -169,7 +169,7 @@ describe("where Statsig does not take them", () => {
   });
 });
 
-test("what was measured last is sent before the relay ends", async () => {
+test("sends the last values when the relay stops", async () => {
   await using upstream = await startUpstream();
   const { sdkKey } = publishKey(upstream, "secret-client-0123456789");
   await using relay = await start(upstream, { env: { DATADOG_MAX_BATCH_TIME_MS: "600000" } });

@@ -14,7 +14,7 @@ function temporaryFolder() {
 }
 
 describe("a Unix datagram socket", () => {
-  test("is handed each datagram whole, in order", async () => {
+  test("receives each datagram whole and in order", async () => {
     using folder = temporaryFolder();
     using listener = new UnixDatagramListener(join(folder.path, "agent.sock"), { reads: false });
     using socket = openUnix(listener.path);
@@ -24,7 +24,7 @@ describe("a Unix datagram socket", () => {
     expect(listener.datagrams).toEqual(sent);
   });
 
-  test("may have the longest path that the system takes", async () => {
+  test("may have the longest path that the system allows", async () => {
     using folder = temporaryFolder();
     const room = maxSocketPathBytes(process.platform) - folder.path.length - 1;
     using listener = new UnixDatagramListener(join(folder.path, "x".repeat(room)), { reads: false });
@@ -34,48 +34,48 @@ describe("a Unix datagram socket", () => {
     expect(listener.datagrams).toEqual(["there"]);
   });
 
-  test("that is not there, or that nobody listens on, is named with the reason", () => {
+  test("that is missing or that no process listens on is an error with its path", () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "agent.sock");
-    expect(() => openUnix(path)).toThrow(`${path}: there is no such socket (ENOENT)`);
+    expect(() => openUnix(path)).toThrow(`${path}: no such socket (ENOENT)`);
     new UnixDatagramListener(path).crash();
-    expect(() => openUnix(path)).toThrow(`${path}: nobody listens there (ECONNREFUSED)`);
+    expect(() => openUnix(path)).toThrow(`${path}: nothing is listening there (ECONNREFUSED)`);
     rmSync(path);
     writeFileSync(path, "a file");
-    expect(() => openUnix(path)).toThrow(`${path}: nobody listens there (ECONNREFUSED)`);
+    expect(() => openUnix(path)).toThrow(`${path}: nothing is listening there (ECONNREFUSED)`);
   });
 
-  test("that is a stream is named as such", async () => {
+  test("that is a stream socket is an error", async () => {
     using folder = temporaryFolder();
     const path = join(folder.path, "agent.sock");
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(path, resolve));
-    expect(() => openUnix(path)).toThrow(`${path}: it is no datagram socket (EPROTOTYPE)`);
+    expect(() => openUnix(path)).toThrow(`${path}: not a datagram socket (EPROTOTYPE)`);
     server.close();
   });
 
-  test("tells when its reader goes away", async () => {
+  test("reports that its receiver is gone", async () => {
     using folder = temporaryFolder();
     const listener = new UnixDatagramListener(join(folder.path, "agent.sock"));
     using socket = openUnix(listener.path);
     listener.crash();
     const sent = socket.send(Buffer.from("lost"));
-    expect(String(await failureOf(sent))).toContain("nobody listens there (ECONNREFUSED)");
+    expect(String(await failureOf(sent))).toContain("nothing is listening there (ECONNREFUSED)");
   });
 
-  test("never waits for a reader that does not read", async () => {
+  test("never waits for a receiver that does not read", async () => {
     using folder = temporaryFolder();
     using listener = new UnixDatagramListener(join(folder.path, "agent.sock"), { reads: false });
     using socket = openUnix(listener.path);
     const fill = async () => {
       for (let i = 0; i < 5_000; i++) await socket.send(Buffer.alloc(8_000));
     };
-    expect(String(await failureOf(fill()))).toContain("its reader is too slow (EAGAIN)");
+    expect(String(await failureOf(fill()))).toContain("the receiver is too slow (EAGAIN)");
     listener.read();
     await socket.send(Buffer.from("room again"));
   });
 
-  test("names the setting where a datagram is too large", async () => {
+  test("names the setting if a datagram is too large", async () => {
     using folder = temporaryFolder();
     using listener = new UnixDatagramListener(join(folder.path, "agent.sock"));
     using socket = openUnix(listener.path);
@@ -83,7 +83,7 @@ describe("a Unix datagram socket", () => {
     expect(String(await failureOf(sent))).toContain("lower DOGSTATSD_MAX_BUFFER_SIZE (EMSGSIZE)");
   });
 
-  test("leaves no descriptor open, whether it was there or not", () => {
+  test("leaves no descriptor open, even if connecting fails", () => {
     using folder = temporaryFolder();
     using listener = new UnixDatagramListener(join(folder.path, "agent.sock"));
     const openDescriptors = () => readdirSync("/dev/fd").length;
@@ -97,7 +97,7 @@ describe("a Unix datagram socket", () => {
   });
 });
 
-test("an address is laid out as each system has it", () => {
+test("socketAddress has the layout of each system", () => {
   const { linux, darwin } = SYSTEMS;
   if (linux === undefined || darwin === undefined) throw new Error("a system is missing");
   const onLinux = Buffer.from(socketAddress("/a", linux));

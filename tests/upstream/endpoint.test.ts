@@ -15,7 +15,7 @@ describeWith("openssl")("an upstream over TLS", () => {
   });
   afterAll(() => authority[Symbol.dispose]());
 
-  test("a handshake that failed once does not keep an HTTP/1.1 upstream away for ever", async () => {
+  test("one failed handshake does not make an HTTP/1.1 upstream unreachable forever", async () => {
     const handshakeFailure = Buffer.from([21, 3, 3, 0, 2, 2, 40]);
     const broken = createServer((socket) => {
       socket.on("error", () => undefined);
@@ -36,7 +36,7 @@ describeWith("openssl")("an upstream over TLS", () => {
     const sound = https.createServer({ ...certificate, ALPNProtocols: ["http/1.1"] });
     sound.on("request", (_, response) => response.end()).listen(port, "127.0.0.1");
     await once(sound, "listening");
-    // Its certificate is nobody's: what matters is that the handshake speaks HTTP/1.1 again.
+    // The certificate is not trusted. What matters is that the handshake offers HTTP/1.1 again.
     expect(await get()).not.toBe("HTTP2Unsupported");
     expect(await get()).not.toBe("HTTP2Unsupported");
     sound.close();

@@ -60,8 +60,8 @@ async function expectGrpcServes(client: GrpcClient, published: Revision): Promis
   }
 }
 
-describe("while upstream is gone", () => {
-  test("every answer stays right, in all encodings and by every protocol", async () => {
+describe("while upstream is down", () => {
+  test("every response stays correct, in all codings and on every protocol", async () => {
     const held = revision("secret-outage", 0);
     await using upstream = await startUpstream();
     publish(upstream, held);
@@ -85,7 +85,7 @@ describe("while upstream is gone", () => {
     expect(await stream.next()).toEqual({ spec: textsOf(newer).v2, lastUpdated: newer.lcut });
   }, 20_000);
 
-  test("a key that is not held is 503 with Retry-After and UNAVAILABLE, until upstream is back", async () => {
+  test("a key that is not held gets 503 with Retry-After, or UNAVAILABLE, until upstream is back", async () => {
     const unseen = revision("secret-unseen", 0);
     await using upstream = await startUpstream();
     publish(upstream, unseen);
@@ -121,7 +121,7 @@ describe("when upstream comes back with a newer version", () => {
     await stream.next();
 
     await upstream.stop();
-    // Long enough for a doubling back-off to be well past one interval.
+    // Long enough for an exponential backoff to be well past one interval.
     await sleep(9_000);
     for (const key of keys) publish(upstream, revision(key, 1));
     await upstream.restart();

@@ -24,7 +24,7 @@ const lcutOf = async (relay: RelayProcess, sdkKey: string): Promise<number> => {
 };
 
 describe.concurrent("over a slow link", () => {
-  test("18 MB that come at a steady 600 kB/s arrive", async () => {
+  test("a payload of 18 MB arrives at a steady 600 kB/s", async () => {
     await using upstream = await startUpstream({ encodings: [] });
     const sdkKey = "secret-large-and-slow";
     const { lcut } = versionOf(sdkKey);
@@ -33,11 +33,11 @@ describe.concurrent("over a slow link", () => {
     await using relay = await startRelayProcess({ upstream, args: ["-p", "10"] });
     const served = await eventually(() => lcutOf(relay, sdkKey), { withinMs: 100_000, everyMs: 500 });
     expect(served).toBe(lcut);
-    // The first request got there.
+    // The first request succeeded.
     expect(upstream.requests.filter(({ query }) => !query.has("sinceTime"))).toHaveLength(1);
   }, 120_000);
 
-  test("40 feeds of 1.7 MB get in, all of them, over 1.2 MB/s in all", async () => {
+  test("40 feeds of 1.7 MB all arrive over a shared 1.2 MB/s", async () => {
     await using upstream = await startUpstream({ encodings: [] });
     const keys = keysOf("shared-link", 40);
     const { lcut } = versionOf("");
@@ -60,8 +60,8 @@ describe.concurrent("over a slow link", () => {
   }, 180_000);
 });
 
-describe("of 100 keys, 70 hang", () => {
-  test("the others get their updates, a new key is answered, and the 70 are back when they answer", async () => {
+describe("if 70 of 100 keys hang", () => {
+  test("the others get their updates, a new key is served, and the 70 recover when upstream responds again", async () => {
     await using upstream = await startUpstream();
     const [working, hanging] = [keysOf("works", 30), keysOf("hangs", 70)];
     for (const key of [...working, ...hanging]) publishKey(upstream, key);
@@ -88,7 +88,7 @@ describe("of 100 keys, 70 hang", () => {
     answerAgain();
     for (const key of hanging) publishKey(upstream, key, 4);
     const { lcut } = versionOf("", 4);
-    // Requests that still hang are given up after 10 s.
+    // Requests that still hang are aborted after 10 s.
     const back = hanging.map((key) =>
       eventually(async () => expect(await lcutOf(relay, key)).toBe(lcut), { withinMs: 30_000 }),
     );
@@ -96,7 +96,7 @@ describe("of 100 keys, 70 hang", () => {
   }, 90_000);
 });
 
-test("with a -u that is too small the status page, the log and the metrics say so, until it is enough", async () => {
+test("a too small -u is reported on the status page, in the log and by metrics, until it is sufficient", async () => {
   await using upstream = await startUpstream();
   const keys = keysOf("crowded", 20);
   for (const key of keys) publishKey(upstream, key);
@@ -125,7 +125,7 @@ test("with a -u that is too small the status page, the log and the metrics say s
   expect(relay.output()).toContain("polls on time again");
 }, 60_000);
 
-test("Retry-After of 429 and 503 keeps upstream from being asked for a key that nobody holds, and is passed on", async () => {
+test("Retry-After of 429 and 503 is passed on, and delays the next request for a key that is not held", async () => {
   await using upstream = await startUpstream();
   await using relay = await startRelayProcess({ upstream });
   for (const code of [429, 503]) {

@@ -29,7 +29,7 @@ function limitOf(options: { port?: number; answerWithinMs?: number } = {}) {
   return {
     clock,
     limit,
-    /** What it ended for, if it did. */
+    /** The reason of the abort, if it was aborted. */
     ending: (): string | undefined => {
       const { aborted, reason } = limit.signal;
       return aborted && reason instanceof TimeLimitReached ? reason.failure : undefined;
@@ -38,7 +38,7 @@ function limitOf(options: { port?: number; answerWithinMs?: number } = {}) {
   };
 }
 
-test("no answer within 10 s ends a request", async () => {
+test("aborts a request without a response within 10 s", async () => {
   using at = limitOf();
   await at.clock.advance(SILENCE_LIMIT_MS - 1);
   expect(at.ending()).toBeUndefined();
@@ -46,7 +46,7 @@ test("no answer within 10 s ends a request", async () => {
   expect(at.ending()).toBe("timeout");
 });
 
-test("an upstream that takes no connection is unreachable, after 10 s", async () => {
+test("an upstream that accepts no connection is unreachable after 10 s", async () => {
   using at = limitOf({ port: await freePort() });
   await at.clock.advance(9_999);
   expect(at.ending()).toBeUndefined();
@@ -54,7 +54,7 @@ test("an upstream that takes no connection is unreachable, after 10 s", async ()
   expect(at.ending()).toBe("unreachable");
 });
 
-test("where a request takes long to send, an upstream that connects has the whole 30 s, one that does not has 10 s", async () => {
+test("a request that takes long to send has 30 s if upstream is connected, and 10 s if it is not", async () => {
   const listening = createServer().listen(0, "127.0.0.1");
   await once(listening, "listening");
   const { port } = listening.address() as AddressInfo;
@@ -74,10 +74,10 @@ test("where a request takes long to send, an upstream that connects has the whol
   expect(alone.ending()).toBe("unreachable");
 });
 
-test("a body that comes steadily takes as long as it takes", async () => {
+test("a body that arrives steadily has no time limit", async () => {
   using at = limitOf();
   await at.clock.advance(9_000);
-  at.limit.answered();
+  at.limit.responded();
   // 18 MB at 600 kB/s, and then at a tenth of that.
   for (let second = 0; second < 300; second++) {
     await at.clock.advance(1_000);
@@ -86,10 +86,10 @@ test("a body that comes steadily takes as long as it takes", async () => {
   expect(at.ending()).toBeUndefined();
 });
 
-test("10 s without a byte end it, whenever they begin", async () => {
+test("aborts after 10 s without a byte, at any time", async () => {
   for (const pieces of [0, 1, 50]) {
     using at = limitOf();
-    at.limit.answered();
+    at.limit.responded();
     for (let piece = 0; piece < pieces; piece++) {
       await at.clock.advance(9_000);
       at.limit.received(1_000_000);
@@ -101,9 +101,9 @@ test("10 s without a byte end it, whenever they begin", async () => {
   }
 });
 
-test("a byte every 9 s is no progress: after half a minute it must come at the least rate", async () => {
+test("a byte every 9 s is not progress: after 30 s the body must arrive at the minimum rate", async () => {
   using at = limitOf();
-  at.limit.answered();
+  at.limit.responded();
   let seconds = 0;
   for (; at.ending() === undefined && seconds < 1_000; seconds += 9) {
     await at.clock.advance(9_000);
@@ -112,9 +112,9 @@ test("a byte every 9 s is no progress: after half a minute it must come at the l
   expect(seconds * 1_000).toBeLessThan(SLOW_AFTER_MS + SILENCE_LIMIT_MS);
 });
 
-test("what was fast at first may not trickle for ever either", async () => {
+test("a body that was fast at first must not trickle forever", async () => {
   using at = limitOf();
-  at.limit.answered();
+  at.limit.responded();
   at.limit.received(100 * MIN_BYTES_PER_S);
   let seconds = 0;
   for (; at.ending() === undefined && seconds < 10_000; seconds += 5) {
@@ -124,9 +124,9 @@ test("what was fast at first may not trickle for ever either", async () => {
   expect(seconds).toBeWithin(125, 141);
 });
 
-test("when it is over, nobody waits any more, and nothing is aborted", async () => {
+test("after disposal no timer is left, and nothing is aborted", async () => {
   const at = limitOf({ port: 9 });
-  at.limit.answered();
+  at.limit.responded();
   at[Symbol.dispose]();
   await settle();
   expect(at.clock.sleeping).toBe(0);
@@ -134,18 +134,18 @@ test("when it is over, nobody waits any more, and nothing is aborted", async () 
   expect(at.limit.signal.aborted).toBe(false);
 });
 
-describe("config specs of an upstream that", () => {
+describe("a fetch of config specs is aborted if upstream", () => {
   const trickle: Fault = { kind: "drip", chunkBytes: 1, everyMs: 60 };
 
   test.each([
-    ["never answers", { kind: "hang" }, "no answer from upstream within 10 s"],
+    ["never responds", { kind: "hang" }, "no response from upstream within 10 s"],
     [
       "stops halfway",
       { kind: "stall", afterBytes: 40 },
-      "upstream stopped in the middle of its answer: nothing for 10 s",
+      "upstream stopped in the middle of its response: no data for 10 s",
     ],
-    ["sends a byte every 9 s", trickle, "upstream sends its answer at less than 1024 bytes/s"],
-  ] as const)("%s are given up", async (_, fault, detail) => {
+    ["sends a byte every 9 s", trickle, "upstream sends its response at less than 1024 bytes/s"],
+  ] as const)("%s", async (_, fault, detail) => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-slow");
     upstream.misbehave(fault);

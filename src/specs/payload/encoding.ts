@@ -18,16 +18,16 @@ interface DecoderOptions {
 interface Decoder {
   readonly stream: (options: DecoderOptions) => Transform & zlib.Zlib;
   readonly whole: (bytes: Bytes, options: DecoderOptions) => Promise<Buffer>;
-  /** Finds what the decoder itself lets pass. */
-  readonly isWhole?: (bytes: Bytes, readBytes: number) => boolean;
+  /** Detects truncation and trailing bytes that the decoder itself accepts. */
+  readonly isComplete?: (bytes: Bytes, readBytes: number) => boolean;
 }
 
 const gzipDecoder: Decoder = { stream: zlib.createGunzip, whole: promisify(zlib.gunzip) };
 const brotliDecoder: Decoder = {
   stream: zlib.createBrotliDecompress,
   whole: promisify(zlib.brotliDecompress),
-  // What stands behind the end is passed over.
-  isWhole: (bytes, readBytes) => readBytes === bytes.length,
+  // The decoder ignores bytes after the end.
+  isComplete: (bytes, readBytes) => readBytes === bytes.length,
 };
 
 const DECODERS: Readonly<Partial<Record<string, Decoder>>> = {
@@ -36,31 +36,35 @@ const DECODERS: Readonly<Partial<Record<string, Decoder>>> = {
   deflate: { stream: zlib.createInflate, whole: promisify(zlib.inflate) },
   br: brotliDecoder,
   "statsig-br": brotliDecoder,
-  zstd: { stream: zlib.createZstdDecompress, whole: promisify(zlib.zstdDecompress), isWhole: isWholeZstd },
+  zstd: {
+    stream: zlib.createZstdDecompress,
+    whole: promisify(zlib.zstdDecompress),
+    isComplete: isCompleteZstd,
+  },
 };
 
-/** What is decoded at once while the decoded length is counted. */
+/** Chunk size while the decoded length is counted. */
 const COUNTED_CHUNK_BYTES = 256 * 1024;
 
-/** Of counted chunks that the runtime has not yet come to free. */
+/** Limit of counted chunks that the runtime has not freed yet. */
 const MAX_COUNTED_GARBAGE_BYTES = 4 * 1024 * 1024;
 
-/** The least that zlib takes for a chunk. */
+/** The smallest chunk size that zlib accepts. */
 const MIN_CHUNK_BYTES = 64;
 
-/** A body, and how to get at what it decodes to. */
+/** A body whose decoded length is known. */
 export interface Decodable {
   readonly decodedBytes: number;
-  /** Needs no more memory than what it returns. */
+  /** Needs no memory besides the bytes it returns. */
   decode(): Promise<Bytes>;
 }
 
 /**
- * Looks through a body with a Content-Encoding, without keeping what it decodes to. Throws {@link PayloadRefused} if it
- * is damaged, cut short, or decodes to more than `maxBytes`, after no more than that was decoded.
+ * Checks a body with a Content-Encoding without keeping the decoded bytes. Throws {@link PayloadRefused} if the body is damaged,
+ * truncated, or decodes to more than `maxBytes`; decoding stops there.
  *
- * A body is decoded twice. The first time only counts, so that the second can write into one buffer of the right
- * size: collecting chunks takes twice the memory, and is slower than both together.
+ * A body is decoded twice. The first pass only counts, so that the second one can write into one buffer of the right size:
+ * collecting chunks would take twice the memory, and more time than both passes.
  */
 export async function inspectCoded(
   bytes: Bytes,
@@ -71,7 +75,7 @@ export async function inspectCoded(
   const decoder = DECODERS[contentEncoding];
   if (!isPlain && decoder === undefined) {
     const shown = contentEncoding.slice(0, 40);
-    throw new PayloadRefused("undecodable", `the content encoding "${shown}" was not asked for`);
+    throw new PayloadRefused("undecodable", `unexpected content encoding "${shown}"`);
   }
   if (bytes.length > maxBytes) throw new PayloadRefused("too_large", describeTooLarge(maxBytes));
   if (decoder === undefined) return { decodedBytes: bytes.length, decode: async () => bytes };
@@ -84,12 +88,12 @@ export async function inspectCoded(
     decodedBytes,
     decode: async () => {
       const chunkSize = Math.max(decodedBytes, MIN_CHUNK_BYTES);
-      return owned(await decoder.whole(bytes, { chunkSize, maxOutputLength: chunkSize }));
+      return toOwned(await decoder.whole(bytes, { chunkSize, maxOutputLength: chunkSize }));
     },
   };
 }
 
-/** Stops at once when there are more than `maxBytes`. Rejects if the body is no whole one. */
+/** Stops as soon as there are more than `maxBytes`. Rejects if the body is truncated or damaged. */
 async function countDecoded(bytes: Bytes, decoder: Decoder, maxBytes: number): Promise<number> {
   const stream = decoder.stream({ chunkSize: COUNTED_CHUNK_BYTES });
   const garbage = new GarbageLimit(MAX_COUNTED_GARBAGE_BYTES);
@@ -101,19 +105,19 @@ async function countDecoded(bytes: Bytes, decoder: Decoder, maxBytes: number): P
     // Leaving the loop destroys the stream.
     if (decodedBytes > maxBytes) return decodedBytes;
   }
-  if (decoder.isWhole?.(bytes, stream.bytesWritten) === false) throw new RangeError("bytes behind the end");
+  if (decoder.isComplete?.(bytes, stream.bytesWritten) === false) throw new RangeError("bytes after the end");
   return decodedBytes;
 }
 
 /**
- * Levels: 5 MB take about 45 ms (gzip 6), 72 ms (br 5) and 47 ms (zstd 8). The next steps cost seconds a version for a
- * tenth of the size, and zstd 10 three times the memory for a hundredth.
+ * Compression levels: 5 MB take about 45 ms (gzip 6), 72 ms (br 5) and 47 ms (zstd 8). The next levels would take seconds per
+ * version to save a tenth of the size, and zstd 10 three times the memory to save a hundredth.
  */
 export async function encode(bytes: Bytes, coding: "gzip" | "br" | "zstd"): Promise<Bytes> {
   const { constants } = zlib;
   switch (coding) {
     case "gzip":
-      return owned(await gzip(bytes, { level: 6 }));
+      return toOwned(await gzip(bytes, { level: 6 }));
     case "br": {
       const params = {
         [constants.BROTLI_PARAM_QUALITY]: 5,
@@ -121,17 +125,17 @@ export async function encode(bytes: Bytes, coding: "gzip" | "br" | "zstd"): Prom
         [constants.BROTLI_PARAM_LGWIN]: 21,
         [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length,
       };
-      return owned(await brotliCompress(bytes, { params }));
+      return toOwned(await brotliCompress(bytes, { params }));
     }
     case "zstd": {
       const params = { [constants.ZSTD_c_compressionLevel]: 8, [constants.ZSTD_c_contentSizeFlag]: 1 };
-      return owned(await zstdCompress(bytes, { params }));
+      return toOwned(await zstdCompress(bytes, { params }));
     }
   }
 }
 
-/** A Buffer may be a window on a pool; what crosses to another thread must own all of its memory. */
-function owned(buffer: Buffer): Bytes {
+/** A Buffer may be a view of a pool; bytes that are transferred to another thread must own all of their memory. */
+function toOwned(buffer: Buffer): Bytes {
   const whole = buffer.byteOffset === 0 && buffer.byteLength === buffer.buffer.byteLength;
   return whole && buffer.buffer instanceof ArrayBuffer
     ? new Uint8Array(buffer.buffer)
@@ -139,10 +143,10 @@ function owned(buffer: Buffer): Bytes {
 }
 
 /**
- * Whether these are whole zstd frames and nothing else, by the lengths of their blocks (RFC 8878, 3.1.1). Bun's
- * zstdDecompress takes the end of the input for the end of a frame.
+ * Returns whether the bytes are complete zstd frames and nothing else, by the lengths of their blocks (RFC 8878, 3.1.1). Bun's
+ * zstdDecompress accepts truncated input: it treats the end of the input as the end of the frame.
  */
-function isWholeZstd(bytes: Uint8Array): boolean {
+function isCompleteZstd(bytes: Uint8Array): boolean {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
   do at = endOfZstdFrame(view, at);
@@ -150,7 +154,7 @@ function isWholeZstd(bytes: Uint8Array): boolean {
   return at === view.byteLength;
 }
 
-/** NaN where it is no frame; throws a RangeError where the frame is cut short. */
+/** Returns NaN if there is no frame at `start`. Throws a RangeError if the frame is truncated. */
 function endOfZstdFrame(view: DataView, start: number): number {
   const magic = view.getUint32(start, true);
   if (magic >>> 4 === 0x184d2a5) return start + 8 + view.getUint32(start + 4, true);

@@ -1,15 +1,15 @@
 import { isUtf8 } from "node:buffer";
 import { type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
 
-/** The members that are read; no name of theirs needs an escape. */
+/** The members that are read. None of their names contains a character that must be escaped. */
 const WANTED: ReadonlySet<string> = new Set(["has_updates", "time", "hashed_sdk_key_used"]);
 
-/** No value of those is longer. */
+/** No valid value of these members is longer. */
 const MAX_VALUE_BYTES = 200;
 
 /**
- * Reads a JSON config spec without making values of it: JSON.parse needs several times the size of the text. Throws
- * {@link PayloadRefused} if it is not one whole JSON object in UTF-8.
+ * Reads a JSON config spec without parsing it into values: JSON.parse needs several times the size of the text. Throws
+ * {@link PayloadRefused} if the bytes are not exactly one JSON object in UTF-8.
  */
 export function readJsonFacts(bytes: Uint8Array): PayloadFacts {
   const members = isUtf8(bytes) ? readMembers(bytes) : undefined;
@@ -22,7 +22,7 @@ export function readJsonFacts(bytes: Uint8Array): PayloadFacts {
   };
 }
 
-/** Of members that occur twice the last counts, as for JSON.parse. Undefined if the text is no JSON object. */
+/** Returns undefined if the text is not a JSON object. Of duplicate members the last one counts, as with JSON.parse. */
 function readMembers(text: Uint8Array): ReadonlyMap<string, unknown> | undefined {
   const members = new Map<string, unknown>();
   let at = skipSpace(text, 0);
@@ -43,7 +43,7 @@ function readMembers(text: Uint8Array): ReadonlyMap<string, unknown> | undefined
   }
 }
 
-/** What was found to be JSON; undefined for what holds other values. A longer text is cut, and so is no key's hash. */
+/** Parses a valid scalar; returns undefined for objects and arrays. A longer string is truncated, so it matches no key's hash. */
 function parse(text: Uint8Array, from: number, to: number): unknown {
   const isSimple = text[from] !== OPEN_OBJECT && text[from] !== OPEN_ARRAY;
   if (!isSimple) return undefined;
@@ -55,12 +55,10 @@ function isAtEnd(text: Uint8Array, at: number): boolean {
   return skipSpace(text, at) === text.length;
 }
 
-/**
- * Where the parts of a JSON text begin and end, in its UTF-8 bytes. What is found is checked as strictly as `JSON.parse`
- * checks it, but no value is made of it: memory and time depend on the number of bytes alone, whatever they say.
- */
+// A scanner that finds where the parts of a JSON text start and end, as offsets of its UTF-8 bytes. It is as strict as `JSON.parse`
+// but makes no values: memory and time depend only on the number of bytes, whatever their content.
 
-/** Returned instead of a place if the text is not JSON. */
+/** Returned instead of an offset if the text is not JSON. */
 export const MALFORMED = -1;
 
 const QUOTE = 0x22;
@@ -85,7 +83,7 @@ const FALSE = Buffer.from("false");
 const NULL = Buffer.from("null");
 const SIMPLE_ESCAPES = new Set(Buffer.from('"\\/bfnrt'));
 
-/** The first place from `at` on that is no white space. */
+/** Returns the first offset from `at` on that is not white space. */
 export function skipSpace(text: Uint8Array, at: number): number {
   let next = at;
   for (;;) {
@@ -95,13 +93,13 @@ export function skipSpace(text: Uint8Array, at: number): number {
   }
 }
 
-/** The end of the value that begins at `at`, or {@link MALFORMED}. */
+/** Returns the end of the value that starts at `at`, or {@link MALFORMED}. */
 export function endOfValue(text: Uint8Array, at: number): number {
   const byte = text[at];
   return byte === OPEN_OBJECT || byte === OPEN_ARRAY ? endOfNested(text, at) : endOfScalar(text, at);
 }
 
-/** Where the value of the member begins whose name begins at `at`, or {@link MALFORMED}. */
+/** Returns the start of the value of the member whose name starts at `at`, or {@link MALFORMED}. */
 export function startOfMemberValue(text: Uint8Array, at: number): number {
   if (text[at] !== QUOTE) return MALFORMED;
   const nameEnd = endOfString(text, at);
@@ -110,7 +108,7 @@ export function startOfMemberValue(text: Uint8Array, at: number): number {
   return text[colon] === COLON ? skipSpace(text, colon + 1) : MALFORMED;
 }
 
-/** The end of the string whose opening quote is at `at`, or {@link MALFORMED}. */
+/** Returns the end of the string whose opening quote is at `at`, or {@link MALFORMED}. */
 export function endOfString(text: Uint8Array, at: number): number {
   let next = at + 1;
   while (next < text.length) {
@@ -125,7 +123,7 @@ export function endOfString(text: Uint8Array, at: number): number {
   return MALFORMED;
 }
 
-/** `at` is behind the backslash. */
+/** `at` is the offset after the backslash. */
 function endOfEscape(text: Uint8Array, at: number): number {
   const byte = text[at] ?? 0;
   if (SIMPLE_ESCAPES.has(byte)) return at + 1;
@@ -134,12 +132,12 @@ function endOfEscape(text: Uint8Array, at: number): number {
   return at + 5;
 }
 
-/** By level, whether it is an object. Kept from call to call, unless it had to be large. */
+/** 1 for each nesting level that is an object, 0 for an array. Reused by all calls, unless it has become large. */
 let isObjectAt = new Uint8Array(256);
 
 const MAX_KEPT_LEVELS = 4_096;
 
-/** A loop and not a recursion: clients choose how deep it goes. */
+/** A loop, not a recursion, because clients control the depth. */
 function endOfNested(text: Uint8Array, start: number): number {
   if (isObjectAt.length > MAX_KEPT_LEVELS) isObjectAt = new Uint8Array(MAX_KEPT_LEVELS);
   let depth = 0;
@@ -161,7 +159,7 @@ function endOfNested(text: Uint8Array, start: number): number {
       if (at === MALFORMED) return MALFORMED;
       at = skipSpace(text, at);
     }
-    // Behind a value, or at the closing bracket of something empty.
+    // After a value, or at the closing bracket of an empty object or array.
     for (;;) {
       const isObject = isObjectAt[depth - 1] === 1;
       if (text[at] === COMMA) {
@@ -189,19 +187,19 @@ function endOfScalar(text: Uint8Array, at: number): number {
     case QUOTE:
       return endOfString(text, at);
     case TRUE[0]:
-      return endOfWord(text, at, TRUE);
+      return endOfLiteral(text, at, TRUE);
     case FALSE[0]:
-      return endOfWord(text, at, FALSE);
+      return endOfLiteral(text, at, FALSE);
     case NULL[0]:
-      return endOfWord(text, at, NULL);
+      return endOfLiteral(text, at, NULL);
     default:
       return endOfNumber(text, at);
   }
 }
 
-function endOfWord(text: Uint8Array, at: number, word: Uint8Array): number {
-  for (let i = 1; i < word.length; i++) if (text[at + i] !== word[i]) return MALFORMED;
-  return at + word.length;
+function endOfLiteral(text: Uint8Array, at: number, literal: Uint8Array): number {
+  for (let i = 1; i < literal.length; i++) if (text[at + i] !== literal[i]) return MALFORMED;
+  return at + literal.length;
 }
 
 function endOfNumber(text: Uint8Array, start: number): number {
@@ -213,7 +211,7 @@ function endOfNumber(text: Uint8Array, start: number): number {
   return endOfDigits(text, sign === PLUS || sign === MINUS ? at + 2 : at + 1);
 }
 
-/** At least one. */
+/** Requires at least one digit. */
 function endOfDigits(text: Uint8Array, start: number): number {
   let at = start;
   while (isDigit(text[at])) at++;

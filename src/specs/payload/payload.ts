@@ -1,37 +1,37 @@
 import type { SpecFormat } from "../feed.ts";
 
-/** A 200 body as upstream sent it, not looked into yet. */
+/** The body of a 200 response as upstream sent it, not checked yet. */
 export interface RawPayload {
   readonly body: Uint8Array<ArrayBuffer>;
-  /** The Content-Encoding it came with; empty for none. */
+  /** Content-Encoding of the response; empty if it has none. */
   readonly contentEncoding: string;
   readonly format: SpecFormat;
-  /** The `x-since-time` it came with, where that is a number. */
+  /** `x-since-time` of the response, if it is a number. */
   readonly headerLcut: number | undefined;
-  /** djb2 of the SDK key it was asked for. */
+  /** djb2 hash of the requested SDK key. */
   readonly sdkKeyHash: string;
-  /** Take it only where its `hashed_sdk_key_used` is there: it came from where keys can collide. */
+  /** If true, the body must contain `hashed_sdk_key_used`: it was read from a place where the names of two SDK keys can collide. */
   readonly mustNameKey?: boolean;
 }
 
-/** Why a payload is not taken. */
+/** Why a payload is refused. */
 export type RefusalReason =
-  /** The content coding is unknown, or the body does not decode: cut short or damaged. */
+  /** The content coding is unknown, or the body does not decode: it is truncated or damaged. */
   | "undecodable"
-  /** More bytes than `--max-payload-in-mb` allows, as sent or decoded. */
+  /** The body, as sent or decoded, is larger than `--max-payload-in-mb` allows. */
   | "too_large"
-  /** Not JSON, or no protobuf envelope sequence that ends in DONE. */
+  /** The body is not JSON, or not a sequence of protobuf envelopes that ends with DONE. */
   | "malformed"
-  /** No version: neither `x-since-time` nor a `time`. */
+  /** The payload has no version: neither `x-since-time` nor `time`. */
   | "no_lcut"
-  /** Its version is too far in the future: it would keep every real one out until then. */
+  /** The version is too far in the future: it would block every real version until then. */
   | "in_future"
-  /** `hashed_sdk_key_used` names another key. */
+  /** `hashed_sdk_key_used` belongs to another SDK key. */
   | "other_key"
-  /** Older than what is held. */
+  /** The version is older than the held one. */
   | "older";
 
-/** What a payload says about itself. */
+/** What the relay reads from a payload. */
 export interface PayloadFacts {
   readonly hasUpdates: boolean;
   readonly lcut: number | undefined;
@@ -50,28 +50,25 @@ export class PayloadRefused extends Error {
 
 const MEBIBYTE = 1024 * 1024;
 
-/** Of a payload that is longer than `maxBytes`, as sent or decoded. */
+/** Returns the reason for refusing a payload that is larger than `maxBytes`, as sent or decoded. */
 export function describeTooLarge(maxBytes: number): string {
-  return `it is larger than the ${maxBytes / MEBIBYTE} MiB that --max-payload-in-mb allows`;
+  return `the payload is larger than the ${maxBytes / MEBIBYTE} MiB that --max-payload-in-mb allows`;
 }
 
-/** Clocks differ, but not by so much. */
+/** More than the clocks of two machines differ. */
 const MAX_AHEAD_MS = 24 * 3_600_000;
 
-/**
- * Whether a version is so far in the future that it can't be a real one, whoever says it: it counts as none. `now` as of
- * `Clock.now`.
- */
+/** Returns whether a version is too far in the future to be real, and so is ignored. `now` is ms since the Unix epoch. */
 export function isInFuture(lcut: number, now: number): boolean {
   return lcut > latestLcut(now);
 }
 
-/** The largest version number that can be a real one. */
+/** Returns the largest lcut that can be real. */
 export function latestLcut(now: number): number {
   return now + MAX_AHEAD_MS;
 }
 
-/** A version number, or undefined where the value is none. */
+/** Returns the value as an lcut, or undefined if it is not a valid one. */
 export function parseLcut(value: unknown): number | undefined {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }

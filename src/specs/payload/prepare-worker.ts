@@ -1,10 +1,10 @@
 import { handleCalls } from "../../platform/worker-calls.ts";
 import { type Preparation, type PreparationRequest, prepare } from "./prepare.ts";
 
-handleCalls<PreparationRequest, Preparation>(prepare, buffersOf);
+handleCalls<PreparationRequest, Preparation>(prepare, listBuffers);
 
-/** Two codings may share one buffer. */
-function buffersOf(result: Preparation): ArrayBuffer[] {
+/** Returns the buffers to transfer, each once: two codings may share a buffer. */
+function listBuffers(result: Preparation): ArrayBuffer[] {
   if (result.kind !== "prepared") return [];
   const { bytes, compressed } = result.payload;
   return [...new Set([bytes.buffer, ...Object.values(compressed).map((body) => body.buffer)])];

@@ -18,24 +18,24 @@ export type Preparation =
   | { readonly kind: "no_update" }
   | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string };
 
-/** What is larger, decoded, is worked on alone. */
+/** Payloads that are larger than this when decoded are prepared one at a time. */
 const LARGE_BYTES = 1024 * 1024;
 
-/** What is larger is kept in fewer codings: each takes a fifth of its memory, and a coder two thirds of it at work. */
+/** Larger payloads are kept in fewer codings: each takes a fifth of their size, and an encoder at work two thirds of it. */
 const VERY_LARGE_BYTES = 8 * 1024 * 1024;
 
 const ALL_CODINGS = ["gzip", "br", "zstd"] as const;
 
-/** Ends when no large payload is being worked on. */
+/** Resolves when no large payload is being prepared. */
 let largeTurn: Promise<unknown> = Promise.resolve();
 
 export interface PreparationRequest {
   readonly raw: RawPayload;
-  /** Of the payload, as sent and decoded. */
+  /** Limit of the size of the payload, as sent and decoded. */
   readonly maxBytes: number;
 }
 
-/** Checks a payload and makes every coding of it. Takes up to seconds of CPU: runs in a Worker. */
+/** Checks a payload and makes every coding of it. Takes up to seconds of CPU time, so it runs in a Worker. */
 export async function prepare({ raw, maxBytes }: PreparationRequest): Promise<Preparation> {
   try {
     if (raw.format === "proto") requireStatsigBr(raw);
@@ -50,8 +50,8 @@ export async function prepare({ raw, maxBytes }: PreparationRequest): Promise<Pr
 }
 
 /**
- * One after the other, so that many large payloads at once need the memory of one. What one left behind is freed before
- * the next: buffers are only collected when the small heap that refers to them is.
+ * Prepares large payloads one after the other, so that many at the same time need the memory of one. The garbage of each is
+ * freed before the next: the runtime collects buffers only when it collects the small heap that refers to them.
  */
 function inTurn(work: () => Promise<Preparation>): Promise<Preparation> {
   const result = largeTurn.then(work);
@@ -59,7 +59,7 @@ function inTurn(work: () => Promise<Preparation>): Promise<Preparation> {
   return result;
 }
 
-/** When the result is on its way: until then it is in use. */
+/** Waits until the result was sent: until then it is in use. */
 async function cleanUp(): Promise<void> {
   await setImmediate();
   collectGarbage();
@@ -69,19 +69,25 @@ async function prepareJson(raw: RawPayload, body: Decodable): Promise<Preparatio
   const bytes = await body.decode();
   const facts = readJsonFacts(bytes);
   if (!facts.hasUpdates) return { kind: "no_update" };
-  const lcut = checkedLcut(raw, facts);
+  const lcut = readLcut(raw, facts);
   return {
     kind: "prepared",
-    payload: { lcut, format: "json", bytes, compressed: await codings(raw, bytes), digest: digestOf(bytes) },
+    payload: {
+      lcut,
+      format: "json",
+      bytes,
+      compressed: await encodeAll(raw, bytes),
+      digest: computeDigest(bytes),
+    },
   };
 }
 
 /**
- * Upstream has likely compressed better than we would, and it has done it already. One coding after the other, since
- * each coder needs memory of its own; of what is very large only gzip, which every client takes.
+ * Keeps the coding that upstream sent, which is likely better compressed. Encodes one coding at a time, because each encoder
+ * needs memory of its own. Very large payloads are encoded only as gzip, which every client accepts.
  */
-async function codings(raw: RawPayload, bytes: Uint8Array<ArrayBuffer>) {
-  const wanted = bytes.length > VERY_LARGE_BYTES ? (["gzip"] as const) : (["gzip", "br", "zstd"] as const);
+async function encodeAll(raw: RawPayload, bytes: Uint8Array<ArrayBuffer>) {
+  const wanted = bytes.length > VERY_LARGE_BYTES ? (["gzip"] as const) : ALL_CODINGS;
   const compressed: Partial<Record<ContentCoding, Uint8Array<ArrayBuffer>>> = {};
   for (const coding of ALL_CODINGS) if (raw.contentEncoding === coding) compressed[coding] = raw.body;
   for (const coding of wanted) {
@@ -94,30 +100,30 @@ async function codings(raw: RawPayload, bytes: Uint8Array<ArrayBuffer>) {
 
 function requireStatsigBr({ contentEncoding }: RawPayload): void {
   if (contentEncoding === "statsig-br") return;
-  const detail = "a protobuf body did not come as statsig-br, which SDKs insist on";
+  const detail = "the protobuf body is not encoded as statsig-br, which SDKs require";
   throw new PayloadRefused("undecodable", detail);
 }
 
 async function prepareProto(raw: RawPayload, body: Decodable): Promise<Preparation> {
   const facts = readProtoFacts(await body.decode());
   if (!facts.hasUpdates) return { kind: "no_update" };
-  const lcut = checkedLcut(raw, facts);
+  const lcut = readLcut(raw, facts);
   return {
     kind: "prepared",
-    payload: { lcut, format: "proto", bytes: raw.body, compressed: {}, digest: digestOf(raw.body) },
+    payload: { lcut, format: "proto", bytes: raw.body, compressed: {}, digest: computeDigest(raw.body) },
   };
 }
 
-function checkedLcut(raw: RawPayload, facts: PayloadFacts): number {
+function readLcut(raw: RawPayload, facts: PayloadFacts): number {
   const hash = facts.hashedSdkKey;
   if (hash === undefined ? raw.mustNameKey === true : hash !== raw.sdkKeyHash) {
-    throw new PayloadRefused("other_key", "the body's hashed_sdk_key_used is not that of this SDK key");
+    throw new PayloadRefused("other_key", "hashed_sdk_key_used in the body does not match this SDK key");
   }
   const lcut = raw.headerLcut ?? facts.lcut;
   if (lcut === undefined) {
-    throw new PayloadRefused("no_lcut", "neither x-since-time nor the body's time gives a version");
+    throw new PayloadRefused("no_lcut", "no version: neither x-since-time nor time in the body is valid");
   }
-  // SDKs go by the body's time, whatever the header says.
+  // SDKs use the time in the body, whatever the header says.
   requireNotInFuture(Math.max(lcut, facts.lcut ?? 0));
   return lcut;
 }
@@ -126,11 +132,11 @@ function requireNotInFuture(lcut: number): void {
   const now = Date.now();
   if (!isInFuture(lcut, now)) return;
   const detail =
-    `the version ${lcut} is more than 24 h after ${new Date(now).toISOString()}, which it is here: ` +
-    "upstream's or this machine's clock is wrong, or its time is not in ms since 1970";
+    `the version ${lcut} is more than 24 h ahead of this machine's clock (${new Date(now).toISOString()}): ` +
+    "upstream's or this machine's clock is wrong, or the version is not in ms since 1970";
   throw new PayloadRefused("in_future", detail);
 }
 
-function digestOf(bytes: Uint8Array): string {
+function computeDigest(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("base64url").slice(0, 16);
 }

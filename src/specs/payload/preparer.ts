@@ -3,21 +3,21 @@ import { WorkerCalls } from "../../platform/worker-calls.ts";
 import type { RawPayload } from "./payload.ts";
 import type { Preparation, PreparationRequest } from "./prepare.ts";
 
-/** Checks and codes payloads without holding up requests. */
+/** Checks and encodes payloads without blocking requests. */
 export interface SpecPreparer extends AsyncDisposable {
-  /** Takes over `raw.body`: the caller must not use it again. Rejects when the work could not be done at all. */
+  /** Transfers `raw.body`: the caller must not use it again. Rejects if the Worker failed. */
   prepare(raw: RawPayload): Promise<Preparation>;
 }
 
-/** Many times what the largest payload takes. */
+/** Many times as long as the largest payload takes. */
 const SILENCE_LIMIT_MS = 5 * 60_000;
 
-/** Does the work in one Worker, started with the first payload. */
+/** Prepares payloads in a Worker, which is started with the first payload. */
 export class WorkerPreparer implements SpecPreparer {
   readonly #calls: WorkerCalls<PreparationRequest, Preparation>;
   readonly #maxBytes: number;
 
-  /** A payload that is longer than `maxBytes`, as sent or decoded, is refused. */
+  /** `maxBytes` limits the size of a payload, as sent and decoded. */
   constructor(supervisor: Supervisor, maxBytes: number) {
     this.#maxBytes = maxBytes;
     this.#calls = new WorkerCalls({

@@ -2,19 +2,19 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { readJsonFacts } from "./json.ts";
 import { type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
 
-/** `SpecsEnvelopeKind`, of which the relay needs these two; see proto/statsig_config_specs.proto. */
+/** The values of `SpecsEnvelopeKind` that the relay needs; see proto/statsig_config_specs.proto. */
 const KIND_DONE = 1;
 const KIND_TOP_LEVEL = 2;
 
 interface Envelope {
   readonly kind: number;
-  /** Where it begins and ends: views of all of them would need more memory than the bytes. */
+  /** Start and end offsets. Views of all envelopes would take more memory than the bytes. */
   readonly data: readonly [from: number, to: number] | undefined;
 }
 
 /**
- * Reads a decompressed protobuf config spec: `SpecsEnvelope` messages, each behind its varint length. SDKs
- * need a TOP_LEVEL and, last, DONE. Throws {@link PayloadRefused} where one is missing or the bytes end early.
+ * Reads a decompressed protobuf config spec: `SpecsEnvelope` messages, each after its length as a varint. SDKs need a TOP_LEVEL
+ * and, at the end, DONE. Throws {@link PayloadRefused} if one is missing or the bytes end early.
  */
 export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
   let topLevel: PayloadFacts | undefined;
@@ -28,33 +28,34 @@ export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
     }
   } catch (error) {
     if (error instanceof PayloadRefused) throw error;
-    throw new PayloadRefused("malformed", "the body is no sequence of protobuf envelopes");
+    throw new PayloadRefused("malformed", "the body is not a sequence of protobuf envelopes");
   }
-  if (last !== KIND_DONE) throw new PayloadRefused("malformed", "the protobuf envelopes do not end in DONE");
+  if (last !== KIND_DONE)
+    throw new PayloadRefused("malformed", "the protobuf envelopes do not end with DONE");
   if (topLevel === undefined)
     throw new PayloadRefused("malformed", "the protobuf envelopes have no TOP_LEVEL");
   return topLevel;
 }
 
-/** Behind its length. */
+/** Reads an envelope, starting with its length. */
 function readEnvelope(reader: BinaryReader): Envelope {
-  const end = endOfBytes(reader);
+  const end = readEnd(reader);
   let kind = 0;
   let data: Envelope["data"];
   while (reader.pos < end) {
     const [field, type] = reader.tag();
     if (type === WireType.LengthDelimited) {
-      const to = endOfBytes(reader);
+      const to = readEnd(reader);
       if (field === 4) data = [reader.pos, to];
       reader.pos = to;
     } else if (field === 1 && type === WireType.Varint) kind = reader.int32();
     else reader.skip(type, field);
   }
-  if (reader.pos !== end) throw new RangeError("a field ends behind its envelope");
+  if (reader.pos !== end) throw new RangeError("a field ends after its envelope");
   return { kind, data };
 }
 
-function endOfBytes(reader: BinaryReader): number {
+function readEnd(reader: BinaryReader): number {
   const length = reader.uint32();
   const end = reader.pos + length;
   if (end > reader.len) throw new RangeError("the bytes end early");

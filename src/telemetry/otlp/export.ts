@@ -8,7 +8,7 @@ import {
   serviceInstanceIdDetector,
   serviceNameEnvDetector,
 } from "@opentelemetry/resources";
-import type { SinkHealth } from "../push/channel.ts";
+import type { SinkHealth } from "../push/sink-health.ts";
 
 interface Exporter<T> {
   export(items: T, done: (result: ExportResult) => void): void;
@@ -16,21 +16,21 @@ interface Exporter<T> {
 
 interface WatchOptions<T> {
   readonly health: SinkHealth;
-  /** An export that takes longer counts as failed, whatever its result. */
+  /** An export that has not ended after this time counts as failed, even if it succeeds later. */
   readonly timeoutMs: number;
-  /** The number of measurements or spans that a failed export loses. */
-  readonly lostWith: (items: T) => number;
+  /** Returns the number of items that are lost if their export fails. */
+  readonly countLost: (items: T) => number;
 }
 
-const MAX_DETAIL = 200;
+const MAX_DETAIL_CHARS = 200;
 
-/** Wraps `exporter.export` and reports its results to `health`. OpenTelemetry itself does not log failures. */
+/** Exports by `exporter` and reports success and failure to `health`: OpenTelemetry's own logging is switched off. */
 export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>): Exporter<T>["export"] {
-  const { health, timeoutMs, lostWith } = options;
+  const { health, timeoutMs, countLost } = options;
   return (items, done) => {
     let isLate = false;
     const failed = (detail: string) => {
-      health.dropped(lostWith(items));
+      health.dropped(countLost(items));
       health.failed(detail);
     };
     const late = setTimeout(() => {
@@ -41,26 +41,28 @@ export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>
     exporter.export(items, (result) => {
       clearTimeout(late);
       if (result.code === ExportResultCode.SUCCESS) health.worked();
-      else if (!isLate) failed(describe(result.error));
+      else if (!isLate) failed(describeFailure(result.error));
       if (!isLate) done(result);
     });
   };
 }
 
-/** `code` holds the status of the response, of HTTP or gRPC. */
-function describe(error: (Error & { readonly code?: unknown }) | undefined): string {
-  const status =
-    typeof error?.code === "number" && error.code >= 100 ? `the collector answered ${error.code}` : "";
-  return (status || (error?.message ?? "the collector rejected them")).slice(0, MAX_DETAIL);
+/** `code` of the error is a status of HTTP; of gRPC if it is below 100. */
+function describeFailure(error: (Error & { readonly code?: unknown }) | undefined): string {
+  const { code, message } = error ?? {};
+  const isHttpStatus = typeof code === "number" && code >= 100;
+  const detail = isHttpStatus ? `the collector answered ${code}` : message;
+  return (detail ?? "the collector rejected the data").slice(0, MAX_DETAIL_CHARS);
 }
 
 let resource: Resource | undefined;
 
 /**
- * Returns the resource of metrics and traces: the relay, its host, and an ID of this process, which distinguishes the counts of
- * two relays on one host. Attributes from the environment override these.
+ * Returns the attributes of the sender, the same for metrics and traces: the relay, its host, and an ID of this process, without
+ * which a collector would mix up the counts of two relays on one host. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME override
+ * them.
  */
-export function createOtlpResource(version: string): Resource {
+export function otlpResource(version: string): Resource {
   resource ??= resourceFromAttributes({
     "service.name": "statsig-forward-proxy",
     "service.version": version,

@@ -12,7 +12,6 @@ import {
   type PushMetricExporter,
   type ResourceMetrics,
 } from "@opentelemetry/sdk-metrics";
-import { PREFIX } from "../metrics/catalog.ts";
 import type { MetricKind, MetricRow } from "../metrics/metric.ts";
 import type { Family, GaugeReadings, MetricRegistry } from "../metrics/registry.ts";
 import {
@@ -22,7 +21,8 @@ import {
   type SeriesWindows,
   type Window,
 } from "../metrics/series.ts";
-import type { SinkHealth } from "../push/channel.ts";
+import { formatMetricName } from "../push/measurement.ts";
+import type { SinkHealth } from "../push/sink-health.ts";
 import { watchedExport } from "./export.ts";
 import type { OtlpMetricsOptions, OtlpProtocol } from "./options.ts";
 
@@ -32,13 +32,13 @@ interface OtlpMetricsParts {
   readonly health: SinkHealth;
 }
 
-/** The size of one export. It is encoded within a few milliseconds, and is far below the message limits of collectors. */
+/** Maximum per message: encoded within a few milliseconds, and far below the message size that collectors accept. */
 const MAX_POINTS_PER_EXPORT = 1_000;
 
-/** How long a shutdown waits for the last values. */
+/** Time limit at shutdown for sending the last values. */
 const LAST_EXPORT_MS = 2_000;
 
-/** Exports the registry by OTLP at intervals, and once more when it is disposed of. */
+/** Sends the metrics of the registry over OTLP at intervals, and the last ones when it is disposed of. */
 export async function startOtlpMetrics(
   { protocol, intervalMs, timeoutMs }: OtlpMetricsOptions,
   { registry, resource, health }: OtlpMetricsParts,
@@ -48,7 +48,7 @@ export async function startOtlpMetrics(
     exporter.selectAggregationTemporality?.(InstrumentType.COUNTER) ?? AggregationTemporality.CUMULATIVE;
   const reader = new PeriodicExportingMetricReader({
     exporter: {
-      export: watchedExport(exporter, { health, timeoutMs, lostWith: countLostPoints }),
+      export: watchedExport(exporter, { health, timeoutMs, countLost: countLostPoints }),
       forceFlush: () => exporter.forceFlush(),
       shutdown: () => exporter.shutdown(),
     },
@@ -62,7 +62,7 @@ export async function startOtlpMetrics(
   };
 }
 
-/** Counts the points that a failed export loses. Deltas are lost; cumulative values are part of the next export. */
+/** Counts the deltas, which are not sent again. Cumulative totals are contained in the next export. */
 function countLostPoints({ scopeMetrics }: ResourceMetrics): number {
   return scopeMetrics
     .flatMap(({ metrics }) => metrics)
@@ -70,7 +70,7 @@ function countLostPoints({ scopeMetrics }: ResourceMetrics): number {
     .reduce((points, { dataPoints }) => points + dataPoints.length, 0);
 }
 
-/** Loads only the exporter of the configured protocol. */
+/** Loads only the exporter that is used. */
 async function openMetricExporter(protocol: OtlpProtocol): Promise<PushMetricExporter> {
   switch (protocol) {
     case "http/protobuf": {
@@ -88,19 +88,19 @@ async function openMetricExporter(protocol: OtlpProtocol): Promise<PushMetricExp
   }
 }
 
-/** The number of series read per turn of the event loop: less than a millisecond, in which no request is served. */
+/** Number of series that are read before the event loop gets a turn; reading them takes less than 1 ms. */
 const SERIES_PER_TURN = 100;
 
 interface ProducerOptions {
   readonly registry: MetricRegistry;
   readonly resource: Resource;
-  /** The temporality of counts and latencies. */
+  /** Applies to counts and latencies. */
   readonly temporality: AggregationTemporality;
 }
 
 /**
- * Passes the registry to OpenTelemetry's exporters. The instruments of its SDK are not used: they would take ten times as long
- * per request. Each reader needs its own producer, since the producer remembers what it has exported.
+ * Converts the registry for OpenTelemetry's exporters. The instruments of its SDK are not used because they take ten times as
+ * long per request. Each reader needs a producer of its own, which remembers what it returned last.
  */
 export class RegistryProducer implements MetricProducer {
   readonly #registry: MetricRegistry;
@@ -120,16 +120,15 @@ export class RegistryProducer implements MetricProducer {
     const endTime = now();
     const metrics: MetricData[] = [];
     for (const family of this.#registry.families())
-      metrics.push(...(await this.#readFamily(family, endTime)));
+      metrics.push(...(await this.#toMetricData(family, endTime)));
     this.#windows.endRead(endTime);
-    for await (const readings of this.#registry.readGauges()) metrics.push(gaugeData(readings, endTime));
+    for await (const readings of this.#registry.readGauges()) metrics.push(toGaugeData(readings, endTime));
     const scope = { name: "statsig-forward-proxy" };
-    const exported = metrics.filter(({ dataPoints }) => dataPoints.length > 0);
-    const scopeMetrics = [{ scope, metrics: exported }];
+    const scopeMetrics = [{ scope, metrics: metrics.filter(({ dataPoints }) => dataPoints.length > 0) }];
     return { resourceMetrics: { resource: this.#resource, scopeMetrics }, errors: [] };
   }
 
-  async #readFamily(family: Family, endTime: HrTime): Promise<readonly MetricData[]> {
+  async #toMetricData(family: Family, endTime: HrTime): Promise<readonly MetricData[]> {
     const { row } = family;
     const points: Point[] = [];
     for (const [at, series] of [...family.all()].entries()) {
@@ -139,8 +138,8 @@ export class RegistryProducer implements MetricProducer {
     }
     const aggregationTemporality = this.#temporality;
     return [
-      ...(row.kinds.includes("count") ? [{ ...sumData(row, points), aggregationTemporality }] : []),
-      ...(row.kinds.includes("latency") ? [{ ...histogramData(row, points), aggregationTemporality }] : []),
+      ...(row.kinds.includes("count") ? [{ ...toSumData(row, points), aggregationTemporality }] : []),
+      ...(row.kinds.includes("latency") ? [{ ...toHistogramData(row, points), aggregationTemporality }] : []),
     ];
   }
 }
@@ -150,9 +149,9 @@ interface Point extends Window {
   readonly endTime: HrTime;
 }
 
-function sumData(row: MetricRow, points: readonly Point[]) {
+function toSumData(row: MetricRow, points: readonly Point[]) {
   return {
-    descriptor: describeMetric(row, "count", ""),
+    descriptor: toDescriptor(row, "count", ""),
     dataPointType: DataPointType.SUM,
     isMonotonic: true,
     dataPoints: points.map(({ count, attributes, startTime, endTime }) => {
@@ -161,9 +160,9 @@ function sumData(row: MetricRow, points: readonly Point[]) {
   } as const;
 }
 
-function histogramData(row: MetricRow, points: readonly Point[]) {
+function toHistogramData(row: MetricRow, points: readonly Point[]) {
   return {
-    descriptor: describeMetric(row, "latency", "ms"),
+    descriptor: toDescriptor(row, "latency", "ms"),
     dataPointType: DataPointType.HISTOGRAM,
     dataPoints: points.map(({ count, sumMs: sum, buckets, attributes, startTime, endTime }) => {
       const value = { buckets: { boundaries: [...BUCKETS_MS], counts: [...buckets] }, sum, count };
@@ -172,9 +171,9 @@ function histogramData(row: MetricRow, points: readonly Point[]) {
   } as const;
 }
 
-function gaugeData({ row, readings }: GaugeReadings, endTime: HrTime): MetricData {
+function toGaugeData({ row, readings }: GaugeReadings, endTime: HrTime): MetricData {
   return {
-    descriptor: describeMetric(row, "gauge", ""),
+    descriptor: toDescriptor(row, "gauge", ""),
     aggregationTemporality: AggregationTemporality.CUMULATIVE,
     dataPointType: DataPointType.GAUGE,
     dataPoints: readings.map(([tags, value]) => {
@@ -183,8 +182,13 @@ function gaugeData({ row, readings }: GaugeReadings, endTime: HrTime): MetricDat
   };
 }
 
-function describeMetric({ name, description }: MetricRow, kind: MetricKind, unit: string) {
-  return { name: `${PREFIX}.${name}.${kind}`, description, unit, valueType: ValueType.DOUBLE };
+function toDescriptor(row: MetricRow, kind: MetricKind, unit: string) {
+  return {
+    name: formatMetricName(row, kind),
+    description: row.description,
+    unit,
+    valueType: ValueType.DOUBLE,
+  };
 }
 
 function now(): HrTime {

@@ -1,12 +1,12 @@
 export const OTLP_PROTOCOLS = ["http/protobuf", "http/json", "grpc"] as const;
 
-/** The protocol of OTLP. The exporters read endpoint and headers from the environment themselves. */
+/** The transport of OTLP. The exporters read the endpoint and the headers from the environment themselves. */
 export type OtlpProtocol = (typeof OTLP_PROTOCOLS)[number];
 
 export interface OtlpMetricsOptions {
   readonly protocol: OtlpProtocol;
   readonly intervalMs: number;
-  /** At most `intervalMs`. */
+  /** Time limit of one export; at most the interval. */
   readonly timeoutMs: number;
 }
 
@@ -24,12 +24,14 @@ type TraceSampler = (typeof TRACE_SAMPLERS)[number];
 export interface OtlpTracesOptions {
   readonly protocol: OtlpProtocol;
   readonly sampler: TraceSampler;
-  /** The fraction of traces that a ratio sampler records, from 0 to 1. */
+  /** The part of the traces that a ratio sampler records, from 0 to 1. */
   readonly ratio: number;
-  /** Ended spans that are buffered; further spans are dropped. */
+  /** Maximum number of spans that wait to be sent; further ones are dropped. */
   readonly maxQueueSize: number;
-  /** At most `maxQueueSize`. */
+  /** Spans per export; at most the queue size. */
   readonly maxBatchSize: number;
+  /** Longest wait for a full batch. */
   readonly delayMs: number;
+  /** Time limit of one export. */
   readonly timeoutMs: number;
 }

@@ -1,21 +1,19 @@
 import { untilAborted } from "../../platform/abort.ts";
-import type { Clock } from "../../platform/clock.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
-import type { MetricRegistry } from "../metrics/registry.ts";
-import type { EmitSinkEvent, SinkName, SinkTelemetry } from "../topics/push.ts";
 import type { Measurement, PushSink } from "./measurement.ts";
+import { SinkHealth, type SinkHealthOptions } from "./sink-health.ts";
 
 export interface SinkChannelOptions extends Omit<SinkHealthOptions, "sink"> {
   readonly sink: PushSink;
   readonly supervisor: Supervisor;
-  /** The maximum number of measurements that are buffered. */
+  /** Maximum number of measurements that wait while the sink sends others. */
   readonly size: number;
 }
 
-/** A sink that has not accepted a batch after this time counts as failing. */
+/** A sink that has not finished after this time counts as failing. */
 const SEND_TIMEOUT_MS = 10_000;
 
-/** Buffers measurements for a sink. The buffer is bounded, so that a slow sink cannot use up memory. */
+/** A bounded queue in front of a sink: a sink that is slow or hangs delays nothing else and costs no more memory. */
 export class SinkChannel implements AsyncDisposable {
   readonly #options: SinkChannelOptions;
   readonly #health: SinkHealth;
@@ -28,7 +26,7 @@ export class SinkChannel implements AsyncDisposable {
     this.#health = new SinkHealth({ ...options, sink: options.sink.name });
   }
 
-  /** Never blocks. Measurements beyond `size` are dropped and counted. */
+  /** Never waits. Measurements that exceed the size are dropped and counted. */
   offer(measurements: readonly Measurement[]): void {
     const room = Math.max(0, this.#options.size - this.#waiting.length);
     this.#waiting = this.#waiting.concat(measurements.slice(0, room));
@@ -37,13 +35,13 @@ export class SinkChannel implements AsyncDisposable {
     this.#sending ??= this.#options.supervisor.task("metric_sink", () => this.#sendAll());
   }
 
-  /** Resolves when all offered measurements were sent or dropped. */
+  /** Resolves when everything that was offered is sent or dropped. */
   async settled(): Promise<void> {
     await this.#sending;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopped.abort(new Error("the relay stops"));
+    this.#stopped.abort(new Error("interrupted by the shutdown"));
     await this.#options.sink[Symbol.asyncDispose]();
   }
 
@@ -59,10 +57,10 @@ export class SinkChannel implements AsyncDisposable {
     }
   }
 
-  /** Marks the sink as failing after the time limit. The next batch waits until the sink has settled, even then. */
+  /** A sink that hangs counts as failing when the time limit is reached. It is not called again before it has settled. */
   async #send(measurements: readonly Measurement[]): Promise<void> {
     const ended = new AbortController();
-    const signal = AbortSignal.any([this.#startTimeLimit(ended.signal), this.#stopped.signal]);
+    const signal = AbortSignal.any([this.#timeLimit(ended.signal), this.#stopped.signal]);
     const sent = this.#options.sink.send(measurements, signal);
     try {
       await untilAborted(sent, signal);
@@ -76,72 +74,11 @@ export class SinkChannel implements AsyncDisposable {
     }
   }
 
-  #startTimeLimit(ended: AbortSignal): AbortSignal {
-    const late = new AbortController();
-    const abort = () => late.abort(new Error(`nothing accepted for ${SEND_TIMEOUT_MS / 1_000} s`));
+  /** Returns a signal that is aborted when the time limit is reached, unless `ended` is aborted before. */
+  #timeLimit(ended: AbortSignal): AbortSignal {
+    const limit = new AbortController();
+    const abort = () => limit.abort(new Error(`not sent within ${SEND_TIMEOUT_MS / 1_000} s`));
     this.#options.clock.sleep(SEND_TIMEOUT_MS, ended).then(abort, () => undefined);
-    return late.signal;
+    return limit.signal;
   }
-}
-
-interface SinkHealthOptions {
-  readonly sink: SinkName;
-  readonly clock: Clock;
-  readonly emit: EmitSinkEvent;
-  /** Called for everything that is dropped. */
-  readonly onDropped: (sink: SinkName, count: number) => void;
-}
-
-/** Tracks whether a sink works. Emits an event when it starts to fail, and another when it has recovered. */
-export class SinkHealth {
-  readonly #options: SinkHealthOptions;
-  #failingSince: number | undefined;
-  #dropped = 0;
-
-  constructor(options: SinkHealthOptions) {
-    this.#options = options;
-  }
-
-  dropped(count: number): void {
-    if (count <= 0) return;
-    this.#dropped += count;
-    this.#options.onDropped(this.#options.sink, count);
-  }
-
-  /** `detail` is shown in the log and on the status page. */
-  failed(detail: string): void {
-    const { sink, clock, emit } = this.#options;
-    if (this.#failingSince !== undefined) return;
-    this.#failingSince = clock.elapsed();
-    emit({ kind: "sink_failing", sink, detail });
-  }
-
-  worked(): void {
-    const { sink, clock, emit } = this.#options;
-    if (this.#failingSince === undefined) return;
-    const failedForMs = clock.elapsed() - this.#failingSince;
-    this.#failingSince = undefined;
-    emit({ kind: "sink_works_again", sink, failedForMs, dropped: this.#dropped });
-    this.#dropped = 0;
-  }
-}
-
-/** What an exporter of metrics or traces needs from the rest of the relay. */
-export interface SinkParts {
-  readonly clock: Clock;
-  readonly supervisor: Supervisor;
-  readonly registry: MetricRegistry;
-  readonly sinks: SinkTelemetry;
-  /** Owns what is started. */
-  readonly running: AsyncDisposableStack;
-}
-
-/** Registers a sink, which counts as working until it fails. What it drops is counted. */
-export function expectSink(sink: SinkName, { clock, registry, sinks }: SinkParts): SinkHealth {
-  sinks.expect(sink);
-  return new SinkHealth({ sink, clock, emit: sinks.emit, onDropped: dropsCountedIn(registry) });
-}
-
-export function dropsCountedIn(registry: MetricRegistry): (sink: SinkName, count: number) => void {
-  return (sink, count) => registry.count("MeasurementsDropped", { sink }, count);
 }

@@ -5,7 +5,7 @@ import type { MetricRegistry, Reading } from "../metrics/registry.ts";
 import type { Series, Tags } from "../metrics/series.ts";
 import type { SinkName } from "../topics/push.ts";
 
-/** A value for sinks: what was measured since the last export, or the reading of a gauge. */
+/** What was measured since the last push, or the value of a gauge. */
 export type Measurement =
   | { readonly kind: "count"; readonly name: string; readonly tags: Tags; readonly value: number }
   | { readonly kind: "gauge"; readonly name: string; readonly tags: Tags; readonly value: number }
@@ -13,42 +13,52 @@ export type Measurement =
       readonly kind: "latency";
       readonly name: string;
       readonly tags: Tags;
-      /** In ms: all latencies, or a random sample of `seen` latencies. */
+      /** In ms. If there are fewer than `seen`, they are a random sample. */
       readonly values: readonly number[];
+      /** Number of latencies that were measured. */
       readonly seen: number;
     };
 
-/** The number of series read per turn of the event loop: less than a millisecond, in which no request is served. */
+/** Number of series that are read before the event loop gets a turn; reading them takes less than 1 ms. */
 const SERIES_PER_TURN = 200;
 
-/** Drains the registry, and reads the gauges. */
+/** Drains everything that is new from the registry, and reads the gauges. */
 export async function takeMeasurements(registry: MetricRegistry): Promise<readonly Measurement[]> {
   const taken: Measurement[] = [];
   for (const family of registry.families()) {
     for (const [at, series] of [...family.all()].entries()) {
       if (at % SERIES_PER_TURN === SERIES_PER_TURN - 1) await nextTurn();
-      taken.push(...take(family.row, series));
+      taken.push(...takeFrom(series, family.row));
     }
   }
-  for await (const { row, readings } of registry.readGauges()) taken.push(...gauges(row, readings));
+  for await (const { row, readings } of registry.readGauges()) taken.push(...toGauges(row, readings));
   return taken;
 }
 
-function* take(row: MetricRow, series: Series): Iterable<Measurement> {
+function* takeFrom(series: Series, row: MetricRow): Iterable<Measurement> {
   const delta = series.drain();
   if (delta === undefined) return;
   const tags = { ...series.tags };
-  if (row.kinds.includes("count"))
-    yield { kind: "count", name: formatName(row, "count"), tags, value: delta.count };
-  if (!row.kinds.includes("latency")) return;
-  yield { kind: "latency", name: formatName(row, "latency"), tags, values: delta.samples, seen: delta.count };
+  const { count, samples } = delta;
+  if (row.kinds.includes("count")) {
+    yield { kind: "count", name: formatMetricName(row, "count"), tags, value: count };
+  }
+  if (row.kinds.includes("latency")) {
+    yield { kind: "latency", name: formatMetricName(row, "latency"), tags, values: samples, seen: count };
+  }
 }
 
-function gauges(row: MetricRow, readings: readonly Reading[]): readonly Measurement[] {
-  return readings.map(([tags, value]) => ({ kind: "gauge", name: formatName(row, "gauge"), tags, value }));
+function toGauges(row: MetricRow, readings: readonly Reading[]): readonly Measurement[] {
+  return readings.map(([tags, value]) => ({
+    kind: "gauge",
+    name: formatMetricName(row, "gauge"),
+    tags,
+    value,
+  }));
 }
 
-function formatName({ name }: MetricRow, kind: MetricKind): string {
+/** Returns the full name of a metric, such as `statsig.forward_proxy.SdkKeysHeld.gauge`. */
+export function formatMetricName({ name }: MetricRow, kind: MetricKind): string {
   return `${PREFIX}.${name}.${kind}`;
 }
 
@@ -56,8 +66,8 @@ function formatName({ name }: MetricRow, kind: MetricKind): string {
 export interface PushSink extends AsyncDisposable {
   readonly name: SinkName;
   /**
-   * Resolves when the measurements are handed over. Rejects with a message for operators if they are lost. Is called again only
-   * after it has settled. Must settle soon after `signal` is aborted.
+   * Resolves when the measurements are handed over. Rejects if they are lost; the message of the error is logged. Not called
+   * again before it has settled. Must settle soon after `signal` is aborted.
    */
   send(measurements: readonly Measurement[], signal: AbortSignal): Promise<void>;
 }

@@ -1,3 +1,4 @@
+import { withTimeout } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
@@ -12,10 +13,10 @@ interface PushLoopOptions {
   readonly intervalMs: number;
 }
 
-/** How long a shutdown waits for the last values. */
+/** Time limit at shutdown for sending the last values. */
 const LAST_FLUSH_MS = 2_000;
 
-/** Sends measurements to all sinks at intervals, and once more when it is disposed of. */
+/** Sends new measurements to every sink at intervals, and the last ones when it is disposed of. */
 export class PushLoop implements AsyncDisposable {
   readonly #options: PushLoopOptions;
   readonly #stop = new AbortController();
@@ -39,11 +40,10 @@ export class PushLoop implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#running;
-    const { channels, supervisor } = this.#options;
+    const { channels, clock, supervisor } = this.#options;
     await supervisor.task("metric_sink", () => this.#push());
     const settled = Promise.all(channels.map((channel) => channel.settled()));
-    const late = new Promise((resolve) => setTimeout(resolve, LAST_FLUSH_MS).unref());
-    await Promise.race([settled, late]);
+    await withTimeout(settled, LAST_FLUSH_MS, clock);
     await Promise.all(channels.map((channel) => channel[Symbol.asyncDispose]()));
   }
 }

@@ -3,6 +3,7 @@ import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { untilAborted } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
+import { describeErrno } from "../../platform/errors.ts";
 import { openUnixDatagram, type UnixDatagram, UnixDatagramError } from "../../platform/unix-datagram.ts";
 
 /** A connected datagram socket. After an error it is closed and a new one is opened. */
@@ -16,38 +17,28 @@ export interface DatagramSocket extends Disposable {
 /** Rejects with a DatagramError. */
 type OpenSocket = () => Promise<DatagramSocket>;
 
-/** `code` is an error code of the system, such as ECONNREFUSED. */
+/** `code` is a system error such as ECONNREFUSED. */
 class DatagramError extends Error {
   constructor(place: string, code: string) {
-    super(`${place}: ${explain(code)} (${code})`);
+    const message = describeErrno({ code }, ERROR_MESSAGES);
+    super(`${place}: ${message === code ? code : `${message} (${code})`}`);
   }
 }
 
-function explain(code: string): string {
-  switch (code) {
-    case "ENOENT":
-      return "there is no such socket";
-    case "ECONNREFUSED":
-    case "ENOTCONN":
-    case "ECONNRESET":
-      return "nobody listens there";
-    case "EAGAIN":
-    case "ENOBUFS":
-      return "its reader is too slow";
-    case "EPROTOTYPE":
-      return "it is no datagram socket";
-    case "EACCES":
-    case "EPERM":
-      return "it may not be written to";
-    case "EMSGSIZE":
-      return "a datagram is too large, lower DOGSTATSD_MAX_BUFFER_SIZE";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "its name has no address";
-    default:
-      return "it takes nothing";
-  }
-}
+const NOT_LISTENING = "nothing is listening there";
+const TOO_SLOW = "the receiver is too slow";
+
+/** Messages for errors that are more specific here than in the common table. */
+const ERROR_MESSAGES: Readonly<Record<string, string>> = {
+  ENOENT: "no such socket",
+  ECONNREFUSED: NOT_LISTENING,
+  ENOTCONN: NOT_LISTENING,
+  ECONNRESET: NOT_LISTENING,
+  EAGAIN: TOO_SLOW,
+  ENOBUFS: TOO_SLOW,
+  EPROTOTYPE: "not a datagram socket",
+  EMSGSIZE: "datagram too large, lower DOGSTATSD_MAX_BUFFER_SIZE",
+};
 
 interface DatagramSenderOptions {
   readonly open: OpenSocket;
@@ -136,11 +127,21 @@ export async function openUdp({ host, port }: UdpPlace): Promise<DatagramSocket>
     const { address, family } = await lookup(host);
     const socket = createSocket(family === 6 ? "udp6" : "udp4");
     const opened = new UdpSocket(socket, place);
-    await new Promise<void>((resolve) => socket.connect(port, address, resolve));
+    await connect(socket, port, address).catch((error) => {
+      opened[Symbol.dispose]();
+      throw error;
+    });
     return opened;
   } catch (error) {
-    throw new DatagramError(place, codeOf(error));
+    throw new DatagramError(place, toCode(error));
   }
+}
+
+/** The callback gets an error when connecting fails, though its type does not say so. */
+function connect(socket: Socket, port: number, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.connect(port, address, (error?: Error) => (error ? reject(error) : resolve()));
+  });
 }
 
 /** The socket is connected: only then does the system report refused datagrams. */
@@ -175,19 +176,20 @@ class UdpSocket implements DatagramSocket {
   }
 
   #throwRefusal(): void {
-    if (this.#refusal !== undefined) throw new DatagramError(this.#place, codeOf(this.#refusal));
+    if (this.#refusal !== undefined) throw new DatagramError(this.#place, toCode(this.#refusal));
   }
 }
 
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : String(error);
+function toCode(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return "code" in error ? String(error.code) : error.message;
 }
 
 /** Throws a DatagramError. */
 export function openUnix(path: string): DatagramSocket {
   return new UnixSocket(
     path,
-    explained(path, () => openUnixDatagram(path)),
+    withPlace(path, () => openUnixDatagram(path)),
   );
 }
 
@@ -201,7 +203,7 @@ class UnixSocket implements DatagramSocket {
   }
 
   async send(datagram: Uint8Array): Promise<void> {
-    explained(this.#path, () => this.#socket.send(datagram));
+    withPlace(this.#path, () => this.#socket.send(datagram));
   }
 
   /** Nothing to wait for: when `send` resolves, the datagram is in the queue of the receiver. */
@@ -212,7 +214,7 @@ class UnixSocket implements DatagramSocket {
   }
 }
 
-function explained<T>(path: string, work: () => T): T {
+function withPlace<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (error) {

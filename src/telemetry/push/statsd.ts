@@ -4,10 +4,32 @@ import type { Tags } from "../metrics/series.ts";
 import type { Measurement, PushSink } from "./measurement.ts";
 import { DatagramSender, type DatagramSocket, openUdp, openUnix } from "./statsd-socket.ts";
 
+/** The address that lines are sent to. */
+export type StatsdPlace =
+  | { readonly kind: "udp"; readonly host: string; readonly port: number }
+  /** A Unix datagram socket. */
+  | { readonly kind: "unix"; readonly path: string };
+
+/** How metrics are sent to StatsD or to the Datadog agent. */
+export interface StatsdOptions {
+  /** Datadog receives latencies as distributions, StatsD as timings. */
+  readonly sink: "statsd" | "datadog";
+  readonly place: StatsdPlace;
+  /** Added to every line. */
+  readonly tags: Readonly<Record<string, string>>;
+  readonly maxDatagramBytes: number;
+  /** Number of lines that are formatted and sent before the event loop gets a turn. */
+  readonly maxLinesAtOnce: number;
+  /** Retries of one datagram. */
+  readonly maxRetries: number;
+  /** Delay before the first retry; doubled for each further one. */
+  readonly retryDelayMs: number;
+}
+
 /** Formatting lines blocks requests for no longer than this. */
 const MAX_TURN_MS = 1;
 
-/** Sends metrics to StatsD or to the Datadog agent, in datagrams of many lines. */
+/** Sends metrics to StatsD or to the Datadog agent, many lines per datagram. */
 export class StatsdSink implements PushSink {
   readonly name: StatsdOptions["sink"];
   readonly #options: StatsdOptions;
@@ -102,47 +124,25 @@ function* formatLines(
     if (kind === "latency") {
       const { values, seen } = measurement;
       const rate = seen > values.length ? `|@${values.length / seen}` : "";
-      for (const ms of values) yield `${name}:${rounded(ms)}|${latencyType}${rate}${tags}`;
+      for (const ms of values) yield `${name}:${round(ms)}|${latencyType}${rate}${tags}`;
     } else {
       yield `${name}:${measurement.value}|${kind === "count" ? "c" : "g"}${tags}`;
     }
   }
 }
 
+/** Characters that end a tag value in the StatsD or DogStatsD protocol. */
+const RESERVED = /[|@,#\n\r]/g;
+
 /** Tags of the series override common tags of the same name. Empty values are left out. */
 function formatTags(common: Tags, own: Tags): string {
-  const others = Object.entries(common).filter(([tag]) => !own[tag]);
-  const all = [...others, ...Object.entries(own)].filter(([, value]) => value !== "");
+  const inherited = Object.entries(common).filter(([tag]) => !own[tag]);
+  const all = [...inherited, ...Object.entries(own)].filter(([, value]) => value !== "");
   const texts = all.map(([tag, value]) => `${tag}:${value.replace(RESERVED, "_")}`);
   return texts.length === 0 ? "" : `|#${texts.join(",")}`;
 }
 
-/** Characters that end a tag value in the StatsD or DogStatsD protocol. */
-const RESERVED = /[|@,#\n\r]/g;
-
 /** Rounds to 0.1 µs, so that no value is written as 1e-7, which not every receiver parses. */
-function rounded(ms: number): number {
+function round(ms: number): number {
   return Math.round(ms * 10_000) / 10_000;
-}
-
-/** The address that lines are sent to. */
-export type StatsdPlace =
-  | { readonly kind: "udp"; readonly host: string; readonly port: number }
-  /** A Unix datagram socket. */
-  | { readonly kind: "unix"; readonly path: string };
-
-/** How metrics are sent to StatsD or to the Datadog agent. */
-export interface StatsdOptions {
-  /** Datadog receives latencies as distributions, StatsD as timings. */
-  readonly sink: "statsd" | "datadog";
-  readonly place: StatsdPlace;
-  /** Added to every line. */
-  readonly tags: Readonly<Record<string, string>>;
-  readonly maxDatagramBytes: number;
-  /** Number of lines that are formatted and sent before the event loop gets a turn. */
-  readonly maxLinesAtOnce: number;
-  /** Retries of one datagram. */
-  readonly maxRetries: number;
-  /** Delay before the first retry; doubled for each further one. */
-  readonly retryDelayMs: number;
 }

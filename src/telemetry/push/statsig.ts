@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { Clock } from "../../platform/clock.ts";
+import { describeErrno } from "../../platform/errors.ts";
 import type { Tags } from "../metrics/series.ts";
 import type { Measurement, PushSink } from "./measurement.ts";
 
@@ -55,13 +56,14 @@ export class StatsigSink implements PushSink {
 
   #toEvent(measurement: Measurement): SentEvent {
     const { userId: userID, tags } = this.#options;
-    return { ...statsigEvent(measurement, tags), user: { userID }, time: this.#clock.now() };
+    return { ...toStatsigEvent(measurement, tags), user: { userID }, time: this.#clock.now() };
   }
 
-  /** Throws an error whose message says, for people, why Statsig did not accept the events. */
+  /** Rejects with an error whose message says why Statsig did not accept the events. */
   async #post(events: readonly SentEvent[], signal: AbortSignal): Promise<void> {
     const response = await this.#fetch(events, signal);
-    await response.body?.cancel();
+    // The status has decided: a body that breaks off afterwards is not a failure.
+    await response.body?.cancel().catch(() => undefined);
     if (!response.ok) throw new Error(`Statsig answered ${response.status}`);
   }
 
@@ -74,9 +76,8 @@ export class StatsigSink implements PushSink {
       // Redirects are not followed: a header contains the SDK key.
       return await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" });
     } catch (error) {
-      if (signal.aborted) throw new Error("Statsig did not answer in time");
-      const { code, name } = error as NodeJS.ErrnoException;
-      throw new Error(`Statsig can't be reached: ${code ?? name}`);
+      signal.throwIfAborted();
+      throw new Error(`cannot reach Statsig: ${describeErrno(error, FETCH_ERRORS)}`);
     }
   }
 
@@ -94,6 +95,13 @@ export class StatsigSink implements PushSink {
   }
 }
 
+/** Bun's own error codes. */
+const FETCH_ERRORS: Readonly<Record<string, string>> = {
+  ConnectionRefused: "connection refused",
+  ConnectionClosed: "connection closed",
+  FailedToOpenSocket: "cannot open a connection",
+};
+
 /** One event as Statsig stores it; all metadata values are strings. */
 interface StatsigEvent {
   readonly eventName: string;
@@ -103,15 +111,18 @@ interface StatsigEvent {
 
 interface SentEvent extends StatsigEvent {
   readonly user: { readonly userID: string };
-  /** Milliseconds since 1970. */
+  /** Milliseconds since the Unix epoch. */
   readonly time: number;
 }
 
-/** Returns one event for a measurement, however many values it has. Its own tags override those in `given`. */
-export function statsigEvent(measurement: Measurement, given: Tags): StatsigEvent {
+/**
+ * Returns one event for a measurement, however many values it has: for latencies the event's value is the mean. Tags of the
+ * measurement override common tags.
+ */
+export function toStatsigEvent(measurement: Measurement, commonTags: Tags): StatsigEvent {
   const { name: eventName } = measurement;
   const tags = Object.entries(measurement.tags).filter(([, value]) => value !== "");
-  const metadata = { ...given, ...Object.fromEntries(tags) };
+  const metadata = { ...commonTags, ...Object.fromEntries(tags) };
   if (measurement.kind !== "latency") return { eventName, value: measurement.value, metadata };
   const { values, seen } = measurement;
   const sum = values.reduce((total, value) => total + value, 0);
@@ -119,10 +130,10 @@ export function statsigEvent(measurement: Measurement, given: Tags): StatsigEven
   const max = values.reduce((most, value) => Math.max(most, value), 0);
   return {
     eventName,
-    value: rounded(sum / values.length),
-    metadata: { ...metadata, count: String(seen), min: String(rounded(min)), max: String(rounded(max)) },
+    value: round(sum / values.length),
+    metadata: { ...metadata, count: String(seen), min: String(round(min)), max: String(round(max)) },
   };
 }
 
-/** Rounds to microseconds. */
-const rounded = (ms: number) => Number(ms.toFixed(3));
+/** Rounds to 1 µs. */
+const round = (ms: number) => Number(ms.toFixed(3));

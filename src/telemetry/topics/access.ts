@@ -1,4 +1,4 @@
-import type { AccessEvent, EmitAccessEvent } from "../../access/admission.ts";
+import type { AccessEvent, EmitAccessEvent } from "../../access/events.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";

@@ -4,7 +4,7 @@ import { type SpanExporter, TracerProvider } from "@opentelemetry/sdk-trace";
 import { withTimeout } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import type { OtlpProtocol, OtlpTracesOptions } from "../otlp/options.ts";
-import type { SinkHealth } from "../push/channel.ts";
+import type { SinkHealth } from "../push/sink-health.ts";
 import { createSampler, SpanQueue, Spans } from "./spans.ts";
 import {
   TracedBackup,
@@ -24,10 +24,10 @@ interface OtlpTracingParts {
   readonly health: SinkHealth;
 }
 
-/** How long a shutdown waits for the last spans. */
+/** Time limit at shutdown for sending the last spans. */
 const LAST_EXPORT_MS = 2_000;
 
-/** Exports spans by OTLP. Exports the last spans when it is disposed of. */
+/** Sends spans over OTLP, the last ones when it is disposed of. */
 export async function startOtlpTracing(
   options: OtlpTracesOptions,
   { clock, resource, health }: OtlpTracingParts,
@@ -60,14 +60,14 @@ function createTracing(spans: Spans): Tracing {
     source: (inner) => tracedSource(inner, spans),
     preparer: (inner) => tracedPreparer(inner, spans),
     backup: (inner) => backups.wrap(inner),
-    keepFirst: (inner) => backups.keepFirst(inner),
+    writer: (inner) => backups.wrapWriter(inner),
     eventSink: (inner) => tracedEventSink(inner, spans),
     manifests: (inner) => tracedManifests(inner, spans),
     manifestSource: (inner) => tracedManifestSource(inner, spans),
   };
 }
 
-/** Loads only the exporter of the configured protocol. */
+/** Loads only the exporter that is used. */
 async function openSpanExporter(protocol: OtlpProtocol): Promise<SpanExporter> {
   switch (protocol) {
     case "http/protobuf": {

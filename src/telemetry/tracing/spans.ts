@@ -26,12 +26,12 @@ import {
 import { currentTrace, type TraceHeaders } from "../../platform/trace-context.ts";
 import { watchedExport } from "../otlp/export.ts";
 import type { OtlpTracesOptions } from "../otlp/options.ts";
-import type { SinkHealth } from "../push/channel.ts";
+import type { SinkHealth } from "../push/sink-health.ts";
 
-/** The result of an operation, as attributes of its span. */
+/** The result of the work inside a span. */
 export interface SpanOutcome {
   readonly attributes: Attributes;
-  /** The error message if the operation failed. Must not contain an SDK key. */
+  /** Why the work failed. Must not contain an SDK key. */
   readonly error?: string | undefined;
 }
 
@@ -39,10 +39,11 @@ interface SpanOptions<T> {
   readonly name: string;
   readonly kind?: SpanKind;
   readonly attributes: Attributes;
-  readonly ending?: (result: T) => SpanOutcome;
+  /** Describes the result. A span without it has no outcome, unless the work throws. */
+  readonly describe?: (result: T) => SpanOutcome;
 }
 
-/** Creates spans around operations. A span is the parent of all spans that begin within it. */
+/** Creates spans. A span that starts inside the work of another is its child. */
 export class Spans {
   readonly #tracer: Tracer;
   readonly #contexts: AsyncLocalStorageContextManager;
@@ -53,40 +54,41 @@ export class Spans {
     this.#contexts = contexts;
   }
 
-  /** The current context, for work that continues outside of it. */
+  /** The context of the running work, for work that continues elsewhere. */
   get active(): Context {
     return this.#contexts.active();
   }
 
-  /** The context of the client whose request is in progress; the root context if the client sent none. */
-  get clientContext(): Context {
+  /** The trace of the client whose request is handled, or the root of a new trace. */
+  get fromClient(): Context {
     const headers = currentTrace();
     if (headers === undefined) return ROOT_CONTEXT;
     return this.#propagator.extract(ROOT_CONTEXT, { ...headers }, defaultTextMapGetter);
   }
 
+  /** Runs `work` in a new span, a child of `parent`. Settles as `work` does. */
   async within<T>(parent: Context, options: SpanOptions<T>, work: () => Promise<T>): Promise<T> {
-    const { name, kind = SpanKind.INTERNAL, attributes, ending } = options;
+    const { name, kind = SpanKind.INTERNAL, attributes, describe } = options;
     const span = this.#tracer.startSpan(name, { kind, attributes }, parent);
     try {
       const result = await this.#contexts.with(trace.setSpan(parent, span), work);
-      if (ending !== undefined) setOutcome(span, ending(result));
+      if (describe !== undefined) record(span, describe(result));
       return result;
     } catch (error) {
-      setOutcome(span, { attributes: {}, error: error instanceof Error ? error.message : String(error) });
+      record(span, { attributes: {}, error: error instanceof Error ? error.message : String(error) });
       throw error;
     } finally {
       span.end();
     }
   }
 
-  /** Runs the work in a child span of the current span, or of the client's span if there is no current one. */
+  /** Runs `work` in a new span, a child of the running work or, if there is none, of the client's trace. */
   inner<T>(options: SpanOptions<T>, work: () => Promise<T>): Promise<T> {
     const { active } = this;
-    return this.within(trace.getSpan(active) === undefined ? this.clientContext : active, options, work);
+    return this.within(trace.getSpan(active) === undefined ? this.fromClient : active, options, work);
   }
 
-  /** Returns the headers that make the spans of upstream children of the current span. */
+  /** Headers for upstream, whose spans become children of the active span. */
   headers(): TraceHeaders | undefined {
     const headers: Record<string, string> = {};
     this.#propagator.inject(this.active, headers, defaultTextMapSetter);
@@ -96,12 +98,12 @@ export class Spans {
   }
 }
 
-function setOutcome(span: Span, { attributes, error }: SpanOutcome): void {
+function record(span: Span, { attributes, error }: SpanOutcome): void {
   span.setAttributes(attributes);
   if (error !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: error });
 }
 
-/** Creates the sampler that `OTEL_TRACES_SAMPLER` names. The library does not read that variable itself. */
+/** Returns the sampler that OTEL_TRACES_SAMPLER names. The library does not read this variable. */
 export function createSampler({ sampler, ratio }: Pick<OtlpTracesOptions, "sampler" | "ratio">): Sampler {
   switch (sampler) {
     case "always_on":
@@ -119,7 +121,7 @@ export function createSampler({ sampler, ratio }: Pick<OtlpTracesOptions, "sampl
   }
 }
 
-/** A bounded queue of ended spans for the exporter. Counts dropped spans, which the library does not. */
+/** A bounded queue of ended spans. Counts the spans that it drops, which the library's own queue does not. */
 export class SpanQueue implements SpanProcessor {
   readonly #health: SinkHealth;
   readonly #maxQueueSize: number;
@@ -130,7 +132,7 @@ export class SpanQueue implements SpanProcessor {
     const { maxQueueSize, maxBatchSize, delayMs, timeoutMs } = options;
     this.#health = health;
     this.#maxQueueSize = maxQueueSize;
-    const send = watchedExport(exporter, { health, timeoutMs, lostWith: (spans) => spans.length });
+    const send = watchedExport(exporter, { health, timeoutMs, countLost: (spans) => spans.length });
     this.#batches = new BatchSpanProcessor({
       exporter: {
         export: (spans: ReadableSpan[], done) => {

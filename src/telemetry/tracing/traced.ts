@@ -8,27 +8,25 @@ import type { SpecBackup } from "../../specs/backup.ts";
 import type { Feed } from "../../specs/feed.ts";
 import type { Preparation } from "../../specs/payload/prepare.ts";
 import type { SpecPreparer } from "../../specs/payload/preparer.ts";
+import type { RefreshBackup } from "../../specs/refresh.ts";
 import type { Snapshot } from "../../specs/snapshot.ts";
 import type { FetchOutcome, SpecSource } from "../../specs/source.ts";
 import { toPathTag, toTags } from "../metrics/tags.ts";
 import type { SpanOutcome, Spans } from "./spans.ts";
-import type { Acquirer, KeepFirst, Manifests, Refresher } from "./tracing.ts";
+import type { Acquirer, Manifests, Refresher } from "./tracing.ts";
 
-/**
- * The root of what is done for a feed. A poll is nobody's child, whoever's request it was that the feed came with; a
- * first sight is the client's.
- */
+/** The root span of a refresh. A poll starts a trace of its own; a cache miss belongs to the client's trace. */
 export function tracedAcquirer(inner: Acquirer, spans: Spans): Acquirer {
   return {
     acquire: (feed, priority) => {
       const isPoll = priority === "poll";
       return spans.within(
-        isPoll ? ROOT_CONTEXT : spans.clientContext,
+        isPoll ? ROOT_CONTEXT : spans.fromClient,
         {
-          name: isPoll ? "poll" : "first sight",
+          name: isPoll ? "poll" : "cache miss",
           kind: isPoll ? SpanKind.INTERNAL : SpanKind.SERVER,
-          attributes: { ...attributesOf(feed), priority },
-          ending: endingOfRefresh,
+          attributes: { ...toAttributes(feed), priority },
+          describe: describeRefresh,
         },
         () => inner.acquire(feed, priority),
       );
@@ -39,7 +37,7 @@ export function tracedAcquirer(inner: Acquirer, spans: Spans): Acquirer {
 export function tracedRefresher(inner: Refresher, spans: Spans): Refresher {
   return {
     refresh: (feed, priority) =>
-      spans.inner({ name: "refresh", attributes: attributesOf(feed), ending: endingOfRefresh }, () =>
+      spans.inner({ name: "refresh", attributes: toAttributes(feed), describe: describeRefresh }, () =>
         inner.refresh(feed, priority),
       ),
   };
@@ -52,8 +50,8 @@ export function tracedSource(inner: SpecSource, spans: Spans): SpecSource {
         {
           name: `GET ${toPathTag(feed)}`,
           kind: SpanKind.CLIENT,
-          attributes: { ...attributesOf(feed), since_time: sinceTime },
-          ending: endingOfFetch,
+          attributes: { ...toAttributes(feed), since_time: sinceTime },
+          describe: describeFetch,
         },
         () => inner.fetchSpecs(feed, sinceTime, signal, progressed),
       ),
@@ -67,7 +65,7 @@ export function tracedPreparer(inner: SpecPreparer, spans: Spans): SpecPreparer 
         {
           name: "prepare",
           attributes: { format: raw.format, bytes: raw.body.length, content_encoding: raw.contentEncoding },
-          ending: endingOfPreparation,
+          describe: describePreparation,
         },
         () => inner.prepare(raw),
       ),
@@ -75,16 +73,16 @@ export function tracedPreparer(inner: SpecPreparer, spans: Spans): SpecPreparer 
   };
 }
 
-function attributesOf(feed: Feed) {
+function toAttributes(feed: Feed) {
   return { ...toTags(feed), format: feed.format };
 }
 
-function endingOfRefresh({ kind }: AcquireOutcome): SpanOutcome {
+function describeRefresh({ kind }: AcquireOutcome): SpanOutcome {
   const isFailure = kind === "failed" || kind === "full";
   return { attributes: { outcome: kind }, error: isFailure ? kind : undefined };
 }
 
-function endingOfFetch(outcome: FetchOutcome): SpanOutcome {
+function describeFetch(outcome: FetchOutcome): SpanOutcome {
   const { kind } = outcome;
   switch (kind) {
     case "payload":
@@ -103,28 +101,31 @@ function endingOfFetch(outcome: FetchOutcome): SpanOutcome {
   }
 }
 
-function endingOfPreparation(preparation: Preparation): SpanOutcome {
+function describePreparation(preparation: Preparation): SpanOutcome {
   const { kind } = preparation;
   if (kind === "prepared") return { attributes: { outcome: kind, lcut: preparation.payload.lcut } };
   return { attributes: { outcome: kind }, error: kind === "refused" ? preparation.detail : undefined };
 }
 
 /**
- * Versions are written by a loop of the writer's own, for many feeds in turn: whose version it is, and so which trace
- * its write is a part of, is remembered with the version until it is written.
+ * The loop of the backup writer writes versions of many feeds, outside of the work that fetched them. So the context of each
+ * version is kept until it is written, and the write becomes part of the trace that fetched it.
  */
 export class TracedBackup {
   readonly #spans: Spans;
-  readonly #cameWith = new WeakMap<Snapshot, Context>();
+  readonly #contexts = new WeakMap<Snapshot, Context>();
 
   constructor(spans: Spans) {
     this.#spans = spans;
   }
 
-  keepFirst(inner: KeepFirst): KeepFirst {
-    return (snapshot) => {
-      this.#cameWith.set(snapshot, this.#spans.active);
-      return inner(snapshot);
+  wrapWriter(inner: RefreshBackup): RefreshBackup {
+    return {
+      writeAhead: (snapshot) => {
+        this.#contexts.set(snapshot, this.#spans.active);
+        return inner.writeAhead(snapshot);
+      },
+      remove: (feed, options) => inner.remove(feed, options),
     };
   }
 
@@ -137,8 +138,8 @@ export class TracedBackup {
           {
             name: "backup read",
             kind: SpanKind.CLIENT,
-            attributes: { ...attributesOf(feed), source },
-            ending: ({ kind }) => ({ attributes: { outcome: kind } }),
+            attributes: { ...toAttributes(feed), source },
+            describe: ({ kind }) => ({ attributes: { outcome: kind } }),
           },
           () => inner.read(feed, newerThan),
         ),
@@ -148,7 +149,7 @@ export class TracedBackup {
       remove: (feed) =>
         this.#spans.within(
           ROOT_CONTEXT,
-          { name: "backup remove", kind: SpanKind.CLIENT, attributes: { ...attributesOf(feed), source } },
+          { name: "backup remove", kind: SpanKind.CLIENT, attributes: { ...toAttributes(feed), source } },
           () => inner.remove(feed),
         ),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
@@ -158,21 +159,21 @@ export class TracedBackup {
   async #write(inner: SpecBackup, snapshot: Snapshot, instead: number | undefined) {
     const { lcut, feed } = snapshot;
     const written = await this.#spans.within(
-      this.#cameWith.get(snapshot) ?? ROOT_CONTEXT,
+      this.#contexts.get(snapshot) ?? ROOT_CONTEXT,
       {
         name: "backup write",
         kind: SpanKind.CLIENT,
-        attributes: { ...attributesOf(feed), source: inner.source, lcut },
-        ending: ({ kind }) => ({ attributes: { outcome: kind } }),
+        attributes: { ...toAttributes(feed), source: inner.source, lcut },
+        describe: ({ kind }) => ({ attributes: { outcome: kind } }),
       },
       () => inner.write(snapshot, instead),
     );
-    this.#cameWith.delete(snapshot);
+    this.#contexts.delete(snapshot);
     return written;
   }
 }
 
-/** Each request to upstream has events of many clients: it is the child of none of them. */
+/** A request to upstream contains events of many clients, so it starts a trace of its own. */
 export function tracedEventSink(inner: EventSink, spans: Spans): EventSink {
   return {
     send: (group, chunks, signal) =>
@@ -182,14 +183,14 @@ export function tracedEventSink(inner: EventSink, spans: Spans): EventSink {
           name: "POST /v1/log_event",
           kind: SpanKind.CLIENT,
           attributes: { sdk_key: maskSdkKey(group.sdkKey), events: countEvents(chunks) },
-          ending: describeSendOutcome,
+          describe: describeSend,
         },
         () => inner.send(group, chunks, signal),
       ),
   };
 }
 
-function describeSendOutcome(outcome: SendOutcome): SpanOutcome {
+function describeSend(outcome: SendOutcome): SpanOutcome {
   const { kind } = outcome;
   switch (kind) {
     case "accepted":
@@ -207,16 +208,16 @@ function describeSendOutcome(outcome: SendOutcome): SpanOutcome {
   }
 }
 
-/** A part of the trace of the client that waits for it; a poll is one of its own. */
+/** A refresh for a client belongs to the client's trace; a poll starts a trace of its own. */
 export function tracedManifests(inner: Manifests, spans: Spans): Manifests {
   return {
     refresh: (sdkKey) =>
       spans.within(
-        spans.clientContext,
+        spans.fromClient,
         {
           name: "refresh ID lists",
           attributes: { sdk_key: maskSdkKey(sdkKey) },
-          ending: (outcome) => ({
+          describe: (outcome) => ({
             attributes: { outcome },
             error: outcome === "failed" ? outcome : undefined,
           }),
@@ -234,14 +235,14 @@ export function tracedManifestSource(inner: ManifestSource, spans: Spans): Manif
           name: "POST /v1/get_id_lists",
           kind: SpanKind.CLIENT,
           attributes: { sdk_key: maskSdkKey(sdkKey) },
-          ending: describeFetchOutcome,
+          describe: describeManifest,
         },
         () => inner.fetchManifest(sdkKey, signal),
       ),
   };
 }
 
-function describeFetchOutcome(outcome: ManifestOutcome): SpanOutcome {
+function describeManifest(outcome: ManifestOutcome): SpanOutcome {
   const { kind } = outcome;
   switch (kind) {
     case "manifest":

@@ -5,24 +5,23 @@ import { currentTrace, type TraceHeaders } from "../../platform/trace-context.ts
 import type { SpecAcquirer } from "../../specs/acquire.ts";
 import type { SpecBackup } from "../../specs/backup.ts";
 import type { SpecPreparer } from "../../specs/payload/preparer.ts";
-import type { SpecRefresher, SpecRefresherOptions } from "../../specs/refresh.ts";
+import type { RefreshBackup, SpecRefresher } from "../../specs/refresh.ts";
 import type { SpecSource } from "../../specs/source.ts";
 
 export type Acquirer = Pick<SpecAcquirer, "acquire">;
 export type Refresher = Pick<SpecRefresher, "refresh">;
-export type KeepFirst = SpecRefresherOptions["keepFirst"];
 export type Manifests = Pick<ManifestRefresher, "refresh">;
 
-/** Puts spans around what the relay does: each method gives a part that does as `inner` does, and is seen to. */
+/** Adds spans to the work of the relay. Each method returns a decorator that works as `inner` does. */
 export interface Tracing {
-  /** What a request to upstream carries, so that what upstream does becomes a part of the same trace. */
+  /** Trace headers of a request to upstream, whose spans become part of the same trace. */
   readonly headers: () => TraceHeaders | undefined;
   acquirer(inner: Acquirer): Acquirer;
   refresher(inner: Refresher): Refresher;
   source(inner: SpecSource): SpecSource;
   preparer(inner: SpecPreparer): SpecPreparer;
   backup(inner: SpecBackup): SpecBackup;
-  keepFirst(inner: KeepFirst): KeepFirst;
+  writer(inner: RefreshBackup): RefreshBackup;
   eventSink(inner: EventSink): EventSink;
   manifests(inner: Manifests): Manifests;
   manifestSource(inner: ManifestSource): ManifestSource;
@@ -30,7 +29,7 @@ export interface Tracing {
 
 const same = <T>(inner: T): T => inner;
 
-/** Nobody watches: every part is what it is, and the traces of clients are passed on. */
+/** Adds no spans. The trace headers of clients are forwarded to upstream. */
 export const UNTRACED: Tracing = {
   headers: currentTrace,
   acquirer: same,
@@ -38,7 +37,7 @@ export const UNTRACED: Tracing = {
   source: same,
   preparer: same,
   backup: same,
-  keepFirst: same,
+  writer: same,
   eventSink: same,
   manifests: same,
   manifestSource: same,

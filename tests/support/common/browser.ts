@@ -3,27 +3,27 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, type ConsoleMessage, chromium, type Page } from "playwright-core";
 
-/** Kept, to be looked at: no part of the repository. */
+/** Screenshots are kept for inspection, outside of the repository's files. */
 const SHOTS = fileURLToPath(new URL("../../output/status-page", import.meta.url));
 
 const ACTION_LIMIT_MS = 10_000;
 
 export interface Look {
-  /** Of its screenshots. */
+  /** Part of the names of its screenshots. */
   readonly name: string;
   readonly width: number;
   readonly height: number;
   readonly colorScheme: "light" | "dark";
 }
 
-/** Debian's Chromium, without a window. */
+/** Starts Debian's Chromium without a window. */
 export async function startBrowser(): Promise<Browser & AsyncDisposable> {
   const executablePath = Bun.which("chromium") ?? "chromium";
-  // As root, and in most containers, there is nothing for its sandbox to stand on.
+  // Chromium's sandbox does not work as root and in most containers.
   return await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 }
 
-/** A page as somebody has it open: what goes wrong in it, and what it asks for, is kept. */
+/** An open page, with its errors and the URLs of its requests. */
 export class OpenedPage implements AsyncDisposable {
   readonly look: Look;
   readonly page: Page;
@@ -35,7 +35,7 @@ export class OpenedPage implements AsyncDisposable {
     this.page = page;
     page.setDefaultTimeout(ACTION_LIMIT_MS);
     page.on("pageerror", ({ message }) => this.errors.push(message));
-    page.on("console", (message) => this.#heard(message));
+    page.on("console", (message) => this.#onConsole(message));
     page.on("request", (request) => this.asked.push(request.url()));
   }
 
@@ -47,15 +47,15 @@ export class OpenedPage implements AsyncDisposable {
     return opened;
   }
 
-  #heard(message: ConsoleMessage): void {
-    // The browser's own line for a relay that does not answer.
+  #onConsole(message: ConsoleMessage): void {
+    // The browser's message for a relay that is down.
     const isOutage = message.text().startsWith("Failed to load resource: net::ERR_CONNECTION_REFUSED");
     if (message.type() === "error" && !isOutage) this.errors.push(message.text());
   }
 
-  /** What can be read of an element: as it is laid out, and not what is hidden. */
+  /** Returns the visible text of an element. */
   text(selector = "body"): Promise<string> {
-    // biome-ignore lint/performance/useDomNodeTextContent: what is in the document is not what people see of it
+    // biome-ignore lint/performance/useDomNodeTextContent: textContent includes hidden text
     return this.page.locator(selector).innerText();
   }
 
@@ -64,7 +64,7 @@ export class OpenedPage implements AsyncDisposable {
     await this.page.screenshot({ path: join(SHOTS, `${moment}-${this.look.name}.png`), fullPage: true });
   }
 
-  /** How many pixels of the page lie beyond its right edge. */
+  /** Returns the number of pixels by which the page is wider than its window. */
   overflow(): Promise<number> {
     return this.page.evaluate<number>("document.documentElement.scrollWidth - innerWidth");
   }

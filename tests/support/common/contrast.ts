@@ -1,6 +1,6 @@
 import type { Page } from "playwright-core";
 
-/** In the page: each text, the color that it has, and that which is behind it. */
+/** Runs in the page: returns each text with its color and the color behind it. */
 const TEXTS = `[...document.querySelectorAll("body *")].flatMap((element) => {
   const own = [...element.childNodes].filter(({ nodeType }) => nodeType === 3).map(({ data }) => data.trim()).join("");
   if (own === "" || !element.checkVisibility() || element.closest(".unseen, style, script, noscript")) return [];
@@ -9,7 +9,7 @@ const TEXTS = `[...document.querySelectorAll("body *")].flatMap((element) => {
   return [[own, getComputedStyle(element).color, getComputedStyle(behind).backgroundColor]];
 })`;
 
-/** Texts that people may fail to read: below `least` of WCAG 2.2, 1.4.3. */
+/** Returns the texts whose contrast ratio (WCAG 2.2, 1.4.3) is below `least`. */
 export async function faintTexts(page: Page, least: number): Promise<readonly string[]> {
   const texts = await page.evaluate<[text: string, color: string, behind: string][]>(TEXTS);
   return texts.flatMap(([text, color, behind]) => {

@@ -1,11 +1,11 @@
 /**
- * What a promise rejects with; fails where it resolves. In place of `expect(promise).rejects`, which holds up
- * the event loop while it waits, so that an answer over HTTP/2 may never come.
+ * Resolves with the reason of a rejection, and rejects if the promise resolves. Use it instead of `expect(promise).rejects`,
+ * which blocks the event loop while it waits, so that a response over HTTP/2 may never arrive.
  */
 export const failureOf = (promise: Promise<unknown>): Promise<unknown> =>
   promise.then(
     (value) => {
-      throw new Error(`it did not fail, but gave ${String(value)}`);
+      throw new Error(`expected a rejection, got ${String(value)}`);
     },
     (reason: unknown) => reason,
   );

@@ -6,7 +6,7 @@ interface Sleeper {
   readonly wake: () => void;
 }
 
-/** A clock that moves only by `advance`; the wall clock also by `jump`, which no elapsed time shows. */
+/** A clock that moves only by `advance`. `jump` sets the wall clock alone. */
 export class FakeClock implements Clock {
   #nowMs: number;
   #jumpedMs = 0;
@@ -20,7 +20,7 @@ export class FakeClock implements Clock {
     return this.#nowMs + this.#jumpedMs;
   }
 
-  /** Somebody sets the machine's clock. */
+  /** Sets the wall clock forward or back; the elapsed time stays. */
   jump(ms: number): void {
     this.#jumpedMs += ms;
   }
@@ -29,7 +29,7 @@ export class FakeClock implements Clock {
     return this.#nowMs;
   }
 
-  /** How long until the next sleeper wakes; undefined when nobody sleeps. */
+  /** Ms until the next sleeper wakes; undefined if there is none. */
   get nextWakeInMs(): number | undefined {
     return this.#sleepers[0] === undefined ? undefined : this.#sleepers[0].wakesAtMs - this.#nowMs;
   }
@@ -56,12 +56,12 @@ export class FakeClock implements Clock {
       },
     };
     signal.addEventListener("abort", onAbort, { once: true });
-    // Sorting is stable: who fell asleep first wakes first among equals.
+    // Sorting is stable: among equal times, the first sleeper wakes first.
     this.#sleepers = [...this.#sleepers, sleeper].sort((a, b) => a.wakesAtMs - b.wakesAtMs);
     return promise;
   }
 
-  /** Wakes every sleeper that is due on the way, in order, and lets each run until it waits again. */
+  /** Wakes every sleeper that is due within `ms`, in order, and lets each run until it waits again. */
   async advance(ms: number): Promise<void> {
     const targetMs = this.#nowMs + ms;
     await settle();
@@ -79,7 +79,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Lets what is already runnable run: microtasks, and a few turns of the event loop. */
+/** Runs pending microtasks and a few turns of the event loop. */
 export async function settle(turns = 4): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await macrotask();
 }

@@ -1,18 +1,18 @@
 /**
- * Loaded before the relay's own code (`--preload`), in its process: makes what a loop calls throw, as a bug would. What
- * to do stands in TEST_FAULTS, as JSON.
+ * Injects faults into a relay: loaded by `--preload` before its own code, it makes functions of the runtime throw as a bug
+ * would. TEST_FAULTS contains the faults as JSON.
  */
 export type Fault =
-  /** So many calls of a function of the runtime throw, where a line of the stack matches. */
+  /** The first `times` calls of a runtime function throw if the stack matches `within`. */
   | { readonly kind: "call"; readonly api: FaultyApi; readonly within: string; readonly times: number }
-  /** Workers of this script end: by an error of their own, or as where the system takes their thread away. */
+  /** The first Worker of this script ends, by an error or by `terminate`. */
   | {
       readonly kind: "worker";
       readonly script: string;
       readonly how: "throw" | "terminate";
       readonly afterMs: number;
     }
-  /** Nothing catches it. With `sinceWorker`, counted from when a Worker of this script is started. */
+  /** An error that nothing catches. With `sinceWorker`, the time counts from the start of a Worker of this script. */
   | {
       readonly kind: "throw" | "reject";
       readonly afterMs: number;
@@ -27,23 +27,23 @@ export type FaultyApi =
   | "Math.random"
   | "performance.now";
 
-/** What a message may have in it that must not be shown. */
+/** Secrets in the error message, which the relay must not show. */
 export const FAULT_KEY = "secret-in-an-error-0123456789abcdef";
 export const FAULT_MESSAGE = `made up at https://user:pass@cdn.example/v2/download_config_specs/${FAULT_KEY}.json and ${FAULT_KEY}`;
 
 const faults: readonly Fault[] = JSON.parse(process.env["TEST_FAULTS"] ?? "[]");
 const left = new Map(faults.map((fault) => [fault, fault.kind === "call" ? fault.times : 0]));
-/** Each ends the first Worker of its script alone. */
+/** Faults that have ended a Worker. */
 const ended = new Set<Fault>();
-let isLooking = false;
+let isInMayThrow = false;
 
 function mayThrow(api: FaultyApi): void {
   if (
-    isLooking ||
+    isInMayThrow ||
     ![...left].some(([fault, times]) => fault.kind === "call" && fault.api === api && times > 0)
   )
     return;
-  isLooking = true;
+  isInMayThrow = true;
   try {
     const { stack = "" } = new Error("here");
     for (const [fault, times] of left) {
@@ -53,7 +53,7 @@ function mayThrow(api: FaultyApi): void {
       throw new RangeError(FAULT_MESSAGE);
     }
   } finally {
-    isLooking = false;
+    isInMayThrow = false;
   }
 }
 
@@ -87,7 +87,7 @@ if (left.size > 0 && Bun.isMainThread) {
           continue;
         }
         if (!String(script).includes(fault.script)) continue;
-        // What waits for calls expects no such message.
+        // The Worker throws on a message that is not a call.
         const end = () => (fault.how === "terminate" ? this.terminate() : this.postMessage(undefined));
         if (!ended.has(fault)) setTimeout(end, fault.afterMs);
         ended.add(fault);
@@ -104,13 +104,13 @@ function arm({ kind, afterMs, everyMs }: Extract<Fault, { kind: "throw" | "rejec
     if (kind === "throw") throw new RangeError(FAULT_MESSAGE);
     void Promise.reject(new RangeError(FAULT_MESSAGE));
   };
-  // At once is before whatever is being started has ended.
+  // A microtask runs before the start is complete.
   if (afterMs === 0) queueMicrotask(act);
   else setTimeout(act, afterMs).unref();
   if (everyMs !== undefined) setInterval(act, everyMs).unref();
 }
 
-/** For the environment of a relay's process. */
+/** Returns environment variables for a relay process with these faults. */
 export const faultEnv = (...wanted: readonly Fault[]): Readonly<Record<string, string>> => ({
   BUN_OPTIONS: `--preload=${import.meta.path}`,
   TEST_FAULTS: JSON.stringify(wanted),

@@ -1,11 +1,10 @@
 import { createServer } from "node:net";
 
-// Below the ports that the system gives to outgoing connections: one of those could take the place of a server
-// that is stopped for a while.
+// Below the system's range for outgoing connections, which could take the port of a server that is stopped for a while.
 const FIRST = 10_000;
 const COUNT = 12_000;
 
-/** A port on which nobody listens just now; two runs at once are unlikely to be given the same. */
+/** Returns a port that is not in use. Two concurrent runs are unlikely to get the same. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = FIRST + Math.floor(Math.random() * COUNT);

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 
-/** Keeps what a process prints, and tells about it while it comes. */
+/** Collects the output of a process. */
 export class Output {
   #text = "";
   readonly #listeners = new Set<() => void>();
@@ -18,7 +18,7 @@ export class Output {
     return this.#text;
   }
 
-  /** Resolves when `found` finds what it looks for in all that was printed so far. */
+  /** Resolves when `found` returns a value for the output so far. */
   until<T>(found: (text: string) => T | undefined): Promise<T> {
     return new Promise((resolve) => {
       const look = (): void => {

@@ -15,7 +15,7 @@ function randomHex(seed: number, length: number): string {
 
 const nameOf = (index: number): string => `filler_${String(index).padStart(6, "0")}`;
 
-/** Some listed users: most of what a real project is made of, and what keeps it from compressing well. */
+/** A list of user IDs, which make up most of a real project and do not compress well. */
 const condition = (index: number) => ({
   ...everyone,
   type: "user_field",
@@ -51,7 +51,7 @@ const add = (spec: SpecV1 | SpecV2, from: number, to: number): void => {
 
 const sizeOf = (spec: object): number => Buffer.byteLength(JSON.stringify(spec));
 
-/** A copy with generated gates in it whose JSON is exactly `bytes` long; it compresses about as real projects do. */
+/** Returns a copy with generated gates whose JSON is exactly `bytes` long. It compresses about as well as a real project. */
 export function padTo<S extends SpecV1 | SpecV2>(spec: S, bytes: number): S {
   const padded = structuredClone(spec);
   const emptyBytes = sizeOf(padded);

@@ -1,4 +1,4 @@
-/** A small generator, so that a seed gives the same run again. */
+/** A random generator whose sequence depends on its seed alone. */
 export class Random {
   #state: number;
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** From 0 up to this number, without it. */
+  /** Returns an integer from 0 to `end` - 1. */
   below(end: number): number {
     this.#state = (Math.imul(this.#state, 1_664_525) + 1_013_904_223) >>> 0;
     return Math.floor((this.#state / 2 ** 32) * end);
@@ -24,7 +24,7 @@ export class Random {
     return Buffer.from(Array.from({ length }, () => this.below(256)));
   }
 
-  /** The same with a few bytes changed, left out, put in, or said twice. */
+  /** Returns a copy with a few bytes changed, removed, inserted or repeated. */
   mutate(bytes: Buffer): Buffer {
     let mutated = Buffer.from(bytes);
     for (let times = this.below(6); times >= 0; times--) {

@@ -1,6 +1,6 @@
 import { handleCalls } from "../../../src/platform/worker-calls.ts";
 
-/** What a test has its Worker do. */
+/** What the Worker does on a call. */
 export type Command =
   | { readonly kind: "echo"; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: "throw" | "end" | "throw-later" | "reject-later" }
@@ -12,7 +12,7 @@ handleCalls<Command, Uint8Array<ArrayBuffer>>(
       case "echo":
         return command.bytes;
       case "throw":
-        throw new Error("as told");
+        throw new Error("on purpose");
       case "end":
         process.exit(0);
         return new Uint8Array();

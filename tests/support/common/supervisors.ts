@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from "../../../src/platform/clock.ts";
 import { Supervisor } from "../../../src/platform/supervisor.ts";
 
-/** For parts on their own, of which no error is expected: one that happens fails the test that runs. */
+/** Returns a supervisor for tests without expected errors: an error that it reports fails the test. */
 export const strictSupervisor = (clock: Clock = systemClock): Supervisor =>
   new Supervisor({
     clock,
@@ -13,6 +13,6 @@ export const strictSupervisor = (clock: Clock = systemClock): Supervisor =>
     },
   });
 
-/** For tests that end Workers, or whatever else is reported, on purpose. */
+/** Returns a supervisor that ignores errors, for tests that cause them on purpose. */
 export const quietSupervisor = (clock: Clock = systemClock): Supervisor =>
   new Supervisor({ clock, emit: () => {} });

@@ -1,6 +1,6 @@
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** Passes connections on to a server, and stops taking what it sends when told: a client that does not read. */
+/** A proxy that can stop reading from the server, like a client that does not read. */
 export class TcpValve implements AsyncDisposable {
   readonly #sockets: Socket[] = [];
   readonly #fromServer: Socket[] = [];
@@ -38,7 +38,7 @@ export class TcpValve implements AsyncDisposable {
     for (const socket of this.#fromServer) socket.resume();
   }
 
-  /** The link is down: nothing is passed on any more, in neither direction, and nobody is told. */
+  /** Stops both directions without closing a connection, as when the link is down. */
   cut(): void {
     for (const socket of this.#sockets) socket.pause();
   }

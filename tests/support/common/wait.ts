@@ -5,7 +5,7 @@ export interface Patience {
   readonly everyMs?: number;
 }
 
-/** Tries until `attempt` returns without throwing; past the limit it fails with the last error. */
+/** Calls `attempt` until it returns without throwing. Rejects with its last error at the time limit. */
 export async function eventually<T>(
   attempt: () => T | Promise<T>,
   { withinMs = 5_000, everyMs = 25 }: Patience = {},
@@ -21,7 +21,7 @@ export async function eventually<T>(
   }
 }
 
-/** Fails with `what` when the promise takes longer. */
+/** Settles as `promise` does, or rejects after `ms` milliseconds with an error that names `what`. */
 export async function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
   const timer = new AbortController();
   const late = sleep(ms, undefined, { signal: timer.signal }).then(() => {

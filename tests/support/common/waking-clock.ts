@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../../../src/platform/clock.ts";
 
-/** Real time, of which a test can cut long waits short. */
+/** A clock with real time whose long waits a test can end early. */
 export class WakingClock implements Clock {
   readonly #sleepers = new Map<AbortController, number>();
 
@@ -24,7 +24,7 @@ export class WakingClock implements Clock {
     }
   }
 
-  /** Ends the waits that are as long as that. How many they were. */
+  /** Ends the waits whose length is in this range, and returns their number. */
   wake(fromMs: number, toMs = fromMs): number {
     const due = [...this.#sleepers].filter(([, ms]) => ms >= fromMs && ms <= toMs);
     for (const [sleeper] of due) sleeper.abort();

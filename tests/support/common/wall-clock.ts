@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** The wall clock of a process of ours, which can be set while it runs. Its monotonic clock goes on as it is. */
+/** Sets the wall clock of a child process while it runs. Its monotonic clock is not affected. */
 export class WallClock implements Disposable {
   readonly #folder = mkdtempSync(join(tmpdir(), "sfp-wall-clock-"));
   readonly #file = join(this.#folder, "offset");
@@ -11,7 +11,7 @@ export class WallClock implements Disposable {
     this.set(0);
   }
 
-  /** For the environment of the process. */
+  /** Environment variables for the process. */
   get env(): Readonly<Record<string, string>> {
     const { stdout } = Bun.spawnSync(["faketime", "-m", "-f", "+0", "printenv", "LD_PRELOAD"]);
     return {
@@ -22,7 +22,7 @@ export class WallClock implements Disposable {
     };
   }
 
-  /** From now on it is so many seconds ahead of the machine's. */
+  /** Sets the wall clock this number of seconds ahead of the machine's. */
   set(aheadS: number): void {
     writeFileSync(this.#file, `${aheadS < 0 ? "" : "+"}${aheadS}`);
   }

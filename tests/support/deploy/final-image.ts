@@ -4,7 +4,7 @@ import { DockerfileParser, type Env, type Instruction, type JSONInstruction } fr
 
 export const DOCKERFILE = fileURLToPath(new URL("../../../Dockerfile", import.meta.url));
 
-/** What the last stage of the Dockerfile says, as a container's engine would take it. */
+/** The last stage of the Dockerfile, as a container engine reads it. */
 export interface FinalImage {
   readonly base: string;
   readonly env: Readonly<Record<string, string>>;
@@ -37,11 +37,11 @@ export function readFinalImage(): FinalImage {
   const [uid, gid] = (argsOf("USER").at(-1) ?? "").split(":").map(Number);
   return {
     base: base?.getImage() ?? "",
-    env: Object.fromEntries(inStage(file.getENVs()).flatMap(pairsOf)),
+    env: Object.fromEntries(inStage(file.getENVs()).flatMap(toPairs)),
     uid: uid ?? Number.NaN,
     gid: gid ?? Number.NaN,
-    entrypoint: wordsOf(inStage(file.getENTRYPOINTs()).at(-1)),
-    healthcheck: checkOf(inStage(file.getHEALTHCHECKs()).at(-1)),
+    entrypoint: parseExecForm(inStage(file.getENTRYPOINTs()).at(-1)),
+    healthcheck: parseHealthcheck(inStage(file.getHEALTHCHECKs()).at(-1)),
     volume: argsOf("VOLUME").join(" "),
     ports: argsOf("EXPOSE").map(Number),
     stopSignal: argsOf("STOPSIGNAL").join(" "),
@@ -54,15 +54,15 @@ export function readFinalImage(): FinalImage {
   };
 }
 
-const pairsOf = (env: Env) => env.getProperties().map((each) => [each.getName(), each.getValue() ?? ""]);
+const toPairs = (env: Env) => env.getProperties().map((each) => [each.getName(), each.getValue() ?? ""]);
 
-/** Of the form with brackets: a shell form would need a shell, which the image has not. */
-function wordsOf(instruction: Instruction | null | undefined): readonly string[] {
-  const words = (instruction as JSONInstruction | undefined)?.getJSONStrings() ?? [];
-  return words.map((word) => JSON.parse(word.getValue()) as string);
+/** Parses an instruction in exec form. The image has no shell for the shell form. */
+function parseExecForm(instruction: Instruction | null | undefined): readonly string[] {
+  const strings = (instruction as JSONInstruction | undefined)?.getJSONStrings() ?? [];
+  return strings.map((string) => JSON.parse(string.getValue()) as string);
 }
 
-function checkOf(instruction: Instruction | undefined): readonly string[] {
+function parseHealthcheck(instruction: Instruction | undefined): readonly string[] {
   const list = /\bCMD\s+(\[.*\])\s*$/s.exec(instruction?.getRawArgumentsContent() ?? "")?.[1];
   return JSON.parse(list ?? "[]") as string[];
 }

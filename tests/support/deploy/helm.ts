@@ -13,7 +13,7 @@ export interface HelmRun {
   readonly stderr: string;
 }
 
-/** Helm, of this chart. Nothing of our environment reaches it, so that no cluster does. */
+/** Runs Helm without this process's environment, so that it cannot reach a cluster. */
 export async function helm(...args: readonly string[]): Promise<HelmRun> {
   const child = Bun.spawn([await fetchHelm(), ...args], {
     env: { PATH: process.env["PATH"] ?? "", HOME: "/nonexistent" },
@@ -24,7 +24,7 @@ export async function helm(...args: readonly string[]): Promise<HelmRun> {
   return { exitCode: await child.exited, stdout, stderr };
 }
 
-/** What the chart comes to as release `relays` with these values. */
+/** Renders the chart as release `relays` with these arguments. */
 export async function rendered(...args: readonly string[]): Promise<KubernetesObject[]> {
   const { exitCode, stdout, stderr } = await helm("template", "relays", chartFolder, ...args);
   if (exitCode !== 0) throw new Error(stderr);

@@ -7,7 +7,7 @@ import { within } from "../common/wait.ts";
 import type { FinalImage } from "./final-image.ts";
 import type { ImageRoot } from "./image-root.ts";
 
-/** What an engine does before the first process runs: read-only but for the volume, with /proc and a few devices. */
+/** Prepares the root as an engine does: read-only except the volume, with /proc and a few devices. */
 const SET_UP = `
 set -eu
 root=$1 volume=$2 at=$3
@@ -24,7 +24,7 @@ mount -o remount,bind,ro "$root"
 exec "$@"
 `;
 
-/** Undefined where containers can be made here: root, and a kernel that lets it have namespaces of its own. */
+/** Returns why this machine cannot run containers, or undefined if it can: that needs root and namespaces. */
 export function whyNoContainers(): string | undefined {
   if (process.platform !== "linux" || process.getuid?.() !== 0) return "this needs root on Linux";
   for (const command of ["unshare", "chroot", "apt-get", "dpkg"]) {
@@ -41,19 +41,19 @@ export function whyNoContainers(): string | undefined {
     "none",
     "/mnt",
   ]);
-  return tried.success ? undefined : "the kernel gives root no namespaces";
+  return tried.success ? undefined : "the kernel does not allow namespaces";
 }
 
 export interface ContainerOptions {
   readonly root: ImageRoot;
   readonly image: FinalImage;
-  /** A folder of this machine that takes the place of the image's volume. */
+  /** A folder of this machine that is mounted as the image's volume. */
   readonly volume: string;
-  /** Beside that of the image. */
+  /** Added to the image's variables. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A process in the image's root, as its user and the first of its process namespace. The network is this machine's. */
+/** A process in the image's root as the image's user, with PID 1 in its own namespace. It uses this machine's network. */
 export class ImageContainer implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #output: Output;
@@ -80,17 +80,17 @@ export class ImageContainer implements AsyncDisposable {
     return this.#output.text;
   }
 
-  /** Resolves once the relay serves. */
+  /** Resolves when the relay serves. */
   async serving(): Promise<void> {
     const ended = exitOf(this.#child).then((code) => {
-      throw new Error(`it ended with exit code ${code}:\n${this.output}`);
+      throw new Error(`the container ended with exit code ${code}:\n${this.output}`);
     });
     ended.catch(() => undefined);
     const found = this.#output.until((text) => (/ serving\b/.test(text) ? true : undefined));
     await within(Promise.race([found, ended]), 20_000, "the container to serve");
   }
 
-  /** Signals the first process of the container, which is a child of the one that made it. */
+  /** Signals the first process of the container, a child of the process that created it, and waits for its exit code. */
   async stop(signal: string): Promise<number> {
     const { pid } = this.#child;
     const inner = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
@@ -98,7 +98,7 @@ export class ImageContainer implements AsyncDisposable {
     return this.exited();
   }
 
-  /** What was printed is whole by then. */
+  /** Resolves with the exit code when all output has been read. */
   async exited(): Promise<number> {
     if (this.#child.exitCode === null) {
       await within(once(this.#child, "close"), 20_000, "the container to end");

@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { FinalImage } from "./final-image.ts";
 
-/** What the base image is made of: Debian's packages of these names, and the files below. */
+/** Debian packages that the base image consists of, besides the files of #addBaseFiles. */
 const PACKAGES = ["base-files", "ca-certificates", "libc6", "media-types", "netbase", "tzdata"];
 
 export const CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
@@ -23,7 +23,7 @@ const APT_TIMEOUT_MS = 120_000;
 const APT_ATTEMPTS = 4;
 const APT_PAUSE_MS = 5_000;
 
-/** The root filesystem of the image, made without its engine; nothing is installed on this machine. */
+/** The root filesystem of the image, made without a container engine. Nothing is installed on this machine. */
 export class ImageRoot implements Disposable {
   readonly path: string;
 
@@ -48,7 +48,7 @@ export class ImageRoot implements Disposable {
     }
   }
 
-  /** Adds authorities to those that the image trusts, as who mounts a bundle of their own does. */
+  /** Adds certificate authorities to the image's bundle, as an operator does who mounts another bundle. */
   trust(caPath: string): void {
     const bundle = join(this.path, CA_BUNDLE);
     writeFileSync(bundle, `${readFileSync(bundle, "utf8")}\n${readFileSync(caPath, "utf8")}`);
@@ -62,20 +62,20 @@ export class ImageRoot implements Disposable {
     const folder = mkdtempSync(join(tmpdir(), "sfp-debs-"));
     try {
       const download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", ...PACKAGES];
-      // The lists on the machine may be old, or not be there; or another run is just renewing them.
+      // The package lists may be old or missing, or another run may be updating them.
       for (let attempt = 1; !tryRun(download, folder); attempt++) {
-        if (attempt > APT_ATTEMPTS) throw new Error(`apt-get can't download ${PACKAGES.join(", ")}`);
+        if (attempt > APT_ATTEMPTS) throw new Error(`apt-get cannot download ${PACKAGES.join(", ")}`);
         if (!tryRun(["apt-get", "-qq", "update"], folder)) Bun.sleepSync(APT_PAUSE_MS);
       }
       for (const name of readdirSync(folder)) {
-        if (!tryRun(["dpkg", "-x", name, this.path], folder)) throw new Error(`dpkg can't unpack ${name}`);
+        if (!tryRun(["dpkg", "-x", name, this.path], folder)) throw new Error(`dpkg cannot unpack ${name}`);
       }
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
   }
 
-  /** What a base image adds to the packages. */
+  /** Adds the files that a base image has besides the packages. */
   #addBaseFiles(): void {
     const write = (path: string, text: string) => {
       mkdirSync(dirname(join(this.path, path)), { recursive: true });

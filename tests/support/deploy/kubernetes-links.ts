@@ -3,11 +3,11 @@ import type { IService } from "kubernetes-models/v1/Service";
 import { podOf, relayContainer } from "./kubernetes-relay.ts";
 import type { KubernetesObject } from "./kubernetes-schemas.ts";
 
-/** Something that names another thing, and whether that is there. */
+/** A reference from one object to another, and whether the other exists. */
 export interface Link {
   readonly from: string;
   readonly to: string;
-  readonly isWhole: boolean;
+  readonly exists: boolean;
 }
 
 type Labels = Readonly<Record<string, string>>;
@@ -17,8 +17,8 @@ interface Spec {
   readonly scaleTargetRef?: { readonly kind: string; readonly name: string };
 }
 
-/** What objects select, scale, or send requests to. */
-export function linksOf(objects: readonly KubernetesObject[]): Link[] {
+/** Returns the references by selectors, scale targets, service ports and ingress backends. */
+export function findLinks(objects: readonly KubernetesObject[]): Link[] {
   return objects.flatMap((object) => [
     ...selectorLinks(object, objects),
     ...scaleLinks(object, objects),
@@ -32,26 +32,26 @@ const specOf = (object: KubernetesObject) => (object as { readonly spec?: Spec }
 const has = (labels: Labels, wanted: Labels) =>
   Object.keys(wanted).length > 0 && Object.entries(wanted).every(([name, value]) => labels[name] === value);
 
-/** A ServiceMonitor selects services, everything else pods. */
+/** A ServiceMonitor selects services, all other objects select pods. */
 function selectorLinks(object: KubernetesObject, objects: readonly KubernetesObject[]): Link[] {
   const selector = specOf(object)?.selector;
   if (selector === undefined) return [];
   const wanted: Labels = selector.matchLabels ?? (selector as Labels);
   const pods: Labels = podOf(objects).metadata?.labels ?? {};
   const services = objects.filter(({ kind }) => kind === "Service");
-  const isWhole =
+  const exists =
     object.kind === "ServiceMonitor"
       ? services.filter(({ metadata }) => has(metadata.labels ?? {}, wanted)).length === 1
       : has(pods, wanted);
-  return [{ from: object.kind, to: JSON.stringify(wanted), isWhole }];
+  return [{ from: object.kind, to: JSON.stringify(wanted), exists }];
 }
 
 function scaleLinks(object: KubernetesObject, objects: readonly KubernetesObject[]): Link[] {
   const target = specOf(object)?.scaleTargetRef;
   if (target === undefined) return [];
   const { kind, name } = target;
-  const isWhole = objects.some((each) => each.kind === kind && each.metadata.name === name);
-  return [{ from: object.kind, to: `${kind} ${name}`, isWhole }];
+  const exists = objects.some((each) => each.kind === kind && each.metadata.name === name);
+  return [{ from: object.kind, to: `${kind} ${name}`, exists }];
 }
 
 function portLinks(service: IService, objects: readonly KubernetesObject[]): Link[] {
@@ -59,7 +59,7 @@ function portLinks(service: IService, objects: readonly KubernetesObject[]): Lin
   return (service.spec?.ports ?? []).map(({ targetPort }) => ({
     from: `Service ${service.metadata?.name}`,
     to: `port ${targetPort} of the relay`,
-    isWhole: open.some(({ name, containerPort }) => targetPort === name || targetPort === containerPort),
+    exists: open.some(({ name, containerPort }) => targetPort === name || targetPort === containerPort),
   }));
 }
 
@@ -72,7 +72,7 @@ function backendLinks(ingress: IIngress, objects: readonly KubernetesObject[]): 
     return {
       from: "Ingress",
       to: `port ${port?.name ?? port?.number} of ${name}`,
-      isWhole: ports.some((each) => each.name === port?.name || each.port === port?.number),
+      exists: ports.some((each) => each.name === port?.name || each.port === port?.number),
     };
   });
 }

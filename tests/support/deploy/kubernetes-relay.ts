@@ -8,7 +8,7 @@ import type { KubernetesObject } from "./kubernetes-schemas.ts";
 
 const dockerfile = readFileSync(new URL("../../../Dockerfile", import.meta.url), "utf8");
 
-/** What the image sets, and the management port that the tests' relays have only where they say so. */
+/** The image's variables, and the management port, which the relays of tests only have if they set it. */
 const IMAGE_ENVIRONMENT: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     Array.from(
@@ -19,7 +19,7 @@ const IMAGE_ENVIRONMENT: Readonly<Record<string, string>> = {
   SFP_MANAGEMENT_PORT: "8001",
 };
 
-/** What every secret of the cluster holds. */
+/** The files in every secret of the cluster. */
 const SECRETS: Readonly<Record<string, string>> = {
   "sdk-keys": "secret-kubernetes-1\nsecret-kubernetes-2\n",
   "tls.crt": "a certificate",
@@ -39,28 +39,29 @@ export function podOf(objects: readonly KubernetesObject[]): IPodTemplateSpec {
   return (deployment as unknown as { spec: { template: IPodTemplateSpec } }).spec.template;
 }
 
-/** Has the relay print its configuration, with exactly the environment and arguments that Kubernetes would give it. */
+/** Runs the relay with --print-config and exactly the environment and arguments of the container. */
 export async function printedByContainer(
   objects: readonly KubernetesObject[],
   folder: string,
 ): Promise<FinishedRun> {
   const container = relayContainer(objects);
-  layMounts(objects, folder);
+  writeMounts(objects, folder);
   const at = (text: string) => text.replaceAll("/etc/statsig-forward-proxy", folder);
   const env: Record<string, string> = { ...IMAGE_ENVIRONMENT };
   for (const { name, value, valueFrom } of container.env ?? []) {
-    if ((value === undefined) === (valueFrom === undefined)) throw new Error(`${name} has no one value`);
+    if ((value === undefined) === (valueFrom === undefined))
+      throw new Error(`${name} must have either value or valueFrom`);
     env[name] = value === undefined ? (name === "REDIS_URL" ? "redis://redis:6379" : "a-secret") : at(value);
   }
   return await runRelay(["--print-config", ...(container.args ?? []).map(at)], env);
 }
 
-/** The files of each volume under the folder, in the place of /etc/statsig-forward-proxy. */
-function layMounts(objects: readonly KubernetesObject[], folder: string): void {
+/** Writes the files of each volume to `folder`, which replaces /etc/statsig-forward-proxy. */
+function writeMounts(objects: readonly KubernetesObject[], folder: string): void {
   const { volumes = [] } = podOf(objects).spec ?? {};
   for (const { name, mountPath } of relayContainer(objects).volumeMounts ?? []) {
     const volume = volumes.find((each) => each.name === name);
-    if (volume === undefined) throw new Error(`${name} is mounted, and is no volume`);
+    if (volume === undefined) throw new Error(`${name} is mounted but is not a volume`);
     if (!mountPath.startsWith("/etc/statsig-forward-proxy/")) continue;
     const config = objects.find(({ kind }) => kind === "ConfigMap") as IConfigMap | undefined;
     const files = volume.configMap === undefined ? SECRETS : (config?.data ?? {});
@@ -70,7 +71,7 @@ function layMounts(objects: readonly KubernetesObject[], folder: string): void {
   }
 }
 
-/** The ports that a relay with this printed configuration has. */
+/** Returns the ports on which a relay with this printed configuration listens. */
 export function listeningPorts(printed: string): number[] {
   const settingOf = (name: string) => new RegExp(`^${name}: (\\S+)`, "m").exec(printed)?.[1];
   const mode = settingOf("mode");

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** An object of Kubernetes, as far as every one has it. */
+/** The common fields of all Kubernetes objects. */
 export interface KubernetesObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -12,31 +12,31 @@ export interface KubernetesObject {
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 
-/** The module that has the schema of such objects. */
-function moduleOf({ apiVersion, kind }: KubernetesObject): string {
-  const isOperators = apiVersion.startsWith("monitoring.coreos.com/");
-  return `${isOperators ? "@kubernetes-models/prometheus-operator" : "kubernetes-models"}/${apiVersion}/${kind}`;
+/** Returns the module with the schema of this kind. */
+function findModule({ apiVersion, kind }: KubernetesObject): string {
+  const isOperatorKind = apiVersion.startsWith("monitoring.coreos.com/");
+  return `${isOperatorKind ? "@kubernetes-models/prometheus-operator" : "kubernetes-models"}/${apiVersion}/${kind}`;
 }
 
 interface Model {
   validate(): void;
 }
 
-/** What the schema says of values: missing, of a wrong type or form. Throws where something is wrong. */
+/** Throws if the object violates the schema of its kind. */
 export async function validateValues(object: KubernetesObject): Promise<void> {
-  const models = (await import(moduleOf(object))) as Record<string, new (value: unknown) => Model>;
+  const models = (await import(findModule(object))) as Record<string, new (value: unknown) => Model>;
   const Model = models[object.kind];
-  if (Model === undefined) throw new Error(`no schema of ${object.apiVersion} ${object.kind}`);
+  if (Model === undefined) throw new Error(`no schema for ${object.apiVersion} ${object.kind}`);
   new Model(object).validate();
 }
 
-/** Fields that no schema has, such as misspelt ones, which validators let pass: the compiler's messages, none where all is well. */
+/** Returns the compiler's messages for fields that are not in the schema, such as misspelled ones, which validators accept. */
 export function unknownFields(objects: readonly KubernetesObject[]): string {
   const folder = mkdtempSync(join(tmpdir(), "sfp-fields-"));
   try {
     symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
     const lines = objects.map((object, at) => {
-      const type = `import("${moduleOf(object)}").I${object.kind}`;
+      const type = `import("${findModule(object)}").I${object.kind}`;
       return `export const object${at}: ${type} = ${JSON.stringify(object, null, 1)};`;
     });
     mkdirSync(join(folder, "objects"));

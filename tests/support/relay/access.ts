@@ -24,18 +24,18 @@ export const sendEvents = (relay: RelayProcess, sdkKey: string): Promise<Respons
     body: JSON.stringify({ events: [{ eventName: "seen", time: 1_700_000_000_000 }] }),
   });
 
-let strangers = 0;
+let unknownKeys = 0;
 
-/** Returns a new unknown key on each call. */
-export const strangerKey = (): string => `secret-stranger-${++strangers}`;
+/** Returns a new unknown key with each call. */
+export const createUnknownKey = (): string => `secret-unknown-${++unknownKeys}`;
 
-/** Requests unknown keys until one of them is rejected, and returns that response. */
+/** Requests unknown keys until one is throttled, and returns that response. */
 export async function exhaust(relay: RelayProcess): Promise<Response> {
   for (let times = 0; times < 10_000; times++) {
-    const answer = await specsOf(relay, strangerKey());
+    const answer = await specsOf(relay, createUnknownKey());
     if (answer.status === 429) return answer;
   }
-  throw new Error("strangers are let through without end");
+  throw new Error("unknown keys are admitted without a limit");
 }
 
 /** A key file that is replaced as a whole, the way an operator or Kubernetes does it. */

@@ -2,19 +2,19 @@ import { SdkProcess } from "./sdk-process.ts";
 
 export interface CoreSdkOptions {
   readonly sdkKey: string;
-  /** Base of the HTTP URLs, without a path. */
+  /** Base URL without a path. */
   readonly httpUrl: string;
-  /** When given, specs come from this stream first, and over HTTP as the fallback. */
+  /** If given, specs come from this stream, with HTTP as the fallback. */
   readonly grpcUrl?: string;
-  /** How the stream is authenticated, in the SDK's words; `none` when left out. */
+  /** The authentication options of the stream; `none` by default. */
   readonly grpcAuthentication?: Readonly<Record<string, string>>;
-  /** 1,000 at least: the SDK ignores anything shorter. */
+  /** At least 1,000 (the default): the SDK ignores a shorter interval. */
   readonly syncIntervalMs?: number;
-  /** Added to, or in place of, the options for `new Statsig`. */
+  /** Override the options for `new Statsig`. */
   readonly options?: Readonly<Record<string, unknown>>;
 }
 
-/** `@statsig/statsig-node-core`: v2 specs, protobuf where the server offers it, gRPC streaming. */
+/** Starts `@statsig/statsig-node-core`: v2 specs, protobuf if the server offers it, gRPC streams. */
 export function startCoreSdk(settings: CoreSdkOptions): Promise<SdkProcess> {
   const { sdkKey, httpUrl, grpcUrl, syncIntervalMs = 1_000, options = {} } = settings;
   const { grpcAuthentication = { authenticationMode: "none" } } = settings;

@@ -13,14 +13,14 @@ interface ExampleRun {
 }
 
 export interface ExampleProcess extends Disposable {
-  /** Everything printed so far. */
+  /** Returns everything printed so far. */
   output(): string;
-  /** Resolves when the last line is this one. */
+  /** Waits until the last line of the output is this one. */
   shows(line: string): Promise<void>;
   stop(): Promise<number | null>;
 }
 
-/** A shipped example in a Node process of its own, as somebody would run it who follows the docs. */
+/** Runs a shipped example in a Node process as the docs describe. */
 export function runExample(name: string, { env, gate = "gate_public" }: ExampleRun): ExampleProcess {
   const path = fileURLToPath(new URL(`../../../examples/${name}.mjs`, import.meta.url));
   const { PATH = "", HOME = "/" } = process.env;

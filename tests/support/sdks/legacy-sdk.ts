@@ -2,16 +2,16 @@ import { SdkProcess } from "./sdk-process.ts";
 
 export interface LegacySdkOptions {
   readonly sdkKey: string;
-  /** Base of the HTTP URLs, without a path. */
+  /** Base URL without a path. */
   readonly httpUrl: string;
-  /** Added to, or in place of, the options for `initialize`. */
+  /** Override the options for `initialize`. */
   readonly options?: Readonly<Record<string, unknown>>;
 }
 
-/** The SDK raises anything shorter to this. */
+/** The shortest interval of the SDK, which raises smaller values to this one. */
 export const legacySyncIntervalMs = 5_000;
 
-/** `statsig-node`: v1 specs over HTTP. */
+/** Starts `statsig-node`: v1 specs over HTTP. */
 export function startLegacySdk({ sdkKey, httpUrl, options = {} }: LegacySdkOptions): Promise<SdkProcess> {
   return SdkProcess.start("legacy", sdkKey, {
     api: `${httpUrl}/v1`,

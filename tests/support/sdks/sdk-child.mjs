@@ -1,6 +1,6 @@
-// Runs one real Statsig SDK under Node and answers questions about it: JSON lines on stdin and stdout.
-// The first line is {sdk, sdkKey, options}, where options.redisUrl stands for the shipped example that reads
-// Redis; the others are {id, ask: "gate" | "config" | "syncIdLists" | "stop", name, userID}.
+// Runs one real Statsig SDK in Node and evaluates gates and configs on request: JSON lines on stdin and stdout.
+// The first line is {sdk, sdkKey, options}; options.redisUrl selects the shipped example that reads Redis. The
+// others are {id, ask: "gate" | "config" | "syncIdLists" | "stop", name, userID}.
 import { createInterface } from "node:readline";
 
 const core = async (sdkKey, { redisUrl, ...options }) => {
@@ -22,7 +22,7 @@ const core = async (sdkKey, { redisUrl, ...options }) => {
     initialised: { ok: isSuccess, error },
     gate: (name, userID) => about(client.getFeatureGate(user(userID), name)),
     config: (name, userID) => about(client.getDynamicConfig(user(userID), name)),
-    // It syncs by itself, every second where told to.
+    // This SDK only syncs by itself, at the configured interval.
     syncIdLists: () => undefined,
     stop: () => client.shutdown(1_000),
   };
@@ -60,15 +60,15 @@ const reply = (message) => process.stdout.write(`\u001e${JSON.stringify(message)
 
 let client;
 for await (const line of createInterface({ input: process.stdin })) {
-  const question = JSON.parse(line);
+  const request = JSON.parse(line);
   if (client === undefined) {
-    client = await (question.sdk === "core" ? core : legacy)(question.sdkKey, question.options);
-    reply({ id: 0, answer: client.initialised });
-  } else if (question.ask === "stop") {
+    client = await (request.sdk === "core" ? core : legacy)(request.sdkKey, request.options);
+    reply({ id: 0, result: client.initialised });
+  } else if (request.ask === "stop") {
     await client.stop();
     break;
   } else {
-    reply({ id: question.id, answer: await client[question.ask](question.name, question.userID) });
+    reply({ id: request.id, result: await client[request.ask](request.name, request.userID) });
   }
 }
 process.exit(0);

@@ -8,9 +8,9 @@ import { within } from "../common/wait.ts";
 export interface Evaluation<T> {
   readonly value: T;
   readonly ruleID: string;
-  /** The SDK's words for where its specs came from, such as `Network:Recognized`. */
+  /** The SDK's description of where its specs came from, such as `Network:Recognized`. */
   readonly reason?: string;
-  /** The version that the evaluation used. */
+  /** The version of the specs that were evaluated. */
   readonly lcut?: number;
 }
 
@@ -21,15 +21,15 @@ export interface Initialised {
 
 interface Reply {
   readonly id: number;
-  readonly answer: unknown;
+  readonly result: unknown;
 }
 
 const childFile = fileURLToPath(new URL("sdk-child.mjs", import.meta.url));
 
-/** A real SDK in a Node process of its own, as in a customer's server. */
+/** A real SDK in a Node process of its own. */
 export class SdkProcess implements AsyncDisposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
-  readonly #waiting = new Map<number, (answer: unknown) => void>();
+  readonly #waiting = new Map<number, (result: unknown) => void>();
   #asked = 0;
   #log = "";
   initialised: Initialised = { ok: false };
@@ -42,7 +42,7 @@ export class SdkProcess implements AsyncDisposable {
     this.#child.on("error", (error) => {
       this.#log += String(error);
     });
-    // A question to a process that died is answered by the time limit.
+    // A request to a process that has ended fails at the time limit.
     this.#child.stdin.on("error", () => undefined);
     this.#child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
       this.#log += chunk;
@@ -69,12 +69,12 @@ export class SdkProcess implements AsyncDisposable {
     return this.#ask("config", name, userID) as Promise<Evaluation<Record<string, unknown>>>;
   }
 
-  /** Where the SDK can be told to (legacy, whose own interval is 30 s at least); core syncs by itself. */
+  /** Makes the legacy SDK sync, whose own interval is at least 30 s. Does nothing with core, which syncs by itself. */
   async syncIdLists(): Promise<void> {
     await this.#ask("syncIdLists", "", "");
   }
 
-  /** What the SDK printed. */
+  /** Returns what the SDK has printed. */
   log(): string {
     return this.#log;
   }
@@ -93,21 +93,21 @@ export class SdkProcess implements AsyncDisposable {
   }
 
   async #send(id: number, message: object, timeoutMs: number): Promise<unknown> {
-    const answered = new Promise<unknown>((resolve) => this.#waiting.set(id, resolve));
+    const replied = new Promise<unknown>((resolve) => this.#waiting.set(id, resolve));
     this.#child.stdin.write(`${JSON.stringify(message)}\n`);
-    return within(answered, timeoutMs, "an answer of the SDK").catch((error: unknown) => {
+    return within(replied, timeoutMs, "a reply of the SDK").catch((error: unknown) => {
       throw new Error(`${String(error)}\n${this.#log}`);
     });
   }
 
   #read(line: string): void {
-    // SDKs print to stdout as well; the record separator marks what is ours.
+    // SDKs print to stdout too; replies begin with the record separator.
     if (!line.startsWith("\u001e")) {
       this.#log += `${line}\n`;
       return;
     }
-    const { id, answer } = JSON.parse(line.slice(1)) as Reply;
-    this.#waiting.get(id)?.(answer);
+    const { id, result } = JSON.parse(line.slice(1)) as Reply;
+    this.#waiting.get(id)?.(result);
     this.#waiting.delete(id);
   }
 }

@@ -7,11 +7,11 @@ import type { ApiVersion, Feed, SpecFormat } from "../../../src/specs/feed.ts";
 import { essence, preparedPayload, preparedSnapshot } from "./prepared-snapshots.ts";
 import { feedOf } from "./snapshots.ts";
 
-/** A feed of a key that no other test has: what one test leaves behind is in no other's way. */
+/** Returns a feed of a key that no other test uses, so that tests do not affect each other. */
 const newFeed = (version: ApiVersion = "v2", format: SpecFormat = "json"): Feed =>
   feedOf(`secret-${randomUUID()}`, version, format);
 
-/** What the relay makes of what it reads back; undefined where there is nothing (newer). */
+/** Reads and prepares the entry of a feed; returns undefined if there is no newer one. */
 export async function readBack(backup: SpecBackup, feed: Feed, newerThan = -1) {
   const read = await backup.read(feed, newerThan);
   if (read.kind === "none") return undefined;
@@ -21,8 +21,8 @@ export async function readBack(backup: SpecBackup, feed: Feed, newerThan = -1) {
 }
 
 /**
- * What the relay relies on, of every backup. `open` opens the same place each time that it is called, as a
- * restarted relay does, or a second one; the place has room for 200 keys.
+ * The contract that every backup must fulfill. `open` opens the same place with each call, as a restarted relay or a second one
+ * does. The place has room for 200 keys.
  */
 export function describeBackup(name: string, open: () => Promise<SpecBackup>): void {
   describe(`${name} keeps the contract of a backup`, () => {

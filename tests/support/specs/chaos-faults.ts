@@ -5,25 +5,25 @@ import type { Fault, FaultScope } from "../upstream/upstream-faults.ts";
 import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "../upstream/upstream-request.ts";
 import { CHAOS_FEEDS, type ChaosFeed, type ChaosFleet, type ChaosRelay, specPath } from "./chaos-fleet.ts";
 
-/** Where a fault is; two faults of a round are in different places. */
+/** The place of a fault. Two faults of a round are in different places. */
 export type FaultPlace = "upstream" | "redis" | "relay";
 
 export interface ChaosFault {
   readonly name: string;
   readonly place: FaultPlace;
-  /** Relays that can't reach Redis can't share their requests to upstream: how many parts the fleet falls into. */
+  /** Number of parts that the fleet is split into: relays that cannot reach Redis cannot share their requests. */
   readonly parts?: "one apart" | "all apart";
-  /** No request gets to upstream, so that there is nothing to count. */
+  /** True if no request reaches upstream, so that none can be counted. */
   readonly isUpstreamAway?: boolean;
   readonly begin: (fleet: ChaosFleet, random: Random) => Promise<BegunFault>;
 }
 
 export interface BegunFault {
-  /** What was left to chance. */
+  /** The random parameters. */
   readonly detail: string;
-  /** Resolves once everything works as before. */
+  /** Resolves when everything works as before. */
   readonly end: () => Promise<void>;
-  /** The only relay that it hits: the others, and the server at its far end, work on. */
+  /** The only affected relay: the others and the server keep working. */
   readonly onlyHits?: ChaosRelay;
 }
 
@@ -35,7 +35,7 @@ const anyRelay = (fleet: ChaosFleet, random: Random): ChaosRelay => {
 
 type LinkName = "upstreamLink" | "redisLink";
 
-/** A fault of the link between one relay and its server. */
+/** A fault of the connection between one relay and its server. */
 function linkFault(
   name: string,
   link: LinkName,
@@ -52,7 +52,7 @@ function linkFault(
   };
 }
 
-/** The same for all relays. */
+/** The same fault for all relays. */
 function linksFault(
   name: string,
   link: LinkName,
@@ -74,7 +74,7 @@ const pathsOf = (feeds: readonly ChaosFeed[]): FaultScope => {
   return { when: ({ path }) => paths.has(path) };
 };
 
-/** Upstream answers wrongly, for all feeds or for one. `lastsMs` is how long the last wrong answer has its effect. */
+/** Upstream sends wrong responses, for all feeds or for one. `lastsMs` is how long the last wrong response has an effect. */
 function answerFault(
   name: string,
   choose: (random: Random) => { readonly fault: Fault; readonly delayMs?: number; readonly lastsMs?: number },
@@ -107,10 +107,10 @@ const GARBAGE: readonly [Fault, ...Fault[]] = [
   body(""),
 ];
 
-/** The largest payload takes longer over it than a small command may, and longer than an interval. */
+/** The largest payload takes longer than the time limit of a small command, and longer than an interval. */
 const SLOW_LINK = { bytesPerS: 300_000, latencyMs: 50 };
 
-/** A part of upstream that is behind the others answers with what it has, or that it has nothing newer. */
+/** A part of upstream that is behind the others responds with its version, or that it has nothing newer. */
 export const upstreamBehind: ChaosFault = {
   name: "upstream older",
   place: "upstream",
@@ -160,7 +160,7 @@ const UPSTREAM_FAULTS: readonly ChaosFault[] = [
   })),
 ];
 
-/** Whatever is done, by the configuration of Redis or as a replica without a master. */
+/** Redis rejects writes, by its configuration or as a replica without a master. */
 const readOnly = (name: string, on: readonly string[], off: readonly string[]): ChaosFault => ({
   name,
   place: "redis",
@@ -233,7 +233,7 @@ const RELAY_FAULTS: readonly ChaosFault[] = [
   },
 ];
 
-/** Kills a relay and starts another process in its place, while other faults go on. */
+/** Kills a relay and starts another process in its place, while other faults continue. */
 export const relayKilled = (start: (relay: ChaosRelay) => Promise<void>): ChaosFault => ({
   name: "relay killed",
   place: "relay",

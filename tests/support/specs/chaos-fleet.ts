@@ -6,23 +6,23 @@ import { ThrottlingProxy } from "../redis/throttling-proxy.ts";
 import { type RelayProcess, startRelayProcess } from "../relay/relay-process.ts";
 import { specV1, specV2 } from "../upstream/payloads.ts";
 import { FIRST_LCUT } from "../upstream/published-key.ts";
+import type { ApiVersion } from "../upstream/published-specs.ts";
 import { startUpstream, type Upstream } from "../upstream/upstream.ts";
-import type { ApiVersion } from "./spec-shelf.ts";
 
 /** A feed that all relays of a fleet serve, as JSON. */
 export interface ChaosFeed {
   readonly name: string;
   readonly sdkKey: string;
   readonly version: ApiVersion;
-  /** Of its payload. */
+  /** Size of its payload. */
   readonly bytes: number;
-  /** Where Redis has it: a hash with `lcut` and `config`. */
+  /** Its key in Redis: a hash with `lcut` and `config`. */
   readonly redisKey: string;
 }
 
 const PRELOADED_KEYS = ["secret-chaos-a", "secret-chaos-b"];
 
-/** Both versions of the keys that are preloaded, one of them large enough to feel a slow link; and a feed that only clients ask for. */
+/** v1 and v2 of the preloaded keys, one large enough for a slow link to matter, and a feed that only clients request. */
 export const CHAOS_FEEDS: readonly [ChaosFeed, ...ChaosFeed[]] = [
   chaosFeed("secret-chaos-a", "v1", 2_000),
   chaosFeed("secret-chaos-a", "v2", 1_000_000),
@@ -42,16 +42,16 @@ export const specPath = ({ sdkKey, version }: ChaosFeed): string =>
 /** Feed by name -> lcut. */
 export type Lcuts = ReadonlyMap<string, number>;
 
-/** A process of a relay, from its start to its end. */
+/** One process of a relay, from its start to its end. */
 export interface RelayLife {
   readonly process: RelayProcess;
-  /** What it may not be older than from the start. */
+  /** The oldest version that it may start with. */
   readonly floor: Lcuts;
-  /** The newest that it was seen to serve. */
+  /** The newest version that it was seen to serve. */
   readonly served: Map<string, number>;
-  /** It is being killed: no answer is expected any more. */
+  /** It is being killed: no response is expected any more. */
   isEnding: boolean;
-  /** It was stopped for a while, and so can't answer. */
+  /** It is stopped (SIGSTOP), and so does not respond. */
   isPaused: boolean;
 }
 
@@ -59,11 +59,11 @@ export interface ChaosFleetOptions {
   readonly fleetPolling: boolean;
   readonly intervalS: number;
   readonly relays: number;
-  /** What starts a relay; the program under test when left out. */
+  /** The command that starts a relay; by default the program under test. */
   readonly program?: readonly string[] | undefined;
 }
 
-/** A place in the fleet: the links stay when the process is replaced by another one. */
+/** A member of the fleet: its connections stay when its process is replaced. */
 export class ChaosRelay implements AsyncDisposable {
   readonly name: string;
   readonly upstreamLink: ThrottlingProxy;
@@ -71,7 +71,7 @@ export class ChaosRelay implements AsyncDisposable {
   readonly #options: ChaosFleetOptions;
   #life: RelayLife | undefined;
   #outputOfEnded = "";
-  /** The newest that the process before was seen to serve. */
+  /** The newest version that the previous process was seen to serve. */
   servedBefore: Lcuts = new Map();
 
   constructor(
@@ -85,7 +85,7 @@ export class ChaosRelay implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Undefined while no process runs. */
+  /** The running process; undefined if there is none. */
   get life(): RelayLife | undefined {
     return this.#life;
   }
@@ -132,7 +132,7 @@ export class ChaosRelay implements AsyncDisposable {
     this.#life.isPaused = false;
   }
 
-  /** Of all its processes. */
+  /** The output of all its processes. */
   output(): string {
     return this.#outputOfEnded + (this.#life?.process.output() ?? "");
   }
@@ -147,13 +147,13 @@ export interface ChaosVersion {
   readonly text: string;
 }
 
-/** Relays that share a Redis and an upstream, each by links of its own. */
+/** Relays that share a Redis and an upstream, each over connections of its own. */
 export class ChaosFleet implements AsyncDisposable {
   readonly upstream: Upstream;
   readonly redis: RedisServer;
   readonly relays: readonly ChaosRelay[];
   readonly intervalMs: number;
-  /** Rises when Redis lost what it had. */
+  /** Incremented each time Redis loses its data. */
   redisEpoch = 0;
   readonly #versions = new Map<string, ChaosVersion>();
   readonly #previous = new Map<string, ChaosVersion>();
@@ -190,7 +190,7 @@ export class ChaosFleet implements AsyncDisposable {
     return fleet;
   }
 
-  /** The next version. */
+  /** Publishes the next version. */
   publish(feed: ChaosFeed): void {
     const { sdkKey, version, bytes } = feed;
     const previous = this.#versions.get(feed.name);
@@ -203,14 +203,14 @@ export class ChaosFleet implements AsyncDisposable {
     this.upstream.publish(sdkKey, version, text, lcut);
   }
 
-  /** What upstream has. */
+  /** The version that upstream has. */
   newest({ name }: ChaosFeed): ChaosVersion {
     const version = this.#versions.get(name);
     if (version === undefined) throw new Error(`nothing was published of ${name}`);
     return version;
   }
 
-  /** What upstream had before that; the newest where it had nothing. */
+  /** The previous version of upstream, or the newest if there is none. */
   previous(feed: ChaosFeed): ChaosVersion {
     return this.#previous.get(feed.name) ?? this.newest(feed);
   }

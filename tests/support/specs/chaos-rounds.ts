@@ -8,39 +8,39 @@ export interface ChaosOptions {
   readonly seed: number;
   readonly rounds: number;
   readonly fleetPolling: boolean;
-  /** Faults whose names match; all of them when left out. */
+  /** Only faults whose names match; by default all. */
   readonly only?: RegExp | undefined;
   readonly program?: readonly string[] | undefined;
   readonly onRound?: (round: ChaosRound) => void;
-  /** Ends it before the next round. */
+  /** Ends the run before the next round. */
   readonly signal?: AbortSignal;
 }
 
 export interface ChaosRound {
   readonly number: number;
   readonly faultNames: readonly string[];
-  /** With what was left to chance. */
+  /** The faults with their random parameters. */
   readonly faults: readonly string[];
-  /** How long the faults were left to themselves. */
+  /** How long the faults lasted. */
   readonly faultMs: number;
-  /** From the end of the last fault until all relays served the newest of all feeds; infinite where that never was. */
+  /** Ms from the end of the last fault until all relays served the newest version of all feeds; infinite if they never did. */
   readonly relaysMs: number;
   /** The same for Redis. */
   readonly redisMs: number;
-  /** From the last new version of a fault that hits a single relay until Redis and the other relays had the newest, while the fault went on. */
+  /** Ms from the last new version during a fault of a single relay until Redis and the other relays had it. */
   readonly meanwhileMs: number | undefined;
   /** Requests to upstream of all relays together, per feed and interval. */
   readonly requestRate: number;
-  /** What that may be; undefined in a round without an upstream to count at. */
+  /** The limit of that; undefined in a round without a reachable upstream. */
   readonly allowedRate: number | undefined;
-  /** All relays reached Redis all the time, and could share their requests. */
+  /** True if all relays reached Redis all the time, and could share their requests. */
   readonly isShared: boolean;
   readonly problems: readonly string[];
 }
 
 export interface ChaosRun {
   readonly rounds: readonly ChaosRound[];
-  /** Of all rounds, with what one needs to know to repeat them. */
+  /** The violations of all rounds, with what is needed to repeat them. */
   readonly problems: readonly string[];
 }
 
@@ -51,20 +51,20 @@ const PARTS = { "one apart": 2, "all apart": RELAYS } as const;
 
 /** Within one interval and this after the end of a fault, Redis and all relays have the newest. */
 const GRACE_MS = 2_000;
-/** The same for Redis and the other relays while a fault hits a single one: that one may have claimed to ask, and another has to take over. */
+/** The same for Redis and the other relays during a fault of a single one, which may hold a claim that another must take over. */
 const MEANWHILE_MS = 2 * INTERVAL_MS + GRACE_MS;
-/** How long it is waited for beyond that, to tell how late it was. */
+/** How much longer the test waits, to report how late it was. */
 const GIVE_UP_MS = 20_000;
 const FAULT_INTERVALS = { least: 2, most: 4 };
-/** Longer than connections and commands may be silent. */
+/** Longer than the silence limits of connections and commands. */
 const LONG_FAULT_INTERVALS = 12;
 const LONG_FAULT_EVERY_ROUNDS = 6;
-/** A round lasts at least so long, so that requests can be counted. */
+/** Minimum duration of a round, so that requests can be counted. */
 const ROUND_INTERVALS = 9;
 /** Requests per feed and interval of relays that can share them. */
 const SHARED_RATE = 1.2;
 
-/** Rounds of random faults against one fleet. Throws only where the test itself can't go on. */
+/** Runs rounds of random faults against one fleet. Throws only if the test itself cannot continue. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosRun> {
   const { seed, fleetPolling, program, signal } = options;
   await using fleet = await ChaosFleet.start({
@@ -137,7 +137,7 @@ class RoundRunner {
   readonly #random: Random;
   readonly #fleetPolling: boolean;
   readonly #faults: readonly ChaosFault[];
-  /** Each fault has its turn before any has the next. */
+  /** Each fault is used once before any is used again. */
   #deck: ChaosFault[] = [];
   #isRedisWell = true;
   #problems: string[] = [];
@@ -186,7 +186,7 @@ class RoundRunner {
     };
   }
 
-  /** One fault of the deck, and in one of three rounds another one in another place. */
+  /** Picks one fault, and in one of three rounds another one in another place. */
   #choose(): ChaosFault[] {
     const first = this.#draw();
     if (!this.#random.oneIn(3)) return [first];
@@ -202,7 +202,7 @@ class RoundRunner {
     return drawn;
   }
 
-  /** New versions at random moments of the fault. Returns how long it lasts, ms. */
+  /** Publishes versions at random times of the fault. Returns its duration, ms. */
   async #publishMeanwhile(number: number): Promise<number> {
     const { least, most } = FAULT_INTERVALS;
     const shortMs = INTERVAL_MS * least + this.#random.below(INTERVAL_MS * (most - least));
@@ -221,7 +221,7 @@ class RoundRunner {
     for (let i = 0; i < feeds; i++) this.#fleet.publish(this.#random.pick(CHAOS_FEEDS));
   }
 
-  /** What a fault that hits a single relay leaves alone gets new versions while it goes on. */
+  /** During a fault of a single relay, the other relays and Redis must get new versions. */
   async #untilOthersAreNewest(chosen: readonly Chosen[]): Promise<number | undefined> {
     const [only, second] = chosen;
     if (only?.begun.onlyHits === undefined || second !== undefined) return undefined;
@@ -231,7 +231,7 @@ class RoundRunner {
     return Math.max(relaysMs, redisMs);
   }
 
-  /** Relays first, so that a relay that was started again has to do without upstream or Redis. */
+  /** Ends faults of relays first, so that a restarted relay has to cope without upstream or Redis. */
   async #end(chosen: readonly Chosen[]): Promise<void> {
     for (const { fault, begun } of chosen) {
       if (fault.place !== "relay") continue;
@@ -241,7 +241,7 @@ class RoundRunner {
     await Promise.all(chosen.map(({ fault, begun }) => (fault.place === "relay" ? undefined : begun.end())));
   }
 
-  /** What Redis has is enough to serve: no upstream is needed for it. */
+  /** A relay serves what Redis has without upstream. */
   async #untilServed(): Promise<void> {
     const giveUpAt = performance.now() + INTERVAL_MS + GRACE_MS;
     const isServing = ({ life }: ChaosRelay) => life?.served.size === CHAOS_FEEDS.length;
@@ -254,7 +254,7 @@ class RoundRunner {
     }
   }
 
-  /** A process that takes the place of a killed one is not older than Redis, nor than that one. */
+  /** A process that replaces a killed one must not serve older versions than Redis, nor than the killed one. */
   async #startAgain(relay: ChaosRelay): Promise<void> {
     const redis = this.#isRedisWell ? await this.#watch.redisLcuts() : undefined;
     await relay.start(redis === undefined ? new Map() : newestOf(redis, relay.servedBefore));
@@ -295,7 +295,7 @@ class RoundRunner {
     if (faults.some(({ isUpstreamAway }) => isUpstreamAway)) {
       return { requestRate, allowedRate: undefined, isShared };
     }
-    // Those that were apart find together again within the time in which they get the newest.
+    // Relays that were separated share requests again within the time in which they get the newest version.
     const apartIntervals = this.#fleetPolling
       ? Math.min(intervals, (endedAt - beganAt + GRACE_MS) / INTERVAL_MS + 1)
       : intervals;

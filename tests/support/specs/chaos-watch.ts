@@ -10,13 +10,13 @@ import {
 } from "./chaos-fleet.ts";
 
 const SAMPLE_EVERY_MS = 75;
-/** What is held is answered from memory; the rest is what a busy machine may need. */
+/** Held feeds are served from memory; the rest is a margin for a busy machine. */
 const ANSWER_LIMIT_MS = 5_000;
 const REDIS_LIMIT_MS = 2_000;
-/** Of one round. */
+/** Limit of violations of one round. */
 const MAX_PROBLEMS = 20;
 
-/** What is looked at of a process: not how it is started and stopped. */
+/** The parts of a relay process that are watched. */
 export type WatchedLife = Omit<RelayLife, "process"> & { readonly process: { readonly httpUrl: string } };
 
 export interface WatchedRelay {
@@ -30,12 +30,12 @@ export type WatchedFleet = Pick<ChaosFleet, "newest" | "redisEpoch"> & {
 };
 
 /**
- * Samples all the time what each relay serves and what Redis holds. What must never be seen:
+ * Continuously samples what each relay serves and what Redis holds. Violations are:
  *
- * - a relay serves an older version than it did before, in the life of one process;
- * - a relay that served a feed no longer does: a refusal or a failure of upstream takes nothing away;
+ * - a relay process serves an older version than it did before;
+ * - a relay no longer serves a feed that it served: a rejection or failure of upstream must not remove anything;
  * - a relay starts with an older version than {@link RelayLife.floor};
- * - Redis holds an older version than it did before, or none any more, unless it lost its data.
+ * - Redis holds an older version than before, or none, unless it lost its data.
  */
 export class ChaosWatch implements AsyncDisposable {
   readonly #fleet: WatchedFleet;
@@ -56,7 +56,7 @@ export class ChaosWatch implements AsyncDisposable {
       maxRetriesPerRequest: 0,
       retryStrategy: () => SAMPLE_EVERY_MS,
     });
-    // It is told of by what can't be read.
+    // Reported by the failing reads.
     this.#redis.on("error", () => undefined);
     this.#loops = [
       ...fleet.relays.map((relay) => this.#repeat(() => this.#sampleRelay(relay))),
@@ -64,7 +64,7 @@ export class ChaosWatch implements AsyncDisposable {
     ];
   }
 
-  /** What was seen since the last call that must never be. */
+  /** Returns the violations since the last call. */
   takeProblems(): readonly string[] {
     const problems = this.#problems;
     this.#problems = [];
@@ -79,7 +79,7 @@ export class ChaosWatch implements AsyncDisposable {
     return this.#redisEpoch === this.#fleet.redisEpoch && this.#hasNewest(this.#redisLcuts);
   }
 
-  /** The feeds of which something else than the newest was seen last. */
+  /** Returns the feeds whose last sample was not the newest version. */
   behind(): string {
     const late = (lcuts: Lcuts) =>
       CHAOS_FEEDS.flatMap((feed) => {
@@ -93,7 +93,7 @@ export class ChaosWatch implements AsyncDisposable {
     return parts.flatMap(([name, feeds]) => (feeds ? `${name}: ${feeds}` : [])).join("; ");
   }
 
-  /** What Redis holds now; undefined where it does not answer. */
+  /** Returns what Redis holds now; undefined if it does not respond. */
   async redisLcuts(): Promise<Lcuts | undefined> {
     try {
       const lcuts = await Promise.all(CHAOS_FEEDS.map(({ redisKey }) => this.#redis.hget(redisKey, "lcut")));
@@ -137,7 +137,7 @@ export class ChaosWatch implements AsyncDisposable {
     }
   }
 
-  /** One request of a feed at a time: answers that overtake each other must not look like going back. */
+  /** Sends one request per feed at a time: responses that overtake each other must not look like older versions. */
   async #sampleRelay(relay: WatchedRelay): Promise<void> {
     const { life } = relay;
     if (life === undefined) return;
@@ -154,7 +154,7 @@ export class ChaosWatch implements AsyncDisposable {
       return;
     }
     if (answer.status !== 200) {
-      // Nothing held and upstream failing is an expected answer of a relay that has just started.
+      // A relay that has just started may hold nothing while upstream fails.
       if (before !== undefined) this.#report(`${relay} took ${feed.name} away: ${answer.status}`);
       return;
     }

@@ -4,14 +4,14 @@ import type { Snapshot } from "../../../src/specs/snapshot.ts";
 import type { FakeClock } from "../common/fake-clock.ts";
 import { MemoryBackup } from "./memory-backup.ts";
 
-/** A memory backup that fails when told to, and remembers every lcut that it ever kept. */
+/** A memory backup that fails on demand, and records every lcut that it stored. */
 export class FlakyBackup implements SpecBackup {
   readonly source = "redis";
-  readonly shelf = new Map<string, Snapshot>();
+  readonly entries = new Map<string, Snapshot>();
   readonly history = new Map<string, number[]>();
-  readonly #kept = new MemoryBackup(this.shelf);
+  readonly #inner = new MemoryBackup(this.entries);
   works = true;
-  takesWrites = true;
+  acceptsWrites = true;
   touchTakesMs = 0;
   readonly #clock: FakeClock | undefined;
 
@@ -21,13 +21,13 @@ export class FlakyBackup implements SpecBackup {
 
   async read(feed: Feed, newerThan: number) {
     this.#check();
-    return this.#kept.read(feed, newerThan);
+    return this.#inner.read(feed, newerThan);
   }
 
   async write(snapshot: Snapshot, instead?: number) {
     this.#check();
-    if (!this.takesWrites) throw new Error("no writes");
-    const outcome = await this.#kept.write(snapshot, instead);
+    if (!this.acceptsWrites) throw new Error("no writes");
+    const outcome = await this.#inner.write(snapshot, instead);
     if (outcome.kind === "written") {
       const id = feedId(snapshot.feed);
       this.history.set(id, [...(this.history.get(id) ?? []), snapshot.lcut]);
@@ -41,14 +41,14 @@ export class FlakyBackup implements SpecBackup {
 
   async touch(snapshot: Snapshot) {
     this.#check();
-    const isThere = await this.#kept.touch(snapshot);
+    const isThere = await this.#inner.touch(snapshot);
     if (this.touchTakesMs > 0) await this.#clock?.sleep(this.touchTakesMs, new AbortController().signal);
     return isThere;
   }
 
   async remove(feed: Feed) {
     this.#check();
-    await this.#kept.remove(feed);
+    await this.#inner.remove(feed);
     this.history.delete(feedId(feed));
   }
 

@@ -3,14 +3,14 @@ import type { BackupRead, BackupWrite, SpecBackup } from "../../../src/specs/bac
 import { type Feed, feedId } from "../../../src/specs/feed.ts";
 import type { Snapshot } from "../../../src/specs/snapshot.ts";
 
-/** The contract in its simplest form. Backups on one shelf share what is kept. */
+/** The simplest implementation of the contract. Backups with the same map share their entries. */
 export class MemoryBackup implements SpecBackup {
   readonly source = "local";
-  readonly #shelf: Map<string, Snapshot>;
+  readonly #entries: Map<string, Snapshot>;
   #closed = false;
 
-  constructor(shelf = new Map<string, Snapshot>()) {
-    this.#shelf = shelf;
+  constructor(entries = new Map<string, Snapshot>()) {
+    this.#entries = entries;
   }
 
   async read(feed: Feed, newerThan: number): Promise<BackupRead> {
@@ -35,7 +35,7 @@ export class MemoryBackup implements SpecBackup {
     if (kept !== undefined && kept.lcut !== instead && kept.lcut >= snapshot.lcut) {
       return { kind: "not_newer", lcut: kept.lcut };
     }
-    this.#shelf.set(feedId(snapshot.feed), snapshot);
+    this.#entries.set(feedId(snapshot.feed), snapshot);
     return { kind: "written" };
   }
 
@@ -53,7 +53,7 @@ export class MemoryBackup implements SpecBackup {
 
   #open(): Map<string, Snapshot> {
     if (this.#closed) throw new Error("the backup is closed");
-    return this.#shelf;
+    return this.#entries;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

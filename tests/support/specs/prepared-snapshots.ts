@@ -10,17 +10,17 @@ import { specProto } from "../upstream/proto-payload.ts";
 const MAX_BYTES = 64 * 1024 * 1024;
 
 export interface SnapshotOptions {
-  /** Tells two bodies of the same lcut apart. */
+  /** Makes bodies of the same lcut differ. */
   readonly color?: string;
   /** The length of the JSON. */
   readonly bytes?: number;
-  /** What upstream answered, where that is not what the feed asks for. */
+  /** The format of upstream's response, if it is not the feed's. */
   readonly format?: "json";
-  /** The `x-since-time` of the answer, where that is not the body's own time. */
+  /** The `x-since-time` of the response, if it is not the body's time. */
   readonly headerLcut?: number;
 }
 
-/** A version of a feed as the relay holds it: checked, and in every coding. */
+/** Returns a version of a feed as the relay holds it: checked, and in every coding. */
 export async function preparedSnapshot(
   feed: Feed,
   lcut: number,
@@ -44,14 +44,14 @@ function jsonOf(feed: Feed, spec: Parameters<typeof specV1>[0], bytes: number | 
   return Buffer.from(JSON.stringify(bytes === undefined ? json : padTo(json, bytes)));
 }
 
-/** What the relay makes of a payload; throws where it is not taken. */
+/** Prepares a payload; throws if it is refused. */
 export async function preparedPayload(raw: RawPayload) {
   const preparation = await prepare({ raw, maxBytes: MAX_BYTES });
   if (preparation.kind !== "prepared") throw new Error(`not taken: ${JSON.stringify(preparation)}`);
   return preparation.payload;
 }
 
-/** What two snapshots of one version have in common, wherever they came from; short enough to be printed. */
+/** Returns what snapshots of the same version have in common, whatever their source; short enough to be printed. */
 export const essence = (snapshot: Omit<Snapshot, "source" | "receivedAt">) => ({
   feed: feedId(snapshot.feed),
   lcut: snapshot.lcut,

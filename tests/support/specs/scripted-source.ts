@@ -31,14 +31,14 @@ type Script = (
   progressed: () => void,
 ) => FetchOutcome | Promise<FetchOutcome>;
 
-/** Version 1 of whatever is asked for, and no news after that. */
+/** Sends version 1 of every feed, and no update after that. */
 const healthy: Script = (sinceTime) => (sinceTime > 0 ? { kind: "no_update" } : version(1));
 
-/** An upstream that does what a test tells it, and remembers who asked when. */
+/** An upstream that a test scripts, and that records its requests. */
 export class ScriptedSource implements SpecSource {
   readonly asked: { readonly feed: Feed; readonly sinceTime: number; readonly atMs: number }[] = [];
   mostInFlight = 0;
-  /** What a feed gets that has no script of its own. */
+  /** The response for a feed without a script. */
   otherwise: Script = healthy;
   #inFlight = 0;
   readonly #clock: Clock;
@@ -52,7 +52,7 @@ export class ScriptedSource implements SpecSource {
     this.#scripts.set(feedId(feed), typeof script === "function" ? script : () => script);
   }
 
-  /** The feed's requests hang until what is returned is called; their answer is then what is given there. */
+  /** The feed's requests hang until the returned function is called with their response. */
   hang(feed: Feed): (outcome: FetchOutcome) => void {
     const answer = Promise.withResolvers<FetchOutcome>();
     this.answer(feed, () => answer.promise);

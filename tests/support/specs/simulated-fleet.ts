@@ -19,8 +19,8 @@ import { MemoryBackup } from "./memory-backup.ts";
 import { failed, ScriptedSource, version } from "./scripted-source.ts";
 import { instantPreparer } from "./spec-flow.ts";
 
-/** What all relays of a fleet share: what Redis is to real ones. */
-export class SharedBoard {
+/** What the relays of a fleet share; Redis, for real ones. */
+export class SharedChannel {
   readonly #clock: FakeClock;
   readonly #confirmed = new Map<
     string,
@@ -32,10 +32,10 @@ export class SharedBoard {
   >();
   readonly #listeners = new Set<(topic: string, lcut: number) => void>();
   works = true;
-  /** How long a look takes, and how many are underway. */
+  /** How long a look takes, and how many are in flight. */
   latencyMs = 0;
   looking = 0;
-  /** How often relays have looked, all feeds together. */
+  /** Number of looks of all relays at all feeds. */
   looks = 0;
 
   constructor(clock: FakeClock) {
@@ -88,8 +88,8 @@ export class SharedBoard {
     for (const listener of this.#listeners) listener(feedId(feed), lcut);
   }
 
-  /** As one relay sees it; what is announced while it is gone is lost to it. */
-  seenBy(relay: { readonly isAlive: boolean }): FleetChannel {
+  /** Returns one relay's channel. It loses what is announced while the relay is down. */
+  connect(relay: { readonly isAlive: boolean }): FleetChannel {
     return {
       look: async (feed, look) => {
         this.looking++;
@@ -108,43 +108,43 @@ export class SharedBoard {
         this.#listeners.add((topic, lcut) => {
           if (relay.isAlive) listener(topic, lcut);
         }),
-      topicOf: feedId,
+      toTopic: feedId,
     };
   }
 
   #check(): void {
-    if (!this.works) throw new Error("the board is gone");
+    if (!this.works) throw new Error("the channel failed");
   }
 }
 
-/** One that may refuse writes, as for their size. */
+/** A backup that can reject writes, as because of their size. */
 class SimulatedBackup extends MemoryBackup {
-  takesWrites = true;
+  acceptsWrites = true;
 
   override async write(...args: Parameters<MemoryBackup["write"]>) {
-    if (!this.takesWrites) throw new Error("it is too large");
+    if (!this.acceptsWrites) throw new Error("the entry is too large");
     return super.write(...args);
   }
 }
 
-/** An upstream that all relays ask; each may be cut off from it. */
+/** An upstream that all relays share; each may be cut off from it. */
 export class SimulatedUpstream {
   lcut = 1;
-  /** How long it takes to answer. */
+  /** How long a response takes. */
   latencyMs = 0;
   readonly asked: { readonly feed: Feed; readonly atMs: number }[] = [];
 }
 
 export interface SimulatedRelayOptions {
   readonly intervalMs: number;
-  /** Of which upstream knows. */
+  /** The feeds that upstream has. */
   readonly feeds: readonly Feed[];
   readonly preload?: readonly Feed[];
   readonly maxKeys?: number;
   readonly clearOnUnauthorized?: boolean;
 }
 
-/** A relay of a fleet, from poller to backup, with a clock that stands still. */
+/** A relay of a fleet, from poller to backup, with a fake clock. */
 export class SimulatedRelay implements AsyncDisposable {
   readonly store: SpecStore;
   readonly backup: SimulatedBackup;
@@ -163,8 +163,8 @@ export class SimulatedRelay implements AsyncDisposable {
   constructor(
     clock: FakeClock,
     upstream: SimulatedUpstream,
-    board: SharedBoard,
-    shelf: Map<string, Snapshot>,
+    channel: SharedChannel,
+    entries: Map<string, Snapshot>,
     { intervalMs, feeds, preload = feeds, maxKeys = 100, clearOnUnauthorized = false }: SimulatedRelayOptions,
   ) {
     const supervisor = strictSupervisor(clock);
@@ -175,7 +175,7 @@ export class SimulatedRelay implements AsyncDisposable {
     this.#upstream = upstream;
     this.#clock = clock;
     for (const feed of feeds) this.answer(feed);
-    this.backup = new SimulatedBackup(shelf);
+    this.backup = new SimulatedBackup(entries);
     const { backup } = this;
     const recovery = new SpecRecovery({
       backup,
@@ -186,7 +186,7 @@ export class SimulatedRelay implements AsyncDisposable {
       emitBackup: emit,
     });
     const fleet = new Fleet({
-      board: board.seenBy(this),
+      channel: channel.connect(this),
       store,
       recovery,
       clock,
@@ -196,9 +196,7 @@ export class SimulatedRelay implements AsyncDisposable {
       clearOnUnauthorized,
       signal: this.#stopping.signal,
     });
-    const onNotKept = fleet.mayConfirm.bind(fleet);
-    const onKept = fleet.kept.bind(fleet);
-    const writer = new BackupWriter({ backup, recovery, store, clock, supervisor, emit, onKept, onNotKept });
+    const writer = new BackupWriter({ backup, recovery, store, clock, supervisor, emit, fleet });
     const refresher = new SpecRefresher({
       source: this.source,
       preparer: instantPreparer,
@@ -209,8 +207,7 @@ export class SimulatedRelay implements AsyncDisposable {
       intervalMs: () => intervalMs,
       maxKeys: 100,
       emit,
-      keepFirst: (snapshot) => writer.writeAhead(snapshot),
-      onForget: () => {},
+      backup: writer,
       signal: this.#stopping.signal,
     });
     const acquirer = new SpecAcquirer({
@@ -230,7 +227,7 @@ export class SimulatedRelay implements AsyncDisposable {
     this.#preload = preload;
   }
 
-  /** Upstream answers requests for the feed as it should. */
+  /** Makes upstream respond correctly to requests for the feed. */
   answer(feed: Feed): void {
     const [upstream, clock] = [this.#upstream, this.#clock];
     this.source.answer(feed, async (sinceTime, signal) => {
@@ -244,15 +241,15 @@ export class SimulatedRelay implements AsyncDisposable {
   /** As SIGHUP does. */
   pollEvery(intervalMs: number): void {
     this.#fleet.pollEvery(intervalMs);
-    this.#poller.follow({ intervalMs, preload: this.#preload });
+    this.#poller.reconfigure({ intervalMs, preload: this.#preload });
   }
 
   /** A client's first request. */
-  firstSight(feed: Feed): Promise<unknown> {
-    return this.#acquirer.acquire(feed, "first_sight");
+  cacheMiss(feed: Feed): Promise<unknown> {
+    return this.#acquirer.acquire(feed, "cache_miss");
   }
 
-  /** As by kill -9: nothing is let go of. */
+  /** As with kill -9: no claim is released. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.isAlive = false;
     this.#stopping.abort();

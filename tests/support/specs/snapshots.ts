@@ -2,7 +2,7 @@ import { parseSdkKey, type SdkKey } from "../../../src/access/sdk-key.ts";
 import type { ApiVersion, Feed, SpecFormat } from "../../../src/specs/feed.ts";
 import type { Snapshot } from "../../../src/specs/snapshot.ts";
 
-/** The text as an SDK key; throws where it can't be one. */
+/** Returns the text as an SDK key; throws if its format is invalid. */
 export function sdkKeyOf(text: string): SdkKey {
   const sdkKey = parseSdkKey(text);
   if (sdkKey === undefined) throw new RangeError(`"${text}" is no SDK key`);
@@ -15,7 +15,7 @@ export const feedOf = (key: string, version: ApiVersion = "v2", format: SpecForm
   format,
 });
 
-/** A version of a feed, for tests that don't look into its body. */
+/** Returns a version of a feed, for tests that do not read its body. */
 export const snapshotOf = (feed: Feed, lcut: number): Snapshot => ({
   feed,
   lcut,

@@ -18,7 +18,7 @@ import { ScriptedSource } from "./scripted-source.ts";
 
 export const POLL_INTERVAL_MS = 10_000;
 
-/** Reads a payload on the spot, without a thread, so that a fake clock can drive what waits for it. */
+/** Prepares a payload without a Worker, so that a fake clock can drive its callers. */
 export const instantPreparer: SpecPreparer = {
   async prepare({ body, format }) {
     const lcut = readJsonFacts(body).lcut ?? 0;
@@ -33,13 +33,13 @@ export interface SpecFlowOptions {
   readonly pinned?: readonly SdkKey[];
   readonly preload?: readonly Feed[];
   readonly clearOnUnauthorized?: boolean;
-  readonly maxDenials?: number;
+  readonly maxNegativeEntries?: number;
   readonly backup?: SpecBackup;
 }
 
-/** The real store, refresher and poller between a scripted upstream and a clock that stands still. */
+/** The real store, refresher and poller with a scripted upstream and a fake clock. */
 export function specFlow(options: SpecFlowOptions = {}) {
-  const { maxKeys = 100, maxInFlight = 64, pinned = [], preload = [], maxDenials = 100 } = options;
+  const { maxKeys = 100, maxInFlight = 64, pinned = [], preload = [], maxNegativeEntries = 100 } = options;
   const { backup, clearOnUnauthorized = false } = options;
   const clock = new FakeClock();
   const source = new ScriptedSource(clock);
@@ -56,8 +56,6 @@ export function specFlow(options: SpecFlowOptions = {}) {
     intervalMs: () => POLL_INTERVAL_MS,
     maxKeys,
     emit: (event) => events.push(event),
-    keepFirst: async () => {},
-    onForget: () => {},
     signal: stopping.signal,
   });
   const recovery =
@@ -78,7 +76,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
     ...(recovery && { recovery }),
   });
   const allowList = new AllowList(undefined);
-  // Who may ask is another test's matter.
+  // Admission is not tested here.
   const admission = new KeyAdmission({ allowList, maxKeys: 1_000, unknownKeysPerS: 1_000, clock });
   const gate = new KeyGate({ admission, clock, emit: () => {} });
   const poller = new SpecPoller({
@@ -95,10 +93,10 @@ export function specFlow(options: SpecFlowOptions = {}) {
     store,
     events,
     poller,
-    query: new SpecQuery({ store, acquirer, clock, maxDenials, gate, recovery }),
-    /** What a client's first request for a feed does. */
-    firstSight: (feed: Feed) => acquirer.acquire(feed, "first_sight"),
-    /** What the poller does, when it is due. */
+    query: new SpecQuery({ store, acquirer, clock, maxNegativeEntries, gate, recovery }),
+    /** Acquires a feed as a client's cache miss does. */
+    cacheMiss: (feed: Feed) => acquirer.acquire(feed, "cache_miss"),
+    /** Acquires a feed as the poller does. */
     poll: (feed: Feed) => acquirer.acquire(feed, "poll"),
     [Symbol.asyncDispose]: () => poller[Symbol.asyncDispose](),
   };

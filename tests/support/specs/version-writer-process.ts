@@ -10,7 +10,7 @@ import { feedOf } from "./snapshots.ts";
 const [place = "", sdkKey = "", firstLcut = "", versions = ""] = process.argv.slice(2);
 const feed = feedOf(sdkKey);
 
-// Made beforehand, so that nearly all of the time is spent writing. Each is larger than the one before.
+// Prepared in advance, so that the process spends nearly all its time writing. Each version is larger than the one before.
 const snapshots = await Promise.all(
   Array.from({ length: Number(versions) }, (_, at) =>
     preparedSnapshot(feed, Number(firstLcut) + at, { bytes: 5_000 + at * 500 }),
@@ -22,7 +22,7 @@ const backup = await open(stack);
 for (const snapshot of snapshots) {
   const { kind } = await backup.write(snapshot);
   if (kind !== "written") throw new Error(`${snapshot.lcut}: ${kind}`);
-  // At once, past any buffer of this process: what was acknowledged must be known after a SIGKILL.
+  // Written synchronously, without a buffer: the acknowledgment must survive a SIGKILL.
   writeSync(1, `${snapshot.lcut}\n`);
 }
 

@@ -3,11 +3,11 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { Output } from "../common/output.ts";
 
-/** A process of its own that writes version upon version, and says of each that it was acknowledged. */
+/** A separate process that writes one version after the other, and prints each acknowledged one. */
 export class VersionWriter {
   readonly #child: ChildProcess;
   readonly #output: Output;
-  /** The exit code; null where a signal ended it. All that it said is there by then. */
+  /** The exit code; null if a signal ended the process. Resolves after all of its output was read. */
   readonly ended: Promise<number | null>;
 
   /** `place`: the folder of a local backup, or the port of a Redis. */
@@ -19,7 +19,7 @@ export class VersionWriter {
     this.ended = once(this.#child, "close").then(([code]) => code);
   }
 
-  /** The lcut that was acknowledged last; undefined before the first. A line that was cut short does not count. */
+  /** The last acknowledged lcut; undefined if there is none. A truncated line does not count. */
   get acknowledged(): number | undefined {
     const last = this.#output.text.split("\n").at(-2);
     return last === undefined ? undefined : Number(last);

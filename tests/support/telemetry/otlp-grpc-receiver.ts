@@ -12,7 +12,7 @@ import { OtlpReceiver, type OtlpTls } from "./otlp-receiver.ts";
 const FRAME_HEADER_BYTES = 5;
 const EMPTY_MESSAGE = Buffer.alloc(FRAME_HEADER_BYTES);
 
-/** Over gRPC, by `node:http2` alone: so that it sees what goes on the wire, and shares nothing with the exporter. */
+/** Starts a collector for gRPC on `node:http2`, to see what is on the wire and to share no code with the exporter. */
 export async function startOtlpGrpc({ tls }: { tls?: OtlpTls } = {}): Promise<OtlpReceiver> {
   const server =
     tls === undefined
@@ -25,7 +25,7 @@ export async function startOtlpGrpc({ tls }: { tls?: OtlpTls } = {}): Promise<Ot
   });
   server.on("stream", (stream: ServerHttp2Stream, headers) => {
     stream.on("error", () => undefined);
-    void answer(receiver, stream, headers as Readonly<Record<string, unknown>>);
+    void respond(receiver, stream, headers as Readonly<Record<string, unknown>>);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
@@ -36,15 +36,15 @@ export async function startOtlpGrpc({ tls }: { tls?: OtlpTls } = {}): Promise<Ot
   return receiver;
 }
 
-async function answer(
+async function respond(
   receiver: OtlpReceiver,
   stream: ServerHttp2Stream,
   headers: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   receiver.requests++;
   const frame = await buffer(stream).catch(() => undefined);
-  if (frame === undefined || receiver.answer === "never") return;
-  const status = typeof receiver.answer === "number" ? receiver.answer : 0;
+  if (frame === undefined || receiver.behavior === "never") return;
+  const status = typeof receiver.behavior === "number" ? receiver.behavior : 0;
   if (status === 0) {
     const isCompressed = frame[0] === 1;
     const message = frame.subarray(FRAME_HEADER_BYTES);

@@ -27,7 +27,7 @@ export interface MetricPoint {
   readonly resource: Attributes;
   readonly startNs: bigint;
   readonly timeNs: bigint;
-  /** Of a histogram, how many. */
+  /** For a histogram, the number of its values. */
   readonly value: number;
   readonly sum: number;
   readonly bounds: readonly number[];
@@ -39,7 +39,7 @@ export interface SpanRecord {
   readonly kind: "internal" | "server" | "client" | "other";
   readonly traceId: string;
   readonly spanId: string;
-  /** Empty for a root. */
+  /** Empty for a root span. */
   readonly parentSpanId: string;
   readonly traceState: string;
   readonly attributes: Attributes;
@@ -52,22 +52,22 @@ export interface SpanRecord {
   readonly endNs: bigint;
 }
 
-/** A body, as JSON or protobuf. */
+/** An encoded request body. */
 export type Encoded = { readonly json: string } | { readonly proto: Uint8Array };
 
 export function readMetrics(body: Encoded): MetricPoint[] {
   return list(decode(metricsRequest, body)["resourceMetrics"]).flatMap((perResource) => {
-    const resource = attributesOf(object(perResource["resource"])["attributes"]);
+    const resource = toAttributes(object(perResource["resource"])["attributes"]);
     const metrics = list(perResource["scopeMetrics"]).flatMap((scope) => list(scope["metrics"]));
-    return metrics.flatMap((metric) => pointsOf(metric, resource));
+    return metrics.flatMap((metric) => toPoints(metric, resource));
   });
 }
 
 export function readSpans(body: Encoded): SpanRecord[] {
   return list(decode(traceRequest, body)["resourceSpans"]).flatMap((perResource) => {
-    const resource = attributesOf(object(perResource["resource"])["attributes"]);
+    const resource = toAttributes(object(perResource["resource"])["attributes"]);
     return list(perResource["scopeSpans"]).flatMap(({ scope, spans }) =>
-      list(spans).map((span) => spanOf(span, resource, text(object(scope)["name"]))),
+      list(spans).map((span) => toSpanRecord(span, resource, text(object(scope)["name"]))),
     );
   });
 }
@@ -79,7 +79,7 @@ function decode(type: MessageType, body: Encoded): Json {
 
 const KINDS = ["sum", "histogram", "gauge"] as const;
 
-function pointsOf(metric: Json, resource: Attributes): MetricPoint[] {
+function toPoints(metric: Json, resource: Attributes): MetricPoint[] {
   const kind = KINDS.find((each) => metric[each] !== undefined);
   if (kind === undefined) throw new Error(`a metric of another kind: ${JSON.stringify(metric)}`);
   const data = object(metric[kind]);
@@ -92,7 +92,7 @@ function pointsOf(metric: Json, resource: Attributes): MetricPoint[] {
       (["unspecified", "delta", "cumulative"] as const)[Number(data["aggregationTemporality"] ?? 0)] ??
       "unspecified",
     isMonotonic: data["isMonotonic"] === true,
-    attributes: attributesOf(point["attributes"]),
+    attributes: toAttributes(point["attributes"]),
     resource,
     startNs: BigInt(text(point["startTimeUnixNano"]) || 0),
     timeNs: BigInt(text(point["timeUnixNano"]) || 0),
@@ -103,7 +103,7 @@ function pointsOf(metric: Json, resource: Attributes): MetricPoint[] {
   }));
 }
 
-function spanOf(span: Json, resource: Attributes, scope: string): SpanRecord {
+function toSpanRecord(span: Json, resource: Attributes, scope: string): SpanRecord {
   const status = object(span["status"]);
   return {
     name: text(span["name"]),
@@ -112,7 +112,7 @@ function spanOf(span: Json, resource: Attributes, scope: string): SpanRecord {
     spanId: hex(span["spanId"]),
     parentSpanId: hex(span["parentSpanId"]),
     traceState: text(span["traceState"]),
-    attributes: attributesOf(span["attributes"]),
+    attributes: toAttributes(span["attributes"]),
     resource,
     scope,
     isError: Number(status["code"] ?? 0) === 2,
@@ -123,7 +123,7 @@ function spanOf(span: Json, resource: Attributes, scope: string): SpanRecord {
   };
 }
 
-function attributesOf(value: unknown): Attributes {
+function toAttributes(value: unknown): Attributes {
   return Object.fromEntries(
     list(value).map((pair) => {
       const [found] = Object.entries(object(pair["value"]));
@@ -138,7 +138,7 @@ const list = (value: unknown): readonly Json[] => (value ?? []) as readonly Json
 const numbers = (value: unknown): number[] => ((value ?? []) as readonly unknown[]).map(Number);
 const text = (value: unknown): string => String(value ?? "");
 
-/** Ids are hex in JSON, and bytes in protobuf. */
+/** IDs are hex strings in JSON and bytes in protobuf. */
 function hex(value: unknown): string {
   return value instanceof Uint8Array ? Buffer.from(value).toString("hex") : text(value);
 }

@@ -14,7 +14,7 @@ export interface OtlpTls {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
-  /** Clients must show a certificate of the same authority. */
+  /** Clients must present a certificate of the same authority. */
   readonly clientsToo?: boolean;
 }
 
@@ -28,12 +28,12 @@ export interface Received {
   readonly spans: readonly SpanRecord[];
 }
 
-/** A collector that decodes what it is sent, and answers as the test wants it. */
+/** A collector that decodes what it receives and responds as the test says. */
 export class OtlpReceiver implements AsyncDisposable {
   readonly url: string;
   readonly received: Received[] = [];
-  /** A status of HTTP or gRPC; `"never"` for no answer, `"drip"` for one that never ends; undefined: well. */
-  answer: number | "never" | "drip" | undefined;
+  /** A status of HTTP or gRPC; `"never"` for no response, `"drip"` for one that never ends, undefined for success. */
+  behavior: number | "never" | "drip" | undefined;
   requests = 0;
   readonly #close: () => Promise<void>;
 
@@ -69,10 +69,10 @@ export class OtlpReceiver implements AsyncDisposable {
   }
 }
 
-/** Over HTTP, JSON or protobuf. `port` is one that another had, to come back on it. */
+/** Starts a collector for JSON and protobuf over HTTP. `port` lets it replace an earlier one. */
 export async function startOtlpHttp({ tls, port = 0 }: { tls?: OtlpTls; port?: number } = {}) {
   const serve = (request: IncomingMessage, response: ServerResponse) =>
-    void answer(receiver, request, response);
+    void respond(receiver, request, response);
   const server: Server =
     tls === undefined
       ? createHttpServer(serve)
@@ -87,7 +87,7 @@ export async function startOtlpHttp({ tls, port = 0 }: { tls?: OtlpTls; port?: n
   return receiver;
 }
 
-async function answer(
+async function respond(
   receiver: OtlpReceiver,
   request: IncomingMessage,
   response: ServerResponse,
@@ -95,15 +95,15 @@ async function answer(
   receiver.requests++;
   response.on("error", () => undefined);
   const bytes = await buffer(request).catch(() => undefined);
-  if (bytes === undefined || receiver.answer === "never") return;
-  if (receiver.answer === "drip") {
+  if (bytes === undefined || receiver.behavior === "never") return;
+  if (receiver.behavior === "drip") {
     response.writeHead(200);
     const drops = setInterval(() => response.write(" "), 50);
     response.once("close", () => clearInterval(drops));
     return;
   }
-  if (receiver.answer !== undefined) {
-    response.writeHead(receiver.answer).end();
+  if (receiver.behavior !== undefined) {
+    response.writeHead(receiver.behavior).end();
     return;
   }
   const { headers, url: path = "" } = request;

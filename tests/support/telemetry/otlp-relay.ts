@@ -14,11 +14,11 @@ export const startOtlpReceiver = (protocol: OtlpProtocol, tls?: OtlpTls): Promis
 
 export interface OtlpRelayOptions extends RelayOptions {
   readonly protocol?: OtlpProtocol;
-  /** Where to send to. */
+  /** The URL of the collector. */
   readonly endpoint: string;
 }
 
-/** A relay that sends metrics and traces, as often as a test can wait for; what is given goes before. */
+/** Starts a relay that sends metrics and traces at short intervals. `options` override its settings. */
 export function startOtlpRelay({ protocol, endpoint, ...options }: OtlpRelayOptions): Promise<RelayProcess> {
   return startRelayProcess({
     args: ["--otlp-logging", "--otlp-tracing"],
@@ -33,7 +33,7 @@ export function startOtlpRelay({ protocol, endpoint, ...options }: OtlpRelayOpti
   });
 }
 
-/** An upstream that has config specs of one key. */
+/** Starts an upstream with a config spec for one SDK key. */
 export async function startKnownUpstream(key: string): Promise<Upstream> {
   const upstream = await startUpstream();
   upstream.publish(key, "v1", specV1({ lcut: 1_000 }));
@@ -42,8 +42,8 @@ export async function startKnownUpstream(key: string): Promise<Upstream> {
 
 export async function ask(relay: RelayProcess, key: string, times = 1): Promise<void> {
   for (let i = 0; i < times; i++) {
-    const answer = await fetch(`${relay.httpUrl}/v1/download_config_specs/${key}.json`);
-    if (answer.status !== 200) throw new Error(`the relay answered ${answer.status}`);
-    await answer.arrayBuffer();
+    const response = await fetch(`${relay.httpUrl}/v1/download_config_specs/${key}.json`);
+    if (response.status !== 200) throw new Error(`the relay answered ${response.status}`);
+    await response.arrayBuffer();
   }
 }

@@ -4,38 +4,39 @@ import type { SinkEvent } from "../../../src/telemetry/topics/push.ts";
 import { FakeClock, settle } from "../common/fake-clock.ts";
 import { strictSupervisor } from "../common/supervisors.ts";
 
-/** Takes what it is sent when the test says so. */
+/** A sink that accepts or rejects measurements when the test says so. */
 export class ScriptedPushSink implements PushSink {
   readonly name = "statsd";
-  /** A sink that hears nothing goes on when its time is over. */
-  hears = true;
-  taken = 0;
+  /** A sink that ignores the abort signal keeps sending after its time limit. */
+  obeysAbort = true;
+  /** Number of measurements that were accepted. */
+  accepted = 0;
   isDisposed = false;
   #sending:
     | { readonly count: number; readonly signal: AbortSignal; readonly outcome: PromiseWithResolvers<void> }
     | undefined;
 
-  /** Measurements that it has been sent and did not answer for. */
+  /** Number of measurements that were sent and neither accepted nor rejected yet. */
   get pending(): number {
     return this.#sending?.count ?? 0;
   }
 
   send(measurements: readonly Measurement[], signal: AbortSignal): Promise<void> {
-    if (this.#sending !== undefined) throw new Error("it was called while it sends");
+    if (this.#sending !== undefined) throw new Error("send was called before the last call settled");
     const sending = { count: measurements.length, signal, outcome: Promise.withResolvers<void>() };
     this.#sending = sending;
     signal.addEventListener("abort", () => {
-      if (this.hears) this.#end(sending.outcome, () => sending.outcome.reject(signal.reason));
+      if (this.obeysAbort) this.#end(sending.outcome, () => sending.outcome.reject(signal.reason));
     });
     return sending.outcome.promise;
   }
 
-  /** What it takes when its time is over is lost as well. */
-  async take(): Promise<void> {
+  /** Accepts the pending measurements, or rejects them if the signal is aborted already. */
+  async accept(): Promise<void> {
     const sending = this.#sending;
     if (sending === undefined || sending.signal.aborted) return this.fail();
     this.#end(sending.outcome, () => {
-      this.taken += sending.count;
+      this.accepted += sending.count;
       sending.outcome.resolve();
     });
     await settle();

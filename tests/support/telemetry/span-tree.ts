@@ -2,7 +2,7 @@ import { eventually } from "../common/wait.ts";
 import type { SpanRecord } from "./otlp-messages.ts";
 import type { OtlpReceiver } from "./otlp-receiver.ts";
 
-/** The spans of one trace, by their parents. */
+/** The spans of one trace as a tree. */
 export class SpanTree {
   readonly spans: readonly SpanRecord[];
 
@@ -10,13 +10,13 @@ export class SpanTree {
     this.spans = spans;
   }
 
-  /** One for each trace. */
+  /** Returns one tree per trace. */
   static of(spans: readonly SpanRecord[]): SpanTree[] {
     const ids = new Set(spans.map(({ traceId }) => traceId));
     return [...ids].map((id) => new SpanTree(spans.filter(({ traceId }) => traceId === id)));
   }
 
-  /** Spans without a parent of the relay's own. */
+  /** Spans whose parent is not a span of the relay. */
   get roots(): readonly SpanRecord[] {
     const ids = new Set(this.spans.map(({ spanId }) => spanId));
     return this.spans.filter(({ parentSpanId }) => !ids.has(parentSpanId));
@@ -26,7 +26,7 @@ export class SpanTree {
     return this.spans.find((span) => span.name === name);
   }
 
-  /** Names, those of children in brackets, in the order in which they began: `poll(refresh(GET /v1/…))`. */
+  /** Returns the names in order of their start, children in parentheses: `poll(refresh(GET /v1/…))`. */
   toString(): string {
     return this.#show(this.roots);
   }
@@ -44,7 +44,7 @@ export class SpanTree {
 
 export const treesIn = ({ spans }: OtlpReceiver): SpanTree[] => SpanTree.of(spans);
 
-/** The traces that begin with a span of this name, once there are so many. */
+/** Waits for at least `count` traces whose root span has this name, and returns them. */
 export function treesWith(receiver: OtlpReceiver, root: string, count = 1): Promise<SpanTree[]> {
   return eventually(() => {
     const trees = treesIn(receiver).filter(({ roots }) => roots[0]?.name === root);

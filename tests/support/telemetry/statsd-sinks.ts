@@ -2,7 +2,7 @@ import { systemClock } from "../../../src/platform/clock.ts";
 import type { Measurement } from "../../../src/telemetry/push/measurement.ts";
 import { type StatsdOptions, StatsdSink } from "../../../src/telemetry/push/statsd.ts";
 
-/** A sink as the defaults have it, but for what is given. */
+/** Creates a sink with the default options, except those that are given. */
 export function statsdSink(options: Pick<StatsdOptions, "place"> & Partial<StatsdOptions>): StatsdSink {
   const defaults = {
     sink: "statsd",
@@ -17,7 +17,7 @@ export function statsdSink(options: Pick<StatsdOptions, "place"> & Partial<Stats
 
 export const loopback = (port: number) => ({ kind: "udp", host: "127.0.0.1", port }) as const;
 
-/** So many, each of which can be told from the others. */
+/** Returns `length` counts, each with another value. */
 export const counts = (length: number): readonly Measurement[] =>
   Array.from({ length }, (_, value) => ({
     kind: "count",

@@ -7,17 +7,17 @@ const mainFile = fileURLToPath(new URL("../../../src/main.ts", import.meta.url))
 
 export interface TracedRelay {
   readonly relay: RelayProcess;
-  /** The names of all that it has called so far. */
+  /** Returns the names of all system calls so far. */
   readonly systemCalls: () => readonly string[];
 }
 
-/** A relay that strace looks at, which writes into the folder. */
+/** Starts a relay under strace, which writes to `folder`. */
 export async function startTracedRelay(options: RelayOptions, folder: string): Promise<TracedRelay> {
   const outer = process.env["SFP_TEST_BINARY"];
   const traceFile = join(folder, "trace");
   const wrapper = join(folder, "traced");
   const command = outer === undefined ? `'${process.execPath}' '${mainFile}'` : `'${outer}'`;
-  // With -D the relay itself is our child, and gets our signals.
+  // With -D the relay itself is the child process and receives the signals.
   const strace = `strace -D -f -qq -e signal=none -o '${traceFile}'`;
   writeFileSync(wrapper, `#!/bin/sh\nexec ${strace} ${command} "$@"\n`);
   chmodSync(wrapper, 0o755);

@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from "node:dgram";
 
-/** An agent that listens on UDP of loopback. */
+/** A StatsD agent on a UDP port of the loopback interface. */
 export class UdpListener implements Disposable {
   readonly datagrams: string[] = [];
   readonly #socket: Socket;
@@ -28,7 +28,7 @@ export class UdpListener implements Disposable {
   }
 }
 
-/** A port on which nobody listens. */
+/** Returns a UDP port that is not in use. */
 export async function unusedUdpPort(): Promise<number> {
   using listener = await UdpListener.start();
   return listener.port;

@@ -7,7 +7,7 @@ const SOCK_DGRAM = 2;
 const MSG_DONTWAIT = process.platform === "darwin" ? 0x80 : 0x40;
 const MAX_DATAGRAM_BYTES = 65_536;
 
-/** An agent's Unix datagram socket: the file is there while it listens. */
+/** A Unix datagram socket of an agent. Its file exists while it listens. */
 export class UnixDatagramListener implements Disposable {
   readonly path: string;
   readonly datagrams: string[] = [];
@@ -25,11 +25,11 @@ export class UnixDatagramListener implements Disposable {
     this.path = path;
     const address = openLibc(process.platform).addressOf(path);
     this.#fd = this.#libc.socket(AF_UNIX, SOCK_DGRAM, 0);
-    if (this.#libc.bind(this.#fd, address, address.length) !== 0) throw new Error(`can't bind ${path}`);
+    if (this.#libc.bind(this.#fd, address, address.length) !== 0) throw new Error(`cannot bind ${path}`);
     if (reads) this.#reading = setInterval(() => this.read(), 2);
   }
 
-  /** Takes what has come so far. */
+  /** Reads all datagrams that have arrived. */
   read(): void {
     for (;;) {
       const length = Number(this.#libc.recv(this.#fd, this.#bytes, this.#bytes.length, MSG_DONTWAIT));
@@ -38,10 +38,10 @@ export class UnixDatagramListener implements Disposable {
     }
   }
 
-  /** The socket is gone, its file stays, as after a crash. */
+  /** Closes the socket but leaves its file, as a crash does. */
   crash(): void {
     clearInterval(this.#reading);
-    // Once: the number may be another's by the second time.
+    // Only once: the number of the descriptor may be reused.
     if (this.#fd >= 0) this.#libc.close(this.#fd);
     this.#fd = -1;
   }

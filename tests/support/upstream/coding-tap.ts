@@ -8,7 +8,7 @@ import {
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 
-/** An answer as it passed through, still encoded. */
+/** A response as it passed through, still encoded. */
 export interface TappedAnswer {
   readonly url: string;
   readonly status: number;
@@ -17,8 +17,8 @@ export interface TappedAnswer {
 }
 
 /**
- * Stands between an SDK and the relay and says another Accept-Encoding than the SDK does, since an SDK that
- * offers several lets the relay choose. Bodies pass as they are.
+ * A proxy between an SDK and the relay that replaces Accept-Encoding, because an SDK that offers several codings lets the relay
+ * choose. It does not change bodies.
  */
 export class CodingTap implements AsyncDisposable {
   readonly answers: TappedAnswer[] = [];

@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 
-/** Listens where a Redis should, and answers whatever comes with the same bytes. */
+/** Listens in place of a Redis, and responds to all input with the same bytes. */
 export class GarbageServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();

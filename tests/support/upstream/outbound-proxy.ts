@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
-/** What HTTP_PROXY and HTTPS_PROXY name: forwards http:// requests and tunnels what asks for CONNECT. */
+/** A proxy for HTTP_PROXY and HTTPS_PROXY: forwards http:// requests, and opens a tunnel for CONNECT. */
 export class OutboundProxy implements AsyncDisposable {
   /** `GET http://host/path` and `CONNECT host:port`, in order. */
   readonly seen: string[] = [];

@@ -4,7 +4,7 @@ export const BOMB_BYTES = 250_000_000;
 
 const PIECE = Buffer.alloc(1_000_000, "x");
 
-/** Pieces that one after the other are a config spec, of {@link BOMB_BYTES}. */
+/** Chunks that together are a config spec of {@link BOMB_BYTES}. */
 function piecesOf(lcut: number): readonly Buffer[] {
   const head = Buffer.from(`{"has_updates":true,"time":${lcut},"filler":"`);
   const end = Buffer.from('"}');
@@ -12,7 +12,7 @@ function piecesOf(lcut: number): readonly Buffer[] {
   return [head, ...whole, PIECE.subarray(head.length + end.length), end];
 }
 
-/** A gzip body may have several members, a zstd body several frames: of equal pieces each is compressed once. */
+/** A gzip body may have several members, and a zstd body several frames, so each distinct chunk is compressed once. */
 function joined(lcut: number, compress: (piece: Buffer) => Buffer): Buffer {
   const piece = compress(PIECE);
   return Buffer.concat(piecesOf(lcut).map((each) => (each === PIECE ? piece : compress(each))));
@@ -21,7 +21,7 @@ function joined(lcut: number, compress: (piece: Buffer) => Buffer): Buffer {
 const br = (lcut: number): Buffer =>
   brotliCompressSync(Buffer.concat(piecesOf(lcut)), { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } });
 
-/** Whole and valid, of some hundred KB at most, but for what they decode to. By Content-Encoding. */
+/** Valid bodies of a few hundred KB, except for their decoded size. By Content-Encoding. */
 export const BOMBS = {
   gzip: (lcut: number) => joined(lcut, (piece) => gzipSync(piece, { level: 9 })),
   zstd: (lcut: number) => joined(lcut, (piece) => zstdCompressSync(piece)),

@@ -1,7 +1,7 @@
-/** What a relay takes by default. */
+/** The size limit of payloads by default. */
 export const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
 
-/** What a minimal project says: one gate `gate_public` and one config `config_public`, the same for everybody. */
+/** A minimal project: one gate `gate_public` and one config `config_public`, the same for all users. */
 export interface SpecOptions {
   /** The version, ms since the epoch. */
   readonly lcut: number;

@@ -88,7 +88,7 @@ const topLevel = ({ lcut, sdkKey, checksum = djb2(`checksum of ${lcut}`) }: Spec
   ),
 });
 
-/** The envelopes of the same project as `specV2`, before brotli; without DONE when asked, as if cut short. */
+/** Returns the envelopes of the same project as `specV2`, before brotli; on request without DONE, as if truncated. */
 export function specEnvelopes(options: SpecOptions, { withDone = true } = {}): Uint8Array {
   const { gateValue = true, color = "blue" } = options;
   const kind = SpecsEnvelopeKind;
@@ -110,5 +110,5 @@ export function specEnvelopes(options: SpecOptions, { withDone = true } = {}): U
   ]);
 }
 
-/** A whole `statsig-br` body. */
+/** Returns a complete `statsig-br` body. */
 export const specProto = (options: SpecOptions): Uint8Array => brotliCompressSync(specEnvelopes(options));

@@ -2,7 +2,7 @@ import { specV1, specV2 } from "./payloads.ts";
 import { specProto } from "./proto-payload.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** What upstream has for a key, in every form, and of which version. */
+/** The payloads of a key in every version and format, with their lcut. */
 export interface PublishedKey {
   readonly sdkKey: string;
   readonly lcut: number;
@@ -13,7 +13,7 @@ export interface PublishedKey {
 
 export const FIRST_LCUT = 1_700_000_000_000;
 
-/** One version of a key in all its forms; the second version is a minute newer than the first, and so on. */
+/** Returns a version of a key in all formats; each version is a minute newer than the one before. */
 export function versionOf(sdkKey: string, number = 0): PublishedKey {
   const lcut = FIRST_LCUT + number * 60_000;
   const options = { sdkKey, lcut, color: `color ${number}` };
@@ -21,7 +21,7 @@ export function versionOf(sdkKey: string, number = 0): PublishedKey {
   return { sdkKey, lcut, v1, v2, proto: Buffer.from(specProto(options)) };
 }
 
-/** Gives upstream a version of a key: v1, v2, and protobuf to those who ask for it. */
+/** Publishes a version of a key at upstream: v1, v2, and protobuf for requests that support it. */
 export function publishKey(upstream: Upstream, sdkKey: string, number = 0): PublishedKey {
   const published = versionOf(sdkKey, number);
   const { lcut, v1, v2, proto } = published;
@@ -31,7 +31,7 @@ export function publishKey(upstream: Upstream, sdkKey: string, number = 0): Publ
   return published;
 }
 
-/** The scope of a fault: requests for this key alone. */
+/** Limits a fault to requests for this key. */
 export const forKey = (sdkKey: string) => ({
   when: ({ path }: { readonly path: string }): boolean => path.endsWith(`/${sdkKey}.json`),
 });

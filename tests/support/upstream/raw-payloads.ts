@@ -35,7 +35,7 @@ export const decompress = {
 
 export const jsonBytes = (value: unknown): Bytes => new TextEncoder().encode(JSON.stringify(value));
 
-/** A 200 body for {@link SDK_KEY}, JSON unless told otherwise. */
+/** A 200 body for {@link SDK_KEY}, JSON by default. */
 export const raw = (
   body: Uint8Array,
   contentEncoding: string,
@@ -49,18 +49,18 @@ export const raw = (
   ...more,
 });
 
-/** A protobuf body as it has to come; its brotli is made from `envelopes`. */
+/** A correct protobuf body: `envelopes`, compressed by brotli. */
 export const rawProto = (envelopes: Uint8Array, more: Partial<RawPayload> = {}): RawPayload =>
   raw(brotliCompressSync(envelopes), "statsig-br", { format: "proto", ...more });
 
-/** The payload, or an error that says what came instead. */
+/** Returns the payload, or throws an error with the actual outcome. */
 export async function prepared(payload: RawPayload, maxBytes = MAX_PAYLOAD_BYTES): Promise<PreparedPayload> {
   const preparation = await prepare({ raw: payload, maxBytes });
   if (preparation.kind === "prepared") return preparation.payload;
   throw new Error(`not prepared: ${JSON.stringify(preparation)}`);
 }
 
-/** Why it was refused; for all else what it came to. */
+/** Returns the reason of the refusal, or the kind of another outcome. */
 export async function refusal(
   payload: RawPayload,
   maxBytes = MAX_PAYLOAD_BYTES,

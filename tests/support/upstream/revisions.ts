@@ -1,6 +1,6 @@
 import type { SdkProcess } from "../sdks/sdk-process.ts";
 
-/** One version of a key's minimal project, told from the others by everything that an SDK can evaluate. */
+/** One version of a key's minimal project, which differs from the others in all that an SDK evaluates. */
 export interface Revision {
   readonly sdkKey: string;
   readonly lcut: number;
@@ -8,7 +8,7 @@ export interface Revision {
   readonly color: string;
 }
 
-/** Versions of a project, each a minute newer than the one before. */
+/** Returns versions of a project, each a minute newer than the one before. */
 export const revision = (sdkKey: string, number: number): Revision => ({
   sdkKey,
   lcut: 1_700_000_000_000 + number * 60_000,
@@ -18,7 +18,7 @@ export const revision = (sdkKey: string, number: number): Revision => ({
 
 type Seen = Omit<Revision, "sdkKey">;
 
-/** What the SDK makes of the project now. */
+/** Evaluates the project with the SDK. */
 export async function seenBy(sdk: SdkProcess): Promise<Partial<Seen>> {
   const gate = await sdk.gate("gate_public");
   const { value, lcut } = await sdk.config("config_public");
@@ -28,5 +28,5 @@ export async function seenBy(sdk: SdkProcess): Promise<Partial<Seen>> {
     : { gateValue: gate.value, color };
 }
 
-/** What an SDK has to make of this version. */
+/** The expected evaluation of this version. */
 export const correct = ({ gateValue, color, lcut }: Revision): Partial<Seen> => ({ gateValue, color, lcut });

@@ -1,6 +1,6 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
-/** An address that can be led to another server, as a DNS name or a load balancer can; connections stay. */
+/** An address that can be switched to another server, like a DNS name or a load balancer; open connections stay. */
 export class SwitchedProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -35,7 +35,7 @@ export class SwitchedProxy implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** From the next connection on. */
+  /** Applies from the next connection on. */
   switchTo(targetPort: number): void {
     this.#targetPort = targetPort;
   }

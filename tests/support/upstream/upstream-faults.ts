@@ -2,26 +2,26 @@ import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Answer, UpstreamRequest } from "./upstream-request.ts";
 
-/** What goes wrong with an answer. Sizes in bytes, times in milliseconds. */
+/** A fault of a response. Sizes are in bytes, times in milliseconds. */
 export type Fault =
   | { readonly kind: "none" }
-  /** Another answer in place of the right one; `edit` gets the right one. */
+  /** Replaces the correct response by the result of `edit`. */
   | { readonly kind: "edit"; readonly edit: (right: Answer, request: UpstreamRequest) => Answer }
-  /** No answer at all, the connection stays open. */
+  /** Sends no response; the connection stays open. */
   | { readonly kind: "hang" }
-  /** Headers and the first bytes, then nothing more. */
+  /** Sends the headers and the first bytes, then nothing more. */
   | { readonly kind: "stall"; readonly afterBytes: number }
-  /** Less than was promised, then the connection closes. */
+  /** Sends less than Content-Length, then closes the connection. */
   | { readonly kind: "cut"; readonly framing: "length" | "chunked"; readonly afterBytes: number }
   | { readonly kind: "reset" }
   | { readonly kind: "drip"; readonly chunkBytes: number; readonly everyMs: number };
 
 export interface FaultScope {
-  /** Which requests; all when left out. */
+  /** The affected requests; by default all. */
   readonly when?: (request: UpstreamRequest) => boolean;
-  /** How many requests; without end when left out. */
+  /** The number of affected requests; by default unlimited. */
   readonly times?: number;
-  /** Waits this long before anything is sent. */
+  /** Delay before anything is sent. */
   readonly delayMs?: number;
 }
 
@@ -40,7 +40,7 @@ const open = (
   response.writeHead(status, { ...headers, ...length });
 };
 
-/** Sends the answer with the fault in it; `hangUp` destroys the connection that the request came by. */
+/** Sends the response with the fault; `hangUp` destroys the connection of the request. */
 export async function send(exchange: Exchange, right: Answer, fault: Fault): Promise<void> {
   const { request, response, hangUp } = exchange;
   switch (fault.kind) {
@@ -61,7 +61,7 @@ export async function send(exchange: Exchange, right: Answer, fault: Fault): Pro
     case "cut":
       open(response, right, fault.framing);
       response.write(right.body.subarray(0, fault.afterBytes));
-      // The bytes written must be on their way before the socket goes.
+      // The bytes must be sent before the socket is destroyed.
       await sleep(30);
       return hangUp("close");
     case "reset":

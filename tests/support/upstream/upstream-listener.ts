@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Exchange } from "./upstream-faults.ts";
 import { readRequest } from "./upstream-request.ts";
 
-/** Serve over TLS, with these versions of HTTP; PEM texts. */
+/** TLS with these versions of HTTP; certificates as PEM. */
 export interface UpstreamTls {
   readonly key: string;
   readonly cert: string;
@@ -26,7 +26,7 @@ function createAnyServer(tls: UpstreamTls | undefined, onRequest: OnRequest): Se
       () => undefined,
     );
   };
-  // Longer than any poll interval in a test, so that no kept-alive connection closes just as it is used again.
+  // Longer than any polling interval in a test, so that no idle connection closes just as it is reused.
   const keepAliveTimeout = 60_000;
   if (tls === undefined) return createServer({ keepAliveTimeout }, handle);
   const pem = { key: tls.key, cert: tls.cert };
@@ -34,7 +34,7 @@ function createAnyServer(tls: UpstreamTls | undefined, onRequest: OnRequest): Se
   return createSecureServer({ ...pem, allowHTTP1: tls.http === "both" }, handle);
 }
 
-/** A listening socket that really closes: every connection is destroyed with it. */
+/** A listening socket that destroys its connections when it closes. */
 export class UpstreamListener {
   readonly #tls: UpstreamTls | undefined;
   readonly #onExchange: (exchange: Exchange) => void;
@@ -47,7 +47,7 @@ export class UpstreamListener {
     this.#onExchange = onExchange;
   }
 
-  /** Listens on the port it had before, the first time on any free one. */
+  /** Listens on the previous port, the first time on any free one. */
   async open(): Promise<void> {
     if (this.#server !== undefined) return;
     const server = createAnyServer(this.#tls, ({ request, response }) => {
@@ -77,7 +77,7 @@ export class UpstreamListener {
     await Promise.race([closed, sleep(500)]);
   }
 
-  // By the port, since an HTTP/2 response does not give its socket away.
+  // Found by the port, because an HTTP/2 response does not expose its socket.
   #hangUp(clientPort: number, how: "close" | "reset"): void {
     for (const socket of this.#sockets) {
       if (socket.remotePort !== clientPort) continue;

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 
-/** One request as the upstream saw it. */
+/** A request as the upstream received it. */
 export interface UpstreamRequest {
   readonly method: string;
   readonly url: string;
@@ -9,13 +9,13 @@ export interface UpstreamRequest {
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
   readonly httpVersion: string;
-  /** Tells connections apart. */
+  /** Identifies the connection. */
   readonly clientPort: number;
   readonly body: Uint8Array;
   readonly atMs: number;
 }
 
-/** A whole answer, ready to be sent as it is. */
+/** A complete response. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;

@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ApiVersion, type Encoding, SpecShelf } from "../specs/spec-shelf.ts";
+import { type ApiVersion, type Encoding, PublishedSpecs } from "./published-specs.ts";
 import { type Exchange, type Fault, type FaultScope, send } from "./upstream-faults.ts";
 import { UpstreamListener, type UpstreamTls } from "./upstream-listener.ts";
 import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "./upstream-request.ts";
 
 export interface UpstreamOptions {
   readonly tls?: UpstreamTls;
-  /** What it can compress to, the dearest first; all of gzip, br and zstd when left out. */
+  /** Its codings, preferred first; by default gzip, br and zstd. */
   readonly encodings?: readonly Encoding[];
 }
 
-/** A stand-in for Statsig's CDN on a free loopback port: right by default, wrong on request. */
+/** A fake of Statsig's CDN on a free loopback port: correct by default, faulty on demand. */
 export class Upstream implements AsyncDisposable {
-  readonly #shelf = new SpecShelf();
+  readonly #specs = new PublishedSpecs();
   readonly #listener: UpstreamListener;
   readonly #scheme: string;
   #faults: { fault: Fault; scope: FaultScope; left: number }[] = [];
@@ -21,7 +21,7 @@ export class Upstream implements AsyncDisposable {
   #maxInFlight = 0;
 
   constructor({ tls, encodings }: UpstreamOptions) {
-    if (encodings !== undefined) this.#shelf.encodings = encodings;
+    if (encodings !== undefined) this.#specs.encodings = encodings;
     this.#scheme = tls === undefined ? "http" : "https";
     this.#listener = new UpstreamListener(tls, (exchange) => void this.#serve(exchange));
   }
@@ -34,7 +34,7 @@ export class Upstream implements AsyncDisposable {
     return this.#requests;
   }
 
-  /** The most requests that were being answered at one moment. */
+  /** The largest number of requests in flight so far. */
   get maxInFlight(): number {
     return this.#maxInFlight;
   }
@@ -43,24 +43,24 @@ export class Upstream implements AsyncDisposable {
     return new Set(this.#requests.map(({ clientPort }) => clientPort)).size;
   }
 
-  /** Takes the lcut from the payload's `time` unless told. */
+  /** Uses the payload's `time` as the lcut by default. */
   publish(sdkKey: string, version: ApiVersion, payload: object | string, lcut?: number): void {
     const text = typeof payload === "string" ? payload : JSON.stringify(payload);
     const time = typeof payload === "object" && "time" in payload ? Number(payload.time) : 0;
-    this.#shelf.put(`${version} ${sdkKey}`, Buffer.from(text), lcut ?? time);
+    this.#specs.put(`${version} ${sdkKey}`, Buffer.from(text), lcut ?? time);
   }
 
-  /** Bytes of a `statsig-br` body, for those who ask for protobuf. */
+  /** Publishes a `statsig-br` body, for requests that support protobuf. */
   publishProto(sdkKey: string, bytes: Uint8Array, lcut: number): void {
-    this.#shelf.put(`proto ${sdkKey}`, bytes, lcut);
+    this.#specs.put(`proto ${sdkKey}`, bytes, lcut);
   }
 
-  /** From now on the key is unknown: 401. */
+  /** Makes the key unknown: 401. */
   forget(sdkKey: string): void {
-    this.#shelf.forget(sdkKey);
+    this.#specs.forget(sdkKey);
   }
 
-  /** The fault set last, among those whose scope fits, is the one that happens. Returns its undoing. */
+  /** Adds a fault. If several match, the latest applies. Returns a function that removes it. */
   misbehave(fault: Fault, scope: FaultScope = {}): () => void {
     const entry = { fault, scope, left: scope.times ?? Number.POSITIVE_INFINITY };
     this.#faults.unshift(entry);
@@ -73,7 +73,7 @@ export class Upstream implements AsyncDisposable {
     this.#faults = [];
   }
 
-  /** Requests seen for a path, or for all paths that a pattern matches. */
+  /** Returns the number of requests for a path, or for all paths that match a pattern. */
   count(path: string | RegExp): number {
     return this.#requests.filter((request) =>
       typeof path === "string" ? request.path === path : path.test(request.path),
@@ -85,7 +85,7 @@ export class Upstream implements AsyncDisposable {
     this.#maxInFlight = this.#inFlight;
   }
 
-  /** Refuses connections from now on and destroys those that are open. */
+  /** Refuses new connections and destroys the open ones. */
   async stop(): Promise<void> {
     await this.#listener.close();
   }
@@ -108,7 +108,7 @@ export class Upstream implements AsyncDisposable {
     response.on("error", () => undefined);
     const { fault, scope } = this.#takeFault(request);
     if (scope.delayMs !== undefined) await sleep(scope.delayMs);
-    // A connection that the client or stop() closed meanwhile is an expected end.
+    // The client or stop() may have closed the connection meanwhile.
     await send(exchange, this.#right(request), fault).catch(() => hangUp("close"));
   }
 
@@ -120,7 +120,7 @@ export class Upstream implements AsyncDisposable {
   }
 
   #right(request: UpstreamRequest): Answer {
-    const specs = this.#shelf.answer(request);
+    const specs = this.#specs.answer(request);
     if (specs !== undefined) return specs;
     if (request.path.endsWith("/log_event"))
       return { ...jsonAnswer({ success: true, message: null }), status: 202 };
@@ -135,13 +135,13 @@ export async function startUpstream(options: UpstreamOptions = {}): Promise<Upst
   return upstream;
 }
 
-/** Every answer with this status. */
+/** Responds with this status. */
 export const status = (code: number, body = "", headers: Readonly<Record<string, string>> = {}): Fault => ({
   kind: "edit",
   edit: () => answer(code, body, headers),
 });
 
-/** The right answer's headers around other bytes: garbage, another key's specs, half a document. */
+/** The headers of the correct response with other bytes: garbage, another key's specs, or half a document. */
 export const body = (bytes: string | Uint8Array, headers: Readonly<Record<string, string>> = {}): Fault => ({
   kind: "edit",
   edit: () => answer(200, bytes, { "content-type": "application/json", ...headers }),

@@ -1,5 +1,5 @@
 import { brotliCompressSync, constants, gzipSync, zstdCompressSync } from "node:zlib";
-import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "../upstream/upstream-request.ts";
+import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "./upstream-request.ts";
 
 export type ApiVersion = "v1" | "v2";
 export type Encoding = "gzip" | "br" | "zstd";
@@ -23,9 +23,9 @@ const offered = (request: UpstreamRequest): string[] =>
     .split(",")
     .map((coding) => coding.trim().split(";")[0] ?? "");
 
-/** What the upstream knows, per SDK key, version and format, and how it answers when nothing is wrong. */
-export class SpecShelf {
-  /** What the upstream is able to compress to, the dearest first. */
+/** The specs of the upstream by SDK key, version and format, and its correct responses. */
+export class PublishedSpecs {
+  /** The codings of the upstream, preferred first. */
   encodings: readonly Encoding[] = ["zstd", "br", "gzip"];
   readonly #published = new Map<string, Published>();
 
@@ -37,7 +37,7 @@ export class SpecShelf {
     for (const slot of ["v1", "v2", "proto"]) this.#published.delete(`${slot} ${sdkKey}`);
   }
 
-  /** The answer of Statsig's CDN; undefined for a path that is not a spec path. */
+  /** Responds as Statsig's CDN; returns undefined for other paths than those of specs. */
   answer(request: UpstreamRequest): Answer | undefined {
     const [, version, keyInPath] = specsPath.exec(request.path) ?? [];
     if (version === undefined) return undefined;
