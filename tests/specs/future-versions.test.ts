@@ -38,9 +38,7 @@ async function isNeverServed(
   {
     await using relay = await startRelayProcess({ ...options, upstream });
     expect((await ask(relay, KEY)).status).toBe(503);
-    expect(relay.output()).toMatch(
-      /backup entry unusable, not served.*(in the future|24 h ahead)/,
-    );
+    expect(relay.output()).toMatch(/backup entry unusable, not served.*(in the future|24 h ahead)/);
     await upstream.restart();
     await eventually(async () => expect(textOf(await ask(relay, KEY))).toBe(key.v2), { withinMs: 10_000 });
     const newer = publishKey(upstream, KEY, 1);
