@@ -77,7 +77,7 @@ function sdkKeyOf(url: string, headers: Headers): SdkKey | undefined {
 }
 
 /** One HTTP request that was answered. */
-export interface HttpEvent {
+interface HttpEvent {
   readonly kind: "http_request";
   readonly method: string;
   /** From the route table, never from the request. */

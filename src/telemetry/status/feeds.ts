@@ -54,30 +54,30 @@ function checkFeed(feed: Feed, held: HeldFeed | undefined, readings: FeedReading
     clock.elapsed() - (confirmedAgoMs ?? Number.POSITIVE_INFINITY) > (polls?.lastErrorElapsed ?? 0);
   const failingSince = isConfirmedSince ? undefined : polls?.failingSince;
   const isFailing = failingSince !== undefined;
-  const finding = { feed, held, polls, failingSince };
-  if (held === undefined) return { ...finding, state: isFailing ? "failing" : "never_polled" };
+  const health = { feed, held, polls, failingSince };
+  if (held === undefined) return { ...health, state: isFailing ? "failing" : "never_polled" };
   if (confirmedAgoMs === undefined) {
     // It is from a backup, and neither a poll nor an upstream relay has said how old it is.
-    return { ...finding, state: polls?.lastPoll === undefined ? "never_polled" : "stale" };
+    return { ...health, state: polls?.lastPoll === undefined ? "never_polled" : "stale" };
   }
-  if (confirmedAgoMs > staleAfterMs) return { ...finding, state: "stale" };
-  return { ...finding, state: isFailing ? "failing" : "fresh" };
+  if (confirmedAgoMs > staleAfterMs) return { ...health, state: "stale" };
+  return { ...health, state: isFailing ? "failing" : "fresh" };
 }
 
 /** Returns at most 1,000 feeds, those that need attention first. */
-export function formatFeeds(findings: readonly FeedHealth[], readings: FeedReadings): readonly FeedStatus[] {
-  return sortByUrgency(findings, readings).map((finding) => formatFeed(finding, readings));
+export function formatFeeds(feeds: readonly FeedHealth[], readings: FeedReadings): readonly FeedStatus[] {
+  return sortByUrgency(feeds, readings).map((health) => formatFeed(health, readings));
 }
 
-function sortByUrgency(findings: readonly FeedHealth[], { rates }: FeedReadings): readonly FeedHealth[] {
-  const knowsRates = findings.length <= MAX_RANKED_BY_REQUESTS;
-  const ranked = findings.map((finding) => {
-    const { feed, held, state } = finding;
+function sortByUrgency(feeds: readonly FeedHealth[], { rates }: FeedReadings): readonly FeedHealth[] {
+  const knowsRates = feeds.length <= MAX_RANKED_BY_REQUESTS;
+  const ranked = feeds.map((health) => {
+    const { feed, held, state } = health;
     const rate = knowsRates ? (rates.find(maskSdkKey(feed.sdkKey), toPathTag(feed)) ?? 0) : 0;
-    return { finding, urgency: URGENCY[state], streams: held?.followers ?? 0, rate };
+    return { health, urgency: URGENCY[state], streams: held?.followers ?? 0, rate };
   });
   ranked.sort((a, b) => a.urgency - b.urgency || b.streams - a.streams || b.rate - a.rate);
-  return ranked.slice(0, MAX_SHOWN).map(({ finding }) => finding);
+  return ranked.slice(0, MAX_SHOWN).map(({ health }) => health);
 }
 
 function formatFeed(

@@ -42,16 +42,16 @@ const MAX_NAMED = 5;
  * since SDKs of one kind request one feed.
  */
 export function findUpstream(
-  findings: readonly FeedHealth[],
+  feeds: readonly FeedHealth[],
   polls: UpstreamPolls,
-  isCountable: (finding: FeedHealth) => boolean,
+  isCountable: (health: FeedHealth) => boolean,
 ): UpstreamHealth {
-  const counted = findings.filter(isCountable);
+  const counted = feeds.filter(isCountable);
   return {
     ...summarize(counted, polls),
     unauthorized: counted.filter(isUnauthorized),
     others: summarize(
-      counted.filter((finding) => !isUnauthorized(finding)),
+      counted.filter((health) => !isUnauthorized(health)),
       polls,
     ),
   };
@@ -111,9 +111,9 @@ export function formatUpstream(
   };
 }
 
-export function countByState(findings: readonly FeedHealth[]): Record<FeedState, number> {
+export function countByState(feeds: readonly FeedHealth[]): Record<FeedState, number> {
   const counts = { fresh: 0, failing: 0, stale: 0, never_polled: 0 };
-  for (const { state } of findings) counts[state]++;
+  for (const { state } of feeds) counts[state]++;
   return counts;
 }
 
@@ -127,15 +127,15 @@ export function* upstreamProblems({ unauthorized, others }: UpstreamHealth): Ite
 }
 
 function* keyProblems(
-  findings: readonly FeedHealth[],
+  feeds: readonly FeedHealth[],
   describe: (keys: string) => string,
 ): Iterable<Problem> {
-  const keys = [...new Set(findings.map(({ feed }) => maskSdkKey(feed.sdkKey)))];
+  const keys = [...new Set(feeds.map(({ feed }) => maskSdkKey(feed.sdkKey)))];
   if (keys.length === 0) return;
   const names = keys.slice(0, MAX_NAMED).join(", ") + (keys.length > MAX_NAMED ? ", ..." : "");
   const text = describe(keys.length === 1 ? `SDK key ${names}` : `${keys.length} SDK keys (${names})`);
-  const since = toIsoOrNull(earliest(findings.map(({ failingSince }) => failingSince)));
-  const detail = findings[0]?.polls?.lastError?.detail ?? null;
+  const since = toIsoOrNull(earliest(feeds.map(({ failingSince }) => failingSince)));
+  const detail = feeds[0]?.polls?.lastError?.detail ?? null;
   yield { kind: "keys_unauthorized", severity: "warning", text, since, detail };
 }
 
