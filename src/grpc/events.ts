@@ -1,6 +1,6 @@
 import type { Feed } from "../specs/feed.ts";
 
-/** What happens to RPCs. */
+/** Events of RPCs, for logs and metrics. */
 export type RpcEvent =
   | { readonly kind: "stream_opened"; readonly feed: Feed; readonly openStreams: number }
   | {
@@ -12,16 +12,16 @@ export type RpcEvent =
   | { readonly kind: "stream_closed"; readonly feed: Feed; readonly openStreams: number }
   | {
       readonly kind: "stream_refused";
-      /** As in `permission_denied`. */
+      /** The name of a gRPC status, such as `permission_denied`. */
       readonly code: string;
-      /** As many streams are open as may be. */
+      /** Whether the limit of open streams was the reason. */
       readonly isFull: boolean;
     }
   | {
       readonly kind: "rpc_answered";
-      /** Undefined where nothing is held of what was asked for. */
+      /** Undefined if the call failed. */
       readonly feed: Feed | undefined;
-      /** `ok`, or as in `permission_denied`. */
+      /** `ok`, or the name of another gRPC status. */
       readonly code: string;
       readonly tookMs: number;
     };

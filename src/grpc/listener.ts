@@ -1,34 +1,29 @@
 import type http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import {
-  createHttp2Server,
-  type Http2Limits,
-  type LimitedServer,
-  listening,
-} from "../server/http2-server.ts";
+import { createHttp2Server, type Http2Limits, type LimitedServer, listen } from "../server/http2-server.ts";
 import { LASTING_STREAM } from "../server/http2-streams.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
-import { CONNECT_OPTIONS, type RpcRoutes, shuttingDown } from "./routes.ts";
+import { CONNECT_OPTIONS, type RpcRoutes, shutdownError } from "./routes.ts";
 import { useSharedFrames } from "./shared-frames.ts";
 import type { SpecService } from "./spec-service.ts";
 
 interface GrpcListenerOptions {
   readonly bindAddress: string;
-  /** 0 for any free port. */
+  /** 0 picks a free port. */
   readonly port: number;
   /** Undefined for plaintext. */
   readonly tls: ServerTls | undefined;
   readonly limits: Http2Limits;
-  /** Of a connection without any stream; SDKs hold one open all the time. */
+  /** How long a connection may have no open stream. SDKs hold one open all the time. */
   readonly idleTimeoutMs: number;
   readonly emitLimit: EmitLimitEvent;
   readonly routes: RpcRoutes;
   readonly specService: SpecService;
 }
 
-/** gRPC, gRPC-Web and Connect over HTTP/2. */
+/** Serves gRPC, gRPC-Web and Connect over HTTP/2. */
 export class GrpcListener {
   readonly #limited: LimitedServer;
   readonly #shutdown = new AbortController();
@@ -55,10 +50,10 @@ export class GrpcListener {
     this.#limited.server.on("session", (session: http2.ServerHttp2Session) => this.#countStreams(session));
   }
 
-  /** Rejects with the system's error where the port can't be had. */
+  /** Rejects with the system error if the port cannot be opened. */
   static async listen(options: GrpcListenerOptions): Promise<GrpcListener> {
     const listener = new GrpcListener(options);
-    await listening(listener.#limited.server as Server, options.port, options.bindAddress);
+    await listen(listener.#limited.server as Server, options.port, options.bindAddress);
     return listener;
   }
 
@@ -71,12 +66,12 @@ export class GrpcListener {
   }
 
   /**
-   * Takes no more connections, ends streams with UNAVAILABLE, so that clients go elsewhere, and waits for
-   * calls in flight.
+   * Stops accepting connections, and ends streams with UNAVAILABLE so that clients go to another replica. Resolves when no
+   * call is in flight.
    */
   async close(): Promise<void> {
     this.#limited.server.close();
-    this.#shutdown.abort(shuttingDown());
+    this.#shutdown.abort(shutdownError());
     this.#limited.requests.resetAll();
     if (this.#openStreams > 0) await this.#idle.promise;
     await this.#limited.connections.flushed();
@@ -89,7 +84,7 @@ export class GrpcListener {
     this.#limited.connections.cutAll();
   }
 
-  /** A stream of broken frames may never close; it ends with its connection at the latest. */
+  /** A stream with malformed frames may never close. It is counted out at the latest when its connection closes. */
   #countStreams(session: http2.ServerHttp2Session): void {
     const open = new Set<http2.ServerHttp2Stream>();
     const ended = (streams: Iterable<http2.ServerHttp2Stream>) => {

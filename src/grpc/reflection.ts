@@ -7,15 +7,17 @@ import {
   ServerReflection as ServerReflectionAlpha,
 } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 
-type Question = ServerReflectionRequest["messageRequest"] | AlphaRequest["messageRequest"];
+type ReflectionRequest = ServerReflectionRequest["messageRequest"] | AlphaRequest["messageRequest"];
 
-/** Mounts server reflection of the given services, by which grpcurl and its like need no proto files. */
+/** Mounts server reflection of the given services, so that grpcurl and other tools need no .proto files. */
 export function reflectionRoutes(router: ConnectRouter, described: readonly DescService[]): void {
   const services = [...described, ServerReflection, ServerReflectionAlpha];
   const registry = createRegistry(...services.map((service) => service.file));
-  async function* serverReflectionInfo<R extends { messageRequest: Question }>(requests: AsyncIterable<R>) {
+  async function* serverReflectionInfo<R extends { messageRequest: ReflectionRequest }>(
+    requests: AsyncIterable<R>,
+  ) {
     for await (const originalRequest of requests) {
-      const messageResponse = answer(originalRequest.messageRequest, registry, services);
+      const messageResponse = respond(originalRequest.messageRequest, registry, services);
       yield { originalRequest, messageResponse };
     }
   }
@@ -23,16 +25,16 @@ export function reflectionRoutes(router: ConnectRouter, described: readonly Desc
   router.service(ServerReflectionAlpha, { serverReflectionInfo });
 }
 
-function answer(question: Question, registry: Registry, services: readonly DescService[]) {
-  switch (question.case) {
+function respond(request: ReflectionRequest, registry: Registry, services: readonly DescService[]) {
+  switch (request.case) {
     case "listServices":
       return listServices(services);
     case "fileByFilename":
-      return describeFile(findFile(registry, question.value), question.value);
+      return describeFile(findFile(registry, request.value), request.value);
     case "fileContainingSymbol":
-      return describeFile(findSymbol(registry, question.value), question.value);
+      return describeFile(findSymbol(registry, request.value), request.value);
     default:
-      return errorResponse(Code.NotFound, "no extensions here");
+      return errorResponse(Code.NotFound, "extensions are not supported");
   }
 }
 
@@ -52,8 +54,8 @@ function findSymbol(registry: Registry, symbol: string): DescFile | undefined {
   return (registry.get(symbol) ?? registry.get(parent))?.file;
 }
 
-function describeFile(file: DescFile | undefined, asked: string) {
-  if (file === undefined) return errorResponse(Code.NotFound, `not found: ${asked.slice(0, 200)}`);
+function describeFile(file: DescFile | undefined, name: string) {
+  if (file === undefined) return errorResponse(Code.NotFound, `not found: ${name.slice(0, 200)}`);
   const files = [file, ...file.dependencies];
   const fileDescriptorProto = files.map(({ proto }) => toBinary(FileDescriptorProtoSchema, proto));
   return { case: "fileDescriptorResponse" as const, value: { fileDescriptorProto } };

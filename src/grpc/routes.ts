@@ -22,34 +22,34 @@ import { reflectionRoutes } from "./reflection.ts";
 import type { SpecService } from "./spec-service.ts";
 import type { SpecItem } from "./spec-stream.ts";
 
-/** Mounts every RPC of the relay, the same on every port. */
+/** Mounts every RPC of the relay. The RPCs are the same on every port. */
 export type RpcRoutes = (router: ConnectRouter) => void;
 
 interface RpcRoutesOptions {
   readonly specService: SpecService;
-  /** What `grpc.health.v1` answers. */
+  /** The result of `grpc.health.v1` checks. */
   readonly isServing: () => boolean;
 }
 
 export function rpcRoutes({ specService, isServing }: RpcRoutesOptions): RpcRoutes {
   return (router) => {
-    router.service(StatsigForwardProxy, specMessages(specService));
+    router.service(StatsigForwardProxy, messageService(specService));
     router.service(Health, healthService(isServing));
     reflectionRoutes(router, [StatsigForwardProxy, Health]);
   };
 }
 
-/** The status with which calls end on shutdown: clients go to another replica. */
-export function shuttingDown(): ConnectError {
+/** Returns the error that ends calls on shutdown. Clients then go to another replica. */
+export function shutdownError(): ConnectError {
   return new ConnectError("The relay is shutting down", Code.Unavailable);
 }
 
-/** Requests hold an SDK key and a number. */
+/** The largest request message. Requests hold an SDK key and a number. */
 export const MAX_REQUEST_BYTES = 64 * 1024;
 
 /**
- * For every port. Answers are never compressed for a single client, since that takes seconds of CPU for a
- * large config spec; compressed requests are still read.
+ * The Connect options of every port. Responses are never compressed, since compressing a large config spec for each client
+ * would take seconds of CPU. Compressed requests are read.
  */
 export const CONNECT_OPTIONS = {
   readMaxBytes: MAX_REQUEST_BYTES,
@@ -59,7 +59,7 @@ export const CONNECT_OPTIONS = {
 
 const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
 
-/** The standard health service; `Watch` is left to answer UNIMPLEMENTED, as the protocol allows. */
+/** The standard health service. `Watch` is UNIMPLEMENTED, which the protocol allows. */
 function healthService(isServing: () => boolean): Pick<ServiceImpl<typeof Health>, "check"> {
   const known = new Set(["", StatsigForwardProxy.typeName]);
   return {
@@ -70,29 +70,29 @@ function healthService(isServing: () => boolean): Pick<ServiceImpl<typeof Health
   };
 }
 
-/** The service's answers as messages, which any protocol can carry. */
-function specMessages(service: SpecService): ServiceImpl<typeof StatsigForwardProxy> {
+/** Wraps the service for protocols that are served by Connect: its responses are protobuf messages. */
+function messageService(service: SpecService): ServiceImpl<typeof StatsigForwardProxy> {
   return {
-    getConfigSpec: async (request, context) => messageOf(await service.answer(request, context)),
+    getConfigSpec: async (request, context) => toMessage(await service.getConfigSpec(request, context)),
     async *streamConfigSpec(request, context) {
-      for await (const item of service.stream(request, context)) yield messageOf(item);
+      for await (const item of service.streamConfigSpec(request, context)) yield toMessage(item);
     },
   };
 }
 
-/** The text of a snapshot is decoded once, and gone with it. */
-const specMessageOf = new WeakMap<Snapshot, ConfigSpecResponse>();
+/** The text of each snapshot is decoded once, and released with it. */
+const messageBySnapshot = new WeakMap<Snapshot, ConfigSpecResponse>();
 
-function messageOf(item: SpecItem): ConfigSpecResponse {
+function toMessage(item: SpecItem): ConfigSpecResponse {
   if (item.kind === "no_update") {
     return create(ConfigSpecResponseSchema, { spec: NO_UPDATE_JSON, lastUpdated: BigInt(item.lcut) });
   }
   const { snapshot } = item;
-  let message = specMessageOf.get(snapshot);
+  let message = messageBySnapshot.get(snapshot);
   if (message === undefined) {
     const spec = new TextDecoder().decode(snapshot.bytes);
     message = create(ConfigSpecResponseSchema, { spec, lastUpdated: BigInt(snapshot.lcut) });
-    specMessageOf.set(snapshot, message);
+    messageBySnapshot.set(snapshot, message);
   }
   return message;
 }

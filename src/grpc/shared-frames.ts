@@ -38,14 +38,14 @@ import { MAX_REQUEST_BYTES } from "./routes.ts";
 import type { SpecService } from "./spec-service.ts";
 import type { SpecItem } from "./spec-stream.ts";
 
-const MAX_TIMER_MS = 0x7fffffff;
+const MAX_TIMEOUT_MS = 0x7fffffff;
 
-type Items = (request: ConfigSpecRequest, context: HandlerContext) => AsyncIterable<SpecItem>;
+type ItemSource = (request: ConfigSpecRequest, context: HandlerContext) => AsyncIterable<SpecItem>;
 
 /**
- * Lets plain gRPC share one frame among all clients of a snapshot, where connect would encode and copy a
- * message for each: a fifth of the CPU and memory for 500 streams and 1 MB. Compressed requests, gRPC-Web
- * and Connect stay with connect.
+ * Replaces the handlers of plain gRPC with ones that share one frame among all clients of a snapshot. Connect would encode
+ * and copy a message for each: for 500 streams of 1 MB, five times the CPU and memory. Compressed requests, gRPC-Web and
+ * Connect stay with Connect.
  */
 export function useSharedFrames(
   router: ConnectRouter,
@@ -53,13 +53,14 @@ export function useSharedFrames(
   shutdownSignal: AbortSignal,
 ): void {
   const { getConfigSpec, streamConfigSpec } = StatsigForwardProxy.method;
-  const items = new Map<string, Items>([
-    [streamConfigSpec.name, (request, context) => service.stream(request, context)],
-    [getConfigSpec.name, (request, context) => once(service.answer(request, context))],
+  const sources = new Map<string, ItemSource>([
+    [streamConfigSpec.name, (request, context) => service.streamConfigSpec(request, context)],
+    [getConfigSpec.name, (request, context) => once(service.getConfigSpec(request, context))],
   ]);
   for (const [index, handler] of router.handlers.entries()) {
-    const itemsOf = handler.service === StatsigForwardProxy ? items.get(handler.method.name) : undefined;
-    if (itemsOf !== undefined) router.handlers[index] = framed(handler, itemsOf, shutdownSignal);
+    const readItems = handler.service === StatsigForwardProxy ? sources.get(handler.method.name) : undefined;
+    if (readItems !== undefined)
+      router.handlers[index] = withSharedFrames(handler, readItems, shutdownSignal);
   }
 }
 
@@ -67,21 +68,25 @@ async function* once<T>(value: Promise<T>): AsyncGenerator<T> {
   yield await value;
 }
 
-function framed(original: UniversalHandler, itemsOf: Items, shutdownSignal: AbortSignal): UniversalHandler {
+function withSharedFrames(
+  original: UniversalHandler,
+  readItems: ItemSource,
+  shutdownSignal: AbortSignal,
+): UniversalHandler {
   const { name: _, length: __, ...properties } = original;
   const handler = async (request: UniversalServerRequest) => {
     if (!isPlainGrpc(request)) return original(request);
     const timeout = parseTimeout(request.header.get(headerTimeout), Number.MAX_SAFE_INTEGER);
-    const context = contextOf(original, request, timeout.timeoutMs, shutdownSignal);
-    const frames = pipe(
-      answer(request, context, timeout.error, itemsOf),
+    const context = createContext(original, request, timeout.timeoutMs, shutdownSignal);
+    const stream = pipe(
+      encodeFrames(request, context, timeout.error, readItems),
       transformCatchFinally<Uint8Array>((error) => {
         context.abort(error);
-        if (error !== undefined) setTrailerStatus(context.responseTrailer, statusOf(error));
+        if (error !== undefined) setTrailerStatus(context.responseTrailer, toStatus(error));
       }),
       { propagateDownStreamError: true },
     );
-    const body = await untilFirst(frames);
+    const body = await untilFirst(stream);
     return { ...uResponseOk, body, header: context.responseHeader, trailer: context.responseTrailer };
   };
   return Object.assign(handler, properties);
@@ -95,7 +100,7 @@ function isPlainGrpc({ header, method }: UniversalServerRequest): boolean {
   );
 }
 
-function contextOf(
+function createContext(
   { service, method }: UniversalHandler,
   request: UniversalServerRequest,
   timeoutMs: number | undefined,
@@ -110,26 +115,26 @@ function contextOf(
     requestHeader: request.header,
     requestSignal: request.signal,
     shutdownSignal,
-    // A longer timer fires at once; nobody waits for one of 24 days.
-    ...(timeoutMs !== undefined && timeoutMs <= MAX_TIMER_MS && { timeoutMs }),
+    // A longer timer would fire at once. No caller waits for 24 days.
+    ...(timeoutMs !== undefined && timeoutMs <= MAX_TIMEOUT_MS && { timeoutMs }),
     responseHeader: { [headerContentType]: contentTypeProto },
     responseTrailer: { [headerGrpcStatus]: grpcStatusOk },
     ...(request.contextValues && { contextValues: request.contextValues }),
   });
 }
 
-async function* answer(
+async function* encodeFrames(
   request: UniversalServerRequest,
   context: HandlerContext,
   timeoutError: ConnectError | undefined,
-  itemsOf: Items,
+  readItems: ItemSource,
 ): AsyncGenerator<Uint8Array> {
   if (timeoutError !== undefined) throw timeoutError;
   const message = await readMessage(request);
-  for await (const item of itemsOf(message, context)) yield* frameSlices(item);
+  for await (const item of readItems(message, context)) yield* frameSlices(item);
 }
 
-/** Reads to the end of the request: to leave off earlier would reset the stream. */
+/** Reads the request to its end, since stopping earlier would reset the stream. */
 async function readMessage(request: UniversalServerRequest): Promise<ConfigSpecRequest> {
   assertByteStreamRequest(request);
   const messages: Uint8Array[] = [];
@@ -139,34 +144,34 @@ async function readMessage(request: UniversalServerRequest): Promise<ConfigSpecR
   }
   const [message] = messages;
   if (message === undefined || messages.length > 1) {
-    throw new ConnectError("the request must have one message", Code.Unimplemented);
+    throw new ConnectError("the request must have exactly one message", Code.Unimplemented);
   }
   try {
     return fromBinary(ConfigSpecRequestSchema, message);
   } catch {
-    throw new ConnectError("the message is no ConfigSpecRequest", Code.InvalidArgument);
+    throw new ConnectError("the message is not a valid ConfigSpecRequest", Code.InvalidArgument);
   }
 }
 
-function statusOf(error: unknown): ConnectError {
+function toStatus(error: unknown): ConnectError {
   return error instanceof ConnectError ? error : new ConnectError("internal error", Code.Internal);
 }
 
 const { spec, lastUpdated } = ConfigSpecResponseSchema.field;
 
-/** One flag byte (0: not compressed) and the length, big endian. */
+/** One flag byte, 0 for not compressed, and the big-endian length. */
 const FRAME_HEADER_BYTES = 5;
 
 /**
- * A slow client holds back one slice, not a copy of the frame. Larger ones, beyond HTTP/2's default window, make
- * Bun's node:http2 stall for seconds; smaller ones cost CPU.
+ * A slow client holds back one slice, not a copy of the frame. Larger slices, beyond HTTP/2's default window, make Bun's
+ * node:http2 stall for seconds; smaller ones cost CPU.
  */
 const SLICE_BYTES = 64 * 1024;
 
-/** One frame for all clients of a snapshot; gone with it. */
-const frameOf = new WeakMap<Snapshot, Uint8Array>();
+/** One frame for all clients of a snapshot, released with it. */
+const frameBySnapshot = new WeakMap<Snapshot, Uint8Array>();
 
-/** A gRPC message frame that holds a `ConfigSpecResponse`, in slices of shared memory. */
+/** Yields a gRPC frame with a `ConfigSpecResponse`, in slices of shared memory. */
 function* frameSlices(item: SpecItem): Generator<Uint8Array, void, undefined> {
   const frame = item.kind === "spec" ? specFrame(item.snapshot) : encodeFrame(NO_UPDATE_BYTES, item.lcut);
   for (let at = 0; at < frame.length; at += SLICE_BYTES) yield frame.subarray(at, at + SLICE_BYTES);
@@ -175,15 +180,15 @@ function* frameSlices(item: SpecItem): Generator<Uint8Array, void, undefined> {
 const NO_UPDATE_BYTES = new TextEncoder().encode(NO_UPDATE_JSON);
 
 function specFrame(snapshot: Snapshot): Uint8Array {
-  let frame = frameOf.get(snapshot);
+  let frame = frameBySnapshot.get(snapshot);
   if (frame === undefined) {
     frame = encodeFrame(snapshot.bytes, snapshot.lcut);
-    frameOf.set(snapshot, frame);
+    frameBySnapshot.set(snapshot, frame);
   }
   return frame;
 }
 
-/** The message is written by hand, since the text is held as the bytes that go on the wire. */
+/** Encodes the message by hand, since the text is held as the bytes that go on the wire. */
 function encodeFrame(text: Uint8Array, lcut: number): Uint8Array {
   const writer = new BinaryWriter();
   writer.tag(spec.number, WireType.LengthDelimited).bytes(text);

@@ -15,19 +15,19 @@ import type { StreamLimit } from "./stream-limit.ts";
 
 interface SpecServiceOptions {
   readonly query: SpecQuery;
-  readonly admission: StreamLimit;
+  readonly streamLimit: StreamLimit;
   readonly inFlight: InFlight;
   readonly clock: Clock;
   /** Sent as `x-sfp-hostname`. */
   readonly hostname: string;
   readonly emit: EmitRpcEvent;
-  /** Called with errors that nobody expected; their calls end with INTERNAL. */
+  /** Called with unexpected errors. Their calls end with INTERNAL. */
   readonly onFault: (error: unknown) => void;
 }
 
 /**
- * What the `StatsigForwardProxy` service answers (WIRE 3), before it is put into messages or frames. Throws
- * ConnectErrors.
+ * The `StatsigForwardProxy` service (docs/protocol.md, gRPC), before its results are encoded as messages or frames. Methods
+ * throw ConnectErrors.
  */
 export class SpecService {
   readonly #options: SpecServiceOptions;
@@ -36,16 +36,16 @@ export class SpecService {
     this.#options = options;
   }
 
-  async answer(request: ConfigSpecRequest, context: HandlerContext): Promise<SpecItem> {
+  async getConfigSpec(request: ConfigSpecRequest, context: HandlerContext): Promise<SpecItem> {
     try {
-      return await this.#answer(request, context);
+      return await this.#get(request, context);
     } catch (error) {
       this.#reportFault(error, context);
       throw error;
     }
   }
 
-  async *stream(request: ConfigSpecRequest, context: HandlerContext): AsyncGenerator<SpecItem> {
+  async *streamConfigSpec(request: ConfigSpecRequest, context: HandlerContext): AsyncGenerator<SpecItem> {
     try {
       yield* this.#stream(request, context);
     } catch (error) {
@@ -54,41 +54,41 @@ export class SpecService {
     }
   }
 
-  async #answer(request: ConfigSpecRequest, context: HandlerContext): Promise<SpecItem> {
+  async #get(request: ConfigSpecRequest, context: HandlerContext): Promise<SpecItem> {
     const startedAt = performance.now();
-    const answered = (code: string, feed?: Feed) =>
+    const completed = (code: string, feed?: Feed) =>
       this.#options.emit({ kind: "rpc_answered", feed, code, tookMs: performance.now() - startedAt });
     try {
-      const held = await unlessGivenUp(this.#find(request, context), context.signal);
+      const held = await untilCancelled(this.#find(request, context), context.signal);
       const { snapshot, feed } = held;
-      tellOrigin(held, context);
-      answered("ok", feed);
-      if (isNewsTo(sinceTimeOf(request), snapshot)) return { kind: "spec", snapshot };
+      setOriginHeaders(held, context);
+      completed("ok", feed);
+      if (isNewsTo(readSinceTime(request), snapshot)) return { kind: "spec", snapshot };
       return { kind: "no_update", lcut: snapshot.lcut };
     } catch (error) {
-      answered(codeOf(error));
+      completed(toCodeName(error));
       throw error;
     }
   }
 
   async *#stream(request: ConfigSpecRequest, context: HandlerContext): AsyncGenerator<SpecItem> {
-    const { admission, clock, emit } = this.#options;
-    const leave = admission.enter();
-    if (leave === undefined) {
+    const { streamLimit, clock, emit } = this.#options;
+    const close = streamLimit.enter();
+    if (close === undefined) {
       emit({ kind: "stream_refused", code: codeToString(Code.ResourceExhausted), isFull: true });
       throw new ConnectError("Max concurrent streams reached", Code.ResourceExhausted);
     }
-    // Also where the client resets a stream that it does not read: the generator is then never resumed.
-    context.signal.addEventListener("abort", leave, { once: true });
+    // Also runs if the client resets a stream without reading it: the generator is then never resumed.
+    context.signal.addEventListener("abort", close, { once: true });
     try {
       const held = await this.#findForStream(request, context);
-      for await (const item of followSpecs(held, sinceTimeOf(request), clock, context.signal)) {
-        emit({ kind: "stream_sent", feed: held.feed, item: item.kind, lcut: lcutOf(item) });
+      for await (const item of followSpecs(held, readSinceTime(request), clock, context.signal)) {
+        emit({ kind: "stream_sent", feed: held.feed, item: item.kind, lcut: getLcut(item) });
         yield item;
       }
       throw held.ended === "evicted" ? unavailable("SDK key was evicted") : unauthorized();
     } finally {
-      leave();
+      close();
     }
   }
 
@@ -97,70 +97,73 @@ export class SpecService {
   }
 
   async #findForStream(request: ConfigSpecRequest, context: HandlerContext): Promise<HeldFeed> {
-    const { admission, emit } = this.#options;
+    const { streamLimit, emit } = this.#options;
     try {
-      const held = await unlessGivenUp(this.#find(request, context), context.signal);
+      const held = await untilCancelled(this.#find(request, context), context.signal);
       context.signal.throwIfAborted();
       const { feed } = held;
-      tellOrigin(held, context);
-      emit({ kind: "stream_opened", feed, openStreams: admission.open });
-      const closed = () => emit({ kind: "stream_closed", feed, openStreams: admission.open });
+      setOriginHeaders(held, context);
+      emit({ kind: "stream_opened", feed, openStreams: streamLimit.open });
+      const closed = () => emit({ kind: "stream_closed", feed, openStreams: streamLimit.open });
       context.signal.addEventListener("abort", closed, { once: true });
       return held;
     } catch (error) {
-      emit({ kind: "stream_refused", code: codeOf(error), isFull: false });
+      emit({ kind: "stream_refused", code: toCodeName(error), isFull: false });
       throw error;
     }
   }
 
-  /** The feed that a request asks for. Throws the ConnectError that says why there is none. */
+  /** Resolves with the requested feed. Throws a ConnectError if it is not available. */
   async #find(request: ConfigSpecRequest, context: HandlerContext): Promise<HeldFeed> {
     context.responseHeader.set("x-sfp-hostname", this.#options.hostname);
-    using place = this.#options.inFlight.enter();
-    if (place === undefined) throw new ConnectError("Too many requests in flight", Code.ResourceExhausted);
+    using slot = this.#options.inFlight.enter();
+    if (slot === undefined) throw new ConnectError("Too many requests in flight", Code.ResourceExhausted);
     const sdkKey = parseSdkKey(request.sdkKey);
-    if (sdkKey === undefined) throw new ConnectError("sdkKey is no SDK key", Code.InvalidArgument);
+    if (sdkKey === undefined) throw new ConnectError("sdkKey is not a valid SDK key", Code.InvalidArgument);
     const version = request.version === ConfigSpecRequest_apiVersion.v2 ? "v2" : "v1";
     const { query } = this.#options;
     const held = query.held(sdkKey, version, "json");
     if (held !== undefined) return held;
-    const answer = await withTrace(context.requestHeader, () => query.ask(sdkKey, version, "json"));
-    switch (answer.kind) {
+    const found = await withTrace(context.requestHeader, () => query.ask(sdkKey, version, "json"));
+    switch (found.kind) {
       case "held":
-        return answer.held;
+        return found.held;
       case "unauthorized":
         throw unauthorized();
       case "unavailable":
-        throw unavailable("No config spec yet: upstream does not answer");
+        throw unavailable("No config spec available: upstream does not respond");
       case "throttled":
         throw new ConnectError("Too many unknown SDK keys", Code.ResourceExhausted);
     }
   }
 }
 
-/** Rejects once the caller's time is over or it went away. Shutdown lets what is underway finish. */
-async function unlessGivenUp<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const givenUp = Promise.withResolvers<never>();
-  const giveUp = () => {
+/**
+ * Settles as `work` does, but rejects when the call is cancelled or its deadline passes. A shutdown does not interrupt the
+ * work.
+ */
+async function untilCancelled<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const cancelled = Promise.withResolvers<never>();
+  const onAbort = () => {
     const error = ConnectError.from(signal.reason);
-    if (error.code !== Code.Unavailable) givenUp.reject(error);
+    if (error.code !== Code.Unavailable) cancelled.reject(error);
   };
-  signal.addEventListener("abort", giveUp, { once: true });
+  signal.addEventListener("abort", onAbort, { once: true });
   try {
-    return await Promise.race([work, givenUp.promise]);
+    return await Promise.race([work, cancelled.promise]);
   } finally {
-    signal.removeEventListener("abort", giveUp);
+    signal.removeEventListener("abort", onAbort);
   }
 }
 
-/** In headers: on a stream they are those of its start, and later messages have no place for newer ones. */
-function tellOrigin(held: HeldFeed, { responseHeader }: HandlerContext): void {
+/** Sets headers. On a stream they describe its first message, and later messages have no place for newer values. */
+function setOriginHeaders(held: HeldFeed, { responseHeader }: HandlerContext): void {
   const { source, confirmedAt } = toOrigin(held);
   responseHeader.set("x-sfp-source", source);
   if (confirmedAt !== undefined) responseHeader.set("x-sfp-confirmed-at", confirmedAt);
 }
 
-function codeOf(error: unknown): string {
+function toCodeName(error: unknown): string {
   return codeToString(ConnectError.from(error).code);
 }
 
@@ -172,10 +175,10 @@ function unavailable(message: string): ConnectError {
   return new ConnectError(message, Code.Unavailable);
 }
 
-function sinceTimeOf(request: ConfigSpecRequest): number {
+function readSinceTime(request: ConfigSpecRequest): number {
   return Number(request.sinceTime ?? 0n);
 }
 
-function lcutOf(item: SpecItem): number {
+function getLcut(item: SpecItem): number {
   return item.kind === "spec" ? item.snapshot.lcut : item.lcut;
 }

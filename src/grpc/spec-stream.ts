@@ -3,18 +3,18 @@ import type { Clock } from "../platform/clock.ts";
 import { isNewsTo, type Snapshot } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
 
-/** Without a new version for so long, a client is told that there is none (WIRE 3). */
+/** After this long without a new version, a stream sends a "no update" message (docs/protocol.md, Heartbeat). */
 export const HEARTBEAT_MS = 30_000;
 
-/** What a client is told. */
+/** A message to a client. */
 export type SpecItem =
   | { readonly kind: "spec"; readonly snapshot: Snapshot }
-  /** `lcut` is the one that was sent last, never a larger one: clients may take it for theirs (WIRE 3). */
+  /** `lcut` is the one sent last, never a larger one: clients may store it as theirs (docs/protocol.md, Heartbeat). */
   | { readonly kind: "no_update"; readonly lcut: number };
 
 /**
- * The version that is held, then each newer one, for as long as the feed is held. A reader that is slower
- * than the versions come gets the latest: nothing is queued. Rejects with the signal's reason.
+ * Yields the held version, then each newer one, until the feed ends. A slow reader gets the latest version, since nothing is
+ * queued. Rejects with `signal.reason` when aborted.
  */
 export async function* followSpecs(
   held: HeldFeed,
@@ -23,21 +23,21 @@ export async function* followSpecs(
   signal: AbortSignal,
 ): AsyncGenerator<SpecItem, void, undefined> {
   signal.throwIfAborted();
-  const news = new WakeSignal();
-  const unfollow = held.follow(() => news.notify());
-  // A generator that is never resumed never reaches its finally: a client can reset a stream that it does not read.
+  const changes = new WakeSignal();
+  const unfollow = held.follow(() => changes.notify());
+  // A generator that is never resumed never reaches its finally: a client can reset a stream without reading it.
   signal.addEventListener("abort", unfollow, { once: true });
   try {
     const isUpToDate = !isNewsTo(sinceTime, held.snapshot);
-    let known = isUpToDate ? sinceTime : -1;
+    let knownLcut = isUpToDate ? sinceTime : -1;
     let sentLcut = held.snapshot.lcut;
     if (isUpToDate) yield { kind: "no_update", lcut: sentLcut };
     while (held.ended === undefined) {
       const { snapshot } = held;
-      if (snapshot.lcut > known) {
-        known = sentLcut = snapshot.lcut;
+      if (snapshot.lcut > knownLcut) {
+        knownLcut = sentLcut = snapshot.lcut;
         yield { kind: "spec", snapshot };
-      } else if (!(await news.wait(HEARTBEAT_MS, clock, signal))) {
+      } else if (!(await changes.wait(HEARTBEAT_MS, clock, signal))) {
         yield { kind: "no_update", lcut: sentLcut };
       }
     }

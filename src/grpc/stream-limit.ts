@@ -1,7 +1,7 @@
-/** Open streams in percent of the most allowed, above which health answers NOT_SERVING (WIRE 3). */
+/** Health answers NOT_SERVING above this percentage of open streams (docs/protocol.md, Health and reflection). */
 const READY_THRESHOLD_PERCENT = 90;
 
-/** Counts open streams and bounds them. */
+/** Counts open streams and limits them. */
 export class StreamLimit {
   #maxStreams: number;
   #open = 0;
@@ -14,8 +14,8 @@ export class StreamLimit {
     return this.#maxStreams;
   }
 
-  /** From now on so many. Those beyond go on. */
-  limitTo(maxStreams: number): void {
+  /** Changes the limit. Streams already open above it are not closed. */
+  setMax(maxStreams: number): void {
     this.#maxStreams = maxStreams;
   }
 
@@ -23,19 +23,22 @@ export class StreamLimit {
     return this.#open;
   }
 
-  /** Whether new streams should still be sent here, rather than to another replica. */
+  /** Whether clients should open new streams here rather than at another replica. */
   get hasRoom(): boolean {
     return (this.#open * 100) / this.#maxStreams <= READY_THRESHOLD_PERCENT;
   }
 
-  /** Undefined where there are as many as there may be. Call what is returned at the end; twice does no harm. */
+  /**
+   * Returns undefined if the limit is reached. Call the returned function when the stream closes; calling it twice is
+   * harmless.
+   */
   enter(): (() => void) | undefined {
     if (this.#open >= this.#maxStreams) return undefined;
     this.#open++;
-    let left = false;
+    let isClosed = false;
     return () => {
-      if (!left) this.#open--;
-      left = true;
+      if (!isClosed) this.#open--;
+      isClosed = true;
     };
   }
 }

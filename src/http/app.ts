@@ -1,12 +1,12 @@
 import { Hono } from "hono";
-import type { RequestEnv } from "./exchange.ts";
+import type { RequestEnv } from "./request-context.ts";
 import { COMMON_HEADERS, errorResponse } from "./responses.ts";
 
-const COMMON = Object.entries(COMMON_HEADERS);
+const COMMON_ENTRIES = Object.entries(COMMON_HEADERS);
 
 /**
- * Everything but the spec endpoints' hot path: the given routes, and a JSON answer to what is none of them. `onFault` is
- * called with errors that no route expected.
+ * Creates the Hono app with the given routes, JSON bodies for 404 and 405, and the headers that every response has.
+ * `extraMethods` are methods by path that are handled elsewhere. `onFault` is called with unexpected errors.
  */
 export function createApp(
   parts: readonly Hono<RequestEnv>[],
@@ -16,7 +16,7 @@ export function createApp(
   const app = new Hono<RequestEnv>();
   app.use(async (context, next) => {
     await next();
-    for (const [name, value] of COMMON) context.res.headers.set(name, value);
+    for (const [name, value] of COMMON_ENTRIES) context.res.headers.set(name, value);
   });
   for (const part of parts) app.route("/", part);
   const methods = methodsByPath(parts, extraMethods);
@@ -25,7 +25,7 @@ export function createApp(
   }
   app.notFound(() => errorResponse(404));
   app.onError((error, { req }) => {
-    // A client that goes in the midst of its request is none.
+    // An error after the client has gone is no fault.
     if (!req.raw.signal.aborted) onFault(error);
     return errorResponse(500);
   });

@@ -1,15 +1,15 @@
 import { COMMON_HEADERS } from "./responses.ts";
 
-/** More may be told with a request than it says itself. */
-type Answer<Told extends readonly unknown[]> = (
+/** A handler whose further arguments, such as the request context, are passed through. */
+type Handler<Args extends readonly unknown[]> = (
   request: Request,
-  ...told: Told
+  ...args: Args
 ) => Response | Promise<Response>;
 
-/** `any`, or origins as browsers write them; none where no other origin's page may read answers. */
+/** `any`, or a list of origins as browsers write them. An empty list turns CORS off. */
 export type AllowedOrigins = "any" | readonly string[];
 
-/** What clients send beyond what every page may: SDKs, Connect, gRPC-Web, and whoever traces what a page asks. */
+/** The request headers that are not on the CORS safelist and that SDKs, Connect, gRPC-Web and tracing in browsers send. */
 const REQUEST_HEADERS = [
   "statsig-api-key",
   "statsig-sdk-type",
@@ -36,57 +36,57 @@ const REQUEST_HEADERS = [
   "tracestate",
 ];
 
-/** What pages may read of an answer beyond what they always may: of a spec, of an RPC, and when to ask again. */
+/** The response headers that are not on the CORS safelist and that pages may read. */
 const EXPOSED_HEADERS = [
   ...["x-since-time", "x-sfp-source", "x-sfp-confirmed-at", "x-sfp-hostname", "etag", "retry-after"],
   ...["grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding"],
   ...["connect-content-encoding", "content-encoding"],
 ].join(", ");
 
-/** Of a permission, in browsers: short enough that a change of the option is soon known. */
-const MAX_AGE_S = 600;
+/** How long browsers may cache a preflight response. It is short so that a change of the option takes effect soon. */
+const PREFLIGHT_MAX_AGE_S = 600;
 
 /**
- * The same answers, readable by pages of these origins (CORS); with no origins the very same function. Not hono's
- * middleware: it would wrap every answer anew, and answers to HEAD would lose their length.
+ * Wraps a handler so that pages of the allowed origins may read its responses. Returns the handler itself if CORS is off.
+ * Hono's middleware is not used: it copies every response, and responses to HEAD lose their length.
  */
-export function withCors<Told extends readonly unknown[]>(
-  answer: Answer<Told>,
+export function withCors<Args extends readonly unknown[]>(
+  handle: Handler<Args>,
   origins: AllowedOrigins,
-): Answer<Told> {
-  if (origins.length === 0) return answer;
-  return (request, ...told) => {
-    const allowed = allowedOrigin(request, origins);
-    if (isPreflight(request)) return marked(preflightResponse(allowed), allowed, origins);
-    const answered = answer(request, ...told);
-    return answered instanceof Promise
-      ? answered.then((response) => marked(response, allowed, origins))
-      : marked(answered, allowed, origins);
+): Handler<Args> {
+  if (origins.length === 0) return handle;
+  return (request, ...args) => {
+    const allowed = findAllowedOrigin(request, origins);
+    if (isPreflight(request)) return withCorsHeaders(preflightResponse(allowed), allowed, origins);
+    const response = handle(request, ...args);
+    return response instanceof Promise
+      ? response.then((resolved) => withCorsHeaders(resolved, allowed, origins))
+      : withCorsHeaders(response, allowed, origins);
   };
 }
 
-function allowedOrigin({ headers }: Request, origins: AllowedOrigins): string | undefined {
+function findAllowedOrigin({ headers }: Request, origins: AllowedOrigins): string | undefined {
   if (origins === "any") return "*";
   const origin = headers.get("origin");
   return origin !== null && origins.includes(origin) ? origin : undefined;
 }
 
-/** A browser's question before a request that not every page may send. Any other OPTIONS is the routes' matter. */
+/** Whether a browser asks for permission to send a request. Any other OPTIONS request is left to the routes. */
 function isPreflight({ method, headers }: Request): boolean {
   return method === "OPTIONS" && headers.has("origin") && headers.has("access-control-request-method");
 }
 
-/** For every path alike: what is not there says so itself. */
+/** The same for every path: the request that follows learns whether the path exists. */
 function preflightResponse(allowed: string | undefined): Response {
   const permission = allowed !== undefined && {
     "access-control-allow-methods": "GET, HEAD, POST",
     "access-control-allow-headers": REQUEST_HEADERS.join(", "),
-    "access-control-max-age": String(MAX_AGE_S),
+    "access-control-max-age": String(PREFLIGHT_MAX_AGE_S),
   };
   return new Response(null, { status: 204, headers: { ...COMMON_HEADERS, ...permission } });
 }
 
-function marked(response: Response, allowed: string | undefined, origins: AllowedOrigins): Response {
+function withCorsHeaders(response: Response, allowed: string | undefined, origins: AllowedOrigins): Response {
   const { headers } = response;
   if (origins !== "any") headers.append("vary", "origin");
   if (allowed === undefined) return response;

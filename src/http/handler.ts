@@ -5,11 +5,15 @@ import type { SpecQuery } from "../specs/query.ts";
 import type { HeldFeed } from "../specs/store.ts";
 import { createApp } from "./app.ts";
 import { type AllowedOrigins, withCors } from "./cors.ts";
-import { type Answer, RESPONSE_TIMEOUT_MS, type RequestContext, type RequestEnv } from "./exchange.ts";
-import type { RequestHead } from "./http1/exchange.ts";
-import type { RequestMeter } from "./meter.ts";
-import { type EmitHttpEvent, RequestObserver } from "./observer.ts";
-import { BodyReader, IncomingBodies } from "./request-body.ts";
+import { type EmitHttpEvent, type RequestMeter, RequestObserver } from "./observer.ts";
+import { BodyBudget, BodyReader } from "./request-body.ts";
+import {
+  RESPONSE_TIMEOUT_MS,
+  type RequestContext,
+  type RequestEnv,
+  type RequestHandler,
+  type RequestHead,
+} from "./request-context.ts";
 import { errorResponse } from "./responses.ts";
 import { fileRoutes, type IdListService, manifestRoutes } from "./routes/id-lists.ts";
 import { logEventRoutes } from "./routes/log-event.ts";
@@ -33,7 +37,6 @@ interface HttpLimits {
 interface HttpHandlerOptions {
   readonly query: SpecQuery;
   readonly idLists: IdListService;
-  /** Of SDKs' events. */
   readonly intake: EventIntake;
   readonly probes: Probes;
   readonly routes: RpcRoutes;
@@ -42,68 +45,84 @@ interface HttpHandlerOptions {
   readonly corsOrigins: AllowedOrigins;
   readonly emitLimit: EmitLimitEvent;
   readonly meter: RequestMeter;
-  /** Called with errors that nobody expected; their requests are answered with 500. */
+  /** Called with unexpected errors. Their requests get a 500. */
   readonly onFault: (error: unknown) => void;
-  /** Undefined where nobody watches single requests. */
+  /** The listener of per-request events, if there is one. */
   readonly emit: EmitHttpEvent | undefined;
 }
 
-/** The largest body of any route but log_event's, which may be set to take more. */
+/** The largest request body, except where the limit of log_event is set higher. */
 const MAX_BODY_BYTES = 5 * 1024 * 1024;
 
-/** Bodies of all requests together, which are in memory at one time. */
+/** The memory that the bodies of all requests may take together. */
 const MAX_BODIES_BYTES = 128 * 1024 * 1024;
 
-/** Bodies that are coming: each costs some kilobytes beside what has come of it. */
+/** The most bodies that may be arriving at once. Each costs some kilobytes beside the bytes received. */
 const MAX_ARRIVING_BODIES = 4_096;
 
-/** What is answered over HTTP, whatever listener the request came by: REST, and the RPCs over Connect. */
+/** Handles every request of the HTTP and HTTPS ports: the REST endpoints, and RPCs over Connect and gRPC-Web. */
 export class HttpHandler {
-  readonly answer: Answer;
+  readonly handle: RequestHandler;
   readonly maxBodyBytes: number;
   readonly #options: HttpHandlerOptions;
   readonly #rpcs: RpcMount;
-  readonly #specAnswers: SpecResponses;
+  readonly #specResponses: SpecResponses;
   readonly #specs: SpecRoute;
   readonly #app: Hono<RequestEnv>;
+  readonly #paths: ReadonlySet<string>;
   readonly #bodies: BodyReader;
   readonly #observer: RequestObserver;
 
   constructor(options: HttpHandlerOptions) {
     this.#options = options;
-    this.#specAnswers = new SpecResponses(options.meter);
-    this.#specs = new SpecRoute(options.query, this.#specAnswers);
+    this.#specResponses = new SpecResponses(options.meter);
+    this.#specs = new SpecRoute(options.query, this.#specResponses);
     this.maxBodyBytes = Math.max(MAX_BODY_BYTES, options.intake.maxBodyBytes);
-    const bodies = new BodyReader({
+    this.#bodies = new BodyReader({
       timeoutMs: options.limits.bodyTimeoutMs,
       maxBytes: this.maxBodyBytes,
-      bodies: new IncomingBodies({ maxBytes: MAX_BODIES_BYTES, maxArriving: MAX_ARRIVING_BODIES }),
+      budget: new BodyBudget({ maxBytes: MAX_BODIES_BYTES, maxArriving: MAX_ARRIVING_BODIES }),
       inFlight: options.inFlight,
       emit: options.emitLimit,
     });
-    this.#bodies = bodies;
-    this.#rpcs = new RpcMount(options.routes, bodies);
-    this.#app = this.#createApp(options, bodies);
-    const { meter, emit } = options;
-    this.#observer = new RequestObserver({ meter, app: this.#app, emit });
-    this.answer = reportingFaults(
-      withCors((request, exchange: RequestContext) => this.#answer(request, exchange), options.corsOrigins),
+    this.#rpcs = new RpcMount(options.routes, this.#bodies);
+    this.#app = this.#createApp(options, this.#bodies);
+    this.#paths = new Set(this.#app.routes.map(({ path }) => path));
+    this.#observer = new RequestObserver(options.meter, options.emit);
+    this.handle = withFaultReports(
+      withCors((request, context: RequestContext) => this.#handle(request, context), options.corsOrigins),
       options.onFault,
     );
   }
 
-  /** Upstream said that what is held is the newest still. */
-  confirmed(held: HeldFeed): void {
-    this.#specAnswers.confirmed(held);
+  /** Updates the headers of cached responses after upstream confirmed that the held version is the newest. */
+  updateConfirmed(held: HeldFeed): void {
+    this.#specResponses.updateConfirmed(held);
   }
 
-  /** From now on this one watches single requests; undefined: nobody. */
-  watch(emit: EmitHttpEvent | undefined): void {
-    this.#observer.watch(emit);
+  /** Replaces the listener of per-request events. Undefined turns them off. */
+  setRequestListener(emit: EmitHttpEvent | undefined): void {
+    this.#observer.setListener(emit);
   }
 
   endStreams(): void {
     this.#rpcs.endStreams();
+  }
+
+  /**
+   * Returns and counts the response to a request that can be answered from the cache without building a Request, which
+   * would cost more than everything else. Returns undefined if the request needs {@link handle}, as with CORS.
+   */
+  fromCache(head: RequestHead, headerCount: number): PreparedResponse | undefined {
+    const { limits, corsOrigins } = this.#options;
+    if (head.url.length > limits.maxUrlLength || headerCount > limits.maxHeaders) return undefined;
+    if (corsOrigins.length > 0 || !isRead(head)) return undefined;
+    const startedAt = performance.now();
+    const target = readSpecTarget(head.url);
+    const cached = target && this.#specs.fromCache(head, target);
+    if (target === undefined || cached === undefined) return undefined;
+    this.#observeCached(head.method, target, cached, startedAt);
+    return cached.prepared;
   }
 
   #createApp({ probes, idLists, intake, onFault }: HttpHandlerOptions, bodies: BodyReader): Hono<RequestEnv> {
@@ -119,82 +138,89 @@ export class HttpHandler {
     return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] }, onFault);
   }
 
-  /**
-   * The response to a request that can be given from memory without making a Request of it, which would cost more than
-   * all the rest. It is counted. Undefined where it takes more, as for pages of other origins.
-   */
-  fromMemory(head: RequestHead, headerCount: number): PreparedResponse | undefined {
-    const { limits, corsOrigins } = this.#options;
-    if (head.url.length > limits.maxUrlLength || headerCount > limits.maxHeaders) return undefined;
-    if (corsOrigins.length > 0) return undefined;
+  #handle(request: Request, context: RequestContext): Response | Promise<Response> {
     const startedAt = performance.now();
-    const held = this.#held(head);
-    if (held === undefined) return undefined;
-    this.#observer.held(head, held, startedAt);
-    return held.prepared;
+    const { method, url, headers } = request;
+    const target = readSpecTarget(url);
+    const readTarget = isRead(request) ? target : undefined;
+    const rejection = this.#checkLimits(request, context);
+    if (rejection === undefined && readTarget !== undefined) {
+      const cached = this.#specs.fromCache(request, readTarget);
+      if (cached !== undefined) {
+        const response = cached.prepared.response();
+        this.#observeCached(method, readTarget, cached, startedAt);
+        return response;
+      }
+    }
+    const observed = { method, route: this.#findRoute(url, target), startedAt };
+    const key = headers.get("statsig-api-key") || (target?.pathKey ?? "");
+    const response = rejection ?? this.#route(request, context, readTarget);
+    return this.#observer.observe(observed, request, key, response);
   }
 
-  #answer(request: Request, exchange: RequestContext): Response | Promise<Response> {
-    const startedAt = performance.now();
-    const refusal = this.#refusal(request, exchange);
-    if (refusal !== undefined) return this.#observer.work(request, startedAt, refusal);
-    const held = this.#held(request);
-    if (held === undefined) return this.#observer.work(request, startedAt, this.#route(request, exchange));
-    const response = held.prepared.response();
-    this.#observer.held(request, held, startedAt);
-    return response;
+  #observeCached(method: string, target: SpecTarget, cached: CachedResponse, startedAt: number): void {
+    const { prepared, accepted } = cached;
+    const route = SPEC_PATHS[target.version];
+    this.#observer.observeCached({ method, route, startedAt }, prepared.status, prepared.cell(accepted));
   }
 
-  #held(request: RequestHead): CachedResponse | undefined {
-    const target = specTargetOf(request);
-    return target && this.#specs.held(request, target);
+  /** Returns a path of the route table: paths of clients must not fill logs and metrics, and may hold an SDK key. */
+  #findRoute(url: string, target: SpecTarget | undefined): string {
+    if (target !== undefined) return SPEC_PATHS[target.version];
+    const { pathname } = new URL(url, "http://localhost");
+    return this.#paths.has(pathname) ? pathname : "other";
   }
 
-  #refusal({ url }: Request, { headerCount }: RequestContext): Response | undefined {
+  #checkLimits({ url }: Request, { headerCount }: RequestContext): Response | undefined {
     const { maxUrlLength, maxHeaders } = this.#options.limits;
-    if (url.length > maxUrlLength) return this.#refuse(414, "max-url-length");
-    if (headerCount > maxHeaders) return this.#refuse(431, "max-header-count");
+    if (url.length > maxUrlLength) return this.#reject(414, "max-url-length");
+    if (headerCount > maxHeaders) return this.#reject(431, "max-header-count");
     return undefined;
   }
 
-  #route(request: Request, exchange: RequestContext): Response | Promise<Response> {
-    const target = specTargetOf(request);
-    if (target !== undefined) return this.#work(exchange, () => this.#specs.ask(request, target));
-    const route = () => this.#app.fetch(request, exchange);
-    // A request with a body is not worked on before that is there.
-    const isWaiting = request.body !== null || isProbe(new URL(request.url).pathname);
-    return isWaiting ? route() : this.#work(exchange, route);
-  }
-
-  /** What can't be answered from memory at once. */
-  async #work(exchange: RequestContext, answer: () => Response | Promise<Response>): Promise<Response> {
-    exchange.limitTo(RESPONSE_TIMEOUT_MS);
-    using place = this.#options.inFlight.enter();
-    return place === undefined ? this.#bodies.busy() : await answer();
-  }
-
-  #refuse(status: number, limit: "max-url-length" | "max-header-count"): Response {
+  #reject(status: number, limit: "max-url-length" | "max-header-count"): Response {
     this.#options.emitLimit({ kind: "limit_reached", limit });
     return errorResponse(status);
   }
+
+  #route(
+    request: Request,
+    context: RequestContext,
+    target: SpecTarget | undefined,
+  ): Response | Promise<Response> {
+    if (target !== undefined) return this.#withSlot(context, () => this.#specs.fetch(request, target));
+    const route = () => this.#app.fetch(request, context);
+    // A request with a body takes its slot once the body has been read; probes take none.
+    const takesSlot = request.body === null && !isProbe(new URL(request.url).pathname);
+    return takesSlot ? this.#withSlot(context, route) : route();
+  }
+
+  /** Runs `work` if fewer requests are in flight than allowed. */
+  async #withSlot(context: RequestContext, work: () => Response | Promise<Response>): Promise<Response> {
+    context.setDeadline(RESPONSE_TIMEOUT_MS);
+    using slot = this.#options.inFlight.enter();
+    return slot === undefined ? this.#bodies.busy() : await work();
+  }
 }
 
-/** What a GET or HEAD asks of the spec endpoints. */
-function specTargetOf({ method, url }: RequestHead): SpecTarget | undefined {
-  return method === "GET" || method === "HEAD" ? readSpecTarget(url) : undefined;
+const SPEC_PATHS = { v1: "/v1/download_config_specs", v2: "/v2/download_config_specs" } as const;
+
+function isRead({ method }: RequestHead): boolean {
+  return method === "GET" || method === "HEAD";
 }
 
-function reportingFaults(answer: Answer, onFault: (error: unknown) => void): Answer {
-  return (request, exchange) => {
-    const failed = (error: unknown) => {
+/** Reports errors and turns them into a 500. Errors after the client has gone are not reported. */
+function withFaultReports(handle: RequestHandler, onFault: (error: unknown) => void): RequestHandler {
+  return (request, context) => {
+    const onError = (error: unknown) => {
       if (!request.signal.aborted) onFault(error);
       return errorResponse(500);
     };
     try {
-      const answered = answer(request, exchange);
-      return answered instanceof Promise ? answered.catch(failed) : answered;
+      const response = handle(request, context);
+      return response instanceof Promise ? response.catch(onError) : response;
     } catch (error) {
-      return failed(error);
+      return onError(error);
     }
   };
 }

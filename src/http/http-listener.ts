@@ -1,39 +1,39 @@
 import { limitUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { Http1Connection, Http1Handler } from "./http1/connection.ts";
-import type { ByteTransport } from "./http1/response.ts";
 import { Http1Server } from "./http1/server.ts";
+import type { ByteTransport } from "./http1/transport.ts";
 
 interface HttpListenerOptions {
   readonly bindAddress: string;
-  /** 0 for any free port. */
+  /** 0 picks a free port. */
   readonly port: number;
   readonly handler: Http1Handler;
   readonly maxConnections: number;
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
   readonly idleTimeoutMs: number;
-  /** How long a client may read nothing of what it was sent. */
+  /** How long a client may leave sent bytes unread. */
   readonly unreadTimeoutMs: number;
   readonly emitLimit: EmitLimitEvent;
 }
 
 type Socket = Bun.Socket<Http1Connection | undefined>;
 
-/** A client whose machine vanished is found out by the system's probes. */
-const PROBE_IDLE_CONNECTION_AFTER_MS = 30_000;
+/** TCP keep-alive finds clients whose machine vanished. */
+const TCP_KEEP_ALIVE_AFTER_MS = 30_000;
 
 /**
- * HTTP/1.1 in plaintext, on Bun's sockets: a quarter faster than Bun.serve, which besides ends a connection on which a
- * request is pipelined behind one that takes time, and refuses trailers.
+ * HTTP/1.1 without TLS, on Bun's sockets. This is a quarter faster than Bun.serve, which also closes a connection if a
+ * request is pipelined behind a slow one, and rejects trailers.
  */
 export class HttpListener {
   readonly #options: HttpListenerOptions;
   readonly #server: Http1Server;
-  readonly #listening: Bun.TCPSocketListener<Http1Connection | undefined>;
+  readonly #listener: Bun.TCPSocketListener<Http1Connection | undefined>;
   readonly #sockets = new Set<Socket>();
 
-  /** Throws the system's error where the port can't be had. */
+  /** Throws the system error if the port cannot be opened. */
   constructor(options: HttpListenerOptions) {
     this.#options = options;
     const { handler, maxHeaderBytes, headerTimeoutMs, idleTimeoutMs, emitLimit: emit } = options;
@@ -41,26 +41,26 @@ export class HttpListener {
       scheme: "http",
       ...{ handler, maxHeaderBytes, headerTimeoutMs, idleTimeoutMs, emit },
     });
-    this.#listening = this.#listen();
+    this.#listener = this.#listen();
   }
 
   get port(): number {
-    return this.#listening.port;
+    return this.#listener.port;
   }
 
   get connections(): number {
     return this.#server.connections;
   }
 
-  /** Takes no more connections; resolves when requests in flight are answered, and clients have what they were sent. */
+  /** Stops accepting connections. Resolves when requests in flight have their responses, and clients have received them. */
   async close(): Promise<void> {
-    this.#listening.stop();
+    this.#listener.stop();
     await this.#server.drain();
   }
 
   /** Cuts every connection. */
   abort(): void {
-    this.#listening.stop(true);
+    this.#listener.stop(true);
     for (const socket of this.#sockets) socket.terminate();
     this.#server[Symbol.dispose]();
   }
@@ -70,7 +70,7 @@ export class HttpListener {
     return Bun.listen<Http1Connection | undefined>({
       hostname,
       port,
-      // A client may send no more and still wait for its response.
+      // A client may close its sending half and still wait for its response.
       allowHalfOpen: true,
       socket: {
         open: (socket) => this.#open(socket),
@@ -78,7 +78,7 @@ export class HttpListener {
         drain: (socket) => socket.data?.drained(),
         end: (socket) => socket.data?.peerEnded(),
         close: (socket) => this.#closed(socket),
-        // The connection closes after it.
+        // `close` is called after it.
         error: () => {},
       },
     });
@@ -93,8 +93,8 @@ export class HttpListener {
     }
     this.#sockets.add(socket);
     socket.setNoDelay(true);
-    socket.setKeepAlive(true, PROBE_IDLE_CONNECTION_AFTER_MS);
-    limitUnacknowledged(descriptorOfBun(socket), unreadTimeoutMs);
+    socket.setKeepAlive(true, TCP_KEEP_ALIVE_AFTER_MS);
+    limitUnacknowledged(findDescriptor(socket), unreadTimeoutMs);
     socket.data = this.#server.open(new TcpTransport(socket));
   }
 
@@ -130,7 +130,7 @@ class TcpTransport implements ByteTransport {
   }
 
   unsentBytes(): number {
-    return tcpProgress(descriptorOfBun(this.#socket))?.queuedBytes ?? 0;
+    return tcpProgress(findDescriptor(this.#socket))?.queuedBytes ?? 0;
   }
 
   shutdown(): void {
@@ -146,8 +146,8 @@ class TcpTransport implements ByteTransport {
   }
 }
 
-/** Bun's types do not have it. */
-function descriptorOfBun(socket: Socket): number | undefined {
+/** `fd` is missing in Bun's types. */
+function findDescriptor(socket: Socket): number | undefined {
   const { fd } = socket as Socket & { readonly fd?: number };
   return fd !== undefined && fd >= 0 ? fd : undefined;
 }

@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { untilAborted } from "../platform/abort.ts";
 import { hasArrived, resetStream } from "../server/http2-streams.ts";
-import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./exchange.ts";
 import { isHost } from "./http1/exchange.ts";
-import { readSlices, readUntilGone, toContent } from "./response-content.ts";
+import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./request-context.ts";
+import { readSlices, readUntilAborted, toContent } from "./response-content.ts";
 
 /** One request and its response over HTTP/2. */
 export class Http2Exchange implements RequestContext, Disposable {
@@ -14,7 +15,7 @@ export class Http2Exchange implements RequestContext, Disposable {
 
   constructor(request: Http2ServerRequest, response: Http2ServerResponse) {
     this.#request = request;
-    const gone = () => this.#gone.abort(new Error("the client went"));
+    const gone = () => this.#gone.abort(new Error("the client closed the stream"));
     request.once("aborted", gone);
     response.once("close", () => {
       if (!response.writableEnded) gone();
@@ -22,7 +23,7 @@ export class Http2Exchange implements RequestContext, Disposable {
     for (const stream of [request, response]) stream.on("error", gone);
   }
 
-  /** Aborted when the client goes before it has its response. */
+  /** Aborted when the client disconnects before it has its response. */
   get signal(): AbortSignal {
     return this.#gone.signal;
   }
@@ -36,23 +37,14 @@ export class Http2Exchange implements RequestContext, Disposable {
     return hasArrived(this.#request.stream);
   }
 
-  /** Rejects when the client goes before the work is done: writes to a stream that was reset never settle. */
-  async unlessGone<T>(work: T | Promise<T>): Promise<T> {
-    const { signal } = this;
-    signal.throwIfAborted();
-    const gone = Promise.withResolvers<never>();
-    const give = () => gone.reject(signal.reason);
-    signal.addEventListener("abort", give, { once: true });
-    try {
-      return await Promise.race([work, gone.promise]);
-    } finally {
-      signal.removeEventListener("abort", give);
-    }
+  /** Settles as `work` does, but rejects when the client disconnects: writes to a stream that was reset never settle. */
+  async untilGone<T>(work: T | Promise<T>): Promise<T> {
+    return untilAborted(Promise.resolve(work), this.signal);
   }
 
   /**
-   * What was written is on its way, and the stream is closed. The rest of a request that was answered before its end is
-   * not waited for: the client is told to stop sending it (RFC 9113, 8.1).
+   * Waits until the stream is closed. If the request is not complete, the stream is closed at once with NO_ERROR, which asks
+   * the client to stop sending (RFC 9113, 8.1).
    */
   async sent(): Promise<void> {
     const { stream } = this.#request;
@@ -62,21 +54,21 @@ export class Http2Exchange implements RequestContext, Disposable {
       return;
     }
     const closed = once(stream, "close");
-    // A body that nobody read would keep the stream from closing.
+    // An unread body would keep the stream from closing.
     stream.resume();
     await closed;
   }
 
-  limitTo(ms: number): void {
+  setDeadline(ms: number): void {
     clearTimeout(this.#deadline);
     if (ms > 0 && !this.#isOver) this.#deadline = setTimeout(() => this.cut(), ms).unref();
   }
 
-  /** Ends the stream. */
+  /** Resets the stream. */
   cut(): void {
-    this.#gone.abort(new Error("it took too long"));
+    this.#gone.abort(new Error("the deadline passed"));
     const { stream, headers } = this.#request;
-    // Where the client reset it, there is no stream any more.
+    // After a reset by the client there is no stream.
     if (stream !== undefined) resetStream(stream, headers, { code: constants.NGHTTP2_CANCEL, status: 503 });
   }
 
@@ -86,36 +78,36 @@ export class Http2Exchange implements RequestContext, Disposable {
   }
 }
 
-/** What of a request's way is known when it is turned into the web standard's. */
-interface Arrival {
-  /** Aborted when the client goes. */
+/** The state of a request when it is converted. */
+interface RequestState {
+  /** Aborted when the client disconnects. */
   readonly signal: AbortSignal;
   readonly hasArrived: boolean;
 }
 
-/** A request over HTTP/2 as the web standard has it. Throws a TypeError on one that that has not. */
-export function toWebRequest(request: Http2ServerRequest, arrival: Arrival): Request {
+/** Converts a request over HTTP/2 to a web standard Request. Throws a TypeError if the standard does not allow it. */
+export function toWebRequest(request: Http2ServerRequest, state: RequestState): Request {
   const { method = "GET", url = "/" } = request;
-  const authority = request.authority || onlyHost(request);
+  const authority = request.authority || readHostHeader(request);
   if (!isHost(authority)) throw new TypeError("a request must name a host");
-  const isEmpty = arrival.hasArrived && request.stream.readableEnded;
+  const isEmpty = state.hasArrived && request.stream.readableEnded;
   const hasBody = method !== "GET" && method !== "HEAD" && !isEmpty;
   return new Request(`https://${authority}${url.startsWith("/") ? url : "/"}`, {
     method,
-    headers: headersOf(request),
-    signal: arrival.signal,
-    ...(hasBody && { body: bodyOf(request, arrival.signal), duplex: "half" }),
+    headers: toHeaders(request),
+    signal: state.signal,
+    ...(hasBody && { body: toBodyStream(request, state.signal), duplex: "half" }),
   });
 }
 
-/** For a client that sends Host in place of `:authority` (RFC 9113, 8.3.1). */
-function onlyHost({ rawHeaders, headers: { host } }: Http2ServerRequest): string {
+/** Returns the Host header of a client that sends it in place of `:authority` (RFC 9113, 8.3.1). */
+function readHostHeader({ rawHeaders, headers: { host } }: Http2ServerRequest): string {
   const hosts = rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === "host").length;
   if (hosts !== 1 || !host) throw new TypeError("a request must have one Host");
   return host;
 }
 
-function headersOf({ headers: received }: Http2ServerRequest): Headers {
+function toHeaders({ headers: received }: Http2ServerRequest): Headers {
   const headers = new Headers();
   for (const [name, value] of Object.entries(received)) {
     if (name.startsWith(":") || value === undefined) continue;
@@ -124,15 +116,15 @@ function headersOf({ headers: received }: Http2ServerRequest): Headers {
   return headers;
 }
 
-/** Read when it is asked for, until nobody wants more of it; how long it may be is for the reader to say. */
-function bodyOf(request: Http2ServerRequest, gone: AbortSignal): ReadableStream<Uint8Array> {
+/** Streams the body on demand. Limits on its length are left to the reader. */
+function toBodyStream(request: Http2ServerRequest, gone: AbortSignal): ReadableStream<Uint8Array> {
   let isRead = false;
   let isOver = false;
   const read = (controller: ReadableStreamDefaultController<Uint8Array>) => {
     gone.addEventListener("abort", () => controller.error(gone.reason), { once: true });
     request.once("end", () => {
       if (isOver || gone.aborted) return;
-      // A request that was reset ends as well; what came of it must not be taken for all of it.
+      // A request that was reset ends as well. Its body must not look complete.
       if (request.stream.rstCode) controller.error(new Error("the request was reset"));
       else controller.close();
     });
@@ -156,8 +148,8 @@ function bodyOf(request: Http2ServerRequest, gone: AbortSignal): ReadableStream<
 }
 
 /**
- * Sends a web standard Response over HTTP/2. A slow client holds one slice of it, not a copy; one that has not taken
- * a slice for too long is cut. Rejects when the client goes.
+ * Sends a web standard Response over HTTP/2. For a slow client one slice of the body is held, not a copy of it. The stream is
+ * reset if the client does not take a slice within RESPONSE_TIMEOUT_MS. Rejects when the client disconnects.
  */
 export async function sendHttp2Response(
   response: Response,
@@ -168,18 +160,18 @@ export async function sendHttp2Response(
   response.headers.forEach((value, name) => void to.setHeader(name, value));
   const content = await toContent(response);
   if (content.kind === "stream") {
-    await writeAll(readUntilGone(content.stream, exchange.signal), to, exchange);
+    await writeAll(readUntilAborted(content.stream, exchange.signal), to, exchange);
     return;
   }
   const { size } = content;
-  // hono leaves the body of an answer to HEAD away, and with it its length.
-  const isUntold = response.status === 304 || (isHead && size === 0);
-  if (!isUntold && !response.headers.has("content-length")) to.setHeader("content-length", String(size));
+  // Hono removes the body of a response to HEAD, and with it its length.
+  const hasNoLength = response.status === 304 || (isHead && size === 0);
+  if (!hasNoLength && !response.headers.has("content-length")) to.setHeader("content-length", String(size));
   if (isHead || size === 0) to.end();
-  else await writeAll(limited(readSlices(content.content, false), exchange), to, exchange);
+  else await writeAll(withDeadlines(readSlices(content.content, false), exchange), to, exchange);
 }
 
-/** Not by `pipeline`, which would wait for the end of a request of which nobody wants the rest. */
+/** `pipeline` would wait for the end of a request whose rest is not read. */
 async function writeAll(
   parts: AsyncIterable<Uint8Array>,
   to: Http2ServerResponse,
@@ -191,12 +183,12 @@ async function writeAll(
   to.end();
 }
 
-async function* limited(
+async function* withDeadlines(
   slices: AsyncIterable<Uint8Array>,
   exchange: Http2Exchange,
 ): AsyncGenerator<Uint8Array> {
   for await (const slice of slices) {
-    exchange.limitTo(RESPONSE_TIMEOUT_MS);
+    exchange.setDeadline(RESPONSE_TIMEOUT_MS);
     yield slice;
   }
 }

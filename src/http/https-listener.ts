@@ -1,35 +1,28 @@
 import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import type { TLSSocket } from "node:tls";
-import {
-  createHttp2Server,
-  type Http2Limits,
-  type LimitedServer,
-  listening,
-} from "../server/http2-server.ts";
+import { createHttp2Server, type Http2Limits, type LimitedServer, listen } from "../server/http2-server.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
 import type { HttpHandler } from "./handler.ts";
-import { Http1Server, tlsTransport } from "./http1/server.ts";
+import { Http1Server } from "./http1/server.ts";
+import { tlsTransport } from "./http1/transport.ts";
 import { Http2Exchange, sendHttp2Response, toWebRequest } from "./http2-exchange.ts";
 import { RESPONSE_MARGIN_MS } from "./request-body.ts";
 import { errorResponse } from "./responses.ts";
 
 interface HttpsListenerOptions {
   readonly bindAddress: string;
-  /** 0 for any free port. */
+  /** 0 picks a free port. */
   readonly port: number;
   readonly tls: ServerTls;
-  readonly answers: HttpHandler;
+  readonly handler: HttpHandler;
   readonly limits: Http2Limits;
   readonly idleTimeoutMs: number;
   readonly emitLimit: EmitLimitEvent;
 }
 
-/**
- * HTTP/2 and HTTP/1.1 over TLS. By `node:http2` and not Bun.serve, which can neither take over a new certificate nor
- * look at a client's.
- */
+/** HTTP/2 and HTTP/1.1 over TLS, on `node:http2`. Bun.serve can neither replace a certificate nor inspect the client's. */
 export class HttpsListener {
   readonly #options: HttpsListenerOptions;
   readonly #limited: LimitedServer;
@@ -40,14 +33,14 @@ export class HttpsListener {
 
   private constructor(options: HttpsListenerOptions) {
     this.#options = options;
-    const { tls, answers, limits, idleTimeoutMs, emitLimit: emit } = options;
+    const { tls, handler, limits, idleTimeoutMs, emitLimit: emit } = options;
     const { maxHeaderBytes, headerTimeoutMs } = limits;
     const http1 = { maxHeaderBytes, headerTimeoutMs, idleTimeoutMs, emit };
-    this.#http1 = new Http1Server({ scheme: "https", handler: answers, ...http1 });
+    this.#http1 = new Http1Server({ scheme: "https", handler, ...http1 });
     this.#limited = createHttp2Server({
       tls,
       onHttp1: (socket) => this.#openHttp1(socket),
-      // A body that comes too late is answered by its reader, unless it has none.
+      // The reader of the body responds to a late body; this is for bodies without a reader.
       limits: { ...limits, bodyTimeoutMs: limits.bodyTimeoutMs + RESPONSE_MARGIN_MS },
       idleTimeoutMs,
       emit,
@@ -55,10 +48,10 @@ export class HttpsListener {
     });
   }
 
-  /** Rejects with the system's error where the port can't be had. */
+  /** Rejects with the system error if the port cannot be opened. */
   static async listen(options: HttpsListenerOptions): Promise<HttpsListener> {
     const listener = new HttpsListener(options);
-    await listening(listener.#limited.server as Server, options.port, options.bindAddress);
+    await listen(listener.#limited.server as Server, options.port, options.bindAddress);
     return listener;
   }
 
@@ -70,15 +63,15 @@ export class HttpsListener {
     return this.#limited.connections.open;
   }
 
-  /** Takes no more connections, waits until what is in flight is answered and sent. */
+  /** Stops accepting connections. Resolves when requests in flight have their responses, and these are sent. */
   async close(): Promise<void> {
     const { server, sessions, requests, connections } = this.#limited;
     this.#isClosing = true;
     (server as Http2SecureServer).close();
     requests.resetAll();
-    // Tells clients to take their next request elsewhere.
+    // GOAWAY: clients send their next request elsewhere.
     for (const session of sessions) session.close();
-    // Of what has come, requests are made a turn later.
+    // Streams that have arrived become requests one turn later.
     await new Promise((resolve) => setImmediate(resolve));
     await Promise.all([this.#inFlight > 0 ? this.#idle.promise : undefined, this.#http1.drain()]);
     await connections.endAll();
@@ -96,7 +89,7 @@ export class HttpsListener {
     socket.on("data", (bytes: Buffer) => connection.received(bytes));
     socket.on("drain", () => connection.drained());
     socket.on("end", () => connection.peerEnded());
-    // The connection closes after it.
+    // `close` follows.
     socket.on("error", () => {});
     socket.once("close", () => this.#http1.closed(connection));
   }
@@ -105,12 +98,12 @@ export class HttpsListener {
     this.#inFlight++;
     using exchange = new Http2Exchange(request, response);
     try {
-      const answered = await exchange.unlessGone(this.#answer(request, exchange));
+      const handled = await exchange.untilGone(this.#handle(request, exchange));
       const isHead = request.method === "HEAD";
-      await exchange.unlessGone(sendHttp2Response(answered, response, { isHead, exchange }));
-      await exchange.unlessGone(exchange.sent());
+      await exchange.untilGone(sendHttp2Response(handled, response, { isHead, exchange }));
+      await exchange.untilGone(exchange.sent());
     } catch {
-      // The client went while it was answered.
+      // The client has gone.
       exchange.cut();
     } finally {
       this.#inFlight--;
@@ -118,18 +111,18 @@ export class HttpsListener {
     }
   }
 
-  #answer(request: Http2ServerRequest, exchange: Http2Exchange): Response | Promise<Response> {
-    const { answers, emitLimit } = this.#options;
-    if (Number(request.headers["content-length"] ?? 0) > answers.maxBodyBytes) {
+  #handle(request: Http2ServerRequest, exchange: Http2Exchange): Response | Promise<Response> {
+    const { handler, emitLimit } = this.#options;
+    if (Number(request.headers["content-length"] ?? 0) > handler.maxBodyBytes) {
       emitLimit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
       return errorResponse(413);
     }
-    let standard: Request;
+    let webRequest: Request;
     try {
-      standard = toWebRequest(request, exchange);
+      webRequest = toWebRequest(request, exchange);
     } catch {
       return errorResponse(400);
     }
-    return answers.answer(standard, exchange);
+    return handler.handle(webRequest, exchange);
   }
 }

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { Hono } from "hono";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import { createApp } from "./app.ts";
-import type { RequestEnv } from "./exchange.ts";
 import { HttpListener } from "./http-listener.ts";
+import type { RequestEnv } from "./request-context.ts";
 import type { Probes } from "./routes/probes.ts";
 import page from "./status-page.html" with { type: "text" };
 
@@ -11,15 +11,16 @@ interface ManagementOptions {
   readonly bindAddress: string;
   readonly port: number;
   readonly probes: Probes;
-  /** In the text format of Prometheus. */
+  /** Returns all metrics in the Prometheus text format. */
   readonly metrics: () => Promise<string>;
-  readonly status: ReadStatus;
+  /** Returns the status as JSON text. */
+  readonly status: () => Promise<string>;
   readonly emitLimit: EmitLimitEvent;
-  /** Called with errors that nobody expected. */
+  /** Called with unexpected errors. */
   readonly onFault: (error: unknown) => void;
 }
 
-/** Operators and their tools come on few connections, which must be possible whatever clients do on other ports. */
+/** Operators need few connections, and must get them whatever clients do on other ports. */
 const LIMITS = {
   maxConnections: 200,
   maxHeaderBytes: 16 * 1024,
@@ -30,17 +31,17 @@ const LIMITS = {
 
 const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** For operators, on a port of its own, which clients need not reach. */
+/** Serves operators on a port of its own, which clients need not reach: probes, metrics and the status page. */
 export class ManagementListener implements Disposable {
   readonly #listener: HttpListener;
 
-  /** Throws the system's error where the port can't be had. */
+  /** Throws the system error if the port cannot be opened. */
   constructor(options: ManagementOptions) {
     const app = createApp([managementRoutes(options), statusRoutes(options.status)], {}, options.onFault);
     const { bindAddress, port, emitLimit } = options;
     this.#listener = new HttpListener({
       ...{ bindAddress, port, emitLimit },
-      handler: { fromMemory: () => undefined, answer: (request, exchange) => app.fetch(request, exchange) },
+      handler: { fromCache: () => undefined, handle: (request, context) => app.fetch(request, context) },
       ...LIMITS,
     });
   }
@@ -68,11 +69,8 @@ function managementRoutes({ probes, metrics }: ManagementOptions): Hono<RequestE
   return app;
 }
 
-/** How the relay is, as JSON text. */
-type ReadStatus = () => Promise<string>;
-
-/** `/status.json`, and at `/` the page that shows it. */
-function statusRoutes(readStatus: ReadStatus): Hono<RequestEnv> {
+/** Serves `/status.json`, and at `/` the page that shows it. */
+function statusRoutes(readStatus: ManagementOptions["status"]): Hono<RequestEnv> {
   const pageHeaders = {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": contentSecurityPolicy(),
@@ -86,14 +84,14 @@ function statusRoutes(readStatus: ReadStatus): Hono<RequestEnv> {
   return app;
 }
 
-/** The page's own style and script alone, and nothing from elsewhere: what SDKs and upstream say is shown in it. */
+/** Allows the page's own style and script alone: the page shows texts of SDKs and of upstream. */
 function contentSecurityPolicy(): string {
   return [
     "default-src 'none'",
-    `style-src ${hashOf("style")}`,
-    `script-src ${hashOf("script")}`,
+    `style-src ${hashElement("style")}`,
+    `script-src ${hashElement("script")}`,
     "connect-src 'self'",
-    // Its icon, which shows the state.
+    // For the icon, which shows the state.
     "img-src data:",
     "base-uri 'none'",
     "form-action 'none'",
@@ -101,7 +99,7 @@ function contentSecurityPolicy(): string {
   ].join("; ");
 }
 
-function hashOf(element: "style" | "script"): string {
+function hashElement(element: "style" | "script"): string {
   const content = page.slice(
     page.indexOf(`<${element}>`) + element.length + 2,
     page.lastIndexOf(`</${element}>`),

@@ -2,40 +2,40 @@ import { LRUCache } from "lru-cache";
 import Negotiator from "negotiator";
 import type { ContentCoding } from "../specs/snapshot.ts";
 
-/** What a client can read, of what the relay can send. */
+/** The codings of an Accept-Encoding header that the relay can send. */
 export interface AcceptedCodings {
-  /** The codings of a JSON body, the best first; none where the client accepts none, not even identity. */
+  /** The codings of a JSON body, best first. Empty if the client accepts none, not even identity. */
   readonly json: readonly ContentCoding[];
-  /** Whether it takes protobuf specs, which come in no other coding. */
+  /** Whether the client accepts `statsig-br`, the only coding of protobuf specs. */
   readonly statsigBr: boolean;
-  /** Those that clients of Statsig are known to offer, as `gzip+br`; `none` for none. */
+  /** The codings that Statsig clients are known to offer, as `gzip+br`, or `none`. */
   readonly label: string;
-  /** As the label, but a number below {@link ACCEPTED_KINDS}. */
+  /** The label as a bit set. */
   readonly kind: number;
 }
 
-/** Among codings that a client likes the same: zstd is as small as br and decoded three times as fast. */
+/** In order of preference if the client has none: zstd is as small as br and decodes three times as fast. */
 const JSON_CODINGS = ["zstd", "br", "gzip", "identity"] as const;
 
-/** What SDKs offer; everything else in the header tells nothing. */
-const TOLD_CODINGS = ["statsig-br", "zstd", "br", "gzip", "deflate"];
+/** The codings that SDKs offer. Others are not reported. */
+const REPORTED_CODINGS = ["statsig-br", "zstd", "br", "gzip", "deflate"];
 
-/** Distinct Accept-Encoding headers remembered: an SDK always sends the same. */
-const MAX_REMEMBERED = 256;
+/** The most Accept-Encoding headers whose result is cached. An SDK always sends the same one. */
+const MAX_CACHED = 256;
 
 /**
- * Reads Accept-Encoding (RFC 9110, 12.5.3) strictly: an SDK breaks on a coding that it did not offer. So
- * without the header it is identity alone.
+ * Reads Accept-Encoding (RFC 9110, 12.5.3) strictly, since SDKs fail on a coding that they did not offer: without the header
+ * only identity is accepted.
  */
 export class CodingNegotiation {
-  readonly #remembered = new LRUCache<string, AcceptedCodings>({ max: MAX_REMEMBERED });
+  readonly #cache = new LRUCache<string, AcceptedCodings>({ max: MAX_CACHED });
 
   read(acceptEncoding: string | null): AcceptedCodings {
     const header = acceptEncoding ?? "";
-    const known = this.#remembered.get(header);
+    const known = this.#cache.get(header);
     if (known !== undefined) return known;
     const accepted = negotiate(header);
-    this.#remembered.set(header, accepted);
+    this.#cache.set(header, accepted);
     return accepted;
   }
 }
@@ -43,12 +43,12 @@ export class CodingNegotiation {
 function negotiate(header: string): AcceptedCodings {
   const negotiator = new Negotiator({ headers: { "accept-encoding": header } });
   const accepted: readonly string[] = negotiator.encodings(JSON_CODINGS, { preferred: JSON_CODINGS });
-  const offered = new Set(negotiator.encodings(TOLD_CODINGS));
-  const told = TOLD_CODINGS.filter((coding) => offered.has(coding));
+  const offered = new Set(negotiator.encodings(REPORTED_CODINGS));
+  const reported = REPORTED_CODINGS.filter((coding) => offered.has(coding));
   return {
     json: accepted.flatMap((each) => JSON_CODINGS.filter((coding) => coding === each)),
     statsigBr: offered.has("statsig-br"),
-    label: told.join("+") || "none",
-    kind: told.reduce((bits, coding) => bits | (1 << TOLD_CODINGS.indexOf(coding)), 0),
+    label: reported.join("+") || "none",
+    kind: reported.reduce((bits, coding) => bits | (1 << REPORTED_CODINGS.indexOf(coding)), 0),
   };
 }

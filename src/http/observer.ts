@@ -1,89 +1,91 @@
-import type { Hono } from "hono";
 import { parseSdkKey, type SdkKey } from "../access/sdk-key.ts";
-import type { RequestEnv } from "./exchange.ts";
-import type { RequestHead } from "./http1/exchange.ts";
-import type { RequestMeter } from "./meter.ts";
 import { CodingNegotiation } from "./negotiation.ts";
-import { type CachedResponse, readSpecTarget } from "./routes/specs.ts";
+import type { RequestHead } from "./request-context.ts";
 
-interface RequestObserverOptions {
-  readonly meter: RequestMeter;
-  /** Knows all routes but those of specs. */
-  readonly app: Hono<RequestEnv>;
-  /** Undefined where nobody watches single requests. */
-  readonly emit: EmitHttpEvent | undefined;
+/** The attributes by which handled requests are counted. */
+export interface HandledRequest {
+  /** As named by the request. It is the only attribute that clients can make up, so the meter bounds its values. */
+  readonly sdkKey: SdkKey | undefined;
+  /** A path of the route table, never the path of the request. */
+  readonly path: string;
+  readonly status: number;
+  /** The codings that the relay knows, as `gzip+br`, or `none`. */
+  readonly acceptEncoding: string;
+  readonly contentEncoding: string;
 }
 
-/** Counts what was answered over HTTP, and tells of each where somebody watches. */
-export class RequestObserver {
-  readonly #options: RequestObserverOptions;
-  #emit: EmitHttpEvent | undefined;
-  readonly #routes: ReadonlySet<string>;
-  readonly #negotiation = new CodingNegotiation();
-
-  constructor(options: RequestObserverOptions) {
-    this.#options = options;
-    this.#emit = options.emit;
-    this.#routes = new Set(options.app.routes.map(({ path }) => path));
-  }
-
-  /** From now on this one watches single requests; undefined: nobody. */
-  watch(emit: EmitHttpEvent | undefined): void {
-    this.#emit = emit;
-  }
-
-  /** On the path of every request. `startedAt` is of `performance.now()`. */
-  held({ method, url }: RequestHead, { prepared, accepted }: CachedResponse, startedAt: number): void {
-    const tookMs = performance.now() - startedAt;
-    prepared.cell(accepted).record(tookMs);
-    const emit = this.#emit;
-    if (emit === undefined) return;
-    const { status } = prepared;
-    emit({ kind: "http_request", method, route: this.#routeOf(url), status, tookMs });
-  }
-
-  async work(request: Request, startedAt: number, answer: Promise<Response> | Response): Promise<Response> {
-    const response = await answer;
-    this.#answered(request, response, performance.now() - startedAt);
-    return response;
-  }
-
-  #answered({ method, url, headers }: Request, response: Response, tookMs: number): void {
-    const { meter } = this.#options;
-    const { status } = response;
-    const route = this.#routeOf(url);
-    const cell = meter.cell({
-      sdkKey: sdkKeyOf(url, headers),
-      path: route,
-      status,
-      acceptEncoding: this.#negotiation.read(headers.get("accept-encoding")).label,
-      contentEncoding: response.headers.get("content-encoding") ?? "identity",
-    });
-    cell.record(tookMs);
-    this.#emit?.({ kind: "http_request", method, route, status, tookMs });
-  }
-
-  /** From the route table: what clients make up must not fill logs and metrics, and may be an SDK key. */
-  #routeOf(url: string): string {
-    const target = readSpecTarget(url);
-    if (target !== undefined) return `/${target.version}/download_config_specs`;
-    const { pathname } = new URL(url, "http://localhost");
-    return this.#routes.has(pathname) ? pathname : "other";
-  }
+/** Counts requests that have the same attributes. */
+export interface RequestCell {
+  record(tookMs: number): void;
 }
 
-function sdkKeyOf(url: string, headers: Headers): SdkKey | undefined {
-  return parseSdkKey(headers.get("statsig-api-key") || (readSpecTarget(url)?.pathKey ?? ""));
+export interface RequestMeter {
+  /** Returns the cell for these attributes. Callers keep it where the same attributes are frequent. */
+  cell(request: HandledRequest): RequestCell;
 }
 
-/** One HTTP request that was answered. */
+/** An HTTP request was handled. */
 interface HttpEvent {
   readonly kind: "http_request";
   readonly method: string;
-  /** From the route table, never from the request. */
+  /** A path of the route table, or `other`; never the path of the request. */
   readonly route: string;
   readonly status: number;
   readonly tookMs: number;
 }
 
 export type EmitHttpEvent = (event: HttpEvent) => void;
+
+/** The request that is being observed. */
+interface Observed {
+  readonly method: string;
+  readonly route: string;
+  /** From `performance.now()`. */
+  readonly startedAt: number;
+}
+
+/** Counts every HTTP request, and emits an event for each while there is a listener. */
+export class RequestObserver {
+  readonly #meter: RequestMeter;
+  readonly #negotiation = new CodingNegotiation();
+  #emit: EmitHttpEvent | undefined;
+
+  constructor(meter: RequestMeter, emit: EmitHttpEvent | undefined) {
+    this.#meter = meter;
+    this.#emit = emit;
+  }
+
+  /** Replaces the listener of per-request events. Undefined turns them off. */
+  setListener(emit: EmitHttpEvent | undefined): void {
+    this.#emit = emit;
+  }
+
+  /** Records a response from the cache. This is on the hot path. */
+  observeCached({ method, route, startedAt }: Observed, status: number, cell: RequestCell): void {
+    const tookMs = performance.now() - startedAt;
+    cell.record(tookMs);
+    this.#emit?.({ kind: "http_request", method, route, status, tookMs });
+  }
+
+  /** Records any other response once it is there, and resolves with it. `key` is the request's SDK key, not yet checked. */
+  async observe(
+    { method, route, startedAt }: Observed,
+    request: RequestHead,
+    key: string,
+    pending: Response | Promise<Response>,
+  ): Promise<Response> {
+    const response = await pending;
+    const tookMs = performance.now() - startedAt;
+    const { status } = response;
+    const cell = this.#meter.cell({
+      sdkKey: parseSdkKey(key),
+      path: route,
+      status,
+      acceptEncoding: this.#negotiation.read(request.headers.get("accept-encoding")).label,
+      contentEncoding: response.headers.get("content-encoding") ?? "identity",
+    });
+    cell.record(tookMs);
+    this.#emit?.({ kind: "http_request", method, route, status, tookMs });
+    return response;
+  }
+}

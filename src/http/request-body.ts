@@ -1,35 +1,35 @@
 import type { EmitLimitEvent, InFlight } from "../server/limits.ts";
-import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./exchange.ts";
+import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./request-context.ts";
 import { errorResponse, unavailableResponse } from "./responses.ts";
 
 interface BodyReaderOptions {
   readonly timeoutMs: number;
   readonly maxBytes: number;
-  /** Of it each body takes what has come of it, not what it says that it will be. */
-  readonly bodies: IncomingBodies;
-  /** A request is worked on from when its body is there: to wait for a body is no work. */
+  /** Each body takes memory for the bytes received, not for the length it declares. */
+  readonly budget: BodyBudget;
+  /** A request takes its slot once its body is complete: waiting for a body takes none. */
   readonly inFlight: InFlight;
   readonly emit: EmitLimitEvent;
 }
 
-/** A body that came too late is answered before its connection is cut. */
+/** The response to a late body is sent before the connection is cut. */
 export const RESPONSE_MARGIN_MS = 1_000;
 
 const BUSY_RETRY_AFTER_MS = 1_000;
 const NO_ROOM_RETRY_AFTER_MS = 5_000;
 
-/** The largest body of a route that needs a few hundred bytes of it. */
+/** The largest body for routes that need a few hundred bytes at most. */
 export const SMALL_BODY_BYTES = 64 * 1024;
 
 type BytesReader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">;
 
-/** Most bodies are smaller than the first. */
+/** Most bodies fit in the first block. */
 const FIRST_BLOCK_BYTES = 8 * 1024;
 const BLOCK_BYTES = 64 * 1024;
 
-type Unread = "late" | "broken" | "too_large" | "no_room";
+type BodyFailure = "late" | "broken" | "too_large" | "no_room";
 
-/** Reads bodies of requests, for no longer than they may take. */
+/** Reads request bodies within the limits of time, size and memory. */
 export class BodyReader {
   readonly #options: BodyReaderOptions;
 
@@ -37,48 +37,48 @@ export class BodyReader {
     this.#options = options;
   }
 
-  /** The answer to a body that is longer than it may be. */
+  /** Returns the response to a body above the size limit. */
   tooLarge(): Response {
     this.#options.emit({ kind: "limit_reached", limit: "max-request-body-in-mb" });
     return errorResponse(413);
   }
 
-  /** The answer to a request that nobody has time for. */
+  /** Returns the response to a request above the limit of requests in flight. */
   busy(): Response {
     return unavailableResponse(BUSY_RETRY_AFTER_MS);
   }
 
   /**
-   * Reads to the end and answers; what the body takes up is given back after that. `maxBytes` is the route's own limit,
-   * for those that need less than the largest body.
+   * Reads the whole body and passes it to `handle`. The memory of the body counts against the budget until the response is
+   * made. `maxBytes` is the limit of the route if it is below the general one.
    */
   async withBody(
     request: Request,
-    exchange: RequestContext,
-    answer: (body: Uint8Array<ArrayBuffer>) => Response | Promise<Response>,
+    context: RequestContext,
+    handle: (body: Uint8Array<ArrayBuffer>) => Response | Promise<Response>,
     maxBytes = this.#options.maxBytes,
   ): Promise<Response> {
-    // It is being worked on already.
-    if (request.body === null) return await answer(new Uint8Array(0));
-    const { timeoutMs, bodies, inFlight } = this.#options;
-    const unread = Promise.withResolvers<Unread>();
-    using share = bodies.open(() => unread.resolve("no_room"));
-    exchange.limitTo(timeoutMs + RESPONSE_MARGIN_MS);
-    // The connection's own time limit may begin anew with each byte that comes.
-    const deadline = setTimeout(() => unread.resolve("late"), timeoutMs);
+    // The caller has reserved a slot already.
+    if (request.body === null) return await handle(new Uint8Array(0));
+    const { timeoutMs, budget, inFlight } = this.#options;
+    const failed = Promise.withResolvers<BodyFailure>();
+    using reservation = budget.open(() => failed.resolve("no_room"));
+    context.setDeadline(timeoutMs + RESPONSE_MARGIN_MS);
+    // The connection's own deadline may be extended by each byte that arrives.
+    const deadline = setTimeout(() => failed.resolve("late"), timeoutMs);
     const reader: BytesReader = request.body.getReader();
-    const read = await Promise.race([readAll(reader, share, maxBytes), unread.promise]);
+    const read = await Promise.race([readAll(reader, reservation, maxBytes), failed.promise]);
     clearTimeout(deadline);
-    // Nobody wants the rest of a body that was refused.
+    // The rest of a rejected body is not read.
     if (typeof read === "string") void reader.cancel().catch(() => {});
-    exchange.limitTo(RESPONSE_TIMEOUT_MS);
-    if (typeof read === "string") return this.#refusal(read);
-    share.arrived();
-    using place = inFlight.enter();
-    return place === undefined ? this.busy() : await answer(read);
+    context.setDeadline(RESPONSE_TIMEOUT_MS);
+    if (typeof read === "string") return this.#toResponse(read);
+    reservation.complete();
+    using slot = inFlight.enter();
+    return slot === undefined ? this.busy() : await handle(read);
   }
 
-  #refusal(reason: Unread): Response {
+  #toResponse(reason: BodyFailure): Response {
     switch (reason) {
       case "late":
         this.#options.emit({ kind: "limit_reached", limit: "body-timeout-in-s" });
@@ -94,40 +94,40 @@ export class BodyReader {
   }
 }
 
-/** Into blocks of our own: a piece of a body may keep memory that is many times its size. */
+/** Copies the body into blocks of its own: a chunk may keep alive memory of many times its size. */
 async function readAll(
   reader: BytesReader,
-  share: BodyShare,
+  reservation: BodyReservation,
   maxBytes: number,
-): Promise<Uint8Array<ArrayBuffer> | Unread> {
+): Promise<Uint8Array<ArrayBuffer> | BodyFailure> {
   const blocks: Uint8Array[] = [];
   let length = 0;
   let room = new Uint8Array(0);
   try {
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
-      let piece = read.value;
-      length += piece.length;
+      let chunk = read.value;
+      length += chunk.length;
       if (length > maxBytes) return "too_large";
-      while (piece.length > 0) {
+      while (chunk.length > 0) {
         if (room.length === 0) {
           room = new Uint8Array(blocks.length === 0 ? FIRST_BLOCK_BYTES : BLOCK_BYTES);
-          if (!share.take(room.length)) return "no_room";
+          if (!reservation.reserve(room.length)) return "no_room";
           blocks.push(room);
         }
-        const part = piece.subarray(0, room.length);
+        const part = chunk.subarray(0, room.length);
         room.set(part);
         room = room.subarray(part.length);
-        piece = piece.subarray(part.length);
+        chunk = chunk.subarray(part.length);
       }
     }
   } catch {
-    // The client went.
+    // The client has gone.
     return "broken";
   }
-  return joined(blocks, length);
+  return joinBlocks(blocks, length);
 }
 
-function joined(blocks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+function joinBlocks(blocks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
   const body = new Uint8Array(length);
   let at = 0;
   for (const block of blocks) {
@@ -137,65 +137,67 @@ function joined(blocks: readonly Uint8Array[], length: number): Uint8Array<Array
   return body;
 }
 
-/** Bodies of requests while they come, and until their requests are answered. */
-interface IncomingBodiesOptions {
-  /** In memory at one time. */
+interface BodyBudgetOptions {
+  /** The memory of all bodies together. */
   readonly maxBytes: number;
-  /** Of which the end has not come. */
+  /** The most bodies that are not complete. */
   readonly maxArriving: number;
 }
 
-/** What a body takes up; given back when it is disposed of. */
-interface BodyShare extends Disposable {
-  /** False if there is no room for so many bytes more, or it was disposed of. Nothing is taken then. */
-  take(bytes: number): boolean;
-  /** It has come as a whole. */
-  arrived(): void;
+/** The memory that one body holds. Disposing of it returns the memory. */
+interface BodyReservation extends Disposable {
+  /**
+   * Reserves memory for more bytes. Returns false, and reserves nothing, if there is not enough or the reservation was
+   * disposed of.
+   */
+  reserve(bytes: number): boolean;
+  /** All of the body has arrived: it can no longer be evicted. */
+  complete(): void;
 }
 
 /**
- * Bounds what bodies of requests take up, of all clients together. Where there is no room the body gives way that has
- * been coming for longest: clients that never end their requests must not take the place of those that do.
+ * Limits the memory of all request bodies together. If there is not enough, the body that has been arriving longest is
+ * evicted: clients that never complete their requests must not displace the others.
  */
-export class IncomingBodies {
-  readonly #options: IncomingBodiesOptions;
+export class BodyBudget {
+  readonly #options: BodyBudgetOptions;
   readonly #arriving = new Set<() => void>();
   #bytes = 0;
 
-  constructor(options: IncomingBodiesOptions) {
+  constructor(options: BodyBudgetOptions) {
     this.#options = options;
   }
 
-  /** `giveWay` is called when the body is to be read no further: it takes up nothing any more. */
-  open(giveWay: () => void): BodyShare {
-    let taken = 0;
-    let isOver = false;
+  /** Adds a body. `onEvicted` is called when its memory is taken away and it must not be read further. */
+  open(onEvicted: () => void): BodyReservation {
+    let reserved = 0;
+    let isReleased = false;
     const release = () => {
-      isOver = true;
+      isReleased = true;
       this.#arriving.delete(evict);
-      this.#bytes -= taken;
-      taken = 0;
+      this.#bytes -= reserved;
+      reserved = 0;
     };
     const evict = () => {
       release();
-      giveWay();
+      onEvicted();
     };
     if (this.#arriving.size >= this.#options.maxArriving) this.#evictOldest(evict);
     this.#arriving.add(evict);
     return {
-      take: (bytes) => {
-        if (isOver) return false;
+      reserve: (bytes) => {
+        if (isReleased) return false;
         while (this.#bytes + bytes > this.#options.maxBytes) if (!this.#evictOldest(evict)) return false;
         this.#bytes += bytes;
-        taken += bytes;
+        reserved += bytes;
         return true;
       },
-      arrived: () => void this.#arriving.delete(evict),
+      complete: () => void this.#arriving.delete(evict),
       [Symbol.dispose]: release,
     };
   }
 
-  /** Of all but `except`; false if there is no other. */
+  /** Evicts the oldest arriving body other than `except`. Returns false if there is none. */
   #evictOldest(except: () => void): boolean {
     for (const evict of this.#arriving) {
       if (evict === except) continue;

@@ -1,21 +1,21 @@
 import { open } from "node:fs/promises";
 
-/** Of RPCs that may be streams: they have no length, and no end that could be waited for. */
-const STREAMED = /^application\/(connect\+|grpc-web)/;
+/** RPCs that may be streams: they have no length, and no end to wait for. */
+const STREAMED_TYPE = /^application\/(connect\+|grpc-web)/;
 
-/** Larger ones make Bun's HTTP/2 stall for seconds. */
+/** Larger slices make Bun's HTTP/2 stall for seconds. */
 const SLICE_BYTES = 64 * 1024;
 
-/** A part of a file, of which `end` is the first byte that is not in it. */
+/** A part of a file. `end` is the offset of the first byte after it. */
 export interface FileRange {
   readonly path: string;
   readonly first: number;
   readonly end: number;
-  /** Called if the file can't be read to that end. */
+  /** Called if the file cannot be read up to `end`. */
   readonly onFailure?: (error: unknown) => void;
 }
 
-/** A Response whose body is read from a file while it is sent, and never as a whole. */
+/** A Response whose body is read from a file while it is sent, and is never in memory as a whole. */
 export class FileResponse extends Response {
   readonly file: FileRange;
 
@@ -25,30 +25,30 @@ export class FileResponse extends Response {
   }
 }
 
-/** The body of a web standard Response: as it comes, or as a whole whose size is known. */
+/** The body of a web standard Response: a stream, or content of known size. */
 type ResponseContent =
   | { readonly kind: "stream"; readonly stream: ReadableStream<Uint8Array> }
   | { readonly kind: "whole"; readonly content: Blob | FileRange; readonly size: number };
 
 export async function toContent(response: Response): Promise<ResponseContent> {
-  const isStreamed = STREAMED.test(response.headers.get("content-type") ?? "");
+  const isStreamed = STREAMED_TYPE.test(response.headers.get("content-type") ?? "");
   if (isStreamed && response.body !== null) return { kind: "stream", stream: response.body };
   if (response instanceof FileResponse) {
     const { file } = response;
     return { kind: "whole", content: file, size: file.end - file.first };
   }
-  // No copy: what was made of a Blob is that Blob.
+  // This makes no copy if the response was made of a Blob.
   const blob = await response.blob();
   return { kind: "whole", content: blob, size: blob.size };
 }
 
 /**
- * Slices that are small enough for a slow client to hold. With `areCopied` each is overwritten when the next is asked
- * for.
+ * Yields slices that are small enough to be held for a slow client. If `areCopied`, each slice is overwritten when the next
+ * one is requested.
  */
 export async function* readSlices(content: Blob | FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
   if (!(content instanceof Blob)) {
-    yield* guardedFileSlices(content, areCopied);
+    yield* readReportedFileSlices(content, areCopied);
     return;
   }
   for (let at = 0; at < content.size; at += SLICE_BYTES) {
@@ -56,7 +56,7 @@ export async function* readSlices(content: Blob | FileRange, areCopied: boolean)
   }
 }
 
-async function* guardedFileSlices(range: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
+async function* readReportedFileSlices(range: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
   try {
     yield* readFileSlices(range, areCopied);
   } catch (error) {
@@ -65,7 +65,7 @@ async function* guardedFileSlices(range: FileRange, areCopied: boolean): AsyncGe
   }
 }
 
-/** Opened once: a file may be removed while it is read. Rejects if it is shorter than it was. */
+/** Opens the file once, since it may be removed meanwhile. Rejects if the file has become shorter. */
 async function* readFileSlices(
   { path, first, end }: FileRange,
   areCopied: boolean,
@@ -81,22 +81,25 @@ async function* readFileSlices(
   }
 }
 
-/** What a stream gives until it ends. Rejects, and cancels it, when the client goes: what makes it may wait for ever. */
-export async function* readUntilGone(
+/**
+ * Yields the chunks of a stream until it ends. Rejects, and cancels the stream, when `signal` is aborted: its source may wait
+ * for ever.
+ */
+export async function* readUntilAborted(
   stream: ReadableStream<Uint8Array>,
-  gone: AbortSignal,
+  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader();
-  const cancel = () => void reader.cancel(gone.reason).catch(() => {});
-  gone.addEventListener("abort", cancel, { once: true });
+  const cancel = () => void reader.cancel(signal.reason).catch(() => {});
+  signal.addEventListener("abort", cancel, { once: true });
   try {
-    gone.throwIfAborted();
+    signal.throwIfAborted();
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
       if (read.value.length > 0) yield read.value;
     }
-    gone.throwIfAborted();
+    signal.throwIfAborted();
   } finally {
-    gone.removeEventListener("abort", cancel);
+    signal.removeEventListener("abort", cancel);
     cancel();
   }
 }

@@ -1,6 +1,9 @@
 import { STATUS_CODES } from "node:http";
 
-/** The body of every answer that is no success (WIRE 1): `{"code": 404, "reason": "Not Found"}`. */
+/**
+ * Returns a response with the JSON body of every error (docs/protocol.md, HTTP errors): `{"code": 404, "reason": "Not
+ * Found"}`.
+ */
 export function errorResponse(
   code: number,
   headers?: Readonly<Record<string, string>>,
@@ -9,7 +12,7 @@ export function errorResponse(
   return Response.json({ code, reason }, { status: code, headers: { ...COMMON_HEADERS, ...headers } });
 }
 
-/** An unknown or revoked SDK key: SDKs expect this text (WIRE 1). */
+/** Returns the response to an unknown or revoked SDK key. SDKs expect this text (docs/protocol.md, HTTP errors). */
 export function unauthorizedResponse(): Response {
   return new Response("Unauthorized", {
     status: 401,
@@ -33,15 +36,15 @@ function retryAfter(ms: number): Readonly<Record<string, string>> {
 }
 
 /**
- * Of every answer that is given on the HTTP port: no browser guesses another type than the one that is said, and nobody
- * learns the version from it.
+ * The headers of every response of the HTTP ports: browsers do not guess another content type, and the version is not
+ * exposed.
  */
 export const COMMON_HEADERS = {
   "x-content-type-options": "nosniff",
   server: "statsig-forward-proxy",
 } as const;
 
-/** Whether an If-None-Match names the tag, by the weak comparison that RFC 9110, 13.1.2 asks for. */
+/** Whether an If-None-Match header names the tag, by weak comparison (RFC 9110, 13.1.2). */
 export function matchesEntityTag(ifNoneMatch: string, entityTag: string): boolean {
   if (ifNoneMatch.trim() === "*") return true;
   return ifNoneMatch.split(",").some((each) => each.trim().replace(/^W\//, "") === entityTag);

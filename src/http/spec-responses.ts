@@ -7,18 +7,18 @@ import {
   toOrigin,
 } from "../specs/snapshot.ts";
 import { connectionLines, headerLines, httpDate, statusLine } from "./http1/response.ts";
-import type { RequestCell, RequestMeter } from "./meter.ts";
 import type { AcceptedCodings } from "./negotiation.ts";
+import type { RequestCell, RequestMeter } from "./observer.ts";
 import { COMMON_HEADERS } from "./responses.ts";
 
-/** A body of a snapshot, and what is said instead to a client that has it. */
+/** The responses for one snapshot in one coding: with the body, and for a client that has it already. */
 interface SpecResponse {
   readonly full: PreparedResponse;
   readonly notModified: PreparedResponse;
   readonly entityTag: string;
 }
 
-interface SnapshotAnswers {
+interface SnapshotResponses {
   readonly byCoding: Partial<Record<ContentCoding, SpecResponse>>;
   noUpdate?: PreparedResponse;
   origin: SpecOrigin;
@@ -28,52 +28,58 @@ const NO_UPDATE = new TextEncoder().encode(NO_UPDATE_JSON);
 
 const VARY = "accept-encoding, statsig-api-key, statsig-supports-proto";
 
-/** The answers of each snapshot, made when a client first asks for it, and gone with it. */
+/** The prepared responses of each snapshot. They are made on first use, and released with the snapshot. */
 export class SpecResponses {
   readonly #meter: RequestMeter;
-  readonly #answersOf = new WeakMap<Snapshot, SnapshotAnswers>();
+  readonly #bySnapshot = new WeakMap<Snapshot, SnapshotResponses>();
 
   constructor(meter: RequestMeter) {
     this.#meter = meter;
   }
 
-  /** The snapshot in a coding in which it is held. */
+  /** Returns the responses for a coding in which the snapshot is held. */
   spec(held: Confirmed, coding: ContentCoding): SpecResponse {
-    const answers = this.#of(held);
-    answers.byCoding[coding] ??= this.#prepareSpec(held.snapshot, coding, answers.origin);
-    return answers.byCoding[coding];
+    const responses = this.#find(held);
+    responses.byCoding[coding] ??= this.#prepareSpec(held.snapshot, coding, responses.origin);
+    return responses.byCoding[coding];
   }
 
-  /** `{"has_updates":false}`: plain JSON, never compressed, also where the specs are protobuf (WIRE 1). */
+  /**
+   * Returns `{"has_updates":false}`. It is plain JSON and never compressed, also if the specs are protobuf (docs/protocol.md,
+   * Config specs over HTTP).
+   */
   noUpdate(held: Confirmed): PreparedResponse {
-    const answers = this.#of(held);
-    answers.noUpdate ??= this.#prepare(held.snapshot, 200, NO_UPDATE, {
-      ...commonHeaders(held.snapshot, answers.origin),
+    const responses = this.#find(held);
+    responses.noUpdate ??= this.#prepare(held.snapshot, 200, NO_UPDATE, {
+      ...commonHeaders(held.snapshot, responses.origin),
       "content-type": "application/json",
     });
-    return answers.noUpdate;
+    return responses.noUpdate;
   }
 
-  /** Upstream said that the snapshot is the newest still: its answers say so from now on. */
-  confirmed(held: Confirmed): void {
-    const answers = this.#answersOf.get(held.snapshot);
+  /** Updates the headers of existing responses after upstream confirmed that the snapshot is the newest. */
+  updateConfirmed(held: Confirmed): void {
+    const responses = this.#bySnapshot.get(held.snapshot);
     const origin = toOrigin(held);
     const { confirmedAt } = origin;
-    if (answers === undefined || confirmedAt === undefined) return;
-    answers.origin = origin;
-    const prepared = Object.values(answers.byCoding).flatMap(({ full, notModified }) => [full, notModified]);
-    for (const answer of [...prepared, answers.noUpdate ?? []].flat()) {
-      answer.setHeader("x-sfp-confirmed-at", confirmedAt);
+    if (responses === undefined || confirmedAt === undefined) return;
+    responses.origin = origin;
+    const prepared = Object.values(responses.byCoding).flatMap(({ full, notModified }) => [
+      full,
+      notModified,
+    ]);
+    for (const each of [...prepared, responses.noUpdate ?? []].flat()) {
+      each.setHeader("x-sfp-confirmed-at", confirmedAt);
     }
   }
 
-  #of(held: Confirmed): SnapshotAnswers {
-    let answers = this.#answersOf.get(held.snapshot);
-    if (answers === undefined) {
-      answers = { byCoding: {}, origin: toOrigin(held) };
-      this.#answersOf.set(held.snapshot, answers);
+  #find(held: Confirmed): SnapshotResponses {
+    let responses = this.#bySnapshot.get(held.snapshot);
+    if (responses === undefined) {
+      responses = { byCoding: {}, origin: toOrigin(held) };
+      this.#bySnapshot.set(held.snapshot, responses);
     }
-    return answers;
+    return responses;
   }
 
   #prepareSpec(snapshot: Snapshot, coding: ContentCoding, origin: SpecOrigin): SpecResponse {
@@ -112,35 +118,35 @@ function commonHeaders({ lcut }: Snapshot, { source, confirmedAt }: SpecOrigin):
     "x-sfp-source": source,
     ...(confirmedAt !== undefined && { "x-sfp-confirmed-at": confirmedAt }),
     vary: VARY,
-    // They hang on a secret: no shared cache may keep them.
+    // The responses depend on a secret: shared caches must not keep them.
     "cache-control": "private, no-cache",
   };
 }
 
-interface AnswerInit {
+interface PreparedInit {
   readonly status: number;
-  /** Undefined for a response that has none by its status. */
+  /** Undefined if the status allows no body. */
   readonly body: Uint8Array<ArrayBuffer> | undefined;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Finds where an answer is counted. */
+/** Returns the cell that counts a response to a client with these codings. */
 type CellFor = (accepted: AcceptedCodings) => RequestCell;
 
-/** A response that is made once for all clients that get the same: a body in one coding, and its headers. */
+/** A response that all clients share: a body in one coding, and its headers. */
 export class PreparedResponse {
   readonly status: number;
   readonly body: Uint8Array<ArrayBuffer> | undefined;
   readonly #headers: Headers;
   readonly #cellFor: CellFor;
-  /** By kind of Accept-Encoding. */
+  /** Indexed by `AcceptedCodings.kind`. */
   readonly #cells: (RequestCell | undefined)[] = [];
   #blob: Blob | undefined;
   #http1Head:
     | { readonly bytes: Buffer; readonly date: string; readonly keepAliveTimeoutS: number }
     | undefined;
 
-  constructor({ status, body, headers }: AnswerInit, cellFor: CellFor) {
+  constructor({ status, body, headers }: PreparedInit, cellFor: CellFor) {
     this.status = status;
     this.body = body;
     this.#headers = new Headers(headers);
@@ -153,25 +159,28 @@ export class PreparedResponse {
     this.#http1Head = undefined;
   }
 
-  /** As the web standard has it. The responses of all clients share one copy of the body. */
+  /** Returns it as a web standard Response. All clients share one copy of the body. */
   response(): Response {
     if (this.body !== undefined) this.#blob ??= new Blob([this.body]);
     return new Response(this.#blob ?? null, { status: this.status, headers: this.#headers });
   }
 
-  /** Status line and headers as they go over the wire; with undefined of a response with which the connection ends. */
+  /**
+   * Returns the status line and headers for HTTP/1.1. Undefined for `keepAliveTimeoutS` means that the connection closes
+   * after the response.
+   */
   http1Head(keepAliveTimeoutS: number | undefined): Buffer {
-    if (keepAliveTimeoutS === undefined) return this.#makeHttp1Head(undefined);
+    if (keepAliveTimeoutS === undefined) return this.#encodeHttp1Head(undefined);
     const date = httpDate();
     const made = this.#http1Head;
     if (made !== undefined && made.date === date && made.keepAliveTimeoutS === keepAliveTimeoutS)
       return made.bytes;
-    const bytes = this.#makeHttp1Head(keepAliveTimeoutS);
+    const bytes = this.#encodeHttp1Head(keepAliveTimeoutS);
     this.#http1Head = { bytes, date, keepAliveTimeoutS };
     return bytes;
   }
 
-  /** Where it is counted that a client with this Accept-Encoding got it. */
+  /** Returns the cell that counts this response for a client with these codings. */
   cell(accepted: AcceptedCodings): RequestCell {
     const known = this.#cells[accepted.kind];
     if (known !== undefined) return known;
@@ -180,7 +189,7 @@ export class PreparedResponse {
     return cell;
   }
 
-  #makeHttp1Head(keepAliveTimeoutS: number | undefined): Buffer {
+  #encodeHttp1Head(keepAliveTimeoutS: number | undefined): Buffer {
     const lines = statusLine(this.status) + headerLines(this.#headers) + connectionLines(keepAliveTimeoutS);
     return Buffer.from(lines, "latin1");
   }

@@ -1,4 +1,4 @@
-/** A longer match than Bun's own for `*.html`: imported with `type: "text"`, these are what is in the file. */
+/** Overrides Bun's own declaration of `*.html`, by its longer match: an import with `type: "text"` is the file's text. */
 declare module "./status-*.html" {
   const text: string;
   export default text;

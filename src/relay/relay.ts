@@ -68,22 +68,23 @@ export async function startRelay(
   health.require(idLists.notReady);
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
-  const answers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
-  const { probes, inFlight, admission } = answers;
-  const listeners = starting.use(await startListeners(config, { ...parts, tls, answers }));
+  const handlers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
+  const { probes, inFlight, admission } = handlers;
+  const listeners = starting.use(await startListeners(config, { ...parts, tls, handlers }));
   health.require(listeners.notReady);
   registerGauges(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
   const looked = { telemetry, backup, specs, idLists, events, listeners, inFlight, admission };
   const status = startStatus(config, { clock, probes, ...looked });
-  const management = await startManagement(config, {
-    probes,
-    metrics,
-    status: status.read,
-    telemetry,
-    supervisor,
-    running: starting,
-  });
+  const management = starting.use(
+    await startManagement(config, {
+      probes,
+      metrics,
+      status: status.read,
+      telemetry,
+      supervisor,
+    }),
+  );
   health.become("serving");
   const { notReady } = probes;
   const manager = await startServiceManager(config, { ...parts, logger, notReady, running: starting });
@@ -93,13 +94,13 @@ export async function startRelay(
   // What is held is served on: a fault in one task has nothing to do with most of the others.
   faults?.reportTo((kind, error) => supervisor.caught(kind, error));
   return {
-    listeners: [...listeners.addresses, ...management],
+    listeners: [...listeners.addresses, ...management.addresses],
     supervisor,
     reconfigure(next) {
       manager?.reloading();
       ({ shutdownGraceMs } = next);
       status.reconfigure(next);
-      reconfigureParts(next, { access, specs, idLists, answers, telemetry, tls });
+      reconfigureParts(next, { access, specs, idLists, handlers, telemetry, tls });
       manager?.reloaded();
     },
     async [Symbol.asyncDispose]() {
@@ -131,7 +132,7 @@ interface LiveParts {
   readonly access: RunningAccess;
   readonly specs: RunningSpecs;
   readonly idLists: RunningIdLists;
-  readonly answers: RequestHandlers;
+  readonly handlers: RequestHandlers;
   readonly telemetry: Pick<RunningTelemetry, "specs">;
   readonly tls: ServerTls | undefined;
 }
@@ -141,7 +142,7 @@ interface LiveParts {
  * Nothing of this can fail, so that all is taken over or nothing.
  */
 function reconfigureParts(config: Config, parts: LiveParts): void {
-  const { access, specs, idLists, answers, telemetry, tls } = parts;
+  const { access, specs, idLists, handlers, telemetry, tls } = parts;
   // First who may ask: what is no longer allowed must not be polled once more.
   access.reconfigure(config);
   const before = specs.preload;
@@ -150,7 +151,7 @@ function reconfigureParts(config: Config, parts: LiveParts): void {
   polls.preload(specs.preload);
   for (const feed of before) if (specs.store.peek(feed) === undefined) polls.forget(feed);
   idLists.reconfigure(config);
-  answers.reconfigure(config);
+  handlers.reconfigure(config);
   tls?.checkNow();
 }
 

@@ -27,35 +27,35 @@ interface ListenerParts {
   readonly clock: Clock;
   readonly telemetry: Pick<Telemetry, "limits">;
   readonly tls: ServerTls | undefined;
-  readonly answers: Pick<RequestHandlers, "http" | "routes" | "specService">;
+  readonly handlers: Pick<RequestHandlers, "http" | "routes" | "specService">;
 }
 
 export interface RunningListeners extends AsyncDisposable {
   readonly addresses: readonly ListenerAddress[];
-  /** Open connections of each listener. */
+  /** The number of open connections of each listener. */
   connections(): readonly (readonly [protocol: string, count: number])[];
-  /** The ports that take no more connections, in words; none where all do. */
+  /** Returns a reason for each port that has reached its limit of connections. */
   readonly notReady: NotReadyReasons;
-  /** Takes no more connections, ends streams; resolves when nothing is in flight any more. */
+  /** Stops accepting connections, and ends streams. Resolves when nothing is in flight any more. */
   close(): Promise<void>;
 }
 
 interface Listener {
   readonly port: number;
-  /** Connections open now. */
+  /** The number of open connections. */
   readonly connections: number;
   close(): Promise<void>;
   abort(): void | Promise<void>;
 }
 
-/** Opens every port that the configuration asks for. Throws a ListenError where one can't be had, or a StartError. */
+/** Opens every port of the configuration. Throws a ListenError if one cannot be opened, or a StartError. */
 export async function startListeners(given: Config, parts: ListenerParts): Promise<RunningListeners> {
-  const config = { ...given, limits: limitsFor(given, parts.telemetry.limits.emit) };
+  const config = { ...given, limits: lowerLimits(given, parts.telemetry.limits.emit) };
   await using starting = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const addresses: ListenerAddress[] = [];
-  for (const { protocol, option, bindAddress, port, listen } of wanted(config, parts)) {
-    const listener = await listenOrExplain(option, port, bindAddress, () => listen(bindAddress, port));
+  for (const { protocol, option, bindAddress, port, listen } of toListeners(config, parts)) {
+    const listener = await listenOrThrow(option, port, bindAddress, () => listen(bindAddress, port));
     starting.defer(() => listener.abort());
     listeners.push(listener);
     addresses.push({ protocol, bindAddress, port: listener.port });
@@ -68,28 +68,27 @@ export async function startListeners(given: Config, parts: ListenerParts): Promi
     notReady: () =>
       addresses
         .filter((_, at) => (listeners[at]?.connections ?? 0) >= config.limits.maxConnections)
-        .map(({ protocol }) => `the ${protocol} port has as many connections as it may`),
+        .map(({ protocol }) => `the ${protocol} port has reached its limit of connections`),
     close: async () => {
-      parts.answers.http.endStreams();
+      parts.handlers.http.endStreams();
       await Promise.all(listeners.map((listener) => listener.close()));
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }
 
-interface WantedListener extends ListenerConfig {
+interface ConfiguredListener extends ListenerConfig {
   readonly listen: (bindAddress: string, port: number) => Listener | Promise<Listener>;
 }
 
-/** Below it a default that the system does not allow is worth a warning. */
+/** A default limit that had to be lowered below this is worth a warning. */
 const FEW_CONNECTIONS = 1_000;
 
-/** As many connections as are configured, or as the system has descriptors for. Throws a StartError if those are too few. */
-function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
-  const ports = (config.mode === "grpc-and-http" ? 2 : 1) * (config.tls?.plaintextToo === true ? 2 : 1);
+/** Lowers `maxConnections` to what the system's limit of open files allows. Throws a StartError if that is too few. */
+function lowerLimits(config: Config, emit: EmitLimitEvent): LimitsConfig {
   const { limits } = config;
   const descriptors = descriptorLimit();
-  const allowed = connectionsAllowed(limits.maxConnections, ports, descriptors);
+  const allowed = connectionsAllowed(limits.maxConnections, config.listeners.length, descriptors);
   switch (allowed.kind) {
     case "as_wanted":
       return limits;
@@ -107,11 +106,11 @@ function limitsFor(config: Config, emit: EmitLimitEvent): LimitsConfig {
   }
 }
 
-function wanted(config: Config, parts: ListenerParts): readonly WantedListener[] {
+function toListeners(config: Config, parts: ListenerParts): readonly ConfiguredListener[] {
   const { limits } = config;
   const { tls, telemetry } = parts;
   const { emit: emitLimit } = telemetry.limits;
-  const { http: answers, routes, specService } = parts.answers;
+  const { http: handler, routes, specService } = parts.handlers;
   const { idleTimeoutMs } = limits;
   const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
     GrpcListener.listen({
@@ -128,12 +127,11 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
     if (tls === undefined) throw new Error(`no certificate for ${protocol}`);
     return tls;
   };
-  const open: Record<ListenerConfig["protocol"], WantedListener["listen"]> = {
-    http: (bindAddress, port) =>
-      new HttpListener({ bindAddress, port, handler: answers, ...limits, emitLimit }),
+  const open: Record<ListenerConfig["protocol"], ConfiguredListener["listen"]> = {
+    http: (bindAddress, port) => new HttpListener({ bindAddress, port, handler, ...limits, emitLimit }),
     https: (bindAddress, port) =>
       HttpsListener.listen({
-        ...{ bindAddress, port, tls: secure("https"), answers, limits, idleTimeoutMs, emitLimit },
+        ...{ bindAddress, port, tls: secure("https"), handler, limits, idleTimeoutMs, emitLimit },
       }),
     grpc: grpc(undefined),
     grpcs: (bindAddress, port) => grpc(secure("grpcs"))(bindAddress, port),
@@ -141,7 +139,7 @@ function wanted(config: Config, parts: ListenerParts): readonly WantedListener[]
   return config.listeners.map((listener) => ({ ...listener, listen: open[listener.protocol] }));
 }
 
-interface AnswerParts {
+interface HandlerParts {
   readonly clock: Clock;
   readonly health: Health;
   readonly telemetry: RunningTelemetry;
@@ -150,7 +148,7 @@ interface AnswerParts {
   readonly events: RunningEvents;
 }
 
-/** What clients are answered, whatever port they ask on. */
+/** The handlers of client requests, shared by all ports. */
 export interface RequestHandlers {
   readonly http: HttpHandler;
   readonly routes: RpcRoutes;
@@ -158,11 +156,11 @@ export interface RequestHandlers {
   readonly probes: Probes;
   readonly inFlight: InFlight;
   readonly admission: StreamLimit;
-  /** Takes over other bounds, and whether somebody watches single requests. */
+  /** Applies new limits, and the log level. */
   reconfigure(config: Config): void;
 }
 
-export function createHandlers(config: Config, parts: AnswerParts): RequestHandlers {
+export function createHandlers(config: Config, parts: HandlerParts): RequestHandlers {
   const { clock, health, telemetry, specs, idLists, events } = parts;
   const { supervisor } = telemetry;
   const emitLimit = telemetry.limits.emit;
@@ -171,7 +169,7 @@ export function createHandlers(config: Config, parts: AnswerParts): RequestHandl
   const { hostname, limits } = config;
   const specService = new SpecService({
     query: specs.query,
-    admission,
+    streamLimit: admission,
     inFlight,
     clock,
     hostname,
@@ -186,8 +184,9 @@ export function createHandlers(config: Config, parts: AnswerParts): RequestHandl
     started: () => health.phase !== "starting",
     notReady: () => health.notReady(),
   };
-  // Events of single requests are only emitted at debug level: they cost time even if no line is written.
-  const watcherOf = ({ logging }: Config) => (logging.level === "debug" ? telemetry.http.emit : undefined);
+  // Per-request events are only emitted at debug level.
+  const requestListener = ({ logging }: Config) =>
+    logging.level === "debug" ? telemetry.http.emit : undefined;
   const http = new HttpHandler({
     query: specs.query,
     idLists: idLists.service,
@@ -200,47 +199,53 @@ export function createHandlers(config: Config, parts: AnswerParts): RequestHandl
     emitLimit,
     meter: telemetry.http,
     onFault: (error) => supervisor.caught("http_request", error),
-    emit: watcherOf(config),
+    emit: requestListener(config),
   });
-  specs.store.listen({ confirmed: (held) => http.confirmed(held) });
+  specs.store.listen({ confirmed: (held) => http.updateConfirmed(held) });
   return {
     ...{ http, routes, specService, probes, inFlight, admission },
     reconfigure(next) {
-      inFlight.limitTo(next.limits.maxInFlight);
-      admission.limitTo(next.maxStreams);
-      http.watch(watcherOf(next));
+      inFlight.setMax(next.limits.maxInFlight);
+      admission.setMax(next.maxStreams);
+      http.setRequestListener(requestListener(next));
     },
   };
 }
 
+interface RunningManagement extends Disposable {
+  /** Empty if there is no management port. */
+  readonly addresses: readonly ListenerAddress[];
+}
+
 interface ManagementParts {
   readonly probes: Probes;
-  /** In the text format of Prometheus. */
+  /** Returns all metrics in the Prometheus text format. */
   readonly metrics: () => Promise<string>;
-  /** How the relay is, as JSON. */
+  /** Returns the status as JSON text. */
   readonly status: () => Promise<string>;
   readonly telemetry: Pick<Telemetry, "limits">;
   readonly supervisor: Supervisor;
-  /** Owns what is started. */
-  readonly running: AsyncDisposableStack;
 }
 
-/** Opens the management port. Throws a ListenError where it can't be had. */
+/** Opens the management port, if there is one. Throws a ListenError if it cannot be opened. */
 export async function startManagement(
   { management }: Config,
-  { probes, metrics, status, telemetry, supervisor, running }: ManagementParts,
-): Promise<readonly ListenerAddress[]> {
-  if (management === undefined) return [];
+  { probes, metrics, status, telemetry, supervisor }: ManagementParts,
+): Promise<RunningManagement> {
+  if (management === undefined) return { addresses: [], [Symbol.dispose]: () => {} };
   const { bindAddress, port } = management;
   const onFault = (error: unknown) => supervisor.caught("http_request", error);
   const { emit: emitLimit } = telemetry.limits;
   const listen = () =>
     new ManagementListener({ bindAddress, port, probes, metrics, status, emitLimit, onFault });
-  const listener = running.use(await listenOrExplain("management-port", port, bindAddress, listen));
-  return [{ protocol: "management", bindAddress, port: listener.port }];
+  const listener = await listenOrThrow("management-port", port, bindAddress, listen);
+  return {
+    addresses: [{ protocol: "management", bindAddress, port: listener.port }],
+    [Symbol.dispose]: () => listener[Symbol.dispose](),
+  };
 }
 
-/** A port can't be had; the message is one line for people. */
+/** A port cannot be opened. The message is one line for users. */
 class ListenError extends UserError {
   constructor(message: string) {
     super(message, EXIT_FAILED);
@@ -253,7 +258,7 @@ export interface ListenerAddress {
   readonly port: number;
 }
 
-/** A URL by which a client on this machine reaches the listener. */
+/** Returns a URL by which a client on this machine reaches the listener. */
 export function localUrl({ protocol, bindAddress, port }: ListenerAddress): string {
   const everywhere = bindAddress === "::" || bindAddress === "0.0.0.0";
   const host = everywhere ? "localhost" : bindAddress.includes(":") ? `[${bindAddress}]` : bindAddress;
@@ -261,8 +266,8 @@ export function localUrl({ protocol, bindAddress, port }: ListenerAddress): stri
   return `${scheme}://${host}:${port}`;
 }
 
-/** Starts a listener; what the system says against it becomes a {@link ListenError} that names the option. */
-async function listenOrExplain<T>(
+/** Starts a listener. A system error becomes a {@link ListenError} that names the option. */
+async function listenOrThrow<T>(
   option: string,
   port: number,
   bindAddress: string,
@@ -279,7 +284,7 @@ async function listenOrExplain<T>(
 
 const NO_ADDRESS = "this machine has no such address";
 
-/** What the system says when a port cannot be opened. */
+/** Messages for the errors with which opening a port fails. Bun and the resolver report a wrong address by several codes. */
 const LISTEN_MESSAGES = {
   EADDRINUSE: "the port is in use",
   EACCES: "no permission for this port",

@@ -8,11 +8,11 @@ interface ConnectionLimitOptions {
   readonly emit: EmitLimitEvent;
 }
 
-/** HTTP/2 does not tell when its last frames are out: as many looks in a row must find nothing on the way. */
-const LOOKS_AT_NOTHING = 4;
-const LOOK_EVERY_MS = 75;
+/** HTTP/2 does not report when its last frames are sent: this many checks in a row must find nothing unsent. */
+const IDLE_CHECKS = 4;
+const CHECK_EVERY_MS = 75;
 
-/** Bounds the connections of a `node:` server, and cuts those that keep it waiting. */
+/** Limits the connections of a `node:` server, and cuts those that miss a deadline. */
 export class ConnectionLimit {
   readonly #options: ConnectionLimitOptions;
   readonly #open = new Set<Socket>();
@@ -20,7 +20,7 @@ export class ConnectionLimit {
 
   constructor(server: Server, options: ConnectionLimitOptions) {
     this.#options = options;
-    server.on("connection", (socket: Socket) => this.#admit(socket));
+    server.on("connection", (socket: Socket) => this.#accept(socket));
   }
 
   get open(): number {
@@ -28,34 +28,36 @@ export class ConnectionLimit {
   }
 
   /**
-   * Cuts the connection unless {@link arrived} is called in time. Not the socket's own timeout: each single byte
-   * would begin it anew.
+   * Cuts the connection unless {@link arrived} is called in time. The socket's own timeout would be extended by each byte.
    */
-  expectWithin(socket: Socket, ms: number, late?: () => void): void {
+  expectWithin(socket: Socket, ms: number, onLate?: () => void): void {
     this.arrived(socket);
     if (!this.#open.has(socket)) return;
     const cut = () => {
       this.#deadlines.delete(socket);
-      late?.();
+      onLate?.();
       socket.destroy();
     };
     this.#deadlines.set(socket, setTimeout(cut, ms).unref());
   }
 
-  /** The client has done in time what it had to. */
+  /** The client has met its deadline. */
   arrived(socket: Socket): void {
     clearTimeout(this.#deadlines.get(socket));
     this.#deadlines.delete(socket);
   }
 
-  /** Resolves when clients have received all that was written, as far as the system says, and a moment has passed. */
+  /**
+   * Resolves when clients have received everything that was written, as far as the system reports it, and a short time has
+   * passed.
+   */
   async flushed(): Promise<void> {
-    for (let looks = 0; looks < LOOKS_AT_NOTHING; looks++) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    for (let checks = 0; checks < IDLE_CHECKS; checks++) {
+      await new Promise((resolve) => setTimeout(resolve, CHECK_EVERY_MS));
       const isUnsent = [...this.#open].some(
         (socket) => (tcpProgress(socketDescriptor(socket))?.queuedBytes ?? 0) > 0,
       );
-      if (isUnsent) looks = 0;
+      if (isUnsent) checks = 0;
     }
   }
 
@@ -63,14 +65,14 @@ export class ConnectionLimit {
     for (const socket of this.#open) socket.destroy();
   }
 
-  /** Ends every connection as soon as what was written is sent; resolves when all are closed. */
+  /** Ends every connection after what was written is sent. Resolves when all are closed. */
   async endAll(): Promise<void> {
     const closed = [...this.#open].map((socket) => once(socket, "close").catch(() => {}));
     for (const socket of this.#open) socket.end();
     await Promise.all(closed);
   }
 
-  #admit(socket: Socket): void {
+  #accept(socket: Socket): void {
     const { maxConnections, emit } = this.#options;
     if (this.#open.size >= maxConnections) {
       emit({ kind: "limit_reached", limit: "max-connections" });
@@ -93,8 +95,8 @@ interface Handle {
 const paused = new WeakSet<Socket>();
 
 /**
- * Reads no more for so long; false where that is so already, or can't be done. By Bun's handle, since the socket's own
- * `pause` has no effect once HTTP/2 reads from it.
+ * Stops reading for `ms` milliseconds. Returns false if the socket is paused already or cannot be paused. Uses Bun's handle,
+ * since the socket's own `pause` has no effect once HTTP/2 reads from it.
  */
 export function pauseReading(socket: Socket, ms: number): boolean {
   const { _handle: handle } = socket as Socket & { readonly _handle?: Partial<Handle> | null };

@@ -33,7 +33,7 @@ export interface Http2Limits {
 interface Http2ServerOptions {
   /** Undefined for plaintext. */
   readonly tls: ServerTls | undefined;
-  /** Takes connections on which a client of the TLS port wants to speak HTTP/1.1; without it they are refused. */
+  /** Takes TLS connections of clients that negotiate HTTP/1.1. If undefined, these are rejected. */
   readonly onHttp1?: (socket: TLSSocket) => void;
   readonly limits: Http2Limits;
   readonly idleTimeoutMs: number;
@@ -50,7 +50,7 @@ export interface LimitedServer {
 
 const UNBOUNDED = 0x7fffffff;
 
-/** An HTTP/2 server that no client can keep busy for nothing. */
+/** Creates an HTTP/2 server that limits what each client can consume. */
 export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   const { tls, onHttp1, limits, idleTimeoutMs, emit } = options;
   const common = {
@@ -59,7 +59,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
       maxHeaderListSize: limits.maxHeaderBytes,
     },
     maxHeaderListPairs: limits.maxHeaders,
-    // Bun's own bound of resets would cut before ours does, and tell nobody.
+    // Bun's own limit of resets would cut connections before ours does, without an event.
     streamResetBurst: UNBOUNDED,
     streamResetRate: UNBOUNDED,
   };
@@ -69,12 +69,12 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
       : http2.createSecureServer({ ...common, ...tls.serverOptions, allowHTTP1: onHttp1 !== undefined });
   if (onHttp1 !== undefined) divertHttp1(server as Http2SecureServer, onHttp1);
   const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
-  // For what PINGs do not see: an answer over HTTP/1.1 that goes to a client that is gone.
+  // For clients without PINGs: a response over HTTP/1.1 to a client that is gone.
   server.on("connection", (socket: Socket) =>
     limitUnacknowledged(socketDescriptor(socket), limits.unreadTimeoutMs),
   );
   if (tls !== undefined) limitHandshakes(server as Http2SecureServer, connections, options);
-  tls?.guard(server as Http2SecureServer);
+  tls?.secure(server as Http2SecureServer);
   server.on("request", (request, response) => {
     endIfStreamEnded(request);
     options.onRequest(request, response);
@@ -82,20 +82,20 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   const { headerTimeoutMs, maxStreamsPerConnection: maxStreams, maxResetsPerMin } = limits;
   const requests = new ArrivingRequests({ timeoutMs: limits.bodyTimeoutMs, emit });
   const sessions = new Set<ServerHttp2Session>();
-  // The session is made of it at once.
-  let arriving: Socket | undefined;
+  // The session is created from this socket in the same turn.
+  let nextSocket: Socket | undefined;
   server.prependListener(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
-    arriving = socket;
+    nextSocket = socket;
   });
   server.on("session", (session: ServerHttp2Session) => {
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
-    // A connection that breaks is the client's business; without a listener it would end the process.
+    // Without a listener, an error of a client's connection would end the process.
     session.on("error", () => {});
     requests.watch(session);
-    if (arriving === undefined) throw new Error("a session without a connection");
+    if (nextSocket === undefined) throw new Error("a session without a connection");
     limitSession(session, {
-      socket: arriving,
+      socket: nextSocket,
       headerTimeoutMs,
       maxStreams,
       maxResetsPerMin,
@@ -110,7 +110,10 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   return { server, connections, sessions, requests };
 }
 
-/** The server's own HTTP/1.1 ends a connection on which a request is refused while its body is still being sent. */
+/**
+ * Takes HTTP/1.1 connections from the server, whose own HTTP/1.1 closes a connection if a request is rejected while its body
+ * is still being sent.
+ */
 function divertHttp1(server: Http2SecureServer, onHttp1: (socket: TLSSocket) => void): void {
   const listeners = server.listeners("secureConnection") as ((socket: TLSSocket) => void)[];
   server.removeAllListeners("secureConnection");
@@ -130,8 +133,8 @@ function limitHandshakes(
   server.on("secureConnection", (socket: TLSSocket) => connections.arrived(socket));
 }
 
-/** Resolves when it listens; rejects with the system's error where the port can't be had. */
-export async function listening(server: Server, port: number, bindAddress: string): Promise<void> {
+/** Resolves when the server listens. Rejects with the system error if the port cannot be opened. */
+export async function listen(server: Server, port: number, bindAddress: string): Promise<void> {
   const started = Promise.withResolvers<void>();
   server.once("error", started.reject);
   server.listen(port, bindAddress, started.resolve);
@@ -140,40 +143,40 @@ export async function listening(server: Server, port: number, bindAddress: strin
 }
 
 /**
- * Keeps response headers and trailers of every stream out of HPACK's dynamic table. Bun's encoder fills that table
- * whatever size the peer allows it to have, and then refers to entries that the peer never stored: nginx, which allows
- * none, answers 502 to every second call on a connection. Headers that are marked as sensitive are sent in full, and as
- * no header of a connection gets into the table, nothing ever refers to it.
+ * Keeps response headers and trailers of every stream out of HPACK's dynamic table. Bun's encoder fills that table whatever
+ * size the peer allows, and then refers to entries that the peer never stored: nginx, which allows none, responds with 502 to
+ * every second call on a connection. Headers withSensitive as sensitive are sent in full, and since no header of a connection enters
+ * the table, nothing refers to it.
  */
 function neverIndexHeaders(server: Http2Server | Http2SecureServer): void {
-  // Before all others, of which one may respond at once.
+  // Runs before all other listeners, since one of them may respond at once.
   server.prependListener("stream", (stream: ServerHttp2Stream) => {
     Object.assign(stream, NEVER_INDEXED);
   });
 }
 
-/** Shared by all streams: a closure for each would cost more than the headers do. */
+/** Shared by all streams: a closure for each stream would cost more than the headers do. */
 const NEVER_INDEXED = {
   respond(
     this: ServerHttp2Stream,
     headers?: OutgoingHttpHeaders,
     options?: ServerStreamResponseOptions,
   ): void {
-    prototypeOf(this).respond.call(this, marked(headers), options);
+    getPrototype(this).respond.call(this, withSensitive(headers), options);
   },
   additionalHeaders(this: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {
-    prototypeOf(this).additionalHeaders.call(this, marked(headers));
+    getPrototype(this).additionalHeaders.call(this, withSensitive(headers));
   },
   sendTrailers(this: ServerHttp2Stream, trailers: OutgoingHttpHeaders): void {
-    prototypeOf(this).sendTrailers.call(this, marked(trailers));
+    getPrototype(this).sendTrailers.call(this, withSensitive(trailers));
   },
 };
 
-/** Which `node:http2` adds by itself. */
-const ADDED = [":status", "date"];
+/** Headers that `node:http2` adds by itself. */
+const ADDED_HEADERS = [":status", "date"];
 
-function marked(headers: OutgoingHttpHeaders = {}): OutgoingHttpHeaders {
-  return { ...headers, [http2.sensitiveHeaders]: [...Object.keys(headers), ...ADDED] };
+function withSensitive(headers: OutgoingHttpHeaders = {}): OutgoingHttpHeaders {
+  return { ...headers, [http2.sensitiveHeaders]: [...Object.keys(headers), ...ADDED_HEADERS] };
 }
 
-const prototypeOf = (stream: ServerHttp2Stream): ServerHttp2Stream => Object.getPrototypeOf(stream);
+const getPrototype = (stream: ServerHttp2Stream): ServerHttp2Stream => Object.getPrototypeOf(stream);

@@ -9,7 +9,10 @@ import {
 } from "node:http2";
 import type { EmitLimitEvent } from "./limits.ts";
 
-/** What sessions emit, with the arguments of "stream", for each that is still there a turn after it came. */
+/**
+ * The event that sessions emit, with the arguments of "stream", for each stream that is still open one event-loop turn after
+ * it arrived.
+ */
 export const LASTING_STREAM = Symbol("lasting stream");
 
 type StreamArguments = [
@@ -21,66 +24,65 @@ type StreamArguments = [
 type StreamListener = (...args: StreamArguments) => void;
 
 interface ArrivalOptions {
-  /** So many requests were taken back before the turn in which they came was over. */
-  readonly onTakenBack: (count: number) => void;
-  /** So many in one turn that the rest of it is not to be looked at. */
+  /** Called with the number of requests that were cancelled in the turn in which they arrived. */
+  readonly onCancelled: (count: number) => void;
+  /** Called when one turn has too many cancellations to process the rest of it. */
   readonly onRapidReset: () => void;
 }
 
-/** More than clients of good will take back in the breath in which they ask, and little enough work. */
-const MAX_IN_ONE_TURN = 50;
+/** More than normal clients cancel in the turn in which they send, and little enough work. */
+const MAX_CANCELLED_PER_TURN = 50;
 
 /**
- * Puts off by a turn of the event loop all that is made of a stream. Who attacks by rapid reset sends a request and its end
- * together, and to make a request of each costs six times what the parser itself does.
+ * Delays all work on a stream by one turn of the event loop. A rapid-reset attack sends a request and its reset together, and
+ * creating a request object costs six times as much as parsing does.
  */
 export function watchArrivals(session: ServerHttp2Session, options: ArrivalOptions): void {
-  const { onTakenBack, onRapidReset } = options;
+  const { onCancelled, onRapidReset } = options;
   let arrived: StreamArguments[] = [];
-  const settle = () => {
-    const settled = arrived;
+  const processArrived = () => {
+    const streams = arrived;
     arrived = [];
-    const lasting = settled.filter(([stream]) => !stream.destroyed);
-    if (lasting.length < settled.length) onTakenBack(settled.length - lasting.length);
-    // What is done for one may end those that follow.
+    const lasting = streams.filter(([stream]) => !stream.destroyed);
+    if (lasting.length < streams.length) onCancelled(streams.length - lasting.length);
+    // Handling one stream may close those that follow.
     for (const args of lasting) if (!args[0].destroyed) session.emit(LASTING_STREAM, ...args);
   };
   session.on("stream", (...args: StreamArguments) => {
-    // What breaks is the client's business; without a listener it would end the process.
+    // Without a listener, an error of a client's stream would end the process.
     args[0].on("error", () => {});
-    if (arrived.push(args) === 1) setImmediate(settle);
-    if (arrived.length % MAX_IN_ONE_TURN > 0) return;
-    if (arrived.filter(([stream]) => stream.destroyed).length >= MAX_IN_ONE_TURN) onRapidReset();
+    if (arrived.push(args) === 1) setImmediate(processArrived);
+    if (arrived.length % MAX_CANCELLED_PER_TURN > 0) return;
+    if (arrived.filter(([stream]) => stream.destroyed).length >= MAX_CANCELLED_PER_TURN) onRapidReset();
   });
 }
 
-/** Whether the client has ended the stream's request: with its headers, its body, or its trailers. */
+/** Whether the client has ended the request, with its headers, its body or its trailers. */
 export function hasArrived({ destroyed, state }: ServerHttp2Stream): boolean {
   return destroyed || state.remoteClose === 1;
 }
 
 /**
- * Ends a request whose stream ended before the request was made of it: that is told only once. To be called before
- * anything reads the request.
+ * Ends a request whose stream ended before the request was created, since the end is reported only once. Must be called
+ * before anything reads the request.
  */
 export function endIfStreamEnded(request: Http2ServerRequest): void {
   if (request.stream.readableEnded) request.push(null);
 }
 
 interface StreamReset {
-  /** Of HTTP/2. */
+  /** The HTTP/2 error code. */
   readonly code: number;
-  /** Of HTTP, for a client that has no response yet; to a gRPC client it is UNAVAILABLE. */
+  /** The HTTP status for a client that has no response yet. A gRPC client gets UNAVAILABLE. */
   readonly status: number;
 }
 
-/** From `grpc.status`. */
+/** `status.UNAVAILABLE` of gRPC. */
 const GRPC_UNAVAILABLE = "14";
 
 /**
- * Ends a stream for both sides. With a response before it where there was none yet: Bun sends an empty DATA frame with
- * each reset, and DATA that no headers came before is an error of the connection to clients, which then lose all other
- * streams of it.
+ * Closes a stream for both sides, after a response if there was none. Bun sends an empty DATA frame with each reset, and
+ * clients treat DATA before any headers as a connection error: they would lose all other streams.
  */
 export function resetStream(
   stream: ServerHttp2Stream,
@@ -99,7 +101,7 @@ export function resetStream(
   stream.close(code);
 }
 
-/** Has the server make its requests of lasting streams alone. To be called once it has its listener of requests. */
+/** Makes the server create requests for lasting streams only. Must be called after its request listener is added. */
 export function deferRequests(server: Http2Server | Http2SecureServer): void {
   const makers = server.listeners("stream") as StreamListener[];
   server.removeAllListeners("stream");
@@ -117,26 +119,26 @@ interface ArrivingRequestsOptions {
 }
 
 interface Arriving {
-  /** Those of its connection. */
+  /** The arriving requests of its connection. */
   readonly ofSession: Set<ServerHttp2Stream>;
   readonly headers: IncomingHttpHeaders;
   readonly deadline: NodeJS.Timeout;
 }
 
 const LATE: StreamReset = { code: constants.NGHTTP2_CANCEL, status: 408 };
-const NO_ROOM: StreamReset = { code: constants.NGHTTP2_CANCEL, status: 503 };
+const EVICTED: StreamReset = { code: constants.NGHTTP2_CANCEL, status: 503 };
 const SHUTTING_DOWN: StreamReset = { code: constants.NGHTTP2_REFUSED_STREAM, status: 503 };
 
-/** Proxies send the requests of many clients on one connection, but each of them whole, or nearly so. */
+/** Proxies send the requests of many clients on one connection, but each one complete or nearly so. */
 const MAX_PER_CONNECTION = 256;
 
-/** Of one port. Each costs some kilobytes beside what has come of its body. */
-const MAX_IN_ALL = 4_096;
+/** The limit of one port. Each request costs some kilobytes beside the bytes of its body. */
+const MAX_PER_PORT = 4_096;
 
 /**
- * Requests over HTTP/2 whose end has not come yet. Each must end in time: one without an end would keep its connection
- * open for ever. Where more arrive at once than may, the one that has taken longest is reset: it is the one that is
- * least likely to end, and a client that never ends its requests must not take the place of those that do.
+ * HTTP/2 requests that are not complete. Each must end in time, since a request without an end would keep its connection open
+ * for ever. Above the limit, the one that has been arriving longest is reset: it is the least likely to end, and clients that
+ * never end their requests must not displace the others.
  */
 export class ArrivingRequests {
   readonly #options: ArrivingRequestsOptions;
@@ -149,55 +151,55 @@ export class ArrivingRequests {
   watch(session: ServerHttp2Session): void {
     const ofSession = new Set<ServerHttp2Stream>();
     session.on(LASTING_STREAM, (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
-      if (!hasArrived(stream)) this.#expect(stream, headers, ofSession);
+      if (!hasArrived(stream)) this.#add(stream, headers, ofSession);
     });
     session.once("close", () => {
-      for (const stream of [...ofSession]) this.#forget(stream);
+      for (const stream of [...ofSession]) this.#remove(stream);
     });
   }
 
-  /** Shutdown: what has not even been asked yet is not waited for. */
+  /** Resets all of them on shutdown: incomplete requests are not waited for. */
   resetAll(): void {
     for (const stream of [...this.#arriving.keys()]) this.#reset(stream, SHUTTING_DOWN);
   }
 
-  #expect(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ofSession: Set<ServerHttp2Stream>): void {
+  #add(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ofSession: Set<ServerHttp2Stream>): void {
     const late = () => {
-      if (this.#reset(stream, LATE)) this.#reached("body-timeout-in-s");
+      if (this.#reset(stream, LATE)) this.#emitLimit("body-timeout-in-s");
     };
     const deadline = setTimeout(late, this.#options.timeoutMs).unref();
     this.#arriving.set(stream, { ofSession, headers, deadline });
     ofSession.add(stream);
-    const over = () => this.#forget(stream);
+    const over = () => this.#remove(stream);
     stream.once("end", over);
     stream.once("close", over);
     if (ofSession.size > MAX_PER_CONNECTION) this.#resetOldest(ofSession);
-    else if (this.#arriving.size > MAX_IN_ALL) this.#resetOldest(this.#arriving.keys());
+    else if (this.#arriving.size > MAX_PER_PORT) this.#resetOldest(this.#arriving.keys());
   }
 
   #resetOldest(streams: Iterable<ServerHttp2Stream>): void {
     for (const stream of streams) {
-      // A request that has come and that nobody has read yet says nothing of its client.
-      if (!this.#reset(stream, NO_ROOM)) continue;
-      this.#reached("arriving-requests");
+      // A request that is complete but not read yet says nothing about its client.
+      if (!this.#reset(stream, EVICTED)) continue;
+      this.#emitLimit("arriving-requests");
       return;
     }
   }
 
-  /** False if the request has arrived meanwhile. */
+  /** Returns false if the request is complete by now. */
   #reset(stream: ServerHttp2Stream, reset: StreamReset): boolean {
     const arriving = this.#arriving.get(stream);
     if (arriving === undefined || hasArrived(stream)) return false;
-    this.#forget(stream);
+    this.#remove(stream);
     resetStream(stream, arriving.headers, reset);
     return true;
   }
 
-  #reached(limit: "body-timeout-in-s" | "arriving-requests"): void {
+  #emitLimit(limit: "body-timeout-in-s" | "arriving-requests"): void {
     this.#options.emit({ kind: "limit_reached", limit });
   }
 
-  #forget(stream: ServerHttp2Stream): void {
+  #remove(stream: ServerHttp2Stream): void {
     const arriving = this.#arriving.get(stream);
     if (arriving === undefined) return;
     clearTimeout(arriving.deadline);

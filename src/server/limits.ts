@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** Counts requests that are being worked on, of all ports together, and bounds them. */
+/** Counts the requests in flight on all ports together, and limits them. */
 export class InFlight {
   #max: number;
   readonly #emit: EmitLimitEvent;
@@ -15,12 +15,12 @@ export class InFlight {
     return this.#count;
   }
 
-  /** From now on so many. Those beyond go on. */
-  limitTo(max: number): void {
+  /** Changes the limit. Requests already admitted above it are not cancelled. */
+  setMax(max: number): void {
     this.#max = max;
   }
 
-  /** Undefined where there are as many as there may be. To be disposed of when the request is answered. */
+  /** Returns undefined if the limit is reached. Dispose of the result when the request has its response. */
   enter(): Disposable | undefined {
     if (this.#count >= this.#max) {
       this.#emit({ kind: "limit_reached", limit: "max-in-flight" });
@@ -35,10 +35,10 @@ export class InFlight {
   }
 }
 
-/** Of the process, that must never be used up by clients: for Redis, upstream, files and Workers. */
+/** File descriptors that clients can never use up: for Redis, upstream, files and Workers. */
 export const RESERVED_DESCRIPTORS = 256;
 
-/** How many files and sockets the system lets the process have open; no bound where it does not tell. */
+/** Returns how many files and sockets the process may have open; infinity if the system does not say. */
 export function descriptorLimit(): number {
   try {
     const limits = readFileSync("/proc/self/limits", "utf8");
@@ -48,17 +48,17 @@ export function descriptorLimit(): number {
   }
 }
 
-/** Of each port: with fewer, one server's SDKs and the probes would use them up. */
+/** The fewest connections of a port. With fewer, the SDKs of one server and the probes would use them up. */
 const MIN_CONNECTIONS = 64;
 
 type ConnectionsAllowed =
   | { readonly kind: "as_wanted" }
-  /** Fewer than wanted. */
+  /** The limit is lowered to `connections`. */
   | { readonly kind: "lowered"; readonly connections: number }
-  /** Fewer than a relay can work with; `needed` is how many descriptors would be enough. */
+  /** Too few to serve. `needed` descriptors would be enough. */
   | { readonly kind: "too_few"; readonly needed: number };
 
-/** How many connections each of so many ports may have with the descriptors that there are. */
+/** Returns how many connections each of `ports` may have, given the number of descriptors. */
 export function connectionsAllowed(wanted: number, ports: number, descriptors: number): ConnectionsAllowed {
   const connections = Math.floor((descriptors - RESERVED_DESCRIPTORS) / ports);
   if (connections >= wanted) return { kind: "as_wanted" };
@@ -67,31 +67,31 @@ export function connectionsAllowed(wanted: number, ports: number, descriptors: n
   return { kind: "lowered", connections };
 }
 
-/** Limits by the option that sets each. */
+/** Limits, named by the option that sets each. */
 export type LimitName =
   | "max-connections"
   | "max-in-flight"
-  /** Over HTTP/2 it is told once Bun has refused a hundred requests of a connection. */
+  /** Over HTTP/2 it is emitted once Bun has rejected a hundred requests of a connection. */
   | "max-header-size-in-kb"
   | "max-header-count"
   | "max-url-length"
   | "max-request-body-in-mb"
   | "header-timeout-in-s"
   | "body-timeout-in-s"
-  /** Told when as many streams are open as may be: those beyond Bun refuses by itself. */
+  /** Emitted when the limit is reached. Bun itself rejects further streams. */
   | "http2-max-concurrent-streams"
   | "http2-max-resets-per-min"
-  /** There is no option for these. */
+  /** The limits below have no option. */
   | "http2-settings-per-min"
   | "arriving-requests"
   | "arriving-bodies";
 
-/** Something was refused, or cut off, at a limit. */
+/** A limit took effect. */
 export type LimitEvent =
   | LimitReached
-  /** An HTTP/2 client answered no PING and showed no other sign of life: its connection is closed. */
+  /** An HTTP/2 client did not respond to a PING and showed no other sign of life. Its connection is closed. */
   | { readonly kind: "client_vanished" }
-  /** The system lets the process have too few descriptors for as many connections as may be: each port has fewer. */
+  /** The system allows too few descriptors for the configured connections: each port gets fewer. */
   | { readonly kind: "connections_lowered"; readonly connections: number; readonly descriptors: number };
 
 interface LimitReached {

@@ -4,17 +4,17 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../platform/clock.ts";
 import { type FileContents, FileWatch } from "../platform/file-watch.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import { type Certificates, loadCertificates, refusalOf, type TlsOptions } from "./certificates.ts";
+import { type Certificates, findRejection, loadCertificates, type TlsOptions } from "./certificates.ts";
 
-/** From so long before its end on, a certificate is warned of. */
+/** A certificate that expires within this time is warned of. */
 const WARN_BEFORE_MS = 14 * 24 * 3_600_000;
 
 const WARN_EVERY_MS = 24 * 3_600_000;
 
 /**
- * Of TLS 1.2 only what has forward secrecy and authenticated encryption (RFC 9325, 4.2): by itself the library also
- * takes CBC, and RSA key exchange, by which whoever gets the private key can read what was recorded before. Those of
- * TLS 1.3 are always on.
+ * The TLS 1.2 suites with forward secrecy and authenticated encryption (RFC 9325, 4.2). By default the library also accepts
+ * CBC, and RSA key exchange, with which recorded traffic can be decrypted once the private key leaks. The suites of TLS 1.3
+ * are always on.
  */
 const CIPHERS = ["ECDSA", "RSA"]
   .flatMap((kind) =>
@@ -28,7 +28,7 @@ interface ServerTlsParts {
   readonly emit: EmitTlsEvent;
 }
 
-/** The certificates of every port with TLS; new ones are taken over while connections go on. */
+/** The certificate of all TLS ports. A new one replaces it while connections stay open. */
 export class ServerTls implements AsyncDisposable {
   readonly #options: TlsOptions;
   readonly #clock: Clock;
@@ -36,9 +36,9 @@ export class ServerTls implements AsyncDisposable {
   readonly #servers = new Set<Server>();
   readonly #watch: FileWatch;
   readonly #stopping = new AbortController();
-  #material: Certificates;
+  #certificates: Certificates;
 
-  /** Throws a TlsMaterialError where the files can't be used. */
+  /** Throws a CertificateError if the files cannot be used. */
   constructor(options: TlsOptions, { clock, supervisor, emit }: ServerTlsParts) {
     this.#options = options;
     this.#clock = clock;
@@ -48,12 +48,12 @@ export class ServerTls implements AsyncDisposable {
     const onChange = (contents: FileContents) => this.#reload(contents);
     this.#watch = new FileWatch({ paths, clock, supervisor, onChange });
     try {
-      this.#material = loadCertificates(options, this.#watch.known, clock.now());
+      this.#certificates = loadCertificates(options, this.#watch.known, clock.now());
     } catch (error) {
       void this.#watch[Symbol.asyncDispose]();
       throw error;
     }
-    this.#tellLoaded(false);
+    this.#emitLoaded(false);
     const { signal } = this.#stopping;
     void supervisor.loop("certificate_expiry", signal, async (worked) => {
       this.#warnIfSoon();
@@ -62,71 +62,73 @@ export class ServerTls implements AsyncDisposable {
     });
   }
 
-  /** For a new server. */
+  /** The options for a new server. */
   get serverOptions(): SecureServerOptions {
     const { clientCaPath, requireClientCert } = this.#options;
     return {
       ...this.#context(),
       requestCert: clientCaPath !== undefined,
-      // Without it, a certificate that is given is looked at after the handshake.
+      // If false, a client's certificate is checked after the handshake.
       rejectUnauthorized: requireClientCert,
     };
   }
 
-  /** Keeps the server's certificate up to date, and ends connections of clients that may not be served. */
-  guard(server: Server): void {
+  /**
+   * Updates the server's certificate when the files change, and closes connections of clients whose certificate is rejected.
+   */
+  secure(server: Server): void {
     this.#servers.add(server);
     server.once("close", () => this.#servers.delete(server));
     server.on("tlsClientError", (error: NodeJS.ErrnoException) => {
-      // A client that goes in the midst of a handshake is none that was refused.
-      if (error.code !== "ECONNRESET") this.#refused(error.message);
+      // A client that disconnects during the handshake was not rejected.
+      if (error.code !== "ECONNRESET") this.#emitRejected(error.message);
     });
     server.prependListener("secureConnection", (socket: TLSSocket) => {
-      const reason = this.#options.clientCaPath && refusalOf(socket, this.#options);
+      const reason = this.#options.clientCaPath && findRejection(socket, this.#options);
       if (!reason) return;
-      this.#refused(reason);
+      this.#emitRejected(reason);
       socket.destroy();
     });
   }
 
-  /** Reads the files at once, and tells what came of it. */
+  /** Reads the files now, and emits the result. */
   checkNow(): void {
     this.#watch.checkNow();
   }
 
-  #refused(reason: string): void {
+  #emitRejected(reason: string): void {
     this.#emit({ kind: "tls_client_refused", reason });
   }
 
-  /** All of it each time: a server forgets what a new context does not say, the cipher suites among it. */
+  /** Returns all settings each time: a server drops the ones that a new context omits, cipher suites among them. */
   #context() {
-    const { cert, key, ca } = this.#material;
+    const { cert, key, ca } = this.#certificates;
     const { minVersion } = this.#options;
     const protocol = { minVersion: `TLSv${minVersion}`, ciphers: CIPHERS } as const;
     return { cert, key, ...(ca !== undefined && { ca }), ...protocol };
   }
 
   #reload(contents: FileContents): void {
-    const before = this.#material;
+    const before = this.#certificates;
     try {
-      this.#material = loadCertificates(this.#options, contents, this.#clock.now());
+      this.#certificates = loadCertificates(this.#options, contents, this.#clock.now());
       for (const server of this.#servers) server.setSecureContext(this.#context());
     } catch (error) {
-      this.#material = before;
+      this.#certificates = before;
       this.#emit({ kind: "certificate_refused", reason: (error as Error).message });
       return;
     }
-    this.#tellLoaded(!isDeepStrictEqual(before, this.#material));
+    this.#emitLoaded(!isDeepStrictEqual(before, this.#certificates));
     this.#warnIfSoon();
   }
 
-  #tellLoaded(replaces: boolean): void {
-    const { serial, expiresAt } = this.#material;
+  #emitLoaded(replaces: boolean): void {
+    const { serial, expiresAt } = this.#certificates;
     this.#emit({ kind: "certificate_loaded", replaces, serial, expiresAt });
   }
 
   #warnIfSoon(): void {
-    const { expiresAt } = this.#material;
+    const { expiresAt } = this.#certificates;
     const leftMs = expiresAt - this.#clock.now();
     if (leftMs <= WARN_BEFORE_MS) this.#emit({ kind: "certificate_expires_soon", expiresAt, leftMs });
   }
@@ -137,12 +139,12 @@ export class ServerTls implements AsyncDisposable {
   }
 }
 
-/** What happens to certificates. */
+/** Events of certificates. */
 export type TlsEvent =
   | {
-      /** At the start, and each time that the files changed. */
+      /** Emitted at startup, and after each change of the files. */
       readonly kind: "certificate_loaded";
-      /** False at the start. */
+      /** False at startup. */
       readonly replaces: boolean;
       /** Hexadecimal. */
       readonly serial: string;
@@ -151,7 +153,7 @@ export type TlsEvent =
     }
   | { readonly kind: "certificate_refused"; readonly reason: string }
   | { readonly kind: "certificate_expires_soon"; readonly expiresAt: number; readonly leftMs: number }
-  /** No common version or cipher; or its certificate was not good enough, or it had none. */
+  /** The handshake failed, or the client certificate was missing or rejected. */
   | { readonly kind: "tls_client_refused"; readonly reason: string };
 
 export type EmitTlsEvent = (event: TlsEvent) => void;

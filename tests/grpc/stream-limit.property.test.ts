@@ -2,11 +2,11 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { StreamLimit } from "../../src/grpc/stream-limit.ts";
 
-type Happening = { readonly kind: "enter" } | { readonly kind: "leave"; readonly which: number };
+type Step = { readonly kind: "enter" } | { readonly kind: "leave"; readonly which: number };
 
-const happenings = fc.array(
+const steps = fc.array(
   fc.oneof(
-    fc.constant<Happening>({ kind: "enter" }),
+    fc.constant<Step>({ kind: "enter" }),
     fc.record({ kind: fc.constant("leave" as const), which: fc.nat() }),
   ),
   { maxLength: 100, size: "max" },
@@ -14,15 +14,15 @@ const happenings = fc.array(
 
 const maxStreams = fc.integer({ min: 1, max: 12 });
 
-describe("for every order of entering and leaving", () => {
-  test("the count is that of the streams that are open, never above the bound, and none once all left", () => {
+describe("for every order of opening and closing", () => {
+  test("counts the open streams, never above the limit, and zero once all are closed", () => {
     fc.assert(
-      fc.property(maxStreams, happenings, (max, each) => {
+      fc.property(maxStreams, steps, (max, each) => {
         const admission = new StreamLimit(max);
         const everyone: (() => void)[] = [];
         const open = new Set<() => void>();
-        for (const happening of each) {
-          if (happening.kind === "enter") {
+        for (const step of each) {
+          if (step.kind === "enter") {
             const leave = admission.enter();
             expect(leave !== undefined).toBe(open.size < max);
             if (leave !== undefined) {
@@ -30,8 +30,8 @@ describe("for every order of entering and leaving", () => {
               open.add(leave);
             }
           } else {
-            // Whoever has left may leave again: streams end in more than one way.
-            const leave = everyone[happening.which % (everyone.length || 1)];
+            // A stream may be closed twice: it can end in several ways.
+            const leave = everyone[step.which % (everyone.length || 1)];
             leave?.();
             if (leave !== undefined) open.delete(leave);
           }
@@ -48,7 +48,7 @@ describe("for every order of entering and leaving", () => {
   });
 });
 
-test("health turns above 90 percent, as WIRE 3 says, and back when a stream leaves", () => {
+test("health changes above 90 percent (docs/protocol.md, Health and reflection), and back when a stream closes", () => {
   const admission = new StreamLimit(10);
   const leaves = Array.from({ length: 9 }, () => admission.enter());
   expect(admission.hasRoom).toBe(true);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { cors } from "@connectrpc/connect";
 import type { Browser } from "playwright-core";
-import type { PageAnswer, PageProtocol } from "../support/clients/page-rpcs.ts";
+import type { PageProtocol, PageResult } from "../support/clients/page-rpcs.ts";
 import { OpenedPage, startBrowser } from "../support/common/browser.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
@@ -11,7 +11,7 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 const SDK_KEY = "secret-asked-by-a-page";
 const LOOK = { name: "cors", width: 800, height: 600, colorScheme: "light" } as const;
 
-/** A page of another origin than the relay's, that has the RPCs at hand as their own libraries make them. */
+/** A page of another origin, which has the RPCs as their own libraries make them. */
 async function servePage() {
   const built = await Bun.build({
     entrypoints: [`${import.meta.dir}/../support/clients/page-rpcs.ts`],
@@ -50,7 +50,7 @@ describeWith("chromium")("a page of an allowed origin", () => {
       upstream,
       relay,
       tab,
-      rpc: (protocol: PageProtocol, sdkKey: string, streams: boolean): Promise<PageAnswer> => {
+      rpc: (protocol: PageProtocol, sdkKey: string, streams: boolean): Promise<PageResult> => {
         const args = [protocol, relay.httpUrl, sdkKey, streams].map((arg) => JSON.stringify(arg)).join(", ");
         return tab.evaluate(`pageRpc(${args})`);
       },
@@ -58,7 +58,7 @@ describeWith("chromium")("a page of an allowed origin", () => {
     };
   };
 
-  test("makes RPCs by Connect and gRPC-Web, as their own libraries do, and reads what fails", async () => {
+  test("makes RPCs by Connect and gRPC-Web with their own libraries, and reads errors", async () => {
     await using opened = await open(page.origin);
     const { lcut } = publishKey(opened.upstream, SDK_KEY);
     for (const protocol of ["connect", "grpc-web"] as const) {
@@ -74,24 +74,24 @@ describeWith("chromium")("a page of an allowed origin", () => {
     }
   }, 60_000);
 
-  test("may send every header that clients send, and read every one that they read", async () => {
+  test("may send every header that clients send, and read every header that they read", async () => {
     await using opened = await open("*");
     publishKey(opened.upstream, SDK_KEY);
-    // Browsers set some themselves, and let no page do so.
+    // Browsers set some of these themselves, and do not allow pages to set them.
     const sent = [...cors.allowedHeaders, "statsig-api-key", "traceparent", "tracestate"];
     const url = `${opened.relay.httpUrl}/v2/download_config_specs/${SDK_KEY}.json`;
     const values = new Map(sent.map((name) => [name.toLowerCase(), "1"]));
     values.set("content-type", "application/json").set("statsig-api-key", SDK_KEY);
     const headers = JSON.stringify(Object.fromEntries(values));
 
-    const answer = await opened.tab.evaluate<{ status: number; source: string | null }>(
+    const response = await opened.tab.evaluate<{ status: number; source: string | null }>(
       `fetch(${JSON.stringify(url)}, { headers: ${headers} })
-        .then((answer) => ({ status: answer.status, source: answer.headers.get("x-sfp-source") }))`,
+        .then((response) => ({ status: response.status, source: response.headers.get("x-sfp-source") }))`,
     );
-    expect(answer).toEqual({ status: 200, source: expect.any(String) });
+    expect(response).toEqual({ status: 200, source: expect.any(String) });
   }, 30_000);
 
-  test("of another origin is kept from all that", async () => {
+  test("of an origin that is not allowed can do none of it", async () => {
     await using opened = await open("https://console.example");
     publishKey(opened.upstream, SDK_KEY);
     for (const protocol of ["connect", "grpc-web"] as const) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { cors } from "@connectrpc/connect";
 import { withCors } from "../../src/http/cors.ts";
-import type { RawAnswer } from "../support/clients/raw-get.ts";
+import type { RawResponse } from "../support/clients/raw-get.ts";
 import { type RawRequest, rawHttp } from "../support/clients/raw-http.ts";
 import { type SharedRelay, shareRelay } from "../support/relay/shared-relay.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
@@ -13,7 +13,7 @@ const SPECS = `/v2/download_config_specs/${SDK_KEY}.json`;
 const RPC = "/statsig_forward_proxy.StatsigForwardProxy/getConfigSpec";
 const ROUTES = [SPECS, "/v1/download_config_specs", "/v1/log_event", "/v1/get_id_lists", RPC];
 
-/** What clients send; those of Connect, as its own library lists them for servers, among them. */
+/** The headers that clients send, including those of Connect as its own library lists them for servers. */
 const SENT = [
   ...["statsig-api-key", "statsig-sdk-type", "content-type", "content-encoding", "traceparent"],
   ...["x-grpc-web", "x-user-agent", "grpc-timeout"],
@@ -25,11 +25,11 @@ const EXPOSED = [
   ...cors.exposedHeaders.map((name) => name.toLowerCase()),
 ];
 
-const corsHeaders = ({ headers }: RawAnswer) =>
+const corsHeaders = ({ headers }: RawResponse) =>
   Object.keys(headers).filter((name) => name.startsWith("access-control-"));
-const varies = ({ headers }: RawAnswer) => String(headers["vary"] ?? "").split(", ");
+const varies = ({ headers }: RawResponse) => String(headers["vary"] ?? "").split(", ");
 
-/** A request as a page of this origin makes it. */
+/** A request as a page of this origin sends it. */
 const fromOrigin = (origin: string, { headers = [], ...rest }: RawRequest = {}): RawRequest => ({
   ...rest,
   headers: [["origin", origin], ...headers],
@@ -52,12 +52,12 @@ function asks({ relay, upstream }: SharedRelay) {
 describe("without --cors-allowed-origins", () => {
   const shared = shareRelay();
 
-  test("nothing is done for an answer that would not be done else", () => {
+  test("returns the handler itself", () => {
     const answer = () => new Response();
     expect(withCors(answer, [])).toBe(answer);
   });
 
-  test("no answer says anything of origins, and OPTIONS is a wrong method", async () => {
+  test("no response has CORS headers, and OPTIONS is 405", async () => {
     const ask = asks(shared);
     for (const path of ROUTES) {
       const answer = await ask(path, preflight(ALLOWED));
@@ -89,7 +89,7 @@ describe("with a list of origins", () => {
     expect(answer.headers["content-length"]).toBe(String(plain.headers["content-length"]));
   });
 
-  test("every answer varies by origin, once, whoever asks", async () => {
+  test("every response has Vary: origin exactly once", async () => {
     const ask = asks(shared);
     for (const request of [{}, fromOrigin(ALLOWED), fromOrigin(STRANGER)]) {
       const answer = await ask(SPECS, request);
@@ -99,7 +99,7 @@ describe("with a list of origins", () => {
   });
 
   test.each([STRANGER, "https://console.example", "null", `${ALLOWED}.stranger.example`])(
-    "a page of %s is answered, and its browser not told that it may read",
+    "a page of %s gets a response without permission to read it",
     async (origin) => {
       const ask = asks(shared);
       const answer = await ask(SPECS, fromOrigin(origin));
@@ -112,7 +112,7 @@ describe("with a list of origins", () => {
     },
   );
 
-  test.each(ROUTES)("a preflight of %s is answered 204 with the headers that SDKs send", async (path) => {
+  test.each(ROUTES)("a preflight of %s gets a 204 with the headers that SDKs send", async (path) => {
     const ask = asks(shared);
     const { status, headers, body } = await ask(path, preflight(ALLOWED));
     expect(status).toBe(204);
@@ -124,7 +124,7 @@ describe("with a list of origins", () => {
     expect(headers["x-content-type-options"]).toBe("nosniff");
   });
 
-  test("an OPTIONS that no browser asked before a request is a wrong method as ever", async () => {
+  test("an OPTIONS request that is no preflight is 405", async () => {
     const answer = await asks(shared)("/v1/log_event", { method: "OPTIONS" });
     expect(answer.status).toBe(405);
   });
@@ -149,7 +149,7 @@ describe("with a list of origins", () => {
 describe("with --cors-allowed-origins *", () => {
   const shared = shareRelay({ args: ["--cors-allowed-origins", "*"] });
 
-  test("every page may read, and answers do not vary by origin", async () => {
+  test("every page may read, and responses have no Vary: origin", async () => {
     const ask = asks(shared);
     for (const request of [fromOrigin(STRANGER), {}]) {
       const answer = await ask(SPECS, request);

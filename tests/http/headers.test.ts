@@ -9,7 +9,7 @@ describe("If-None-Match", () => {
   const entry = fc.tuple(weak, tag);
   const comma = fc.constantFrom(",", ", ", " ,", " , ", ",,", "\t,");
 
-  test("matches where it lists the tag, strong or weak, or is *", () => {
+  test("matches if it lists the tag, strong or weak, or is *", () => {
     fc.assert(
       fc.property(fc.array(entry), tag, comma, (entries, ours, separator) => {
         const header = entries.map(([prefix, each]) => prefix + each).join(separator);
@@ -61,7 +61,7 @@ describe("Retry-After", () => {
     expect(after(header)).toBe(expected);
   });
 
-  test("is compared with the clock of the server that named a date, whatever ours says", () => {
+  test("a date is compared with the clock of the server that sent it, not with the local clock", () => {
     const hours = (count: number) => new Date(now + count * 3_600_000);
     const date = hours(5).toUTCString();
     const later = new Date(hours(5).getTime() + 20_000).toUTCString();
@@ -70,7 +70,7 @@ describe("Retry-After", () => {
     expect(after("30", { date })).toBe(30_000);
   });
 
-  test("that is not there says nothing, and any text gives no time before now, and none without end", () => {
+  test("if absent it gives no time; any text gives no time in the past and no infinite time", () => {
     expect(parseRetryAfter(new Headers(), now)).toBeUndefined();
     fc.assert(
       fc.property(

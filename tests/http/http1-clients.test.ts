@@ -13,7 +13,7 @@ import { forKey, publishKey } from "../support/upstream/published-key.ts";
 const HOST = "Host: localhost\r\n";
 const STREAM = "/statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec";
 
-/** What clients, proxies and people with a shell do with HTTP/1.1. */
+/** What clients, proxies and users of a shell do with HTTP/1.1. */
 describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) => {
   let started: TlsRelay;
   beforeAll(async () => {
@@ -42,7 +42,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     socket.destroy();
   });
 
-  test("a request byte by byte", async () => {
+  test("serves a request that arrives byte by byte", async () => {
     using connection = await open();
     for (const byte of get(started.heldPath)) {
       connection.write(byte);
@@ -51,7 +51,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     await eventually(() => expect(connection.statuses).toEqual([200]));
   });
 
-  test("HTTP/1.0 without Host: the connection ends with the response, unless it is asked to stay", async () => {
+  test("HTTP/1.0 without Host: the connection closes after the response, unless the client asks to keep it", async () => {
     using connection = await open();
     connection.write("GET /v1/health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     await eventually(() => expect(connection.statuses).toEqual([200]));
@@ -61,7 +61,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     expect(connection.statuses).toEqual([200, 200]);
   });
 
-  test("a request for an upgrade to HTTP/2 is one without it, as Java's client asks", async () => {
+  test("ignores a request for an upgrade to HTTP/2, as Java's client sends it", async () => {
     using connection = await open();
     const upgrade =
       "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n";
@@ -73,7 +73,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     await eventually(() => expect(connection.statuses).toEqual([200, 404, 200]));
   });
 
-  test.each(["PUT", "OPTIONS", "TRACE", "CONNECT", "QUERY"])("%s is refused", async (method) => {
+  test.each(["PUT", "OPTIONS", "TRACE", "CONNECT", "QUERY"])("%s is rejected", async (method) => {
     using connection = await open();
     connection.write(`${method} /nowhere HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`);
     await connection.closed(5_000);
@@ -81,7 +81,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     expect(connection.statuses).toHaveLength(1);
   });
 
-  test("thousands of pipelined requests are answered in order, and others are served meanwhile", async () => {
+  test("answers thousands of pipelined requests in order, and serves other clients meanwhile", async () => {
     using connection = await open();
     const count = 5_000;
     connection.write(get("/v1/health").repeat(count - 1) + get("/nowhere"));
@@ -91,7 +91,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     expect(connection.statuses.at(-1)).toBe(404);
   });
 
-  test("responses say the date, and how long the connection is kept", async () => {
+  test("responses have Date and Keep-Alive headers", async () => {
     using connection = await open();
     connection.write(get(started.heldPath) + get("/nowhere"));
     await eventually(() => expect(connection.statuses).toEqual([200, 404]));
@@ -106,22 +106,22 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     return `POST ${STREAM} HTTP/1.1\r\n${HOST}Content-Type: application/connect+json\r\nContent-Length: ${message.length}\r\n\r\n${message}`;
   };
   test.each([
-    ["goes", ""],
-    ["goes, with requests behind the stream", get("/v1/health").repeat(3)],
+    ["disconnects", ""],
+    ["disconnects, with requests behind the stream", get("/v1/health").repeat(3)],
   ])("a stream ends when its client %s", async (_, more) => {
     await using own = await startTlsRelay(["-g", "2"]);
     for (let time = 0; time < 6; time++) {
       await eventually(async () => {
         using connection = await RawConnection.open(own.relay.urlOf(protocol));
         connection.write(stream() + more);
-        // Beyond -g there is an error in place of specs.
+        // Above the limit (-g) an error is sent in place of specs.
         await connection.until("specs", () => (connection.text.includes('"spec":') ? true : undefined), 500);
         expect(connection.statuses).toEqual([200]);
       });
     }
   });
 
-  test("clients that stop reading a large response hold no copy of it each", async () => {
+  test("holds no copy of a large response per client that stops reading", async () => {
     await using own = await startTlsRelay();
     const noise = Buffer.from(crypto.getRandomValues(new Uint8Array(64_000))).toString("hex");
     const color = noise.repeat(100);
@@ -166,7 +166,7 @@ describeWith("curl")("curl", () => {
         ),
       );
       expect(status).toBe(202);
-      // curl sends the body after a second without an answer.
+      // curl sends the body after a second without a response.
       expect(took).toBeLessThan(900);
     },
   );

@@ -2,11 +2,11 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Http1Connection, type Http1Handler } from "../../src/http/http1/connection.ts";
 import { ParserPool } from "../../src/http/http1/parser.ts";
-import type { ByteTransport } from "../../src/http/http1/response.ts";
+import type { ByteTransport } from "../../src/http/http1/transport.ts";
 import { PreparedResponse } from "../../src/http/spec-responses.ts";
 import { eventually } from "../support/common/wait.ts";
 
-/** What came over the connection: takes as many bytes of each write as it is told to, in turn. */
+/** Collects what is written. It takes a given number of bytes of each write, in turn. */
 class PatchyTransport implements ByteTransport {
   readonly copies = true;
   readonly #takes: readonly number[];
@@ -63,10 +63,10 @@ const held = new PreparedResponse(
   () => ({ record: () => {} }),
 );
 
-/** `/held` from memory; `/echo` its own body; all else its path, after a turn or two of the event loop. */
+/** `/held` from the cache; `/echo` returns the body; everything else its path, after a turn or two of the event loop. */
 const handler: Http1Handler = {
-  fromMemory: ({ url, method }) => (method === "GET" && url === "/held" ? held : undefined),
-  answer: async (request) => {
+  fromCache: ({ url, method }) => (method === "GET" && url === "/held" ? held : undefined),
+  handle: async (request) => {
     const { pathname } = new URL(request.url);
     await new Promise((resolve) => setImmediate(resolve));
     if (pathname !== "/echo") return new Response(`at ${pathname}`);
@@ -78,29 +78,29 @@ const length = fc.oneof(fc.nat(300), fc.nat(300), fc.nat(300), fc.nat(40_000));
 const body = length.map((count) => "b".repeat(count));
 
 const request = fc.oneof(
-  fc.constant({ wire: "GET /held HTTP/1.1\r\nHost: a\r\n\r\n", answer: "held ".repeat(50) }),
-  fc.nat(99).map((n) => ({ wire: `GET /slow-${n} HTTP/1.1\r\nHost: a\r\n\r\n`, answer: `at /slow-${n}` })),
+  fc.constant({ wire: "GET /held HTTP/1.1\r\nHost: a\r\n\r\n", response: "held ".repeat(50) }),
+  fc.nat(99).map((n) => ({ wire: `GET /slow-${n} HTTP/1.1\r\nHost: a\r\n\r\n`, response: `at /slow-${n}` })),
   body.map((text) => ({
     wire: `POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
-    answer: `${text.length}:/echo`,
+    response: `${text.length}:/echo`,
   })),
-  // Nobody reads it.
+  // The handler does not read it.
   body.map((text) => ({
     wire: `POST /other HTTP/1.1\r\nHost: a\r\nContent-Length: ${text.length}\r\n\r\n${text}`,
-    answer: "at /other",
+    response: "at /other",
   })),
   fc.array(body, { minLength: 1, maxLength: 3 }).map((texts) => {
     const chunks = texts.filter(Boolean).map((text) => `${text.length.toString(16)}\r\n${text}\r\n`);
     return {
       wire: `POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${chunks.join("")}0\r\nX-Trailer: 1\r\n\r\n`,
-      answer: `${texts.join("").length}:/echo`,
+      response: `${texts.join("").length}:/echo`,
     };
   }),
 );
 
 const parsers = new ParserPool(16_384);
 
-/** The bodies of the responses that came as a whole, by the lengths that their heads say. */
+/** The bodies of the complete responses, by their Content-Length. */
 function bodiesIn(text: string): string[] {
   const bodies: string[] = [];
   for (let at = 0; at < text.length; ) {
@@ -115,7 +115,7 @@ function bodiesIn(text: string): string[] {
   return bodies;
 }
 
-test("requests are answered in order, however their bytes are cut and however slowly the client reads", async () => {
+test("answers requests in order, however their bytes are split and however slowly the client reads", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(request, { minLength: 1, maxLength: 12 }),
@@ -135,7 +135,7 @@ test("requests are answered in order, however their bytes are cut and however sl
           emit: () => {},
         });
         const wire = Buffer.from(requests.map(({ wire: each }) => each).join(""));
-        const expected = requests.map(({ answer }) => answer);
+        const expected = requests.map(({ response }) => response);
         let sent = 0;
         await eventually(
           () => {

@@ -13,14 +13,14 @@ const CLIENT = `
 
 // A write can find the reset before the event loop does. Bun then reports no end of a connection that it does not read from.
 test("a connection that is reset while its response is made is closed", async () => {
-  let answered = 0;
+  let handled = 0;
   const listener = new HttpListener({
     bindAddress: "127.0.0.1",
     port: 0,
     handler: {
-      fromMemory: () => undefined,
-      answer: async () => {
-        answered++;
+      fromCache: () => undefined,
+      handle: async () => {
+        handled++;
         await sleep(300);
         // The event loop sees nothing of the reset before the response is written.
         Bun.sleepSync(400);
@@ -36,7 +36,7 @@ test("a connection that is reset while its response is made is closed", async ()
   });
   try {
     const client = Bun.spawn([process.execPath, "-e", CLIENT, String(listener.port)]);
-    await eventually(() => expect(answered).toBeGreaterThan(0));
+    await eventually(() => expect(handled).toBeGreaterThan(0));
     expect(await client.exited).toBe(0);
     await eventually(() => expect(listener.connections).toBe(0), { withinMs: 3_000 });
   } finally {

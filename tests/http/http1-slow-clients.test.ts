@@ -15,9 +15,9 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 const KEY = "secret-slowly";
 const LCUT = 1_700_000_000_000;
 const BYTES = 2_000_000;
-/** Longer in all than a connection that ends is waited for. */
+/** Longer in total than a closing connection is kept. */
 const PAUSE_MS = 40;
-const PIECE_BYTES = 24_000;
+const CHUNK_BYTES = 24_000;
 
 const started = async (args: readonly string[] = []): Promise<TlsRelay> => {
   const relay = await startTlsRelay(args);
@@ -27,7 +27,7 @@ const started = async (args: readonly string[] = []): Promise<TlsRelay> => {
   return relay;
 };
 
-/** Reads piece by piece, with a pause after each; resolves with the number of bytes. */
+/** Reads chunk by chunk with a pause after each. Resolves with the number of bytes. */
 async function readSlowly(url: string, head: string): Promise<number> {
   const { hostname, port, protocol } = new URL(url);
   const to = { host: hostname, port: Number(port), allowHalfOpen: true };
@@ -37,9 +37,9 @@ async function readSlowly(url: string, head: string): Promise<number> {
     error = message;
   });
   socket.write(head);
-  for await (const piece of socket.iterator({ destroyOnReturn: false })) {
-    bytes += (piece as Buffer).length;
-    await sleep((PAUSE_MS * (piece as Buffer).length) / PIECE_BYTES);
+  for await (const chunk of socket.iterator({ destroyOnReturn: false })) {
+    bytes += (chunk as Buffer).length;
+    await sleep((PAUSE_MS * (chunk as Buffer).length) / CHUNK_BYTES);
   }
   socket.destroy();
   if (error !== "") throw new Error(error);
@@ -59,7 +59,7 @@ describe.each(["http", "https"] as const)("a client that reads slowly on the %s 
     30_000,
   );
 
-  test("receives all of a response that is on its way at SIGTERM", async () => {
+  test("receives all of a response that is being sent at SIGTERM", async () => {
     await using relay = await started(["--shutdown-grace-in-s", "20"]);
     const head = `GET ${specPath(KEY)} HTTP/1.1\r\nHost: a\r\n\r\n`;
     const read = readSlowly(relay.relay.urlOf(protocol), head);
@@ -70,7 +70,7 @@ describe.each(["http", "https"] as const)("a client that reads slowly on the %s 
   }, 40_000);
 });
 
-test("a stream over plain HTTP ends at SIGTERM with its last message, also where there is no TLS", async () => {
+test("a stream over plain HTTP ends at SIGTERM with its last message, also without TLS", async () => {
   await using upstream = await startUpstream();
   publishKey(upstream, KEY);
   await using relay = await startRelayProcess({ upstream, mode: "http" });

@@ -4,7 +4,7 @@ import { CodingNegotiation } from "../../src/http/negotiation.ts";
 
 const read = (header: string | null) => new CodingNegotiation().read(header);
 
-describe("Accept-Encoding of real clients (WIRE 1)", () => {
+describe("Accept-Encoding of real clients (docs/protocol.md, Config specs over HTTP)", () => {
   test.each([
     ["core", "statsig-br, gzip, deflate, br", "br", true, "statsig-br+br+gzip+deflate"],
     ["legacy node", "gzip,deflate", "gzip", false, "gzip+deflate"],
@@ -47,7 +47,7 @@ describe("the rules of RFC 9110, 12.5.3", () => {
     ["*;q=0", undefined],
     ["identity;q=0, deflate", undefined],
     ["gzip;q=0, identity;q=0", undefined],
-  ] as const)("%p takes JSON as %p", (header, json) => {
+  ] as const)("%p accepts JSON as %p", (header, json) => {
     expect(read(header).json[0]).toBe(json);
   });
 
@@ -62,7 +62,7 @@ describe("the rules of RFC 9110, 12.5.3", () => {
     ["br", false],
     ["", false],
     [null, false],
-  ])("%p takes statsig-br: %p", (header, expected) => {
+  ])("%p accepts statsig-br: %p", (header, expected) => {
     expect(read(header).statsigBr).toBe(expected);
   });
 });
@@ -74,7 +74,7 @@ interface Offer {
   readonly q: number | undefined;
 }
 
-/** RFC 9110 in its own words: an entry of its own goes before `*`; identity needs none, but can be ruled out. */
+/** The rules of RFC 9110: an explicit entry takes precedence over `*`; identity needs no entry, but can be excluded. */
 function reference(offers: readonly Offer[]): readonly string[] {
   const weightOf = (coding: string): number => {
     const own = offers.find((offer) => offer.coding.toLowerCase() === coding);
@@ -95,7 +95,7 @@ describe("for every header", () => {
   const offers = fc.uniqueArray(offer, { maxLength: 6, selector: ({ coding }) => coding.toLowerCase() });
   const space = fc.constantFrom("", " ", "\t", "  ");
 
-  test("the codings are those that the rules give, the smallest first among equals", () => {
+  test("the codings are those that the rules give, in the relay's order of preference among equals", () => {
     fc.assert(
       fc.property(offers, space, space, (each, before, after) => {
         const text = each.map(({ coding, q }) =>
@@ -108,7 +108,7 @@ describe("for every header", () => {
     );
   });
 
-  test("no text makes it throw, and the second look says the same as the first", () => {
+  test("no text makes it throw, and a cached result equals the first", () => {
     const part = fc.constantFrom("gzip", "br", "*", ";", "q", "=", "0", "1", ".", ",", " ", '"', "\\");
     const junk = fc.oneof(
       fc.string({ unit: "binary" }),
@@ -125,7 +125,7 @@ describe("for every header", () => {
     );
   });
 
-  test("a coding is never sent that neither its name nor * offered", () => {
+  test("never selects a coding that neither its name nor * offers", () => {
     const part = fc.constantFrom("gzip", "br", "zstd", ";q=0", ";q=1", ";", "=", ",", " ", '"', "identity");
     fc.assert(
       fc.property(fc.array(part, { maxLength: 10, size: "max" }), (parts) => {

@@ -13,10 +13,10 @@ const CLOSED_WITHIN_MS = 8_000;
 const HOST = "Host: localhost\r\n";
 const POST = `POST /v1/log_event HTTP/1.1\r\n${HOST}statsig-api-key: secret-events\r\n`;
 const CHUNKED = "Transfer-Encoding: chunked\r\n";
-/** What an attacker wants to be taken for a request of its own. */
+/** The request that an attacker tries to smuggle. */
 const SMUGGLED = `GET /v1/health HTTP/1.1\r\n${HOST}\r\n`;
 
-/** Requests of which two servers in a row might see different ends; what follows is {@link SMUGGLED}. */
+/** Requests whose end two servers in a row may see differently. What follows is {@link SMUGGLED}. */
 const AMBIGUOUS: Readonly<Record<string, string>> = {
   "Content-Length and Transfer-Encoding": `${POST}Content-Length: 5\r\n${CHUNKED}\r\n0\r\n\r\n`,
   "Transfer-Encoding and Content-Length": `${POST}${CHUNKED}Content-Length: 5\r\n\r\n0\r\n\r\n`,
@@ -59,7 +59,7 @@ const AMBIGUOUS: Readonly<Record<string, string>> = {
 
 const LENGTH = `Content-Length: ${SMUGGLED.length}\r\n`;
 
-/** What is one request for everybody, though another stands in it. */
+/** One request for every server, although it contains another. */
 const WITH_A_REQUEST_INSIDE: Readonly<Record<string, (path: string) => string>> = {
   "a GET with a body": (path) => `GET ${path} HTTP/1.1\r\n${HOST}${LENGTH}\r\n${SMUGGLED}`,
   "a GET with a chunked body": (path) =>
@@ -73,7 +73,7 @@ describe.each(["http", "https"] as const)("on the %s port", (protocol) => {
   const open = () => RawConnection.open(started.relay.urlOf(protocol));
 
   test.concurrent.each(Object.entries(AMBIGUOUS))(
-    "%s is refused, and nothing after it is read",
+    "%s is rejected, and nothing after it is read",
     async (_, request) => {
       using connection = await open();
       connection.write(request + SMUGGLED);
@@ -82,7 +82,7 @@ describe.each(["http", "https"] as const)("on the %s port", (protocol) => {
     },
   );
 
-  test("two Hosts are one too many", async () => {
+  test("two Host headers are rejected", async () => {
     using connection = await open();
     connection.write(`GET /v1/health HTTP/1.1\r\n${HOST}Host: elsewhere\r\nConnection: close\r\n\r\n`);
     await connection.closed(CLOSED_WITHIN_MS);
@@ -96,7 +96,7 @@ describe.each(["http", "https"] as const)("on the %s port", (protocol) => {
     connection.write(request(started.heldPath) + last);
     await connection.closed(CLOSED_WITHIN_MS);
     const { statuses } = connection;
-    // A server may also close instead of reading a body that it has no use for.
+    // A server may also close the connection instead of reading a body that it does not need.
     expect(statuses.length).toBeLessThanOrEqual(2);
     if (statuses.length === 2) expect(statuses[1]).toBeGreaterThanOrEqual(400);
   });
@@ -111,7 +111,7 @@ describe.each(["http", "https"] as const)("on the %s port", (protocol) => {
       .map(([sdkKey = "", more]) => `GET ${specPath(sdkKey)} HTTP/1.1\r\n${HOST}${more}\r\n`)
       .join("");
 
-  test("good requests that are sent all at once are answered in order", async () => {
+  test("valid requests that are sent at once are answered in order", async () => {
     const keys = publishMany("held");
     for (const { sdkKey } of keys) expect(await started.statusOf(protocol, specPath(sdkKey))).toBe(200);
     using connection = await open();
@@ -123,7 +123,7 @@ describe.each(["http", "https"] as const)("on the %s port", (protocol) => {
     expect(bodies).toEqual(bodies.toSorted((a, b) => a - b));
   });
 
-  test("a slow request among those sent all at once: no later answer comes before its own", async () => {
+  test("no response overtakes that of a slow pipelined request", async () => {
     const keys = publishMany("new");
     const [slow, ...held] = keys;
     for (const { sdkKey } of held) await started.statusOf(protocol, specPath(sdkKey));
@@ -132,7 +132,7 @@ describe.each(["http", "https"] as const)("on the %s port", (protocol) => {
     using connection = await open();
     connection.write(requestsFor(keys));
     await connection.closed(CLOSED_WITHIN_MS);
-    // The HTTP port may also close the connection without any answer; the client then asks again.
+    // The HTTP port may also close the connection without a response; the client then retries.
     const bodies = keys.map(({ v2 }) => connection.text.indexOf(v2)).filter((at) => at >= 0);
     expect([0, keys.length]).toContain(bodies.length);
     expect(bodies).toEqual(bodies.toSorted((a, b) => a - b));

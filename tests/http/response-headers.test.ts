@@ -11,7 +11,7 @@ const keyHeader = (sdkKey: string) => [["statsig-api-key", sdkKey]] as const;
 const json = ["content-type", "application/json"] as const;
 const rpc = (name: string) => `/statsig_forward_proxy.StatsigForwardProxy/${name}`;
 
-describe("every answer on the HTTP port says nosniff and a server without a version", () => {
+describe("every response on the HTTP port has nosniff and a Server header without a version", () => {
   const sdkKey = "secret-answer-headers";
   const specs = `/v2/download_config_specs/${sdkKey}.json`;
   const rows = [
@@ -74,7 +74,7 @@ describe("every answer on the HTTP port says nosniff and a server without a vers
 });
 
 describeWith("openssl")("over TLS", () => {
-  test("answers say the same", async () => {
+  test("responses have the same headers", async () => {
     using authority = new Authority();
     await using relay = await startRelayWithTls({ server: authority.issue(), upstream: shared.upstream });
     const { sdkKey } = publishKey(shared.upstream, "secret-answer-headers-tls");

@@ -24,7 +24,7 @@ const answerTo = async (request: Buffer, path = GET_CONFIG_SPEC) => {
   return decodeFields((await client.unary(path, request)).message);
 };
 
-/** The message that a server stream begins with. */
+/** The first message of a server stream. */
 const firstMessage = (client: RawGrpcClient, request: Buffer): Promise<Buffer> =>
   new Promise((resolve, reject) => {
     const stream = client.stream(STREAM_CONFIG_SPEC, request);
@@ -35,7 +35,7 @@ const firstMessage = (client: RawGrpcClient, request: Buffer): Promise<Buffer> =
     });
   });
 
-describe("WIRE 3: names and numbers on the wire", () => {
+describe("gRPC: names and numbers on the wire", () => {
   test("sdkKey = 1, version = 3, zstdDictId = 4, sinceTime = 12; spec = 1, lastUpdated = 2", async () => {
     const request = { sdkKey: key.sdkKey, version: 2, zstdDictId: "dictionary", sinceTime: key.lcut - 1 };
     expect(await answerTo(encodeRequest(request))).toEqual({ 1: key.v2, 2: key.lcut });
@@ -49,7 +49,7 @@ describe("WIRE 3: names and numbers on the wire", () => {
     expect(decodeFields(message)).toEqual({ 1: key.v2, 2: key.lcut });
   });
 
-  test("fields nobody knows do no harm", async () => {
+  test("ignores unknown fields", async () => {
     const request = [
       encodeRequest({ sdkKey: key.sdkKey, version: 2 }),
       numberField(99, 7),
@@ -63,7 +63,7 @@ describe("WIRE 3: names and numbers on the wire", () => {
     "/statsig_forward_proxy.StatsigForwardProxy/streamConfigSpec",
     "/StatsigForwardProxy/getConfigSpec",
     "/statsig_forward_proxy.statsigforwardproxy/getConfigSpec",
-  ])("the lower-case g of getConfigSpec is on the wire: %s is UNIMPLEMENTED", async (path) => {
+  ])("getConfigSpec begins with a lower-case g on the wire: %s is UNIMPLEMENTED", async (path) => {
     const call = answerTo(encodeRequest({ sdkKey: key.sdkKey }), path);
     expect(await failureOf(call)).toMatchObject({ code: code.UNIMPLEMENTED });
   });
@@ -81,7 +81,7 @@ describe("WIRE 3: names and numbers on the wire", () => {
     expect(decodeFields(await firstMessage(client, request))[1]).toBe(key[expected]);
   });
 
-  test("spec is the plain JSON text of upstream, lastUpdated its lcut and not the body's time", async () => {
+  test("spec is the JSON text of upstream, lastUpdated is its lcut and not the body's time", async () => {
     const sdkKey = "secret-grpc-lcut";
     const text = `${JSON.stringify(specV2({ lcut: FIRST_LCUT, color: 'ünïcode "€" 🚀' }), undefined, 1)}\n`;
     shared.upstream.publish(sdkKey, "v2", text, FIRST_LCUT + 5);
@@ -89,7 +89,7 @@ describe("WIRE 3: names and numbers on the wire", () => {
   });
 });
 
-describe("WIRE 3: response metadata x-sfp-hostname", () => {
+describe("gRPC: response metadata x-sfp-hostname", () => {
   const hostnamesOf = async (url: string): Promise<unknown[]> => {
     using client = new RawGrpcClient(url);
     const request = encodeRequest({ sdkKey: key.sdkKey, version: 2 });
@@ -111,8 +111,8 @@ describe("WIRE 3: response metadata x-sfp-hostname", () => {
   });
 });
 
-describe("WIRE 3: large and compressed messages", () => {
-  test("a spec of 3.9 MB comes through a client with the default limit of 4 MiB", async () => {
+describe("gRPC: large and compressed messages", () => {
+  test("a client with the default limit of 4 MiB receives a spec of 3.9 MB", async () => {
     const [sdkKey, bytes] = ["secret-grpc-large", 3_900_000];
     const { lcut } = versionOf(sdkKey);
     const text = JSON.stringify(padTo(specV2({ lcut }), bytes));
@@ -132,19 +132,22 @@ describe("WIRE 3: large and compressed messages", () => {
     expect(decodeFields(await firstMessage(client, request))).toEqual({ 1: key.v2, 2: key.lcut });
   });
 
-  test.each([GET_CONFIG_SPEC, STREAM_CONFIG_SPEC])("gzip requests by hand are read: %s", async (path) => {
-    using client = new H2cClient(shared.relay.grpcUrl);
-    const body = rpcFrame(gzipSync(encodeRequest({ sdkKey: key.sdkKey, version: 2 })), 1);
-    const headers = { "content-type": "application/grpc", te: "trailers", "grpc-encoding": "gzip" };
-    using call = client.open(path, headers, body);
-    const frame = await call.frames.next();
-    expect(frame?.flags).toBe(0);
-    expect(decodeFields(frame?.data ?? Buffer.alloc(0))).toEqual({ 1: key.v2, 2: key.lcut });
-  });
+  test.each([GET_CONFIG_SPEC, STREAM_CONFIG_SPEC])(
+    "hand-written gzip requests are read: %s",
+    async (path) => {
+      using client = new H2cClient(shared.relay.grpcUrl);
+      const body = rpcFrame(gzipSync(encodeRequest({ sdkKey: key.sdkKey, version: 2 })), 1);
+      const headers = { "content-type": "application/grpc", te: "trailers", "grpc-encoding": "gzip" };
+      using call = client.open(path, headers, body);
+      const frame = await call.frames.next();
+      expect(frame?.flags).toBe(0);
+      expect(decodeFields(frame?.data ?? Buffer.alloc(0))).toEqual({ 1: key.v2, 2: key.lcut });
+    },
+  );
 });
 
-describe("WIRE 3: connections", () => {
-  test("HTTP/2 pings are answered, also when idle and often", async () => {
+describe("gRPC: connections", () => {
+  test("HTTP/2 pings get a response, also when idle and when frequent", async () => {
     using client = new H2cClient(shared.relay.grpcUrl);
     for (let number = 0; number < 20; number++) await client.ping();
     const headers = { "content-type": "application/grpc", te: "trailers" };

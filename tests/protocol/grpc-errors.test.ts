@@ -14,7 +14,7 @@ import { startUpstream, status } from "../support/upstream/upstream.ts";
 
 const shared = shareRelay();
 
-/** How both calls for a key end. */
+/** The outcome of both calls for a key. */
 async function endsOf(sdkKey: string, grpcUrl = shared.relay.grpcUrl) {
   using client = new GrpcClient(grpcUrl);
   const unary = client.getConfigSpec({ sdkKey, version: 2 }).catch((error: ServiceError) => error);
@@ -22,8 +22,8 @@ async function endsOf(sdkKey: string, grpcUrl = shared.relay.grpcUrl) {
   return [await unary, await stream.status()];
 }
 
-describe("WIRE 3: unauthorized is PERMISSION_DENIED", () => {
-  test.each([401, 403])('"Unauthorized", where upstream says %d', async (upstreamStatus) => {
+describe("gRPC errors: unauthorized is PERMISSION_DENIED", () => {
+  test.each([401, 403])('"Unauthorized", if upstream responds with %d', async (upstreamStatus) => {
     const sdkKey = `secret-denied-${upstreamStatus}`;
     shared.upstream.misbehave(status(upstreamStatus), forKey(sdkKey));
     for (const end of await endsOf(sdkKey)) {
@@ -44,7 +44,7 @@ describe("WIRE 3: unauthorized is PERMISSION_DENIED", () => {
 });
 
 test.each(["", "a/b", "a b", "secret-\u00e9", "../secret", "k".repeat(201)])(
-  "WIRE 3: a key that can be none is INVALID_ARGUMENT, and upstream does not hear of it: %p",
+  "gRPC errors: a malformed key is INVALID_ARGUMENT, and is not sent upstream: %p",
   async (sdkKey) => {
     const before = shared.upstream.requests.length;
     for (const end of await endsOf(sdkKey)) expect(end).toMatchObject({ code: code.INVALID_ARGUMENT });
@@ -53,7 +53,7 @@ test.each(["", "a/b", "a b", "secret-\u00e9", "../secret", "k".repeat(201)])(
   },
 );
 
-test("WIRE 3: bytes that are no ConfigSpecRequest end in an error, and the relay goes on", async () => {
+test("gRPC errors: bytes that are not a ConfigSpecRequest end in an error, and the relay continues", async () => {
   using client = new RawGrpcClient(shared.relay.grpcUrl);
   for (const garbage of [
     Buffer.from([0xff, 0xff, 0xff]),
@@ -68,9 +68,9 @@ test("WIRE 3: bytes that are no ConfigSpecRequest end in an error, and the relay
   expect(end.code).toBe(code.OK);
 });
 
-describe("WIRE 3: UNAVAILABLE", () => {
+describe("gRPC errors: UNAVAILABLE", () => {
   test.each([404, 429, 500, 503])(
-    "where upstream says %d and nothing is held, until it is right",
+    "if upstream responds with %d and nothing is cached, until it recovers",
     async (bad) => {
       const sdkKey = `secret-unavailable-${bad}`;
       const { v2, lcut } = publishKey(shared.upstream, sdkKey);
@@ -86,8 +86,8 @@ describe("WIRE 3: UNAVAILABLE", () => {
   );
 });
 
-describe("WIRE 3: deadlines", () => {
-  test("of the client end a call while upstream hangs, and the relay goes on", async () => {
+describe("gRPC errors: deadlines", () => {
+  test("of the client end a call while upstream hangs, and the relay continues", async () => {
     const sdkKey = "secret-hangs";
     publishKey(shared.upstream, sdkKey);
     shared.upstream.misbehave({ kind: "hang" }, forKey(sdkKey));
@@ -98,7 +98,7 @@ describe("WIRE 3: deadlines", () => {
     expect((await client.unary(GET_CONFIG_SPEC, encodeRequest({ sdkKey: other }))).status.code).toBe(code.OK);
   });
 
-  test("grpc-timeout ends a stream with DEADLINE_EXCEEDED by the relay itself", async () => {
+  test("the relay itself ends a stream with DEADLINE_EXCEEDED after grpc-timeout", async () => {
     const { sdkKey } = publishKey(shared.upstream, "secret-timeout");
     using client = new H2cClient(shared.relay.grpcUrl);
     const headers = { "content-type": "application/grpc", te: "trailers", "grpc-timeout": "300m" };
@@ -108,7 +108,7 @@ describe("WIRE 3: deadlines", () => {
   });
 
   // Until src/grpc waits for upstream no longer than the call.
-  test("grpc-timeout ends a unary call that waits for upstream, too", async () => {
+  test("grpc-timeout also ends a unary call that waits for upstream", async () => {
     const sdkKey = "secret-timeout-unary";
     publishKey(shared.upstream, sdkKey);
     shared.upstream.misbehave({ kind: "hang" }, forKey(sdkKey));

@@ -9,10 +9,10 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 
 const NO_UPDATE = '{"has_updates":false}';
 const HEARTBEAT_MS = 30_000;
-/** So long that a test sees no poll but those it asks for. */
+/** So long that a test sees only the polls it triggers. */
 const NEVER_POLLED_S = 86_400;
 
-/** The whole relay in this process, with a clock that a test moves. */
+/** The whole relay in this process, with a clock that the test moves. */
 async function startTimed(pollIntervalS = NEVER_POLLED_S) {
   await using stack = new AsyncDisposableStack();
   const upstream = stack.use(await startUpstream());
@@ -34,21 +34,21 @@ async function startTimed(pollIntervalS = NEVER_POLLED_S) {
 
 type Timed = Awaited<ReturnType<typeof startTimed>>;
 
-/** Nothing was sent: a call on the same connection comes back before it. */
+/** Nothing was sent: a call on the same connection returns first. */
 async function expectSilence({ client }: Timed, stream: SpecStream): Promise<void> {
   await client.checkHealth();
   expect(stream.waiting).toBe(0);
 }
 
-/** Lets the relay get as far as its next wait, and time go on to the moment of it. */
+/** Lets the relay reach its next wait, and moves the clock to its end. */
 async function advance(timed: Timed, ms: number): Promise<void> {
   await timed.client.checkHealth();
   await settle();
   await timed.clock.advance(ms);
 }
 
-describe("WIRE 3: the heartbeat of an idle stream", () => {
-  test('is {"has_updates":false} with the lcut that was sent last, every 30 s, not sooner', async () => {
+describe("Heartbeat of an idle stream", () => {
+  test('is {"has_updates":false} with the lcut sent last, every 30 s, not sooner', async () => {
     await using timed = await startTimed();
     const { sdkKey, v2, lcut } = publishKey(timed.upstream, "secret-idle");
     using stream = timed.client.streamConfigSpec({ sdkKey, version: 2 });
@@ -61,7 +61,7 @@ describe("WIRE 3: the heartbeat of an idle stream", () => {
     }
   });
 
-  test("of a client that said it has this version carries its lcut", async () => {
+  test("to a client that has this version it carries its lcut", async () => {
     await using timed = await startTimed();
     const { sdkKey, lcut } = publishKey(timed.upstream, "secret-idle-since");
     using stream = timed.client.streamConfigSpec({ sdkKey, version: 2, sinceTime: lcut });
@@ -70,7 +70,7 @@ describe("WIRE 3: the heartbeat of an idle stream", () => {
     expect(await stream.next()).toEqual({ spec: NO_UPDATE, lastUpdated: lcut });
   });
 
-  test("is never larger than what was sent: not of another version's feed, nor what a client claims", async () => {
+  test("its lcut is never larger than what was sent: not that of another version's feed, nor what a client claims", async () => {
     await using timed = await startTimed();
     const { sdkKey, lcut } = publishKey(timed.upstream, "secret-idle-feeds");
     using v1 = timed.client.streamConfigSpec({ sdkKey, version: 1 });

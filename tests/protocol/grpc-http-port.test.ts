@@ -17,8 +17,8 @@ beforeAll(() => {
 const post = (path: string, headers: Record<string, string>, body: string | Uint8Array<ArrayBuffer>) =>
   fetch(`${shared.relay.httpUrl}${path}`, { method: "POST", headers, body });
 
-describeWith("curl")("WIRE 3: curl of the RPC as JSON, on the HTTP port", () => {
-  test("answers the spec of v1, or of the version that it names", async () => {
+describeWith("curl")("gRPC: the RPC as JSON by curl, on the HTTP port", () => {
+  test("returns the spec of v1, or of the requested version", async () => {
     for (const [request, expected] of [
       [{ sdkKey: key.sdkKey }, key.v1],
       [{ sdkKey: key.sdkKey, version: "no_version" }, key.v1],
@@ -27,16 +27,16 @@ describeWith("curl")("WIRE 3: curl of the RPC as JSON, on the HTTP port", () => 
       [{ sdkKey: key.sdkKey, version: 2, sinceTime: key.lcut }, '{"has_updates":false}'],
     ] as const) {
       const url = `${shared.relay.httpUrl}${GET_CONFIG_SPEC}`;
-      const answer = await curl("-H", "content-type: application/json", "-d", JSON.stringify(request), url);
-      expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "application/json"]);
-      expect(answer.headers.get("x-sfp-hostname")).toBe("no_hostname_set");
-      const message: unknown = JSON.parse(Buffer.from(answer.body).toString());
+      const response = await curl("-H", "content-type: application/json", "-d", JSON.stringify(request), url);
+      expect([response.status, response.headers.get("content-type")]).toEqual([200, "application/json"]);
+      expect(response.headers.get("x-sfp-hostname")).toBe("no_hostname_set");
+      const message: unknown = JSON.parse(Buffer.from(response.body).toString());
       expect(message).toEqual({ spec: expected, lastUpdated: String(key.lcut) });
     }
   });
 });
 
-describe("WIRE 3: Connect on the HTTP port", () => {
+describe("gRPC: Connect on the HTTP port", () => {
   test.each([
     [
       "an unknown key",
@@ -44,24 +44,27 @@ describe("WIRE 3: Connect on the HTTP port", () => {
       403,
       { code: "permission_denied", message: "Unauthorized" },
     ],
-    ["a key that can be none", { sdkKey: "no key" }, 400, { code: "invalid_argument" }],
+    ["a malformed key", { sdkKey: "no key" }, 400, { code: "invalid_argument" }],
     ["no key", {}, 400, { code: "invalid_argument" }],
   ] as const)("%s is an error", async (_, request, status, error) => {
-    const answer = await post(GET_CONFIG_SPEC, json, JSON.stringify(request));
-    expect(answer.status).toBe(status);
-    expect(await answer.json()).toMatchObject(error);
+    const response = await post(GET_CONFIG_SPEC, json, JSON.stringify(request));
+    expect(response.status).toBe(status);
+    expect(await response.json()).toMatchObject(error);
   });
 
-  test("StreamConfigSpec gives the spec at once, then each new one", async () => {
+  test("StreamConfigSpec sends the spec at once, then each new one", async () => {
     const sdkKey = "secret-http-stream";
     const first = publishKey(shared.upstream, sdkKey);
     const type = { "content-type": "application/connect+json" };
     const request = new Uint8Array(rpcFrame(JSON.stringify({ sdkKey, version: "v2" })));
-    const answer = await post(STREAM_CONFIG_SPEC, type, request);
-    expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "application/connect+json"]);
-    expect(answer.headers.get("x-sfp-hostname")).toBe("no_hostname_set");
+    const response = await post(STREAM_CONFIG_SPEC, type, request);
+    expect([response.status, response.headers.get("content-type")]).toEqual([
+      200,
+      "application/connect+json",
+    ]);
+    expect(response.headers.get("x-sfp-hostname")).toBe("no_hostname_set");
     const frames = new FrameQueue();
-    const reader = answer.body?.getReader();
+    const reader = response.body?.getReader();
     const reading = (async () => {
       for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
         frames.push(read.value);
@@ -77,17 +80,17 @@ describe("WIRE 3: Connect on the HTTP port", () => {
     await reading;
   });
 
-  test("gRPC-Web answers here too", async () => {
+  test("serves gRPC-Web too", async () => {
     const request = new Uint8Array(rpcFrame(encodeRequest({ sdkKey: key.sdkKey, version: 2 })));
-    const answer = await post(GET_CONFIG_SPEC, { "content-type": "application/grpc-web+proto" }, request);
+    const response = await post(GET_CONFIG_SPEC, { "content-type": "application/grpc-web+proto" }, request);
     const frames = new FrameQueue();
-    frames.push(new Uint8Array(await answer.arrayBuffer()));
+    frames.push(new Uint8Array(await response.arrayBuffer()));
     const message = await frames.next();
     expect(decodeFields(message?.data ?? Buffer.alloc(0))).toEqual({ 1: key.v2, 2: key.lcut });
   });
 
-  test("the other method names the one that is allowed", async () => {
-    const answer = await fetch(`${shared.relay.httpUrl}${STREAM_CONFIG_SPEC}`);
-    expect([answer.status, answer.headers.get("allow")]).toEqual([405, "POST"]);
+  test("a wrong method gets an Allow header", async () => {
+    const response = await fetch(`${shared.relay.httpUrl}${STREAM_CONFIG_SPEC}`);
+    expect([response.status, response.headers.get("allow")]).toEqual([405, "POST"]);
   });
 });

@@ -15,7 +15,7 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 const MAX_STREAMS = 10;
 const TOO_MANY = { code: code.RESOURCE_EXHAUSTED, details: "Max concurrent streams reached" };
 
-/** A relay that allows ten streams, and a key that it holds. */
+/** A relay that allows ten streams, and a key that is cached. */
 async function startSmallRelay() {
   await using stack = new AsyncDisposableStack();
   const upstream = stack.use(await startUpstream());
@@ -38,11 +38,11 @@ async function startSmallRelay() {
 
 type SmallRelay = Awaited<ReturnType<typeof startSmallRelay>>;
 
-/** As many streams as are allowed can be opened: so none is still counted. Leaves them open. */
+/** Checks that no stream is still counted: as many as allowed can be opened. Leaves them open. */
 const expectNoneCounted = ({ open }: SmallRelay): Promise<SpecStream[]> =>
   eventually(() => open(MAX_STREAMS));
 
-describe("WIRE 3: too many streams", () => {
+describe("gRPC: too many streams", () => {
   test('are RESOURCE_EXHAUSTED "Max concurrent streams reached", over all connections together', async () => {
     await using small = await startSmallRelay();
     using otherClient = new GrpcClient(small.relay.grpcUrl);
@@ -52,7 +52,7 @@ describe("WIRE 3: too many streams", () => {
       using refused = client.streamConfigSpec({ sdkKey: small.sdkKey, version: 2 });
       expect(await refused.status()).toMatchObject(TOO_MANY);
     }
-    // A unary call is no stream.
+    // A unary call does not count as a stream.
     expect((await small.client.getConfigSpec({ sdkKey: small.sdkKey })).message.lastUpdated).toBeGreaterThan(
       0,
     );
@@ -66,13 +66,17 @@ describe("WIRE 3: too many streams", () => {
     await using small = await startSmallRelay();
     await small.open(MAX_STREAMS - 1);
     const leave = new AbortController();
-    const answer = await fetch(`${small.relay.httpUrl}${STREAM_CONFIG_SPEC}`, {
+    const response = await fetch(`${small.relay.httpUrl}${STREAM_CONFIG_SPEC}`, {
       method: "POST",
       headers: { "content-type": "application/connect+json" },
       body: rpcFrame(JSON.stringify({ sdkKey: small.sdkKey })),
       signal: leave.signal,
     });
-    await within(answer.body?.getReader().read() ?? Promise.reject(new Error("no body")), 5_000, "a message");
+    await within(
+      response.body?.getReader().read() ?? Promise.reject(new Error("no body")),
+      5_000,
+      "a message",
+    );
     using refused = small.client.streamConfigSpec({ sdkKey: small.sdkKey, version: 2 });
     expect(await refused.status()).toMatchObject(TOO_MANY);
     leave.abort();
@@ -80,7 +84,7 @@ describe("WIRE 3: too many streams", () => {
   });
 });
 
-describe("WIRE 3: the stream count is zero after", () => {
+describe("gRPC: the stream count is zero after", () => {
   test("cancellation", async () => {
     await using small = await startSmallRelay();
     for (let round = 0; round < 3; round++) {
@@ -100,7 +104,7 @@ describe("WIRE 3: the stream count is zero after", () => {
     await expectNoneCounted(small);
   });
 
-  test("connections that break", async () => {
+  test("broken connections", async () => {
     await using small = await startSmallRelay();
     const headers = { "content-type": "application/grpc", te: "trailers" };
     const request = rpcFrame(encodeRequest({ sdkKey: small.sdkKey }));
@@ -126,7 +130,7 @@ describe("WIRE 3: the stream count is zero after", () => {
     await expectNoneCounted(small);
   });
 
-  test("streams that are refused", async () => {
+  test("rejected streams", async () => {
     await using small = await startSmallRelay();
     for (const sdkKey of ["secret-unknown", "no key", ""]) {
       for (let number = 0; number < MAX_STREAMS; number++) {
@@ -138,8 +142,8 @@ describe("WIRE 3: the stream count is zero after", () => {
   });
 });
 
-describe("WIRE 3: grpc.health.v1.Health/Check", () => {
-  test("SERVING while open streams x 100 / max is at most 90, else NOT_SERVING", async () => {
+describe("Health: grpc.health.v1.Health/Check", () => {
+  test("SERVING while open streams x 100 / max is at most 90, otherwise NOT_SERVING", async () => {
     await using small = await startSmallRelay();
     expect(await small.client.checkHealth()).toBe("SERVING");
     await small.open(9);
@@ -150,7 +154,7 @@ describe("WIRE 3: grpc.health.v1.Health/Check", () => {
     await eventually(async () => expect(await small.client.checkHealth()).toBe("SERVING"));
   });
 
-  test("knows the service by name, and no other", async () => {
+  test("knows the service by name, and no other service", async () => {
     await using small = await startSmallRelay();
     expect(await small.client.checkHealth("statsig_forward_proxy.StatsigForwardProxy")).toBe("SERVING");
     const failure = await failureOf(small.client.checkHealth("another.Service"));

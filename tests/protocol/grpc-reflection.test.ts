@@ -13,7 +13,7 @@ const SERVICES = [
 ];
 const NOT_FOUND = 5;
 
-interface ReflectionAnswer {
+interface ReflectionResponse {
   readonly list_services_response?: { readonly service: readonly { readonly name: string }[] };
   readonly file_descriptor_response?: { readonly file_descriptor_proto: readonly Buffer[] };
   readonly error_response?: { readonly error_code: number };
@@ -29,8 +29,8 @@ const definition = loadSync(
   },
 );
 
-/** Asks one thing on a stream of its own; the stream must end when the client has nothing more to ask. */
-async function reflect(version: string, question: object): Promise<ReflectionAnswer> {
+/** Sends one request on its own stream. The stream must end when the client sends no more. */
+async function reflect(version: string, question: object): Promise<ReflectionResponse> {
   const service = definition[`grpc.reflection.${version}.ServerReflection`];
   const method = (service as Record<string, MethodDefinition<object, object>>)["ServerReflectionInfo"];
   if (method === undefined) throw new Error(`no reflection ${version}`);
@@ -38,9 +38,9 @@ async function reflect(version: string, question: object): Promise<ReflectionAns
   try {
     const { path, requestSerialize, responseDeserialize } = method;
     const call = client.makeBidiStreamRequest<object, object>(path, requestSerialize, responseDeserialize);
-    const answers: ReflectionAnswer[] = [];
+    const answers: ReflectionResponse[] = [];
     const ended = new Promise<void>((resolve, reject) => {
-      call.on("data", (answer: ReflectionAnswer) => answers.push(answer));
+      call.on("data", (answer: ReflectionResponse) => answers.push(answer));
       call.once("error", reject).once("end", resolve);
     });
     call.write(question);
@@ -53,8 +53,8 @@ async function reflect(version: string, question: object): Promise<ReflectionAns
   }
 }
 
-/** As a FileDescriptorSet, which is what tools make of the answer: field 1, each with its length. */
-function fileSet({ file_descriptor_response: response }: ReflectionAnswer): Buffer {
+/** Encodes the response as a FileDescriptorSet, as tools do: field 1 for each file, with its length. */
+function fileSet({ file_descriptor_response: response }: ReflectionResponse): Buffer {
   const parts = (response?.file_descriptor_proto ?? []).flatMap((file) => {
     const length: number[] = [];
     for (let rest = file.byteLength; ; rest >>= 7) {
@@ -66,7 +66,7 @@ function fileSet({ file_descriptor_response: response }: ReflectionAnswer): Buff
   return Buffer.concat(parts);
 }
 
-describe.each(["v1", "v1alpha"])("WIRE 3: server reflection %s", (version) => {
+describe.each(["v1", "v1alpha"])("Reflection: server reflection %s", (version) => {
   test("lists the services", async () => {
     const { list_services_response: list } = await reflect(version, { list_services: "" });
     expect(list?.service.map(({ name }) => name).sort()).toEqual(SERVICES);
@@ -77,7 +77,7 @@ describe.each(["v1", "v1alpha"])("WIRE 3: server reflection %s", (version) => {
     "statsig_forward_proxy.StatsigForwardProxy.getConfigSpec",
     "statsig_forward_proxy.ConfigSpecRequest",
     "statsig_forward_proxy.ConfigSpecRequest.apiVersion",
-  ])("gives the file of the symbol %s, by which a client can call", async (symbol) => {
+  ])("returns the file of the symbol %s, with which a client can make calls", async (symbol) => {
     const loaded = loadFileDescriptorSetFromBuffer(
       fileSet(await reflect(version, { file_containing_symbol: symbol })),
       { keepCase: true },
@@ -101,7 +101,7 @@ describe.each(["v1", "v1alpha"])("WIRE 3: server reflection %s", (version) => {
     expect(bytes?.toString("hex")).toBe("0a016b18022201646001");
   });
 
-  test("gives a file by its name, and that of the health service", async () => {
+  test("returns a file by its name, also that of the health service", async () => {
     const byName = await reflect(version, { file_by_filename: "statsig_forward_proxy.proto" });
     expect(loadFileDescriptorSetFromBuffer(fileSet(byName))).toHaveProperty([SERVICES[3] ?? ""]);
     const health = await reflect(version, { file_containing_symbol: "grpc.health.v1.Health" });
@@ -111,7 +111,7 @@ describe.each(["v1", "v1alpha"])("WIRE 3: server reflection %s", (version) => {
   test.each([
     ["file_containing_symbol", "no.such.Thing"],
     ["file_by_filename", "no-such.proto"],
-  ])("says NOT_FOUND to a %s that it does not have", async (question, value) => {
+  ])("returns NOT_FOUND for an unknown %s", async (question, value) => {
     const { error_response: error } = await reflect(version, { [question]: value });
     expect(error?.error_code).toBe(NOT_FOUND);
   });

@@ -11,9 +11,9 @@ const NO_UPDATE = '{"has_updates":false}';
 const shared = shareRelay();
 const connect = () => new GrpcClient(shared.relay.grpcUrl);
 
-describe("WIRE 3: the first message of StreamConfigSpec comes at once", () => {
+describe("Streams: the first message of StreamConfigSpec comes at once", () => {
   test.each([undefined, 0, 1, FIRST_LCUT - 1])(
-    "the full spec where sinceTime is older: %p",
+    "the full spec if sinceTime is older: %p",
     async (sinceTime) => {
       const { sdkKey, v1, v2, lcut } = publishKey(shared.upstream, "secret-first-full");
       using client = connect();
@@ -26,7 +26,7 @@ describe("WIRE 3: the first message of StreamConfigSpec comes at once", () => {
     },
   );
 
-  test('{"has_updates":false} where sinceTime is not older', async () => {
+  test('{"has_updates":false} if sinceTime is not older', async () => {
     const { sdkKey, lcut } = publishKey(shared.upstream, "secret-first-none");
     using client = connect();
     for (const sinceTime of [lcut, lcut + 1]) {
@@ -38,8 +38,8 @@ describe("WIRE 3: the first message of StreamConfigSpec comes at once", () => {
   });
 });
 
-describe("WIRE 3: then one message per new spec", () => {
-  test("each version once, in order, with its lcut, to every stream; upstream is asked once a poll", async () => {
+describe("Streams: then one message per new spec", () => {
+  test("each version once, in order, with its lcut, to every stream; one upstream request per poll", async () => {
     const sdkKey = "secret-updates";
     const first = publishKey(shared.upstream, sdkKey);
     using one = connect();
@@ -62,7 +62,7 @@ describe("WIRE 3: then one message per new spec", () => {
     expect([oneV2.waiting, otherV2.waiting, otherV1.waiting]).toEqual([0, 0, 0]);
   }, 15_000);
 
-  test("core's reconnect: with its lcut, no update, then the next version", async () => {
+  test("core reconnects with its lcut: no update, then the next version", async () => {
     const { sdkKey, lcut } = publishKey(shared.upstream, "secret-reconnect");
     using client = connect();
     using before = client.streamConfigSpec({ sdkKey, version: 2, sinceTime: 0 });
@@ -85,7 +85,7 @@ describe("WIRE 3: then one message per new spec", () => {
     expect(await stream.next(8_000)).toEqual({ spec: text, lastUpdated: lcut });
   }, 15_000);
 
-  test("a client that does not read holds up no other, and gets the newest when it reads again", async () => {
+  test("a client that does not read delays no other, and gets the newest version when it reads again", async () => {
     const sdkKey = "secret-slow-reader";
     const publishLarge = (number: number): number => {
       const lcut = FIRST_LCUT + number;
@@ -110,7 +110,7 @@ describe("WIRE 3: then one message per new spec", () => {
     const received = [(await slowly.next()).lastUpdated];
     while (received.at(-1) !== newest) received.push((await slowly.next()).lastUpdated);
     expect(received).toEqual([...new Set(received)].sort());
-    // What was on its way when the client stopped, and the newest.
+    // What was in flight when the client stopped reading, and the newest version.
     expect(received.length).toBeLessThanOrEqual(2);
   }, 20_000);
 });

@@ -19,7 +19,7 @@ beforeAll(() => {
 const connect = () => new H2cClient(shared.relay.grpcUrl);
 const web = { "content-type": "application/grpc-web+proto", "x-grpc-web": "1" };
 
-/** The frames of a whole body. */
+/** Returns the frames of a complete body. */
 function framesOf(body: Uint8Array) {
   const queue = new FrameQueue();
   queue.push(body);
@@ -27,7 +27,7 @@ function framesOf(body: Uint8Array) {
   return allFrames(queue);
 }
 
-describe("WIRE 3: gRPC-Web over h2c on the gRPC port", () => {
+describe("gRPC: gRPC-Web over h2c on the gRPC port", () => {
   test("getConfigSpec: a message, then the trailers in the body", async () => {
     using client = connect();
     const request = encodeRequest({ sdkKey: key.sdkKey, version: 2 });
@@ -68,7 +68,7 @@ describe("WIRE 3: gRPC-Web over h2c on the gRPC port", () => {
   );
 });
 
-describe("WIRE 3: Connect over h2c on the gRPC port", () => {
+describe("gRPC: Connect over h2c on the gRPC port", () => {
   test.each([
     ["application/json", (sdkKey: string) => JSON.stringify({ sdkKey, version: "v2" })],
     ["application/proto", (sdkKey: string) => encodeRequest({ sdkKey, version: 2 })],
@@ -123,7 +123,7 @@ describe("WIRE 3: Connect over h2c on the gRPC port", () => {
 
   test.each([
     ["an unknown key", "secret-unknown", 403, { code: "permission_denied", message: "Unauthorized" }],
-    ["a key that can be none", "no key", 400, { code: "invalid_argument" }],
+    ["a malformed key", "no key", 400, { code: "invalid_argument" }],
   ] as const)("%s: its error", async (_, sdkKey, status, error) => {
     using client = connect();
     const request = JSON.stringify({ sdkKey });

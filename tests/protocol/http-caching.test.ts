@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { type RawAnswer, textOf } from "../support/clients/raw-get.ts";
+import { type RawResponse, textOf } from "../support/clients/raw-get.ts";
 import { rawHttp } from "../support/clients/raw-http.ts";
 import { eventually } from "../support/common/wait.ts";
 import { shareRelay } from "../support/relay/shared-relay.ts";
@@ -11,13 +11,13 @@ const ask = (
   { sdkKey }: PublishedKey,
   headers: Readonly<Record<string, string>> = {},
   { method = "GET", query = "" } = {},
-): Promise<RawAnswer> =>
+): Promise<RawResponse> =>
   rawHttp(`${shared.relay.httpUrl}/v2/download_config_specs/${sdkKey}.json${query}`, {
     method,
     headers: Object.entries(headers),
   });
 
-const tagOf = ({ headers }: RawAnswer): string => {
+const tagOf = ({ headers }: RawResponse): string => {
   expect(headers.etag).toMatch(/^"[^"]+"$/);
   return String(headers.etag);
 };
@@ -25,8 +25,8 @@ const tagOf = ({ headers }: RawAnswer): string => {
 const codings = ["identity", "gzip", "br", "zstd"];
 const protoHeaders = { "accept-encoding": "statsig-br", "statsig-supports-proto": "true" };
 
-describe("WIRE 1: ETag and If-None-Match", () => {
-  test("each coding has a tag of its own, which stays the same as long as the version does", async () => {
+describe("Config specs over HTTP: ETag and If-None-Match", () => {
+  test("each coding has its own tag, which changes only with the version", async () => {
     const key = publishKey(shared.upstream, "secret-etag");
     const tags = new Set<string>();
     for (const coding of codings) {
@@ -71,7 +71,7 @@ describe("WIRE 1: ETag and If-None-Match", () => {
   });
 });
 
-test("WIRE 1: Vary names all that an answer depends on, specs and no update alike", async () => {
+test("Config specs over HTTP: Vary names everything that a response depends on, for specs and no update alike", async () => {
   const key = publishKey(shared.upstream, "secret-vary");
   const answers = [
     await ask(key),
@@ -87,10 +87,10 @@ test("WIRE 1: Vary names all that an answer depends on, specs and no update alik
   }
 });
 
-describe("WIRE 1: HEAD", () => {
-  const withoutDate = ({ headers: { date: _, ...headers } }: RawAnswer) => headers;
+describe("Config specs over HTTP: HEAD", () => {
+  const withoutDate = ({ headers: { date: _, ...headers } }: RawResponse) => headers;
 
-  test("has the headers of GET, Content-Length too, and no body", async () => {
+  test("has the headers of GET, including Content-Length, and no body", async () => {
     const key = publishKey(shared.upstream, "secret-head");
     const forms = [...codings.map((coding) => ({ "accept-encoding": coding })), protoHeaders];
     for (const headers of forms) {
@@ -104,7 +104,7 @@ describe("WIRE 1: HEAD", () => {
     }
   });
 
-  test("gives a first sight of a key, 304 and 401 as GET does", async () => {
+  test("handles a cache miss, 304 and 401 as GET does", async () => {
     const key = publishKey(shared.upstream, "secret-head-first");
     const first = await ask(key, {}, { method: "HEAD" });
     expect([first.status, first.headers["content-length"]]).toEqual([200, String(key.v2.length)]);

@@ -15,11 +15,11 @@ const ask = (acceptEncodings: readonly string[], query = "") =>
     headers: acceptEncodings.map((value) => ["Accept-Encoding", value] as const),
   });
 
-describe("WIRE 1: Accept-Encoding is honoured strictly", () => {
+describe("Config specs over HTTP: Accept-Encoding is honored strictly", () => {
   test("without the header: identity", async () => {
-    const answer = await ask([]);
-    expect(answer.headers["content-encoding"]).toBeUndefined();
-    expect(answer.body.toString()).toBe(key.v2);
+    const response = await ask([]);
+    expect(response.headers["content-encoding"]).toBeUndefined();
+    expect(response.body.toString()).toBe(key.v2);
   });
 
   const rows = [
@@ -30,7 +30,7 @@ describe("WIRE 1: Accept-Encoding is honoured strictly", () => {
     { offered: "zstd", coding: "zstd" },
     { offered: "gzip,deflate", coding: "gzip" },
     { offered: "GZip", coding: "gzip" },
-    // The relay has no deflate, and no client may get what it can't undo.
+    // The relay has no deflate, and clients must not get a coding that they cannot decode.
     { offered: "deflate", coding: "identity" },
     { offered: "compress, snappy", coding: "identity" },
     { offered: "gzipped", coding: "identity" },
@@ -49,10 +49,10 @@ describe("WIRE 1: Accept-Encoding is honoured strictly", () => {
   ];
 
   test.each(rows)('"$offered" gives $coding', async ({ offered, coding }) => {
-    const answer = await ask([offered]);
-    expect(answer.status).toBe(200);
-    expect(answer.headers["content-encoding"] ?? "identity").toBe(coding);
-    expect(textOf(answer)).toBe(key.v2);
+    const response = await ask([offered]);
+    expect(response.status).toBe(200);
+    expect(response.headers["content-encoding"] ?? "identity").toBe(coding);
+    expect(textOf(response)).toBe(key.v2);
   });
 
   test("two header lines count as one", async () => {
@@ -61,25 +61,25 @@ describe("WIRE 1: Accept-Encoding is honoured strictly", () => {
   });
 
   test.each(["identity;q=0", "*;q=0", "identity;q=0, deflate"])(
-    '"%s" can not be served: 406',
+    '"%s" cannot be served: 406',
     async (offered) => {
-      const answer = await ask([offered]);
-      expect(answer.status).toBe(406);
-      const body: unknown = JSON.parse(answer.body.toString());
+      const response = await ask([offered]);
+      expect(response.status).toBe(406);
+      const body: unknown = JSON.parse(response.body.toString());
       expect(body).toEqual({ code: 406, reason: "Not Acceptable" });
     },
   );
 
-  test("statsig-br is for protobuf alone: JSON never comes in it", async () => {
+  test("statsig-br is for protobuf only: JSON is never sent in it", async () => {
     for (const offered of ["statsig-br", "statsig-br, gzip", "statsig-br;q=1, gzip;q=0.1"]) {
-      const answer = await ask([offered], "?supports_proto=false");
-      expect(answer.headers["content-type"]).toBe("application/json");
-      expect(answer.headers["content-encoding"] ?? "identity").not.toBe("statsig-br");
-      expect(textOf(answer)).toBe(key.v2);
+      const response = await ask([offered], "?supports_proto=false");
+      expect(response.headers["content-type"]).toBe("application/json");
+      expect(response.headers["content-encoding"] ?? "identity").not.toBe("statsig-br");
+      expect(textOf(response)).toBe(key.v2);
     }
   });
 
-  test("however many forms were asked before, each is read for itself", async () => {
+  test("each header is parsed for itself, however many different ones came before", async () => {
     for (let number = 0; number < 300; number++) await ask([`gzip;q=0.${String(number).padStart(3, "0")}`]);
     expect((await ask(["gzip;q=0"])).headers["content-encoding"]).toBeUndefined();
     expect((await ask(["gzip"])).headers["content-encoding"]).toBe("gzip");

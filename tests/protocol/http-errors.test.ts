@@ -9,8 +9,8 @@ const shared = shareRelay();
 const ask = (path: string, request: RawRequest = {}) => rawHttp(`${shared.relay.httpUrl}${path}`, request);
 const proto: RawRequest = { headers: [["accept-encoding", "statsig-br, gzip"]] };
 
-describe("WIRE 1: an unknown or revoked key is 401, text/plain, Unauthorized", () => {
-  test.each([401, 403])("where upstream says %d", async (upstreamStatus) => {
+describe("HTTP errors: an unknown or revoked key is 401, text/plain, Unauthorized", () => {
+  test.each([401, 403])("if upstream responds with %d", async (upstreamStatus) => {
     const sdkKey = `secret-refused-${upstreamStatus}`;
     shared.upstream.misbehave(status(upstreamStatus), forKey(sdkKey));
     const byPath = [`/v1/download_config_specs/${sdkKey}.json`, `/v2/download_config_specs/${sdkKey}.json`];
@@ -24,16 +24,16 @@ describe("WIRE 1: an unknown or revoked key is 401, text/plain, Unauthorized", (
         body: '{"sinceTime":0}',
       }),
     ];
-    for (const answer of await Promise.all(requests)) {
-      expect(answer.status).toBe(401);
-      expect(answer.headers["content-type"]).toStartWith("text/plain");
-      expect(answer.headers["content-encoding"]).toBeUndefined();
-      expect(answer.body.toString()).toBe("Unauthorized");
+    for (const response of await Promise.all(requests)) {
+      expect(response.status).toBe(401);
+      expect(response.headers["content-type"]).toStartWith("text/plain");
+      expect(response.headers["content-encoding"]).toBeUndefined();
+      expect(response.body.toString()).toBe("Unauthorized");
     }
   });
 });
 
-describe('WIRE 1: other errors are JSON {"code": <status>, "reason": "<reason phrase>"}', () => {
+describe('HTTP errors: other errors are JSON {"code": <status>, "reason": "<reason phrase>"}', () => {
   const key: [string, string] = ["statsig-api-key", "secret-errors"];
   const json: [string, string] = ["content-type", "application/json"];
   const rows = [
@@ -59,23 +59,23 @@ describe('WIRE 1: other errors are JSON {"code": <status>, "reason": "<reason ph
   test.each(rows)("$what: $code", async (row) => {
     const headers = "key" in row ? [row.key, json] : [json];
     const method = "method" in row ? row.method : "GET";
-    const answer = await ask(row.path, { method, headers, ...("body" in row && { body: row.body }) });
-    expect(answer.status).toBe(row.code);
-    expect(answer.headers["content-type"]).toStartWith("application/json");
-    const body: unknown = JSON.parse(answer.body.toString());
+    const response = await ask(row.path, { method, headers, ...("body" in row && { body: row.body }) });
+    expect(response.status).toBe(row.code);
+    expect(response.headers["content-type"]).toStartWith("application/json");
+    const body: unknown = JSON.parse(response.body.toString());
     expect(body).toEqual({ code: row.code, reason: STATUS_CODES[row.code] });
-    if (row.code === 405) expect(answer.headers.allow).toMatch(/GET.*HEAD.*POST/);
+    if (row.code === 405) expect(response.headers.allow).toMatch(/GET.*HEAD.*POST/);
   });
 
-  test("nothing held and upstream failing: 503 with Retry-After, never 401", async () => {
+  test("nothing cached and upstream failing: 503 with Retry-After, never 401", async () => {
     const { sdkKey } = publishKey(shared.upstream, "secret-failing");
     shared.upstream.misbehave(status(500), forKey(sdkKey));
     const plain = await ask(`/v1/download_config_specs/${sdkKey}.json`);
     const asProto = await ask(`/v2/download_config_specs/${sdkKey}.json?supports_proto=true`, proto);
-    for (const answer of [plain, asProto]) {
-      expect(answer.status).toBe(503);
-      expect(Number(answer.headers["retry-after"])).toBeGreaterThan(0);
-      const body: unknown = JSON.parse(answer.body.toString());
+    for (const response of [plain, asProto]) {
+      expect(response.status).toBe(503);
+      expect(Number(response.headers["retry-after"])).toBeGreaterThan(0);
+      const body: unknown = JSON.parse(response.body.toString());
       expect(body).toEqual({ code: 503, reason: "Service Unavailable" });
     }
   });

@@ -9,8 +9,8 @@ const shared = shareRelay();
 const ask = (path: string, headers: Readonly<Record<string, string>> = {}) =>
   rawHttp(`${shared.relay.httpUrl}${path}`, { headers: Object.entries(headers) });
 
-describe("WIRE 1: the SDK key", () => {
-  test("header statsig-api-key wins over the path", async () => {
+describe("Config specs over HTTP: the SDK key", () => {
+  test("the header statsig-api-key overrides the path", async () => {
     const inHeader = publishKey(shared.upstream, "secret-in-header");
     const inPath = publishKey(shared.upstream, "secret-in-path", 1);
     const path = `/v1/download_config_specs/${inPath.sdkKey}.json`;
@@ -20,13 +20,16 @@ describe("WIRE 1: the SDK key", () => {
     expect(unknown.status).toBe(401);
   });
 
-  test.each([".json", ".js", ""])("else it is the last path segment less its ending (%p)", async (ending) => {
-    const { sdkKey, v1, v2 } = publishKey(shared.upstream, "secret-endings");
-    expect(textOf(await ask(`/v1/download_config_specs/${sdkKey}${ending}`))).toBe(v1);
-    expect(textOf(await ask(`/v2/download_config_specs/${sdkKey}${ending}`))).toBe(v2);
-  });
+  test.each([".json", ".js", ""])(
+    "otherwise it is the last path segment without its extension (%p)",
+    async (ending) => {
+      const { sdkKey, v1, v2 } = publishKey(shared.upstream, "secret-endings");
+      expect(textOf(await ask(`/v1/download_config_specs/${sdkKey}${ending}`))).toBe(v1);
+      expect(textOf(await ask(`/v2/download_config_specs/${sdkKey}${ending}`))).toBe(v2);
+    },
+  );
 
-  test("specs never cross keys, not even of keys that begin alike", async () => {
+  test("a key never gets specs of another key, not even of one with the same prefix", async () => {
     const keys = ["secret-0123456789abcdefgh", "secret-0123456789abcdefgi", "secret-0123456789abcdefg"];
     const published = keys.map((sdkKey, number) => publishKey(shared.upstream, sdkKey, number));
     for (const _ of ["first sight", "held"]) {
@@ -40,7 +43,7 @@ describe("WIRE 1: the SDK key", () => {
   });
 });
 
-describe("WIRE 1: v1 and v2 are never interchangeable", () => {
+describe("Config specs over HTTP: v1 and v2 are never interchangeable", () => {
   test("each path has its own payload", async () => {
     const { sdkKey, v1, v2 } = publishKey(shared.upstream, "secret-versions");
     expect(textOf(await ask(`/v1/download_config_specs/${sdkKey}.json`))).toBe(v1);
@@ -50,7 +53,7 @@ describe("WIRE 1: v1 and v2 are never interchangeable", () => {
   test.each([
     ["v1", "v2"],
     ["v2", "v1"],
-  ] as const)("where upstream has %s alone, %s is not made of it", async (known, unknown) => {
+  ] as const)("if upstream has only %s, %s is not made of it", async (known, unknown) => {
     const version = versionOf(`secret-only-${known}`);
     shared.upstream.publish(version.sdkKey, known, version[known], version.lcut);
     expect(textOf(await ask(`/${known}/download_config_specs/${version.sdkKey}.json`))).toBe(version[known]);
@@ -58,7 +61,7 @@ describe("WIRE 1: v1 and v2 are never interchangeable", () => {
   });
 });
 
-describe("WIRE 1: supports_proto is the query's where it is there, else the header's", () => {
+describe("Config specs over HTTP: the query parameter supports_proto overrides the header", () => {
   const offered = { "accept-encoding": "statsig-br, gzip, deflate, br" };
   const rows = [
     { query: "?supports_proto=true", header: undefined, proto: true },
@@ -73,18 +76,18 @@ describe("WIRE 1: supports_proto is the query's where it is there, else the head
   test.each(rows)('query "$query", header $header: $proto', async ({ query, header, proto: wanted }) => {
     const { sdkKey, v2, proto } = publishKey(shared.upstream, "secret-supports-proto");
     const said = header === undefined ? {} : { "statsig-supports-proto": header };
-    const answer = await ask(`/v2/download_config_specs/${sdkKey}.json${query}`, { ...offered, ...said });
-    if (wanted) expect(answer.body.equals(proto)).toBe(true);
-    else expect(textOf(answer)).toBe(v2);
+    const response = await ask(`/v2/download_config_specs/${sdkKey}.json${query}`, { ...offered, ...said });
+    if (wanted) expect(response.body.equals(proto)).toBe(true);
+    else expect(textOf(response)).toBe(v2);
   });
 
-  test("but whoever does not offer statsig-br gets JSON, whatever it says", async () => {
+  test("a client that does not accept statsig-br gets JSON in any case", async () => {
     const { sdkKey, v2 } = publishKey(shared.upstream, "secret-no-statsig-br");
     for (const coding of ["gzip", "br", "identity", "statsig-br;q=0, gzip"]) {
       const headers = { "statsig-supports-proto": "true", "accept-encoding": coding };
-      const answer = await ask(`/v2/download_config_specs/${sdkKey}.json?supports_proto=true`, headers);
-      expect([coding, answer.headers["content-type"]]).toEqual([coding, "application/json"]);
-      expect(textOf(answer)).toBe(v2);
+      const response = await ask(`/v2/download_config_specs/${sdkKey}.json?supports_proto=true`, headers);
+      expect([coding, response.headers["content-type"]]).toEqual([coding, "application/json"]);
+      expect(textOf(response)).toBe(v2);
     }
   });
 });

@@ -23,13 +23,13 @@ const coreHeaders = (sdkKey: string): [string, string][] => [
   ["accept-encoding", "statsig-br, gzip, deflate, br"],
 ];
 
-/** Every order of `items`. */
+/** Returns every order of `items`. */
 const orders = <T>(items: readonly T[]): T[][] =>
   items.length < 2
     ? [[...items]]
     : items.flatMap((item, at) => orders(items.toSpliced(at, 1)).map((rest) => [item, ...rest]));
 
-describe("WIRE 1: core asks GET {specsUrl}/{key}.json", () => {
+describe("Config specs over HTTP: core sends GET {specsUrl}/{key}.json", () => {
   test("with supports_proto=true and all its headers", async () => {
     const path = `/v2/download_config_specs/${key.sdkKey}.json?supports_proto=true`;
     const answer = await ask(path, { headers: coreHeaders(key.sdkKey) });
@@ -54,7 +54,7 @@ describe("WIRE 1: core asks GET {specsUrl}/{key}.json", () => {
     for (const { body } of await answersTo(equal)) expect(body.toString()).toBe(NO_UPDATE);
   });
 
-  test("with //key.json, where specsUrl ends in a slash", async () => {
+  test("with //key.json, if specsUrl ends in a slash", async () => {
     const path = `/v2/download_config_specs//${key.sdkKey}.json?supports_proto=true`;
     const answer = await ask(path, { headers: coreHeaders(key.sdkKey) });
     expect(answer.body.equals(key.proto)).toBe(true);
@@ -62,14 +62,14 @@ describe("WIRE 1: core asks GET {specsUrl}/{key}.json", () => {
     expect(textOf(keyInPathAlone)).toBe(key.v2);
   });
 
-  test("over a new connection for each request, many at once", async () => {
+  test("over a new connection for each request, many in parallel", async () => {
     const path = `/v2/download_config_specs/${key.sdkKey}.json?supports_proto=true`;
     const sent = Array.from({ length: 100 }, () => ask(path, { headers: coreHeaders(key.sdkKey) }));
     for (const answer of await Promise.all(sent)) expect(answer.body.equals(key.proto)).toBe(true);
   });
 });
 
-describe("WIRE 1: legacy SDKs ask GET {api}/download_config_specs/{key}.json", () => {
+describe("Config specs over HTTP: legacy SDKs send GET {api}/download_config_specs/{key}.json", () => {
   const callers = [
     { caller: "node", headers: [["accept-encoding", "gzip,deflate"]], coding: "gzip" },
     { caller: "java", headers: [["accept-encoding", "gzip"]], coding: "gzip" },
@@ -88,14 +88,14 @@ describe("WIRE 1: legacy SDKs ask GET {api}/download_config_specs/{key}.json", (
     expect((await ask(`${path}?sinceTime=${key.lcut}`, withKey)).body.toString()).toBe(NO_UPDATE);
   });
 
-  test("py asks with Connection: close, and the connection is closed after the answer", async () => {
+  test("py sends Connection: close, and the connection is closed after the response", async () => {
     // rawHttp reads until the server closes.
     const answer = await ask(`/v1/download_config_specs/${key.sdkKey}.json`);
     expect(answer.body.toString()).toBe(key.v1);
   });
 });
 
-test("WIRE 1: ruby asks GET {v2 url}/{key}.json with gzip alone, and gets the v2 shape", async () => {
+test("Config specs over HTTP: ruby sends GET {v2 url}/{key}.json with gzip alone, and gets the v2 shape", async () => {
   const answer = await ask(`/v2/download_config_specs/${key.sdkKey}.json`, {
     headers: [
       ["STATSIG-API-KEY", key.sdkKey],
@@ -106,14 +106,14 @@ test("WIRE 1: ruby asks GET {v2 url}/{key}.json with gzip alone, and gets the v2
   expect(textOf(answer)).toBe(key.v2);
 });
 
-test("WIRE 1: go with its CDN off asks GET {api}/download_config_specs[?sinceTime], key in the header", async () => {
+test("Config specs over HTTP: go without its CDN sends GET {api}/download_config_specs[?sinceTime], key in the header", async () => {
   const headers: [string, string][] = [["STATSIG-API-KEY", key.sdkKey]];
   expect(textOf(await ask("/v1/download_config_specs", { headers }))).toBe(key.v1);
   const again = await ask(`/v1/download_config_specs?sinceTime=${key.lcut}`, { headers });
   expect(again.body.toString()).toBe(NO_UPDATE);
 });
 
-describe("WIRE 1: legacy rust asks POST {api}/download_config_specs, key in the header", () => {
+describe("Config specs over HTTP: legacy rust sends POST {api}/download_config_specs, key in the header", () => {
   const post = (body: object) =>
     ask("/v1/download_config_specs", {
       method: "POST",
@@ -135,7 +135,7 @@ describe("WIRE 1: legacy rust asks POST {api}/download_config_specs, key in the 
   });
 });
 
-test("WIRE 1: anyone asks GET /v1/get_id_lists/{key}.json (CDN form)", async () => {
+test("Config specs over HTTP: any client may send GET /v1/get_id_lists/{key}.json (CDN form)", async () => {
   const answer = await ask(`/v1/get_id_lists/${key.sdkKey}.json`);
   expect([answer.status, answer.headers["content-type"], answer.body.toString()]).toEqual([
     200,

@@ -8,15 +8,15 @@ import { Random } from "../support/common/random.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 
-/** An hour: `SFP_FUZZ_SECONDS=3600`. */
+/** Runs for an hour with `SFP_FUZZ_SECONDS=3600`. */
 const SECONDS = Number(process.env["SFP_FUZZ_SECONDS"] ?? 30);
 const SEED = Number(process.env["SFP_FUZZ_SEED"] ?? Date.now() % 1_000_000);
 const AT_ONCE = 16;
 const MAX_PEAK_BYTES = 300 * 1024 * 1024;
 const MAX_GROWTH_BYTES = 120 * 1024 * 1024;
 const SPARE_DESCRIPTORS = 10;
-/** How long a client waits for answers before it goes. */
-const PATIENCE_MS = 30;
+/** How long a client waits for responses before it disconnects. */
+const MAX_WAIT_MS = 30;
 
 interface Target {
   readonly name: string;
@@ -49,15 +49,15 @@ async function attack({ url, alpn, input }: Target, random: Random): Promise<voi
   try {
     await Promise.race([once(socket, connected), closed, sleep(2_000)]);
     if (socket.destroyed) return;
-    // In two pieces, so that no server may count on whole requests.
+    // In two parts, so that no server may rely on complete requests.
     const at = random.below(bytes.length + 1);
     socket.write(bytes.subarray(0, at));
     if (random.oneIn(2)) await sleep(1);
     socket.write(bytes.subarray(at));
     if (random.oneIn(2)) socket.end();
-    await Promise.race([closed, sleep(random.below(PATIENCE_MS))]);
+    await Promise.race([closed, sleep(random.below(MAX_WAIT_MS))]);
   } catch {
-    // A connection that the relay cuts at once.
+    // The relay may cut the connection at once.
   } finally {
     socket.destroy();
   }
@@ -72,7 +72,7 @@ async function expectServes(started: TlsRelay): Promise<void> {
 }
 
 test(
-  `${SECONDS} s of broken requests on every port: no crash, nothing kept, and all is served`,
+  `${SECONDS} s of malformed requests on every port: no crash, no leak, and other clients are served`,
   async () => {
     await using started = await startTlsRelay();
     const { relay } = started;
@@ -107,7 +107,7 @@ test(
     expect(await relay.stop()).toBe(0);
     const stoppingMs = Math.round(performance.now() - stoppedAt);
     expect(relay.output().match(/^\s+at .+:\d+|panic|Segmentation|(Type|Range|Reference)Error/gm)).toBeNull();
-    // What is in work for clients that have gone would be waited for.
+    // Requests of disconnected clients that are still in flight would be waited for.
     expect(stoppingMs).toBeLessThan(5_000);
   },
   SECONDS * 1_000 + 60_000,

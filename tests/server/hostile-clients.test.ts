@@ -13,7 +13,7 @@ const SLOW_BYTES_PER_S = 2;
 const MAX_GROWTH_BYTES = 60 * 1024 * 1024;
 /** Connections that the relay's own clients and timers may have opened meanwhile. */
 const SPARE_DESCRIPTORS = 10;
-/** Of an answer while an attack goes on, on a machine that may have one core for all. */
+/** The time limit of a response during an attack, on a machine that may have one core for everything. */
 const SLOWEST_ANSWER_MS = 2_000;
 
 interface Case {
@@ -49,9 +49,9 @@ const CASES: readonly Case[] = [
   flood("pipelining", "http"),
   flood("pipelining", "https"),
   { ...flood("rapid reset"), connections: 2 },
-  // Long enough that what is kept of each would be seen.
+  // Long enough that memory kept per connection would show.
   { ...flood("rapid reset", "https"), connections: 2, durationMs: 2 * DURATION_MS },
-  // What they cost is what their answers cost.
+  // The cost of these attacks is that of their responses.
   flood("late reset", "grpc", 2_000),
   flood("late reset", "grpcs", 2_000),
   flood("CONTINUATION flood"),
@@ -63,12 +63,12 @@ const CASES: readonly Case[] = [
   flood("large headers", "grpc", 500),
 ];
 
-describe("while a hostile client is at it, others are served; after it nothing is left", () => {
+describe("other clients are served during an attack, and nothing is left after it", () => {
   let started: TlsRelay;
   let version = 0;
   beforeAll(async () => {
     started = await startTlsRelay(["--header-timeout-in-s", "2"]);
-    // What the runtime keeps after its first work is no growth.
+    // Memory that the runtime keeps after its first work is not a leak.
     for (let time = 0; time < 300; time++) await started.statusOf(time % 2 === 0 ? "http" : "https");
     await using warmUp = await Attacker.start({
       ...flood("PING flood"),
@@ -81,7 +81,7 @@ describe("while a hostile client is at it, others are served; after it nothing i
 
   const urlOf = (protocol: Protocol): string => started.relay.urlOf(protocol);
 
-  /** The slowest answer to GETs of a held key, one after the other until the attack ends. */
+  /** Returns the slowest response to GETs of a cached key, sent one after the other until the attack ends. */
   const slowestAnswerMs = async (attackEnded: Promise<unknown>): Promise<number> => {
     let [slowestMs, isOver] = [0, false];
     void attackEnded.finally(() => {
@@ -127,7 +127,7 @@ describe("while a hostile client is at it, others are served; after it nothing i
     );
   });
 
-  test("and the relay ends in peace: no request of theirs is still in work", async () => {
+  test("the relay shuts down cleanly: no request of an attacker is still in flight", async () => {
     expect(started.relay.output()).not.toMatch(/^\s+at .+:\d+/m);
     const stoppedAt = performance.now();
     expect(await started.relay.stop()).toBe(0);

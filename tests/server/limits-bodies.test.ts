@@ -9,7 +9,7 @@ import { publishKey } from "../support/upstream/published-key.ts";
 const EVENTS = { "statsig-api-key": "secret-held", "content-type": "application/json" };
 const MB = 1024 * 1024;
 
-/** Clients that begin bodies and never end them must cost others nothing. */
+/** Clients that begin bodies and never end them must not affect others. */
 describe("bodies that never end", () => {
   let started: TlsRelay;
   beforeAll(async () => {
@@ -27,29 +27,29 @@ describe("bodies that never end", () => {
     }
   };
 
-  /** What takes more than memory: a key that nobody asked for, and events. */
+  /** Requests that take more than memory: an unknown key, and log events. */
   const expectOthersServed = async (name: string) => {
     const { sdkKey } = publishKey(started.upstream, name);
     for (const protocol of ["http", "https"] as const) {
       expect(await started.statusOf(protocol, specPath(sdkKey))).toBe(200);
-      const answer = await fetch(`${started.relay.urlOf(protocol)}/v1/log_event`, {
+      const response = await fetch(`${started.relay.urlOf(protocol)}/v1/log_event`, {
         method: "POST",
         headers: EVENTS,
         body: JSON.stringify({ events: [{ eventName: "a", user: {}, time: 1 }], statsigMetadata: {} }),
         tls: { rejectUnauthorized: false },
       });
-      expect(answer.status).toBe(202);
+      expect(response.status).toBe(202);
     }
   };
 
-  test("550 on one HTTP/2 connection: others are served, and that connection has 256 of them", async () => {
+  test("550 on one HTTP/2 connection: others are served, and 256 are left on that connection", async () => {
     using client = await RawHttp2.open(started.relay.urlOf("https"));
     openPosts(client, 550);
     await eventually(() => {
       const ended = new Set(
         client.frames.filter(({ type }) => type === FRAME.rstStream).map((f) => f.streamId),
       );
-      // Those that came first gave way.
+      // The oldest bodies were evicted.
       expect(ended).toEqual(new Set(Array.from({ length: 550 - 256 }, (_, at) => 2 * at + 1)));
     });
     await expectOthersServed("secret-beside-h2");
@@ -57,7 +57,7 @@ describe("bodies that never end", () => {
     expect(started.reached("max-in-flight")).toBe(0);
   });
 
-  test("hundreds of connections of HTTP/1.1 with half a body each: others are served", async () => {
+  test("hundreds of HTTP/1.1 connections with half a body each: others are served", async () => {
     using stack = new DisposableStack();
     for (let number = 0; number < 300; number++) {
       const connection = stack.use(await RawConnection.open(started.relay.urlOf("http")));
@@ -69,11 +69,11 @@ describe("bodies that never end", () => {
     expect(started.reached("max-in-flight")).toBe(0);
   });
 
-  test("more bytes than there is room for: the oldest give way, and others are served", async () => {
+  test("more bytes than allowed: the oldest bodies are evicted, and others are served", async () => {
     using stack = new DisposableStack();
     const connections: RawConnection[] = [];
     const before = started.relay.rssBytes();
-    // 200 MB of a room of 128.
+    // 200 MB, with 128 MB allowed.
     for (let number = 0; number < 50; number++) {
       const connection = stack.use(await RawConnection.open(started.relay.urlOf("http")));
       connections.push(connection);

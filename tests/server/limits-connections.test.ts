@@ -18,13 +18,13 @@ const isHttp2 = (protocol: Protocol): boolean => protocol.startsWith("grpc");
 const ASK = "GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const PING = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
 
-/** Whether the server answers on this connection: HTTP with 200, HTTP/2 a ping. The connection stays open. */
+/** Whether the server responds on this connection: a 200 over HTTP, a ping over HTTP/2. The connection stays open. */
 async function isServed(connection: RawConnection, protocol: Protocol): Promise<boolean> {
   const before = connection.received.length;
   connection.write(isHttp2(protocol) ? PING : ASK);
   await eventually(() => expect(connection.isClosed || connection.received.length > before).toBe(true));
-  const answer = connection.received.subarray(before);
-  return isHttp2(protocol) ? answer.length > 0 : answer.toString("latin1").startsWith("HTTP/1.1 200");
+  const response = connection.received.subarray(before);
+  return isHttp2(protocol) ? response.length > 0 : response.toString("latin1").startsWith("HTTP/1.1 200");
 }
 
 describe("--max-connections", () => {
@@ -40,7 +40,7 @@ describe("--max-connections", () => {
     return RawConnection.open(url);
   };
 
-  /** Whether one more connection is served; it is closed again. */
+  /** Whether one more connection is served. It is closed again. */
   const oneMore = async (protocol: Protocol): Promise<boolean> => {
     try {
       using connection = await open(protocol);
@@ -51,7 +51,7 @@ describe("--max-connections", () => {
   };
 
   test.each(["http", "https", "grpc", "grpcs"] as const)(
-    "%s: one beyond is turned away, those that are there are served, and a place comes free",
+    "%s: one above the limit is rejected, open ones are served, and a closed one makes space",
     async (protocol) => {
       using stack = new DisposableStack();
       const connections: RawConnection[] = [];
@@ -62,7 +62,7 @@ describe("--max-connections", () => {
         expect(connection.isClosed).toBe(false);
         if (!isHttp2(protocol)) expect(await isServed(connection, protocol)).toBe(true);
       }
-      // Each port has as many of its own.
+      // Each port has its own limit.
       const other = isHttp2(protocol) ? "http" : "grpc";
       expect(await oneMore(other)).toBe(true);
       connections[0]?.[Symbol.dispose]();
@@ -93,7 +93,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
 
   const open = () => RawHttp2.open(started.relay.urlOf(protocol));
 
-  /** Another connection is answered. */
+  /** Another connection is served. */
   const expectOthersServed = async (): Promise<void> => {
     using other = await open();
     other.openSpecStream(1, started.held.sdkKey);
@@ -104,7 +104,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
     expect(await started.statusOf("http")).toBe(200);
   };
 
-  test("--http2-max-concurrent-streams is announced, and streams beyond it are refused", async () => {
+  test("--http2-max-concurrent-streams is announced, and streams above it are refused", async () => {
     using client = await open();
     expect(await client.maxConcurrentStreams()).toBe(STREAMS);
     const streamIds = Array.from({ length: STREAMS }, (_, at) => 2 * at + 1);
@@ -129,7 +129,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
     await expectOthersServed();
   });
 
-  test("--http2-max-resets-per-min: a client that takes back more is told to calm down and cut off", async () => {
+  test("--http2-max-resets-per-min: a client that cancels more requests gets ENHANCE_YOUR_CALM and is cut off", async () => {
     using client = await open();
     takeBack(client, 0, 3 * RESETS);
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
@@ -138,7 +138,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
     await expectOthersServed();
   });
 
-  test("a client that takes back fewer is left alone", async () => {
+  test("a client that cancels fewer requests is not limited", async () => {
     using client = await open();
     takeBack(client, 0, RESETS / 2);
     client.openSpecStream(RESETS + 101, started.held.sdkKey);
@@ -147,7 +147,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
   });
 
   test.each(["http2-max-concurrent-streams", "http2-max-resets-per-min"])(
-    "the log said once that --%s was reached",
+    "the log reports once that --%s was reached",
     async (limit) => await eventually(() => expect(started.reached(limit)).toBe(1)),
   );
 });

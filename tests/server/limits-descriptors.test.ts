@@ -10,7 +10,7 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 
 const ASK = "GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/** A relay on one port that may have so many files and sockets open. */
+/** A relay on one port that may open this many files and sockets. */
 async function startWithDescriptors(count: number, args: readonly string[] = []) {
   const upstream = await startUpstream();
   const child = spawn(
@@ -49,8 +49,8 @@ async function startWithDescriptors(count: number, args: readonly string[] = [])
   };
 }
 
-describe("open files that the system allows", () => {
-  test.each([100, 256])("%i are too few: the start ends, and says what to raise", async (count) => {
+describe("the system's limit of open files", () => {
+  test.each([100, 256])("%i are too few: startup fails, and names the limit to raise", async (count) => {
     await using relay = await startWithDescriptors(count);
     const [code] = await within(relay.exited, 10_000, "exit");
     expect(code).toBe(1);
@@ -60,7 +60,7 @@ describe("open files that the system allows", () => {
     expect(relay.output.text).not.toMatch(/^\s+at /m);
   });
 
-  test("a few: those connections are served, again and again, and one beyond is refused", async () => {
+  test("a few: that many connections are served, repeatedly, and one more is rejected", async () => {
     const room = 70;
     await using relay = await startWithDescriptors(256 + room);
     const url = await relay.url();
@@ -74,7 +74,7 @@ describe("open files that the system allows", () => {
         expect(connections.map(({ statuses }) => statuses[0])).toEqual(Array(room).fill(200));
       });
       const { status, text } = await ready(await relay.managementUrl());
-      expect([status, text]).toEqual([503, expect.stringContaining("as many connections as it may")]);
+      expect([status, text]).toEqual([503, expect.stringContaining("has reached its limit of connections")]);
       const beyond = await open().catch(() => undefined);
       beyond?.write(ASK);
       if (beyond !== undefined) await beyond.closed(3_000);
@@ -84,14 +84,14 @@ describe("open files that the system allows", () => {
     }
   });
 
-  test("as many as Debian gives a service, with the defaults: no warning", async () => {
+  test("Debian's limit for services, with the defaults: no warning", async () => {
     await using relay = await startWithDescriptors(10_000);
     await relay.url();
     await relay.output.until((text) => (text.includes(" serving ") ? text : undefined));
     expect(relay.output.text).not.toContain("WARN");
   });
 
-  test("fewer than somebody asked for: a warning", async () => {
+  test("fewer than configured: a warning", async () => {
     await using relay = await startWithDescriptors(10_000, ["--max-connections", "20000"]);
     await relay.output.until((text) => (text.includes(" serving ") ? text : undefined));
     expect(relay.output.text).toContain("connections_per_port=9744");
@@ -99,6 +99,6 @@ describe("open files that the system allows", () => {
 });
 
 async function ready(managementUrl: string): Promise<{ status: number; text: string }> {
-  const answer = await fetch(`${managementUrl}/readyz`);
-  return { status: answer.status, text: await answer.text() };
+  const response = await fetch(`${managementUrl}/readyz`);
+  return { status: response.status, text: await response.text() };
 }

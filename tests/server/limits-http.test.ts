@@ -27,11 +27,11 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
 
   const open = () => RawConnection.open(started.relay.urlOf(protocol));
 
-  /** The status of a request that is written as it is here. */
+  /** Returns the status of a request that is sent as written here. */
   const statusOf = async (request: string): Promise<number> => {
     using connection = await open();
     connection.write(request);
-    return await connection.until("an answer", () => connection.statuses[0]);
+    return await connection.until("an response", () => connection.statuses[0]);
   };
   const get = (path: string, headers = "") =>
     statusOf(`GET ${path} HTTP/1.1\r\n${HOST}${CLOSE}${headers}\r\n`);
@@ -61,7 +61,7 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
       expect(await get(path + query(500))).toBe(414);
   });
 
-  test("a body that is too large: 413, before all of it has come", async () => {
+  test("a body that is too large: 413, before all of it has arrived", async () => {
     const head = `POST /v1/log_event HTTP/1.1\r\n${HOST}${CLOSE}statsig-api-key: secret-events\r\n`;
     for (let time = 0; time < 3; time++) {
       expect(await statusOf(`${head}Content-Length: ${3 * 1024 * 1024}\r\n\r\n{`)).toBe(413);
@@ -84,7 +84,7 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
     expect(connection.statuses.filter((status) => status < 400)).toEqual([]);
   });
 
-  test("a body that comes too slowly: 408, or cut off, however it is dribbled", async () => {
+  test("a body that arrives too slowly: 408, or cut off, even with single bytes arriving", async () => {
     using connection = await open();
     const startedAt = performance.now();
     connection.write(
@@ -104,7 +104,7 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
   test("a connection without a next request is closed", async () => {
     using connection = await open();
     connection.write(`GET ${started.heldPath} HTTP/1.1\r\n${HOST}\r\n`);
-    await connection.until("an answer", () => connection.statuses[0]);
+    await connection.until("an response", () => connection.statuses[0]);
     const answeredAt = performance.now();
     await connection.closed(2_000 + TIMER_SLACK_MS);
     expect(performance.now() - answeredAt).toBeGreaterThan(900);
@@ -117,13 +117,13 @@ describe.each(["http", "https"] as const)("limits of a request on the %s port", 
     "max-url-length",
     "max-request-body-in-mb",
     "body-timeout-in-s",
-  ])("the log said once that --%s was reached, and others are served", async (limit) => {
+  ])("the log reports once that --%s was reached, and others are served", async (limit) => {
     await eventually(() => expect(started.reached(limit)).toBe(1));
     expect(await started.statusOf(protocol)).toBe(200);
   });
 });
 
-/** Half a request, and how it goes on. */
+/** Half a request, and its continuation. */
 const SLOW = {
   "that never come": ["", ""],
   "that never end": [`GET /v1/health HTTP/1.1\r\n${HOST}`, ""],
@@ -151,7 +151,7 @@ describe.each(["http", "https"] as const)("headers on the %s port", (protocol) =
     expect(await started.statusOf(protocol)).toBe(200);
   });
 
-  test.skipIf(protocol === "http")("a TLS handshake that never comes: the connection is closed", async () => {
+  test.skipIf(protocol === "http")("no TLS handshake: the connection is closed", async () => {
     using connection = await RawConnection.open(started.relay.urlOf(protocol).replace("https:", "http:"));
     await connection.closed(3_000);
     await eventually(() => expect(started.reached("header-timeout-in-s")).toBe(1));
@@ -161,7 +161,7 @@ describe.each(["http", "https"] as const)("headers on the %s port", (protocol) =
 const IN_FLIGHT = 3;
 
 describe.each(["http", "https"] as const)("--max-in-flight on the %s port", (protocol) => {
-  test("first sights beyond it are 503 at once, what is held is answered, and places come free", async () => {
+  test("cache misses above it get a 503 at once, cached feeds are served, and finished requests make space", async () => {
     await using started = await startTlsRelay(["--max-in-flight", String(IN_FLIGHT)]);
     const names = ["a", "b", "c", "beyond"].map((name) => `secret-new-${name}`);
     for (const name of names) publishKey(started.upstream, name);
@@ -173,7 +173,7 @@ describe.each(["http", "https"] as const)("--max-in-flight on the %s port", (pro
     const askedAt = performance.now();
     using connection = await RawConnection.open(started.relay.urlOf(protocol));
     connection.write(`GET ${specPath("secret-new-beyond")} HTTP/1.1\r\n${HOST}${CLOSE}\r\n`);
-    expect(await connection.until("an answer", () => connection.statuses[0])).toBe(503);
+    expect(await connection.until("an response", () => connection.statuses[0])).toBe(503);
     expect(performance.now() - askedAt).toBeLessThan(1_000);
     expect(connection.text).toMatch(/\r\nRetry-After: \d+\r\n/i);
     expect(started.upstream.count(/secret-new-beyond/)).toBe(0);

@@ -22,11 +22,11 @@ import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
 const LONG_STREAMS = 30;
-/** 20 a second for 3 minutes, faster than that: what counts per minute counts them all. */
+/** 20 a second for 3 minutes, sent faster than that: a limit per minute counts all of them. */
 const SHORT_STREAMS = 3_600;
 const AT_ONCE = 20;
 
-/** Opens short streams beside long ones on one connection; how many of each were lost. */
+/** Opens short streams beside long ones on one connection. Returns how many of each were lost. */
 async function lostStreams(client: GrpcClient, sdkKey: string) {
   const request = { sdkKey, version: 2 } as const;
   const long = Array.from({ length: LONG_STREAMS }, () => client.streamConfigSpec(request));
@@ -43,7 +43,7 @@ async function lostStreams(client: GrpcClient, sdkKey: string) {
     await Promise.all(Array.from({ length: AT_ONCE }, short));
   }
   const perSecond = SHORT_STREAMS / ((performance.now() - startedAt) / 1_000);
-  // Those that were cut by now would have told by the answer to this.
+  // Streams that were cut by now would have been reported before this response.
   await client.checkHealth();
   const lost = { long: lostLong, short: lostShort };
   for (const stream of long) stream.cancel();
@@ -96,7 +96,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("requests cancelled on the %s
     client.send(frame(FRAME.headers, END_HEADERS, streamId, headers));
   };
 
-  test("those that were answered do not count", async () => {
+  test("after their response do not count", async () => {
     using client = await RawHttp2.open(started.relay.urlOf(protocol));
     for (let number = 0; number < 3 * MAX; number++) {
       const streamId = 2 * number + 1;
@@ -111,7 +111,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("requests cancelled on the %s
     expect(started.reached(LIMIT)).toBe(0);
   });
 
-  test("those that waited for long do not count", async () => {
+  test("after a long wait do not count", async () => {
     using client = await RawHttp2.open(started.relay.urlOf(protocol));
     const ids = Array.from({ length: 3 * MAX }, (_, number) => 2 * number + 1);
     for (const id of ids) begin(client, id);
@@ -122,7 +122,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("requests cancelled on the %s
     expect(started.reached(LIMIT)).toBe(0);
   });
 
-  test("those that were cancelled at once, before an answer, do", async () => {
+  test("at once, before a response, do count", async () => {
     using client = await RawHttp2.open(started.relay.urlOf(protocol));
     let number = 0;
     await eventually(

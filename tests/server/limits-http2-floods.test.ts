@@ -15,10 +15,10 @@ import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 
 const LIMIT = "http2-max-resets-per-min";
 
-/** Those that one read takes in, below what is too many for that. */
+/** The number that one read takes in, below the limit of one read. */
 const IN_ONE_BREATH = 20;
 const PING = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
-const PATIENCE = { withinMs: 5_000, everyMs: 1 };
+const TIMEOUT = { withinMs: 5_000, everyMs: 1 };
 
 describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by default", (protocol) => {
   let started: TlsRelay;
@@ -29,25 +29,25 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
 
   const open = () => RawHttp2.open(started.relay.urlOf(protocol));
 
-  test("a client that takes back too many in a second is not listened to for a second, then it is again", async () => {
+  test("a client that cancels too many requests in a second is paused for a second, then served again", async () => {
     using client = await open();
     const pings = () => client.frames.filter(({ type }) => type === FRAME.ping).length;
     for (let round = 0; round < 5; round++) {
       takeBack(client, round * IN_ONE_BREATH, IN_ONE_BREATH);
       client.send(PING);
-      await eventually(() => expect(pings()).toBe(round + 1), PATIENCE);
+      await eventually(() => expect(pings()).toBe(round + 1), TIMEOUT);
     }
     expect(started.reached(LIMIT)).toBe(0);
     takeBack(client, 5 * IN_ONE_BREATH, IN_ONE_BREATH);
-    await eventually(() => expect(started.reached(LIMIT)).toBe(1), PATIENCE);
+    await eventually(() => expect(started.reached(LIMIT)).toBe(1), TIMEOUT);
     const askedAt = performance.now();
     client.send(PING);
     expect(await started.statusOf("http")).toBe(200);
-    await eventually(() => expect(pings()).toBe(6), PATIENCE);
+    await eventually(() => expect(pings()).toBe(6), TIMEOUT);
     expect(performance.now() - askedAt).toBeGreaterThan(300);
   });
 
-  test("one that takes back too many in one breath is told to calm down and cut off", async () => {
+  test("one that cancels too many in one turn gets ENHANCE_YOUR_CALM and is cut off", async () => {
     using client = await open();
     takeBack(client, 0, 100);
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
@@ -56,7 +56,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     expect(await started.statusOf("http")).toBe(200);
   });
 
-  test("one that changes its settings all the time is told the same", async () => {
+  test("one that changes its settings all the time gets the same", async () => {
     using client = await open();
     client.send(...Array.from({ length: 40 }, () => frame(FRAME.settings, 0, 0)));
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
@@ -69,19 +69,19 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     const connections = 5;
     const order = { attack: "SETTINGS flood", connections, perSecond: 2_000, durationMs: 6_000 } as const;
     await using attacker = await Attacker.start({ ...order, url: started.relay.urlOf(protocol) });
-    // It opens a new connection for each that it finds closed, so that only it can tell how many were.
+    // The client opens a new connection for each one it finds closed, so only it can count them.
     const { closedByServer } = await attacker.result();
     expect(closedByServer).toBeGreaterThanOrEqual(connections);
     expect(await started.statusOf("http")).toBe(200);
   });
 
-  test("one whose headers are too large again and again is cut off by Bun, and the log says so", async () => {
+  test("one whose headers are too large repeatedly is cut off by Bun, and the log reports it", async () => {
     using client = await open();
     const large = Array.from({ length: 20 }, (_, at) => literalHeader(`x-${at}`, "x".repeat(1_000)));
     const headers = Buffer.concat([requestHeaders("GET", "/v1/health"), ...large]);
     for (let number = 0; number < 110; number++) {
       const streamId = 2 * number + 1;
-      // A frame has 16 KB at the most.
+      // A frame has at most 16 KB.
       client.send(
         frame(FRAME.headers, END_STREAM, streamId, headers.subarray(0, 16_000)),
         frame(FRAME.continuation, END_HEADERS, streamId, headers.subarray(16_000)),

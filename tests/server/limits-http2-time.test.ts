@@ -16,7 +16,7 @@ import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 const TIMER_SLACK_MS = 1_500;
 
 describe.each(["https", "grpc", "grpcs"] as const)(
-  "HTTP/2 connections of no use on the %s port",
+  "useless HTTP/2 connections on the %s port",
   (protocol) => {
     let started: TlsRelay;
     beforeAll(async () => {
@@ -26,13 +26,13 @@ describe.each(["https", "grpc", "grpcs"] as const)(
 
     const url = () => started.relay.urlOf(protocol);
 
-    test.concurrent("one that does not even begin is closed", async () => {
+    test.concurrent("one that sends nothing is closed", async () => {
       using connection = await RawConnection.open(url(), "h2");
       connection.write("PRI * HTTP/2.0\r\n");
       await connection.closed(4_000);
     });
 
-    test.concurrent("one whose headers never end is closed, though they go on", async () => {
+    test.concurrent("one whose headers never end is closed, although they continue", async () => {
       using client = await RawHttp2.open(url());
       client.send(frame(FRAME.headers, 0, 1, requestHeaders("GET", "/v1/health")));
       await eventually(
@@ -44,25 +44,25 @@ describe.each(["https", "grpc", "grpcs"] as const)(
       );
     });
 
-    // gRPC connections may rest for longer than --idle-timeout-in-s.
+    // gRPC connections may be idle for longer than --idle-timeout-in-s.
     if (protocol === "https") {
-      test.concurrent("one on which nothing is asked is closed", async () => {
+      test.concurrent("one without any request is closed", async () => {
         using client = await RawHttp2.open(url());
         await client.connection.closed(2_000 + TIMER_SLACK_MS);
       });
 
-      test.concurrent("one on which a request was, and none is any more, is closed", async () => {
+      test.concurrent("one whose last request is over is closed", async () => {
         using client = await RawHttp2.open(url());
         client.send(frame(FRAME.headers, END_HEADERS | END_STREAM, 1, requestHeaders("GET", "/nowhere")));
         await client.received(
-          "an answer",
+          "an response",
           ({ streamId, flags }) => streamId === 1 && (flags & END_STREAM) > 0,
         );
         await client.connection.closed(2_000 + TIMER_SLACK_MS);
       });
     }
 
-    test.concurrent("one on which a stream is open is none of them", async () => {
+    test.concurrent("one with an open stream is not closed", async () => {
       using client = await RawHttp2.open(url());
       client.openSpecStream(1, started.held.sdkKey);
       await client.received("specs", ({ type, streamId }) => type === FRAME.data && streamId === 1);

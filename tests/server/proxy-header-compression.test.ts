@@ -69,7 +69,7 @@ describe.each(["https", "grpc", "grpcs"] as const)(
   "to a peer that stores no headers, on the %s port",
   (protocol) => {
     const cases = [...ON_EVERY_PORT, ...(protocol === "https" ? ON_HTTPS : ON_GRPC)];
-    test.each(cases)("%s: no answer stores a header or refers to a stored one", async (_, ask) => {
+    test.each(cases)("%s: no response stores a header or refers to a stored one", async (_, ask) => {
       using client = await RawHttp2.open(started.relay.urlOf(protocol));
       client.send(frame(FRAME.settings, 0, 0, NO_TABLE));
       for (let number = 0; number < CALLS; number++) {
@@ -90,7 +90,7 @@ describe.each(["https", "grpc", "grpcs"] as const)(
 
 describeWith("nghttp")("nghttp", () => {
   const nghttp = async (...args: string[]) => {
-    // It asks for the same URL but once.
+    // This client requests the same URL only once.
     const urls = [1, 2, 3].map((number) => `${started.relay.urlOf("https")}${started.heldPath}?n=${number}`);
     const child = Bun.spawn(["nghttp", "-nv", "--no-dep", ...args, ...urls], {
       stdio: ["ignore", "pipe", "pipe"],
@@ -105,13 +105,13 @@ describeWith("nghttp")("nghttp", () => {
     ["with a larger table of its own", ["--header-table-size=65536"]],
     ["that shrinks its encoder's table", ["--encoder-header-table-size=0"]],
     ["that shrinks and grows its encoder's table", ["--encoder-header-table-size=100"]],
-  ])("%s is answered", async (_, args) => {
+  ])("%s gets a response", async (_, args) => {
     expect(await nghttp(...args)).toBe(3);
   });
 
-  // It insists on a table size update at the start of the first header block, which Bun's encoder never sends: when this
-  // begins to pass, Bun does, and docs/operations.md and docs/troubleshooting.md are to say so.
-  test.failing("that allows no table at all is answered, once Bun can", async () => {
+  // This client insists on a table size update at the start of the first header block, which Bun's encoder never sends. When
+  // this test begins to pass, Bun sends it, and docs/operations.md and docs/troubleshooting.md must be updated.
+  test.failing("that allows no table at all gets a response, once Bun supports it", async () => {
     expect(await nghttp("--header-table-size=0")).toBe(3);
   });
 });

@@ -6,12 +6,12 @@ import { RawConnection } from "../support/clients/raw-connection.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 
-/** nginx keeps idle connections for so long by default, and so does AWS' ALB. */
+/** The default keep-alive time of nginx and of AWS ALB for idle connections. */
 const BALANCERS_KEEP_S = 60;
-/** And those of Google Cloud for so long, without a way to change it. */
+/** That of Google Cloud's load balancers, which cannot be changed. */
 const GOOGLE_KEEPS_S = 600;
 const IDLE_S = 8;
-/** Bun.serve counts idle time in steps of 4 s, the first of which may be over at once. */
+/** Bun.serve counts idle time in steps of 4 s. The first step may be over at once. */
 const STEP_MS = 4_000;
 const SLACK_MS = 100;
 
@@ -21,7 +21,7 @@ test("by default, idle connections are kept for longer than load balancers keep 
   expect(max).toBeGreaterThan(GOOGLE_KEEPS_S);
 });
 
-test("a relay starts with what Google's load balancers need", async () => {
+test("a relay starts with the idle timeout that Google's load balancers need", async () => {
   await using started = await startTlsRelay(["--idle-timeout-in-s", String(GOOGLE_KEEPS_S + 20)]);
   using connection = await RawConnection.open(started.relay.urlOf("https"));
   connection.write("GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -29,10 +29,10 @@ test("a relay starts with what Google's load balancers need", async () => {
   expect(headers.toLowerCase()).toContain(`keep-alive: timeout=${GOOGLE_KEEPS_S + 20}`);
 });
 
-/** One connection, on which requests are made one after the other. */
+/** One connection, on which requests are sent one after the other. */
 interface Requester {
   readonly connection: RawConnection;
-  /** Resolves when the answer is there. */
+  /** Resolves when the response is complete. */
   ask(): Promise<void>;
 }
 
@@ -60,7 +60,7 @@ async function openHttp2(url: string): Promise<Requester> {
   return { connection: client.connection, ask };
 }
 
-describe("the relay does not close a connection before its time", () => {
+describe("the relay does not close a connection early", () => {
   let started: TlsRelay;
   beforeAll(async () => {
     started = await startTlsRelay(["--idle-timeout-in-s", String(IDLE_S)]);

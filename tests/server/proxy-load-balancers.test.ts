@@ -32,7 +32,7 @@ const CASES: readonly Case[] = [
   { kind: "haproxy", transport: "TLS" },
 ];
 
-/** Makes all calls, a few at a time, and returns how often each outcome came. */
+/** Makes all calls, a few at a time. Returns the number of each outcome. */
 async function outcomes<T>(workers: readonly T[], call: (worker: T) => Promise<string>) {
   const seen: Record<string, number> = {};
   let left = CALLS;
@@ -103,7 +103,7 @@ describeWith(
       });
 
     test(
-      "each getConfigSpec is answered",
+      "each getConfigSpec gets a response",
       async () => {
         const call = async (client: GrpcClient) => {
           const { message } = await client.getConfigSpec({ sdkKey: held.sdkKey, version: 2 });
@@ -128,7 +128,7 @@ describeWith(
     );
 
     test(
-      "each health check says SERVING",
+      "each health check returns SERVING",
       async () => {
         expect(await outcomes(clients, (client) => client.checkHealth())).toEqual({ SERVING: CALLS });
       },
@@ -147,13 +147,13 @@ describeWith(
       LIMIT_MS,
     );
 
-    test("a POST without a body is answered", async () => {
+    test("a POST without a body gets a response", async () => {
       const headers = { "statsig-api-key": held.sdkKey };
       const answer = await ask("/v1/get_id_lists", { method: "POST", headers });
       expect(answer.status).toBe(200);
     });
 
-    test("an update reaches a stream that is open", async () => {
+    test("an update reaches an open stream", async () => {
       const [client] = clients;
       using stream = client?.streamConfigSpec({ sdkKey: held.sdkKey, version: 2 });
       expect((await stream?.next())?.lastUpdated).toBe(held.lcut);
@@ -161,7 +161,7 @@ describeWith(
       expect((await stream?.next(10_000))?.lastUpdated).toBe(held.lcut);
     });
 
-    test("it found nothing to complain about", () => {
+    test("the load balancer logs no error", () => {
       const complaints = balancer.output.split("\n").filter((line) => /invalid|error|DOWN/i.test(line));
       expect(complaints.slice(0, 3)).toEqual([]);
     });

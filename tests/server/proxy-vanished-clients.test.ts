@@ -23,7 +23,7 @@ const SLOTS = 4;
 const SDK_KEY = "secret-of-those-who-vanish";
 const LARGE_KEY = "secret-of-a-large-config";
 const LARGE_BYTES = 16_000_000;
-/** Of a time of a second and a timeout of four, with patience for a busy machine. */
+/** For a keep-alive time of one second and a timeout of four, with margin for a busy machine. */
 const SOON = { withinMs: 15_000, everyMs: 100 };
 
 describeWith("openssl", "curl")("clients that vanish without a word", () => {
@@ -52,7 +52,7 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
   const caOf = (protocol: "grpc" | "grpcs") => (protocol === "grpcs" ? authority.caPath : undefined);
   const urlFor = (protocol: "grpc" | "grpcs") => relay.urlOf(protocol).replace("127.0.0.1", "localhost");
 
-  /** How a new stream fares. */
+  /** Returns the outcome of a new stream. */
   const tryStream = async (): Promise<"open" | "full"> => {
     using client = new GrpcClient(relay.grpcUrl);
     using stream = client.streamConfigSpec({ sdkKey: SDK_KEY, version: 2 });
@@ -66,7 +66,7 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
   };
 
   describe.each(["grpc", "grpcs"] as const)("on the %s port", (protocol) => {
-    test("the slots of a client that hangs are free again", async () => {
+    test("the slots of a client that hangs are freed", async () => {
       await using holder = await StreamHolder.start({
         ...{ url: urlFor(protocol), caPath: caOf(protocol) },
         ...{ sdkKey: SDK_KEY, streams: SLOTS },
@@ -76,7 +76,7 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
       await eventually(async () => expect(await tryStream()).toBe("open"), SOON);
     }, 30_000);
 
-    test("the slots of a client behind a link that is down are free again", async () => {
+    test("the slots of a client behind a broken link are freed", async () => {
       await using link = await TcpValve.start(Number(new URL(relay.urlOf(protocol)).port));
       await using _holder = await StreamHolder.start({
         url: link.url.replace("127.0.0.1", "localhost"),
@@ -87,7 +87,7 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
       await eventually(async () => expect(await tryStream()).toBe("open"), SOON);
     }, 30_000);
 
-    test("a client that answers keeps its streams", async () => {
+    test("a client that responds keeps its streams", async () => {
       const caPath = caOf(protocol);
       using client = new GrpcClient(
         urlFor(protocol),
@@ -105,7 +105,7 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
   });
 
   test.each(["https", "grpc", "grpcs"] as const)(
-    "each HTTP/2 connection on the %s port is asked",
+    "each HTTP/2 connection on the %s port gets PINGs",
     async (protocol) => {
       using client = await RawHttp2.open(relay.urlOf(protocol));
       client.openSpecStream(1, SDK_KEY);
@@ -116,7 +116,7 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
     30_000,
   );
 
-  test("one who reads a large answer slowly gets all of it", async () => {
+  test("a client that reads a large response slowly gets all of it", async () => {
     const child = Bun.spawn(
       [
         ...["curl", "-q", "-sS", "--noproxy", "*", "--http2", "--cacert", authority.caPath],

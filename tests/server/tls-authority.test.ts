@@ -14,7 +14,7 @@ import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 const TAKEN_WITHIN_MS = 5_000;
 const sdkKey = "secret-tls-authority";
 
-/** What openssl's client prints of one GET over TLS 1.3. */
+/** Returns what openssl's client prints for one GET over TLS 1.3. */
 async function answerTo(url: string, args: readonly string[]): Promise<string> {
   const command = ["s_client", "-tls1_3", "-ign_eof", "-connect", new URL(url).host, ...args];
   const child = spawn("openssl", command, { stdio: ["pipe", "pipe", "pipe"] });
@@ -40,7 +40,7 @@ describeWith("openssl", "curl")("a new authority of clients' certificates", () =
     ["required", ["--enforce-mtls"]],
     ["optional", []],
   ])(
-    "client certificates %s: its clients are served, those of the old one no more",
+    "client certificates %s: its clients are served, clients of the old one no longer",
     async (_, args) => {
       using newAuthority = new Authority("New authority");
       const clientOf = (issuer: Authority) => issuer.issue({ commonName: "svc-a", altNames: "none" });
@@ -84,7 +84,7 @@ describeWith("openssl", "curl")("a new authority of clients' certificates", () =
     20_000,
   );
 
-  test("a session from before a new CA can't be resumed without a certificate of it", async () => {
+  test("a session from before a new CA cannot be resumed without a certificate of that CA", async () => {
     using newAuthority = new Authority("New authority");
     const client = authority.issue({ commonName: "svc-a", altNames: "none" });
     using files = new CertificateFiles();

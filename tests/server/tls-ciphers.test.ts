@@ -16,7 +16,7 @@ const SUITES_1_3 = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHA
 
 const run = promisify(execFile);
 
-/** The suite that openssl agrees on with this port, where it offers one alone. */
+/** Returns the suite that openssl negotiates with this port if it offers only one. */
 async function agreedOn(url: string, version: "-tls1_2" | "-tls1_3", suite: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const offer = version === "-tls1_2" ? ["-cipher", `${suite}:@SECLEVEL=0`] : ["-ciphersuites", suite];
@@ -27,7 +27,7 @@ async function agreedOn(url: string, version: "-tls1_2" | "-tls1_3", suite: stri
   return /Cipher is (\S+)/.exec(stdout)?.[1] ?? "none";
 }
 
-/** Every suite of TLS 1.2 that this openssl knows, those that it leaves out by itself among them. */
+/** Every TLS 1.2 suite that this openssl knows, including those that are off by default. */
 function everySuite(): readonly string[] {
   const args = ["ciphers", "-s", "-tls1_2", "ALL:COMPLEMENTOFALL:@SECLEVEL=0"];
   const all = execFileSync("openssl", args, { encoding: "utf8" }).trim().split(":");
@@ -58,14 +58,14 @@ describeWith("openssl")("cipher suites", () => {
     }
   };
 
-  test("of all that openssl has, both ports take those with forward secrecy and authenticated encryption", async () => {
+  test("of all suites of openssl, both ports accept those with forward secrecy and authenticated encryption", async () => {
     using files = new CertificateFiles();
     files.inPlace(authority.issue({ key: "rsa" }), authority.caPath);
     await using relay = await startRelayWithTls({ server: files });
     await expectSuites(relay, "rsa");
   }, 60_000);
 
-  test("no others come with a new certificate, here one of another kind of key", async () => {
+  test("a new certificate, here with another kind of key, adds no suites", async () => {
     using files = new CertificateFiles();
     files.inPlace(authority.issue({ key: "rsa" }), authority.caPath);
     await using relay = await startRelayWithTls({ server: files });

@@ -10,30 +10,30 @@ import { startRelayWithTls } from "../support/relay/relay-with-tls.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
 const REFUSED = "invalid certificate files, keeping the current certificate";
-const PATIENCE = { withinMs: 8_000, everyMs: 100 };
+const TIMEOUT = { withinMs: 8_000, everyMs: 100 };
 
 const text = (path: string): string => readFileSync(path, "utf8");
-/** Some lines of a PEM block, with no end. */
+/** Some lines of a PEM block, without its end. */
 const cut = (path: string): string => text(path).split("\n").slice(0, 4).join("\n");
 const BYTE_ORDER_MARK = "\ufeff";
 
-/** What a file can be that must not be taken: `first` is served, `next` is what somebody is putting in its place. */
+/** A kind of file that must be rejected: `first` is served, `next` is being put in its place. */
 type Damage = (files: CertificateFiles, next: Certified, authority: Authority) => void;
 
 const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage])[] = [
-  ["cut within the leaf", "cut short", (files, next) => write(files, next, cut(next.certPath))],
+  ["cut within the leaf", "truncated", (files, next) => write(files, next, cut(next.certPath))],
   [
     "a good leaf, and a chain whose second certificate is cut",
-    "cut short",
+    "truncated",
     (files, next, { caPath }) => write(files, next, text(next.certPath) + cut(caPath)),
   ],
   [
     "a good leaf, and a second certificate of which only its first words are there",
-    "cut short",
+    "truncated",
     (files, next) => write(files, next, `${text(next.certPath)}-----BEGIN CERTIF`),
   ],
   [
-    "a second certificate that is no certificate inside",
+    "a second certificate with invalid contents",
     "damaged",
     (files, next) =>
       write(
@@ -75,10 +75,14 @@ const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage]
   ["an empty key", "is empty", (files) => writeFileSync(files.keyPath, "")],
   [
     "authorities that are cut",
-    "cut short",
+    "truncated",
     (files, _next, { caPath }) => writeFileSync(files.caPath, text(caPath) + cut(caPath)),
   ],
-  ["authorities that are none", "holds no PEM certificate", (files) => writeFileSync(files.caPath, "none\n")],
+  [
+    "a CA file without certificates",
+    "holds no PEM certificate",
+    (files) => writeFileSync(files.caPath, "none\n"),
+  ],
   [
     "a folder",
     "is a directory",
@@ -98,7 +102,7 @@ const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage]
   ],
 ];
 
-/** Both files of `next`, the certificate as it is given. */
+/** Writes both files of `next`, with the certificate as given. */
 function write(files: CertificateFiles, next: Certified, certificate: string | Uint8Array): void {
   writeFileSync(files.keyPath, text(next.keyPath));
   writeFileSync(files.certPath, certificate);
@@ -108,7 +112,7 @@ async function expectServed(relay: RelayProcess, certified: Certified): Promise<
   await eventually(async () => {
     for (const protocol of ["https", "grpcs"])
       expect(await serialShown(relay.urlOf(protocol))).toBe(serialIn(certified));
-  }, PATIENCE);
+  }, TIMEOUT);
 }
 
 describeWith("openssl")("certificate files", () => {
@@ -126,7 +130,7 @@ describeWith("openssl")("certificate files", () => {
 
   const start = async (files: CertificateFiles) => {
     files.inPlace(first, authority.caPath);
-    // Lines beyond so many a minute are written at that level.
+    // Lines above a limit per minute are written at this level.
     const args = ["--debug-logging"];
     return startRelayWithTls({ upstream, server: files, clientCaPath: files.caPath, args });
   };
@@ -136,7 +140,7 @@ describeWith("openssl")("certificate files", () => {
       .split("\n")
       .filter((line) => line.includes(REFUSED));
 
-  /** One after the other, with one relay: each must leave it able to take the next. */
+  /** One after the other, with one relay: it must be able to load the next files after each. */
   const damageAll = async (damages: typeof DAMAGES) => {
     using files = new CertificateFiles();
     await using relay = await start(files);
@@ -148,7 +152,7 @@ describeWith("openssl")("certificate files", () => {
         const said = `${what}: ${relay.output().slice(before)}`;
         expect(said).toContain("invalid certificate files");
         expect(said).toContain(reason);
-      }, PATIENCE);
+      }, TIMEOUT);
       await expectServed(relay, served);
       rmSync(files.certPath, { recursive: true, force: true });
       files.inPlace(next, authority.caPath);
@@ -158,7 +162,7 @@ describeWith("openssl")("certificate files", () => {
     expect(relay.output()).not.toContain("PRIVATE KEY");
   };
 
-  test("of every damaged kind are refused; the old ones stay, and good ones are taken", async () => {
+  test("of every damaged kind are rejected; the old ones stay, and valid ones are loaded", async () => {
     const parts = [0, 1, 2, 3].map((part) => DAMAGES.filter((_, at) => at % 4 === part));
     await Promise.all(parts.map(damageAll));
   }, 60_000);
@@ -204,27 +208,27 @@ describeWith("openssl")("certificate files", () => {
     20_000,
   );
 
-  test("that a symlink turns to are refused as any, and good ones that it turns to next are taken", async () => {
+  test("behind a symlink that is switched are rejected as well, and valid ones that it is switched to next are loaded", async () => {
     using files = new CertificateFiles();
     using damaged = new CertificateFiles();
     files.bySymlink(first, authority.caPath);
     await using relay = await startRelayWithTls({ upstream, server: files });
     write(damaged, second, text(second.certPath) + cut(authority.caPath));
     files.bySymlink(damaged, authority.caPath);
-    await eventually(() => expect(refusals(relay).join()).toContain("cut short"), PATIENCE);
+    await eventually(() => expect(refusals(relay).join()).toContain("truncated"), TIMEOUT);
     await expectServed(relay, first);
     files.bySymlink(second, authority.caPath);
     await expectServed(relay, second);
   }, 20_000);
 
-  // Root may read everything.
+  // Root may read every file.
   test.skipIf(process.getuid?.() === 0)(
-    "that may not be read are refused",
+    "that may not be read are rejected",
     async () => {
       using files = new CertificateFiles();
       await using relay = await start(files);
       chmodSync(files.certPath, 0);
-      await eventually(() => expect(refusals(relay).join()).toContain("permission denied"), PATIENCE);
+      await eventually(() => expect(refusals(relay).join()).toContain("permission denied"), TIMEOUT);
       await expectServed(relay, first);
       chmodSync(files.certPath, 0o600);
       files.inPlace(second, authority.caPath);

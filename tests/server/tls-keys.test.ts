@@ -17,7 +17,7 @@ let locked: Certified;
 let upstream: Upstream;
 let published: PublishedKey;
 
-/** Whether a GET of the published key brings it. */
+/** Whether a GET returns the published key. */
 async function isServedTo(relay: RelayProcess, protocol: "http" | "https", ...args: string[]) {
   const url = `${relay.urlOf(protocol)}/v2/download_config_specs/${published.sdkKey}.json`;
   const { body } = await curl(...curlTls(authority.caPath), ...args, url);
@@ -65,7 +65,7 @@ describeWith("openssl", "curl")("what is served over TLS", () => {
     hasNoSecret(relay.output(), rsa);
   });
 
-  test("a certificate that ends in 5 days: it is warned of; one that ends in 30 is not", async () => {
+  test("warns of a certificate that expires in 5 days, not of one that expires in 30", async () => {
     const soon = authority.issue({ validDays: [-1, 5.5] });
     await using warned = await startRelayWithTls({ upstream, server: soon });
     expect(warned.output()).toMatch(/warn.*certificate expires soon.*days_left=5/i);
@@ -82,7 +82,7 @@ describeWith("openssl", "curl")("what is served over TLS", () => {
       });
       const [https, grpcs] = await Promise.all(ports);
       expect(https?.isConnected).toBe(grpcs?.isConnected);
-      // It is the server that says no.
+      // The server rejects it.
       if (!https?.isConnected) expect(https?.stderr).toContain("alert protocol version");
       return https?.isConnected ?? false;
     };
@@ -94,7 +94,7 @@ describeWith("openssl", "curl")("what is served over TLS", () => {
       expect(await isSpoken(relay, "1.3")).toBe(true);
     });
 
-    test("1.3 alone with --tls-min-version 1.3", async () => {
+    test("only 1.3 with --tls-min-version 1.3", async () => {
       await using relay = await startRelayWithTls({ upstream, server, args: ["--tls-min-version", "1.3"] });
       expect(await isSpoken(relay, "1.1")).toBe(false);
       expect(await isSpoken(relay, "1.2")).toBe(false);

@@ -23,7 +23,7 @@ const CLIENTS = ["no certificate", "a good certificate", "one of a wrong CA", "a
 type Mode = (typeof MODES)[number];
 type Client = (typeof CLIENTS)[number];
 
-/** A server that asks for no certificate is shown none. */
+/** A server that requests no certificate gets none. */
 const isServed = (mode: Mode, client: Client): boolean => {
   switch (mode) {
     case "no TLS":
@@ -109,9 +109,9 @@ describeWith(
 
     test("grpc-js, unary", async () => {
       using grpc = grpcClient(mode, client);
-      const answer = grpc.getConfigSpec({ sdkKey, version: 2 });
-      if (ending === "refused") expect(await failureOf(answer)).toMatchObject({ code: code.UNAVAILABLE });
-      else expect((await answer).message).toEqual(spec());
+      const response = grpc.getConfigSpec({ sdkKey, version: 2 });
+      if (ending === "refused") expect(await failureOf(response)).toMatchObject({ code: code.UNAVAILABLE });
+      else expect((await response).message).toEqual(spec());
     });
 
     test("grpc-js, a stream", async () => {
@@ -137,13 +137,13 @@ describeWith(
           }),
         },
       });
-      // Over HTTP there is nothing for it.
+      // Over HTTP it has no option for it.
       expect(sdk.initialised.ok).toBe(ending === "served");
       if (ending === "served") expect(await seenBy(sdk)).toEqual(correct(sdkRevision));
     });
   });
 
-  test.each(MODES)("%s, statsig-node-core over HTTP, which can bring no certificate", async (mode) => {
+  test.each(MODES)("%s, statsig-node-core over HTTP, which cannot send a certificate", async (mode) => {
     await using sdk = await startCoreSdk({
       sdkKey: sdkRevision.sdkKey,
       httpUrl: urlOf(mode, "http"),
@@ -165,8 +165,8 @@ describeWith(
     test("Connect", async () => {
       const { status, body } = await call("application/json", JSON.stringify({ sdkKey, version: "v2" }));
       expect(status).toBe(200);
-      const answer: unknown = JSON.parse(Buffer.from(body).toString());
-      expect(answer).toEqual({ spec: published.v2, lastUpdated: String(published.lcut) });
+      const response: unknown = JSON.parse(Buffer.from(body).toString());
+      expect(response).toEqual({ spec: published.v2, lastUpdated: String(published.lcut) });
     });
 
     test("gRPC-Web", async () => {

@@ -16,7 +16,7 @@ import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 const URI = 0x86;
 const SEQUENCE = 0x30;
 
-/** A subjectAltName with this URI, in DER: openssl's own words know no comma within a name. */
+/** A subjectAltName with this URI, in DER: openssl's own syntax allows no comma in a name. */
 function uriName(uri: string): string {
   const name = [URI, uri.length, ...Buffer.from(uri)];
   return `DER:${Buffer.from([SEQUENCE, name.length, ...name]).toString("hex")}`;
@@ -74,7 +74,7 @@ describeWith("openssl", "curl")("--client-cert-allowed-names", () => {
     expect(await isServed(relay, pki.otherName)).toBe(false);
   });
 
-  test("every name counts as a whole, and nothing but names", async () => {
+  test("names match as a whole, and only names match", async () => {
     const relay = await startFor("svc,a.example,SVC-A,DNS:svc-a.example,DNS,CN=svc-a,*.example");
     expect(await isServed(relay, pki.good)).toBe(false);
   });
@@ -86,7 +86,7 @@ describeWith("openssl", "curl")("--client-cert-allowed-names", () => {
     expect(await isServed(relay, pki.good)).toBe(false);
   });
 
-  test("a common name can't bring in another one", async () => {
+  test("a common name cannot inject another one", async () => {
     const relay = await startFor("svc-a");
     for (const commonName of ["svc-b, DNS:svc-a", "svc-b, svc-a"])
       expect(await isServed(relay, pki.authority.issue({ commonName, altNames: "none" }))).toBe(false);
@@ -98,7 +98,7 @@ describeWith("openssl", "curl")("--client-cert-allowed-names", () => {
     expect(await isServed(relay, pki.expired)).toBe(false);
   });
 
-  test("a name can't bring in another one", async () => {
+  test("a name cannot inject another one", async () => {
     const relay = await startFor("svc-a");
     for (const name of ["svc-b, DNS:svc-a", 'svc-b", DNS:svc-a', "svc-b\0, DNS:svc-a"])
       expect(await isServed(relay, pki.authority.issue({ altNames: uriName(name) }))).toBe(false);

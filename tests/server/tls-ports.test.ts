@@ -62,12 +62,12 @@ describeWith("openssl", "curl")("ports with TLS", () => {
   test.each([
     ["http", ["https"]],
     ["grpc", ["grpcs"]],
-  ] as const)("mode %s opens its own port with TLS alone", async (mode, protocols) => {
+  ] as const)("mode %s opens only its own port with TLS", async (mode, protocols) => {
     await using relay = await startRelayWithTls({ upstream, server, mode });
     expect(protocolsOf(relay)).toEqual([...protocols]);
   });
 
-  test("--enforce-tls false: all four ports answer", async () => {
+  test("--enforce-tls false: all four ports respond", async () => {
     await using relay = await startRelayWithTls({ upstream, server, args: ["--enforce-tls", "false"] });
     expect(protocolsOf(relay)).toEqual(["grpc", "grpcs", "http", "https"]);
     await expectServesBoth(relay);
@@ -75,7 +75,7 @@ describeWith("openssl", "curl")("ports with TLS", () => {
     expect(await byGrpc(new GrpcClient(relay.grpcUrl))).toBe(published.v2);
   });
 
-  describe("clients on the wrong port get a clean end, and the relay goes on", () => {
+  describe("clients on the wrong port are closed cleanly, and the relay continues", () => {
     const stack = new AsyncDisposableStack();
     let relay: RelayProcess;
     beforeAll(async () => {

@@ -16,7 +16,7 @@ const STREAMS_EACH = 5;
 const REQUESTS_PER_S = 100;
 const sdkKey = "secret-tls-load";
 
-/** Asks at a steady rate until it is told to stop; every other request over a connection of its own. */
+/** Sends requests at a steady rate until it is stopped, every other one over a connection of its own. */
 class Requests {
   readonly #url: string;
   readonly #ca: string;
@@ -31,7 +31,7 @@ class Requests {
     this.#running = this.#run();
   }
 
-  /** How many there were, once all are answered. */
+  /** Resolves with their number, once all are complete. */
   async stop(): Promise<number> {
     this.#isStopped = true;
     await this.#running;
@@ -98,7 +98,7 @@ describeWith("openssl")("certificates that change under load", () => {
       { withinMs: 5_000, everyMs: 100 },
     );
 
-  test("five times: no request fails, no stream ends, and each has every version", async () => {
+  test("five times: no request fails, no stream ends, and each stream gets every version", async () => {
     const url = `${relay.urlOf("https")}/v2/download_config_specs/${sdkKey}.json`;
     const requests = new Requests(url, readFileSync(authority.caPath, "utf8"));
     for (const number of [1, 2, 3, 4, 5]) {

@@ -42,7 +42,7 @@ describeWith("openssl")("new certificate files", () => {
   afterAll(() => owned.disposeAsync());
 
   test.each(["byRename", "inPlace", "bySymlink"] as const)(
-    "%s: new connections see them, open ones live on",
+    "%s: new connections get them, open ones stay open",
     async (how) => {
       using files = new CertificateFiles();
       files[how](first, authority.caPath);
@@ -68,7 +68,7 @@ describeWith("openssl")("new certificate files", () => {
     25_000,
   );
 
-  describe("that can't be used: reported once, the old ones stay, and the next good ones are taken", () => {
+  describe("that cannot be used: reported once, the old ones stay, and the next valid ones are loaded", () => {
     test.each([
       ["garbage", (files: CertificateFiles) => writeFileSync(files.certPath, "hello"), "no PEM"],
       [
@@ -83,7 +83,7 @@ describeWith("openssl")("new certificate files", () => {
           const whole = readFileSync(second.certPath, "utf8");
           writeFileSync(files.certPath, whole.slice(0, whole.length / 2));
         },
-        "cut short",
+        "truncated",
       ],
     ])(
       "%s",
@@ -94,7 +94,7 @@ describeWith("openssl")("new certificate files", () => {
         damage(files);
         await eventually(() => expect(timesSaid(relay, REFUSED)).toBe(1));
         expect(relay.output()).toMatch(reason);
-        // Two more looks at the files.
+        // Two more checks of the files.
         await sleep(2_200);
         expect(timesSaid(relay, REFUSED)).toBe(1);
         await expectShown(relay, first);
@@ -107,7 +107,7 @@ describeWith("openssl")("new certificate files", () => {
     );
   });
 
-  test("a certificate first, and its key only after a look at both: taken when both are there", async () => {
+  test("a certificate first, and its key only after a check of both: loaded when both are there", async () => {
     using files = new CertificateFiles();
     files.inPlace(first, authority.caPath);
     await using relay = await startRelayWithTls({ upstream, server: files });

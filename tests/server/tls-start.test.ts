@@ -31,7 +31,7 @@ const hasNoSecret = (output: string, { keyPath }: Certified): void => {
     if (line.length > 20 && !line.startsWith("-----")) expect(output).not.toContain(line);
 };
 
-describeWith("openssl")("TLS at the start", () => {
+describeWith("openssl")("TLS at startup", () => {
   const owned = new AsyncDisposableStack();
   beforeAll(async () => {
     authority = owned.use(new Authority());
@@ -52,7 +52,7 @@ describeWith("openssl")("TLS at the start", () => {
     for (const word of words) expect(stderr).toMatch(word);
   };
 
-  describe("files that can't be used", () => {
+  describe("files that cannot be used", () => {
     const missing = () => join(authority.folder, "missing.pem");
     const noPem = () => fileOf("no.pem", "hello\n");
     const damaged = () =>
@@ -142,13 +142,13 @@ describeWith("openssl")("TLS at the start", () => {
       expectRefused(await run(args()), needed);
     });
 
-    test("--enforce-tls false without files is no TLS at all", async () => {
+    test("--enforce-tls false without files means no TLS", async () => {
       await using relay = await startRelayWithTls({ upstream, args: ["--enforce-tls", "false"] });
       expect(relay.output()).toContain("protocol=http ");
       expect(relay.output()).not.toContain("protocol=https");
     });
 
-    test("a version of TLS that there is no more: exit 2", async () => {
+    test("an obsolete version of TLS: exit 2", async () => {
       const { exitCode, stderr } = await run([...tlsArgs(server), "--tls-min-version", "1.1"]);
       expect([exitCode, stderr]).toEqual([2, expect.stringContaining("--tls-min-version")]);
     });

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import {
-  type NodeAnswer,
+  chunks,
   NodeClient,
   type NodeRequest,
-  pieces,
+  type NodeResponse,
   type SentBody,
 } from "../support/clients/node-client.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
@@ -14,13 +14,13 @@ import { type Protocol, specPath, startTlsRelay, type TlsRelay } from "../suppor
 import { specV2 } from "../support/upstream/payloads.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 
-/** What every transport must do alike, whatever serves it. Asked by Node's clients, or by bytes written by hand. */
+/** What every transport must do in the same way, tested with Node's clients or with hand-written bytes. */
 
 interface Transport {
   readonly name: string;
   readonly port: Protocol;
   readonly protocol: "http1" | "h2";
-  /** The RPCs alone, over Connect; else REST as well. */
+  /** Only RPCs, over Connect; otherwise REST as well. */
   readonly isRpc: boolean;
 }
 
@@ -50,7 +50,7 @@ const HEALTH = "/grpc.health.v1.Health/Check";
 const CONNECT_JSON = { "content-type": "application/json" };
 const CONNECT_PROTO = { "content-type": "application/proto" };
 
-/** Beyond what the sockets of both sides hold, and incompressible. */
+/** More than the sockets of both sides buffer, and incompressible. */
 const LARGE = "secret-large";
 const LARGE_BYTES = 20_000_000;
 
@@ -65,7 +65,7 @@ const POST_IDS: Pick<NodeRequest, "method" | "headers"> = {
   headers: { "statsig-api-key": "secret-held" },
 };
 
-/** Green cells, by row and transport. */
+/** The supported cells, by row and transport. */
 const cells = new Map<string, Map<string, string>>();
 
 function mark(row: string, transport: string, cell: string): void {
@@ -101,10 +101,10 @@ describe.each(TRANSPORTS)("$name", (transport) => {
   });
 
   const urlOf = (path: string, relay = started) => relay.relay.urlOf(port).replace("grpc", "http") + path;
-  const ask = (path: string, request: Partial<NodeRequest> = {}, relay = started): Promise<NodeAnswer> =>
+  const ask = (path: string, request: Partial<NodeRequest> = {}, relay = started): Promise<NodeResponse> =>
     client.ask({ protocol, url: urlOf(path, relay), method: "GET", ...request }, 20_000);
 
-  /** Specs of a key, by whatever the transport has for it. */
+  /** Requests the specs of a key in the transport's own way. */
   const askSpecs = (sdkKey: string, more: Partial<NodeRequest> = {}, relay = started) =>
     isRpc
       ? ask(
@@ -112,14 +112,14 @@ describe.each(TRANSPORTS)("$name", (transport) => {
           {
             method: "POST",
             headers: CONNECT_JSON,
-            body: pieces(JSON.stringify({ sdkKey, version: "v2" })),
+            body: chunks(JSON.stringify({ sdkKey, version: "v2" })),
             ...more,
           },
           relay,
         )
       : ask(specPath(sdkKey), more, relay);
 
-  /** A request that takes any body, or none. */
+  /** A request that accepts any body, or none. */
   const post = (body: SentBody) =>
     isRpc
       ? ask(HEALTH, { method: "POST", headers: CONNECT_PROTO, body })
@@ -139,24 +139,24 @@ describe.each(TRANSPORTS)("$name", (transport) => {
   });
 
   row("POST with an empty body after its headers", async () => {
-    expect(await post(pieces())).toMatchObject({ status: 200, error: null });
-    expect(await post(pieces(100))).toMatchObject({ status: 200, error: null });
+    expect(await post(chunks())).toMatchObject({ status: 200, error: null });
+    expect(await post(chunks(100))).toMatchObject({ status: 200, error: null });
   });
 
   row("POST with {}", async () => {
-    const answer = isRpc
-      ? ask(HEALTH, { method: "POST", headers: CONNECT_JSON, body: pieces("{}") })
-      : ask("/v1/get_id_lists", { ...POST_IDS, body: pieces("{}") });
-    expect(await answer).toMatchObject({ status: 200, error: null });
+    const response = isRpc
+      ? ask(HEALTH, { method: "POST", headers: CONNECT_JSON, body: chunks("{}") })
+      : ask("/v1/get_id_lists", { ...POST_IDS, body: chunks("{}") });
+    expect(await response).toMatchObject({ status: 200, error: null });
   });
 
   row(
     "gRPC call without a message",
     async () => {
-      for (const body of ["none", pieces()] as const) {
+      for (const body of ["none", chunks()] as const) {
         const headers = { "content-type": "application/grpc", te: "trailers" };
-        const answer = await ask(GET_CONFIG_SPEC, { method: "POST", headers, body });
-        const status = answer.trailers["grpc-status"] ?? answer.headers["grpc-status"];
+        const response = await ask(GET_CONFIG_SPEC, { method: "POST", headers, body });
+        const status = response.trailers["grpc-status"] ?? response.headers["grpc-status"];
         expect(Number(status)).toBeGreaterThan(0);
       }
     },
@@ -165,10 +165,10 @@ describe.each(TRANSPORTS)("$name", (transport) => {
 
   row("HEAD", async () => {
     const path = isRpc ? HEALTH : started.heldPath;
-    const answer = await ask(path, { method: "HEAD" });
-    expect(answer).toMatchObject({ bytes: 0, error: null });
-    if (isRpc) expect([404, 405]).toContain(answer.status);
-    else expect([answer.status, Number(answer.headers["content-length"]) > 0]).toEqual([200, true]);
+    const response = await ask(path, { method: "HEAD" });
+    expect(response).toMatchObject({ bytes: 0, error: null });
+    if (isRpc) expect([404, 405]).toContain(response.status);
+    else expect([response.status, Number(response.headers["content-length"]) > 0]).toEqual([200, true]);
   });
 
   row(
@@ -182,7 +182,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     { appliesIf: !isRpc, not: "no GET" },
   );
 
-  row("first request for a key that takes longer than a body may", async () => {
+  row("first request for a key that takes longer than the body timeout", async () => {
     const { sdkKey } = publishKey(started.upstream, `secret-slow-${port}-${protocol}`);
     const isSlow = ({ path }: { readonly path: string }) => path.includes(sdkKey);
     started.upstream.misbehave({ kind: "none" }, { when: isSlow, delayMs: SLOWER_MS });
@@ -190,15 +190,15 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     expect(started.reached("body-timeout-in-s")).toBe(0);
   });
 
-  row("download that takes longer than a body may", async () => {
-    const answer = await askSpecs(LARGE, { readDelayMs: SLOWER_MS });
-    expect(answer).toMatchObject({ status: 200, error: null });
-    expect(answer.bytes).toBeGreaterThan(LARGE_BYTES);
+  row("download that takes longer than the body timeout", async () => {
+    const response = await askSpecs(LARGE, { readDelayMs: SLOWER_MS });
+    expect(response).toMatchObject({ status: 200, error: null });
+    expect(response.bytes).toBeGreaterThan(LARGE_BYTES);
     expect(started.reached("body-timeout-in-s")).toBe(0);
   });
 
-  row("half a body, then silence: ended in time, others are served", async () => {
-    const half: SentBody = { pieces: [Buffer.from('{"sdk').toString("base64")], isEndless: true };
+  row("half a body, then silence: ended by the timeout, others are served", async () => {
+    const half: SentBody = { chunks: [Buffer.from('{"sdk').toString("base64")], isEndless: true };
     const path = isRpc ? GET_CONFIG_SPEC : "/v1/log_event";
     const headers = { ...CONNECT_JSON, "statsig-api-key": "secret-held" };
     const began = performance.now();
@@ -211,28 +211,30 @@ describe.each(TRANSPORTS)("$name", (transport) => {
     await eventually(() => expect(started.reached("body-timeout-in-s")).toBe(1));
   });
 
-  row("413 to a body that is still being sent", async () => {
+  row("413 while the body is still being sent", async () => {
     const repeat = { byte: 0x61, bytes: 6 * 1024 * 1024 };
     const path = isRpc ? GET_CONFIG_SPEC : "/v1/log_event";
     const headers = { ...CONNECT_JSON, "statsig-api-key": "secret-held" };
     const lengths = [{}, { "content-length": String(repeat.bytes) }] as const;
     for (const length of lengths) {
-      const body = { pieces: [], repeat, chunked: !("content-length" in length) };
-      const answer = await ask(path, { method: "POST", headers: { ...headers, ...length }, body });
-      if (!isRpc) expect(answer).toMatchObject({ status: 413, text: expect.stringContaining('"code":413') });
-      // Connect has 429 for it.
-      else expect(answer).toMatchObject({ status: 429, text: expect.stringContaining("resource_exhausted") });
+      const body = { chunks: [], repeat, chunked: !("content-length" in length) };
+      const response = await ask(path, { method: "POST", headers: { ...headers, ...length }, body });
+      if (!isRpc)
+        expect(response).toMatchObject({ status: 413, text: expect.stringContaining('"code":413') });
+      // Connect maps it to 429.
+      else
+        expect(response).toMatchObject({ status: 429, text: expect.stringContaining("resource_exhausted") });
     }
     expect(await askSpecs("secret-held")).toMatchObject({ status: 200, error: null });
   });
 
-  row("two requests at once on one connection, of which the first takes time", async () => {
+  row("two requests at once on one connection, the first one slow", async () => {
     const { sdkKey } = publishKey(started.upstream, `secret-first-${port}-${protocol}`);
     const isSlow = ({ path }: { readonly path: string }) => path.includes(sdkKey);
     started.upstream.misbehave({ kind: "none" }, { when: isSlow, delayMs: 400 });
     if (protocol === "h2") {
       const both = await Promise.all([askSpecs(sdkKey), askSpecs("secret-held")]);
-      for (const answer of both) expect(answer).toMatchObject({ status: 200, error: null });
+      for (const response of both) expect(response).toMatchObject({ status: 200, error: null });
       return;
     }
     using connection = await RawConnection.open(started.relay.urlOf(port));
@@ -241,7 +243,7 @@ describe.each(TRANSPORTS)("$name", (transport) => {
       `GET ${specPath(sdkKey)} HTTP/1.1\r\n${host}\r\nGET ${started.heldPath} HTTP/1.1\r\n${host}\r\n`,
     );
     await eventually(() => expect(connection.statuses).toEqual([200, 200]));
-    // What takes time may also be a body that is worked on.
+    // A slow request may also be one with a body.
     const events = JSON.stringify({ events: [{ eventName: "a", user: {}, time: 1 }], statsigMetadata: {} });
     connection.write(
       `POST /v1/log_event HTTP/1.1\r\n${host}statsig-api-key: secret-held\r\nContent-Length: ${events.length}\r\n\r\n${events}` +
@@ -254,20 +256,20 @@ describe.each(TRANSPORTS)("$name", (transport) => {
   row("body with trailers", async () => {
     const path = isRpc ? HEALTH : "/v1/get_id_lists";
     const headers = { ...CONNECT_JSON, "statsig-api-key": "secret-held", trailer: "x-checksum" };
-    const body: SentBody = { ...pieces("{}"), trailers: { "x-checksum": "1" } };
+    const body: SentBody = { ...chunks("{}"), trailers: { "x-checksum": "1" } };
     expect(await ask(path, { method: "POST", headers, body })).toMatchObject({ status: 200, error: null });
   });
 
   row("compressed Connect request", async () => {
     const headers = { ...CONNECT_JSON, "content-encoding": "gzip" };
-    const body = pieces(gzipSync(JSON.stringify({ sdkKey: "secret-held", version: "v2" })));
-    const answer = await ask(GET_CONFIG_SPEC, { method: "POST", headers, body });
-    expect(answer).toMatchObject({ status: 200, error: null });
+    const body = chunks(gzipSync(JSON.stringify({ sdkKey: "secret-held", version: "v2" })));
+    const response = await ask(GET_CONFIG_SPEC, { method: "POST", headers, body });
+    expect(response).toMatchObject({ status: 200, error: null });
   });
 
-  row("request with a body that nobody reads: answered, and the connection goes on", async () => {
-    const body: SentBody = { pieces: [], repeat: { byte: 0x61, bytes: 300_000 } };
-    // A stream that is left half open would take a place of 20.
+  row("request with an unread body: gets a response, and the connection is kept", async () => {
+    const body: SentBody = { chunks: [], repeat: { byte: 0x61, bytes: 300_000 } };
+    // A stream that stays half open would use one of 20 slots.
     for (let time = 0; time < 40; time++) {
       expect(await ask("/nowhere", { method: "POST", body })).toMatchObject({ status: 404, error: null });
     }

@@ -6,10 +6,10 @@ import { settle } from "../support/common/fake-clock.ts";
 
 /** A stream after a scenario in which the client read at least once. */
 async function always(check: (stream: FollowedStream) => Promise<void>): Promise<void> {
-  const property = fc.asyncProperty(scenario, async ({ firstLcut, sinceTime, happenings }) => {
+  const property = fc.asyncProperty(scenario, async ({ firstLcut, sinceTime, steps }) => {
     const stream = new FollowedStream(firstLcut, sinceTime);
     stream.read();
-    for (const happening of happenings) await stream.apply(happening);
+    for (const step of steps) await stream.apply(step);
     await check(stream);
   });
   await fc.assert(property, { numRuns: 200 });

@@ -8,7 +8,7 @@ import { settle } from "../support/common/fake-clock.ts";
 async function always(check: (stream: FollowedStream, scenario: Scenario) => Promise<void>): Promise<void> {
   const property = fc.asyncProperty(scenario, async (each) => {
     const stream = new FollowedStream(each.firstLcut, each.sinceTime);
-    for (const happening of each.happenings) await stream.apply(happening);
+    for (const step of each.steps) await stream.apply(step);
     await check(stream, each);
   });
   await fc.assert(property, { numRuns: 200 });

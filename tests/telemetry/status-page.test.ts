@@ -59,8 +59,8 @@ describeWith("chromium")("the status page", () => {
     await using opened = await openAll(managed.url);
     const { pages } = opened;
     await seen(pages, "1-empty", (text) => {
-      expect(text).toContain("All well");
-      expect(text).toContain("Nothing is held yet");
+      expect(text).toContain("Healthy");
+      expect(text).toContain("No feeds cached yet");
     });
 
     await ask(managed.relay, KEY);
@@ -83,23 +83,23 @@ describeWith("chromium")("the status page", () => {
     await upstream.stop();
     await seen(pages, "4-stale", (text) => {
       expect(text).toMatch(/Serving stale specs: upstream is unreachable for \d+ s/);
-      expect(text).toMatch(/Last known good from [\d:]+, \d+ s ago\./);
+      expect(text).toMatch(/Last known good config from [\d:]+, \d+ s ago\./);
       expect(text).toContain("1 stale");
     });
     await upstream.restart();
     await seen(pages, "5-recovered", (text) => {
-      expect(text).toContain("All well");
+      expect(text).toContain("Healthy");
       expect(text).toMatch(/Last error\s+\d+ s ago/);
     });
 
     await managed.relay.kill();
     await seen(pages, "6-silent", (text) => {
-      expect(text).toMatch(/No answer from the relay for \d+ s/);
+      expect(text).toMatch(/Relay not responding for \d+ s/);
       // Greyed, but there.
       expect(text).toContain(masked(KEY));
     });
     await using again = await startManagedRelay(options, port);
-    await seen(pages, "7-answers-again", (text) => expect(text).toContain("All well"));
+    await seen(pages, "7-answers-again", (text) => expect(text).toContain("Healthy"));
     for (const { errors, asked } of pages) {
       expect(errors).toEqual([]);
       const paths = new Set(asked.filter((url) => !url.startsWith("data:")));

@@ -1,24 +1,25 @@
 import type { EmitLimitEvent } from "../../server/limits.ts";
-import { type Answer, RESPONSE_TIMEOUT_MS } from "../exchange.ts";
+import { RESPONSE_TIMEOUT_MS, type RequestHandler, type RequestHead } from "../request-context.ts";
 import { errorResponse } from "../responses.ts";
 import type { PreparedResponse } from "../spec-responses.ts";
-import { LINGER_IN_BODY_MS, LINGER_MS, Linger } from "./body.ts";
-import { type ExchangePorts, Http1Exchange, Http1Head, type RequestHead } from "./exchange.ts";
+import { type ExchangeConnection, Http1Exchange, Http1Head } from "./exchange.ts";
+import { LINGER_IN_BODY_MS, LINGER_MS, Linger } from "./linger.ts";
 import {
+  failureStatus,
   type ParserPool,
-  parserErrorStatus,
   type RawHead,
   type ReadFailure,
-  type RequestParser,
+  RequestReader,
   type RequestSink,
 } from "./parser.ts";
-import { type ByteTransport, ByteWriter, sendHttp1Response } from "./response.ts";
+import { sendHttp1Response } from "./response.ts";
+import { type ByteTransport, ByteWriter } from "./transport.ts";
 
-/** What answers the requests of a connection. */
+/** Handles the requests of a connection. */
 export interface Http1Handler {
-  /** From memory, at once, and counts it; undefined if it takes more than that. */
-  fromMemory(request: RequestHead, headerCount: number): PreparedResponse | undefined;
-  readonly answer: Answer;
+  /** Returns and counts a response that is cached; returns undefined if the request needs `handle`. */
+  fromCache(request: RequestHead, headerCount: number): PreparedResponse | undefined;
+  readonly handle: RequestHandler;
 }
 
 export interface Http1Options {
@@ -27,54 +28,47 @@ export interface Http1Options {
   readonly parsers: ParserPool;
   /** From the first byte of a request to the end of its headers. */
   readonly headerTimeoutMs: number;
-  /** Before the first request and between two: balancers open connections before they need them. */
+  /** Before the first request and between two: load balancers open connections before they need them. */
   readonly idleTimeoutMs: number;
   readonly emit: EmitLimitEvent;
 }
 
-/** What a connection waits for, and is cut for if it does not come in time. */
-type Awaited = "head" | "next" | "answer" | "write" | "linger";
-
-/** Parsed before requests are answered, and at the most in one turn of the event loop: other connections wait for it. */
-const PARSED_AT_ONCE = 16 * 1024;
-const PARSED_IN_A_TURN = 64 * 1024;
+/** What a connection waits for. It is closed if that does not happen before the deadline. */
+type Wait = "head" | "next_request" | "response" | "write" | "linger";
 
 /**
- * One connection of HTTP/1.1: reads requests, has them answered one after the other, and writes the responses. Pipelined
+ * One HTTP/1.1 connection: reads requests, has them handled one after the other, and writes the responses. Pipelined
  * requests wait, and nothing is read from the connection meanwhile.
  */
 export class Http1Connection implements RequestSink {
   readonly #transport: ByteTransport;
   readonly #options: Http1Options;
-  /** While a request comes. */
-  #parser: RequestParser | undefined;
+  readonly #reader: RequestReader;
   readonly #writer: ByteWriter;
   readonly #linger: Linger;
-  readonly #ports: ExchangePorts;
-  /** Requests that have begun to come, in their order; the first is being answered. */
+  readonly #exchangeConnection: ExchangeConnection;
+  /** Requests that have begun to arrive, in order. The first is being handled. */
   readonly #exchanges: Http1Exchange[] = [];
-  #unparsed: Uint8Array | undefined;
-  #isReading = false;
-  #isPaused = false;
-  /** Nothing more can be read: the bytes made no sense, or the client sends no more. */
+  /** Nothing more can be read: the bytes were malformed, or the client sends no more. */
   #isInputOver = false;
   #isDraining = false;
-  /** No further request is answered; what comes is dropped. */
+  /** No further request is handled. What arrives is dropped. */
   #isEnding = false;
   #isClosed = false;
-  #awaited: Awaited = "next";
+  #wait: Wait = "next_request";
   #deadlineMs: number;
 
   constructor(transport: ByteTransport, options: Http1Options) {
     this.#transport = transport;
     this.#options = options;
+    this.#reader = new RequestReader(transport, options.parsers, this);
     this.#writer = new ByteWriter(transport);
     this.#linger = new Linger(transport);
-    this.#ports = {
-      limitTo: (ms) => this.#await("answer", ms > 0 ? ms : Number.POSITIVE_INFINITY),
-      readMore: () => this.#read(),
+    this.#exchangeConnection = {
+      setDeadline: (ms) => this.#waitFor("response", ms > 0 ? ms : Number.POSITIVE_INFINITY),
+      readMore: () => this.#reader.read(),
       write: (head, body) => this.#write(head, body),
-      streams: (exchange) => this.#streams(exchange),
+      startStream: (exchange) => this.#startStream(exchange),
       isDraining: () => this.#isDraining,
       copies: transport.copies,
       keepAliveTimeoutS: Math.floor(options.idleTimeoutMs / 1_000),
@@ -82,50 +76,46 @@ export class Http1Connection implements RequestSink {
     this.#deadlineMs = performance.now() + options.idleTimeoutMs;
   }
 
-  /** Whether a request has come that is not answered yet, or the client has not received all of a last response. */
+  /** Whether a request awaits its response, or the client has not received all of the last one. */
   get isBusy(): boolean {
     if (this.#isClosed) return false;
     if (this.#isEnding) return this.#transport.unsentBytes() > 0;
-    return this.#exchanges.some(({ isAnswered }) => !isAnswered);
+    return this.#exchanges.some(({ isResponded }) => !isResponded);
   }
 
   received(bytes: Uint8Array): void {
-    if (this.#isEnding || this.#isInputOver || this.#exchanges[0]?.isStreaming === true) {
+    if (this.#isEnding || this.#isInputOver || this.#exchanges[0]?.isStreaming === true)
       this.#linger.discard(bytes.length);
-      return;
-    }
-    this.#unparsed = this.#unparsed === undefined ? bytes : Buffer.concat([this.#unparsed, bytes]);
-    this.#read();
+    else this.#reader.received(bytes);
   }
 
   drained(): void {
-    if (this.#awaited === "write") this.#await("write", RESPONSE_TIMEOUT_MS);
+    if (this.#wait === "write") this.#waitFor("write", RESPONSE_TIMEOUT_MS);
     this.#writer.drained();
   }
 
-  /** The client sends no more. What it asked for is still answered, but for streams, which would never end. */
+  /** The client sends no more. Its requests are still answered, except by streams, which would never end. */
   peerEnded(): void {
     if (this.#isEnding) {
       this.#transport.close();
       return;
     }
-    if (this.#unparsed === undefined) this.#endInput();
+    if (this.#reader.isEmpty) this.#endInput();
     else this.#isInputOver = true;
   }
 
   closed(): void {
     this.#isClosed = true;
     this.#isEnding = true;
-    const gone = new Error("the client closed the connection");
-    this.#writer.closed(gone);
-    for (const exchange of this.#exchanges.splice(0)) exchange.abort(gone);
-    // The parser may be reading just now.
-    if (!this.#isReading) this.#releaseParser();
+    const reason = new Error("the client closed the connection");
+    this.#writer.closed(reason);
+    for (const exchange of this.#exchanges.splice(0)) exchange.abort(reason);
+    this.#reader.closed();
   }
 
   /**
-   * Ends the connection as soon as the requests that have come are answered. The last may still be coming: it is given
-   * little time, or none if it is not being answered yet.
+   * Ends the connection once the requests received have their responses. The last request may still be arriving: it gets
+   * {@link LINGER_MS}, or is dropped if it is not being handled yet.
    */
   drain(): void {
     this.#isDraining = true;
@@ -135,97 +125,71 @@ export class Http1Connection implements RequestSink {
       this.#end();
       return;
     }
-    if (last.body.isOver || last.isAnswered) return;
-    if (last === first) this.#await("answer", LINGER_MS);
+    if (last.body.isOver || last.isResponded) return;
+    if (last === first) this.#waitFor("response", LINGER_MS);
     else this.#exchanges.pop();
   }
 
-  /** Cuts the connection if what it waits for is late. `nowMs` is of `performance.now()`. */
+  /** Closes the connection if its deadline has passed. `nowMs` is from `performance.now()`. */
   checkDeadline(nowMs: number): void {
     if (nowMs < this.#deadlineMs || this.#isClosed) return;
-    if (this.#awaited === "next") {
+    if (this.#wait === "next_request") {
       this.#end();
       return;
     }
-    if (this.#awaited === "linger" && this.#isEnding) {
-      if (this.#linger.isReceiving(nowMs)) this.#await("linger", LINGER_MS);
+    if (this.#wait === "linger" && this.#isEnding) {
+      if (this.#linger.isReceiving(nowMs)) this.#waitFor("linger", LINGER_MS);
       else this.#transport.close();
       return;
     }
-    if (this.#awaited !== "head") {
+    if (this.#wait !== "head") {
       this.#transport.destroy();
       return;
     }
     this.#options.emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
-    this.#refuse(408);
+    this.#reject(408);
   }
 
-  head(raw: RawHead): void {
-    this.#linger.begin();
-    this.#exchanges.push(new Http1Exchange(new Http1Head(raw), this.#ports));
+  onHead(raw: RawHead): void {
+    this.#linger.reset();
+    this.#exchanges.push(new Http1Exchange(new Http1Head(raw), this.#exchangeConnection));
   }
 
-  body(chunk: Uint8Array<ArrayBuffer>): void {
+  onBody(chunk: Uint8Array<ArrayBuffer>): void {
     const exchange = this.#exchanges.at(-1);
     if (exchange?.body.isDiscarded) this.#linger.discard(chunk.length);
     else exchange?.body.push(chunk);
   }
 
-  complete(): void {
+  onComplete(): void {
     this.#exchanges.at(-1)?.body.complete();
   }
 
-  /** Parses what has come, piece by piece, for as long as requests can be answered or their bodies are read. */
-  #read(): void {
-    if (this.#isReading) return;
-    this.#isReading = true;
-    let parsed = 0;
-    while (this.#canRead() && parsed < PARSED_IN_A_TURN) parsed += this.#readPiece();
-    const isTurnOver = this.#canRead();
-    this.#pause(this.#unparsed !== undefined);
-    if (isTurnOver) setImmediate(() => this.#readOn());
-    else this.#readOn();
-  }
-
-  #readOn(): void {
-    this.#isReading = false;
-    if (this.#canRead()) {
-      this.#read();
-      return;
-    }
-    if (this.#isInputOver && this.#unparsed === undefined) this.#endInput();
-    if (this.#exchanges.length === 0 && !this.#isEnding) this.#awaitRequest();
-  }
-
-  #canRead(): boolean {
-    if (this.#unparsed === undefined || this.#isEnding) return false;
+  /** Requests are read while the first one is arriving and its body is being consumed. */
+  get wantsInput(): boolean {
+    if (this.#isEnding) return false;
     const [first, second] = this.#exchanges;
     if (first === undefined) return true;
     return second === undefined && !first.body.isComplete && !first.body.isFull;
   }
 
-  #readPiece(): number {
-    const bytes = this.#unparsed ?? new Uint8Array(0);
-    const isLast = bytes.length <= PARSED_AT_ONCE;
-    const piece = isLast ? bytes : bytes.subarray(0, PARSED_AT_ONCE);
-    this.#unparsed = isLast ? undefined : bytes.subarray(PARSED_AT_ONCE);
-    this.#parser ??= this.#options.parsers.take(this);
-    const failure = this.#parser.read(piece);
+  onParsed(failure: ReadFailure | undefined): void {
     this.#advance();
-    if (failure !== undefined && !this.#isEnding) this.#stopReading(failure);
-    return piece.length;
-  }
-
-  #stopReading(failure: ReadFailure): void {
-    this.#unparsed = undefined;
+    if (failure === undefined || this.#isEnding) return;
     this.#isInputOver = true;
+    this.#reader.discard();
     if (failure === "headers_too_large")
       this.#options.emit({ kind: "limit_reached", limit: "max-header-size-in-kb" });
-    if (this.#exchanges.length === 0) this.#refuse(parserErrorStatus(failure));
+    if (this.#exchanges.length === 0) this.#reject(failureStatus(failure));
     else this.#endInput();
   }
 
-  /** Nothing follows the requests that have come, and the last of them may not have come as a whole. */
+  onReadEnd(): void {
+    if (this.#isInputOver && this.#reader.isEmpty) this.#endInput();
+    if (this.#exchanges.length === 0 && !this.#isEnding) this.#awaitRequest();
+  }
+
+  /** Ends the input: the last request received may be incomplete, and none follows. */
   #endInput(): void {
     this.#isInputOver = true;
     const last = this.#exchanges.at(-1);
@@ -236,27 +200,26 @@ export class Http1Connection implements RequestSink {
     last.mustClose = true;
     if (!last.body.isComplete) last.body.fail(new Error("the request ended early"));
     const [first] = this.#exchanges;
-    if (first?.isStreaming) this.#streams(first);
+    if (first?.isStreaming) this.#startStream(first);
     this.#advance();
   }
 
   /**
-   * The response goes on for as long as the client listens, and nothing after it is answered. A client that sends no
-   * more is taken for one that has gone.
+   * The response continues as long as the client listens, and no later request is handled. A client that sends no more is
+   * taken for gone.
    */
-  #streams(exchange: Http1Exchange): void {
+  #startStream(exchange: Http1Exchange): void {
     this.#exchanges.splice(1);
-    this.#unparsed = undefined;
-    this.#pause(false);
-    this.#await("answer", Number.POSITIVE_INFINITY);
+    this.#reader.discard();
+    this.#waitFor("response", Number.POSITIVE_INFINITY);
     if (this.#isInputOver) exchange.abort(new Error("the client sends no more"));
   }
 
-  /** Has the requests that have come answered, in their order, as far as that can be done now. */
+  /** Handles the requests received, in order, as far as that is possible now. */
   #advance(): void {
     for (let first = this.#exchanges[0]; first !== undefined; first = this.#exchanges[0]) {
       if (!first.isStarted) this.#start(first);
-      if (this.#isEnding || !first.isAnswered || !first.body.isOver) return;
+      if (this.#isEnding || !first.isResponded || !first.body.isOver) return;
       this.#exchanges.shift();
       if (first.mustClose) {
         this.#end();
@@ -268,74 +231,69 @@ export class Http1Connection implements RequestSink {
   #start(exchange: Http1Exchange): void {
     exchange.isStarted = true;
     const { head } = exchange;
-    const prepared = this.#fromMemory(head);
+    const prepared = this.#fromCache(head);
     if (prepared === undefined) {
-      void this.#serve(exchange);
+      this.#waitFor("response", RESPONSE_TIMEOUT_MS);
+      void this.#send(exchange, this.#handle(exchange));
       return;
     }
     const { keepAliveTimeoutS } = exchange;
-    const isHead = head.method === "HEAD";
     const written = this.#write(
       prepared.http1Head(exchange.decideClose() ? undefined : keepAliveTimeoutS),
-      isHead ? undefined : prepared.body,
+      head.method === "HEAD" ? undefined : prepared.body,
     );
-    if (written === undefined) this.#answered(exchange);
-    else void written.then(() => this.#goOn(exchange), ignore);
+    if (written === undefined) this.#responded(exchange);
+    else void written.then(() => this.#finish(exchange), ignore);
   }
 
-  #fromMemory(head: Http1Head): PreparedResponse | undefined {
+  #fromCache(head: Http1Head): PreparedResponse | undefined {
     if (head.host() === undefined) return undefined;
     try {
-      return this.#options.handler.fromMemory(head, head.headerCount);
+      return this.#options.handler.fromCache(head, head.headerCount);
     } catch {
-      // The longer way fails as well, and reports it.
+      // `handle` fails as well, and reports it.
       return undefined;
     }
-  }
-
-  async #serve(exchange: Http1Exchange): Promise<void> {
-    this.#await("answer", RESPONSE_TIMEOUT_MS);
-    await this.#send(exchange, this.#respond(exchange));
   }
 
   async #send(exchange: Http1Exchange, response: Response | Promise<Response>): Promise<void> {
     try {
       await sendHttp1Response(await response, exchange);
     } catch {
-      // The client went, or what made the body failed: a response that is cut must not look whole.
+      // The client has gone, or the source of the body failed. A truncated response must not look complete.
       this.#transport.destroy();
       return;
     }
-    this.#goOn(exchange);
+    this.#finish(exchange);
   }
 
-  async #respond(exchange: Http1Exchange): Promise<Response> {
+  async #handle(exchange: Http1Exchange): Promise<Response> {
     const { scheme, handler } = this.#options;
     const request = exchange.toRequest(scheme);
     if (request === undefined) {
-      // What follows may be meant as a part of it.
+      // The bytes that follow may belong to its body.
       exchange.mustClose = true;
       return errorResponse(400);
     }
     try {
-      return await handler.answer(request, exchange);
+      return await handler.handle(request, exchange);
     } catch {
       return errorResponse(500);
     }
   }
 
-  #goOn(exchange: Http1Exchange): void {
+  #finish(exchange: Http1Exchange): void {
     if (this.#isEnding) return;
-    this.#answered(exchange);
+    this.#responded(exchange);
     this.#advance();
-    this.#read();
+    this.#reader.read();
   }
 
-  /** Of a request that has not come as a whole the rest is dropped: for a client that reads only when it has sent all. */
-  #answered(exchange: Http1Exchange): void {
-    exchange.isAnswered = true;
+  /** Drops the rest of a request that is still arriving, for clients that read only after they have sent everything. */
+  #responded(exchange: Http1Exchange): void {
+    exchange.isResponded = true;
     if (exchange.body.isOver) return;
-    this.#await("linger", LINGER_IN_BODY_MS);
+    this.#waitFor("linger", LINGER_IN_BODY_MS);
     exchange.body.discard();
   }
 
@@ -343,63 +301,50 @@ export class Http1Connection implements RequestSink {
     if (this.#isClosed) return Promise.reject(new Error("the connection is closed"));
     const written = this.#writer.write(head, body);
     if (written === undefined) return undefined;
-    this.#await("write", RESPONSE_TIMEOUT_MS);
-    return written.then(() => this.#await("answer", this.#answerTimeoutMs()));
+    this.#waitFor("write", RESPONSE_TIMEOUT_MS);
+    return written.then(() => this.#waitFor("response", this.#responseTimeoutMs()));
   }
 
-  #answerTimeoutMs(): number {
+  #responseTimeoutMs(): number {
     return this.#exchanges[0]?.isStreaming ? Number.POSITIVE_INFINITY : RESPONSE_TIMEOUT_MS;
   }
 
-  /** Answers what is no request that could be read. */
-  #refuse(status: number): void {
+  /** Responds to input that could not be read as a request, and ends the connection. */
+  #reject(status: number): void {
     this.#isInputOver = true;
-    this.head({ ...UNREADABLE, keepAlive: false });
-    this.complete();
+    this.onHead({ ...UNREADABLE_REQUEST, keepAlive: false });
+    this.onComplete();
     const [exchange] = this.#exchanges;
     if (exchange === undefined) return;
     exchange.isStarted = true;
     void this.#send(exchange, errorResponse(status));
   }
 
-  /** Says goodbye, and waits for the client's. */
+  /** Closes the relay's half of the connection, and gives the client time to close its own. */
   #end(): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    this.#unparsed = undefined;
-    this.#await("linger", LINGER_MS);
+    this.#waitFor("linger", LINGER_MS);
     this.#transport.shutdown();
-    this.#pause(false);
+    this.#reader.discard();
   }
 
   #awaitRequest(): void {
-    if (this.#parser?.isInHead) {
-      // Counted from the first byte of a request: a client must not gain time by each further one.
-      if (this.#awaited !== "head") this.#await("head", this.#options.headerTimeoutMs);
+    if (this.#reader.isInHead) {
+      // Counted from the first byte of a request: further bytes must not extend the deadline.
+      if (this.#wait !== "head") this.#waitFor("head", this.#options.headerTimeoutMs);
       return;
     }
-    this.#releaseParser();
-    this.#await("next", this.#options.idleTimeoutMs);
+    this.#reader.releaseParser();
+    this.#waitFor("next_request", this.#options.idleTimeoutMs);
   }
 
-  #releaseParser(): void {
-    if (this.#parser !== undefined) this.#options.parsers.giveBack(this.#parser);
-    this.#parser = undefined;
-  }
-
-  #await(what: Awaited, ms: number): void {
-    this.#awaited = what;
+  #waitFor(wait: Wait, ms: number): void {
+    this.#wait = wait;
     this.#deadlineMs = performance.now() + ms;
-  }
-
-  #pause(isToPause: boolean): void {
-    if (isToPause === this.#isPaused || this.#isClosed) return;
-    this.#isPaused = isToPause;
-    if (isToPause) this.#transport.pause();
-    else this.#transport.resume();
   }
 }
 
-const UNREADABLE = { method: "GET", target: "/", rawHeaders: [], versionMinor: 1 } as const;
+const UNREADABLE_REQUEST = { method: "GET", target: "/", rawHeaders: [], versionMinor: 1 } as const;
 
 const ignore = () => {};

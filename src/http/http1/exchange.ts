@@ -1,42 +1,42 @@
-import type { RequestContext } from "../exchange.ts";
+import type { RequestContext, RequestHead } from "../request-context.ts";
 import { IncomingBody } from "./body.ts";
 import type { RawHead } from "./parser.ts";
 import { CONTINUE, type Http1ResponseTarget } from "./response.ts";
 
-/** What an exchange needs of its connection. */
-export interface ExchangePorts {
-  /** 0 for never. */
-  limitTo(ms: number): void;
+/** The connection as its exchanges see it. */
+export interface ExchangeConnection {
+  /** 0 removes the deadline. */
+  setDeadline(ms: number): void;
   readMore(): void;
   write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined;
-  /** A response began that has no end. */
-  streams(exchange: Http1Exchange): void;
+  /** A response without an end has begun. */
+  startStream(exchange: Http1Exchange): void;
   isDraining(): boolean;
   readonly keepAliveTimeoutS: number;
   readonly copies: boolean;
 }
 
-/** The rest of a body up to this length is read and dropped, so that the connection can be kept. */
+/** The rest of a body of up to this length is read and dropped, so that the connection can be kept. */
 const MAX_DROPPED_BYTES = 1024 * 1024;
 
-/** A request over HTTP/1.1 and its response. */
+/** One request over HTTP/1.1 and its response. */
 export class Http1Exchange implements RequestContext, Http1ResponseTarget {
   readonly head: Http1Head;
   readonly body: IncomingBody;
-  readonly #ports: ExchangePorts;
-  /** Made when somebody asks for its signal: most requests are answered before. */
+  readonly #connection: ExchangeConnection;
+  /** Made when its signal is first asked for: most requests have their response before. */
   #gone: AbortController | undefined;
   isStarted = false;
-  isAnswered = false;
+  isResponded = false;
   isStreaming = false;
   #isContinued = false;
   mustClose: boolean;
 
-  constructor(head: Http1Head, ports: ExchangePorts) {
+  constructor(head: Http1Head, connection: ExchangeConnection) {
     this.head = head;
-    this.#ports = ports;
-    this.body = new IncomingBody(() => ports.readMore());
-    // RFC 9112, 6.1: a proxy that knows no chunks may see another end of such a request.
+    this.#connection = connection;
+    this.body = new IncomingBody(() => connection.readMore());
+    // RFC 9112, 6.1: a proxy that does not know chunked encoding may see another end of such a request.
     this.mustClose = !head.keepAlive || (this.isHttp10 && head.get("transfer-encoding") !== null);
   }
 
@@ -53,30 +53,30 @@ export class Http1Exchange implements RequestContext, Http1ResponseTarget {
   }
 
   get keepAliveTimeoutS(): number {
-    return this.#ports.keepAliveTimeoutS;
+    return this.#connection.keepAliveTimeoutS;
   }
 
   get copies(): boolean {
-    return this.#ports.copies;
+    return this.#connection.copies;
   }
 
-  /** Aborted when the client goes before it has its response. */
+  /** Aborted when the client disconnects before it has its response. */
   get signal(): AbortSignal {
     this.#gone ??= new AbortController();
     return this.#gone.signal;
   }
 
-  limitTo(ms: number): void {
-    if (!this.isAnswered) this.#ports.limitTo(ms);
+  setDeadline(ms: number): void {
+    if (!this.isResponded) this.#connection.setDeadline(ms);
   }
 
   write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined {
-    return this.#ports.write(head, body);
+    return this.#connection.write(head, body);
   }
 
-  streams(): void {
+  startStream(): void {
     this.isStreaming = true;
-    this.#ports.streams(this);
+    this.#connection.startStream(this);
   }
 
   abort(reason: Error): void {
@@ -85,15 +85,16 @@ export class Http1Exchange implements RequestContext, Http1ResponseTarget {
   }
 
   decideClose(): boolean {
-    // A client that waits for 100 Continue may never send its body, or send it: both would be right.
-    const isUnclear = this.#isContinueAsked() && !this.#isContinued && !this.body.isOver;
+    // A client that waits for 100 Continue may or may not send its body; both are allowed.
+    const isUnclear = this.#expectsContinue() && !this.#isContinued && !this.body.isOver;
     const isRestShort =
       !isUnclear && Number(this.head.get("content-length") ?? Number.NaN) <= MAX_DROPPED_BYTES;
-    this.mustClose ||= this.#ports.isDraining() || this.isStreaming || !(this.body.isOver || isRestShort);
+    this.mustClose ||=
+      this.#connection.isDraining() || this.isStreaming || !(this.body.isOver || isRestShort);
     return this.mustClose;
   }
 
-  /** Undefined if the web standard does not have such a request, or it is not clear which host it is for. */
+  /** Returns undefined if the web standard has no such request, or its host is not clear. */
   toRequest(scheme: "http" | "https"): Request | undefined {
     const { head, body } = this;
     const host = head.host();
@@ -109,27 +110,19 @@ export class Http1Exchange implements RequestContext, Http1ResponseTarget {
     }
   }
 
-  /** Clients that ask whether to send their body wait for this (RFC 9110, 10.1.1). */
+  /** Sends 100 Continue to a client that waits for it before it sends its body (RFC 9110, 10.1.1). */
   #continue(): void {
-    if (!this.#isContinueAsked() || this.body.isOver) return;
+    if (!this.#expectsContinue() || this.body.isOver) return;
     this.#isContinued = true;
     void this.write(CONTINUE)?.catch(() => {});
   }
 
-  #isContinueAsked(): boolean {
+  #expectsContinue(): boolean {
     return !this.isHttp10 && this.head.get("expect")?.toLowerCase() === "100-continue";
   }
 }
 
-/** A request as far as it is known before its body: what is needed to answer from memory. */
-export interface RequestHead {
-  readonly method: string;
-  /** A URL, or its path and query. */
-  readonly url: string;
-  readonly headers: { get(name: string): string | null };
-}
-
-/** The head of a request over HTTP/1.1. Reads single headers without making all of them into a Headers. */
+/** The head of a request over HTTP/1.1. Finds single headers without building a `Headers` of all of them. */
 export class Http1Head implements RequestHead {
   readonly method: string;
   readonly url: string;
@@ -153,7 +146,7 @@ export class Http1Head implements RequestHead {
     return this.rawHeaders.length / 2;
   }
 
-  /** `name` in lower case. Values of a name that came more than once are joined, as RFC 9110, 5.3 has it. */
+  /** `name` must be in lower case. The values of a repeated name are joined (RFC 9110, 5.3). */
   get(name: string): string | null {
     const { rawHeaders } = this;
     let found: string | null = null;
@@ -166,8 +159,9 @@ export class Http1Head implements RequestHead {
   }
 
   /**
-   * The one Host, or undefined where there is none or more than one: servers in a row may go by different ones
-   * (RFC 9112, 3.2). Undefined as well for what is no host: it would become a part of the path. HTTP/1.0 needs none, and probes of load balancers send none.
+   * Returns the Host header. Returns undefined if there is none or more than one, since proxies in a row may use different
+   * ones (RFC 9112, 3.2), or if it is not a host, since it would become part of the path. HTTP/1.0 needs none, and health
+   * probes of load balancers send none.
    */
   host(): string | undefined {
     const { rawHeaders } = this;
@@ -181,7 +175,7 @@ export class Http1Head implements RequestHead {
     return host !== undefined && isHost(host) ? host : undefined;
   }
 
-  /** Throws a TypeError on a URL, a method or a header that the web standard does not have. */
+  /** Throws a TypeError on a URL, a method or a header that the web standard does not allow. */
   toRequest(scheme: "http" | "https", host: string, init: RequestInit): Request {
     const { method, url, rawHeaders } = this;
     const path = url.startsWith("/") ? url : url.replace(/^[a-z]+:\/\/[^/?]*/i, "");
@@ -194,7 +188,7 @@ export class Http1Head implements RequestHead {
   }
 }
 
-/** A name or an address, and a port (RFC 3986, 3.2), without a user. */
+/** Whether `text` is a host name or an address, with or without a port (RFC 3986, 3.2), and has no user part. */
 export function isHost(text: string): boolean {
   return /^(?:[\w.~!$&'()*+,;=%-]+|\[[\w:.]+\])(?::\d*)?$/.test(text);
 }

@@ -1,6 +1,6 @@
 /**
- * Node's parser of HTTP/1.1 messages (llhttp), as `node:http` of both Node and Bun uses it. Its callbacks are
- * properties whose names are these numbers.
+ * Node's parser of HTTP/1.1 messages (llhttp), which `node:http` of both Node and Bun uses. Its callbacks are properties
+ * named by these numbers.
  */
 declare module "node:_http_common" {
   export class HTTPParser {
@@ -10,9 +10,9 @@ declare module "node:_http_common" {
     static readonly kOnHeadersComplete: number;
     static readonly kOnBody: number;
     static readonly kOnMessageComplete: number;
-    /** Without lenient flags: every deviation from RFC 9112 by which requests can be smuggled is an error. */
+    /** `lenientFlags` of 0 turns every deviation from RFC 9112 that allows request smuggling into an error. */
     initialize(type: number, resource: object, maxHeaderBytes: number, lenientFlags: number): void;
-    /** How many bytes were parsed: fewer than given at the end of a request that asks for an upgrade. */
+    /** Returns how many bytes were parsed: fewer than given after a request that asks for an upgrade. */
     execute(bytes: Uint8Array): number | HttpParseError;
     [callback: number]: ((...args: never[]) => unknown) | undefined;
   }
@@ -22,6 +22,6 @@ declare module "node:_http_common" {
     readonly code: string;
   }
 
-  /** The names of methods by the numbers that the parser gives, right up to `SOURCE`. */
+  /** The names of methods by the parser's numbers. They match up to and including `SOURCE`. */
   export const methods: readonly string[];
 }

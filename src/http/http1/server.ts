@@ -1,17 +1,15 @@
-import type { TLSSocket } from "node:tls";
-import { socketDescriptor, tcpProgress } from "../../platform/tcp-connection.ts";
 import { Http1Connection, type Http1Options } from "./connection.ts";
 import { ParserPool } from "./parser.ts";
-import type { ByteTransport } from "./response.ts";
+import type { ByteTransport } from "./transport.ts";
 
-/** How often connections are looked at whose time may be over. */
+/** How often the deadlines of connections are checked. */
 const CHECK_EVERY_MS = 250;
 
 interface Http1ServerOptions extends Omit<Http1Options, "parsers"> {
   readonly maxHeaderBytes: number;
 }
 
-/** The connections of HTTP/1.1 on one port, whatever they come by. */
+/** The HTTP/1.1 connections of one port, plaintext or TLS. */
 export class Http1Server implements Disposable {
   readonly #options: Http1Options;
   readonly #open = new Set<Http1Connection>();
@@ -28,7 +26,7 @@ export class Http1Server implements Disposable {
     return this.#open.size;
   }
 
-  /** The transport's owner calls what the connection has for each of its events. */
+  /** Adds a connection. The owner of the transport must forward its events to the connection, and call {@link closed}. */
   open(transport: ByteTransport): Http1Connection {
     const connection = new Http1Connection(transport, this.#options);
     this.#open.add(connection);
@@ -42,7 +40,7 @@ export class Http1Server implements Disposable {
     this.#resolveIfDrained();
   }
 
-  /** Ends connections; resolves when all requests that have come are answered. */
+  /** Ends the connections. Resolves when all requests received have their responses. */
   async drain(): Promise<void> {
     this.#isDraining = true;
     for (const connection of this.#open) connection.drain();
@@ -65,26 +63,4 @@ export class Http1Server implements Disposable {
     for (const connection of this.#open) if (connection.isBusy) return;
     this.#drained.resolve();
   }
-}
-
-/** What is given to TLS at a time: it keeps all that it is given. */
-const SLICE_BYTES = 64 * 1024;
-
-/** A connection over TLS, which takes the next bytes when those that it has are sent. */
-export function tlsTransport(socket: TLSSocket): ByteTransport {
-  return {
-    copies: false,
-    write: (bytes) => {
-      if (socket.writableNeedDrain || socket.writableEnded) return 0;
-      const slice = bytes.subarray(0, SLICE_BYTES);
-      socket.write(slice);
-      return slice.length;
-    },
-    pause: () => void socket.pause(),
-    resume: () => void socket.resume(),
-    unsentBytes: () => socket.writableLength + (tcpProgress(socketDescriptor(socket))?.queuedBytes ?? 0),
-    shutdown: () => void socket.end(),
-    close: () => void socket.destroy(),
-    destroy: () => void socket.destroy(),
-  };
 }

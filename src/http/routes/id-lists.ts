@@ -6,37 +6,37 @@ import type { ProxiedLists, ServedList } from "../../id-lists/proxied-lists.ts";
 import type { IdListQuery } from "../../id-lists/query.ts";
 import type { HeldManifest } from "../../id-lists/store.ts";
 import { withTrace } from "../../platform/trace-context.ts";
-import type { RequestEnv } from "../exchange.ts";
 import { type BodyReader, SMALL_BODY_BYTES } from "../request-body.ts";
+import type { RequestEnv } from "../request-context.ts";
 import { type FileRange, FileResponse } from "../response-content.ts";
 import { errorResponse, throttledResponse, unauthorizedResponse, unavailableResponse } from "../responses.ts";
 
-/** How clients get at ID lists. */
+/** How clients get ID lists. */
 export interface IdListService {
   readonly query: IdListQuery;
-  /** Where the relay serves the files itself; else manifests are passed through. */
+  /** Set if the relay serves the files itself; otherwise manifests are passed through. */
   readonly proxied: ProxiedLists | undefined;
-  /** Scheme, host and port by which clients reach the relay; undefined: as the request did. */
+  /** Scheme, host and port by which clients reach the relay. Undefined uses those of the request. */
   readonly publicUrl: string | undefined;
 }
 
-/** Of a digest, in the url of a file whose fileID is another file's, too. */
+/** The length of the digest in the URL of a file that shares its fileID with another file. */
 const DIGEST_CHARS = 16;
 
 const MANIFEST_HEADERS = { "cache-control": "private, no-cache", vary: "statsig-api-key, host" };
 
-/** `/v1/get_id_lists`, by POST as SDKs ask, and by GET with the key in the path (WIRE 1 and 4). */
+/** Serves `/v1/get_id_lists`, by POST as SDKs do, and by GET with the key in the path (docs/protocol.md, ID lists). */
 export function manifestRoutes(service: IdListService, bodies: BodyReader): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.on(["GET", "POST"], "/v1/get_id_lists/:key?", ({ req, env }) => {
-    const sdkKey = parseSdkKey(req.header("statsig-api-key") || keyInPath(req.param("key")));
-    // Nothing in the body says anything, SDKs send {}, their metadata, or none; unread it would stand in the way.
-    return bodies.withBody(req.raw, env, () => answer(sdkKey, service, req.raw), SMALL_BODY_BYTES);
+    const sdkKey = parseSdkKey(req.header("statsig-api-key") || readPathKey(req.param("key")));
+    // The body is read and ignored. SDKs send {}, their metadata, or none; an unread body would block the connection.
+    return bodies.withBody(req.raw, env, () => handleManifest(sdkKey, service, req.raw), SMALL_BODY_BYTES);
   });
   return app;
 }
 
-async function answer(
+async function handleManifest(
   sdkKey: SdkKey | undefined,
   service: IdListService,
   { url, headers }: Request,
@@ -58,12 +58,12 @@ async function answer(
   }
 }
 
-const keyInPath = (segment = ""): string => segment.replace(/\.json?$|\.js$/, "");
+const readPathKey = (segment = ""): string => segment.replace(/\.json?$|\.js$/, "");
 
 function manifestResponse(held: HeldManifest, service: IdListService, origin: string): Response {
   const { proxied, publicUrl = origin } = service;
   if (proxied !== undefined) {
-    const lists = proxied.servedLists(held).map((list) => [list.name, entryFor(list, publicUrl)] as const);
+    const lists = proxied.servedLists(held).map((list) => [list.name, toEntry(list, publicUrl)] as const);
     return Response.json(Object.fromEntries(lists), { headers: MANIFEST_HEADERS });
   }
   return new Response(held.manifest.text, {
@@ -71,7 +71,7 @@ function manifestResponse(held: HeldManifest, service: IdListService, origin: st
   });
 }
 
-function entryFor(list: ServedList, base: string): IdListEntry {
+function toEntry(list: ServedList, base: string): IdListEntry {
   switch (list.kind) {
     case "missing":
       return { ...missingEntry(list.name), url: `${base}${FILE_PATH}${MISSING_FILE_ID}` };
@@ -85,7 +85,7 @@ function entryFor(list: ServedList, base: string): IdListEntry {
   }
 }
 
-/** The path that SDKs know for files; the fileID follows. */
+/** The path of files that SDKs expect, followed by the fileID. */
 const FILE_PATH = "/v1/download_id_list_file/";
 
 const FILE_HEADERS = {
@@ -94,26 +94,26 @@ const FILE_HEADERS = {
   "cache-control": "private, no-cache",
 };
 
-/** The file is fetched again by the next poll of ID lists, which is at most a minute away. */
+/** The next poll of ID lists, at most a minute away, fetches the file again. */
 const UNREADABLE_RETRY_MS = 60_000;
 
 /**
- * The files of ID lists, whole or in part, read while they are sent. No key is asked for: some SDKs
- * send none (WIRE 4). A fileID is looked up among what manifests list; it is never part of a path.
+ * Serves the files of ID lists, whole or in part, read while they are sent. No SDK key is required, since some SDKs send none
+ * (docs/protocol.md, ID lists). A fileID is looked up among the files of manifests; it never becomes part of a path.
  */
 export function fileRoutes(proxied: ProxiedLists): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get(`${FILE_PATH}*`, async ({ req }) => {
     const { pathname, searchParams } = new URL(req.raw.url);
-    const fileID = decodedOrNothing(pathname.slice(FILE_PATH.length));
+    const fileID = decodeOrUndefined(pathname.slice(FILE_PATH.length));
     if (fileID === MISSING_FILE_ID) return emptyFile();
     const found = fileID && proxied.find(fileID, searchParams.get("of") ?? "");
     if (!found) return errorResponse(404);
     const { file, path } = found;
     const onFailure = (error: unknown) => proxied.reportUnreadable(file, error);
-    // Asked for before the headers are sent. What goes wrong later cuts the connection.
+    // Checked before the headers are sent. A later failure cuts the connection.
     if (!(await isReadable(path, onFailure))) return unavailableResponse(UNREADABLE_RETRY_MS);
-    return fileResponse({ path, size: file.bytes, onFailure }, rangeOf(req.raw.headers, searchParams));
+    return fileResponse({ path, size: file.bytes, onFailure }, readRange(req.raw.headers, searchParams));
   });
   return app;
 }
@@ -128,11 +128,11 @@ async function isReadable(path: string, onFailure: (error: unknown) => void): Pr
   }
 }
 
-/** core asks by the query where it believes a CDN to be in front. */
-function rangeOf(headers: Headers, search: URLSearchParams): string | null {
+/** The core SDK uses the query parameter if it expects a CDN in front. */
+function readRange(headers: Headers, search: URLSearchParams): string | null {
   const inQuery = search.get("range");
   const asked = headers.get("range") ?? (inQuery === null ? null : `bytes=${inQuery.replace(/^bytes=/, "")}`);
-  // There is no validator that it could name: it is of something else (RFC 9110, 13.1.5).
+  // If-Range can only name a validator of something else, since files have none (RFC 9110, 13.1.5).
   return headers.has("if-range") ? null : asked;
 }
 
@@ -142,13 +142,13 @@ interface SizedFile extends Pick<FileRange, "path" | "onFailure"> {
 
 function fileResponse(file: SizedFile, asked: string | null): Response {
   const { size } = file;
-  // A list without any ID: to SDKs a 416 is a failure.
+  // An empty list: SDKs treat a 416 as a failure.
   if (size === 0) return emptyFile();
   const range = readByteRange(asked, size);
   switch (range.kind) {
     case "whole":
       return bytesResponse(file, 0, size);
-    case "part": {
+    case "toPart": {
       const { first, end } = range;
       return bytesResponse(file, first, end, { "content-range": `bytes ${first}-${end - 1}/${size}` });
     }
@@ -163,7 +163,7 @@ function bytesResponse(
   end: number,
   partial?: Record<string, string>,
 ): Response {
-  // Said here for HEAD, whose body hono leaves away with all that it says of its length.
+  // Set here for HEAD: Hono removes the body of its response, and with it the length.
   const headers = { ...FILE_HEADERS, ...partial, "content-length": String(end - first) };
   const range = { path, first, end, ...(onFailure && { onFailure }) };
   return new FileResponse(range, { status: partial ? 206 : 200, headers });
@@ -173,7 +173,7 @@ function emptyFile(): Response {
   return new Response(null, { headers: { ...FILE_HEADERS, "content-length": "0" } });
 }
 
-function decodedOrNothing(text: string): string | undefined {
+function decodeOrUndefined(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
   } catch {
@@ -183,24 +183,21 @@ function decodedOrNothing(text: string): string | undefined {
 
 type ByteRange =
   | { readonly kind: "whole" }
-  /** From `first` up to, not including, `end`. */
-  | { readonly kind: "part"; readonly first: number; readonly end: number }
+  /** From `first` up to and excluding `end`. */
+  | { readonly kind: "toPart"; readonly first: number; readonly end: number }
   | { readonly kind: "unsatisfiable" };
 
 const WHOLE: ByteRange = { kind: "whole" };
 
-/**
- * What a Range header asks for of so many bytes (RFC 9110, 14). Another unit, more than one range, or what can't be
- * read asks for nothing: the whole is sent.
- */
+/** Parses a Range header (RFC 9110, 14). Another unit, more than one range, or a malformed header selects the whole file. */
 function readByteRange(header: string | null, size: number): ByteRange {
   const [, first = "", last = ""] = /^\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? "") ?? [];
   if (first === "" && last === "") return WHOLE;
-  if (first === "") return part(Math.max(0, size - Number(last)), size, size);
+  if (first === "") return toPart(Math.max(0, size - Number(last)), size, size);
   if (last !== "" && Number(last) < Number(first)) return WHOLE;
-  return part(Number(first), last === "" ? size : Math.min(size, Number(last) + 1), size);
+  return toPart(Number(first), last === "" ? size : Math.min(size, Number(last) + 1), size);
 }
 
-function part(first: number, end: number, size: number): ByteRange {
-  return first < size && first < end ? { kind: "part", first, end } : { kind: "unsatisfiable" };
+function toPart(first: number, end: number, size: number): ByteRange {
+  return first < size && first < end ? { kind: "toPart", first, end } : { kind: "unsatisfiable" };
 }

@@ -3,11 +3,14 @@ import type { Refusal } from "../../access/admission.ts";
 import { parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import type { EventIntake, IntakeOutcome } from "../../log-events/intake.ts";
 import { containsThisRelay, VIA_HEADER } from "../../log-events/via-header.ts";
-import type { RequestEnv } from "../exchange.ts";
 import type { BodyReader } from "../request-body.ts";
+import type { RequestEnv } from "../request-context.ts";
 import { errorResponse, unauthorizedResponse, unavailableResponse } from "../responses.ts";
 
-/** What an SDK says of itself, and upstream wants to know (WIRE 5). Not what changes with each request. And their way. */
+/**
+ * The headers that describe the SDK and that upstream needs (docs/protocol.md, Forwarding headers), and the Via header.
+ * Headers that change with each request are left out: they would split groups of events.
+ */
 const FORWARDED_HEADERS = [
   "statsig-sdk-type",
   "statsig-sdk-version",
@@ -15,13 +18,16 @@ const FORWARDED_HEADERS = [
   VIA_HEADER,
 ];
 
-/** Printable and short: what is longer is none of an SDK's, and would make a group of its own each time. */
+/** Printable and short. SDKs send nothing longer, and each longer value would make a group of its own. */
 const HEADER_VALUE = /^[\x20-\x7e]{1,200}$/;
 
-/** Long enough for the queue to have room again, short enough that SDKs need not hold much. */
+/** Long enough for the queue to have space again, short enough that SDKs need not hold much. */
 const RETRY_AFTER_MS = 5_000;
 
-/** `POST /v1/log_event` (WIRE 5): every answer is one of 202, 400, 401, 413 and 503; to a relay that is told where to send events wrongly, 508. */
+/**
+ * Serves `POST /v1/log_event` (docs/protocol.md, Log events). Responses are 202, 400, 401, 413 or 503, and 508 to a relay
+ * whose events URL leads back to this relay.
+ */
 export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.post("/v1/log_event", async ({ req, env }) => {
@@ -29,19 +35,19 @@ export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<Re
     const sdkKey = parseSdkKey(req.header("statsig-api-key") ?? "");
     if (sdkKey === undefined) return errorResponse(400);
     const refusal = intake.refusal(sdkKey);
-    if (refusal !== undefined) return refused(refusal);
+    if (refusal !== undefined) return toRejection(refusal);
     const bytes = declaredBytes(req.raw, intake.maxBodyBytes);
     if (bytes > intake.maxBodyBytes) return bodies.tooLarge();
     return bodies.withBody(req.raw, env, async (body) =>
-      responseTo(await accept(intake, req.raw, sdkKey, body), bodies),
+      toResponse(await accept(intake, req.raw, sdkKey, body), bodies),
     );
   });
   return app;
 }
 
-function refused(refusal: Refusal): Response {
+function toRejection(refusal: Refusal): Response {
   if (refusal.kind === "unauthorized") return unauthorizedResponse();
-  // Not 429: core does not try that again, and the events would be lost (WIRE 1, 5).
+  // 503 in place of 429: the core SDK does not retry a 429, and the events would be lost (docs/protocol.md, Log events).
   return unavailableResponse(refusal.retryAfterMs);
 }
 
@@ -52,16 +58,16 @@ async function accept(
   body: Uint8Array<ArrayBuffer>,
 ): Promise<IntakeOutcome> {
   const contentEncoding = request.headers.get("content-encoding") ?? "";
-  return intake.accept({ sdkKey, headers: forwardedHeaders(request.headers), contentEncoding, body });
+  return intake.accept({ sdkKey, headers: pickForwardedHeaders(request.headers), contentEncoding, body });
 }
 
-/** A body of unknown length may be as long as is allowed. */
+/** A body of unknown length may be as long as the limit allows. */
 function declaredBytes({ headers }: Request, maxBytes: number): number {
   const length = headers.get("content-length");
   return length === null ? maxBytes : Number(length);
 }
 
-function forwardedHeaders(headers: Headers): Record<string, string> {
+function pickForwardedHeaders(headers: Headers): Record<string, string> {
   const forwarded: Record<string, string> = {};
   for (const name of FORWARDED_HEADERS) {
     const value = headers.get(name);
@@ -70,10 +76,10 @@ function forwardedHeaders(headers: Headers): Record<string, string> {
   return forwarded;
 }
 
-function responseTo({ kind }: IntakeOutcome, bodies: BodyReader): Response {
+function toResponse({ kind }: IntakeOutcome, bodies: BodyReader): Response {
   switch (kind) {
     case "accepted":
-      // Anything but a JSON object is a failure to SDKs.
+      // SDKs treat anything but a JSON object as a failure.
       return Response.json({ success: true, message: null }, { status: 202 });
     case "malformed":
       return errorResponse(400);
@@ -81,7 +87,7 @@ function responseTo({ kind }: IntakeOutcome, bodies: BodyReader): Response {
       return bodies.tooLarge();
     case "too_many_events":
     case "metadata_too_large":
-      // A relay that is the client sends half as many then, and drops nothing; SDKs try neither 400 nor 413 again.
+      // A relay as the client then sends half as many events, and drops nothing. SDKs retry neither 400 nor 413.
       return errorResponse(413);
     case "unavailable":
       return unavailableResponse(RETRY_AFTER_MS);

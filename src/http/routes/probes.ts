@@ -1,12 +1,12 @@
 import { Hono } from "hono";
-import type { RequestEnv } from "../exchange.ts";
+import type { RequestEnv } from "../request-context.ts";
 import { errorResponse } from "../responses.ts";
 
-/** What the probes ask. */
+/** The state that probes report. */
 export interface Probes {
-  /** Startup is over. */
+  /** Whether startup is complete. */
   readonly started: () => boolean;
-  /** Every reason why the relay is not ready; none where it is. */
+  /** Returns every reason why the relay is not ready; empty if it is ready. */
   readonly notReady: () => readonly string[];
 }
 
@@ -14,12 +14,12 @@ const OK = {} as const;
 
 const PATHS = ["/v1/health", "/v1/startup", "/v1/ready"];
 
-/** Probes are answered however busy the relay is: who asks may end it. */
+/** Whether the path is a probe. Probes bypass the limit of requests in flight: a failed probe may end the relay. */
 export function isProbe(path: string): boolean {
   return PATHS.includes(path);
 }
 
-/** `/v1/health` (the process lives), `/v1/startup` and `/v1/ready`, as the original proxy has them. */
+/** Serves `/v1/health` (the process is alive), `/v1/startup` and `/v1/ready`, as the original proxy does. */
 export function probeRoutes(probes: Probes): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get("/v1/health", (context) => context.json(OK));

@@ -3,18 +3,18 @@ import { createConnectRouter } from "@connectrpc/connect";
 import { createFetchHandler, type UniversalHandler } from "@connectrpc/connect/protocol";
 import { Hono } from "hono";
 import { LRUCache } from "lru-cache";
-import { CONNECT_OPTIONS, MAX_REQUEST_BYTES, type RpcRoutes, shuttingDown } from "../../grpc/routes.ts";
-import type { RequestContext, RequestEnv } from "../exchange.ts";
+import { CONNECT_OPTIONS, MAX_REQUEST_BYTES, type RpcRoutes, shutdownError } from "../../grpc/routes.ts";
 import type { BodyReader } from "../request-body.ts";
+import type { RequestContext, RequestEnv } from "../request-context.ts";
 
 export type { RpcRoutes } from "../../grpc/routes.ts";
 
-/** Above the limit of messages, so that Connect itself says of most that they are too large. */
+/** Above the limit of messages, so that Connect itself rejects most messages that are too large. */
 const MAX_BODY_BYTES = 2 * MAX_REQUEST_BYTES;
 
 /**
- * The RPCs over Connect and gRPC-Web on the HTTP port, so that curl can call them. gRPC itself needs
- * trailers, which the HTTP listener can't send: it is served on its own port.
+ * Serves the RPCs over Connect and gRPC-Web on the HTTP port, so that curl can call them. gRPC itself needs trailers, which
+ * the HTTP listener cannot send: it is served on its own port.
  */
 export class RpcMount {
   readonly app = new Hono<RequestEnv>();
@@ -33,16 +33,16 @@ export class RpcMount {
 
   #mount(handler: UniversalHandler, bodies: BodyReader): void {
     const isUnary = handler.method.methodKind === "unary";
-    const answer = createFetchHandler(handler);
+    const handle = createFetchHandler(handler);
     const call = async (
       { url, method, headers, signal }: Request,
-      env: RequestContext,
+      context: RequestContext,
       bytes: Uint8Array<ArrayBuffer>,
     ) => {
       const body = method === "GET" ? null : bytes;
-      // A stream must not be cut for being idle.
-      if (!isUnary) env.limitTo(0);
-      const response = await answer(new Request(url, { method, headers, signal, body }));
+      // A stream must not be cut while it is idle.
+      if (!isUnary) context.setDeadline(0);
+      const response = await handle(new Request(url, { method, headers, signal, body }));
       return isUnary ? this.#shared.share(response) : response;
     };
     this.app.on([...handler.allowedMethods], handler.requestPath, ({ req: { raw }, env }) =>
@@ -51,32 +51,32 @@ export class RpcMount {
   }
 
   endStreams(): void {
-    this.#shutdown.abort(shuttingDown());
+    this.#shutdown.abort(shutdownError());
   }
 }
 
-/** Distinct large bodies that are looked for: feeds that clients ask for by RPC, in a few forms each. */
-const MAX_KNOWN = 1_000;
+/** The most large bodies that are tracked: the feeds that clients request by RPC, in a few forms each. */
+const MAX_TRACKED_BODIES = 1_000;
 
-/** Smaller ones are not worth the looking. */
-const MIN_BYTES = 16 * 1024;
+/** Smaller bodies are not worth the lookup. */
+const MIN_SHARED_BYTES = 16 * 1024;
 
 /**
- * Lets answers of the same bytes share one Blob. However many clients are slow to read an answer that a library made anew
- * for each of them, it is held once.
+ * Makes responses with equal bodies share one Blob. The RPC library makes a new body for each client; with many slow clients
+ * it is held once.
  */
 class SharedBodies {
-  readonly #known = new LRUCache<string, WeakRef<Blob>>({ max: MAX_KNOWN });
+  readonly #known = new LRUCache<string, WeakRef<Blob>>({ max: MAX_TRACKED_BODIES });
 
-  /** The same answer, its body read to the end. */
+  /** Returns the response with its body read to the end and shared. */
   async share(response: Response): Promise<Response> {
     const { status, headers } = response;
     const bytes = new Uint8Array(await response.arrayBuffer());
-    const body = bytes.length < MIN_BYTES ? bytes : this.#blobOf(bytes);
+    const body = bytes.length < MIN_SHARED_BYTES ? bytes : this.#findBlob(bytes);
     return new Response(body, { status, headers });
   }
 
-  #blobOf(bytes: Uint8Array<ArrayBuffer>): Blob {
+  #findBlob(bytes: Uint8Array<ArrayBuffer>): Blob {
     const digest = createHash("sha256").update(bytes).digest("base64");
     const known = this.#known.get(digest)?.deref();
     if (known !== undefined) return known;

@@ -5,10 +5,9 @@ import type { ApiVersion, Feed, SpecFormat } from "../../specs/feed.ts";
 import type { SpecLookup, SpecQuery } from "../../specs/query.ts";
 import { type ContentCoding, isNewsTo, type Snapshot } from "../../specs/snapshot.ts";
 import type { HeldFeed } from "../../specs/store.ts";
-import type { RequestEnv } from "../exchange.ts";
-import type { RequestHead } from "../http1/exchange.ts";
 import { type AcceptedCodings, CodingNegotiation } from "../negotiation.ts";
 import { type BodyReader, SMALL_BODY_BYTES } from "../request-body.ts";
+import type { RequestEnv, RequestHead } from "../request-context.ts";
 import {
   errorResponse,
   matchesEntityTag,
@@ -18,65 +17,68 @@ import {
 } from "../responses.ts";
 import type { PreparedResponse, SpecResponses } from "../spec-responses.ts";
 
-interface Wanted {
+interface SpecRequest {
   readonly key: string;
   readonly format: SpecFormat;
   readonly accepted: AcceptedCodings;
 }
 
-/** What is held, for a client: to be sent and counted. */
+/** A prepared response for a client, with what is needed to count it. */
 export interface CachedResponse {
   readonly prepared: PreparedResponse;
   readonly accepted: AcceptedCodings;
 }
 
-/** The spec endpoints. */
+/** Handles requests for config specs. */
 export class SpecRoute {
   readonly #query: SpecQuery;
-  readonly #answers: SpecResponses;
+  readonly #responses: SpecResponses;
   readonly #negotiation = new CodingNegotiation();
 
-  constructor(query: SpecQuery, answers: SpecResponses) {
+  constructor(query: SpecQuery, responses: SpecResponses) {
     this.#query = query;
-    this.#answers = answers;
+    this.#responses = responses;
   }
 
-  /** From memory, at once; undefined where nothing is held, or nothing that the client can read. */
-  held(request: RequestHead, target: SpecTarget): CachedResponse | undefined {
-    const { key, format, accepted } = this.#wanted(request, target);
+  /**
+   * Returns the response from the cache. Returns undefined if nothing is held, or nothing in a coding that the client
+   * accepts.
+   */
+  fromCache(request: RequestHead, target: SpecTarget): CachedResponse | undefined {
+    const { key, format, accepted } = this.#readRequest(request, target);
     const held = this.#query.held(key, target.version, format);
     const prepared = held && this.#choose(request, held, target.sinceTime, accepted);
     return prepared && { prepared, accepted };
   }
 
-  /** Whatever it takes. */
-  async ask(request: Request, target: SpecTarget): Promise<Response> {
-    const { key, format, accepted } = this.#wanted(request, target);
+  /** Returns the response, after a fetch from upstream if the feed is not cached. */
+  async fetch(request: Request, target: SpecTarget): Promise<Response> {
+    const { key, format, accepted } = this.#readRequest(request, target);
     const sdkKey = parseSdkKey(key);
     if (sdkKey === undefined) return errorResponse(400);
-    const answer = await this.#find(request, { sdkKey, version: target.version, format });
-    switch (answer.kind) {
+    const found = await this.#find(request, { sdkKey, version: target.version, format });
+    switch (found.kind) {
       case "held": {
-        const prepared = this.#choose(request, answer.held, target.sinceTime, accepted);
+        const prepared = this.#choose(request, found.held, target.sinceTime, accepted);
         return prepared?.response() ?? errorResponse(406);
       }
       case "unauthorized":
         return unauthorizedResponse();
       case "unavailable":
-        return unavailableResponse(answer.retryAfterMs);
+        return unavailableResponse(found.retryAfterMs);
       case "throttled":
-        return throttledResponse(answer.retryAfterMs);
+        return throttledResponse(found.retryAfterMs);
     }
   }
 
-  /** What is held needs no upstream, and so no trace. */
+  /** A cached feed needs no upstream request, and so no trace. */
   async #find({ headers }: Request, { sdkKey, version, format }: Feed): Promise<SpecLookup> {
     const held = this.#query.held(sdkKey, version, format);
     if (held !== undefined) return { kind: "held", held };
     return withTrace(headers, () => this.#query.ask(sdkKey, version, format));
   }
 
-  #wanted({ headers }: RequestHead, target: SpecTarget): Wanted {
+  #readRequest({ headers }: RequestHead, target: SpecTarget): SpecRequest {
     const accepted = this.#negotiation.read(headers.get("accept-encoding"));
     return {
       key: headers.get("statsig-api-key") || target.pathKey,
@@ -85,7 +87,7 @@ export class SpecRoute {
     };
   }
 
-  /** Undefined where the client accepts no coding of it. */
+  /** Returns undefined if the client accepts no coding of the snapshot. */
   #choose(
     request: RequestHead,
     held: HeldFeed,
@@ -93,47 +95,56 @@ export class SpecRoute {
     accepted: AcceptedCodings,
   ): PreparedResponse | undefined {
     const { snapshot } = held;
-    if (!isNewsTo(sinceTime, snapshot)) return this.#answers.noUpdate(held);
-    const coding = snapshot.format === "proto" ? "statsig-br" : bestHeld(accepted.json, snapshot);
+    if (!isNewsTo(sinceTime, snapshot)) return this.#responses.noUpdate(held);
+    const coding = snapshot.format === "proto" ? "statsig-br" : findBestCoding(accepted.json, snapshot);
     if (coding === undefined) return undefined;
-    const { full, notModified, entityTag } = this.#answers.spec(held, coding);
-    // RFC 9110, 13.1.2: on a POST it would be no question for a cache.
+    const { full, notModified, entityTag } = this.#responses.spec(held, coding);
+    // RFC 9110, 13.1.2: If-None-Match is a cache condition only on GET and HEAD.
     const ifNoneMatch = request.method === "POST" ? null : request.headers.get("if-none-match");
     return ifNoneMatch !== null && matchesEntityTag(ifNoneMatch, entityTag) ? notModified : full;
   }
 }
 
 /** Large versions are not kept in every coding. */
-function bestHeld(accepted: readonly ContentCoding[], { compressed }: Snapshot): ContentCoding | undefined {
+function findBestCoding(
+  accepted: readonly ContentCoding[],
+  { compressed }: Snapshot,
+): ContentCoding | undefined {
   for (const coding of accepted) if (coding === "identity" || compressed[coding] !== undefined) return coding;
   return undefined;
 }
 
-/** The query's word goes before the header's (WIRE 1). Who can't undo the coding gets JSON whatever it says. */
+/**
+ * The query parameter overrides the header (docs/protocol.md, Config specs over HTTP). A client that cannot decode statsig-br
+ * always gets JSON.
+ */
 function wantsProto(headers: RequestHead["headers"], target: SpecTarget, accepted: AcceptedCodings): boolean {
   if (!accepted.statsigBr) return false;
   return target.supportsProto ?? headers.get("statsig-supports-proto") === "true";
 }
 
-/** `POST /v1/download_config_specs` with `{sinceTime, statsigMetadata}`, as the legacy Rust SDK asks (WIRE 1). */
+/**
+ * Serves `POST /v1/download_config_specs` with `{sinceTime, statsigMetadata}`, as the legacy Rust SDK sends it
+ * (docs/protocol.md, Config specs over HTTP).
+ */
 export function specPostRoutes(route: SpecRoute, bodies: BodyReader): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.post("/:version{v[12]}/download_config_specs/:key?", async (context) => {
     const target = readSpecTarget(context.req.url);
     const { raw } = context.req;
-    const answer = (bytes: Uint8Array) => {
+    const handle = (bytes: Uint8Array) => {
       const body = parseBody(new TextDecoder().decode(bytes));
       if (target === undefined || body === undefined) return errorResponse(400);
       const sinceTime = "sinceTime" in body ? readSinceTime(body["sinceTime"]) : target.sinceTime;
-      return route.ask(raw, { ...target, sinceTime });
+      return route.fetch(raw, { ...target, sinceTime });
     };
-    // It is parsed by the thread that serves everybody.
-    return bodies.withBody(raw, context.env, answer, SMALL_BODY_BYTES);
+    // The body is parsed on the main thread, so it must be small.
+    return bodies.withBody(raw, context.env, handle, SMALL_BODY_BYTES);
   });
   return app;
 }
 
-/** No body at all asks for everything, as `{}` does. */
+/** An empty body requests everything, as `{}` does. */
 function parseBody(text: string): Readonly<Record<string, unknown>> | undefined {
   if (text.trim() === "") return {};
   try {
@@ -144,14 +155,14 @@ function parseBody(text: string): Readonly<Record<string, unknown>> | undefined 
   }
 }
 
-/** What a URL of the spec endpoints asks for. */
+/** The parts of a spec URL. */
 export interface SpecTarget {
   readonly version: ApiVersion;
-  /** The last path segment less `.json` or `.js`; empty where there is none. Not checked for its form. */
+  /** The last path segment without `.json` or `.js`; empty if there is none. Not checked to be an SDK key. */
   readonly pathKey: string;
-  /** 0 where it is absent or no number: the client gets everything. */
+  /** 0 if absent or invalid: the client gets everything. */
   readonly sinceTime: number;
-  /** The query's `supports_proto`; undefined where it says nothing, and a header may. */
+  /** The query parameter `supports_proto`. Undefined if absent: the header decides. */
   readonly supportsProto: boolean | undefined;
 }
 
@@ -160,8 +171,8 @@ const ROUTE = "/download_config_specs";
 const VERSION_LENGTH = 3;
 
 /**
- * Reads a URL, a path alone where the request had no Host, or gives undefined where it is none of the spec endpoints. On the path of every
- * request: no URL object, which would cost as much as all the rest.
+ * Parses a URL, or a path if the request had no Host. Returns undefined if it is not a spec endpoint. This is on the hot
+ * path: a URL object would cost as much as everything else.
  */
 export function readSpecTarget(url: string): SpecTarget | undefined {
   const start = url[0] === "/" ? 0 : url.indexOf("/", url.indexOf("://") + 3);
@@ -183,7 +194,7 @@ export function readSpecTarget(url: string): SpecTarget | undefined {
   };
 }
 
-/** A specsUrl with a trailing slash makes SDKs send `//key.json`. */
+/** Allows repeated slashes: a specsUrl with a trailing slash makes SDKs send `//key.json`. */
 function readPathKey(path: string): string | undefined {
   if (path === "") return "";
   const slash = path.lastIndexOf("/");
@@ -203,7 +214,7 @@ function queryValue(url: string, question: number, name: string): string | undef
   return undefined;
 }
 
-/** An lcut that a client says it has, from a query or a body; 0 for none. */
+/** Parses the lcut that a client has, from a query or a body. Returns 0 if it is absent or invalid. */
 export function readSinceTime(value: unknown): number {
   const sinceTime = typeof value === "number" || typeof value === "string" ? Number(value) : 0;
   return Number.isSafeInteger(sinceTime) && sinceTime > 0 ? sinceTime : 0;

@@ -126,10 +126,7 @@ export function* upstreamProblems({ unauthorized, others }: UpstreamHealth): Ite
   yield* otherProblems(others);
 }
 
-function* keyProblems(
-  feeds: readonly FeedHealth[],
-  describe: (keys: string) => string,
-): Iterable<Problem> {
+function* keyProblems(feeds: readonly FeedHealth[], describe: (keys: string) => string): Iterable<Problem> {
   const keys = [...new Set(feeds.map(({ feed }) => maskSdkKey(feed.sdkKey)))];
   if (keys.length === 0) return;
   const names = keys.slice(0, MAX_NAMED).join(", ") + (keys.length > MAX_NAMED ? ", ..." : "");

@@ -1,5 +1,4 @@
-import type { HandledRequest, RequestCell, RequestMeter } from "../../http/meter.ts";
-import type { EmitHttpEvent } from "../../http/observer.ts";
+import type { EmitHttpEvent, HandledRequest, RequestCell, RequestMeter } from "../../http/observer.ts";
 import { debugLine } from "../logging/logger.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { Series } from "../metrics/series.ts";

@@ -1,18 +1,18 @@
 import type { Socket } from "node:net";
 import { type Alpn, connectTo } from "./raw-connection.ts";
 
-/** What an attacker says on one connection. */
+/** What an attacker sends on one connection. */
 export interface AttackScript {
-  /** What the connection begins with. */
+  /** Sent once at the start. */
   readonly opening: Buffer;
-  /** What follows, again and again. */
+  /** Sent repeatedly after that. */
   readonly unit: (number: number) => Buffer;
   readonly alpn: Alpn;
-  /** Leaves all that the server answers unread. */
+  /** Leaves all responses unread. */
   readonly isDeaf: boolean;
 }
 
-/** As many as one write takes at full speed, and what may wait in this process. */
+/** The most units in one write, and the most bytes that may wait in this process. */
 const BURST = 500;
 const MAX_BUFFERED_BYTES = 256 * 1024;
 
@@ -44,7 +44,7 @@ export class AttackConnection implements Disposable {
     return this.#state;
   }
 
-  /** Sends what is due by now at this rate, at the most what goes in one write; returns how many units. */
+  /** Sends what is due by now at this rate, at most one write. Returns the number of units. */
   send(perSecond: number): number {
     if (this.#state !== "open" || this.#socket.writableLength > MAX_BUFFERED_BYTES) return 0;
     const due = Math.floor(((performance.now() - this.#openedAt) * perSecond) / 1_000) - this.#sent;

@@ -1,10 +1,10 @@
-// Attacks as told and tells, as lines of JSON, when it has begun and what came of it: bun attacker-process.ts <order>
+// Runs an attack and prints, as lines of JSON, its start and its result: bun attacker-process.ts <order>
 import { constants, setPriority } from "node:os";
 import { type AttackOrder, runAttack } from "./attacks.ts";
 
 const [order = ""] = process.argv.slice(2);
 
-// An attacker has a machine of its own; here it must not take the processor from those that measure.
+// An attacker has its own machine. Here it must not take the processor from the measurement.
 setPriority(constants.priority.PRIORITY_LOW);
 
 const tell = (what: unknown): void => {

@@ -7,7 +7,7 @@ import type { AttackOrder, AttackResult } from "./attacks.ts";
 
 const STARTING_MS = 20_000;
 
-/** An attack by a process of its own. */
+/** An attack from a process of its own. */
 export class Attacker implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #output: Output;
@@ -37,7 +37,7 @@ export class Attacker implements AsyncDisposable {
     }
   }
 
-  /** What it says at its end. */
+  /** Its result. */
   async result(): Promise<AttackResult> {
     await within(this.#ended, this.#durationMs + STARTING_MS, "the end of the attack");
     return JSON.parse(this.#output.text.trim().split("\n").at(-1) ?? "") as AttackResult;

@@ -18,23 +18,23 @@ import { STREAM_CONFIG_SPEC } from "./raw-grpc-client.ts";
 import { rpcFrame } from "./rpc-frames.ts";
 import { encodeRequest } from "./spec-messages.ts";
 
-/** Which the relay under attack has. */
+/** The ports of the relay under attack. */
 export const HELD_KEY = "secret-held";
 
-/** What an attacker is told to do. */
+/** The order for an attacker. */
 export interface AttackOrder {
   readonly attack: AttackName;
   readonly url: string;
   readonly durationMs: number;
-  /** At one time; one that the server closes is opened anew. */
+  /** Connections open at one time. One that the server closes is opened again. */
   readonly connections: number;
-  /** What each connection sends: frames of a flood, bytes of a slow request. */
+  /** Units that each connection sends: frames of a flood, bytes of a slow request. */
   readonly perSecond: number;
 }
 
 export interface AttackResult {
   readonly sent: number;
-  /** Opened in all, and how many of them the server closed. */
+  /** Connections opened in total, and how many of them the server closed. */
   readonly connections: number;
   readonly closedByServer: number;
 }
@@ -45,7 +45,7 @@ const ask = (streamId: number, ...more: Buffer[]): Buffer => {
 };
 const streamOf = (number: number): number => 2 * number + 1;
 
-/** A call whose request is still to come. */
+/** A call whose request is not complete. */
 const call = (streamId: number): Buffer =>
   frame(
     FRAME.headers,
@@ -54,7 +54,7 @@ const call = (streamId: number): Buffer =>
     requestHeaders("POST", STREAM_CONFIG_SPEC, { "content-type": "application/grpc" }),
   );
 
-/** A call with all of its request, for a key that the relay holds. */
+/** A complete call, for a key that is cached. */
 const wholeCall = (streamId: number): Buffer =>
   Buffer.concat([call(streamId), frame(FRAME.data, END_STREAM, streamId, HELD_REQUEST)]);
 
@@ -76,7 +76,7 @@ const KILOBYTE = "x".repeat(1_000);
 const LARGE_HEADERS = Array.from({ length: 15 }, (_, at) => literalHeader(`x-${at}`, KILOBYTE));
 const BOMB = [rememberedHeader("x-bomb", KILOBYTE), repeatedHeader(4_000)];
 const HELD_REQUEST = rpcFrame(encodeRequest({ sdkKey: HELD_KEY, version: 2 }));
-/** How many calls later one is taken back: they have been answered by then. */
+/** A call is cancelled after this many further calls: it has its response by then. */
 const LATE_BY = 100;
 const INITIAL_WINDOW = Buffer.from([0, 4, 0, 1, 0, 0]);
 
@@ -110,11 +110,11 @@ export const ATTACKS = {
     return Buffer.concat([wholeCall(streamOf(number)), end]);
   }),
   "CONTINUATION flood": http2(endless(KILOBYTE)),
-  // The server has to answer each of these two, to one that does not read.
+  // The server must respond to each of these two, to a client that does not read.
   "SETTINGS flood": { ...http2(() => frame(FRAME.settings, 0, 0, INITIAL_WINDOW)), isDeaf: true },
   "PING flood": { ...http2(() => frame(FRAME.ping, 0, 0, Buffer.alloc(8))), isDeaf: true },
   "WINDOW_UPDATE flood": http2(() => frame(FRAME.windowUpdate, 0, 0, uint32(1))),
-  // A few KB on the wire, 4 MB when they are unpacked.
+  // A few KB on the wire, 4 MB decompressed.
   "header bomb": http2((number) => ask(streamOf(number), ...BOMB)),
   "large headers": http2((number) => ask(streamOf(number), ...LARGE_HEADERS)),
 } as const satisfies Record<string, AttackScript>;
@@ -123,11 +123,11 @@ export type AttackName = keyof typeof ATTACKS;
 
 const TICK_MS = 10;
 const OPENED_AT_ONCE = 50;
-/** So that one who is cut off again and again does not make a flood of connections of it. */
+/** A pause, so that an attacker that is cut off repeatedly does not become a flood of connections. */
 const REOPENED_PER_TICK = 4;
 const OPENING_MS = 10_000;
 
-/** Attacks until the time is over; `onStarted` is called when all connections are there, or were refused. */
+/** Attacks until the time is over. `onStarted` is called when all connections are open or rejected. */
 export async function runAttack(order: AttackOrder, onStarted: () => void): Promise<AttackResult> {
   const { url, attack, durationMs, perSecond } = order;
   const open = () => new AttackConnection(url, ATTACKS[attack]);

@@ -1,19 +1,19 @@
 import { spawn } from "node:child_process";
 import { buffer, text } from "node:stream/consumers";
 
-export interface CurlAnswer {
+export interface CurlResponse {
   readonly exitCode: number;
-  /** 0 when no answer came. */
+  /** 0 if there was no response. */
   readonly status: number;
   readonly headers: Headers;
-  /** As curl gives it out: decoded only with `--compressed`. */
+  /** As printed by curl: decoded only with `--compressed`. */
   readonly body: Uint8Array;
   readonly stderr: string;
 }
 
 const headEnd = Buffer.from("\r\n\r\n");
 
-function parse(output: Buffer): Pick<CurlAnswer, "status" | "headers" | "body"> {
+function parse(output: Buffer): Pick<CurlResponse, "status" | "headers" | "body"> {
   let rest = output;
   for (;;) {
     const end = rest.indexOf(headEnd);
@@ -21,7 +21,7 @@ function parse(output: Buffer): Pick<CurlAnswer, "status" | "headers" | "body"> 
     const [statusLine = "", ...lines] = rest.subarray(0, end).toString("latin1").split("\r\n");
     const status = Number(statusLine.split(" ")[1]);
     rest = rest.subarray(end + headEnd.length);
-    // 100 Continue comes before the answer.
+    // 100 Continue comes before the response.
     if (status < 200) continue;
     const headers = new Headers();
     for (const line of lines)
@@ -30,8 +30,8 @@ function parse(output: Buffer): Pick<CurlAnswer, "status" | "headers" | "body"> 
   }
 }
 
-/** Runs the real curl, without its own configuration file and without any proxy. */
-export async function curl(...args: string[]): Promise<CurlAnswer> {
+/** Runs the real curl, without its configuration file and without a proxy. */
+export async function curl(...args: string[]): Promise<CurlResponse> {
   const child = spawn("curl", ["-q", "-sS", "-i", "-m", "15", "--noproxy", "*", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -4,32 +4,32 @@ import { HeldFeed } from "../../../src/specs/store.ts";
 import { FakeClock, settle } from "../common/fake-clock.ts";
 import { feedOf, snapshotOf } from "../specs/snapshots.ts";
 
-export type Happening =
-  /** Upstream's next version; one that is not newer where `by` is not above zero. */
+export type StreamStep =
+  /** Upstream's next version. It is not newer if `by` is not above zero. */
   | { readonly kind: "publish"; readonly by: number }
-  /** The client has room for one message more. */
+  /** The client reads one more message. */
   | { readonly kind: "read" }
   | { readonly kind: "wait"; readonly ms: number };
 
-const happening: fc.Arbitrary<Happening> = fc.oneof(
+const step: fc.Arbitrary<StreamStep> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("publish"), by: fc.integer({ min: -2, max: 3 }) }) },
-  { weight: 4, arbitrary: fc.constant<Happening>({ kind: "read" }) },
+  { weight: 4, arbitrary: fc.constant<StreamStep>({ kind: "read" }) },
   {
     weight: 2,
     arbitrary: fc.record({ kind: fc.constant("wait"), ms: fc.integer({ min: 0, max: 2 * HEARTBEAT_MS }) }),
   },
 );
 
-/** What a stream lives through before a test looks at what came of it. */
+/** The steps of a stream before a test checks the result. */
 export const scenario = fc.record({
   firstLcut: fc.integer({ min: 1, max: 5 }),
   sinceTime: fc.integer({ min: 0, max: 8 }),
-  happenings: fc.array(happening, { maxLength: 30, size: "max" }),
+  steps: fc.array(step, { maxLength: 30, size: "max" }),
 });
 
 export type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
 
-/** A stream of a feed's versions, and a client that reads it when a test says so. */
+/** A stream of a feed's versions, and a client that reads it when the test asks. */
 export class FollowedStream {
   readonly clock = new FakeClock();
   readonly abort = new AbortController();
@@ -70,10 +70,10 @@ export class FollowedStream {
       });
   }
 
-  async apply(happening: Happening): Promise<void> {
-    if (happening.kind === "publish") this.publish(this.held.snapshot.lcut + happening.by);
-    else if (happening.kind === "read") this.read();
-    else await this.clock.advance(happening.ms);
+  async apply(step: StreamStep): Promise<void> {
+    if (step.kind === "publish") this.publish(this.held.snapshot.lcut + step.by);
+    else if (step.kind === "read") this.read();
+    else await this.clock.advance(step.ms);
   }
 
   /** What a `for await` does that is left early. */
@@ -81,7 +81,7 @@ export class FollowedStream {
     await this.#items.return();
   }
 
-  /** Reads until nothing comes any more. */
+  /** Reads until nothing more arrives. */
   async drain(): Promise<void> {
     for (let reads = 0; reads < 10; reads++) {
       this.read();

@@ -14,7 +14,7 @@ const post = (path: string, type: string, body: string | Buffer): Buffer => {
   return Buffer.concat([Buffer.from(`${head}Content-Length: ${body.length}\r\n\r\n`), Buffer.from(body)]);
 };
 
-/** Good requests, to be changed. */
+/** Valid requests, to be mutated. */
 const HTTP_REQUESTS: readonly [Buffer, ...Buffer[]] = [
   Buffer.from(
     `GET /v2/download_config_specs/secret-held.json?sinceTime=1&supports_proto=true HTTP/1.1\r\n${HOST}Accept-Encoding: br;q=0.5, gzip\r\nIf-None-Match: "a"\r\n\r\n`,
@@ -37,7 +37,7 @@ const HTTP_REQUESTS: readonly [Buffer, ...Buffer[]] = [
 const httpRequests = (random: Random): Buffer =>
   random.mutate(Buffer.concat(Array.from({ length: 1 + random.below(3) }, () => random.pick(HTTP_REQUESTS))));
 
-/** A frame of any type, flags and stream; now and then it lies about its length. */
+/** A frame with any type, flags and stream, sometimes with a wrong length. */
 function anyFrame(random: Random): Buffer {
   const payload = random.pick<() => Buffer>([
     () => random.bytes(random.below(64)),
@@ -62,7 +62,7 @@ const RPC_TYPES = [
   "application/proto",
 ] as const;
 
-/** A call whose headers are good and whose messages are not. */
+/** A call with valid headers and malformed messages. */
 function rpcCall(random: Random): Buffer {
   const path = random.pick([GET_CONFIG_SPEC, STREAM_CONFIG_SPEC]);
   const headers = requestHeaders("POST", path, { "content-type": random.pick(RPC_TYPES), te: "trailers" });
@@ -75,7 +75,7 @@ function rpcCall(random: Random): Buffer {
 
 export type FuzzInput = (random: Random) => Buffer;
 
-/** What is written on a connection, by what it is. */
+/** The input of a connection, by its kind. */
 export const FUZZ_INPUTS = {
   bytes: (random) => random.bytes(random.below(4_000)),
   "HTTP/1.1 requests": httpRequests,
@@ -83,7 +83,7 @@ export const FUZZ_INPUTS = {
   "RPC messages": rpcCall,
 } as const satisfies Record<string, FuzzInput>;
 
-/** Changed TLS records, by what a client says first. */
+/** Mutated TLS records of a client's first flight. */
 export async function tlsRecords(): Promise<FuzzInput> {
   const hello = await clientHello();
   return (random) => Buffer.concat([random.mutate(hello), random.bytes(random.below(200))]);

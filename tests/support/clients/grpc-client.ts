@@ -5,7 +5,7 @@ import { SpecStream } from "./grpc-stream.ts";
 
 export interface ConfigSpecRequest {
   readonly sdkKey: string;
-  /** 1 for v1, 2 for v2; left off the wire when left out. */
+  /** 1 for v1, 2 for v2. If undefined it is not sent. */
   readonly version?: 0 | 1 | 2;
   readonly sinceTime?: number;
   readonly zstdDictId?: string;
@@ -17,12 +17,12 @@ export interface ConfigSpecResponse {
   readonly zstdDictId?: string;
 }
 
-export interface UnaryAnswer<T> {
+export interface UnaryResponse<T> {
   readonly message: T;
   readonly metadata: Metadata;
 }
 
-// An lcut is far below 2^53, so a number is safe.
+// An lcut is far below 2^53, so a number is exact.
 const definition = loadSync(["statsig_forward_proxy.proto", "grpc/health/v1/health.proto"], {
   includeDirs: [fileURLToPath(new URL("../../../proto", import.meta.url))],
   keepCase: true,
@@ -48,7 +48,7 @@ export class GrpcClient implements Disposable {
   constructor(url: string, channelCredentials: ChannelCredentials = credentials.createInsecure()) {
     this.#client = new Client(new URL(url).host, channelCredentials, {
       "grpc.max_receive_message_length": -1,
-      // Each client its own connection, as different processes would have.
+      // Each client has its own connection, as separate processes would.
       "grpc.use_local_subchannel_pool": 1,
     });
   }
@@ -56,10 +56,10 @@ export class GrpcClient implements Disposable {
   getConfigSpec(
     request: ConfigSpecRequest,
     headers: Readonly<Record<string, string>> = {},
-  ): Promise<UnaryAnswer<ConfigSpecResponse>> {
+  ): Promise<UnaryResponse<ConfigSpecResponse>> {
     return this.#unary(methodOf(proxyService, "getConfigSpec"), request, headers).then(
       ({ message, metadata }) => ({
-        // proto3 leaves zero values off the wire.
+        // proto3 does not send zero values.
         message: { spec: "", lastUpdated: 0, ...message },
         metadata,
       }),
@@ -79,7 +79,7 @@ export class GrpcClient implements Disposable {
     );
   }
 
-  /** The word of `grpc.health.v1.Health/Check`: SERVING, NOT_SERVING, ... */
+  /** The result of `grpc.health.v1.Health/Check`: SERVING, NOT_SERVING, ... */
   async checkHealth(service = ""): Promise<string> {
     const { message } = await this.#unary(methodOf(healthService, "Check"), { service });
     return "status" in message ? String(message.status) : "UNKNOWN";
@@ -93,7 +93,7 @@ export class GrpcClient implements Disposable {
     method: ServiceDefinition[string],
     request: object,
     headers: Readonly<Record<string, string>> = {},
-  ): Promise<UnaryAnswer<object>> {
+  ): Promise<UnaryResponse<object>> {
     return new Promise((resolve, reject) => {
       let metadata: Metadata | undefined;
       const deadline = Date.now() + this.#deadlineMs;

@@ -3,7 +3,7 @@ import type { ClientReadableStream, Metadata, StatusObject } from "@grpc/grpc-js
 import { within } from "../common/wait.ts";
 import type { ConfigSpecResponse } from "./grpc-client.ts";
 
-/** One StreamConfigSpec call: messages are kept in order until somebody asks for the next one. */
+/** One StreamConfigSpec call. Messages are kept in order until they are read. */
 export class SpecStream implements Disposable {
   readonly #call: ClientReadableStream<object>;
   readonly #metadata: Promise<Metadata>;
@@ -16,20 +16,20 @@ export class SpecStream implements Disposable {
     this.#metadata = once(call, "metadata").then(([metadata]) => metadata as Metadata);
     this.#status = new Promise((resolve) => call.once("status", resolve));
     this.#metadata.catch(() => undefined);
-    // The status says the same, and an "error" nobody listens for would end the process.
+    // The status has the same information, and an "error" event without a listener would end the process.
     call.on("error", () => undefined);
     call.on("data", (message: object) => {
-      // proto3 leaves zero values off the wire.
+      // proto3 does not send zero values.
       this.#received.push({ spec: "", lastUpdated: 0, ...message });
       this.#arrival.resolve();
       this.#arrival = Promise.withResolvers();
     });
   }
 
-  /** The next message; fails when the stream ends or `timeoutMs` pass before it comes. */
+  /** Resolves with the next message. Rejects when the stream ends, or after `timeoutMs`. */
   async next(timeoutMs = 5_000): Promise<ConfigSpecResponse> {
     const ended = this.#status.then(({ code, details }) => {
-      // Messages come before the status, but this may be asked after both.
+      // Messages arrive before the status, but this may be called after both.
       if (this.#received.length === 0) throw new Error(`the stream ended with status ${code} ${details}`);
     });
     ended.catch(() => undefined);
@@ -41,7 +41,7 @@ export class SpecStream implements Disposable {
     return message;
   }
 
-  /** Messages that arrived and were not asked for yet. */
+  /** Messages that have arrived and were not read yet. */
   get waiting(): number {
     return this.#received.length;
   }
@@ -50,12 +50,12 @@ export class SpecStream implements Disposable {
     return within(this.#metadata, timeoutMs, "metadata");
   }
 
-  /** How the stream ended; fails when it goes on for longer than `timeoutMs`. */
+  /** Resolves with the status of the stream. Rejects if it is still open after `timeoutMs`. */
   status(timeoutMs = 5_000): Promise<StatusObject> {
     return within(this.#status, timeoutMs, "end of the stream");
   }
 
-  /** Stops reading, until flow control stops the sender. */
+  /** Stops reading, so that flow control stops the sender. */
   pause(): void {
     this.#call.pause();
   }

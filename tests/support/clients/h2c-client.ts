@@ -8,14 +8,14 @@ import { buffer } from "node:stream/consumers";
 import { within } from "../common/wait.ts";
 import { FrameQueue } from "./rpc-frames.ts";
 
-export interface H2cAnswer {
+export interface H2cResponse {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
   readonly trailers: IncomingHttpHeaders;
 }
 
-/** An answer whose frames are taken as they come. */
+/** A response whose frames are read as they arrive. */
 export class H2cCall implements Disposable {
   readonly frames = new FrameQueue();
   readonly #stream: ClientHttp2Stream;
@@ -44,7 +44,7 @@ export class H2cCall implements Disposable {
   }
 }
 
-/** HTTP/2 in plaintext over one connection, with no gRPC or Connect library in between. */
+/** HTTP/2 in plaintext over one connection, without a gRPC or Connect library. */
 export class H2cClient implements Disposable {
   readonly #session: ClientHttp2Session;
 
@@ -53,12 +53,12 @@ export class H2cClient implements Disposable {
     this.#session.on("error", () => undefined);
   }
 
-  /** POSTs and waits for the end of the answer. */
+  /** Sends a POST and waits for the end of the response. */
   async post(
     path: string,
     headers: Readonly<Record<string, string>>,
     body: Uint8Array | string,
-  ): Promise<H2cAnswer> {
+  ): Promise<H2cResponse> {
     const stream = this.#send(path, headers, body);
     let [received, trailers]: IncomingHttpHeaders[] = [{}, {}];
     stream.once("response", (all) => {
@@ -80,7 +80,7 @@ export class H2cClient implements Disposable {
     return new H2cCall(this.#send(path, headers, body));
   }
 
-  /** Resolves when the server has answered a PING. */
+  /** Resolves when the server has responded to a PING. */
   ping(): Promise<void> {
     const answered = new Promise<void>((resolve, reject) => {
       this.#session.ping((error) => (error ? reject(error) : resolve()));
@@ -88,7 +88,7 @@ export class H2cClient implements Disposable {
     return within(answered, 5_000, "an answer to PING");
   }
 
-  /** Without a goodbye. */
+  /** Closes without GOAWAY. */
   [Symbol.dispose](): void {
     this.#session.destroy();
   }

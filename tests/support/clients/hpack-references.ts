@@ -1,18 +1,18 @@
 /** How a header block uses the dynamic table. */
 export interface TableUse {
-  /** Headers that the other side is to store. */
+  /** Headers that the peer must store. */
   readonly stored: number;
   /** References to entries of the dynamic table. */
   readonly references: number;
-  /** Headers and size updates in all. */
+  /** Headers and size updates in total. */
   readonly fields: number;
 }
 
 const STATIC_ENTRIES = 61;
 
 /**
- * Walks through a header block (RFC 7541) without decoding texts. Throws where the block ends in the middle of a header. It
- * shares no code with what it checks.
+ * Parses a header block (RFC 7541) without decoding texts. Throws if the block ends within a header. It shares no code with
+ * the code it checks.
  */
 export function tableUseOf(block: Buffer): TableUse {
   let [at, stored, references, fields] = [0, 0, 0, 0];

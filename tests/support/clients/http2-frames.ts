@@ -1,4 +1,4 @@
-/** Frames of HTTP/2 byte by byte (RFC 9113), for clients that no library would be. */
+/** HTTP/2 frames byte by byte (RFC 9113), for clients that no library could be. */
 export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 export const FRAME = {
@@ -46,14 +46,14 @@ export function frame(
   return Buffer.concat([head, payload]);
 }
 
-/** A payload of one number of 32 bits: an error code, a window's increment. */
+/** A payload of one 32-bit number: an error code, a window's increment. */
 export function uint32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);
   return bytes;
 }
 
-/** The whole frames at the start of `bytes`. */
+/** Returns the complete frames at the start of `bytes`. */
 export function readFrames(bytes: Buffer): Frame[] {
   const frames: Frame[] = [];
   for (let at = 0; at + HEAD_BYTES <= bytes.byteLength; ) {
@@ -70,7 +70,7 @@ export function readFrames(bytes: Buffer): Frame[] {
   return frames;
 }
 
-/** A length below 2^14 as HPACK writes it before a text that is not Huffman-coded. */
+/** A length below 2^14 as HPACK encodes it before a text without Huffman coding. */
 function hpackLength(length: number): Buffer {
   if (length < 127) return Buffer.from([length]);
   const rest = length - 127;
@@ -80,18 +80,18 @@ function hpackLength(length: number): Buffer {
 const hpackText = (text: string): Buffer =>
   Buffer.concat([hpackLength(Buffer.byteLength(text)), Buffer.from(text)]);
 
-/** HPACK: a header in full that the other side must not remember. */
+/** HPACK: a literal header that the peer must not store. */
 export const literalHeader = (name: string, value: string): Buffer =>
   Buffer.concat([Buffer.from([0]), hpackText(name), hpackText(value)]);
 
-/** HPACK: a header in full that the other side is to remember, as number 62. */
+/** HPACK: a literal header that the peer must store, as number 62. */
 export const rememberedHeader = (name: string, value: string): Buffer =>
   Buffer.concat([Buffer.from([0x40]), hpackText(name), hpackText(value)]);
 
-/** HPACK: the header remembered last, `times` over; a byte each. */
+/** HPACK: the header stored last, `times` over, one byte each. */
 export const repeatedHeader = (times: number): Buffer => Buffer.alloc(times, 0x80 | 62);
 
-/** The pseudo-headers of a request, and those that every gRPC call sends. */
+/** The pseudo-headers of a request, and the headers that every gRPC call sends. */
 export function requestHeaders(
   method: string,
   path: string,
@@ -101,5 +101,5 @@ export function requestHeaders(
   return Buffer.concat(Object.entries(all).map(([name, value]) => literalHeader(name, value)));
 }
 
-/** How every connection begins. */
+/** The connection preface. */
 export const OPENING = Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0)]);

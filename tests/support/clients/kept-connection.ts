@@ -25,14 +25,14 @@ export class KeptConnection implements Disposable {
     return new KeptConnection(socket, host);
   }
 
-  /** The status of a GET; fails where the server closed the connection. */
+  /** Resolves with the status of a GET. Rejects if the server closed the connection. */
   async get(path: string): Promise<number> {
     this.#socket.write(`GET ${path} HTTP/1.1\r\nHost: ${this.#host}\r\n\r\n`);
     this.#statuses++;
     return eventually(() => {
       const statuses = [...this.#text.matchAll(/HTTP\/1\.1 (\d{3})/g)];
       const status = statuses[this.#statuses - 1]?.[1];
-      if (status === undefined) throw new Error(`no answer, but ${this.#text.slice(-200)}`);
+      if (status === undefined) throw new Error(`no response, but ${this.#text.slice(-200)}`);
       return Number(status);
     });
   }

@@ -15,7 +15,7 @@ import type { Protocol } from "../relay/tls-relay.ts";
 export type LoadBalancerKind = "nginx" | "haproxy";
 export type Transport = "plaintext" | "TLS";
 
-/** The ports that docs/operations.md shows, of the balancer as well as of the relay. */
+/** The ports in docs/operations.md, of the load balancer and of the relay. */
 const PORTS: Readonly<Record<Transport, readonly (readonly [shown: number, protocol: Protocol])[]>> = {
   plaintext: [
     [8000, "http"],
@@ -33,7 +33,7 @@ const START_LIMIT_MS = 10_000;
 /** The name in the relay's certificate, as the documented configurations check it. */
 export const RELAY_NAME = "relay.internal";
 
-/** The block of docs/operations.md for this proxy: the first of its language is in plaintext, the second over TLS. */
+/** Returns the block of docs/operations.md for this proxy: the first of its language is for plaintext, the second for TLS. */
 function documentedConfig(kind: LoadBalancerKind, transport: Transport): string {
   const blocks = [...readFileSync(DOCUMENT, "utf8").matchAll(/^```(\w+)\n(.*?)^```$/gms)]
     .filter(([, language]) => language === kind)
@@ -47,12 +47,12 @@ function documentedConfig(kind: LoadBalancerKind, transport: Transport): string 
 export interface LoadBalancerOptions {
   readonly kind: LoadBalancerKind;
   readonly transport: Transport;
-  /** Issues the balancer's certificate; issued the relay's, for {@link RELAY_NAME}. */
+  /** Issues the load balancer's certificate; issued the relay's, for {@link RELAY_NAME}. */
   readonly authority: Authority;
   readonly relayPort: (protocol: Protocol) => number;
 }
 
-/** A real nginx or HAProxy that runs what docs/operations.md shows, with addresses and files of the test. */
+/** A real nginx or HAProxy with the configuration of docs/operations.md, and with the test's addresses and files. */
 export class LoadBalancer implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #output: Output;
@@ -76,7 +76,7 @@ export class LoadBalancer implements AsyncDisposable {
       try {
         return await LoadBalancer.#tryStart(options);
       } catch (error) {
-        // Another run may have taken a port in the meantime.
+        // Another test run may have taken a port in the meantime.
         if (left <= 1) throw error;
       }
     }
@@ -107,13 +107,13 @@ export class LoadBalancer implements AsyncDisposable {
     }
   }
 
-  /** By name, since clients check the certificate. */
+  /** Connects by name, since clients check the certificate. */
   urlOf(protocol: Protocol): string {
     const scheme = protocol === "https" || protocol === "grpcs" ? "https" : "http";
     return `${scheme}://localhost:${this.#ports.get(protocol)}`;
   }
 
-  /** What it logged: errors of upstream connections among others. */
+  /** Its log, with errors of upstream connections. */
   get output(): string {
     return this.#output.text;
   }
@@ -125,7 +125,7 @@ export class LoadBalancer implements AsyncDisposable {
   }
 }
 
-/** The documented text, with this machine's addresses, and what a whole configuration file needs around it. */
+/** The documented text with this machine's addresses, and what a complete configuration file needs around it. */
 async function configOf(
   { kind, transport, authority, relayPort }: LoadBalancerOptions,
   folder: string,
@@ -147,7 +147,7 @@ async function configOf(
       .replaceAll(`listen ${shown}`, `listen 127.0.0.1:${ports.get(protocol)}`)
       .replaceAll(`bind :${shown}`, `bind 127.0.0.1:${ports.get(protocol)}`);
   }
-  // Health checks that would come too late for a test.
+  // Health checks would come too late for a test.
   text = text.replaceAll("inter 5s", "inter 300ms");
   if (kind === "haproxy") return `global\n  maxconn 2000\n  nbthread 1\n${text}`;
   const paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];

@@ -1,5 +1,5 @@
-// Node's own HTTP clients, in a process of their own: an implementation other than the relay's. JSON lines on stdin
-// and stdout, as node-client.ts has them.
+// Node's own HTTP clients, in a separate process: an implementation other than the relay's. Reads and writes JSON lines as
+// defined in node-client.ts.
 import http from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
@@ -55,7 +55,7 @@ function responseTo(outgoing, { protocol, readDelayMs = 0 }) {
     };
     outgoing.on("error", (error) => {
       seen.error = error.code ?? error.message;
-      // A response that has come is what counts, as for those who use these clients.
+      // A response that has arrived counts, as it does for users of these clients.
       if (seen.status === 0) done(error);
     });
     if (protocol === "h2") {
@@ -99,15 +99,15 @@ async function send(outgoing, { body, protocol }) {
   }
   if (protocol !== "h2" && body.chunked !== false) outgoing.setHeader("transfer-encoding", "chunked");
   if (protocol !== "h2") outgoing.flushHeaders();
-  for (const piece of body.pieces) {
-    if (typeof piece === "number") await sleep(piece);
-    else outgoing.write(Buffer.from(piece, "base64"));
+  for (const chunk of body.chunks) {
+    if (typeof chunk === "number") await sleep(chunk);
+    else outgoing.write(Buffer.from(chunk, "base64"));
   }
   if (body.repeat !== undefined) {
-    const piece = Buffer.alloc(64 * 1024, body.repeat.byte);
-    for (let left = body.repeat.bytes; left > 0; left -= piece.length) {
+    const chunk = Buffer.alloc(64 * 1024, body.repeat.byte);
+    for (let left = body.repeat.bytes; left > 0; left -= chunk.length) {
       if (outgoing.destroyed || outgoing.errored) break;
-      const slice = piece.subarray(0, Math.min(left, piece.length));
+      const slice = chunk.subarray(0, Math.min(left, chunk.length));
       if (!outgoing.write(slice)) await drainOrClose(outgoing);
     }
   }

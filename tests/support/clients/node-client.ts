@@ -4,18 +4,18 @@ import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { within } from "../common/wait.ts";
 
-/** What a request's body is; `none` ends the request with its headers. */
-export type SentBody = "none" | SentPieces;
+/** The body of a request. `none` ends the request with its headers. */
+export type SentBody = "none" | SentChunks;
 
-export interface SentPieces {
-  /** Base64 of what is written, one by one; a number is a pause in ms. */
-  readonly pieces: readonly (string | number)[];
-  /** Written after the pieces. */
+export interface SentChunks {
+  /** Chunks in base64, written one by one; a number is a pause in ms. */
+  readonly chunks: readonly (string | number)[];
+  /** Written after the chunks. */
   readonly repeat?: { readonly byte: number; readonly bytes: number };
   readonly trailers?: Readonly<Record<string, string>>;
-  /** The end never comes. */
+  /** The body never ends. */
   readonly isEndless?: boolean;
-  /** Over HTTP/1.1: false where a header says the length. */
+  /** Over HTTP/1.1: false if a header has the length. */
   readonly chunked?: boolean;
 }
 
@@ -25,11 +25,11 @@ export interface NodeRequest {
   readonly method: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: SentBody;
-  /** Nothing of the response's body is read before. */
+  /** The response body is not read before this. */
   readonly readDelayMs?: number;
 }
 
-export interface NodeAnswer {
+export interface NodeResponse {
   /** 0 if there was no response. */
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -42,25 +42,25 @@ export interface NodeAnswer {
 
 const childFile = fileURLToPath(new URL("node-client-child.mjs", import.meta.url));
 
-/** Node's own HTTP clients, over HTTP/1.1 and HTTP/2, in a process of their own. */
+/** Node's own HTTP clients, over HTTP/1.1 and HTTP/2, in a separate process. */
 export class NodeClient implements Disposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
-  readonly #waiting = new Map<number, (answer: NodeAnswer) => void>();
+  readonly #waiting = new Map<number, (answer: NodeResponse) => void>();
   #asked = 0;
 
   constructor() {
     this.#child = spawn("node", [childFile], { stdio: ["pipe", "pipe", "inherit"] });
     this.#child.stdin.on("error", () => undefined);
     createInterface({ input: this.#child.stdout }).on("line", (line) => {
-      const { id, answer } = JSON.parse(line) as { id: number; answer: NodeAnswer };
+      const { id, answer } = JSON.parse(line) as { id: number; answer: NodeResponse };
       this.#waiting.get(id)?.(answer);
       this.#waiting.delete(id);
     });
   }
 
-  ask(request: NodeRequest, timeoutMs = 10_000): Promise<NodeAnswer> {
+  ask(request: NodeRequest, timeoutMs = 10_000): Promise<NodeResponse> {
     const id = ++this.#asked;
-    const answered = new Promise<NodeAnswer>((resolve) => this.#waiting.set(id, resolve));
+    const answered = new Promise<NodeResponse>((resolve) => this.#waiting.set(id, resolve));
     this.#child.stdin.write(`${JSON.stringify({ body: "none", ...request, id })}\n`);
     return within(answered, timeoutMs, `an answer to ${request.method} ${request.url}`);
   }
@@ -70,6 +70,6 @@ export class NodeClient implements Disposable {
   }
 }
 
-export const pieces = (...texts: readonly (string | Uint8Array | number)[]): SentPieces => ({
-  pieces: texts.map((text) => (typeof text === "number" ? text : Buffer.from(text).toString("base64"))),
+export const chunks = (...texts: readonly (string | Uint8Array | number)[]): SentChunks => ({
+  chunks: texts.map((text) => (typeof text === "number" ? text : Buffer.from(text).toString("base64"))),
 });

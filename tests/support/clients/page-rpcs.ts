@@ -8,19 +8,19 @@ import {
 
 export type PageProtocol = "connect" | "grpc-web";
 
-/** What came of one RPC: the lcut of the first spec, or the name of the error's code. */
-export interface PageAnswer {
+/** The result of one RPC: the lcut of the first spec, or the name of the error code. */
+export interface PageResult {
   readonly lcut?: string;
   readonly error?: string;
 }
 
-/** Given to the page as `pageRpc`: this file is bundled, and runs in a browser. */
+/** Passed to the page as `pageRpc`: this file is bundled, and runs in a browser. */
 async function pageRpc(
   protocol: PageProtocol,
   relayUrl: string,
   sdkKey: string,
   streams: boolean,
-): Promise<PageAnswer> {
+): Promise<PageResult> {
   const options = { baseUrl: relayUrl, defaultTimeoutMs: 10_000 };
   const isConnect = protocol === "connect";
   const transport = isConnect ? createConnectTransport(options) : createGrpcWebTransport(options);

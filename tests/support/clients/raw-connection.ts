@@ -3,10 +3,10 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { eventually, within } from "../common/wait.ts";
 
-/** What TLS is to agree on; a plaintext connection takes no notice. */
+/** The ALPN protocols for TLS; ignored on plaintext connections. */
 export type Alpn = "http/1.1" | "h2";
 
-/** Over TLS where the URL says https; no certificate is looked at. */
+/** Uses TLS if the URL is https. Certificates are not checked. */
 export function connectTo(url: string, alpn: Alpn): { readonly socket: Socket; readonly connected: string } {
   const { protocol, hostname, port } = new URL(url);
   const to = { host: hostname, port: Number(port) };
@@ -15,7 +15,7 @@ export function connectTo(url: string, alpn: Alpn): { readonly socket: Socket; r
   return { socket, connected: "secureConnect" };
 }
 
-/** A connection on which a test writes what it likes and sees all that comes back. */
+/** A connection on which a test writes any bytes and sees everything that comes back. */
 export class RawConnection implements Disposable {
   readonly #socket: Socket;
   readonly #chunks: Buffer[] = [];
@@ -25,7 +25,7 @@ export class RawConnection implements Disposable {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.on("data", (chunk: Buffer) => this.#chunks.push(chunk));
-    // Being cut off is what many tests wait for.
+    // Many tests expect to be cut off.
     socket.on("error", () => socket.destroy());
     socket.on("end", () => socket.end());
     this.#closed = new Promise((resolve) => {
@@ -36,7 +36,7 @@ export class RawConnection implements Disposable {
     });
   }
 
-  /** Fails where the server closes before the connection is there. */
+  /** Rejects if the server closes before the connection is open. */
   static async open(url: string, alpn: Alpn = "http/1.1"): Promise<RawConnection> {
     const { socket, connected } = connectTo(url, alpn);
     const connection = new RawConnection(socket);
@@ -74,12 +74,12 @@ export class RawConnection implements Disposable {
     return within(this.#closed, timeoutMs, "the server to close the connection");
   }
 
-  /** The statuses of the HTTP/1.1 answers so far. */
+  /** The statuses of the HTTP/1.1 responses so far. */
   get statuses(): number[] {
     return Array.from(this.text.matchAll(/HTTP\/1\.[01] (\d{3}) /g), ([, status]) => Number(status));
   }
 
-  /** Waits until `found` finds something in what has been received. */
+  /** Waits until `found` returns a value for what has been received. */
   until<T>(what: string, found: (received: Buffer) => T | undefined, withinMs = 5_000): Promise<T> {
     return eventually(
       () => {
@@ -92,7 +92,7 @@ export class RawConnection implements Disposable {
     );
   }
 
-  /** Without a goodbye. */
+  /** Closes abruptly. */
   [Symbol.dispose](): void {
     this.#socket.destroy();
   }

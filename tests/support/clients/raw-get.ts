@@ -2,18 +2,18 @@ import { type IncomingHttpHeaders, type IncomingMessage, request } from "node:ht
 import { buffer } from "node:stream/consumers";
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
 
-export interface RawAnswer {
+export interface RawResponse {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** As it came over the wire, still encoded. */
+  /** As received, still encoded. */
   readonly body: Buffer;
 }
 
-/** A GET over a connection of its own, with no header that was not asked for but Host and Connection. */
+/** Sends a GET over its own connection, with only the given headers, Host and Connection. */
 export async function rawGet(
   url: string,
   headers: Readonly<Record<string, string>> = {},
-): Promise<RawAnswer> {
+): Promise<RawResponse> {
   const sent = request(url, { headers, agent: false, signal: AbortSignal.timeout(10_000) });
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     sent.once("response", resolve).once("error", reject);
@@ -23,8 +23,8 @@ export async function rawGet(
   return { status: answer.statusCode ?? 0, headers: answer.headers, body: await buffer(answer) };
 }
 
-/** The text of an answer, by its own Content-Encoding. */
-export function textOf({ headers, body }: RawAnswer): string {
+/** Decodes the text of a response by its Content-Encoding. */
+export function textOf({ headers, body }: RawResponse): string {
   const coding = headers["content-encoding"] ?? "identity";
   switch (coding) {
     case "identity":

@@ -11,7 +11,7 @@ import {
 export const GET_CONFIG_SPEC = "/statsig_forward_proxy.StatsigForwardProxy/getConfigSpec";
 export const STREAM_CONFIG_SPEC = "/statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec";
 
-export interface RawUnaryAnswer {
+export interface RawUnaryResponse {
   readonly message: Buffer;
   /** Sent before the message. */
   readonly metadata: Metadata;
@@ -20,7 +20,7 @@ export interface RawUnaryAnswer {
 
 const asIs = (bytes: Buffer): Buffer => bytes;
 
-/** grpc-js with its own defaults (a receive limit of 4 MiB), for messages and paths as they are on the wire. */
+/** grpc-js with its defaults (a receive limit of 4 MiB), for raw messages and paths. */
 export class RawGrpcClient implements Disposable {
   readonly #client: Client;
 
@@ -31,8 +31,8 @@ export class RawGrpcClient implements Disposable {
     });
   }
 
-  /** Rejects with grpc-js' ServiceError. */
-  unary(path: string, request: Buffer, { deadlineMs = 10_000 } = {}): Promise<RawUnaryAnswer> {
+  /** Rejects with grpc-js's ServiceError. */
+  unary(path: string, request: Buffer, { deadlineMs = 10_000 } = {}): Promise<RawUnaryResponse> {
     return new Promise((resolve, reject) => {
       let message: Buffer | undefined;
       let metadata: Metadata | undefined;

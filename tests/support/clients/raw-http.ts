@@ -3,20 +3,20 @@ import type { IncomingHttpHeaders } from "node:http";
 import { connect } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { within } from "../common/wait.ts";
-import type { RawAnswer } from "./raw-get.ts";
+import type { RawResponse } from "./raw-get.ts";
 
 export interface RawRequest {
   readonly method?: string;
-  /** In this order and spelling; a name may come twice. */
+  /** Sent in this order and spelling. A name may be repeated. */
   readonly headers?: readonly (readonly [name: string, value: string])[];
   readonly body?: string;
 }
 
 /**
- * A request exactly as it is written here, over a connection of its own, which the server is asked to close.
- * The answer is as it was sent, and its body is all that followed the head.
+ * Sends a request exactly as given, over its own connection, which the server is asked to close. The response is as received,
+ * and its body is everything after the head.
  */
-export async function rawHttp(url: string, request: RawRequest = {}): Promise<RawAnswer> {
+export async function rawHttp(url: string, request: RawRequest = {}): Promise<RawResponse> {
   const { method = "GET", headers = [], body } = request;
   const { hostname, port, host } = new URL(url);
   const target = url.slice(url.indexOf(host) + host.length) || "/";
@@ -33,7 +33,7 @@ export async function rawHttp(url: string, request: RawRequest = {}): Promise<Ra
   }
 }
 
-function parseAnswer(bytes: Buffer): RawAnswer {
+function parseAnswer(bytes: Buffer): RawResponse {
   const end = bytes.indexOf("\r\n\r\n");
   if (end < 0) throw new Error(`no HTTP answer: ${JSON.stringify(bytes.toString("latin1").slice(0, 200))}`);
   const [statusLine = "", ...lines] = bytes.subarray(0, end).toString("latin1").split("\r\n");

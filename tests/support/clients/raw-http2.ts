@@ -15,7 +15,7 @@ import { RawConnection } from "./raw-connection.ts";
 import { STREAM_CONFIG_SPEC } from "./raw-grpc-client.ts";
 import { rpcFrame } from "./rpc-frames.ts";
 
-/** An HTTP/2 connection that is spoken frame by frame and minds no limit that the server announces. */
+/** An HTTP/2 connection that is written frame by frame and ignores all limits that the server announces. */
 export class RawHttp2 implements Disposable {
   readonly connection: RawConnection;
 
@@ -37,12 +37,12 @@ export class RawHttp2 implements Disposable {
     this.connection.write(Buffer.concat(frames));
   }
 
-  /** A frame that `fits`, now or in time. */
+  /** Resolves with a frame that `fits`, received already or in time. */
   received(what: string, fits: (frame: Frame) => boolean, withinMs = 5_000): Promise<Frame> {
     return this.connection.until(what, () => this.frames.find(fits), withinMs);
   }
 
-  /** What the server says of this setting; undefined where it says nothing. */
+  /** The server's value of this setting; undefined if it sends none. */
   async setting(id: number): Promise<number | undefined> {
     const isSettings = ({ type, flags }: Frame) => type === FRAME.settings && flags === 0;
     const { payload } = await this.received("SETTINGS", isSettings);
@@ -56,7 +56,7 @@ export class RawHttp2 implements Disposable {
     return this.setting(MAX_CONCURRENT_STREAMS);
   }
 
-  /** Asks for a stream of specs, over Connect, which every port speaks and which goes on until it is ended. */
+  /** Requests a stream of specs over Connect, which every port supports and which continues until it is ended. */
   openSpecStream(streamId: number, sdkKey: string): void {
     const headers = requestHeaders("POST", STREAM_CONFIG_SPEC, {
       "content-type": "application/connect+json",
@@ -72,7 +72,7 @@ export class RawHttp2 implements Disposable {
   }
 }
 
-/** Sends at once so many calls, with each its end; `first` is how many streams there were before. */
+/** Sends this many calls at once, each with its end. `first` is the number of streams before. */
 export function takeBack(client: RawHttp2, first: number, count: number): void {
   const call = requestHeaders("POST", STREAM_CONFIG_SPEC, { "content-type": "application/grpc" });
   const pairs = Array.from({ length: count }, (_, at) => {

@@ -1,11 +1,11 @@
-/** The statuses of answers, each with how many there were. */
+/** The number of responses by status. */
 export type StatusCounts = ReadonlyMap<number, number>;
 
 const STATUS_AT = "HTTP/1.1 ".length;
 
 /**
- * Sends requests over connections that are kept, one at a time on each: Bun's server closes a connection on which a
- * second one comes before the answer to the first. Answers must be small enough to come in one piece.
+ * Sends requests over kept connections, one at a time on each: Bun's server closes a connection on which a second request
+ * arrives before the response to the first. Responses must be small enough to arrive in one chunk.
  */
 export async function flood(
   url: string,

@@ -17,7 +17,7 @@ export function rpcFrame(data: Uint8Array | string, flags = 0): Buffer {
   return Buffer.concat([header, bytes]);
 }
 
-/** Takes bytes as they come and gives them out as frames. */
+/** Collects bytes as they arrive and returns frames. */
 export class FrameQueue {
   #bytes = Buffer.alloc(0);
   #ended = false;
@@ -33,7 +33,7 @@ export class FrameQueue {
     this.#wake();
   }
 
-  /** Undefined at the end; fails where none comes in time. */
+  /** Resolves with undefined at the end. Rejects if no frame arrives in time. */
   async next(timeoutMs = 5_000): Promise<RpcFrame | undefined> {
     for (;;) {
       const frame = this.#take();

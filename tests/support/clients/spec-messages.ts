@@ -1,6 +1,6 @@
-/** The service's messages by hand, byte by byte, so that a wrong name or number in a .proto file is found out. */
+/** The service's messages encoded by hand, so that a wrong name or number in a .proto file is found. */
 
-/** A `ConfigSpecRequest`; `version` and `sinceTime` are left off the wire when left out. */
+/** A `ConfigSpecRequest`. `version` and `sinceTime` are not sent if undefined. */
 export interface WireRequest {
   readonly sdkKey: string;
   readonly version?: number;
@@ -37,7 +37,7 @@ export function encodeRequest({ sdkKey, version, zstdDictId, sinceTime }: WireRe
   ]);
 }
 
-/** The fields of a message, by number: varints as numbers, what has a length as text. */
+/** The fields of a message by number: varints as numbers, length-delimited fields as text. */
 export function decodeFields(message: Buffer): Record<number, number | string> {
   const fields: Record<number, number | string> = {};
   let at = 0;

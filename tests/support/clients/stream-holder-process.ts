@@ -1,4 +1,4 @@
-// Opens streams by grpc-js over one connection, prints "open" when each has its first message, and holds them.
+// Opens streams with grpc-js over one connection, prints "open" when each has its first message, and keeps them open.
 import { readFileSync } from "node:fs";
 import { credentials } from "@grpc/grpc-js";
 import { GrpcClient } from "./grpc-client.ts";

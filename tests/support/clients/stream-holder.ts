@@ -10,11 +10,11 @@ export interface StreamHolderOptions {
   readonly url: string;
   readonly sdkKey: string;
   readonly streams: number;
-  /** Of TLS. */
+  /** For TLS. */
   readonly caPath?: string | undefined;
 }
 
-/** A gRPC client in a process of its own, which holds streams and can be made to hang. */
+/** A gRPC client in a separate process, which keeps streams open and can be made to hang. */
 export class StreamHolder implements AsyncDisposable {
   readonly #child: ChildProcess;
 
@@ -36,7 +36,7 @@ export class StreamHolder implements AsyncDisposable {
     return new StreamHolder(child);
   }
 
-  /** Its sockets stay, and its kernel goes on acknowledging, but it neither reads nor writes. */
+  /** Its sockets stay open and its kernel continues to acknowledge, but it neither reads nor writes. */
   hang(): void {
     this.#child.kill("SIGSTOP");
   }

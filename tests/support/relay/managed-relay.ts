@@ -1,5 +1,5 @@
 import type { StatusReport } from "../../../src/telemetry/status/schema.ts";
-import { type RawAnswer, rawGet } from "../clients/raw-get.ts";
+import { type RawResponse, rawGet } from "../clients/raw-get.ts";
 import { freePort } from "../common/free-port.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
 
@@ -7,7 +7,7 @@ export interface ManagedRelay extends AsyncDisposable {
   readonly relay: RelayProcess;
   /** URL of the management port. */
   readonly url: string;
-  get(path: string): Promise<RawAnswer>;
+  get(path: string): Promise<RawResponse>;
   status(): Promise<StatusReport>;
 }
 

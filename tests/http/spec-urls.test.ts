@@ -10,7 +10,7 @@ const target = (more: Partial<SpecTarget> = {}): SpecTarget => ({
   ...more,
 });
 
-describe("a URL of the spec endpoints (WIRE 1)", () => {
+describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)", () => {
   test.each([
     ["/v2/download_config_specs/secret-a.json", target()],
     ["/v1/download_config_specs/secret-a.json", target({ version: "v1" })],
@@ -66,8 +66,8 @@ describe("a URL of the spec endpoints (WIRE 1)", () => {
     expect(readSpecTarget(`http://localhost:8000${path}`)).toBeUndefined();
   });
 
-  test("is read as URL and URLSearchParams read it", () => {
-    const piece = fc.constantFrom(
+  test("is parsed as by URL and URLSearchParams", () => {
+    const segment = fc.constantFrom(
       "v1",
       "v2",
       "v3",
@@ -79,8 +79,8 @@ describe("a URL of the spec endpoints (WIRE 1)", () => {
       "",
     );
     const path = fc.oneof(
-      fc.array(piece, { maxLength: 6 }),
-      fc.array(piece, { maxLength: 3 }).map((rest) => ["v2", "download_config_specs", ...rest]),
+      fc.array(segment, { maxLength: 6 }),
+      fc.array(segment, { maxLength: 3 }).map((rest) => ["v2", "download_config_specs", ...rest]),
     );
     const name = fc.constantFrom("sinceTime", "supports_proto", "checksum", "xsinceTime", "sinceTime2");
     const value = fc.constantFrom(
@@ -97,16 +97,16 @@ describe("a URL of the spec endpoints (WIRE 1)", () => {
     );
     const query = fc.array(fc.tuple(name, value), { maxLength: 4 });
     fc.assert(
-      fc.property(path, query, (pieces, pairs) => {
+      fc.property(path, query, (segments, pairs) => {
         const text = pairs.map(([each, said]) => `${each}=${said}`).join("&");
-        const url = `http://localhost:8000/${pieces.join("/")}${text && "?"}${text}`;
+        const url = `http://localhost:8000/${segments.join("/")}${text && "?"}${text}`;
         expect(readSpecTarget(url)).toEqual(reference(url));
       }),
       { numRuns: 3_000 },
     );
   });
 
-  test("is none of what means nothing, and nothing makes it throw", () => {
+  test("is no arbitrary text, and no text makes the parser throw", () => {
     const part = fc.constantFrom(
       "/v1",
       "/v2",
@@ -159,11 +159,11 @@ describe("sinceTime of a body", () => {
     expect([5, "5", null, -1, 1.5, "x"].map(readSinceTime)).toEqual([5, 5, 0, 0, 0, 0]);
   });
 
-  // Number() calls what the value has for a toString, and recurses into arrays.
+  // Number() calls the value's toString, and recurses into arrays.
   test.each([
-    ["an object whose toString is none", '{"toString":1,"valueOf":1}'],
+    ["an object with an invalid toString", '{"toString":1,"valueOf":1}'],
     ["200,000 arrays in each other", `${"[".repeat(200_000)}${"]".repeat(200_000)}`],
-  ])("is 0 where it is made to be in the way: %s", (_, json) => {
+  ])("is 0 for hostile values: %s", (_, json) => {
     expect(readSinceTime(JSON.parse(json))).toBe(0);
   });
 });

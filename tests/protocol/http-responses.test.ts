@@ -15,33 +15,33 @@ const pathOf = (sdkKey: string, version: "v1" | "v2", query = "") =>
   `/${version}/download_config_specs/${sdkKey}.json${query}`;
 const protoOffered = { "accept-encoding": "statsig-br, gzip, deflate, br", "statsig-supports-proto": "true" };
 
-describe("WIRE 1: new specs", () => {
+describe("Config specs over HTTP: new specs", () => {
   test.each(["v1", "v2"] as const)(
     "%s: 200, application/json, Content-Encoding of the body, x-since-time, the text of upstream",
     async (version) => {
       const published = publishKey(shared.upstream, "secret-new-specs");
       for (const coding of ["identity", "gzip", "br", "zstd"]) {
         for (const query of ["", `?sinceTime=${published.lcut - 1}`]) {
-          const answer = await ask(pathOf(published.sdkKey, version, query), { "accept-encoding": coding });
-          expect(answer.status).toBe(200);
-          expect(answer.headers["content-type"]).toBe("application/json");
-          expect(answer.headers["content-encoding"] ?? "identity").toBe(coding);
-          expect(answer.headers["content-length"]).toBe(String(answer.body.byteLength));
-          expect(answer.headers["x-since-time"]).toBe(String(published.lcut));
-          expect(textOf(answer)).toBe(published[version]);
+          const response = await ask(pathOf(published.sdkKey, version, query), { "accept-encoding": coding });
+          expect(response.status).toBe(200);
+          expect(response.headers["content-type"]).toBe("application/json");
+          expect(response.headers["content-encoding"] ?? "identity").toBe(coding);
+          expect(response.headers["content-length"]).toBe(String(response.body.byteLength));
+          expect(response.headers["x-since-time"]).toBe(String(published.lcut));
+          expect(textOf(response)).toBe(published[version]);
         }
       }
     },
   );
 
-  test("body time and checksum, which clients read, are those of upstream", async () => {
+  test("the body's time and checksum, which clients read, are those of upstream", async () => {
     const { sdkKey, lcut } = versionOf("secret-time-and-checksum");
     shared.upstream.publish(sdkKey, "v2", specV2({ lcut, checksum: "987654321" }));
     const body: unknown = JSON.parse(textOf(await ask(pathOf(sdkKey, "v2"))));
     expect(body).toMatchObject({ time: lcut, checksum: "987654321", has_updates: true });
   });
 
-  test("accept_deltas is ignored: a full payload, and upstream is never asked for a delta", async () => {
+  test("ignores accept_deltas: sends a full payload, and never requests a delta from upstream", async () => {
     const { sdkKey, lcut, v2, proto } = publishKey(shared.upstream, "secret-deltas");
     const query = `?accept_deltas=true&checksum=1&sinceTime=${lcut - 1}`;
     expect(textOf(await ask(pathOf(sdkKey, "v2", query)))).toBe(v2);
@@ -51,18 +51,18 @@ describe("WIRE 1: new specs", () => {
     for (const { query: sent } of asked) expect([...sent.keys()]).not.toContain("accept_deltas");
   });
 
-  test("a body with another key's hashed_sdk_key_used is never served", async () => {
+  test("never serves a body with another key's hashed_sdk_key_used", async () => {
     const { v2, lcut } = versionOf("secret-other");
     shared.upstream.publish("secret-mine", "v2", v2, lcut);
     for (let attempt = 0; attempt < 2; attempt++) {
-      const answer = await ask(pathOf("secret-mine", "v2"));
-      expect(answer.status).toBe(503);
-      expect(answer.body.toString()).not.toContain("gate_public");
+      const response = await ask(pathOf("secret-mine", "v2"));
+      expect(response.status).toBe(503);
+      expect(response.body.toString()).not.toContain("gate_public");
     }
   });
 });
 
-describe("WIRE 1: nothing newer than sinceTime", () => {
+describe("Config specs over HTTP: nothing newer than sinceTime", () => {
   test.each(["v1", "v2"] as const)(
     '%s: 200 {"has_updates":false}, plain JSON, never compressed, with x-since-time',
     async (version) => {
@@ -70,26 +70,26 @@ describe("WIRE 1: nothing newer than sinceTime", () => {
       for (const sinceTime of [lcut, lcut + 1, lcut + 1e9]) {
         for (const coding of ["identity", "gzip", "zstd, br, gzip", "statsig-br, gzip, deflate, br"]) {
           const query = `?sinceTime=${sinceTime}`;
-          const answer = await ask(pathOf(sdkKey, version, query), { "accept-encoding": coding });
-          expect(answer.status).toBe(200);
-          expect(answer.headers["content-type"]).toBe("application/json");
-          expect(answer.headers["content-encoding"]).toBeUndefined();
-          expect(answer.headers["x-since-time"]).toBe(String(lcut));
-          expect(answer.body.toString()).toBe(NO_UPDATE);
+          const response = await ask(pathOf(sdkKey, version, query), { "accept-encoding": coding });
+          expect(response.status).toBe(200);
+          expect(response.headers["content-type"]).toBe("application/json");
+          expect(response.headers["content-encoding"]).toBeUndefined();
+          expect(response.headers["x-since-time"]).toBe(String(lcut));
+          expect(response.body.toString()).toBe(NO_UPDATE);
         }
       }
     },
   );
 
-  test('"no update" stays JSON where the specs are protobuf', async () => {
+  test('"no update" stays JSON if the specs are protobuf', async () => {
     const { sdkKey, lcut } = publishKey(shared.upstream, "secret-proto-nothing-newer");
     const query = `?supports_proto=true&sinceTime=${lcut}`;
     for (const _ of ["first sight", "held"]) {
-      const answer = await ask(pathOf(sdkKey, "v2", query), protoOffered);
-      expect([answer.status, answer.headers["content-type"]]).toEqual([200, "application/json"]);
-      expect(answer.headers["content-encoding"]).toBeUndefined();
-      expect(answer.headers["x-since-time"]).toBe(String(lcut));
-      expect(answer.body.toString()).toBe(NO_UPDATE);
+      const response = await ask(pathOf(sdkKey, "v2", query), protoOffered);
+      expect([response.status, response.headers["content-type"]]).toEqual([200, "application/json"]);
+      expect(response.headers["content-encoding"]).toBeUndefined();
+      expect(response.headers["x-since-time"]).toBe(String(lcut));
+      expect(response.body.toString()).toBe(NO_UPDATE);
     }
   });
 
@@ -103,7 +103,7 @@ describe("WIRE 1: nothing newer than sinceTime", () => {
     },
   );
 
-  test("never where upstream itself says it to a first request", async () => {
+  test("never if upstream itself sends it to a first request", async () => {
     const { sdkKey } = publishKey(shared.upstream, "secret-first-is-none");
     const restore = shared.upstream.misbehave(
       { kind: "edit", edit: () => answerOf(200, NO_UPDATE, { "content-type": "application/json" }) },
@@ -115,28 +115,28 @@ describe("WIRE 1: nothing newer than sinceTime", () => {
   });
 });
 
-describe("WIRE 1: protobuf specs", () => {
+describe("Config specs over HTTP: protobuf specs", () => {
   test("byte for byte, with application/octet-stream and statsig-br both", async () => {
     const { sdkKey, lcut, proto } = publishKey(shared.upstream, "secret-proto");
     for (const query of ["?supports_proto=true", `?supports_proto=true&sinceTime=${lcut - 1}`]) {
-      const answer = await ask(pathOf(sdkKey, "v2", query), protoOffered);
-      expect(answer.status).toBe(200);
-      expect(answer.headers["content-type"]).toBe("application/octet-stream");
-      expect(answer.headers["content-encoding"]).toBe("statsig-br");
-      expect(answer.headers["x-since-time"]).toBe(String(lcut));
-      expect(answer.body.equals(proto)).toBe(true);
+      const response = await ask(pathOf(sdkKey, "v2", query), protoOffered);
+      expect(response.status).toBe(200);
+      expect(response.headers["content-type"]).toBe("application/octet-stream");
+      expect(response.headers["content-encoding"]).toBe("statsig-br");
+      expect(response.headers["x-since-time"]).toBe(String(lcut));
+      expect(response.body.equals(proto)).toBe(true);
     }
   });
 
-  test("JSON where upstream answers JSON to a request that supports protobuf", async () => {
+  test("JSON if upstream sends JSON to a request that supports protobuf", async () => {
     const { sdkKey, lcut, v2 } = versionOf("secret-json-for-proto");
     shared.upstream.publish(sdkKey, "v2", v2, lcut);
     for (const _ of ["first sight", "held"]) {
-      const answer = await ask(pathOf(sdkKey, "v2", "?supports_proto=true"), protoOffered);
-      expect([answer.status, answer.headers["content-type"]]).toEqual([200, "application/json"]);
-      expect(["gzip", "br"]).toContain(answer.headers["content-encoding"] ?? "identity");
-      expect(answer.headers["x-since-time"]).toBe(String(lcut));
-      expect(textOf(answer)).toBe(v2);
+      const response = await ask(pathOf(sdkKey, "v2", "?supports_proto=true"), protoOffered);
+      expect([response.status, response.headers["content-type"]]).toEqual([200, "application/json"]);
+      expect(["gzip", "br"]).toContain(response.headers["content-encoding"] ?? "identity");
+      expect(response.headers["x-since-time"]).toBe(String(lcut));
+      expect(textOf(response)).toBe(v2);
     }
   });
 });
