@@ -119,7 +119,7 @@ export type LoopName =
   | "spec_polls";
 
 /** Work that runs once in the background, and places where errors are caught that nothing else would report. */
-type TaskName =
+export type TaskName =
   | "backup_writes"
   | "config_reload"
   | "event_delivery"

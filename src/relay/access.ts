@@ -1,9 +1,9 @@
 import { KeyAdmission, KeyGate } from "../access/admission.ts";
 import { AllowList, AllowListFile } from "../access/allow-list.ts";
-import type { EmitAccessEvent } from "../access/events.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 
 export interface RunningAccess extends AsyncDisposable {
   readonly allowList: AllowList;
@@ -16,16 +16,19 @@ export interface RunningAccess extends AsyncDisposable {
 interface AccessParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitAccessEvent;
+  readonly telemetry: Pick<Telemetry, "access">;
 }
 
 /** Must be started before every part that stores data of SDK keys: a key that is not allowed must not be stored. */
-export function startAccess({ access, maxKeys }: Config, parts: AccessParts): RunningAccess {
-  const { clock, emit } = parts;
+export function startAccess(
+  { access, maxKeys }: Config,
+  { clock, supervisor, telemetry }: AccessParts,
+): RunningAccess {
+  const { emit } = telemetry.access;
   const { allowed, unknownKeysPerS } = access;
   const allowList = new AllowList(allowed?.keys);
   const admission = new KeyAdmission({ allowList, maxKeys, unknownKeysPerS, clock });
-  const file = new AllowListFile(allowList, parts);
+  const file = new AllowListFile(allowList, { clock, supervisor, emit });
   file.watch(allowed?.path);
   return {
     allowList,

@@ -4,14 +4,13 @@ import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
-import type { RedisEvent } from "../redis/events.ts";
 import { RedisFleetChannel, RedisNotices } from "../redis/fleet.ts";
 import { LeaderKey } from "../redis/leader-key.ts";
 import { RedisManifests } from "../redis/manifests.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import type { FleetChannel } from "../specs/fleet.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
-import type { LocalEvent } from "../sqlite/events.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 
 /** The parts of the backup that `CACHE` selects. */
 export interface BackupParts extends AsyncDisposable {
@@ -30,7 +29,7 @@ export interface BackupParts extends AsyncDisposable {
 interface BackupOpening {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: (event: LocalEvent | RedisEvent) => void;
+  readonly telemetry: Pick<Telemetry, "redis" | "sqlite">;
 }
 
 /** One or two touches may fail before an entry expires. */
@@ -47,7 +46,7 @@ const LOCAL_TOUCH_MS = 3_600_000;
 
 /** Opens the backup that `CACHE` selects. It connects, or opens its file, in the background: the relay serves without it. */
 export function openBackup(config: Config, opening: BackupOpening): BackupParts | undefined {
-  const { clock, supervisor, emit } = opening;
+  const { clock, supervisor, telemetry } = opening;
   switch (config.cache) {
     case "disabled":
       return undefined;
@@ -60,7 +59,7 @@ export function openBackup(config: Config, opening: BackupOpening): BackupParts 
         maxPayloadBytes: config.maxPayloadBytes,
         clock,
         supervisor,
-        onProblem: emit,
+        onProblem: telemetry.sqlite.emit,
       });
       return {
         backup,
@@ -77,8 +76,9 @@ export function openBackup(config: Config, opening: BackupOpening): BackupParts 
 
 function openRedisBackup(
   { redis: settings, maxPayloadBytes: maxBytes, pollIntervalMs }: Config,
-  { clock, supervisor, emit }: BackupOpening,
+  { clock, supervisor, telemetry }: BackupOpening,
 ): BackupParts {
+  const { emit } = telemetry.redis;
   const running = new AsyncDisposableStack();
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
   const redis = running.use(new RedisConnection(settings.connection, clock, emit));

@@ -13,7 +13,7 @@ import type { RunningEvents } from "./log-events.ts";
 import type { RunningListeners } from "./servers.ts";
 import type { RunningSpecs } from "./specs.ts";
 
-interface GaugedParts {
+interface GaugeParts {
   readonly clock: Clock;
   readonly health: Health;
   readonly specs: RunningSpecs;
@@ -23,8 +23,8 @@ interface GaugedParts {
   readonly admission: StreamLimit;
 }
 
-/** Registers the gauges that are read from the running parts on each scrape. */
-export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
+/** Registers the gauges that read the state of components, and the metrics that follow the store. */
+export function registerGauges(registry: MetricRegistry, parts: GaugeParts): void {
   const { health, specs, listeners, inFlight, admission } = parts;
   registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);
   registry.gauge("Ready", () => [[{}, Number(health.notReady().length === 0)]]);
@@ -35,8 +35,8 @@ export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
   registry.gauge("RequestsInFlight", () => [[{}, inFlight.count]]);
   registry.gauge("GrpcStreamsAllowed", () => [[{}, admission.maxStreams]]);
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);
-  gaugeEvents(registry, parts);
-  gaugeFeeds(registry, parts);
+  registerQueueGauges(registry, parts);
+  registerFeedGauges(registry, parts);
   specs.store.listen({
     published: ({ isFollowed, snapshot: { feed, lcut } }) => {
       if (isFollowed) registry.count("StreamingChannelGotNewData", { ...toTags(feed), lcut: String(lcut) });
@@ -47,15 +47,15 @@ export function gaugeParts(registry: MetricRegistry, parts: GaugedParts): void {
   });
 }
 
-function gaugeEvents(registry: MetricRegistry, { events }: GaugedParts): void {
-  // Events wait in memory for as long as the spool can't be used.
+function registerQueueGauges(registry: MetricRegistry, { events }: GaugeParts): void {
+  // With a spool, events are in memory as long as the spool is unusable.
   const tags = () => ({ state: events.isDurable ? "spool" : "memory" });
   registry.gauge("LogEventQueueEvents", () => [[tags(), events.depth.events]]);
   registry.gauge("LogEventQueueBytes", () => [[tags(), events.depth.bytes]]);
   registry.gauge("LogEventQueueFilled", () => [[tags(), events.filled]]);
 }
 
-function gaugeFeeds(registry: MetricRegistry, { specs, clock }: GaugedParts): void {
+function registerFeedGauges(registry: MetricRegistry, { specs, clock }: GaugeParts): void {
   const eachFeed = (read: (held: HeldFeed) => number) => () =>
     [...specs.store.held()].map(
       (held) => [{ ...toTags(held.feed), format: held.feed.format }, read(held)] as const,
@@ -70,11 +70,11 @@ function gaugeFeeds(registry: MetricRegistry, { specs, clock }: GaugedParts): vo
   );
   const receivedAt = new WeakMap<Snapshot, number>();
   specs.store.listen({ published: ({ snapshot }) => receivedAt.set(snapshot, clock.elapsed()) });
-  // What came from a backup is at least so old.
-  const heldForMs = ({ snapshot }: HeldFeed) =>
+  // A version from a backup that upstream has not confirmed is at least this old.
+  const cachedForMs = ({ snapshot }: HeldFeed) =>
     clock.elapsed() - (receivedAt.get(snapshot) ?? clock.elapsed());
   registry.gauge(
     "ConfigSpecConfirmedAgeS",
-    eachFeed((held) => (held.confirmedAgoMs(clock) ?? heldForMs(held)) / 1_000),
+    eachFeed((held) => (held.confirmedAgoMs(clock) ?? cachedForMs(held)) / 1_000),
   );
 }

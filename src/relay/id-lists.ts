@@ -12,6 +12,7 @@ import { ManifestPoller, ManifestRefresher } from "../id-lists/refresh.ts";
 import { ManifestStore } from "../id-lists/store.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { IdListFiles, StatsigIdLists } from "../upstream/id-lists.ts";
@@ -22,7 +23,7 @@ import type { BackupParts } from "./backup.ts";
 interface IdListParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitIdListEvent;
+  readonly telemetry: Pick<Telemetry, "idLists">;
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
@@ -47,7 +48,8 @@ interface IdListFilesStatus extends ListFileStoreStatus {
 
 /** Starts the flow of ID lists from upstream to clients. */
 export function startIdLists(config: Config, parts: IdListParts): RunningIdLists {
-  const { clock, supervisor, emit, backup, access, tracing } = parts;
+  const { clock, supervisor, backup, access, tracing } = parts;
+  const { emit } = parts.telemetry.idLists;
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
   const { upstreamUrl: baseUrl, upstreamProxied, publicUrl } = config.idLists;
@@ -114,7 +116,7 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
 
 function startManifestWriter(
   { manifests, touchEveryMs, onReturn }: BackupParts,
-  parts: Pick<IdListParts, "clock" | "emit"> & { readonly store: ManifestStore },
+  parts: { readonly clock: Clock; readonly emit: EmitIdListEvent; readonly store: ManifestStore },
 ): ManifestWriter {
   const writer = new ManifestWriter({ backup: manifests, rewriteEveryMs: touchEveryMs, ...parts });
   onReturn?.(() => writer.writeAgain());
@@ -128,8 +130,9 @@ interface OpenedFiles {
 }
 
 /** If the folder is unusable, this is reported once, and manifests are passed through. */
-function openFiles(config: Config, { clock, supervisor, emit }: IdListParts): OpenedFiles {
+function openFiles(config: Config, { clock, supervisor, telemetry }: IdListParts): OpenedFiles {
   const { maxBytes, maxDownloads } = config.idLists;
+  const { emit } = telemetry.idLists;
   try {
     using opening = new DisposableStack();
     const folder = opening.use(ListFolder.claim(config.local.path));

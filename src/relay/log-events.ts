@@ -7,9 +7,9 @@ import type { EventQueue, EventsLeft, QueueDepth } from "../log-events/queue.ts"
 import { WorkerPacker, WorkerReader } from "../log-events/workers.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import type { EmitSpoolEvent } from "../spool/events.ts";
 import { SpooledQueue } from "../spool/queue.ts";
 import { EventSpool } from "../spool/spool.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { StatsigEvents } from "../upstream/log-events.ts";
@@ -33,7 +33,7 @@ export interface RunningEvents extends AsyncDisposable {
 interface EventsParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitLogEventsEvent & EmitSpoolEvent;
+  readonly telemetry: Pick<Telemetry, "logEvents" | "spool">;
   readonly access: Pick<RunningAccess, "gate" | "admission">;
   readonly tracing: Tracing;
 }
@@ -53,7 +53,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   const { gate, admission } = access;
   const emit: EmitLogEventsEvent = (event) => {
     if (event.kind === "log_events_sent") admission.delivered(event.sdkKey);
-    parts.emit(event);
+    parts.telemetry.logEvents.emit(event);
   };
   const { events: settings } = config;
   const { queue, isDurable, settle } = openQueue(config, parts);
@@ -99,7 +99,7 @@ interface OpenedQueue {
 }
 
 /** Opens the spool if one is configured, else a queue in memory. */
-function openQueue({ events }: Config, { clock, supervisor, emit }: EventsParts): OpenedQueue {
+function openQueue({ events }: Config, { clock, supervisor, telemetry }: EventsParts): OpenedQueue {
   const { maxBatches, spool: settings } = events;
   const memory = new MemoryQueue({ maxBatches, maxBytes: MEMORY_QUEUE_BYTES });
   if (settings === undefined) {
@@ -112,8 +112,8 @@ function openQueue({ events }: Config, { clock, supervisor, emit }: EventsParts)
     maxAgeMs: SPOOL_MAX_AGE_MS,
     clock,
     supervisor,
-    onProblem: emit,
+    onProblem: telemetry.spool.emit,
   });
-  const queue = new SpooledQueue({ spool, memory, clock, supervisor, onProblem: emit });
+  const queue = new SpooledQueue({ spool, memory, clock, supervisor, onProblem: telemetry.spool.emit });
   return { queue, isDurable: () => queue.isDurable, settle: () => queue.settle() };
 }

@@ -5,12 +5,12 @@ import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
 import { CertificateError } from "../server/certificates.ts";
-import { type EmitTlsEvent, ServerTls } from "../server/tls.ts";
+import { ServerTls } from "../server/tls.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
 import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.ts";
 import { type RunningAccess, startAccess } from "./access.ts";
 import { openBackup } from "./backup.ts";
-import { gaugeParts } from "./gauges.ts";
+import { registerGauges } from "./gauges.ts";
 import { type RunningIdLists, startIdLists } from "./id-lists.ts";
 import { Grace, Health } from "./lifecycle.ts";
 import { startEvents } from "./log-events.ts";
@@ -55,13 +55,12 @@ export async function startRelay(
   await using starting = new AsyncDisposableStack();
   const health = new Health();
   const telemetry = watching.use(await startTelemetry(config, { logger, clock }));
-  const { emit, registry, supervisor } = telemetry;
-  const parts = { clock, supervisor, emit };
+  const { registry, supervisor, sinks } = telemetry;
+  const parts = { clock, supervisor, telemetry };
   const tls = config.tls && starting.use(openTls(config.tls, parts));
   const access = starting.use(startAccess(config, parts));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
-  const metered = { registry, metrics: telemetry.sinks, running: watching };
-  const tracing = await startTracing(config, { ...parts, ...metered });
+  const tracing = await startTracing(config, { ...parts, registry, sinks, running: watching });
   const backup = starting.use(openBackup(config, parts));
   const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
   health.require(specs.notReady);
@@ -73,7 +72,7 @@ export async function startRelay(
   const { probes, inFlight, admission } = handlers;
   const listeners = starting.use(await startListeners(config, { ...parts, tls, handlers }));
   health.require(listeners.notReady);
-  gaugeParts(registry, { clock, health, specs, events, listeners, inFlight, admission });
+  registerGauges(registry, { clock, health, specs, events, listeners, inFlight, admission });
   const metrics = telemetry.prometheus;
   const looked = { telemetry, backup, specs, idLists, events, listeners, inFlight, admission };
   const status = startStatus(config, { clock, probes, ...looked });
@@ -82,7 +81,7 @@ export async function startRelay(
       probes,
       metrics,
       status: status.read,
-      emitLimit: emit,
+      telemetry,
       supervisor,
     }),
   );
@@ -134,7 +133,7 @@ interface LiveParts {
   readonly specs: RunningSpecs;
   readonly idLists: RunningIdLists;
   readonly handlers: RequestHandlers;
-  readonly telemetry: Pick<RunningTelemetry, "board">;
+  readonly telemetry: Pick<RunningTelemetry, "specs">;
   readonly tls: ServerTls | undefined;
 }
 
@@ -148,7 +147,7 @@ function reconfigureParts(config: Config, parts: LiveParts): void {
   access.reconfigure(config);
   const before = specs.preload;
   specs.reconfigure(config);
-  const { polls } = telemetry.board;
+  const { polls } = telemetry.specs;
   polls.preload(specs.preload);
   for (const feed of before) if (specs.store.peek(feed) === undefined) polls.forget(feed);
   idLists.reconfigure(config);
@@ -169,13 +168,13 @@ async function startServiceManager(
 interface TlsParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitTlsEvent;
+  readonly telemetry: Pick<RunningTelemetry, "tls">;
 }
 
 /** Throws a StartError where a file can't be used. */
-function openTls(config: TlsConfig, parts: TlsParts): ServerTls {
+function openTls(config: TlsConfig, { telemetry, ...parts }: TlsParts): ServerTls {
   try {
-    return new ServerTls(config, parts);
+    return new ServerTls(config, { ...parts, emit: telemetry.tls.emit });
   } catch (error) {
     throw error instanceof CertificateError ? new StartError(error.message) : error;
   }

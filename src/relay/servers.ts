@@ -16,6 +16,7 @@ import { describeErrno, EXIT_FAILED, UserError } from "../platform/errors.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { connectionsAllowed, descriptorLimit, type EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { RunningIdLists } from "./id-lists.ts";
 import type { Health, NotReadyReasons } from "./lifecycle.ts";
 import type { RunningEvents } from "./log-events.ts";
@@ -24,7 +25,7 @@ import type { RunningTelemetry } from "./telemetry.ts";
 
 interface ListenerParts {
   readonly clock: Clock;
-  readonly emit: EmitLimitEvent;
+  readonly telemetry: Pick<Telemetry, "limits">;
   readonly tls: ServerTls | undefined;
   readonly handlers: Pick<RequestHandlers, "http" | "routes" | "specService">;
 }
@@ -49,7 +50,7 @@ interface Listener {
 
 /** Opens every port of the configuration. Throws a ListenError if one cannot be opened, or a StartError. */
 export async function startListeners(given: Config, parts: ListenerParts): Promise<RunningListeners> {
-  const config = { ...given, limits: lowerLimits(given, parts.emit) };
+  const config = { ...given, limits: lowerLimits(given, parts.telemetry.limits.emit) };
   await using starting = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const addresses: ListenerAddress[] = [];
@@ -107,7 +108,8 @@ function lowerLimits(config: Config, emit: EmitLimitEvent): LimitsConfig {
 
 function toListeners(config: Config, parts: ListenerParts): readonly ConfiguredListener[] {
   const { limits } = config;
-  const { tls, emit: emitLimit } = parts;
+  const { tls, telemetry } = parts;
+  const { emit: emitLimit } = telemetry.limits;
   const { http: handler, routes, specService } = parts.handlers;
   const { idleTimeoutMs } = limits;
   const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
@@ -160,8 +162,9 @@ export interface RequestHandlers {
 
 export function createHandlers(config: Config, parts: HandlerParts): RequestHandlers {
   const { clock, health, telemetry, specs, idLists, events } = parts;
-  const { emit, supervisor } = telemetry;
-  const inFlight = new InFlight(config.limits.maxInFlight, emit);
+  const { supervisor } = telemetry;
+  const emitLimit = telemetry.limits.emit;
+  const inFlight = new InFlight(config.limits.maxInFlight, emitLimit);
   const admission = new StreamLimit(config.maxStreams);
   const { hostname, limits } = config;
   const specService = new SpecService({
@@ -170,7 +173,7 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
     inFlight,
     clock,
     hostname,
-    emit,
+    emit: telemetry.rpc.emit,
     onFault: (error) => supervisor.caught("rpc", error),
   });
   const routes = rpcRoutes({
@@ -182,7 +185,8 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
     notReady: () => health.notReady(),
   };
   // Per-request events are only emitted at debug level.
-  const requestListener = ({ logging }: Config) => (logging.level === "debug" ? emit : undefined);
+  const requestListener = ({ logging }: Config) =>
+    logging.level === "debug" ? telemetry.http.emit : undefined;
   const http = new HttpHandler({
     query: specs.query,
     idLists: idLists.service,
@@ -192,8 +196,8 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
     limits,
     inFlight,
     corsOrigins: config.access.corsOrigins,
-    emitLimit: emit,
-    meter: telemetry.requests,
+    emitLimit,
+    meter: telemetry.http,
     onFault: (error) => supervisor.caught("http_request", error),
     emit: requestListener(config),
   });
@@ -219,18 +223,19 @@ interface ManagementParts {
   readonly metrics: () => Promise<string>;
   /** Returns the status as JSON text. */
   readonly status: () => Promise<string>;
-  readonly emitLimit: EmitLimitEvent;
+  readonly telemetry: Pick<Telemetry, "limits">;
   readonly supervisor: Supervisor;
 }
 
 /** Opens the management port, if there is one. Throws a ListenError if it cannot be opened. */
 export async function startManagement(
   { management }: Config,
-  { probes, metrics, status, emitLimit, supervisor }: ManagementParts,
+  { probes, metrics, status, telemetry, supervisor }: ManagementParts,
 ): Promise<RunningManagement> {
   if (management === undefined) return { addresses: [], [Symbol.dispose]: () => {} };
   const { bindAddress, port } = management;
   const onFault = (error: unknown) => supervisor.caught("http_request", error);
+  const { emit: emitLimit } = telemetry.limits;
   const listen = () =>
     new ManagementListener({ bindAddress, port, probes, metrics, status, emitLimit, onFault });
   const listener = await listenOrThrow("management-port", port, bindAddress, listen);

@@ -5,7 +5,6 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecAcquirer } from "../specs/acquire.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
-import type { EmitSpecEvent } from "../specs/events.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
 import { Fleet } from "../specs/fleet.ts";
 import { type SpecPreparer, WorkerPreparer } from "../specs/payload/preparer.ts";
@@ -15,6 +14,7 @@ import { Readiness } from "../specs/readiness.ts";
 import { SpecRecovery } from "../specs/recovery.ts";
 import { SpecRefresher } from "../specs/refresh.ts";
 import { freeReplacedVersions, SpecStore } from "../specs/store.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
@@ -40,7 +40,7 @@ export interface RunningSpecs extends AsyncDisposable {
 interface SpecsParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitSpecEvent;
+  readonly telemetry: Pick<Telemetry, "specs" | "backup">;
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
@@ -51,7 +51,7 @@ const NEGATIVE_ENTRIES_PER_KEY = 4;
 
 /** Starts what brings config specs from upstream to memory and to the backup. */
 export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
-  const { clock, supervisor, emit, access, tracing } = parts;
+  const { clock, supervisor, telemetry, access, tracing } = parts;
   const { maxKeys, clearOnUnauthorized } = config;
   const running = new AsyncDisposableStack();
   let live = readReloadable(config);
@@ -72,7 +72,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       maxInFlight: config.maxRequestsInFlight,
       maxKeys,
       intervalMs: () => live.intervalMs,
-      emit,
+      emit: telemetry.specs.emit,
       backup: backup && tracing.writer(backup.writer),
       signal: stopping.signal,
     }),
@@ -118,7 +118,7 @@ function readReloadable({ pollIntervalMs, preloadSdkKeys, monitoring: { maxStale
 
 function openStore(
   { maxKeys, preloadSdkKeys }: Config,
-  { access, emit }: SpecsParts,
+  { access, telemetry }: SpecsParts,
   isPreloaded: (sdkKey: SdkKey) => boolean,
 ): SpecStore {
   const { gate, admission, allowList } = access;
@@ -127,7 +127,7 @@ function openStore(
   freeReplacedVersions(store);
   store.listen({
     removed: ({ feed, ended }) => {
-      if (ended === "evicted") emit({ kind: "spec_evicted", feed });
+      if (ended === "evicted") telemetry.specs.emit({ kind: "spec_evicted", feed });
     },
   });
   admission.knownBy((sdkKey) => store.holds(sdkKey) || isPreloaded(sdkKey));
@@ -160,18 +160,20 @@ interface RunningBackup extends AsyncDisposable {
 function startBackup(
   { pollIntervalMs: intervalMs, clearOnUnauthorized }: Config,
   { backup: untraced, fleetChannel: channel, touchEveryMs: everyMs, onReturn, onConfirmed }: BackupParts,
-  { store, preparer, clock, supervisor, emit, tracing }: BackupUsers,
+  { store, preparer, clock, supervisor, telemetry, tracing }: BackupUsers,
 ): RunningBackup {
   const running = new AsyncDisposableStack();
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   const { signal } = stopping;
+  const { emit } = telemetry.specs;
+  const { emit: emitBackup } = telemetry.backup;
   const backup = tracing.backup(untraced);
-  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
-  const parts = { store, recovery, clock, supervisor, emit };
-  const fleet = channel && new Fleet({ channel, intervalMs, clearOnUnauthorized, signal, ...parts });
-  const writer = running.use(new BackupWriter({ backup, fleet, ...parts }));
-  const keepAlive = running.use(new BackupKeepAlive({ backup, writer, everyMs, ...parts }));
+  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit, emitBackup });
+  const parts = { store, recovery, clock, supervisor };
+  const fleet = channel && new Fleet({ channel, intervalMs, clearOnUnauthorized, signal, emit, ...parts });
+  const writer = running.use(new BackupWriter({ backup, fleet, emit: emitBackup, ...parts }));
+  const keepAlive = running.use(new BackupKeepAlive({ backup, writer, everyMs, emit: emitBackup, ...parts }));
   onReturn?.(() => keepAlive.checkNow());
   // Versions and confirmations also come from upstream by way of another relay of the fleet.
   const confirmed = () => onConfirmed?.();

@@ -9,9 +9,10 @@ import type { Clock } from "../platform/clock.ts";
 import { describeAddress } from "../redis/options.ts";
 import type { InFlight } from "../server/limits.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
-import { type FeedHealth, findFeeds, showFeeds } from "../telemetry/status/feeds.ts";
+import { type FeedHealth, findFeeds, formatFeeds } from "../telemetry/status/feeds.ts";
+import { formatIdLists, idListProblems } from "../telemetry/status/id-lists.ts";
 import { findProblems } from "../telemetry/status/problems.ts";
-import { type Rates, sumRates } from "../telemetry/status/rates.ts";
+import { type Rates, sumCounts } from "../telemetry/status/rates.ts";
 import {
   ageSeconds,
   type CertificateStatus,
@@ -26,10 +27,7 @@ import {
   toIsoOrNull,
 } from "../telemetry/status/schema.ts";
 import { SharedReport } from "../telemetry/status/shared-report.ts";
-import { countByState, findUpstream, showUpstream } from "../telemetry/status/upstream.ts";
-import type { BackupMemory } from "../telemetry/topics/backup.ts";
-import { idListProblems, showIdLists } from "../telemetry/topics/id-lists.ts";
-import type { FlowMemory } from "../telemetry/topics/log-events.ts";
+import { countByState, findUpstream, formatUpstream } from "../telemetry/status/upstream.ts";
 import { BUN_VERSION, COMMIT, VERSION } from "../version.ts";
 import type { BackupParts } from "./backup.ts";
 import type { RunningIdLists } from "./id-lists.ts";
@@ -51,29 +49,29 @@ interface StatusParts {
   readonly admission: StreamLimit;
 }
 
-/** What can't be read at once. */
+/** What can only be read asynchronously. */
 interface Gathered {
   readonly connections: Awaited<ReturnType<RunningListeners["connections"]>>;
   readonly localBytes: number | null;
 }
 
-/** One or two polls that fail or are late do not make a feed stale. */
+/** A feed is stale after this many polling intervals without a confirmation: one or two polls may fail or be late. */
 const STALE_AFTER_INTERVALS = 3;
 
-/** The intervals of upstream relays add up, and this relay does not know them. */
+/** The minimum behind another relay: the polling intervals of the relays on the path add up, and are not known here. */
 const STALE_AFTER_RELAYED_MS = 60_000;
 
 interface RunningStatus {
-  /** The text of `/status.json`. */
+  /** Returns the body of `/status.json`. */
   readonly read: () => Promise<string>;
   readonly reconfigure: (config: Config) => void;
 }
 
-/** The text of `/status.json`: what is remembered, and what the parts say when they are asked. */
+/** Builds `/status.json` from the status that telemetry holds and from the state of the components. */
 export function startStatus(started: Config, parts: StatusParts): RunningStatus {
   let config = started;
   const { specs, telemetry, clock } = parts;
-  specs.store.listen({ removed: ({ feed }) => telemetry.board.polls.forget(feed) });
+  specs.store.listen({ removed: ({ feed }) => telemetry.specs.polls.forget(feed) });
   const source = {
     gather: async () => ({
       connections: parts.listeners.connections(),
@@ -92,7 +90,7 @@ export function startStatus(started: Config, parts: StatusParts): RunningStatus 
 
 function readStatus(config: Config, parts: StatusParts, gathered: Gathered): StatusReport {
   const { clock, probes, telemetry, specs } = parts;
-  const { polls, backup: memory, flow } = telemetry.board;
+  const { polls } = telemetry.specs;
   const now = clock.now();
   const rates = telemetry.rates.read();
   const settings = {
@@ -109,13 +107,13 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const found = findFeeds(readings);
   const hasOthers = ({ held, feed }: FeedHealth) => held === undefined && store.holds(feed.sdkKey);
   const upstream = findUpstream(found, polls.upstream, (finding) => !hasOthers(finding));
-  const backupParts = { ...parts, memory, now, localBytes: gathered.localBytes };
+  const backupParts = { ...parts, now, localBytes: gathered.localBytes };
   const [redis, local] = [redisStatus(config, backupParts), localStatus(config, backupParts)];
   const events = eventsStatus(config, parts);
   const notReady = probes.notReady();
   const lists = parts.idLists.status();
   const problems = [
-    ...findProblems({ backup: memory, flow, now, notReady, upstream, redis, local, events }),
+    ...findProblems({ telemetry, now, notReady, upstream, redis, local, events }),
     ...(lists === undefined ? [] : idListProblems(lists)),
   ];
   return {
@@ -124,16 +122,16 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     problems,
     relay: relayStatus(config, now, telemetry.startedAt),
     traffic: trafficStatus(config, parts, rates, gathered),
-    upstream: showUpstream(upstream, polls.upstream, settings),
+    upstream: formatUpstream(upstream, polls.upstream, settings),
     redis,
     local,
-    id_lists: lists === undefined ? null : showIdLists(lists, config.idLists),
+    id_lists: lists === undefined ? null : formatIdLists(lists, config.idLists),
     events,
     sinks: sinkStatuses(telemetry),
-    certificate: certificateStatus(flow),
+    certificate: certificateStatus(telemetry),
     feeds_total: found.length,
     feeds_by_state: countByState(found),
-    feeds: showFeeds(found, readings),
+    feeds: formatFeeds(found, readings),
   };
 }
 
@@ -172,8 +170,8 @@ function trafficStatus(
 }
 
 function eventsStatus({ events: settings }: Config, { telemetry, events }: StatusParts): EventsStatus {
-  const { board, registry } = telemetry;
-  const { eventsDelayed, eventsSentAt, eventsError } = board.flow;
+  const { logEvents, registry } = telemetry;
+  const { delayed, sentAt, latestError } = logEvents;
   return {
     upstream_url: displayUrl(settings.upstreamUrl),
     durable: events.isDurable,
@@ -181,86 +179,86 @@ function eventsStatus({ events: settings }: Config, { telemetry, events }: Statu
     events: events.depth.events,
     bytes: events.depth.bytes,
     filled: Math.round(events.filled * 1_000) / 1_000,
-    state: eventsDelayed === undefined ? "ok" : "delayed",
-    delayed_since: toIsoOrNull(eventsDelayed?.since),
-    last_sent_at: toIsoOrNull(eventsSentAt),
-    last_error: eventsError,
-    accepted: sumRates(registry, "LogEventAccepted"),
-    forwarded: sumRates(registry, "LogEventForwarded"),
-    dropped: sumRates(registry, "LogEventDropped"),
+    state: delayed === undefined ? "ok" : "delayed",
+    delayed_since: toIsoOrNull(delayed?.since),
+    last_sent_at: toIsoOrNull(sentAt),
+    last_error: latestError.error,
+    accepted: sumCounts(registry, "LogEventAccepted"),
+    forwarded: sumCounts(registry, "LogEventForwarded"),
+    dropped: sumCounts(registry, "LogEventDropped"),
   };
 }
 
-function sinkStatuses({ sinks, board }: RunningTelemetry): readonly SinkStatus[] {
-  return [...sinks.states.keys()].map((name) => {
-    const failing = board.flow.failingSinks.get(name);
-    return {
-      name,
-      state: failing === undefined ? "ok" : "failing",
-      since: toIsoOrNull(failing?.since),
-      reason: failing?.reason ?? null,
-    };
-  });
+function sinkStatuses({ sinks }: RunningTelemetry): readonly SinkStatus[] {
+  return [...sinks.states].map(([name, failing]) => ({
+    name,
+    state: failing === undefined ? "ok" : "failing",
+    since: toIsoOrNull(failing?.since),
+    reason: failing?.reason ?? null,
+  }));
 }
 
-function certificateStatus({ certificate, certificateRefused }: FlowMemory): CertificateStatus | null {
+function certificateStatus({ tls }: RunningTelemetry): CertificateStatus | null {
+  const { certificate, refused } = tls;
   if (certificate === undefined) return null;
   const { serial, expiresAt } = certificate;
-  return { serial, expires_at: toIsoOrNull(expiresAt), refused: certificateRefused };
+  return { serial, expires_at: toIsoOrNull(expiresAt), refused };
 }
 
 interface BackupStatusParts {
+  readonly telemetry: RunningTelemetry;
   readonly backup: BackupParts | undefined;
   readonly specs: RunningSpecs;
-  readonly memory: BackupMemory;
   readonly now: number;
   readonly localBytes: number | null;
 }
 
-/** Null where CACHE is another. */
+/** Returns null if CACHE has another value. */
 function redisStatus(config: Config, parts: BackupStatusParts): RedisStatus | null {
   if (config.cache !== "redis") return null;
-  const { memory } = parts;
-  const trouble = memory.down ?? memory.refusesWrites;
+  const { redis, backup } = parts.telemetry;
+  const problem = redis.down ?? redis.rejectsWrites;
   return {
     address: describeAddress(config.redis.connection),
-    state: memory.down ? "down" : memory.refusesWrites ? "refuses_writes" : "ok",
-    since: toIsoOrNull(trouble?.since),
-    reason: trouble?.reason ?? null,
+    state: redis.down ? "down" : redis.rejectsWrites ? "refuses_writes" : "ok",
+    since: toIsoOrNull(problem?.since),
+    reason: problem?.reason ?? null,
     fleet_polling: config.redis.fleetPolling,
-    ...lagOf(parts),
-    last_write_at: toIsoOrNull(memory.lastWriteAt),
-    last_read_at: toIsoOrNull(memory.lastReadAt),
-    last_error: memory.lastError,
+    ...backupLag(parts),
+    last_write_at: toIsoOrNull(redis.lastWriteAt),
+    last_read_at: toIsoOrNull(redis.lastReadAt),
+    last_error: backup.latestError.error,
   };
 }
 
-/** Null where CACHE is another. */
+/** Returns null if CACHE has another value. */
 function localStatus(config: Config, parts: BackupStatusParts): LocalStatus | null {
   if (config.cache !== "local") return null;
-  const { memory, specs, localBytes: bytes } = parts;
+  const { telemetry, specs, localBytes: bytes } = parts;
+  const { latestError } = telemetry.backup;
+  const { unusable } = telemetry.sqlite;
   const { path, maxBytes } = config.local;
   const waitingSince = specs.backupLag()?.since;
-  const isFailing = waitingSince !== undefined && memory.lastErrorAt >= waitingSince;
+  const isFailing = waitingSince !== undefined && latestError.at >= waitingSince;
   return {
     path,
-    state: memory.unusable ? "unusable" : isFailing ? "failing" : "ok",
-    since: toIsoOrNull(memory.unusable?.since ?? (isFailing ? waitingSince : undefined)),
-    reason: memory.unusable?.reason ?? (isFailing ? (memory.lastError?.detail ?? null) : null),
+    state: unusable ? "unusable" : isFailing ? "failing" : "ok",
+    since: toIsoOrNull(unusable?.since ?? (isFailing ? waitingSince : undefined)),
+    reason: unusable?.reason ?? (isFailing ? (latestError.error?.detail ?? null) : null),
     bytes,
     max_bytes: maxBytes,
-    ...lagOf(parts),
-    last_error: memory.lastError,
+    ...backupLag(parts),
+    last_error: latestError.error,
   };
 }
 
-function lagOf({ specs, now }: BackupStatusParts): Pick<RedisStatus, "behind_feeds" | "lag_s"> {
+function backupLag({ specs, now }: BackupStatusParts): Pick<RedisStatus, "behind_feeds" | "lag_s"> {
   const lag = specs.backupLag();
   if (lag === undefined) return { behind_feeds: null, lag_s: null };
   return { behind_feeds: lag.feeds, lag_s: lag.since === undefined ? 0 : ageSeconds(now, lag.since) };
 }
 
-/** Returns the size of the file and its log; null without a local backup. */
+/** Returns the size of the database and its write-ahead log, or null if there is no database. */
 async function localBytes({ cache, local }: Config): Promise<number | null> {
   if (cache !== "local") return null;
   const file = join(local.path, SPECS_FILE_NAME);

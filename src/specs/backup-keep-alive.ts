@@ -1,8 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import type { SpecBackup } from "./backup.ts";
+import type { EmitBackupEvent, SpecBackup } from "./backup.ts";
 import type { BackupWriter } from "./backup-writer.ts";
-import type { EmitSpecEvent } from "./events.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
 interface BackupKeepAliveOptions {
@@ -11,7 +10,7 @@ interface BackupKeepAliveOptions {
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitSpecEvent;
+  readonly emit: EmitBackupEvent;
   /** Interval between two rounds, ms. Well below the TTL of the backup's entries. */
   readonly everyMs: number;
 }

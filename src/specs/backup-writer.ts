@@ -1,8 +1,7 @@
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import type { SpecBackup } from "./backup.ts";
-import type { EmitSpecEvent } from "./events.ts";
+import type { EmitBackupEvent, SpecBackup } from "./backup.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { Fleet } from "./fleet.ts";
 import type { SpecRecovery } from "./recovery.ts";
@@ -15,7 +14,7 @@ interface BackupWriterOptions {
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitSpecEvent;
+  readonly emit: EmitBackupEvent;
   /** Notified of each held version that the backup has, and of each attempt to write one that failed. */
   readonly fleet?: Pick<Fleet, "written" | "writeFailed"> | undefined;
 }

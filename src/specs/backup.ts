@@ -43,3 +43,21 @@ export interface SpecBackup extends AsyncDisposable {
   /** Returns whether a relay has removed the feed since it was last written. Always false if only one relay uses the backup. */
   wasRemoved(feed: Feed): Promise<boolean>;
 }
+
+/** What happens to reads and writes of a backup. */
+export type BackupEvent =
+  | BackupFailed
+  /** An entry that was read, or would be written, is not a valid version of its feed. It is not served. */
+  | { readonly kind: "backup_unusable"; readonly feed: Feed; readonly detail: string }
+  /** Another relay removed the entry since upstream rejects its SDK key. It is written again once upstream confirms it. */
+  | { readonly kind: "backup_removed_elsewhere"; readonly feed: Feed };
+
+export interface BackupFailed {
+  readonly kind: "backup_failed";
+  readonly source: SpecBackup["source"];
+  readonly feed: Feed;
+  readonly action: "read" | "write" | "touch" | "remove";
+  readonly detail: string;
+}
+
+export type EmitBackupEvent = (event: BackupEvent) => void;

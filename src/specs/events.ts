@@ -1,6 +1,6 @@
 import type { Feed } from "./feed.ts";
 import type { RefusalReason } from "./payload/payload.ts";
-import type { Snapshot, SnapshotSource } from "./snapshot.ts";
+import type { Snapshot } from "./snapshot.ts";
 import type { FailureCause } from "./source.ts";
 
 /** What happens to config specs, for logs, metrics and the status page. */
@@ -43,17 +43,6 @@ export type SpecEvent =
   /** Polls keep waiting longer for a slot than the interval. Emitted for each late poll. */
   | { readonly kind: "spec_polls_delayed"; readonly waitedMs: number; readonly intervalMs: number }
   | { readonly kind: "spec_polls_on_time" }
-  /** The version in the backup, or a version to be written there, is unusable. */
-  | { readonly kind: "backup_unusable"; readonly feed: Feed; readonly detail: string }
-  | {
-      readonly kind: "backup_failed";
-      readonly source: SnapshotSource;
-      readonly feed: Feed;
-      readonly action: "read" | "write" | "touch" | "remove";
-      readonly detail: string;
-    }
-  /** Another relay, whose SDK key upstream rejects, removed the feed. It is written again once upstream confirms it. */
-  | { readonly kind: "backup_removed_elsewhere"; readonly feed: Feed }
   /** What this relay of a fleet found when a feed was due; `failed`: the fleet channel failed. */
   | { readonly kind: "fleet_looked"; readonly seen: "confirmed" | "claimed" | "ours" | "failed" }
   | { readonly kind: "spec_evicted"; readonly feed: Feed }

@@ -1,5 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
-import type { SpecBackup } from "./backup.ts";
+import type { EmitBackupEvent, SpecBackup } from "./backup.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId, listFeeds } from "./feed.ts";
 import type { RawPayload } from "./payload/payload.ts";
@@ -22,6 +22,7 @@ interface SpecRecoveryOptions {
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly emit: EmitSpecEvent;
+  readonly emitBackup: EmitBackupEvent;
 }
 
 /** Limit of feeds that are remembered as unusable. The backup has entries of valid keys only, so it is hardly ever reached. */
@@ -74,7 +75,7 @@ export class SpecRecovery {
   }
 
   async #read(feed: Feed, before: HeldFeed | undefined): Promise<Recovered> {
-    const { backup, store, clock, emit } = this.#options;
+    const { backup, store, clock, emitBackup } = this.#options;
     const startedAt = clock.now();
     try {
       const read = await backup.read(feed, store.peek(feed)?.snapshot.lcut ?? -1);
@@ -84,11 +85,11 @@ export class SpecRecovery {
         case "none":
           return "nothing_newer";
         case "unusable":
-          emit({ kind: "backup_unusable", feed, detail: read.detail });
+          emitBackup({ kind: "backup_unusable", feed, detail: read.detail });
           return "unusable";
       }
     } catch (error) {
-      emit({
+      emitBackup({
         kind: "backup_failed",
         source: backup.source,
         feed,
@@ -105,11 +106,11 @@ export class SpecRecovery {
     raw: RawPayload,
     startedAt: number,
   ): Promise<Recovered> {
-    const { backup, preparer, store, clock, emit } = this.#options;
+    const { backup, preparer, store, clock, emit, emitBackup } = this.#options;
     const preparation = await preparer.prepare(raw);
     if (preparation.kind !== "prepared") {
       const detail = preparation.kind === "refused" ? preparation.detail : "the entry has no config spec";
-      emit({ kind: "backup_unusable", feed, detail });
+      emitBackup({ kind: "backup_unusable", feed, detail });
       return "unusable";
     }
     const previousLcut = store.peek(feed)?.snapshot.lcut;

@@ -54,7 +54,7 @@ describe("with --allowed-sdk-keys", () => {
       await isUnauthorized(await sendEvents(relay, OTHER));
     }
     expect(requestsFor(upstream, OTHER)).toEqual([]);
-    expect(relay.output()).toContain("an SDK key that is not allowed was refused");
+    expect(relay.output()).toContain("rejected SDK key: not in --allowed-sdk-keys");
     expect(relay.output()).not.toMatch(/secret-(listed|other|oth)/);
   });
 
@@ -143,7 +143,7 @@ describe("a file of allowed keys", () => {
     using file = new KeyFile([LISTED]);
     await using relay = await start(upstream, `@${file.path}`);
     expect((await specsOf(relay, LISTED)).status).toBe(200);
-    const complaint = /WARN +the new list of allowed SDK keys can't be used.* reason=.*/g;
+    const complaint = /WARN +invalid list of allowed SDK keys.* reason=.*/g;
     const bad = [
       [() => file.remove(), "no such file or directory"],
       [() => file.write(" \n"), "the list has no SDK key"],

@@ -50,7 +50,7 @@ describe("a list with half of a surrogate pair in one of its strings", () => {
     relay.upstream.fault = spoiled(relay, changes(relay)[part]);
     expect(Object.keys(await relay.manifest(key))).toEqual(["list"]);
     expect(await relay.text(key, "list")).toBe(first);
-    const line = relay.log.find((each) => each.includes("an ID list is left out of the manifest"));
+    const line = relay.log.find((each) => each.includes("ID list omitted from manifest"));
     expect(line).toContain('"list":"spoiled"');
     expect(line).toContain('"sdk_key":"secret*');
   });

@@ -228,6 +228,6 @@ describe("the folder", () => {
   test("sends clients to upstream if it is unusable, which is logged", async () => {
     await using relay = await startRelay({ values: { "local-cache-path": "/dev/null/nowhere" } });
     expect(await relay.manifest(key)).toEqual({ list: relay.upstream.entry(key, "list") });
-    expect(relay.log.join("\n")).toContain("files of ID lists can't be kept");
+    expect(relay.log.join("\n")).toContain("ID list folder unusable");
   });
 });

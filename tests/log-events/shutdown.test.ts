@@ -73,7 +73,7 @@ describe("a relay on SIGTERM", () => {
     const began = performance.now();
     expect(await setup.relay.stop()).toBe(0);
     expect(performance.now() - began).toBeWithin(900, 3_000);
-    expect(setup.relay.output()).toContain("events were not sent in time and are lost events=3");
+    expect(setup.relay.output()).toContain("log events lost at shutdown events=3");
   });
 
   test("loses nothing with a spool: the next start sends the events", async () => {
@@ -85,7 +85,7 @@ describe("a relay on SIGTERM", () => {
       await using setup = await startEventRelay({ upstream, args });
       await setup.post("secret-a", { events: [1, 2, 3] });
       expect(await setup.relay.stop()).toBe(0);
-      expect(setup.relay.output()).toContain("events wait for the next start events=3");
+      expect(setup.relay.output()).toContain("log events kept for the next start events=3");
     }
     upstream.behave();
     upstream.forgetRequests();

@@ -40,7 +40,7 @@ async function exercise(
     for (const key of Object.values(logged)) expect(relay.output()).toContain(maskSdkKey(key as SdkKey));
   });
   await writeFile(allowedFile, `${MALFORMED}!`);
-  await eventually(() => expect(relay.output()).toContain("allowed SDK keys can't be used"));
+  await eventually(() => expect(relay.output()).toContain("invalid list of allowed SDK keys"));
   await lookAtManagement(relay.urlOf("management"), keys.preloaded, search);
 }
 

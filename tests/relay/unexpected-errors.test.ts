@@ -21,7 +21,7 @@ import { startUpstream, status } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-unexpected";
 const WAIT = { withinMs: 20_000, everyMs: 100 };
-const UNEXPECTED = "An unexpected error happened: the relay goes on";
+const UNEXPECTED = "An unexpected error occurred: the relay continues";
 const isBinary = process.env["SFP_TEST_BINARY"] !== undefined;
 
 /** Checks that the output contains no stack and none of the secrets in the error message. */
@@ -93,7 +93,7 @@ describe("an uncaught error is a log line, a metric and a problem, and the relay
       expect(more).toEqual([]);
       expect(parseLine(line, format)).toMatchObject({
         level: "error",
-        message: "unexpected error, the relay goes on",
+        message: "unexpected error, relay continues",
         task,
         detail: "RangeError: made up at https://cdn.example/… and secret-…",
         at: expect.stringMatching(/^[^/\s]+\/[^/\s]+:\d+:\d+$/),
@@ -274,15 +274,15 @@ describe.skipIf(isBinary)("a loop that throws", () => {
       expect(report.state).not.toBe("ok");
       expect(problemsOf(report)).toContainEqual([
         "unexpected_error",
-        "Unexpected errors in spec polls: it is tried again",
+        "Unexpected errors in spec polls: it is retried",
       ]);
     });
     await reported(managed, (report) => expect(report.problems).toEqual([]), WAIT.withinMs);
     expect(await counted(managed, "spec_polls")).toBe(6);
     const [begins = "", ends = "", ...more] = linesWith(managed, "background loop");
-    expect(begins).toContain("WARN  unexpected error in a background loop, trying again loop=spec_polls");
+    expect(begins).toContain("WARN  unexpected error in background loop, retrying loop=spec_polls");
     expect(begins).toContain("at=");
-    expect(ends).toContain("INFO  the background loop works again loop=spec_polls");
+    expect(ends).toContain("INFO  background loop recovered loop=spec_polls");
     expect(more).toEqual([]);
     expectNoSecrets(managed);
     await serves(managed, publishKey(upstream, KEY, 1).lcut);
@@ -365,7 +365,7 @@ describe.skipIf(isBinary)("a loop that throws", () => {
       }, WAIT);
       await eventually(() => {
         const failing = Object.keys(LOOPS).filter((loop) => {
-          return linesWith(managed, `works again loop=${loop} `).length === 0;
+          return linesWith(managed, `recovered loop=${loop} `).length === 0;
         });
         // It polls once a minute only.
         expect(failing).toEqual(["id_list_polls"]);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { takeInstant } from "../../src/platform/clock.ts";
 import { SpecStore } from "../../src/specs/store.ts";
 import { findFeeds } from "../../src/telemetry/status/feeds.ts";
-import { PollMemory } from "../../src/telemetry/topics/specs.ts";
+import { PollStatus } from "../../src/telemetry/status/polls.ts";
 import { rawGet } from "../support/clients/raw-get.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 import { describeWith } from "../support/common/needs.ts";
@@ -15,7 +15,7 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 
 const KEY = "secret-wall-clock-0123456789";
 const DAY_S = 86_400;
-const NO_RATES = { http: 0, failed: 0, rpcs: 0, of: () => undefined };
+const NO_RATES = { http: 0, failed: 0, rpcs: 0, find: () => undefined };
 
 const isReady = async (managed: ManagedRelay) => (await managed.get("/readyz")).status === 200;
 
@@ -70,7 +70,7 @@ describe("the state of a feed on the status page", () => {
     const clock = new FakeClock();
     const store = new SpecStore({ maxKeys: 10 });
     const feed = feedOf(KEY);
-    const polls = new PollMemory(clock, []);
+    const polls = new PollStatus(clock, []);
     const stateNow = () =>
       findFeeds({
         store,
@@ -84,15 +84,7 @@ describe("the state of a feed on the status page", () => {
     await clock.advance(20_000);
     clock.jump(days * DAY_S * 1_000);
     expect(stateNow()).toBe("fresh");
-    const error = {
-      kind: "spec_fetch_failed",
-      feed,
-      cause: "timeout",
-      detail: "",
-      held: true,
-      tookMs: 1,
-    } as const;
-    polls.write(error);
+    polls.failed({ feed, held: true }, { outcome: "failed", reason: "timeout", detail: "", tookMs: 1 });
     expect(stateNow()).toBe("failing");
     clock.jump(-2 * days * DAY_S * 1_000);
     await clock.advance(1);

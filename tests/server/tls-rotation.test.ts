@@ -15,7 +15,7 @@ const TAKEN_WITHIN_MS = 5_000;
 const sdkKey = "secret-tls-rotation";
 
 const timesSaid = (relay: RelayProcess, words: string): number => relay.output().split(words).length - 1;
-const REFUSED = "new certificate files can't be used, going on with the old ones";
+const REFUSED = "invalid certificate files, keeping the current certificate";
 
 const expectShown = (relay: RelayProcess, files: Certified): Promise<void> =>
   eventually(

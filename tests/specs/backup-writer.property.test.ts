@@ -24,7 +24,7 @@ const start = () => {
     async [Symbol.asyncDispose]() {},
   };
   const emit = () => undefined;
-  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit });
+  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit, emitBackup: emit });
   const writer = new BackupWriter({
     supervisor: strictSupervisor(clock),
     backup,

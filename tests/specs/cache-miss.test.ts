@@ -83,7 +83,7 @@ describe("at most --maximum-concurrent-sdk-keys are held", () => {
     expect([asked("secret-a"), asked("secret-b")]).toEqual([1, 1]);
     await specsOf(relay, "secret-b", "v1");
     expect(asked("secret-b")).toBe(2);
-    expect(relay.output()).toContain("SDK key made room for another");
+    expect(relay.output()).toContain("evicted SDK key");
   });
 
   test("1,000 invalid keys evict no valid key and cost no memory, and no key is ever logged whole", async () => {

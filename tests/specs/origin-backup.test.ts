@@ -128,7 +128,14 @@ describe("the time of a confirmation", () => {
       prepare: () => expect.unreachable("nothing to prepare"),
       [Symbol.asyncDispose]: async () => {},
     };
-    const recovery = new SpecRecovery({ backup: new MemoryBackup(), preparer, store, clock, emit: () => {} });
+    const recovery = new SpecRecovery({
+      backup: new MemoryBackup(),
+      preparer,
+      store,
+      clock,
+      emit: () => {},
+      emitBackup: () => {},
+    });
     const fleet = new Fleet({
       supervisor: strictSupervisor(clock),
       channel: {

@@ -37,7 +37,7 @@ const expectUnusable = (managed: ManagedRelay, why: RegExp) =>
 
 const expectInUse = (managed: ManagedRelay) =>
   eventually(async () => {
-    expect(managed.relay.output()).toContain("the local backup is in use now");
+    expect(managed.relay.output()).toContain("local backup opened");
     const kinds = (await problemsOf(managed)).map(({ kind }) => kind);
     expect(kinds.filter((kind) => kind.startsWith("local"))).toEqual([]);
   }, PATIENCE);
@@ -83,7 +83,7 @@ describe("a relay whose file another process has locked", () => {
       await using relay = managed.relay;
       expect(textOf(await ask(relay, fresh.sdkKey))).toBe(fresh.v2);
       await expectUnusable(managed, new RegExp(`locked by bun \\(process ${held.pid}\\)`));
-      expect(relay.output().match(/local unusable/g)).toHaveLength(1);
+      expect(relay.output().match(/local backup unusable/g)).toHaveLength(1);
       await upstream.stop();
       expect((await ask(relay, kept.sdkKey)).status).toBe(503);
       await held[Symbol.asyncDispose]();
@@ -117,7 +117,7 @@ describe("a relay whose file another process has locked", () => {
     await using held = await lockFileElsewhere(fileIn(folder));
     held.hang();
     for (const key of keys) publishKey(upstream, key, 1);
-    await eventually(() => expect(relay.output()).toContain("the local backup does not work"), PATIENCE);
+    await eventually(() => expect(relay.output()).toContain("local backup failing"), PATIENCE);
     expect(relay.output()).toContain(`locked by bun (process ${held.pid})`);
     expect(await relay.stop()).toBe(0);
   }, 60_000);

@@ -5,7 +5,8 @@ import { MetricRegistry } from "../../src/telemetry/metrics/registry.ts";
 import type { Series } from "../../src/telemetry/metrics/series.ts";
 import { KeyTags } from "../../src/telemetry/metrics/tags.ts";
 import { takeMeasurements } from "../../src/telemetry/push/measurement.ts";
-import { RequestMetrics } from "../../src/telemetry/topics/http.ts";
+import { createTelemetry } from "../../src/telemetry/telemetry.ts";
+import { FakeClock } from "../support/common/fake-clock.ts";
 
 const NAME = "HttpServerRequestFailed";
 const MAX_SERIES = 300;
@@ -148,7 +149,9 @@ test("a request of a key that went and came back is counted where the key's requ
   keys.knownBy(() => true);
   const sdkKey = parseSdkKey("secret-comes-and-goes") as SdkKey;
   const answered = { sdkKey, path: "/v1", status: 404, acceptEncoding: "none", contentEncoding: "identity" };
-  const cell = new RequestMetrics(registry, keys).cell(answered);
+  const logger = { log: () => {} };
+  const { http } = createTelemetry({ logger, registry, keys, clock: new FakeClock(), preload: [] });
+  const cell = http.cell(answered);
   cell.record(1);
   registry.forgetKey(String(seriesOf(registry)[0]?.tags["sdk_key"]));
   cell.record(1);

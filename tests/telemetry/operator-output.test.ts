@@ -28,16 +28,16 @@ describe("what the relay tells an operator", () => {
     await ask(relay, key.sdkKey);
     upstream.misbehave(status(500));
     await eventually(() =>
-      expect(linesWith(relay, "upstream failing, serving what is held")).toHaveLength(1),
+      expect(linesWith(relay, "upstream failing, serving last known config")).toHaveLength(1),
     );
     for (const stranger of ["secret-stranger-1", "secret-stranger-2"]) {
       expect((await ask(relay, stranger)).status).toBe(503);
     }
     upstream.behave();
-    await eventually(() => expect(linesWith(relay, "upstream works again")).toHaveLength(1), {
+    await eventually(() => expect(linesWith(relay, "upstream recovered")).toHaveLength(1), {
       withinMs: 8_000,
     });
-    expect(linesWith(relay, "nothing to serve yet")).toHaveLength(1);
+    expect(linesWith(relay, "no config to serve")).toHaveLength(1);
   });
 
   test("the bound of streams is named once when it is reached", async () => {
@@ -129,7 +129,7 @@ describeWith("redis-server")("what the relay tells of Redis, and what it does th
     const { relay } = setup;
     await eventually(() => expect(linesWith(relay, 'reason="Redis is out of memory"')).toHaveLength(1));
     await redis.cli("CONFIG", "SET", "maxmemory", "0");
-    await eventually(() => expect(linesWith(relay, "Redis takes writes again")).toHaveLength(1), {
+    await eventually(() => expect(linesWith(relay, "Redis accepts writes again")).toHaveLength(1), {
       withinMs: 8_000,
     });
     await eventually(async () => expect(await keys(redis)).toContain("statsig|"));

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { prometheusText } from "../../src/telemetry/metrics/prometheus.ts";
+import { formatPrometheus } from "../../src/telemetry/metrics/prometheus.ts";
 import { MetricRegistry } from "../../src/telemetry/metrics/registry.ts";
 
 /** The lines of one metric, without the others. */
 async function shown(registry: MetricRegistry, name: string): Promise<string[]> {
-  const lines = (await prometheusText(registry)).split("\n");
+  const lines = (await formatPrometheus(registry)).split("\n");
   return lines.filter((line) => line.includes(`statsig_forward_proxy_${name}_`));
 }
 
@@ -17,7 +17,7 @@ test("counts, gauges and latencies as Prometheus reads them", async () => {
   registry.time("GrpcServerRequest", { sdk_key: "k", path: "/v1", code: "ok" }, 0.25);
   registry.time("GrpcServerRequest", { sdk_key: "k", path: "/v1", code: "ok" }, 7);
   expect(await shown(registry, "LogEventDropped")).toEqual([
-    "# HELP statsig_forward_proxy_LogEventDropped_count_total Events given up for good",
+    "# HELP statsig_forward_proxy_LogEventDropped_count_total Log events dropped for good",
     "# TYPE statsig_forward_proxy_LogEventDropped_count_total counter",
     'statsig_forward_proxy_LogEventDropped_count_total{reason="refused"} 3',
   ]);
@@ -69,7 +69,7 @@ test("many series are written with breaks, in which others get their turn", asyn
     registry.time("HttpDataProviderNoData", { sdk_key: `k${at}`, path: "/v1" }, 1);
   let turns = 0;
   const counting = setInterval(() => turns++, 0);
-  const text = await prometheusText(registry);
+  const text = await formatPrometheus(registry);
   clearInterval(counting);
   expect(text.match(/NoData_latency_bucket/g)).toHaveLength(2_000 * 13);
   expect(turns).toBeGreaterThan(5);

@@ -109,21 +109,21 @@ describe("a relay with --statsd-logging or --datadog-logging", () => {
     const env = { ...OFTEN, STATSD_SOCKET: socket.path, STATSD_HOST_OVERRIDE: "agent.invalid" };
     await using measured = await startMeasuredRelay({ args: ["--datadog-logging"], env });
     const { relay, ask } = measured;
-    await eventually(() => expect(linesWith(relay, "metrics can't be sent")).toHaveLength(1));
+    await eventually(() => expect(linesWith(relay, "metric export failing")).toHaveLength(1));
     expect(linesWith(relay, `sink=datadog detail="${socket.path}: no such socket (ENOENT)"`)).toHaveLength(1);
     await ask(5);
     await Bun.sleep(500);
     {
       using agent = new UnixDatagramListener(socket.path);
-      await eventually(() => expect(linesWith(relay, "metrics are sent again")).toHaveLength(1));
+      await eventually(() => expect(linesWith(relay, "metric export recovered")).toHaveLength(1));
       await ask(5);
       await eventually(() => expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(5));
     }
-    await eventually(() => expect(linesWith(relay, "metrics can't be sent")).toHaveLength(2));
+    await eventually(() => expect(linesWith(relay, "metric export failing")).toHaveLength(2));
     using next = new UnixDatagramListener(socket.path);
     await eventually(() => expect(next.datagrams.length).toBeGreaterThan(2));
-    expect(linesWith(relay, "metrics can't be sent")).toHaveLength(2);
-    await eventually(() => expect(linesWith(relay, "metrics are sent again")).toHaveLength(2));
+    expect(linesWith(relay, "metric export failing")).toHaveLength(2);
+    await eventually(() => expect(linesWith(relay, "metric export recovered")).toHaveLength(2));
     expect(await relay.stop()).toBe(0);
   });
 

@@ -129,16 +129,18 @@ describe("--statsig-logging while Statsig fails", () => {
     await using relay = await start(upstream);
     await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(5));
     await askFor(relay, sdkKey, 5);
-    const line = 'metrics can\'t be sent sink=statsig detail="Statsig answered 503"';
+    const line = 'metric export failing sink=statsig detail="Statsig answered 503"';
     expect(linesOf(relay, line)).toBe(1);
     upstream.behave();
     await eventually(() =>
-      expect(relay.output()).toMatch(/metrics are sent again sink=statsig dropped=\d+ for_s=\d+/),
+      expect(relay.output()).toMatch(/metric export recovered sink=statsig dropped=\d+ for_s=\d+/),
     );
     await askFor(relay, sdkKey, 5);
     const before = requestsOf(upstream).length;
     await eventually(() => expect(requestsOf(upstream).length).toBeGreaterThan(before + 2));
-    expect([linesOf(relay, "metrics can't"), linesOf(relay, "metrics are sent again")]).toEqual([1, 1]);
+    expect([linesOf(relay, "metric export failing"), linesOf(relay, "metric export recovered")]).toEqual([
+      1, 1,
+    ]);
     expect(relay.output()).not.toContain(KEY);
   });
 
@@ -150,7 +152,7 @@ describe("--statsig-logging while Statsig fails", () => {
     await using relay = await start(upstream, { env: nowhere });
     expect(performance.now() - began).toBeLessThan(3_000);
     await askFor(relay, sdkKey, 3);
-    await eventually(() => expect(linesOf(relay, "metrics can't be sent sink=statsig")).toBe(1));
+    await eventually(() => expect(linesOf(relay, "metric export failing sink=statsig")).toBe(1));
     expect(await relay.stop()).toBe(0);
     const lines = relay.output().trim().split("\n");
     expect(lines.filter((line) => !/^\d{4}-\d\d-\d\dT\S+ (INFO|WARN) /.test(line))).toEqual([]);

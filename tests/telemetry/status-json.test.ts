@@ -87,7 +87,7 @@ describe("/status.json", () => {
     await reported(managed, (each) => expect(each.feeds_by_state).toMatchObject({ failing: 1, fresh: 0 }));
     const stale = await reported(managed, (each) => expect(each.feeds_by_state.stale).toBe(1));
     expect(stale.state).toBe("degraded");
-    expect(problemsOf(stale)).toEqual([["stale_feeds", "Serving stale specs: upstream unreachable"]]);
+    expect(problemsOf(stale)).toEqual([["stale_feeds", "Serving stale specs: upstream is unreachable"]]);
     const { confirmed_at: confirmedAt, last_error: error, failing_since: since } = feedOf(stale, KEY);
     expect(stale.upstream).toMatchObject({
       state: "failing",
@@ -114,7 +114,10 @@ describe("/status.json", () => {
     const report = await reported(managed, (each) => expect(feedOf(each, KEY).state).toBe("failing"));
     expect(report.upstream.state).toBe("partly_failing");
     expect(problemsOf(report)).toEqual([
-      ["keys_unauthorized", `Upstream no longer accepts SDK key ${masked(KEY)}: what is held is served on`],
+      [
+        "keys_unauthorized",
+        `Upstream no longer accepts SDK key ${masked(KEY)}: serving the last known config`,
+      ],
     ]);
     expect(report.problems[0]).toMatchObject({
       since: feedOf(report, KEY).failing_since,
@@ -125,7 +128,7 @@ describe("/status.json", () => {
     expect(problemsOf(later)).toEqual(problemsOf(report));
     await upstream.stop();
     const away = await reported(managed, (each) => expect(each.feeds_by_state.stale).toBe(2));
-    expect(problemsOf(away)).toEqual([["stale_feeds", "Serving stale specs: upstream unreachable"]]);
+    expect(problemsOf(away)).toEqual([["stale_feeds", "Serving stale specs: upstream is unreachable"]]);
   }, 20_000);
 
   test("a preloaded key that upstream revokes with --clear-datastore-on-unauthorized is named; the relay stays ready", async () => {
@@ -137,7 +140,7 @@ describe("/status.json", () => {
     upstream.forget(KEY);
     const report = await reported(managed, (each) => expect(each.problems).not.toEqual([]));
     expect(problemsOf(report)).toEqual([
-      ["keys_unauthorized", `Upstream does not accept SDK key ${masked(KEY)}: nothing to serve`],
+      ["keys_unauthorized", `Upstream does not accept SDK key ${masked(KEY)}: no config to serve`],
     ]);
     expect(report.state).toBe("degraded");
     await Bun.sleep(4_000);
@@ -153,7 +156,7 @@ describe("/status.json", () => {
     await using managed = await startManagedRelay({ upstream, args });
     await reported(managed, (each) => expect(each.state).toBe("ok"));
     upstream.forget(KEY);
-    const text = `Upstream no longer accepts SDK key ${masked(KEY)}: what is held is served on`;
+    const text = `Upstream no longer accepts SDK key ${masked(KEY)}: serving the last known config`;
     await reported(managed, (each) => expect(problemsOf(each)).toEqual([["keys_unauthorized", text]]));
     await Bun.sleep(3_500);
     expect((await managed.get("/readyz")).status).toBe(200);
@@ -170,7 +173,7 @@ describe("/status.json", () => {
       ["not_ready", "critical"],
       ["upstream_failing", "warning"],
     ]);
-    expect(report.problems[1]?.text).toBe("Nothing to serve: upstream answers with errors");
+    expect(report.problems[1]?.text).toBe("No config to serve: upstream responds with errors");
     expect(feedOf(report, KEY, { version: "v1", format: "json" })).toMatchObject({
       preloaded: true,
       lcut: null,

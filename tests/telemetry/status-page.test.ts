@@ -82,7 +82,7 @@ describeWith("chromium")("the status page", () => {
 
     await upstream.stop();
     await seen(pages, "4-stale", (text) => {
-      expect(text).toMatch(/Serving stale specs: upstream unreachable for \d+ s/);
+      expect(text).toMatch(/Serving stale specs: upstream is unreachable for \d+ s/);
       expect(text).toMatch(/Last known good config from [\d:]+, \d+ s ago\./);
       expect(text).toContain("1 stale");
     });

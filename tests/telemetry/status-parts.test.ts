@@ -31,7 +31,7 @@ describe("/status.json", () => {
     publishKey(upstream, KEY, 1);
     const failing = await reported(managed, (each) => expect(each.local?.state).toBe("failing"));
     expect(failing.local).toMatchObject({ behind_feeds: 1, bytes: null });
-    expect(problemsOf(failing)).toContainEqual(["local_failing", "The local backup does not work"]);
+    expect(problemsOf(failing)).toContainEqual(["local_failing", "Reads or writes of the local backup fail"]);
   });
 
   test("tells of SDKs' events how many wait, and since when upstream takes none", async () => {
@@ -74,7 +74,7 @@ describeWith("redis-server")("/status.json of relays with Redis", () => {
     expect(written.redis?.address).toBe(`127.0.0.1:${redis.port}/0`);
     await redis.kill();
     const down = await reported(first, (each) => expect(each.redis?.state).toBe("down"));
-    expect(problemsOf(down)).toEqual([["redis_down", "Redis can't be used"]]);
+    expect(problemsOf(down)).toEqual([["redis_down", "Redis is unavailable"]]);
     expect(JSON.stringify(down)).not.toContain(user.password);
     await redis.restart();
     await reported(first, (each) => expect(each.state).toBe("ok"));

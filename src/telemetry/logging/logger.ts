@@ -1,6 +1,5 @@
-import { maskSdkKey } from "../../access/sdk-key.ts";
-import { describeFeed } from "../../specs/feed.ts";
-import type { RelayEvent } from "../telemetry.ts";
+import { maskSdkKey, type SdkKey } from "../../access/sdk-key.ts";
+import { describeFeed, type Feed } from "../../specs/feed.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -10,18 +9,18 @@ export type LogFormat = (typeof LOG_FORMATS)[number];
 
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** One line a happening: a message that is always the same, and what varies as fields, in snake_case. */
+/** Writes one line per event: a constant message, and what varies as fields in snake_case. */
 export interface Logger {
   log(level: LogLevel, message: string, fields?: LogFields): void;
 }
 
 interface LineLoggerOptions {
   readonly format: LogFormat;
-  /** The least that is written. */
+  /** The lowest level that is written. */
   readonly level: LogLevel;
 }
 
-/** Writes what happens as lines. */
+/** Formats log lines and passes them to a function that writes them. */
 export class LineLogger implements Logger {
   readonly #write: (line: string) => void;
   #options: LineLoggerOptions;
@@ -31,12 +30,12 @@ export class LineLogger implements Logger {
     this.#options = options;
   }
 
-  /** From now on in this way. */
+  /** Changes format and level for the lines that follow. */
   reconfigure(options: LineLoggerOptions): void {
     this.#options = options;
   }
 
-  /** Whether such lines are written. */
+  /** Whether lines of this level are written. */
   writes(level: LogLevel): boolean {
     return LOG_LEVELS.indexOf(level) >= LOG_LEVELS.indexOf(this.#options.level);
   }
@@ -48,7 +47,7 @@ export class LineLogger implements Logger {
   }
 }
 
-/** For people: `2026-01-02T03:04:05.678Z INFO  serving mode=http`. */
+/** Example: `2026-01-02T03:04:05.678Z INFO  serving mode=http`. */
 function textLine(level: LogLevel, message: string, fields: LogFields): string {
   const words = [new Date().toISOString(), level.toUpperCase().padEnd(5), message];
   for (const [name, value] of Object.entries(fields)) {
@@ -57,30 +56,33 @@ function textLine(level: LogLevel, message: string, fields: LogFields): string {
   return words.join(" ");
 }
 
-/** For machines: `{"time":"2026-01-02T03:04:05.678Z","level":"info","message":"serving","mode":"http"}`. */
+/** Example: `{"time":"2026-01-02T03:04:05.678Z","level":"info","message":"serving","mode":"http"}`. */
 function jsonLine(level: LogLevel, message: string, fields: LogFields): string {
   const named = Object.entries(fields).map(([name, value]) => [snakeCase(name), value] as const);
   return JSON.stringify({ time: new Date().toISOString(), level, message, ...Object.fromEntries(named) });
 }
 
-/** Events have names as code has them. */
+/** Converts the property names of events, which are camelCase. */
 function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** Quoted where a value would not read as one word; a line stays one line. */
+/** Quotes a value that is not a single word, and escapes line breaks, so that an event stays one line. */
 function quote(value: string): string {
   return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value);
 }
 
-/** All but those whose fields are not for people. */
-export type DebugEvent = Exclude<RelayEvent, { readonly kind: "spec_updated" }>;
+/** An event whose fields can be logged as they are. */
+interface LoggableEvent extends Readonly<Record<string, LogFields[string] | Feed>> {
+  readonly kind: string;
+  readonly feed?: Feed | undefined;
+  readonly sdkKey?: SdkKey | undefined;
+  readonly tookMs?: number | undefined;
+}
 
-const ABSENT = { feed: undefined, sdkKey: undefined, tookMs: undefined };
-
-/** An event as one line of `--debug-logging`: its kind in words, and its fields; no SDK key whole. */
-export function debugLine(logger: Logger, event: DebugEvent): void {
-  const { kind, feed, sdkKey, tookMs, ...fields } = { ...ABSENT, ...event };
+/** Logs an event that has no message of its own, at level debug: its kind is the message. SDK keys are masked. */
+export function debugLine(logger: Logger, event: LoggableEvent): void {
+  const { kind, feed, sdkKey, tookMs, ...fields } = event;
   logger.log("debug", kind.replaceAll("_", " "), {
     ...fields,
     ...(feed !== undefined && { feed: describeFeed(feed) }),

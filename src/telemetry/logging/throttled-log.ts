@@ -3,17 +3,17 @@ import type { LogFields, Logger, LogLevel } from "./logger.ts";
 
 const MINUTE_MS = 60_000;
 
-/** Kinds that have a log of their own; what they are can be up to strangers. */
+/** Kinds with a log of their own. Bounded, since clients can determine the kind. */
 const MAX_KINDS = 20;
 
-/** For what may happen any number of times: at most so many lines a minute, of which the next counts those left out. */
+/** Limits the lines per minute. The next line counts the suppressed ones in `not_shown_before`; level debug shows all. */
 export class ThrottledLog {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #perMin: number;
   #minuteEndsAt = Number.NEGATIVE_INFINITY;
   #shown = 0;
-  #leftOut = 0;
+  #suppressed = 0;
 
   constructor(logger: Logger, clock: Clock, perMin = 1) {
     this.#logger = logger;
@@ -28,17 +28,17 @@ export class ThrottledLog {
       this.#shown = 0;
     }
     if (this.#shown >= this.#perMin) {
-      this.#leftOut++;
+      this.#suppressed++;
       this.#logger.log("debug", message, fields);
       return;
     }
     this.#shown++;
-    this.#logger.log(level, message, { ...fields, not_shown_before: this.#leftOut || undefined });
-    this.#leftOut = 0;
+    this.#logger.log(level, message, { ...fields, not_shown_before: this.#suppressed || undefined });
+    this.#suppressed = 0;
   }
 }
 
-/** A throttled log for each kind, so that none hides another. Beyond a few they share one. */
+/** One throttled log per kind, so that none hides another. Kinds beyond the first 20 share one. */
 export class ThrottledLogs {
   readonly #logger: Logger;
   readonly #clock: Clock;

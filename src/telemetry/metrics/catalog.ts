@@ -2,13 +2,13 @@ import type { MetricRow } from "./metric.ts";
 import { ORIGINAL_METRICS } from "./original-metrics.ts";
 import { FLOW_METRICS, PROCESS_METRICS } from "./own-metrics.ts";
 
-/** Every metric there is: what is not in here can't be measured. */
+/** All metrics. Names and tags of measurements are checked against these rows at compile time. */
 export const METRICS = [...ORIGINAL_METRICS, ...FLOW_METRICS, ...PROCESS_METRICS] as const;
 
 type Row = (typeof METRICS)[number];
 type MetricName = Row["name"];
 export type CountName = Extract<Row, { kinds: readonly ["count"] }>["name"];
-/** A latency never comes without how many there were; but for some, that has a name of its own. */
+/** Metrics of durations. Some have a latency only, since their count is a metric of another name. */
 export type TimeName = Extract<Row, { kinds: readonly ["count", "latency"] | readonly ["latency"] }>["name"];
 export type GaugeName = Extract<Row, { kinds: readonly ["gauge"] }>["name"];
 

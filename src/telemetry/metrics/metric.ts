@@ -1,7 +1,7 @@
 /** `latency` is in milliseconds. */
 export type MetricKind = "count" | "latency" | "gauge";
 
-/** What a series can be told apart by. */
+/** The labels of series. */
 type TagName =
   | "sdk_key"
   | "path"
@@ -21,13 +21,13 @@ type TagName =
   | "component"
   | "version";
 
-/** One happening, or one thing to read, and how it is measured. */
+/** A metric. */
 export interface MetricRow {
-  /** Seen by operators as `statsig.forward_proxy.{name}.{kind}`. */
+  /** Exported as `statsig.forward_proxy.{name}.{kind}`. */
   readonly name: string;
   readonly kinds: readonly MetricKind[];
   readonly tags: readonly TagName[];
-  /** Of a gauge: what stands for the readings beyond the bound. */
+  /** How the readings of a gauge beyond the limit of series are combined; "sum" by default. */
   readonly rest?: "sum" | "largest" | "smallest";
   readonly description: string;
 }

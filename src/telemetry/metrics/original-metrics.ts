@@ -2,43 +2,44 @@ import type { MetricRow } from "./metric.ts";
 
 const PER_FEED = ["sdk_key", "path"] as const;
 
-/** What operators of the original proxy know: same names, same kinds, and a count wherever there is a latency. */
+/** The metrics of the original proxy, with the same names and kinds (docs/protocol.md, Metric names). Every latency also has a count. */
 export const ORIGINAL_METRICS = [
   {
     name: "HttpServerRequestSuccess",
     kinds: ["count", "latency"],
     tags: ["sdk_key", "path", "status_code", "accept-encoding", "content-encoding"],
-    description: "HTTP requests that were answered with a status below 400",
+    description: "HTTP requests with a response status below 400",
   },
   {
     name: "HttpServerRequestFailed",
     kinds: ["count", "latency"],
     tags: ["sdk_key", "path", "status_code", "accept-encoding", "content-encoding"],
-    description: "HTTP requests that were answered with a status of 400 or more",
+    description: "HTTP requests with a response status of 400 or higher",
   },
   {
     name: "HttpDataProviderGotData",
     kinds: ["count", "latency"],
     tags: PER_FEED,
-    description: "Requests to upstream that brought a new version",
+    description: "Requests to upstream that returned a new version",
   },
   {
     name: "HttpDataProviderNoData",
     kinds: ["count", "latency"],
     tags: PER_FEED,
-    description: "Requests to upstream after which what is held is the newest still",
+    description: "Requests to upstream that confirmed the cached version as the newest",
   },
   {
     name: "HttpDataProviderNoDataDueToBadLcut",
     kinds: ["count", "latency"],
     tags: PER_FEED,
-    description: "Answers of upstream that were refused: without a version, or older than what is held",
+    description:
+      "Responses of upstream that were rejected for their version: missing, older than the cached one, or in the future",
   },
   {
     name: "HttpDataProviderError",
     kinds: ["count", "latency"],
     tags: [...PER_FEED, "reason"],
-    description: "Requests to upstream that failed, or whose answer can't be used",
+    description: "Requests to upstream that failed, or returned an invalid response",
   },
   {
     name: "RedisCacheWriteSucceed",
@@ -50,13 +51,13 @@ export const ORIGINAL_METRICS = [
     name: "RedisCacheWriteFailed",
     kinds: ["count"],
     tags: PER_FEED,
-    description: "Versions that could not be written to Redis",
+    description: "Failed writes of versions to Redis",
   },
   {
     name: "RedisCacheWriteSkipped",
     kinds: ["count"],
     tags: PER_FEED,
-    description: "Versions not written, since Redis has at least as new a one",
+    description: "Versions not written because Redis already has the same or a newer version",
   },
   {
     name: "RedisCacheReadSucceed",
@@ -68,37 +69,37 @@ export const ORIGINAL_METRICS = [
     name: "RedisCacheReadMiss",
     kinds: ["count"],
     tags: PER_FEED,
-    description: "Reads of Redis that found nothing newer",
+    description: "Reads from Redis that found no entry, or nothing newer than the cached version",
   },
   {
     name: "RedisCacheReadFailed",
     kinds: ["count"],
     tags: PER_FEED,
-    description: "Reads of Redis that failed, or found what can't be used",
+    description: "Reads from Redis that failed, or found an unusable entry",
   },
   {
     name: "RedisCacheDeleteSucceed",
     kinds: ["count"],
     tags: PER_FEED,
-    description: "Feeds removed from Redis, since upstream revoked the SDK key",
+    description: "Feeds deleted from Redis because upstream revoked the SDK key",
   },
   {
     name: "RedisCacheDeleteFailed",
     kinds: ["count"],
     tags: PER_FEED,
-    description: "Feeds that could not be removed from Redis",
+    description: "Failed deletions of feeds from Redis",
   },
   {
     name: "ConfigSpecStoreGotData",
     kinds: ["count"],
     tags: [...PER_FEED, "source", "lcut"],
-    description: "New versions in memory; lcut is that of the newest",
+    description: "New versions in memory; lcut is the latest version",
   },
   {
     name: "GrpcStreamingStreamedInitialized",
     kinds: ["count"],
     tags: PER_FEED,
-    description: "gRPC streams that were opened",
+    description: "gRPC streams opened",
   },
   {
     name: "GrpcStreamingStreamedResponse",
@@ -110,19 +111,19 @@ export const ORIGINAL_METRICS = [
     name: "GrpcStreamingHealthcheckSent",
     kinds: ["count"],
     tags: PER_FEED,
-    description: "Messages on gRPC streams that say that there is nothing new",
+    description: "Heartbeats (no update) sent on gRPC streams",
   },
   {
     name: "GrpcStreamingStreamDisconnected",
     kinds: ["count"],
     tags: PER_FEED,
-    description: "gRPC streams that ended",
+    description: "gRPC streams closed",
   },
   {
     name: "GrpcStreamingStreamUnauthorized",
     kinds: ["count"],
     tags: [],
-    description: "gRPC streams refused, since upstream or the list of allowed keys says no to the SDK key",
+    description: "gRPC streams rejected because upstream or --allowed-sdk-keys rejects the SDK key",
   },
   {
     name: "GrpcEstimatedActiveStreams",
@@ -134,30 +135,30 @@ export const ORIGINAL_METRICS = [
     name: "StreamingChannelGotNewData",
     kinds: ["count"],
     tags: [...PER_FEED, "lcut"],
-    description: "New versions of feeds that streams follow; lcut is that of the newest",
+    description: "New versions of feeds with open streams; lcut is the latest version",
   },
   {
     name: "UpdateConfigSpecStorePropagationDelayMs",
     kinds: ["latency"],
     tags: PER_FEED,
-    description: "From a change of the project (its lcut) until its new version is held here",
+    description: "Delay between a change of the project (its lcut) and its arrival in memory",
   },
   {
     name: "BackgroundDataProviderRequestInterval",
     kinds: ["latency"],
     tags: PER_FEED,
-    description: "Between two answers of upstream to polls of a feed",
+    description: "Interval between two successful polls of a feed",
   },
   {
     name: "LogEventStoreDeduped",
     kinds: ["count"],
     tags: ["sdk_key"],
-    description: "Exposures that were there before and went no further",
+    description: "Duplicate exposures that were not forwarded",
   },
   {
     name: "LogEventStoreDedupeCacheCleared",
     kinds: ["count"],
     tags: [],
-    description: "Times that every exposure remembered for repeats has made room for a newer one",
+    description: "Times that all exposures remembered for deduplication were replaced by newer ones",
   },
 ] as const satisfies readonly MetricRow[];

@@ -1,38 +1,39 @@
 import type { MetricRow } from "./metric.ts";
 
-/** Of config specs, the backup, RPCs, SDKs' events and ID lists, beyond what operators know. */
+/** Metrics that the original proxy does not have: config specs, backup, RPCs, log events and ID lists. */
 export const FLOW_METRICS = [
   {
     name: "PayloadRefused",
     kinds: ["count"],
     tags: ["sdk_key", "path", "reason"],
-    description: "Config specs of upstream that were not taken: damaged, cut short, older, or another key's",
+    description:
+      "Config specs from upstream that were rejected: damaged, truncated, older than the cached version, or of another SDK key",
   },
   {
     name: "PollWait",
     kinds: ["count", "latency"],
     tags: [],
     description:
-      "Polls of upstream that began, and how long they waited for their turn (-u), without those of feeds that hung before",
+      "Polls of upstream, and how long each waited for a request slot (-u); without feeds whose last poll hung",
   },
   {
     name: "SdkKeyUnauthorized",
     kinds: ["count"],
     tags: ["state"],
-    description: "Answers 401 or 403 of upstream; state says what became of what was held",
+    description: "401 and 403 responses of upstream; state says what happened to the cached config",
   },
   {
     name: "ConfigSpecEvicted",
     kinds: ["count"],
     tags: ["reason"],
-    description: "Feeds that made room for those of another SDK key, or found none",
+    description: "Feeds that were evicted for another SDK key, or could not be cached",
   },
   {
     name: "ConfigSpecLcutTimestampMs",
     kinds: ["gauge"],
     tags: ["sdk_key", "path", "format"],
     rest: "smallest",
-    description: "Version of each feed that is held, ms since 1970",
+    description: "Version (lcut) of each cached feed, in ms since 1970",
   },
   {
     name: "ConfigSpecConfirmedAgeS",
@@ -40,37 +41,37 @@ export const FLOW_METRICS = [
     tags: ["sdk_key", "path", "format"],
     rest: "largest",
     description:
-      "Seconds since upstream last said that what is held is the newest; until it first did, since it is held",
+      "Seconds since upstream last confirmed the cached version as the newest; before the first confirmation, since it was cached",
   },
   {
     name: "ConfigSpecBytes",
     kinds: ["gauge"],
     tags: ["sdk_key", "path", "format"],
-    description: "Size of each feed that is held, uncompressed",
+    description: "Uncompressed size of each cached feed",
   },
   {
     name: "SdkKeysHeld",
     kinds: ["gauge"],
     tags: [],
-    description: "SDK keys of which config specs are held",
+    description: "SDK keys with cached config specs",
   },
   {
     name: "BackupUnusable",
     kinds: ["count"],
     tags: ["source"],
-    description: "Entries of the backup that can't be used, and versions set aside as damaged",
+    description: "Backup entries that are unusable, and local versions that are damaged",
   },
   {
     name: "BackupFailed",
     kinds: ["count"],
     tags: ["source", "action"],
-    description: "Reads and writes of the backup that failed",
+    description: "Failed reads and writes of the backup",
   },
   {
     name: "BackupUp",
     kinds: ["gauge"],
     tags: ["source"],
-    description: "1 while the backup can be read and written, else 0",
+    description: "1 while the backup can be read and written, otherwise 0",
   },
   {
     name: "RedisPermissionsMissing",
@@ -83,97 +84,97 @@ export const FLOW_METRICS = [
     kinds: ["count"],
     tags: ["state"],
     description:
-      "Feeds that were due in a fleet: confirmed by another relay, claimed by one that asks upstream, ours to ask for, or failed where Redis did not say",
+      "Feeds due for a poll in a fleet. state: confirmed by another relay, claimed by another relay, ours to poll, or failed if Redis did not respond",
   },
   {
     name: "GrpcServerRequest",
     kinds: ["count", "latency"],
     tags: ["sdk_key", "path", "code"],
-    description: "Unary RPCs that were answered, by status code",
+    description: "Unary RPCs, by status code",
   },
   {
     name: "GrpcStreamsAllowed",
     kinds: ["gauge"],
     tags: [],
-    description: "How many gRPC streams may be open, --grpc-max-concurrent-streams",
+    description: "Maximum number of open gRPC streams (--grpc-max-concurrent-streams)",
   },
   {
     name: "GrpcStreamRefused",
     kinds: ["count"],
     tags: ["code"],
-    description: "Streams that were refused, by status code",
+    description: "gRPC streams rejected, by status code",
   },
   {
     name: "LogEventAccepted",
     kinds: ["count"],
     tags: ["sdk_key"],
-    description: "Events taken over from SDKs, repeats included",
+    description: "Log events accepted from SDKs, including duplicates",
   },
   {
     name: "LogEventRequestRejected",
     kinds: ["count"],
     tags: ["reason"],
-    description: "Requests with events that were not taken",
+    description: "Requests with log events that were rejected",
   },
   {
     name: "LogEventForwarded",
     kinds: ["count"],
     tags: ["sdk_key"],
-    description: "Events that upstream has taken",
+    description: "Log events that upstream accepted",
   },
   {
     name: "LogEventForwardRequest",
     kinds: ["count", "latency"],
     tags: ["sdk_key"],
-    description: "Requests with events that upstream has taken",
+    description: "Requests with log events that upstream accepted",
   },
   {
     name: "LogEventForwardDelayed",
     kinds: ["count"],
     tags: [],
-    description: "Requests with events that failed and are tried again",
+    description: "Requests with log events that failed and are retried",
   },
   {
     name: "LogEventDropped",
     kinds: ["count"],
     tags: ["reason"],
-    description: "Events given up for good",
+    description: "Log events dropped for good",
   },
   {
     name: "LogEventQueueFailed",
     kinds: ["count"],
     tags: ["action"],
-    description: "Times that the queue of events could not be read or written",
+    description: "Failed reads and writes of the log event queue",
   },
   {
     name: "LogEventQueueEvents",
     kinds: ["gauge"],
     tags: ["state"],
-    description: "Events that wait for upstream, in memory or in the spool",
+    description: "Log events queued for upstream, in memory or in the spool",
   },
   {
     name: "LogEventQueueBytes",
     kinds: ["gauge"],
     tags: ["state"],
-    description: "Bytes of the events that wait for upstream",
+    description: "Bytes of the log events queued for upstream",
   },
   {
     name: "LogEventQueueFilled",
     kinds: ["gauge"],
     tags: ["state"],
-    description: "How full the queue of events is: 0 for empty, 1 for no room",
+    description: "Fill level of the log event queue, from 0 (empty) to 1 (full)",
   },
   {
     name: "IdListUpdated",
     kinds: ["count"],
     tags: ["sdk_key", "source"],
-    description: "Changed manifests of ID lists",
+    description: "Changed ID list manifests",
   },
   {
     name: "IdListFailed",
     kinds: ["count"],
     tags: ["reason"],
-    description: "Manifests and files of ID lists that could not be fetched, kept or used",
+    description: "ID list manifests and files that could not be fetched, stored or used",
   },
   {
     name: "IdListFileBytes",
@@ -183,31 +184,31 @@ export const FLOW_METRICS = [
   },
 ] as const satisfies readonly MetricRow[];
 
-/** Of the process, of who may ask, and of monitoring itself. */
+/** Metrics that the original proxy does not have: the process, access, limits, TLS and monitoring itself. */
 export const PROCESS_METRICS = [
   {
     name: "KeyRefused",
     kinds: ["count"],
     tags: ["reason"],
-    description: "Requests with an SDK key that may not ask",
+    description: "Requests rejected for their SDK key",
   },
   {
     name: "AllowedKeysReloaded",
     kinds: ["count"],
     tags: ["state"],
-    description: "Changed lists of allowed SDK keys, taken over or refused",
+    description: "Changed lists of allowed SDK keys, applied (taken_over) or rejected (refused)",
   },
   {
     name: "LimitReached",
     kinds: ["count"],
     tags: ["limit"],
-    description: "Requests, streams or connections refused or cut at a limit",
+    description: "Requests, streams or connections rejected or closed at a limit",
   },
   {
     name: "ClientVanished",
     kinds: ["count"],
     tags: [],
-    description: "HTTP/2 connections closed since their client no longer answered",
+    description: "HTTP/2 connections closed because the client stopped responding",
   },
   {
     name: "Connections",
@@ -219,78 +220,79 @@ export const PROCESS_METRICS = [
     name: "RequestsInFlight",
     kinds: ["gauge"],
     tags: [],
-    description: "Requests being worked on that could not be answered from memory at once",
+    description: "Requests in flight that could not be served from memory at once",
   },
   {
     name: "CertificateLoaded",
     kinds: ["count"],
     tags: [],
-    description: "Certificates taken over",
+    description: "Certificates loaded",
   },
   {
     name: "CertificateRefused",
     kinds: ["count"],
     tags: [],
-    description: "New certificate files that can't be used",
+    description: "New certificate files that were invalid",
   },
   {
     name: "CertificateExpiryTimestampS",
     kinds: ["gauge"],
     tags: [],
-    description: "When the certificate expires, seconds since 1970",
+    description: "When the certificate expires, in seconds since 1970",
   },
   {
     name: "TlsClientRefused",
     kinds: ["count"],
     tags: [],
-    description: "Clients refused by TLS",
+    description: "Failed TLS handshakes",
   },
   {
     name: "MeasurementsDropped",
     kinds: ["count"],
     tags: ["sink"],
-    description: "Measurements that a slow or failing place of monitoring did not get",
+    description: "Measurements and spans dropped because a sink was slow or failing",
   },
   {
     name: "SinkUp",
     kinds: ["gauge"],
     tags: ["sink"],
-    description: "1 while a place of monitoring takes what is sent to it, 0 from its first failure on",
+    description: "1 while a sink accepts what is sent to it, 0 while it fails",
   },
   {
     name: "UnexpectedError",
     kinds: ["count"],
     tags: ["component"],
-    description: "Errors that are bugs, after which the relay went on; component is the loop or task",
+    description: "Bugs: unexpected errors that the relay survived; component is the loop or task",
   },
   {
     name: "Ready",
     kinds: ["gauge"],
     tags: [],
-    description: "1 while the relay is ready, 0 while clients should go elsewhere; /readyz says why",
+    description: "1 while the relay is ready, 0 while clients should use another one; /readyz says why",
   },
   {
     name: "BuildInfo",
     kinds: ["gauge"],
     tags: ["version"],
-    description: "Always 1; version is the relay's",
+    description: "Always 1; version is the version of the relay",
   },
   {
     name: "StartTimestampS",
     kinds: ["gauge"],
     tags: [],
-    description: "When the relay started, seconds since 1970",
+    description: "When the relay started, in seconds since 1970",
   },
   {
     name: "MemoryRssBytes",
     kinds: ["gauge"],
     tags: [],
-    description: "Memory of the process",
+    description: "Resident memory of the process",
   },
   {
     name: "MemoryLimitBytes",
     kinds: ["gauge"],
     tags: [],
-    description: "Memory that the process may use: what its container has, else the machine",
+    description:
+      "Memory that the process may use: the limit of the container, otherwise the memory of the machine",
   },
 ] as const satisfies readonly MetricRow[];

@@ -19,7 +19,7 @@ type ReadGauge<T extends Tags = Tags> = () =>
   | Iterable<readonly [tags: T, value: number]>
   | Promise<Iterable<readonly [tags: T, value: number]>>;
 
-/** Everything that was measured, in memory, for whoever asks or is sent it. */
+/** Holds all measurements in memory. Prometheus and the sinks read them from here. */
 export class MetricRegistry {
   readonly #options: FamilyOptions;
   readonly #families = new Map<string, Family>();
@@ -32,12 +32,12 @@ export class MetricRegistry {
       if (isRead) continue;
       const family = new Family(row, options);
       this.#families.set(row.name, family);
-      // There from the start, at 0: of a series that first appears with 1 Prometheus knows no increase.
+      // Start at 0: if a series first appears as 1, Prometheus does not see an increase.
       if (row.tags.length === 0) family.series({});
     }
   }
 
-  /** Where measurements with these tags go: for whoever measures often, to be kept until it is forgotten. */
+  /** Returns the series of these tags. Hot paths may keep it until `isForgotten`. */
   series<N extends CountName | TimeName>(name: N, tags: MetricTags<N>): Series {
     const family = this.#families.get(name);
     if (family === undefined) throw new Error(`${name} is read, not counted`);
@@ -48,12 +48,12 @@ export class MetricRegistry {
     this.series(name, tags).add(by);
   }
 
-  /** Counts one that took so many ms. */
+  /** Counts one measurement and its duration in ms. */
   time<N extends TimeName>(name: N, tags: MetricTags<N>, tookMs: number): void {
     this.series(name, tags).record(tookMs);
   }
 
-  /** `read` is called each time that somebody looks. */
+  /** Registers a gauge. `read` is called on every scrape or export. */
   gauge<N extends GaugeName>(name: N, read: ReadGauge<MetricTags<N>>): void {
     this.#gauges.set(findMetric(name), read);
   }
@@ -63,48 +63,48 @@ export class MetricRegistry {
   }
 
   /**
-   * One at a time, each in a turn of its own: some look at thousands of feeds. One that can't be read just now is left
-   * out: it must not take the others with it.
+   * Reads one gauge per turn of the event loop, since some iterate over thousands of feeds. A gauge that throws is skipped, so
+   * that the others are still exported.
    */
   async *readGauges(): AsyncIterable<GaugeReadings> {
     for (const [row, read] of this.#gauges) {
       await nextTurn();
-      const readings = await this.#readingsOf(row, read).catch(() => undefined);
+      const readings = await this.#read(row, read).catch(() => undefined);
       if (readings !== undefined) yield { row, readings };
     }
   }
 
-  /** Nothing of the key is held any more: it keeps no series. */
+  /** Removes the series of an SDK key that is no longer cached. */
   forgetKey(maskedSdkKey: string): void {
     for (const family of this.#families.values()) family.forgetKey(maskedSdkKey);
   }
 
-  async #readingsOf(row: MetricRow, read: ReadGauge): Promise<readonly Reading[]> {
-    return withinBound(row, [...(await read())], this.#options.maxSeries);
+  async #read(row: MetricRow, read: ReadGauge): Promise<readonly Reading[]> {
+    return limitReadings(row, [...(await read())], this.#options.maxSeries);
   }
 }
 
-/** Stands for every value beyond the bound. */
+/** The tag value of series beyond the limit. */
 export const OTHER = "other";
 
-/** Stands for all SDK keys of which nothing is held. */
+/** The tag value of all SDK keys that are not cached. */
 export const UNKNOWN_KEY = "unknown";
 
-/** Of the bound, for series without a known SDK key: strangers can't use up the part of the keys, nor these theirs. */
+/** The part of the limit that is reserved for series without a known SDK key, so that neither group can use up the other's part. */
 const WITHOUT_KEYS = 200;
 
 interface FamilyOptions {
   readonly maxSeries: number;
-  /** Somebody takes what is new at intervals: single latencies are kept for that. */
+  /** Whether single latencies are kept for sinks that export at intervals. */
   readonly keepsSamples: boolean;
 }
 
-/** All series of one metric; never more than the bound, whatever is measured. */
+/** The series of one metric, at most `maxSeries`. */
 export class Family {
   readonly row: MetricRow;
   readonly #options: FamilyOptions;
   readonly #series = new Map<string, Series>();
-  /** Of these, the ones of a known SDK key. */
+  /** The number of series with a known SDK key. */
   #keyed = 0;
 
   constructor(row: MetricRow, options: FamilyOptions) {
@@ -112,9 +112,9 @@ export class Family {
     this.#options = options;
   }
 
-  /** Always the same for the same tags, as long as it is not forgotten; a new lcut takes the place of the last. */
+  /** Returns the same series for the same tags until it is forgotten. `lcut` does not count: a new one replaces the last. */
   series(tags: Tags): Series {
-    const id = this.#idOf(tags);
+    const id = this.#toId(tags);
     const known = this.#series.get(id) ?? this.#admit(id, tags);
     if (tags["lcut"] !== undefined && known.tags["lcut"] !== OTHER) known.tags["lcut"] = tags["lcut"];
     return known;
@@ -124,15 +124,15 @@ export class Family {
     return this.#series.values();
   }
 
-  /** Of an SDK key that is no longer held. What nobody has taken yet counts among the others. */
+  /** Removes the series of an SDK key. What was not exported yet is added to the series `other`. */
   forgetKey(maskedSdkKey: string): void {
     for (const [id, series] of this.#series) {
       if (series.tags["sdk_key"] !== maskedSdkKey) continue;
       this.#series.delete(id);
       this.#keyed--;
-      const untaken = series.forget();
-      if (untaken !== undefined && this.#options.keepsSamples)
-        this.series(withoutKey(series.tags)).owe(untaken);
+      const undrained = series.forget();
+      if (undrained !== undefined && this.#options.keepsSamples)
+        this.series(withoutKey(series.tags)).inherit(undrained);
     }
   }
 
@@ -141,20 +141,20 @@ export class Family {
     const isKeyed = hasKey(tags);
     if (isKeyed && this.#keyed >= maxSeries - WITHOUT_KEYS) return this.series(withoutKey(tags));
     const allOther = Object.fromEntries(this.row.tags.map((tag) => [tag, OTHER]));
-    if (!isKeyed && this.#isFullWithoutKeys() && id !== this.#idOf(allOther)) return this.series(allOther);
+    if (!isKeyed && this.#isFullWithoutKeys() && id !== this.#toId(allOther)) return this.series(allOther);
     const admitted = new Series(tags, { timed: this.row.kinds.includes("latency"), keepsSamples });
     this.#series.set(id, admitted);
     if (isKeyed) this.#keyed++;
     return admitted;
   }
 
-  /** But for one place, which is for all that find none. */
+  /** One place is reserved for the series `other`. */
   #isFullWithoutKeys(): boolean {
-    const places = this.row.tags.includes("sdk_key") ? WITHOUT_KEYS : this.#options.maxSeries;
-    return this.#series.size - this.#keyed >= places - 1;
+    const limit = this.row.tags.includes("sdk_key") ? WITHOUT_KEYS : this.#options.maxSeries;
+    return this.#series.size - this.#keyed >= limit - 1;
   }
 
-  #idOf(tags: Tags): string {
+  #toId(tags: Tags): string {
     let id = "";
     for (const tag of this.row.tags) if (tag !== "lcut") id += `${tags[tag] ?? ""}\0`;
     return id;
@@ -169,19 +169,19 @@ function withoutKey(tags: Tags): Tags {
   return { ...tags, sdk_key: OTHER, ...(tags["lcut"] !== undefined && { lcut: OTHER }) };
 }
 
-/** A value that is read when somebody looks. */
+/** A value of a gauge. */
 export type Reading = readonly [tags: Tags, value: number];
 
-/** No more than `maxSeries`: the rest is one, told as `other`. */
-function withinBound(row: MetricRow, readings: readonly Reading[], maxSeries: number): readonly Reading[] {
+/** Returns at most `maxSeries` readings. The rest is combined into one, with the tag value `other`. */
+function limitReadings(row: MetricRow, readings: readonly Reading[], maxSeries: number): readonly Reading[] {
   const known = readings.filter(([, value]) => Number.isFinite(value));
   if (known.length <= maxSeries) return known;
   const rest = known.slice(maxSeries - 1).map(([, value]) => value);
   const allOther = Object.fromEntries(row.tags.map((tag) => [tag, OTHER]));
-  return [...known.slice(0, maxSeries - 1), [allOther, oneFor(rest, row.rest)]];
+  return [...known.slice(0, maxSeries - 1), [allOther, combine(rest, row.rest)]];
 }
 
-function oneFor(values: readonly number[], rest: MetricRow["rest"]): number {
+function combine(values: readonly number[], rest: MetricRow["rest"]): number {
   switch (rest) {
     case "smallest":
       return values.reduce((a, b) => Math.min(a, b));

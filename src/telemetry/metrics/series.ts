@@ -1,21 +1,21 @@
 import type { HrTime } from "@opentelemetry/api";
 
-/** Upper ends of the buckets of every latency, ms. What is answered from memory takes less than the first. */
+/** Upper bounds of the histogram buckets of all latencies, in ms. Responses from memory fall into the first. */
 export const BUCKETS_MS = [0.1, 0.5, 1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000, 60_000] as const;
 
-/** Latencies of one series that are kept between two drains; of more, as many are picked at random. */
+/** The maximum number of latencies that a series keeps between two drains. If there are more, they are sampled at random. */
 const MAX_SAMPLES = 100;
 
 export type Tags = Readonly<Record<string, string>>;
 
-/** What was measured since the last drain. */
+/** The measurements since the last drain. */
 interface Delta {
   readonly count: number;
-  /** Latencies in ms: all of them, or a fair choice. */
+  /** Latencies in ms: all, or a random sample. */
   readonly samples: readonly number[];
 }
 
-/** The measurements of one metric with the same tags. Kept in place: on the path of every request. */
+/** The measurements of one metric with the same tags. Updated in place, since every request is measured. */
 export class Series {
   readonly tags: Record<string, string>;
   readonly buckets: Float64Array | undefined;
@@ -39,7 +39,7 @@ export class Series {
     this.count += by;
   }
 
-  /** Counts one, and how long it took. */
+  /** Counts one measurement and its duration. */
   record(tookMs: number): void {
     this.count++;
     this.sumMs += tookMs;
@@ -51,24 +51,24 @@ export class Series {
     if (this.#keepsSamples) this.#sample(tookMs);
   }
 
-  /** It is shown no more: what is measured belongs elsewhere. */
+  /** Whether the series was removed from its family. Measurements then belong into a new one. */
   get isForgotten(): boolean {
     return this.#isForgotten;
   }
 
-  /** Says what was not drained yet. */
+  /** Marks the series as removed. Returns what was not drained yet, or undefined. */
   forget(): Delta | undefined {
     this.#isForgotten = true;
     return this.drain();
   }
 
-  /** Adds what another did not get to tell to the next drain, and to no count: of that it is a part already. */
-  owe({ count, samples }: Delta): void {
+  /** Adds the undrained measurements of a removed series to the next drain, but not to `count`, which includes them already. */
+  inherit({ count, samples }: Delta): void {
     this.#drained -= count;
     this.#samples.push(...samples.slice(0, MAX_SAMPLES - this.#samples.length));
   }
 
-  /** Of everything since the last time; undefined where there was nothing. */
+  /** Returns the measurements since the last drain, or undefined if there are none. */
   drain(): Delta | undefined {
     const count = this.count - this.#drained;
     if (count === 0) return undefined;
@@ -78,7 +78,7 @@ export class Series {
     return { count, samples };
   }
 
-  /** Reservoir sampling: each latency since the last drain is kept with the same odds. */
+  /** Reservoir sampling: each latency since the last drain is kept with the same probability. */
   #sample(tookMs: number): void {
     if (this.#samples.length < MAX_SAMPLES) {
       this.#samples.push(tookMs);
@@ -92,74 +92,74 @@ export class Series {
 interface Totals {
   readonly count: number;
   readonly sumMs: number;
-  /** By bucket; none where nothing is timed. */
+  /** Counts by bucket; empty if the metric has no latency. */
   readonly buckets: readonly number[];
 }
 
-/** What was measured of a series from one moment on. */
+/** The measurements of a series since `startTime`. */
 export interface Window extends Totals {
   readonly startTime: HrTime;
 }
 
 /**
- * What one reader is told of each series, from look to look. A series that was forgotten and came again is another
- * object and begins anew: nothing ever goes back within a window.
+ * The windows of one reader (an OTLP exporter). A series that was forgotten and re-created is a new object with a new window:
+ * no value ever decreases within a window.
  */
 export interface SeriesWindows {
-  /** For the look that is underway; undefined where there is nothing to tell. */
-  tell(series: Series): Window | undefined;
-  /** The look is over; what it told was so at `at`. */
-  looked(at: HrTime): void;
+  /** Returns the window of a series for the current read, or undefined if there is nothing to export. */
+  read(series: Series): Window | undefined;
+  /** Ends the current read, which took place at `at`. */
+  endRead(at: HrTime): void;
 }
 
-/** Everything since the series began: it was not there at the look before it was first seen. */
-export class WholeWindows implements SeriesWindows {
-  readonly #bornAfter = new WeakMap<Series, HrTime>();
-  #lookedAt: HrTime;
+/** Cumulative windows: they begin at the read before the series was first seen. */
+export class CumulativeWindows implements SeriesWindows {
+  readonly #startTimes = new WeakMap<Series, HrTime>();
+  #lastReadAt: HrTime;
 
   constructor(startTime: HrTime) {
-    this.#lookedAt = startTime;
+    this.#lastReadAt = startTime;
   }
 
-  tell(series: Series): Window {
-    const startTime = this.#bornAfter.get(series) ?? this.#lookedAt;
-    this.#bornAfter.set(series, startTime);
-    return { ...totalsOf(series), startTime };
+  read(series: Series): Window {
+    const startTime = this.#startTimes.get(series) ?? this.#lastReadAt;
+    this.#startTimes.set(series, startTime);
+    return { ...readTotals(series), startTime };
   }
 
-  looked(at: HrTime): void {
-    this.#lookedAt = at;
+  endRead(at: HrTime): void {
+    this.#lastReadAt = at;
   }
 }
 
-/** What came since the last look. */
-export class FreshWindows implements SeriesWindows {
-  readonly #told = new WeakMap<Series, Totals>();
-  #lookedAt: HrTime;
+/** Delta windows: they begin at the last read. */
+export class DeltaWindows implements SeriesWindows {
+  readonly #exported = new WeakMap<Series, Totals>();
+  #lastReadAt: HrTime;
 
   constructor(startTime: HrTime) {
-    this.#lookedAt = startTime;
+    this.#lastReadAt = startTime;
   }
 
-  tell(series: Series): Window | undefined {
-    const totals = totalsOf(series);
+  read(series: Series): Window | undefined {
+    const totals = readTotals(series);
     const { count, sumMs, buckets } = totals;
-    const told = this.#told.get(series);
-    if (count === (told?.count ?? 0)) return undefined;
-    this.#told.set(series, totals);
+    const exported = this.#exported.get(series);
+    if (count === (exported?.count ?? 0)) return undefined;
+    this.#exported.set(series, totals);
     return {
-      startTime: this.#lookedAt,
-      count: count - (told?.count ?? 0),
-      sumMs: sumMs - (told?.sumMs ?? 0),
-      buckets: buckets.map((inBucket, at) => inBucket - (told?.buckets[at] ?? 0)),
+      startTime: this.#lastReadAt,
+      count: count - (exported?.count ?? 0),
+      sumMs: sumMs - (exported?.sumMs ?? 0),
+      buckets: buckets.map((inBucket, at) => inBucket - (exported?.buckets[at] ?? 0)),
     };
   }
 
-  looked(at: HrTime): void {
-    this.#lookedAt = at;
+  endRead(at: HrTime): void {
+    this.#lastReadAt = at;
   }
 }
 
-function totalsOf({ count, sumMs, buckets }: Series): Totals {
+function readTotals({ count, sumMs, buckets }: Series): Totals {
   return { count, sumMs, buckets: [...(buckets ?? [])] };
 }

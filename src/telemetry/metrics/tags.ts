@@ -2,7 +2,7 @@ import { maskSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import type { Feed } from "../../specs/feed.ts";
 import { UNKNOWN_KEY } from "./registry.ts";
 
-/** By which clients ask for a feed over HTTP; the tag `path` of all that happens to it. */
+/** Returns the tag `path` of a feed: the route by which clients request it over HTTP. */
 export function toPathTag({ version }: Pick<Feed, "version">): string {
   return `/${version}/download_config_specs`;
 }
@@ -12,7 +12,7 @@ export interface FeedTags {
   readonly path: string;
 }
 
-/** A mask is a hash: of thousands of feeds, at every look, that is much time in which nothing is answered. */
+/** Caches tags: masking a key hashes it, which would block the thread if thousands of feeds are read at once. */
 const TAGS = new WeakMap<Feed, FeedTags>();
 
 export function toTags(feed: Feed): FeedTags {
@@ -23,16 +23,16 @@ export function toTags(feed: Feed): FeedTags {
   return tags;
 }
 
-/** Keys of which nothing is held can be as many as strangers make up: they have no series of their own. */
+/** Returns the tags of a feed that is not cached. Such keys share a series, since clients can make up any number of keys. */
 export function tagsForUnknownKey(feed: Pick<Feed, "version">): FeedTags {
   return { sdk_key: UNKNOWN_KEY, path: toPathTag(feed) };
 }
 
-/** How SDK keys are told in tags: masked, and only those that the relay knows, since strangers make up any number. */
+/** Returns the tag `sdk_key`. Unknown keys share one value, since clients can make up any number of keys. */
 export class KeyTags {
   #knows: (sdkKey: SdkKey) => boolean = () => false;
 
-  /** Set once that is known; until then all are strangers. */
+  /** Sets the test for known keys. Until then, all keys are unknown. */
   knownBy(knows: (sdkKey: SdkKey) => boolean): void {
     this.#knows = knows;
   }

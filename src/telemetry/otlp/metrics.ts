@@ -16,9 +16,9 @@ import type { MetricKind, MetricRow } from "../metrics/metric.ts";
 import type { Family, GaugeReadings, MetricRegistry } from "../metrics/registry.ts";
 import {
   BUCKETS_MS,
-  FreshWindows,
+  CumulativeWindows,
+  DeltaWindows,
   type SeriesWindows,
-  WholeWindows,
   type Window,
 } from "../metrics/series.ts";
 import { formatMetricName } from "../push/measurement.ts";
@@ -112,7 +112,7 @@ export class RegistryProducer implements MetricProducer {
     this.#registry = registry;
     this.#resource = resource;
     this.#temporality = temporality;
-    const Windows = temporality === AggregationTemporality.DELTA ? FreshWindows : WholeWindows;
+    const Windows = temporality === AggregationTemporality.DELTA ? DeltaWindows : CumulativeWindows;
     this.#windows = new Windows(now());
   }
 
@@ -121,7 +121,7 @@ export class RegistryProducer implements MetricProducer {
     const metrics: MetricData[] = [];
     for (const family of this.#registry.families())
       metrics.push(...(await this.#toMetricData(family, endTime)));
-    this.#windows.looked(endTime);
+    this.#windows.endRead(endTime);
     for await (const readings of this.#registry.readGauges()) metrics.push(toGaugeData(readings, endTime));
     const scope = { name: "statsig-forward-proxy" };
     const scopeMetrics = [{ scope, metrics: metrics.filter(({ dataPoints }) => dataPoints.length > 0) }];
@@ -133,7 +133,7 @@ export class RegistryProducer implements MetricProducer {
     const points: Point[] = [];
     for (const [at, series] of [...family.all()].entries()) {
       if (at % SERIES_PER_TURN === SERIES_PER_TURN - 1) await nextTurn();
-      const window = this.#windows.tell(series);
+      const window = this.#windows.read(series);
       if (window !== undefined) points.push({ ...window, attributes: { ...series.tags }, endTime });
     }
     const aggregationTemporality = this.#temporality;

@@ -1,7 +1,7 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
-import type { EmitSinkEvent, SinkMetrics, SinkName } from "../topics/push.ts";
+import type { EmitSinkEvent, SinkName, SinkTelemetry } from "../topics/push.ts";
 
 export interface SinkHealthOptions {
   readonly sink: SinkName;
@@ -49,17 +49,16 @@ export class SinkHealth {
 export interface SinkParts {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
-  readonly emit: EmitSinkEvent;
   readonly registry: MetricRegistry;
-  readonly metrics: SinkMetrics;
+  readonly sinks: SinkTelemetry;
   /** Owns every sender that is started. */
   readonly running: AsyncDisposableStack;
 }
 
 /** Registers a sink, which counts as working until it fails. What it drops is counted in the registry. */
-export function expectSink(sink: SinkName, { clock, emit, registry, metrics }: SinkParts): SinkHealth {
-  metrics.expect(sink);
-  return new SinkHealth({ sink, clock, emit, onDropped: countDropsIn(registry) });
+export function expectSink(sink: SinkName, { clock, registry, sinks }: SinkParts): SinkHealth {
+  sinks.expect(sink);
+  return new SinkHealth({ sink, clock, emit: sinks.emit, onDropped: countDropsIn(registry) });
 }
 
 export function countDropsIn(registry: MetricRegistry): SinkHealthOptions["onDropped"] {

@@ -1,5 +1,5 @@
-import type { BackupMemory, Condition } from "../topics/backup.ts";
-import type { FlowMemory } from "../topics/log-events.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Condition } from "./condition.ts";
 import {
   type EventsStatus,
   type LocalStatus,
@@ -10,29 +10,29 @@ import {
 } from "./schema.ts";
 import { type UpstreamHealth, upstreamProblems } from "./upstream.ts";
 
-/** What there is to find something wrong with. */
+/** Everything that problems are derived from. */
 interface ProblemReadings {
+  readonly telemetry: Telemetry;
   readonly now: number;
   readonly notReady: readonly string[];
   readonly upstream: UpstreamHealth;
-  readonly backup: BackupMemory;
   readonly redis: RedisStatus | null;
   readonly local: LocalStatus | null;
-  readonly flow: FlowMemory;
   readonly events: EventsStatus;
 }
 
-/** What is written, or tried again, within this time is no problem yet. */
-const PATIENCE_S = 30;
+/** A delayed write to Redis or delayed log events become a problem after this time. */
+const DELAY_TOLERATED_S = 30;
 
-/** An error that does not come again within this time is no longer a problem. */
+/** An unexpected error of a task is shown for this time. */
 const UNEXPECTED_SHOWN_MS = 15 * 60_000;
-/** An entry of the backup that is not read again within this time has been overwritten, or is no longer asked for. */
+
+/** A backup entry that is not read again within this time was overwritten or is no longer requested. */
 const UNUSABLE_SHOWN_MS = 10 * 60_000;
 
-const WARN_OF_EXPIRY_MS = 14 * 24 * 3_600_000;
+const WARN_BEFORE_EXPIRY_MS = 14 * 24 * 3_600_000;
 
-/** Everything that an operator should know, the gravest first. */
+/** Returns all problems, critical ones first. */
 export function findProblems(readings: ProblemReadings): readonly Problem[] {
   const { notReady, upstream } = readings;
   return [
@@ -58,100 +58,101 @@ function problem(kind: ProblemKind, text: string, { since, detail, severity }: P
   return { kind, severity: severity ?? "warning", text, since: toIsoOrNull(since), detail: detail ?? null };
 }
 
-function* redisProblems({ backup, redis, now }: ProblemReadings): Iterable<Problem> {
-  const { down, refusesWrites } = backup;
+function* redisProblems({ telemetry, redis, now }: ProblemReadings): Iterable<Problem> {
+  const { down, rejectsWrites, missingPermissions } = telemetry.redis;
   if (down !== undefined) {
-    yield problem("redis_down", "Redis can't be used", { since: down.since, detail: down.reason });
-  } else if (refusesWrites !== undefined) {
-    const text = "Redis takes no writes: the backup there grows old";
-    yield problem("redis_refuses_writes", text, ofCondition(refusesWrites));
-  } else if (redis?.behind_feeds && (redis.lag_s ?? 0) > PATIENCE_S) {
+    yield problem("redis_down", "Redis is unavailable", toDetails(down));
+  } else if (rejectsWrites !== undefined) {
+    const text = "Redis rejects writes: the backup is going stale";
+    yield problem("redis_refuses_writes", text, toDetails(rejectsWrites));
+  } else if (redis?.behind_feeds && (redis.lag_s ?? 0) > DELAY_TOLERATED_S) {
     const since = now - (redis.lag_s ?? 0) * 1_000;
-    yield problem("redis_behind", `Redis lacks the newest version of ${feeds(redis.behind_feeds)}`, {
-      since,
-    });
+    const text = `Redis does not have the newest version of ${countFeeds(redis.behind_feeds)}`;
+    yield problem("redis_behind", text, { since });
   }
-  for (const [permission, condition] of backup.missingPermissions) {
+  for (const [permission, condition] of missingPermissions) {
     const text = `The Redis user lacks the permission ${permission}`;
-    yield problem("redis_permission_missing", text, ofCondition(condition));
+    yield problem("redis_permission_missing", text, toDetails(condition));
   }
 }
 
-function* localProblems({ backup, local }: ProblemReadings): Iterable<Problem> {
-  const { unusable, lastError } = backup;
+function* localProblems({ telemetry, local }: ProblemReadings): Iterable<Problem> {
+  const { unusable } = telemetry.sqlite;
   if (unusable !== undefined) {
-    const text = "The local backup can't be used: a restart begins with nothing";
-    yield problem("local_unusable", text, ofCondition(unusable));
+    const text = "The local backup is unusable: a restart begins without config specs";
+    yield problem("local_unusable", text, toDetails(unusable));
   } else if (local?.state === "failing") {
     const since = local.since === null ? undefined : Date.parse(local.since);
-    yield problem("local_failing", "The local backup does not work", { since, detail: lastError?.detail });
+    const detail = telemetry.backup.latestError.error?.detail;
+    yield problem("local_failing", "Reads or writes of the local backup fail", { since, detail });
   }
 }
 
-function* entryProblems({ backup: { unusableEntry }, now }: ProblemReadings): Iterable<Problem> {
+function* entryProblems({ telemetry, now }: ProblemReadings): Iterable<Problem> {
+  const { unusableEntry } = telemetry.backup;
   if (unusableEntry === undefined || now - unusableEntry.since > UNUSABLE_SHOWN_MS) return;
-  const text = "An entry of the backup can't be used, it is not served";
-  yield problem("backup_unusable", text, ofCondition(unusableEntry));
+  const text = "A backup entry is unusable and is not served";
+  yield problem("backup_unusable", text, toDetails(unusableEntry));
 }
 
-const ofCondition = ({ since, reason }: Condition) => ({ since, detail: reason });
+function toDetails({ since, reason }: Condition): ProblemDetails {
+  return { since, detail: reason };
+}
 
-function* eventProblems({ flow, events, now }: ProblemReadings): Iterable<Problem> {
-  const { eventsDelayed, spoolFailing } = flow;
-  if (spoolFailing !== undefined) {
+function* eventProblems({ telemetry, events, now }: ProblemReadings): Iterable<Problem> {
+  const { failing } = telemetry.spool;
+  const { delayed } = telemetry.logEvents;
+  if (failing !== undefined) {
     const text = events.durable
-      ? "The event spool can't be written"
-      : "The event spool can't be used: events wait in memory and end with the process";
-    yield problem("spool_unusable", text, ofCondition(spoolFailing));
+      ? "Writes to the event spool fail"
+      : "The event spool is unusable: log events are kept in memory and lost when the process ends";
+    yield problem("spool_unusable", text, toDetails(failing));
   }
-  if (eventsDelayed !== undefined && now - eventsDelayed.since > PATIENCE_S * 1_000) {
-    const text = "SDK events wait: upstream does not take them";
-    yield problem("events_delayed", text, ofCondition(eventsDelayed));
+  if (delayed !== undefined && now - delayed.since > DELAY_TOLERATED_S * 1_000) {
+    const text = "Log events are delayed: they cannot be forwarded to upstream";
+    yield problem("events_delayed", text, toDetails(delayed));
   }
 }
 
-function* certificateProblems({ flow, now }: ProblemReadings): Iterable<Problem> {
-  const { certificate, certificateRefused } = flow;
-  if (certificate !== undefined && certificate.expiresAt - now < WARN_OF_EXPIRY_MS) {
-    const isOver = certificate.expiresAt <= now;
+function* certificateProblems({ telemetry, now }: ProblemReadings): Iterable<Problem> {
+  const { certificate, refused } = telemetry.tls;
+  if (certificate !== undefined && certificate.expiresAt - now < WARN_BEFORE_EXPIRY_MS) {
+    const isExpired = certificate.expiresAt <= now;
     const day = toIsoOrNull(certificate.expiresAt)?.slice(0, 10);
-    yield isOver
+    yield isExpired
       ? problem("certificate_expires", `The certificate expired on ${day}`, { severity: "critical" })
       : problem("certificate_expires", `The certificate expires on ${day}`);
   }
-  if (certificateRefused !== null) {
-    yield problem("certificate_refused", "New certificate files can't be used: the old ones are", {
-      since: Date.parse(certificateRefused.at),
-      detail: certificateRefused.detail,
-    });
+  if (refused !== null) {
+    const text = "The new certificate files are invalid: the previous certificate stays in use";
+    yield problem("certificate_refused", text, { since: Date.parse(refused.at), detail: refused.detail });
   }
 }
 
-function* otherProblems({ flow }: ProblemReadings): Iterable<Problem> {
-  const { allowedKeysRefused, failingSinks } = flow;
-  if (allowedKeysRefused !== undefined) {
-    const text = "The new list of allowed SDK keys can't be used: the old one is";
-    yield problem("allowed_keys_refused", text, ofCondition(allowedKeysRefused));
+function* otherProblems({ telemetry }: ProblemReadings): Iterable<Problem> {
+  const { allowListRefused } = telemetry.access;
+  if (allowListRefused !== undefined) {
+    const text = "The new list of allowed SDK keys is invalid: the previous list stays in use";
+    yield problem("allowed_keys_refused", text, toDetails(allowListRefused));
   }
-  for (const [sink, condition] of failingSinks) {
-    yield problem("sink_failing", `Monitoring by ${sink} does not get through`, ofCondition(condition));
+  for (const [sink, failing] of telemetry.sinks.states) {
+    if (failing !== undefined) yield problem("sink_failing", `Export to ${sink} fails`, toDetails(failing));
   }
 }
 
-/** A loop is one as long as it fails; what was done once, for a while. */
-function* unexpectedErrors({ flow, now }: ProblemReadings): Iterable<Problem> {
-  const { failingLoops, taskFailed } = flow;
+/** A loop is a problem as long as it fails. A task runs once: its error is shown for some time. */
+function* unexpectedErrors({ telemetry, now }: ProblemReadings): Iterable<Problem> {
+  const { failingLoops, taskFailed } = telemetry.supervision;
   for (const [loop, condition] of failingLoops) {
-    const text = `Unexpected errors in ${loop.replaceAll("_", " ")}: it is tried again`;
-    yield problem("unexpected_error", text, ofCondition(condition));
+    const text = `Unexpected errors in ${loop.replaceAll("_", " ")}: it is retried`;
+    yield problem("unexpected_error", text, toDetails(condition));
   }
   if (taskFailed !== undefined && now - taskFailed.since < UNEXPECTED_SHOWN_MS) {
-    yield problem(
-      "unexpected_error",
-      "An unexpected error happened: the relay goes on",
-      ofCondition(taskFailed),
-    );
+    const text = "An unexpected error occurred: the relay continues";
+    yield problem("unexpected_error", text, toDetails(taskFailed));
   }
 }
 
-const feeds = (count: number): string => (count === 1 ? "1 feed" : `${count} feeds`);
+function countFeeds(count: number): string {
+  return count === 1 ? "1 feed" : `${count} feeds`;
+}

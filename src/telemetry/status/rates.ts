@@ -5,10 +5,10 @@ import { type MetricRegistry, OTHER } from "../metrics/registry.ts";
 
 const SAMPLE_EVERY_MS = 5_000;
 
-/** Two intervals: rates are over the last 5 to 10 s. */
+/** Two samples, so that rates cover the last 5 to 10 s. */
 const SAMPLES = 2;
 
-/** Shortly after the start a single request must not look like many. */
+/** Shortly after the start, a single request must not look like many per second. */
 const MIN_SPAN_S = 1;
 
 export interface Rates {
@@ -16,8 +16,8 @@ export interface Rates {
   /** With a status of 400 or more. */
   readonly failed: number;
   readonly rpcs: number;
-  /** Undefined where the metrics no longer tell the key from others. */
-  of(maskedSdkKey: string, path: string): number | undefined;
+  /** Returns undefined if the key has no series of its own in the metrics. */
+  find(maskedSdkKey: string, path: string): number | undefined;
 }
 
 interface Sample {
@@ -25,12 +25,12 @@ interface Sample {
   readonly totals: Map<string, number>;
 }
 
-/** Of all together; those of a feed have a space in their names. */
+/** Names of totals over all feeds. The total of a feed has a space in its name. */
 const HTTP = "http";
 const FAILED = "failed";
 const RPCS = "rpcs";
 
-/** How often the relay is asked, from what the metrics count anyway. */
+/** Computes request rates from the counts of the metrics. */
 export class RequestRates implements AsyncDisposable {
   readonly #registry: MetricRegistry;
   readonly #clock: Clock;
@@ -52,18 +52,19 @@ export class RequestRates implements AsyncDisposable {
     const now = this.#sample();
     const before = this.#samples[0] ?? now;
     const spanS = Math.max(MIN_SPAN_S, (now.atMs - before.atMs) / 1_000);
-    const rateOf = (name: string) => {
-      // A key that was forgotten meanwhile begins anew.
+    const rate = (name: string) => {
+      // The count of a key that was forgotten in the meantime has restarted from 0.
       const count = (now.totals.get(name) ?? 0) - (before.totals.get(name) ?? 0);
       return Math.round((Math.max(0, count) / spanS) * 100) / 100;
     };
     return {
-      http: rateOf(HTTP),
-      failed: rateOf(FAILED),
-      rpcs: rateOf(RPCS),
-      of: (maskedSdkKey, path) => {
-        const isTold = now.totals.has(nameOf(maskedSdkKey, path)) || !now.totals.has(nameOf(OTHER, path));
-        return isTold ? rateOf(nameOf(maskedSdkKey, path)) : undefined;
+      http: rate(HTTP),
+      failed: rate(FAILED),
+      rpcs: rate(RPCS),
+      find: (maskedSdkKey, path) => {
+        const hasSeries =
+          now.totals.has(totalName(maskedSdkKey, path)) || !now.totals.has(totalName(OTHER, path));
+        return hasSeries ? rate(totalName(maskedSdkKey, path)) : undefined;
       },
     };
   }
@@ -76,7 +77,7 @@ export class RequestRates implements AsyncDisposable {
       if (names === undefined) continue;
       for (const { tags, count } of family.all()) {
         for (const name of names) add(name, count);
-        add(nameOf(tags["sdk_key"], tags["path"]), count);
+        add(totalName(tags["sdk_key"], tags["path"]), count);
       }
     }
     return { atMs: this.#clock.elapsed(), totals };
@@ -94,12 +95,12 @@ const COUNTED: Readonly<Record<string, readonly string[]>> = {
   GrpcServerRequest: [RPCS],
 };
 
-function nameOf(maskedSdkKey = "", path = ""): string {
+function totalName(maskedSdkKey = "", path = ""): string {
   return `${maskedSdkKey} ${path}`;
 }
 
-/** Counted of all keys together since the start, but for those that were forgotten. */
-export function sumRates(registry: MetricRegistry, name: CountName): number {
+/** Returns the sum of a count over all its series. Series of forgotten SDK keys are not included. */
+export function sumCounts(registry: MetricRegistry, name: CountName): number {
   let total = 0;
   for (const family of registry.families()) {
     if (family.row.name !== name) continue;

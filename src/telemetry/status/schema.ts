@@ -1,36 +1,40 @@
-/** `/status.json`. Names stay; more may come. Sizes are in bytes, ages in seconds, rates over the last 10 s. */
+/**
+ * The body of `/status.json`. Fields are never renamed or removed; new ones may be added. Sizes are in bytes, ages in seconds;
+ * rates cover the last 5 to 10 s.
+ */
 export interface StatusReport {
-  /** By the relay's clock, as every moment in here. */
+  /** The relay's clock, which all timestamps are based on. */
   readonly now: string;
-  /** `not_ready` is what the probes say; `degraded` where `problems` are no reason for that. */
+  /** `not_ready` if the readiness probes fail; `degraded` if there are other problems. */
   readonly state: "ok" | "degraded" | "not_ready";
-  /** The gravest first. */
+  /** Critical problems first. */
   readonly problems: readonly Problem[];
   readonly relay: RelayStatus;
   readonly traffic: TrafficStatus;
   readonly upstream: UpstreamStatus;
-  /** Null where CACHE is another. */
+  /** Null if CACHE is not `redis`. */
   readonly redis: RedisStatus | null;
+  /** Null if CACHE is not `local`. */
   readonly local: LocalStatus | null;
   /** Null without `--proxy-id-lists`. */
   readonly id_lists: IdListsStatus | null;
   readonly events: EventsStatus;
-  /** Where metrics are sent to; Prometheus, which fetches them, is none of these. */
+  /** The destinations of metrics and traces. Prometheus scrapes the relay and is not among them. */
   readonly sinks: readonly SinkStatus[];
   /** Null without TLS. */
   readonly certificate: CertificateStatus | null;
   readonly feeds_total: number;
   readonly feeds_by_state: Readonly<Record<FeedState, number>>;
-  /** At most 1,000: those that need looking at first, then those with most streams and requests. */
+  /** At most 1,000. Feeds with problems come first, then those with the most streams and requests. */
   readonly feeds: readonly FeedStatus[];
 }
 
 export interface Problem {
   readonly kind: ProblemKind;
   readonly severity: "critical" | "warning";
-  /** For people; the detail as well. */
+  /** Text and detail are for people and may change. */
   readonly text: string;
-  readonly since: Moment;
+  readonly since: Timestamp;
   readonly detail: string | null;
 }
 
@@ -40,7 +44,7 @@ export type ProblemKind =
   | "upstream_failing"
   | "feeds_failing"
   | "keys_unauthorized"
-  /** Requests to upstream wait for others: `-u` is too small, or upstream too slow for the interval. */
+  /** Polls wait for a request slot: `-u` is too small, or upstream is too slow for the interval. */
   | "polls_delayed"
   | "redis_down"
   | "redis_refuses_writes"
@@ -61,7 +65,7 @@ export type ProblemKind =
 
 export interface RelayStatus {
   readonly version: string;
-  /** That the executable was built from; `source` where it runs from source. */
+  /** The commit that the executable was built from; `source` if the relay runs from source. */
   readonly commit: string;
   readonly bun_version: string;
   readonly mode: string;
@@ -74,19 +78,19 @@ export interface RelayStatus {
 }
 
 export interface TrafficStatus {
-  /** Over HTTP; RPCs that come that way among them. */
+  /** Requests over HTTP, including RPCs over HTTP. */
   readonly requests_per_s: number;
-  /** With a status of 400 or more. */
+  /** Requests with a response status of 400 or higher. */
   readonly failed_per_s: number;
-  /** Unary, on whatever port. */
+  /** Unary RPCs on all ports. */
   readonly rpcs_per_s: number;
-  /** Not to be answered from memory at once. */
+  /** Requests in flight that cannot be served from memory at once. */
   readonly in_flight: number;
   readonly streams: number;
   readonly max_streams: number;
   readonly sdk_keys: number;
   readonly max_sdk_keys: number;
-  /** By protocol. */
+  /** Open connections by protocol. */
   readonly connections: Readonly<Record<string, number>>;
 }
 
@@ -94,83 +98,83 @@ export interface UpstreamStatus {
   readonly url: string;
   readonly through_proxy: boolean;
   readonly polling_interval_s: number;
-  /** A feed is stale if upstream has not confirmed it for longer: three intervals, and 60 s at least behind another relay. */
+  /** A feed that upstream has not confirmed for this time is stale: three intervals; behind another relay at least 60 s. */
   readonly stale_after_s: number;
-  /** `unknown` until it was asked; `partly_failing` where some feeds have answers and others have not. */
+  /** `unknown` before the first response; `partly_failing` if polls of some feeds fail. */
   readonly state: "unknown" | "ok" | "partly_failing" | "failing";
-  readonly failing_since: Moment;
+  readonly failing_since: Timestamp;
   readonly failing_feeds: number;
-  /** When any feed last had a good answer. */
-  readonly last_success_at: Moment;
-  /** When the stale feed was confirmed that was confirmed longest ago; null where none is stale, or it never was. */
-  readonly last_known_good_at: Moment;
+  /** The last successful poll of any feed. */
+  readonly last_success_at: Timestamp;
+  /** The oldest confirmation among the stale feeds; null if no feed is stale, or none was ever confirmed. */
+  readonly last_known_good_at: Timestamp;
   readonly last_error: PollError | null;
 }
 
 export interface RedisStatus {
-  /** Without user and password. */
+  /** Without user name and password. */
   readonly address: string;
   readonly state: "ok" | "refuses_writes" | "down";
-  /** Since it is not ok. */
-  readonly since: Moment;
+  /** When `state` stopped being `ok`. */
+  readonly since: Timestamp;
   readonly reason: string | null;
   readonly fleet_polling: boolean;
-  /** Feeds of which Redis is not known to have what is held here; null before the backup is in use. */
+  /** The number of feeds whose cached version Redis may not have; null before the backup is in use. */
   readonly behind_feeds: number | null;
-  /** For how long the one that waits for longest has waited; 0 where none does. */
+  /** How long the oldest write has been pending; 0 if none is. */
   readonly lag_s: number | null;
-  readonly last_write_at: Moment;
-  readonly last_read_at: Moment;
-  readonly last_error: HappenedError | null;
+  readonly last_write_at: Timestamp;
+  readonly last_read_at: Timestamp;
+  readonly last_error: TimedError | null;
 }
 
 export interface LocalStatus {
   readonly path: string;
-  /** `failing`: what is held could not be written; `unusable`: the relay goes on with memory only. */
+  /** `failing`: cached versions could not be written. `unusable`: the relay serves from memory only. */
   readonly state: "ok" | "failing" | "unusable";
-  readonly since: Moment;
+  readonly since: Timestamp;
   readonly reason: string | null;
-  /** Of the file and its log. */
+  /** The size of the database and its write-ahead log. */
   readonly bytes: number | null;
   readonly max_bytes: number;
   readonly behind_feeds: number | null;
   readonly lag_s: number | null;
-  readonly last_error: HappenedError | null;
+  readonly last_error: TimedError | null;
 }
 
 export interface IdListsStatus {
-  /** `passed_on`: the folder can't be used, clients are sent to upstream for the files. */
+  /** `passed_on`: the folder is unusable, and clients fetch the files from upstream. */
   readonly state: "ok" | "failing" | "passed_on";
-  /** On disk, whole. */
+  /** Complete files on disk. */
   readonly files: number;
   readonly bytes: number;
   readonly max_bytes: number;
   readonly failing_lists: number;
-  /** At most 20 of them, those that have failed for longest first. */
+  /** At most 20, the longest failing first. */
   readonly failing: readonly IdListFailure[];
 }
 
 interface IdListFailure {
   readonly list: string;
-  readonly since: Moment;
+  readonly since: Timestamp;
   readonly detail: string;
 }
 
 export interface EventsStatus {
   readonly upstream_url: string;
-  /** What waits outlives the process. */
+  /** Whether queued events survive the process. */
   readonly durable: boolean;
-  /** The folder of the spool; null where none is wanted. */
+  /** The folder of the spool; null if none is configured. */
   readonly spool_path: string | null;
   readonly events: number;
   readonly bytes: number;
   /** 0 for empty, 1 for full. */
   readonly filled: number;
-  /** `delayed`: what was tried last was not taken. */
+  /** `delayed`: the last attempt to forward events failed. */
   readonly state: "ok" | "delayed";
-  readonly delayed_since: Moment;
-  readonly last_sent_at: Moment;
-  readonly last_error: HappenedError | null;
+  readonly delayed_since: Timestamp;
+  readonly last_sent_at: Timestamp;
+  readonly last_error: TimedError | null;
   /** Since the start. */
   readonly accepted: number;
   readonly forwarded: number;
@@ -180,20 +184,22 @@ export interface EventsStatus {
 export interface SinkStatus {
   readonly name: string;
   readonly state: "ok" | "failing";
-  readonly since: Moment;
+  readonly since: Timestamp;
   readonly reason: string | null;
 }
 
 export interface CertificateStatus {
   readonly serial: string;
-  readonly expires_at: Moment;
-  /** New files that can't be used; null where the newest are. */
-  readonly refused: HappenedError | null;
+  readonly expires_at: Timestamp;
+  /** Why the newest files are not in use; null if they are. */
+  readonly refused: TimedError | null;
 }
 
 /**
- * `fresh`: confirmed by upstream lately. `failing`: the last poll failed, what is held is not stale yet, or nothing
- * is. `stale`: not confirmed for longer than `stale_after_s`, or never though upstream was asked. `never_polled`: upstream has not said anything yet.
+ * - `fresh`: upstream confirmed the cached version within `stale_after_s`.
+ * - `failing`: the last poll failed, and the feed is not stale yet or not cached.
+ * - `stale`: not confirmed for longer than `stale_after_s`, or never although it was polled.
+ * - `never_polled`: not polled yet.
  */
 export type FeedState = "fresh" | "failing" | "stale" | "never_polled";
 
@@ -204,25 +210,25 @@ export interface FeedStatus {
   readonly format: "json" | "proto";
   readonly state: FeedState;
   readonly preloaded: boolean;
-  /** Null, as all that hangs on it, where nothing is held. */
+  /** The cached version. This and the fields derived from it are null if the feed is not cached. */
   readonly lcut: number | null;
-  readonly lcut_at: Moment;
+  readonly lcut_at: Timestamp;
   readonly lcut_age_s: number | null;
   readonly source: "upstream" | "redis" | "local" | null;
-  readonly received_at: Moment;
-  /** When upstream last said that it is the newest. */
-  readonly confirmed_at: Moment;
+  readonly received_at: Timestamp;
+  /** When upstream last confirmed that the cached version is the newest. */
+  readonly confirmed_at: Timestamp;
   readonly last_poll: Poll | null;
-  /** Kept after it is over. */
+  /** Kept after later polls have succeeded. */
   readonly last_error: PollError | null;
-  /** Null where the last poll did not fail. */
-  readonly failing_since: Moment;
-  /** By content coding, as far as it is kept ready. */
+  /** Null if the last poll did not fail. */
+  readonly failing_since: Timestamp;
+  /** Sizes by content coding, for the codings that are kept in memory. */
   readonly bytes: Readonly<
     Partial<Record<"identity" | "gzip" | "br" | "zstd" | "statsig-br", number>>
   > | null;
   readonly streams: number;
-  /** Of this key and version, in any format; null where it is counted with others. */
+  /** Requests for this key and version in any format; null if the key has no series of its own. */
   readonly requests_per_s: number | null;
 }
 
@@ -234,24 +240,24 @@ export interface Poll {
 
 export type PollOutcome = "updated" | "unchanged" | "refused" | "failed" | "unauthorized";
 
-export interface HappenedError {
+export interface TimedError {
   readonly at: string;
   readonly detail: string;
 }
 
-export interface PollError extends HappenedError {
-  /** A cause of failure, a reason of refusal, or `unauthorized`. */
+export interface PollError extends TimedError {
+  /** The cause of a failure, the reason of a rejection, or `unauthorized`. */
   readonly reason: string;
 }
 
-/** A moment as ISO 8601 in UTC; null where there was none. */
-type Moment = string | null;
+/** ISO 8601 in UTC; null if it has not happened. */
+type Timestamp = string | null;
 
-/** What a Date can be; an lcut may be more. */
+/** The maximum of a Date. An lcut can be larger. */
 const MAX_DATE_MS = 8.64e15;
 
-/** `ms` since the Unix epoch. */
-export function toIsoOrNull(ms: number | undefined): Moment {
+/** Formats ms since the Unix epoch. Returns null if undefined, or outside of the range of a Date. */
+export function toIsoOrNull(ms: number | undefined): Timestamp {
   return ms === undefined || Math.abs(ms) > MAX_DATE_MS ? null : toIso(ms);
 }
 
@@ -259,7 +265,7 @@ export function toIso(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-/** Seconds from then to now, to a tenth; never less than 0, whatever clocks say. */
+/** Returns the seconds from `then` to `now`, rounded to tenths; 0 if the clock was set back. */
 export function ageSeconds(now: number, then: number): number {
   return Math.max(0, Math.round((now - then) / 100) / 10);
 }

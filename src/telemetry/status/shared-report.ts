@@ -1,19 +1,19 @@
 import type { Clock } from "../../platform/clock.ts";
 
 interface ReportSource<T> {
-  /** What must be waited for. */
+  /** Collects what can only be read asynchronously. */
   readonly gather: () => Promise<T>;
-  /** Takes the thread, the longer the more there is to tell. */
+  /** Blocks the thread; the more feeds there are, the longer. */
   readonly build: (gathered: T) => string;
 }
 
-/** Whoever asks within this time gets the same. */
+/** Requests within this time share a report. */
 const SHARED_FOR_MS = 500;
 
-/** Building may take the part of the thread's time that one is of this. */
+/** Building reports may take at most 1/20 of the thread's time. */
 const SHARED_FOR_TIMES_ITS_COST = 20;
 
-/** However many look, and however much there is to see, looking takes little from serving. */
+/** Builds the status report, and bounds the time it takes from serving, however often it is requested. */
 export class SharedReport<T> {
   readonly #source: ReportSource<T>;
   readonly #clock: Clock;

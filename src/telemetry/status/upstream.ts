@@ -1,18 +1,18 @@
 import { maskSdkKey } from "../../access/sdk-key.ts";
-import type { PollDelay, UpstreamPolls } from "../topics/specs.ts";
 import type { FeedHealth } from "./feeds.ts";
+import type { PollDelay, UpstreamPolls } from "./polls.ts";
 import { type FeedState, type PollError, type Problem, toIsoOrNull, type UpstreamStatus } from "./schema.ts";
 
-/** What of it the configuration says. */
+/** The configuration of upstream that the status page shows. */
 interface UpstreamSettings {
-  /** Without user and password. */
+  /** Without user name and password. */
   readonly url: string;
   readonly throughProxy: boolean;
   readonly intervalMs: number;
   readonly staleAfterMs: number;
 }
 
-/** How upstream is, by what became of some feeds. */
+/** The health of upstream as some feeds see it. Times are ms since the Unix epoch. */
 interface FeedsSummary {
   readonly state: UpstreamStatus["state"];
   readonly failingSince: number | undefined;
@@ -21,37 +21,37 @@ interface FeedsSummary {
   readonly held: number;
   readonly total: number;
   readonly lastError: PollError | undefined;
-  /** When upstream last confirmed the feed that it confirmed longest ago, of those that are stale. */
+  /** When upstream confirmed the stale feed whose last confirmation is the oldest. */
   readonly staleSince: number | undefined;
   readonly delayed: PollDelay | undefined;
 }
 
-/** How upstream is, by what became of all feeds. */
+/** The health of upstream as all feeds see it. */
 export interface UpstreamHealth extends FeedsSummary {
-  /** Of keys that upstream answers 401 or 403 for. */
+  /** Feeds of keys that upstream rejects with 401 or 403. */
   readonly unauthorized: readonly FeedHealth[];
-  /** All but those. */
+  /** Without the unauthorized feeds. */
   readonly others: FeedsSummary;
 }
 
-/** As many keys as a problem names. */
+/** The number of keys that a problem names. */
 const MAX_NAMED = 5;
 
 /**
- * `countable`: a preloaded feed that upstream does not have is no trouble as long as another of its key is held, since
- * SDKs of one kind ask for one.
+ * Feeds that are not countable are ignored: a missing preloaded feed is no problem if another feed of its key is cached,
+ * since SDKs of one kind request one feed.
  */
 export function findUpstream(
-  findings: readonly FeedHealth[],
+  feeds: readonly FeedHealth[],
   polls: UpstreamPolls,
-  countable: (finding: FeedHealth) => boolean,
+  isCountable: (health: FeedHealth) => boolean,
 ): UpstreamHealth {
-  const counted = findings.filter(countable);
+  const counted = feeds.filter(isCountable);
   return {
     ...summarize(counted, polls),
     unauthorized: counted.filter(isUnauthorized),
     others: summarize(
-      counted.filter((finding) => !isUnauthorized(finding)),
+      counted.filter((health) => !isUnauthorized(health)),
       polls,
     ),
   };
@@ -74,7 +74,7 @@ function summarize(counted: readonly FeedHealth[], polls: UpstreamPolls): FeedsS
     delayed: polls.delayed,
   };
   if (failing.length === 0) {
-    // Nothing may be held yet, and all that is asked for fail.
+    // If nothing is cached yet, failing requests belong to no counted feed.
     const isFailing = counted.length === 0 && polls.failingSince !== undefined;
     const state = isFailing ? "failing" : polls.lastSuccessAt === undefined ? "unknown" : "ok";
     return {
@@ -92,7 +92,7 @@ function summarize(counted: readonly FeedHealth[], polls: UpstreamPolls): FeedsS
   return { ...found, state, failingSince, lastError: latest.polls?.lastError };
 }
 
-export function showUpstream(
+export function formatUpstream(
   found: UpstreamHealth,
   polls: UpstreamPolls,
   { url, throughProxy, intervalMs, staleAfterMs }: UpstreamSettings,
@@ -111,46 +111,44 @@ export function showUpstream(
   };
 }
 
-export function countByState(findings: readonly FeedHealth[]): Record<FeedState, number> {
+export function countByState(feeds: readonly FeedHealth[]): Record<FeedState, number> {
   const counts = { fresh: 0, failing: 0, stale: 0, never_polled: 0 };
-  for (const { state } of findings) counts[state]++;
+  for (const { state } of feeds) counts[state]++;
   return counts;
 }
 
 export function* upstreamProblems({ unauthorized, others }: UpstreamHealth): Iterable<Problem> {
   const served = unauthorized.filter(({ held }) => held !== undefined);
   const servedKeys = new Set(served.map(({ feed }) => feed.sdkKey));
-  const denied = unauthorized.filter(({ feed }) => !servedKeys.has(feed.sdkKey));
-  yield* keyProblems(served, (keys) => `Upstream no longer accepts ${keys}: what is held is served on`);
-  yield* keyProblems(denied, (keys) => `Upstream does not accept ${keys}: nothing to serve`);
+  const notServed = unauthorized.filter(({ feed }) => !servedKeys.has(feed.sdkKey));
+  yield* keyProblems(served, (keys) => `Upstream no longer accepts ${keys}: serving the last known config`);
+  yield* keyProblems(notServed, (keys) => `Upstream does not accept ${keys}: no config to serve`);
   yield* otherProblems(others);
 }
 
-function* keyProblems(
-  findings: readonly FeedHealth[],
-  describe: (keys: string) => string,
-): Iterable<Problem> {
-  const keys = [...new Set(findings.map(({ feed }) => maskSdkKey(feed.sdkKey)))];
+function* keyProblems(feeds: readonly FeedHealth[], describe: (keys: string) => string): Iterable<Problem> {
+  const keys = [...new Set(feeds.map(({ feed }) => maskSdkKey(feed.sdkKey)))];
   if (keys.length === 0) return;
   const names = keys.slice(0, MAX_NAMED).join(", ") + (keys.length > MAX_NAMED ? ", ..." : "");
   const text = describe(keys.length === 1 ? `SDK key ${names}` : `${keys.length} SDK keys (${names})`);
-  const since = toIsoOrNull(earliest(findings.map(({ failingSince }) => failingSince)));
-  const detail = findings[0]?.polls?.lastError?.detail ?? null;
+  const since = toIsoOrNull(earliest(feeds.map(({ failingSince }) => failingSince)));
+  const detail = feeds[0]?.polls?.lastError?.detail ?? null;
   yield { kind: "keys_unauthorized", severity: "warning", text, since, detail };
 }
 
 function* otherProblems(found: FeedsSummary): Iterable<Problem> {
   const { state, failing, stale, held, total, failingSince, lastError, staleSince } = found;
-  const cause = causeOf(lastError?.reason ?? "");
+  const cause = describeCause(lastError?.reason ?? "");
   const detail = lastError?.detail ?? null;
   const common = { severity: "warning", since: toIsoOrNull(failingSince), detail } as const;
   if (stale > 0) {
     const which =
-      stale === total ? "Serving stale specs" : `Serving stale specs of ${stale} of ${total} feeds`;
+      stale === total ? "Serving stale specs" : `Serving stale specs for ${stale} of ${total} feeds`;
     const text = `${which}: ${failing > 0 ? cause : "upstream has not confirmed them lately"}`;
     yield { kind: "stale_feeds", ...common, text, since: toIsoOrNull(failingSince ?? staleSince) };
   } else if (state === "failing") {
-    const text = held === 0 ? `Nothing to serve: ${cause}` : `What is held is still fresh, but ${cause}`;
+    const text =
+      held === 0 ? `No config to serve: ${cause}` : `The cached config is still fresh, but ${cause}`;
     yield { kind: "upstream_failing", ...common, text };
   } else if (state === "partly_failing") {
     yield { kind: "feeds_failing", ...common, text: `Polls of ${failing} of ${total} feeds fail: ${cause}` };
@@ -159,27 +157,29 @@ function* otherProblems(found: FeedsSummary): Iterable<Problem> {
 }
 
 function delayProblem({ since, waitedMs, intervalMs }: PollDelay): Problem {
-  const text = "Polls wait longer for their turn than the polling interval: raise --update-batch-size (-u)";
-  const detail = `a poll waited ${seconds(waitedMs)} s, the interval is ${seconds(intervalMs)} s`;
+  const text = "Polls are delayed beyond the polling interval: raise --update-batch-size (-u)";
+  const detail = `a poll waited ${toSeconds(waitedMs)} s, the interval is ${toSeconds(intervalMs)} s`;
   return { kind: "polls_delayed", severity: "warning", text, since: toIsoOrNull(since), detail };
 }
 
-const seconds = (ms: number): number => Math.round(ms / 100) / 10;
+function toSeconds(ms: number): number {
+  return Math.round(ms / 100) / 10;
+}
 
-function causeOf(reason: string): string {
+function describeCause(reason: string): string {
   switch (reason) {
     case "unreachable":
-      return "upstream unreachable";
+      return "upstream is unreachable";
     case "timeout":
-      return "upstream does not answer in time";
+      return "upstream does not respond in time";
     case "status":
-      return "upstream answers with errors";
+      return "upstream responds with errors";
     case "too_large":
-      return "upstream sends config specs that are larger than --max-payload-in-mb allows";
+      return "upstream sends config specs larger than --max-payload-in-mb";
     case "in_future":
       return "upstream sends versions from the future";
     default:
-      return "upstream sends what can't be used";
+      return "upstream sends invalid responses";
   }
 }
 

@@ -1,23 +1,30 @@
-import type { HandledRequest, RequestCell, RequestMeter } from "../../http/observer.ts";
+import type { EmitHttpEvent, HandledRequest, RequestCell, RequestMeter } from "../../http/observer.ts";
+import { debugLine } from "../logging/logger.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { Series } from "../metrics/series.ts";
 import type { KeyTags } from "../metrics/tags.ts";
+import type { TelemetryOutput } from "../output.ts";
 
-/** HTTP requests as measurements. */
-export class RequestMetrics implements RequestMeter {
+/**
+ * Logs and metrics of HTTP requests. They are separate: requests are measured through cells, which are cheap and always on;
+ * events are emitted at log level debug only.
+ */
+export class HttpTelemetry implements RequestMeter {
+  readonly emit: EmitHttpEvent;
   readonly #registry: MetricRegistry;
   readonly #keys: KeyTags;
 
-  constructor(registry: MetricRegistry, keys: KeyTags) {
+  constructor({ logger, registry, keys, contain }: TelemetryOutput) {
+    this.emit = contain((event) => debugLine(logger, { ...event }));
     this.#registry = registry;
     this.#keys = keys;
   }
 
-  cell(answered: HandledRequest): RequestCell {
-    return new SeriesCell(() => this.#series(answered));
+  cell(request: HandledRequest): RequestCell {
+    return new SeriesCell(() => this.#findSeries(request));
   }
 
-  #series({ sdkKey, path, status, acceptEncoding, contentEncoding }: HandledRequest): Series {
+  #findSeries({ sdkKey, path, status, acceptEncoding, contentEncoding }: HandledRequest): Series {
     const name = status < 400 ? "HttpServerRequestSuccess" : "HttpServerRequestFailed";
     return this.#registry.series(name, {
       ...this.#keys.of(sdkKey),
@@ -29,7 +36,7 @@ export class RequestMetrics implements RequestMeter {
   }
 }
 
-/** Kept with a prepared answer, which may outlive the series: its SDK key was forgotten, and came back. */
+/** Cached with a prepared response, which can outlive its series: the series of a forgotten SDK key is replaced by a new one. */
 class SeriesCell implements RequestCell {
   readonly #find: () => Series;
   #series: Series;

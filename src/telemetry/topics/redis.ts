@@ -1,119 +1,153 @@
 import type { Clock } from "../../platform/clock.ts";
-import type { RedisEvent } from "../../redis/events.ts";
+import type { EmitRedisEvent, RedisEvent } from "../../redis/events.ts";
+import type { BackupFailed } from "../../specs/backup.ts";
 import { describeFeed, type Feed } from "../../specs/feed.ts";
-import { type DebugEvent, debugLine, type LogFields, type Logger } from "../logging/logger.ts";
+import { debugLine, type Logger } from "../logging/logger.ts";
 import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLog } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
-import { type KeyTags, toPathTag, toTags } from "../metrics/tags.ts";
-import type { BackupFailed } from "../telemetry.ts";
+import { type FeedTags, type KeyTags, toPathTag, toTags } from "../metrics/tags.ts";
+import type { TelemetryOutput } from "../output.ts";
+import type { Condition } from "../status/condition.ts";
 
 const DOWN = {
-  begins: "Redis can't be used, going on without",
-  lasts: "Redis still can't be used",
-  ends: "Redis works again",
+  begins: "Redis unavailable, serving from memory",
+  lasts: "Redis still unavailable",
+  ends: "Redis available again",
 };
 
 const READ_ONLY = {
-  begins: "Redis takes no writes, the backup there grows old",
-  lasts: "Redis still takes no writes",
-  ends: "Redis takes writes again",
+  begins: "Redis rejects writes, backup going stale",
+  lasts: "Redis still rejects writes",
+  ends: "Redis accepts writes again",
 };
 
-/** A user without any permission lacks about as many at once; one whose permissions come and go is not followed beyond. */
+/** About as many as a user without any permission lacks; more are logged only if permissions come and go. */
 const MISSING_PER_MIN = 10;
-const GIVEN_PER_MIN = 3;
+const GRANTED_PER_MIN = 3;
 
-/** Log lines of Redis: what else fails while it does is counted there. */
-export class RedisLog {
+/** Logs, metrics and status of Redis. The public fields are what the status page shows; times are ms since the Unix epoch. */
+export class RedisTelemetry {
+  readonly emit: EmitRedisEvent;
+  /** Undefined while it is not known, or if Redis is not in use. */
+  isUp: boolean | undefined;
+  down: Condition | undefined;
+  rejectsWrites: Condition | undefined;
+  /** What each missing permission of the Redis user costs. */
+  readonly missingPermissions = new Map<string, Condition>();
+  lastWriteAt: number | undefined;
+  lastReadAt: number | undefined;
   readonly #logger: Logger;
-  readonly #down: OutageLog;
-  readonly #readOnly: OutageLog;
-  readonly #missing: ThrottledLog;
-  readonly #given: ThrottledLog;
+  readonly #registry: MetricRegistry;
+  readonly #keys: KeyTags;
+  readonly #clock: Clock;
+  readonly #downLog: OutageLog;
+  readonly #readOnlyLog: OutageLog;
+  readonly #missingLog: ThrottledLog;
+  readonly #grantedLog: ThrottledLog;
 
-  constructor(logger: Logger, clock: Clock) {
+  constructor({ logger, registry, keys, clock, contain }: TelemetryOutput) {
+    this.emit = contain((event) => this.#record(event));
     this.#logger = logger;
-    this.#down = new OutageLog(logger, clock, DOWN);
-    this.#readOnly = new OutageLog(logger, clock, READ_ONLY);
-    this.#missing = new ThrottledLog(logger, clock, MISSING_PER_MIN);
-    this.#given = new ThrottledLog(logger, clock, GIVEN_PER_MIN);
+    this.#registry = registry;
+    this.#keys = keys;
+    this.#clock = clock;
+    this.#downLog = new OutageLog(logger, clock, DOWN);
+    this.#readOnlyLog = new OutageLog(logger, clock, READ_ONLY);
+    this.#missingLog = new ThrottledLog(logger, clock, MISSING_PER_MIN);
+    this.#grantedLog = new ThrottledLog(logger, clock, GRANTED_PER_MIN);
+    registry.gauge("RedisPermissionsMissing", () =>
+      this.isUp === undefined ? [] : [[{}, this.missingPermissions.size]],
+    );
   }
 
-  write(event: RedisEvent): void {
+  /** Counts a failed read or write in the outage that explains it; such failures have no lines of their own. */
+  logFailure({ action, feed, detail }: BackupFailed): void {
+    const fields = { action, feed: describeFeed(feed), detail };
+    const outage = [this.#downLog, this.#readOnlyLog].find((each) => each.isOngoing());
+    if (outage === undefined) this.#logger.log("debug", "backup operation failed", fields);
+    else outage.failed("redis", { fields });
+  }
+
+  #record(event: RedisEvent): void {
     switch (event.kind) {
       case "redis_down":
-        this.#down.failed("redis", { fields: { reason: event.reason }, count: 0 });
-        return;
-      case "redis_refuses_writes":
-        this.#readOnly.failed("redis", { fields: { reason: event.reason }, count: 0 });
+        this.isUp = false;
+        this.down = this.#since(event.reason);
+        this.#downLog.failed("redis", { fields: { reason: event.reason }, count: 0 });
         return;
       case "redis_up":
-        this.#end(this.#down, event);
+        this.isUp = true;
+        this.down = undefined;
+        if (!this.#downLog.ended("redis")) debugLine(this.#logger, event);
+        return;
+      case "redis_refuses_writes":
+        this.isUp = false;
+        this.rejectsWrites = this.#since(event.reason);
+        this.#readOnlyLog.failed("redis", { fields: { reason: event.reason }, count: 0 });
         return;
       case "redis_accepts_writes":
-        this.#end(this.#readOnly, event);
+        this.isUp = true;
+        this.rejectsWrites = undefined;
+        if (!this.#readOnlyLog.ended("redis")) debugLine(this.#logger, event);
         return;
       case "redis_permission_missing": {
         const { permission, cost } = event;
-        this.#missing.log("warn", "the Redis user lacks a permission", { permission, cost });
+        this.missingPermissions.set(permission, this.#since(cost));
+        this.#missingLog.log("warn", "Redis permission missing", { permission, cost });
         return;
       }
-      case "redis_permission_given":
-        this.#given.log("info", "the Redis user has the permission now", { permission: event.permission });
+      case "redis_permission_given": {
+        const { permission } = event;
+        this.missingPermissions.delete(permission);
+        this.#grantedLog.log("info", "Redis permission granted", { permission });
         return;
+      }
       default:
+        this.#recordOperation(event);
         debugLine(this.#logger, event);
     }
   }
 
-  /** That Redis is gone, or takes no writes, is told once for all. */
-  writeFailure({ action, feed, detail }: BackupFailed): void {
-    const fields: LogFields = { action, feed: describeFeed(feed), detail };
-    const outage = [this.#down, this.#readOnly].find((each) => each.isGoingOn());
-    if (outage === undefined) this.#logger.log("debug", "the backup does not work", fields);
-    else outage.failed("redis", { fields });
+  /** A feed that was written or found belongs to a valid key; the other operations may be those of an unknown key. */
+  #recordOperation(event: Extract<RedisEvent, { readonly feed: Feed }>): void {
+    const registry = this.#registry;
+    switch (event.kind) {
+      case "redis_wrote":
+        registry.time("RedisCacheWriteSucceed", toTags(event.feed), event.tookMs);
+        this.lastWriteAt = this.#clock.now();
+        return;
+      case "redis_write_skipped":
+        registry.count("RedisCacheWriteSkipped", toTags(event.feed));
+        return;
+      case "redis_write_failed":
+        registry.count("RedisCacheWriteFailed", toTags(event.feed));
+        return;
+      case "redis_read":
+        registry.time("RedisCacheReadSucceed", toTags(event.feed), event.tookMs);
+        this.lastReadAt = this.#clock.now();
+        return;
+      case "redis_read_miss":
+        registry.count("RedisCacheReadMiss", this.#tagsIfKnown(event.feed));
+        this.lastReadAt = this.#clock.now();
+        return;
+      case "redis_read_failed":
+      case "redis_read_unusable":
+        registry.count("RedisCacheReadFailed", this.#tagsIfKnown(event.feed));
+        return;
+      case "redis_deleted":
+        registry.count("RedisCacheDeleteSucceed", this.#tagsIfKnown(event.feed));
+        return;
+      case "redis_delete_failed":
+        registry.count("RedisCacheDeleteFailed", this.#tagsIfKnown(event.feed));
+    }
   }
 
-  #end(outage: OutageLog, event: DebugEvent): void {
-    if (!outage.ended("redis")) debugLine(this.#logger, event);
+  #tagsIfKnown(feed: Feed): FeedTags {
+    return { ...this.#keys.of(feed.sdkKey), path: toPathTag(feed) };
   }
-}
 
-/** What happens with Redis, as measurements. What is found, or written, is of a true key; the rest may be a stranger's. */
-export function measureRedis(event: RedisEvent, registry: MetricRegistry, keys: KeyTags): void {
-  const tagsOfAny = (feed: Feed) => ({ ...keys.of(feed.sdkKey), path: toPathTag(feed) });
-  switch (event.kind) {
-    case "redis_wrote":
-      registry.time("RedisCacheWriteSucceed", toTags(event.feed), event.tookMs);
-      return;
-    case "redis_write_skipped":
-      registry.count("RedisCacheWriteSkipped", toTags(event.feed));
-      return;
-    case "redis_write_failed":
-      registry.count("RedisCacheWriteFailed", toTags(event.feed));
-      return;
-    case "redis_read":
-      registry.time("RedisCacheReadSucceed", toTags(event.feed), event.tookMs);
-      return;
-    case "redis_read_miss":
-      registry.count("RedisCacheReadMiss", tagsOfAny(event.feed));
-      return;
-    case "redis_read_failed":
-    case "redis_read_unusable":
-      registry.count("RedisCacheReadFailed", tagsOfAny(event.feed));
-      return;
-    case "redis_deleted":
-      registry.count("RedisCacheDeleteSucceed", tagsOfAny(event.feed));
-      return;
-    case "redis_delete_failed":
-      registry.count("RedisCacheDeleteFailed", tagsOfAny(event.feed));
-      return;
-    case "redis_down":
-    case "redis_up":
-    case "redis_refuses_writes":
-    case "redis_accepts_writes":
-    case "redis_permission_missing":
-    case "redis_permission_given":
+  #since(reason: string): Condition {
+    return { since: this.#clock.now(), reason };
   }
 }

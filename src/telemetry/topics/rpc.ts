@@ -1,51 +1,68 @@
 import { maskSdkKey } from "../../access/sdk-key.ts";
-import type { RpcEvent } from "../../grpc/events.ts";
+import type { EmitRpcEvent, RpcEvent } from "../../grpc/events.ts";
+import { debugLine, type Logger } from "../logging/logger.ts";
+import { ThrottledLog } from "../logging/throttled-log.ts";
 import { type MetricRegistry, OTHER, UNKNOWN_KEY } from "../metrics/registry.ts";
 import { toTags } from "../metrics/tags.ts";
+import type { TelemetryOutput } from "../output.ts";
 
 const MAX_KEYS_WITHOUT_STREAMS = 1_000;
 
-/** What happens on streams and to unary RPCs, as measurements. */
-export class StreamMetrics {
+/** Logs and metrics of gRPC streams and unary RPCs. */
+export class RpcTelemetry {
+  readonly emit: EmitRpcEvent;
+  readonly #logger: Logger;
   readonly #registry: MetricRegistry;
-  /** By masked SDK key. Told as 0 after its streams ended, so that nobody goes on with an old number. */
+  readonly #refusals: ThrottledLog;
+  /**
+   * Open streams by masked SDK key. A key whose streams have ended is reported as 0, so that a monitoring system does not
+   * keep its last value.
+   */
   readonly #open = new Map<string, number>();
 
-  constructor(registry: MetricRegistry) {
+  constructor({ logger, registry, clock, contain }: TelemetryOutput) {
+    this.emit = contain((event) => this.#record(event));
+    this.#logger = logger;
     this.#registry = registry;
+    this.#refusals = new ThrottledLog(logger, clock);
     registry.gauge("GrpcEstimatedActiveStreams", () => this.#readOpen());
   }
 
-  write(event: RpcEvent): void {
+  #record(event: RpcEvent): void {
     const registry = this.#registry;
     switch (event.kind) {
       case "stream_opened":
         registry.count("GrpcStreamingStreamedInitialized", toTags(event.feed));
-        this.#change(maskSdkKey(event.feed.sdkKey), 1);
-        return;
+        this.#addOpen(maskSdkKey(event.feed.sdkKey), 1);
+        break;
       case "stream_sent": {
         const isSpec = event.item === "spec";
         const name = isSpec ? "GrpcStreamingStreamedResponse" : "GrpcStreamingHealthcheckSent";
         registry.count(name, toTags(event.feed));
-        return;
+        break;
       }
       case "stream_closed":
         registry.count("GrpcStreamingStreamDisconnected", toTags(event.feed));
-        this.#change(maskSdkKey(event.feed.sdkKey), -1);
-        return;
-      case "stream_refused":
+        this.#addOpen(maskSdkKey(event.feed.sdkKey), -1);
+        break;
+      case "stream_refused": {
         registry.count("GrpcStreamRefused", { code: event.code });
         if (event.code === "permission_denied") registry.count("GrpcStreamingStreamUnauthorized", {});
+        if (!event.isFull) break;
+        const option = "--grpc-max-concurrent-streams";
+        this.#refusals.log("warn", "stream rejected: limit of open streams reached", { option });
         return;
+      }
       case "rpc_answered": {
         const { feed, code, tookMs } = event;
         const tags = feed === undefined ? { sdk_key: UNKNOWN_KEY, path: OTHER } : toTags(feed);
         registry.time("GrpcServerRequest", { ...tags, code }, tookMs);
       }
     }
+    debugLine(this.#logger, event);
   }
 
-  #change(maskedSdkKey: string, by: number): void {
+  #addOpen(maskedSdkKey: string, by: number): void {
     const open = (this.#open.get(maskedSdkKey) ?? 0) + by;
     if (open === 0 && this.#open.size > MAX_KEYS_WITHOUT_STREAMS) this.#open.delete(maskedSdkKey);
     else this.#open.set(maskedSdkKey, open);

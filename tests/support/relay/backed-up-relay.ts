@@ -94,7 +94,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
         expect((await ask(relay, asked.sdkKey, PROTO)).body.equals(asked.proto)).toBe(true);
         expect((await ask(relay, `secret-stranger-${name}`)).status).toBe(401);
         await eventually(() =>
-          expect(relay.output()).toContain("upstream failing, serving what is held cause=unauthorized"),
+          expect(relay.output()).toContain("upstream failing, serving last known config cause=unauthorized"),
         );
         for (const { sdkKey, v2 } of [preloaded, asked]) expect(textOf(await ask(relay, sdkKey))).toBe(v2);
         upstream.behave();

@@ -177,7 +177,14 @@ export class SimulatedRelay implements AsyncDisposable {
     for (const feed of feeds) this.answer(feed);
     this.backup = new SimulatedBackup(entries);
     const { backup } = this;
-    const recovery = new SpecRecovery({ backup, preparer: instantPreparer, store, clock, emit });
+    const recovery = new SpecRecovery({
+      backup,
+      preparer: instantPreparer,
+      store,
+      clock,
+      emit,
+      emitBackup: emit,
+    });
     const fleet = new Fleet({
       channel: channel.connect(this),
       store,

@@ -2,7 +2,7 @@ import { KeyAdmission, KeyGate } from "../../../src/access/admission.ts";
 import { AllowList } from "../../../src/access/allow-list.ts";
 import type { SdkKey } from "../../../src/access/sdk-key.ts";
 import { SpecAcquirer } from "../../../src/specs/acquire.ts";
-import type { SpecBackup } from "../../../src/specs/backup.ts";
+import type { BackupEvent, SpecBackup } from "../../../src/specs/backup.ts";
 import type { SpecEvent } from "../../../src/specs/events.ts";
 import type { Feed } from "../../../src/specs/feed.ts";
 import { readJsonFacts } from "../../../src/specs/payload/json.ts";
@@ -44,7 +44,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
   const clock = new FakeClock();
   const source = new ScriptedSource(clock);
   const store = new SpecStore({ maxKeys, pinned });
-  const events: SpecEvent[] = [];
+  const events: (SpecEvent | BackupEvent)[] = [];
   const stopping = new AbortController();
   const refresher = new SpecRefresher({
     source,
@@ -66,6 +66,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
       store,
       clock,
       emit: (event) => events.push(event),
+      emitBackup: (event) => events.push(event),
     });
   const acquirer = new SpecAcquirer({
     refresher,
