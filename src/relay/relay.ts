@@ -1,6 +1,5 @@
 import type { Config } from "../config/config.ts";
 import { StartError } from "../config/settings.ts";
-import type { TlsConfig } from "../config/tls.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
@@ -8,27 +7,21 @@ import { CertificateError } from "../server/certificates.ts";
 import { ServerTls } from "../server/tls.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
 import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.ts";
-import { type RunningAccess, startAccess } from "./access.ts";
+import { startAccess } from "./access.ts";
 import { openBackup } from "./backup.ts";
 import { registerGauges } from "./gauges.ts";
-import { type RunningIdLists, startIdLists } from "./id-lists.ts";
-import { Grace, Health } from "./lifecycle.ts";
+import { startIdLists } from "./id-lists.ts";
+import { Health, ShutdownGrace } from "./lifecycle.ts";
 import { startEvents } from "./log-events.ts";
-import {
-  createHandlers,
-  type ListenerAddress,
-  type RequestHandlers,
-  startListeners,
-  startManagement,
-} from "./servers.ts";
-import { type RunningSpecs, startSpecs } from "./specs.ts";
+import { createHandlers, type ListenerAddress, startListeners, startManagement } from "./servers.ts";
+import { startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
 import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
 
 interface RelayPorts {
   readonly logger: Logger;
   readonly clock?: Clock;
-  /** Of the process that the relay is alone in. */
+  /** Uncaught errors of the process, if the relay owns it. */
   readonly faults?: ProcessFaults;
 }
 
@@ -36,133 +29,77 @@ interface RelayPorts {
 export interface Relay extends AsyncDisposable {
   readonly listeners: readonly ListenerAddress[];
   readonly supervisor: Supervisor;
-  /** Takes over of another configuration what may change while it goes on; reads certificates and lists of keys anew. */
+  /** Applies the reloadable options of a new configuration, and reads certificates and files of SDK keys again. Cannot fail. */
   reconfigure(config: Config): void;
-  /** Not ready at once, ends streams, finishes requests in flight, at most for the grace; then frees everything. */
+  /** Becomes unready, ends streams, finishes requests in flight for at most the grace period, and then frees all resources. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** After a grace that requests in flight used up. */
+/** Time for the last writes to a backup if requests in flight used up the grace period. */
 const LAST_WRITES_MS = 500;
 
-/** Puts the relay together and starts it. Throws a ListenError where a port can't be had, a StartError where a file can't. */
+/** Wires all parts together and starts them. Throws a ListenError if a port, and a StartError if a file cannot be used. */
 export async function startRelay(
   config: Config,
   { logger, clock = systemClock, faults }: RelayPorts,
 ): Promise<Relay> {
-  // Ends after all else, whatever becomes of that: the last values are told by it.
-  await using watching = new AsyncDisposableStack();
+  // Disposed last, so that metrics and traces of the shutdown itself are exported.
+  await using monitoring = new AsyncDisposableStack();
   await using starting = new AsyncDisposableStack();
   const health = new Health();
-  const telemetry = watching.use(await startTelemetry(config, { logger, clock }));
+  const telemetry = monitoring.use(await startTelemetry(config, { logger, clock }));
   const { registry, supervisor, sinks } = telemetry;
   const parts = { clock, supervisor, telemetry };
-  const tls = config.tls && starting.use(openTls(config.tls, parts));
+  const tracing = await startTracing(config, { ...parts, registry, sinks, running: monitoring });
+
+  // A certificate that cannot be used fails the start before anything else begins.
+  const tls = starting.use(openTls(config, parts));
   const access = starting.use(startAccess(config, parts));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
-  const tracing = await startTracing(config, { ...parts, registry, sinks, running: watching });
   const backup = starting.use(openBackup(config, parts));
   const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
-  health.require(specs.notReady);
   const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));
-  health.require(idLists.notReady);
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
   const handlers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
-  const { probes, inFlight, admission } = handlers;
   const listeners = starting.use(await startListeners(config, { ...parts, tls, handlers }));
-  health.require(listeners.notReady);
-  registerGauges(registry, { clock, health, specs, events, listeners, inFlight, admission });
-  const metrics = telemetry.prometheus;
-  const looked = { telemetry, backup, specs, idLists, events, listeners, inFlight, admission };
-  const status = startStatus(config, { clock, probes, ...looked });
-  const management = starting.use(
-    await startManagement(config, {
-      probes,
-      metrics,
-      status: status.read,
-      telemetry,
-      supervisor,
-    }),
-  );
-  health.become("serving");
-  const { notReady } = probes;
-  const manager = await startServiceManager(config, { ...parts, logger, notReady, running: starting });
+  for (const { notReady } of [specs, idLists, listeners]) health.require(notReady);
 
-  const [running, monitoring] = [starting.move(), watching.move()];
-  let { shutdownGraceMs } = config;
-  // What is held is served on: a fault in one task has nothing to do with most of the others.
+  const { probes, inFlight, admission } = handlers;
+  const served = { specs, idLists, events, listeners, inFlight, admission };
+  registerGauges(registry, { clock, health, ...served });
+  const status = startStatus(config, { clock, probes, telemetry, backup, ...served });
+  const management = starting.use(await startManagement(config, { ...parts, probes, status }));
+  health.become("serving");
+  const manager = starting.use(await startServiceManager(config, { ...parts, logger, ...probes }));
+  // From here on an uncaught error is reported and the relay continues: the other tasks are rarely affected.
   faults?.reportTo((kind, error) => supervisor.caught(kind, error));
+
+  const [running, exporting] = [starting.move(), monitoring.move()];
+  let { shutdownGraceMs } = config;
   return {
     listeners: [...listeners.addresses, ...management.addresses],
     supervisor,
     reconfigure(next) {
       manager?.reloading();
       ({ shutdownGraceMs } = next);
-      status.reconfigure(next);
-      reconfigureParts(next, { access, specs, idLists, handlers, telemetry, tls });
+      // Access comes first: an SDK key that is no longer allowed must not be polled again.
+      for (const part of [access, specs, idLists, handlers, status]) part.reconfigure(next);
+      tls?.checkNow();
       manager?.reloaded();
     },
     async [Symbol.asyncDispose]() {
       health.become("draining");
       manager?.stopping();
-      const graceEndsAt = clock.elapsed() + shutdownGraceMs;
+      using grace = new ShutdownGrace(shutdownGraceMs, clock);
       events.drain();
-      using grace = new Grace(shutdownGraceMs, clock);
-      await unlessOver(grace.over, listeners.close());
+      await grace.unlessOver(listeners.close());
       await events.flush(grace.over);
-      // A backup that hangs has what is left of the grace, or a moment for the last writes.
-      await withTimeout(
-        running.disposeAsync(),
-        Math.max(LAST_WRITES_MS, graceEndsAt - clock.elapsed()),
-        clock,
-      );
-      await monitoring.disposeAsync();
+      // A backup that hangs gets the rest of the grace period.
+      await withTimeout(running.disposeAsync(), Math.max(LAST_WRITES_MS, grace.leftMs), clock);
+      await exporting.disposeAsync();
     },
   };
-}
-
-async function unlessOver(graceOver: AbortSignal, work: Promise<void>): Promise<void> {
-  const over = Promise.withResolvers<void>();
-  graceOver.addEventListener("abort", () => over.resolve());
-  await Promise.race([work, over.promise]);
-}
-
-interface LiveParts {
-  readonly access: RunningAccess;
-  readonly specs: RunningSpecs;
-  readonly idLists: RunningIdLists;
-  readonly handlers: RequestHandlers;
-  readonly telemetry: Pick<RunningTelemetry, "specs">;
-  readonly tls: ServerTls | undefined;
-}
-
-/**
- * Each part takes over what of a configuration may change while it goes on: the options of the table that are live.
- * Nothing of this can fail, so that all is taken over or nothing.
- */
-function reconfigureParts(config: Config, parts: LiveParts): void {
-  const { access, specs, idLists, handlers, telemetry, tls } = parts;
-  // First who may ask: what is no longer allowed must not be polled once more.
-  access.reconfigure(config);
-  const before = specs.preload;
-  specs.reconfigure(config);
-  const { polls } = telemetry.specs;
-  polls.preload(specs.preload);
-  for (const feed of before) if (specs.store.peek(feed) === undefined) polls.forget(feed);
-  idLists.reconfigure(config);
-  handlers.reconfigure(config);
-  tls?.checkNow();
-}
-
-/** Loaded where somebody wants to hear, and only there: it calls the C library. Says that the relay runs. */
-async function startServiceManager(
-  { serviceManager }: Config,
-  { running, ...ports }: ServiceManagerPorts & { readonly running: AsyncDisposableStack },
-): Promise<ServiceManager | undefined> {
-  if (serviceManager === undefined) return undefined;
-  const { ServiceManager } = await import("../telemetry/systemd.ts");
-  return running.use(new ServiceManager(serviceManager, ports));
 }
 
 interface TlsParts {
@@ -171,11 +108,22 @@ interface TlsParts {
   readonly telemetry: Pick<RunningTelemetry, "tls">;
 }
 
-/** Throws a StartError where a file can't be used. */
-function openTls(config: TlsConfig, { telemetry, ...parts }: TlsParts): ServerTls {
+/** Returns undefined if no port uses TLS. Throws a StartError if a certificate file cannot be used. */
+function openTls({ tls }: Config, { telemetry, ...parts }: TlsParts): ServerTls | undefined {
+  if (tls === undefined) return undefined;
   try {
-    return new ServerTls(config, { ...parts, emit: telemetry.tls.emit });
+    return new ServerTls(tls, { ...parts, emit: telemetry.tls.emit });
   } catch (error) {
     throw error instanceof CertificateError ? new StartError(error.message) : error;
   }
+}
+
+/** Returns undefined if no service manager started the relay. Loaded only then, because it loads the C library. */
+async function startServiceManager(
+  { serviceManager }: Config,
+  ports: ServiceManagerPorts,
+): Promise<ServiceManager | undefined> {
+  if (serviceManager === undefined) return undefined;
+  const { ServiceManager } = await import("../telemetry/systemd.ts");
+  return new ServiceManager(serviceManager, ports);
 }

@@ -2,7 +2,7 @@ import type { Clock } from "../../platform/clock.ts";
 import { type TimedError, toIso } from "./schema.ts";
 
 /** Why something is wrong, and since when (ms since the Unix epoch). */
-export interface Condition {
+export interface FailureState {
   readonly since: number;
   readonly reason: string;
 }

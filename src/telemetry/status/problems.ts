@@ -1,5 +1,5 @@
 import type { Telemetry } from "../telemetry.ts";
-import type { Condition } from "./condition.ts";
+import type { FailureState } from "./condition.ts";
 import {
   type EventsStatus,
   type LocalStatus,
@@ -95,7 +95,7 @@ function* entryProblems({ telemetry, now }: ProblemReadings): Iterable<Problem> 
   yield problem("backup_unusable", text, toDetails(unusableEntry));
 }
 
-function toDetails({ since, reason }: Condition): ProblemDetails {
+function toDetails({ since, reason }: FailureState): ProblemDetails {
   return { since, detail: reason };
 }
 
