@@ -5,8 +5,12 @@ import { findStaleExampleSnippets } from "../gen/example-snippets.ts";
 import { findStaleMetricTables } from "../gen/metric-tables.ts";
 import { findStaleProtobuf } from "../gen/protobuf.ts";
 import type { Counts } from "../test/counts.ts";
+import { findCitationProblems } from "./citations.ts";
 import { checkDependencies } from "./dependencies.ts";
+import { findUnusedExports } from "./exports.ts";
 import { findImportProblems } from "./imports.ts";
+import { findLayoutProblems } from "./layout.ts";
+import { findProseProblems } from "./prose.ts";
 
 interface Check {
   readonly name: string;
@@ -29,6 +33,10 @@ const CHECKS: readonly Check[] = [
   { name: "Tables of options are current", findProblems: findStaleConfigurationTables },
   { name: "Programs in docs are current", findProblems: findStaleExampleSnippets },
   { name: "Import rules", findProblems: () => findImportProblems(src) },
+  { name: "Layout of src", findProblems: () => findLayoutProblems(src) },
+  { name: "Exports are used", findProblems: () => findUnusedExports(root) },
+  { name: "Cited documents and links exist", findProblems: () => findCitationProblems(root) },
+  { name: "Plain English", findProblems: () => findProseProblems(root) },
   { name: "Dependencies are locked and described", findProblems: checkDependencies },
 ];
 

@@ -44,7 +44,7 @@ export function readLimits(settings: Settings, maxStreams: number): LimitsConfig
     maxResetsPerMin: settings.integer(LIMITS.http2MaxResetsPerMin),
     keepaliveTimeMs: settings.integer(LIMITS.http2KeepaliveTimeInS) * 1_000,
     keepaliveTimeoutMs: settings.integer(LIMITS.http2KeepaliveTimeoutInS) * 1_000,
-    // Longer than the PING timeout: the operating system cannot tell a paused client from one that is gone.
+    // Longer than the PING timeout: the operating system cannot distinguish a paused client from one that is gone.
     unreadTimeoutMs: 3 * settings.integer(LIMITS.http2KeepaliveTimeoutInS) * 1_000,
   };
 }

@@ -152,7 +152,7 @@ function topLevel(project: SampleProject, sdkKey: string): Uint8Array {
   return toBinary(SpecsTopLevelSchema, message);
 }
 
-/** Renders "statsig-br": size-delimited envelopes, the last of which is DONE, compressed with brotli. */
+/** Renders "statsig-br": size-delimited envelopes, ending with DONE, compressed with brotli. */
 function renderProto(project: SampleProject, sdkKey: string): Buffer {
   const envelopes = [
     envelope(SpecsEnvelopeKind.TOP_LEVEL, "", topLevel(project, sdkKey)),

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { SdkKey } from "../access/sdk-key.ts";
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -9,7 +9,7 @@ import { RedisFailure } from "../redis/errors.ts";
 import { RedisNotices } from "../redis/fleet.ts";
 import { type RedisKeySchema, removalKey } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
-import type { Snapshot } from "../specs/snapshot.ts";
+import { digestBytes, type Snapshot } from "../specs/snapshot.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
 
 interface RedisToCheck {
@@ -115,7 +115,7 @@ async function useBackup(
   const sdkKey = `doctor-${randomBytes(16).toString("hex")}` as SdkKey;
   const feed = { sdkKey, version: "v1", format: "json" } as const;
   const bytes = new Uint8Array([0x7b, 0x7d]);
-  const digest = createHash("sha256").update(bytes).digest("base64url").slice(0, 16);
+  const digest = digestBytes(bytes);
   const snapshot: Snapshot = {
     ...{ feed, lcut: 1, format: "json", bytes, compressed: {}, digest },
     ...{ source: "redis", receivedAt: clock.now() },

@@ -1,7 +1,7 @@
 /** The longest wait, in ms, between two tries of upstream while it fails, whatever its `Retry-After` says. */
 export const MAX_RETRY_DELAY_MS = 60_000;
 
-export interface Backoff {
+interface Backoff {
   /** Failed tries before this one in a row; 0 for the first retry. */
   readonly attempt: number;
   readonly firstMs: number;

@@ -7,7 +7,7 @@ export const EXIT_USAGE = 2;
  * what was expected; it is printed without a stack trace.
  */
 export class UserError extends Error {
-  /** Of the process. */
+  /** The exit code of the process. */
   readonly exitCode: number;
 
   constructor(message: string, exitCode: number) {

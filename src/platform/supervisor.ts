@@ -138,7 +138,7 @@ export type TaskName =
 
 /** Unexpected errors, all of them bugs, which the relay survives. */
 export type SupervisionEvent =
-  /** A round threw; the loop continues. `instance` identifies the loop among those of its name, `failing` of which fail now. */
+  /** A round threw; the loop continues. `instance` identifies the loop among those of its name, and `failing` counts those that fail now. */
   | ({
       readonly kind: "loop_failed";
       readonly loop: LoopName;

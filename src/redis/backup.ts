@@ -3,28 +3,28 @@ import type { BackupRead, BackupWrite, SpecBackup } from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
-import { RedisFailure, redisFailure } from "./errors.ts";
+import { RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent, RedisEvent } from "./events.ts";
 import { backupKeys, type NamedKey, type RedisKeySchema, removalKey } from "./keys.ts";
 import { readEntry } from "./read-entry.ts";
 import { removeEntry, touchEntry, writeEntry } from "./write-entry.ts";
 
 export interface RedisBackupOptions {
-  /** The connection's owner closes it. */
+  /** Not closed by the backup. */
   readonly redis: RedisConnection;
-  /** All are written, the first that can name a feed is read. */
+  /** Keys of all schemas are written. The first schema that can name a feed is read. */
   readonly schemas: readonly RedisKeySchema[];
-  /** Writes the 1.x key too, for whoever still reads it. */
+  /** Also writes the v1 key, for readers that know no other. */
   readonly doubleWriteLegacy: boolean;
-  /** From the last write or touch. */
+  /** How long an entry lives after the last write or touch. */
   readonly ttlMs: number;
-  /** Of a config that is read. */
+  /** Longer configs are not read. */
   readonly maxBytes: number;
   readonly clock: Clock;
   readonly emit: EmitRedisEvent;
 }
 
-/** Keeps feeds where other relays, and SDKs that read Redis themselves, find them. */
+/** Keeps feeds in Redis, for other relays and for SDKs that read Redis themselves. */
 export class RedisBackup implements SpecBackup {
   readonly source = "redis";
   readonly #options: RedisBackupOptions;
@@ -39,11 +39,11 @@ export class RedisBackup implements SpecBackup {
   async read(feed: Feed, newerThan: number): Promise<BackupRead> {
     const { redis, maxBytes, clock } = this.#options;
     const startedAt = clock.now();
-    const [key] = this.#keysOf(feed);
-    const read = await this.#telling(readEntry(redis, key, { feed, newerThan, maxBytes }), (reason) => {
+    const [key] = this.#toKeys(feed);
+    const read = await this.#reportFailure(readEntry(redis, key, { feed, newerThan, maxBytes }), (reason) => {
       return { kind: "redis_read_failed", feed, reason };
     });
-    this.#options.emit(readEvent(read, feed, clock.now() - startedAt));
+    this.#options.emit(toReadEvent(read, feed, clock.now() - startedAt));
     return read;
   }
 
@@ -51,14 +51,14 @@ export class RedisBackup implements SpecBackup {
     const { redis, clock, ttlMs, emit } = this.#options;
     const { lcut, bytes, feed } = snapshot;
     const startedAt = clock.now();
-    const [first, ...others] = this.#keysOf(feed);
+    const [first, ...others] = this.#toKeys(feed);
     const writeTo = (key: NamedKey) => writeEntry(redis, key, snapshot, { instead, ttlMs });
-    const written = await this.#telling(firstOfAll(writeTo(first), others.map(writeTo)), (reason) => {
+    const written = await this.#reportFailure(firstOfAll(writeTo(first), others.map(writeTo)), (reason) => {
       return { kind: "redis_write_failed", feed, lcut, reason };
     });
-    // Also where it was there already: the note may have outlived an earlier write.
+    // Also if this version was there already: the note may have survived an earlier write that failed halfway.
     if (written.kind === "written" || written.lcut === lcut) {
-      await this.#telling(ifAllowed(redis.send("DEL", [removalKey(feed)])), (reason) => {
+      await this.#reportFailure(unlessDenied(redis.send("DEL", [removalKey(feed)])), (reason) => {
         return { kind: "redis_write_failed", feed, lcut, reason };
       });
     }
@@ -72,31 +72,31 @@ export class RedisBackup implements SpecBackup {
 
   async touch(snapshot: Snapshot): Promise<boolean> {
     const { redis, ttlMs } = this.#options;
-    const touches = this.#keysOf(snapshot.feed).map((key) => touchEntry(redis, key, snapshot, ttlMs));
+    const touches = this.#toKeys(snapshot.feed).map((key) => touchEntry(redis, key, snapshot, ttlMs));
     return (await Promise.all(touches)).every(Boolean);
   }
 
   async remove(feed: Feed): Promise<void> {
-    await this.#telling(this.#removeNow(feed, this.#keysOf(feed)), (reason) => {
+    await this.#reportFailure(this.#removeNow(feed, this.#toKeys(feed)), (reason) => {
       return { kind: "redis_delete_failed", feed, reason };
     });
     this.#options.emit({ kind: "redis_deleted", feed });
   }
 
-  /** Where nothing is there, nothing is left behind: made-up keys must not fill Redis. */
+  /** Writes no note if there is no entry: made-up SDK keys must not fill Redis. */
   async #removeNow(feed: Feed, keys: readonly NamedKey[]): Promise<void> {
     const { redis, maxBytes } = this.#options;
-    const ttls = await Promise.all(keys.map(({ name }) => ifAllowed(redis.send("TTL", [name]))));
+    const ttls = await Promise.all(keys.map(({ name }) => unlessDenied(redis.send("TTL", [name]))));
     if (ttls.every((ttl) => ttl === -2)) return;
-    await ifAllowed(this.#noteRemoval(feed));
+    await unlessDenied(this.#noteRemoval(feed));
     await Promise.all(keys.map((key) => removeEntry(redis, key, feed, maxBytes)));
   }
 
   async wasRemoved(feed: Feed): Promise<boolean> {
-    return typeof (await ifAllowed(this.#options.redis.send("GET", [removalKey(feed)]))) === "string";
+    return typeof (await unlessDenied(this.#options.redis.send("GET", [removalKey(feed)]))) === "string";
   }
 
-  /** For as long as other relays may hold the feed without having heard from upstream that its key is refused. */
+  /** The note lives as long as an entry: another relay may keep the feed until it learns that upstream rejects the key. */
   async #noteRemoval(feed: Feed): Promise<void> {
     const { redis, ttlMs } = this.#options;
     await redis.send("SETNX", [removalKey(feed), "1"]);
@@ -107,40 +107,40 @@ export class RedisBackup implements SpecBackup {
     this.#closed = true;
   }
 
-  #keysOf(feed: Feed): [NamedKey, ...NamedKey[]] {
-    if (this.#closed) throw new RedisFailure("unreachable", "the backup is closed");
+  #toKeys(feed: Feed): [NamedKey, ...NamedKey[]] {
+    if (this.#closed) throw new RedisFailure("unreachable", "the Redis backup is closed");
     return backupKeys(feed, this.#schemas);
   }
 
-  async #telling<T>(work: Promise<T>, eventFor: (reason: string) => RedisEvent): Promise<T> {
+  async #reportFailure<T>(work: Promise<T>, eventFor: (reason: string) => RedisEvent): Promise<T> {
     try {
       return await work;
     } catch (error) {
-      const failure = redisFailure(error);
+      const failure = toRedisFailure(error);
       this.#options.emit(eventFor(failure.message));
       throw failure;
     }
   }
 }
 
-/** Undefined where the Redis user may not, which is reported. */
-async function ifAllowed<T>(answer: Promise<T>): Promise<T | undefined> {
+/** Resolves with undefined if the Redis user lacks the permission. The connection reports that. */
+async function unlessDenied<T>(reply: Promise<T>): Promise<T | undefined> {
   try {
-    return await answer;
+    return await reply;
   } catch (error) {
-    if (redisFailure(error).denied === undefined) throw error;
+    if (toRedisFailure(error).denied === undefined) throw error;
     return undefined;
   }
 }
 
-/** Waits for all, also after one failed: what is reported as failed must not go on behind it. */
+/** Resolves with the first result when all have succeeded. After a failure it still waits for all, so that nothing runs on. */
 async function firstOfAll<T>(first: Promise<T>, others: readonly Promise<T>[]): Promise<T> {
   await Promise.allSettled([first, ...others]);
   await Promise.all(others);
   return first;
 }
 
-function readEvent(read: BackupRead, feed: Feed, tookMs: number): RedisEvent {
+function toReadEvent(read: BackupRead, feed: Feed, tookMs: number): RedisEvent {
   switch (read.kind) {
     case "none":
       return { kind: "redis_read_miss", feed };

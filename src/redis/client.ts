@@ -6,48 +6,48 @@ import type { RedisAddress, RedisHost, RedisOptions, RedisTls } from "./options.
 export type RedisClient = Redis | Cluster;
 
 /**
- * `commands`: small ones, each of which is answered or has failed within the command timeout.
- * `bulk`: large values, which take as long as bytes move.
+ * `commands`: for small commands, which have a fixed time limit.
+ * `bulk`: for commands with large values, which may take as long as data is transferred.
  */
 export type LinkKind = "commands" | "bulk";
 
 interface ClientBehavior {
-  /** `bulk` has no time limit but for connecting: the caller watches its progress. */
+  /** With `bulk` only connecting has a time limit: the caller watches the progress of commands. */
   readonly kind: LinkKind;
-  /** How long to wait before the next connect; null for none. */
+  /** Returns the ms to wait before the next connect, or null to stop connecting. */
   readonly retryDelayMs: () => number | null;
-  /** Whether an error of Redis means that it should be looked for anew. */
+  /** Whether to reconnect because of an error reply, which may find another Redis. */
   readonly reconnectsOn?: (error: Error) => boolean;
 }
 
-/** As CLIENT LIST shows them. */
+/** Shown by CLIENT LIST. */
 const CONNECTION_NAMES: Readonly<Record<LinkKind, string>> = {
   commands: "statsig-forward-proxy",
   bulk: "statsig-forward-proxy-bulk",
 };
 
-/** Long enough for a goodbye; a Redis that hangs is left without one. */
-const GOODBYE_MS = 200;
+/** Time limit for closing a connection cleanly. */
+const DISCONNECT_LIMIT_MS = 200;
 const MAX_SENTINEL_RETRY_MS = 1_000;
 
-/** Starts connecting. Whoever opens it listens for "error". */
+/** Starts connecting. The caller must listen for "error" events. */
 export function openClient(options: RedisOptions, behavior: ClientBehavior): RedisClient {
   const { address } = options;
   if (address.kind === "cluster") return openCluster(address.nodes, options, behavior);
   return openRedis(address, options, behavior);
 }
 
-/** Does not wait for the end of `retryDelayMs`. */
+/** Connects at once instead of after `retryDelayMs`. */
 export function reconnectNow(client: RedisClient): void {
   if (client.status !== "reconnecting") return;
-  // The library would forget this timer, and connect when it ends, also after a disconnect.
+  // The library would not clear this timer, and would connect when it fires, even after a disconnect.
   const waiting = client as unknown as { reconnectTimeout: ReturnType<typeof setTimeout> | null };
   if (waiting.reconnectTimeout !== null) clearTimeout(waiting.reconnectTimeout);
   waiting.reconnectTimeout = null;
   client.connect().catch(() => undefined);
 }
 
-/** One connection to one Redis, for what only one can do. */
+/** Opens one connection to one Redis server. */
 export function openRedis(
   address: Exclude<RedisAddress, { kind: "cluster" }>,
   options: RedisOptions,
@@ -58,7 +58,7 @@ export function openRedis(
     ...commonOptions(options, kind),
     retryStrategy: retryDelayMs,
     enableOfflineQueue: false,
-    disconnectTimeout: GOODBYE_MS,
+    disconnectTimeout: DISCONNECT_LIMIT_MS,
     ...(reconnectsOn !== undefined && { reconnectOnError: reconnectsOn }),
   };
   if (address.kind === "single") {
@@ -69,14 +69,14 @@ export function openRedis(
     ...common,
     sentinels: address.sentinels.map(({ host, port }) => ({ host, port })),
     name: address.master,
-    // The library can't be told to end while it waits here.
-    sentinelRetryStrategy: () => shortened(retryDelayMs()),
+    // The library can't be disconnected while it waits here, so the wait is short.
+    sentinelRetryStrategy: () => shorten(retryDelayMs()),
     sentinelCommandTimeout: Math.min(connectTimeoutMs, commandTimeoutMs),
     ...(common.tls !== undefined && { enableTLSForSentinelMode: true, sentinelTLS: common.tls }),
   });
 }
 
-const shortened = (ms: number | null) => (ms === null ? null : Math.min(ms, MAX_SENTINEL_RETRY_MS));
+const shorten = (ms: number | null) => (ms === null ? null : Math.min(ms, MAX_SENTINEL_RETRY_MS));
 
 function openCluster(
   nodes: readonly RedisHost[],
@@ -89,9 +89,9 @@ function openCluster(
       clusterRetryStrategy: retryDelayMs,
       enableOfflineQueue: false,
       slotsRefreshTimeout: options.commandTimeoutMs,
-      // No limit of time ends the tries for a large value to reach a node that can't be connected to.
+      // On bulk connections, no time limit would end the library's attempts to reach a node that is down.
       ...(kind === "bulk" && { retryDelayOnFailover: 0 }),
-      // Names stay names until a socket is opened: certificates are checked against them.
+      // Host names are resolved only when a socket is opened, because certificates are checked against them.
       dnsLookup: (name, callback) => callback(null, name),
       redisOptions: commonOptions(options, kind),
     },
@@ -99,8 +99,8 @@ function openCluster(
 }
 
 /**
- * The library connects to a node with the first command for it, and rejects those that come while it does. Resolves when each
- * node is ready, or can't be.
+ * Connects to all nodes of a Cluster; resolves when each is ready or has failed. Otherwise the library would connect to a node
+ * with the first command for it, and reject the commands that arrive meanwhile.
  */
 export async function connectNodes(client: RedisClient): Promise<void> {
   if (client instanceof Cluster) await Promise.all(client.nodes("all").map(connectNode));
@@ -117,29 +117,29 @@ async function connectNode(node: Redis): Promise<void> {
 function commonOptions(options: RedisOptions, kind: LinkKind) {
   const { user, password, tls, connectTimeoutMs, commandTimeoutMs } = options;
   return {
-    // The older protocol asks for nothing that a proxy or a restricted user might lack.
+    // RESP 3 needs HELLO, which a proxy may not support or a restricted user may not run.
     protocol: 2,
     connectTimeout: connectTimeoutMs,
     ...(kind === "commands" && {
-      // Also for the handshake, which goes through no other limit.
+      // Also limits the handshake, which has no other time limit.
       commandTimeout: commandTimeoutMs,
-      // A connection over which nothing comes back is closed: the network may have forgotten it.
+      // Closes a connection that receives nothing: the network may have dropped it silently.
       socketTimeout: commandTimeoutMs,
     }),
-    // A command fails with its connection, and is never sent twice.
+    // A command fails with its connection, and is never sent again.
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
-    // Its promise is left to nobody; subscribers do it themselves.
+    // The library does not handle the rejection of its own resubscription. Subscribers resubscribe themselves.
     autoResubscribe: false,
     disableClientInfo: true,
     connectionName: CONNECTION_NAMES[kind],
     ...(user !== undefined && { username: user }),
     ...(password !== undefined && { password }),
-    ...(tls !== undefined && { tls: new TlsFiles(tls).live }),
+    ...(tls !== undefined && { tls: new TlsFiles(tls).options }),
   } satisfies CommonRedisOptions & { readonly tls?: object };
 }
 
-/** The PEM texts as they are at each connect; what can't be read any more stays as it was. */
+/** Reads PEM files at each connect. A file that can't be read any more keeps its last content. */
 class TlsFiles {
   readonly #paths: RedisTls;
   readonly #lastRead = new Map<string, string>();
@@ -148,26 +148,26 @@ class TlsFiles {
     this.#paths = paths;
   }
 
-  /** For the library, which looks at these at each connect. */
-  get live(): { readonly ca?: string; readonly cert?: string; readonly key?: string } {
+  /** Options for the library with getters that read the files: it gets these properties at each connect. */
+  get options(): { readonly ca?: string; readonly cert?: string; readonly key?: string } {
     const { caPath, certPath, keyPath } = this.#paths;
-    const live = {};
-    this.#define(live, "ca", caPath);
-    this.#define(live, "cert", certPath);
-    this.#define(live, "key", keyPath);
-    return live;
+    const options = {};
+    this.#define(options, "ca", caPath);
+    this.#define(options, "cert", certPath);
+    this.#define(options, "key", keyPath);
+    return options;
   }
 
-  #define(live: object, name: string, path: string | undefined): void {
+  #define(options: object, name: string, path: string | undefined): void {
     if (path !== undefined)
-      Object.defineProperty(live, name, { enumerable: true, get: () => this.#read(path) });
+      Object.defineProperty(options, name, { enumerable: true, get: () => this.#read(path) });
   }
 
   #read(path: string): string | undefined {
     try {
       this.#lastRead.set(path, readFileSync(path, "utf8"));
     } catch {
-      // An exception in the middle of a connect would end the connecting for good.
+      // The library would stop connecting for good if this threw in the middle of a connect.
     }
     return this.#lastRead.get(path);
   }

@@ -1,41 +1,41 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Clock } from "../platform/clock.ts";
-import { RedisFailure, redisFailure } from "./errors.ts";
+import { RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
 import { RedisLink } from "./link.ts";
 import { ExclusiveLink, LinkPool, type RedisCommands } from "./link-pool.ts";
 import type { RedisOptions } from "./options.ts";
 import { RedisPermissions } from "./permissions.ts";
 
-/** Commands that carry the body of a config, or are answered with one. */
+/** For commands that send or receive the body of a config. */
 interface BulkCommands extends RedisCommands {
   /**
-   * Runs the task on one connection with no other command in between, for WATCH, MULTI and EXEC. Fails with the
-   * connection: a transaction never goes on over another one. Rejects with a `RedisFailure` on a Cluster.
+   * Runs the task on one connection with no other commands in between, for WATCH, MULTI and EXEC. Rejects when the connection
+   * breaks: a transaction is never continued on another one. Rejects with a `RedisFailure` on a Cluster.
    */
   exclusively<T>(task: (commands: RedisCommands) => Promise<T>): Promise<T>;
 }
 
 /**
- * Small commands have a connection of their own and a fixed time limit; those with large values have others, and
- * take as long as bytes move. Reports one outage, from when either of them is down until both are up. Never fatal:
- * whatever Redis does, a command fails in time, and connecting goes on for ever.
+ * The connections to Redis: one for small commands, with a fixed time limit, and others for large values, which may take as long
+ * as data is transferred. Reports an outage from when one of the two kinds is down until both are up. Whatever Redis does, each
+ * command ends within its time limit, and the relay reconnects forever.
  */
 export class RedisConnection implements RedisCommands, AsyncDisposable {
   readonly options: RedisOptions;
   readonly bulk: BulkCommands;
-  /** What the Redis user may not do, as far as that is known. */
+  /** The permissions that the Redis user lacks, as far as known. */
   readonly permissions: RedisPermissions;
   readonly #clock: Clock;
   readonly #emit: EmitRedisEvent;
   readonly #commands: LinkPool;
   readonly #bulk: LinkPool;
   readonly #exclusive: ExclusiveLink;
-  readonly #onUp: (() => void)[] = [];
+  readonly #upListeners: (() => void)[] = [];
   #wasUp = false;
   #downSince: number | undefined;
 
-  /** Connects from here on. */
+  /** Starts connecting. */
   constructor(options: RedisOptions, clock: Clock, emit: EmitRedisEvent) {
     this.options = options;
     this.#clock = clock;
@@ -44,7 +44,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     const common = {
       redis: options,
       clock,
-      onChange: () => this.#changed(),
+      onChange: () => this.#onChange(),
       isResponding: () => this.#isResponding(),
     };
     this.#commands = new LinkPool({ ...common, kind: "commands", size: { min: 1, max: 1 } });
@@ -58,9 +58,9 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     return this.#commands.state === "up";
   }
 
-  /** Called each time that Redis becomes usable, for small commands and large values, the first time included. */
+  /** Calls the listener each time both kinds of connections are up, including the first time. */
   onUp(listener: () => void): void {
-    this.#onUp.push(listener);
+    this.#upListeners.push(listener);
   }
 
   send(command: string, args: readonly (string | Buffer)[]): Promise<unknown> {
@@ -91,19 +91,19 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
       await this.#commands.send("PING", []);
       return true;
     } catch (error) {
-      return redisFailure(error).kind === "refused";
+      return toRedisFailure(error).kind === "refused";
     }
   }
 
-  #changed(): void {
+  #onChange(): void {
     const pools = [this.#commands, this.#bulk];
     const down = pools.find((pool) => pool.state === "down");
-    if (down !== undefined) this.#wentDown(down.reason);
-    if (pools.every((pool) => pool.state === "up")) this.#cameUp();
+    if (down !== undefined) this.#onDown(down.reason);
+    if (pools.every((pool) => pool.state === "up")) this.#onAllUp();
     else if (pools.some((pool) => pool.state === "up")) for (const pool of pools) pool.reconnectNow();
   }
 
-  #cameUp(): void {
+  #onAllUp(): void {
     if (this.#wasUp) return;
     this.#wasUp = true;
     this.permissions.tryAll();
@@ -111,10 +111,10 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
       this.#emit({ kind: "redis_up", downForMs: this.#clock.now() - this.#downSince });
       this.#downSince = undefined;
     }
-    for (const listener of this.#onUp) listener();
+    for (const listener of this.#upListeners) listener();
   }
 
-  #wentDown(reason: string): void {
+  #onDown(reason: string): void {
     this.#wasUp = false;
     if (this.#downSince !== undefined) return;
     this.#downSince = this.#clock.now();
@@ -129,17 +129,17 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   }
 }
 
-/** A script on one key, or on keys of one slot, so that it runs on their node of a Cluster. Redis keeps it by its digest. */
+/** A Lua script, run by its digest if Redis has it. All its keys must be in one slot, so that it also runs on a Cluster. */
 export class RedisScript {
   readonly #source: string;
   readonly #digest: string;
 
   constructor(source: string) {
     this.#source = source;
-    this.#digest = createHash("sha1").update(source).digest("hex");
+    this.#digest = hash("sha1", source, "hex");
   }
 
-  /** `via`: `redis.bulk` if an argument is large. */
+  /** Pass `redis.bulk` as `via` if an argument is large. */
   async run(
     redis: RedisConnection,
     keys: string | readonly string[],
@@ -148,7 +148,7 @@ export class RedisScript {
   ): Promise<unknown> {
     const names = typeof keys === "string" ? [keys] : keys;
     const rest = [String(names.length), ...names, ...args];
-    // A large argument is not to travel twice, because Redis does not know the script yet.
+    // Not with large arguments: they would be sent twice if Redis does not know the script yet.
     if (via === redis && redis.permissions.mayTry("EVALSHA")) {
       try {
         return await via.send("EVALSHA", [this.#digest, ...rest]);

@@ -1,36 +1,36 @@
 import type { Feed } from "../specs/feed.ts";
 import { isInFuture, parseLcut } from "../specs/payload/payload.ts";
 import { type RedisConnection, RedisScript } from "./connection.ts";
-import { RedisFailure } from "./errors.ts";
+import { NOT_REDIS, RedisFailure } from "./errors.ts";
 import { type NamedKey, sdkKeyDigest } from "./keys.ts";
 import type { RedisCommands } from "./link-pool.ts";
 import { ENTRY_SCRIPT } from "./permissions.ts";
 
 /**
- * An entry is a hash. `config`, `lcut` and `encoding` are the original's; `key_digest` (of the whole SDK key) and `checksum`
- * (of the lcut and the config) are ours. An original relay may overwrite its fields and leave ours, so ours say something
- * about the config only where the checksum matches.
+ * An entry is a Redis hash. The original relay defines `config`, `lcut` and `encoding`; this project adds `key_digest` (of the
+ * whole SDK key) and `checksum` (of the lcut and the config). An original relay may overwrite its own fields and leave the added
+ * ones, so these describe the config only if the checksum matches.
  */
 type EntryField = "config" | "lcut" | "encoding" | "key_digest" | "checksum";
 
-/** What can be known of an entry without its config. Texts are as they are stored. */
+/** What is known of an entry without reading its config. Texts are as stored. */
 export type EntryState =
   | {
       readonly kind: "hash";
       readonly lcut: string | undefined;
       readonly keyDigest: string | undefined;
       readonly checksum: string | undefined;
-      /** 0 if there is no config; undefined if the Redis user may not ask for it. */
+      /** 0 if there is no config; undefined if the Redis user lacks the permission to read it. */
       readonly configBytes: number | undefined;
     }
-  /** A value of another type than a hash. */
+  /** The value is not a hash. */
   | { readonly kind: "other" };
 
 type HashState = Extract<EntryState, { kind: "hash" }>;
 
 const STATE_FIELDS = ["lcut", "key_digest", "checksum"] as const;
 
-/** Not one atomic step: what is done about it must find the entry unchanged. */
+/** Does not read atomically. A change that is based on the state must verify that the entry still has it. */
 export async function readState(
   redis: RedisConnection,
   key: string,
@@ -49,24 +49,22 @@ export async function readState(
   }
 }
 
-/** In one atomic step, unless the Redis user may not run HMGET. */
+/** Reads atomically, unless the Redis user may not run HMGET. */
 export async function readFields(
   redis: RedisConnection,
   key: string,
   fields: readonly EntryField[],
   via: RedisCommands,
 ): Promise<readonly (Buffer | undefined)[]> {
-  const answer = await ifPermitted(redis, "HMGET", async (command) =>
+  const reply = await ifPermitted(redis, "HMGET", async (command) =>
     via.sendForBytes(command, [key, ...fields]),
   );
-  if (answer === undefined) {
-    const answers = await Promise.all(fields.map((field) => via.sendForBytes("HGET", [key, field])));
-    return answers.map((value) => (Buffer.isBuffer(value) ? value : undefined));
+  if (reply === undefined) {
+    const replies = await Promise.all(fields.map((field) => via.sendForBytes("HGET", [key, field])));
+    return replies.map((value) => (Buffer.isBuffer(value) ? value : undefined));
   }
-  if (!Array.isArray(answer) || answer.length !== fields.length) {
-    throw new RedisFailure("garbage", "what answers there does not speak as Redis does");
-  }
-  return answer.map((field) => (Buffer.isBuffer(field) ? field : undefined));
+  if (!Array.isArray(reply) || reply.length !== fields.length) throw new RedisFailure("garbage", NOT_REDIS);
+  return reply.map((field) => (Buffer.isBuffer(field) ? field : undefined));
 }
 
 async function readConfigBytes(
@@ -74,11 +72,11 @@ async function readConfigBytes(
   key: string,
   via: RedisCommands,
 ): Promise<number | undefined> {
-  const answer = await ifPermitted(redis, "HSTRLEN", (command) => via.send(command, [key, "config"]));
-  return typeof answer === "number" ? answer : undefined;
+  const reply = await ifPermitted(redis, "HSTRLEN", (command) => via.send(command, [key, "config"]));
+  return typeof reply === "number" ? reply : undefined;
 }
 
-/** Undefined if the Redis user may not run the command. */
+/** Resolves with undefined if the Redis user may not run the command. */
 export async function ifPermitted(
   { permissions }: RedisConnection,
   command: string,
@@ -93,7 +91,7 @@ export async function ifPermitted(
   }
 }
 
-/** The version number, as strictly as a config spec's own: one that is in the future is none. */
+/** Parses a version number by the same rules as in a config spec. Returns undefined if it is invalid or in the future. */
 export function readLcut(text: string | undefined): number | undefined {
   const lcut = text !== undefined && /^\d{1,16}$/.test(text) ? parseLcut(Number(text)) : undefined;
   return lcut === undefined || isInFuture(lcut, Date.now()) ? undefined : lcut;
@@ -102,7 +100,7 @@ export function readLcut(text: string | undefined): number | undefined {
 interface Checksum {
   readonly lcut: string;
   readonly bytes: number;
-  /** As that of a snapshot. */
+  /** The digest of a snapshot. */
   readonly digest: string;
 }
 
@@ -115,8 +113,8 @@ export function parseChecksum(text: string | undefined): Checksum | undefined {
   return lcut === undefined || digest === undefined ? undefined : { lcut, bytes: Number(bytes), digest };
 }
 
-/** Whether a relay of this project wrote the config that is there, as far as that can be known without reading it. */
-export function isOfThisProject({ lcut, checksum, configBytes }: HashState): boolean {
+/** Whether a relay of this project wrote the stored config, as far as can be known without reading it. */
+export function isFromThisProject({ lcut, checksum, configBytes }: HashState): boolean {
   const written = parseChecksum(checksum);
   return (
     written !== undefined &&
@@ -125,14 +123,14 @@ export function isOfThisProject({ lcut, checksum, configBytes }: HashState): boo
   );
 }
 
-/** The entry is another SDK key's: two can have the same name under schema v4. */
+/** Whether the entry belongs to another SDK key: under schema v4, two SDK keys can have the same Redis key. */
 export function isOfAnotherKey(state: HashState, feed: Feed): boolean {
-  return state.keyDigest !== undefined && state.keyDigest !== sdkKeyDigest(feed) && isOfThisProject(state);
+  return state.keyDigest !== undefined && state.keyDigest !== sdkKeyDigest(feed) && isFromThisProject(state);
 }
 
-/** What stands in the way of a version. */
-type Standing =
-  /** Nothing, or nothing that is worth keeping. */
+/** Whether an entry keeps a version from being written. */
+type Comparison =
+  /** There is no entry, or it is older or unusable. */
   | { readonly kind: "replaceable" }
   | { readonly kind: "of_another_key" }
   | { readonly kind: "not_newer"; readonly lcut: number };
@@ -144,15 +142,15 @@ interface VersionToCompare {
 }
 
 /**
- * An entry with the same lcut stays if a relay of this project wrote it (upstream compresses one version in several ways, so
- * that lengths may differ) or if its config is as long as ours; else it is damaged. One with a newer lcut always stays:
- * whether it can be used is known only to who reads it.
+ * Compares an entry with a version to write. An entry with a newer lcut is kept: only reading it shows whether it is usable. An
+ * entry with the same lcut is kept if a relay of this project wrote it (upstream compresses a version in several ways, so lengths
+ * may differ), or if its config has the same length; otherwise it is corrupt. An entry with the lcut `instead` is replaceable.
  */
 export function compareVersion(
   state: EntryState,
   { feed, lcut, bytes }: VersionToCompare,
   instead?: number,
-): Standing {
+): Comparison {
   const keptLcut = state.kind === "hash" ? readLcut(state.lcut) : undefined;
   if (state.kind === "other" || keptLcut === undefined || state.configBytes === 0) {
     return { kind: "replaceable" };
@@ -161,11 +159,11 @@ export function compareVersion(
   if (isOfAnotherKey(state, feed)) return { kind: "of_another_key" };
   if (keptLcut < lcut) return { kind: "replaceable" };
   const isWhole =
-    isOfThisProject(state) || state.configBytes === undefined || state.configBytes === bytes.length;
+    isFromThisProject(state) || state.configBytes === undefined || state.configBytes === bytes.length;
   return keptLcut > lcut || isWhole ? { kind: "not_newer", lcut: keptLcut } : { kind: "replaceable" };
 }
 
-/** Equal for two states of which nothing is known to differ. The script of `entry-change.ts` makes the same text. */
+/** Returns a text that is equal for two states without a known difference. The script {@link change} computes the same text. */
 function fingerprint(state: EntryState): string {
   if (state.kind === "other") return "other";
   const fields = [state.lcut, state.keyDigest, state.checksum].map((value) =>
@@ -174,7 +172,7 @@ function fingerprint(state: EntryState): string {
   return [...fields, state.configBytes ?? "?"].join("|");
 }
 
-/** Under v1 and v3 the name holds the digest of the whole SDK key. */
+/** Whether the Redis key identifies the SDK key: v1 and v3 names contain its digest, v4 names only its beginning. */
 export const namesWholeKey = ({ schema }: NamedKey): boolean => schema !== "v4";
 
 type EntryChange =
@@ -182,20 +180,20 @@ type EntryChange =
   | {
       readonly kind: "write";
       readonly lcut: number;
-      /** Names and values of all fields. */
+      /** Names and values of all fields, alternating. */
       readonly fields: readonly (string | Buffer)[];
       readonly ttlS: number;
     };
 
 type ChangeOutcome =
   | "done"
-  /** The entry is not as it was seen; nothing was changed. */
+  /** The entry had changed since it was read. It was left as it is. */
   | "changed";
 
 /**
- * ARGV: the fingerprint of what was seen, then for a write the lcut, the TTL in seconds, and fields. What is there goes first:
- * it may have other fields than ours, and a replacement is let through where Redis is out of memory, since it needs about as
- * much as it frees. Numbers below 2^53 are exact in Lua.
+ * ARGV: the fingerprint of the state that was read; for a write also the lcut, the TTL in seconds, and the fields. The old entry is
+ * deleted first: it may have fields that ours lacks, and Redis then accepts the write even when it is out of memory, because the
+ * new entry needs about as much memory as the old one frees. Numbers below 2^53 are exact in Lua.
  */
 const change = new RedisScript(`
 local key, expected, lcut = KEYS[1], ARGV[1], ARGV[2]
@@ -220,12 +218,12 @@ end
 return 'done'
 `);
 
-/** The commands of a transaction, all of which the original relay uses as well. */
-const NEEDED = ["WATCH", "MULTI", "EXEC", "DEL", "HSET", "EXPIRE"] as const;
+/** The commands of the transaction. The original relay uses all of them too, so its Redis user may run them. */
+const TRANSACTION_COMMANDS = ["WATCH", "MULTI", "EXEC", "DEL", "HSET", "EXPIRE"] as const;
 
 /**
- * Changes an entry that is still as it was seen, in one atomic step. For a write it may also have become another version that
- * is older. Without the permission to run scripts, or to run what they do, WATCH and MULTI do the same.
+ * Changes an entry atomically if it still is as it was read, or for a write, if it is an older version. Uses a script, or WATCH
+ * and MULTI if the Redis user may not run scripts or their commands.
  */
 export async function changeEntry(
   redis: RedisConnection,
@@ -253,10 +251,10 @@ async function runScript(
   wanted: EntryChange,
 ): Promise<ChangeOutcome> {
   const write = wanted.kind === "write" ? [String(wanted.lcut), String(wanted.ttlS), ...wanted.fields] : [];
-  // Texts of the entry may hold any byte.
+  // The texts may contain any byte.
   const expected = Buffer.from(fingerprint(seen), "latin1");
-  const answer = await change.run(redis, key, [expected, ...write], redis.bulk);
-  if (answer === "done" || answer === "changed") return answer;
+  const reply = await change.run(redis, key, [expected, ...write], redis.bulk);
+  if (reply === "done" || reply === "changed") return reply;
   throw new RedisFailure("garbage", "the write was not confirmed");
 }
 
@@ -266,7 +264,7 @@ async function runTransaction(
   seen: EntryState,
   wanted: EntryChange,
 ): Promise<ChangeOutcome> {
-  redis.permissions.check(...NEEDED);
+  redis.permissions.check(...TRANSACTION_COMMANDS);
   return redis.bulk.exclusively(async ({ send, sendForBytes }) => {
     await send("WATCH", [key]);
     const now = await readState(redis, key, { send, sendForBytes });
@@ -279,10 +277,10 @@ async function runTransaction(
         await send("EXPIRE", [key, String(wanted.ttlS)]);
       }
     }
-    // An empty transaction ends the WATCH, without a permission of its own.
-    const answers = await send("EXEC", []);
-    if (!isAsSeen || answers === null) return "changed";
-    const isConfirmed = Array.isArray(answers) && !answers.some((answer) => answer instanceof Error);
+    // An empty transaction ends the WATCH. UNWATCH would need another permission.
+    const replies = await send("EXEC", []);
+    if (!isAsSeen || replies === null) return "changed";
+    const isConfirmed = Array.isArray(replies) && !replies.some((reply) => reply instanceof Error);
     if (!isConfirmed) throw new RedisFailure("garbage", "the write was not confirmed");
     return "done";
   });

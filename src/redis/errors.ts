@@ -1,21 +1,22 @@
-/** Why a command did not do what it should. */
+import { describeErrno } from "../platform/errors.ts";
+
 type RedisFailureKind =
-  /** No connection, or it broke. */
+  /** There is no connection, or it broke. */
   | "unreachable"
-  /** No answer in time; the command may have been carried out all the same. */
+  /** There was no reply in time. Redis may have executed the command all the same. */
   | "timeout"
-  /** Redis answered with an error. */
+  /** Redis replied with an error. */
   | "refused"
-  /** What answers does not speak as Redis does. */
+  /** The server does not speak the Redis protocol. */
   | "garbage";
 
 /**
- * A failure in words of our own: errors of the Redis library carry the command with all its arguments, the
- * password among them, and Redis repeats arguments in some of its messages.
+ * A failed command. The message contains no secrets: errors of the Redis library carry the command with all its arguments,
+ * including the password, and Redis repeats arguments in some of its messages.
  */
 export class RedisFailure extends Error {
   readonly kind: RedisFailureKind;
-  /** The word that Redis begins its error with, such as `WRONGTYPE`. */
+  /** The first word of Redis's error, such as `WRONGTYPE`, or the code of a system error. */
   readonly code: string | undefined;
   /** Set if the Redis user lacks a permission, or Redis lacks the command. */
   readonly denied: Denied | undefined;
@@ -29,10 +30,10 @@ export class RedisFailure extends Error {
   }
 }
 
-/** What may not be used; `script`: something that a script does, which may itself be run. */
+/** What the Redis user may not use. `script`: a command inside a script, while the script itself may be run. */
 export type Denied = "command" | "key" | "channel" | "script";
 
-const DENIALS: readonly (readonly [RegExp, Denied, string])[] = [
+const DENIED_MESSAGES: readonly (readonly [RegExp, Denied, string])[] = [
   [
     /user executing the script can't|ACL failure in script|unknown Redis command called from script/i,
     "script",
@@ -49,72 +50,70 @@ const DENIALS: readonly (readonly [RegExp, Denied, string])[] = [
 ];
 
 export const NO_SUCH_DATABASE = "Redis has no such database";
+export const NOT_REDIS = "the server does not speak the Redis protocol";
 
-const REPLY_WORDS: Readonly<Record<string, string>> = {
+const REPLY_MESSAGES: Readonly<Record<string, string>> = {
   NOAUTH: "Redis asks for a password",
-  WRONGPASS: "Redis does not take this user and password",
+  WRONGPASS: "Redis rejects this user and password",
   READONLY: "this Redis is read-only",
   OOM: "Redis is out of memory",
   LOADING: "Redis is still loading its data",
   BUSY: "Redis is busy with a script",
-  MISCONF: "Redis takes no writes, as it can't save them",
-  NOREPLICAS: "Redis takes no writes, as replicas are missing",
+  MISCONF: "Redis rejects writes: it can't save them to disk",
+  NOREPLICAS: "Redis rejects writes: replicas are missing",
   MASTERDOWN: "this Redis is a replica without its master",
   CLUSTERDOWN: "the Redis Cluster does not serve all its slots",
   CROSSSLOT: "the keys are not in one slot of the Redis Cluster",
   MOVED: "the key is on another node of the Redis Cluster",
-  WRONGTYPE: "a value of another type is there",
+  WRONGTYPE: "the key has a value of another type",
   NOSCRIPT: "Redis does not have the script",
 };
 
-const NETWORK_WORDS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection closed",
-  EPIPE: "connection closed",
-  ENOTFOUND: "host name not found",
-  EAI_AGAIN: "host name not found just now",
-  EHOSTUNREACH: "no route to the host",
-  ENETUNREACH: "no route to the host",
-  ETIMEDOUT: "no connection in time",
-};
+/** Begins the messages of errors that `ioredis-patches.ts` throws. */
+export const UNEXPECTED_REPLY = "unexpected reply";
 
-/** What the library threw, in words that hold no secret. */
-export function redisFailure(error: unknown): RedisFailure {
+/** Converts an error of the library to a failure without secrets. */
+export function toRedisFailure(error: unknown): RedisFailure {
   if (error instanceof RedisFailure) return error;
-  const { name, message, code } = shapeOf(error);
-  if (name === "ReplyError") return replyFailure(message);
-  if (name === "ClusterAllFailedError") return clusterFailure(error);
-  if (/timed out|^Socket timeout/i.test(message)) return new RedisFailure("timeout", "no answer in time");
-  if (/RESP type|answer/.test(message)) {
-    return new RedisFailure("garbage", "what answers there does not speak as Redis does");
+  const { name, message, code } = readError(error);
+  if (name === "ReplyError") return toReplyFailure(message);
+  if (name === "ClusterAllFailedError") return toClusterFailure(error);
+  if (/timed out|^Socket timeout/i.test(message)) return new RedisFailure("timeout", "no reply in time");
+  if (message.includes("RESP type") || message.includes(UNEXPECTED_REPLY)) {
+    return new RedisFailure("garbage", NOT_REDIS);
   }
   if (message.startsWith("All sentinels are unreachable")) {
     return new RedisFailure("unreachable", "no Sentinel knows the master, or none can be reached");
   }
   if (/^[A-Z][A-Z0-9_]{2,60}$/.test(code)) {
-    return new RedisFailure("unreachable", NETWORK_WORDS[code] ?? `no connection: ${code}`, code);
+    const text = describeErrno(error);
+    return new RedisFailure("unreachable", text === code ? `no connection: ${code}` : text, code);
   }
   return new RedisFailure("unreachable", "connection closed");
 }
 
-function replyFailure(message: string): RedisFailure {
-  const [, denied, text] = DENIALS.find(([says]) => says.test(message)) ?? [];
+function toReplyFailure(message: string): RedisFailure {
+  const [, denied, text] = DENIED_MESSAGES.find(([says]) => says.test(message)) ?? [];
   if (text !== undefined) return new RedisFailure("refused", text, "NOPERM", denied);
-  // Redis before 7 wraps the error of a script's command into one of the script.
-  const known = Object.keys(REPLY_WORDS).find((code) => new RegExp(`\\b${code}\\b`).test(message));
+  // Before version 7, Redis wraps the error of a command in a script into an error of the script.
+  const known = Object.keys(REPLY_MESSAGES).find((code) => new RegExp(`\\b${code}\\b`).test(message));
   if (/DB index/i.test(message)) return new RedisFailure("refused", NO_SUCH_DATABASE, "ERR");
   const code = known ?? /^-?([A-Z]{2,20})\b/.exec(message)?.[1] ?? "ERR";
-  return new RedisFailure("refused", REPLY_WORDS[code] ?? `Redis answered with an error (${code})`, code);
+  return new RedisFailure("refused", REPLY_MESSAGES[code] ?? `Redis replied with an error (${code})`, code);
 }
 
-/** Of a node that can't be reached, the library says only that it is closed. */
-function clusterFailure(error: unknown): RedisFailure {
-  const last = redisFailure((error as { readonly lastNodeError?: unknown }).lastNodeError);
+/** The library reports a node that can't be reached only as closed, so the message is about all nodes. */
+function toClusterFailure(error: unknown): RedisFailure {
+  const last = toRedisFailure((error as { readonly lastNodeError?: unknown }).lastNodeError);
   const why = last.kind === "unreachable" ? "can be reached" : `works: ${last.message}`;
   return new RedisFailure("unreachable", `no node of the Redis Cluster ${why}`);
 }
 
-function shapeOf(error: unknown): { readonly name: string; readonly message: string; readonly code: string } {
+function readError(error: unknown): {
+  readonly name: string;
+  readonly message: string;
+  readonly code: string;
+} {
   if (!(error instanceof Error)) return { name: "", message: "", code: "" };
   const { code } = error as NodeJS.ErrnoException;
   return { name: error.name, message: error.message, code: typeof code === "string" ? code : "" };

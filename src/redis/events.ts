@@ -1,17 +1,15 @@
 import type { Feed } from "../specs/feed.ts";
 
-/** What happens with Redis, for whoever watches. */
 export type RedisEvent =
-  /** It can't be used; told once until it can be again. */
+  /** Redis can't be used. Emitted once until `redis_up`. */
   | { readonly kind: "redis_down"; readonly reason: string }
-  /** It answers, but takes no writes: full, read-only, or the user may not; told once until it does again. */
+  | { readonly kind: "redis_up"; readonly downForMs: number }
+  /** Redis responds but rejects all writes: it is full or read-only. Emitted once until `redis_accepts_writes`. */
   | { readonly kind: "redis_refuses_writes"; readonly reason: string }
   | { readonly kind: "redis_accepts_writes" }
-  /** The Redis user lacks a permission (in the words of ACL SETUSER), and what that costs; reported once until it has it. */
+  /** The Redis user lacks a permission, in the syntax of ACL SETUSER. Emitted once until `redis_permission_given`. */
   | { readonly kind: "redis_permission_missing"; readonly permission: string; readonly cost: string }
   | { readonly kind: "redis_permission_given"; readonly permission: string }
-  /** It works again. */
-  | { readonly kind: "redis_up"; readonly downForMs: number }
   | {
       readonly kind: "redis_wrote";
       readonly feed: Feed;
@@ -19,7 +17,7 @@ export type RedisEvent =
       readonly bytes: number;
       readonly tookMs: number;
     }
-  /** At least as new a version is there. */
+  /** Redis has this version or a newer one. */
   | {
       readonly kind: "redis_write_skipped";
       readonly feed: Feed;
@@ -39,10 +37,10 @@ export type RedisEvent =
       readonly bytes: number;
       readonly tookMs: number;
     }
-  /** Nothing there, or nothing newer. */
+  /** Redis has no version, or none that is newer. */
   | { readonly kind: "redis_read_miss"; readonly feed: Feed }
   | { readonly kind: "redis_read_failed"; readonly feed: Feed; readonly reason: string }
-  /** Something is there that can't be this feed's. */
+  /** The key has a value that is not a usable version of this feed. */
   | { readonly kind: "redis_read_unusable"; readonly feed: Feed; readonly detail: string }
   | { readonly kind: "redis_deleted"; readonly feed: Feed }
   | { readonly kind: "redis_delete_failed"; readonly feed: Feed; readonly reason: string };

@@ -10,14 +10,14 @@ import { claimKey, confirmedKey, redisFeedId, VERSIONS_CHANNEL } from "./keys.ts
 import { Subscriber } from "./subscriber.ts";
 
 /**
- * How long a confirmation stays, ms: longer than anybody counts on it. Redis tells how much of that is left, and so how old it
- * is, whatever the clocks of the relays say.
+ * The TTL of a confirmation, longer than any relay relies on it. The TTL that is left shows how old the confirmation is,
+ * independent of the clocks of the relays.
  */
-const KEPT_MS = 24 * 3_600_000;
+const CONFIRMATION_TTL_MS = 24 * 3_600_000;
 
 /**
- * Values are `word note kept-ms`. Of one its word, its age and its note; nothing of what is no such value, or without an end.
- * And what is a version number, up to the latest that can be a real one.
+ * Values have the form `word note ttl-ms`. `read` returns the word, the age in ms and the note of a key's value, or nothing if the
+ * value has another form or no TTL. `version` returns a word as a number if it is a version number that is not above `latest`.
  */
 const READ = `
 local function read(key)
@@ -33,8 +33,9 @@ end
 `;
 
 /**
- * Both keys are in one slot. A relay's own claim counts as another's: a request that came to nothing is not made again at once.
- * Answers with the turn, the age of a claim and for how long it counts, and the last confirmation.
+ * KEYS: the confirmation and the claim of a feed, which are in one slot. Claims the feed unless it has a fresh confirmation or a
+ * valid claim. A relay's own claim counts as well, so that it does not repeat a failed request at once. Returns the turn, the age
+ * of the claim, how long it is still valid, its note, and the last confirmation.
  */
 const look = new RedisScript(`${READ}
 local latest, id, freshFor, claimedFor = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -51,7 +52,7 @@ redis.call('SET', KEYS[2], id .. ' - ' .. kept, 'PX', kept)
 return {'ours', 0, 0, '', lcut, age, note}
 `);
 
-/** Of two relays that asked at the same time, the one with the newer version is right, whichever says so last. */
+/** Stores a confirmation, unless there is one of a newer version, or a younger one of the same version. */
 const confirm = new RedisScript(`${READ}
 local latest, kept, lcut, age, note = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local known, knownAge = read(KEYS[1])
@@ -61,17 +62,20 @@ redis.call('SET', KEYS[1], lcut .. ' ' .. note .. ' ' .. kept, 'PX', kept - age)
 return 1
 `);
 
-/** The note of a confirmation: how long after upstream was asked Statsig was known to have nothing newer, ms; before it, if negative. */
-const SINCE = /^-?\d{1,15}$/;
+/**
+ * The note of a confirmation: the ms from upstream's response to when Statsig was last known to have nothing newer. Negative if
+ * that was before the response.
+ */
+const CONFIRMED_OFFSET = /^-?\d{1,15}$/;
 const UNKNOWN = "-";
-/** The note of a claim that counts until its end, by whatever interval. */
+/** The note of a claim that is valid until it expires, whatever the interval of the relay that looks. */
 const HOLD = "hold";
-/** The note of a claim of a relay that upstream told that the SDK key is not valid. */
+/** The note of a claim after which upstream rejected the SDK key. */
 const REFUSED = "refused";
 
-/** The board of a fleet whose relays share a Redis. */
+/** The channel of a fleet whose relays share a Redis. */
 export class RedisFleetChannel implements FleetChannel {
-  /** By which a claim can be told from another's, for people who look at it. */
+  /** Stored in claims for humans; the relays do not use it. */
   readonly #id = randomUUID();
   readonly #clock: Clock;
   readonly #redis: RedisConnection;
@@ -84,28 +88,28 @@ export class RedisFleetChannel implements FleetChannel {
   }
 
   async look(feed: Feed, { freshForMs, claimedForMs }: Look): Promise<Seen> {
-    const digest = redisFeedId(feed);
-    const args = [...this.#bounds(), this.#id, whole(freshForMs), whole(claimedForMs)];
-    const answer = await look.run(this.#redis, [confirmedKey(digest), claimKey(digest)], args);
-    return readSeen(answer);
+    const id = redisFeedId(feed);
+    const args = [...this.#limits(), this.#id, round(freshForMs), round(claimedForMs)];
+    const reply = await look.run(this.#redis, [confirmedKey(id), claimKey(id)], args);
+    return parseSeen(reply);
   }
 
   async confirm(feed: Feed, { lcut, ageMs, confirmedAgoMs }: Confirmation): Promise<void> {
-    if (ageMs >= KEPT_MS) return;
-    const since = confirmedAgoMs === undefined ? UNKNOWN : whole(ageMs - confirmedAgoMs);
-    const args = [...this.#bounds(), String(lcut), whole(ageMs), since];
+    if (ageMs >= CONFIRMATION_TTL_MS) return;
+    const offset = confirmedAgoMs === undefined ? UNKNOWN : round(ageMs - confirmedAgoMs);
+    const args = [...this.#limits(), String(lcut), round(ageMs), offset];
     await confirm.run(this.#redis, [confirmedKey(redisFeedId(feed))], args);
   }
 
   async refuse(feed: Feed, claimedForMs: number): Promise<void> {
-    const keptMs = whole(2 * claimedForMs);
-    const value = `${this.#id} ${REFUSED} ${keptMs}`;
-    await this.#redis.send("SET", [claimKey(redisFeedId(feed)), value, "PX", keptMs]);
+    const ttlMs = round(2 * claimedForMs);
+    const value = `${this.#id} ${REFUSED} ${ttlMs}`;
+    await this.#redis.send("SET", [claimKey(redisFeedId(feed)), value, "PX", ttlMs]);
   }
 
   async holdOff(feed: Feed, ms: number): Promise<void> {
-    const value = `${this.#id} ${HOLD} ${whole(ms)}`;
-    await this.#redis.send("SET", [claimKey(redisFeedId(feed)), value, "PX", whole(ms)]);
+    const value = `${this.#id} ${HOLD} ${round(ms)}`;
+    await this.#redis.send("SET", [claimKey(redisFeedId(feed)), value, "PX", round(ms)]);
   }
 
   announce(feed: Feed, lcut: number): Promise<void> {
@@ -120,20 +124,20 @@ export class RedisFleetChannel implements FleetChannel {
     return redisFeedId(feed);
   }
 
-  #bounds(): readonly [latestLcut: string, keptMs: string] {
-    return [String(latestLcut(this.#clock.now())), String(KEPT_MS)];
+  #limits(): readonly [latestLcut: string, ttlMs: string] {
+    return [String(latestLcut(this.#clock.now())), String(CONFIRMATION_TTL_MS)];
   }
 }
 
-function readSeen(answer: unknown): Seen {
-  const [kind, ageMs, leftMs, claimNote, word, saidAgoMs, note] = Array.isArray(answer)
-    ? (answer as readonly unknown[])
+function parseSeen(reply: unknown): Seen {
+  const [kind, ageMs, leftMs, claimNote, word, confirmationAgeMs, note] = Array.isArray(reply)
+    ? (reply as readonly unknown[])
     : [];
-  if (typeof ageMs !== "number" || typeof leftMs !== "number" || typeof saidAgoMs !== "number")
-    throw nonsense();
+  if (typeof ageMs !== "number" || typeof leftMs !== "number" || typeof confirmationAgeMs !== "number")
+    throw unexpectedReply();
   const lcut = word === "" ? undefined : parseLcut(Number(word));
-  const confirmedAgoMs = SINCE.test(String(note)) ? saidAgoMs - Number(note) : undefined;
-  const last = lcut === undefined ? undefined : { lcut, ageMs: saidAgoMs, confirmedAgoMs };
+  const confirmedAgoMs = CONFIRMED_OFFSET.test(String(note)) ? confirmationAgeMs - Number(note) : undefined;
+  const last = lcut === undefined ? undefined : { lcut, ageMs: confirmationAgeMs, confirmedAgoMs };
   switch (kind) {
     case "ours":
       return { turn: { kind }, last };
@@ -141,22 +145,22 @@ function readSeen(answer: unknown): Seen {
       return { turn: { kind, ageMs, leftMs, isRefused: claimNote === REFUSED }, last };
     case "confirmed":
       if (last !== undefined) return { turn: { kind }, last };
-      throw nonsense();
+      throw unexpectedReply();
     default:
-      throw nonsense();
+      throw unexpectedReply();
   }
 }
 
-const nonsense = () => new RedisFailure("garbage", "what is kept of the fleet makes no sense");
+const unexpectedReply = () => new RedisFailure("garbage", "unexpected reply to the fleet script");
 
-const whole = (ms: number): string => String(Math.round(ms));
+const round = (ms: number): string => String(Math.round(ms));
 
-/** A feed, by its digest, has a new version in Redis. */
-type VersionListener = (feedDigest: string, lcut: number) => void;
+/** Called when Redis has a new version of a feed, which is identified by {@link redisFeedId}. */
+type VersionListener = (feedId: string, lcut: number) => void;
 
 /**
- * Tells other relays of new versions at once. A notice may get lost, as while a connection is made anew: who
- * listens looks for itself from time to time. On a Cluster they go by shard channels, which need Redis 7.
+ * Notifies other relays of new versions by publish and subscribe. A notice may be lost, for example during a reconnect, so
+ * listeners must not rely on notices alone. On a Cluster, uses shard channels, which need Redis 7.
  */
 export class RedisNotices implements AsyncDisposable {
   readonly #redis: RedisConnection;
@@ -171,12 +175,12 @@ export class RedisNotices implements AsyncDisposable {
     this.#supervisor = supervisor;
   }
 
-  /** Whether notices get here just now. */
+  /** Whether notices currently arrive. */
   get isListening(): boolean {
     return this.#subscriber?.isListening ?? false;
   }
 
-  /** Of what this relay publishes, too. The first listener opens the connection. */
+  /** Calls the listener for each notice, including this relay's own. The first listener opens the connection. */
   listen(listener: VersionListener): void {
     this.#listeners.push(listener);
     this.#subscriber ??= new Subscriber({
@@ -185,20 +189,20 @@ export class RedisNotices implements AsyncDisposable {
       channel: VERSIONS_CHANNEL,
       clock: this.#clock,
       supervisor: this.#supervisor,
-      onMessage: (message) => this.#tell(message),
+      onMessage: (message) => this.#notify(message),
     });
   }
 
-  async publish(feedDigest: string, lcut: number): Promise<void> {
+  async publish(feedId: string, lcut: number): Promise<void> {
     const command = this.#redis.options.address.kind === "cluster" ? "SPUBLISH" : "PUBLISH";
-    await this.#redis.send(command, [VERSIONS_CHANNEL, `${feedDigest} ${lcut}`]);
+    await this.#redis.send(command, [VERSIONS_CHANNEL, `${feedId} ${lcut}`]);
   }
 
-  #tell(message: string): void {
-    const [, digest, version] = /^([\w-]{43}) (\d{1,16})$/.exec(message) ?? [];
+  #notify(message: string): void {
+    const [, feedId, version] = /^([\w-]{43}) (\d{1,16})$/.exec(message) ?? [];
     const lcut = parseLcut(Number(version));
-    if (digest === undefined || lcut === undefined) return;
-    for (const listener of this.#listeners) listener(digest, lcut);
+    if (feedId === undefined || lcut === undefined) return;
+    for (const listener of this.#listeners) listener(feedId, lcut);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

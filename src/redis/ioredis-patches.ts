@@ -1,9 +1,10 @@
 import { Command, Redis } from "ioredis";
 import dataHandlerModule from "ioredis/built/DataHandler.js";
+import { UNEXPECTED_REPLY } from "./errors.ts";
 
-// ioredis 6.0.0 ends the process in three places, where what it talks to is not a Redis or breaks off at a bad
-// moment, and goes on where answers no longer belong to commands. Only what happens there is changed: the
-// connection, or the one command, fails instead.
+// In three places ioredis 6.0.0 throws where the error can't be caught, which ends the process: the server is not a Redis, or
+// the connection breaks at a bad moment. In another it continues although replies no longer match commands. With these patches
+// the connection, or the one command, fails instead. Import this file before the first use of ioredis.
 
 interface Replies {
   readonly redis: { readonly commandQueue: { readonly length: number } };
@@ -12,7 +13,7 @@ interface Replies {
   returnFatalError(error: unknown): void;
 }
 
-/** Bun and its bundler do not agree on what the default of a CommonJS module is. */
+/** Bun and its bundler disagree about the default export of a CommonJS module. */
 const DataHandler =
   "default" in dataHandlerModule
     ? (dataHandlerModule.default as typeof dataHandlerModule)
@@ -20,27 +21,27 @@ const DataHandler =
 const replies = DataHandler.prototype as unknown as Replies;
 const broken = new WeakSet<Replies>();
 
-/** A reply of a shape that no Redis sends would be thrown again where nobody can catch it. */
+/** Closes the connection after a reply that can't be handled. The library would throw where the error can't be caught. */
 replies.dispatch = function (this: Replies, handle) {
   if (broken.has(this)) return;
   try {
     handle();
   } catch {
     broken.add(this);
-    this.returnFatalError(new Error("not an answer of Redis"));
+    this.returnFatalError(new Error(UNEXPECTED_REPLY));
   }
 };
 
-/** A reply too many: the next command would be given the answer to another one. */
+/** Fails on a reply without a command. Otherwise the next command would get a reply that belongs to another one. */
 const { shiftCommand } = replies;
 replies.shiftCommand = function (this: Replies, reply) {
-  if (this.redis.commandQueue.length === 0) throw new Error("an answer to no command");
+  if (this.redis.commandQueue.length === 0) throw new Error(`${UNEXPECTED_REPLY} without a command`);
   return shiftCommand.call(this, reply);
 };
 
 /**
- * Before a connection counts as ready the library sends INFO, and where the user may not, it prints a line of its own. Such a
- * Redis counts as ready: what it can't do yet, each command tells.
+ * The library sends INFO to find out whether Redis is ready, and prints a warning if the user may not run it. Such a Redis
+ * counts as ready; commands fail on their own if it is not.
  */
 const info = Redis.prototype.info as (this: Redis, done: InfoCallback) => Promise<unknown>;
 Object.defineProperty(Redis.prototype, "info", {
@@ -54,11 +55,11 @@ Object.defineProperty(Redis.prototype, "info", {
 
 type InfoCallback = (error: Error | null | undefined, text?: string) => void;
 
-/** The answer to CLUSTER SLOTS is read unseen, in a callback. */
+/** Validates the reply to CLUSTER SLOTS, which the library reads unchecked in a callback. */
 Command.setReplyTransformer("cluster", (reply) => {
   const isSlots = Array.isArray(reply) && reply.every(isSlotRange);
   if (typeof reply === "string" || isSlots) return reply;
-  throw new Error("not an answer of a Redis Cluster");
+  throw new Error(`${UNEXPECTED_REPLY} to CLUSTER SLOTS`);
 });
 
 const MAX_SLOT = 16_383;
@@ -73,12 +74,12 @@ function isSlot(value: unknown): boolean {
   return Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_SLOT;
 }
 
-/** Sent before a redirected command, and its failure is left to nobody. */
+/** Handles the rejection of ASKING, which the library sends before a redirected command and does not handle. */
 const asking = Redis.prototype.asking as (this: Redis) => Promise<unknown>;
 Object.defineProperty(Redis.prototype, "asking", {
   value(this: Redis) {
-    const answer = asking.call(this);
-    answer.catch(() => undefined);
-    return answer;
+    const reply = asking.call(this);
+    reply.catch(() => undefined);
+    return reply;
   },
 });

@@ -2,10 +2,10 @@ import { RedisFailure } from "./errors.ts";
 import { type LinkOptions, RedisLink } from "./link.ts";
 import type { RedisPoolSize } from "./options.ts";
 
-/** Both reject with a `RedisFailure`, at once if Redis is known to be down. Answers may be of any shape. */
+/** Both methods reject with a `RedisFailure`, at once while Redis is down. The type of replies is not validated. */
 export interface RedisCommands {
   send(command: string, args: readonly (string | Buffer)[]): Promise<unknown>;
-  /** As {@link send}, with every text of the answer as a Buffer. */
+  /** Like {@link send}, but texts in the reply are Buffers. */
   sendForBytes(command: string, args: readonly (string | Buffer)[]): Promise<unknown>;
 }
 
@@ -13,25 +13,25 @@ interface LinkPoolOptions extends LinkOptions {
   readonly size: RedisPoolSize;
 }
 
-/** Sends each command over the link that has the fewest commands in flight, and opens another one if all are busy. */
+/** Sends each command over the link with the fewest commands in flight, and opens another link if all are busy. */
 export class LinkPool implements RedisCommands, AsyncDisposable {
   readonly #options: LinkPoolOptions;
   readonly #links: RedisLink[] = [];
   #turn = 0;
 
-  /** Connects from here on. */
+  /** Starts connecting. */
   constructor(options: LinkPoolOptions) {
     this.#options = options;
     while (this.#links.length < Math.max(1, options.size.min)) this.#open();
   }
 
-  /** One link that is up is enough; it is down if all are. */
+  /** `up` if any link is up, `down` if all are down. */
   get state(): RedisLink["state"] {
     const states = this.#links.map(({ state }) => state);
     return (["up", "opening"] as const).find((state) => states.includes(state)) ?? "down";
   }
 
-  /** Why it is down. */
+  /** Why the first link is down. */
   get reason(): string {
     return this.#links[0]?.reason ?? "no connection";
   }
@@ -77,8 +77,8 @@ export class LinkPool implements RedisCommands, AsyncDisposable {
 }
 
 /**
- * A connection that one task has at a time, with no command of another in between: for WATCH, MULTI and EXEC.
- * It is opened for the first task, since most users of Redis may run scripts and never need it.
+ * A connection that is used by one task at a time, without commands of others in between: for WATCH, MULTI and EXEC. It is opened
+ * for the first task, because most Redis users may run scripts and never need it.
  */
 export class ExclusiveLink implements AsyncDisposable {
   readonly #open: () => RedisLink;
@@ -90,7 +90,7 @@ export class ExclusiveLink implements AsyncDisposable {
     this.#open = open;
   }
 
-  /** Tasks run one after the other. After one that fails, the connection is closed: it may be in a transaction. */
+  /** Runs tasks one after the other. Closes the connection after a task that fails, because it may be in a transaction. */
   run<T>(task: (commands: RedisCommands) => Promise<T>): Promise<T> {
     const running = this.#previous.then(() => this.#runNow(task));
     this.#previous = running.catch(() => undefined);
@@ -98,14 +98,14 @@ export class ExclusiveLink implements AsyncDisposable {
   }
 
   async #runNow<T>(task: (commands: RedisCommands) => Promise<T>): Promise<T> {
-    if (this.#isClosed) throw new RedisFailure("unreachable", "the relay is ending");
+    if (this.#isClosed) throw new RedisFailure("unreachable", "the relay is shutting down");
     this.#link ??= this.#open();
     const link = this.#link;
-    const over = new AbortController();
+    const ended = new AbortController();
     try {
       const session = await link.session();
       const send = (command: string, args: readonly (string | Buffer)[], as: "text" | "bytes") => {
-        over.signal.throwIfAborted();
+        ended.signal.throwIfAborted();
         return link.send(command, args, as, session);
       };
       return await task({
@@ -117,7 +117,7 @@ export class ExclusiveLink implements AsyncDisposable {
       await link[Symbol.asyncDispose]();
       throw error;
     } finally {
-      over.abort(new RedisFailure("unreachable", "the exclusive task is over"));
+      ended.abort(new RedisFailure("unreachable", "the exclusive task has ended"));
     }
   }
 

@@ -1,11 +1,12 @@
+import { withTimeout } from "../platform/abort.ts";
 import { backoffMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import { connectNodes, type LinkKind, openClient, type RedisClient, reconnectNow } from "./client.ts";
-import { NO_SUCH_DATABASE, RedisFailure, redisFailure } from "./errors.ts";
+import { NO_SUCH_DATABASE, NOT_REDIS, RedisFailure, toRedisFailure } from "./errors.ts";
 import type { RedisOptions } from "./options.ts";
 import { StallWatch } from "./stall-watch.ts";
 
-/** `opening` until the first connect succeeds or fails, and while a replica is left for the master. */
+/** `opening` until the first connect succeeds or fails, and while reconnecting from a replica to the master. */
 type LinkState = "opening" | "up" | "down";
 
 export interface LinkOptions {
@@ -13,18 +14,21 @@ export interface LinkOptions {
   readonly kind: LinkKind;
   readonly clock: Clock;
   readonly onChange: () => void;
-  /** Whether Redis answers on another connection; asked if nothing moves on one for large values. */
+  /** Whether Redis responds on another connection. Called if no data is transferred on a bulk connection. */
   readonly isResponding: () => Promise<boolean>;
 }
 
-/** A Redis that has become a replica is looked for anew, but one that stays read-only still serves reads. */
+/** Limits reconnects because of READONLY: a Redis that stays read-only still serves reads. */
 const READONLY_RECONNECT_EVERY_MS = 5_000;
 
-/** One that makes progress for so long is given up all the same, so that it has an end. */
+/** The limit for a bulk command that makes progress, so that every command ends. */
 const MAX_BULK_COMMAND_MS = 30 * 60_000;
 
+/** The relay reconnects within about a second after an outage, however long that was. */
+export const RECONNECT_BACKOFF = { firstMs: 100, maxMs: 1_000 } as const;
+
 const CLOSED = "connection closed";
-const GOODBYE_LIMIT_MS = 1_000;
+const DISCONNECT_LIMIT_MS = 1_000;
 
 class NoSuchDatabase extends RedisFailure {
   constructor() {
@@ -32,7 +36,7 @@ class NoSuchDatabase extends RedisFailure {
   }
 }
 
-/** One client of the Redis library, connected anew for ever, and what is known of its health. */
+/** One client of the Redis library, which reconnects forever, and its health. */
 export class RedisLink implements AsyncDisposable {
   readonly #options: RedisOptions;
   readonly #kind: LinkKind;
@@ -58,12 +62,12 @@ export class RedisLink implements AsyncDisposable {
       kind,
       retryDelayMs: () =>
         this.#closing.signal.aborted ? null : backoffMs({ attempt: this.#failures++, ...RECONNECT_BACKOFF }),
-      reconnectsOn: (error) => this.#leavesReplica(error),
+      reconnectsOn: (error) => this.#leaveReplica(error),
     });
     this.#client.on("ready", () => void this.#checkAndOpen());
-    this.#client.on("error", (error: unknown) => this.#failed(error));
-    this.#client.on("close", () => this.#closed());
-    this.#client.on("end", () => void this.#reopen());
+    this.#client.on("error", (error: unknown) => this.#onError(error));
+    this.#client.on("close", () => this.#onClose());
+    this.#client.on("end", () => void this.#reconnectAfterEnd());
     const { commandTimeoutMs: limitMs, maxReplyBytes } = redis;
     if (kind === "bulk") {
       this.#stallWatch = new StallWatch({
@@ -74,31 +78,31 @@ export class RedisLink implements AsyncDisposable {
         clock,
       });
     }
-    void this.#giveUpOpening();
+    void this.#limitOpening();
   }
 
   get state(): LinkState {
     return this.#state;
   }
 
-  /** Why it is down. */
+  /** Why the link is down. */
   get reason(): string {
     return this.#reason;
   }
 
-  /** Connects now instead of after the backoff: another link has just found that Redis is back. */
+  /** Connects now instead of after the backoff. Call this when another link has found that Redis is back. */
   reconnectNow(): void {
     if (!this.#closing.signal.aborted) reconnectNow(this.#client);
   }
 
-  /** Finds out if an idle connection is dead: only commands that wait for answers show that. */
+  /** Sends a PING, because an idle connection that is dead is only noticed when a command gets no reply. */
   probe(): void {
     if (this.#state === "up") this.#sendNow("PING", [], "text").catch(() => undefined);
   }
 
   /**
-   * Rejects with a {@link RedisFailure} within the limit of this kind of link. Answers may be of any shape. With a
-   * `session` only over the connection of that session.
+   * Rejects with a {@link RedisFailure}, at the latest at the time limit of this kind of link. With `session`, sends the command
+   * only over the connection of that session.
    */
   async send(
     command: string,
@@ -108,18 +112,18 @@ export class RedisLink implements AsyncDisposable {
   ): Promise<unknown> {
     this.inFlight++;
     try {
-      const answer = this.#sendOpened(command, args, as, session);
-      return await withTimeLimit(answer, this.#limitMs, this.#clock);
+      const reply = this.#sendOpened(command, args, as, session);
+      return await withTimeLimit(reply, this.#limitMs, this.#clock);
     } catch (error) {
-      throw redisFailure(error);
+      throw toRedisFailure(error);
     } finally {
       this.inFlight--;
     }
   }
 
-  /** By which `send` knows whether it still has the same connection. Rejects if there is none. */
+  /** Returns the id of the current connection, for {@link send}. Rejects if there is none. */
   async session(): Promise<number> {
-    // Right after the start it is not known yet whether Redis is there.
+    // Right after the start it is not known yet whether Redis can be reached.
     if (this.#state === "opening") await this.#opened.promise;
     if (this.#state === "down") throw new RedisFailure("unreachable", this.#reason);
     return this.#session;
@@ -146,57 +150,58 @@ export class RedisLink implements AsyncDisposable {
       : this.#client.callBuffer(command, [...args]);
   }
 
-  /** Scripts are held back with writes, so that a Redis which only reads does not count as back. */
+  /** Checks with EVAL, because Redis also blocks scripts while it blocks writes, for example during a failover. */
   async #checkAndOpen(): Promise<void> {
     try {
       await withTimeLimit(connectNodes(this.#client), this.#options.commandTimeoutMs, this.#clock).catch(
         () => {},
       );
       await this.#checkDatabase();
-      const answer = this.#sendNow("EVAL", ["return 'up'", "0"], "text");
-      if ((await withTimeLimit(answer, this.#options.commandTimeoutMs, this.#clock)) !== "up") {
-        throw new RedisFailure("garbage", "what answers there does not speak as Redis does");
+      const reply = this.#sendNow("EVAL", ["return 'up'", "0"], "text");
+      if ((await withTimeLimit(reply, this.#options.commandTimeoutMs, this.#clock)) !== "up") {
+        throw new RedisFailure("garbage", NOT_REDIS);
       }
     } catch (error) {
-      const failure = redisFailure(error);
-      // An error is an answer: what can still be done is seen command by command.
-      if (failure.kind !== "refused" || error instanceof NoSuchDatabase) return this.#failedCheck(failure);
+      const failure = toRedisFailure(error);
+      // After an error reply the link is up: each command shows whether it can be run.
+      if (failure.kind !== "refused" || error instanceof NoSuchDatabase) return this.#onCheckFailed(failure);
     }
     if (this.#closing.signal.aborted) return;
     this.#failures = 0;
     this.#become("up", "");
   }
 
-  /** The library goes on in database 0, which may be another application's, where this one is not there. */
+  /** If the database does not exist, the library stays in database 0, which may belong to another application. */
   async #checkDatabase(): Promise<void> {
     const { address, commandTimeoutMs } = this.#options;
     if (address.kind !== "single" || address.db === 0) return;
     try {
-      const answer = this.#sendNow("SELECT", [String(address.db)], "text");
-      await withTimeLimit(answer, commandTimeoutMs, this.#clock);
+      const reply = this.#sendNow("SELECT", [String(address.db)], "text");
+      await withTimeLimit(reply, commandTimeoutMs, this.#clock);
     } catch (error) {
-      throw redisFailure(error).kind === "refused" ? new NoSuchDatabase() : error;
+      throw toRedisFailure(error).kind === "refused" ? new NoSuchDatabase() : error;
     }
   }
 
-  #failedCheck(failure: RedisFailure): void {
+  #onCheckFailed(failure: RedisFailure): void {
     this.#become("down", failure.message);
     this.#client.disconnect(true);
   }
 
-  #failed(error: unknown): void {
-    const failure = redisFailure(error);
+  #onError(error: unknown): void {
+    const failure = toRedisFailure(error);
     if (this.#state === "up") this.#reason = failure.message;
     else this.#become("down", failure.message);
   }
 
-  #closed(): void {
+  #onClose(): void {
     this.#session++;
     if (this.#state === "up") this.#become("down", this.#reason || CLOSED);
     if (this.#state === "opening" && !this.#isLeavingReplica()) this.#become("down", CLOSED);
   }
 
-  #leavesReplica(error: Error): boolean {
+  /** Returns true if the client shall reconnect, because Redis has become a replica and the master is now elsewhere. */
+  #leaveReplica(error: Error): boolean {
     if (this.#isLeavingReplica() || !error.message.includes("READONLY")) return false;
     this.#readonlySince = this.#clock.elapsed();
     this.#become("opening", "");
@@ -207,14 +212,14 @@ export class RedisLink implements AsyncDisposable {
     return this.#clock.elapsed() - this.#readonlySince < READONLY_RECONNECT_EVERY_MS;
   }
 
-  /** The library ends for good where an address is unusable, as one that a Sentinel made up. */
-  async #reopen(): Promise<void> {
+  /** The library stops connecting for good if an address is unusable, for example an invalid one from a Sentinel. */
+  async #reconnectAfterEnd(): Promise<void> {
     const { signal } = this.#closing;
     if (signal.aborted) return;
     try {
       this.#become("down", this.#reason || CLOSED);
     } finally {
-      // Also where whoever is told of it throws: nothing else would connect again.
+      // In `finally`, because nothing else reconnects if the listener of the state change throws.
       await this.#clock
         .sleep(backoffMs({ attempt: this.#failures++, ...RECONNECT_BACKOFF }), signal)
         .catch(() => undefined);
@@ -222,26 +227,25 @@ export class RedisLink implements AsyncDisposable {
     }
   }
 
-  /** Some things take for ever without a failure: a Redis that loads its data, for one. */
-  async #giveUpOpening(): Promise<void> {
+  /** Connecting may never end without failing, for example while Redis loads its data. */
+  async #limitOpening(): Promise<void> {
     const limitMs = this.#options.connectTimeoutMs + this.#options.commandTimeoutMs;
-    const { promise } = this.#opened;
-    const settled = promise.then(() => true);
-    const late = this.#clock.sleep(limitMs, this.#closing.signal).then(
-      () => false,
-      () => true,
+    const isSettled = await withTimeout(
+      this.#opened.promise.then(() => true),
+      limitMs,
+      this.#clock,
     );
-    if (!(await Promise.race([settled, late]))) this.#become("down", "it is not ready");
+    if (!isSettled) this.#become("down", "Redis is not ready");
   }
 
   #become(state: LinkState, reason: string): void {
-    // Of many errors in one outage, "closed" says the least.
+    // "Connection closed" does not replace a more specific reason of the same outage.
     if (state !== "down" || this.#state !== "down" || reason !== CLOSED) this.#reason = reason;
     if (this.#state === state || this.#closing.signal.aborted) return;
     this.#state = state;
     if (state === "opening") {
       this.#opened = Promise.withResolvers();
-      void this.#giveUpOpening();
+      void this.#limitOpening();
     } else {
       this.#opened.resolve();
     }
@@ -250,31 +254,26 @@ export class RedisLink implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#state = "down";
-    this.#reason = "the relay is ending";
+    this.#reason = "the relay is shutting down";
     this.#opened.resolve();
     this.#closing.abort();
     this.#stallWatch?.[Symbol.dispose]();
     const { status } = this.#client;
     const ended = new Promise<void>((resolve) => void this.#client.once("end", () => resolve()));
     this.#client.disconnect();
-    // Between two connects there is nothing to end, and the library tells of no end.
+    // Between two connects there is nothing to close, and the library emits no "end".
     if (status === "end" || status === "reconnecting") return;
-    await withTimeLimit(ended, GOODBYE_LIMIT_MS, this.#clock).catch(() => undefined);
+    await withTimeLimit(ended, DISCONNECT_LIMIT_MS, this.#clock).catch(() => undefined);
   }
 }
 
-/** The promise, or a failure after `ms`, whatever it still waits for. */
-export async function withTimeLimit<T>(promise: Promise<T>, ms: number, clock: Clock): Promise<T> {
-  const timer = new AbortController();
-  const late = clock.sleep(ms, timer.signal).then(() => {
-    throw new RedisFailure("timeout", `no answer within ${ms / 1_000} s`);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    timer.abort();
-  }
+/** Settles as `reply` does, or rejects with a {@link RedisFailure} after `ms`. */
+export async function withTimeLimit<T>(reply: Promise<T>, ms: number, clock: Clock): Promise<T> {
+  const settled = await withTimeout(
+    reply.then((value) => ({ value })),
+    ms,
+    clock,
+  );
+  if (settled === undefined) throw new RedisFailure("timeout", `no reply within ${ms / 1_000} s`);
+  return settled.value;
 }
-
-/** A relay has Redis back within about a second, however long it was away. */
-export const RECONNECT_BACKOFF = { firstMs: 100, maxMs: 1_000 } as const;

@@ -1,62 +1,61 @@
-/** Where a Redis, or one node of many, is found. */
+/** The address of a Redis server, Sentinel or Cluster node. */
 export interface RedisHost {
   readonly host: string;
   readonly port: number;
 }
 
-/** Which kind of Redis it is. */
+/** Where Redis is, by kind of deployment. */
 export type RedisAddress =
   | {
       readonly kind: "single";
       readonly host: string;
       readonly port: number;
-      /** The numbered database. */
+      /** The number of the database. */
       readonly db: number;
     }
-  /** Sentinels, asked at each connect for the master that they know as `master`. */
+  /** Sentinels, which are asked at each connect for the address of the master named `master`. */
   | { readonly kind: "sentinel"; readonly sentinels: readonly RedisHost[]; readonly master: string }
-  /** Some nodes of a Cluster; the others are learned from them. */
+  /** Some nodes of a Cluster, which name the others. */
   | { readonly kind: "cluster"; readonly nodes: readonly RedisHost[] };
 
-/** PEM files, read again at each connect, so that renewed certificates need no restart. */
+/** PEM files. They are read at each connect, so that renewed certificates need no restart. */
 export interface RedisTls {
-  /** Who may have signed the server's certificate, instead of the system's authorities. */
+  /** Certificate authorities that replace the system's. */
   readonly caPath?: string;
-  /** What this relay shows of itself; both or none. */
+  /** The client certificate and its key: both or neither. */
   readonly certPath?: string;
   readonly keyPath?: string;
 }
 
 /**
- * How many connections large values go over. Commands are pipelined: one connection carries any number of them,
- * and one is usually enough. More help if a single connection can't use all of the network. Another one is opened
- * when all are busy, up to `max`, and stays open.
+ * The number of connections for large values. One is usually enough, because commands are pipelined. More help if a single
+ * connection can't use the whole bandwidth. Another connection is opened when all are busy, up to `max`, and stays open.
  */
 export interface RedisPoolSize {
-  /** Opened at the start; one is opened in any case. */
+  /** Opened at the start; at least one is opened even if this is 0. */
   readonly min: number;
   readonly max: number;
 }
 
 export interface RedisOptions {
   readonly address: RedisAddress;
-  /** Without one, Redis's `default` user. */
+  /** Redis's `default` user if undefined. */
   readonly user?: string;
   readonly password?: string;
-  /** TLS to every node, Sentinels included; plain TCP without it. */
+  /** Applies to every node and Sentinel. Plain TCP if undefined. */
   readonly tls?: RedisTls;
   readonly pool: RedisPoolSize;
-  /** For TCP and the TLS handshake together. */
+  /** Time limit for TCP connect and TLS handshake together. */
   readonly connectTimeoutMs: number;
-  /** Small commands are answered or have failed within this time; one with a large value, if nothing moves for so long. */
+  /** Time limit for small commands. Commands with large values fail if no data is transferred for this time. */
   readonly commandTimeoutMs: number;
-  /** A connection whose next answer is longer is closed. */
+  /** A connection that receives a longer reply is closed. */
   readonly maxReplyBytes: number;
 }
 
 export const DEFAULT_PORT = 6379;
 
-/** Where Redis is, for people; without user and password. */
+/** Returns the address for display, without user and password. */
 export function describeAddress({ address }: RedisOptions): string {
   const hosts = (list: readonly RedisHost[]) => list.map(({ host, port }) => `${host}:${port}`).join(",");
   switch (address.kind) {

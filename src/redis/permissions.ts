@@ -2,31 +2,30 @@ import type { Clock } from "../platform/clock.ts";
 import { RedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
 
-/** A command that was denied is not tried again within this time, so that a permission given later is noticed. */
+/** How long a denied command is not tried again. A permission that is given later is noticed after this time. */
 const RETRY_MS = 30_000;
 
 const NO_WRITES = "config specs can't be written to Redis";
 const BY_TRANSACTION =
-  "config specs are written by WATCH and MULTI, one at a time, in more round trips, and not on a Cluster";
-const NO_NOTICES = "relays of a fleet see updates at their next poll instead of at once";
+  "config specs are written with WATCH and MULTI: one at a time, with more round trips, and not on a Redis Cluster";
+const NO_NOTICES = "relays of a fleet learn of updates at their next poll instead of at once";
 const NO_LEADER = "original relays may write to Redis at the same time";
+const NO_SHARED_POLLS = "relays with --fleet-polling can't share polls: each of them polls upstream";
 
-const NO_SHARED_POLLS = "relays with --fleet-polling can't share polls, each polls upstream";
-
-/** What it costs if a command may not be run. */
+/** What does not work if a command is denied. */
 const COSTS: Readonly<Record<string, string>> = {
-  EVALSHA: "each script is sent whole instead of by its digest",
+  EVALSHA: "scripts are sent in full instead of by digest",
   EVAL: `${BY_TRANSACTION}; ${NO_SHARED_POLLS}`,
   WATCH: `without EVAL, ${NO_WRITES}`,
   MULTI: `without EVAL, ${NO_WRITES}`,
   EXEC: `without EVAL, ${NO_WRITES}`,
   HSET: NO_WRITES,
-  DEL: `${NO_WRITES} nor deleted from there`,
-  EXPIRE: `${NO_WRITES}, and expire under running relays`,
+  DEL: `${NO_WRITES} or deleted from it`,
+  EXPIRE: `${NO_WRITES}, and expire there while relays still use them`,
   HGET: "config specs can't be read from Redis",
   HMGET: `config specs are read field by field; ${BY_TRANSACTION}`,
-  HSTRLEN: `an entry of Redis that is damaged or too large is noticed only when it is read; ${BY_TRANSACTION}`,
-  TTL: "an unusable entry of Redis may be taken for a missing one",
+  HSTRLEN: `a corrupt or too large entry is noticed only when it is read; ${BY_TRANSACTION}`,
+  TTL: "an unusable entry may be mistaken for a missing one",
   GET: NO_LEADER,
   SETNX: NO_LEADER,
   SET: NO_SHARED_POLLS,
@@ -38,15 +37,15 @@ const COSTS: Readonly<Record<string, string>> = {
   SSUBSCRIBE: NO_NOTICES,
 };
 
-/** What the scripts of a fleet, and the one for entries, do. Redis 7.0 does not say which of these is missing. */
+/** The permissions that the scripts need. Redis 7.0 does not say which of them is missing. */
 const FLEET_SCRIPTS = "+get +set +type +pttl";
 export const ENTRY_SCRIPT = "+hmget +hstrlen +ttl +del +hset +expire";
 const CHANNELS = "&statsig_forward_proxy::*";
 const RELAY_KEYS = "statsig_forward_proxy::";
 
-/** What the Redis user lacks. */
+/** A permission that the Redis user lacks. */
 interface MissingPermission {
-  /** In the words of ACL SETUSER: `+eval`, `~statsig*`, `&statsig_forward_proxy::*`. */
+  /** In the syntax of ACL SETUSER: `+eval`, `~statsig*`, `&statsig_forward_proxy::*`. */
   readonly permission: string;
   /** What does not work, or works less well, without it. */
   readonly cost: string;
@@ -57,14 +56,14 @@ interface Missing extends MissingPermission {
 }
 
 /**
- * Learns from the answers of Redis what its user may not do: asking in advance would need permissions of its own. Reports each
- * missing permission once, and once when it was given.
+ * Learns from replies which permissions the Redis user lacks: querying them in advance would need further permissions. Reports
+ * each missing permission once, and once more when it was given.
  */
 export class RedisPermissions {
   readonly #clock: Clock;
   readonly #emit: EmitRedisEvent;
   readonly #missing = new Map<string, Missing>();
-  /** By command; what is over counts as allowed. */
+  /** When a denied command, or {@link ENTRY_SCRIPT}, may be tried again, on the monotonic clock. */
   readonly #deniedUntil = new Map<string, number>();
 
   constructor(clock: Clock, emit: EmitRedisEvent) {
@@ -76,42 +75,42 @@ export class RedisPermissions {
     return [...this.#missing.values()];
   }
 
-  /** False for some time after the command, or {@link ENTRY_SCRIPT}, was denied: there may be another way. */
+  /** Returns false for 30 seconds after the command, or {@link ENTRY_SCRIPT}, was denied. */
   mayTry(command: string): boolean {
     return (this.#deniedUntil.get(command) ?? 0) <= this.#clock.elapsed();
   }
 
-  /** Throws what Redis would answer if one of the commands was denied a moment ago. */
+  /** Throws the failure that Redis would reply with if one of the commands was denied in the last 30 seconds. */
   check(...commands: readonly string[]): void {
     const denied = commands.find((command) => !this.mayTry(command));
     if (denied === undefined) return;
     throw new RedisFailure("refused", `the Redis user may not run ${denied}`, "NOPERM", "command");
   }
 
-  /** After a reconnect the user may be another. */
+  /** Call this after a reconnect: the permissions, or the user, may have changed. */
   tryAll(): void {
     this.#deniedUntil.clear();
   }
 
-  /** Passes the answer on, and learns from it. */
-  async watch<T>(command: string, args: readonly (string | Buffer)[], answer: Promise<T>): Promise<T> {
+  /** Settles as `reply` does, and learns from it. */
+  async watch<T>(command: string, args: readonly (string | Buffer)[], reply: Promise<T>): Promise<T> {
     try {
-      const value = await answer;
-      if (this.#missing.size > 0) this.#allowed(command, args);
+      const value = await reply;
+      if (this.#missing.size > 0) this.#onAllowed(command, args);
       return value;
     } catch (error) {
-      throw error instanceof RedisFailure ? this.#denied(command, args, error) : error;
+      throw error instanceof RedisFailure ? this.#onFailed(command, args, error) : error;
     }
   }
 
-  /** The failure, which names the command if that was denied. */
-  #denied(command: string, args: readonly (string | Buffer)[], failure: RedisFailure): RedisFailure {
+  /** Returns the failure, with the name of the command if that was denied. */
+  #onFailed(command: string, args: readonly (string | Buffer)[], failure: RedisFailure): RedisFailure {
     const { denied } = failure;
     switch (denied) {
       case undefined:
         return failure;
       case "script": {
-        const permission = inScript(args);
+        const permission = findScriptPermissions(args);
         this.#deniedUntil.set(permission, this.#clock.elapsed() + RETRY_MS);
         const isKnown = permission.split(" ").some((each) => this.#missing.has(each));
         const cost = permission === FLEET_SCRIPTS ? NO_SHARED_POLLS : BY_TRANSACTION;
@@ -126,7 +125,7 @@ export class RedisPermissions {
         return new RedisFailure(kind, message.replace(/do this$/, `run ${command}`), code, denied);
       }
       case "key":
-        this.#add({ permission: keysIn(args), cost: "what is kept under these keys can't be used", command });
+        this.#add({ permission: toKeyPattern(args), cost: "these keys can't be used", command });
         return failure;
       case "channel":
         this.#add({ permission: CHANNELS, cost: NO_NOTICES, command });
@@ -134,14 +133,16 @@ export class RedisPermissions {
     }
   }
 
-  /** It was answered without a failure, so nothing that it needs is missing. */
-  #allowed(command: string, args: readonly (string | Buffer)[]): void {
+  /** The command succeeded, so every permission that it needs was given. */
+  #onAllowed(command: string, args: readonly (string | Buffer)[]): void {
     this.#deniedUntil.delete(command);
-    // With the digest of a script, its source is not needed.
+    // EVALSHA makes EVAL unnecessary.
     const given =
-      command === "EVALSHA" ? ["+evalsha", "+eval", inScript(args)] : [`+${command.toLowerCase()}`];
-    if (command === "EVAL") given.push(inScript(args));
-    for (const permission of [keysIn(args), CHANNELS])
+      command === "EVALSHA"
+        ? ["+evalsha", "+eval", findScriptPermissions(args)]
+        : [`+${command.toLowerCase()}`];
+    if (command === "EVAL") given.push(findScriptPermissions(args));
+    for (const permission of [toKeyPattern(args), CHANNELS])
       if (this.#missing.get(permission)?.command === command) given.push(permission);
     for (const permission of given) {
       if (this.#missing.delete(permission)) this.#emit({ kind: "redis_permission_given", permission });
@@ -155,13 +156,14 @@ export class RedisPermissions {
   }
 }
 
-/** The pattern of the keys that a command was for. */
-function keysIn(args: readonly (string | Buffer)[]): string {
-  return isOfRelays(args) ? `~${RELAY_KEYS}*` : "~statsig*";
+/** Returns the ACL pattern for the keys of a command. */
+function toKeyPattern(args: readonly (string | Buffer)[]): string {
+  return usesRelayKeys(args) ? `~${RELAY_KEYS}*` : "~statsig*";
 }
 
-const inScript = (args: readonly (string | Buffer)[]): string =>
-  isOfRelays(args) ? FLEET_SCRIPTS : ENTRY_SCRIPT;
+function findScriptPermissions(args: readonly (string | Buffer)[]): string {
+  return usesRelayKeys(args) ? FLEET_SCRIPTS : ENTRY_SCRIPT;
+}
 
-const isOfRelays = (args: readonly (string | Buffer)[]): boolean =>
+const usesRelayKeys = (args: readonly (string | Buffer)[]): boolean =>
   args.some((arg) => typeof arg === "string" && arg.startsWith(RELAY_KEYS));

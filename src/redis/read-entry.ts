@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { djb2 } from "../access/sdk-key.ts";
 import type { BackupRead } from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import { describeTooLarge, type RawPayload } from "../specs/payload/payload.ts";
+import { digestBytes } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
 import {
   type EntryState,
@@ -19,13 +19,13 @@ import { type NamedKey, sdkKeyDigest } from "./keys.ts";
 
 interface EntryWanted {
   readonly feed: Feed;
-  /** An lcut; the config is fetched only if it is newer. */
+  /** Only a config with a newer lcut is read. */
   readonly newerThan: number;
-  /** A config that is longer is not fetched. */
+  /** A longer config is not read. */
   readonly maxBytes: number;
 }
 
-/** An entry with its config, all as it was at one moment. */
+/** All fields of an entry, read at the same moment. */
 interface WholeEntry {
   readonly lcut: string | undefined;
   readonly keyDigest: string | undefined;
@@ -34,15 +34,15 @@ interface WholeEntry {
   readonly config: Buffer | undefined;
 }
 
-/** Without HMGET, an entry that changes while it is read is read again so often. */
+/** How often an entry is read if it changes meanwhile. Without HMGET, reading it takes several commands. */
 const MAX_ATTEMPTS = 5;
 
 const SMALL_FIELDS = ["lcut", "key_digest", "checksum", "encoding"] as const;
 
-const OTHER_TYPE = "a value of another type is there, not a hash";
-const OTHER_KEY = "it is another SDK key's";
+const OTHER_TYPE = "the value is not a hash";
+const OTHER_KEY = "it belongs to another SDK key";
 
-/** What is kept under one key. The small fields tell whether the config is worth fetching. */
+/** Reads the entry of one key. Reads the small fields first, and the config only if they do not rule it out. */
 export async function readEntry(
   redis: RedisConnection,
   key: NamedKey,
@@ -62,7 +62,7 @@ export async function readEntry(
 
 const unusable = (detail: string): BackupRead => ({ kind: "unusable", detail });
 
-/** Undefined if the whole entry must tell: the state was not read in one step. */
+/** Returns undefined if the whole entry must be read. The state was not read atomically, so a missing lcut proves nothing. */
 function judgeState(state: EntryState, { feed, newerThan, maxBytes }: EntryWanted): BackupRead | undefined {
   if (state.kind === "other") return unusable(OTHER_TYPE);
   if (isOfAnotherKey(state, feed)) return unusable(OTHER_KEY);
@@ -72,27 +72,30 @@ function judgeState(state: EntryState, { feed, newerThan, maxBytes }: EntryWante
   return configBytes > maxBytes ? unusable(describeTooLarge(maxBytes)) : undefined;
 }
 
-/** Undefined if it is no hash. */
+/** Resolves with undefined if the value is not a hash. */
 async function readWhole(redis: RedisConnection, key: string): Promise<WholeEntry | undefined> {
   try {
     if (redis.permissions.mayTry("HMGET")) {
       const fields = await readFields(redis, key, [...SMALL_FIELDS, "config"], redis.bulk);
-      if (redis.permissions.mayTry("HMGET")) return wholeOf(fields);
+      if (redis.permissions.mayTry("HMGET")) return toWholeEntry(fields);
     }
     for (let left = MAX_ATTEMPTS; left > 0; left--) {
       const before = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
       const config = await readFields(redis, key, ["config"], redis.bulk);
       const after = await readFields(redis, key, SMALL_FIELDS, redis.bulk);
-      if (before.every((field, at) => isSame(field, after[at]))) return wholeOf([...before, ...config]);
+      if (before.every((field, at) => isSame(field, after[at]))) return toWholeEntry([...before, ...config]);
     }
   } catch (error) {
     if (error instanceof RedisFailure && error.code === "WRONGTYPE") return undefined;
     throw error;
   }
-  throw new RedisFailure("refused", "other relays change the entry all the time");
+  throw new RedisFailure("refused", "other relays keep changing the entry");
 }
 
-function wholeOf([lcut, keyDigest, checksum, encoding, config]: readonly (Buffer | undefined)[]): WholeEntry {
+function toWholeEntry([lcut, keyDigest, checksum, encoding, config]: readonly (
+  | Buffer
+  | undefined
+)[]): WholeEntry {
   return {
     lcut: lcut?.toString("latin1"),
     keyDigest: keyDigest?.toString("latin1"),
@@ -112,7 +115,8 @@ function judgeEntry(
 ): BackupRead {
   const { config, keyDigest } = entry;
   const lcut = readLcut(entry.lcut);
-  if (lcut === undefined) return unusable("its lcut is no version number, or more than 24 h in the future");
+  if (lcut === undefined)
+    return unusable("its lcut is not a version number or is more than 24 h in the future");
   if (lcut <= newerThan) return { kind: "none" };
   const format = readFormat(entry.encoding, feed);
   if (format === undefined) return unusable("its encoding is unknown");
@@ -120,11 +124,11 @@ function judgeEntry(
   if (config.length > maxBytes) return unusable(describeTooLarge(maxBytes));
   const isOtherDigest = keyDigest !== undefined && keyDigest !== sdkKeyDigest(feed);
   if (isOtherDigest && (namesWholeKey(key) || hasChecksum(entry, config))) return unusable(OTHER_KEY);
-  if (isOfOtherVersion(entry, config)) return unusable("its lcut is not that of its config");
-  // What an original relay wrote under a v4 name may be another key's, whatever digest of ours it left there.
+  if (isOfOtherVersion(entry, config)) return unusable("its lcut does not match its config");
+  // An original relay may have written another key's config under a v4 name, and left the key_digest of this project in place.
   const isKnownOwner = namesWholeKey(key) || (keyDigest !== undefined && hasChecksum(entry, config));
   const raw: RawPayload = {
-    // A copy: the library's buffers are pieces of larger ones, and may not be handed to another thread.
+    // Copied, because the library's buffers share larger ones, which can't be transferred to another thread.
     body: new Uint8Array(config),
     contentEncoding: format === "proto" ? "statsig-br" : "",
     format,
@@ -135,14 +139,14 @@ function judgeEntry(
   return { kind: "found", raw };
 }
 
-/** Whether a relay of this project wrote the config, so that its other fields describe it. */
+/** Whether a relay of this project wrote the config, so that the fields it added describe it. */
 function hasChecksum({ checksum }: WholeEntry, config: Buffer): boolean {
   const written = parseChecksum(checksum);
   if (written?.bytes !== config.length) return false;
-  return createHash("sha256").update(config).digest("base64url").startsWith(written.digest);
+  return digestBytes(config) === written.digest;
 }
 
-/** An original relay that was between two of its commands left the config of one version with the lcut of another. */
+/** Whether an original relay, between two of its commands, has left the config of one version with the lcut of another. */
 function isOfOtherVersion(entry: WholeEntry, config: Buffer): boolean {
   const written = parseChecksum(entry.checksum);
   return written !== undefined && written.lcut !== entry.lcut && hasChecksum(entry, config);

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { describeErrno } from "../platform/errors.ts";
 import {
   DEFAULT_PORT,
   DEFAULT_REDIS_OPTIONS,
@@ -9,8 +10,19 @@ import {
   type RedisTls,
 } from "./options.ts";
 
-/** Ways to say where Redis is, by the variables that belong to each. */
-const WAYS = [
+/** The environment, passed in by the caller. */
+export type RedisEnvironment = Readonly<Record<string, string | undefined>>;
+
+/** Throws an error with this line, which names the variable, its value (never a password) and what was expected. */
+type Reject = (problem: string) => never;
+
+interface RedisCredentials {
+  readonly user?: string;
+  readonly password?: string;
+}
+
+/** Groups of variables that each say where Redis is. Only one group may be set. */
+const ADDRESS_SOURCES = [
   ["REDIS_ENTERPRISE_HOST", "REDIS_ENTERPRISE_PORT"],
   ["REDIS_URL"],
   ["REDIS_SENTINELS", "REDIS_SENTINEL_MASTER"],
@@ -20,10 +32,10 @@ const WAYS = [
 const SENTINEL_PORT = 26_379;
 const MAX_CONNECTIONS = 64;
 
-/** How to reach Redis. An empty variable counts as none. */
+/** Reads the variables that say how to reach Redis. An empty variable counts as unset. */
 export function readRedisOptions(env: RedisEnvironment, reject: Reject): RedisOptions {
-  const given = WAYS.flatMap((way) => way.find((name) => env[name]) ?? []);
-  if (given.length > 1) reject(`${given.join(" and ")} are set, allowed is one of them`);
+  const given = ADDRESS_SOURCES.flatMap((names) => names.find((name) => env[name]) ?? []);
+  if (given.length > 1) reject(`${given.join(" and ")} are set (expected only one of them)`);
   const url = env["REDIS_URL"] ? readRedisUrl(env["REDIS_URL"], reject) : undefined;
   const tls = readTls(env, url?.tls, reject);
   return {
@@ -44,8 +56,12 @@ function readAddress(env: RedisEnvironment, reject: Reject): RedisAddress {
     const hosts = readHosts("REDIS_SENTINELS", sentinels, SENTINEL_PORT, reject);
     return { kind: "sentinel", sentinels: hosts, master };
   }
-  if (sentinels) reject("REDIS_SENTINELS is set without REDIS_SENTINEL_MASTER, the name of the master");
-  if (master) reject("REDIS_SENTINEL_MASTER is set without REDIS_SENTINELS, a list of host:port");
+  if (sentinels)
+    reject("REDIS_SENTINELS is set without REDIS_SENTINEL_MASTER (expected the name of the master)");
+  if (master)
+    reject(
+      "REDIS_SENTINEL_MASTER is set without REDIS_SENTINELS (expected a comma-separated list of host:port)",
+    );
   return {
     kind: "single",
     host: readHost("REDIS_ENTERPRISE_HOST", env["REDIS_ENTERPRISE_HOST"] || "127.0.0.1", reject),
@@ -68,10 +84,12 @@ function readCredentials(
   if (!user && !password) return inUrl ?? {};
   if (inUrl?.password !== undefined) {
     const name = user ? "REDIS_ENTERPRISE_USER" : "REDIS_ENTERPRISE_PASSWORD";
-    reject(`${name} is set and REDIS_URL has a password, allowed is one of them`);
+    reject(`${name} is set and REDIS_URL has a password (expected only one of them)`);
   }
   if (!password) {
-    return reject("REDIS_ENTERPRISE_USER is set without REDIS_ENTERPRISE_PASSWORD, allowed is with it");
+    return reject(
+      "REDIS_ENTERPRISE_USER is set without REDIS_ENTERPRISE_PASSWORD (expected both or neither)",
+    );
   }
   return { password, ...(user && { user }) };
 }
@@ -87,7 +105,7 @@ function readPool(env: RedisEnvironment, reject: Reject): RedisPoolSize {
   return { min, max: max ?? Math.max(DEFAULT_REDIS_OPTIONS.pool.max, min) };
 }
 
-/** A name, an IPv4 or an IPv6 address. */
+/** A host name, an IPv4 or an IPv6 address. */
 const HOST_FORM = /^(?:[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?)$/;
 
 /** `host`, `host:port` or `[IPv6]:port`. */
@@ -97,25 +115,27 @@ function readHost(name: string, text: string, reject: Reject): string {
   const host = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text;
   return HOST_FORM.test(host)
     ? host
-    : reject(`${name} is "${text}", allowed is a host name or an IP address`);
+    : reject(`invalid value "${text}" for ${name} (expected a host name or an IP address)`);
 }
 
-/** A comma list of hosts, each with a port or without. */
+/** Parses a comma-separated list of hosts with optional ports. */
 function readHosts(name: string, text: string, defaultPort: number, reject: Reject): readonly RedisHost[] {
   const entries = text.split(/[\s,]+/).filter((entry) => entry !== "");
-  if (entries.length === 0) reject(`${name} names no host, allowed is a comma list of host:port`);
-  return entries.map((entry) => readEntry(name, entry, defaultPort, reject));
+  if (entries.length === 0) reject(`${name} contains no host (expected a comma-separated list of host:port)`);
+  return entries.map((entry) => readHostEntry(name, entry, defaultPort, reject));
 }
 
-function readEntry(name: string, entry: string, defaultPort: number, reject: Reject): RedisHost {
+function readHostEntry(name: string, entry: string, defaultPort: number, reject: Reject): RedisHost {
   const host = readHostAndPort(entry, defaultPort);
   if (host !== undefined) return host;
-  // Up to the @ there may be a password.
+  // Before the @ there may be a password.
   const shown = entry.slice(entry.lastIndexOf("@") + 1);
-  return reject(`${name} has "${shown}", allowed is a comma list of host:port, without user or password`);
+  return reject(
+    `invalid host "${shown}" in ${name} (expected a comma-separated list of host:port, without user or password)`,
+  );
 }
 
-/** Undefined where the text is neither `host` nor `host:port`. */
+/** Returns undefined if the text is neither `host` nor `host:port`. */
 function readHostAndPort(text: string, defaultPort: number): RedisHost | undefined {
   const [, v6, plain, portText] = HOST_AND_PORT_FORM.exec(text) ?? [];
   const host = v6 ?? plain ?? "";
@@ -131,7 +151,7 @@ function readWholeNumber(
 ): number {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= min && value <= max) return value;
-  return reject(`${name} is "${text}", allowed is a whole number from ${min} to ${max}`);
+  return reject(`invalid value "${text}" for ${name} (expected a whole number from ${min} to ${max})`);
 }
 
 const PATHS = {
@@ -140,25 +160,24 @@ const PATHS = {
   REDIS_TLS_KEY_PATH: "keyPath",
 } as const;
 
-/** Undefined for no TLS. The files are read later; here only whether they can be. */
+/** Returns undefined for no TLS. Only checks that the files can be read: their content is read at each connect. */
 function readTls(env: RedisEnvironment, byUrl: boolean | undefined, reject: Reject): RedisTls | undefined {
   const on = readSwitch(env["REDIS_TLS"], reject);
   if (on === false && byUrl === true)
-    reject("REDIS_TLS is false and REDIS_URL is rediss://, allowed is one of them");
+    reject("REDIS_TLS is false and REDIS_URL is rediss:// (expected only one of them)");
   const given = Object.entries(PATHS).filter(([name]) => env[name]);
   if (on !== true && byUrl !== true) {
     const [name] = given[0] ?? [];
-    if (name !== undefined)
-      reject(`${name} is set and TLS is off, allowed is with REDIS_TLS=true or rediss://`);
+    if (name !== undefined) reject(`${name} is set and TLS is off (expected REDIS_TLS=true or rediss://)`);
     return undefined;
   }
   for (const [has, lacks] of [
     ["REDIS_TLS_CERT_PATH", "REDIS_TLS_KEY_PATH"],
     ["REDIS_TLS_KEY_PATH", "REDIS_TLS_CERT_PATH"],
   ] as const) {
-    if (env[has] && !env[lacks]) reject(`${has} is set without ${lacks}, allowed are both or none`);
+    if (env[has] && !env[lacks]) reject(`${has} is set without ${lacks} (expected both or neither)`);
   }
-  for (const [name] of given) refuseUnreadable(name, env[name] ?? "", reject);
+  for (const [name] of given) checkReadable(name, env[name] ?? "", reject);
   return Object.fromEntries(given.map(([name, path]) => [path, env[name]]));
 }
 
@@ -166,18 +185,16 @@ function readSwitch(text: string | undefined, reject: Reject): boolean | undefin
   if (!text) return undefined;
   if (text === "true" || text === "1") return true;
   if (text === "false" || text === "0") return false;
-  return reject(`REDIS_TLS is "${text}", allowed is true or false`);
+  return reject(`invalid value "${text}" for REDIS_TLS (expected true or false)`);
 }
 
-function refuseUnreadable(name: string, path: string, reject: Reject): void {
+function checkReadable(name: string, path: string, reject: Reject): void {
   try {
     if (readFileSync(path, "utf8").includes("-----BEGIN ")) return;
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const reason = code === "ENOENT" ? "file is missing" : code === "EACCES" ? "no permission" : String(code);
-    reject(`Cannot read ${name} "${path}": ${reason}`);
+    reject(`can't read ${name} "${path}": ${describeErrno(error)}`);
   }
-  reject(`${name} is "${path}", allowed is a PEM file`);
+  reject(`invalid value "${path}" for ${name} (expected a PEM file)`);
 }
 
 interface RedisUrl {
@@ -189,51 +206,40 @@ interface RedisUrl {
 const MAX_DATABASE = 1_000_000;
 const FORM = "redis://[[user]:password@]host[:port][/database], or rediss:// for TLS";
 
-/** Nothing of the text is shown: in one that can't be read, nobody knows what is the password. */
+/** Errors never quote the URL: in a malformed one, any part may be the password. */
 function readRedisUrl(text: string, reject: Reject): RedisUrl {
   const [, scheme, authority = "", path = ""] = /^(rediss?):\/\/([^/?#]*)(?:\/(\d*))?$/i.exec(text) ?? [];
   if (scheme === undefined) {
-    return reject(`REDIS_URL can't be read, allowed is ${FORM}; / ? # in a password as %2F %3F %23`);
+    return reject(`REDIS_URL is malformed (expected ${FORM}; write / ? # in a password as %2F %3F %23)`);
   }
   const at = authority.lastIndexOf("@");
   return {
     tls: scheme.toLowerCase() === "rediss",
     credentials: at < 0 ? {} : readUserInfo(authority.slice(0, at), reject),
-    address: readPlace(authority.slice(at + 1), path, reject),
+    address: readUrlAddress(authority.slice(at + 1), path, reject),
   };
 }
 
 function readUserInfo(text: string, reject: Reject): RedisCredentials {
   const colon = text.indexOf(":");
-  const user = decoded(colon < 0 ? text : text.slice(0, colon), reject);
-  const password = colon < 0 ? "" : decoded(text.slice(colon + 1), reject);
-  if (password === "") return reject(`REDIS_URL names a user without a password, allowed is ${FORM}`);
+  const user = decodePart(colon < 0 ? text : text.slice(0, colon), reject);
+  const password = colon < 0 ? "" : decodePart(text.slice(colon + 1), reject);
+  if (password === "") return reject(`REDIS_URL contains a user without a password (expected ${FORM})`);
   return { password, ...(user !== "" && { user }) };
 }
 
-function decoded(text: string, reject: Reject): string {
+function decodePart(text: string, reject: Reject): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return reject("REDIS_URL has a user or password with a % that encodes nothing, allowed for it is %25");
+    return reject("REDIS_URL contains a user or password with an invalid % escape (expected %25 for a %)");
   }
 }
 
-function readPlace(text: string, path: string, reject: Reject): RedisUrl["address"] {
-  const place = readHostAndPort(text, DEFAULT_PORT);
-  if (place === undefined) return reject(`REDIS_URL has no usable host and port, allowed is ${FORM}`);
+function readUrlAddress(text: string, path: string, reject: Reject): RedisUrl["address"] {
+  const host = readHostAndPort(text, DEFAULT_PORT);
+  if (host === undefined) return reject(`REDIS_URL contains no valid host and port (expected ${FORM})`);
   const db = Number(path);
-  if (db > MAX_DATABASE) reject(`REDIS_URL has no usable database, allowed is 0 to ${MAX_DATABASE}`);
-  return { kind: "single", ...place, db };
-}
-
-/** The environment, given by whoever may read it. */
-export type RedisEnvironment = Readonly<Record<string, string | undefined>>;
-
-/** Given one line that names the variable, what was given (never a password) and what is allowed. */
-type Reject = (problem: string) => never;
-
-interface RedisCredentials {
-  readonly user?: string;
-  readonly password?: string;
+  if (db > MAX_DATABASE) reject(`REDIS_URL contains an invalid database (expected 0 to ${MAX_DATABASE})`);
+  return { kind: "single", ...host, db };
 }

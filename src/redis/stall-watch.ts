@@ -8,42 +8,42 @@ import { RedisFailure } from "./errors.ts";
 const SAMPLES_PER_LIMIT = 6;
 
 /**
- * A proxy on the way, such as the sidecar of a service mesh, takes some megabytes at once and sends them on as fast
- * as the network behind it can. Nothing of that is seen here: networks are taken to be at least as fast as this.
+ * The slowest network that is assumed behind a proxy. A proxy between relay and Redis, such as the sidecar of a service mesh,
+ * accepts some megabytes at once and forwards them as fast as its network allows, which can't be observed here.
  */
 const SLOWEST_BYTES_PER_S = 256 * 1024;
-/** More than kernels and proxies buffer. */
+/** More than what kernels and proxies buffer. */
 const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
 
 interface StallWatchOptions {
   readonly client: RedisClient;
-  /** A connection on which nothing moves for so long is closed. */
+  /** A connection is closed if no data is transferred for this time. */
   readonly limitMs: number;
-  /** And one that was sent so much without the end of an answer. */
+  /** A connection is closed if it has received more bytes without the end of a reply. */
   readonly maxReplyBytes: number;
-  /** Whether Redis answers on another connection. */
+  /** Whether Redis responds on another connection. */
   readonly isResponding: () => Promise<boolean>;
   readonly clock: Clock;
 }
 
-interface Seen {
-  /** The command that is to be answered next. */
+interface Sample {
+  /** The command whose reply is next. */
   readonly next: unknown;
-  /** When it became the next one. */
+  /** The bytes received before that command became the next one. */
   readonly receivedBefore: number;
   movedBytes: number;
-  /** How many samples ago it came to that. */
+  /** The number of samples since `movedBytes` last changed. */
   samplesSince: number;
 }
 
 /**
- * Closes connections that make no progress: commands wait for answers, and neither does the peer acknowledge what
- * was sent, nor does anything come back. How long a value takes in total does not matter.
+ * Closes connections that make no progress: commands wait for replies, but the peer neither acknowledges data nor sends any. The
+ * total time that a value takes is not limited here.
  */
 export class StallWatch implements Disposable {
   readonly #options: StallWatchOptions;
-  readonly #seen = new WeakMap<Socket, Seen>();
-  readonly #ending = new AbortController();
+  readonly #samples = new WeakMap<Socket, Sample>();
+  readonly #closing = new AbortController();
 
   constructor(options: StallWatchOptions) {
     this.#options = options;
@@ -52,40 +52,40 @@ export class StallWatch implements Disposable {
 
   async #run(): Promise<void> {
     const { client, limitMs, clock } = this.#options;
-    const { signal } = this.#ending;
+    const { signal } = this.#closing;
     while (!signal.aborted) {
-      // Samples are counted, not the time between them: a machine that was suspended has not waited.
-      for (const connection of connectionsOf(client)) await this.#sample(connection);
+      // Counts samples instead of measuring time, so that the time while the machine is suspended does not count.
+      for (const connection of listConnections(client)) await this.#sample(connection);
       await clock.sleep(limitMs / SAMPLES_PER_LIMIT, signal).catch(() => undefined);
     }
   }
 
   async #sample(connection: Redis): Promise<void> {
-    // Undefined before the first connect, whatever the type says.
+    // Undefined before the first connect, contrary to its type.
     const stream = connection.stream as Socket | undefined;
     if (stream === undefined || stream.destroyed) return;
     if (connection.commandQueue.length === 0) {
-      this.#seen.delete(stream);
+      this.#samples.delete(stream);
       return;
     }
-    const progress = progressOf(stream);
+    const progress = readProgress(stream);
     const next = connection.commandQueue.peekFront()?.command;
-    const seen = this.#seen.get(stream);
-    if (seen === undefined || seen.next !== next) {
+    const last = this.#samples.get(stream);
+    if (last === undefined || last.next !== next) {
       const { movedBytes, receivedBytes } = progress;
-      this.#seen.set(stream, { next, receivedBefore: receivedBytes, movedBytes, samplesSince: 0 });
-    } else if (progress.receivedBytes - seen.receivedBefore > this.#options.maxReplyBytes) {
-      this.#close(connection, stream, new RedisFailure("garbage", "an answer is too large"));
-    } else if (seen.movedBytes !== progress.movedBytes) {
-      seen.movedBytes = progress.movedBytes;
-      seen.samplesSince = 0;
+      this.#samples.set(stream, { next, receivedBefore: receivedBytes, movedBytes, samplesSince: 0 });
+    } else if (progress.receivedBytes - last.receivedBefore > this.#options.maxReplyBytes) {
+      this.#close(connection, stream, new RedisFailure("garbage", "a reply is too large"));
+    } else if (last.movedBytes !== progress.movedBytes) {
+      last.movedBytes = progress.movedBytes;
+      last.samplesSince = 0;
     } else {
-      seen.samplesSince += 1;
-      const isStalled = await this.#isStalled(connection, seen.samplesSince, progress.queuedBytes);
-      // To ask takes a while, too.
-      if (isStalled && progressOf(stream).movedBytes === seen.movedBytes) {
+      last.samplesSince += 1;
+      const isStalled = await this.#isStalled(connection, last.samplesSince, progress.queuedBytes);
+      // Checked again, because asking whether Redis responds takes a while.
+      if (isStalled && readProgress(stream).movedBytes === last.movedBytes) {
         const seconds = this.#options.limitMs / 1_000;
-        this.#close(connection, stream, new RedisFailure("timeout", `nothing moved for ${seconds} s`));
+        this.#close(connection, stream, new RedisFailure("timeout", `no data transferred for ${seconds} s`));
       }
     }
   }
@@ -94,48 +94,48 @@ export class StallWatch implements Disposable {
     const { limitMs, isResponding } = this.#options;
     const overMs = ((samplesSince - SAMPLES_PER_LIMIT) * limitMs) / SAMPLES_PER_LIMIT;
     if (overMs < 0) return false;
-    if (queuedBytes > 0 || overMs >= msToPassOn(connection)) return true;
+    if (queuedBytes > 0 || overMs >= maxForwardingMs(connection)) return true;
     return !(await isResponding());
   }
 
   #close(connection: Redis, stream: Socket, failure: RedisFailure): void {
-    // The library would report only that the connection was closed.
+    // Otherwise the library would reject the commands only with "connection closed".
     for (const { command } of connection.commandQueue.toArray()) command.reject(failure);
     stream.destroy(failure);
   }
 
   [Symbol.dispose](): void {
-    this.#ending.abort();
+    this.#closing.abort();
   }
 }
 
-function connectionsOf(client: RedisClient): readonly Redis[] {
+function listConnections(client: RedisClient): readonly Redis[] {
   return client instanceof Redis ? [client] : client.nodes("all");
 }
 
 interface Progress {
   readonly receivedBytes: number;
-  /** In both directions. */
+  /** Bytes received, and bytes sent that the peer's kernel has acknowledged. */
   readonly movedBytes: number;
-  /** Not acknowledged by the peer's kernel. */
+  /** Bytes that the peer's kernel has not acknowledged. */
   readonly queuedBytes: number;
 }
 
-/** If the kernel does not say, what was written counts as acknowledged. */
-function progressOf(stream: Socket): Progress {
+/** If the kernel provides no numbers, everything that was written counts as acknowledged. */
+function readProgress(stream: Socket): Progress {
   const tcp = tcpProgress(socketDescriptor(stream));
   const receivedBytes = tcp?.receivedBytes ?? stream.bytesRead;
   const movedBytes = receivedBytes + (tcp?.ackedBytes ?? stream.bytesWritten);
   return { receivedBytes, movedBytes, queuedBytes: Math.max(0, tcp?.queuedBytes ?? 0) };
 }
 
-/** How long the commands that wait for answers may be in buffers on the way. */
-function msToPassOn(connection: Redis): number {
+/** Returns how long the commands that wait for replies may be in the buffers of proxies. */
+function maxForwardingMs(connection: Redis): number {
   let bytes = 0;
   for (const { command } of connection.commandQueue.toArray()) {
-    for (const arg of command.args) bytes += lengthOf(arg);
+    for (const arg of command.args) bytes += toLength(arg);
   }
   return (1_000 * Math.min(bytes, MAX_BUFFERED_BYTES)) / SLOWEST_BYTES_PER_S;
 }
 
-const lengthOf = (arg: unknown): number => (typeof arg === "string" || Buffer.isBuffer(arg) ? arg.length : 0);
+const toLength = (arg: unknown): number => (typeof arg === "string" || Buffer.isBuffer(arg) ? arg.length : 0);

@@ -1,20 +1,21 @@
 import type { Redis } from "ioredis";
+import { untilAborted } from "../platform/abort.ts";
 import { backoffMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Round, Supervisor } from "../platform/supervisor.ts";
 import { openRedis } from "./client.ts";
-import { RedisFailure, redisFailure } from "./errors.ts";
+import { RedisFailure, toRedisFailure } from "./errors.ts";
 import { RECONNECT_BACKOFF, withTimeLimit } from "./link.ts";
 import type { RedisAddress, RedisHost, RedisOptions } from "./options.ts";
 import type { RedisPermissions } from "./permissions.ts";
 
-/** A subscription that was lost without a sound is noticed after so long. */
+/** How often the subscription is renewed, which reveals a connection that was lost silently. */
 const RENEW_EVERY_MS = 5_000;
 
-/** A user that may not subscribe is not tried as often as a Redis that is away. */
+/** The interval between tries while the Redis user lacks the permission to subscribe. */
 const DENIED_RETRY_MS = 30_000;
 
-/** A Cluster names the right node at once; more than a few redirects in a row mean that it is being rebuilt. */
+/** One redirect normally leads to the right node. More than a few in a row mean that the Cluster is being reconfigured. */
 const MAX_REDIRECTS = 5;
 
 interface SubscriberOptions {
@@ -27,39 +28,39 @@ interface SubscriberOptions {
 }
 
 /**
- * Listens to one channel on a connection of its own, and subscribes anew for ever. On a Cluster it is a shard
- * channel, heard only on the nodes that its slot is on: any node is asked, and its redirect followed.
+ * Listens to one channel on a connection of its own, and resubscribes forever. On a Cluster it is a shard channel, which exists
+ * only on the nodes of its slot: the subscriber asks any node and follows the redirect.
  */
 export class Subscriber implements AsyncDisposable {
   readonly #options: SubscriberOptions;
-  readonly #ending = new AbortController();
+  readonly #closing = new AbortController();
   readonly #running: Promise<void>;
   #isListening = false;
-  #tries = 0;
+  #attempts = 0;
 
   constructor(options: SubscriberOptions) {
     this.#options = options;
-    this.#running = options.supervisor.loop("redis_subscription", this.#ending.signal, this.#rounds());
+    this.#running = options.supervisor.loop("redis_subscription", this.#closing.signal, this.#rounds());
   }
 
   get isListening(): boolean {
     return this.#isListening;
   }
 
-  /** Each call listens until the connection ends, and waits where that was for nothing. */
+  /** Each round listens until the connection ends, then waits unless there is a redirect to follow. */
   #rounds(): Round {
-    const { signal } = this.#ending;
+    const { signal } = this.#closing;
     let redirect: RedisHost | undefined;
     let redirects = 0;
     let failures = 0;
     return async (worked) => {
-      const ending = await this.#listen(redirect, worked);
+      const result = await this.#listen(redirect, worked);
       this.#isListening = false;
-      redirect = redirects < MAX_REDIRECTS ? ending.redirect : undefined;
+      redirect = redirects < MAX_REDIRECTS ? result.redirect : undefined;
       redirects = redirect === undefined ? 0 : redirects + 1;
-      if (ending.listened) failures = 0;
+      if (result.listened) failures = 0;
       if (redirect === undefined) {
-        const pauseMs = ending.isDenied
+        const pauseMs = result.isDenied
           ? DENIED_RETRY_MS
           : backoffMs({ attempt: failures++, ...RECONNECT_BACKOFF });
         await this.#options.clock.sleep(pauseMs, signal).catch(() => undefined);
@@ -67,46 +68,46 @@ export class Subscriber implements AsyncDisposable {
     };
   }
 
-  async #listen(redirect: RedisHost | undefined, worked: () => void): Promise<Ending> {
+  async #listen(redirect: RedisHost | undefined, worked: () => void): Promise<ListenResult> {
     const { redis, onMessage } = this.#options;
     const { address, sharded } = this.#target(redirect);
     const client = openRedis(address, redis, { kind: "commands", retryDelayMs: () => null });
     client.on(sharded ? "smessage" : "message", (_channel: string, message: string) => onMessage(message));
-    const gone = goneSignalOf(client);
+    const closed = watchClosed(client);
     const end = () => client.disconnect();
-    this.#ending.signal.addEventListener("abort", end);
+    this.#closing.signal.addEventListener("abort", end);
     try {
-      await withTimeLimit(readinessOf(client, gone), this.#openingLimitMs, this.#options.clock);
+      await withTimeLimit(untilReady(client, closed), this.#openingLimitMs, this.#options.clock);
       worked();
-      return await this.#keepSubscribed(client, sharded, gone);
+      return await this.#keepSubscribed(client, sharded, closed);
     } catch (error) {
-      const redirect = sharded ? redirectIn(error, address) : undefined;
-      const isDenied = redisFailure(error).denied !== undefined;
+      const redirect = sharded ? parseRedirect(error, address) : undefined;
+      const isDenied = toRedisFailure(error).denied !== undefined;
       return { listened: this.#isListening, redirect, isDenied };
     } finally {
-      this.#ending.signal.removeEventListener("abort", end);
+      this.#closing.signal.removeEventListener("abort", end);
       client.disconnect();
     }
   }
 
-  /** Until the connection fails. To subscribe again changes nothing, and fails where Redis is no longer there. */
-  async #keepSubscribed(client: Redis, sharded: boolean, gone: AbortSignal): Promise<never> {
+  /** Rejects when the connection fails. Subscribing again has no effect, but fails if Redis can no longer be reached. */
+  async #keepSubscribed(client: Redis, sharded: boolean, closed: AbortSignal): Promise<never> {
     const { channel, clock, permissions } = this.#options;
     for (;;) {
       const subscribed = (sharded ? client.ssubscribe(channel) : client.subscribe(channel)).catch(
         (error: unknown) => {
-          const failure = redisFailure(error);
-          // Only the error of the library says where a redirect leads to.
+          const failure = toRedisFailure(error);
+          // Only the library's error contains the target of a redirect.
           throw failure.denied === undefined ? error : failure;
         },
       );
       await permissions.watch(sharded ? "SSUBSCRIBE" : "SUBSCRIBE", [channel], subscribed);
       this.#isListening = true;
-      await clock.sleep(RENEW_EVERY_MS, gone);
+      await clock.sleep(RENEW_EVERY_MS, closed);
     }
   }
 
-  /** The library connects to a Sentinel and its master one after the other. */
+  /** Twice the limit of one connection, because the library connects to a Sentinel first and then to the master. */
   get #openingLimitMs(): number {
     const { connectTimeoutMs, commandTimeoutMs } = this.#options.redis;
     return 2 * (connectTimeoutMs + commandTimeoutMs);
@@ -118,46 +119,44 @@ export class Subscriber implements AsyncDisposable {
   } {
     const { address } = this.#options.redis;
     if (address.kind !== "cluster") return { address, sharded: false };
-    const node = redirect ?? address.nodes[this.#tries++ % address.nodes.length];
-    if (node === undefined) throw new RangeError("a Redis Cluster without nodes");
+    const node = redirect ?? address.nodes[this.#attempts++ % address.nodes.length];
+    if (node === undefined) throw new RangeError("the Redis Cluster has no nodes");
     return { address: { kind: "single", ...node, db: 0 }, sharded: true };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#ending.abort();
+    this.#closing.abort();
     await this.#running;
   }
 }
 
-interface Ending {
+interface ListenResult {
   readonly listened: boolean;
   readonly redirect: RedisHost | undefined;
-  /** The Redis user may not subscribe. */
+  /** The Redis user lacks the permission to subscribe. */
   readonly isDenied: boolean;
 }
 
 type SingleOrSentinel = Exclude<RedisAddress, { kind: "cluster" }>;
 
-function readinessOf(client: Redis, gone: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    client.once("ready", () => resolve());
-    gone.addEventListener("abort", () => reject(gone.reason), { once: true });
-  });
+function untilReady(client: Redis, closed: AbortSignal): Promise<void> {
+  const ready = new Promise<void>((resolve) => void client.once("ready", () => resolve()));
+  return untilAborted(ready, closed);
 }
 
-/** Aborted when the connection is gone, or of no more use. */
-function goneSignalOf(client: Redis): AbortSignal {
-  const gone = new AbortController();
-  client.on("error", (error: unknown) => gone.abort(error));
-  client.once("end", () => gone.abort(new RedisFailure("unreachable", "connection closed")));
-  // A shard channel whose slot goes elsewhere is taken away without having been asked.
-  client.once("moved", () => gone.abort(new RedisFailure("unreachable", "the channel is on another node")));
-  return gone.signal;
+/** Returns a signal that is aborted when the connection is closed or has become useless. */
+function watchClosed(client: Redis): AbortSignal {
+  const closed = new AbortController();
+  client.on("error", (error: unknown) => closed.abort(error));
+  client.once("end", () => closed.abort(new RedisFailure("unreachable", "connection closed")));
+  // Redis ends the subscription to a shard channel whose slot is moved to another node.
+  client.once("moved", () => closed.abort(new RedisFailure("unreachable", "the channel is on another node")));
+  return closed.signal;
 }
 
-/** `MOVED 1234 host:port`; without a host it is the node that was asked, at another port. */
-function redirectIn(error: unknown, asked: SingleOrSentinel): RedisHost | undefined {
-  if (redisFailure(error).code !== "MOVED" || asked.kind !== "single") return undefined;
+/** Parses `MOVED 1234 host:port`. An empty host stands for the host of the node that replied. */
+function parseRedirect(error: unknown, asked: SingleOrSentinel): RedisHost | undefined {
+  if (toRedisFailure(error).code !== "MOVED" || asked.kind !== "single") return undefined;
   const [, host, port] = /^MOVED \d+ (.*):(\d{1,5})$/.exec((error as Error).message) ?? [];
   return port === undefined ? undefined : { host: host || asked.host, port: Number(port) };
 }

@@ -9,8 +9,8 @@ import {
   compareVersion,
   type EntryState,
   formatChecksum,
+  isFromThisProject,
   isOfAnotherKey,
-  isOfThisProject,
   namesWholeKey,
   readFields,
   readState,
@@ -23,16 +23,16 @@ interface EntryToWrite {
   readonly format: Feed["format"];
   readonly lcut: number;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** As that of a snapshot. */
+  /** The digest of a snapshot. */
   readonly digest: string;
 }
 
-/** An entry that changes while it is looked at is looked at again so often. Each time, another writer has got through. */
+/** How often a change is tried. Each failed attempt means that another writer succeeded. */
 const MAX_ATTEMPTS = 20;
 
 const decompress = promisify(brotliDecompress);
 
-/** Writes under one key, unless at least as new a version is there: then the config does not travel. */
+/** Writes a version to one key. If Redis has the same or a newer version, the config is not sent. */
 export async function writeEntry(
   redis: RedisConnection,
   key: NamedKey,
@@ -46,35 +46,35 @@ export async function writeEntry(
     ...["config", Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)],
   ];
   const ttlS = toSeconds(ttlMs);
-  return untilUnchanged(async () => {
+  return retryChanged(async () => {
     const seen = await readState(redis, key.name);
-    const standing = compareVersion(seen, entry, instead);
-    if (standing.kind === "not_newer") return standing;
+    const comparison = compareVersion(seen, entry, instead);
+    if (comparison.kind === "not_newer") return comparison;
     const outcome = await changeEntry(redis, key.name, seen, { kind: "write", lcut, fields, ttlS });
     return outcome === "done" ? { kind: "written" } : undefined;
   });
 }
 
-/** Puts off its end. False if it must be written again: it is gone, older, or damaged. */
+/** Extends the TTL of an entry. Resolves with false if it must be written again: it is missing, older or corrupt. */
 export async function touchEntry(
   redis: RedisConnection,
   key: NamedKey,
   entry: EntryToWrite,
   ttlMs: number,
 ): Promise<boolean> {
-  const standing = compareVersion(await readState(redis, key.name), entry);
-  switch (standing.kind) {
+  const comparison = compareVersion(await readState(redis, key.name), entry);
+  switch (comparison.kind) {
     case "replaceable":
       return false;
     case "of_another_key":
-      // Two keys that share a v4 name must not overwrite each other at every touch.
+      // Two SDK keys that share a v4 name must not overwrite each other with every touch.
       return !namesWholeKey(key);
     case "not_newer":
       return (await redis.send("EXPIRE", [key.name, String(toSeconds(ttlMs))])) === 1;
   }
 }
 
-/** Deletes what is there if it is this SDK key's, which a v4 name does not tell. */
+/** Deletes the entry if it belongs to this SDK key, which under a v4 name has to be checked first. */
 export async function removeEntry(
   redis: RedisConnection,
   key: NamedKey,
@@ -85,7 +85,7 @@ export async function removeEntry(
     await redis.send("DEL", [key.name]);
     return;
   }
-  await untilUnchanged(async () => {
+  await retryChanged(async () => {
     const seen = await readState(redis, key.name);
     if (!(await isOwn(redis, key, feed, seen, maxBytes))) return "left";
     return (await changeEntry(redis, key.name, seen, { kind: "delete" })) === "done" ? "deleted" : undefined;
@@ -100,7 +100,7 @@ async function isOwn(
   maxBytes: number,
 ): Promise<boolean> {
   if (seen.kind === "other" || isOfAnotherKey(seen, feed)) return false;
-  if (isOfThisProject(seen)) return true;
+  if (isFromThisProject(seen)) return true;
   if (seen.configBytes === 0 || (seen.configBytes ?? 0) > maxBytes) return false;
   const [encoding, config] = await readFields(redis, key.name, ["encoding", "config"], redis.bulk);
   return config !== undefined && namesKey(config, encoding?.toString("latin1"), feed, maxBytes);
@@ -108,7 +108,7 @@ async function isOwn(
 
 const NAMED_KEY = Buffer.from('"hashed_sdk_key_used"');
 
-/** Whether every SDK key that a config names is this one. It is searched, not parsed: configs are large. */
+/** Whether the config names this SDK key and no other one. Searches instead of parsing, because configs are large. */
 async function namesKey(
   config: Buffer,
   encoding: string | undefined,
@@ -126,20 +126,21 @@ async function namesKey(
   const named = new RegExp(`^\\s*:\\s*"?${djb2(feed.sdkKey)}"?\\s*[,}]`);
   let found = 0;
   for (let at = text.indexOf(NAMED_KEY); at >= 0; at = text.indexOf(NAMED_KEY, at + 1)) {
-    const behind = text.subarray(at + NAMED_KEY.length, at + NAMED_KEY.length + 64).toString("latin1");
-    if (!named.test(behind)) return false;
+    const after = text.subarray(at + NAMED_KEY.length, at + NAMED_KEY.length + 64).toString("latin1");
+    if (!named.test(after)) return false;
     found++;
   }
   return found > 0;
 }
 
-async function untilUnchanged<T>(attempt: () => Promise<T | undefined>): Promise<T> {
+/** Repeats an attempt while it resolves with undefined because the entry has changed. */
+async function retryChanged<T>(attempt: () => Promise<T | undefined>): Promise<T> {
   for (let left = MAX_ATTEMPTS; left > 0; left--) {
     const outcome = await attempt();
     if (outcome !== undefined) return outcome;
   }
-  throw new RedisFailure("refused", "other relays change the entry all the time");
+  throw new RedisFailure("refused", "other relays keep changing the entry");
 }
 
-/** Redis counts from 1. */
+/** Redis treats a TTL of 0 as expired. */
 const toSeconds = (ms: number): number => Math.max(1, Math.ceil(ms / 1_000));

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import type { Feed, SpecFormat } from "./feed.ts";
 
 /** The HTTP content codings in which a payload is kept. */
@@ -16,8 +17,13 @@ export interface PreparedPayload {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** JSON: gzip, br and zstd of `bytes`; for very large bodies gzip and the coding upstream sent. Protobuf: empty. */
   readonly compressed: Readonly<Partial<Record<ContentCoding, Uint8Array<ArrayBuffer>>>>;
-  /** Short digest of `bytes`, from which entity tags are made. */
+  /** {@link digestBytes} of `bytes`, from which entity tags are made. */
   readonly digest: string;
+}
+
+/** Returns 16 base64url characters of the SHA-256 digest. They are stored in Redis, so that they must not change. */
+export function digestBytes(bytes: Uint8Array): string {
+  return hash("sha256", bytes, "base64url").slice(0, 16);
 }
 
 /** One version of a feed. Immutable, and shared by all responses. */

@@ -39,7 +39,7 @@ export interface SpoolGroup extends QueueDepth {
 
 export type SpoolAction =
   | { readonly kind: "open" }
-  /** Stores all batches in one commit. Rows in `claimed` are never evicted to make room. */
+  /** Stores all batches in one commit. Never evicts the rows in `claimed`. */
   | { readonly kind: "put"; readonly batches: readonly EventBatch[]; readonly claimed: readonly SpoolRows[] }
   | { readonly kind: "expire"; readonly claimed: readonly SpoolRows[] }
   | {

@@ -1,7 +1,7 @@
 import type { ClaimedEvents, ClaimLimits, QueueDepth } from "../log-events/queue.ts";
 import { rowsFrom, type SpoolHead, type SpoolReply, type SpoolRows } from "./calls.ts";
 import { type SpoolClient, SpoolError } from "./client.ts";
-import type { SpoolIndex, WaitingRows } from "./spool-index.ts";
+import { addDepths, type SpoolIndex, type WaitingRows } from "./spool-index.ts";
 
 interface Claim {
   /** The rows that are not acknowledged yet. */
@@ -15,7 +15,7 @@ interface Claim {
 export class SpoolClaims {
   readonly #index: SpoolIndex;
   readonly #claims = new Map<number, Claim>();
-  /** By group, rows that are acknowledged but still in the file, because the disk is too full even to delete. */
+  /** Rows, by group, that are acknowledged but still in the file, because the disk is too full even to delete. */
   readonly #undeleted = new Map<number, SpoolRows>();
   /** Groups with a claim that the Worker has not replied to yet. */
   readonly #pending = new Set<number>();
@@ -113,7 +113,7 @@ export class SpoolClaims {
     this.#claims.set(token, {
       rows: { ...claim.rows, firstId: first.id },
       head: first,
-      sums: minus(claim.sums, deleted),
+      sums: addDepths(claim.sums, deleted, -1),
       ackedEvents: claim.ackedEvents + deleted.events,
     });
     return true;
@@ -145,7 +145,7 @@ export class SpoolClaims {
     if (this.#claims.get(token) !== claim) return { events: deleted.events, wasReset: true };
     this.#claims.delete(token);
     this.#index.ack(claim.sums);
-    this.#index.drop({ groupId, sums: minus(deleted, claim.sums), firstId, head: undefined });
+    this.#index.drop({ groupId, sums: addDepths(deleted, claim.sums, -1), firstId, head: undefined });
     this.#index.release(groupId);
     return { events: deleted.events, wasReset: false };
   }
@@ -176,9 +176,3 @@ export class SpoolClaims {
     }
   }
 }
-
-const minus = (a: QueueDepth, b: QueueDepth): QueueDepth => ({
-  batches: a.batches - b.batches,
-  events: a.events - b.events,
-  bytes: a.bytes - b.bytes,
-});

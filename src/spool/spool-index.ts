@@ -37,7 +37,7 @@ export class SpoolIndex {
   }
 
   load(groups: readonly SpoolGroup[]): void {
-    this.#depth = groups.reduce((sums, group) => add(sums, group), EMPTY);
+    this.#depth = groups.reduce((sums, group) => addDepths(sums, group), EMPTY);
     this.#groups.clear();
     for (const { groupId, head, batches, events, bytes } of groups) {
       this.#groups.set(groupId, { groupId, head, sums: { batches, events, bytes }, isClaimed: false });
@@ -46,9 +46,9 @@ export class SpoolIndex {
   }
 
   put(groupId: number, head: SpoolHead, sums: QueueDepth): void {
-    this.#depth = add(this.#depth, sums);
+    this.#depth = addDepths(this.#depth, sums);
     const group = this.#group(groupId);
-    this.#change(group, { sums: add(group.sums, sums), head: group.head ?? head });
+    this.#change(group, { sums: addDepths(group.sums, sums), head: group.head ?? head });
   }
 
   /** Returns the group that has waited longest among those that are due. Groups newer than `dueBefore` are few. */
@@ -69,32 +69,32 @@ export class SpoolIndex {
   /** The oldest rows of the group, with these totals, are claimed. `next` is the oldest row that still waits. */
   claim(groupId: number, sums: QueueDepth, next: SpoolHead | undefined): void {
     const group = this.#group(groupId);
-    this.#change(group, { sums: add(group.sums, sums, -1), head: next, isClaimed: true });
+    this.#change(group, { sums: addDepths(group.sums, sums, -1), head: next, isClaimed: true });
   }
 
   /** The group is no longer claimed. `sums` and `head` are the claimed rows that wait again, if any. */
   release(groupId: number, sums = EMPTY, head?: SpoolHead): void {
     const group = this.#group(groupId);
-    this.#change(group, { sums: add(group.sums, sums), head: head ?? group.head, isClaimed: false });
+    this.#change(group, { sums: addDepths(group.sums, sums), head: head ?? group.head, isClaimed: false });
   }
 
   /** Claimed rows were deleted. */
   ack(sums: QueueDepth): void {
-    this.#depth = add(this.#depth, sums, -1);
+    this.#depth = addDepths(this.#depth, sums, -1);
   }
 
   /** Waiting rows were deleted. */
   drop({ groupId, sums, firstId, head }: Omit<SpoolDrop, "reason">): void {
-    this.#depth = add(this.#depth, sums, -1);
+    this.#depth = addDepths(this.#depth, sums, -1);
     const group = this.#group(groupId);
     const isHead = group.head !== undefined && group.head.id >= firstId;
-    this.#change(group, { sums: add(group.sums, sums, -1), head: isHead ? head : group.head });
+    this.#change(group, { sums: addDepths(group.sums, sums, -1), head: isHead ? head : group.head });
   }
 
   /** The file turned out to have no rows of the group. */
   forget(groupId: number): void {
     const group = this.#group(groupId);
-    this.#depth = add(this.#depth, group.sums, -1);
+    this.#depth = addDepths(this.#depth, group.sums, -1);
     this.#change(group, { sums: EMPTY, head: undefined, isClaimed: false });
   }
 
@@ -112,7 +112,8 @@ export class SpoolIndex {
   }
 }
 
-const add = (a: QueueDepth, b: QueueDepth, times = 1): QueueDepth => ({
+/** Returns `a + times * b`. */
+export const addDepths = (a: QueueDepth, b: QueueDepth, times = 1): QueueDepth => ({
   batches: a.batches + times * b.batches,
   events: a.events + times * b.events,
   bytes: a.bytes + times * b.bytes,

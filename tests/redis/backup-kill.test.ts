@@ -11,7 +11,7 @@ const ROUNDS = 10;
 const VERSIONS = 200;
 
 describeWith("redis-server")("kill -9", () => {
-  test(`while ${VERSIONS} versions are written leaves a whole one in Redis, never older than acknowledged`, async () => {
+  test(`while ${VERSIONS} versions are written leaves a complete one in Redis, never older than acknowledged`, async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const key = "secret-killed";
@@ -28,7 +28,7 @@ describeWith("redis-server")("kill -9", () => {
       const kept = await readBack(use.backup(), feedOf(key));
       lastLcut = kept?.lcut ?? 0;
       expect(lastLcut).toBeGreaterThanOrEqual(acknowledged);
-      // One more at the most: written, but killed before it could say so.
+      // At most one more: written, but killed before it could report that.
       expect(lastLcut).toBeLessThanOrEqual(acknowledged + 1);
     }
     expect(interrupted).toBeGreaterThan(0);

@@ -13,14 +13,14 @@ import { feedOf } from "../support/specs/snapshots.ts";
 
 const STARTED_WITHIN_MS = 30_000;
 
-/** Of every kind that has a meaning in a URL, a redis.conf, a shell or a protocol. */
+/** Contains characters with a special meaning in a URL, in redis.conf, in a shell or in a protocol. */
 const NASTY = "p@ss:w/rd?#[] %41%\"'\\$`*é\t+&=";
 
 interface Place extends AsyncDisposable {
   readonly options: RedisOptions;
 }
 
-/** Runs the contract against one Redis, which is started only where its tests run. */
+/** Runs the contract against one Redis, which is started only if its tests run. */
 function contract(name: string, start: (owned: AsyncDisposableStack) => Promise<Place>): void {
   describe(name, () => {
     const owned = new AsyncDisposableStack();
@@ -81,10 +81,10 @@ describeWith(
   });
 });
 
-describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis", () => {
+describeWith("redis-server", "redis-cli")("The entries of the Redis backup", () => {
   const feed = feedOf("secret-of-a-customer-with-a-long-key");
 
-  test("a hash for SDKs that read it themselves, with an end", async () => {
+  test("are hashes with a TTL, for SDKs that read Redis themselves", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const snapshot = await preparedSnapshot(feed, 7);
@@ -96,7 +96,7 @@ describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis
     expect(Number(await server.cli("PTTL", key))).toBeWithin(90_000, 100_001);
   });
 
-  test("the end is put off by a touch, and by it alone", async () => {
+  test("have their TTL extended only by a touch", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const [old, backup] = [use.backup({ ttlMs: 20_000 }), use.backup({ ttlMs: 100_000 })];
@@ -110,7 +110,7 @@ describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis
     expect(Number(await server.cli("PTTL", key))).toBeWithin(90_000, 100_001);
   });
 
-  test("every schema's key, of which a touch wants all", async () => {
+  test("exist for every schema, and a touch checks all of them", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const backup = use.backup({ schemas: ["v4", "v3"], doubleWriteLegacy: true });
@@ -130,7 +130,7 @@ describeWith("redis-server", "redis-cli")("What the Redis backup leaves in Redis
     expect(await backup.wasRemoved(v1)).toBe(false);
   });
 
-  test("events tell what was done", async () => {
+  test("are reported by events", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const backup = use.backup();

@@ -9,7 +9,7 @@ import { preparedSnapshot } from "../support/specs/prepared-snapshots.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
 describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
-  test("that is absent is down once, in words", async () => {
+  test("that is absent is reported as down once, with a reason", async () => {
     await using absent = await RedisServer.reserve();
     const address = { kind: "cluster", nodes: [{ host: "127.0.0.1", port: absent.port }] } as const;
     await using relay = new RedisWriter({ ...absent.options, address });
@@ -21,7 +21,7 @@ describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
     expect(relay.outages).toEqual(["redis_down"]);
   });
 
-  test("has every feed on the node of its key, and is joined by one address", async () => {
+  test("stores every feed on the node of its key, and is found by one address", async () => {
     await using cluster = await RedisCluster.start();
     const { address } = cluster.options;
     if (address.kind !== "cluster") throw new Error(address.kind);
@@ -36,7 +36,7 @@ describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
     expect(relay.outages).toEqual([]);
   });
 
-  test("takes large values for all of its nodes with the first commands", async () => {
+  test("accepts large values for all nodes with the first commands", async () => {
     await using cluster = await RedisCluster.start();
     for (let round = 0; round < 5; round++) {
       await using use = new RedisUse(cluster.options);
@@ -47,24 +47,24 @@ describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
     }
   });
 
-  test("of which a node is gone fails in time, and works again with it", async () => {
+  test("with a node that is gone fails in time, and works again with it", async () => {
     await using cluster = await RedisCluster.start();
     await using relay = new RedisWriter(cluster.options);
     await relay.writesAgain();
-    const node = await cluster.nodeOf(backupKeys(writtenFeed, ["v3"])[0].name);
+    const node = await cluster.findNode(backupKeys(writtenFeed, ["v3"])[0].name);
     await node.kill();
     for (let i = 0; i < 5; i++) expect(await relay.write()).toBeString();
     await node.restart();
     await relay.writesAgain(15_000);
   }, 30_000);
 
-  test("that hangs is down once, and found when it goes on", async () => {
+  test("that hangs is reported as down once, and is used again when it continues", async () => {
     await using cluster = await RedisCluster.start();
     await using relay = new RedisWriter(cluster.options);
     await relay.writesAgain();
     for (const node of cluster.nodes) node.hang();
     for (let i = 0; i < 4; i++) expect(await relay.write()).toBeString();
-    await relay.told("redis_down");
+    await relay.untilEmitted("redis_down");
     for (const node of cluster.nodes) node.goOn();
     await relay.writesAgain(15_000);
     expect(relay.outages).toEqual(["redis_down", "redis_up"]);

@@ -9,7 +9,7 @@ import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
 import { RedisWriter } from "../support/redis/redis-writer.ts";
 
-/** Those with this name, as CLIENT LIST describes them. */
+/** Connections with this name, as CLIENT LIST describes them. */
 async function connections(server: RedisServer, name: string): Promise<string[]> {
   const list = await server.cli("CLIENT", "LIST");
   return list.split("\n").filter((line) => line.includes(` name=${name} `));
@@ -21,7 +21,7 @@ const commandConnections = async (server: RedisServer) =>
   (await connections(server, "statsig-forward-proxy")).length;
 
 describeWith("redis-server", "redis-cli")("The pool for large values", () => {
-  test("has its least connections from the start, and more only when all are busy", async () => {
+  test("opens the minimum of connections at the start, and more only when all are busy", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse({ ...server.options, pool: { min: 2, max: 4 } });
     await eventually(async () => expect(await bulkConnections(server)).toBe(2));
@@ -33,7 +33,7 @@ describeWith("redis-server", "redis-cli")("The pool for large values", () => {
     expect(await bulkConnections(server)).toBe(4);
   });
 
-  test("of none is one, which carries any number of commands", async () => {
+  test("with a minimum of 0 has one connection, which carries any number of commands", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse({ ...server.options, pool: { min: 0, max: 1 } });
     const answers = await Promise.all(
@@ -44,29 +44,29 @@ describeWith("redis-server", "redis-cli")("The pool for large values", () => {
     expect(await commandConnections(server)).toBe(1);
   });
 
-  test("of which a connection is cut goes on with the others, and is no outage", async () => {
+  test("continues with the other connections when one is cut, without an outage", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse({ ...server.options, pool: { min: 3, max: 3 } });
     await eventually(async () => expect(await bulkConnections(server)).toBe(3));
     for (let i = 0; i < 5; i++) {
       const [line = ""] = await connections(server, "statsig-forward-proxy-bulk");
       await server.cli("CLIENT", "KILL", "ID", /^id=(\d+)/.exec(line)?.[1] ?? "");
-      // What is sent before the end is noticed fails with it.
+      // Commands that are sent before the end is noticed fail with the connection.
       await eventually(async () => expect(await use.connection.bulk.send("PING", [])).toBe("PONG"));
       await eventually(async () => expect(await bulkConnections(server)).toBe(3));
     }
     expect(use.events).toEqual([]);
   });
 
-  test("is gone when it is closed", async () => {
+  test("has no connections once it is closed", async () => {
     await using server = await RedisServer.start();
     const use = new RedisUse({ ...server.options, pool: { min: 3, max: 3 } });
     await use.connection.bulk.send("PING", []);
     await use[Symbol.asyncDispose]();
     await eventually(async () => expect(await bulkConnections(server)).toBe(0));
     await eventually(async () => expect(await commandConnections(server)).toBe(0));
-    await expect(use.connection.bulk.send("PING", [])).rejects.toThrow("the relay is ending");
-    await expect(use.connection.send("PING", [])).rejects.toThrow("the relay is ending");
+    await expect(use.connection.bulk.send("PING", [])).rejects.toThrow("the relay is shutting down");
+    await expect(use.connection.send("PING", [])).rejects.toThrow("the relay is shutting down");
     expect(use.events).toEqual([]);
   });
 });
@@ -76,7 +76,7 @@ describeWith(
   "redis-cli",
   "openssl",
 )("TLS", () => {
-  test("with an authority that did not sign is refused, until its file is mended", async () => {
+  test("with an authority that did not sign is rejected until its file is fixed", async () => {
     using theirs = createRedisCertificates();
     using others = createRedisCertificates();
     await using server = await RedisServer.start({ tls: theirs });
@@ -88,43 +88,43 @@ describeWith(
     await relay.writesAgain();
   });
 
-  test("goes on with the certificates that it has, where the files are gone", async () => {
+  test("keeps the last certificates when the files are gone", async () => {
     using tls = createRedisCertificates();
     await using server = await RedisServer.start({ tls });
     await using relay = new RedisWriter(server.options);
     await relay.writesAgain();
     rmSync(tls.client.keyPath ?? "");
     await server.kill();
-    await relay.told("redis_down");
+    await relay.untilEmitted("redis_down");
     await server.restart();
     await relay.writesAgain();
   });
 
-  test("without the certificate that the server wants is refused", async () => {
+  test("without the certificate that the server requires is rejected", async () => {
     using tls = createRedisCertificates();
     await using server = await RedisServer.start({ tls });
     const { caPath = "" } = tls.client;
     await using relay = new RedisWriter({ ...server.options, tls: { caPath } });
-    await relay.told("redis_down");
+    await relay.untilEmitted("redis_down");
     expect(relay.kinds("redis_wrote", "redis_up")).toEqual([]);
   });
 
-  test("is asked for where the server wants it", async () => {
+  test("is asked for if the server requires it", async () => {
     using tls = createRedisCertificates();
     await using server = await RedisServer.start({ tls });
     const { tls: _, ...plain } = server.options;
     await using relay = new RedisWriter(plain);
-    await relay.told("redis_down");
+    await relay.untilEmitted("redis_down");
     expect(relay.kinds("redis_wrote", "redis_up")).toEqual([]);
   });
 });
 
-test("A relay that has ended connects no more, also if one connection came up while another one was tried again", async () => {
+test("a closed connection does not reconnect, even if one link came up while another one was retrying", async () => {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
     sockets.push(socket);
     socket.on("error", () => undefined);
-    // The first one is for small commands, and is ready after the others were closed.
+    // The first link is for small commands, and becomes ready after the others were closed.
     if (sockets.length > 1) return socket.destroy();
     socket.on("data", (data) => {
       const text = String(data).toLowerCase();

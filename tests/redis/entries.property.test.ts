@@ -14,15 +14,15 @@ import { preparedSnapshot } from "../support/specs/prepared-snapshots.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
 
-/** Few versions, so that many meet. */
+/** Few versions, so that many writes collide. */
 const lcuts = fc.integer({ min: 1, max: 12 });
-/** `writer` 0 is an original relay, which writes whatever it has; `after` is when, ms. */
+/** `writer` 0 is an original relay, which writes whatever it has; `after` is the time of the write, ms. */
 const writes = fc.array(fc.record({ lcut: lcuts, writer: fc.nat(4), after: fc.nat(12) }), {
   minLength: 2,
   maxLength: 16,
 });
 
-/** A write of the entry, in the order of Redis. */
+/** A write of the entry, in the order in which Redis executed them. */
 interface Written {
   readonly lcut: number;
   readonly isOurs: boolean;
@@ -34,7 +34,7 @@ const writtenIn = (lines: readonly string[]): readonly Written[] =>
     return lcut === undefined ? [] : { lcut: Number(lcut), isOurs: line.includes('"checksum"') };
   });
 
-describeWith("redis-server", "redis-cli")("Whoever writes an entry, in whatever order", () => {
+describeWith("redis-server", "redis-cli")("Writers of an entry in any order", () => {
   let server: RedisServer;
   let monitor: RedisMonitor;
   beforeAll(async () => {
@@ -48,10 +48,10 @@ describeWith("redis-server", "redis-cli")("Whoever writes an entry, in whatever 
 
   describe.each([
     ["by scripts", "~* &* +@all"],
-    ["by WATCH and MULTI", "~* &* +@all -eval -evalsha"],
+    ["with WATCH and MULTI", "~* &* +@all -eval -evalsha"],
     ["with the commands of the original relay", ORIGINAL_COMMANDS],
   ])("%s", (_, rules) => {
-    test("no relay of this project replaces a version by an older one, and what is read is always whole", async () => {
+    test("never replace a version by an older one, unless the writer is an original relay; readers always see a complete version", async () => {
       const options = await limitedUser(server, rules);
       await using uses = new AsyncDisposableStack();
       const original = uses.use(new RedisUse(server.options));
@@ -84,7 +84,7 @@ describeWith("redis-server", "redis-cli")("Whoever writes an entry, in whatever 
           const written = writtenIn(await monitor.commandsOn(key));
           for (const [at, { lcut, isOurs }] of written.entries()) {
             const before = written[at - 1]?.lcut ?? -1;
-            // The same version is written again only over what is not whole, as far as its length tells.
+            // The same version is written again only over an entry whose length shows that it is corrupt.
             if (isOurs) expect(lcut).toBeGreaterThanOrEqual(before);
           }
           const newestOfOurs = Math.max(...writes.map(({ lcut, writer }) => (writer === 0 ? 0 : lcut)));
@@ -100,8 +100,8 @@ describeWith("redis-server", "redis-cli")("Whoever writes an entry, in whatever 
 });
 
 /**
- * Reads as often as it can; each version that it finds must be whole, and the one that its lcut names. A relay that may not run
- * HMGET gives up on an entry that changes again and again while it reads it.
+ * Reads as often as it can. Each version must be complete and match its lcut. A relay that may not run HMGET gives up on an
+ * entry that keeps changing while it is read.
  */
 async function readAll(
   backup: RedisBackup,

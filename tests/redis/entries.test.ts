@@ -14,7 +14,7 @@ import { specV2 } from "../support/upstream/payloads.ts";
 import { specProto } from "../support/upstream/proto-payload.ts";
 
 const feed = feedOf("secret-of-the-first-customer");
-/** Begins with the same 20 characters: its v4 key is the same. */
+/** Begins with the same 20 characters, so its v4 key is the same. */
 const twin = feedOf("secret-of-the-first-other");
 
 const keyOf = (of: Feed, schema: RedisKeySchema): string => backupKeys(of, [schema])[0].name;
@@ -33,7 +33,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
 
   describe.each([
     ["by scripts", async () => server.options],
-    ["by WATCH and MULTI", () => limitedUser(server, "~* &* +@all -eval -evalsha", "unscripted")],
+    ["with WATCH and MULTI", () => limitedUser(server, "~* &* +@all -eval -evalsha", "unscripted")],
     ["with the commands of the original relay", () => limitedUser(server, ORIGINAL_COMMANDS, "original")],
   ])("%s", (_, connect: () => Promise<RedisOptions>) => {
     const mayAskLengths = _ !== "with the commands of the original relay";
@@ -43,7 +43,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
     });
     afterAll(() => use?.[Symbol.asyncDispose]());
 
-    /** As the original relay writes, which knows nothing of other fields. */
+    /** Writes as the original relay does, which knows no other fields. */
     const originalWrites = (schema: RedisKeySchema, of: Feed, lcut: number, text = config(of, lcut)) =>
       server.cli("HSET", keyOf(of, schema), "encoding", "plain_text", "lcut", String(lcut), "config", text);
 
@@ -56,7 +56,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       return preparation.payload.lcut;
     }
 
-    test("a config that is not newer than what is there does not travel", async () => {
+    test("a config that is not newer than the stored one is not sent", async () => {
       const backup = use.backup();
       const large = await preparedSnapshot(feed, 10, { bytes: 4 * MEGABYTE });
       expect(await backup.write(large)).toEqual({ kind: "written" });
@@ -71,7 +71,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect((await received()) - before).toBeLessThan(50_000);
     });
 
-    test("an entry with the same version that lacks its end is repaired, at a touch and at a write", async () => {
+    test("an entry with the same version but a truncated config is repaired by a touch and a write", async () => {
       const backup = use.backup();
       const good = await preparedSnapshot(feed, 10);
       const key = keyOf(feed, "v3");
@@ -91,7 +91,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect(await backup.touch(good)).toBe(true);
     });
 
-    test("a touch tells of what is older or missing, and leaves what is newer", async () => {
+    test("a touch reports an older or missing entry, and keeps a newer one", async () => {
       const backup = use.backup();
       const held = await preparedSnapshot(feed, 10);
       await backup.write(held);
@@ -105,7 +105,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect(await backup.touch(held)).toBe(false);
     });
 
-    test("a version that an original relay wrote with another length stays, if ours is there it stays, too", async () => {
+    test("an entry of the same version with another length is kept if a relay of this project wrote it", async () => {
       const backup = use.backup();
       const ours = await preparedSnapshot(feed, 10, { color: "ours" });
       const other = await preparedSnapshot(feed, 10, { color: "another relay's, and longer" });
@@ -114,19 +114,19 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect(await backup.touch(ours)).toBe(true);
     });
 
-    test("an entry that was set to one version's lcut and keeps another one's config is not served", async () => {
+    test("an entry with the lcut of one version and the config of another is not served", async () => {
       const backup = use.backup();
       await backup.write(await preparedSnapshot(feed, 10));
       await server.cli("HSET", keyOf(feed, "v3"), "lcut", "11");
-      expect(await versionIn(await backup.read(feed, -1))).toBe("its lcut is not that of its config");
+      expect(await versionIn(await backup.read(feed, -1))).toBe("its lcut does not match its config");
       expect(await backup.write(await preparedSnapshot(feed, 12))).toEqual({ kind: "written" });
       expect(await versionIn(await backup.read(feed, -1))).toBe(12);
     });
 
-    test("under a v4 name, what an original relay wrote over our entry is not taken for ours", async () => {
+    test("under a v4 name, a config that an original relay wrote over our entry is not mistaken for ours", async () => {
       const backup = use.backup({ schemas: ["v4"] });
       await backup.write(await preparedSnapshot(feed, 10));
-      // Names no key: it could be anybody's.
+      // The config names no SDK key, so it could be any key's.
       await originalWrites("v4", feed, 11, JSON.stringify(specV2({ lcut: 11 })));
       expect(await versionIn(await backup.read(feed, -1))).toContain("other_key");
       await originalWrites("v4", twin, 12);
@@ -136,13 +136,13 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect(await versionIn(await backup.read(feed, -1))).toBe(13);
     });
 
-    test("under a v4 name, an SDK key's removal leaves another key's entry", async () => {
+    test("under a v4 name, removing an SDK key keeps the entry of another key", async () => {
       const backup = use.backup({ schemas: ["v4"] });
       const kept = async () => (await server.cli("EXISTS", keyOf(feed, "v4"))) === "1";
       await backup.write(await preparedSnapshot(feed, 10));
       await backup.remove(twin);
       expect(await versionIn(await backup.read(feed, -1))).toBe(10);
-      // An original relay's, that now is of the other key, with our digest of the first beside it.
+      // An original relay wrote the other key's config, and left our digest of the first key.
       await originalWrites("v4", twin, 11);
       await backup.remove(feed);
       expect(await versionIn(await backup.read(twin, -1))).toBe(11);
@@ -157,7 +157,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect(await kept()).toBe(false);
     });
 
-    test("so does that of a protobuf feed, which is looked into", async () => {
+    test("under a v4 name, removing a protobuf feed keeps the entry of another key, which is found by reading it", async () => {
       const [ours, theirs] = [feedOf(feed.sdkKey, "v2", "proto"), feedOf(twin.sdkKey, "v2", "proto")];
       const backup = use.backup({ schemas: ["v4"] });
       await using writer = new RedisUse(server.options);
@@ -173,7 +173,7 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       expect(await backup.read(theirs, -1)).toEqual({ kind: "none" });
     });
 
-    test.each(["v1", "v3"] as const)("a removal takes whatever is there under a %s name", async (schema) => {
+    test.each(["v1", "v3"] as const)("a removal deletes any value under a %s name", async (schema) => {
       const v1 = feedOf(feed.sdkKey, "v1");
       const backup = use.backup({ schemas: [schema] });
       const key = keyOf(v1, schema);
@@ -187,12 +187,12 @@ describeWith("redis-server", "redis-cli")("Entries of Redis", () => {
       }
     });
 
-    test("a removal of what is not there leaves nothing behind", async () => {
+    test("a removal of a missing entry writes nothing", async () => {
       await use.backup({ schemas: ["v3", "v4"] }).remove(feed);
       expect(await server.cli("DBSIZE")).toBe("0");
     });
 
-    test("two keys that share a v4 name don't overwrite each other at every touch", async () => {
+    test("two SDK keys that share a v4 name do not overwrite each other with every touch", async () => {
       const backup = use.backup({ schemas: ["v4"] });
       const [first, second] = [await preparedSnapshot(feed, 10), await preparedSnapshot(twin, 5)];
       await backup.write(first);

@@ -8,7 +8,7 @@ import { RedisUse } from "../support/redis/redis-uses.ts";
 
 const KEY = "statsig-watched";
 
-/** Adds one to the number at `KEY`, unless another client changes it in between. */
+/** Increments the number at `KEY`, unless another client changes it in between. */
 const addOne = ({ bulk }: RedisConnection, meanwhile: () => Promise<unknown> = () => Bun.sleep(1)) =>
   bulk.exclusively(async ({ send }) => {
     await send("WATCH", [KEY]);
@@ -19,8 +19,8 @@ const addOne = ({ bulk }: RedisConnection, meanwhile: () => Promise<unknown> = (
     return send("EXEC", []);
   });
 
-describeWith("redis-server", "redis-cli")("A task that has a connection to itself", () => {
-  test("runs alone: of many at once none loses what another wrote", async () => {
+describeWith("redis-server", "redis-cli")("A task with an exclusive connection", () => {
+  test("runs alone: concurrent tasks do not lose updates", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const done = await Promise.all(Array.from({ length: 20 }, () => addOne(use.connection)));
@@ -29,7 +29,7 @@ describeWith("redis-server", "redis-cli")("A task that has a connection to itsel
     expect(use.events).toEqual([]);
   });
 
-  test("does not write over what another client wrote since it looked", async () => {
+  test("does not overwrite what another client wrote after the WATCH", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     expect(await addOne(use.connection, () => server.cli("SET", KEY, "40"))).toBeNull();
@@ -37,12 +37,12 @@ describeWith("redis-server", "redis-cli")("A task that has a connection to itsel
     expect(await server.cli("GET", KEY)).toBe("41");
   });
 
-  test("fails with its connection, and never goes on over the next one", async () => {
+  test("fails with its connection, and never continues on the next one", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const cut = async () => {
       await server.cli("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-      // The library has connected anew by then.
+      // The library has reconnected by then.
       await Bun.sleep(500);
     };
     await expect(addOne(use.connection, cut)).rejects.toMatchObject({ kind: "unreachable" });
@@ -50,7 +50,7 @@ describeWith("redis-server", "redis-cli")("A task that has a connection to itsel
     await eventually(async () => expect(await addOne(use.connection)).toEqual(["OK"]));
   });
 
-  test("that fails within a transaction leaves none to the next one", async () => {
+  test("that fails within a transaction does not affect the next task", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const failing = use.connection.bulk.exclusively(async ({ send }) => {
@@ -63,29 +63,29 @@ describeWith("redis-server", "redis-cli")("A task that has a connection to itsel
     expect(await server.cli("GET", KEY)).toBe("1");
   });
 
-  test("can't send anything once it is over", async () => {
+  test("can't send commands after it has ended", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     const commands = await use.connection.bulk.exclusively(async (own) => own);
-    await expect(commands.send("SET", [KEY, "late"])).rejects.toThrow("the exclusive task is over");
+    await expect(commands.send("SET", [KEY, "late"])).rejects.toThrow("the exclusive task has ended");
     expect(await server.cli("EXISTS", KEY)).toBe("0");
   });
 
-  test("fails at once when Redis is away, and works when it is back", async () => {
+  test("fails at once while Redis is gone, and works when it is back", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     expect(await addOne(use.connection)).toEqual(["OK"]);
     await server.kill();
-    await use.told("redis_down");
+    await use.untilEmitted("redis_down");
     await expect(addOne(use.connection)).rejects.toMatchObject({ kind: "unreachable" });
     await expect(addOne(use.connection)).rejects.toMatchObject({ kind: "unreachable" });
     await server.restart();
     await eventually(async () => expect(await addOne(use.connection)).toEqual(["OK"]));
-    await use.told("redis_up");
+    await use.untilEmitted("redis_up");
     expect(use.kinds("redis_down", "redis_up")).toEqual(["redis_down", "redis_up"]);
   });
 
-  test("ends with the relay", async () => {
+  test("ends when the connection is closed", async () => {
     await using server = await RedisServer.start();
     const use = new RedisUse(server.options);
     const started = Promise.withResolvers<void>();
@@ -102,7 +102,7 @@ describeWith("redis-server", "redis-cli")("A task that has a connection to itsel
     await eventually(async () => expect(await list()).not.toContain("statsig-forward-proxy"));
   });
 
-  test("is refused on a Cluster", async () => {
+  test("is rejected on a Cluster", async () => {
     const address: RedisOptions["address"] = { kind: "cluster", nodes: [{ host: "127.0.0.1", port: 1 }] };
     await using server = await RedisServer.reserve();
     await using use = new RedisUse({ ...server.options, address });

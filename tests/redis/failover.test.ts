@@ -16,7 +16,7 @@ describeWith(
   "redis-sentinel",
   "redis-cli",
 )("With Sentinels", () => {
-  test("what is written after the master was killed is in the new one, with its notices", async () => {
+  test("after the master was killed, writes go to the new master, with their notices", async () => {
     await using set = await RedisSentinels.start();
     await using relay = new RedisWriter(set.options);
     await using notices = new RedisNotices(relay.connection, systemClock, strictSupervisor());
@@ -38,7 +38,7 @@ describeWith(
     await eventually(() => expect(heard).toEqual([42]));
   }, 40_000);
 
-  test("one that is left is enough, and the others are learned from it", async () => {
+  test("one Sentinel that is left is enough, and names the others", async () => {
     await using set = await RedisSentinels.start();
     const [first, second, third] = set.sentinels;
     await first?.kill();
@@ -49,13 +49,13 @@ describeWith(
     second?.goOn();
   }, 40_000);
 
-  test("and none of them there, it is said in words", async () => {
+  test("without a reachable Sentinel, the reason says so", async () => {
     const absent = await RedisServer.reserve();
     await using _ = absent;
     const sentinels = [{ host: "127.0.0.1", port: absent.port }];
     const address = { kind: "sentinel", sentinels, master: "mymaster" } as const;
     await using relay = new RedisWriter({ ...absent.options, address });
-    await relay.told("redis_down");
+    await relay.untilEmitted("redis_down");
     expect(relay.events).toEqual([
       { kind: "redis_down", reason: "no Sentinel knows the master, or none can be reached" },
     ]);

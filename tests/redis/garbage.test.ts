@@ -21,7 +21,7 @@ const addresses: readonly ((port: number) => RedisAddress)[] = [
   (port) => ({ kind: "sentinel", sentinels: [{ host: "127.0.0.1", port }], master: "m" }),
 ];
 
-/** Does everything that a relay does, in front of a server that answers everything with `answer`. */
+/** Does everything that a relay does with a server that replies to every command with `answer`. */
 async function everything(answer: string, address: (port: number) => RedisAddress): Promise<RedisUse> {
   await using server = await GarbageServer.start(answer);
   await using use = new RedisUse({
@@ -42,7 +42,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
   await using notices = new RedisNotices(redis, systemClock, strictSupervisor());
   const notice: unknown[] = [];
   notices.listen((...args) => notice.push(args));
-  const board = new RedisFleetChannel(redis, notices, systemClock);
+  const channel = new RedisFleetChannel(redis, notices, systemClock);
   leader.upstreamResponded();
   const backup = use.backup();
   const startedAt = performance.now();
@@ -51,19 +51,19 @@ async function everything(answer: string, address: (port: number) => RedisAddres
     backup.write(snapshotOf(feed, 7)),
     backup.touch(snapshotOf(feed, 7)),
     notices.publish("digest", 7),
-    board
+    channel
       .look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })
       .then((seen) => expect.unreachable(JSON.stringify(seen))),
   ]);
-  // Four commands at most, one after the other.
+  // At most four commands, one after the other.
   expect(performance.now() - startedAt).toBeLessThan(4 * LIMIT_MS + SLACK_MS);
   await sleep(LIMIT_MS);
   expect(notice).toEqual([]);
   return use;
 }
 
-// Anything thrown where nobody catches it fails the test that runs just then.
-describe("What is no Redis", () => {
+// An uncaught error fails the test that is running.
+describe("A server that is not a Redis", () => {
   test.each([
     ["a web server", "HTTP/1.1 400 Bad Request\r\n\r\n"],
     ["a TLS server", "\x15\x03\x01\x00\x02\x02\x16"],
@@ -93,7 +93,7 @@ describe("What is no Redis", () => {
     15_000,
   );
 
-  test("whatever it answers, is never the end", async () => {
+  test("never ends the process, whatever it replies", async () => {
     const reply = fc.letrec((tie) => ({
       any: fc.oneof(
         { depthSize: "small", withCrossShrink: true },

@@ -20,11 +20,14 @@ describe("Keys of Redis", () => {
     ["v4", "v1", "json", "statsig|/v1/download_config_specs|plain_text|secret-0123456789abc"],
     ["v4", "v2", "json", "statsig|/v2/download_config_specs|plain_text|secret-0123456789abc"],
     ["v4", "v2", "proto", "statsig|/v2/download_config_specs|statsig-br|secret-0123456789abc"],
-  ] as const)("schema %s names the feed %s/%s as SDKs ask for it", (schema, version, format, name) => {
-    expect(namesOf([schema], version, format)).toEqual([name]);
-  });
+  ] as const)(
+    "have the names of schema %s for the feed %s/%s that SDKs read",
+    (schema, version, format, name) => {
+      expect(namesOf([schema], version, format)).toEqual([name]);
+    },
+  );
 
-  test("come in the order of the schemas", () => {
+  test("are listed in the order of the schemas", () => {
     expect(backupKeys(feedOf(KEY, "v1"), ["v4", "v1", "v3"]).map(({ schema }) => schema)).toEqual([
       "v4",
       "v1",
@@ -32,24 +35,24 @@ describe("Keys of Redis", () => {
     ]);
   });
 
-  test("of schema v1 are for v1 json alone, and no feed is without a key", () => {
+  test("exist under schema v1 only for v1 JSON, and every feed has a key", () => {
     expect(namesOf(["v1", "v4"], "v2", "json")).toEqual(namesOf(["v4"], "v2", "json"));
     expect(namesOf(["v1"], "v2", "json")).toEqual(namesOf(["v3"], "v2", "json"));
     expect(namesOf(["v1"], "v1", "proto")).toEqual(namesOf(["v3"], "v1", "proto"));
   });
 
-  test("of a short SDK key hold all of it only under v4", () => {
+  test("contain a short SDK key in full only under v4", () => {
     const names = backupKeys(feedOf("secret-x", "v1"), ["v1", "v3", "v4"]).map(({ name }) => name);
     expect(names.map((name) => name.includes("secret-x"))).toEqual([false, false, true]);
   });
 });
 
-test("the digest beside a config is of the whole SDK key, whatever the feed", () => {
+test("sdkKeyDigest covers the whole SDK key and does not depend on the feed", () => {
   expect(sdkKeyDigest(feedOf(KEY, "v1", "json"))).toBe(BASE64);
   expect(sdkKeyDigest(feedOf(KEY, "v2", "proto"))).toBe(BASE64);
 });
 
-test("a feed's digest tells feeds apart, and holds nothing of the SDK key", () => {
+test("redisFeedId distinguishes feeds and does not contain the SDK key", () => {
   // printf %s v2/json/secret-0123456789abcdefghij | sha256sum | xxd -r -p | base64, with -_ and no =
   expect(redisFeedId(feedOf(KEY))).toBe("scO2ZIHAl-IW8kFxRm2yypFZQ6TH4wN-Wm3fTJYLJY0");
   expect(redisFeedId(feedOf(KEY, "v1"))).not.toBe(redisFeedId(feedOf(KEY)));

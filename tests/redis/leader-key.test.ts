@@ -9,7 +9,7 @@ import { eventually } from "../support/common/wait.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
 
-/** A relay that renews the key when told so. */
+/** A relay that renews the key when the test calls `upstreamResponded`. */
 class Renewing extends RedisUse {
   readonly leader: LeaderKey;
 
@@ -33,8 +33,8 @@ class Renewing extends RedisUse {
 
 const holderOf = (redis: RedisServer): Promise<string> => redis.cli("GET", LEADER_KEY);
 
-describeWith("redis-server", "redis-cli")("The original's leader key", () => {
-  test("is held while upstream answers now and then, and runs out when it does not", async () => {
+describeWith("redis-server", "redis-cli")("The leader key of the original relay", () => {
+  test("is held while upstream responds now and then, and expires when it does not", async () => {
     await using redis = await RedisServer.start();
     await using relay = new Renewing(redis.options);
     await Bun.sleep(200);
@@ -42,7 +42,7 @@ describeWith("redis-server", "redis-cli")("The original's leader key", () => {
     relay.leader.upstreamResponded();
     await eventually(async () => expect(await holderOf(redis)).not.toBe(""));
     const holder = await holderOf(redis);
-    // An original relay that waits for it must not find a gap.
+    // There must be no gap in which an original relay could take the key.
     for (let answers = 0; answers < 4; answers++) {
       relay.leader.upstreamResponded();
       for (let look = 0; look < 9; look++) {
@@ -53,7 +53,7 @@ describeWith("redis-server", "redis-cli")("The original's leader key", () => {
     await eventually(async () => expect(await holderOf(redis)).toBe(""), { withinMs: 4_000 });
   });
 
-  test("is held by all relays together, and never taken from an original one", async () => {
+  test("is held by all relays together, and never taken from an original relay", async () => {
     await using redis = await RedisServer.start();
     await using second = new Renewing(redis.options);
     {
@@ -73,7 +73,7 @@ describeWith("redis-server", "redis-cli")("The original's leader key", () => {
     expect(await holderOf(redis)).toBe("an original relay");
   });
 
-  test("that was left without an end gets one", async () => {
+  test("gets a TTL if it has none", async () => {
     await using redis = await RedisServer.start();
     await redis.cli("SET", LEADER_KEY, "of a relay that was killed");
     await using relay = new Renewing(redis.options, 7_000);
@@ -84,14 +84,14 @@ describeWith("redis-server", "redis-cli")("The original's leader key", () => {
   test.each([
     ["replicas are missing", ["min-replicas-to-write", "1"], ["min-replicas-to-write", "0"]],
     ["memory is full", ["maxmemory", "1"], ["maxmemory", "0"]],
-  ])("tells that Redis takes no writes, as %s, and when it does again", async (_, refuse, allow) => {
+  ])("shows that Redis rejects writes, as %s, and when it accepts them again", async (_, refuse, allow) => {
     await using redis = await RedisServer.start();
     await using relay = new Renewing(redis.options);
     await redis.cli("CONFIG", "SET", ...refuse);
     relay.leader.tryNow();
-    await relay.told("redis_refuses_writes");
+    await relay.untilEmitted("redis_refuses_writes");
     await redis.cli("CONFIG", "SET", ...allow);
-    await relay.told("redis_accepts_writes");
+    await relay.untilEmitted("redis_accepts_writes");
     expect(relay.kinds("redis_refuses_writes", "redis_accepts_writes")).toEqual([
       "redis_refuses_writes",
       "redis_accepts_writes",

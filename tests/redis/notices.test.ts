@@ -13,7 +13,7 @@ import { feedOf } from "../support/specs/snapshots.ts";
 
 const digest = redisFeedId(feedOf("secret-of-the-customer"));
 
-/** A relay that hears what others publish. */
+/** A relay that receives what others publish. */
 class Listener extends RedisUse {
   readonly notices = new RedisNotices(this.connection, systemClock, strictSupervisor());
   readonly heard: (readonly [string, number])[] = [];
@@ -35,7 +35,7 @@ class Listener extends RedisUse {
   }
 }
 
-/** Published until it is heard: a subscription that was just lost is noticed only after a while. */
+/** Publishes until it is received: a lost subscription is noticed only after a while. */
 async function isHeard(from: Listener, by: Listener, lcut: number): Promise<void> {
   await eventually(
     async () => {
@@ -47,7 +47,7 @@ async function isHeard(from: Listener, by: Listener, lcut: number): Promise<void
 }
 
 describeWith("redis-server", "redis-cli")("Notices of new versions", () => {
-  test("are heard by every relay, and by nobody twice", async () => {
+  test("are received by every relay exactly once", async () => {
     await using server = await RedisServer.start();
     await using sender = new Listener(server.options);
     await using first = await new Listener(server.options).listening();
@@ -58,7 +58,7 @@ describeWith("redis-server", "redis-cli")("Notices of new versions", () => {
     }
   });
 
-  test("that say nothing sensible are passed over", async () => {
+  test("are ignored if they are malformed", async () => {
     await using server = await RedisServer.start();
     await using relay = await new Listener(server.options).listening();
     for (const text of [
@@ -75,7 +75,7 @@ describeWith("redis-server", "redis-cli")("Notices of new versions", () => {
     await eventually(() => expect(relay.heard).toEqual([[digest, 5]]));
   });
 
-  test("are heard again after Redis was gone", async () => {
+  test("are received again after Redis was gone", async () => {
     await using server = await RedisServer.start();
     await using relay = await new Listener(server.options).listening();
     await server.kill();
@@ -85,7 +85,7 @@ describeWith("redis-server", "redis-cli")("Notices of new versions", () => {
     await isHeard(relay, relay, 1);
   });
 
-  test("are heard again after Redis hung", async () => {
+  test("are received again after Redis hung", async () => {
     await using server = await RedisServer.start();
     await using relay = await new Listener({ ...server.options, commandTimeoutMs: 500 }).listening();
     server.hang();
@@ -101,7 +101,7 @@ describeWith(
   "redis-cli",
   "openssl",
 )("Notices over TLS with a user", () => {
-  test("are heard", async () => {
+  test("are received", async () => {
     using tls = createRedisCertificates();
     await using server = await RedisServer.start({ tls, user: { name: "relay", password: "p w" } });
     await using relay = await new Listener(server.options).listening();
@@ -117,23 +117,23 @@ describeWith("redis-server", "redis-cli")("Notices on a Cluster", () => {
   }, 30_000);
   afterAll(() => owned.disposeAsync());
 
-  test("go by the shard that the channel is in, and follow it elsewhere", async () => {
+  test("use the shard of the channel, and follow it to another node", async () => {
     await using sender = new Listener(cluster.options);
     await using relay = await new Listener(cluster.options).listening();
     await isHeard(sender, relay, 1);
-    const home = await cluster.nodeOf(VERSIONS_CHANNEL);
+    const home = await cluster.findNode(VERSIONS_CHANNEL);
     expect(await home.cli("PUBSUB", "SHARDNUMSUB", VERSIONS_CHANNEL)).toBe(`${VERSIONS_CHANNEL}\n1`);
 
     const slot = await home.cli("CLUSTER", "KEYSLOT", VERSIONS_CHANNEL);
     const elsewhere = cluster.nodes.find((node) => node !== home) ?? home;
     const id = await elsewhere.cli("CLUSTER", "MYID");
-    // The new owner first, so that its claim is the newest.
+    // The new owner first, so that its configuration is the newest.
     for (const node of [elsewhere, ...cluster.nodes]) await node.cli("CLUSTER", "SETSLOT", slot, "NODE", id);
     await isHeard(sender, relay, 2);
     expect(await elsewhere.cli("PUBSUB", "SHARDNUMSUB", VERSIONS_CHANNEL)).toBe(`${VERSIONS_CHANNEL}\n1`);
   }, 30_000);
 
-  test("are heard again after their node was gone", async () => {
+  test("are received again after their node was gone", async () => {
     await using relay = await new Listener(cluster.options).listening();
     await isHeard(relay, relay, 3);
     for (const node of cluster.nodes) {

@@ -12,76 +12,85 @@ writeFileSync(pem, "-----BEGIN CERTIFICATE-----\n");
 const noPem = join(folder, "b.pem");
 writeFileSync(noPem, "text");
 
-describe("A Redis environment that can't be meant", () => {
-  const numbers = "allowed is a whole number from";
+describe("An invalid Redis environment", () => {
+  const numbers = "(expected a whole number from";
   test.each<[RedisEnvironment, string]>([
-    [{ REDIS_ENTERPRISE_PORT: "0" }, `REDIS_ENTERPRISE_PORT is "0", ${numbers} 1 to 65535`],
-    [{ REDIS_ENTERPRISE_PORT: "1e3" }, `REDIS_ENTERPRISE_PORT is "1e3", ${numbers} 1 to 65535`],
+    [{ REDIS_ENTERPRISE_PORT: "0" }, `invalid value "0" for REDIS_ENTERPRISE_PORT ${numbers} 1 to 65535)`],
+    [
+      { REDIS_ENTERPRISE_PORT: "1e3" },
+      `invalid value "1e3" for REDIS_ENTERPRISE_PORT ${numbers} 1 to 65535)`,
+    ],
     [
       { REDIS_ENTERPRISE_HOST: "redis://a" },
-      'REDIS_ENTERPRISE_HOST is "redis://a", allowed is a host name or an IP address',
+      'invalid value "redis://a" for REDIS_ENTERPRISE_HOST (expected a host name or an IP address)',
     ],
-    [{ REDIS_CONNECTION_POOL_MAX_SIZE: "0" }, `REDIS_CONNECTION_POOL_MAX_SIZE is "0", ${numbers} 1 to 64`],
+    [
+      { REDIS_CONNECTION_POOL_MAX_SIZE: "0" },
+      `invalid value "0" for REDIS_CONNECTION_POOL_MAX_SIZE ${numbers} 1 to 64)`,
+    ],
     [
       { REDIS_CONNECTION_POOL_MAX_SIZE: "2", REDIS_CONNECTION_POOL_MIN_SIZE: "3" },
-      `REDIS_CONNECTION_POOL_MIN_SIZE is "3", ${numbers} 0 to 2`,
+      `invalid value "3" for REDIS_CONNECTION_POOL_MIN_SIZE ${numbers} 0 to 2)`,
     ],
-    [{ REDIS_TLS: "yes" }, 'REDIS_TLS is "yes", allowed is true or false'],
+    [{ REDIS_TLS: "yes" }, 'invalid value "yes" for REDIS_TLS (expected true or false)'],
     [
       { REDIS_URL: "redis://a", REDIS_ENTERPRISE_HOST: "b" },
-      "REDIS_ENTERPRISE_HOST and REDIS_URL are set, allowed is one of them",
+      "REDIS_ENTERPRISE_HOST and REDIS_URL are set (expected only one of them)",
     ],
     [
       { REDIS_URL: "redis://a", REDIS_ENTERPRISE_PORT: "1" },
-      "REDIS_ENTERPRISE_PORT and REDIS_URL are set, allowed is one of them",
+      "REDIS_ENTERPRISE_PORT and REDIS_URL are set (expected only one of them)",
     ],
     [
       { REDIS_SENTINELS: "a", REDIS_SENTINEL_MASTER: "m", REDIS_CLUSTER_NODES: "b" },
-      "REDIS_SENTINELS and REDIS_CLUSTER_NODES are set, allowed is one of them",
+      "REDIS_SENTINELS and REDIS_CLUSTER_NODES are set (expected only one of them)",
     ],
     [
       { REDIS_SENTINELS: "a" },
-      "REDIS_SENTINELS is set without REDIS_SENTINEL_MASTER, the name of the master",
+      "REDIS_SENTINELS is set without REDIS_SENTINEL_MASTER (expected the name of the master)",
     ],
     [
       { REDIS_SENTINEL_MASTER: "m" },
-      "REDIS_SENTINEL_MASTER is set without REDIS_SENTINELS, a list of host:port",
+      "REDIS_SENTINEL_MASTER is set without REDIS_SENTINELS (expected a comma-separated list of host:port)",
     ],
     [
       { REDIS_CLUSTER_NODES: "a:b" },
-      'REDIS_CLUSTER_NODES has "a:b", allowed is a comma list of host:port, without user or password',
+      'invalid host "a:b" in REDIS_CLUSTER_NODES (expected a comma-separated list of host:port, without user or password)',
     ],
     [
       { REDIS_CLUSTER_NODES: " , " },
-      "REDIS_CLUSTER_NODES names no host, allowed is a comma list of host:port",
+      "REDIS_CLUSTER_NODES contains no host (expected a comma-separated list of host:port)",
     ],
     [
       { REDIS_ENTERPRISE_USER: "u" },
-      "REDIS_ENTERPRISE_USER is set without REDIS_ENTERPRISE_PASSWORD, allowed is with it",
+      "REDIS_ENTERPRISE_USER is set without REDIS_ENTERPRISE_PASSWORD (expected both or neither)",
     ],
-    [{ REDIS_URL: "redis://a/1000001" }, "REDIS_URL has no usable database, allowed is 0 to 1000000"],
+    [{ REDIS_URL: "redis://a/1000001" }, "REDIS_URL contains an invalid database (expected 0 to 1000000)"],
     [
       { REDIS_TLS: "false", REDIS_URL: "rediss://a" },
-      "REDIS_TLS is false and REDIS_URL is rediss://, allowed is one of them",
+      "REDIS_TLS is false and REDIS_URL is rediss:// (expected only one of them)",
     ],
     [
       { REDIS_TLS_CA_PATH: pem },
-      "REDIS_TLS_CA_PATH is set and TLS is off, allowed is with REDIS_TLS=true or rediss://",
+      "REDIS_TLS_CA_PATH is set and TLS is off (expected REDIS_TLS=true or rediss://)",
     ],
     [
       { REDIS_TLS: "true", REDIS_TLS_CERT_PATH: pem },
-      "REDIS_TLS_CERT_PATH is set without REDIS_TLS_KEY_PATH, allowed are both or none",
+      "REDIS_TLS_CERT_PATH is set without REDIS_TLS_KEY_PATH (expected both or neither)",
     ],
     [
       { REDIS_TLS: "true", REDIS_TLS_CA_PATH: `${folder}/c` },
-      `Cannot read REDIS_TLS_CA_PATH "${folder}/c": file is missing`,
+      `can't read REDIS_TLS_CA_PATH "${folder}/c": no such file or directory`,
     ],
-    [{ REDIS_TLS: "true", REDIS_TLS_CA_PATH: folder }, `Cannot read REDIS_TLS_CA_PATH "${folder}": EISDIR`],
+    [
+      { REDIS_TLS: "true", REDIS_TLS_CA_PATH: folder },
+      `can't read REDIS_TLS_CA_PATH "${folder}": is a directory`,
+    ],
     [
       { REDIS_TLS: "true", REDIS_TLS_CA_PATH: noPem },
-      `REDIS_TLS_CA_PATH is "${noPem}", allowed is a PEM file`,
+      `invalid value "${noPem}" for REDIS_TLS_CA_PATH (expected a PEM file)`,
     ],
-  ])("such as %j is refused", (env, problem) => {
+  ])("%j is rejected", (env, problem) => {
     expect(problemOf(env)).toBe(problem);
   });
 
@@ -97,16 +106,16 @@ describe("A Redis environment that can't be meant", () => {
     "redis://:sesame?x@a",
     "http://u:sesame@a",
     "u:sesame@a",
-  ])("never shows the password of the URL %s", (url) => {
+  ])("is rejected without showing the password of the URL %s", (url) => {
     expect(problemOf({ REDIS_URL: url })).toMatch(/REDIS_URL/);
     expect(problemOf({ REDIS_URL: url })).not.toContain("ses");
   });
 
-  test("never shows a password in a list of nodes, nor one that is given twice", () => {
+  test("never shows a password in a list of nodes, or one that is given twice", () => {
     expect(problemOf({ REDIS_CLUSTER_NODES: "u:sesame@a:1" })).not.toContain("sesame");
     const twice = { REDIS_URL: "redis://:sesame@a", REDIS_ENTERPRISE_PASSWORD: "sesame" };
     expect(problemOf(twice)).toBe(
-      "REDIS_ENTERPRISE_PASSWORD is set and REDIS_URL has a password, allowed is one of them",
+      "REDIS_ENTERPRISE_PASSWORD is set and REDIS_URL has a password (expected only one of them)",
     );
   });
 });

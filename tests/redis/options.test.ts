@@ -11,7 +11,7 @@ const pem = join(folder, "a.pem");
 writeFileSync(pem, "-----BEGIN CERTIFICATE-----\n");
 
 describe("The Redis environment", () => {
-  test("that is empty means a Redis on this machine, by one connection", () => {
+  test("that is empty means a Redis on this machine, with one connection", () => {
     const expected = {
       address: { kind: "single", host: "127.0.0.1", port: 6379, db: 0 },
       pool: { min: 1, max: 1 },
@@ -25,7 +25,7 @@ describe("The Redis environment", () => {
     );
   });
 
-  test("may name host, port, user, password and pool", () => {
+  test("can set host, port, user, password and pool size", () => {
     const env = {
       REDIS_ENTERPRISE_HOST: "redis.example",
       REDIS_ENTERPRISE_PORT: "10000",
@@ -52,13 +52,13 @@ describe("The Redis environment", () => {
     ["REDIS://:p:q@a", { host: "a", port: 6379, db: 0 }, { password: "p:q" }],
     ["redis://u%40x:%2F%3F%23%25@a", { host: "a", port: 6379, db: 0 }, { user: "u@x", password: "/?#%" }],
     ["redis://:a@b@c", { host: "c", port: 6379, db: 0 }, { password: "a@b" }],
-  ])("may be the URL %s", (url, address, others) => {
+  ])("can be the URL %s", (url, address, others) => {
     const { address: found, user, password, tls } = read({ REDIS_URL: url });
     expect(found).toEqual({ kind: "single", ...address });
     expect({ ...(user && { user }), ...(password && { password }), ...(tls && { tls }) }).toEqual(others);
   });
 
-  test("takes any password, in its variable as it is and in the URL percent-encoded", () => {
+  test("accepts any password: in its variable as it is, in the URL percent-encoded", () => {
     fc.assert(
       fc.property(fc.string({ minLength: 1, unit: "grapheme" }), (password) => {
         expect(read({ REDIS_ENTERPRISE_PASSWORD: password }).password).toBe(password);
@@ -67,7 +67,7 @@ describe("The Redis environment", () => {
     );
   });
 
-  test("may name Sentinels, or nodes of a Cluster", () => {
+  test("can name Sentinels, or nodes of a Cluster", () => {
     expect(read({ REDIS_SENTINELS: "a, b:1,[::1]:2", REDIS_SENTINEL_MASTER: "m" }).address).toEqual({
       kind: "sentinel",
       sentinels: [
@@ -86,7 +86,7 @@ describe("The Redis environment", () => {
     });
   });
 
-  test("may ask for TLS, with files that can be read", () => {
+  test("can enable TLS, with files that can be read", () => {
     expect(read({ REDIS_TLS: "true" }).tls).toEqual({});
     expect(read({ REDIS_TLS: "0" }).tls).toBeUndefined();
     const paths = { REDIS_TLS_CA_PATH: pem, REDIS_TLS_CERT_PATH: pem, REDIS_TLS_KEY_PATH: pem };

@@ -5,7 +5,7 @@ import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisWriter, SLACK_MS } from "../support/redis/redis-writer.ts";
 
 describeWith("redis-server", "redis-cli")("A Redis", () => {
-  test("that is absent at the start is found when it comes", async () => {
+  test("that is absent at the start is used when it comes up", async () => {
     const server = await RedisServer.reserve();
     await using _ = server;
     await using relay = new RedisWriter(server.options);
@@ -20,40 +20,40 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     expect(up?.downForMs).toBeWithin(900, 12_000);
   });
 
-  test("that is there from the start is no event, and is waited for", async () => {
+  test("that is up from the start emits no event, and commands wait for it", async () => {
     await using server = await RedisServer.start();
     await using relay = new RedisWriter(server.options);
     expect(await relay.write()).toEqual({ kind: "written" });
     expect(relay.outages).toEqual([]);
   });
 
-  test("that stops and comes back is told once each", async () => {
+  test("that stops and comes back is reported once each time", async () => {
     await using server = await RedisServer.start();
     await using relay = new RedisWriter({ ...server.options, pool: { min: 3, max: 3 } });
     for (let round = 1; round <= 2; round++) {
       await relay.writesAgain();
       await server.kill();
-      await relay.told("redis_down", round);
+      await relay.untilEmitted("redis_down", round);
       const startedAt = performance.now();
       expect(await relay.write()).toMatch(/^connection (refused|closed)$/);
       expect(performance.now() - startedAt).toBeLessThan(100);
       await sleep(500);
       await server.restart();
-      await relay.told("redis_up", round);
+      await relay.untilEmitted("redis_up", round);
     }
     expect(relay.outages).toEqual(["redis_down", "redis_up", "redis_down", "redis_up"]);
   });
 
-  test("that hangs is left, and found when it goes on", async () => {
+  test("that hangs is down, and is used again when it continues", async () => {
     await using server = await RedisServer.start();
     await using relay = new RedisWriter(server.options);
     await relay.writesAgain();
     server.hang();
-    expect(await relay.write()).toMatch(/no answer|closed/);
-    await relay.told("redis_down");
+    expect(await relay.write()).toMatch(/no reply|closed/);
+    await relay.untilEmitted("redis_down");
     expect(relay.events.find(({ kind }) => kind === "redis_down")).toEqual({
       kind: "redis_down",
-      reason: "no answer in time",
+      reason: "no reply in time",
     });
     for (let i = 0; i < 5; i++) expect(await relay.write()).toBeString();
     await sleep(2_000);
@@ -62,31 +62,34 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     expect(relay.outages).toEqual(["redis_down", "redis_up"]);
   });
 
-  test("that hangs from the start does not hold up the end", async () => {
+  test("that hangs from the start does not delay closing", async () => {
     await using server = await RedisServer.start();
     server.hang();
     const relay = new RedisWriter(server.options);
-    expect(await relay.write()).toMatch(/no answer/);
+    expect(await relay.write()).toMatch(/no reply/);
     const startedAt = performance.now();
     await relay[Symbol.asyncDispose]();
     expect(performance.now() - startedAt).toBeLessThan(1_000 + SLACK_MS);
     server.goOn();
   });
 
-  test.each(["ALL", "WRITE"])("under CLIENT PAUSE %s is down once, however long it takes", async (mode) => {
-    await using server = await RedisServer.start();
-    await using relay = new RedisWriter(server.options);
-    await relay.writesAgain();
-    await server.cli("CLIENT", "PAUSE", "3000", mode);
-    for (let i = 0; i < 4; i++) {
-      expect(await relay.write()).toBeString();
-      await sleep(300);
-    }
-    await relay.writesAgain();
-    expect(relay.outages).toEqual(["redis_down", "redis_up"]);
-  });
+  test.each(["ALL", "WRITE"])(
+    "under CLIENT PAUSE %s is reported as down once, however long it takes",
+    async (mode) => {
+      await using server = await RedisServer.start();
+      await using relay = new RedisWriter(server.options);
+      await relay.writesAgain();
+      await server.cli("CLIENT", "PAUSE", "3000", mode);
+      for (let i = 0; i < 4; i++) {
+        expect(await relay.write()).toBeString();
+        await sleep(300);
+      }
+      await relay.writesAgain();
+      expect(relay.outages).toEqual(["redis_down", "redis_up"]);
+    },
+  );
 
-  test("that sleeps for less than the limit is no event", async () => {
+  test("that sleeps for less than the time limit emits no event", async () => {
     await using server = await RedisServer.start({ config: ["enable-debug-command local"] });
     await using relay = new RedisWriter(server.options);
     await relay.writesAgain();
@@ -97,7 +100,7 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     expect(relay.outages).toEqual([]);
   });
 
-  test("that sleeps for longer is down once", async () => {
+  test("that sleeps for longer is reported as down once", async () => {
     await using server = await RedisServer.start({ config: ["enable-debug-command local"] });
     await using relay = new RedisWriter(server.options);
     await relay.writesAgain();

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:tes
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { systemClock } from "../../src/platform/clock.ts";
-import { type Denied, redisFailure } from "../../src/redis/errors.ts";
+import { type Denied, toRedisFailure } from "../../src/redis/errors.ts";
 import { RedisFleetChannel, RedisNotices } from "../../src/redis/fleet.ts";
 import { textOf } from "../support/clients/raw-get.ts";
 import { describeWith } from "../support/common/needs.ts";
@@ -45,8 +45,8 @@ test.each([
   ["ERR Unknown Redis command called from script script: 42", "script"],
   ["READONLY You can't write against a read only replica.", undefined],
   ["WRONGTYPE Operation against a key holding the wrong kind of value", undefined],
-] as const)("what Redis 6 and 7 say is understood: %s", (message, denied) => {
-  const failure = redisFailure(Object.assign(new Error(message), { name: "ReplyError" }));
+] as const)("errors of Redis 6 and 7 are recognized: %s", (message, denied) => {
+  const failure = toRedisFailure(Object.assign(new Error(message), { name: "ReplyError" }));
   expect(failure.denied).toBe(denied as Denied | undefined);
   expect(failure.message).not.toContain("api-key");
 });
@@ -100,7 +100,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     },
   );
 
-  test("of a Redis where commands are turned off does without them", async () => {
+  test("works without commands that are disabled in Redis", async () => {
     const config = ['rename-command EVAL ""', 'rename-command EVALSHA ""', 'rename-command HSTRLEN ""'];
     await using bare = await RedisServer.start({ config });
     await using use = new RedisUse(bare.options);
@@ -112,44 +112,46 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     expect(missingIn(use)).toEqual(["+hstrlen"]);
   });
 
-  test("that may not use the channel is told so once, and hears when it may", async () => {
+  test("without the channel is reported once, and receives notices when it may use it", async () => {
     const options = await limitedUser(server, "~* resetchannels +@all", "deaf");
     await using use = new RedisUse(options);
     await using notices = new RedisNotices(use.connection, systemClock, strictSupervisor());
     notices.listen(() => {});
-    await use.told("redis_permission_missing");
+    await use.untilEmitted("redis_permission_missing");
     await expect(notices.publish("digest", 1)).rejects.toThrow("the Redis user may not use this channel");
     expect(missingIn(use)).toEqual(["&statsig_forward_proxy::*"]);
     expect(notices.isListening).toBe(false);
   });
 
-  test("that may run scripts, but not what those of a fleet do, is told what is missing", async () => {
+  test("that may run scripts, but not the commands in those of a fleet: the missing ones are reported", async () => {
     await using use = new RedisUse(await limitedUser(server, `${ALL} -type`, "untyped"));
     await using notices = new RedisNotices(use.connection, systemClock, strictSupervisor());
-    const board = new RedisFleetChannel(use.connection, notices, systemClock);
-    await expect(board.look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })).rejects.toThrow("may not run");
+    const channel = new RedisFleetChannel(use.connection, notices, systemClock);
+    await expect(channel.look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })).rejects.toThrow(
+      "may not run",
+    );
     expect(missingIn(use)).toEqual(["+get +set +type +pttl"]);
     await limitedUser(server, ALL, "untyped");
     await server.cli("CLIENT", "KILL", "USER", "untyped");
-    await use.told("redis_up");
-    await board.look(feed, { freshForMs: 1_000, claimedForMs: 1_000 });
+    await use.untilEmitted("redis_up");
+    await channel.look(feed, { freshForMs: 1_000, claimedForMs: 1_000 });
     expect(use.connection.permissions.missing).toEqual([]);
   });
 
-  test("that is given a permission is seen to have it after the next connect", async () => {
+  test("that is given a permission can use it after the next connect", async () => {
     await using use = new RedisUse(await limitedUser(server, `${ALL} -eval -evalsha`, "given"));
     const backup = use.backup();
     await backup.write(await preparedSnapshot(feed, 1));
     expect(missingIn(use)).toEqual(["+eval"]);
     await limitedUser(server, `${ALL}`, "given");
     await server.cli("CLIENT", "KILL", "USER", "given");
-    await use.told("redis_up");
+    await use.untilEmitted("redis_up");
     await backup.write(await preparedSnapshot(feed, 2));
     expect(use.kinds("redis_permission_given")).toHaveLength(1);
     expect(use.connection.permissions.missing).toEqual([]);
   });
 
-  test("that may use other keys alone is told which are missing", async () => {
+  test("that may only use other keys: the missing ones are reported", async () => {
     await using use = new RedisUse(await limitedUser(server, "~other* &* +@all", "elsewhere"));
     await expect(use.backup().write(await preparedSnapshot(feed, 1))).rejects.toThrow("may not use this key");
     expect(missingIn(use)).toEqual(["~statsig*"]);
@@ -190,7 +192,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     30_000,
   );
 
-  test("that lacks permissions is a problem of the status page, which ends with it", async () => {
+  test("that lacks permissions is a problem on the status page, until it has them", async () => {
     const env = envOfUser(await limitedUser(server, `${ALL} -eval -evalsha`, "shown"));
     const { sdkKey } = publishKey(upstream, "secret-of-a-shown-user");
     await using managed = await startManagedRelay({ upstream, cache: "redis", env });
@@ -205,7 +207,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     expect(report.state).toBe("degraded");
   });
 
-  describe("is told by doctor what it lacks", () => {
+  describe("is checked by doctor, which finds", () => {
     const run = async (rules: string, ...args: string[]) => {
       const env = envOfUser(await limitedUser(server, `${rules}`, "doctor"));
       return doctorProblems(upstream, args, env, "redis");
@@ -213,7 +215,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     const detailsOf = async (rules: string, ...args: string[]) =>
       (await run(rules, ...args)).map(({ state, detail }) => `${state}: ${detail.split(":")[0]}`);
 
-    test("nothing, with all that is needed, and nothing is left behind", async () => {
+    test("nothing if it has all permissions, and leaves no keys behind", async () => {
       expect(await detailsOf(`${ALL} -info -script`, "--fleet-polling", "--redis-key-schema", "v4")).toEqual(
         [],
       );
@@ -225,7 +227,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       ["-hmget", ["+hmget"]],
       ["-setnx", ["+setnx"]],
       ["-type", ["+type"]],
-    ])("one finding for each that is missing: %s", async (rules, missing) => {
+    ])("each missing permission: %s", async (rules, missing) => {
       const found = await detailsOf(`${ALL} ${rules}`, "--fleet-polling");
       const lacks = missing.map((permission) => `warning: the Redis user lacks the permission ${permission}`);
       expect(found).toEqual(expect.arrayContaining(lacks));
@@ -233,7 +235,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       expect(await server.cli("DBSIZE")).toBe("0");
     });
 
-    test("the channel, and how to give it", async () => {
+    test("the missing channel, and how to give it", async () => {
       const problems = await run("~* resetchannels +@all", "--fleet-polling");
       expect(problems.every(({ state }) => state === "warning")).toBe(true);
       const [lacks] = problems.filter(({ detail }) => detail.includes("lacks"));
@@ -241,19 +243,19 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
       expect(lacks?.fix).toBe("ACL SETUSER doctor &statsig_forward_proxy::*");
     });
 
-    test("that nothing can be written, as a failure", async () => {
+    test("a failure if nothing can be written", async () => {
       const problems = run("~* &* +@read +@connection");
       await expectProblem(problems, "Redis", /entries cannot be .*may not run/, /ACL SETUSER/);
       expect((await problems)[0]?.state).toBe("failed");
     });
 
-    test("nothing, with what docs/redis.md has as required", async () => {
+    test("nothing with the permissions that docs/redis.md requires", async () => {
       const page = await readFile(new URL("../../docs/redis.md", import.meta.url), "utf8");
       const [, rules = ""] = /ACL SETUSER relay on >PASSWORD ([^`]+)```/.exec(page) ?? [];
       expect(await detailsOf(rules.trim().replaceAll(/\s+/g, " "), "--fleet-polling")).toEqual([]);
     });
 
-    test("the commands of the original relay will do", async () => {
+    test("nothing severe with the commands of the original relay", async () => {
       const states = (await run(ORIGINAL_COMMANDS, "--fleet-polling")).map(({ state }) => state);
       expect(new Set(states)).toEqual(new Set(["warning"]));
     });

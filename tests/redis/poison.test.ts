@@ -13,14 +13,14 @@ import { specV2 } from "../support/upstream/payloads.ts";
 const MAX_BYTES = 64 * 1024 * 1024;
 
 const feed = feedOf("secret-of-the-first-customer");
-/** Begins with the same 20 characters: its v4 key is the same. */
+/** Begins with the same 20 characters, so its v4 key is the same. */
 const twin = feedOf("secret-of-the-first-other");
 
 const keyOf = (of: Feed, schema: RedisKeySchema): string => backupKeys(of, [schema])[0].name;
 const config = (of: Feed, lcut: number): string => JSON.stringify(specV2({ lcut, sdkKey: of.sdkKey }));
 const bare = JSON.stringify(specV2({ lcut: 5 }));
 
-describeWith("redis-server", "redis-cli")("What somebody else put into Redis", () => {
+describeWith("redis-server", "redis-cli")("Values of others in Redis", () => {
   let server: RedisServer;
   let use: RedisUse;
   beforeAll(async () => {
@@ -36,7 +36,7 @@ describeWith("redis-server", "redis-cli")("What somebody else put into Redis", (
     use.events.length = 0;
   });
 
-  /** What becomes of it on the way to clients. */
+  /** Reads it as a relay does before it serves it. */
   async function outcomeOf(read: BackupRead): Promise<string> {
     if (read.kind !== "found") return read.kind;
     const preparation = await prepare({ raw: read.raw, maxBytes: MAX_BYTES });
@@ -120,7 +120,7 @@ describeWith("redis-server", "redis-cli")("What somebody else put into Redis", (
     },
   );
 
-  test("what was found to be unusable is replaced by an older version, too", async () => {
+  test("an unusable entry is replaced even by an older version", async () => {
     const fields = ["lcut", "9000", "key_digest", digest, "config", "{"];
     await server.cli("HSET", keyOf(feed, "v3"), ...fields);
     const backup = use.backup();
@@ -129,7 +129,7 @@ describeWith("redis-server", "redis-cli")("What somebody else put into Redis", (
     expect(await backup.write(good, 9000)).toEqual({ kind: "written" });
   });
 
-  test("under a v4 name, of two keys with the same beginning neither is given the other's", async () => {
+  test("under a v4 name, two SDK keys with the same beginning never get each other's config", async () => {
     const backup = use.backup({ schemas: ["v4"] });
     expect(keyOf(feed, "v4")).toBe(keyOf(twin, "v4"));
     await backup.write(await preparedSnapshot(feed, 900));

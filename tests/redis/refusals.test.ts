@@ -8,7 +8,7 @@ import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
 import { SwitchedProxy } from "../support/upstream/switched-proxy.ts";
 
 describeWith("redis-server", "redis-cli")("A Redis", () => {
-  test("that is out of memory still serves, takes updates of what it has, and is not down", async () => {
+  test("that is out of memory still serves, accepts updates of existing entries, and is not down", async () => {
     await using server = await RedisServer.start({ config: ["maxmemory-policy noeviction"] });
     await using relay = new RedisWriter(server.options);
     await relay.writesAgain();
@@ -45,7 +45,7 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     expect(relay.outages).toEqual([]);
   });
 
-  test("that became a replica is left for the master that its address leads to now", async () => {
+  test("that became a replica is left for the master at the same address", async () => {
     await using master = await RedisServer.start();
     await using old = await RedisServer.start({ replicaOf: master.port });
     await using proxy = await SwitchedProxy.start(old.port);
@@ -59,11 +59,11 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     expect(relay.outages).toEqual([]);
   });
 
-  test("that does not take the password says so, and it is in no event", async () => {
+  test("that rejects the password is reported, without the password", async () => {
     const user = { name: "relay", password: "right" };
     await using server = await RedisServer.start({ user });
     await using relay = new RedisWriter({ ...server.options, password: "the-wrong-one" });
-    expect(await relay.write()).toBe("Redis does not take this user and password");
+    expect(await relay.write()).toBe("Redis rejects this user and password");
     await sleep(1_000);
     expect(relay.outages).toEqual(["redis_down"]);
     expect(JSON.stringify(relay.events)).not.toContain("the-wrong-one");
@@ -71,7 +71,7 @@ describeWith("redis-server", "redis-cli")("A Redis", () => {
     await relay.writesAgain();
   });
 
-  test("whose user may not write serves what it may", async () => {
+  test("whose user may not write still serves", async () => {
     await using server = await RedisServer.start();
     await using writer = new RedisWriter(server.options);
     await writer.write();

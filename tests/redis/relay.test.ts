@@ -18,7 +18,7 @@ describeWith("redis-server")("redis", () => {
   const env = () => ({ REDIS_URL: `redis://127.0.0.1:${redis.port}` });
   describeBackedUpRelay("redis", () => ({ cache: "redis", env: env() }));
 
-  test("the writer killed in the moment of an update: another relay takes over, and no version is lost", async () => {
+  test("the writer is killed during an update: another relay takes over, and no version is lost", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-takeover");
     const start = () => startRelayProcess({ upstream, cache: "redis", args: ["-r", "1"], env: env() });
@@ -34,7 +34,7 @@ describeWith("redis-server")("redis", () => {
     await eventually(async () => expect(await redis.cli("HGET", key, "config")).toBe(newer.v2));
   });
 
-  test("a key that one relay removed, as upstream refuses it, is not written again by one that has not heard of it", async () => {
+  test("a key that one relay removed because upstream rejects it is not written again by another relay", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-revoked-by-one");
     const start = (pollIntervalS: number, ...args: string[]) =>
@@ -42,7 +42,7 @@ describeWith("redis-server")("redis", () => {
         upstream,
         cache: "redis",
         pollIntervalS,
-        // What is held is looked for in Redis every second.
+        // Every second the relay checks that Redis has its versions.
         args: ["--redis-cache-ttl-in-s", "4", ...args],
         env: env(),
       });
@@ -61,9 +61,9 @@ describeWith("redis-server")("redis", () => {
       expect(await redis.cli("EXISTS", key)).toBe("0");
       await Bun.sleep(100);
     }
-    // Last known good is still served there.
+    // That relay still serves the last known config.
     expect((await ask(unaware, sdkKey)).status).toBe(200);
-    // Valid again, it is back as soon as upstream confirms it to anybody.
+    // Once the key is valid again, the entry is back as soon as upstream confirms it to any relay.
     publishKey(upstream, sdkKey);
     await eventually(async () => expect((await ask(clearing, sdkKey)).status).toBe(200), {
       withinMs: 40_000,
@@ -71,7 +71,7 @@ describeWith("redis-server")("redis", () => {
     await eventually(async () => expect(await redis.cli("EXISTS", key)).toBe("1"));
   }, 60_000);
 
-  test("poisoned by hand: never served, reported, and overwritten by the next version", async () => {
+  test("an invalid entry is never served, is reported, and is overwritten by the next version", async () => {
     await using upstream = await startUpstream();
     const [first, other] = [publishKey(upstream, "secret-poisoned"), versionOf("secret-somebody-else", 5)];
     const owner = createHash("sha256").update(first.sdkKey).digest("base64");

@@ -13,7 +13,7 @@ import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 const redisKey = (sdkKey: string, schema: RedisKeySchema = "v3"): string =>
   backupKeys(feedOf(sdkKey), [schema])[0].name;
 
-describeWith("redis-server", "redis-cli")("An entry of Redis that can't be used, or is older", () => {
+describeWith("redis-server", "redis-cli")("An unusable or older entry", () => {
   let redis: RedisServer;
   let upstream: Upstream;
   beforeAll(async () => {
@@ -34,12 +34,12 @@ describeWith("redis-server", "redis-cli")("An entry of Redis that can't be used,
   const configIs = (key: string, config: string) =>
     eventually(async () => expect(await redis.cli("HGET", key, "config")).toBe(config));
 
-  test("is written again by a running relay, whatever was done to it", async () => {
+  test("is written again by a running relay, whatever has changed it", async () => {
     const { sdkKey } = publishKey(upstream, "secret-damaged-while-held");
     const current = publishKey(upstream, sdkKey, 5);
     const older = versionOf(sdkKey, 4);
     const key = redisKey(sdkKey);
-    // An entry that expires after 4 s is looked at every second.
+    // With a TTL of 4 s, the entry is checked every second.
     await using relay = await start("--redis-cache-ttl-in-s", "4");
     await ask(relay, sdkKey);
     await configIs(key, current.v2);
@@ -49,7 +49,7 @@ describeWith("redis-server", "redis-cli")("An entry of Redis that can't be used,
       ["HSET", key, "lcut", "no number"],
       ["DEL", key],
       ["SET", key, "a text"],
-      // As an original relay does that asked upstream long ago.
+      // As an original relay does that fetched its config long ago.
       ["HSET", key, "encoding", "plain_text", "lcut", String(older.lcut), "config", older.v2],
     ];
     for (const damage of damages) {
@@ -60,10 +60,10 @@ describeWith("redis-server", "redis-cli")("An entry of Redis that can't be used,
     }
   }, 30_000);
 
-  test("is overwritten by a relay that could not use it after a restart and gets the same version from upstream", async () => {
+  test("is overwritten by a relay that could not use it after a restart and fetches the same version from upstream", async () => {
     const { sdkKey, lcut, v2 } = publishKey(upstream, "secret-damaged-before-start");
     const key = redisKey(sdkKey);
-    // Of the right length, so that only a look at all of it shows the damage.
+    // The right length, so that only reading all of it shows the damage.
     await redis.cli(
       "HSET",
       key,
@@ -82,21 +82,21 @@ describeWith("redis-server", "redis-cli")("An entry of Redis that can't be used,
     await configIs(key, v2);
   }, 30_000);
 
-  test("stays where upstream refuses another key with the same first 20 characters", async () => {
+  test("is kept if upstream rejects another key with the same first 20 characters", async () => {
     const { sdkKey, v2 } = publishKey(upstream, "secret-customer-number-1");
     const stranger = "secret-customer-number-2";
     const key = redisKey(sdkKey, "v4");
     expect(redisKey(stranger, "v4")).toBe(key);
     const options = ["--redis-key-schema", "v4", "--clear-datastore-on-unauthorized"];
     {
-      // It is gone before the other key comes: it would write its entry again.
+      // Removed before the other key is used: the relay would write the entry again.
       await using relay = await start(...options);
       await ask(relay, sdkKey);
       await configIs(key, v2);
     }
     await using relay = await start(...options);
     expect((await ask(relay, stranger)).status).toBe(401);
-    // Removals are done in the order in which they came.
+    // Removals are executed in the order in which they were requested.
     const { sdkKey: revoked } = publishKey(upstream, "revoked-at-once-by-upstream");
     await ask(relay, revoked);
     await eventually(async () => expect(await redis.cli("EXISTS", redisKey(revoked, "v4"))).toBe("1"));

@@ -32,13 +32,13 @@ async function slowRedis(
   const slow = started.use(await ThrottledLink.start({ targetPort: server.port, ...link }));
   const address = { kind: "single", host: "127.0.0.1", port: slow.port, db: 0 } as const;
   const use = started.use(new RedisUse({ ...server.options, address, ...options }));
-  // Both connections are there.
+  // Both connections are up.
   await Promise.all([use.connection.send("PING", []), use.connection.bulk.send("PING", [])]);
   const owned = started.move();
   return { server, link: slow, use, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
 }
 
-/** What a large command came to, how long it took, and how many small ones were answered in that time. */
+/** The outcome and duration of a large command, and how many small ones succeeded meanwhile. */
 async function besides(use: RedisUse, large: Promise<unknown>) {
   const startedAt = performance.now();
   let isOver = false;
@@ -59,7 +59,7 @@ async function besides(use: RedisUse, large: Promise<unknown>) {
   }
 }
 
-/** That it failed, as which kind, and after how long. */
+/** The failure of a command, its kind, and after how long. */
 async function failure(work: Promise<unknown>) {
   const startedAt = performance.now();
   const error: unknown = await work.then(
@@ -86,7 +86,7 @@ describeWith("redis-server", "redis-cli")("Over a slow link", () => {
       const read = await besides(redis.use, bulk.sendForBytes("GET", [KEY]));
       expect(value.equals(read.answer as Buffer)).toBeTrue();
       for (const { seconds, answered } of [written, read]) {
-        // Longer than a small command may take.
+        // Longer than the time limit of a small command.
         expect(seconds).toBeGreaterThan(3);
         expect(answered).toBeGreaterThan(seconds);
       }
@@ -95,7 +95,7 @@ describeWith("redis-server", "redis-cli")("Over a slow link", () => {
     30_000,
   );
 
-  test("many large values that are written at once all get in", async () => {
+  test("many large values can be written at once", async () => {
     await using redis = await slowRedis({ bytesPerSecond: 4 * MB });
     const { bulk } = redis.use.connection;
     const values = Array.from({ length: 12 }, () => randomBytes(2 * MB));
@@ -113,7 +113,7 @@ describeWith("redis-server", "redis-cli")("Over a slow link", () => {
 
 const LIMIT_MS = 1_000;
 
-/** A relay's connection to what greets as a Redis does, and answers everything else with bytes without an end. */
+/** A relay's connection to a server that starts like a Redis, and replies to everything else with endless bytes. */
 async function endless(bytesPerTick: number, maxReplyBytes: number) {
   await using started = new AsyncDisposableStack();
   const server = createServer((socket) => {
@@ -146,17 +146,17 @@ async function endless(bytesPerTick: number, maxReplyBytes: number) {
   return { use, [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose]() };
 }
 
-describe("An answer without an end", () => {
-  test("is given up when it is larger than any answer may be", async () => {
+describe("An endless reply", () => {
+  test("fails when it exceeds the maximum size of a reply", async () => {
     await using redis = await endless(MB, 4 * MB);
     const read = await failure(redis.use.connection.bulk.send("GET", [KEY]));
-    expect(read).toMatchObject({ kind: "garbage", message: "an answer is too large" });
+    expect(read).toMatchObject({ kind: "garbage", message: "a reply is too large" });
   }, 15_000);
 
-  test("that comes in drips does not hold up the end", async () => {
+  test("that arrives byte by byte does not delay closing", async () => {
     await using redis = await endless(1, 4 * MB);
     const read = failure(redis.use.connection.bulk.send("GET", [KEY]));
-    // It is no stall.
+    // It does not count as a stall.
     await Bun.sleep(2 * LIMIT_MS);
     const startedAt = performance.now();
     await redis.use[Symbol.asyncDispose]();
@@ -184,35 +184,35 @@ describeWith("redis-server", "redis-cli")("A link that stops", () => {
       redis.link.cut();
       expect((await large).kind).toBe("timeout");
       expect(performance.now() - cutAt).toBeGreaterThan(LIMIT_MS * 0.9);
-      await use.told("redis_down");
+      await use.untilEmitted("redis_down");
       redis.link.setRate(100 * MB);
       redis.link.resume();
-      await use.told("redis_up");
+      await use.untilEmitted("redis_up");
       await eventually(async () => expect(await use.connection.bulk.send("SET", [KEY, "small"])).toBe("OK"));
       expect(use.kinds("redis_down", "redis_up")).toEqual(["redis_down", "redis_up"]);
     },
     30_000,
   );
 
-  test("only for large values is an outage, during which small commands are answered", async () => {
+  test("only for large values is an outage during which small commands succeed", async () => {
     await using redis = await slowRedis({ bytesPerSecond: MB }, { commandTimeoutMs: LIMIT_MS });
     const { use } = redis;
     const large = failure(use.connection.bulk.send("SET", [KEY, randomBytes(8 * MB)]));
     await eventually(() => expect(redis.link.connections.some(isBulk)).toBeTrue());
     redis.link.cut(isBulk);
     const { answer, answered, seconds } = await besides(use, large);
-    expect(answer).toMatchObject({ kind: "timeout", message: "nothing moved for 1 s" });
+    expect(answer).toMatchObject({ kind: "timeout", message: "no data transferred for 1 s" });
     expect(answered).toBeGreaterThan(seconds);
     expect(use.connection.isUp).toBeTrue();
-    await use.told("redis_up");
+    await use.untilEmitted("redis_up");
     expect(use.events).toMatchObject([
-      { kind: "redis_down", reason: "nothing moved for 1 s" },
+      { kind: "redis_down", reason: "no data transferred for 1 s" },
       { kind: "redis_up" },
     ]);
     expect(await use.connection.bulk.send("SET", [KEY, "small"])).toBe("OK");
   }, 30_000);
 
-  test("while the connection for large values is idle is noticed with the other one", async () => {
+  test("while the connection for large values is idle is noticed on the other one", async () => {
     await using redis = await slowRedis({ bytesPerSecond: 100 * MB }, { commandTimeoutMs: LIMIT_MS });
     const { use } = redis;
     const bulkId = async () => {
@@ -224,7 +224,7 @@ describeWith("redis-server", "redis-cli")("A link that stops", () => {
     expect((await failure(use.connection.send("PING", []))).kind).toBe("timeout");
     await Bun.sleep(2 * LIMIT_MS);
     redis.link.resume();
-    await use.told("redis_up");
+    await use.untilEmitted("redis_up");
     await eventually(async () => expect(await bulkId()).not.toContain(before));
     expect(await use.connection.bulk.send("SET", [KEY, "small"])).toBe("OK");
   }, 30_000);
@@ -252,7 +252,7 @@ describeWith(
 
   test("a node of a Cluster, a large value is written and read back, and a link that stops is noticed", async () => {
     await using cluster = await RedisCluster.start();
-    const node = await cluster.nodeOf(KEY);
+    const node = await cluster.findNode(KEY);
     await using link = await ThrottledLink.start({ targetPort: node.port, bytesPerSecond: 2 * MB });
     await node.cli("CONFIG", "SET", "cluster-announce-port", String(link.port));
     await eventually(

@@ -35,12 +35,12 @@ async function echo(): Promise<AsyncDisposable & { readonly port: number }> {
   };
 }
 
-test("a link passes everything on", async () => {
+test("a link forwards everything", async () => {
   await using linked = await startLinked();
   for (let i = 0; i < 5; i++) expect(await linked.ask()).toBe(BODY.byteLength);
 });
 
-test("a throttled link takes as long as its rate says, and is fast again when healed", async () => {
+test("a throttled link has the configured rate, and is fast again when healed", async () => {
   await using linked = await startLinked();
   linked.proxy.throttle({ bytesPerS: 100_000, latencyMs: 100 });
   const began = performance.now();
@@ -53,7 +53,7 @@ test("a throttled link takes as long as its rate says, and is fast again when he
   expect(await late).toBe(BODY.byteLength);
 });
 
-test("latency delays what is sent one after the other only once", async () => {
+test("latency delays pipelined data only once", async () => {
   await using server = await echo();
   await using proxy = await ThrottlingProxy.start(server.port);
   proxy.throttle({ bytesPerS: 1_000_000, latencyMs: 100 });
@@ -72,7 +72,7 @@ test("latency delays what is sent one after the other only once", async () => {
   client.destroy();
 });
 
-test("a cut link keeps connections and passes nothing, until it is healed", async () => {
+test("a cut link keeps connections and forwards nothing until it is healed", async () => {
   await using linked = await startLinked();
   await linked.ask();
   linked.proxy.cut();
@@ -84,7 +84,7 @@ test("a cut link keeps connections and passes nothing, until it is healed", asyn
   expect(await Promise.all(asked)).toEqual([BODY.byteLength, BODY.byteLength]);
 });
 
-test("a refusing link resets what is open and takes nothing new, until it is healed", async () => {
+test("a refusing link resets connections and accepts no new ones until it is healed", async () => {
   await using linked = await startLinked();
   linked.proxy.throttle({ bytesPerS: 1_000, latencyMs: 0 });
   const reset = linked.ask().then(

@@ -10,7 +10,7 @@ afterAll(deleteFolders);
 const ROUNDS = 10;
 const VERSIONS = 200;
 
-test(`kill -9 while ${VERSIONS} versions are written leaves a whole one, never older than acknowledged`, async () => {
+test(`kill -9 while ${VERSIONS} versions are written leaves a complete one, never older than acknowledged`, async () => {
   const folder = newFolder();
   const key = "secret-killed";
   let lastLcut = 0;
@@ -28,14 +28,14 @@ test(`kill -9 while ${VERSIONS} versions are written leaves a whole one, never o
     const kept = await readBack(local.backup, feedOf(key));
     lastLcut = kept?.lcut ?? 0;
     expect(lastLcut).toBeGreaterThanOrEqual(acknowledged);
-    // One more at the most: written, but killed before it could say so.
+    // At most one more: written, but killed before it could report that.
     expect(lastLcut).toBeLessThanOrEqual(acknowledged + 1);
     expect(local.events).toEqual([]);
   }
   expect(interrupted).toBeGreaterThan(0);
 }, 60_000);
 
-test("kill -9 of two relays that share a file: each finds what was acknowledged to it", async () => {
+test("kill -9 of two relays that share a file: each finds the versions that were acknowledged to it", async () => {
   const folder = newFolder();
   const keys = ["secret-killed-a", "secret-killed-b"];
   let lastLcut = 0;

@@ -17,7 +17,7 @@ describeBackup("the local backup", async () => (await openLocal(shared)).backup)
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
 const HOUR_MS = 3_600_000;
 
-test("files and folder are open to their owner alone", async () => {
+test("only the owner can access files and folder", async () => {
   const folder = join(newFolder(), "deeper", "down");
   {
     await using local = await openLocal(folder);
@@ -32,7 +32,7 @@ test("files and folder are open to their owner alone", async () => {
   expect(modeOf(fileIn(folder))).toBe("600");
 });
 
-test("SDK keys are there as digests only; once closed, all is in one file", async () => {
+test("SDK keys are stored as digests only; after closing, everything is in one file", async () => {
   const folder = newFolder();
   const key = "secret-Zq81LmXw02VtRbNcKdYs";
   const found = (name: string) => readFileSync(join(folder, name)).includes(key.slice(0, 12));
@@ -51,13 +51,13 @@ test("SDK keys are there as digests only; once closed, all is in one file", asyn
   expect(readFileSync(fileIn(folder)).length).toBeGreaterThan(4_096);
 });
 
-describe("bounds", () => {
+describe("limits", () => {
   const present = async (local: Awaited<ReturnType<typeof openLocal>>, feeds: readonly Feed[]) => {
     const kept = await Promise.all(feeds.map((feed) => local.backup.read(feed, -1)));
     return feeds.filter((_, at) => kept[at]?.kind === "found").map(({ sdkKey }) => String(sdkKey));
   };
 
-  test("beyond so many SDK keys the least recently used goes, with all its feeds", async () => {
+  test("above the number of SDK keys, the least recently used one is evicted with all its feeds", async () => {
     const clock = new FakeClock();
     const folder = newFolder();
     const feeds = ["key-a", "key-b", "key-c", "key-d"].map((key) => feedOf(key));
@@ -80,7 +80,7 @@ describe("bounds", () => {
     expect(await present(fewer, feeds)).toHaveLength(1);
   });
 
-  test("beyond so many bytes the least recently used versions go", async () => {
+  test("above the size, the least recently used versions are evicted", async () => {
     const clock = new FakeClock();
     const feeds = ["key-a", "key-b", "key-c"].map((key) => feedOf(key));
     const snapshots = await Promise.all(feeds.map((feed) => preparedSnapshot(feed, 1, { bytes: 100_000 })));
@@ -95,7 +95,7 @@ describe("bounds", () => {
     expect(await present(local, feeds)).toEqual(["key-b", "key-c"]);
   });
 
-  test("a version beyond all bytes is not taken, and what was there stays", async () => {
+  test("a version larger than the limit is rejected, and the stored one is kept", async () => {
     await using local = await openLocal(newFolder(), { maxBytes: 5_000 });
     const feed = feedOf("key-a");
     const small = await preparedSnapshot(feed, 1);
@@ -117,7 +117,7 @@ describe("bounds", () => {
   });
 });
 
-test("a manifest that was written while the clock was ahead is replaced, one of another relay's clock is not", async () => {
+test("a manifest that was written while the clock was ahead is replaced, but not one within the tolerance", async () => {
   const clock = new FakeClock();
   await using local = await openLocal(newFolder(), { clock });
   const key = feedOf("secret-clock").sdkKey;

@@ -13,7 +13,7 @@ afterAll(deleteFolders);
 const feed = feedOf("secret-corruption");
 const version = await preparedSnapshot(feed, 10, { bytes: 500_000 });
 
-/** A folder with a sound file in it. */
+/** A folder with an intact file. */
 async function writtenFolder(): Promise<string> {
   const folder = newFolder();
   await using local = await openLocal(folder);
@@ -24,7 +24,7 @@ async function writtenFolder(): Promise<string> {
 
 const asideIn = (folder: string) => readdirSync(folder).filter((name) => name.includes(".corrupt-"));
 
-/** It opens, says once why it begins anew, keeps what was there beside it, and works. */
+/** The backup opens, reports once why it starts with a new file, keeps the old one next to it, and works. */
 async function expectSetAside(folder: string, why: RegExp): Promise<void> {
   const bytes = readFileSync(fileIn(folder));
   await using local = await openLocal(folder);
@@ -39,7 +39,7 @@ async function expectSetAside(folder: string, why: RegExp): Promise<void> {
   expect(await readBack(local.backup, feed)).toEqual(essence(version));
 }
 
-describe("found when it is opened", () => {
+describe("corruption that is found when the file is opened", () => {
   test("garbage", async () => {
     const folder = newFolder();
     writeFileSync(fileIn(folder), "garbage ".repeat(2_000));
@@ -62,7 +62,7 @@ describe("found when it is opened", () => {
     await expectSetAside(folder, /has version 99/);
   });
 
-  test("a table that is not ours", async () => {
+  test("a table with another schema", async () => {
     const folder = await writtenFolder();
     const db = new DatabaseSync(fileIn(folder));
     db.exec("PRAGMA journal_mode = DELETE; ALTER TABLE spec RENAME COLUMN body TO corpse");
@@ -70,13 +70,13 @@ describe("found when it is opened", () => {
     await expectSetAside(folder, /no such column/);
   });
 
-  test.each([0.9, 0.5, 0.1])("a file cut to %d of its length", async (part) => {
+  test.each([0.9, 0.5, 0.1])("a file truncated to %d of its length", async (part) => {
     const folder = await writtenFolder();
     truncateSync(fileIn(folder), Math.floor(readFileSync(fileIn(folder)).length * part));
     await expectSetAside(folder, /malformed|page|not a database/);
   });
 
-  test("pages full of nonsense", async () => {
+  test("pages with random bytes", async () => {
     const folder = await writtenFolder();
     const bytes = readFileSync(fileIn(folder));
     bytes.fill(0xa5, 4_096, 3 * 4_096);
@@ -84,7 +84,7 @@ describe("found when it is opened", () => {
     await expectSetAside(folder, /malformed|page|Tree/);
   });
 
-  test("no more than three are kept", async () => {
+  test("at most three corrupt files are kept", async () => {
     const folder = newFolder();
     for (let round = 0; round < 5; round++) {
       writeFileSync(fileIn(folder), `garbage ${round} `.repeat(2_000));
@@ -103,14 +103,14 @@ describe("a flipped bit in a body, which SQLite does not notice", () => {
   const flipped = async () => {
     const folder = await writtenFolder();
     const bytes = readFileSync(fileIn(folder));
-    // In the middle of a page: at its beginning it says which page is next.
+    // In the middle of a page: the beginning contains the number of the next page.
     const at = Math.floor(bytes.length / 2 / 4_096) * 4_096 + 2_000;
     bytes[at] = (bytes[at] ?? 0) ^ 1;
     writeFileSync(fileIn(folder), bytes);
     return folder;
   };
 
-  test("is never served, and the version is forgotten", async () => {
+  test("is never served, and the version is deleted", async () => {
     await using local = await openLocal(await flipped());
     expect(local.events).toEqual([]);
     expect(await local.backup.read(feed, -1)).toMatchObject({ kind: "unusable" });
@@ -118,7 +118,7 @@ describe("a flipped bit in a body, which SQLite does not notice", () => {
     expect(await readBack(local.backup, feedOf("secret-another"))).toMatchObject({ lcut: 10 });
   });
 
-  test("keeps no version out, be it the same or older", async () => {
+  test("does not block a write of the same or an older version", async () => {
     await using local = await openLocal(await flipped());
     const older = await preparedSnapshot(feed, 9);
     expect(await local.backup.write(older)).toEqual({ kind: "written" });
@@ -127,11 +127,11 @@ describe("a flipped bit in a body, which SQLite does not notice", () => {
   });
 });
 
-describe("found while it is used", () => {
-  test("a file that is overwritten is set aside; nothing damaged is served", async () => {
+describe("problems that are found while the file is used", () => {
+  test("a file that is overwritten is renamed; nothing corrupt is served", async () => {
     const folder = await writtenFolder();
     await using local = await openLocal(folder);
-    // By another process: were this one to open and close the file, its locks on it would be gone.
+    // By another process: this one would lose its locks on the file when it closes it.
     const nonsense = ["if=/dev/urandom", `of=${fileIn(folder)}`, "bs=4096", "count=40", "conv=notrunc"];
     expect(spawnSync("dd", nonsense).status).toBe(0);
     const read = await local.backup.read(feed, -1);
@@ -141,7 +141,7 @@ describe("found while it is used", () => {
     expect(local.events).toMatchObject([{ kind: "local_corrupt_set_aside" }]);
   });
 
-  test("a folder that is deleted is made again", async () => {
+  test("a folder that is deleted is created again", async () => {
     const folder = await writtenFolder();
     await using local = await openLocal(folder);
     rmSync(folder, { recursive: true });

@@ -19,7 +19,7 @@ afterAll(deleteFolders);
 
 const PATIENCE = { withinMs: 15_000, everyMs: 50 };
 
-/** A grace that no test waits for: a relay that used it up would fail its test. */
+/** Longer than any test waits, so that a relay that uses up its grace period fails the test. */
 const start = (upstream: Upstream, folder: string, args: readonly string[] = []) =>
   startManagedRelay({
     upstream,
@@ -42,7 +42,7 @@ const expectInUse = (managed: ManagedRelay) =>
     expect(kinds.filter((kind) => kind.startsWith("local"))).toEqual([]);
   }, PATIENCE);
 
-/** A file that holds one version of this key, as a relay wrote it. */
+/** A file with one version of this key, written by a relay. */
 async function folderWith(upstream: Upstream, sdkKey: string): Promise<string> {
   const folder = newFolder();
   const managed = await start(upstream, folder);
@@ -52,7 +52,7 @@ async function folderWith(upstream: Upstream, sdkKey: string): Promise<string> {
   return folder;
 }
 
-/** With upstream gone, only the backup has the key. */
+/** Upstream is down, so only the backup has the key. */
 async function expectKept(upstream: Upstream, folder: string, sdkKey: string, text: string): Promise<void> {
   await upstream.stop();
   const managed = await start(upstream, folder);
@@ -64,7 +64,7 @@ describe("a relay whose file another process has locked", () => {
   test.each([
     ["by a transaction", "", "BEGIN EXCLUSIVE", false],
     [
-      "by a transaction of a program that wants the file for itself",
+      "by an exclusive transaction of another program",
       "",
       "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE",
       true,
@@ -95,7 +95,7 @@ describe("a relay whose file another process has locked", () => {
     60_000,
   );
 
-  test("ends on SIGTERM without it", async () => {
+  test("ends on SIGTERM without the file", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, "secret-stopped");
     const folder = await folderWith(upstream, key.sdkKey);
@@ -107,7 +107,7 @@ describe("a relay whose file another process has locked", () => {
     expect(await relay.stop()).toBe(0);
   }, 60_000);
 
-  test("ends on SIGTERM also if it was locked later, with versions that can't be written", async () => {
+  test("ends on SIGTERM if the file was locked later, with versions that can't be written", async () => {
     await using upstream = await startUpstream();
     const keys = Array.from({ length: 12 }, (_, at) => publishKey(upstream, `secret-late-${at}`).sdkKey);
     const folder = newFolder();
@@ -123,8 +123,8 @@ describe("a relay whose file another process has locked", () => {
   }, 60_000);
 });
 
-describe("a file that can be used later", () => {
-  test("a folder in its place that is removed", async () => {
+describe("a file that becomes usable later", () => {
+  test("because a folder in its place is removed", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, "secret-folder");
     const folder = newFolder();
@@ -170,7 +170,7 @@ describe("a file that can be used later", () => {
     );
   });
 
-  test("a folder that takes the place of the file while the relay runs", async () => {
+  test("after a folder took the place of the file while the relay ran", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, "secret-replaced");
     const folder = newFolder();
@@ -187,7 +187,7 @@ describe("a file that can be used later", () => {
     await eventually(() => expect(hasVersions(folder)).toBe(1), PATIENCE);
   }, 60_000);
 
-  test("a file that is deleted while the relay runs holds again what the relay has, without a newer version", async () => {
+  test("after the file was deleted while the relay ran: it contains the relay's versions again, without waiting for newer ones", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, "secret-deleted");
     const folder = newFolder();
@@ -205,7 +205,7 @@ test.each([
   ["garbage", ".lock"],
   ["garbage", ".relay-1"],
   ["garbage", ".lock-journal"],
-])("%s in %s is no obstacle", async (content, suffix) => {
+])("%s in %s is ignored", async (content, suffix) => {
   const folder = newFolder();
   writeFileSync(fileIn(folder) + suffix, `${content} `.repeat(2_000));
   await using local = await openLocal(folder);
@@ -217,7 +217,7 @@ function hasVersions(folder: string): number {
   return Number(db.prepare("SELECT count(*) AS versions FROM spec").get()?.["versions"]);
 }
 
-test("calls wait for the first attempt from its start on, not each for itself", async () => {
+test("calls wait until 3 seconds after the start of the first attempt, not 3 seconds each", async () => {
   const clock = new FakeClock();
   const opened = Promise.withResolvers<void>();
   const supervisor = strictSupervisor(clock);
@@ -228,7 +228,7 @@ test("calls wait for the first attempt from its start on, not each for itself", 
   const first = opening.attempted();
   await clock.advance(3_000);
   await first;
-  // The clock stands still: a wait of its own would not end.
+  // The clock stands still, so a further wait would not end.
   await opening.attempted();
   opened.resolve();
   await opening[Symbol.asyncDispose]();

@@ -17,7 +17,7 @@ describe("local", () => {
     args: ["--local-cache-path", join(folder, "cache")],
   }));
 
-  test("a path that can't be used is one clear line, and the relay serves from memory", async () => {
+  test("a path that can't be used is logged in one line, and the relay serves from memory", async () => {
     const file = join(folder, "a-file");
     writeFileSync(file, "");
     await using upstream = await startUpstream();
@@ -34,7 +34,7 @@ describe("local", () => {
     );
   });
 
-  test("a second relay on the folder, with other keys, bounds and upstream, leaves the first one's keys there", async () => {
+  test("a second relay on the folder, with other keys, limits and upstream, keeps the first relay's keys", async () => {
     const shared = ["--local-cache-path", join(folder, "shared")];
     await using upstream = await startUpstream();
     await using otherUpstream = await startUpstream();
@@ -50,7 +50,7 @@ describe("local", () => {
     const expectStatus = (sdkKey: string, status: number) =>
       eventually(async () => expect((await ask(second, sdkKey)).status).toBe(status), { withinMs: 15_000 });
     for (const { sdkKey } of others) await expectStatus(sdkKey, 200);
-    // What the second relay may not see is none of its business to delete; nor is it to put an older version there.
+    // The second relay must not delete a version that its own upstream rejects, or replace one by an older version.
     await expectStatus(keys[0]?.sdkKey ?? "", 401);
     const older = publishKey(otherUpstream, keys[1]?.sdkKey ?? "", 1);
     await expectStatus(older.sdkKey, 200);

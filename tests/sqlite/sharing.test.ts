@@ -26,7 +26,7 @@ const HOUR_MS = 3_600_000;
 const BODY_BYTES = 20_000;
 const sample = await preparedSnapshot(feedOf("sample"), 1, { bytes: BODY_BYTES });
 
-describe("where it can't be used there is one clear line", () => {
+describe("a local backup that can't be used emits one event for", () => {
   const folder = newFolder();
   const regularFile = join(folder, "regular");
   writeFileSync(regularFile, "not mine");
@@ -55,8 +55,8 @@ describe("where it can't be used there is one clear line", () => {
   });
 });
 
-describe("one file of several relays", () => {
-  test("may be begun by all of them at once", async () => {
+describe("a file that several relays share", () => {
+  test("can be created by all of them at once", async () => {
     const folder = newFolder();
     const opened = await Promise.all(Array.from({ length: 8 }, () => openLocal(folder)));
     await using scope = new AsyncDisposableStack();
@@ -70,7 +70,7 @@ describe("one file of several relays", () => {
     expect(readdirSync(folder).filter((name) => name.includes("corrupt"))).toEqual([]);
   });
 
-  test("takes the writes of several processes", async () => {
+  test("accepts the writes of several processes", async () => {
     const folder = newFolder();
     const writers = ["secret-first", "secret-second"].map((key) => new VersionWriter(folder, key, 1, 60));
     const codes = await Promise.all(writers.map((writer) => writer.ended));
@@ -81,7 +81,7 @@ describe("one file of several relays", () => {
     }
   });
 
-  test("when one is found damaged by all at once, one relay sets it aside", async () => {
+  test("is renamed by one relay when all find it corrupt at once", async () => {
     const folder = newFolder();
     writeFileSync(fileIn(folder), "garbage ".repeat(2_000));
     const opened = await Promise.all(Array.from({ length: 4 }, () => openLocal(folder)));
@@ -90,7 +90,7 @@ describe("one file of several relays", () => {
     expect(opened.flatMap(({ events }) => events)).toMatchObject([{ kind: "local_corrupt_set_aside" }]);
   });
 
-  test("locked by another program, calls are rejected in time, which is told once, and work again after that", async () => {
+  test("that another program locks: calls reject within the time limit, which is reported once, and work again after that", async () => {
     const folder = newFolder();
     await using local = await openLocal(folder);
     const snapshot = await preparedSnapshot(feedOf("secret-locked"), 1);
@@ -103,7 +103,7 @@ describe("one file of several relays", () => {
     other.exec("ROLLBACK");
     other.close();
     expect(await local.backup.write(snapshot)).toEqual({ kind: "written" });
-    // Reading went on to work.
+    // Reads worked all the time.
     expect(local.events).toEqual([
       {
         kind: "local_failing",
@@ -115,7 +115,7 @@ describe("one file of several relays", () => {
   }, 15_000);
 });
 
-describe("relays with bounds and keys of their own on one file", () => {
+describe("relays with different limits and keys that share a file", () => {
   const keptBytes = sample.compressed.zstd?.length ?? 0;
   const firstKeys = ["first-a", "first-b", "first-c"];
   const secondKeys = ["second-a", "second-b"];
@@ -132,7 +132,7 @@ describe("relays with bounds and keys of their own on one file", () => {
     ["SDK keys", { maxKeys: 1 }],
     ["bytes", { maxBytes: Math.floor(1.5 * keptBytes) }],
   ])(
-    "one that may keep fewer %s deletes what is its own, and of the other's only what that leaves behind",
+    "a relay with a lower limit of %s evicts its own versions, and those of another relay only after that has ended",
     async (_, bounds) => {
       const folder = newFolder();
       const clock = new FakeClock();
@@ -146,7 +146,7 @@ describe("relays with bounds and keys of their own on one file", () => {
       expect(await keptBy(first, firstKeys)).toEqual(firstKeys);
       expect(first.events).toEqual([]);
       await first[Symbol.asyncDispose]();
-      // It may be back in a while.
+      // The relay may be restarted soon.
       for (let check = 0; check < 20; check++) {
         await clock.advance(60_000);
         expect(await keptBy(second, firstKeys)).toEqual(firstKeys);
@@ -158,7 +158,7 @@ describe("relays with bounds and keys of their own on one file", () => {
     },
   );
 
-  test("what both use stays within the bounds of each", async () => {
+  test("versions that both use stay within the limits of each", async () => {
     const folder = newFolder();
     const clock = new FakeClock();
     await using first = await openLocal(folder, { clock, maxKeys: 2 });
@@ -173,7 +173,7 @@ describe("relays with bounds and keys of their own on one file", () => {
     expect((await keptBy(first, [...keys, "both-10"])).length).toBeLessThanOrEqual(4);
   });
 
-  test("one that is killed has none any longer", async () => {
+  test("versions of a relay that was killed are evicted later", async () => {
     const folder = newFolder();
     await using other = await startHelper("local-user-process.ts", folder, "secret-killed");
     const clock = new FakeClock();
@@ -187,7 +187,7 @@ describe("relays with bounds and keys of their own on one file", () => {
     });
   });
 
-  test("one that removes a key leaves what the other uses", async () => {
+  test("a relay that removes a key keeps the versions that another relay uses", async () => {
     const folder = newFolder();
     await using first = await openLocal(folder);
     await using second = await openLocal(folder);
@@ -199,7 +199,7 @@ describe("relays with bounds and keys of their own on one file", () => {
     expect(await keptBy(second, firstKeys)).toEqual(["first-b", "first-c"]);
   });
 
-  test("one that can't use a version puts no older one in its place, unless the other can't use it, either", async () => {
+  test("a relay that can't use a version does not replace it by an older one, unless the other relay can't use it, either", async () => {
     const folder = newFolder();
     await using first = await openLocal(folder);
     await using second = await openLocal(folder, { maxPayloadBytes: 5_000 });
@@ -208,7 +208,7 @@ describe("relays with bounds and keys of their own on one file", () => {
     const older = await preparedSnapshot(feedOf("large"), 9);
     expect(await second.backup.write(older, 10)).toEqual({ kind: "not_newer", lcut: 10 });
     expect(await readBack(first.backup, feedOf("large"))).toMatchObject({ lcut: 10 });
-    // As it does with what no relay can use.
+    // As it does with a version that no relay can use.
     expect(await first.backup.write(older, 10)).toEqual({ kind: "written" });
   });
 });

@@ -17,7 +17,7 @@ import { deleteFolders, newFolder } from "../support/sqlite/local-backups.ts";
 afterAll(deleteFolders);
 
 const [a, b] = [eventGroup("a"), eventGroup("b")];
-/** A folder with a sound spool in it: 20 batches, of two groups by turns. */
+/** A folder with an intact spool: 20 batches of two groups that alternate. */
 async function writtenFolder(): Promise<string> {
   const folder = newFolder();
   await using opened = await openSpool(folder);
@@ -27,7 +27,7 @@ async function writtenFolder(): Promise<string> {
   return folder;
 }
 
-/** Lets another program change a sound file. */
+/** Has another program change an intact file. */
 async function changed(sql: string): Promise<string> {
   const folder = await writtenFolder();
   const db = new DatabaseSync(spoolFileIn(folder));
@@ -36,7 +36,7 @@ async function changed(sql: string): Promise<string> {
   return folder;
 }
 
-describe("an unfit file is set aside when it is opened, and a new one begun", () => {
+describe("a corrupt file is renamed when it is opened, and replaced by a new one", () => {
   const garbage = () => {
     const folder = newFolder();
     writeFileSync(spoolFileIn(folder), "garbage ".repeat(2_000));
@@ -73,8 +73,8 @@ describe("an unfit file is set aside when it is opened, and a new one begun", ()
   });
 });
 
-describe("damage that SQLite does not notice", () => {
-  test("a flipped bit costs one batch, counted, and nothing damaged is forwarded", async () => {
+describe("corruption that SQLite does not notice", () => {
+  test("a flipped bit loses one batch, which is counted, and nothing corrupt is forwarded", async () => {
     const folder = await writtenFolder();
     const bytes = readFileSync(spoolFileIn(folder));
     const at = Math.floor(bytes.length / 2);
@@ -89,7 +89,7 @@ describe("damage that SQLite does not notice", () => {
     expect(spool.depth).toEqual({ batches: 0, events: 0, bytes: 0 });
   });
 
-  test("a group that can't be read costs its events, and no other's", async () => {
+  test("a group that can't be read loses its events, but no others", async () => {
     const folder = await changed("UPDATE event_group SET identity = 'nonsense' WHERE id = 1");
     await using opened = await openSpool(folder);
     const { spool, events } = opened;
@@ -102,11 +102,11 @@ describe("damage that SQLite does not notice", () => {
   });
 });
 
-test("a file that is overwritten while it is used is set aside, and what is lost is counted", async () => {
+test("a file that is overwritten while it is used is renamed, and the lost events are counted", async () => {
   const folder = await writtenFolder();
   await using opened = await openSpool(folder);
   const { spool, events } = opened;
-  // By another process: were this one to open and close the file, its locks on it would be gone.
+  // By another process: this one would lose its locks on the file when it closes it.
   const nonsense = ["if=/dev/urandom", `of=${spoolFileIn(folder)}`, "bs=4096", "count=60", "conv=notrunc"];
   expect(spawnSync("dd", nonsense).status).toBe(0);
   const delivered = [...(await drain(spool)).values()].flat();

@@ -11,7 +11,7 @@ const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);
 const eventsOf = (batch: number) => [`${batch}.0`, `${batch}.1`];
 const batchOfEvent = (event: string) => Number(event.split(".")[0]);
 
-test("kill -9 while batches are put loses none that was acknowledged, keeps none by half or twice", async () => {
+test("kill -9 while batches are put loses no acknowledged batch, and keeps none in part or twice", async () => {
   const folder = newFolder();
   const acknowledged = new Set<number>();
   let first = 0;
@@ -38,7 +38,7 @@ test("kill -9 while batches are put loses none that was acknowledged, keeps none
   }
   expect(new Set(kept).size).toBe(kept.length);
   expect(new Set(kept.map(batchOfEvent)).isSupersetOf(acknowledged)).toBe(true);
-  // Committed, but killed before that could be said.
+  // Committed, but killed before it could report that.
   const unsaid = kept.length / 2 - acknowledged.size;
   console.log(`${interrupted} kills: ${acknowledged.size} batches acknowledged, all there; ${unsaid} more`);
   expect(unsaid).toBeLessThanOrEqual(8 * 40);
@@ -46,7 +46,7 @@ test("kill -9 while batches are put loses none that was acknowledged, keeps none
   expect(events).toEqual([]);
 }, 60_000);
 
-test("kill -9 while batches are forwarded repeats no more than what was taken, and loses none", async () => {
+test("kill -9 while batches are forwarded repeats at most the claimed events, and loses none", async () => {
   const folder = newFolder();
   const count = 4_000;
   {
@@ -67,7 +67,7 @@ test("kill -9 while batches are forwarded repeats no more than what was taken, a
     const again = numbers(GROUPS).map(
       (group) => events.filter((event) => times.has(event) && batchOfEvent(event) % GROUPS === group).length,
     );
-    // Of the last kill, or of one before it after which the group was not taken again.
+    // Claimed before the last kill, or before an earlier one after which the group was not claimed again.
     for (const ofGroup of again) expect(ofGroup).toBeLessThanOrEqual(TAKEN_EVENTS);
     repeated += again.reduce((sum, ofGroup) => sum + ofGroup, 0);
     for (const event of events) times.set(event, (times.get(event) ?? 0) + 1);

@@ -7,7 +7,7 @@ afterAll(deleteFolders);
 
 const MB = 1024 * 1024;
 
-/** In a process of its own, so that its memory is that of the spool. */
+/** Runs in a process of its own, whose memory is that of the spool. */
 function measure(batches: number, eventBytes: number, maxBytes: number) {
   const script = join(import.meta.dir, "../support/sqlite", "spool-rate-process.ts");
   const args = [script, newFolder(), ...[batches, eventBytes, maxBytes].map(String)];
@@ -22,14 +22,14 @@ function measure(batches: number, eventBytes: number, maxBytes: number) {
   return { perSecond, grownBytes, depth, takeMs };
 }
 
-test("1,000 requests a second can be put", () => {
+test("puts at least 1,000 requests per second", () => {
   const { perSecond, depth, takeMs } = measure(30_000, 300, 512 * MB);
   expect(depth).toBe(30_000);
   expect(perSecond).toBeGreaterThan(1_000);
   expect(takeMs).toBeLessThan(250);
 }, 60_000);
 
-test("memory does not grow with what is kept", () => {
+test("memory does not grow with the number of events", () => {
   const { grownBytes, depth } = measure(8_000, 40_000, 256 * MB);
   expect(depth).toBeGreaterThan(6_000);
   expect(grownBytes).toBeLessThan(150 * MB);

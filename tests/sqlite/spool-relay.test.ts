@@ -14,7 +14,7 @@ const CLIENTS = 20;
 const KILLS = 4;
 const PER_BATCH = 100;
 
-test("a relay with a spool, killed again and again under load: every event that was accepted arrives", async () => {
+test("a relay with a spool that is killed repeatedly under load delivers every accepted event", async () => {
   const folder = mkdtempSync(join(tmpdir(), "sfp-spooled-events-"));
   await using upstream = await startUpstream();
   upstream.misbehave(status(503), { when: () => Math.random() < 0.3 });
@@ -28,7 +28,7 @@ test("a relay with a spool, killed again and again under load: every event that 
   const accepted = new Set<string>();
   let next = 0;
 
-  /** One client that sends batch after batch until the relay is gone. */
+  /** A client that sends batches until the relay is gone. */
   async function send(url: string, client: number): Promise<void> {
     for (;;) {
       const ids = Array.from({ length: PER_BATCH }, () => `event-${next++}`);
@@ -79,7 +79,7 @@ test("a relay with a spool, killed again and again under load: every event that 
   }
 }, 90_000);
 
-test("a relay whose spool another process has: it serves at once, forwards from memory, and ends on SIGTERM", async () => {
+test("a relay whose spool another process uses serves at once, forwards from memory, and ends on SIGTERM", async () => {
   const folder = mkdtempSync(join(tmpdir(), "sfp-shared-spool-"));
   try {
     await using upstream = await startUpstream();

@@ -28,7 +28,7 @@ const onSmallDisk = (folder: string, ...command: string[]) => {
 };
 
 describe.skipIf(onSmallDisk(newFolder(), "true").status !== 0)("a full disk", () => {
-  test("is said once; what was kept is forwarded once, and then it works again", () => {
+  test("is reported once; the stored events are forwarded once, and then the spool works again", () => {
     const folder = newFolder();
     const script = join(import.meta.dir, "../support/sqlite", "full-disk-process.ts");
     const { stdout, stderr } = onSmallDisk(folder, process.execPath, script, join(folder, "spool"));
@@ -45,7 +45,7 @@ describe.skipIf(onSmallDisk(newFolder(), "true").status !== 0)("a full disk", ()
   });
 });
 
-describe("where it can't be used there is one clear line, and events wait in memory", () => {
+describe("a spool that can't be used emits one event, and events wait in memory, for", () => {
   const folder = newFolder();
   const regularFile = join(folder, "regular");
   writeFileSync(regularFile, "not mine");
@@ -69,7 +69,7 @@ describe("where it can't be used there is one clear line, and events wait in mem
     expect(await Bun.file(regularFile).text()).toBe("not mine");
   });
 
-  test("another process that uses it, which is named; what waits in memory goes to the spool in the end", async () => {
+  test("another process that uses it, which is named; events in memory are moved to the spool later", async () => {
     const folder = newFolder();
     await using first = await startHelper("spool-user-process.ts", folder);
     await using opened = spooledQueue(folder);
@@ -89,7 +89,7 @@ describe("where it can't be used there is one clear line, and events wait in mem
     expect(queue.depth).toMatchObject({ events: 4 });
     await opened[Symbol.asyncDispose]();
     await using again = await openSpool(folder);
-    // One is the first process's, which was killed.
+    // One event is from the first process, which was killed.
     expect(await drain(again.spool)).toEqual(
       new Map([
         [eventGroup("first").metadata, [eventText("of the first")]],
@@ -99,7 +99,7 @@ describe("where it can't be used there is one clear line, and events wait in mem
     );
   }, 60_000);
 
-  test("what was on its way to upstream when the spool opened is kept when the relay stops", async () => {
+  test("events that were being sent when the spool opened are kept when the relay stops", async () => {
     const folder = newFolder();
     await using first = await startHelper("spool-user-process.ts", folder);
     await using opened = spooledQueue(folder);
@@ -127,7 +127,7 @@ describe("where it can't be used there is one clear line, and events wait in mem
     await eventually(() => expect(events.at(-1)).toEqual({ kind: "spool_usable" }), { withinMs: 20_000 });
     await queue.put(eventBatch(b, ["3"], Date.now()));
     await forwarder.flush(AbortSignal.abort());
-    // One is the first process's, which was killed.
+    // One event is from the first process, which was killed.
     const left = reported.filter(({ kind }) => kind === "log_events_left");
     expect(left).toEqual([{ kind: "log_events_left", events: 4, outcome: "kept" }]);
     await opened[Symbol.asyncDispose]();
@@ -137,7 +137,7 @@ describe("where it can't be used there is one clear line, and events wait in mem
     expect(kept.get(b.metadata)).toEqual([eventText("3")]);
   }, 60_000);
 
-  test("another relay of the same process: the first one's puts go on", async () => {
+  test("another relay of the same process: puts of the first one continue", async () => {
     const folder = newFolder();
     await using first = await openSpool(folder);
     await using second = spooledQueue(folder);
@@ -150,7 +150,7 @@ describe("where it can't be used there is one clear line, and events wait in mem
   }, 30_000);
 });
 
-test("a folder that is deleted is made again; what was in it is counted", async () => {
+test("a folder that is deleted is created again, and the lost events are counted", async () => {
   const folder = newFolder();
   await using opened = await openSpool(folder);
   const { spool, events } = opened;

@@ -9,7 +9,7 @@ const numbers = (count: number) => Array.from({ length: count }, (_, at) => at);
 const workers: Worker[] = [];
 const RealWorker = globalThis.Worker;
 
-/** Lets the test end the Worker that the spool runs in. */
+/** Allows the test to terminate the Worker of the spool. */
 async function withKnownWorkers<T>(work: () => Promise<T>): Promise<T> {
   globalThis.Worker = class extends RealWorker {
     constructor(...args: ConstructorParameters<typeof Worker>) {
@@ -26,7 +26,7 @@ async function withKnownWorkers<T>(work: () => Promise<T>): Promise<T> {
 
 const [a, b] = [eventGroup("a"), eventGroup("b")];
 
-test("a Worker that dies costs nothing: what was taken waits again, and what was put is there", async () => {
+test("a Worker that dies loses nothing: claimed events wait again, and stored ones are kept", async () => {
   await withKnownWorkers(async () => {
     await using opened = await openSpool(newFolder());
     const { spool, events } = opened;
@@ -43,7 +43,7 @@ test("a Worker that dies costs nothing: what was taken waits again, and what was
     await spool.nack(taken);
     const drained = await drain(spool);
     expect(drained.get(b.metadata)).toEqual(["2", "4"].map(eventText));
-    // Whether it was committed before the Worker died nobody can say.
+    // It is unknown whether it was committed before the Worker died.
     expect(["1", "1,3"].map((labels) => labels.split(",").map(eventText))).toContainEqual(
       drained.get(a.metadata) ?? [],
     );
@@ -52,7 +52,7 @@ test("a Worker that dies costs nothing: what was taken waits again, and what was
   });
 }, 30_000);
 
-test("nor do many deaths, whatever is taken, while events come and go", async () => {
+test("Workers that die repeatedly while events are put and claimed lose nothing", async () => {
   await withKnownWorkers(async () => {
     await using opened = await openSpool(newFolder());
     const { spool, events } = opened;
@@ -73,7 +73,7 @@ test("nor do many deaths, whatever is taken, while events come and go", async ()
         Promise.all(numbers(10).map((at) => (at % 3 === 0 ? forward() : put(death * 100 + at))));
       await work();
       await spool.claim({ ...ANYTHING, maxEvents: 1 });
-      // At rest: ended while it works, it can leave Bun with a lock that nobody holds.
+      // While it is idle: a Worker that is terminated while it works can leave a lock in Bun that is never released.
       workers.at(-1)?.terminate();
       await work();
     }

@@ -23,7 +23,7 @@ const [a, b] = [eventGroup("a"), eventGroup("b")];
 const modeOf = (path: string) => (statSync(path).mode & 0o777).toString(8);
 
 describe("after a restart", () => {
-  test("everything that was not removed is there, in order, for the same keys", async () => {
+  test("all events that were not acknowledged are there, in order, with their groups", async () => {
     const folder = newFolder();
     const now = Date.now();
     {
@@ -33,7 +33,7 @@ describe("after a restart", () => {
         await spool.put(eventBatch(at % 2 === 0 ? a : b, [`${at}`, `${at}'`], now + at));
       const limits = { ...ANYTHING, maxEvents: 4 };
       const ofA = await spool.claim(limits);
-      // Taken, and not removed.
+      // Claimed, but not acknowledged.
       expect(await spool.claim(limits)).toMatchObject({ group: b });
       if (ofA !== undefined) await spool.ack(ofA, 3);
       expect(spool.depth).toMatchObject({ batches: 5, events: 9 });
@@ -50,7 +50,7 @@ describe("after a restart", () => {
     expect(await drain(spool)).toEqual(new Map([[a.metadata, ["2'", "4", "4'"].map(eventText)]]));
   });
 
-  test("what is put goes on behind it", async () => {
+  test("new events come after them", async () => {
     const folder = newFolder();
     for (let round = 0; round < 3; round++) {
       await using opened = await openSpool(folder);
@@ -61,8 +61,8 @@ describe("after a restart", () => {
   });
 });
 
-describe("bounds", () => {
-  test("beyond the bytes the oldest go, of whatever group, but nothing that is taken", async () => {
+describe("limits", () => {
+  test("above the size, the oldest events of all groups are dropped, but no claimed ones", async () => {
     const clock = new FakeClock();
     await using opened = await openSpool(newFolder(), { clock, maxBytes: 106_000 });
     const { spool, events } = opened;
@@ -93,7 +93,7 @@ describe("bounds", () => {
     expect(spool.filled).toBe(0);
   });
 
-  test("beyond the batches, too; and a lower bound holds from the next put on", async () => {
+  test("above the number of batches, the oldest are dropped; a lower limit applies from the next put on", async () => {
     const folder = newFolder();
     const put = async (maxBatches: number, labels: readonly string[]) => {
       await using opened = await openSpool(folder, { maxBatches });
@@ -107,7 +107,7 @@ describe("bounds", () => {
     expect(await drain(opened.spool)).toEqual(new Map([[a.metadata, ["6", "7"].map(eventText)]]));
   });
 
-  test("what is too old goes: with the next put or take, and after a restart", async () => {
+  test("events that are too old are dropped with the next put or claim, and after a restart", async () => {
     const clock = new FakeClock();
     const folder = newFolder();
     const old = eventBatch(a, ["old", "old too"], clock.now());
@@ -137,18 +137,18 @@ describe("bounds", () => {
   });
 });
 
-test("files and folder are open to their owner alone, and no name holds a key", async () => {
+test("only the owner can access files and folder, and no file name contains a key", async () => {
   const folder = join(newFolder(), "deeper", "down");
   await using opened = await openSpool(folder);
   for (const group of [a, b]) await opened.spool.put(eventBatch(group, ["1"], Date.now()));
   const modes = readdirSync(folder).map((name) => `${name} ${modeOf(join(folder, name))}`);
   expect(modes.sort()).toEqual(["events.sqlite 600", "events.sqlite-wal 600", "events.sqlite.lock 600"]);
   expect([modeOf(folder), modeOf(dirname(folder))]).toEqual(["700", "700"]);
-  // Said in the docs: events can't be forwarded without their key.
+  // As documented: events can't be forwarded without their SDK key.
   expect(readFileSync(`${spoolFileIn(folder)}-wal`).includes(a.sdkKey)).toBe(true);
 });
 
-test("a closed spool rejects, and may be closed again; what was put before is kept", async () => {
+test("a closed spool rejects calls and can be closed again; earlier puts are kept", async () => {
   const folder = newFolder();
   const { spool } = await openSpool(folder);
   const batch = eventBatch(a, ["1"], Date.now());
@@ -162,7 +162,7 @@ test("a closed spool rejects, and may be closed again; what was put before is ke
   expect(again.spool.depth.batches).toBe(1);
 });
 
-test("an empty file gives its room back once it is closed", async () => {
+test("an empty file shrinks when it is closed", async () => {
   const folder = newFolder();
   const { spool } = await openSpool(folder);
   for (let at = 0; at < 20; at++) await spool.put(batchOf(a, [largeEvent(100_000)], Date.now()));

@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { collectGarbage } from "../../platform/garbage-limit.ts";
-import type { ContentCoding, PreparedPayload } from "../snapshot.ts";
+import { type ContentCoding, digestBytes, type PreparedPayload } from "../snapshot.ts";
 import { type Decodable, encode, inspectCoded } from "./encoding.ts";
 import { readJsonFacts } from "./json.ts";
 import {
@@ -77,7 +76,7 @@ async function prepareJson(raw: RawPayload, body: Decodable): Promise<Preparatio
       format: "json",
       bytes,
       compressed: await encodeAll(raw, bytes),
-      digest: computeDigest(bytes),
+      digest: digestBytes(bytes),
     },
   };
 }
@@ -110,7 +109,7 @@ async function prepareProto(raw: RawPayload, body: Decodable): Promise<Preparati
   const lcut = readLcut(raw, facts);
   return {
     kind: "prepared",
-    payload: { lcut, format: "proto", bytes: raw.body, compressed: {}, digest: computeDigest(raw.body) },
+    payload: { lcut, format: "proto", bytes: raw.body, compressed: {}, digest: digestBytes(raw.body) },
   };
 }
 
@@ -135,8 +134,4 @@ function requireNotInFuture(lcut: number): void {
     `the version ${lcut} is more than 24 h ahead of this machine's clock (${new Date(now).toISOString()}): ` +
     "upstream's or this machine's clock is wrong, or the version is not in ms since 1970";
   throw new PayloadRefused("in_future", detail);
-}
-
-function computeDigest(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("base64url").slice(0, 16);
 }

@@ -1,7 +1,7 @@
 import type { RedisTls } from "../../../src/redis/options.ts";
 import { Authority } from "../relay/pki.ts";
 
-/** An authority of the test's own, a certificate of it for 127.0.0.1 and one for the client, in a folder. */
+/** A folder with a test authority, and certificates that it issued for 127.0.0.1 and for the client. */
 export interface RedisCertificates extends Disposable {
   readonly client: RedisTls;
   readonly configLines: readonly string[];

@@ -36,7 +36,7 @@ export class RedisCluster implements AsyncDisposable {
       async () => {
         for (const node of nodes) {
           const info = await node.cli("CLUSTER", "INFO");
-          if (!info.includes("cluster_state:ok")) throw new Error(`the Cluster is not whole: ${info}`);
+          if (!info.includes("cluster_state:ok")) throw new Error(`the Cluster is incomplete: ${info}`);
         }
       },
       { withinMs: 20_000, everyMs: 200 },
@@ -46,13 +46,13 @@ export class RedisCluster implements AsyncDisposable {
 
   get options(): RedisOptions {
     const [node] = this.nodes;
-    if (node === undefined) throw new Error("a Cluster without nodes");
+    if (node === undefined) throw new Error("the Cluster has no nodes");
     const nodes = this.nodes.map(({ port }) => ({ host: "127.0.0.1", port }));
     return { ...node.options, address: { kind: "cluster", nodes } };
   }
 
-  /** The node that a key is on. */
-  async nodeOf(key: string): Promise<RedisServer> {
+  /** Returns the node of a key. */
+  async findNode(key: string): Promise<RedisServer> {
     const slot = Number(await this.nodes[0]?.cli("CLUSTER", "KEYSLOT", key));
     const node = this.nodes[Math.floor((slot * NODES) / SLOTS)];
     if (node === undefined) throw new Error(`no node has slot ${slot}`);

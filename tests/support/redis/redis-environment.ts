@@ -9,7 +9,7 @@ export function readEnvironment(env: RedisEnvironment): RedisOptions {
   });
 }
 
-/** Why it is refused. */
+/** Returns the error for an invalid environment. */
 export function problemOf(env: RedisEnvironment): string {
   try {
     return `taken: ${JSON.stringify(readEnvironment(env))}`;

@@ -3,7 +3,7 @@ import { exitOf } from "../common/exit-of.ts";
 import { Output } from "../common/output.ts";
 import type { RedisServer } from "./redis-server.ts";
 
-/** Everything that a Redis carries out, in its order, what scripts do included. */
+/** Records every command that a Redis executes, including those in scripts. */
 export class RedisMonitor implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #output: Output;
@@ -24,7 +24,7 @@ export class RedisMonitor implements AsyncDisposable {
     return new RedisMonitor(server, child, output);
   }
 
-  /** The lines of commands so far that name the key. */
+  /** Returns the commands so far that contain the key. */
   async commandsOn(key: string): Promise<readonly string[]> {
     const mark = `mark-${crypto.randomUUID()}`;
     await this.#server.cli("ECHO", mark);

@@ -12,7 +12,7 @@ interface Servers {
   readonly sentinels: readonly RedisServer[];
 }
 
-/** A master, its replica, and Sentinels that make the replica the master within about two seconds. */
+/** A master, its replica, and Sentinels that promote the replica within about two seconds. */
 export class RedisSentinels implements AsyncDisposable {
   readonly master: RedisServer;
   readonly replica: RedisServer;

@@ -14,15 +14,15 @@ import type { RedisCertificates } from "./redis-certificates.ts";
 const run = promisify(execFile);
 
 export interface RedisServerOptions {
-  /** The only user who may do anything. */
+  /** The only enabled user. */
   readonly user?: { readonly name: string; readonly password: string };
   /** TLS only, for clients with a certificate. */
   readonly tls?: RedisCertificates;
-  /** The port of its master. */
+  /** The port of the master, for a replica. */
   readonly replicaOf?: number;
   /** More lines of redis.conf. */
   readonly config?: readonly string[];
-  /** Keeps on disk what it has acknowledged, so that a restart has it again. */
+  /** Persists acknowledged writes, so that they survive a restart. */
   readonly isDurable?: boolean;
   /** A Sentinel keeps its state in its config file. */
   readonly sentinel?: boolean;
@@ -32,7 +32,7 @@ export interface RedisServerOptions {
 const START_LIMIT_MS = 10_000;
 const STARTS = 5;
 
-/** A Redis of the test's own, on loopback, that keeps nothing on disk unless told to. */
+/** A Redis for one test, on loopback. It persists nothing unless it is durable. */
 export class RedisServer implements AsyncDisposable {
   readonly port: number;
   readonly #options: RedisServerOptions;
@@ -53,13 +53,13 @@ export class RedisServer implements AsyncDisposable {
         return server;
       } catch (error) {
         await server[Symbol.asyncDispose]();
-        // Another run took the port in the meantime.
+        // Another process took the port meanwhile.
         if (left <= 1 || options.port !== undefined) throw error;
       }
     }
   }
 
-  /** Not started yet: for what has to be there before its Redis. */
+  /** Returns a server that is not started yet, for tests of a relay that starts before Redis. */
   static async reserve(options: RedisServerOptions = {}): Promise<RedisServer> {
     const dir = await mkdtemp(join(tmpdir(), "sfp-redis-"));
     return new RedisServer(options.port ?? (await freePort()), dir, options);
@@ -75,7 +75,7 @@ export class RedisServer implements AsyncDisposable {
     };
   }
 
-  /** On the same port; empty unless it is durable. */
+  /** Restarts on the same port; empty unless it is durable. */
   async restart(): Promise<void> {
     await this.kill();
     const file = join(this.#dir, "redis.conf");
@@ -109,10 +109,10 @@ export class RedisServer implements AsyncDisposable {
         ? [`port ${this.port}`]
         : ["port 0", `tls-port ${this.port}`, ...tls.configLines]),
       ...(sentinel ? [] : ['save ""', "repl-diskless-sync-delay 0"]),
-      // What the kernel has taken outlives the process: no need to wait for the disk.
+      // Data in the kernel survives the process, so there is no need to wait for the disk.
       ...(sentinel ? [] : isDurable ? ["appendonly yes", "appendfsync no"] : ["appendonly no"]),
       ...(replicaOf === undefined ? [] : [`replicaof 127.0.0.1 ${replicaOf}`]),
-      // By its digest: no password needs quoting then.
+      // As a digest, so that no password needs quoting.
       ...(user === undefined
         ? []
         : ["user default off", `user ${user.name} on #${sha256(user.password)} ~* &* +@all`]),
@@ -120,7 +120,7 @@ export class RedisServer implements AsyncDisposable {
     ];
   }
 
-  /** A replica has what its master has. */
+  /** Resolves when the replica is in sync with its master. */
   async inSync(): Promise<void> {
     await eventually(
       async () => {
@@ -131,7 +131,7 @@ export class RedisServer implements AsyncDisposable {
     );
   }
 
-  /** The answer as `redis-cli` prints it, without quotes. */
+  /** Resolves with the reply as `redis-cli` prints it, without quotes. */
   async cli(...args: string[]): Promise<string> {
     const { user, tls } = this.#options;
     const login =
@@ -141,7 +141,7 @@ export class RedisServer implements AsyncDisposable {
     return stdout.replace(/\n$/, "");
   }
 
-  /** SIGSTOP: connections stay, and nothing is answered. */
+  /** Sends SIGSTOP: connections stay open without replies. */
   hang(): void {
     this.#child?.kill("SIGSTOP");
   }
@@ -158,7 +158,7 @@ export class RedisServer implements AsyncDisposable {
     await exitOf(child);
   }
 
-  /** Removes what a durable server kept, while it is down. */
+  /** Deletes the persisted data of a durable server that is down. */
   async loseData(): Promise<void> {
     await rm(join(this.#dir, "appendonlydir"), { recursive: true, force: true });
   }

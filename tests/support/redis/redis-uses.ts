@@ -5,7 +5,7 @@ import type { RedisEvent } from "../../../src/redis/events.ts";
 import type { RedisOptions } from "../../../src/redis/options.ts";
 import { eventually } from "../common/wait.ts";
 
-/** Connects as a relay does, and keeps what it tells. */
+/** Connects as a relay does, and records events. */
 export class RedisUse implements AsyncDisposable {
   readonly events: RedisEvent[] = [];
   readonly connection: RedisConnection;
@@ -40,12 +40,13 @@ export class RedisUse implements AsyncDisposable {
     return this.events.map(({ kind }) => kind).filter((kind) => ofInterest.includes(kind));
   }
 
-  /** Until it was told so many times in all. */
-  async told(kind: RedisEvent["kind"], times = 1, withinMs = 10_000): Promise<void> {
+  /** Resolves when the event was emitted `times` times in total. */
+  async untilEmitted(kind: RedisEvent["kind"], times = 1, withinMs = 10_000): Promise<void> {
     await eventually(
       () => {
         const found = this.kinds(kind).length;
-        if (found < times) throw new Error(`${kind} was told ${found} times: ${JSON.stringify(this.events)}`);
+        if (found < times)
+          throw new Error(`${kind} was emitted ${found} times: ${JSON.stringify(this.events)}`);
       },
       { withinMs },
     );

@@ -7,12 +7,12 @@ import { feedOf, snapshotOf } from "../specs/snapshots.ts";
 import { RedisUse } from "./redis-uses.ts";
 
 export const COMMAND_LIMIT_MS = 600;
-/** What the machine may be late by. */
+/** Allowance for a busy machine. */
 export const SLACK_MS = 400;
 
 export const writtenFeed = feedOf("secret-of-the-customer");
 
-/** Writes newer and newer versions of one feed, each attempt within the limit. */
+/** Writes ever newer versions of one feed, and checks that each attempt ends within the time limit. */
 export class RedisWriter extends RedisUse {
   readonly kept = this.backup();
   #lcut = 0;
@@ -21,7 +21,7 @@ export class RedisWriter extends RedisUse {
     super({ ...options, commandTimeoutMs: COMMAND_LIMIT_MS });
   }
 
-  /** Writes a newer version; whatever comes of it comes in time. */
+  /** Writes a newer version. Resolves with the result or the failure's message. */
   async write(given?: Snapshot): Promise<BackupWrite | string> {
     this.#lcut += 1;
     const snapshot = given ?? snapshotOf(writtenFeed, this.#lcut);
@@ -32,7 +32,7 @@ export class RedisWriter extends RedisUse {
     return outcome;
   }
 
-  /** The newest that it tried to write. */
+  /** The newest version that it tried to write. */
   get lcut(): number {
     return this.#lcut;
   }

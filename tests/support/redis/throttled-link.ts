@@ -5,17 +5,17 @@ import { socketDescriptor } from "../../../src/platform/tcp-connection.ts";
 
 export interface ThrottledLinkOptions {
   readonly targetPort: number;
-  /** Of all connections together, in each direction. */
+  /** The bandwidth of all connections together, in each direction. */
   readonly bytesPerSecond: number;
-  /** How much of each connection and direction it takes before it can pass it on. */
+  /** The buffer for each connection and direction. */
   readonly bufferBytes?: number;
 }
 
-/** A connection that goes through the link. */
+/** A connection through the link. */
 export interface LinkedConnection {
-  /** Passed on to the server so far. */
+  /** Bytes forwarded to the server so far. */
   readonly bytesUp: number;
-  /** Passed on to the client so far. */
+  /** Bytes forwarded to the client so far. */
   readonly bytesDown: number;
 }
 
@@ -24,11 +24,11 @@ const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 
 const SLICE_BYTES = 8 * 1024;
-/** How long the link may have been idle and still pass on more at once. */
+/** The maximum idle time that the link makes up for with a burst. */
 const MAX_BURST_MS = 20;
 const IDLE_MS = 1;
 
-/** A slow network between a client and a server on loopback: connections share it fairly, and it can be cut. */
+/** A slow network between a client and a server on loopback. Connections share it fairly, and it can be cut. */
 export class ThrottledLink implements AsyncDisposable {
   readonly #server: Server;
   readonly #connections = new Set<Connection>();
@@ -46,8 +46,8 @@ export class ThrottledLink implements AsyncDisposable {
   static async start({ bufferBytes = 64 * 1024, ...options }: ThrottledLinkOptions): Promise<ThrottledLink> {
     const link = new ThrottledLink({ ...options, bufferBytes });
     await new Promise<void>((resolve) => link.#server.listen(0, "127.0.0.1", resolve));
-    void link.#passOn((connection) => connection.up);
-    void link.#passOn((connection) => connection.down);
+    void link.#forward((connection) => connection.up);
+    void link.#forward((connection) => connection.down);
     return link;
   }
 
@@ -63,7 +63,7 @@ export class ThrottledLink implements AsyncDisposable {
     this.#bytesPerSecond = bytesPerSecond;
   }
 
-  /** Passes nothing on any more, in neither direction, of all connections or of some; neither side is told. */
+  /** Stops forwarding in both directions, for all connections or some. The connections stay open. */
   cut(which: (connection: LinkedConnection) => boolean = () => true): void {
     this.#isCut = which;
   }
@@ -84,15 +84,15 @@ export class ThrottledLink implements AsyncDisposable {
     }
   }
 
-  /** One slice of each connection at a time, so that a small message does not wait behind a large one. */
-  async #passOn(laneOf: (connection: Connection) => Lane): Promise<void> {
+  /** Forwards one slice of each connection at a time, so that a small message does not wait behind a large one. */
+  async #forward(laneOf: (connection: Connection) => Lane): Promise<void> {
     const { signal } = this.#ending;
     let freeAt = performance.now();
     while (!signal.aborted) {
       let passed = 0;
       for (const connection of this.#connections) {
         if (this.#isCut(connection)) continue;
-        const bytes = laneOf(connection).passOn(SLICE_BYTES);
+        const bytes = laneOf(connection).forward(SLICE_BYTES);
         if (bytes === 0) continue;
         passed += bytes;
         freeAt = Math.max(freeAt, performance.now() - MAX_BURST_MS) + (1_000 * bytes) / this.#bytesPerSecond;
@@ -159,8 +159,8 @@ class Lane {
     });
   }
 
-  /** How many bytes it passed on, at most so many. */
-  passOn(maxBytes: number): number {
+  /** Forwards at most `maxBytes`, and returns how many bytes it forwarded. */
+  forward(maxBytes: number): number {
     const [chunk] = this.#chunks;
     if (chunk === undefined) {
       if (this.#hasEnded) this.#to.destroy();
@@ -181,7 +181,7 @@ class Lane {
   }
 }
 
-/** The kernel would take some megabytes at once, and acknowledge them. */
+/** Without a limit, the kernel accepts and acknowledges some megabytes at once. */
 function limitReceiveBuffer(socket: Socket, bytes: number): void {
   const limit = () => {
     const value = new Uint8Array(Int32Array.of(bytes).buffer);

@@ -3,7 +3,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "../common/free-port.ts";
 
-/** A slow link: how much passes in each direction of a connection, and how long a chunk is on its way. */
+/** The bandwidth of a link in each direction of a connection, and its latency. */
 export interface Throttle {
   readonly bytesPerS: number;
   readonly latencyMs: number;
@@ -12,7 +12,7 @@ export interface Throttle {
 const SLICES_PER_S = 20;
 const STARTS = 5;
 
-/** The link between a client and a server on loopback, which can be slow, silent or down. */
+/** A link between a client and a server on loopback, which can be slow, silent or down. */
 export class ThrottlingProxy implements AsyncDisposable {
   readonly #targetPort: number;
   readonly #sockets = new Set<Socket>();
@@ -34,23 +34,23 @@ export class ThrottlingProxy implements AsyncDisposable {
         await proxy.#listen();
         return proxy;
       } catch (error) {
-        // Another run took the port in the meantime.
+        // Another process took the port meanwhile.
         if (left <= 1) throw error;
       }
     }
   }
 
-  /** From now on also for connections that are open. */
+  /** Also applies to open connections. */
   throttle(throttle: Throttle): void {
     this.#throttle = throttle;
   }
 
-  /** Nothing passes any more and nobody is told: connections stay, and new ones are accepted. */
+  /** Forwards nothing any more. Connections stay open, and new ones are accepted. */
   cut(): void {
     this.#healed ??= Promise.withResolvers<void>();
   }
 
-  /** Connections are reset, and new ones are refused. */
+  /** Resets connections and refuses new ones. */
   async refuse(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
@@ -60,7 +60,7 @@ export class ThrottlingProxy implements AsyncDisposable {
     await closed;
   }
 
-  /** A link without fault again. What a cut kept back arrives now, as if it had been sent again. */
+  /** Removes all faults. Data that a cut held back arrives now, as if it had been retransmitted. */
   async heal(): Promise<void> {
     this.#throttle = undefined;
     this.#healed?.resolve();
@@ -88,7 +88,7 @@ export class ThrottlingProxy implements AsyncDisposable {
     ] as const) {
       this.#sockets.add(from);
       from.setNoDelay(true);
-      // An error is followed by close.
+      // An error is followed by a close event.
       from.on("error", () => undefined);
       from.on("close", () => {
         this.#sockets.delete(from);
@@ -124,12 +124,12 @@ interface Arrival {
   readonly arrivedAt: number;
 }
 
-/** What may be on its way: the sender of more has to wait, as by a full window of TCP. */
-const MAX_BYTES_UNDERWAY = 64 * 1024;
+/** The limit of data in flight. The sender has to wait for more, as with a full TCP window. */
+const MAX_BYTES_IN_FLIGHT = 64 * 1024;
 
-/** Chunks with their times of arrival, also of those that wait for others before them: latency takes nothing from the rate. */
+/** Chunks with their times of arrival, also of those that wait behind others: latency does not reduce the bandwidth. */
 async function* arrivals(socket: Socket): AsyncGenerator<Arrival> {
-  const underway: Arrival[] = [];
+  const inFlight: Arrival[] = [];
   let bytes = 0;
   let isOver = false;
   let wake = Promise.withResolvers<void>();
@@ -138,19 +138,19 @@ async function* arrivals(socket: Socket): AsyncGenerator<Arrival> {
     wake.resolve();
   };
   socket.on("data", (chunk: Buffer) => {
-    underway.push({ chunk, arrivedAt: performance.now() });
+    inFlight.push({ chunk, arrivedAt: performance.now() });
     bytes += chunk.byteLength;
-    if (bytes >= MAX_BYTES_UNDERWAY) socket.pause();
+    if (bytes >= MAX_BYTES_IN_FLIGHT) socket.pause();
     wake.resolve();
   });
   socket.once("end", end);
   socket.once("close", end);
   for (;;) {
-    const next = underway.shift();
+    const next = inFlight.shift();
     if (next !== undefined) {
       yield next;
       bytes -= next.chunk.byteLength;
-      if (bytes < MAX_BYTES_UNDERWAY && socket.isPaused()) socket.resume();
+      if (bytes < MAX_BYTES_IN_FLIGHT && socket.isPaused()) socket.resume();
       continue;
     }
     if (isOver) return;

@@ -9,11 +9,11 @@ import { ANYTHING, type TextQueue, withTexts } from "../log-events/event-batches
 
 export interface OpenedSpool extends AsyncDisposable {
   readonly spool: TextQueue;
-  /** What it reported, oldest first. */
+  /** The events that it emitted, oldest first. */
   readonly events: readonly SpoolEvent[];
 }
 
-/** A spool in this folder that is open; throws where there is none to be had. */
+/** Opens a spool in this folder. Rejects if it can't be used. */
 export async function openSpool(
   path: string,
   options: Partial<EventSpoolOptions> = {},
@@ -47,7 +47,7 @@ export interface OpenedQueue extends AsyncDisposable {
   readonly events: readonly SpoolEvent[];
 }
 
-/** Keeps events in a spool in this folder, or in memory for as long as that can't be used. */
+/** A queue that keeps events in a spool in this folder, or in memory while the spool can't be used. */
 export function spooledQueue(path: string): OpenedQueue {
   const events: SpoolEvent[] = [];
   const onProblem = (event: SpoolEvent) => events.push(event);
@@ -58,19 +58,19 @@ export function spooledQueue(path: string): OpenedQueue {
   return { queue, events, [Symbol.asyncDispose]: () => queue[Symbol.asyncDispose]() };
 }
 
-/** Takes and removes whatever there is: the events, by the metadata of their group. */
+/** Claims and acknowledges all events. Returns them by the metadata of their group. */
 export async function drain(queue: TextQueue, limits = ANYTHING): Promise<Map<string, string[]>> {
   const drained = new Map<string, string[]>();
-  for (let taken = await queue.claim(limits); taken !== undefined; taken = await queue.claim(limits)) {
-    const { metadata } = taken.group;
-    drained.set(metadata, [...(drained.get(metadata) ?? []), ...taken.events]);
-    await queue.ack(taken);
+  for (let claimed = await queue.claim(limits); claimed !== undefined; claimed = await queue.claim(limits)) {
+    const { metadata } = claimed.group;
+    drained.set(metadata, [...(drained.get(metadata) ?? []), ...claimed.events]);
+    await queue.ack(claimed);
   }
   return drained;
 }
 
 export const spoolFileIn = (folder: string): string => join(folder, "events.sqlite");
 
-/** What the events say to people. */
+/** Returns the details of the events. */
 export const detailOf = (events: readonly SpoolEvent[]): string =>
   events.map((event) => ("detail" in event ? event.detail : "")).join("\n");

@@ -14,10 +14,10 @@ export type StorageCall =
   | "truncate"
   | "write";
 
-/** May say that a call fails, by an error of the file system such as EIO. */
+/** Returns the code of a file system error, such as EIO, for a call that shall fail. */
 export type StorageFault = (call: StorageCall, name: string) => string | undefined;
 
-/** A real folder whose calls fail where a test says so, as those of a disk or a network file system do. */
+/** A real folder whose calls fail when a test wants them to, as on a bad disk or a network file system. */
 export class FaultyStorage implements ListStorage {
   readonly #folder: ListFolder;
   fault: StorageFault = () => undefined;
@@ -53,7 +53,7 @@ export class FaultyStorage implements ListStorage {
         const value: unknown = Reflect.get(target, property, target);
         if (typeof value !== "function") return value;
         return (...args: unknown[]): unknown => {
-          // A close that fails has closed nevertheless, as on Linux.
+          // A close that fails closes the file nevertheless, as on Linux.
           const result: unknown = property === "close" ? value.apply(target, args) : undefined;
           this.#check(property as StorageCall, name);
           return result ?? value.apply(target, args);

@@ -1,4 +1,4 @@
-// Run on a small file system of its own: <folder>. Puts until the disk is full, forwards, puts again; says what came.
+// Run on a small file system: <folder>. Puts until the disk is full, forwards, puts again, and prints the results.
 import { ANYTHING, batchOf, eventGroup, largeEvent } from "../log-events/event-batches.ts";
 import { drain, openSpool } from "./event-spools.ts";
 

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { exitOf } from "../common/exit-of.ts";
 import { within } from "../common/wait.ts";
 
-/** A process that has done what it was started for, and lives on. */
+/** A process that has done its work and stays alive. */
 export interface HelperProcess extends AsyncDisposable {
   readonly pid: number;
-  /** It no longer does anything, but keeps what it has, such as locks. */
+  /** Suspends the process, which keeps its locks. */
   hang(): void;
 }
 
-/** Runs a script of this folder, until it says anything. */
+/** Starts a script of this folder, and resolves when it prints something. */
 export async function startHelper(script: string, ...args: readonly string[]): Promise<HelperProcess> {
   const command = [join(import.meta.dir, script), ...args];
   const child = spawn(process.execPath, command, { stdio: ["ignore", "pipe", "inherit"] });
@@ -27,6 +27,6 @@ export async function startHelper(script: string, ...args: readonly string[]): P
   };
 }
 
-/** Another process that has an SQLite file locked. */
+/** Starts another process that locks a SQLite file. */
 export const lockFileElsewhere = (file: string, sql = "BEGIN EXCLUSIVE"): Promise<HelperProcess> =>
   startHelper("lock-file-process.ts", file, sql);

@@ -9,7 +9,7 @@ import { MAX_PAYLOAD_BYTES } from "../upstream/payloads.ts";
 
 export interface OpenedLocal extends AsyncDisposable {
   readonly backup: LocalBackup;
-  /** What it reported, oldest first. */
+  /** The events that it emitted, oldest first. */
   readonly events: readonly LocalEvent[];
 }
 
@@ -29,7 +29,7 @@ export function startLocal(path: string, options: Partial<LocalBackupOptions> = 
   return { backup, events, [Symbol.asyncDispose]: () => backup[Symbol.asyncDispose]() };
 }
 
-/** A local backup in this folder that is in use; throws if it can't be. */
+/** Opens a local backup in this folder. Rejects if it can't be used. */
 export async function openLocal(
   path: string,
   options: Partial<LocalBackupOptions> = {},

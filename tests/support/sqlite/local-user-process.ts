@@ -1,4 +1,4 @@
-// Keeps a local backup open that holds one version of each key, until it is killed: <folder> <SDK key>... Says "written".
+// Keeps a local backup open that holds one version of each key, until it is killed: <folder> <SDK key>... Prints "written".
 
 import { preparedSnapshot } from "../specs/prepared-snapshots.ts";
 import { feedOf } from "../specs/snapshots.ts";

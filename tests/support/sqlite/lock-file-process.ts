@@ -1,4 +1,4 @@
-// Locks an SQLite database as another program does, until it is killed: <file> <SQL>. Says "locked" once it has the lock.
+// Locks a SQLite database as another program does, until it is killed: <file> <SQL>. Prints "locked" when it has the lock.
 import { DatabaseSync } from "node:sqlite";
 
 const [file = "", sql = ""] = process.argv.slice(2);

@@ -8,10 +8,10 @@ const [folder = "", role = "", first = ""] = process.argv.slice(2);
 const { spool, events } = await openSpool(folder);
 const groups = Array.from({ length: GROUPS }, (_, at) => eventGroup(`${at}`));
 
-/** At once, past any buffer of this process: what was said must be known after a SIGKILL. */
+/** Writes synchronously, so that nothing is lost in a buffer after a SIGKILL. */
 const say = (words: readonly unknown[]) => writeSync(1, `${words.join(" ")}\n`);
 
-/** Many at once, as requests come; each is of two events. */
+/** Puts a batch of two events. */
 async function put(number: number): Promise<void> {
   const group = groups[number % GROUPS] ?? eventGroup("none");
   const result = await spool.put(batchOf(group, [`${number}.0`, `${number}.1`], Date.now()));
@@ -19,13 +19,13 @@ async function put(number: number): Promise<void> {
   say([number]);
 }
 
-/** Says what it forwards: what was said may be removed, what was not said must not be. */
+/** Prints events before it acknowledges them: printed events may be gone after a kill, others must not. */
 async function forward(): Promise<void> {
   for (;;) {
-    const taken = await spool.claim({ ...ANYTHING, maxEvents: TAKEN_EVENTS });
-    if (taken === undefined) return;
-    say(taken.events);
-    await spool.ack(taken);
+    const claimed = await spool.claim({ ...ANYTHING, maxEvents: TAKEN_EVENTS });
+    if (claimed === undefined) return;
+    say(claimed.events);
+    await spool.ack(claimed);
   }
 }
 

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { Output } from "../common/output.ts";
 
 export const GROUPS = 5;
-/** What a taker takes at once, at the most. */
+/** The maximum number of events per claim. */
 export const TAKEN_EVENTS = 20;
 
-/** A process of its own that puts numbered batches into a spool, or takes them, and says each. */
+/** A child process that puts numbered batches into a spool, or claims them, and prints each. */
 export class SpoolChild {
   readonly #child: ChildProcess;
   readonly #output: Output;
-  /** The exit code; null where a signal ended it. All that it said is there by then. */
+  /** The exit code, or null if a signal ended it. By then all its output has arrived. */
   readonly ended: Promise<number | null>;
 
   constructor(folder: string, role: "put" | "take", first = 0) {
@@ -22,7 +22,7 @@ export class SpoolChild {
     this.ended = once(this.#child, "close").then(([code]) => code);
   }
 
-  /** What it said, by lines. A line that was cut short does not count. */
+  /** Its output lines, without an incomplete one. */
   get said(): string[] {
     return this.#output.text.split("\n").slice(1, -1);
   }
@@ -31,7 +31,7 @@ export class SpoolChild {
     await this.#output.until((text) => text.split("\n").length > lines + 1 || undefined);
   }
 
-  /** SIGKILL; whether it was still at work. */
+  /** Sends SIGKILL. Resolves with whether it was still running. */
   async kill(): Promise<boolean> {
     this.#child.kill("SIGKILL");
     return (await this.ended) === null;

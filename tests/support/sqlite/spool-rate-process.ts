@@ -1,4 +1,4 @@
-// Run by event-spool-rate.test.ts: <folder> <batches> <bytes of an event> <bound in bytes>; says what it measured.
+// Run by spool-rate.test.ts: <folder> <batches> <bytes of an event> <limit in bytes>. Prints the measurements.
 import { ANYTHING, batchOf, eventGroup, largeEvent } from "../log-events/event-batches.ts";
 import { openSpool } from "./event-spools.ts";
 
@@ -23,7 +23,7 @@ const put = async () => {
 };
 const putters = (count: number) => Promise.all(Array.from({ length: count }, put));
 
-// What the process needs at all.
+// The memory that the process needs without events.
 next = Math.max(0, batches - 200);
 await putters(50);
 next = 200;

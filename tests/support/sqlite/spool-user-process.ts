@@ -1,4 +1,4 @@
-// Keeps an event spool open that holds one event, until it is killed: <folder>. Says "put".
+// Keeps an event spool open that holds one event, until it is killed: <folder>. Prints "put".
 import { eventBatch, eventGroup } from "../log-events/event-batches.ts";
 import { openSpool } from "./event-spools.ts";
 

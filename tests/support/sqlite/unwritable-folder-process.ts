@@ -1,4 +1,4 @@
-// Uses a local backup while its folder can't be used, and after that; says what came of it: <obstacle> <folder>.
+// Uses a local backup while its folder can't be used, and after that, and prints the results: <obstacle> <folder>.
 // "read-only" and "full" need a file system of its own on the folder, 2 MB large; "forbidden", a user that is not root.
 import { spawnSync } from "node:child_process";
 import { chmodSync, rmSync, writeFileSync } from "node:fs";
@@ -16,8 +16,8 @@ const remount = (mode: "ro" | "rw") => {
   if (status !== 0) throw new Error(String(stderr));
 };
 
-/** What is reported in the end, and whether a version could be written before and after `mend`. */
-async function attempt(mend: () => void) {
+/** Returns the events, and whether a version could be written before and after `fix`. */
+async function attempt(fix: () => void) {
   await using local = startLocal(join(folder, "cache"));
   const write = () =>
     local.backup.write(snapshot).then(
@@ -25,7 +25,7 @@ async function attempt(mend: () => void) {
       () => "rejected",
     );
   const before = await write();
-  mend();
+  fix();
   const after = await eventually(
     async () => {
       const written = await write();
@@ -41,15 +41,15 @@ function fill(): void {
   try {
     writeFileSync(filler, new Uint8Array(4 * 1024 * 1024));
   } catch {
-    // It is full now.
+    // The disk is full now.
   }
 }
 
-const obstacles: Readonly<Record<string, { readonly make: () => void; readonly mend: () => void }>> = {
-  "read-only": { make: () => remount("ro"), mend: () => remount("rw") },
-  full: { make: fill, mend: () => rmSync(filler) },
-  forbidden: { make: () => chmodSync(folder, 0o000), mend: () => chmodSync(folder, 0o700) },
+const obstacles: Readonly<Record<string, { readonly make: () => void; readonly fix: () => void }>> = {
+  "read-only": { make: () => remount("ro"), fix: () => remount("rw") },
+  full: { make: fill, fix: () => rmSync(filler) },
+  forbidden: { make: () => chmodSync(folder, 0o000), fix: () => chmodSync(folder, 0o700) },
 };
-const { make, mend } = obstacles[obstacle] ?? {};
+const { make, fix } = obstacles[obstacle] ?? {};
 make?.();
-console.log(JSON.stringify(await attempt(() => mend?.())));
+console.log(JSON.stringify(await attempt(() => fix?.())));

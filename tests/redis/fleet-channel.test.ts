@@ -16,16 +16,16 @@ import { feedOf } from "../support/specs/snapshots.ts";
 
 type Looked = Exclude<Turn, { kind: "confirmed" }> | ({ readonly kind: "confirmed" } & Confirmation);
 
-/** A relay that looks at the board. */
+/** A relay that uses the fleet channel. */
 class Looker extends RedisUse {
-  readonly board = new RedisFleetChannel(
+  readonly channel = new RedisFleetChannel(
     this.connection,
     new RedisNotices(this.connection, systemClock, strictSupervisor()),
     systemClock,
   );
 
   async look(feed: Feed, { freshForMs = 10_000, claimedForMs = 9_000 } = {}): Promise<Looked> {
-    const { turn, last } = await this.board.look(feed, { freshForMs, claimedForMs });
+    const { turn, last } = await this.channel.look(feed, { freshForMs, claimedForMs });
     if (turn.kind !== "confirmed") return turn;
     if (last === undefined) throw new Error("confirmed without a confirmation");
     return { kind: "confirmed", ...last };
@@ -33,11 +33,11 @@ class Looker extends RedisUse {
 }
 
 let count = 0;
-/** One that no test before has used. */
-const newFeed = (): Feed => feedOf(`secret-board-${count++}`);
+/** A feed that no other test uses. */
+const newFeed = (): Feed => feedOf(`secret-fleet-${count++}`);
 
-function describeBoard(name: string, options: () => RedisOptions): void {
-  test(`${name}: of relays that look at one moment one has the claim, until it is too old for who looks`, async () => {
+function describeFleetChannel(name: string, options: () => RedisOptions): void {
+  test(`${name}: of relays that look at the same time one gets the claim, until it is too old for the relay that looks`, async () => {
     const feed = newFeed();
     await using stack = new AsyncDisposableStack();
     const relays = Array.from({ length: 5 }, () => stack.use(new Looker(options())));
@@ -51,10 +51,10 @@ function describeBoard(name: string, options: () => RedisOptions): void {
     expect(await other.look(feed, { claimedForMs: 100 })).toMatchObject({ kind: "claimed" });
   });
 
-  test(`${name}: a confirmation counts as long as who looks says; the newer version stays, of one the younger`, async () => {
+  test(`${name}: a confirmation is fresh as long as the relay that looks says; the newer version wins, then the younger one`, async () => {
     const feed = newFeed();
     await using relay = new Looker(options());
-    await relay.board.confirm(feed, { lcut: 8, ageMs: 5_000, confirmedAgoMs: 5_000 });
+    await relay.channel.confirm(feed, { lcut: 8, ageMs: 5_000, confirmedAgoMs: 5_000 });
     const first = await relay.look(feed);
     expect(first).toMatchObject({ kind: "confirmed", lcut: 8 });
     expect(first.kind === "confirmed" && first.ageMs).toBeWithin(5_000, 6_000);
@@ -65,14 +65,14 @@ function describeBoard(name: string, options: () => RedisOptions): void {
       [{ lcut: 8, ageMs: 1_000 }, 8, 1_000, 2_000],
       [{ lcut: 9, ageMs: 3_000 }, 9, 3_000, 4_000],
     ] as const) {
-      await relay.board.confirm(feed, { confirmedAgoMs: undefined, ...confirmation });
+      await relay.channel.confirm(feed, { confirmedAgoMs: undefined, ...confirmation });
       const seen = await relay.look(feed);
       expect(seen).toMatchObject({ kind: "confirmed", lcut });
       expect(seen.kind === "confirmed" && seen.ageMs).toBeWithin(least, most);
     }
   });
 
-  test(`${name}: when Statsig confirmed it is told apart from when upstream was asked`, async () => {
+  test(`${name}: the time of Statsig's confirmation is separate from the time of the request to upstream`, async () => {
     const feed = newFeed();
     await using relay = new Looker(options());
     for (const [ageMs, confirmedAgoMs] of [
@@ -80,7 +80,7 @@ function describeBoard(name: string, options: () => RedisOptions): void {
       [400, 100],
       [300, undefined],
     ] as const) {
-      await relay.board.confirm(feed, { lcut: 8, ageMs, confirmedAgoMs });
+      await relay.channel.confirm(feed, { lcut: 8, ageMs, confirmedAgoMs });
       const seen = await relay.look(feed);
       if (seen.kind !== "confirmed") throw new Error("not confirmed");
       expect(seen.confirmedAgoMs === undefined ? undefined : seen.confirmedAgoMs - seen.ageMs).toBe(
@@ -89,24 +89,24 @@ function describeBoard(name: string, options: () => RedisOptions): void {
     }
   });
 
-  test(`${name}: the last confirmation is told also where it is old, with whose turn it is`, async () => {
+  test(`${name}: the last confirmation is returned even if it is old, with the turn`, async () => {
     const feed = newFeed();
     await using relay = new Looker(options());
-    await relay.board.confirm(feed, { lcut: 8, ageMs: 50_000, confirmedAgoMs: 70_000 });
+    await relay.channel.confirm(feed, { lcut: 8, ageMs: 50_000, confirmedAgoMs: 70_000 });
     for (const kind of ["ours", "claimed"] as const) {
-      const { turn, last } = await relay.board.look(feed, { freshForMs: 10_000, claimedForMs: 9_000 });
+      const { turn, last } = await relay.channel.look(feed, { freshForMs: 10_000, claimedForMs: 9_000 });
       expect([turn.kind, last?.lcut]).toEqual([kind, 8]);
       expect(last?.ageMs).toBeWithin(50_000, 52_000);
       expect(last?.confirmedAgoMs).toBeWithin(70_000, 72_000);
     }
   });
 
-  test(`${name}: where upstream wants to be left alone, nobody has the claim before that, whatever its interval`, async () => {
+  test(`${name}: after a Retry-After of upstream, no relay gets the claim before its end, whatever its interval`, async () => {
     const feed = newFeed();
     await using asking = new Looker(options());
     await using other = new Looker(options());
     expect(await asking.look(feed)).toEqual({ kind: "ours" });
-    await asking.board.holdOff(feed, 500);
+    await asking.channel.holdOff(feed, 500);
     const short = { claimedForMs: 100 };
     await sleep(300);
     expect(await other.look(feed, short)).toMatchObject({ kind: "claimed" });
@@ -115,7 +115,7 @@ function describeBoard(name: string, options: () => RedisOptions): void {
     });
   });
 
-  test(`${name}: a claim does not stay for long, as strangers cause them too`, async () => {
+  test(`${name}: a claim expires soon, because unknown keys cause claims, too`, async () => {
     const feed = newFeed();
     await using relay = new Looker(options());
     await relay.look(feed, { claimedForMs: 100 });
@@ -124,14 +124,14 @@ function describeBoard(name: string, options: () => RedisOptions): void {
   });
 }
 
-describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
+describeWith("redis-server", "redis-cli")("The fleet channel", () => {
   let server: RedisServer;
   beforeAll(async () => {
     server = await RedisServer.start();
   });
   afterAll(() => server[Symbol.asyncDispose]());
 
-  describeBoard("one Redis", () => server.options);
+  describeFleetChannel("one Redis", () => server.options);
 
   test.each([
     "abc",
@@ -152,14 +152,14 @@ describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
       await server.cli("SET", key, text, "PX", "60000");
     }
     expect(await relay.look(feed)).not.toMatchObject({ kind: "confirmed" });
-    await relay.board.confirm(feed, { lcut: 5, ageMs: 0, confirmedAgoMs: 0 });
+    await relay.channel.confirm(feed, { lcut: 5, ageMs: 0, confirmedAgoMs: 0 });
     expect(await relay.look(feed)).toMatchObject({ kind: "confirmed", lcut: 5 });
   });
 
   test.each([
     ["of another type", ["LPUSH", "KEY", "x"]],
     ["without an end", ["SET", "KEY", "7 - 60000"]],
-  ])("what is %s is none, and is replaced", async (_, command) => {
+  ])("a value that is %s is ignored and replaced", async (_, command) => {
     const feed = newFeed();
     const digest = redisFeedId(feed);
     await using relay = new Looker(server.options);
@@ -167,24 +167,24 @@ describeWith("redis-server", "redis-cli")("The board of a fleet", () => {
       await server.cli(...command.map((word) => (word === "KEY" ? key : word)));
     }
     expect(await relay.look(feed)).toEqual({ kind: "ours" });
-    await relay.board.confirm(feed, { lcut: 5, ageMs: 0, confirmedAgoMs: 0 });
+    await relay.channel.confirm(feed, { lcut: 5, ageMs: 0, confirmedAgoMs: 0 });
     expect(await relay.look(feed)).toMatchObject({ kind: "confirmed", lcut: 5 });
   });
 
-  test("a Redis that hangs or is gone is an error in time", async () => {
+  test("a Redis that hangs or is gone causes an error within the time limit", async () => {
     await using redis = await RedisServer.start();
     await using relay = new Looker({ ...redis.options, commandTimeoutMs: 300 });
     const feed = newFeed();
     expect(await relay.look(feed)).toEqual({ kind: "ours" });
     redis.hang();
-    expect(relay.look(feed)).rejects.toThrow("no answer");
+    expect(relay.look(feed)).rejects.toThrow("no reply");
     redis.goOn();
     await redis.kill();
     await eventually(() => expect(relay.look(feed)).rejects.toThrow());
   });
 });
 
-describeWith("redis-server", "redis-cli")("The board of a fleet on a Cluster", () => {
+describeWith("redis-server", "redis-cli")("The fleet channel on a Cluster", () => {
   const owned = new AsyncDisposableStack();
   let cluster: RedisCluster;
   beforeAll(async () => {
@@ -192,5 +192,5 @@ describeWith("redis-server", "redis-cli")("The board of a fleet on a Cluster", (
   }, 30_000);
   afterAll(() => owned.disposeAsync());
 
-  describeBoard("Cluster", () => cluster.options);
+  describeFleetChannel("Cluster", () => cluster.options);
 });
