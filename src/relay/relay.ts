@@ -28,29 +28,32 @@ import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry
 interface RelayPorts {
   readonly logger: Logger;
   readonly clock?: Clock;
-  /** Of the process that the relay is alone in. */
+  /** Reports uncaught errors of the process. Omit this if the process runs other code. */
   readonly faults?: ProcessFaults;
 }
 
-/** A relay that serves. */
+/** A running relay. */
 export interface Relay extends AsyncDisposable {
   readonly listeners: readonly ListenerAddress[];
   readonly supervisor: Supervisor;
-  /** Takes over of another configuration what may change while it goes on; reads certificates and lists of keys anew. */
+  /** Applies the reloadable options of a configuration, and reads certificates and lists of keys again. */
   reconfigure(config: Config): void;
-  /** Not ready at once, ends streams, finishes requests in flight, at most for the grace; then frees everything. */
+  /**
+   * Reports the relay as not ready, ends streams, and waits for requests in flight until the grace period is over. Then releases
+   * all resources.
+   */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** After a grace that requests in flight used up. */
+/** The minimum time for the last writes, if requests in flight have used up the grace period. */
 const LAST_WRITES_MS = 500;
 
-/** Puts the relay together and starts it. Throws a ListenError where a port can't be had, a StartError where a file can't. */
+/** Creates and starts all components. Throws a ListenError if a port cannot be opened, or a StartError if a file cannot be used. */
 export async function startRelay(
   config: Config,
   { logger, clock = systemClock, faults }: RelayPorts,
 ): Promise<Relay> {
-  // Ends after all else, whatever becomes of that: the last values are told by it.
+  // Disposed of last, even after an error, so that the last values are exported.
   await using watching = new AsyncDisposableStack();
   await using starting = new AsyncDisposableStack();
   const health = new Health();
@@ -109,9 +112,9 @@ export async function startRelay(
       const graceEndsAt = clock.elapsed() + shutdownGraceMs;
       events.drain();
       using grace = new Grace(shutdownGraceMs, clock);
-      await unlessOver(grace.over, listeners.close());
+      await untilGraceEnds(listeners.close(), grace.over);
       await events.flush(grace.over);
-      // A backup that hangs has what is left of the grace, or a moment for the last writes.
+      // A hanging backup gets the rest of the grace period, and at least the time for the last writes.
       await withTimeout(
         running.disposeAsync(),
         Math.max(LAST_WRITES_MS, graceEndsAt - clock.elapsed()),
@@ -122,13 +125,14 @@ export async function startRelay(
   };
 }
 
-async function unlessOver(graceOver: AbortSignal, work: Promise<void>): Promise<void> {
+/** Resolves when the work has finished or the grace period is over, whichever comes first. */
+async function untilGraceEnds(work: Promise<void>, graceOver: AbortSignal): Promise<void> {
   const over = Promise.withResolvers<void>();
   graceOver.addEventListener("abort", () => over.resolve());
   await Promise.race([work, over.promise]);
 }
 
-interface LiveParts {
+interface ReloadableParts {
   readonly access: RunningAccess;
   readonly specs: RunningSpecs;
   readonly idLists: RunningIdLists;
@@ -137,13 +141,10 @@ interface LiveParts {
   readonly tls: ServerTls | undefined;
 }
 
-/**
- * Each part takes over what of a configuration may change while it goes on: the options of the table that are live.
- * Nothing of this can fail, so that all is taken over or nothing.
- */
-function reconfigureParts(config: Config, parts: LiveParts): void {
+/** Applies the reloadable options to each component. No step can fail, so a configuration is applied as a whole. */
+function reconfigureParts(config: Config, parts: ReloadableParts): void {
   const { access, specs, idLists, handlers, telemetry, tls } = parts;
-  // First who may ask: what is no longer allowed must not be polled once more.
+  // Access first: a key that is no longer allowed must not be polled again.
   access.reconfigure(config);
   const before = specs.preload;
   specs.reconfigure(config);
@@ -155,7 +156,7 @@ function reconfigureParts(config: Config, parts: LiveParts): void {
   tls?.checkNow();
 }
 
-/** Loaded where somebody wants to hear, and only there: it calls the C library. Says that the relay runs. */
+/** Notifies the service manager that the relay has started. Loaded only if there is one, since it calls the C library. */
 async function startServiceManager(
   { serviceManager }: Config,
   { running, ...ports }: ServiceManagerPorts & { readonly running: AsyncDisposableStack },
@@ -171,7 +172,7 @@ interface TlsParts {
   readonly telemetry: Pick<RunningTelemetry, "tls">;
 }
 
-/** Throws a StartError where a file can't be used. */
+/** Throws a StartError if a file cannot be used. */
 function openTls(config: TlsConfig, { telemetry, ...parts }: TlsParts): ServerTls {
   try {
     return new ServerTls(config, { ...parts, emit: telemetry.tls.emit });

@@ -6,7 +6,7 @@ import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { TelemetryOutput } from "../output.ts";
-import type { Condition } from "../status/condition.ts";
+import type { Incident } from "../status/incident.ts";
 
 const OUTAGE = {
   begins: "unexpected error in background loop, retrying",
@@ -20,10 +20,10 @@ const TASKS_PER_MIN = 10;
 
 /** Logs, metrics and status of unexpected errors: bugs in the relay. */
 export class SupervisionTelemetry {
-  /** Loops of which at least one instance fails. */
-  readonly failingLoops = new Map<LoopName, Condition>();
+  /** Loops with at least one failing instance. */
+  readonly failingLoops = new Map<LoopName, Incident>();
   /** The last unexpected error outside of a loop. */
-  taskFailed: Condition | undefined;
+  taskFailed: Incident | undefined;
   readonly #logger: Logger;
   readonly #registry: MetricRegistry;
   readonly #clock: Clock;

@@ -51,8 +51,8 @@ export function selectorsIn(expr: string): readonly string[] {
 }
 
 /**
- * Returns the metrics with a label for the version of which an expression takes the increase. That is always 0, since each version
- * is a new series.
+ * Returns the metrics whose increase an expression takes although each version is a series of its own. Their increase is
+ * always 0.
  */
 export function growthOfVersionsIn(expr: string): readonly string[] {
   const grown = [...expr.matchAll(/\b(?:rate|irate|increase|delta)\((statsig_forward_proxy_\w+)/g)];
