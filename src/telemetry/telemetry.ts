@@ -4,7 +4,7 @@ import type { Logger } from "./logging/logger.ts";
 import type { MetricRegistry } from "./metrics/registry.ts";
 import type { KeyTags } from "./metrics/tags.ts";
 import type { TelemetryOutput } from "./output.ts";
-import { LatestError } from "./status/condition.ts";
+import { LatestError } from "./status/incident.ts";
 import { AccessTelemetry } from "./topics/access.ts";
 import { BackupTelemetry } from "./topics/backup.ts";
 import { HttpTelemetry } from "./topics/http.ts";

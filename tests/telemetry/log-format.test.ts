@@ -15,7 +15,7 @@ function linesOf(format: LogFormat, level: LogLevel): string[] {
 }
 
 describe("log lines", () => {
-  test("as JSON are one object a line, with time, level, message and the fields in snake_case", () => {
+  test("in JSON are one object per line with time, level, message and fields in snake_case", () => {
     const objects = linesOf("json", "debug").map((line) => JSON.parse(line));
     expect(objects.map(({ time, ...rest }) => [typeof time, rest])).toEqual([
       ["string", { level: "debug", message: "polled", took_ms: 3 }],
@@ -24,7 +24,7 @@ describe("log lines", () => {
     ]);
   });
 
-  test("as text stay one line each, whatever a value holds", () => {
+  test("in text format stay one line, whatever characters a value has", () => {
     const [, serving = ""] = linesOf("text", "debug");
     expect(serving).toEndWith('INFO  serving mode=http note="a \\"quoted\\"\\nword"\n');
     expect(serving.trimEnd()).not.toContain("\n");
@@ -35,11 +35,11 @@ describe("log lines", () => {
     ["info", 2],
     ["warn", 1],
     ["error", 0],
-  ] as const)("below --log-level %s are left out", (level, count) => {
+  ] as const)("below --log-level %s are not written", (level, count) => {
     expect(linesOf("text", level)).toHaveLength(count);
   });
 
-  test("of a relay with --log-format json are JSON from the first to the last", async () => {
+  test("of a relay with --log-format json are all JSON", async () => {
     const args = [
       "http",
       "disabled",
@@ -66,7 +66,7 @@ describe("log lines", () => {
     expect(messages).toEqual(["listening", "serving", "stopping", "stopped"]);
   });
 
-  test("of another format or level are refused", async () => {
+  test("cannot have an unknown format or level", async () => {
     const format = await runRelay(["http", "disabled", "--log-format", "xml"]);
     expect([format.exitCode, format.stderr]).toEqual([
       2,

@@ -16,7 +16,7 @@ function linesOf(kind: Kind, level: LogLevel): Record<string, unknown>[] {
 const kinds = EXAMPLE_EVENTS.map(({ kind }) => kind);
 
 describe("at level debug", () => {
-  test.each(kinds)("%s is one line that people and machines can read", (kind) => {
+  test.each(kinds)("%s is one well-formed line", (kind) => {
     const [line = {}, ...more] = linesOf(kind, "debug");
     expect(more).toEqual([]);
     expect(line["message"]).toMatch(/^\w[\w' :,-]+$/);
@@ -29,14 +29,14 @@ describe("at level debug", () => {
     expect(text).not.toContain("[object");
   });
 
-  test("an event of an SDK key has that key masked", () => {
+  test("SDK keys of events are masked", () => {
     for (const { kind } of EXAMPLE_EVENTS.filter((event) => "sdkKey" in event)) {
       expect(JSON.stringify(linesOf(kind, "debug"))).toMatch(/"sdk_key":"secret-exa\*\w{6}"/);
     }
   });
 });
 
-/** What operators may have rules for, at level info: names and messages that must not change unawares. */
+/** The lines at level info. Operators may match messages and fields, so a change must be deliberate. */
 const SHOWN = `
 info  spec_updated: config specs updated (feed lcut previous_lcut bytes source took_ms)
 warn  spec_refused: upstream failing, serving last known config (cause detail feed)
@@ -91,7 +91,7 @@ warn  loop_failed: unexpected error in background loop, retrying (loop detail at
 error task_failed: unexpected error, relay continues (task detail at)
 `;
 
-test("at level info these are shown, and no others", () => {
+test("at level info, exactly these events are logged", () => {
   const shown = kinds.flatMap((kind) =>
     linesOf(kind, "info").map(({ time: _, level, message, ...fields }) => {
       return `${String(level).padEnd(5)} ${kind}: ${message} (${Object.keys(fields).join(" ")})`;

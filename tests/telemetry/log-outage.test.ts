@@ -9,7 +9,7 @@ const OUTAGES = [
   ["log events not forwarded, retrying", "log events forwarded again"],
 ] as const;
 
-test("an upstream that fails for many polls is one line for specs and one for events, and one each when it is back", async () => {
+test("an upstream outage logs one line for specs and one for log events, and one each when it ends", async () => {
   await using running = await startEventRelay({ args: ["--log-event-flush-interval-in-ms", "50"] });
   const { upstream, relay } = running;
   const { sdkKey } = publishKey(upstream, "secret-outage-0123456789");

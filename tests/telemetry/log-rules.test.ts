@@ -11,7 +11,7 @@ interface Line {
   readonly fields: LogFields;
 }
 
-/** A log that keeps its lines. */
+/** A logger that records its lines. */
 function recorded() {
   const lines: Line[] = [];
   const log = (level: LogLevel, message: string, fields: LogFields = {}) => {
@@ -24,8 +24,8 @@ function recorded() {
 
 const WORDS = { begins: "it fails", lasts: "it still fails", ends: "it works", failing: "failing_things" };
 
-describe("an outage", () => {
-  test("is one line when it begins, one a minute while it lasts, with the counts, and one when it ends", async () => {
+describe("OutageLog", () => {
+  test("logs one line when an outage begins, one per minute while it lasts, and one when it ends", async () => {
     const { logger, lines, shown, clock } = recorded();
     const log = new OutageLog(logger, clock, WORDS);
     for (let second = 0; second <= 150; second += 5) {
@@ -50,22 +50,22 @@ describe("an outage", () => {
       },
       { level: "info", message: "it works", fields: { cause: "status", for_s: 155, failures: 32 } },
     ]);
-    // With --debug-logging each of them is a line.
+    // At level debug, every failure is a line.
     expect(lines).toHaveLength(32 + 1);
   });
 
-  test("is another one for each cause, and ends for those that fail no longer", async () => {
+  test("logs an outage per cause, which ends when none of its subjects fails", async () => {
     const { logger, shown, clock } = recorded();
     const log = new OutageLog(logger, clock, WORDS);
     log.failed("a", { cause: "status", fields: {} });
     log.failed("b", { cause: "timeout", fields: {} });
     expect(log.ended("a")).toBe(true);
     expect(log.ended("a")).toBe(false);
-    const told = shown().map(({ message, fields }) => `${message} ${fields["cause"]}`);
-    expect(told).toEqual(["it fails status", "it fails timeout", "it works status"]);
+    const logged = shown().map(({ message, fields }) => `${message} ${fields["cause"]}`);
+    expect(logged).toEqual(["it fails status", "it fails timeout", "it works status"]);
   });
 
-  test("waits for nothing that is not tried any more", async () => {
+  test("ends an outage when the other subjects have not been tried for three minutes", async () => {
     const { logger, shown, clock } = recorded();
     const log = new OutageLog(logger, clock, WORDS);
     log.failed("gone", { fields: {} });
@@ -79,7 +79,7 @@ describe("an outage", () => {
     expect(shown().at(-1)?.message).toBe("it works");
   });
 
-  test("that begins and ends all the time is told five times, then once a minute, and how many were not", async () => {
+  test("suppresses outages that begin and end all the time, and counts the suppressed ones", async () => {
     const { logger, shown, clock } = recorded();
     const log = new OutageLog(logger, clock, WORDS);
     for (let second = 0; second < 600; second++) {
@@ -94,7 +94,7 @@ describe("an outage", () => {
     expect(begun.length + leftOut).toBeWithin(540, 601);
   });
 
-  test("that was not told when it began is told once it lasts", async () => {
+  test("logs a suppressed outage once it lasts for a minute", async () => {
     const { logger, shown, clock } = recorded();
     const log = new OutageLog(logger, clock, WORDS);
     for (let i = 0; i < 10; i++) {
@@ -115,8 +115,8 @@ describe("an outage", () => {
   });
 });
 
-describe("what strangers can cause", () => {
-  test("is a line a minute, which counts those that were left out", async () => {
+describe("ThrottledLog", () => {
+  test("logs one line per minute, which counts the suppressed ones", async () => {
     const { logger, lines, shown, clock } = recorded();
     const log = new ThrottledLog(logger, clock);
     for (let second = 0; second < 130; second++) {
@@ -132,7 +132,7 @@ describe("what strangers can cause", () => {
     expect(lines).toHaveLength(130);
   });
 
-  test("hides nothing else; of more than twenty kinds the rest share a line", () => {
+  test("throttles each kind on its own; kinds beyond the first twenty share a log", () => {
     const { logger, shown, clock } = recorded();
     const logs = new ThrottledLogs(logger, clock);
     for (let i = 0; i < 1_000; i++) logs.of(`reason ${i}`).log("warn", "no", { i });
@@ -140,11 +140,11 @@ describe("what strangers can cause", () => {
   });
 });
 
-describe("whatever happens a thousand times in a minute", () => {
+describe("an event that is emitted a thousand times in a minute", () => {
   const bound = (kind: string) => (/^(spec|id_lists)_updated$/.test(kind) ? 600 : 10);
 
   test.each(EXAMPLE_EVENTS.map(({ kind }) => kind))(
-    "%s is few lines, but for --debug-logging: there it is a thousand",
+    "%s is few lines at level info, and a thousand at level debug",
     async (kind) => {
       const { logger, lines, shown, clock } = recorded();
       const emit = startExamples(logger, clock);
@@ -157,7 +157,7 @@ describe("whatever happens a thousand times in a minute", () => {
     },
   );
 
-  test.each(ENDINGS)("%s and %s in turn are few lines", async (begins, ends) => {
+  test.each(ENDINGS)("%s alternating with %s: few lines", async (begins, ends) => {
     const { logger, shown, clock } = recorded();
     const emit = startExamples(logger, clock);
     const count = bound(ends) > 10 ? 100 : 1_000;

@@ -19,7 +19,7 @@ async function startManaged(args: readonly string[] = [], mode: "grpc" | "http" 
 }
 
 describe("the management port", () => {
-  test.each(["http", "grpc"] as const)("is there in mode %s, with probes and metrics", async (mode) => {
+  test.each(["http", "grpc"] as const)("serves probes and metrics in mode %s", async (mode) => {
     await using managed = await startManaged([], mode);
     expect((await managed.get("/healthz")).status).toBe(200);
     expect((await managed.get("/readyz")).status).toBe(200);
@@ -30,7 +30,7 @@ describe("the management port", () => {
     );
   });
 
-  test("says why the relay is not ready", async () => {
+  test("reports why the relay is not ready", async () => {
     await using managed = await startManaged(["--preload-sdk-keys", "secret-not-there-yet"]);
     managed.upstream.misbehave(status(500));
     const { status: code, body } = await managed.get("/readyz");
@@ -38,7 +38,7 @@ describe("the management port", () => {
     expect(body.toString()).toContain("1 of 1 preloaded keys have no data yet: secret-not*");
   });
 
-  test("counts limits that were reached, and keys that were refused", async () => {
+  test("counts reached limits and rejected keys", async () => {
     const args = ["--max-url-length", "300", "--allowed-sdk-keys", "secret-mine"];
     await using managed = await startManaged(args);
     publishKey(managed.upstream, "secret-mine");
@@ -63,7 +63,7 @@ describe("the management port", () => {
     for (const socket of await Promise.all(before)) socket.end();
   });
 
-  test("a port in use is named, with its option", async () => {
+  test("a port in use is reported with its option", async () => {
     await using managed = await startManaged();
     const { port } = new URL(managed.relay.urlOf("management"));
     const args = ["--bind-address", "127.0.0.1", "--http-port", "0", "--management-port", port];

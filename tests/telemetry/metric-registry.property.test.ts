@@ -28,7 +28,7 @@ function seriesOf(registry: MetricRegistry, name: string = NAME): Series[] {
 
 const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
 
-/** What all drains so far told of the metric. */
+/** The sum of what all drains have returned of the metric. */
 class Drained {
   count = 0;
   seen = 0;
@@ -54,8 +54,8 @@ const actions = fc.oneof(
   { weight: 1, arbitrary: fc.constant("drain" as const) },
 );
 
-describe("whatever is measured, in whatever order", () => {
-  test("there are no more series than may be, and every single measurement is told once", async () => {
+describe("for any measurements in any order", () => {
+  test("the number of series is bounded, and every measurement is exported once", async () => {
     const property = fc.asyncProperty(
       fc.array(actions, { minLength: 300, maxLength: 1_500, size: "max" }),
       async (all) => {
@@ -79,7 +79,7 @@ describe("whatever is measured, in whatever order", () => {
     await fc.assert(property, { numRuns: 25 });
   });
 
-  test("all series together have counted everything, as long as no key is forgotten", () => {
+  test("the series add up to all measurements if no key is forgotten", () => {
     const registry = registryOf(false);
     for (let at = 0; at < 20_000; at++) {
       registry.count("LogEventAccepted", { sdk_key: `secret-${at % 7_000}` }, 3);
@@ -97,8 +97,8 @@ describe("whatever is measured, in whatever order", () => {
   });
 });
 
-describe("at the bound", () => {
-  test("strangers, however many paths they try, leave room for keys that are known", () => {
+describe("at the limit of series", () => {
+  test("unknown keys leave series for known keys, however many paths they request", () => {
     const registry = registryOf();
     for (let at = 0; at < 5_000; at++) registry.time(NAME, tagsOf("unknown", `/${at}`), 1);
     expect(registry.series(NAME, tagsOf("secret-1*abc", "/v1")).tags).toMatchObject({
@@ -106,7 +106,7 @@ describe("at the bound", () => {
     });
   });
 
-  test("keys leave room for strangers, and for what is told without a key", () => {
+  test("known keys leave series for unknown keys and for metrics without keys", () => {
     const registry = registryOf();
     for (let at = 0; at < 5_000; at++) registry.time(NAME, tagsOf(`secret-${at}*abc`, "/v1"), 1);
     expect(registry.series(NAME, tagsOf("unknown", "/v2")).tags).toMatchObject({ sdk_key: "unknown" });
@@ -116,7 +116,7 @@ describe("at the bound", () => {
     });
   });
 
-  test("a key that is no longer held makes room for another", () => {
+  test("a key that is no longer cached frees its series", () => {
     const registry = registryOf();
     for (let at = 0; at < 5_000; at++) registry.time(NAME, tagsOf(`secret-${at}*abc`, "/v1"), 1);
     registry.forgetKey("secret-0*abc");
@@ -125,7 +125,7 @@ describe("at the bound", () => {
     });
   });
 
-  test("gauges keep to it, too: what stands for the rest is their sum, the oldest, or the worst", async () => {
+  test("gauges are bounded as well; the remaining readings are combined as sum, minimum or maximum", async () => {
     const registry = registryOf();
     const keys = Array.from({ length: 1_000 }, (_, at) => `secret-${at}*abc`);
     const feedOf = (key: string) => ({ sdk_key: key, path: "/v1", format: "json" });
@@ -143,7 +143,7 @@ describe("at the bound", () => {
   });
 });
 
-test("a request of a key that went and came back is counted where the key's requests are shown", () => {
+test("a cached cell of a key that was forgotten and came back counts into the new series", () => {
   const registry = registryOf();
   const keys = new KeyTags();
   keys.knownBy(() => true);
@@ -160,7 +160,7 @@ test("a request of a key that went and came back is counted where the key's requ
   expect(shown.map(({ count }) => count)).toEqual([2]);
 });
 
-test("the version of a feed is told by its newest, and makes no series of its own", () => {
+test("a new lcut replaces the last one in the same series", () => {
   const registry = registryOf();
   for (let lcut = 1; lcut <= 1_000; lcut++)
     registry.count("ConfigSpecStoreGotData", {
@@ -174,7 +174,7 @@ test("the version of a feed is told by its newest, and makes no series of its ow
   ).toEqual([["1000", 1_000]]);
 });
 
-test("latencies that are sent on are a fair choice of all", () => {
+test("exported latencies are a uniform sample", () => {
   const series = registryOf().series(NAME, tagsOf("unknown", "/"));
   const picked = Array.from({ length: 200 }, () => {
     for (let ms = 0; ms < 2_000; ms++) series.record(ms);
@@ -182,12 +182,12 @@ test("latencies that are sent on are a fair choice of all", () => {
     expect([count, samples.length]).toEqual([2_000, 100]);
     return samples;
   }).flat();
-  // Of 20,000 picks a twentieth each, give or take five standard errors.
+  // 20,000 samples in 20 groups: within five standard errors of 1,000 each.
   expect(picked.filter((ms) => ms < 100).length).toBeWithin(845, 1_155);
   expect(picked.filter((ms) => ms >= 1_900).length).toBeWithin(845, 1_155);
 });
 
-test("each latency is in the first bucket whose end it does not exceed", () => {
+test("each latency is in the first bucket whose upper bound it does not exceed", () => {
   const series = registryOf().series(NAME, tagsOf("unknown", "/"));
   for (const ms of [0, 0.1, 0.11, 1, 60_000, 60_001]) series.record(ms);
   expect([...(series.buckets ?? [])]).toEqual([2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);

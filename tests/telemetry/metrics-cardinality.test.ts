@@ -9,13 +9,13 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 
 const MAX_SERIES = 300;
 const KNOWN_KEYS = Array.from({ length: 120 }, (_, at) => `secret-known-number-${at}`);
-const STRANGERS = 100_000;
+const UNKNOWN_KEYS = 100_000;
 const CODINGS = ["gzip", "br", "zstd", "deflate", "statsig-br", "identity"];
 const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"];
 
-/** No two ask for the same key, path, or with the same Accept-Encoding. */
-function* strangers(): Generator<string> {
-  for (let at = 0; at < STRANGERS; at++) {
+/** Requests for unknown keys; each has another key, path and Accept-Encoding. */
+function* unknownKeyRequests(): Generator<string> {
+  for (let at = 0; at < UNKNOWN_KEYS; at++) {
     const key = `secret-stranger-${at}`;
     const path = [
       `/v${1 + (at % 2)}/download_config_specs/${key}.json?sinceTime=${at}`,
@@ -34,8 +34,8 @@ function* strangers(): Generator<string> {
   }
 }
 
-/** Those who are known, in every way in which they can ask. */
-function* guests(): Generator<string> {
+/** Requests for known keys with every combination of content codings. */
+function* knownKeyRequests(): Generator<string> {
   for (const key of KNOWN_KEYS) {
     for (let codings = 0; codings < 2 ** CODINGS.length; codings++) {
       const offered = CODINGS.filter((_, bit) => (codings >> bit) % 2 === 1).join(", ");
@@ -73,8 +73,8 @@ test("100,000 different keys, paths and headers make no more series than may be,
   for (const key of KNOWN_KEYS) await rawGet(`${relay.httpUrl}/v1/download_config_specs/${key}.json`);
   const before = relay.rssBytes();
 
-  const answered = await flood(relay.httpUrl, strangers(), 32);
-  const welcomed = await flood(relay.httpUrl, guests(), 32);
+  const unknownResponses = await flood(relay.httpUrl, unknownKeyRequests(), 32);
+  const knownResponses = await flood(relay.httpUrl, knownKeyRequests(), 32);
   const grownBytes = relay.rssBytes() - before;
 
   const samples = await readMetrics(relay);
@@ -83,11 +83,11 @@ test("100,000 different keys, paths and headers make no more series than may be,
   const counted =
     sumOf(samples, "HttpServerRequestSuccess_count_total") +
     sumOf(samples, "HttpServerRequestFailed_count_total");
-  const guestCount = KNOWN_KEYS.length * 2 ** CODINGS.length;
-  expect([...answered.values()].reduce((sum, count) => sum + count)).toBe(STRANGERS);
-  expect(welcomed).toEqual(new Map([[200, guestCount]]));
-  expect(counted).toBe(STRANGERS + guestCount + KNOWN_KEYS.length);
-  // Strangers did not take the place of those who are known, nor did these take all the places.
+  const knownCount = KNOWN_KEYS.length * 2 ** CODINGS.length;
+  expect([...unknownResponses.values()].reduce((sum, count) => sum + count)).toBe(UNKNOWN_KEYS);
+  expect(knownResponses).toEqual(new Map([[200, knownCount]]));
+  expect(counted).toBe(UNKNOWN_KEYS + knownCount + KNOWN_KEYS.length);
+  // Unknown keys did not use up the series of known keys, nor the other way around.
   const successes = samples.filter(({ name }) => name.endsWith("HttpServerRequestSuccess_count_total"));
   expect(new Set(successes.map(({ labels }) => labels["sdk_key"]?.split("*")[0]))).toContain("secret-kno");
   expect(sumOf(samples, "HttpServerRequestFailed_count_total", { sdk_key: "unknown" })).toBeGreaterThan(

@@ -20,7 +20,7 @@ const keysIn = (samples: readonly Sample[], name = "") =>
 
 const masked = (key: string) => maskSdkKey(key as SdkKey);
 
-test("a key that is taken off the list of allowed ones is in no metric any more, the others are", async () => {
+test("a key that is removed from the allow list disappears from all metrics", async () => {
   await using upstream = await startUpstream();
   const [staying, going] = ["secret-staying-here", "secret-going-away"];
   for (const key of [staying, going]) publishKey(upstream, key);
@@ -32,12 +32,12 @@ test("a key that is taken off the list of allowed ones is in no metric any more,
   await eventually(async () => {
     expect(keysIn(await readMetrics(relay))).toEqual(new Set([masked(staying)]));
   });
-  // Answered, and counted among those of whom nothing is known.
+  // Rejected, and counted as an unknown key.
   expect((await specsOf(relay, going)).status).toBe(401);
   expect(keysIn(await readMetrics(relay), "RequestFailed")).toEqual(new Set(["unknown"]));
 });
 
-test("a key that made room for another, and is asked for again, is counted where it is shown", async () => {
+test("an evicted key that is requested again has a new series", async () => {
   await using upstream = await startUpstream();
   const [first, second] = ["secret-number-one", "secret-number-two"];
   for (const key of [first, second]) publishKey(upstream, key);
@@ -49,7 +49,7 @@ test("a key that made room for another, and is asked for again, is counted where
     expect((await specsOf(relay, key)).status).toBe(200);
   }
   const requests = (await readMetrics(relay)).filter(({ name }) => name.includes("RequestSuccess_count"));
-  // Since it came back. What was counted of the other went with it, but for what was answered after it had gone.
+  // Only requests since it came back are counted. The series of the other key was removed with that key.
   expect(
     requests.filter(({ labels }) => labels["sdk_key"] === masked(first)).map(({ value }) => value),
   ).toEqual([3]);
@@ -57,7 +57,7 @@ test("a key that made room for another, and is asked for again, is counted where
 });
 
 describeWith("redis-server")("with Redis", () => {
-  test("strangers whose keys are looked for there are one series", async () => {
+  test("reads for unknown keys share one series", async () => {
     await using redis = await RedisServer.start();
     await using upstream = await startUpstream();
     upstream.misbehave(status(500));

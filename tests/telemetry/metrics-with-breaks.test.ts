@@ -4,7 +4,7 @@ import { MetricRegistry } from "../../src/telemetry/metrics/registry.ts";
 import { toTags } from "../../src/telemetry/metrics/tags.ts";
 import { takeMeasurements } from "../../src/telemetry/push/measurement.ts";
 
-/** How many turns others get while that is done. */
+/** Counts the turns of the event loop that other work gets in the meantime. */
 async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
   let turns = 0;
   let isOver = false;
@@ -18,7 +18,7 @@ async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
   return turns;
 }
 
-test("what many series measured is taken with breaks, in which others get their turn, and all of it", async () => {
+test("draining many series yields to the event loop and loses nothing", async () => {
   const registry = new MetricRegistry({ maxSeries: 10_000, keepsSamples: true });
   for (let at = 0; at < 2_000; at++)
     registry.time("HttpDataProviderNoData", { sdk_key: `k${at}`, path: "/v1" }, 1);
@@ -31,19 +31,19 @@ test("what many series measured is taken with breaks, in which others get their 
   expect(turns).toBeGreaterThan(5);
 });
 
-test("a key that is forgotten while that goes on is told once, as what it was or as other", async () => {
+test("measurements of a key that is forgotten during a drain are exported once", async () => {
   const registry = new MetricRegistry({ maxSeries: 10_000, keepsSamples: true });
   for (let at = 0; at < 1_000; at++)
     registry.time("HttpDataProviderNoData", { sdk_key: `k${at}`, path: "/v1" }, 1);
   const taking = takeMeasurements(registry);
   for (const key of ["k0", "k500", "k999"]) registry.forgetKey(key);
-  const told = [...(await taking), ...(await takeMeasurements(registry))].flatMap((each) =>
+  const exported = [...(await taking), ...(await takeMeasurements(registry))].flatMap((each) =>
     each.kind === "count" ? each.value : [],
   );
-  expect(told.reduce((sum, count) => sum + count)).toBe(1_000);
+  expect(exported.reduce((sum, count) => sum + count)).toBe(1_000);
 });
 
-test("gauges are read one after the other, in turns of their own; one that can't be read is left out", async () => {
+test("gauges are read in separate turns of the event loop; one that throws is skipped", async () => {
   const registry = new MetricRegistry({ maxSeries: 1_000, keepsSamples: false });
   registry.gauge("SdkKeysHeld", () => [[{}, 1]]);
   registry.gauge("Ready", () => {
@@ -59,7 +59,7 @@ test("gauges are read one after the other, in turns of their own; one that can't
   expect(turns).toBeGreaterThan(3);
 });
 
-test("the tags of a feed are made once, however often they are asked for", () => {
+test("the tags of a feed are cached", () => {
   const sdkKey = parseSdkKey("secret-tagged-0123456789");
   if (sdkKey === undefined) throw new Error("no key");
   const feed = { sdkKey, version: "v2", format: "json" } as const;

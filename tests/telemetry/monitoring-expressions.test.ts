@@ -8,17 +8,17 @@ const rules = await readAlertRules();
 const dashboard = await readDashboard();
 const document = await Bun.file(`${import.meta.dir}/../../docs/monitoring.md`).text();
 
-test("no expression is always 0 since each version of a feed is a series of its own", () => {
+test("no expression takes the increase of a metric whose versions are series of their own", () => {
   const all = [...rules.map(({ expr }) => expr), ...expressionsOf(dashboard)];
   expect(all.flatMap(growthOfVersionsIn)).toEqual([]);
 });
 
 describe("alert rules", () => {
-  test("ask for metrics and labels that there are", () => {
+  test("use existing metrics and labels", () => {
     for (const { expr } of rules) expect([...unknownIn(expr), ...wrongMatchersIn(expr)]).toEqual([]);
   });
 
-  test("each says how bad it is, what it means, and where the document goes on about it", () => {
+  test("each have a severity, a description and a link to their runbook section", () => {
     for (const { alert, labels, annotations } of rules) {
       expect(["warning", "critical"]).toContain(String(labels["severity"]));
       expect(Object.keys(annotations)).toEqual(["summary", "description", "runbook"]);
@@ -28,12 +28,12 @@ describe("alert rules", () => {
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
   });
 
-  test("the document tells of no alert that there is not", () => {
+  test("the documentation describes existing alerts only", () => {
     const told = [...document.matchAll(/^### (StatsigRelay\w+)$/gm)].map(([, alert]) => String(alert));
     expect(told).toEqual(rules.map(({ alert }) => alert));
   });
 
-  test("every metric that the document names is one", () => {
+  test("the documentation names existing metrics only", () => {
     const names = new Set<string>(METRICS.map(({ name }) => name));
     const told = [...document.matchAll(/`((?:Http|Redis|Grpc|LogEvent|ConfigSpec|Backup)[A-Z]\w+)`/g)];
     expect(told.map(([, name]) => String(name)).filter((name) => !names.has(name))).toEqual([]);
@@ -41,12 +41,12 @@ describe("alert rules", () => {
 });
 
 describe("the dashboard", () => {
-  test("asks for metrics and labels that there are", () => {
+  test("uses existing metrics and labels", () => {
     for (const expr of expressionsOf(dashboard))
       expect([...unknownIn(expr), ...wrongMatchersIn(expr)]).toEqual([]);
   });
 
-  test("shows every metric, but for one whose versions are series of their own", () => {
+  test("shows every metric but the one whose versions are series of their own", () => {
     const all = expressionsOf(dashboard).join("\n");
     const missing = METRICS.filter(({ name }) => !all.includes(`_${name}_`)).map(({ name }) => name);
     expect(missing).toEqual(["ConfigSpecStoreGotData"]);
@@ -59,7 +59,7 @@ describe("the dashboard", () => {
       if (typeof query !== "string") expect(unknownIn(query.query.replaceAll(/\$\w+/g, "x"))).toEqual([]);
   });
 
-  test("has no two panels in one place, or with one number", () => {
+  test("has no overlapping panels and no duplicate panel IDs", () => {
     const { panels } = dashboard;
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     const pairs = panels.flatMap((a, at) => panels.slice(at + 1).map((b) => [a, b] as const));

@@ -4,16 +4,16 @@ import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { expressionsOf, readDashboard } from "../support/telemetry/dashboard.ts";
-import { KEYS } from "../support/telemetry/happening.ts";
+import { KEYS } from "../support/telemetry/metric-trigger.ts";
 import { startMonitoredRelay } from "../support/telemetry/monitored-relay.ts";
-import { OTHER_HAPPENINGS } from "../support/telemetry/other-happenings.ts";
+import { OTHER_TRIGGERS } from "../support/telemetry/other-metric-triggers.ts";
 import { Prometheus } from "../support/telemetry/prometheus.ts";
 import { selectorsIn } from "../support/telemetry/promql.ts";
-import { SPEC_HAPPENINGS } from "../support/telemetry/spec-happenings.ts";
+import { SPEC_TRIGGERS } from "../support/telemetry/spec-metric-triggers.ts";
 import { publishKey, versionOf } from "../support/upstream/published-key.ts";
 
 const NO_RULES = JSON.stringify({ groups: [] });
-/** What no trigger of the tests brings about, or for moments that no scrape sees. */
+/** Series that no trigger causes, or that exist too briefly for a scrape. */
 const NOT_SEEN_HERE = [
   /RedisPermissionsMissing_gauge/,
   /LogEventQueue(Events|Bytes|Filled)_gauge/,
@@ -24,27 +24,27 @@ const NOT_SEEN_HERE = [
   /AllowedKeysReloaded_count_total\{state="refused"/,
 ];
 
-const PATIENCE = { withinMs: 15_000, everyMs: 200 };
+const WAIT = { withinMs: 15_000, everyMs: 200 };
 
 describeWith(
   "prometheus",
   "openssl",
   "redis-server",
   "redis-cli",
-)("Prometheus finds series that are more than nothing", () => {
-  test("for each selector of the dashboard and of the alert rules, once what they tell of has happened", async () => {
+)("Prometheus finds series with values above 0", () => {
+  test("for each selector of the dashboard and of the alert rules", async () => {
     await using monitored = await startMonitoredRelay({ agent: "statsd", allowedKeys: Object.values(KEYS) });
     const target = new URL(monitored.relay.urlOf("management")).host;
     await using prometheus = await Prometheus.start({ target, rules: NO_RULES });
-    for (const { metrics, make } of [...OTHER_HAPPENINGS, ...SPEC_HAPPENINGS]) {
-      await make(monitored);
+    for (const { metrics, run } of [...OTHER_TRIGGERS, ...SPEC_TRIGGERS]) {
+      await run(monitored);
       await monitored.sees(metrics);
     }
     const expressions = [
       ...expressionsOf(await readDashboard()),
       ...(await readAlertRules()).map(({ expr }) => expr),
     ];
-    // Any job, relay and key, and any status of a kind: what happened has one of them.
+    // Replace the dashboard variables by patterns that match any job, relay, key and status.
     const selectors = new Set(
       expressions.flatMap(selectorsIn).map((each) => each.replaceAll('=~"a|b"', '=~".*"')),
     );
@@ -57,10 +57,10 @@ describeWith(
         if (!values.some((value) => value > 0)) empty.push(selector);
       }
       expect(empty).toEqual([]);
-    }, PATIENCE);
+    }, WAIT);
   }, 90_000);
 
-  test("for new versions of feeds with streams, though each version is a series of its own", async () => {
+  test("for new versions of feeds with streams, although each version is a series of its own", async () => {
     await using monitored = await startMonitoredRelay({ agent: "statsd", allowedKeys: Object.values(KEYS) });
     const { relay, upstream } = monitored;
     const target = new URL(relay.urlOf("management")).host;
@@ -68,7 +68,7 @@ describeWith(
     const panel = expressionsOf(await readDashboard(), "10s").find((expr) =>
       expr.includes("StreamingChannelGotNewData"),
     );
-    // In a hurry: a scrape each 250 ms, where there is one each 15 s or more elsewhere.
+    // Scrapes every 250 ms instead of every 15 s.
     const asked = String(panel).replaceAll('=~"a|b"', '=~".*"').replace("[10s:15s]", "[10s:250ms]");
     expect(asked).toContain("[10s:250ms]");
     publishKey(upstream, KEYS.first);
@@ -82,6 +82,6 @@ describeWith(
       await stream.next();
       const [perSecond = 0] = await prometheus.query(asked);
       expect(perSecond).toBeGreaterThan(0);
-    }, PATIENCE);
+    }, WAIT);
   }, 60_000);
 });

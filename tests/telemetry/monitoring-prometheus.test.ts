@@ -27,7 +27,7 @@ async function startMonitored() {
 }
 
 describeWith("promtool")("promtool", () => {
-  test("takes the alert rules, the example configuration, and what the rules are to do", async () => {
+  test("accepts the alert rules, the example configuration and the unit tests of the rules", async () => {
     expect(await promtool(["check", "rules", ALERTS_PATH])).toMatchObject({ exitCode: 0 });
     const config = ALERTS_PATH.replace("alerts.yaml", "prometheus.yaml");
     expect(await promtool(["check", "config", config])).toMatchObject({ exitCode: 0 });
@@ -35,7 +35,7 @@ describeWith("promtool")("promtool", () => {
     expect(await promtool(["test", "rules", tests])).toMatchObject({ exitCode: 0 });
   });
 
-  test("can read every expression of the dashboard", async () => {
+  test("parses every expression of the dashboard", async () => {
     const dir = await mkdtemp(join(tmpdir(), "sfp-dashboard-"));
     try {
       const rules = expressionsOf(await readDashboard()).map((expr, at) => ({ record: `panel:${at}`, expr }));
@@ -48,27 +48,27 @@ describeWith("promtool")("promtool", () => {
     }
   });
 
-  test("finds nothing wrong with what a relay shows but for the names, which are those of the original", async () => {
+  test("finds no fault with the metrics of a relay but their names, which are those of the original proxy", async () => {
     await using monitored = await startMonitored();
     await rawGet(`${monitored.relay.httpUrl}/v1/download_config_specs/${SDK_KEY}.json`);
     await rawGet(`${monitored.relay.httpUrl}/"\\unheard-of`);
     const { body } = await rawGet(`${monitored.management}metrics`);
     const { exitCode, output } = await promtool(["check", "metrics"], body.toString());
-    // 3: style alone. 1 would be that it can't be read.
+    // 3: style only. 1 would mean that the text cannot be parsed.
     expect([0, 3]).toContain(exitCode);
     const isAboutNames = /snake_case|should not include type 'gauge'/;
     expect(output.split("\n").filter((line) => line !== "" && !isAboutNames.test(line))).toEqual([]);
   });
 });
 
-/** The shipped rules, in a hurry: what takes minutes there takes seconds here. */
+/** The shipped rules with minutes replaced by seconds. */
 async function hurriedRules(): Promise<string> {
   const rules = await Bun.file(ALERTS_PATH).text();
   return rules.replaceAll("[5m]", "[5s]").replaceAll(/for: \w+/g, "for: 2s");
 }
 
 describeWith("prometheus")("Prometheus, with the alert rules", () => {
-  test("tells of an upstream that fails, until it works, and of a relay that is gone", async () => {
+  test("alerts while upstream fails, and when a relay is gone", async () => {
     await using monitored = await startMonitored();
     const { upstream, relay, management } = monitored;
     const rules = await hurriedRules();

@@ -20,8 +20,8 @@ const linesWith = (relay: RelayProcess, text: string) =>
     .split("\n")
     .filter((line) => line.includes(text));
 
-describe("what the relay tells an operator", () => {
-  test("an outage is one line when it begins and one when it ends, whatever strangers ask meanwhile", async () => {
+describe("log output", () => {
+  test("an outage is one line when it begins and one when it ends, even if unknown keys are requested meanwhile", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, "secret-held");
     await using relay = await startRelayProcess({ upstream });
@@ -40,7 +40,7 @@ describe("what the relay tells an operator", () => {
     expect(linesWith(relay, "no config to serve")).toHaveLength(1);
   });
 
-  test("the bound of streams is named once when it is reached", async () => {
+  test("the limit of streams is logged once when it is reached", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-streams");
     await using relay = await startRelayProcess({ upstream, args: ["-g", "1"] });
@@ -54,13 +54,13 @@ describe("what the relay tells an operator", () => {
     expect(linesWith(relay, "--grpc-max-concurrent-streams")).toHaveLength(1);
   });
 
-  test("a variable that is no option is named", async () => {
+  test("an unknown environment variable is logged", async () => {
     await using upstream = await startUpstream();
     await using relay = await startRelayProcess({ upstream, env: { SFP_POLING_INTERVAL_IN_S: "5" } });
     await eventually(() => expect(linesWith(relay, "variable=SFP_POLING_INTERVAL_IN_S")).toHaveLength(1));
   });
 
-  test("HTTP/1.0 without a Host is answered: probes of load balancers send that", async () => {
+  test("HTTP/1.0 requests without Host, as probes of load balancers send them, are served", async () => {
     await using upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-hostless");
     await using relay = await startRelayProcess({ upstream });
@@ -77,7 +77,7 @@ describe("what the relay tells an operator", () => {
     }
   });
 
-  test("-u bounds the requests to upstream that are in flight", async () => {
+  test("-u limits the requests to upstream in flight", async () => {
     await using upstream = await startUpstream();
     upstream.misbehave({ kind: "none" }, { delayMs: 100 });
     const keys = Array.from({ length: 12 }, (_, i) => publishKey(upstream, `secret-batch-${i}`).sdkKey);
@@ -87,7 +87,7 @@ describe("what the relay tells an operator", () => {
     expect(upstream.maxInFlight).toBe(3);
   });
 
-  test("protobuf that hangs upstream: JSON that is held answers after a second", async () => {
+  test("cached JSON is served after a second if the protobuf request to upstream hangs", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, "secret-proto-hangs");
     await using relay = await startRelayProcess({ upstream });
@@ -105,7 +105,7 @@ describe("what the relay tells an operator", () => {
   });
 });
 
-describeWith("redis-server")("what the relay tells of Redis, and what it does there", () => {
+describeWith("redis-server")("with Redis", () => {
   const redisRelay = async (redis: RedisServer, options: { args?: string[]; db?: number } = {}) => {
     const upstream = await startUpstream();
     const { sdkKey } = publishKey(upstream, "secret-redis-output");
@@ -123,7 +123,7 @@ describeWith("redis-server")("what the relay tells of Redis, and what it does th
   };
   const keys = (redis: RedisServer) => redis.cli("--scan", "--pattern", "statsig[|:]*");
 
-  test("a Redis that takes no writes is one line, and one when it does again", async () => {
+  test("a Redis that rejects writes is one line, and one when it accepts them again", async () => {
     await using redis = await RedisServer.start({ config: ["maxmemory 1", "maxmemory-policy noeviction"] });
     await using setup = await redisRelay(redis);
     const { relay } = setup;
@@ -135,7 +135,7 @@ describeWith("redis-server")("what the relay tells of Redis, and what it does th
     await eventually(async () => expect(await keys(redis)).toContain("statsig|"));
   }, 20_000);
 
-  test("a Redis that restarts empty has everything again at once", async () => {
+  test("a Redis that restarts empty gets everything again at once", async () => {
     await using redis = await RedisServer.start();
     await using _ = await redisRelay(redis, { args: ["-r", "30"] });
     await eventually(async () => expect(await keys(redis)).toContain("statsig|"));
@@ -143,14 +143,14 @@ describeWith("redis-server")("what the relay tells of Redis, and what it does th
     await eventually(async () => expect(await keys(redis)).toContain("statsig|"), { withinMs: 8_000 });
   }, 20_000);
 
-  test("a database that is not there is never database 0", async () => {
+  test("a missing database does not fall back to database 0", async () => {
     await using redis = await RedisServer.start();
     await using setup = await redisRelay(redis, { db: 99 });
     await eventually(() => expect(setup.relay.output()).toContain("Redis has no such database"));
     expect(await redis.cli("DBSIZE")).toBe("0");
   });
 
-  test("--redis-cache-ttl-in-s and --double-write-cache-for-legacy-key do what they say", async () => {
+  test("--redis-cache-ttl-in-s and --double-write-cache-for-legacy-key take effect", async () => {
     await using redis = await RedisServer.start();
     await using _ = await redisRelay(redis, {
       args: [

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { formatPrometheus } from "../../src/telemetry/metrics/prometheus.ts";
 import { MetricRegistry } from "../../src/telemetry/metrics/registry.ts";
 
-/** The lines of one metric, without the others. */
+/** Returns the lines of one metric. */
 async function shown(registry: MetricRegistry, name: string): Promise<string[]> {
   const lines = (await formatPrometheus(registry)).split("\n");
   return lines.filter((line) => line.includes(`statsig_forward_proxy_${name}_`));
@@ -10,7 +10,7 @@ async function shown(registry: MetricRegistry, name: string): Promise<string[]> 
 
 const empty = () => new MetricRegistry({ maxSeries: 300, keepsSamples: false });
 
-test("counts, gauges and latencies as Prometheus reads them", async () => {
+test("counts, gauges and latencies are in the Prometheus text format", async () => {
   const registry = empty();
   registry.count("LogEventDropped", { reason: "refused" }, 3);
   registry.gauge("SdkKeysHeld", () => [[{}, 2]]);
@@ -36,7 +36,7 @@ test("counts, gauges and latencies as Prometheus reads them", async () => {
   ]);
 });
 
-test("tags are labels: no dashes in names, and values in quotes whatever they hold", async () => {
+test("tags become labels, with dashes replaced and values escaped", async () => {
   const registry = empty();
   registry.time(
     "HttpServerRequestFailed",
@@ -57,13 +57,13 @@ test("tags are labels: no dashes in names, and values in quotes whatever they ho
   );
 });
 
-test("a count without tags is there from the start", async () => {
+test("a count without tags is exported as 0 from the start", async () => {
   expect(await shown(empty(), "CertificateRefused")).toContain(
     "statsig_forward_proxy_CertificateRefused_count_total 0",
   );
 });
 
-test("many series are written with breaks, in which others get their turn", async () => {
+test("formatting many series yields to the event loop", async () => {
   const registry = new MetricRegistry({ maxSeries: 10_000, keepsSamples: false });
   for (let at = 0; at < 2_000; at++)
     registry.time("HttpDataProviderNoData", { sdk_key: `k${at}`, path: "/v1" }, 1);

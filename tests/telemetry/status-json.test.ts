@@ -16,7 +16,7 @@ const KEY = "secret-shown-0123456789abcdef";
 afterAll(deleteFolders);
 
 describe("/status.json", () => {
-  test("tells of each feed what is held, from where, how large, and who wants it", async () => {
+  test("shows version, source, sizes and clients of each feed", async () => {
     await using upstream = await startUpstream();
     const key = publishKey(upstream, KEY);
     await using managed = await startManagedRelay({ upstream });
@@ -61,7 +61,7 @@ describe("/status.json", () => {
     expect(report.traffic.requests_per_s).toBeGreaterThan(1);
   });
 
-  test("is never kept by a cache, shows no key whole, and its page lets nothing in from elsewhere", async () => {
+  test("is not cacheable and shows masked keys only; its page loads nothing from other hosts", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     await using managed = await startManagedRelay({ upstream });
@@ -105,7 +105,7 @@ describe("/status.json", () => {
     expect(feed.last_error?.reason).toBe("unreachable");
   });
 
-  test("one key that upstream refuses is told apart from an upstream that fails", async () => {
+  test("distinguishes a key that upstream rejects from an upstream that fails", async () => {
     await using upstream = await startUpstream();
     for (const key of [KEY, "secret-other"]) publishKey(upstream, key);
     await using managed = await startManagedRelay({ upstream });
@@ -131,7 +131,7 @@ describe("/status.json", () => {
     expect(problemsOf(away)).toEqual([["stale_feeds", "Serving stale specs: upstream is unreachable"]]);
   }, 20_000);
 
-  test("a preloaded key that upstream revokes with --clear-datastore-on-unauthorized is named; the relay stays ready", async () => {
+  test("names a preloaded key that upstream revokes with --clear-datastore-on-unauthorized; the relay stays ready", async () => {
     await using upstream = await startUpstream();
     for (const key of [KEY, "secret-other"]) publishKey(upstream, key);
     const args = ["--preload-sdk-keys", `${KEY},secret-other`, "--clear-datastore-on-unauthorized"];
@@ -149,7 +149,7 @@ describe("/status.json", () => {
     await reported(managed, (each) => expect(each.state).toBe("ok"));
   }, 20_000);
 
-  test("a preloaded key that upstream revokes is served on and named; the relay stays ready, with --max-staleness-in-s too", async () => {
+  test("names a preloaded key that upstream revokes and still serves it; the relay stays ready, also with --max-staleness-in-s", async () => {
     await using upstream = await startUpstream();
     for (const key of [KEY, "secret-other"]) publishKey(upstream, key);
     const args = ["--preload-sdk-keys", `${KEY},secret-other`, "--max-staleness-in-s", "2"];
@@ -163,7 +163,7 @@ describe("/status.json", () => {
     expect((await ask(managed.relay, KEY)).status).toBe(200);
   });
 
-  test("a preloaded key without data is there from the start, and why the relay is not ready", async () => {
+  test("shows a preloaded key without data from the start, and why the relay is not ready", async () => {
     await using upstream = await startUpstream();
     upstream.misbehave(status(500));
     await using managed = await startManagedRelay({ upstream, args: ["--preload-sdk-keys", KEY] });
@@ -186,7 +186,7 @@ describe("/status.json", () => {
     await reported(managed, (each) => expect(each.state).toBe("ok"));
   });
 
-  test("a feed that made room for another is gone, with all that was remembered of it", async () => {
+  test("drops an evicted feed with its polls", async () => {
     await using upstream = await startUpstream();
     for (const key of [KEY, "secret-other"]) publishKey(upstream, key);
     await using managed = await startManagedRelay({ upstream, args: ["-m", "1"] });
@@ -198,7 +198,7 @@ describe("/status.json", () => {
     });
   });
 
-  test("shows at most 1,000 feeds, those first that need looking at, and counts all", async () => {
+  test("shows at most 1,000 feeds, those with problems first, and counts all", async () => {
     await using upstream = await startUpstream();
     const keys = Array.from({ length: 520 }, (_, at) => `secret-many-${at}`);
     for (const key of keys.slice(1)) publishKey(upstream, key);

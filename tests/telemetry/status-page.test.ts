@@ -40,7 +40,7 @@ describeWith("chromium")("the status page", () => {
     return { pages, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   };
 
-  /** Until all of them read so, and fit; then shoots them. */
+  /** Waits until all pages pass the check and fit, then takes screenshots. */
   const seen = (pages: readonly OpenedPage[], moment: string, check: (text: string) => void) =>
     Promise.all(
       pages.map(async (each) => {
@@ -50,7 +50,7 @@ describeWith("chromium")("the status page", () => {
       }),
     );
 
-  test("shows a feed appear, update, go stale and recover, and a relay that is gone, in every look", async () => {
+  test("shows a feed that appears, updates, goes stale and recovers, and a relay that is gone, in all layouts", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     const port = await freePort();
@@ -69,7 +69,7 @@ describeWith("chromium")("the status page", () => {
       expect(text).toContain(String(FIRST_LCUT));
       expect(text).toContain("1 feed fresh");
     });
-    // Whoever reads a row must not lose it to an update.
+    // An update must not replace the rows that a user is reading.
     for (const { page } of pages)
       await page.evaluate("document.querySelector('tbody tr').kept = true; scrollTo(0, 90)");
 
@@ -95,7 +95,7 @@ describeWith("chromium")("the status page", () => {
     await managed.relay.kill();
     await seen(pages, "6-silent", (text) => {
       expect(text).toMatch(/Relay not responding for \d+ s/);
-      // Greyed, but there.
+      // The feeds are still shown, grayed out.
       expect(text).toContain(masked(KEY));
     });
     await using again = await startManagedRelay(options, port);
@@ -107,7 +107,7 @@ describeWith("chromium")("the status page", () => {
     }
   }, 60_000);
 
-  test("can be read by those who see little, or nothing, in both color schemes", async () => {
+  test("is accessible: contrast and roles are sufficient in both color schemes", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     await using managed = await startManagedRelay({ upstream, args: ["--preload-sdk-keys", "secret-none"] });
@@ -128,7 +128,7 @@ describeWith("chromium")("the status page", () => {
     }
   });
 
-  test("finds feeds by key and by state, and shows what it is told as text", async () => {
+  test("filters feeds by key and by state, and escapes HTML", async () => {
     await using upstream = await startUpstream();
     for (const key of [KEY, "secret-another-0123456789"]) publishKey(upstream, key);
     const path = join(newFolder(), "<img src=x onerror=alert(1)>");

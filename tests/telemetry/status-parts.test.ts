@@ -15,7 +15,7 @@ const KEY = "secret-shown-0123456789abcdef";
 afterAll(deleteFolders);
 
 describe("/status.json", () => {
-  test("tells of the local backup where it is, how large, and that it fails", async () => {
+  test("shows path, size and failures of the local backup", async () => {
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
     const folder = newFolder();
@@ -34,7 +34,7 @@ describe("/status.json", () => {
     expect(problemsOf(failing)).toContainEqual(["local_failing", "Reads or writes of the local backup fail"]);
   });
 
-  test("tells of SDKs' events how many wait, and since when upstream takes none", async () => {
+  test("shows how many log events are queued, and since when they are delayed", async () => {
     await using upstream = await startUpstream();
     const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
     await using managed = await startManagedRelay({ upstream, env });
@@ -53,13 +53,13 @@ describe("/status.json", () => {
     expect(report.events).toMatchObject({ durable: false, events: 2, accepted: 5, dropped: 0 });
     expect(report.events.bytes).toBeGreaterThan(20);
     expect(report.events.last_error?.detail).toContain("500");
-    // It may be over in a moment.
+    // A short delay is not a problem yet.
     expect(report.problems.map(({ kind }) => kind)).not.toContain("events_delayed");
   });
 });
 
 describeWith("redis-server")("/status.json of relays with Redis", () => {
-  test("say how far Redis is behind, and since when it is down", async () => {
+  test("shows how far Redis is behind, and since when it is down", async () => {
     const user = { name: "relay", password: "password-0123456789" };
     await using redis = await RedisServer.start({ user });
     await using upstream = await startUpstream();
@@ -80,7 +80,7 @@ describeWith("redis-server")("/status.json of relays with Redis", () => {
     await reported(first, (each) => expect(each.state).toBe("ok"));
   });
 
-  test("counts what Redis lacks while it takes no writes", async () => {
+  test("counts the feeds that Redis does not have while it rejects writes", async () => {
     await using redis = await RedisServer.start();
     await using upstream = await startUpstream();
     publishKey(upstream, KEY);
@@ -104,7 +104,7 @@ describeWith("redis-server")("/status.json of relays with Redis", () => {
 });
 
 describeWith("openssl")("/status.json of a relay with TLS", () => {
-  test("says when the certificate expires, warns two weeks before, and that new files are refused", async () => {
+  test("shows when the certificate expires, warns two weeks before, and reports invalid files", async () => {
     using authority = new Authority();
     const { certPath, keyPath } = authority.issue({ validDays: [-1, 5] });
     const paths = ["--x509-server-cert-path", certPath, "--x509-server-key-path", keyPath];

@@ -1,5 +1,5 @@
 import type { Telemetry } from "../telemetry.ts";
-import type { FailureState } from "./condition.ts";
+import type { Incident } from "./incident.ts";
 import {
   type EventsStatus,
   type LocalStatus,
@@ -70,9 +70,9 @@ function* redisProblems({ telemetry, redis, now }: ProblemReadings): Iterable<Pr
     const text = `Redis does not have the newest version of ${countFeeds(redis.behind_feeds)}`;
     yield problem("redis_behind", text, { since });
   }
-  for (const [permission, condition] of missingPermissions) {
+  for (const [permission, incident] of missingPermissions) {
     const text = `The Redis user lacks the permission ${permission}`;
-    yield problem("redis_permission_missing", text, toDetails(condition));
+    yield problem("redis_permission_missing", text, toDetails(incident));
   }
 }
 
@@ -95,7 +95,7 @@ function* entryProblems({ telemetry, now }: ProblemReadings): Iterable<Problem> 
   yield problem("backup_unusable", text, toDetails(unusableEntry));
 }
 
-function toDetails({ since, reason }: FailureState): ProblemDetails {
+function toDetails({ since, reason }: Incident): ProblemDetails {
   return { since, detail: reason };
 }
 
@@ -143,9 +143,9 @@ function* otherProblems({ telemetry }: ProblemReadings): Iterable<Problem> {
 /** A loop is a problem as long as it fails. A task runs once: its error is shown for some time. */
 function* unexpectedErrors({ telemetry, now }: ProblemReadings): Iterable<Problem> {
   const { failingLoops, taskFailed } = telemetry.supervision;
-  for (const [loop, condition] of failingLoops) {
+  for (const [loop, incident] of failingLoops) {
     const text = `Unexpected errors in ${loop.replaceAll("_", " ")}: it is retried`;
-    yield problem("unexpected_error", text, toDetails(condition));
+    yield problem("unexpected_error", text, toDetails(incident));
   }
   if (taskFailed !== undefined && now - taskFailed.since < UNEXPECTED_SHOWN_MS) {
     const text = "An unexpected error occurred: the relay continues";

@@ -13,7 +13,7 @@ const MIN_SPAN_S = 1;
 
 export interface Rates {
   readonly http: number;
-  /** Requests answered with a status of 400 or more. */
+  /** Requests with a response status of 400 or higher. */
   readonly failed: number;
   readonly rpcs: number;
   /** Returns undefined if the key has no series of its own in the metrics. */

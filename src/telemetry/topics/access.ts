@@ -3,7 +3,7 @@ import type { Clock } from "../../platform/clock.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { TelemetryOutput } from "../output.ts";
-import type { FailureState } from "../status/condition.ts";
+import type { Incident } from "../status/incident.ts";
 
 /** Bounds the lines of a file that changes all the time. */
 const RELOADS_PER_MIN = 10;
@@ -12,7 +12,7 @@ const RELOADS_PER_MIN = 10;
 export class AccessTelemetry {
   readonly emit: EmitAccessEvent;
   /** Why the current file of allowed keys is not in use. */
-  allowListRefused: FailureState | undefined;
+  allowListRefused: Incident | undefined;
   readonly #registry: MetricRegistry;
   readonly #clock: Clock;
   readonly #refusals: ThrottledLogs;

@@ -4,7 +4,7 @@ import { describeFeed } from "../../specs/feed.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { TelemetryOutput } from "../output.ts";
-import type { FailureState, LatestError } from "../status/condition.ts";
+import type { Incident, LatestError } from "../status/incident.ts";
 import type { RedisTelemetry } from "./redis.ts";
 import type { SqliteTelemetry } from "./sqlite.ts";
 
@@ -20,7 +20,7 @@ export class BackupTelemetry {
   readonly emit: EmitBackupEvent;
   readonly latestError: LatestError;
   /** The last entry that could not be served. */
-  unusableEntry: FailureState | undefined;
+  unusableEntry: Incident | undefined;
   readonly #registry: MetricRegistry;
   readonly #clock: Clock;
   readonly #throttled: ThrottledLogs;

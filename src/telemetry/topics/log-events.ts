@@ -7,7 +7,7 @@ import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { KeyTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
-import { type FailureState, LatestError } from "../status/condition.ts";
+import { type Incident, LatestError } from "../status/incident.ts";
 
 const OUTAGE = {
   begins: "log events not forwarded, retrying",
@@ -19,7 +19,7 @@ const OUTAGE = {
 /** Logs, metrics and status of log events on their way from SDKs to upstream. */
 export class LogEventsTelemetry {
   readonly emit: EmitLogEventsEvent;
-  delayed: FailureState | undefined;
+  delayed: Incident | undefined;
   /** Ms since the Unix epoch. */
   sentAt: number | undefined;
   readonly latestError: LatestError;

@@ -2,7 +2,7 @@ import type { Clock } from "../../platform/clock.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { OutageLog, type OutageMessages } from "../logging/outage-log.ts";
 import type { TelemetryOutput } from "../output.ts";
-import type { FailureState } from "../status/condition.ts";
+import type { Incident } from "../status/incident.ts";
 
 /** A destination of metrics or traces. Prometheus scrapes the relay and is not a sink. */
 export type SinkName = "statsd" | "datadog" | "statsig" | "otlp" | "otlp-traces";
@@ -23,8 +23,8 @@ export type EmitSinkEvent = (event: SinkEvent) => void;
 /** Logs, metrics and status of the sinks. */
 export class SinkTelemetry {
   readonly emit: EmitSinkEvent;
-  /** Why each sink fails; undefined if it works. */
-  readonly states = new Map<SinkName, FailureState | undefined>();
+  /** All sinks; the value is undefined if the sink works. */
+  readonly states = new Map<SinkName, Incident | undefined>();
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #outages = new Map<SinkName, OutageLog>();

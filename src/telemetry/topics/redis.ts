@@ -8,7 +8,7 @@ import { ThrottledLog } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import { type FeedTags, type KeyTags, toPathTag, toTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
-import type { FailureState } from "../status/condition.ts";
+import type { Incident } from "../status/incident.ts";
 
 const DOWN = {
   begins: "Redis unavailable, serving from memory",
@@ -31,10 +31,10 @@ export class RedisTelemetry {
   readonly emit: EmitRedisEvent;
   /** Undefined while it is not known, or if Redis is not in use. */
   isUp: boolean | undefined;
-  down: FailureState | undefined;
-  rejectsWrites: FailureState | undefined;
+  down: Incident | undefined;
+  rejectsWrites: Incident | undefined;
   /** What each missing permission of the Redis user costs. */
-  readonly missingPermissions = new Map<string, FailureState>();
+  readonly missingPermissions = new Map<string, Incident>();
   lastWriteAt: number | undefined;
   lastReadAt: number | undefined;
   readonly #logger: Logger;
@@ -147,7 +147,7 @@ export class RedisTelemetry {
     return { ...this.#keys.of(feed.sdkKey), path: toPathTag(feed) };
   }
 
-  #since(reason: string): FailureState {
+  #since(reason: string): Incident {
     return { since: this.#clock.now(), reason };
   }
 }

@@ -5,7 +5,7 @@ import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { TelemetryOutput } from "../output.ts";
-import type { FailureState } from "../status/condition.ts";
+import type { Incident } from "../status/incident.ts";
 
 const OUTAGE = {
   begins: "event spool failing",
@@ -16,7 +16,7 @@ const OUTAGE = {
 /** Logs, metrics and status of the event spool on disk. */
 export class SpoolTelemetry {
   readonly emit: EmitSpoolEvent;
-  failing: FailureState | undefined;
+  failing: Incident | undefined;
   readonly #logger: Logger;
   readonly #registry: MetricRegistry;
   readonly #clock: Clock;

@@ -7,7 +7,7 @@ import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { TelemetryOutput } from "../output.ts";
-import type { FailureState, LatestError } from "../status/condition.ts";
+import type { Incident, LatestError } from "../status/incident.ts";
 
 const OUTAGE = {
   begins: "local backup failing",
@@ -20,7 +20,7 @@ export class SqliteTelemetry {
   readonly emit: EmitLocalEvent;
   /** Undefined while it is not known, or if the local backup is not in use. */
   isUp: boolean | undefined;
-  unusable: FailureState | undefined;
+  unusable: Incident | undefined;
   readonly #logger: Logger;
   readonly #registry: MetricRegistry;
   readonly #clock: Clock;

@@ -6,7 +6,7 @@ import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { TelemetryOutput } from "../output.ts";
-import type { FailureState } from "../status/condition.ts";
+import type { Incident } from "../status/incident.ts";
 
 const OUTAGE = {
   begins: "unexpected error in background loop, retrying",
@@ -21,9 +21,9 @@ const TASKS_PER_MIN = 10;
 /** Logs, metrics and status of unexpected errors: bugs in the relay. */
 export class SupervisionTelemetry {
   /** Loops with at least one failing instance. */
-  readonly failingLoops = new Map<LoopName, FailureState>();
+  readonly failingLoops = new Map<LoopName, Incident>();
   /** The last unexpected error outside of a loop. */
-  taskFailed: FailureState | undefined;
+  taskFailed: Incident | undefined;
   readonly #logger: Logger;
   readonly #registry: MetricRegistry;
   readonly #clock: Clock;

@@ -26,7 +26,7 @@ export async function readDashboard(): Promise<Dashboard> {
   return (await Bun.file(path).json()) as Dashboard;
 }
 
-/** Everything that Prometheus is asked, as Grafana would ask it: over so much time at each point. */
+/** Returns all expressions of the dashboard with its variables replaced, as Grafana sends them to Prometheus. */
 export function expressionsOf({ panels, annotations }: Dashboard, interval = "5m"): readonly string[] {
   const all = [
     ...panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)),

@@ -7,18 +7,18 @@ import type { OtlpReceiver } from "./otlp-receiver.ts";
 import { readLines } from "./statsd-lines.ts";
 import type { UdpListener } from "./udp-listener.ts";
 
-/** Where metrics are to be seen. */
+/** A destination of metrics, as tests observe it. */
 export interface MetricPlace {
   readonly name: string;
-  /** Each as `SdkKeysHeld.gauge`; counts and latencies once they are more than nothing. */
+  /** Names such as `SdkKeysHeld.gauge`. Counts and latencies are included once they are above 0. */
   readonly seen: Set<string>;
-  /** Takes note of what came since the last time. */
+  /** Reads what has arrived since the last call. */
   look(): void | Promise<void>;
 }
 
 const PREFIX = "statsig.forward_proxy.";
 
-/** `latency` is how the agent is told of one: `ms`, or `d` for a distribution. */
+/** `latency` is the type of latencies: `ms`, or `d` for a distribution. */
 export function statsdPlace(name: string, agent: UdpListener, latency: "ms" | "d"): MetricPlace {
   const seen = new Set<string>();
   const kinds: Readonly<Record<string, string>> = { c: "count", g: "gauge", [latency]: "latency" };
@@ -36,7 +36,7 @@ export function statsdPlace(name: string, agent: UdpListener, latency: "ms" | "d
   };
 }
 
-/** `isLost`: was answered with an error. */
+/** `isLost`: the request was answered with an error. */
 export function statsigPlace(
   upstream: Upstream,
   sdkKey: string,
@@ -86,7 +86,7 @@ export function prometheusPlace(relay: RelayProcess): MetricPlace {
   };
 }
 
-/** Which metrics, and in which kind, a place has not seen. */
+/** Returns the metrics, with their kinds, that a destination has not seen. */
 export function unseenBy({ name, seen }: MetricPlace, metrics: readonly string[]): readonly string[] {
   return METRICS.filter((row) => metrics.includes(row.name))
     .flatMap((row) => row.kinds.map((kind) => `${row.name}.${kind}`))

@@ -8,7 +8,7 @@ export interface Sample {
   readonly value: number;
 }
 
-/** Everything that a relay with a management port shows to Prometheus. */
+/** Reads all samples from the management port of a relay. */
 export async function readMetrics(relay: RelayProcess): Promise<readonly Sample[]> {
   const { body } = await rawGet(`${relay.urlOf("management")}/metrics`);
   const lines = body.toString().matchAll(/^(\w+)(?:\{(.*)\})? (\S+)$/gm);
@@ -22,7 +22,7 @@ export async function readMetrics(relay: RelayProcess): Promise<readonly Sample[
   });
 }
 
-/** Of all series of a metric; of those alone whose labels are these, where given. */
+/** Sums the values of a metric over all series, or over the series with the given labels. */
 export function sumOf(
   samples: readonly Sample[],
   name: string,

@@ -24,7 +24,7 @@ import { UdpListener } from "./udp-listener.ts";
 
 const STATSIG_KEY = "secret-of-the-project-for-metrics";
 
-/** A relay that is watched in every way at once, and all that it has to do with. */
+/** A relay that exports metrics to all kinds of destinations, and the servers that it depends on. */
 export interface MonitoredRelay extends AsyncDisposable {
   readonly relay: RelayProcess;
   readonly upstream: Upstream;
@@ -32,9 +32,9 @@ export interface MonitoredRelay extends AsyncDisposable {
   readonly allowed: KeyFile;
   readonly authority: Authority;
   readonly certificates: CertificateFiles;
-  /** What is sent to Statsig next is answered with an error. */
+  /** Makes the next request with metrics to Statsig fail. */
   loseMeasurements(): void;
-  /** Resolves once each of these metrics was seen, in each of its kinds, in every place. */
+  /** Resolves when every destination has seen these metrics, each in all its kinds. */
   sees(metrics: readonly string[]): Promise<void>;
 }
 
@@ -57,7 +57,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
   stack.defer(() => rm(folder, { recursive: true, force: true }));
   const spool = join(folder, "spool");
   await mkdir(spool, { mode: 0o700 });
-  // What is no database: it is set aside, and that is told.
+  // Not a database: the relay sets the file aside and counts that.
   await writeFile(join(spool, "events.sqlite"), "x".repeat(5_000));
   const lost = new Set<object>();
   const relay = stack.use(

@@ -8,7 +8,7 @@ import { Output } from "../common/output.ts";
 import { within } from "../common/wait.ts";
 
 export interface PrometheusOptions {
-  /** What it reads metrics from: `host:port`. */
+  /** The address to scrape: `host:port`. */
   readonly target: string;
   /** The text of its rule file. */
   readonly rules: string;
@@ -28,7 +28,7 @@ interface Target {
 const START_LIMIT_MS = 15_000;
 const EVERY = "250ms";
 
-/** A Prometheus of the test's own, on loopback, that looks four times a second. */
+/** A Prometheus server of the test, on loopback, that scrapes four times a second. */
 export class Prometheus implements AsyncDisposable {
   readonly #url: string;
   readonly #owned: AsyncDisposableStack;
@@ -65,7 +65,7 @@ export class Prometheus implements AsyncDisposable {
     return new Prometheus(`http://${address}/api/v1`, starting.move());
   }
 
-  /** Pending or firing now. */
+  /** Returns the alerts that are pending or firing. */
   async alerts(): Promise<readonly Alert[]> {
     return (await this.#get<{ readonly alerts: readonly Alert[] }>("/alerts")).alerts;
   }
@@ -78,7 +78,7 @@ export class Prometheus implements AsyncDisposable {
     return (await this.#get<{ readonly activeTargets: readonly Target[] }>("/targets")).activeTargets[0];
   }
 
-  /** The values of all series that the expression gives. */
+  /** Returns the values of all series of the expression. */
   async query(expr: string): Promise<readonly number[]> {
     const path = `/query?query=${encodeURIComponent(expr)}`;
     const { result } = await this.#get<{ readonly result: readonly { value: [number, string] }[] }>(path);
@@ -104,7 +104,7 @@ function configFor(target: string): string {
   });
 }
 
-/** Runs promtool; `stdin` is what it reads where it is told to. */
+/** Runs promtool with `stdin` as its standard input. */
 export async function promtool(
   args: readonly string[],
   stdin = "",

@@ -1,6 +1,6 @@
 import { METRICS, PREFIX } from "../../../src/telemetry/metrics/catalog.ts";
 
-/** As Prometheus has them: which labels a series of each name carries. */
+/** The labels of the series of each metric, by the name that Prometheus has. */
 const LABELS_OF = new Map(
   METRICS.flatMap(({ name, kinds, tags }) => {
     const labels = tags.map((tag) => tag.replaceAll("-", "_"));
@@ -19,7 +19,7 @@ const LABELS_OF = new Map(
 
 const TARGET_LABELS = ["job", "instance"];
 
-/** What an expression names that no relay has: metrics, and labels of these; empty where all is well. */
+/** Returns the metrics and labels of an expression that no relay has. */
 export function unknownIn(expr: string): readonly string[] {
   const names = [...expr.matchAll(/\bstatsig_forward_proxy_\w+/g)].map(([name]) => name);
   const labels = [
@@ -30,7 +30,7 @@ export function unknownIn(expr: string): readonly string[] {
   return [...names.filter((name) => !LABELS_OF.has(name)), ...labels.filter((label) => !known.has(label))];
 }
 
-/** Each selector for itself: a label that is right for another metric of the same expression is wrong here. */
+/** Checks each selector on its own, since a label may exist for one metric of the expression and not for another. */
 export function wrongMatchersIn(expr: string): readonly string[] {
   const selectors = [...expr.matchAll(/\b(statsig_forward_proxy_\w+)\{([^}]*)\}/g)];
   return selectors.flatMap(([, name = "", matchers = ""]) => {
@@ -45,14 +45,14 @@ function labelsOfMatchers(matchers: string): string[] {
   return [...matchers.matchAll(/(\w+)\s*(?:=~|!~|!=|=)\s*"/g)].map(([, label = ""]) => label);
 }
 
-/** What an expression reads: each metric of the relay with its matchers, or without. */
+/** Returns the selectors of an expression: the metrics of the relay, with their matchers if any. */
 export function selectorsIn(expr: string): readonly string[] {
   return [...expr.matchAll(/\bstatsig_forward_proxy_\w+(?:\{[^}]*\})?/g)].map(([selector]) => selector);
 }
 
 /**
- * Metrics that an expression takes the increase of although their versions are series of their own: it is always 0,
- * since a series that is new has none.
+ * Returns the metrics whose increase an expression takes although each version is a series of its own. Their increase is
+ * always 0.
  */
 export function growthOfVersionsIn(expr: string): readonly string[] {
   const grown = [...expr.matchAll(/\b(?:rate|irate|increase|delta)\((statsig_forward_proxy_\w+)/g)];

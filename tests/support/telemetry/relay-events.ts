@@ -185,7 +185,7 @@ export function startExamples(logger: Logger, clock: Clock): (kind: EventKind) =
   };
 }
 
-/** Pairs of events, of which the second ends the outage that the first began. */
+/** Pairs of events. The second one ends the outage that the first one began. */
 export const ENDINGS: readonly (readonly [begins: EventKind, ends: EventKind])[] = [
   ["spec_fetch_failed", "spec_unchanged"],
   ["spec_refused", "spec_updated"],

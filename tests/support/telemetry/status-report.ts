@@ -20,7 +20,7 @@ export function feedOf(
 export const problemsOf = ({ problems }: StatusReport): readonly (readonly string[])[] =>
   problems.map(({ kind, text }) => [kind, text]);
 
-/** The first report that passes. */
+/** Waits for a report that passes the checks, and returns it. */
 export function reported(
   managed: ManagedRelay,
   check: (report: StatusReport) => void,

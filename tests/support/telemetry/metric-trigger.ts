@@ -1,13 +1,13 @@
 import type { MonitoredRelay } from "./monitored-relay.ts";
 
-/** Something that a test makes happen for real, and the metrics that are to tell of it. */
-export interface Happening {
+/** Something that a test does to a relay, and the metrics that must count it. */
+export interface MetricTrigger {
   readonly what: string;
   readonly metrics: readonly string[];
-  readonly make: (at: MonitoredRelay) => unknown;
+  readonly run: (at: MonitoredRelay) => unknown;
 }
 
-/** SDK keys by what becomes of them. */
+/** SDK keys by what happens to them. */
 export const KEYS = {
   first: "secret-of-the-first",
   second: "secret-of-the-second",

@@ -1,8 +1,8 @@
 import type { Clock } from "../../platform/clock.ts";
 import { type TimedError, toIso } from "./schema.ts";
 
-/** Why something is wrong, and since when (ms since the Unix epoch). */
-export interface FailureState {
+/** Something that is wrong: the reason, and since when (ms since the Unix epoch). */
+export interface Incident {
   readonly since: number;
   readonly reason: string;
 }

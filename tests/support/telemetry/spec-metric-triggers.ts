@@ -4,7 +4,7 @@ import { GrpcClient } from "../clients/grpc-client.ts";
 import { specsOf } from "../relay/access.ts";
 import { FIRST_LCUT, forKey, publishKey, versionOf } from "../upstream/published-key.ts";
 import { body, status } from "../upstream/upstream.ts";
-import { type Happening, KEYS } from "./happening.ts";
+import { KEYS, type MetricTrigger } from "./metric-trigger.ts";
 import type { MonitoredRelay } from "./monitored-relay.ts";
 
 const { first, second, third, fourth, nowhere, garbage, scrambled } = KEYS;
@@ -16,10 +16,10 @@ async function ask({ relay }: MonitoredRelay, ...sdkKeys: readonly string[]): Pr
 const redisKeyOf = (sdkKey: string) =>
   backupKeys({ sdkKey: parseSdkKey(sdkKey) as SdkKey, version: "v2", format: "json" }, ["v3"])[0].name;
 
-/** From upstream to memory, to Redis, and to clients. They build on each other. */
-export const SPEC_HAPPENINGS: readonly Happening[] = [
+/** Triggers for the path from upstream to memory, Redis and clients. Each builds on the previous ones. */
+export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
   {
-    what: "a client asks for the first time",
+    what: "a client requests a feed for the first time",
     metrics: [
       "HttpServerRequestSuccess",
       "HttpDataProviderGotData",
@@ -31,7 +31,7 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
       "RedisCacheWriteSucceed",
       "FleetLooked",
     ],
-    make: async (at) => {
+    run: async (at) => {
       publishKey(at.upstream, first, 5);
       await ask(at, first);
     },
@@ -39,7 +39,7 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
   {
     what: "upstream has nothing new",
     metrics: ["HttpDataProviderNoData", "BackgroundDataProviderRequestInterval", "PollWait"],
-    make: () => {},
+    run: () => {},
   },
   {
     what: "an RPC, and a stream that gets a new version",
@@ -52,7 +52,7 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
       "GrpcStreamingStreamedResponse",
       "GrpcStreamingStreamDisconnected",
     ],
-    make: async ({ relay, upstream }) => {
+    run: async ({ relay, upstream }) => {
       using client = new GrpcClient(relay.grpcUrl);
       await client.getConfigSpec({ sdkKey: first, version: 2 });
       const { lcut } = versionOf(first, 5);
@@ -63,7 +63,7 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
     },
   },
   {
-    what: "a key that is not allowed, a page that there is not, and a URL that is too long",
+    what: "a key that is not allowed, an unknown path, and a URL that is too long",
     metrics: [
       "KeyRefused",
       "HttpServerRequestFailed",
@@ -71,7 +71,7 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
       "GrpcStreamingStreamUnauthorized",
       "LimitReached",
     ],
-    make: async ({ relay }) => {
+    run: async ({ relay }) => {
       await specsOf(relay, "secret-of-a-stranger");
       await fetch(`${relay.httpUrl}/v1/${"a".repeat(400)}`);
       using client = new GrpcClient(relay.grpcUrl);
@@ -82,7 +82,7 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
   {
     what: "upstream sends garbage, and then an older version",
     metrics: ["PayloadRefused", "HttpDataProviderError", "HttpDataProviderNoDataDueToBadLcut"],
-    make: ({ upstream }) => {
+    run: ({ upstream }) => {
       const older = versionOf(first, 1);
       const headers = { "x-since-time": String(older.lcut) };
       upstream.misbehave(body(older.v2, headers), { ...forKey(first), times: 1 });
@@ -90,9 +90,9 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
     },
   },
   {
-    what: "more keys are asked for than may be held",
+    what: "more keys are requested than can be cached",
     metrics: ["ConfigSpecEvicted"],
-    make: async (at) => {
+    run: async (at) => {
       for (const sdkKey of [second, third, fourth]) publishKey(at.upstream, sdkKey);
       await ask(at, second, third, fourth);
     },
@@ -100,15 +100,15 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
   {
     what: "Redis has a newer version than upstream",
     metrics: ["RedisCacheWriteSkipped", "RedisCacheReadSucceed"],
-    make: async (at) => {
+    run: async (at) => {
       publishKey(at.upstream, first, 2);
       await ask(at, first);
     },
   },
   {
-    what: "upstream fails, and Redis has nothing, or what can't be used",
+    what: "upstream fails, and Redis has no entry or an unusable one",
     metrics: ["RedisCacheReadMiss", "RedisCacheReadFailed", "BackupUnusable"],
-    make: async (at) => {
+    run: async (at) => {
       await at.redis.cli("HSET", redisKeyOf(garbage), "config", "{", "lcut", String(FIRST_LCUT));
       await at.redis.cli("SET", redisKeyOf(scrambled), "no hash");
       for (const sdkKey of [nowhere, garbage, scrambled]) {
@@ -120,12 +120,12 @@ export const SPEC_HAPPENINGS: readonly Happening[] = [
   {
     what: "upstream revokes a key",
     metrics: ["RedisCacheDeleteSucceed", "SdkKeyUnauthorized"],
-    make: ({ upstream }) => upstream.forget(first),
+    run: ({ upstream }) => upstream.forget(first),
   },
   {
-    what: "Redis is gone, while upstream has a new version of one key and revokes another",
+    what: "Redis is down while upstream has a new version of one key and revokes another",
     metrics: ["RedisCacheWriteFailed", "RedisCacheDeleteFailed", "BackupFailed"],
-    make: async ({ upstream, redis }) => {
+    run: async ({ upstream, redis }) => {
       await redis.kill();
       publishKey(upstream, third, 1);
       upstream.forget(fourth);

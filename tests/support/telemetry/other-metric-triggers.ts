@@ -5,7 +5,7 @@ import { RawHttp2 } from "../clients/raw-http2.ts";
 import { idListsOf } from "../relay/access.ts";
 import { status } from "../upstream/upstream.ts";
 import { answer, jsonAnswer, type UpstreamRequest } from "../upstream/upstream-request.ts";
-import { type Happening, KEYS } from "./happening.ts";
+import { KEYS, type MetricTrigger } from "./metric-trigger.ts";
 import type { MonitoredRelay } from "./monitored-relay.ts";
 
 const { third, failing, refused } = KEYS;
@@ -29,43 +29,43 @@ function post({ relay }: MonitoredRelay, sdkKey: string, body: object): Promise<
 
 const LINES = "+aaaaaaaa\n+bbbbbbbb\n";
 
-/** Everything but config specs. */
-export const OTHER_HAPPENINGS: readonly Happening[] = [
+/** Triggers for everything but config specs. */
+export const OTHER_TRIGGERS: readonly MetricTrigger[] = [
   {
-    what: "a relay runs, with a backup, a certificate, a spool that was damaged, and places that metrics are sent to",
+    what: "a relay runs with a backup, a certificate, a damaged spool, and sinks",
     metrics: [
       ...["Ready", "BuildInfo", "StartTimestampS", "MemoryRssBytes", "MemoryLimitBytes"],
       ...["SinkUp", "Connections", "RequestsInFlight", "SdkKeysHeld", "GrpcStreamsAllowed"],
       ...["BackupUp", "RedisPermissionsMissing", "CertificateLoaded", "CertificateExpiryTimestampS"],
       ...["LogEventQueueEvents", "LogEventQueueBytes", "LogEventQueueFilled", "LogEventQueueFailed"],
     ],
-    make: () => {},
+    run: () => {},
   },
   {
-    what: "an error that nothing catches, as the relay's own process throws it",
+    what: "an uncaught error in the relay process",
     metrics: ["UnexpectedError"],
-    make: () => {},
+    run: () => {},
   },
   {
-    what: "one of the places answers with an error",
+    what: "a sink responds with an error",
     metrics: ["MeasurementsDropped"],
-    make: (at) => at.loseMeasurements(),
+    run: (at) => at.loseMeasurements(),
   },
   {
-    what: "events come, some of them again, more than are remembered",
+    what: "log events with duplicates, more than are remembered",
     metrics: [
       ...["LogEventAccepted", "LogEventStoreDeduped", "LogEventStoreDedupeCacheCleared"],
       ...["LogEventForwarded", "LogEventForwardRequest"],
     ],
-    make: async (at) => {
+    run: async (at) => {
       const events = ["a", "a", "b", "c", "d", "e", "f"].map(exposure);
       await post(at, third, { events });
     },
   },
   {
-    what: "events come that make no sense, that upstream does not take now, or never",
+    what: "log events that are malformed, delayed, or rejected by upstream",
     metrics: ["LogEventRequestRejected", "LogEventForwardDelayed", "LogEventDropped"],
-    make: async (at) => {
+    run: async (at) => {
       at.upstream.misbehave(status(500), { ...eventsOf(failing), times: 1 });
       at.upstream.misbehave(status(401), eventsOf(refused));
       await post(at, third, { events: "none" });
@@ -73,9 +73,9 @@ export const OTHER_HAPPENINGS: readonly Happening[] = [
     },
   },
   {
-    what: "ID lists come, and then fail",
+    what: "ID lists that are downloaded, and one that fails",
     metrics: ["IdListUpdated", "IdListFileBytes", "IdListFailed"],
-    make: async ({ relay, upstream }) => {
+    run: async ({ relay, upstream }) => {
       const entryOf = (name: string) => ({
         name,
         url: `${upstream.url}/lists/${name}`,
@@ -91,17 +91,17 @@ export const OTHER_HAPPENINGS: readonly Happening[] = [
     },
   },
   {
-    what: "a client answers no PING",
+    what: "a client that does not answer PINGs",
     metrics: ["ClientVanished"],
-    make: async ({ relay }) => {
+    run: async ({ relay }) => {
       using client = await RawHttp2.open(relay.grpcUrl);
       await client.connection.closed(15_000);
     },
   },
   {
-    what: "a client that is too old for TLS 1.3, a certificate that is none",
+    what: "a client without TLS 1.3, and an invalid certificate file",
     metrics: ["TlsClientRefused", "CertificateRefused"],
-    make: async ({ relay, certificates }) => {
+    run: async ({ relay, certificates }) => {
       const { hostname: host, port } = new URL(relay.urlOf("https"));
       const socket = connect({ host, port: Number(port), maxVersion: "TLSv1.2", rejectUnauthorized: false });
       await once(socket, "error");
@@ -112,6 +112,6 @@ export const OTHER_HAPPENINGS: readonly Happening[] = [
   {
     what: "the list of allowed keys changes",
     metrics: ["AllowedKeysReloaded"],
-    make: ({ allowed }) => allowed.write([...Object.values(KEYS), "secret-one-more"].join("\n")),
+    run: ({ allowed }) => allowed.write([...Object.values(KEYS), "secret-one-more"].join("\n")),
   },
 ];
