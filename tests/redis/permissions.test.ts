@@ -179,7 +179,7 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
         );
         const output = relay.output();
         expect(output).not.toContain("Skipping the ready check");
-        const lines = output.split("\n").filter((line) => line.includes("lacks a permission"));
+        const lines = output.split("\n").filter((line) => line.includes("Redis permission missing"));
         if (rules !== ORIGINAL_COMMANDS) expect(lines).toEqual([]);
         else expect(lines.filter((line) => line.includes("+eval "))).toHaveLength(1);
       }
