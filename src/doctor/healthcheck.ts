@@ -5,7 +5,7 @@ import { connect } from "node:tls";
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { withConfigFile } from "../config/file.ts";
-import { readListeners, readManagement } from "../config/listeners.ts";
+import { readListeners, readManagement, toLocalHost } from "../config/listeners.ts";
 import { MODE } from "../config/option.ts";
 import { findSetting } from "../config/options.ts";
 import { type Environment, type GivenConfig, invalidValue, Settings } from "../config/settings.ts";
@@ -73,18 +73,12 @@ function probesFor(settings: Settings, env: Environment): readonly Probe[] {
     .map(({ protocol, bindAddress, port }) => {
       const isSecure = protocol === "https" || protocol === "grpcs";
       const isHttp = protocol === "http" || protocol === "https";
-      const url = `${isSecure ? "https" : "http"}://${reachable(bindAddress)}:${port}${isHttp ? "/v1/ready" : ""}`;
+      const url = `${isSecure ? "https" : "http"}://${toLocalHost(bindAddress)}:${port}${isHttp ? "/v1/ready" : ""}`;
       return probe(url, isSecure && tls?.requireClientCert ? probeTls : isHttp ? probeHttp : probeGrpc);
     });
   if (management === undefined) return probes;
   const { bindAddress, port } = management;
-  return [probe(`http://${reachable(bindAddress)}:${port}/readyz`, probeHttp), ...probes];
-}
-
-/** A server on every address is reached at the loopback address of IPv4, which exists even if IPv6 is disabled. */
-function reachable(address: string): string {
-  if (address === "::" || address === "0.0.0.0") return "127.0.0.1";
-  return address.includes(":") ? `[${address}]` : address;
+  return [probe(`http://${toLocalHost(bindAddress)}:${port}/readyz`, probeHttp), ...probes];
 }
 
 function timeoutMs({ values }: GivenConfig): number {

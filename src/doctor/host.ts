@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { createServer, isIP } from "node:net";
 import { join } from "node:path";
+import { toLocalHost } from "../config/listeners.ts";
 import { connectionsAllowed, descriptorLimit, RESERVED_DESCRIPTORS } from "../server/limits.ts";
 import { type Check, type CheckResult, failed, ok, warning } from "./check.ts";
 
@@ -134,7 +135,7 @@ export async function isAnyRelay(ports: readonly PortToOpen[]): Promise<boolean>
   const urls = ports.flatMap(({ option, address, port }) => {
     if (option === "grpc-port" || option === "grpcs-port") return [];
     const scheme = option === "https-port" ? "https" : "http";
-    return `${scheme}://${reachable(address)}:${port}/v1/health`;
+    return `${scheme}://${toLocalHost(address)}:${port}/v1/health`;
   });
   return (await Promise.all(urls.map(isRelay))).includes(true);
 }
@@ -149,9 +150,4 @@ async function isRelay(url: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-function reachable(address: string): string {
-  if (address === "::" || address === "0.0.0.0") return "127.0.0.1";
-  return isIP(address) === 6 ? `[${address}]` : address;
 }

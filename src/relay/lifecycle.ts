@@ -1,3 +1,4 @@
+import { untilAborted } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 
 type Phase = "starting" | "serving" | "draining";
@@ -31,11 +32,15 @@ export class Health {
 }
 
 /** The time limit of a graceful shutdown, shared by all parts. */
-export class Grace implements Disposable {
+export class ShutdownGrace implements Disposable {
+  readonly #clock: Clock;
+  readonly #endsAt: number;
   readonly #over = new AbortController();
   readonly #ended = new AbortController();
 
   constructor(ms: number, clock: Clock) {
+    this.#clock = clock;
+    this.#endsAt = clock.elapsed() + ms;
     clock.sleep(ms, this.#ended.signal).then(
       () => this.#over.abort(),
       () => {},
@@ -45,6 +50,18 @@ export class Grace implements Disposable {
   /** Aborted when the time is over. */
   get over(): AbortSignal {
     return this.#over.signal;
+  }
+
+  /** Negative when the time is over. */
+  get leftMs(): number {
+    return this.#endsAt - this.#clock.elapsed();
+  }
+
+  /** Resolves when the work is done or the time is over. */
+  async unlessOver(work: Promise<void>): Promise<void> {
+    await untilAborted(work, this.over).catch((error: unknown) => {
+      if (!this.over.aborted) throw error;
+    });
   }
 
   [Symbol.dispose](): void {

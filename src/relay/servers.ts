@@ -149,7 +149,7 @@ interface HandlerParts {
 }
 
 /** The handlers of client requests, shared by all ports. */
-export interface RequestHandlers {
+interface RequestHandlers {
   readonly http: HttpHandler;
   readonly routes: RpcRoutes;
   readonly specService: SpecService;
@@ -219,25 +219,26 @@ interface RunningManagement extends Disposable {
 
 interface ManagementParts {
   readonly probes: Probes;
-  /** Returns all metrics in the Prometheus text format. */
-  readonly metrics: () => Promise<string>;
-  /** Returns the status as JSON text. */
-  readonly status: () => Promise<string>;
-  readonly telemetry: Pick<Telemetry, "limits">;
+  readonly status: { readonly read: () => Promise<string> };
+  readonly telemetry: Pick<RunningTelemetry, "limits" | "prometheus">;
   readonly supervisor: Supervisor;
 }
 
 /** Opens the management port, if there is one. Throws a ListenError if it cannot be opened. */
 export async function startManagement(
   { management }: Config,
-  { probes, metrics, status, telemetry, supervisor }: ManagementParts,
+  { probes, status, telemetry, supervisor }: ManagementParts,
 ): Promise<RunningManagement> {
   if (management === undefined) return { addresses: [], [Symbol.dispose]: () => {} };
   const { bindAddress, port } = management;
   const onFault = (error: unknown) => supervisor.caught("http_request", error);
   const { emit: emitLimit } = telemetry.limits;
   const listen = () =>
-    new ManagementListener({ bindAddress, port, probes, metrics, status, emitLimit, onFault });
+    new ManagementListener({
+      ...{ bindAddress, port, probes, emitLimit, onFault },
+      metrics: telemetry.prometheus,
+      status: status.read,
+    });
   const listener = await listenOrThrow("management-port", port, bindAddress, listen);
   return {
     addresses: [{ protocol: "management", bindAddress, port: listener.port }],

@@ -100,11 +100,14 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     }),
     notReady: () => readiness.reasons(),
     reconfigure(next) {
+      const before = live.preload;
       live = readReloadable(next);
       store.pin(live.preloaded);
       backup?.fleet?.pollEvery(live.intervalMs);
       poller.reconfigure(live);
       readiness.reconfigure(live);
+      telemetry.specs.polls.preload(live.preload);
+      for (const feed of before) if (store.peek(feed) === undefined) telemetry.specs.polls.forget(feed);
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

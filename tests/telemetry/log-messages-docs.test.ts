@@ -17,7 +17,7 @@ const OUTAGE_LEVELS: Readonly<Record<string, string>> = { begins: "warn", lasts:
 
 const STRING = /"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/.source;
 
-/** What stands before the question mark of a conditional expression. */
+/** Matches a conditional expression up to its question mark. */
 const CONDITION = new RegExp(`^(?:${STRING}|[^?"\`])*\\?`);
 
 const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
@@ -127,7 +127,7 @@ describe(page, () => {
     expect(messages.filter((message) => !isThere(message))).toEqual([]);
   });
 
-  test("has no message that the sources do not have", () => {
+  test("has only messages of the sources", () => {
     const isKnown = (shown: string) =>
       messages.some((message) => isSame(shown, message)) || isEventName(shown);
     expect(rows.flatMap(({ shown }) => shown).filter((each) => !isKnown(each))).toEqual([]);
@@ -142,7 +142,7 @@ describe(page, () => {
     }
   });
 
-  test("names options that there are", () => {
+  test("names only options that exist", () => {
     const findOptions = (path: string) =>
       readFileSync(join(root, path), "utf8").match(/(?<![\w-])--[a-z][a-z0-9-]+/g) ?? [];
     const options = new Set(findOptions("docs/configuration.md"));

@@ -8,17 +8,17 @@ const rules = await readAlertRules();
 const dashboard = await readDashboard();
 const document = await Bun.file(`${import.meta.dir}/../../docs/monitoring.md`).text();
 
-test("no expression takes the increase of a metric whose versions are series of their own", () => {
+test("no expression is always 0 because each version of a feed is a series of its own", () => {
   const all = [...rules.map(({ expr }) => expr), ...expressionsOf(dashboard)];
   expect(all.flatMap(growthOfVersionsIn)).toEqual([]);
 });
 
 describe("alert rules", () => {
-  test("use existing metrics and labels", () => {
+  test("query only metrics and labels that exist", () => {
     for (const { expr } of rules) expect([...unknownIn(expr), ...wrongMatchersIn(expr)]).toEqual([]);
   });
 
-  test("each have a severity, a description and a link to their runbook section", () => {
+  test("each has a severity, a summary, a description, and a section of the document as its runbook", () => {
     for (const { alert, labels, annotations } of rules) {
       expect(["warning", "critical"]).toContain(String(labels["severity"]));
       expect(Object.keys(annotations)).toEqual(["summary", "description", "runbook"]);
@@ -28,25 +28,25 @@ describe("alert rules", () => {
     expect(new Set(rules.map(({ alert }) => alert)).size).toBe(rules.length);
   });
 
-  test("the documentation describes existing alerts only", () => {
-    const told = [...document.matchAll(/^### (StatsigRelay\w+)$/gm)].map(([, alert]) => String(alert));
-    expect(told).toEqual(rules.map(({ alert }) => alert));
+  test("the document describes exactly these alerts", () => {
+    const described = [...document.matchAll(/^### (StatsigRelay\w+)$/gm)].map(([, alert]) => String(alert));
+    expect(described).toEqual(rules.map(({ alert }) => alert));
   });
 
-  test("the documentation names existing metrics only", () => {
+  test("the document names only metrics that exist", () => {
     const names = new Set<string>(METRICS.map(({ name }) => name));
-    const told = [...document.matchAll(/`((?:Http|Redis|Grpc|LogEvent|ConfigSpec|Backup)[A-Z]\w+)`/g)];
-    expect(told.map(([, name]) => String(name)).filter((name) => !names.has(name))).toEqual([]);
+    const named = [...document.matchAll(/`((?:Http|Redis|Grpc|LogEvent|ConfigSpec|Backup)[A-Z]\w+)`/g)];
+    expect(named.map(([, name]) => String(name)).filter((name) => !names.has(name))).toEqual([]);
   });
 });
 
 describe("the dashboard", () => {
-  test("uses existing metrics and labels", () => {
+  test("queries only metrics and labels that exist", () => {
     for (const expr of expressionsOf(dashboard))
       expect([...unknownIn(expr), ...wrongMatchersIn(expr)]).toEqual([]);
   });
 
-  test("shows every metric but the one whose versions are series of their own", () => {
+  test("shows every metric, except one that has a series per version", () => {
     const all = expressionsOf(dashboard).join("\n");
     const missing = METRICS.filter(({ name }) => !all.includes(`_${name}_`)).map(({ name }) => name);
     expect(missing).toEqual(["ConfigSpecStoreGotData"]);
