@@ -41,16 +41,7 @@ export function readListeners(
 
 /** Returns undefined if the management port is turned off. Throws ConfigError. */
 export function readManagement(settings: Settings): ManagementConfig | undefined {
-  /**
- * Returns the host at which this machine reaches a listener. One on every address is reached at the IPv4 loopback address, which
- * exists even if IPv6 is disabled.
- */
-export function toLocalHost(bindAddress: string): string {
-  if (bindAddress === "::" || bindAddress === "0.0.0.0") return "127.0.0.1";
-  return bindAddress.includes(":") ? `[${bindAddress}]` : bindAddress;
-}
-
-const port = settings.integer(LISTENERS.managementPort);
+  const port = settings.integer(LISTENERS.managementPort);
   const bindAddress = settings.text(LISTENERS.managementAddress) || settings.text(LISTENERS.bindAddress);
   return port === 0 ? undefined : { bindAddress, port };
 }
@@ -94,3 +85,12 @@ export const LISTENERS = {
     description: "Address of the management port (Default: --bind-address)",
   },
 } as const satisfies OptionGroup;
+
+/**
+ * Returns the host at which this machine reaches a listener. One on every address is reached at the IPv4 loopback address, which
+ * exists even if IPv6 is disabled.
+ */
+export function toLocalHost(bindAddress: string): string {
+  if (bindAddress === "::" || bindAddress === "0.0.0.0") return "127.0.0.1";
+  return bindAddress.includes(":") ? `[${bindAddress}]` : bindAddress;
+}
