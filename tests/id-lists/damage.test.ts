@@ -242,7 +242,7 @@ describe("a damaged download", () => {
     relay.upstream.append(key, "list", more);
     answers(relay, () => new Response(more.slice(0, 10), { status, headers }));
     await relay.poll();
-    await eventually(() => expect(relay.log.join("\n")).toContain("could not be brought up to date"));
+    await eventually(() => expect(relay.log.join("\n")).toContain("ID list file not updated"));
     expect(await relay.text(key, "list")).toBe(first);
   });
 
@@ -289,7 +289,7 @@ describe("a damaged download", () => {
     writeFileSync(folder, "");
     relay.upstream.append(key, "list", more);
     await relay.poll();
-    await eventually(() => expect(relay.log.join("\n")).toContain("could not be brought up to date"));
+    await eventually(() => expect(relay.log.join("\n")).toContain("ID list file not updated"));
     expect(Object.keys(await relay.manifest(key))).toEqual(["list"]);
     expect(relay.log.join("\n")).not.toContain("unexpected");
   });

@@ -55,7 +55,7 @@ describeWith("redis-server")("redis", () => {
     upstream.forget(sdkKey);
     await eventually(async () => expect((await ask(clearing, sdkKey)).status).toBe(401));
     await eventually(() =>
-      expect(unaware.output()).toContain("another relay removed a key's config from the backup"),
+      expect(unaware.output()).toContain("backup entry removed by another relay"),
     );
     for (let look = 0; look < 25; look++) {
       expect(await redis.cli("EXISTS", key)).toBe("0");

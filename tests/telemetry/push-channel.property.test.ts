@@ -40,7 +40,7 @@ test("every offered measurement is either dropped or sent, and the queue never e
     await channel.settled();
     expect(dropped.count + sink.accepted).toBe(offered);
     const kinds = events.map(({ kind }) => kind);
-    expect(kinds).toEqual(kinds.map((_, i) => (i % 2 === 0 ? "sink_failing" : "sink_works_again")));
+    expect(kinds).toEqual(kinds.map((_, i) => (i % 2 === 0 ? "sink_failing" : "sink_recovered")));
   };
   await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 60 }), fc.array(step, { maxLength: 30 }), run));
 });

@@ -17,7 +17,7 @@ describe("the channel to a sink", () => {
     }
     expect(events).toEqual([
       { kind: "sink_failing", sink: "statsd", detail: "the agent is not there" },
-      { kind: "sink_works_again", sink: "statsd", failedForMs: 3_000, dropped: 30 },
+      { kind: "sink_recovered", sink: "statsd", failedForMs: 3_000, dropped: 30 },
     ]);
     expect([dropped.count, sink.accepted]).toEqual([30, 30]);
   });

@@ -40,7 +40,7 @@ export class SinkHealth {
     if (this.#failingSince === undefined) return;
     const failedForMs = clock.elapsed() - this.#failingSince;
     this.#failingSince = undefined;
-    emit({ kind: "sink_works_again", sink, failedForMs, dropped: this.#dropped });
+    emit({ kind: "sink_recovered", sink, failedForMs, dropped: this.#dropped });
     this.#dropped = 0;
   }
 }

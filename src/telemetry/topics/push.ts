@@ -11,7 +11,7 @@ export type SinkName = "statsd" | "datadog" | "statsig" | "otlp" | "otlp-traces"
 export type SinkEvent =
   | { readonly kind: "sink_failing"; readonly sink: SinkName; readonly detail: string }
   | {
-      readonly kind: "sink_works_again";
+      readonly kind: "sink_recovered";
       readonly sink: SinkName;
       readonly failedForMs: number;
       /** Measurements or spans that were dropped in the meantime. */
@@ -53,7 +53,7 @@ export class SinkTelemetry {
         outages.failed(sink, { fields: { sink, detail }, count: 0 });
         return;
       }
-      case "sink_works_again": {
+      case "sink_recovered": {
         this.states.set(sink, undefined);
         const fields = { sink, dropped: event.dropped || undefined };
         if (!outages.ended(sink, fields)) debugLine(this.#logger, event);

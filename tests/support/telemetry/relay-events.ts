@@ -144,7 +144,7 @@ const EXAMPLES: Examples = {
   },
   sinks: {
     sink_failing: { kind: "sink_failing", sink: "statsd", detail },
-    sink_works_again: { kind: "sink_works_again", sink: "statsd", failedForMs: 3_000, dropped: 9 },
+    sink_recovered: { kind: "sink_recovered", sink: "statsd", failedForMs: 3_000, dropped: 9 },
   },
   supervision: {
     loop_failed: {
@@ -201,6 +201,6 @@ export const ENDINGS: readonly (readonly [begins: EventKind, ends: EventKind])[]
   ["redis_down", "redis_up"],
   ["redis_refuses_writes", "redis_accepts_writes"],
   ["redis_permission_missing", "redis_permission_given"],
-  ["sink_failing", "sink_works_again"],
+  ["sink_failing", "sink_recovered"],
   ["loop_failed", "loop_recovered"],
 ];
