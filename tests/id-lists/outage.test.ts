@@ -81,7 +81,7 @@ describe("last known good", () => {
   });
 });
 
-describe("nothing held", () => {
+describe("a manifest that is not cached", () => {
   test("responds 503 with Retry-After if upstream fails, and requests it again after a second", async () => {
     await using relay = await startRelay();
     relay.upstream.fault = () => new Response("no", { status: 500 });

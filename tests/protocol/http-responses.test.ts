@@ -84,7 +84,7 @@ describe("Config specs over HTTP: nothing newer than sinceTime", () => {
   test('"no update" stays JSON if the specs are protobuf', async () => {
     const { sdkKey, lcut } = publishKey(shared.upstream, "secret-proto-nothing-newer");
     const query = `?supports_proto=true&sinceTime=${lcut}`;
-    for (const _ of ["first sight", "held"]) {
+    for (const _ of ["cache miss", "cached"]) {
       const response = await ask(pathOf(sdkKey, "v2", query), protoOffered);
       expect([response.status, response.headers["content-type"]]).toEqual([200, "application/json"]);
       expect(response.headers["content-encoding"]).toBeUndefined();
@@ -131,7 +131,7 @@ describe("Config specs over HTTP: protobuf specs", () => {
   test("JSON if upstream sends JSON to a request that supports protobuf", async () => {
     const { sdkKey, lcut, v2 } = versionOf("secret-json-for-proto");
     shared.upstream.publish(sdkKey, "v2", v2, lcut);
-    for (const _ of ["first sight", "held"]) {
+    for (const _ of ["cache miss", "cached"]) {
       const response = await ask(pathOf(sdkKey, "v2", "?supports_proto=true"), protoOffered);
       expect([response.status, response.headers["content-type"]]).toEqual([200, "application/json"]);
       expect(["gzip", "br"]).toContain(response.headers["content-encoding"] ?? "identity");

@@ -110,7 +110,7 @@ async function readAll(
 ): Promise<void> {
   while (!over.aborted) {
     const read = await backup.read(feed, -1).catch((error: unknown) => {
-      expect(error).toMatchObject({ message: expect.stringContaining("change the entry all the time") });
+      expect(error).toMatchObject({ message: expect.stringContaining("keep changing the entry") });
       return { kind: "none" as const };
     });
     expect(read.kind).not.toBe("unusable");
