@@ -56,7 +56,7 @@ export class KeyAdmission {
   }
 
   /** Upstream accepted log events of the key, so it is valid. */
-  delivered(sdkKey: SdkKey): void {
+  accepted(sdkKey: SdkKey): void {
     this.#accepted.set(sdkKey, true);
   }
 

@@ -34,8 +34,8 @@ export async function download(
       return from === 0 ? replace(file, response, parts) : append(file, response, parts);
     case "whole":
       return replace(file, response, parts);
-    case "nothing_new":
-      return handleNothingNew(file, response.size ?? entry.size, entry, parts);
+    case "range_not_satisfiable":
+      return handleUnsatisfiableRange(file, response.size ?? entry.size, entry, parts);
     case "failed":
       return response.detail;
   }
@@ -49,7 +49,7 @@ async function fetchFile(url: string, from: number, parts: DownloadParts): Promi
 }
 
 /** Handles that upstream's file has no byte after those on disk. */
-async function handleNothingNew(
+async function handleUnsatisfiableRange(
   file: ListFile,
   size: number,
   entry: IdListEntry,
@@ -64,7 +64,7 @@ async function handleNothingNew(
 async function startOver(file: ListFile, url: string, parts: DownloadParts): Promise<DownloadProblem> {
   const response = await fetchFile(url, 0, parts);
   if (response.kind === "failed") return response.detail;
-  if (response.kind === "nothing_new") return "upstream does not have the file";
+  if (response.kind === "range_not_satisfiable") return "upstream does not have the file";
   return replace(file, response, parts);
 }
 
@@ -275,7 +275,7 @@ export type ListFileResponse =
   /** The whole file, although a part was requested. */
   | { readonly kind: "whole"; readonly chunks: AsyncIterable<Uint8Array> }
   /** The file has no byte at the offset. `size` is its length, if upstream sent it. */
-  | { readonly kind: "nothing_new"; readonly size: number | undefined }
+  | { readonly kind: "range_not_satisfiable"; readonly size: number | undefined }
   | { readonly kind: "failed"; readonly detail: string };
 
 /** The upstream of list files. */

@@ -58,7 +58,7 @@ const MAX_ADOPTIONS = 4;
 /** Longer names of lists are cut in logs and on the status page. */
 const MAX_NAME_CHARS = 100;
 
-/** Errors of opening a file that the process has, and not the file. */
+/** Error codes that mean that the process is out of resources; the file itself is fine. */
 const PROCESS_ERRORS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM"]);
 
 /** Holds the files of all ID lists that manifests name. Keys with the same list share its file. */

@@ -1,4 +1,7 @@
-/** The longest wait, in ms, between two tries of upstream while it fails, whatever its `Retry-After` says. */
+/**
+ * The longest wait, in ms, between two requests to upstream while it fails, whatever its `Retry-After` says. Polls with a longer
+ * interval wait for their interval.
+ */
 export const MAX_RETRY_DELAY_MS = 60_000;
 
 interface Backoff {

@@ -138,16 +138,16 @@ function shortMessage(message: string): string {
   return lines.find((line) => /^(error|[A-Z]\w*Error): /.test(line)) ?? lines[0] ?? "";
 }
 
-/** Handles calls inside the Worker. `movedOf` returns the buffers of a reply that are transferred instead of copied. */
+/** Handles calls inside the Worker. `findMoved` returns the buffers of a reply that are transferred instead of copied. */
 export function handleCalls<Request, Reply>(
   handle: (request: Request) => Reply | Promise<Reply>,
-  movedOf: (reply: Reply) => readonly ArrayBuffer[],
+  findMoved: (reply: Reply) => readonly ArrayBuffer[],
 ): void {
   self.onmessage = async (event: MessageEvent<Call<Request>>) => {
     const { id, request } = event.data;
     try {
       const reply = await handle(request);
-      self.postMessage({ id, kind: "replied", reply } satisfies Outcome<Reply>, [...movedOf(reply)]);
+      self.postMessage({ id, kind: "replied", reply } satisfies Outcome<Reply>, [...findMoved(reply)]);
     } catch (error) {
       self.postMessage({ id, kind: "threw", message: String(error) } satisfies Outcome<Reply>);
     }

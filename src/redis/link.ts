@@ -227,7 +227,7 @@ export class RedisLink implements AsyncDisposable {
     }
   }
 
-  /** Connecting may never end without failing, for example while Redis loads its data. */
+  /** Connecting can hang without an error, for example while Redis loads its data. */
   async #limitOpening(): Promise<void> {
     const limitMs = this.#options.connectTimeoutMs + this.#options.commandTimeoutMs;
     const isSettled = await withTimeout(

@@ -39,7 +39,7 @@ const TOUCHES_PER_TTL = 4;
 const MAX_TOUCH_EVERY_MS = 60_000;
 
 /** A response of upstream may be late, and one may be missing. */
-const ANSWERS_COUNT_INTERVALS = 2;
+const RESPONSE_VALID_INTERVALS = 2;
 
 /** How often the entries in use are marked in the local backup, which evicts the least recently used. */
 const LOCAL_TOUCH_MS = 3_600_000;
@@ -86,7 +86,7 @@ function openRedisBackup(
     new LeaderKey({
       redis,
       ttlMs: leaderKeyTtlMs,
-      responseValidMs: ANSWERS_COUNT_INTERVALS * pollIntervalMs,
+      responseValidMs: RESPONSE_VALID_INTERVALS * pollIntervalMs,
       clock,
       supervisor,
       emit,

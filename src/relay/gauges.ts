@@ -20,12 +20,12 @@ interface GaugeParts {
   readonly events: RunningEvents;
   readonly listeners: RunningListeners;
   readonly inFlight: InFlight;
-  readonly admission: StreamLimit;
+  readonly streamLimit: StreamLimit;
 }
 
 /** Registers the gauges that read the state of components, and the metrics that follow the store. */
 export function registerGauges(registry: MetricRegistry, parts: GaugeParts): void {
-  const { health, specs, listeners, inFlight, admission } = parts;
+  const { health, specs, listeners, inFlight, streamLimit } = parts;
   registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);
   registry.gauge("Ready", () => [[{}, Number(health.notReady().length === 0)]]);
   registry.gauge("MemoryLimitBytes", () => [[{}, process.constrainedMemory() || totalmem()]]);
@@ -33,7 +33,7 @@ export function registerGauges(registry: MetricRegistry, parts: GaugeParts): voi
     listeners.connections().map(([protocol, count]) => [{ protocol }, count] as const),
   );
   registry.gauge("RequestsInFlight", () => [[{}, inFlight.count]]);
-  registry.gauge("GrpcStreamsAllowed", () => [[{}, admission.maxStreams]]);
+  registry.gauge("GrpcStreamsAllowed", () => [[{}, streamLimit.maxStreams]]);
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);
   registerQueueGauges(registry, parts);
   registerFeedGauges(registry, parts);

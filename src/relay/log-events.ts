@@ -52,7 +52,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   const { clock, supervisor, access, tracing } = parts;
   const { gate, admission } = access;
   const emit: EmitLogEventsEvent = (event) => {
-    if (event.kind === "log_events_sent") admission.delivered(event.sdkKey);
+    if (event.kind === "log_events_sent") admission.accepted(event.sdkKey);
     parts.telemetry.logEvents.emit(event);
   };
   const { events: settings } = config;

@@ -65,8 +65,8 @@ export async function startRelay(
   const listeners = starting.use(await startListeners(config, { ...parts, tls, handlers }));
   for (const { notReady } of [specs, idLists, listeners]) health.require(notReady);
 
-  const { probes, inFlight, admission } = handlers;
-  const served = { specs, idLists, events, listeners, inFlight, admission };
+  const { probes, inFlight, streamLimit } = handlers;
+  const served = { specs, idLists, events, listeners, inFlight, streamLimit };
   registerGauges(registry, { clock, health, ...served });
   const status = startStatus(config, { clock, probes, telemetry, backup, ...served });
   const management = starting.use(await startManagement(config, { ...parts, probes, status }));

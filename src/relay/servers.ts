@@ -155,7 +155,7 @@ interface RequestHandlers {
   readonly specService: SpecService;
   readonly probes: Probes;
   readonly inFlight: InFlight;
-  readonly admission: StreamLimit;
+  readonly streamLimit: StreamLimit;
   /** Applies new limits, and the log level. */
   reconfigure(config: Config): void;
 }
@@ -165,11 +165,11 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   const { supervisor } = telemetry;
   const emitLimit = telemetry.limits.emit;
   const inFlight = new InFlight(config.limits.maxInFlight, emitLimit);
-  const admission = new StreamLimit(config.maxStreams);
+  const streamLimit = new StreamLimit(config.maxStreams);
   const { hostname, limits } = config;
   const specService = new SpecService({
     query: specs.query,
-    streamLimit: admission,
+    streamLimit,
     inFlight,
     clock,
     hostname,
@@ -178,7 +178,7 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   });
   const routes = rpcRoutes({
     specService,
-    isServing: () => health.notReady().length === 0 && admission.hasRoom,
+    isServing: () => health.notReady().length === 0 && streamLimit.hasRoom,
   });
   const probes: Probes = {
     started: () => health.phase !== "starting",
@@ -203,10 +203,10 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   });
   specs.store.listen({ confirmed: (held) => http.updateConfirmed(held) });
   return {
-    ...{ http, routes, specService, probes, inFlight, admission },
+    ...{ http, routes, specService, probes, inFlight, streamLimit },
     reconfigure(next) {
       inFlight.setMax(next.limits.maxInFlight);
-      admission.setMax(next.maxStreams);
+      streamLimit.setMax(next.maxStreams);
       http.setRequestListener(requestListener(next));
     },
   };
@@ -278,12 +278,18 @@ async function listenOrThrow<T>(
     return await listen();
   } catch (error) {
     throw new ListenError(
-      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${describeErrno(error, LISTEN_MESSAGES)}`,
+      `cannot listen on --${option} ${port} of --bind-address ${bindAddress}: ${describeListenError(error)}`,
     );
   }
 }
 
 const NO_ADDRESS = "this machine has no such address";
+
+/** Bun gives no code for an address that does not resolve. */
+function describeListenError(error: unknown): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === undefined ? NO_ADDRESS : describeErrno(error, LISTEN_MESSAGES);
+}
 
 /** Messages for the errors with which opening a port fails. Bun and the resolver report a wrong address by several codes. */
 const LISTEN_MESSAGES = {

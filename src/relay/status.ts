@@ -46,7 +46,7 @@ interface StatusParts {
   readonly events: RunningEvents;
   readonly listeners: RunningListeners;
   readonly inFlight: InFlight;
-  readonly admission: StreamLimit;
+  readonly streamLimit: StreamLimit;
 }
 
 /** What can only be read asynchronously. */
@@ -152,7 +152,7 @@ function relayStatus({ mode, cache }: Config, now: number, startedAt: number): R
 
 function trafficStatus(
   config: Config,
-  { specs, inFlight, admission }: StatusParts,
+  { specs, inFlight, streamLimit }: StatusParts,
   rates: Rates,
   { connections }: Gathered,
 ): TrafficStatus {
@@ -161,8 +161,8 @@ function trafficStatus(
     failed_per_s: rates.failed,
     rpcs_per_s: rates.rpcs,
     in_flight: inFlight.count,
-    streams: admission.open,
-    max_streams: admission.maxStreams,
+    streams: streamLimit.open,
+    max_streams: streamLimit.maxStreams,
     sdk_keys: specs.store.keyCount,
     max_sdk_keys: config.maxKeys,
     connections: Object.fromEntries(connections),

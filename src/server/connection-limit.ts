@@ -86,27 +86,3 @@ export class ConnectionLimit {
     });
   }
 }
-
-interface Handle {
-  readonly pause: () => void;
-  readonly resume: () => void;
-}
-
-const paused = new WeakSet<Socket>();
-
-/**
- * Stops reading for `ms` milliseconds. Returns false if the socket is paused already or cannot be paused. Uses Bun's handle,
- * since the socket's own `pause` has no effect once HTTP/2 reads from it.
- */
-export function pauseReading(socket: Socket, ms: number): boolean {
-  const { _handle: handle } = socket as Socket & { readonly _handle?: Partial<Handle> | null };
-  if (paused.has(socket) || handle?.pause === undefined) return false;
-  paused.add(socket);
-  handle.pause();
-  const resume = () => {
-    paused.delete(socket);
-    if (!socket.destroyed) handle.resume?.();
-  };
-  setTimeout(resume, ms).unref();
-  return true;
-}

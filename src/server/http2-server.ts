@@ -145,7 +145,7 @@ export async function listen(server: Server, port: number, bindAddress: string):
 /**
  * Keeps response headers and trailers of every stream out of HPACK's dynamic table. Bun's encoder fills that table whatever
  * size the peer allows, and then refers to entries that the peer never stored: nginx, which allows none, responds with 502 to
- * every second call on a connection. Headers withSensitive as sensitive are sent in full, and since no header of a connection enters
+ * every second call on a connection. Headers marked as sensitive are sent in full, and since no header of a connection enters
  * the table, nothing refers to it.
  */
 function neverIndexHeaders(server: Http2Server | Http2SecureServer): void {

@@ -1,7 +1,6 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { socketDescriptor, type TcpProgress, tcpProgress } from "../platform/tcp-connection.ts";
-import { pauseReading } from "./connection-limit.ts";
 import { LASTING_STREAM, watchArrivals } from "./http2-streams.ts";
 import type { EmitLimitEvent, LimitName } from "./limits.ts";
 
@@ -223,4 +222,28 @@ class Rate {
     this.#count += count;
     return this.#count <= this.#max;
   }
+}
+
+interface Handle {
+  readonly pause: () => void;
+  readonly resume: () => void;
+}
+
+const paused = new WeakSet<Socket>();
+
+/**
+ * Stops reading for `ms` milliseconds. Returns false if the socket is paused already or cannot be paused. Uses Bun's handle,
+ * since the socket's own `pause` has no effect once HTTP/2 reads from it.
+ */
+function pauseReading(socket: Socket, ms: number): boolean {
+  const { _handle: handle } = socket as Socket & { readonly _handle?: Partial<Handle> | null };
+  if (paused.has(socket) || handle?.pause === undefined) return false;
+  paused.add(socket);
+  handle.pause();
+  const resume = () => {
+    paused.delete(socket);
+    if (!socket.destroyed) handle.resume?.();
+  };
+  setTimeout(resume, ms).unref();
+  return true;
 }

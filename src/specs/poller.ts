@@ -40,7 +40,7 @@ const LONGEST_FOLLOWING = 1.3;
 
 /**
  * Polls upstream for each held feed once per interval, each in its own loop, so that a slow feed does not delay the others.
- * Also a feed that fails is polled once per interval: that is little load, and the newest version arrives one interval after
+ * A feed that fails is still polled once per interval, unless `Retry-After` asks for less or upstream does not have it: that is little load, and the newest version arrives one interval after
  * upstream has recovered, whatever failed and for how long.
  */
 export class SpecPoller implements AsyncDisposable {

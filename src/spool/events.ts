@@ -6,7 +6,7 @@ export type SpoolEvent =
   /** The file can't be opened: the relay keeps events in memory and tries again. Emitted once until `spool_usable`. */
   | { readonly kind: "spool_unusable"; readonly detail: string }
   | { readonly kind: "spool_usable" }
-  /** The file was corrupt or not a spool. It was renamed, and a new one was created. */
+  /** The file was corrupt, of another version, or not a spool. It was renamed, and a new one was created. */
   | { readonly kind: "spool_corrupt_set_aside"; readonly setAsideAs: string; readonly detail: string }
   /** Events that were acknowledged to the SDK are lost. `bytes` is their size as the SDKs sent them. */
   | {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { SQLITE, sqliteResult } from "../sqlite/database.ts";
-import { describeSqliteError } from "../sqlite/lock.ts";
+import { describeSqliteError } from "../sqlite/errors.ts";
 import { ManagedDatabase } from "../sqlite/managed-database.ts";
 import type { SpoolAction, SpoolDrop, SpoolGroup, SpoolLimits, SpoolOutcome, SpoolReply } from "./calls.ts";
 import type { SpoolEvent } from "./events.ts";

@@ -1,8 +1,8 @@
 import type { LocalAction, LocalLimits, LocalOutcome, LocalReply, LocalWrite } from "./backup-calls.ts";
 import { RelaySlots } from "./backup-users.ts";
 import { BUSY_TIMEOUT_MS, SQLITE, sqliteResult } from "./database.ts";
+import { describeSqliteError } from "./errors.ts";
 import type { LocalEvent } from "./events.ts";
-import { describeSqliteError } from "./lock.ts";
 import { ManagedDatabase } from "./managed-database.ts";
 import { SpecTable, specSchema } from "./spec-table.ts";
 

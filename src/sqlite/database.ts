@@ -17,7 +17,7 @@ const RETRY_MS = 10;
 /** The write-ahead log is truncated to this size after a large commit. */
 const MAX_LOG_BYTES = 64 * 1024 * 1024;
 
-/** Opens the database, and creates it if missing. Throws if it can't be used; see {@link isCorrupt}. */
+/** Opens the database, and creates it if missing. Throws if it can't be used; see {@link isUnusable}. */
 export function openDatabase(file: string, schema: DatabaseSchema): DatabaseSync {
   const deadlineMs = performance.now() + BUSY_TIMEOUT_MS;
   for (;;) {
@@ -89,9 +89,9 @@ export interface DatabaseSchema {
 }
 
 /** The file is corrupt, of another version, or another program's. */
-class CorruptDatabase extends Error {}
+class UnusableDatabase extends Error {}
 
-/** Throws {@link CorruptDatabase} unless the database is empty, or intact and of this schema. Does not change it. */
+/** Throws {@link UnusableDatabase} unless the database is empty, or intact and of this schema. Does not change it. */
 function checkDatabase(db: DatabaseSync, schema: DatabaseSchema): void {
   if (isEmpty(db, schema)) return;
   checkTables(db, schema);
@@ -106,10 +106,10 @@ function isEmpty(db: DatabaseSync, schema: DatabaseSchema): boolean {
   const tables = countTables(db);
   db.exec("COMMIT");
   if (applicationId === schema.applicationId && version !== schema.version) {
-    throw new CorruptDatabase(`it has version ${version}, expected ${schema.version}`);
+    throw new UnusableDatabase(`it has version ${version}, expected ${schema.version}`);
   }
   if (applicationId !== schema.applicationId && (applicationId !== 0 || tables !== 0)) {
-    throw new CorruptDatabase("it is another program's database");
+    throw new UnusableDatabase("it is another program's database");
   }
   return tables === 0;
 }
@@ -122,14 +122,14 @@ function checkTables(db: DatabaseSync, { probe }: DatabaseSchema): void {
   try {
     db.exec(probe);
   } catch (error) {
-    throw sqliteResult(error) === SQLITE.ERROR ? new CorruptDatabase((error as Error).message) : error;
+    throw sqliteResult(error) === SQLITE.ERROR ? new UnusableDatabase((error as Error).message) : error;
   }
 }
 
 /** Reads every page, which takes about one second per GB. */
 function checkPages(db: DatabaseSync): void {
   const result = readPragma(db, "quick_check(1)");
-  if (result !== "ok") throw new CorruptDatabase(String(result));
+  if (result !== "ok") throw new UnusableDatabase(String(result));
 }
 
 function readPragma(db: DatabaseSync, name: string): unknown {
@@ -137,9 +137,9 @@ function readPragma(db: DatabaseSync, name: string): unknown {
 }
 
 /** Whether the error means that the file itself is unusable, so that a new file helps. */
-export function isCorrupt(error: unknown): error is Error {
+export function isUnusable(error: unknown): error is Error {
   const result = sqliteResult(error);
-  return error instanceof CorruptDatabase || result === SQLITE.CORRUPT || result === SQLITE.NOTADB;
+  return error instanceof UnusableDatabase || result === SQLITE.CORRUPT || result === SQLITE.NOTADB;
 }
 
 /** The primary result codes of SQLite that are handled. */

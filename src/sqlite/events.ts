@@ -8,7 +8,7 @@ export type LocalEvent =
   /** Reads or writes fail. Emitted once for each of the two until `local_recovered`. */
   | { readonly kind: "local_failing"; readonly doing: LocalWork; readonly detail: string }
   | { readonly kind: "local_recovered"; readonly doing: LocalWork }
-  /** The file was corrupt or not a backup. It was renamed, and a new one was created. */
+  /** The file was corrupt, of another version, or not a backup. It was renamed, and a new one was created. */
   | { readonly kind: "local_corrupt_set_aside"; readonly setAsideAs: string; readonly detail: string }
   /** A stored version was corrupt and has been replaced by a good one. */
   | { readonly kind: "local_damage_replaced"; readonly detail: string }

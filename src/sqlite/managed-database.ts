@@ -4,11 +4,12 @@ import {
   type DatabaseSchema,
   deleteDatabase,
   fileIdentity,
-  isCorrupt,
+  isUnusable,
   openDatabase,
   setAside,
 } from "./database.ts";
-import { describeSqliteError, withFileLock } from "./lock.ts";
+import { describeSqliteError } from "./errors.ts";
+import { withFileLock } from "./lock.ts";
 
 interface ManagedDatabaseOptions<Tables> {
   readonly path: string;
@@ -25,7 +26,10 @@ interface OpenFile<Tables> {
   readonly identity: string | undefined;
 }
 
-/** A database file that is opened on first use, and replaced by a new one when it turns out to be corrupt. */
+/**
+ * A database file that is opened on first use, and replaced by a new one when it turns out to be unusable: corrupt, of another
+ * version, or another program's.
+ */
 export class ManagedDatabase<Tables> {
   readonly #options: ManagedDatabaseOptions<Tables>;
   #open: OpenFile<Tables> | undefined;
@@ -94,7 +98,7 @@ export class ManagedDatabase<Tables> {
     try {
       db = openDatabase(path, schema);
     } catch (error) {
-      if (!isCorrupt(error)) throw error;
+      if (!isUnusable(error)) throw error;
       this.#setAside(error);
       db = openDatabase(path, schema);
     }
@@ -111,7 +115,7 @@ export class ManagedDatabase<Tables> {
     if (this.#open === undefined) return false;
     return withFileLock(this.#options.path, () => {
       const replaced = this.#wasReplaced();
-      if (!replaced && !isCorrupt(error)) return false;
+      if (!replaced && !isUnusable(error)) return false;
       try {
         this.close();
       } catch {
@@ -129,7 +133,7 @@ export class ManagedDatabase<Tables> {
     const reason = describeSqliteError(error, path);
     onSetAside(
       setAsideAs,
-      `${path} is corrupt (${reason}): renamed to ${setAsideAs}, starting with a new file`,
+      `${path} cannot be used (${reason}): renamed to ${setAsideAs}, starting with a new file`,
     );
   }
 }

@@ -162,7 +162,7 @@ function checkHeaders(status: number, headers: Headers, from: number): "rest" | 
   const range = headers.get("content-range") ?? "";
   if (status === 416) {
     const [, size] = /^bytes \*\/(\d+)$/.exec(range) ?? [];
-    return { kind: "nothing_new", size: size === undefined ? undefined : Number(size) };
+    return { kind: "range_not_satisfiable", size: size === undefined ? undefined : Number(size) };
   }
   if (status !== 200 && status !== 206) return { kind: "failed", detail: `upstream answered ${status}` };
   if (coding !== "" && coding !== "identity") {

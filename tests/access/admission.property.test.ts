@@ -82,7 +82,7 @@ describe("without an allow-list", () => {
         const { clock, admission } = admissionWith(undefined, options);
         const known = new Set([keyOf(0), keyOf(1)]);
         admission.knownBy((sdkKey) => known.has(sdkKey));
-        admission.delivered(keyOf(2));
+        admission.accepted(keyOf(2));
         for (const { afterMs, key } of steps) {
           await clock.advance(afterMs);
           const { kind } = admission.admit(keyOf(key));

@@ -71,7 +71,7 @@ class FilesUnderTest implements AsyncDisposable, ListFileSource {
     if (this.#ending === "status" || text === undefined)
       return { kind: "failed", detail: "upstream answered 500" };
     if (from > 0 && from >= text.length && this.#ending !== "ignores_range")
-      return { kind: "nothing_new", size: text.length };
+      return { kind: "range_not_satisfiable", size: text.length };
     const isRest = from > 0 && this.#ending !== "ignores_range";
     const part = isRest ? text.slice(from) : text;
     return { kind: isRest ? "rest" : "whole", chunks: chunksOf(part, this.#ending) };

@@ -54,9 +54,7 @@ describeWith("redis-server")("redis", () => {
     await eventually(async () => expect(await redis.cli("EXISTS", key)).toBe("1"));
     upstream.forget(sdkKey);
     await eventually(async () => expect((await ask(clearing, sdkKey)).status).toBe(401));
-    await eventually(() =>
-      expect(unaware.output()).toContain("backup entry removed by another relay"),
-    );
+    await eventually(() => expect(unaware.output()).toContain("backup entry removed by another relay"));
     for (let look = 0; look < 25; look++) {
       expect(await redis.cli("EXISTS", key)).toBe("0");
       await Bun.sleep(100);

@@ -108,9 +108,9 @@ export class Http1Connection implements RequestSink {
     this.#isClosed = true;
     this.#isEnding = true;
     const reason = new Error("the client closed the connection");
+    this.#reader.closed();
     this.#writer.closed(reason);
     for (const exchange of this.#exchanges.splice(0)) exchange.abort(reason);
-    this.#reader.closed();
   }
 
   /**

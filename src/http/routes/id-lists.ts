@@ -148,7 +148,7 @@ function fileResponse(file: SizedFile, asked: string | null): Response {
   switch (range.kind) {
     case "whole":
       return bytesResponse(file, 0, size);
-    case "toPart": {
+    case "part": {
       const { first, end } = range;
       return bytesResponse(file, first, end, { "content-range": `bytes ${first}-${end - 1}/${size}` });
     }
@@ -184,7 +184,7 @@ function decodeOrUndefined(text: string): string | undefined {
 type ByteRange =
   | { readonly kind: "whole" }
   /** From `first` up to and excluding `end`. */
-  | { readonly kind: "toPart"; readonly first: number; readonly end: number }
+  | { readonly kind: "part"; readonly first: number; readonly end: number }
   | { readonly kind: "unsatisfiable" };
 
 const WHOLE: ByteRange = { kind: "whole" };
@@ -199,5 +199,5 @@ function readByteRange(header: string | null, size: number): ByteRange {
 }
 
 function toPart(first: number, end: number, size: number): ByteRange {
-  return first < size && first < end ? { kind: "toPart", first, end } : { kind: "unsatisfiable" };
+  return first < size && first < end ? { kind: "part", first, end } : { kind: "unsatisfiable" };
 }
