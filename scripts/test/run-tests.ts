@@ -7,8 +7,11 @@ import type { Counts } from "./counts.ts";
 /** The limit for a test that sets none of its own. It is a flag because Bun 1.4.5 ignores `timeout` in bunfig.toml. */
 const TIMEOUT = "--timeout=30000";
 
-/** Tests mostly wait, for processes and for time: with one file per core, half of the CPU time is idle. */
-const FILES_AT_ONCE = availableParallelism() + 1;
+/**
+ * Tests mostly wait, for processes and for time: with one file per core, half of the CPU time is idle. At most 4, because each
+ * file may start several relays, and many tests have time limits.
+ */
+const FILES_AT_ONCE = Math.min(4, availableParallelism() + 1);
 
 /**
  * Runs test files, or all of them if `args` names none, and shows the output of `bun test` as it comes. A run without

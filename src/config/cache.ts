@@ -12,7 +12,7 @@ export interface RedisCacheConfig {
   /** The schemas that are written; the first one is read. */
   readonly schemas: readonly RedisKeySchema[];
   readonly doubleWriteLegacy: boolean;
-  /** One of the relays that share this Redis polls for all of them. */
+  /** For each feed and interval, one of the relays that share this Redis requests upstream. */
   readonly fleetPolling: boolean;
 }
 
@@ -112,7 +112,8 @@ export const CACHE = {
   fleetPolling: {
     name: "fleet-polling",
     kind: "flag",
-    description: "Let one of the relays that share a Redis poll upstream for all of them",
+    description:
+      "Share polls in a fleet: for each feed and interval, one of the relays on a Redis requests upstream",
   },
 } as const satisfies OptionGroup;
 

@@ -65,6 +65,9 @@ export function configFrom(find: FindSetting, env: Environment): Config {
   const mode = settings.word(MODE);
   const cache = settings.word(CACHE_KIND);
   const specs = readSpecs(settings, env);
+  const idLists = readIdLists(settings, env);
+  const redis = readRedis(settings, env, cache);
+  const events = readEvents(settings, env);
   const tls = readTls(settings, env);
   return {
     mode,
@@ -74,9 +77,9 @@ export function configFrom(find: FindSetting, env: Environment): Config {
       path: settings.text(CACHE.localCachePath) || defaultLocalCachePath(env),
       maxBytes: settings.integer(CACHE.localCacheMaxInMb) * 1024 * 1024,
     },
-    idLists: readIdLists(settings, env),
-    redis: readRedis(settings, env, cache),
-    events: readEvents(settings, env),
+    idLists,
+    redis,
+    events,
     tls,
     access: readAccess(settings, specs.preloadSdkKeys),
     limits: readLimits(settings, specs.maxStreams),

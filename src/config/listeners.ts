@@ -27,14 +27,16 @@ export function readListeners(
   tls: TlsConfig | undefined,
 ): readonly ListenerConfig[] {
   const bindAddress = settings.text(LISTENERS.bindAddress);
+  // Both are read in every mode, so that an invalid value is always an error.
+  const [httpPort, grpcPort] = [settings.integer(LISTENERS.httpPort), settings.integer(LISTENERS.grpcPort)];
   const isPlaintext = tls === undefined || tls.plaintextToo;
   const listeners: ListenerConfig[] = [];
   const add = (protocol: ListenerProtocol, option: { readonly name: string }, port: number) => {
     listeners.push({ protocol, option: option.name, bindAddress, port });
   };
-  if (mode !== "grpc" && isPlaintext) add("http", LISTENERS.httpPort, settings.integer(LISTENERS.httpPort));
+  if (mode !== "grpc" && isPlaintext) add("http", LISTENERS.httpPort, httpPort);
   if (mode !== "grpc" && tls !== undefined) add("https", TLS.httpsPort, tls.httpsPort);
-  if (mode !== "http" && isPlaintext) add("grpc", LISTENERS.grpcPort, settings.integer(LISTENERS.grpcPort));
+  if (mode !== "http" && isPlaintext) add("grpc", LISTENERS.grpcPort, grpcPort);
   if (mode !== "http" && tls !== undefined) add("grpcs", TLS.grpcsPort, tls.grpcsPort);
   return listeners;
 }

@@ -263,7 +263,7 @@ export const METRIC_VARIABLES: readonly VariableSpec[] = [
   {
     name: "DATADOG_MAX_BATCH_EVENT_COUNT",
     default: "3000",
-    description: "Maximum lines sent to StatsD in one batch",
+    description: "Lines sent to StatsD before other work of the relay gets a turn",
   },
   {
     name: "DOGSTATSD_MAX_BUFFER_SIZE",

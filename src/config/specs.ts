@@ -81,7 +81,7 @@ export const SPECS = {
     max: 10_000,
     placeholder: "REQUESTS",
     description:
-      "Maximum concurrent upstream requests that make progress; as many again, 192 in all, may be stalled",
+      "Maximum concurrent upstream requests that make progress; up to as many again may be stalled, at most 192 in all",
   },
   grpcMaxConcurrentStreams: {
     name: "grpc-max-concurrent-streams",

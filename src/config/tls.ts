@@ -21,8 +21,8 @@ export interface TlsConfig {
 }
 
 /**
- * Returns undefined if no option of TLS is set. Throws {@link StartError} if one is set without another that it requires: there is no
- * silent fallback to plaintext.
+ * Returns undefined if no certificate is set. Throws {@link StartError} if an option is set without another that it requires: there
+ * is no silent fallback to plaintext.
  */
 export function readTls(settings: Settings, env: Environment): TlsConfig | undefined {
   const certPath = settings.text(TLS.x509ServerCertPath);

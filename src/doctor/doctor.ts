@@ -1,3 +1,4 @@
+import { redactSecrets } from "../access/sdk-key.ts";
 import { type Config, readConfig } from "../config/config.ts";
 import { withConfigFile } from "../config/file.ts";
 import { displayUrl, type Environment, type GivenConfig } from "../config/settings.ts";
@@ -63,7 +64,7 @@ async function createChecks(given: GivenConfig, env: Environment): Promise<reado
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const fix = "correct it; see --help for every option, and docs/configuration.md for details";
-    return [{ name: "configuration", run: async () => [failed(error.message, fix)] }];
+    return [{ name: "configuration", run: async () => [failed(redactSecrets(error.message), fix)] }];
   }
 }
 

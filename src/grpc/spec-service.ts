@@ -131,7 +131,7 @@ export class SpecService {
       case "unauthorized":
         throw unauthorized();
       case "unavailable":
-        throw unavailable("No config spec available: upstream does not respond");
+        throw unavailable("No config spec available: nothing is cached, and upstream fails");
       case "throttled":
         throw new ConnectError("Too many unknown SDK keys", Code.ResourceExhausted);
     }

@@ -39,11 +39,13 @@ const ERRNO_MESSAGES: Readonly<Record<string, string>> = {
 
 /**
  * Returns the message for a system error by its code, never its own message, which may hold a URL with a secret. `specific`
- * overrides messages where a caller knows more.
+ * overrides messages where a caller knows more. Without a message for the code, returns the code; without a code, the name of the
+ * error.
  */
 export function describeErrno(error: unknown, specific: Readonly<Record<string, string>> = {}): string {
-  const code = String((error as NodeJS.ErrnoException | undefined)?.code ?? "");
-  return specific[code] ?? ERRNO_MESSAGES[code] ?? (code || "unknown error");
+  const { code: given, name } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+  const code = String(given ?? "");
+  return specific[code] ?? ERRNO_MESSAGES[code] ?? (code || String(name ?? "unknown error"));
 }
 
 /** An unexpected error in a form that may be logged: without SDK keys, paths of URLs and passwords. */

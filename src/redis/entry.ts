@@ -1,10 +1,9 @@
 import type { Feed } from "../specs/feed.ts";
 import { isInFuture, parseLcut } from "../specs/payload/payload.ts";
-import { type RedisConnection, RedisScript } from "./connection.ts";
+import type { RedisConnection } from "./connection.ts";
 import { NOT_REDIS, RedisFailure } from "./errors.ts";
 import { type NamedKey, sdkKeyDigest } from "./keys.ts";
 import type { RedisCommands } from "./link-pool.ts";
-import { ENTRY_SCRIPT } from "./permissions.ts";
 
 /**
  * An entry is a Redis hash. The original relay defines `config`, `lcut` and `encoding`; this project adds `key_digest` (of the
@@ -164,7 +163,7 @@ export function compareVersion(
 }
 
 /** Returns a text that is equal for two states without a known difference. The script {@link change} computes the same text. */
-function fingerprint(state: EntryState): string {
+export function fingerprint(state: EntryState): string {
   if (state.kind === "other") return "other";
   const fields = [state.lcut, state.keyDigest, state.checksum].map((value) =>
     value === undefined ? "-" : `+${value.length}:${value.slice(0, 100)}`,
@@ -174,119 +173,3 @@ function fingerprint(state: EntryState): string {
 
 /** Whether the Redis key identifies the SDK key: v1 and v3 names contain its digest, v4 names only its beginning. */
 export const namesWholeKey = ({ schema }: NamedKey): boolean => schema !== "v4";
-
-type EntryChange =
-  | { readonly kind: "delete" }
-  | {
-      readonly kind: "write";
-      readonly lcut: number;
-      /** Names and values of all fields, alternating. */
-      readonly fields: readonly (string | Buffer)[];
-      readonly ttlS: number;
-    };
-
-type ChangeOutcome =
-  | "done"
-  /** The entry had changed since it was read. It was left as it is. */
-  | "changed";
-
-/**
- * ARGV: the fingerprint of the state that was read; for a write also the lcut, the TTL in seconds, and the fields. The old entry is
- * deleted first: it may have fields that ours lacks, and Redis then accepts the write even when it is out of memory, because the
- * new entry needs about as much memory as the old one frees. Numbers below 2^53 are exact in Lua.
- */
-const change = new RedisScript(`
-local key, expected, lcut = KEYS[1], ARGV[1], ARGV[2]
-local function part(value)
-  return value and ('+' .. #value .. ':' .. string.sub(value, 1, 100)) or '-'
-end
-local kept, seen, keptLcut = redis.pcall('HMGET', key, 'lcut', 'key_digest', 'checksum'), 'other', nil
-if not kept.err then
-  local bytes = redis.call('HSTRLEN', key, 'config')
-  seen = part(kept[1]) .. '|' .. part(kept[2]) .. '|' .. part(kept[3]) .. '|' .. bytes
-  keptLcut = kept[1] and #kept[1] <= 16 and string.match(kept[1], '^%d+$') and tonumber(kept[1])
-elseif not string.find(kept.err, 'WRONGTYPE', 1, true) then
-  return redis.error_reply(kept.err)
-end
-local isOlder = lcut and keptLcut and keptLcut < tonumber(lcut)
-if seen ~= expected and not isOlder then return 'changed' end
-if redis.call('TTL', key) ~= -2 then redis.call('DEL', key) end
-if lcut then
-  redis.call('HSET', key, unpack(ARGV, 4))
-  redis.call('EXPIRE', key, ARGV[3])
-end
-return 'done'
-`);
-
-/** The commands of the transaction. The original relay uses all of them too, so its Redis user may run them. */
-const TRANSACTION_COMMANDS = ["WATCH", "MULTI", "EXEC", "DEL", "HSET", "EXPIRE"] as const;
-
-/**
- * Changes an entry atomically if it still is as it was read, or for a write, if it is an older version. Uses a script, or WATCH
- * and MULTI if the Redis user may not run scripts or their commands.
- */
-export async function changeEntry(
-  redis: RedisConnection,
-  key: string,
-  seen: EntryState,
-  wanted: EntryChange,
-): Promise<ChangeOutcome> {
-  const { permissions } = redis;
-  const isKnownWhole = seen.kind === "other" || seen.configBytes !== undefined;
-  if (isKnownWhole && permissions.mayTry("EVAL") && permissions.mayTry(ENTRY_SCRIPT)) {
-    try {
-      return await runScript(redis, key, seen, wanted);
-    } catch (error) {
-      const isDenied = error instanceof RedisFailure && /^(?:command|script)$/.test(error.denied ?? "");
-      if (!isDenied) throw error;
-    }
-  }
-  return runTransaction(redis, key, seen, wanted);
-}
-
-async function runScript(
-  redis: RedisConnection,
-  key: string,
-  seen: EntryState,
-  wanted: EntryChange,
-): Promise<ChangeOutcome> {
-  const write = wanted.kind === "write" ? [String(wanted.lcut), String(wanted.ttlS), ...wanted.fields] : [];
-  // The texts may contain any byte.
-  const expected = Buffer.from(fingerprint(seen), "latin1");
-  const reply = await change.run(redis, key, [expected, ...write], redis.bulk);
-  if (reply === "done" || reply === "changed") return reply;
-  throw new RedisFailure("garbage", "the write was not confirmed");
-}
-
-async function runTransaction(
-  redis: RedisConnection,
-  key: string,
-  seen: EntryState,
-  wanted: EntryChange,
-): Promise<ChangeOutcome> {
-  redis.permissions.check(...TRANSACTION_COMMANDS);
-  return redis.bulk.exclusively(async ({ send, sendForBytes }) => {
-    await send("WATCH", [key]);
-    const now = await readState(redis, key, { send, sendForBytes });
-    const isAsSeen = fingerprint(now) === fingerprint(seen) || isOlder(now, wanted);
-    await send("MULTI", []);
-    if (isAsSeen) {
-      await send("DEL", [key]);
-      if (wanted.kind === "write") {
-        await send("HSET", [key, ...wanted.fields]);
-        await send("EXPIRE", [key, String(wanted.ttlS)]);
-      }
-    }
-    // An empty transaction ends the WATCH. UNWATCH would need another permission.
-    const replies = await send("EXEC", []);
-    if (!isAsSeen || replies === null) return "changed";
-    const isConfirmed = Array.isArray(replies) && !replies.some((reply) => reply instanceof Error);
-    if (!isConfirmed) throw new RedisFailure("garbage", "the write was not confirmed");
-    return "done";
-  });
-}
-
-function isOlder(state: EntryState, wanted: EntryChange): boolean {
-  const keptLcut = state.kind === "hash" ? readLcut(state.lcut) : undefined;
-  return wanted.kind === "write" && keptLcut !== undefined && keptLcut < wanted.lcut;
-}

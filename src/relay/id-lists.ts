@@ -123,7 +123,7 @@ function startManifestWriter(
   return writer;
 }
 
-/** One of the two is undefined. */
+/** `files` is undefined if the folder cannot be used, and `folderUnusable` if it can. */
 interface OpenedFiles {
   readonly files: ListFileStore | undefined;
   readonly folderUnusable: IdListFilesStatus["folderUnusable"];

@@ -50,12 +50,12 @@ export async function startRelay(
   const telemetry = monitoring.use(await startTelemetry(config, { logger, clock }));
   const { registry, supervisor, sinks } = telemetry;
   const parts = { clock, supervisor, telemetry };
-  const tracing = await startTracing(config, { ...parts, registry, sinks, running: monitoring });
 
-  // A certificate that cannot be used fails the start before anything else begins.
+  // A certificate that cannot be used fails the start before any part that stores or serves.
   const tls = starting.use(openTls(config, parts));
   const access = starting.use(startAccess(config, parts));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
+  const tracing = await startTracing(config, { ...parts, registry, sinks, running: monitoring });
   const backup = starting.use(openBackup(config, parts));
   const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
   const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));
@@ -118,7 +118,7 @@ function openTls({ tls }: Config, { telemetry, ...parts }: TlsParts): ServerTls 
   }
 }
 
-/** Returns undefined if no service manager started the relay. Loaded only then, because it loads the C library. */
+/** Returns undefined if no service manager started the relay. Loaded only then: most relays do not need it. */
 async function startServiceManager(
   { serviceManager }: Config,
   ports: ServiceManagerPorts,

@@ -34,6 +34,22 @@ describe("/status.json", () => {
     expect(problemsOf(failing)).toContainEqual(["local_failing", "Reads or writes of the local backup fail"]);
   });
 
+  test("does not say that there is no config if upstream rejects the only SDK key after an outage", async () => {
+    await using upstream = await startUpstream();
+    publishKey(upstream, KEY);
+    await using managed = await startManagedRelay({ upstream });
+    await ask(managed.relay, KEY);
+    const recover = upstream.misbehave(status(500));
+    await reported(managed, (each) => expect(each.upstream.state).toBe("failing"));
+    recover();
+    upstream.misbehave(status(401));
+    const report = await reported(managed, (each) =>
+      expect(problemsOf(each).map(([kind]) => kind)).toContain("keys_unauthorized"),
+    );
+    expect(problemsOf(report)).toHaveLength(1);
+    expect((await ask(managed.relay, KEY)).status).toBe(200);
+  });
+
   test("shows how many log events are queued, and since when they are delayed", async () => {
     await using upstream = await startUpstream();
     const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };

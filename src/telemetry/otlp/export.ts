@@ -47,7 +47,7 @@ export function watchedExport<T>(exporter: Exporter<T>, options: WatchOptions<T>
   };
 }
 
-/** `code` of the error is a status of HTTP; of gRPC if it is below 100. */
+/** An error code of 100 or more is an HTTP status; below that it is a gRPC status, for which the message is shown. */
 function describeFailure(error: (Error & { readonly code?: unknown }) | undefined): string {
   const { code, message } = error ?? {};
   const isHttpStatus = typeof code === "number" && code >= 100;

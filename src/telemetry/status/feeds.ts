@@ -34,7 +34,7 @@ const MAX_SHOWN = 1_000;
 const MAX_RANKED_BY_REQUESTS = 10_000;
 
 /** Feeds with a lower number are shown first. */
-const URGENCY: Readonly<Record<FeedState, number>> = { stale: 0, failing: 1, never_polled: 2, fresh: 3 };
+const RANK: Readonly<Record<FeedState, number>> = { stale: 0, failing: 1, never_polled: 2, fresh: 3 };
 
 export function findFeeds(readings: FeedReadings): readonly FeedHealth[] {
   const { store, preload } = readings;
@@ -74,7 +74,7 @@ function sortByUrgency(feeds: readonly FeedHealth[], { rates }: FeedReadings): r
   const ranked = feeds.map((health) => {
     const { feed, held, state } = health;
     const rate = knowsRates ? (rates.find(maskSdkKey(feed.sdkKey), toPathTag(feed)) ?? 0) : 0;
-    return { health, urgency: URGENCY[state], streams: held?.followers ?? 0, rate };
+    return { health, urgency: RANK[state], streams: held?.followers ?? 0, rate };
   });
   ranked.sort((a, b) => a.urgency - b.urgency || b.streams - a.streams || b.rate - a.rate);
   return ranked.slice(0, MAX_SHOWN).map(({ health }) => health);

@@ -47,12 +47,16 @@ export function findUpstream(
   isCountable: (health: FeedHealth) => boolean,
 ): UpstreamHealth {
   const counted = feeds.filter(isCountable);
+  const unauthorized = counted.filter(isUnauthorized);
+  // Without any feed, failing requests are those for keys of which nothing is cached yet.
+  const isEmptyFailing = counted.length === 0 && polls.failingSince !== undefined;
   return {
-    ...summarize(counted, polls),
-    unauthorized: counted.filter(isUnauthorized),
+    ...summarize(counted, polls, isEmptyFailing),
+    unauthorized,
     others: summarize(
-      counted.filter((health) => !isUnauthorized(health)),
+      counted.filter((health) => !unauthorized.includes(health)),
       polls,
+      isEmptyFailing,
     ),
   };
 }
@@ -62,7 +66,11 @@ function isUnauthorized({ held, polls, failingSince }: FeedHealth): boolean {
   return polls?.lastError?.reason === "unauthorized";
 }
 
-function summarize(counted: readonly FeedHealth[], polls: UpstreamPolls): FeedsSummary {
+function summarize(
+  counted: readonly FeedHealth[],
+  polls: UpstreamPolls,
+  isEmptyFailing: boolean,
+): FeedsSummary {
   const failing = counted.filter(({ failingSince }) => failingSince !== undefined);
   const stale = counted.filter(({ state }) => state === "stale");
   const found = {
@@ -74,13 +82,11 @@ function summarize(counted: readonly FeedHealth[], polls: UpstreamPolls): FeedsS
     delayed: polls.delayed,
   };
   if (failing.length === 0) {
-    // If nothing is cached yet, failing requests belong to no counted feed.
-    const isFailing = counted.length === 0 && polls.failingSince !== undefined;
-    const state = isFailing ? "failing" : polls.lastSuccessAt === undefined ? "unknown" : "ok";
+    const state = isEmptyFailing ? "failing" : polls.lastSuccessAt === undefined ? "unknown" : "ok";
     return {
       ...found,
       state,
-      failingSince: isFailing ? polls.failingSince : undefined,
+      failingSince: isEmptyFailing ? polls.failingSince : undefined,
       lastError: polls.lastError,
     };
   }
