@@ -61,6 +61,7 @@ describe("--help and --version", () => {
 describe("an invalid command line exits 2 with one line that names the option, the value and what is expected", () => {
   const missing = join(folder, "missing.txt");
   const cases: readonly [string, readonly string[], RegExp][] = [
+    ["an empty port that the mode does not use", ["http", "disabled", "--grpc-port="], /--grpc-port/],
     [
       "an unknown option",
       ["http", "disabled", "--poling-interval"],
@@ -207,11 +208,14 @@ describe("a port that cannot be opened exits 1 with one line", () => {
     expect(stderr).toContain(`cannot listen on --http-port ${relay.httpPort}`);
   });
 
-  test.each(["http", "grpc"])("the bind address does not exist on this machine (%s)", async (mode) => {
-    const args = ["--bind-address", "192.0.2.1", "--http-port", "0", "--grpc-port", "0", mode, "disabled"];
-    const { exitCode, stderr } = await runRelay(args);
-    expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/^error: cannot listen on .*192\.0\.2\.1: this machine has no such address\n$/);
+  describe.each(["http", "grpc"])("the bind address does not exist on this machine (%s)", (mode) => {
+    test.each(["192.0.2.1", "256.0.0.1", "no-such-host.invalid"])("%s", async (address) => {
+      const args = ["--bind-address", address, "--http-port", "0", "--grpc-port", "0", mode, "disabled"];
+      const { exitCode, stderr } = await runRelay(args);
+      expect(exitCode).toBe(1);
+      expect(stderr).toMatch(/^error: cannot listen on .*: this machine has no such address\n$/);
+      expect(stderr).toContain(address);
+    });
   });
 });
 

@@ -48,7 +48,7 @@ export function findUpstream(
 ): UpstreamHealth {
   const counted = feeds.filter(isCountable);
   const unauthorized = counted.filter(isUnauthorized);
-  // Without any feed, failing requests are those for keys of which nothing is cached yet.
+  // Without any feed, failing requests are those for keys without anything cached yet.
   const isEmptyFailing = counted.length === 0 && polls.failingSince !== undefined;
   return {
     ...summarize(counted, polls, isEmptyFailing),
