@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from "node:util";
-import { redactSecrets } from "./access/sdk-key.ts";
+import { redactSecrets } from "./access/redact.ts";
 import { parseInvocation } from "./cli/parse.ts";
 import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
 import { listenToSignals } from "./cli/signals.ts";

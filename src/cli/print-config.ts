@@ -1,5 +1,6 @@
 import { stringify } from "yaml";
-import { maskSdkKey, readSdkKeyList, redactSecrets, redactUserInfo } from "../access/sdk-key.ts";
+import { redactSecrets, redactUserInfo } from "../access/redact.ts";
+import { maskSdkKey, readSdkKeyList } from "../access/sdk-key.ts";
 import { readConfig } from "../config/config.ts";
 import type { OptionSpec, VariableSpec } from "../config/option.ts";
 import { CONFIG_FILE, findSetting, findUnknownVariables, NAME, SETTINGS } from "../config/options.ts";

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { redactUserInfo } from "../access/sdk-key.ts";
+import { redactUserInfo } from "../access/redact.ts";
 import { describeUnreadable } from "../platform/file-watch.ts";
 import {
   OTLP_PROTOCOLS,

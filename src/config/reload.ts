@@ -1,4 +1,4 @@
-import { redactSecrets } from "../access/sdk-key.ts";
+import { redactSecrets } from "../access/redact.ts";
 import { describeError, UserError } from "../platform/errors.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";

@@ -1,4 +1,4 @@
-import { redactSecrets } from "../access/sdk-key.ts";
+import { redactSecrets } from "../access/redact.ts";
 import { type Config, readConfig } from "../config/config.ts";
 import { withConfigFile } from "../config/file.ts";
 import { displayUrl, type Environment, type GivenConfig } from "../config/settings.ts";

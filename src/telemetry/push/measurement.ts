@@ -3,7 +3,7 @@ import { PREFIX } from "../metrics/catalog.ts";
 import type { MetricKind, MetricRow } from "../metrics/metric.ts";
 import type { MetricRegistry, Reading } from "../metrics/registry.ts";
 import type { Series, Tags } from "../metrics/series.ts";
-import type { SinkName } from "../topics/push.ts";
+import type { SinkName } from "../topics/sinks.ts";
 
 /** What was measured since the last push, or the value of a gauge. */
 export type Measurement =

@@ -1,7 +1,7 @@
 import type { Clock } from "../../platform/clock.ts";
 import type { Supervisor } from "../../platform/supervisor.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
-import type { EmitSinkEvent, SinkName, SinkTelemetry } from "../topics/push.ts";
+import type { EmitSinkEvent, SinkName, SinkTelemetry } from "../topics/sinks.ts";
 
 export interface SinkHealthOptions {
   readonly sink: SinkName;

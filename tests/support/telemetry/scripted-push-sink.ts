@@ -1,6 +1,6 @@
 import { SinkChannel } from "../../../src/telemetry/push/channel.ts";
 import type { Measurement, PushSink } from "../../../src/telemetry/push/measurement.ts";
-import type { SinkEvent } from "../../../src/telemetry/topics/push.ts";
+import type { SinkEvent } from "../../../src/telemetry/topics/sinks.ts";
 import { FakeClock, settle } from "../common/fake-clock.ts";
 import { strictSupervisor } from "../common/supervisors.ts";
 
