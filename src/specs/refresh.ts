@@ -5,7 +5,8 @@ import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { RefusalReason } from "./payload/payload.ts";
 import type { SpecPreparer } from "./payload/preparer.ts";
-import { PollWaits, type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
+import { PollDelays } from "./poll-delays.ts";
+import { type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
 import type { PreparedPayload, Snapshot } from "./snapshot.ts";
 import type { FetchFailure, FetchOutcome, RelayedOrigin, SpecSource } from "./source.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
@@ -65,13 +66,13 @@ interface InFlight {
 export class SpecRefresher {
   readonly #options: SpecRefresherOptions;
   readonly #slots: RequestSlots;
-  readonly #pollWaits: PollWaits;
+  readonly #pollDelays: PollDelays;
   readonly #inFlight = new Map<string, InFlight>();
 
   constructor(options: SpecRefresherOptions) {
     this.#options = options;
     this.#slots = new RequestSlots({ clock: options.clock, max: options.maxInFlight });
-    this.#pollWaits = new PollWaits(options);
+    this.#pollDelays = new PollDelays(options);
   }
 
   /** Sends one request to upstream for all concurrent calls for a feed. Rejects only on shutdown. */
@@ -97,7 +98,7 @@ export class SpecRefresher {
   async #refreshInSlot(feed: Feed, inFlight: InFlight, priority: RefreshPriority): Promise<RefreshOutcome> {
     using slot = await this.#slots.take(feedId(feed), priority);
     // A suspect waits because its last request hung; a larger --update-batch-size would not help it.
-    if (priority === "poll" && !slot.isSuspect) this.#pollWaits.began(slot.waitedMs);
+    if (priority === "poll" && !slot.isSuspect) this.#pollDelays.began(slot.waitedMs);
     return await this.#refreshNow(feed, inFlight, slot);
   }
 
