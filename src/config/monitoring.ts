@@ -200,7 +200,7 @@ export const MONITORING = {
     placeholder: "SECONDS",
     isReloadable: true,
     description:
-      "Not ready if upstream has not confirmed most preloaded keys for this many seconds; 0 disables it",
+      "Report not ready if upstream has not confirmed most preloaded keys for this many seconds; 0 disables it",
   },
   statsdLogging: {
     name: "statsd-logging",
