@@ -93,7 +93,7 @@ describe("A server that is not a Redis", () => {
     15_000,
   );
 
-  test("never ends the process, whatever it replies", async () => {
+  test("never ends the process for any reply", async () => {
     const reply = fc.letrec((tie) => ({
       any: fc.oneof(
         { depthSize: "small", withCrossShrink: true },

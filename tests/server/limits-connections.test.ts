@@ -7,7 +7,7 @@ import {
   REFUSED_STREAM,
 } from "../support/clients/http2-frames.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
-import { RawHttp2, cancelStreams } from "../support/clients/raw-http2.ts";
+import { cancelStreams, RawHttp2 } from "../support/clients/raw-http2.ts";
 import { eventually } from "../support/common/wait.ts";
 import { type Protocol, startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 

@@ -9,7 +9,7 @@ import {
   literalHeader,
   requestHeaders,
 } from "../support/clients/http2-frames.ts";
-import { RawHttp2, cancelStreams } from "../support/clients/raw-http2.ts";
+import { cancelStreams, RawHttp2 } from "../support/clients/raw-http2.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 
