@@ -56,7 +56,7 @@ test("a hanging backup makes no request wait for more than 3 s", async () => {
   expect(refused).toEqual(Array.from({ length: 100 }, () => "throttled"));
 });
 
-test("does not look a key up that is held by the time of its turn", async () => {
+test("does not look up a key that was cached while waiting", async () => {
   const { answers, ask } = await exhausted();
   const sdkKey = sdkKeyOf("secret-many");
   const asked = Array.from({ length: 100 }, () => ask(sdkKey));

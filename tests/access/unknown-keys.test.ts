@@ -35,7 +35,7 @@ async function statusesOf(keys: readonly string[], relay: RelayProcess, atOnce: 
 }
 
 describe("without --allowed-sdk-keys", () => {
-  test("3,000 unknown keys cost upstream one request for each key that may be held, and a known key is served throughout", async () => {
+  test("3,000 unknown keys cost upstream one request for each key that can be cached, and a known key is served throughout", async () => {
     await using upstream = await startUpstream();
     const { sdkKey, v2 } = publishKey(upstream, "secret-known");
     await using relay = await startRelayProcess({ upstream, args: ["-m", "1000"], pollIntervalS: 60 });

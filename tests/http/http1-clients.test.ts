@@ -121,7 +121,7 @@ describe.each(["http", "https"] as const)("HTTP/1.1 on the %s port", (protocol) 
     }
   });
 
-  test("holds no copy of a large response per client that stops reading", async () => {
+  test("keeps no copy of a large response per client that stops reading", async () => {
     await using own = await startTlsRelay();
     const noise = Buffer.from(crypto.getRandomValues(new Uint8Array(64_000))).toString("hex");
     const color = noise.repeat(100);

@@ -246,7 +246,7 @@ describe("a damaged download", () => {
     expect(await relay.text(key, "list")).toBe(first);
   });
 
-  test("from a silent host is given up, and others continue", async () => {
+  test("from a stalled host is aborted, and others continue", async () => {
     await using relay = await startRelay();
     relay.upstream.put(key, "other", more);
     relay.upstream.fault = ({ path }) =>
@@ -262,7 +262,7 @@ describe("a damaged download", () => {
     ["30 minutes", 1_000, 30 * 60_000],
     ["the time at 100 kB/s, if the file is large", 1_000_000_000, 10_000_000],
     ["a day, if the time at 100 kB/s is longer than a timer can wait", 1_000_000_000_000, 86_400_000],
-  ])("that does not end is given up after %s", async (_, size, limitMs) => {
+  ])("that does not end is aborted after %s", async (_, size, limitMs) => {
     await using relay = await startRelay({ "id-lists-max-in-mb": "1048576" });
     relay.upstream.put(key, "list", first, { size });
     const trickle = new ReadableStream({

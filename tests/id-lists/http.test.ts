@@ -60,7 +60,7 @@ describe("the manifest, passed through", () => {
     expect(relay.upstream.manifestsAsked(key)).toBe(1);
   });
 
-  test("is polled once a minute, however short the poll interval of config specs", async () => {
+  test("is polled once a minute, even if config specs are polled more often", async () => {
     await using relay = await startRelay({ "polling-interval-in-s": "1" });
     await relay.manifest(key);
     expect(relay.clock.wake(60_000.001, 66_000)).toBe(1);
@@ -69,7 +69,7 @@ describe("the manifest, passed through", () => {
     expect(slow.clock.wake(300_000.001, 330_000)).toBe(1);
   });
 
-  test("is held for at most -m keys: the least recently used is no longer polled", async () => {
+  test("is cached for at most -m keys: the least recently used is no longer polled", async () => {
     const values = { "maximum-concurrent-sdk-keys": "2", "unknown-key-rate-per-s": "10000" };
     await using relay = await startRelay(values);
     for (const sdkKey of ["secret-1", "secret-2", "secret-3"]) {
@@ -137,7 +137,7 @@ describe("a list file", () => {
     ["backwards", "", { range: "bytes=5-2" }, 200, text, undefined],
     ["several ranges", "", { range: "bytes=0-1,3-4" }, 200, text, undefined],
     [
-      "if it still is what nobody can know",
+      "with an If-Range, which never matches",
       "",
       { range: "bytes=1-", "if-range": '"x"' },
       200,
@@ -162,7 +162,7 @@ describe("a list file", () => {
     }
   });
 
-  test("is 404 if no manifest has it, whatever path its name contains", async () => {
+  test("is 404 if no manifest has it, even if its name contains a path", async () => {
     await using relay = await startRelay({ "proxy-id-lists": "true" });
     await relay.manifest(key);
     const names = [

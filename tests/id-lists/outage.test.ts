@@ -46,7 +46,7 @@ describe("last known good", () => {
     ]),
   ];
 
-  test.each(answers)("serves what is held if upstream %s", async (_, answer) => {
+  test.each(answers)("serves cached manifests if upstream %s", async (_, answer) => {
     for (const values of [{}, proxy]) {
       await using relay = await startRelay(values);
       const before = await (await ask(relay)).text();
@@ -63,7 +63,7 @@ describe("last known good", () => {
     }
   });
 
-  test("serves manifest and files if upstream is gone", async () => {
+  test("serves manifest and files if upstream is down", async () => {
     await using relay = await startRelay(proxy);
     expect(await relay.text(key, "list")).toBe(text);
     await relay.upstream.stop();

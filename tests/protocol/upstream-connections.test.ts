@@ -99,7 +99,7 @@ describe("Upstream requests: through a proxy", () => {
     expect(proxy.seen).toEqual([]);
   });
 
-  test("with an unreachable proxy, returns 503, and still serves what is held", async () => {
+  test("with an unreachable proxy, returns 503, and still serves cached config", async () => {
     await using upstream = await startUpstream();
     const proxy = await OutboundProxy.start();
     await using _proxy = proxy;

@@ -59,7 +59,7 @@ describe("Upstream requests: a relay behind another relay", () => {
     expect((await ask("secret-other")).status).toBe(503);
   });
 
-  test("serves what it holds while the relay in the middle is down", async () => {
+  test("serves cached config while the relay in the middle is down", async () => {
     await using chain = await startChain();
     const { upstream, middle, relay } = chain;
     const { sdkKey, v1 } = publishKey(upstream, "secret-middle");

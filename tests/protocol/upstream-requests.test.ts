@@ -67,7 +67,7 @@ describe.concurrent("Upstream requests: the relay sends", () => {
     }
   });
 
-  test("the lcut of the held version as sinceTime, also after an update", async () => {
+  test("the lcut of the cached version as sinceTime, also after an update", async () => {
     const sdkKey = "secret-since-follows";
     publishKey(shared.upstream, sdkKey);
     await ask(sdkKey, "v1");

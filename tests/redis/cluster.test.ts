@@ -47,7 +47,7 @@ describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
     }
   });
 
-  test("with a node that is gone fails in time, and works again with it", async () => {
+  test("with a node that is down fails in time, and recovers with it", async () => {
     await using cluster = await RedisCluster.start();
     await using relay = new RedisWriter(cluster.options);
     await relay.writesAgain();

@@ -88,7 +88,7 @@ describeWith(
     await relay.writesAgain();
   });
 
-  test("keeps the last certificates when the files are gone", async () => {
+  test("keeps the last certificates when the files are deleted", async () => {
     using tls = createRedisCertificates();
     await using server = await RedisServer.start({ tls });
     await using relay = new RedisWriter(server.options);

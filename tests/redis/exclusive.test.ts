@@ -71,7 +71,7 @@ describeWith("redis-server", "redis-cli")("A task with an exclusive connection",
     expect(await server.cli("EXISTS", KEY)).toBe("0");
   });
 
-  test("fails at once while Redis is gone, and works when it is back", async () => {
+  test("fails at once while Redis is down, and works when it is back", async () => {
     await using server = await RedisServer.start();
     await using use = new RedisUse(server.options);
     expect(await addOne(use.connection)).toEqual(["OK"]);

@@ -51,7 +51,7 @@ function describeFleetChannel(name: string, options: () => RedisOptions): void {
     expect(await other.look(feed, { claimedForMs: 100 })).toMatchObject({ kind: "claimed" });
   });
 
-  test(`${name}: a confirmation is fresh as long as the relay that looks says; the newer version wins, then the younger one`, async () => {
+  test(`${name}: the reading relay decides how long a confirmation is fresh; the newer version wins, then the younger one`, async () => {
     const feed = newFeed();
     await using relay = new Looker(options());
     await relay.channel.confirm(feed, { lcut: 8, ageMs: 5_000, confirmedAgoMs: 5_000 });

@@ -76,12 +76,12 @@ describe("A server that is not a Redis", () => {
     ["an answer without an end", `$${"9".repeat(15)}\r\n`],
     ["a push without a name", ">1\r\n$-1\r\n"],
     ["a push without a channel", ">1\r\n+subscribe\r\n"],
-    ["a message that nobody asked for", "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n"],
+    ["a message to a channel without a subscription", "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nb\r\n"],
     ["slots of a Cluster with odd nodes", "*1\r\n*3\r\n:0\r\n:16383\r\n$-1\r\n"],
     ["slots of a Cluster without an end", "*1\r\n*3\r\n:0\r\n:99999999999\r\n*2\r\n$1\r\na\r\n:1\r\n"],
     ["a master without an address", "*2\r\n$-1\r\n$-1\r\n"],
   ])(
-    "such as %s, is told once and costs no more than time",
+    "such as %s, is reported once and only delays commands",
     async (_, answer) => {
       const uses = await Promise.all(addresses.map((address) => everything(answer, address)));
       for (const use of uses) {
@@ -93,7 +93,7 @@ describe("A server that is not a Redis", () => {
     15_000,
   );
 
-  test("never ends the process, whatever it replies", async () => {
+  test("never ends the process for any reply", async () => {
     const reply = fc.letrec((tie) => ({
       any: fc.oneof(
         { depthSize: "small", withCrossShrink: true },

@@ -53,7 +53,7 @@ describeWith("redis-server", "redis-cli")("The leader key of the original relay"
     await eventually(async () => expect(await holderOf(redis)).toBe(""), { withinMs: 12_000 });
   }, 40_000);
 
-  test("is held by all relays together, and never taken from an original relay", async () => {
+  test("is shared by all relays, and never taken from an original relay", async () => {
     await using redis = await RedisServer.start();
     await using second = new Renewing(redis.options);
     {

@@ -75,7 +75,7 @@ describeWith("redis-server", "redis-cli")("Notices of new versions", () => {
     await eventually(() => expect(relay.heard).toEqual([[digest, 5]]));
   });
 
-  test("are received again after Redis was gone", async () => {
+  test("are received again after a Redis outage", async () => {
     await using server = await RedisServer.start();
     await using relay = await new Listener(server.options).listening();
     await server.kill();
@@ -133,7 +133,7 @@ describeWith("redis-server", "redis-cli")("Notices on a Cluster", () => {
     expect(await elsewhere.cli("PUBSUB", "SHARDNUMSUB", VERSIONS_CHANNEL)).toBe(`${VERSIONS_CHANNEL}\n1`);
   }, 30_000);
 
-  test("are received again after their node was gone", async () => {
+  test("are received again after an outage of their node", async () => {
     await using relay = await new Listener(cluster.options).listening();
     await isHeard(relay, relay, 3);
     for (const node of cluster.nodes) {

@@ -144,7 +144,7 @@ describeWith("redis-server", "redis-cli")("Values of others in Redis", () => {
     ["v3", "found", "found"],
     ["v4", "refused: other_key", "prepared"],
   ] as const)(
-    "what the original wrote under a %s name, without a digest, is taken with care",
+    "an entry of the original under a %s name, without a digest, is checked before use",
     async (schema, unnamed, named) => {
       const old = feedOf(feed.sdkKey, "v1");
       const backup = use.backup({ schemas: [schema] });

@@ -34,7 +34,7 @@ describeWith("redis-server", "redis-cli")("An unusable or older entry", () => {
   const configIs = (key: string, config: string) =>
     eventually(async () => expect(await redis.cli("HGET", key, "config")).toBe(config));
 
-  test("is written again by a running relay, whatever has changed it", async () => {
+  test("is rewritten by a running relay after any change", async () => {
     const { sdkKey } = publishKey(upstream, "secret-damaged-while-held");
     const current = publishKey(upstream, sdkKey, 5);
     const older = versionOf(sdkKey, 4);

@@ -90,7 +90,7 @@ describe("documents that a file cites", () => {
     ]);
   });
 
-  test("are not sections of a document that nobody has", async () => {
+  test("are not sections of a document that does not exist", async () => {
     expect(await problemsIn({ ...project, "src/specs/a.ts": `// As WIRE ${3} says.` })).toEqual([
       "src/specs/a.ts:1: WIRE is not a document, cite docs/protocol.md",
     ]);

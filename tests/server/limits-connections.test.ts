@@ -7,7 +7,7 @@ import {
   REFUSED_STREAM,
 } from "../support/clients/http2-frames.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
-import { RawHttp2, takeBack } from "../support/clients/raw-http2.ts";
+import { cancelStreams, RawHttp2 } from "../support/clients/raw-http2.ts";
 import { eventually } from "../support/common/wait.ts";
 import { type Protocol, startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 
@@ -70,7 +70,7 @@ describe("--max-connections", () => {
     },
   );
 
-  test("the log says it once", async () => {
+  test("is logged once", async () => {
     await eventually(() => expect(started.reached("max-connections")).toBe(1));
   });
 });
@@ -129,9 +129,9 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
     await expectOthersServed();
   });
 
-  test("--http2-max-resets-per-min: a client that cancels more requests gets ENHANCE_YOUR_CALM and is cut off", async () => {
+  test("--http2-max-resets-per-min: a client that cancels more requests gets ENHANCE_YOUR_CALM and is disconnected", async () => {
     using client = await open();
-    takeBack(client, 0, 3 * RESETS);
+    cancelStreams(client, 0, 3 * RESETS);
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
     expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
     await client.connection.closed(3_000);
@@ -140,14 +140,14 @@ describe.each(["https", "grpc", "grpcs"] as const)("HTTP/2 on the %s port", (pro
 
   test("a client that cancels fewer requests is not limited", async () => {
     using client = await open();
-    takeBack(client, 0, RESETS / 2);
+    cancelStreams(client, 0, RESETS / 2);
     client.openSpecStream(RESETS + 101, started.held.sdkKey);
     await client.received("specs", ({ type, payload }) => type === FRAME.data && payload.length > 5);
     expect(client.frames.some(({ type }) => type === FRAME.goaway)).toBe(false);
   });
 
   test.each(["http2-max-concurrent-streams", "http2-max-resets-per-min"])(
-    "the log reports once that --%s was reached",
+    "reaching --%s is logged once",
     async (limit) => await eventually(() => expect(started.reached(limit)).toBe(1)),
   );
 });

@@ -9,14 +9,14 @@ import {
   literalHeader,
   requestHeaders,
 } from "../support/clients/http2-frames.ts";
-import { RawHttp2, takeBack } from "../support/clients/raw-http2.ts";
+import { cancelStreams, RawHttp2 } from "../support/clients/raw-http2.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startTlsRelay, type TlsRelay } from "../support/relay/tls-relay.ts";
 
 const LIMIT = "http2-max-resets-per-min";
 
-/** The number that one read takes in, below the limit of one read. */
-const IN_ONE_BREATH = 20;
+/** Resets that one read may contain without reaching the limit per turn of the event loop. */
+const RESETS_PER_READ = 20;
 const PING = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
 const TIMEOUT = { withinMs: 5_000, everyMs: 1 };
 
@@ -29,16 +29,16 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
 
   const open = () => RawHttp2.open(started.relay.urlOf(protocol));
 
-  test("a client that cancels too many requests in a second is paused for a second, then served again", async () => {
+  test("a client that resets too many streams in a second is paused for a second, then served again", async () => {
     using client = await open();
     const pings = () => client.frames.filter(({ type }) => type === FRAME.ping).length;
     for (let round = 0; round < 5; round++) {
-      takeBack(client, round * IN_ONE_BREATH, IN_ONE_BREATH);
+      cancelStreams(client, round * RESETS_PER_READ, RESETS_PER_READ);
       client.send(PING);
       await eventually(() => expect(pings()).toBe(round + 1), TIMEOUT);
     }
     expect(started.reached(LIMIT)).toBe(0);
-    takeBack(client, 5 * IN_ONE_BREATH, IN_ONE_BREATH);
+    cancelStreams(client, 5 * RESETS_PER_READ, RESETS_PER_READ);
     await eventually(() => expect(started.reached(LIMIT)).toBe(1), TIMEOUT);
     const askedAt = performance.now();
     client.send(PING);
@@ -47,16 +47,16 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     expect(performance.now() - askedAt).toBeGreaterThan(300);
   });
 
-  test("one that cancels too many in one turn gets ENHANCE_YOUR_CALM and is cut off", async () => {
+  test("a client that resets too many streams in one turn gets ENHANCE_YOUR_CALM and is disconnected", async () => {
     using client = await open();
-    takeBack(client, 0, 100);
+    cancelStreams(client, 0, 100);
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
     expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
     await client.connection.closed(3_000);
     expect(await started.statusOf("http")).toBe(200);
   });
 
-  test("one that changes its settings all the time gets the same", async () => {
+  test("a client that floods SETTINGS frames gets ENHANCE_YOUR_CALM and is disconnected", async () => {
     using client = await open();
     client.send(...Array.from({ length: 40 }, () => frame(FRAME.settings, 0, 0)));
     const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
@@ -65,7 +65,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     await eventually(() => expect(started.reached("http2-settings-per-min")).toBe(1));
   });
 
-  test("one that changes its settings all the time and reads nothing is cut off as well", async () => {
+  test("a client that floods SETTINGS frames and reads nothing is disconnected", async () => {
     const connections = 5;
     const order = { attack: "SETTINGS flood", connections, perSecond: 2_000, durationMs: 6_000 } as const;
     await using attacker = await Attacker.start({ ...order, url: started.relay.urlOf(protocol) });
@@ -75,7 +75,7 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     expect(await started.statusOf("http")).toBe(200);
   });
 
-  test("one whose headers are too large repeatedly is cut off by Bun, and the log reports it", async () => {
+  test("a client that repeatedly sends too large headers is disconnected by Bun, and it is logged", async () => {
     using client = await open();
     const large = Array.from({ length: 20 }, (_, at) => literalHeader(`x-${at}`, "x".repeat(1_000)));
     const headers = Buffer.concat([requestHeaders("GET", "/v1/health"), ...large]);

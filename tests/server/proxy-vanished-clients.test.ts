@@ -26,7 +26,7 @@ const LARGE_BYTES = 16_000_000;
 /** For a keep-alive time of one second and a timeout of four, with margin for a busy machine. */
 const SOON = { withinMs: 15_000, everyMs: 100 };
 
-describeWith("openssl", "curl")("clients that vanish without a word", () => {
+describeWith("openssl", "curl")("clients that disappear without closing the connection", () => {
   const resources = new AsyncDisposableStack();
   let authority: Authority;
   let relay: RelayProcess;
@@ -66,7 +66,7 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
   };
 
   describe.each(["grpc", "grpcs"] as const)("on the %s port", (protocol) => {
-    test("the slots of a client that hangs are freed", async () => {
+    test("the slots of an unresponsive client are freed", async () => {
       await using holder = await StreamHolder.start({
         ...{ url: urlFor(protocol), caPath: caOf(protocol) },
         ...{ sdkKey: SDK_KEY, streams: SLOTS },
@@ -132,7 +132,7 @@ describeWith("openssl", "curl")("clients that vanish without a word", () => {
   }, 70_000);
 
   test.each(["http", "https"])(
-    "one who takes no more of an answer over HTTP/1.1 is given up (%s)",
+    "a client that stops reading a response over HTTP/1.1 is disconnected (%s)",
     async (protocol) => {
       await using link = await TcpValve.start(Number(new URL(relay.urlOf(protocol)).port));
       const before = relay.openConnections(protocol);

@@ -23,12 +23,12 @@ type Damage = (files: CertificateFiles, next: Certified, authority: Authority) =
 const DAMAGES: readonly (readonly [what: string, reason: string, damage: Damage])[] = [
   ["cut within the leaf", "truncated", (files, next) => write(files, next, cut(next.certPath))],
   [
-    "a good leaf, and a chain whose second certificate is cut",
+    "a good leaf, and a chain whose second certificate is cut off",
     "truncated",
     (files, next, { caPath }) => write(files, next, text(next.certPath) + cut(caPath)),
   ],
   [
-    "a good leaf, and a second certificate of which only its first words are there",
+    "a good leaf, and a second certificate that is truncated",
     "truncated",
     (files, next) => write(files, next, `${text(next.certPath)}-----BEGIN CERTIF`),
   ],

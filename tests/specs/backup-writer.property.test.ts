@@ -57,7 +57,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 0, max: 90_000 }) }),
 );
 
-test("after any events, a backup that works again gets the newest held versions, and no version goes back", async () => {
+test("after any events, a backup that recovers gets the newest cached versions, and no lcut decreases", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       const { clock, backup, store, writer, keeper } = start();
@@ -149,7 +149,7 @@ test("a backup that comes back during a keep-alive round gets another round", as
   expect(backup.entries.size).toBe(3);
 });
 
-test("removals are done when the backup is back, however many unknown keys were rejected meanwhile", async () => {
+test("removals are done when the backup recovers, even after many rejected unknown keys", async () => {
   const { clock, backup, store, writer } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));
   await clock.advance(10);
@@ -166,7 +166,7 @@ test("removals are done when the backup is back, however many unknown keys were 
   await writer[Symbol.asyncDispose]();
 });
 
-test("writes an entry again that expired in the backup while the relay still holds it", async () => {
+test("rewrites an entry that expired in the backup while it is cached", async () => {
   const { clock, backup, store } = start();
   for (const feed of feeds) store.publish(snapshotOf(feed, 7));
   await clock.advance(10);

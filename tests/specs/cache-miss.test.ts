@@ -68,7 +68,7 @@ describe("the first request for a feed", () => {
   });
 });
 
-describe("at most --maximum-concurrent-sdk-keys are held", () => {
+describe("at most --maximum-concurrent-sdk-keys are cached", () => {
   test("evicts the least recently used key, and fetches it again when it is requested", async () => {
     await using upstream = await startUpstream();
     for (const key of ["secret-a", "secret-b", "secret-c"])

@@ -37,7 +37,7 @@ const TABLE: readonly (readonly [keyof typeof results, Decided, Decided, Decided
 ];
 
 test.each(TABLE)(
-  "%p: %s with nothing held, %s with a version held, %s with --clear-datastore-on-unauthorized",
+  "%p: %s with nothing cached, %s with a cached version, %s with --clear-datastore-on-unauthorized",
   (name, unheld, held5, cleared) => {
     const result = results[name];
     const decided = [
@@ -49,7 +49,7 @@ test.each(TABLE)(
   },
 );
 
-test("with nothing held, the policy only decides whether a rejected key is removed from the backup", () => {
+test("with nothing cached, the policy only decides whether a rejected key is removed from the backup", () => {
   for (const result of Object.values(results)) {
     const decision = decide(result, undefined, { clearOnUnauthorized: false });
     expect(decide(result, undefined, { clearOnUnauthorized: true })).toEqual(

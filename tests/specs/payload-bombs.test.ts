@@ -52,7 +52,7 @@ async function servesGood(relay: RelayProcess, coding: BombCoding, key: Publishe
 }
 
 describe("bodies from upstream that decode to 250 MB, in every coding at the same time", () => {
-  test("are refused in bounded memory and reported, the held version stays, and the next good one is published", async () => {
+  test("are refused in bounded memory and reported, the cached version stays, and the next good one is published", async () => {
     await using upstream = await startUpstream();
     await using managed = await startManagedRelay({ upstream });
     const { relay } = managed;

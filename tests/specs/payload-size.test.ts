@@ -48,7 +48,7 @@ describe("--max-payload-in-mb", () => {
   const bomb = spaciousSpec(250 * MB);
 
   test.each([...Object.entries(CODERS), ["identity", (bytes: Buffer) => bytes.subarray(0, 3 * MB)] as const])(
-    "refuses a config that decodes to 250 MB (%s), serves the held one in constant memory, and accepts the next",
+    "refuses a config that decodes to 250 MB (%s), serves the cached one in constant memory, and accepts the next",
     async (coding, encode) => {
       await using upstream = await startUpstream();
       upstream.publish(KEY, "v2", specOf(2_000, FIRST), FIRST);

@@ -54,7 +54,7 @@ describe("a feed that fails", () => {
     }
   });
 
-  test("and was never held, while another feed of its key is, is requested less and less, at least once a minute", async () => {
+  test("and was never cached, unlike another feed of its key, is requested less often, at least once a minute", async () => {
     const proto = feedOf("secret-a", "v2", "proto");
     await using flow = specFlow({ preload: [a, proto] });
     flow.source.answer(proto, failed("status"));

@@ -61,7 +61,7 @@ describe("another interval", () => {
 });
 
 describe("other preloaded feeds", () => {
-  test("polls an added feed at once, and a removed one no more unless it is held", async () => {
+  test("polls an added feed at once, and stops polling a removed one unless it is cached", async () => {
     await using flow = specFlow({ preload: [a, b] });
     flow.source.answer(b, failed("broken"));
     flow.poller.start();

@@ -113,7 +113,7 @@ describe("polling ends", () => {
     expect([flow.clock.sleeping, flow.source.asked.length]).toEqual([0, asked]);
   });
 
-  test("also for a feed that is held after disposal", async () => {
+  test("also for a feed that is cached after disposal", async () => {
     const flow = specFlow();
     await flow.poller[Symbol.asyncDispose]();
     flow.store.publish(snapshotOf(a, 1));
@@ -136,7 +136,7 @@ describe("a preloaded feed", () => {
     expectOnTime(flow.source.timesAsked(a), 11);
   });
 
-  test("is requested until it is held, and polled once per interval after that", async () => {
+  test("is requested until it is cached, and polled once per interval after that", async () => {
     await using flow = specFlow(preloaded(a));
     flow.source.answer(a, failed("status"));
     flow.poller.start();
@@ -149,7 +149,7 @@ describe("a preloaded feed", () => {
     expectOnTime(flow.source.timesAsked(a).slice(before), 9);
   });
 
-  test("is polled once per interval as soon as a client's cache miss made it held", async () => {
+  test("is polled once per interval as soon as a client's cache miss caches it", async () => {
     await using flow = specFlow(preloaded(a));
     flow.source.answer(a, failed("status"));
     flow.poller.start();

@@ -19,7 +19,7 @@ function askable(options: SpecFlowOptions = {}) {
 }
 
 describe("a held feed", () => {
-  test("is returned without a request to upstream, whatever upstream responds meanwhile", async () => {
+  test("is returned without a request to upstream", async () => {
     await using flow = askable();
     expect(await flow.ask()).toMatchObject({ kind: "held", held: { snapshot: { lcut: 1 } } });
     flow.source.otherwise = () => unauthorized;
@@ -145,7 +145,7 @@ describe("an entry of the negative cache", () => {
 });
 
 describe("a request for protobuf that is not available", () => {
-  test("returns held JSON, and protobuf as soon as upstream has it", async () => {
+  test("returns cached JSON, and protobuf as soon as upstream has it", async () => {
     await using flow = askable();
     await flow.ask();
     flow.source.answer(asProto, failed("status"));
@@ -158,7 +158,7 @@ describe("a request for protobuf that is not available", () => {
     expect(await flow.ask(asProto)).toMatchObject({ kind: "held", held: { feed: asProto } });
   });
 
-  test("returns no JSON of another version, and none that is not held", async () => {
+  test("returns no JSON of another version, and only cached JSON", async () => {
     await using flow = askable();
     await flow.ask(feedOf("secret-a", "v1"));
     flow.source.answer(asProto, failed("status"));
@@ -166,7 +166,7 @@ describe("a request for protobuf that is not available", () => {
     expect(flow.source.count(a)).toBe(0);
   });
 
-  test("returns unauthorized if upstream rejects the key, even if JSON is held", async () => {
+  test("returns unauthorized if upstream rejects the key, even if JSON is cached", async () => {
     await using flow = askable();
     await flow.ask();
     flow.source.answer(asProto, unauthorized);
@@ -174,7 +174,7 @@ describe("a request for protobuf that is not available", () => {
   });
 });
 
-test("a client waits at most 30 s for the first version of a key, which is still fetched and held", async () => {
+test("a client waits at most 30 s for the first version of a key, which is still fetched and cached", async () => {
   await using flow = askable();
   flow.source.answer(a, async (_, signal, progressed) => {
     for (let second = 0; second < 60; second++) {

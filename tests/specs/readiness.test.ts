@@ -29,7 +29,7 @@ const fromBackup = (feed: Feed): Snapshot => ({ ...snapshotOf(feed, 1), source: 
 const [other] = [feedOf("secret-other-key-0123456789", "v1")];
 
 describe("readiness by preloaded keys", () => {
-  test("a key that is not held yet is a reason, which names the masked key", () => {
+  test("a key that is not cached yet is a reason, which names the masked key", () => {
     const { store, reasons } = held();
     expect(reasons()).toEqual([
       expect.stringMatching(/^1 of 1 preloaded keys have no data yet: secret-fir\*\w{6}$/),
@@ -69,7 +69,7 @@ describe("readiness by preloaded keys", () => {
     expect(reasons()).toEqual([expect.stringMatching(/ v2\/json \(never\)$/)]);
   });
 
-  test("a key that was held once is no longer waited for, whatever happens to it", () => {
+  test("a key that was cached once is not waited for again", () => {
     const { store, reasons } = held(60_000);
     store.publish(fromBackup(v1));
     store.remove(v1, "unauthorized");

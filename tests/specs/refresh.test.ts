@@ -68,7 +68,7 @@ describe("requests to upstream", () => {
     expect([flow.source.count(a), flow.store.peek(a)?.snapshot.lcut]).toEqual([2, 4]);
   });
 
-  test("that another version overtook change nothing, and the newer version stays", async () => {
+  test("that arrive after a newer version are ignored", async () => {
     await using flow = specFlow();
     await flow.cacheMiss(a);
     const answer = flow.source.hang(a);
@@ -102,7 +102,7 @@ test("a version is confirmed when upstream has none newer, and only then", async
   }
 });
 
-test("a held feed is revoked after 401 or 403, until the next success", async () => {
+test("a cached feed is revoked after 401 or 403, until the next success", async () => {
   await using flow = specFlow();
   await flow.cacheMiss(a);
   const held = flow.store.peek(a);
@@ -121,14 +121,14 @@ test("a held feed is revoked after 401 or 403, until the next success", async ()
   }
 });
 
-describe("a key that upstream rejects with 401, which is not held but in the backup", () => {
+describe("a key that upstream rejects with 401, which is not cached but in the backup", () => {
   const backup = async () => {
     const memory = new MemoryBackup();
     await memory.write(snapshotOf(a, 7));
     return memory;
   };
 
-  test.each([0, 5_000])("is held as revoked if upstream takes %d ms to respond", async (tookMs) => {
+  test.each([0, 5_000])("is cached as revoked if upstream takes %d ms to respond", async (tookMs) => {
     await using flow = specFlow({ backup: await backup() });
     flow.source.answer(a, async (_, signal) => {
       await flow.clock.sleep(tookMs, signal);
@@ -146,7 +146,7 @@ describe("a key that upstream rejects with 401, which is not held but in the bac
     expect([flow.store.peek(a)?.isRevoked, flow.store.peek(a)?.snapshot.lcut]).toEqual([false, 8]);
   });
 
-  test("is not held with --clear-datastore-on-unauthorized", async () => {
+  test("is not cached with --clear-datastore-on-unauthorized", async () => {
     await using flow = specFlow({ backup: await backup(), clearOnUnauthorized: true });
     flow.source.answer(a, unauthorized);
     expect(await flow.query.ask(a.sdkKey, a.version, a.format)).toEqual({ kind: "unauthorized" });

@@ -99,7 +99,7 @@ function always<T>(
 }
 
 describe("with any sequence of publish, remove, find, follow and unfollow", () => {
-  test("the lcut of a held feed never goes back", () => {
+  test("the lcut of a cached feed never decreases", () => {
     always(
       ({ store }) => [...store.held()].map((held) => ({ held, lcut: held.snapshot.lcut })),
       (_, seen) => {
@@ -108,7 +108,7 @@ describe("with any sequence of publish, remove, find, follow and unfollow", () =
     );
   });
 
-  test("a newer version is held at once, the same or an older one changes nothing", () => {
+  test("a newer version is cached at once; the same or an older one is ignored", () => {
     always(
       ({ store }, each) => (each.kind === "publish" ? store.peek(each.feed)?.snapshot : undefined),
       ({ store }, seen, each, outcome) => {
@@ -148,7 +148,7 @@ describe("with any sequence of publish, remove, find, follow and unfollow", () =
     );
   });
 
-  test("each added feed is held, or was removed once with a reason", () => {
+  test("each added feed is cached, or was removed once with a reason", () => {
     always(
       () => undefined,
       ({ store, added, removed }) => {

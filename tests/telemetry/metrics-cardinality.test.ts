@@ -55,7 +55,7 @@ function seriesCounts(samples: readonly Sample[]): Map<string, number> {
   return counts;
 }
 
-test("100,000 different keys, paths and headers make no more series than may be, and are all counted", async () => {
+test("100,000 different keys, paths and headers make no more series than the limit, and are all counted", async () => {
   await using upstream = await startUpstream();
   for (const key of KNOWN_KEYS) publishKey(upstream, key);
   const port = String(await freePort());

@@ -72,8 +72,8 @@ export class RawHttp2 implements Disposable {
   }
 }
 
-/** Sends this many calls at once, each with its end. `first` is the number of streams before. */
-export function takeBack(client: RawHttp2, first: number, count: number): void {
+/** Opens `count` streams and cancels each at once, in one write. `first` is the number of streams opened before. */
+export function cancelStreams(client: RawHttp2, first: number, count: number): void {
   const call = requestHeaders("POST", STREAM_CONFIG_SPEC, { "content-type": "application/grpc" });
   const pairs = Array.from({ length: count }, (_, at) => {
     const streamId = 2 * (first + at) + 1;

@@ -38,7 +38,7 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       expect(relay.output()).toContain(`source=${name}`);
     });
 
-    test("what came from the backup goes on being polled: upstream's newer version is served when it is back", async () => {
+    test("a feed from the backup is still polled: upstream's newer version is served when it is back", async () => {
       await using upstream = await startUpstream();
       const key = publishKey(upstream, `secret-polled-${name}`);
       {

@@ -29,7 +29,7 @@ export function statsdPlace(name: string, agent: UdpListener, latency: "ms" | "d
       for (const line of readLines(agent.datagrams.splice(0))) {
         if (line.value === 0 && line.type === "c") continue;
         const isNamed = line.name.startsWith(PREFIX) && line.name.endsWith(`.${kinds[line.type]}`);
-        if (!isNamed) throw new Error(`${line.name} is told as ${line.type}`);
+        if (!isNamed) throw new Error(`${line.name} has type ${line.type}`);
         seen.add(line.name.slice(PREFIX.length));
       }
     },
