@@ -4,8 +4,8 @@ import type { Clock } from "../platform/clock.ts";
 /** Cache misses take precedence over polls, because clients wait for them. */
 export type RefreshPriority = "cache_miss" | "poll";
 
-/** A request without progress for this long is silent: it no longer counts towards `max`. */
-const SILENT_AFTER_MS = 1_000;
+/** A request without progress for this long is stalled: it no longer counts towards `max`. */
+const STALLED_AFTER_MS = 1_000;
 
 /** Bun allows 256 requests in flight per process; log events and ID lists need some of them. */
 const MAX_OPEN_REQUESTS = 192;
@@ -15,11 +15,11 @@ const MAX_SUSPECTS = 20_000;
 
 interface RequestSlotsOptions {
   readonly clock: Clock;
-  /** Limit of requests in flight that make progress. The same number may be silent. */
+  /** Limit of requests in flight that make progress. The same number may be stalled. */
   readonly max: number;
 }
 
-/** Suspects are feeds whose last request was silent when it ended. They wait in a queue of their own. */
+/** Suspects are feeds whose last request was stalled when it ended. They wait in a queue of their own. */
 type QueueName = RefreshPriority | "suspect";
 
 const QUEUES = ["cache_miss", "poll", "suspect"] as const;
@@ -37,15 +37,15 @@ interface InFlight {
 
 /**
  * Decides which request to upstream may start. At most `max` of them make progress at the same time. A request that gets no
- * byte from upstream for a second gives up its slot, so that hanging feeds do not delay others. It stays open; at most twice
- * `max` requests are open. A feed whose last request hung until it ended only gets slots of silent requests. Cache misses and
+ * byte from upstream for a second gives up its slot, so that stalled feeds do not delay others. It stays open; at most twice
+ * `max` requests are open. A feed whose last request stalled until it ended only gets slots of stalled requests. Cache misses and
  * polls leave a quarter of the slots to each other.
  */
 export class RequestSlots {
   readonly #clock: Clock;
   readonly #max: number;
   readonly #maxOpen: number;
-  readonly #maxSilent: number;
+  readonly #maxStalled: number;
   /** Slots that cache misses leave to polls, and polls to cache misses. */
   readonly #reserve: number;
   readonly #openReserve: number;
@@ -57,9 +57,9 @@ export class RequestSlots {
     this.#clock = clock;
     this.#max = Math.min(max, MAX_OPEN_REQUESTS);
     this.#maxOpen = Math.min(2 * max, MAX_OPEN_REQUESTS);
-    this.#maxSilent = Math.max(1, Math.floor(this.#maxOpen / 2));
+    this.#maxStalled = Math.max(1, Math.floor(this.#maxOpen / 2));
     this.#reserve = Math.floor(this.#max / 4);
-    // At least one even if there are few slots: hanging requests of one queue must not block the other.
+    // At least one even if there are few slots: stalled requests of one queue must not block the other.
     this.#openReserve = this.#max > 1 ? Math.max(1, this.#reserve) : 0;
     this.#waiting = { cache_miss: new Map(), poll: new Map(), suspect: new Map() };
     this.#inFlight = {
@@ -112,7 +112,7 @@ export class RequestSlots {
       { live: 0, open: 0 },
     );
     if (all.open >= this.#maxOpen) return false;
-    if (queue === "suspect") return all.open - all.live < this.#maxSilent;
+    if (queue === "suspect") return all.open - all.live < this.#maxStalled;
     if (all.live >= this.#max || live >= this.#max - this.#reserve) return false;
     return open < this.#maxOpen - this.#openReserve;
   }
@@ -128,8 +128,8 @@ export class RequestSlots {
         counts.live += live;
         if (live < 0) this.#admit();
       },
-      ended: (wasSilent) => {
-        if (wasSilent) this.#suspects.set(id, true);
+      ended: (wasStalled) => {
+        if (wasStalled) this.#suspects.set(id, true);
         else this.#suspects.delete(id);
       },
       free: () => {
@@ -146,7 +146,7 @@ interface SlotOptions {
   readonly isSuspect: boolean;
   /** Changes the number of requests that make progress. */
   readonly count: (live: 1 | -1) => void;
-  readonly ended: (wasSilent: boolean) => void;
+  readonly ended: (wasStalled: boolean) => void;
   readonly free: () => void;
 }
 
@@ -160,7 +160,7 @@ export class RequestSlot implements Disposable {
   constructor(options: SlotOptions) {
     this.#options = options;
     this.#lastProgressAt = options.clock.elapsed();
-    // A suspect counts as silent until upstream responds.
+    // A suspect counts as stalled until upstream responds.
     if (!options.isSuspect) this.#become(true);
   }
 
@@ -183,7 +183,7 @@ export class RequestSlot implements Disposable {
       return await request(() => this.#progressed(watching.signal));
     } finally {
       watching.abort();
-      ended(clock.elapsed() - this.#lastProgressAt >= SILENT_AFTER_MS);
+      ended(clock.elapsed() - this.#lastProgressAt >= STALLED_AFTER_MS);
     }
   }
 
@@ -197,9 +197,9 @@ export class RequestSlot implements Disposable {
   async #watchSilence(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     try {
-      for (let leftMs = SILENT_AFTER_MS; leftMs > 0; ) {
+      for (let leftMs = STALLED_AFTER_MS; leftMs > 0; ) {
         await clock.sleep(leftMs, signal);
-        leftMs = this.#lastProgressAt + SILENT_AFTER_MS - clock.elapsed();
+        leftMs = this.#lastProgressAt + STALLED_AFTER_MS - clock.elapsed();
       }
     } catch {
       // Aborted: the request has ended.

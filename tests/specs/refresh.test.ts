@@ -30,7 +30,7 @@ describe("requests to upstream", () => {
     for (const feed of [a, b]) await flow.cacheMiss(feed);
     const answer = flow.source.hang(feedOf("secret-slow"));
     void flow.cacheMiss(feedOf("secret-slow"));
-    // Less than a second, after which a silent request gives up its slot.
+    // Less than a second, after which a stalled request gives up its slot.
     await flow.clock.advance(500);
     for (const feed of [a, b]) void flow.poll(feed);
     void flow.cacheMiss(c);

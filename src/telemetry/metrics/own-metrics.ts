@@ -14,7 +14,7 @@ export const FLOW_METRICS = [
     kinds: ["count", "latency"],
     tags: [],
     description:
-      "Polls of upstream, and how long each waited for a request slot (-u); without feeds whose last poll hung",
+      "Polls of upstream, and how long each waited for a request slot (-u); without feeds whose last poll stalled",
   },
   {
     name: "SdkKeyUnauthorized",
