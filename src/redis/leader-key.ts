@@ -11,7 +11,7 @@ interface LeaderKeyOptions {
   /** `--redis-leader-key-ttl`: how long original relays do not write after a relay of this project last renewed the key. */
   readonly ttlMs: number;
   /** How long after a response of upstream the key is renewed. Must be longer than the polling interval. */
-  readonly responseValidMs: number;
+  readonly responseValidMs: () => number;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitRedisEvent;
@@ -82,7 +82,7 @@ export class LeaderKey implements AsyncDisposable {
 
   get #isRenewing(): boolean {
     const { clock, responseValidMs } = this.#options;
-    return clock.elapsed() - this.#respondedAt < responseValidMs;
+    return clock.elapsed() - this.#respondedAt < responseValidMs();
   }
 
   async #acquireOrRenew(): Promise<void> {

@@ -22,6 +22,8 @@ export interface BackupParts extends AsyncDisposable {
   readonly fleetChannel?: FleetChannel;
   /** Calls the listener each time the backup is back after an outage. */
   readonly onReturn?: (listener: () => void) => void;
+  /** Applies another polling interval. */
+  readonly reconfigure?: (config: Config) => void;
   /** Interval at which the TTL of held entries is refreshed, ms. */
   readonly touchEveryMs: number;
 }
@@ -74,10 +76,9 @@ export function openBackup(config: Config, opening: BackupOpening): BackupParts 
   }
 }
 
-function openRedisBackup(
-  { redis: settings, maxPayloadBytes: maxBytes, pollIntervalMs }: Config,
-  { clock, supervisor, telemetry }: BackupOpening,
-): BackupParts {
+function openRedisBackup(config: Config, { clock, supervisor, telemetry }: BackupOpening): BackupParts {
+  const { redis: settings, maxPayloadBytes: maxBytes } = config;
+  let { pollIntervalMs } = config;
   const { emit } = telemetry.redis;
   const running = new AsyncDisposableStack();
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
@@ -86,7 +87,7 @@ function openRedisBackup(
     new LeaderKey({
       redis,
       ttlMs: leaderKeyTtlMs,
-      responseValidMs: RESPONSE_VALID_INTERVALS * pollIntervalMs,
+      responseValidMs: () => RESPONSE_VALID_INTERVALS * pollIntervalMs,
       clock,
       supervisor,
       emit,
@@ -112,6 +113,9 @@ function openRedisBackup(
     touchEveryMs: Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS),
     onReturn: (listener) => redis.onUp(listener),
     onConfirmed: () => leader.upstreamResponded(),
+    reconfigure: (next) => {
+      ({ pollIntervalMs } = next);
+    },
     ...(notices && { fleetChannel: new RedisFleetChannel(redis, notices, clock) }),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

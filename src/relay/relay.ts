@@ -84,6 +84,7 @@ export async function startRelay(
       manager?.reloading();
       ({ shutdownGraceMs } = next);
       // Access comes first: an SDK key that is no longer allowed must not be polled again.
+      backup?.reconfigure?.(next);
       for (const part of [access, specs, idLists, handlers, status]) part.reconfigure(next);
       tls?.checkNow();
       manager?.reloaded();

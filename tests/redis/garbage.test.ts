@@ -35,7 +35,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
     supervisor: strictSupervisor(),
     redis,
     ttlMs: 1_000,
-    responseValidMs: 1_000,
+    responseValidMs: () => 1_000,
     clock: systemClock,
     emit: use.emit,
   });

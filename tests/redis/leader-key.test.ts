@@ -8,6 +8,9 @@ import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
+import { startReloadedRelay } from "../support/relay/reloaded-relay.ts";
+import { publishKey } from "../support/upstream/published-key.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
 
 /** A relay that renews the key when the test calls `upstreamResponded`. */
 class Renewing extends RedisUse {
@@ -18,7 +21,7 @@ class Renewing extends RedisUse {
     this.leader = new LeaderKey({
       redis: this.connection,
       ttlMs,
-      responseValidMs: 3_000,
+      responseValidMs: () => 3_000,
       clock: systemClock,
       supervisor: strictSupervisor(),
       emit: this.emit,
@@ -97,4 +100,21 @@ describeWith("redis-server", "redis-cli")("The leader key of the original relay"
       "redis_accepts_writes",
     ]);
   });
+
+  test("stays held between polls after a reload to a longer interval", async () => {
+    await using redis = await RedisServer.start();
+    await using upstream = await startUpstream();
+    const { sdkKey } = publishKey(upstream, "secret-leader-after-reload");
+    const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
+    const settings = { mode: "http", cache: "redis", "preload-sdk-keys": sdkKey, "redis-leader-key-ttl": 2 };
+    const reloadable = { ...settings, "polling-interval-in-s": 1 };
+    await using reloaded = await startReloadedRelay(upstream, reloadable, [], env);
+    await eventually(async () => expect(await holderOf(redis)).not.toBe(""));
+    await reloaded.reload({ ...settings, "polling-interval-in-s": 6 });
+    // The old interval would let the key expire 4 s after a response.
+    for (let look = 0; look < 50; look++) {
+      expect(await holderOf(redis)).not.toBe("");
+      await Bun.sleep(200);
+    }
+  }, 40_000);
 });

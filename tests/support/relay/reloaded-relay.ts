@@ -64,11 +64,15 @@ export async function startReloadedRelay(
   upstream: Upstream,
   settings: FileSettings = {},
   args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
 ): Promise<ReloadedRelay> {
   const files = new ConfigFiles();
   try {
     const path = files.write(stringify({ ...EVERYWHERE, ...settings }));
-    const relay = await startRelayProcess({ upstream, isBare: true, args: ["--config", path, ...args] });
+    const relay = await startRelayProcess({
+      ...{ upstream, env, isBare: true },
+      args: ["--config", path, ...args],
+    });
     return new ReloadedRelay(relay, files, path);
   } catch (error) {
     files[Symbol.dispose]();
