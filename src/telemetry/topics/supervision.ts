@@ -53,9 +53,7 @@ export class SupervisionTelemetry {
     try {
       this.#record(event);
     } catch (error) {
-      // An error of telemetry was counted before its log line failed.
-      const isCounted = event.kind === "task_failed" && event.task === "telemetry";
-      if (!isCounted) this.#recordTask("telemetry", describeError(error));
+      this.#recordTask("telemetry", describeError(error));
     }
   };
 
