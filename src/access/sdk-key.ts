@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { describeUnreadable } from "../platform/file-watch.ts";
+import { describeErrno } from "../platform/errors.ts";
 
 declare const sdkKeyBrand: unique symbol;
 
@@ -61,7 +61,7 @@ export function parseSdkKeyList(list: string, refuse: (problem: string) => never
 function readFile(path: string, refuse: (problem: string) => never): string {
   try {
     return readFileSync(path, "utf8");
-  } catch {
-    return refuse(`cannot read "${path}": ${describeUnreadable(path)}`);
+  } catch (error) {
+    return refuse(`cannot read "${path}": ${describeErrno(error)}`);
   }
 }

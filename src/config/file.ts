@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { extname } from "node:path";
-import { describeUnreadable } from "../platform/file-watch.ts";
+import { describeErrno } from "../platform/errors.ts";
 import { nearestName, type OptionSpec } from "./option.ts";
 import { CONFIG_FILE, findSetting, SETTINGS } from "./options.ts";
 import { ConfigError, type Environment, type FileSettings, type GivenConfig, Settings } from "./settings.ts";
@@ -31,7 +31,7 @@ async function readConfigFile(path: string, shown: string): Promise<FileSettings
   const refuse = (problem: string): never => {
     throw new ConfigError(`${shown} "${path}": ${problem}`);
   };
-  const text = (await readText(path)) ?? refuse(describeUnreadable(path));
+  const text = await readText(path, refuse);
   const values = new Map<string, string>();
   try {
     const entries = await readEntries(path, text);
@@ -44,8 +44,7 @@ async function readConfigFile(path: string, shown: string): Promise<FileSettings
   return { path, values };
 }
 
-/** Returns undefined if the file cannot be read. */
-async function readText(path: string): Promise<string | undefined> {
+async function readText(path: string, refuse: (problem: string) => never): Promise<string> {
   try {
     const { size } = await stat(path);
     if (size > MAX_BYTES)
@@ -53,7 +52,7 @@ async function readText(path: string): Promise<string | undefined> {
     return await readFile(path, "utf8");
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    return undefined;
+    return refuse(describeErrno(error));
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Mode, OptionGroup } from "./option.ts";
+import { type Mode, type OptionGroup, PORT } from "./option.ts";
 import type { Settings } from "./settings.ts";
 import { TLS, type TlsConfig } from "./tls.ts";
 
@@ -48,8 +48,6 @@ export function readManagement(settings: Settings): ManagementConfig | undefined
   return port === 0 ? undefined : { bindAddress, port };
 }
 
-const port = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as const;
-
 /** The options of ports, in the order of `--help`. */
 export const LISTENERS = {
   bindAddress: {
@@ -59,8 +57,8 @@ export const LISTENERS = {
     placeholder: "ADDRESS",
     description: "Address to listen on; :: means every IPv6 and IPv4 address",
   },
-  httpPort: { name: "http-port", ...port, default: "8000", description: "HTTP port; 0 picks a free one" },
-  grpcPort: { name: "grpc-port", ...port, default: "50051", description: "gRPC port; 0 picks a free one" },
+  httpPort: { name: "http-port", ...PORT, default: "8000", description: "HTTP port; 0 picks a free one" },
+  grpcPort: { name: "grpc-port", ...PORT, default: "50051", description: "gRPC port; 0 picks a free one" },
   shutdownGraceInS: {
     name: "shutdown-grace-in-s",
     kind: "integer",
@@ -73,11 +71,8 @@ export const LISTENERS = {
   },
   managementPort: {
     name: "management-port",
-    kind: "integer",
+    ...PORT,
     default: "8001",
-    min: 0,
-    max: 65_535,
-    placeholder: "PORT",
     description: "Port of probes, metrics and the status page; 0 disables it",
   },
   managementAddress: {

@@ -19,6 +19,9 @@ export interface OptionSpec {
   readonly description: string;
 }
 
+/** What all options of ports have in common. */
+export const PORT = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as const;
+
 /** The options of one subject, by their names in camel case, in the order of `--help`. */
 export type OptionGroup = Readonly<Record<string, OptionSpec>>;
 

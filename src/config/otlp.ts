@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { redactUserInfo } from "../access/redact.ts";
-import { describeUnreadable } from "../platform/file-watch.ts";
+import { describeErrno } from "../platform/errors.ts";
 import {
   OTLP_PROTOCOLS,
   type OtlpMetricsOptions,
@@ -161,8 +161,8 @@ function refuseBadHeaders(variable: string, text: string): void {
 function refuseUnreadable(variable: string, path: string): void {
   try {
     readFileSync(path);
-  } catch {
-    throw new ConfigError(`cannot read ${variable} "${path}": ${describeUnreadable(path)}`);
+  } catch (error) {
+    throw new ConfigError(`cannot read ${variable} "${path}": ${describeErrno(error)}`);
   }
 }
 

@@ -1,5 +1,5 @@
 import type { TlsVersion } from "../server/certificates.ts";
-import type { OptionGroup, OptionSpec } from "./option.ts";
+import { type OptionGroup, type OptionSpec, PORT } from "./option.ts";
 import { type Environment, type Settings, StartError } from "./settings.ts";
 
 /** TLS of the client ports. */
@@ -60,15 +60,14 @@ export function readTls(settings: Settings, env: Environment): TlsConfig | undef
   };
 }
 
-const port = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as const;
 const pem = { kind: "text", placeholder: "FILE" } as const;
 
 /** The options of TLS, in the order of `--help`. Names and defaults of the original proxy must stay. */
 export const TLS = {
-  httpsPort: { name: "https-port", ...port, default: "8443", description: "HTTPS port; 0 picks a free one" },
+  httpsPort: { name: "https-port", ...PORT, default: "8443", description: "HTTPS port; 0 picks a free one" },
   grpcsPort: {
     name: "grpcs-port",
-    ...port,
+    ...PORT,
     default: "50052",
     description: "gRPC port with TLS; 0 picks a free one",
   },

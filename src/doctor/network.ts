@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { connect, isIP } from "node:net";
-import { describeUnreadable } from "../platform/file-watch.ts";
+import { describeErrno } from "../platform/errors.ts";
 import type { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { describeNetworkError } from "../upstream/errors.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
@@ -130,7 +130,7 @@ export function authoritiesCheck(path: string | undefined): Check {
         return [ok(`${count} additional CA certificates from ${shown}`)];
       } catch (error) {
         const isMissing = error instanceof Error && "code" in error && "path" in error;
-        const reason = isMissing ? describeUnreadable(path) : "it contains a malformed certificate";
+        const reason = isMissing ? describeErrno(error) : "it contains a malformed certificate";
         return [failed(`${shown} is unusable: ${reason}`, fix)];
       }
     },
