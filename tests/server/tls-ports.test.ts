@@ -4,57 +4,30 @@ import { curl } from "../support/clients/curl.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { failureOf } from "../support/common/failure.ts";
 import { describeWith } from "../support/common/needs.ts";
-import type { Certified } from "../support/relay/pki.ts";
 import type { RelayProcess } from "../support/relay/relay-process.ts";
-import {
-  ClientCertificates,
-  curlTls,
-  startRelayWithTls,
-  tlsGrpcClient,
-} from "../support/relay/relay-with-tls.ts";
-import { type PublishedKey, publishKey } from "../support/upstream/published-key.ts";
-import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
+import { curlTls, startRelayWithTls, TlsSetup, tlsGrpcClient } from "../support/relay/relay-with-tls.ts";
 
 const CURL_TIMED_OUT = 28;
 
 describeWith("openssl", "curl")("ports with TLS", () => {
-  const owned = new AsyncDisposableStack();
-  let pki: ClientCertificates;
-  let server: Certified;
-  let upstream: Upstream;
-  let published: PublishedKey;
-  let caPath: string;
-
+  let setup: TlsSetup;
   beforeAll(async () => {
-    pki = owned.use(new ClientCertificates());
-    caPath = pki.authority.caPath;
-    server = pki.authority.issue();
-    upstream = owned.use(await startUpstream());
-    published = publishKey(upstream, "secret-tls-ports");
+    setup = await TlsSetup.start("secret-tls-ports");
   });
-  afterAll(() => owned.disposeAsync());
+  afterAll(async () => {
+    await setup?.[Symbol.asyncDispose]();
+  });
 
-  const specsUrl = (relay: RelayProcess, protocol: string): string =>
-    `${relay.urlOf(protocol)}/v2/download_config_specs/${published.sdkKey}.json`;
-  const byHttp = async (relay: RelayProcess, protocol: "http" | "https", client?: Certified) => {
-    const { body } = await curl(...curlTls(caPath, client), specsUrl(relay, protocol));
-    return Buffer.from(body).toString();
-  };
-  const byGrpc = async (client: GrpcClient): Promise<string> => {
-    using owner = client;
-    const { message } = await owner.getConfigSpec({ sdkKey: published.sdkKey, version: 2 });
-    return message.spec;
-  };
   const protocolsOf = (relay: RelayProcess): string[] =>
     Array.from(relay.output().matchAll(/listening protocol=(\S+)/g), ([, protocol = ""]) => protocol).sort();
 
   const expectServesBoth = async (relay: RelayProcess): Promise<void> => {
-    expect(await byHttp(relay, "https")).toBe(published.v2);
-    expect(await byGrpc(tlsGrpcClient(relay.urlOf("grpcs"), caPath))).toBe(published.v2);
+    expect(await setup.byHttp(relay, "https")).toBe(setup.published.v2);
+    expect(await setup.byGrpc(tlsGrpcClient(relay.urlOf("grpcs"), setup.caPath))).toBe(setup.published.v2);
   };
 
   test("with a certificate, the ports without TLS stay closed", async () => {
-    await using relay = await startRelayWithTls({ upstream, server });
+    await using relay = await startRelayWithTls({ upstream: setup.upstream, server: setup.server });
     expect(protocolsOf(relay)).toEqual(["grpcs", "https"]);
     await expectServesBoth(relay);
   });
@@ -63,34 +36,44 @@ describeWith("openssl", "curl")("ports with TLS", () => {
     ["http", ["https"]],
     ["grpc", ["grpcs"]],
   ] as const)("mode %s opens only its own port with TLS", async (mode, protocols) => {
-    await using relay = await startRelayWithTls({ upstream, server, mode });
+    await using relay = await startRelayWithTls({ upstream: setup.upstream, server: setup.server, mode });
     expect(protocolsOf(relay)).toEqual([...protocols]);
   });
 
   test("--enforce-tls false: all four ports respond", async () => {
-    await using relay = await startRelayWithTls({ upstream, server, args: ["--enforce-tls", "false"] });
+    await using relay = await startRelayWithTls({
+      upstream: setup.upstream,
+      server: setup.server,
+      args: ["--enforce-tls", "false"],
+    });
     expect(protocolsOf(relay)).toEqual(["grpc", "grpcs", "http", "https"]);
     await expectServesBoth(relay);
-    expect(await byHttp(relay, "http")).toBe(published.v2);
-    expect(await byGrpc(new GrpcClient(relay.grpcUrl))).toBe(published.v2);
+    expect(await setup.byHttp(relay, "http")).toBe(setup.published.v2);
+    expect(await setup.byGrpc(new GrpcClient(relay.grpcUrl))).toBe(setup.published.v2);
   });
 
   describe("clients on the wrong port are closed cleanly, and the relay continues", () => {
     const stack = new AsyncDisposableStack();
     let relay: RelayProcess;
     beforeAll(async () => {
-      relay = stack.use(await startRelayWithTls({ upstream, server, args: ["--enforce-tls", "false"] }));
+      relay = stack.use(
+        await startRelayWithTls({
+          upstream: setup.upstream,
+          server: setup.server,
+          args: ["--enforce-tls", "false"],
+        }),
+      );
     });
     afterAll(() => stack.disposeAsync());
 
     const expectEnded = async (scheme: string, protocol: string, ...args: string[]): Promise<void> => {
-      const url = specsUrl(relay, protocol).replace(/^\w+:/, `${scheme}:`);
-      const { exitCode, status } = await curl(...curlTls(caPath), "-m", "5", ...args, url);
+      const url = setup.specsUrl(relay, protocol).replace(/^\w+:/, `${scheme}:`);
+      const { exitCode, status } = await curl(...curlTls(setup.caPath), "-m", "5", ...args, url);
       expect(exitCode).not.toBe(CURL_TIMED_OUT);
       expect([0, 400]).toContain(status);
       await expectServesBoth(relay);
-      expect(await byHttp(relay, "http")).toBe(published.v2);
-      expect(await byGrpc(new GrpcClient(relay.grpcUrl))).toBe(published.v2);
+      expect(await setup.byHttp(relay, "http")).toBe(setup.published.v2);
+      expect(await setup.byGrpc(new GrpcClient(relay.grpcUrl))).toBe(setup.published.v2);
     };
 
     test("TLS on the HTTP port", () => expectEnded("https", "http"));
@@ -104,7 +87,7 @@ describeWith("openssl", "curl")("ports with TLS", () => {
 
     test("grpc-js without TLS on the gRPC port with TLS", async () => {
       const plain = new GrpcClient(relay.urlOf("grpcs"), credentials.createInsecure());
-      expect(await failureOf(byGrpc(plain))).toMatchObject({ code: 14 });
+      expect(await failureOf(setup.byGrpc(plain))).toMatchObject({ code: 14 });
       await expectServesBoth(relay);
     });
   });

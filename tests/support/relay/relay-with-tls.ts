@@ -1,6 +1,9 @@
 import { readFileSync } from "node:fs";
 import { credentials } from "@grpc/grpc-js";
+import { curl } from "../clients/curl.ts";
 import { GrpcClient } from "../clients/grpc-client.ts";
+import { type PublishedKey, publishKey } from "../upstream/published-key.ts";
+import { startUpstream, type Upstream } from "../upstream/upstream.ts";
 import { Authority, type Certified } from "./pki.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "./relay-process.ts";
 
@@ -41,6 +44,46 @@ export class ClientCertificates implements Disposable {
 
   #issue(wish: Parameters<Authority["issue"]>[0] = {}): Certified {
     return this.authority.issue({ commonName: "svc-a", altNames: "DNS:svc-a.example", ...wish });
+  }
+}
+
+/** An upstream with one SDK key, and certificates, for relays with TLS and their clients. */
+export class TlsSetup implements AsyncDisposable {
+  readonly pki = new ClientCertificates();
+  readonly server = this.pki.authority.issue();
+  readonly caPath = this.pki.authority.caPath;
+  readonly upstream: Upstream;
+  readonly published: PublishedKey;
+
+  private constructor(upstream: Upstream, sdkKey: string) {
+    this.upstream = upstream;
+    this.published = publishKey(upstream, sdkKey);
+  }
+
+  static async start(sdkKey: string): Promise<TlsSetup> {
+    return new TlsSetup(await startUpstream(), sdkKey);
+  }
+
+  specsUrl(relay: RelayProcess, protocol: string): string {
+    return `${relay.urlOf(protocol)}/v2/download_config_specs/${this.published.sdkKey}.json`;
+  }
+
+  /** Returns the body of the response. */
+  async byHttp(relay: RelayProcess, protocol: "http" | "https", client?: Certified): Promise<string> {
+    const { body } = await curl(...curlTls(this.caPath, client), this.specsUrl(relay, protocol));
+    return Buffer.from(body).toString();
+  }
+
+  /** Returns the config spec, and closes the client. */
+  async byGrpc(client: GrpcClient): Promise<string> {
+    using owner = client;
+    const { message } = await owner.getConfigSpec({ sdkKey: this.published.sdkKey, version: 2 });
+    return message.spec;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.upstream[Symbol.asyncDispose]();
+    this.pki[Symbol.dispose]();
   }
 }
 
