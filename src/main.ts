@@ -8,6 +8,7 @@ import { withConfigFile } from "./config/file.ts";
 import { findUnknownVariables } from "./config/options.ts";
 import { Reloader } from "./config/reload.ts";
 import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
+import { withUpperCaseNames } from "./config/variables.ts";
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
 import { listenForFaults, type ReportFault } from "./platform/supervisor.ts";
 import { describeAddress } from "./redis/options.ts";
@@ -22,6 +23,7 @@ const FLUSH_MS = 500;
 /** The relay keeps serving when the reader of its output is gone or the disk behind it is full. */
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
+const environment = withUpperCaseNames(process.env);
 const exitCode = await main(process.argv.slice(2));
 await Promise.race([flushed(process.stdout), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
 // Open handles and lines that are not read must not keep the process alive.
@@ -35,14 +37,14 @@ async function main(argv: readonly string[]): Promise<number> {
         print(invocation.text);
         return 0;
       case "relay":
-        return await serve(await withConfigFile(invocation.given, process.env));
+        return await serve(await withConfigFile(invocation.given, environment));
       case "print-config": {
         const { formatConfig } = await import("./cli/print-config.ts");
-        print(formatConfig(await withConfigFile(invocation.given, process.env), process.env));
+        print(formatConfig(await withConfigFile(invocation.given, environment), environment));
         return 0;
       }
       case "subcommand":
-        return await runSubcommand(invocation, { env: process.env, print, serve });
+        return await runSubcommand(invocation, { env: environment, print, serve });
     }
   } catch (error) {
     return reportFailure(error);
@@ -51,7 +53,7 @@ async function main(argv: readonly string[]): Promise<number> {
 
 async function serve(
   given: GivenConfig,
-  env: Environment = process.env,
+  env: Environment = environment,
   announce?: Announce,
 ): Promise<number> {
   const config = readConfig(given, env);

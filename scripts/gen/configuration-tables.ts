@@ -1,6 +1,6 @@
 // Generates the tables of docs/configuration.md from the declarations of options and variables.
 import { join } from "node:path";
-import type { OptionSpec, VariableSpec } from "../../src/config/option.ts";
+import { namesOf, type OptionSpec, type VariableSpec } from "../../src/config/option.ts";
 import { OPTION_GROUPS, PRINT_CONFIG } from "../../src/config/options.ts";
 import { VARIABLE_GROUPS } from "../../src/config/variables.ts";
 import { root } from "../command.ts";
@@ -40,8 +40,10 @@ function replaceBetween(document: string, start: string, tables: readonly string
 }
 
 function formatOptions([heading, options]: readonly [string, readonly OptionSpec[]]): string {
-  const rows = options.map(({ name, short, default: byDefault, isReloadable, description, ...option }) => [
-    [...(short === undefined ? [] : [`\`-${short}\``]), `\`--${name}\``].join(", "),
+  const rows = options.map(({ short, default: byDefault, isReloadable, description, ...option }) => [
+    [...(short === undefined ? [] : [`-${short}`]), ...namesOf(option).map((name) => `--${name}`)]
+      .map((name) => `\`${name}\``)
+      .join(", "),
     formatAllowed(option),
     byDefault === undefined ? "" : `\`${byDefault}\``,
     isReloadable ? "yes" : "",
@@ -57,7 +59,7 @@ function formatAllowed({
   words,
   isList,
   placeholder,
-}: Omit<OptionSpec, "name" | "description">): string {
+}: Omit<OptionSpec, "description">): string {
   if (words !== undefined) return words.map((word) => `\`${word}\``).join(", ") + (isList ? "; a list" : "");
   if (kind === "flag") return "flag";
   if (kind === "integer") return `${min ?? 0} to ${max?.toLocaleString("en-US") ?? "…"}`;

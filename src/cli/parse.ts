@@ -1,4 +1,4 @@
-import { CACHE_KIND, MODE, nearestName, type OptionSpec, POSITIONALS } from "../config/option.ts";
+import { CACHE_KIND, MODE, namesOf, nearestName, type OptionSpec, POSITIONALS } from "../config/option.ts";
 import { ALL_OPTIONS, NAME, OPTIONS, PRINT_CONFIG, PRINT_OPTIONS } from "../config/options.ts";
 import { describeInvalidValue, formatAlternatives, type GivenConfig } from "../config/settings.ts";
 import { EXIT_USAGE, UserError } from "../platform/errors.ts";
@@ -84,8 +84,8 @@ export interface StrictArgs {
 }
 
 /**
- * Splits a command line into options and positional arguments. A flag takes a value only after `=`; any other option takes the next
- * word, or the text after `=`. Throws {@link UsageError} for unknown options, missing values and duplicates, which citty accepts.
+ * Splits a command line into options and positional arguments. A flag takes a value only after `=`, or as the next word if its row says
+ * so; any other option takes the next word, or the text after `=`. Throws {@link UsageError} for unknown options, missing values and duplicates, which citty accepts.
  */
 export function parseStrictArgs(argv: readonly string[], options: readonly OptionSpec[]): StrictArgs {
   const values = new Map<string, string>();
@@ -97,7 +97,7 @@ export function parseStrictArgs(argv: readonly string[], options: readonly Optio
     } else if (word.startsWith("-") && word !== "-") {
       const { option, shown, attached } = findOption(word, options);
       if (values.has(option.name)) throw new UsageError(`${shown} is given more than once`);
-      const value = option.kind === "flag" ? parseFlag(shown, attached) : attached;
+      const value = option.kind === "flag" ? parseFlag(shown, attached ?? takeWord(option, rest)) : attached;
       values.set(option.name, value ?? takeValue(option, shown, rest));
     } else {
       positionals.push(word);
@@ -118,7 +118,7 @@ function findOption(word: string, options: readonly OptionSpec[]): FoundOption {
   const equals = word.indexOf("=");
   if (word.startsWith("--")) {
     const shown = equals < 0 ? word : word.slice(0, equals);
-    const option = options.find(({ name }) => `--${name}` === shown);
+    const option = options.find((each) => namesOf(each).includes(shown.slice("--".length)));
     if (option === undefined) throw unknownOptionError(shown, options);
     return { option, shown, attached: equals < 0 ? undefined : word.slice(equals + 1) };
   }
@@ -137,6 +137,11 @@ function parseFlag(shown: string, attached = "true"): "true" | "false" {
   throw new UsageError(describeInvalidValue(shown, attached, "true or false"));
 }
 
+/** Returns the next word if the flag takes it. No positional argument is `true` or `false`. */
+function takeWord(option: OptionSpec, rest: string[]): string | undefined {
+  return option.mayTakeWord && /^(true|false)$/.test(rest[0] ?? "") ? rest.shift() : undefined;
+}
+
 function takeValue(option: OptionSpec, shown: string, rest: string[]): string {
   const next = rest[0];
   if (next === undefined || /^--?[A-Za-z]/.test(next)) {
@@ -147,10 +152,7 @@ function takeValue(option: OptionSpec, shown: string, rest: string[]): string {
 }
 
 function unknownOptionError(shown: string, options: readonly OptionSpec[]): UsageError {
-  const near = nearestName(
-    shown,
-    options.map(({ name }) => name),
-  );
+  const near = nearestName(shown, options.flatMap(namesOf));
   const hint = near === undefined ? "see --help" : `did you mean --${near}?`;
   return new UsageError(`unknown option ${shown} (${hint})`);
 }

@@ -1,9 +1,16 @@
 import { readFile, stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { describeErrno } from "../platform/errors.ts";
-import { nearestName, type OptionSpec } from "./option.ts";
+import { namesOf, nearestName, type OptionSpec } from "./option.ts";
 import { CONFIG_FILE, findSetting, SETTINGS } from "./options.ts";
-import { ConfigError, type Environment, type FileSettings, type GivenConfig, Settings } from "./settings.ts";
+import {
+  ConfigError,
+  type Environment,
+  type FileSettings,
+  formatAlternatives,
+  type GivenConfig,
+  Settings,
+} from "./settings.ts";
 import { VARIABLES } from "./variables.ts";
 
 /** Enough for a list of the maximum number of SDK keys. It stops the relay from reading a huge file named by mistake. */
@@ -14,7 +21,9 @@ const MAX_SHOWN = 60;
 
 /** Every setting may stand in the file, except the path of the file itself. */
 const ALLOWED: ReadonlyMap<string, OptionSpec> = new Map(
-  SETTINGS.filter(({ name }) => name !== CONFIG_FILE.name).map((option) => [option.name, option]),
+  SETTINGS.filter(({ name }) => name !== CONFIG_FILE.name).flatMap((option) =>
+    namesOf(option).map((name) => [name, option] as const),
+  ),
 );
 
 /** Reads the file that `--config` or `SFP_CONFIG` names, if either is set. Throws {@link ConfigError}. */
@@ -36,7 +45,16 @@ async function readConfigFile(path: string, shown: string): Promise<FileSettings
   try {
     const entries = await readEntries(path, text);
     if (entries === undefined) return refuse("unknown file type (expected .yaml, .yml or .toml)");
-    for (const entry of entries) values.set(entry.name, formatEntry(entry, path));
+    for (const entry of entries) {
+      const option = findOption(entry.name, path);
+      if (values.has(option.name)) {
+        const other = namesOf(option).filter((name) => name !== entry.name);
+        return refuse(
+          `${entry.name} is the same option as ${formatAlternatives(other)}, which is set as well`,
+        );
+      }
+      values.set(option.name, formatEntry(entry, option, path));
+    }
   } catch (error) {
     if (error instanceof SyntaxProblem) return refuse(error.message);
     throw error;
@@ -56,13 +74,15 @@ async function readText(path: string, refuse: (problem: string) => never): Promi
   }
 }
 
-/** Returns the value as it would be written on the command line, where all sources are validated alike. */
-function formatEntry({ name, value }: Entry, path: string): string {
+function findOption(name: string, path: string): OptionSpec {
   const option = ALLOWED.get(name);
-  if (option === undefined) {
-    const shown = name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}…` : name;
-    throw new ConfigError(`unknown name "${shown}" in ${path} (${hintFor(name)})`);
-  }
+  if (option !== undefined) return option;
+  const shown = name.length > MAX_SHOWN ? `${name.slice(0, MAX_SHOWN)}…` : name;
+  throw new ConfigError(`unknown name "${shown}" in ${path} (${hintFor(name)})`);
+}
+
+/** Returns the value as it would be written on the command line, where all sources are validated alike. */
+function formatEntry({ name, value }: Entry, option: OptionSpec, path: string): string {
   const expected = option.isList ? "text or a list of texts" : EXPECTED[option.kind];
   if (Array.isArray(value) && option.isList) {
     const words = value.filter((word) => typeof word === "string" && word.trim() !== "");

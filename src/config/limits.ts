@@ -7,7 +7,7 @@ export interface LimitsConfig {
   readonly maxConnections: number;
   /** If the option was set, lowering it for lack of file descriptors is always logged, else only if few connections remain. */
   readonly isMaxConnectionsGiven: boolean;
-  readonly maxInFlight: number;
+  readonly maxConcurrentRequests: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaders: number;
   readonly maxUrlLength: number;
@@ -31,7 +31,7 @@ export function readLimits(settings: Settings, maxStreams: number): LimitsConfig
   return {
     maxConnections: settings.integer(LIMITS.maxConnections),
     isMaxConnectionsGiven: settings.isGiven(LIMITS.maxConnections),
-    maxInFlight: settings.integer(LIMITS.maxInFlight),
+    maxConcurrentRequests: settings.integer(LIMITS.maxConcurrentRequests),
     maxHeaderBytes: settings.integer(LIMITS.maxHeaderSizeInKb) * 1024,
     maxHeaders: settings.integer(LIMITS.maxHeaderCount),
     maxUrlLength: settings.integer(LIMITS.maxUrlLength),
@@ -62,15 +62,15 @@ export const LIMITS = {
     placeholder: "CONNECTIONS",
     description: "Maximum open connections per port",
   },
-  maxInFlight: {
-    name: "max-in-flight",
+  maxConcurrentRequests: {
+    name: "max-concurrent-requests",
     kind: "integer",
     default: "10000",
     min: 1,
     max: 1_000_000,
     placeholder: "REQUESTS",
     isReloadable: true,
-    description: "Maximum concurrent requests; more get 503",
+    description: "Maximum concurrent requests of clients; more get 503",
   },
   maxPayloadInMb: {
     name: "max-payload-in-mb",

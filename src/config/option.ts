@@ -1,8 +1,12 @@
 /** An option. It can be set on the command line, in the environment as `SFP_` and its upper-case name, and in a file. */
 export interface OptionSpec {
   readonly name: string;
+  /** Other names of the same option, for the command line, the environment and the file alike. */
+  readonly aliases?: readonly string[];
   readonly short?: string;
   readonly kind: "flag" | "integer" | "text";
+  /** A flag that takes the next word as its value if that is `true` or `false`, as in 3.x of the original proxy. */
+  readonly mayTakeWord?: true;
   /** As a user would write it. Undefined if there is no default. */
   readonly default?: string;
   readonly min?: number;
@@ -21,6 +25,11 @@ export interface OptionSpec {
 
 /** What all options of ports have in common. */
 export const PORT = { kind: "integer", min: 0, max: 65_535, placeholder: "PORT" } as const;
+
+/** Returns every name of an option. */
+export function namesOf({ name, aliases = [] }: Pick<OptionSpec, "name" | "aliases">): readonly string[] {
+  return [name, ...aliases];
+}
 
 /** The options of one subject, by their names in camel case, in the order of `--help`. */
 export type OptionGroup = Readonly<Record<string, OptionSpec>>;

@@ -6,8 +6,8 @@ import { LISTENERS } from "./listeners.ts";
 import { LOG_EVENTS } from "./log-events.ts";
 import { LOGGING } from "./logging.ts";
 import { MONITORING } from "./monitoring.ts";
-import { type OptionGroup, type OptionSpec, POSITIONALS } from "./option.ts";
-import type { Environment, FindSetting, GivenConfig } from "./settings.ts";
+import { namesOf, type OptionGroup, type OptionSpec, POSITIONALS } from "./option.ts";
+import { ConfigError, type Environment, type FindSetting, type GivenConfig } from "./settings.ts";
 import { SPECS } from "./specs.ts";
 import { TLS } from "./tls.ts";
 
@@ -58,9 +58,9 @@ export const ALL_OPTIONS: readonly OptionSpec[] = [...OPTIONS, PRINT_CONFIG, ...
 
 export const NAME = "statsig-forward-proxy";
 
-/** Returns the environment variable that sets an option. */
-function environmentName(option: Pick<OptionSpec, "name">): string {
-  return `SFP_${option.name.toUpperCase().replaceAll("-", "_")}`;
+/** Returns the environment variables that set an option, one for each of its names. */
+function environmentNames(option: OptionSpec): readonly string[] {
+  return namesOf(option).map((name) => `SFP_${name.toUpperCase().replaceAll("-", "_")}`);
 }
 
 /** Secrets have no option, since every process of a machine can read a command line. */
@@ -68,14 +68,17 @@ const SECRET_VARIABLES = ["SFP_X509_SERVER_KEY_PASSPHRASE"];
 
 /** Returns the variables that have our prefix but no meaning, which are likely mistyped. */
 export function findUnknownVariables(env: Environment): readonly string[] {
-  const known = new Set([...SETTINGS.map(environmentName), ...SECRET_VARIABLES]);
+  const known = new Set([...SETTINGS.flatMap(environmentNames), ...SECRET_VARIABLES]);
   return Object.keys(env).filter((name) => name.startsWith("SFP_") && !known.has(name));
 }
 
 /** All settings, positional arguments included, in the order of `--help`. */
 export const SETTINGS: readonly OptionSpec[] = [...POSITIONALS, ...OPTIONS];
 
-/** A flag overrides the environment, the environment overrides the file, and the file overrides the default. */
+/**
+ * A flag overrides the environment, the environment overrides the file, and the file overrides the default. Throws {@link ConfigError}
+ * if an option is set by two of its names in the environment.
+ */
 export function findSetting({ mode, cache, values, file }: GivenConfig, env: Environment): FindSetting {
   const words: Readonly<Record<string, string | undefined>> = { mode, cache };
   return (option) => {
@@ -83,9 +86,13 @@ export function findSetting({ mode, cache, values, file }: GivenConfig, env: Env
     const shown = name in words ? `<${name.toUpperCase()}>` : `--${name}`;
     const flag = words[name] ?? values.get(name);
     if (flag !== undefined) return { text: flag, source: "flag", shown };
-    const variable = environmentName(option);
-    const set = env[variable];
-    if (set) return { text: set, source: "environment", shown: variable };
+    const [variable, other] = environmentNames(option).filter((each) => env[each]);
+    if (variable !== undefined && other !== undefined) {
+      throw new ConfigError(
+        `${other} is the same option as ${variable}, which is set as well (set only one)`,
+      );
+    }
+    if (variable !== undefined) return { text: env[variable] ?? "", source: "environment", shown: variable };
     const inFile = file?.values.get(name);
     if (file !== undefined && inFile !== undefined) {
       return { text: inFile, source: "file", shown: `${name} in ${file.path}` };

@@ -31,7 +31,7 @@ export function readSpecs(settings: Settings, env: Environment): SpecsConfig {
     maxKeys,
     pollIntervalMs: settings.integer(SPECS.pollingIntervalInS) * 1_000,
     maxPayloadBytes: settings.integer(LIMITS.maxPayloadInMb) * 1024 * 1024,
-    maxRequestsInFlight: settings.integer(SPECS.updateBatchSize),
+    maxRequestsInFlight: settings.integer(SPECS.maxInFlight),
     maxStreams: settings.integer(SPECS.grpcMaxConcurrentStreams),
     clearOnUnauthorized: settings.flag(SPECS.clearDatastoreOnUnauthorized),
     preloadSdkKeys: readPreload(settings, maxKeys),
@@ -72,8 +72,9 @@ export const SPECS = {
     isReloadable: true,
     description: "Interval of polling upstream for config specs in seconds",
   },
-  updateBatchSize: {
-    name: "update-batch-size",
+  maxInFlight: {
+    name: "max-in-flight",
+    aliases: ["update-batch-size"],
     short: "u",
     kind: "integer",
     default: "64",

@@ -30,7 +30,7 @@ export function readTls(settings: Settings, env: Environment): TlsConfig | undef
   const clientCaPath = settings.text(TLS.x509ClientCertPath) || undefined;
   const requireClientCert = settings.flag(TLS.enforceMtls);
   const clientNames = settings.texts(TLS.clientCertAllowedNames);
-  const enforceTls = !settings.isGiven(TLS.enforceTls) || settings.flag(TLS.enforceTls);
+  const enforceTls = settings.flag(TLS.enforceTls);
   const minVersion = settings.word(TLS.tlsMinVersion);
   const requires = (option: OptionSpec, other: string) => {
     throw new StartError(`${settings.shown(option)} requires ${other}, which is not set`);
@@ -43,7 +43,7 @@ export function readTls(settings: Settings, env: Environment): TlsConfig | undef
     requires(TLS.x509ClientCertPath, "--x509-server-cert-path");
   if (clientNames.length > 0 && !requireClientCert) requires(TLS.clientCertAllowedNames, "--enforce-mtls");
   if (certPath === "") {
-    if (settings.isGiven(TLS.enforceTls) && enforceTls) requires(TLS.enforceTls, "--x509-server-cert-path");
+    if (enforceTls) requires(TLS.enforceTls, "--x509-server-cert-path");
     return undefined;
   }
   return {
@@ -88,10 +88,9 @@ export const TLS = {
   },
   enforceTls: {
     name: "enforce-tls",
-    kind: "text",
-    words: ["true", "false"],
-    placeholder: "true|false",
-    description: "Whether the plaintext ports are closed when TLS is enabled (Default: true)",
+    kind: "flag",
+    mayTakeWord: true,
+    description: "Close the plaintext ports; requires TLS",
   },
   enforceMtls: {
     name: "enforce-mtls",

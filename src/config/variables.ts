@@ -2,8 +2,9 @@ import { REDIS_VARIABLES } from "./cache.ts";
 import { METRIC_VARIABLES } from "./monitoring.ts";
 import type { VariableSpec } from "./option.ts";
 import { OTLP_VARIABLES } from "./otlp.ts";
+import type { Environment } from "./settings.ts";
 
-const UPSTREAM: readonly VariableSpec[] = [
+const STATSIG: readonly VariableSpec[] = [
   {
     name: "STATSIG_ENDPOINT",
     default: "https://api.statsigcdn.com, for ID lists https://api.statsig.com",
@@ -19,6 +20,10 @@ const UPSTREAM: readonly VariableSpec[] = [
     default: "2000000",
     description: "Maximum exposures remembered for deduplication, at 24 bytes each",
   },
+];
+
+/** Variables that other programs read as well. */
+const OUTBOUND: readonly VariableSpec[] = [
   {
     name: "HTTPS_PROXY",
     description: "Proxy for an https:// upstream (not for one that supports only HTTP/2)",
@@ -69,7 +74,7 @@ const PROCESS: readonly VariableSpec[] = [
 
 /** Every environment variable that is not an option and that the relay or one of its libraries reads, by subject. */
 export const VARIABLE_GROUPS: readonly (readonly [about: string, variables: readonly VariableSpec[]])[] = [
-  ["Upstream", UPSTREAM],
+  ["Upstream", [...STATSIG, ...OUTBOUND]],
   ["Redis", REDIS_VARIABLES],
   ["Metrics", METRIC_VARIABLES],
   ["OpenTelemetry", OTLP_VARIABLES],
@@ -80,3 +85,19 @@ export const VARIABLE_GROUPS: readonly (readonly [about: string, variables: read
 export const VARIABLES: readonly VariableSpec[] = VARIABLE_GROUPS.flatMap(([, variables]) =>
   variables.flatMap((each) => [each, ...(each.variants ?? []).map((name) => ({ ...each, name }))]),
 );
+
+/** Variables that are read in any case, as the original proxy reads most of its own. */
+const ANY_CASE = [...STATSIG, ...REDIS_VARIABLES, ...METRIC_VARIABLES];
+
+/**
+ * Returns the environment with these variables under their names in upper case as well. A name in upper case overrides other spellings;
+ * of several other spellings, the one that sorts last counts, and lower case sorts last.
+ */
+export function withUpperCaseNames(env: Environment): Environment {
+  const names = new Set(ANY_CASE.map(({ name }) => name));
+  const added = Object.keys(env)
+    .sort()
+    .map((name) => [name.toUpperCase(), env[name]] as const)
+    .filter(([upper, value]) => value && names.has(upper) && !env[upper]);
+  return { ...env, ...Object.fromEntries(added) };
+}

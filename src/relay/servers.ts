@@ -164,7 +164,7 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   const { clock, health, telemetry, specs, idLists, events } = parts;
   const { supervisor } = telemetry;
   const emitLimit = telemetry.limits.emit;
-  const inFlight = new InFlight(config.limits.maxInFlight, emitLimit);
+  const inFlight = new InFlight(config.limits.maxConcurrentRequests, emitLimit);
   const streamLimit = new StreamLimit(config.maxStreams);
   const { hostname, limits } = config;
   const specService = new SpecService({
@@ -205,7 +205,7 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   return {
     ...{ http, routes, specService, probes, inFlight, streamLimit },
     reconfigure(next) {
-      inFlight.setMax(next.limits.maxInFlight);
+      inFlight.setMax(next.limits.maxConcurrentRequests);
       streamLimit.setMax(next.maxStreams);
       http.setRequestListener(requestListener(next));
     },

@@ -23,7 +23,7 @@ export class InFlight {
   /** Returns undefined if the limit is reached. Dispose of the result when the request has its response. */
   enter(): Disposable | undefined {
     if (this.#count >= this.#max) {
-      this.#emit({ kind: "limit_reached", limit: "max-in-flight" });
+      this.#emit({ kind: "limit_reached", limit: "max-concurrent-requests" });
       return undefined;
     }
     this.#count++;
@@ -70,7 +70,7 @@ export function connectionsAllowed(wanted: number, ports: number, descriptors: n
 /** Limits, named by the option that sets each. */
 export type LimitName =
   | "max-connections"
-  | "max-in-flight"
+  | "max-concurrent-requests"
   /** Over HTTP/2 it is emitted once Bun has rejected a hundred requests of a connection. */
   | "max-header-size-in-kb"
   | "max-header-count"

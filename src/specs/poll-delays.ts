@@ -16,7 +16,7 @@ interface Late {
   isReported: boolean;
 }
 
-/** Detects polls that keep waiting longer than the polling interval: more are due than `--update-batch-size` lets through. */
+/** Detects polls that keep waiting longer than the polling interval: more are due than `--max-in-flight` lets through. */
 export class PollDelays {
   readonly #options: PollDelaysOptions;
   #late: Late | undefined;

@@ -97,7 +97,7 @@ export class SpecRefresher {
 
   async #refreshInSlot(feed: Feed, inFlight: InFlight, priority: RefreshPriority): Promise<RefreshOutcome> {
     using slot = await this.#slots.take(feedId(feed), priority);
-    // A suspect waits because its last request hung; a larger --update-batch-size would not help it.
+    // A suspect waits because its last request hung; a larger --max-in-flight would not help it.
     if (priority === "poll" && !slot.isSuspect) this.#pollDelays.began(slot.waitedMs);
     return await this.#refreshNow(feed, inFlight, slot);
   }

@@ -126,15 +126,20 @@ describe("an invalid command line exits 2 with one line that names the option, t
     ["demo with a wrong flag", ["demo", "--debug-logging=on"], /invalid value "on" for --debug-logging/],
     [
       "--enforce-tls with a wrong value",
-      ["http", "disabled", "--enforce-tls", "maybe"],
+      ["http", "disabled", "--enforce-tls=maybe"],
       /invalid value "maybe" for --enforce-tls/,
     ],
     [
-      "--enforce-tls without a value",
-      ["http", "disabled", "--enforce-tls"],
-      /missing value for --enforce-tls/,
+      "--enforce-tls with another word",
+      ["http", "disabled", "--enforce-tls", "yes"],
+      /unexpected argument "yes"/,
     ],
     ["an option given twice", ["http", "disabled", "-p", "5", "-p6"], /-p is given more than once/],
+    [
+      "an option given by two names",
+      ["http", "disabled", "--update-batch-size", "5", "--max-in-flight=6"],
+      /--max-in-flight is given more than once/,
+    ],
     ["no MODE", [], /missing <MODE> \(expected grpc-and-http, grpc or http\)/],
     ["no CACHE", ["http"], /missing <CACHE>/],
     [

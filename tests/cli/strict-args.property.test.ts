@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseStrictArgs, type StrictArgs, UsageError } from "../../src/cli/parse.ts";
-import type { OptionSpec } from "../../src/config/option.ts";
+import { namesOf, type OptionSpec } from "../../src/config/option.ts";
 import { ALL_OPTIONS } from "../../src/config/options.ts";
 
 const read = (...argv: readonly string[]): StrictArgs => parseStrictArgs(argv, ALL_OPTIONS);
@@ -100,7 +100,8 @@ describe("an option's value", () => {
 });
 
 describe("a flag", () => {
-  const flag = fc.constantFrom(...ALL_OPTIONS.filter(({ kind }) => kind === "flag"));
+  const flags = ALL_OPTIONS.filter(({ kind }) => kind === "flag");
+  const flag = fc.constantFrom(...flags.filter(({ mayTakeWord }) => !mayTakeWord));
 
   test("takes no word after a space, and true or false after =", () => {
     fc.assert(
@@ -114,6 +115,24 @@ describe("a flag", () => {
         expect(read(`${named(each)}=${text}`)).toEqual(expected);
         if (each.short !== undefined) expect(read(`-${each.short}=${text}`)).toEqual(expected);
       }),
+    );
+  });
+
+  test("takes true or false after a space if its row says so, and no other word", () => {
+    const wordFlag = fc.constantFrom(...flags.filter(({ mayTakeWord }) => mayTakeWord));
+    const word = fc.oneof(fc.constantFrom("true", "false", "1", "0", "http"), fc.string());
+    fc.assert(
+      fc.property(
+        wordFlag,
+        word.filter((text) => !text.startsWith("-")),
+        (each, text) => {
+          const isTaken = text === "true" || text === "false";
+          expect(read(named(each), text, "redis")).toEqual({
+            values: new Map([[each.name, isTaken ? text : "true"]]),
+            positionals: isTaken ? ["redis"] : [text, "redis"],
+          });
+        },
+      ),
     );
   });
 
@@ -138,8 +157,18 @@ test("a duplicate option is an error in every form", () => {
   );
 });
 
+test("every name of an option means the same", () => {
+  for (const each of ALL_OPTIONS) {
+    for (const alias of each.aliases ?? []) {
+      expect(read(`--${alias}=1`)).toEqual(read(`${named(each)}=1`));
+      expect(() => read(`--${alias}=1`, `${named(each)}=1`)).toThrow("is given more than once");
+    }
+  }
+  expect(read("--update-batch-size", "32").values).toEqual(new Map([["max-in-flight", "32"]]));
+});
+
 test("an unknown option is an error that names it", () => {
-  const names = new Set<string>(ALL_OPTIONS.map(({ name }) => name));
+  const names = new Set<string>(ALL_OPTIONS.flatMap(namesOf));
   const unknown = fc.stringMatching(/^[a-z][a-z-]{0,20}$/).filter((name) => !names.has(name));
   fc.assert(
     fc.property(unknown, fc.constantFrom("", "=", "=1"), (name, rest) => {

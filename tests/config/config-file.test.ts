@@ -67,22 +67,22 @@ preload-sdk-keys: ${KEY},secret-two\n`,
   });
 });
 
+const printed = async (args: readonly string[], env: Readonly<Record<string, string>> = {}) => {
+  const { exitCode, stdout } = await runRelay([...args, "--print-config"], env);
+  expect(exitCode).toBe(0);
+  return stdout;
+};
+
 describe("precedence", () => {
   const path = files.write(
-    "mode: grpc\ncache: local\nmax-in-flight: 3\nmax-connections: 3\nmax-url-length: 333\n",
+    "mode: grpc\ncache: local\nmax-concurrent-requests: 3\nmax-connections: 3\nmax-url-length: 333\n",
   );
-  const printed = async (args: readonly string[], env: Readonly<Record<string, string>> = {}) => {
-    const { exitCode, stdout } = await runRelay([...args, "--print-config"], env);
-    expect(exitCode).toBe(0);
-    return stdout;
-  };
-
   test("a flag overrides a variable, a variable overrides the file, and the file overrides the default", async () => {
-    const env = { SFP_MAX_IN_FLIGHT: "2", SFP_MAX_CONNECTIONS: "2", SFP_CACHE: "disabled" };
-    const stdout = await printed(["http", "--max-in-flight", "1", "--config", path], env);
+    const env = { SFP_MAX_CONCURRENT_REQUESTS: "2", SFP_MAX_CONNECTIONS: "2", SFP_CACHE: "disabled" };
+    const stdout = await printed(["http", "--max-concurrent-requests", "1", "--config", path], env);
     expect(stdout).toContain("mode: http  # <MODE>\n");
     expect(stdout).toContain("cache: disabled  # SFP_CACHE\n");
-    expect(stdout).toContain("max-in-flight: 1  # --max-in-flight\n");
+    expect(stdout).toContain("max-concurrent-requests: 1  # --max-concurrent-requests\n");
     expect(stdout).toContain("max-connections: 2  # SFP_MAX_CONNECTIONS\n");
     expect(stdout).toContain(`max-url-length: 333  # ${path}\n`);
     expect(stdout).toContain("max-header-count: 100  # default\n");
@@ -143,4 +143,29 @@ test("an error is one line, whatever it quotes", async () => {
   expect(stderr).toBe(
     `error: unknown name "x y" in ${path} (expected an option of --help without its dashes)\n`,
   );
+});
+
+describe("an option with two names", () => {
+  test("is set by either, and --print-config shows its first name", async () => {
+    const path = files.write("update-batch-size: 3\nmode: http\ncache: disabled\n", "yaml");
+    expect(await printed(["--config", path])).toContain(`max-in-flight: 3  # ${path}\n`);
+    const byVariable = await printed(["http", "disabled"], { SFP_UPDATE_BATCH_SIZE: "4" });
+    expect(byVariable).toContain("max-in-flight: 4  # SFP_UPDATE_BATCH_SIZE\n");
+  });
+
+  test("is set once in a file", async () => {
+    const path = files.write("update-batch-size: 3\nmax-in-flight: 3\nmode: http\ncache: disabled\n", "yaml");
+    const { exitCode, stderr } = await runRelay(["--config", path]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("max-in-flight is the same option as update-batch-size, which is set as well");
+  });
+
+  test("is set once in the environment", async () => {
+    const env = { SFP_UPDATE_BATCH_SIZE: "4", SFP_MAX_IN_FLIGHT: "4" };
+    const { exitCode, stderr } = await runRelay(["http", "disabled"], env);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(
+      "SFP_UPDATE_BATCH_SIZE is the same option as SFP_MAX_IN_FLIGHT, which is set as well",
+    );
+  });
 });

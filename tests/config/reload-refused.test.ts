@@ -30,7 +30,7 @@ describe("a SIGHUP with an invalid file", () => {
       ["http-port: 99999", 'invalid value "99999" for http-port in FILE (expected'],
       ["log-level: loud", 'invalid value "loud" for log-level in FILE (expected debug, info, warn or error)'],
       ["http-prot: 1", 'unknown name "http-prot" in FILE (did you mean http-port?)'],
-      ["\tmax-in-flight: 1", "Tabs are not allowed"],
+      ["\tmax-concurrent-requests: 1", "Tabs are not allowed"],
       ["enforce-mtls: true", "enforce-mtls in FILE requires --x509-server-cert-path"],
       ["preload-sdk-keys: secret-third", "lacks 1 of the keys of preload-sdk-keys in FILE"],
       ["preload-sdk-keys: '@/nowhere/keys'", "no such file or directory"],
@@ -63,14 +63,19 @@ describe("a change that a SIGHUP cannot apply", () => {
   test("is logged each time until it is reverted or the relay is restarted, and the rest is applied", async () => {
     await using upstream = await startUpstream();
     await using reloaded = await startReloadedRelay(upstream);
-    const differing = { mode: "http", "http-port": 1, "max-in-flight": 5, "local-cache-path": "/elsewhere" };
+    const differing = {
+      mode: "http",
+      "http-port": 1,
+      "max-concurrent-requests": 5,
+      "local-cache-path": "/elsewhere",
+    };
     const logged = await reloaded.reload(differing);
-    expect(logged).toMatch(/configuration reloaded file=FILE changed=max-in-flight\n/);
+    expect(logged).toMatch(/configuration reloaded file=FILE changed=max-concurrent-requests\n/);
     const warning = /WARN +restart required for changed options options=mode,local-cache-path,http-port\n/;
     expect(logged).toMatch(warning);
     expect(await reloaded.hangUp()).toMatch(warning);
     expect((await fetch(`${reloaded.relay.httpUrl}/v1/health`)).status).toBe(200);
-    expect(await reloaded.reload({ "max-in-flight": 5 })).not.toContain("restart");
+    expect(await reloaded.reload({ "max-concurrent-requests": 5 })).not.toContain("restart");
   });
 
   test("is adding or removing the list of allowed keys", async () => {
@@ -85,9 +90,9 @@ describe("a change that a SIGHUP cannot apply", () => {
 
   test("is an option that a flag or a variable sets", async () => {
     await using upstream = await startUpstream();
-    const args = ["--max-in-flight", "7"];
-    await using reloaded = await startReloadedRelay(upstream, { "max-in-flight": 1 }, args);
-    expect(await reloaded.reload({ "max-in-flight": 2 })).toContain("changed=nothing");
+    const args = ["--max-concurrent-requests", "7"];
+    await using reloaded = await startReloadedRelay(upstream, { "max-concurrent-requests": 1 }, args);
+    expect(await reloaded.reload({ "max-concurrent-requests": 2 })).toContain("changed=nothing");
   });
 });
 

@@ -81,7 +81,7 @@ describe("the trace of a client", () => {
     await using narrow = await startRelayProcess({
       upstream,
       pollIntervalS: 60,
-      args: ["--update-batch-size", "2"],
+      args: ["--max-in-flight", "2"],
     });
     const slowly = upstream.misbehave({ kind: "none" }, { delayMs: 20 });
     const asked = Array.from({ length: 60 }, (_, at) => {

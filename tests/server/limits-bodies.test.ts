@@ -13,7 +13,7 @@ const MB = 1024 * 1024;
 describe("bodies that never end", () => {
   let started: TlsRelay;
   beforeAll(async () => {
-    started = await startTlsRelay(["--max-in-flight", "20", "--body-timeout-in-s", "60"]);
+    started = await startTlsRelay(["--max-concurrent-requests", "20", "--body-timeout-in-s", "60"]);
   });
   afterAll(() => started[Symbol.asyncDispose]());
 
@@ -54,7 +54,7 @@ describe("bodies that never end", () => {
     });
     await expectOthersServed("secret-beside-h2");
     await eventually(() => expect(started.reached("arriving-requests")).toBe(1));
-    expect(started.reached("max-in-flight")).toBe(0);
+    expect(started.reached("max-concurrent-requests")).toBe(0);
   });
 
   test("hundreds of HTTP/1.1 connections with half a body each: others are served", async () => {
@@ -66,7 +66,7 @@ describe("bodies that never end", () => {
       );
     }
     await expectOthersServed("secret-beside-h1");
-    expect(started.reached("max-in-flight")).toBe(0);
+    expect(started.reached("max-concurrent-requests")).toBe(0);
   });
 
   test("more bytes than allowed: the oldest bodies are evicted, and others are served", async () => {

@@ -160,9 +160,9 @@ describe.each(["http", "https"] as const)("headers on the %s port", (protocol) =
 
 const IN_FLIGHT = 3;
 
-describe.each(["http", "https"] as const)("--max-in-flight on the %s port", (protocol) => {
+describe.each(["http", "https"] as const)("--max-concurrent-requests on the %s port", (protocol) => {
   test("cache misses above it get a 503 at once, cached feeds are served, and finished requests make space", async () => {
-    await using started = await startTlsRelay(["--max-in-flight", String(IN_FLIGHT)]);
+    await using started = await startTlsRelay(["--max-concurrent-requests", String(IN_FLIGHT)]);
     const names = ["a", "b", "c", "beyond"].map((name) => `secret-new-${name}`);
     for (const name of names) publishKey(started.upstream, name);
     const isNew = ({ path }: { readonly path: string }) => path.includes("secret-new");
@@ -181,6 +181,6 @@ describe.each(["http", "https"] as const)("--max-in-flight on the %s port", (pro
 
     expect(await Promise.all(first)).toEqual(Array(IN_FLIGHT).fill(200));
     expect(await started.statusOf(protocol, specPath("secret-new-beyond"))).toBe(200);
-    await eventually(() => expect(started.reached("max-in-flight")).toBe(1));
+    await eventually(() => expect(started.reached("max-concurrent-requests")).toBe(1));
   });
 });

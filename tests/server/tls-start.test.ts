@@ -118,6 +118,7 @@ describeWith("openssl")("TLS at startup", () => {
       ["--enforce-mtls without a CA", () => [...tlsArgs(server), "--enforce-mtls"], "x509-client-cert-path"],
       ["--enforce-mtls without a certificate", () => ["--enforce-mtls"], "x509-server-cert-path"],
       ["--enforce-tls true without files", () => ["--enforce-tls", "true"], "x509-server-cert-path"],
+      ["--enforce-tls without files", () => ["--enforce-tls"], "x509-server-cert-path"],
       [
         "a certificate without a key",
         () => ["--x509-server-cert-path", server.certPath],

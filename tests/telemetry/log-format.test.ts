@@ -10,7 +10,7 @@ function linesOf(format: LogFormat, level: LogLevel): string[] {
   const logger = new LineLogger((line) => lines.push(line), { format, level });
   logger.log("debug", "polled", { tookMs: 3 });
   logger.log("info", "serving", { mode: "http", note: 'a "quoted"\nword', absent: undefined });
-  logger.log("warn", "limit reached", { limit: "max-in-flight" });
+  logger.log("warn", "limit reached", { limit: "max-concurrent-requests" });
   return lines;
 }
 
@@ -20,7 +20,7 @@ describe("log lines", () => {
     expect(objects.map(({ time, ...rest }) => [typeof time, rest])).toEqual([
       ["string", { level: "debug", message: "polled", took_ms: 3 }],
       ["string", { level: "info", message: "serving", mode: "http", note: 'a "quoted"\nword' }],
-      ["string", { level: "warn", message: "limit reached", limit: "max-in-flight" }],
+      ["string", { level: "warn", message: "limit reached", limit: "max-concurrent-requests" }],
     ]);
   });
 

@@ -72,7 +72,7 @@ describe("--otlp-tracing", () => {
       upstream,
       endpoint: receiver.url,
       cache: "local",
-      args: [...TRACES_ALONE, "--update-batch-size", "3", "--local-cache-path", folder],
+      args: [...TRACES_ALONE, "--max-in-flight", "3", "--local-cache-path", folder],
       pollIntervalS: 60,
     });
     await Promise.all(keys.map((key) => ask(relay, key)));

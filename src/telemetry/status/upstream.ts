@@ -163,7 +163,7 @@ function* otherProblems(found: FeedsSummary): Iterable<Problem> {
 }
 
 function delayProblem({ since, waitedMs, intervalMs }: PollDelay): Problem {
-  const text = "Polls are delayed beyond the polling interval: raise --update-batch-size (-u)";
+  const text = "Polls are delayed beyond the polling interval: raise --max-in-flight (-u)";
   const detail = `a poll waited ${toSeconds(waitedMs)} s, the interval is ${toSeconds(intervalMs)} s`;
   return { kind: "polls_delayed", severity: "warning", text, since: toIsoOrNull(since), detail };
 }

@@ -104,7 +104,7 @@ export class SpecTelemetry {
       case "spec_polls_delayed": {
         const { waitedMs, intervalMs } = event;
         this.polls.delayed(waitedMs, intervalMs);
-        const option = "--update-batch-size";
+        const option = "--max-in-flight";
         const fields = { waited_ms: Math.round(waitedMs), interval_ms: intervalMs, option };
         this.#delays.failed("polls", { fields });
         return;

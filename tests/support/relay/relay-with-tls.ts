@@ -21,10 +21,12 @@ export const tlsArgs = ({ certPath, keyPath }: Certified, clientCaPath?: string)
   ...(clientCaPath === undefined ? [] : ["--x509-client-cert-path", clientCaPath]),
 ];
 
+/** Starts a relay whose plaintext ports are closed if it has a certificate, unless the arguments have `--enforce-tls`. */
 export function startRelayWithTls(options: RelayWithTlsOptions): Promise<RelayProcess> {
   const { server, clientCaPath, args = [], ...others } = options;
   const tls = server === undefined ? [] : tlsArgs(server, clientCaPath);
-  return startRelayProcess({ ...others, args: [...tls, ...args] });
+  const enforced = server === undefined || args.includes("--enforce-tls") ? [] : ["--enforce-tls"];
+  return startRelayProcess({ ...others, args: [...tls, ...enforced, ...args] });
 }
 
 /** An authority for both sides, and several client certificates. */

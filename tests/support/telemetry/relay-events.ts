@@ -122,7 +122,7 @@ const EXAMPLES: Examples = {
     allowed_keys_refused: { kind: "allowed_keys_refused", detail: "the file is missing" },
   },
   limits: {
-    limit_reached: { kind: "limit_reached", limit: "max-in-flight" },
+    limit_reached: { kind: "limit_reached", limit: "max-concurrent-requests" },
     client_vanished: { kind: "client_vanished" },
     connections_lowered: { kind: "connections_lowered", connections: 100, descriptors: 256 },
   },

@@ -68,6 +68,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 {{- if .Values.tls.enabled }}
+- name: SFP_ENFORCE_TLS
+  value: "true"
 - name: SFP_X509_SERVER_CERT_PATH
   value: /etc/statsig-forward-proxy/tls/tls.crt
 - name: SFP_X509_SERVER_KEY_PATH
