@@ -4,11 +4,11 @@ import { parseInvocation } from "./cli/parse.ts";
 import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
 import { listenToSignals } from "./cli/signals.ts";
 import { type Config, readConfig } from "./config/config.ts";
+import { readEnvironment } from "./config/environment.ts";
 import { withConfigFile } from "./config/file.ts";
-import { findUnknownVariables } from "./config/options.ts";
+import { logNotices } from "./config/notices.ts";
 import { Reloader } from "./config/reload.ts";
 import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
-import { withUpperCaseNames } from "./config/variables.ts";
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
 import { listenForFaults, type ReportFault } from "./platform/supervisor.ts";
 import { describeAddress } from "./redis/options.ts";
@@ -23,7 +23,7 @@ const FLUSH_MS = 500;
 /** The relay keeps serving when the reader of its output is gone or the disk behind it is full. */
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
-const environment = withUpperCaseNames(process.env);
+const { env: environment, replaced } = readEnvironment(process.env);
 const exitCode = await main(process.argv.slice(2));
 await Promise.race([flushed(process.stdout), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
 // Open handles and lines that are not read must not keep the process alive.
@@ -66,9 +66,7 @@ async function serve(
       logger.log("info", "listening", { protocol: listener.protocol, address: localUrl(listener) });
     }
     logger.log("info", "serving", describe(config));
-    for (const variable of findUnknownVariables(env)) {
-      logger.log("warn", "unknown environment variable, ignored", { variable });
-    }
+    logNotices({ given, env, config, logger }, replaced);
     announce?.(relay.listeners.map((listener) => ({ protocol: listener.protocol, url: localUrl(listener) })));
     using reloader = new Reloader({ given, env, config, relay, logger });
     signals.onReload(() => reloader.reload());

@@ -96,9 +96,15 @@ export function parseStrictArgs(argv: readonly string[], options: readonly Optio
       positionals.push(...rest.splice(0));
     } else if (word.startsWith("-") && word !== "-") {
       const { option, shown, attached } = findOption(word, options);
-      if (values.has(option.name)) throw new UsageError(`${shown} is given more than once`);
-      const value = option.kind === "flag" ? parseFlag(shown, attached ?? takeWord(option, rest)) : attached;
-      values.set(option.name, value ?? takeValue(option, shown, rest));
+      const before = values.get(option.name);
+      if (before !== undefined && !option.isRepeatable) {
+        throw new UsageError(`${shown} is given more than once`);
+      }
+      const value =
+        option.kind === "flag"
+          ? parseFlag(shown, attached ?? takeWord(option, rest))
+          : (attached ?? takeValue(option, shown, rest));
+      values.set(option.name, before === undefined ? value : `${before},${value}`);
     } else {
       positionals.push(word);
     }

@@ -2,8 +2,9 @@ import { stringify } from "yaml";
 import { redactSecrets, redactUserInfo } from "../access/redact.ts";
 import { maskSdkKey, readSdkKeyList } from "../access/sdk-key.ts";
 import { readConfig } from "../config/config.ts";
+import { findUnknownVariables } from "../config/environment.ts";
 import type { OptionSpec, VariableSpec } from "../config/option.ts";
-import { CONFIG_FILE, findSetting, findUnknownVariables, NAME, SETTINGS } from "../config/options.ts";
+import { CONFIG_FILE, findSetting, NAME, SETTINGS } from "../config/options.ts";
 import {
   ConfigError,
   type Environment,

@@ -73,6 +73,7 @@ export const CACHE = {
     default: "70",
     min: 1,
     max: 86_400,
+    original: "i64",
     placeholder: "SECONDS",
     description:
       "Lifetime of the leader key in seconds; while it lives, original relays on the same Redis do not write",
@@ -83,6 +84,7 @@ export const CACHE = {
     default: "86400",
     min: 1,
     max: 31_536_000,
+    original: "i64",
     placeholder: "SECONDS",
     description: "Seconds that Redis keeps config specs after the last relay stopped serving them",
   },
@@ -106,6 +108,7 @@ export const CACHE = {
     default: "5",
     min: 1,
     max: 300,
+    original: "u64",
     placeholder: "SECONDS",
     description: "Timeout for connecting to Redis in seconds",
   },

@@ -1,5 +1,5 @@
 import type { OptionGroup } from "./option.ts";
-import { type Environment, invalidValue, isProxied, readUrl, type Settings } from "./settings.ts";
+import { type Environment, isProxied, readUrl, readWholeNumberVariable, type Settings } from "./settings.ts";
 
 /** How log events of SDKs are received, stored and forwarded. */
 export interface EventsConfig {
@@ -12,8 +12,7 @@ export interface EventsConfig {
   readonly maxBodyBytes: number;
   /** Limit of one request. */
   readonly maxEvents: number;
-  readonly dedupe: boolean;
-  /** `LOG_EVENT_DEDUPE_CACHE_LIMIT`: maximum exposures remembered. */
+  /** `LOG_EVENT_DEDUPE_CACHE_LIMIT`: maximum exposures remembered. 0 turns deduplication off. */
   readonly dedupeLimit: number;
   /** Undefined if events wait in memory. */
   readonly spool: { readonly path: string; readonly maxBytes: number } | undefined;
@@ -36,20 +35,19 @@ export function readEvents(settings: Settings, env: Environment): EventsConfig {
     flushIntervalMs: settings.integer(LOG_EVENTS.logEventFlushIntervalInMs),
     maxBodyBytes: settings.integer(LOG_EVENTS.maxRequestBodyInMb) * MIB,
     maxEvents: settings.integer(LOG_EVENTS.maxEventsPerRequest),
-    dedupe: settings.flag(LOG_EVENTS.logEventDedupe),
-    dedupeLimit: readDedupeLimit(env["LOG_EVENT_DEDUPE_CACHE_LIMIT"]),
+    dedupeLimit: settings.flag(LOG_EVENTS.logEventDedupe) ? readDedupeLimit(env) : 0,
     spool: spoolPath
       ? { path: spoolPath, maxBytes: settings.integer(LOG_EVENTS.eventSpoolMaxInMb) * MIB }
       : undefined,
   };
 }
 
-function readDedupeLimit(given: string | undefined): number {
-  if (!given) return DEFAULT_DEDUPE_LIMIT;
-  const limit = /^\d{1,9}$/.test(given) ? Number(given) : 0;
-  if (limit >= 1 && limit <= MAX_DEDUPE_LIMIT) return limit;
-  const expected = `a whole number from 1 to ${MAX_DEDUPE_LIMIT}; --log-event-dedupe false turns deduplication off`;
-  throw invalidValue("LOG_EVENT_DEDUPE_CACHE_LIMIT", given, expected);
+function readDedupeLimit(env: Environment): number {
+  return readWholeNumberVariable(env, "LOG_EVENT_DEDUPE_CACHE_LIMIT", {
+    otherwise: DEFAULT_DEDUPE_LIMIT,
+    min: 0,
+    max: MAX_DEDUPE_LIMIT,
+  });
 }
 
 /** The options of log events, in the order of `--help`. */
@@ -60,6 +58,8 @@ export const LOG_EVENTS = {
     default: "20000",
     min: 1,
     max: 10_000_000,
+    original: "u64",
+    zeroMeansDefault: true,
     placeholder: "BATCHES",
     description: "Maximum batches of log events waiting to be forwarded; beyond it, SDKs are asked to retry",
   },

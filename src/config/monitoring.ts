@@ -149,17 +149,16 @@ function readStatsdTags(env: Environment): Readonly<Record<string, string>> {
 
 type StatsigLoggingConfig = Omit<StatsigSinkOptions, "baseUrl">;
 
-const MAX_TAGS = 20;
-
-/** Statsig truncates longer names and values. */
-const TAG = /^([\w.-]{1,64}):([^\p{Cc}:][^\p{Cc}]{0,127})$/u;
-
 /** Returns undefined if `--statsig-logging` is off. Throws {@link ConfigError}. */
 function readStatsigLogging(settings: Settings, env: Environment): StatsigLoggingConfig | undefined {
-  const tags = readStatsigTags(settings);
+  const customIds = readStatsigTags(settings, env);
   if (!settings.flag(MONITORING.statsigLogging)) return undefined;
   const shown = settings.shown(MONITORING.statsigLogging);
-  return { sdkKey: readStatsigKey(shown, env), userId: env["HOSTNAME"] || "statsig-forward-proxy", tags };
+  return {
+    sdkKey: readStatsigKey(shown, env),
+    userId: env["HOSTNAME"] || "statsig-forward-proxy",
+    customIds,
+  };
 }
 
 function readStatsigKey(shown: string, env: Environment): string {
@@ -175,18 +174,20 @@ function readStatsigKey(shown: string, env: Environment): string {
   throw invalidSecret("STATSIG_SERVER_SDK_KEY", expected);
 }
 
-function readStatsigTags(settings: Settings): Readonly<Record<string, string>> {
-  const found = settings.texts(MONITORING.statsigLoggingTags).map((text) => TAG.exec(text));
-  const tags = found.flatMap((tag) => (tag === null ? [] : [[tag[1] ?? "", tag[2] ?? ""] as const]));
-  const names = new Set(tags.map(([name]) => name));
-  if (tags.length === found.length && names.size === tags.length && tags.length <= MAX_TAGS) {
-    return Object.fromEntries(tags);
+/**
+ * Returns the custom IDs of the user that events are logged for: by default the name of this machine, as the original proxy sends it.
+ * A tag is a name and, after the first colon, the variable that holds its value.
+ */
+function readStatsigTags(settings: Settings, env: Environment): Readonly<Record<string, string>> {
+  const option = MONITORING.statsigLoggingTags;
+  if (!settings.isGiven(option)) return { podID: env["HOSTNAME"] || "no_hostname_provided" };
+  const text = settings.text(option);
+  const tags = text.split(",").map((tag) => /^([^:]*):(.*)$/su.exec(tag.trim()));
+  const known = tags.filter((tag) => tag !== null);
+  if (known.length < tags.length) {
+    throw invalidValue(settings.shown(option), text, "a comma-separated list of NAME:VARIABLE");
   }
-  throw invalidValue(
-    settings.shown(MONITORING.statsigLoggingTags),
-    settings.text(MONITORING.statsigLoggingTags),
-    `a comma-separated list of at most ${MAX_TAGS} name:value, each name once`,
-  );
+  return Object.fromEntries(known.map(([, name = "", variable = ""]) => [name, env[variable] ?? "empty"]));
 }
 
 /** The options of monitoring, in the order of `--help`. */
@@ -222,8 +223,10 @@ export const MONITORING = {
     name: "statsig-logging-tags",
     kind: "text",
     isList: true,
-    placeholder: "NAME:VALUE,...",
-    description: "Metadata for each event of --statsig-logging, comma-separated",
+    isRepeatable: true,
+    placeholder: "NAME:VARIABLE,...",
+    description:
+      "Custom IDs of each event of --statsig-logging, comma-separated: a name and the environment variable that holds the value (Default: podID:HOSTNAME)",
   },
   ...OTLP,
   metricsMaxSeries: {

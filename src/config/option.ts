@@ -11,16 +11,61 @@ export interface OptionSpec {
   readonly default?: string;
   readonly min?: number;
   readonly max?: number;
+  /**
+   * The type of the option in the original proxy, which takes every value of it. A value outside of `min` and `max` is replaced by the
+   * nearest, with a warning at the start.
+   */
+  readonly original?: keyof typeof ORIGINAL_RANGES;
+  /** The original proxy ignores the value, so 0 is not the least one. */
+  readonly zeroMeansDefault?: true;
   /** The allowed values, if they are few. */
   readonly words?: readonly string[];
   /** A comma-separated list; in a file it may be a list. */
   readonly isList?: true;
+  /** May be given several times on the command line; the lists are joined. */
+  readonly isRepeatable?: true;
   /** Holds SDK keys, which are never shown in full. */
   readonly isSecret?: true;
   /** A reload applies a new value without a restart. */
   readonly isReloadable?: true;
   readonly placeholder?: string;
+  /** Accepted, but it changes nothing. The description, `No effect: …`, says why, and so does a log line at the start. */
+  readonly hasNoEffect?: true;
   readonly description: string;
+}
+
+/** The whole numbers of the types that the original proxy reads. */
+const ORIGINAL_RANGES = {
+  u16: [0n, 2n ** 16n - 1n],
+  u32: [0n, 2n ** 32n - 1n],
+  u64: [0n, 2n ** 64n - 1n],
+  i64: [-(2n ** 63n), 2n ** 63n - 1n],
+} as const;
+
+const MAX_DIGITS = 30;
+
+/**
+ * Returns the whole number that a text sets an option to. Returns undefined if the option does not allow the text. A text that the
+ * original proxy would take is never refused.
+ */
+export function parseInteger(option: OptionSpec, text: string): number | undefined {
+  const { min = 0, max = Number.MAX_SAFE_INTEGER, original } = option;
+  if (original === undefined) {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    return value >= min && value <= max ? value : undefined;
+  }
+  if (!/^[+-]?\d+$/.test(text) || text.length > MAX_DIGITS) return undefined;
+  const value = BigInt(text.replace(/^\+/, ""));
+  const [least, most] = ORIGINAL_RANGES[original];
+  // Where this relay allows more than the original, that counts as well.
+  if (value < least || (value > most && value > BigInt(max))) return undefined;
+  if (value === 0n && option.zeroMeansDefault) return Number(option.default);
+  return clamp(Number(value), min, max);
+}
+
+/** Returns the number of the range that is nearest. */
+export function clamp(value: number, min: number, max: number): number {
+  return Math.min(Math.max(value, min), max);
 }
 
 /** What all options of ports have in common. */
@@ -43,6 +88,8 @@ export interface VariableSpec {
   readonly default?: string;
   /** Never shown. */
   readonly isSecret?: true;
+  /** As for an option. A name that ends in `*` stands for all variables that begin like it. */
+  readonly hasNoEffect?: true;
   readonly description: string;
 }
 

@@ -58,18 +58,9 @@ export const ALL_OPTIONS: readonly OptionSpec[] = [...OPTIONS, PRINT_CONFIG, ...
 
 export const NAME = "statsig-forward-proxy";
 
-/** Returns the environment variables that set an option, one for each of its names. */
-function environmentNames(option: OptionSpec): readonly string[] {
+/** Returns the variables that set an option, one for each of its names. */
+export function environmentNames(option: OptionSpec): readonly string[] {
   return namesOf(option).map((name) => `SFP_${name.toUpperCase().replaceAll("-", "_")}`);
-}
-
-/** Secrets have no option, since every process of a machine can read a command line. */
-const SECRET_VARIABLES = ["SFP_X509_SERVER_KEY_PASSPHRASE"];
-
-/** Returns the variables that have our prefix but no meaning, which are likely mistyped. */
-export function findUnknownVariables(env: Environment): readonly string[] {
-  const known = new Set([...SETTINGS.flatMap(environmentNames), ...SECRET_VARIABLES]);
-  return Object.keys(env).filter((name) => name.startsWith("SFP_") && !known.has(name));
 }
 
 /** All settings, positional arguments included, in the order of `--help`. */

@@ -5,6 +5,7 @@ import type { LineLogger } from "../telemetry/logging/logger.ts";
 import { ACCESS } from "./access.ts";
 import { type Config, configFrom } from "./config.ts";
 import { withConfigFile } from "./file.ts";
+import { logReplacedValues } from "./notices.ts";
 import type { OptionSpec } from "./option.ts";
 import { CONFIG_FILE, findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type FindSetting, type GivenConfig, type Setting, Settings } from "./settings.ts";
@@ -21,7 +22,7 @@ interface ReloaderOptions {
 
 /** The effect of a new configuration. */
 interface Plan {
-  readonly path: string | undefined;
+  readonly given: GivenConfig;
   readonly settings: ReadonlyMap<OptionSpec, Setting>;
   readonly config: Config;
   readonly changed: readonly OptionSpec[];
@@ -75,6 +76,7 @@ export class Reloader implements Disposable {
     // If the level rises above info or falls to it, this line is still written.
     if (!logger.writes("info")) logger.reconfigure(plan.config.logging);
     this.#log(plan);
+    logReplacedValues({ given: plan.given, env: this.#options.env, logger });
     logger.reconfigure(plan.config.logging);
   }
 
@@ -94,7 +96,7 @@ export class Reloader implements Disposable {
     const differing = SETTINGS.filter((option) => differs(option, running, wanted));
     const keysDiffer = String(config.preloadSdkKeys) !== String(this.#config.preloadSdkKeys);
     return {
-      path: next.file?.path,
+      given: next,
       settings,
       config,
       changed: SETTINGS.filter(
@@ -110,8 +112,9 @@ export class Reloader implements Disposable {
     this.#isDisposed = true;
   }
 
-  #log({ path, changed, needsRestart }: Plan): void {
+  #log({ given, changed, needsRestart }: Plan): void {
     const { logger } = this.#options;
+    const path = given.file?.path;
     const fields = { changed: formatNames(changed) || "nothing" };
     if (path === undefined) {
       const message = "certificates and SDK key files reloaded, no --config to reload";

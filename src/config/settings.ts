@@ -1,5 +1,5 @@
 import { EXIT_FAILED, EXIT_USAGE, UserError } from "../platform/errors.ts";
-import type { OptionSpec } from "./option.ts";
+import { type OptionSpec, parseInteger } from "./option.ts";
 
 /** An invalid setting. The message names it, what was given and what is expected. */
 export class ConfigError extends UserError {
@@ -86,9 +86,9 @@ export class Settings {
 
   integer(option: OptionSpec): number {
     const { text, shown } = this.#find(option);
+    const value = parseInteger(option, text);
+    if (value !== undefined) return value;
     const { min = 0, max = Number.MAX_SAFE_INTEGER } = option;
-    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
     throw invalidValue(shown, text, `a whole number from ${min} to ${max}`);
   }
 

@@ -15,6 +15,8 @@ export interface SpecsConfig {
   readonly maxPayloadBytes: number;
   readonly maxRequestsInFlight: number;
   readonly maxStreams: number;
+  /** Percentage of `maxStreams` above which the gRPC health check says NOT_SERVING. */
+  readonly grpcReadyPercent: number;
   readonly clearOnUnauthorized: boolean;
   readonly preloadSdkKeys: readonly SdkKey[];
 }
@@ -33,6 +35,7 @@ export function readSpecs(settings: Settings, env: Environment): SpecsConfig {
     maxPayloadBytes: settings.integer(LIMITS.maxPayloadInMb) * 1024 * 1024,
     maxRequestsInFlight: settings.integer(SPECS.maxInFlight),
     maxStreams: settings.integer(SPECS.grpcMaxConcurrentStreams),
+    grpcReadyPercent: settings.integer(SPECS.grpcReadyThreshold),
     clearOnUnauthorized: settings.flag(SPECS.clearDatastoreOnUnauthorized),
     preloadSdkKeys: readPreload(settings, maxKeys),
   };
@@ -58,6 +61,8 @@ export const SPECS = {
     default: "1000",
     min: 1,
     max: 1_000_000,
+    original: "u16",
+    zeroMeansDefault: true,
     placeholder: "KEYS",
     description: "Maximum SDK keys kept in memory; the least recently used is evicted",
   },
@@ -68,6 +73,7 @@ export const SPECS = {
     default: "10",
     min: 1,
     max: 86_400,
+    original: "u64",
     placeholder: "SECONDS",
     isReloadable: true,
     description: "Interval of polling upstream for config specs in seconds",
@@ -80,6 +86,7 @@ export const SPECS = {
     default: "64",
     min: 1,
     max: 10_000,
+    original: "u64",
     placeholder: "REQUESTS",
     description:
       "Maximum concurrent upstream requests that make progress; up to as many again may be stalled, at most 192 in all",
@@ -89,14 +96,27 @@ export const SPECS = {
     short: "g",
     kind: "integer",
     default: "500",
-    min: 1,
+    min: 0,
     max: 1_000_000,
+    original: "u32",
     placeholder: "STREAMS",
     isReloadable: true,
-    description: "Maximum open gRPC streams of all clients together",
+    description: "Maximum open gRPC streams of all clients together; 0 rejects all",
+  },
+  grpcReadyThreshold: {
+    name: "grpc-ready-endpoint-percentage-of-total-streams-threshold",
+    kind: "integer",
+    default: "90",
+    min: 0,
+    max: 100,
+    original: "u64",
+    placeholder: "PERCENT",
+    description:
+      "Percentage of --grpc-max-concurrent-streams above which the gRPC health check says NOT_SERVING",
   },
   clearDatastoreOnUnauthorized: {
     name: "clear-datastore-on-unauthorized",
+    aliases: ["clear-external-datastore-on-unauthorized"],
     kind: "flag",
     description:
       "Delete a key's config specs if upstream responds 401 or 403; otherwise they are still served",
@@ -109,5 +129,27 @@ export const SPECS = {
     placeholder: "KEYS|@FILE",
     isReloadable: true,
     description: "SDK keys to fetch at start, before any client requests them, comma-separated or @FILE",
+  },
+  deltasBackgroundLoopEnabled: {
+    name: "deltas-background-loop-enabled",
+    kind: "flag",
+    hasNoEffect: true,
+    description: "No effect: clients that accept deltas get the full config spec",
+  },
+  deltasBackgroundLoopSleepTimeInS: {
+    name: "deltas-background-loop-sleep-time-in-s",
+    kind: "integer",
+    original: "u64",
+    placeholder: "SECONDS",
+    hasNoEffect: true,
+    description: "No effect: deltas are not polled",
+  },
+  deltasNumResponsesToPersist: {
+    name: "deltas-num-responses-to-persist",
+    kind: "integer",
+    original: "u64",
+    placeholder: "N",
+    hasNoEffect: true,
+    description: "No effect: deltas are not stored",
   },
 } as const satisfies OptionGroup;

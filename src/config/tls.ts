@@ -27,8 +27,8 @@ export interface TlsConfig {
 export function readTls(settings: Settings, env: Environment): TlsConfig | undefined {
   const certPath = settings.text(TLS.x509ServerCertPath);
   const keyPath = settings.text(TLS.x509ServerKeyPath);
-  const clientCaPath = settings.text(TLS.x509ClientCertPath) || undefined;
-  const requireClientCert = settings.flag(TLS.enforceMtls);
+  const caPath = settings.text(TLS.x509ClientCertPath) || undefined;
+  const requireClientCert = readRequireClientCert(settings);
   const clientNames = settings.texts(TLS.clientCertAllowedNames);
   const enforceTls = settings.flag(TLS.enforceTls);
   const minVersion = settings.word(TLS.tlsMinVersion);
@@ -37,10 +37,10 @@ export function readTls(settings: Settings, env: Environment): TlsConfig | undef
   };
   if (certPath === "" && keyPath !== "") requires(TLS.x509ServerKeyPath, "--x509-server-cert-path");
   if (certPath !== "" && keyPath === "") requires(TLS.x509ServerCertPath, "--x509-server-key-path");
-  if (requireClientCert && certPath === "") requires(TLS.enforceMtls, "--x509-server-cert-path");
-  if (requireClientCert && clientCaPath === undefined) requires(TLS.enforceMtls, "--x509-client-cert-path");
-  if (clientCaPath !== undefined && certPath === "")
-    requires(TLS.x509ClientCertPath, "--x509-server-cert-path");
+  const requiredBy = settings.flag(TLS.enforceMtls) ? TLS.enforceMtls : TLS.sslVerifyClient;
+  if (requireClientCert && certPath === "") requires(requiredBy, "--x509-server-cert-path");
+  if (requireClientCert && caPath === undefined) requires(requiredBy, "--x509-client-cert-path");
+  if (caPath !== undefined && certPath === "") requires(TLS.x509ClientCertPath, "--x509-server-cert-path");
   if (clientNames.length > 0 && !requireClientCert) requires(TLS.clientCertAllowedNames, "--enforce-mtls");
   if (certPath === "") {
     if (enforceTls) requires(TLS.enforceTls, "--x509-server-cert-path");
@@ -49,7 +49,7 @@ export function readTls(settings: Settings, env: Environment): TlsConfig | undef
   return {
     certPath,
     keyPath,
-    clientCaPath,
+    clientCaPath: settings.word(TLS.sslVerifyClient) === "off" ? undefined : caPath,
     passphrase: env["SFP_X509_SERVER_KEY_PASSPHRASE"] || undefined,
     requireClientCert,
     clientNames,
@@ -58,6 +58,15 @@ export function readTls(settings: Settings, env: Environment): TlsConfig | undef
     grpcsPort: settings.integer(TLS.grpcsPort),
     plaintextToo: !enforceTls,
   };
+}
+
+/** Two options say the same, since the image of the original proxy has one of its own for HTTPS. */
+function readRequireClientCert(settings: Settings): boolean {
+  const enforceMtls = settings.flag(TLS.enforceMtls);
+  const verify = settings.word(TLS.sslVerifyClient);
+  if (!enforceMtls || verify !== "off") return enforceMtls || verify === "on";
+  const [one, other] = [TLS.sslVerifyClient, TLS.enforceMtls].map((option) => settings.shown(option));
+  throw new StartError(`${one} off contradicts ${other} (remove one of them)`);
 }
 
 const pem = { kind: "text", placeholder: "FILE" } as const;
@@ -96,6 +105,15 @@ export const TLS = {
     name: "enforce-mtls",
     kind: "flag",
     description: "Reject clients without a certificate",
+  },
+  sslVerifyClient: {
+    name: "ssl-verify-client",
+    kind: "text",
+    default: "optional",
+    words: ["on", "optional", "off"],
+    placeholder: "on|optional|off",
+    description:
+      "on is --enforce-mtls; off ignores --x509-client-cert-path and asks clients for no certificate",
   },
   clientCertAllowedNames: {
     name: "client-cert-allowed-names",

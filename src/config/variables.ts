@@ -2,9 +2,8 @@ import { REDIS_VARIABLES } from "./cache.ts";
 import { METRIC_VARIABLES } from "./monitoring.ts";
 import type { VariableSpec } from "./option.ts";
 import { OTLP_VARIABLES } from "./otlp.ts";
-import type { Environment } from "./settings.ts";
 
-const STATSIG: readonly VariableSpec[] = [
+export const STATSIG_VARIABLES: readonly VariableSpec[] = [
   {
     name: "STATSIG_ENDPOINT",
     default: "https://api.statsigcdn.com, for ID lists https://api.statsig.com",
@@ -18,7 +17,7 @@ const STATSIG: readonly VariableSpec[] = [
   {
     name: "LOG_EVENT_DEDUPE_CACHE_LIMIT",
     default: "2000000",
-    description: "Maximum exposures remembered for deduplication, at 24 bytes each",
+    description: "Maximum exposures remembered for deduplication, at 24 bytes each; 0 turns it off",
   },
 ];
 
@@ -72,32 +71,25 @@ const PROCESS: readonly VariableSpec[] = [
   },
 ];
 
+/** What configures nginx and the runtime in the image of the original proxy. */
+const WITHOUT_EFFECT: readonly VariableSpec[] = [
+  ["PROXY_CACHE_*", "responses are served from memory, without the cache of nginx"],
+  ["NGINX_WORKER_PROCESSES", "there is no nginx"],
+  ["TOKIO_WORKER_THREADS_BACKGROUND", "there are no threads of Tokio"],
+  ["ROCKET_*", "there is no Rocket: use --http-port, --bind-address and --max-request-body-in-mb"],
+].map(([name = "", reason]) => ({ name, hasNoEffect: true, description: `No effect: ${reason}` }));
+
 /** Every environment variable that is not an option and that the relay or one of its libraries reads, by subject. */
 export const VARIABLE_GROUPS: readonly (readonly [about: string, variables: readonly VariableSpec[]])[] = [
-  ["Upstream", [...STATSIG, ...OUTBOUND]],
+  ["Upstream", [...STATSIG_VARIABLES, ...OUTBOUND]],
   ["Redis", REDIS_VARIABLES],
   ["Metrics", METRIC_VARIABLES],
   ["OpenTelemetry", OTLP_VARIABLES],
   ["The process", PROCESS],
+  ["Without effect", WITHOUT_EFFECT],
 ];
 
 /** The same variables as a list, each variant by its own name. */
 export const VARIABLES: readonly VariableSpec[] = VARIABLE_GROUPS.flatMap(([, variables]) =>
   variables.flatMap((each) => [each, ...(each.variants ?? []).map((name) => ({ ...each, name }))]),
 );
-
-/** Variables that are read in any case, as the original proxy reads most of its own. */
-const ANY_CASE = [...STATSIG, ...REDIS_VARIABLES, ...METRIC_VARIABLES];
-
-/**
- * Returns the environment with these variables under their names in upper case as well. A name in upper case overrides other spellings;
- * of several other spellings, the one that sorts last counts, and lower case sorts last.
- */
-export function withUpperCaseNames(env: Environment): Environment {
-  const names = new Set(ANY_CASE.map(({ name }) => name));
-  const added = Object.keys(env)
-    .sort()
-    .map((name) => [name.toUpperCase(), env[name]] as const)
-    .filter(([upper, value]) => value && names.has(upper) && !env[upper]);
-  return { ...env, ...Object.fromEntries(added) };
-}

@@ -1,13 +1,13 @@
-/** Health answers NOT_SERVING above this percentage of open streams (docs/protocol.md, Health and reflection). */
-const READY_THRESHOLD_PERCENT = 90;
-
 /** Counts open streams and limits them. */
 export class StreamLimit {
+  readonly #readyPercent: number;
   #maxStreams: number;
   #open = 0;
 
-  constructor(maxStreams: number) {
+  /** `readyPercent` is the percentage of streams above which health answers NOT_SERVING (docs/protocol.md, Health and reflection). */
+  constructor(maxStreams: number, readyPercent: number) {
     this.#maxStreams = maxStreams;
+    this.#readyPercent = readyPercent;
   }
 
   get maxStreams(): number {
@@ -25,7 +25,8 @@ export class StreamLimit {
 
   /** Whether clients should open new streams here rather than at another replica. */
   get hasRoom(): boolean {
-    return (this.#open * 100) / this.#maxStreams <= READY_THRESHOLD_PERCENT;
+    // Without room for any stream this is NaN, which is no percentage.
+    return Math.floor((this.#open * 100) / this.#maxStreams) <= this.#readyPercent;
   }
 
   /**

@@ -60,7 +60,7 @@ export async function startEvents(config: Config, parts: EventsParts): Promise<R
   starting.use(queue);
   const reader = starting.use(new WorkerReader(supervisor));
   const { maxBodyBytes, maxEvents, flushIntervalMs } = settings;
-  const dedupeLimit = settings.dedupe ? settings.dedupeLimit : undefined;
+  const dedupeLimit = settings.dedupeLimit || undefined;
   const intake = new EventIntake({ reader, queue, gate, dedupeLimit, maxBodyBytes, maxEvents, clock, emit });
   const endpoint = new UpstreamEndpoint({
     baseUrl: settings.upstreamUrl,

@@ -165,7 +165,7 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   const { supervisor } = telemetry;
   const emitLimit = telemetry.limits.emit;
   const inFlight = new InFlight(config.limits.maxConcurrentRequests, emitLimit);
-  const streamLimit = new StreamLimit(config.maxStreams);
+  const streamLimit = new StreamLimit(config.maxStreams, config.grpcReadyPercent);
   const { hostname, limits } = config;
   const specService = new SpecService({
     query: specs.query,

@@ -174,9 +174,9 @@ describe("an invalid command line exits 2 with one line that names the option, t
   });
 
   test("an invalid variable is reported by its own name", async () => {
-    const { exitCode, stderr } = await runRelay(["http", "disabled"], { SFP_POLLING_INTERVAL_IN_S: "0" });
+    const { exitCode, stderr } = await runRelay(["http", "disabled"], { SFP_MAX_URL_LENGTH: "0" });
     expect(exitCode).toBe(2);
-    expect(stderr).toContain('invalid value "0" for SFP_POLLING_INTERVAL_IN_S');
+    expect(stderr).toContain('invalid value "0" for SFP_MAX_URL_LENGTH');
   });
 
   test("STATSIG_ENDPOINT must be a URL", async () => {

@@ -149,12 +149,17 @@ describe("a flag", () => {
 
 test("a duplicate option is an error in every form", () => {
   fc.assert(
-    fc.property(option, (each) => {
+    fc.property(fc.constantFrom(...ALL_OPTIONS.filter(({ isRepeatable }) => !isRepeatable)), (each) => {
       const forms = [`${named(each)}=1`, ...(each.short && each.kind !== "flag" ? [`-${each.short}1`] : [])];
       for (const form of forms)
         expect(() => read(`${named(each)}=1`, form)).toThrow("is given more than once");
     }),
   );
+});
+
+test("the lists of a repeatable option are joined", () => {
+  const argv = ["--statsig-logging-tags", "a:A", "http", "--statsig-logging-tags=b:B,c:C"];
+  expect(read(...argv).values).toEqual(new Map([["statsig-logging-tags", "a:A,b:B,c:C"]]));
 });
 
 test("every name of an option means the same", () => {

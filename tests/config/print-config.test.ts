@@ -91,12 +91,12 @@ describe("--print-config", () => {
   });
 
   test("fails as a start does if the configuration is invalid", async () => {
-    const wrong = await runRelay(["http", "disabled", "--print-config", "-p", "0"]);
+    const wrong = await runRelay(["http", "disabled", "--print-config", "-p", "-1"]);
     expect(wrong).toEqual({
       exitCode: 2,
       stdout: "",
       stderr:
-        'error: invalid value "0" for --polling-interval-in-s (expected a whole number from 1 to 86400)\n',
+        'error: invalid value "-1" for --polling-interval-in-s (expected a whole number from 1 to 86400)\n',
     });
     expect((await runRelay(["http", "disabled", "--print-config", "--enforce-mtls"])).exitCode).toBe(1);
     expect((await runRelay(["http", "--print-config"])).stderr).toContain("missing <CACHE>");

@@ -17,8 +17,8 @@ const maxStreams = fc.integer({ min: 1, max: 12 });
 describe("for every order of opening and closing", () => {
   test("counts the open streams, never above the limit, and zero once all are closed", () => {
     fc.assert(
-      fc.property(maxStreams, steps, (max, each) => {
-        const admission = new StreamLimit(max);
+      fc.property(maxStreams, fc.nat(100), steps, (max, percent, each) => {
+        const admission = new StreamLimit(max, percent);
         const everyone: (() => void)[] = [];
         const open = new Set<() => void>();
         for (const step of each) {
@@ -37,7 +37,7 @@ describe("for every order of opening and closing", () => {
           }
           expect(admission.open).toBe(open.size);
           expect(admission.open).toBeLessThanOrEqual(max);
-          expect(admission.hasRoom).toBe(open.size * 100 <= 90 * max);
+          expect(admission.hasRoom).toBe(Math.floor((open.size * 100) / max) <= percent);
         }
         for (const leave of [...everyone, ...everyone]) leave();
         expect(admission.open).toBe(0);
@@ -48,8 +48,13 @@ describe("for every order of opening and closing", () => {
   });
 });
 
+test("a limit of 0 rejects every stream, and health says so", () => {
+  const admission = new StreamLimit(0, 100);
+  expect([admission.hasRoom, admission.enter()]).toEqual([false, undefined]);
+});
+
 test("health changes above 90 percent (docs/protocol.md, Health and reflection), and back when a stream closes", () => {
-  const admission = new StreamLimit(10);
+  const admission = new StreamLimit(10, 90);
   const leaves = Array.from({ length: 9 }, () => admission.enter());
   expect(admission.hasRoom).toBe(true);
   const last = admission.enter();

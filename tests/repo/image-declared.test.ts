@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { validate } from "dockerfile-utils";
+import { findUnknownVariables } from "../../src/config/environment.ts";
 import { CACHES, MODES, type OptionSpec } from "../../src/config/option.ts";
-import { findUnknownVariables, OPTIONS } from "../../src/config/options.ts";
+import { OPTIONS } from "../../src/config/options.ts";
 
 import { DOCKERFILE, readFinalImage } from "../support/deploy/final-image.ts";
 

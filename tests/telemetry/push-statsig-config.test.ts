@@ -6,11 +6,8 @@ describe("an event for Statsig", () => {
   const tags = { path: "/v1/a", lcut: "" };
   test("has the mean, count, minimum and maximum of latencies, and no empty tags", () => {
     const values = [0.5, 1.00049, 3];
-    const event = toStatsigEvent(
-      { kind: "latency", name: "a", tags, values, seen: 300 },
-      { env: "e", path: "b" },
-    );
-    const metadata = { env: "e", path: "/v1/a", count: "300", min: "0.5", max: "3" };
+    const event = toStatsigEvent({ kind: "latency", name: "a", tags, values, seen: 300 });
+    const metadata = { path: "/v1/a", count: "300", min: "0.5", max: "3" };
     expect(event).toEqual({ eventName: "a", value: 1.5, metadata });
   });
 });
@@ -40,14 +37,11 @@ describe("--statsig-logging ends the start with one line", () => {
     },
   );
 
-  test.each(["env", "env:", ":prod", "a b:c", "env:a,env:b", `${"a:b,".repeat(3)}c:d`])(
-    "if the tags are invalid, such as %s",
-    async (given) => {
-      const { exitCode, stderr } = await run(["--statsig-logging-tags", given]);
-      expect([exitCode, stderr]).toEqual([
-        2,
-        `error: invalid value "${given}" for --statsig-logging-tags (expected a comma-separated list of at most 20 name:value, each name once)\n`,
-      ]);
-    },
-  );
+  test.each(["env", "env:A,team", ",", "env:A,"])("if the tags are invalid, such as %s", async (given) => {
+    const { exitCode, stderr } = await run(["--statsig-logging-tags", given]);
+    expect([exitCode, stderr]).toEqual([
+      2,
+      `error: invalid value "${given}" for --statsig-logging-tags (expected a comma-separated list of NAME:VARIABLE)\n`,
+    ]);
+  });
 });

@@ -12,7 +12,7 @@ const PUSH_MS = "200";
 interface Logged {
   readonly eventName: string;
   readonly value: number;
-  readonly user: { readonly userID: string };
+  readonly user: { readonly userID: string; readonly customIDs: Readonly<Record<string, string>> };
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -54,14 +54,20 @@ describe("--statsig-logging", () => {
   test("sends each measurement as an event with name, value, tags and user ID", async () => {
     await using upstream = await startUpstream();
     const { sdkKey, lcut } = publishKey(upstream, "secret-client-0123456789");
-    const tags = ["--statsig-logging-tags", "env:prod, team:core:a, path:given"];
-    await using relay = await start(upstream, { args: tags, env: { HOSTNAME: "pod-7" } });
+    const args = [
+      "--statsig-logging-tags",
+      "env:ENV_NAME,team:TEAM",
+      "--statsig-logging-tags=zone:NO_SUCH:A",
+    ];
+    const env = { HOSTNAME: "pod-7", ENV_NAME: "prod", TEAM: "" };
+    await using relay = await start(upstream, { args, env });
     await askFor(relay, sdkKey, 20);
     const name = `${NAME}.HttpServerRequestSuccess`;
     await eventually(() => expect(sumOf(loggedBy(upstream, `${name}.count`))).toBe(20));
-    const metadata = { env: "prod", team: "core:a", path: "/v2/download_config_specs", status_code: "200" };
+    const metadata = { path: "/v2/download_config_specs", status_code: "200" };
+    const user = { userID: "pod-7", customIDs: { env: "prod", team: "", zone: "empty" } };
     for (const event of loggedBy(upstream, `${name}.count`)) {
-      expect(event).toMatchObject({ user: { userID: "pod-7" }, metadata });
+      expect(event).toMatchObject({ user, metadata });
       expect(event.metadata["sdk_key"]).toMatch(/^secret-cli\*\w{6}$/);
     }
     const latencies = loggedBy(upstream, `${name}.latency`);
@@ -90,7 +96,7 @@ describe("--statsig-logging", () => {
     }
     for (const { eventName, user } of loggedBy(upstream)) {
       expect(eventName).toStartWith(`${NAME}.`);
-      expect(user.userID).toBe("statsig-forward-proxy");
+      expect(user).toEqual({ userID: "statsig-forward-proxy", customIDs: { podID: "no_hostname_provided" } });
     }
     expect(await relay.stop()).toBe(0);
     expect(relay.output()).not.toMatch(/statsigSDK|\[Statsig\]/);

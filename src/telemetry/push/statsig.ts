@@ -3,7 +3,6 @@ import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { Clock } from "../../platform/clock.ts";
 import { describeErrno } from "../../platform/errors.ts";
-import type { Tags } from "../metrics/series.ts";
 import type { Measurement, PushSink } from "./measurement.ts";
 
 export interface StatsigSinkOptions {
@@ -13,8 +12,8 @@ export interface StatsigSinkOptions {
   readonly baseUrl: string;
   /** The user ID of each event: the name of this machine. */
   readonly userId: string;
-  /** Metadata of each event, in addition to its own tags. */
-  readonly tags: Tags;
+  /** The custom IDs of the user of each event, by their names. */
+  readonly customIds: Readonly<Record<string, string>>;
 }
 
 const EVENTS_PER_REQUEST = 500;
@@ -55,8 +54,8 @@ export class StatsigSink implements PushSink {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   #toEvent(measurement: Measurement): SentEvent {
-    const { userId: userID, tags } = this.#options;
-    return { ...toStatsigEvent(measurement, tags), user: { userID }, time: this.#clock.now() };
+    const { userId: userID, customIds: customIDs } = this.#options;
+    return { ...toStatsigEvent(measurement), user: { userID, customIDs }, time: this.#clock.now() };
   }
 
   /** Rejects with an error whose message says why Statsig did not accept the events. */
@@ -110,19 +109,16 @@ interface StatsigEvent {
 }
 
 interface SentEvent extends StatsigEvent {
-  readonly user: { readonly userID: string };
+  readonly user: { readonly userID: string; readonly customIDs: Readonly<Record<string, string>> };
   /** Milliseconds since the Unix epoch. */
   readonly time: number;
 }
 
-/**
- * Returns one event for a measurement, however many values it has: for latencies the event's value is the mean. Tags of the
- * measurement override common tags.
- */
-export function toStatsigEvent(measurement: Measurement, commonTags: Tags): StatsigEvent {
+/** Returns one event for a measurement, however many values it has: for latencies the event's value is the mean. */
+export function toStatsigEvent(measurement: Measurement): StatsigEvent {
   const { name: eventName } = measurement;
   const tags = Object.entries(measurement.tags).filter(([, value]) => value !== "");
-  const metadata = { ...commonTags, ...Object.fromEntries(tags) };
+  const metadata: Record<string, string> = Object.fromEntries(tags);
   if (measurement.kind !== "latency") return { eventName, value: measurement.value, metadata };
   const { values, seen } = measurement;
   const sum = values.reduce((total, value) => total + value, 0);

@@ -1,0 +1,69 @@
+import { REDIS_VARIABLES } from "./cache.ts";
+import { METRIC_VARIABLES } from "./monitoring.ts";
+import { clamp } from "./option.ts";
+import { environmentNames, SETTINGS } from "./options.ts";
+import { OTLP_VARIABLES } from "./otlp.ts";
+import type { Environment } from "./settings.ts";
+import { STATSIG_VARIABLES, VARIABLES } from "./variables.ts";
+
+/** A value that the original proxy takes, and the one that this relay takes instead. */
+export interface ReplacedValue {
+  readonly setting: string;
+  readonly given: string;
+  readonly used: string;
+}
+
+interface ReadEnvironment {
+  readonly env: Environment;
+  readonly replaced: readonly ReplacedValue[];
+}
+
+/**
+ * Returns the environment as the rest of the relay reads it: variables that the original proxy reads in any case are there under their
+ * names in upper case, and whole numbers that it takes are within the range of this relay.
+ */
+export function readEnvironment(given: Environment): ReadEnvironment {
+  const named = withUpperCaseNames(given);
+  const replaced = Object.entries(RANGES).flatMap(([setting, [min, max]]) => {
+    const text = named[setting] ?? "";
+    if (!/^\d{1,20}$/.test(text)) return [];
+    const used = clamp(Number(text), min, max);
+    return used === Number(text) ? [] : [{ setting, given: text, used: String(used) }];
+  });
+  const within = replaced.map(({ setting, used }) => [setting, used] as const);
+  return { env: { ...named, ...Object.fromEntries(within) }, replaced };
+}
+
+/** Variables of the original proxy, most of which it reads in any case by a library. */
+const ANY_CASE = [...STATSIG_VARIABLES, ...REDIS_VARIABLES, ...METRIC_VARIABLES, ...OTLP_VARIABLES];
+
+/**
+ * A name in upper case overrides other spellings. Of several other spellings, the one that sorts last counts, and lower case sorts
+ * last.
+ */
+function withUpperCaseNames(env: Environment): Environment {
+  const names = new Set(ANY_CASE.map(({ name }) => name));
+  const added = Object.keys(env)
+    .sort()
+    .map((name) => [name.toUpperCase(), env[name]] as const)
+    .filter(([upper, value]) => value && names.has(upper) && !env[upper]);
+  return { ...env, ...Object.fromEntries(added) };
+}
+
+/** The ranges of this relay for variables of which the original proxy takes any whole number. */
+const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
+  LOG_EVENT_DEDUPE_CACHE_LIMIT: [0, 50_000_000],
+  DATADOG_MAX_BATCH_TIME_MS: [100, 1_000_000_000],
+  DATADOG_MAX_BATCH_EVENT_COUNT: [1, 100_000],
+  DATADOG_SENDER_BUFFER_SIZE: [1, 1_000_000_000],
+  DOGSTATSD_MAX_BUFFER_SIZE: [512, 65_507],
+  DOGSTATSD_MAX_TIME_MS: [1, 1_000_000_000],
+  DOGSTATSD_MAX_RETRY_ATTEMPT: [0, 20],
+  DOGSTATSD_INITIAL_RETRY_DELAY: [0, 60_000],
+};
+
+/** Returns the variables that have our prefix but no meaning, which are likely mistyped. */
+export function findUnknownVariables(env: Environment): readonly string[] {
+  const known = new Set([...SETTINGS.flatMap(environmentNames), ...VARIABLES.map(({ name }) => name)]);
+  return Object.keys(env).filter((name) => name.startsWith("SFP_") && !known.has(name));
+}

@@ -1,0 +1,77 @@
+import type { LineLogger } from "../telemetry/logging/logger.ts";
+import type { Config } from "./config.ts";
+import { findUnknownVariables, type ReplacedValue } from "./environment.ts";
+import { parseInteger } from "./option.ts";
+import { findSetting, SETTINGS } from "./options.ts";
+import { type Environment, type GivenConfig, Settings } from "./settings.ts";
+import { VARIABLES } from "./variables.ts";
+
+export interface NoticeOptions {
+  readonly given: GivenConfig;
+  readonly env: Environment;
+  readonly config: Config;
+  readonly logger: Pick<LineLogger, "log">;
+}
+
+/** Logs what an operator may not expect of a valid configuration. `replaced` are the values of variables that are not taken as given. */
+export function logNotices(options: NoticeOptions, replaced: readonly ReplacedValue[]): void {
+  const { env, config, logger } = options;
+  for (const variable of findUnknownVariables(env)) {
+    logger.log("warn", "unknown environment variable, ignored", { variable });
+  }
+  logReplacedValues(options, replaced);
+  for (const { setting, reason } of findWithoutEffect(options)) {
+    logger.log("info", "setting has no effect", { setting, reason });
+  }
+  const open = config.listeners.filter(({ protocol }) => protocol === "http" || protocol === "grpc");
+  if (config.tls !== undefined && open.length > 0) {
+    const ports = open.map(({ protocol }) => protocol).join(",");
+    logger.log("warn", "plaintext ports open beside TLS: --enforce-tls is not set", { ports });
+  }
+}
+
+/** Logs the values that are out of the range of this relay and would have been taken by the original proxy. */
+export function logReplacedValues(
+  { given, env, logger }: Pick<NoticeOptions, "given" | "env" | "logger">,
+  replaced: readonly ReplacedValue[] = [],
+): void {
+  for (const fields of [...findReplacedOptions(given, env), ...replaced]) {
+    logger.log("warn", "value out of range, replaced", { ...fields });
+  }
+}
+
+function findReplacedOptions(given: GivenConfig, env: Environment): readonly ReplacedValue[] {
+  const find = findSetting(given, env);
+  return SETTINGS.flatMap((option) => {
+    const { text, shown: setting } = find(option);
+    const used = option.kind === "integer" && text !== "" ? parseInteger(option, text) : undefined;
+    return used === undefined || BigInt(text.replace(/^\+/, "")) === BigInt(used)
+      ? []
+      : [{ setting, given: text, used: String(used) }];
+  });
+}
+
+function findWithoutEffect({ given, env }: NoticeOptions) {
+  const settings = new Settings(findSetting(given, env));
+  const options = SETTINGS.filter((option) => option.hasNoEffect && isOn(settings.value(option))).map(
+    (option) => ({ setting: settings.shown(option), reason: reasonOf(option) }),
+  );
+  const variables = VARIABLES.filter(({ hasNoEffect }) => hasNoEffect).flatMap((variable) =>
+    namesIn(env, variable.name).map((setting) => ({ setting, reason: reasonOf(variable) })),
+  );
+  return [...options, ...variables];
+}
+
+/** The value of a flag that is off is `false`, and that of another option that is not set is empty. */
+const isOn = (value: string) => value !== "" && value !== "false";
+
+const reasonOf = ({ description }: { readonly description: string }) =>
+  description.replace("No effect: ", "");
+
+function namesIn(env: Environment, pattern: string): readonly string[] {
+  const isPrefix = pattern.endsWith("*");
+  const start = pattern.replace("*", "");
+  return Object.keys(env).filter(
+    (name) => env[name] && (isPrefix ? name.startsWith(start) : name === pattern),
+  );
+}
