@@ -4,6 +4,7 @@ import { findUnknownVariables, type ReplacedValue } from "./environment.ts";
 import { parseInteger } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type GivenConfig, Settings } from "./settings.ts";
+import { TLS } from "./tls.ts";
 import { VARIABLES } from "./variables.ts";
 
 export interface NoticeOptions {
@@ -24,7 +25,8 @@ export function logNotices(options: NoticeOptions, replaced: readonly ReplacedVa
     logger.log("info", "setting has no effect", { setting, reason });
   }
   const open = config.listeners.filter(({ protocol }) => protocol === "http" || protocol === "grpc");
-  if (config.tls !== undefined && open.length > 0) {
+  const isChosen = new Settings(findSetting(options.given, env)).isGiven(TLS.enforceTls);
+  if (config.tls !== undefined && open.length > 0 && !isChosen) {
     const ports = open.map(({ protocol }) => protocol).join(",");
     logger.log("warn", "plaintext ports open beside TLS: --enforce-tls is not set", { ports });
   }

@@ -5,18 +5,23 @@ import { CertificateError, loadCertificates, type TlsFiles } from "../server/cer
 import { type Check, type CheckResult, failed, ok, warning } from "./check.ts";
 
 const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+const PLAINTEXT_TOO = warning(
+  "the plaintext ports are open as well",
+  "set --enforce-tls once no client uses them",
+);
 const DAY_MS = 24 * 3_600_000;
 const WARN_BEFORE_DAYS = 14;
 
 /** Checks whether the certificate is usable, when it expires, and which CA clients must trust. */
-export function certificateCheck(files: TlsFiles | undefined): Check {
+export function certificateCheck(files: (TlsFiles & { readonly plaintextToo: boolean }) | undefined): Check {
   return {
     name: "certificate",
     run: async () => {
       if (files === undefined) return [ok("not needed, the ports have no TLS")];
       try {
         const certificates = loadCertificates(files, readFiles(files), Date.now());
-        return [checkExpiry(certificates.expiresAt), checkChain(certificates.cert)];
+        const results = [checkExpiry(certificates.expiresAt), checkChain(certificates.cert)];
+        return files.plaintextToo ? [...results, PLAINTEXT_TOO] : results;
       } catch (error) {
         if (!(error instanceof CertificateError)) throw error;
         return [failed(error.message, "provide a certificate, key and CA certificates that belong together")];
