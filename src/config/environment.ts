@@ -34,7 +34,7 @@ export function readEnvironment(given: Environment): ReadEnvironment {
   return { env: { ...named, ...Object.fromEntries(within) }, replaced };
 }
 
-/** Variables of the original proxy, most of which it reads in any case by a library. */
+/** The original proxy reads these in any case. */
 const ANY_CASE = [...STATSIG_VARIABLES, ...REDIS_VARIABLES, ...METRIC_VARIABLES, ...OTLP_VARIABLES];
 
 /**
@@ -50,7 +50,7 @@ function withUpperCaseNames(env: Environment): Environment {
   return { ...env, ...Object.fromEntries(added) };
 }
 
-/** The ranges of this relay for variables of which the original proxy takes any whole number. */
+/** The ranges of this relay for variables that the original proxy sets to any whole number. */
 const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
   LOG_EVENT_DEDUPE_CACHE_LIMIT: [0, 50_000_000],
   DATADOG_MAX_BATCH_TIME_MS: [100, 1_000_000_000],

@@ -7,7 +7,7 @@ import { type Environment, type GivenConfig, Settings } from "./settings.ts";
 import { TLS } from "./tls.ts";
 import { VARIABLES } from "./variables.ts";
 
-export interface NoticeOptions {
+interface NoticeOptions {
   readonly given: GivenConfig;
   readonly env: Environment;
   readonly config: Config;

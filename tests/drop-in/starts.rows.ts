@@ -233,7 +233,7 @@ const REFUSED: readonly StartRow[] = [
       "certificate files that cannot be read",
       "no such file",
     ),
-    original: "goes on without gRPC",
+    original: "continues without gRPC",
   },
 ];
 
