@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import { redactSecrets } from "./access/redact.ts";
 import { parseInvocation } from "./cli/parse.ts";
+import { runNamedProgram } from "./cli/programs.ts";
 import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
 import { listenToSignals } from "./cli/signals.ts";
 import { type Config, readConfig } from "./config/config.ts";
@@ -22,13 +23,15 @@ const FLUSH_MS = 500;
 /** The relay keeps serving when the reader of its output is gone or the disk behind it is full. */
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
-const exitCode = await main(process.argv.slice(2));
+const exitCode = await main(process.argv0, process.argv.slice(2));
 await Promise.race([flushed(process.stdout), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
 // Open handles and lines that are not read must not keep the process alive.
 process.exit(exitCode);
 
-async function main(argv: readonly string[]): Promise<number> {
+async function main(argv0: string, argv: readonly string[]): Promise<number> {
   try {
+    const ended = await runNamedProgram(argv0, argv, (line) => process.stderr.write(`${line}\n`));
+    if (ended !== undefined) return ended;
     const invocation = await parseInvocation(argv);
     switch (invocation.kind) {
       case "print":
