@@ -24,11 +24,10 @@ let authority: Authority;
 
 beforeAll(async () => {
   if (whyNot !== undefined) return;
-  const executable = join(building, "statsig-forward-proxy");
   const script = fileURLToPath(new URL("../../scripts/build.ts", import.meta.url));
-  const built = Bun.spawnSync([process.execPath, script, "--outfile", executable]);
+  const built = Bun.spawnSync([process.execPath, script, "--image-root", building]);
   if (!built.success) throw new Error(built.stderr.toString());
-  root = new ImageRoot(image, executable);
+  root = new ImageRoot(image, building);
   authority = new Authority("Authority of the company");
   root.trust(authority.caPath);
 }, 300_000);
