@@ -12,8 +12,6 @@ import { displayUrl, type Environment, type GivenConfig } from "./config/setting
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
 import { listenForFaults, type ReportFault } from "./platform/supervisor.ts";
 import { describeAddress } from "./redis/options.ts";
-import { startRelay } from "./relay/relay.ts";
-import { localUrl } from "./relay/servers.ts";
 import { LineLogger } from "./telemetry/logging/logger.ts";
 import { VERSION } from "./version.ts";
 
@@ -58,6 +56,9 @@ async function serve(
   announce?: Announce,
 ): Promise<number> {
   const config = readConfig(given, env);
+  // Loaded here, so that probes and other commands start in half the time.
+  const { startRelay } = await import("./relay/relay.ts");
+  const { localUrl } = await import("./relay/servers.ts");
   const logger = new LineLogger((line) => process.stdout.write(line), config.logging);
   const signals = listenToSignals();
   const faults = listenForFaults(reportWhileStarting(logger));

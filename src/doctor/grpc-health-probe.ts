@@ -111,10 +111,8 @@ function describeConnectError(error: unknown): string {
 const { SERVING } = HealthCheckResponse_ServingStatus;
 
 /** Returns the status `SERVING`. Throws {@link ProbeError} for any other, and if the call fails. */
-async function check(
-  { baseUrl, service, headers, isGzipped, rpcTimeout }: ProbeFlags,
-  sessionManager: Http2SessionManager,
-): Promise<string> {
+async function check(flags: ProbeFlags, sessionManager: Http2SessionManager): Promise<string> {
+  const { baseUrl, service, headers, isGzipped, rpcTimeout } = flags;
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager,
@@ -127,7 +125,9 @@ async function check(
   );
   // A server that does not answer must not delay the result.
   const { status } = await untilAborted(call, signal).catch((error: unknown) => {
-    throw new ProbeError(describeFailure(error, signal, rpcTimeout.text), EXIT.rpcFailed);
+    throw signal.aborted
+      ? new ProbeError(`timeout: health rpc did not complete within ${rpcTimeout.text}`, EXIT.rpcFailed)
+      : toProbeError(error, flags);
   });
   const shown = nameOfStatus(status);
   if (status === SERVING) return shown;
@@ -139,13 +139,23 @@ function nameOfStatus(status: number): string {
   return named?.[0] ?? String(status);
 }
 
-function describeFailure(error: unknown, signal: AbortSignal, timeout: string): string {
-  const { code, rawMessage } = ConnectError.from(error);
-  if (signal.aborted || code === Code.DeadlineExceeded) {
-    return `timeout: health rpc did not complete within ${timeout}`;
+/** Converts the error of a call. Only an error of the connection has a cause, such as a server that requires a client certificate. */
+function toProbeError(error: unknown, { addr, rpcTimeout }: ProbeFlags): ProbeError {
+  const { code, rawMessage, cause } = ConnectError.from(error);
+  if (cause !== undefined) {
+    const reason = describeConnectError(error);
+    return new ProbeError(`error: failed to connect service at "${addr}": ${reason}`, EXIT.noConnection);
   }
-  if (code === Code.Unimplemented) {
-    return `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${rawMessage}`;
+  switch (code) {
+    case Code.Unimplemented: {
+      const problem = "this server does not implement the grpc health protocol (grpc.health.v1.Health)";
+      return new ProbeError(`error: ${problem}: ${rawMessage}`, EXIT.rpcFailed);
+    }
+    case Code.DeadlineExceeded:
+      return new ProbeError(`timeout: health rpc did not complete within ${rpcTimeout.text}`, EXIT.rpcFailed);
+    default: {
+      const description = `rpc error: code = ${Code[code]} desc = ${rawMessage}`;
+      return new ProbeError(`error: health rpc failed: ${description}`, EXIT.rpcFailed);
+    }
   }
-  return `error: health rpc failed: rpc error: code = ${Code[code]} desc = ${rawMessage}`;
 }

@@ -60,10 +60,7 @@ export class ImageContainer implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #output: Output;
 
-  constructor(
-    command: readonly string[],
-    { root, image, volume, env = {}, user: id }: ContainerOptions,
-  ) {
+  constructor(command: readonly string[], { root, image, volume, env = {}, user: id }: ContainerOptions) {
     const all = { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: "/home/nonroot", ...image.env, ...env };
     const variables = Object.entries(all).map(([name, value]) => `${name}=${value}`);
     const inRoot = [
