@@ -32,6 +32,14 @@ export const POD_ROWS: readonly ChartRow[] = [
     is: "registry.example/relay:7",
   },
   {
+    name: "a number as image.tag",
+    original: "is the tag",
+    ...SAME,
+    values: { image: { repository: "registry.example/relay", tag: 20_261_128 } },
+    at: [...CONTAINER, "image"],
+    is: "registry.example/relay:20261128",
+  },
+  {
     name: "image by default",
     original: "statsig/statsig-forward-proxy:stable-…",
     ...differs("statsig-forward-proxy with the version of the chart", "`image`"),
@@ -148,6 +156,14 @@ export const POD_ROWS: readonly ChartRow[] = [
     values: { terminationGracePeriodSeconds: 90 },
     at: [...POD, "terminationGracePeriodSeconds"],
     is: 90,
+  },
+  {
+    name: "terminationGracePeriodSeconds: 0",
+    original: "the default of Kubernetes, 30",
+    ...SAME,
+    values: { terminationGracePeriodSeconds: 0 },
+    at: [...POD, "terminationGracePeriodSeconds"],
+    is: undefined,
   },
   {
     name: "resources",

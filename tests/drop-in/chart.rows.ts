@@ -247,6 +247,13 @@ export const REJECTED_ROWS: readonly RejectedRow[] = [
     reason: "additional properties 'arguments' not allowed",
   },
   {
+    name: "a number in quotes",
+    original: "is a number",
+    ...differs("Helm rejects it", "unknown values"),
+    values: { service: { ports: [{ name: "http", port: "8000" }] } },
+    reason: "at '/service/ports/0/port': got string, want integer",
+  },
+  {
     name: "pod.pdb with minAvailable and maxUnavailable",
     original: "renders both, which Kubernetes rejects",
     ...differs("Helm rejects it", "`pod.pdb`"),

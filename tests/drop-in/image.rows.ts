@@ -41,14 +41,14 @@ export const SERVING_ROWS: readonly ServingRow[] = [
     original: "MODE, CACHE and options as the arguments of the container",
     ours: "same",
     command: ["<entrypoint>", "http", "disabled"],
-    path: PATH,
+    path: "/v1/startup",
   },
   {
     name: "command: [/entrypoint.sh, …]",
     original: "starts the proxy",
     ours: "same",
     command: ["/entrypoint.sh", "http", "disabled", "--polling-interval-in-s", "1"],
-    path: PATH,
+    path: "/v1/ready",
   },
   {
     name: "command: [statsig_forward_proxy, …]",

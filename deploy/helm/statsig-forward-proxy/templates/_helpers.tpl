@@ -215,7 +215,9 @@ the grace period, but not a command.
 {{- $seconds := dig "sleep" "seconds" 0 $hook | int }}
 {{- if regexMatch $sleeps $command }}{{ $seconds = regexReplaceAll $sleeps $command "${5}" | int }}{{ end }}
 {{- $hasAction := semverCompare ">=1.30.0-0" $root.Capabilities.KubeVersion.Version }}
-{{- if and $hasAction (gt $seconds 0) (le $seconds (int $root.Values.terminationGracePeriodSeconds)) }}
+{{- /* 30 is the default of Kubernetes. */}}
+{{- $graceSeconds := $root.Values.terminationGracePeriodSeconds | default 30 | int }}
+{{- if and $hasAction (gt $seconds 0) (le $seconds $graceSeconds) }}
 {{- $hook = dict "sleep" (dict "seconds" $seconds) }}
 {{- else if or $hook.sleep (regexMatch $sleeps $command) }}
 {{- $hook = dict "exec" (dict "command" (list "sleep" (toString $seconds))) }}
