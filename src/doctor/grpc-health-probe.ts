@@ -139,11 +139,14 @@ function nameOfStatus(status: number): string {
   return named?.[0] ?? String(status);
 }
 
-/** Converts the error of a call. Only an error of the connection has a cause, such as a server that requires a client certificate. */
+/**
+ * Converts the error of a call. An error of the connection has a cause, such as a server that requires a client certificate, or is a
+ * cancellation that was not ours, such as a server that closes the connection.
+ */
 function toProbeError(error: unknown, { addr, rpcTimeout }: ProbeFlags): ProbeError {
   const { code, rawMessage, cause } = ConnectError.from(error);
-  if (cause !== undefined) {
-    const reason = describeConnectError(error);
+  if (cause !== undefined || code === Code.Canceled) {
+    const reason = cause === undefined ? "connection closed" : describeConnectError(error);
     return new ProbeError(`error: failed to connect service at "${addr}": ${reason}`, EXIT.noConnection);
   }
   switch (code) {

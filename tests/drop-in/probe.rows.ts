@@ -142,6 +142,24 @@ const secure: readonly ProbeRow[] = [
 
 const failing: readonly ProbeRow[] = [
   {
+    name: "-tls on a plaintext port",
+    original: "exit code 2",
+    server: "relay",
+    args: ["-addr=:<port>", "-tls", "-tls-no-verify", "-connect-timeout=300ms"],
+    exits: 2,
+    prints: /^timeout: failed to connect service ":\d+" within 300ms: /,
+    ours: "same",
+  },
+  {
+    name: "a TLS port without -tls",
+    original: "exit code 2",
+    server: "relay-tls",
+    args: ["-addr=:<port>"],
+    exits: 2,
+    prints: /^error: failed to connect service at ":\d+": /,
+    ours: "same",
+  },
+  {
     name: "nothing listens",
     original: "exit code 2 after -connect-timeout",
     server: "none",

@@ -26,7 +26,7 @@ export class HealthServer implements Disposable {
     this.calls = calls;
   }
 
-  static async start(answer: Answer): Promise<HealthServer> {
+  static async start(answer: Answer, port = 0): Promise<HealthServer> {
     const server = new Server();
     const calls: CheckCall[] = [];
     server.addService(definition["grpc.health.v1.Health"] as ServiceDefinition, {
@@ -37,12 +37,12 @@ export class HealthServer implements Disposable {
         else respond(null, { status: answer });
       },
     });
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
+    const bound = await new Promise<number>((resolve, reject) => {
+      server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, open) =>
+        error === null ? resolve(open) : reject(error),
       );
     });
-    return new HealthServer(server, port, calls);
+    return new HealthServer(server, bound, calls);
   }
 
   [Symbol.dispose](): void {
