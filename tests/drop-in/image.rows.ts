@@ -33,7 +33,7 @@ const PATH = "/v1/health";
 const READABLE = { subject: "user of the image" };
 const PROGRAMS = { subject: "programs of the image" };
 const SHELL = { subject: "shell" };
-const NGINX = { subject: "nginx and Rocket" };
+const NGINX = { subject: "nginx" };
 
 export const SERVING_ROWS: readonly ServingRow[] = [
   {
@@ -112,14 +112,6 @@ export const SERVING_ROWS: readonly ServingRow[] = [
       ...["--x509-server-cert-path", "/app/tls/tls.crt", "--x509-server-key-path", "/app/tls/of-101.key"],
     ],
     user: 101,
-    path: PATH,
-  },
-  {
-    name: "ROCKET_PORT, ROCKET_ADDRESS",
-    original: "configure the HTTP server behind nginx",
-    ours: { does: "have no effect", ...NGINX },
-    command: ["<entrypoint>", "http", "disabled"],
-    env: { ROCKET_ENV: "prod", ROCKET_PORT: "1", ROCKET_ADDRESS: "192.0.2.1" },
     path: PATH,
   },
 ];
