@@ -21,14 +21,15 @@ const FLUSH_MS = 500;
 /** The relay keeps serving when the reader of its output is gone or the disk behind it is full. */
 for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
-const exitCode = await main(process.argv0, process.argv.slice(2));
+const exitCode = await main(process.argv.slice(2));
 await Promise.race([flushed(process.stdout), new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
 // Open handles and lines that are not read must not keep the process alive.
 process.exit(exitCode);
 
-async function main(argv0: string, argv: readonly string[]): Promise<number> {
+async function main(argv: readonly string[]): Promise<number> {
   try {
-    const ended = await runNamedProgram(argv0, argv, (line) => process.stderr.write(`${line}\n`));
+    const printLine = (line: string) => process.stderr.write(`${line}\n`);
+    const ended = await runNamedProgram(process.argv0, argv, printLine);
     if (ended !== undefined) return ended;
     const invocation = await parseInvocation(argv);
     switch (invocation.kind) {
