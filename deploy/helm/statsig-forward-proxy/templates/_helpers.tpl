@@ -71,6 +71,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 {{- if .Values.tls.enabled }}
+{{- if not (or (hasKey .Values.sfp.environment "SFP_ENFORCE_TLS") (hasKey .Values.sfp.config "enforce-tls")) }}
+- name: SFP_ENFORCE_TLS
+  value: "true"
+{{- end }}
 - name: SFP_X509_SERVER_CERT_PATH
   value: /etc/statsig-forward-proxy/tls/tls.crt
 - name: SFP_X509_SERVER_KEY_PATH
@@ -78,10 +82,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.tls.clientCaKey }}
 - name: SFP_X509_CLIENT_CERT_PATH
   value: /etc/statsig-forward-proxy/tls/{{ . }}
-{{- end }}
-{{- if not (or (hasKey .Values.sfp.environment "SFP_ENFORCE_TLS") (hasKey .Values.sfp.config "enforce-tls")) }}
-- name: SFP_ENFORCE_TLS
-  value: "true"
 {{- end }}
 {{- if .Values.tls.enforceMtls }}
 - name: SFP_ENFORCE_MTLS
