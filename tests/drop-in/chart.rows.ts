@@ -229,6 +229,43 @@ const network: readonly ChartRow[] = [
   },
 ];
 
+/** Values that an operator may leave empty, as `volumes:` without entries. */
+const EMPTY = {
+  imagePullSecrets: null,
+  nameOverride: null,
+  fullnameOverride: null,
+  pod: {
+    annotations: null,
+    labels: null,
+    securityContext: null,
+    priorityClassName: null,
+    topologySpreadConstraints: null,
+  },
+  terminationGracePeriodSeconds: null,
+  securityContext: null,
+  service: { annotations: null },
+  ingress: { enabled: true, className: null, annotations: null, tls: null },
+  resources: null,
+  volumes: null,
+  volumeMounts: null,
+  nodeSelector: null,
+  tolerations: null,
+  affinity: null,
+  sfp: {
+    environment: null,
+    args: null,
+    environmentVariables: null,
+    secrets: null,
+    envFromSecret: null,
+    livenessProbe: null,
+    readinessProbe: null,
+    startupProbe: null,
+    lifecycle: null,
+    volumes: null,
+    volumeMounts: null,
+  },
+};
+
 export const CHART_ROWS: readonly ChartRow[] = [
   ...names,
   ...POD_ROWS,
@@ -236,6 +273,14 @@ export const CHART_ROWS: readonly ChartRow[] = [
   ...network,
   ...PROCESS_ROWS,
   ...PROBE_AND_HOOK_ROWS,
+  {
+    name: "values without a value",
+    original: "are left out",
+    ...SAME,
+    values: EMPTY,
+    at: [...CONTAINER, "livenessProbe"],
+    is: undefined,
+  },
 ];
 
 export const REJECTED_ROWS: readonly RejectedRow[] = [

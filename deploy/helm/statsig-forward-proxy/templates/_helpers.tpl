@@ -71,7 +71,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 {{- if .Values.tls.enabled }}
-{{- if not (or (hasKey .Values.sfp.environment "SFP_ENFORCE_TLS") (hasKey .Values.sfp.config "enforce-tls")) }}
+{{- if not (or (hasKey (.Values.sfp.environment | default dict) "SFP_ENFORCE_TLS") (hasKey (.Values.sfp.config | default dict) "enforce-tls")) }}
 - name: SFP_ENFORCE_TLS
   value: "true"
 {{- end }}
@@ -106,11 +106,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{- define "sfp.givenVolumes" -}}
+{{- concat (.Values.volumes | default list) (.Values.sfp.volumes | default list) | toYaml }}
+{{- end }}
+
 {{- /* Name of a volume of this chart. If a volume of the values has the name, it gets a prefix. */}}
 {{- define "sfp.volumeName" -}}
 {{- $root := index . 0 }}
 {{- $name := index . 1 }}
-{{- range concat $root.Values.volumes $root.Values.sfp.volumes }}
+{{- range fromYamlArray (include "sfp.givenVolumes" $root) }}
 {{- if eq .name (index $ 1) }}{{ $name = printf "relay-%s" .name }}{{ end }}
 {{- end }}
 {{- $name }}
@@ -134,7 +138,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   mountPath: /etc/statsig-forward-proxy/tls
   readOnly: true
 {{- end }}
-{{- with concat .Values.volumeMounts .Values.sfp.volumeMounts }}
+{{- with concat (.Values.volumeMounts | default list) (.Values.sfp.volumeMounts | default list) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -163,19 +167,19 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   secret:
     secretName: {{ required "tls.secretName names the secret with the certificate" .Values.tls.secretName }}
 {{- end }}
-{{- with concat .Values.volumes .Values.sfp.volumes }}
+{{- with fromYamlArray (include "sfp.givenVolumes" .) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
 {{- /* Security context of the pod. Fields of a pod that the values have at the container move here: Kubernetes rejects them there. */}}
 {{- define "sfp.podSecurityContext" -}}
-{{- $moved := pick .Values.securityContext "fsGroup" "fsGroupChangePolicy" "supplementalGroups" "sysctls" }}
-{{- merge $moved .Values.pod.securityContext | toYaml }}
+{{- $moved := pick (.Values.securityContext | default dict) "fsGroup" "fsGroupChangePolicy" "supplementalGroups" "sysctls" }}
+{{- merge $moved (.Values.pod.securityContext | default dict) | toYaml }}
 {{- end }}
 
 {{- define "sfp.containerSecurityContext" -}}
-{{- omit .Values.securityContext "fsGroup" "fsGroupChangePolicy" "supplementalGroups" "sysctls" | toYaml }}
+{{- omit (.Values.securityContext | default dict) "fsGroup" "fsGroupChangePolicy" "supplementalGroups" "sysctls" | toYaml }}
 {{- end }}
 
 {{- /* A probe with one handler: one of the values replaces the default, which Helm merges with it. */}}
