@@ -18,7 +18,7 @@ ARG TARGETARCH
 ARG REVISION=unknown
 RUN case "$TARGETARCH" in amd64) target=linux-x64 ;; *) target="linux-$TARGETARCH" ;; esac \
   && SFP_BUILD_COMMIT="$REVISION" node scripts/with-bun.mjs scripts/build.ts --target "$target" \
-    --outfile /out/statsig-forward-proxy \
+    --image-root /out/root \
   && mkdir -p /out/state
 
 # The executable needs only glibc: no shell, no package manager, no OpenSSL.
@@ -35,7 +35,8 @@ LABEL org.opencontainers.image.title="statsig-forward-proxy" \
   org.opencontainers.image.base.name="gcr.io/distroless/base-nossl-debian12:nonroot"
 
 COPY --from=build /src/LICENSE /usr/share/doc/statsig-forward-proxy/LICENSE
-COPY --from=build /out/statsig-forward-proxy /usr/local/bin/statsig-forward-proxy
+# The executable in /usr/local/bin, and links to it with the names of the programs in the original's image.
+COPY --from=build /out/root /
 # The only writable folder: the root filesystem may be read-only (docker run --read-only).
 COPY --from=build --chown=65532:65532 /out/state /var/lib/statsig-forward-proxy
 VOLUME /var/lib/statsig-forward-proxy
@@ -45,6 +46,9 @@ ENV SFP_MODE=grpc-and-http \
   SFP_CACHE=local \
   SFP_LOCAL_CACHE_PATH=/var/lib/statsig-forward-proxy/cache \
   NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+
+# Relative paths in options are resolved here, as in the original's image.
+WORKDIR /app
 
 # HTTP, management, HTTPS, gRPC, gRPC with TLS.
 EXPOSE 8000 8001 8443 50051 50052

@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import { redactSecrets } from "./access/redact.ts";
 import { parseInvocation } from "./cli/parse.ts";
+import { runNamedProgram } from "./cli/programs.ts";
 import { type Announce, runSubcommand } from "./cli/run-subcommand.ts";
 import { listenToSignals } from "./cli/signals.ts";
 import { type Config, readConfig } from "./config/config.ts";
@@ -12,8 +13,6 @@ import { displayUrl, type Environment, type GivenConfig } from "./config/setting
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
 import { listenForFaults, type ReportFault } from "./platform/supervisor.ts";
 import { describeAddress } from "./redis/options.ts";
-import { startRelay } from "./relay/relay.ts";
-import { localUrl } from "./relay/servers.ts";
 import { LineLogger } from "./telemetry/logging/logger.ts";
 import { VERSION } from "./version.ts";
 
@@ -31,6 +30,9 @@ process.exit(exitCode);
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
+    const printLine = (line: string) => process.stderr.write(`${line}\n`);
+    const ended = await runNamedProgram(process.argv0, argv, printLine);
+    if (ended !== undefined) return ended;
     const invocation = await parseInvocation(argv);
     switch (invocation.kind) {
       case "print":
@@ -57,6 +59,9 @@ async function serve(
   announce?: Announce,
 ): Promise<number> {
   const config = readConfig(given, env);
+  // Loaded here, so that probes and other commands start in half the time.
+  const { startRelay } = await import("./relay/relay.ts");
+  const { localUrl } = await import("./relay/servers.ts");
   const logger = new LineLogger((line) => process.stdout.write(line), config.logging);
   const signals = listenToSignals();
   const faults = listenForFaults(reportWhileStarting(logger));

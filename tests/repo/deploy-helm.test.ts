@@ -95,6 +95,46 @@ describe.skipIf(!hasHelm || isMissing)(
       expect(mutual.stdout).toMatch(/^x509-client-cert-path: .*ca\.crt {2}# SFP_X509_CLIENT_CERT_PATH$/m);
     });
 
+    test.each([
+      ["{}", { preStop: { sleep: { seconds: 5 } } }],
+      ['{"preStop":null}', undefined],
+      ['{"preStop":{"sleep":{"seconds":9}}}', { preStop: { sleep: { seconds: 9 } } }],
+      [
+        '{"postStart":{"exec":{"command":["sleep","1"]}}}',
+        { postStart: { sleep: { seconds: 1 } }, preStop: { sleep: { seconds: 5 } } },
+      ],
+    ])("merges sfp.lifecycle=%s with the preStop hook", async (lifecycle, expected) => {
+      const objects = await rendered("--set-json", `sfp.lifecycle=${lifecycle}`);
+      expect(relayContainer(objects).lifecycle).toEqual(expected);
+    });
+
+    test("with TLS closes the plaintext ports, unless the values open them", async () => {
+      const enforced = (objects: KubernetesObject[]) =>
+        (relayContainer(objects).env ?? []).filter(({ name }) => name === "SFP_ENFORCE_TLS");
+      expect(enforced(resultOf("tls.yaml"))).toEqual([{ name: "SFP_ENFORCE_TLS", value: "true" }]);
+      const { stdout } = await printedByContainer(resultOf("tls.yaml"), join(folder, "enforced"));
+      expect(stdout).toMatch(/^enforce-tls: true {2}# SFP_ENFORCE_TLS$/m);
+      const inVariable = await rendered(
+        ...valuesOf("tls.yaml"),
+        "--set-string",
+        "sfp.environment.SFP_ENFORCE_TLS=false",
+      );
+      expect(enforced(inVariable)).toEqual([{ name: "SFP_ENFORCE_TLS", value: "false" }]);
+      const inFile = await rendered(...valuesOf("tls.yaml"), "--set", "sfp.config.enforce-tls=false");
+      expect(enforced(inFile)).toEqual([]);
+      expect(enforced(resultOf("defaults.yaml"))).toEqual([]);
+    });
+
+    test("warns of the original's image, and of commands that the image does not have", async () => {
+      const probe = 'sfp.livenessProbe={"exec":{"command":["/bin/sh","-c","curl localhost"]}}';
+      const args = ["--set", "image.repository=statsig/statsig-forward-proxy", "--set-json", probe];
+      const { stdout } = await helm("install", "relays", chartFolder, "--dry-run=client", ...args);
+      expect(stdout).toContain("WARNING: image.repository is the image of the original proxy.");
+      expect(stdout).toContain("WARNING: sfp.livenessProbe runs /bin/sh, which the image does not have.");
+      const quiet = await helm("install", "relays", chartFolder, "--dry-run=client");
+      expect([quiet.exitCode, quiet.stdout]).toEqual([0, expect.not.stringContaining("WARNING")]);
+    });
+
     test("replaces pods only when the configuration file changes", async () => {
       const checksum = async (...args: string[]) =>
         podOf(await rendered(...args)).metadata?.annotations?.["checksum/config"];

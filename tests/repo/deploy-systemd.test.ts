@@ -65,7 +65,7 @@ test("the relay accepts the variables in the unit's comments", async () => {
   const { exitCode, stdout, stderr } = await runRelay(["--print-config"], env);
   expect([exitCode, stderr]).toEqual([0, ""]);
   expect(stdout).not.toContain("unknown environment variable");
-  expect(assignments).toHaveLength(4);
+  expect(assignments).toHaveLength(5);
 });
 
 test("TimeoutStopSec exceeds the relay's grace period, and LimitNOFILE suffices for every port", async () => {

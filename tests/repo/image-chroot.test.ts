@@ -3,13 +3,13 @@ import { chownSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { rawGet, textOf } from "../support/clients/raw-get.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { eventually } from "../support/common/wait.ts";
+import { BuiltImage } from "../support/deploy/built-image.ts";
 import { readFinalImage } from "../support/deploy/final-image.ts";
 import { ImageContainer, whyNoContainers } from "../support/deploy/image-container.ts";
-import { CA_BUNDLE, ImageRoot } from "../support/deploy/image-root.ts";
+import { CA_BUNDLE } from "../support/deploy/image-root.ts";
 import { Authority, pemOf } from "../support/relay/pki.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, status, type Upstream } from "../support/upstream/upstream.ts";
@@ -18,25 +18,19 @@ const image = readFinalImage();
 const whyNot = whyNoContainers();
 if (whyNot !== undefined) console.error(`The tests of the image in a chroot are skipped: ${whyNot}`);
 
-const building = mkdtempSync(join(tmpdir(), "sfp-image-build-"));
-let root: ImageRoot;
+let built: BuiltImage;
 let authority: Authority;
 
-beforeAll(async () => {
+beforeAll(() => {
   if (whyNot !== undefined) return;
-  const executable = join(building, "statsig-forward-proxy");
-  const script = fileURLToPath(new URL("../../scripts/build.ts", import.meta.url));
-  const built = Bun.spawnSync([process.execPath, script, "--outfile", executable]);
-  if (!built.success) throw new Error(built.stderr.toString());
-  root = new ImageRoot(image, executable);
+  built = new BuiltImage();
   authority = new Authority("Authority of the company");
-  root.trust(authority.caPath);
+  built.root.trust(authority.caPath);
 }, 300_000);
 
 afterAll(() => {
-  root?.[Symbol.dispose]();
+  built?.[Symbol.dispose]();
   authority?.[Symbol.dispose]();
-  rmSync(building, { recursive: true, force: true });
 });
 
 /** A volume with the owner that the engine gives it, and free ports. */
@@ -81,7 +75,12 @@ class Deployment implements Disposable {
   }
 
   #run(command: readonly string[], env: Readonly<Record<string, string>> = {}): ImageContainer {
-    return new ImageContainer(command, { root, image, volume: this.volume, env: { ...this.#env, ...env } });
+    return new ImageContainer(command, {
+      root: built.root,
+      image,
+      volume: this.volume,
+      env: { ...this.#env, ...env },
+    });
   }
 
   [Symbol.dispose](): void {

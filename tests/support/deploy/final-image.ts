@@ -13,6 +13,7 @@ export interface FinalImage {
   readonly entrypoint: readonly string[];
   readonly healthcheck: readonly string[];
   readonly volume: string;
+  readonly workdir: string;
   readonly ports: readonly number[];
   readonly stopSignal: string;
   /** Source, target and `--chown` of each COPY. */
@@ -43,6 +44,7 @@ export function readFinalImage(): FinalImage {
     entrypoint: parseExecForm(inStage(file.getENTRYPOINTs()).at(-1)),
     healthcheck: parseHealthcheck(inStage(file.getHEALTHCHECKs()).at(-1)),
     volume: argsOf("VOLUME").join(" "),
+    workdir: argsOf("WORKDIR").at(-1) ?? "/",
     ports: argsOf("EXPOSE").map(Number),
     stopSignal: argsOf("STOPSIGNAL").join(" "),
     copies: inStage(file.getCOPYs()).map((copy) => {

@@ -27,7 +27,7 @@ exec "$@"
 /** Returns why this machine cannot run containers, or undefined if it can: that needs root and namespaces. */
 export function whyNoContainers(): string | undefined {
   if (process.platform !== "linux" || process.getuid?.() !== 0) return "this needs root on Linux";
-  for (const command of ["unshare", "chroot", "apt-get", "dpkg"]) {
+  for (const command of ["unshare", "apt-get", "dpkg"]) {
     if (Bun.which(command) === null) return `there is no ${command}`;
   }
   const tried = Bun.spawnSync([
@@ -51,6 +51,8 @@ export interface ContainerOptions {
   readonly volume: string;
   /** Added to the image's variables. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The user and group ID instead of the image's, as `docker run --user` sets them. */
+  readonly user?: number;
 }
 
 /** A process in the image's root as the image's user, with PID 1 in its own namespace. It uses this machine's network. */
@@ -58,12 +60,13 @@ export class ImageContainer implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #output: Output;
 
-  constructor(command: readonly string[], { root, image, volume, env = {} }: ContainerOptions) {
+  constructor(command: readonly string[], { root, image, volume, env = {}, user: id }: ContainerOptions) {
     const all = { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: "/home/nonroot", ...image.env, ...env };
     const variables = Object.entries(all).map(([name, value]) => `${name}=${value}`);
     const inRoot = [
-      ...["env", "-i", ...variables, Bun.which("chroot") ?? "chroot"],
-      ...[`--userspec=${image.uid}:${image.gid}`, `--groups=${image.gid}`, root.path, ...command],
+      ...["env", "-i", ...variables, Bun.which("unshare") ?? "unshare"],
+      ...["--root", root.path, "--wd", image.workdir],
+      ...["--setgid", String(id ?? image.gid), "--setuid", String(id ?? image.uid), "--", ...command],
     ];
     this.#child = spawn(
       "unshare",

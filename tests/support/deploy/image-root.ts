@@ -27,7 +27,8 @@ const APT_PAUSE_MS = 5_000;
 export class ImageRoot implements Disposable {
   readonly path: string;
 
-  constructor({ copies, volume }: FinalImage, executable: string) {
+  /** `built` is what the build stage copies to `/`. */
+  constructor({ copies, volume, workdir }: FinalImage, built: string) {
     this.path = mkdtempSync(join(tmpdir(), "sfp-image-"));
     try {
       chmodSync(this.path, 0o755);
@@ -36,12 +37,16 @@ export class ImageRoot implements Disposable {
       for (const { from, to, chown } of copies) {
         const target = join(this.path, to);
         mkdirSync(dirname(target), { recursive: true });
+        if (to === "/") {
+          cpSync(built, this.path, { recursive: true, verbatimSymlinks: true });
+          continue;
+        }
         if (to === volume) mkdirSync(target);
         else if (from.endsWith("LICENSE")) writeFileSync(target, "");
-        else cpSync(executable, target);
         const [uid, gid] = (chown ?? "0:0").split(":").map(Number);
         chownSync(target, uid ?? 0, gid ?? 0);
       }
+      mkdirSync(join(this.path, workdir), { recursive: true });
     } catch (error) {
       this[Symbol.dispose]();
       throw error;

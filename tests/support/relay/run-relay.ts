@@ -20,9 +20,11 @@ export function spawnRelay(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   through: readonly string[] = [],
+  argv0?: string,
 ): ChildProcess {
   const [command = "", ...first] = [...through, ...relayCommand()];
   return spawn(command, [...first, ...args], {
+    ...(argv0 !== undefined && { argv0 }),
     env: {
       PATH: process.env["PATH"] ?? "",
       HOME: process.env["HOME"] ?? "/",
@@ -33,12 +35,13 @@ export function spawnRelay(
   });
 }
 
-/** For a run that exits by itself: `--help`, an invalid option, a port in use. */
+/** For a run that exits by itself: `--help`, an invalid option, a port in use. `argv0` is the name that the executable is started with. */
 export async function runRelay(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  argv0?: string,
 ): Promise<FinishedRun> {
-  const child = spawnRelay(args, env);
+  const child = spawnRelay(args, env, [], argv0);
   const stdout = new Output(child.stdout);
   const stderr = new Output(child.stderr);
   try {

@@ -47,7 +47,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- /* Helm reads numbers as floats: 1000000 would come out as 1e+06. */}}
 {{- define "sfp.text" -}}
-{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- if kindIs "invalid" . }}
+{{- else if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}
+{{- else }}{{ . }}
+{{- end }}
 {{- end }}
 
 {{- define "sfp.managementName" -}}
@@ -68,8 +71,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 {{- if .Values.tls.enabled }}
+{{- if not (or (hasKey (.Values.sfp.environment | default dict) "SFP_ENFORCE_TLS") (hasKey (.Values.sfp.config | default dict) "enforce-tls")) }}
 - name: SFP_ENFORCE_TLS
   value: "true"
+{{- end }}
 - name: SFP_X509_SERVER_CERT_PATH
   value: /etc/statsig-forward-proxy/tls/tls.crt
 - name: SFP_X509_SERVER_KEY_PATH
@@ -84,13 +89,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.sfp.environment }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ include "sfp.text" $value | quote }}
 {{- end }}
 {{- with .Values.sfp.environmentVariables }}
 {{ toYaml . }}
 {{- end }}
 {{- range .Values.sfp.secrets }}
+{{- if .envName }}
 - name: {{ .envName }}
   valueFrom:
     secretKeyRef:
@@ -98,32 +104,47 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
       key: {{ .secretKey }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{- define "sfp.givenVolumes" -}}
+{{- concat (.Values.volumes | default list) (.Values.sfp.volumes | default list) | toYaml }}
+{{- end }}
+
+{{- /* Name of a volume of this chart. If a volume of the values has the name, it gets a prefix. */}}
+{{- define "sfp.volumeName" -}}
+{{- $root := index . 0 }}
+{{- $name := index . 1 }}
+{{- range fromYamlArray (include "sfp.givenVolumes" $root) }}
+{{- if eq .name (index $ 1) }}{{ $name = printf "relay-%s" .name }}{{ end }}
+{{- end }}
+{{- $name }}
+{{- end }}
 
 {{- define "sfp.volumeMounts" -}}
-- name: data
+- name: {{ include "sfp.volumeName" (list . "data") }}
   mountPath: /var/lib/statsig-forward-proxy
 {{- if .Values.sfp.config }}
-- name: config
+- name: {{ include "sfp.volumeName" (list . "config") }}
   mountPath: /etc/statsig-forward-proxy/config
   readOnly: true
 {{- end }}
 {{- if .Values.sdkKeys.secretName }}
-- name: sdk-keys
+- name: {{ include "sfp.volumeName" (list . "sdk-keys") }}
   mountPath: /etc/statsig-forward-proxy/sdk-keys
   readOnly: true
 {{- end }}
 {{- if .Values.tls.enabled }}
-- name: tls
+- name: {{ include "sfp.volumeName" (list . "tls") }}
   mountPath: /etc/statsig-forward-proxy/tls
   readOnly: true
 {{- end }}
-{{- with concat .Values.volumeMounts .Values.sfp.volumeMounts }}
+{{- with concat (.Values.volumeMounts | default list) (.Values.sfp.volumeMounts | default list) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
 {{- define "sfp.volumes" -}}
-- name: data
+- name: {{ include "sfp.volumeName" (list . "data") }}
 {{- if .Values.data.existingClaim }}
   persistentVolumeClaim:
     claimName: {{ .Values.data.existingClaim }}
@@ -132,21 +153,78 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
     sizeLimit: {{ .Values.data.sizeLimit }}
 {{- end }}
 {{- if .Values.sfp.config }}
-- name: config
+- name: {{ include "sfp.volumeName" (list . "config") }}
   configMap:
     name: {{ include "sfp.fullname" . }}
 {{- end }}
 {{- if .Values.sdkKeys.secretName }}
-- name: sdk-keys
+- name: {{ include "sfp.volumeName" (list . "sdk-keys") }}
   secret:
     secretName: {{ .Values.sdkKeys.secretName }}
 {{- end }}
 {{- if .Values.tls.enabled }}
-- name: tls
+- name: {{ include "sfp.volumeName" (list . "tls") }}
   secret:
     secretName: {{ required "tls.secretName names the secret with the certificate" .Values.tls.secretName }}
 {{- end }}
-{{- with concat .Values.volumes .Values.sfp.volumes }}
+{{- with fromYamlArray (include "sfp.givenVolumes" .) }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{- /* Security context of the pod. Fields of a pod that the values have at the container move here: Kubernetes rejects them there. */}}
+{{- define "sfp.podSecurityContext" -}}
+{{- $moved := pick (.Values.securityContext | default dict) "fsGroup" "fsGroupChangePolicy" "supplementalGroups" "sysctls" }}
+{{- merge $moved (.Values.pod.securityContext | default dict) | toYaml }}
+{{- end }}
+
+{{- define "sfp.containerSecurityContext" -}}
+{{- omit (.Values.securityContext | default dict) "fsGroup" "fsGroupChangePolicy" "supplementalGroups" "sysctls" | toYaml }}
+{{- end }}
+
+{{- /* A probe with one handler: one of the values replaces the default, which Helm merges with it. */}}
+{{- define "sfp.probe" -}}
+{{- $probe := . }}
+{{- if or .exec .grpc .tcpSocket }}{{ $probe = omit . "httpGet" }}{{ end }}
+{{- toYaml $probe }}
+{{- end }}
+
+{{- /* The hooks of the container. The original's chart had a list here, which Helm does not merge with the default. */}}
+{{- define "sfp.lifecycle" -}}
+{{- $hooks := .Values.sfp.lifecycle }}
+{{- if kindIs "slice" $hooks }}
+{{- $listed := $hooks }}
+{{- $hooks = dict "preStop" (dict "sleep" (dict "seconds" 5)) }}
+{{- range $listed }}{{ $hooks = merge $hooks . }}{{ end }}
+{{- end }}
+{{- range $name, $handler := $hooks }}
+{{- if $handler }}
+{{ $name }}:
+  {{- include "sfp.hook" (list $ $handler) | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /*
+A hook with one handler: one of the values replaces the default, which Helm merges with it. The image has no shell, so a command that
+only sleeps becomes the sleep action, or before Kubernetes 1.30 the sleep of the image. Kubernetes rejects an action that is longer than
+the grace period, but not a command.
+*/}}
+{{- define "sfp.hook" -}}
+{{- $root := index . 0 }}
+{{- $hook := index . 1 }}
+{{- if or $hook.exec $hook.httpGet $hook.tcpSocket }}{{ $hook = omit $hook "sleep" }}{{ end }}
+{{- $command := dig "exec" "command" list $hook | join " " }}
+{{- $sleeps := "^((/\\S*/)?[a-z]*sh -[a-z]*c +)?(exec )?(/\\S*/)?sleep +([0-9]+)s? *;?$" }}
+{{- $seconds := dig "sleep" "seconds" 0 $hook | int }}
+{{- if regexMatch $sleeps $command }}{{ $seconds = regexReplaceAll $sleeps $command "${5}" | int }}{{ end }}
+{{- $hasAction := semverCompare ">=1.30.0-0" $root.Capabilities.KubeVersion.Version }}
+{{- /* 30 is the default of Kubernetes. */}}
+{{- $graceSeconds := $root.Values.terminationGracePeriodSeconds | default 30 | int }}
+{{- if and $hasAction (gt $seconds 0) (le $seconds $graceSeconds) }}
+{{- $hook = dict "sleep" (dict "seconds" $seconds) }}
+{{- else if or $hook.sleep (regexMatch $sleeps $command) }}
+{{- $hook = dict "exec" (dict "command" (list "sleep" (toString $seconds))) }}
+{{- end }}
+{{- toYaml $hook }}
 {{- end }}
