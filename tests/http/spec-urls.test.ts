@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { readSinceTime, readSpecTarget, type SpecTarget } from "../../src/http/routes/specs.ts";
+import { readSinceTime, readSpecTarget, type SpecTarget } from "../../src/http/spec-target.ts";
 
 const target = (more: Partial<SpecTarget> = {}): SpecTarget => ({
   version: "v2",

@@ -24,11 +24,11 @@ export function probeRoutes(probes: Probes): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get("/v1/health", (context) => context.json(OK));
   app.get("/v1/startup", (context) =>
-    probes.started() ? context.json(OK) : errorResponse(503, undefined, "starting"),
+    probes.started() ? context.json(OK) : errorResponse(503, { reason: "starting" }),
   );
   app.get("/v1/ready", (context) => {
     const reasons = probes.notReady();
-    return reasons.length === 0 ? context.json(OK) : errorResponse(503, undefined, reasons.join("; "));
+    return reasons.length === 0 ? context.json(OK) : errorResponse(503, { reason: reasons.join("; ") });
   });
   return app;
 }
