@@ -11,7 +11,7 @@ export type SdkKey = string & { readonly [sdkKeyBrand]: true };
 const SDK_KEY_FORMAT = /^[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,199}$/;
 
 /** What errors say that they expected. */
-export const SDK_KEY_RULE = '1 to 200 letters, digits, "-", "_", "." or ":", and neither "." nor ":" first';
+export const SDK_KEY_RULE = '1 to 200 letters, digits, "-", "_", "." or ":", not beginning with "." or ":"';
 
 /** Returns the text as an SDK key, or undefined if its format is invalid. */
 export function parseSdkKey(text: string): SdkKey | undefined {

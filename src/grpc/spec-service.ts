@@ -185,10 +185,7 @@ function readVersion({ version }: ConfigSpecRequest): ApiVersion {
     case ConfigSpecRequest_apiVersion.v2:
       return "v2";
     default:
-      throw new ConnectError(
-        `Unauthorized: version ${version} is unknown, expected 1 or 2`,
-        Code.PermissionDenied,
-      );
+      throw new ConnectError(`Unauthorized (version ${version} does not exist)`, Code.PermissionDenied);
   }
 }
 

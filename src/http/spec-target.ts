@@ -39,13 +39,14 @@ function readTargetAt(url: string, start: number): SpecTarget | undefined {
   if (!url.startsWith(ROUTE, start + VERSION_LENGTH)) return undefined;
   const question = url.indexOf("?", afterRoute);
   const path = question < 0 ? url.slice(afterRoute) : url.slice(afterRoute, question);
-  const pathKey = readPathKey(path);
-  if (pathKey === undefined) return undefined;
+  const key = readPathKey(path);
+  if (key === undefined) return undefined;
+  const pathKey = key.includes("%") ? decodeOr(key, decodeURIComponent) : key;
   if (question < 0) return { version, pathKey, sinceTime: 0, supportsProto: undefined };
   return {
     version,
     pathKey,
-    sinceTime: readSinceTime(queryValue(url, question, "sinceTime")),
+    sinceTime: readEncodedSinceTime(queryValue(url, question, "sinceTime")),
     supportsProto: readFlag(queryValue(url, question, "supports_proto")),
   };
 }
@@ -56,13 +57,9 @@ function readPathKey(path: string): string | undefined {
   const slash = path.lastIndexOf("/");
   for (let i = 0; i <= slash; i++) if (path[i] !== "/") return undefined;
   if (slash < 0) return undefined;
-  const key = withoutExtension(path.slice(slash + 1));
-  return key.includes("%") ? decodeOr(key, decodeURIComponent) : key;
-}
-
-function withoutExtension(segment: string): string {
-  if (segment.endsWith(".json")) return segment.slice(0, -5);
-  return segment.endsWith(".js") ? segment.slice(0, -3) : segment;
+  if (path.endsWith(".json")) return path.slice(slash + 1, -5);
+  if (path.endsWith(".js")) return path.slice(slash + 1, -3);
+  return path.slice(slash + 1);
 }
 
 /** Returns the text itself if it cannot be decoded. */
@@ -74,7 +71,7 @@ function decodeOr(text: string, decode: (text: string) => string): string {
   }
 }
 
-/** Returns the first value of a query parameter, decoded; "" if it has none. */
+/** Returns the first value of a query parameter as it was sent; "" if it has none. */
 function queryValue(url: string, question: number, name: string): string | undefined {
   for (let at = question; at >= 0; at = url.indexOf("&", at + 1)) {
     if (!url.startsWith(name, at + 1)) continue;
@@ -82,8 +79,7 @@ function queryValue(url: string, question: number, name: string): string | undef
     if (next === undefined || next === "&") return "";
     if (next !== "=") continue;
     const end = url.indexOf("&", at + 1);
-    const value = url.slice(at + 2 + name.length, end < 0 ? undefined : end);
-    return /[%+]/.test(value) ? decodeOr(value.replaceAll("+", " "), decodeURIComponent) : value;
+    return url.slice(at + 2 + name.length, end < 0 ? undefined : end);
   }
   return undefined;
 }
@@ -91,7 +87,7 @@ function queryValue(url: string, question: number, name: string): string | undef
 /** Parses a flag as forms send it, in any case. A parameter without a value is true. */
 function readFlag(value: string | undefined): boolean | undefined {
   if (value === "true") return true;
-  switch (value?.toLowerCase()) {
+  switch (value === undefined ? undefined : decodeFormValue(value).toLowerCase()) {
     case "":
     case "on":
     case "yes":
@@ -106,21 +102,39 @@ function readFlag(value: string | undefined): boolean | undefined {
   }
 }
 
-/** An unsigned integer as it is written in a query. */
-const DIGITS = /^\+?0*(\d{1,20})$/;
-const MAX_UINT64 = 2n ** 64n - 1n;
-
-/**
- * Parses the lcut that a client has, from a query or a body. Returns 0 if it is absent or not an unsigned 64-bit integer, and at
- * most the largest safe integer, which is later than any version.
- */
-export function readSinceTime(value: unknown): number {
-  if (typeof value !== "string") return typeof value === "number" ? toSinceTime(value) : 0;
-  const digits = DIGITS.exec(value)?.[1] ?? "";
-  return digits.length === 20 && BigInt(digits) > MAX_UINT64 ? 0 : toSinceTime(Number(digits));
+function decodeFormValue(value: string): string {
+  return decodeOr(value.replaceAll("+", " "), decodeURIComponent);
 }
 
-function toSinceTime(value: number): number {
-  if (value > Number.MAX_SAFE_INTEGER) return value <= 2 ** 64 ? Number.MAX_SAFE_INTEGER : 0;
+/**
+ * Parses the lcut that a client has, from a body. Returns 0 if it is absent or not an unsigned 64-bit integer, which may begin
+ * with a plus sign; and at most the largest safe integer, which is later than any version.
+ */
+export function readSinceTime(value: unknown): number {
+  if (typeof value === "string") return readDigits(value.replace(/^\+/, "")) ?? 0;
+  return typeof value === "number" ? limitSinceTime(value) : 0;
+}
+
+/** As {@link readSinceTime}, from a query. */
+function readEncodedSinceTime(value: string | undefined): number {
+  return value === undefined ? 0 : (readDigits(value) ?? readSinceTime(decodeFormValue(value)));
+}
+
+/** Returns undefined if the text is not only digits. */
+function readDigits(text: string): number | undefined {
+  let value = 0;
+  for (let at = 0; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - ZERO;
+    if (digit >= 0 && digit <= 9) value = 10 * value + digit;
+    else return undefined;
+  }
+  // As a double, the largest 64-bit integer is 2^64.
+  return value === 2 ** 64 && BigInt(text) < 2n ** 64n ? Number.MAX_SAFE_INTEGER : limitSinceTime(value);
+}
+
+const ZERO = 0x30;
+
+function limitSinceTime(value: number): number {
+  if (value > Number.MAX_SAFE_INTEGER) return value < 2 ** 64 ? Number.MAX_SAFE_INTEGER : 0;
   return Number.isInteger(value) && value > 0 ? value : 0;
 }
