@@ -175,7 +175,7 @@ function unavailable(message: string): ConnectError {
   return new ConnectError(message, Code.Unavailable);
 }
 
-/** Throws PERMISSION_DENIED for a version that does not exist, as the original proxy does. */
+/** Throws PERMISSION_DENIED for a version that does not exist, which upstream would reject (docs/protocol.md, gRPC errors). */
 function readVersion({ version }: ConfigSpecRequest): ApiVersion {
   switch (version) {
     case undefined:
@@ -185,7 +185,7 @@ function readVersion({ version }: ConfigSpecRequest): ApiVersion {
     case ConfigSpecRequest_apiVersion.v2:
       return "v2";
     default:
-      throw new ConnectError(`Unauthorized (version ${version} does not exist)`, Code.PermissionDenied);
+      throw unauthorized();
   }
 }
 

@@ -83,10 +83,7 @@ describe("gRPC: names and numbers on the wire", () => {
 
   test.each([3, 99, -1])("version %d does not exist: PERMISSION_DENIED", async (version) => {
     const request = encodeRequest({ sdkKey: key.sdkKey, version });
-    const refused = {
-      code: code.PERMISSION_DENIED,
-      details: expect.stringMatching(/^Unauthorized \(version/),
-    };
+    const refused = { code: code.PERMISSION_DENIED, details: "Unauthorized" };
     expect(await failureOf(answerTo(request))).toMatchObject(refused);
     using client = new RawGrpcClient(shared.relay.grpcUrl);
     expect(await failureOf(firstMessage(client, request))).toMatchObject(refused);
