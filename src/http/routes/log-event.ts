@@ -32,12 +32,12 @@ const HEADER_VALUE = /^[\x20-\x7e]{1,200}$/;
 /** Long enough for the queue to have space again, short enough that SDKs need not hold much. */
 const RETRY_AFTER_MS = 5_000;
 
-/** The second is what the Elixir and legacy PHP SDKs, and browsers, call it. */
+/** The legacy Elixir and PHP SDKs send log events to the second. */
 const PATHS = ["/v1/log_event", "/v1/rgstr"];
 
 /**
- * Serves `POST /v1/log_event` and `POST /v1/rgstr` (docs/protocol.md, Log events). Responses are 202, 400, 401, 413 or 503, and 508 to a relay
- * whose events URL leads back to this relay.
+ * Serves `POST /v1/log_event` and `POST /v1/rgstr`, which is the same (docs/protocol.md, Log events). Responses are 202, 400, 401,
+ * 413 or 503, and 508 to a relay whose events URL leads back to this relay.
  */
 export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
