@@ -126,7 +126,7 @@ export const GRPC_ROWS: readonly GrpcRow[] = [
   scenario("Check above 90 % of the streams", "NOT_SERVING; SERVING at 90 %"),
   scenario("Check while the relay is not ready", "SERVING: only streams count", [
     "NOT_SERVING",
-    "health Check of a relay that is not ready",
+    "a relay that is not ready",
   ]),
   scenario("shutdown", "streams end with OK", [
     "streams end with UNAVAILABLE",

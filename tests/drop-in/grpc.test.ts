@@ -2,11 +2,13 @@ import { beforeAll, describe, expect } from "bun:test";
 import { status as code } from "@grpc/grpc-js";
 import { followSpecs, HEARTBEAT_MS, type SpecItem } from "../../src/grpc/spec-stream.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
+import type { SpecStream } from "../support/clients/grpc-stream.ts";
 import { H2cClient } from "../support/clients/h2c-client.ts";
 import { GET_CONFIG_SPEC, RawGrpcClient } from "../support/clients/raw-grpc-client.ts";
 import { rpcFrame } from "../support/clients/rpc-frames.ts";
 import { encodeRequest } from "../support/clients/spec-messages.ts";
 import { FakeClock, settle } from "../support/common/fake-clock.ts";
+import { eventually } from "../support/common/wait.ts";
 import { type CallOutcome, callStream, callUnary } from "../support/drop-in/grpc-calls.ts";
 import { testRows } from "../support/drop-in/row.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
@@ -17,7 +19,10 @@ import { type CallResult, FAILING_KEY, GRPC_ROWS, type GrpcRow, KEY, type Scenar
 
 const NO_UPDATE = '{"has_updates":false}';
 const MAX_STREAMS = 10;
-const shared = shareRelay({ mode: "grpc", args: ["-g", String(MAX_STREAMS)] });
+const shared = shareRelay({
+  mode: "grpc",
+  args: ["-g", String(MAX_STREAMS), "--clear-datastore-on-unauthorized"],
+});
 const { lcut, v1, v2 } = versionOf(KEY);
 const request = { sdkKey: KEY, version: 2 } as const;
 
@@ -52,11 +57,22 @@ function expectResult(outcome: CallOutcome, result: CallResult): void {
   expect(outcome.message).toEqual({ 1: spec, 2: lcut });
 }
 
-/** Opens streams that have their first message, on one connection. */
-async function openStreams(client: GrpcClient, count: number) {
-  const streams = Array.from({ length: count }, () => client.streamConfigSpec(request));
-  for (const stream of streams) await stream.next();
-  return streams;
+/** Opens streams that have their first message, once those of earlier rows are closed. */
+function openStreams(client: GrpcClient, count: number): Promise<SpecStream[]> {
+  return eventually(async () => {
+    const streams = Array.from({ length: count }, () => client.streamConfigSpec(request));
+    try {
+      for (const stream of streams) await stream.next();
+      return streams;
+    } catch (error) {
+      cancel(streams);
+      throw error;
+    }
+  });
+}
+
+function cancel(streams: readonly SpecStream[]): void {
+  for (const stream of streams) stream.cancel();
 }
 
 const SCENARIOS: Readonly<Record<Scenario, () => Promise<void>>> = {
@@ -99,20 +115,17 @@ const SCENARIOS: Readonly<Record<Scenario, () => Promise<void>>> = {
     const full = { code: code.RESOURCE_EXHAUSTED, details: "Max concurrent streams reached" };
     expect(await refused.status()).toMatchObject(full);
     expect((await client.getConfigSpec(request)).message.spec).toBe(v2);
-    for (const stream of streams) stream.cancel();
+    cancel(streams);
   },
   "Check above 90 % of the streams": async () => {
-    await using relay = await startRelayProcess({
-      upstream: shared.upstream,
-      mode: "grpc",
-      args: ["-g", String(MAX_STREAMS)],
-    });
-    using client = new GrpcClient(relay.grpcUrl);
-    await openStreams(client, MAX_STREAMS - 1);
-    expect(await client.checkHealth()).toBe("SERVING");
-    await openStreams(client, 1);
+    using client = new GrpcClient(shared.relay.grpcUrl);
+    const streams = await openStreams(client, MAX_STREAMS);
     expect(await client.checkHealth()).toBe("NOT_SERVING");
     expect(await client.checkHealth("any.other.Service")).toBe("NOT_SERVING");
+    cancel(streams.slice(0, 1));
+    // A tenth of the streams is closed, which leaves 90 %.
+    await eventually(async () => expect(await client.checkHealth()).toBe("SERVING"));
+    cancel(streams);
   },
   "Check while the relay is not ready": async () => {
     const args = ["--preload-sdk-keys", "secret-grpc-nobody"];
@@ -128,10 +141,8 @@ const SCENARIOS: Readonly<Record<Scenario, () => Promise<void>>> = {
     expect(await stream?.status()).toMatchObject({ code: code.UNAVAILABLE });
   },
   "key cleared under a stream": async () => {
-    const args = ["--clear-datastore-on-unauthorized"];
-    await using relay = await startRelayProcess({ upstream: shared.upstream, mode: "grpc", args });
     const { sdkKey } = publishKey(shared.upstream, "secret-grpc-cleared");
-    using client = new GrpcClient(relay.grpcUrl);
+    using client = new GrpcClient(shared.relay.grpcUrl);
     using stream = client.streamConfigSpec({ sdkKey, version: 2 });
     await stream.next();
     shared.upstream.forget(sdkKey);

@@ -28,6 +28,12 @@ function log(
 /** 5 MiB is the limit of both, before and after decompression. */
 const LARGE = `{"events":["${"x".repeat(6 * 1024 * 1024)}"]}`;
 
+const NOT_UTF8 = Buffer.concat([
+  Buffer.from('{"events":[{"eventName":"'),
+  Buffer.from([0xff]),
+  Buffer.from('"}]}'),
+]);
+
 export const LOG_EVENT_ROWS: readonly HttpRow[] = [
   log("plain", {}, ACCEPTED),
   log("no content type", { headers: [KEY_HEADER] }, ACCEPTED),
@@ -40,6 +46,7 @@ export const LOG_EVENT_ROWS: readonly HttpRow[] = [
   log("no JSON", { body: "{" }, failed(400, "not a JSON object")),
   log("no body", { body: "" }, failed(400, "not a JSON object")),
   log("a text that is not UTF-8", { body: Buffer.from([0xff, 0xfe]) }, failed(400, "not a JSON object")),
+  log("a text with bytes that are not UTF-8", { body: NOT_UTF8 }, ACCEPTED, ["400 error", TYPES]),
   log("no key", { headers: [JSON_BODY] }, failed(400, "SDK key is missing")),
   log(
     "the key as ?k=",
@@ -57,6 +64,10 @@ export const LOG_EVENT_ROWS: readonly HttpRow[] = [
   log("an array as the body", { body: "[]" }, failed(400, "not a JSON object"), ["422", SHAPES]),
   log("events that are texts", { body: '{"events":["a"]}' }, ACCEPTED, ["422", TYPES]),
   log("metadata that is a number", { body: '{"events":[],"statsigMetadata":1}' }, ACCEPTED, ["422", TYPES]),
+  log("2 MB", { body: `{"events":["${"x".repeat(2 * 1024 * 1024)}"]}` }, ACCEPTED, [
+    "413 by the nginx of its image",
+    "nginx in the image",
+  ]),
   log("6 MB", { body: LARGE }, failed(413)),
   log("6 MB after decompression", { body: gzipSync(LARGE), coding: "gzip" }, failed(413)),
   log("a trailing slash", { path: "/v1/log_event/" }, ACCEPTED),

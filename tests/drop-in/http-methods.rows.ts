@@ -123,6 +123,15 @@ export const POST_ROWS: readonly HttpRow[] = [
   ),
 ];
 
+const NOT_READY = "a relay that is not ready";
+
+/** Probes of a relay that has no data for a preloaded SDK key. */
+export const NOT_READY_ROWS: readonly HttpRow[] = [
+  httpRow("not ready: /v1/health", "/v1/health", {}, PROBE_OK),
+  httpRow("not ready: /v1/startup", "/v1/startup", {}, PROBE_OK),
+  httpRow("not ready: /v1/ready", "/v1/ready", {}, { status: 503 }, ["200 {}", NOT_READY]),
+];
+
 const many = Array.from({ length: 60 }, (_, at) => [`x-many-${at}`, "1"] as const);
 
 /** Headers and lengths that HTTP clients and proxies use. */

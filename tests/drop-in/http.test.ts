@@ -8,7 +8,7 @@ import { forKey, type PublishedKey, publishKey, versionOf } from "../support/ups
 import { FAILURE_ROWS, type FailureRow } from "./http-failures.rows.ts";
 import { KEY, KEY_ROWS, OTHER_KEYS, PATH_ROWS } from "./http-keys.rows.ts";
 import { ID_LIST_ROWS, LOG_EVENT_ROWS } from "./http-log-events.rows.ts";
-import { HEADER_ROWS, METHOD_ROWS, POST_ROWS } from "./http-methods.rows.ts";
+import { HEADER_ROWS, METHOD_ROWS, NOT_READY_ROWS, POST_ROWS } from "./http-methods.rows.ts";
 import { ENCODING_ROWS, PROTOBUF_ROWS, SINCE_TIME_ROWS } from "./http-queries.rows.ts";
 
 const shared = shareRelay({ mode: "http" });
@@ -82,5 +82,9 @@ describe("HTTP as the original", () => {
   for (const [name, rows] of Object.entries(tables)) {
     describe(name, () => testRows(rows, (row) => checkHttpRow(row, shared.relay.httpUrl, publishedFor(row))));
   }
+  describe("probes of a relay that is not ready", () => {
+    const unready = shareRelay({ mode: "http", args: ["--preload-sdk-keys", "secret-nobody"] });
+    testRows(NOT_READY_ROWS, (row) => checkHttpRow(row, unready.relay.httpUrl, versionOf(KEY)));
+  });
   describe("failures of upstream", () => testRows(FAILURE_ROWS, checkFailureRow));
 });

@@ -100,7 +100,7 @@ describe('HTTP errors: other errors are JSON {"code": <status>, "reason": "<reas
       expect(response.status).toBe(503);
       expect(Number(response.headers["retry-after"])).toBeGreaterThan(0);
       const body: unknown = JSON.parse(response.body.toString());
-      const message = expect.stringMatching(/No config spec .* cached.*upstream/);
+      const message = expect.stringMatching(/No config spec .* cached.*none could be fetched/);
       expect(body).toEqual({ code: 503, reason: "Service Unavailable", message });
     }
   });

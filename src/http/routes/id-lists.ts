@@ -66,7 +66,7 @@ async function handleManifest(
   }
 }
 
-const NO_LISTS = "No ID lists of this SDK key are cached, and upstream did not send them: retry later";
+const NO_LISTS = "No ID lists of this SDK key are cached, and none could be fetched: retry later";
 
 const readPathKey = (segment = ""): string => segment.replace(/\.json?$|\.js$/, "");
 

@@ -107,7 +107,7 @@ export class SpecRoute {
   }
 }
 
-const NOTHING_CACHED = "No config spec of this SDK key is cached, and upstream did not send one: retry later";
+const NOTHING_CACHED = "No config spec of this SDK key is cached, and none could be fetched: retry later";
 const NOT_ACCEPTABLE = "Accept-Encoding excludes every encoding of the config spec, identity included";
 const NOT_JSON_OBJECT = "The body is not a JSON object";
 
