@@ -37,6 +37,7 @@ interface ScenarioRow extends DropInRow {
 export type Scenario =
   | "response metadata"
   | "updates on a stream"
+  | "an update that is older than sinceTime"
   | "heartbeat after 30 s"
   | "more streams than -g"
   | "Check above 90 % of the streams"
@@ -118,6 +119,10 @@ export const GRPC_ROWS: readonly GrpcRow[] = [
   health("any.other.Service"),
   scenario("response metadata", "x-sfp-hostname is HOSTNAME, or no_hostname_set"),
   scenario("updates on a stream", "each new version is one message to every stream, with its lcut"),
+  scenario("an update that is older than sinceTime", "sent", [
+    "not sent",
+    "an update on a stream that is not newer than `sinceTime`",
+  ]),
   scenario("heartbeat after 30 s", '{"has_updates":false} with the lcut of the stream'),
   scenario(
     "more streams than -g",

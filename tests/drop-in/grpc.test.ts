@@ -96,6 +96,19 @@ const SCENARIOS: Readonly<Record<Scenario, () => Promise<void>>> = {
     const update = { spec: second.v2, lastUpdated: second.lcut };
     expect([await full.next(), await upToDate.next()]).toEqual([update, update]);
   },
+  "an update that is older than sinceTime": async () => {
+    const { sdkKey, lcut: held } = publishKey(shared.upstream, "secret-grpc-ahead");
+    const { lcut: known } = versionOf(sdkKey, 2);
+    using client = new GrpcClient(shared.relay.grpcUrl);
+    using stream = client.streamConfigSpec({ sdkKey, version: 2, sinceTime: known });
+    using witness = client.streamConfigSpec({ sdkKey, version: 2 });
+    expect(await stream.next()).toEqual({ spec: NO_UPDATE, lastUpdated: held });
+    await witness.next();
+    publishKey(shared.upstream, sdkKey, 1);
+    await witness.next();
+    const newest = publishKey(shared.upstream, sdkKey, 3);
+    expect(await stream.next()).toEqual({ spec: newest.v2, lastUpdated: newest.lcut });
+  },
   "heartbeat after 30 s": async () => {
     expect(HEARTBEAT_MS).toBe(30_000);
     const clock = new FakeClock();

@@ -66,6 +66,15 @@ export const KEY_ROWS: readonly HttpRow[] = [
   get("a key all percent-encoded", `${V2}/${encodeAll(KEY)}.json`, OK_V2),
   get("an unknown key", `${V2}/secret-unknown.json`, UNAUTHORIZED),
   get("an unknown key, v1", `${V1}/secret-unknown.json`, UNAUTHORIZED),
+  httpRow(
+    "an unknown key, gzip",
+    `${V1}/secret-unknown.json`,
+    { headers: [["accept-encoding", "gzip"]] },
+    {
+      ...UNAUTHORIZED,
+      headers: { ...UNAUTHORIZED.headers, "content-encoding": undefined },
+    },
+  ),
   get("an unknown key with sinceTime", `${V2}/secret-unknown.json?sinceTime=1700000000000`, UNAUTHORIZED),
   httpRow("the header alone", V1, byHeader, OK_V1, ["404", KEY_PLACE]),
   httpRow("the header alone, with a slash", `${V2}/`, byHeader, OK_V2, ["404", KEY_PLACE]),

@@ -38,7 +38,15 @@ export const METHOD_ROWS: readonly HttpRow[] = [
     "400",
     VALIDATORS,
   ]),
-  httpRow("HEAD of the health probe", "/v1/health", { method: "HEAD" }, empty(PROBE_OK)),
+  httpRow(
+    "HEAD of the health probe",
+    "/v1/health",
+    { method: "HEAD" },
+    {
+      ...empty(PROBE_OK),
+      headers: { ...PROBE_OK.headers, "content-length": "2" },
+    },
+  ),
   ...["OPTIONS", "PUT", "DELETE", "PATCH"].map((method) => notAllowed(method, SPEC, "GET, HEAD, POST")),
   notAllowed("POST", "/v1/health", "GET, HEAD"),
   notAllowed("DELETE", "/v1/ready", "GET, HEAD"),
