@@ -7,7 +7,11 @@ declare const sdkKeyBrand: unique symbol;
 /** A customer's secret in a valid format. Never shown whole in a log, metric, page, file name or error. */
 export type SdkKey = string & { readonly [sdkKeyBrand]: true };
 
-const SDK_KEY_FORMAT = /^[A-Za-z0-9_-]{1,200}$/;
+/** A key is part of URLs, Redis keys and metric tags. It must not begin with a dot, since `..` is a path. */
+const SDK_KEY_FORMAT = /^[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,199}$/;
+
+/** What errors say that they expected. */
+export const SDK_KEY_RULE = '1 to 200 letters, digits, "-", "_", "." or ":", not beginning with "." or ":"';
 
 /** Returns the text as an SDK key, or undefined if its format is invalid. */
 export function parseSdkKey(text: string): SdkKey | undefined {
@@ -52,7 +56,7 @@ export function parseSdkKeyList(list: string, refuse: (problem: string) => never
   const keys = entries.map((entry, index) => {
     const key = parseSdkKey(entry);
     if (key !== undefined) return key;
-    return refuse(`entry ${index + 1} is not an SDK key (expected 1 to 200 letters, digits, "-" or "_")`);
+    return refuse(`entry ${index + 1} is not an SDK key (expected ${SDK_KEY_RULE})`);
   });
   if (keys.length === 0) refuse("the list has no SDK key");
   return [...new Set(keys)];

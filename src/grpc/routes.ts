@@ -59,14 +59,13 @@ export const CONNECT_OPTIONS = {
 
 const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
 
-/** The standard health service. `Watch` is UNIMPLEMENTED, which the protocol allows. */
+/**
+ * The standard health service. It answers for any service name, as the original proxy does: probes were set up with names of all
+ * kinds. `Watch` is UNIMPLEMENTED, which the protocol allows.
+ */
 function healthService(isServing: () => boolean): Pick<ServiceImpl<typeof Health>, "check"> {
-  const known = new Set(["", StatsigForwardProxy.typeName]);
   return {
-    check({ service }) {
-      if (!known.has(service)) throw new ConnectError("unknown service", Code.NotFound);
-      return create(HealthCheckResponseSchema, { status: isServing() ? SERVING : NOT_SERVING });
-    },
+    check: () => create(HealthCheckResponseSchema, { status: isServing() ? SERVING : NOT_SERVING }),
   };
 }
 

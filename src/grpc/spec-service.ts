@@ -5,7 +5,7 @@ import { type ConfigSpecRequest, ConfigSpecRequest_apiVersion } from "../gen/sta
 import type { Clock } from "../platform/clock.ts";
 import { withTrace } from "../platform/trace-context.ts";
 import type { InFlight } from "../server/limits.ts";
-import type { Feed } from "../specs/feed.ts";
+import type { ApiVersion, Feed } from "../specs/feed.ts";
 import type { SpecQuery } from "../specs/query.ts";
 import { isNewsTo, toOrigin } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
@@ -120,7 +120,7 @@ export class SpecService {
     if (slot === undefined) throw new ConnectError("Too many requests in flight", Code.ResourceExhausted);
     const sdkKey = parseSdkKey(request.sdkKey);
     if (sdkKey === undefined) throw new ConnectError("sdkKey is not a valid SDK key", Code.InvalidArgument);
-    const version = request.version === ConfigSpecRequest_apiVersion.v2 ? "v2" : "v1";
+    const version = readVersion(request);
     const { query } = this.#options;
     const held = query.held(sdkKey, version, "json");
     if (held !== undefined) return held;
@@ -173,6 +173,20 @@ function unauthorized(): ConnectError {
 
 function unavailable(message: string): ConnectError {
   return new ConnectError(message, Code.Unavailable);
+}
+
+/** Throws PERMISSION_DENIED for a version that does not exist, which upstream would reject (docs/protocol.md, gRPC errors). */
+function readVersion({ version }: ConfigSpecRequest): ApiVersion {
+  switch (version) {
+    case undefined:
+    case ConfigSpecRequest_apiVersion.no_version:
+    case ConfigSpecRequest_apiVersion.v1:
+      return "v1";
+    case ConfigSpecRequest_apiVersion.v2:
+      return "v2";
+    default:
+      throw unauthorized();
+  }
 }
 
 function readSinceTime(request: ConfigSpecRequest): number {

@@ -1,5 +1,7 @@
 import { Hono } from "hono";
+import { getPath } from "hono/utils/url";
 import type { RequestEnv } from "./request-context.ts";
+import { collapseSlashes } from "./request-path.ts";
 import { COMMON_HEADERS, errorResponse } from "./responses.ts";
 
 const COMMON_ENTRIES = Object.entries(COMMON_HEADERS);
@@ -13,7 +15,7 @@ export function createApp(
   extraMethods: Readonly<Record<string, readonly string[]>>,
   onFault: (error: unknown) => void,
 ): Hono<RequestEnv> {
-  const app = new Hono<RequestEnv>();
+  const app = new Hono<RequestEnv>({ getPath: (request) => collapseSlashes(getPath(request)) });
   app.use(async (context, next) => {
     await next();
     for (const [name, value] of COMMON_ENTRIES) context.res.headers.set(name, value);
@@ -21,7 +23,7 @@ export function createApp(
   for (const part of parts) app.route("/", part);
   const methods = methodsByPath(parts, extraMethods);
   for (const [path, allowed] of methods) {
-    app.all(path, () => errorResponse(405, { allow: [...allowed].sort().join(", ") }));
+    app.all(path, () => errorResponse(405, { headers: { allow: [...allowed].sort().join(", ") } }));
   }
   app.notFound(() => errorResponse(404));
   app.onError((error, { req }) => {

@@ -14,19 +14,15 @@ import {
   type RequestHandler,
   type RequestHead,
 } from "./request-context.ts";
+import { readRoutePath } from "./request-path.ts";
 import { errorResponse } from "./responses.ts";
 import { fileRoutes, type IdListService, manifestRoutes } from "./routes/id-lists.ts";
 import { logEventRoutes } from "./routes/log-event.ts";
 import { isProbe, type Probes, probeRoutes } from "./routes/probes.ts";
 import { RpcMount, type RpcRoutes } from "./routes/rpc.ts";
-import {
-  type CachedResponse,
-  readSpecTarget,
-  SpecRoute,
-  type SpecTarget,
-  specPostRoutes,
-} from "./routes/specs.ts";
+import { type CachedResponse, SpecRoute, specPostRoutes } from "./routes/specs.ts";
 import { type PreparedResponse, SpecResponses } from "./spec-responses.ts";
+import { readSpecTarget, type SpecTarget } from "./spec-target.ts";
 
 interface HttpLimits {
   readonly maxUrlLength: number;
@@ -167,8 +163,8 @@ export class HttpHandler {
   /** Returns a path of the route table: paths of clients must not fill logs and metrics, and may hold an SDK key. */
   #findRoute(url: string, target: SpecTarget | undefined): string {
     if (target !== undefined) return SPEC_PATHS[target.version];
-    const { pathname } = new URL(url, "http://localhost");
-    return this.#paths.has(pathname) ? pathname : "other";
+    const path = readRoutePath(url);
+    return this.#paths.has(path) ? path : "other";
   }
 
   #checkLimits({ url }: Request, { headerCount }: RequestContext): Response | undefined {
@@ -191,7 +187,7 @@ export class HttpHandler {
     if (target !== undefined) return this.#withSlot(context, () => this.#specs.fetch(request, target));
     const route = () => this.#app.fetch(request, context);
     // A request with a body takes its slot once the body has been read; probes take none.
-    const takesSlot = request.body === null && !isProbe(new URL(request.url).pathname);
+    const takesSlot = request.body === null && !isProbe(readRoutePath(request.url));
     return takesSlot ? this.#withSlot(context, route) : route();
   }
 

@@ -9,7 +9,7 @@ import { Http1Server } from "./http1/server.ts";
 import { tlsTransport } from "./http1/transport.ts";
 import { Http2Exchange, sendHttp2Response, toWebRequest } from "./http2-exchange.ts";
 import { RESPONSE_MARGIN_MS } from "./request-body.ts";
-import { errorResponse } from "./responses.ts";
+import { errorResponse, INVALID_REQUEST } from "./responses.ts";
 
 interface HttpsListenerOptions {
   readonly bindAddress: string;
@@ -121,7 +121,7 @@ export class HttpsListener {
     try {
       webRequest = toWebRequest(request, exchange);
     } catch {
-      return errorResponse(400);
+      return errorResponse(400, { message: INVALID_REQUEST });
     }
     return handler.handle(webRequest, exchange);
   }

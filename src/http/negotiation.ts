@@ -40,7 +40,14 @@ export class CodingNegotiation {
   }
 }
 
-function negotiate(header: string): AcceptedCodings {
+/** Names that mean a coding that has another name now: `x-gzip` by RFC 9110, 8.4.1.3, `statsig_br` in early SDKs. */
+const ALIASES: readonly (readonly [RegExp, string])[] = [
+  [/\bx-gzip\b/gi, "gzip"],
+  [/\bstatsig_br\b/gi, "statsig-br"],
+];
+
+function negotiate(received: string): AcceptedCodings {
+  const header = ALIASES.reduce((text, [alias, name]) => text.replace(alias, name), received);
   const negotiator = new Negotiator({ headers: { "accept-encoding": header } });
   const accepted: readonly string[] = negotiator.encodings(JSON_CODINGS, { preferred: JSON_CODINGS });
   const offered = new Set(negotiator.encodings(REPORTED_CODINGS));

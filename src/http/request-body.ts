@@ -45,7 +45,7 @@ export class BodyReader {
 
   /** Returns the response to a request above the limit of requests in flight. */
   busy(): Response {
-    return unavailableResponse(BUSY_RETRY_AFTER_MS);
+    return unavailableResponse(BUSY_RETRY_AFTER_MS, "The relay has too many requests in flight: retry later");
   }
 
   /**
@@ -84,12 +84,15 @@ export class BodyReader {
         this.#options.emit({ kind: "limit_reached", limit: "body-timeout-in-s" });
         return errorResponse(408);
       case "broken":
-        return errorResponse(400);
+        return errorResponse(400, { message: "The request ended before its body was complete" });
       case "too_large":
         return this.tooLarge();
       case "no_room":
         this.#options.emit({ kind: "limit_reached", limit: "arriving-bodies" });
-        return unavailableResponse(NO_ROOM_RETRY_AFTER_MS);
+        return unavailableResponse(
+          NO_ROOM_RETRY_AFTER_MS,
+          "Too many request bodies are arriving: retry later",
+        );
     }
   }
 }

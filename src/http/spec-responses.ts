@@ -53,6 +53,8 @@ export class SpecResponses {
     responses.noUpdate ??= this.#prepare(held.snapshot, 200, NO_UPDATE, {
       ...commonHeaders(held.snapshot, responses.origin),
       "content-type": "application/json",
+      // A relay as the client takes it for "no update", as the original proxy does from 4.3 on.
+      "x-cache-hit": "true",
     });
     return responses.noUpdate;
   }

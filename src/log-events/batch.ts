@@ -33,12 +33,18 @@ interface BatchLimits {
   readonly maxMetadataBytes: number;
 }
 
-/** "malformed": the body is not a JSON object with an array `events`. */
-type BatchReading = ReadBatch | { readonly kind: "malformed" | "too_many_events" | "metadata_too_large" };
+/** The body cannot be read. */
+export interface MalformedBody {
+  readonly kind: "malformed";
+  /** `undecodable`: it is not in the coding that its Content-Encoding names. `no_events`: it has no array `events`. */
+  readonly problem: "unknown_coding" | "undecodable" | "no_json_object" | "no_events";
+}
+
+type BatchReading = ReadBatch | MalformedBody | { readonly kind: "too_many_events" | "metadata_too_large" };
 
 const TOO_MANY_EVENTS = -2;
 
-const MALFORMED_BATCH = { kind: "malformed" } as const;
+const MALFORMED_BATCH = { kind: "malformed", problem: "no_json_object" } as const;
 
 /** Finds the events in a body. Stops at the first event above the limit; the rest of the body is not checked then. */
 export function readBatch(body: Uint8Array, { maxEvents, maxMetadataBytes }: BatchLimits): BatchReading {
@@ -71,7 +77,9 @@ export function readBatch(body: Uint8Array, { maxEvents, maxMetadataBytes }: Bat
     at = skipSpace(text, end);
   }
   const isWhole = skipSpace(text, at + 1) === text.length;
-  return isWhole && ranges !== undefined ? { kind: "read", text, ranges, metadata } : MALFORMED_BATCH;
+  if (!isWhole) return MALFORMED_BATCH;
+  if (ranges === undefined) return { kind: "malformed", problem: "no_events" };
+  return { kind: "read", text, ranges, metadata };
 }
 
 /** Appends the offsets of the elements of the array at `start` to `ranges`. Returns the end of the array. */

@@ -34,7 +34,7 @@ export type IntakeOutcome =
   /** The queue has the events, or they are all duplicates. */
   | { readonly kind: "accepted" }
   /** The body is malformed, or exceeds a limit. */
-  | { readonly kind: Exclude<BodyReading["kind"], "read"> }
+  | Exclude<BodyReading, { kind: "read" }>
   /** No event was queued; the client should retry. */
   | { readonly kind: "unavailable" };
 
@@ -69,7 +69,7 @@ export class EventIntake {
     }
     if (reading.kind === "read") return this.#enqueue(request, reading);
     this.#options.emit({ kind: "log_events_rejected", sdkKey, reason: reading.kind });
-    return { kind: reading.kind };
+    return reading;
   }
 
   async #enqueue({ sdkKey, headers }: EventRequest, body: ReadBody): Promise<IntakeOutcome> {

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { brotliDecompressSync, gunzipSync, inflateRawSync, inflateSync, zstdDecompressSync } from "node:zlib";
 import type { GarbageLimit } from "../platform/garbage-limit.ts";
-import { type ReadBatch, readBatch } from "./batch.ts";
+import { type MalformedBody, type ReadBatch, readBatch } from "./batch.ts";
 import { cutChunks, type EventChunk } from "./chunk.ts";
 import { asObject, DIGEST_WORDS, identifyExposure, SeenDigests } from "./dedupe.ts";
 
@@ -28,7 +28,8 @@ export type BodyReading =
       /** Digests of the exposures in the chunks, to be remembered once the batch is queued; undefined if there are none. */
       readonly digests: Uint32Array<ArrayBuffer> | undefined;
     }
-  | { readonly kind: "malformed" | "too_large" | "too_many_events" | "metadata_too_large" };
+  | MalformedBody
+  | { readonly kind: "too_large" | "too_many_events" | "metadata_too_large" };
 
 /** An SDK's metadata has a few hundred bytes. Each request to upstream carries it, and each group keeps it in memory. */
 const MAX_METADATA_BYTES = 64 * 1024;
@@ -147,7 +148,7 @@ class Occurrences {
 
 type DecodedBody =
   | { readonly kind: "decoded"; readonly bytes: Uint8Array }
-  | { readonly kind: "malformed" }
+  | MalformedBody
   | { readonly kind: "too_large" };
 
 /**
@@ -158,10 +159,12 @@ function decodeBody(body: Uint8Array, contentEncoding: string, maxBytes: number)
   if (body.byteLength > maxBytes) return { kind: "too_large" };
   try {
     const bytes = decompress(body, contentEncoding.trim().toLowerCase(), { maxOutputLength: maxBytes });
-    return bytes === undefined ? { kind: "malformed" } : { kind: "decoded", bytes };
+    return bytes === undefined
+      ? { kind: "malformed", problem: "unknown_coding" }
+      : { kind: "decoded", bytes };
   } catch (error) {
     const isTooLarge = (error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE";
-    return { kind: isTooLarge ? "too_large" : "malformed" };
+    return isTooLarge ? { kind: "too_large" } : { kind: "malformed", problem: "undecodable" };
   }
 }
 

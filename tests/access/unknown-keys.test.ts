@@ -21,7 +21,11 @@ const FEW = ["-m", "1", "--unknown-key-rate-per-s", "1"];
 const isThrottled = async (answer: Response): Promise<void> => {
   expect(answer.status).toBe(429);
   expect(answer.headers.get("retry-after")).toBe("1");
-  expect(await answer.json()).toEqual({ code: 429, reason: "Too Many Requests" });
+  expect(await answer.json()).toEqual({
+    code: 429,
+    reason: "Too Many Requests",
+    message: "Too many unknown SDK keys were requested: retry later",
+  });
 };
 
 /** Returns the status of each request, with a limited number in flight. */
@@ -97,6 +101,9 @@ describe("without --allowed-sdk-keys", () => {
     await exhaust(relay);
     const events = await sendEvents(relay, createUnknownKey());
     expect([events.status, events.headers.get("retry-after")]).toEqual([503, "1"]);
+    expect(await events.json()).toMatchObject({
+      message: "Too many unknown SDK keys were requested: retry later",
+    });
     expect(relay.output()).not.toContain("limit of open streams reached");
   });
 });

@@ -95,7 +95,7 @@ describe("an invalid file exits 2 with one line that names the file, the option 
       "an invalid SDK key",
       "yaml",
       `allowed-sdk-keys: [${KEY}, "a b!"]`,
-      'allowed-sdk-keys in FILE: entry 3 is not an SDK key (expected 1 to 200 letters, digits, "-" or "_")',
+      'allowed-sdk-keys in FILE: entry 3 is not an SDK key (expected 1 to 200 letters, digits, "-", "_", "." or ":", not beginning with "." or ":")',
     ],
     [
       "a duplicate name in YAML",

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { RawConnection } from "../support/clients/raw-connection.ts";
 import { rawHttp } from "../support/clients/raw-http.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { Authority } from "../support/relay/pki.ts";
@@ -11,7 +12,14 @@ const keyHeader = (sdkKey: string) => [["statsig-api-key", sdkKey]] as const;
 const json = ["content-type", "application/json"] as const;
 const rpc = (name: string) => `/statsig_forward_proxy.StatsigForwardProxy/${name}`;
 
-describe("every response on the HTTP port has nosniff and a Server header without a version", () => {
+const EXPECTED = {
+  server: "statsig-forward-proxy",
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "SAMEORIGIN",
+  "permissions-policy": "interest-cohort=()",
+} as const;
+
+describe("every response on the HTTP port has the headers that scanners look for, and a Server header without a version", () => {
   const sdkKey = "secret-answer-headers";
   const specs = `/v2/download_config_specs/${sdkKey}.json`;
   const rows = [
@@ -65,11 +73,31 @@ describe("every response on the HTTP port has nosniff and a Server header withou
     const request = { method, headers, ...("body" in row && { body: row.body }) };
     const answer = await rawHttp(`${shared.relay.httpUrl}${row.path}`, request);
     expect(answer.status).toBe(row.status);
-    expect(answer.headers["x-content-type-options"]).toBe("nosniff");
-    expect(answer.headers["server"]).toBe("statsig-forward-proxy");
+    expect(answer.headers).toMatchObject(EXPECTED);
     expect(answer.headers["x-powered-by"]).toBeUndefined();
     if (row.what.startsWith("specs") && row.status < 400)
       expect(answer.headers["cache-control"]).toBe("private, no-cache");
+  });
+});
+
+describe("requests that no route handles", () => {
+  const long = "x".repeat(20_000);
+  test.each([
+    ["no HTTP", "nonsense\r\n\r\n", 400, /not valid HTTP/],
+    ["no Host", "GET /v1/health HTTP/1.1\r\n\r\n", 400, /Host/],
+    ["two Hosts", "GET /v1/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, /Host/],
+    ["a Host that is none", "GET /v1/health HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, /Host/],
+    ["a header that is too long", `GET /v1/health HTTP/1.1\r\nHost: a\r\nX: ${long}\r\n\r\n`, 431, undefined],
+  ] as const)("%s", async (_, bytes, status, message) => {
+    using connection = await RawConnection.open(shared.relay.httpUrl);
+    connection.write(Buffer.from(bytes));
+    const isWhole = () => /\r\n\r\n\{.*\}$/s.test(connection.text) || undefined;
+    await connection.until("a whole response", isWhole);
+    const received = connection.text;
+    expect(received).toStartWith(`HTTP/1.1 ${status} `);
+    for (const [name, value] of Object.entries(EXPECTED))
+      expect(received).toContain(`\r\n${name}: ${value}\r\n`);
+    if (message !== undefined) expect(received).toMatch(message);
   });
 });
 
@@ -81,8 +109,7 @@ describeWith("openssl")("over TLS", () => {
     for (const path of [`/v2/download_config_specs/${sdkKey}.json`, "/v1/health", "/none"]) {
       const url = `${relay.urlOf("https")}${path}`;
       const { headers } = await fetch(url, { tls: { rejectUnauthorized: false } });
-      expect(headers.get("x-content-type-options")).toBe("nosniff");
-      expect(headers.get("server")).toBe("statsig-forward-proxy");
+      expect(Object.fromEntries(headers)).toMatchObject(EXPECTED);
     }
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { readSinceTime, readSpecTarget, type SpecTarget } from "../../src/http/routes/specs.ts";
+import { readSinceTime, readSpecTarget, type SpecTarget } from "../../src/http/spec-target.ts";
 
 const target = (more: Partial<SpecTarget> = {}): SpecTarget => ({
   version: "v2",
@@ -40,6 +40,64 @@ describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)
     ["/v2/download_config_specs/secret-a.json?XsinceTime=7&sinceTimeX=8", target()],
     ["/v2/download_config_specs/secret-a.json?x=/v1/download_config_specs/b.json", target()],
     ["/v2/download_config_specs/secret-a.json?", target()],
+    ["//v2/download_config_specs/secret-a.json", target()],
+    ["/v2//download_config_specs/secret-a.json", target()],
+    ["/v2/download_config_specs/secret-a.json/", target()],
+    ["/v2/download_config_specs/secret-a.json//?sinceTime=5", target({ sinceTime: 5 })],
+    ["//v1//download_config_specs//", target({ version: "v1", pathKey: "" })],
+    ["/v2/download%5Fconfig_specs/secret-a.json", target()],
+    ["/v2/download_config_specs/secret%2Da.json", target()],
+    ["/v2/download_config_specs/secret-a%2Ejson", target({ pathKey: "secret-a.json" })],
+    ["/v2/download_config_specs/a%2Fb.json", target({ pathKey: "a/b" })],
+    ["/v2/download_config_specs/a%zz.json", target({ pathKey: "a%zz" })],
+    ...["true", "True", "TRUE", "on", "yes", "YES", "", "%74rue"].map(
+      (said) =>
+        [
+          `/v2/download_config_specs/secret-a?supports_proto=${said}`,
+          target({ supportsProto: true }),
+        ] as const,
+    ),
+    ["/v2/download_config_specs/secret-a?supports_proto", target({ supportsProto: true })],
+    [
+      "/v2/download_config_specs/secret-a?supports_proto&sinceTime=5",
+      target({ supportsProto: true, sinceTime: 5 }),
+    ],
+    ...["false", "False", "off", "no"].map(
+      (said) =>
+        [
+          `/v2/download_config_specs/secret-a?supports_proto=${said}`,
+          target({ supportsProto: false }),
+        ] as const,
+    ),
+    ...["1", "0", "t", "null", "true%20"].map(
+      (said) => [`/v2/download_config_specs/secret-a?supports_proto=${said}`, target()] as const,
+    ),
+    ...["%2B1700000000000", "0001700000000000", "%31700000000000"].map(
+      (said) =>
+        [
+          `/v2/download_config_specs/secret-a?sinceTime=${said}`,
+          target({ sinceTime: 1_700_000_000_000 }),
+        ] as const,
+    ),
+    ...["9223372036854775808", "18446744073709551615", "9007199254740992"].map(
+      (said) =>
+        [
+          `/v2/download_config_specs/secret-a?sinceTime=${said}`,
+          target({ sinceTime: Number.MAX_SAFE_INTEGER }),
+        ] as const,
+    ),
+    ...[
+      "18446744073709551616",
+      "9".repeat(21),
+      "-5",
+      "5.0",
+      "1e12",
+      "0x10",
+      "%205",
+      "+5",
+      "",
+      "Infinity",
+    ].map((said) => [`/v2/download_config_specs/secret-a?sinceTime=${said}`, target()] as const),
   ])("%s", (path, expected) => {
     for (const origin of ["http://localhost:8000", "https://relay.example", "http://[::1]:8000"]) {
       expect(readSpecTarget(`${origin}${path}`)).toEqual(expected);
@@ -54,12 +112,9 @@ describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)
     "/v2/download_config_specsX",
     "/v2/download_config_specs.json",
     "/v2/download_config_spec",
-    "/v2//download_config_specs/secret-a.json",
-    "//v2/download_config_specs/secret-a.json",
     "/x/v2/download_config_specs/secret-a.json",
     "/v2/download_config_specs/a/b.json",
     "/v2/download_config_specs/a//b.json",
-    "/v2/download_config_specs/secret-a.json/",
     "/V2/download_config_specs/secret-a.json",
     "/?/v2/download_config_specs/secret-a.json",
   ])("is not %s", (path) => {
@@ -136,15 +191,17 @@ describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)
 
 function reference(text: string): SpecTarget | undefined {
   const url = new URL(text);
-  const match = /^\/(v1|v2)\/download_config_specs(?:\/+([^/]*?)(?:\.json|\.js)?)?$/.exec(url.pathname);
+  const path = url.pathname.replace(/\/+/g, "/").replace(/(?<=.)\/$/, "");
+  const match = /^\/(v1|v2)\/download_config_specs(?:\/([^/]*?)(?:\.json|\.js)?)?$/.exec(path);
   if (match === null) return undefined;
   const sinceTime = Number(url.searchParams.get("sinceTime"));
-  const supportsProto = url.searchParams.get("supports_proto");
+  const supportsProto = url.searchParams.get("supports_proto")?.toLowerCase();
   return {
     version: match[1] === "v1" ? "v1" : "v2",
-    pathKey: match[2] ?? "",
+    pathKey: decodeURIComponent(match[2] ?? ""),
     sinceTime: sinceTime > 0 && Number.isSafeInteger(sinceTime) ? sinceTime : 0,
-    supportsProto: supportsProto === null ? undefined : supportsProto === "true",
+    supportsProto:
+      ["", "true"].includes(supportsProto ?? "none") || (supportsProto === "false" ? false : undefined),
   };
 }
 

@@ -82,25 +82,53 @@ describe("POST /v1/log_event", () => {
     expect(shared.forwarded("secret-long")[0]?.request.headers["statsig-sdk-type"]).toBeUndefined();
   });
 
-  test.each<[string, string, EventBody, Readonly<Record<string, string>>]>([
-    ["no key", "", "{}", {}],
-    ["a malformed key", "sec ret", "{}", {}],
-    ["no body", "secret-bad", "", {}],
-    ["invalid JSON", "secret-bad", '{"events":[1}', {}],
-    ["an array", "secret-bad", "[1]", {}],
-    ["no events", "secret-bad", '{"statsigMetadata":{}}', {}],
-    ["events that are not an array", "secret-bad", '{"events":{}}', {}],
-    ["an unknown coding", "secret-bad", '{"events":[]}', { "content-encoding": "lzma" }],
-    ["a coding that the body is not in", "secret-bad", '{"events":[]}', { "content-encoding": "gzip" }],
+  const gzip = { "content-encoding": "gzip" };
+  test.each<[string, RegExp, string, EventBody, Readonly<Record<string, string>>]>([
+    ["no key", /SDK key is missing/, "", "{}", {}],
+    ["a malformed key", /SDK key is malformed/, "sec ret", "{}", {}],
+    ["no body", /not a JSON object/, "secret-bad", "", {}],
+    ["invalid JSON", /not a JSON object/, "secret-bad", '{"events":[1}', {}],
+    ["an array", /not a JSON object/, "secret-bad", "[1]", {}],
+    ["no events", /no array named events/, "secret-bad", '{"statsigMetadata":{}}', {}],
+    ["events that are not an array", /no array named events/, "secret-bad", '{"events":{}}', {}],
+    [
+      "an unknown coding",
+      /Content-Encoding is unknown/,
+      "secret-bad",
+      '{"events":[]}',
+      { "content-encoding": "lzma" },
+    ],
+    [
+      "a coding that the body is not in",
+      /not in the encoding that Content-Encoding names/,
+      "secret-bad",
+      '{"events":[]}',
+      gzip,
+    ],
     [
       "a body cut short",
+      /not in the encoding that Content-Encoding names/,
       "secret-bad",
       gzipSync('{"events":[]}').subarray(0, -9),
-      { "content-encoding": "gzip" },
+      gzip,
     ],
-  ])("responds 400 to %s", async (_, sdkKey, body, headers) => {
+  ])("responds 400 to %s, and says so", async (_, why, sdkKey, body, headers) => {
     const answer = await shared.post(sdkKey, body, headers);
-    expect([answer.status, await answer.json()]).toEqual([400, { code: 400, reason: "Bad Request" }]);
+    const said = { code: 400, reason: "Bad Request", message: expect.stringMatching(why) };
+    expect([answer.status, await answer.json()]).toEqual([400, said]);
+  });
+
+  test("is also POST /v1/rgstr, as the Elixir and PHP SDKs call it", async () => {
+    for (const path of ["/v1/rgstr", "/v1/rgstr/", "//v1//log_event/"]) {
+      const sdkKey = `secret-called-${path.replaceAll("/", "_")}`;
+      const body = JSON.stringify(batch("x"));
+      const headers = { "statsig-api-key": sdkKey };
+      const answer = await fetch(`${shared.relay.httpUrl}${path}`, { method: "POST", headers, body });
+      expect([answer.status, await answer.json()]).toEqual([202, accepted]);
+      await eventually(() => expect(shared.forwarded(sdkKey)[0]?.events).toEqual(batch("x").events));
+    }
+    const refused = await fetch(`${shared.relay.httpUrl}/v1/rgstr`);
+    expect([refused.status, refused.headers.get("allow")]).toEqual([405, "POST"]);
   });
 
   test("responds 202 to a batch without events, and sends nothing", async () => {

@@ -15,7 +15,11 @@ describe("a full queue", () => {
     const refused = await setup.post("secret-a", exposure("3"));
     expect([refused.status, await refused.json()]).toEqual([
       503,
-      { code: 503, reason: "Service Unavailable" },
+      {
+        code: 503,
+        reason: "Service Unavailable",
+        message: "The log events cannot be stored now: retry later",
+      },
     ]);
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
     // A duplicate needs no room.

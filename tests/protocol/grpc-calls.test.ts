@@ -81,6 +81,19 @@ describe("gRPC: names and numbers on the wire", () => {
     expect(decodeFields(await firstMessage(client, request))[1]).toBe(key[expected]);
   });
 
+  test.each([3, 99, -1])("version %d does not exist: PERMISSION_DENIED", async (version) => {
+    const request = encodeRequest({ sdkKey: key.sdkKey, version });
+    const refused = { code: code.PERMISSION_DENIED, details: "Unauthorized" };
+    expect(await failureOf(answerTo(request))).toMatchObject(refused);
+    using client = new RawGrpcClient(shared.relay.grpcUrl);
+    expect(await failureOf(firstMessage(client, request))).toMatchObject(refused);
+  });
+
+  test.each([2n ** 63n, 2n ** 64n - 1n])("sinceTime %d is later than any version", async (sinceTime) => {
+    const request = encodeRequest({ sdkKey: key.sdkKey, version: 2, sinceTime });
+    expect(await answerTo(request)).toEqual({ 1: NO_UPDATE, 2: key.lcut });
+  });
+
   test("spec is the JSON text of upstream, lastUpdated is its lcut and not the body's time", async () => {
     const sdkKey = "secret-grpc-lcut";
     const text = `${JSON.stringify(specV2({ lcut: FIRST_LCUT, color: 'ünïcode "€" 🚀' }), undefined, 1)}\n`;

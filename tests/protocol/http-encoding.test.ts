@@ -66,7 +66,7 @@ describe("Config specs over HTTP: Accept-Encoding is honored strictly", () => {
       const response = await ask([offered]);
       expect(response.status).toBe(406);
       const body: unknown = JSON.parse(response.body.toString());
-      expect(body).toEqual({ code: 406, reason: "Not Acceptable" });
+      expect(body).toMatchObject({ code: 406, reason: "Not Acceptable" });
     },
   );
 

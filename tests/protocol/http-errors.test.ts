@@ -33,23 +33,46 @@ describe("HTTP errors: an unknown or revoked key is 401, text/plain, Unauthorize
   });
 });
 
-describe('HTTP errors: other errors are JSON {"code": <status>, "reason": "<reason phrase>"}', () => {
+const NO_KEY = /missing.*in the path or in the header statsig-api-key/;
+const NOT_A_KEY = /malformed.*1 to 200/;
+
+describe('HTTP errors: other errors are JSON {"code": <status>, "reason": "<reason phrase>"}, and a message if the status leaves open why', () => {
   const key: [string, string] = ["statsig-api-key", "secret-errors"];
   const json: [string, string] = ["content-type", "application/json"];
   const rows = [
-    { what: "POST without a key", code: 400, path: "/v1/download_config_specs", method: "POST", body: "{}" },
+    {
+      what: "POST without a key",
+      code: 400,
+      path: "/v1/download_config_specs",
+      method: "POST",
+      body: "{}",
+      why: NO_KEY,
+    },
     {
       what: "POST without a key, v2",
       code: 400,
       path: "/v2/download_config_specs",
       method: "POST",
       body: "{}",
+      why: NO_KEY,
     },
-    { what: "GET without a key", code: 400, path: "/v1/download_config_specs" },
-    { what: "GET with an empty key", code: 400, path: "/v2/download_config_specs/.json" },
-    { what: "a key that can be none", code: 400, path: "/v1/download_config_specs/a%2Fb.json" },
-    { what: "a key of 201 characters", code: 400, path: `/v1/download_config_specs/${"k".repeat(201)}.json` },
-    { what: "POST of no JSON", code: 400, path: "/v1/download_config_specs", method: "POST", body: "{", key },
+    { what: "GET without a key", code: 400, path: "/v1/download_config_specs", why: NO_KEY },
+    { what: "GET with an empty key", code: 400, path: "/v2/download_config_specs/.json", why: NO_KEY },
+    ...["a%2Fb", "..", "k".repeat(201), "a%zz", "a%20b"].map((text) => ({
+      what: `the key ${text.slice(0, 20)}`,
+      code: 400,
+      path: `/v1/download_config_specs/${text}.json`,
+      why: NOT_A_KEY,
+    })),
+    {
+      what: "POST of no JSON",
+      code: 400,
+      path: "/v1/download_config_specs",
+      method: "POST",
+      body: "{",
+      key,
+      why: /not a JSON object/,
+    },
     { what: "an unknown path", code: 404, path: "/v1/unknown" },
     { what: "an unknown version", code: 404, path: "/v3/download_config_specs/secret-a.json" },
     { what: "DELETE", code: 405, path: "/v1/download_config_specs/secret-a.json", method: "DELETE" },
@@ -63,7 +86,8 @@ describe('HTTP errors: other errors are JSON {"code": <status>, "reason": "<reas
     expect(response.status).toBe(row.code);
     expect(response.headers["content-type"]).toStartWith("application/json");
     const body: unknown = JSON.parse(response.body.toString());
-    expect(body).toEqual({ code: row.code, reason: STATUS_CODES[row.code] });
+    const message = "why" in row && { message: expect.stringMatching(row.why) };
+    expect(body).toEqual({ code: row.code, reason: STATUS_CODES[row.code], ...message });
     if (row.code === 405) expect(response.headers.allow).toMatch(/GET.*HEAD.*POST/);
   });
 
@@ -76,7 +100,8 @@ describe('HTTP errors: other errors are JSON {"code": <status>, "reason": "<reas
       expect(response.status).toBe(503);
       expect(Number(response.headers["retry-after"])).toBeGreaterThan(0);
       const body: unknown = JSON.parse(response.body.toString());
-      expect(body).toEqual({ code: 503, reason: "Service Unavailable" });
+      const message = expect.stringMatching(/No config spec .* cached.*none could be fetched/);
+      expect(body).toEqual({ code: 503, reason: "Service Unavailable", message });
     }
   });
 });

@@ -1,6 +1,6 @@
 import type { EmitLimitEvent } from "../../server/limits.ts";
 import { RESPONSE_TIMEOUT_MS, type RequestHandler, type RequestHead } from "../request-context.ts";
-import { errorResponse } from "../responses.ts";
+import { errorResponse, INVALID_REQUEST } from "../responses.ts";
 import type { PreparedResponse } from "../spec-responses.ts";
 import { type ExchangeConnection, Http1Exchange, Http1Head } from "./exchange.ts";
 import { LINGER_IN_BODY_MS, LINGER_MS, Linger } from "./linger.ts";
@@ -273,7 +273,7 @@ export class Http1Connection implements RequestSink {
     if (request === undefined) {
       // The bytes that follow may belong to its body.
       exchange.mustClose = true;
-      return errorResponse(400);
+      return errorResponse(400, { message: INVALID_REQUEST });
     }
     try {
       return await handler.handle(request, exchange);
@@ -317,7 +317,7 @@ export class Http1Connection implements RequestSink {
     const [exchange] = this.#exchanges;
     if (exchange === undefined) return;
     exchange.isStarted = true;
-    void this.#send(exchange, errorResponse(status));
+    void this.#send(exchange, errorResponse(status, { ...(status === 400 && { message: NOT_HTTP }) }));
   }
 
   /** Closes the relay's half of the connection, and gives the client time to close its own. */
@@ -344,6 +344,8 @@ export class Http1Connection implements RequestSink {
     this.#deadlineMs = performance.now() + ms;
   }
 }
+
+const NOT_HTTP = "The request is not valid HTTP/1.1";
 
 const UNREADABLE_REQUEST = { method: "GET", target: "/", rawHeaders: [], versionMinor: 1 } as const;
 

@@ -1,6 +1,6 @@
 import { access, constants } from "node:fs/promises";
 import { Hono } from "hono";
-import { parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
+import { parseSdkKey } from "../../access/sdk-key.ts";
 import { type IdListEntry, MISSING_FILE_ID, missingEntry } from "../../id-lists/manifest.ts";
 import type { ProxiedLists, ServedList } from "../../id-lists/proxied-lists.ts";
 import type { IdListQuery } from "../../id-lists/query.ts";
@@ -8,8 +8,15 @@ import type { HeldManifest } from "../../id-lists/store.ts";
 import { withTrace } from "../../platform/trace-context.ts";
 import { type BodyReader, SMALL_BODY_BYTES } from "../request-body.ts";
 import type { RequestEnv } from "../request-context.ts";
+import { collapseSlashes } from "../request-path.ts";
 import { type FileRange, FileResponse } from "../response-content.ts";
-import { errorResponse, throttledResponse, unauthorizedResponse, unavailableResponse } from "../responses.ts";
+import {
+  errorResponse,
+  malformedKeyResponse,
+  throttledResponse,
+  unauthorizedResponse,
+  unavailableResponse,
+} from "../responses.ts";
 
 /** How clients get ID lists. */
 export interface IdListService {
@@ -29,19 +36,20 @@ const MANIFEST_HEADERS = { "cache-control": "private, no-cache", vary: "statsig-
 export function manifestRoutes(service: IdListService, bodies: BodyReader): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.on(["GET", "POST"], "/v1/get_id_lists/:key?", ({ req, env }) => {
-    const sdkKey = parseSdkKey(req.header("statsig-api-key") || readPathKey(req.param("key")));
+    const key = req.header("statsig-api-key") || readPathKey(req.param("key"));
     // The body is read and ignored. SDKs send {}, their metadata, or none; an unread body would block the connection.
-    return bodies.withBody(req.raw, env, () => handleManifest(sdkKey, service, req.raw), SMALL_BODY_BYTES);
+    return bodies.withBody(req.raw, env, () => handleManifest(key, service, req.raw), SMALL_BODY_BYTES);
   });
   return app;
 }
 
 async function handleManifest(
-  sdkKey: SdkKey | undefined,
+  key: string,
   service: IdListService,
   { url, headers }: Request,
 ): Promise<Response> {
-  if (sdkKey === undefined) return errorResponse(400);
+  const sdkKey = parseSdkKey(key);
+  if (sdkKey === undefined) return malformedKeyResponse(key);
   const { origin } = new URL(url);
   const held = service.query.held(sdkKey);
   if (held !== undefined) return manifestResponse(held, service, origin);
@@ -52,11 +60,13 @@ async function handleManifest(
     case "unauthorized":
       return unauthorizedResponse();
     case "unavailable":
-      return unavailableResponse(found.retryAfterMs);
+      return unavailableResponse(found.retryAfterMs, NO_LISTS);
     case "throttled":
       return throttledResponse(found.retryAfterMs);
   }
 }
+
+const NO_LISTS = "No ID lists of this SDK key are cached, and none could be fetched: retry later";
 
 const readPathKey = (segment = ""): string => segment.replace(/\.json?$|\.js$/, "");
 
@@ -105,14 +115,15 @@ export function fileRoutes(proxied: ProxiedLists): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get(`${FILE_PATH}*`, async ({ req }) => {
     const { pathname, searchParams } = new URL(req.raw.url);
-    const fileID = decodeOrUndefined(pathname.slice(FILE_PATH.length));
+    const fileID = decodeOrUndefined(collapseSlashes(pathname).slice(FILE_PATH.length));
     if (fileID === MISSING_FILE_ID) return emptyFile();
     const found = fileID && proxied.find(fileID, searchParams.get("of") ?? "");
     if (!found) return errorResponse(404);
     const { file, path } = found;
     const onFailure = (error: unknown) => proxied.reportUnreadable(file, error);
     // Checked before the headers are sent. A later failure cuts the connection.
-    if (!(await isReadable(path, onFailure))) return unavailableResponse(UNREADABLE_RETRY_MS);
+    if (!(await isReadable(path, onFailure)))
+      return unavailableResponse(UNREADABLE_RETRY_MS, "The file of the ID list cannot be read: retry later");
     return fileResponse({ path, size: file.bytes, onFailure }, readRange(req.raw.headers, searchParams));
   });
   return app;
@@ -153,7 +164,9 @@ function fileResponse(file: SizedFile, asked: string | null): Response {
       return bytesResponse(file, first, end, { "content-range": `bytes ${first}-${end - 1}/${size}` });
     }
     case "unsatisfiable":
-      return errorResponse(416, { "content-range": `bytes */${size}`, "accept-ranges": "bytes" });
+      return errorResponse(416, {
+        headers: { "content-range": `bytes */${size}`, "accept-ranges": "bytes" },
+      });
   }
 }
 

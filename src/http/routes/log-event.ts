@@ -1,11 +1,19 @@
 import { Hono } from "hono";
 import type { Refusal } from "../../access/admission.ts";
 import { parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
+import type { MalformedBody } from "../../log-events/batch.ts";
 import type { EventIntake, IntakeOutcome } from "../../log-events/intake.ts";
 import { containsThisRelay, VIA_HEADER } from "../../log-events/via-header.ts";
 import type { BodyReader } from "../request-body.ts";
 import type { RequestEnv } from "../request-context.ts";
-import { errorResponse, unauthorizedResponse, unavailableResponse } from "../responses.ts";
+import {
+  errorResponse,
+  jsonResponse,
+  malformedKeyResponse,
+  TOO_MANY_UNKNOWN_KEYS,
+  unauthorizedResponse,
+  unavailableResponse,
+} from "../responses.ts";
 
 /**
  * The headers that describe the SDK and that upstream needs (docs/protocol.md, Forwarding headers), and the Via header.
@@ -24,16 +32,20 @@ const HEADER_VALUE = /^[\x20-\x7e]{1,200}$/;
 /** Long enough for the queue to have space again, short enough that SDKs need not hold much. */
 const RETRY_AFTER_MS = 5_000;
 
+/** The legacy Elixir and PHP SDKs send log events to the second. */
+const PATHS = ["/v1/log_event", "/v1/rgstr"];
+
 /**
- * Serves `POST /v1/log_event` (docs/protocol.md, Log events). Responses are 202, 400, 401, 413 or 503, and 508 to a relay
- * whose events URL leads back to this relay.
+ * Serves `POST /v1/log_event` and `POST /v1/rgstr`, which is the same (docs/protocol.md, Log events). Responses are 202, 400, 401,
+ * 413 or 503, and 508 to a relay whose events URL leads back to this relay.
  */
 export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
-  app.post("/v1/log_event", async ({ req, env }) => {
+  app.on("POST", PATHS, async ({ req, env }) => {
     if (containsThisRelay(req.header(VIA_HEADER))) return errorResponse(508);
-    const sdkKey = parseSdkKey(req.header("statsig-api-key") ?? "");
-    if (sdkKey === undefined) return errorResponse(400);
+    const key = req.header("statsig-api-key") ?? "";
+    const sdkKey = parseSdkKey(key);
+    if (sdkKey === undefined) return malformedKeyResponse(key);
     const refusal = intake.refusal(sdkKey);
     if (refusal !== undefined) return toRejection(refusal);
     const bytes = declaredBytes(req.raw, intake.maxBodyBytes);
@@ -48,7 +60,7 @@ export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<Re
 function toRejection(refusal: Refusal): Response {
   if (refusal.kind === "unauthorized") return unauthorizedResponse();
   // 503 in place of 429: the core SDK does not retry a 429, and the events would be lost (docs/protocol.md, Log events).
-  return unavailableResponse(refusal.retryAfterMs);
+  return unavailableResponse(refusal.retryAfterMs, TOO_MANY_UNKNOWN_KEYS);
 }
 
 async function accept(
@@ -76,13 +88,13 @@ function pickForwardedHeaders(headers: Headers): Record<string, string> {
   return forwarded;
 }
 
-function toResponse({ kind }: IntakeOutcome, bodies: BodyReader): Response {
-  switch (kind) {
+function toResponse(outcome: IntakeOutcome, bodies: BodyReader): Response {
+  switch (outcome.kind) {
     case "accepted":
       // SDKs treat anything but a JSON object as a failure.
-      return Response.json({ success: true, message: null }, { status: 202 });
+      return jsonResponse({ success: true, message: null }, { status: 202 });
     case "malformed":
-      return errorResponse(400);
+      return errorResponse(400, { message: PROBLEMS[outcome.problem] });
     case "too_large":
       return bodies.tooLarge();
     case "too_many_events":
@@ -90,6 +102,13 @@ function toResponse({ kind }: IntakeOutcome, bodies: BodyReader): Response {
       // A relay as the client then sends half as many events, and drops nothing. SDKs retry neither 400 nor 413.
       return errorResponse(413);
     case "unavailable":
-      return unavailableResponse(RETRY_AFTER_MS);
+      return unavailableResponse(RETRY_AFTER_MS, "The log events cannot be stored now: retry later");
   }
 }
+
+const PROBLEMS: Readonly<Record<MalformedBody["problem"], string>> = {
+  unknown_coding: "The Content-Encoding is unknown: expected gzip, br, zstd, deflate or none",
+  undecodable: "The body is not in the encoding that Content-Encoding names",
+  no_json_object: "The body is not a JSON object",
+  no_events: "The body has no array named events",
+};

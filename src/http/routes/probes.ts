@@ -10,7 +10,10 @@ export interface Probes {
   readonly notReady: () => readonly string[];
 }
 
-const OK = {} as const;
+const OK_BODY = "{}";
+
+/** The length is set here for HEAD: Hono removes the body of its response, and with it the length. */
+const OK_HEADERS = { "content-type": "application/json", "content-length": String(OK_BODY.length) };
 
 const PATHS = ["/v1/health", "/v1/startup", "/v1/ready"];
 
@@ -22,13 +25,17 @@ export function isProbe(path: string): boolean {
 /** Serves `/v1/health` (the process is alive), `/v1/startup` and `/v1/ready`, as the original proxy does. */
 export function probeRoutes(probes: Probes): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
-  app.get("/v1/health", (context) => context.json(OK));
-  app.get("/v1/startup", (context) =>
-    probes.started() ? context.json(OK) : errorResponse(503, undefined, "starting"),
+  app.get("/v1/health", okResponse);
+  app.get("/v1/startup", () =>
+    probes.started() ? okResponse() : errorResponse(503, { reason: "starting" }),
   );
-  app.get("/v1/ready", (context) => {
+  app.get("/v1/ready", () => {
     const reasons = probes.notReady();
-    return reasons.length === 0 ? context.json(OK) : errorResponse(503, undefined, reasons.join("; "));
+    return reasons.length === 0 ? okResponse() : errorResponse(503, { reason: reasons.join("; ") });
   });
   return app;
+}
+
+function okResponse(): Response {
+  return new Response(OK_BODY, { headers: OK_HEADERS });
 }

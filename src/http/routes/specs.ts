@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { parseSdkKey } from "../../access/sdk-key.ts";
 import { withTrace } from "../../platform/trace-context.ts";
-import type { ApiVersion, Feed, SpecFormat } from "../../specs/feed.ts";
+import type { Feed, SpecFormat } from "../../specs/feed.ts";
 import type { SpecLookup, SpecQuery } from "../../specs/query.ts";
 import { type ContentCoding, isNewsTo, type Snapshot } from "../../specs/snapshot.ts";
 import type { HeldFeed } from "../../specs/store.ts";
@@ -10,12 +10,14 @@ import { type BodyReader, SMALL_BODY_BYTES } from "../request-body.ts";
 import type { RequestEnv, RequestHead } from "../request-context.ts";
 import {
   errorResponse,
+  malformedKeyResponse,
   matchesEntityTag,
   throttledResponse,
   unauthorizedResponse,
   unavailableResponse,
 } from "../responses.ts";
 import type { PreparedResponse, SpecResponses } from "../spec-responses.ts";
+import { readSinceTime, readSpecTarget, type SpecTarget } from "../spec-target.ts";
 
 interface SpecRequest {
   readonly key: string;
@@ -55,17 +57,17 @@ export class SpecRoute {
   async fetch(request: Request, target: SpecTarget): Promise<Response> {
     const { key, format, accepted } = this.#readRequest(request, target);
     const sdkKey = parseSdkKey(key);
-    if (sdkKey === undefined) return errorResponse(400);
+    if (sdkKey === undefined) return malformedKeyResponse(key);
     const found = await this.#find(request, { sdkKey, version: target.version, format });
     switch (found.kind) {
       case "held": {
         const prepared = this.#choose(request, found.held, target.sinceTime, accepted);
-        return prepared?.response() ?? errorResponse(406);
+        return prepared?.response() ?? errorResponse(406, { message: NOT_ACCEPTABLE });
       }
       case "unauthorized":
         return unauthorizedResponse();
       case "unavailable":
-        return unavailableResponse(found.retryAfterMs);
+        return unavailableResponse(found.retryAfterMs, NOTHING_CACHED);
       case "throttled":
         return throttledResponse(found.retryAfterMs);
     }
@@ -105,6 +107,10 @@ export class SpecRoute {
   }
 }
 
+const NOTHING_CACHED = "No config spec of this SDK key is cached, and none could be fetched: retry later";
+const NOT_ACCEPTABLE = "Accept-Encoding excludes every encoding of the config spec, identity included";
+const NOT_JSON_OBJECT = "The body is not a JSON object";
+
 /** Large versions are not kept in every coding. */
 function findBestCoding(
   accepted: readonly ContentCoding[],
@@ -134,7 +140,7 @@ export function specPostRoutes(route: SpecRoute, bodies: BodyReader): Hono<Reque
     const { raw } = context.req;
     const handle = (bytes: Uint8Array) => {
       const body = parseBody(new TextDecoder().decode(bytes));
-      if (target === undefined || body === undefined) return errorResponse(400);
+      if (target === undefined || body === undefined) return errorResponse(400, { message: NOT_JSON_OBJECT });
       const sinceTime = "sinceTime" in body ? readSinceTime(body["sinceTime"]) : target.sinceTime;
       return route.fetch(raw, { ...target, sinceTime });
     };
@@ -153,69 +159,4 @@ function parseBody(text: string): Readonly<Record<string, unknown>> | undefined 
   } catch {
     return undefined;
   }
-}
-
-/** The parts of a spec URL. */
-export interface SpecTarget {
-  readonly version: ApiVersion;
-  /** The last path segment without `.json` or `.js`; empty if there is none. Not checked to be an SDK key. */
-  readonly pathKey: string;
-  /** 0 if absent or invalid: the client gets everything. */
-  readonly sinceTime: number;
-  /** The query parameter `supports_proto`. Undefined if absent: the header decides. */
-  readonly supportsProto: boolean | undefined;
-}
-
-const ROUTE = "/download_config_specs";
-/** `/v1` or `/v2`. */
-const VERSION_LENGTH = 3;
-
-/**
- * Parses a URL, or a path if the request had no Host. Returns undefined if it is not a spec endpoint. This is on the hot
- * path: a URL object would cost as much as everything else.
- */
-export function readSpecTarget(url: string): SpecTarget | undefined {
-  const start = url[0] === "/" ? 0 : url.indexOf("/", url.indexOf("://") + 3);
-  const version = url.startsWith("/v2", start) ? "v2" : "v1";
-  if (version === "v1" && !url.startsWith("/v1", start)) return undefined;
-  const afterRoute = start + VERSION_LENGTH + ROUTE.length;
-  if (!url.startsWith(ROUTE, start + VERSION_LENGTH)) return undefined;
-  const question = url.indexOf("?", afterRoute);
-  const path = question < 0 ? url.slice(afterRoute) : url.slice(afterRoute, question);
-  const pathKey = readPathKey(path);
-  if (pathKey === undefined) return undefined;
-  if (question < 0) return { version, pathKey, sinceTime: 0, supportsProto: undefined };
-  const supportsProto = queryValue(url, question, "supports_proto");
-  return {
-    version,
-    pathKey,
-    sinceTime: readSinceTime(queryValue(url, question, "sinceTime")),
-    supportsProto: supportsProto === undefined ? undefined : supportsProto === "true",
-  };
-}
-
-/** Allows repeated slashes: a specsUrl with a trailing slash makes SDKs send `//key.json`. */
-function readPathKey(path: string): string | undefined {
-  if (path === "") return "";
-  const slash = path.lastIndexOf("/");
-  for (let i = 0; i <= slash; i++) if (path[i] !== "/") return undefined;
-  if (slash < 0) return undefined;
-  if (path.endsWith(".json")) return path.slice(slash + 1, -5);
-  if (path.endsWith(".js")) return path.slice(slash + 1, -3);
-  return path.slice(slash + 1);
-}
-
-function queryValue(url: string, question: number, name: string): string | undefined {
-  for (let at = question; at >= 0; at = url.indexOf("&", at + 1)) {
-    if (!url.startsWith(name, at + 1) || url[at + 1 + name.length] !== "=") continue;
-    const end = url.indexOf("&", at + 1);
-    return url.slice(at + 2 + name.length, end < 0 ? undefined : end);
-  }
-  return undefined;
-}
-
-/** Parses the lcut that a client has, from a query or a body. Returns 0 if it is absent or invalid. */
-export function readSinceTime(value: unknown): number {
-  const sinceTime = typeof value === "number" || typeof value === "string" ? Number(value) : 0;
-  return Number.isSafeInteger(sinceTime) && sinceTime > 0 ? sinceTime : 0;
 }

@@ -9,7 +9,7 @@ export interface RawRequest {
   readonly method?: string;
   /** Sent in this order and spelling. A name may be repeated. */
   readonly headers?: readonly (readonly [name: string, value: string])[];
-  readonly body?: string;
+  readonly body?: string | Uint8Array;
 }
 
 /**
@@ -26,7 +26,8 @@ export async function rawHttp(url: string, request: RawRequest = {}): Promise<Ra
   const socket = connect({ host: hostname, port: Number(port) });
   try {
     await within(once(socket, "connect"), 5_000, "a connection");
-    socket.write(`${head.join("\r\n")}\r\n\r\n${body ?? ""}`);
+    socket.write(`${head.join("\r\n")}\r\n\r\n`);
+    if (body !== undefined) socket.write(body);
     return parseAnswer(await within(buffer(socket), 15_000, "a whole answer"));
   } finally {
     socket.destroy();

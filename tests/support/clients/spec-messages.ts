@@ -5,22 +5,23 @@ export interface WireRequest {
   readonly sdkKey: string;
   readonly version?: number;
   readonly zstdDictId?: string;
-  readonly sinceTime?: number;
+  readonly sinceTime?: number | bigint;
 }
 
 const VARINT = 0;
 const LENGTH_DELIMITED = 2;
 
-function varint(value: number): number[] {
+/** Negative numbers are sent as their two's complement. */
+function varint(value: number | bigint): number[] {
   const bytes: number[] = [];
-  let rest = BigInt(value);
+  let rest = BigInt.asUintN(64, BigInt(value));
   for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
   return [...bytes, Number(rest)];
 }
 
 const tag = (field: number, type: number): number[] => varint(field * 8 + type);
 
-export const numberField = (field: number, value: number): Buffer =>
+export const numberField = (field: number, value: number | bigint): Buffer =>
   Buffer.from([...tag(field, VARINT), ...varint(value)]);
 
 export function textField(field: number, value: string): Buffer {
