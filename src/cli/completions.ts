@@ -1,4 +1,4 @@
-import { CACHES, MODES, type OptionSpec } from "../config/option.ts";
+import { CACHES, MODES, namesOf, type OptionSpec } from "../config/option.ts";
 import { ALL_OPTIONS, NAME, OPTIONS, PRINT_CONFIG } from "../config/options.ts";
 import { SUBCOMMANDS, type Subcommand } from "./subcommands.ts";
 
@@ -297,6 +297,7 @@ function valueKind({ placeholder, words }: OptionSpec): ValueKind {
 }
 
 /** Returns the names as they are written on the command line. */
-function spellings({ name, short }: OptionSpec): readonly string[] {
-  return short === undefined ? [`--${name}`] : [`-${short}`, `--${name}`];
+function spellings(option: OptionSpec): readonly string[] {
+  const long = namesOf(option).map((name) => `--${name}`);
+  return option.short === undefined ? long : [`-${option.short}`, ...long];
 }

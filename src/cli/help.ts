@@ -47,9 +47,18 @@ function describedPositionals(): ArgsDef {
 
 function describedOptions(): ArgsDef {
   const args: ArgsDef = {};
-  for (const { name, short, kind, placeholder, description, default: byDefault } of ALL_OPTIONS) {
+  for (const {
+    name,
+    short,
+    aliases = [],
+    kind,
+    placeholder,
+    description,
+    default: byDefault,
+  } of ALL_OPTIONS) {
+    const others = aliases.map((alias) => ` (also --${alias})`).join("");
     const described = {
-      description,
+      description: `${description}${others}`,
       ...(short && { alias: short }),
       ...(placeholder && { valueHint: placeholder }),
     };

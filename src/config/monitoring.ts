@@ -276,6 +276,7 @@ export const METRIC_VARIABLES: readonly VariableSpec[] = [
   {
     name: "DOGSTATSD_MAX_TIME_MS",
     default: "30000",
+    hasNoEffect: true,
     description: "No effect: the end of each batch sends all lines. An invalid value still stops the start",
   },
   {

@@ -70,10 +70,11 @@ const isOn = (value: string) => value !== "" && value !== "false";
 const reasonOf = ({ description }: { readonly description: string }) =>
   description.replace("No effect: ", "");
 
+/** The original proxy reads these in any case. */
 function namesIn(env: Environment, pattern: string): readonly string[] {
   const isPrefix = pattern.endsWith("*");
   const start = pattern.replace("*", "");
   return Object.keys(env).filter(
-    (name) => env[name] && (isPrefix ? name.startsWith(start) : name === pattern),
+    (name) => env[name] && (isPrefix ? name.toUpperCase().startsWith(start) : name.toUpperCase() === pattern),
   );
 }

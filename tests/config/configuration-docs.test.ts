@@ -48,6 +48,16 @@ describe("the tables of options and variables", () => {
     expect(names.filter((name) => name !== undefined && !known.has(name))).toEqual([]);
   });
 
+  test("say why something has no effect", () => {
+    const all: readonly { readonly hasNoEffect?: true; readonly description: string }[] = [
+      ...OPTIONS,
+      ...VARIABLES,
+    ];
+    for (const { hasNoEffect = false, description } of all) {
+      expect([description, description.startsWith("No effect: ")]).toEqual([description, hasNoEffect]);
+    }
+  });
+
   test("allow the same words as the code", () => {
     const wordsOf = (name: string) =>
       (OPTIONS as readonly OptionSpec[]).find((option) => option.name === name)?.words;

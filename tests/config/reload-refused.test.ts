@@ -88,6 +88,18 @@ describe("a change that a SIGHUP cannot apply", () => {
     expect((await specsOf(reloaded.relay, KEY)).status).toBe(200);
   });
 
+  test("is a number that is replaced, which is logged again", async () => {
+    await using upstream = await startUpstream();
+    await using reloaded = await startReloadedRelay(upstream);
+    const logged = await reloaded.reload({ "grpc-max-concurrent-streams": 2_000_000 });
+    expect(logged).toContain("changed=grpc-max-concurrent-streams");
+    await eventually(() =>
+      expect(reloaded.relay.output()).toMatch(
+        /WARN +value out of range, replaced setting=.*grpc-max-concurrent-streams in \S+ given=2000000 used=1000000/,
+      ),
+    );
+  });
+
   test("is an option that a flag or a variable sets", async () => {
     await using upstream = await startUpstream();
     const args = ["--max-concurrent-requests", "7"];

@@ -181,6 +181,13 @@ describe("doctor reports a problem and its fix", () => {
     await expectProblem(ending, "certificate", /^valid for [23] more days/, /renew/);
   });
 
+  test("plaintext ports beside TLS", async () => {
+    const args = tlsArgs(pki.issue());
+    const problems = problemsOf(upstream, args);
+    await expectProblem(problems, "certificate", /^the plaintext ports are open as well$/, /--enforce-tls/);
+    expect(await problemsOf(upstream, [...args, "--enforce-tls"])).toEqual([]);
+  });
+
   test("a chain in the wrong order", async () => {
     const leaf = pki.issue();
     const certPath = join(folder, "chain.pem");

@@ -249,6 +249,7 @@ const IGNORED: Readonly<Record<string, string>> = {
   PROXY_CACHE_CLEANUP_MAX_FILES_DELETED_PER_INTERVAL: "100",
   NGINX_WORKER_PROCESSES: "0",
   TOKIO_WORKER_THREADS_BACKGROUND: "0",
+  tokio_worker_threads_background: "x",
   ROCKET_ENV: "prod",
   ROCKET_PORT: "1",
   ROCKET_LIMITS: "{",

@@ -48,6 +48,13 @@ const LIMIT = "LOG_EVENT_DEDUPE_CACHE_LIMIT";
 export const VARIABLE_ROWS: readonly CommandRow[] = [
   ...spelled,
   {
+    name: "HOSTNAME",
+    original: "is read in upper case only",
+    ours: "same",
+    env: { HOSTNAME: "pod-7", hostname: "other" },
+    outcome: { prints: "# HOSTNAME=pod-7" },
+  },
+  {
     name: "Log_Event_Dedupe_Cache_Limit",
     original: "is read in mixed case",
     ours: "same",
