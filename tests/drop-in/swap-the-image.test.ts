@@ -7,7 +7,7 @@ import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { Output } from "../support/common/output.ts";
-import { within } from "../support/common/wait.ts";
+import { eventually, within } from "../support/common/wait.ts";
 import { commandsIn, type GuideBlock, readGuide, variablesIn } from "../support/drop-in/guide.ts";
 import { OriginalEntries } from "../support/drop-in/original-entries.ts";
 import { ShellSession } from "../support/drop-in/shell-session.ts";
@@ -131,23 +131,32 @@ describeWith(
     publish(1);
     await runStep(9);
     expect(original.exitCode ?? original.signalCode).not.toBeNull();
-    const served = JSON.parse(readFileSync(join(folder, "new.json"), "utf8"));
-    expect(served).toEqual(specV1(revision(sdkKey, 1)));
+    for (const [version, config] of newestConfigs()) {
+      const url = `http://127.0.0.1:${ports.old}/${version}/download_config_specs/${sdkKey}.json`;
+      // It may start with the version in Redis, and then polls.
+      await eventually(async () => expect(await (await fetch(url)).json()).toEqual(config));
+    }
   });
 
   test("10: an original that starts again finds the newest version in its keys, and soon a free leader key", async () => {
     const ttlS = Number((await runStep(10)).trim());
     expect(ttlS).toBeLessThanOrEqual(70);
     const entries = new OriginalEntries(redis, sdkKey);
-    const newest = revision(sdkKey, 1);
-    for (const [version, config] of [
-      ["v1", specV1(newest)],
-      ["v2", specV2(newest)],
-    ] as const) {
+    for (const [version, config] of newestConfigs()) {
       const read = await entries.read("v4", version);
-      expect(read).toEqual({ encoding: "plain_text", lcut: newest.lcut, config: JSON.stringify(config) });
+      expect(read).toEqual({
+        encoding: "plain_text",
+        lcut: revision(sdkKey, 1).lcut,
+        config: JSON.stringify(config),
+      });
     }
   });
+
+  const newestConfigs = () =>
+    [
+      ["v1", specV1(revision(sdkKey, 1))],
+      ["v2", specV2(revision(sdkKey, 1))],
+    ] as const;
 
   function publish(number: number): void {
     upstream.publish(sdkKey, "v1", specV1(revision(sdkKey, number)));
