@@ -14,6 +14,9 @@ replicaCount: 3
 image:
   repository: statsig/statsig-forward-proxy
   tag: 4.1.0
+fullnameOverride: statsig-forward-proxy
+ingress:
+  enabled: true
 `;
 
 const IMAGE = "registry.example.com/statsig-forward-proxy";
@@ -49,9 +52,12 @@ describe.skipIf(!hasHelm || isMissing)(
       expect([...releases.keys()]).toEqual(["canary", "statsig-forward-proxy"]);
     });
 
-    test("the canary is one relay, the upgrade keeps the old number, and both have the new image", () => {
+    test("the canary is one relay without an ingress, the upgrade keeps the old values, and both have the new image", () => {
       expect(deploymentOf("canary")).toMatchObject({ spec: { replicas: 1 } });
       expect(deploymentOf("statsig-forward-proxy")).toMatchObject({ spec: { replicas: 3 } });
+      const kindsOf = (release: string) => objectsOf(release).map(({ kind }) => kind);
+      expect(kindsOf("canary")).not.toContain("Ingress");
+      expect(kindsOf("statsig-forward-proxy")).toContain("Ingress");
       for (const release of releases.keys()) {
         expect(relayContainer(objectsOf(release)).image).toBe(`${IMAGE}:${TAG}`);
       }
