@@ -20,6 +20,8 @@ const statsig = new core.Statsig(process.env.STATSIG_SERVER_SDK_KEY ?? "secret-d
       initTimeoutMs: 3_000,
     },
   ],
+  // After 30 failed streams the SDK polls this URL; without it, Statsig's.
+  specsUrl: `${relay}/v2/download_config_specs`,
   // This SDK sends no client certificate over HTTPS: run the relay without --enforce-mtls.
   logEventUrl: `${relay}/v1/log_event`,
   proxyConfig: { caCertPath },

@@ -17,10 +17,16 @@ export function createRedisDataStore(redis) {
       return config === null ? {} : { result: config, time: Number(lcut) };
     },
 
-    /** For protobuf specs. The SDK requires a plain array of numbers, not a Buffer. */
+    /**
+     * The SDK asks for the protobuf entry first, and for JSON only if there is none. Protobuf entries are updated only while
+     * clients of the proxy use protobuf, so an older one must not hide newer JSON. The SDK requires a plain array, not a Buffer.
+     */
     getBytes: async (key) => {
-      const [config, lcut] = await client.hmgetBuffer(key, "config", "lcut");
-      return config === null ? {} : { result: Array.from(config), time: Number(lcut?.toString()) };
+      const jsonKey = key.replace("|statsig-br|", "|plain_text|");
+      const [lcut, jsonLcut] = await Promise.all([client.hget(key, "lcut"), client.hget(jsonKey, "lcut")]);
+      if (lcut === null || Number(lcut) < Number(jsonLcut)) return {};
+      const config = await client.hgetBuffer(key, "config");
+      return config === null ? {} : { result: Array.from(config), time: Number(lcut) };
     },
 
     /** Does nothing: only the proxy writes. */

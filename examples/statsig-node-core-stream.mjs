@@ -18,6 +18,8 @@ const statsig = new core.Statsig(process.env.STATSIG_SERVER_SDK_KEY ?? "secret-d
     // The fallback when streaming fails, for example behind a proxy without HTTP/2.
     { adapterType: "network_http", specsUrl: `${relay}/v2/download_config_specs`, initTimeoutMs: 3_000 },
   ],
+  // After 30 failed streams the SDK polls this URL; without it, Statsig's.
+  specsUrl: `${relay}/v2/download_config_specs`,
   logEventUrl: `${relay}/v1/log_event`,
 });
 await statsig.initialize();
