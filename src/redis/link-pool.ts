@@ -102,9 +102,11 @@ export class ExclusiveLink implements AsyncDisposable {
     return running;
   }
 
-  /** See {@link RedisLink.logIn}. Waits for the task that runs: in a transaction, the command would become a part of it. */
+  /** See {@link RedisLink.logIn}. Waits for a task that runs: in a transaction, the command would become a part of it. */
   logIn(): void {
-    this.#previous = this.#previous.then(() => this.#link?.logIn());
+    // Before the connection is up, a task may be waiting for it.
+    if (this.#link?.state === "up") this.#previous = this.#previous.then(() => this.#link?.logIn());
+    else this.#link?.logIn();
   }
 
   async #runNow<T>(task: (commands: RedisCommands) => Promise<T>): Promise<T> {
