@@ -64,6 +64,11 @@ async function serve(
       logger.log("info", "listening", { protocol: listener.protocol, address: localUrl(listener) });
     }
     logger.log("info", "serving", describe(config));
+    if (config.blobStorageProblem !== undefined) {
+      logger.log("warn", "blob storage not used, config specs come from upstream", {
+        reason: config.blobStorageProblem,
+      });
+    }
     for (const variable of findUnknownVariables(env)) {
       logger.log("warn", "unknown environment variable, ignored", { variable });
     }
@@ -93,12 +98,13 @@ function reportWhileStarting(logger: LineLogger): ReportFault {
 }
 
 function describe(config: Config) {
-  const { mode, cache, upstreamUrl, pollIntervalMs, upstreamProxied, redis } = config;
+  const { mode, cache, upstreamUrl, pollIntervalMs, upstreamProxied, redis, blobStorage } = config;
   return {
     mode,
     cache,
     ...(cache === "local" && { local_cache_path: config.local.path }),
     ...(cache === "redis" && { redis: describeAddress(redis.connection), fleet_polling: redis.fleetPolling }),
+    ...(blobStorage !== undefined && { blob_storage: displayUrl(blobStorage.baseUrl) }),
     upstream: displayUrl(upstreamUrl),
     ...(upstreamProxied && { through_proxy: true }),
     polling_interval_s: pollIntervalMs / 1_000,
