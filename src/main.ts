@@ -8,6 +8,7 @@ import { withConfigFile } from "./config/file.ts";
 import { findUnknownVariables } from "./config/options.ts";
 import { Reloader } from "./config/reload.ts";
 import { displayUrl, type Environment, type GivenConfig } from "./config/settings.ts";
+import { VARIABLES } from "./config/variables.ts";
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
 import { listenForFaults, type ReportFault } from "./platform/supervisor.ts";
 import { describeAddress } from "./redis/options.ts";
@@ -64,11 +65,7 @@ async function serve(
       logger.log("info", "listening", { protocol: listener.protocol, address: localUrl(listener) });
     }
     logger.log("info", "serving", describe(config));
-    if (config.blobStorageProblem !== undefined) {
-      logger.log("warn", "blob storage not used, config specs come from upstream", {
-        reason: config.blobStorageProblem,
-      });
-    }
+    logNotices(config, env, logger);
     for (const variable of findUnknownVariables(env)) {
       logger.log("warn", "unknown environment variable, ignored", { variable });
     }
@@ -80,6 +77,26 @@ async function serve(
   }
   logger.log("info", "stopped");
   return 0;
+}
+
+/** Logs what an operator may not expect of a valid environment. */
+function logNotices(
+  { blobStorageProblem, redis: { connection } }: Config,
+  env: Environment,
+  logger: LineLogger,
+): void {
+  if (blobStorageProblem !== undefined) {
+    logger.log("warn", "blob storage not used, config specs come from upstream", {
+      reason: blobStorageProblem,
+    });
+  }
+  if (connection.entra !== undefined && connection.tls === undefined) {
+    logger.log("warn", "access tokens for Redis are sent without TLS");
+  }
+  for (const { name, description } of VARIABLES.filter((each) => each.hasNoEffect && env[each.name])) {
+    const reason = description.replace("No effect: ", "");
+    logger.log("info", "setting has no effect", { setting: name, reason });
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import type { VariableSpec } from "./option.ts";
 import { type Environment, invalidValue, isHttpUrl, isProxied } from "./settings.ts";
 
 /** An Azure storage account that holds config specs, which are then not requested from `STATSIG_ENDPOINT`. */
-export interface BlobStorageConfig {
+interface BlobStorageConfig {
   /** `https://{account}.blob.core.windows.net`, or what the connection string says. */
   readonly baseUrl: string;
   /** Whether requests go through `HTTP_PROXY` or `HTTPS_PROXY`. */

@@ -34,6 +34,8 @@ export interface VariableSpec {
   readonly default?: string;
   /** Never shown. */
   readonly isSecret?: true;
+  /** Accepted, but it changes nothing. The description, `No effect: …`, says why, and so does a log line at the start. */
+  readonly hasNoEffect?: true;
   readonly description: string;
 }
 

@@ -24,7 +24,7 @@ const LIFE_MS = 300_000;
 
 /**
  * Returns the path and query of a blob with a shared access signature that permits to read it for 5 minutes ("Create a service SAS"
- * in the documentation of Azure Storage). Whoever has it can read the blob: do not log it.
+ * in the documentation of Azure Storage). It gives access to the blob: do not log it.
  */
 export function signBlobPath({ account, accountKey }: BlobAccount, blob: SignedBlob): string {
   const { container, name, isHttps, now } = blob;

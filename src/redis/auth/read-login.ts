@@ -1,7 +1,7 @@
 import type { EntraOptions, RedisEnvironment, RedisLogin, Reject } from "../options.ts";
 
 /** How connections log in, by `REDIS_AUTH_MODE`. */
-export interface RedisLoginOptions extends RedisLogin {
+interface RedisLoginOptions extends RedisLogin {
   readonly otherLogins?: readonly RedisLogin[];
   readonly entra?: EntraOptions;
 }
