@@ -38,7 +38,7 @@ type BlobOutcome = FetchOutcome | { readonly kind: "missing" } | { readonly kind
 
 /**
  * Fetches config specs from Azure Blob Storage: one blob for each API version and SDK key, whatever format a client wants. Only what
- * is missing there is requested from upstream. That the storage rejects a request is a failure, as the SDK key may be valid.
+ * is missing there is requested from upstream, as is JSON if the blob is protobuf. That the storage rejects a request is a failure, as the SDK key may be valid.
  */
 export class BlobSpecs implements SpecSource {
   readonly #options: BlobSpecsOptions;
@@ -97,10 +97,7 @@ export class BlobSpecs implements SpecSource {
     const contentEncoding = (headers.get("content-encoding") ?? "").trim().toLowerCase();
     // Storage sends application/octet-stream for any blob that was stored without a type.
     const format = contentEncoding === "statsig-br" ? "proto" : "json";
-    if (format === "proto" && feed.format === "json") {
-      const detail = "the blob is protobuf, which clients that ask for JSON cannot read";
-      return discardBody(response, { kind: "refused", reason: "malformed", detail });
-    }
+    if (format === "proto" && feed.format === "json") return discardBody(response, { kind: "missing" });
     const body = await readBody(response, maxBytes, received);
     if (body === undefined)
       return { kind: "refused", reason: "too_large", detail: describeTooLarge(maxBytes) };

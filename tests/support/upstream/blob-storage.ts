@@ -21,8 +21,8 @@ export type BlobFault =
 export class BlobStorageServer implements AsyncDisposable {
   /** `METHOD /container/name`, and why the request was rejected. */
   readonly requests: string[] = [];
-  /** The signatures of all requests, which are secrets. */
-  readonly signatures: string[] = [];
+  /** The queries of all requests, with their signatures. */
+  readonly queries: URLSearchParams[] = [];
   /** What requests get instead, by `METHOD key` or by key. */
   readonly faults = new Map<string, BlobFault>();
   readonly #blobs = new Map<string, StoredBlob>();
@@ -55,6 +55,10 @@ export class BlobStorageServer implements AsyncDisposable {
     this.#blobs.set(`/${container}/${COMPANY}/${sdkKey}`, blob);
   }
 
+  remove(container: "dcs-v1" | "dcs-v2", sdkKey: string): void {
+    this.#blobs.delete(`/${container}/${COMPANY}/${sdkKey}`);
+  }
+
   /** Requests for blobs of this key, in order: `METHOD container`. */
   requestsFor(sdkKey: string): readonly string[] {
     return this.requests
@@ -66,7 +70,7 @@ export class BlobStorageServer implements AsyncDisposable {
     const url = new URL(request.url);
     const path = decodeURIComponent(url.pathname);
     this.headers = Object.fromEntries(request.headers);
-    this.signatures.push(url.searchParams.get("sig") ?? "");
+    this.queries.push(url.searchParams);
     this.requests.push(`${request.method} ${path}`);
     const sdkKey = path.slice(path.lastIndexOf("/") + 1);
     const fault = this.faults.get(`${request.method} ${sdkKey}`) ?? this.faults.get(sdkKey);
