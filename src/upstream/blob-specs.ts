@@ -90,7 +90,7 @@ export class BlobSpecs implements SpecSource {
     });
   }
 
-  async #readBlob(response: Response, feed: Feed, received: (bytes: number) => void): Promise<FetchOutcome> {
+  async #readBlob(response: Response, feed: Feed, received: (bytes: number) => void): Promise<BlobOutcome> {
     const { clock, maxBytes } = this.#options;
     const { headers } = response;
     if (response.status !== 200) return discardBody(response, refusedBy(response, clock.now()));
