@@ -33,12 +33,16 @@ const CONTAINERS: Readonly<Record<Feed["version"], string>> = { v1: "dcs-v1", v2
 /** The metadata of a blob that says which version it holds. */
 const LCUT_HEADER = "x-ms-meta-lcut";
 
-/** How a request for a blob ended: with what it is for, without a blob, or, for `HEAD` alone, with the need for the body. */
-type BlobOutcome = FetchOutcome | { readonly kind: "missing" } | { readonly kind: "wanted" };
+/** The blob is not there, or not in a format that the client reads. */
+type Missing = "missing";
+
+/** How a request is sent, and how its progress is reported. */
+type ExchangeParts = Parameters<typeof exchange>[2];
 
 /**
  * Fetches config specs from Azure Blob Storage: one blob for each API version and SDK key, whatever format a client wants. Only what
- * is missing there is requested from upstream, as is JSON if the blob is protobuf. That the storage rejects a request is a failure, as the SDK key may be valid.
+ * is missing there is requested from upstream, as is JSON if the blob is protobuf. If the storage rejects a request, that is a
+ * failure: it says nothing about the SDK key.
  */
 export class BlobSpecs implements SpecSource {
   readonly #options: BlobSpecsOptions;
@@ -53,31 +57,33 @@ export class BlobSpecs implements SpecSource {
     signal: AbortSignal,
     progressed: () => void = () => {},
   ): Promise<FetchOutcome> {
-    const known = sinceTime > 0 ? await this.#ask("HEAD", feed, sinceTime, signal, progressed) : undefined;
-    const outcome =
-      known === undefined || known.kind === "wanted"
-        ? await this.#ask("GET", feed, sinceTime, signal, progressed)
-        : known;
-    if (outcome.kind === "missing" || outcome.kind === "wanted") {
-      return this.#options.fallback.fetchSpecs(feed, sinceTime, signal, progressed);
-    }
-    return outcome;
+    const { clock, fallback } = this.#options;
+    const parts = { clock, signal, progressed };
+    const known = sinceTime > 0 ? await this.#askWhetherNewer(feed, sinceTime, parts) : "newer";
+    const outcome = known === "newer" ? await this.#fetchBlob(feed, parts) : known;
+    return outcome === "missing" ? fallback.fetchSpecs(feed, sinceTime, signal, progressed) : outcome;
   }
 
-  #ask(
-    method: "HEAD" | "GET",
+  /** Without metadata that says otherwise, the blob counts as newer: reading it shows what is wrong. */
+  #askWhetherNewer(
     feed: Feed,
     sinceTime: number,
-    signal: AbortSignal,
-    progressed: () => void,
-  ): Promise<BlobOutcome> {
-    const { endpoint, clock } = this.#options;
-    const request = { ...(method === "HEAD" && { method }), path: this.#sign(feed), headers: {} };
-    const read = (response: Response, received: (bytes: number) => void): Promise<BlobOutcome> => {
-      if (response.status === 404) return discardBody(response, { kind: "missing" });
-      return method === "HEAD" ? readMetadata(response, sinceTime) : this.#readBlob(response, feed, received);
-    };
-    return exchange(endpoint, request, { clock, signal, progressed }, read);
+    parts: ExchangeParts,
+  ): Promise<FetchOutcome | Missing | "newer"> {
+    const request = { method: "HEAD", path: this.#sign(feed), headers: {} } as const;
+    return exchange(this.#options.endpoint, request, parts, async (response) => {
+      if (response.status === 404) return discardBody(response, "missing");
+      const lcut = response.ok ? parseLcutHeader(response.headers, LCUT_HEADER) : undefined;
+      const isNewer = lcut === undefined || lcut > sinceTime;
+      return discardBody(response, isNewer ? "newer" : { kind: "no_update" });
+    });
+  }
+
+  #fetchBlob(feed: Feed, parts: ExchangeParts): Promise<FetchOutcome | Missing> {
+    const request = { path: this.#sign(feed), headers: {} };
+    return exchange(this.#options.endpoint, request, parts, (response, received) =>
+      this.#readBlob(response, feed, received),
+    );
   }
 
   #sign(feed: Feed): string {
@@ -90,14 +96,19 @@ export class BlobSpecs implements SpecSource {
     });
   }
 
-  async #readBlob(response: Response, feed: Feed, received: (bytes: number) => void): Promise<BlobOutcome> {
+  async #readBlob(
+    response: Response,
+    feed: Feed,
+    received: (bytes: number) => void,
+  ): Promise<FetchOutcome | Missing> {
     const { clock, maxBytes } = this.#options;
     const { headers } = response;
+    if (response.status === 404) return discardBody(response, "missing");
     if (response.status !== 200) return discardBody(response, refusedBy(response, clock.now()));
     const contentEncoding = (headers.get("content-encoding") ?? "").trim().toLowerCase();
     // Storage sends application/octet-stream for any blob that was stored without a type.
     const format = contentEncoding === "statsig-br" ? "proto" : "json";
-    if (format === "proto" && feed.format === "json") return discardBody(response, { kind: "missing" });
+    if (format === "proto" && feed.format === "json") return discardBody(response, "missing");
     const body = await readBody(response, maxBytes, received);
     if (body === undefined)
       return { kind: "refused", reason: "too_large", detail: describeTooLarge(maxBytes) };
@@ -107,12 +118,6 @@ export class BlobSpecs implements SpecSource {
       raw: { body, contentEncoding, format, headerLcut, sdkKeyHash: djb2(feed.sdkKey) },
     };
   }
-}
-
-/** Without metadata that says otherwise, the blob is requested: it shows what is wrong. */
-async function readMetadata(response: Response, sinceTime: number): Promise<BlobOutcome> {
-  const lcut = response.ok ? parseLcutHeader(response.headers, LCUT_HEADER) : undefined;
-  return discardBody(response, { kind: lcut !== undefined && lcut <= sinceTime ? "no_update" : "wanted" });
 }
 
 /** Names the error code of Azure, which says what to correct. */
