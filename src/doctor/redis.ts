@@ -26,7 +26,7 @@ interface RedisToCheck {
 const FIXES: readonly (readonly [RegExp, string])[] = [
   [
     /asks for a password|user and password/,
-    "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD (docs/redis.md)",
+    "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD, or REDIS_OAUTH_USERNAME and the access policy in Azure (docs/redis.md)",
   ],
   [
     /Redis user may not|does not have this command|without EVAL/,

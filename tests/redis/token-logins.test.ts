@@ -1,11 +1,14 @@
 import { describe, expect, test } from "bun:test";
+import { systemClock } from "../../src/platform/clock.ts";
 import { Supervisor } from "../../src/platform/supervisor.ts";
 import { TokenLogins } from "../../src/redis/auth/token-logins.ts";
 import type { RedisEvent } from "../../src/redis/events.ts";
-import type { EntraOptions, RedisOptions } from "../../src/redis/options.ts";
+import { RedisNotices } from "../../src/redis/fleet.ts";
+import { DEFAULT_REDIS_OPTIONS, type EntraOptions, type RedisOptions } from "../../src/redis/options.ts";
+import { failureOf } from "../support/common/failure.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 import { describeWith } from "../support/common/needs.ts";
-import { eventually } from "../support/common/wait.ts";
+import { eventually, within } from "../support/common/wait.ts";
 import { LoginTap } from "../support/redis/login-tap.ts";
 import { RedisCluster } from "../support/redis/redis-cluster.ts";
 import { RedisSentinels } from "../support/redis/redis-sentinels.ts";
@@ -198,6 +201,70 @@ describeWith("redis-server", "redis-cli")("Connections with access tokens", () =
     // Only redis-cli had connected before.
     expect(info).toContain("total_connections_received:1\r");
   });
+
+  test("work while the authority fails, are lost with their token, and come back with the next one", async () => {
+    await using server = await RedisServer.start();
+    await using renewal = new Renewal(acceptTokens([server]), { user });
+    await using use = new RedisUse(server.options, renewal.logins);
+    await use.connection.send("PING", []);
+    const { authority, clock } = renewal;
+    authority.answer = { kind: "answer", status: 500, body: "" };
+    await clock.advance(45 * MINUTE);
+    await renewal.requested(2);
+    await server.cli("CLIENT", "KILL", "USER", "relay");
+    await use.untilEmitted("redis_up");
+    expect(await use.connection.send("PING", [])).toBe("PONG");
+    // The token ends: Redis closes its connections, and accepts it no more.
+    await server.cli("ACL", "SETUSER", "relay", "resetpass");
+    await server.cli("CLIENT", "KILL", "USER", "relay");
+    await use.untilEmitted("redis_down", 2);
+    await eventually(() => expect(use.connection.isUp).toBeFalse());
+    authority.answer = { kind: "token", lifeS: 3_600 };
+    await clock.advance(clock.nextWakeInMs ?? 0);
+    await use.untilEmitted("redis_up", 2);
+    expect(await use.connection.send("ACL", ["WHOAMI"])).toBe("relay");
+  });
+
+  test("that subscribe are replaced, so that notices of a fleet arrive with the new token as well", async () => {
+    await using server = await RedisServer.start();
+    await using tap = await LoginTap.start(server.port);
+    await using renewal = new Renewal(acceptTokens([server]), { user });
+    const address = { kind: "single", host: "127.0.0.1", port: tap.port, db: 0 } as const;
+    await using use = new RedisUse({ ...server.options, address }, renewal.logins);
+    const supervisor = new Supervisor({ clock: systemClock, emit: () => {} });
+    await using notices = new RedisNotices(use.connection, systemClock, supervisor);
+    const heard: string[] = [];
+    notices.listen((feed, lcut) => heard.push(`${feed} ${lcut}`));
+    await eventually(() => expect(notices.isListening).toBeTrue());
+    for (let rotations = 0; rotations < 2; rotations++) {
+      const token = await rotate(renewal, [server]);
+      await eventually(() => expect(tap.passwords).toEqual(Array(3).fill(token)));
+      await eventually(() => expect(notices.isListening).toBeTrue());
+      const feed = "f".repeat(42) + rotations;
+      await eventually(async () => {
+        await notices.publish(feed, 7);
+        expect(heard).toContain(`${feed} 7`);
+      });
+    }
+    expect(use.events).toEqual([]);
+  });
+
+  test.each(["single", "cluster"] as const)(
+    "that wait for the first token end at once (%s)",
+    async (kind) => {
+      const single = { kind: "single", host: "127.0.0.1", port: 1, db: 0 } as const;
+      const cluster = { kind: "cluster", nodes: [{ host: "127.0.0.1", port: 1 }] } as const;
+      const renewal = new Renewal((authority) => (authority.answer = { kind: "silence" }));
+      const address = kind === "single" ? single : cluster;
+      const use = new RedisUse({ ...DEFAULT_REDIS_OPTIONS, address }, renewal.logins);
+      const waiting = failureOf(use.connection.send("PING", []));
+      await eventually(() => expect(renewal.authority.requests).toHaveLength(1));
+      await within(use[Symbol.asyncDispose](), 3_000, "the end of the connections");
+      await within(renewal[Symbol.asyncDispose](), 3_000, "the end of the renewal");
+      expect(await waiting).toMatchObject({ message: "the relay is shutting down" });
+      expect([...use.events, ...renewal.events]).toEqual([]);
+    },
+  );
 
   test("of a Cluster log in to each node", async () => {
     await using cluster = await RedisCluster.start();
