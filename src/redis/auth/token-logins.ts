@@ -38,7 +38,9 @@ export class TokenLogins implements RedisLogins, AsyncDisposable {
   /** Requests the first token. */
   constructor(options: TokenLoginsOptions) {
     this.#options = options;
-    this.#running = options.supervisor.loop("redis_token", this.#closing.signal, () => this.#renew());
+    this.#running = options.supervisor.loop("redis_token", this.#closing.signal, (worked) =>
+      this.#renew(worked),
+    );
   }
 
   get current(): RedisLogin | undefined {
@@ -53,10 +55,11 @@ export class TokenLogins implements RedisLogins, AsyncDisposable {
     return () => void this.#listeners.delete(listener);
   }
 
-  async #renew(): Promise<void> {
+  async #renew(worked: () => void): Promise<void> {
     const { entra, clock, emit } = this.#options;
     const { signal } = this.#closing;
     const outcome = await requestToken(entra, clock, signal);
+    worked();
     if (outcome.kind === "token") return this.#use(outcome);
     emit({ kind: "redis_token_failed", reason: outcome.reason });
     await clock.sleep(backoffMs({ attempt: this.#failures++, ...RETRY }), signal);
