@@ -11,6 +11,7 @@ import { displayUrl, type Environment, type GivenConfig } from "./config/setting
 import { VARIABLES } from "./config/variables.ts";
 import { describeError, EXIT_FAILED, UserError } from "./platform/errors.ts";
 import { listenForFaults, type ReportFault } from "./platform/supervisor.ts";
+import { findUnreadLoginVariables } from "./redis/auth/read-login.ts";
 import { describeAddress } from "./redis/options.ts";
 import { startRelay } from "./relay/relay.ts";
 import { localUrl } from "./relay/servers.ts";
@@ -81,7 +82,7 @@ async function serve(
 
 /** Logs what an operator may not expect of a valid environment. */
 function logNotices(
-  { blobStorageProblem, redis: { connection } }: Config,
+  { cache, blobStorageProblem, redis: { connection } }: Config,
   env: Environment,
   logger: LineLogger,
 ): void {
@@ -92,6 +93,12 @@ function logNotices(
   }
   if (connection.entra !== undefined && connection.tls === undefined) {
     logger.log("warn", "access tokens for Redis are sent without TLS");
+  }
+  if (cache === "redis") {
+    const reason = `REDIS_AUTH_MODE is ${connection.entra === undefined ? "password" : "oauth"}`;
+    for (const setting of findUnreadLoginVariables(env, connection)) {
+      logger.log("info", "setting has no effect", { setting, reason });
+    }
   }
   for (const { name, description } of VARIABLES.filter((each) => each.hasNoEffect && env[each.name])) {
     const reason = description.replace("No effect: ", "");

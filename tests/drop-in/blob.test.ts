@@ -43,7 +43,7 @@ afterAll(() => owned.disposeAsync());
 const specsOf = (to: RelayProcess, sdkKey: string, api = "v2", headers: typeof PROTO | readonly [] = []) =>
   rawHttp(`${to.httpUrl}/${api}/download_config_specs/${sdkKey}.json`, { headers });
 
-/** Stores version 0 of a key, of which upstream has version 2. */
+/** Stores version 0 of a key. Upstream has version 2. */
 function store(row: BlobRow, sdkKey: string): void {
   const { v1, v2, proto, lcut } = versionOf(sdkKey);
   publishKey(upstream, sdkKey, 2);

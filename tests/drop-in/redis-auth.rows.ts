@@ -143,6 +143,7 @@ export const LOGIN_ROWS: readonly LoginRow[] = [
     },
     user: "ignoring",
     password: "p",
+    says: 'setting has no effect setting=REDIS_OAUTH_ALLOW_PLAINTEXT reason="REDIS_AUTH_MODE is password"',
   }),
   same("REDIS_MEMORYSTORE", "reads it, and does not use it", {
     env: { REDIS_MEMORYSTORE: "true", [USER]: "store", [PASSWORD]: "p" },

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { PasswordLogins } from "../../src/redis/auth/logins.ts";
+import { findUnreadLoginVariables } from "../../src/redis/auth/read-login.ts";
 import type { RedisEnvironment, RedisLogin } from "../../src/redis/options.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { problemOf, readEnvironment } from "../support/redis/redis-environment.ts";
@@ -96,6 +97,15 @@ describe("REDIS_AUTH_MODE", () => {
       authority: "https://login.microsoftonline.com",
       ...{ tenantId: "t", clientId: "c", clientSecret: "s3cret", scope: "x/.default" },
     });
+  });
+
+  test("leaves the variables of the other mode unread", () => {
+    const password = { REDIS_ENTERPRISE_USER: "u", REDIS_ENTERPRISE_PASSWORD: "p" };
+    const env = { ...OAUTH, ...password, REDIS_OAUTH_USERNAME: "" };
+    expect(findUnreadLoginVariables(env, readEnvironment(env))).toEqual(Object.keys(password));
+    const other = { ...env, REDIS_AUTH_MODE: "" };
+    const { REDIS_AUTH_MODE: _, REDIS_TLS: __, ...unread } = OAUTH;
+    expect(findUnreadLoginVariables(other, readEnvironment(other))).toEqual(Object.keys(unread));
   });
 
   test("oauth needs TLS, or the word that something else encrypts", () => {

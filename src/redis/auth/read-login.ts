@@ -20,6 +20,18 @@ export function readLogin(
   return readPassword(env, inUrl, reject);
 }
 
+const PASSWORD_VARIABLES = ["REDIS_ENTERPRISE_USER", "REDIS_ENTERPRISE_PASSWORD"];
+
+/** Returns the variables that are set and belong to the other mode, where they are not read. */
+export function findUnreadLoginVariables(
+  env: RedisEnvironment,
+  { entra }: RedisLoginOptions,
+): readonly string[] {
+  const isUnread = (name: string) =>
+    entra === undefined ? name.startsWith("REDIS_OAUTH_") : PASSWORD_VARIABLES.includes(name);
+  return Object.keys(env).filter((name) => env[name] && isUnread(name));
+}
+
 /** A user without a password logs in with an empty one, as users of Redis Enterprise do that only the network protects. */
 function readPassword(
   env: RedisEnvironment,
