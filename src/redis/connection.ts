@@ -61,7 +61,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     this.#bulk = new LinkPool({ ...common, kind: "bulk", size: options.pool });
     this.#exclusive = new ExclusiveLink(() => new RedisLink({ ...common, kind: "bulk", onChange: () => {} }));
     const pools = [this.#commands, this.#bulk, this.#exclusive];
-    this.#stopLogins = logins.onRenewed(() => {
+    this.#stopLogins = logins.onChange(() => {
       for (const each of pools) each.logIn();
     });
     this.bulk = { ...this.#watched(this.#bulk), exclusively: (task) => this.#exclusively(task) };

@@ -38,6 +38,7 @@ const MAX_BULK_COMMAND_MS = 30 * 60_000;
 export const RECONNECT_BACKOFF = { firstMs: 100, maxMs: 1_000 } as const;
 
 const CLOSED = "connection closed";
+const NO_TOKEN = "there is no access token yet";
 const DISCONNECT_LIMIT_MS = 1_000;
 
 class NoSuchDatabase extends RedisFailure {
@@ -108,9 +109,16 @@ export class RedisLink implements AsyncDisposable {
     if (!this.#closing.signal.aborted) reconnectNow(this.#client);
   }
 
-  /** Call this when there is a new login: connects if there was none, and logs in again where a connection is open. */
+  /**
+   * Call this when the login has changed: connects if there was none, and logs in again where a connection is open. Without a login the
+   * link is down, so that nothing waits for it.
+   */
   logIn(): void {
     if (this.#closing.signal.aborted) return;
+    if (this.#logins.current === undefined) {
+      this.#become("down", NO_TOKEN);
+      return;
+    }
     connectFirst(this.#client);
     logInAgain(this.#client, this.#logins);
     reconnectNow(this.#client);
@@ -263,10 +271,7 @@ export class RedisLink implements AsyncDisposable {
       this.#clock,
     );
     if (isSettled) return;
-    this.#become(
-      "down",
-      this.#logins.current === undefined ? "there is no access token yet" : "Redis is not ready",
-    );
+    this.#become("down", this.#logins.current === undefined ? NO_TOKEN : "Redis is not ready");
   }
 
   #become(state: LinkState, reason: string): void {

@@ -79,7 +79,7 @@ export class Subscriber implements AsyncDisposable {
     const end = () => client.disconnect();
     this.#closing.signal.addEventListener("abort", end);
     // Redis accepts no login from a connection that subscribes, so another one replaces it.
-    const stopLogins = logins.onRenewed(end);
+    const stopLogins = logins.onChange(end);
     try {
       await withTimeLimit(untilReady(client, closed), this.#openingLimitMs, this.#options.clock);
       worked();

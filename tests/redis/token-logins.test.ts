@@ -188,10 +188,12 @@ describeWith("redis-server", "redis-cli")("Connections with access tokens", () =
       authority.answer = { kind: "answer", status: 500, body: "" };
     };
     await using renewal = new Renewal(failing, { user });
-    const options = { ...server.options, connectTimeoutMs: 100, commandTimeoutMs: 100 };
-    await using use = new RedisUse(options, renewal.logins);
-    await renewal.requested(1);
-    await use.untilEmitted("redis_down");
+    await using use = new RedisUse(server.options, renewal.logins);
+    // Commands do not wait for the time that connecting may take.
+    const waiting = failureOf(use.connection.send("PING", []));
+    expect(await within(waiting, 3_000, "a failure")).toMatchObject({
+      message: "there is no access token yet",
+    });
     expect(use.events).toEqual([{ kind: "redis_down", reason: "there is no access token yet" }]);
     const info = await server.cli("INFO", "stats");
     renewal.authority.answer = { kind: "token", lifeS: 3_600 };

@@ -8,8 +8,11 @@ export interface RedisLogins {
   readonly isTrying: boolean;
   /** Call this with the login that a connection used when Redis rejects it. */
   rejected(login: RedisLogin | undefined): void;
-  /** Calls the listener each time {@link current} is renewed. Returns a function that removes the listener. */
-  onRenewed(listener: () => void): () => void;
+  /**
+   * Calls the listener each time {@link current} is renewed, or stays undefined because the authority failed. Returns a function that
+   * removes the listener.
+   */
+  onChange(listener: () => void): () => void;
 }
 
 /**
@@ -41,7 +44,7 @@ export class PasswordLogins implements RedisLogins {
     if (login === this.current) this.#rejections++;
   }
 
-  onRenewed(): () => void {
+  onChange(): () => void {
     return () => {};
   }
 }

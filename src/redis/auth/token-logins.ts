@@ -50,7 +50,7 @@ export class TokenLogins implements RedisLogins, AsyncDisposable {
   /** A token that Redis rejects is not replaced early: the authority would send one with the same rights. */
   rejected(): void {}
 
-  onRenewed(listener: () => void): () => void {
+  onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
@@ -62,6 +62,7 @@ export class TokenLogins implements RedisLogins, AsyncDisposable {
     worked();
     if (outcome.kind === "token") return this.#use(outcome);
     emit({ kind: "redis_token_failed", reason: outcome.reason });
+    if (this.#current === undefined) this.#notify();
     await clock.sleep(backoffMs({ attempt: this.#failures++, ...RETRY }), signal);
   }
 
@@ -79,8 +80,12 @@ export class TokenLogins implements RedisLogins, AsyncDisposable {
       renewInMs,
       ...(isIgnored && { ignoredMarginMs: refreshMarginMs }),
     });
-    for (const listener of this.#listeners) listener();
+    this.#notify();
     await clock.sleep(renewInMs, this.#closing.signal);
+  }
+
+  #notify(): void {
+    for (const listener of this.#listeners) listener();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
