@@ -98,12 +98,13 @@ function reportWhileStarting(logger: LineLogger): ReportFault {
 }
 
 function describe(config: Config) {
-  const { mode, cache, upstreamUrl, pollIntervalMs, upstreamProxied, redis } = config;
+  const { mode, cache, upstreamUrl, pollIntervalMs, upstreamProxied, redis, blobStorage } = config;
   return {
     mode,
     cache,
     ...(cache === "local" && { local_cache_path: config.local.path }),
     ...(cache === "redis" && { redis: describeAddress(redis.connection), fleet_polling: redis.fleetPolling }),
+    ...(blobStorage !== undefined && { blob_storage: displayUrl(blobStorage.baseUrl) }),
     upstream: displayUrl(upstreamUrl),
     ...(upstreamProxied && { through_proxy: true }),
     polling_interval_s: pollIntervalMs / 1_000,

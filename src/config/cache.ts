@@ -1,3 +1,4 @@
+import { DEFAULT_AUTHORITY } from "../redis/auth/read-login.ts";
 import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "../redis/keys.ts";
 import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "../redis/options.ts";
 import { readRedisOptions } from "../redis/read-options.ts";
@@ -128,8 +129,45 @@ export const REDIS_VARIABLES: readonly VariableSpec[] = [
   },
   { name: "REDIS_ENTERPRISE_HOST", default: "127.0.0.1", description: "Host of Redis, instead of REDIS_URL" },
   { name: "REDIS_ENTERPRISE_PORT", default: "6379", description: "Port of Redis, instead of REDIS_URL" },
-  { name: "REDIS_ENTERPRISE_USER", description: "Redis ACL user; requires REDIS_ENTERPRISE_PASSWORD" },
-  { name: "REDIS_ENTERPRISE_PASSWORD", isSecret: true, description: "Redis password" },
+  {
+    name: "REDIS_AUTH_MODE",
+    default: "password",
+    description: "How to log in to Redis: password, or oauth for access tokens of Microsoft Entra ID",
+  },
+  {
+    name: "REDIS_ENTERPRISE_USER",
+    description: "Redis ACL user; without REDIS_ENTERPRISE_PASSWORD it logs in with an empty password",
+  },
+  {
+    name: "REDIS_ENTERPRISE_PASSWORD",
+    isSecret: true,
+    description: "Redis password, as it is; if Redis rejects that, also percent-encoded",
+  },
+  { name: "REDIS_OAUTH_TENANT_ID", description: "Tenant in Microsoft Entra ID" },
+  { name: "REDIS_OAUTH_CLIENT_ID", description: "Client ID of the app registration" },
+  { name: "REDIS_OAUTH_CLIENT_SECRET", isSecret: true, description: "Client secret of the app registration" },
+  { name: "REDIS_OAUTH_SCOPE", description: "Scope of the access tokens, which ends with /.default" },
+  {
+    name: "REDIS_OAUTH_USERNAME",
+    default: "Redis's default user",
+    description: "Redis user that the access tokens belong to, such as an object ID",
+  },
+  {
+    name: "REDIS_OAUTH_REFRESH_MARGIN_IN_S",
+    default: "a quarter of the token's life",
+    description: "Seconds before the end of an access token at which it is renewed, at least 60",
+  },
+  {
+    name: "REDIS_OAUTH_AUTHORITY_HOST",
+    default: DEFAULT_AUTHORITY,
+    description: "https:// URL of Microsoft Entra ID, for other clouds than Azure's public one",
+  },
+  {
+    name: "REDIS_OAUTH_ALLOW_PLAINTEXT",
+    default: "false",
+    description:
+      "Whether access tokens may be sent to Redis without TLS, because something else encrypts them",
+  },
   { name: "REDIS_SENTINELS", description: "Comma-separated Redis Sentinels, each host:port" },
   { name: "REDIS_SENTINEL_MASTER", description: "Name of the primary that the Sentinels monitor" },
   { name: "REDIS_CLUSTER_NODES", description: "Comma-separated nodes of a Redis Cluster, each host:port" },
@@ -140,6 +178,11 @@ export const REDIS_VARIABLES: readonly VariableSpec[] = [
   },
   { name: "REDIS_TLS_CERT_PATH", description: "PEM file with the relay's client certificate for Redis" },
   { name: "REDIS_TLS_KEY_PATH", description: "PEM file with the private key of REDIS_TLS_CERT_PATH" },
+  {
+    name: "REDIS_MEMORYSTORE",
+    hasNoEffect: true,
+    description: "No effect: the original proxy reads it and does not use it",
+  },
   {
     name: "REDIS_CONNECTION_POOL_MIN_SIZE",
     default: "1",

@@ -1,3 +1,4 @@
+import { BLOB_STORAGE_VARIABLES } from "./blob-storage.ts";
 import { REDIS_VARIABLES } from "./cache.ts";
 import { METRIC_VARIABLES } from "./monitoring.ts";
 import { clamp } from "./option.ts";
@@ -35,7 +36,13 @@ export function readEnvironment(given: Environment): ReadEnvironment {
 }
 
 /** The original proxy reads these in any case. */
-const ANY_CASE = [...STATSIG_VARIABLES, ...REDIS_VARIABLES, ...METRIC_VARIABLES, ...OTLP_VARIABLES];
+const ANY_CASE = [
+  ...STATSIG_VARIABLES,
+  ...BLOB_STORAGE_VARIABLES,
+  ...REDIS_VARIABLES,
+  ...METRIC_VARIABLES,
+  ...OTLP_VARIABLES,
+];
 
 /**
  * A name in upper case overrides other spellings. Of several other spellings, the one that sorts last counts, and lower case sorts

@@ -1,3 +1,4 @@
+import { findUnreadLoginVariables } from "../redis/auth/read-login.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
 import type { Config } from "./config.ts";
 import { findUnknownVariables, type ReplacedValue } from "./environment.ts";
@@ -24,11 +25,28 @@ export function logNotices(options: NoticeOptions, replaced: readonly ReplacedVa
   for (const { setting, reason } of findWithoutEffect(options)) {
     logger.log("info", "setting has no effect", { setting, reason });
   }
+  logConnectionNotices(options);
   const open = config.listeners.filter(({ protocol }) => protocol === "http" || protocol === "grpc");
   const isChosen = new Settings(findSetting(options.given, env)).isGiven(TLS.enforceTls);
   if (config.tls !== undefined && open.length > 0 && !isChosen) {
     const ports = open.map(({ protocol }) => protocol).join(",");
     logger.log("warn", "plaintext ports open beside TLS: --enforce-tls is not set", { ports });
+  }
+}
+
+function logConnectionNotices({ env, config, logger }: NoticeOptions): void {
+  const { cache, blobStorageProblem: reason, redis } = config;
+  const { connection } = redis;
+  if (reason !== undefined) {
+    logger.log("warn", "blob storage not used, config specs come from upstream", { reason });
+  }
+  if (connection.entra !== undefined && connection.tls === undefined) {
+    logger.log("warn", "access tokens for Redis are sent without TLS");
+  }
+  if (cache !== "redis") return;
+  const mode = connection.entra === undefined ? "password" : "oauth";
+  for (const setting of findUnreadLoginVariables(env, connection)) {
+    logger.log("info", "setting has no effect", { setting, reason: `REDIS_AUTH_MODE is ${mode}` });
   }
 }
 

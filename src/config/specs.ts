@@ -1,10 +1,11 @@
 import { readSdkKeyList, type SdkKey } from "../access/sdk-key.ts";
+import { type BlobStorageReading, readBlobStorage } from "./blob-storage.ts";
 import { LIMITS } from "./limits.ts";
 import type { OptionGroup } from "./option.ts";
 import { ConfigError, type Environment, isProxied, readUrl, type Settings } from "./settings.ts";
 
 /** Which config specs are fetched, from where and how often. */
-export interface SpecsConfig {
+export interface SpecsConfig extends BlobStorageReading {
   /** `STATSIG_ENDPOINT`. */
   readonly upstreamUrl: string;
   /** Whether requests to upstream go through `HTTP_PROXY` or `HTTPS_PROXY`. */
@@ -30,6 +31,7 @@ export function readSpecs(settings: Settings, env: Environment): SpecsConfig {
   return {
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
+    ...readBlobStorage(env),
     maxKeys,
     pollIntervalMs: settings.integer(SPECS.pollingIntervalInS) * 1_000,
     maxPayloadBytes: settings.integer(LIMITS.maxPayloadInMb) * 1024 * 1024,

@@ -1,3 +1,4 @@
+import { BLOB_STORAGE_VARIABLES } from "./blob-storage.ts";
 import { REDIS_VARIABLES } from "./cache.ts";
 import { METRIC_VARIABLES } from "./monitoring.ts";
 import type { VariableSpec } from "./option.ts";
@@ -81,7 +82,7 @@ const WITHOUT_EFFECT: readonly VariableSpec[] = [
 
 /** Every environment variable that is not an option and that the relay or one of its libraries reads, by subject. */
 export const VARIABLE_GROUPS: readonly (readonly [about: string, variables: readonly VariableSpec[]])[] = [
-  ["Upstream", [...STATSIG_VARIABLES, ...OUTBOUND]],
+  ["Upstream", [...STATSIG_VARIABLES, ...BLOB_STORAGE_VARIABLES, ...OUTBOUND]],
   ["Redis", REDIS_VARIABLES],
   ["Metrics", METRIC_VARIABLES],
   ["OpenTelemetry", OTLP_VARIABLES],

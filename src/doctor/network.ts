@@ -3,8 +3,8 @@ import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import { connect, isIP } from "node:net";
 import { describeErrno } from "../platform/errors.ts";
+import { describeNetworkError } from "../platform/network-errors.ts";
 import type { UpstreamEndpoint } from "../upstream/endpoint.ts";
-import { describeNetworkError } from "../upstream/errors.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
 
 interface UpstreamToReach {

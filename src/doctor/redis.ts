@@ -3,9 +3,11 @@ import type { SdkKey } from "../access/sdk-key.ts";
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import { Supervisor } from "../platform/supervisor.ts";
+import { TokenLogins } from "../redis/auth/token-logins.ts";
 import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
 import { RedisFailure } from "../redis/errors.ts";
+import type { RedisEvent } from "../redis/events.ts";
 import { RedisNotices } from "../redis/fleet.ts";
 import { type RedisKeySchema, removalKey } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
@@ -24,7 +26,7 @@ interface RedisToCheck {
 const FIXES: readonly (readonly [RegExp, string])[] = [
   [
     /asks for a password|user and password/,
-    "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD (docs/redis.md)",
+    "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD, or REDIS_OAUTH_USERNAME and the access policy in Azure (docs/redis.md)",
   ],
   [
     /Redis user may not|does not have this command|without EVAL/,
@@ -50,12 +52,18 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
     name: "Redis",
     run: async () => {
       if (redis === undefined) return [skipped("not needed, CACHE is not redis")];
-      await using connection = new RedisConnection(redis.connection, redis.clock, () => {});
+      await using running = new AsyncDisposableStack();
+      const token = await requestFirstToken(redis, running);
+      if (token?.result.state === "failed") return [token.result];
+      const connection = running.use(
+        new RedisConnection(redis.connection, redis.clock, () => {}, token?.logins),
+      );
       const address = describeAddress(redis.connection);
       const answered = await attempt(`${address} responds`, `${address} is unusable`, () =>
         connection.send("PING", []),
       );
-      if (answered.state === "failed") return [answered];
+      const login = token === undefined ? [] : [token.result];
+      if (answered.state === "failed") return [...login, answered];
       const entries = await attempt(
         "entries can be written, read, renewed and deleted",
         "entries cannot be written, read, renewed and deleted",
@@ -74,6 +82,7 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
           ]
         : [];
       return [
+        ...login,
         answered,
         entries,
         ...[leader, ...notices].map(toWarning),
@@ -81,6 +90,26 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
       ];
     },
   };
+}
+
+/** Returns undefined if Redis is not used with access tokens. */
+async function requestFirstToken(
+  { connection: { entra }, clock }: RedisToCheck,
+  running: AsyncDisposableStack,
+): Promise<{ readonly logins: TokenLogins; readonly result: CheckResult } | undefined> {
+  if (entra === undefined) return undefined;
+  const first = Promise.withResolvers<RedisEvent>();
+  const supervisor = new Supervisor({ clock, emit: () => {} });
+  const logins = running.use(new TokenLogins({ entra, clock, supervisor, emit: first.resolve }));
+  const outcome = await first.promise;
+  const result =
+    outcome.kind === "redis_token_failed"
+      ? failed(
+          `no access token for Redis: ${outcome.reason}`,
+          "correct the REDIS_OAUTH_ variables (docs/redis.md)",
+        )
+      : ok(`${entra.authority} issues access tokens for Redis`);
+  return { logins, result };
 }
 
 /** For features that the relay works without. */

@@ -114,6 +114,7 @@ export type LoopName =
   | "metric_push"
   | "redis_leader_key"
   | "redis_subscription"
+  | "redis_token"
   | "request_rates"
   | "service_manager"
   | "spec_polls";

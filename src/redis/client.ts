@@ -1,7 +1,8 @@
 import "./ioredis-patches.ts";
 import { readFileSync } from "node:fs";
 import { Cluster, type CommonRedisOptions, Redis } from "ioredis";
-import type { RedisAddress, RedisHost, RedisOptions, RedisTls } from "./options.ts";
+import type { RedisLogins } from "./auth/logins.ts";
+import type { RedisAddress, RedisHost, RedisLogin, RedisOptions, RedisTls } from "./options.ts";
 
 export type RedisClient = Redis | Cluster;
 
@@ -14,6 +15,7 @@ export type LinkKind = "commands" | "bulk";
 interface ClientBehavior {
   /** With `bulk` only connecting has a time limit: the caller watches the progress of commands. */
   readonly kind: LinkKind;
+  readonly logins: RedisLogins;
   /** Returns the ms to wait before the next connect, or null to stop connecting. */
   readonly retryDelayMs: () => number | null;
   /** Whether to reconnect because of an error reply, which may find another Redis. */
@@ -30,7 +32,7 @@ const CONNECTION_NAMES: Readonly<Record<LinkKind, string>> = {
 const DISCONNECT_LIMIT_MS = 200;
 const MAX_SENTINEL_RETRY_MS = 1_000;
 
-/** Starts connecting. The caller must listen for "error" events. */
+/** Starts connecting, unless there is nothing to log in with yet. The caller must listen for "error" events. */
 export function openClient(options: RedisOptions, behavior: ClientBehavior): RedisClient {
   const { address } = options;
   if (address.kind === "cluster") return openCluster(address.nodes, options, behavior);
@@ -47,15 +49,66 @@ export function reconnectNow(client: RedisClient): void {
   client.connect().catch(() => undefined);
 }
 
-/** Opens one connection to one Redis server. */
+/** Connects a client that was opened when there was nothing to log in with. */
+export function connectFirst(client: RedisClient): void {
+  if (client.status === "wait") client.connect().catch(() => undefined);
+}
+
+/**
+ * Logs in again on all connections of a client that are ready, because the access token that they logged in with ends. A failure is
+ * ignored: Redis closes the connection when its token ends, and the next one logs in with what is current then.
+ */
+export function logInAgain(client: RedisClient, { current }: RedisLogins): void {
+  const connections = client instanceof Cluster ? client.nodes("all") : [client];
+  for (const each of connections) if (each.status === "ready") authenticate(each, current);
+}
+
+function authenticate(connection: Redis, login: RedisLogin | undefined): void {
+  const { user, password } = login ?? {};
+  if (password === undefined) return;
+  connection.call("AUTH", user === undefined ? [password] : [user, password]).catch(() => undefined);
+}
+
+/** Opens one connection to one Redis server, as {@link openClient} does. */
 export function openRedis(
   address: Exclude<RedisAddress, { kind: "cluster" }>,
   options: RedisOptions,
-  { kind, retryDelayMs, reconnectsOn }: ClientBehavior,
+  behavior: ClientBehavior,
+): Redis {
+  const client = createRedis(address, options, behavior);
+  followLogins(client, behavior.logins);
+  return client;
+}
+
+/** The library gets user and password at each connect, so that each connection logs in with what is current then. */
+function followLogins(client: Redis, logins: RedisLogins): void {
+  let used = logins.current;
+  const take = () => {
+    used = logins.current;
+    return used;
+  };
+  Object.defineProperties(client.options, {
+    username: { enumerable: true, get: () => take()?.user },
+    password: { enumerable: true, get: () => take()?.password },
+  });
+  client.on("error", (error: Error) => {
+    if (/WRONGPASS|invalid password/i.test(error.message)) logins.rejected(used);
+  });
+  client.on("ready", () => {
+    // It was renewed while this connection was opened.
+    if (used !== logins.current) authenticate(client, logins.current);
+  });
+}
+
+function createRedis(
+  address: Exclude<RedisAddress, { kind: "cluster" }>,
+  options: RedisOptions,
+  { kind, logins, retryDelayMs, reconnectsOn }: ClientBehavior,
 ): Redis {
   const { connectTimeoutMs, commandTimeoutMs } = options;
   const common = {
-    ...commonOptions(options, kind),
+    ...commonOptions(options, kind, logins),
+    lazyConnect: logins.current === undefined,
     retryStrategy: retryDelayMs,
     enableOfflineQueue: false,
     disconnectTimeout: DISCONNECT_LIMIT_MS,
@@ -81,9 +134,9 @@ const shorten = (ms: number | null) => (ms === null ? null : Math.min(ms, MAX_SE
 function openCluster(
   nodes: readonly RedisHost[],
   options: RedisOptions,
-  { kind, retryDelayMs }: ClientBehavior,
+  { kind, logins, retryDelayMs }: ClientBehavior,
 ): Cluster {
-  return new Cluster(
+  const cluster = new Cluster(
     nodes.map(({ host, port }) => ({ host, port })),
     {
       clusterRetryStrategy: retryDelayMs,
@@ -93,9 +146,12 @@ function openCluster(
       ...(kind === "bulk" && { retryDelayOnFailover: 0 }),
       // Host names are resolved only when a socket is opened, because certificates are checked against them.
       dnsLookup: (name, callback) => callback(null, name),
-      redisOptions: commonOptions(options, kind),
+      redisOptions: commonOptions(options, kind, logins),
+      lazyConnect: logins.current === undefined,
     },
   );
+  cluster.on("+node", (node: Redis) => followLogins(node, logins));
+  return cluster;
 }
 
 /**
@@ -114,8 +170,12 @@ async function connectNode(node: Redis): Promise<void> {
   });
 }
 
-function commonOptions(options: RedisOptions, kind: LinkKind) {
-  const { user, password, tls, connectTimeoutMs, commandTimeoutMs } = options;
+function commonOptions(
+  { tls, connectTimeoutMs, commandTimeoutMs }: RedisOptions,
+  kind: LinkKind,
+  { current }: RedisLogins,
+) {
+  const { user, password } = current ?? {};
   return {
     // RESP 3 needs HELLO, which a proxy may not support or a restricted user may not run.
     protocol: 2,

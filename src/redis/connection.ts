@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { Clock } from "../platform/clock.ts";
+import { PasswordLogins, type RedisLogins } from "./auth/logins.ts";
 import { RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
 import { RedisLink } from "./link.ts";
@@ -23,6 +24,7 @@ interface BulkCommands extends RedisCommands {
  */
 export class RedisConnection implements RedisCommands, AsyncDisposable {
   readonly options: RedisOptions;
+  readonly logins: RedisLogins;
   readonly bulk: BulkCommands;
   /** The permissions that the Redis user lacks, as far as known. */
   readonly permissions: RedisPermissions;
@@ -32,17 +34,25 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   readonly #bulk: LinkPool;
   readonly #exclusive: ExclusiveLink;
   readonly #upListeners: (() => void)[] = [];
+  readonly #stopLogins: () => void;
   #wasUp = false;
   #downSince: number | undefined;
 
-  /** Starts connecting. */
-  constructor(options: RedisOptions, clock: Clock, emit: EmitRedisEvent) {
+  /** Starts connecting, as soon as there is a login. */
+  constructor(
+    options: RedisOptions,
+    clock: Clock,
+    emit: EmitRedisEvent,
+    logins: RedisLogins = new PasswordLogins(options),
+  ) {
     this.options = options;
+    this.logins = logins;
     this.#clock = clock;
     this.#emit = emit;
     this.permissions = new RedisPermissions(clock, emit);
     const common = {
       redis: options,
+      logins,
       clock,
       onChange: () => this.#onChange(),
       isResponding: () => this.#isResponding(),
@@ -50,6 +60,10 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
     this.#commands = new LinkPool({ ...common, kind: "commands", size: { min: 1, max: 1 } });
     this.#bulk = new LinkPool({ ...common, kind: "bulk", size: options.pool });
     this.#exclusive = new ExclusiveLink(() => new RedisLink({ ...common, kind: "bulk", onChange: () => {} }));
+    const pools = [this.#commands, this.#bulk, this.#exclusive];
+    this.#stopLogins = logins.onChange(() => {
+      for (const each of pools) each.logIn();
+    });
     this.bulk = { ...this.#watched(this.#bulk), exclusively: (task) => this.#exclusively(task) };
   }
 
@@ -123,6 +137,7 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopLogins();
     await Promise.all(
       [this.#commands, this.#bulk, this.#exclusive].map((each) => each[Symbol.asyncDispose]()),
     );

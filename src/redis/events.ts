@@ -4,6 +4,15 @@ export type RedisEvent =
   /** Redis can't be used. Emitted once until `redis_up`. */
   | { readonly kind: "redis_down"; readonly reason: string }
   | { readonly kind: "redis_up"; readonly downForMs: number }
+  /** The access token could not be renewed; the last one stays in use. Emitted for each failed request. */
+  | { readonly kind: "redis_token_failed"; readonly reason: string }
+  /** There is a new access token. `ignoredMarginMs`: the configured margin, if that is too long for the life of the token. */
+  | {
+      readonly kind: "redis_token_renewed";
+      readonly lifeMs: number;
+      readonly renewInMs: number;
+      readonly ignoredMarginMs?: number;
+    }
   /** Redis responds but rejects all writes: it is full or read-only. Emitted once until `redis_accepts_writes`. */
   | { readonly kind: "redis_refuses_writes"; readonly reason: string }
   | { readonly kind: "redis_accepts_writes" }

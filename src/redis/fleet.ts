@@ -185,6 +185,7 @@ export class RedisNotices implements AsyncDisposable {
     this.#listeners.push(listener);
     this.#subscriber ??= new Subscriber({
       redis: this.#redis.options,
+      logins: this.#redis.logins,
       permissions: this.#redis.permissions,
       channel: VERSIONS_CHANNEL,
       clock: this.#clock,

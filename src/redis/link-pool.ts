@@ -49,6 +49,11 @@ export class LinkPool implements RedisCommands, AsyncDisposable {
     for (const link of this.#links) link.reconnectNow();
   }
 
+  /** See {@link RedisLink.logIn}. */
+  logIn(): void {
+    for (const link of this.#links) link.logIn();
+  }
+
   /** See {@link RedisLink.probe}. */
   probe(): void {
     for (const link of this.#links) link.probe();
@@ -95,6 +100,13 @@ export class ExclusiveLink implements AsyncDisposable {
     const running = this.#previous.then(() => this.#runNow(task));
     this.#previous = running.catch(() => undefined);
     return running;
+  }
+
+  /** See {@link RedisLink.logIn}. Waits for a task that runs: in a transaction, the command would become a part of it. */
+  logIn(): void {
+    // Before the connection is up, a task may be waiting for it.
+    if (this.#link?.state === "up") this.#previous = this.#previous.then(() => this.#link?.logIn());
+    else this.#link?.logIn();
   }
 
   async #runNow<T>(task: (commands: RedisCommands) => Promise<T>): Promise<T> {

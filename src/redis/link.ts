@@ -1,7 +1,16 @@
 import { withTimeout } from "../platform/abort.ts";
 import { backoffMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
-import { connectNodes, type LinkKind, openClient, type RedisClient, reconnectNow } from "./client.ts";
+import type { RedisLogins } from "./auth/logins.ts";
+import {
+  connectFirst,
+  connectNodes,
+  type LinkKind,
+  logInAgain,
+  openClient,
+  type RedisClient,
+  reconnectNow,
+} from "./client.ts";
 import { NO_SUCH_DATABASE, NOT_REDIS, RedisFailure, toRedisFailure } from "./errors.ts";
 import type { RedisOptions } from "./options.ts";
 import { StallWatch } from "./stall-watch.ts";
@@ -11,6 +20,7 @@ type LinkState = "opening" | "up" | "down";
 
 export interface LinkOptions {
   readonly redis: RedisOptions;
+  readonly logins: RedisLogins;
   readonly kind: LinkKind;
   readonly clock: Clock;
   readonly onChange: () => void;
@@ -28,6 +38,7 @@ const MAX_BULK_COMMAND_MS = 30 * 60_000;
 export const RECONNECT_BACKOFF = { firstMs: 100, maxMs: 1_000 } as const;
 
 const CLOSED = "connection closed";
+const NO_TOKEN = "there is no access token yet";
 const DISCONNECT_LIMIT_MS = 1_000;
 
 class NoSuchDatabase extends RedisFailure {
@@ -39,6 +50,7 @@ class NoSuchDatabase extends RedisFailure {
 /** One client of the Redis library, which reconnects forever, and its health. */
 export class RedisLink implements AsyncDisposable {
   readonly #options: RedisOptions;
+  readonly #logins: RedisLogins;
   readonly #kind: LinkKind;
   readonly #clock: Clock;
   readonly #onChange: () => void;
@@ -53,13 +65,15 @@ export class RedisLink implements AsyncDisposable {
   #readonlySince = Number.NEGATIVE_INFINITY;
   inFlight = 0;
 
-  constructor({ redis, kind, clock, onChange, isResponding }: LinkOptions) {
+  constructor({ redis, logins, kind, clock, onChange, isResponding }: LinkOptions) {
     this.#options = redis;
+    this.#logins = logins;
     this.#kind = kind;
     this.#clock = clock;
     this.#onChange = onChange;
     this.#client = openClient(redis, {
       kind,
+      logins,
       retryDelayMs: () =>
         this.#closing.signal.aborted ? null : backoffMs({ attempt: this.#failures++, ...RECONNECT_BACKOFF }),
       reconnectsOn: (error) => this.#leaveReplica(error),
@@ -93,6 +107,21 @@ export class RedisLink implements AsyncDisposable {
   /** Connects now instead of after the backoff. Call this when another link has found that Redis is back. */
   reconnectNow(): void {
     if (!this.#closing.signal.aborted) reconnectNow(this.#client);
+  }
+
+  /**
+   * Call this when the login has changed: connects if there was none, and logs in again where a connection is open. Without a login the
+   * link is down, so that nothing waits for it.
+   */
+  logIn(): void {
+    if (this.#closing.signal.aborted) return;
+    if (this.#logins.current === undefined) {
+      this.#become("down", NO_TOKEN);
+      return;
+    }
+    connectFirst(this.#client);
+    logInAgain(this.#client, this.#logins);
+    reconnectNow(this.#client);
   }
 
   /** Sends a PING, because an idle connection that is dead is only noticed when a command gets no reply. */
@@ -191,13 +220,19 @@ export class RedisLink implements AsyncDisposable {
   #onError(error: unknown): void {
     const failure = toRedisFailure(error);
     if (this.#state === "up") this.#reason = failure.message;
-    else this.#become("down", failure.message);
+    else if (!this.#isTryingLogins) this.#become("down", failure.message);
   }
 
   #onClose(): void {
     this.#session++;
     if (this.#state === "up") this.#become("down", this.#reason || CLOSED);
-    if (this.#state === "opening" && !this.#isLeavingReplica()) this.#become("down", CLOSED);
+    if (this.#state === "opening" && !this.#isLeavingReplica() && !this.#isTryingLogins)
+      this.#become("down", CLOSED);
+  }
+
+  /** A rejected login is no outage while there is another one to try. */
+  get #isTryingLogins(): boolean {
+    return this.#state === "opening" && this.#logins.isTrying;
   }
 
   /** Returns true if the client shall reconnect, because Redis has become a replica and the master is now elsewhere. */
@@ -235,7 +270,8 @@ export class RedisLink implements AsyncDisposable {
       limitMs,
       this.#clock,
     );
-    if (!isSettled) this.#become("down", "Redis is not ready");
+    if (isSettled) return;
+    this.#become("down", this.#logins.current === undefined ? NO_TOKEN : "Redis is not ready");
   }
 
   #become(state: LinkState, reason: string): void {

@@ -1,3 +1,9 @@
+/** The environment, passed in by the caller. */
+export type RedisEnvironment = Readonly<Record<string, string | undefined>>;
+
+/** Throws an error with this line, which names the variable, its value (never a password) and what was expected. */
+export type Reject = (problem: string) => never;
+
 /** The address of a Redis server, Sentinel or Cluster node. */
 export interface RedisHost {
   readonly host: string;
@@ -37,11 +43,34 @@ export interface RedisPoolSize {
   readonly max: number;
 }
 
-export interface RedisOptions {
-  readonly address: RedisAddress;
+/** What a connection logs in with. */
+export interface RedisLogin {
   /** Redis's `default` user if undefined. */
   readonly user?: string;
+  /** No login if undefined. May be empty, for a user without a password. */
   readonly password?: string;
+}
+
+/** An app registration in Microsoft Entra ID, whose access tokens are the password of Redis. */
+export interface EntraOptions {
+  /** Where tokens are requested, `https://login.microsoftonline.com` by default; without a slash at the end. */
+  readonly authority: string;
+  readonly tenantId: string;
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly scope: string;
+  /** The Redis user that the token belongs to; the `default` user if undefined. */
+  readonly user?: string;
+  /** Time before the end of a token's life at which the next one is requested, ms; a quarter of its life if undefined. */
+  readonly refreshMarginMs?: number;
+}
+
+export interface RedisOptions extends RedisLogin {
+  readonly address: RedisAddress;
+  /** Other meanings of the variables for user and password, tried in turn while Redis rejects a login. */
+  readonly otherLogins?: readonly RedisLogin[];
+  /** Replaces user and password. */
+  readonly entra?: EntraOptions;
   /** Applies to every node and Sentinel. Plain TCP if undefined. */
   readonly tls?: RedisTls;
   readonly pool: RedisPoolSize;

@@ -1,25 +1,18 @@
 import { readFileSync } from "node:fs";
 import { describeErrno } from "../platform/errors.ts";
+import { readLogin } from "./auth/read-login.ts";
 import {
   DEFAULT_PORT,
   DEFAULT_REDIS_OPTIONS,
   type RedisAddress,
+  type RedisEnvironment,
   type RedisHost,
+  type RedisLogin,
   type RedisOptions,
   type RedisPoolSize,
   type RedisTls,
+  type Reject,
 } from "./options.ts";
-
-/** The environment, passed in by the caller. */
-export type RedisEnvironment = Readonly<Record<string, string | undefined>>;
-
-/** Throws an error with this line, which names the variable, its value (never a password) and what was expected. */
-type Reject = (problem: string) => never;
-
-interface RedisCredentials {
-  readonly user?: string;
-  readonly password?: string;
-}
 
 /** Groups of variables that each say where Redis is. Only one group may be set. */
 const ADDRESS_SOURCES = [
@@ -30,7 +23,9 @@ const ADDRESS_SOURCES = [
 ] as const;
 
 const SENTINEL_PORT = 26_379;
-const MAX_CONNECTIONS = 64;
+
+/** The original proxy reads an unsigned number of 32 bits. Connections are only opened when all others are busy. */
+const MAX_CONNECTIONS = 2 ** 32 - 1;
 
 /** Reads the variables that say how to reach Redis. An empty variable counts as unset. */
 export function readRedisOptions(env: RedisEnvironment, reject: Reject): RedisOptions {
@@ -41,7 +36,7 @@ export function readRedisOptions(env: RedisEnvironment, reject: Reject): RedisOp
   return {
     ...DEFAULT_REDIS_OPTIONS,
     address: url?.address ?? readAddress(env, reject),
-    ...readCredentials(env, url?.credentials, reject),
+    ...readLogin(env, { inUrl: url?.login, hasTls: tls !== undefined }, reject),
     ...(tls !== undefined && { tls }),
     pool: readPool(env, reject),
   };
@@ -73,25 +68,6 @@ function readAddress(env: RedisEnvironment, reject: Reject): RedisAddress {
     ),
     db: 0,
   };
-}
-
-function readCredentials(
-  env: RedisEnvironment,
-  inUrl: RedisCredentials | undefined,
-  reject: Reject,
-): RedisCredentials {
-  const [user, password] = [env["REDIS_ENTERPRISE_USER"], env["REDIS_ENTERPRISE_PASSWORD"]];
-  if (!user && !password) return inUrl ?? {};
-  if (inUrl?.password !== undefined) {
-    const name = user ? "REDIS_ENTERPRISE_USER" : "REDIS_ENTERPRISE_PASSWORD";
-    reject(`${name} is set and REDIS_URL has a password (expected only one of them)`);
-  }
-  if (!password) {
-    return reject(
-      "REDIS_ENTERPRISE_USER is set without REDIS_ENTERPRISE_PASSWORD (expected both or neither)",
-    );
-  }
-  return { password, ...(user && { user }) };
 }
 
 function readPool(env: RedisEnvironment, reject: Reject): RedisPoolSize {
@@ -199,7 +175,7 @@ function checkReadable(name: string, path: string, reject: Reject): void {
 
 interface RedisUrl {
   readonly address: Extract<RedisAddress, { kind: "single" }>;
-  readonly credentials: RedisCredentials;
+  readonly login: RedisLogin;
   readonly tls: boolean;
 }
 
@@ -215,12 +191,12 @@ function readRedisUrl(text: string, reject: Reject): RedisUrl {
   const at = authority.lastIndexOf("@");
   return {
     tls: scheme.toLowerCase() === "rediss",
-    credentials: at < 0 ? {} : readUserInfo(authority.slice(0, at), reject),
+    login: at < 0 ? {} : readUserInfo(authority.slice(0, at), reject),
     address: readUrlAddress(authority.slice(at + 1), path, reject),
   };
 }
 
-function readUserInfo(text: string, reject: Reject): RedisCredentials {
+function readUserInfo(text: string, reject: Reject): RedisLogin {
   const colon = text.indexOf(":");
   const user = decodePart(colon < 0 ? text : text.slice(0, colon), reject);
   const password = colon < 0 ? "" : decodePart(text.slice(colon + 1), reject);

@@ -3,6 +3,7 @@ import { untilAborted } from "../platform/abort.ts";
 import { backoffMs } from "../platform/backoff.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Round, Supervisor } from "../platform/supervisor.ts";
+import type { RedisLogins } from "./auth/logins.ts";
 import { openRedis } from "./client.ts";
 import { RedisFailure, toRedisFailure } from "./errors.ts";
 import { RECONNECT_BACKOFF, withTimeLimit } from "./link.ts";
@@ -20,6 +21,7 @@ const MAX_REDIRECTS = 5;
 
 interface SubscriberOptions {
   readonly redis: RedisOptions;
+  readonly logins: RedisLogins;
   readonly permissions: RedisPermissions;
   readonly channel: string;
   readonly clock: Clock;
@@ -69,13 +71,15 @@ export class Subscriber implements AsyncDisposable {
   }
 
   async #listen(redirect: RedisHost | undefined, worked: () => void): Promise<ListenResult> {
-    const { redis, onMessage } = this.#options;
+    const { redis, logins, onMessage } = this.#options;
     const { address, sharded } = this.#target(redirect);
-    const client = openRedis(address, redis, { kind: "commands", retryDelayMs: () => null });
+    const client = openRedis(address, redis, { kind: "commands", logins, retryDelayMs: () => null });
     client.on(sharded ? "smessage" : "message", (_channel: string, message: string) => onMessage(message));
     const closed = watchClosed(client);
     const end = () => client.disconnect();
     this.#closing.signal.addEventListener("abort", end);
+    // Redis accepts no login from a connection that subscribes, so another one replaces it.
+    const stopLogins = logins.onChange(end);
     try {
       await withTimeLimit(untilReady(client, closed), this.#openingLimitMs, this.#options.clock);
       worked();
@@ -85,6 +89,7 @@ export class Subscriber implements AsyncDisposable {
       const isDenied = toRedisFailure(error).denied !== undefined;
       return { listened: this.#isListening, redirect, isDenied };
     } finally {
+      stopLogins();
       this.#closing.signal.removeEventListener("abort", end);
       client.disconnect();
     }

@@ -2,6 +2,7 @@ import type { Config } from "../config/config.ts";
 import type { ManifestBackup } from "../id-lists/manifest.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import { TokenLogins } from "../redis/auth/token-logins.ts";
 import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
 import { RedisFleetChannel, RedisNotices } from "../redis/fleet.ts";
@@ -82,7 +83,9 @@ function openRedisBackup(config: Config, { clock, supervisor, telemetry }: Backu
   const { emit } = telemetry.redis;
   const running = new AsyncDisposableStack();
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
-  const redis = running.use(new RedisConnection(settings.connection, clock, emit));
+  const { entra } = settings.connection;
+  const logins = entra && running.use(new TokenLogins({ entra, clock, supervisor, emit }));
+  const redis = running.use(new RedisConnection(settings.connection, clock, emit, logins));
   const leader = running.use(
     new LeaderKey({
       redis,

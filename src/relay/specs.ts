@@ -13,9 +13,11 @@ import { SpecQuery } from "../specs/query.ts";
 import { Readiness } from "../specs/readiness.ts";
 import { SpecRecovery } from "../specs/recovery.ts";
 import { SpecRefresher } from "../specs/refresh.ts";
+import type { SpecSource } from "../specs/source.ts";
 import { freeReplacedVersions, SpecStore } from "../specs/store.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
+import { BlobSpecs } from "../upstream/blob-specs.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
 import { VERSION } from "../version.ts";
@@ -64,7 +66,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   const refresher = tracing.refresher(
     new SpecRefresher({
-      source: tracing.source(upstream),
+      source: tracing.source(openSource(config, parts, upstream)),
       preparer,
       store,
       clock,
@@ -147,6 +149,18 @@ function openUpstream(
   const carries = tracing.headers;
   const endpoint = new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION, carries });
   return new StatsigSpecs(endpoint, clock, maxPayloadBytes);
+}
+
+/** Returns `upstream`, or the blob storage that is asked before it. */
+function openSource(
+  { blobStorage: storage, maxPayloadBytes: maxBytes }: Config,
+  { clock, tracing }: SpecsParts,
+  upstream: StatsigSpecs,
+): SpecSource {
+  if (storage === undefined) return upstream;
+  const carries = tracing.headers;
+  const endpoint = new UpstreamEndpoint({ ...storage, relayVersion: VERSION, carries });
+  return new BlobSpecs({ endpoint, storage, fallback: upstream, clock, maxBytes });
 }
 
 interface BackupUsers extends SpecsParts {

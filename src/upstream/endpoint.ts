@@ -1,4 +1,6 @@
-interface UpstreamRequest {
+export interface UpstreamRequest {
+  /** `GET` by default; `POST` with a body. */
+  readonly method?: "HEAD";
   /** Begins with a slash. May contain an SDK key: do not log it. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -69,8 +71,9 @@ export class UpstreamEndpoint {
   }
 
   #fetch(request: UpstreamRequest | UpstreamPost, signal: AbortSignal, http2: boolean): Promise<Response> {
-    const { path, headers } = request;
+    const { path, headers, method } = request;
     return fetch(`${this.#baseUrl}${path}`, {
+      ...(method !== undefined && { method }),
       ...("body" in request && { method: "POST", body: request.body }),
       headers: { ...this.#carries(), ...headers, "x-sfp-version": this.#relayVersion },
       signal,

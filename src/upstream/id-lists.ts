@@ -3,10 +3,11 @@ import type { ListFileResponse, ListFileSource } from "../id-lists/download.ts";
 import { MAX_MANIFEST_BYTES, type ManifestOutcome, type ManifestSource } from "../id-lists/manifest.ts";
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
+import { describeNetworkError } from "../platform/network-errors.ts";
 import { inspectCoded } from "../specs/payload/encoding.ts";
 import { PayloadRefused } from "../specs/payload/payload.ts";
 import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
-import { badStatus, broken, describeNetworkError, failedToConnect, failedToRead } from "./errors.ts";
+import { badStatus, broken, failedToConnect, failedToRead } from "./errors.ts";
 import { TimeLimit } from "./time-limit.ts";
 
 const TOO_LARGE = `the body is larger than ${MAX_MANIFEST_BYTES} bytes`;

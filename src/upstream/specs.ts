@@ -5,8 +5,8 @@ import { describeTooLarge } from "../specs/payload/payload.ts";
 import type { SnapshotSource } from "../specs/snapshot.ts";
 import type { FetchOutcome, RelayedOrigin, SpecSource } from "../specs/source.ts";
 import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
-import { badStatus, broken, failedToConnect, failedToRead } from "./errors.ts";
-import { TimeLimit } from "./time-limit.ts";
+import { badStatus, broken } from "./errors.ts";
+import { discardBody, exchange } from "./exchange.ts";
 
 /** Fetches config specs from Statsig's CDN or another relay (docs/protocol.md, Upstream requests). */
 export class StatsigSpecs implements SpecSource {
@@ -33,26 +33,12 @@ export class StatsigSpecs implements SpecSource {
     signal: AbortSignal,
     progressed: () => void = () => {},
   ): Promise<FetchOutcome> {
-    using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal);
-    let response: Response;
-    try {
-      response = await this.#endpoint.get(createRequest(feed, sinceTime), limit.signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      return failedToConnect(error, limit.signal.reason);
-    }
-    limit.responded();
-    progressed();
-    const received = (bytes: number) => {
-      limit.received(bytes);
-      progressed();
-    };
-    try {
-      return await this.#read(response, feed, sinceTime, received);
-    } catch (error) {
-      signal.throwIfAborted();
-      return failedToRead(error, limit.signal.reason);
-    }
+    return exchange(
+      this.#endpoint,
+      createRequest(feed, sinceTime),
+      { clock: this.#clock, signal, progressed },
+      (response, received) => this.#read(response, feed, sinceTime, received),
+    );
   }
 
   async #read(
@@ -62,19 +48,17 @@ export class StatsigSpecs implements SpecSource {
     received: (bytes: number) => void,
   ): Promise<FetchOutcome> {
     const { status, headers } = response;
-    if (status === 401 || status === 403)
-      return this.#discardBody(response, { kind: "unauthorized", status });
+    if (status === 401 || status === 403) return discardBody(response, { kind: "unauthorized", status });
     const relayed = readRelayedOrigin(headers, this.#clock);
     // An error may come from a load balancer in front of upstream.
     if (status < 400) this.#isRelay = relayed !== undefined;
-    if (status === 304) return this.#discardBody(response, { kind: "no_update", relayed });
-    if (status < 200 || status > 299)
-      return this.#discardBody(response, badStatus(response, this.#clock.now()));
+    if (status === 304) return discardBody(response, { kind: "no_update", relayed });
+    if (status < 200 || status > 299) return discardBody(response, badStatus(response, this.#clock.now()));
     if (sinceTime > 0 && headers.get("x-cache-hit") === "true") {
-      return this.#discardBody(response, { kind: "no_update", relayed });
+      return discardBody(response, { kind: "no_update", relayed });
     }
     if (isDelta(headers))
-      return this.#discardBody(response, broken("upstream sent a delta that was not requested"));
+      return discardBody(response, broken("upstream sent a delta that was not requested"));
     const body = await readBody(response, this.#maxBytes, received);
     if (body === undefined) {
       return { kind: "refused", reason: "too_large", detail: describeTooLarge(this.#maxBytes) };
@@ -87,15 +71,10 @@ export class StatsigSpecs implements SpecSource {
         body,
         contentEncoding: (headers.get("content-encoding") ?? "").trim().toLowerCase(),
         format: isProto(headers) ? "proto" : "json",
-        headerLcut: parseHeaderLcut(headers),
+        headerLcut: parseLcutHeader(headers, "x-since-time"),
         sdkKeyHash: djb2(feed.sdkKey),
       },
     };
-  }
-
-  async #discardBody(response: Response, outcome: FetchOutcome): Promise<FetchOutcome> {
-    await response.body?.cancel();
-    return outcome;
   }
 }
 
@@ -124,8 +103,9 @@ function isDelta(headers: Headers): boolean {
   return used !== "" && used !== "false" && used !== "0";
 }
 
-function parseHeaderLcut(headers: Headers): number | undefined {
-  const text = headers.get("x-since-time")?.trim() ?? "";
+/** Returns the lcut in a header, or undefined if there is no valid one. */
+export function parseLcutHeader(headers: Headers, name: string): number | undefined {
+  const text = headers.get(name)?.trim() ?? "";
   const lcut = /^\d+$/.test(text) ? Number(text) : 0;
   return Number.isSafeInteger(lcut) && lcut > 0 ? lcut : undefined;
 }

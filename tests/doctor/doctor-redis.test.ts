@@ -3,7 +3,9 @@ import { execFileSync } from "node:child_process";
 import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
+import { TokenAuthority } from "../support/redis/token-authority.ts";
 import { expectProblem, problemsOf, type Settings } from "../support/relay/doctor.ts";
+import { Authority, pemOf } from "../support/relay/pki.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
 let upstream: Upstream;
@@ -12,7 +14,11 @@ beforeAll(async () => {
 });
 afterAll(() => upstream[Symbol.asyncDispose]());
 
-describeWith("redis-server")("doctor reports problems of Redis", () => {
+describeWith(
+  "redis-server",
+  "redis-cli",
+  "openssl",
+)("doctor reports problems of Redis", () => {
   const envOf = (port: number, more: Settings = {}) => ({
     REDIS_ENTERPRISE_HOST: "127.0.0.1",
     REDIS_ENTERPRISE_PORT: String(port),
@@ -35,6 +41,25 @@ describeWith("redis-server")("doctor reports problems of Redis", () => {
   test("Redis requires a password", async () => {
     await using redis = await RedisServer.start({ user: { name: "sfp", password: "wonderful" } });
     await expectProblem(problemsWith(envOf(redis.port)), "Redis", /password/, /REDIS_ENTERPRISE_PASSWORD/);
+  });
+
+  test("the authority refuses an access token, or Redis does", async () => {
+    using pki = new Authority();
+    await using authority = new TokenAuthority(pemOf(pki.issue()));
+    await using redis = await RedisServer.start({ user: { name: "admin", password: "admin" } });
+    const env = envOf(redis.port, {
+      ...{ REDIS_AUTH_MODE: "oauth", REDIS_OAUTH_ALLOW_PLAINTEXT: "true", REDIS_OAUTH_USERNAME: "relay" },
+      ...{ REDIS_OAUTH_TENANT_ID: "t", REDIS_OAUTH_CLIENT_ID: "c", REDIS_OAUTH_SCOPE: "s" },
+      ...{ REDIS_OAUTH_CLIENT_SECRET: "wrong", REDIS_OAUTH_AUTHORITY_HOST: authority.url },
+      NODE_EXTRA_CA_CERTS: pki.caPath,
+    });
+    authority.answer = { kind: "answer", status: 401, body: `{"error":"invalid_client"}` };
+    await expectProblem(problemsWith(env), "Redis", /no access token .*401: invalid_client/, /REDIS_OAUTH_/);
+    authority.answer = { kind: "token", lifeS: 3_600 };
+    await expectProblem(problemsWith(env), "Redis", /is unusable: .*user and password/, /REDIS_/);
+    authority.onToken = (token) =>
+      void redis.cli("ACL", "SETUSER", "relay", "on", `>${token}`, "~*", "&*", "+@all");
+    expect(await problemsWith(env)).toEqual([]);
   });
 
   test("the user has no permission to write", async () => {

@@ -8,7 +8,8 @@ import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
-import { Authority } from "../support/relay/pki.ts";
+import { TokenAuthority } from "../support/redis/token-authority.ts";
+import { Authority, pemOf } from "../support/relay/pki.ts";
 import { type RelayProcess, runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
 import { SIGNATURE, startTalkativeUpstream } from "../support/relay/secret-keys.ts";
 import {
@@ -21,6 +22,7 @@ import {
 } from "../support/relay/secret-place.ts";
 import { askByGrpc, askByHttp, logEvents } from "../support/relay/secret-requests.ts";
 import { SecretSearch } from "../support/relay/secret-search.ts";
+import { BlobStorageServer } from "../support/upstream/blob-storage.ts";
 
 /** Sends every kind of request and waits until the log contains the masked keys. */
 async function exercise(
@@ -78,6 +80,8 @@ async function checkSpool({ spool, keys, search }: SecretPlace): Promise<void> {
 async function run(place: SecretPlace, redisUrl?: string): Promise<void> {
   const { search, args, spool, backup } = place;
   await using upstream = await startTalkativeUpstream(place.keys);
+  // It has no blob, so upstream is asked as well.
+  await using storage = new BlobStorageServer();
   await using relay = await startRelayProcess({
     upstream,
     cache: redisUrl === undefined ? "local" : "redis",
@@ -85,12 +89,15 @@ async function run(place: SecretPlace, redisUrl?: string): Promise<void> {
     env: {
       LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
       SFP_X509_SERVER_KEY_PASSPHRASE: PASSPHRASE,
+      ...storage.env,
       ...(redisUrl !== undefined && { REDIS_URL: redisUrl }),
     },
   });
   await exercise(relay, place);
   expect(await relay.stop()).toBe(0);
   search.look("the output", relay.output());
+  expect(storage.queries).not.toBeEmpty();
+  for (const query of storage.queries) expect(relay.output()).not.toContain(query.get("sig") ?? "");
   // The signature is part of the manifest in the backup.
   expect(relay.output()).not.toContain(SIGNATURE);
   expect(await search.lookInto("the local backup", backup)).toBeGreaterThan(0);
@@ -129,6 +136,41 @@ describeWith("openssl")("a relay never shows a whole SDK key, password or privat
       expect(place.search.found).toEqual([]);
     });
 
+    test("with access tokens, also while the authority repeats the client secret", async () => {
+      await using tokens = new TokenAuthority(pemOf(authority.issue()));
+      await using redis = await RedisServer.start({ user: { name: "admin", password: random("right") } });
+      tokens.onToken = (token) => void redis.cli("ACL", "SETUSER", "relay", "on", `>${token}`, "~*", "+@all");
+      const says = {
+        error: "invalid_client",
+        error_description: `AADSTS7000215: ${PASSWORD}`,
+        access_token: PASSWORD,
+      };
+      tokens.answer = { kind: "answer", status: 401, body: JSON.stringify(says) };
+      await using upstream = await startTalkativeUpstream(place.keys);
+      const env = {
+        ...{ REDIS_AUTH_MODE: "oauth", REDIS_OAUTH_ALLOW_PLAINTEXT: "true", REDIS_OAUTH_USERNAME: "relay" },
+        ...{ REDIS_OAUTH_TENANT_ID: "tenant", REDIS_OAUTH_CLIENT_ID: "client", REDIS_OAUTH_SCOPE: "scope" },
+        ...{ REDIS_OAUTH_CLIENT_SECRET: PASSWORD, REDIS_OAUTH_AUTHORITY_HOST: tokens.url },
+        ...{ REDIS_URL: `redis://127.0.0.1:${redis.port}`, NODE_EXTRA_CA_CERTS: authority.caPath },
+      };
+      const args = ["--debug-logging", "--management-port", String(await freePort())];
+      await using relay = await startRelayProcess({ upstream, cache: "redis", args, env });
+      await eventually(() => expect(relay.output()).toContain("AADSTS7000215"), { withinMs: 10_000 });
+      const pages = ["/", "/status.json", "/metrics"];
+      for (const page of pages)
+        await place.search.lookAt(page, await fetch(relay.urlOf("management") + page));
+      const status = await (await fetch(`${relay.urlOf("management")}/status.json`)).text();
+      expect(status).toContain("The access token for Redis could not be renewed");
+      tokens.answer = { kind: "token", lifeS: 3_600 };
+      await eventually(() => expect(relay.output()).toContain("access token for Redis renewed again"), {
+        withinMs: 10_000,
+      });
+      expect(await relay.stop()).toBe(0);
+      const search = new SecretSearch({ PASSWORD, token: tokens.tokens[0] ?? "" });
+      search.look("the output", relay.output());
+      expect([...search.found, ...place.search.found]).toEqual([]);
+    });
+
     test("if the password is wrong", async () => {
       await using redis = await RedisServer.start({ user: { name: "relay", password: random("right") } });
       await using upstream = await startTalkativeUpstream(place.keys);
@@ -151,6 +193,24 @@ describeWith("openssl")("a relay never shows a whole SDK key, password or privat
     ],
     ["a URL with a password", () => ["http", "local"], { STATSIG_ENDPOINT: `ftp://me:${PASSWORD}@a` }],
     ["a Redis URL with a password", () => ["http", "redis"], { REDIS_URL: `http://me:${PASSWORD}@a` }],
+    [
+      "a client secret of Entra ID",
+      () => ["http", "redis"],
+      { REDIS_AUTH_MODE: "oauth", REDIS_OAUTH_CLIENT_SECRET: PASSWORD },
+    ],
+    [
+      "an authority with a password",
+      () => ["http", "redis"],
+      {
+        ...{
+          REDIS_AUTH_MODE: "oauth",
+          REDIS_TLS: "true",
+          REDIS_OAUTH_AUTHORITY_HOST: `http://me:${PASSWORD}@a`,
+        },
+        ...{ REDIS_OAUTH_TENANT_ID: "t", REDIS_OAUTH_CLIENT_ID: "c", REDIS_OAUTH_SCOPE: "s" },
+        REDIS_OAUTH_CLIENT_SECRET: PASSWORD,
+      },
+    ],
     ["a passphrase", ({ args }) => [...args, "http", "local"], { SFP_X509_SERVER_KEY_PASSPHRASE: PASSWORD }],
   ])("in the error for %s", async (_, argsIn, env) => {
     const { exitCode, stdout, stderr } = await runRelay(argsIn(place), env);

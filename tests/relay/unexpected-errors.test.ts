@@ -6,10 +6,11 @@ import { FAULT_KEY, type Fault, faultEnv } from "../support/common/fault-injecti
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
+import { TokenAuthority } from "../support/redis/token-authority.ts";
 import { KeyFile } from "../support/relay/access.ts";
 import { CertificateFiles } from "../support/relay/certificate-files.ts";
 import { type ManagedRelay, startManagedRelay } from "../support/relay/managed-relay.ts";
-import { Authority } from "../support/relay/pki.ts";
+import { Authority, pemOf } from "../support/relay/pki.ts";
 import { runRelay } from "../support/relay/relay-process.ts";
 import { tlsArgs } from "../support/relay/relay-with-tls.ts";
 import { readMetrics, sumOf } from "../support/telemetry/metrics-page.ts";
@@ -318,6 +319,7 @@ describe.skipIf(isBinary)("a loop that throws", () => {
       metric_push: { api: "AbortSignal.throwIfAborted", within: "push/push-loop.ts" },
       redis_leader_key: { api: "AbortController", within: "#round .*leader-key" },
       redis_subscription: { api: "AbortController", within: "watchClosed .*subscriber" },
+      redis_token: { api: "AbortController", within: "requestToken .*entra" },
       request_rates: { api: "AbortSignal.throwIfAborted", within: "status/rates.ts" },
       service_manager: { api: "AbortSignal.throwIfAborted", within: "telemetry/systemd.ts" },
       spec_polls: { api: "AbortSignal.throwIfAborted", within: "specs/poller.ts" },
@@ -332,6 +334,9 @@ describe.skipIf(isBinary)("a loop that throws", () => {
       const authority = owned.use(new Authority());
       const certificates = owned.use(new CertificateFiles());
       certificates.inPlace(authority.issue(), authority.caPath);
+      const tokens = owned.use(new TokenAuthority(pemOf(authority.issue())));
+      tokens.onToken = (token) =>
+        void redis.cli("ACL", "SETUSER", "relay", "on", `>${token}`, "~*", "&*", "+@all");
       const allowed = owned.use(new KeyFile([KEY]));
       const agent = owned.use(await UdpListener.start());
       const notify = owned.use(new UnixDatagramListener(join(folderOf(folders), "notify")));
@@ -348,6 +353,14 @@ describe.skipIf(isBinary)("a loop that throws", () => {
           env: {
             ...faultEnv(...faults),
             REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+            ...{
+              REDIS_AUTH_MODE: "oauth",
+              REDIS_OAUTH_ALLOW_PLAINTEXT: "true",
+              REDIS_OAUTH_USERNAME: "relay",
+            },
+            ...{ REDIS_OAUTH_TENANT_ID: "t", REDIS_OAUTH_CLIENT_ID: "c", REDIS_OAUTH_SCOPE: "s" },
+            ...{ REDIS_OAUTH_CLIENT_SECRET: "s3cret", REDIS_OAUTH_AUTHORITY_HOST: tokens.url },
+            NODE_EXTRA_CA_CERTS: authority.caPath,
             STATSD_PORT_OVERRIDE: String(agent.port),
             DATADOG_MAX_BATCH_TIME_MS: "500",
             NOTIFY_SOCKET: notify.path,

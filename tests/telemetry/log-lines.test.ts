@@ -49,6 +49,7 @@ warn  backup_removed_elsewhere: backup entry removed by another relay: upstream 
 warn  backup_unusable: backup entry unusable, not served (feed detail)
 warn  redis_down: Redis unavailable, serving from memory (reason)
 warn  redis_refuses_writes: Redis rejects writes, backup going stale (reason)
+warn  redis_token_failed: access token for Redis not renewed, last one stays in use (reason)
 warn  redis_permission_missing: Redis permission missing (permission cost)
 info  redis_permission_given: Redis permission granted (permission)
 warn  local_failing: local backup failing (cause detail)

@@ -16,6 +16,7 @@ const NO_RULES = JSON.stringify({ groups: [] });
 /** Series that no trigger causes, or that exist too briefly for a scrape. */
 const NOT_SEEN_HERE = [
   /RedisPermissionsMissing_gauge/,
+  /RedisTokenFailing_gauge/,
   /LogEventQueue(Events|Bytes|Filled)_gauge/,
   /RequestsInFlight_gauge/,
   /GrpcServerRequest_count_total\{code=~"unavailable\|/,

@@ -74,6 +74,12 @@ export const FLOW_METRICS = [
     description: "1 while the backup can be read and written, otherwise 0",
   },
   {
+    name: "RedisTokenFailing",
+    kinds: ["gauge"],
+    tags: [],
+    description: "1 while the access token for Redis cannot be renewed (REDIS_AUTH_MODE=oauth), otherwise 0",
+  },
+  {
     name: "RedisPermissionsMissing",
     kinds: ["gauge"],
     tags: [],

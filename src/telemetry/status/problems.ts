@@ -59,7 +59,7 @@ function problem(kind: ProblemKind, text: string, { since, detail, severity }: P
 }
 
 function* redisProblems({ telemetry, redis, now }: ProblemReadings): Iterable<Problem> {
-  const { down, rejectsWrites, missingPermissions } = telemetry.redis;
+  const { down, rejectsWrites, tokenFailed, missingPermissions } = telemetry.redis;
   if (down !== undefined) {
     yield problem("redis_down", "Redis is unavailable", toDetails(down));
   } else if (rejectsWrites !== undefined) {
@@ -69,6 +69,13 @@ function* redisProblems({ telemetry, redis, now }: ProblemReadings): Iterable<Pr
     const since = now - (redis.lag_s ?? 0) * 1_000;
     const text = `Redis does not have the newest version of ${countFeeds(redis.behind_feeds)}`;
     yield problem("redis_behind", text, { since });
+  }
+  if (tokenFailed !== undefined) {
+    yield problem(
+      "redis_token_failed",
+      "The access token for Redis could not be renewed",
+      toDetails(tokenFailed),
+    );
   }
   for (const [permission, incident] of missingPermissions) {
     const text = `The Redis user lacks the permission ${permission}`;

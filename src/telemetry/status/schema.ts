@@ -49,6 +49,7 @@ export type ProblemKind =
   | "redis_down"
   | "redis_refuses_writes"
   | "redis_behind"
+  | "redis_token_failed"
   | "redis_permission_missing"
   | "backup_unusable"
   | "local_unusable"

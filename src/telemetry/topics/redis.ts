@@ -22,6 +22,12 @@ const READ_ONLY = {
   ends: "Redis accepts writes again",
 };
 
+const TOKEN_FAILED = {
+  begins: "access token for Redis not renewed, last one stays in use",
+  lasts: "access token for Redis still not renewed",
+  ends: "access token for Redis renewed again",
+};
+
 /** About as many as a user without any permission lacks; more are logged only if permissions come and go. */
 const MISSING_PER_MIN = 10;
 const GRANTED_PER_MIN = 3;
@@ -33,6 +39,7 @@ export class RedisTelemetry {
   isUp: boolean | undefined;
   down: Incident | undefined;
   rejectsWrites: Incident | undefined;
+  tokenFailed: Incident | undefined;
   /** What each missing permission of the Redis user costs. */
   readonly missingPermissions = new Map<string, Incident>();
   lastWriteAt: number | undefined;
@@ -43,6 +50,7 @@ export class RedisTelemetry {
   readonly #clock: Clock;
   readonly #downLog: OutageLog;
   readonly #readOnlyLog: OutageLog;
+  readonly #tokenLog: OutageLog;
   readonly #missingLog: ThrottledLog;
   readonly #grantedLog: ThrottledLog;
 
@@ -54,8 +62,12 @@ export class RedisTelemetry {
     this.#clock = clock;
     this.#downLog = new OutageLog(logger, clock, DOWN);
     this.#readOnlyLog = new OutageLog(logger, clock, READ_ONLY);
+    this.#tokenLog = new OutageLog(logger, clock, TOKEN_FAILED);
     this.#missingLog = new ThrottledLog(logger, clock, MISSING_PER_MIN);
     this.#grantedLog = new ThrottledLog(logger, clock, GRANTED_PER_MIN);
+    registry.gauge("RedisTokenFailing", () =>
+      this.isUp === undefined ? [] : [[{}, this.tokenFailed === undefined ? 0 : 1]],
+    );
     registry.gauge("RedisPermissionsMissing", () =>
       this.isUp === undefined ? [] : [[{}, this.missingPermissions.size]],
     );
@@ -91,6 +103,10 @@ export class RedisTelemetry {
         this.rejectsWrites = undefined;
         if (!this.#readOnlyLog.ended("redis")) debugLine(this.#logger, event);
         return;
+      case "redis_token_failed":
+      case "redis_token_renewed":
+        this.#recordToken(event);
+        return;
       case "redis_permission_missing": {
         const { permission, cost } = event;
         this.missingPermissions.set(permission, this.#since(cost));
@@ -107,6 +123,26 @@ export class RedisTelemetry {
         this.#recordOperation(event);
         debugLine(this.#logger, event);
     }
+  }
+
+  #recordToken(
+    event: Extract<RedisEvent, { readonly kind: "redis_token_failed" | "redis_token_renewed" }>,
+  ): void {
+    if (event.kind === "redis_token_failed") {
+      this.tokenFailed = { since: this.tokenFailed?.since ?? this.#clock.now(), reason: event.reason };
+      this.#tokenLog.failed("redis", { fields: { reason: event.reason } });
+      return;
+    }
+    this.tokenFailed = undefined;
+    if (!this.#tokenLog.ended("redis")) debugLine(this.#logger, event);
+    const { ignoredMarginMs, lifeMs, renewInMs } = event;
+    if (ignoredMarginMs === undefined) return;
+    const fields = {
+      given_s: ignoredMarginMs / 1_000,
+      token_life_s: lifeMs / 1_000,
+      used_s: (lifeMs - renewInMs) / 1_000,
+    };
+    this.#logger.log("warn", "REDIS_OAUTH_REFRESH_MARGIN_IN_S too long for the token, ignored", fields);
   }
 
   /** A feed that was written or found belongs to a valid key; the other operations may be those of an unknown key. */

@@ -1,5 +1,5 @@
-import type { RedisOptions } from "../../../src/redis/options.ts";
-import { type RedisEnvironment, readRedisOptions } from "../../../src/redis/read-options.ts";
+import type { RedisEnvironment, RedisOptions } from "../../../src/redis/options.ts";
+import { readRedisOptions } from "../../../src/redis/read-options.ts";
 
 class Refused extends Error {}
 

@@ -1,4 +1,5 @@
 import { systemClock } from "../../../src/platform/clock.ts";
+import type { RedisLogins } from "../../../src/redis/auth/logins.ts";
 import { RedisBackup, type RedisBackupOptions } from "../../../src/redis/backup.ts";
 import { RedisConnection } from "../../../src/redis/connection.ts";
 import type { RedisEvent } from "../../../src/redis/events.ts";
@@ -10,8 +11,8 @@ export class RedisUse implements AsyncDisposable {
   readonly events: RedisEvent[] = [];
   readonly connection: RedisConnection;
 
-  constructor(options: RedisOptions) {
-    this.connection = new RedisConnection(options, systemClock, this.emit);
+  constructor(options: RedisOptions, logins?: RedisLogins) {
+    this.connection = new RedisConnection(options, systemClock, this.emit, logins);
   }
 
   readonly emit = (event: RedisEvent): void => {

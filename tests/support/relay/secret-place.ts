@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ACCOUNT_KEY } from "../upstream/blob-storage.ts";
 import type { Authority } from "./pki.ts";
 import { createSecretKeys, type SecretKeys } from "./secret-keys.ts";
 import { SecretSearch } from "./secret-search.ts";
@@ -56,7 +57,7 @@ export async function createSecretPlace(authority: Authority): Promise<SecretPla
     allowedFile: at("given/allowed.txt"),
     caPath: authority.caPath,
     keys,
-    search: new SecretSearch({ ...keys, ...inKey, PASSWORD, PASSPHRASE, MALFORMED }),
+    search: new SecretSearch({ ...keys, ...inKey, PASSWORD, PASSPHRASE, MALFORMED, ACCOUNT_KEY }),
     args: [
       ...["--debug-logging", "--proxy-id-lists", "--shutdown-grace-in-s", "1"],
       ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),

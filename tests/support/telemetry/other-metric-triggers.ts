@@ -36,7 +36,13 @@ export const OTHER_TRIGGERS: readonly MetricTrigger[] = [
     metrics: [
       ...["Ready", "BuildInfo", "StartTimestampS", "MemoryRssBytes", "MemoryLimitBytes"],
       ...["SinkUp", "Connections", "RequestsInFlight", "SdkKeysHeld", "GrpcStreamsAllowed"],
-      ...["BackupUp", "RedisPermissionsMissing", "CertificateLoaded", "CertificateExpiryTimestampS"],
+      ...[
+        "BackupUp",
+        "RedisPermissionsMissing",
+        "RedisTokenFailing",
+        "CertificateLoaded",
+        "CertificateExpiryTimestampS",
+      ],
       ...["LogEventQueueEvents", "LogEventQueueBytes", "LogEventQueueFilled", "LogEventQueueFailed"],
     ],
     run: () => {},

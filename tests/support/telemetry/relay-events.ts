@@ -53,6 +53,8 @@ const EXAMPLES: Examples = {
     redis_down: { kind: "redis_down", reason: detail },
     redis_refuses_writes: { kind: "redis_refuses_writes", reason: "READONLY" },
     redis_accepts_writes: { kind: "redis_accepts_writes" },
+    redis_token_failed: { kind: "redis_token_failed", reason: detail },
+    redis_token_renewed: { kind: "redis_token_renewed", lifeMs: 3_600_000, renewInMs: 2_700_000 },
     redis_permission_missing: {
       kind: "redis_permission_missing",
       permission: "+eval",
@@ -200,6 +202,7 @@ export const ENDINGS: readonly (readonly [begins: EventKind, ends: EventKind])[]
   ["spool_unusable", "spool_usable"],
   ["redis_down", "redis_up"],
   ["redis_refuses_writes", "redis_accepts_writes"],
+  ["redis_token_failed", "redis_token_renewed"],
   ["redis_permission_missing", "redis_permission_given"],
   ["sink_failing", "sink_recovered"],
   ["loop_failed", "loop_recovered"],
