@@ -26,6 +26,8 @@ export type SpecEvent =
       readonly kind: "spec_fetch_failed";
       readonly feed: Feed;
       readonly cause: FailureCause;
+      /** The HTTP status of upstream's response; undefined if there was no response. */
+      readonly status?: number | undefined;
       readonly detail: string;
       readonly held: boolean;
       readonly tookMs: number;

@@ -215,9 +215,11 @@ export class SpecRefresher {
       case "refused":
         emit({ kind: "spec_refused", feed, reason: result.reason, detail: result.detail, ...request });
         return { kind: "failed", retryAfterMs: undefined };
-      case "failed":
-        emit({ kind: "spec_fetch_failed", feed, cause: result.cause, detail: result.detail, ...request });
+      case "failed": {
+        const { cause, status, detail } = result;
+        emit({ kind: "spec_fetch_failed", feed, cause, status, detail, ...request });
         return { kind: "failed", retryAfterMs: this.#limitRetryAfter(result.retryAfterMs) };
+      }
     }
   }
 

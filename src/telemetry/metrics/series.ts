@@ -8,6 +8,8 @@ const MAX_SAMPLES = 100;
 
 export type Tags = Readonly<Record<string, string>>;
 
+const NO_TAGS: Tags = {};
+
 /** The measurements since the last drain. */
 interface Delta {
   readonly count: number;
@@ -20,6 +22,8 @@ export class Series {
   readonly tags: Record<string, string>;
   readonly buckets: Float64Array | undefined;
   readonly #keepsSamples: boolean;
+  /** Tags of the latest measurement, which are pushed but neither scraped nor part of what tells series apart. */
+  latest: Tags = NO_TAGS;
   #samples: number[] = [];
   #drained = 0;
   #isForgotten = false;

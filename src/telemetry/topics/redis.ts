@@ -114,17 +114,17 @@ export class RedisTelemetry {
     const registry = this.#registry;
     switch (event.kind) {
       case "redis_wrote":
-        registry.time("RedisCacheWriteSucceed", toTags(event.feed), event.tookMs);
+        registry.timeVersion("RedisCacheWriteSucceed", toTags(event.feed), event.lcut, event.tookMs);
         this.lastWriteAt = this.#clock.now();
         return;
       case "redis_write_skipped":
-        registry.count("RedisCacheWriteSkipped", toTags(event.feed));
+        registry.countVersion("RedisCacheWriteSkipped", toTags(event.feed), event.lcut);
         return;
       case "redis_write_failed":
-        registry.count("RedisCacheWriteFailed", toTags(event.feed));
+        registry.countVersion("RedisCacheWriteFailed", toTags(event.feed), event.lcut);
         return;
       case "redis_read":
-        registry.time("RedisCacheReadSucceed", toTags(event.feed), event.tookMs);
+        registry.timeVersion("RedisCacheReadSucceed", toTags(event.feed), event.lcut, event.tookMs);
         this.lastReadAt = this.#clock.now();
         return;
       case "redis_read_miss":
@@ -134,6 +134,15 @@ export class RedisTelemetry {
       case "redis_read_failed":
       case "redis_read_unusable":
         registry.count("RedisCacheReadFailed", this.#tagsIfKnown(event.feed));
+        return;
+      case "redis_touched":
+        registry.count(
+          event.isHeld ? "RedisCacheTtlRefreshed" : "RedisCacheTtlRefreshMissed",
+          toTags(event.feed),
+        );
+        return;
+      case "redis_touch_failed":
+        registry.count("RedisCacheTtlRefreshFailed", toTags(event.feed));
         return;
       case "redis_deleted":
         registry.count("RedisCacheDeleteSucceed", this.#tagsIfKnown(event.feed));

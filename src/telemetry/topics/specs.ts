@@ -68,7 +68,8 @@ export class SpecTelemetry {
         return;
       case "spec_unchanged": {
         const { feed, lcut, tookMs } = event;
-        registry.time("HttpDataProviderNoData", toTags(feed), tookMs);
+        registry.timeVersion("HttpDataProviderNoData", toTags(feed), lcut, tookMs);
+        this.#countResponse(event, 200);
         this.#measureInterval(feed);
         this.polls.succeeded(feed, "unchanged", tookMs);
         const fields = { feed: describeFeed(feed), lcut, took_ms: tookMs };
@@ -80,7 +81,8 @@ export class SpecTelemetry {
         this.#recordRefusal(event);
         return;
       case "spec_fetch_failed": {
-        const { cause, detail, tookMs } = event;
+        const { cause, detail, status, tookMs } = event;
+        if (status !== undefined) this.#countResponse(event, status);
         registry.time("HttpDataProviderError", { ...tagsFor(event), reason: cause }, tookMs);
         this.polls.failed(event, { outcome: "failed", reason: cause, detail, tookMs });
         this.#logFailure(event, cause, detail);
@@ -120,9 +122,14 @@ export class SpecTelemetry {
     const registry = this.#registry;
     const tags = toTags(feed);
     registry.count("ConfigSpecStoreGotData", { ...tags, source, lcut: String(lcut) });
-    registry.time("UpdateConfigSpecStorePropagationDelayMs", tags, Math.max(0, receivedAt - lcut));
+    // The first version of a feed is as old as the last change of its project.
+    if (previousLcut !== undefined) {
+      const delayMs = Math.max(0, receivedAt - lcut);
+      registry.timeVersion("UpdateConfigSpecStorePropagationDelayMs", tags, lcut, delayMs);
+    }
     if (source === "upstream") {
-      registry.time("HttpDataProviderGotData", tags, tookMs);
+      registry.timeVersion("HttpDataProviderGotData", tags, lcut, tookMs);
+      this.#countResponse({ feed, held: true }, 200);
       this.#measureInterval(feed);
       this.polls.succeeded(feed, "updated", tookMs);
     }
@@ -137,6 +144,7 @@ export class SpecTelemetry {
     const registry = this.#registry;
     const tags = tagsFor(event);
     registry.count("PayloadRefused", { ...tags, reason });
+    this.#countResponse(event, 200);
     const isBadLcut = reason === "no_lcut" || reason === "in_future" || reason === "older";
     if (isBadLcut) registry.time("HttpDataProviderNoDataDueToBadLcut", tags, tookMs);
     else registry.time("HttpDataProviderError", { ...tags, reason }, tookMs);
@@ -150,6 +158,7 @@ export class SpecTelemetry {
     const detail = `upstream answered ${status}`;
     this.#registry.time("HttpDataProviderError", { ...tagsFor(polled), reason }, tookMs);
     this.#registry.count("SdkKeyUnauthorized", { state: whatIsHeld });
+    this.#countResponse(polled, status);
     this.polls.failed(polled, { outcome: "unauthorized", reason, detail, tookMs });
     const fields = { feed: describeFeed(feed), status };
     switch (whatIsHeld) {
@@ -186,6 +195,11 @@ export class SpecTelemetry {
     if (held) this.#outages.failed(fields.feed, { cause, fields });
     else
       this.#throttled.of("nothing").log("warn", "upstream failing, no config to serve", { cause, ...fields });
+  }
+
+  #countResponse(polled: Pick<PolledFeed, "feed"> & Partial<PolledFeed>, status: number): void {
+    const tags = tagsFor({ held: true, ...polled });
+    this.#registry.count("DcsFetchSource", { ...tags, status_code: String(status), client_service: "cdn" });
   }
 
   #measureInterval(feed: Feed): void {
