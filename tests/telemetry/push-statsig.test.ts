@@ -59,7 +59,7 @@ describe("--statsig-logging", () => {
     await askFor(relay, sdkKey, 20);
     const name = `${NAME}.HttpServerRequestSuccess`;
     await eventually(() => expect(sumOf(loggedBy(upstream, `${name}.count`))).toBe(20));
-    const metadata = { env: "prod", team: "core:a", path: "/v2/download_config_specs", status_code: "200" };
+    const metadata = { env: "prod", team: "core:a", path: "/v2/download_config_specs/", status_code: "200" };
     for (const event of loggedBy(upstream, `${name}.count`)) {
       expect(event).toMatchObject({ user: { userID: "pod-7" }, metadata });
       expect(event.metadata["sdk_key"]).toMatch(/^secret-cli\*\w{6}$/);

@@ -49,7 +49,9 @@ export function toOriginalTags(
     ...ORDER.filter((tag) => own[tag] !== undefined),
     ...Object.keys(own).filter((tag) => !ORDER.includes(tag)),
   ];
-  return Object.fromEntries(names.map((tag) => [tag, toOriginalValue(tag, own[tag] ?? "", format)]));
+  const values = names.map((tag) => [tag, toOriginalValue(tag, own[tag] ?? "", format)] as const);
+  // The original sends no tag without a value but this one.
+  return Object.fromEntries(values.filter(([tag, value]) => value !== "" || tag === "content-encoding"));
 }
 
 function toOriginalValue(tag: string, value: string, format: PushTagFormat): string {

@@ -24,7 +24,8 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       "HttpServerRequestSuccess",
       "HttpDataProviderGotData",
       "ConfigSpecStoreGotData",
-      "UpdateConfigSpecStorePropagationDelayMs",
+      "DcsFetchSource",
+      "ConfigSpecCurrentLcut",
       "ConfigSpecLcutTimestampMs",
       "ConfigSpecConfirmedAgeS",
       "ConfigSpecBytes",
@@ -50,6 +51,7 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       "GrpcEstimatedActiveStreams",
       "StreamingChannelGotNewData",
       "GrpcStreamingStreamedResponse",
+      "UpdateConfigSpecStorePropagationDelayMs",
       "GrpcStreamingStreamDisconnected",
     ],
     run: async ({ relay, upstream }) => {
@@ -63,6 +65,21 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
     },
   },
   {
+    what: "a version stays the same for a while",
+    metrics: ["RedisCacheTtlRefreshed"],
+    run: () => {},
+  },
+  {
+    what: "Redis loses an entry",
+    metrics: ["RedisCacheTtlRefreshMissed"],
+    run: ({ redis }) => redis.cli("DEL", redisKeyOf(first)),
+  },
+  {
+    what: "the Redis user may not extend the expiry of an entry",
+    metrics: ["RedisCacheTtlRefreshFailed"],
+    run: ({ redis }) => redis.cli("ACL", "SETUSER", "default", "-expire"),
+  },
+  {
     what: "a key that is not allowed, an unknown path, and a URL that is too long",
     metrics: [
       "KeyRefused",
@@ -71,7 +88,8 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       "GrpcStreamingStreamUnauthorized",
       "LimitReached",
     ],
-    run: async ({ relay }) => {
+    run: async ({ relay, redis }) => {
+      await redis.cli("ACL", "SETUSER", "default", "+expire");
       await specsOf(relay, "secret-of-a-stranger");
       await fetch(`${relay.httpUrl}/v1/${"a".repeat(400)}`);
       using client = new GrpcClient(relay.grpcUrl);
