@@ -10,6 +10,8 @@ export type SpecEvent =
       readonly snapshot: Snapshot;
       /** The lcut of the replaced version; undefined for the first version of a feed. */
       readonly previousLcut: number | undefined;
+      /** The coding of upstream's response; empty if it had none, undefined if the version comes from the backup. */
+      readonly contentEncoding?: string | undefined;
       /** Ms from the request to upstream until clients get the version. */
       readonly tookMs: number;
     }

@@ -68,26 +68,18 @@ export class MetricRegistry {
     return family.series(tags as Tags);
   }
 
-  count<N extends CountName>(name: N, tags: MetricTags<N>, by = 1): void {
-    this.series(name, tags).add(by);
-  }
-
-  /** Counts one measurement and its duration in ms. */
-  time<N extends TimeName>(name: N, tags: MetricTags<N>, tookMs: number): void {
-    this.series(name, tags).record(tookMs);
-  }
-
-  /** As `count` and `time`, for metrics whose pushed lines also have the version that was measured last. */
-  countVersion<N extends CountName>(name: N, tags: MetricTags<N>, lcut: number): void {
+  /** `latest` are tags of pushed lines alone, which do not tell series apart: those of the latest measurement count. */
+  count<N extends CountName>(name: N, tags: MetricTags<N>, by = 1, latest?: Tags): void {
     const series = this.series(name, tags);
-    series.add(1);
-    series.latest = { lcut: String(lcut) };
+    series.add(by);
+    if (latest !== undefined) series.latest = latest;
   }
 
-  timeVersion<N extends TimeName>(name: N, tags: MetricTags<N>, lcut: number, tookMs: number): void {
+  /** Counts one measurement and its duration in ms. `latest` as for {@link count}. */
+  time<N extends TimeName>(name: N, tags: MetricTags<N>, tookMs: number, latest?: Tags): void {
     const series = this.series(name, tags);
     series.record(tookMs);
-    series.latest = { lcut: String(lcut) };
+    if (latest !== undefined) series.latest = latest;
   }
 
   /** Registers a gauge. `read` is called on every scrape or export. */

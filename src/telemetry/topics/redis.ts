@@ -114,17 +114,17 @@ export class RedisTelemetry {
     const registry = this.#registry;
     switch (event.kind) {
       case "redis_wrote":
-        registry.timeVersion("RedisCacheWriteSucceed", toTags(event.feed), event.lcut, event.tookMs);
+        registry.time("RedisCacheWriteSucceed", toTags(event.feed), event.tookMs, toVersion(event));
         this.lastWriteAt = this.#clock.now();
         return;
       case "redis_write_skipped":
-        registry.countVersion("RedisCacheWriteSkipped", toTags(event.feed), event.lcut);
+        registry.count("RedisCacheWriteSkipped", toTags(event.feed), 1, toVersion(event));
         return;
       case "redis_write_failed":
-        registry.countVersion("RedisCacheWriteFailed", toTags(event.feed), event.lcut);
+        registry.count("RedisCacheWriteFailed", toTags(event.feed), 1, toVersion(event));
         return;
       case "redis_read":
-        registry.timeVersion("RedisCacheReadSucceed", toTags(event.feed), event.lcut, event.tookMs);
+        registry.time("RedisCacheReadSucceed", toTags(event.feed), event.tookMs, toVersion(event));
         this.lastReadAt = this.#clock.now();
         return;
       case "redis_read_miss":
@@ -159,4 +159,8 @@ export class RedisTelemetry {
   #since(reason: string): Incident {
     return { since: this.#clock.now(), reason };
   }
+}
+
+function toVersion({ lcut }: { readonly lcut: number }): { readonly lcut: string } {
+  return { lcut: String(lcut) };
 }

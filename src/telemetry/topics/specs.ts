@@ -1,10 +1,11 @@
 import { LRUCache } from "lru-cache";
 import type { EmitSpecEvent, SpecEvent } from "../../specs/events.ts";
-import { describeFeed, type Feed, feedId } from "../../specs/feed.ts";
+import { describeFeed, type Feed, feedId, OFFERED_CODINGS } from "../../specs/feed.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLog, ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
+import type { Tags } from "../metrics/series.ts";
 import { type FeedTags, tagsForUnknownKey, toTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
 import { PollStatus } from "../status/polls.ts";
@@ -68,7 +69,7 @@ export class SpecTelemetry {
         return;
       case "spec_unchanged": {
         const { feed, lcut, tookMs } = event;
-        registry.timeVersion("HttpDataProviderNoData", toTags(feed), lcut, tookMs);
+        registry.time("HttpDataProviderNoData", toTags(feed), tookMs, toRequestTags(feed, lcut));
         this.#countResponse(event, 200);
         this.#measureInterval(feed);
         this.polls.succeeded(feed, "unchanged", tookMs);
@@ -83,7 +84,7 @@ export class SpecTelemetry {
       case "spec_fetch_failed": {
         const { cause, detail, status, tookMs } = event;
         if (status !== undefined) this.#countResponse(event, status);
-        registry.time("HttpDataProviderError", { ...tagsFor(event), reason: cause }, tookMs);
+        this.#timeError(event, cause, tookMs);
         this.polls.failed(event, { outcome: "failed", reason: cause, detail, tookMs });
         this.#logFailure(event, cause, detail);
         return;
@@ -117,7 +118,7 @@ export class SpecTelemetry {
     }
   }
 
-  #recordUpdate({ snapshot, previousLcut, tookMs }: SpecUpdated): void {
+  #recordUpdate({ snapshot, previousLcut, contentEncoding, tookMs }: SpecUpdated): void {
     const { feed, source, lcut, bytes, receivedAt } = snapshot;
     const registry = this.#registry;
     const tags = toTags(feed);
@@ -125,10 +126,11 @@ export class SpecTelemetry {
     // The first version of a feed is as old as the last change of its project.
     if (previousLcut !== undefined) {
       const delayMs = Math.max(0, receivedAt - lcut);
-      registry.timeVersion("UpdateConfigSpecStorePropagationDelayMs", tags, lcut, delayMs);
+      registry.time("UpdateConfigSpecStorePropagationDelayMs", tags, delayMs, { lcut: String(lcut) });
     }
     if (source === "upstream") {
-      registry.timeVersion("HttpDataProviderGotData", tags, lcut, tookMs);
+      const latest = { ...toRequestTags(feed, lcut), "content-encoding": contentEncoding || "plain_text" };
+      registry.time("HttpDataProviderGotData", tags, tookMs, latest);
       this.#countResponse({ feed, held: true }, 200);
       this.#measureInterval(feed);
       this.polls.succeeded(feed, "updated", tookMs);
@@ -146,8 +148,9 @@ export class SpecTelemetry {
     registry.count("PayloadRefused", { ...tags, reason });
     this.#countResponse(event, 200);
     const isBadLcut = reason === "no_lcut" || reason === "in_future" || reason === "older";
-    if (isBadLcut) registry.time("HttpDataProviderNoDataDueToBadLcut", tags, tookMs);
-    else registry.time("HttpDataProviderError", { ...tags, reason }, tookMs);
+    if (isBadLcut)
+      registry.time("HttpDataProviderNoDataDueToBadLcut", tags, tookMs, toRequestTags(event.feed));
+    else this.#timeError(event, reason, tookMs);
     this.polls.failed(event, { outcome: "refused", reason, detail, tookMs });
     this.#logFailure(event, `refused: ${reason}`, detail);
   }
@@ -156,7 +159,7 @@ export class SpecTelemetry {
     const polled = { feed, held: whatIsHeld === "kept" };
     const reason = "unauthorized";
     const detail = `upstream answered ${status}`;
-    this.#registry.time("HttpDataProviderError", { ...tagsFor(polled), reason }, tookMs);
+    this.#timeError(polled, reason, tookMs);
     this.#registry.count("SdkKeyUnauthorized", { state: whatIsHeld });
     this.#countResponse(polled, status);
     this.polls.failed(polled, { outcome: "unauthorized", reason, detail, tookMs });
@@ -197,6 +200,11 @@ export class SpecTelemetry {
       this.#throttled.of("nothing").log("warn", "upstream failing, no config to serve", { cause, ...fields });
   }
 
+  #timeError(polled: PolledFeed, reason: string, tookMs: number): void {
+    const latest = toRequestTags(polled.feed, polled.held ? undefined : 0);
+    this.#registry.time("HttpDataProviderError", { ...tagsFor(polled), reason }, tookMs, latest);
+  }
+
   #countResponse(polled: Pick<PolledFeed, "feed"> & Partial<PolledFeed>, status: number): void {
     const tags = tagsFor({ held: true, ...polled });
     this.#registry.count("DcsFetchSource", { ...tags, status_code: String(status), client_service: "cdn" });
@@ -214,4 +222,10 @@ export class SpecTelemetry {
 
 function tagsFor({ feed, held }: PolledFeed): FeedTags {
   return held ? toTags(feed) : tagsForUnknownKey(feed);
+}
+
+/** Returns what pushed lines have of a request to upstream: the codings that it offered, and the version that is known. */
+function toRequestTags({ format }: Feed, lcut?: number): Tags {
+  const offered = { "accept-encoding": OFFERED_CODINGS[format].join("+") };
+  return lcut === undefined ? offered : { ...offered, lcut: String(lcut) };
 }
