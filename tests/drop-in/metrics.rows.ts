@@ -2,7 +2,7 @@ import type { DropInRow } from "../support/drop-in/row.ts";
 
 /** Subjects of rows in docs/migrating.md. */
 const CLIENT_VALUES = "values of clients in metric tags";
-const ENCODINGS = "encodings in tags of requests to upstream";
+const ENCODINGS = "encodings in metric tags";
 const REFUSED_STREAMS = "gRPC streams that are rejected";
 const INVALID_KEYS = "an SDK key that does not match `[A-Za-z0-9_-]{1,200}`";
 
@@ -60,7 +60,7 @@ const fromUpstream = (
   metric: `HttpDataProvider${outcome}.latency`,
   tags: [KNOWN, path, LCUT, ...encodings],
   ours: {
-    tags: [KNOWN, path, LCUT, OFFERED, ...(outcome === "GotData" ? ["content-encoding:gzip"] : [])],
+    tags: [KNOWN, path, LCUT, OFFERED, ...(outcome === "GotData" ? ["content-encoding:br"] : [])],
     does: "one request serves all encodings: the tags are what the relay offers upstream, and what upstream chose",
     subject: ENCODINGS,
   },

@@ -22,7 +22,7 @@ export async function replayGoldenRequests(
   sink: "statsd" | "datadog",
   args: readonly string[] = [],
 ): Promise<readonly LineForm[]> {
-  await using upstream = await startUpstream();
+  await using upstream = await startUpstream({ encodings: ["br"] });
   const spec = { sdkKey: known, lcut: GOLDEN_LCUT };
   upstream.publish(known, "v1", specV1(spec), GOLDEN_LCUT);
   upstream.publish(known, "v2", specV2(spec), GOLDEN_LCUT);
