@@ -172,8 +172,10 @@ export class Family {
       this.#series.delete(id);
       this.#keyed--;
       const undrained = series.forget();
-      if (undrained !== undefined && this.#options.keepsSamples)
-        this.series(withoutKey(series.tags)).inherit(undrained);
+      if (undrained === undefined || !this.#options.keepsSamples) continue;
+      const heir = this.series(withoutKey(series.tags));
+      heir.inherit(undrained);
+      heir.latest = series.latest;
     }
   }
 

@@ -26,12 +26,18 @@ const DELAY = {
 /** Every update is worth a line, unless they flood the log. */
 const UPDATES_PER_MIN = 600;
 
-/** If more feeds are polled, some intervals between polls are not measured. */
+/** If more feeds are polled, some intervals between polls are not measured, and some errors have no version. */
 const MAX_TIMED_FEEDS = 10_000;
 
 type SpecUpdated = Extract<SpecEvent, { kind: "spec_updated" }>;
 type SpecRefused = Extract<SpecEvent, { kind: "spec_refused" }>;
 type SpecUnauthorized = Extract<SpecEvent, { kind: "spec_unauthorized" }>;
+
+interface LatestVersion {
+  readonly lcut: number;
+  /** When upstream sent or confirmed the version, from `performance.now()`; undefined if it came from the backup. */
+  readonly polledAt: number | undefined;
+}
 
 interface PolledFeed {
   readonly feed: Feed;
@@ -48,7 +54,7 @@ export class SpecTelemetry {
   readonly #delays: OutageLog;
   readonly #throttled: ThrottledLogs;
   readonly #updates: ThrottledLog;
-  readonly #polledAt = new LRUCache<string, number>({ max: MAX_TIMED_FEEDS });
+  readonly #latest = new LRUCache<string, LatestVersion>({ max: MAX_TIMED_FEEDS });
 
   constructor({ logger, registry, clock, contain }: TelemetryOutput, preload: readonly Feed[]) {
     this.emit = contain((event) => this.#record(event));
@@ -71,7 +77,7 @@ export class SpecTelemetry {
         const { feed, lcut, tookMs } = event;
         registry.time("HttpDataProviderNoData", toTags(feed), tookMs, toRequestTags(feed, lcut));
         this.#countResponse(event, 200);
-        this.#measureInterval(feed);
+        this.#recordPoll(feed, lcut);
         this.polls.succeeded(feed, "unchanged", tookMs);
         const fields = { feed: describeFeed(feed), lcut, took_ms: tookMs };
         this.#logger.log("debug", "config specs unchanged", fields);
@@ -132,8 +138,10 @@ export class SpecTelemetry {
       const latest = { ...toRequestTags(feed, lcut), "content-encoding": contentEncoding || "plain_text" };
       registry.time("HttpDataProviderGotData", tags, tookMs, latest);
       this.#countResponse({ feed, held: true }, 200);
-      this.#measureInterval(feed);
+      this.#recordPoll(feed, lcut);
       this.polls.succeeded(feed, "updated", tookMs);
+    } else {
+      this.#latest.set(feedId(feed), { lcut, polledAt: undefined });
     }
     const message = previousLcut === undefined ? "config specs loaded" : "config specs updated";
     const fields = { lcut, previous_lcut: previousLcut, bytes: bytes.length, source, took_ms: tookMs };
@@ -201,7 +209,8 @@ export class SpecTelemetry {
   }
 
   #timeError(polled: PolledFeed, reason: string, tookMs: number): void {
-    const latest = toRequestTags(polled.feed, polled.held ? undefined : 0);
+    const lcut = polled.held ? this.#latest.peek(feedId(polled.feed))?.lcut : 0;
+    const latest = toRequestTags(polled.feed, lcut);
     this.#registry.time("HttpDataProviderError", { ...tagsFor(polled), reason }, tookMs, latest);
   }
 
@@ -210,13 +219,13 @@ export class SpecTelemetry {
     this.#registry.count("DcsFetchSource", { ...tags, status_code: String(status), client_service: "cdn" });
   }
 
-  #measureInterval(feed: Feed): void {
+  #recordPoll(feed: Feed, lcut: number): void {
     const id = feedId(feed);
-    const now = performance.now();
-    const before = this.#polledAt.get(id);
-    this.#polledAt.set(id, now);
+    const polledAt = performance.now();
+    const before = this.#latest.get(id)?.polledAt;
+    this.#latest.set(id, { lcut, polledAt });
     if (before === undefined) return;
-    this.#registry.time("BackgroundDataProviderRequestInterval", toTags(feed), now - before);
+    this.#registry.time("BackgroundDataProviderRequestInterval", toTags(feed), polledAt - before);
   }
 }
 

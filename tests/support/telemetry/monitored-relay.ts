@@ -78,7 +78,6 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
           "--clear-datastore-on-unauthorized",
           "--fleet-polling",
         ],
-        ...["--redis-cache-ttl-in-s", "10"],
         ...["--event-spool-path", spool, "--log-event-flush-interval-in-ms", "100"],
         ...["--proxy-id-lists", "--local-cache-path", join(folder, "lists")],
         ...["--enforce-tls", "false", "--tls-min-version", "1.3", "--max-url-length", "300"],

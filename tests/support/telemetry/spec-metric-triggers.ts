@@ -16,6 +16,9 @@ async function ask({ relay }: MonitoredRelay, ...sdkKeys: readonly string[]): Pr
 const redisKeyOf = (sdkKey: string) =>
   backupKeys({ sdkKey: parseSdkKey(sdkKey) as SdkKey, version: "v2", format: "json" }, ["v3"])[0].name;
 
+/** The relay extends the expiry of all entries whenever Redis is back. */
+const reconnect = ({ redis }: MonitoredRelay) => redis.cli("CLIENT", "KILL", "TYPE", "normal");
+
 /** Triggers for the path from upstream to memory, Redis and clients. Each builds on the previous ones. */
 export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
   {
@@ -65,19 +68,25 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
     },
   },
   {
-    what: "a version stays the same for a while",
+    what: "Redis is back with what it had",
     metrics: ["RedisCacheTtlRefreshed"],
-    run: () => {},
+    run: reconnect,
   },
   {
     what: "Redis loses an entry",
     metrics: ["RedisCacheTtlRefreshMissed"],
-    run: ({ redis }) => redis.cli("DEL", redisKeyOf(first)),
+    run: async (at) => {
+      await at.redis.cli("DEL", redisKeyOf(first));
+      await reconnect(at);
+    },
   },
   {
     what: "the Redis user may not extend the expiry of an entry",
     metrics: ["RedisCacheTtlRefreshFailed"],
-    run: ({ redis }) => redis.cli("ACL", "SETUSER", "default", "-expire"),
+    run: async (at) => {
+      await at.redis.cli("ACL", "SETUSER", "default", "-expire");
+      await reconnect(at);
+    },
   },
   {
     what: "a key that is not allowed, an unknown path, and a URL that is too long",
