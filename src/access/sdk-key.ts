@@ -30,8 +30,8 @@ const SHORT_CHARS = 20;
 const MIN_HIDDEN_CHARS = 16;
 
 /**
- * Returns the key as the original proxy has it in its StatsD lines: its first 20 characters and `***`. Of a key that would have
- * fewer than 16 hidden characters, which is none that Statsig issues, it returns {@link maskSdkKey}.
+ * Returns the key as the original proxy has it in its StatsD lines: its first 20 characters and `***`. A key that would
+ * have fewer than 16 hidden characters, shorter than those of Statsig, is masked as by {@link maskSdkKey}.
  */
 export function shortenSdkKey(key: SdkKey): string {
   return key.length < SHORT_CHARS + MIN_HIDDEN_CHARS ? maskSdkKey(key) : `${key.slice(0, SHORT_CHARS)}***`;

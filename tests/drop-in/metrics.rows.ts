@@ -34,7 +34,7 @@ export interface GoldenRow extends DropInRow {
 
 interface Recorded {
   readonly name: string;
-  /** Of the line, without prefix, value and the tags of the process. `latency` stands for `ms` or `d`. */
+  /** The line without prefix, value and the tags of the process. `latency` stands for `ms` or `d`. */
   readonly metric: string;
   readonly tags: readonly string[];
   /** The tags of the relay's line, if they differ. Undefined if there is no such line. */

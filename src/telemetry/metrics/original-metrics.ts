@@ -2,7 +2,7 @@ import type { MetricRow } from "./metric.ts";
 
 const PER_FEED = ["sdk_key", "path"] as const;
 
-/** Of a request over HTTP, in pushed lines. */
+/** What pushed lines say about the client of an HTTP request, and about the response. */
 const CLIENT = ["sdk_type", "sdk_version", "client_service", "response_payload_type"] as const;
 
 /**

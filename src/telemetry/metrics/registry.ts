@@ -68,7 +68,7 @@ export class MetricRegistry {
     return family.series(tags as Tags);
   }
 
-  /** `latest` are tags of pushed lines alone, which do not tell series apart: those of the latest measurement count. */
+  /** `latest` are tags of pushed lines alone, which do not distinguish series: those of the latest measurement count. */
   count<N extends CountName>(name: N, tags: MetricTags<N>, by = 1, latest?: Tags): void {
     const series = this.series(name, tags);
     series.add(by);
@@ -132,7 +132,7 @@ interface FamilyOptions {
   readonly maxSeries: number;
   /** Whether single latencies are kept for sinks that export at intervals. */
   readonly keepsSamples: boolean;
-  /** Whether series are told apart by the client tags of the row as well. */
+  /** Whether the client tags of the row distinguish series as well. */
   readonly isByClient?: boolean;
 }
 

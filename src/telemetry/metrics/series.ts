@@ -22,7 +22,7 @@ export class Series {
   readonly tags: Record<string, string>;
   readonly buckets: Float64Array | undefined;
   readonly #keepsSamples: boolean;
-  /** Tags of the latest measurement, which are pushed but neither scraped nor part of what tells series apart. */
+  /** Tags of the latest measurement, which are pushed but not scraped. They do not distinguish series. */
   latest: Tags = NO_TAGS;
   #samples: number[] = [];
   #drained = 0;
