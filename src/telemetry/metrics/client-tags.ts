@@ -35,6 +35,8 @@ export class ClientTagReader {
   readonly #maxClients: number;
   readonly #clients = new Map<string, ClientTags>();
   readonly #byHeaders = new LRUCache<string, ClientTags>({ max: MAX_CACHED });
+  /** Of the latest request: requests of one kind of client often come in a row. */
+  #last: { type: string; version: string; service: string; tags: ClientTags } | undefined;
 
   constructor(maxClients: number) {
     this.#maxClients = maxClients;
@@ -45,6 +47,14 @@ export class ClientTagReader {
     const type = headers.get("statsig-sdk-type") ?? "";
     const version = headers.get("statsig-sdk-version") ?? "";
     const service = headers.get("x-request-service") ?? "";
+    const last = this.#last;
+    if (type === last?.type && version === last.version && service === last.service) return last.tags;
+    const tags = this.#find(type, version, service);
+    this.#last = { type, version, service, tags };
+    return tags;
+  }
+
+  #find(type: string, version: string, service: string): ClientTags {
     const sent = `${type}\0${version}\0${service}`;
     const known = this.#byHeaders.get(sent);
     if (known !== undefined) return known;
