@@ -35,7 +35,7 @@ export class ClientTagReader {
   readonly #maxClients: number;
   readonly #clients = new Map<string, ClientTags>();
   readonly #byHeaders = new LRUCache<string, ClientTags>({ max: MAX_CACHED });
-  /** Of the latest request: requests of one kind of client often come in a row. */
+  /** The headers of the latest request and their tags, since requests of one kind of client often come in a row. */
   #last: { type: string; version: string; service: string; tags: ClientTags } | undefined;
 
   constructor(maxClients: number) {
