@@ -30,6 +30,17 @@ export function maskSdkKey(key: SdkKey): string {
   return `${shown}*${createHash("sha256").update(key).digest("hex").slice(0, MASK_DIGEST_CHARS)}`;
 }
 
+const SHORT_CHARS = 20;
+const MIN_HIDDEN_CHARS = 16;
+
+/**
+ * Returns the key as the original proxy has it in its StatsD lines: its first 20 characters and `***`. A key that would
+ * have fewer than 16 hidden characters, shorter than those of Statsig, is masked as by {@link maskSdkKey}.
+ */
+export function shortenSdkKey(key: SdkKey): string {
+  return key.length < SHORT_CHARS + MIN_HIDDEN_CHARS ? maskSdkKey(key) : `${key.slice(0, SHORT_CHARS)}***`;
+}
+
 /**
  * Returns the hash that Statsig puts into a payload as `hashed_sdk_key_used`: djb2 over UTF-16 units, as an unsigned 32-bit
  * decimal. If a payload has one, it must match the requested key.

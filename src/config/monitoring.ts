@@ -2,6 +2,7 @@ import { isIP } from "node:net";
 import { parseSdkKey } from "../access/sdk-key.ts";
 import { maxSocketPathBytes } from "../platform/libc.ts";
 import type { OtlpMetricsOptions, OtlpTracesOptions } from "../telemetry/otlp/options.ts";
+import { PUSH_TAG_FORMATS, type PushTagFormat } from "../telemetry/push/original-tags.ts";
 import type { StatsdOptions, StatsdPlace } from "../telemetry/push/statsd.ts";
 import type { StatsigSinkOptions } from "../telemetry/push/statsig.ts";
 import type { OptionGroup, VariableSpec } from "./option.ts";
@@ -24,6 +25,10 @@ export interface MonitoringConfig {
   readonly channelSize: number;
   /** `DATADOG_MAX_BATCH_TIME_MS`: how often measurements are sent. */
   readonly pushIntervalMs: number;
+  /** `--push-tag-format`: how pushed metrics write the tag accept-encoding. */
+  readonly pushTagFormat: PushTagFormat;
+  /** How often the gauge ConfigSpecCurrentLcut is read. Undefined if it is off. */
+  readonly currentLcutIntervalMs: number | undefined;
   /** Age of preloaded feeds beyond which the relay is not ready. Undefined if the age does not matter. */
   readonly maxStalenessMs: number | undefined;
   /** StatsD or Datadog's agent. Undefined if metrics are sent to neither. */
@@ -52,12 +57,20 @@ export function readMonitoring(settings: Settings, env: Environment): Monitoring
       otherwise: DEFAULT_PUSH_INTERVAL_MS,
       min: 100,
     }),
+    pushTagFormat: readPushTagFormat(settings),
+    currentLcutIntervalMs:
+      settings.integer(MONITORING.configSpecCurrentLcutSamplingIntervalInS) * 1_000 || undefined,
     maxStalenessMs: readMaxStaleness(settings),
     statsd: readStatsd(settings, env, channelSize),
     statsig: readStatsigLogging(settings, env),
     otlpMetrics: readOtlpMetrics(settings, env),
     otlpTraces: readOtlpTraces(settings, env),
   };
+}
+
+function readPushTagFormat(settings: Settings): PushTagFormat {
+  const given = settings.text(MONITORING.pushTagFormat);
+  return PUSH_TAG_FORMATS.find((format) => format === given) ?? "4.1";
 }
 
 /** A limit below the polling interval would make the relay unready between any two polls. */
@@ -227,6 +240,25 @@ export const MONITORING = {
     placeholder: "NAME:VARIABLE,...",
     description:
       "Custom IDs of each event of --statsig-logging, comma-separated: a name and the environment variable that holds the value (Default: podID:HOSTNAME)",
+  },
+  pushTagFormat: {
+    name: "push-tag-format",
+    kind: "text",
+    words: PUSH_TAG_FORMATS,
+    default: "4.1",
+    placeholder: "VERSION",
+    description:
+      "Version of the original proxy whose form the tag accept-encoding has in StatsD, Datadog and Statsig: 4.1 as [Gzip, Brotli], 4.4 as gzip+br",
+  },
+  configSpecCurrentLcutSamplingIntervalInS: {
+    name: "config-spec-current-lcut-sampling-interval-in-s",
+    kind: "integer",
+    default: "60",
+    min: 0,
+    max: 86_400,
+    original: "u64",
+    placeholder: "SECONDS",
+    description: "Interval of reading the metric ConfigSpecCurrentLcut in seconds; 0 disables it",
   },
   ...OTLP,
   metricsMaxSeries: {

@@ -38,9 +38,24 @@ export function readOtlpMetrics(settings: Settings, env: Environment): OtlpMetri
     otherwise: Math.min(DEFAULT_TIMEOUT_MS, intervalMs),
     min: 1,
   });
-  if (timeoutMs <= intervalMs) return { protocol, intervalMs, timeoutMs };
+  const url = readOriginalEndpoint(env, protocol);
+  if (timeoutMs <= intervalMs) return { protocol, url, intervalMs, timeoutMs };
   const expected = `at most OTEL_METRIC_EXPORT_INTERVAL, which is ${intervalMs}`;
   throw invalidValue("OTEL_METRIC_EXPORT_TIMEOUT", String(timeoutMs), expected);
+}
+
+const ORIGINAL_ENDPOINT = "OTEL_EXPORTER_ENDPOINT";
+
+/**
+ * Returns the URL of the variable that the original proxy had up to 4.4, for metrics alone. Like there it is the whole URL; only
+ * where it has no path, that of OTLP is added. The standard variables override it. Throws {@link ConfigError}.
+ */
+function readOriginalEndpoint(env: Environment, protocol: OtlpProtocol): string | undefined {
+  const given = env[ORIGINAL_ENDPOINT]?.trim();
+  if (!given || findVariables(env, "ENDPOINT", "METRICS").length > 0) return undefined;
+  if (!isEndpoint(given, protocol)) throw invalidValue(ORIGINAL_ENDPOINT, redactUserInfo(given), HTTP_URL);
+  if (protocol === "grpc" || new URL(given).pathname !== "/") return given;
+  return new URL("/v1/metrics", given).href;
 }
 
 /** Returns undefined if `--otlp-tracing` is off. Throws {@link ConfigError}. */
@@ -227,6 +242,11 @@ export const OTLP_VARIABLES: readonly VariableSpec[] = [
     const nameFor = (signal: string) => `OTEL_EXPORTER_OTLP_${signal}${variable.name}`;
     return { ...variable, name: nameFor(""), variants: [nameFor("METRICS_"), nameFor("TRACES_")] };
   }),
+  {
+    name: ORIGINAL_ENDPOINT,
+    description:
+      "URL for metrics, as in the original proxy up to 4.4, used only without OTEL_EXPORTER_OTLP_ENDPOINT; /v1/metrics is added if it has no path",
+  },
   {
     name: "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
     default: "cumulative",

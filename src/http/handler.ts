@@ -117,7 +117,7 @@ export class HttpHandler {
     const target = readSpecTarget(head.url);
     const cached = target && this.#specs.fromCache(head, target);
     if (target === undefined || cached === undefined) return undefined;
-    this.#observeCached(head.method, target, cached, startedAt);
+    this.#observeCached(head, target, cached, startedAt);
     return cached.prepared;
   }
 
@@ -144,7 +144,7 @@ export class HttpHandler {
       const cached = this.#specs.fromCache(request, readTarget);
       if (cached !== undefined) {
         const response = cached.prepared.response();
-        this.#observeCached(method, readTarget, cached, startedAt);
+        this.#observeCached(request, readTarget, cached, startedAt);
         return response;
       }
     }
@@ -154,10 +154,10 @@ export class HttpHandler {
     return this.#observer.observe(observed, request, key, response);
   }
 
-  #observeCached(method: string, target: SpecTarget, cached: CachedResponse, startedAt: number): void {
+  #observeCached(head: RequestHead, target: SpecTarget, cached: CachedResponse, startedAt: number): void {
     const { prepared, accepted } = cached;
-    const route = SPEC_PATHS[target.version];
-    this.#observer.observeCached({ method, route, startedAt }, prepared.status, prepared.cell(accepted));
+    const observed = { method: head.method, route: SPEC_PATHS[target.version], startedAt };
+    this.#observer.observeCached(observed, head.headers, prepared.status, prepared.cell(accepted));
   }
 
   /** Returns a path of the route table: paths of clients must not fill logs and metrics, and may hold an SDK key. */

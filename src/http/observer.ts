@@ -2,6 +2,9 @@ import { parseSdkKey, type SdkKey } from "../access/sdk-key.ts";
 import { CodingNegotiation } from "./negotiation.ts";
 import type { RequestHead } from "./request-context.ts";
 
+/** The headers of a request. */
+export type RequestHeaders = RequestHead["headers"];
+
 /** The attributes by which handled requests are counted. */
 export interface HandledRequest {
   /** As named by the request. It is the only attribute that clients can make up, so the meter bounds its values. */
@@ -12,11 +15,28 @@ export interface HandledRequest {
   /** The codings that the relay knows, as `gzip+br`, or `none`. */
   readonly acceptEncoding: string;
   readonly contentEncoding: string;
+  /** Version of the config specs that the response is about; 0 if it is about none. */
+  readonly lcut: number;
+  /** What a successful response to a request for config specs has. Undefined for other responses. */
+  readonly payloadType: PayloadType | undefined;
+}
+
+type PayloadType = "full" | "no_update" | "delta" | "delta_no_update";
+
+const SPEC_PATH = /^\/v[12]\/download_config_specs/;
+
+/** Reads what a response has from its headers, which are the original proxy's. */
+export function readPayloadType(path: string, status: number, headers: Headers): PayloadType | undefined {
+  if (!SPEC_PATH.test(path) || status >= 400) return undefined;
+  const isNoUpdate = status === 304 || headers.get("x-cache-hit") === "true";
+  if (headers.get("x-deltas-used") === "true") return isNoUpdate ? "delta_no_update" : "delta";
+  return isNoUpdate ? "no_update" : "full";
 }
 
 /** Counts requests that have the same attributes. */
 export interface RequestCell {
-  record(tookMs: number): void;
+  /** `headers` are those of the request, which say what kind of client sent it. */
+  record(tookMs: number, headers: RequestHeaders): void;
 }
 
 export interface RequestMeter {
@@ -61,9 +81,14 @@ export class RequestObserver {
   }
 
   /** Records a response from the cache. This is on the hot path. */
-  observeCached({ method, route, startedAt }: Observed, status: number, cell: RequestCell): void {
+  observeCached(
+    { method, route, startedAt }: Observed,
+    headers: RequestHeaders,
+    status: number,
+    cell: RequestCell,
+  ): void {
     const tookMs = performance.now() - startedAt;
-    cell.record(tookMs);
+    cell.record(tookMs, headers);
     this.#emit?.({ kind: "http_request", method, route, status, tookMs });
   }
 
@@ -83,8 +108,10 @@ export class RequestObserver {
       status,
       acceptEncoding: this.#negotiation.read(request.headers.get("accept-encoding")).label,
       contentEncoding: response.headers.get("content-encoding") ?? "identity",
+      lcut: Number(response.headers.get("x-since-time") ?? 0),
+      payloadType: readPayloadType(route, status, response.headers),
     });
-    cell.record(tookMs);
+    cell.record(tookMs, request.headers);
     this.#emit?.({ kind: "http_request", method, route, status, tookMs });
     return response;
   }

@@ -8,7 +8,7 @@ import {
 } from "../specs/snapshot.ts";
 import { connectionLines, headerLines, httpDate, statusLine } from "./http1/response.ts";
 import type { AcceptedCodings } from "./negotiation.ts";
-import type { RequestCell, RequestMeter } from "./observer.ts";
+import { type RequestCell, type RequestMeter, readPayloadType } from "./observer.ts";
 import { COMMON_HEADERS } from "./responses.ts";
 
 /** The responses for one snapshot in one coding: with the body, and for a client that has it already. */
@@ -100,15 +100,17 @@ export class SpecResponses {
   }
 
   #prepare(
-    { feed }: Snapshot,
+    { feed, lcut }: Snapshot,
     status: number,
     body: Uint8Array<ArrayBuffer> | undefined,
     headers: Readonly<Record<string, string>>,
   ): PreparedResponse {
     const path = `/${feed.version}/download_config_specs`;
     const contentEncoding = headers["content-encoding"] ?? "identity";
+    const payloadType = readPayloadType(path, status, new Headers(headers));
+    const request = { sdkKey: feed.sdkKey, path, status, contentEncoding, lcut, payloadType };
     return new PreparedResponse({ status, body, headers }, ({ label: acceptEncoding }) =>
-      this.#meter.cell({ sdkKey: feed.sdkKey, path, status, acceptEncoding, contentEncoding }),
+      this.#meter.cell({ ...request, acceptEncoding }),
     );
   }
 }

@@ -52,6 +52,7 @@ export type IdListEvent =
   | {
       readonly kind: "id_list_file_updated";
       readonly list: string;
+      readonly fileID: string;
       readonly addedBytes: number;
       readonly bytes: number;
       readonly tookMs: number;

@@ -265,7 +265,8 @@ export class ListFileStore implements AsyncDisposable {
       const addedBytes = file.bytes - bytesBefore;
       const tookMs = clock.now() - startedAt;
       if (addedBytes !== 0) {
-        emit({ kind: "id_list_file_updated", list: entry.name, addedBytes, bytes: file.bytes, tookMs });
+        const { name: list, fileID } = entry;
+        emit({ kind: "id_list_file_updated", list, fileID, addedBytes, bytes: file.bytes, tookMs });
       }
     }
   }

@@ -71,9 +71,15 @@ export class RedisBackup implements SpecBackup {
   }
 
   async touch(snapshot: Snapshot): Promise<boolean> {
-    const { redis, ttlMs } = this.#options;
-    const touches = this.#toKeys(snapshot.feed).map((key) => touchEntry(redis, key, snapshot, ttlMs));
-    return (await Promise.all(touches)).every(Boolean);
+    const { redis, ttlMs, emit } = this.#options;
+    const { feed } = snapshot;
+    const touches = this.#toKeys(feed).map((key) => touchEntry(redis, key, snapshot, ttlMs));
+    const touched = await this.#reportFailure(Promise.all(touches), (reason) => {
+      return { kind: "redis_touch_failed", feed, reason };
+    });
+    const isHeld = touched.every(Boolean);
+    emit({ kind: "redis_touched", feed, isHeld });
+    return isHeld;
   }
 
   async remove(feed: Feed): Promise<void> {

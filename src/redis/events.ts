@@ -51,6 +51,9 @@ export type RedisEvent =
   | { readonly kind: "redis_read_failed"; readonly feed: Feed; readonly reason: string }
   /** The key has a value that is not a usable version of this feed. */
   | { readonly kind: "redis_read_unusable"; readonly feed: Feed; readonly detail: string }
+  /** The expiry of an entry was extended. `isHeld` is false if Redis does not have this version under all names. */
+  | { readonly kind: "redis_touched"; readonly feed: Feed; readonly isHeld: boolean }
+  | { readonly kind: "redis_touch_failed"; readonly feed: Feed; readonly reason: string }
   | { readonly kind: "redis_deleted"; readonly feed: Feed }
   | { readonly kind: "redis_delete_failed"; readonly feed: Feed; readonly reason: string };
 

@@ -6,7 +6,7 @@ import type { InFlight } from "../server/limits.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
 import type { MetricRegistry } from "../telemetry/metrics/registry.ts";
-import { toTags } from "../telemetry/metrics/tags.ts";
+import { type FeedTags, toTags } from "../telemetry/metrics/tags.ts";
 import { VERSION } from "../version.ts";
 import type { Health } from "./lifecycle.ts";
 import type { RunningEvents } from "./log-events.ts";
@@ -21,6 +21,8 @@ interface GaugeParts {
   readonly listeners: RunningListeners;
   readonly inFlight: InFlight;
   readonly streamLimit: StreamLimit;
+  /** How often ConfigSpecCurrentLcut is read. Undefined turns it off. */
+  readonly currentLcutIntervalMs: number | undefined;
 }
 
 /** Registers the gauges that read the state of components, and the metrics that follow the store. */
@@ -37,6 +39,7 @@ export function registerGauges(registry: MetricRegistry, parts: GaugeParts): voi
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);
   registerQueueGauges(registry, parts);
   registerFeedGauges(registry, parts);
+  registerCurrentLcut(registry, parts);
   specs.store.listen({
     published: ({ isFollowed, snapshot: { feed, lcut } }) => {
       if (isFollowed) registry.count("StreamingChannelGotNewData", { ...toTags(feed), lcut: String(lcut) });
@@ -44,6 +47,27 @@ export function registerGauges(registry: MetricRegistry, parts: GaugeParts): voi
     removed: ({ feed: { sdkKey } }) => {
       if (!specs.store.holds(sdkKey)) registry.forgetKey(maskSdkKey(sdkKey));
     },
+  });
+}
+
+/** Feeds of one SDK key and path differ in their format only: the oldest version counts, as in the original proxy. */
+function registerCurrentLcut(registry: MetricRegistry, { specs, clock, currentLcutIntervalMs }: GaugeParts) {
+  if (currentLcutIntervalMs === undefined) return;
+  let sample: ReadonlyMap<string, readonly [FeedTags, number]> = new Map();
+  let readAt = Number.NEGATIVE_INFINITY;
+  specs.store.listen({ removed: () => (sample = new Map()) });
+  registry.gauge("ConfigSpecCurrentLcut", () => {
+    if (sample.size > 0 && clock.elapsed() - readAt < currentLcutIntervalMs) return sample.values();
+    readAt = clock.elapsed();
+    const oldest = new Map<string, readonly [FeedTags, number]>();
+    for (const { feed, snapshot } of specs.store.held()) {
+      const tags = toTags(feed);
+      const id = `${tags.sdk_key} ${tags.path}`;
+      const lcut = Math.min(oldest.get(id)?.[1] ?? snapshot.lcut, snapshot.lcut);
+      oldest.set(id, [tags, lcut]);
+    }
+    sample = oldest;
+    return sample.values();
   });
 }
 

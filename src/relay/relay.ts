@@ -67,7 +67,8 @@ export async function startRelay(
 
   const { probes, inFlight, streamLimit } = handlers;
   const served = { specs, idLists, events, listeners, inFlight, streamLimit };
-  registerGauges(registry, { clock, health, ...served });
+  const { currentLcutIntervalMs } = config.monitoring;
+  registerGauges(registry, { clock, health, currentLcutIntervalMs, ...served });
   const status = startStatus(config, { clock, probes, telemetry, backup, ...served });
   const management = starting.use(await startManagement(config, { ...parts, probes, status }));
   health.become("serving");

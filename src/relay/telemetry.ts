@@ -69,7 +69,7 @@ export async function startTelemetry(
 /** Starts the export of metrics to every sink that is configured. */
 async function startSinks(config: Config, parts: SinkParts): Promise<void> {
   const { clock, supervisor, registry, sinks, running } = parts;
-  const { pushIntervalMs: intervalMs, otlpMetrics } = config.monitoring;
+  const { pushIntervalMs: intervalMs, pushTagFormat: tagFormat, otlpMetrics } = config.monitoring;
   await startOtlp(otlpMetrics, parts);
   const opened = await openPushSinks(config, clock);
   if (opened.length === 0) return;
@@ -78,7 +78,7 @@ async function startSinks(config: Config, parts: SinkParts): Promise<void> {
     sinks.expect(sink.name);
     return new SinkChannel({ sink, size, clock, supervisor, emit: sinks.emit, onDropped });
   });
-  running.use(new PushLoop({ registry, channels, clock, supervisor, intervalMs }));
+  running.use(new PushLoop({ registry, channels, clock, supervisor, intervalMs, tagFormat }));
 }
 
 type OpenedSink = Pick<SinkChannelOptions, "sink" | "size">;

@@ -10,6 +10,8 @@ export type SpecEvent =
       readonly snapshot: Snapshot;
       /** The lcut of the replaced version; undefined for the first version of a feed. */
       readonly previousLcut: number | undefined;
+      /** The coding of upstream's response; empty if it had none, undefined if the version comes from the backup. */
+      readonly contentEncoding?: string | undefined;
       /** Ms from the request to upstream until clients get the version. */
       readonly tookMs: number;
     }
@@ -26,6 +28,8 @@ export type SpecEvent =
       readonly kind: "spec_fetch_failed";
       readonly feed: Feed;
       readonly cause: FailureCause;
+      /** The HTTP status of upstream's response; undefined if there was no response. */
+      readonly status?: number | undefined;
       readonly detail: string;
       readonly held: boolean;
       readonly tookMs: number;

@@ -13,6 +13,12 @@ export interface Feed {
   readonly format: SpecFormat;
 }
 
+/** The content codings that upstream may use, preferred first. */
+export const OFFERED_CODINGS = {
+  json: ["br", "zstd", "gzip"],
+  proto: ["statsig-br", "br", "zstd", "gzip"],
+} as const satisfies Readonly<Record<SpecFormat, readonly string[]>>;
+
 /** Returns all feeds that an SDK key can have. */
 export function listFeeds(sdkKey: SdkKey): readonly Feed[] {
   return FORMS.map((form) => ({ sdkKey, ...form }));

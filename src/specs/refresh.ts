@@ -54,6 +54,7 @@ interface Origin {
   /** When Statsig was known to have nothing newer; undefined if that is not known. */
   readonly confirmed: Instant | undefined;
   readonly relayed: RelayedOrigin | undefined;
+  readonly contentEncoding: string | undefined;
 }
 
 interface InFlight {
@@ -112,7 +113,8 @@ export class SpecRefresher {
     const outcome = await slot.watch((progressed) => source.fetchSpecs(feed, sinceTime, signal, progressed));
     const relayed = "relayed" in outcome ? outcome.relayed : undefined;
     const confirmed = relayed === undefined ? requestedAt : relayed.confirmed;
-    const origin = { startedAt, confirmed, relayed };
+    const contentEncoding = outcome.kind === "payload" ? outcome.raw.contentEncoding : undefined;
+    const origin = { startedAt, confirmed, relayed, contentEncoding };
     const result = await this.#prepare(outcome);
     if (before?.ended === "evicted" && store.peek(feed) === undefined) {
       // The feed was evicted while we fetched it: a poll must not re-create it.
@@ -169,7 +171,7 @@ export class SpecRefresher {
   async #publish(
     feed: Feed,
     payload: PreparedPayload,
-    { startedAt, confirmed, relayed }: Origin,
+    { startedAt, confirmed, relayed, contentEncoding }: Origin,
     after: () => HeldFeed | undefined,
   ): Promise<RefreshOutcome> {
     const { store, clock, emit, maxKeys, backup } = this.#options;
@@ -184,7 +186,13 @@ export class SpecRefresher {
     const previousLcut = store.peek(feed)?.snapshot.lcut;
     switch (store.publish(snapshot, { confirmed, after: after() })) {
       case "published":
-        emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: clock.now() - startedAt });
+        emit({
+          kind: "spec_updated",
+          snapshot,
+          previousLcut,
+          contentEncoding,
+          tookMs: clock.now() - startedAt,
+        });
         return { kind: "fresh" };
       case "not_newer":
         // Meanwhile the backup delivered a newer version, from a relay that asked upstream later.
@@ -215,9 +223,11 @@ export class SpecRefresher {
       case "refused":
         emit({ kind: "spec_refused", feed, reason: result.reason, detail: result.detail, ...request });
         return { kind: "failed", retryAfterMs: undefined };
-      case "failed":
-        emit({ kind: "spec_fetch_failed", feed, cause: result.cause, detail: result.detail, ...request });
+      case "failed": {
+        const { cause, status, detail } = result;
+        emit({ kind: "spec_fetch_failed", feed, cause, status, detail, ...request });
         return { kind: "failed", retryAfterMs: this.#limitRetryAfter(result.retryAfterMs) };
+      }
     }
   }
 

@@ -33,6 +33,8 @@ export type FetchOutcome =
 export interface FetchFailure {
   readonly kind: "failed";
   readonly cause: FailureCause;
+  /** The HTTP status of the response, if the cause is the status. */
+  readonly status?: number;
   /** Text for logs and pages; never contains an SDK key. */
   readonly detail: string;
   /** Retry-After of the response, in ms. */

@@ -16,8 +16,15 @@ export function failedToRead(error: unknown, abortReason: unknown): FetchFailure
 
 export function badStatus(response: Response, now: number): FetchFailure {
   const wait = parseRetryAfter(response.headers, now);
-  const detail = `upstream answered ${response.status}`;
-  return { kind: "failed", cause: "status", detail, ...(wait !== undefined && { retryAfterMs: wait }) };
+  const { status } = response;
+  const detail = `upstream answered ${status}`;
+  return {
+    kind: "failed",
+    cause: "status",
+    status,
+    detail,
+    ...(wait !== undefined && { retryAfterMs: wait }),
+  };
 }
 
 export function broken(detail: string): FetchFailure {

@@ -1,6 +1,6 @@
 import { djb2 } from "../access/sdk-key.ts";
 import type { Clock, Instant } from "../platform/clock.ts";
-import type { Feed } from "../specs/feed.ts";
+import { type Feed, OFFERED_CODINGS } from "../specs/feed.ts";
 import { describeTooLarge } from "../specs/payload/payload.ts";
 import type { SnapshotSource } from "../specs/snapshot.ts";
 import type { FetchOutcome, RelayedOrigin, SpecSource } from "../specs/source.ts";
@@ -87,7 +87,7 @@ function createRequest(feed: Feed, sinceTime: number) {
   return {
     path: query.size > 0 ? `${path}?${query}` : path,
     headers: {
-      "accept-encoding": proto ? "statsig-br, br, zstd, gzip" : "br, zstd, gzip",
+      "accept-encoding": OFFERED_CODINGS[feed.format].join(", "),
       ...(proto && { "statsig-supports-proto": "true" }),
     },
   };

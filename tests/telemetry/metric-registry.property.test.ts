@@ -8,18 +8,12 @@ import { takeMeasurements } from "../../src/telemetry/push/measurement.ts";
 import { createTelemetry } from "../../src/telemetry/telemetry.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 
-const NAME = "HttpServerRequestFailed";
+const NAME = "GrpcServerRequest";
 const MAX_SERIES = 300;
 
 const registryOf = (keepsSamples = true) => new MetricRegistry({ maxSeries: MAX_SERIES, keepsSamples });
 
-const tagsOf = (key: string, path: string) => ({
-  sdk_key: key,
-  path,
-  status_code: "404",
-  "accept-encoding": "none",
-  "content-encoding": "identity",
-});
+const tagsOf = (key: string, path: string) => ({ sdk_key: key, path, code: "ok" });
 
 function seriesOf(registry: MetricRegistry, name: string = NAME): Series[] {
   const family = [...registry.families()].find(({ row }) => row.name === name);
@@ -34,7 +28,7 @@ class Drained {
   seen = 0;
 
   async take(registry: MetricRegistry): Promise<void> {
-    for (const each of await takeMeasurements(registry)) {
+    for (const each of await takeMeasurements(registry, "4.1")) {
       if (!each.name.includes(NAME)) continue;
       if (each.kind === "count") this.count += each.value;
       if (each.kind !== "latency") continue;
@@ -143,21 +137,27 @@ describe("at the limit of series", () => {
   });
 });
 
-test("a cached cell of a key that was forgotten and came back counts into the new series", () => {
+test("a cached cell of a key that was forgotten and came back counts into the new series", async () => {
   const registry = registryOf();
   const keys = new KeyTags();
   keys.knownBy(() => true);
   const sdkKey = parseSdkKey("secret-comes-and-goes") as SdkKey;
-  const answered = { sdkKey, path: "/v1", status: 404, acceptEncoding: "none", contentEncoding: "identity" };
+  const codings = { acceptEncoding: "none", contentEncoding: "identity" };
+  const answered = { sdkKey, path: "/v1", status: 404, ...codings, lcut: 0, payloadType: undefined };
   const logger = { log: () => {} };
   const { http } = createTelemetry({ logger, registry, keys, clock: new FakeClock(), preload: [] });
   const cell = http.cell(answered);
-  cell.record(1);
-  registry.forgetKey(String(seriesOf(registry)[0]?.tags["sdk_key"]));
-  cell.record(1);
-  cell.record(1);
-  const shown = seriesOf(registry).filter(({ tags }) => tags["sdk_key"]?.startsWith("secret-com"));
+  cell.record(1, new Headers());
+  const series = () => seriesOf(registry, "HttpServerRequestFailed");
+  registry.forgetKey(String(series()[0]?.tags["sdk_key"]));
+  cell.record(1, new Headers());
+  cell.record(1, new Headers());
+  const shown = series().filter(({ tags }) => tags["sdk_key"]?.startsWith("secret-com"));
   expect(shown.map(({ count }) => count)).toEqual([2]);
+  const pushed = (await takeMeasurements(registry, "4.1")).flatMap((each) =>
+    each.kind === "count" ? each.value : [],
+  );
+  expect(sum(pushed)).toBe(3);
 });
 
 test("a new lcut replaces the last one in the same series", () => {

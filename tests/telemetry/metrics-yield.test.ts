@@ -24,7 +24,7 @@ test("draining many series yields to the event loop and loses nothing", async ()
     registry.time("HttpDataProviderNoData", { sdk_key: `k${at}`, path: "/v1" }, 1);
   let taken = 0;
   const turns = await turnsDuring(async () => {
-    for (const { kind, name } of await takeMeasurements(registry))
+    for (const { kind, name } of await takeMeasurements(registry, "4.1"))
       if (kind === "count" && name.endsWith("NoData.count")) taken++;
   });
   expect(taken).toBe(2_000);
@@ -35,9 +35,9 @@ test("measurements of a key that is forgotten during a drain are exported once",
   const registry = new MetricRegistry({ maxSeries: 10_000, keepsSamples: true });
   for (let at = 0; at < 1_000; at++)
     registry.time("HttpDataProviderNoData", { sdk_key: `k${at}`, path: "/v1" }, 1);
-  const taking = takeMeasurements(registry);
+  const taking = takeMeasurements(registry, "4.1");
   for (const key of ["k0", "k500", "k999"]) registry.forgetKey(key);
-  const exported = [...(await taking), ...(await takeMeasurements(registry))].flatMap((each) =>
+  const exported = [...(await taking), ...(await takeMeasurements(registry, "4.1"))].flatMap((each) =>
     each.kind === "count" ? each.value : [],
   );
   expect(exported.reduce((sum, count) => sum + count)).toBe(1_000);

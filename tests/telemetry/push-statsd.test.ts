@@ -9,7 +9,7 @@ import { UdpListener, unusedUdpPort } from "../support/telemetry/udp-listener.ts
 
 const never = new AbortController().signal;
 const name = "statsig.forward_proxy.Something";
-const tags = { sdk_key: "secret-a*", path: "/v1/download_config_specs", "accept-encoding": "gzip, br" };
+const tags = { sdk_key: "secret-a*", path: "/v1/download_config_specs", "accept-encoding": "[Gzip, Brotli]" };
 const oneOfEach: readonly Measurement[] = [
   { kind: "count", name: `${name}.count`, tags, value: 1_234 },
   { kind: "gauge", name: `${name}.gauge`, tags: {}, value: 0.5 },
@@ -33,10 +33,10 @@ async function linesSentBy(sink: "statsd" | "datadog", measurements: readonly Me
 describe("the StatsD sink", () => {
   test("sends one line per value, with the tags of the relay and of the series", async () => {
     expect(await linesSentBy("statsd", oneOfEach)).toEqual([
-      `${name}.count:1234|c|#pod_name:here,sdk_key:secret-a*,path:/v1/download_config_specs,accept-encoding:gzip_ br`,
+      `${name}.count:1234|c|#sdk_key:secret-a*,path:/v1/download_config_specs,accept-encoding:[Gzip, Brotli],pod_name:here`,
       `${name}.gauge:0.5|g|#pod_name:here`,
-      `${name}.latency:12.3457|ms|#pod_name:here,sdk_key:secret-a*,accept-encoding:gzip_ br`,
-      `${name}.latency:0|ms|#pod_name:here,sdk_key:secret-a*,accept-encoding:gzip_ br`,
+      `${name}.latency:12.3457|ms|#sdk_key:secret-a*,path:,accept-encoding:[Gzip, Brotli],pod_name:here`,
+      `${name}.latency:0|ms|#sdk_key:secret-a*,path:,accept-encoding:[Gzip, Brotli],pod_name:here`,
     ]);
   });
 

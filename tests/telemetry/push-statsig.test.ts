@@ -64,7 +64,7 @@ describe("--statsig-logging", () => {
     await askFor(relay, sdkKey, 20);
     const name = `${NAME}.HttpServerRequestSuccess`;
     await eventually(() => expect(sumOf(loggedBy(upstream, `${name}.count`))).toBe(20));
-    const metadata = { path: "/v2/download_config_specs", status_code: "200" };
+    const metadata = { path: "/v2/download_config_specs/", status_code: "200" };
     const user = { userID: "pod-7", customIDs: { env: "prod", team: "", zone: "empty" } };
     for (const event of loggedBy(upstream, `${name}.count`)) {
       expect(event).toMatchObject({ user, metadata });

@@ -10,6 +10,8 @@ type MetricName = Row["name"];
 export type CountName = Extract<Row, { kinds: readonly ["count"] }>["name"];
 /** Metrics of durations. Some have a latency only, since their count is a metric of another name. */
 export type TimeName = Extract<Row, { kinds: readonly ["count", "latency"] | readonly ["latency"] }>["name"];
+/** Metrics whose pushed lines have client tags. */
+export type ClientMetricName = Extract<Row, { clientTags: readonly string[] }>["name"];
 export type GaugeName = Extract<Row, { kinds: readonly ["gauge"] }>["name"];
 
 /** The tags of one metric, each with its value. */

@@ -19,7 +19,12 @@ type TagName =
   | "action"
   | "sink"
   | "component"
+  | "client_service"
+  | "file_id"
   | "version";
+
+/** Tags of pushed lines alone: in Prometheus they would multiply the series of every scrape. */
+export type ClientTagName = "sdk_type" | "sdk_version" | "client_service" | "response_payload_type";
 
 /** A metric. */
 export interface MetricRow {
@@ -27,6 +32,8 @@ export interface MetricRow {
   readonly name: string;
   readonly kinds: readonly MetricKind[];
   readonly tags: readonly TagName[];
+  /** Further tags of StatsD lines and Statsig events. Their values become `other` first when there are many series. */
+  readonly clientTags?: readonly ClientTagName[];
   /** How the readings of a gauge beyond the limit of series are combined; "sum" by default. */
   readonly rest?: "sum" | "largest" | "smallest";
   readonly description: string;

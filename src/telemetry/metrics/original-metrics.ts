@@ -2,18 +2,26 @@ import type { MetricRow } from "./metric.ts";
 
 const PER_FEED = ["sdk_key", "path"] as const;
 
-/** The metrics of the original proxy, with the same names and kinds (docs/protocol.md, Metric names). Every latency also has a count. */
+/** What pushed lines say about the client of an HTTP request, and about the response. */
+const CLIENT = ["sdk_type", "sdk_version", "client_service", "response_payload_type"] as const;
+
+/**
+ * The metrics of the original proxy, with the same names and kinds (docs/protocol.md, Metric names). Every latency also has a count.
+ * Pushed lines have its tags as well (push/original-tags.ts).
+ */
 export const ORIGINAL_METRICS = [
   {
     name: "HttpServerRequestSuccess",
     kinds: ["count", "latency"],
     tags: ["sdk_key", "path", "status_code", "accept-encoding", "content-encoding"],
+    clientTags: CLIENT,
     description: "HTTP requests with a response status below 400",
   },
   {
     name: "HttpServerRequestFailed",
     kinds: ["count", "latency"],
     tags: ["sdk_key", "path", "status_code", "accept-encoding", "content-encoding"],
+    clientTags: CLIENT,
     description: "HTTP requests with a response status of 400 or higher",
   },
   {
@@ -40,6 +48,19 @@ export const ORIGINAL_METRICS = [
     kinds: ["count", "latency"],
     tags: [...PER_FEED, "reason"],
     description: "Requests to upstream that failed, or returned an invalid response",
+  },
+  {
+    name: "DcsFetchSource",
+    kinds: ["count"],
+    tags: [...PER_FEED, "status_code", "client_service"],
+    description: "Responses of upstream to requests for config specs; client_service is where they came from",
+  },
+  {
+    name: "DownloadIdListFileSizeBytes",
+    kinds: ["gauge"],
+    tags: ["file_id"],
+    rest: "largest",
+    description: "Size of the last download of each ID list file, in bytes",
   },
   {
     name: "RedisCacheWriteSucceed",
@@ -88,6 +109,24 @@ export const ORIGINAL_METRICS = [
     kinds: ["count"],
     tags: PER_FEED,
     description: "Failed deletions of feeds from Redis",
+  },
+  {
+    name: "RedisCacheTtlRefreshed",
+    kinds: ["count"],
+    tags: PER_FEED,
+    description: "Feeds whose expiry in Redis was extended",
+  },
+  {
+    name: "RedisCacheTtlRefreshMissed",
+    kinds: ["count"],
+    tags: PER_FEED,
+    description: "Feeds that Redis had lost, or had in another version, when their expiry was to be extended",
+  },
+  {
+    name: "RedisCacheTtlRefreshFailed",
+    kinds: ["count"],
+    tags: PER_FEED,
+    description: "Feeds whose expiry in Redis could not be extended",
   },
   {
     name: "ConfigSpecStoreGotData",
@@ -141,7 +180,15 @@ export const ORIGINAL_METRICS = [
     name: "UpdateConfigSpecStorePropagationDelayMs",
     kinds: ["latency"],
     tags: PER_FEED,
-    description: "Delay between a change of the project (its lcut) and its arrival in memory",
+    description:
+      "Delay between a change of the project (its lcut) and its arrival in memory, without the first version of a feed",
+  },
+  {
+    name: "ConfigSpecCurrentLcut",
+    kinds: ["gauge"],
+    tags: PER_FEED,
+    rest: "smallest",
+    description: "Oldest version (lcut) that is served for an SDK key and path, in ms since 1970",
   },
   {
     name: "BackgroundDataProviderRequestInterval",

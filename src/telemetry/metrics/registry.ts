@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import {
+  type ClientMetricName,
   type CountName,
   findMetric,
   type GaugeName,
@@ -7,7 +8,7 @@ import {
   type MetricTags,
   type TimeName,
 } from "./catalog.ts";
-import type { MetricRow } from "./metric.ts";
+import type { ClientTagName, MetricRow } from "./metric.ts";
 import { Series, type Tags } from "./series.ts";
 
 export interface GaugeReadings {
@@ -23,18 +24,41 @@ type ReadGauge<T extends Tags = Tags> = () =>
 export class MetricRegistry {
   readonly #options: FamilyOptions;
   readonly #families = new Map<string, Family>();
+  /** The families of metrics with client tags; none if nothing is pushed. */
+  readonly #byClient = new Map<string, Family>();
   readonly #gauges = new Map<MetricRow, ReadGauge>();
 
   constructor(options: FamilyOptions) {
     this.#options = options;
-    for (const row of METRICS) {
+    for (const row of METRICS as readonly MetricRow[]) {
       const isRead = row.kinds.every((kind) => kind === "gauge");
       if (isRead) continue;
-      const family = new Family(row, options);
+      const isSplit = options.keepsSamples && row.clientTags !== undefined;
+      const family = new Family(row, isSplit ? { ...options, keepsSamples: false } : options);
       this.#families.set(row.name, family);
+      if (isSplit) this.#byClient.set(row.name, new Family(row, { ...options, isByClient: true }));
       // Start at 0: if a series first appears as 1, Prometheus does not see an increase.
       if (row.tags.length === 0) family.series({});
     }
+  }
+
+  /** Whether sinks export measurements at intervals. */
+  get isPushing(): boolean {
+    return this.#options.keepsSamples;
+  }
+
+  get maxSeries(): number {
+    return this.#options.maxSeries;
+  }
+
+  /** Returns the series of these tags and client tags, which is pushed instead of the one without client tags. */
+  clientSeries<N extends ClientMetricName>(
+    name: N,
+    tags: MetricTags<N> & Readonly<Record<ClientTagName, string>>,
+  ): Series {
+    const family = this.#byClient.get(name);
+    if (family === undefined) throw new Error(`${name} is not pushed by client`);
+    return family.series(tags as Tags);
   }
 
   /** Returns the series of these tags. Hot paths may keep it until `isForgotten`. */
@@ -44,13 +68,18 @@ export class MetricRegistry {
     return family.series(tags as Tags);
   }
 
-  count<N extends CountName>(name: N, tags: MetricTags<N>, by = 1): void {
-    this.series(name, tags).add(by);
+  /** `latest` are tags of pushed lines alone, which do not distinguish series: those of the latest measurement count. */
+  count<N extends CountName>(name: N, tags: MetricTags<N>, by = 1, latest?: Tags): void {
+    const series = this.series(name, tags);
+    series.add(by);
+    if (latest !== undefined) series.latest = latest;
   }
 
-  /** Counts one measurement and its duration in ms. */
-  time<N extends TimeName>(name: N, tags: MetricTags<N>, tookMs: number): void {
-    this.series(name, tags).record(tookMs);
+  /** Counts one measurement and its duration in ms. `latest` as for {@link count}. */
+  time<N extends TimeName>(name: N, tags: MetricTags<N>, tookMs: number, latest?: Tags): void {
+    const series = this.series(name, tags);
+    series.record(tookMs);
+    if (latest !== undefined) series.latest = latest;
   }
 
   /** Registers a gauge. `read` is called on every scrape or export. */
@@ -60,6 +89,11 @@ export class MetricRegistry {
 
   families(): Iterable<Family> {
     return this.#families.values();
+  }
+
+  /** Returns the families whose series are pushed. */
+  *pushedFamilies(): Iterable<Family> {
+    for (const [name, family] of this.#families) yield this.#byClient.get(name) ?? family;
   }
 
   /**
@@ -77,6 +111,7 @@ export class MetricRegistry {
   /** Removes the series of an SDK key that is no longer cached. */
   forgetKey(maskedSdkKey: string): void {
     for (const family of this.#families.values()) family.forgetKey(maskedSdkKey);
+    for (const family of this.#byClient.values()) family.forgetKey(maskedSdkKey);
   }
 
   async #read(row: MetricRow, read: ReadGauge): Promise<readonly Reading[]> {
@@ -97,12 +132,16 @@ interface FamilyOptions {
   readonly maxSeries: number;
   /** Whether single latencies are kept for sinks that export at intervals. */
   readonly keepsSamples: boolean;
+  /** Whether the client tags of the row distinguish series as well. */
+  readonly isByClient?: boolean;
 }
 
 /** The series of one metric, at most `maxSeries`. */
 export class Family {
   readonly row: MetricRow;
   readonly #options: FamilyOptions;
+  readonly #tagNames: readonly string[];
+  readonly #clientTags: readonly string[];
   readonly #series = new Map<string, Series>();
   /** The number of series with a known SDK key. */
   #keyed = 0;
@@ -110,6 +149,8 @@ export class Family {
   constructor(row: MetricRow, options: FamilyOptions) {
     this.row = row;
     this.#options = options;
+    this.#clientTags = options.isByClient ? (row.clientTags ?? []) : [];
+    this.#tagNames = [...row.tags, ...this.#clientTags];
   }
 
   /** Returns the same series for the same tags until it is forgotten. `lcut` does not count: a new one replaces the last. */
@@ -131,16 +172,20 @@ export class Family {
       this.#series.delete(id);
       this.#keyed--;
       const undrained = series.forget();
-      if (undrained !== undefined && this.#options.keepsSamples)
-        this.series(withoutKey(series.tags)).inherit(undrained);
+      if (undrained === undefined || !this.#options.keepsSamples) continue;
+      const heir = this.series(withoutKey(series.tags));
+      heir.inherit(undrained);
+      heir.latest = series.latest;
     }
   }
 
   #admit(id: string, tags: Tags): Series {
     const { maxSeries, keepsSamples } = this.#options;
     const isKeyed = hasKey(tags);
+    if (this.#isHalfFull(isKeyed) && this.#clientTags.some((tag) => tags[tag] !== OTHER))
+      return this.series({ ...tags, ...toOther(this.#clientTags) });
     if (isKeyed && this.#keyed >= maxSeries - WITHOUT_KEYS) return this.series(withoutKey(tags));
-    const allOther = Object.fromEntries(this.row.tags.map((tag) => [tag, OTHER]));
+    const allOther = toOther(this.#tagNames);
     if (!isKeyed && this.#isFullWithoutKeys() && id !== this.#toId(allOther)) return this.series(allOther);
     const admitted = new Series(tags, { timed: this.row.kinds.includes("latency"), keepsSamples });
     this.#series.set(id, admitted);
@@ -150,19 +195,33 @@ export class Family {
 
   /** One place is reserved for the series `other`. */
   #isFullWithoutKeys(): boolean {
-    const limit = this.row.tags.includes("sdk_key") ? WITHOUT_KEYS : this.#options.maxSeries;
-    return this.#series.size - this.#keyed >= limit - 1;
+    return this.#series.size - this.#keyed >= this.#maxWithoutKeys - 1;
+  }
+
+  /** From here on clients get no tags of their own, so that keys, paths and statuses keep theirs. */
+  #isHalfFull(isKeyed: boolean): boolean {
+    return isKeyed
+      ? this.#keyed >= (this.#options.maxSeries - WITHOUT_KEYS) / 2
+      : this.#series.size - this.#keyed >= this.#maxWithoutKeys / 2;
+  }
+
+  get #maxWithoutKeys(): number {
+    return this.row.tags.includes("sdk_key") ? WITHOUT_KEYS : this.#options.maxSeries;
   }
 
   #toId(tags: Tags): string {
     let id = "";
-    for (const tag of this.row.tags) if (tag !== "lcut") id += `${tags[tag] ?? ""}\0`;
+    for (const tag of this.#tagNames) if (tag !== "lcut") id += `${tags[tag] ?? ""}\0`;
     return id;
   }
 }
 
 function hasKey({ sdk_key: sdkKey }: Tags): boolean {
   return sdkKey !== undefined && sdkKey !== OTHER && sdkKey !== UNKNOWN_KEY;
+}
+
+function toOther(tags: readonly string[]): Tags {
+  return Object.fromEntries(tags.map((tag) => [tag, OTHER]));
 }
 
 function withoutKey(tags: Tags): Tags {
@@ -177,8 +236,7 @@ function limitReadings(row: MetricRow, readings: readonly Reading[], maxSeries: 
   const known = readings.filter(([, value]) => Number.isFinite(value));
   if (known.length <= maxSeries) return known;
   const rest = known.slice(maxSeries - 1).map(([, value]) => value);
-  const allOther = Object.fromEntries(row.tags.map((tag) => [tag, OTHER]));
-  return [...known.slice(0, maxSeries - 1), [allOther, combine(rest, row.rest)]];
+  return [...known.slice(0, maxSeries - 1), [toOther(row.tags), combine(rest, row.rest)]];
 }
 
 function combine(values: readonly number[], rest: MetricRow["rest"]): number {

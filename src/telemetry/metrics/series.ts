@@ -8,6 +8,8 @@ const MAX_SAMPLES = 100;
 
 export type Tags = Readonly<Record<string, string>>;
 
+const NO_TAGS: Tags = {};
+
 /** The measurements since the last drain. */
 interface Delta {
   readonly count: number;
@@ -20,6 +22,8 @@ export class Series {
   readonly tags: Record<string, string>;
   readonly buckets: Float64Array | undefined;
   readonly #keepsSamples: boolean;
+  /** Tags of the latest measurement, which are pushed but not scraped. They do not distinguish series. */
+  latest: Tags = NO_TAGS;
   #samples: number[] = [];
   #drained = 0;
   #isForgotten = false;

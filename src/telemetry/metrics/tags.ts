@@ -1,10 +1,27 @@
-import { maskSdkKey, type SdkKey } from "../../access/sdk-key.ts";
+import { LRUCache } from "lru-cache";
+import { maskSdkKey, type SdkKey, shortenSdkKey } from "../../access/sdk-key.ts";
 import type { Feed } from "../../specs/feed.ts";
 import { UNKNOWN_KEY } from "./registry.ts";
 
 /** Returns the tag `path` of a feed: the route by which clients request it over HTTP. */
 export function toPathTag({ version }: Pick<Feed, "version">): string {
   return `/${version}/download_config_specs`;
+}
+
+/** More keys than are usually cached at once. A key that was evicted here is pushed in its masked form. */
+const MAX_SHORT_KEYS = 10_000;
+
+const SHORT_KEYS = new LRUCache<string, string>({ max: MAX_SHORT_KEYS });
+
+function toKeyTag(sdkKey: SdkKey): string {
+  const masked = maskSdkKey(sdkKey);
+  SHORT_KEYS.set(masked, shortenSdkKey(sdkKey));
+  return masked;
+}
+
+/** Returns the tag `sdk_key` of pushed lines for that of the series: the form in which the original proxy shows keys. */
+export function toPushedKeyTag(keyTag: string): string {
+  return SHORT_KEYS.get(keyTag) ?? keyTag;
 }
 
 export interface FeedTags {
@@ -18,7 +35,7 @@ const TAGS = new WeakMap<Feed, FeedTags>();
 export function toTags(feed: Feed): FeedTags {
   const known = TAGS.get(feed);
   if (known !== undefined) return known;
-  const tags = { sdk_key: maskSdkKey(feed.sdkKey), path: toPathTag(feed) };
+  const tags = { sdk_key: toKeyTag(feed.sdkKey), path: toPathTag(feed) };
   TAGS.set(feed, tags);
   return tags;
 }
@@ -38,6 +55,6 @@ export class KeyTags {
   }
 
   of(sdkKey: SdkKey | undefined): { readonly sdk_key: string } {
-    return { sdk_key: sdkKey !== undefined && this.#knows(sdkKey) ? maskSdkKey(sdkKey) : UNKNOWN_KEY };
+    return { sdk_key: sdkKey !== undefined && this.#knows(sdkKey) ? toKeyTag(sdkKey) : UNKNOWN_KEY };
   }
 }

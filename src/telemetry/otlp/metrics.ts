@@ -40,10 +40,10 @@ const LAST_EXPORT_MS = 2_000;
 
 /** Sends the metrics of the registry over OTLP at intervals, and the last ones when it is disposed of. */
 export async function startOtlpMetrics(
-  { protocol, intervalMs, timeoutMs }: OtlpMetricsOptions,
+  { protocol, url, intervalMs, timeoutMs }: OtlpMetricsOptions,
   { registry, resource, health }: OtlpMetricsParts,
 ): Promise<AsyncDisposable> {
-  const exporter = await openMetricExporter(protocol);
+  const exporter = await openMetricExporter(protocol, url === undefined ? {} : { url });
   const temporality =
     exporter.selectAggregationTemporality?.(InstrumentType.COUNTER) ?? AggregationTemporality.CUMULATIVE;
   const reader = new PeriodicExportingMetricReader({
@@ -71,19 +71,22 @@ function countLostPoints({ scopeMetrics }: ResourceMetrics): number {
 }
 
 /** Loads only the exporter that is used. */
-async function openMetricExporter(protocol: OtlpProtocol): Promise<PushMetricExporter> {
+async function openMetricExporter(
+  protocol: OtlpProtocol,
+  config: { readonly url?: string },
+): Promise<PushMetricExporter> {
   switch (protocol) {
     case "http/protobuf": {
       const { OTLPMetricExporter } = await import("@opentelemetry/exporter-metrics-otlp-proto");
-      return new OTLPMetricExporter();
+      return new OTLPMetricExporter(config);
     }
     case "http/json": {
       const { OTLPMetricExporter } = await import("@opentelemetry/exporter-metrics-otlp-http");
-      return new OTLPMetricExporter();
+      return new OTLPMetricExporter(config);
     }
     case "grpc": {
       const { OTLPMetricExporter } = await import("@opentelemetry/exporter-metrics-otlp-grpc");
-      return new OTLPMetricExporter();
+      return new OTLPMetricExporter(config);
     }
   }
 }

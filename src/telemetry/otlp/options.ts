@@ -1,10 +1,12 @@
 export const OTLP_PROTOCOLS = ["http/protobuf", "http/json", "grpc"] as const;
 
-/** The transport of OTLP. The exporters read the endpoint and the headers from the environment themselves. */
+/** The transport of OTLP. The exporters read the standard variables of endpoint and headers from the environment themselves. */
 export type OtlpProtocol = (typeof OTLP_PROTOCOLS)[number];
 
 export interface OtlpMetricsOptions {
   readonly protocol: OtlpProtocol;
+  /** The URL that metrics are sent to. Undefined if the exporter takes it from the standard variables, or its default. */
+  readonly url: string | undefined;
   readonly intervalMs: number;
   /** Time limit of one export; at most the interval. */
   readonly timeoutMs: number;

@@ -4,6 +4,7 @@ import type { MetricKind, MetricRow } from "../metrics/metric.ts";
 import type { MetricRegistry, Reading } from "../metrics/registry.ts";
 import type { Series, Tags } from "../metrics/series.ts";
 import type { SinkName } from "../topics/sinks.ts";
+import { PUSHED_AS_SUM, type PushTagFormat, toOriginalTags } from "./original-tags.ts";
 
 /** What was measured since the last push, or the value of a gauge. */
 export type Measurement =
@@ -22,23 +23,26 @@ export type Measurement =
 /** Number of series that are read before the event loop gets a turn; reading them takes less than 1 ms. */
 const SERIES_PER_TURN = 200;
 
-/** Drains everything that is new from the registry, and reads the gauges. */
-export async function takeMeasurements(registry: MetricRegistry): Promise<readonly Measurement[]> {
+/** Drains everything that is new from the registry, and reads the gauges. Tags have the original proxy's names and form. */
+export async function takeMeasurements(
+  registry: MetricRegistry,
+  format: PushTagFormat,
+): Promise<readonly Measurement[]> {
   const taken: Measurement[] = [];
-  for (const family of registry.families()) {
+  for (const family of registry.pushedFamilies()) {
     for (const [at, series] of [...family.all()].entries()) {
       if (at % SERIES_PER_TURN === SERIES_PER_TURN - 1) await nextTurn();
-      taken.push(...takeFrom(series, family.row));
+      taken.push(...takeFrom(series, family.row, format));
     }
   }
-  for await (const { row, readings } of registry.readGauges()) taken.push(...toGauges(row, readings));
+  for await (const { row, readings } of registry.readGauges()) taken.push(...toGauges(row, readings, format));
   return taken;
 }
 
-function* takeFrom(series: Series, row: MetricRow): Iterable<Measurement> {
+function* takeFrom(series: Series, row: MetricRow, format: PushTagFormat): Iterable<Measurement> {
   const delta = series.drain();
   if (delta === undefined) return;
-  const tags = { ...series.tags };
+  const tags = toOriginalTags(row, series, format);
   const { count, samples } = delta;
   if (row.kinds.includes("count")) {
     yield { kind: "count", name: formatMetricName(row, "count"), tags, value: count };
@@ -48,13 +52,18 @@ function* takeFrom(series: Series, row: MetricRow): Iterable<Measurement> {
   }
 }
 
-function toGauges(row: MetricRow, readings: readonly Reading[]): readonly Measurement[] {
-  return readings.map(([tags, value]) => ({
-    kind: "gauge",
-    name: formatMetricName(row, "gauge"),
-    tags,
-    value,
-  }));
+function toGauges(
+  row: MetricRow,
+  readings: readonly Reading[],
+  format: PushTagFormat,
+): readonly Measurement[] {
+  const name = formatMetricName(row, "gauge");
+  if (PUSHED_AS_SUM.has(row.name)) {
+    return [{ kind: "gauge", name, tags: {}, value: readings.reduce((sum, [, value]) => sum + value, 0) }];
+  }
+  return readings.map(([tags, value]) => {
+    return { kind: "gauge", name, tags: toOriginalTags(row, { tags, latest: {} }, format), value };
+  });
 }
 
 /** Returns the full name of a metric, such as `statsig.forward_proxy.SdkKeysHeld.gauge`. */

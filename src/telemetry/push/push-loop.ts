@@ -4,6 +4,7 @@ import type { Supervisor } from "../../platform/supervisor.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { SinkChannel } from "./channel.ts";
 import { takeMeasurements } from "./measurement.ts";
+import type { PushTagFormat } from "./original-tags.ts";
 
 interface PushLoopOptions {
   readonly registry: MetricRegistry;
@@ -11,6 +12,7 @@ interface PushLoopOptions {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly intervalMs: number;
+  readonly tagFormat: PushTagFormat;
 }
 
 /** Time limit at shutdown for sending the last values. */
@@ -33,7 +35,7 @@ export class PushLoop implements AsyncDisposable {
   }
 
   async #push(): Promise<void> {
-    const measurements = await takeMeasurements(this.#options.registry);
+    const measurements = await takeMeasurements(this.#options.registry, this.#options.tagFormat);
     for (const channel of this.#options.channels) channel.offer(measurements);
   }
 

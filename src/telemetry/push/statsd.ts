@@ -134,13 +134,17 @@ function* formatLines(
 /** Characters that end a tag value in the StatsD or DogStatsD protocol. */
 const RESERVED = /[|@,#\n\r]/g;
 
-/** Tags of the series override common tags of the same name. Empty values are left out. */
+/** Tags of the series come first, as in the original proxy's lines, and override common tags of the same name. */
 function formatTags(common: Tags, own: Tags): string {
-  const inherited = Object.entries(common).filter(([tag]) => !own[tag]);
-  const all = [...inherited, ...Object.entries(own)].filter(([, value]) => value !== "");
-  const texts = all.map(([tag, value]) => `${tag}:${value.replace(RESERVED, "_")}`);
+  const inherited = Object.entries(common).filter(([tag]) => own[tag] === undefined);
+  const texts = [...Object.entries(own), ...inherited].map(
+    ([tag, value]) => `${tag}:${LISTS.has(tag) ? value : value.replace(RESERVED, "_")}`,
+  );
   return texts.length === 0 ? "" : `|#${texts.join(",")}`;
 }
+
+/** The original proxy 4.1 writes `accept-encoding:[Gzip, Brotli]`, and receivers know it by that. The relay makes the value itself. */
+const LISTS: ReadonlySet<string> = new Set(["accept-encoding"]);
 
 /** Rounds to 0.1 µs, so that no value is written as 1e-7, which not every receiver parses. */
 function round(ms: number): number {

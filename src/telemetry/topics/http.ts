@@ -1,7 +1,8 @@
 import type { EmitHttpEvent, HandledRequest, RequestCell, RequestMeter } from "../../http/observer.ts";
 import { debugLine } from "../logging/logger.ts";
-import type { MetricRegistry } from "../metrics/registry.ts";
-import type { Series } from "../metrics/series.ts";
+import { ClientTagReader, type ClientTags, OTHER_CLIENT } from "../metrics/client-tags.ts";
+import { type MetricRegistry, UNKNOWN_KEY } from "../metrics/registry.ts";
+import type { Series, Tags } from "../metrics/series.ts";
 import type { KeyTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
 
@@ -13,41 +14,79 @@ export class HttpTelemetry implements RequestMeter {
   readonly emit: EmitHttpEvent;
   readonly #registry: MetricRegistry;
   readonly #keys: KeyTags;
+  readonly #clients: ClientTagReader;
 
   constructor({ logger, registry, keys, contain }: TelemetryOutput) {
     this.emit = contain((event) => debugLine(logger, { ...event }));
     this.#registry = registry;
     this.#keys = keys;
+    this.#clients = new ClientTagReader(registry.maxSeries / 2);
   }
 
   cell(request: HandledRequest): RequestCell {
-    return new SeriesCell(() => this.#findSeries(request));
+    const cell = new SeriesCell(() => this.#findSeries(request));
+    return this.#registry.isPushing ? this.#withClients(cell, request) : cell;
   }
 
-  #findSeries({ sdkKey, path, status, acceptEncoding, contentEncoding }: HandledRequest): Series {
-    const name = status < 400 ? "HttpServerRequestSuccess" : "HttpServerRequestFailed";
-    return this.#registry.series(name, {
+  /** Clients without a known SDK key have no tags: they could fill the list of known clients. */
+  #withClients(cell: RequestCell, request: HandledRequest): RequestCell {
+    const isKnown = this.#toTags(request).sdk_key !== UNKNOWN_KEY;
+    const byClient = new Map<ClientTags, SeriesCell>();
+    const latest = { lcut: String(request.lcut) };
+    return {
+      record: (tookMs, headers) => {
+        cell.record(tookMs, headers);
+        const client = isKnown ? this.#clients.read(headers) : OTHER_CLIENT;
+        let pushed = byClient.get(client);
+        if (pushed === undefined) {
+          pushed = new SeriesCell(() => this.#findClientSeries(request, client), latest);
+          byClient.set(client, pushed);
+        }
+        pushed.record(tookMs);
+      },
+    };
+  }
+
+  #findSeries(request: HandledRequest): Series {
+    return this.#registry.series(toMetric(request), this.#toTags(request));
+  }
+
+  #findClientSeries(request: HandledRequest, client: ClientTags): Series {
+    const { payloadType } = request;
+    const tags = { ...this.#toTags(request), ...client, response_payload_type: payloadType ?? "" };
+    return this.#registry.clientSeries(toMetric(request), tags);
+  }
+
+  #toTags({ sdkKey, path, status, acceptEncoding, contentEncoding }: HandledRequest) {
+    return {
       ...this.#keys.of(sdkKey),
       path,
       status_code: String(status),
       "accept-encoding": acceptEncoding,
       "content-encoding": contentEncoding,
-    });
+    };
   }
+}
+
+function toMetric({ status }: HandledRequest) {
+  return status < 400 ? "HttpServerRequestSuccess" : "HttpServerRequestFailed";
 }
 
 /** Cached with a prepared response, which can outlive its series: the series of a forgotten SDK key is replaced by a new one. */
 class SeriesCell implements RequestCell {
   readonly #find: () => Series;
+  readonly #latest: Tags | undefined;
   #series: Series;
 
-  constructor(find: () => Series) {
+  constructor(find: () => Series, latest?: Tags) {
     this.#find = find;
+    this.#latest = latest;
     this.#series = find();
   }
 
   record(tookMs: number): void {
     if (this.#series.isForgotten) this.#series = this.#find();
     this.#series.record(tookMs);
+    if (this.#latest !== undefined) this.#series.latest = this.#latest;
   }
 }

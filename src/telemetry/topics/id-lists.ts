@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { maskSdkKey } from "../../access/sdk-key.ts";
 import type { EmitIdListEvent, IdListEvent } from "../../id-lists/events.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
@@ -17,6 +18,8 @@ const OUTAGE = {
 /** Every update is worth a line, unless they flood the log. */
 const UPDATES_PER_MIN = 600;
 
+const MAX_FILES = 1_000;
+
 type ManifestFailure = Extract<
   IdListEvent,
   { kind: `id_lists_${"refused" | "fetch_failed" | "unauthorized"}` }
@@ -35,6 +38,8 @@ export class IdListTelemetry {
   readonly #outages: OutageLog;
   readonly #throttled: ThrottledLogs;
   readonly #updates: ThrottledLog;
+  /** Size of the last download of each file. */
+  readonly #downloadBytes = new LRUCache<string, number>({ max: MAX_FILES });
 
   constructor({ logger, registry, keys, clock, contain }: TelemetryOutput) {
     this.emit = contain((event) => this.#record(event));
@@ -44,6 +49,9 @@ export class IdListTelemetry {
     this.#outages = new OutageLog(logger, clock, OUTAGE);
     this.#throttled = new ThrottledLogs(logger, clock);
     this.#updates = new ThrottledLog(logger, clock, UPDATES_PER_MIN);
+    registry.gauge("DownloadIdListFileSizeBytes", () =>
+      [...this.#downloadBytes].map(([fileID, bytes]) => [{ file_id: fileID }, bytes] as const),
+    );
   }
 
   #record(event: IdListEvent): void {
@@ -82,6 +90,7 @@ export class IdListTelemetry {
         return;
       case "id_list_file_updated":
         this.#registry.count("IdListFileBytes", {}, event.addedBytes);
+        this.#downloadBytes.set(event.fileID, Math.max(0, event.addedBytes));
         debugLine(this.#logger, event);
         return;
       case "id_list_file_removed":

@@ -150,17 +150,17 @@ export class RedisTelemetry {
     const registry = this.#registry;
     switch (event.kind) {
       case "redis_wrote":
-        registry.time("RedisCacheWriteSucceed", toTags(event.feed), event.tookMs);
+        registry.time("RedisCacheWriteSucceed", toTags(event.feed), event.tookMs, toVersion(event));
         this.lastWriteAt = this.#clock.now();
         return;
       case "redis_write_skipped":
-        registry.count("RedisCacheWriteSkipped", toTags(event.feed));
+        registry.count("RedisCacheWriteSkipped", toTags(event.feed), 1, toVersion(event));
         return;
       case "redis_write_failed":
-        registry.count("RedisCacheWriteFailed", toTags(event.feed));
+        registry.count("RedisCacheWriteFailed", toTags(event.feed), 1, toVersion(event));
         return;
       case "redis_read":
-        registry.time("RedisCacheReadSucceed", toTags(event.feed), event.tookMs);
+        registry.time("RedisCacheReadSucceed", toTags(event.feed), event.tookMs, toVersion(event));
         this.lastReadAt = this.#clock.now();
         return;
       case "redis_read_miss":
@@ -170,6 +170,15 @@ export class RedisTelemetry {
       case "redis_read_failed":
       case "redis_read_unusable":
         registry.count("RedisCacheReadFailed", this.#tagsIfKnown(event.feed));
+        return;
+      case "redis_touched":
+        registry.count(
+          event.isHeld ? "RedisCacheTtlRefreshed" : "RedisCacheTtlRefreshMissed",
+          toTags(event.feed),
+        );
+        return;
+      case "redis_touch_failed":
+        registry.count("RedisCacheTtlRefreshFailed", toTags(event.feed));
         return;
       case "redis_deleted":
         registry.count("RedisCacheDeleteSucceed", this.#tagsIfKnown(event.feed));
@@ -186,4 +195,8 @@ export class RedisTelemetry {
   #since(reason: string): Incident {
     return { since: this.#clock.now(), reason };
   }
+}
+
+function toVersion({ lcut }: { readonly lcut: number }): { readonly lcut: string } {
+  return { lcut: String(lcut) };
 }

@@ -1,10 +1,11 @@
 import { LRUCache } from "lru-cache";
 import type { EmitSpecEvent, SpecEvent } from "../../specs/events.ts";
-import { describeFeed, type Feed, feedId } from "../../specs/feed.ts";
+import { describeFeed, type Feed, feedId, OFFERED_CODINGS } from "../../specs/feed.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { OutageLog } from "../logging/outage-log.ts";
 import { ThrottledLog, ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
+import type { Tags } from "../metrics/series.ts";
 import { type FeedTags, tagsForUnknownKey, toTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
 import { PollStatus } from "../status/polls.ts";
@@ -25,12 +26,18 @@ const DELAY = {
 /** Every update is worth a line, unless they flood the log. */
 const UPDATES_PER_MIN = 600;
 
-/** If more feeds are polled, some intervals between polls are not measured. */
+/** If more feeds are polled, some intervals between polls are not measured, and some errors have no version. */
 const MAX_TIMED_FEEDS = 10_000;
 
 type SpecUpdated = Extract<SpecEvent, { kind: "spec_updated" }>;
 type SpecRefused = Extract<SpecEvent, { kind: "spec_refused" }>;
 type SpecUnauthorized = Extract<SpecEvent, { kind: "spec_unauthorized" }>;
+
+interface LatestVersion {
+  readonly lcut: number;
+  /** When upstream sent or confirmed the version, from `performance.now()`; undefined if it came from the backup. */
+  readonly polledAt: number | undefined;
+}
 
 interface PolledFeed {
   readonly feed: Feed;
@@ -47,7 +54,7 @@ export class SpecTelemetry {
   readonly #delays: OutageLog;
   readonly #throttled: ThrottledLogs;
   readonly #updates: ThrottledLog;
-  readonly #polledAt = new LRUCache<string, number>({ max: MAX_TIMED_FEEDS });
+  readonly #latest = new LRUCache<string, LatestVersion>({ max: MAX_TIMED_FEEDS });
 
   constructor({ logger, registry, clock, contain }: TelemetryOutput, preload: readonly Feed[]) {
     this.emit = contain((event) => this.#record(event));
@@ -68,8 +75,9 @@ export class SpecTelemetry {
         return;
       case "spec_unchanged": {
         const { feed, lcut, tookMs } = event;
-        registry.time("HttpDataProviderNoData", toTags(feed), tookMs);
-        this.#measureInterval(feed);
+        registry.time("HttpDataProviderNoData", toTags(feed), tookMs, toRequestTags(feed, lcut));
+        this.#countResponse(event, 200);
+        this.#recordPoll(feed, lcut);
         this.polls.succeeded(feed, "unchanged", tookMs);
         const fields = { feed: describeFeed(feed), lcut, took_ms: tookMs };
         this.#logger.log("debug", "config specs unchanged", fields);
@@ -80,8 +88,9 @@ export class SpecTelemetry {
         this.#recordRefusal(event);
         return;
       case "spec_fetch_failed": {
-        const { cause, detail, tookMs } = event;
-        registry.time("HttpDataProviderError", { ...tagsFor(event), reason: cause }, tookMs);
+        const { cause, detail, status, tookMs } = event;
+        if (status !== undefined) this.#countResponse(event, status);
+        this.#timeError(event, cause, tookMs);
         this.polls.failed(event, { outcome: "failed", reason: cause, detail, tookMs });
         this.#logFailure(event, cause, detail);
         return;
@@ -115,16 +124,24 @@ export class SpecTelemetry {
     }
   }
 
-  #recordUpdate({ snapshot, previousLcut, tookMs }: SpecUpdated): void {
+  #recordUpdate({ snapshot, previousLcut, contentEncoding, tookMs }: SpecUpdated): void {
     const { feed, source, lcut, bytes, receivedAt } = snapshot;
     const registry = this.#registry;
     const tags = toTags(feed);
     registry.count("ConfigSpecStoreGotData", { ...tags, source, lcut: String(lcut) });
-    registry.time("UpdateConfigSpecStorePropagationDelayMs", tags, Math.max(0, receivedAt - lcut));
+    // The first version of a feed is as old as the last change of its project.
+    if (previousLcut !== undefined) {
+      const delayMs = Math.max(0, receivedAt - lcut);
+      registry.time("UpdateConfigSpecStorePropagationDelayMs", tags, delayMs, { lcut: String(lcut) });
+    }
     if (source === "upstream") {
-      registry.time("HttpDataProviderGotData", tags, tookMs);
-      this.#measureInterval(feed);
+      const latest = { ...toRequestTags(feed, lcut), "content-encoding": contentEncoding || "plain_text" };
+      registry.time("HttpDataProviderGotData", tags, tookMs, latest);
+      this.#countResponse({ feed, held: true }, 200);
+      this.#recordPoll(feed, lcut);
       this.polls.succeeded(feed, "updated", tookMs);
+    } else {
+      this.#latest.set(feedId(feed), { lcut, polledAt: undefined });
     }
     const message = previousLcut === undefined ? "config specs loaded" : "config specs updated";
     const fields = { lcut, previous_lcut: previousLcut, bytes: bytes.length, source, took_ms: tookMs };
@@ -137,9 +154,11 @@ export class SpecTelemetry {
     const registry = this.#registry;
     const tags = tagsFor(event);
     registry.count("PayloadRefused", { ...tags, reason });
+    this.#countResponse(event, 200);
     const isBadLcut = reason === "no_lcut" || reason === "in_future" || reason === "older";
-    if (isBadLcut) registry.time("HttpDataProviderNoDataDueToBadLcut", tags, tookMs);
-    else registry.time("HttpDataProviderError", { ...tags, reason }, tookMs);
+    if (isBadLcut)
+      registry.time("HttpDataProviderNoDataDueToBadLcut", tags, tookMs, toRequestTags(event.feed));
+    else this.#timeError(event, reason, tookMs);
     this.polls.failed(event, { outcome: "refused", reason, detail, tookMs });
     this.#logFailure(event, `refused: ${reason}`, detail);
   }
@@ -148,8 +167,9 @@ export class SpecTelemetry {
     const polled = { feed, held: whatIsHeld === "kept" };
     const reason = "unauthorized";
     const detail = `upstream answered ${status}`;
-    this.#registry.time("HttpDataProviderError", { ...tagsFor(polled), reason }, tookMs);
+    this.#timeError(polled, reason, tookMs);
     this.#registry.count("SdkKeyUnauthorized", { state: whatIsHeld });
+    this.#countResponse(polled, status);
     this.polls.failed(polled, { outcome: "unauthorized", reason, detail, tookMs });
     const fields = { feed: describeFeed(feed), status };
     switch (whatIsHeld) {
@@ -188,16 +208,33 @@ export class SpecTelemetry {
       this.#throttled.of("nothing").log("warn", "upstream failing, no config to serve", { cause, ...fields });
   }
 
-  #measureInterval(feed: Feed): void {
+  #timeError(polled: PolledFeed, reason: string, tookMs: number): void {
+    const lcut = polled.held ? this.#latest.peek(feedId(polled.feed))?.lcut : 0;
+    const latest = toRequestTags(polled.feed, lcut);
+    this.#registry.time("HttpDataProviderError", { ...tagsFor(polled), reason }, tookMs, latest);
+  }
+
+  #countResponse(polled: Pick<PolledFeed, "feed"> & Partial<PolledFeed>, status: number): void {
+    const tags = tagsFor({ held: true, ...polled });
+    this.#registry.count("DcsFetchSource", { ...tags, status_code: String(status), client_service: "cdn" });
+  }
+
+  #recordPoll(feed: Feed, lcut: number): void {
     const id = feedId(feed);
-    const now = performance.now();
-    const before = this.#polledAt.get(id);
-    this.#polledAt.set(id, now);
+    const polledAt = performance.now();
+    const before = this.#latest.get(id)?.polledAt;
+    this.#latest.set(id, { lcut, polledAt });
     if (before === undefined) return;
-    this.#registry.time("BackgroundDataProviderRequestInterval", toTags(feed), now - before);
+    this.#registry.time("BackgroundDataProviderRequestInterval", toTags(feed), polledAt - before);
   }
 }
 
 function tagsFor({ feed, held }: PolledFeed): FeedTags {
   return held ? toTags(feed) : tagsForUnknownKey(feed);
+}
+
+/** Returns what pushed lines have of a request to upstream: the codings that it offered, and the version that is known. */
+function toRequestTags({ format }: Feed, lcut?: number): Tags {
+  const offered = { "accept-encoding": OFFERED_CODINGS[format].join("+") };
+  return lcut === undefined ? offered : { ...offered, lcut: String(lcut) };
 }

@@ -21,12 +21,15 @@ const PREFIX = "statsig.forward_proxy.";
 /** `latency` is the type of latencies: `ms`, or `d` for a distribution. */
 export function statsdPlace(name: string, agent: UdpListener, latency: "ms" | "d"): MetricPlace {
   const seen = new Set<string>();
+  let looked = 0;
   const kinds: Readonly<Record<string, string>> = { c: "count", g: "gauge", [latency]: "latency" };
   return {
     name,
     seen,
     look: () => {
-      for (const line of readLines(agent.datagrams.splice(0))) {
+      const datagrams = agent.datagrams.slice(looked);
+      looked += datagrams.length;
+      for (const line of readLines(datagrams)) {
         if (line.value === 0 && line.type === "c") continue;
         const isNamed = line.name.startsWith(PREFIX) && line.name.endsWith(`.${kinds[line.type]}`);
         if (!isNamed) throw new Error(`${line.name} has type ${line.type}`);

@@ -32,6 +32,8 @@ export interface MonitoredRelay extends AsyncDisposable {
   readonly allowed: KeyFile;
   readonly authority: Authority;
   readonly certificates: CertificateFiles;
+  /** What the StatsD agent has received. */
+  readonly datagrams: readonly string[];
   /** Makes the next request with metrics to Statsig fail. */
   loseMeasurements(): void;
   /** Resolves when every destination has seen these metrics, each in all its kinds. */
@@ -103,7 +105,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
   ];
   const owned = stack.move();
   return {
-    ...{ relay, upstream, redis, allowed, authority, certificates },
+    ...{ relay, upstream, redis, allowed, authority, certificates, datagrams: agent.datagrams },
     loseMeasurements: () => loseNext(upstream, lost),
     sees: (metrics) => everywhere(places, metrics),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -80,7 +80,7 @@ export const OTHER_TRIGGERS: readonly MetricTrigger[] = [
   },
   {
     what: "ID lists that are downloaded, and one that fails",
-    metrics: ["IdListUpdated", "IdListFileBytes", "IdListFailed"],
+    metrics: ["IdListUpdated", "IdListFileBytes", "DownloadIdListFileSizeBytes", "IdListFailed"],
     run: async ({ relay, upstream }) => {
       const entryOf = (name: string) => ({
         name,

@@ -16,6 +16,9 @@ async function ask({ relay }: MonitoredRelay, ...sdkKeys: readonly string[]): Pr
 const redisKeyOf = (sdkKey: string) =>
   backupKeys({ sdkKey: parseSdkKey(sdkKey) as SdkKey, version: "v2", format: "json" }, ["v3"])[0].name;
 
+/** The relay extends the expiry of all entries whenever Redis is back. */
+const reconnect = ({ redis }: MonitoredRelay) => redis.cli("CLIENT", "KILL", "TYPE", "normal");
+
 /** Triggers for the path from upstream to memory, Redis and clients. Each builds on the previous ones. */
 export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
   {
@@ -24,7 +27,8 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       "HttpServerRequestSuccess",
       "HttpDataProviderGotData",
       "ConfigSpecStoreGotData",
-      "UpdateConfigSpecStorePropagationDelayMs",
+      "DcsFetchSource",
+      "ConfigSpecCurrentLcut",
       "ConfigSpecLcutTimestampMs",
       "ConfigSpecConfirmedAgeS",
       "ConfigSpecBytes",
@@ -50,6 +54,7 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       "GrpcEstimatedActiveStreams",
       "StreamingChannelGotNewData",
       "GrpcStreamingStreamedResponse",
+      "UpdateConfigSpecStorePropagationDelayMs",
       "GrpcStreamingStreamDisconnected",
     ],
     run: async ({ relay, upstream }) => {
@@ -63,6 +68,27 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
     },
   },
   {
+    what: "Redis is back with what it had",
+    metrics: ["RedisCacheTtlRefreshed"],
+    run: reconnect,
+  },
+  {
+    what: "Redis loses an entry",
+    metrics: ["RedisCacheTtlRefreshMissed"],
+    run: async (at) => {
+      await at.redis.cli("DEL", redisKeyOf(first));
+      await reconnect(at);
+    },
+  },
+  {
+    what: "the Redis user may not extend the expiry of an entry",
+    metrics: ["RedisCacheTtlRefreshFailed"],
+    run: async (at) => {
+      await at.redis.cli("ACL", "SETUSER", "default", "-expire");
+      await reconnect(at);
+    },
+  },
+  {
     what: "a key that is not allowed, an unknown path, and a URL that is too long",
     metrics: [
       "KeyRefused",
@@ -71,7 +97,8 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
       "GrpcStreamingStreamUnauthorized",
       "LimitReached",
     ],
-    run: async ({ relay }) => {
+    run: async ({ relay, redis }) => {
+      await redis.cli("ACL", "SETUSER", "default", "+expire");
       await specsOf(relay, "secret-of-a-stranger");
       await fetch(`${relay.httpUrl}/v1/${"a".repeat(400)}`);
       using client = new GrpcClient(relay.grpcUrl);

@@ -12,7 +12,9 @@ const form = /^(?<name>[\w.]+):(?<value>-?[\d.]+)\|(?<type>c|g|ms|d)(?:\|@(?<rat
 /** Parses every line of the datagrams. Throws if a line is not valid DogStatsD. */
 export function readLines(datagrams: readonly string[]): readonly StatsdLine[] {
   return datagrams.flatMap((datagram) =>
-    datagram.split("\n").map((line) => {
+    datagram.split("\n").map((whole) => {
+      // The one comma within a tag.
+      const line = whole.replaceAll(", ", "+");
       const { name = "", value, type = "", rate = "1", tags = "" } = form.exec(line)?.groups ?? {};
       if (value === undefined) throw new Error(`not a line of DogStatsD: ${line}`);
       return { name, value: Number(value), type, rate: Number(rate), tags: tags.split(",") };
