@@ -7,7 +7,7 @@ import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
 import { RedisFailure } from "../redis/errors.ts";
 import { RedisNotices } from "../redis/fleet.ts";
-import { type RedisKeySchema, removalKey } from "../redis/keys.ts";
+import type { RedisKeySchema } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
 import { digestBytes, type Snapshot } from "../specs/snapshot.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
@@ -61,10 +61,10 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
         "entries cannot be written, read, renewed and deleted",
         () => useBackup(connection, redis),
       );
-      const leader = await attempt(
-        "the leader key can be held",
-        "the leader key, which stops original relays from writing, cannot be held",
-        () => useLeaderCommands(connection, redis),
+      const relayKeys = await attempt(
+        "the keys of relays can be written and read",
+        "the keys of relays, other than config specs, cannot be written and read",
+        () => useRelayKeys(connection, redis),
       );
       const notices = redis.fleetPolling
         ? [
@@ -76,7 +76,7 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
       return [
         answered,
         entries,
-        ...[leader, ...notices].map(toWarning),
+        ...[relayKeys, ...notices].map(toWarning),
         ...findMissingPermissions(connection),
       ];
     },
@@ -126,6 +126,7 @@ async function useBackup(
     schemas,
     doubleWriteLegacy,
     ttlMs: 60_000,
+    isSoleKey: () => false,
     clock,
     emit: () => {},
   });
@@ -136,13 +137,13 @@ async function useBackup(
   } finally {
     await backup.remove(feed);
     // A denied DEL is reported as a missing permission.
-    await redis.send("DEL", [removalKey(feed)]).catch(() => undefined);
+    await redis.send("DEL", [redis.keys.removal(feed)]).catch(() => undefined);
   }
 }
 
-/** Runs the commands for the leader key and those in the scripts of a fleet, on a key that no relay uses. */
-async function useLeaderCommands(redis: RedisConnection, { fleetPolling }: RedisToCheck): Promise<void> {
-  const key = `statsig_forward_proxy::doctor::${randomBytes(16).toString("hex")}`;
+/** Runs the commands for the keys of relays and those in the scripts of a fleet, on a key that no relay uses. */
+async function useRelayKeys(redis: RedisConnection, { fleetPolling }: RedisToCheck): Promise<void> {
+  const key = redis.keys.doctor(randomBytes(16).toString("hex"));
   await redis.send("SETNX", [key, "1"]);
   try {
     await redis.send("EXPIRE", [key, "60"]);

@@ -2,6 +2,7 @@ import { hash } from "node:crypto";
 import type { Clock } from "../platform/clock.ts";
 import { RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
+import { RedisKeys } from "./keys.ts";
 import { RedisLink } from "./link.ts";
 import { ExclusiveLink, LinkPool, type RedisCommands } from "./link-pool.ts";
 import type { RedisOptions } from "./options.ts";
@@ -23,6 +24,7 @@ interface BulkCommands extends RedisCommands {
  */
 export class RedisConnection implements RedisCommands, AsyncDisposable {
   readonly options: RedisOptions;
+  readonly keys: RedisKeys;
   readonly bulk: BulkCommands;
   /** The permissions that the Redis user lacks, as far as known. */
   readonly permissions: RedisPermissions;
@@ -38,9 +40,10 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   /** Starts connecting. */
   constructor(options: RedisOptions, clock: Clock, emit: EmitRedisEvent) {
     this.options = options;
+    this.keys = new RedisKeys(options.keyPrefix);
     this.#clock = clock;
     this.#emit = emit;
-    this.permissions = new RedisPermissions(clock, emit);
+    this.permissions = new RedisPermissions(this.keys, clock, emit);
     const common = {
       redis: options,
       clock,

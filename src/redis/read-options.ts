@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describeErrno } from "../platform/errors.ts";
+import { isClusterPrefix, parseKeyPrefix } from "./keys.ts";
 import {
   DEFAULT_PORT,
   DEFAULT_REDIS_OPTIONS,
@@ -44,7 +45,18 @@ export function readRedisOptions(env: RedisEnvironment, reject: Reject): RedisOp
     ...readCredentials(env, url?.credentials, reject),
     ...(tls !== undefined && { tls }),
     pool: readPool(env, reject),
+    keyPrefix: readKeyPrefix(env, reject),
   };
+}
+
+function readKeyPrefix(env: RedisEnvironment, reject: Reject): string {
+  const prefix = parseKeyPrefix(env["REDIS_KEY_PREFIX"] ?? "");
+  if (env["REDIS_CLUSTER_NODES"] && !isClusterPrefix(prefix)) {
+    reject(
+      `invalid value "${prefix}" for REDIS_KEY_PREFIX (expected no { on a Cluster, or a whole hash tag such as {sfp})`,
+    );
+  }
+  return prefix;
 }
 
 function readAddress(env: RedisEnvironment, reject: Reject): RedisAddress {

@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test";
-import { backupKeys } from "../../src/redis/keys.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { RedisCluster } from "../support/redis/redis-cluster.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
 import { RedisWriter, writtenFeed } from "../support/redis/redis-writer.ts";
+import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { preparedSnapshot } from "../support/specs/prepared-snapshots.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
@@ -51,7 +51,7 @@ describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
     await using cluster = await RedisCluster.start();
     await using relay = new RedisWriter(cluster.options);
     await relay.writesAgain();
-    const node = await cluster.findNode(backupKeys(writtenFeed, ["v3"])[0].name);
+    const node = await cluster.findNode(UNPREFIXED.entries(writtenFeed, ["v3"])[0].name);
     await node.kill();
     for (let i = 0; i < 5; i++) expect(await relay.write()).toBeString();
     await node.restart();
