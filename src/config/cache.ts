@@ -101,6 +101,14 @@ export const CACHE = {
     kind: "flag",
     description: "Also write and read the Redis keys of versions 3.x and 1.x",
   },
+  jsonWithProtobuf: {
+    name: "json-with-protobuf",
+    kind: "text",
+    default: "true",
+    words: ["true", "false"],
+    placeholder: "true|false",
+    description: "Keep JSON in the backup as well if clients read only protobuf, at one request per update",
+  },
   redisConnectionTimeoutInS: {
     name: "redis-connection-timeout-in-s",
     kind: "integer",
