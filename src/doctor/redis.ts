@@ -7,7 +7,7 @@ import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
 import { RedisFailure } from "../redis/errors.ts";
 import { RedisNotices } from "../redis/fleet.ts";
-import type { RedisKeySchema } from "../redis/keys.ts";
+import type { RedisKeySchema, RedisKeys } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
 import { digestBytes, type Snapshot } from "../specs/snapshot.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
@@ -20,15 +20,15 @@ interface RedisToCheck {
   readonly clock: Clock;
 }
 
-/** Fixes by the message of a failure, since an error of a closed connection no longer has the code of Redis. */
-const FIXES: readonly (readonly [RegExp, string])[] = [
+/** Returns fixes by the message of a failure, since an error of a closed connection no longer has the code of Redis. */
+const listFixes = ({ ofEntries, ofRelays }: RedisKeys): readonly (readonly [RegExp, string])[] => [
   [
     /asks for a password|user and password/,
     "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD (docs/redis.md)",
   ],
   [
     /Redis user may not|does not have this command|without EVAL/,
-    "ACL SETUSER … +@read +@write +@scripting +@transaction +@connection +@pubsub ~statsig* &statsig_forward_proxy::*",
+    `ACL SETUSER … +@read +@write +@scripting +@transaction +@connection +@pubsub ~${ofEntries}* &${ofRelays}*`,
   ],
   [/read-only|replica/, "connect to the primary, or to its Sentinels or cluster, instead of a replica"],
   [/out of memory/, "raise maxmemory of Redis, or set an eviction policy"],
@@ -52,23 +52,25 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
       if (redis === undefined) return [skipped("not needed, CACHE is not redis")];
       await using connection = new RedisConnection(redis.connection, redis.clock, () => {});
       const address = describeAddress(redis.connection);
-      const answered = await attempt(`${address} responds`, `${address} is unusable`, () =>
+      const answered = await attempt(connection, `${address} responds`, `${address} is unusable`, () =>
         connection.send("PING", []),
       );
       if (answered.state === "failed") return [answered];
       const entries = await attempt(
+        connection,
         "entries can be written, read, renewed and deleted",
         "entries cannot be written, read, renewed and deleted",
         () => useBackup(connection, redis),
       );
       const relayKeys = await attempt(
+        connection,
         "the keys of relays can be written and read",
         "the keys of relays, other than config specs, cannot be written and read",
         () => useRelayKeys(connection, redis),
       );
       const notices = redis.fleetPolling
         ? [
-            await attempt("notices are delivered", "notices are not delivered", () =>
+            await attempt(connection, "notices are delivered", "notices are not delivered", () =>
               exchangeNotice(connection, redis),
             ),
           ]
@@ -96,13 +98,18 @@ function findMissingPermissions({ permissions, options }: RedisConnection): read
   );
 }
 
-async function attempt(success: string, failure: string, work: () => Promise<unknown>): Promise<CheckResult> {
+async function attempt(
+  { keys }: RedisConnection,
+  success: string,
+  failure: string,
+  work: () => Promise<unknown>,
+): Promise<CheckResult> {
   try {
     await work();
     return ok(success);
   } catch (error) {
     const { message } = error as Error;
-    const [, fix = OTHER_FIX] = FIXES.find(([pattern]) => pattern.test(message)) ?? [];
+    const [, fix = OTHER_FIX] = listFixes(keys).find(([pattern]) => pattern.test(message)) ?? [];
     return failed(`${failure}: ${message}`, fix);
   }
 }

@@ -168,7 +168,7 @@ async function judgeEntry(
   const isKnownOwner = namesWholeKey(key) || (keyDigest !== undefined && hasChecksum(entry, config));
   const format = detectFormat(config, feed);
   const owner = isKnownOwner ? "this" : await findOwner(config, format, feed, maxBytes);
-  const isUnverified = owner === "unknown" && !isSoleKey();
+  const isUnverified = owner === "another" || (owner === "unknown" && !isSoleKey());
   const raw: RawPayload = {
     // Copied, because the library's buffers share larger ones, which can't be transferred to another thread.
     body: new Uint8Array(config),
@@ -176,7 +176,7 @@ async function judgeEntry(
     format,
     headerLcut: lcut,
     sdkKeyHash: djb2(feed.sdkKey),
-    ...((owner === "another" || isUnverified) && { mustNameKey: true }),
+    ...(isUnverified && { mustNameKey: true }),
   };
   return { kind: "found", raw, ...(isUnverified && { isUnverified }) };
 }

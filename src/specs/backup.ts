@@ -7,7 +7,7 @@ export type BackupRead =
   | {
       readonly kind: "found";
       readonly raw: RawPayload;
-      /** True if nothing shows whose SDK key it belongs to: it is not served, and not overwritten by an older version. */
+      /** True if it may belong to another SDK key. If so, it is not served, and not overwritten by an older version. */
       readonly isUnverified?: true;
       /** Reads the next older copy, in case this one is unusable. */
       readonly next?: () => Promise<BackupRead>;
