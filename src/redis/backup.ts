@@ -4,12 +4,12 @@ import type { BackupRead, BackupWrite, SpecBackup } from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
+import { OverwriteGuard } from "./entries/overwrite-guard.ts";
+import { readNewest } from "./entries/read-entry.ts";
+import { removeEntry, touchEntry, writeEntry } from "./entries/write-entry.ts";
 import { RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent, RedisEvent } from "./events.ts";
 import type { NamedKey, RedisKeySchema } from "./keys.ts";
-import { OverwriteGuard } from "./overwrite-guard.ts";
-import { readNewest } from "./read-entry.ts";
-import { removeEntry, touchEntry, writeEntry } from "./write-entry.ts";
 
 export interface RedisBackupOptions {
   /** Not closed by the backup. */

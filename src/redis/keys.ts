@@ -25,7 +25,7 @@ export class RedisKeys {
   readonly ofEntries: string;
   /** Begins the names of all other keys, and of the channel. */
   readonly ofRelays: string;
-  /** Of original relays, only the one whose ID is in this key writes. */
+  /** Contains the ID of the only original relay that writes. */
   readonly leader: string;
   /** Written only to find out whether Redis accepts writes. */
   readonly writeProbe: string;

@@ -3,9 +3,9 @@ import { MAX_MANIFEST_BYTES, type ManifestBackup } from "../id-lists/manifest.ts
 import type { Feed } from "../specs/feed.ts";
 import { digestBytes } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
+import { readNewest } from "./entries/read-entry.ts";
+import { removeEntry, writeEntry } from "./entries/write-entry.ts";
 import type { NamedKey, RedisKeySchema } from "./keys.ts";
-import { readNewest } from "./read-entry.ts";
-import { removeEntry, writeEntry } from "./write-entry.ts";
 
 /**
  * Keeps manifests of ID lists under the keys that the data stores of SDKs read, as entries like those of config specs. A manifest

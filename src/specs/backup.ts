@@ -28,7 +28,7 @@ export type BackupWrite =
  */
 export interface SpecBackup extends AsyncDisposable {
   readonly source: Exclude<SnapshotSource, "upstream">;
-  /** True if the backup keeps several copies of a version, of which some may be missing or older. */
+  /** True if the backup keeps several copies of a version, and some may be missing or older. */
   readonly hasCopies?: boolean;
 
   /** Returns the stored version of a feed if it is newer than `newerThan` (an lcut; -1 for any version). */

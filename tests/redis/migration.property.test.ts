@@ -211,7 +211,7 @@ describeWith("redis-server", "redis-cli")("A rolling migration on one Redis", ()
               await fleet.run(each);
               await readers.read();
             }
-            // Of ours, one that reaches upstream is enough, whoever holds the leader key.
+            // Of ours, one that reaches upstream is enough, even if an original holds the leader key.
             upstream.publish();
             upstream.reaches.ours = true;
             await fleet.run({ kind: "restart", ours: true, which: 0 });

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import type { RedisBackupOptions } from "../../src/redis/backup.ts";
+import { detectFormat, isSoleKey } from "../../src/redis/entries/owner.ts";
 import type { RedisKeySchema } from "../../src/redis/keys.ts";
 import { RedisManifests } from "../../src/redis/manifests.ts";
-import { detectFormat, isSoleKey } from "../../src/redis/owner.ts";
 import type { Feed } from "../../src/specs/feed.ts";
 import type { FetchOutcome, SpecSource } from "../../src/specs/source.ts";
 import { describeWith } from "../support/common/needs.ts";

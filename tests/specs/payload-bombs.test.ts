@@ -150,7 +150,8 @@ describe("such a body in a backup", () => {
       await using upstream = await startUpstream();
       const folder = newFolder();
       const start = () => {
-        const args = ["--local-cache-path", folder];
+        // The backup must have nothing but the bomb.
+        const args = ["--local-cache-path", folder, "--json-with-protobuf", "false"];
         return startManagedRelay({ upstream, cache: "local", args });
       };
       const plant = async (feed: Feed, lcut: number) => {
@@ -169,7 +170,8 @@ describe("such a body in a backup", () => {
         await using upstream = await startUpstream();
         await using use = new RedisUse(redis.options);
         const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
-        const start = () => startManagedRelay({ upstream, cache: "redis", args: ["-r", "1"], env });
+        const args = ["--redis-key-schema", "v3", "--json-with-protobuf", "false"];
+        const start = () => startManagedRelay({ upstream, cache: "redis", args, env });
         const plant = async (feed: Feed, lcut: number) => {
           const isProto = coding === "statsig-br";
           const config = isProto ? BOMBS[coding](lcut) : Buffer.alloc(70_000_000, " ");

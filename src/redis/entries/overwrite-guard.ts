@@ -1,9 +1,9 @@
-import type { Clock } from "../platform/clock.ts";
-import { type Feed, feedId } from "../specs/feed.ts";
-import type { Snapshot } from "../specs/snapshot.ts";
-import type { RedisConnection } from "./connection.ts";
+import type { Clock } from "../../platform/clock.ts";
+import { type Feed, feedId } from "../../specs/feed.ts";
+import type { Snapshot } from "../../specs/snapshot.ts";
+import type { RedisConnection } from "../connection.ts";
+import type { NamedKey } from "../keys.ts";
 import { readLcut, readState } from "./entry.ts";
-import type { NamedKey } from "./keys.ts";
 
 /** Longer than an original relay takes from its check to its write. A slower one is found by the touches of the backup. */
 const LOOK_AFTER_MS = 2_000;

@@ -1,8 +1,8 @@
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
-import { djb2, type SdkKey } from "../access/sdk-key.ts";
-import type { Feed, SpecFormat } from "../specs/feed.ts";
-import { V4_KEY_CHARS } from "./keys.ts";
+import { djb2, type SdkKey } from "../../access/sdk-key.ts";
+import type { Feed, SpecFormat } from "../../specs/feed.ts";
+import { V4_KEY_CHARS } from "../keys.ts";
 
 const decompress = promisify(brotliDecompress);
 

@@ -1,9 +1,11 @@
-import { djb2 } from "../access/sdk-key.ts";
-import type { BackupRead } from "../specs/backup.ts";
-import type { Feed } from "../specs/feed.ts";
-import { describeTooLarge, type RawPayload } from "../specs/payload/payload.ts";
-import { digestBytes } from "../specs/snapshot.ts";
-import type { RedisConnection } from "./connection.ts";
+import { djb2 } from "../../access/sdk-key.ts";
+import type { BackupRead } from "../../specs/backup.ts";
+import type { Feed } from "../../specs/feed.ts";
+import { describeTooLarge, type RawPayload } from "../../specs/payload/payload.ts";
+import { digestBytes } from "../../specs/snapshot.ts";
+import type { RedisConnection } from "../connection.ts";
+import { RedisFailure } from "../errors.ts";
+import { type NamedKey, sdkKeyDigest } from "../keys.ts";
 import {
   type EntryState,
   ifPermitted,
@@ -14,11 +16,9 @@ import {
   readLcut,
   readState,
 } from "./entry.ts";
-import { RedisFailure } from "./errors.ts";
-import { type NamedKey, sdkKeyDigest } from "./keys.ts";
 import { detectFormat, findOwner } from "./owner.ts";
 
-export interface EntryWanted {
+interface EntryWanted {
   readonly feed: Feed;
   /** Only a config with a newer lcut is read. */
   readonly newerThan: number;

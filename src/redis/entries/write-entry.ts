@@ -1,6 +1,9 @@
-import type { BackupWrite } from "../specs/backup.ts";
-import type { Feed } from "../specs/feed.ts";
-import { type RedisConnection, RedisScript } from "./connection.ts";
+import type { BackupWrite } from "../../specs/backup.ts";
+import type { Feed } from "../../specs/feed.ts";
+import { type RedisConnection, RedisScript } from "../connection.ts";
+import { RedisFailure } from "../errors.ts";
+import { type NamedKey, sdkKeyDigest, toEncoding } from "../keys.ts";
+import { ENTRY_SCRIPT } from "../permissions.ts";
 import {
   compareVersion,
   type EntryState,
@@ -13,10 +16,7 @@ import {
   readLcut,
   readState,
 } from "./entry.ts";
-import { RedisFailure } from "./errors.ts";
-import { type NamedKey, sdkKeyDigest, toEncoding } from "./keys.ts";
 import { detectFormat, findOwner } from "./owner.ts";
-import { ENTRY_SCRIPT } from "./permissions.ts";
 
 interface EntryToWrite {
   readonly feed: Feed;
