@@ -116,44 +116,39 @@ const step = fc.oneof(
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
+interface MixedFleetOptions {
+  readonly server: RedisServer;
+  readonly redis: Redis;
+  readonly feed: Feed;
+  readonly upstream: Upstream;
+  readonly generation: OriginalGeneration;
+}
+
 /** Relays of both kinds on one Redis. Those of a slot that is undefined do not run. */
 class MixedFleet implements AsyncDisposable {
-  readonly ours: (MigratingRelay | undefined)[] = [undefined, undefined];
-  readonly originals: (RunningOriginal | undefined)[] = [undefined, undefined];
-  readonly #server: RedisServer;
-  readonly #redis: Redis;
-  readonly #feed: Feed;
-  readonly #upstream: Upstream;
-  readonly #generation: OriginalGeneration;
+  readonly #ours: (MigratingRelay | undefined)[] = [undefined, undefined];
+  readonly #originals: (RunningOriginal | undefined)[] = [undefined, undefined];
+  readonly #options: MixedFleetOptions;
 
-  constructor(
-    server: RedisServer,
-    redis: Redis,
-    feed: Feed,
-    upstream: Upstream,
-    generation: OriginalGeneration,
-  ) {
-    this.#server = server;
-    this.#redis = redis;
-    this.#feed = feed;
-    this.#upstream = upstream;
-    this.#generation = generation;
+  constructor(options: MixedFleetOptions) {
+    this.#options = options;
   }
 
   async run(step: Step): Promise<void> {
+    const { upstream, redis, feed } = this.#options;
     switch (step.kind) {
       case "publish":
-        return this.#upstream.publish();
+        return upstream.publish();
       case "connect":
-        this.#upstream.reaches[step.ours ? "ours" : "originals"] = step.to;
+        upstream.reaches[step.ours ? "ours" : "originals"] = step.to;
         return;
       case "leader_expires":
         // A relay of ours gives a TTL to a leader key that has none.
-        await this.#redis.del(UNPREFIXED.leader);
+        await redis.del(UNPREFIXED.leader);
         return;
       case "poll":
-        if (step.ours) await this.ours[step.which]?.poll(this.#feed);
-        else await this.originals[step.which]?.poll(this.#feed, this.#upstream);
+        if (step.ours) await this.#ours[step.which]?.poll(feed);
+        else await this.#originals[step.which]?.poll(feed, upstream);
         return;
       case "stop":
       case "restart":
@@ -162,17 +157,19 @@ class MixedFleet implements AsyncDisposable {
   }
 
   async #replace(isOurs: boolean, which: number, isStarted: boolean): Promise<void> {
-    const slots = isOurs ? this.ours : this.originals;
+    const { server, upstream, generation } = this.#options;
+    const slots = isOurs ? this.#ours : this.#originals;
     await slots[which]?.[Symbol.asyncDispose]();
     slots[which] = undefined;
     if (!isStarted) return;
-    if (isOurs) this.ours[which] = new MigratingRelay(this.#server, this.#upstream.source);
-    else
-      this.originals[which] = new RunningOriginal({ port: this.#server.port, generation: this.#generation });
+    if (isOurs) {
+      const options = { doubleWriteLegacy: generation === "1.x" };
+      this.#ours[which] = new MigratingRelay(server, upstream.source, options);
+    } else this.#originals[which] = new RunningOriginal({ port: server.port, generation });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const each of [...this.ours, ...this.originals]) await each?.[Symbol.asyncDispose]();
+    for (const each of [...this.#ours, ...this.#originals]) await each?.[Symbol.asyncDispose]();
   }
 }
 
@@ -188,11 +185,24 @@ describeWith("redis-server", "redis-cli")("A rolling migration on one Redis", ()
     await server?.[Symbol.asyncDispose]();
   });
 
-  const start = async (fleet: MixedFleet, ...kinds: boolean[]) => {
-    for (const [which, ours] of kinds.entries()) await fleet.run({ kind: "restart", ours, which: which % 2 });
-  };
+  /** Two relays of one kind run first. 1.x has keys for v1 alone, which ours writes with double write. */
+  async function setUp(generation: OriginalGeneration, oursFirst: boolean) {
+    await redis.flushall();
+    const isOldest = generation === "1.x";
+    const feed = feedOf(`secret-${randomUUID()}`, isOldest ? "v1" : "v2");
+    const upstream = new Upstream(feed);
+    const keys = UNPREFIXED.entries(feed, ["v4", "v3", ...(isOldest ? (["v1"] as const) : [])]);
+    const fleet = new MixedFleet({ server, redis, feed, upstream, generation });
+    for (const which of [0, 1]) await fleet.run({ kind: "restart", ours: oursFirst, which });
+    const readers = new PassiveReaders(
+      redis,
+      keys.map(({ name }) => name),
+      upstream,
+    );
+    return { feed, upstream, fleet, readers };
+  }
 
-  test.each(["4.x", "3.x"] as const)(
+  test.each(["4.x", "3.x", "1.x"] as const)(
     "next to originals of %s, whatever starts, stops, fails and expires: a passive reader never sees an older version, and gets the newest from any relay that reaches upstream",
     async (generation) => {
       await fc.assert(
@@ -200,23 +210,20 @@ describeWith("redis-server", "redis-cli")("A rolling migration on one Redis", ()
           fc.array(step, { minLength: 5, maxLength: 30 }),
           fc.boolean(),
           async (steps, oursFirst) => {
-            await redis.flushall();
-            const feed = feedOf(`secret-${randomUUID()}`);
-            const upstream = new Upstream(feed);
-            const keys = UNPREFIXED.entries(feed, ["v4", "v3"]).map(({ name }) => name);
-            const readers = new PassiveReaders(redis, keys, upstream);
-            await using fleet = new MixedFleet(server, redis, feed, upstream, generation);
-            await start(fleet, oursFirst, oursFirst);
+            const { upstream, readers, ...rest } = await setUp(generation, oursFirst);
+            await using fleet = rest.fleet;
             for (const each of steps) {
               await fleet.run(each);
               await readers.read();
             }
+            const haveNewest = async () =>
+              expect(new Set(await readers.read())).toEqual(new Set([upstream.lcut]));
             // Of ours, one that reaches upstream is enough, even if an original holds the leader key.
             upstream.publish();
             upstream.reaches.ours = true;
             await fleet.run({ kind: "restart", ours: true, which: 0 });
             await fleet.run({ kind: "poll", ours: true, which: 0 });
-            expect(await readers.read()).toEqual([upstream.lcut, upstream.lcut]);
+            await haveNewest();
             // What an original wrote under its key is under every key once a relay of ours without upstream has polled.
             upstream.publish();
             upstream.reaches.ours = false;
@@ -225,7 +232,7 @@ describeWith("redis-server", "redis-cli")("A rolling migration on one Redis", ()
             await fleet.run({ kind: "restart", ours: false, which: 0 });
             await fleet.run({ kind: "poll", ours: false, which: 0 });
             await fleet.run({ kind: "poll", ours: true, which: 0 });
-            expect(await readers.read()).toEqual([upstream.lcut, upstream.lcut]);
+            await haveNewest();
           },
         ),
         { numRuns: 30 },
@@ -233,6 +240,32 @@ describeWith("redis-server", "redis-cli")("A rolling migration on one Redis", ()
     },
     60_000,
   );
+
+  test("relays of both kinds that poll at the same time leave the newest version under every key", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 20, maxLength: 60 }), async (steps) => {
+        const { upstream, feed, ...rest } = await setUp("4.x", true);
+        await using fleet = rest.fleet;
+        for (const which of [0, 1]) await fleet.run({ kind: "restart", ours: false, which });
+        const polls = steps.filter(({ kind }) => kind === "poll" || kind === "publish");
+        for (let at = 0; at < polls.length; at += 5) {
+          await Promise.all(polls.slice(at, at + 5).map((each) => fleet.run(each)));
+        }
+        upstream.publish();
+        await Promise.all(
+          [true, false].flatMap((ours) => [0, 1].map((which) => fleet.run({ kind: "poll", ours, which }))),
+        );
+        for (const { name } of UNPREFIXED.entries(feed, ["v4", "v3"])) {
+          // A relay looks after two seconds whether an original replaced its version.
+          await eventually(async () => expect(await redis.hget(name, "lcut")).toBe(String(upstream.lcut)), {
+            withinMs: 15_000,
+          });
+          expect(await redis.hget(name, "config")).toBe(upstream.configAt(upstream.lcut));
+        }
+      }),
+      { numRuns: 10 },
+    );
+  }, 60_000);
 
   test("an original that decided to write before a newer version came replaces it, and the newer one is back in seconds", async () => {
     await redis.flushall();
