@@ -50,13 +50,19 @@ export class RedisBackup implements SpecBackup {
 
   async read(feed: Feed, newerThan: number): Promise<BackupRead> {
     const { redis, maxBytes, clock, isSoleKey } = this.#options;
-    const startedAt = clock.now();
     const wanted = { feed, newerThan, maxBytes, isSoleKey: () => isSoleKey(feed.sdkKey) };
-    const read = await this.#reportFailure(readNewest(redis, this.#toKeys(feed), wanted), (reason) => {
+    return this.#reported(feed, clock.now(), readNewest(redis, this.#toKeys(feed), wanted));
+  }
+
+  async #reported(feed: Feed, startedAt: number, reading: Promise<BackupRead>): Promise<BackupRead> {
+    const { clock, emit } = this.#options;
+    const read = await this.#reportFailure(reading, (reason) => {
       return { kind: "redis_read_failed", feed, reason };
     });
-    this.#options.emit(toReadEvent(read, feed, clock.now() - startedAt));
-    return read;
+    emit(toReadEvent(read, feed, clock.now() - startedAt));
+    if (read.kind === "none" || read.next === undefined) return read;
+    const { next } = read;
+    return { ...read, next: () => this.#reported(feed, clock.now(), next()) };
   }
 
   async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {

@@ -31,10 +31,14 @@ export class RedisManifests implements ManifestBackup {
       maxBytes: MAX_MANIFEST_BYTES,
       isSoleKey: () => false,
     });
-    while (read.kind === "found" && read.raw.mustNameKey) read = (await read.next?.()) ?? { kind: "none" };
+    while (read.kind !== "none" && (read.kind === "unusable" || read.isUnverified)) {
+      const older = await read.next?.();
+      if (older === undefined) break;
+      read = older;
+    }
     switch (read.kind) {
       case "found":
-        return new TextDecoder().decode(read.raw.body);
+        return read.isUnverified ? undefined : new TextDecoder().decode(read.raw.body);
       case "none":
         return undefined;
       case "unusable":

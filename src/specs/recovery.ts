@@ -98,20 +98,14 @@ export class SpecRecovery {
     read: BackupRead,
     startedAt: number,
   ): Promise<Recovered> {
-    switch (read.kind) {
-      case "found": {
-        const published = await this.#publish(feed, before, read, startedAt);
-        if (published !== "unusable" && published !== "unverified") return published;
-        const older = read.next && (await this.#publishFirst(feed, before, await read.next(), startedAt));
-        if (older !== undefined && older !== "nothing_newer") return older;
-        return published === "unusable" ? "unusable" : "nothing_newer";
-      }
-      case "none":
-        return "nothing_newer";
-      case "unusable":
-        this.#options.emitBackup({ kind: "backup_unusable", feed, detail: read.detail });
-        return "unusable";
-    }
+    if (read.kind === "none") return "nothing_newer";
+    if (read.kind === "unusable")
+      this.#options.emitBackup({ kind: "backup_unusable", feed, detail: read.detail });
+    const published = read.kind === "found" ? await this.#publish(feed, before, read, startedAt) : "unusable";
+    if (published !== "unusable" && published !== "unverified") return published;
+    const older = read.next && (await this.#publishFirst(feed, before, await read.next(), startedAt));
+    if (older !== undefined && older !== "nothing_newer") return older;
+    return published === "unusable" ? "unusable" : "nothing_newer";
   }
 
   async #publish(

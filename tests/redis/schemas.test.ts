@@ -77,6 +77,18 @@ describeWith("redis-server", "redis-cli")("Entries of one feed under several key
     expect([await lcutIn("v4"), await lcutIn("v3")]).toEqual([15, 15]);
   });
 
+  test("a newer one that cannot be an entry is skipped and reported", async () => {
+    await put(keyOf("v4"), 20, "");
+    await put(keyOf("v3"), 10, config(10, feed));
+    const relay = start();
+    await relay.poll(feed);
+    expect(held(relay)).toBe(10);
+    expect(relay.use.kinds("redis_read_unusable", "redis_read").slice(0, 2)).toEqual([
+      "redis_read_unusable",
+      "redis_read",
+    ]);
+  });
+
   test("another SDK key's newer config under the v4 name is skipped, and the relay's own is served", async () => {
     const original = owned.use(new OriginalRelay({ port: server.port }));
     await original.update(twin, 20, config(20, twin));
@@ -171,7 +183,7 @@ describeWith("redis-server", "redis-cli")("Entries of one feed under several key
     for (const name of names) expect(await server.cli("HGET", name, "config")).toBe('{"a":{}}');
     await server.cli("DEL", names[1] ?? "");
     expect(await manifests.readManifest(feed.sdkKey)).toBe('{"a":{}}');
-    expect(await manifests.readManifest(twin.sdkKey).catch(() => "another key's")).toBe("another key's");
+    expect(await manifests.readManifest(twin.sdkKey)).toBeUndefined();
     await put(names[0] ?? "", 0, '{"of an original":{}}');
     expect(await manifests.readManifest(feed.sdkKey)).toBeUndefined();
     await manifests.writeManifest(feed.sdkKey, '{"b":{}}', 2_000);

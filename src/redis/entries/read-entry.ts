@@ -79,9 +79,7 @@ async function readFirst(
   const read = await readEntry(redis, first, wanted);
   if (others.length === 0) return read;
   const next = () => readFirst(redis, others, wanted);
-  if (read.kind === "found") return { ...read, next };
-  const older = await next();
-  return older.kind === "none" ? read : older;
+  return read.kind === "none" ? next() : { ...read, next };
 }
 
 async function readEntry(
