@@ -107,7 +107,8 @@ export const CACHE = {
     default: "true",
     words: ["true", "false"],
     placeholder: "true|false",
-    description: "Keep JSON in the backup as well if clients read only protobuf, at one request per update",
+    description:
+      "Keep JSON in memory and in the backup as well if clients read only protobuf, at one request per update",
   },
   redisConnectionTimeoutInS: {
     name: "redis-connection-timeout-in-s",

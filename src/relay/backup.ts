@@ -99,19 +99,21 @@ function openRedisBackup(
       emit,
     }),
   );
-  const backup = new RedisBackup({
-    redis,
-    schemas,
-    doubleWriteLegacy,
-    ttlMs: cacheTtlMs,
-    maxBytes,
-    isSoleKey: (sdkKey) => isSoleKey(sdkKey, [...allowList.keys, ...preloadSdkKeys]),
-    clock,
-    emit: (event) => {
-      emit(event);
-      if (event.kind === "redis_write_failed") probe.tryNow();
-    },
-  });
+  const backup = running.use(
+    new RedisBackup({
+      redis,
+      schemas,
+      doubleWriteLegacy,
+      ttlMs: cacheTtlMs,
+      maxBytes,
+      isSoleKey: (sdkKey) => isSoleKey(sdkKey, [...allowList.keys, ...preloadSdkKeys]),
+      clock,
+      emit: (event) => {
+        emit(event);
+        if (event.kind === "redis_write_failed") probe.tryNow();
+      },
+    }),
+  );
   const notices = settings.fleetPolling && running.use(new RedisNotices(redis, clock, supervisor));
   return {
     backup,

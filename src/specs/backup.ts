@@ -9,15 +9,13 @@ export type BackupRead =
       readonly raw: RawPayload;
       /** True if it may belong to another SDK key. If so, it is not served, and not overwritten by an older version. */
       readonly isUnverified?: true;
-      readonly next?: ReadNext;
+      /** Reads the next older copy, in case this one is unusable. */
+      readonly next?: () => Promise<BackupRead>;
     }
   /** The backup has no version, or none that is newer than requested. */
   | { readonly kind: "none" }
   /** The entry cannot be this feed's: it has another key, another type or no version. It is never served. */
-  | { readonly kind: "unusable"; readonly detail: string; readonly next?: ReadNext };
-
-/** Reads the next older copy, in case this one is unusable. */
-type ReadNext = () => Promise<BackupRead>;
+  | { readonly kind: "unusable"; readonly detail: string; readonly next?: () => Promise<BackupRead> };
 
 export type BackupWrite =
   | { readonly kind: "written" }

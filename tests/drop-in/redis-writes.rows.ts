@@ -96,7 +96,14 @@ export const WRITES: readonly WriteRow[] = [
   ),
   writes("double write", "4.x key", "4.x writes it", "same", `${V2}{20}`, ["config", "v2"]),
   writes("double write", "3.x key", "4.x adds it", "same", `${V2}{base64}`, ["config", "v2"]),
-  writes("double write", "1.x key", "3.x adds it, for v1", "same", "statsig::{hex}", ["config", "v1"]),
+  writes(
+    "double write",
+    "1.x key",
+    "3.x adds it, with v1 or v2 specs",
+    { does: "v1 only", subject: "1.x keys" },
+    "statsig::{hex}",
+    ["config", "v1"],
+  ),
   writes("prefix", "4.x key", "begins with the prefix and a colon", "same", `np:${V2}{20}`, ["config", "v2"]),
   writes("prefix", "key of double write", "begins with the prefix", "same", `np:${V2}{base64}`, [
     "config",
@@ -136,6 +143,16 @@ export const TOGETHER: readonly DropInRow[] = [
     name: "unchanged polls",
     original: "do not extend the TTL before 4.5",
     ours: { does: "it is extended", subject: "expiry in Redis" },
+  },
+  {
+    name: "protobuf alone",
+    original: "4.3 and 4.4 write no JSON when a client asks for protobuf",
+    ours: { does: "they do, unless --json-with-protobuf=false", subject: "JSON beside protobuf" },
+  },
+  {
+    name: "TTL of a 1.x key",
+    original: "1.x sets none",
+    ours: { does: "--redis-cache-ttl-in-s", subject: "1.x keys" },
   },
   { name: "JSON beside protobuf", original: "4.1 writes JSON when a client asks for protobuf", ours: "same" },
   {

@@ -205,16 +205,14 @@ describeWith("redis-server")("A relay and originals on one Redis", () => {
     );
   };
 
-  /** Runs a relay until upstream has rejected the SDK key `times` times. Returns whether Redis has its entry. */
-  const rejected = async (sdkKey: string, times: number, args: readonly string[] = []) => {
+  /** Runs the check while upstream rejects an SDK key that a relay has in Redis. */
+  const whileRejected = async (sdkKey: string, args: readonly string[], check: () => Promise<void>) => {
     publish(sdkKey);
     await using other = await start(upstream, args);
     await ask(other, sdkKey);
     await writes(sdkKey, FIRST_LCUT);
     upstream.misbehave(status(401), forKey(sdkKey));
-    upstream.forgetRequests();
-    await eventually(() => expect(upstream.count(new RegExp(sdkKey))).toBeGreaterThanOrEqual(times));
-    return () => redis.exists(nameOf(sdkKey));
+    await check();
   };
 
   const checks: Readonly<Record<string, () => Promise<void>>> = {
@@ -295,16 +293,38 @@ describeWith("redis-server")("A relay and originals on one Redis", () => {
       await writes(sdkKey, lcut);
       expect(await redis.hget(nameOf(sdkKey), "config")).toBe(config(sdkKey, 0));
     },
+    "protobuf alone": async () => {
+      const sdkKey = "secret-proto-alone-01";
+      publish(sdkKey);
+      await using other = await start(upstream, ["--json-with-protobuf", "false"]);
+      await ask(other, sdkKey, PROTO);
+      const [proto = ""] = original().keysOf(feedOf(sdkKey, "v2", "proto"));
+      await eventually(async () => expect(await redis.exists(proto)).toBe(1));
+      upstream.forgetRequests();
+      await eventually(() => expect(upstream.count(new RegExp(sdkKey))).toBeGreaterThan(1));
+      expect(await redis.exists(nameOf(sdkKey))).toBe(0);
+    },
+    "TTL of a 1.x key": async () => {
+      const sdkKey = "secret-ttl-of-a-1x-key";
+      publish(sdkKey);
+      await request(sdkKey, "v1");
+      const [key = ""] = original({ generation: "1.x" }).keysOf(feedOf(sdkKey, "v1"));
+      await eventually(async () => expect(await redis.ttl(key)).toBeWithin(1, 9));
+    },
     "rejected key": async () => {
-      const exists = await rejected("secret-rejected-key", 2);
-      expect(await exists()).toBe(1);
+      const sdkKey = "secret-rejected-key";
+      await whileRejected(sdkKey, [], async () => {
+        upstream.forgetRequests();
+        await eventually(() => expect(upstream.count(new RegExp(sdkKey))).toBeGreaterThan(1));
+        expect(await redis.exists(nameOf(sdkKey))).toBe(1);
+      });
     },
     "rejected key, cleared": async () => {
       const sdkKey = "secret-cleared-at-once";
-      const exists = await rejected(sdkKey, 1, ["--clear-datastore-on-unauthorized"]);
-      await eventually(async () => expect(await exists()).toBe(0));
-      const legacy = original({ doubleWrite: true }).keysOf(feedOf(sdkKey));
-      expect(await redis.exists(...legacy)).toBe(0);
+      const keys = original({ doubleWrite: true }).keysOf(feedOf(sdkKey));
+      await whileRejected(sdkKey, ["--clear-datastore-on-unauthorized"], () =>
+        eventually(async () => expect(await redis.exists(...keys)).toBe(0)),
+      );
     },
   };
 
