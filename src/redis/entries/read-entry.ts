@@ -47,17 +47,22 @@ const OTHER_KEY = "it belongs to another SDK key";
 
 /**
  * Reads the newest usable entry of a feed's keys. Reads the small fields of all keys first, and a config only if they do not rule
- * it out. `next` of the result reads the next older entry.
+ * it out. `next` of the result reads the next older entry. Keys that cannot be read are skipped, since the others may be on another
+ * node of a Cluster; rejects if none of the others has a usable entry.
  */
 export async function readNewest(
   redis: RedisConnection,
   keys: readonly NamedKey[],
   wanted: EntryWanted,
 ): Promise<BackupRead> {
-  const entries = await Promise.all(
+  const states = await Promise.allSettled(
     keys.map(async (key) => ({ key, state: await readState(redis, key.name) })),
   );
-  return readFirst(redis, entries.toSorted(byAge), wanted);
+  const entries = states.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
+  const read = await readFirst(redis, entries.toSorted(byAge), wanted);
+  const failed = states.find((each) => each.status === "rejected");
+  if (failed !== undefined && read.kind !== "found") throw failed.reason;
+  return read;
 }
 
 interface SeenEntry {
