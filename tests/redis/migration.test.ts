@@ -99,7 +99,7 @@ describeWith("redis-server")("A migration on one Redis, with updates all the tim
     // The originals are cut off from upstream, and one of them still holds the leader key.
     const cutOff = updates.originals.splice(0);
     await reaches("v4", "v3");
-    // Relays alone, of which one is killed.
+    // Relays alone. One of them is killed.
     for (const original of cutOff) await original[Symbol.asyncDispose]();
     await relays[0]?.kill();
     await reaches("v4", "v3");
