@@ -18,6 +18,11 @@ export class AllowList {
     return this.#keys !== undefined;
   }
 
+  /** Returns the keys of the list; none if there is no list. */
+  get keys(): Iterable<SdkKey> {
+    return this.#keys ?? [];
+  }
+
   allows(sdkKey: SdkKey): boolean {
     return this.#keys?.has(sdkKey) ?? true;
   }

@@ -10,7 +10,7 @@ export interface RedisCacheConfig {
   readonly connection: RedisOptions;
   readonly leaderKeyTtlMs: number;
   readonly cacheTtlMs: number;
-  /** The schemas that are written; the first one is read. */
+  /** The schemas of the keys that are written and read. */
   readonly schemas: readonly RedisKeySchema[];
   readonly doubleWriteLegacy: boolean;
   /** For each feed and interval, one of the relays that share this Redis requests upstream. */
@@ -77,7 +77,7 @@ export const CACHE = {
     original: "i64",
     placeholder: "SECONDS",
     description:
-      "Lifetime of the leader key in seconds; while it lives, original relays on the same Redis do not write",
+      "Seconds until the leader key of an original relay expires that was killed before it set this itself",
   },
   redisCacheTtlInS: {
     name: "redis-cache-ttl-in-s",
@@ -92,16 +92,26 @@ export const CACHE = {
   redisKeySchema: {
     name: "redis-key-schema",
     kind: "text",
-    default: "v3",
+    default: "v4,v3",
     isList: true,
     words: REDIS_KEY_SCHEMAS,
     placeholder: "v1,v3,v4",
-    description: "Redis key schemas to write, comma-separated; the first is also read",
+    description:
+      "Redis key schemas to write and read, comma-separated; of different versions, the newest counts",
   },
   doubleWriteCacheForLegacyKey: {
     name: "double-write-cache-for-legacy-key",
     kind: "flag",
-    description: "Also write the Redis keys of version 1.x",
+    description: "Also write and read the Redis keys of versions 3.x and 1.x",
+  },
+  jsonWithProtobuf: {
+    name: "json-with-protobuf",
+    kind: "text",
+    default: "true",
+    words: ["true", "false"],
+    placeholder: "true|false",
+    description:
+      "Keep JSON in memory and in the backup as well if clients read only protobuf, at one request per update",
   },
   redisConnectionTimeoutInS: {
     name: "redis-connection-timeout-in-s",
@@ -171,6 +181,10 @@ export const REDIS_VARIABLES: readonly VariableSpec[] = [
   { name: "REDIS_SENTINELS", description: "Comma-separated Redis Sentinels, each host:port" },
   { name: "REDIS_SENTINEL_MASTER", description: "Name of the primary that the Sentinels monitor" },
   { name: "REDIS_CLUSTER_NODES", description: "Comma-separated nodes of a Redis Cluster, each host:port" },
+  {
+    name: "REDIS_KEY_PREFIX",
+    description: "Begins the name of every Redis key and channel; a colon is added unless it ends with one",
+  },
   { name: "REDIS_TLS", default: "false", description: "Whether connections to Redis use TLS: true or false" },
   {
     name: "REDIS_TLS_CA_PATH",

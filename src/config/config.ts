@@ -26,6 +26,8 @@ export interface Config extends SpecsConfig {
   readonly mode: Mode;
   readonly cache: Cache;
   readonly local: LocalCacheConfig;
+  /** Whether the backup keeps the JSON of protobuf feeds. False without a backup. */
+  readonly jsonWithProtobuf: boolean;
   readonly idLists: IdListConfig;
   readonly redis: RedisCacheConfig;
   readonly events: EventsConfig;
@@ -78,6 +80,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
       path: settings.text(CACHE.localCachePath) || defaultLocalCachePath(env),
       maxBytes: settings.integer(CACHE.localCacheMaxInMb) * 1024 * 1024,
     },
+    jsonWithProtobuf: cache !== "disabled" && settings.flag(CACHE.jsonWithProtobuf),
     idLists,
     redis,
     events,

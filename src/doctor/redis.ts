@@ -9,7 +9,7 @@ import { RedisConnection } from "../redis/connection.ts";
 import { RedisFailure } from "../redis/errors.ts";
 import type { RedisEvent } from "../redis/events.ts";
 import { RedisNotices } from "../redis/fleet.ts";
-import { type RedisKeySchema, removalKey } from "../redis/keys.ts";
+import type { RedisKeySchema, RedisKeys } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
 import { digestBytes, type Snapshot } from "../specs/snapshot.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
@@ -22,15 +22,15 @@ interface RedisToCheck {
   readonly clock: Clock;
 }
 
-/** Fixes by the message of a failure, since an error of a closed connection no longer has the code of Redis. */
-const FIXES: readonly (readonly [RegExp, string])[] = [
+/** Returns fixes by the message of a failure, since an error of a closed connection no longer has the code of Redis. */
+const listFixes = ({ ofEntries, ofRelays }: RedisKeys): readonly (readonly [RegExp, string])[] => [
   [
     /asks for a password|user and password/,
     "correct REDIS_ENTERPRISE_USER and REDIS_ENTERPRISE_PASSWORD, or REDIS_OAUTH_USERNAME and the access policy in Azure (docs/redis.md)",
   ],
   [
     /Redis user may not|does not have this command|without EVAL/,
-    "ACL SETUSER … +@read +@write +@scripting +@transaction +@connection +@pubsub ~statsig* &statsig_forward_proxy::*",
+    `ACL SETUSER … +@read +@write +@scripting +@transaction +@connection +@pubsub ~${ofEntries}* &${ofRelays}*`,
   ],
   [/read-only|replica/, "connect to the primary, or to its Sentinels or cluster, instead of a replica"],
   [/out of memory/, "raise maxmemory of Redis, or set an eviction policy"],
@@ -59,24 +59,26 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
         new RedisConnection(redis.connection, redis.clock, () => {}, token?.logins),
       );
       const address = describeAddress(redis.connection);
-      const answered = await attempt(`${address} responds`, `${address} is unusable`, () =>
+      const answered = await attempt(connection, `${address} responds`, `${address} is unusable`, () =>
         connection.send("PING", []),
       );
       const login = token === undefined ? [] : [token.result];
       if (answered.state === "failed") return [...login, answered];
       const entries = await attempt(
+        connection,
         "entries can be written, read, renewed and deleted",
         "entries cannot be written, read, renewed and deleted",
         () => useBackup(connection, redis),
       );
-      const leader = await attempt(
-        "the leader key can be held",
-        "the leader key, which stops original relays from writing, cannot be held",
-        () => useLeaderCommands(connection, redis),
+      const relayKeys = await attempt(
+        connection,
+        "the keys of relays can be written and read",
+        "the keys of relays, other than config specs, cannot be written and read",
+        () => useRelayKeys(connection, redis),
       );
       const notices = redis.fleetPolling
         ? [
-            await attempt("notices are delivered", "notices are not delivered", () =>
+            await attempt(connection, "notices are delivered", "notices are not delivered", () =>
               exchangeNotice(connection, redis),
             ),
           ]
@@ -85,7 +87,7 @@ export function redisCheck(redis: RedisToCheck | undefined): Check {
         ...login,
         answered,
         entries,
-        ...[leader, ...notices].map(toWarning),
+        ...[relayKeys, ...notices].map(toWarning),
         ...findMissingPermissions(connection),
       ];
     },
@@ -125,13 +127,18 @@ function findMissingPermissions({ permissions, options }: RedisConnection): read
   );
 }
 
-async function attempt(success: string, failure: string, work: () => Promise<unknown>): Promise<CheckResult> {
+async function attempt(
+  { keys }: RedisConnection,
+  success: string,
+  failure: string,
+  work: () => Promise<unknown>,
+): Promise<CheckResult> {
   try {
     await work();
     return ok(success);
   } catch (error) {
     const { message } = error as Error;
-    const [, fix = OTHER_FIX] = FIXES.find(([pattern]) => pattern.test(message)) ?? [];
+    const [, fix = OTHER_FIX] = listFixes(keys).find(([pattern]) => pattern.test(message)) ?? [];
     return failed(`${failure}: ${message}`, fix);
   }
 }
@@ -155,6 +162,7 @@ async function useBackup(
     schemas,
     doubleWriteLegacy,
     ttlMs: 60_000,
+    isSoleKey: () => false,
     clock,
     emit: () => {},
   });
@@ -165,13 +173,13 @@ async function useBackup(
   } finally {
     await backup.remove(feed);
     // A denied DEL is reported as a missing permission.
-    await redis.send("DEL", [removalKey(feed)]).catch(() => undefined);
+    await redis.send("DEL", [redis.keys.removal(feed)]).catch(() => undefined);
   }
 }
 
-/** Runs the commands for the leader key and those in the scripts of a fleet, on a key that no relay uses. */
-async function useLeaderCommands(redis: RedisConnection, { fleetPolling }: RedisToCheck): Promise<void> {
-  const key = `statsig_forward_proxy::doctor::${randomBytes(16).toString("hex")}`;
+/** Runs the commands for the keys of relays and those in the scripts of a fleet, on a key that no relay uses. */
+async function useRelayKeys(redis: RedisConnection, { fleetPolling }: RedisToCheck): Promise<void> {
+  const key = redis.keys.doctor(randomBytes(16).toString("hex"));
   await redis.send("SETNX", [key, "1"]);
   try {
     await redis.send("EXPIRE", [key, "60"]);

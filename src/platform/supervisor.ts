@@ -112,7 +112,7 @@ export type LoopName =
   | "id_list_polls"
   | "local_backup_opening"
   | "metric_push"
-  | "redis_leader_key"
+  | "redis_write_probe"
   | "redis_subscription"
   | "redis_token"
   | "request_rates"

@@ -1,25 +1,32 @@
+import type { SdkKey } from "../access/sdk-key.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { BackupRead, BackupWrite, SpecBackup } from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
+import { OverwriteGuard } from "./entries/overwrite-guard.ts";
+import { readNewest } from "./entries/read-entry.ts";
+import { removeEntry, touchEntry, writeEntry } from "./entries/write-entry.ts";
 import { RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent, RedisEvent } from "./events.ts";
-import { backupKeys, type NamedKey, type RedisKeySchema, removalKey } from "./keys.ts";
-import { readEntry } from "./read-entry.ts";
-import { removeEntry, touchEntry, writeEntry } from "./write-entry.ts";
+import type { NamedKey, RedisKeySchema } from "./keys.ts";
 
 export interface RedisBackupOptions {
   /** Not closed by the backup. */
   readonly redis: RedisConnection;
-  /** Keys of all schemas are written. The first schema that can name a feed is read. */
+  /** Keys of all schemas are written and read: the newest usable entry counts. */
   readonly schemas: readonly RedisKeySchema[];
-  /** Also writes the v1 key, for readers that know no other. */
+  /** Also uses the v3 and v1 keys, for readers that know no others. */
   readonly doubleWriteLegacy: boolean;
   /** How long an entry lives after the last write or touch. */
   readonly ttlMs: number;
   /** Longer configs are not read. */
   readonly maxBytes: number;
+  /**
+   * Returns whether the operator listed this SDK key, and no other one that begins with the same 20 characters. Under a v4 name, an
+   * entry that does not name its SDK key is used for such a key only.
+   */
+  readonly isSoleKey: (sdkKey: SdkKey) => boolean;
   readonly clock: Clock;
   readonly emit: EmitRedisEvent;
 }
@@ -27,47 +34,67 @@ export interface RedisBackupOptions {
 /** Keeps feeds in Redis, for other relays and for SDKs that read Redis themselves. */
 export class RedisBackup implements SpecBackup {
   readonly source = "redis";
+  readonly hasCopies: boolean;
   readonly #options: RedisBackupOptions;
   readonly #schemas: readonly RedisKeySchema[];
+  readonly #guard: OverwriteGuard;
   #closed = false;
 
   constructor(options: RedisBackupOptions) {
+    const { redis, clock, schemas, doubleWriteLegacy } = options;
     this.#options = options;
-    this.#schemas = [...new Set([...options.schemas, ...(options.doubleWriteLegacy ? ["v1" as const] : [])])];
+    this.#schemas = [...new Set([...schemas, ...(doubleWriteLegacy ? (["v3", "v1"] as const) : [])])];
+    this.hasCopies = this.#schemas.length > 1;
+    this.#guard = new OverwriteGuard(redis, clock, (key, snapshot) => this.#writeTo(key, snapshot));
   }
 
   async read(feed: Feed, newerThan: number): Promise<BackupRead> {
-    const { redis, maxBytes, clock } = this.#options;
-    const startedAt = clock.now();
-    const [key] = this.#toKeys(feed);
-    const read = await this.#reportFailure(readEntry(redis, key, { feed, newerThan, maxBytes }), (reason) => {
+    const { redis, maxBytes, clock, isSoleKey } = this.#options;
+    const wanted = { feed, newerThan, maxBytes, isSoleKey: () => isSoleKey(feed.sdkKey) };
+    return this.#reported(feed, clock.now(), readNewest(redis, this.#toKeys(feed), wanted));
+  }
+
+  async #reported(feed: Feed, startedAt: number, reading: Promise<BackupRead>): Promise<BackupRead> {
+    const { clock, emit } = this.#options;
+    const read = await this.#reportFailure(reading, (reason) => {
       return { kind: "redis_read_failed", feed, reason };
     });
-    this.#options.emit(toReadEvent(read, feed, clock.now() - startedAt));
-    return read;
+    emit(toReadEvent(read, feed, clock.now() - startedAt));
+    if (read.kind === "none" || read.next === undefined) return read;
+    const { next } = read;
+    return { ...read, next: () => this.#reported(feed, clock.now(), next()) };
   }
 
   async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
-    const { redis, clock, ttlMs, emit } = this.#options;
+    const { redis, clock, emit } = this.#options;
     const { lcut, bytes, feed } = snapshot;
     const startedAt = clock.now();
-    const [first, ...others] = this.#toKeys(feed);
-    const writeTo = (key: NamedKey) => writeEntry(redis, key, snapshot, { instead, ttlMs });
-    const written = await this.#reportFailure(firstOfAll(writeTo(first), others.map(writeTo)), (reason) => {
+    const keys = this.#toKeys(feed);
+    const writes = allOf(keys.map((key) => this.#writeTo(key, snapshot, instead)));
+    const written = await this.#reportFailure(writes, (reason) => {
       return { kind: "redis_write_failed", feed, lcut, reason };
     });
+    const newest = Math.max(lcut, ...written.map((each) => (each.kind === "written" ? lcut : each.lcut)));
     // Also if this version was there already: the note may have survived an earlier write that failed halfway.
-    if (written.kind === "written" || written.lcut === lcut) {
-      await this.#reportFailure(unlessDenied(redis.send("DEL", [removalKey(feed)])), (reason) => {
+    if (newest === lcut) {
+      const deletion = unlessDenied(redis.send("DEL", [redis.keys.removal(feed)]));
+      await this.#reportFailure(deletion, (reason) => {
         return { kind: "redis_write_failed", feed, lcut, reason };
       });
     }
-    if (written.kind === "written") {
+    const isWritten = written.some(({ kind }) => kind === "written");
+    if (isWritten) {
+      this.#guard.watch(keys, snapshot);
       emit({ kind: "redis_wrote", feed, lcut, bytes: bytes.length, tookMs: clock.now() - startedAt });
     } else {
-      emit({ kind: "redis_write_skipped", feed, lcut, keptLcut: written.lcut });
+      emit({ kind: "redis_write_skipped", feed, lcut, keptLcut: newest });
     }
-    return written;
+    return isWritten && newest === lcut ? { kind: "written" } : { kind: "not_newer", lcut: newest };
+  }
+
+  #writeTo(key: NamedKey, snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+    const { redis, ttlMs } = this.#options;
+    return writeEntry(redis, key, snapshot, { instead, ttlMs });
   }
 
   async touch(snapshot: Snapshot): Promise<boolean> {
@@ -91,31 +118,36 @@ export class RedisBackup implements SpecBackup {
 
   /** Writes no note if there is no entry: made-up SDK keys must not fill Redis. */
   async #removeNow(feed: Feed, keys: readonly NamedKey[]): Promise<void> {
-    const { redis, maxBytes } = this.#options;
+    const { redis, maxBytes, isSoleKey } = this.#options;
+    this.#guard.forget(feed);
     const ttls = await Promise.all(keys.map(({ name }) => unlessDenied(redis.send("TTL", [name]))));
     if (ttls.every((ttl) => ttl === -2)) return;
     await unlessDenied(this.#noteRemoval(feed));
-    await Promise.all(keys.map((key) => removeEntry(redis, key, feed, maxBytes)));
+    const entry = { feed, maxBytes, isSoleKey: () => isSoleKey(feed.sdkKey) };
+    await Promise.all(keys.map((key) => removeEntry(redis, key, entry)));
   }
 
   async wasRemoved(feed: Feed): Promise<boolean> {
-    return typeof (await unlessDenied(this.#options.redis.send("GET", [removalKey(feed)]))) === "string";
+    const { redis } = this.#options;
+    return typeof (await unlessDenied(redis.send("GET", [redis.keys.removal(feed)]))) === "string";
   }
 
   /** The note lives as long as an entry: another relay may keep the feed until it learns that upstream rejects the key. */
   async #noteRemoval(feed: Feed): Promise<void> {
     const { redis, ttlMs } = this.#options;
-    await redis.send("SETNX", [removalKey(feed), "1"]);
-    await redis.send("EXPIRE", [removalKey(feed), String(Math.ceil(ttlMs / 1_000))]);
+    const note = redis.keys.removal(feed);
+    await redis.send("SETNX", [note, "1"]);
+    await redis.send("EXPIRE", [note, String(Math.ceil(ttlMs / 1_000))]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    await this.#guard[Symbol.asyncDispose]();
   }
 
   #toKeys(feed: Feed): [NamedKey, ...NamedKey[]] {
     if (this.#closed) throw new RedisFailure("unreachable", "the Redis backup is closed");
-    return backupKeys(feed, this.#schemas);
+    return this.#options.redis.keys.entries(feed, this.#schemas);
   }
 
   async #reportFailure<T>(work: Promise<T>, eventFor: (reason: string) => RedisEvent): Promise<T> {
@@ -139,11 +171,10 @@ async function unlessDenied<T>(reply: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Resolves with the first result when all have succeeded. After a failure it still waits for all, so that nothing runs on. */
-async function firstOfAll<T>(first: Promise<T>, others: readonly Promise<T>[]): Promise<T> {
-  await Promise.allSettled([first, ...others]);
-  await Promise.all(others);
-  return first;
+/** Resolves with all results. After a failure it still waits for all, so that nothing runs on. */
+async function allOf<T>(all: readonly Promise<T>[]): Promise<readonly T[]> {
+  await Promise.allSettled(all);
+  return Promise.all(all);
 }
 
 function toReadEvent(read: BackupRead, feed: Feed, tookMs: number): RedisEvent {

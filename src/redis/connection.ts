@@ -3,6 +3,7 @@ import type { Clock } from "../platform/clock.ts";
 import { PasswordLogins, type RedisLogins } from "./auth/logins.ts";
 import { RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
+import { RedisKeys } from "./keys.ts";
 import { RedisLink } from "./link.ts";
 import { ExclusiveLink, LinkPool, type RedisCommands } from "./link-pool.ts";
 import type { RedisOptions } from "./options.ts";
@@ -25,6 +26,7 @@ interface BulkCommands extends RedisCommands {
 export class RedisConnection implements RedisCommands, AsyncDisposable {
   readonly options: RedisOptions;
   readonly logins: RedisLogins;
+  readonly keys: RedisKeys;
   readonly bulk: BulkCommands;
   /** The permissions that the Redis user lacks, as far as known. */
   readonly permissions: RedisPermissions;
@@ -47,9 +49,10 @@ export class RedisConnection implements RedisCommands, AsyncDisposable {
   ) {
     this.options = options;
     this.logins = logins;
+    this.keys = new RedisKeys(options.keyPrefix);
     this.#clock = clock;
     this.#emit = emit;
-    this.permissions = new RedisPermissions(clock, emit);
+    this.permissions = new RedisPermissions(this.keys, clock, emit);
     const common = {
       redis: options,
       logins,

@@ -6,7 +6,7 @@ import type { Confirmation, FleetChannel, Look, Seen } from "../specs/fleet.ts";
 import { latestLcut, parseLcut } from "../specs/payload/payload.ts";
 import { type RedisConnection, RedisScript } from "./connection.ts";
 import { RedisFailure } from "./errors.ts";
-import { claimKey, confirmedKey, redisFeedId, VERSIONS_CHANNEL } from "./keys.ts";
+import { redisFeedId } from "./keys.ts";
 import { Subscriber } from "./subscriber.ts";
 
 /**
@@ -89,8 +89,9 @@ export class RedisFleetChannel implements FleetChannel {
 
   async look(feed: Feed, { freshForMs, claimedForMs }: Look): Promise<Seen> {
     const id = redisFeedId(feed);
+    const { keys } = this.#redis;
     const args = [...this.#limits(), this.#id, round(freshForMs), round(claimedForMs)];
-    const reply = await look.run(this.#redis, [confirmedKey(id), claimKey(id)], args);
+    const reply = await look.run(this.#redis, [keys.confirmed(id), keys.claim(id)], args);
     return parseSeen(reply);
   }
 
@@ -98,18 +99,18 @@ export class RedisFleetChannel implements FleetChannel {
     if (ageMs >= CONFIRMATION_TTL_MS) return;
     const offset = confirmedAgoMs === undefined ? UNKNOWN : round(ageMs - confirmedAgoMs);
     const args = [...this.#limits(), String(lcut), round(ageMs), offset];
-    await confirm.run(this.#redis, [confirmedKey(redisFeedId(feed))], args);
+    await confirm.run(this.#redis, [this.#redis.keys.confirmed(redisFeedId(feed))], args);
   }
 
   async refuse(feed: Feed, claimedForMs: number): Promise<void> {
     const ttlMs = round(2 * claimedForMs);
     const value = `${this.#id} ${REFUSED} ${ttlMs}`;
-    await this.#redis.send("SET", [claimKey(redisFeedId(feed)), value, "PX", ttlMs]);
+    await this.#redis.send("SET", [this.#redis.keys.claim(redisFeedId(feed)), value, "PX", ttlMs]);
   }
 
   async holdOff(feed: Feed, ms: number): Promise<void> {
     const value = `${this.#id} ${HOLD} ${round(ms)}`;
-    await this.#redis.send("SET", [claimKey(redisFeedId(feed)), value, "PX", round(ms)]);
+    await this.#redis.send("SET", [this.#redis.keys.claim(redisFeedId(feed)), value, "PX", round(ms)]);
   }
 
   announce(feed: Feed, lcut: number): Promise<void> {
@@ -187,7 +188,7 @@ export class RedisNotices implements AsyncDisposable {
       redis: this.#redis.options,
       logins: this.#redis.logins,
       permissions: this.#redis.permissions,
-      channel: VERSIONS_CHANNEL,
+      channel: this.#redis.keys.versionsChannel,
       clock: this.#clock,
       supervisor: this.#supervisor,
       onMessage: (message) => this.#notify(message),
@@ -196,7 +197,7 @@ export class RedisNotices implements AsyncDisposable {
 
   async publish(feedId: string, lcut: number): Promise<void> {
     const command = this.#redis.options.address.kind === "cluster" ? "SPUBLISH" : "PUBLISH";
-    await this.#redis.send(command, [VERSIONS_CHANNEL, `${feedId} ${lcut}`]);
+    await this.#redis.send(command, [this.#redis.keys.versionsChannel, `${feedId} ${lcut}`]);
   }
 
   #notify(message: string): void {

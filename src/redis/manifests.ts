@@ -3,33 +3,42 @@ import { MAX_MANIFEST_BYTES, type ManifestBackup } from "../id-lists/manifest.ts
 import type { Feed } from "../specs/feed.ts";
 import { digestBytes } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
-import { type NamedKey, sdkKeyDigest } from "./keys.ts";
-import { readEntry } from "./read-entry.ts";
-import { writeEntry } from "./write-entry.ts";
+import { readNewest } from "./entries/read-entry.ts";
+import { removeEntry, writeEntry } from "./entries/write-entry.ts";
+import type { NamedKey, RedisKeySchema } from "./keys.ts";
 
 /**
- * Keeps manifests of ID lists under the key that the data stores of SDKs read, as entries like those of config specs. Uses only the
- * v3 name: two SDK keys can share a v4 name, and a manifest does not name its SDK key.
+ * Keeps manifests of ID lists under the keys that the data stores of SDKs read, as entries like those of config specs. A manifest
+ * does not name its SDK key. So under a v4 name, which two SDK keys can share, only what a relay of this project wrote is read.
  */
 export class RedisManifests implements ManifestBackup {
   readonly #redis: RedisConnection;
+  readonly #schemas: readonly ("v3" | "v4")[];
   readonly #ttlMs: number;
 
-  /** Entries live for `ttlMs` after the last write. Does not close the connection. */
-  constructor(redis: RedisConnection, ttlMs: number) {
+  /** Uses the names of `schemas`, or those of v3 if there is none. Entries live for `ttlMs` after the last write. */
+  constructor(redis: RedisConnection, schemas: readonly RedisKeySchema[], ttlMs: number) {
     this.#redis = redis;
+    const named = schemas.filter((schema) => schema !== "v1");
+    this.#schemas = named.length > 0 ? named : ["v3"];
     this.#ttlMs = ttlMs;
   }
 
   async readManifest(sdkKey: SdkKey): Promise<string | undefined> {
-    const read = await readEntry(this.#redis, toKey(sdkKey), {
+    let read = await readNewest(this.#redis, this.#toKeys(sdkKey), {
       feed: toFeed(sdkKey),
       newerThan: -1,
       maxBytes: MAX_MANIFEST_BYTES,
+      isSoleKey: () => false,
     });
+    while (read.kind !== "none" && (read.kind === "unusable" || read.isUnverified)) {
+      const older = await read.next?.();
+      if (older === undefined) break;
+      read = older;
+    }
     switch (read.kind) {
       case "found":
-        return new TextDecoder().decode(read.raw.body);
+        return read.isUnverified ? undefined : new TextDecoder().decode(read.raw.body);
       case "none":
         return undefined;
       case "unusable":
@@ -41,16 +50,18 @@ export class RedisManifests implements ManifestBackup {
     const bytes = new TextEncoder().encode(text);
     const digest = digestBytes(bytes);
     const entry = { feed: toFeed(sdkKey), format: "json", lcut: fetchedAt, bytes, digest } as const;
-    await writeEntry(this.#redis, toKey(sdkKey), entry, { instead: undefined, ttlMs: this.#ttlMs });
+    const options = { instead: undefined, ttlMs: this.#ttlMs };
+    await Promise.all(this.#toKeys(sdkKey).map((key) => writeEntry(this.#redis, key, entry, options)));
   }
 
   async removeManifest(sdkKey: SdkKey): Promise<void> {
-    await this.#redis.send("DEL", [toKey(sdkKey).name]);
+    const entry = { feed: toFeed(sdkKey), maxBytes: MAX_MANIFEST_BYTES, isSoleKey: () => false };
+    await Promise.all(this.#toKeys(sdkKey).map((key) => removeEntry(this.#redis, key, entry)));
   }
-}
 
-function toKey(sdkKey: SdkKey): NamedKey {
-  return { schema: "v3", name: `statsig|/v1/get_id_lists|plain_text|${sdkKeyDigest(toFeed(sdkKey))}` };
+  #toKeys(sdkKey: SdkKey): readonly NamedKey[] {
+    return this.#schemas.map((schema) => this.#redis.keys.manifest(toFeed(sdkKey), schema));
+  }
 }
 
 /** Returns a feed for functions that use only its SDK key. */

@@ -80,6 +80,8 @@ export interface RedisOptions extends RedisLogin {
   readonly commandTimeoutMs: number;
   /** A connection that receives a longer reply is closed. */
   readonly maxReplyBytes: number;
+  /** Begins the name of every key and channel. */
+  readonly keyPrefix: string;
 }
 
 export const DEFAULT_PORT = 6379;
@@ -103,4 +105,5 @@ export const DEFAULT_REDIS_OPTIONS: RedisOptions = {
   connectTimeoutMs: 5_000,
   commandTimeoutMs: 3_000,
   maxReplyBytes: 72 * 1024 * 1024,
+  keyPrefix: "",
 };

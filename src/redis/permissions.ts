@@ -1,6 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { RedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
+import type { RedisKeys } from "./keys.ts";
 
 /** How long a denied command is not tried again. A permission that is given later is noticed after this time. */
 const RETRY_MS = 30_000;
@@ -9,7 +10,9 @@ const NO_WRITES = "config specs can't be written to Redis";
 const BY_TRANSACTION =
   "config specs are written with WATCH and MULTI: one at a time, with more round trips, and not on a Redis Cluster";
 const NO_NOTICES = "relays of a fleet learn of updates at their next poll instead of at once";
-const NO_LEADER = "original relays may write to Redis at the same time";
+const NO_PROBE =
+  "it is noticed only at the next update that Redis rejects writes, and removals by another relay are not noted";
+const NO_NOTICE_OF_REMOVAL = "a relay may write config specs again that another one removed";
 const NO_SHARED_POLLS = "relays with --fleet-polling can't share polls: each of them polls upstream";
 
 /** What does not work if a command is denied. */
@@ -26,8 +29,8 @@ const COSTS: Readonly<Record<string, string>> = {
   HMGET: `config specs are read field by field; ${BY_TRANSACTION}`,
   HSTRLEN: `a corrupt or too large entry is noticed only when it is read; ${BY_TRANSACTION}`,
   TTL: "an unusable entry may be mistaken for a missing one",
-  GET: NO_LEADER,
-  SETNX: NO_LEADER,
+  GET: NO_NOTICE_OF_REMOVAL,
+  SETNX: NO_PROBE,
   SET: NO_SHARED_POLLS,
   TYPE: NO_SHARED_POLLS,
   PTTL: NO_SHARED_POLLS,
@@ -40,8 +43,6 @@ const COSTS: Readonly<Record<string, string>> = {
 /** The permissions that the scripts need. Redis 7.0 does not say which of them is missing. */
 const FLEET_SCRIPTS = "+get +set +type +pttl";
 export const ENTRY_SCRIPT = "+hmget +hstrlen +ttl +del +hset +expire";
-const CHANNELS = "&statsig_forward_proxy::*";
-const RELAY_KEYS = "statsig_forward_proxy::";
 
 /** A permission that the Redis user lacks. */
 interface MissingPermission {
@@ -60,13 +61,15 @@ interface Missing extends MissingPermission {
  * each missing permission once, and once more when it was given.
  */
 export class RedisPermissions {
+  readonly #keys: RedisKeys;
   readonly #clock: Clock;
   readonly #emit: EmitRedisEvent;
   readonly #missing = new Map<string, Missing>();
   /** When a denied command, or {@link ENTRY_SCRIPT}, may be tried again, on the monotonic clock. */
   readonly #deniedUntil = new Map<string, number>();
 
-  constructor(clock: Clock, emit: EmitRedisEvent) {
+  constructor(keys: RedisKeys, clock: Clock, emit: EmitRedisEvent) {
+    this.#keys = keys;
     this.#clock = clock;
     this.#emit = emit;
   }
@@ -110,7 +113,7 @@ export class RedisPermissions {
       case undefined:
         return failure;
       case "script": {
-        const permission = findScriptPermissions(args);
+        const permission = this.#findScriptPermissions(args);
         this.#deniedUntil.set(permission, this.#clock.elapsed() + RETRY_MS);
         const isKnown = permission.split(" ").some((each) => this.#missing.has(each));
         const cost = permission === FLEET_SCRIPTS ? NO_SHARED_POLLS : BY_TRANSACTION;
@@ -125,10 +128,10 @@ export class RedisPermissions {
         return new RedisFailure(kind, message.replace(/do this$/, `run ${command}`), code, denied);
       }
       case "key":
-        this.#add({ permission: toKeyPattern(args), cost: "these keys can't be used", command });
+        this.#add({ permission: this.#toKeyPattern(args), cost: "these keys can't be used", command });
         return failure;
       case "channel":
-        this.#add({ permission: CHANNELS, cost: NO_NOTICES, command });
+        this.#add({ permission: this.#channels, cost: NO_NOTICES, command });
         return failure;
     }
   }
@@ -139,10 +142,10 @@ export class RedisPermissions {
     // EVALSHA makes EVAL unnecessary.
     const given =
       command === "EVALSHA"
-        ? ["+evalsha", "+eval", findScriptPermissions(args)]
+        ? ["+evalsha", "+eval", this.#findScriptPermissions(args)]
         : [`+${command.toLowerCase()}`];
-    if (command === "EVAL") given.push(findScriptPermissions(args));
-    for (const permission of [toKeyPattern(args), CHANNELS])
+    if (command === "EVAL") given.push(this.#findScriptPermissions(args));
+    for (const permission of [this.#toKeyPattern(args), this.#channels])
       if (this.#missing.get(permission)?.command === command) given.push(permission);
     for (const permission of given) {
       if (this.#missing.delete(permission)) this.#emit({ kind: "redis_permission_given", permission });
@@ -154,16 +157,25 @@ export class RedisPermissions {
     this.#missing.set(permission, { permission, cost, command });
     this.#emit({ kind: "redis_permission_missing", permission, cost });
   }
+
+  get #channels(): string {
+    return `&${escapeGlob(this.#keys.ofRelays)}*`;
+  }
+
+  /** Returns the ACL pattern for the keys of a command. */
+  #toKeyPattern(args: readonly (string | Buffer)[]): string {
+    const { ofRelays, ofEntries } = this.#keys;
+    return `~${escapeGlob(this.#usesRelayKeys(args) ? ofRelays : ofEntries)}*`;
+  }
+
+  #findScriptPermissions(args: readonly (string | Buffer)[]): string {
+    return this.#usesRelayKeys(args) ? FLEET_SCRIPTS : ENTRY_SCRIPT;
+  }
+
+  #usesRelayKeys(args: readonly (string | Buffer)[]): boolean {
+    return args.some((arg) => typeof arg === "string" && arg.startsWith(this.#keys.ofRelays));
+  }
 }
 
-/** Returns the ACL pattern for the keys of a command. */
-function toKeyPattern(args: readonly (string | Buffer)[]): string {
-  return usesRelayKeys(args) ? `~${RELAY_KEYS}*` : "~statsig*";
-}
-
-function findScriptPermissions(args: readonly (string | Buffer)[]): string {
-  return usesRelayKeys(args) ? FLEET_SCRIPTS : ENTRY_SCRIPT;
-}
-
-const usesRelayKeys = (args: readonly (string | Buffer)[]): boolean =>
-  args.some((arg) => typeof arg === "string" && arg.startsWith(RELAY_KEYS));
+/** Escapes what is special in the patterns of ACL SETUSER. */
+const escapeGlob = (text: string): string => text.replaceAll(/[*?[\\]/g, "\\$&");

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describeErrno } from "../platform/errors.ts";
 import { readLogin } from "./auth/read-login.ts";
+import { isClusterPrefix, parseKeyPrefix } from "./keys.ts";
 import {
   DEFAULT_PORT,
   DEFAULT_REDIS_OPTIONS,
@@ -39,7 +40,18 @@ export function readRedisOptions(env: RedisEnvironment, reject: Reject): RedisOp
     ...readLogin(env, { inUrl: url?.login, hasTls: tls !== undefined }, reject),
     ...(tls !== undefined && { tls }),
     pool: readPool(env, reject),
+    keyPrefix: readKeyPrefix(env, reject),
   };
+}
+
+function readKeyPrefix(env: RedisEnvironment, reject: Reject): string {
+  const prefix = parseKeyPrefix(env["REDIS_KEY_PREFIX"] ?? "");
+  if (env["REDIS_CLUSTER_NODES"] && !isClusterPrefix(prefix)) {
+    reject(
+      `invalid value "${prefix}" for REDIS_KEY_PREFIX (expected no { on a Cluster, or a whole hash tag such as {sfp})`,
+    );
+  }
+  return prefix;
 }
 
 function readAddress(env: RedisEnvironment, reject: Reject): RedisAddress {

@@ -1,3 +1,4 @@
+import type { AllowList } from "../access/allow-list.ts";
 import type { Config } from "../config/config.ts";
 import type { ManifestBackup } from "../id-lists/manifest.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -5,9 +6,10 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import { TokenLogins } from "../redis/auth/token-logins.ts";
 import { RedisBackup } from "../redis/backup.ts";
 import { RedisConnection } from "../redis/connection.ts";
+import { isSoleKey } from "../redis/entries/owner.ts";
 import { RedisFleetChannel, RedisNotices } from "../redis/fleet.ts";
-import { LeaderKey } from "../redis/leader-key.ts";
 import { RedisManifests } from "../redis/manifests.ts";
+import { WriteProbe } from "../redis/write-probe.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import type { FleetChannel } from "../specs/fleet.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
@@ -33,6 +35,7 @@ interface BackupOpening {
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly telemetry: Pick<Telemetry, "redis" | "sqlite">;
+  readonly allowList: AllowList;
 }
 
 /** One or two touches may fail before an entry expires. */
@@ -77,47 +80,52 @@ export function openBackup(config: Config, opening: BackupOpening): BackupParts 
   }
 }
 
-function openRedisBackup(config: Config, { clock, supervisor, telemetry }: BackupOpening): BackupParts {
+function openRedisBackup(
+  config: Config,
+  { clock, supervisor, telemetry, allowList }: BackupOpening,
+): BackupParts {
   const { redis: settings, maxPayloadBytes: maxBytes } = config;
-  let { pollIntervalMs } = config;
+  let { pollIntervalMs, preloadSdkKeys } = config;
   const { emit } = telemetry.redis;
   const running = new AsyncDisposableStack();
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
   const { entra } = settings.connection;
   const logins = entra && running.use(new TokenLogins({ entra, clock, supervisor, emit }));
   const redis = running.use(new RedisConnection(settings.connection, clock, emit, logins));
-  const leader = running.use(
-    new LeaderKey({
+  const probe = running.use(
+    new WriteProbe({
       redis,
-      ttlMs: leaderKeyTtlMs,
+      leaderKeyTtlMs,
       responseValidMs: () => RESPONSE_VALID_INTERVALS * pollIntervalMs,
       clock,
       supervisor,
       emit,
     }),
   );
-  const backup = new RedisBackup({
-    redis,
-    schemas,
-    doubleWriteLegacy,
-    ttlMs: cacheTtlMs,
-    maxBytes,
-    clock,
-    emit: (event) => {
-      emit(event);
-      // Writing the leader key shows whether Redis rejects all writes.
-      if (event.kind === "redis_write_failed") leader.tryNow();
-    },
-  });
+  const backup = running.use(
+    new RedisBackup({
+      redis,
+      schemas,
+      doubleWriteLegacy,
+      ttlMs: cacheTtlMs,
+      maxBytes,
+      isSoleKey: (sdkKey) => isSoleKey(sdkKey, [...allowList.keys, ...preloadSdkKeys]),
+      clock,
+      emit: (event) => {
+        emit(event);
+        if (event.kind === "redis_write_failed") probe.tryNow();
+      },
+    }),
+  );
   const notices = settings.fleetPolling && running.use(new RedisNotices(redis, clock, supervisor));
   return {
     backup,
-    manifests: new RedisManifests(redis, cacheTtlMs),
+    manifests: new RedisManifests(redis, schemas, cacheTtlMs),
     touchEveryMs: Math.min(cacheTtlMs / TOUCHES_PER_TTL, MAX_TOUCH_EVERY_MS),
     onReturn: (listener) => redis.onUp(listener),
-    onConfirmed: () => leader.upstreamResponded(),
+    onConfirmed: () => probe.upstreamResponded(),
     reconfigure: (next) => {
-      ({ pollIntervalMs } = next);
+      ({ pollIntervalMs, preloadSdkKeys } = next);
     },
     ...(notices && { fleetChannel: new RedisFleetChannel(redis, notices, clock) }),
     [Symbol.asyncDispose]: () => running.disposeAsync(),

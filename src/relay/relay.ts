@@ -56,7 +56,7 @@ export async function startRelay(
   const access = starting.use(startAccess(config, parts));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const tracing = await startTracing(config, { ...parts, registry, sinks, running: monitoring });
-  const backup = starting.use(openBackup(config, parts));
+  const backup = starting.use(openBackup(config, { ...parts, allowList: access.allowList }));
   const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
   const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));

@@ -83,7 +83,9 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     new SpecAcquirer({ refresher, store, clock, clearOnUnauthorized, ...backup }),
   );
   const readiness = new Readiness({ store, clock, ...live });
-  const poller = running.use(new SpecPoller({ store, acquirer, clock, supervisor, ...live }));
+  const poller = running.use(
+    new SpecPoller({ store, acquirer, clock, supervisor, keepsJson: config.jsonWithProtobuf, ...live }),
+  );
   poller.start();
   return {
     store,

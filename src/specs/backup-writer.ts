@@ -61,7 +61,8 @@ export class BackupWriter implements AsyncDisposable {
     this.#lags = new BackupLags(options.clock);
     options.store.listen({
       published: ({ feed, snapshot }) => {
-        if (snapshot.source !== options.backup.source) this.#add({ feed, kind: "write" });
+        const isFromBackup = snapshot.source === options.backup.source;
+        if (!isFromBackup || options.backup.hasCopies) this.#add({ feed, kind: "write" });
       },
       removed: ({ feed }) => {
         this.#writtenLcuts.delete(feedId(feed));
@@ -190,9 +191,13 @@ export class BackupWriter implements AsyncDisposable {
     // Another relay may have removed a revoked feed on purpose. It is written once upstream confirms it again.
     if (held === undefined || held.isRevoked) return;
     const { snapshot } = held;
+    // A version that was read from one copy is written to the others, unless another relay removes all of them meanwhile.
+    const { backup, recovery } = this.#options;
+    if (snapshot.source === backup.source && (await backup.wasRemoved(feed))) return;
     const wasAhead = await this.#ahead.get(snapshot);
     this.#ahead.delete(snapshot);
-    const result = wasAhead === true ? "new" : await this.#writeNow(snapshot);
+    const isWritten = wasAhead === true && !recovery.foundUnusable(feed);
+    const result = isWritten ? "new" : await this.#writeNow(snapshot);
     if (result === "superseded" || this.#options.store.peek(feed) !== held) return;
     this.#writtenLcuts.set(feedId(feed), snapshot.lcut);
     this.#options.fleet?.written(snapshot, { isNew: result === "new" });
@@ -202,14 +207,16 @@ export class BackupWriter implements AsyncDisposable {
     const { backup, recovery } = this.#options;
     const { feed, lcut } = snapshot;
     const first = await backup.write(snapshot);
-    if (first.kind === "written") {
+    const isUnusable = recovery.foundUnusable(feed);
+    if (first.kind === "written" && !(isUnusable && backup.hasCopies)) {
       recovery.replaced(feed);
       return "new";
     }
-    if (first.lcut === lcut && !recovery.foundUnusable(feed)) return "known";
+    const keptLcut = first.kind === "written" ? lcut : first.lcut;
+    if (keptLcut === lcut && !isUnusable) return "known";
     // The backup has a newer version: either another relay's, or an unusable one, which would block every write from now on.
-    if (first.lcut > lcut && (await recovery.recover(feed)) !== "unusable") return "superseded";
-    const second = await backup.write(snapshot, first.lcut);
+    if (keptLcut > lcut && (await recovery.recover(feed)) !== "unusable") return "superseded";
+    const second = await backup.write(snapshot, keptLcut);
     if (second.kind === "written") recovery.replaced(feed);
     return second.kind === "written" ? "new" : "superseded";
   }

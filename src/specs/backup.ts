@@ -4,11 +4,18 @@ import type { Snapshot, SnapshotSource } from "./snapshot.ts";
 
 /** A version read from a backup, not checked yet. */
 export type BackupRead =
-  | { readonly kind: "found"; readonly raw: RawPayload }
+  | {
+      readonly kind: "found";
+      readonly raw: RawPayload;
+      /** True if it may belong to another SDK key. If so, it is not served, and not overwritten by an older version. */
+      readonly isUnverified?: true;
+      /** Reads the next older copy, in case this one is unusable. */
+      readonly next?: () => Promise<BackupRead>;
+    }
   /** The backup has no version, or none that is newer than requested. */
   | { readonly kind: "none" }
   /** The entry cannot be this feed's: it has another key, another type or no version. It is never served. */
-  | { readonly kind: "unusable"; readonly detail: string };
+  | { readonly kind: "unusable"; readonly detail: string; readonly next?: () => Promise<BackupRead> };
 
 export type BackupWrite =
   | { readonly kind: "written" }
@@ -21,6 +28,8 @@ export type BackupWrite =
  */
 export interface SpecBackup extends AsyncDisposable {
   readonly source: Exclude<SnapshotSource, "upstream">;
+  /** True if the backup keeps several copies of a version, and some may be missing or older. */
+  readonly hasCopies?: boolean;
 
   /** Returns the stored version of a feed if it is newer than `newerThan` (an lcut; -1 for any version). */
   read(feed: Feed, newerThan: number): Promise<BackupRead>;

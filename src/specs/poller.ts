@@ -3,7 +3,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { AcquireOutcome, SpecAcquirer } from "./acquire.ts";
 import { type Feed, feedId } from "./feed.ts";
-import type { SpecStore } from "./store.ts";
+import type { HeldFeed, SpecStore } from "./store.ts";
 
 interface SpecPollerOptions {
   readonly store: SpecStore;
@@ -13,6 +13,8 @@ interface SpecPollerOptions {
   readonly intervalMs: number;
   /** Feeds that are polled from the start and forever, whether or not they are held. */
   readonly preload: readonly Feed[];
+  /** Whether to keep the JSON of each held protobuf feed as well, for a backup that is read by clients of JSON. */
+  readonly keepsJson?: boolean;
 }
 
 /** The settings that a reload may change. */
@@ -55,11 +57,43 @@ export class SpecPoller implements AsyncDisposable {
     this.#plan = options;
     this.#preloaded = new Set(options.preload.map(feedId));
     options.store.listen({
-      added: ({ feed }) => this.#startLoop(feed, this.#delayMs(NOT_POLLED)),
+      added: ({ feed }) => {
+        this.#startLoop(feed, this.#delayMs(NOT_POLLED));
+        if (options.keepsJson && feed.format === "proto") this.#startLoop({ ...feed, format: "json" }, 0);
+      },
       removed: ({ feed }) => {
-        if (!this.#preloaded.has(feedId(feed))) this.#endLoop(feedId(feed));
+        for (const each of [feed, { ...feed, format: "json" } as const]) {
+          const isWanted = this.#isPinned(each) || options.store.peek(each) !== undefined;
+          if (!isWanted) this.#endLoop(feedId(each));
+        }
       },
     });
+  }
+
+  /** Whether the feed is polled even if it is not held. */
+  #isPinned(feed: Feed): boolean {
+    return this.#preloaded.has(feedId(feed)) || this.#findProto(feed) !== undefined;
+  }
+
+  /** Returns the held protobuf feed for whose sake this JSON feed is kept. */
+  #findProto(feed: Feed): HeldFeed | undefined {
+    const { keepsJson = false, store } = this.#options;
+    return keepsJson && feed.format === "json" ? store.peek({ ...feed, format: "proto" }) : undefined;
+  }
+
+  /**
+   * Whether a JSON feed need not be polled: no client has asked for it, and upstream has no newer version than it has, because
+   * the protobuf feed is polled as often and has none.
+   */
+  #isCovered(feed: Feed): boolean {
+    const held = this.#options.store.peek(feed);
+    const proto = this.#preloaded.has(feedId(feed)) ? undefined : this.#findProto(feed);
+    if (held === undefined || proto === undefined || held.wasUsed) return false;
+    const isCurrent = held.snapshot.lcut >= proto.snapshot.lcut && !held.isRevoked && !proto.isRevoked;
+    if (isCurrent && held.snapshot.lcut === proto.snapshot.lcut) {
+      this.#options.store.confirm(feed, proto.confirmed);
+    }
+    return isCurrent;
   }
 
   start(): void {
@@ -73,7 +107,7 @@ export class SpecPoller implements AsyncDisposable {
     this.#preloaded = new Set(plan.preload.map(feedId));
     this.start();
     for (const feed of before.preload) {
-      const isWanted = this.#preloaded.has(feedId(feed)) || this.#options.store.peek(feed) !== undefined;
+      const isWanted = this.#isPinned(feed) || this.#options.store.peek(feed) !== undefined;
       if (!isWanted) this.#endLoop(feedId(feed));
     }
     if (plan.intervalMs === before.intervalMs) return;
@@ -102,6 +136,10 @@ export class SpecPoller implements AsyncDisposable {
     let delayMs = firstDelayMs;
     return async () => {
       await this.#wait(loop, delayMs, () => this.#delayMs(last));
+      if (this.#isCovered(feed)) {
+        [last, delayMs] = [NOT_POLLED, this.#delayMs(NOT_POLLED)];
+        return;
+      }
       const outcome = await this.#options.acquirer.acquire(feed, "poll");
       loop.ended.signal.throwIfAborted();
       last = { outcome, misses: this.#isMissing(feed, outcome) ? last.misses + 1 : 0 };

@@ -54,7 +54,7 @@ export class SpecQuery {
 
   /**
    * Returns the feed from memory, or fetches it from upstream and the backup. A client that can read protobuf can read JSON
-   * too: held JSON is returned if protobuf is not available, or not soon.
+   * too: held JSON is returned if protobuf is not available, or not soon; if neither is available, JSON from the backup.
    */
   async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecLookup> {
     const feed = { sdkKey, version, format };
@@ -74,7 +74,11 @@ export class SpecQuery {
     const inTime = await withTimeout(fetched, SLOW_PROTO_MS, this.#options.clock);
     const lookup = inTime ?? this.#find(json) ?? (await fetched);
     if (lookup.kind === "held" || lookup.kind === "unauthorized") return lookup;
-    return this.#find(json) ?? lookup;
+    return (
+      this.#find(json) ??
+      (lookup.kind === "unavailable" ? await this.#recoverRarely(json) : undefined) ??
+      lookup
+    );
   }
 
   async #fetchOnMiss(feed: Feed): Promise<SpecLookup> {
@@ -99,13 +103,18 @@ export class SpecQuery {
 
   /** Reads the backup, which may be back while upstream's Retry-After still applies. */
   async #recoverNegative(feed: Feed, entry: NegativeEntry): Promise<SpecLookup | undefined> {
+    return entry.kind === "unavailable" ? this.#recoverRarely(feed) : undefined;
+  }
+
+  /** Reads the backup at most once per {@link RECOVER_EVERY_MS}, for all clients that wait for it. */
+  async #recoverRarely(feed: Feed): Promise<SpecLookup | undefined> {
     const { recovery } = this.#options;
     const id = feedId(feed);
-    if (recovery === undefined || entry.kind !== "unavailable" || this.#recentlyRecovered.has(id)) {
-      return undefined;
+    if (this.#recentlyRecovered.has(id)) await recovery?.settled(feed);
+    else {
+      this.#recentlyRecovered.set(id, true);
+      await recovery?.recover(feed);
     }
-    this.#recentlyRecovered.set(id, true);
-    await recovery.recover(feed);
     return this.#find(feed);
   }
 }

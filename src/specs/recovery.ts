@@ -1,8 +1,7 @@
 import type { Clock } from "../platform/clock.ts";
-import type { EmitBackupEvent, SpecBackup } from "./backup.ts";
+import type { BackupRead, EmitBackupEvent, SpecBackup } from "./backup.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId, listFeeds } from "./feed.ts";
-import type { RawPayload } from "./payload/payload.ts";
 import type { SpecPreparer } from "./payload/preparer.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
@@ -79,15 +78,7 @@ export class SpecRecovery {
     const startedAt = clock.now();
     try {
       const read = await backup.read(feed, store.peek(feed)?.snapshot.lcut ?? -1);
-      switch (read.kind) {
-        case "found":
-          return await this.#publish(feed, before, read.raw, startedAt);
-        case "none":
-          return "nothing_newer";
-        case "unusable":
-          emitBackup({ kind: "backup_unusable", feed, detail: read.detail });
-          return "unusable";
-      }
+      return await this.#publishFirst(feed, before, read, startedAt);
     } catch (error) {
       emitBackup({
         kind: "backup_failed",
@@ -100,18 +91,36 @@ export class SpecRecovery {
     }
   }
 
+  /** Publishes the newest copy that is a valid version of the feed. */
+  async #publishFirst(
+    feed: Feed,
+    before: HeldFeed | undefined,
+    read: BackupRead,
+    startedAt: number,
+  ): Promise<Recovered> {
+    if (read.kind === "none") return "nothing_newer";
+    if (read.kind === "unusable")
+      this.#options.emitBackup({ kind: "backup_unusable", feed, detail: read.detail });
+    const published = read.kind === "found" ? await this.#publish(feed, before, read, startedAt) : "unusable";
+    if (published !== "unusable" && published !== "unverified") return published;
+    const older = read.next && (await this.#publishFirst(feed, before, await read.next(), startedAt));
+    if (older !== undefined && older !== "nothing_newer") return older;
+    return published === "unusable" ? "unusable" : "nothing_newer";
+  }
+
   async #publish(
     feed: Feed,
     before: HeldFeed | undefined,
-    raw: RawPayload,
+    { raw, isUnverified }: BackupRead & { readonly kind: "found" },
     startedAt: number,
-  ): Promise<Recovered> {
+  ): Promise<Recovered | "unverified"> {
     const { backup, preparer, store, clock, emit, emitBackup } = this.#options;
     const preparation = await preparer.prepare(raw);
     if (preparation.kind !== "prepared") {
-      const detail = preparation.kind === "refused" ? preparation.detail : "the entry has no config spec";
+      const isRefused = preparation.kind === "refused";
+      const detail = isRefused ? preparation.detail : "the entry has no config spec";
       emitBackup({ kind: "backup_unusable", feed, detail });
-      return "unusable";
+      return isUnverified && isRefused && preparation.reason === "other_key" ? "unverified" : "unusable";
     }
     const previousLcut = store.peek(feed)?.snapshot.lcut;
     const receivedAt = clock.now();

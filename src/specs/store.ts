@@ -64,7 +64,9 @@ export class SpecStore {
     const entry = this.#keys.get(sdkKey as SdkKey);
     if (entry === undefined) return undefined;
     entry.lastUse = ++this.#uses;
-    return entry.feeds[toSlot(version, format)];
+    const held = entry.feeds[toSlot(version, format)];
+    if (held !== undefined) held.wasUsed = true;
+    return held;
   }
 
   /** As {@link find}, but does not count as a use of the key. */
@@ -177,6 +179,8 @@ type FeedEnd = "unauthorized" | "evicted";
 /** A feed in memory, with its newest version. */
 export class HeldFeed {
   readonly feed: Feed;
+  /** Whether a client has requested the feed since it is held. */
+  wasUsed = false;
   #snapshot: Snapshot;
   #confirmed: Instant | undefined;
   /** When upstream rejected the SDK key, as in {@link Clock.elapsed}. */
@@ -201,6 +205,11 @@ export class HeldFeed {
    */
   get confirmedAt(): number | undefined {
     return this.#confirmed?.at;
+  }
+
+  /** When upstream last confirmed that the held version is the newest; undefined if it has not yet. */
+  get confirmed(): Instant | undefined {
+    return this.#confirmed;
   }
 
   /** Returns how many ms ago upstream last confirmed the held version, even if the machine's clock was set since. */

@@ -1,10 +1,12 @@
 import { expect, test } from "bun:test";
-import { backupKeys } from "../../src/redis/keys.ts";
+import type { Feed } from "../../src/specs/feed.ts";
 import { describeWith } from "../support/common/needs.ts";
+import { eventually } from "../support/common/wait.ts";
 import { RedisCluster } from "../support/redis/redis-cluster.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
 import { RedisWriter, writtenFeed } from "../support/redis/redis-writer.ts";
+import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { preparedSnapshot } from "../support/specs/prepared-snapshots.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
@@ -47,11 +49,36 @@ describeWith("redis-server", "redis-cli")("A Redis Cluster", () => {
     }
   });
 
+  test("with a node that is down finds the entry under the key of another node", async () => {
+    await using cluster = await RedisCluster.start();
+    await using use = new RedisUse(cluster.options);
+    const backup = use.backup({ schemas: ["v4", "v3"] });
+    const nodesOf = (of: Feed) =>
+      Promise.all(UNPREFIXED.entries(of, ["v4", "v3"]).map(({ name }) => cluster.findNode(name)));
+    const apart: Feed[] = [];
+    for (let at = 0; apart.length === 0; at++) {
+      const feed = feedOf(`secret-${at}-of-a-cluster`);
+      const [v4, v3] = await nodesOf(feed);
+      if (v4 !== v3) apart.push(feed);
+    }
+    const [feed] = apart as [Feed];
+    await backup.write(await preparedSnapshot(feed, 5));
+    const [v4, v3] = await nodesOf(feed);
+    await v4?.kill();
+    await eventually(async () => expect((await backup.read(feed, -1)).kind).toBe("found"), {
+      withinMs: 15_000,
+    });
+    await expect(backup.read(feed, 5)).rejects.toThrow();
+    await v4?.restart();
+    await v3?.kill();
+    await expect(backup.read(feed, -1)).rejects.toThrow();
+  }, 30_000);
+
   test("with a node that is down fails in time, and recovers with it", async () => {
     await using cluster = await RedisCluster.start();
     await using relay = new RedisWriter(cluster.options);
     await relay.writesAgain();
-    const node = await cluster.findNode(backupKeys(writtenFeed, ["v3"])[0].name);
+    const node = await cluster.findNode(UNPREFIXED.entries(writtenFeed, ["v3"])[0].name);
     await node.kill();
     for (let i = 0; i < 5; i++) expect(await relay.write()).toBeString();
     await node.restart();

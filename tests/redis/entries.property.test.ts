@@ -3,12 +3,12 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import type { RedisBackup } from "../../src/redis/backup.ts";
-import { backupKeys } from "../../src/redis/keys.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { RedisMonitor } from "../support/redis/redis-monitor.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { limitedUser, ORIGINAL_COMMANDS } from "../support/redis/redis-users.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
+import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { readBack } from "../support/specs/backup-contract.ts";
 import { preparedSnapshot } from "../support/specs/prepared-snapshots.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
@@ -60,7 +60,7 @@ describeWith("redis-server", "redis-cli")("Writers of an entry in any order", ()
       await fc.assert(
         fc.asyncProperty(writes, async (writes) => {
           const feed = feedOf(`secret-${randomUUID()}`);
-          const [{ name: key }] = backupKeys(feed, ["v3"]);
+          const [{ name: key }] = UNPREFIXED.entries(feed, ["v3"]);
           const run = async ({ lcut, writer, after }: (typeof writes)[number]): Promise<void> => {
             await sleep(after);
             const backup = backups[writer - 1];

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { backupKeys, type RedisKeySchema } from "../../src/redis/keys.ts";
+import type { RedisKeySchema } from "../../src/redis/keys.ts";
 import type { RedisOptions } from "../../src/redis/options.ts";
 import type { BackupRead } from "../../src/specs/backup.ts";
 import type { Feed } from "../../src/specs/feed.ts";
@@ -8,6 +8,7 @@ import { describeWith } from "../support/common/needs.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { limitedUser, ORIGINAL_COMMANDS } from "../support/redis/redis-users.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
+import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { preparedSnapshot } from "../support/specs/prepared-snapshots.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 import { specV2 } from "../support/upstream/payloads.ts";
@@ -17,7 +18,7 @@ const feed = feedOf("secret-of-the-first-customer");
 /** Begins with the same 20 characters, so its v4 key is the same. */
 const twin = feedOf("secret-of-the-first-other");
 
-const keyOf = (of: Feed, schema: RedisKeySchema): string => backupKeys(of, [schema])[0].name;
+const keyOf = (of: Feed, schema: RedisKeySchema): string => UNPREFIXED.entries(of, [schema])[0].name;
 const config = (of: Feed, lcut: number, color?: string): string =>
   JSON.stringify(specV2({ lcut, sdkKey: of.sdkKey, ...(color && { color }) }));
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "../../src/platform/clock.ts";
 import { RedisFleetChannel, RedisNotices } from "../../src/redis/fleet.ts";
-import { claimKey, confirmedKey, redisFeedId } from "../../src/redis/keys.ts";
+import { redisFeedId } from "../../src/redis/keys.ts";
 import type { RedisOptions } from "../../src/redis/options.ts";
 import type { Feed } from "../../src/specs/feed.ts";
 import type { Confirmation, Turn } from "../../src/specs/fleet.ts";
@@ -12,6 +12,7 @@ import { eventually } from "../support/common/wait.ts";
 import { RedisCluster } from "../support/redis/redis-cluster.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
+import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
 type Looked = Exclude<Turn, { kind: "confirmed" }> | ({ readonly kind: "confirmed" } & Confirmation);
@@ -148,7 +149,7 @@ describeWith("redis-server", "redis-cli")("The fleet channel", () => {
     const feed = newFeed();
     const digest = redisFeedId(feed);
     await using relay = new Looker(server.options);
-    for (const key of [confirmedKey(digest), claimKey(digest)]) {
+    for (const key of [UNPREFIXED.confirmed(digest), UNPREFIXED.claim(digest)]) {
       await server.cli("SET", key, text, "PX", "60000");
     }
     expect(await relay.look(feed)).not.toMatchObject({ kind: "confirmed" });
@@ -163,7 +164,7 @@ describeWith("redis-server", "redis-cli")("The fleet channel", () => {
     const feed = newFeed();
     const digest = redisFeedId(feed);
     await using relay = new Looker(server.options);
-    for (const key of [confirmedKey(digest), claimKey(digest)]) {
+    for (const key of [UNPREFIXED.confirmed(digest), UNPREFIXED.claim(digest)]) {
       await server.cli(...command.map((word) => (word === "KEY" ? key : word)));
     }
     expect(await relay.look(feed)).toEqual({ kind: "ours" });

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { systemClock } from "../../src/platform/clock.ts";
 import { RedisFleetChannel, RedisNotices } from "../../src/redis/fleet.ts";
-import { LeaderKey } from "../../src/redis/leader-key.ts";
 import { DEFAULT_REDIS_OPTIONS, type RedisAddress } from "../../src/redis/options.ts";
+import { WriteProbe } from "../../src/redis/write-probe.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
 import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
@@ -31,10 +31,10 @@ async function everything(answer: string, address: (port: number) => RedisAddres
     commandTimeoutMs: LIMIT_MS,
   });
   const redis = use.connection;
-  await using leader = new LeaderKey({
+  await using probe = new WriteProbe({
     supervisor: strictSupervisor(),
     redis,
-    ttlMs: 1_000,
+    leaderKeyTtlMs: 1_000,
     responseValidMs: () => 1_000,
     clock: systemClock,
     emit: use.emit,
@@ -43,7 +43,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
   const notice: unknown[] = [];
   notices.listen((...args) => notice.push(args));
   const channel = new RedisFleetChannel(redis, notices, systemClock);
-  leader.upstreamResponded();
+  probe.upstreamResponded();
   const backup = use.backup();
   const startedAt = performance.now();
   await Promise.allSettled([

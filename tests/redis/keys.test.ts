@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { backupKeys, type RedisKeySchema, redisFeedId, sdkKeyDigest } from "../../src/redis/keys.ts";
+import { type RedisKeySchema, redisFeedId, sdkKeyDigest } from "../../src/redis/keys.ts";
 import type { ApiVersion, SpecFormat } from "../../src/specs/feed.ts";
+import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
 // printf %s secret-0123456789abcdefghij | sha256sum, and the same | xxd -r -p | base64
@@ -9,7 +10,7 @@ const HEX = "ed2199460eb4469efb824cf7e9e97360b32d0c793c3a726cbb1810fc3d732ea0";
 const BASE64 = "7SGZRg60Rp77gkz36elzYLMtDHk8OnJsuxgQ/D1zLqA=";
 
 const namesOf = (schemas: readonly RedisKeySchema[], version: ApiVersion, format: SpecFormat): string[] =>
-  backupKeys(feedOf(KEY, version, format), schemas).map(({ name }) => name);
+  UNPREFIXED.entries(feedOf(KEY, version, format), schemas).map(({ name }) => name);
 
 describe("Keys of Redis", () => {
   test.each([
@@ -28,7 +29,7 @@ describe("Keys of Redis", () => {
   );
 
   test("are listed in the order of the schemas", () => {
-    expect(backupKeys(feedOf(KEY, "v1"), ["v4", "v1", "v3"]).map(({ schema }) => schema)).toEqual([
+    expect(UNPREFIXED.entries(feedOf(KEY, "v1"), ["v4", "v1", "v3"]).map(({ schema }) => schema)).toEqual([
       "v4",
       "v1",
       "v3",
@@ -42,7 +43,7 @@ describe("Keys of Redis", () => {
   });
 
   test("contain a short SDK key in full only under v4", () => {
-    const names = backupKeys(feedOf("secret-x", "v1"), ["v1", "v3", "v4"]).map(({ name }) => name);
+    const names = UNPREFIXED.entries(feedOf("secret-x", "v1"), ["v1", "v3", "v4"]).map(({ name }) => name);
     expect(names.map((name) => name.includes("secret-x"))).toEqual([false, false, true]);
   });
 });

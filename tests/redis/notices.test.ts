@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { systemClock } from "../../src/platform/clock.ts";
 import { RedisNotices } from "../../src/redis/fleet.ts";
-import { redisFeedId, VERSIONS_CHANNEL } from "../../src/redis/keys.ts";
+import { redisFeedId } from "../../src/redis/keys.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -9,6 +9,7 @@ import { createRedisCertificates } from "../support/redis/redis-certificates.ts"
 import { RedisCluster } from "../support/redis/redis-cluster.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
+import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
 
 const digest = redisFeedId(feedOf("secret-of-the-customer"));
@@ -69,7 +70,7 @@ describeWith("redis-server", "redis-cli")("Notices of new versions", () => {
       `x${digest} 1`,
       `${digest} 9007199254740993`,
     ]) {
-      await server.cli("PUBLISH", VERSIONS_CHANNEL, text);
+      await server.cli("PUBLISH", UNPREFIXED.versionsChannel, text);
     }
     await relay.notices.publish(digest, 5);
     await eventually(() => expect(relay.heard).toEqual([[digest, 5]]));
@@ -121,16 +122,20 @@ describeWith("redis-server", "redis-cli")("Notices on a Cluster", () => {
     await using sender = new Listener(cluster.options);
     await using relay = await new Listener(cluster.options).listening();
     await isHeard(sender, relay, 1);
-    const home = await cluster.findNode(VERSIONS_CHANNEL);
-    expect(await home.cli("PUBSUB", "SHARDNUMSUB", VERSIONS_CHANNEL)).toBe(`${VERSIONS_CHANNEL}\n1`);
+    const home = await cluster.findNode(UNPREFIXED.versionsChannel);
+    expect(await home.cli("PUBSUB", "SHARDNUMSUB", UNPREFIXED.versionsChannel)).toBe(
+      `${UNPREFIXED.versionsChannel}\n1`,
+    );
 
-    const slot = await home.cli("CLUSTER", "KEYSLOT", VERSIONS_CHANNEL);
+    const slot = await home.cli("CLUSTER", "KEYSLOT", UNPREFIXED.versionsChannel);
     const elsewhere = cluster.nodes.find((node) => node !== home) ?? home;
     const id = await elsewhere.cli("CLUSTER", "MYID");
     // The new owner first, so that its configuration is the newest.
     for (const node of [elsewhere, ...cluster.nodes]) await node.cli("CLUSTER", "SETSLOT", slot, "NODE", id);
     await isHeard(sender, relay, 2);
-    expect(await elsewhere.cli("PUBSUB", "SHARDNUMSUB", VERSIONS_CHANNEL)).toBe(`${VERSIONS_CHANNEL}\n1`);
+    expect(await elsewhere.cli("PUBSUB", "SHARDNUMSUB", UNPREFIXED.versionsChannel)).toBe(
+      `${UNPREFIXED.versionsChannel}\n1`,
+    );
   }, 30_000);
 
   test("are received again after an outage of their node", async () => {

@@ -17,6 +17,7 @@ describe("The Redis environment", () => {
       pool: { min: 1, max: 1 },
       connectTimeoutMs: 5_000,
       commandTimeoutMs: 3_000,
+      keyPrefix: "",
       maxReplyBytes: 72 * 1024 * 1024,
     } as const;
     expect(read({})).toEqual(expected);

@@ -81,7 +81,7 @@ describeWith("redis-server")("redis", () => {
       ["HSET", key, "lcut", "abc", "config", first.v2, "encoding", "plain_text"],
     ];
     for (const poison of poisons) {
-      await redis.cli("DEL", key);
+      await redis.cli("FLUSHALL");
       await redis.cli(...poison);
       await upstream.stop();
       await using relay = await startRelayProcess({

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { backupKeys, type RedisKeySchema } from "../../src/redis/keys.ts";
+import type { RedisKeySchema } from "../../src/redis/keys.ts";
 import { textOf } from "../support/clients/raw-get.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
+import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { ask } from "../support/relay/backed-up-relay.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { feedOf } from "../support/specs/snapshots.ts";
@@ -11,7 +12,7 @@ import { publishKey, versionOf } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
 const redisKey = (sdkKey: string, schema: RedisKeySchema = "v3"): string =>
-  backupKeys(feedOf(sdkKey), [schema])[0].name;
+  UNPREFIXED.entries(feedOf(sdkKey), [schema])[0].name;
 
 describeWith("redis-server", "redis-cli")("An unusable or older entry", () => {
   let redis: RedisServer;

@@ -317,7 +317,7 @@ describe.skipIf(isBinary)("a loop that throws", () => {
       file_watch: { api: "AbortController", within: "#idleFor .*file-watch" },
       id_list_polls: { api: "Math.random", within: "id-lists/refresh.ts" },
       metric_push: { api: "AbortSignal.throwIfAborted", within: "push/push-loop.ts" },
-      redis_leader_key: { api: "AbortController", within: "#round .*leader-key" },
+      redis_write_probe: { api: "AbortController", within: "#round .*write-probe" },
       redis_subscription: { api: "AbortController", within: "watchClosed .*subscriber" },
       redis_token: { api: "AbortController", within: "requestToken .*entra" },
       request_rates: { api: "AbortSignal.throwIfAborted", within: "status/rates.ts" },

@@ -37,7 +37,7 @@ describeWith("redis-server", "node")("SDKs that read Redis with the shipped exam
       upstream,
       cache: "redis",
       mode: "http",
-      args: ["--preload-sdk-keys", Object.values(KEYS).join(","), "--redis-key-schema", "v3,v4"],
+      args: ["--preload-sdk-keys", Object.values(KEYS).join(",")],
       env: { REDIS_URL: redisUrl() },
     });
     await eventually(async () => expect(await redis.cli("DBSIZE")).toBe("13"));
@@ -46,8 +46,7 @@ describeWith("redis-server", "node")("SDKs that read Redis with the shipped exam
     for (const each of [relay, upstream, redis]) await each[Symbol.asyncDispose]();
   });
 
-  test("--preload-sdk-keys fills Redis without a client: two keys for each feed, and the leader key", async () => {
-    expect(await redis.cli("EXISTS", "statsig_forward_proxy::leader")).toBe("1");
+  test("--preload-sdk-keys fills Redis without a client: two keys for each feed", async () => {
     expect(
       await redis.cli("EXISTS", "statsig|/v2/download_config_specs|plain_text|secret-passive-core-"),
     ).toBe("1");

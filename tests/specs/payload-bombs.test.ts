@@ -1,11 +1,11 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { backupKeys } from "../../src/redis/keys.ts";
 import type { Feed } from "../../src/specs/feed.ts";
 import type { Snapshot } from "../../src/specs/snapshot.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
+import { UNPREFIXED } from "../support/redis/unprefixed-keys.ts";
 import { ask } from "../support/relay/backed-up-relay.ts";
 import { type ManagedRelay, startManagedRelay } from "../support/relay/managed-relay.ts";
 import type { RelayProcess } from "../support/relay/relay-process.ts";
@@ -150,7 +150,8 @@ describe("such a body in a backup", () => {
       await using upstream = await startUpstream();
       const folder = newFolder();
       const start = () => {
-        const args = ["--local-cache-path", folder];
+        // The backup must have nothing but the bomb.
+        const args = ["--local-cache-path", folder, "--json-with-protobuf", "false"];
         return startManagedRelay({ upstream, cache: "local", args });
       };
       const plant = async (feed: Feed, lcut: number) => {
@@ -169,11 +170,12 @@ describe("such a body in a backup", () => {
         await using upstream = await startUpstream();
         await using use = new RedisUse(redis.options);
         const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
-        const start = () => startManagedRelay({ upstream, cache: "redis", args: ["-r", "1"], env });
+        const args = ["--redis-key-schema", "v3", "--json-with-protobuf", "false"];
+        const start = () => startManagedRelay({ upstream, cache: "redis", args, env });
         const plant = async (feed: Feed, lcut: number) => {
           const isProto = coding === "statsig-br";
           const config = isProto ? BOMBS[coding](lcut) : Buffer.alloc(70_000_000, " ");
-          const [{ name }] = backupKeys(feed, ["v3"]);
+          const [{ name }] = UNPREFIXED.entries(feed, ["v3"]);
           const encoding = isProto ? "statsig-br" : "plain_text";
           await use.connection.send("DEL", [name]);
           const fields = ["lcut", String(lcut), "encoding", encoding, "config", config];

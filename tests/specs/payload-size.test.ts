@@ -111,7 +111,7 @@ describeWith("redis-server")("a config in Redis that is too large", () => {
         upstream,
         mode: "http",
         cache: "redis",
-        args: ["--max-payload-in-mb", "1"],
+        args: ["--max-payload-in-mb", "1", "--redis-key-schema", "v3"],
         env: { REDIS_URL: `redis://127.0.0.1:${redis.port}` },
       });
     const client = new Redis(redis.port, "127.0.0.1");

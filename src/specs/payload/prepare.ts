@@ -113,10 +113,15 @@ async function prepareProto(raw: RawPayload, body: Decodable): Promise<Preparati
   };
 }
 
+const OTHER_KEY = "hashed_sdk_key_used in the body does not match this SDK key";
+const UNNAMED_KEY =
+  "the body has no hashed_sdk_key_used, and may belong to another SDK key; it is used if --allowed-sdk-keys or " +
+  "--preload-sdk-keys lists this SDK key";
+
 function readLcut(raw: RawPayload, facts: PayloadFacts): number {
   const hash = facts.hashedSdkKey;
   if (hash === undefined ? raw.mustNameKey === true : hash !== raw.sdkKeyHash) {
-    throw new PayloadRefused("other_key", "hashed_sdk_key_used in the body does not match this SDK key");
+    throw new PayloadRefused("other_key", hash === undefined ? UNNAMED_KEY : OTHER_KEY);
   }
   const lcut = raw.headerLcut ?? facts.lcut;
   if (lcut === undefined) {

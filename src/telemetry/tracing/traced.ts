@@ -130,9 +130,10 @@ export class TracedBackup {
   }
 
   wrap(inner: SpecBackup): SpecBackup {
-    const { source } = inner;
+    const { source, hasCopies = false } = inner;
     return {
       source,
+      hasCopies,
       read: (feed, newerThan) =>
         this.#spans.inner(
           {

@@ -26,6 +26,7 @@ export class RedisUse implements AsyncDisposable {
       schemas: ["v3"],
       doubleWriteLegacy: false,
       ttlMs: 60_000,
+      isSoleKey: () => false,
       clock: systemClock,
       emit: this.emit,
       ...options,

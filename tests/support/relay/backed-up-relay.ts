@@ -38,6 +38,30 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       expect(relay.output()).toContain(`source=${name}`);
     });
 
+    test("clients asked for protobuf alone: after a restart without upstream, a client of JSON gets the newest version, too", async () => {
+      await using upstream = await startUpstream();
+      const { sdkKey } = publishKey(upstream, `secret-json-beside-${name}`);
+      const jsonRequests = () =>
+        upstream.requests.filter(({ path, query }) => path.includes(sdkKey) && !query.has("supports_proto"));
+      {
+        await using relay = await start({ upstream });
+        await ask(relay, sdkKey, PROTO);
+        await eventually(() => expect(jsonRequests()).toHaveLength(1));
+        const newer = publishKey(upstream, sdkKey, 1);
+        await eventually(async () =>
+          expect((await ask(relay, sdkKey, PROTO)).body.equals(newer.proto)).toBe(true),
+        );
+        await eventually(() => expect(jsonRequests()).toHaveLength(2));
+        upstream.forgetRequests();
+        await eventually(() => expect(upstream.requests.length).toBeGreaterThan(1));
+        expect(jsonRequests()).toEqual([]);
+        await relay.stop();
+      }
+      await upstream.stop();
+      await using relay = await start({ upstream });
+      expect(textOf(await ask(relay, sdkKey))).toBe(versionOf(sdkKey, 1).v2);
+    });
+
     test("a feed from the backup is still polled: upstream's newer version is served when it is back", async () => {
       await using upstream = await startUpstream();
       const key = publishKey(upstream, `secret-polled-${name}`);

@@ -1,8 +1,8 @@
 import type { SdkKey } from "../../../src/access/sdk-key.ts";
-import { backupKeys } from "../../../src/redis/keys.ts";
 import { padTo } from "../common/padding.ts";
 import { RedisServer } from "../redis/redis-server.ts";
 import { ThrottlingProxy } from "../redis/throttling-proxy.ts";
+import { UNPREFIXED } from "../redis/unprefixed-keys.ts";
 import { type RelayProcess, startRelayProcess } from "../relay/relay-process.ts";
 import { specV1, specV2 } from "../upstream/payloads.ts";
 import { FIRST_LCUT } from "../upstream/published-key.ts";
@@ -32,7 +32,9 @@ export const CHAOS_FEEDS: readonly [ChaosFeed, ...ChaosFeed[]] = [
 ];
 
 function chaosFeed(sdkKey: string, version: ApiVersion, bytes: number): ChaosFeed {
-  const [{ name: redisKey }] = backupKeys({ sdkKey: sdkKey as SdkKey, version, format: "json" }, ["v3"]);
+  const [{ name: redisKey }] = UNPREFIXED.entries({ sdkKey: sdkKey as SdkKey, version, format: "json" }, [
+    "v3",
+  ]);
   return { name: `${sdkKey.slice(-1)}/${version}`, sdkKey, version, bytes, redisKey };
 }
 

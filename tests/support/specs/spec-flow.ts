@@ -35,12 +35,13 @@ export interface SpecFlowOptions {
   readonly clearOnUnauthorized?: boolean;
   readonly maxNegativeEntries?: number;
   readonly backup?: SpecBackup;
+  readonly keepsJson?: boolean;
 }
 
 /** The real store, refresher and poller with a scripted upstream and a fake clock. */
 export function specFlow(options: SpecFlowOptions = {}) {
   const { maxKeys = 100, maxInFlight = 64, pinned = [], preload = [], maxNegativeEntries = 100 } = options;
-  const { backup, clearOnUnauthorized = false } = options;
+  const { backup, clearOnUnauthorized = false, keepsJson = false } = options;
   const clock = new FakeClock();
   const source = new ScriptedSource(clock);
   const store = new SpecStore({ maxKeys, pinned });
@@ -86,6 +87,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
     clock,
     intervalMs: POLL_INTERVAL_MS,
     preload,
+    keepsJson,
   });
   return {
     clock,

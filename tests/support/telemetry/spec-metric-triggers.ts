@@ -1,6 +1,6 @@
 import { parseSdkKey, type SdkKey } from "../../../src/access/sdk-key.ts";
-import { backupKeys } from "../../../src/redis/keys.ts";
 import { GrpcClient } from "../clients/grpc-client.ts";
+import { UNPREFIXED } from "../redis/unprefixed-keys.ts";
 import { specsOf } from "../relay/access.ts";
 import { FIRST_LCUT, forKey, publishKey, versionOf } from "../upstream/published-key.ts";
 import { body, status } from "../upstream/upstream.ts";
@@ -14,7 +14,8 @@ async function ask({ relay }: MonitoredRelay, ...sdkKeys: readonly string[]): Pr
 }
 
 const redisKeyOf = (sdkKey: string) =>
-  backupKeys({ sdkKey: parseSdkKey(sdkKey) as SdkKey, version: "v2", format: "json" }, ["v3"])[0].name;
+  UNPREFIXED.entries({ sdkKey: parseSdkKey(sdkKey) as SdkKey, version: "v2", format: "json" }, ["v3"])[0]
+    .name;
 
 /** The relay extends the expiry of all entries whenever Redis is back. */
 const reconnect = ({ redis }: MonitoredRelay) => redis.cli("CLIENT", "KILL", "TYPE", "normal");

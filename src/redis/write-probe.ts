@@ -4,25 +4,22 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import type { RedisConnection } from "./connection.ts";
 import { type RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
-import { LEADER_KEY } from "./keys.ts";
 
-interface LeaderKeyOptions {
+interface WriteProbeOptions {
   readonly redis: RedisConnection;
-  /** `--redis-leader-key-ttl`: how long original relays do not write after a relay of this project last renewed the key. */
-  readonly ttlMs: number;
-  /** How long after a response of upstream the key is renewed. Must be longer than the polling interval. */
+  /** `--redis-leader-key-ttl`: the TTL that a leader key without one gets, ms. */
+  readonly leaderKeyTtlMs: number;
+  /** How long after a response of upstream Redis is probed, ms. Longer than the polling interval. */
   readonly responseValidMs: () => number;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
   readonly emit: EmitRedisEvent;
 }
 
-/** Shared by all relays of this project, so that each of them renews the key. A UUID, like the original relay's values. */
-const ID = "5f1c0b5e-8d0c-4b53-9d6e-3a6f4f1e7a42";
-
-const MAX_PAUSE_MS = 5_000;
+const PAUSE_MS = 5_000;
 /** The interval between tries while Redis rejects writes. */
 const RETRY_MS = 1_000;
+const PROBE_TTL_S = 60;
 
 /** Error codes that mean that Redis rejects every write. */
 const WRITE_REJECTIONS: ReadonlySet<string | undefined> = new Set([
@@ -34,25 +31,26 @@ const WRITE_REJECTIONS: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /**
- * The leader key of the original relay (docs/protocol.md, Leader key): among original relays, only the one whose ID is in the key
- * writes to Redis. Relays of this project write every newer version without being leader. They hold the key together while
- * upstream responds to any of them, so that original relays next to them, during a migration, do not write. If upstream responds
- * to none of them, the key expires. Uses only commands that the original relay uses, so its Redis user has the permissions.
+ * Writes to Redis every few seconds while upstream responds, so that it is noticed between updates that Redis rejects all writes.
+ * Uses only commands that the original relay uses, so its Redis user has the permissions.
  *
- * Because the key is written often, this is also where the relay notices that Redis rejects all writes.
+ * Also gives a TTL to a leader key that has none (docs/protocol.md, Leader key). Of the original relays only the one whose ID is
+ * in that key writes, and one that was killed before it set the TTL would keep the others from writing forever. A relay of this
+ * project neither takes the key nor waits for it: it writes every newer version, while the key would keep original relays from
+ * writing what this relay does not have, such as the config specs of SDK keys that only their clients use.
  */
-export class LeaderKey implements AsyncDisposable {
-  readonly #options: LeaderKeyOptions;
+export class WriteProbe implements AsyncDisposable {
+  readonly #options: WriteProbeOptions;
   readonly #ending = new AbortController();
   readonly #running: Promise<void>;
   #due = new AbortController();
   #respondedAt = Number.NEGATIVE_INFINITY;
   #rejection: string | undefined;
 
-  constructor(options: LeaderKeyOptions) {
+  constructor(options: WriteProbeOptions) {
     this.#options = options;
     this.#ending.signal.addEventListener("abort", () => this.#due.abort());
-    this.#running = options.supervisor.loop("redis_leader_key", this.#ending.signal, (worked) =>
+    this.#running = options.supervisor.loop("redis_write_probe", this.#ending.signal, (worked) =>
       this.#round(worked),
     );
   }
@@ -63,38 +61,38 @@ export class LeaderKey implements AsyncDisposable {
     this.#due.abort();
   }
 
-  /** Writes the key now, to find out whether Redis rejects all writes. Call this when another write failed. */
+  /** Probes Redis now. Call this when another write failed. */
   tryNow(): void {
     this.#due.abort();
   }
 
   async #round(worked: () => void): Promise<void> {
-    const { clock, ttlMs } = this.#options;
     const { signal } = this.#due;
-    if (!this.#isRenewing && this.#rejection === undefined && !signal.aborted) await once(signal, "abort");
+    if (!this.#isActive && this.#rejection === undefined && !signal.aborted) await once(signal, "abort");
     if (this.#ending.signal.aborted) return;
     this.#due = new AbortController();
-    await this.#acquireOrRenew();
+    await this.#probe();
     worked();
-    const pauseMs = this.#rejection === undefined ? Math.min(ttlMs / 3, MAX_PAUSE_MS) : RETRY_MS;
-    await clock.sleep(pauseMs, this.#ending.signal).catch(() => undefined);
+    const pauseMs = this.#rejection === undefined ? PAUSE_MS : RETRY_MS;
+    await this.#options.clock.sleep(pauseMs, this.#ending.signal).catch(() => undefined);
   }
 
-  get #isRenewing(): boolean {
+  get #isActive(): boolean {
     const { clock, responseValidMs } = this.#options;
     return clock.elapsed() - this.#respondedAt < responseValidMs();
   }
 
-  async #acquireOrRenew(): Promise<void> {
-    const { redis, ttlMs } = this.#options;
+  async #probe(): Promise<void> {
+    const { redis, leaderKeyTtlMs } = this.#options;
+    const { writeProbe, leader } = redis.keys;
     try {
-      const isFree = (await redis.send("SETNX", [LEADER_KEY, ID])) === 1;
-      // A relay that is killed between SETNX and EXPIRE leaves the key without a TTL: -1.
-      const isOurs = isFree || (await redis.send("GET", [LEADER_KEY])) === ID;
-      if (isOurs || (await redis.send("TTL", [LEADER_KEY])) === -1) {
-        await redis.send("EXPIRE", [LEADER_KEY, String(Math.ceil(ttlMs / 1_000))]);
-      }
+      // Redis rejects it when it is full even if the key exists.
+      await redis.send("SETNX", [writeProbe, "1"]);
+      await redis.send("EXPIRE", [writeProbe, String(PROBE_TTL_S)]);
       this.#report(undefined);
+      if ((await redis.send("TTL", [leader])) === -1) {
+        await redis.send("EXPIRE", [leader, String(Math.ceil(leaderKeyTtlMs / 1_000))]);
+      }
     } catch (error) {
       this.#report(toRedisFailure(error));
     }
@@ -111,7 +109,6 @@ export class LeaderKey implements AsyncDisposable {
     this.#rejection = rejection;
   }
 
-  /** Does not delete the key, because other relays may hold it, too. It expires. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort();
     await this.#running;

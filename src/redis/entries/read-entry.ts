@@ -1,9 +1,11 @@
-import { djb2 } from "../access/sdk-key.ts";
-import type { BackupRead } from "../specs/backup.ts";
-import type { Feed } from "../specs/feed.ts";
-import { describeTooLarge, type RawPayload } from "../specs/payload/payload.ts";
-import { digestBytes } from "../specs/snapshot.ts";
-import type { RedisConnection } from "./connection.ts";
+import { djb2 } from "../../access/sdk-key.ts";
+import type { BackupRead } from "../../specs/backup.ts";
+import type { Feed } from "../../specs/feed.ts";
+import { describeTooLarge, type RawPayload } from "../../specs/payload/payload.ts";
+import { digestBytes } from "../../specs/snapshot.ts";
+import type { RedisConnection } from "../connection.ts";
+import { RedisFailure } from "../errors.ts";
+import { type NamedKey, sdkKeyDigest } from "../keys.ts";
 import {
   type EntryState,
   ifPermitted,
@@ -14,8 +16,7 @@ import {
   readLcut,
   readState,
 } from "./entry.ts";
-import { RedisFailure } from "./errors.ts";
-import { type NamedKey, sdkKeyDigest } from "./keys.ts";
+import { detectFormat, findOwner } from "./owner.ts";
 
 interface EntryWanted {
   readonly feed: Feed;
@@ -23,6 +24,8 @@ interface EntryWanted {
   readonly newerThan: number;
   /** A longer config is not read. */
   readonly maxBytes: number;
+  /** Returns whether the operator listed this SDK key, and no other one with the same v4 name. */
+  readonly isSoleKey: () => boolean;
 }
 
 /** All fields of an entry, read at the same moment. */
@@ -42,13 +45,53 @@ const SMALL_FIELDS = ["lcut", "key_digest", "checksum", "encoding"] as const;
 const OTHER_TYPE = "the value is not a hash";
 const OTHER_KEY = "it belongs to another SDK key";
 
-/** Reads the entry of one key. Reads the small fields first, and the config only if they do not rule it out. */
-export async function readEntry(
+/**
+ * Reads the newest usable entry of a feed's keys. Reads the small fields of all keys first, and a config only if they do not rule
+ * it out. `next` of the result reads the next older entry. Keys that cannot be read are skipped, since the others may be on another
+ * node of a Cluster; rejects if none of the others has a usable entry.
+ */
+export async function readNewest(
   redis: RedisConnection,
-  key: NamedKey,
+  keys: readonly NamedKey[],
   wanted: EntryWanted,
 ): Promise<BackupRead> {
-  const state = await readState(redis, key.name);
+  const states = await Promise.allSettled(
+    keys.map(async (key) => ({ key, state: await readState(redis, key.name) })),
+  );
+  const entries = states.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
+  const read = await readFirst(redis, entries.toSorted(byAge), wanted);
+  const failed = states.find((each) => each.status === "rejected");
+  if (failed !== undefined && read.kind !== "found") throw failed.reason;
+  return read;
+}
+
+interface SeenEntry {
+  readonly key: NamedKey;
+  readonly state: EntryState;
+}
+
+const byAge = (one: SeenEntry, other: SeenEntry): number => lcutOrNone(other) - lcutOrNone(one);
+
+const lcutOrNone = ({ state }: SeenEntry): number =>
+  (state.kind === "hash" ? readLcut(state.lcut) : undefined) ?? -1;
+
+async function readFirst(
+  redis: RedisConnection,
+  [first, ...others]: readonly SeenEntry[],
+  wanted: EntryWanted,
+): Promise<BackupRead> {
+  if (first === undefined) return { kind: "none" };
+  const read = await readEntry(redis, first, wanted);
+  if (others.length === 0) return read;
+  const next = () => readFirst(redis, others, wanted);
+  return read.kind === "none" ? next() : { ...read, next };
+}
+
+async function readEntry(
+  redis: RedisConnection,
+  { key, state }: SeenEntry,
+  wanted: EntryWanted,
+): Promise<BackupRead> {
   const known = judgeState(state, wanted);
   if (known !== undefined) return known;
   if (state.kind === "hash" && state.lcut === undefined) {
@@ -108,18 +151,17 @@ function toWholeEntry([lcut, keyDigest, checksum, encoding, config]: readonly (
 const isSame = (a: Buffer | undefined, b: Buffer | undefined): boolean =>
   a === undefined || b === undefined ? a === b : a.equals(b);
 
-function judgeEntry(
+async function judgeEntry(
   entry: WholeEntry,
   key: NamedKey,
-  { feed, newerThan, maxBytes }: EntryWanted,
-): BackupRead {
+  { feed, newerThan, maxBytes, isSoleKey }: EntryWanted,
+): Promise<BackupRead> {
   const { config, keyDigest } = entry;
   const lcut = readLcut(entry.lcut);
   if (lcut === undefined)
     return unusable("its lcut is not a version number or is more than 24 h in the future");
   if (lcut <= newerThan) return { kind: "none" };
-  const format = readFormat(entry.encoding, feed);
-  if (format === undefined) return unusable("its encoding is unknown");
+  if (!isKnownEncoding(entry.encoding, feed)) return unusable("its encoding is unknown");
   if (config === undefined || config.length === 0) return unusable("it has no config");
   if (config.length > maxBytes) return unusable(describeTooLarge(maxBytes));
   const isOtherDigest = keyDigest !== undefined && keyDigest !== sdkKeyDigest(feed);
@@ -127,6 +169,9 @@ function judgeEntry(
   if (isOfOtherVersion(entry, config)) return unusable("its lcut does not match its config");
   // An original relay may have written another key's config under a v4 name, and left the key_digest of this project in place.
   const isKnownOwner = namesWholeKey(key) || (keyDigest !== undefined && hasChecksum(entry, config));
+  const format = detectFormat(config, feed);
+  const owner = isKnownOwner ? "this" : await findOwner(config, format, feed, maxBytes);
+  const isUnverified = owner === "another" || (owner === "unknown" && !isSoleKey());
   const raw: RawPayload = {
     // Copied, because the library's buffers share larger ones, which can't be transferred to another thread.
     body: new Uint8Array(config),
@@ -134,9 +179,9 @@ function judgeEntry(
     format,
     headerLcut: lcut,
     sdkKeyHash: djb2(feed.sdkKey),
-    ...(!isKnownOwner && { mustNameKey: true }),
+    ...(isUnverified && { mustNameKey: true }),
   };
-  return { kind: "found", raw };
+  return { kind: "found", raw, ...(isUnverified && { isUnverified }) };
 }
 
 /** Whether a relay of this project wrote the config, so that the fields it added describe it. */
@@ -152,15 +197,8 @@ function isOfOtherVersion(entry: WholeEntry, config: Buffer): boolean {
   return written !== undefined && written.lcut !== entry.lcut && hasChecksum(entry, config);
 }
 
-function readFormat(encoding: string | undefined, feed: Feed): Feed["format"] | undefined {
-  switch (encoding) {
-    case undefined:
-      return feed.format;
-    case "plain_text":
-      return "json";
-    case "statsig-br":
-      return "proto";
-    default:
-      return undefined;
-  }
+/** An original relay writes `plain_text`, also for protobuf; 1.x writes no encoding. */
+function isKnownEncoding(encoding: string | undefined, { format }: Feed): boolean {
+  if (encoding === "statsig-br") return format === "proto";
+  return encoding === undefined || encoding === "plain_text";
 }

@@ -1,9 +1,9 @@
-import type { Feed } from "../specs/feed.ts";
-import { isInFuture, parseLcut } from "../specs/payload/payload.ts";
-import type { RedisConnection } from "./connection.ts";
-import { NOT_REDIS, RedisFailure } from "./errors.ts";
-import { type NamedKey, sdkKeyDigest } from "./keys.ts";
-import type { RedisCommands } from "./link-pool.ts";
+import type { Feed } from "../../specs/feed.ts";
+import { isInFuture, parseLcut } from "../../specs/payload/payload.ts";
+import type { RedisConnection } from "../connection.ts";
+import { NOT_REDIS, RedisFailure } from "../errors.ts";
+import { type NamedKey, sdkKeyDigest } from "../keys.ts";
+import type { RedisCommands } from "../link-pool.ts";
 
 /**
  * An entry is a Redis hash. The original relay defines `config`, `lcut` and `encoding`; this project adds `key_digest` (of the

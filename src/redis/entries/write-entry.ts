@@ -1,9 +1,9 @@
-import { promisify } from "node:util";
-import { brotliDecompress } from "node:zlib";
-import { djb2 } from "../access/sdk-key.ts";
-import type { BackupWrite } from "../specs/backup.ts";
-import type { Feed } from "../specs/feed.ts";
-import { type RedisConnection, RedisScript } from "./connection.ts";
+import type { BackupWrite } from "../../specs/backup.ts";
+import type { Feed } from "../../specs/feed.ts";
+import { type RedisConnection, RedisScript } from "../connection.ts";
+import { RedisFailure } from "../errors.ts";
+import { type NamedKey, sdkKeyDigest, toEncoding } from "../keys.ts";
+import { ENTRY_SCRIPT } from "../permissions.ts";
 import {
   compareVersion,
   type EntryState,
@@ -16,9 +16,7 @@ import {
   readLcut,
   readState,
 } from "./entry.ts";
-import { RedisFailure } from "./errors.ts";
-import { type NamedKey, sdkKeyDigest, toEncoding } from "./keys.ts";
-import { ENTRY_SCRIPT } from "./permissions.ts";
+import { detectFormat, findOwner } from "./owner.ts";
 
 interface EntryToWrite {
   readonly feed: Feed;
@@ -29,10 +27,16 @@ interface EntryToWrite {
   readonly digest: string;
 }
 
+interface EntryToRemove {
+  readonly feed: Feed;
+  /** A longer config is not read, and its entry not removed. */
+  readonly maxBytes: number;
+  /** Returns whether the operator listed this SDK key, and no other one with the same v4 name. */
+  readonly isSoleKey: () => boolean;
+}
+
 /** How often a change is tried. Each failed attempt means that another writer succeeded. */
 const MAX_ATTEMPTS = 20;
-
-const decompress = promisify(brotliDecompress);
 
 /** Writes a version to one key. If Redis has the same or a newer version, the config is not sent. */
 export async function writeEntry(
@@ -80,8 +84,7 @@ export async function touchEntry(
 export async function removeEntry(
   redis: RedisConnection,
   key: NamedKey,
-  feed: Feed,
-  maxBytes: number,
+  entry: EntryToRemove,
 ): Promise<void> {
   if (namesWholeKey(key)) {
     await redis.send("DEL", [key.name]);
@@ -89,50 +92,25 @@ export async function removeEntry(
   }
   await retryChanged(async () => {
     const seen = await readState(redis, key.name);
-    if (!(await isOwn(redis, key, feed, seen, maxBytes))) return "left";
+    if (!(await isOwn(redis, key, seen, entry))) return "left";
     return (await changeEntry(redis, key.name, seen, { kind: "delete" })) === "done" ? "deleted" : undefined;
   });
 }
 
+/** Under a v4 name, an entry without a known owner is the SDK key's own if the operator listed no other key of that name. */
 async function isOwn(
   redis: RedisConnection,
   key: NamedKey,
-  feed: Feed,
   seen: EntryState,
-  maxBytes: number,
+  { feed, maxBytes, isSoleKey }: EntryToRemove,
 ): Promise<boolean> {
   if (seen.kind === "other" || isOfAnotherKey(seen, feed)) return false;
   if (isFromThisProject(seen)) return true;
   if (seen.configBytes === 0 || (seen.configBytes ?? 0) > maxBytes) return false;
-  const [encoding, config] = await readFields(redis, key.name, ["encoding", "config"], redis.bulk);
-  return config !== undefined && namesKey(config, encoding?.toString("latin1"), feed, maxBytes);
-}
-
-const NAMED_KEY = Buffer.from('"hashed_sdk_key_used"');
-
-/** Whether the config names this SDK key and no other one. Searches instead of parsing, because configs are large. */
-async function namesKey(
-  config: Buffer,
-  encoding: string | undefined,
-  feed: Feed,
-  maxBytes: number,
-): Promise<boolean> {
-  let text = config;
-  if (encoding === "statsig-br") {
-    try {
-      text = await decompress(config, { maxOutputLength: maxBytes });
-    } catch {
-      return false;
-    }
-  }
-  const named = new RegExp(`^\\s*:\\s*"?${djb2(feed.sdkKey)}"?\\s*[,}]`);
-  let found = 0;
-  for (let at = text.indexOf(NAMED_KEY); at >= 0; at = text.indexOf(NAMED_KEY, at + 1)) {
-    const after = text.subarray(at + NAMED_KEY.length, at + NAMED_KEY.length + 64).toString("latin1");
-    if (!named.test(after)) return false;
-    found++;
-  }
-  return found > 0;
+  const [config] = await readFields(redis, key.name, ["config"], redis.bulk);
+  if (config === undefined) return false;
+  const owner = await findOwner(config, detectFormat(config, feed), feed, maxBytes);
+  return owner === "this" || (owner === "unknown" && isSoleKey());
 }
 
 /** Repeats an attempt while it resolves with undefined because the entry has changed. */
