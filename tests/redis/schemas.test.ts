@@ -6,6 +6,7 @@ import { RedisManifests } from "../../src/redis/manifests.ts";
 import type { Feed } from "../../src/specs/feed.ts";
 import type { FetchOutcome, SpecSource } from "../../src/specs/source.ts";
 import { describeWith } from "../support/common/needs.ts";
+import { eventually } from "../support/common/wait.ts";
 import { MigratingRelay } from "../support/redis/migrating-relay.ts";
 import { OriginalRelay } from "../support/redis/original-relay.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
@@ -134,6 +135,31 @@ describeWith("redis-server", "redis-cli")("Entries of one feed under several key
     await use.backup({ schemas: ["v4", "v3"], isSoleKey: () => true }).remove(feed);
     expect(await exists()).toBe(false);
   });
+
+  test("a feed that another relay removed is not written again from what is left of it", async () => {
+    const original = owned.use(new OriginalRelay({ port: server.port }));
+    await original.update(feed, 20, config(20, feed));
+    await server.cli("SET", UNPREFIXED.removal(feed), "1");
+    const relay = start();
+    await relay.poll(feed);
+    expect(held(relay)).toBe(20);
+    expect(await server.cli("EXISTS", keyOf("v3"))).toBe("0");
+  });
+
+  test("a version that was removed right after it was written is not written again, also next to an original", async () => {
+    await server.cli("SET", UNPREFIXED.leader, "an original relay");
+    const use = owned.use(new RedisUse(server.options));
+    const backup = use.backup({ schemas: ["v4", "v3"] });
+    await backup.write(await preparedSnapshot(feed, 7));
+    await backup.remove(feed);
+    await backup.write(await preparedSnapshot(twin, 7));
+    await server.cli("HSET", keyOf("v3", twin), "lcut", "6");
+    // Both are looked at two seconds after the writes.
+    await eventually(async () => expect(await server.cli("HGET", keyOf("v3", twin), "lcut")).toBe("7"), {
+      withinMs: 15_000,
+    });
+    expect(await server.cli("EXISTS", keyOf("v3"))).toBe("0");
+  }, 20_000);
 
   test("what is written for older readers is v3 and v1, whatever the schemas", async () => {
     const v1 = feedOf(feed.sdkKey, "v1");
