@@ -1,25 +1,25 @@
 import { maxSocketPathBytes } from "../platform/libc.ts";
 import { defaultLocalCachePath } from "../sqlite/path.ts";
 import type { ServiceManagerConfig } from "../telemetry/systemd.ts";
-import { type AccessConfig, readAccess } from "./access.ts";
-import { CACHE, type RedisCacheConfig, readRedis } from "./cache.ts";
-import { type IdListConfig, readIdLists } from "./id-lists.ts";
-import { type LimitsConfig, readLimits } from "./limits.ts";
+import { type AccessConfig, readAccess } from "./groups/access.ts";
+import { CACHE, type RedisCacheConfig, readRedis } from "./groups/cache.ts";
+import { type IdListConfig, readIdLists } from "./groups/id-lists.ts";
+import { type LimitsConfig, readLimits } from "./groups/limits.ts";
 import {
   LISTENERS,
   type ListenerConfig,
   type ManagementConfig,
   readListeners,
   readManagement,
-} from "./listeners.ts";
-import { type EventsConfig, readEvents } from "./log-events.ts";
-import { type LoggingConfig, readLogging } from "./logging.ts";
-import { type MonitoringConfig, readMonitoring } from "./monitoring.ts";
+} from "./groups/listeners.ts";
+import { type EventsConfig, readEvents } from "./groups/log-events.ts";
+import { type LoggingConfig, readLogging } from "./groups/logging.ts";
+import { type MonitoringConfig, readMonitoring } from "./groups/monitoring.ts";
+import { readSpecs, type SpecsConfig } from "./groups/specs.ts";
+import { readTls, type TlsConfig } from "./groups/tls.ts";
 import { CACHE_KIND, type Cache, MODE, type Mode } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type FindSetting, type GivenConfig, invalidValue, Settings } from "./settings.ts";
-import { readSpecs, type SpecsConfig } from "./specs.ts";
-import { readTls, type TlsConfig } from "./tls.ts";
 
 /** The effective configuration, read once at start and again on each reload. */
 export interface Config extends SpecsConfig {

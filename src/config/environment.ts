@@ -1,9 +1,9 @@
-import { BLOB_STORAGE_VARIABLES } from "./blob-storage.ts";
-import { REDIS_VARIABLES } from "./cache.ts";
-import { METRIC_VARIABLES } from "./monitoring.ts";
+import { BLOB_STORAGE_VARIABLES } from "./groups/blob-storage.ts";
+import { REDIS_VARIABLES } from "./groups/cache.ts";
+import { METRIC_VARIABLES } from "./groups/monitoring.ts";
+import { OTLP_VARIABLES } from "./groups/otlp.ts";
 import { clamp } from "./option.ts";
 import { environmentNames, SETTINGS } from "./options.ts";
-import { OTLP_VARIABLES } from "./otlp.ts";
 import type { Environment } from "./settings.ts";
 import { STATSIG_VARIABLES, VARIABLES } from "./variables.ts";
 

@@ -2,10 +2,10 @@ import { findUnreadLoginVariables } from "../redis/auth/read-login.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
 import type { Config } from "./config.ts";
 import { findUnknownVariables, type ReplacedValue } from "./environment.ts";
+import { TLS } from "./groups/tls.ts";
 import { parseInteger } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type GivenConfig, Settings } from "./settings.ts";
-import { TLS } from "./tls.ts";
 import { VARIABLES } from "./variables.ts";
 
 interface NoticeOptions {

@@ -1,15 +1,15 @@
-import { ACCESS } from "./access.ts";
-import { CACHE } from "./cache.ts";
-import { ID_LISTS } from "./id-lists.ts";
-import { LIMITS } from "./limits.ts";
-import { LISTENERS } from "./listeners.ts";
-import { LOG_EVENTS } from "./log-events.ts";
-import { LOGGING } from "./logging.ts";
-import { MONITORING } from "./monitoring.ts";
+import { ACCESS } from "./groups/access.ts";
+import { CACHE } from "./groups/cache.ts";
+import { ID_LISTS } from "./groups/id-lists.ts";
+import { LIMITS } from "./groups/limits.ts";
+import { LISTENERS } from "./groups/listeners.ts";
+import { LOG_EVENTS } from "./groups/log-events.ts";
+import { LOGGING } from "./groups/logging.ts";
+import { MONITORING } from "./groups/monitoring.ts";
+import { SPECS } from "./groups/specs.ts";
+import { TLS } from "./groups/tls.ts";
 import { namesOf, type OptionGroup, type OptionSpec, POSITIONALS } from "./option.ts";
 import { ConfigError, type Environment, type FindSetting, type GivenConfig } from "./settings.ts";
-import { SPECS } from "./specs.ts";
-import { TLS } from "./tls.ts";
 
 /** The path of the configuration file. */
 export const CONFIG_FILE: OptionSpec = {

@@ -2,14 +2,14 @@ import { redactSecrets } from "../access/redact.ts";
 import { describeError, UserError } from "../platform/errors.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { LineLogger } from "../telemetry/logging/logger.ts";
-import { ACCESS } from "./access.ts";
 import { type Config, configFrom } from "./config.ts";
 import { withConfigFile } from "./file.ts";
+import { ACCESS } from "./groups/access.ts";
+import { SPECS } from "./groups/specs.ts";
 import { logReplacedValues } from "./notices.ts";
 import type { OptionSpec } from "./option.ts";
 import { CONFIG_FILE, findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type FindSetting, type GivenConfig, type Setting, Settings } from "./settings.ts";
-import { SPECS } from "./specs.ts";
 
 interface ReloaderOptions {
   /** The command line that the relay was started with. */

@@ -1,8 +1,8 @@
-import { BLOB_STORAGE_VARIABLES } from "./blob-storage.ts";
-import { REDIS_VARIABLES } from "./cache.ts";
-import { METRIC_VARIABLES } from "./monitoring.ts";
+import { BLOB_STORAGE_VARIABLES } from "./groups/blob-storage.ts";
+import { REDIS_VARIABLES } from "./groups/cache.ts";
+import { METRIC_VARIABLES } from "./groups/monitoring.ts";
+import { OTLP_VARIABLES } from "./groups/otlp.ts";
 import type { VariableSpec } from "./option.ts";
-import { OTLP_VARIABLES } from "./otlp.ts";
 
 export const STATSIG_VARIABLES: readonly VariableSpec[] = [
   {

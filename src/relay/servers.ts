@@ -1,6 +1,6 @@
 import type { Config } from "../config/config.ts";
-import type { LimitsConfig } from "../config/limits.ts";
-import type { ListenerConfig } from "../config/listeners.ts";
+import type { LimitsConfig } from "../config/groups/limits.ts";
+import type { ListenerConfig } from "../config/groups/listeners.ts";
 import { StartError } from "../config/settings.ts";
 import { GrpcListener } from "../grpc/listener.ts";
 import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readBlobStorage } from "../../src/config/blob-storage.ts";
+import { readBlobStorage } from "../../src/config/groups/blob-storage.ts";
 
 const KEY = "a2V5IG9mIHRoZSBhY2NvdW50";
 const CONNECTION = `DefaultEndpointsProtocol=https;AccountName=acct;AccountKey=${KEY};EndpointSuffix=core.windows.net`;

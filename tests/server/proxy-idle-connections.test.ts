@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LIMITS } from "../../src/config/limits.ts";
+import { LIMITS } from "../../src/config/groups/limits.ts";
 import { END_HEADERS, END_STREAM, FRAME, frame, requestHeaders } from "../support/clients/http2-frames.ts";
 import { RawConnection } from "../support/clients/raw-connection.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import type { SdkKey } from "../../src/access/sdk-key.ts";
-import { readBlobStorage } from "../../src/config/blob-storage.ts";
+import { readBlobStorage } from "../../src/config/groups/blob-storage.ts";
 import type { Feed } from "../../src/specs/feed.ts";
 import type { FetchOutcome } from "../../src/specs/source.ts";
 import { BlobSpecs } from "../../src/upstream/blob-specs.ts";

@@ -1,5 +1,5 @@
-import { type Mode, type OptionGroup, PORT } from "./option.ts";
-import type { Settings } from "./settings.ts";
+import { type Mode, type OptionGroup, PORT } from "../option.ts";
+import type { Settings } from "../settings.ts";
 import { TLS, type TlsConfig } from "./tls.ts";
 
 type ListenerProtocol = "http" | "https" | "grpc" | "grpcs";

@@ -1,6 +1,6 @@
-import type { TlsVersion } from "../server/certificates.ts";
-import { type OptionGroup, type OptionSpec, PORT } from "./option.ts";
-import { type Environment, type Settings, StartError } from "./settings.ts";
+import type { TlsVersion } from "../../server/certificates.ts";
+import { type OptionGroup, type OptionSpec, PORT } from "../option.ts";
+import { type Environment, type Settings, StartError } from "../settings.ts";
 
 /** TLS of the client ports. */
 export interface TlsConfig {

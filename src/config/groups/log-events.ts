@@ -1,5 +1,5 @@
-import type { OptionGroup } from "./option.ts";
-import { type Environment, isProxied, readUrl, readWholeNumberVariable, type Settings } from "./settings.ts";
+import type { OptionGroup } from "../option.ts";
+import { type Environment, isProxied, readUrl, readWholeNumberVariable, type Settings } from "../settings.ts";
 
 /** How log events of SDKs are received, stored and forwarded. */
 export interface EventsConfig {

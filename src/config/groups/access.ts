@@ -1,6 +1,6 @@
-import { readSdkKeyList, type SdkKey } from "../access/sdk-key.ts";
-import type { OptionGroup } from "./option.ts";
-import { ConfigError, invalidValue, type Settings } from "./settings.ts";
+import { readSdkKeyList, type SdkKey } from "../../access/sdk-key.ts";
+import type { OptionGroup } from "../option.ts";
+import { ConfigError, invalidValue, type Settings } from "../settings.ts";
 import { SPECS } from "./specs.ts";
 
 /** Which clients are served. */

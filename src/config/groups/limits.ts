@@ -1,5 +1,5 @@
-import type { OptionGroup } from "./option.ts";
-import type { Settings } from "./settings.ts";
+import type { OptionGroup } from "../option.ts";
+import type { Settings } from "../settings.ts";
 
 /** Limits for one client and for all clients together. */
 export interface LimitsConfig {

@@ -1,8 +1,8 @@
-import { readSdkKeyList, type SdkKey } from "../access/sdk-key.ts";
+import { readSdkKeyList, type SdkKey } from "../../access/sdk-key.ts";
+import type { OptionGroup } from "../option.ts";
+import { ConfigError, type Environment, isProxied, readUrl, type Settings } from "../settings.ts";
 import { type BlobStorageReading, readBlobStorage } from "./blob-storage.ts";
 import { LIMITS } from "./limits.ts";
-import type { OptionGroup } from "./option.ts";
-import { ConfigError, type Environment, isProxied, readUrl, type Settings } from "./settings.ts";
 
 /** Which config specs are fetched, from where and how often. */
 export interface SpecsConfig extends BlobStorageReading {

@@ -1,12 +1,11 @@
 import { isIP } from "node:net";
-import { parseSdkKey } from "../access/sdk-key.ts";
-import { maxSocketPathBytes } from "../platform/libc.ts";
-import type { OtlpMetricsOptions, OtlpTracesOptions } from "../telemetry/otlp/options.ts";
-import { PUSH_TAG_FORMATS, type PushTagFormat } from "../telemetry/push/original-tags.ts";
-import type { StatsdOptions, StatsdPlace } from "../telemetry/push/statsd.ts";
-import type { StatsigSinkOptions } from "../telemetry/push/statsig.ts";
-import type { OptionGroup, VariableSpec } from "./option.ts";
-import { OTLP, readOtlpMetrics, readOtlpTraces } from "./otlp.ts";
+import { parseSdkKey } from "../../access/sdk-key.ts";
+import { maxSocketPathBytes } from "../../platform/libc.ts";
+import type { OtlpMetricsOptions, OtlpTracesOptions } from "../../telemetry/otlp/options.ts";
+import { PUSH_TAG_FORMATS, type PushTagFormat } from "../../telemetry/push/original-tags.ts";
+import type { StatsdOptions, StatsdPlace } from "../../telemetry/push/statsd.ts";
+import type { StatsigSinkOptions } from "../../telemetry/push/statsig.ts";
+import type { OptionGroup, VariableSpec } from "../option.ts";
 import {
   ConfigError,
   type Environment,
@@ -14,7 +13,8 @@ import {
   invalidValue,
   readWholeNumberVariable,
   type Settings,
-} from "./settings.ts";
+} from "../settings.ts";
+import { OTLP, readOtlpMetrics, readOtlpTraces } from "./otlp.ts";
 import { SPECS } from "./specs.ts";
 
 /** Metrics, traces and readiness: everything that operators monitor, except logs. */

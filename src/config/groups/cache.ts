@@ -1,10 +1,10 @@
-import { DEFAULT_AUTHORITY } from "../redis/auth/read-login.ts";
-import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "../redis/keys.ts";
-import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "../redis/options.ts";
-import { readRedisOptions } from "../redis/read-options.ts";
+import { DEFAULT_AUTHORITY } from "../../redis/auth/read-login.ts";
+import { REDIS_KEY_SCHEMAS, type RedisKeySchema } from "../../redis/keys.ts";
+import { DEFAULT_REDIS_OPTIONS, type RedisOptions } from "../../redis/options.ts";
+import { readRedisOptions } from "../../redis/read-options.ts";
+import type { Cache, OptionGroup, VariableSpec } from "../option.ts";
+import { ConfigError, type Environment, type Settings } from "../settings.ts";
 import { LIMITS } from "./limits.ts";
-import type { Cache, OptionGroup, VariableSpec } from "./option.ts";
-import { ConfigError, type Environment, type Settings } from "./settings.ts";
 
 export interface RedisCacheConfig {
   readonly connection: RedisOptions;

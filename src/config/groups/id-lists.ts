@@ -1,4 +1,4 @@
-import type { OptionGroup } from "./option.ts";
+import type { OptionGroup } from "../option.ts";
 import {
   type Environment,
   HTTP_URL,
@@ -7,7 +7,7 @@ import {
   isProxied,
   readUrl,
   type Settings,
-} from "./settings.ts";
+} from "../settings.ts";
 
 export interface IdListConfig {
   /** `STATSIG_ENDPOINT`, by default Statsig's own host for manifests. */

@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
-import { redactUserInfo } from "../access/redact.ts";
-import { describeErrno } from "../platform/errors.ts";
+import { redactUserInfo } from "../../access/redact.ts";
+import { describeErrno } from "../../platform/errors.ts";
 import {
   OTLP_PROTOCOLS,
   type OtlpMetricsOptions,
   type OtlpProtocol,
   type OtlpTracesOptions,
   TRACE_SAMPLERS,
-} from "../telemetry/otlp/options.ts";
-import type { OptionGroup, VariableSpec } from "./option.ts";
+} from "../../telemetry/otlp/options.ts";
+import type { OptionGroup, VariableSpec } from "../option.ts";
 import {
   ConfigError,
   type Environment,
@@ -18,7 +18,7 @@ import {
   invalidValue,
   readWholeNumberVariable,
   type Settings,
-} from "./settings.ts";
+} from "../settings.ts";
 
 const DEFAULT_INTERVAL_MS = 60_000;
 const DEFAULT_TIMEOUT_MS = 30_000;

@@ -1,6 +1,6 @@
-import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../telemetry/logging/logger.ts";
-import type { OptionGroup } from "./option.ts";
-import type { Settings } from "./settings.ts";
+import { LOG_FORMATS, LOG_LEVELS, type LogFormat, type LogLevel } from "../../telemetry/logging/logger.ts";
+import type { OptionGroup } from "../option.ts";
+import type { Settings } from "../settings.ts";
 
 export interface LoggingConfig {
   readonly format: LogFormat;

@@ -1,5 +1,5 @@
-import type { VariableSpec } from "./option.ts";
-import { type Environment, invalidValue, isHttpUrl, isProxied } from "./settings.ts";
+import type { VariableSpec } from "../option.ts";
+import { type Environment, invalidValue, isHttpUrl, isProxied } from "../settings.ts";
 
 /** An Azure storage account that holds config specs, which are then not requested from `STATSIG_ENDPOINT`. */
 interface BlobStorageConfig {
