@@ -8,7 +8,7 @@ import { LOGGING } from "./logging.ts";
 import { MONITORING } from "./monitoring.ts";
 import { namesOf, type OptionGroup, type OptionSpec, POSITIONALS } from "./option.ts";
 import { ConfigError, type Environment, type FindSetting, type GivenConfig } from "./settings.ts";
-import { SPECS } from "./specs.ts";
+import { SPECS, UPSTREAM } from "./specs.ts";
 import { TLS } from "./tls.ts";
 
 /** The path of the configuration file. */
@@ -29,6 +29,7 @@ interface HeadedGroup {
 export const OPTION_GROUPS: readonly HeadedGroup[] = [
   { heading: "Configuration file", options: { config: CONFIG_FILE } },
   { heading: "Config specs", options: SPECS },
+  { heading: "Requests to upstream", options: UPSTREAM },
   { heading: "Backup: local or Redis", options: CACHE },
   { heading: "ID lists", options: ID_LISTS },
   { heading: "Ports", options: LISTENERS },
