@@ -16,6 +16,9 @@ export type SpecLookup = Held | NegativeEntry | Throttled;
 /** How long a client that can read protobuf waits for it if JSON is held. */
 const SLOW_PROTO_MS = 1_000;
 
+/** The rest of {@link MISS_TIMEOUT_MS} is for JSON in place of protobuf. */
+const FETCH_TIMEOUT_MS = MISS_TIMEOUT_MS - 500;
+
 /** Shortest interval between two reads of the backup for a feed in the negative cache. */
 const RECOVER_EVERY_MS = 1_000;
 
@@ -58,9 +61,15 @@ export class SpecQuery {
     const feed = { sdkKey, version, format };
     const held = this.#find(feed);
     if (held !== undefined) return held;
-    const fetched = this.#fetchOnMiss(feed);
-    const lookup = format === "json" ? fetched : this.#orHeldJson(fetched, feed);
-    const inTime = await withTimeout(lookup, MISS_TIMEOUT_MS, this.#options.clock);
+    const fetched = this.#fetchInTime(feed);
+    if (format === "json") return fetched;
+    return (
+      (await withTimeout(this.#orHeldJson(fetched, feed), MISS_TIMEOUT_MS, this.#options.clock)) ?? fetched
+    );
+  }
+
+  async #fetchInTime(feed: Feed): Promise<SpecLookup> {
+    const inTime = await withTimeout(this.#fetchOnMiss(feed), FETCH_TIMEOUT_MS, this.#options.clock);
     return inTime ?? this.#find(feed) ?? this.#toNegative(feed, undefined);
   }
 
