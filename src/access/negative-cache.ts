@@ -15,6 +15,12 @@ const UNAUTHORIZED_TTL_MS = 30_000;
 /** How long upstream is not asked again after a failure, at least. */
 const RETRY_AFTER_FAILURE_MS = 1_000;
 
+/**
+ * How long a client waits at most for the answer to a first request, whatever hangs: upstream, its name server, a proxy or the
+ * backup. The original proxy answers after 10 s, and SDKs wait as long.
+ */
+export const MISS_TIMEOUT_MS = 9_500;
+
 /** Caches failed lookups for a while, so that upstream is not asked each time. */
 export class NegativeCache {
   readonly #entries: LRUCache<string, NegativeEntry>;

@@ -119,8 +119,9 @@ export const POSITIONALS = [MODE, CACHE_KIND] as const;
 export function nearestName(given: string, names: readonly string[]): string | undefined {
   const wanted = normalize(given);
   if (wanted.length < MIN_LENGTH) return undefined;
-  const completed = names.find((name) => normalize(name).startsWith(wanted));
-  if (completed !== undefined) return completed;
+  const completed = names.filter((name) => normalize(name).startsWith(wanted));
+  if (completed.length > 0)
+    return completed.reduce((one, other) => (other.length < one.length ? other : one));
   const [best] = names
     .map((name) => ({ name, distance: distanceBetween(wanted, normalize(name)) }))
     .sort((one, other) => one.distance - other.distance);

@@ -6,7 +6,7 @@ import { LISTENERS } from "./groups/listeners.ts";
 import { LOG_EVENTS } from "./groups/log-events.ts";
 import { LOGGING } from "./groups/logging.ts";
 import { MONITORING } from "./groups/monitoring.ts";
-import { SPECS } from "./groups/specs.ts";
+import { SPECS, UPSTREAM } from "./groups/specs.ts";
 import { TLS } from "./groups/tls.ts";
 import { namesOf, type OptionGroup, type OptionSpec, POSITIONALS } from "./option.ts";
 import { ConfigError, type Environment, type FindSetting, type GivenConfig } from "./settings.ts";
@@ -29,6 +29,7 @@ interface HeadedGroup {
 export const OPTION_GROUPS: readonly HeadedGroup[] = [
   { heading: "Configuration file", options: { config: CONFIG_FILE } },
   { heading: "Config specs", options: SPECS },
+  { heading: "Requests to upstream", options: UPSTREAM },
   { heading: "Backup: local or Redis", options: CACHE },
   { heading: "ID lists", options: ID_LISTS },
   { heading: "Ports", options: LISTENERS },

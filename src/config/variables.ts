@@ -7,8 +7,19 @@ import type { VariableSpec } from "./option.ts";
 export const STATSIG_VARIABLES: readonly VariableSpec[] = [
   {
     name: "STATSIG_ENDPOINT",
-    default: "https://api.statsigcdn.com, for ID lists https://api.statsig.com",
+    default: "https://api.statsigcdn.com",
     description: "URL of upstream: Statsig's CDN, another relay or your own server",
+  },
+  {
+    name: "STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE",
+    default: "the value of STATSIG_ENDPOINT",
+    description:
+      "URL that ID list files are fetched from. With --proxy-id-lists, by default the URLs in manifests",
+  },
+  {
+    name: "STATSIG_ENDPOINT_DELTAS",
+    hasNoEffect: true,
+    description: "No effect: the relay sends whole config specs instead of deltas",
   },
   {
     name: "LOG_EVENT_STATSIG_ENDPOINT",
@@ -20,6 +31,12 @@ export const STATSIG_VARIABLES: readonly VariableSpec[] = [
     default: "2000000",
     description: "Maximum exposures remembered for deduplication, at 24 bytes each; 0 turns it off",
   },
+  {
+    name: "SFP_STARTUP_WARMUP_KEYS_JSON",
+    isSecret: true,
+    description:
+      'What to fetch at the start: a JSON array of `{"sdk_key", "path", "encodings"}`, as for the original proxy',
+  },
 ];
 
 /** Variables that other programs read as well. */
@@ -28,7 +45,10 @@ const OUTBOUND: readonly VariableSpec[] = [
     name: "HTTPS_PROXY",
     description: "Proxy for an https:// upstream (not for one that supports only HTTP/2)",
   },
-  { name: "HTTP_PROXY", description: "Proxy for an http:// upstream" },
+  {
+    name: "HTTP_PROXY",
+    description: "Proxy for an http:// upstream (not for one that supports only HTTP/2)",
+  },
   {
     name: "ALL_PROXY",
     description: "Proxy for any upstream, unless HTTPS_PROXY or HTTP_PROXY is set for it",

@@ -95,6 +95,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
         variable: "LOG_EVENT_STATSIG_ENDPOINT",
         endpoint: eventsEndpoint,
       },
+      ...findFilesHost(config, createEndpoint),
     ]),
     sdkKeysCheck({
       sdkKeys: preloadSdkKeys,
@@ -108,6 +109,16 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
     portsCheck({ ports, isRelayRunning }),
     certificateCheck(tls),
   ];
+}
+
+function findFilesHost(
+  { idLists: { givenFilesUrl }, upstreamProxied }: Config,
+  createEndpoint: (baseUrl: string, proxied: boolean) => UpstreamEndpoint,
+) {
+  if (givenFilesUrl === undefined) return [];
+  const endpoint = createEndpoint(givenFilesUrl, upstreamProxied);
+  const variable = "STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE";
+  return [{ shownUrl: displayUrl(givenFilesUrl), variable, endpoint }];
 }
 
 function findHosts({ upstreamUrl, upstreamProxied, events, cache, redis }: Config): readonly HostToFind[] {

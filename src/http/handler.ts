@@ -16,7 +16,9 @@ import {
 } from "./request-context.ts";
 import { readRoutePath } from "./request-path.ts";
 import { errorResponse } from "./responses.ts";
-import { fileRoutes, type IdListService, manifestRoutes } from "./routes/id-lists.ts";
+import { deltaRoutes } from "./routes/deltas.ts";
+import { fileRoutes, onDemandRoutes } from "./routes/id-list-files.ts";
+import { type IdListService, manifestRoutes } from "./routes/id-lists.ts";
 import { logEventRoutes } from "./routes/log-event.ts";
 import { isProbe, type Probes, probeRoutes } from "./routes/probes.ts";
 import { RpcMount, type RpcRoutes } from "./routes/rpc.ts";
@@ -122,12 +124,14 @@ export class HttpHandler {
   }
 
   #createApp({ probes, idLists, intake, onFault }: HttpHandlerOptions, bodies: BodyReader): Hono<RequestEnv> {
-    const { proxied } = idLists;
+    const { proxied, onDemand } = idLists;
     const parts = [
       probeRoutes(probes),
       specPostRoutes(this.#specs, bodies),
       manifestRoutes(idLists, bodies),
       ...(proxied === undefined ? [] : [fileRoutes(proxied)]),
+      ...(onDemand === undefined ? [] : [onDemandRoutes(onDemand)]),
+      deltaRoutes(),
       logEventRoutes(intake, bodies),
       this.#rpcs.app,
     ];

@@ -28,7 +28,7 @@ export async function download(
   parts: DownloadParts,
 ): Promise<DownloadProblem> {
   const from = file.isDamaged ? 0 : file.bytes;
-  const response = await fetchFile(entry.url, from, parts);
+  const response = await fetchFile(entry, from, parts);
   switch (response.kind) {
     case "rest":
       return from === 0 ? replace(file, response, parts) : append(file, response, parts);
@@ -41,8 +41,12 @@ export async function download(
   }
 }
 
-async function fetchFile(url: string, from: number, parts: DownloadParts): Promise<ListFileResponse> {
-  const response = await parts.source.fetchFile(url, from, parts.signal);
+async function fetchFile(
+  { url, size }: IdListEntry,
+  from: number,
+  parts: DownloadParts,
+): Promise<ListFileResponse> {
+  const response = await parts.source.fetchFile(url, from, parts.signal, size);
   // A failure is not progress: it may be a timeout.
   if (response.kind !== "failed") parts.onProgress();
   return response;
@@ -55,14 +59,14 @@ async function handleUnsatisfiableRange(
   entry: IdListEntry,
   parts: DownloadParts,
 ): Promise<DownloadProblem> {
-  if (size < file.bytes) return startOver(file, entry.url, parts);
+  if (size < file.bytes) return startOver(file, entry, parts);
   // The last download was cut short after the last byte.
   if (size === file.bytes) markWhole(file, parts);
   return entry.size > file.bytes ? "upstream's file is still shorter than the manifest says" : undefined;
 }
 
-async function startOver(file: ListFile, url: string, parts: DownloadParts): Promise<DownloadProblem> {
-  const response = await fetchFile(url, 0, parts);
+async function startOver(file: ListFile, entry: IdListEntry, parts: DownloadParts): Promise<DownloadProblem> {
+  const response = await fetchFile(entry, 0, parts);
   if (response.kind === "failed") return response.detail;
   if (response.kind === "range_not_satisfiable") return "upstream does not have the file";
   return replace(file, response, parts);
@@ -281,8 +285,8 @@ export type ListFileResponse =
 /** The upstream of list files. */
 export interface ListFileSource {
   /**
-   * Requests a file from the offset `from` on. Rejects only when `signal` is aborted. The chunks throw, with a message for logs, if
+   * Requests a file from the offset `from` on. `size`: that of the manifest, 0 if there is none. Rejects only when `signal` is aborted. The chunks throw, with a message for logs, if
    * they end before the length that upstream announced, or if they take too long.
    */
-  fetchFile(url: string, from: number, signal: AbortSignal): Promise<ListFileResponse>;
+  fetchFile(url: string, from: number, signal: AbortSignal, size: number): Promise<ListFileResponse>;
 }

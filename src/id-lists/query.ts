@@ -1,5 +1,5 @@
 import type { KeyGate, Throttled } from "../access/admission.ts";
-import { NegativeCache, type NegativeEntry } from "../access/negative-cache.ts";
+import { MISS_TIMEOUT_MS, NegativeCache, type NegativeEntry } from "../access/negative-cache.ts";
 import type { SdkKey } from "../access/sdk-key.ts";
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -46,7 +46,7 @@ export class IdListQuery {
     return proxied === undefined || proxied.isReady(sdkKey) ? held : undefined;
   }
 
-  /** Returns what is in memory; on a cache miss, fetches it from upstream or the backup. */
+  /** Returns what is in memory; on a cache miss, fetches it from upstream or the backup. Resolves within {@link MISS_TIMEOUT_MS}. */
   async ask(sdkKey: SdkKey): Promise<IdListLookup> {
     const held = this.held(sdkKey);
     if (held !== undefined) return { kind: "held", held };
@@ -55,7 +55,17 @@ export class IdListQuery {
     const lookup =
       this.#inFlight.get(sdkKey) ?? this.#fetchOnMiss(sdkKey).finally(() => this.#inFlight.delete(sdkKey));
     this.#inFlight.set(sdkKey, lookup);
-    return lookup;
+    const inTime = await withTimeout(lookup, MISS_TIMEOUT_MS, this.#options.clock);
+    return inTime ?? this.#toNegative(sdkKey, false);
+  }
+
+  /** Remembers for a while that there is nothing to serve. */
+  #toNegative(sdkKey: SdkKey, isUnauthorized: boolean): IdListLookup {
+    const { gate } = this.#options;
+    // Not put into the negative cache: the allow list may contain the key again at any moment.
+    if (!gate.allows(sdkKey)) return { kind: "unauthorized" };
+    if (!isUnauthorized) gate.undecided(sdkKey);
+    return this.#negative.add(sdkKey, isUnauthorized);
   }
 
   async #fetchOnMiss(sdkKey: SdkKey): Promise<IdListLookup> {
@@ -64,12 +74,7 @@ export class IdListQuery {
     if (refusal !== undefined) return refusal;
     const outcome = store.peek(sdkKey) === undefined ? await this.#acquire(sdkKey) : undefined;
     const held = store.find(sdkKey);
-    // Not put into the negative cache: the allow list may contain the key again at any moment.
-    if (held === undefined && !gate.allows(sdkKey)) return { kind: "unauthorized" };
-    if (held === undefined) {
-      if (outcome !== "unauthorized") gate.undecided(sdkKey);
-      return this.#negative.add(sdkKey, outcome === "unauthorized");
-    }
+    if (held === undefined) return this.#toNegative(sdkKey, outcome === "unauthorized");
     if (proxied !== undefined) await withTimeout(proxied.ready(sdkKey), FIRST_FILES_MS, clock);
     return { kind: "held", held };
   }

@@ -1,6 +1,7 @@
 import PQueue from "p-queue";
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { Spacing } from "../platform/spacing.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { ManifestWriter } from "./backup.ts";
 import type { EmitIdListEvent } from "./events.ts";
@@ -114,6 +115,8 @@ interface ManifestPollerOptions {
   readonly refresher: Pick<ManifestRefresher, "refresh">;
   readonly clock: Clock;
   readonly supervisor: Supervisor;
+  /** Minimum time between the starts of two polls. */
+  readonly spacing: Spacing;
   /** The poll interval of config specs, in ms. */
   readonly specIntervalMs: number;
 }
@@ -147,9 +150,10 @@ export class ManifestPoller implements Disposable {
     this.#endLoop(sdkKey);
     const loop = new AbortController();
     this.#loops.set(sdkKey, loop);
-    const { clock, refresher, supervisor } = this.#options;
+    const { clock, refresher, supervisor, spacing } = this.#options;
     void supervisor.loop("id_list_polls", loop.signal, async () => {
       await clock.sleep(this.#interval(sdkKey) * (1 + JITTER * Math.random()), loop.signal);
+      await spacing.turn(loop.signal);
       await refresher.refresh(sdkKey);
     });
   }

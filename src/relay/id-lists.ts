@@ -5,12 +5,14 @@ import { ManifestRecovery, ManifestWriter } from "../id-lists/backup.ts";
 import type { EmitIdListEvent } from "../id-lists/events.ts";
 import { ListFileStore, type ListFileStoreStatus } from "../id-lists/file-store.ts";
 import { ListFolder } from "../id-lists/folder.ts";
+import { OnDemandFiles } from "../id-lists/on-demand.ts";
 import { PreloadedLists, type UnknownLists } from "../id-lists/preload.ts";
 import { ProxiedLists } from "../id-lists/proxied-lists.ts";
 import { IdListQuery } from "../id-lists/query.ts";
 import { ManifestPoller, ManifestRefresher } from "../id-lists/refresh.ts";
 import { ManifestStore } from "../id-lists/store.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { Spacing } from "../platform/spacing.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
@@ -27,6 +29,8 @@ interface IdListParts {
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
+  /** Minimum time between the starts of two polls. */
+  readonly spacing: Spacing;
 }
 
 export interface RunningIdLists extends AsyncDisposable {
@@ -48,7 +52,7 @@ interface IdListFilesStatus extends ListFileStoreStatus {
 
 /** Starts the flow of ID lists from upstream to clients. */
 export function startIdLists(config: Config, parts: IdListParts): RunningIdLists {
-  const { clock, supervisor, backup, access, tracing } = parts;
+  const { clock, supervisor, backup, access, tracing, spacing } = parts;
   const { emit } = parts.telemetry.idLists;
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
@@ -62,12 +66,15 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const opened = config.idLists.proxied ? openFiles(config, parts) : undefined;
   const files = running.use(opened?.files);
   const proxied = files && new ProxiedLists(files, store);
+  const onDemand = config.idLists.proxied ? undefined : startOnDemand(config, { ...parts, store, running });
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
   const endpoint = new UpstreamEndpoint({
     baseUrl,
     proxied: upstreamProxied,
     relayVersion: VERSION,
+    limits: config.upstream.timeouts,
+    reusesConnections: config.upstream.reusesConnections,
     carries: tracing.headers,
   });
   const writer = backup && running.use(startManifestWriter(backup, { clock, emit, store }));
@@ -82,7 +89,9 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
       signal: stopping.signal,
     }),
   );
-  const poller = running.use(new ManifestPoller({ store, refresher, clock, supervisor, specIntervalMs }));
+  const poller = running.use(
+    new ManifestPoller({ store, refresher, clock, supervisor, spacing, specIntervalMs }),
+  );
   const isRemoving = (sdkKey: SdkKey) => writer?.isRemoving(sdkKey) === true;
   const recovery = backup && new ManifestRecovery({ backup: backup.manifests, store, emit, isRemoving });
   const query = new IdListQuery({
@@ -102,7 +111,7 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
       new PreloadedLists({ query, proxied, clock, supervisor, allows, retryEveryMs }, config.preloadSdkKeys),
   );
   return {
-    service: { query, proxied, publicUrl },
+    service: { query, proxied, onDemand, publicUrl },
     notReady: () => preloaded?.notReady() ?? [],
     status: () => opened && toStatus(opened, preloaded),
     reconfigure({ pollIntervalMs, preloadSdkKeys }) {
@@ -112,6 +121,27 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+interface OnDemandParts extends IdListParts {
+  readonly store: ManifestStore;
+  readonly running: AsyncDisposableStack;
+}
+
+/** Claims a folder only when a file is asked for: most relays never are. */
+function startOnDemand(
+  config: Config,
+  { store, running, clock, supervisor, ...parts }: OnDemandParts,
+): OnDemandFiles {
+  const { filesUrl: baseUrl, refreshesFiles } = config.idLists;
+  const openStore = () => {
+    if (running.disposed) return undefined;
+    const { files } = openFiles(config, { clock, supervisor, ...parts });
+    return running.use(files);
+  };
+  const onDemand = new OnDemandFiles({ openStore, baseUrl, clock, gate: parts.access.gate });
+  if (refreshesFiles) onDemand.follow(store, (work) => void supervisor.task("id_list_files", work));
+  return onDemand;
 }
 
 function startManifestWriter(
@@ -131,12 +161,16 @@ interface OpenedFiles {
 
 /** If the folder is unusable, this is reported once, and manifests are passed through. */
 function openFiles(config: Config, { clock, supervisor, telemetry }: IdListParts): OpenedFiles {
-  const { maxBytes, maxDownloads } = config.idLists;
+  const { maxBytes, maxDownloads, givenFilesUrl: baseUrl } = config.idLists;
   const { emit } = telemetry.idLists;
   try {
     using opening = new DisposableStack();
     const folder = opening.use(ListFolder.claim(config.local.path));
-    const source = new IdListFiles(clock);
+    const source = new IdListFiles(clock, {
+      relayVersion: VERSION,
+      limits: config.upstream.timeouts,
+      baseUrl,
+    });
     const files = new ListFileStore({ folder, source, clock, supervisor, emit, maxBytes, maxDownloads });
     opening.move();
     return { files, folderUnusable: undefined };

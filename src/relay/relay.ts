@@ -2,6 +2,7 @@ import type { Config } from "../config/config.ts";
 import { StartError } from "../config/settings.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
+import { Spacing } from "../platform/spacing.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
 import { CertificateError } from "../server/certificates.ts";
 import { ServerTls } from "../server/tls.ts";
@@ -17,6 +18,7 @@ import { createHandlers, type ListenerAddress, startListeners, startManagement }
 import { startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
 import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
+import { WarmUp } from "./warm-up.ts";
 
 interface RelayPorts {
   readonly logger: Logger;
@@ -57,13 +59,17 @@ export async function startRelay(
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const tracing = await startTracing(config, { ...parts, registry, sinks, running: monitoring });
   const backup = starting.use(openBackup(config, { ...parts, allowList: access.allowList }));
-  const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing }));
-  const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing }));
+  let { pollSpacingMs } = config.upstream;
+  const spacing = new Spacing(clock, () => pollSpacingMs);
+  const specs = starting.use(startSpecs(config, { ...parts, backup, access, tracing, spacing }));
+  const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing, spacing }));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
   const handlers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
   const listeners = starting.use(await startListeners(config, { ...parts, tls, handlers }));
   for (const { notReady } of [specs, idLists, listeners]) health.require(notReady);
+  const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
+  if (warmUp) health.require(() => warmUp.notReady());
 
   const { probes, inFlight, streamLimit } = handlers;
   const served = { specs, idLists, events, listeners, inFlight, streamLimit };
@@ -84,6 +90,7 @@ export async function startRelay(
     reconfigure(next) {
       manager?.reloading();
       ({ shutdownGraceMs } = next);
+      ({ pollSpacingMs } = next.upstream);
       // Access comes first: an SDK key that is no longer allowed must not be polled again.
       backup?.reconfigure?.(next);
       for (const part of [access, specs, idLists, handlers, status]) part.reconfigure(next);

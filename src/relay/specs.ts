@@ -1,6 +1,7 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { Spacing } from "../platform/spacing.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecAcquirer } from "../specs/acquire.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
@@ -46,6 +47,8 @@ interface SpecsParts {
   readonly backup: BackupParts | undefined;
   readonly access: RunningAccess;
   readonly tracing: Tracing;
+  /** Minimum time between the starts of two polls. */
+  readonly spacing: Spacing;
 }
 
 /** Enough to cache a failure for all feeds of each valid key while upstream is down. */
@@ -72,6 +75,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       clock,
       policy: { clearOnUnauthorized },
       maxInFlight: config.maxRequestsInFlight,
+      spacing: parts.spacing,
       maxKeys,
       intervalMs: () => live.intervalMs,
       emit: telemetry.specs.emit,
@@ -145,24 +149,29 @@ function openStore(
 }
 
 function openUpstream(
-  { upstreamUrl: baseUrl, upstreamProxied: proxied, maxPayloadBytes }: Config,
+  { upstreamUrl: baseUrl, upstreamProxied: proxied, upstream, maxPayloadBytes }: Config,
   { clock, tracing }: SpecsParts,
 ): StatsigSpecs {
-  const carries = tracing.headers;
-  const endpoint = new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION, carries });
+  const endpoint = new UpstreamEndpoint({ baseUrl, proxied, ...toEndpointOptions(upstream, tracing) });
   return new StatsigSpecs(endpoint, clock, maxPayloadBytes);
+}
+
+function toEndpointOptions(
+  { timeouts: limits, reusesConnections }: Config["upstream"],
+  { headers: carries }: Tracing,
+) {
+  return { relayVersion: VERSION, limits, reusesConnections, carries };
 }
 
 /** Returns `upstream`, or the blob storage that is asked before it. */
 function openSource(
-  { blobStorage: storage, maxPayloadBytes: maxBytes }: Config,
+  { blobStorage: storage, upstream, maxPayloadBytes: maxBytes }: Config,
   { clock, tracing }: SpecsParts,
-  upstream: StatsigSpecs,
+  fallback: StatsigSpecs,
 ): SpecSource {
-  if (storage === undefined) return upstream;
-  const carries = tracing.headers;
-  const endpoint = new UpstreamEndpoint({ ...storage, relayVersion: VERSION, carries });
-  return new BlobSpecs({ endpoint, storage, fallback: upstream, clock, maxBytes });
+  if (storage === undefined) return fallback;
+  const endpoint = new UpstreamEndpoint({ ...storage, ...toEndpointOptions(upstream, tracing) });
+  return new BlobSpecs({ endpoint, storage, fallback, clock, maxBytes });
 }
 
 interface BackupUsers extends SpecsParts {

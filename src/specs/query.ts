@@ -1,10 +1,10 @@
 import { LRUCache } from "lru-cache";
 import type { KeyGate, Throttled } from "../access/admission.ts";
-import { NegativeCache, type NegativeEntry } from "../access/negative-cache.ts";
+import { MISS_TIMEOUT_MS, NegativeCache, type NegativeEntry } from "../access/negative-cache.ts";
 import type { SdkKey } from "../access/sdk-key.ts";
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { SpecAcquirer } from "./acquire.ts";
+import type { AcquireOutcome, SpecAcquirer } from "./acquire.ts";
 import { type ApiVersion, type Feed, feedId, type SpecFormat } from "./feed.ts";
 import { recoverAny, type SpecRecovery } from "./recovery.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
@@ -16,8 +16,8 @@ export type SpecLookup = Held | NegativeEntry | Throttled;
 /** How long a client that can read protobuf waits for it if JSON is held. */
 const SLOW_PROTO_MS = 1_000;
 
-/** How long a client waits for the first version of a feed. The fetch continues: a large one over a slow link takes minutes. */
-const MISS_TIMEOUT_MS = 30_000;
+/** The rest of {@link MISS_TIMEOUT_MS} is for JSON in place of protobuf. */
+const FETCH_TIMEOUT_MS = MISS_TIMEOUT_MS - 500;
 
 /** Shortest interval between two reads of the backup for a feed in the negative cache. */
 const RECOVER_EVERY_MS = 1_000;
@@ -53,15 +53,24 @@ export class SpecQuery {
   }
 
   /**
-   * Returns the feed from memory, or fetches it from upstream and the backup. A client that can read protobuf can read JSON
-   * too: held JSON is returned if protobuf is not available, or not soon; if neither is available, JSON from the backup.
+   * Returns the feed from memory, or fetches it from upstream and the backup. Resolves within {@link MISS_TIMEOUT_MS}, while the
+   * fetch continues: a large one over a slow link takes minutes. A client that can read protobuf can read JSON too: held JSON is
+   * returned if protobuf is not available, or not soon; if neither is available, JSON from the backup.
    */
   async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecLookup> {
     const feed = { sdkKey, version, format };
     const held = this.#find(feed);
     if (held !== undefined) return held;
-    const fetched = this.#fetchOnMiss(feed);
-    return format === "json" ? fetched : this.#orHeldJson(fetched, feed);
+    const fetched = this.#fetchInTime(feed);
+    if (format === "json") return fetched;
+    return (
+      (await withTimeout(this.#orHeldJson(fetched, feed), MISS_TIMEOUT_MS, this.#options.clock)) ?? fetched
+    );
+  }
+
+  async #fetchInTime(feed: Feed): Promise<SpecLookup> {
+    const inTime = await withTimeout(this.#fetchOnMiss(feed), FETCH_TIMEOUT_MS, this.#options.clock);
+    return inTime ?? this.#find(feed) ?? this.#toNegative(feed, undefined);
   }
 
   #find({ sdkKey, version, format }: Feed): Held | undefined {
@@ -82,7 +91,7 @@ export class SpecQuery {
   }
 
   async #fetchOnMiss(feed: Feed): Promise<SpecLookup> {
-    const { gate, recovery, acquirer, clock } = this.#options;
+    const { gate, recovery, acquirer } = this.#options;
     const { sdkKey } = feed;
     const negative = gate.allows(sdkKey) ? this.#negative.get(feedId(feed)) : undefined;
     if (negative !== undefined) return (await this.#recoverNegative(feed, negative)) ?? negative;
@@ -90,13 +99,17 @@ export class SpecQuery {
     if (refusal !== undefined) return refusal;
     const recovered = this.#find(feed);
     if (recovered !== undefined) return recovered;
-    const outcome = await withTimeout(acquirer.acquire(feed, "cache_miss"), MISS_TIMEOUT_MS, clock);
-    const held = this.#find(feed);
-    if (held !== undefined) return held;
+    const outcome = await acquirer.acquire(feed, "cache_miss");
+    return this.#find(feed) ?? this.#toNegative(feed, outcome);
+  }
+
+  /** Remembers for a while that there is nothing to serve. `outcome`: undefined if it is not known in time. */
+  #toNegative(feed: Feed, outcome: AcquireOutcome | undefined): SpecLookup {
+    const { gate } = this.#options;
     // Not cached, because the key may be allowed again at any time.
-    if (!gate.allows(sdkKey)) return { kind: "unauthorized" };
+    if (!gate.allows(feed.sdkKey)) return { kind: "unauthorized" };
     const isUnauthorized = outcome?.kind === "unauthorized";
-    if (!isUnauthorized) gate.undecided(sdkKey);
+    if (!isUnauthorized) gate.undecided(feed.sdkKey);
     const afterMs = outcome?.kind === "failed" ? outcome.retryAfterMs : undefined;
     return this.#negative.add(feedId(feed), isUnauthorized, afterMs);
   }

@@ -1,5 +1,6 @@
 import { MAX_RETRY_DELAY_MS } from "../platform/backoff.ts";
 import { type Clock, type Instant, takeInstant } from "../platform/clock.ts";
+import type { Spacing } from "../platform/spacing.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
@@ -29,6 +30,8 @@ interface SpecRefresherOptions {
   readonly clock: Clock;
   readonly policy: RefreshPolicy;
   readonly maxInFlight: number;
+  /** Minimum time between the starts of two polls. */
+  readonly spacing?: Spacing;
   /** Returns the current polling interval. */
   readonly intervalMs: () => number;
   readonly maxKeys: number;
@@ -72,7 +75,11 @@ export class SpecRefresher {
 
   constructor(options: SpecRefresherOptions) {
     this.#options = options;
-    this.#slots = new RequestSlots({ clock: options.clock, max: options.maxInFlight });
+    this.#slots = new RequestSlots({
+      clock: options.clock,
+      max: options.maxInFlight,
+      spacing: options.spacing,
+    });
     this.#pollDelays = new PollDelays(options);
   }
 

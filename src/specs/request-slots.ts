@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../platform/clock.ts";
+import { Spacing } from "../platform/spacing.ts";
 
 /** Cache misses take precedence over polls, because clients wait for them. */
 export type RefreshPriority = "cache_miss" | "poll";
@@ -17,6 +18,8 @@ interface RequestSlotsOptions {
   readonly clock: Clock;
   /** Limit of requests in flight that make progress. The same number may be stalled. */
   readonly max: number;
+  /** Minimum time between the starts of two polls; none by default. Cache misses do not wait for it. */
+  readonly spacing?: Spacing | undefined;
 }
 
 /** Suspects are feeds whose last request was stalled when it ended. They wait in a queue of their own. */
@@ -26,8 +29,11 @@ const QUEUES = ["cache_miss", "poll", "suspect"] as const;
 
 interface Waiting {
   readonly since: number;
+  readonly priority: RefreshPriority;
   readonly enter: (slot: RequestSlot) => void;
 }
+
+const NEVER = new AbortController().signal;
 
 /** Counts of requests in flight from one queue: those that make progress, and all. */
 interface InFlight {
@@ -43,6 +49,7 @@ interface InFlight {
  */
 export class RequestSlots {
   readonly #clock: Clock;
+  readonly #spacing: Spacing;
   readonly #max: number;
   readonly #maxOpen: number;
   readonly #maxStalled: number;
@@ -51,10 +58,12 @@ export class RequestSlots {
   readonly #openReserve: number;
   readonly #waiting: Record<QueueName, Map<string, Waiting>>;
   readonly #inFlight: Record<QueueName, InFlight>;
+  #willAdmit = false;
   readonly #suspects = new LRUCache<string, true>({ max: MAX_SUSPECTS });
 
-  constructor({ clock, max }: RequestSlotsOptions) {
+  constructor({ clock, max, spacing = new Spacing(clock, () => 0) }: RequestSlotsOptions) {
     this.#clock = clock;
+    this.#spacing = spacing;
     this.#max = Math.min(max, MAX_OPEN_REQUESTS);
     this.#maxOpen = Math.min(2 * max, MAX_OPEN_REQUESTS);
     this.#maxStalled = Math.max(1, Math.floor(this.#maxOpen / 2));
@@ -78,7 +87,7 @@ export class RequestSlots {
   take(id: string, priority: RefreshPriority): Promise<RequestSlot> {
     const queue = this.#suspects.has(id) ? "suspect" : priority;
     const { promise, resolve } = Promise.withResolvers<RequestSlot>();
-    this.#waiting[queue].set(id, { since: this.#clock.elapsed(), enter: resolve });
+    this.#waiting[queue].set(id, { since: this.#clock.elapsed(), priority, enter: resolve });
     this.#admit();
     return promise;
   }
@@ -88,7 +97,7 @@ export class RequestSlots {
     const waiting = this.#waiting.poll.get(id);
     if (waiting === undefined) return;
     this.#waiting.poll.delete(id);
-    this.#waiting.cache_miss.set(id, waiting);
+    this.#waiting.cache_miss.set(id, { ...waiting, priority: "cache_miss" });
     this.#admit();
   }
 
@@ -96,10 +105,29 @@ export class RequestSlots {
     for (const queue of QUEUES) {
       for (const [id, waiting] of this.#waiting[queue]) {
         if (!this.#hasRoom(queue)) break;
+        if (waiting.priority === "poll" && !this.#mayPoll()) break;
         this.#waiting[queue].delete(id);
         waiting.enter(this.#open(id, queue, this.#clock.elapsed() - waiting.since));
       }
     }
+  }
+
+  /** Counts as the start of a poll if that may start now. Otherwise admits it later. */
+  #mayPoll(): boolean {
+    const { waitMs } = this.#spacing;
+    if (waitMs === 0) this.#spacing.started();
+    else this.#admitLater(waitMs);
+    return waitMs === 0;
+  }
+
+  #admitLater(ms: number): void {
+    if (this.#willAdmit) return;
+    this.#willAdmit = true;
+    // Never aborted: a timer of at most one spacing, without effect when nothing waits.
+    void this.#clock.sleep(ms, NEVER).then(() => {
+      this.#willAdmit = false;
+      this.#admit();
+    });
   }
 
   #hasRoom(queue: QueueName): boolean {

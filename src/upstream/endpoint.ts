@@ -1,3 +1,6 @@
+import { PlaintextHttp2Client } from "./http2-client.ts";
+import { DEFAULT_LIMITS, type TimeLimits } from "./time-limit.ts";
+
 export interface UpstreamRequest {
   /** `GET` by default; `POST` with a body. */
   readonly method?: "HEAD";
@@ -17,26 +20,42 @@ interface UpstreamOptions {
   readonly relayVersion: string;
   /** Whether requests go through HTTP_PROXY or HTTPS_PROXY. */
   readonly proxied: boolean;
+  /** The limits of each request; by default {@link DEFAULT_LIMITS}. */
+  readonly limits?: TimeLimits;
+  /** Whether a connection is used for more than one request; by default it is. */
+  readonly reusesConnections?: boolean;
   /** Called when a request is sent; returns headers to add to its own. */
   readonly carries?: () => Readonly<Record<string, string>> | undefined;
 }
+
+/** What a request led to: a response, or the error that `fetch` rejected with. */
+type Attempt = Response | { readonly error: unknown };
 
 /**
  * Sends requests to one upstream, which is Statsig's CDN or another relay, over pooled connections: HTTP/1.1, or HTTP/2 if
  * upstream supports nothing else.
  */
 export class UpstreamEndpoint {
+  readonly limits: TimeLimits;
   readonly #baseUrl: string;
-  readonly #relayVersion: string;
+  readonly #ownHeaders: Readonly<Record<string, string>>;
   readonly #proxied: boolean;
+  readonly #reusesConnections: boolean;
   readonly #carries: () => Readonly<Record<string, string>> | undefined;
+  readonly #plaintextHttp2: PlaintextHttp2Client;
   #http2 = false;
+  /** Whether the last request got a response by the current protocol. */
+  #lastSucceeded = false;
 
-  constructor(options: UpstreamOptions) {
+  constructor({ relayVersion, proxied, ...options }: UpstreamOptions) {
     this.#baseUrl = options.baseUrl.replace(/\/+$/, "");
-    this.#relayVersion = options.relayVersion;
-    this.#proxied = options.proxied;
+    this.#ownHeaders = createOwnHeaders(relayVersion);
+    this.#proxied = proxied;
+    this.limits = options.limits ?? DEFAULT_LIMITS;
+    this.#reusesConnections = options.reusesConnections ?? true;
     this.#carries = options.carries ?? (() => undefined);
+    const { origin } = new URL(this.#baseUrl);
+    this.#plaintextHttp2 = new PlaintextHttp2Client({ origin, reusesConnections: this.#reusesConnections });
   }
 
   /** The address to connect to; undefined if a proxy connects. */
@@ -59,36 +78,85 @@ export class UpstreamEndpoint {
 
   async #send(request: UpstreamRequest | UpstreamPost, signal: AbortSignal): Promise<Response> {
     const http2 = this.#http2;
+    const attempt = await this.#try(request, signal, http2);
+    const mayNeedOther = !signal.aborted && this.#mayNeedOtherProtocol(attempt, http2);
+    this.#lastSucceeded = attempt instanceof Response && !mayNeedOther;
+    if (!mayNeedOther) return unwrap(attempt);
+    const other = await this.#try(request, signal, !http2);
+    if (!(other instanceof Response) || isOtherVersion(other)) {
+      // Over TLS the second error says more: that HTTP/2 is impossible through a proxy, for example.
+      return unwrap(this.#isPlaintext ? attempt : other);
+    }
+    // Switch only after a success: a request can fail for many reasons.
+    this.#http2 = !http2;
+    this.#lastSucceeded = true;
+    if (attempt instanceof Response) await attempt.body?.cancel();
+    return other;
+  }
+
+  async #try(request: UpstreamRequest | UpstreamPost, signal: AbortSignal, http2: boolean): Promise<Attempt> {
     try {
       return await this.#fetch(request, signal, http2);
     } catch (error) {
-      if (!this.#mayNeedOtherProtocol(error, http2)) throw error;
-      const response = await this.#fetch(request, signal, !http2);
-      // Switch only after a success: a handshake can fail for many reasons.
-      this.#http2 = !http2;
-      return response;
+      return { error };
     }
   }
 
   #fetch(request: UpstreamRequest | UpstreamPost, signal: AbortSignal, http2: boolean): Promise<Response> {
-    const { path, headers, method } = request;
-    return fetch(`${this.#baseUrl}${path}`, {
-      ...(method !== undefined && { method }),
-      ...("body" in request && { method: "POST", body: request.body }),
-      headers: { ...this.#carries(), ...headers, "x-sfp-version": this.#relayVersion },
+    const url = `${this.#baseUrl}${request.path}`;
+    const headers = { ...this.#carries(), ...request.headers, ...this.#ownHeaders };
+    const body = "body" in request ? request.body : undefined;
+    const method = body === undefined ? (request.method ?? "GET") : "POST";
+    if (http2 && this.#isPlaintext) {
+      const { pathname, search } = new URL(url);
+      return this.#plaintextHttp2.send({ method, path: `${pathname}${search}`, headers, body }, signal);
+    }
+    return fetch(url, {
+      method,
+      ...(body !== undefined && { body }),
+      headers,
       signal,
       decompress: false,
+      keepalive: this.#reusesConnections,
       // Do not follow redirects: the URL contains the SDK key.
       redirect: "manual",
       ...(http2 && { protocol: "http2" }),
     });
   }
 
-  /** A server without HTTP/1.1 ends the TLS handshake; Bun reports one without HTTP/2 by a code of its own. */
-  #mayNeedOtherProtocol(error: unknown, http2: boolean): boolean {
-    const { code } = error as NodeJS.ErrnoException;
-    return this.#baseUrl.startsWith("https:") && code === (http2 ? "HTTP2Unsupported" : "EPROTO");
+  get #isPlaintext(): boolean {
+    return this.#baseUrl.startsWith("http:");
   }
+
+  #mayNeedOtherProtocol(attempt: Attempt, http2: boolean): boolean {
+    if (attempt instanceof Response) return this.#isPlaintext && !this.#proxied && isOtherVersion(attempt);
+    const code = codeOf(attempt.error);
+    // A server without HTTP/1.1 ends the TLS handshake; Bun reports one without HTTP/2 by a code of its own.
+    if (!this.#isPlaintext) return code === (http2 ? "HTTP2Unsupported" : "EPROTO");
+    if (this.#proxied) return false;
+    // In plaintext, a server of the other protocol answers with bytes that make no sense, or closes the connection. One that
+    // has responded before may just be restarting.
+    const isSenseless = http2 ? code === "ERR_HTTP2_ERROR" : code === "Malformed_HTTP_Response";
+    const isClosed = code === "ECONNRESET" || code === "ERR_HTTP2_SESSION_ERROR";
+    return isSenseless || (isClosed && !this.#lastSucceeded);
+  }
+}
+
+/** Returns the headers by which upstream recognizes a forward proxy. */
+export function createOwnHeaders(relayVersion: string): Readonly<Record<string, string>> {
+  return { "user-agent": `statsig-forward-proxy/${relayVersion}`, "x-sfp-version": relayVersion };
+}
+
+/** 505: the server supports HTTP, but not the version of the request. */
+const isOtherVersion = ({ status }: Response): boolean => status === 505;
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? "";
+}
+
+function unwrap(attempt: Attempt): Response {
+  if (attempt instanceof Response) return attempt;
+  throw attempt.error;
 }
 
 /**

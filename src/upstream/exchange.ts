@@ -23,7 +23,7 @@ export async function exchange<T>(
   { clock, signal, progressed }: ExchangeParts,
   read: ReadResponse<T>,
 ): Promise<T | FetchFailure> {
-  using limit = new TimeLimit(clock, endpoint.address, signal);
+  using limit = new TimeLimit(clock, endpoint, signal);
   let response: Response;
   try {
     response = await endpoint.get(request, limit.signal);

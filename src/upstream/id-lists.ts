@@ -1,14 +1,15 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { ListFileResponse, ListFileSource } from "../id-lists/download.ts";
 import { MAX_MANIFEST_BYTES, type ManifestOutcome, type ManifestSource } from "../id-lists/manifest.ts";
+import { moveFileUrl } from "../id-lists/on-demand.ts";
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeNetworkError } from "../platform/network-errors.ts";
 import { inspectCoded } from "../specs/payload/encoding.ts";
 import { PayloadRefused } from "../specs/payload/payload.ts";
-import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
+import { createOwnHeaders, readBody, type UpstreamEndpoint } from "./endpoint.ts";
 import { badStatus, broken, failedToConnect, failedToRead } from "./errors.ts";
-import { TimeLimit } from "./time-limit.ts";
+import { DEFAULT_LIMITS, TimeLimit, type TimeLimits } from "./time-limit.ts";
 
 const TOO_LARGE = `the body is larger than ${MAX_MANIFEST_BYTES} bytes`;
 
@@ -23,7 +24,7 @@ export class StatsigIdLists implements ManifestSource {
   }
 
   async fetchManifest(sdkKey: SdkKey, signal: AbortSignal): Promise<ManifestOutcome> {
-    using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal);
+    using limit = new TimeLimit(this.#clock, this.#endpoint, signal);
     let response: Response;
     try {
       response = await this.#endpoint.post(createRequest(sdkKey), limit.signal);
@@ -72,37 +73,63 @@ function createRequest(sdkKey: SdkKey) {
   };
 }
 
-/** A download is aborted if upstream sends no byte for this time. The total time is not limited, since files may be large. */
-const SILENCE_LIMIT_MS = 10_000;
+interface IdListFilesOptions {
+  readonly relayVersion: string;
+  /** `connectMs` is not used: connecting counts as silence. By default, a file may take as long as it takes. */
+  readonly limits?: TimeLimits;
+  /** Replaces the host of files whose path is one of Statsig's. Has no trailing slash. */
+  readonly baseUrl?: string | undefined;
+}
 
 /** Downloads list files from the URLs in a manifest. Sends no SDK key, because the manifest may name any host. */
 export class IdListFiles implements ListFileSource {
   readonly #clock: Clock;
+  readonly #limits: TimeLimits;
+  readonly #ownHeaders: Readonly<Record<string, string>>;
+  readonly #baseUrl: string | undefined;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, { relayVersion, limits = DEFAULT_LIMITS, baseUrl }: IdListFilesOptions) {
     this.#clock = clock;
+    this.#baseUrl = baseUrl;
+    this.#limits = limits;
+    this.#ownHeaders = createOwnHeaders(relayVersion);
   }
 
-  async fetchFile(url: string, from: number, outer: AbortSignal): Promise<ListFileResponse> {
-    const silence = new AbortController();
-    const signal = AbortSignal.any([outer, silence.signal]);
+  async fetchFile(url: string, from: number, outer: AbortSignal, size: number): Promise<ListFileResponse> {
+    const ended = new AbortController();
+    const signal = AbortSignal.any([outer, ended.signal]);
+    this.#endLate(ended);
     // Ranges count bytes of the file itself, so it must not be encoded.
     const range = from > 0 ? { range: `bytes=${from}-` } : {};
-    const headers = { "accept-encoding": "identity", ...range };
+    // An original proxy as upstream fetches the file again only if its copy is shorter.
+    const known = size > 0 ? { "statsig-id-list-file-size": String(size) } : {};
+    const headers = { ...this.#ownHeaders, "accept-encoding": "identity", ...range, ...known };
     try {
-      const request = fetch(url, { headers, signal, decompress: false });
-      const response = await this.#abortIfSilent(request, silence);
-      return await this.#read(response, from, silence, outer);
+      const target = (this.#baseUrl && moveFileUrl(url, this.#baseUrl)) || url;
+      const request = fetch(target, { headers, signal, decompress: false });
+      const response = await this.#abortIfSilent(request, ended);
+      return await this.#read(response, from, ended, outer);
     } catch (error) {
       outer.throwIfAborted();
-      return { kind: "failed", detail: describeError(error) };
+      return { kind: "failed", detail: describeError(ended.signal.reason ?? error) };
     }
+  }
+
+  /** Ends the request after the total time, if that is limited. */
+  #endLate(ended: AbortController): void {
+    const { totalMs } = this.#limits;
+    if (totalMs === undefined) return;
+    const late = `the download took longer than ${totalMs / 1_000} s (--http-request-timeout-in-s)`;
+    this.#clock.sleep(totalMs, ended.signal).then(
+      () => ended.abort(new DownloadEnded(late)),
+      () => {},
+    );
   }
 
   async #read(
     response: Response,
     from: number,
-    silence: AbortController,
+    ended: AbortController,
     outer: AbortSignal,
   ): Promise<ListFileResponse> {
     const { status, headers, body } = response;
@@ -114,47 +141,49 @@ export class IdListFiles implements ListFileSource {
     }
     const length = headers.get("content-length");
     const expected = length === null ? undefined : Number(length);
-    return { kind: part, chunks: this.#readChunks(body, expected, silence, outer) };
+    return { kind: part, chunks: this.#readChunks(body, expected, ended, outer) };
   }
 
   async *#readChunks(
     body: ReadableStream<Uint8Array>,
     expected: number | undefined,
-    silence: AbortController,
+    ended: AbortController,
     outer: AbortSignal,
   ): AsyncIterable<Uint8Array> {
     const reader = body.getReader();
     let received = 0;
     try {
       for (;;) {
-        const { done, value } = await this.#abortIfSilent(reader.read(), silence);
+        const { done, value } = await this.#abortIfSilent(reader.read(), ended);
         if (done) break;
         received += value.length;
         yield value;
       }
     } catch (error) {
       outer.throwIfAborted();
-      throw new Error(describeError(error));
+      throw new Error(describeError(ended.signal.reason ?? error));
     } finally {
       // Also if the consumer stops early: cancels the rest of the download.
-      silence.abort();
+      ended.abort();
     }
     if (expected !== undefined && received !== expected) throw new Error("the response broke off");
   }
 
-  async #abortIfSilent<T extends object>(work: Promise<T>, silence: AbortController): Promise<T> {
-    const result = await withTimeout(work, SILENCE_LIMIT_MS, this.#clock);
+  async #abortIfSilent<T extends object>(work: Promise<T>, ended: AbortController): Promise<T> {
+    const { readMs } = this.#limits;
+    const result = await withTimeout(work, readMs, this.#clock);
     if (result !== undefined) return result;
-    silence.abort();
-    throw new SilenceError();
+    const silent = new DownloadEnded(`no data from upstream for ${readMs / 1_000} s`);
+    ended.abort(silent);
+    throw silent;
   }
 }
 
-class SilenceError extends Error {}
+/** A limit of time ended the download. */
+class DownloadEnded extends Error {}
 
 function describeError(error: unknown): string {
-  if (error instanceof SilenceError) return `no data from upstream for ${SILENCE_LIMIT_MS / 1_000} s`;
-  return describeNetworkError(error);
+  return error instanceof DownloadEnded ? error.message : describeNetworkError(error);
 }
 
 /** Returns which part of the file the body is, or the outcome if the body is of no use. */

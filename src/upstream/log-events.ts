@@ -5,13 +5,13 @@ import type { BatchPacker } from "../log-events/workers.ts";
 import type { Clock } from "../platform/clock.ts";
 import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
 import { failedToConnect, parseRetryAfter } from "./errors.ts";
-import { TimeLimit } from "./time-limit.ts";
+import { DEFAULT_LIMITS, TimeLimit, type TimeLimits } from "./time-limit.ts";
 
 /** Limit of the response body. It adds nothing to the status, but is read so that the connection can be reused. */
 const MAX_RESPONSE_BYTES = 64 * 1024;
 
 /** Megabytes are sent before the response begins, and `fetch` does not report its progress. */
-const RESPONSE_WITHIN_MS = 30_000;
+const LIMITS: TimeLimits = { ...DEFAULT_LIMITS, responseMs: 30_000 };
 
 const LOOP = "LOG_EVENT_STATSIG_ENDPOINT points back to a relay that already forwarded these events";
 
@@ -29,7 +29,8 @@ export class StatsigEvents implements EventSink {
 
   async send(group: EventGroup, chunks: readonly EventChunk[], signal: AbortSignal): Promise<SendOutcome> {
     const body = await this.#packer.pack({ chunks, metadata: group.metadata });
-    using limit = new TimeLimit(this.#clock, this.#endpoint.address, signal, RESPONSE_WITHIN_MS);
+    const { address } = this.#endpoint;
+    using limit = new TimeLimit(this.#clock, { address, limits: LIMITS }, signal);
     const headers = this.#createHeaders(group, countEvents(chunks));
     try {
       const response = await this.#endpoint.post({ path: "/v1/log_event", headers, body }, limit.signal);

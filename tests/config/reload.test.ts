@@ -35,6 +35,22 @@ describe("a SIGHUP applies without interrupting streams", () => {
     expect(stream.waiting).toBe(0);
   });
 
+  test("a new spacing of polls, also for polls that wait for the old one", async () => {
+    await using upstream = await upstreamWith(ONE);
+    const settings = { "polling-interval-in-s": 1, "background-poll-item-spacing-ms": 3_600_000 };
+    await using reloaded = await startReloadedRelay(upstream, settings);
+    using client = new GrpcClient(reloaded.relay.grpcUrl);
+    using stream = client.streamConfigSpec({ sdkKey: ONE });
+    await stream.next();
+    // The first poll starts at once; later ones wait for an hour.
+    await eventually(() => expect(upstream.requests.length).toBe(2));
+    const { lcut } = publishKey(upstream, ONE, 1);
+    await Bun.sleep(1_500);
+    expect(stream.waiting).toBe(0);
+    await reloaded.reload({ ...settings, "background-poll-item-spacing-ms": 0 });
+    expect((await stream.next()).lastUpdated).toBe(lcut);
+  });
+
   test("new allowed keys: streams of a removed key end, others stay open", async () => {
     await using upstream = await upstreamWith(ONE, TWO);
     const others = { "polling-interval-in-s": 1 };

@@ -196,7 +196,7 @@ describe("a folder whose disk fails", () => {
     const store = new ManifestStore({ maxKeys: 1 });
     const files = new ListFileStore({
       folder: storage,
-      source: new IdListFiles(systemClock),
+      source: new IdListFiles(systemClock, { relayVersion: "1.2.3" }),
       clock: systemClock,
       supervisor: strictSupervisor(),
       emit: (event) => void events.push(event),

@@ -39,7 +39,8 @@ describe("the manifest, passed through", () => {
     expect(relay.upstream.requests).toMatchObject([
       { method: "POST", path: "/v1/get_id_lists", key, body: "{}", version: expect.stringMatching(/^\d/) },
     ]);
-    expect((await fetch(`${relay.url}/v1/download_id_list_file/file`)).status).toBe(404);
+    // Without --proxy-id-lists, files are served on demand, with the SDK key.
+    expect((await fetch(`${relay.url}/v1/download_id_list_file/file`)).status).toBe(400);
   });
 
   test("responds 401 to an unknown key, 400 without a key, and 405 to another method", async () => {

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import type { SdkKey } from "../../src/access/sdk-key.ts";
 import { ManifestPoller, MIN_INTERVAL_MS } from "../../src/id-lists/refresh.ts";
 import { ManifestStore } from "../../src/id-lists/store.ts";
+import { Spacing } from "../../src/platform/spacing.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { sdkKeyOf } from "../support/specs/snapshots.ts";
@@ -19,6 +20,7 @@ test("ID lists follow a changed poll interval, but are never polled more often t
     refresher: { refresh },
     clock,
     supervisor: strictSupervisor(clock),
+    spacing: new Spacing(clock, () => 0),
     specIntervalMs: 10_000,
   });
   store.put(sdkKeyOf("secret-a"), { text: "{}", entries: new Map(), isIncomplete: false, leftOut: [] });

@@ -90,6 +90,10 @@ async function run(place: SecretPlace, redisUrl?: string): Promise<void> {
       LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
       SFP_X509_SERVER_KEY_PASSPHRASE: PASSPHRASE,
       ...storage.env,
+      SFP_STARTUP_WARMUP_KEYS_JSON: JSON.stringify([
+        { sdk_key: place.keys.held, path: "/v1/get_id_lists" },
+        { sdk_key: place.keys.stranger, path: "/v1/unknown" },
+      ]),
       ...(redisUrl !== undefined && { REDIS_URL: redisUrl }),
     },
   });

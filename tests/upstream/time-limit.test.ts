@@ -5,11 +5,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { UpstreamEndpoint } from "../../src/upstream/endpoint.ts";
 import { StatsigSpecs } from "../../src/upstream/specs.ts";
 import {
+  DEFAULT_LIMITS,
   MIN_BYTES_PER_S,
-  SILENCE_LIMIT_MS,
   SLOW_AFTER_MS,
   TimeLimit,
   TimeLimitReached,
+  type TimeLimits,
 } from "../../src/upstream/time-limit.ts";
 import { FakeClock, settle } from "../support/common/fake-clock.ts";
 import { freePort } from "../support/common/free-port.ts";
@@ -19,13 +20,14 @@ import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 import type { Fault } from "../support/upstream/upstream-faults.ts";
 
+const SILENCE_LIMIT_MS = DEFAULT_LIMITS.readMs;
+
 const running = new AbortController().signal;
 
-function limitOf(options: { port?: number; answerWithinMs?: number } = {}) {
-  const { port, answerWithinMs } = options;
+function limitOf({ port, ...limits }: Partial<TimeLimits> & { readonly port?: number } = {}) {
   const clock = new FakeClock();
   const address = port === undefined ? undefined : { host: "127.0.0.1", port };
-  const limit = new TimeLimit(clock, address, running, answerWithinMs);
+  const limit = new TimeLimit(clock, { address, limits: { ...DEFAULT_LIMITS, ...limits } }, running);
   return {
     clock,
     limit,
@@ -58,7 +60,7 @@ test("a request that takes long to send has 30 s if upstream is connected, and 1
   const listening = createServer().listen(0, "127.0.0.1");
   await once(listening, "listening");
   const { port } = listening.address() as AddressInfo;
-  using connected = limitOf({ port, answerWithinMs: 30_000 });
+  using connected = limitOf({ port, readMs: 30_000 });
   const connection = once(listening, "connection");
   await connected.clock.advance(5_000);
   await connection;
@@ -69,7 +71,7 @@ test("a request that takes long to send has 30 s if upstream is connected, and 1
   expect(connected.ending()).toBe("timeout");
   listening.close();
 
-  using alone = limitOf({ port: await freePort(), answerWithinMs: 30_000 });
+  using alone = limitOf({ port: await freePort(), readMs: 30_000 });
   await alone.clock.advance(10_000);
   expect(alone.ending()).toBe("unreachable");
 });
@@ -122,6 +124,35 @@ test("a body that was fast at first must not trickle forever", async () => {
     at.limit.received(1);
   }
   expect(seconds).toBeWithin(125, 141);
+});
+
+test("connects within its own limit, however long upstream may be silent", async () => {
+  using at = limitOf({ port: await freePort(), connectMs: 4_000, readMs: 60_000 });
+  await at.clock.advance(3_999);
+  expect(at.ending()).toBeUndefined();
+  await at.clock.advance(1);
+  expect(at.ending()).toBe("unreachable");
+});
+
+test("a given total ends a request that makes progress, and replaces the minimum rate", async () => {
+  using steady = limitOf({ totalMs: 120_000 });
+  steady.limit.responded();
+  for (let second = 0; second < 119; second++) {
+    await steady.clock.advance(1_000);
+    steady.limit.received(1);
+    expect(steady.ending()).toBeUndefined();
+  }
+  await steady.clock.advance(1_000);
+  expect(steady.ending()).toBe("timeout");
+  expect(String(steady.limit.signal.reason)).toContain("--http-request-timeout-in-s");
+});
+
+test("a given total also ends a request without a response", async () => {
+  using at = limitOf({ totalMs: 3_000 });
+  await at.clock.advance(2_999);
+  expect(at.ending()).toBeUndefined();
+  await at.clock.advance(1);
+  expect(at.ending()).toBe("timeout");
 });
 
 test("after disposal no timer is left, and nothing is aborted", async () => {

@@ -10,9 +10,15 @@ import {
 } from "../settings.ts";
 
 export interface IdListConfig {
-  /** `STATSIG_ENDPOINT`, by default Statsig's own host for manifests. */
+  /** `STATSIG_ENDPOINT`. */
   readonly upstreamUrl: string;
   readonly upstreamProxied: boolean;
+  /** Where files that clients ask for are fetched from if the relay does not proxy them. Has no trailing slash. */
+  readonly filesUrl: string;
+  /** The same if `STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE` is set, also for files that the relay proxies. */
+  readonly givenFilesUrl: string | undefined;
+  /** Whether the files that manifests name are fetched before clients ask for them, without changing the manifests. */
+  readonly refreshesFiles: boolean;
   /** Whether the relay serves the files itself. */
   readonly proxied: boolean;
   /** Has no trailing slash. Undefined if the URL is taken from each request. */
@@ -23,11 +29,14 @@ export interface IdListConfig {
   readonly maxDownloads: number;
 }
 
-const DEFAULT_UPSTREAM_URL = "https://api.statsig.com";
+const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
+
+const FILES_VARIABLE = "STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE";
 
 /** Throws ConfigError. */
 export function readIdLists(settings: Settings, env: Environment): IdListConfig {
   const upstreamUrl = readUrl(env, "STATSIG_ENDPOINT", DEFAULT_UPSTREAM_URL);
+  const filesUrl = readUrl(env, FILES_VARIABLE, upstreamUrl).replace(/\/+$/, "");
   const publicUrl = settings.text(ID_LISTS.publicUrl);
   if (publicUrl !== "" && !isHttpUrl(publicUrl)) {
     throw invalidValue(settings.shown(ID_LISTS.publicUrl), publicUrl, HTTP_URL);
@@ -35,6 +44,9 @@ export function readIdLists(settings: Settings, env: Environment): IdListConfig 
   return {
     upstreamUrl,
     upstreamProxied: isProxied(upstreamUrl, env),
+    filesUrl,
+    givenFilesUrl: env[FILES_VARIABLE] ? filesUrl : undefined,
+    refreshesFiles: settings.flag(ID_LISTS.idListFileRefreshObserverEnabled),
     proxied: settings.flag(ID_LISTS.proxyIdLists),
     publicUrl: publicUrl.replace(/\/+$/, "") || undefined,
     maxBytes: settings.integer(ID_LISTS.idListsMaxInMb) * 1024 * 1024,
@@ -47,6 +59,12 @@ export const ID_LISTS = {
     name: "proxy-id-lists",
     kind: "flag",
     description: "Keep ID list files on disk and serve them; otherwise clients fetch them from upstream",
+  },
+  idListFileRefreshObserverEnabled: {
+    name: "id-list-file-refresh-observer-enabled",
+    kind: "flag",
+    description:
+      "Fetch the files that ID lists name before clients ask the relay for them; no effect with --proxy-id-lists",
   },
   publicUrl: {
     name: "public-url",

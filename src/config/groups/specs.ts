@@ -1,5 +1,5 @@
 import { readSdkKeyList, type SdkKey } from "../../access/sdk-key.ts";
-import type { OptionGroup } from "../option.ts";
+import type { OptionGroup, OptionSpec } from "../option.ts";
 import { ConfigError, type Environment, isProxied, readUrl, type Settings } from "../settings.ts";
 import { type BlobStorageReading, readBlobStorage } from "./blob-storage.ts";
 import { LIMITS } from "./limits.ts";
@@ -20,6 +20,26 @@ export interface SpecsConfig extends BlobStorageReading {
   readonly grpcReadyPercent: number;
   readonly clearOnUnauthorized: boolean;
   readonly preloadSdkKeys: readonly SdkKey[];
+  /** `SFP_STARTUP_WARMUP_KEYS_JSON`; undefined if it is empty. */
+  readonly warmUpJson: string | undefined;
+  readonly upstream: UpstreamConfig;
+}
+
+/** How requests for config specs and ID lists are sent. Log events have limits of their own. */
+interface UpstreamConfig {
+  readonly timeouts: RequestTimeouts;
+  /** Whether a connection is used again for another request. */
+  readonly reusesConnections: boolean;
+  /** The least time between the starts of two polls, of config specs and ID lists together. */
+  readonly pollSpacingMs: number;
+}
+
+interface RequestTimeouts {
+  readonly connectMs: number;
+  /** How long upstream may send nothing: before its response, and between two chunks of the body. */
+  readonly readMs: number;
+  /** Limit of the whole request. Undefined if a body may take as long as it takes while it makes progress. */
+  readonly totalMs: number | undefined;
 }
 
 const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
@@ -40,6 +60,23 @@ export function readSpecs(settings: Settings, env: Environment): SpecsConfig {
     grpcReadyPercent: settings.integer(SPECS.grpcReadyThreshold),
     clearOnUnauthorized: settings.flag(SPECS.clearDatastoreOnUnauthorized),
     preloadSdkKeys: readPreload(settings, maxKeys),
+    warmUpJson: env["SFP_STARTUP_WARMUP_KEYS_JSON"]?.trim() || undefined,
+    upstream: readUpstream(settings),
+  };
+}
+
+function readUpstream(settings: Settings): UpstreamConfig {
+  const milliseconds = (option: OptionSpec) => settings.integer(option) * 1_000;
+  const isTotalGiven = settings.isGiven(UPSTREAM.httpRequestTimeoutInS);
+  const pool = [UPSTREAM.httpConnectionPoolMaxIdlePerHost, UPSTREAM.httpConnectionPoolIdleTimeoutInS];
+  return {
+    timeouts: {
+      connectMs: milliseconds(UPSTREAM.httpConnectTimeoutInS),
+      readMs: milliseconds(UPSTREAM.httpReadTimeoutInS),
+      totalMs: isTotalGiven ? milliseconds(UPSTREAM.httpRequestTimeoutInS) : undefined,
+    },
+    reusesConnections: pool.every((option) => !settings.isGiven(option) || settings.integer(option) > 0),
+    pollSpacingMs: settings.integer(UPSTREAM.backgroundPollItemSpacingMs),
   };
 }
 
@@ -153,5 +190,64 @@ export const SPECS = {
     placeholder: "N",
     hasNoEffect: true,
     description: "No effect: deltas are not stored",
+  },
+} as const satisfies OptionGroup;
+
+/** With a limit of 0, the original proxy gives up each request before it is sent. */
+const LIMIT = {
+  kind: "integer",
+  min: 1,
+  max: 1_000_000_000,
+  original: "u64",
+  placeholder: "SECONDS",
+} as const;
+
+const POOL = {
+  kind: "integer",
+  original: "u64",
+  hasNoEffect: true,
+  description: "No effect: idle connections have no such limit. Only 0 has: a connection is used once",
+} as const;
+
+/** The options of requests to upstream, in the order of `--help`. Names and defaults are those of the original proxy. */
+export const UPSTREAM = {
+  httpRequestTimeoutInS: {
+    name: "http-request-timeout-in-s",
+    ...LIMIT,
+    description:
+      "Limit of a whole request for config specs or ID lists (Default: none while the response makes progress)",
+  },
+  httpReadTimeoutInS: {
+    name: "http-read-timeout-in-s",
+    ...LIMIT,
+    default: "10",
+    description: "How long upstream may send nothing, before or during its response",
+  },
+  httpConnectTimeoutInS: {
+    name: "http-connect-timeout-in-s",
+    ...LIMIT,
+    default: "10",
+    description: "Limit of connecting to upstream in seconds",
+  },
+  httpConnectionPoolMaxIdlePerHost: {
+    name: "http-connection-pool-max-idle-per-host",
+    ...POOL,
+    placeholder: "CONNECTIONS",
+  },
+  httpConnectionPoolIdleTimeoutInS: {
+    name: "http-connection-pool-idle-timeout-in-s",
+    ...POOL,
+    placeholder: "SECONDS",
+  },
+  backgroundPollItemSpacingMs: {
+    name: "background-poll-item-spacing-ms",
+    kind: "integer",
+    default: "0",
+    min: 0,
+    max: 86_400_000,
+    original: "u64",
+    placeholder: "MS",
+    isReloadable: true,
+    description: "Least time between the starts of two polls in milliseconds; first requests do not wait",
   },
 } as const satisfies OptionGroup;

@@ -1,5 +1,5 @@
 import { createServer, type ServerResponse } from "node:http";
-import { createSecureServer, type Http2ServerResponse } from "node:http2";
+import { createServer as createHttp2Server, createSecureServer, type Http2ServerResponse } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,9 +13,12 @@ export interface UpstreamTls {
   readonly http: "1.1" | "2" | "both";
 }
 
+/** TLS, or HTTP/2 in plaintext with prior knowledge; else HTTP/1.1 in plaintext. */
+export type UpstreamProtocol = UpstreamTls | "h2c" | undefined;
+
 type OnRequest = (exchange: Omit<Exchange, "hangUp">) => void;
 
-function createAnyServer(tls: UpstreamTls | undefined, onRequest: OnRequest): Server {
+function createAnyServer(protocol: UpstreamProtocol, onRequest: OnRequest): Server {
   const handle = (
     message: Parameters<typeof readRequest>[0],
     response: ServerResponse | Http2ServerResponse,
@@ -28,29 +31,30 @@ function createAnyServer(tls: UpstreamTls | undefined, onRequest: OnRequest): Se
   };
   // Longer than any polling interval in a test, so that no idle connection closes just as it is reused.
   const keepAliveTimeout = 60_000;
-  if (tls === undefined) return createServer({ keepAliveTimeout }, handle);
-  const pem = { key: tls.key, cert: tls.cert };
-  if (tls.http === "1.1") return createHttpsServer({ ...pem, keepAliveTimeout }, handle);
-  return createSecureServer({ ...pem, allowHTTP1: tls.http === "both" }, handle);
+  if (protocol === undefined) return createServer({ keepAliveTimeout }, handle);
+  if (protocol === "h2c") return createHttp2Server(handle);
+  const pem = { key: protocol.key, cert: protocol.cert };
+  if (protocol.http === "1.1") return createHttpsServer({ ...pem, keepAliveTimeout }, handle);
+  return createSecureServer({ ...pem, allowHTTP1: protocol.http === "both" }, handle);
 }
 
 /** A listening socket that destroys its connections when it closes. */
 export class UpstreamListener {
-  readonly #tls: UpstreamTls | undefined;
+  readonly #protocol: UpstreamProtocol;
   readonly #onExchange: (exchange: Exchange) => void;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
   port = 0;
 
-  constructor(tls: UpstreamTls | undefined, onExchange: (exchange: Exchange) => void) {
-    this.#tls = tls;
+  constructor(protocol: UpstreamProtocol, onExchange: (exchange: Exchange) => void) {
+    this.#protocol = protocol;
     this.#onExchange = onExchange;
   }
 
   /** Listens on the previous port, the first time on any free one. */
   async open(): Promise<void> {
     if (this.#server !== undefined) return;
-    const server = createAnyServer(this.#tls, ({ request, response }) => {
+    const server = createAnyServer(this.#protocol, ({ request, response }) => {
       this.#onExchange({ request, response, hangUp: (how) => this.#hangUp(request.clientPort, how) });
     });
     for (const event of ["connection", "secureConnection"]) {

@@ -6,6 +6,10 @@ import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "./upstrea
 
 export interface UpstreamOptions {
   readonly tls?: UpstreamTls;
+  /** Speaks only HTTP/2, in plaintext. */
+  readonly isH2c?: boolean;
+  /** By default any free one. */
+  readonly port?: number;
   /** Its codings, preferred first; by default gzip, br and zstd. */
   readonly encodings?: readonly Encoding[];
 }
@@ -20,10 +24,11 @@ export class Upstream implements AsyncDisposable {
   #inFlight = 0;
   #maxInFlight = 0;
 
-  constructor({ tls, encodings }: UpstreamOptions) {
+  constructor({ tls, isH2c, port = 0, encodings }: UpstreamOptions) {
     if (encodings !== undefined) this.#specs.encodings = encodings;
     this.#scheme = tls === undefined ? "http" : "https";
-    this.#listener = new UpstreamListener(tls, (exchange) => void this.#serve(exchange));
+    this.#listener = new UpstreamListener(isH2c ? "h2c" : tls, (exchange) => void this.#serve(exchange));
+    this.#listener.port = port;
   }
 
   get url(): string {
