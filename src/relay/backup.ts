@@ -14,6 +14,7 @@ import type { SpecBackup } from "../specs/backup.ts";
 import type { FleetChannel } from "../specs/fleet.ts";
 import { LocalBackup } from "../sqlite/backup.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
+import { readWarmUpEntries } from "./warm-up-entries.ts";
 
 /** The parts of the backup that `CACHE` selects. */
 export interface BackupParts extends AsyncDisposable {
@@ -86,6 +87,7 @@ function openRedisBackup(
 ): BackupParts {
   const { redis: settings, maxPayloadBytes: maxBytes } = config;
   let { pollIntervalMs, preloadSdkKeys } = config;
+  const warmUpSdkKeys = readWarmUpEntries(config.warmUpJson ?? "[]").entries.map(({ sdkKey }) => sdkKey);
   const { emit } = telemetry.redis;
   const running = new AsyncDisposableStack();
   const { schemas, doubleWriteLegacy, cacheTtlMs, leaderKeyTtlMs } = settings;
@@ -109,7 +111,7 @@ function openRedisBackup(
       doubleWriteLegacy,
       ttlMs: cacheTtlMs,
       maxBytes,
-      isSoleKey: (sdkKey) => isSoleKey(sdkKey, [...allowList.keys, ...preloadSdkKeys]),
+      isSoleKey: (sdkKey) => isSoleKey(sdkKey, [...allowList.keys, ...preloadSdkKeys, ...warmUpSdkKeys]),
       clock,
       emit: (event) => {
         emit(event);
