@@ -20,6 +20,7 @@ import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Tracing } from "../telemetry/tracing/tracing.ts";
 import { BlobSpecs } from "../upstream/blob-specs.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
+import { reportResponses, withReports } from "../upstream/response-events.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
 import { VERSION } from "../version.ts";
 import type { RunningAccess } from "./access.ts";
@@ -166,12 +167,15 @@ function toEndpointOptions(
 /** Returns `upstream`, or the blob storage that is asked before it. */
 function openSource(
   { blobStorage: storage, upstream, maxPayloadBytes: maxBytes }: Config,
-  { clock, tracing }: SpecsParts,
-  fallback: StatsigSpecs,
+  { clock, tracing, telemetry }: SpecsParts,
+  statsig: StatsigSpecs,
 ): SpecSource {
-  if (storage === undefined) return fallback;
+  const { emit } = telemetry.specs;
+  if (storage === undefined) return withReports(statsig, reportResponses("cdn", emit));
+  const fallback = withReports(statsig, reportResponses("cdn_fallback", emit));
+  const report = reportResponses("blob", emit);
   const endpoint = new UpstreamEndpoint({ ...storage, ...toEndpointOptions(upstream, tracing) });
-  return new BlobSpecs({ endpoint, storage, fallback, clock, maxBytes });
+  return new BlobSpecs({ endpoint, storage, fallback, report, clock, maxBytes });
 }
 
 interface BackupUsers extends SpecsParts {

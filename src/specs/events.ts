@@ -3,6 +3,9 @@ import type { RefusalReason } from "./payload/payload.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { FailureCause } from "./source.ts";
 
+/** Who responded: upstream, the blob storage before it, or upstream because the blob storage lacks the blob. */
+export type ResponseOrigin = "cdn" | "blob" | "cdn_fallback";
+
 /** What happens to config specs, for logs, metrics and the status page. */
 export type SpecEvent =
   | {
@@ -41,6 +44,14 @@ export type SpecEvent =
       readonly tookMs: number;
       /** The held version is still served, it was dropped, or no version was held. */
       readonly whatIsHeld: "kept" | "cleared" | "denied";
+    }
+  /** A response to a request for config specs, whatever comes of it. `held`: a version of the feed is known. */
+  | {
+      readonly kind: "spec_response";
+      readonly feed: Feed;
+      readonly held: boolean;
+      readonly from: ResponseOrigin;
+      readonly status: number;
     }
   /** The request of a poll starts; it waited `waitedMs` for a slot. */
   | { readonly kind: "spec_poll_began"; readonly waitedMs: number }

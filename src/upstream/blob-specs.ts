@@ -7,6 +7,7 @@ import { signBlobPath } from "./blob-url.ts";
 import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
 import { badStatus } from "./errors.ts";
 import { discardBody, exchange } from "./exchange.ts";
+import type { ReportOutcome } from "./response-events.ts";
 import { parseLcutHeader } from "./specs.ts";
 
 interface BlobSpecsOptions {
@@ -15,6 +16,8 @@ interface BlobSpecsOptions {
   readonly storage: BlobStorage;
   /** Asked for what is missing in the storage. */
   readonly fallback: SpecSource;
+  /** Called for each outcome that is not the fallback's. */
+  readonly report: ReportOutcome;
   readonly clock: Clock;
   /** A longer blob is refused before it is read completely. */
   readonly maxBytes: number;
@@ -57,11 +60,13 @@ export class BlobSpecs implements SpecSource {
     signal: AbortSignal,
     progressed: () => void = () => {},
   ): Promise<FetchOutcome> {
-    const { clock, fallback } = this.#options;
+    const { clock, fallback, report } = this.#options;
     const parts = { clock, signal, progressed };
     const known = sinceTime > 0 ? await this.#askWhetherNewer(feed, sinceTime, parts) : "newer";
     const outcome = known === "newer" ? await this.#fetchBlob(feed, parts) : known;
-    return outcome === "missing" ? fallback.fetchSpecs(feed, sinceTime, signal, progressed) : outcome;
+    if (outcome === "missing") return fallback.fetchSpecs(feed, sinceTime, signal, progressed);
+    report(feed, sinceTime, outcome);
+    return outcome;
   }
 
   /** Without metadata that says otherwise, the blob counts as newer: reading it shows what is wrong. */

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { rawHttp } from "../support/clients/raw-http.ts";
 import { eventually } from "../support/common/wait.ts";
 import { testRows } from "../support/drop-in/row.ts";
+import { type ManagedRelay, startManagedRelay } from "../support/relay/managed-relay.ts";
 import { type RelayProcess, runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
 import { ACCOUNT_KEY, BlobStorageServer } from "../support/upstream/blob-storage.ts";
 import { publishKey, versionOf } from "../support/upstream/published-key.ts";
@@ -28,15 +29,17 @@ const pollKeyOf = ({ id }: { readonly id: string }) => `secret-poll-${id}`;
 
 let upstream: Upstream;
 let storage: BlobStorageServer;
+let managed: ManagedRelay;
 let relay: RelayProcess;
 const owned = new AsyncDisposableStack();
 
 beforeAll(async () => {
   upstream = owned.use(await startUpstream());
   storage = owned.use(new BlobStorageServer());
-  relay = owned.use(
-    await startRelayProcess({ mode: "http", upstream, env: { ...storage.env, SFP_DEBUG_LOGGING: "true" } }),
+  managed = owned.use(
+    await startManagedRelay({ mode: "http", upstream, env: { ...storage.env, SFP_DEBUG_LOGGING: "true" } }),
   );
+  ({ relay } = managed);
 }, 20_000);
 afterAll(() => owned.disposeAsync());
 
@@ -80,6 +83,12 @@ describe("Config specs in blob storage, for a first request", () => {
     const isAsked = upstream.requests.some(({ path }) => path.includes(sdkKey));
     expect(isAsked).toBe(row.answer === "upstream");
   });
+});
+
+test("The metric DcsFetchSource says whether the blob storage or upstream responded", async () => {
+  const metrics = (await managed.get("/metrics")).body.toString();
+  const sources = metrics.matchAll(/^statsig_forward_proxy_DcsFetchSource_\w+\{.*client_service="(\w+)"/gm);
+  expect(new Set(Array.from(sources, ([, source]) => source))).toEqual(new Set(["blob", "cdn_fallback"]));
 });
 
 describe("Config specs in blob storage, for polls", () => {

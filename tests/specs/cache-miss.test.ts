@@ -28,7 +28,7 @@ describe("the first request for a feed", () => {
       const answer = await specsOf(relay, "secret-unknown");
       expect([answer.status, answer.headers.get("content-type"), await answer.text()]).toEqual([
         401,
-        "text/plain",
+        "text/plain; charset=utf-8",
         "Unauthorized",
       ]);
     }
@@ -44,7 +44,11 @@ describe("the first request for a feed", () => {
     expect([failed.status, failed.headers.get("retry-after"), await failed.json()]).toEqual([
       503,
       "1",
-      { code: 503, reason: "Service Unavailable" },
+      {
+        code: 503,
+        reason: "Service Unavailable",
+        message: "No config spec of this SDK key is cached, and none could be fetched: retry later",
+      },
     ]);
     expect((await specsOf(relay, "secret-a")).status).toBe(503);
     expect(upstream.requests).toHaveLength(1);

@@ -23,6 +23,8 @@ class Storage implements AsyncDisposable {
   readonly clock = new FakeClock(Date.now());
   /** Feeds that upstream was asked for. */
   readonly asked: Feed[] = [];
+  /** API version, lcut and kind of each outcome of the storage. */
+  readonly reported: [string, number, string][] = [];
   readonly specs: BlobSpecs;
 
   constructor(maxBytes = 1_000_000) {
@@ -33,6 +35,7 @@ class Storage implements AsyncDisposable {
       storage,
       clock: this.clock,
       maxBytes,
+      report: (feed, sinceTime, outcome) => this.reported.push([feed.version, sinceTime, outcome.kind]),
       fallback: {
         fetchSpecs: async (feed) => {
           this.asked.push(feed);
@@ -123,6 +126,7 @@ describe("Config specs in blob storage", () => {
     expect(await storage.fetch(feedOf("v1"), 5)).toEqual({ kind: "unauthorized", status: 401 });
     expect(storage.asked).toHaveLength(2);
     expect(storage.server.requestsFor(KEY)).toEqual(["GET dcs-v1", "HEAD dcs-v1"]);
+    expect(storage.reported).toEqual([]);
   });
 
   test.each([

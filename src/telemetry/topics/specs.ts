@@ -76,7 +76,6 @@ export class SpecTelemetry {
       case "spec_unchanged": {
         const { feed, lcut, tookMs } = event;
         registry.time("HttpDataProviderNoData", toTags(feed), tookMs, toRequestTags(feed, lcut));
-        this.#countResponse(event, 200);
         this.#recordPoll(feed, lcut);
         this.polls.succeeded(feed, "unchanged", tookMs);
         const fields = { feed: describeFeed(feed), lcut, took_ms: tookMs };
@@ -88,8 +87,7 @@ export class SpecTelemetry {
         this.#recordRefusal(event);
         return;
       case "spec_fetch_failed": {
-        const { cause, detail, status, tookMs } = event;
-        if (status !== undefined) this.#countResponse(event, status);
+        const { cause, detail, tookMs } = event;
         this.#timeError(event, cause, tookMs);
         this.polls.failed(event, { outcome: "failed", reason: cause, detail, tookMs });
         this.#logFailure(event, cause, detail);
@@ -98,6 +96,12 @@ export class SpecTelemetry {
       case "spec_unauthorized":
         this.#recordUnauthorized(event);
         return;
+      case "spec_response": {
+        const { from, status } = event;
+        const response = { status_code: String(status), client_service: from };
+        registry.count("DcsFetchSource", { ...tagsFor(event), ...response });
+        return;
+      }
       case "fleet_looked":
         registry.count("FleetLooked", { state: event.seen });
         debugLine(this.#logger, event);
@@ -137,7 +141,6 @@ export class SpecTelemetry {
     if (source === "upstream") {
       const latest = { ...toRequestTags(feed, lcut), "content-encoding": contentEncoding || "plain_text" };
       registry.time("HttpDataProviderGotData", tags, tookMs, latest);
-      this.#countResponse({ feed, held: true }, 200);
       this.#recordPoll(feed, lcut);
       this.polls.succeeded(feed, "updated", tookMs);
     } else {
@@ -154,7 +157,6 @@ export class SpecTelemetry {
     const registry = this.#registry;
     const tags = tagsFor(event);
     registry.count("PayloadRefused", { ...tags, reason });
-    this.#countResponse(event, 200);
     const isBadLcut = reason === "no_lcut" || reason === "in_future" || reason === "older";
     if (isBadLcut)
       registry.time("HttpDataProviderNoDataDueToBadLcut", tags, tookMs, toRequestTags(event.feed));
@@ -169,7 +171,6 @@ export class SpecTelemetry {
     const detail = `upstream answered ${status}`;
     this.#timeError(polled, reason, tookMs);
     this.#registry.count("SdkKeyUnauthorized", { state: whatIsHeld });
-    this.#countResponse(polled, status);
     this.polls.failed(polled, { outcome: "unauthorized", reason, detail, tookMs });
     const fields = { feed: describeFeed(feed), status };
     switch (whatIsHeld) {
@@ -212,11 +213,6 @@ export class SpecTelemetry {
     const lcut = polled.held ? this.#latest.peek(feedId(polled.feed))?.lcut : 0;
     const latest = toRequestTags(polled.feed, lcut);
     this.#registry.time("HttpDataProviderError", { ...tagsFor(polled), reason }, tookMs, latest);
-  }
-
-  #countResponse(polled: Pick<PolledFeed, "feed"> & Partial<PolledFeed>, status: number): void {
-    const tags = tagsFor({ held: true, ...polled });
-    this.#registry.count("DcsFetchSource", { ...tags, status_code: String(status), client_service: "cdn" });
   }
 
   #recordPoll(feed: Feed, lcut: number): void {
