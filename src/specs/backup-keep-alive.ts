@@ -35,7 +35,7 @@ export class BackupKeepAlive implements AsyncDisposable {
   }
 
   async #round(): Promise<void> {
-    const { clock, everyMs, store } = this.#options;
+    const { clock, everyMs, store, writer } = this.#options;
     const { signal } = this.#stopping;
     await clock.sleep(everyMs, AbortSignal.any([signal, this.#wake.signal])).catch(() => {});
     this.#wake = new AbortController();
@@ -44,8 +44,12 @@ export class BackupKeepAlive implements AsyncDisposable {
     const touchInTurn = async () => {
       for (let feed = feeds.pop(); feed !== undefined && !stop.aborted; feed = feeds.pop()) {
         const held = store.peek(feed);
-        // A feed that upstream revoked is left to expire, and is not written again.
-        if (held === undefined || held.isRevoked) continue;
+        if (held === undefined) continue;
+        if (held.isRevoked) {
+          // Left to expire. If upstream confirms it again, the backup may have lost it in the meantime.
+          writer.forget(feed);
+          continue;
+        }
         if (!(await this.#touch(held))) feeds.length = 0;
       }
     };

@@ -65,7 +65,7 @@ export class BackupWriter implements AsyncDisposable {
         if (!isFromBackup || options.backup.hasCopies) this.#add({ feed, kind: "write" });
       },
       removed: ({ feed }) => {
-        this.#writtenLcuts.delete(feedId(feed));
+        this.forget(feed);
         this.#lags.forget(feedId(feed));
       },
     });
@@ -80,8 +80,13 @@ export class BackupWriter implements AsyncDisposable {
 
   /** Writes the held version again: the backup lost it. */
   restore(feed: Feed): void {
-    this.#writtenLcuts.delete(feedId(feed));
+    this.forget(feed);
     this.#add({ feed, kind: "write" });
+  }
+
+  /** The backup is no longer known to have the held version: the next confirmation writes it. */
+  forget(feed: Feed): void {
+    this.#writtenLcuts.delete(feedId(feed));
   }
 
   /** Removes the feed from the backup. `wasHeld`: a version of it was held until now. */

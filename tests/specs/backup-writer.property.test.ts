@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { takeInstant } from "../../src/platform/clock.ts";
 import { BackupKeepAlive } from "../../src/specs/backup-keep-alive.ts";
 import { BackupWriter } from "../../src/specs/backup-writer.ts";
 import { feedId } from "../../src/specs/feed.ts";
@@ -135,6 +136,23 @@ test("a completed removal is not repeated over what another relay wrote since", 
   backup.acceptsWrites = true;
   await clock.advance(3_000);
   expect(backup.entries.get(feedId(feed))?.lcut).toBe(3);
+});
+
+test("a version that the backup lost while upstream rejected the key is written at the next confirmation", async () => {
+  const { clock, backup, store, writer, keeper } = start();
+  const [feed] = feeds;
+  if (feed === undefined) throw new Error("no feed");
+  store.publish(snapshotOf(feed, 10));
+  await clock.advance(100);
+  store.peek(feed)?.revoke(clock);
+  backup.entries.delete(feedId(feed));
+  keeper.checkNow();
+  await clock.advance(100);
+  expect(backup.entries.has(feedId(feed))).toBe(false);
+  store.confirm(feed, takeInstant(clock));
+  writer.confirmed(feed);
+  await clock.advance(100);
+  expect(backup.entries.get(feedId(feed))?.lcut).toBe(10);
 });
 
 test("a backup that comes back during a keep-alive round gets another round", async () => {
