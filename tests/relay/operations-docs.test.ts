@@ -19,7 +19,9 @@ function logLinesIn(text: string): string[] {
   const marked = [...text.matchAll(/`([^`\n]+)`/g)].map(([, words = ""]) => words);
   return marked.filter(
     (words) =>
-      /^[A-Za-z][a-zA-Z',: -]+$/.test(words) && words.split(" ").length >= 3 && !/^(npm|doctor|redis-cli) /.test(words),
+      /^[A-Za-z][a-zA-Z',: -]+$/.test(words) &&
+      words.split(" ").length >= 3 &&
+      !/^(npm|doctor|redis-cli) /.test(words),
   );
 }
 
