@@ -19,7 +19,7 @@ const BLOB_PATH = "/idlists/";
 /** Limit of files; beyond it, the least recently used one is removed. Their bytes have a limit of their own. */
 const MAX_FILES = 10_000;
 
-/** How long a file that does not have what was asked for is not asked for again. */
+/** How long a file that does not have what was asked for is not asked for again, and the folder not tried again. */
 const RETRY_AFTER_MS = 30_000;
 
 /** Limit of files of one manifest that are fetched at once. */
@@ -63,9 +63,10 @@ export class OnDemandFiles {
     max: MAX_FILES,
     dispose: (file) => this.#store?.release(file),
   });
-  /** Files that were asked for in vain, by fileID and size. */
+  /** The fileIDs of files that were asked for in vain, whatever size a client claims to know. */
   readonly #recent: LRUCache<string, true>;
   #store: ListFileStore | undefined;
+  #mayOpenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: OnDemandFilesOptions) {
     this.#options = options;
@@ -88,26 +89,45 @@ export class OnDemandFiles {
   }
 
   async #fetch(request: FileRequest): Promise<FileLookup | undefined> {
-    this.#store ??= this.#options.openStore();
     const entry = this.#toEntry(request);
-    if (this.#store === undefined || entry === undefined) return undefined;
-    const store = this.#store;
-    const file = this.#files.get(entry.fileID) ?? this.#add(store, entry);
-    const attempt = `${entry.fileID} ${entry.size}`;
-    if (!satisfies(file, request) && !this.#recent.has(attempt)) {
-      file.isDamaged = file.isWhole;
-      await store.update(file, entry, request.sdkKey);
-      if (!satisfies(file, request)) this.#recent.set(attempt, true);
+    const store = this.#openStore();
+    if (store === undefined || entry === undefined) return undefined;
+    const file = this.#files.get(entry.fileID) ?? store.findOrAdd(entry);
+    store.use(file);
+    try {
+      if (!satisfies(file, request) && !this.#recent.has(entry.fileID))
+        await this.#update(store, file, request, entry);
+    } finally {
+      store.release(file);
     }
     const found = store.find(file.fileID, file.digest);
     return found && { kind: "found", ...found };
   }
 
-  #add(store: ListFileStore, entry: IdListEntry): ListFile {
-    const file = store.findOrAdd(entry);
+  async #update(
+    store: ListFileStore,
+    file: ListFile,
+    request: FileRequest,
+    entry: IdListEntry,
+  ): Promise<void> {
+    file.isDamaged = file.isWhole;
+    await store.update(file, entry, request.sdkKey);
+    if (!satisfies(file, request)) this.#recent.set(entry.fileID, true);
+    // IDs that clients make up must not take the places of files.
+    const isStored = file.isWhole || file.bytes > 0;
+    if (!isStored || this.#files.has(entry.fileID)) return;
     store.use(file);
     this.#files.set(entry.fileID, file);
-    return file;
+  }
+
+  /** Each failure is logged, so clients must not cause one with every request. */
+  #openStore(): ListFileStore | undefined {
+    const { clock, openStore } = this.#options;
+    if (this.#store === undefined && clock.elapsed() >= this.#mayOpenAt) {
+      this.#mayOpenAt = clock.elapsed() + RETRY_AFTER_MS;
+      this.#store = openStore();
+    }
+    return this.#store;
   }
 
   /** Fetches the files that each new manifest names, in the background. */
