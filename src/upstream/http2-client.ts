@@ -18,6 +18,9 @@ interface Http2ClientOptions {
 /** The rest of a short body that is not wanted is read, since a reset would cost the connection. */
 const MAX_DRAINED_BYTES = 64 * 1024;
 
+/** The rest is not waited for longer than this while nothing of it arrives. */
+const DRAIN_MS = 5_000;
+
 /** A connection without requests is closed after this time. */
 const IDLE_MS = 30_000;
 
@@ -192,8 +195,10 @@ function toBody(
     },
     cancel() {
       isOver = true;
-      if (received > MAX_DRAINED_BYTES) reset();
-      else stream.resume();
+      if (received > MAX_DRAINED_BYTES) return reset();
+      // No limit of the request applies any longer.
+      stream.setTimeout(DRAIN_MS, reset);
+      stream.resume();
     },
   });
 }

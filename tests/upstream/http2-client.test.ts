@@ -24,6 +24,10 @@ const routes: Readonly<Record<string, Handle>> = {
   "/large": (_, response) => response.end(LARGE),
   "/nothing": (_, response) => response.writeHead(204).end(),
   "/hang": () => undefined,
+  "/unfinished": (_, response) => {
+    response.writeHead(401);
+    response.write("abc");
+  },
   "/short": (_, response) => {
     response.writeHead(200, { "content-length": 1_000 });
     response.end("abc");
@@ -96,6 +100,14 @@ test("requests work while the body of another is not read, and after it is cance
   expect(await (await send("/")).text()).toBe("GET 0");
   await unread.body?.cancel();
   expect(await (await send("/")).text()).toBe("GET 0");
+});
+
+test("a body that is not wanted and never ends does not keep its connection", async () => {
+  const before = sockets.size;
+  const send = client();
+  for (let count = 0; count < 3; count++) await (await send("/unfinished")).body?.cancel();
+  expect(sockets.size).toBe(before + 3);
+  await eventually(() => expect(sockets.size).toBeLessThanOrEqual(before), { withinMs: 20_000 });
 });
 
 test("an abort ends the request with the reason, before and within the response", async () => {
