@@ -29,7 +29,7 @@ export function upstreamCheck(upstreams: readonly UpstreamToReach[]): Check {
 async function checkReachable({ shownUrl, variable, endpoint }: UpstreamToReach, signal: AbortSignal) {
   try {
     const startedAt = performance.now();
-    const response = await endpoint.get({ path: PATH, headers: {} }, signal);
+    const response = await endpoint.send({ path: PATH, headers: {} }, signal);
     await response.body?.cancel();
     const tookMs = Math.round(performance.now() - startedAt);
     if (response.status < 500) return ok(`${shownUrl} responds after ${tookMs} ms`);
@@ -164,7 +164,7 @@ export function clockCheck(endpoint: UpstreamEndpoint): Check {
 
 async function fetchDate(endpoint: UpstreamEndpoint, signal: AbortSignal): Promise<number | undefined> {
   try {
-    const response = await endpoint.get({ path: PATH, headers: {} }, signal);
+    const response = await endpoint.send({ path: PATH, headers: {} }, signal);
     await response.body?.cancel();
     const date = Date.parse(response.headers.get("date") ?? "");
     return Number.isNaN(date) ? undefined : date;

@@ -6,7 +6,7 @@ import type { FetchFailure, FetchOutcome, SpecSource } from "../specs/source.ts"
 import { signBlobPath } from "./blob-url.ts";
 import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
 import { badStatus } from "./errors.ts";
-import { discardBody, exchange } from "./exchange.ts";
+import { discardBody, type ExchangeParts, exchange } from "./exchange.ts";
 import type { ReportOutcome } from "./response-events.ts";
 import { parseLcutHeader } from "./specs.ts";
 
@@ -38,9 +38,6 @@ const LCUT_HEADER = "x-ms-meta-lcut";
 
 /** The blob is not there, or not in a format that the client reads. */
 type Missing = "missing";
-
-/** How a request is sent, and how its progress is reported. */
-type ExchangeParts = Parameters<typeof exchange>[2];
 
 /**
  * Fetches config specs from Azure Blob Storage: one blob for each API version and SDK key, whatever format a client wants. Only what

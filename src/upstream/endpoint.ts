@@ -9,7 +9,7 @@ export interface UpstreamRequest {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-interface UpstreamPost extends UpstreamRequest {
+export interface UpstreamPost extends UpstreamRequest {
   readonly body: string | Uint8Array<ArrayBuffer>;
 }
 
@@ -66,17 +66,8 @@ export class UpstreamEndpoint {
     return { host, port: Number(url.port) || (url.protocol === "https:" ? 443 : 80) };
   }
 
-  /** Returns the response with its body not decompressed. Rejects as `fetch` does. */
-  get(request: UpstreamRequest, signal: AbortSignal): Promise<Response> {
-    return this.#send(request, signal);
-  }
-
-  /** As {@link get}. Sends the body unchanged. */
-  post(request: UpstreamPost, signal: AbortSignal): Promise<Response> {
-    return this.#send(request, signal);
-  }
-
-  async #send(request: UpstreamRequest | UpstreamPost, signal: AbortSignal): Promise<Response> {
+  /** Returns the response with its body not decompressed; sends that of the request unchanged. Rejects as `fetch` does. */
+  async send(request: UpstreamRequest | UpstreamPost, signal: AbortSignal): Promise<Response> {
     const http2 = this.#http2;
     const attempt = await this.#try(request, signal, http2);
     const mayNeedOther = !signal.aborted && this.#mayNeedOtherProtocol(attempt, http2);

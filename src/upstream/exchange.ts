@@ -1,14 +1,15 @@
 import type { Clock } from "../platform/clock.ts";
 import type { FetchFailure } from "../specs/source.ts";
-import type { UpstreamEndpoint, UpstreamRequest } from "./endpoint.ts";
+import type { UpstreamEndpoint, UpstreamPost, UpstreamRequest } from "./endpoint.ts";
 import { failedToConnect, failedToRead } from "./errors.ts";
 import { TimeLimit } from "./time-limit.ts";
 
-interface ExchangeParts {
+/** How a request is sent, and how its progress is reported. */
+export interface ExchangeParts {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Called when the response begins, and for each chunk of the body. */
-  readonly progressed: () => void;
+  readonly progressed?: () => void;
 }
 
 type ReadResponse<T> = (response: Response, received: (bytes: number) => void) => Promise<T>;
@@ -19,14 +20,14 @@ type ReadResponse<T> = (response: Response, received: (bytes: number) => void) =
  */
 export async function exchange<T>(
   endpoint: UpstreamEndpoint,
-  request: UpstreamRequest,
-  { clock, signal, progressed }: ExchangeParts,
+  request: UpstreamRequest | UpstreamPost,
+  { clock, signal, progressed = () => {} }: ExchangeParts,
   read: ReadResponse<T>,
 ): Promise<T | FetchFailure> {
   using limit = new TimeLimit(clock, endpoint, signal);
   let response: Response;
   try {
-    response = await endpoint.get(request, limit.signal);
+    response = await endpoint.send(request, limit.signal);
   } catch (error) {
     signal.throwIfAborted();
     return failedToConnect(error, limit.signal.reason);

@@ -8,8 +8,9 @@ import { describeNetworkError } from "../platform/network-errors.ts";
 import { inspectCoded } from "../specs/payload/encoding.ts";
 import { PayloadRefused } from "../specs/payload/payload.ts";
 import { createOwnHeaders, readBody, type UpstreamEndpoint } from "./endpoint.ts";
-import { badStatus, broken, failedToConnect, failedToRead } from "./errors.ts";
-import { DEFAULT_LIMITS, TimeLimit, type TimeLimits } from "./time-limit.ts";
+import { badStatus, broken } from "./errors.ts";
+import { discardBody, exchange } from "./exchange.ts";
+import { DEFAULT_LIMITS, type TimeLimits } from "./time-limit.ts";
 
 const TOO_LARGE = `the body is larger than ${MAX_MANIFEST_BYTES} bytes`;
 
@@ -24,29 +25,19 @@ export class StatsigIdLists implements ManifestSource {
   }
 
   async fetchManifest(sdkKey: SdkKey, signal: AbortSignal): Promise<ManifestOutcome> {
-    using limit = new TimeLimit(this.#clock, this.#endpoint, signal);
-    let response: Response;
-    try {
-      response = await this.#endpoint.post(createRequest(sdkKey), limit.signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      return failedToConnect(error, limit.signal.reason);
-    }
-    limit.responded();
-    try {
-      return await this.#read(response, limit);
-    } catch (error) {
-      signal.throwIfAborted();
-      return failedToRead(error, limit.signal.reason);
-    }
+    return exchange(
+      this.#endpoint,
+      createRequest(sdkKey),
+      { clock: this.#clock, signal },
+      (response, received) => this.#read(response, received),
+    );
   }
 
-  async #read(response: Response, limit: TimeLimit): Promise<ManifestOutcome> {
+  async #read(response: Response, received: (bytes: number) => void): Promise<ManifestOutcome> {
     const { status, ok, headers } = response;
-    if (!ok) await response.body?.cancel();
-    if (status === 401 || status === 403) return { kind: "unauthorized", status };
-    if (!ok) return badStatus(response, this.#clock.now());
-    const body = await readBody(response, MAX_MANIFEST_BYTES, (bytes) => limit.received(bytes));
+    if (status === 401 || status === 403) return discardBody(response, { kind: "unauthorized", status });
+    if (!ok) return discardBody(response, badStatus(response, this.#clock.now()));
+    const body = await readBody(response, MAX_MANIFEST_BYTES, received);
     if (body === undefined) return broken(TOO_LARGE);
     const coding = (headers.get("content-encoding") ?? "").trim().toLowerCase();
     let bytes: Uint8Array;

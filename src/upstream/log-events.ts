@@ -33,7 +33,7 @@ export class StatsigEvents implements EventSink {
     using limit = new TimeLimit(this.#clock, { address, limits: LIMITS }, signal);
     const headers = this.#createHeaders(group, countEvents(chunks));
     try {
-      const response = await this.#endpoint.post({ path: "/v1/log_event", headers, body }, limit.signal);
+      const response = await this.#endpoint.send({ path: "/v1/log_event", headers, body }, limit.signal);
       limit.responded();
       const outcome = this.#toOutcome(response);
       await readBody(response, MAX_RESPONSE_BYTES).catch(() => undefined);

@@ -26,7 +26,7 @@ describeWith("openssl")("an upstream over TLS", () => {
     const baseUrl = `https://127.0.0.1:${port}`;
     const endpoint = new UpstreamEndpoint({ baseUrl, relayVersion: "test", proxied: false });
     const get = () =>
-      endpoint.get({ path: "/", headers: {} }, AbortSignal.timeout(5_000)).then(
+      endpoint.send({ path: "/", headers: {} }, AbortSignal.timeout(5_000)).then(
         (response) => String(response.status),
         (error: NodeJS.ErrnoException) => String(error.code),
       );
