@@ -84,8 +84,9 @@ export interface StrictArgs {
 }
 
 /**
- * Splits a command line into options and positional arguments. A flag takes a value only after `=`, or as the next word if its row says
- * so; any other option takes the next word, or the text after `=`. Throws {@link UsageError} for unknown options, missing values and duplicates, which citty accepts.
+ * Splits a command line into options and positional arguments. A flag takes a value only after `=`, or as the next word if its row
+ * says so; any other option takes the next word, or the text after `=`. Throws {@link UsageError} for unknown options, missing
+ * values and duplicates, which citty accepts.
  */
 export function parseStrictArgs(argv: readonly string[], options: readonly OptionSpec[]): StrictArgs {
   const values = new Map<string, string>();

@@ -3,7 +3,7 @@ import type { LineLogger } from "../telemetry/logging/logger.ts";
 import type { Config } from "./config.ts";
 import { findUnknownVariables, type ReplacedValue } from "./environment.ts";
 import { TLS } from "./groups/tls.ts";
-import { parseInteger } from "./option.ts";
+import { type OptionSpec, parseInteger } from "./option.ts";
 import { findSetting, SETTINGS } from "./options.ts";
 import { type Environment, type GivenConfig, Settings } from "./settings.ts";
 import { VARIABLES } from "./variables.ts";
@@ -73,17 +73,21 @@ function findReplacedOptions(given: GivenConfig, env: Environment): readonly Rep
 
 function findWithoutEffect({ given, env }: NoticeOptions) {
   const settings = new Settings(findSetting(given, env));
-  const options = SETTINGS.filter((option) => option.hasNoEffect && isOn(settings.value(option))).map(
-    (option) => ({ setting: settings.shown(option), reason: reasonOf(option) }),
-  );
+  const options = SETTINGS.filter((option) => isVain(option, settings.value(option))).map((option) => ({
+    setting: settings.shown(option),
+    reason: reasonOf(option),
+  }));
   const variables = VARIABLES.filter(({ hasNoEffect }) => hasNoEffect).flatMap((variable) =>
     namesIn(env, variable.name).map((setting) => ({ setting, reason: reasonOf(variable) })),
   );
   return [...options, ...variables];
 }
 
-/** The value of a flag that is off is `false`, and that of another option that is not set is empty. */
-const isOn = (value: string) => value !== "" && value !== "false";
+/** Whether a value changes nothing. That of a flag that is off is `false`, and that of another option that is not set is empty. */
+function isVain({ hasNoEffect, zeroHasEffect }: OptionSpec, value: string): boolean {
+  if (!hasNoEffect || value === "" || value === "false") return false;
+  return !(zeroHasEffect && value === "0");
+}
 
 const reasonOf = ({ description }: { readonly description: string }) =>
   description.replace("No effect: ", "");

@@ -31,6 +31,8 @@ export interface OptionSpec {
   readonly placeholder?: string;
   /** Accepted, but it changes nothing. The description, `No effect: …`, says why, and so does a log line at the start. */
   readonly hasNoEffect?: true;
+  /** The exception to `hasNoEffect`: 0 changes what the description says. */
+  readonly zeroHasEffect?: true;
   readonly description: string;
 }
 

@@ -285,8 +285,9 @@ export type ListFileResponse =
 /** The upstream of list files. */
 export interface ListFileSource {
   /**
-   * Requests a file from the offset `from` on. `size`: that of the manifest, 0 if there is none. Rejects only when `signal` is aborted. The chunks throw, with a message for logs, if
-   * they end before the length that upstream announced, or if they take too long.
+   * Requests a file from the offset `from` on. `size`: that of the manifest, 0 if there is none. Rejects only when `signal` is
+   * aborted. The chunks throw, with a message for logs, if they end before the length that upstream announced, or if they take too
+   * long.
    */
   fetchFile(url: string, from: number, signal: AbortSignal, size: number): Promise<ListFileResponse>;
 }

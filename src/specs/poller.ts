@@ -42,8 +42,8 @@ const LONGEST_FOLLOWING = 1.3;
 
 /**
  * Polls upstream for each held feed once per interval, each in its own loop, so that a slow feed does not delay the others.
- * A feed that fails is still polled once per interval, unless `Retry-After` asks for less or upstream does not have it: that is little load, and the newest version arrives one interval after
- * upstream has recovered, whatever failed and for how long.
+ * A feed that fails is still polled once per interval, unless `Retry-After` asks for less or upstream does not have it: that is
+ * little load, and the newest version arrives one interval after upstream has recovered, whatever failed and for how long.
  */
 export class SpecPoller implements AsyncDisposable {
   readonly #options: SpecPollerOptions;
@@ -82,10 +82,10 @@ export class SpecPoller implements AsyncDisposable {
   }
 
   /**
-   * Whether a JSON feed need not be polled: no client has asked for it, and upstream has no newer version than it has, because
-   * the protobuf feed is polled as often and has none.
+   * Returns whether a JSON feed need not be polled: no client has asked for it, and upstream has no newer version than it has,
+   * because the protobuf feed is polled as often and has none. What confirms that one then confirms this one.
    */
-  #isCovered(feed: Feed): boolean {
+  #followsProto(feed: Feed): boolean {
     const held = this.#options.store.peek(feed);
     const proto = this.#preloaded.has(feedId(feed)) ? undefined : this.#findProto(feed);
     if (held === undefined || proto === undefined || held.wasUsed) return false;
@@ -136,7 +136,7 @@ export class SpecPoller implements AsyncDisposable {
     let delayMs = firstDelayMs;
     return async () => {
       await this.#wait(loop, delayMs, () => this.#delayMs(last));
-      if (this.#isCovered(feed)) {
+      if (this.#followsProto(feed)) {
         [last, delayMs] = [NOT_POLLED, this.#delayMs(NOT_POLLED)];
         return;
       }

@@ -44,8 +44,8 @@ interface LimitedTarget {
 
 /**
  * Aborts its signal with {@link TimeLimitReached} when a request makes no progress. Unless `totalMs` is given, the total time is
- * not limited: a large body over a slow link takes as long as it takes. `fetch` does not report whether it has a connection, so if upstream is silent, a
- * probe connection shows whether it is reachable.
+ * not limited: a large body over a slow link takes as long as it takes. `fetch` does not report whether it has a connection, so if
+ * upstream is silent, a probe connection shows whether it is reachable.
  */
 export class TimeLimit implements Disposable {
   readonly #over = new AbortController();

@@ -196,6 +196,7 @@ const OPTION_CHECKS = {
   "idle timeout 0": async () => {
     await using single = await start({ args: ["--http-connection-pool-idle-timeout-in-s", "0"] });
     expect(await connectionsOf(single, "secret-no-idle")).toBe(3);
+    expect(single.output()).not.toContain("setting has no effect");
   },
   "pool notice": async () => {
     const option = "--http-connection-pool-idle-timeout-in-s";

@@ -206,6 +206,7 @@ const POOL = {
   kind: "integer",
   original: "u64",
   hasNoEffect: true,
+  zeroHasEffect: true,
   description: "No effect: idle connections have no such limit. Only 0 has: a connection is used once",
 } as const;
 
