@@ -32,10 +32,10 @@ test("a folder with more than 20 files is named", async () => {
 
 test("two exported types of one name are named with their files", async () => {
   const files = {
-    "redis/entries/entry.ts": "export interface Entry {\n}",
+    "redis/entry.ts": "export interface Entry {\n}",
     "sqlite/entry.ts": "export type Entry = string;",
     "specs/entry.ts": "interface Entry {\n}\nexport const entry = 1;",
-    "http/entry.ts": 'export type { Entry } from "../redis/entries/entry.ts";\nexport function entry() {}',
+    "http/entry.ts": 'export type { Entry } from "../redis/entry.ts";\nexport function entry() {}',
     "gen/entry.ts": "export class Entry {}",
   };
   expect(await problemsIn(files)).toEqual([
