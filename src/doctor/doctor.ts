@@ -1,7 +1,7 @@
 import { redactSecrets } from "../access/redact.ts";
 import { type Config, readConfig } from "../config/config.ts";
 import { withConfigFile } from "../config/file.ts";
-import { displayUrl, type Environment, type GivenConfig } from "../config/settings.ts";
+import { displayUrl, type Environment, type GivenConfig, isProxied } from "../config/settings.ts";
 import { systemClock } from "../platform/clock.ts";
 import { UserError } from "../platform/errors.ts";
 import { Supervisor } from "../platform/supervisor.ts";
@@ -95,7 +95,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
         variable: "LOG_EVENT_STATSIG_ENDPOINT",
         endpoint: eventsEndpoint,
       },
-      ...findFilesHost(config, createEndpoint),
+      ...findFilesHost(config, env, createEndpoint),
     ]),
     sdkKeysCheck({
       sdkKeys: preloadSdkKeys,
@@ -112,11 +112,12 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
 }
 
 function findFilesHost(
-  { idLists: { givenFilesUrl }, upstreamProxied }: Config,
+  { idLists: { givenFilesUrl } }: Config,
+  env: Environment,
   createEndpoint: (baseUrl: string, proxied: boolean) => UpstreamEndpoint,
 ) {
   if (givenFilesUrl === undefined) return [];
-  const endpoint = createEndpoint(givenFilesUrl, upstreamProxied);
+  const endpoint = createEndpoint(givenFilesUrl, isProxied(givenFilesUrl, env));
   const variable = "STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE";
   return [{ shownUrl: displayUrl(givenFilesUrl), variable, endpoint }];
 }

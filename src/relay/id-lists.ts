@@ -56,7 +56,7 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
   const { emit } = parts.telemetry.idLists;
   const running = new AsyncDisposableStack();
   const { maxKeys, maxRequestsInFlight: maxInFlight, pollIntervalMs: specIntervalMs } = config;
-  const { upstreamUrl: baseUrl, upstreamProxied, publicUrl } = config.idLists;
+  const { upstreamUrl: baseUrl, upstreamProxied } = config;
   const { gate } = access;
   const store = new ManifestStore({ maxKeys, allows: (sdkKey) => gate.allows(sdkKey) });
   access.admission.knownBy((sdkKey) => store.peek(sdkKey) !== undefined);
@@ -111,7 +111,7 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
       new PreloadedLists({ query, proxied, clock, supervisor, allows, retryEveryMs }, config.preloadSdkKeys),
   );
   return {
-    service: { query, proxied, onDemand, publicUrl },
+    service: { query, proxied, onDemand, publicUrl: config.idLists.publicUrl },
     notReady: () => preloaded?.notReady() ?? [],
     status: () => opened && toStatus(opened, preloaded),
     reconfigure({ pollIntervalMs, preloadSdkKeys }) {

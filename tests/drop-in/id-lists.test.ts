@@ -135,8 +135,11 @@ const CHECKS: Readonly<Record<FileCheck, () => Promise<unknown>>> = {
   },
   "default host": async () => {
     const given = { mode: "http", cache: "disabled", values: new Map() };
-    const { upstreamUrl, filesUrl } = readConfig(given, {}).idLists;
-    expect([upstreamUrl, filesUrl]).toEqual(["https://api.statsigcdn.com", "https://api.statsigcdn.com"]);
+    const { upstreamUrl, idLists } = readConfig(given, {});
+    expect([upstreamUrl, idLists.filesUrl]).toEqual([
+      "https://api.statsigcdn.com",
+      "https://api.statsigcdn.com",
+    ]);
   },
   observer: async () => {
     await using observer = await start("observer", [OBSERVER]);

@@ -100,7 +100,7 @@ describe.concurrent("Upstream requests: the relay sends", () => {
   // The responses are tested with ID lists and log events.
   test("ID lists: POST https://api.statsigcdn.com/v1/get_id_lists, or to STATSIG_ENDPOINT", async () => {
     const given = { mode: "http", cache: "disabled", values: new Map() };
-    expect(readConfig(given, {}).idLists.upstreamUrl).toBe("https://api.statsigcdn.com");
+    expect(readConfig(given, {}).upstreamUrl).toBe("https://api.statsigcdn.com");
     await rawGet(`${shared.relay.httpUrl}/v1/get_id_lists/secret-lists.json`);
     const seen = shared.upstream.requests.filter(({ path }) => path === "/v1/get_id_lists");
     expect(seen).toMatchObject([

@@ -1,18 +1,7 @@
 import type { OptionGroup } from "../option.ts";
-import {
-  type Environment,
-  HTTP_URL,
-  invalidValue,
-  isHttpUrl,
-  isProxied,
-  readUrl,
-  type Settings,
-} from "../settings.ts";
+import { type Environment, HTTP_URL, invalidValue, isHttpUrl, readUrl, type Settings } from "../settings.ts";
 
 export interface IdListConfig {
-  /** `STATSIG_ENDPOINT`. */
-  readonly upstreamUrl: string;
-  readonly upstreamProxied: boolean;
   /** Where files that clients ask for are fetched from if the relay does not proxy them. Has no trailing slash. */
   readonly filesUrl: string;
   /** The same if `STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE` is set, also for files that the relay proxies. */
@@ -29,21 +18,16 @@ export interface IdListConfig {
   readonly maxDownloads: number;
 }
 
-const DEFAULT_UPSTREAM_URL = "https://api.statsigcdn.com";
-
 const FILES_VARIABLE = "STATSIG_ENDPOINT_DOWNLOAD_ID_LIST_FILE";
 
-/** Throws ConfigError. */
-export function readIdLists(settings: Settings, env: Environment): IdListConfig {
-  const upstreamUrl = readUrl(env, "STATSIG_ENDPOINT", DEFAULT_UPSTREAM_URL);
+/** `upstreamUrl`: where files come from if nothing else is said. Throws ConfigError. */
+export function readIdLists(settings: Settings, env: Environment, upstreamUrl: string): IdListConfig {
   const filesUrl = readUrl(env, FILES_VARIABLE, upstreamUrl).replace(/\/+$/, "");
   const publicUrl = settings.text(ID_LISTS.publicUrl);
   if (publicUrl !== "" && !isHttpUrl(publicUrl)) {
     throw invalidValue(settings.shown(ID_LISTS.publicUrl), publicUrl, HTTP_URL);
   }
   return {
-    upstreamUrl,
-    upstreamProxied: isProxied(upstreamUrl, env),
     filesUrl,
     givenFilesUrl: env[FILES_VARIABLE] ? filesUrl : undefined,
     refreshesFiles: settings.flag(ID_LISTS.idListFileRefreshObserverEnabled),
