@@ -68,6 +68,8 @@ export class HttpHandler {
   readonly #specs: SpecRoute;
   readonly #app: Hono<RequestEnv>;
   readonly #paths: ReadonlySet<string>;
+  /** The beginnings of the paths that end with an SDK key or an ID. */
+  readonly #openPaths: readonly string[];
   readonly #bodies: BodyReader;
   readonly #observer: RequestObserver;
 
@@ -85,7 +87,9 @@ export class HttpHandler {
     });
     this.#rpcs = new RpcMount(options.routes, this.#bodies);
     this.#app = this.#createApp(options, this.#bodies);
-    this.#paths = new Set(this.#app.routes.map(({ path }) => path));
+    const paths = this.#app.routes.map(({ path }) => path);
+    this.#paths = new Set(paths);
+    this.#openPaths = paths.flatMap((path) => OPEN_PATH.exec(path)?.[1] ?? []);
     this.#observer = new RequestObserver(options.meter, options.emit);
     this.handle = withFaultReports(
       withCors((request, context: RequestContext) => this.#handle(request, context), options.corsOrigins),
@@ -168,7 +172,8 @@ export class HttpHandler {
   #findRoute(url: string, target: SpecTarget | undefined): string {
     if (target !== undefined) return SPEC_PATHS[target.version];
     const path = readRoutePath(url);
-    return this.#paths.has(path) ? path : "other";
+    if (this.#paths.has(path)) return path;
+    return this.#openPaths.find((open) => path === open || path.startsWith(`${open}/`)) ?? "other";
   }
 
   #checkLimits({ url }: Request, { headerCount }: RequestContext): Response | undefined {
@@ -202,6 +207,9 @@ export class HttpHandler {
     return slot === undefined ? this.#bodies.busy() : await work();
   }
 }
+
+/** A path of the route table whose last segment is a parameter or anything. */
+const OPEN_PATH = /^(\/.+)\/(?::\w+\?|\*)$/;
 
 const SPEC_PATHS = { v1: "/v1/download_config_specs", v2: "/v2/download_config_specs" } as const;
 
