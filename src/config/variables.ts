@@ -92,12 +92,15 @@ const PROCESS: readonly VariableSpec[] = [
   },
 ];
 
-/** What configures nginx and the runtime in the image of the original proxy. */
+/** What configures nginx and the runtime in the image of the original proxy, and the metrics of 1.x. */
 const WITHOUT_EFFECT: readonly VariableSpec[] = [
   ["PROXY_CACHE_*", "responses are served from memory, without the cache of nginx"],
-  ["NGINX_WORKER_PROCESSES", "there is no nginx"],
+  ["NGINX_*", "there is no nginx: use --https-port and the options of TLS"],
   ["TOKIO_WORKER_THREADS_BACKGROUND", "there are no threads of Tokio"],
   ["ROCKET_*", "there is no Rocket: use --http-port, --bind-address and --max-request-body-in-mb"],
+  ["DATADOG_SAMPLING_RATE", "metrics are sent once per interval, whatever the number of requests"],
+  ["DATADOG_MAX_BACKOFF_MS", "metrics are sent once per interval"],
+  ["DOGSTATSD_CLIENT_INITIALIZATION_*", "the relay starts before the agent can be reached"],
 ].map(([name = "", reason]) => ({ name, hasNoEffect: true, description: `No effect: ${reason}` }));
 
 /** Every environment variable that is not an option and that the relay or one of its libraries reads, by subject. */

@@ -39,7 +39,7 @@ function readTargetAt(url: string, start: number): SpecTarget | undefined {
   if (!url.startsWith(ROUTE, start + VERSION_LENGTH)) return undefined;
   const question = url.indexOf("?", afterRoute);
   const path = question < 0 ? url.slice(afterRoute) : url.slice(afterRoute, question);
-  const key = readPathKey(path);
+  const key = readPathKey(version === "v2" ? withoutDictionary(path) : path);
   if (key === undefined) return undefined;
   const pathKey = key.includes("%") ? decodeOr(key, decodeURIComponent) : key;
   if (question < 0) return { version, pathKey, sinceTime: 0, supportsProto: undefined };
@@ -49,6 +49,14 @@ function readTargetAt(url: string, start: number): SpecTarget | undefined {
     sinceTime: readEncodedSinceTime(queryValue(url, question, "sinceTime")),
     supportsProto: readFlag(queryValue(url, question, "supports_proto")),
   };
+}
+
+/** `/d/{dictionary}/{key}.json`: 3.x of the original proxy has config specs that are compressed by a dictionary of the client. */
+const DICTIONARY = /^\/d\/[^/]+(?=\/)/;
+
+/** Clients decode a response without a dictionary as well. */
+function withoutDictionary(path: string): string {
+  return path.startsWith("/d/") ? path.replace(DICTIONARY, "") : path;
 }
 
 /** Allows repeated slashes: a specsUrl with a trailing slash makes SDKs send `//key.json`. */

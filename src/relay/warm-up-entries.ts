@@ -1,12 +1,15 @@
 import { maskSdkKey, parseSdkKey, type SdkKey } from "../access/sdk-key.ts";
 
+type SpecFormat = "json" | "proto";
+
 /** What to fetch at the start, as if a client had asked for it. */
 export type WarmUpEntry =
   | {
       readonly kind: "specs";
       readonly sdkKey: SdkKey;
       readonly version: "v1" | "v2";
-      readonly format: "json" | "proto";
+      /** Not empty. */
+      readonly formats: readonly SpecFormat[];
     }
   | { readonly kind: "id_lists"; readonly sdkKey: SdkKey };
 
@@ -26,7 +29,9 @@ interface WarmUpEntries {
 
 const KEY_PREFIXES = ["client-", "secret-", "server-"];
 
-const SPEC_PATH = /^\/(v[12])\/download_config_specs$/;
+/** An SDK key may follow, as in the URLs of clients: the original proxy compares only the beginning. */
+const SPEC_PATH = /^\/(v[12])\/download_config_specs(?:\/|$)/;
+const ID_LISTS_PATH = /^\/v1\/get_id_lists(?:\/|$)/;
 
 /**
  * Reads the entries of `SFP_STARTUP_WARMUP_KEYS_JSON`. As in the original proxy, a wrong entry is skipped and a wrong value is ignored:
@@ -62,13 +67,19 @@ function readEntry(value: unknown): WarmUpEntry | string {
   if (typeof path !== "string") return "path is not a string";
   const codings = readCodings(encodings);
   if (codings === undefined) return "encodings is not a list of at least one content coding";
-  const plainPath = path.trim().replace(/\/+$/, "");
-  if (plainPath === "/v1/get_id_lists") return { kind: "id_lists", sdkKey };
+  const plainPath = path.trim();
+  if (ID_LISTS_PATH.test(plainPath)) return { kind: "id_lists", sdkKey };
   const [, version] = SPEC_PATH.exec(plainPath) ?? [];
   if (version !== "v1" && version !== "v2") {
     return "path is not supported (expected /v1/download_config_specs, /v2/download_config_specs or /v1/get_id_lists)";
   }
-  return { kind: "specs", sdkKey, version, format: codings.includes("statsig-br") ? "proto" : "json" };
+  return { kind: "specs", sdkKey, version, formats: version === "v1" ? ["json"] : formatsOf(codings) };
+}
+
+/** A list with statsig-br and others is for clients of both formats. */
+function formatsOf(codings: readonly string[]): readonly SpecFormat[] {
+  if (!codings.includes("statsig-br")) return ["json"];
+  return codings.every((coding) => coding === "statsig-br") ? ["proto"] : ["proto", "json"];
 }
 
 /** Returns undefined if the value is wrong. Unknown codings are fine: they mean the plain text. */

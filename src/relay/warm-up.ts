@@ -58,11 +58,11 @@ export class WarmUp {
   async #fetch(entry: WarmUpEntry): Promise<boolean> {
     const { specs, idLists } = this.#parts;
     try {
-      const lookup =
+      const asked =
         entry.kind === "specs"
-          ? await specs.query.ask(entry.sdkKey, entry.version, entry.format)
-          : await idLists.service.query.ask(entry.sdkKey);
-      return lookup.kind === "held";
+          ? entry.formats.map((format) => specs.query.ask(entry.sdkKey, entry.version, format))
+          : [idLists.service.query.ask(entry.sdkKey)];
+      return (await Promise.all(asked)).every(({ kind }) => kind === "held");
     } catch {
       // The relay is shutting down.
       return false;

@@ -108,6 +108,27 @@ export const PROTOBUF_ROWS: readonly HttpRow[] = [
   ),
 ];
 
+const ONLY_3 = "paths that only 3.x has";
+const BY_DICTIONARY = ["compressed by the dictionary in 3.x, 404 in 4.x", ONLY_3] as const;
+const V2_DICTIONARY = `/v2/download_config_specs/d/dictionary-1/${KEY}.json`;
+
+/** Paths that 3.x has and 4.x has not: one is for clients that have a compression dictionary. */
+export const ONLY_3_ROWS: readonly HttpRow[] = [
+  httpRow("a dictionary", V2_DICTIONARY, { headers: [] }, OK_V2, BY_DICTIONARY),
+  httpRow(
+    "a dictionary and an equal sinceTime",
+    `${V2_DICTIONARY}?sinceTime=${LCUT}`,
+    { headers: [] },
+    NO_UPDATE,
+    BY_DICTIONARY,
+  ),
+  httpRow("a dictionary of v1", V2_DICTIONARY.replace("v2", "v1"), { headers: [] }, failed(404)),
+  httpRow("the summary of SDK keys", "/debug/sdk_summary", { headers: [] }, failed(404), [
+    "SDK keys in 3.x, 404 in 4.x",
+    ONLY_3,
+  ]),
+];
+
 const MADE_HERE = "encodings";
 const coded = (offer: string, coding: string | undefined, difference?: readonly [string, string]): HttpRow =>
   ask(`Accept-Encoding "${offer}"`, "", { "accept-encoding": offer }, inCoding(OK_V2, coding), difference);

@@ -9,7 +9,7 @@ import { FAILURE_ROWS, type FailureRow } from "./http-failures.rows.ts";
 import { KEY, KEY_ROWS, OTHER_KEYS, PATH_ROWS } from "./http-keys.rows.ts";
 import { ID_LIST_ROWS, LOG_EVENT_ROWS } from "./http-log-events.rows.ts";
 import { HEADER_ROWS, METHOD_ROWS, NOT_READY_ROWS, POST_ROWS } from "./http-methods.rows.ts";
-import { ENCODING_ROWS, PROTOBUF_ROWS, SINCE_TIME_ROWS } from "./http-queries.rows.ts";
+import { ENCODING_ROWS, ONLY_3_ROWS, PROTOBUF_ROWS, SINCE_TIME_ROWS } from "./http-queries.rows.ts";
 
 const shared = shareRelay({ mode: "http" });
 const failureKey = ({ id }: FailureRow): string => `secret-failure-${id}`;
@@ -70,6 +70,7 @@ const tables = {
   paths: PATH_ROWS,
   sinceTime: SINCE_TIME_ROWS,
   protobuf: PROTOBUF_ROWS,
+  "3.x": ONLY_3_ROWS,
   encodings: ENCODING_ROWS,
   methods: METHOD_ROWS,
   POST: POST_ROWS,

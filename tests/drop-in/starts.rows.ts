@@ -248,11 +248,21 @@ const IGNORED: Readonly<Record<string, string>> = {
   PROXY_CACHE_CLEANUP_SLEEP_INTERVAL_MS: "50",
   PROXY_CACHE_CLEANUP_MAX_FILES_DELETED_PER_INTERVAL: "100",
   NGINX_WORKER_PROCESSES: "0",
+  NGINX_HTTPS_PORT: "4443",
+  NGINX_SSL_CERT_PATH: "/no/such/file",
   TOKIO_WORKER_THREADS_BACKGROUND: "0",
   tokio_worker_threads_background: "x",
   ROCKET_ENV: "prod",
   ROCKET_PORT: "1",
   ROCKET_LIMITS: "{",
+};
+
+/** What configures the metrics of 1.x. Later versions do not read it. */
+const IGNORED_OF_1: Readonly<Record<string, string>> = {
+  DATADOG_SAMPLING_RATE: "10",
+  DATADOG_MAX_BACKOFF_MS: "1000",
+  DOGSTATSD_CLIENT_INITIALIZATION_RETRY_DELAY: "100",
+  DOGSTATSD_CLIENT_INITIALIZATION_MAX_RETRY_ATTEMPT: "3",
 };
 
 const IGNORED_OPTIONS: Readonly<Record<string, readonly string[]>> = {
@@ -267,7 +277,7 @@ const IGNORED_OPTIONS: Readonly<Record<string, readonly string[]>> = {
 /** All are given to one start. */
 export const IGNORED_START: Pick<StartRow, "argv" | "env"> = {
   argv: ["http", "disabled", ...Object.values(IGNORED_OPTIONS).flat()],
-  env: IGNORED,
+  env: { ...IGNORED, ...IGNORED_OF_1 },
 };
 
 export const IGNORED_ROWS: readonly (DropInRow & { readonly setting: string })[] = [
@@ -275,6 +285,12 @@ export const IGNORED_ROWS: readonly (DropInRow & { readonly setting: string })[]
     name: `${setting}=${value}`,
     original: "configures nginx, Rocket or Tokio",
     ours: differs("variables of nginx, Rocket and Tokio", "says that it has no effect"),
+    setting,
+  })),
+  ...Object.entries(IGNORED_OF_1).map(([setting, value]) => ({
+    name: `${setting}=${value}`,
+    original: "configures the metrics of 1.x",
+    ours: differs("variables of the metrics of 1.x", "says that it has no effect"),
     setting,
   })),
   ...Object.entries(IGNORED_OPTIONS).flatMap(([subject, options]) =>

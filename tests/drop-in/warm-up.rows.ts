@@ -3,8 +3,8 @@ import type { DropInRow } from "../support/drop-in/row.ts";
 /** An entry of `SFP_STARTUP_WARMUP_KEYS_JSON`, and what is fetched for it or why it is skipped. */
 export interface WarmUpEntryRow extends DropInRow {
   readonly entry: unknown;
-  /** The request that upstream gets: method, path and query. */
-  readonly fetches?: string;
+  /** The requests that upstream gets: method, path and query. */
+  readonly fetches?: readonly string[];
   /** In the log line of the entry. */
   readonly skipped?: RegExp;
 }
@@ -30,50 +30,65 @@ const SKIPPED = "skipped with a line; the others are fetched";
 export const WARM_UP_ENTRY_ROWS: readonly WarmUpEntryRow[] = [
   same("v1 config specs", FETCHED, {
     entry: { sdk_key: "secret-warm-v1", path: V1 },
-    fetches: `GET ${V1}/secret-warm-v1.json`,
+    fetches: [`GET ${V1}/secret-warm-v1.json`],
   }),
   same("v2 config specs", FETCHED, {
     entry: { sdk_key: "secret-warm-v2", path: V2, encodings: ["gzip"] },
-    fetches: `GET ${V2}/secret-warm-v2.json`,
+    fetches: [`GET ${V2}/secret-warm-v2.json`],
   }),
   same("ID lists", FETCHED, {
     entry: { sdk_key: "secret-warm-lists", path: "/v1/get_id_lists" },
-    fetches: "POST /v1/get_id_lists",
+    fetches: ["POST /v1/get_id_lists"],
   }),
   {
     name: "statsig-br",
     original: "the JSON config is fetched with Accept-Encoding: statsig-br",
     ours: { does: "the protobuf config is fetched", subject: "`statsig-br` in the warm-up" },
-    entry: { sdk_key: "secret-warm-proto", path: V2, encodings: ["statsig-br", "gzip"] },
-    fetches: `GET ${V2}/secret-warm-proto.json?supports_proto=true`,
+    entry: { sdk_key: "secret-warm-proto", path: V2, encodings: ["statsig-br"] },
+    fetches: [`GET ${V2}/secret-warm-proto.json?supports_proto=true`],
   },
+  {
+    name: "statsig-br and gzip",
+    original: "the JSON config is fetched with Accept-Encoding: statsig-br, gzip",
+    ours: { does: "both configs are fetched", subject: "`statsig-br` in the warm-up" },
+    entry: { sdk_key: "secret-warm-both", path: V2, encodings: ["gzip", "statsig-br"] },
+    fetches: [`GET ${V2}/secret-warm-both.json`, `GET ${V2}/secret-warm-both.json?supports_proto=true`],
+  },
+  same("statsig-br and gzip of v1", "the JSON config is fetched", {
+    entry: { sdk_key: "secret-warm-v1-both", path: V1, encodings: ["gzip", "statsig-br"] },
+    fetches: [`GET ${V1}/secret-warm-v1-both.json`],
+  }),
+  same("a path with the key of a URL", "only the beginning of the path counts", {
+    entry: { sdk_key: "secret-warm-url", path: `${V2}/secret-warm-url.json` },
+    fetches: [`GET ${V2}/secret-warm-url.json`],
+  }),
   same("key that begins with client-", FETCHED, {
     entry: { sdk_key: "client-warm", path: V1 },
-    fetches: `GET ${V1}/client-warm.json`,
+    fetches: [`GET ${V1}/client-warm.json`],
   }),
   same("key that begins with server-", FETCHED, {
     entry: { sdk_key: "server-warm", path: V1 },
-    fetches: `GET ${V1}/server-warm.json`,
+    fetches: [`GET ${V1}/server-warm.json`],
   }),
   same("blanks around the key", "trimmed", {
     entry: { sdk_key: " secret-warm-trimmed ", path: V1 },
-    fetches: `GET ${V1}/secret-warm-trimmed.json`,
+    fetches: [`GET ${V1}/secret-warm-trimmed.json`],
   }),
   same("slashes after the path", "ignored", {
     entry: { sdk_key: "secret-warm-slashes", path: ` ${V2}// ` },
-    fetches: `GET ${V2}/secret-warm-slashes.json`,
+    fetches: [`GET ${V2}/secret-warm-slashes.json`],
   }),
   same("unknown encodings", "the plain text is fetched", {
     entry: { sdk_key: "secret-warm-coding", path: V2, encodings: ["br", "nonsense"] },
-    fetches: `GET ${V2}/secret-warm-coding.json`,
+    fetches: [`GET ${V2}/secret-warm-coding.json`],
   }),
   same("encodings null", "as without", {
     entry: { sdk_key: "secret-warm-null", path: V2, encodings: null },
-    fetches: `GET ${V2}/secret-warm-null.json`,
+    fetches: [`GET ${V2}/secret-warm-null.json`],
   }),
   same("unknown fields", "ignored", {
     entry: { sdk_key: "secret-warm-field", path: V2, priority: 1 },
-    fetches: `GET ${V2}/secret-warm-field.json`,
+    fetches: [`GET ${V2}/secret-warm-field.json`],
   }),
   same("no encodings in the list", SKIPPED, {
     entry: { sdk_key: "secret-warm-no-coding", path: V2, encodings: [] },

@@ -13,7 +13,7 @@ const RETRY_AFTER_MS = 60_000;
 export function deltaRoutes(): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get("/v2/download_config_specs_deltas/:key?", ({ req }) => {
-    const pathKey = (req.param("key") ?? "").replace(/\.json?$|\.js$/, "");
+    const pathKey = (req.param("key") ?? "").replace(/\.js(on)?$/, "");
     const key = req.header("statsig-api-key") || pathKey;
     if (parseSdkKey(key) === undefined) return malformedKeyResponse(key);
     const supportsProto = req.query("supports_proto") ?? req.header("statsig-supports-proto");
