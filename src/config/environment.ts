@@ -69,8 +69,11 @@ const RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
   DOGSTATSD_INITIAL_RETRY_DELAY: [0, 60_000],
 };
 
-/** Returns the variables that have our prefix but no meaning, which are likely mistyped. */
+/** Returns the variables that have our prefix in any case but no meaning, which are likely mistyped. */
 export function findUnknownVariables(env: Environment): readonly string[] {
   const known = new Set([...SETTINGS.flatMap(environmentNames), ...VARIABLES.map(({ name }) => name)]);
-  return Object.keys(env).filter((name) => name.startsWith("SFP_") && !known.has(name));
+  const inAnyCase = new Set(ANY_CASE.map(({ name }) => name));
+  return Object.keys(env).filter(
+    (name) => /^SFP_/i.test(name) && !known.has(name) && !inAnyCase.has(name.toUpperCase()),
+  );
 }

@@ -85,7 +85,10 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     }),
   );
   const acquirer = tracing.acquirer(
-    new SpecAcquirer({ refresher, store, clock, clearOnUnauthorized, ...backup }),
+    new SpecAcquirer({
+      ...{ refresher, store, clock, clearOnUnauthorized, emit: telemetry.specs.emit },
+      ...backup,
+    }),
   );
   const readiness = new Readiness({ store, clock, ...live });
   const poller = running.use(

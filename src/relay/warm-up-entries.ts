@@ -59,11 +59,13 @@ export function readWarmUpEntries(text: string): WarmUpEntries {
 /** Returns what is wrong if the value is not an entry. */
 function readEntry(value: unknown): WarmUpEntry | string {
   const { sdk_key: key, path, encodings }: Readonly<Record<string, unknown>> = { ...toObject(value) };
+  if (key === undefined) return 'not an object with the field "sdk_key"';
   if (typeof key !== "string") return "sdk_key is not a string";
   const sdkKey = parseSdkKey(key.trim());
   if (sdkKey === undefined || !KEY_PREFIXES.some((prefix) => sdkKey.startsWith(prefix))) {
     return `sdk_key is not an SDK key (expected one that begins with ${KEY_PREFIXES.join(", ")})`;
   }
+  if (path === undefined) return "path is missing";
   if (typeof path !== "string") return "path is not a string";
   const codings = readCodings(encodings);
   if (codings === undefined) return "encodings is not a list of at least one content coding";

@@ -1,6 +1,7 @@
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { BackupWriter } from "./backup-writer.ts";
+import type { EmitSpecEvent } from "./events.ts";
 import type { Feed } from "./feed.ts";
 import type { Fleet } from "./fleet.ts";
 import type { SpecRecovery } from "./recovery.ts";
@@ -22,6 +23,7 @@ interface SpecAcquirerOptions {
   readonly refresher: Pick<SpecRefresher, "refresh">;
   readonly store: SpecStore;
   readonly clock: Clock;
+  readonly emit: EmitSpecEvent;
   readonly recovery?: SpecRecovery;
   readonly fleet?: Fleet;
   readonly writer?: Pick<BackupWriter, "confirmed">;
@@ -60,13 +62,20 @@ export class SpecAcquirer {
       this.#report(feed, outcome);
       return outcome;
     });
-    if (recovery === undefined) return refresh;
+    if (recovery === undefined) {
+      const outcome = await refresh;
+      this.#reportMissing(feed, outcome);
+      return outcome;
+    }
     const isMissing = store.peek(feed) === undefined;
     const outcome = await (isMissing
       ? Promise.race([refresh, this.#recoverIfSlow(feed, refresh, recovery)])
       : refresh);
     // Also for a held feed: another relay may have reached upstream.
-    if (outcome.kind === "failed") await recovery.recover(feed, before);
+    if (outcome.kind === "failed") {
+      await recovery.recover(feed, before);
+      this.#reportMissing(feed, outcome);
+    }
     if (outcome.kind === "unauthorized") await this.#recoverRevoked(feed, recovery);
     return outcome;
   }
@@ -82,6 +91,13 @@ export class SpecAcquirer {
     } else {
       fleet?.upstreamFailed(feed, outcome.kind === "failed" ? outcome.retryAfterMs : undefined);
     }
+  }
+
+  /** Reports a failure of upstream that leaves clients without the feed. Only the backup's answer shows it. */
+  #reportMissing(feed: Feed, outcome: RefreshOutcome): void {
+    const { store, emit } = this.#options;
+    if (outcome.kind !== "failed" || outcome.reason === undefined || store.peek(feed) !== undefined) return;
+    emit({ kind: "spec_unavailable", feed, ...outcome.reason });
   }
 
   /** Serves a rejected key from the backup, as a relay that was not restarted would, unless such keys are to be cleared. */

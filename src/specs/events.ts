@@ -53,6 +53,13 @@ export type SpecEvent =
       readonly from: ResponseOrigin;
       readonly status: number;
     }
+  /** Upstream failed, and neither memory nor the backup has the feed: clients get an error. */
+  | {
+      readonly kind: "spec_unavailable";
+      readonly feed: Feed;
+      readonly cause: string;
+      readonly detail: string;
+    }
   /** The request of a poll starts; it waited `waitedMs` for a slot. */
   | { readonly kind: "spec_poll_began"; readonly waitedMs: number }
   /** Polls keep waiting longer for a slot than the interval. Emitted for each late poll. */

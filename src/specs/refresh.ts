@@ -16,9 +16,15 @@ import type { HeldFeed, SpecStore } from "./store.ts";
 export type RefreshOutcome =
   | { readonly kind: "fresh" }
   | { readonly kind: "unauthorized" }
-  | { readonly kind: "failed"; readonly retryAfterMs: number | undefined }
+  | { readonly kind: "failed"; readonly retryAfterMs: number | undefined; readonly reason?: FailureReason }
   /** The relay holds the maximum number of SDK keys, and all of them are in use. */
   | { readonly kind: "full" };
+
+/** What went wrong with a request to upstream, as the log shows it. */
+interface FailureReason {
+  readonly cause: string;
+  readonly detail: string;
+}
 
 /** What a refresh needs of the backup: it gets each version before clients do, and drops rejected keys. */
 export type RefreshBackup = Pick<BackupWriter, "writeAhead" | "remove">;
@@ -227,13 +233,16 @@ export class SpecRefresher {
         emit({ kind: "spec_unauthorized", feed, status, whatIsHeld: "kept", tookMs: request.tookMs });
         return { kind: "unauthorized" };
       }
-      case "refused":
-        emit({ kind: "spec_refused", feed, reason: result.reason, detail: result.detail, ...request });
-        return { kind: "failed", retryAfterMs: undefined };
+      case "refused": {
+        const { reason, detail } = result;
+        emit({ kind: "spec_refused", feed, reason, detail, ...request });
+        return { kind: "failed", retryAfterMs: undefined, reason: { cause: `refused: ${reason}`, detail } };
+      }
       case "failed": {
         const { cause, status, detail } = result;
         emit({ kind: "spec_fetch_failed", feed, cause, status, detail, ...request });
-        return { kind: "failed", retryAfterMs: this.#limitRetryAfter(result.retryAfterMs) };
+        const retryAfterMs = this.#limitRetryAfter(result.retryAfterMs);
+        return { kind: "failed", retryAfterMs, reason: { cause, detail } };
       }
     }
   }

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SETTINGS } from "../../src/config/options.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
@@ -19,12 +20,22 @@ import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
 const STEPS = 10;
 const sdkKey = "secret-of-a-company-that-swaps";
+/** On several lines, as in a file of variables. */
+const warmUpKeys = JSON.stringify([{ sdk_key: sdkKey, path: "/v2/download_config_specs" }], undefined, 2);
 const guide = readGuide();
 
 test("the guide has ten steps, each with commands, after a block with their variables", () => {
   expect(guide[0]).toMatchObject({ step: 0, kind: "variables" });
   const withCommands = new Set(guide.slice(1).map(({ step }) => step));
   expect([...withCommands]).toEqual(Array.from({ length: STEPS }, (_, at) => at + 1));
+});
+
+test("the relay beside the original has every port elsewhere, also those with TLS", () => {
+  const [variables] = guide;
+  const [, flags = ""] = /^export NEW_PORTS="(.*)"/m.exec(variables?.text ?? "") ?? [];
+  const options = SETTINGS.map(({ name }) => name).filter((name) => name.endsWith("-port"));
+  expect(options.length).toBe(5);
+  for (const name of options) expect(flags).toMatch(new RegExp(`--${name} \\$NEW_`));
 });
 
 describeWith(
@@ -34,7 +45,7 @@ describeWith(
   "redis-cli",
 )("the guide, beside a stand-in of the original", () => {
   const folder = mkdtempSync(join(tmpdir(), "sfp-swap-"));
-  const ports = { old: 0, http: 0, grpc: 0, page: 0, finalGrpc: 0, finalPage: 0 };
+  const ports = { old: 0, http: 0, grpc: 0, https: 0, grpcs: 0, page: 0, finalGrpc: 0, finalPage: 0 };
   let redis: RedisServer;
   let upstream: Upstream;
   let original: ChildProcess;
@@ -67,6 +78,7 @@ describeWith(
     const recorded = readFileSync(join(folder, "old.env"), "utf8");
     expect(recorded).toContain(`STATSIG_ENDPOINT='${upstream.url}'\n`);
     expect(recorded).toContain(String.raw`DD_SERVICE='flags of '\''ours'\'' & $HOME'`);
+    expect(recorded).toContain(`SFP_STARTUP_WARMUP_KEYS_JSON='${warmUpKeys}'\n`);
     expect(recorded).not.toMatch(/^PATH=/m);
   });
 
@@ -76,6 +88,7 @@ describeWith(
     expect(printed).toContain("polling-interval-in-s: 1 ");
     expect(printed).toContain("double-write-cache-for-legacy-key: true");
     expect(await shell.run("echo $DD_SERVICE")).toBe("flags of 'ours' & $HOME\n");
+    expect(await shell.run('echo "$SFP_STARTUP_WARMUP_KEYS_JSON"')).toBe(`${warmUpKeys}\n`);
   });
 
   test("3: doctor finds upstream, the SDK key and Redis in order", async () => {
@@ -174,6 +187,7 @@ describeWith(
         REDIS_ENTERPRISE_HOST: "127.0.0.1",
         REDIS_ENTERPRISE_PORT: String(redis.port),
         DD_SERVICE: "flags of 'ours' & $HOME",
+        SFP_STARTUP_WARMUP_KEYS_JSON: warmUpKeys,
         STAND_IN_PORT: String(ports.old),
         STAND_IN_KEY: sdkKey,
       },
@@ -214,7 +228,10 @@ describeWith(
       OLD_URL: `http://127.0.0.1:${ports.old}`,
       NEW_HTTP: String(ports.http),
       NEW_GRPC: String(ports.grpc),
+      NEW_HTTPS: String(ports.https),
+      NEW_GRPCS: String(ports.grpcs),
       NEW_PAGE: String(ports.page),
+      NEW_PORTS: `--http-port ${ports.http} --grpc-port ${ports.grpc} --management-port ${ports.page}`,
       NEW_URL: `http://127.0.0.1:${ports.http}`,
       KEY: sdkKey,
       OLD_REDIS: `redis://127.0.0.1:${redis.port}`,

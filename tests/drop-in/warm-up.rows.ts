@@ -103,7 +103,8 @@ export const WARM_UP_ENTRY_ROWS: readonly WarmUpEntryRow[] = [
     skipped: /sdk_key=bogus-warm\*[0-9a-f]{6} .*begins with client-, secret-, server-/,
   }),
   same("an empty key", SKIPPED, { entry: { sdk_key: "", path: V1 }, skipped: /not an SDK key/ }),
-  same("no key", SKIPPED, { entry: { path: V1 }, skipped: /sdk_key is not a string/ }),
+  same("no key", SKIPPED, { entry: { path: V1 }, skipped: /not an object with the field .*sdk_key/ }),
+  same("no path", SKIPPED, { entry: { sdk_key: "secret-warm-no-path" }, skipped: /path is missing/ }),
   same("another path", SKIPPED, {
     entry: { sdk_key: "secret-warm-path", path: "/v1/log_event" },
     skipped: /path is not supported/,
@@ -114,7 +115,7 @@ export const WARM_UP_ENTRY_ROWS: readonly WarmUpEntryRow[] = [
   }),
   same("an entry that is no object", SKIPPED, {
     entry: "secret-warm-text",
-    skipped: /sdk_key is not a string/,
+    skipped: /not an object with the field .*sdk_key/,
   }),
 ];
 

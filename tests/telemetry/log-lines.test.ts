@@ -42,6 +42,7 @@ info  spec_updated: config specs updated (feed lcut previous_lcut bytes source t
 warn  spec_refused: upstream failing, serving last known config (cause detail feed)
 warn  spec_fetch_failed: upstream failing, serving last known config (cause detail feed)
 warn  spec_unauthorized: upstream failing, serving last known config (cause detail feed)
+warn  spec_unavailable: upstream failing, no config to serve (cause detail feed)
 info  spec_evicted: evicted SDK key: --maximum-concurrent-sdk-keys reached (feed option)
 warn  spec_not_held: SDK key not cached: all cached keys have streams or are preloaded (feed maximum_concurrent_sdk_keys)
 warn  spec_polls_delayed: polls delayed beyond the polling interval (waited_ms interval_ms option)

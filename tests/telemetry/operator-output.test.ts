@@ -56,8 +56,19 @@ describe("log output", () => {
 
   test("an unknown environment variable is logged", async () => {
     await using upstream = await startUpstream();
-    await using relay = await startRelayProcess({ upstream, env: { SFP_POLING_INTERVAL_IN_S: "5" } });
-    await eventually(() => expect(linesWith(relay, "variable=SFP_POLING_INTERVAL_IN_S")).toHaveLength(1));
+    // Options are read from variables in upper case only, the original's variables in any case.
+    const env = {
+      SFP_POLING_INTERVAL_IN_S: "5",
+      sfp_polling_interval_in_s: "5",
+      sfp_startup_warmup_keys_json: "[]",
+    };
+    await using relay = await startRelayProcess({ upstream, env });
+    await eventually(() => {
+      for (const name of ["SFP_POLING_INTERVAL_IN_S", "sfp_polling_interval_in_s"]) {
+        expect(linesWith(relay, `variable=${name}`)).toHaveLength(1);
+      }
+    });
+    expect(linesWith(relay, "unknown environment variable")).toHaveLength(2);
   });
 
   test("HTTP/1.0 requests without Host, as probes of load balancers send them, are served", async () => {

@@ -102,6 +102,12 @@ export class SpecTelemetry {
         registry.count("DcsFetchSource", { ...tagsFor(event), ...response });
         return;
       }
+      case "spec_unavailable": {
+        const { feed, cause, detail } = event;
+        const fields = { cause, detail, feed: describeFeed(feed) };
+        this.#throttled.of("nothing").log("warn", "upstream failing, no config to serve", fields);
+        return;
+      }
       case "fleet_looked":
         registry.count("FleetLooked", { state: event.seen });
         debugLine(this.#logger, event);
@@ -201,12 +207,14 @@ export class SpecTelemetry {
     }
   }
 
-  /** A feed that is not cached may never be requested again: it must not keep an outage open. */
+  /**
+   * A feed that is not cached may never be requested again: it must not keep an outage open. If the backup does not have it either,
+   * `spec_unavailable` follows.
+   */
   #logFailure({ feed, held }: PolledFeed, cause: string, detail: string): void {
+    if (!held) return;
     const fields = { detail, feed: describeFeed(feed) };
-    if (held) this.#outages.failed(fields.feed, { cause, fields });
-    else
-      this.#throttled.of("nothing").log("warn", "upstream failing, no config to serve", { cause, ...fields });
+    this.#outages.failed(fields.feed, { cause, fields });
   }
 
   #timeError(polled: PolledFeed, reason: string, tookMs: number): void {

@@ -56,7 +56,7 @@ export class MigratingRelay implements AsyncDisposable {
       signal: this.#stopping.signal,
     });
     this.#acquirer = new SpecAcquirer({
-      ...{ refresher, store, recovery, writer: this.#writer, clock: systemClock },
+      ...{ refresher, store, recovery, writer: this.#writer, clock: systemClock, emit },
     });
   }
 

@@ -34,7 +34,9 @@ export function describeBackedUpRelay(name: string, backup: () => RelayOptions):
       await using relay = await start({ upstream });
       expect(textOf(await ask(relay, key.sdkKey))).toBe(key.v2);
       expect((await ask(relay, key.sdkKey, PROTO)).body.equals(key.proto)).toBe(true);
+      expect(relay.output()).not.toContain("no config to serve");
       expect((await ask(relay, `secret-never-seen-${name}`)).status).toBe(503);
+      await eventually(() => expect(relay.output()).toContain("upstream failing, no config to serve"));
       expect(relay.output()).toContain(`source=${name}`);
     });
 

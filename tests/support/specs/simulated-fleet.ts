@@ -214,6 +214,7 @@ export class SimulatedRelay implements AsyncDisposable {
       refresher,
       store,
       clock,
+      emit,
       recovery,
       fleet,
       writer,

@@ -74,6 +74,7 @@ export function specFlow(options: SpecFlowOptions = {}) {
     store,
     clock,
     clearOnUnauthorized,
+    emit: (event) => events.push(event),
     ...(recovery && { recovery }),
   });
   const allowList = new AllowList(undefined);

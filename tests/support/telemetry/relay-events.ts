@@ -38,6 +38,7 @@ const EXAMPLES: Examples = {
     },
     spec_unauthorized: { kind: "spec_unauthorized", feed, status: 401, tookMs: 3.21, whatIsHeld: "kept" },
     spec_response: { kind: "spec_response", feed, held: true, from: "cdn", status: 200 },
+    spec_unavailable: { kind: "spec_unavailable", feed, cause: "unreachable", detail },
     fleet_looked: { kind: "fleet_looked", seen: "ours" },
     spec_evicted: { kind: "spec_evicted", feed },
     spec_not_held: { kind: "spec_not_held", feed, maxKeys: 10 },
