@@ -100,6 +100,7 @@ export class SpecTelemetry {
         const { from, status } = event;
         const response = { status_code: String(status), client_service: from };
         registry.count("DcsFetchSource", { ...tagsFor(event), ...response });
+        debugLine(this.#logger, event);
         return;
       }
       case "spec_unavailable": {
