@@ -97,3 +97,15 @@ export const FAILURE_ROWS: readonly FailureRow[] = [
   first("half of a JSON text", "nhalf", HALF_JSON, "200 with half of the JSON text"),
   first('{"has_updates":false}', "nnone", NO_UPDATE, '200 with {"has_updates":false}'),
 ];
+
+export const UNKNOWN_KEYS: DropInRow = {
+  name: "unknown SDK keys, one after the other",
+  original: "401 for each, however many there are",
+  ours: { does: "401, and 429 beyond a rate", subject: "unknown SDK keys" },
+};
+
+export const UNKNOWN_KEY_AGAIN: DropInRow = {
+  name: "an unknown SDK key, asked for again and again",
+  original: "401, and upstream is asked at each poll",
+  ours: { does: "401, and upstream is asked once in 30 s", subject: "unknown SDK keys" },
+};

@@ -84,6 +84,8 @@ const asLists = (
   headers: readonly (readonly [string, string])[],
 ) => [`ID lists: ${name}`, path, { method, headers, ...(method === "POST" && { body: "{}" }) }] as const;
 
+const GET_LISTS = "`GET /v1/get_id_lists`";
+
 /** Manifests of ID lists; upstream has none. */
 export const ID_LIST_ROWS: readonly HttpRow[] = [
   httpRow(...asLists("POST", "/v1/get_id_lists", "POST", [KEY_HEADER, JSON_BODY]), LISTS),
@@ -93,10 +95,10 @@ export const ID_LIST_ROWS: readonly HttpRow[] = [
     ...asLists("POST without a key", "/v1/get_id_lists", "POST", []),
     failed(400, "SDK key is missing"),
   ),
-  httpRow(...asLists("GET", "/v1/get_id_lists", "GET", [KEY_HEADER]), LISTS, ["404 error", "ID lists"]),
+  httpRow(...asLists("GET", "/v1/get_id_lists", "GET", [KEY_HEADER]), LISTS, ["404 error", GET_LISTS]),
   httpRow(
     ...asLists("GET with the key in the path", `/v1/get_id_lists/${KEY_HEADER[1]}.json`, "GET", []),
     LISTS,
-    ["404 error", "ID lists"],
+    ["404 error", GET_LISTS],
   ),
 ];

@@ -65,6 +65,7 @@ export const METHOD_ROWS: readonly HttpRow[] = [
 
 const JSON_BODY: readonly [string, string] = ["content-type", "application/json"];
 const BODIES = "the body of `POST /v1/download_config_specs`";
+const MESSAGES = "bodies of errors";
 const KEY_PLACE = "where the SDK key may be";
 const POST_ENCODINGS = "`Content-Encoding` and `Content-Type` after a POST";
 
@@ -100,13 +101,16 @@ export const POST_ROWS: readonly HttpRow[] = [
   post("no content type", { headers: [KEY_HEADER] }, OK_V1, ["404", BODIES]),
   post("text/plain", { headers: [KEY_HEADER, ["content-type", "text/plain"]] }, OK_V1, ["404", BODIES]),
   post("a charset", { headers: [KEY_HEADER, ["content-type", "application/json; charset=utf-8"]] }, OK_V1),
-  post("no JSON", { body: "{" }, failed(400, "not a JSON object")),
+  post("no JSON", { body: "{" }, failed(400, "not a JSON object"), ["400 error, without message", MESSAGES]),
   post(
     "gzip",
     { body: gzipSync("{}"), headers: [KEY_HEADER, JSON_BODY, ["content-encoding", "gzip"]] },
     failed(400),
   ),
-  post("no key", { headers: [JSON_BODY] }, failed(400, "SDK key is missing")),
+  post("no key", { headers: [JSON_BODY] }, failed(400, "SDK key is missing"), [
+    "400 error, without message",
+    MESSAGES,
+  ]),
   post("the key in the path", { path: `${V1}/${KEY}.json`, headers: [JSON_BODY] }, OK_V1, ["404", KEY_PLACE]),
   post("an unknown key", { headers: [["statsig-api-key", "secret-unknown"], JSON_BODY] }, UNAUTHORIZED),
   post(
@@ -142,6 +146,12 @@ export const NOT_READY_ROWS: readonly HttpRow[] = [
 
 const many = Array.from({ length: 60 }, (_, at) => [`x-many-${at}`, "1"] as const);
 
+const OWN_HEADERS = {
+  "x-sfp-source": "upstream",
+  "cache-control": "private, no-cache",
+  vary: "accept-encoding, statsig-api-key, statsig-supports-proto",
+};
+
 /** Headers and lengths that HTTP clients and proxies use. */
 export const HEADER_ROWS: readonly HttpRow[] = [
   httpRow("Range", SPEC, { headers: [["range", "bytes=0-9"]] }, OK_V2),
@@ -160,6 +170,10 @@ export const HEADER_ROWS: readonly HttpRow[] = [
     },
     OK_V2,
   ),
+  httpRow("no Accept-Encoding, for headers of a CDN", SPEC, {}, { ...OK_V2, headers: OWN_HEADERS }, [
+    "200 v2, without these headers",
+    "`x-sfp-source`, `x-sfp-confirmed-at`, `Cache-Control`, `Vary`",
+  ]),
   httpRow("If-None-Match: *", SPEC, { headers: [["if-none-match", "*"]] }, { status: 304, body: "empty" }, [
     "200 v2",
     VALIDATORS,

@@ -3,9 +3,10 @@ import { rawHttp } from "../support/clients/raw-http.ts";
 import { eventually } from "../support/common/wait.ts";
 import { checkHttpRow, type HttpRow } from "../support/drop-in/http-row.ts";
 import { testRows } from "../support/drop-in/row.ts";
+import { exhaust, specsOf as specsFrom } from "../support/relay/access.ts";
 import { shareRelay } from "../support/relay/shared-relay.ts";
 import { forKey, type PublishedKey, publishKey, versionOf } from "../support/upstream/published-key.ts";
-import { FAILURE_ROWS, type FailureRow } from "./http-failures.rows.ts";
+import { FAILURE_ROWS, type FailureRow, UNKNOWN_KEY_AGAIN, UNKNOWN_KEYS } from "./http-failures.rows.ts";
 import { KEY, KEY_ROWS, OTHER_KEYS, PATH_ROWS } from "./http-keys.rows.ts";
 import { ID_LIST_ROWS, LOG_EVENT_ROWS } from "./http-log-events.rows.ts";
 import { HEADER_ROWS, METHOD_ROWS, NOT_READY_ROWS, POST_ROWS } from "./http-methods.rows.ts";
@@ -86,6 +87,22 @@ describe("HTTP as the original", () => {
   describe("probes of a relay that is not ready", () => {
     const unready = shareRelay({ mode: "http", args: ["--preload-sdk-keys", "secret-nobody"] });
     testRows(NOT_READY_ROWS, (row) => checkHttpRow(row, unready.relay.httpUrl, versionOf(KEY)));
+  });
+  describe("unknown SDK keys", () => {
+    const throttling = shareRelay({ mode: "http", args: ["-m", "1", "--unknown-key-rate-per-s", "1"] });
+    testRows([UNKNOWN_KEY_AGAIN], async () => {
+      const { relay, upstream } = throttling;
+      const askOnce = async () => (await specsFrom(relay, "secret-made-up")).status;
+      expect([await askOnce(), await askOnce(), await askOnce()]).toEqual([401, 401, 401]);
+      // Longer than the polling interval.
+      await Bun.sleep(1_500);
+      expect(await askOnce()).toBe(401);
+      expect(upstream.requests.filter(({ path }) => path.endsWith("/secret-made-up.json"))).toHaveLength(1);
+    });
+    testRows([UNKNOWN_KEYS], async () => {
+      const throttled = await exhaust(throttling.relay);
+      expect([throttled.status, throttled.headers.get("retry-after")]).toEqual([429, "1"]);
+    });
   });
   describe("failures of upstream", () => testRows(FAILURE_ROWS, checkFailureRow));
 });

@@ -161,6 +161,7 @@ export type FileCheck =
   | "STATSIG_ENDPOINT for files"
   | "manifest URLs"
   | "default host"
+  | "default host up to 4.2"
   | "observer"
   | "observer, other URLs"
   | "no observer"
@@ -212,6 +213,12 @@ export const FILE_CHECK_ROWS: readonly FileCheckRow[] = [
   sameCheck("STATSIG_ENDPOINT for files", "files come from STATSIG_ENDPOINT by default"),
   sameCheck("manifest URLs", "manifests keep their URLs"),
   sameCheck("default host", "ID lists come from https://api.statsigcdn.com by default"),
+  otherCheck(
+    "default host up to 4.2",
+    "ID lists come from https://api.statsig.com by default",
+    "ID lists come from https://api.statsigcdn.com by default",
+    "default host of ID lists",
+  ),
   sameCheck(
     "observer",
     "--id-list-file-refresh-observer-enabled: files of a manifest are fetched before clients ask",

@@ -261,3 +261,25 @@ export const GOLDEN_ROWS: readonly GoldenRow[] = [
   ...[...OF_HTTP, ...OF_GRPC].map((recorded) => toRow("statsd", recorded)),
   ...OF_HTTP.map((recorded) => toRow("datadog", recorded)),
 ];
+
+/** A key of the length that the original shows whole in tags. */
+export const SHORT_KEY = "secret-short-key-012";
+
+/** What lines and the log show of a feed with this key that gets two versions between two batches. */
+export const SHORT_KEY_ROWS = {
+  tags: {
+    name: "the tag sdk_key of a key of 20 characters",
+    original: "the whole key",
+    ours: { does: "10 characters and a digest", subject: "SDK keys in metric tags" },
+  },
+  log: {
+    name: "SDK keys in the output of --debug-logging",
+    original: "the first 20 characters",
+    ours: { does: "10 characters and a digest", subject: "SDK keys in logs" },
+  },
+  lcut: {
+    name: "the tag lcut of two versions in one batch",
+    original: "that of each version",
+    ours: { does: "that of the newest", subject: "tag `lcut`" },
+  },
+} as const satisfies Readonly<Record<string, DropInRow>>;

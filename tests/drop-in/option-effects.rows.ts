@@ -44,6 +44,12 @@ export const NO_DEDUPLICATION: DropInRow = {
   ours: "same",
 };
 
+export const FULL_DEDUPLICATION: DropInRow = {
+  name: "LOG_EVENT_DEDUPE_CACHE_LIMIT=2, and a third exposure",
+  original: "forgets all exposures when it is full",
+  ours: { does: "forgets the oldest exposure", subject: "deduplication of exposures" },
+};
+
 /** Numbers that a start replaces, with the values in its log line. */
 export const REPLACED_ROWS: readonly (DropInRow & {
   readonly setting: string;

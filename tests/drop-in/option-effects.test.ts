@@ -6,7 +6,13 @@ import { startEventRelay } from "../support/log-events/event-relay.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
-import { HEALTH_ROWS, NO_DEDUPLICATION, NO_STREAMS, REPLACED_ROWS } from "./option-effects.rows.ts";
+import {
+  FULL_DEDUPLICATION,
+  HEALTH_ROWS,
+  NO_DEDUPLICATION,
+  NO_STREAMS,
+  REPLACED_ROWS,
+} from "./option-effects.rows.ts";
 
 const KEY = "secret-0123456789";
 const RESOURCE_EXHAUSTED = 8;
@@ -54,6 +60,20 @@ describe("options of the original proxy take effect", () => {
       expect(await events.relay.stop()).toBe(0);
       expect(events.forwarded(KEY).flatMap((batch) => batch.events)).toHaveLength(forwarded);
     }
+  });
+
+  testRows([FULL_DEDUPLICATION], async () => {
+    await using events = await startEventRelay({ env: { LOG_EVENT_DEDUPE_CACHE_LIMIT: "2" } });
+    const time = 1_760_000_000_000;
+    for (const gate of ["first", "second", "third", "second", "first"]) {
+      const exposure = { eventName: "statsig::gate_exposure", time, metadata: { gate, gateValue: "true" } };
+      expect((await events.post(KEY, { events: [exposure] })).status).toBe(202);
+    }
+    expect(await events.relay.stop()).toBe(0);
+    const forwarded = events
+      .forwarded(KEY)
+      .flatMap((batch) => batch.events as { metadata: { gate: string } }[]);
+    expect(forwarded.map(({ metadata }) => metadata.gate)).toEqual(["first", "second", "third", "first"]);
   });
 
   testRows(REPLACED_ROWS, async ({ setting, given, used }) => {

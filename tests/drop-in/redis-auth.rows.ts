@@ -225,5 +225,11 @@ export const OTHER_ROWS = {
     },
     env: OAUTH,
   },
+  renewed: {
+    name: "a renewed access token",
+    original: "is for new connections: the open ones are replaced",
+    ours: { does: "is for all connections: the open ones log in with it", subject: "a renewed access token" },
+    env: OAUTH,
+  },
   secrets: same("the client secret and the token", "are never logged", { env: OAUTH }),
 } satisfies Readonly<Record<string, LoginRow>>;

@@ -23,7 +23,7 @@ describe("The comparison with the original proxy", () => {
   });
 });
 
-/** Returns the rows of all tables: the lists and the single rows that `*.rows.ts` files export. */
+/** Returns the rows of all tables: what `*.rows.ts` files export. */
 async function readAllRows(): Promise<readonly DropInRow[]> {
   const files = await Array.fromAsync(new Glob("*.rows.ts").scan({ cwd: import.meta.dir, absolute: true }));
   const modules: readonly Readonly<Record<string, unknown>>[] = await Promise.all(
@@ -32,8 +32,10 @@ async function readAllRows(): Promise<readonly DropInRow[]> {
   return modules.flatMap((each) => Object.values(each).flatMap(findRows));
 }
 
+/** Finds rows in lists and in records of rows. */
 function findRows(value: unknown): readonly DropInRow[] {
-  return [value].flat().filter(isRow);
+  if (isRow(value)) return [value];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(findRows) : [];
 }
 
 function isRow(value: unknown): value is DropInRow {

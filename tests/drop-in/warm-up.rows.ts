@@ -143,3 +143,12 @@ export const WARM_UP_VALUE_ROWS: readonly WarmUpValueRow[] = [
     logs: [/INFO +warm-up begins valid=0 invalid=0/],
   },
 ];
+
+export const WARM_UP_READINESS: DropInRow = {
+  name: "readiness during the warm-up, of which one entry fails",
+  original: "opens its ports once each entry was tried",
+  ours: {
+    does: "opens its ports, and is ready once each entry was tried",
+    subject: "warm-up and readiness",
+  },
+};

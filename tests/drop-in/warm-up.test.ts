@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { rawGet } from "../support/clients/raw-get.ts";
 import { eventually } from "../support/common/wait.ts";
-import { listDifferences, testRows } from "../support/drop-in/row.ts";
+import { testRows } from "../support/drop-in/row.ts";
 import { type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
-import { WARM_UP_ENTRY_ROWS, WARM_UP_VALUE_ROWS } from "./warm-up.rows.ts";
+import { WARM_UP_ENTRY_ROWS, WARM_UP_READINESS, WARM_UP_VALUE_ROWS } from "./warm-up.rows.ts";
 
 const warmUp = (value: unknown) => ({ SFP_STARTUP_WARMUP_KEYS_JSON: JSON.stringify(value) });
 
@@ -71,8 +71,7 @@ describe("a warm-up", () => {
     expect(relay.output()).toContain("warm-up begins");
   });
 
-  test("is waited for: the relay is ready once each entry was tried, also if one fails", async () => {
-    expect(listDifferences()).toContain("warm-up and readiness");
+  testRows([WARM_UP_READINESS], async () => {
     await using upstream = await startUpstream();
     const path = "/v1/download_config_specs";
     publishKey(upstream, "secret-late");

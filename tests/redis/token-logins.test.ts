@@ -5,10 +5,12 @@ import { TokenLogins } from "../../src/redis/auth/token-logins.ts";
 import type { RedisEvent } from "../../src/redis/events.ts";
 import { RedisNotices } from "../../src/redis/fleet.ts";
 import { DEFAULT_REDIS_OPTIONS, type EntraOptions, type RedisOptions } from "../../src/redis/options.ts";
+import { OTHER_ROWS } from "../drop-in/redis-auth.rows.ts";
 import { failureOf } from "../support/common/failure.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually, within } from "../support/common/wait.ts";
+import { testRows } from "../support/drop-in/row.ts";
 import { LoginTap } from "../support/redis/login-tap.ts";
 import { RedisCluster } from "../support/redis/redis-cluster.ts";
 import { RedisSentinels } from "../support/redis/redis-sentinels.ts";
@@ -132,7 +134,7 @@ async function rotate(renewal: Renewal, servers: readonly RedisServer[]): Promis
 const user = "relay";
 
 describeWith("redis-server", "redis-cli")("Connections with access tokens", () => {
-  test("log in again with each new token, all of them, without an outage", async () => {
+  testRows([OTHER_ROWS.renewed], async () => {
     await using server = await RedisServer.start();
     await using tap = await LoginTap.start(server.port);
     await using renewal = new Renewal(acceptTokens([server]), { user });
