@@ -26,12 +26,20 @@ export function logNotices(options: NoticeOptions, replaced: readonly ReplacedVa
     logger.log("info", "setting has no effect", { setting, reason });
   }
   logConnectionNotices(options);
+  logUnusedSdkKey(options);
   const open = config.listeners.filter(({ protocol }) => protocol === "http" || protocol === "grpc");
   const isChosen = new Settings(findSetting(options.given, env)).isGiven(TLS.enforceTls);
   if (config.tls !== undefined && open.length > 0 && !isChosen) {
     const ports = open.map(({ protocol }) => protocol).join(",");
     logger.log("warn", "plaintext ports open beside TLS: --enforce-tls is not set", { ports });
   }
+}
+
+/** The original proxy starts an SDK with the key; here it is only where metrics go. */
+function logUnusedSdkKey({ env, config, logger }: NoticeOptions): void {
+  if (!env["STATSIG_SERVER_SDK_KEY"] || config.monitoring.statsig !== undefined) return;
+  const reason = "--statsig-logging is not set";
+  logger.log("info", "setting has no effect", { setting: "STATSIG_SERVER_SDK_KEY", reason });
 }
 
 function logConnectionNotices({ env, config, logger }: NoticeOptions): void {

@@ -65,6 +65,7 @@ export class OnDemandFiles {
   });
   /** The fileIDs of files that were asked for in vain, whatever size a client claims to know. */
   readonly #recent: LRUCache<string, true>;
+  readonly #updates = new Map<string, Promise<void>>();
   #store: ListFileStore | undefined;
   #mayOpenAt = Number.NEGATIVE_INFINITY;
 
@@ -95,13 +96,27 @@ export class OnDemandFiles {
     const file = this.#files.get(entry.fileID) ?? store.findOrAdd(entry);
     store.use(file);
     try {
-      if (!satisfies(file, request) && !this.#recent.has(entry.fileID))
-        await this.#update(store, file, request, entry);
+      while (!satisfies(file, request) && !this.#recent.has(entry.fileID))
+        await (this.#updates.get(entry.fileID) ?? this.#startUpdate(store, file, request, entry));
     } finally {
       store.release(file);
     }
     const found = store.find(file.fileID, file.digest);
     return found && { kind: "found", ...found };
+  }
+
+  /** One update of a file runs at a time: clients that ask meanwhile wait for it, whatever size they know. */
+  #startUpdate(
+    store: ListFileStore,
+    file: ListFile,
+    request: FileRequest,
+    entry: IdListEntry,
+  ): Promise<void> {
+    const updating = this.#update(store, file, request, entry).finally(() =>
+      this.#updates.delete(entry.fileID),
+    );
+    this.#updates.set(entry.fileID, updating);
+    return updating;
   }
 
   async #update(

@@ -103,8 +103,8 @@ export const METRIC_NAME_ROWS: readonly MetricNameRow[] = [
   withoutEncodings("count", "RedisCacheDeleteSucceed", FEED, "the entry of a revoked key is deleted"),
   withoutEncodings("count", "RedisCacheDeleteFailed", FEED, "a deletion fails"),
   withoutEncodings("count", "RedisCacheTtlRefreshed", FEED, "an expiry is extended, since 4.5"),
-  withoutEncodings("count", "RedisCacheTtlRefreshMissed", FEED, "there is no such entry, since 4.5"),
-  withoutEncodings("count", "RedisCacheTtlRefreshFailed", FEED, "an extension fails, since 4.5"),
+  withoutEncodings("count", "RedisCacheTtlMissed", FEED, "there is no such entry, since 4.5"),
+  withoutEncodings("count", "RedisCacheTtlFailed", FEED, "an extension fails, since 4.5"),
   same("count", "ConfigSpecStoreGotData", VERSION, "a new version in memory"),
   withoutEncodings(
     "latency",

@@ -277,10 +277,16 @@ const IGNORED_OPTIONS: Readonly<Record<string, readonly string[]>> = {
 /** All are given to one start. */
 export const IGNORED_START: Pick<StartRow, "argv" | "env"> = {
   argv: ["http", "disabled", ...Object.values(IGNORED_OPTIONS).flat()],
-  env: { ...IGNORED, ...IGNORED_OF_1 },
+  env: { ...IGNORED, ...IGNORED_OF_1, STATSIG_SERVER_SDK_KEY: "secret-server-key" },
 };
 
 export const IGNORED_ROWS: readonly (DropInRow & { readonly setting: string })[] = [
+  {
+    name: "STATSIG_SERVER_SDK_KEY alone",
+    original: "starts an SDK that does nothing",
+    ours: differs("`STATSIG_SERVER_SDK_KEY` without `--statsig-logging`", "says that it has no effect"),
+    setting: "STATSIG_SERVER_SDK_KEY",
+  },
   ...Object.entries(IGNORED).map(([setting, value]) => ({
     name: `${setting}=${value}`,
     original: "configures nginx, Rocket or Tokio",

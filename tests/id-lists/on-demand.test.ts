@@ -84,3 +84,12 @@ test("a folder that cannot be used is tried again after 30 s, not for each reque
   expect((await find("list")).kind).toBe("found");
   expect(tries).toBe(2);
 });
+
+test("clients that ask for a file at once share one request to upstream, whatever sizes they know", async () => {
+  upstream.files.set("list", FILE);
+  const find = onDemand();
+  const sizes = [undefined, FILE.length, undefined, 4];
+  const found = await Promise.all(sizes.map((size) => find("list", size)));
+  expect(found.map(({ kind }) => kind)).toEqual(["found", "found", "found", "found"]);
+  expect(upstream.asked("list")).toHaveLength(1);
+});

@@ -47,7 +47,8 @@ describe("tags of pushed metrics", () => {
       "[Gzip, Brotli, StatsigBrotli, Deflate, Zstd]",
       "statsig-br+gzip+br+zstd+deflate",
     ],
-    ["identity", "[PlainText]", "plain_text"],
+    ["identity", "[PlainText]", "identity"],
+    ["plain_text", "[PlainText]", "plain_text"],
     ["other", "other", "other"],
   ])("accept-encoding %s is %s, since 4.2 %s", (label, as41, as44) => {
     expect(pushed("accept-encoding", label)).toBe(as41);

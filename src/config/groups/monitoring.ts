@@ -21,7 +21,7 @@ import { SPECS } from "./specs.ts";
 export interface MonitoringConfig {
   /** Maximum series per metric. */
   readonly maxSeries: number;
-  /** `EVENT_CHANNEL_SIZE`: maximum measurements queued for each destination. */
+  /** `EVENT_CHANNEL_SIZE`: maximum measurements queued for `--statsig-logging`. */
   readonly channelSize: number;
   /** `DATADOG_MAX_BATCH_TIME_MS`: how often measurements are sent. */
   readonly pushIntervalMs: number;
@@ -41,18 +41,18 @@ export interface MonitoringConfig {
   readonly otlpTraces: OtlpTracesOptions | undefined;
 }
 
-const DEFAULT_CHANNEL_SIZE = 50_000;
+const DEFAULT_CHANNEL_SIZE = 100_000;
+const DEFAULT_STATSD_CHANNEL_SIZE = 50_000;
 const DEFAULT_PUSH_INTERVAL_MS = 10_000;
 
 /** Throws {@link ConfigError}. */
 export function readMonitoring(settings: Settings, env: Environment): MonitoringConfig {
-  const channelSize = readWholeNumberVariable(env, "EVENT_CHANNEL_SIZE", {
-    otherwise: DEFAULT_CHANNEL_SIZE,
-    min: 1,
-  });
   return {
     maxSeries: settings.integer(MONITORING.metricsMaxSeries),
-    channelSize,
+    channelSize: readWholeNumberVariable(env, "EVENT_CHANNEL_SIZE", {
+      otherwise: DEFAULT_CHANNEL_SIZE,
+      min: 1,
+    }),
     pushIntervalMs: readWholeNumberVariable(env, "DATADOG_MAX_BATCH_TIME_MS", {
       otherwise: DEFAULT_PUSH_INTERVAL_MS,
       min: 100,
@@ -61,7 +61,7 @@ export function readMonitoring(settings: Settings, env: Environment): Monitoring
     currentLcutIntervalMs:
       settings.integer(MONITORING.configSpecCurrentLcutSamplingIntervalInS) * 1_000 || undefined,
     maxStalenessMs: readMaxStaleness(settings),
-    statsd: readStatsd(settings, env, channelSize),
+    statsd: readStatsd(settings, env),
     statsig: readStatsigLogging(settings, env),
     otlpMetrics: readOtlpMetrics(settings, env),
     otlpTraces: readOtlpTraces(settings, env),
@@ -84,7 +84,7 @@ function readMaxStaleness(settings: Settings): number | undefined {
 }
 
 interface StatsdConfig extends StatsdOptions {
-  /** `DATADOG_SENDER_BUFFER_SIZE`, by default `EVENT_CHANNEL_SIZE`. */
+  /** `DATADOG_SENDER_BUFFER_SIZE`: maximum measurements queued. */
   readonly channelSize: number;
 }
 
@@ -92,7 +92,7 @@ interface StatsdConfig extends StatsdOptions {
 const MAX_DATAGRAM_BYTES = 65_507;
 
 /** Returns undefined if metrics go to neither. Throws {@link ConfigError}. */
-function readStatsd(settings: Settings, env: Environment, channelSize: number): StatsdConfig | undefined {
+function readStatsd(settings: Settings, env: Environment): StatsdConfig | undefined {
   const toDatadog = settings.flag(MONITORING.datadogLogging);
   if (!toDatadog && !settings.flag(MONITORING.statsdLogging)) return undefined;
   // A variable of the original proxy without effect here. A wrong value still stops the start.
@@ -103,7 +103,7 @@ function readStatsd(settings: Settings, env: Environment, channelSize: number): 
     place: readPlace(env),
     tags: readStatsdTags(env),
     channelSize: readWholeNumberVariable(env, "DATADOG_SENDER_BUFFER_SIZE", {
-      otherwise: channelSize,
+      otherwise: DEFAULT_STATSD_CHANNEL_SIZE,
       min: 1,
     }),
     maxLinesAtOnce: readWholeNumberVariable(env, "DATADOG_MAX_BATCH_EVENT_COUNT", {
@@ -276,8 +276,8 @@ export const MONITORING = {
 export const METRIC_VARIABLES: readonly VariableSpec[] = [
   {
     name: "EVENT_CHANNEL_SIZE",
-    default: "50000",
-    description: "Maximum measurements queued for each destination",
+    default: "100000",
+    description: "Maximum measurements queued for --statsig-logging",
   },
   {
     name: "DATADOG_MAX_BATCH_TIME_MS",
@@ -292,7 +292,7 @@ export const METRIC_VARIABLES: readonly VariableSpec[] = [
   },
   {
     name: "DATADOG_SENDER_BUFFER_SIZE",
-    default: "EVENT_CHANNEL_SIZE",
+    default: "50000",
     description: "Maximum measurements queued for StatsD or Datadog's agent",
   },
   {

@@ -117,13 +117,13 @@ export const ORIGINAL_METRICS = [
     description: "Feeds whose expiry in Redis was extended",
   },
   {
-    name: "RedisCacheTtlRefreshMissed",
+    name: "RedisCacheTtlMissed",
     kinds: ["count"],
     tags: PER_FEED,
     description: "Feeds that Redis had lost, or had in another version, when their expiry was to be extended",
   },
   {
-    name: "RedisCacheTtlRefreshFailed",
+    name: "RedisCacheTtlFailed",
     kinds: ["count"],
     tags: PER_FEED,
     description: "Feeds whose expiry in Redis could not be extended",

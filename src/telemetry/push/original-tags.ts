@@ -23,12 +23,12 @@ const ORDER = [
 
 /** Tags that the original's lines have and the series of the relay do not: they would be the same in each of them. */
 const CONSTANT_TAGS: Readonly<Record<string, Tags>> = {
-  GrpcStreamingStreamedInitialized: { "accept-encoding": "identity" },
-  GrpcStreamingStreamedResponse: { "accept-encoding": "identity" },
-  GrpcStreamingHealthcheckSent: { "accept-encoding": "identity" },
-  GrpcStreamingStreamDisconnected: { "accept-encoding": "identity" },
-  GrpcStreamingStreamUnauthorized: { "accept-encoding": "identity" },
-  StreamingChannelGotNewData: { "accept-encoding": "identity" },
+  GrpcStreamingStreamedInitialized: { "accept-encoding": "plain_text" },
+  GrpcStreamingStreamedResponse: { "accept-encoding": "plain_text" },
+  GrpcStreamingHealthcheckSent: { "accept-encoding": "plain_text" },
+  GrpcStreamingStreamDisconnected: { "accept-encoding": "plain_text" },
+  GrpcStreamingStreamUnauthorized: { "accept-encoding": "plain_text" },
+  StreamingChannelGotNewData: { "accept-encoding": "plain_text" },
   LogEventStoreDeduped: { path: "/v1/log_event" },
 };
 
@@ -82,6 +82,7 @@ const SLASHED_PATHS: ReadonlySet<string> = new Set([
 /** The original's names of codings, in the order in which 4.1 lists them. */
 const NAMES_4_1: Readonly<Record<string, string>> = {
   identity: "PlainText",
+  plain_text: "PlainText",
   gzip: "Gzip",
   br: "Brotli",
   "statsig-br": "StatsigBrotli",
@@ -89,7 +90,7 @@ const NAMES_4_1: Readonly<Record<string, string>> = {
   zstd: "Zstd",
 };
 
-const ORDER_4_4 = ["statsig-br", "gzip", "br", "zstd", "deflate", "identity"];
+const ORDER_4_4 = ["statsig-br", "gzip", "br", "zstd", "deflate", "identity", "plain_text"];
 
 /** Formats the codings that a client offered, given as `br+gzip` or `none`. */
 function formatOffered(label: string, format: PushTagFormat): string {
@@ -100,5 +101,5 @@ function formatOffered(label: string, format: PushTagFormat): string {
     return `[${listed.map((coding) => NAMES_4_1[coding]).join(", ")}]`;
   }
   const listed = ORDER_4_4.filter((coding) => offered.includes(coding));
-  return listed.map((coding) => (coding === "identity" ? "plain_text" : coding)).join("+") || "none";
+  return listed.join("+") || "none";
 }

@@ -172,13 +172,10 @@ export class RedisTelemetry {
         registry.count("RedisCacheReadFailed", this.#tagsIfKnown(event.feed));
         return;
       case "redis_touched":
-        registry.count(
-          event.isHeld ? "RedisCacheTtlRefreshed" : "RedisCacheTtlRefreshMissed",
-          toTags(event.feed),
-        );
+        registry.count(event.isHeld ? "RedisCacheTtlRefreshed" : "RedisCacheTtlMissed", toTags(event.feed));
         return;
       case "redis_touch_failed":
-        registry.count("RedisCacheTtlRefreshFailed", toTags(event.feed));
+        registry.count("RedisCacheTtlFailed", toTags(event.feed));
         return;
       case "redis_deleted":
         registry.count("RedisCacheDeleteSucceed", this.#tagsIfKnown(event.feed));

@@ -75,7 +75,7 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
   },
   {
     what: "Redis loses an entry",
-    metrics: ["RedisCacheTtlRefreshMissed"],
+    metrics: ["RedisCacheTtlMissed"],
     run: async (at) => {
       await at.redis.cli("DEL", redisKeyOf(first));
       await reconnect(at);
@@ -83,7 +83,7 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
   },
   {
     what: "the Redis user may not extend the expiry of an entry",
-    metrics: ["RedisCacheTtlRefreshFailed"],
+    metrics: ["RedisCacheTtlFailed"],
     run: async (at) => {
       await at.redis.cli("ACL", "SETUSER", "default", "-expire");
       await reconnect(at);
