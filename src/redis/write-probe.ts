@@ -61,7 +61,7 @@ export class WriteProbe implements AsyncDisposable {
     this.#due.abort();
   }
 
-  /** Probes Redis now. Call this when another write failed. */
+  /** Call this when another write failed: Redis is probed at once, or after the pause of a probe before. */
   tryNow(): void {
     this.#due.abort();
   }
