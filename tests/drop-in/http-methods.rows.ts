@@ -148,6 +148,7 @@ const many = Array.from({ length: 60 }, (_, at) => [`x-many-${at}`, "1"] as cons
 
 const OWN_HEADERS = {
   "x-sfp-source": "upstream",
+  "x-sfp-confirmed-at": /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/,
   "cache-control": "private, no-cache",
   vary: "accept-encoding, statsig-api-key, statsig-supports-proto",
 };
