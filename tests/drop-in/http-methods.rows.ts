@@ -65,7 +65,6 @@ export const METHOD_ROWS: readonly HttpRow[] = [
 
 const JSON_BODY: readonly [string, string] = ["content-type", "application/json"];
 const BODIES = "the body of `POST /v1/download_config_specs`";
-const MESSAGES = "bodies of errors";
 const KEY_PLACE = "where the SDK key may be";
 const POST_ENCODINGS = "`Content-Encoding` and `Content-Type` after a POST";
 
@@ -101,16 +100,13 @@ export const POST_ROWS: readonly HttpRow[] = [
   post("no content type", { headers: [KEY_HEADER] }, OK_V1, ["404", BODIES]),
   post("text/plain", { headers: [KEY_HEADER, ["content-type", "text/plain"]] }, OK_V1, ["404", BODIES]),
   post("a charset", { headers: [KEY_HEADER, ["content-type", "application/json; charset=utf-8"]] }, OK_V1),
-  post("no JSON", { body: "{" }, failed(400, "not a JSON object"), ["400 error, without message", MESSAGES]),
+  post("no JSON", { body: "{" }, failed(400, "not a JSON object")),
   post(
     "gzip",
     { body: gzipSync("{}"), headers: [KEY_HEADER, JSON_BODY, ["content-encoding", "gzip"]] },
     failed(400),
   ),
-  post("no key", { headers: [JSON_BODY] }, failed(400, "SDK key is missing"), [
-    "400 error, without message",
-    MESSAGES,
-  ]),
+  post("no key", { headers: [JSON_BODY] }, failed(400, "SDK key is missing")),
   post("the key in the path", { path: `${V1}/${KEY}.json`, headers: [JSON_BODY] }, OK_V1, ["404", KEY_PLACE]),
   post("an unknown key", { headers: [["statsig-api-key", "secret-unknown"], JSON_BODY] }, UNAUTHORIZED),
   post(

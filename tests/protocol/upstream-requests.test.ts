@@ -93,8 +93,10 @@ describe.concurrent("Upstream requests: the relay sends", () => {
     const sdkKey = "secret-pooled";
     publishKey(shared.upstream, sdkKey);
     await ask(sdkKey, "v1");
-    const requests = await requestsFor(shared.upstream, sdkKey, 4);
-    expect(new Set(requests.map(({ clientPort }) => clientPort)).size).toBeLessThan(requests.length);
+    await requestsFor(shared.upstream, sdkKey, 4);
+    // Those of the other tests too: several connections are in use, and any of them may carry the next request.
+    const ports = shared.upstream.requests.map(({ clientPort }) => clientPort);
+    expect(new Set(ports).size).toBeLessThan(ports.length);
   });
 
   // The responses are tested with ID lists and log events.

@@ -47,7 +47,6 @@ describe("tags of pushed metrics", () => {
       "[Gzip, Brotli, StatsigBrotli, Deflate, Zstd]",
       "statsig-br+gzip+br+zstd+deflate",
     ],
-    ["identity", "[PlainText]", "identity"],
     ["plain_text", "[PlainText]", "plain_text"],
     ["other", "other", "other"],
   ])("accept-encoding %s is %s, since 4.2 %s", (label, as41, as44) => {

@@ -81,7 +81,6 @@ const SLASHED_PATHS: ReadonlySet<string> = new Set([
 
 /** The original's names of codings, in the order in which 4.1 lists them. */
 const NAMES_4_1: Readonly<Record<string, string>> = {
-  identity: "PlainText",
   plain_text: "PlainText",
   gzip: "Gzip",
   br: "Brotli",
@@ -90,7 +89,7 @@ const NAMES_4_1: Readonly<Record<string, string>> = {
   zstd: "Zstd",
 };
 
-const ORDER_4_4 = ["statsig-br", "gzip", "br", "zstd", "deflate", "identity", "plain_text"];
+const ORDER_4_4 = ["statsig-br", "gzip", "br", "zstd", "deflate", "plain_text"];
 
 /** Formats the codings that a client offered, given as `br+gzip` or `none`. */
 function formatOffered(label: string, format: PushTagFormat): string {

@@ -43,8 +43,12 @@ export function httpRow(
   difference?: Difference,
 ): HttpRow {
   const does = describeAnswer(answer);
-  const [original = does, subject] = difference ?? [];
+  const [original = does, subject] = difference ?? explainMessage(answer, does) ?? [];
   return { name, path, request, answer, original, ours: subject === undefined ? "same" : { does, subject } };
+}
+
+function explainMessage({ message }: HttpAnswer, does: string): Difference | undefined {
+  return message === undefined ? undefined : [`${does}, without a message`, "bodies of errors"];
 }
 
 function describeAnswer({ status, body, headers = {} }: HttpAnswer): string {
