@@ -1,7 +1,7 @@
 import { maskSdkKey, parseSdkKey } from "./sdk-key.ts";
 
 /** Matches texts as long as real keys that are not part of a path: a file may be called secret-keys.txt. */
-const SDK_KEY = /(?<![\w/.-])secret-(?=[\w.:-]{16,})[\w-]+(?:[.:]+[\w-]+)*/g;
+const SDK_KEY = /(?<![\w/.-])secret-(?=[\w.:-]{16,})(?:[.:]*[\w-])+/g;
 
 const USER_INFO = /(?<=:\/\/)[^\s/"]*@/g;
 

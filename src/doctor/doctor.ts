@@ -6,9 +6,11 @@ import { systemClock } from "../platform/clock.ts";
 import { UserError } from "../platform/errors.ts";
 import { Supervisor } from "../platform/supervisor.ts";
 import { WorkerPreparer } from "../specs/payload/preparer.ts";
+import { BlobSpecs } from "../upstream/blob-specs.ts";
 import { UpstreamEndpoint } from "../upstream/endpoint.ts";
 import { StatsigSpecs } from "../upstream/specs.ts";
 import { VERSION } from "../version.ts";
+import { blobStorageCheck } from "./blob-storage.ts";
 import { certificateCheck } from "./certificate.ts";
 import {
   type Check,
@@ -40,6 +42,9 @@ import {
 } from "./network.ts";
 import { redisCheck } from "./redis.ts";
 import { sdkKeysCheck } from "./sdk-keys.ts";
+
+/** The variable that has the address of blob storage. */
+const STORAGE_SETTING = "DCS_BLOB_STORAGE_CONNECTION_STRING";
 
 /** Checks everything that a relay with these settings needs, and prints the results. Returns false if a check failed. */
 export async function runDoctor(
@@ -77,6 +82,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
   const createEndpoint = (baseUrl: string, proxied: boolean) =>
     new UpstreamEndpoint({ baseUrl, proxied, relayVersion: VERSION });
   const endpoint = createEndpoint(upstreamUrl, upstreamProxied);
+  const source = new StatsigSpecs(endpoint, systemClock, config.maxPayloadBytes);
   const eventsEndpoint = createEndpoint(events.upstreamUrl, events.upstreamProxied);
   const ports = findPorts(config);
   const isRelayRunning = async () => (await isAnyRelay(ports)) || (await checkHealth(given, env)).isReady;
@@ -96,10 +102,16 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
         endpoint: eventsEndpoint,
       },
       ...findFilesHost(config, env, createEndpoint),
+      ...findStorageHost(config, createEndpoint),
     ]),
+    blobStorageCheck({
+      specs: openBlobSpecs(config, source),
+      problem: config.blobStorageProblem,
+      sdkKeys: preloadSdkKeys,
+    }),
     sdkKeysCheck({
       sdkKeys: preloadSdkKeys,
-      source: new StatsigSpecs(endpoint, systemClock, config.maxPayloadBytes),
+      source,
       openPreparer: () =>
         new WorkerPreparer(new Supervisor({ clock: systemClock, emit: () => {} }), config.maxPayloadBytes),
     }),
@@ -111,10 +123,12 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
   ];
 }
 
+type CreateEndpoint = (baseUrl: string, proxied: boolean) => UpstreamEndpoint;
+
 function findFilesHost(
   { idLists: { givenFilesUrl } }: Config,
   env: Environment,
-  createEndpoint: (baseUrl: string, proxied: boolean) => UpstreamEndpoint,
+  createEndpoint: CreateEndpoint,
 ) {
   if (givenFilesUrl === undefined) return [];
   const endpoint = createEndpoint(givenFilesUrl, isProxied(givenFilesUrl, env));
@@ -122,12 +136,32 @@ function findFilesHost(
   return [{ shownUrl: displayUrl(givenFilesUrl), variable, endpoint }];
 }
 
-function findHosts({ upstreamUrl, upstreamProxied, events, cache, redis }: Config): readonly HostToFind[] {
+function findStorageHost({ blobStorage }: Config, createEndpoint: CreateEndpoint) {
+  if (blobStorage === undefined) return [];
+  const { baseUrl, proxied } = blobStorage;
+  const endpoint = createEndpoint(baseUrl, proxied);
+  return [{ shownUrl: displayUrl(baseUrl), variable: STORAGE_SETTING, endpoint }];
+}
+
+function openBlobSpecs(
+  { blobStorage: storage, maxPayloadBytes: maxBytes }: Config,
+  fallback: StatsigSpecs,
+): BlobSpecs | undefined {
+  if (storage === undefined) return undefined;
+  const endpoint = new UpstreamEndpoint({ ...storage, relayVersion: VERSION });
+  return new BlobSpecs({ endpoint, storage, fallback, report: () => {}, clock: systemClock, maxBytes });
+}
+
+function findHosts(config: Config): readonly HostToFind[] {
+  const { upstreamUrl, upstreamProxied, blobStorage, events, cache, redis } = config;
   const hostname = (url: string) => new URL(url).hostname.replace(/^\[|\]$/g, "");
   const hosts: HostToFind[] = [];
   if (!upstreamProxied) hosts.push({ host: hostname(upstreamUrl), setting: "STATSIG_ENDPOINT" });
   if (!events.upstreamProxied) {
     hosts.push({ host: hostname(events.upstreamUrl), setting: "LOG_EVENT_STATSIG_ENDPOINT" });
+  }
+  if (blobStorage !== undefined && !blobStorage.proxied) {
+    hosts.push({ host: hostname(blobStorage.baseUrl), setting: STORAGE_SETTING });
   }
   if (cache !== "redis") return hosts;
   const { address } = redis.connection;

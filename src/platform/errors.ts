@@ -64,9 +64,12 @@ const URLS = /\b([a-z][a-z0-9+.-]*:\/\/)(?:[^\s/"'@]*@)?([^\s/"'?#)]*)[^\s"')]*/
 /** Paths of the HTTP API without a host. */
 const API_PATHS = /\/v[12]\/[^\s"')]*/g;
 
-/** Any token that is as long as a key and contains digits: SDK keys with any prefix, passwords, base64. */
-const LONG_TOKENS = /(?=[\w+=-]*\d)(?=[\w+=-]*[a-z])[\w+=-]{20,}/gi;
-const PREFIXED_KEYS = /\b(secret|client|console)-[\w-]+/g;
+/** Keys may have dots and colons inside; at the end, they belong to the sentence. */
+const TOKENS = /[\w+=-]+(?:[.:]+[\w+=-]+)*/g;
+
+/** A part that is as long as a key and contains digits: of SDK keys with any prefix, passwords, base64. Names of hosts have shorter parts. */
+const LONG_PART = /(?=[\w+=-]*\d)(?=[\w+=-]*[a-z])[\w+=-]{20,}/i;
+const PREFIXED_KEYS = /\b(secret|client|console)-(?:[.:]*[\w-])+/g;
 
 /** Describes an error, or any other thrown value, without secrets. */
 export function describeError(error: unknown): DescribedError {
@@ -90,7 +93,7 @@ function redact(text: string): string {
     .replaceAll(URLS, "$1$2/…")
     .replaceAll(API_PATHS, "/…")
     .replaceAll(PREFIXED_KEYS, "$1-…")
-    .replaceAll(LONG_TOKENS, "…")
+    .replaceAll(TOKENS, (token) => (LONG_PART.test(token) ? "…" : token))
     .trim();
   return masked.length > MAX_DETAIL_CHARS ? `${masked.slice(0, MAX_DETAIL_CHARS)}…` : masked;
 }

@@ -92,12 +92,15 @@ export class RequestSlots {
     return promise;
   }
 
-  /** Moves a waiting poll to the cache misses, because a client waits for the feed now. */
+  /** Makes a waiting poll a cache miss, because a client waits for the feed now. A suspect stays in its queue. */
   prioritize(id: string): void {
+    const suspect = this.#waiting.suspect.get(id);
+    if (suspect !== undefined) this.#waiting.suspect.set(id, { ...suspect, priority: "cache_miss" });
     const waiting = this.#waiting.poll.get(id);
-    if (waiting === undefined) return;
-    this.#waiting.poll.delete(id);
-    this.#waiting.cache_miss.set(id, { ...waiting, priority: "cache_miss" });
+    if (waiting !== undefined) {
+      this.#waiting.poll.delete(id);
+      this.#waiting.cache_miss.set(id, { ...waiting, priority: "cache_miss" });
+    }
     this.#admit();
   }
 
@@ -105,7 +108,11 @@ export class RequestSlots {
     for (const queue of QUEUES) {
       for (const [id, waiting] of this.#waiting[queue]) {
         if (!this.#hasRoom(queue)) break;
-        if (waiting.priority === "poll" && !this.#mayPoll()) break;
+        // Only among suspects may a cache miss wait behind a poll.
+        if (waiting.priority === "poll" && !this.#mayPoll()) {
+          if (queue === "suspect") continue;
+          break;
+        }
         this.#waiting[queue].delete(id);
         waiting.enter(this.#open(id, queue, this.#clock.elapsed() - waiting.since));
       }

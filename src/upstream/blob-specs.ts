@@ -31,7 +31,8 @@ interface BlobStorage {
   readonly companyId: string;
 }
 
-const CONTAINERS: Readonly<Record<Feed["version"], string>> = { v1: "dcs-v1", v2: "dcs-v2" };
+/** The container of the blobs of each API version. */
+export const CONTAINERS: Readonly<Record<Feed["version"], string>> = { v1: "dcs-v1", v2: "dcs-v2" };
 
 /** The metadata of a blob that says which version it holds. */
 const LCUT_HEADER = "x-ms-meta-lcut";
@@ -66,6 +67,19 @@ export class BlobSpecs implements SpecSource {
     return outcome;
   }
 
+  /** Asks whether the blob of a feed is there, without reading it. Every failure is a value, as of {@link fetchSpecs}. */
+  findBlob(
+    feed: Pick<Feed, "sdkKey" | "version">,
+    signal: AbortSignal,
+  ): Promise<"there" | Missing | FetchFailure> {
+    const { endpoint, clock } = this.#options;
+    const request = { method: "HEAD", path: this.#sign(feed), headers: {} } as const;
+    return exchange<"there" | Missing | FetchFailure>(endpoint, request, { clock, signal }, (response) => {
+      if (response.status === 404) return discardBody(response, "missing");
+      return discardBody(response, response.ok ? "there" : refusedBy(response, clock.now()));
+    });
+  }
+
   /** Without metadata that says otherwise, the blob counts as newer: reading it shows what is wrong. */
   #askWhetherNewer(
     feed: Feed,
@@ -88,7 +102,7 @@ export class BlobSpecs implements SpecSource {
     );
   }
 
-  #sign(feed: Feed): string {
+  #sign(feed: Pick<Feed, "sdkKey" | "version">): string {
     const { storage, clock } = this.#options;
     return signBlobPath(storage, {
       container: CONTAINERS[feed.version],

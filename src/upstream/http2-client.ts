@@ -35,6 +35,9 @@ interface Connection {
 /**
  * Sends requests by HTTP/2 in plaintext with prior knowledge (RFC 9113, 3.3), which `fetch` does not support. Like `fetch`, it
  * rejects with an error that has a `code`, or with the reason of the signal, and returns the response as soon as it has headers.
+ *
+ * A request that fails on a connection that was idle is sent once more, over a new one: a GET or HEAD always, a POST only if
+ * upstream refused it unprocessed (RFC 9113, 8.7), so that no log event arrives twice because of it.
  */
 export class PlaintextHttp2Client {
   readonly #options: Http2ClientOptions;
@@ -50,10 +53,11 @@ export class PlaintextHttp2Client {
     if (idle === undefined) return this.#sendOver(this.#connect(), request, signal);
     try {
       return await this.#sendOver(idle, request, signal);
-    } catch {
-      // Upstream may have closed the idle connection just then. `fetch` tries again, too.
+    } catch (error) {
+      // Upstream may have closed the idle connection just then. One that was closed before is not used (#findIdle).
       signal.throwIfAborted();
       this.#retire(idle);
+      if (request.method === "POST" && !(error instanceof RefusedUnprocessed)) throw error;
       return this.#sendOver(this.#connect(), request, signal);
     }
   }
@@ -111,6 +115,11 @@ export class PlaintextHttp2Client {
   }
 }
 
+/** Upstream reset the stream by REFUSED_STREAM: it has not processed the request. */
+class RefusedUnprocessed extends Error {
+  readonly code = "ECONNRESET";
+}
+
 interface Exchange {
   readonly connection: Connection;
   readonly signal: AbortSignal;
@@ -131,9 +140,12 @@ function toResponse(
     failure = error;
   });
   // Has no effect after a response.
-  stream.once("close", () =>
-    reject(signal.aborted ? signal.reason : (connection.failure ?? failure ?? brokenOff())),
-  );
+  stream.once("close", () => {
+    if (signal.aborted) reject(signal.reason);
+    else if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM)
+      reject(new RefusedUnprocessed("upstream refused the request unprocessed"));
+    else reject(connection.failure ?? failure ?? brokenOff());
+  });
   stream.once("response", ({ ":status": status = 0, ...fields }) => {
     const headers = toHeaders(fields);
     const hasNoBody = isHead || status === 204 || status === 304;

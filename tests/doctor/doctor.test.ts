@@ -38,7 +38,8 @@ describe("doctor reports no problem", () => {
       ([, name]) => name,
     );
     expect([...new Set(names)]).toEqual([
-      ...["configuration", "file descriptors", "DNS", "proxy", "CA", "upstream", "SDK keys"],
+      ...["configuration", "file descriptors", "DNS", "proxy", "CA", "upstream"],
+      ...["blob storage", "SDK keys"],
       ...["Redis", "clock", "folders", "ports", "certificate"],
     ]);
     expect(stdout).not.toContain(GOOD_KEY);

@@ -127,6 +127,13 @@ describe("describeError", () => {
     [new Error(`key ${KEY}, client-short`), "Error: key secret-…, client-…"],
     [new Error("a key without a prefix 0a1b2c3d4e5f6a7b8c9d0a1b2c"), "Error: a key without a prefix …"],
     [new Error("redis://:hunter2@redis:6379/0 is down"), "Error: redis://redis:6379/… is down"],
+    [new Error("key secret-ab.cd:ef-1: not found"), "Error: key secret-…: not found"],
+    [new Error("key client-.ab.cd."), "Error: key client-…."],
+    [new Error("key part.0a1b2c3d4e5f6a7b8c9d0a1b2c.tail:end failed"), "Error: key … failed"],
+    [
+      new Error("redis-0.redis.svc.cluster.local:6379 is down"),
+      "Error: redis-0.redis.svc.cluster.local:6379 is down",
+    ],
     ["a text", "thrown: a text"],
     [undefined, "thrown: undefined"],
     [Object.create(null), "thrown: object"],

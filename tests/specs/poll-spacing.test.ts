@@ -18,6 +18,14 @@ function spacedSlots(spacingMs: number, max = 100) {
   return { clock, slots, spacing, starts, take, plan };
 }
 
+/** A request of the feed hangs until it ends. */
+async function becomeSuspect(clock: FakeClock, slots: RequestSlots, id: string): Promise<void> {
+  using slot = await slots.take(id, "cache_miss");
+  const hanging = slot.watch(() => clock.sleep(2_000, new AbortController().signal));
+  await clock.advance(2_000);
+  await hanging;
+}
+
 test("polls start at least the spacing apart, in their order", async () => {
   const { clock, take, starts } = spacedSlots(200);
   for (const id of ["a", "b", "c"]) void take(id, "poll");
@@ -34,6 +42,22 @@ test("first requests do not wait for the spacing, and neither does a poll that a
   slots.prioritize("b");
   await settle();
   expect(starts).toEqual(["a@0", "new@0", "b@0"]);
+});
+
+test("a suspect that a client waits for does not wait for the spacing, behind or as a poll of suspects", async () => {
+  const { clock, slots, take, starts } = spacedSlots(60_000);
+  for (const id of ["a", "b", "new"]) await becomeSuspect(clock, slots, id);
+  starts.length = 0;
+  void take("other", "poll");
+  const from = clock.elapsed();
+  for (const id of ["a", "b"]) void take(id, "poll");
+  void take("new", "cache_miss");
+  await settle();
+  expect(starts.map((start) => start.replace(/@.*/, ""))).toEqual(["other", "new"]);
+  slots.prioritize("b");
+  await settle();
+  expect(starts.map((start) => start.replace(/@.*/, ""))).toEqual(["other", "new", "b"]);
+  expect(clock.elapsed()).toBe(from);
 });
 
 test("polls that waited for a free slot are spaced as well", async () => {

@@ -183,7 +183,7 @@ function readStatsigKey(shown: string, env: Environment): string {
   }
   const sdkKey = parseSdkKey(given);
   if (sdkKey?.startsWith("secret-")) return sdkKey;
-  const expected = 'a server SDK key: "secret-" followed by letters, digits, "-" and "_"';
+  const expected = 'a server SDK key: "secret-" followed by letters, digits, "-", "_", "." and ":"';
   throw invalidSecret("STATSIG_SERVER_SDK_KEY", expected);
 }
 
