@@ -1,18 +1,13 @@
-import { systemClock } from "../platform/clock.ts";
+import { MAX_TIMER_MS, systemClock, UNIT_MS } from "../platform/clock.ts";
 
 /** The exit code of a shell for a command that does not exist. */
 const EXIT_NOT_FOUND = 127;
-
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** Node's timers hold at most this many ms. */
-const MAX_MS = 2 ** 31 - 1;
 
 /** Waits like `sleep` of Linux: the sum of durations such as `30`, `0.5` or `1m`. Resolves with the exit code. */
 export async function runSleep(argv: readonly string[], print: (line: string) => void): Promise<number> {
   const durations = argv.map(parseDurationMs);
   const totalMs = durations.reduce((sum: number, ms) => sum + (ms ?? Number.NaN), 0);
-  if (argv.length === 0 || !(totalMs <= MAX_MS)) {
+  if (argv.length === 0 || !(totalMs <= MAX_TIMER_MS)) {
     print(`sleep: invalid time "${argv.join(" ")}" (expected a number of seconds, or such as 1m)`);
     return 1;
   }

@@ -1,3 +1,5 @@
+import { MAX_TIMER_MS, UNIT_MS } from "../platform/clock.ts";
+
 /** What the command line of `grpc-health-probe` asks for. */
 export interface ProbeFlags {
   /** As it was given, for messages. */
@@ -160,19 +162,6 @@ function parseGoBoolean(name: string, text: string): boolean {
   throw new ProbeFlagError(`invalid boolean value "${text}" for -${name} (expected true or false)`);
 }
 
-const UNIT_MS: Readonly<Record<string, number>> = {
-  ns: 1e-6,
-  us: 1e-3,
-  µs: 1e-3,
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-};
-
-/** Node's timers hold at most this many ms. */
-const MAX_MS = 2 ** 31 - 1;
-
 /** Parses `500ms`, `1.5s` or `1m30s`, as Go does. */
 function parseGoDuration(name: string, text: string): GoDuration {
   if (!/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+$/.test(text)) {
@@ -184,5 +173,5 @@ function parseGoDuration(name: string, text: string): GoDuration {
   const ms = Array.from(parts, ([, count, unit = ""]) => Number(count) * (UNIT_MS[unit] ?? 0));
   const sum = ms.reduce((all, each) => all + each, 0);
   if (sum === 0) throw new ProbeFlagError(`-${name} must be greater than zero (specified: ${text})`);
-  return { ms: Math.min(Math.ceil(sum), MAX_MS), text };
+  return { ms: Math.min(Math.ceil(sum), MAX_TIMER_MS), text };
 }

@@ -1,5 +1,6 @@
 import PQueue from "p-queue";
 import type { SdkKey } from "../access/sdk-key.ts";
+import { abortAfter } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { type DownloadParts, download, type ListFileSource } from "./download.ts";
@@ -247,16 +248,13 @@ export class ListFileStore implements AsyncDisposable {
     const bytesBefore = file.bytes;
     if (file.isWhole && !file.isDamaged && bytesBefore === entry.size) return undefined;
     this.#budget.check(entry.size - bytesBefore);
-    const late = new AbortController();
     const done = new AbortController();
     const sizedMs = Math.min(MAX_DOWNLOAD_LIMIT_MS, entry.size / MIN_BYTES_PER_MS);
     const limitMs = Math.max(DOWNLOAD_LIMIT_MS, sizedMs);
-    clock.sleep(limitMs, done.signal).then(
-      () => late.abort(new Error(`download not finished within ${Math.round(limitMs / 60_000)} minutes`)),
-      () => {},
-    );
+    const late = new Error(`download not finished within ${Math.round(limitMs / 60_000)} minutes`);
+    abortAfter(done, limitMs, clock, late);
     // Also aborted when the download is over, so that upstream does not send the rest of a response that is not read.
-    const signal = AbortSignal.any([this.#stopping.signal, late.signal, done.signal]);
+    const signal = AbortSignal.any([this.#stopping.signal, done.signal]);
     try {
       return await download(file, entry, this.#downloadParts(signal, onProgress));
     } finally {

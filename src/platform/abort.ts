@@ -30,6 +30,14 @@ export async function withTimeout<T>(work: Promise<T>, ms: number, clock: Clock)
   }
 }
 
+/** Aborts `work` with `reason` after `ms` milliseconds. Abort it yourself when the work is over, which ends the timer. */
+export function abortAfter(work: AbortController, ms: number, clock: Clock, reason?: Error): void {
+  clock.sleep(ms, work.signal).then(
+    () => work.abort(reason),
+    () => {},
+  );
+}
+
 /**
  * Wakes everything that waits for it. A notification is not remembered: check the condition before each wait, without an
  * `await` in between.

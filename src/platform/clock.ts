@@ -10,6 +10,21 @@ export interface Clock {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
+/** The longest time that a timer can wait for, in ms. */
+export const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** The units of durations in arguments, in ms. */
+export const UNIT_MS: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   elapsed: () => performance.now(),

@@ -6,7 +6,7 @@ import { type RedisFailure, toRedisFailure } from "./errors.ts";
 import type { EmitRedisEvent } from "./events.ts";
 
 interface WriteProbeOptions {
-  readonly redis: RedisConnection;
+  readonly redis: Pick<RedisConnection, "keys" | "send">;
   /** `--redis-leader-key-ttl`: the TTL that a leader key without one gets, ms. */
   readonly leaderKeyTtlMs: number;
   /** How long after a response of upstream Redis is probed, ms. Longer than the polling interval. */
@@ -17,7 +17,7 @@ interface WriteProbeOptions {
 }
 
 const PAUSE_MS = 5_000;
-/** The interval between tries while Redis rejects writes. */
+/** The interval between tries while Redis rejects writes, and the shortest one. */
 const RETRY_MS = 1_000;
 const PROBE_TTL_S = 60;
 
@@ -44,6 +44,8 @@ export class WriteProbe implements AsyncDisposable {
   readonly #ending = new AbortController();
   readonly #running: Promise<void>;
   #due = new AbortController();
+  /** Aborted when the pause is to end early. */
+  #urgent = new AbortController();
   #respondedAt = Number.NEGATIVE_INFINITY;
   #rejection: string | undefined;
 
@@ -61,8 +63,9 @@ export class WriteProbe implements AsyncDisposable {
     this.#due.abort();
   }
 
-  /** Call this when another write failed: Redis is probed at once, or after the pause of a probe before. */
+  /** Call this when another write failed: Redis is probed at once, or one second after the probe before. */
   tryNow(): void {
+    this.#urgent.abort();
     this.#due.abort();
   }
 
@@ -71,10 +74,18 @@ export class WriteProbe implements AsyncDisposable {
     if (!this.#isActive && this.#rejection === undefined && !signal.aborted) await once(signal, "abort");
     if (this.#ending.signal.aborted) return;
     this.#due = new AbortController();
+    this.#urgent = new AbortController();
     await this.#probe();
     worked();
-    const pauseMs = this.#rejection === undefined ? PAUSE_MS : RETRY_MS;
-    await this.#options.clock.sleep(pauseMs, this.#ending.signal).catch(() => undefined);
+    await this.#pause();
+  }
+
+  async #pause(): Promise<void> {
+    const { clock } = this.#options;
+    await clock.sleep(RETRY_MS, this.#ending.signal).catch(() => undefined);
+    if (this.#rejection !== undefined) return;
+    const early = AbortSignal.any([this.#ending.signal, this.#urgent.signal]);
+    await clock.sleep(PAUSE_MS - RETRY_MS, early).catch(() => undefined);
   }
 
   get #isActive(): boolean {

@@ -2,7 +2,7 @@ import type { SdkKey } from "../access/sdk-key.ts";
 import type { ListFileResponse, ListFileSource } from "../id-lists/download.ts";
 import { MAX_MANIFEST_BYTES, type ManifestOutcome, type ManifestSource } from "../id-lists/manifest.ts";
 import { moveFileUrl } from "../id-lists/on-demand.ts";
-import { withTimeout } from "../platform/abort.ts";
+import { abortAfter, withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeNetworkError } from "../platform/network-errors.ts";
 import { inspectCoded } from "../specs/payload/encoding.ts";
@@ -111,10 +111,7 @@ export class IdListFiles implements ListFileSource {
     const { totalMs } = this.#limits;
     if (totalMs === undefined) return;
     const late = `the download took longer than ${totalMs / 1_000} s (--http-request-timeout-in-s)`;
-    this.#clock.sleep(totalMs, ended.signal).then(
-      () => ended.abort(new DownloadEnded(late)),
-      () => {},
-    );
+    abortAfter(ended, totalMs, this.#clock, new DownloadEnded(late));
   }
 
   async #read(

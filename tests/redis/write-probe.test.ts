@@ -1,7 +1,8 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/platform/clock.ts";
 import type { RedisOptions } from "../../src/redis/options.ts";
 import { WriteProbe } from "../../src/redis/write-probe.ts";
+import { FakeClock } from "../support/common/fake-clock.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -31,6 +32,34 @@ class Probing extends RedisUse {
   }
 }
 
+/** Probes a Redis that accepts everything. `probes` has when, in ms from the start. */
+class TimedProbe implements AsyncDisposable {
+  readonly clock = new FakeClock();
+  readonly probes: number[] = [];
+  readonly probe: WriteProbe;
+
+  constructor() {
+    const { clock, probes } = this;
+    const startedAt = clock.elapsed();
+    const send = async (command: string) => {
+      if (command === "SETNX") probes.push(clock.elapsed() - startedAt);
+      return 1;
+    };
+    this.probe = new WriteProbe({
+      redis: { keys: UNPREFIXED, send },
+      leaderKeyTtlMs: 3_000,
+      responseValidMs: () => 3_000,
+      clock,
+      supervisor: strictSupervisor(clock),
+      emit: () => {},
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.probe[Symbol.asyncDispose]();
+  }
+}
+
 const holderOf = (redis: RedisServer): Promise<string> => redis.cli("GET", UNPREFIXED.leader);
 const untilProbed = (redis: RedisServer) =>
   eventually(async () => expect(await redis.cli("EXISTS", UNPREFIXED.writeProbe)).toBe("1"));
@@ -57,6 +86,35 @@ describeWith("redis-server", "redis-cli")("The leader key of the original relay"
     await using relay = new Probing(redis.options, 7_000);
     relay.probe.upstreamResponded();
     await eventually(async () => expect(Number(await redis.cli("TTL", UNPREFIXED.leader))).toBeWithin(1, 8));
+  });
+});
+
+describe("A failed write", () => {
+  test("ends the pause between probes, but Redis is probed at most once a second", async () => {
+    await using timed = new TimedProbe();
+    const { clock, probe, probes } = timed;
+    probe.upstreamResponded();
+    await clock.advance(2_000);
+    probe.tryNow();
+    await clock.advance(100);
+    expect(probes).toEqual([0, 2_000]);
+    for (let count = 0; count < 10; count++) probe.tryNow();
+    await clock.advance(899);
+    expect(probes).toEqual([0, 2_000]);
+    await clock.advance(1);
+    expect(probes).toEqual([0, 2_000, 3_000]);
+    await clock.advance(60_000);
+    expect(probes).toEqual([0, 2_000, 3_000]);
+  });
+
+  test("is not what a response of upstream is: those do not end the pause", async () => {
+    await using timed = new TimedProbe();
+    const { clock, probe, probes } = timed;
+    for (let count = 0; count < 11; count++) {
+      probe.upstreamResponded();
+      await clock.advance(1_000);
+    }
+    expect(probes).toEqual([0, 5_000, 10_000]);
   });
 });
 

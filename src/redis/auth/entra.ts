@@ -1,3 +1,4 @@
+import { abortAfter } from "../../platform/abort.ts";
 import type { Clock } from "../../platform/clock.ts";
 import { describeNetworkError } from "../../platform/network-errors.ts";
 import type { EntraOptions } from "../options.ts";
@@ -29,11 +30,7 @@ export async function requestToken(
 ): Promise<TokenOutcome> {
   const limit = new AbortController();
   const limited = AbortSignal.any([signal, limit.signal]);
-  const ended = new AbortController();
-  const expiry = clock.sleep(REQUEST_LIMIT_MS, ended.signal).then(
-    () => limit.abort(),
-    () => undefined,
-  );
+  abortAfter(limit, REQUEST_LIMIT_MS, clock);
   try {
     return await exchange(options, limited);
   } catch (error) {
@@ -42,8 +39,7 @@ export async function requestToken(
       return failed(`no answer from the authority within ${REQUEST_LIMIT_MS / 1_000} s`);
     return failed(`no answer from the authority: ${describeNetworkError(error)}`);
   } finally {
-    ended.abort();
-    await expiry;
+    limit.abort();
   }
 }
 
