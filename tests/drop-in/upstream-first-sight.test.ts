@@ -6,8 +6,8 @@ import { rawGet } from "../support/clients/raw-get.ts";
 import { eventually } from "../support/common/wait.ts";
 import { testRows } from "../support/drop-in/row.ts";
 import { type RelayOptions, type RelayProcess, startRelayProcess } from "../support/relay/relay-process.ts";
+import { FixedReplyServer } from "../support/upstream/fixed-reply-server.ts";
 import { forKey, publishKey } from "../support/upstream/published-key.ts";
-import { SilentServer } from "../support/upstream/silent-server.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 import type { Fault } from "../support/upstream/upstream-faults.ts";
 import { FIRST_SIGHT_ROWS, type FirstSightRow } from "./upstream-first-sight.rows.ts";
@@ -42,7 +42,7 @@ async function ask(relay: RelayProcess, asks: FirstSightRow["asks"], sdkKey: str
 /** All requests are sent at once, since each takes almost 10 s. */
 beforeAll(async () => {
   const upstream = stack.use(await startUpstream());
-  const silent = stack.use(await SilentServer.start());
+  const silent = stack.use(await FixedReplyServer.start(""));
   const start = async (options: RelayOptions) => stack.use(await startRelayProcess(options));
   const [direct, connection, tls, proxy, redis] = await Promise.all([
     start({ upstream }),

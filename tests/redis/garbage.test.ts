@@ -8,7 +8,7 @@ import { WriteProbe } from "../../src/redis/write-probe.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { RedisUse } from "../support/redis/redis-uses.ts";
 import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
-import { GarbageServer } from "../support/upstream/garbage-server.ts";
+import { FixedReplyServer } from "../support/upstream/fixed-reply-server.ts";
 
 const LIMIT_MS = 300;
 const SLACK_MS = 500;
@@ -23,7 +23,7 @@ const addresses: readonly ((port: number) => RedisAddress)[] = [
 
 /** Does everything that a relay does with a server that replies to every command with `answer`. */
 async function everything(answer: string, address: (port: number) => RedisAddress): Promise<RedisUse> {
-  await using server = await GarbageServer.start(answer);
+  await using server = await FixedReplyServer.start(answer);
   await using use = new RedisUse({
     ...DEFAULT_REDIS_OPTIONS,
     address: address(server.port),

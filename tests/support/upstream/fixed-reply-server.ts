@@ -1,21 +1,21 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 
-/** Accepts connections and never sends a byte. */
-export class SilentServer implements AsyncDisposable {
+/** Accepts connections, and responds to all input with the same bytes; never sends one if they are empty. */
+export class FixedReplyServer implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
-  private constructor() {
+  private constructor(answer: string) {
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
       socket.on("error", () => undefined);
       socket.on("close", () => this.#sockets.delete(socket));
-      socket.resume();
+      socket.on("data", () => socket.write(answer, "latin1"));
     });
   }
 
-  static async start(): Promise<SilentServer> {
-    const server = new SilentServer();
+  static async start(answer: string): Promise<FixedReplyServer> {
+    const server = new FixedReplyServer(answer);
     await new Promise<void>((resolve) => server.#server.listen(0, "127.0.0.1", resolve));
     return server;
   }
