@@ -26,7 +26,6 @@ export function logNotices(options: NoticeOptions, replaced: readonly ReplacedVa
     logger.log("info", "setting has no effect", { setting, reason });
   }
   logConnectionNotices(options);
-  logUnusedSdkKey(options);
   const open = config.listeners.filter(({ protocol }) => protocol === "http" || protocol === "grpc");
   const isChosen = new Settings(findSetting(options.given, env)).isGiven(TLS.enforceTls);
   if (config.tls !== undefined && open.length > 0 && !isChosen) {
@@ -35,26 +34,14 @@ export function logNotices(options: NoticeOptions, replaced: readonly ReplacedVa
   }
 }
 
-/** The original proxy starts an SDK with the key; here it is only where metrics go. */
-function logUnusedSdkKey({ env, config, logger }: NoticeOptions): void {
-  if (!env["STATSIG_SERVER_SDK_KEY"] || config.monitoring.statsig !== undefined) return;
-  const reason = "--statsig-logging is not set";
-  logger.log("info", "setting has no effect", { setting: "STATSIG_SERVER_SDK_KEY", reason });
-}
-
-function logConnectionNotices({ env, config, logger }: NoticeOptions): void {
-  const { cache, blobStorageProblem: reason, redis } = config;
+function logConnectionNotices({ config, logger }: NoticeOptions): void {
+  const { blobStorageProblem: reason, redis } = config;
   const { connection } = redis;
   if (reason !== undefined) {
     logger.log("warn", "blob storage not used, config specs come from upstream", { reason });
   }
   if (connection.entra !== undefined && connection.tls === undefined) {
     logger.log("warn", "access tokens for Redis are sent without TLS");
-  }
-  if (cache !== "redis") return;
-  const mode = connection.entra === undefined ? "password" : "oauth";
-  for (const setting of findUnreadLoginVariables(env, connection)) {
-    logger.log("info", "setting has no effect", { setting, reason: `REDIS_AUTH_MODE is ${mode}` });
   }
 }
 
@@ -79,7 +66,7 @@ function findReplacedOptions(given: GivenConfig, env: Environment): readonly Rep
   });
 }
 
-function findWithoutEffect({ given, env }: NoticeOptions) {
+function findWithoutEffect({ given, env, config }: NoticeOptions) {
   const settings = new Settings(findSetting(given, env));
   const options = SETTINGS.filter((option) => isVain(option, settings.value(option))).map((option) => ({
     setting: settings.shown(option),
@@ -88,7 +75,18 @@ function findWithoutEffect({ given, env }: NoticeOptions) {
   const variables = VARIABLES.filter(({ hasNoEffect }) => hasNoEffect).flatMap((variable) =>
     namesIn(env, variable.name).map((setting) => ({ setting, reason: reasonOf(variable) })),
   );
-  return [...options, ...variables];
+  return [...options, ...variables, ...findUnread(env, config)];
+}
+
+/** Returns the variables that another setting makes meaningless. */
+function findUnread(env: Environment, { cache, redis: { connection }, monitoring }: Config) {
+  const name = "STATSIG_SERVER_SDK_KEY";
+  // The original proxy starts an SDK with the key; here it is only where metrics go.
+  const isUnused = env[name] && monitoring.statsig === undefined;
+  const unused = isUnused ? [{ setting: name, reason: "--statsig-logging is not set" }] : [];
+  const mode = connection.entra === undefined ? "password" : "oauth";
+  const logins = cache === "redis" ? findUnreadLoginVariables(env, connection) : [];
+  return [...unused, ...logins.map((setting) => ({ setting, reason: `REDIS_AUTH_MODE is ${mode}` }))];
 }
 
 /** Whether a value changes nothing. That of a flag that is off is `false`, and that of another option that is not set is empty. */
