@@ -10,8 +10,11 @@ interface ReportSource<T> {
 /** Requests within this time share a report. */
 const SHARED_FOR_MS = 500;
 
-/** Building reports may take at most 1/20 of the thread's time. */
+/** Building reports may take at most 1/20 of the thread's time... */
 const SHARED_FOR_TIMES_ITS_COST = 20;
+
+/** ...but no report is older than this: on a busy machine one build can take a second, most of it waiting for a core. */
+const SHARED_FOR_AT_MOST_MS = 2_000;
 
 /** Builds the status report, and bounds the time it takes from serving, however often it is requested. */
 export class SharedReport<T> {
@@ -36,7 +39,8 @@ export class SharedReport<T> {
     const begun = this.#clock.elapsed();
     const text = this.#source.build(gathered);
     const cost = this.#clock.elapsed() - begun;
-    this.#sharedUntil = begun + Math.max(SHARED_FOR_MS, SHARED_FOR_TIMES_ITS_COST * cost);
+    const sharedForMs = Math.max(SHARED_FOR_MS, SHARED_FOR_TIMES_ITS_COST * cost);
+    this.#sharedUntil = begun + Math.min(sharedForMs, SHARED_FOR_AT_MOST_MS);
     return text;
   }
 }
