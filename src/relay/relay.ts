@@ -4,6 +4,7 @@ import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import { Spacing } from "../platform/spacing.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
+import { CertificateWatch } from "../server/certificate-watch.ts";
 import { CertificateError } from "../server/certificates.ts";
 import { ServerTls } from "../server/tls.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
@@ -54,7 +55,8 @@ export async function startRelay(
   const parts = { clock, supervisor, telemetry };
 
   // A certificate that cannot be used fails the start before any part that stores or serves.
-  const tls = starting.use(openTls(config, parts));
+  const certificates = starting.use(openCertificates(config, parts));
+  const tls = certificates && secureServers(config, certificates, telemetry);
   const access = starting.use(startAccess(config, parts));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const tracing = await startTracing(config, { ...parts, registry, sinks, running: monitoring });
@@ -94,7 +96,7 @@ export async function startRelay(
       // Access comes first: an SDK key that is no longer allowed must not be polled again.
       backup?.reconfigure?.(next);
       for (const part of [access, specs, idLists, handlers, status]) part.reconfigure(next);
-      tls?.checkNow();
+      certificates?.checkNow();
       manager?.reloaded();
     },
     async [Symbol.asyncDispose]() {
@@ -118,13 +120,29 @@ interface TlsParts {
 }
 
 /** Returns undefined if no port uses TLS. Throws a StartError if a certificate file cannot be used. */
-function openTls({ tls }: Config, { telemetry, ...parts }: TlsParts): ServerTls | undefined {
+function openCertificates({ tls }: Config, { telemetry, ...parts }: TlsParts): CertificateWatch | undefined {
   if (tls === undefined) return undefined;
   try {
-    return new ServerTls(tls, { ...parts, emit: telemetry.tls.emit });
+    return new CertificateWatch(tls, { ...parts, emit: telemetry.tls.emit });
   } catch (error) {
     throw error instanceof CertificateError ? new StartError(error.message) : error;
   }
+}
+
+/** Returns undefined if no port uses TLS. */
+function secureServers(
+  { tls: settings }: Config,
+  certificates: CertificateWatch,
+  telemetry: TlsParts["telemetry"],
+): ServerTls | undefined {
+  if (settings === undefined) return undefined;
+  const servers = new ServerTls({
+    settings,
+    certificates: certificates.current,
+    emit: telemetry.tls.emit,
+  });
+  certificates.onReplaced((next) => servers.replace(next));
+  return servers;
 }
 
 /** Returns undefined if no service manager started the relay. Loaded only then: most relays do not need it. */

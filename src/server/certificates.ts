@@ -2,7 +2,10 @@ import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext, type TLSSocket } from "node:tls";
 import { describeUnreadable, type FileContents } from "../platform/file-watch.ts";
 
-/** A certificate and its key, loaded and checked. */
+/**
+ * A certificate and its key, loaded and checked. Plain data, so that threads of this process can share it; since it holds a private
+ * key, it goes nowhere else.
+ */
 export interface Certificates {
   /** PEM of the certificate and its chain, without anything else in the file. */
   readonly cert: string;
@@ -117,7 +120,7 @@ function parsePrivateKey(text: string, passphrase: string | undefined, option: s
 const formatDay = (ms: number) => new Date(ms).toISOString().slice(0, 10);
 
 /** Returns why a client is rejected after the handshake, or undefined if it is accepted. */
-export function findRejection(socket: TLSSocket, rules: ClientCertRules): string | undefined {
+export function findRejection(socket: TLSSocket, rules: Omit<TlsSettings, "minVersion">): string | undefined {
   const certificate = socket.getPeerCertificate();
   // The types claim that there always is a certificate.
   const isGiven = Boolean(certificate?.raw);
@@ -151,13 +154,11 @@ export interface TlsFiles {
   readonly passphrase: string | undefined;
 }
 
-interface ClientCertRules {
+/** Settings of the TLS ports besides the files: plain data without a secret. */
+export interface TlsSettings {
+  readonly minVersion: TlsVersion;
   /** If false, a client certificate is checked only if the client sends one. */
   readonly requireClientCert: boolean;
   /** The accepted common names or subjectAltNames. Empty accepts every name. */
   readonly clientNames: readonly string[];
-}
-
-export interface TlsOptions extends TlsFiles, ClientCertRules {
-  readonly minVersion: TlsVersion;
 }

@@ -1,15 +1,7 @@
 import type { SecureServerOptions } from "node:http2";
 import type { Server, TLSSocket } from "node:tls";
-import { isDeepStrictEqual } from "node:util";
-import type { Clock } from "../platform/clock.ts";
-import { type FileContents, FileWatch } from "../platform/file-watch.ts";
-import type { Supervisor } from "../platform/supervisor.ts";
-import { type Certificates, findRejection, loadCertificates, type TlsOptions } from "./certificates.ts";
-
-/** A certificate that expires within this time is warned of. */
-const WARN_BEFORE_MS = 14 * 24 * 3_600_000;
-
-const WARN_EVERY_MS = 24 * 3_600_000;
+import { type Certificates, findRejection, type TlsSettings } from "./certificates.ts";
+import type { EmitTlsEvent } from "./tls-events.ts";
 
 /**
  * The TLS 1.2 suites with forward secrecy and authenticated encryption (RFC 9325, 4.2). By default the library also accepts
@@ -23,59 +15,36 @@ const CIPHERS = ["ECDSA", "RSA"]
   .join(":");
 
 interface ServerTlsParts {
-  readonly clock: Clock;
-  readonly supervisor: Supervisor;
+  readonly settings: TlsSettings;
+  /** Clients are asked for a certificate if these have authorities. Later ones cannot change that. */
+  readonly certificates: Certificates;
   readonly emit: EmitTlsEvent;
 }
 
-/** The certificate of all TLS ports. A new one replaces it while connections stay open. */
-export class ServerTls implements AsyncDisposable {
-  readonly #options: TlsOptions;
-  readonly #clock: Clock;
+/** TLS of all servers of one thread. New certificates replace the old ones while connections stay open. */
+export class ServerTls {
+  readonly #settings: TlsSettings;
   readonly #emit: EmitTlsEvent;
   readonly #servers = new Set<Server>();
-  readonly #watch: FileWatch;
-  readonly #stopping = new AbortController();
   #certificates: Certificates;
 
-  /** Throws a CertificateError if the files cannot be used. */
-  constructor(options: TlsOptions, { clock, supervisor, emit }: ServerTlsParts) {
-    this.#options = options;
-    this.#clock = clock;
+  constructor({ settings, certificates, emit }: ServerTlsParts) {
+    this.#settings = settings;
     this.#emit = emit;
-    const { certPath, keyPath, clientCaPath } = options;
-    const paths = [certPath, keyPath, ...(clientCaPath === undefined ? [] : [clientCaPath])];
-    const onChange = (contents: FileContents) => this.#reload(contents);
-    this.#watch = new FileWatch({ paths, clock, supervisor, onChange });
-    try {
-      this.#certificates = loadCertificates(options, this.#watch.known, clock.now());
-    } catch (error) {
-      void this.#watch[Symbol.asyncDispose]();
-      throw error;
-    }
-    this.#emitLoaded(false);
-    const { signal } = this.#stopping;
-    void supervisor.loop("certificate_expiry", signal, async (worked) => {
-      this.#warnIfSoon();
-      worked();
-      await clock.sleep(WARN_EVERY_MS, signal);
-    });
+    this.#certificates = certificates;
   }
 
   /** The options for a new server. */
   get serverOptions(): SecureServerOptions {
-    const { clientCaPath, requireClientCert } = this.#options;
     return {
       ...this.#context(),
-      requestCert: clientCaPath !== undefined,
+      requestCert: this.#asksClients(),
       // If false, a client's certificate is checked after the handshake.
-      rejectUnauthorized: requireClientCert,
+      rejectUnauthorized: this.#settings.requireClientCert,
     };
   }
 
-  /**
-   * Updates the server's certificate when the files change, and closes connections of clients whose certificate is rejected.
-   */
+  /** Includes the server in {@link replace}, and closes connections of clients whose certificate is rejected. */
   secure(server: Server): void {
     this.#servers.add(server);
     server.once("close", () => this.#servers.delete(server));
@@ -84,16 +53,21 @@ export class ServerTls implements AsyncDisposable {
       if (error.code !== "ECONNRESET") this.#emitRejected(error.message);
     });
     server.prependListener("secureConnection", (socket: TLSSocket) => {
-      const reason = this.#options.clientCaPath && findRejection(socket, this.#options);
-      if (!reason) return;
+      const reason = this.#asksClients() ? findRejection(socket, this.#settings) : undefined;
+      if (reason === undefined) return;
       this.#emitRejected(reason);
       socket.destroy();
     });
   }
 
-  /** Reads the files now, and emits the result. */
-  checkNow(): void {
-    this.#watch.checkNow();
+  /** Uses other certificates for new connections on all servers. They were checked when they were loaded, so this cannot fail. */
+  replace(certificates: Certificates): void {
+    this.#certificates = certificates;
+    for (const server of this.#servers) server.setSecureContext(this.#context());
+  }
+
+  #asksClients(): boolean {
+    return this.#certificates.ca !== undefined;
   }
 
   #emitRejected(reason: string): void {
@@ -103,57 +77,8 @@ export class ServerTls implements AsyncDisposable {
   /** Returns all settings each time: a server drops the ones that a new context omits, cipher suites among them. */
   #context() {
     const { cert, key, ca } = this.#certificates;
-    const { minVersion } = this.#options;
+    const { minVersion } = this.#settings;
     const protocol = { minVersion: `TLSv${minVersion}`, ciphers: CIPHERS } as const;
     return { cert, key, ...(ca !== undefined && { ca }), ...protocol };
   }
-
-  #reload(contents: FileContents): void {
-    const before = this.#certificates;
-    try {
-      this.#certificates = loadCertificates(this.#options, contents, this.#clock.now());
-      for (const server of this.#servers) server.setSecureContext(this.#context());
-    } catch (error) {
-      this.#certificates = before;
-      this.#emit({ kind: "certificate_refused", reason: (error as Error).message });
-      return;
-    }
-    this.#emitLoaded(!isDeepStrictEqual(before, this.#certificates));
-    this.#warnIfSoon();
-  }
-
-  #emitLoaded(replaces: boolean): void {
-    const { serial, expiresAt } = this.#certificates;
-    this.#emit({ kind: "certificate_loaded", replaces, serial, expiresAt });
-  }
-
-  #warnIfSoon(): void {
-    const { expiresAt } = this.#certificates;
-    const leftMs = expiresAt - this.#clock.now();
-    if (leftMs <= WARN_BEFORE_MS) this.#emit({ kind: "certificate_expires_soon", expiresAt, leftMs });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stopping.abort();
-    await this.#watch[Symbol.asyncDispose]();
-  }
 }
-
-/** Events of certificates. */
-export type TlsEvent =
-  | {
-      /** Emitted at startup, and after each change of the files. */
-      readonly kind: "certificate_loaded";
-      /** False at startup. */
-      readonly replaces: boolean;
-      /** Hexadecimal. */
-      readonly serial: string;
-      /** Ms since the Unix epoch. */
-      readonly expiresAt: number;
-    }
-  | { readonly kind: "certificate_refused"; readonly reason: string }
-  | { readonly kind: "certificate_expires_soon"; readonly expiresAt: number; readonly leftMs: number }
-  /** The handshake failed, or the client certificate was missing or rejected. */
-  | { readonly kind: "tls_client_refused"; readonly reason: string };
-
-export type EmitTlsEvent = (event: TlsEvent) => void;

@@ -1,5 +1,5 @@
 import type { Clock } from "../../platform/clock.ts";
-import type { EmitTlsEvent, TlsEvent } from "../../server/tls.ts";
+import type { EmitTlsEvent, TlsEvent } from "../../server/tls-events.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
 import type { TelemetryOutput } from "../output.ts";
