@@ -28,7 +28,7 @@ export type RpcRoutes = (router: ConnectRouter) => void;
 interface RpcRoutesOptions {
   readonly specService: SpecService;
   /** The result of `grpc.health.v1` checks. */
-  readonly isServing: () => boolean;
+  readonly isServing: () => Promise<boolean>;
 }
 
 export function rpcRoutes({ specService, isServing }: RpcRoutesOptions): RpcRoutes {
@@ -63,9 +63,10 @@ const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
  * The standard health service. It answers for any service name, as the original proxy does: probes were set up with names of all
  * kinds. `Watch` is UNIMPLEMENTED, which the protocol allows.
  */
-function healthService(isServing: () => boolean): Pick<ServiceImpl<typeof Health>, "check"> {
+function healthService(isServing: () => Promise<boolean>): Pick<ServiceImpl<typeof Health>, "check"> {
   return {
-    check: () => create(HealthCheckResponseSchema, { status: isServing() ? SERVING : NOT_SERVING }),
+    check: async () =>
+      create(HealthCheckResponseSchema, { status: (await isServing()) ? SERVING : NOT_SERVING }),
   };
 }
 

@@ -6,7 +6,7 @@ import type { Clock } from "../platform/clock.ts";
 import { withTrace } from "../platform/trace-context.ts";
 import type { InFlight } from "../server/limits.ts";
 import type { ApiVersion, Feed } from "../specs/feed.ts";
-import type { SpecQuery } from "../specs/query.ts";
+import type { SpecLookups } from "../specs/query.ts";
 import { isNewsTo, toOrigin } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
 import type { EmitRpcEvent } from "./events.ts";
@@ -14,7 +14,7 @@ import { followSpecs, type SpecItem } from "./spec-stream.ts";
 import type { StreamLimit } from "./stream-limit.ts";
 
 interface SpecServiceOptions {
-  readonly query: SpecQuery;
+  readonly query: SpecLookups;
   readonly streamLimit: StreamLimit;
   readonly inFlight: InFlight;
   readonly clock: Clock;

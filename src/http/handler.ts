@@ -1,7 +1,8 @@
 import type { Hono } from "hono";
-import type { EventIntake } from "../log-events/intake.ts";
+import type { IdListService, IdListSettings } from "../id-lists/service.ts";
+import type { LogEventService } from "../log-events/intake.ts";
 import type { EmitLimitEvent, InFlight } from "../server/limits.ts";
-import type { SpecQuery } from "../specs/query.ts";
+import type { SpecLookups } from "../specs/query.ts";
 import type { HeldFeed } from "../specs/store.ts";
 import { createApp } from "./app.ts";
 import { type AllowedOrigins, withCors } from "./cors.ts";
@@ -17,10 +18,10 @@ import {
 import { readRoutePath } from "./request-path.ts";
 import { errorResponse } from "./responses.ts";
 import { deltaRoutes } from "./routes/deltas.ts";
-import { fileRoutes, onDemandRoutes } from "./routes/id-list-files.ts";
-import { type IdListService, manifestRoutes } from "./routes/id-lists.ts";
+import { fileRoutes } from "./routes/id-list-files.ts";
+import { manifestRoutes } from "./routes/id-lists.ts";
 import { logEventRoutes } from "./routes/log-event.ts";
-import { isProbe, type Probes, probeRoutes } from "./routes/probes.ts";
+import { isProbe, probeRoutes, type ReadProbeState } from "./routes/probes.ts";
 import { RpcMount, type RpcRoutes } from "./routes/rpc.ts";
 import { type CachedResponse, SpecRoute, specPostRoutes } from "./routes/specs.ts";
 import { type PreparedResponse, SpecResponses } from "./spec-responses.ts";
@@ -33,10 +34,11 @@ interface HttpLimits {
 }
 
 interface HttpHandlerOptions {
-  readonly query: SpecQuery;
+  readonly query: SpecLookups;
   readonly idLists: IdListService;
-  readonly intake: EventIntake;
-  readonly probes: Probes;
+  readonly idListSettings: IdListSettings;
+  readonly intake: LogEventService;
+  readonly readProbeState: ReadProbeState;
   readonly routes: RpcRoutes;
   readonly limits: HttpLimits;
   readonly inFlight: InFlight;
@@ -127,14 +129,13 @@ export class HttpHandler {
     return cached.prepared;
   }
 
-  #createApp({ probes, idLists, intake, onFault }: HttpHandlerOptions, bodies: BodyReader): Hono<RequestEnv> {
-    const { proxied, onDemand } = idLists;
+  #createApp(options: HttpHandlerOptions, bodies: BodyReader): Hono<RequestEnv> {
+    const { readProbeState, idLists, idListSettings, intake, onFault } = options;
     const parts = [
-      probeRoutes(probes),
+      probeRoutes(readProbeState),
       specPostRoutes(this.#specs, bodies),
-      manifestRoutes(idLists, bodies),
-      ...(proxied === undefined ? [] : [fileRoutes(proxied)]),
-      ...(onDemand === undefined ? [] : [onDemandRoutes(onDemand)]),
+      manifestRoutes(idLists, idListSettings, bodies),
+      ...fileRoutes(idLists, idListSettings),
       deltaRoutes(),
       logEventRoutes(intake, bodies),
       this.#rpcs.app,

@@ -4,13 +4,13 @@ import type { EmitLimitEvent } from "../server/limits.ts";
 import { createApp } from "./app.ts";
 import { HttpListener } from "./http-listener.ts";
 import type { RequestEnv } from "./request-context.ts";
-import type { Probes } from "./routes/probes.ts";
 import page from "./status-page.html" with { type: "text" };
 
 interface ManagementOptions {
   readonly bindAddress: string;
   readonly port: number;
-  readonly probes: Probes;
+  /** Returns every reason why the relay is not ready; empty if it is ready. */
+  readonly notReady: () => readonly string[];
   /** Returns all metrics in the Prometheus text format. */
   readonly metrics: () => Promise<string>;
   /** Returns the status as JSON text. */
@@ -55,11 +55,11 @@ export class ManagementListener implements Disposable {
   }
 }
 
-function managementRoutes({ probes, metrics }: ManagementOptions): Hono<RequestEnv> {
+function managementRoutes({ notReady, metrics }: ManagementOptions): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get("/healthz", (context) => context.json({ status: "alive" }));
   app.get("/readyz", (context) => {
-    const reasons = probes.notReady();
+    const reasons = notReady();
     if (reasons.length === 0) return context.json({ status: "ready" });
     return context.json({ status: "not ready", reasons }, 503);
   });

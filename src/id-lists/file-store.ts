@@ -127,7 +127,9 @@ export class ListFileStore implements AsyncDisposable {
   }
 
   /** Records that the file could not be read for a client. It is downloaded again after the next poll, unless the process is at fault. */
-  reportUnreadable(file: ListFile, error: unknown): void {
+  reportUnreadable({ fileID, digest }: Pick<ListFile, "fileID" | "digest">, error: unknown): void {
+    const file = this.find(fileID, digest)?.file;
+    if (file === undefined) return;
     const { code = "" } = error as NodeJS.ErrnoException;
     if (!PROCESS_ERRORS.has(code)) file.isDamaged = true;
     this.#reportFailure(file, file.listName, `cannot read the file: ${String(error)}`);

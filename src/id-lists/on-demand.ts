@@ -85,7 +85,7 @@ export class OnDemandFiles {
   }
 
   /** The file could not be read for a client. It is fetched again when it is asked for next. */
-  reportUnreadable(file: ListFile, error: unknown): void {
+  reportUnreadable(file: Pick<ListFile, "fileID" | "digest">, error: unknown): void {
     this.#store?.reportUnreadable(file, error);
   }
 

@@ -84,7 +84,7 @@ export class ProxiedLists {
     return this.#files.find(fileID, digest);
   }
 
-  reportUnreadable(file: ListFile, error: unknown): void {
+  reportUnreadable(file: Pick<ListFile, "fileID" | "digest">, error: unknown): void {
     this.#files.reportUnreadable(file, error);
   }
 

@@ -22,7 +22,7 @@ interface IntakeOptions {
 }
 
 /** A request with events whose body is not parsed yet. */
-interface EventRequest {
+export interface EventRequest {
   readonly sdkKey: SdkKey;
   /** The headers to forward, by lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
@@ -40,8 +40,18 @@ export type IntakeOutcome =
 
 type ReadBody = Extract<BodyReading, { kind: "read" }>;
 
+/** Takes log events of clients. Arguments and results are plain data, so that the service can be called from other threads. */
+export interface LogEventService {
+  /** The limit of each body, both before and after decoding. */
+  readonly maxBodyBytes: number;
+  /** Returns why events of the key are not accepted at all, or undefined if they are. */
+  refusal(sdkKey: SdkKey): Promise<Refusal | undefined>;
+  /** Takes ownership of `request.body`: the caller must not use it again. */
+  accept(request: EventRequest): Promise<IntakeOutcome>;
+}
+
 /** Brings the events of requests into the queue. */
-export class EventIntake {
+export class EventIntake implements LogEventService {
   readonly #options: IntakeOptions;
 
   constructor(options: IntakeOptions) {
@@ -52,8 +62,7 @@ export class EventIntake {
     return this.#options.maxBodyBytes;
   }
 
-  /** Returns why events of the key are not accepted at all, or undefined if they are. */
-  refusal(sdkKey: SdkKey): Refusal | undefined {
+  async refusal(sdkKey: SdkKey): Promise<Refusal | undefined> {
     return this.#options.gate.refusalNow(sdkKey);
   }
 

@@ -1,6 +1,5 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Config } from "../config/config.ts";
-import type { IdListService } from "../http/routes/id-lists.ts";
 import { ManifestRecovery, ManifestWriter } from "../id-lists/backup.ts";
 import type { EmitIdListEvent } from "../id-lists/events.ts";
 import { ListFileStore, type ListFileStoreStatus } from "../id-lists/file-store.ts";
@@ -10,6 +9,7 @@ import { PreloadedLists, type UnknownLists } from "../id-lists/preload.ts";
 import { ProxiedLists } from "../id-lists/proxied-lists.ts";
 import { IdListQuery } from "../id-lists/query.ts";
 import { ManifestPoller, ManifestRefresher } from "../id-lists/refresh.ts";
+import { type IdListService, type IdListSettings, LocalIdLists } from "../id-lists/service.ts";
 import { ManifestStore } from "../id-lists/store.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Spacing } from "../platform/spacing.ts";
@@ -34,7 +34,9 @@ interface IdListParts {
 }
 
 export interface RunningIdLists extends AsyncDisposable {
+  readonly query: IdListQuery;
   readonly service: IdListService;
+  readonly settings: IdListSettings;
   /** Returns the reasons why the relay is not ready; empty if it is. */
   readonly notReady: () => readonly string[];
   /** Returns the state of the files for the status page; undefined without `--proxy-id-lists`. */
@@ -111,7 +113,9 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
       new PreloadedLists({ query, proxied, clock, supervisor, allows, retryEveryMs }, config.preloadSdkKeys),
   );
   return {
-    service: { query, proxied, onDemand, publicUrl: config.idLists.publicUrl },
+    query,
+    service: new LocalIdLists({ query, proxied, onDemand }),
+    settings: { files: findFiles(proxied, onDemand), publicUrl: config.idLists.publicUrl },
     notReady: () => preloaded?.notReady() ?? [],
     status: () => opened && toStatus(opened, preloaded),
     reconfigure({ pollIntervalMs, preloadSdkKeys }) {
@@ -121,6 +125,11 @@ export function startIdLists(config: Config, parts: IdListParts): RunningIdLists
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+function findFiles(proxied?: ProxiedLists, onDemand?: OnDemandFiles): IdListSettings["files"] {
+  if (proxied !== undefined) return "proxied";
+  return onDemand === undefined ? "elsewhere" : "on_demand";
 }
 
 interface OnDemandParts extends IdListParts {

@@ -73,14 +73,14 @@ export async function startRelay(
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
   if (warmUp) health.require(() => warmUp.notReady());
 
-  const { probes, inFlight, streamLimit } = handlers;
+  const { inFlight, streamLimit } = handlers;
   const served = { specs, idLists, events, listeners, inFlight, streamLimit };
   const { currentLcutIntervalMs } = config.monitoring;
   registerGauges(registry, { clock, health, currentLcutIntervalMs, ...served });
-  const status = startStatus(config, { clock, probes, telemetry, backup, ...served });
-  const management = starting.use(await startManagement(config, { ...parts, probes, status }));
+  const status = startStatus(config, { clock, health, telemetry, backup, ...served });
+  const management = starting.use(await startManagement(config, { ...parts, health, status }));
   health.become("serving");
-  const manager = starting.use(await startServiceManager(config, { ...parts, logger, ...probes }));
+  const manager = starting.use(await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }));
   // From here on an uncaught error is reported and the relay continues: the other tasks are rarely affected.
   faults?.reportTo((kind, error) => supervisor.caught(kind, error));
 

@@ -10,7 +10,7 @@ import { HttpHandler } from "../http/handler.ts";
 import { HttpListener } from "../http/http-listener.ts";
 import { HttpsListener } from "../http/https-listener.ts";
 import { ManagementListener } from "../http/management.ts";
-import type { Probes } from "../http/routes/probes.ts";
+import type { ReadProbeState } from "../http/routes/probes.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeErrno, EXIT_FAILED, UserError } from "../platform/errors.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
@@ -153,7 +153,6 @@ interface RequestHandlers {
   readonly http: HttpHandler;
   readonly routes: RpcRoutes;
   readonly specService: SpecService;
-  readonly probes: Probes;
   readonly inFlight: InFlight;
   readonly streamLimit: StreamLimit;
   /** Applies new limits, and the log level. */
@@ -178,20 +177,21 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   });
   const routes = rpcRoutes({
     specService,
-    isServing: () => health.notReady().length === 0 && streamLimit.hasRoom,
+    isServing: async () => health.notReady().length === 0 && streamLimit.hasRoom,
   });
-  const probes: Probes = {
-    started: () => health.phase !== "starting",
-    notReady: () => health.notReady(),
-  };
+  const readProbeState: ReadProbeState = async () => ({
+    isStarted: health.phase !== "starting",
+    notReady: health.notReady(),
+  });
   // Per-request events are only emitted at debug level.
   const requestListener = ({ logging }: Config) =>
     logging.level === "debug" ? telemetry.http.emit : undefined;
   const http = new HttpHandler({
     query: specs.query,
     idLists: idLists.service,
+    idListSettings: idLists.settings,
     intake: events.intake,
-    probes,
+    readProbeState,
     routes,
     limits,
     inFlight,
@@ -203,7 +203,7 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   });
   specs.store.listen({ confirmed: (held) => http.updateConfirmed(held) });
   return {
-    ...{ http, routes, specService, probes, inFlight, streamLimit },
+    ...{ http, routes, specService, inFlight, streamLimit },
     reconfigure(next) {
       inFlight.setMax(next.limits.maxConcurrentRequests);
       streamLimit.setMax(next.maxStreams);
@@ -218,7 +218,7 @@ interface RunningManagement extends Disposable {
 }
 
 interface ManagementParts {
-  readonly probes: Probes;
+  readonly health: Health;
   readonly status: { readonly read: () => Promise<string> };
   readonly telemetry: Pick<RunningTelemetry, "limits" | "prometheus">;
   readonly supervisor: Supervisor;
@@ -227,7 +227,7 @@ interface ManagementParts {
 /** Opens the management port, if there is one. Throws a ListenError if it cannot be opened. */
 export async function startManagement(
   { management }: Config,
-  { probes, status, telemetry, supervisor }: ManagementParts,
+  { health, status, telemetry, supervisor }: ManagementParts,
 ): Promise<RunningManagement> {
   if (management === undefined) return { addresses: [], [Symbol.dispose]: () => {} };
   const { bindAddress, port } = management;
@@ -235,7 +235,8 @@ export async function startManagement(
   const { emit: emitLimit } = telemetry.limits;
   const listen = () =>
     new ManagementListener({
-      ...{ bindAddress, port, probes, emitLimit, onFault },
+      ...{ bindAddress, port, emitLimit, onFault },
+      notReady: () => health.notReady(),
       metrics: telemetry.prometheus,
       status: status.read,
     });

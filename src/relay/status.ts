@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { displayUrl } from "../config/settings.ts";
 import type { StreamLimit } from "../grpc/stream-limit.ts";
-import type { Probes } from "../http/routes/probes.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeAddress } from "../redis/options.ts";
 import type { InFlight } from "../server/limits.ts";
@@ -30,6 +29,7 @@ import { SharedReport } from "../telemetry/status/shared-report.ts";
 import { countByState, findUpstream, formatUpstream } from "../telemetry/status/upstream.ts";
 import { BUN_VERSION, COMMIT, VERSION } from "../version.ts";
 import type { BackupParts } from "./backup.ts";
+import type { Health } from "./lifecycle.ts";
 import type { RunningIdLists } from "./id-lists.ts";
 import type { RunningEvents } from "./log-events.ts";
 import type { RunningListeners } from "./servers.ts";
@@ -38,7 +38,7 @@ import type { RunningTelemetry } from "./telemetry.ts";
 
 interface StatusParts {
   readonly clock: Clock;
-  readonly probes: Probes;
+  readonly health: Health;
   readonly telemetry: RunningTelemetry;
   readonly backup: BackupParts | undefined;
   readonly specs: RunningSpecs;
@@ -89,7 +89,7 @@ export function startStatus(started: Config, parts: StatusParts): RunningStatus 
 }
 
 function readStatus(config: Config, parts: StatusParts, gathered: Gathered): StatusReport {
-  const { clock, probes, telemetry, specs } = parts;
+  const { clock, health, telemetry, specs } = parts;
   const { polls } = telemetry.specs;
   const now = clock.now();
   const rates = telemetry.rates.read();
@@ -110,7 +110,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   const backupParts = { ...parts, now, localBytes: gathered.localBytes };
   const [redis, local] = [redisStatus(config, backupParts), localStatus(config, backupParts)];
   const events = eventsStatus(config, parts);
-  const notReady = probes.notReady();
+  const notReady = health.notReady();
   const lists = parts.idLists.status();
   const problems = [
     ...findProblems({ telemetry, now, notReady, upstream, redis, local, events }),

@@ -6,7 +6,7 @@ import { readWarmUpEntries, type WarmUpEntry } from "./warm-up-entries.ts";
 
 interface WarmUpParts {
   readonly specs: { readonly query: Pick<SpecQuery, "ask"> };
-  readonly idLists: { readonly service: { readonly query: Pick<IdListQuery, "ask"> } };
+  readonly idLists: { readonly query: Pick<IdListQuery, "ask"> };
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -61,7 +61,7 @@ export class WarmUp {
       const asked =
         entry.kind === "specs"
           ? entry.formats.map((format) => specs.query.ask(entry.sdkKey, entry.version, format))
-          : [idLists.service.query.ask(entry.sdkKey)];
+          : [idLists.query.ask(entry.sdkKey)];
       return (await Promise.all(asked)).every(({ kind }) => kind === "held");
     } catch {
       // The relay is shutting down.

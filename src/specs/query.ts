@@ -32,8 +32,19 @@ interface SpecQueryOptions {
   readonly recovery?: SpecRecovery | undefined;
 }
 
-/** Looks up the config specs that clients of every protocol request. */
-export class SpecQuery {
+/** How handlers of every protocol find the config specs that clients request. */
+export interface SpecLookups {
+  /** Returns the feed from memory, which is enough for most requests. Accepts any text as the SDK key. */
+  held(sdkKey: string, version: ApiVersion, format: SpecFormat): HeldFeed | undefined;
+  /**
+   * Returns the feed from memory, or fetches it from upstream and the backup. Resolves within {@link MISS_TIMEOUT_MS}. A client
+   * that can read protobuf may get JSON.
+   */
+  ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecLookup>;
+}
+
+/** Finds config specs in the store, in upstream and in the backup. */
+export class SpecQuery implements SpecLookups {
   readonly #options: SpecQueryOptions;
   readonly #negative: NegativeCache;
   /** Feeds in the negative cache for which the backup was read less than {@link RECOVER_EVERY_MS} ago. */
@@ -47,7 +58,6 @@ export class SpecQuery {
     this.#recentlyRecovered = new LRUCache({ max, ttl: RECOVER_EVERY_MS, perf, ttlResolution: 0 });
   }
 
-  /** Returns the feed from memory, which is enough for most requests. Accepts any text as the SDK key. */
   held(sdkKey: string, version: ApiVersion, format: SpecFormat): HeldFeed | undefined {
     return this.#options.store.find(sdkKey, version, format);
   }

@@ -13,6 +13,10 @@ interface StoreListener {
   confirmed?(held: HeldFeed): void;
   /** The feed is no longer held; `held.ended` is the reason. */
   removed?(held: HeldFeed): void;
+  /** `held.wasUsed` has become true. */
+  used?(held: HeldFeed): void;
+  /** `held.followers` has changed. */
+  followed?(held: HeldFeed): void;
 }
 
 export type PublishOutcome = "published" | "not_newer" | "full" | "not_allowed" | "ended";
@@ -65,7 +69,10 @@ export class SpecStore {
     if (entry === undefined) return undefined;
     entry.lastUse = ++this.#uses;
     const held = entry.feeds[toSlot(version, format)];
-    if (held !== undefined) held.wasUsed = true;
+    if (held !== undefined && !held.wasUsed) {
+      held.wasUsed = true;
+      for (const listener of this.#listeners) listener.used?.(held);
+    }
     return held;
   }
 
@@ -105,7 +112,10 @@ export class SpecStore {
     if (after?.ended !== undefined) return "ended";
     const entry = this.#keys.get(snapshot.feed.sdkKey) ?? this.#admit(snapshot.feed.sdkKey);
     if (entry === undefined) return "full";
-    const added = new HeldFeed(snapshot, confirmed);
+    const onFollowed = () => {
+      for (const listener of this.#listeners) listener.followed?.(added);
+    };
+    const added: HeldFeed = new HeldFeed(snapshot, confirmed, onFollowed);
     entry.feeds[toSlot(snapshot.feed.version, snapshot.feed.format)] = added;
     for (const listener of this.#listeners) listener.added?.(added);
     for (const listener of this.#listeners) listener.published?.(added);
@@ -174,7 +184,7 @@ function toSlot(version: ApiVersion, format: SpecFormat): number {
 type Wake = () => void;
 
 /** Why a feed is no longer held. */
-type FeedEnd = "unauthorized" | "evicted";
+export type FeedEnd = "unauthorized" | "evicted";
 
 /** A feed in memory, with its newest version. */
 export class HeldFeed {
@@ -187,12 +197,19 @@ export class HeldFeed {
   #revokedAt: number | undefined;
   #ended: FeedEnd | undefined;
   readonly #followers = new Set<Wake>();
+  /** Streams of other threads, by the name of the thread. */
+  readonly #followersElsewhere = new Map<string, number>();
+  readonly #onFollowed: () => void;
 
-  /** `confirmed` as in {@link confirm}; undefined for a version that does not come from upstream. */
-  constructor(snapshot: Snapshot, confirmed?: Instant) {
+  /**
+   * `confirmed` as in {@link confirm}; undefined for a version that does not come from upstream. `onFollowed` is called when the
+   * number of followers has changed.
+   */
+  constructor(snapshot: Snapshot, confirmed?: Instant, onFollowed: () => void = () => {}) {
     this.feed = snapshot.feed;
     this.#snapshot = snapshot;
     this.#confirmed = confirmed;
+    this.#onFollowed = onFollowed;
   }
 
   get snapshot(): Snapshot {
@@ -231,12 +248,21 @@ export class HeldFeed {
   }
 
   get isFollowed(): boolean {
-    return this.#followers.size > 0;
+    return this.followers > 0;
   }
 
-  /** Number of streams that follow the feed. */
+  /** Number of streams that follow the feed, on all threads. */
   get followers(): number {
-    return this.#followers.size;
+    let followers = this.#followers.size;
+    for (const elsewhere of this.#followersElsewhere.values()) followers += elsewhere;
+    return followers;
+  }
+
+  /** Sets the number of streams of another thread that follow the feed. */
+  followElsewhere(thread: string, followers: number): void {
+    if (followers === 0) this.#followersElsewhere.delete(thread);
+    else this.#followersElsewhere.set(thread, followers);
+    this.#onFollowed();
   }
 
   /** Upstream responded 401 or 403. Lasts until it confirms the held version after that, or sends a newer one. */
@@ -279,7 +305,10 @@ export class HeldFeed {
   /** Calls `wake` on each change, and keeps the feed from being evicted. Returns an idempotent function that stops both. */
   follow(wake: Wake): () => void {
     this.#followers.add(wake);
-    return () => this.#followers.delete(wake);
+    this.#onFollowed();
+    return () => {
+      if (this.#followers.delete(wake)) this.#onFollowed();
+    };
   }
 
   #wakeAll(): void {

@@ -1,10 +1,9 @@
 import { access, constants } from "node:fs/promises";
 import { Hono } from "hono";
 import { parseSdkKey } from "../../access/sdk-key.ts";
-import type { ListFile } from "../../id-lists/folder.ts";
 import { MISSING_FILE_ID } from "../../id-lists/manifest.ts";
-import { FILE_PATH, type FileRequest, type OnDemandFiles } from "../../id-lists/on-demand.ts";
-import type { ProxiedLists } from "../../id-lists/proxied-lists.ts";
+import { FILE_PATH, type FileRequest } from "../../id-lists/on-demand.ts";
+import type { IdListService, IdListSettings, ServedFile } from "../../id-lists/service.ts";
 import type { RequestEnv } from "../request-context.ts";
 import { collapseSlashes } from "../request-path.ts";
 import { type FileRange, FileResponse } from "../response-content.ts";
@@ -25,20 +24,32 @@ const FILE_HEADERS = {
 /** The next poll of ID lists, at most a minute away, fetches the file again. */
 const UNREADABLE_RETRY_MS = 60_000;
 
+/** Serves the files of ID lists, if the relay does. */
+export function fileRoutes(service: IdListService, { files }: IdListSettings): readonly Hono<RequestEnv>[] {
+  switch (files) {
+    case "proxied":
+      return [proxiedRoutes(service)];
+    case "on_demand":
+      return [onDemandRoutes(service)];
+    case "elsewhere":
+      return [];
+  }
+}
+
 /**
  * Serves the files of ID lists, whole or in part, read while they are sent. No SDK key is required, since some SDKs send none
  * (docs/protocol.md, ID lists). A fileID is looked up among the files of manifests; it never becomes part of a path.
  */
-export function fileRoutes(proxied: ProxiedLists): Hono<RequestEnv> {
+function proxiedRoutes(service: IdListService): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get(`${FILE_PATH}*`, async ({ req }) => {
     const { pathname, searchParams } = new URL(req.raw.url);
     const fileID = decodeOrUndefined(collapseSlashes(pathname).slice(FILE_PATH.length));
     if (fileID === MISSING_FILE_ID) return emptyFile();
-    const found = fileID && proxied.find(fileID, searchParams.get("of") ?? "");
-    if (!found) return errorResponse(404);
-    const range = readRange(req.raw.headers, searchParams);
-    return sendFile(found, range, (error) => proxied.reportUnreadable(found.file, error));
+    const digest = searchParams.get("of") ?? "";
+    const file = fileID ? await service.file({ fileID, digest }) : undefined;
+    if (file === undefined) return errorResponse(404);
+    return sendFile(file, readRange(req.raw.headers, searchParams), service);
   });
   return app;
 }
@@ -47,17 +58,17 @@ export function fileRoutes(proxied: ProxiedLists): Hono<RequestEnv> {
  * Serves files that are fetched when a client asks for them, by the rules of the original proxy: the SDK key is required, and a
  * range is `bytes=N-` (docs/id-lists.md, Files on demand).
  */
-export function onDemandRoutes(files: OnDemandFiles): Hono<RequestEnv> {
+function onDemandRoutes(service: IdListService): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get(`${FILE_PATH}*`, async ({ req }) => {
     const request = readFileRequest(req.raw);
     if (request instanceof Response) return request;
-    const found = await files.find(request);
+    const found = await service.fileOnDemand(request);
     switch (found.kind) {
       case "found": {
         const { rangeStart } = request;
         const range = rangeStart === undefined ? null : `bytes=${rangeStart}-`;
-        return sendFile(found, range, (error) => files.reportUnreadable(found.file, error));
+        return sendFile(found.file, range, service);
       }
       case "unauthorized":
         return unauthorizedResponse();
@@ -100,16 +111,17 @@ function readNumber(pattern: RegExp, text: string | null): number | undefined {
   return Number.isSafeInteger(number) ? number : Number.NaN;
 }
 
-async function sendFile(
-  { file, path }: { readonly file: ListFile; readonly path: string },
-  range: string | null,
-  onFailure: (error: unknown) => void,
-): Promise<Response> {
+async function sendFile(file: ServedFile, range: string | null, service: IdListService): Promise<Response> {
+  const { path, bytes: size } = file;
+  const onFailure = (error: unknown) => {
+    const { code } = error as NodeJS.ErrnoException;
+    void service.reportUnreadable({ file, code, detail: String(error) }).catch(() => {});
+  };
   // Checked before the headers are sent. A later failure cuts the connection.
   if (!(await isReadable(path, onFailure))) {
     return unavailableResponse(UNREADABLE_RETRY_MS, "The file of the ID list cannot be read: retry later");
   }
-  return fileResponse({ path, size: file.bytes, onFailure }, range);
+  return fileResponse({ path, size, onFailure }, range);
 }
 
 async function isReadable(path: string, onFailure: (error: unknown) => void): Promise<boolean> {

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import type { Refusal } from "../../access/admission.ts";
 import { parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import type { MalformedBody } from "../../log-events/batch.ts";
-import type { EventIntake, IntakeOutcome } from "../../log-events/intake.ts";
+import type { IntakeOutcome, LogEventService } from "../../log-events/intake.ts";
 import { containsThisRelay, VIA_HEADER } from "../../log-events/via-header.ts";
 import type { BodyReader } from "../request-body.ts";
 import type { RequestEnv } from "../request-context.ts";
@@ -39,14 +39,14 @@ const PATHS = ["/v1/log_event", "/v1/rgstr"];
  * Serves `POST /v1/log_event` and `POST /v1/rgstr`, which is the same (docs/protocol.md, Log events). Responses are 202, 400, 401,
  * 413 or 503, and 508 to a relay whose events URL leads back to this relay.
  */
-export function logEventRoutes(intake: EventIntake, bodies: BodyReader): Hono<RequestEnv> {
+export function logEventRoutes(intake: LogEventService, bodies: BodyReader): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.on("POST", PATHS, async ({ req, env }) => {
     if (containsThisRelay(req.header(VIA_HEADER))) return errorResponse(508);
     const key = req.header("statsig-api-key") ?? "";
     const sdkKey = parseSdkKey(key);
     if (sdkKey === undefined) return malformedKeyResponse(key);
-    const refusal = intake.refusal(sdkKey);
+    const refusal = await intake.refusal(sdkKey);
     if (refusal !== undefined) return toRejection(refusal);
     const bytes = declaredBytes(req.raw, intake.maxBodyBytes);
     if (bytes > intake.maxBodyBytes) return bodies.tooLarge();
@@ -64,7 +64,7 @@ function toRejection(refusal: Refusal): Response {
 }
 
 async function accept(
-  intake: EventIntake,
+  intake: LogEventService,
   request: Request,
   sdkKey: SdkKey,
   body: Uint8Array<ArrayBuffer>,

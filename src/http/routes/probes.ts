@@ -2,13 +2,15 @@ import { Hono } from "hono";
 import type { RequestEnv } from "../request-context.ts";
 import { errorResponse } from "../responses.ts";
 
-/** The state that probes report. */
-export interface Probes {
+/** The state of the relay that probes report. */
+export interface ProbeState {
   /** Whether startup is complete. */
-  readonly started: () => boolean;
-  /** Returns every reason why the relay is not ready; empty if it is ready. */
-  readonly notReady: () => readonly string[];
+  readonly isStarted: boolean;
+  /** Every reason why the relay is not ready; empty if it is ready. */
+  readonly notReady: readonly string[];
 }
+
+export type ReadProbeState = () => Promise<ProbeState>;
 
 const OK_BODY = "{}";
 
@@ -23,15 +25,16 @@ export function isProbe(path: string): boolean {
 }
 
 /** Serves `/v1/health` (the process is alive), `/v1/startup` and `/v1/ready`, as the original proxy does. */
-export function probeRoutes(probes: Probes): Hono<RequestEnv> {
+export function probeRoutes(read: ReadProbeState): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.get("/v1/health", okResponse);
-  app.get("/v1/startup", () =>
-    probes.started() ? okResponse() : errorResponse(503, { reason: "starting" }),
-  );
-  app.get("/v1/ready", () => {
-    const reasons = probes.notReady();
-    return reasons.length === 0 ? okResponse() : errorResponse(503, { reason: reasons.join("; ") });
+  app.get("/v1/startup", async () => {
+    const { isStarted } = await read();
+    return isStarted ? okResponse() : errorResponse(503, { reason: "starting" });
+  });
+  app.get("/v1/ready", async () => {
+    const { notReady } = await read();
+    return notReady.length === 0 ? okResponse() : errorResponse(503, { reason: notReady.join("; ") });
   });
   return app;
 }

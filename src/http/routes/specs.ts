@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { parseSdkKey } from "../../access/sdk-key.ts";
 import { withTrace } from "../../platform/trace-context.ts";
 import type { Feed, SpecFormat } from "../../specs/feed.ts";
-import type { SpecLookup, SpecQuery } from "../../specs/query.ts";
+import type { SpecLookup, SpecLookups } from "../../specs/query.ts";
 import { type ContentCoding, isNewsTo, type Snapshot } from "../../specs/snapshot.ts";
 import type { HeldFeed } from "../../specs/store.ts";
 import { type AcceptedCodings, CodingNegotiation } from "../negotiation.ts";
@@ -33,11 +33,11 @@ export interface CachedResponse {
 
 /** Handles requests for config specs. */
 export class SpecRoute {
-  readonly #query: SpecQuery;
+  readonly #query: SpecLookups;
   readonly #responses: SpecResponses;
   readonly #negotiation = new CodingNegotiation();
 
-  constructor(query: SpecQuery, responses: SpecResponses) {
+  constructor(query: SpecLookups, responses: SpecResponses) {
     this.#query = query;
     this.#responses = responses;
   }

@@ -1,0 +1,95 @@
+/** What a Worker and the thread that started it have in common. */
+export interface ChannelEnd {
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
+  addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
+}
+
+/**
+ * Sends messages to another thread, those of one turn of the event loop together, and in order. A message costs 10 µs on its
+ * own, and a tenth of that in a batch.
+ */
+export class ThreadChannel<Sent, Received> {
+  readonly #end: ChannelEnd;
+  #batch: Sent[] = [];
+  #moved: ArrayBuffer[] = [];
+
+  /** `receive` must not throw: the messages after it would be lost. */
+  constructor(end: ChannelEnd, receive: (message: Received) => void) {
+    this.#end = end;
+    end.addEventListener("message", ({ data }: MessageEvent<readonly Received[]>) => {
+      for (const message of data) receive(message);
+    });
+  }
+
+  /** `moved` buffers are transferred, not copied. */
+  send(message: Sent, moved: readonly ArrayBuffer[] = []): void {
+    if (this.#batch.push(message) === 1) setImmediate(() => this.flush());
+    this.#moved.push(...moved);
+  }
+
+  /** Sends at once what waits for the end of the turn. */
+  flush(): void {
+    if (this.#batch.length === 0) return;
+    const [batch, moved] = [this.#batch, this.#moved];
+    [this.#batch, this.#moved] = [[], []];
+    this.#end.postMessage(batch, moved);
+  }
+}
+
+/** Methods that are called from another thread. Arguments and results are plain data. */
+export type Methods<T> = { readonly [K in keyof T]: (argument: never) => Promise<unknown> };
+
+/** A call of one of the methods `T`. */
+export interface Call<T> {
+  readonly kind: "call";
+  readonly id: number;
+  readonly method: keyof T;
+  readonly argument: unknown;
+}
+
+export type CallOutcome =
+  | { readonly kind: "returned"; readonly id: number; readonly result: unknown }
+  | { readonly kind: "threw"; readonly id: number; readonly message: string };
+
+/** Calls methods of another thread. */
+export class ThreadCalls<T extends Methods<T>> {
+  readonly #send: (call: Call<T>, moved: readonly ArrayBuffer[]) => void;
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  #lastId = 0;
+
+  constructor(send: (call: Call<T>, moved: readonly ArrayBuffer[]) => void) {
+    this.#send = send;
+  }
+
+  /** Settles as the method does. An error has the message alone. `moved` buffers are transferred, not copied. */
+  call<K extends keyof T>(
+    method: K,
+    argument: Parameters<T[K]>[0],
+    moved: readonly ArrayBuffer[] = [],
+  ): ReturnType<T[K]> {
+    const id = ++this.#lastId;
+    const waiting = Promise.withResolvers<unknown>();
+    this.#waiting.set(id, waiting);
+    this.#send({ kind: "call", id, method, argument }, moved);
+    return waiting.promise as ReturnType<T[K]>;
+  }
+
+  settle(outcome: CallOutcome): void {
+    const waiting = this.#waiting.get(outcome.id);
+    this.#waiting.delete(outcome.id);
+    if (outcome.kind === "threw") waiting?.reject(new Error(outcome.message));
+    else waiting?.resolve(outcome.result);
+  }
+}
+
+/** Runs a call and returns its outcome. Never rejects. */
+export async function answerCall<T extends Methods<T>>(
+  methods: T,
+  { id, method, argument }: Call<T>,
+): Promise<CallOutcome> {
+  try {
+    return { kind: "returned", id, result: await methods[method](argument as never) };
+  } catch (error) {
+    return { kind: "threw", id, message: error instanceof Error ? error.message : String(error) };
+  }
+}
