@@ -11,6 +11,8 @@ import {
   type ManagementConfig,
   readListeners,
   readManagement,
+  readServingThreads,
+  type ServingThreads,
 } from "./groups/listeners.ts";
 import { type EventsConfig, readEvents } from "./groups/log-events.ts";
 import { type LoggingConfig, readLogging } from "./groups/logging.ts";
@@ -37,6 +39,7 @@ export interface Config extends SpecsConfig {
   readonly limits: LimitsConfig;
   /** The ports for clients. */
   readonly listeners: readonly ListenerConfig[];
+  readonly servingThreads: ServingThreads;
   /** Undefined if the management port is turned off. */
   readonly management: ManagementConfig | undefined;
   readonly shutdownGraceMs: number;
@@ -88,6 +91,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
     access: readAccess(settings, specs.preloadSdkKeys),
     limits: readLimits(settings, specs.maxStreams),
     listeners: readListeners(settings, mode, tls),
+    servingThreads: readServingThreads(settings),
     management: readManagement(settings),
     shutdownGraceMs: settings.integer(LISTENERS.shutdownGraceInS) * 1_000,
     logging: readLogging(settings),

@@ -24,6 +24,7 @@ import {
 } from "./check.ts";
 import { checkHealth } from "./healthcheck.ts";
 import {
+  coresCheck,
   descriptorsCheck,
   type FolderToWrite,
   foldersCheck,
@@ -87,6 +88,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
   const ports = findPorts(config);
   const isRelayRunning = async () => (await isAnyRelay(ports)) || (await checkHealth(given, env)).isReady;
   return [
+    coresCheck(config.servingThreads),
     descriptorsCheck({
       ports: ports.filter(({ option }) => option !== "management-port").length,
       maxConnections: limits.maxConnections,

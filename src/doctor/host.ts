@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { createServer, isIP } from "node:net";
 import { join } from "node:path";
-import { toLocalHost } from "../config/groups/listeners.ts";
+import { countServingThreads, type ServingThreads, toLocalHost } from "../config/groups/listeners.ts";
+import { availableCores } from "../platform/cores.ts";
 import { connectionsAllowed, descriptorLimit, RESERVED_DESCRIPTORS } from "../server/limits.ts";
 import { type Check, type CheckResult, failed, ok, warning } from "./check.ts";
 
@@ -87,6 +88,20 @@ export function descriptorsCheck(options: {
         case "too_few":
           return [failed(detail, fix)];
       }
+    },
+  };
+}
+
+/** Checks whether each serving thread of a kind can have a CPU. */
+export function coresCheck(servingThreads: ServingThreads): Check {
+  return {
+    name: "CPUs",
+    run: async () => {
+      const cores = availableCores();
+      const threads = countServingThreads(servingThreads, cores);
+      const detail = `${cores} available, --serving-threads ${servingThreads} starts ${threads} of each kind`;
+      const fix = "set --serving-threads to auto, or raise the CPU limit of the container or service";
+      return [threads > cores ? warning(detail, fix) : ok(detail)];
     },
   };
 }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../support/common/free-port.ts";
 import { expectProblem, problemsOf } from "../support/relay/doctor.ts";
@@ -38,7 +38,7 @@ describe("doctor reports no problem", () => {
       ([, name]) => name,
     );
     expect([...new Set(names)]).toEqual([
-      ...["configuration", "file descriptors", "DNS", "proxy", "CA", "upstream"],
+      ...["configuration", "CPUs", "file descriptors", "DNS", "proxy", "CA", "upstream"],
       ...["blob storage", "SDK keys"],
       ...["Redis", "clock", "folders", "ports", "certificate"],
     ]);
@@ -65,6 +65,13 @@ describe("doctor reports a problem and its fix", () => {
       /invalid value "soon" for --polling-interval-in-s/,
       /configuration\.md/,
     );
+  });
+
+  test("more serving threads than CPUs", async () => {
+    const threads = String(Math.min(64, availableParallelism() + 1));
+    const problems = problemsOf(upstream, ["--serving-threads", threads]);
+    const detail = new RegExp(`available, --serving-threads ${threads} starts ${threads} of each kind`);
+    await expectProblem(problems, "CPUs", detail, /--serving-threads to auto/);
   });
 
   test("too few open files", async () => {

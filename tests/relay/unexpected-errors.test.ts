@@ -312,7 +312,7 @@ describe.skipIf(isBinary)("a loop that throws", () => {
     /** For each loop a call in its code, which is made to throw twice. */
     const LOOPS: Readonly<Record<string, Pick<Extract<Fault, { kind: "call" }>, "api" | "within">>> = {
       backup_upkeep: { api: "AbortController", within: "#round .*backup-keep-alive" },
-      certificate_expiry: { api: "AbortSignal.throwIfAborted", within: "server/tls.ts" },
+      certificate_expiry: { api: "AbortSignal.throwIfAborted", within: "server/certificate-watch.ts" },
       event_forwarding: { api: "Date.now", within: "log-events/forwarder.ts" },
       file_watch: { api: "AbortController", within: "#idleFor .*file-watch" },
       id_list_polls: { api: "Math.random", within: "id-lists/refresh.ts" },

@@ -1,5 +1,5 @@
 import { type Mode, type OptionGroup, PORT } from "../option.ts";
-import type { Settings } from "../settings.ts";
+import { invalidValue, type Settings } from "../settings.ts";
 import { TLS, type TlsConfig } from "./tls.ts";
 
 type ListenerProtocol = "http" | "https" | "grpc" | "grpcs";
@@ -48,6 +48,30 @@ export function readManagement(settings: Settings): ManagementConfig | undefined
   return port === 0 ? undefined : { bindAddress, port };
 }
 
+/**
+ * The threads that serve clients, of each of two kinds: those of the HTTP port, and those of all other client ports. `auto` is the
+ * number of available CPUs, within limits.
+ */
+export type ServingThreads = number | "auto";
+
+const MAX_THREADS = 64;
+const MAX_AUTO_THREADS = 16;
+
+/** Throws ConfigError. */
+export function readServingThreads(settings: Settings): ServingThreads {
+  const text = settings.text(LISTENERS.servingThreads);
+  if (text === "auto") return text;
+  const threads = /^[1-9]\d?$/.test(text) ? Number(text) : Number.NaN;
+  if (threads <= MAX_THREADS) return threads;
+  const shown = settings.shown(LISTENERS.servingThreads);
+  throw invalidValue(shown, text, `auto or a whole number from 1 to ${MAX_THREADS}`);
+}
+
+/** Returns the number of threads of each kind on a machine with this many available CPUs. */
+export function countServingThreads(threads: ServingThreads, cores: number): number {
+  return threads === "auto" ? Math.min(cores, MAX_AUTO_THREADS) : threads;
+}
+
 /** The options of ports, in the order of `--help`. */
 export const LISTENERS = {
   bindAddress: {
@@ -59,6 +83,14 @@ export const LISTENERS = {
   },
   httpPort: { name: "http-port", ...PORT, default: "8000", description: "HTTP port; 0 picks a free one" },
   grpcPort: { name: "grpc-port", ...PORT, default: "50051", description: "gRPC port; 0 picks a free one" },
+  servingThreads: {
+    name: "serving-threads",
+    kind: "text",
+    default: "auto",
+    placeholder: "auto|N",
+    description:
+      "Threads of the HTTP port, and as many of the other client ports: 1 to 64; auto is one per available CPU, at most 16",
+  },
   shutdownGraceInS: {
     name: "shutdown-grace-in-s",
     kind: "integer",
