@@ -131,13 +131,14 @@ function openCertificates({ tls }: Config, { telemetry, ...parts }: TlsParts): C
 
 /** Returns undefined if no port uses TLS. */
 function secureServers(
-  { tls: settings }: Config,
+  { tls }: Config,
   certificates: CertificateWatch,
   telemetry: TlsParts["telemetry"],
 ): ServerTls | undefined {
-  if (settings === undefined) return undefined;
+  if (tls === undefined) return undefined;
+  const { minVersion, requireClientCert, clientNames } = tls;
   const servers = new ServerTls({
-    settings,
+    settings: { minVersion, requireClientCert, clientNames },
     certificates: certificates.current,
     emit: telemetry.tls.emit,
   });

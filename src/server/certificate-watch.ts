@@ -58,7 +58,7 @@ export class CertificateWatch implements AsyncDisposable {
     return this.#current;
   }
 
-  /** Calls the listener with every later version of the certificates. */
+  /** Calls the listener with every later version of the certificates, right before it becomes {@link current}. */
   onReplaced(listener: (certificates: Certificates) => void): void {
     this.#listeners.push(listener);
   }

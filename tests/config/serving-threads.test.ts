@@ -4,6 +4,8 @@ import { countServingThreads } from "../../src/config/groups/listeners.ts";
 import type { Environment, GivenConfig } from "../../src/config/settings.ts";
 import { ConfigFiles } from "../support/relay/config-files.ts";
 import { runRelay } from "../support/relay/relay-process.ts";
+import { startReloadedRelay } from "../support/relay/reloaded-relay.ts";
+import { startUpstream } from "../support/upstream/upstream.ts";
 
 const files = new ConfigFiles();
 afterAll(() => files[Symbol.dispose]());
@@ -44,6 +46,16 @@ describe("--serving-threads", () => {
     }
   });
 
+  test("a change needs a restart, as a reload says", async () => {
+    await using upstream = await startUpstream();
+    await using reloaded = await startReloadedRelay(upstream, { "serving-threads": 1 });
+    const logged = await reloaded.reload({ "serving-threads": 2 });
+    expect(logged).toContain("restart required for changed options options=serving-threads");
+    expect(await reloaded.reload({ "serving-threads": 65 })).toContain(
+      "expected auto or a whole number from 1 to 64",
+    );
+  });
+
   test("a negative number on the command line ends the start with one line", async () => {
     const { exitCode, stderr } = await runRelay(["http", "disabled", "--serving-threads=-1"]);
     expect([exitCode, stderr]).toEqual([
@@ -61,7 +73,7 @@ describe("the number of serving threads", () => {
     ["auto", 96, 16],
     [4, 1, 4],
     [64, 96, 64],
-  ] as const)("%s with %i available CPUs is %i", (threads, cores, expected) => {
+  ] as const)("%p with %i available CPUs is %i", (threads, cores, expected) => {
     expect(countServingThreads(threads, cores)).toBe(expected);
   });
 });

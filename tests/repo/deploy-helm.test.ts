@@ -85,6 +85,15 @@ describe.skipIf(!hasHelm || isMissing)(
       expect(env).toContainEqual({ name: "SFP_DEBUG_LOGGING", value: "true" });
     });
 
+    test("sets the number of serving threads only if the values do", async () => {
+      const { stdout } = await printedByContainer(resultOf("http-only.yaml"), join(folder, "threads"));
+      expect(stdout).toMatch(/^serving-threads: "4" {2}# SFP_SERVING_THREADS$/m);
+      const byDefault = await printedByContainer(resultOf("defaults.yaml"), join(folder, "auto"));
+      expect(byDefault.stdout).toMatch(/^serving-threads: auto {2}# default$/m);
+      const names = (relayContainer(resultOf("defaults.yaml")).env ?? []).map(({ name }) => name);
+      expect(names).not.toContain("SFP_SERVING_THREADS");
+    });
+
     test("reads keys, certificates and Redis from the configured places", async () => {
       const fleet = await printedByContainer(resultOf("redis-fleet.yaml"), join(folder, "fleet"));
       expect(fleet.stdout).toMatch(/^preload-sdk-keys: "@.*sdk-keys" {2}# SFP_PRELOAD_SDK_KEYS$/m);
@@ -190,6 +199,8 @@ describe.skipIf(!hasHelm || isMissing)(
       ["replicacount=2", "at '': additional properties 'replicacount' not allowed"],
       ["image.name=relay", "at '/image': additional properties 'name' not allowed"],
       ["replicaCount=two", "at '/replicaCount': got string, want integer"],
+      ["servingThreads=0", "at '/servingThreads'"],
+      ["servingThreads=all", "at '/servingThreads'"],
       ["sfp.environment.A.valueFrom=x", "at '/sfp/environment/A': got object, want"],
       ["tls.enabled=true", "tls.secretName names the secret with the certificate"],
       ["pod.pdb.minAvailable=1,pod.pdb.maxUnavailable=1", "Kubernetes allows one of them"],

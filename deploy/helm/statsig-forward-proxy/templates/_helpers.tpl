@@ -88,6 +88,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   value: "true"
 {{- end }}
 {{- end }}
+{{- if ne (toString .Values.servingThreads) "auto" }}
+- name: SFP_SERVING_THREADS
+  value: {{ include "sfp.text" .Values.servingThreads | quote }}
+{{- end }}
 {{- range $name, $value := .Values.sfp.environment }}
 - name: {{ $name | quote }}
   value: {{ include "sfp.text" $value | quote }}
