@@ -45,7 +45,7 @@ export interface RequestMeter {
 }
 
 /** An HTTP request was handled. */
-interface HttpEvent {
+export interface HttpEvent {
   readonly kind: "http_request";
   readonly method: string;
   /** A path of the route table, or `other`; never the path of the request. */

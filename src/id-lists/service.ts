@@ -64,7 +64,7 @@ export type FileLookup =
   /** Upstream sent no file, or not in time. The download continues. */
   | { readonly kind: "unavailable"; readonly retryAfterMs: number };
 
-interface UnreadableFile {
+export interface UnreadableFile {
   readonly file: Pick<ServedFile, "fileID" | "digest">;
   /** The system's error code, such as EIO; undefined if there is none. */
   readonly code: string | undefined;

@@ -17,6 +17,16 @@ interface Delta {
   readonly samples: readonly number[];
 }
 
+/** The measurements of a series that another thread counted, as plain data. */
+export interface Measured {
+  readonly count: number;
+  readonly sumMs: number;
+  /** Counts by bucket, as many as {@link BUCKETS_MS} and one; empty if the metric has no latency. */
+  readonly buckets: readonly number[];
+  /** Latencies in ms: all, or a random sample; empty if nothing is pushed. */
+  readonly samples: readonly number[];
+}
+
 /** The measurements of one metric with the same tags. Updated in place, since every request is measured. */
 export class Series {
   readonly tags: Record<string, string>;
@@ -82,13 +92,36 @@ export class Series {
     return { count, samples };
   }
 
+  /** Returns all measurements and begins again at 0, or returns undefined if there are none. */
+  take(): Measured | undefined {
+    const drained = this.drain();
+    if (drained === undefined) return undefined;
+    const { count, sumMs, buckets } = this;
+    const measured = { count, sumMs, buckets: [...(buckets ?? [])], samples: drained.samples };
+    this.count = 0;
+    this.sumMs = 0;
+    this.#drained = 0;
+    buckets?.fill(0);
+    return measured;
+  }
+
+  /** Adds the measurements of another thread. */
+  merge({ count, sumMs, buckets, samples }: Measured): void {
+    this.count += count;
+    this.sumMs += sumMs;
+    const own = this.buckets;
+    if (own !== undefined) buckets.forEach((inBucket, at) => (own[at] = (own[at] ?? 0) + inBucket));
+    // Each sample stands for as many measurements.
+    for (const sample of samples) this.#sample(sample, count / samples.length);
+  }
+
   /** Reservoir sampling: each latency since the last drain is kept with the same probability. */
-  #sample(tookMs: number): void {
+  #sample(tookMs: number, standsFor = 1): void {
     if (this.#samples.length < MAX_SAMPLES) {
       this.#samples.push(tookMs);
       return;
     }
-    const at = Math.floor(Math.random() * (this.count - this.#drained));
+    const at = Math.floor((Math.random() * (this.count - this.#drained)) / standsFor);
     if (at < MAX_SAMPLES) this.#samples[at] = tookMs;
   }
 }

@@ -2,9 +2,17 @@ import type { EmitHttpEvent, HandledRequest, RequestCell, RequestMeter } from ".
 import { debugLine } from "../logging/logger.ts";
 import { ClientTagReader, type ClientTags, OTHER_CLIENT } from "../metrics/client-tags.ts";
 import { type MetricRegistry, UNKNOWN_KEY } from "../metrics/registry.ts";
-import type { Series, Tags } from "../metrics/series.ts";
+import type { Measured, Series, Tags } from "../metrics/series.ts";
 import type { KeyTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
+
+/** Requests with the same attributes that a serving thread handled. */
+export interface CountedRequests {
+  readonly request: HandledRequest;
+  readonly measured: Measured;
+  /** The same requests by client; empty if nothing is pushed. */
+  readonly byClient: readonly { readonly client: ClientTags; readonly measured: Measured }[];
+}
 
 /**
  * Logs and metrics of HTTP requests. They are separate: requests are measured through cells, which are cheap and always on;
@@ -26,6 +34,17 @@ export class HttpTelemetry implements RequestMeter {
   cell(request: HandledRequest): RequestCell {
     const cell = new SeriesCell(() => this.#findSeries(request));
     return this.#registry.isPushing ? this.#withClients(cell, request) : cell;
+  }
+
+  /** Adds what a serving thread counted. */
+  merge({ request, measured, byClient }: CountedRequests): void {
+    this.#findSeries(request).merge(measured);
+    const isKnown = byClient.length > 0 && this.#toTags(request).sdk_key !== UNKNOWN_KEY;
+    for (const { client, measured: pushed } of byClient) {
+      const series = this.#findClientSeries(request, isKnown ? client : OTHER_CLIENT);
+      series.merge(pushed);
+      series.latest = { lcut: String(request.lcut) };
+    }
   }
 
   /** Clients without a known SDK key have no tags: they could fill the list of known clients. */

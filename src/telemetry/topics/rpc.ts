@@ -2,11 +2,33 @@ import { maskSdkKey } from "../../access/sdk-key.ts";
 import type { EmitRpcEvent, RpcEvent } from "../../grpc/events.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { ThrottledLog } from "../logging/throttled-log.ts";
+import type { Feed } from "../../specs/feed.ts";
 import { type MetricRegistry, OTHER, UNKNOWN_KEY } from "../metrics/registry.ts";
+import type { Measured } from "../metrics/series.ts";
 import { toTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
 
 const MAX_KEYS_WITHOUT_STREAMS = 1_000;
+
+/** Events of the same kind that a serving thread counted. */
+export type CountedRpcs =
+  | {
+      readonly kind: "streams_sent";
+      readonly feed: Feed;
+      readonly item: "spec" | "no_update";
+      readonly count: number;
+    }
+  | {
+      readonly kind: "rpcs_answered";
+      /** As in {@link RpcEvent}. */
+      readonly feed: Feed | undefined;
+      readonly code: string;
+      readonly measured: Measured;
+    };
+
+function toRpcTags(feed: Feed | undefined) {
+  return feed === undefined ? { sdk_key: UNKNOWN_KEY, path: OTHER } : toTags(feed);
+}
 
 /** Logs and metrics of gRPC streams and unary RPCs. */
 export class RpcTelemetry {
@@ -28,6 +50,24 @@ export class RpcTelemetry {
     registry.gauge("GrpcEstimatedActiveStreams", () => this.#readOpen());
   }
 
+  /** Adds what a serving thread counted. */
+  merge(counted: CountedRpcs): void {
+    switch (counted.kind) {
+      case "streams_sent":
+        this.#countSent(counted.feed, counted.item, counted.count);
+        return;
+      case "rpcs_answered": {
+        const tags = { ...toRpcTags(counted.feed), code: counted.code };
+        this.#registry.series("GrpcServerRequest", tags).merge(counted.measured);
+      }
+    }
+  }
+
+  #countSent(feed: Feed, item: "spec" | "no_update", count: number): void {
+    const name = item === "spec" ? "GrpcStreamingStreamedResponse" : "GrpcStreamingHealthcheckSent";
+    this.#registry.count(name, toTags(feed), count);
+  }
+
   #record(event: RpcEvent): void {
     const registry = this.#registry;
     switch (event.kind) {
@@ -35,12 +75,9 @@ export class RpcTelemetry {
         registry.count("GrpcStreamingStreamedInitialized", toTags(event.feed));
         this.#addOpen(maskSdkKey(event.feed.sdkKey), 1);
         break;
-      case "stream_sent": {
-        const isSpec = event.item === "spec";
-        const name = isSpec ? "GrpcStreamingStreamedResponse" : "GrpcStreamingHealthcheckSent";
-        registry.count(name, toTags(event.feed));
+      case "stream_sent":
+        this.#countSent(event.feed, event.item, 1);
         break;
-      }
       case "stream_closed":
         registry.count("GrpcStreamingStreamDisconnected", toTags(event.feed));
         this.#addOpen(maskSdkKey(event.feed.sdkKey), -1);
@@ -55,8 +92,7 @@ export class RpcTelemetry {
       }
       case "rpc_answered": {
         const { feed, code, tookMs } = event;
-        const tags = feed === undefined ? { sdk_key: UNKNOWN_KEY, path: OTHER } : toTags(feed);
-        registry.time("GrpcServerRequest", { ...tags, code }, tookMs);
+        registry.time("GrpcServerRequest", { ...toRpcTags(feed), code }, tookMs);
       }
     }
     debugLine(this.#logger, event);

@@ -1,0 +1,38 @@
+import type { ProbeState } from "../http/routes/probes.ts";
+import type { IdListService } from "../id-lists/service.ts";
+import type { LogEventService } from "../log-events/intake.ts";
+import type { ThreadCalls } from "../platform/thread-channel.ts";
+import { currentTrace } from "../platform/trace-context.ts";
+import type { Feed } from "../specs/feed.ts";
+import type { ControlCalls, Traced } from "./messages.ts";
+import type { AskReply } from "./spec-replica.ts";
+
+/** What the control plane decides for a serving thread. Each method is one call to it. */
+export interface ControlPlane {
+  readonly idLists: IdListService;
+  readonly events: LogEventService;
+  ask(feed: Feed): Promise<AskReply>;
+  probeState(): Promise<ProbeState>;
+}
+
+export function connectControlPlane(calls: ThreadCalls<ControlCalls>, maxEventBytes: number): ControlPlane {
+  return {
+    ask: (feed) => calls.call("ask", traced(feed)),
+    probeState: () => calls.call("probeState", undefined),
+    idLists: {
+      manifest: (sdkKey) => calls.call("manifest", traced(sdkKey)),
+      file: (name) => calls.call("file", name),
+      fileOnDemand: (request) => calls.call("fileOnDemand", traced(request)),
+      reportUnreadable: (failure) => calls.call("reportUnreadable", failure),
+    },
+    events: {
+      maxBodyBytes: maxEventBytes,
+      refusal: (sdkKey) => calls.call("eventRefusal", sdkKey),
+      accept: (request) => calls.call("acceptEvents", request, [request.body.buffer]),
+    },
+  };
+}
+
+function traced<T>(about: T): Traced<T> {
+  return { about, trace: currentTrace() };
+}

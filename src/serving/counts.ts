@@ -1,0 +1,55 @@
+import { SharedBudget } from "../platform/shared-budget.ts";
+import { allocateCount, releaseSlot, SharedCount } from "../platform/shared-count.ts";
+
+const COUNT_NAMES = [
+  "requests_in_flight",
+  "streams",
+  "body_bytes",
+  "arriving_bodies",
+  "http_connections",
+  "https_connections",
+  "https_arriving_requests",
+  "grpc_connections",
+  "grpc_arriving_requests",
+  "grpcs_connections",
+  "grpcs_arriving_requests",
+] as const;
+
+/** What all threads together are limited in. */
+type CountName = (typeof COUNT_NAMES)[number];
+
+/** The memory of the counts. Passed to each thread. */
+export type CountMemory = Readonly<Record<CountName, SharedArrayBuffer>>;
+
+/** Allocates the counts of `slots` threads, the control plane among them. */
+export function allocateCounts(slots: number): CountMemory {
+  const allocated = COUNT_NAMES.map((name) => [name, allocateCount(slots)] as const);
+  return Object.fromEntries(allocated) as CountMemory;
+}
+
+/** Takes back what a thread counted. To be called once it has ended. */
+export function releaseCounts(memory: CountMemory, slot: number): void {
+  for (const count of Object.values(memory)) releaseSlot(count, slot);
+}
+
+/** The counts as one thread changes them. */
+export class ServingCounts {
+  readonly #memory: CountMemory;
+  readonly #slot: number;
+  readonly #threads: number;
+
+  /** `threads`: how many threads share the budgets. */
+  constructor(memory: CountMemory, slot: number, threads: number) {
+    this.#memory = memory;
+    this.#slot = slot;
+    this.#threads = threads;
+  }
+
+  of(name: CountName): SharedCount {
+    return new SharedCount(this.#memory[name], this.#slot);
+  }
+
+  budget(name: CountName, max: number): SharedBudget {
+    return new SharedBudget({ max, threads: this.#threads, common: this.of(name) });
+  }
+}

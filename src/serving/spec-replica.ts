@@ -1,0 +1,123 @@
+import type { SdkKey } from "../access/sdk-key.ts";
+import type { Clock, Instant } from "../platform/clock.ts";
+import type { ApiVersion, Feed, SpecFormat } from "../specs/feed.ts";
+import type { SpecLookup, SpecLookups } from "../specs/query.ts";
+import type { Snapshot } from "../specs/snapshot.ts";
+import { type FeedEnd, type HeldFeed, SpecStore } from "../specs/store.ts";
+
+/** A change of the store, for the replicas. Instants are those of the main thread's clock. */
+export type SpecUpdate =
+  | {
+      readonly kind: "published";
+      readonly snapshot: Snapshot;
+      readonly confirmed: Instant | undefined;
+      /** When the message was sent, by {@link Clock.elapsed} of the main thread. */
+      readonly sentAt: number;
+    }
+  | {
+      readonly kind: "confirmed";
+      readonly feed: Feed;
+      readonly confirmed: Instant;
+      readonly sentAt: number;
+    }
+  | { readonly kind: "removed"; readonly feed: Feed; readonly reason: FeedEnd };
+
+/** How clients of a thread use the feeds, which decides what the store evicts. */
+export type SpecUse =
+  /** Feeds that clients requested since the last report, in the order of the requests. */
+  | { readonly kind: "used"; readonly feeds: readonly Feed[] }
+  /** The number of streams of this thread that follow a feed. */
+  | { readonly kind: "followed"; readonly feed: Feed; readonly followers: number };
+
+/** The result of asking the control plane. What is held is in the replica by then. */
+export type AskReply = Exclude<SpecLookup, { kind: "held" }> | { readonly kind: "held"; readonly feed: Feed };
+
+interface SpecReplicaOptions {
+  readonly clock: Clock;
+  readonly report: (use: SpecUse) => void;
+  readonly ask: (feed: Feed) => Promise<AskReply>;
+}
+
+/** How often the control plane learns which feeds are in use. */
+const REPORT_EVERY_MS = 250;
+
+/** When a feed was evicted between the reply and its reading. */
+const ASK_AGAIN_AFTER_MS = 1_000;
+
+/** The copy of the store that a serving thread responds from. Payload bytes are shared with the store, not copied. */
+export class SpecReplica implements SpecLookups, Disposable {
+  readonly store = new SpecStore({ maxKeys: Number.POSITIVE_INFINITY });
+  readonly #options: SpecReplicaOptions;
+  readonly #clock = new ClockOffset();
+  readonly #reporting: NodeJS.Timeout;
+  #used: HeldFeed[] = [];
+
+  constructor(options: SpecReplicaOptions) {
+    this.#options = options;
+    this.store.listen({
+      used: (held) => this.#used.push(held),
+      followed: ({ feed, followers }) => options.report({ kind: "followed", feed, followers }),
+    });
+    this.#reporting = setInterval(() => this.#reportUsed(), REPORT_EVERY_MS).unref();
+  }
+
+  apply(update: SpecUpdate): void {
+    switch (update.kind) {
+      case "published": {
+        const { snapshot, confirmed, sentAt } = update;
+        this.store.publish(snapshot, { confirmed: confirmed && this.#toLocal(confirmed, sentAt) });
+        return;
+      }
+      case "confirmed":
+        this.store.confirm(update.feed, this.#toLocal(update.confirmed, update.sentAt));
+        return;
+      case "removed":
+        this.store.remove(update.feed, update.reason);
+    }
+  }
+
+  held(sdkKey: string, version: ApiVersion, format: SpecFormat): HeldFeed | undefined {
+    return this.store.find(sdkKey, version, format);
+  }
+
+  async ask(sdkKey: SdkKey, version: ApiVersion, format: SpecFormat): Promise<SpecLookup> {
+    // A new feed may evict another one: the store must know by then which ones were used last.
+    this.#reportUsed();
+    const reply = await this.#options.ask({ sdkKey, version, format });
+    if (reply.kind !== "held") return reply;
+    const { feed } = reply;
+    const held = this.held(feed.sdkKey, feed.version, feed.format);
+    return held === undefined
+      ? { kind: "unavailable", retryAfterMs: ASK_AGAIN_AFTER_MS }
+      : { kind: "held", held };
+  }
+
+  #reportUsed(): void {
+    if (this.#used.length === 0) return;
+    const used = this.#used.filter(({ ended }) => ended === undefined);
+    this.#used = [];
+    for (const held of used) held.wasUsed = false;
+    if (used.length > 0) this.#options.report({ kind: "used", feeds: used.map(({ feed }) => feed) });
+  }
+
+  #toLocal({ at, elapsed }: Instant, sentAt: number): Instant {
+    return { at, elapsed: this.#clock.toLocal(elapsed, sentAt, this.#options.clock.elapsed()) };
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#reporting);
+  }
+}
+
+/**
+ * Converts between the monotonic clocks of two threads, which begin with their thread. The offset is known up to the time that a
+ * message takes; the fastest message so far tells it best.
+ */
+class ClockOffset {
+  #offset = Number.POSITIVE_INFINITY;
+
+  toLocal(remote: number, sentAt: number, receivedAt: number): number {
+    this.#offset = Math.min(this.#offset, receivedAt - sentAt);
+    return remote + this.#offset;
+  }
+}
