@@ -10,10 +10,15 @@ import { HttpHandler } from "../http/handler.ts";
 import { HttpListener } from "../http/http-listener.ts";
 import { HttpsListener } from "../http/https-listener.ts";
 import { ManagementListener } from "../http/management.ts";
+import { BodyBudget, MAX_ARRIVING_BODIES, MAX_BODIES_BYTES } from "../http/request-body.ts";
 import type { Probes } from "../http/routes/probes.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeErrno, EXIT_FAILED, UserError } from "../platform/errors.ts";
+import { SharedBudget } from "../platform/shared-budget.ts";
+import { SharedCount } from "../platform/shared-count.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import type { Http2Counts } from "../server/http2-server.ts";
+import { MAX_ARRIVING_REQUESTS } from "../server/http2-streams.ts";
 import { connectionsAllowed, descriptorLimit, type EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
@@ -112,32 +117,38 @@ function toListeners(config: Config, parts: ListenerParts): readonly ConfiguredL
   const { emit: emitLimit } = telemetry.limits;
   const { http: handler, routes, specService } = parts.handlers;
   const { idleTimeoutMs } = limits;
+  const reusePort = false;
   const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
     GrpcListener.listen({
-      bindAddress,
-      port,
-      tls: secure,
-      limits,
-      idleTimeoutMs,
-      emitLimit,
-      routes,
-      specService,
+      ...{ bindAddress, port, reusePort, tls: secure, limits, counts: portCounts() },
+      ...{ idleTimeoutMs, emitLimit, routes, specService },
     });
   const secure = (protocol: string): ServerTls => {
     if (tls === undefined) throw new Error(`no certificate for ${protocol}`);
     return tls;
   };
   const open: Record<ListenerConfig["protocol"], ConfiguredListener["listen"]> = {
-    http: (bindAddress, port) => new HttpListener({ bindAddress, port, handler, ...limits, emitLimit }),
+    http: (bindAddress, port) =>
+      new HttpListener({
+        ...{ bindAddress, port, reusePort, handler, ...limits, connections: new SharedCount(), emitLimit },
+      }),
     https: (bindAddress, port) =>
       HttpsListener.listen({
-        ...{ bindAddress, port, tls: secure("https"), handler, limits, idleTimeoutMs, emitLimit },
+        ...{ bindAddress, port, reusePort, tls: secure("https"), handler, limits, counts: portCounts() },
+        ...{ idleTimeoutMs, emitLimit },
       }),
     grpc: grpc(undefined),
     grpcs: (bindAddress, port) => grpc(secure("grpcs"))(bindAddress, port),
   };
   return config.listeners.map((listener) => ({ ...listener, listen: open[listener.protocol] }));
 }
+
+/** Counts of a port that one thread serves. */
+function portCounts(): Http2Counts {
+  return { connections: new SharedCount(), arrivingRequests: ownBudget(MAX_ARRIVING_REQUESTS) };
+}
+
+const ownBudget = (max: number) => new SharedBudget({ max, threads: 1, common: new SharedCount() });
 
 interface HandlerParts {
   readonly clock: Clock;
@@ -164,8 +175,8 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   const { clock, health, telemetry, specs, idLists, events } = parts;
   const { supervisor } = telemetry;
   const emitLimit = telemetry.limits.emit;
-  const inFlight = new InFlight(config.limits.maxConcurrentRequests, emitLimit);
-  const streamLimit = new StreamLimit(config.maxStreams, config.grpcReadyPercent);
+  const inFlight = new InFlight(config.limits.maxConcurrentRequests, new SharedCount(), emitLimit);
+  const streamLimit = new StreamLimit(config.maxStreams, config.grpcReadyPercent, new SharedCount());
   const { hostname, limits } = config;
   const specService = new SpecService({
     query: specs.query,
@@ -195,6 +206,10 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
     routes,
     limits,
     inFlight,
+    bodyBudget: new BodyBudget({
+      bytes: ownBudget(MAX_BODIES_BYTES),
+      arriving: ownBudget(MAX_ARRIVING_BODIES),
+    }),
     corsOrigins: config.access.corsOrigins,
     emitLimit,
     meter: telemetry.http,

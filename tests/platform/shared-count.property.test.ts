@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { allocateCount, releaseSlot, SharedCount } from "../../src/platform/shared-count.ts";
-import type { CountReport, CountTask } from "../support/platform/count-worker.ts";
+import type { CountReport, CountTask } from "../support/common/count-worker.ts";
 
 const SLOTS = 3;
 
@@ -40,7 +40,12 @@ test("for every order of steps: adds exactly while there is room, and takes back
 
 test("a lowered limit admits nothing until the count is below it", () => {
   const count = new SharedCount();
-  expect([count.tryAdd(1, 2), count.tryAdd(1, 2), count.tryAdd(1, 1), count.value]).toEqual([true, true, false, 2]);
+  expect([count.tryAdd(1, 2), count.tryAdd(1, 2), count.tryAdd(1, 1), count.value]).toEqual([
+    true,
+    true,
+    false,
+    2,
+  ]);
   count.subtract(2);
   expect([count.tryAdd(1, 1), count.value]).toEqual([true, 1]);
 });
@@ -52,7 +57,10 @@ test("throws for a slot that was not allocated", () => {
 describe("Workers that change one count at the same time", () => {
   const start = (task: CountTask) => {
     const worker = new Worker(new URL("../support/common/count-worker.ts", import.meta.url));
-    const reports = { started: Promise.withResolvers<CountReport>(), done: Promise.withResolvers<CountReport>() };
+    const reports = {
+      started: Promise.withResolvers<CountReport>(),
+      done: Promise.withResolvers<CountReport>(),
+    };
     worker.onmessage = ({ data }: MessageEvent<CountReport>) => reports[data.kind].resolve(data);
     worker.postMessage(task);
     return {
