@@ -1,21 +1,25 @@
 import type http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { createHttp2Server, type Http2Limits, type LimitedServer, listen } from "../server/http2-server.ts";
+import {
+  createHttp2Server,
+  type Http2Counts,
+  type Http2Limits,
+  type LimitedServer,
+} from "../server/http2-server.ts";
 import { LASTING_STREAM } from "../server/http2-streams.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
+import { type ListenAddress, listen } from "../server/ports.ts";
 import type { ServerTls } from "../server/tls.ts";
 import { CONNECT_OPTIONS, type RpcRoutes, shutdownError } from "./routes.ts";
 import { useSharedFrames } from "./shared-frames.ts";
 import type { SpecService } from "./spec-service.ts";
 
-interface GrpcListenerOptions {
-  readonly bindAddress: string;
-  /** 0 picks a free port. */
-  readonly port: number;
+interface GrpcListenerOptions extends ListenAddress {
   /** Undefined for plaintext. */
   readonly tls: ServerTls | undefined;
   readonly limits: Http2Limits;
+  readonly counts: Http2Counts;
   /** How long a connection may have no open stream. SDKs hold one open all the time. */
   readonly idleTimeoutMs: number;
   readonly emitLimit: EmitLimitEvent;
@@ -25,13 +29,15 @@ interface GrpcListenerOptions {
 
 /** Serves gRPC, gRPC-Web and Connect over HTTP/2. */
 export class GrpcListener {
+  readonly #options: GrpcListenerOptions;
   readonly #limited: LimitedServer;
   readonly #shutdown = new AbortController();
   readonly #idle = Promise.withResolvers<void>();
   #openStreams = 0;
 
   private constructor(options: GrpcListenerOptions) {
-    const { tls, limits, emitLimit: emit } = options;
+    this.#options = options;
+    const { tls, limits, counts, idleTimeoutMs, emitLimit: emit } = options;
     const onRequest = connectNodeAdapter({
       ...CONNECT_OPTIONS,
       shutdownSignal: this.#shutdown.signal,
@@ -40,20 +46,14 @@ export class GrpcListener {
         useSharedFrames(router, options.specService, this.#shutdown.signal);
       },
     });
-    this.#limited = createHttp2Server({
-      tls,
-      limits,
-      idleTimeoutMs: options.idleTimeoutMs,
-      emit,
-      onRequest,
-    });
+    this.#limited = createHttp2Server({ tls, limits, counts, idleTimeoutMs, emit, onRequest });
     this.#limited.server.on("session", (session: http2.ServerHttp2Session) => this.#countStreams(session));
   }
 
   /** Rejects with the system error if the port cannot be opened. */
   static async listen(options: GrpcListenerOptions): Promise<GrpcListener> {
     const listener = new GrpcListener(options);
-    await listen(listener.#limited.server as Server, options.port, options.bindAddress);
+    await listen(listener.#limited.server as Server, options);
     return listener;
   }
 
@@ -61,8 +61,9 @@ export class GrpcListener {
     return (this.#limited.server.address() as AddressInfo).port;
   }
 
+  /** The open connections of the port, of all threads. */
   get connections(): number {
-    return this.#limited.connections.open;
+    return this.#options.counts.connections.value;
   }
 
   /**

@@ -1,13 +1,16 @@
-/** Counts open streams and limits them. */
+import type { SharedCount } from "../platform/shared-count.ts";
+
+/** Counts the open streams of all ports and threads together, and limits them. */
 export class StreamLimit {
   readonly #readyPercent: number;
+  readonly #open: SharedCount;
   #maxStreams: number;
-  #open = 0;
 
   /** `readyPercent` is the percentage of streams above which health answers NOT_SERVING (docs/protocol.md, Health and reflection). */
-  constructor(maxStreams: number, readyPercent: number) {
+  constructor(maxStreams: number, readyPercent: number, open: SharedCount) {
     this.#maxStreams = maxStreams;
     this.#readyPercent = readyPercent;
+    this.#open = open;
   }
 
   get maxStreams(): number {
@@ -20,13 +23,13 @@ export class StreamLimit {
   }
 
   get open(): number {
-    return this.#open;
+    return this.#open.value;
   }
 
   /** Whether clients should open new streams here rather than at another replica. */
   get hasRoom(): boolean {
     // Without room for any stream this is NaN, which is no percentage.
-    return Math.floor((this.#open * 100) / this.#maxStreams) <= this.#readyPercent;
+    return Math.floor((this.open * 100) / this.#maxStreams) <= this.#readyPercent;
   }
 
   /**
@@ -34,11 +37,10 @@ export class StreamLimit {
    * harmless.
    */
   enter(): (() => void) | undefined {
-    if (this.#open >= this.#maxStreams) return undefined;
-    this.#open++;
+    if (!this.#open.tryAdd(1, this.#maxStreams)) return undefined;
     let isClosed = false;
     return () => {
-      if (!isClosed) this.#open--;
+      if (!isClosed) this.#open.subtract(1);
       isClosed = true;
     };
   }

@@ -7,7 +7,7 @@ import type { HeldFeed } from "../specs/store.ts";
 import { createApp } from "./app.ts";
 import { type AllowedOrigins, withCors } from "./cors.ts";
 import { type EmitHttpEvent, type RequestMeter, RequestObserver } from "./observer.ts";
-import { BodyBudget, BodyReader } from "./request-body.ts";
+import { type BodyBudget, BodyReader } from "./request-body.ts";
 import {
   RESPONSE_TIMEOUT_MS,
   type RequestContext,
@@ -42,6 +42,7 @@ interface HttpHandlerOptions {
   readonly routes: RpcRoutes;
   readonly limits: HttpLimits;
   readonly inFlight: InFlight;
+  readonly bodyBudget: BodyBudget;
   readonly corsOrigins: AllowedOrigins;
   readonly emitLimit: EmitLimitEvent;
   readonly meter: RequestMeter;
@@ -53,12 +54,6 @@ interface HttpHandlerOptions {
 
 /** The largest request body, except where the limit of log_event is set higher. */
 const MAX_BODY_BYTES = 5 * 1024 * 1024;
-
-/** The memory that the bodies of all requests may take together. */
-const MAX_BODIES_BYTES = 128 * 1024 * 1024;
-
-/** The most bodies that may be arriving at once. Each costs some kilobytes beside the bytes received. */
-const MAX_ARRIVING_BODIES = 4_096;
 
 /** Handles every request of the HTTP and HTTPS ports: the REST endpoints, and RPCs over Connect and gRPC-Web. */
 export class HttpHandler {
@@ -83,7 +78,7 @@ export class HttpHandler {
     this.#bodies = new BodyReader({
       timeoutMs: options.limits.bodyTimeoutMs,
       maxBytes: this.maxBodyBytes,
-      budget: new BodyBudget({ maxBytes: MAX_BODIES_BYTES, maxArriving: MAX_ARRIVING_BODIES }),
+      budget: options.bodyBudget,
       inFlight: options.inFlight,
       emit: options.emitLimit,
     });

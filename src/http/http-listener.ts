@@ -1,15 +1,17 @@
+import type { SharedCount } from "../platform/shared-count.ts";
 import { limitUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
+import type { ListenAddress, TcpListenOptions } from "../server/ports.ts";
 import type { Http1Connection, Http1Handler } from "./http1/connection.ts";
 import { Http1Server } from "./http1/server.ts";
 import type { ByteTransport } from "./http1/transport.ts";
 
-interface HttpListenerOptions {
-  readonly bindAddress: string;
-  /** 0 picks a free port. */
-  readonly port: number;
+interface HttpListenerOptions extends ListenAddress {
   readonly handler: Http1Handler;
+  /** The limit of the port. */
   readonly maxConnections: number;
+  /** Counts the open connections of the port over all threads. */
+  readonly connections: SharedCount;
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
   readonly idleTimeoutMs: number;
@@ -48,8 +50,9 @@ export class HttpListener {
     return this.#listener.port;
   }
 
+  /** The open connections of the port, of all threads. */
   get connections(): number {
-    return this.#server.connections;
+    return this.#options.connections.value;
   }
 
   /** Stops accepting connections. Resolves when requests in flight have their responses, and clients have received them. */
@@ -66,10 +69,11 @@ export class HttpListener {
   }
 
   #listen(): Bun.TCPSocketListener<Http1Connection | undefined> {
-    const { bindAddress: hostname, port } = this.#options;
-    return Bun.listen<Http1Connection | undefined>({
+    const { bindAddress: hostname, port, reusePort } = this.#options;
+    const options: TcpListenOptions<Http1Connection | undefined> = {
       hostname,
       port,
+      reusePort,
       // A client may close its sending half and still wait for its response.
       allowHalfOpen: true,
       socket: {
@@ -81,12 +85,13 @@ export class HttpListener {
         // `close` is called after it.
         error: () => {},
       },
-    });
+    };
+    return Bun.listen(options);
   }
 
   #open(socket: Socket): void {
-    const { maxConnections, unreadTimeoutMs, emitLimit } = this.#options;
-    if (this.#sockets.size >= maxConnections) {
+    const { maxConnections, connections, unreadTimeoutMs, emitLimit } = this.#options;
+    if (!connections.tryAdd(1, maxConnections)) {
       emitLimit({ kind: "limit_reached", limit: "max-connections" });
       socket.terminate();
       return;
@@ -99,7 +104,7 @@ export class HttpListener {
   }
 
   #closed(socket: Socket): void {
-    this.#sockets.delete(socket);
+    if (this.#sockets.delete(socket)) this.#options.connections.subtract(1);
     if (socket.data !== undefined) this.#server.closed(socket.data);
     socket.data = undefined;
   }

@@ -1,8 +1,14 @@
 import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { createHttp2Server, type Http2Limits, type LimitedServer, listen } from "../server/http2-server.ts";
+import {
+  createHttp2Server,
+  type Http2Counts,
+  type Http2Limits,
+  type LimitedServer,
+} from "../server/http2-server.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
+import { type ListenAddress, listen } from "../server/ports.ts";
 import type { ServerTls } from "../server/tls.ts";
 import type { HttpHandler } from "./handler.ts";
 import { Http1Server } from "./http1/server.ts";
@@ -11,13 +17,11 @@ import { Http2Exchange, sendHttp2Response, toWebRequest } from "./http2-exchange
 import { RESPONSE_MARGIN_MS } from "./request-body.ts";
 import { errorResponse, INVALID_REQUEST } from "./responses.ts";
 
-interface HttpsListenerOptions {
-  readonly bindAddress: string;
-  /** 0 picks a free port. */
-  readonly port: number;
+interface HttpsListenerOptions extends ListenAddress {
   readonly tls: ServerTls;
   readonly handler: HttpHandler;
   readonly limits: Http2Limits;
+  readonly counts: Http2Counts;
   readonly idleTimeoutMs: number;
   readonly emitLimit: EmitLimitEvent;
 }
@@ -33,7 +37,7 @@ export class HttpsListener {
 
   private constructor(options: HttpsListenerOptions) {
     this.#options = options;
-    const { tls, handler, limits, idleTimeoutMs, emitLimit: emit } = options;
+    const { tls, handler, limits, counts, idleTimeoutMs, emitLimit: emit } = options;
     const { maxHeaderBytes, headerTimeoutMs } = limits;
     const http1 = { maxHeaderBytes, headerTimeoutMs, idleTimeoutMs, emit };
     this.#http1 = new Http1Server({ scheme: "https", handler, ...http1 });
@@ -42,8 +46,7 @@ export class HttpsListener {
       onHttp1: (socket) => this.#openHttp1(socket),
       // The reader of the body responds to a late body; this is for bodies without a reader.
       limits: { ...limits, bodyTimeoutMs: limits.bodyTimeoutMs + RESPONSE_MARGIN_MS },
-      idleTimeoutMs,
-      emit,
+      ...{ counts, idleTimeoutMs, emit },
       onRequest: (request, response) => void this.#serve(request, response),
     });
   }
@@ -51,7 +54,7 @@ export class HttpsListener {
   /** Rejects with the system error if the port cannot be opened. */
   static async listen(options: HttpsListenerOptions): Promise<HttpsListener> {
     const listener = new HttpsListener(options);
-    await listen(listener.#limited.server as Server, options.port, options.bindAddress);
+    await listen(listener.#limited.server as Server, options);
     return listener;
   }
 
@@ -59,8 +62,9 @@ export class HttpsListener {
     return (this.#limited.server.address() as AddressInfo).port;
   }
 
+  /** The open connections of the port, of all threads. */
   get connections(): number {
-    return this.#limited.connections.open;
+    return this.#options.counts.connections.value;
   }
 
   /** Stops accepting connections. Resolves when requests in flight have their responses, and these are sent. */

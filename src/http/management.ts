@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { Hono } from "hono";
+import { SharedCount } from "../platform/shared-count.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import { createApp } from "./app.ts";
 import { HttpListener } from "./http-listener.ts";
@@ -40,7 +41,7 @@ export class ManagementListener implements Disposable {
     const app = createApp([managementRoutes(options), statusRoutes(options.status)], {}, options.onFault);
     const { bindAddress, port, emitLimit } = options;
     this.#listener = new HttpListener({
-      ...{ bindAddress, port, emitLimit },
+      ...{ bindAddress, port, reusePort: false, connections: new SharedCount(), emitLimit },
       handler: { fromCache: () => undefined, handle: (request, context) => app.fetch(request, context) },
       ...LIMITS,
     });

@@ -1,3 +1,4 @@
+import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { EmitLimitEvent, InFlight } from "../server/limits.ts";
 import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./request-context.ts";
 import { errorResponse, unavailableResponse } from "./responses.ts";
@@ -140,11 +141,17 @@ function joinBlocks(blocks: readonly Uint8Array[], length: number): Uint8Array<A
   return body;
 }
 
+/** The memory that the bodies of all requests may take together, on all threads. */
+export const MAX_BODIES_BYTES = 128 * 1024 * 1024;
+
+/** The most bodies that may be arriving at once, on all threads. Each costs some kilobytes beside the bytes received. */
+export const MAX_ARRIVING_BODIES = 4_096;
+
 interface BodyBudgetOptions {
   /** The memory of all bodies together. */
-  readonly maxBytes: number;
-  /** The most bodies that are not complete. */
-  readonly maxArriving: number;
+  readonly bytes: SharedBudget;
+  /** The bodies that are not complete. */
+  readonly arriving: SharedBudget;
 }
 
 /** The memory that one body holds. Disposing of it returns the memory. */
@@ -159,13 +166,12 @@ interface BodyReservation extends Disposable {
 }
 
 /**
- * Limits the memory of all request bodies together. If there is not enough, the body that has been arriving longest is
- * evicted: clients that never complete their requests must not displace the others.
+ * Limits the memory of all request bodies together. If there is not enough, the body that has been arriving longest at this
+ * thread is evicted: clients that never complete their requests must not displace the others.
  */
 export class BodyBudget {
   readonly #options: BodyBudgetOptions;
   readonly #arriving = new Set<() => void>();
-  #bytes = 0;
 
   constructor(options: BodyBudgetOptions) {
     this.#options = options;
@@ -173,31 +179,39 @@ export class BodyBudget {
 
   /** Adds a body. `onEvicted` is called when its memory is taken away and it must not be read further. */
   open(onEvicted: () => void): BodyReservation {
+    const { bytes, arriving } = this.#options;
     let reserved = 0;
     let isReleased = false;
+    const complete = () => {
+      if (this.#arriving.delete(evict)) arriving.giveBack(1);
+    };
     const release = () => {
       isReleased = true;
-      this.#arriving.delete(evict);
-      this.#bytes -= reserved;
+      complete();
+      bytes.giveBack(reserved);
       reserved = 0;
     };
     const evict = () => {
       release();
       onEvicted();
     };
-    if (this.#arriving.size >= this.#options.maxArriving) this.#evictOldest(evict);
-    this.#arriving.add(evict);
+    if (this.#take(arriving, 1, evict)) this.#arriving.add(evict);
+    else evict();
     return {
-      reserve: (bytes) => {
-        if (isReleased) return false;
-        while (this.#bytes + bytes > this.#options.maxBytes) if (!this.#evictOldest(evict)) return false;
-        this.#bytes += bytes;
-        reserved += bytes;
+      reserve: (more) => {
+        if (isReleased || !this.#take(bytes, more, evict)) return false;
+        reserved += more;
         return true;
       },
-      complete: () => void this.#arriving.delete(evict),
+      complete,
       [Symbol.dispose]: release,
     };
+  }
+
+  /** Takes `n` of a budget for the body `taker`. Evicts others as long as there is not enough, and returns false if none is left. */
+  #take(budget: SharedBudget, n: number, taker: () => void): boolean {
+    while (!budget.tryTake(n)) if (!this.#evictOldest(taker)) return false;
+    return true;
   }
 
   /** Evicts the oldest arriving body other than `except`. Returns false if there is none. */

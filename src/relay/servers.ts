@@ -10,10 +10,15 @@ import { HttpHandler } from "../http/handler.ts";
 import { HttpListener } from "../http/http-listener.ts";
 import { HttpsListener } from "../http/https-listener.ts";
 import { ManagementListener } from "../http/management.ts";
-import type { ReadProbeState } from "../http/routes/probes.ts";
+import { BodyBudget, MAX_ARRIVING_BODIES, MAX_BODIES_BYTES } from "../http/request-body.ts";
+import type { Probes } from "../http/routes/probes.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeErrno, EXIT_FAILED, UserError } from "../platform/errors.ts";
+import { SharedBudget } from "../platform/shared-budget.ts";
+import { SharedCount } from "../platform/shared-count.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import type { Http2Counts } from "../server/http2-server.ts";
+import { MAX_ARRIVING_REQUESTS } from "../server/http2-streams.ts";
 import { connectionsAllowed, descriptorLimit, type EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
@@ -112,32 +117,38 @@ function toListeners(config: Config, parts: ListenerParts): readonly ConfiguredL
   const { emit: emitLimit } = telemetry.limits;
   const { http: handler, routes, specService } = parts.handlers;
   const { idleTimeoutMs } = limits;
+  const reusePort = false;
   const grpc = (secure: ServerTls | undefined) => (bindAddress: string, port: number) =>
     GrpcListener.listen({
-      bindAddress,
-      port,
-      tls: secure,
-      limits,
-      idleTimeoutMs,
-      emitLimit,
-      routes,
-      specService,
+      ...{ bindAddress, port, reusePort, tls: secure, limits, counts: portCounts() },
+      ...{ idleTimeoutMs, emitLimit, routes, specService },
     });
   const secure = (protocol: string): ServerTls => {
     if (tls === undefined) throw new Error(`no certificate for ${protocol}`);
     return tls;
   };
   const open: Record<ListenerConfig["protocol"], ConfiguredListener["listen"]> = {
-    http: (bindAddress, port) => new HttpListener({ bindAddress, port, handler, ...limits, emitLimit }),
+    http: (bindAddress, port) =>
+      new HttpListener({
+        ...{ bindAddress, port, reusePort, handler, ...limits, connections: new SharedCount(), emitLimit },
+      }),
     https: (bindAddress, port) =>
       HttpsListener.listen({
-        ...{ bindAddress, port, tls: secure("https"), handler, limits, idleTimeoutMs, emitLimit },
+        ...{ bindAddress, port, reusePort, tls: secure("https"), handler, limits, counts: portCounts() },
+        ...{ idleTimeoutMs, emitLimit },
       }),
     grpc: grpc(undefined),
     grpcs: (bindAddress, port) => grpc(secure("grpcs"))(bindAddress, port),
   };
   return config.listeners.map((listener) => ({ ...listener, listen: open[listener.protocol] }));
 }
+
+/** Counts of a port that one thread serves. */
+function portCounts(): Http2Counts {
+  return { connections: new SharedCount(), arrivingRequests: ownBudget(MAX_ARRIVING_REQUESTS) };
+}
+
+const ownBudget = (max: number) => new SharedBudget({ max, threads: 1, common: new SharedCount() });
 
 interface HandlerParts {
   readonly clock: Clock;
@@ -153,6 +164,7 @@ interface RequestHandlers {
   readonly http: HttpHandler;
   readonly routes: RpcRoutes;
   readonly specService: SpecService;
+  readonly probes: Probes;
   readonly inFlight: InFlight;
   readonly streamLimit: StreamLimit;
   /** Applies new limits, and the log level. */
@@ -163,8 +175,8 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   const { clock, health, telemetry, specs, idLists, events } = parts;
   const { supervisor } = telemetry;
   const emitLimit = telemetry.limits.emit;
-  const inFlight = new InFlight(config.limits.maxConcurrentRequests, emitLimit);
-  const streamLimit = new StreamLimit(config.maxStreams, config.grpcReadyPercent);
+  const inFlight = new InFlight(config.limits.maxConcurrentRequests, new SharedCount(), emitLimit);
+  const streamLimit = new StreamLimit(config.maxStreams, config.grpcReadyPercent, new SharedCount());
   const { hostname, limits } = config;
   const specService = new SpecService({
     query: specs.query,
@@ -177,24 +189,27 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   });
   const routes = rpcRoutes({
     specService,
-    isServing: async () => health.notReady().length === 0 && streamLimit.hasRoom,
+    isServing: () => health.notReady().length === 0 && streamLimit.hasRoom,
   });
-  const readProbeState: ReadProbeState = async () => ({
-    isStarted: health.phase !== "starting",
-    notReady: health.notReady(),
-  });
+  const probes: Probes = {
+    started: () => health.phase !== "starting",
+    notReady: () => health.notReady(),
+  };
   // Per-request events are only emitted at debug level.
   const requestListener = ({ logging }: Config) =>
     logging.level === "debug" ? telemetry.http.emit : undefined;
   const http = new HttpHandler({
     query: specs.query,
     idLists: idLists.service,
-    idListSettings: idLists.settings,
     intake: events.intake,
-    readProbeState,
+    probes,
     routes,
     limits,
     inFlight,
+    bodyBudget: new BodyBudget({
+      bytes: ownBudget(MAX_BODIES_BYTES),
+      arriving: ownBudget(MAX_ARRIVING_BODIES),
+    }),
     corsOrigins: config.access.corsOrigins,
     emitLimit,
     meter: telemetry.http,
@@ -203,7 +218,7 @@ export function createHandlers(config: Config, parts: HandlerParts): RequestHand
   });
   specs.store.listen({ confirmed: (held) => http.updateConfirmed(held) });
   return {
-    ...{ http, routes, specService, inFlight, streamLimit },
+    ...{ http, routes, specService, probes, inFlight, streamLimit },
     reconfigure(next) {
       inFlight.setMax(next.limits.maxConcurrentRequests);
       streamLimit.setMax(next.maxStreams);
@@ -218,7 +233,7 @@ interface RunningManagement extends Disposable {
 }
 
 interface ManagementParts {
-  readonly health: Health;
+  readonly probes: Probes;
   readonly status: { readonly read: () => Promise<string> };
   readonly telemetry: Pick<RunningTelemetry, "limits" | "prometheus">;
   readonly supervisor: Supervisor;
@@ -227,7 +242,7 @@ interface ManagementParts {
 /** Opens the management port, if there is one. Throws a ListenError if it cannot be opened. */
 export async function startManagement(
   { management }: Config,
-  { health, status, telemetry, supervisor }: ManagementParts,
+  { probes, status, telemetry, supervisor }: ManagementParts,
 ): Promise<RunningManagement> {
   if (management === undefined) return { addresses: [], [Symbol.dispose]: () => {} };
   const { bindAddress, port } = management;
@@ -235,8 +250,7 @@ export async function startManagement(
   const { emit: emitLimit } = telemetry.limits;
   const listen = () =>
     new ManagementListener({
-      ...{ bindAddress, port, emitLimit, onFault },
-      notReady: () => health.notReady(),
+      ...{ bindAddress, port, probes, emitLimit, onFault },
       metrics: telemetry.prometheus,
       status: status.read,
     });

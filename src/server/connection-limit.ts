@@ -1,10 +1,14 @@
 import { once } from "node:events";
 import type { Server, Socket } from "node:net";
+import type { SharedCount } from "../platform/shared-count.ts";
 import { socketDescriptor, tcpProgress } from "../platform/tcp-connection.ts";
 import type { EmitLimitEvent } from "./limits.ts";
 
 interface ConnectionLimitOptions {
+  /** The limit of the port. */
   readonly maxConnections: number;
+  /** Counts the open connections of the port over all threads. */
+  readonly count: SharedCount;
   readonly emit: EmitLimitEvent;
 }
 
@@ -12,7 +16,7 @@ interface ConnectionLimitOptions {
 const IDLE_CHECKS = 4;
 const CHECK_EVERY_MS = 75;
 
-/** Limits the connections of a `node:` server, and cuts those that miss a deadline. */
+/** Limits the connections of a port of `node:` servers, and cuts those of this thread's that miss a deadline. */
 export class ConnectionLimit {
   readonly #options: ConnectionLimitOptions;
   readonly #open = new Set<Socket>();
@@ -21,10 +25,6 @@ export class ConnectionLimit {
   constructor(server: Server, options: ConnectionLimitOptions) {
     this.#options = options;
     server.on("connection", (socket: Socket) => this.#accept(socket));
-  }
-
-  get open(): number {
-    return this.#open.size;
   }
 
   /**
@@ -73,8 +73,8 @@ export class ConnectionLimit {
   }
 
   #accept(socket: Socket): void {
-    const { maxConnections, emit } = this.#options;
-    if (this.#open.size >= maxConnections) {
+    const { maxConnections, count, emit } = this.#options;
+    if (!count.tryAdd(1, maxConnections)) {
       emit({ kind: "limit_reached", limit: "max-connections" });
       socket.destroy();
       return;
@@ -83,6 +83,7 @@ export class ConnectionLimit {
     socket.once("close", () => {
       this.arrived(socket);
       this.#open.delete(socket);
+      count.subtract(1);
     });
   }
 }

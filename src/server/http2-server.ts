@@ -10,6 +10,8 @@ import http2, {
 } from "node:http2";
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import type { SharedBudget } from "../platform/shared-budget.ts";
+import type { SharedCount } from "../platform/shared-count.ts";
 import { limitUnacknowledged, socketDescriptor } from "../platform/tcp-connection.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { limitSession } from "./http2-session.ts";
@@ -30,12 +32,20 @@ export interface Http2Limits {
   readonly unreadTimeoutMs: number;
 }
 
+/** What the threads that serve a port count together. */
+export interface Http2Counts {
+  readonly connections: SharedCount;
+  /** The HTTP/2 requests without their end, at most MAX_ARRIVING_REQUESTS. */
+  readonly arrivingRequests: SharedBudget;
+}
+
 interface Http2ServerOptions {
   /** Undefined for plaintext. */
   readonly tls: ServerTls | undefined;
   /** Takes TLS connections of clients that negotiate HTTP/1.1. If undefined, these are rejected. */
   readonly onHttp1?: (socket: TLSSocket) => void;
   readonly limits: Http2Limits;
+  readonly counts: Http2Counts;
   readonly idleTimeoutMs: number;
   readonly emit: EmitLimitEvent;
   readonly onRequest: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
@@ -52,7 +62,7 @@ const UNBOUNDED = 0x7fffffff;
 
 /** Creates an HTTP/2 server that limits what each client can consume. */
 export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
-  const { tls, onHttp1, limits, idleTimeoutMs, emit } = options;
+  const { tls, onHttp1, limits, counts, idleTimeoutMs, emit } = options;
   const common = {
     settings: {
       maxConcurrentStreams: limits.maxStreamsPerConnection,
@@ -68,7 +78,10 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
       ? http2.createServer(common)
       : http2.createSecureServer({ ...common, ...tls.serverOptions, allowHTTP1: onHttp1 !== undefined });
   if (onHttp1 !== undefined) divertHttp1(server as Http2SecureServer, onHttp1);
-  const connections = new ConnectionLimit(server as Server, { maxConnections: limits.maxConnections, emit });
+  const { maxConnections } = limits;
+  const connections = new ConnectionLimit(server as Server, {
+    ...{ maxConnections, count: counts.connections, emit },
+  });
   // For clients without PINGs: a response over HTTP/1.1 to a client that is gone.
   server.on("connection", (socket: Socket) =>
     limitUnacknowledged(socketDescriptor(socket), limits.unreadTimeoutMs),
@@ -80,7 +93,9 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
     options.onRequest(request, response);
   });
   const { headerTimeoutMs, maxStreamsPerConnection: maxStreams, maxResetsPerMin } = limits;
-  const requests = new ArrivingRequests({ timeoutMs: limits.bodyTimeoutMs, emit });
+  const requests = new ArrivingRequests({
+    ...{ timeoutMs: limits.bodyTimeoutMs, budget: counts.arrivingRequests, emit },
+  });
   const sessions = new Set<ServerHttp2Session>();
   // The session is created from this socket in the same turn.
   let nextSocket: Socket | undefined;
@@ -131,15 +146,6 @@ function limitHandshakes(
   const late = () => emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
   server.on("connection", (socket) => connections.expectWithin(socket, headerTimeoutMs, late));
   server.on("secureConnection", (socket: TLSSocket) => connections.arrived(socket));
-}
-
-/** Resolves when the server listens. Rejects with the system error if the port cannot be opened. */
-export async function listen(server: Server, port: number, bindAddress: string): Promise<void> {
-  const started = Promise.withResolvers<void>();
-  server.once("error", started.reject);
-  server.listen(port, bindAddress, started.resolve);
-  await started.promise;
-  server.off("error", started.reject);
 }
 
 /**

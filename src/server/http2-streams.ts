@@ -7,6 +7,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
+import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { EmitLimitEvent } from "./limits.ts";
 
 /**
@@ -115,6 +116,7 @@ export function deferRequests(server: Http2Server | Http2SecureServer): void {
 interface ArrivingRequestsOptions {
   /** From the headers of a request to its end. */
   readonly timeoutMs: number;
+  readonly budget: SharedBudget;
   readonly emit: EmitLimitEvent;
 }
 
@@ -123,6 +125,8 @@ interface Arriving {
   readonly ofSession: Set<ServerHttp2Stream>;
   readonly headers: IncomingHttpHeaders;
   readonly deadline: NodeJS.Timeout;
+  /** Whether it takes a part of the budget. */
+  isCounted: boolean;
 }
 
 const LATE: StreamReset = { code: constants.NGHTTP2_CANCEL, status: 408 };
@@ -132,13 +136,16 @@ const SHUTTING_DOWN: StreamReset = { code: constants.NGHTTP2_REFUSED_STREAM, sta
 /** Proxies send the requests of many clients on one connection, but each one complete or nearly so. */
 const MAX_PER_CONNECTION = 256;
 
-/** The limit of one port. Each request costs some kilobytes beside the bytes of its body. */
-const MAX_PER_PORT = 4_096;
+/**
+ * The most requests that may be arriving at a port, on all threads together. Each costs some kilobytes beside the bytes of its
+ * body.
+ */
+export const MAX_ARRIVING_REQUESTS = 4_096;
 
 /**
  * HTTP/2 requests that are not complete. Each must end in time, since a request without an end would keep its connection open
- * for ever. Above the limit, the one that has been arriving longest is reset: it is the least likely to end, and clients that
- * never end their requests must not displace the others.
+ * for ever. Above the limit, the one that has been arriving longest at this thread is reset: it is the least likely to end, and
+ * clients that never end their requests must not displace the others.
  */
 export class ArrivingRequests {
   readonly #options: ArrivingRequestsOptions;
@@ -168,13 +175,18 @@ export class ArrivingRequests {
       if (this.#reset(stream, LATE)) this.#emitLimit("body-timeout-in-s");
     };
     const deadline = setTimeout(late, this.#options.timeoutMs).unref();
-    this.#arriving.set(stream, { ofSession, headers, deadline });
+    const arriving: Arriving = { ofSession, headers, deadline, isCounted: false };
+    this.#arriving.set(stream, arriving);
     ofSession.add(stream);
     const over = () => this.#remove(stream);
     stream.once("end", over);
     stream.once("close", over);
     if (ofSession.size > MAX_PER_CONNECTION) this.#resetOldest(ofSession);
-    else if (this.#arriving.size > MAX_PER_PORT) this.#resetOldest(this.#arriving.keys());
+    // At the latest, the new one itself is reset.
+    while (this.#arriving.has(stream) && !arriving.isCounted) {
+      arriving.isCounted = this.#options.budget.tryTake(1);
+      if (!arriving.isCounted) this.#resetOldest(this.#arriving.keys());
+    }
   }
 
   #resetOldest(streams: Iterable<ServerHttp2Stream>): void {
@@ -205,5 +217,6 @@ export class ArrivingRequests {
     clearTimeout(arriving.deadline);
     this.#arriving.delete(stream);
     arriving.ofSession.delete(stream);
+    if (arriving.isCounted) this.#options.budget.giveBack(1);
   }
 }

@@ -1,18 +1,20 @@
 import { readFileSync } from "node:fs";
+import type { SharedCount } from "../platform/shared-count.ts";
 
-/** Counts the requests in flight on all ports together, and limits them. */
+/** Counts the requests in flight on all ports and threads together, and limits them. */
 export class InFlight {
   #max: number;
+  readonly #count: SharedCount;
   readonly #emit: EmitLimitEvent;
-  #count = 0;
 
-  constructor(max: number, emit: EmitLimitEvent) {
+  constructor(max: number, count: SharedCount, emit: EmitLimitEvent) {
     this.#max = max;
+    this.#count = count;
     this.#emit = emit;
   }
 
   get count(): number {
-    return this.#count;
+    return this.#count.value;
   }
 
   /** Changes the limit. Requests already admitted above it are not cancelled. */
@@ -22,16 +24,11 @@ export class InFlight {
 
   /** Returns undefined if the limit is reached. Dispose of the result when the request has its response. */
   enter(): Disposable | undefined {
-    if (this.#count >= this.#max) {
+    if (!this.#count.tryAdd(1, this.#max)) {
       this.#emit({ kind: "limit_reached", limit: "max-concurrent-requests" });
       return undefined;
     }
-    this.#count++;
-    return {
-      [Symbol.dispose]: () => {
-        this.#count--;
-      },
-    };
+    return { [Symbol.dispose]: () => this.#count.subtract(1) };
   }
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { StreamLimit } from "../../src/grpc/stream-limit.ts";
+import { SharedCount } from "../../src/platform/shared-count.ts";
 
 type Step = { readonly kind: "enter" } | { readonly kind: "leave"; readonly which: number };
 
@@ -18,7 +19,7 @@ describe("for every order of opening and closing", () => {
   test("counts the open streams, never above the limit, and zero once all are closed", () => {
     fc.assert(
       fc.property(maxStreams, fc.nat(100), steps, (max, percent, each) => {
-        const admission = new StreamLimit(max, percent);
+        const admission = new StreamLimit(max, percent, new SharedCount());
         const everyone: (() => void)[] = [];
         const open = new Set<() => void>();
         for (const step of each) {
@@ -49,12 +50,12 @@ describe("for every order of opening and closing", () => {
 });
 
 test("a limit of 0 rejects every stream, and health says so", () => {
-  const admission = new StreamLimit(0, 100);
+  const admission = new StreamLimit(0, 100, new SharedCount());
   expect([admission.hasRoom, admission.enter()]).toEqual([false, undefined]);
 });
 
 test("health changes above 90 percent (docs/protocol.md, Health and reflection), and back when a stream closes", () => {
-  const admission = new StreamLimit(10, 90);
+  const admission = new StreamLimit(10, 90, new SharedCount());
   const leaves = Array.from({ length: 9 }, () => admission.enter());
   expect(admission.hasRoom).toBe(true);
   const last = admission.enter();

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { HttpListener } from "../../src/http/http-listener.ts";
+import { SharedCount } from "../../src/platform/shared-count.ts";
 import { eventually } from "../support/common/wait.ts";
 
 /** Sends a second request while the first waits, so that the listener stops reading, and then resets the connection. */
@@ -17,6 +18,7 @@ test("a connection that is reset while its response is made is closed", async ()
   const listener = new HttpListener({
     bindAddress: "127.0.0.1",
     port: 0,
+    reusePort: false,
     handler: {
       fromCache: () => undefined,
       handle: async () => {
@@ -28,6 +30,7 @@ test("a connection that is reset while its response is made is closed", async ()
       },
     },
     maxConnections: 10,
+    connections: new SharedCount(),
     maxHeaderBytes: 16_384,
     headerTimeoutMs: 10_000,
     idleTimeoutMs: 10_000,

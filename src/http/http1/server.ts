@@ -22,10 +22,6 @@ export class Http1Server implements Disposable {
     this.#checking = setInterval(() => this.#check(), CHECK_EVERY_MS).unref();
   }
 
-  get connections(): number {
-    return this.#open.size;
-  }
-
   /** Adds a connection. The owner of the transport must forward its events to the connection, and call {@link closed}. */
   open(transport: ByteTransport): Http1Connection {
     const connection = new Http1Connection(transport, this.#options);
