@@ -61,7 +61,7 @@ async function serve(
   const config = readConfig(given, env);
   // Loaded here, so that probes and other commands start in half the time.
   const { startRelay } = await import("./relay/relay.ts");
-  const { localUrl } = await import("./relay/servers.ts");
+  const { localUrl } = await import("./relay/listening.ts");
   const logger = new LineLogger((line) => process.stdout.write(line), config.logging);
   const signals = listenToSignals();
   const faults = listenForFaults(reportWhileStarting(logger));

@@ -4,8 +4,8 @@ import type { EmitServingEvent } from "./events.ts";
 import { type ServingReport, ServingThread, type ThreadEnd } from "./serving-thread.ts";
 
 interface ServingThreadsOptions {
-  /** What each thread serves. A replacement gets the settings of its time. */
-  readonly plans: readonly ThreadPlan[];
+  /** One for each thread. Called for its first start and for each replacement. */
+  readonly setups: readonly (() => ServingSetup)[];
   readonly start: () => ThreadEnd;
   /** Sends a new thread what it needs to serve. Called before it opens its ports. */
   readonly prepare: (thread: ServingThread) => void;
@@ -17,15 +17,9 @@ interface ServingThreadsOptions {
   readonly emit: EmitServingEvent;
 }
 
-interface ThreadPlan {
-  readonly name: string;
-  readonly slot: number;
-  readonly setup: () => ServingSetup;
-}
-
-/** A place of the plan, and the thread that fills it now. */
+/** A place for a thread, and the one that fills it now. */
 interface Place {
-  readonly plan: ThreadPlan;
+  readonly setup: () => ServingSetup;
   thread: ServingThread | undefined;
   isServing: boolean;
   lastBeat: number;
@@ -52,26 +46,19 @@ export class ServingThreads implements Disposable {
   readonly #stopping = new AbortController();
   #checking: NodeJS.Timeout | undefined;
 
-  private constructor(options: ServingThreadsOptions) {
+  constructor(options: ServingThreadsOptions) {
     this.#options = options;
-    this.#places = options.plans.map((plan) => ({
-      plan,
+    this.#places = options.setups.map((setup) => ({
+      setup,
       ...{ thread: undefined, isServing: false, lastBeat: 0, missedChecks: 0, earlyEnds: 0, startedAt: 0 },
     }));
   }
 
   /** Resolves when every thread serves. Rejects with ListenRefused if a port cannot be opened. */
-  static async start(options: ServingThreadsOptions): Promise<ServingThreads> {
-    const threads = new ServingThreads(options);
-    try {
-      await Promise.all(threads.#places.map((place) => threads.#fill(place)));
-    } catch (error) {
-      threads[Symbol.dispose]();
-      throw error;
-    }
-    for (const place of threads.#places) threads.#watch(place);
-    threads.#checking = setInterval(() => threads.#check(), CHECK_EVERY_MS).unref();
-    return threads;
+  async start(): Promise<void> {
+    await Promise.all(this.#places.map((place) => this.#fill(place)));
+    for (const place of this.#places) this.#watch(place);
+    this.#checking = setInterval(() => this.#check(), CHECK_EVERY_MS).unref();
   }
 
   get wanted(): number {
@@ -107,7 +94,7 @@ export class ServingThreads implements Disposable {
 
   async #fill(place: Place): Promise<void> {
     const { start, prepare, onReport } = this.#options;
-    const thread = new ServingThread({ setup: place.plan.setup(), start, onReport });
+    const thread = new ServingThread({ setup: place.setup(), start, onReport });
     place.thread = thread;
     place.startedAt = performance.now();
     place.missedChecks = 0;
@@ -125,28 +112,26 @@ export class ServingThreads implements Disposable {
   }
 
   #check(): void {
-    const { beats } = this.#options;
     for (const place of this.#places) {
-      const beat = Atomics.load(beats, place.plan.slot);
-      place.missedChecks = !place.isServing || beat !== place.lastBeat ? 0 : place.missedChecks + 1;
+      const { thread } = place;
+      if (thread === undefined || !place.isServing) continue;
+      const beat = Atomics.load(this.#options.beats, thread.slot);
+      place.missedChecks = beat === place.lastBeat ? place.missedChecks + 1 : 0;
       place.lastBeat = beat;
       if (place.missedChecks < HUNG_AFTER_CHECKS) continue;
-      place.thread?.terminate();
-      this.#replace(
-        place,
-        "hung",
-        `its event loop did not run for ${(HUNG_AFTER_CHECKS * CHECK_EVERY_MS) / 1_000} s`,
-      );
+      thread.terminate();
+      this.#replace(place, "hung", HUNG);
     }
   }
 
   #replace(place: Place, reason: "died" | "hung", detail: string): void {
-    const { thread, plan } = place;
+    const { thread } = place;
+    if (thread === undefined) return;
     place.thread = undefined;
     place.isServing = false;
-    if (thread !== undefined) this.#options.onLost(thread);
+    this.#options.onLost(thread);
     if (this.#stopping.signal.aborted) return;
-    this.#options.emit({ kind: "thread_lost", name: plan.name, reason, detail });
+    this.#options.emit({ kind: "thread_lost", name: thread.name, reason, detail });
     place.earlyEnds = performance.now() - place.startedAt < EARLY_MS ? place.earlyEnds + 1 : 0;
     void this.#refill(place);
   }
@@ -154,29 +139,32 @@ export class ServingThreads implements Disposable {
   async #refill(place: Place): Promise<void> {
     const { emit, onLost } = this.#options;
     const { signal } = this.#stopping;
-    for (; !signal.aborted; place.earlyEnds++) {
-      const delayMs =
-        place.earlyEnds === 0 ? 0 : Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (place.earlyEnds - 1));
-      await sleep(delayMs, undefined, { signal, ref: false }).catch(() => {});
+    for (;;) {
+      await sleep(delayAfter(place.earlyEnds), undefined, { signal, ref: false }).catch(() => {});
       if (signal.aborted) return;
-      try {
-        await this.#fill(place);
-      } catch (error) {
-        place.thread?.terminate();
-        if (place.thread !== undefined) onLost(place.thread);
-        place.thread = undefined;
-        if (!signal.aborted)
-          emit({
-            kind: "thread_failed_to_start",
-            name: place.plan.name,
-            detail: String(error),
-            retryInMs: Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** place.earlyEnds),
-          });
-        continue;
+      const failure = await this.#fill(place).then(
+        () => undefined,
+        (error: Error) => error.message,
+      );
+      const { thread } = place;
+      if (thread === undefined || signal.aborted) return;
+      if (failure === undefined) {
+        emit({ kind: "thread_replaced", name: thread.name });
+        this.#watch(place);
+        return;
       }
-      emit({ kind: "thread_replaced", name: place.plan.name });
-      this.#watch(place);
-      return;
+      thread.terminate();
+      onLost(thread);
+      place.earlyEnds++;
+      const retryInMs = delayAfter(place.earlyEnds);
+      emit({ kind: "thread_failed_to_start", name: thread.name, detail: failure, retryInMs });
     }
   }
+}
+
+const HUNG = `its event loop did not run for ${(HUNG_AFTER_CHECKS * CHECK_EVERY_MS) / 1_000} s`;
+
+/** The first replacement starts at once. */
+function delayAfter(earlyEnds: number): number {
+  return earlyEnds === 0 ? 0 : Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** (earlyEnds - 1));
 }

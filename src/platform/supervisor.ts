@@ -74,7 +74,12 @@ export class Supervisor {
 
   /** Reports an error that was caught elsewhere. */
   caught(task: TaskName, error: unknown): void {
-    this.#emit({ kind: "task_failed", task, ...describeError(error) });
+    this.reported(task, describeError(error));
+  }
+
+  /** Reports an error that another thread caught and described. */
+  reported(task: TaskName, error: DescribedError): void {
+    this.#emit({ kind: "task_failed", task, ...error });
   }
 
   #recovered(loop: LoopName, instance: number): void {

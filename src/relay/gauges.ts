@@ -1,8 +1,6 @@
 import { totalmem } from "node:os";
 import { maskSdkKey } from "../access/sdk-key.ts";
-import type { StreamLimit } from "../grpc/stream-limit.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { InFlight } from "../server/limits.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
 import type { MetricRegistry } from "../telemetry/metrics/registry.ts";
@@ -10,7 +8,7 @@ import { type FeedTags, toTags } from "../telemetry/metrics/tags.ts";
 import { VERSION } from "../version.ts";
 import type { Health } from "./lifecycle.ts";
 import type { RunningEvents } from "./log-events.ts";
-import type { RunningListeners } from "./servers.ts";
+import type { RunningServing } from "./serving.ts";
 import type { RunningSpecs } from "./specs.ts";
 
 interface GaugeParts {
@@ -18,21 +16,20 @@ interface GaugeParts {
   readonly health: Health;
   readonly specs: RunningSpecs;
   readonly events: RunningEvents;
-  readonly listeners: RunningListeners;
-  readonly inFlight: InFlight;
-  readonly streamLimit: StreamLimit;
+  readonly serving: RunningServing;
   /** How often ConfigSpecCurrentLcut is read. Undefined turns it off. */
   readonly currentLcutIntervalMs: number | undefined;
 }
 
 /** Registers the gauges that read the state of components, and the metrics that follow the store. */
 export function registerGauges(registry: MetricRegistry, parts: GaugeParts): void {
-  const { health, specs, listeners, inFlight, streamLimit } = parts;
+  const { health, specs, serving } = parts;
+  const { inFlight, streamLimit } = serving;
   registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);
   registry.gauge("Ready", () => [[{}, Number(health.notReady().length === 0)]]);
   registry.gauge("MemoryLimitBytes", () => [[{}, process.constrainedMemory() || totalmem()]]);
   registry.gauge("Connections", () =>
-    listeners.connections().map(([protocol, count]) => [{ protocol }, count] as const),
+    serving.connections().map(([protocol, count]) => [{ protocol }, count] as const),
   );
   registry.gauge("RequestsInFlight", () => [[{}, inFlight.count]]);
   registry.gauge("GrpcStreamsAllowed", () => [[{}, streamLimit.maxStreams]]);

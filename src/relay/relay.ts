@@ -1,12 +1,12 @@
 import type { Config } from "../config/config.ts";
 import { StartError } from "../config/settings.ts";
+import type { ThreadEnd } from "../control/serving-thread.ts";
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, systemClock } from "../platform/clock.ts";
 import { Spacing } from "../platform/spacing.ts";
 import type { ProcessFaults, Supervisor } from "../platform/supervisor.ts";
 import { CertificateWatch } from "../server/certificate-watch.ts";
 import { CertificateError } from "../server/certificates.ts";
-import { ServerTls } from "../server/tls.ts";
 import type { Logger } from "../telemetry/logging/logger.ts";
 import type { ServiceManager, ServiceManagerPorts } from "../telemetry/systemd.ts";
 import { startAccess } from "./access.ts";
@@ -14,8 +14,10 @@ import { openBackup } from "./backup.ts";
 import { registerGauges } from "./gauges.ts";
 import { startIdLists } from "./id-lists.ts";
 import { Health, ShutdownGrace } from "./lifecycle.ts";
+import type { ListenerAddress } from "./listening.ts";
 import { startEvents } from "./log-events.ts";
-import { createHandlers, type ListenerAddress, startListeners, startManagement } from "./servers.ts";
+import { startManagement } from "./management.ts";
+import { startServing } from "./serving.ts";
 import { startSpecs } from "./specs.ts";
 import { startStatus } from "./status.ts";
 import { type RunningTelemetry, startTelemetry, startTracing } from "./telemetry.ts";
@@ -26,6 +28,8 @@ interface RelayPorts {
   readonly clock?: Clock;
   /** Uncaught errors of the process, if the relay owns it. */
   readonly faults?: ProcessFaults;
+  /** Starts a thread that runs serving/serve.ts; the default is a Worker. */
+  readonly startThread?: () => ThreadEnd;
 }
 
 /** A relay that serves. */
@@ -44,7 +48,7 @@ const LAST_WRITES_MS = 500;
 /** Wires all parts together and starts them. Throws a ListenError if a port, and a StartError if a file cannot be used. */
 export async function startRelay(
   config: Config,
-  { logger, clock = systemClock, faults }: RelayPorts,
+  { logger, clock = systemClock, faults, startThread }: RelayPorts,
 ): Promise<Relay> {
   // Disposed last, so that metrics and traces of the shutdown itself are exported.
   await using monitoring = new AsyncDisposableStack();
@@ -56,7 +60,6 @@ export async function startRelay(
 
   // A certificate that cannot be used fails the start before any part that stores or serves.
   const certificates = starting.use(openCertificates(config, parts));
-  const tls = certificates && secureServers(config, certificates, telemetry);
   const access = starting.use(startAccess(config, parts));
   telemetry.keys.knownBy((sdkKey) => access.admission.isKnown(sdkKey));
   const tracing = await startTracing(config, { ...parts, registry, sinks, running: monitoring });
@@ -67,27 +70,29 @@ export async function startRelay(
   const idLists = starting.use(startIdLists(config, { ...parts, backup, access, tracing, spacing }));
   const events = starting.use(await startEvents(config, { ...parts, access, tracing }));
 
-  const handlers = createHandlers(config, { clock, health, telemetry, specs, idLists, events });
-  const listeners = starting.use(await startListeners(config, { ...parts, tls, handlers }));
-  for (const { notReady } of [specs, idLists, listeners]) health.require(notReady);
+  const served = { specs, idLists, events };
+  const serving = starting.use(
+    await startServing(config, { ...parts, ...served, health, certificates, startThread }),
+  );
+  for (const { notReady } of [specs, idLists, serving]) health.require(notReady);
   const warmUp = config.warmUpJson && new WarmUp(config.warmUpJson, { specs, idLists, clock, logger });
   if (warmUp) health.require(() => warmUp.notReady());
 
-  const { inFlight, streamLimit } = handlers;
-  const served = { specs, idLists, events, listeners, inFlight, streamLimit };
   const { currentLcutIntervalMs } = config.monitoring;
-  registerGauges(registry, { clock, health, currentLcutIntervalMs, ...served });
-  const status = startStatus(config, { clock, health, telemetry, backup, ...served });
-  const management = starting.use(await startManagement(config, { ...parts, health, status }));
+  registerGauges(registry, { clock, health, currentLcutIntervalMs, serving, ...served });
+  const status = startStatus(config, { clock, health, telemetry, backup, serving, ...served });
+  const management = starting.use(startManagement(config, { ...parts, health, status }));
   health.become("serving");
-  const manager = starting.use(await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }));
+  const manager = starting.use(
+    await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }),
+  );
   // From here on an uncaught error is reported and the relay continues: the other tasks are rarely affected.
   faults?.reportTo((kind, error) => supervisor.caught(kind, error));
 
   const [running, exporting] = [starting.move(), monitoring.move()];
   let { shutdownGraceMs } = config;
   return {
-    listeners: [...listeners.addresses, ...management.addresses],
+    listeners: [...serving.addresses, ...management.addresses],
     supervisor,
     reconfigure(next) {
       manager?.reloading();
@@ -95,7 +100,7 @@ export async function startRelay(
       ({ pollSpacingMs } = next.upstream);
       // Access comes first: an SDK key that is no longer allowed must not be polled again.
       backup?.reconfigure?.(next);
-      for (const part of [access, specs, idLists, handlers, status]) part.reconfigure(next);
+      for (const part of [access, specs, idLists, serving, status]) part.reconfigure(next);
       certificates?.checkNow();
       manager?.reloaded();
     },
@@ -104,7 +109,7 @@ export async function startRelay(
       manager?.stopping();
       using grace = new ShutdownGrace(shutdownGraceMs, clock);
       events.drain();
-      await grace.unlessOver(listeners.close());
+      await grace.unlessOver(serving.close());
       await events.flush(grace.over);
       // A backup that hangs gets the rest of the grace period.
       await withTimeout(running.disposeAsync(), Math.max(LAST_WRITES_MS, grace.leftMs), clock);
@@ -127,23 +132,6 @@ function openCertificates({ tls }: Config, { telemetry, ...parts }: TlsParts): C
   } catch (error) {
     throw error instanceof CertificateError ? new StartError(error.message) : error;
   }
-}
-
-/** Returns undefined if no port uses TLS. */
-function secureServers(
-  { tls }: Config,
-  certificates: CertificateWatch,
-  telemetry: TlsParts["telemetry"],
-): ServerTls | undefined {
-  if (tls === undefined) return undefined;
-  const { minVersion, requireClientCert, clientNames } = tls;
-  const servers = new ServerTls({
-    settings: { minVersion, requireClientCert, clientNames },
-    certificates: certificates.current,
-    emit: telemetry.tls.emit,
-  });
-  certificates.onReplaced((next) => servers.replace(next));
-  return servers;
 }
 
 /** Returns undefined if no service manager started the relay. Loaded only then: most relays do not need it. */

@@ -3,10 +3,8 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { displayUrl } from "../config/settings.ts";
-import type { StreamLimit } from "../grpc/stream-limit.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeAddress } from "../redis/options.ts";
-import type { InFlight } from "../server/limits.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
 import { type FeedHealth, findFeeds, formatFeeds } from "../telemetry/status/feeds.ts";
 import { formatIdLists, idListProblems } from "../telemetry/status/id-lists.ts";
@@ -29,10 +27,10 @@ import { SharedReport } from "../telemetry/status/shared-report.ts";
 import { countByState, findUpstream, formatUpstream } from "../telemetry/status/upstream.ts";
 import { BUN_VERSION, COMMIT, VERSION } from "../version.ts";
 import type { BackupParts } from "./backup.ts";
-import type { Health } from "./lifecycle.ts";
 import type { RunningIdLists } from "./id-lists.ts";
+import type { Health } from "./lifecycle.ts";
 import type { RunningEvents } from "./log-events.ts";
-import type { RunningListeners } from "./servers.ts";
+import type { RunningServing } from "./serving.ts";
 import type { RunningSpecs } from "./specs.ts";
 import type { RunningTelemetry } from "./telemetry.ts";
 
@@ -44,14 +42,12 @@ interface StatusParts {
   readonly specs: RunningSpecs;
   readonly idLists: RunningIdLists;
   readonly events: RunningEvents;
-  readonly listeners: RunningListeners;
-  readonly inFlight: InFlight;
-  readonly streamLimit: StreamLimit;
+  readonly serving: RunningServing;
 }
 
 /** What can only be read asynchronously. */
 interface Gathered {
-  readonly connections: Awaited<ReturnType<RunningListeners["connections"]>>;
+  readonly connections: Awaited<ReturnType<RunningServing["connections"]>>;
   readonly localBytes: number | null;
 }
 
@@ -73,10 +69,10 @@ export function startStatus(started: Config, parts: StatusParts): RunningStatus 
   const { specs, telemetry, clock } = parts;
   specs.store.listen({ removed: ({ feed }) => telemetry.specs.polls.forget(feed) });
   const source = {
-    gather: async () => ({
-      connections: parts.listeners.connections(),
-      localBytes: await localBytes(config),
-    }),
+    gather: async () => {
+      await telemetry.registry.collect();
+      return { connections: parts.serving.connections(), localBytes: await localBytes(config) };
+    },
     build: (gathered: Gathered) => JSON.stringify(readStatus(config, parts, gathered)),
   };
   const report = new SharedReport(source, clock);
@@ -152,7 +148,7 @@ function relayStatus({ mode, cache }: Config, now: number, startedAt: number): R
 
 function trafficStatus(
   config: Config,
-  { specs, inFlight, streamLimit }: StatusParts,
+  { specs, serving: { inFlight, streamLimit } }: StatusParts,
   rates: Rates,
   { connections }: Gathered,
 ): TrafficStatus {

@@ -5,7 +5,13 @@ import type { AllowedOrigins } from "../http/cors.ts";
 import type { HttpEvent } from "../http/observer.ts";
 import type { ProbeState } from "../http/routes/probes.ts";
 import type { FileRequest } from "../id-lists/on-demand.ts";
-import type { FileLookup, IdListSettings, ManifestLookup, ServedFile, UnreadableFile } from "../id-lists/service.ts";
+import type {
+  FileLookup,
+  IdListSettings,
+  ManifestLookup,
+  ServedFile,
+  UnreadableFile,
+} from "../id-lists/service.ts";
 import type { EventRequest, IntakeOutcome } from "../log-events/intake.ts";
 import type { DescribedError } from "../platform/errors.ts";
 import type { TaskName } from "../platform/supervisor.ts";
@@ -16,6 +22,8 @@ import type { Http2Limits } from "../server/http2-server.ts";
 import type { LimitEvent } from "../server/limits.ts";
 import type { TlsEvent } from "../server/tls-events.ts";
 import type { Feed } from "../specs/feed.ts";
+import type { CountedRequests } from "../telemetry/topics/http.ts";
+import type { CountedRpcs } from "../telemetry/topics/rpc.ts";
 import type { CountMemory } from "./counts.ts";
 import type { AskReply, SpecUpdate, SpecUse } from "./spec-replica.ts";
 
@@ -30,7 +38,7 @@ export type ToServing =
   | { readonly kind: "settings"; readonly settings: ServingSettings }
   | { readonly kind: "certificates"; readonly certificates: Certificates }
   /** Asks for what was counted since the last time. */
-  | { readonly kind: "collect"; readonly id: number }
+  | { readonly kind: "collect" }
   /** Stop accepting connections, end streams, finish requests in flight. */
   | { readonly kind: "drain" };
 
@@ -43,12 +51,23 @@ export type FromServing =
   | Call<ControlCalls>
   | { readonly kind: "limit"; readonly event: LimitEvent }
   | { readonly kind: "tls"; readonly event: TlsEvent }
+  /** Events of streams. The frequent ones are in `counted`, except at log level debug. */
   | { readonly kind: "rpc"; readonly event: RpcEvent }
   | { readonly kind: "http"; readonly event: HttpEvent }
   /** An unexpected error, which the thread survives. */
   | { readonly kind: "fault"; readonly task: TaskName; readonly error: DescribedError }
+  /** Replies to `collect`, and is sent on its own twice a second if anything was counted. */
+  | Counted
   /** Replies to `drain`: nothing is in flight any more. */
   | { readonly kind: "drained" };
+
+/** What a thread counted since it last sent this. */
+export interface Counted {
+  readonly kind: "counted";
+  readonly requests: readonly CountedRequests[];
+  readonly rpcs: readonly CountedRpcs[];
+  readonly isReply: boolean;
+}
 
 /** A port could not be opened. */
 export interface ListenFailure {
@@ -84,6 +103,7 @@ export interface ServingSetup {
   readonly hostname: string;
   readonly grpcReadyPercent: number;
   readonly idLists: IdListSettings;
+  readonly metrics: { readonly isPushing: boolean; readonly maxSeries: number };
   /** The limit of a body with log events. */
   readonly maxEventBytes: number;
   readonly settings: ServingSettings;
@@ -110,7 +130,6 @@ export interface SharedMemory {
   readonly beats: SharedArrayBuffer;
   readonly counts: CountMemory;
 }
-
 
 /** What a thread asks the control plane to do. */
 export interface ControlCalls {

@@ -14,20 +14,36 @@ interface AnsweredCount extends Pick<Answered, "feed" | "code"> {
   readonly series: Series;
 }
 
+interface RpcCountsOptions {
+  /** Whether sinks export measurements at intervals, which need latencies. */
+  readonly isPushing: boolean;
+  readonly isDebug: boolean;
+}
+
 /** Counts the frequent events of RPCs until the control plane takes the counts: one update may send to 10,000 streams. */
 export class RpcCounts {
   readonly #emit: EmitRpcEvent;
   readonly #isPushing: boolean;
+  #isDebug: boolean;
   readonly #sent = new Map<string, SentCount>();
   readonly #answered = new Map<string, AnsweredCount>();
 
-  /** `emit` receives all other events. */
-  constructor(emit: EmitRpcEvent, isPushing: boolean) {
+  /** `emit` receives all other events, and at log level debug these as well. */
+  constructor(emit: EmitRpcEvent, { isPushing, isDebug }: RpcCountsOptions) {
     this.#emit = emit;
     this.#isPushing = isPushing;
+    this.#isDebug = isDebug;
+  }
+
+  setDebug(isDebug: boolean): void {
+    this.#isDebug = isDebug;
   }
 
   add(event: RpcEvent): void {
+    if (this.#isDebug) {
+      this.#emit(event);
+      return;
+    }
     switch (event.kind) {
       case "stream_sent":
         this.#findSent(event).count++;

@@ -1,4 +1,3 @@
-import { describeError } from "../platform/errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type ChannelEnd, ThreadChannel } from "../platform/thread-channel.ts";
 import type { FromServing, ToServing } from "./messages.ts";

@@ -1,24 +1,31 @@
-import { rpcRoutes } from "../grpc/routes.ts";
+import type { EmitRpcEvent } from "../grpc/events.ts";
+import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";
 import { SpecService } from "../grpc/spec-service.ts";
 import { StreamLimit } from "../grpc/stream-limit.ts";
 import { HttpHandler } from "../http/handler.ts";
+import type { EmitHttpEvent } from "../http/observer.ts";
 import { BodyBudget, MAX_ARRIVING_BODIES, MAX_BODIES_BYTES } from "../http/request-body.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeError } from "../platform/errors.ts";
 import type { TaskName } from "../platform/supervisor.ts";
 import { ThreadCalls, type ThreadChannel } from "../platform/thread-channel.ts";
-import { InFlight, type LimitEvent } from "../server/limits.ts";
+import { type EmitLimitEvent, InFlight } from "../server/limits.ts";
 import { ServerTls } from "../server/tls.ts";
 import { type ControlPlane, connectControlPlane } from "./control-plane.ts";
 import { ServingCounts } from "./counts.ts";
 import { Listeners } from "./listeners.ts";
 import type { ControlCalls, FromServing, ServingSettings, ServingSetup, ToServing } from "./messages.ts";
+import { RequestCounts } from "./request-counts.ts";
+import { RpcCounts } from "./rpc-counts.ts";
 import { SpecReplica } from "./spec-replica.ts";
 
 type Channel = ThreadChannel<FromServing, ToServing>;
 
 /** How often the control plane is shown that the event loop runs. */
 const BEAT_EVERY_MS = 250;
+
+/** What a thread counted within this time is lost if it dies. */
+const SEND_COUNTS_EVERY_MS = 500;
 
 /** What one thread serves clients with: its replica of the store, the request handlers, and the listeners. */
 export class Serving {
@@ -28,11 +35,16 @@ export class Serving {
   readonly #control: ControlPlane;
   readonly #replica: SpecReplica;
   readonly #counts: ServingCounts;
+  readonly #requestCounts: RequestCounts;
+  readonly #rpcCounts: RpcCounts;
   readonly #inFlight: InFlight;
   readonly #streamLimit: StreamLimit;
   readonly #http: HttpHandler;
   readonly #tls: ServerTls | undefined;
   readonly #listeners: Listeners;
+
+  readonly #emitLimit: EmitLimitEvent = (event) => this.#channel.send({ kind: "limit", event });
+  readonly #emitHttp: EmitHttpEvent = (event) => this.#channel.send({ kind: "http", event });
 
   constructor(setup: ServingSetup, channel: Channel, clock: Clock) {
     const { shared, slot, threads, settings, grpcReadyPercent } = setup;
@@ -50,7 +62,14 @@ export class Serving {
     this.#inFlight = new InFlight(settings.maxConcurrentRequests, requests, this.#emitLimit);
     const streams = this.#counts.of("streams");
     this.#streamLimit = new StreamLimit(settings.maxStreams, grpcReadyPercent, streams);
-    this.#tls = setup.tls && new ServerTls({ ...setup.tls, emit: (event) => channel.send({ kind: "tls", event }) });
+    this.#tls =
+      setup.tls && new ServerTls({ ...setup.tls, emit: (event) => channel.send({ kind: "tls", event }) });
+    this.#requestCounts = new RequestCounts({
+      ...setup.metrics,
+      knows: (sdkKey) => this.#replica.store.holds(sdkKey),
+    });
+    const emitRpc: EmitRpcEvent = (event) => channel.send({ kind: "rpc", event });
+    this.#rpcCounts = new RpcCounts(emitRpc, { ...setup.metrics, ...settings });
     const specService = this.#createSpecService(clock);
     const routes = rpcRoutes({ specService, isServing: () => this.#isServing() });
     this.#http = this.#createHandler(routes);
@@ -59,7 +78,9 @@ export class Serving {
       emitLimit: this.#emitLimit,
     });
     this.#replica.store.listen({ confirmed: (held) => this.#http.updateConfirmed(held) });
-    this.#beat();
+    const beats = new Int32Array(shared.beats);
+    setInterval(() => Atomics.add(beats, slot, 1), BEAT_EVERY_MS).unref();
+    setInterval(() => this.#sendCounts(false), SEND_COUNTS_EVERY_MS).unref();
   }
 
   receive(message: Exclude<ToServing, { kind: "set_up" }>): void {
@@ -83,6 +104,9 @@ export class Serving {
         this.#tls?.replace(message.certificates);
         return;
       case "collect":
+        this.#sendCounts(true);
+        // The control plane waits for it.
+        this.#channel.flush();
         return;
       case "drain":
         void this.#drain();
@@ -97,14 +121,21 @@ export class Serving {
 
   async #drain(): Promise<void> {
     await this.#listeners.close();
-    this.#collect(undefined);
+    this.#sendCounts(false);
     this.#channel.send({ kind: "drained" });
+  }
+
+  #sendCounts(isReply: boolean): void {
+    const [requests, rpcs] = [this.#requestCounts.take(), this.#rpcCounts.take()];
+    if (isReply || requests.length > 0 || rpcs.length > 0)
+      this.#channel.send({ kind: "counted", requests, rpcs, isReply });
   }
 
   #apply({ maxConcurrentRequests, maxStreams, isDebug }: ServingSettings): void {
     this.#inFlight.setMax(maxConcurrentRequests);
     this.#streamLimit.setMax(maxStreams);
     this.#http.setRequestListener(isDebug ? this.#emitHttp : undefined);
+    this.#rpcCounts.setDebug(isDebug);
   }
 
   #createSpecService(clock: Clock): SpecService {
@@ -114,7 +145,7 @@ export class Serving {
       inFlight: this.#inFlight,
       clock,
       hostname: this.#setup.hostname,
-      emit: (event) => this.#rpcs.add(event),
+      emit: (event) => this.#rpcCounts.add(event),
       onFault: (error) => this.report("rpc", error),
     });
   }
@@ -136,7 +167,7 @@ export class Serving {
       }),
       corsOrigins,
       emitLimit: this.#emitLimit,
-      meter: this.#meter,
+      meter: this.#requestCounts,
       onFault: (error) => this.report("http_request", error),
       emit: settings.isDebug ? this.#emitHttp : undefined,
     });

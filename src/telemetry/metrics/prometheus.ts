@@ -19,6 +19,7 @@ export async function formatPrometheus(registry: MetricRegistry): Promise<string
     if (series.length > 0) await text.add(heading);
     for (const each of series) await text.add(format(each));
   };
+  await registry.collect();
   for (const family of registry.families()) {
     const { row } = family;
     const [total, latency] = [formatName(row, "count_total"), formatName(row, "latency")];

@@ -27,6 +27,7 @@ export class MetricRegistry {
   /** The families of metrics with client tags; none if nothing is pushed. */
   readonly #byClient = new Map<string, Family>();
   readonly #gauges = new Map<MetricRow, ReadGauge>();
+  #collectElsewhere: () => Promise<void> = () => Promise.resolve();
 
   constructor(options: FamilyOptions) {
     this.#options = options;
@@ -85,6 +86,16 @@ export class MetricRegistry {
   /** Registers a gauge. `read` is called on every scrape or export. */
   gauge<N extends GaugeName>(name: N, read: ReadGauge<MetricTags<N>>): void {
     this.#gauges.set(findMetric(name), read);
+  }
+
+  /** Sets what brings the measurements of other threads into the registry. It must resolve soon, whatever these threads do. */
+  collectFrom(collect: () => Promise<void>): void {
+    this.#collectElsewhere = collect;
+  }
+
+  /** To be awaited before the families are read. */
+  collect(): Promise<void> {
+    return this.#collectElsewhere();
   }
 
   families(): Iterable<Family> {

@@ -110,7 +110,8 @@ export class Series {
     this.count += count;
     this.sumMs += sumMs;
     const own = this.buckets;
-    if (own !== undefined) buckets.forEach((inBucket, at) => (own[at] = (own[at] ?? 0) + inBucket));
+    if (own !== undefined)
+      for (const [at, inBucket] of buckets.entries()) own[at] = (own[at] ?? 0) + inBucket;
     // Each sample stands for as many measurements.
     for (const sample of samples) this.#sample(sample, count / samples.length);
   }

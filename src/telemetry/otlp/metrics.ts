@@ -122,6 +122,7 @@ export class RegistryProducer implements MetricProducer {
   async collect(): Promise<CollectionResult> {
     const endTime = now();
     const metrics: MetricData[] = [];
+    await this.#registry.collect();
     for (const family of this.#registry.families())
       metrics.push(...(await this.#toMetricData(family, endTime)));
     this.#windows.endRead(endTime);

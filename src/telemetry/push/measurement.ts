@@ -29,6 +29,7 @@ export async function takeMeasurements(
   format: PushTagFormat,
 ): Promise<readonly Measurement[]> {
   const taken: Measurement[] = [];
+  await registry.collect();
   for (const family of registry.pushedFamilies()) {
     for (const [at, series] of [...family.all()].entries()) {
       if (at % SERIES_PER_TURN === SERIES_PER_TURN - 1) await nextTurn();

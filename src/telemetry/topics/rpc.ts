@@ -1,8 +1,8 @@
 import { maskSdkKey } from "../../access/sdk-key.ts";
 import type { EmitRpcEvent, RpcEvent } from "../../grpc/events.ts";
+import type { Feed } from "../../specs/feed.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { ThrottledLog } from "../logging/throttled-log.ts";
-import type { Feed } from "../../specs/feed.ts";
 import { type MetricRegistry, OTHER, UNKNOWN_KEY } from "../metrics/registry.ts";
 import type { Measured } from "../metrics/series.ts";
 import { toTags } from "../metrics/tags.ts";

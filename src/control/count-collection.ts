@@ -1,0 +1,56 @@
+import type { Counted } from "../serving/messages.ts";
+import type { HttpTelemetry } from "../telemetry/topics/http.ts";
+import type { RpcTelemetry } from "../telemetry/topics/rpc.ts";
+import type { ServingThread } from "./serving-thread.ts";
+
+/** How long readers of metrics wait for threads that are busy. What those counted is in the next reading. */
+const WAIT_MS = 40;
+
+interface CountCollectionOptions {
+  readonly http: Pick<HttpTelemetry, "merge">;
+  readonly rpc: Pick<RpcTelemetry, "merge">;
+  readonly threads: () => Iterable<ServingThread>;
+}
+
+/** Brings what the serving threads counted into the metrics. */
+export class CountCollection {
+  readonly #options: CountCollectionOptions;
+  /** For each thread, what its next replies resolve, in order. */
+  readonly #awaited = new Map<ServingThread, (() => void)[]>();
+
+  constructor(options: CountCollectionOptions) {
+    this.#options = options;
+  }
+
+  add({ requests, rpcs, isReply }: Counted, thread: ServingThread): void {
+    const { http, rpc } = this.#options;
+    for (const each of requests) http.merge(each);
+    for (const each of rpcs) rpc.merge(each);
+    if (isReply) this.#awaited.get(thread)?.shift()?.();
+  }
+
+  /** Resolves when all threads have sent their counts, and after {@link WAIT_MS} at the latest. */
+  async collect(): Promise<void> {
+    const replies = [...this.#options.threads()].map((thread) => this.#ask(thread));
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, WAIT_MS);
+    await Promise.race([Promise.all(replies), late]);
+    clearTimeout(timer);
+  }
+
+  /** The thread will not reply any more. */
+  forget(thread: ServingThread): void {
+    for (const resolve of this.#awaited.get(thread) ?? []) resolve();
+    this.#awaited.delete(thread);
+  }
+
+  #ask(thread: ServingThread): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const awaited = this.#awaited.get(thread) ?? [];
+    awaited.push(resolve);
+    this.#awaited.set(thread, awaited);
+    thread.send({ kind: "collect" });
+    thread.flush();
+    return promise;
+  }
+}

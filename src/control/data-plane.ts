@@ -1,0 +1,96 @@
+import type { Clock } from "../platform/clock.ts";
+import type { DescribedError } from "../platform/errors.ts";
+import type { TaskName } from "../platform/supervisor.ts";
+import { answerCall } from "../platform/thread-channel.ts";
+import { releaseCounts } from "../serving/counts.ts";
+import type { ControlCalls, ServingSetup, SharedMemory, ToServing } from "../serving/messages.ts";
+import type { SpecStore } from "../specs/store.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
+import { CountCollection } from "./count-collection.ts";
+import type { EmitServingEvent } from "./events.ts";
+import type { ServingReport, ServingThread, ThreadEnd } from "./serving-thread.ts";
+import { ServingThreads } from "./serving-threads.ts";
+import { SpecPublisher } from "./spec-publisher.ts";
+
+interface DataPlaneOptions {
+  /** One for each thread. Called for its first start and for each replacement. */
+  readonly setups: readonly (() => ServingSetup)[];
+  readonly startThread: () => ThreadEnd;
+  readonly shared: SharedMemory;
+  readonly store: SpecStore;
+  readonly clock: Clock;
+  readonly calls: ControlCalls;
+  readonly telemetry: Pick<Telemetry, "http" | "rpc" | "limits" | "tls">;
+  readonly emit: EmitServingEvent;
+  readonly onFault: (task: TaskName, error: DescribedError) => void;
+}
+
+/** The serving threads, with what they need of the control plane: versions, decisions, and a place for their events. */
+export class DataPlane implements Disposable {
+  readonly threads: ServingThreads;
+  readonly #options: DataPlaneOptions;
+  readonly #publisher: SpecPublisher;
+  readonly #counts: CountCollection;
+
+  constructor(options: DataPlaneOptions) {
+    const { store, clock, telemetry, shared } = options;
+    this.#options = options;
+    this.threads = new ServingThreads({
+      setups: options.setups,
+      start: options.startThread,
+      prepare: (thread) => this.#publisher.copyTo(thread),
+      onReport: (report, thread) => this.#receive(report, thread),
+      onLost: (thread) => this.#forget(thread),
+      beats: new Int32Array(shared.beats),
+      emit: options.emit,
+    });
+    const broadcast = (message: ToServing) => this.threads.broadcast(message);
+    this.#publisher = new SpecPublisher({ store, clock, broadcast });
+    this.#counts = new CountCollection({ ...telemetry, threads: () => this.threads.running() });
+  }
+
+  /** Brings what the threads counted into the metrics. Resolves soon, whatever they do. */
+  collectCounts(): Promise<void> {
+    return this.#counts.collect();
+  }
+
+  #receive(report: ServingReport, thread: ServingThread): void {
+    const { calls, telemetry, onFault } = this.#options;
+    switch (report.kind) {
+      case "call":
+        void answerCall(calls, report).then((outcome) => thread.send(outcome));
+        return;
+      case "used":
+      case "followed":
+        this.#publisher.record(report, thread);
+        return;
+      case "counted":
+        this.#counts.add(report, thread);
+        return;
+      case "limit":
+        telemetry.limits.emit(report.event);
+        return;
+      case "tls":
+        telemetry.tls.emit(report.event);
+        return;
+      case "http":
+        telemetry.http.emit(report.event);
+        return;
+      case "rpc":
+        telemetry.rpc.emit(report.event);
+        return;
+      case "fault":
+        onFault(report.task, report.error);
+    }
+  }
+
+  #forget(thread: ServingThread): void {
+    this.#publisher.forget(thread);
+    this.#counts.forget(thread);
+    releaseCounts(this.#options.shared.counts, thread.slot);
+  }
+
+  [Symbol.dispose](): void {
+    this.threads[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,189 @@
+import type { Config } from "../config/config.ts";
+import { countServingThreads } from "../config/groups/listeners.ts";
+import { answerWith } from "../control/calls.ts";
+import { DataPlane } from "../control/data-plane.ts";
+import { ListenRefused, type ThreadEnd } from "../control/serving-thread.ts";
+import type { ServingThreads } from "../control/serving-threads.ts";
+import { StreamLimit } from "../grpc/stream-limit.ts";
+import type { Clock } from "../platform/clock.ts";
+import { availableCores } from "../platform/cores.ts";
+import { SharedCount } from "../platform/shared-count.ts";
+import type { CertificateWatch } from "../server/certificate-watch.ts";
+import { InFlight } from "../server/limits.ts";
+import { allocateCounts } from "../serving/counts.ts";
+import type { ServingSettings, ServingSetup, SharedMemory, SharedPort } from "../serving/messages.ts";
+import type { RunningIdLists } from "./id-lists.ts";
+import type { Health, NotReadyReasons } from "./lifecycle.ts";
+import { type ListenerAddress, lowerLimits, ReservedPorts } from "./listening.ts";
+import type { RunningEvents } from "./log-events.ts";
+import type { RunningSpecs } from "./specs.ts";
+import type { RunningTelemetry } from "./telemetry.ts";
+
+interface ServingParts {
+  readonly clock: Clock;
+  readonly health: Health;
+  readonly telemetry: RunningTelemetry;
+  readonly specs: RunningSpecs;
+  readonly idLists: RunningIdLists;
+  readonly events: RunningEvents;
+  /** Undefined if no port uses TLS. */
+  readonly certificates: CertificateWatch | undefined;
+  /** Starts a thread that runs serving/serve.ts. */
+  readonly startThread: (() => ThreadEnd) | undefined;
+}
+
+/** The threads that serve clients. */
+export interface RunningServing extends Disposable {
+  readonly addresses: readonly ListenerAddress[];
+  /** The number of open connections of each port. */
+  connections(): readonly (readonly [protocol: string, count: number])[];
+  /** Returns a reason for each port that has reached its limit of connections. */
+  readonly notReady: NotReadyReasons;
+  readonly threads: Pick<ServingThreads, "wanted" | "serving">;
+  readonly inFlight: InFlight;
+  readonly streamLimit: StreamLimit;
+  /** Applies new limits, and the log level. */
+  reconfigure(config: Config): void;
+  /** Stops accepting connections, and ends streams. Resolves when nothing is in flight any more. */
+  close(): Promise<void>;
+}
+
+const startWorker = (): ThreadEnd => new Worker(new URL("../serving/serving-worker.ts", import.meta.url));
+
+/** Opens every port of the configuration on its threads. Throws a ListenError if one cannot be opened, or a StartError. */
+export async function startServing(given: Config, parts: ServingParts): Promise<RunningServing> {
+  const { telemetry, certificates } = parts;
+  const config = { ...given, limits: lowerLimits(given, telemetry.limits.emit) };
+  using reserved = new ReservedPorts(config.listeners);
+  const { ports } = reserved;
+  const places = planPlaces(config, ports);
+  const shared = allocateShared(places.length);
+  let settings = readSettings(config);
+  const common = { ...readSetup(config, parts), shared, threads: places.length };
+  const tls = () =>
+    config.tls && certificates && { settings: pickTls(config.tls), certificates: certificates.current };
+  const setups = places.map((place) => () => ({ ...common, ...place, settings, tls: tls() }));
+  const plane = openDataPlane(parts, setups, shared);
+  using starting = new DisposableStack();
+  starting.use(plane);
+  await startThreads(plane.threads, reserved);
+  starting.move();
+  telemetry.registry.collectFrom(() => plane.collectCounts());
+  certificates?.onReplaced((next) => plane.threads.broadcast({ kind: "certificates", certificates: next }));
+  const { connections, inFlight, streamLimit } = readCounts(config, shared, ports, telemetry);
+  const { maxConnections } = config.limits;
+  return {
+    ...{ addresses: ports, connections, inFlight, streamLimit, threads: plane.threads },
+    notReady: () =>
+      connections()
+        .filter(([, count]) => count >= maxConnections)
+        .map(([protocol]) => `the ${protocol} port has reached its limit of connections`),
+    reconfigure(next) {
+      settings = readSettings(next);
+      streamLimit.setMax(settings.maxStreams);
+      plane.threads.broadcast({ kind: "settings", settings });
+    },
+    close: () => plane.threads.drain(),
+    [Symbol.dispose]: () => plane[Symbol.dispose](),
+  };
+}
+
+type Place = Pick<ServingSetup, "name" | "slot" | "ports">;
+
+/** The slot of the control plane, which counts nothing itself and reads the totals. */
+const CONTROL_SLOT = 0;
+
+/**
+ * Plans the threads. HTTP/1.1 without TLS has threads of its own: a client that keeps an HTTP/2 session or TLS busy does not delay
+ * what most SDKs request.
+ */
+function planPlaces({ servingThreads }: Config, ports: readonly SharedPort[]): readonly Place[] {
+  const perKind = countServingThreads(servingThreads, availableCores());
+  const kinds = [
+    { kind: "http", ports: ports.filter(({ protocol }) => protocol === "http") },
+    { kind: "http2", ports: ports.filter(({ protocol }) => protocol !== "http") },
+  ];
+  return kinds
+    .filter((each) => each.ports.length > 0)
+    .flatMap((each) =>
+      Array.from({ length: perKind }, (_, at) => ({ ...each, name: `${each.kind}-${at + 1}` })),
+    )
+    .map(({ name, ports: served }, at) => ({ name, slot: CONTROL_SLOT + 1 + at, ports: served }));
+}
+
+function allocateShared(threads: number): SharedMemory {
+  const slots = threads + 1;
+  const beats = new SharedArrayBuffer(slots * Int32Array.BYTES_PER_ELEMENT);
+  return { beats, counts: allocateCounts(slots) };
+}
+
+function readSettings({ limits, maxStreams, logging }: Config): ServingSettings {
+  const { maxConcurrentRequests } = limits;
+  // Per-request events are only logged at level debug.
+  return { maxConcurrentRequests, maxStreams, isDebug: logging.level === "debug" };
+}
+
+function readSetup(config: Config, { idLists, telemetry }: ServingParts) {
+  const { limits, access, hostname, grpcReadyPercent, events } = config;
+  const { isPushing, maxSeries } = telemetry.registry;
+  return {
+    ...{ limits, hostname, grpcReadyPercent },
+    corsOrigins: access.corsOrigins,
+    idLists: idLists.settings,
+    metrics: { isPushing, maxSeries },
+    maxEventBytes: events.maxBodyBytes,
+  };
+}
+
+/** The configuration holds the passphrase of the key as well, which no thread needs. */
+function pickTls({ minVersion, requireClientCert, clientNames }: NonNullable<Config["tls"]>) {
+  return { minVersion, requireClientCert, clientNames };
+}
+
+function openDataPlane(
+  { clock, health, telemetry, specs, idLists, events, startThread = startWorker }: ServingParts,
+  setups: readonly (() => ServingSetup)[],
+  shared: SharedMemory,
+): DataPlane {
+  const readProbeState = async () => ({
+    isStarted: health.phase !== "starting",
+    notReady: health.notReady(),
+  });
+  return new DataPlane({
+    ...{ setups, startThread, shared, clock, telemetry, store: specs.store },
+    calls: answerWith({
+      specs: specs.query,
+      idLists: idLists.service,
+      events: events.intake,
+      readProbeState,
+    }),
+    emit: () => {},
+    onFault: (task, error) => telemetry.supervisor.reported(task, error),
+  });
+}
+
+/** Throws a ListenError if a thread could not open a port. */
+async function startThreads(threads: ServingThreads, reserved: ReservedPorts): Promise<void> {
+  try {
+    await threads.start();
+  } catch (error) {
+    if (!(error instanceof ListenRefused)) throw error;
+    const { protocol, code, message } = error.failure;
+    throw reserved.toListenError(protocol, Object.assign(new Error(message), code && { code }));
+  }
+}
+
+function readCounts(
+  { limits, maxStreams, grpcReadyPercent }: Config,
+  shared: SharedMemory,
+  ports: readonly SharedPort[],
+  telemetry: RunningTelemetry,
+) {
+  const count = (name: keyof SharedMemory["counts"]) => new SharedCount(shared.counts[name], CONTROL_SLOT);
+  const open = ports.map(({ protocol }) => [protocol, count(`${protocol}_connections`)] as const);
+  return {
+    connections: () => open.map(([protocol, { value }]) => [protocol, value] as const),
+    inFlight: new InFlight(limits.maxConcurrentRequests, count("requests_in_flight"), telemetry.limits.emit),
+    streamLimit: new StreamLimit(maxStreams, grpcReadyPercent, count("streams")),
+  };
+}
