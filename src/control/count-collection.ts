@@ -1,14 +1,16 @@
 import type { Counted } from "../serving/messages.ts";
-import type { HttpTelemetry } from "../telemetry/topics/http.ts";
-import type { RpcTelemetry } from "../telemetry/topics/rpc.ts";
 import type { ServingThread } from "./serving-thread.ts";
 
 /** How long readers of metrics wait for threads that are busy. What those counted is in the next reading. */
 const WAIT_MS = 40;
 
-interface CountCollectionOptions {
-  readonly http: Pick<HttpTelemetry, "merge">;
-  readonly rpc: Pick<RpcTelemetry, "merge">;
+/** Where the counts of threads are added up. */
+export interface CountReceivers {
+  readonly http: { merge(counted: Counted["requests"][number]): void };
+  readonly rpc: { merge(counted: Counted["rpcs"][number]): void };
+}
+
+interface CountCollectionOptions extends CountReceivers {
   readonly threads: () => Iterable<ServingThread>;
 }
 

@@ -1,16 +1,27 @@
+import type { EmitRpcEvent } from "../grpc/events.ts";
+import type { EmitHttpEvent } from "../http/observer.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { DescribedError } from "../platform/errors.ts";
 import type { TaskName } from "../platform/supervisor.ts";
 import { answerCall } from "../platform/thread-channel.ts";
+import type { EmitLimitEvent } from "../server/limits.ts";
+import type { EmitTlsEvent } from "../server/tls-events.ts";
 import { releaseCounts } from "../serving/counts.ts";
 import type { ControlCalls, ServingSetup, SharedMemory, ToServing } from "../serving/messages.ts";
 import type { SpecStore } from "../specs/store.ts";
-import type { Telemetry } from "../telemetry/telemetry.ts";
-import { CountCollection } from "./count-collection.ts";
+import { CountCollection, type CountReceivers } from "./count-collection.ts";
 import type { EmitServingEvent } from "./events.ts";
 import type { ServingReport, ServingThread, ThreadEnd } from "./serving-thread.ts";
 import { ServingThreads } from "./serving-threads.ts";
 import { SpecPublisher } from "./spec-publisher.ts";
+
+/** What happens in the threads, for logs and metrics. */
+interface EventReceivers {
+  readonly http: { readonly emit: EmitHttpEvent };
+  readonly rpc: { readonly emit: EmitRpcEvent };
+  readonly limits: { readonly emit: EmitLimitEvent };
+  readonly tls: { readonly emit: EmitTlsEvent };
+}
 
 interface DataPlaneOptions {
   /** One for each thread. Called for its first start and for each replacement. */
@@ -20,7 +31,7 @@ interface DataPlaneOptions {
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly calls: ControlCalls;
-  readonly telemetry: Pick<Telemetry, "http" | "rpc" | "limits" | "tls">;
+  readonly telemetry: CountReceivers & EventReceivers;
   readonly emit: EmitServingEvent;
   readonly onFault: (task: TaskName, error: DescribedError) => void;
 }
