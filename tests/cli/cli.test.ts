@@ -7,7 +7,7 @@ import { join } from "node:path";
 import packageJson from "../../package.json";
 import type { OptionSpec } from "../../src/config/option.ts";
 import { OPTIONS } from "../../src/config/options.ts";
-
+import { eventually } from "../support/common/wait.ts";
 import { runRelay, startRelayProcess } from "../support/relay/relay-process.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
@@ -234,7 +234,9 @@ describe("options take effect", () => {
     });
     expect(relay.httpUrl).toStartWith("http://127.0.0.1:");
     await fetch(`${relay.httpUrl}/v1/health`);
-    expect(relay.output()).toContain("http request method=GET route=/v1/health");
+    await eventually(() => {
+      expect(relay.output()).toContain("http request method=GET route=/v1/health");
+    });
   });
 
   test("SDK keys are read from a file, and the relay listens on IPv6 and IPv4 by default", async () => {

@@ -4,6 +4,7 @@ import { startRelay } from "../../src/relay/relay.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import type { SpecStream } from "../support/clients/grpc-stream.ts";
 import { FakeClock, settle } from "../support/common/fake-clock.ts";
+import { inProcessThreads } from "../support/relay/in-process-thread.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
@@ -20,13 +21,15 @@ async function startTimed(pollIntervalS = NEVER_POLLED_S) {
   const values = new Map([
     ["bind-address", "127.0.0.1"],
     ["grpc-port", "0"],
+    ["serving-threads", "1"],
     ["management-port", "0"],
     ["polling-interval-in-s", String(pollIntervalS)],
     ["shutdown-grace-in-s", "0"],
   ]);
   const given = { mode: "grpc", cache: "disabled", values };
   const config = readConfig(given, { STATSIG_ENDPOINT: upstream.url });
-  const relay = stack.use(await startRelay(config, { logger: { log: () => {} }, clock }));
+  const ports = { logger: { log: () => {} }, clock, startThread: inProcessThreads(clock) };
+  const relay = stack.use(await startRelay(config, ports));
   const client = stack.use(new GrpcClient(`http://127.0.0.1:${relay.listeners[0]?.port}`));
   const owned = stack.move();
   return { upstream, clock, client, [Symbol.asyncDispose]: () => owned.disposeAsync() };
