@@ -22,7 +22,11 @@ const TRACESTATE = /^[\x20-\x7e]{1,512}$/;
 
 /** Runs `work` so that its requests to upstream join the trace of these request headers. */
 export async function withTrace<T>(headers: Pick<Headers, "get">, work: () => Promise<T>): Promise<T> {
-  const trace = readTrace(headers);
+  return runInTrace(readTrace(headers), work);
+}
+
+/** As {@link withTrace}, with a trace that another thread got from {@link currentTrace}; undefined for none. */
+export async function runInTrace<T>(trace: TraceHeaders | undefined, work: () => Promise<T>): Promise<T> {
   if (trace === undefined) return work();
   const carrying: CarriedTrace = { headers: trace };
   try {

@@ -80,7 +80,9 @@ export async function startRelay(
   const status = startStatus(config, { clock, health, telemetry, backup, ...served });
   const management = starting.use(await startManagement(config, { ...parts, health, status }));
   health.become("serving");
-  const manager = starting.use(await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }));
+  const manager = starting.use(
+    await startServiceManager(config, { ...parts, logger, notReady: () => health.notReady() }),
+  );
   // From here on an uncaught error is reported and the relay continues: the other tasks are rarely affected.
   faults?.reportTo((kind, error) => supervisor.caught(kind, error));
 
