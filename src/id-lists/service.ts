@@ -30,7 +30,7 @@ export interface IdListSettings {
   readonly publicUrl: string | undefined;
 }
 
-interface ManifestRequest {
+export interface ManifestRequest {
   readonly sdkKey: SdkKey;
   /** Scheme, host and port of the files that the relay serves. */
   readonly filesBase: string;
@@ -40,7 +40,7 @@ export type ManifestLookup =
   /** JSON, as text: for 10,000 lists it crosses to another thread ten times faster than the lists. */
   { readonly kind: "manifest"; readonly text: string } | NegativeEntry | Throttled;
 
-interface FileName {
+export interface FileName {
   readonly fileID: string;
   /** The beginning of the file's digest, which may be empty. */
   readonly digest: string;
@@ -53,13 +53,13 @@ export interface ServedFile {
   readonly path: string;
 }
 
-type FileLookup =
+export type FileLookup =
   | { readonly kind: "found"; readonly file: ServedFile }
   | Refusal
   /** Upstream sent no file, or not in time. The download continues. */
   | { readonly kind: "unavailable"; readonly retryAfterMs: number };
 
-interface UnreadableFile extends FileFailure {
+export interface UnreadableFile extends FileFailure {
   /** The whole digest of the file. */
   readonly digest: string;
 }

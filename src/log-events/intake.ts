@@ -23,7 +23,7 @@ interface IntakeOptions {
 }
 
 /** A request with events whose body is not parsed yet. */
-interface EventRequest {
+export interface EventRequest {
   readonly sdkKey: SdkKey;
   /** The headers to forward, by lower-case name. */
   readonly headers: Readonly<Record<string, string>>;

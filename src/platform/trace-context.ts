@@ -25,7 +25,7 @@ export async function withTrace<T>(headers: Pick<Headers, "get">, work: () => Pr
   return runInTrace(readTrace(headers), work);
 }
 
-/** As {@link withTrace}, with a trace that another thread got from {@link currentTrace}; undefined for none. */
+/** As {@link withTrace}, for a trace that another thread has read. */
 export async function runInTrace<T>(trace: TraceHeaders | undefined, work: () => Promise<T>): Promise<T> {
   if (trace === undefined) return work();
   const carrying: CarriedTrace = { headers: trace };

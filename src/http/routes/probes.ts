@@ -3,7 +3,7 @@ import type { RequestEnv } from "../request-context.ts";
 import { errorResponse } from "../responses.ts";
 
 /** The state of the relay that probes report. */
-interface ProbeState {
+export interface ProbeState {
   /** Whether startup is complete. */
   readonly isStarted: boolean;
   /** Every reason why the relay is not ready; empty if it is ready. */
