@@ -3,6 +3,7 @@ import { codeToString } from "@connectrpc/connect/protocol-connect";
 import { parseSdkKey } from "../access/sdk-key.ts";
 import { type ConfigSpecRequest, ConfigSpecRequest_apiVersion } from "../gen/statsig_forward_proxy_pb.ts";
 import type { Clock } from "../platform/clock.ts";
+import { ThreadUnreachable } from "../platform/thread-channel.ts";
 import { withTrace } from "../platform/trace-context.ts";
 import type { InFlight } from "../server/limits.ts";
 import type { ApiVersion, Feed } from "../specs/feed.ts";
@@ -124,7 +125,13 @@ export class SpecService {
     const { query } = this.#options;
     const held = query.held(sdkKey, version, "json");
     if (held !== undefined) return held;
-    const found = await withTrace(context.requestHeader, () => query.ask(sdkKey, version, "json"));
+    const found = await withTrace(context.requestHeader, () => query.ask(sdkKey, version, "json")).catch(
+      (error: unknown) => {
+        if (!(error instanceof ThreadUnreachable)) throw error;
+        this.#reportFault(error, context);
+        throw unavailable("The relay is overloaded");
+      },
+    );
     switch (found.kind) {
       case "held":
         return found.held;

@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import { getPath } from "hono/utils/url";
 import type { RequestEnv } from "./request-context.ts";
 import { collapseSlashes } from "./request-path.ts";
-import { COMMON_HEADERS, errorResponse } from "./responses.ts";
+import { COMMON_HEADERS, errorResponse, failureResponse } from "./responses.ts";
 
 const COMMON_ENTRIES = Object.entries(COMMON_HEADERS);
 
@@ -29,7 +29,7 @@ export function createApp(
   app.onError((error, { req }) => {
     // An error after the client has gone is no fault.
     if (!req.raw.signal.aborted) onFault(error);
-    return errorResponse(500);
+    return failureResponse(error);
   });
   return app;
 }

@@ -16,7 +16,7 @@ import {
   type RequestHead,
 } from "./request-context.ts";
 import { readRoutePath } from "./request-path.ts";
-import { errorResponse } from "./responses.ts";
+import { errorResponse, failureResponse } from "./responses.ts";
 import { deltaRoutes } from "./routes/deltas.ts";
 import { fileRoutes } from "./routes/id-list-files.ts";
 import { manifestRoutes } from "./routes/id-lists.ts";
@@ -46,7 +46,7 @@ interface HttpHandlerOptions {
   readonly corsOrigins: AllowedOrigins;
   readonly emitLimit: EmitLimitEvent;
   readonly meter: RequestMeter;
-  /** Called with unexpected errors. Their requests get a 500. */
+  /** Called with unexpected errors. Their requests get a 500, or a 503 if another thread does not reply. */
   readonly onFault: (error: unknown) => void;
   /** The listener of per-request events, if there is one. */
   readonly emit: EmitHttpEvent | undefined;
@@ -213,12 +213,12 @@ function isRead({ method }: RequestHead): boolean {
   return method === "GET" || method === "HEAD";
 }
 
-/** Reports errors and turns them into a 500. Errors after the client has gone are not reported. */
+/** Reports errors and turns them into a 500 or 503. Errors after the client has gone are not reported. */
 function withFaultReports(handle: RequestHandler, onFault: (error: unknown) => void): RequestHandler {
   return (request, context) => {
     const onError = (error: unknown) => {
       if (!request.signal.aborted) onFault(error);
-      return errorResponse(500);
+      return failureResponse(error);
     };
     try {
       const response = handle(request, context);

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from "node:http";
 import { SDK_KEY_RULE } from "../access/sdk-key.ts";
+import { ThreadUnreachable } from "../platform/thread-channel.ts";
 
 /** What an error response may have beside its status. */
 interface ErrorDetails {
@@ -49,6 +50,18 @@ const MALFORMED_KEY = `The SDK key is malformed: expected ${SDK_KEY_RULE}`;
 export function unavailableResponse(retryAfterMs: number, message: string): Response {
   return errorResponse(503, { message, headers: retryAfter(retryAfterMs) });
 }
+
+/**
+ * Returns the response to a request whose handling threw. A thread that does not reply is overloaded, so that a retry helps,
+ * while anything else is a bug.
+ */
+export function failureResponse(error: unknown): Response {
+  return error instanceof ThreadUnreachable
+    ? unavailableResponse(UNREACHABLE_RETRY_AFTER_MS, "The relay is overloaded: retry later")
+    : errorResponse(500);
+}
+
+const UNREACHABLE_RETRY_AFTER_MS = 5_000;
 
 export function throttledResponse(retryAfterMs: number): Response {
   return errorResponse(429, { message: TOO_MANY_UNKNOWN_KEYS, headers: retryAfter(retryAfterMs) });

@@ -10,6 +10,7 @@ import {
   DiskBudget,
   DiskFull,
   digestFile,
+  type FileFailure,
   ListFile,
   type ListStorage,
   MARK_USED_EVERY_MS,
@@ -126,13 +127,16 @@ export class ListFileStore implements AsyncDisposable {
     return { file: found, path: this.#options.folder.toPath(found.name) };
   }
 
-  /** Records that the file could not be read for a client. It is downloaded again after the next poll, unless the process is at fault. */
-  reportUnreadable({ fileID, digest }: Pick<ListFile, "fileID" | "digest">, error: unknown): void {
-    const file = this.find(fileID, digest)?.file;
+  /**
+   * Records that the file with this digest could not be read for a client. It is downloaded again after the next poll, unless the
+   * process is at fault.
+   */
+  reportUnreadable(digest: string, { code, detail }: FileFailure): void {
+    const file = this.#files.get(digest);
+    // No list has had the file for a while, so nothing is left to download again.
     if (file === undefined) return;
-    const { code = "" } = error as NodeJS.ErrnoException;
-    if (!PROCESS_ERRORS.has(code)) file.isDamaged = true;
-    this.#reportFailure(file, file.listName, `cannot read the file: ${String(error)}`);
+    if (code === undefined || !PROCESS_ERRORS.has(code)) file.isDamaged = true;
+    this.#reportFailure(file, file.listName, `cannot read the file: ${detail}`);
   }
 
   /**

@@ -249,6 +249,14 @@ export class DiskBudget {
   }
 }
 
+/** Why a file could not be read. */
+export interface FileFailure {
+  /** The code of the system error, such as EIO; undefined if it has none. */
+  readonly code: string | undefined;
+  /** Name and message of the error. */
+  readonly detail: string;
+}
+
 /** A list file, as far as it is on disk. Its bytes never change: it grows, or another file replaces it. */
 export class ListFile {
   /** Identifies the file by its URL, fileID and creationTime. */

@@ -6,7 +6,7 @@ import type { SdkKey } from "../access/sdk-key.ts";
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { ListFileStore } from "./file-store.ts";
-import type { ListFile } from "./folder.ts";
+import type { FileFailure, ListFile } from "./folder.ts";
 import type { IdListEntry } from "./manifest.ts";
 import type { HeldManifest, ManifestStore } from "./store.ts";
 
@@ -85,8 +85,8 @@ export class OnDemandFiles {
   }
 
   /** The file could not be read for a client. It is fetched again when it is asked for next. */
-  reportUnreadable(file: Pick<ListFile, "fileID" | "digest">, error: unknown): void {
-    this.#store?.reportUnreadable(file, error);
+  reportUnreadable(digest: string, failure: FileFailure): void {
+    this.#store?.reportUnreadable(digest, failure);
   }
 
   async #fetch(request: FileRequest): Promise<FileLookup | undefined> {

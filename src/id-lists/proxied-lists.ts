@@ -1,6 +1,6 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { ListFileStore } from "./file-store.ts";
-import type { ListFile } from "./folder.ts";
+import type { FileFailure, ListFile } from "./folder.ts";
 import { type Manifest, MISSING_FILE_ID } from "./manifest.ts";
 import type { HeldManifest, ManifestStore } from "./store.ts";
 
@@ -84,8 +84,8 @@ export class ProxiedLists {
     return this.#files.find(fileID, digest);
   }
 
-  reportUnreadable(file: Pick<ListFile, "fileID" | "digest">, error: unknown): void {
-    this.#files.reportUnreadable(file, error);
+  reportUnreadable(digest: string, failure: FileFailure): void {
+    this.#files.reportUnreadable(digest, failure);
   }
 
   #update(sdkKey: SdkKey, { entries }: Manifest): void {

@@ -1,57 +1,53 @@
-import type { Throttled } from "../access/admission.ts";
+import type { Refusal, Throttled } from "../access/admission.ts";
 import type { NegativeEntry } from "../access/negative-cache.ts";
 import type { SdkKey } from "../access/sdk-key.ts";
-import type { ListFile } from "./folder.ts";
-import type { FileRequest, OnDemandFiles } from "./on-demand.ts";
+import type { FileFailure, ListFile } from "./folder.ts";
+import { type IdListEntry, MISSING_FILE_ID, missingEntry } from "./manifest.ts";
+import { FILE_PATH, type FileRequest, type OnDemandFiles } from "./on-demand.ts";
 import type { ProxiedLists, ServedList } from "./proxied-lists.ts";
 import type { IdListQuery } from "./query.ts";
 
-/** How clients get ID lists. Arguments and results are plain data, so that the service can be called from other threads. */
+/** How clients get ID lists. Arguments and results are plain data, so that another thread can call the service. */
 export interface IdListService {
-  /** Returns the lists of a key, after a request to upstream if they are not cached. */
-  manifest(sdkKey: SdkKey): Promise<ManifestLookup>;
-  /** Returns a file of the manifests that the relay serves the files of. `digest`: the beginning of its digest, or nothing. */
-  file(name: { readonly fileID: string; readonly digest: string }): Promise<ServedFile | undefined>;
-  /** Returns a file, after a request to upstream if it is not on disk. */
+  /** Returns the manifest of a key, after a request to upstream if it is not cached. */
+  manifest(request: ManifestRequest): Promise<ManifestLookup>;
+  /** Returns a file that a manifest of the relay names, or undefined if no such file is on disk. Needs `proxied` files. */
+  file(name: FileName): Promise<ServedFile | undefined>;
+  /** Returns a file, after a request to upstream if it is not on disk. Needs `on_demand` files. */
   fileOnDemand(request: FileRequest): Promise<FileLookup>;
-  /** Records that a file could not be read for a client. It is fetched again. */
-  reportUnreadable(failure: UnreadableFile): Promise<void>;
+  /** Records that a file could not be read for a client, so that it is fetched again. */
+  reportUnreadable(report: UnreadableFile): Promise<void>;
 }
 
-/** Where clients get the files of ID lists. */
+/** What does not change while the relay runs. */
 export interface IdListSettings {
-  /** `proxied`: from the relay, as its manifests say; `on_demand`: from the relay, which fetches them when asked. */
+  /**
+   * Where clients get the files: `proxied`, from the relay as its manifests say; `on_demand`, from the relay, which fetches them
+   * when clients ask; `elsewhere`, from the hosts that upstream's manifests name.
+   */
   readonly files: "proxied" | "on_demand" | "elsewhere";
   /** Scheme, host and port by which clients reach the relay. Undefined uses those of the request. */
   readonly publicUrl: string | undefined;
 }
 
-export type ManifestLookup =
-  /** The relay serves the files. */
-  | { readonly kind: "lists"; readonly lists: readonly ListedFile[] }
-  /** The text that upstream sent. */
-  | { readonly kind: "text"; readonly text: string }
-  | NegativeEntry
-  | Throttled;
+export interface ManifestRequest {
+  readonly sdkKey: SdkKey;
+  /** Scheme, host and port of the files that the relay serves. */
+  readonly filesBase: string;
+}
 
-/** A list as the relay's manifest names it. */
-export type ListedFile =
-  | {
-      readonly kind: "on_disk";
-      readonly name: string;
-      readonly fileID: string;
-      readonly bytes: number;
-      /** In ms since the Unix epoch. */
-      readonly creationTime: number;
-      /** Set if another file has the same fileID, so that the URL needs the digest. */
-      readonly digest: string | undefined;
-    }
-  /** Upstream's manifest names the list, but no file of it is on disk. */
-  | { readonly kind: "missing"; readonly name: string };
+export type ManifestLookup =
+  /** JSON, as text: for 10,000 lists it crosses to another thread ten times faster than the lists. */
+  { readonly kind: "manifest"; readonly text: string } | NegativeEntry | Throttled;
+
+export interface FileName {
+  readonly fileID: string;
+  /** The beginning of the file's digest, which may be empty. */
+  readonly digest: string;
+}
 
 /** A file on disk that is whole and verified. */
 export interface ServedFile {
-  readonly fileID: string;
   readonly digest: string;
   readonly bytes: number;
   readonly path: string;
@@ -59,16 +55,13 @@ export interface ServedFile {
 
 export type FileLookup =
   | { readonly kind: "found"; readonly file: ServedFile }
-  | { readonly kind: "unauthorized" }
-  | Throttled
+  | Refusal
   /** Upstream sent no file, or not in time. The download continues. */
   | { readonly kind: "unavailable"; readonly retryAfterMs: number };
 
-export interface UnreadableFile {
-  readonly file: Pick<ServedFile, "fileID" | "digest">;
-  /** The system's error code, such as EIO; undefined if there is none. */
-  readonly code: string | undefined;
-  readonly detail: string;
+export interface UnreadableFile extends FileFailure {
+  /** The whole digest of the file. */
+  readonly digest: string;
 }
 
 interface LocalIdListsOptions {
@@ -79,7 +72,7 @@ interface LocalIdListsOptions {
   readonly onDemand: OnDemandFiles | undefined;
 }
 
-/** The ID lists of this thread. */
+/** The service in the thread that has the lists. */
 export class LocalIdLists implements IdListService {
   readonly #options: LocalIdListsOptions;
 
@@ -87,41 +80,53 @@ export class LocalIdLists implements IdListService {
     this.#options = options;
   }
 
-  async manifest(sdkKey: SdkKey): Promise<ManifestLookup> {
+  async manifest({ sdkKey, filesBase }: ManifestRequest): Promise<ManifestLookup> {
     const { query, proxied } = this.#options;
     const found = await query.ask(sdkKey);
     if (found.kind !== "held") return found;
-    if (proxied === undefined) return { kind: "text", text: found.held.manifest.text };
-    return { kind: "lists", lists: proxied.servedLists(found.held).map(toListedFile) };
+    if (proxied === undefined) return { kind: "manifest", text: found.held.manifest.text };
+    const lists = proxied
+      .servedLists(found.held)
+      .map((list) => [list.name, toEntry(list, filesBase)] as const);
+    return { kind: "manifest", text: JSON.stringify(Object.fromEntries(lists)) };
   }
 
-  async file({ fileID, digest }: { readonly fileID: string; readonly digest: string }) {
+  async file({ fileID, digest }: FileName): Promise<ServedFile | undefined> {
     const found = this.#options.proxied?.find(fileID, digest);
     return found && toServedFile(found);
   }
 
   async fileOnDemand(request: FileRequest): Promise<FileLookup> {
     const { onDemand } = this.#options;
-    if (onDemand === undefined) return { kind: "unauthorized" };
+    if (onDemand === undefined) throw new Error("this relay does not fetch files of ID lists on demand");
     const found = await onDemand.find(request);
     return found.kind === "found" ? { kind: "found", file: toServedFile(found) } : found;
   }
 
-  async reportUnreadable({ file, code, detail }: UnreadableFile): Promise<void> {
-    const error = Object.assign(new Error(detail), code === undefined ? {} : { code });
+  async reportUnreadable({ digest, ...failure }: UnreadableFile): Promise<void> {
     const { proxied, onDemand } = this.#options;
-    for (const files of [proxied, onDemand]) files?.reportUnreadable(file, error);
+    for (const files of [proxied, onDemand]) files?.reportUnreadable(digest, failure);
+  }
+}
+
+/** The length of the digest in the URL of a file that shares its fileID with another file. */
+const DIGEST_CHARS = 16;
+
+function toEntry(list: ServedList, base: string): IdListEntry {
+  switch (list.kind) {
+    case "missing":
+      return { ...missingEntry(list.name), url: `${base}${FILE_PATH}${MISSING_FILE_ID}` };
+    case "on_disk": {
+      const { name, file, needsDigest } = list;
+      const { fileID, creationTime, bytes: size, digest } = file;
+      const path = `${FILE_PATH}${encodeURIComponent(fileID)}`;
+      const url = `${base}${path}${needsDigest ? `?of=${digest.slice(0, DIGEST_CHARS)}` : ""}`;
+      return { name, url, fileID, size, creationTime };
+    }
   }
 }
 
 function toServedFile({ file, path }: { readonly file: ListFile; readonly path: string }): ServedFile {
-  const { fileID, digest, bytes } = file;
-  return { fileID, digest, bytes, path };
-}
-
-function toListedFile(list: ServedList): ListedFile {
-  if (list.kind === "missing") return list;
-  const { name, file, needsDigest } = list;
-  const { fileID, bytes, creationTime, digest } = file;
-  return { kind: "on_disk", name, fileID, bytes, creationTime, digest: needsDigest ? digest : undefined };
+  const { digest, bytes } = file;
+  return { digest, bytes, path };
 }

@@ -5,6 +5,7 @@ import { countEvents } from "./chunk.ts";
 import type { EmitLogEventsEvent } from "./events.ts";
 import type { BodyReading } from "./parse.ts";
 import type { EventQueue } from "./queue.ts";
+import { RELAY_ID } from "./via-header.ts";
 import type { BatchReader } from "./workers.ts";
 
 interface IntakeOptions {
@@ -44,6 +45,8 @@ type ReadBody = Extract<BodyReading, { kind: "read" }>;
 export interface LogEventService {
   /** The limit of each body, both before and after decoding. */
   readonly maxBodyBytes: number;
+  /** What the relay appends to the Via header of the events that it forwards. */
+  readonly relayId: string;
   /** Returns why events of the key are not accepted at all, or undefined if they are. */
   refusal(sdkKey: SdkKey): Promise<Refusal | undefined>;
   /** Takes ownership of `request.body`: the caller must not use it again. */
@@ -52,6 +55,7 @@ export interface LogEventService {
 
 /** Brings the events of requests into the queue. */
 export class EventIntake implements LogEventService {
+  readonly relayId = RELAY_ID;
   readonly #options: IntakeOptions;
 
   constructor(options: IntakeOptions) {

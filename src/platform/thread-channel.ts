@@ -51,34 +51,58 @@ export type CallOutcome =
   | { readonly kind: "returned"; readonly id: number; readonly result: unknown }
   | { readonly kind: "threw"; readonly id: number; readonly message: string };
 
+/** The other thread did not reply to a call in time. Whether the call had an effect is unknown. */
+export class ThreadUnreachable extends Error {}
+
+/** Longer than any method takes by its own time limits, and shorter than a client's response may take. */
+const CALL_LIMIT_MS = 45_000;
+
+interface Waiting extends PromiseWithResolvers<unknown> {
+  readonly timer: NodeJS.Timeout;
+}
+
 /** Calls methods of another thread. */
 export class ThreadCalls<T extends Methods<T>> {
   readonly #send: (call: Call<T>, moved: readonly ArrayBuffer[]) => void;
-  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #limitMs: number;
   #lastId = 0;
 
-  constructor(send: (call: Call<T>, moved: readonly ArrayBuffer[]) => void) {
+  constructor(send: (call: Call<T>, moved: readonly ArrayBuffer[]) => void, limitMs = CALL_LIMIT_MS) {
     this.#send = send;
+    this.#limitMs = limitMs;
   }
 
-  /** Settles as the method does. An error has the message alone. `moved` buffers are transferred, not copied. */
+  /**
+   * Settles as the method does, or rejects with {@link ThreadUnreachable}. An error of the method has its message alone. `moved`
+   * buffers are transferred, not copied.
+   */
   call<K extends keyof T>(
     method: K,
     argument: Parameters<T[K]>[0],
     moved: readonly ArrayBuffer[] = [],
   ): ReturnType<T[K]> {
     const id = ++this.#lastId;
-    const waiting = Promise.withResolvers<unknown>();
+    const late = new ThreadUnreachable(`no reply to ${String(method)} within ${this.#limitMs} ms`);
+    const timer = setTimeout(() => this.#take(id)?.reject(late), this.#limitMs);
+    const waiting: Waiting = { ...Promise.withResolvers<unknown>(), timer };
     this.#waiting.set(id, waiting);
     this.#send({ kind: "call", id, method, argument }, moved);
     return waiting.promise as ReturnType<T[K]>;
   }
 
+  /** Call this with each outcome that arrives. The outcome of a call that was given up is ignored. */
   settle(outcome: CallOutcome): void {
-    const waiting = this.#waiting.get(outcome.id);
-    this.#waiting.delete(outcome.id);
+    const waiting = this.#take(outcome.id);
     if (outcome.kind === "threw") waiting?.reject(new Error(outcome.message));
     else waiting?.resolve(outcome.result);
+  }
+
+  #take(id: number): Waiting | undefined {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    clearTimeout(waiting?.timer);
+    return waiting;
   }
 }
 

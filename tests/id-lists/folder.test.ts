@@ -229,7 +229,7 @@ describe("a folder whose disk fails", () => {
       await poll(["one"]);
       const found = files.find("one");
       if (found === undefined) throw new Error("the list is not there");
-      files.reportUnreadable(found.file, Object.assign(new Error(`${code}: read`), { code }));
+      files.reportUnreadable(found.file.digest, { code, detail: `Error: ${code}: read` });
       expect(files.status.problems).toMatchObject([
         { list: "one", detail: `cannot read the file: Error: ${code}: read` },
       ]);

@@ -112,10 +112,11 @@ function readNumber(pattern: RegExp, text: string | null): number | undefined {
 }
 
 async function sendFile(file: ServedFile, range: string | null, service: IdListService): Promise<Response> {
-  const { path, bytes: size } = file;
+  const { path, bytes: size, digest } = file;
   const onFailure = (error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;
-    void service.reportUnreadable({ file, code, detail: String(error) }).catch(() => {});
+    // The client's response does not depend on it.
+    service.reportUnreadable({ digest, code, detail: String(error) }).catch(() => {});
   };
   // Checked before the headers are sent. A later failure cuts the connection.
   if (!(await isReadable(path, onFailure))) {

@@ -3,7 +3,7 @@ import type { Refusal } from "../../access/admission.ts";
 import { parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
 import type { MalformedBody } from "../../log-events/batch.ts";
 import type { IntakeOutcome, LogEventService } from "../../log-events/intake.ts";
-import { containsThisRelay, VIA_HEADER } from "../../log-events/via-header.ts";
+import { containsRelay, VIA_HEADER } from "../../log-events/via-header.ts";
 import type { BodyReader } from "../request-body.ts";
 import type { RequestEnv } from "../request-context.ts";
 import {
@@ -42,7 +42,7 @@ const PATHS = ["/v1/log_event", "/v1/rgstr"];
 export function logEventRoutes(intake: LogEventService, bodies: BodyReader): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   app.on("POST", PATHS, async ({ req, env }) => {
-    if (containsThisRelay(req.header(VIA_HEADER))) return errorResponse(508);
+    if (containsRelay(req.header(VIA_HEADER), intake.relayId)) return errorResponse(508);
     const key = req.header("statsig-api-key") ?? "";
     const sdkKey = parseSdkKey(key);
     if (sdkKey === undefined) return malformedKeyResponse(key);
