@@ -11,6 +11,7 @@ import type { RedisEvent } from "../redis/events.ts";
 import { RedisNotices } from "../redis/fleet.ts";
 import type { RedisKeySchema, RedisKeys } from "../redis/keys.ts";
 import { describeAddress, type RedisOptions } from "../redis/options.ts";
+import { frameSpec } from "../specs/payload/grpc-frame.ts";
 import { digestBytes, type Snapshot } from "../specs/snapshot.ts";
 import { type Check, type CheckResult, failed, ok, skipped, warning } from "./check.ts";
 
@@ -150,10 +151,10 @@ async function useBackup(
 ): Promise<void> {
   const sdkKey = `doctor-${randomBytes(16).toString("hex")}` as SdkKey;
   const feed = { sdkKey, version: "v1", format: "json" } as const;
-  const bytes = new Uint8Array([0x7b, 0x7d]);
-  const digest = digestBytes(bytes);
+  const framed = frameSpec(new Uint8Array([0x7b, 0x7d]), 1);
+  const digest = digestBytes(framed.bytes);
   const snapshot: Snapshot = {
-    ...{ feed, lcut: 1, format: "json", bytes, compressed: {}, digest },
+    ...{ feed, lcut: 1, format: "json", ...framed, compressed: {}, digest },
     ...{ source: "redis", receivedAt: clock.now() },
   };
   await using backup = new RedisBackup({

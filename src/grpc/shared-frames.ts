@@ -1,5 +1,4 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
   Code,
   ConnectError,
@@ -30,10 +29,10 @@ import {
 import {
   type ConfigSpecRequest,
   ConfigSpecRequestSchema,
-  ConfigSpecResponseSchema,
   StatsigForwardProxy,
 } from "../gen/statsig_forward_proxy_pb.ts";
-import { NO_UPDATE_JSON, type Snapshot } from "../specs/snapshot.ts";
+import { frameSpec } from "../specs/payload/grpc-frame.ts";
+import { NO_UPDATE_JSON } from "../specs/snapshot.ts";
 import { MAX_REQUEST_BYTES } from "./routes.ts";
 import type { SpecService } from "./spec-service.ts";
 import type { SpecItem } from "./spec-stream.ts";
@@ -157,45 +156,17 @@ function toStatus(error: unknown): ConnectError {
   return error instanceof ConnectError ? error : new ConnectError("internal error", Code.Internal);
 }
 
-const { spec, lastUpdated } = ConfigSpecResponseSchema.field;
-
-/** One flag byte, 0 for not compressed, and the big-endian length. */
-const FRAME_HEADER_BYTES = 5;
-
 /**
  * A slow client holds back one slice, not a copy of the frame. Larger slices, beyond HTTP/2's default window, make Bun's
  * node:http2 stall for seconds; smaller ones cost CPU.
  */
 const SLICE_BYTES = 64 * 1024;
 
-/** One frame for all clients of a snapshot, released with it. */
-const frameBySnapshot = new WeakMap<Snapshot, Uint8Array>();
-
-/** Yields a gRPC frame with a `ConfigSpecResponse`, in slices of shared memory. */
+/** Yields a gRPC frame with a `ConfigSpecResponse`, in slices of the memory that all clients and threads share. */
 function* frameSlices(item: SpecItem): Generator<Uint8Array, void, undefined> {
-  const frame = item.kind === "spec" ? specFrame(item.snapshot) : encodeFrame(NO_UPDATE_BYTES, item.lcut);
+  const frame =
+    item.kind === "spec" ? item.snapshot.grpcFrame : frameSpec(NO_UPDATE_BYTES, item.lcut).grpcFrame;
   for (let at = 0; at < frame.length; at += SLICE_BYTES) yield frame.subarray(at, at + SLICE_BYTES);
 }
 
 const NO_UPDATE_BYTES = new TextEncoder().encode(NO_UPDATE_JSON);
-
-function specFrame(snapshot: Snapshot): Uint8Array {
-  let frame = frameBySnapshot.get(snapshot);
-  if (frame === undefined) {
-    frame = encodeFrame(snapshot.bytes, snapshot.lcut);
-    frameBySnapshot.set(snapshot, frame);
-  }
-  return frame;
-}
-
-/** Encodes the message by hand, since the text is held as the bytes that go on the wire. */
-function encodeFrame(text: Uint8Array, lcut: number): Uint8Array {
-  const writer = new BinaryWriter();
-  writer.tag(spec.number, WireType.LengthDelimited).bytes(text);
-  if (lcut > 0) writer.tag(lastUpdated.number, WireType.Varint).uint64(lcut);
-  const message = writer.finish();
-  const frame = new Uint8Array(FRAME_HEADER_BYTES + message.length);
-  new DataView(frame.buffer).setUint32(1, message.length);
-  frame.set(message, FRAME_HEADER_BYTES);
-  return frame;
-}

@@ -4,7 +4,7 @@ import { untilAborted } from "../platform/abort.ts";
 import { hasArrived, resetStream } from "../server/http2-streams.ts";
 import { isHost } from "./http1/exchange.ts";
 import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./request-context.ts";
-import { readSlices, readUntilAborted, toContent } from "./response-content.ts";
+import { readFile, readUntilAborted, sliceBytes, toContent } from "./response-content.ts";
 
 /** One request and its response over HTTP/2. */
 export class Http2Exchange implements RequestContext, Disposable {
@@ -148,7 +148,7 @@ function toBodyStream(request: Http2ServerRequest, gone: AbortSignal): ReadableS
 }
 
 /**
- * Sends a web standard Response over HTTP/2. For a slow client one slice of the body is held, not a copy of it. The stream is
+ * Sends a web standard Response over HTTP/2. For a slow client one slice of the body is held, and no copy of it. The stream is
  * reset if the client does not take a slice within RESPONSE_TIMEOUT_MS. Rejects when the client disconnects.
  */
 export async function sendHttp2Response(
@@ -167,8 +167,12 @@ export async function sendHttp2Response(
   // Hono removes the body of a response to HEAD, and with it its length.
   const hasNoLength = response.status === 304 || (isHead && size === 0);
   if (!hasNoLength && !response.headers.has("content-length")) to.setHeader("content-length", String(size));
-  if (isHead || size === 0) to.end();
-  else await writeAll(withDeadlines(readSlices(content.content, false), exchange), to, exchange);
+  if (isHead || size === 0) {
+    to.end();
+    return;
+  }
+  const slices = content.kind === "bytes" ? sliceBytes(content.bytes) : readFile(content.file, false);
+  await writeAll(withDeadlines(slices, exchange), to, exchange);
 }
 
 /** `pipeline` would wait for the end of a request whose rest is not read. */
@@ -184,7 +188,7 @@ async function writeAll(
 }
 
 async function* withDeadlines(
-  slices: AsyncIterable<Uint8Array>,
+  slices: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   exchange: Http2Exchange,
 ): AsyncGenerator<Uint8Array> {
   for await (const slice of slices) {

@@ -25,38 +25,44 @@ export class FileResponse extends Response {
   }
 }
 
+/** A Response whose body is bytes that many responses share. A plain Response would copy them, and so would a Blob. */
+export class BytesResponse extends Response {
+  readonly content: Uint8Array;
+
+  /** The content must not change from now on. */
+  constructor(content: Uint8Array, init: ResponseInit) {
+    super(null, init);
+    this.content = content;
+  }
+}
+
 /** The body of a web standard Response: a stream, or content of known size. */
 type ResponseContent =
   | { readonly kind: "stream"; readonly stream: ReadableStream<Uint8Array> }
-  | { readonly kind: "whole"; readonly content: Blob | FileRange; readonly size: number };
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array; readonly size: number }
+  | { readonly kind: "file"; readonly file: FileRange; readonly size: number };
 
 export async function toContent(response: Response): Promise<ResponseContent> {
   const isStreamed = STREAMED_TYPE.test(response.headers.get("content-type") ?? "");
   if (isStreamed && response.body !== null) return { kind: "stream", stream: response.body };
   if (response instanceof FileResponse) {
     const { file } = response;
-    return { kind: "whole", content: file, size: file.end - file.first };
+    return { kind: "file", file, size: file.end - file.first };
   }
-  // This makes no copy if the response was made of a Blob.
-  const blob = await response.blob();
-  return { kind: "whole", content: blob, size: blob.size };
+  const bytes = response instanceof BytesResponse ? response.content : await response.bytes();
+  return { kind: "bytes", bytes, size: bytes.length };
+}
+
+/** Yields views that are small enough for HTTP/2. */
+export function* sliceBytes(bytes: Uint8Array): Generator<Uint8Array, void, undefined> {
+  for (let at = 0; at < bytes.length; at += SLICE_BYTES) yield bytes.subarray(at, at + SLICE_BYTES);
 }
 
 /**
  * Yields slices that are small enough to be held for a slow client. If `areCopied`, each slice is overwritten when the next
  * one is requested.
  */
-export async function* readSlices(content: Blob | FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
-  if (!(content instanceof Blob)) {
-    yield* readReportedFileSlices(content, areCopied);
-    return;
-  }
-  for (let at = 0; at < content.size; at += SLICE_BYTES) {
-    yield await content.slice(at, at + SLICE_BYTES).bytes();
-  }
-}
-
-async function* readReportedFileSlices(range: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
+export async function* readFile(range: FileRange, areCopied: boolean): AsyncGenerator<Uint8Array> {
   try {
     yield* readFileSlices(range, areCopied);
   } catch (error) {

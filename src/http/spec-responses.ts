@@ -9,6 +9,7 @@ import {
 import { connectionLines, headerLines, httpDate, statusLine } from "./http1/response.ts";
 import type { AcceptedCodings } from "./negotiation.ts";
 import { type RequestCell, type RequestMeter, readPayloadType } from "./observer.ts";
+import { BytesResponse } from "./response-content.ts";
 import { COMMON_HEADERS } from "./responses.ts";
 
 /** The responses for one snapshot in one coding: with the body, and for a client that has it already. */
@@ -102,7 +103,7 @@ export class SpecResponses {
   #prepare(
     { feed, lcut }: Snapshot,
     status: number,
-    body: Uint8Array<ArrayBuffer> | undefined,
+    body: Uint8Array | undefined,
     headers: Readonly<Record<string, string>>,
   ): PreparedResponse {
     const path = `/${feed.version}/download_config_specs`;
@@ -130,7 +131,7 @@ function commonHeaders({ lcut }: Snapshot, { source, confirmedAt }: SpecOrigin):
 interface PreparedInit {
   readonly status: number;
   /** Undefined if the status allows no body. */
-  readonly body: Uint8Array<ArrayBuffer> | undefined;
+  readonly body: Uint8Array | undefined;
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -140,12 +141,11 @@ type CellFor = (accepted: AcceptedCodings) => RequestCell;
 /** A response that all clients share: a body in one coding, and its headers. */
 export class PreparedResponse {
   readonly status: number;
-  readonly body: Uint8Array<ArrayBuffer> | undefined;
+  readonly body: Uint8Array | undefined;
   readonly #headers: Headers;
   readonly #cellFor: CellFor;
   /** Indexed by `AcceptedCodings.kind`. */
   readonly #cells: (RequestCell | undefined)[] = [];
-  #blob: Blob | undefined;
   #http1Head:
     | { readonly bytes: Buffer; readonly date: string; readonly keepAliveTimeoutS: number }
     | undefined;
@@ -163,10 +163,10 @@ export class PreparedResponse {
     this.#http1Head = undefined;
   }
 
-  /** Returns it as a web standard Response. All clients share one copy of the body. */
+  /** Returns it as a web standard Response, which refers to the one body. */
   response(): Response {
-    if (this.body !== undefined) this.#blob ??= new Blob([this.body]);
-    return new Response(this.#blob ?? null, { status: this.status, headers: this.#headers });
+    const init = { status: this.status, headers: this.#headers };
+    return this.body === undefined ? new Response(null, init) : new BytesResponse(this.body, init);
   }
 
   /**

@@ -141,7 +141,7 @@ function shortMessage(message: string): string {
 /** Handles calls inside the Worker. `findMoved` returns the buffers of a reply that are transferred instead of copied. */
 export function handleCalls<Request, Reply>(
   handle: (request: Request) => Reply | Promise<Reply>,
-  findMoved: (reply: Reply) => readonly ArrayBuffer[],
+  findMoved: (reply: Reply) => readonly ArrayBuffer[] = () => [],
 ): void {
   self.onmessage = async (event: MessageEvent<Call<Request>>) => {
     const { id, request } = event.data;

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import type { SharedBytes } from "../platform/shared-bytes.ts";
 import type { Feed, SpecFormat } from "./feed.ts";
 
 /** The HTTP content codings in which a payload is kept. */
@@ -7,16 +8,18 @@ export type ContentCoding = "identity" | "gzip" | "br" | "zstd" | "statsig-br";
 /** Where a version came from. */
 export type SnapshotSource = "upstream" | "redis" | "local";
 
-/** A payload that was checked, in every coding that clients may request. */
+/** A payload that was checked, in every coding that clients may request. All of it can be posted to other threads. */
 export interface PreparedPayload {
   /** Last config update time, ms since the Unix epoch: the version of the payload. */
   readonly lcut: number;
   /** The format of the body; upstream may send JSON for a protobuf feed. */
   readonly format: SpecFormat;
   /** JSON: the plain UTF-8 text. Protobuf: the brotli body exactly as upstream sent it. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: SharedBytes;
+  /** The gRPC frame that carries `bytes`, which are a view of it. */
+  readonly grpcFrame: SharedBytes;
   /** JSON: gzip, br and zstd of `bytes`; for very large bodies gzip and the coding upstream sent. Protobuf: empty. */
-  readonly compressed: Readonly<Partial<Record<ContentCoding, Uint8Array<ArrayBuffer>>>>;
+  readonly compressed: Readonly<Partial<Record<ContentCoding, SharedBytes>>>;
   /** {@link digestBytes} of `bytes`, from which entity tags are made. */
   readonly digest: string;
 }

@@ -316,28 +316,3 @@ export class HeldFeed {
     for (const wake of [...this.#followers]) wake();
   }
 }
-
-/** Replaced versions below this size are freed in time by the garbage collector. */
-const LARGE_BYTES = 1024 * 1024;
-
-/** Delay of the collection, by when responses that still send the replaced version have ended. */
-const FREE_AFTER_MS = 250;
-
-/**
- * Frees the memory of each version that a large one replaces. The garbage collector alone does so much later: it sees a small
- * heap, but not the buffers that belong to it.
- */
-export function freeReplacedVersions(store: SpecStore): void {
-  let isScheduled = false;
-  const free = () => {
-    isScheduled = false;
-    Bun.gc(true);
-  };
-  store.listen({
-    published: ({ snapshot }) => {
-      if (snapshot.bytes.length < LARGE_BYTES || isScheduled) return;
-      isScheduled = true;
-      setTimeout(free, FREE_AFTER_MS).unref();
-    },
-  });
-}

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { takeInstant } from "../../src/platform/clock.ts";
+import { toShared } from "../../src/platform/shared-bytes.ts";
 import { BackupKeepAlive } from "../../src/specs/backup-keep-alive.ts";
 import { BackupWriter } from "../../src/specs/backup-writer.ts";
 import { feedId } from "../../src/specs/feed.ts";
@@ -96,7 +97,7 @@ test("overwrites an unusable entry with a newer lcut than upstream's, and takes 
   const { clock, backup, store } = start();
   const [feed] = feeds;
   if (feed === undefined) throw new Error("no feed");
-  const nonsense = { ...snapshotOf(feed, 999), bytes: new TextEncoder().encode("{oops") };
+  const nonsense = { ...snapshotOf(feed, 999), bytes: toShared(new TextEncoder().encode("{oops")) };
   backup.entries.set(feedId(feed), nonsense);
   store.publish(snapshotOf(feed, 10));
   await clock.advance(100);

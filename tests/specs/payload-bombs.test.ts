@@ -1,5 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
+import { toShared } from "../../src/platform/shared-bytes.ts";
 import type { Feed } from "../../src/specs/feed.ts";
+import { frameSpec } from "../../src/specs/payload/grpc-frame.ts";
 import type { Snapshot } from "../../src/specs/snapshot.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -189,10 +191,10 @@ describe("such a body in a backup", () => {
 
 /** As written by a relay without the limit. */
 function bombSnapshot(feed: Feed, coding: BombCoding, lcut: number): Snapshot {
-  const bomb = new Uint8Array(BOMBS[coding](lcut));
+  const bomb = toShared(BOMBS[coding](lcut));
   const isProto = coding === "statsig-br";
   return {
-    ...{ feed, lcut, format: feed.format, bytes: isProto ? bomb : new Uint8Array([0x7b, 0x7d]) },
+    ...{ feed, lcut, format: feed.format, ...frameSpec(isProto ? bomb : new Uint8Array([0x7b, 0x7d]), lcut) },
     ...{ compressed: isProto ? {} : { [coding]: bomb }, digest: "", source: "upstream", receivedAt: lcut },
   };
 }

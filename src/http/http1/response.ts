@@ -1,5 +1,5 @@
 import { STATUS_CODES } from "node:http";
-import { readSlices, readUntilAborted, toContent } from "../response-content.ts";
+import { readFile, readUntilAborted, toContent } from "../response-content.ts";
 
 /** The exchange that a response over HTTP/1.1 is written to. */
 export interface Http1ResponseTarget {
@@ -45,7 +45,7 @@ export function headerLines(headers: Headers): string {
   return lines;
 }
 
-/** Sends a web standard Response. For a slow client one slice of the body is held, not a copy of it. */
+/** Sends a web standard Response. For a slow client a reference to its bytes or one slice of a file is held, and no copy. */
 export async function sendHttp1Response(response: Response, to: Http1ResponseTarget): Promise<void> {
   const { status, headers } = response;
   const content = await toContent(response);
@@ -63,8 +63,12 @@ export async function sendHttp1Response(response: Response, to: Http1ResponseTar
     await to.write(head);
     return;
   }
+  if (content.kind === "bytes") {
+    await to.write(head, content.bytes);
+    return;
+  }
   let unsent: Uint8Array | undefined = head;
-  for await (const slice of readSlices(content.content, to.copies)) {
+  for await (const slice of readFile(content.file, to.copies)) {
     await (unsent === undefined ? to.write(slice) : to.write(unsent, slice));
     unsent = undefined;
   }

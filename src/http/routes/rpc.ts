@@ -6,6 +6,7 @@ import { LRUCache } from "lru-cache";
 import { CONNECT_OPTIONS, MAX_REQUEST_BYTES, type RpcRoutes, shutdownError } from "../../grpc/routes.ts";
 import type { BodyReader } from "../request-body.ts";
 import type { RequestContext, RequestEnv } from "../request-context.ts";
+import { BytesResponse } from "../response-content.ts";
 
 export type { RpcRoutes } from "../../grpc/routes.ts";
 
@@ -61,27 +62,24 @@ const MAX_TRACKED_BODIES = 1_000;
 /** Smaller bodies are not worth the lookup. */
 const MIN_SHARED_BYTES = 16 * 1024;
 
-/**
- * Makes responses with equal bodies share one Blob. The RPC library makes a new body for each client; with many slow clients
- * it is held once.
- */
+/** Makes responses share equal bodies. The RPC library makes a new body for each client; with many slow clients it is held once. */
 class SharedBodies {
-  readonly #known = new LRUCache<string, WeakRef<Blob>>({ max: MAX_TRACKED_BODIES });
+  readonly #known = new LRUCache<string, WeakRef<Uint8Array>>({ max: MAX_TRACKED_BODIES });
 
   /** Returns the response with its body read to the end and shared. */
   async share(response: Response): Promise<Response> {
     const { status, headers } = response;
     const bytes = new Uint8Array(await response.arrayBuffer());
-    const body = bytes.length < MIN_SHARED_BYTES ? bytes : this.#findBlob(bytes);
-    return new Response(body, { status, headers });
+    const body = bytes.length < MIN_SHARED_BYTES ? bytes : this.#findEqual(bytes);
+    return new BytesResponse(body, { status, headers });
   }
 
-  #findBlob(bytes: Uint8Array<ArrayBuffer>): Blob {
+  /** Returns the bytes that an earlier response has if they are equal. */
+  #findEqual(bytes: Uint8Array): Uint8Array {
     const digest = createHash("sha256").update(bytes).digest("base64");
     const known = this.#known.get(digest)?.deref();
     if (known !== undefined) return known;
-    const blob = new Blob([bytes]);
-    this.#known.set(digest, new WeakRef(blob));
-    return blob;
+    this.#known.set(digest, new WeakRef(bytes));
+    return bytes;
   }
 }

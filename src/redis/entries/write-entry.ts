@@ -22,7 +22,7 @@ interface EntryToWrite {
   readonly feed: Feed;
   readonly format: Feed["format"];
   readonly lcut: number;
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Uint8Array;
   /** The digest of a snapshot. */
   readonly digest: string;
 }

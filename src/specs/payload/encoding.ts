@@ -113,7 +113,7 @@ async function countDecoded(bytes: Bytes, decoder: Decoder, maxBytes: number): P
  * Compression levels: 5 MB take about 45 ms (gzip 6), 72 ms (br 5) and 47 ms (zstd 8). The next levels would take seconds per
  * version to save a tenth of the size, and zstd 10 three times the memory to save a hundredth.
  */
-export async function encode(bytes: Bytes, coding: "gzip" | "br" | "zstd"): Promise<Bytes> {
+export async function encode(bytes: Uint8Array, coding: "gzip" | "br" | "zstd"): Promise<Bytes> {
   const { constants } = zlib;
   switch (coding) {
     case "gzip":
@@ -134,7 +134,7 @@ export async function encode(bytes: Bytes, coding: "gzip" | "br" | "zstd"): Prom
   }
 }
 
-/** A Buffer may be a view of a pool; bytes that are transferred to another thread must own all of their memory. */
+/** A Buffer may be a view of a pool; bytes whose memory is freed must own all of it. */
 function toOwned(buffer: Buffer): Bytes {
   const whole = buffer.byteOffset === 0 && buffer.byteLength === buffer.buffer.byteLength;
   return whole && buffer.buffer instanceof ArrayBuffer

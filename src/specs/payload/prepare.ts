@@ -1,7 +1,9 @@
 import { setImmediate } from "node:timers/promises";
 import { collectGarbage } from "../../platform/garbage-limit.ts";
+import { freeBytes, moveToShared, type SharedBytes } from "../../platform/shared-bytes.ts";
 import { type ContentCoding, digestBytes, type PreparedPayload } from "../snapshot.ts";
 import { type Decodable, encode, inspectCoded } from "./encoding.ts";
+import { frameSpec } from "./grpc-frame.ts";
 import { readJsonFacts } from "./json.ts";
 import {
   isInFuture,
@@ -34,7 +36,10 @@ export interface PreparationRequest {
   readonly maxBytes: number;
 }
 
-/** Checks a payload and makes every coding of it. Takes up to seconds of CPU time, so it runs in a Worker. */
+/**
+ * Checks a payload and makes every coding of it, in shared memory. Takes up to seconds of CPU time, so it runs in a Worker.
+ * Frees `raw.body`: the caller must not use it again.
+ */
 export async function prepare({ raw, maxBytes }: PreparationRequest): Promise<Preparation> {
   try {
     if (raw.format === "proto") requireStatsigBr(raw);
@@ -65,19 +70,16 @@ async function cleanUp(): Promise<void> {
 }
 
 async function prepareJson(raw: RawPayload, body: Decodable): Promise<Preparation> {
-  const bytes = await body.decode();
-  const facts = readJsonFacts(bytes);
+  const decoded = await body.decode();
+  const facts = readJsonFacts(decoded);
   if (!facts.hasUpdates) return { kind: "no_update" };
   const lcut = readLcut(raw, facts);
+  const framed = frameSpec(decoded, lcut);
+  freeBytes(decoded);
+  const compressed = await encodeAll(raw, framed.bytes);
   return {
     kind: "prepared",
-    payload: {
-      lcut,
-      format: "json",
-      bytes,
-      compressed: await encodeAll(raw, bytes),
-      digest: digestBytes(bytes),
-    },
+    payload: { lcut, format: "json", ...framed, compressed, digest: digestBytes(framed.bytes) },
   };
 }
 
@@ -85,14 +87,15 @@ async function prepareJson(raw: RawPayload, body: Decodable): Promise<Preparatio
  * Keeps the coding that upstream sent, which is likely better compressed. Encodes one coding at a time, because each encoder
  * needs memory of its own. Very large payloads are encoded only as gzip, which every client accepts.
  */
-async function encodeAll(raw: RawPayload, bytes: Uint8Array<ArrayBuffer>) {
+async function encodeAll(raw: RawPayload, bytes: SharedBytes) {
   const wanted = bytes.length > VERY_LARGE_BYTES ? (["gzip"] as const) : ALL_CODINGS;
-  const compressed: Partial<Record<ContentCoding, Uint8Array<ArrayBuffer>>> = {};
-  for (const coding of ALL_CODINGS) if (raw.contentEncoding === coding) compressed[coding] = raw.body;
+  const compressed: Partial<Record<ContentCoding, SharedBytes>> = {};
+  for (const coding of ALL_CODINGS)
+    if (raw.contentEncoding === coding) compressed[coding] = moveToShared(raw.body);
   for (const coding of wanted) {
     if (compressed[coding] !== undefined) continue;
     if (bytes.length > LARGE_BYTES) collectGarbage();
-    compressed[coding] = await encode(bytes, coding);
+    compressed[coding] = moveToShared(await encode(bytes, coding));
   }
   return compressed;
 }
@@ -107,9 +110,11 @@ async function prepareProto(raw: RawPayload, body: Decodable): Promise<Preparati
   const facts = readProtoFacts(await body.decode());
   if (!facts.hasUpdates) return { kind: "no_update" };
   const lcut = readLcut(raw, facts);
+  const framed = frameSpec(raw.body, lcut);
+  freeBytes(raw.body);
   return {
     kind: "prepared",
-    payload: { lcut, format: "proto", bytes: raw.body, compressed: {}, digest: digestBytes(raw.body) },
+    payload: { lcut, format: "proto", ...framed, compressed: {}, digest: digestBytes(framed.bytes) },
   };
 }
 

@@ -1,5 +1,6 @@
 import { parseSdkKey, type SdkKey } from "../../../src/access/sdk-key.ts";
 import type { ApiVersion, Feed, SpecFormat } from "../../../src/specs/feed.ts";
+import { frameSpec } from "../../../src/specs/payload/grpc-frame.ts";
 import type { Snapshot } from "../../../src/specs/snapshot.ts";
 
 /** Returns the text as an SDK key; throws if its format is invalid. */
@@ -20,7 +21,7 @@ export const snapshotOf = (feed: Feed, lcut: number): Snapshot => ({
   feed,
   lcut,
   format: feed.format,
-  bytes: new TextEncoder().encode(`{"time":${lcut}}`),
+  ...frameSpec(new TextEncoder().encode(`{"time":${lcut}}`), lcut),
   compressed: {},
   digest: String(lcut),
   source: "upstream",

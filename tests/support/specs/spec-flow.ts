@@ -5,6 +5,7 @@ import { SpecAcquirer } from "../../../src/specs/acquire.ts";
 import type { BackupEvent, SpecBackup } from "../../../src/specs/backup.ts";
 import type { SpecEvent } from "../../../src/specs/events.ts";
 import type { Feed } from "../../../src/specs/feed.ts";
+import { frameSpec } from "../../../src/specs/payload/grpc-frame.ts";
 import { readJsonFacts } from "../../../src/specs/payload/json.ts";
 import type { SpecPreparer } from "../../../src/specs/payload/preparer.ts";
 import { SpecPoller } from "../../../src/specs/poller.ts";
@@ -22,7 +23,10 @@ export const POLL_INTERVAL_MS = 10_000;
 export const instantPreparer: SpecPreparer = {
   async prepare({ body, format }) {
     const lcut = readJsonFacts(body).lcut ?? 0;
-    return { kind: "prepared", payload: { lcut, format, bytes: body, compressed: {}, digest: String(lcut) } };
+    return {
+      kind: "prepared",
+      payload: { lcut, format, ...frameSpec(body, lcut), compressed: {}, digest: String(lcut) },
+    };
   },
   async [Symbol.asyncDispose]() {},
 };

@@ -28,9 +28,9 @@ export const compress = {
 } as const;
 
 export const decompress = {
-  gzip: (bytes: Bytes): Bytes => new Uint8Array(gunzipSync(bytes)),
-  br: (bytes: Bytes): Bytes => new Uint8Array(brotliDecompressSync(bytes)),
-  zstd: (bytes: Bytes): Bytes => new Uint8Array(zstdDecompressSync(bytes)),
+  gzip: (bytes: Uint8Array): Bytes => new Uint8Array(gunzipSync(bytes)),
+  br: (bytes: Uint8Array): Bytes => new Uint8Array(brotliDecompressSync(bytes)),
+  zstd: (bytes: Uint8Array): Bytes => new Uint8Array(zstdDecompressSync(bytes)),
 } as const;
 
 export const jsonBytes = (value: unknown): Bytes => new TextEncoder().encode(JSON.stringify(value));
