@@ -123,15 +123,15 @@ function readSettings({ limits, maxStreams, logging }: Config): ServingSettings 
   return { maxConcurrentRequests, maxStreams, isDebug: logging.level === "debug" };
 }
 
-function readSetup(config: Config, { idLists, telemetry }: ServingParts) {
-  const { limits, access, hostname, grpcReadyPercent, events } = config;
+function readSetup(config: Config, { idLists, telemetry, events }: ServingParts) {
+  const { limits, access, hostname, grpcReadyPercent } = config;
   const { isPushing, maxSeries } = telemetry.registry;
   return {
     ...{ limits, hostname, grpcReadyPercent },
     corsOrigins: access.corsOrigins,
     idLists: idLists.settings,
     metrics: { isPushing, maxSeries },
-    maxEventBytes: events.maxBodyBytes,
+    logEvents: { maxBodyBytes: events.intake.maxBodyBytes, relayId: events.intake.relayId },
   };
 }
 

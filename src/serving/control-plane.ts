@@ -4,7 +4,7 @@ import type { LogEventService } from "../log-events/intake.ts";
 import type { ThreadCalls } from "../platform/thread-channel.ts";
 import { currentTrace } from "../platform/trace-context.ts";
 import type { Feed } from "../specs/feed.ts";
-import type { ControlCalls, Traced } from "./messages.ts";
+import type { ControlCalls, ServingSetup, Traced } from "./messages.ts";
 import type { AskReply } from "./spec-replica.ts";
 
 /** What the control plane decides for a serving thread. Each method is one call to it. */
@@ -15,18 +15,21 @@ export interface ControlPlane {
   probeState(): Promise<ProbeState>;
 }
 
-export function connectControlPlane(calls: ThreadCalls<ControlCalls>, maxEventBytes: number): ControlPlane {
+export function connectControlPlane(
+  calls: ThreadCalls<ControlCalls>,
+  { logEvents }: Pick<ServingSetup, "logEvents">,
+): ControlPlane {
   return {
     ask: (feed) => calls.call("ask", traced(feed)),
     probeState: () => calls.call("probeState", undefined),
     idLists: {
-      manifest: (sdkKey) => calls.call("manifest", traced(sdkKey)),
+      manifest: (request) => calls.call("manifest", traced(request)),
       file: (name) => calls.call("file", name),
       fileOnDemand: (request) => calls.call("fileOnDemand", traced(request)),
       reportUnreadable: (failure) => calls.call("reportUnreadable", failure),
     },
     events: {
-      maxBodyBytes: maxEventBytes,
+      ...logEvents,
       refusal: (sdkKey) => calls.call("eventRefusal", sdkKey),
       accept: (request) => calls.call("acceptEvents", request, [request.body.buffer]),
     },

@@ -7,12 +7,14 @@ import type { ProbeState } from "../http/routes/probes.ts";
 import type { FileRequest } from "../id-lists/on-demand.ts";
 import type {
   FileLookup,
+  FileName,
   IdListSettings,
   ManifestLookup,
+  ManifestRequest,
   ServedFile,
   UnreadableFile,
 } from "../id-lists/service.ts";
-import type { EventRequest, IntakeOutcome } from "../log-events/intake.ts";
+import type { EventRequest, IntakeOutcome, LogEventService } from "../log-events/intake.ts";
 import type { DescribedError } from "../platform/errors.ts";
 import type { TaskName } from "../platform/supervisor.ts";
 import type { Call, CallOutcome } from "../platform/thread-channel.ts";
@@ -104,8 +106,7 @@ export interface ServingSetup {
   readonly grpcReadyPercent: number;
   readonly idLists: IdListSettings;
   readonly metrics: { readonly isPushing: boolean; readonly maxSeries: number };
-  /** The limit of a body with log events. */
-  readonly maxEventBytes: number;
+  readonly logEvents: Pick<LogEventService, "maxBodyBytes" | "relayId">;
   readonly settings: ServingSettings;
   readonly shared: SharedMemory;
 }
@@ -135,8 +136,8 @@ export interface SharedMemory {
 export interface ControlCalls {
   ask(argument: Traced<Feed>): Promise<AskReply>;
   probeState(argument: undefined): Promise<ProbeState>;
-  manifest(argument: Traced<SdkKey>): Promise<ManifestLookup>;
-  file(argument: { readonly fileID: string; readonly digest: string }): Promise<ServedFile | undefined>;
+  manifest(argument: Traced<ManifestRequest>): Promise<ManifestLookup>;
+  file(argument: FileName): Promise<ServedFile | undefined>;
   fileOnDemand(argument: Traced<FileRequest>): Promise<FileLookup>;
   reportUnreadable(argument: UnreadableFile): Promise<void>;
   eventRefusal(argument: SdkKey): Promise<Refusal | undefined>;

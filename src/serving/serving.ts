@@ -11,6 +11,7 @@ import type { TaskName } from "../platform/supervisor.ts";
 import { ThreadCalls, type ThreadChannel } from "../platform/thread-channel.ts";
 import { type EmitLimitEvent, InFlight } from "../server/limits.ts";
 import { ServerTls } from "../server/tls.ts";
+import { freeReplacedVersions } from "../specs/replaced-versions.ts";
 import { type ControlPlane, connectControlPlane } from "./control-plane.ts";
 import { ServingCounts } from "./counts.ts";
 import { Listeners } from "./listeners.ts";
@@ -51,7 +52,7 @@ export class Serving {
     this.#setup = setup;
     this.#channel = channel;
     this.#calls = new ThreadCalls((call, moved) => channel.send(call, moved));
-    this.#control = connectControlPlane(this.#calls, setup.maxEventBytes);
+    this.#control = connectControlPlane(this.#calls, setup);
     this.#replica = new SpecReplica({
       clock,
       report: (use) => channel.send(use),
@@ -77,6 +78,7 @@ export class Serving {
       ...{ setup, counts: this.#counts, tls: this.#tls, handler: this.#http, routes, specService },
       emitLimit: this.#emitLimit,
     });
+    freeReplacedVersions(this.#replica.store);
     this.#replica.store.listen({ confirmed: (held) => this.#http.updateConfirmed(held) });
     const beats = new Int32Array(shared.beats);
     setInterval(() => Atomics.add(beats, slot, 1), BEAT_EVERY_MS).unref();

@@ -4,9 +4,12 @@ import { rpcRoutes } from "../../src/grpc/routes.ts";
 import { SpecService } from "../../src/grpc/spec-service.ts";
 import { StreamLimit } from "../../src/grpc/stream-limit.ts";
 import { HttpHandler } from "../../src/http/handler.ts";
+import { BodyBudget } from "../../src/http/request-body.ts";
 import type { IdListSettings } from "../../src/id-lists/service.ts";
 import type { LogEventService } from "../../src/log-events/intake.ts";
 import { systemClock } from "../../src/platform/clock.ts";
+import { SharedBudget } from "../../src/platform/shared-budget.ts";
+import { SharedCount } from "../../src/platform/shared-count.ts";
 import { ThreadUnreachable } from "../../src/platform/thread-channel.ts";
 import { InFlight } from "../../src/server/limits.ts";
 import type { UnportableMethods } from "../support/common/plain-data.ts";
@@ -24,12 +27,14 @@ const fail = async () => {
   throw failure;
 };
 
+const ownBudget = (max: number) => new SharedBudget({ max, threads: 1, common: new SharedCount() });
+
 /** A handler whose services in another thread fail, unless `overrides` has them. */
 function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSettings["files"] = "proxied") {
   const onFault = (error: unknown) => faults.push(error);
-  const inFlight = new InFlight(10, () => {});
+  const inFlight = new InFlight(10, new SharedCount(), () => {});
   const query = { held: () => undefined, ask: fail };
-  const streamLimit = new StreamLimit(10, 95);
+  const streamLimit = new StreamLimit(10, 95, new SharedCount());
   const specService = new SpecService({
     ...{ query, streamLimit, inFlight, clock: systemClock, hostname: "relay", emit: () => {}, onFault },
   });
@@ -48,6 +53,7 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
     routes: rpcRoutes({ specService, isServing: fail }),
     limits: { maxUrlLength: 1_000, maxHeaders: 100, bodyTimeoutMs: 10_000 },
     inFlight,
+    bodyBudget: new BodyBudget({ bytes: ownBudget(1_000_000), arriving: ownBudget(100) }),
     corsOrigins: [],
     emitLimit: () => {},
     meter: { cell: () => ({ record: () => {} }) },
