@@ -1,11 +1,7 @@
-import { GrpcListener } from "../grpc/listener.ts";
 import type { RpcRoutes } from "../grpc/routes.ts";
 import type { SpecService } from "../grpc/spec-service.ts";
 import type { HttpHandler } from "../http/handler.ts";
-import { HttpListener } from "../http/http-listener.ts";
-import { HttpsListener } from "../http/https-listener.ts";
 import type { Http2Counts } from "../server/http2-server.ts";
-import { MAX_ARRIVING_REQUESTS } from "../server/http2-streams.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
 import type { ServingCounts } from "./counts.ts";
@@ -15,7 +11,8 @@ interface ListenerParts {
   readonly setup: ServingSetup;
   readonly counts: ServingCounts;
   readonly tls: ServerTls | undefined;
-  readonly handler: HttpHandler;
+  /** Makes the handler of the HTTP ports. Called once, if the thread has one. */
+  readonly createHandler: () => Promise<HttpHandler>;
   readonly routes: RpcRoutes;
   readonly specService: SpecService;
   readonly emitLimit: EmitLimitEvent;
@@ -29,6 +26,7 @@ interface Listener {
 export class Listeners {
   readonly #parts: ListenerParts;
   readonly #open: Listener[] = [];
+  #handler: HttpHandler | undefined;
 
   constructor(parts: ListenerParts) {
     this.#parts = parts;
@@ -47,37 +45,54 @@ export class Listeners {
     return undefined;
   }
 
+  /** The handler of the HTTP ports; undefined without one. */
+  get handler(): HttpHandler | undefined {
+    return this.#handler;
+  }
+
   /** Stops accepting connections, and ends streams. Resolves when nothing is in flight any more. */
   async close(): Promise<void> {
-    this.#parts.handler.endStreams();
+    this.#handler?.endStreams();
     await Promise.all(this.#open.map((listener) => listener.close()));
   }
 
+  /** Loads only what the ports of this thread need: each module costs memory in every thread. */
   async #listenOn({ protocol, bindAddress, port }: SharedPort): Promise<Listener> {
-    const { setup, counts, handler, emitLimit, routes, specService } = this.#parts;
+    const { setup, counts, emitLimit, routes, specService } = this.#parts;
     const { limits } = setup;
     const { idleTimeoutMs } = limits;
     const address = { bindAddress, port, reusePort: true };
     switch (protocol) {
       case "http": {
+        const { HttpListener } = await import("../http/http-listener.ts");
+        const handler = await this.#openHandler();
         const connections = counts.of("http_connections");
         return new HttpListener({ ...address, ...limits, handler, connections, emitLimit });
       }
       case "https": {
-        const shared = { limits, counts: this.#http2Counts(protocol), idleTimeoutMs, emitLimit };
+        const { HttpsListener } = await import("../http/https-listener.ts");
+        const handler = await this.#openHandler();
+        const shared = { limits, counts: await this.#http2Counts(protocol), idleTimeoutMs, emitLimit };
         return HttpsListener.listen({ ...address, ...shared, tls: this.#tlsFor(protocol), handler });
       }
       case "grpc":
       case "grpcs": {
-        const shared = { limits, counts: this.#http2Counts(protocol), idleTimeoutMs, emitLimit };
+        const { GrpcListener } = await import("../grpc/listener.ts");
+        const shared = { limits, counts: await this.#http2Counts(protocol), idleTimeoutMs, emitLimit };
         const tls = protocol === "grpc" ? undefined : this.#tlsFor(protocol);
         return GrpcListener.listen({ ...address, ...shared, tls, routes, specService });
       }
     }
   }
 
-  #http2Counts(protocol: Exclude<Protocol, "http">): Http2Counts {
+  async #openHandler(): Promise<HttpHandler> {
+    this.#handler ??= await this.#parts.createHandler();
+    return this.#handler;
+  }
+
+  async #http2Counts(protocol: Exclude<Protocol, "http">): Promise<Http2Counts> {
     const { counts } = this.#parts;
+    const { MAX_ARRIVING_REQUESTS } = await import("../server/http2-streams.ts");
     return {
       connections: counts.of(`${protocol}_connections`),
       arrivingRequests: counts.budget(`${protocol}_arriving_requests`, MAX_ARRIVING_REQUESTS),

@@ -1,6 +1,8 @@
 import { systemClock } from "../platform/clock.ts";
+import { listenForFaults } from "../platform/supervisor.ts";
 import { serve } from "./serve.ts";
 
 declare const self: Worker;
 
-serve(self, systemClock);
+// The thread continues after an uncaught error: its other clients are rarely affected.
+listenForFaults(serve(self, systemClock));

@@ -2,9 +2,8 @@ import type { EmitRpcEvent } from "../grpc/events.ts";
 import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";
 import { SpecService } from "../grpc/spec-service.ts";
 import { StreamLimit } from "../grpc/stream-limit.ts";
-import { HttpHandler } from "../http/handler.ts";
+import type { HttpHandler } from "../http/handler.ts";
 import type { EmitHttpEvent } from "../http/observer.ts";
-import { BodyBudget, MAX_ARRIVING_BODIES, MAX_BODIES_BYTES } from "../http/request-body.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeError } from "../platform/errors.ts";
 import type { TaskName } from "../platform/supervisor.ts";
@@ -40,9 +39,9 @@ export class Serving {
   readonly #rpcCounts: RpcCounts;
   readonly #inFlight: InFlight;
   readonly #streamLimit: StreamLimit;
-  readonly #http: HttpHandler;
   readonly #tls: ServerTls | undefined;
   readonly #listeners: Listeners;
+  #settings: ServingSettings;
 
   readonly #emitLimit: EmitLimitEvent = (event) => this.#channel.send({ kind: "limit", event });
   readonly #emitHttp: EmitHttpEvent = (event) => this.#channel.send({ kind: "http", event });
@@ -50,6 +49,7 @@ export class Serving {
   constructor(setup: ServingSetup, channel: Channel, clock: Clock) {
     const { shared, slot, threads, settings, grpcReadyPercent } = setup;
     this.#setup = setup;
+    this.#settings = settings;
     this.#channel = channel;
     this.#calls = new ThreadCalls((call, moved) => channel.send(call, moved));
     this.#control = connectControlPlane(this.#calls, setup);
@@ -73,13 +73,12 @@ export class Serving {
     this.#rpcCounts = new RpcCounts(emitRpc, { ...setup.metrics, ...settings });
     const specService = this.#createSpecService(clock);
     const routes = rpcRoutes({ specService, isServing: () => this.#isServing() });
-    this.#http = this.#createHandler(routes);
     this.#listeners = new Listeners({
-      ...{ setup, counts: this.#counts, tls: this.#tls, handler: this.#http, routes, specService },
-      emitLimit: this.#emitLimit,
+      ...{ setup, counts: this.#counts, tls: this.#tls, routes, specService, emitLimit: this.#emitLimit },
+      createHandler: () => this.#createHandler(routes),
     });
     freeReplacedVersions(this.#replica.store);
-    this.#replica.store.listen({ confirmed: (held) => this.#http.updateConfirmed(held) });
+    this.#replica.store.listen({ confirmed: (held) => this.#listeners.handler?.updateConfirmed(held) });
     const beats = new Int32Array(shared.beats);
     setInterval(() => Atomics.add(beats, slot, 1), BEAT_EVERY_MS).unref();
     setInterval(() => this.#sendCounts(false), SEND_COUNTS_EVERY_MS).unref();
@@ -133,10 +132,12 @@ export class Serving {
       this.#channel.send({ kind: "counted", requests, rpcs, isReply });
   }
 
-  #apply({ maxConcurrentRequests, maxStreams, isDebug }: ServingSettings): void {
+  #apply(settings: ServingSettings): void {
+    const { maxConcurrentRequests, maxStreams, isDebug } = settings;
+    this.#settings = settings;
     this.#inFlight.setMax(maxConcurrentRequests);
     this.#streamLimit.setMax(maxStreams);
-    this.#http.setRequestListener(isDebug ? this.#emitHttp : undefined);
+    this.#listeners.handler?.setRequestListener(isDebug ? this.#emitHttp : undefined);
     this.#rpcCounts.setDebug(isDebug);
   }
 
@@ -152,8 +153,10 @@ export class Serving {
     });
   }
 
-  #createHandler(routes: RpcRoutes): HttpHandler {
-    const { limits, corsOrigins, idLists, settings } = this.#setup;
+  async #createHandler(routes: RpcRoutes): Promise<HttpHandler> {
+    const { HttpHandler } = await import("../http/handler.ts");
+    const { BodyBudget, MAX_ARRIVING_BODIES, MAX_BODIES_BYTES } = await import("../http/request-body.ts");
+    const { limits, corsOrigins, idLists } = this.#setup;
     return new HttpHandler({
       query: this.#replica,
       idLists: this.#control.idLists,
@@ -171,7 +174,7 @@ export class Serving {
       emitLimit: this.#emitLimit,
       meter: this.#requestCounts,
       onFault: (error) => this.report("http_request", error),
-      emit: settings.isDebug ? this.#emitHttp : undefined,
+      emit: this.#settings.isDebug ? this.#emitHttp : undefined,
     });
   }
 

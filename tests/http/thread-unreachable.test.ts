@@ -5,6 +5,7 @@ import { SpecService } from "../../src/grpc/spec-service.ts";
 import { StreamLimit } from "../../src/grpc/stream-limit.ts";
 import { HttpHandler } from "../../src/http/handler.ts";
 import { BodyBudget } from "../../src/http/request-body.ts";
+import { toContent } from "../../src/http/response-content.ts";
 import type { IdListSettings } from "../../src/id-lists/service.ts";
 import type { LogEventService } from "../../src/log-events/intake.ts";
 import { systemClock } from "../../src/platform/clock.ts";
@@ -121,7 +122,9 @@ describe("while the thread that decides does not reply", () => {
   test("an RPC ends with UNAVAILABLE, and is reported", async () => {
     const response = await openHandler()(RPC_PATH, rpc);
     expect(response.status).toBe(503);
-    expect(await response.json()).toEqual({ code: "unavailable", message: "The relay is overloaded" });
+    const content = await toContent(response);
+    const text = content.kind === "bytes" ? new TextDecoder().decode(content.bytes) : "";
+    expect(JSON.parse(text)).toEqual({ code: "unavailable", message: "The relay is overloaded" });
     expect(faults).toEqual([failure]);
   });
 
