@@ -21,15 +21,18 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   server: { may: ["platform"] },
   grpc: { may: [...domain, "gen", "platform", "server"] },
   http: { may: [...domain, "gen", "grpc", "platform", "server"] },
+  serving: { may: [...domain, "grpc", "http", "platform", "server", "telemetry"] },
+  control: { may: [...domain, "grpc", "http", "platform", "server", "serving"] },
   telemetry: {
     may: [...domain, "platform"],
-    mayTypes: ["upstream", "redis", "sqlite", "spool", "http", "grpc", "server"],
+    mayTypes: ["upstream", "redis", "sqlite", "spool", "http", "grpc", "server", "control"],
   },
   config: { may: ["access", "platform", "redis", "sqlite", "telemetry"], mayTypes: ["server"] },
   relay: {
     may: [
       ...domain,
       "config",
+      "control",
       "grpc",
       "http",
       "platform",
