@@ -45,13 +45,15 @@ export interface RequestMeter {
 }
 
 /** An HTTP request was handled. */
-interface HttpEvent {
+export interface HttpEvent {
   readonly kind: "http_request";
   readonly method: string;
   /** A path of the route table, or `other`; never the path of the request. */
   readonly route: string;
   readonly status: number;
   readonly tookMs: number;
+  /** Number of earlier requests whose events were left out, since too many came at once. */
+  readonly notShownBefore?: number;
 }
 
 export type EmitHttpEvent = (event: HttpEvent) => void;

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { Repeated } from "./repeated.ts";
 
 /** Counts the requests in flight on all ports together, and limits them. */
 export class InFlight {
@@ -90,11 +91,11 @@ export type LimitName =
 export type LimitEvent =
   | LimitReached
   /** An HTTP/2 client did not respond to a PING and showed no other sign of life. Its connection is closed. */
-  | { readonly kind: "client_vanished" }
+  | ({ readonly kind: "client_vanished" } & Repeated)
   /** The system allows too few descriptors for the configured connections: each port gets fewer. */
   | { readonly kind: "connections_lowered"; readonly connections: number; readonly descriptors: number };
 
-interface LimitReached {
+interface LimitReached extends Repeated {
   readonly kind: "limit_reached";
   readonly limit: LimitName;
 }

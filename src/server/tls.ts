@@ -5,6 +5,7 @@ import type { Clock } from "../platform/clock.ts";
 import { type FileContents, FileWatch } from "../platform/file-watch.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { type Certificates, findRejection, loadCertificates, type TlsOptions } from "./certificates.ts";
+import type { Repeated } from "./repeated.ts";
 
 /** A certificate that expires within this time is warned of. */
 const WARN_BEFORE_MS = 14 * 24 * 3_600_000;
@@ -154,6 +155,6 @@ export type TlsEvent =
   | { readonly kind: "certificate_refused"; readonly reason: string }
   | { readonly kind: "certificate_expires_soon"; readonly expiresAt: number; readonly leftMs: number }
   /** The handshake failed, or the client certificate was missing or rejected. */
-  | { readonly kind: "tls_client_refused"; readonly reason: string };
+  | ({ readonly kind: "tls_client_refused"; readonly reason: string } & Repeated);
 
 export type EmitTlsEvent = (event: TlsEvent) => void;
