@@ -6,8 +6,8 @@ const WAIT_MS = 40;
 
 /** Where the counts of threads are added up. */
 export interface CountReceivers {
-  readonly http: { merge(counted: Counted["requests"][number]): void };
-  readonly rpc: { merge(counted: Counted["rpcs"][number]): void };
+  readonly http: { merge(counted: Counted["requests"]): void };
+  readonly rpc: { merge(counted: Counted["rpcs"]): void };
 }
 
 interface CountCollectionOptions extends CountReceivers {
@@ -26,8 +26,8 @@ export class CountCollection {
 
   add({ requests, rpcs, isReply }: Counted, thread: ServingThread): void {
     const { http, rpc } = this.#options;
-    for (const each of requests) http.merge(each);
-    for (const each of rpcs) rpc.merge(each);
+    http.merge(requests);
+    rpc.merge(rpcs);
     if (isReply) this.#awaited.get(thread)?.shift()?.();
   }
 

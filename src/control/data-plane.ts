@@ -11,6 +11,7 @@ import type { ControlCalls, ServingSetup, SharedMemory, ToServing } from "../ser
 import type { SpecStore } from "../specs/store.ts";
 import { CountCollection, type CountReceivers } from "./count-collection.ts";
 import type { EmitServingEvent } from "./events.ts";
+import { OpenStreams } from "./open-streams.ts";
 import type { ServingReport, ServingThread, ThreadEnd } from "./serving-thread.ts";
 import { ServingThreads } from "./serving-threads.ts";
 import { SpecPublisher } from "./spec-publisher.ts";
@@ -42,6 +43,7 @@ export class DataPlane implements Disposable {
   readonly #options: DataPlaneOptions;
   readonly #publisher: SpecPublisher;
   readonly #counts: CountCollection;
+  readonly #streams: OpenStreams;
 
   constructor(options: DataPlaneOptions) {
     const { store, clock, telemetry, shared } = options;
@@ -57,6 +59,7 @@ export class DataPlane implements Disposable {
     });
     const broadcast = (message: ToServing) => this.threads.broadcast(message);
     this.#publisher = new SpecPublisher({ store, clock, broadcast });
+    this.#streams = new OpenStreams(telemetry.rpc.emit);
     this.#counts = new CountCollection({ ...telemetry, threads: () => this.threads.running() });
   }
 
@@ -88,7 +91,7 @@ export class DataPlane implements Disposable {
         telemetry.http.emit(report.event);
         return;
       case "rpc":
-        telemetry.rpc.emit(report.event);
+        this.#streams.record(thread, report.event);
         return;
       case "fault":
         onFault(report.task, report.error);
@@ -97,6 +100,7 @@ export class DataPlane implements Disposable {
 
   #forget(thread: ServingThread): void {
     this.#publisher.forget(thread);
+    this.#streams.closeAll(thread);
     this.#counts.forget(thread);
     releaseCounts(this.#options.shared.counts, thread.slot);
   }

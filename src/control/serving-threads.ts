@@ -57,7 +57,11 @@ export class ServingThreads implements Disposable {
   /** Resolves when every thread serves. Rejects with ListenRefused if a port cannot be opened. */
   async start(): Promise<void> {
     await Promise.all(this.#places.map((place) => this.#fill(place)));
-    for (const place of this.#places) this.#watch(place);
+    for (const place of this.#places) {
+      this.#watch(place);
+      const { name = "" } = place.thread ?? {};
+      this.#options.emit({ kind: "thread_started", name, isReplacement: false });
+    }
     this.#checking = setInterval(() => this.#check(), CHECK_EVERY_MS).unref();
   }
 
@@ -149,7 +153,7 @@ export class ServingThreads implements Disposable {
       const { thread } = place;
       if (thread === undefined || signal.aborted) return;
       if (failure === undefined) {
-        emit({ kind: "thread_replaced", name: thread.name });
+        emit({ kind: "thread_started", name: thread.name, isReplacement: true });
         this.#watch(place);
         return;
       }

@@ -52,6 +52,8 @@ export interface HttpEvent {
   readonly route: string;
   readonly status: number;
   readonly tookMs: number;
+  /** Number of earlier requests whose events were left out, since too many came at once. */
+  readonly notShownBefore?: number;
 }
 
 export type EmitHttpEvent = (event: HttpEvent) => void;

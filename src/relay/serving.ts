@@ -157,7 +157,7 @@ function openDataPlane(
       events: events.intake,
       readProbeState,
     }),
-    emit: () => {},
+    emit: telemetry.serving.emit,
     onFault: (task, error) => telemetry.supervisor.reported(task, error),
   });
 }

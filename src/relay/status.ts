@@ -116,7 +116,7 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     now: toIso(now),
     state: notReady.length > 0 ? "not_ready" : problems.length > 0 ? "degraded" : "ok",
     problems,
-    relay: relayStatus(config, now, telemetry.startedAt),
+    relay: relayStatus(config, now, telemetry),
     traffic: trafficStatus(config, parts, rates, gathered),
     upstream: formatUpstream(upstream, polls.upstream, settings),
     redis,
@@ -131,7 +131,11 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
   };
 }
 
-function relayStatus({ mode, cache }: Config, now: number, startedAt: number): RelayStatus {
+function relayStatus(
+  { mode, cache }: Config,
+  now: number,
+  { startedAt, serving }: RunningTelemetry,
+): RelayStatus {
   return {
     version: VERSION,
     commit: COMMIT,
@@ -143,6 +147,7 @@ function relayStatus({ mode, cache }: Config, now: number, startedAt: number): R
     started_at: toIso(startedAt),
     uptime_s: ageSeconds(now, startedAt),
     memory_bytes: process.memoryUsage.rss(),
+    serving_threads: { wanted: serving.wanted, running: serving.running },
   };
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { SharedCount } from "../platform/shared-count.ts";
+import type { Repeated } from "./repeated.ts";
 
 /** Counts the requests in flight on all ports and threads together, and limits them. */
 export class InFlight {
@@ -87,11 +88,11 @@ export type LimitName =
 export type LimitEvent =
   | LimitReached
   /** An HTTP/2 client did not respond to a PING and showed no other sign of life. Its connection is closed. */
-  | { readonly kind: "client_vanished" }
+  | ({ readonly kind: "client_vanished" } & Repeated)
   /** The system allows too few descriptors for the configured connections: each port gets fewer. */
   | { readonly kind: "connections_lowered"; readonly connections: number; readonly descriptors: number };
 
-interface LimitReached {
+interface LimitReached extends Repeated {
   readonly kind: "limit_reached";
   readonly limit: LimitName;
 }

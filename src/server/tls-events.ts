@@ -1,3 +1,5 @@
+import type { Repeated } from "./repeated.ts";
+
 /** Events of certificates. */
 export type TlsEvent =
   | {
@@ -13,6 +15,6 @@ export type TlsEvent =
   | { readonly kind: "certificate_refused"; readonly reason: string }
   | { readonly kind: "certificate_expires_soon"; readonly expiresAt: number; readonly leftMs: number }
   /** The handshake failed, or the client certificate was missing or rejected. */
-  | { readonly kind: "tls_client_refused"; readonly reason: string };
+  | ({ readonly kind: "tls_client_refused"; readonly reason: string } & Repeated);
 
 export type EmitTlsEvent = (event: TlsEvent) => void;

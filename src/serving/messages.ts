@@ -1,8 +1,6 @@
 import type { Refusal } from "../access/admission.ts";
 import type { SdkKey } from "../access/sdk-key.ts";
-import type { RpcEvent } from "../grpc/events.ts";
 import type { AllowedOrigins } from "../http/cors.ts";
-import type { HttpEvent } from "../http/observer.ts";
 import type { ProbeState } from "../http/routes/probes.ts";
 import type { FileRequest } from "../id-lists/on-demand.ts";
 import type {
@@ -21,12 +19,11 @@ import type { Call, CallOutcome } from "../platform/thread-channel.ts";
 import type { TraceHeaders } from "../platform/trace-context.ts";
 import type { Certificates, TlsSettings } from "../server/certificates.ts";
 import type { Http2Limits } from "../server/http2-server.ts";
-import type { LimitEvent } from "../server/limits.ts";
-import type { TlsEvent } from "../server/tls-events.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { CountedRequests } from "../telemetry/topics/http.ts";
 import type { CountedRpcs } from "../telemetry/topics/rpc.ts";
 import type { CountMemory } from "./counts.ts";
+import type { ThreadEvent } from "./event-batch.ts";
 import type { AskReply, SpecUpdate, SpecUse } from "./spec-replica.ts";
 
 /** What the control plane sends to a serving thread. All of it is plain data. */
@@ -51,11 +48,7 @@ export type FromServing =
   | { readonly kind: "listen_failed"; readonly failure: ListenFailure }
   | SpecUse
   | Call<ControlCalls>
-  | { readonly kind: "limit"; readonly event: LimitEvent }
-  | { readonly kind: "tls"; readonly event: TlsEvent }
-  /** Events of streams. The frequent ones are in `counted`, except at log level debug. */
-  | { readonly kind: "rpc"; readonly event: RpcEvent }
-  | { readonly kind: "http"; readonly event: HttpEvent }
+  | ThreadEvent
   /** An unexpected error, which the thread survives. */
   | { readonly kind: "fault"; readonly task: TaskName; readonly error: DescribedError }
   /** Replies to `collect`, and is sent on its own twice a second if anything was counted. */

@@ -7,86 +7,141 @@ import type { CountedRequests } from "../telemetry/topics/http.ts";
 interface RequestCountsOptions {
   /** Whether sinks export measurements at intervals, which need latencies and clients. */
   readonly isPushing: boolean;
+  /** The limit of series of a metric in the control plane. */
   readonly maxSeries: number;
-  /** Clients of other keys get no tags: they could fill the list of known clients. */
-  readonly knows: (sdkKey: SdkKey) => boolean;
+  /** Whether config specs of the key are cached, so that there are a limited number of such keys. */
+  readonly holds: (sdkKey: SdkKey) => boolean;
 }
+
+/**
+ * The maximum number of tallies of keys that are not held, between two calls of `take`. The control plane knows some of these
+ * keys, but clients can make up any number of them.
+ */
+const MAX_NOT_HELD = 500;
 
 /** Counts the requests of one thread until the control plane takes the counts. */
 export class RequestCounts implements RequestMeter {
   readonly #options: RequestCountsOptions;
   readonly #clients: ClientTagReader;
-  #changed: CountingCell[] = [];
+  /** Apart from the others, so that made-up keys cannot fill their list of known clients. */
+  readonly #clientsOfNotHeld: ClientTagReader;
+  #tallies = new Map<string, Tally>();
+  #notHeld = 0;
 
   constructor(options: RequestCountsOptions) {
     this.#options = options;
     this.#clients = new ClientTagReader(options.maxSeries / 2);
+    this.#clientsOfNotHeld = new ClientTagReader(options.maxSeries / 2);
   }
 
   cell(request: HandledRequest): RequestCell {
-    const { isPushing, knows } = this.#options;
-    const onChanged = (cell: CountingCell) => this.#changed.push(cell);
-    if (!isPushing) return new CountingCell(request, onChanged);
-    const isKnown = request.sdkKey !== undefined && knows(request.sdkKey);
-    const readClient = (headers: RequestHeaders) => (isKnown ? this.#clients.read(headers) : OTHER_CLIENT);
-    return new CountingCell(request, onChanged, readClient);
+    const find = () => this.#find(request);
+    if (!this.#options.isPushing) return new TallyCell(find);
+    return new TallyCell(find, (tally, headers) => this.#findClient(tally, headers));
   }
 
-  /** Returns what was counted since the last time. */
+  /** Returns what was counted since the last call, each attribute set once. */
   take(): readonly CountedRequests[] {
-    const changed = this.#changed;
-    this.#changed = [];
-    return changed.map((cell) => cell.take());
+    const tallies = this.#tallies;
+    this.#tallies = new Map();
+    this.#notHeld = 0;
+    return Array.from(tallies.values(), (tally) => tally.take());
+  }
+
+  #find(request: HandledRequest): Tally {
+    const id = toId(request);
+    const known = this.#tallies.get(id);
+    if (known !== undefined) return known;
+    const { sdkKey } = request;
+    const isHeld = sdkKey !== undefined && this.#options.holds(sdkKey);
+    if (sdkKey !== undefined && !isHeld && !this.#hasRoom()) {
+      return this.#find({ ...request, sdkKey: undefined });
+    }
+    const tally = new Tally(request, isHeld);
+    this.#tallies.set(id, tally);
+    return tally;
+  }
+
+  #findClient(tally: Tally, headers: RequestHeaders): Series {
+    if (tally.isHeld) return tally.ofClient(this.#clients.read(headers));
+    const client = this.#clientsOfNotHeld.read(headers);
+    const isAdmitted = tally.hasClient(client) || client === OTHER_CLIENT || this.#hasRoom();
+    return tally.ofClient(isAdmitted ? client : OTHER_CLIENT);
+  }
+
+  #hasRoom(): boolean {
+    return ++this.#notHeld <= MAX_NOT_HELD;
   }
 }
 
-/**
- * Kept with a prepared response, and referred to by the counts only while it has something to take: the response may be replaced
- * at any time.
- */
-class CountingCell implements RequestCell {
+/** What was counted of requests with the same attributes, until it is taken. */
+class Tally {
+  readonly all = new Series({}, { timed: true, keepsSamples: false });
+  readonly isHeld: boolean;
   readonly #request: HandledRequest;
-  readonly #onChanged: (cell: CountingCell) => void;
-  readonly #readClient: ((headers: RequestHeaders) => ClientTags) | undefined;
-  readonly #all = new Series({}, { timed: true, keepsSamples: false });
   readonly #byClient = new Map<ClientTags, Series>();
-  #isChanged = false;
+  #isTaken = false;
 
-  constructor(
-    request: HandledRequest,
-    onChanged: (cell: CountingCell) => void,
-    readClient?: (headers: RequestHeaders) => ClientTags,
-  ) {
+  constructor(request: HandledRequest, isHeld: boolean) {
     this.#request = request;
-    this.#onChanged = onChanged;
-    this.#readClient = readClient;
+    this.isHeld = isHeld;
   }
 
-  record(tookMs: number, headers: RequestHeaders): void {
-    this.#all.record(tookMs);
-    if (this.#readClient !== undefined) this.#findSeries(this.#readClient(headers)).record(tookMs);
-    if (this.#isChanged) return;
-    this.#isChanged = true;
-    this.#onChanged(this);
+  /** Once taken, measurements belong into a new tally. */
+  get isTaken(): boolean {
+    return this.#isTaken;
+  }
+
+  hasClient(client: ClientTags): boolean {
+    return this.#byClient.has(client);
+  }
+
+  ofClient(client: ClientTags): Series {
+    const known = this.#byClient.get(client);
+    if (known !== undefined) return known;
+    const series = new Series({}, { timed: true, keepsSamples: true });
+    this.#byClient.set(client, series);
+    return series;
   }
 
   take(): CountedRequests {
-    this.#isChanged = false;
-    const byClient = [...this.#byClient].flatMap(([client, series]) => {
-      const measured = series.take();
-      return measured === undefined ? [] : [{ client, measured }];
-    });
-    return { request: this.#request, measured: this.#all.take() ?? NOTHING, byClient };
-  }
-
-  #findSeries(client: ClientTags): Series {
-    let series = this.#byClient.get(client);
-    if (series === undefined) {
-      series = new Series({}, { timed: true, keepsSamples: true });
-      this.#byClient.set(client, series);
-    }
-    return series;
+    this.#isTaken = true;
+    const byClient = Array.from(this.#byClient, ([client, series]) => ({
+      client,
+      measured: series.measured(),
+    }));
+    return { request: this.#request, measured: this.all.measured(), byClient };
   }
 }
 
-const NOTHING = { count: 0, sumMs: 0, buckets: [], samples: [] };
+type FindClient = (tally: Tally, headers: RequestHeaders) => Series;
+
+/**
+ * Cached with a prepared response, which can be replaced at any time: what it counted is in the tally, and nothing refers to the
+ * cell but the response.
+ */
+class TallyCell implements RequestCell {
+  readonly #find: () => Tally;
+  readonly #findClient: FindClient | undefined;
+  #tally: Tally | undefined;
+
+  constructor(find: () => Tally, findClient?: FindClient) {
+    this.#find = find;
+    this.#findClient = findClient;
+  }
+
+  record(tookMs: number, headers: RequestHeaders): void {
+    let tally = this.#tally;
+    if (tally === undefined || tally.isTaken) {
+      tally = this.#find();
+      this.#tally = tally;
+    }
+    tally.all.record(tookMs);
+    if (this.#findClient !== undefined) this.#findClient(tally, headers).record(tookMs);
+  }
+}
+
+function toId(request: HandledRequest): string {
+  const { sdkKey, path, status, acceptEncoding, contentEncoding, lcut, payloadType } = request;
+  return `${status} ${path} ${acceptEncoding} ${contentEncoding} ${lcut} ${payloadType} ${sdkKey}`;
+}

@@ -1,35 +1,29 @@
-import type { EmitRpcEvent, RpcEvent } from "../grpc/events.ts";
-import { type Feed, feedId } from "../specs/feed.ts";
+import type { RpcEvent } from "../grpc/events.ts";
+import { feedId } from "../specs/feed.ts";
 import { Series } from "../telemetry/metrics/series.ts";
 import type { CountedRpcs } from "../telemetry/topics/rpc.ts";
-
-type Sent = Extract<RpcEvent, { kind: "stream_sent" }>;
-type Answered = Extract<RpcEvent, { kind: "rpc_answered" }>;
-
-interface SentCount extends Pick<Sent, "feed" | "item"> {
-  count: number;
-}
-
-interface AnsweredCount extends Pick<Answered, "feed" | "code"> {
-  readonly series: Series;
-}
 
 interface RpcCountsOptions {
   /** Whether sinks export measurements at intervals, which need latencies. */
   readonly isPushing: boolean;
+  /** Whether each RPC is logged. */
   readonly isDebug: boolean;
+  /** Returns false if there is no room for an event of its own. Always has room for events of streams. */
+  readonly emit: (event: RpcEvent) => boolean;
 }
 
-/** Counts the frequent events of RPCs until the control plane takes the counts: one update may send to 10,000 streams. */
+interface Tally extends Pick<CountedRpcs, "feed" | "code"> {
+  readonly series: Series;
+}
+
+/** Counts the unary RPCs of one thread until the control plane takes the counts. Other events, and at level debug all, are emitted. */
 export class RpcCounts {
-  readonly #emit: EmitRpcEvent;
+  readonly #emit: RpcCountsOptions["emit"];
   readonly #isPushing: boolean;
   #isDebug: boolean;
-  readonly #sent = new Map<string, SentCount>();
-  readonly #answered = new Map<string, AnsweredCount>();
+  #tallies = new Map<string, Tally>();
 
-  /** `emit` receives all other events, and at log level debug these as well. */
-  constructor(emit: EmitRpcEvent, { isPushing, isDebug }: RpcCountsOptions) {
+  constructor({ emit, isPushing, isDebug }: RpcCountsOptions) {
     this.#emit = emit;
     this.#isPushing = isPushing;
     this.#isDebug = isDebug;
@@ -40,48 +34,26 @@ export class RpcCounts {
   }
 
   add(event: RpcEvent): void {
-    if (this.#isDebug) {
-      this.#emit(event);
-      return;
-    }
-    switch (event.kind) {
-      case "stream_sent":
-        this.#findSent(event).count++;
-        return;
-      case "rpc_answered":
-        this.#findAnswered(event).series.record(event.tookMs);
-        return;
-      default:
-        this.#emit(event);
-    }
+    const isSingle = event.kind !== "rpc_answered" || this.#isDebug;
+    if (isSingle && this.#emit(event)) return;
+    if (event.kind === "rpc_answered") this.#find(event).record(event.tookMs);
   }
 
-  /** Returns what was counted since the last time. */
+  /** Returns what was counted since the last call. */
   take(): readonly CountedRpcs[] {
-    const sent = [...this.#sent.values()].map((each) => ({ kind: "streams_sent", ...each }) as const);
-    const answered = [...this.#answered.values()].flatMap(({ feed, code, series }) => {
-      const measured = series.take();
-      return measured === undefined ? [] : [{ kind: "rpcs_answered", feed, code, measured } as const];
+    const tallies = this.#tallies;
+    this.#tallies = new Map();
+    return Array.from(tallies.values(), ({ feed, code, series }) => {
+      return { feed, code, measured: series.measured() };
     });
-    this.#sent.clear();
-    this.#answered.clear();
-    return [...sent, ...answered];
   }
 
-  #findSent({ feed, item }: Sent): SentCount {
-    const id = `${item} ${feedId(feed)}`;
-    const found = this.#sent.get(id) ?? { feed, item, count: 0 };
-    this.#sent.set(id, found);
-    return found;
-  }
-
-  #findAnswered({ feed, code }: Answered): AnsweredCount {
-    const id = `${code} ${toId(feed)}`;
-    const series = () => new Series({}, { timed: true, keepsSamples: this.#isPushing });
-    const found = this.#answered.get(id) ?? { feed, code, series: series() };
-    this.#answered.set(id, found);
-    return found;
+  #find({ feed, code }: Pick<CountedRpcs, "feed" | "code">): Series {
+    const id = `${code} ${feed === undefined ? "" : feedId(feed)}`;
+    const known = this.#tallies.get(id);
+    if (known !== undefined) return known.series;
+    const series = new Series({}, { timed: true, keepsSamples: this.#isPushing });
+    this.#tallies.set(id, { feed, code, series });
+    return series;
   }
 }
-
-const toId = (feed: Feed | undefined): string => (feed === undefined ? "" : feedId(feed));

@@ -1,4 +1,4 @@
-import type { EmitRpcEvent } from "../grpc/events.ts";
+import type { RpcEvent } from "../grpc/events.ts";
 import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";
 import { SpecService } from "../grpc/spec-service.ts";
 import { StreamLimit } from "../grpc/stream-limit.ts";
@@ -13,6 +13,7 @@ import { ServerTls } from "../server/tls.ts";
 import { freeReplacedVersions } from "../specs/replaced-versions.ts";
 import { type ControlPlane, connectControlPlane } from "./control-plane.ts";
 import { ServingCounts } from "./counts.ts";
+import { ThreadEventBatch } from "./event-batch.ts";
 import { Listeners } from "./listeners.ts";
 import type { ControlCalls, FromServing, ServingSettings, ServingSetup, ToServing } from "./messages.ts";
 import { RequestCounts } from "./request-counts.ts";
@@ -34,6 +35,7 @@ export class Serving {
   readonly #calls: ThreadCalls<ControlCalls>;
   readonly #control: ControlPlane;
   readonly #replica: SpecReplica;
+  readonly #events: ThreadEventBatch;
   readonly #counts: ServingCounts;
   readonly #requestCounts: RequestCounts;
   readonly #rpcCounts: RpcCounts;
@@ -43,14 +45,15 @@ export class Serving {
   readonly #listeners: Listeners;
   #settings: ServingSettings;
 
-  readonly #emitLimit: EmitLimitEvent = (event) => this.#channel.send({ kind: "limit", event });
-  readonly #emitHttp: EmitHttpEvent = (event) => this.#channel.send({ kind: "http", event });
+  readonly #emitLimit: EmitLimitEvent = (event) => this.#events.add({ kind: "limit", event });
+  readonly #emitHttp: EmitHttpEvent = (event) => this.#events.add({ kind: "http", event });
 
   constructor(setup: ServingSetup, channel: Channel, clock: Clock) {
     const { shared, slot, threads, settings, grpcReadyPercent } = setup;
     this.#setup = setup;
     this.#settings = settings;
     this.#channel = channel;
+    this.#events = new ThreadEventBatch({ clock, send: (event) => channel.send(event) });
     this.#calls = new ThreadCalls((call, moved) => channel.send(call, moved));
     this.#control = connectControlPlane(this.#calls, setup);
     this.#replica = new SpecReplica({
@@ -64,13 +67,14 @@ export class Serving {
     const streams = this.#counts.of("streams");
     this.#streamLimit = new StreamLimit(settings.maxStreams, grpcReadyPercent, streams);
     this.#tls =
-      setup.tls && new ServerTls({ ...setup.tls, emit: (event) => channel.send({ kind: "tls", event }) });
+      setup.tls && new ServerTls({ ...setup.tls, emit: (event) => this.#events.add({ kind: "tls", event }) });
     this.#requestCounts = new RequestCounts({
       ...setup.metrics,
-      knows: (sdkKey) => this.#replica.store.holds(sdkKey),
+      holds: (sdkKey) => this.#replica.store.holds(sdkKey),
     });
-    const emitRpc: EmitRpcEvent = (event) => channel.send({ kind: "rpc", event });
-    this.#rpcCounts = new RpcCounts(emitRpc, { ...setup.metrics, ...settings });
+    const { isPushing } = setup.metrics;
+    const emit = (event: RpcEvent) => this.#events.add({ kind: "rpc", event });
+    this.#rpcCounts = new RpcCounts({ isPushing, isDebug: settings.isDebug, emit });
     const specService = this.#createSpecService(clock);
     const routes = rpcRoutes({ specService, isServing: () => this.#isServing() });
     this.#listeners = new Listeners({
@@ -127,6 +131,7 @@ export class Serving {
   }
 
   #sendCounts(isReply: boolean): void {
+    this.#events.flush();
     const [requests, rpcs] = [this.#requestCounts.take(), this.#rpcCounts.take()];
     if (isReply || requests.length > 0 || rpcs.length > 0)
       this.#channel.send({ kind: "counted", requests, rpcs, isReply });

@@ -13,6 +13,7 @@ import { LimitTelemetry } from "./topics/limits.ts";
 import { LogEventsTelemetry } from "./topics/log-events.ts";
 import { RedisTelemetry } from "./topics/redis.ts";
 import { RpcTelemetry } from "./topics/rpc.ts";
+import { ServingTelemetry } from "./topics/serving.ts";
 import { SinkTelemetry } from "./topics/sinks.ts";
 import { SpecTelemetry } from "./topics/specs.ts";
 import { SpoolTelemetry } from "./topics/spool.ts";
@@ -43,6 +44,7 @@ export interface Telemetry {
   readonly tls: TlsTelemetry;
   readonly http: HttpTelemetry;
   readonly rpc: RpcTelemetry;
+  readonly serving: ServingTelemetry;
   readonly sinks: SinkTelemetry;
   readonly supervision: SupervisionTelemetry;
 }
@@ -66,6 +68,7 @@ export function createTelemetry({ preload, ...shared }: TelemetryOptions): Telem
     tls: new TlsTelemetry(output),
     http: new HttpTelemetry(output),
     rpc: new RpcTelemetry(output),
+    serving: new ServingTelemetry(output),
     sinks: new SinkTelemetry(output),
     supervision,
   };

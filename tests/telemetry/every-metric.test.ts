@@ -4,9 +4,10 @@ import { describeWith } from "../support/common/needs.ts";
 import { KEYS } from "../support/telemetry/metric-trigger.ts";
 import { startMonitoredRelay } from "../support/telemetry/monitored-relay.ts";
 import { OTHER_TRIGGERS } from "../support/telemetry/other-metric-triggers.ts";
+import { SERVING_TRIGGERS } from "../support/telemetry/serving-metric-triggers.ts";
 import { SPEC_TRIGGERS } from "../support/telemetry/spec-metric-triggers.ts";
 
-const triggers = [...OTHER_TRIGGERS, ...SPEC_TRIGGERS];
+const triggers = [...OTHER_TRIGGERS, ...SPEC_TRIGGERS, ...SERVING_TRIGGERS];
 
 test("every metric is triggered by a test", () => {
   const triggered = triggers.flatMap(({ metrics }) => metrics);

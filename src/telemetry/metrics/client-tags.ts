@@ -59,7 +59,7 @@ export class ClientTagReader {
     const known = this.#byHeaders.get(sent);
     if (known !== undefined) return known;
     if (sent.length > MAX_HEADERS_CHARS) return OTHER_CLIENT;
-    const tags = this.#admit({
+    const tags = this.admit({
       sdk_type: toTag(type, SDK_TYPE),
       sdk_version: toTag(version, SDK_VERSION),
       client_service: toTag(service, SERVICE),
@@ -68,7 +68,8 @@ export class ClientTagReader {
     return tags;
   }
 
-  #admit(tags: ClientTags): ClientTags {
+  /** Returns the tags, or those of other clients if they are new and too many are known. */
+  admit(tags: ClientTags): ClientTags {
     const id = Object.values(tags).join("\0");
     const known = this.#clients.get(id);
     if (known !== undefined) return known;

@@ -271,6 +271,20 @@ export const PROCESS_METRICS = [
     description: "Bugs: unexpected errors that the relay survived; component is the loop or task",
   },
   {
+    name: "ServingThreads",
+    kinds: ["gauge"],
+    tags: ["protocol", "state"],
+    description:
+      "Serving threads by protocol (http: HTTP/1.1; http2: gRPC and HTTPS) and state: running, or missing until replaced",
+  },
+  {
+    name: "ServingThreadLost",
+    kinds: ["count"],
+    tags: ["reason"],
+    description:
+      "Serving threads that died, or hung (their event loop stopped) and were ended; each is replaced",
+  },
+  {
     name: "Ready",
     kinds: ["gauge"],
     tags: [],

@@ -1,30 +1,18 @@
 import type { HrTime } from "@opentelemetry/api";
+import { MAX_SAMPLES, mergeSamples, type Sampled } from "./samples.ts";
 
 /** Upper bounds of the histogram buckets of all latencies, in ms. Responses from memory fall into the first. */
 export const BUCKETS_MS = [0.1, 0.5, 1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000, 60_000] as const;
-
-/** The maximum number of latencies that a series keeps between two drains. If there are more, they are sampled at random. */
-const MAX_SAMPLES = 100;
 
 export type Tags = Readonly<Record<string, string>>;
 
 const NO_TAGS: Tags = {};
 
-/** The measurements since the last drain. */
-interface Delta {
-  readonly count: number;
-  /** Latencies in ms: all, or a random sample. */
-  readonly samples: readonly number[];
-}
-
-/** The measurements of a series that another thread counted, as plain data. */
-export interface Measured {
-  readonly count: number;
+/** The measurements of a series, as plain data that can be sent to another thread. `samples` are latencies in ms. */
+export interface Measured extends Sampled {
   readonly sumMs: number;
-  /** Counts by bucket, as many as {@link BUCKETS_MS} and one; empty if the metric has no latency. */
+  /** Counts by bucket, one more than {@link BUCKETS_MS}; empty if the metric has no latency. */
   readonly buckets: readonly number[];
-  /** Latencies in ms: all, or a random sample; empty if nothing is pushed. */
-  readonly samples: readonly number[];
 }
 
 /** The measurements of one metric with the same tags. Updated in place, since every request is measured. */
@@ -71,19 +59,35 @@ export class Series {
   }
 
   /** Marks the series as removed. Returns what was not drained yet, or undefined. */
-  forget(): Delta | undefined {
+  forget(): Sampled | undefined {
     this.#isForgotten = true;
     return this.drain();
   }
 
   /** Adds the undrained measurements of a removed series to the next drain, but not to `count`, which includes them already. */
-  inherit({ count, samples }: Delta): void {
-    this.#drained -= count;
-    this.#samples.push(...samples.slice(0, MAX_SAMPLES - this.#samples.length));
+  inherit(removed: Sampled): void {
+    this.#samples = mergeSamples(this.#undrained, removed);
+    this.#drained -= removed.count;
+  }
+
+  /** Returns everything that was measured. Complete only if the series was never drained. */
+  measured(): Measured {
+    const { count, sumMs, buckets } = this;
+    return { count, sumMs, buckets: [...(buckets ?? [])], samples: this.#samples };
+  }
+
+  /** Adds what another thread measured. */
+  merge(measured: Measured): void {
+    if (this.#keepsSamples) this.#samples = mergeSamples(this.#undrained, measured);
+    this.count += measured.count;
+    this.sumMs += measured.sumMs;
+    const { buckets } = this;
+    if (buckets === undefined) return;
+    for (const [at, inBucket] of measured.buckets.entries()) buckets[at] = (buckets[at] ?? 0) + inBucket;
   }
 
   /** Returns the measurements since the last drain, or undefined if there are none. */
-  drain(): Delta | undefined {
+  drain(): Sampled | undefined {
     const count = this.count - this.#drained;
     if (count === 0) return undefined;
     this.#drained = this.count;
@@ -92,37 +96,17 @@ export class Series {
     return { count, samples };
   }
 
-  /** Returns all measurements and begins again at 0, or returns undefined if there are none. */
-  take(): Measured | undefined {
-    const drained = this.drain();
-    if (drained === undefined) return undefined;
-    const { count, sumMs, buckets } = this;
-    const measured = { count, sumMs, buckets: [...(buckets ?? [])], samples: drained.samples };
-    this.count = 0;
-    this.sumMs = 0;
-    this.#drained = 0;
-    buckets?.fill(0);
-    return measured;
-  }
-
-  /** Adds the measurements of another thread. */
-  merge({ count, sumMs, buckets, samples }: Measured): void {
-    this.count += count;
-    this.sumMs += sumMs;
-    const own = this.buckets;
-    if (own !== undefined)
-      for (const [at, inBucket] of buckets.entries()) own[at] = (own[at] ?? 0) + inBucket;
-    // Each sample stands for as many measurements.
-    for (const sample of samples) this.#sample(sample, count / samples.length);
+  get #undrained(): Sampled {
+    return { count: this.count - this.#drained, samples: this.#samples };
   }
 
   /** Reservoir sampling: each latency since the last drain is kept with the same probability. */
-  #sample(tookMs: number, standsFor = 1): void {
+  #sample(tookMs: number): void {
     if (this.#samples.length < MAX_SAMPLES) {
       this.#samples.push(tookMs);
       return;
     }
-    const at = Math.floor((Math.random() * (this.count - this.#drained)) / standsFor);
+    const at = Math.floor(Math.random() * (this.count - this.#drained));
     if (at < MAX_SAMPLES) this.#samples[at] = tookMs;
   }
 }

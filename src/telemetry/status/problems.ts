@@ -44,6 +44,7 @@ export function findProblems(readings: ProblemReadings): readonly Problem[] {
     ...entryProblems(readings),
     ...eventProblems(readings),
     ...otherProblems(readings),
+    ...servingProblems(readings),
     ...unexpectedErrors(readings),
   ].sort((a, b) => Number(b.severity === "critical") - Number(a.severity === "critical"));
 }
@@ -145,6 +146,16 @@ function* otherProblems({ telemetry }: ProblemReadings): Iterable<Problem> {
   for (const [sink, failing] of telemetry.sinks.states) {
     if (failing !== undefined) yield problem("sink_failing", `Export to ${sink} fails`, toDetails(failing));
   }
+}
+
+/** Without any thread of a kind, nothing answers on its ports. */
+function* servingProblems({ telemetry: { serving } }: ProblemReadings): Iterable<Problem> {
+  const [longest] = serving.missing();
+  if (longest === undefined) return;
+  const counts = [...serving.counts().values()];
+  const severity = counts.some(({ running }) => running === 0) ? "critical" : "warning";
+  const text = `${serving.running} of ${serving.wanted} serving threads are running`;
+  yield problem("serving_threads_missing", text, { ...toDetails(longest), severity });
 }
 
 /** A loop is a problem as long as it fails. A task runs once: its error is shown for some time. */

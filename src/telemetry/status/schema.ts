@@ -62,6 +62,7 @@ export type ProblemKind =
   | "certificate_expires"
   | "certificate_refused"
   | "allowed_keys_refused"
+  | "serving_threads_missing"
   | "unexpected_error";
 
 export interface RelayStatus {
@@ -76,6 +77,8 @@ export interface RelayStatus {
   readonly started_at: string;
   readonly uptime_s: number;
   readonly memory_bytes: number;
+  /** Threads that serve clients: fewer run than wanted while one that died or hung is being replaced. */
+  readonly serving_threads: { readonly wanted: number; readonly running: number };
 }
 
 export interface TrafficStatus {

@@ -6,12 +6,17 @@ import type { Measured, Series, Tags } from "../metrics/series.ts";
 import type { KeyTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
 
-/** Requests with the same attributes that a serving thread handled. */
+/** Requests with the same attributes that another thread handled, as plain data. */
 export interface CountedRequests {
   readonly request: HandledRequest;
   readonly measured: Measured;
   /** The same requests by client; empty if nothing is pushed. */
-  readonly byClient: readonly { readonly client: ClientTags; readonly measured: Measured }[];
+  readonly byClient: readonly CountedClient[];
+}
+
+interface CountedClient {
+  readonly client: ClientTags;
+  readonly measured: Measured;
 }
 
 /**
@@ -20,12 +25,14 @@ export interface CountedRequests {
  */
 export class HttpTelemetry implements RequestMeter {
   readonly emit: EmitHttpEvent;
+  readonly #merge: (counted: CountedRequests) => void;
   readonly #registry: MetricRegistry;
   readonly #keys: KeyTags;
   readonly #clients: ClientTagReader;
 
   constructor({ logger, registry, keys, contain }: TelemetryOutput) {
     this.emit = contain((event) => debugLine(logger, { ...event }));
+    this.#merge = contain((counted) => this.#add(counted));
     this.#registry = registry;
     this.#keys = keys;
     this.#clients = new ClientTagReader(registry.maxSeries / 2);
@@ -36,22 +43,31 @@ export class HttpTelemetry implements RequestMeter {
     return this.#registry.isPushing ? this.#withClients(cell, request) : cell;
   }
 
-  /** Adds what a serving thread counted. */
-  merge({ request, measured, byClient }: CountedRequests): void {
+  /** Adds what another thread counted. Never throws. */
+  merge(all: readonly CountedRequests[]): void {
+    for (const counted of all) this.#merge(counted);
+  }
+
+  #add({ request, measured, byClient }: CountedRequests): void {
     this.#findSeries(request).merge(measured);
-    const isKnown = byClient.length > 0 && this.#toTags(request).sdk_key !== UNKNOWN_KEY;
-    for (const { client, measured: pushed } of byClient) {
-      const series = this.#findClientSeries(request, isKnown ? client : OTHER_CLIENT);
-      series.merge(pushed);
-      series.latest = { lcut: String(request.lcut) };
+    if (byClient.length === 0) return;
+    const isKnown = this.#isKnown(request);
+    for (const { client, measured: ofClient } of byClient) {
+      const series = this.#findClientSeries(request, isKnown ? this.#clients.admit(client) : OTHER_CLIENT);
+      series.merge(ofClient);
+      series.latest = toLatest(request);
     }
+  }
+
+  #isKnown(request: HandledRequest): boolean {
+    return this.#toTags(request).sdk_key !== UNKNOWN_KEY;
   }
 
   /** Clients without a known SDK key have no tags: they could fill the list of known clients. */
   #withClients(cell: RequestCell, request: HandledRequest): RequestCell {
-    const isKnown = this.#toTags(request).sdk_key !== UNKNOWN_KEY;
+    const isKnown = this.#isKnown(request);
     const byClient = new Map<ClientTags, SeriesCell>();
-    const latest = { lcut: String(request.lcut) };
+    const latest = toLatest(request);
     return {
       record: (tookMs, headers) => {
         cell.record(tookMs, headers);
@@ -89,6 +105,10 @@ export class HttpTelemetry implements RequestMeter {
 
 function toMetric({ status }: HandledRequest) {
   return status < 400 ? "HttpServerRequestSuccess" : "HttpServerRequestFailed";
+}
+
+function toLatest({ lcut }: HandledRequest): Tags {
+  return { lcut: String(lcut) };
 }
 
 /** Cached with a prepared response, which can outlive its series: the series of a forgotten SDK key is replaced by a new one. */

@@ -20,14 +20,16 @@ export class LimitTelemetry {
   #record(event: LimitEvent): void {
     switch (event.kind) {
       case "limit_reached": {
-        const { limit } = event;
-        this.#registry.count("LimitReached", { limit });
-        this.#limits.of(limit).log("warn", "limit reached", { limit });
+        const { limit, count } = event;
+        this.#registry.count("LimitReached", { limit }, count);
+        this.#limits.of(limit).log("warn", "limit reached", { limit, count });
         return;
       }
       case "client_vanished":
-        this.#registry.count("ClientVanished", {});
-        this.#clients.of(event.kind).log("info", "client unresponsive, closed its connection");
+        this.#registry.count("ClientVanished", {}, event.count);
+        this.#clients.of(event.kind).log("info", "client unresponsive, closed its connection", {
+          count: event.count,
+        });
         return;
       case "connections_lowered": {
         const { kind, connections, descriptors } = event;

@@ -4,35 +4,23 @@ import type { Feed } from "../../specs/feed.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { ThrottledLog } from "../logging/throttled-log.ts";
 import { type MetricRegistry, OTHER, UNKNOWN_KEY } from "../metrics/registry.ts";
-import type { Measured } from "../metrics/series.ts";
+import type { Measured, Series } from "../metrics/series.ts";
 import { toTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
 
 const MAX_KEYS_WITHOUT_STREAMS = 1_000;
 
-/** Events of the same kind that a serving thread counted. */
-export type CountedRpcs =
-  | {
-      readonly kind: "streams_sent";
-      readonly feed: Feed;
-      readonly item: "spec" | "no_update";
-      readonly count: number;
-    }
-  | {
-      readonly kind: "rpcs_answered";
-      /** As in {@link RpcEvent}. */
-      readonly feed: Feed | undefined;
-      readonly code: string;
-      readonly measured: Measured;
-    };
-
-function toRpcTags(feed: Feed | undefined) {
-  return feed === undefined ? { sdk_key: UNKNOWN_KEY, path: OTHER } : toTags(feed);
+/** Unary RPCs with the same attributes that another thread answered, as plain data. */
+export interface CountedRpcs extends Pick<RpcAnswered, "feed" | "code"> {
+  readonly measured: Measured;
 }
+
+type RpcAnswered = Extract<RpcEvent, { kind: "rpc_answered" }>;
 
 /** Logs and metrics of gRPC streams and unary RPCs. */
 export class RpcTelemetry {
   readonly emit: EmitRpcEvent;
+  readonly #merge: (counted: CountedRpcs) => void;
   readonly #logger: Logger;
   readonly #registry: MetricRegistry;
   readonly #refusals: ThrottledLog;
@@ -44,58 +32,53 @@ export class RpcTelemetry {
 
   constructor({ logger, registry, clock, contain }: TelemetryOutput) {
     this.emit = contain((event) => this.#record(event));
+    this.#merge = contain(({ feed, code, measured }) => this.#findAnswered(feed, code).merge(measured));
     this.#logger = logger;
     this.#registry = registry;
     this.#refusals = new ThrottledLog(logger, clock);
     registry.gauge("GrpcEstimatedActiveStreams", () => this.#readOpen());
   }
 
-  /** Adds what a serving thread counted. */
-  merge(counted: CountedRpcs): void {
-    switch (counted.kind) {
-      case "streams_sent":
-        this.#countSent(counted.feed, counted.item, counted.count);
-        return;
-      case "rpcs_answered": {
-        const tags = { ...toRpcTags(counted.feed), code: counted.code };
-        this.#registry.series("GrpcServerRequest", tags).merge(counted.measured);
-      }
-    }
-  }
-
-  #countSent(feed: Feed, item: "spec" | "no_update", count: number): void {
-    const name = item === "spec" ? "GrpcStreamingStreamedResponse" : "GrpcStreamingHealthcheckSent";
-    this.#registry.count(name, toTags(feed), count);
+  /** Adds what another thread counted. Never throws. */
+  merge(all: readonly CountedRpcs[]): void {
+    for (const counted of all) this.#merge(counted);
   }
 
   #record(event: RpcEvent): void {
     const registry = this.#registry;
     switch (event.kind) {
       case "stream_opened":
-        registry.count("GrpcStreamingStreamedInitialized", toTags(event.feed));
-        this.#addOpen(maskSdkKey(event.feed.sdkKey), 1);
+        registry.count("GrpcStreamingStreamedInitialized", toTags(event.feed), event.count);
+        this.#addOpen(maskSdkKey(event.feed.sdkKey), event.count ?? 1);
         break;
-      case "stream_sent":
-        this.#countSent(event.feed, event.item, 1);
+      case "stream_sent": {
+        const isSpec = event.item === "spec";
+        const name = isSpec ? "GrpcStreamingStreamedResponse" : "GrpcStreamingHealthcheckSent";
+        registry.count(name, toTags(event.feed), event.count);
         break;
+      }
       case "stream_closed":
-        registry.count("GrpcStreamingStreamDisconnected", toTags(event.feed));
-        this.#addOpen(maskSdkKey(event.feed.sdkKey), -1);
+        registry.count("GrpcStreamingStreamDisconnected", toTags(event.feed), event.count);
+        this.#addOpen(maskSdkKey(event.feed.sdkKey), -(event.count ?? 1));
         break;
       case "stream_refused": {
-        registry.count("GrpcStreamRefused", { code: event.code });
-        if (event.code === "permission_denied") registry.count("GrpcStreamingStreamUnauthorized", {});
-        if (!event.isFull) break;
+        const { code, isFull, count } = event;
+        registry.count("GrpcStreamRefused", { code }, count);
+        if (code === "permission_denied") registry.count("GrpcStreamingStreamUnauthorized", {}, count);
+        if (!isFull) break;
         const option = "--grpc-max-concurrent-streams";
-        this.#refusals.log("warn", "stream rejected: limit of open streams reached", { option });
+        this.#refusals.log("warn", "stream rejected: limit of open streams reached", { option, count });
         return;
       }
-      case "rpc_answered": {
-        const { feed, code, tookMs } = event;
-        registry.time("GrpcServerRequest", { ...toRpcTags(feed), code }, tookMs);
-      }
+      case "rpc_answered":
+        this.#findAnswered(event.feed, event.code).record(event.tookMs);
     }
     debugLine(this.#logger, event);
+  }
+
+  #findAnswered(feed: Feed | undefined, code: string): Series {
+    const tags = feed === undefined ? { sdk_key: UNKNOWN_KEY, path: OTHER } : toTags(feed);
+    return this.#registry.series("GrpcServerRequest", { ...tags, code });
   }
 
   #addOpen(maskedSdkKey: string, by: number): void {

@@ -62,9 +62,9 @@ export class TlsTelemetry {
         return;
       }
       case "tls_client_refused": {
-        const { reason } = event;
-        this.#registry.count("TlsClientRefused", {});
-        this.#clients.of(reason).log("warn", "TLS handshake failed", { reason });
+        const { reason, count } = event;
+        this.#registry.count("TlsClientRefused", {}, count);
+        this.#clients.of(reason).log("warn", "TLS handshake failed", { reason, count });
       }
     }
   }

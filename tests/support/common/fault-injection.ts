@@ -5,12 +5,12 @@
 export type Fault =
   /** The first `times` calls of a runtime function throw if the stack matches `within`. */
   | { readonly kind: "call"; readonly api: FaultyApi; readonly within: string; readonly times: number }
-  /** The first Worker of this script ends, by an error or by `terminate`. */
+  /** The first Worker of this script ends, by an error or by `terminate`: after a time, or when the process gets SIGUSR2. */
   | {
       readonly kind: "worker";
       readonly script: string;
       readonly how: "throw" | "terminate";
-      readonly afterMs: number;
+      readonly afterMs: number | "SIGUSR2";
     }
   /** An error that nothing catches. With `sinceWorker`, the time counts from the start of a Worker of this script. */
   | {
@@ -89,7 +89,11 @@ if (left.size > 0 && Bun.isMainThread) {
         if (!String(script).includes(fault.script)) continue;
         // The Worker throws on a message that is not a call.
         const end = () => (fault.how === "terminate" ? this.terminate() : this.postMessage(undefined));
-        if (!ended.has(fault)) setTimeout(end, fault.afterMs);
+        const { afterMs } = fault;
+        if (!ended.has(fault)) {
+          if (afterMs === "SIGUSR2") process.once(afterMs, end);
+          else setTimeout(end, afterMs);
+        }
         ended.add(fault);
       }
     }

@@ -84,7 +84,10 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
         ...["--http2-keepalive-time-in-s", "1", "--http2-keepalive-timeout-in-s", "1"],
       ],
       env: {
-        ...faultEnv({ kind: "reject", afterMs: 1_000 }),
+        ...faultEnv(
+          { kind: "reject", afterMs: 1_000 },
+          { kind: "worker", script: "serving-worker", how: "throw", afterMs: "SIGUSR2" },
+        ),
         REDIS_URL: `redis://127.0.0.1:${redis.port}`,
         LOG_EVENT_STATSIG_ENDPOINT: upstream.url,
         LOG_EVENT_DEDUPE_CACHE_LIMIT: "2",

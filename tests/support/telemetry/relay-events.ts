@@ -155,6 +155,11 @@ const EXAMPLES: Examples = {
     stream_refused: { kind: "stream_refused", code: "resource_exhausted", isFull: true },
     rpc_answered: { kind: "rpc_answered", feed, code: "ok", tookMs: 3.21 },
   },
+  serving: {
+    thread_started: { kind: "thread_started", name: "http-1", isReplacement: true },
+    thread_lost: { kind: "thread_lost", name: "http-1", reason: "died", detail },
+    thread_failed_to_start: { kind: "thread_failed_to_start", name: "http-1", detail, retryInMs: 1_000 },
+  },
   sinks: {
     sink_failing: { kind: "sink_failing", sink: "statsd", detail },
     sink_recovered: { kind: "sink_recovered", sink: "statsd", failedForMs: 3_000, dropped: 9 },
