@@ -12,7 +12,7 @@ import {
   readListeners,
   readManagement,
   readServingThreads,
-  type ServingThreads,
+  type ServingThreadsSetting,
 } from "./groups/listeners.ts";
 import { type EventsConfig, readEvents } from "./groups/log-events.ts";
 import { type LoggingConfig, readLogging } from "./groups/logging.ts";
@@ -39,7 +39,7 @@ export interface Config extends SpecsConfig {
   readonly limits: LimitsConfig;
   /** The ports for clients. */
   readonly listeners: readonly ListenerConfig[];
-  readonly servingThreads: ServingThreads;
+  readonly servingThreads: ServingThreadsSetting;
   /** Undefined if the management port is turned off. */
   readonly management: ManagementConfig | undefined;
   readonly shutdownGraceMs: number;

@@ -10,7 +10,7 @@ interface SpecPublisherOptions {
   readonly broadcast: (message: ToServing) => void;
 }
 
-/** Keeps the replicas of the serving threads equal to the store, and tells the store how they use it. */
+/** Keeps the replicas of the serving threads equal to the store, and the store informed of how they use it. */
 export class SpecPublisher {
   readonly #options: SpecPublisherOptions;
 

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { createServer, isIP } from "node:net";
 import { join } from "node:path";
-import { countServingThreads, type ServingThreads, toLocalHost } from "../config/groups/listeners.ts";
+import { countServingThreads, type ServingThreadsSetting, toLocalHost } from "../config/groups/listeners.ts";
 import { availableCores } from "../platform/cores.ts";
 import { connectionsAllowed, descriptorLimit, RESERVED_DESCRIPTORS } from "../server/limits.ts";
 import { type Check, type CheckResult, failed, ok, warning } from "./check.ts";
@@ -93,7 +93,7 @@ export function descriptorsCheck(options: {
 }
 
 /** Checks whether each serving thread of a kind can have a CPU. */
-export function coresCheck(servingThreads: ServingThreads): Check {
+export function coresCheck(servingThreads: ServingThreadsSetting): Check {
   return {
     name: "CPUs",
     run: async () => {

@@ -37,7 +37,7 @@ export class ThreadChannel<Sent, Received> {
 }
 
 /** Methods that are called from another thread. Arguments and results are plain data. */
-export type Methods<T> = { readonly [K in keyof T]: (argument: never) => Promise<unknown> };
+type Methods<T> = { readonly [K in keyof T]: (argument: never) => Promise<unknown> };
 
 /** A call of one of the methods `T`. */
 export interface Call<T> {

@@ -105,7 +105,7 @@ export interface ServingSetup {
 }
 
 /** The limits that stay the same until the relay ends. */
-export interface ServingLimits extends Http2Limits {
+interface ServingLimits extends Http2Limits {
   readonly maxUrlLength: number;
   readonly idleTimeoutMs: number;
 }

@@ -111,7 +111,7 @@ export class SpecReplica implements SpecLookups, Disposable {
 
 /**
  * Converts between the monotonic clocks of two threads, which begin with their thread. The offset is known up to the time that a
- * message takes; the fastest message so far tells it best.
+ * message takes; the fastest message so far shows it best.
  */
 class ClockOffset {
   #offset = Number.POSITIVE_INFINITY;

@@ -52,13 +52,13 @@ export function readManagement(settings: Settings): ManagementConfig | undefined
  * The threads that serve clients, of each of two kinds: those of the HTTP port, and those of all other client ports. `auto` is the
  * number of available CPUs, within limits.
  */
-export type ServingThreads = number | "auto";
+export type ServingThreadsSetting = number | "auto";
 
 const MAX_THREADS = 64;
 const MAX_AUTO_THREADS = 16;
 
 /** Throws ConfigError. */
-export function readServingThreads(settings: Settings): ServingThreads {
+export function readServingThreads(settings: Settings): ServingThreadsSetting {
   const text = settings.text(LISTENERS.servingThreads);
   if (text === "auto") return text;
   const threads = /^[1-9]\d?$/.test(text) ? Number(text) : Number.NaN;
@@ -68,7 +68,7 @@ export function readServingThreads(settings: Settings): ServingThreads {
 }
 
 /** Returns the number of threads of each kind on a machine with this many available CPUs. */
-export function countServingThreads(threads: ServingThreads, cores: number): number {
+export function countServingThreads(threads: ServingThreadsSetting, cores: number): number {
   return threads === "auto" ? Math.min(cores, MAX_AUTO_THREADS) : threads;
 }
 
