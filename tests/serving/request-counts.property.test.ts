@@ -106,13 +106,15 @@ describe("for any requests on three threads, whenever their counts are taken", (
     const property = fc.asyncProperty(fc.array(actions, { maxLength: 150 }), async (all) => {
       const [one, relay] = [startTelemetry({ isPushing }), startTelemetry({ isPushing })];
       const threads = [0, 1, 2].map(() => startThread(relay, { isPushing }));
+      const single = startThread(one, { isPushing });
       const cells = new CellCache();
       for (const action of all) {
         if (isRecord(action)) {
           const { thread, request, client, ms } = action;
           const meter = threads[thread]?.counts;
           if (meter !== undefined) cells.find(meter, request, thread).record(ms, clientOf(client));
-          cells.find(one.http, request, 9).record(ms, clientOf(client));
+          cells.find(single.counts, request, 9).record(ms, clientOf(client));
+          single.send();
         } else if (action !== "push" && "send" in action) threads[action.send]?.send();
       }
       for (const thread of threads) thread.send();

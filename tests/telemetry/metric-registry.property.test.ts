@@ -137,7 +137,7 @@ describe("at the limit of series", () => {
   });
 });
 
-test("a cached cell of a key that was forgotten and came back counts into the new series", async () => {
+test("requests for a key that was forgotten and came back count into the new series", async () => {
   const registry = registryOf();
   const keys = new KeyTags();
   keys.knownBy(() => true);
@@ -146,12 +146,16 @@ test("a cached cell of a key that was forgotten and came back counts into the ne
   const answered = { sdkKey, path: "/v1", status: 404, ...codings, lcut: 0, payloadType: undefined };
   const logger = { log: () => {} };
   const { http } = createTelemetry({ logger, registry, keys, clock: new FakeClock(), preload: [] });
-  const cell = http.cell(answered);
-  cell.record(1, new Headers());
+  const measured = (count: number) => ({ count, sumMs: count, buckets: [count], samples: [1] });
+  const client = { sdk_type: "js", sdk_version: "1", client_service: "unknown" };
+  const merge = (count: number) => {
+    const byClient = [{ client, measured: measured(count) }];
+    http.merge([{ request: answered, measured: measured(count), byClient }]);
+  };
+  merge(1);
   const series = () => seriesOf(registry, "HttpServerRequestFailed");
   registry.forgetKey(String(series()[0]?.tags["sdk_key"]));
-  cell.record(1, new Headers());
-  cell.record(1, new Headers());
+  merge(2);
   const shown = series().filter(({ tags }) => tags["sdk_key"]?.startsWith("secret-com"));
   expect(shown.map(({ count }) => count)).toEqual([2]);
   const pushed = (await takeMeasurements(registry, "4.1")).flatMap((each) =>
