@@ -11,5 +11,5 @@ export function serve(end: ChannelEnd, clock: Clock): ReportFault {
     if (message.kind === "set_up") serving = new Serving(message.setup, channel, clock);
     else serving?.receive(message);
   });
-  return (kind, error) => serving?.report(kind, error);
+  return (kind, error) => serving?.reports.fault(kind, error);
 }
