@@ -151,6 +151,8 @@ export async function startRelayProcess(options: RelayOptions = {}): Promise<Rel
     ["--http-port", String(httpPort)],
     ["--grpc-port", String(grpcPort)],
     ["-p", String(pollIntervalS)],
+    // Most tests start a relay of their own, and many run at once. tests/serving has those of several threads.
+    ["--serving-threads", "1"],
   ].filter(([name = ""]) => !args.includes(name));
   const upstreamEnv = upstream === undefined ? {} : { STATSIG_ENDPOINT: upstream.url };
   const all = options.isBare ? args : [...defaults.flat(), ...args, mode, cache];
