@@ -38,8 +38,8 @@ interface SpecReplicaOptions {
   readonly ask: (feed: Feed) => Promise<AskReply>;
 }
 
-/** How often the control plane learns which feeds are in use. */
-const REPORT_EVERY_MS = 250;
+/** How often the control plane learns which feeds are in use, beside each time when the thread asks for one. */
+const REPORT_EVERY_MS = 1_000;
 
 /** When a feed was evicted between the reply and its reading. */
 const ASK_AGAIN_AFTER_MS = 1_000;
