@@ -1,10 +1,10 @@
 // Runs the benchmarks. docs/benchmarks.md describes them.
 //   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [chaos]
 //     [events] [event-bombs] [spool-outage] [hostile] [rotation] [monitoring]
-//     [--quick] [--json <file>] [--source]
+//     [threads] [update] [thread-memory] [--quick] [--json <file>] [--source] [--baseline <folder>]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { ArgumentError, type BenchArguments, readArguments } from "./arguments.ts";
 import type { Bench, Part } from "./bench.ts";
 import { chooseCores } from "./cores.ts";
@@ -25,6 +25,9 @@ import { redisOutagePart } from "./redis/redis-outage-part.ts";
 import { prepareRelay } from "./relay-program.ts";
 import { startupPart } from "./startup-part.ts";
 import { formatTable } from "./table.ts";
+import { threadMemoryPart } from "./threads/memory-part.ts";
+import { threadsPart } from "./threads/threads-part.ts";
+import { updatePart } from "./threads/update-part.ts";
 import { rotationPart } from "./tls/rotation-part.ts";
 
 const PARTS: readonly Part[] = [
@@ -42,6 +45,9 @@ const PARTS: readonly Part[] = [
   hostilePart,
   rotationPart,
   monitoringPart,
+  threadsPart,
+  updatePart,
+  threadMemoryPart,
 ];
 
 const EXIT_FAILED = 1;
@@ -67,18 +73,22 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function runParts(
-  { parts, quick, fromSource, jsonFile }: BenchArguments,
+  { parts, quick, fromSource, baseline: checkout, jsonFile }: BenchArguments,
   stop: AbortSignal,
 ): Promise<number> {
-  const relay = await prepareRelay(fromSource);
+  const relay = await prepareRelay("relay", fromSource);
+  const baseline =
+    checkout === undefined ? undefined : await prepareRelay("baseline", fromSource, resolve(checkout));
   const cores = chooseCores();
   const missing = await missingCommands([...new Set(parts.flatMap(({ needs }) => needs))]);
   const machine = await describeMachine(cores);
-  console.log(`${machineLines(machine, relay.shown)}${quick ? "\nquick     fewer and shorter rounds" : ""}`);
+  console.log(
+    `${machineLines(machine, relay, baseline)}${quick ? "\nquick     fewer and shorter rounds" : ""}`,
+  );
 
   using directory = scratchDirectory();
   const signal = AbortSignal.any([stop, AbortSignal.timeout(MAX_RUN_MS)]);
-  const bench: Bench = { quick, relay, cores, scratch: directory.path, signal, progress };
+  const bench: Bench = { quick, relay, baseline, cores, scratch: directory.path, signal, progress };
   const results: Record<string, unknown> = {};
   let failed = 0;
   for (const part of parts) {
@@ -96,7 +106,7 @@ async function runParts(
     }
   }
   if (jsonFile !== undefined) {
-    writeFileSync(jsonFile, `${JSON.stringify({ machine, relay, quick, results }, null, 2)}\n`);
+    writeFileSync(jsonFile, `${JSON.stringify({ machine, relay, baseline, quick, results }, null, 2)}\n`);
   }
   return failed === 0 ? 0 : EXIT_FAILED;
 }

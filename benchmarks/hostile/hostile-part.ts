@@ -1,5 +1,6 @@
 import type { Bench, Part, PartResult } from "../bench.ts";
 import { asIndependentClients } from "../prepare/probing.ts";
+import type { RelayProgram } from "../relay-program.ts";
 import { quantile } from "../statistics.ts";
 import { count, megabytes, ms, ratio, type Table } from "../table.ts";
 import { type AttackCase, measureUnderAttack, type UnderAttack } from "./under-attack.ts";
@@ -47,14 +48,28 @@ const CASES: readonly AttackCase[] = [
   steady("WINDOW_UPDATE flood"),
   steady("header bomb", "grpc", LARGE_FRAMES_PER_S),
   steady("large headers", "grpc", LARGE_FRAMES_PER_S),
-  flatOut("rapid reset"),
-  flatOut("rapid reset", "https"),
-  flatOut("CONTINUATION flood"),
-  flatOut("SETTINGS flood"),
-  flatOut("header bomb"),
 ];
 
-type Measured = AttackCase & UnderAttack;
+/** Attacks on the HTTP/2 ports that send as fast as they can. */
+const FLAT_OUT: readonly AttackCase[] = (
+  [
+    "rapid reset",
+    "CONTINUATION flood",
+    "SETTINGS flood",
+    "PING flood",
+    "WINDOW_UPDATE flood",
+    "header bomb",
+    "large headers",
+  ] as const
+).flatMap((attack) => [flatOut(attack), flatOut(attack, "https")]);
+
+interface Measured extends AttackCase, UnderAttack {
+  readonly program: RelayProgram;
+  /** Where the relay ran: on one core, or on all of them. */
+  readonly where: (typeof PLACES)[number];
+}
+
+const PLACES = ["one core", "all cores"] as const;
 
 /** Measures how attacks affect other clients and what they cost the relay. */
 export const hostilePart: Part = { name: "hostile", needs: ["openssl"], run };
@@ -62,22 +77,34 @@ export const hostilePart: Part = { name: "hostile", needs: ["openssl"], run };
 async function run(bench: Bench): Promise<PartResult> {
   const probingMs = bench.quick ? 2_000 : 5_000;
   const measured: Measured[] = [];
-  for (const attack of CASES) {
-    bench.progress(`hostile: ${attack.attack} on the ${attack.protocol} port`);
-    measured.push({ ...attack, ...(await measureUnderAttack(bench, attack, probingMs)) });
+  for (const program of bench.baseline === undefined ? [bench.relay] : [bench.relay, bench.baseline]) {
+    for (const attack of [...CASES, ...FLAT_OUT]) {
+      for (const where of FLAT_OUT.includes(attack) ? PLACES : [PLACES[0]]) {
+        bench.progress(`hostile: ${attack.attack} on the ${attack.protocol} port, relay on ${where}`);
+        const cores = where === "one core" ? bench.cores?.server : undefined;
+        const result = await measureUnderAttack(bench, { program, cores, attack, probingMs });
+        measured.push({ ...attack, ...result, program, where });
+      }
+    }
   }
   return {
     tables: [latencyTable(measured), useTable(measured)],
     notes: [
       "the attacker shares its core with the measuring client, at the lowest priority",
+      "all cores: the relay may use them all, also that of the client and the attacker",
       "memory is the peak; descriptors are counted at the end of the attack and 5 s later",
     ],
     raw: measured,
   };
 }
 
-const nameOf = ({ attack, protocol, perSecond }: AttackCase): string =>
-  `${attack}, ${protocol}${perSecond === AS_FAST_AS_IT_CAN ? ", full speed" : ""}`;
+const nameOf = ({ program, where, attack, protocol, perSecond }: Measured): string =>
+  [
+    ...(program.name === "relay" ? [] : [program.name]),
+    attack,
+    protocol,
+    ...(perSecond === AS_FAST_AS_IT_CAN ? ["full speed", where] : []),
+  ].join(", ");
 
 function latencyTable(measured: readonly Measured[]): Table {
   return {
