@@ -19,6 +19,11 @@ export interface Bench {
   readonly progress: (doing: string) => void;
 }
 
+/** Returns the relay and, if there is one, the baseline. */
+export function programsOf({ relay, baseline }: Bench): readonly RelayProgram[] {
+  return baseline === undefined ? [relay] : [relay, baseline];
+}
+
 export interface PartResult {
   readonly tables: readonly Table[];
   /** What readers need to know to interpret the tables. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bench, Part, PartResult } from "../bench.ts";
+import { type Bench, type Part, type PartResult, programsOf } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
 import { cpuSince, cpuTime, peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
 import { type Project, projectOfJsonBytes } from "../project.ts";
@@ -36,9 +36,8 @@ export const fanoutPart: Part = { name: "fanout", needs: [], run };
 async function run(bench: Bench): Promise<PartResult> {
   const updates = bench.quick ? 2 : 5;
   const runs: FanoutRun[] = [];
-  const programs = bench.baseline === undefined ? [bench.relay] : [bench.relay, bench.baseline];
   for (const fanout of CASES) {
-    for (const program of programs) {
+    for (const program of programsOf(bench)) {
       bench.progress(
         `fanout: ${fanout.streams} streams on ${fanout.connections} connections, ${program.name}`,
       );

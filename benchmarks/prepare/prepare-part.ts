@@ -1,4 +1,4 @@
-import type { Bench, Part, PartResult } from "../bench.ts";
+import { type Bench, type Part, type PartResult, programsOf } from "../bench.ts";
 import { projectOfJsonBytes } from "../project.ts";
 import { FIRST_LCUT } from "../static-upstream.ts";
 import { quantile, spreadOf } from "../statistics.ts";
@@ -21,7 +21,7 @@ async function run(bench: Bench): Promise<PartResult> {
   bench.progress("prepare: checking and compressing");
   const times = await measurePrepare(bench, projectOfJsonBytes(JSON_BYTES, FIRST_LCUT), rounds);
   const settings: Setting[] = [];
-  for (const program of bench.baseline === undefined ? [bench.relay] : [bench.relay, bench.baseline]) {
+  for (const program of programsOf(bench)) {
     for (const [where, cores] of [
       ["all cores", undefined],
       ["one core", bench.cores?.server],

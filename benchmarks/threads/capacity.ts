@@ -14,7 +14,11 @@ const capacity = (result: HttpResult, threads: number): number =>
 const coresInUse = (result: HttpResult): number =>
   (result.requestsPerS * result.cpuMicrosPerRequest) / 1_000_000;
 
-export function capacityTable(servers: readonly ThreadedServer[], measured: readonly Measured[]): Table {
+export function capacityTable(
+  part: string,
+  servers: readonly ThreadedServer[],
+  measured: readonly Measured[],
+): Table {
   const [first] = servers;
   const rows = measured.flatMap(({ httpCase, rounds }) =>
     servers.map(({ name, threads }, at) => {
@@ -36,7 +40,7 @@ export function capacityTable(servers: readonly ThreadedServer[], measured: read
     }),
   );
   return {
-    title: "threads: capacity, threads / CPU time per request",
+    title: `${part}: capacity, threads / CPU time per request`,
     head: ["body", "server, threads", "cores in use", "capacity, requests/s", `${first?.name} / this server`],
     rows,
   };

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bench, Part, PartResult } from "../bench.ts";
+import { type Bench, type Part, type PartResult, programsOf } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
 import { memoryFileBytes, peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
 import { projectOfJsonBytes } from "../project.ts";
@@ -43,9 +43,8 @@ interface ThreadMemory {
 export const threadMemoryPart: Part = { name: "thread-memory", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
-  const { relay, baseline } = bench;
   const measured: ThreadMemory[] = [];
-  for (const program of baseline === undefined ? [relay] : [relay, baseline]) {
+  for (const program of programsOf(bench)) {
     for (const threads of program.hasServingThreads ? COUNTS : [1])
       measured.push(await measureMemory(bench, program, threads));
   }

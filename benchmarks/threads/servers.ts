@@ -1,4 +1,4 @@
-import type { Bench } from "../bench.ts";
+import { type Bench, programsOf } from "../bench.ts";
 import type { HttpServer } from "../http/http-server.ts";
 import { startNginx } from "../http/nginx-server.ts";
 import { type RelayProgram, threadArgs } from "../relay-program.ts";
@@ -40,9 +40,8 @@ export interface RelayThreads {
 }
 
 /** The relay with `threads` threads and with one, and the baseline. A program without the option has one thread. */
-function relaysOf({ relay, baseline }: Bench, threads: number): readonly RelayThreads[] {
-  const programs = baseline === undefined ? [relay] : [relay, baseline];
-  return programs.flatMap((program) =>
+function relaysOf(bench: Bench, threads: number): readonly RelayThreads[] {
+  return programsOf(bench).flatMap((program) =>
     program.hasServingThreads
       ? [
           { program, threads },

@@ -55,16 +55,23 @@ function deviation(cpuMs: readonly number[]): number {
   return (100 * Math.max(...cpuMs.map((each) => Math.abs(each - mean)))) / mean;
 }
 
-export function spreadTable(connections: number, runs: readonly (readonly [number, LoadSpread])[]): Table {
+export interface SpreadRun {
+  readonly threads: number;
+  /** Cores of the relay and the client. */
+  readonly cores: string;
+  readonly spread: LoadSpread;
+}
+
+export function spreadTable(connections: number, runs: readonly SpreadRun[]): Table {
   const percent = (value: number) => value.toFixed(1);
-  const of = (rounds: LoadSpread["fullLoad"]) => spread(spreadOf(rounds.map(deviation)), percent);
+  const deviations = (rounds: LoadSpread["fullLoad"]) => spread(spreadOf(rounds.map(deviation)), percent);
   return {
     title: `threads: CPU time of the thread farthest from the mean, ${connections} new connections each round, %`,
     head: ["threads", "at full load", `${connections * PER_CONNECTION_PER_S} requests/s`],
-    rows: runs.map(([threads, { fullLoad, constantLoad }]) => [
-      String(threads),
-      of(fullLoad),
-      of(constantLoad),
+    rows: runs.map(({ threads, cores, spread: { fullLoad, constantLoad } }) => [
+      `${threads}, ${cores}`,
+      deviations(fullLoad),
+      deviations(constantLoad),
     ]),
   };
 }

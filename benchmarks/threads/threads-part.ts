@@ -1,5 +1,5 @@
 import type { Bench, Part, PartResult } from "../bench.ts";
-import { coresForThreads } from "../cores.ts";
+import { type Cores, coresForThreads } from "../cores.ts";
 import { publishCases } from "../http/cases.ts";
 import { httpTables } from "../http/http-tables.ts";
 import { type Measured, measureCase, measureRound } from "../http/measure.ts";
@@ -27,9 +27,12 @@ interface ThreadsRun {
 
 async function run(bench: Bench): Promise<PartResult> {
   const runs: ThreadsRun[] = [];
-  for (const threads of threadCounts()) runs.push(await measureThreads(bench, threads));
-  const spreads = runs.flatMap(({ threads, spread }) =>
-    spread === undefined ? [] : [[threads, spread] as const],
+  for (const threads of threadCounts()) {
+    for (const cores of placesFor(bench, threads))
+      runs.push(await measureThreads({ ...bench, cores }, threads));
+  }
+  const spreads = runs.flatMap(({ threads, cores, spread }) =>
+    spread === undefined ? [] : [{ threads, cores, spread }],
   );
   return {
     tables: [
@@ -38,12 +41,12 @@ async function run(bench: Bench): Promise<PartResult> {
     ],
     notes: [
       `wrk: ${CONNECTIONS} connections, a thread per core of the client; servers in turn in each round`,
-      ...runs.map(({ threads, cores }) => `${threads} threads: ${cores}`),
       "capacity: requests/s if each thread had its own core and the client none of them",
       ...(bench.relay.hasServingThreads ? [] : ["this relay has no --serving-threads: one thread serves"]),
     ],
-    raw: runs.map(({ threads, measured, spread }) => ({
+    raw: runs.map(({ threads, cores, measured, spread }) => ({
       threads,
+      cores,
       spread,
       cases: measured.map(({ httpCase, rounds }) => ({
         case: httpCase.name,
@@ -53,8 +56,16 @@ async function run(bench: Bench): Promise<PartResult> {
   };
 }
 
-async function measureThreads(narrow: Bench, threads: number): Promise<ThreadsRun> {
-  const bench = { ...narrow, cores: coresForThreads(threads) };
+/**
+ * Where there are too few cores for server and client, they share all of them, which shows that the threads run at the
+ * same time; and then the server has a single core, where the client does not affect its CPU time per request.
+ */
+function placesFor({ cores: single }: Bench, threads: number): readonly (Cores | undefined)[] {
+  const wide = coresForThreads(threads);
+  return wide?.server === wide?.client && single !== undefined ? [wide, single] : [wide];
+}
+
+async function measureThreads(bench: Bench, threads: number): Promise<ThreadsRun> {
   const load = bench.quick ? { rounds: 3, durationS: 1 } : { rounds: 5, durationS: 2 };
   const options = { ...load, connections: CONNECTIONS };
   await using upstream = await StaticUpstream.start();
@@ -75,14 +86,16 @@ async function measureThreads(narrow: Bench, threads: number): Promise<ThreadsRu
       ? undefined
       : await measureSpread(bench, first, small, options);
   const names = servers.map(({ name }) => name);
-  const tables = [...httpTables("threads", names, measured), capacityTable(servers, measured)];
-  return { threads, tables, measured, spread, cores: coresOf(bench) };
+  const cores = coresOf(bench);
+  const part = `threads, ${cores}`;
+  const tables = [...httpTables(part, names, measured), capacityTable(part, servers, measured)];
+  return { threads, tables, measured, spread, cores };
 }
 
 function coresOf({ cores }: Bench): string {
   if (cores === undefined) return "not pinned";
   const [server, client] = [cores.server.join(), cores.client.join()];
   return server === client
-    ? `servers and client share the cores ${server}`
-    : `servers on the cores ${server}, client on ${client}`;
+    ? `servers and client on cores ${server}`
+    : `servers on cores ${server}, client on ${client}`;
 }

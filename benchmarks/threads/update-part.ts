@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bench, Part, PartResult } from "../bench.ts";
+import { type Bench, type Part, type PartResult, programsOf } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
 import { coresForThreads } from "../cores.ts";
 import { projectOfJsonBytes } from "../project.ts";
@@ -68,9 +68,8 @@ async function run(bench: Bench): Promise<PartResult> {
 /** 0 if no request was sent after the first response with the new version that got an older one. */
 const lastOldMs = ({ firstMs, lastOldSentMs }: Sighting): number => Math.max(0, lastOldSentMs - firstMs);
 
-function casesOf({ relay, baseline }: Bench): UpdateCase[] {
-  const programs = baseline === undefined ? [relay] : [relay, baseline];
-  return programs.flatMap((program) =>
+function casesOf(bench: Bench): UpdateCase[] {
+  return programsOf(bench).flatMap((program) =>
     [1, ...(program.hasServingThreads ? threadCounts() : [])].flatMap((threads) =>
       SIZES.map((each) => ({ program, threads, ...each })),
     ),
