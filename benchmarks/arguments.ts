@@ -5,6 +5,8 @@ export interface BenchArguments {
   readonly parts: readonly Part[];
   readonly quick: boolean;
   readonly fromSource: boolean;
+  /** Folder of another checkout, whose relay some parts measure as well. */
+  readonly baseline: string | undefined;
   readonly jsonFile: string | undefined;
 }
 
@@ -21,6 +23,7 @@ export function readArguments(argv: readonly string[], known: readonly Part[]): 
     parts: positionals.length === 0 ? known : known.filter(({ name }) => positionals.includes(name)),
     quick: values.quick ?? false,
     fromSource: values.source ?? false,
+    baseline: values.baseline,
     jsonFile: values.json,
   };
 }
@@ -30,7 +33,12 @@ function parse(argv: readonly string[]) {
     return parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: { quick: { type: "boolean" }, source: { type: "boolean" }, json: { type: "string" } },
+      options: {
+        quick: { type: "boolean" },
+        source: { type: "boolean" },
+        json: { type: "string" },
+        baseline: { type: "string" },
+      },
     });
   } catch (error) {
     throw new ArgumentError(error instanceof Error ? error.message : String(error));

@@ -7,6 +7,8 @@ export interface Bench {
   /** Run fewer and shorter rounds. */
   readonly quick: boolean;
   readonly relay: RelayProgram;
+  /** Another version of the relay, which some parts measure as well. */
+  readonly baseline: RelayProgram | undefined;
   /** Undefined if processes cannot be pinned to separate cores. */
   readonly cores: Cores | undefined;
   /** Directory for configurations, caches and logs. It is removed at the end. */
@@ -15,6 +17,11 @@ export interface Bench {
   readonly signal: AbortSignal;
   /** Shows on a terminal what is being measured. */
   readonly progress: (doing: string) => void;
+}
+
+/** Returns the relay and, if there is one, the baseline. */
+export function programsOf({ relay, baseline }: Bench): readonly RelayProgram[] {
+  return baseline === undefined ? [relay] : [relay, baseline];
 }
 
 export interface PartResult {

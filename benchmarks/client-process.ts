@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import type { Bench } from "./bench.ts";
-import { onCore } from "./cores.ts";
+import { onCores } from "./cores.ts";
 
 /** A client in its own process, which writes its results as lines of JSON. */
 export class ClientProcess implements AsyncDisposable {
@@ -11,7 +11,7 @@ export class ClientProcess implements AsyncDisposable {
 
   constructor(bench: Bench, script: string, args: readonly string[]) {
     const command = [process.execPath, join(import.meta.dir, script), ...args];
-    this.#child = Bun.spawn(onCore(bench.cores?.client, command), {
+    this.#child = Bun.spawn(onCores(bench.cores?.client, command), {
       stdio: ["ignore", "pipe", "inherit"],
       signal: bench.signal,
     });

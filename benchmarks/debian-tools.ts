@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 const PACKAGE_OF: Readonly<Record<string, string>> = {
   nginx: "nginx-light",
   wrk: "wrk",
+  h2load: "nghttp2-client",
   "redis-server": "redis-server",
   "redis-cli": "redis-tools",
 };

@@ -1,12 +1,12 @@
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Bench } from "./bench.ts";
-import { onCore } from "./cores.ts";
+import { type CoreList, onCores } from "./cores.ts";
 
 export interface LaunchOptions {
   readonly name: string;
   readonly command: readonly string[];
-  readonly core: number | undefined;
+  readonly cores: CoreList;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -18,11 +18,11 @@ export class Launched implements AsyncDisposable {
   readonly #name: string;
   readonly #log: string;
 
-  constructor(bench: Bench, { name, command, core, env = {} }: LaunchOptions) {
+  constructor(bench: Bench, { name, command, cores, env = {} }: LaunchOptions) {
     this.#name = name;
     this.#log = join(bench.scratch, `${name}.log`);
     const log = openSync(this.#log, "w");
-    this.#child = Bun.spawn(onCore(core, command), {
+    this.#child = Bun.spawn(onCores(cores, command), {
       // Results must not depend on the caller's settings or proxies.
       env: { PATH: process.env["PATH"] ?? "", ...env },
       stdio: ["ignore", log, log],

@@ -2,6 +2,7 @@ import os from "node:os";
 import { root } from "../scripts/command.ts";
 import type { Cores } from "./cores.ts";
 import { findCommand } from "./debian-tools.ts";
+import type { RelayProgram } from "./relay-program.ts";
 
 /** Machine and versions of a run, without which its results mean nothing. */
 export interface Machine {
@@ -30,17 +31,25 @@ export async function describeMachine(cores: Cores | undefined): Promise<Machine
     nginx: /nginx\/(\S+)/.exec(await outputOf("nginx", "-v"))?.[1] ?? "missing",
     wrk: /^wrk (?:debian\/)?(\S+)/.exec(await outputOf("wrk", "-v"))?.[1] ?? "missing",
     commit: changed ? `${commit} with changes` : commit,
-    pinning: cores === undefined ? "none" : `server on core ${cores.server}, client on core ${cores.client}`,
+    pinning:
+      cores === undefined
+        ? "none"
+        : `server on core ${cores.server.join()}, client on core ${cores.client.join()}`,
     load: os.loadavg()[0] ?? 0,
   };
 }
 
-export function machineLines(machine: Machine, relay: string): string {
+export function machineLines(
+  machine: Machine,
+  relay: RelayProgram,
+  baseline: RelayProgram | undefined,
+): string {
   const { date, cpu, cores, kernel, bun, nginx, wrk, commit, pinning, load } = machine;
   return [
     `machine   ${cpu}, ${cores} cores, ${kernel}, load ${load.toFixed(2)} at the start, ${date}`,
     `versions  Bun ${bun}, nginx ${nginx}, wrk ${wrk}`,
-    `relay     ${relay}, commit ${commit}`,
+    `relay     ${relay.shown}, commit ${commit}`,
+    ...(baseline === undefined ? [] : [`baseline  ${baseline.shown}`]),
     `pinning   ${pinning}`,
   ].join("\n");
 }

@@ -1,7 +1,10 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 
 /** /proc has CPU time in hundredths of a second on every architecture that Bun supports. */
 const TICK_MS = 10;
+
+/** Unit of `blocks` of stat(2). */
+const BLOCK_BYTES = 512;
 
 /** User and system time of the process and of its main thread, since its start. */
 export interface CpuTime {
@@ -37,6 +40,16 @@ function cpuMs(path: string): number {
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
+/** Returns the CPU time of each thread of the process by its id, in ms, to the nanosecond. */
+export function threadCpuMs(pid: number): Map<string, number> {
+  const times = new Map<string, number>();
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const [onCpuNs] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ");
+    times.set(thread, Number(onCpuNs) / 1_000_000);
+  }
+  return times;
+}
+
 export function residentBytes(pid: number): number {
   return statusBytes(pid, "VmRSS");
 }
@@ -48,6 +61,22 @@ export function peakResidentBytes(pid: number): number {
 /** Returns the number of open files and sockets. */
 export function openDescriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** Returns the memory of the in-memory files that the process holds open, which its resident memory lacks. */
+export function memoryFileBytes(pid: number): number {
+  const sizes = new Map<number, number>();
+  for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
+    const path = `/proc/${pid}/fd/${descriptor}`;
+    try {
+      if (!readlinkSync(path).startsWith("/memfd:")) continue;
+      const { ino, blocks } = statSync(path);
+      sizes.set(ino, blocks * BLOCK_BYTES);
+    } catch {
+      // It was closed meanwhile.
+    }
+  }
+  return [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** Resets the peak to the current resident memory. */

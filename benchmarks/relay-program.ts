@@ -1,33 +1,61 @@
 import { existsSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { root, run } from "../scripts/command.ts";
+import { join, relative } from "node:path";
+import { root } from "../scripts/command.ts";
 
-/** The program that is measured. */
+/** A program that is measured. */
 export interface RelayProgram {
+  /** Shown in tables. */
+  readonly name: string;
   readonly command: readonly string[];
   /** Printed at the beginning of a run. */
   readonly shown: string;
   /** Size of the executable; undefined if the relay runs from source. */
   readonly sizeBytes: number | undefined;
+  /** Whether it has `--serving-threads`. Without it, one thread serves all clients. */
+  readonly hasServingThreads: boolean;
 }
 
-/** Builds the executable, so that it matches the sources; or returns the sources themselves. */
-export async function prepareRelay(fromSource: boolean): Promise<RelayProgram> {
-  const build = join(root, "scripts", "build.ts");
+/**
+ * Builds the executable of a checkout, so that it matches the sources; or returns the sources themselves.
+ * `name` is what tables call it.
+ */
+export async function prepareRelay(
+  name: string,
+  fromSource: boolean,
+  checkout = root,
+): Promise<RelayProgram> {
+  const main = join(checkout, "src", "main.ts");
+  if (!existsSync(main)) throw new Error(`${checkout} is not a checkout of the relay: it has no src/main.ts`);
+  const build = join(checkout, "scripts", "build.ts");
   if (fromSource || !existsSync(build)) {
-    return {
-      command: [process.execPath, join(root, "src", "main.ts")],
-      shown: "bun src/main.ts",
-      sizeBytes: undefined,
-    };
+    const command = [process.execPath, main];
+    const shown = `bun ${relative(root, main)}`;
+    const hasServingThreads = await isInHelp(command, "--serving-threads");
+    return { name, command, shown, sizeBytes: undefined, hasServingThreads };
   }
-  if ((await run([process.execPath, build])) !== 0) {
-    throw new Error("the build failed; use --source to measure the relay from source");
+  const built = Bun.spawn([process.execPath, build], {
+    cwd: checkout,
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  if ((await built.exited) !== 0) {
+    throw new Error(`the build of ${checkout} failed; use --source to measure the relay from source`);
   }
-  const executable = join(root, "dist", "statsig-forward-proxy");
+  const executable = join(checkout, "dist", "statsig-forward-proxy");
   return {
+    name,
     command: [executable],
-    shown: "dist/statsig-forward-proxy",
+    shown: relative(root, executable),
     sizeBytes: statSync(executable).size,
+    hasServingThreads: await isInHelp([executable], "--serving-threads"),
   };
+}
+
+/** Returns the arguments for so many threads of each kind, or none if the program has no such option. */
+export function threadArgs(program: RelayProgram, threads: number): string[] {
+  return program.hasServingThreads ? ["--serving-threads", String(threads)] : [];
+}
+
+async function isInHelp(command: readonly string[], option: string): Promise<boolean> {
+  const help = Bun.spawn([...command, "--help"], { stdio: ["ignore", "pipe", "ignore"] });
+  return (await help.stdout.text()).includes(option);
 }

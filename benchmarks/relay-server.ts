@@ -1,11 +1,15 @@
 import type { Bench } from "./bench.ts";
+import type { CoreList } from "./cores.ts";
 import { Launched } from "./launched.ts";
 import { firstAnswer, freePort } from "./loopback.ts";
+import type { RelayProgram } from "./relay-program.ts";
 import type { StaticUpstream } from "./static-upstream.ts";
 
 export interface RelayServerOptions {
+  /** Default: the relay of the bench. */
+  readonly program?: RelayProgram;
   readonly upstream: StaticUpstream;
-  readonly core: number | undefined;
+  readonly cores: CoreList;
   /** Default: an hour, so that no poll disturbs a measurement. */
   readonly pollIntervalS?: number;
   readonly args?: readonly string[];
@@ -42,8 +46,8 @@ export class RelayServer implements AsyncDisposable {
     readyPath = "/v1/health",
   ): Promise<RelayServer> {
     const ports = { http: await freePort(), grpc: await freePort() };
-    const { upstream, core, pollIntervalS = 3_600, args = [], cache = "disabled", env = {} } = options;
-    const { managementPort = 0 } = options;
+    const { upstream, cores, pollIntervalS = 3_600, args = [], cache = "disabled", env = {} } = options;
+    const { managementPort = 0, program = bench.relay } = options;
     const listen = [
       "--bind-address",
       "127.0.0.1",
@@ -58,7 +62,7 @@ export class RelayServer implements AsyncDisposable {
     const launched = new Launched(bench, {
       name: "relay",
       command: [
-        ...bench.relay.command,
+        ...program.command,
         ...listen,
         "--polling-interval-in-s",
         String(pollIntervalS),
@@ -66,7 +70,7 @@ export class RelayServer implements AsyncDisposable {
         "grpc-and-http",
         cache,
       ],
-      core,
+      cores,
       env: { STATSIG_ENDPOINT: upstream.url, ...env },
     });
     try {

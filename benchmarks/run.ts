@@ -1,10 +1,10 @@
 // Runs the benchmarks. docs/benchmarks.md describes them.
 //   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [chaos]
-//     [events] [event-bombs] [spool-outage] [hostile] [rotation] [monitoring]
-//     [--quick] [--json <file>] [--source]
+//     [events] [event-bombs] [spool-outage] [hostile] [flat-out] [rotation] [monitoring]
+//     [threads] [update] [thread-memory] [--quick] [--json <file>] [--source] [--baseline <folder>]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { ArgumentError, type BenchArguments, readArguments } from "./arguments.ts";
 import type { Bench, Part } from "./bench.ts";
 import { chooseCores } from "./cores.ts";
@@ -13,7 +13,7 @@ import { eventBombsPart } from "./events/event-bombs-part.ts";
 import { eventsPart } from "./events/events-part.ts";
 import { spoolOutagePart } from "./events/spool-outage-part.ts";
 import { fanoutPart } from "./fanout/fanout-part.ts";
-import { hostilePart } from "./hostile/hostile-part.ts";
+import { flatOutPart, hostilePart } from "./hostile/hostile-part.ts";
 import { httpPart } from "./http/http-part.ts";
 import { describeMachine, machineLines } from "./machine.ts";
 import { memoryPart } from "./memory/memory-part.ts";
@@ -25,6 +25,9 @@ import { redisOutagePart } from "./redis/redis-outage-part.ts";
 import { prepareRelay } from "./relay-program.ts";
 import { startupPart } from "./startup-part.ts";
 import { formatTable } from "./table.ts";
+import { threadMemoryPart } from "./threads/memory-part.ts";
+import { threadsPart } from "./threads/threads-part.ts";
+import { updatePart } from "./threads/update-part.ts";
 import { rotationPart } from "./tls/rotation-part.ts";
 
 const PARTS: readonly Part[] = [
@@ -40,8 +43,12 @@ const PARTS: readonly Part[] = [
   eventBombsPart,
   spoolOutagePart,
   hostilePart,
+  flatOutPart,
   rotationPart,
   monitoringPart,
+  threadsPart,
+  updatePart,
+  threadMemoryPart,
 ];
 
 const EXIT_FAILED = 1;
@@ -49,7 +56,7 @@ const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
 
 /** A run of the whole suite takes half of this. */
-const MAX_RUN_MS = 75 * 60_000;
+const MAX_RUN_MS = 150 * 60_000;
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -67,18 +74,22 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function runParts(
-  { parts, quick, fromSource, jsonFile }: BenchArguments,
+  { parts, quick, fromSource, baseline: checkout, jsonFile }: BenchArguments,
   stop: AbortSignal,
 ): Promise<number> {
-  const relay = await prepareRelay(fromSource);
+  const relay = await prepareRelay("relay", fromSource);
+  const baseline =
+    checkout === undefined ? undefined : await prepareRelay("baseline", fromSource, resolve(checkout));
   const cores = chooseCores();
   const missing = await missingCommands([...new Set(parts.flatMap(({ needs }) => needs))]);
   const machine = await describeMachine(cores);
-  console.log(`${machineLines(machine, relay.shown)}${quick ? "\nquick     fewer and shorter rounds" : ""}`);
+  console.log(
+    `${machineLines(machine, relay, baseline)}${quick ? "\nquick     fewer and shorter rounds" : ""}`,
+  );
 
   using directory = scratchDirectory();
   const signal = AbortSignal.any([stop, AbortSignal.timeout(MAX_RUN_MS)]);
-  const bench: Bench = { quick, relay, cores, scratch: directory.path, signal, progress };
+  const bench: Bench = { quick, relay, baseline, cores, scratch: directory.path, signal, progress };
   const results: Record<string, unknown> = {};
   let failed = 0;
   for (const part of parts) {
@@ -96,7 +107,7 @@ async function runParts(
     }
   }
   if (jsonFile !== undefined) {
-    writeFileSync(jsonFile, `${JSON.stringify({ machine, relay, quick, results }, null, 2)}\n`);
+    writeFileSync(jsonFile, `${JSON.stringify({ machine, relay, baseline, quick, results }, null, 2)}\n`);
   }
   return failed === 0 ? 0 : EXIT_FAILED;
 }

@@ -48,7 +48,7 @@ async function run(bench: Bench): Promise<PartResult> {
 }
 
 async function measureStart(bench: Bench, upstream: StaticUpstream): Promise<Start> {
-  const options = { upstream, core: bench.cores?.server };
+  const options = { upstream, cores: bench.cores?.server };
   const health = await RelayServer.start(bench, options);
   await using idle = health;
   await sleep(IDLE_AFTER_MS, undefined, { signal: bench.signal });

@@ -129,7 +129,7 @@ async function measure(bench: Bench, each: BombCase, howMany: number): Promise<M
   specs.publish(SDK_KEY, projectOfJsonBytes(20_000, FIRST_LCUT));
   await using upstream = await EventUpstream.start(0, each.upstream);
   const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
-  const options = { upstream: specs, core: bench.cores?.server, env };
+  const options = { upstream: specs, cores: bench.cores?.server, env };
   await using relay = await RelayServer.start(bench, options, specPath(SDK_KEY));
   // Warm up: code is slow when it first runs.
   await round(bench, relay, each);

@@ -74,7 +74,7 @@ async function measure(bench: Bench, kind: string, name: string): Promise<Measur
   await using specs = await StaticUpstream.start();
   await using upstream = await EventUpstream.start();
   const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
-  await using relay = await RelayServer.start(bench, { upstream: specs, core: bench.cores?.server, env });
+  await using relay = await RelayServer.start(bench, { upstream: specs, cores: bench.cores?.server, env });
   const before = cpuTime(relay.pid);
   await using client = new ClientProcess(bench, "events/event-client.ts", [
     relay.httpUrl,

@@ -21,7 +21,7 @@ async function run(bench: Bench): Promise<PartResult> {
   const port = await freePort();
   const relay = await RelayServer.start(bench, {
     upstream: specs,
-    core: undefined,
+    cores: undefined,
     args: ["--event-spool-path", join(bench.scratch, "spool")],
     env: { LOG_EVENT_STATSIG_ENDPOINT: `http://127.0.0.1:${port}` },
   });

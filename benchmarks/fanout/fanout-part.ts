@@ -1,53 +1,76 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Bench, Part, PartResult } from "../bench.ts";
+import { type Bench, type Part, type PartResult, programsOf } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
 import { cpuSince, cpuTime, peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
 import { type Project, projectOfJsonBytes } from "../project.ts";
+import type { RelayProgram } from "../relay-program.ts";
 import { RelayServer } from "../relay-server.ts";
 import { FIRST_LCUT, StaticUpstream } from "../static-upstream.ts";
 import type { Delivery } from "./delivery.ts";
 import { type FanoutRun, fanoutTable, type Update } from "./fanout-table.ts";
 
 const SDK_KEY = "secret-bench-fanout";
-const MESSAGE_BYTES = 1_000_000;
-const STREAMS = 500;
-const DELIVERY_TIMEOUT_MS = 30_000;
+const DELIVERY_TIMEOUT_MS = 60_000;
+/** By default the relay accepts 500 streams. */
+const MAX_STREAMS = 20_000;
+
+interface FanoutCase {
+  readonly connections: number;
+  readonly streams: number;
+  readonly messageBytes: number;
+}
+
+const CASES: readonly FanoutCase[] = [
+  { connections: 5, streams: 500, messageBytes: 1_000_000 },
+  { connections: 500, streams: 500, messageBytes: 1_000_000 },
+  { connections: 100, streams: 10_000, messageBytes: 100_000 },
+];
 
 /** Pause before an update, for garbage collection after the last one. */
 const SETTLE_MS = 1_000;
 
-/** Measures an update of 1 MB to 500 gRPC streams. */
+/** Measures an update of 1 MB to 500 gRPC streams, and one of 100 KB to 10,000. */
 export const fanoutPart: Part = { name: "fanout", needs: [], run };
 
 async function run(bench: Bench): Promise<PartResult> {
   const updates = bench.quick ? 2 : 5;
   const runs: FanoutRun[] = [];
-  for (const connections of [5, STREAMS]) {
-    bench.progress(`fanout: ${STREAMS} streams on ${connections} connections`);
-    runs.push({ connections, streams: STREAMS, updates: await measure(bench, connections, updates) });
+  for (const fanout of CASES) {
+    for (const program of programsOf(bench)) {
+      bench.progress(
+        `fanout: ${fanout.streams} streams on ${fanout.connections} connections, ${program.name}`,
+      );
+      runs.push({ ...fanout, name: program.name, updates: await measure(bench, program, fanout, updates) });
+    }
   }
   return {
     tables: [fanoutTable(runs)],
     notes: [
-      `${updates} updates of ${MESSAGE_BYTES / 1_000_000} MB JSON; clients in one other process, with the default windows of node:http2`,
+      `${updates} updates; clients in one other process, with the default windows of node:http2`,
       "one message per update was decoded and compared; CPU includes fetching, checking and compressing",
     ],
     raw: runs,
   };
 }
 
-async function measure(bench: Bench, connections: number, updates: number): Promise<Update[]> {
+async function measure(
+  bench: Bench,
+  program: RelayProgram,
+  { connections, streams, messageBytes }: FanoutCase,
+  updates: number,
+): Promise<Update[]> {
   await using upstream = await StaticUpstream.start();
-  upstream.publish(SDK_KEY, projectOfJsonBytes(MESSAGE_BYTES, FIRST_LCUT));
-  const relayOptions = { upstream, core: bench.cores?.server, pollIntervalS: 1 };
+  upstream.publish(SDK_KEY, projectOfJsonBytes(messageBytes, FIRST_LCUT));
+  const args = ["--grpc-max-concurrent-streams", String(MAX_STREAMS)];
+  const relayOptions = { program, upstream, cores: bench.cores?.server, pollIntervalS: 1, args };
   await using relay = await RelayServer.start(bench, relayOptions);
-  const clientArgs = [relay.grpcUrl, SDK_KEY, String(connections), String(STREAMS / connections)];
+  const clientArgs = [relay.grpcUrl, SDK_KEY, String(connections), String(streams / connections)];
   await using client = new ClientProcess(bench, "fanout/stream-client.ts", clientArgs);
   await client.next<Delivery>(DELIVERY_TIMEOUT_MS);
   const measured: Update[] = [];
   for (let update = 1; update <= updates; update++) {
-    const project = projectOfJsonBytes(MESSAGE_BYTES, FIRST_LCUT + update);
+    const project = projectOfJsonBytes(messageBytes, FIRST_LCUT + update);
     await sleep(SETTLE_MS, undefined, { signal: bench.signal });
     measured.push(await measureUpdate(relay.pid, upstream, client, project));
   }

@@ -14,18 +14,22 @@ export interface Update {
 }
 
 export interface FanoutRun {
+  /** Name of the relay. */
+  readonly name: string;
   readonly connections: number;
   readonly streams: number;
+  readonly messageBytes: number;
   readonly updates: readonly Update[];
 }
 
 export function fanoutTable(runs: readonly FanoutRun[]): Table {
   const whole = (value: number) => value.toFixed(0);
-  const rows = runs.map(({ connections, streams, updates }) => {
+  const rows = runs.map(({ name, connections, streams, messageBytes, updates }) => {
     const of = (pick: (update: Update) => number, format = whole) =>
       spread(spreadOf(updates.map(pick)), format);
     return [
-      `${connections} x ${streams / connections}`,
+      `${connections} x ${streams / connections}, ${messageBytes / 1_000} KB`,
+      name,
       of((update) => update.upstreamToFirstMs),
       of((update) => update.firstToMedianMs),
       of((update) => update.firstToLastMs),
@@ -37,9 +41,10 @@ export function fanoutTable(runs: readonly FanoutRun[]): Table {
     ];
   });
   return {
-    title: "fanout: one 1 MB update to 500 gRPC streams, median (min-max)",
+    title: "fanout: one update to all gRPC streams, median (min-max)",
     head: [
       "connections x streams",
+      "server",
       "upstream to first ms",
       "first to half ms",
       "first to last ms",

@@ -3,10 +3,12 @@ import type { AttackName, AttackOrder, AttackResult } from "../../tests/support/
 import { Authority } from "../../tests/support/relay/pki.ts";
 import type { Bench } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
+import type { CoreList } from "../cores.ts";
 import { freePort } from "../loopback.ts";
 import type { Probing } from "../prepare/probing.ts";
 import { openDescriptors, peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
 import { projectOfJsonBytes } from "../project.ts";
+import type { RelayProgram } from "../relay-program.ts";
 import { RelayServer } from "../relay-server.ts";
 import { FIRST_LCUT, StaticUpstream, specPath } from "../static-upstream.ts";
 
@@ -16,6 +18,15 @@ export interface AttackCase {
   readonly connections: number;
   /** Rate per connection. Above what it can send, it sends at full speed. */
   readonly perSecond: number;
+}
+
+interface UnderAttackOptions {
+  readonly program: RelayProgram;
+  /** Cores of the relay. */
+  readonly cores: CoreList;
+  readonly attack: AttackCase;
+  /** How long requests are measured, first without and then during the attack. */
+  readonly probingMs: number;
 }
 
 interface Use {
@@ -47,8 +58,7 @@ const MARGIN_MS = 1_000;
 /** Sends small requests over HTTP to a new relay, first without other clients, then during an attack. */
 export async function measureUnderAttack(
   bench: Bench,
-  { protocol, ...attack }: AttackCase,
-  probingMs: number,
+  { program, cores, attack: { protocol, ...attack }, probingMs }: UnderAttackOptions,
 ): Promise<UnderAttack> {
   await using upstream = await StaticUpstream.start();
   upstream.publish(SDK_KEY, projectOfJsonBytes(20_000, FIRST_LCUT));
@@ -56,8 +66,8 @@ export async function measureUnderAttack(
   const httpsPort = await freePort();
   // Ports share the descriptors that the system allows. With four ports, one of them may get fewer than 5,000.
   const args = protocol === "https" ? tlsArgs(authority, httpsPort, await freePort()) : [];
-  const core = bench.cores?.server;
-  await using relay = await RelayServer.start(bench, { upstream, core, args }, specPath(SDK_KEY));
+  const options = { program, upstream, cores, args };
+  await using relay = await RelayServer.start(bench, options, specPath(SDK_KEY));
   const probe = () => probeLatencies(bench, relay, probingMs);
   const urls = { http: relay.httpUrl, https: `https://127.0.0.1:${httpsPort}`, grpc: relay.grpcUrl };
   const url = urls[protocol];

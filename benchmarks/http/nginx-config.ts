@@ -1,8 +1,8 @@
-/** Configurations of nginx as a caching proxy with one worker, with the names that tables show. */
+/** Configurations of nginx as a caching proxy, with the names that tables show. */
 export const NGINX_VARIANTS = {
   /** As in Debian's nginx.conf, with its access log. */
   usual: "nginx",
-  /** No log; files of the cache stay open. */
+  /** No log; files of the cache stay open; each worker has its own listener. */
   tuned: "nginx tuned",
   /** As tuned, but files are read into memory: over loopback, sendfile is slower for large ones. */
   copying: "nginx copying",
@@ -15,15 +15,16 @@ export interface NginxConfig {
   readonly port: number;
   readonly upstreamUrl: string;
   readonly variant: NginxVariant;
+  readonly workers: number;
 }
 
-export function nginxConfig({ directory, port, upstreamUrl, variant }: NginxConfig): string {
+export function nginxConfig({ directory, port, upstreamUrl, variant, workers }: NginxConfig): string {
   const asRoot = process.getuid?.() === 0 ? "user root;" : "";
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
   return `
 ${asRoot}
 daemon off;
-worker_processes 1;
+worker_processes ${workers};
 pid ${directory}/nginx.pid;
 error_log ${directory}/error.log warn;
 events { worker_connections 4096; }
@@ -33,7 +34,7 @@ http {
   ${tuning(variant, directory).join("\n  ")}
   proxy_cache_path ${directory}/cache levels=1:2 keys_zone=specs:10m max_size=1g inactive=60m use_temp_path=off;
   server {
-    listen 127.0.0.1:${port} backlog=4096;
+    listen 127.0.0.1:${port} backlog=4096${variant === "usual" ? "" : " reuseport"};
     location / {
       proxy_pass ${upstreamUrl};
       proxy_http_version 1.1;

@@ -13,16 +13,17 @@ export async function startNginx(
   upstreamUrl: string,
   variant: NginxVariant,
   readyPath: string,
+  workers = 1,
 ): Promise<HttpServer> {
-  const directory = join(bench.scratch, `nginx-${variant}`);
+  const directory = join(bench.scratch, `nginx-${variant}-${workers}`);
   mkdirSync(directory);
   const port = await freePort();
   const config = join(directory, "nginx.conf");
-  writeFileSync(config, nginxConfig({ directory, port, upstreamUrl, variant }));
+  writeFileSync(config, nginxConfig({ directory, port, upstreamUrl, variant, workers }));
   await using starting = new AsyncDisposableStack();
   const launched = starting.use(
     new Launched(bench, {
-      name: `nginx-${variant}`,
+      name: `nginx-${variant}-${workers}`,
       command: [
         findCommand("nginx") ?? "nginx",
         "-p",
@@ -32,7 +33,7 @@ export async function startNginx(
         "-c",
         config,
       ],
-      core: bench.cores?.server,
+      cores: bench.cores?.server,
     }),
   );
   const url = `http://127.0.0.1:${port}`;

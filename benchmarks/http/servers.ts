@@ -21,7 +21,7 @@ export async function startServers(
 }
 
 async function startRelay(bench: Bench, upstream: StaticUpstream): Promise<HttpServer> {
-  const relay = await RelayServer.start(bench, { upstream, core: bench.cores?.server });
+  const relay = await RelayServer.start(bench, { upstream, cores: bench.cores?.server });
   return {
     name: "relay",
     url: relay.httpUrl,

@@ -1,5 +1,5 @@
 import type { Bench } from "../bench.ts";
-import { onCore } from "../cores.ts";
+import { onCores } from "../cores.ts";
 
 export interface WrkLoad {
   readonly url: string;
@@ -19,14 +19,22 @@ export interface WrkResult {
   readonly socketErrors: number;
 }
 
-/** Sends requests to one URL as fast as it responds. */
+/** Sends requests to one URL as fast as it responds, with a thread on each of the client's cores. */
 export async function runWrk(
   bench: Bench,
   { url, headers, connections, durationS }: WrkLoad,
 ): Promise<WrkResult> {
   const named = Object.entries(headers).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
-  const command = ["wrk", "-t1", `-c${connections}`, `-d${durationS}s`, "--latency", ...named, url];
-  const child = Bun.spawn(onCore(bench.cores?.client, command), {
+  const command = [
+    "wrk",
+    `-t${bench.cores?.client.length ?? 1}`,
+    `-c${connections}`,
+    `-d${durationS}s`,
+    "--latency",
+    ...named,
+    url,
+  ];
+  const child = Bun.spawn(onCores(bench.cores?.client, command), {
     stdio: ["ignore", "pipe", "pipe"],
     signal: bench.signal,
   });

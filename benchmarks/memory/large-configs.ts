@@ -34,7 +34,7 @@ async function largeConfig(bench: Bench, megabytes: number): Promise<LargeConfig
   await using upstream = await StaticUpstream.start();
   const publish = (lcut: number) => upstream.publish(KEY, projectOfJsonBytes(megabytes * 1e6, lcut));
   publish(FIRST_LCUT);
-  await using relay = await RelayServer.start(bench, { upstream, core: undefined, pollIntervalS: 1 });
+  await using relay = await RelayServer.start(bench, { upstream, cores: undefined, pollIntervalS: 1 });
   const settle = () => sleep(SETTLE_MS, undefined, { signal: bench.signal });
   await settle();
   const idleBytes = residentBytes(relay.pid);

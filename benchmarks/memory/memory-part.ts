@@ -69,7 +69,7 @@ async function manyKeys(bench: Bench): Promise<Sample[]> {
   const keys = Array.from({ length: KEYS }, (_, at) => `secret-bench-${at}`);
   const project = projectOfJsonBytes(KEY_JSON_BYTES, FIRST_LCUT);
   for (const key of keys) upstream.publish(key, project);
-  await using relay = await RelayServer.start(bench, { upstream, core: undefined });
+  await using relay = await RelayServer.start(bench, { upstream, cores: undefined });
   await settle(bench);
   const samples = [sample("no key", relay.pid)];
   bench.progress(`memory: ${KEYS} keys`);
@@ -87,7 +87,7 @@ async function manyKeys(bench: Bench): Promise<Sample[]> {
 async function stalledReaders(bench: Bench): Promise<Sample[]> {
   await using upstream = await StaticUpstream.start();
   upstream.publish(LARGE_KEY, projectOfGzipBytes(LARGE_GZIP_BYTES, FIRST_LCUT));
-  await using relay = await RelayServer.start(bench, { upstream, core: undefined });
+  await using relay = await RelayServer.start(bench, { upstream, cores: undefined });
   await requireSpecs(bench, relay.httpUrl + specPath(LARGE_KEY));
   await settle(bench);
   const samples = [sample("one key of 2 MB as gzip", relay.pid)];

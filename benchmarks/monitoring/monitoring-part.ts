@@ -47,7 +47,7 @@ async function run(bench: Bench): Promise<PartResult> {
 }
 
 async function startUnwatched(bench: Bench, upstream: StaticUpstream): Promise<HttpServer> {
-  return serverOf("none", await RelayServer.start(bench, { upstream, core: bench.cores?.server }));
+  return serverOf("none", await RelayServer.start(bench, { upstream, cores: bench.cores?.server }));
 }
 
 async function startWatched(
@@ -58,7 +58,7 @@ async function startWatched(
   const managementPort = await freePort();
   const relay = await RelayServer.start(bench, {
     upstream,
-    core: bench.cores?.server,
+    cores: bench.cores?.server,
     managementPort,
     args: ["--statsd-logging", "--datadog-logging", "--statsig-logging", "--otlp-logging"],
     env: {

@@ -1,8 +1,8 @@
-import type { Bench, Part, PartResult } from "../bench.ts";
+import { type Bench, type Part, type PartResult, programsOf } from "../bench.ts";
 import { projectOfJsonBytes } from "../project.ts";
 import { FIRST_LCUT } from "../static-upstream.ts";
 import { quantile, spreadOf } from "../statistics.ts";
-import { ms, spread, type Table } from "../table.ts";
+import { ms, ratio, spread, type Table } from "../table.ts";
 import { measurePrepare, type PrepareTime } from "./prepare-times.ts";
 import { measureStalls, type UpdateStalls } from "./update-stalls.ts";
 
@@ -21,13 +21,16 @@ async function run(bench: Bench): Promise<PartResult> {
   bench.progress("prepare: checking and compressing");
   const times = await measurePrepare(bench, projectOfJsonBytes(JSON_BYTES, FIRST_LCUT), rounds);
   const settings: Setting[] = [];
-  for (const [name, core] of [
-    ["all cores", undefined],
-    ["one core", bench.cores?.server],
-  ] as const) {
-    if (name === "one core" && core === undefined) continue;
-    bench.progress(`prepare: updates, relay on ${name}`);
-    settings.push({ name, stalls: await measureStalls(bench, JSON_BYTES, rounds, core) });
+  for (const program of programsOf(bench)) {
+    for (const [where, cores] of [
+      ["all cores", undefined],
+      ["one core", bench.cores?.server],
+    ] as const) {
+      if (where === "one core" && cores === undefined) continue;
+      const name = `${program.name} on ${where}`;
+      bench.progress(`prepare: updates, ${name}`);
+      settings.push({ name, stalls: await measureStalls(bench, program, JSON_BYTES, rounds, cores) });
+    }
   }
   return {
     tables: [timesTable(times), stallsTable(settings)],
@@ -47,13 +50,22 @@ function timesTable(times: readonly PrepareTime[]): Table {
 function stallsTable(settings: readonly Setting[]): Table {
   return {
     title: "prepare: 21 B responses while the relay loads a new 5 MB version, ms",
-    head: ["relay on", "upstream to served", "longest stall", "p99 during", "p99 between", "p50 between"],
+    head: [
+      "server",
+      "upstream to served",
+      "longest stall",
+      "p99 during",
+      "p99 between",
+      "p99 ratio",
+      "p50 between",
+    ],
     rows: settings.map(({ name, stalls }) => [
       name,
       spread(spreadOf(stalls.updateMs), ms),
       spread(spreadOf(stalls.longestMs), ms),
       ms(quantile(stalls.duringMs, 0.99)),
       ms(quantile(stalls.quietMs, 0.99)),
+      ratio(quantile(stalls.duringMs, 0.99) / quantile(stalls.quietMs, 0.99)),
       ms(quantile(stalls.quietMs, 0.5)),
     ]),
   };

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bench } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
+import type { CoreList } from "../cores.ts";
 import { projectOfJsonBytes } from "../project.ts";
+import type { RelayProgram } from "../relay-program.ts";
 import { RelayServer } from "../relay-server.ts";
 import { FIRST_LCUT, StaticUpstream, specPath } from "../static-upstream.ts";
 import { asIndependentClients, type Probing } from "./probing.ts";
@@ -26,9 +28,10 @@ export interface UpdateStalls {
 /** Sends small requests while a relay loads new versions of a large payload. */
 export async function measureStalls(
   bench: Bench,
+  program: RelayProgram,
   jsonBytes: number,
   updates: number,
-  core: number | undefined,
+  cores: CoreList,
 ): Promise<UpdateStalls> {
   await using upstream = await StaticUpstream.start();
   const versions = Array.from({ length: updates + 1 }, (_, at) =>
@@ -36,7 +39,11 @@ export async function measureStalls(
   );
   const [first, ...later] = versions;
   if (first !== undefined) upstream.publish(SDK_KEY, first);
-  await using relay = await RelayServer.start(bench, { upstream, core, pollIntervalS: 1 }, specPath(SDK_KEY));
+  await using relay = await RelayServer.start(
+    bench,
+    { program, upstream, cores, pollIntervalS: 1 },
+    specPath(SDK_KEY),
+  );
   const probingMs = (updates + 1) * UPDATE_EVERY_MS;
   const probeArgs = [relay.httpUrl, specPath(SDK_KEY, NEWEST), String(probingMs)];
   await using probe = new ClientProcess(bench, "prepare/probe-client.ts", probeArgs);

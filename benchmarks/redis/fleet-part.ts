@@ -27,7 +27,7 @@ async function run(bench: Bench): Promise<PartResult> {
     const args = ["--fleet-polling", "--redis-leader-key-ttl", "5"];
     const options = {
       upstream,
-      core: undefined,
+      cores: undefined,
       pollIntervalS: 1,
       cache: "redis",
       env: redis.env,

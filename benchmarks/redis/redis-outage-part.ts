@@ -29,7 +29,7 @@ async function run(bench: Bench): Promise<PartResult> {
   upstream.publish(SDK_KEY, projectOfJsonBytes(20_000, lcut));
   const options = {
     upstream,
-    core: bench.cores?.server,
+    cores: bench.cores?.server,
     pollIntervalS: 1,
     cache: "redis",
     env: redis.env,

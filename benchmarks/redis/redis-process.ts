@@ -27,7 +27,7 @@ export class RedisProcess implements AsyncDisposable {
   resume(): void {
     const where = ["--port", String(this.port), "--bind", "127.0.0.1", "--dir", this.#bench.scratch];
     const command = ["redis-server", ...where, "--save", "", "--appendonly", "no"];
-    this.#launched = new Launched(this.#bench, { name: `redis-${this.port}`, command, core: undefined });
+    this.#launched = new Launched(this.#bench, { name: `redis-${this.port}`, command, cores: undefined });
   }
 
   async stop(): Promise<void> {

@@ -36,7 +36,7 @@ async function run(bench: Bench): Promise<PartResult> {
     ...["--x509-server-cert-path", files.certPath, "--x509-server-key-path", files.keyPath],
     ...["--enforce-tls", "false", "--https-port", String(https), "--grpcs-port", String(grpcs)],
   ];
-  const options = { upstream, core: bench.cores?.server, pollIntervalS: 1, args };
+  const options = { upstream, cores: bench.cores?.server, pollIntervalS: 1, args };
   await using _relay = await RelayServer.start(bench, options, specPath(SDK_KEY));
   const clientArgs = [urls[1], SDK_KEY, "100", String(STREAMS / 100)];
   await using client = new ClientProcess(bench, "fanout/stream-client.ts", clientArgs);
