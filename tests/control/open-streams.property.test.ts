@@ -85,7 +85,6 @@ test("the end of a thread is one event per feed, which says how many streams are
     streams.record(thread, { kind: "stream_opened", feed, openStreams: 7, count: 7_000 });
     streams.record(thread, { kind: "stream_opened", feed: second, openStreams: 8 });
   }
-  // Sent by the thread that lives on in one batch: the end of a stream, and the start of the next.
   streams.record(other, { kind: "stream_closed", feed: second, openStreams: 7 });
   emitted.length = 0;
   streams.closeAll(one);
@@ -94,4 +93,8 @@ test("the end of a thread is one event per feed, which says how many streams are
     { kind: "stream_closed", feed, count: 7_000, openStreams: 7_001 },
     { kind: "stream_closed", feed: second, count: 1, openStreams: 7_000 },
   ]);
+  // A feed without open streams has no end.
+  emitted.length = 0;
+  streams.closeAll(other);
+  expect(emitted).toEqual([{ kind: "stream_closed", feed, count: 7_000, openStreams: 0 }]);
 });

@@ -81,6 +81,18 @@ describe("a batch of events", () => {
     });
   });
 
+  test("the next batch has room for as many reasons again", () => {
+    const { batch, taken } = startBatch();
+    for (let round = 0; round < 2; round++) {
+      for (let at = 0; at < MAX_REASONS; at++)
+        batch.add({ kind: "tls", event: { kind: "tls_client_refused", reason: `reason ${at}` } });
+      batch.flush();
+      expect(taken().map(({ event }) => JSON.stringify(event))).not.toContainEqual(
+        expect.stringContaining("other"),
+      );
+    }
+  });
+
   test("lines of the debug log are limited, and the next one says how many were left out", () => {
     const { batch, rpc, taken } = startBatch();
     const added = Array.from({ length: MAX_LINES + 20 }, (_, at) => batch.add(request(at)));

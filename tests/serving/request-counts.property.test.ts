@@ -208,6 +208,37 @@ describe("what crosses to the control plane", () => {
     expect(Object.keys(sums).filter((tags) => tags.includes('"known"'))).toHaveLength(2);
   });
 
+  test("has the room for keys that are not held again after each time", () => {
+    const { counts, send } = startThread(startTelemetry());
+    const record = () => {
+      for (let at = 0; at < 400; at++) {
+        const sdkKey = sdkKeyOf(`secret-made-up-${at}-0123456789`);
+        counts.cell(requestOf({ sdkKey, status: 401 })).record(1, clientOf("a"));
+      }
+      return send().length;
+    };
+    const [first, second] = [record(), record()];
+    expect(first).toBeGreaterThan(200);
+    expect(second).toBe(first);
+  });
+
+  test("tells versions and types of payload apart, and the version of the latest request is pushed", async () => {
+    const relay = startTelemetry();
+    const { counts, send } = startThread(relay);
+    counts.cell(requestOf()).record(1, clientOf("a"));
+    counts.cell(requestOf({ payloadType: "no_update" })).record(1, clientOf("a"));
+    counts.cell(requestOf({ lcut: 8 })).record(1, clientOf("a"));
+    expect(send()).toHaveLength(3);
+    const pushed = await takeMeasurements(relay.registry, "4.1");
+    const versions = pushed.flatMap(({ kind, tags }) =>
+      kind === "count" ? [[tags["response_payload_type"], tags["lcut"]]] : [],
+    );
+    expect(versions.sort()).toEqual([
+      ["full", "8"],
+      ["no_update", "7"],
+    ]);
+  });
+
   test("counts a key that the control plane knows, although the thread does not hold it", async () => {
     const relay = startTelemetry();
     const { counts, send } = startThread(relay, { holds: () => false });

@@ -5,20 +5,23 @@
 export type Fault =
   /** The first `times` calls of a runtime function throw if the stack matches `within`. */
   | { readonly kind: "call"; readonly api: FaultyApi; readonly within: string; readonly times: number }
-  /** The first Worker of this script ends, by an error or by `terminate`: after a time, or when the process gets SIGUSR2. */
+  /** The first Worker of this script ends, by an error or by `terminate`. */
   | {
       readonly kind: "worker";
       readonly script: string;
       readonly how: "throw" | "terminate";
-      readonly afterMs: number | "SIGUSR2";
+      readonly afterMs: Moment;
     }
   /** An error that nothing catches. With `sinceWorker`, the time counts from the start of a Worker of this script. */
   | {
       readonly kind: "throw" | "reject";
-      readonly afterMs: number;
+      readonly afterMs: Moment;
       readonly everyMs?: number;
       readonly sinceWorker?: string;
     };
+
+/** A time in ms, or a signal to the process, for a fault that must wait for something. */
+type Moment = number | NodeJS.Signals;
 
 export type FaultyApi =
   | "AbortController"
@@ -89,11 +92,7 @@ if (left.size > 0 && Bun.isMainThread) {
         if (!String(script).includes(fault.script)) continue;
         // The Worker throws on a message that is not a call.
         const end = () => (fault.how === "terminate" ? this.terminate() : this.postMessage(undefined));
-        const { afterMs } = fault;
-        if (!ended.has(fault)) {
-          if (afterMs === "SIGUSR2") process.once(afterMs, end);
-          else setTimeout(end, afterMs);
-        }
+        if (!ended.has(fault)) schedule(end, fault.afterMs);
         ended.add(fault);
       }
     }
@@ -110,8 +109,13 @@ function arm({ kind, afterMs, everyMs }: Extract<Fault, { kind: "throw" | "rejec
   };
   // A microtask runs before the start is complete.
   if (afterMs === 0) queueMicrotask(act);
-  else setTimeout(act, afterMs).unref();
+  else schedule(act, afterMs);
   if (everyMs !== undefined) setInterval(act, everyMs).unref();
+}
+
+function schedule(act: () => void, moment: Moment): void {
+  if (typeof moment === "number") setTimeout(act, moment).unref();
+  else process.once(moment, act);
 }
 
 /** Returns environment variables for a relay process with these faults. */

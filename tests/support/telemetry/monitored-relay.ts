@@ -85,8 +85,8 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
       ],
       env: {
         ...faultEnv(
-          { kind: "reject", afterMs: 1_000 },
-          { kind: "worker", script: "serving-worker", how: "throw", afterMs: "SIGUSR2" },
+          { kind: "reject", afterMs: "SIGWINCH" },
+          { kind: "worker", script: "serving-worker", how: "terminate", afterMs: "SIGUSR2" },
         ),
         REDIS_URL: `redis://127.0.0.1:${redis.port}`,
         LOG_EVENT_STATSIG_ENDPOINT: upstream.url,

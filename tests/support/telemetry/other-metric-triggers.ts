@@ -50,7 +50,7 @@ export const OTHER_TRIGGERS: readonly MetricTrigger[] = [
   {
     what: "an uncaught error in the relay process",
     metrics: ["UnexpectedError"],
-    run: () => {},
+    run: ({ relay }) => relay.signal("SIGWINCH"),
   },
   {
     what: "a sink responds with an error",
