@@ -22,7 +22,7 @@ import { fileRoutes } from "./routes/id-list-files.ts";
 import { manifestRoutes } from "./routes/id-lists.ts";
 import { logEventRoutes } from "./routes/log-event.ts";
 import { isProbe, probeRoutes, type ReadProbeState } from "./routes/probes.ts";
-import { RpcMount, type RpcRoutes } from "./routes/rpc.ts";
+import { type RpcCalls, RpcMount } from "./routes/rpc.ts";
 import { type CachedResponse, SpecRoute, specPostRoutes } from "./routes/specs.ts";
 import { type PreparedResponse, SpecResponses } from "./spec-responses.ts";
 import { readSpecTarget, type SpecTarget } from "./spec-target.ts";
@@ -39,7 +39,8 @@ interface HttpHandlerOptions {
   readonly idListSettings: IdListSettings;
   readonly intake: LogEventService;
   readonly readProbeState: ReadProbeState;
-  readonly routes: RpcRoutes;
+  /** Called when a client first calls an RPC. */
+  readonly loadRpcs: () => Promise<RpcCalls>;
   readonly limits: HttpLimits;
   readonly inFlight: InFlight;
   readonly bodyBudget: BodyBudget;
@@ -82,7 +83,7 @@ export class HttpHandler {
       inFlight: options.inFlight,
       emit: options.emitLimit,
     });
-    this.#rpcs = new RpcMount(options.routes, this.#bodies);
+    this.#rpcs = new RpcMount(options.loadRpcs, this.#bodies);
     this.#app = this.#createApp(options, this.#bodies);
     const paths = this.#app.routes.map(({ path }) => path);
     this.#paths = new Set(paths);

@@ -1,11 +1,10 @@
-import type { RpcRoutes } from "../grpc/routes.ts";
-import type { SpecService } from "../grpc/spec-service.ts";
 import type { HttpHandler } from "../http/handler.ts";
 import type { Http2Counts } from "../server/http2-server.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
 import type { ServingCounts } from "./counts.ts";
 import type { ListenFailure, Protocol, ServingSetup, SharedPort } from "./messages.ts";
+import type { Rpcs } from "./rpcs.ts";
 
 interface ListenerParts {
   readonly setup: ServingSetup;
@@ -13,8 +12,7 @@ interface ListenerParts {
   readonly tls: ServerTls | undefined;
   /** Makes the handler of the HTTP ports. Called once, if the thread has one. */
   readonly createHandler: () => Promise<HttpHandler>;
-  readonly routes: RpcRoutes;
-  readonly specService: SpecService;
+  readonly loadRpcs: () => Promise<Rpcs>;
   readonly emitLimit: EmitLimitEvent;
 }
 
@@ -58,7 +56,7 @@ export class Listeners {
 
   /** Loads only what the ports of this thread need: each module costs memory in every thread. */
   async #listenOn({ protocol, bindAddress, port }: SharedPort): Promise<Listener> {
-    const { setup, counts, emitLimit, routes, specService } = this.#parts;
+    const { setup, counts, emitLimit } = this.#parts;
     const { limits } = setup;
     const { idleTimeoutMs } = limits;
     const address = { bindAddress, port, reusePort: true };
@@ -80,7 +78,7 @@ export class Listeners {
         const { GrpcListener } = await import("../grpc/listener.ts");
         const shared = { limits, counts: await this.#http2Counts(protocol), idleTimeoutMs, emitLimit };
         const tls = protocol === "grpc" ? undefined : this.#tlsFor(protocol);
-        return GrpcListener.listen({ ...address, ...shared, tls, routes, specService });
+        return GrpcListener.listen({ ...address, ...shared, tls, ...(await this.#parts.loadRpcs()) });
       }
     }
   }

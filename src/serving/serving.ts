@@ -1,7 +1,6 @@
-import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";
-import { SpecService } from "../grpc/spec-service.ts";
 import { StreamLimit } from "../grpc/stream-limit.ts";
 import type { HttpHandler } from "../http/handler.ts";
+import type { RpcCalls } from "../http/routes/rpc.ts";
 import type { Clock } from "../platform/clock.ts";
 import { ThreadCalls, type ThreadChannel } from "../platform/thread-channel.ts";
 import { InFlight } from "../server/limits.ts";
@@ -12,6 +11,7 @@ import { ServingCounts } from "./counts.ts";
 import { Listeners } from "./listeners.ts";
 import type { ControlCalls, FromServing, ServingSettings, ServingSetup, ToServing } from "./messages.ts";
 import { Reports } from "./reports.ts";
+import type { Rpcs } from "./rpcs.ts";
 import { SpecReplica } from "./spec-replica.ts";
 
 type Channel = ThreadChannel<FromServing, ToServing>;
@@ -23,6 +23,7 @@ const BEAT_EVERY_MS = 250;
 export class Serving {
   readonly reports: Reports;
   readonly #setup: ServingSetup;
+  readonly #clock: Clock;
   readonly #channel: Channel;
   readonly #calls: ThreadCalls<ControlCalls>;
   readonly #control: ControlPlane;
@@ -32,6 +33,7 @@ export class Serving {
   readonly #streamLimit: StreamLimit;
   readonly #tls: ServerTls | undefined;
   readonly #listeners: Listeners;
+  #rpcs: Promise<Rpcs> | undefined;
 
   constructor(setup: ServingSetup, channel: Channel, clock: Clock) {
     const { shared, slot, threads, settings } = setup;
@@ -49,11 +51,11 @@ export class Serving {
     this.#inFlight = new InFlight(settings.maxConcurrentRequests, requests, emitLimit);
     this.#streamLimit = new StreamLimit(settings.maxStreams, setup.grpcReadyPercent, streams);
     this.#tls = setup.tls && new ServerTls({ ...setup.tls, emit: emitTls });
-    const specService = this.#createSpecService(clock);
-    const routes = rpcRoutes({ specService, isServing: () => this.#isServing() });
+    this.#clock = clock;
     this.#listeners = new Listeners({
-      ...{ setup, counts: this.#counts, tls: this.#tls, routes, specService, emitLimit },
-      createHandler: () => this.#createHandler(routes),
+      ...{ setup, counts: this.#counts, tls: this.#tls, emitLimit },
+      loadRpcs: () => this.#loadRpcs(),
+      createHandler: () => this.#createHandler(),
     });
     freeReplacedVersions(store);
     store.listen({ confirmed: (held) => this.#listeners.handler?.updateConfirmed(held) });
@@ -110,19 +112,36 @@ export class Serving {
     this.#listeners.handler?.setRequestListener(this.reports.emitHttp);
   }
 
-  #createSpecService(clock: Clock): SpecService {
-    return new SpecService({
-      query: this.#replica,
-      streamLimit: this.#streamLimit,
-      inFlight: this.#inFlight,
-      clock,
-      hostname: this.#setup.hostname,
-      emit: this.reports.emitRpc,
-      onFault: (error) => this.reports.fault("rpc", error),
+  #loadRpcs(): Promise<Rpcs> {
+    this.#rpcs ??= this.#createRpcs();
+    return this.#rpcs;
+  }
+
+  async #createRpcs(): Promise<Rpcs> {
+    const { createRpcs } = await import("./rpcs.ts");
+    return createRpcs({
+      service: {
+        query: this.#replica,
+        streamLimit: this.#streamLimit,
+        inFlight: this.#inFlight,
+        clock: this.#clock,
+        hostname: this.#setup.hostname,
+        emit: this.reports.emitRpc,
+        onFault: (error) => this.reports.fault("rpc", error),
+      },
+      isServing: () => this.#isServing(),
     });
   }
 
-  async #createHandler(routes: RpcRoutes): Promise<HttpHandler> {
+  async #loadRpcCalls(): Promise<RpcCalls> {
+    const [{ openRpcCalls }, { routes }] = await Promise.all([
+      import("../http/routes/rpc-calls.ts"),
+      this.#loadRpcs(),
+    ]);
+    return openRpcCalls(routes);
+  }
+
+  async #createHandler(): Promise<HttpHandler> {
     const { HttpHandler } = await import("../http/handler.ts");
     const { BodyBudget, MAX_ARRIVING_BODIES, MAX_BODIES_BYTES } = await import("../http/request-body.ts");
     const { limits, corsOrigins, idLists } = this.#setup;
@@ -132,7 +151,7 @@ export class Serving {
       idListSettings: idLists,
       intake: this.#control.events,
       readProbeState: () => this.#control.probeState(),
-      routes,
+      loadRpcs: () => this.#loadRpcCalls(),
       limits,
       inFlight: this.#inFlight,
       bodyBudget: new BodyBudget({

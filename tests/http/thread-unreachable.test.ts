@@ -6,6 +6,7 @@ import { StreamLimit } from "../../src/grpc/stream-limit.ts";
 import { HttpHandler } from "../../src/http/handler.ts";
 import { BodyBudget } from "../../src/http/request-body.ts";
 import { toContent } from "../../src/http/response-content.ts";
+import { openRpcCalls } from "../../src/http/routes/rpc-calls.ts";
 import type { IdListSettings } from "../../src/id-lists/service.ts";
 import type { LogEventService } from "../../src/log-events/intake.ts";
 import { systemClock } from "../../src/platform/clock.ts";
@@ -51,7 +52,7 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
       ...overrides,
     },
     readProbeState: fail,
-    routes: rpcRoutes({ specService, isServing: fail }),
+    loadRpcs: async () => openRpcCalls(rpcRoutes({ specService, isServing: fail })),
     limits: { maxUrlLength: 1_000, maxHeaders: 100, bodyTimeoutMs: 10_000 },
     inFlight,
     bodyBudget: new BodyBudget({ bytes: ownBudget(1_000_000), arriving: ownBudget(100) }),

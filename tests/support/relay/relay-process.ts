@@ -138,7 +138,7 @@ export class RelayProcess implements AsyncDisposable {
 
 /** Parses log lines of both formats. */
 function servingAddresses(text: string): Map<string, string> | undefined {
-  if (!/ serving\b|"message":"serving"/.test(text)) return undefined;
+  if (!/ INFO +serving |"message":"serving"/.test(text)) return undefined;
   const lines = text.matchAll(/listening"?[ ,]"?protocol"?[=:]"?(\w+)"?[ ,]"?address"?[=:]"?([^\s"]+)/g);
   return new Map(Array.from(lines, ([, protocol = "", address = ""]) => [protocol, address]));
 }
