@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { redactSecrets } from "../access/redact.ts";
 import type { ServingSetup, ToServing } from "../serving/messages.ts";
 import type { EmitServingEvent } from "./events.ts";
 import { type ServingReport, ServingThread, type ThreadEnd } from "./serving-thread.ts";
@@ -135,7 +136,7 @@ export class ServingThreads implements Disposable {
     place.isServing = false;
     this.#options.onLost(thread);
     if (this.#stopping.signal.aborted) return;
-    this.#options.emit({ kind: "thread_lost", name: thread.name, reason, detail });
+    this.#options.emit({ kind: "thread_lost", name: thread.name, reason, detail: redactSecrets(detail) });
     place.earlyEnds = performance.now() - place.startedAt < EARLY_MS ? place.earlyEnds + 1 : 0;
     void this.#refill(place);
   }
@@ -161,7 +162,12 @@ export class ServingThreads implements Disposable {
       onLost(thread);
       place.earlyEnds++;
       const retryInMs = delayAfter(place.earlyEnds);
-      emit({ kind: "thread_failed_to_start", name: thread.name, detail: failure, retryInMs });
+      emit({
+        kind: "thread_failed_to_start",
+        name: thread.name,
+        detail: redactSecrets(failure),
+        retryInMs,
+      });
     }
   }
 }

@@ -1,8 +1,10 @@
 import { redactSecrets } from "../access/redact.ts";
 import { type Config, readConfig } from "../config/config.ts";
 import { withConfigFile } from "../config/file.ts";
+import { countAllThreads } from "../config/groups/listeners.ts";
 import { displayUrl, type Environment, type GivenConfig, isProxied } from "../config/settings.ts";
 import { systemClock } from "../platform/clock.ts";
+import { availableCores } from "../platform/cores.ts";
 import { UserError } from "../platform/errors.ts";
 import { Supervisor } from "../platform/supervisor.ts";
 import { WorkerPreparer } from "../specs/payload/preparer.ts";
@@ -92,6 +94,7 @@ function createConfigChecks(config: Config, given: GivenConfig, env: Environment
     descriptorsCheck({
       ports: ports.filter(({ option }) => option !== "management-port").length,
       maxConnections: limits.maxConnections,
+      threads: countAllThreads(config.listeners, config.servingThreads, availableCores()),
     }),
     namesCheck(findHosts(config)),
     proxyCheck(upstreamProxied ? findProxy(upstreamUrl, env) : undefined),

@@ -4,7 +4,7 @@ import { createServer, isIP } from "node:net";
 import { join } from "node:path";
 import { countServingThreads, type ServingThreadsSetting, toLocalHost } from "../config/groups/listeners.ts";
 import { availableCores } from "../platform/cores.ts";
-import { connectionsAllowed, descriptorLimit, RESERVED_DESCRIPTORS } from "../server/limits.ts";
+import { connectionsAllowed, descriptorLimit, reservedDescriptors } from "../server/limits.ts";
 import { type Check, type CheckResult, failed, ok, warning } from "./check.ts";
 
 export interface PortToOpen {
@@ -72,15 +72,17 @@ function tryToListen({ address, port }: PortToOpen): Promise<string | undefined>
 export function descriptorsCheck(options: {
   readonly ports: number;
   readonly maxConnections: number;
+  /** The number of serving threads. */
+  readonly threads: number;
 }): Check {
   return {
     name: "file descriptors",
     run: async () => {
       const limit = descriptorLimit();
-      const wanted = options.ports * options.maxConnections + RESERVED_DESCRIPTORS;
+      const wanted = options.ports * options.maxConnections + reservedDescriptors(options.threads);
       const detail = `${limit} are allowed, ${wanted} are needed for --max-connections ${options.maxConnections} on ${options.ports} ports`;
       const fix = `raise the limit (ulimit -n ${wanted}; LimitNOFILE=${wanted} with systemd), or lower --max-connections`;
-      switch (connectionsAllowed(options.maxConnections, options.ports, limit).kind) {
+      switch (connectionsAllowed(options, limit).kind) {
         case "as_wanted":
           return [ok(detail)];
         case "lowered":

@@ -95,11 +95,15 @@ const LISTEN_MESSAGES = {
 /** A default limit that had to be lowered below this is worth a warning. */
 const FEW_CONNECTIONS = 1_000;
 
-/** Lowers `maxConnections` to what the system's limit of open files allows. Throws a StartError if that is too few. */
-export function lowerLimits(config: Config, emit: EmitLimitEvent): LimitsConfig {
-  const { limits } = config;
+/** Lowers `maxConnections` to what the system's limit of open files allows with this number of threads. Throws a StartError if that is too few. */
+export function lowerLimits(
+  { limits, listeners }: Pick<Config, "limits" | "listeners">,
+  threads: number,
+  emit: EmitLimitEvent,
+): LimitsConfig {
+  const { maxConnections } = limits;
   const descriptors = descriptorLimit();
-  const allowed = connectionsAllowed(limits.maxConnections, config.listeners.length, descriptors);
+  const allowed = connectionsAllowed({ maxConnections, ports: listeners.length, threads }, descriptors);
   switch (allowed.kind) {
     case "as_wanted":
       return limits;

@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import { countServingThreads } from "../config/groups/listeners.ts";
+import { countServingThreads, threadKindOf } from "../config/groups/listeners.ts";
 import { answerWith } from "../control/calls.ts";
 import { DataPlane } from "../control/data-plane.ts";
 import { ListenRefused, type ThreadEnd } from "../control/serving-thread.ts";
@@ -53,10 +53,10 @@ const startWorker = (): ThreadEnd => new Worker(new URL("../serving/serving-work
 /** Opens every port of the configuration on its threads. Throws a ListenError if one cannot be opened, or a StartError. */
 export async function startServing(given: Config, parts: ServingParts): Promise<RunningServing> {
   const { telemetry, certificates } = parts;
-  const config = { ...given, limits: lowerLimits(given, telemetry.limits.emit) };
-  using reserved = new ReservedPorts(config.listeners);
+  using reserved = new ReservedPorts(given.listeners);
   const { ports } = reserved;
-  const places = planPlaces(config, ports);
+  const places = planPlaces(given, ports);
+  const config = { ...given, limits: lowerLimits(given, places.length, telemetry.limits.emit) };
   const shared = allocateShared(places.length);
   let settings = readSettings(config);
   const common = { ...readSetup(config, parts), shared, threads: places.length };
@@ -99,16 +99,12 @@ const CONTROL_SLOT = 0;
  */
 function planPlaces({ servingThreads }: Config, ports: readonly SharedPort[]): readonly Place[] {
   const perKind = countServingThreads(servingThreads, availableCores());
-  const kinds = [
-    { kind: "http", ports: ports.filter(({ protocol }) => protocol === "http") },
-    { kind: "http2", ports: ports.filter(({ protocol }) => protocol !== "http") },
-  ];
-  return kinds
-    .filter((each) => each.ports.length > 0)
-    .flatMap((each) =>
-      Array.from({ length: perKind }, (_, at) => ({ ...each, name: `${each.kind}-${at + 1}` })),
+  const byKind = Map.groupBy(ports, ({ protocol }) => threadKindOf(protocol));
+  return [...byKind]
+    .flatMap(([kind, served]) =>
+      Array.from({ length: perKind }, (_, at) => ({ name: `${kind}-${at + 1}`, ports: served })),
     )
-    .map(({ name, ports: served }, at) => ({ name, slot: CONTROL_SLOT + 1 + at, ports: served }));
+    .map((place, at) => ({ ...place, slot: CONTROL_SLOT + 1 + at }));
 }
 
 function allocateShared(threads: number): SharedMemory {

@@ -33,8 +33,17 @@ export class InFlight {
   }
 }
 
-/** File descriptors that clients can never use up: for Redis, upstream, files and Workers. */
-export const RESERVED_DESCRIPTORS = 256;
+/** For Redis, upstream, files and up to {@link THREADS_INCLUDED} serving threads. */
+const RESERVED_DESCRIPTORS = 256;
+const THREADS_INCLUDED = 4;
+
+/** Three for the thread itself, and one for each port it may have. */
+const DESCRIPTORS_PER_THREAD = 6;
+
+/** Returns the number of file descriptors that clients can never use up, with this number of serving threads. */
+export function reservedDescriptors(threads: number): number {
+  return RESERVED_DESCRIPTORS + DESCRIPTORS_PER_THREAD * Math.max(0, threads - THREADS_INCLUDED);
+}
 
 /** Returns how many files and sockets the process may have open; infinity if the system does not say. */
 export function descriptorLimit(): number {
@@ -56,12 +65,24 @@ type ConnectionsAllowed =
   /** Too few to serve. `needed` descriptors would be enough. */
   | { readonly kind: "too_few"; readonly needed: number };
 
-/** Returns how many connections each of `ports` may have, given the number of descriptors. */
-export function connectionsAllowed(wanted: number, ports: number, descriptors: number): ConnectionsAllowed {
-  const connections = Math.floor((descriptors - RESERVED_DESCRIPTORS) / ports);
+interface ConnectionsWanted {
+  /** The maximum number of connections of each port. */
+  readonly maxConnections: number;
+  readonly ports: number;
+  /** The number of serving threads. */
+  readonly threads: number;
+}
+
+/** Returns how many connections each port may have, given the number of descriptors. */
+export function connectionsAllowed(
+  { maxConnections: wanted, ports, threads }: ConnectionsWanted,
+  descriptors: number,
+): ConnectionsAllowed {
+  const reserved = reservedDescriptors(threads);
+  const connections = Math.floor((descriptors - reserved) / ports);
   if (connections >= wanted) return { kind: "as_wanted" };
   const least = Math.min(wanted, MIN_CONNECTIONS);
-  if (connections < least) return { kind: "too_few", needed: RESERVED_DESCRIPTORS + ports * least };
+  if (connections < least) return { kind: "too_few", needed: reserved + ports * least };
   return { kind: "lowered", connections };
 }
 

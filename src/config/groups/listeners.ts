@@ -67,9 +67,24 @@ export function readServingThreads(settings: Settings): ServingThreadsSetting {
   throw invalidValue(shown, text, `auto or a whole number from 1 to ${MAX_THREADS}`);
 }
 
+/** The kind of the threads that serve a port. */
+export function threadKindOf(protocol: ListenerProtocol): "http" | "http2" {
+  return protocol === "http" ? "http" : "http2";
+}
+
 /** Returns the number of threads of each kind on a machine with this many available CPUs. */
 export function countServingThreads(threads: ServingThreadsSetting, cores: number): number {
   return threads === "auto" ? Math.min(cores, MAX_AUTO_THREADS) : threads;
+}
+
+/** Returns the number of threads that serve these ports, of both kinds. */
+export function countAllThreads(
+  listeners: readonly ListenerConfig[],
+  threads: ServingThreadsSetting,
+  cores: number,
+): number {
+  const kinds = new Set(listeners.map(({ protocol }) => threadKindOf(protocol)));
+  return kinds.size * countServingThreads(threads, cores);
 }
 
 /** The options of ports, in the order of `--help`. */
