@@ -110,10 +110,11 @@ describe("an uncaught error is a log line, a metric and a problem, and the relay
   test("logs at most ten lines a minute and counts every error", async () => {
     await using upstream = await startUpstream();
     const env = faultEnv(
-      { kind: "throw", afterMs: 500, everyMs: 20 },
-      { kind: "reject", afterMs: 500, everyMs: 20 },
+      { kind: "throw", afterMs: "SIGUSR1", everyMs: 20 },
+      { kind: "reject", afterMs: "SIGUSR2", everyMs: 20 },
     );
     await using managed = await startManagedRelay({ upstream, env });
+    for (const signal of ["SIGUSR1", "SIGUSR2"] as const) managed.relay.signal(signal);
     for (const task of ["uncaught_exception", "unhandled_rejection"]) {
       await eventually(async () => expect(await counted(managed, task)).toBeGreaterThan(50), WAIT);
       expect(linesWith(managed, `task=${task}`).length).toBeLessThanOrEqual(10);
