@@ -1,10 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 /** /proc has CPU time in hundredths of a second on every architecture that Bun supports. */
 const TICK_MS = 10;
-
-/** Unit of `blocks` of stat(2). */
-const BLOCK_BYTES = 512;
 
 /** User and system time of the process and of its main thread, since its start. */
 export interface CpuTime {
@@ -61,22 +58,6 @@ export function peakResidentBytes(pid: number): number {
 /** Returns the number of open files and sockets. */
 export function openDescriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
-}
-
-/** Returns the memory of the in-memory files that the process holds open, which its resident memory lacks. */
-export function memoryFileBytes(pid: number): number {
-  const sizes = new Map<number, number>();
-  for (const descriptor of readdirSync(`/proc/${pid}/fd`)) {
-    const path = `/proc/${pid}/fd/${descriptor}`;
-    try {
-      if (!readlinkSync(path).startsWith("/memfd:")) continue;
-      const { ino, blocks } = statSync(path);
-      sizes.set(ino, blocks * BLOCK_BYTES);
-    } catch {
-      // It was closed meanwhile.
-    }
-  }
-  return [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** Resets the peak to the current resident memory. */

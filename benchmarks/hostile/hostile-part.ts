@@ -5,6 +5,7 @@ import { latencyTable, type MeasuredAttack, useTable } from "./hostile-tables.ts
 import { type AttackCase, measureUnderAttack } from "./under-attack.ts";
 
 const NOTES = [
+  "latencies are those of the best round, quiet or with the attack: other programs only add to them",
   "the attacker shares its core with the measuring client, at the lowest priority",
   "memory is the peak; descriptors are counted at the end of the attack and 5 s later",
 ];
@@ -43,14 +44,14 @@ async function measureAll(
   places: readonly Place[],
   notes: readonly string[],
 ): Promise<PartResult> {
-  const probingMs = bench.quick ? 2_000 : 5_000;
+  const load = bench.quick ? { probingMs: 1_500, rounds: 2 } : { probingMs: 2_500, rounds: 3 };
   const measured: MeasuredAttack[] = [];
   for (const attack of attacks) {
     for (const [where, cores] of places) {
       for (const program of programsOf(bench)) {
         const server = [program.name, ...(places.length > 1 ? [where] : [])].join(", ");
         bench.progress(`${part}: ${attack.attack} on the ${attack.protocol} port of ${server}`);
-        const result = await measureUnderAttack(bench, { program, cores, attack, probingMs });
+        const result = await measureUnderAttack(bench, { program, cores, attack, ...load });
         measured.push({ ...attack, ...result, server });
       }
     }

@@ -25,8 +25,9 @@ interface UnderAttackOptions {
   /** Cores of the relay. */
   readonly cores: CoreList;
   readonly attack: AttackCase;
-  /** How long requests are measured, first without and then during the attack. */
+  /** Each round has a quiet part and one with the attack, both of this length. */
   readonly probingMs: number;
+  readonly rounds: number;
 }
 
 interface Use {
@@ -34,12 +35,17 @@ interface Use {
   readonly descriptors: number;
 }
 
+/** Latencies of small requests in ms, before an attack and during it. */
+interface AttackRound {
+  readonly quietMs: readonly number[];
+  readonly duringMs: readonly number[];
+}
+
+/** Results of all rounds. */
 export interface UnderAttack {
   readonly result: AttackResult;
   readonly seconds: number;
-  /** Latencies of small requests without the attack, in ms. */
-  readonly quietMs: readonly number[];
-  readonly duringMs: readonly number[];
+  readonly rounds: readonly AttackRound[];
   readonly before: Use;
   /** Peak of memory; descriptors at the end of the attack. */
   readonly peak: Use;
@@ -55,10 +61,10 @@ const WARM_UP = { connections: 2, perSecond: 500, durationMs: 2_000 } as const;
 /** The attack continues a little longer than the requests beside it. */
 const MARGIN_MS = 1_000;
 
-/** Sends small requests over HTTP to a new relay, first without other clients, then during an attack. */
+/** Sends small requests over HTTP to a new relay, in turn without other clients and during an attack. */
 export async function measureUnderAttack(
   bench: Bench,
-  { program, cores, attack: { protocol, ...attack }, probingMs }: UnderAttackOptions,
+  { program, cores, attack: { protocol, ...attack }, probingMs, rounds: count }: UnderAttackOptions,
 ): Promise<UnderAttack> {
   await using upstream = await StaticUpstream.start();
   upstream.publish(SDK_KEY, projectOfJsonBytes(20_000, FIRST_LCUT));
@@ -74,20 +80,27 @@ export async function measureUnderAttack(
   // Warm up: code is slow when it first runs.
   await attackFor(bench, { ...attack, ...WARM_UP, url });
   await probeLatencies(bench, relay, WARM_UP.durationMs);
-  const quietMs = await probe();
   const before = useOf(relay.pid);
   resetPeak(relay.pid);
   const durationMs = probingMs + MARGIN_MS;
-  const order: AttackOrder = { ...attack, url, durationMs };
-  await using attacker = startAttacker(bench, order);
-  await attacker.next<"started">(START_MS);
-  const duringMs = await probe();
-  const { descriptors } = useOf(relay.pid);
-  const result = await attacker.next<AttackResult>(durationMs + START_MS);
+  const rounds: AttackRound[] = [];
+  const result = { sent: 0, connections: 0, closedByServer: 0 };
+  let descriptors = 0;
+  for (let round = 0; round < count; round++) {
+    const quietMs = await probe();
+    await using attacker = startAttacker(bench, { ...attack, url, durationMs });
+    await attacker.next<"started">(START_MS);
+    rounds.push({ quietMs, duringMs: await probe() });
+    descriptors = Math.max(descriptors, openDescriptors(relay.pid));
+    const { sent, connections, closedByServer } = await attacker.next<AttackResult>(durationMs + START_MS);
+    result.sent += sent;
+    result.connections += connections;
+    result.closedByServer += closedByServer;
+  }
   const peak = { bytes: peakResidentBytes(relay.pid), descriptors };
   await sleep(SETTLE_MS, undefined, { signal: bench.signal });
-  const after = useOf(relay.pid);
-  return { result, seconds: durationMs / 1_000, quietMs, duringMs, before, peak, after };
+  const seconds = (count * durationMs) / 1_000;
+  return { result, seconds, rounds, before, peak, after: useOf(relay.pid) };
 }
 
 async function attackFor(bench: Bench, order: AttackOrder): Promise<void> {

@@ -51,8 +51,8 @@ export function readReport(report: string): WrkResult {
     requests: Number(find(report, /(\d+) requests in /)),
     requestsPerS: Number(find(report, /Requests\/sec:\s+([\d.]+)/)),
     bytesPerS: scaled(find(report, /Transfer\/sec:\s+(\S+)/), BYTES),
-    p50Ms: scaled(find(report, /^ +50% +(\S+)$/m), MILLISECONDS),
-    p99Ms: scaled(find(report, /^ +99% +(\S+)$/m), MILLISECONDS),
+    p50Ms: scaled(find(report, /^ +50% +(\S+) *$/m), MILLISECONDS),
+    p99Ms: scaled(find(report, /^ +99% +(\S+) *$/m), MILLISECONDS),
     badAnswers: Number(/Non-2xx or 3xx responses: (\d+)/.exec(report)?.[1] ?? 0),
     socketErrors: Number(connect) + Number(read) + Number(write) + Number(timeout),
   };

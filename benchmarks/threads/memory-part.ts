@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Bench, type Part, type PartResult, programsOf } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
-import { memoryFileBytes, peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
+import { peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
 import { projectOfJsonBytes } from "../project.ts";
 import { type RelayProgram, threadArgs } from "../relay-program.ts";
 import { RelayServer } from "../relay-server.ts";
@@ -22,21 +22,17 @@ const CONNECTIONS_PER_THREAD = 8;
 const SETTLE_MS = 5_000;
 const LOAD_TIMEOUT_MS = 300_000;
 
-interface Memory {
-  readonly residentBytes: number;
-  /** In-memory files, which are not part of the resident memory. */
-  readonly fileBytes: number;
-}
-
+/** Resident memory in bytes. */
 interface ThreadMemory {
   readonly name: string;
   readonly threads: number;
-  readonly idle: Memory;
+  readonly idle: number;
   /** Every key was fetched on one connection. */
-  readonly cached: Memory;
+  readonly cached: number;
   /** Every thread has sent every response. */
-  readonly loaded: Memory;
-  readonly peakBytes: number;
+  readonly loaded: number;
+  /** The highest while it was sent. */
+  readonly peak: number;
 }
 
 /** Measures what serving threads add to the memory of a relay. */
@@ -51,14 +47,11 @@ async function run(bench: Bench): Promise<PartResult> {
   return {
     tables: [
       {
-        title: "thread-memory: RSS + in-memory files, MB",
-        head: ["relay, threads", "no key", "keys cached", "sent by all threads", "peak RSS"],
-        rows: measured.map(({ name, threads, idle, cached, loaded, peakBytes }) => [
+        title: "thread-memory: RSS in MB",
+        head: ["relay, threads", "no key", "keys cached", "sent by all threads", "peak"],
+        rows: measured.map(({ name, threads, idle, cached, loaded, peak }) => [
           `${name}, ${threads}`,
-          ...[idle, cached, loaded].map(
-            (each) => `${megabytes(each.residentBytes)} + ${megabytes(each.fileBytes)}`,
-          ),
-          megabytes(peakBytes),
+          ...[idle, cached, loaded, peak].map(megabytes),
         ]),
       },
     ],
@@ -84,17 +77,17 @@ async function measureMemory(bench: Bench, program: RelayProgram, threads: numbe
   const args = ["--maximum-concurrent-sdk-keys", String(KEPT_KEYS), ...threadArgs(program, threads)];
   await using relay = await RelayServer.start(bench, { program, upstream, cores: undefined, args });
   const { pid } = relay;
-  const settled = async (): Promise<Memory> => {
+  const settled = async (): Promise<number> => {
     await sleep(SETTLE_MS, undefined, { signal: bench.signal });
-    return { residentBytes: residentBytes(pid), fileBytes: memoryFileBytes(pid) };
+    return residentBytes(pid);
   };
   const idle = await settled();
   await requestAll(bench, relay, 1, targets);
   const cached = await settled();
   resetPeak(pid);
   await requestAll(bench, relay, threads * CONNECTIONS_PER_THREAD, targets);
-  const peakBytes = peakResidentBytes(pid);
-  return { name: program.name, threads, idle, cached, loaded: await settled(), peakBytes };
+  const peak = peakResidentBytes(pid);
+  return { name: program.name, threads, idle, cached, peak, loaded: await settled() };
 }
 
 async function requestAll(
