@@ -94,6 +94,25 @@ describe("a serving thread that hangs", () => {
   );
 });
 
+test("clients are served while the main thread is blocked, and nothing is lost after that", async () => {
+  await using upstream = await startUpstream();
+  publishKey(upstream, KEY);
+  const env = faultEnv({ kind: "block", ms: 3_000, afterMs: "SIGUSR2" });
+  await using managed = await startManagedRelay({ upstream, mode: "http", env });
+  await ask(managed.relay, KEY);
+  managed.relay.signal("SIGUSR2");
+  const management = managed.get("/healthz").then(({ status }) => status);
+  await Bun.sleep(500);
+  let isBlocked = true;
+  void management.then(() => (isBlocked = false));
+  const answers = await askMany(managed);
+  expect([isBlocked, new Set(answers)]).toEqual([true, new Set([200])]);
+  expect(await management).toBe(200);
+  expect(managed.relay.output()).not.toContain("serving thread lost");
+  const counted = /HttpServerRequestSuccess_count_total\{[^}]*path="\/v2[^}]*\} (\d+)/;
+  expect(await metric(managed, counted)).toBe(25);
+});
+
 describe("a serving thread that dies", () => {
   test(
     "is replaced at once; its connections and requests no longer count, and its streams can be opened again",

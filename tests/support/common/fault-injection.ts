@@ -12,6 +12,8 @@ export type Fault =
       readonly how: "throw" | "terminate" | "hang";
       readonly afterMs: Moment;
     }
+  /** The event loop of the main thread stops for `ms`. */
+  | { readonly kind: "block"; readonly ms: number; readonly afterMs: Moment }
   /** An error that nothing catches. With `sinceWorker`, the time counts from the start of a Worker of this script. */
   | {
       readonly kind: "throw" | "reject";
@@ -95,7 +97,7 @@ if (left.size > 0 && Bun.isMainThread) {
       // A Worker does not load what `--preload` names.
       super(script, faults.some(isHang) ? { ...options, preload: import.meta.path } : options);
       for (const fault of faults) {
-        if (fault.kind === "call") continue;
+        if (fault.kind === "call" || fault.kind === "block") continue;
         if (fault.kind !== "worker") {
           if (fault.sinceWorker !== undefined && String(script).includes(fault.sinceWorker)) arm(fault);
           continue;
@@ -112,6 +114,7 @@ if (left.size > 0 && Bun.isMainThread) {
     }
   };
   for (const fault of faults) {
+    if (fault.kind === "block") schedule(() => Bun.sleepSync(fault.ms), fault.afterMs);
     if ((fault.kind === "throw" || fault.kind === "reject") && fault.sinceWorker === undefined) arm(fault);
   }
 }
