@@ -19,6 +19,9 @@ export class ListenRefused extends Error {
   }
 }
 
+/** Many times as long as the start of a thread takes on a busy machine. */
+const START_LIMIT_MS = 60_000;
+
 /** Messages that are not about the thread itself. */
 export type ServingReport = Exclude<FromServing, { kind: "listening" | "listen_failed" | "drained" }>;
 
@@ -38,6 +41,7 @@ export class ServingThread {
   readonly #listening = Promise.withResolvers<void>();
   readonly #drained = Promise.withResolvers<void>();
   readonly #lost = Promise.withResolvers<string>();
+  readonly #closed = Promise.withResolvers<void>();
   #isOver = false;
 
   constructor({ setup, start, onReport }: ServingThreadOptions) {
@@ -49,13 +53,21 @@ export class ServingThread {
       if (!this.#isOver) this.#receive(message, onReport);
     });
     this.#end.addEventListener("error", ({ message }) => this.#lose(firstErrorLine(message)));
-    this.#end.addEventListener("close", () => this.#lose("it ended"));
+    this.#end.addEventListener("close", () => {
+      this.#closed.resolve();
+      this.#lose("it ended");
+    });
     this.send({ kind: "set_up", setup });
   }
 
   /** Resolves with the reason if the thread dies. Does not resolve after {@link terminate}. */
   get lost(): Promise<string> {
     return this.#lost.promise;
+  }
+
+  /** Resolves when the thread runs no more code and its connections are closed, a moment after {@link terminate}. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
   }
 
   send(message: ToServing): void {
@@ -70,7 +82,13 @@ export class ServingThread {
   /** Opens the ports. Rejects with {@link ListenRefused}, or with another error if the thread dies. */
   async listen(): Promise<void> {
     this.send({ kind: "listen" });
-    await this.#listening.promise;
+    const late = new Error(`the thread did not open its ports within ${START_LIMIT_MS / 1_000} s`);
+    const timer = setTimeout(() => this.#listening.reject(late), START_LIMIT_MS);
+    try {
+      await this.#listening.promise;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Resolves when nothing is in flight any more, or the thread has died. */

@@ -40,6 +40,9 @@ const EARLY_MS = 30_000;
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 60_000;
 
+/** A thread ends some 100 ms after it was terminated. */
+const CLOSE_LIMIT_MS = 5_000;
+
 /** Starts the serving threads, and replaces those that die or hang. */
 export class ServingThreads implements Disposable {
   readonly #options: ServingThreadsOptions;
@@ -132,43 +135,46 @@ export class ServingThreads implements Disposable {
   #replace(place: Place, reason: "died" | "hung", detail: string): void {
     const { thread } = place;
     if (thread === undefined) return;
-    place.thread = undefined;
     place.isServing = false;
-    this.#options.onLost(thread);
     if (this.#stopping.signal.aborted) return;
     this.#options.emit({ kind: "thread_lost", name: thread.name, reason, detail: redactSecrets(detail) });
     place.earlyEnds = performance.now() - place.startedAt < EARLY_MS ? place.earlyEnds + 1 : 0;
-    void this.#refill(place);
+    void this.#refill(place, thread);
   }
 
-  async #refill(place: Place): Promise<void> {
-    const { emit, onLost } = this.#options;
+  async #refill(place: Place, lost: ServingThread): Promise<void> {
+    const { emit } = this.#options;
     const { signal } = this.#stopping;
+    await this.#clear(place, lost);
     for (;;) {
       await sleep(delayAfter(place.earlyEnds), undefined, { signal, ref: false }).catch(() => {});
       if (signal.aborted) return;
       const failure = await this.#fill(place).then(
         () => undefined,
-        (error: Error) => error.message,
+        (error: Error) => redactSecrets(error.message),
       );
       const { thread } = place;
       if (thread === undefined || signal.aborted) return;
+      const { name } = thread;
       if (failure === undefined) {
-        emit({ kind: "thread_started", name: thread.name, isReplacement: true });
+        emit({ kind: "thread_started", name, isReplacement: true });
         this.#watch(place);
         return;
       }
       thread.terminate();
-      onLost(thread);
+      await this.#clear(place, thread);
       place.earlyEnds++;
-      const retryInMs = delayAfter(place.earlyEnds);
-      emit({
-        kind: "thread_failed_to_start",
-        name: thread.name,
-        detail: redactSecrets(failure),
-        retryInMs,
-      });
+      emit({ kind: "thread_failed_to_start", name, detail: failure, retryInMs: delayAfter(place.earlyEnds) });
     }
+  }
+
+  /** Until the thread has ended, it changes what its replacement counts in. */
+  async #clear(place: Place, thread: ServingThread): Promise<void> {
+    const { signal } = this.#stopping;
+    const late = sleep(CLOSE_LIMIT_MS, undefined, { signal, ref: false }).catch(() => {});
+    await Promise.race([thread.closed, late]);
+    place.thread = undefined;
+    this.#options.onLost(thread);
   }
 }
 
