@@ -50,7 +50,7 @@ export async function prepareRelay(
   };
 }
 
-/** Returns the arguments for that number of threads of each kind, or none if the program has no such option. */
+/** Returns the arguments for `threads` serving threads of each kind, or none if the program has no such option. */
 export function threadArgs(program: RelayProgram, threads: number): string[] {
   return program.hasServingThreads ? ["--serving-threads", String(threads)] : [];
 }

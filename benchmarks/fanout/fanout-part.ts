@@ -38,10 +38,13 @@ async function run(bench: Bench): Promise<PartResult> {
   const runs: FanoutRun[] = [];
   for (const fanout of CASES) {
     for (const program of programsOf(bench)) {
-      bench.progress(
-        `fanout: ${fanout.streams} streams on ${fanout.connections} connections, ${program.name}`,
-      );
-      runs.push({ ...fanout, name: program.name, updates: await measure(bench, program, fanout, updates) });
+      const what = `${fanout.streams} streams on ${fanout.connections} connections, ${program.name}`;
+      bench.progress(`fanout: ${what}`);
+      try {
+        runs.push({ ...fanout, name: program.name, updates: await measure(bench, program, fanout, updates) });
+      } catch (error) {
+        throw new Error(`${what}: ${error}`);
+      }
     }
   }
   return {

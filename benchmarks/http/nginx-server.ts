@@ -1,4 +1,4 @@
-import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdtempSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Bench } from "../bench.ts";
 import { findCommand } from "../debian-tools.ts";
@@ -15,15 +15,14 @@ export async function startNginx(
   readyPath: string,
   workers = 1,
 ): Promise<HttpServer> {
-  const directory = join(bench.scratch, `nginx-${variant}-${workers}`);
-  mkdirSync(directory);
+  const directory = mkdtempSync(join(bench.scratch, `nginx-${variant}-`));
   const port = await freePort();
   const config = join(directory, "nginx.conf");
   writeFileSync(config, nginxConfig({ directory, port, upstreamUrl, variant, workers }));
   await using starting = new AsyncDisposableStack();
   const launched = starting.use(
     new Launched(bench, {
-      name: `nginx-${variant}-${workers}`,
+      name: `nginx-${variant}`,
       command: [
         findCommand("nginx") ?? "nginx",
         "-p",

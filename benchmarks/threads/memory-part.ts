@@ -17,7 +17,7 @@ const LARGE_KEY = "secret-bench-large";
 /** By default the relay keeps 1,000 keys. */
 const KEPT_KEYS = 2 * SMALL_KEYS;
 const COUNTS = [1, 4, 16];
-/** With 128 connections on 16 threads, one in 300 runs leaves a thread without any connection. */
+/** With 16 threads, one in 300 runs leaves a thread without any connection. */
 const CONNECTIONS_PER_THREAD = 8;
 const SETTLE_MS = 5_000;
 const LOAD_TIMEOUT_MS = 300_000;
