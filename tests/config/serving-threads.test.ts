@@ -74,6 +74,11 @@ describe("the number of serving threads", () => {
     [4, 1, 4],
     [64, 96, 64],
   ] as const)("%p with %i available CPUs is %i", (threads, cores, expected) => {
-    expect(countServingThreads(threads, cores)).toBe(expected);
+    expect(countServingThreads(threads, cores, "linux")).toBe(expected);
   });
+});
+
+test("auto is one thread where the system does not spread connections", () => {
+  expect(countServingThreads("auto", 8, "darwin")).toBe(1);
+  expect(countServingThreads(2, 8, "darwin")).toBe(2);
 });

@@ -73,8 +73,14 @@ export function threadKindOf(protocol: ListenerProtocol): "http" | "http2" {
 }
 
 /** Returns the number of threads of each kind on a machine with this many available CPUs. */
-export function countServingThreads(threads: ServingThreadsSetting, cores: number): number {
-  return threads === "auto" ? Math.min(cores, MAX_AUTO_THREADS) : threads;
+export function countServingThreads(
+  threads: ServingThreadsSetting,
+  cores: number,
+  platform: NodeJS.Platform = process.platform,
+): number {
+  if (threads !== "auto") return threads;
+  // Other systems do not spread connections over the threads that share a port.
+  return platform === "linux" ? Math.min(cores, MAX_AUTO_THREADS) : 1;
 }
 
 /** Returns the number of threads that serve these ports, of both kinds. */
