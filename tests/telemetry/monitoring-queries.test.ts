@@ -9,6 +9,7 @@ import { startMonitoredRelay } from "../support/telemetry/monitored-relay.ts";
 import { OTHER_TRIGGERS } from "../support/telemetry/other-metric-triggers.ts";
 import { Prometheus } from "../support/telemetry/prometheus.ts";
 import { selectorsIn } from "../support/telemetry/promql.ts";
+import { SERVING_TRIGGERS } from "../support/telemetry/serving-metric-triggers.ts";
 import { SPEC_TRIGGERS } from "../support/telemetry/spec-metric-triggers.ts";
 import { publishKey, versionOf } from "../support/upstream/published-key.ts";
 
@@ -19,6 +20,7 @@ const NOT_SEEN_HERE = [
   /RedisTokenFailing_gauge/,
   /LogEventQueue(Events|Bytes|Filled)_gauge/,
   /RequestsInFlight_gauge/,
+  /ServingThreads_gauge\{state="missing"/,
   /GrpcServerRequest_count_total\{code=~"unavailable\|/,
   /KeyRefused_count_total\{reason="throttled"/,
   /LogEventRequestRejected_count_total\{reason=~"queue_full\|/,
@@ -37,7 +39,7 @@ describeWith(
     await using monitored = await startMonitoredRelay({ agent: "statsd", allowedKeys: Object.values(KEYS) });
     const target = new URL(monitored.relay.urlOf("management")).host;
     await using prometheus = await Prometheus.start({ target, rules: NO_RULES });
-    for (const { metrics, run } of [...OTHER_TRIGGERS, ...SPEC_TRIGGERS]) {
+    for (const { metrics, run } of [...OTHER_TRIGGERS, ...SPEC_TRIGGERS, ...SERVING_TRIGGERS]) {
       await run(monitored);
       await monitored.sees(metrics);
     }

@@ -60,7 +60,7 @@ export const LIMITS = {
     min: 1,
     max: 1_000_000,
     placeholder: "CONNECTIONS",
-    description: "Maximum open connections per port",
+    description: "Maximum open connections per port, over all serving threads",
   },
   maxConcurrentRequests: {
     name: "max-concurrent-requests",

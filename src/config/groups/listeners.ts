@@ -110,7 +110,7 @@ export const LISTENERS = {
     default: "auto",
     placeholder: "auto|N",
     description:
-      "Threads of the HTTP port, and as many of the other client ports: 1 to 64; auto is one per available CPU, at most 16",
+      "Threads that serve the HTTP port, 1 to 64, and as many again for the other client ports; auto: one per available CPU, at most 16",
   },
   shutdownGraceInS: {
     name: "shutdown-grace-in-s",
