@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { redactSecrets } from "../access/redact.ts";
-import type { ServingSetup, ToServing } from "../serving/messages.ts";
+import type { Protocol, ServingSetup, ToServing } from "../serving/messages.ts";
 import type { EmitServingEvent } from "./events.ts";
 import { type ServingReport, ServingThread, type ThreadEnd } from "./serving-thread.ts";
 
@@ -21,6 +21,7 @@ interface ServingThreadsOptions {
 /** A place for a thread, and the one that fills it now. */
 interface Place {
   readonly setup: () => ServingSetup;
+  readonly protocols: ReadonlySet<Protocol>;
   thread: ServingThread | undefined;
   isServing: boolean;
   lastBeat: number;
@@ -54,6 +55,7 @@ export class ServingThreads implements Disposable {
     this.#options = options;
     this.#places = options.setups.map((setup) => ({
       setup,
+      protocols: new Set(setup().ports.map(({ protocol }) => protocol)),
       ...{ thread: undefined, isServing: false, lastBeat: 0, missedChecks: 0, earlyEnds: 0, startedAt: 0 },
     }));
   }
@@ -76,6 +78,11 @@ export class ServingThreads implements Disposable {
   /** The number of threads that serve now. */
   get serving(): number {
     return this.#places.filter(({ isServing }) => isServing).length;
+  }
+
+  /** Whether any thread serves the port. */
+  isServed(protocol: Protocol): boolean {
+    return this.#places.some(({ isServing, protocols }) => isServing && protocols.has(protocol));
   }
 
   /** The threads that run now, also those that do not serve yet. */

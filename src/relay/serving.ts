@@ -37,7 +37,7 @@ export interface RunningServing extends Disposable {
   readonly addresses: readonly ListenerAddress[];
   /** The number of open connections of each port. */
   connections(): readonly (readonly [protocol: string, count: number])[];
-  /** Returns a reason for each port that has reached its limit of connections. */
+  /** Returns a reason for each port that no thread serves, or that has reached its limit of connections. */
   readonly notReady: NotReadyReasons;
   readonly threads: Pick<ServingThreads, "wanted" | "serving">;
   readonly inFlight: InFlight;
@@ -74,10 +74,14 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
   const { maxConnections } = config.limits;
   return {
     ...{ addresses: ports, connections, inFlight, streamLimit, threads: plane.threads },
-    notReady: () =>
-      connections()
+    notReady: () => [
+      ...ports
+        .filter(({ protocol }) => !plane.threads.isServed(protocol))
+        .map(({ protocol }) => `no thread serves the ${protocol} port`),
+      ...connections()
         .filter(([, count]) => count >= maxConnections)
         .map(([protocol]) => `the ${protocol} port has reached its limit of connections`),
+    ],
     reconfigure(next) {
       settings = readSettings(next);
       streamLimit.setMax(settings.maxStreams);

@@ -114,6 +114,26 @@ test("clients are served while the main thread is blocked, and nothing is lost a
   expect(counted).toBe(1 + answers.length);
 });
 
+test(
+  "the relay is not ready while no thread serves a port",
+  async () => {
+    await using upstream = await startUpstream();
+    const env = faultEnv({ kind: "worker", script: "serving-worker", how: "hang", afterMs: "SIGUSR2" });
+    await using managed = await startManagedRelay({ upstream, mode: "http", env });
+    expect((await managed.get("/readyz")).status).toBe(200);
+    managed.relay.signal("SIGUSR2");
+    await eventually(async () => {
+      const { status, body } = await managed.get("/readyz");
+      expect([status, body.toString()]).toEqual([
+        503,
+        expect.stringContaining("no thread serves the http port"),
+      ]);
+    }, REPLACED);
+    await eventually(async () => expect((await managed.get("/readyz")).status).toBe(200), REPLACED);
+  },
+  LIMIT_MS,
+);
+
 describe("a serving thread that dies", () => {
   test(
     "is replaced at once; its connections and requests no longer count, and its streams can be opened again",
