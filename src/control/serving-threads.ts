@@ -71,15 +71,6 @@ export class ServingThreads implements Disposable {
     this.#checking = setInterval(() => this.#check(), CHECK_EVERY_MS).unref();
   }
 
-  get wanted(): number {
-    return this.#places.length;
-  }
-
-  /** The number of threads that serve now. */
-  get serving(): number {
-    return this.#places.filter(({ isServing }) => isServing).length;
-  }
-
   /** Whether any thread serves the port. */
   isServed(protocol: Protocol): boolean {
     return this.#places.some(({ isServing, protocols }) => isServing && protocols.has(protocol));

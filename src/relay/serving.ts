@@ -39,7 +39,6 @@ export interface RunningServing extends Disposable {
   connections(): readonly (readonly [protocol: string, count: number])[];
   /** Returns a reason for each port that no thread serves, or that has reached its limit of connections. */
   readonly notReady: NotReadyReasons;
-  readonly threads: Pick<ServingThreads, "wanted" | "serving">;
   readonly inFlight: InFlight;
   readonly streamLimit: StreamLimit;
   /** Applies new limits, and the log level. */
@@ -73,7 +72,7 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
   const { connections, inFlight, streamLimit } = readCounts(config, shared, ports, telemetry);
   const { maxConnections } = config.limits;
   return {
-    ...{ addresses: ports, connections, inFlight, streamLimit, threads: plane.threads },
+    ...{ addresses: ports, connections, inFlight, streamLimit },
     notReady: () => [
       ...ports
         .filter(({ protocol }) => !plane.threads.isServed(protocol))
