@@ -1,6 +1,5 @@
 import type { EmitRpcEvent } from "../grpc/events.ts";
 import type { EmitHttpEvent } from "../http/observer.ts";
-import type { Clock } from "../platform/clock.ts";
 import type { DescribedError } from "../platform/errors.ts";
 import type { TaskName } from "../platform/supervisor.ts";
 import { answerCall } from "../platform/thread-channel.ts";
@@ -30,7 +29,6 @@ interface DataPlaneOptions {
   readonly startThread: () => ThreadEnd;
   readonly shared: SharedMemory;
   readonly store: SpecStore;
-  readonly clock: Clock;
   readonly calls: ControlCalls;
   readonly telemetry: CountReceivers & EventReceivers;
   readonly emit: EmitServingEvent;
@@ -46,7 +44,7 @@ export class DataPlane implements Disposable {
   readonly #streams: OpenStreams;
 
   constructor(options: DataPlaneOptions) {
-    const { store, clock, telemetry, shared } = options;
+    const { store, telemetry, shared } = options;
     this.#options = options;
     this.threads = new ServingThreads({
       setups: options.setups,
@@ -58,7 +56,7 @@ export class DataPlane implements Disposable {
       emit: options.emit,
     });
     const broadcast = (message: ToServing) => this.threads.broadcast(message);
-    this.#publisher = new SpecPublisher({ store, clock, broadcast });
+    this.#publisher = new SpecPublisher({ store, broadcast });
     this.#streams = new OpenStreams(telemetry.rpc.emit);
     this.#counts = new CountCollection({ ...telemetry, threads: () => this.threads.running() });
   }

@@ -1,4 +1,3 @@
-import type { Clock } from "../platform/clock.ts";
 import type { ToServing } from "../serving/messages.ts";
 import type { SpecUpdate, SpecUse } from "../serving/spec-replica.ts";
 import type { HeldFeed, SpecStore } from "../specs/store.ts";
@@ -6,7 +5,6 @@ import type { ServingThread } from "./serving-thread.ts";
 
 interface SpecPublisherOptions {
   readonly store: SpecStore;
-  readonly clock: Clock;
   readonly broadcast: (message: ToServing) => void;
 }
 
@@ -18,10 +16,9 @@ export class SpecPublisher {
     this.#options = options;
     const { store, broadcast } = options;
     store.listen({
-      published: (held) => broadcast(this.#toPublished(held)),
+      published: (held) => broadcast(toPublished(held)),
       confirmed: ({ feed, confirmed }) => {
-        if (confirmed !== undefined)
-          broadcast({ kind: "confirmed", feed, confirmed, sentAt: options.clock.elapsed() });
+        if (confirmed !== undefined) broadcast({ kind: "confirmed", feed, confirmed });
       },
       removed: ({ feed, ended }) => {
         if (ended !== undefined) broadcast({ kind: "removed", feed, reason: ended });
@@ -31,7 +28,7 @@ export class SpecPublisher {
 
   /** Sends everything that is held to a new thread. */
   copyTo(thread: ServingThread): void {
-    for (const held of this.#options.store.held()) thread.send(this.#toPublished(held));
+    for (const held of this.#options.store.held()) thread.send(toPublished(held));
   }
 
   record(use: SpecUse, thread: ServingThread): void {
@@ -49,8 +46,8 @@ export class SpecPublisher {
   forget(thread: ServingThread): void {
     for (const held of this.#options.store.held()) held.followElsewhere(thread.name, 0);
   }
+}
 
-  #toPublished({ snapshot, confirmed }: HeldFeed): SpecUpdate {
-    return { kind: "published", snapshot, confirmed, sentAt: this.#options.clock.elapsed() };
-  }
+function toPublished({ snapshot, confirmed }: HeldFeed): SpecUpdate {
+  return { kind: "published", snapshot, confirmed };
 }

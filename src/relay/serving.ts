@@ -5,7 +5,6 @@ import { DataPlane } from "../control/data-plane.ts";
 import { ListenRefused, type ThreadEnd } from "../control/serving-thread.ts";
 import type { ServingThreads } from "../control/serving-threads.ts";
 import { StreamLimit } from "../grpc/stream-limit.ts";
-import type { Clock } from "../platform/clock.ts";
 import { availableCores } from "../platform/cores.ts";
 import { SharedCount } from "../platform/shared-count.ts";
 import type { CertificateWatch } from "../server/certificate-watch.ts";
@@ -20,7 +19,6 @@ import type { RunningSpecs } from "./specs.ts";
 import type { RunningTelemetry } from "./telemetry.ts";
 
 interface ServingParts {
-  readonly clock: Clock;
   readonly health: Health;
   readonly telemetry: RunningTelemetry;
   readonly specs: RunningSpecs;
@@ -140,7 +138,7 @@ function pickTls({ minVersion, requireClientCert, clientNames }: NonNullable<Con
 }
 
 function openDataPlane(
-  { clock, health, telemetry, specs, idLists, events, startThread = startWorker }: ServingParts,
+  { health, telemetry, specs, idLists, events, startThread = startWorker }: ServingParts,
   setups: readonly (() => ServingSetup)[],
   shared: SharedMemory,
 ): DataPlane {
@@ -149,7 +147,7 @@ function openDataPlane(
     notReady: health.notReady(),
   });
   return new DataPlane({
-    ...{ setups, startThread, shared, clock, telemetry, store: specs.store },
+    ...{ setups, startThread, shared, telemetry, store: specs.store },
     calls: answerWith({
       specs: specs.query,
       idLists: idLists.service,

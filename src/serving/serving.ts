@@ -42,7 +42,7 @@ export class Serving {
     this.#channel = channel;
     this.#calls = new ThreadCalls((call, moved) => channel.send(call, moved));
     this.#control = connectControlPlane(this.#calls, setup);
-    this.#replica = new SpecReplica({ clock, report: send, ask: (feed) => this.#control.ask(feed) });
+    this.#replica = new SpecReplica({ report: send, ask: (feed) => this.#control.ask(feed) });
     const { store } = this.#replica;
     this.reports = new Reports({ ...setup, clock, send, holds: (sdkKey) => store.holds(sdkKey) });
     const { emitLimit, emitTls } = this.reports;

@@ -1,25 +1,14 @@
 import type { SdkKey } from "../access/sdk-key.ts";
-import type { Clock, Instant } from "../platform/clock.ts";
+import type { Instant } from "../platform/clock.ts";
 import type { ApiVersion, Feed, SpecFormat } from "../specs/feed.ts";
 import type { SpecLookup, SpecLookups } from "../specs/query.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import { type FeedEnd, type HeldFeed, SpecStore } from "../specs/store.ts";
 
-/** A change of the store, for the replicas. Instants are those of the main thread's clock. */
+/** A change of the store, for the replicas. */
 export type SpecUpdate =
-  | {
-      readonly kind: "published";
-      readonly snapshot: Snapshot;
-      readonly confirmed: Instant | undefined;
-      /** When the message was sent, by {@link Clock.elapsed} of the main thread. */
-      readonly sentAt: number;
-    }
-  | {
-      readonly kind: "confirmed";
-      readonly feed: Feed;
-      readonly confirmed: Instant;
-      readonly sentAt: number;
-    }
+  | { readonly kind: "published"; readonly snapshot: Snapshot; readonly confirmed: Instant | undefined }
+  | { readonly kind: "confirmed"; readonly feed: Feed; readonly confirmed: Instant }
   | { readonly kind: "removed"; readonly feed: Feed; readonly reason: FeedEnd };
 
 /** How clients of a thread use the feeds, which decides what the store evicts. */
@@ -33,7 +22,6 @@ export type SpecUse =
 export type AskReply = Exclude<SpecLookup, { kind: "held" }> | { readonly kind: "held"; readonly feed: Feed };
 
 interface SpecReplicaOptions {
-  readonly clock: Clock;
   readonly report: (use: SpecUse) => void;
   readonly ask: (feed: Feed) => Promise<AskReply>;
 }
@@ -44,11 +32,13 @@ const REPORT_EVERY_MS = 1_000;
 /** When a feed was evicted between the reply and its reading. */
 const ASK_AGAIN_AFTER_MS = 1_000;
 
-/** The copy of the store that a serving thread responds from. Payload bytes are shared with the store, not copied. */
+/**
+ * The copy of the store that a serving thread responds from. Payload bytes are shared with the store, not copied. Confirmations
+ * have the `elapsed` of the main thread's clock, which orders them; the clock of another thread began at another time.
+ */
 export class SpecReplica implements SpecLookups, Disposable {
   readonly store = new SpecStore({ maxKeys: Number.POSITIVE_INFINITY });
   readonly #options: SpecReplicaOptions;
-  readonly #clock = new ClockOffset();
   readonly #reporting: NodeJS.Timeout;
   #used: HeldFeed[] = [];
 
@@ -56,20 +46,22 @@ export class SpecReplica implements SpecLookups, Disposable {
     this.#options = options;
     this.store.listen({
       used: (held) => this.#used.push(held),
-      followed: ({ feed, followers }) => options.report({ kind: "followed", feed, followers }),
+      // Streams of a feed that was removed may end after it is held again: what counts is the feed that is held now.
+      followed: ({ feed }) => {
+        const followers = this.store.peek(feed)?.followers ?? 0;
+        options.report({ kind: "followed", feed, followers });
+      },
     });
     this.#reporting = setInterval(() => this.#reportUsed(), REPORT_EVERY_MS).unref();
   }
 
   apply(update: SpecUpdate): void {
     switch (update.kind) {
-      case "published": {
-        const { snapshot, confirmed, sentAt } = update;
-        this.store.publish(snapshot, { confirmed: confirmed && this.#toLocal(confirmed, sentAt) });
+      case "published":
+        this.store.publish(update.snapshot, { confirmed: update.confirmed });
         return;
-      }
       case "confirmed":
-        this.store.confirm(update.feed, this.#toLocal(update.confirmed, update.sentAt));
+        this.store.confirm(update.feed, update.confirmed);
         return;
       case "removed":
         this.store.remove(update.feed, update.reason);
@@ -100,24 +92,7 @@ export class SpecReplica implements SpecLookups, Disposable {
     if (used.length > 0) this.#options.report({ kind: "used", feeds: used.map(({ feed }) => feed) });
   }
 
-  #toLocal({ at, elapsed }: Instant, sentAt: number): Instant {
-    return { at, elapsed: this.#clock.toLocal(elapsed, sentAt, this.#options.clock.elapsed()) };
-  }
-
   [Symbol.dispose](): void {
     clearInterval(this.#reporting);
-  }
-}
-
-/**
- * Converts between the monotonic clocks of two threads, which begin with their thread. The offset is known up to the time that a
- * message takes; the fastest message so far shows it best.
- */
-class ClockOffset {
-  #offset = Number.POSITIVE_INFINITY;
-
-  toLocal(remote: number, sentAt: number, receivedAt: number): number {
-    this.#offset = Math.min(this.#offset, receivedAt - sentAt);
-    return remote + this.#offset;
   }
 }

@@ -1,0 +1,106 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import type { ServingThread } from "../../src/control/serving-thread.ts";
+import { SpecPublisher } from "../../src/control/spec-publisher.ts";
+import { systemClock, takeInstant } from "../../src/platform/clock.ts";
+import type { ToServing } from "../../src/serving/messages.ts";
+import { SpecReplica, type SpecUpdate, type SpecUse } from "../../src/serving/spec-replica.ts";
+import { type HeldFeed, SpecStore } from "../../src/specs/store.ts";
+import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
+
+const FEEDS = ["secret-one-0123456789", "secret-two-0123456789"].map((key) => feedOf(key));
+
+/** A store with room for one key, and the replica of a thread. Messages arrive when the test says. */
+function connect() {
+  let elapsed = 0;
+  const clock = { ...systemClock, now: () => elapsed, elapsed: () => elapsed };
+  const store = new SpecStore({ maxKeys: 1 });
+  const toThread: ToServing[] = [];
+  const toControl: SpecUse[] = [];
+  const publisher = new SpecPublisher({ store, broadcast: (message) => toThread.push(message) });
+  const report = (use: SpecUse) => toControl.push(use);
+  const replica = new SpecReplica({ report, ask: () => Promise.reject(new Error("not asked")) });
+  const thread = { name: "http2-1" } as ServingThread;
+  return {
+    ...{ clock, store, replica },
+    tick: () => elapsed++,
+    deliverToThread(count = toThread.length) {
+      for (const update of toThread.splice(0, count)) replica.apply(update as SpecUpdate);
+    },
+    deliverToControl(count = toControl.length) {
+      for (const use of toControl.splice(0, count)) publisher.record(use, thread);
+    },
+    [Symbol.dispose]: () => replica[Symbol.dispose](),
+  };
+}
+
+const steps = fc.record({
+  feed: fc.constantFrom(...FEEDS),
+  lcut: fc.integer({ min: 1, max: 9 }),
+  what: fc.constantFrom(
+    "publish",
+    "publish",
+    "confirm",
+    "remove",
+    "follow",
+    "follow",
+    "unfollow",
+    "end_removed",
+    "thread",
+    "control",
+  ),
+});
+
+test("for any order of events and messages, a replica ends up equal to the store, and the store knows its streams", () => {
+  const property = fc.property(fc.array(steps, { maxLength: 60 }), (all) => {
+    using connected = connect();
+    const { clock, store, replica, deliverToThread, deliverToControl } = connected;
+    let streams: { readonly held: HeldFeed; readonly stop: () => void }[] = [];
+    const end = (isOver: (held: HeldFeed) => boolean) => {
+      for (const { held, stop } of streams) if (isOver(held)) stop();
+      streams = streams.filter(({ held }) => !isOver(held));
+    };
+    for (const { feed, lcut, what } of all) {
+      connected.tick();
+      if (what === "publish") store.publish(snapshotOf(feed, lcut), { confirmed: takeInstant(clock) });
+      if (what === "confirm") store.confirm(feed, takeInstant(clock));
+      if (what === "remove") store.remove(feed, "unauthorized");
+      if (what === "thread") deliverToThread(lcut);
+      if (what === "control") deliverToControl(lcut);
+      const held = replica.store.peek(feed);
+      if (what === "follow" && held !== undefined) streams.push({ held, stop: held.follow(() => {}) });
+      if (what === "unfollow") end((each) => each === streams[0]?.held);
+      // Later than the feed itself, which may be held again by then.
+      if (what === "end_removed") end(({ ended }) => ended !== undefined);
+    }
+    deliverToThread();
+    end(({ ended }) => ended !== undefined);
+    deliverToControl();
+    const view = (of: SpecStore) =>
+      new Map(
+        [...of.held()].map((held) => [
+          held.feed.sdkKey,
+          [held.snapshot.lcut, held.confirmedAt, held.followers],
+        ]),
+      );
+    expect(new Map([...view(replica.store)].toSorted())).toEqual(new Map([...view(store)].toSorted()));
+  });
+  fc.assert(property, { numRuns: 2_000 });
+});
+
+test("a stream of a removed feed that ends late leaves the streams of the feed that is held again", () => {
+  using connected = connect();
+  const { store, replica, deliverToThread, deliverToControl } = connected;
+  const [feed = feedOf("")] = FEEDS;
+  const follow = () => {
+    store.publish(snapshotOf(feed, 1));
+    deliverToThread();
+    return replica.store.peek(feed)?.follow(() => {});
+  };
+  const stopFirst = follow();
+  store.remove(feed, "unauthorized");
+  follow();
+  stopFirst?.();
+  deliverToControl();
+  expect(store.peek(feed)?.followers).toBe(1);
+});
