@@ -23,7 +23,10 @@ export class ListenRefused extends Error {
 const START_LIMIT_MS = 60_000;
 
 /** Messages that are not about the thread itself. */
-export type ServingReport = Exclude<FromServing, { kind: "listening" | "listen_failed" | "drained" }>;
+export type ServingReport = Exclude<
+  FromServing,
+  { kind: "set_up_failed" | "listening" | "listen_failed" | "drained" }
+>;
 
 interface ServingThreadOptions {
   readonly setup: ServingSetup;
@@ -107,6 +110,11 @@ export class ServingThread {
 
   #receive(message: FromServing, onReport: ServingThreadOptions["onReport"]): void {
     switch (message.kind) {
+      case "set_up_failed": {
+        const { detail, at } = message.error;
+        this.#listening.reject(new Error(at === undefined ? detail : `${detail}, at ${at}`));
+        return;
+      }
       case "listening":
         this.#listening.resolve();
         return;

@@ -143,6 +143,7 @@ export class ServingThreads implements Disposable {
   async #refill(place: Place, lost: ServingThread): Promise<void> {
     const { emit } = this.#options;
     const { signal } = this.#stopping;
+    const { name } = lost;
     await this.#clear(place, lost);
     for (;;) {
       await sleep(delayAfter(place.earlyEnds), undefined, { signal, ref: false }).catch(() => {});
@@ -151,16 +152,16 @@ export class ServingThreads implements Disposable {
         () => undefined,
         (error: Error) => redactSecrets(error.message),
       );
-      const { thread } = place;
-      if (thread === undefined || signal.aborted) return;
-      const { name } = thread;
+      if (signal.aborted) return;
       if (failure === undefined) {
         emit({ kind: "thread_started", name, isReplacement: true });
         this.#watch(place);
         return;
       }
-      thread.terminate();
-      await this.#clear(place, thread);
+      const { thread } = place;
+      // Undefined if the system has no room for one more.
+      thread?.terminate();
+      if (thread !== undefined) await this.#clear(place, thread);
       place.earlyEnds++;
       emit({ kind: "thread_failed_to_start", name, detail: failure, retryInMs: delayAfter(place.earlyEnds) });
     }

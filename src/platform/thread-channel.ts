@@ -13,11 +13,19 @@ export class ThreadChannel<Sent, Received> {
   #batch: Sent[] = [];
   #moved: ArrayBuffer[] = [];
 
-  /** `receive` must not throw: the messages after it would be lost. */
+  /** An error of `receive` becomes an uncaught exception, and the messages after that one are received nevertheless. */
   constructor(end: ChannelEnd, receive: (message: Received) => void) {
     this.#end = end;
     end.addEventListener("message", ({ data }: MessageEvent<readonly Received[]>) => {
-      for (const message of data) receive(message);
+      for (const message of data) {
+        try {
+          receive(message);
+        } catch (error) {
+          setImmediate(() => {
+            throw error;
+          });
+        }
+      }
     });
   }
 

@@ -61,12 +61,13 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
     config.tls && certificates && { settings: pickTls(config.tls), certificates: certificates.current };
   const setups = places.map((place) => () => ({ ...common, ...place, settings, tls: tls() }));
   const plane = openDataPlane(parts, setups, shared);
+  // Also while the threads start: they began with the ones of then.
+  certificates?.onReplaced((next) => plane.threads.broadcast({ kind: "certificates", certificates: next }));
   using starting = new DisposableStack();
   starting.use(plane);
   await startThreads(plane.threads, reserved);
   starting.move();
   telemetry.registry.collectFrom(() => plane.collectCounts());
-  certificates?.onReplaced((next) => plane.threads.broadcast({ kind: "certificates", certificates: next }));
   const { connections, inFlight, streamLimit } = readCounts(config, shared, ports, telemetry);
   const { maxConnections } = config.limits;
   return {
@@ -166,7 +167,9 @@ async function startThreads(threads: ServingThreads, reserved: ReservedPorts): P
   } catch (error) {
     if (!(error instanceof ListenRefused)) throw error;
     const { protocol, code, message } = error.failure;
-    throw reserved.toListenError(protocol, Object.assign(new Error(message), code && { code }));
+    // Not of the system: a wrong address is found when the port is reserved.
+    if (code === undefined) throw new Error(`cannot open the ${protocol} port: ${message}`);
+    throw reserved.toListenError(protocol, Object.assign(new Error(message), { code }));
   }
 }
 

@@ -43,6 +43,8 @@ export type ToServing =
 
 /** What a serving thread sends to the control plane. All of it is plain data. */
 export type FromServing =
+  /** Replies to `set_up` if the thread cannot serve at all. */
+  | { readonly kind: "set_up_failed"; readonly error: DescribedError }
   /** Replies to `listen`. */
   | { readonly kind: "listening" }
   | { readonly kind: "listen_failed"; readonly failure: ListenFailure }

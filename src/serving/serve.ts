@@ -1,4 +1,5 @@
 import type { Clock } from "../platform/clock.ts";
+import { describeError } from "../platform/errors.ts";
 import type { ReportFault } from "../platform/supervisor.ts";
 import { type ChannelEnd, ThreadChannel } from "../platform/thread-channel.ts";
 import type { FromServing, ToServing } from "./messages.ts";
@@ -8,8 +9,15 @@ import { Serving } from "./serving.ts";
 export function serve(end: ChannelEnd, clock: Clock): ReportFault {
   let serving: Serving | undefined;
   const channel = new ThreadChannel<FromServing, ToServing>(end, (message) => {
-    if (message.kind === "set_up") serving = new Serving(message.setup, channel, clock);
-    else serving?.receive(message);
+    if (message.kind !== "set_up") {
+      serving?.receive(message);
+      return;
+    }
+    try {
+      serving = new Serving(message.setup, channel, clock);
+    } catch (error) {
+      channel.send({ kind: "set_up_failed", error: describeError(error) });
+    }
   });
-  return (kind, error) => serving?.reports.fault(kind, error);
+  return (task, error) => channel.send({ kind: "fault", task, error: describeError(error) });
 }

@@ -34,6 +34,7 @@ export class Serving {
   readonly #tls: ServerTls | undefined;
   readonly #listeners: Listeners;
   #rpcs: Promise<Rpcs> | undefined;
+  #listening: Promise<void> | undefined;
 
   constructor(setup: ServingSetup, channel: Channel, clock: Clock) {
     const { shared, slot, threads, settings } = setup;
@@ -75,7 +76,7 @@ export class Serving {
         this.#calls.settle(message);
         return;
       case "listen":
-        void this.#listen();
+        this.#listening = this.#listen();
         return;
       case "settings":
         this.#apply(message.settings);
@@ -100,6 +101,8 @@ export class Serving {
   }
 
   async #drain(): Promise<void> {
+    // A port that opens after that would take the connections that no other thread accepts any more.
+    await this.#listening;
     await this.#listeners.close();
     this.reports.sendCounts(false);
     this.#channel.send({ kind: "drained" });

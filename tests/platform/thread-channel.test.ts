@@ -54,6 +54,24 @@ function connect(limitMs?: number) {
   return { calls, posted };
 }
 
+test("an error while a message is received is an uncaught exception, and the messages after it arrive", async () => {
+  const script = `
+    const { ThreadChannel } = await import(${JSON.stringify(import.meta.resolve("../../src/platform/thread-channel.ts"))});
+    const { port1, port2 } = new MessageChannel();
+    for (const port of [port1, port2]) port.start();
+    process.on("uncaughtException", ({ message }) => console.log("uncaught", message));
+    new ThreadChannel(port2, (message) => {
+      if (message === 1) throw new Error("no");
+      console.log("received", message);
+      if (message === 3) setTimeout(() => process.exit(0), 50);
+    });
+    const near = new ThreadChannel(port1, () => {});
+    for (const message of [1, 2, 3]) near.send(message);
+  `;
+  const { stdout } = Bun.spawnSync([process.execPath, "-e", script]);
+  expect(stdout.toString()).toBe("received 2\nreceived 3\nuncaught no\n");
+});
+
 describe("a call of a method of another thread", () => {
   test("resolves with its own result, and the calls of one turn cross as one message", async () => {
     const { calls, posted } = connect();
