@@ -85,6 +85,11 @@ export class GrpcClient implements Disposable {
     return "status" in message ? String(message.status) : "UNKNOWN";
   }
 
+  /** The response headers of a health check. */
+  async checkHeaders(): Promise<Metadata> {
+    return (await this.#unary(methodOf(healthService, "Check"), { service: "" })).metadata;
+  }
+
   [Symbol.dispose](): void {
     this.#client.close();
   }
