@@ -30,12 +30,12 @@ export class ThreadConnection implements Disposable {
     return this.#connection.isClosed;
   }
 
-  /** Sends a GET, and resolves with its response. One request at a time. */
+  /** Sends a GET, and resolves with its response. One request at a time. Rejects if the connection is closed instead. */
   get(path: string, headers: Readonly<Record<string, string>> = {}): Promise<ThreadResponse> {
     return this.send("GET", path, headers);
   }
 
-  send(
+  async send(
     method: "GET" | "POST",
     path: string,
     headers: Readonly<Record<string, string>> = {},
@@ -45,7 +45,10 @@ export class ThreadConnection implements Disposable {
     const lines = Object.entries({ Host: "localhost", ...length, ...headers });
     const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
     this.#connection.write(`${method} ${path} HTTP/1.1\r\n${head}\r\n${body}`);
-    return this.#connection.until(`a response to ${path}`, (received) => this.#next(received), 20_000);
+    const next = (received: Buffer) => this.#next(received) ?? (this.isClosed ? "closed" : undefined);
+    const response = await this.#connection.until(`a response to ${path}`, next, 20_000);
+    if (response === "closed") throw new Error("the connection was closed");
+    return response;
   }
 
   command(command: Command): void {
