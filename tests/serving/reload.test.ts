@@ -26,10 +26,12 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
   };
   const path = files.write(stringify(settings));
   let authority: Authority;
+  let current: Certified;
   let started: ThreadsRelay;
   beforeAll(async () => {
     authority = owned.use(new Authority());
-    certificates.byRename(authority.issue(), authority.caPath);
+    current = authority.issue();
+    certificates.byRename(current, authority.caPath);
     const tls = [...tlsArgs(certificates), "--enforce-tls", "false"];
     started = owned.use(await startThreadsRelay({ args: ["--config", path, ...tls] }));
     for (const sdkKey of [KEPT, REMOVED]) publishKey(started.upstream, sdkKey);
@@ -148,6 +150,7 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
     expect(streams).toHaveLength(THREADS);
     for (const stream of streams) await stream.next();
     for (const next of [authority.issue(), authority.issue({ key: "rsa" })]) {
+      current = next;
       certificates.byRename(next, authority.caPath);
       await reload({});
       // So many that each thread has one, but for one run in a million.
@@ -155,6 +158,31 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
     }
     const { lcut } = publishKey(upstream, KEPT, 2);
     for (const stream of streams) expect((await stream.next()).lastUpdated).toBe(lcut);
+  }, 30_000);
+
+  test("also one that replaces another later", async () => {
+    const { relay } = started;
+    await reload({ "grpc-max-concurrent-streams": 2, "allowed-sdk-keys": [KEPT] });
+    const grpc = await started.openGrpc();
+    // At the same time, so that all of them are replaced after one delay.
+    for (const client of grpc) void client.checkHeaders("/test/exit").catch(() => undefined);
+    await eventually(() => expect(linesWith("serving thread replaced")).toHaveLength(THREADS), {
+      withinMs: 20_000,
+    });
+    await expectShown(current, 10);
+    const streams = (await started.openGrpc()).map((client) => client.streamConfigSpec({ sdkKey: KEPT }));
+    const isOpen = await Promise.all(
+      streams.map((stream) =>
+        stream.next().then(
+          () => true,
+          () => false,
+        ),
+      ),
+    );
+    expect(isOpen.filter((each) => each)).toHaveLength(2);
+    for (const connection of await started.openHttp())
+      expect((await connection.get(specPath(REMOVED))).status).toBe(401);
+    expect(await relay.stop()).toBe(0);
   }, 30_000);
 
   async function expectShown(certificate: Certified, connections: number): Promise<void> {
