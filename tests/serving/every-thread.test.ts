@@ -134,7 +134,7 @@ describe("metrics have what every thread counted", () => {
       expect(connections["http"]).toBe(relay.openConnections("http"));
       expect(connections["grpc"]).toBe(relay.openConnections("grpc"));
     });
-    expect(await metric("RequestsInFlight_gauge")).toBe(0);
+    await eventually(async () => expect(await metric("RequestsInFlight_gauge")).toBe(0));
     expect(await metric("ServingThreads_gauge", { state: "running" })).toBe(2 * THREADS);
     expect(await metric("ServingThreads_gauge", { state: "missing" })).toBe(0);
   });

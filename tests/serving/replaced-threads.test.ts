@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { GrpcClient } from "../support/clients/grpc-client.ts";
 import { eventually } from "../support/common/wait.ts";
+import { decodeForwarded } from "../support/log-events/event-relay.ts";
 import type { ThreadConnection } from "../support/serving/thread-connection.ts";
 import { startThreadsRelay, THREADS, type ThreadsRelay, threadOf } from "../support/serving/threads-relay.ts";
 import { readMetrics, sumOf } from "../support/telemetry/metrics-page.ts";
@@ -82,6 +83,12 @@ test("an uncaught error ends no thread and no connection", async () => {
 describe("a thread that ends", () => {
   test("is replaced; the connections of others stay open, and what it had in flight does not count any more", async () => {
     const { lost, others, request, release } = await occupy(1);
+    const doomed = split(await started.openHttp(), 1)[0];
+    const headers = { "statsig-api-key": KEY, "content-type": "application/json" };
+    const body = JSON.stringify({
+      events: [{ eventName: "logged before the end", time: 1_700_000_000_000 }],
+    });
+    expect((await doomed.send("POST", "/v1/log_event", headers, body)).status).toBe(202);
     lost.command("exit");
     await eventually(
       () => expect(linesWith("serving thread replaced name=http-2")).toHaveLength(1),
@@ -94,6 +101,13 @@ describe("a thread that ends", () => {
     expect(await metric("RequestsInFlight_gauge")).toBe(0);
     release();
     await expectTrueConnections("http");
+    await eventually(
+      () => {
+        const sent = started.upstream.requests.filter(({ path }) => path === "/v1/log_event");
+        expect(sent.map((each) => decodeForwarded(each).text).join()).toContain("logged before the end");
+      },
+      { withinMs: 20_000 },
+    );
     expect(await metric("ServingThreadLost_count_total", { reason: "died" })).toBe(1);
     await expectAllServe(await started.openHttp());
   }, 60_000);

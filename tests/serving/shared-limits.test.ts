@@ -19,6 +19,12 @@ async function startHolding(args: readonly string[]): Promise<ThreadsRelay> {
   return started;
 }
 
+/** A thread that is busy reports what it counted a moment later. */
+const expectReached = ({ relay }: ThreadsRelay, limit: string, times: number) =>
+  eventually(async () =>
+    expect(sumOf(await readMetrics(relay), "LimitReached_count_total", { limit })).toBe(times),
+  );
+
 test("a limit of streams is never exceeded, and no stream is rejected while there is room, whichever thread has it", async () => {
   await using started = await startHolding(["--grpc-max-concurrent-streams", "7"]);
   const clients = await started.openGrpc();
@@ -36,6 +42,7 @@ test("a limit of streams is never exceeded, and no stream is rejected while ther
     const opened = (await flood()).filter(({ isOpen }) => isOpen);
     expect(opened).toHaveLength(7);
     await eventually(async () => expect(await openStreams()).toBe(7));
+    for (const client of clients) expect(await client.checkHealth()).toBe("NOT_SERVING");
     // Room that one thread makes is room for each other one.
     for (const [at, { stream }] of opened.entries()) {
       stream.cancel();
@@ -46,7 +53,12 @@ test("a limit of streams is never exceeded, and no stream is rejected while ther
     }
     for (const { stream } of opened) stream.cancel();
     await eventually(async () => expect(await openStreams()).toBe(0));
+    for (const client of clients) expect(await client.checkHealth()).toBe("SERVING");
   }
+  await eventually(async () => {
+    const refused = sumOf(await readMetrics(started.relay), "GrpcStreamRefused_count_total");
+    expect(refused).toBe(3 * (MANY - 7));
+  });
 }, 30_000);
 
 test("a limit of connections is exact, and a connection that closes makes room on every thread", async () => {
@@ -77,6 +89,7 @@ test("a limit of connections is exact, and a connection that closes makes room o
     for (const connection of opened) connection[Symbol.dispose]();
     await eventually(async () => expect(await count()).toBe(0));
   }
+  await expectReached(started, "max-connections", 3 * (MANY - 15));
 }, 30_000);
 
 test("a limit of requests in flight is exact over HTTP and gRPC, and requests for cached keys are served beyond it", async () => {
@@ -121,6 +134,7 @@ test("a limit of requests in flight is exact over HTTP and gRPC, and requests fo
     gate.resolve();
     expect((await Promise.all(asked)).filter((isServed) => isServed)).toHaveLength(MAX);
   }
+  await expectReached(started, "max-concurrent-requests", 3 * (MANY - MAX));
 }, 30_000);
 
 test("keys that streams of any thread follow are not evicted by new keys", async () => {
