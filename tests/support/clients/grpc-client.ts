@@ -85,6 +85,12 @@ export class GrpcClient implements Disposable {
     return "status" in message ? String(message.status) : "UNKNOWN";
   }
 
+  /** The response headers of a health check. With `path`, the request is sent there. */
+  async checkHeaders(path?: string): Promise<Metadata> {
+    const method = methodOf(healthService, "Check");
+    return (await this.#unary({ ...method, ...(path && { path }) }, { service: "" })).metadata;
+  }
+
   [Symbol.dispose](): void {
     this.#client.close();
   }

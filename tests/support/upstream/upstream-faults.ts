@@ -23,6 +23,8 @@ export interface FaultScope {
   readonly times?: number;
   /** Delay before anything is sent. */
   readonly delayMs?: number;
+  /** Nothing is sent before this. */
+  readonly until?: Promise<void>;
 }
 
 export interface Exchange {

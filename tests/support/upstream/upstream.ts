@@ -113,6 +113,7 @@ export class Upstream implements AsyncDisposable {
     response.on("error", () => undefined);
     const { fault, scope } = this.#takeFault(request);
     if (scope.delayMs !== undefined) await sleep(scope.delayMs);
+    await scope.until;
     // The client or stop() may have closed the connection meanwhile.
     await send(exchange, this.#right(request), fault).catch(() => hangUp("close"));
   }

@@ -1,0 +1,51 @@
+import { expect, test } from "bun:test";
+import { status as grpcStatus } from "@grpc/grpc-js";
+import { eventually } from "../support/common/wait.ts";
+import { startThreadsRelay, THREADS } from "../support/serving/threads-relay.ts";
+import { sumOf } from "../support/telemetry/statsd-lines.ts";
+import { UdpListener } from "../support/telemetry/udp-listener.ts";
+import { forKey, publishKey } from "../support/upstream/published-key.ts";
+
+const KEY = "secret-drained-0123456789";
+const specPath = (sdkKey: string) => `/v2/download_config_specs/${sdkKey}.json`;
+
+test("on SIGTERM every thread ends its streams, finishes what is in flight, and hands over what it counted", async () => {
+  using agent = await UdpListener.start();
+  // Values are pushed when the relay stops.
+  const env = { STATSD_PORT_OVERRIDE: String(agent.port), DATADOG_MAX_BATCH_TIME_MS: "600000" };
+  await using started = await startThreadsRelay({ args: ["--statsd-logging"], env });
+  const { upstream, relay } = started;
+  publishKey(upstream, KEY);
+  const [http, grpc] = [await started.openHttp(), await started.openGrpc()];
+  const idle = await started.openHttp();
+  for (let round = 0; round < 4; round++) {
+    for (const connection of http) expect((await connection.get(specPath(KEY))).status).toBe(200);
+    for (const client of grpc) await client.getConfigSpec({ sdkKey: KEY, version: 2 });
+  }
+  const streams = grpc.map((client) => client.streamConfigSpec({ sdkKey: KEY, version: 2 }));
+  for (const stream of streams) await stream.next();
+
+  const gate = Promise.withResolvers<void>();
+  const slow = http.map((_, at) => `secret-slow-${at}-0123456789`);
+  for (const sdkKey of slow) {
+    publishKey(upstream, sdkKey);
+    upstream.misbehave({ kind: "none" }, { ...forKey(sdkKey), until: gate.promise });
+  }
+  const answers = http.map((connection, at) => connection.get(specPath(slow[at] ?? "")));
+  await eventually(() => expect(upstream.count(/secret-slow/)).toBe(THREADS));
+  const exitCode = relay.stop();
+  for (const stream of streams) expect((await stream.status()).code).toBe(grpcStatus.UNAVAILABLE);
+  await eventually(() => expect(idle.every(({ isClosed }) => isClosed)).toBe(true));
+  gate.resolve();
+  expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(slow.map(() => 200));
+  expect(await exitCode).toBe(0);
+  expect(relay.output()).not.toContain("serving thread lost");
+
+  const requests = 5 * THREADS;
+  await eventually(() => {
+    expect(sumOf(agent.datagrams, "HttpServerRequestSuccess.count")).toBe(requests);
+    expect(sumOf(agent.datagrams, "GrpcServerRequest.count")).toBe(4 * THREADS);
+    expect(sumOf(agent.datagrams, "GrpcStreamingStreamedInitialized.count")).toBe(THREADS);
+    expect(sumOf(agent.datagrams, "GrpcStreamingStreamDisconnected.count")).toBe(THREADS);
+  });
+}, 30_000);
