@@ -57,7 +57,10 @@ export interface Call<T> {
 
 export type CallOutcome =
   | { readonly kind: "returned"; readonly id: number; readonly result: unknown }
-  | { readonly kind: "threw"; readonly id: number; readonly message: string };
+  | { readonly kind: "threw"; readonly id: number; readonly error: ThrownError };
+
+/** What is needed to say what happened and where. Errors may have other properties, which need not be plain data. */
+type ThrownError = Pick<Error, "name" | "message" | "stack">;
 
 /** The other thread did not reply to a call in time. Whether the call had an effect is unknown. */
 export class ThreadUnreachable extends Error {}
@@ -82,8 +85,8 @@ export class ThreadCalls<T extends Methods<T>> {
   }
 
   /**
-   * Settles as the method does, or rejects with {@link ThreadUnreachable}. An error of the method has its message alone. `moved`
-   * buffers are transferred, not copied.
+   * Settles as the method does, or rejects with {@link ThreadUnreachable}. An error of the method keeps its name, its message
+   * and its stack. `moved` buffers are transferred, not copied.
    */
   call<K extends keyof T>(
     method: K,
@@ -102,7 +105,7 @@ export class ThreadCalls<T extends Methods<T>> {
   /** Call this with each outcome that arrives. The outcome of a call that was given up is ignored. */
   settle(outcome: CallOutcome): void {
     const waiting = this.#take(outcome.id);
-    if (outcome.kind === "threw") waiting?.reject(new Error(outcome.message));
+    if (outcome.kind === "threw") waiting?.reject(toError(outcome.error));
     else waiting?.resolve(outcome.result);
   }
 
@@ -122,6 +125,11 @@ export async function answerCall<T extends Methods<T>>(
   try {
     return { kind: "returned", id, result: await methods[method](argument as never) };
   } catch (error) {
-    return { kind: "threw", id, message: error instanceof Error ? error.message : String(error) };
+    const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+    return { kind: "threw", id, error: { name, message, ...(stack !== undefined && { stack }) } };
   }
+}
+
+function toError({ message, ...rest }: ThrownError): Error {
+  return Object.assign(new Error(message), rest);
 }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { describeError } from "../../src/platform/errors.ts";
 import {
   answerCall,
   type Call,
@@ -88,10 +89,11 @@ describe("a call of a method of another thread", () => {
     expect(body.length).toBe(0);
   });
 
-  test("rejects with the message of the method's error, which is not a ThreadUnreachable", async () => {
+  test("rejects with the method's error, so that reports say where it was thrown", async () => {
     const { calls } = connect();
     const error = await calls.call("fail", "too far").catch((thrown: unknown) => thrown);
-    expect(error).toEqual(new Error("too far"));
+    const at = expect.stringContaining("platform/thread-channel.test.ts");
+    expect(describeError(error)).toEqual({ detail: "RangeError: too far", at });
     expect(error).not.toBeInstanceOf(ThreadUnreachable);
   });
 

@@ -3,7 +3,7 @@
  * would. TEST_FAULTS contains the faults as JSON.
  */
 export type Fault =
-  /** The first `times` calls of a runtime function throw if the stack matches `within`. */
+  /** The first `times` calls of a runtime function throw on each thread if the stack matches `within`. */
   | { readonly kind: "call"; readonly api: FaultyApi; readonly within: string; readonly times: number }
   /** The first Worker of this script ends, by an error or by `terminate`, or its event loop stops for ever. */
   | {
@@ -41,6 +41,7 @@ const HANG = "hang";
 
 const faults: readonly Fault[] = JSON.parse(process.env["TEST_FAULTS"] ?? "[]");
 const isHang = (fault: Fault) => fault.kind === "worker" && fault.how === "hang";
+const isCall = (fault: Fault) => fault.kind === "call";
 const left = new Map(faults.map((fault) => [fault, fault.kind === "call" ? fault.times : 0]));
 /** Faults that have ended a Worker. */
 const ended = new Set<Fault>();
@@ -81,7 +82,7 @@ if (!Bun.isMainThread && faults.some(isHang)) {
   });
 }
 
-if (left.size > 0 && Bun.isMainThread) {
+if (faults.some(isCall)) {
   patch(Date, "now", "Date.now");
   patch(Math, "random", "Math.random");
   patch(performance, "now", "performance.now");
@@ -92,10 +93,18 @@ if (left.size > 0 && Bun.isMainThread) {
       super();
     }
   };
+}
+
+if (faults.length > 0 && Bun.isMainThread) {
   globalThis.Worker = class extends Worker {
     constructor(script: string | URL, options?: WorkerOptions) {
       // A Worker does not load what `--preload` names.
-      super(script, faults.some(isHang) ? { ...options, preload: import.meta.path } : options);
+      super(
+        script,
+        faults.some((fault) => isHang(fault) || isCall(fault))
+          ? { ...options, preload: import.meta.path }
+          : options,
+      );
       for (const fault of faults) {
         if (fault.kind === "call" || fault.kind === "block") continue;
         if (fault.kind !== "worker") {
