@@ -1,5 +1,7 @@
+import { redactSecrets } from "../access/redact.ts";
 import type { Config } from "../config/config.ts";
 import { countServingThreads, threadKindOf } from "../config/groups/listeners.ts";
+import { StartError } from "../config/settings.ts";
 import { answerWith } from "../control/calls.ts";
 import { DataPlane } from "../control/data-plane.ts";
 import { ListenRefused, type ThreadEnd } from "../control/serving-thread.ts";
@@ -160,12 +162,17 @@ function openDataPlane(
   });
 }
 
-/** Throws a ListenError if a thread could not open a port. */
+/** Throws a ListenError if a thread could not open a port, and a StartError if one did not start at all. */
 async function startThreads(threads: ServingThreads, reserved: ReservedPorts): Promise<void> {
   try {
     await threads.start();
   } catch (error) {
-    if (!(error instanceof ListenRefused)) throw error;
+    if (!(error instanceof ListenRefused)) {
+      const detail = redactSecrets((error as Error).message);
+      throw new StartError(
+        `a serving thread did not start: ${detail} (give the relay more memory, or lower --serving-threads)`,
+      );
+    }
     const { protocol, code, message } = error.failure;
     // Not of the system: a wrong address is found when the port is reserved.
     if (code === undefined) throw new Error(`cannot open the ${protocol} port: ${message}`);

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { status as grpcStatus } from "@grpc/grpc-js";
 import type { GrpcClient } from "../support/clients/grpc-client.ts";
+import { faultEnv } from "../support/common/fault-injection.ts";
 import { eventually } from "../support/common/wait.ts";
 import { decodeForwarded } from "../support/log-events/event-relay.ts";
+import { runRelay } from "../support/relay/relay-process.ts";
 import type { ThreadConnection } from "../support/serving/thread-connection.ts";
 import { startThreadsRelay, THREADS, type ThreadsRelay, threadOf } from "../support/serving/threads-relay.ts";
 import { readMetrics, sumOf } from "../support/telemetry/metrics-page.ts";
@@ -201,7 +204,30 @@ describe("a thread that ends again and again", () => {
   }, 60_000);
 });
 
-test("after all that the relay stops as usual", async () => {
-  for (const client of await started.openGrpc()) expect(await threadOf(client)).toMatch(/^http2-\d$/);
-  expect(await started.relay.stop()).toBe(0);
+test("after all that the relay stops as usual, also while a thread is missing", async () => {
+  const grpc = await started.openGrpc();
+  for (const client of grpc) expect(await threadOf(client)).toMatch(/^http2-\d$/);
+  const [lost, others] = split(grpc, 0);
+  const streams = others.map(open);
+  for (const stream of streams) await stream.next();
+  started.relay.signal("SIGUSR2");
+  await Bun.sleep(100);
+  void lost.checkHeaders("/test/exit").catch(() => undefined);
+  await eventually(() =>
+    expect(linesWith("serving thread not started, retrying name=http2-1")).toHaveLength(1),
+  );
+  const exitCode = started.relay.stop();
+  for (const stream of streams) expect((await stream.status()).code).toBe(grpcStatus.UNAVAILABLE);
+  expect(await exitCode).toBe(0);
+});
+
+test("a thread that ends during the start of the relay fails the start", async () => {
+  const env = faultEnv({ kind: "worker", script: "serving-worker", how: "terminate", afterMs: 0 });
+  const ports = ["--http-port", "0", "--grpc-port", "0", "--serving-threads", "2"];
+  const args = ["--bind-address", "127.0.0.1", ...ports, "grpc-and-http", "disabled"];
+  const { exitCode, stderr } = await runRelay(args, env);
+  expect([exitCode, stderr]).toEqual([
+    1,
+    "error: a serving thread did not start: it ended (give the relay more memory, or lower --serving-threads)\n",
+  ]);
 });
