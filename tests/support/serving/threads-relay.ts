@@ -7,7 +7,7 @@ import { ThreadConnection } from "./thread-connection.ts";
 
 export const THREADS = 3;
 
-/** So many connections that, but for one run in a billion, each of three threads has one of them. */
+/** With 60 connections, one of three threads has none in one run of a billion. */
 const MANY = 60;
 
 /** A relay with three serving threads of each kind, and clients that know which thread serves them. */
