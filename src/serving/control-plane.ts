@@ -1,3 +1,4 @@
+import type { SdkKey } from "../access/sdk-key.ts";
 import type { ProbeState } from "../http/routes/probes.ts";
 import type { IdListService } from "../id-lists/service.ts";
 import type { LogEventService } from "../log-events/intake.ts";
@@ -7,7 +8,7 @@ import type { Feed } from "../specs/feed.ts";
 import type { ControlCalls, ServingSetup, Traced } from "./messages.ts";
 import type { AskReply } from "./spec-replica.ts";
 
-/** What the control plane decides for a serving thread. Each method is one call to it. */
+/** What the control plane decides for a serving thread. A method is at most one call to it. */
 export interface ControlPlane {
   readonly idLists: IdListService;
   readonly events: LogEventService;
@@ -18,6 +19,7 @@ export interface ControlPlane {
 export function connectControlPlane(
   calls: ThreadCalls<ControlCalls>,
   { logEvents }: Pick<ServingSetup, "logEvents">,
+  holds: (sdkKey: SdkKey) => boolean,
 ): ControlPlane {
   return {
     ask: (feed) => calls.call("ask", traced(feed)),
@@ -30,7 +32,8 @@ export function connectControlPlane(
     },
     events: {
       ...logEvents,
-      refusal: (sdkKey) => calls.call("eventRefusal", sdkKey),
+      // A key that is not allowed is not held, so that most batches of events need one call.
+      refusal: async (sdkKey) => (holds(sdkKey) ? undefined : await calls.call("eventRefusal", sdkKey)),
       accept: (request) => calls.call("acceptEvents", request, [request.body.buffer]),
     },
   };

@@ -42,7 +42,7 @@ export class Serving {
     this.#setup = setup;
     this.#channel = channel;
     this.#calls = new ThreadCalls((call, moved) => channel.send(call, moved));
-    this.#control = connectControlPlane(this.#calls, setup);
+    this.#control = connectControlPlane(this.#calls, setup, (sdkKey) => this.#replica.store.holds(sdkKey));
     this.#replica = new SpecReplica({ report: send, ask: (feed) => this.#control.ask(feed) });
     const { store } = this.#replica;
     this.reports = new Reports({ ...setup, clock, send, holds: (sdkKey) => store.holds(sdkKey) });
