@@ -25,7 +25,7 @@ export const folderRules: Readonly<Record<string, FolderRule>> = {
   control: { may: [...domain, "platform", "serving"], mayTypes: ["grpc", "http", "server"] },
   telemetry: {
     may: [...domain, "platform"],
-    mayTypes: ["upstream", "redis", "sqlite", "spool", "http", "grpc", "server", "control"],
+    mayTypes: ["upstream", "redis", "sqlite", "spool", "http", "grpc", "server"],
   },
   config: { may: ["access", "platform", "redis", "sqlite", "telemetry"], mayTypes: ["server"] },
   relay: {

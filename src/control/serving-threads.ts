@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { redactSecrets } from "../access/redact.ts";
+import type { EmitServingEvent } from "../server/thread-events.ts";
 import type { Protocol, ServingSetup, ToServing } from "../serving/messages.ts";
-import type { EmitServingEvent } from "./events.ts";
 import { type ServingReport, ServingThread, type ThreadEnd } from "./serving-thread.ts";
 
 interface ServingThreadsOptions {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { ServingEvent } from "../../src/control/events.ts";
 import type { ThreadEnd } from "../../src/control/serving-thread.ts";
 import { ServingThreads } from "../../src/control/serving-threads.ts";
+import type { ServingEvent } from "../../src/server/thread-events.ts";
 import type { FromServing, ServingSetup, ToServing } from "../../src/serving/messages.ts";
 import { eventually } from "../support/common/wait.ts";
 

@@ -1,5 +1,5 @@
-import type { EmitServingEvent, ServingEvent } from "../../control/events.ts";
 import type { Clock } from "../../platform/clock.ts";
+import type { EmitServingEvent, ServingEvent } from "../../server/thread-events.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { ThrottledLogs } from "../logging/throttled-log.ts";
 import type { MetricRegistry } from "../metrics/registry.ts";
