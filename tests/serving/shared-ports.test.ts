@@ -12,20 +12,16 @@ const hasIpv6 = (): boolean => {
   }
 };
 
-/** One relay on every address, and another on one of them. */
-const pairs = [
+/** Addresses of two relays that exclude each other on one port. */
+const pairs: readonly (readonly [string, string])[] = [
+  ["127.0.0.1", "127.0.0.1"],
   ["0.0.0.0", "127.0.0.1"],
-  ...(hasIpv6()
-    ? [
-        ["::", "127.0.0.1"],
-        ["127.0.0.1", "::"],
-      ]
-    : []),
-] as const;
+  ...(hasIpv6() ? [["::", "127.0.0.1"] as const, ["127.0.0.1", "::"] as const] : []),
+];
 
 test.each(pairs)(
   "a relay on %s: a second one on %s with one of its ports does not start, and the first loses no connection",
-  async (first = "", second = "") => {
+  async (first, second) => {
     await using relay = await startRelayProcess({ args: [...THREADS, "--bind-address", first] });
     const { httpPort, grpcPort } = relay;
     let isOver = false;
