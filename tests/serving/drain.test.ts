@@ -34,7 +34,10 @@ test("on SIGTERM every thread ends its streams, finishes what is in flight, and 
   const answers = http.map((connection, at) => connection.get(specPath(slow[at] ?? "")));
   await eventually(() => expect(upstream.count(/secret-slow/)).toBe(THREADS));
   const exitCode = relay.stop();
-  for (const stream of streams) expect((await stream.status()).code).toBe(grpcStatus.UNAVAILABLE);
+  for (const stream of streams) {
+    const { code, details } = await stream.status();
+    expect([code, details]).toEqual([grpcStatus.UNAVAILABLE, expect.stringContaining("shutting down")]);
+  }
   await eventually(() => expect(idle.every(({ isClosed }) => isClosed)).toBe(true));
   gate.resolve();
   expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(slow.map(() => 200));
@@ -48,4 +51,21 @@ test("on SIGTERM every thread ends its streams, finishes what is in flight, and 
     expect(sumOf(agent.datagrams, "GrpcStreamingStreamedInitialized.count")).toBe(THREADS);
     expect(sumOf(agent.datagrams, "GrpcStreamingStreamDisconnected.count")).toBe(THREADS);
   });
+}, 30_000);
+
+test("a thread that hangs delays the end for the grace period, and others finish what is in flight", async () => {
+  await using started = await startThreadsRelay({ args: ["--shutdown-grace-in-s", "2"] });
+  const { upstream, relay } = started;
+  const [hanging, other] = await started.openHttp();
+  const { sdkKey } = publishKey(upstream, "secret-slow-0123456789");
+  const gate = Promise.withResolvers<void>();
+  upstream.misbehave({ kind: "none" }, { ...forKey(sdkKey), until: gate.promise });
+  const answer = other?.get(specPath(sdkKey));
+  await eventually(() => expect(upstream.count(specPath(sdkKey))).toBe(1));
+  hanging?.command("hang");
+  await Bun.sleep(100);
+  const exitCode = relay.stop();
+  gate.resolve();
+  expect((await answer)?.status).toBe(200);
+  expect(await exitCode).toBe(0);
 }, 30_000);

@@ -4,6 +4,7 @@ import { eventually } from "../support/common/wait.ts";
 import { ThreadConnection } from "../support/serving/thread-connection.ts";
 import { startThreadsRelay, THREADS, type ThreadsRelay } from "../support/serving/threads-relay.ts";
 import { readMetrics, sumOf } from "../support/telemetry/metrics-page.ts";
+import { masked } from "../support/telemetry/status-report.ts";
 import { forKey, publishKey } from "../support/upstream/published-key.ts";
 
 const KEY = "secret-limited-0123456789";
@@ -137,21 +138,33 @@ test("a limit of requests in flight is exact over HTTP and gRPC, and requests fo
   await expectReached(started, "max-concurrent-requests", 3 * (MANY - MAX));
 }, 30_000);
 
-test("keys that streams of any thread follow are not evicted by new keys", async () => {
+test("beyond a limit of keys, those that streams of any thread follow or clients of any thread used last stay", async () => {
   await using started = await startThreadsRelay({ args: ["-m", "5", "--unknown-key-rate-per-s", "10000"] });
-  const { upstream, relay } = started;
-  const clients = await started.openGrpc();
-  const followed = clients.map((_, at) => publishKey(upstream, `secret-followed-${at}-0123456789`).sdkKey);
-  const streams = clients.map((client, at) =>
+  const { upstream, relay, managed } = started;
+  const [http, grpc] = [await started.openHttp(), await started.openGrpc()];
+  const [first, second, third] = http;
+  const publish = (name: string) => publishKey(upstream, `secret-${name}-0123456789`).sdkKey;
+  const followed = grpc.map((_, at) => publish(`followed-${at}`));
+  const streams = grpc.map((client, at) =>
     client.streamConfigSpec({ sdkKey: followed[at] ?? "", version: 2 }),
   );
   for (const stream of streams) await stream.next();
+  const [used, unused, newest] = [publish("used"), publish("unused"), publish("newest")];
+  await first?.get(specPath(used));
+  await second?.get(specPath(unused));
+  // The threads report once a second which keys they use.
+  await Bun.sleep(1_500);
+  await second?.get(specPath(used));
+  await Bun.sleep(1_500);
+  await third?.get(specPath(newest));
+  await eventually(async () => {
+    const held = (await managed.status()).feeds.map((feed) => feed.sdk_key);
+    expect(new Set(held)).toEqual(new Set([...followed, used, newest].map(masked)));
+  });
   for (let number = 0; number < 12; number++) {
-    const { sdkKey } = publishKey(upstream, `secret-passing-${number}-0123456789`);
+    const sdkKey = publish(`passing-${number}`);
     expect((await fetch(`${relay.httpUrl}${specPath(sdkKey)}`)).status).toBe(200);
   }
-  for (const [at, sdkKey] of followed.entries()) {
-    const { lcut } = publishKey(upstream, sdkKey, 1);
-    expect((await streams[at]?.next(10_000))?.lastUpdated).toBe(lcut);
-  }
+  const { lcut } = followed.map((sdkKey) => publishKey(upstream, sdkKey, 1))[0] ?? { lcut: 0 };
+  for (const stream of streams) expect((await stream.next(10_000)).lastUpdated).toBe(lcut);
 }, 30_000);
