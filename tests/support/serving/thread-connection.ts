@@ -3,7 +3,7 @@ import { type Command, THREAD_HEADER } from "./thread-commands.ts";
 
 export interface ThreadResponse {
   readonly status: number;
-  /** By lowercase name. */
+  /** The names are in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly body: string;
 }
