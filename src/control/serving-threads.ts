@@ -81,8 +81,11 @@ export class ServingThreads implements Disposable {
     for (const { thread } of this.#places) if (thread !== undefined) yield thread;
   }
 
-  broadcast(message: ToServing): void {
-    for (const thread of this.running()) thread.send(message);
+  /** Sends a message to all threads, or to those that serve one of these protocols. */
+  broadcast(message: ToServing, protocols?: readonly Protocol[]): void {
+    for (const { thread, protocols: served } of this.#places) {
+      if (protocols === undefined || protocols.some((each) => served.has(each))) thread?.send(message);
+    }
   }
 
   /** Resolves when no thread has a request in flight. */

@@ -12,7 +12,13 @@ import { SharedCount } from "../platform/shared-count.ts";
 import type { CertificateWatch } from "../server/certificate-watch.ts";
 import { InFlight } from "../server/limits.ts";
 import { allocateCounts } from "../serving/counts.ts";
-import type { ServingSettings, ServingSetup, SharedMemory, SharedPort } from "../serving/messages.ts";
+import type {
+  Protocol,
+  ServingSettings,
+  ServingSetup,
+  SharedMemory,
+  SharedPort,
+} from "../serving/messages.ts";
 import type { RunningIdLists } from "./id-lists.ts";
 import type { Health, NotReadyReasons } from "./lifecycle.ts";
 import { type ListenerAddress, lowerLimits, ReservedPorts } from "./listening.ts";
@@ -47,6 +53,8 @@ export interface RunningServing extends Disposable {
   close(): Promise<void>;
 }
 
+const TLS_PROTOCOLS: readonly Protocol[] = ["https", "grpcs"];
+
 const startWorker = (): ThreadEnd => new Worker(new URL("../serving/serving-worker.ts", import.meta.url));
 
 /** Opens every port of the configuration on its threads. Throws a ListenError if one cannot be opened, or a StartError. */
@@ -61,10 +69,16 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
   const common = { ...readSetup(config, parts), shared, threads: places.length };
   const tls = () =>
     config.tls && certificates && { settings: pickTls(config.tls), certificates: certificates.current };
-  const setups = places.map((place) => () => ({ ...common, ...place, settings, tls: tls() }));
+  const setups = places.map((place) => () => {
+    // No other thread needs the private key.
+    const usesTls = place.ports.some(({ protocol }) => TLS_PROTOCOLS.includes(protocol));
+    return { ...common, ...place, settings, tls: usesTls ? tls() : undefined };
+  });
   const plane = openDataPlane(parts, setups, shared);
   // Also while the threads start: they began with the ones of then.
-  certificates?.onReplaced((next) => plane.threads.broadcast({ kind: "certificates", certificates: next }));
+  certificates?.onReplaced((next) =>
+    plane.threads.broadcast({ kind: "certificates", certificates: next }, TLS_PROTOCOLS),
+  );
   using starting = new DisposableStack();
   starting.use(plane);
   await startThreads(plane.threads, reserved);

@@ -116,7 +116,11 @@ export class Serving {
   }
 
   #loadRpcs(): Promise<Rpcs> {
-    this.#rpcs ??= this.#createRpcs();
+    this.#rpcs ??= this.#createRpcs().catch((error: unknown) => {
+      // The next call tries again.
+      this.#rpcs = undefined;
+      throw error;
+    });
     return this.#rpcs;
   }
 

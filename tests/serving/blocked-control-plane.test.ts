@@ -6,7 +6,7 @@ import { readMetrics, sumOf } from "../support/telemetry/metrics-page.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
-/** So many that each thread has some of them. */
+/** Each thread has some of them. */
 const MANY = 48;
 
 test("clients are served while the main thread is blocked, and nothing is lost after that", async () => {

@@ -153,7 +153,7 @@ describeWith("openssl")("a SIGHUP reaches every thread", () => {
       current = next;
       certificates.byRename(next, authority.caPath);
       await reload({});
-      // So many that each thread has one, but for one run in a million.
+      // Each thread has some of 40 connections, but for one run in a million.
       await eventually(() => expectShown(next, 40));
     }
     const { lcut } = publishKey(upstream, KEPT, 2);

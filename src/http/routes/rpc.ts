@@ -55,14 +55,23 @@ export class RpcMount {
 
   endStreams(): void {
     this.#isEnding = true;
-    void this.#calls?.then((calls) => calls.endStreams());
+    this.#calls?.then((calls) => calls.endStreams()).catch(() => {});
   }
 
   #open(): Promise<RpcCalls> {
-    this.#calls ??= this.#load().then((calls) => {
+    this.#calls ??= this.#loadCalls();
+    return this.#calls;
+  }
+
+  async #loadCalls(): Promise<RpcCalls> {
+    try {
+      const calls = await this.#load();
       if (this.#isEnding) calls.endStreams();
       return calls;
-    });
-    return this.#calls;
+    } catch (error) {
+      // The next call tries again.
+      this.#calls = undefined;
+      throw error;
+    }
   }
 }
