@@ -3,7 +3,7 @@
  * would. TEST_FAULTS contains the faults as JSON.
  */
 export type Fault =
-  /** The first `times` calls of a runtime function throw on each thread if the stack matches `within`. */
+  /** The first `times` calls of a runtime function throw if the stack matches `within`. */
   | { readonly kind: "call"; readonly api: FaultyApi; readonly within: string; readonly times: number }
   /** The first Worker of this script ends, by an error or by `terminate`. */
   | {
@@ -37,11 +37,6 @@ export const FAULT_KEY = "secret-in-an-error-0123456789abcdef";
 export const FAULT_MESSAGE = `made up at https://user:pass@cdn.example/v2/download_config_specs/${FAULT_KEY}.json and ${FAULT_KEY}`;
 
 const faults: readonly Fault[] = JSON.parse(process.env["TEST_FAULTS"] ?? "[]");
-<<<<<<< HEAD
-const isHang = (fault: Fault) => fault.kind === "worker" && fault.how === "hang";
-const isCall = (fault: Fault) => fault.kind === "call";
-=======
->>>>>>> w16-tests
 const left = new Map(faults.map((fault) => [fault, fault.kind === "call" ? fault.times : 0]));
 /** Faults that have ended a Worker. */
 const ended = new Set<Fault>();
@@ -76,17 +71,7 @@ function patch<T extends object, K extends keyof T>(owner: T, name: K, api: Faul
   Object.defineProperty(owner, name, { value: faulty, configurable: true, writable: true });
 }
 
-<<<<<<< HEAD
-if (!Bun.isMainThread && faults.some(isHang)) {
-  globalThis.addEventListener("message", ({ data }: MessageEvent) => {
-    while (data === HANG);
-  });
-}
-
-if (faults.some(isCall)) {
-=======
 if (left.size > 0 && Bun.isMainThread) {
->>>>>>> w16-tests
   patch(Date, "now", "Date.now");
   patch(Math, "random", "Math.random");
   patch(performance, "now", "performance.now");
@@ -97,22 +82,9 @@ if (left.size > 0 && Bun.isMainThread) {
       super();
     }
   };
-}
-
-if (faults.length > 0 && Bun.isMainThread) {
   globalThis.Worker = class extends Worker {
     constructor(script: string | URL, options?: WorkerOptions) {
-<<<<<<< HEAD
-      // A Worker does not load what `--preload` names.
-      super(
-        script,
-        faults.some((fault) => isHang(fault) || isCall(fault))
-          ? { ...options, preload: import.meta.path }
-          : options,
-      );
-=======
       super(script, options);
->>>>>>> w16-tests
       for (const fault of faults) {
         if (fault.kind === "call" || fault.kind === "block") continue;
         if (fault.kind !== "worker") {

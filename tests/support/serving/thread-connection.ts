@@ -3,11 +3,7 @@ import { type Command, THREAD_HEADER } from "./thread-commands.ts";
 
 export interface ThreadResponse {
   readonly status: number;
-<<<<<<< HEAD
-  /** Keys are names in lower case. */
-=======
   /** The names are in lower case. */
->>>>>>> w16-tests
   readonly headers: ReadonlyMap<string, string>;
   readonly body: string;
 }
