@@ -49,7 +49,7 @@ test("an evicted key that is requested again has a new series", async () => {
     for (const key of keys) expect((await specsOf(relay, key)).status).toBe(200);
   };
   await askFor(first, first);
-  // What the serving threads have counted until now is in the series that belongs to the key.
+  // What the serving threads have counted until now is in the series that is removed with the key.
   await readMetrics(relay);
   await askFor(second, first, first, first);
   const requests = (await readMetrics(relay)).filter(({ name }) => name.includes("RequestSuccess_count"));

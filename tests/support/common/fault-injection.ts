@@ -3,13 +3,13 @@
  * would. TEST_FAULTS contains the faults as JSON.
  */
 export type Fault =
-  /** The first `times` calls of a runtime function throw if the stack matches `within`. */
+  /** The first `times` calls of a runtime function throw on each thread if the stack matches `within`. */
   | { readonly kind: "call"; readonly api: FaultyApi; readonly within: string; readonly times: number }
-  /** The first Worker of this script ends, by an error or by `terminate`. */
+  /** The first Worker of this script ends, by an error or by `terminate`, or its event loop stops for ever. */
   | {
       readonly kind: "worker";
       readonly script: string;
-      readonly how: "throw" | "terminate";
+      readonly how: "throw" | "terminate" | "hang";
       readonly afterMs: Moment;
     }
   /** The event loop of the main thread stops for `ms`. */
@@ -36,7 +36,12 @@ export type FaultyApi =
 export const FAULT_KEY = "secret-in-an-error-0123456789abcdef";
 export const FAULT_MESSAGE = `made up at https://user:pass@cdn.example/v2/download_config_specs/${FAULT_KEY}.json and ${FAULT_KEY}`;
 
+/** A message on which a Worker hangs. */
+const HANG = "hang";
+
 const faults: readonly Fault[] = JSON.parse(process.env["TEST_FAULTS"] ?? "[]");
+const isHang = (fault: Fault) => fault.kind === "worker" && fault.how === "hang";
+const isCall = (fault: Fault) => fault.kind === "call";
 const left = new Map(faults.map((fault) => [fault, fault.kind === "call" ? fault.times : 0]));
 /** Faults that have ended a Worker. */
 const ended = new Set<Fault>();
@@ -71,7 +76,13 @@ function patch<T extends object, K extends keyof T>(owner: T, name: K, api: Faul
   Object.defineProperty(owner, name, { value: faulty, configurable: true, writable: true });
 }
 
-if (left.size > 0 && Bun.isMainThread) {
+if (!Bun.isMainThread && faults.some(isHang)) {
+  globalThis.addEventListener("message", ({ data }: MessageEvent) => {
+    while (data === HANG);
+  });
+}
+
+if (faults.some(isCall)) {
   patch(Date, "now", "Date.now");
   patch(Math, "random", "Math.random");
   patch(performance, "now", "performance.now");
@@ -82,9 +93,18 @@ if (left.size > 0 && Bun.isMainThread) {
       super();
     }
   };
+}
+
+if (faults.length > 0 && Bun.isMainThread) {
   globalThis.Worker = class extends Worker {
     constructor(script: string | URL, options?: WorkerOptions) {
-      super(script, options);
+      // A Worker does not load what `--preload` names.
+      super(
+        script,
+        faults.some((fault) => isHang(fault) || isCall(fault))
+          ? { ...options, preload: import.meta.path }
+          : options,
+      );
       for (const fault of faults) {
         if (fault.kind === "call" || fault.kind === "block") continue;
         if (fault.kind !== "worker") {
@@ -92,8 +112,11 @@ if (left.size > 0 && Bun.isMainThread) {
           continue;
         }
         if (!String(script).includes(fault.script)) continue;
-        // The Worker throws on a message that is not a call.
-        const end = () => (fault.how === "terminate" ? this.terminate() : this.postMessage(undefined));
+        const end = () => {
+          if (fault.how === "terminate") this.terminate();
+          // The Worker throws on a message that is not a call.
+          else this.postMessage(fault.how === "hang" ? HANG : undefined);
+        };
         if (!ended.has(fault)) schedule(end, fault.afterMs);
         ended.add(fault);
       }

@@ -3,7 +3,7 @@ import { type Command, THREAD_HEADER } from "./thread-commands.ts";
 
 export interface ThreadResponse {
   readonly status: number;
-  /** The names are in lower case. */
+  /** Keys are names in lower case. */
   readonly headers: ReadonlyMap<string, string>;
   readonly body: string;
 }

@@ -7,13 +7,8 @@ import { ThreadConnection } from "./thread-connection.ts";
 
 export const THREADS = 3;
 
-<<<<<<< HEAD
 /** With 60 connections, one of three threads has none in one run of a billion. */
 const MANY = 60;
-=======
-/** The limit of attempts. Each of three threads then has a connection, but for one run in a billion. */
-const MAX_ATTEMPTS = 60;
->>>>>>> w16-tests
 
 /** A relay with three serving threads of each kind, and clients that know which thread serves them. */
 export interface ThreadsRelay extends AsyncDisposable {
@@ -69,7 +64,7 @@ async function openOnEach<T extends Disposable>(
   open: () => Promise<readonly [thread: string, client: T]>,
 ): Promise<ReadonlyMap<string, T>> {
   const found = new Map<string, T>();
-  for (let tries = 0; tries < MAX_ATTEMPTS && found.size < THREADS; tries++) {
+  for (let tries = 0; tries < MANY && found.size < THREADS; tries++) {
     const [thread, client] = await open();
     if (found.has(thread)) client[Symbol.dispose]();
     else found.set(thread, client);
