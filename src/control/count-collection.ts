@@ -19,6 +19,8 @@ export class CountCollection {
   readonly #options: CountCollectionOptions;
   /** For each thread, what its next replies resolve, in order. */
   readonly #awaited = new Map<ServingThread, (() => void)[]>();
+  /** The threads that did not reply in time, and have not done so since. Nobody waits for them again. */
+  readonly #late = new Set<ServingThread>();
 
   constructor(options: CountCollectionOptions) {
     this.#options = options;
@@ -28,15 +30,21 @@ export class CountCollection {
     const { http, rpc } = this.#options;
     http.merge(requests);
     rpc.merge(rpcs);
-    if (isReply) this.#awaited.get(thread)?.shift()?.();
+    if (!isReply) return;
+    this.#late.delete(thread);
+    this.#awaited.get(thread)?.shift()?.();
   }
 
   /** Resolves when all threads have sent their counts, and after {@link WAIT_MS} at the latest. */
   async collect(): Promise<void> {
-    const replies = [...this.#options.threads()].map((thread) => this.#ask(thread));
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, WAIT_MS);
-    await Promise.race([Promise.all(replies), late]);
+    const asked = [...this.#options.threads()].filter((thread) => !this.#late.has(thread));
+    const replies = asked.map((thread) => this.#ask(thread));
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      for (const thread of asked) if (this.#awaited.get(thread)?.length) this.#late.add(thread);
+      resolve();
+    }, WAIT_MS);
+    await Promise.race([Promise.all(replies), over]);
     clearTimeout(timer);
   }
 
@@ -44,6 +52,7 @@ export class CountCollection {
   forget(thread: ServingThread): void {
     for (const resolve of this.#awaited.get(thread) ?? []) resolve();
     this.#awaited.delete(thread);
+    this.#late.delete(thread);
   }
 
   #ask(thread: ServingThread): Promise<void> {

@@ -8,8 +8,13 @@ export interface Sample {
   readonly value: number;
 }
 
+/** A reading does not wait for longer for the counts of a busy serving thread: they are in a later one. */
+const COLLECTED_AFTER_MS = 60;
+
 /** Reads all samples from the management port of a relay. */
 export async function readMetrics(relay: RelayProcess): Promise<readonly Sample[]> {
+  await rawGet(`${relay.urlOf("management")}/metrics`);
+  await Bun.sleep(COLLECTED_AFTER_MS);
   const { body } = await rawGet(`${relay.urlOf("management")}/metrics`);
   const lines = body.toString().matchAll(/^(\w+)(?:\{(.*)\})? (\S+)$/gm);
   return Array.from(lines, ([, name = "", labels = "", value]) => {
