@@ -82,7 +82,7 @@ describeWith("node", "openssl")("the example of docs/active-mode.md with certifi
     });
     using untrusted = runExample("statsig-node-core-mtls", { env: envOf(pki.wrongCa) });
     await untrusted.shows("gate_public false");
-    expect(setup.relay.output()).toContain("TLS handshake failed");
+    await eventually(() => expect(setup.relay.output()).toContain("TLS handshake failed"));
     expect(await openStreams(setup)).toBe(0);
     await untrusted.stop();
 

@@ -111,7 +111,7 @@ describeWith("openssl", "curl")("clients that disappear without closing the conn
       client.openSpecStream(1, SDK_KEY);
       await client.received("PING", ({ type, flags }) => type === FRAME.ping && flags === 0);
       await client.connection.closed(15_000);
-      expect(relay.output()).toContain("client unresponsive");
+      await eventually(() => expect(relay.output()).toContain("client unresponsive"));
     },
     30_000,
   );

@@ -51,6 +51,9 @@ describe("log output", () => {
       using refused = client.streamConfigSpec({ sdkKey });
       expect((await refused.status()).code).toBe(GrpcStatus.RESOURCE_EXHAUSTED);
     }
+    // The serving threads report such events within a moment.
+    await eventually(() => expect(linesWith(relay, "--grpc-max-concurrent-streams")).toHaveLength(1));
+    await Bun.sleep(100);
     expect(linesWith(relay, "--grpc-max-concurrent-streams")).toHaveLength(1);
   });
 
