@@ -19,7 +19,7 @@ export class CountCollection {
   readonly #options: CountCollectionOptions;
   /** For each thread, what its next replies resolve, in order. */
   readonly #awaited = new Map<ServingThread, (() => void)[]>();
-  /** The threads that did not reply in time, and have not done so since. Nobody waits for them again. */
+  /** The threads that did not reply in time, and have not done so since. No collection waits for them again. */
   readonly #late = new Set<ServingThread>();
 
   constructor(options: CountCollectionOptions) {
