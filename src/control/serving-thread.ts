@@ -1,3 +1,4 @@
+import { firstErrorLine } from "../platform/errors.ts";
 import { type ChannelEnd, ThreadChannel } from "../platform/thread-channel.ts";
 import type { FromServing, ListenFailure, ServingSetup, ToServing } from "../serving/messages.ts";
 
@@ -135,10 +136,4 @@ export class ServingThread {
     this.terminate();
     this.#lost.resolve(reason);
   }
-}
-
-/** Bun's message has several lines with source code; returns the one that says what happened. */
-function firstErrorLine(message: string): string {
-  const lines = message.split("\n").map((line) => line.trim());
-  return lines.find((line) => /^(error|[A-Z]\w*Error): /.test(line)) ?? lines[0] ?? "";
 }

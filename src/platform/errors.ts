@@ -71,6 +71,12 @@ const TOKENS = /[\w+=-]+(?:[.:]+[\w+=-]+)*/g;
 const LONG_PART = /(?=[\w+=-]*\d)(?=[\w+=-]*[a-z])[\w+=-]{20,}/i;
 const PREFIXED_KEYS = /\b(secret|client|console)-(?:[.:]*[\w-])+/g;
 
+/** The message of a Worker's error event has several lines with source code; returns the one that says what happened. */
+export function firstErrorLine(message: string): string {
+  const lines = message.split("\n").map((line) => line.trim());
+  return lines.find((line) => /^(error|[A-Z]\w*Error): /.test(line)) ?? lines[0] ?? "";
+}
+
 /** Describes an error, or any other thrown value, without secrets. */
 export function describeError(error: unknown): DescribedError {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : `thrown: ${toText(error)}`;

@@ -1,3 +1,5 @@
+import { firstErrorLine } from "./errors.ts";
+
 declare const self: Worker;
 
 interface Call<Request> {
@@ -80,7 +82,7 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
       this.#abandon(error);
       onLost(error);
     };
-    worker.onerror = (event) => lost(`${name} failed: ${shortMessage(event.message)}`);
+    worker.onerror = (event) => lost(`${name} failed: ${firstErrorLine(event.message)}`);
     worker.addEventListener("close", () => lost(`${name} ended`));
     return worker;
   }
@@ -130,12 +132,6 @@ export class WorkerCalls<Request, Reply> implements AsyncDisposable {
     this.#closed = true;
     this.#abandon(new Error(CLOSED));
   }
-}
-
-/** Bun's message has several lines with source code; returns the one that says what happened. */
-function shortMessage(message: string): string {
-  const lines = message.split("\n").map((line) => line.trim());
-  return lines.find((line) => /^(error|[A-Z]\w*Error): /.test(line)) ?? lines[0] ?? "";
 }
 
 /** Handles calls inside the Worker. `findMoved` returns the buffers of a reply that are transferred instead of copied. */

@@ -24,15 +24,14 @@ interface GaugeParts {
 /** Registers the gauges that read the state of components, and the metrics that follow the store. */
 export function registerGauges(registry: MetricRegistry, parts: GaugeParts): void {
   const { health, specs, serving } = parts;
-  const { inFlight, streamLimit } = serving;
   registry.gauge("BuildInfo", () => [[{ version: VERSION }, 1]]);
   registry.gauge("Ready", () => [[{}, Number(health.notReady().length === 0)]]);
   registry.gauge("MemoryLimitBytes", () => [[{}, process.constrainedMemory() || totalmem()]]);
   registry.gauge("Connections", () =>
     serving.connections().map(([protocol, count]) => [{ protocol }, count] as const),
   );
-  registry.gauge("RequestsInFlight", () => [[{}, inFlight.count]]);
-  registry.gauge("GrpcStreamsAllowed", () => [[{}, streamLimit.maxStreams]]);
+  registry.gauge("RequestsInFlight", () => [[{}, serving.requestsInFlight()]]);
+  registry.gauge("GrpcStreamsAllowed", () => [[{}, serving.streamLimit.maxStreams]]);
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);
   registerQueueGauges(registry, parts);
   registerFeedGauges(registry, parts);

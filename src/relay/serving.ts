@@ -10,7 +10,6 @@ import { StreamLimit } from "../grpc/stream-limit.ts";
 import { availableCores } from "../platform/cores.ts";
 import { SharedCount } from "../platform/shared-count.ts";
 import type { CertificateWatch } from "../server/certificate-watch.ts";
-import { InFlight } from "../server/limits.ts";
 import { allocateCounts } from "../serving/counts.ts";
 import type {
   Protocol,
@@ -45,7 +44,8 @@ export interface RunningServing extends Disposable {
   connections(): readonly (readonly [protocol: string, count: number])[];
   /** Returns a reason for each port that no thread serves, or that has reached its limit of connections. */
   readonly notReady: NotReadyReasons;
-  readonly inFlight: InFlight;
+  /** The number of requests in flight, on all ports. */
+  requestsInFlight(): number;
   readonly streamLimit: StreamLimit;
   /** Applies new limits, and the log level. */
   reconfigure(config: Config): void;
@@ -84,10 +84,10 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
   await startThreads(plane.threads, reserved);
   starting.move();
   telemetry.registry.collectFrom(() => plane.collectCounts());
-  const { connections, inFlight, streamLimit } = readCounts(config, shared, ports, telemetry);
+  const { connections, requestsInFlight, streamLimit } = readCounts(config, shared, ports);
   const { maxConnections } = config.limits;
   return {
-    ...{ addresses: ports, connections, inFlight, streamLimit },
+    ...{ addresses: ports, connections, requestsInFlight, streamLimit },
     notReady: () => [
       ...ports
         .filter(({ protocol }) => !plane.threads.isServed(protocol))
@@ -195,16 +195,16 @@ async function startThreads(threads: ServingThreads, reserved: ReservedPorts): P
 }
 
 function readCounts(
-  { limits, maxStreams, grpcReadyPercent }: Config,
+  { maxStreams, grpcReadyPercent }: Config,
   shared: SharedMemory,
   ports: readonly SharedPort[],
-  telemetry: RunningTelemetry,
 ) {
   const count = (name: keyof SharedMemory["counts"]) => new SharedCount(shared.counts[name], CONTROL_SLOT);
+  const requests = count("requests_in_flight");
   const open = ports.map(({ protocol }) => [protocol, count(`${protocol}_connections`)] as const);
   return {
     connections: () => open.map(([protocol, { value }]) => [protocol, value] as const),
-    inFlight: new InFlight(limits.maxConcurrentRequests, count("requests_in_flight"), telemetry.limits.emit),
+    requestsInFlight: () => requests.value,
     streamLimit: new StreamLimit(maxStreams, grpcReadyPercent, count("streams")),
   };
 }

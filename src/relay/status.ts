@@ -153,7 +153,7 @@ function relayStatus(
 
 function trafficStatus(
   config: Config,
-  { specs, serving: { inFlight, streamLimit } }: StatusParts,
+  { specs, serving }: StatusParts,
   rates: Rates,
   { connections }: Gathered,
 ): TrafficStatus {
@@ -161,9 +161,9 @@ function trafficStatus(
     requests_per_s: rates.http,
     failed_per_s: rates.failed,
     rpcs_per_s: rates.rpcs,
-    in_flight: inFlight.count,
-    streams: streamLimit.open,
-    max_streams: streamLimit.maxStreams,
+    in_flight: serving.requestsInFlight(),
+    streams: serving.streamLimit.open,
+    max_streams: serving.streamLimit.maxStreams,
     sdk_keys: specs.store.keyCount,
     max_sdk_keys: config.maxKeys,
     connections: Object.fromEntries(connections),

@@ -14,10 +14,6 @@ export class InFlight {
     this.#emit = emit;
   }
 
-  get count(): number {
-    return this.#count.value;
-  }
-
   /** Changes the limit. Requests already admitted above it are not cancelled. */
   setMax(max: number): void {
     this.#max = max;
