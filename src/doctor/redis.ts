@@ -154,7 +154,7 @@ async function useBackup(
   const framed = frameSpec(new Uint8Array([0x7b, 0x7d]), 1);
   const digest = digestBytes(framed.bytes);
   const snapshot: Snapshot = {
-    ...{ feed, lcut: 1, format: "json", ...framed, compressed: {}, digest },
+    ...{ feed, lcut: 1, checksum: "", format: "json", ...framed, compressed: {}, digest },
     ...{ source: "redis", receivedAt: clock.now() },
   };
   await using backup = new RedisBackup({

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { SharedBytes } from "../platform/shared-bytes.ts";
+import type { Delta } from "./deltas/delta.ts";
 import type { Feed, SpecFormat } from "./feed.ts";
 
 /** The HTTP content codings in which a payload is kept. */
@@ -12,6 +13,8 @@ export type SnapshotSource = "upstream" | "redis" | "local";
 export interface PreparedPayload {
   /** Last config update time, ms since the Unix epoch: the version of the payload. */
   readonly lcut: number;
+  /** The `checksum` of the payload, which with the lcut identifies its content; empty if it has none. */
+  readonly checksum: string;
   /** The format of the body; upstream may send JSON for a protobuf feed. */
   readonly format: SpecFormat;
   /** JSON: the plain UTF-8 text. Protobuf: the brotli body exactly as upstream sent it. */
@@ -22,6 +25,10 @@ export interface PreparedPayload {
   readonly compressed: Readonly<Partial<Record<ContentCoding, SharedBytes>>>;
   /** {@link digestBytes} of `bytes`, from which entity tags are made. */
   readonly digest: string;
+  /** Protobuf: what clients need that hold an earlier version. Undefined if deltas are off. */
+  readonly deltas?: readonly Delta[];
+  /** Protobuf: what changed since earlier versions, as `VersionHistory` encodes it. Undefined if deltas are off. */
+  readonly history?: SharedBytes;
 }
 
 /** Returns 16 base64url characters of the SHA-256 digest. They are stored in Redis, so that they must not change. */

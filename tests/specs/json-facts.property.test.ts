@@ -21,10 +21,12 @@ function reference(bytes: Uint8Array): PayloadFacts | typeof MALFORMED {
     const value: unknown = JSON.parse(text);
     if (typeof value !== "object" || value === null || Array.isArray(value)) return MALFORMED;
     const object = value as Readonly<Record<string, unknown>>;
+    const checksum = object["checksum"];
     const hash = Object.hasOwn(object, "hashed_sdk_key_used") ? object["hashed_sdk_key_used"] : undefined;
     return {
       hasUpdates: object["has_updates"] !== false,
       lcut: parseLcut(object["time"]),
+      checksum: typeof checksum === "string" && checksum.length <= 100 ? checksum : "",
       hashedSdkKey: typeof hash === "string" || typeof hash === "number" ? String(hash) : undefined,
     };
   } catch {
@@ -40,6 +42,7 @@ const expectSame = (text: string | Uint8Array): void => {
 const wanted = fc.constantFrom(
   "time",
   "has_updates",
+  "checksum",
   "hashed_sdk_key_used",
   "\\u0074ime",
   "time ",

@@ -194,7 +194,13 @@ function bombSnapshot(feed: Feed, coding: BombCoding, lcut: number): Snapshot {
   const bomb = toShared(BOMBS[coding](lcut));
   const isProto = coding === "statsig-br";
   return {
-    ...{ feed, lcut, format: feed.format, ...frameSpec(isProto ? bomb : new Uint8Array([0x7b, 0x7d]), lcut) },
+    ...{
+      feed,
+      lcut,
+      checksum: "",
+      format: feed.format,
+      ...frameSpec(isProto ? bomb : new Uint8Array([0x7b, 0x7d]), lcut),
+    },
     ...{ compressed: isProto ? {} : { [coding]: bomb }, digest: "", source: "upstream", receivedAt: lcut },
   };
 }

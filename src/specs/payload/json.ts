@@ -1,8 +1,8 @@
 import { isUtf8 } from "node:buffer";
-import { type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
+import { limitChecksum, type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
 
 /** The members that are read. None of their names contains a character that must be escaped. */
-const WANTED: ReadonlySet<string> = new Set(["has_updates", "time", "hashed_sdk_key_used"]);
+const WANTED: ReadonlySet<string> = new Set(["has_updates", "time", "checksum", "hashed_sdk_key_used"]);
 
 /** No valid value of these members is longer. */
 const MAX_VALUE_BYTES = 200;
@@ -15,9 +15,11 @@ export function readJsonFacts(bytes: Uint8Array): PayloadFacts {
   const members = isUtf8(bytes) ? readMembers(bytes) : undefined;
   if (members === undefined) throw new PayloadRefused("malformed", "the body is not a JSON object");
   const hash = members.get("hashed_sdk_key_used");
+  const checksum = members.get("checksum");
   return {
     hasUpdates: members.get("has_updates") !== false,
     lcut: parseLcut(members.get("time")),
+    checksum: typeof checksum === "string" ? limitChecksum(checksum) : "",
     hashedSdkKey: typeof hash === "string" || typeof hash === "number" ? String(hash) : undefined,
   };
 }

@@ -35,6 +35,8 @@ export type RefusalReason =
 export interface PayloadFacts {
   readonly hasUpdates: boolean;
   readonly lcut: number | undefined;
+  /** Empty if the payload has none. */
+  readonly checksum: string;
   readonly hashedSdkKey: string | undefined;
 }
 
@@ -71,4 +73,12 @@ export function latestLcut(now: number): number {
 /** Returns the value as an lcut, or undefined if it is not a valid one. */
 export function parseLcut(value: unknown): number | undefined {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
+}
+
+/** No known checksum is longer: they are numbers of 64 bits, as text, or base64 of 128 bits. */
+const MAX_CHECKSUM_LENGTH = 100;
+
+/** Returns the checksum, or an empty text, as if there were none, if it is too long to be one. */
+export function limitChecksum(checksum: string): string {
+  return checksum.length <= MAX_CHECKSUM_LENGTH ? checksum : "";
 }

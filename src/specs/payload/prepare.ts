@@ -79,7 +79,14 @@ async function prepareJson(raw: RawPayload, body: Decodable): Promise<Preparatio
   const compressed = await encodeAll(raw, framed.bytes);
   return {
     kind: "prepared",
-    payload: { lcut, format: "json", ...framed, compressed, digest: digestBytes(framed.bytes) },
+    payload: {
+      lcut,
+      checksum: facts.checksum,
+      format: "json",
+      ...framed,
+      compressed,
+      digest: digestBytes(framed.bytes),
+    },
   };
 }
 
@@ -114,7 +121,14 @@ async function prepareProto(raw: RawPayload, body: Decodable): Promise<Preparati
   freeBytes(raw.body);
   return {
     kind: "prepared",
-    payload: { lcut, format: "proto", ...framed, compressed: {}, digest: digestBytes(framed.bytes) },
+    payload: {
+      lcut,
+      checksum: facts.checksum,
+      format: "proto",
+      ...framed,
+      compressed: {},
+      digest: digestBytes(framed.bytes),
+    },
   };
 }
 

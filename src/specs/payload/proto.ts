@@ -1,6 +1,6 @@
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { readJsonFacts } from "./json.ts";
-import { type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
+import { limitChecksum, type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
 
 /** The values of `SpecsEnvelopeKind` that the relay needs; see proto/statsig_config_specs.proto. */
 const KIND_DONE = 1;
@@ -65,15 +65,17 @@ function readEnd(reader: BinaryReader): number {
 function readTopLevel(bytes: Uint8Array): PayloadFacts {
   let hasUpdates = false;
   let time = 0;
+  let checksum = "";
   let rest: Uint8Array | undefined;
   const reader = new BinaryReader(bytes);
   while (reader.pos < reader.len) {
     const [field, type] = reader.tag();
     if (field === 1 && type === WireType.Varint) hasUpdates = reader.bool();
     else if (field === 2 && type === WireType.Varint) time = Number(reader.uint64());
+    else if (field === 5 && type === WireType.LengthDelimited) checksum = limitChecksum(reader.string());
     else if (field === 7 && type === WireType.LengthDelimited) rest = reader.bytes();
     else reader.skip(type, field);
   }
   const hashedSdkKey = rest?.length ? readJsonFacts(rest).hashedSdkKey : undefined;
-  return { hasUpdates, lcut: time > 0 ? parseLcut(time) : undefined, hashedSdkKey };
+  return { hasUpdates, lcut: time > 0 ? parseLcut(time) : undefined, checksum, hashedSdkKey };
 }

@@ -20,6 +20,7 @@ export const feedOf = (key: string, version: ApiVersion = "v2", format: SpecForm
 export const snapshotOf = (feed: Feed, lcut: number): Snapshot => ({
   feed,
   lcut,
+  checksum: "",
   format: feed.format,
   ...frameSpec(new TextEncoder().encode(`{"time":${lcut}}`), lcut),
   compressed: {},

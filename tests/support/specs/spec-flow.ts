@@ -22,10 +22,10 @@ export const POLL_INTERVAL_MS = 10_000;
 /** Prepares a payload without a Worker, so that a fake clock can drive its callers. */
 export const instantPreparer: SpecPreparer = {
   async prepare({ body, format }) {
-    const lcut = readJsonFacts(body).lcut ?? 0;
+    const { lcut = 0, checksum } = readJsonFacts(body);
     return {
       kind: "prepared",
-      payload: { lcut, format, ...frameSpec(body, lcut), compressed: {}, digest: String(lcut) },
+      payload: { lcut, checksum, format, ...frameSpec(body, lcut), compressed: {}, digest: String(lcut) },
     };
   },
   async [Symbol.asyncDispose]() {},
