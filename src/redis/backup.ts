@@ -1,9 +1,10 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { BackupRead, BackupWrite, SpecBackup } from "../specs/backup.ts";
+import { type BackupRead, type BackupWrite, type SpecBackup, storableHistory } from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
+import { readHistory } from "./entries/history.ts";
 import { OverwriteGuard } from "./entries/overwrite-guard.ts";
 import { readNewest } from "./entries/read-entry.ts";
 import { removeEntry, touchEntry, writeEntry } from "./entries/write-entry.ts";
@@ -60,9 +61,26 @@ export class RedisBackup implements SpecBackup {
       return { kind: "redis_read_failed", feed, reason };
     });
     emit(toReadEvent(read, feed, clock.now() - startedAt));
-    if (read.kind === "none" || read.next === undefined) return read;
+    if (read.kind === "none") return read;
     const { next } = read;
-    return { ...read, next: () => this.#reported(feed, clock.now(), next()) };
+    const reported = next && { next: () => this.#reported(feed, clock.now(), next()) };
+    if (read.kind === "unusable") return { ...read, ...reported };
+    const history = await this.#findHistory(feed);
+    return { ...read, ...reported, ...(history && { history }) };
+  }
+
+  async readHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const [key] = this.#toKeys(feed);
+    return this.#reportFailure(readHistory(this.#options.redis, key, feed), (reason) => {
+      return { kind: "redis_read_failed", feed, reason };
+    });
+  }
+
+  /** A version is of use without its history, so a failure is none of the read. */
+  async #findHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    if (feed.format !== "proto") return undefined;
+    const { redis } = this.#options;
+    return readHistory(redis, this.#historyKey(feed), feed).catch(() => undefined);
   }
 
   async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
@@ -94,7 +112,14 @@ export class RedisBackup implements SpecBackup {
 
   #writeTo(key: NamedKey, snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
     const { redis, ttlMs } = this.#options;
-    return writeEntry(redis, key, snapshot, { instead, ttlMs });
+    const isFirst = key.name === this.#historyKey(snapshot.feed).name;
+    const history = isFirst ? storableHistory(snapshot) : undefined;
+    return writeEntry(redis, key, snapshot, { instead, ttlMs, history });
+  }
+
+  /** One copy is enough: only relays of this project read it. */
+  #historyKey(feed: Feed): NamedKey {
+    return this.#options.redis.keys.entries(feed, this.#schemas)[0];
   }
 
   async touch(snapshot: Snapshot): Promise<boolean> {
