@@ -71,7 +71,7 @@ export class RedisBackup implements SpecBackup {
 
   async readHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const [key] = this.#toKeys(feed);
-    return this.#reportFailure(readHistory(this.#options.redis, key, feed), (reason) => {
+    return this.#reportFailure(readHistory(this.#options.redis, key), (reason) => {
       return { kind: "redis_read_failed", feed, reason };
     });
   }
@@ -79,8 +79,7 @@ export class RedisBackup implements SpecBackup {
   /** A version is of use without its history, so a failure is none of the read. */
   async #findHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined> {
     if (feed.format !== "proto") return undefined;
-    const { redis } = this.#options;
-    return readHistory(redis, this.#historyKey(feed), feed).catch(() => undefined);
+    return readHistory(this.#options.redis, this.#historyKey(feed)).catch(() => undefined);
   }
 
   async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {

@@ -8,7 +8,7 @@ export type BackupRead =
   | {
       readonly kind: "found";
       readonly raw: RawPayload;
-      /** As {@link SpecBackup.readHistory} returns it. */
+      /** What {@link SpecBackup.readHistory} returns. */
       readonly history?: Uint8Array<ArrayBuffer>;
       /** True if it may belong to another SDK key. If so, it is not served, and not overwritten by an older version. */
       readonly isUnverified?: true;
@@ -38,8 +38,8 @@ export interface SpecBackup extends AsyncDisposable {
   read(feed: Feed, newerThan: number): Promise<BackupRead>;
 
   /**
-   * Returns the history that was stored last with a version of this feed, or undefined if there is none. It lists its own versions,
-   * so it is of use beside any version, and its bytes are not checked: whoever decodes them finds damage.
+   * Returns the history that was stored with the entry of a feed, or undefined if there is none. It may be that of another version,
+   * or damaged, or under a name that two SDK keys share another feed's: that shows when it is decoded.
    */
   readHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined>;
 

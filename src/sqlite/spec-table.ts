@@ -3,7 +3,15 @@ import type { DatabaseSync } from "node:sqlite";
 import type { SpecFormat } from "../specs/feed.ts";
 import type { LocalAction, LocalLimits, LocalOutcome, LocalWrite, StoredVersion } from "./backup-calls.ts";
 import { OWN, type RelaySlots, SpecUsers, UNUSED } from "./backup-users.ts";
-import { type DatabaseSchema, type SqlRow, Statements, toOwnBuffer, transact } from "./database.ts";
+import {
+  type DatabaseSchema,
+  SQLITE,
+  type SqlRow,
+  Statements,
+  sqliteResult,
+  toOwnBuffer,
+  transact,
+} from "./database.ts";
 import { HistoryTable } from "./history-table.ts";
 
 /** `used_at` is updated at most once in this time, because an update costs a commit. */
@@ -66,7 +74,18 @@ export class SpecTable {
     return history === undefined ? { kind: "none" } : { kind: "found_history", history };
   }
 
+  /** Writes a version, and its history where there is room for it. */
   write(action: LocalWrite, now: number): WriteResult {
+    try {
+      return this.#write(action, now);
+    } catch (error) {
+      const { history, ...version } = action.version;
+      if (history === undefined || sqliteResult(error) !== SQLITE.FULL) throw error;
+      return this.#write({ ...action, version }, now);
+    }
+  }
+
+  #write(action: LocalWrite, now: number): WriteResult {
     const { version } = action;
     return transact(this.#db, () => {
       const existing = this.#findConflict(action, now);

@@ -16,7 +16,6 @@ import {
   readLcut,
   readState,
 } from "./entry.ts";
-import { formatHistory } from "./history.ts";
 import { detectFormat, findOwner } from "./owner.ts";
 
 interface EntryToWrite {
@@ -57,14 +56,11 @@ export async function writeEntry(
   try {
     return await writeWith(redis, key, entry, options);
   } catch (error) {
-    if (options.history === undefined || !mayBeOfSize(error)) throw error;
+    const isFull = error instanceof RedisFailure && error.code === "OOM";
+    if (options.history === undefined || !isFull) throw error;
     return writeWith(redis, key, entry, { ...options, history: undefined });
   }
 }
-
-/** Whether Redis may accept a smaller entry. Some services reject large commands, with an error that has no code of its own. */
-const mayBeOfSize = (error: unknown): boolean =>
-  error instanceof RedisFailure && (error.code === "OOM" || error.code === "ERR");
 
 function writeWith(
   redis: RedisConnection,
@@ -76,8 +72,8 @@ function writeWith(
   const fields = [
     ...["encoding", toEncoding(entry), "lcut", String(lcut)],
     ...["key_digest", sdkKeyDigest(feed), "checksum", formatChecksum(lcut, bytes.length, digest)],
-    ...["config", Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)],
-    ...(history === undefined ? [] : ["history", formatHistory(feed, history)]),
+    ...["config", toBuffer(bytes)],
+    ...(history === undefined ? [] : ["history", toBuffer(history)]),
   ];
   const ttlS = toSeconds(ttlMs);
   return retryChanged(async () => {
@@ -88,6 +84,10 @@ function writeWith(
     return outcome === "done" ? { kind: "written" } : undefined;
   });
 }
+
+/** Returns the same bytes, not a copy. */
+const toBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
 
 /** Extends the TTL of an entry. Resolves with false if it must be written again: it is missing, older or corrupt. */
 export async function touchEntry(
