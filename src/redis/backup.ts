@@ -32,6 +32,12 @@ export interface RedisBackupOptions {
   readonly emit: EmitRedisEvent;
 }
 
+/**
+ * How long versions are written without their history after Redis had no memory for one. Redis keeps a buffer of the size of a
+ * large value for some seconds after it, which counts as used.
+ */
+const NO_HISTORIES_MS = 30_000;
+
 /** Keeps feeds in Redis, for other relays and for SDKs that read Redis themselves. */
 export class RedisBackup implements SpecBackup {
   readonly source = "redis";
@@ -39,6 +45,8 @@ export class RedisBackup implements SpecBackup {
   readonly #options: RedisBackupOptions;
   readonly #schemas: readonly RedisKeySchema[];
   readonly #guard: OverwriteGuard;
+  /** No histories are sent before this time, on the monotonic clock. */
+  #historiesFrom = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(options: RedisBackupOptions) {
@@ -109,11 +117,19 @@ export class RedisBackup implements SpecBackup {
     return isWritten && newest === lcut ? { kind: "written" } : { kind: "not_newer", lcut: newest };
   }
 
-  #writeTo(key: NamedKey, snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
-    const { redis, ttlMs } = this.#options;
+  /** Tries without the history if Redis is out of memory: there may be room for the version alone. */
+  async #writeTo(key: NamedKey, snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+    const { redis, ttlMs, clock } = this.#options;
     const isFirst = key.name === this.#historyKey(snapshot.feed).name;
-    const history = isFirst ? storableHistory(snapshot) : undefined;
-    return writeEntry(redis, key, snapshot, { instead, ttlMs, history });
+    const isRoomy = clock.elapsed() >= this.#historiesFrom;
+    const history = isFirst && isRoomy ? storableHistory(snapshot) : undefined;
+    try {
+      return await writeEntry(redis, key, snapshot, { instead, ttlMs, history });
+    } catch (error) {
+      if (history === undefined || toRedisFailure(error).code !== "OOM") throw error;
+      this.#historiesFrom = clock.elapsed() + NO_HISTORIES_MS;
+      return writeEntry(redis, key, snapshot, { instead, ttlMs });
+    }
   }
 
   /** One copy is enough: only relays of this project read it. */

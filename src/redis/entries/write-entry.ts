@@ -40,29 +40,14 @@ const MAX_ATTEMPTS = 20;
 
 interface WriteOptions {
   /** The lcut of a stored version that is overwritten in any case. */
-  readonly instead: number | undefined;
+  readonly instead?: number | undefined;
   readonly ttlMs: number;
-  /** Stored with the version if Redis has memory for it. */
+  /** Left out of an entry that replaces another one if Redis is out of memory. A new entry is rejected then. */
   readonly history?: Uint8Array | undefined;
 }
 
 /** Writes a version to one key. If Redis has the same or a newer version, the config is not sent. */
 export async function writeEntry(
-  redis: RedisConnection,
-  key: NamedKey,
-  entry: EntryToWrite,
-  options: WriteOptions,
-): Promise<BackupWrite> {
-  try {
-    return await writeWith(redis, key, entry, options);
-  } catch (error) {
-    const isFull = error instanceof RedisFailure && error.code === "OOM";
-    if (options.history === undefined || !isFull) throw error;
-    return writeWith(redis, key, entry, { ...options, history: undefined });
-  }
-}
-
-function writeWith(
   redis: RedisConnection,
   key: NamedKey,
   entry: EntryToWrite,
