@@ -84,7 +84,7 @@ export class RedisBackup implements SpecBackup {
     });
   }
 
-  /** A version is of use without its history, so a failure is none of the read. */
+  /** Resolves with undefined also if Redis fails: a version is of use without its history. */
   async #findHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined> {
     if (feed.format !== "proto") return undefined;
     return readHistory(this.#options.redis, this.#historyKey(feed)).catch(() => undefined);
