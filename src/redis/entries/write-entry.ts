@@ -155,9 +155,9 @@ type ChangeOutcome =
 
 /**
  * ARGV: the fingerprint of the state that was read; for a write also the lcut, the TTL in seconds, and the fields, ending with the
- * history if there is one. The old entry is deleted first: it may have fields that ours lacks, and Redis then accepts the write even when
- * it is out of memory, because the new entry needs about as much memory as the old one frees. A history may need more, so it is
- * left out if Redis is out of memory, which only a write before the deletion shows. Numbers below 2^53 are exact in Lua.
+ * history if there is one. The old entry is deleted first: it may have fields that ours lacks, and Redis then accepts the write even
+ * when it is out of memory, because the new entry needs about as much memory as the old one frees. A history may need more, so it
+ * is left out if Redis is out of memory, which only a write before the deletion shows. Numbers below 2^53 are exact in Lua.
  */
 const change = new RedisScript(`
 local key, expected, lcut = KEYS[1], ARGV[1], ARGV[2]
