@@ -15,7 +15,7 @@ const lcutOf = (version: number): number => FIRST_LCUT + version * 60_000;
 const checksumOf = (version: number): string => djb2(`checksum of ${lcutOf(version)}`);
 
 /** Publishes a version in which one gate has changed. */
-function publish(upstream: Upstream, sdkKey: string, version: number): void {
+export function publishVersion(upstream: Upstream, sdkKey: string, version: number): void {
   const lcut = lcutOf(version);
   const spec = { sdkKey, lcut, color: LARGE_CONFIG, gateValue: version % 2 === 0 };
   upstream.publishProto(sdkKey, specProto(spec), lcut);
@@ -30,7 +30,12 @@ function askFrom(relay: RelayProcess, sdkKey: string, version: number): Promise<
 }
 
 /** Fails unless the client got the delta from its version to this one. */
-async function expectDelta(relay: RelayProcess, sdkKey: string, from: number, to: number): Promise<void> {
+export async function expectDelta(
+  relay: RelayProcess,
+  sdkKey: string,
+  from: number,
+  to: number,
+): Promise<void> {
   const { status, headers, body } = await askFrom(relay, sdkKey, from);
   expect({ status, to: headers["x-since-time"], isDelta: headers["x-deltas-used"] }).toEqual({
     status: 200,
@@ -46,10 +51,10 @@ export function describeBackedUpDeltas(name: string, backup: () => RelayOptions)
 
   /** A relay that has seen two versions of the key. */
   async function startWithTwo(upstream: Upstream, sdkKey: string): Promise<RelayProcess> {
-    publish(upstream, sdkKey, 1);
+    publishVersion(upstream, sdkKey, 1);
     const relay = await start(upstream);
     expect((await askFrom(relay, sdkKey, 0)).headers["x-deltas-used"]).toBeUndefined();
-    publish(upstream, sdkKey, 2);
+    publishVersion(upstream, sdkKey, 2);
     await eventually(() => expectDelta(relay, sdkKey, 1, 2));
     return relay;
   }
@@ -75,7 +80,7 @@ export function describeBackedUpDeltas(name: string, backup: () => RelayOptions)
           await using first = await startWithTwo(upstream, sdkKey);
           await first.stop();
         }
-        publish(upstream, sdkKey, 3);
+        publishVersion(upstream, sdkKey, 3);
         await using second = await start(upstream);
         await expectDelta(second, sdkKey, 2, 3);
         await expectDelta(second, sdkKey, 1, 3);
