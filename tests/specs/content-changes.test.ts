@@ -45,7 +45,9 @@ class ContentFlow implements AsyncDisposable {
   /** The updates, without the first version. */
   get updates() {
     const updates = this.flow.events.filter((event) => event.kind === "spec_updated");
-    return updates.slice(1).map(({ snapshot, previousLcut }) => [previousLcut, snapshot.lcut, snapshot.checksum]);
+    return updates
+      .slice(1)
+      .map(({ snapshot, previousLcut }) => [previousLcut, snapshot.lcut, snapshot.checksum]);
   }
 
   /** What the requests named. */

@@ -49,7 +49,9 @@ class ContentFleet implements AsyncDisposable {
   }
 
   get held(): readonly (string | undefined)[] {
-    return this.relays.filter(({ isAlive }) => isAlive).map(({ store }) => store.peek(feed)?.snapshot.checksum);
+    return this.relays
+      .filter(({ isAlive }) => isAlive)
+      .map(({ store }) => store.peek(feed)?.snapshot.checksum);
   }
 
   get lcuts(): readonly (number | undefined)[] {

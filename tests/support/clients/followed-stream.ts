@@ -15,7 +15,10 @@ export type StreamStep =
 const checksum = fc.constantFrom("", "a", "b");
 
 const step: fc.Arbitrary<StreamStep> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("publish"), by: fc.integer({ min: -2, max: 3 }), checksum }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant("publish"), by: fc.integer({ min: -2, max: 3 }), checksum }),
+  },
   { weight: 4, arbitrary: fc.constant<StreamStep>({ kind: "read" }) },
   {
     weight: 2,
