@@ -19,7 +19,7 @@ interface Contents {
 
 /** Further contents of one lcut count as earlier ones: upstream may send another checksum with each response. */
 const MAX_CONTENTS = 20;
-/** The first returns to an earlier content happen at once: somebody may have undone a change. */
+/** The first returns to an earlier content happen at once: a change may have been undone. */
 const IMMEDIATE_RETURNS = 3;
 /** How long the next one waits. Doubles with each. */
 const FIRST_WAIT_MS = 60_000;

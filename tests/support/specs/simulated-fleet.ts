@@ -134,7 +134,7 @@ class SimulatedBackup extends MemoryBackup {
 /** An upstream that all relays share; each may be cut off from it. */
 export class SimulatedUpstream {
   lcut = 1;
-  /** Of its content, which the relays may have another one of; empty if the payload has none. */
+  /** The checksum of its content; empty if the payload has none. */
   checksum = "";
   /** How long a response takes. */
   latencyMs = 0;
