@@ -43,7 +43,7 @@ const MIN_GAIN = 2;
 
 /**
  * Computes the deltas that lead to a version from those before it, and the history with it. Returns undefined if the version has
- * no checksum, so that clients that have it cannot be distinguished from others, or if it has an envelope of an unknown kind.
+ * no checksum, so that clients that have it cannot be distinguished from others, or if {@link indexPayload} does.
  */
 export async function computeDeltas(
   version: NewVersion,
@@ -102,7 +102,7 @@ function toBase({ lcut, checksum, sharesLcut }: KnownVersion): DeltaBase {
 /** Returns the envelopes of a delta, before compression (docs/protocol.md, Deltas). */
 function composeDelta(
   decoded: Uint8Array,
-  { topLevels, done, entities }: PayloadIndex,
+  { topLevel, done, entities }: PayloadIndex,
   { changes }: VersionHistory,
   changedAfter: number,
 ): Uint8Array {
@@ -118,7 +118,7 @@ function composeDelta(
   const deletions = toBinary(RulesetsResponseDeletionsSchema, removed);
   return Buffer.concat([
     encodeEnvelope(SpecsEnvelopeKind.COPY_PREV),
-    ...topLevels.map(copy),
+    copy(topLevel),
     ...changed,
     ...(deletions.length > 0 ? [encodeEnvelope(SpecsEnvelopeKind.DELETIONS, deletions)] : []),
     encodeEnvelope(SpecsEnvelopeKind.CHECKSUMS, encodeChecksums(entities)),
