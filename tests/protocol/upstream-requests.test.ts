@@ -79,6 +79,15 @@ describe.concurrent("Upstream requests: the relay sends", () => {
     });
   });
 
+  test("no checksum if the cached version has none", async () => {
+    const sdkKey = "secret-no-checksum";
+    const { lcut, v1 } = publishKey(shared.upstream, sdkKey);
+    shared.upstream.publish(sdkKey, "v1", { ...JSON.parse(v1), checksum: undefined }, lcut);
+    await ask(sdkKey, "v1");
+    const [, second] = await requestsFor(shared.upstream, sdkKey, 2);
+    expect(second?.url).toEndWith(`?sinceTime=${lcut}`);
+  });
+
   test.each(["/", "/some/prefix", "/some/prefix/"])(
     "requests to the right path if STATSIG_ENDPOINT ends in %p",
     async (ending) => {

@@ -44,6 +44,8 @@ export class FollowedStream {
   readonly items: SpecItem[] = [];
   isReading = false;
   ended: "done" | "rejected" | undefined;
+  /** The version that the relay had when the stream began, which is with its first read. */
+  startedWith: Snapshot | undefined;
   readonly #items: AsyncGenerator<SpecItem, void, undefined>;
 
   constructor(firstLcut: number, sinceTime: number, firstChecksum = "") {
@@ -66,6 +68,7 @@ export class FollowedStream {
   read(): void {
     if (this.isReading || this.ended !== undefined) return;
     this.isReading = true;
+    this.startedWith ??= this.held.snapshot;
     const arrived = (result: IteratorResult<SpecItem, void>) => {
       if (result.done) this.ended = "done";
       else this.items.push(result.value);

@@ -35,6 +35,7 @@ export class SharedChannel {
   works = true;
   /** Whether announcements are lost. */
   losesAnnouncements = false;
+  readonly announced: VersionId[] = [];
   /** How long a look takes, and how many are in flight. */
   latencyMs = 0;
   looking = 0;
@@ -88,6 +89,7 @@ export class SharedChannel {
 
   announce(feed: Feed, version: VersionId): void {
     this.#check();
+    this.announced.push(version);
     if (this.losesAnnouncements) return;
     for (const listener of this.#listeners) listener(feedId(feed), version);
   }
