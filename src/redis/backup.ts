@@ -1,6 +1,12 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Clock } from "../platform/clock.ts";
-import { type BackupRead, type BackupWrite, type SpecBackup, storableHistory } from "../specs/backup.ts";
+import {
+  type BackupRead,
+  type BackupWrite,
+  type Overwritable,
+  type SpecBackup,
+  storableHistory,
+} from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
@@ -90,7 +96,7 @@ export class RedisBackup implements SpecBackup {
     return readHistory(this.#options.redis, this.#historyKey(feed)).catch(() => undefined);
   }
 
-  async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+  async write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
     const { redis, clock, emit } = this.#options;
     const { lcut, bytes, feed } = snapshot;
     const startedAt = clock.now();
@@ -114,11 +120,13 @@ export class RedisBackup implements SpecBackup {
     } else {
       emit({ kind: "redis_write_skipped", feed, lcut, keptLcut: newest });
     }
-    return isWritten && newest === lcut ? { kind: "written" } : { kind: "not_newer", lcut: newest };
+    if (!isWritten || newest > lcut) return { kind: "not_newer", lcut: newest };
+    const replacedContent = written.some((each) => each.kind === "written" && each.replacedContent);
+    return { kind: "written", ...(replacedContent && { replacedContent }) };
   }
 
   /** Tries without the history if Redis is out of memory: there may be room for the version alone. */
-  async #writeTo(key: NamedKey, snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+  async #writeTo(key: NamedKey, snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
     const { redis, ttlMs, clock } = this.#options;
     const isFirst = key.name === this.#historyKey(snapshot.feed).name;
     const isRoomy = clock.elapsed() >= this.#historiesFrom;

@@ -1,4 +1,4 @@
-import type { BackupWrite } from "../../specs/backup.ts";
+import type { BackupWrite, Overwritable } from "../../specs/backup.ts";
 import type { Feed } from "../../specs/feed.ts";
 import { type RedisConnection, RedisScript } from "../connection.ts";
 import { RedisFailure } from "../errors.ts";
@@ -39,8 +39,8 @@ interface EntryToRemove {
 const MAX_ATTEMPTS = 20;
 
 interface WriteOptions {
-  /** The lcut of a stored version that is overwritten in any case. */
-  readonly instead?: number | undefined;
+  /** What is overwritten although it is not older. */
+  readonly instead?: Overwritable | undefined;
   readonly ttlMs: number;
   /** Left out of an entry that replaces another one if Redis is out of memory. A new entry is rejected then. */
   readonly history?: Uint8Array | undefined;
@@ -66,7 +66,8 @@ export async function writeEntry(
     const comparison = compareVersion(seen, entry, instead);
     if (comparison.kind === "not_newer") return comparison;
     const outcome = await changeEntry(redis, key.name, seen, { kind: "write", lcut, fields, ttlS });
-    return outcome === "done" ? { kind: "written" } : undefined;
+    if (outcome === "changed") return undefined;
+    return { kind: "written", ...(comparison.kind === "other_content" && { replacedContent: true }) };
   });
 }
 
@@ -84,6 +85,7 @@ export async function touchEntry(
   const comparison = compareVersion(await readState(redis, key.name), entry);
   switch (comparison.kind) {
     case "replaceable":
+    case "other_content":
       return false;
     case "of_another_key":
       // Two SDK keys that share a v4 name must not overwrite each other with every touch.

@@ -2,6 +2,7 @@ import { djb2 } from "../../../src/access/sdk-key.ts";
 import {
   type BackupRead,
   type BackupWrite,
+  type Overwritable,
   type SpecBackup,
   storableHistory,
 } from "../../../src/specs/backup.ts";
@@ -43,13 +44,15 @@ export class MemoryBackup implements SpecBackup {
     return history && new Uint8Array(history);
   }
 
-  async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+  async write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
     const kept = this.#open().get(feedId(snapshot.feed));
-    if (kept !== undefined && kept.lcut !== instead && kept.lcut >= snapshot.lcut) {
+    const replacedContent =
+      instead === "other_content" && kept?.lcut === snapshot.lcut && kept.digest !== snapshot.digest;
+    if (kept !== undefined && !replacedContent && kept.lcut !== instead && kept.lcut >= snapshot.lcut) {
       return { kind: "not_newer", lcut: kept.lcut };
     }
     this.#entries.set(feedId(snapshot.feed), snapshot);
-    return { kind: "written" };
+    return { kind: "written", ...(replacedContent && { replacedContent }) };
   }
 
   async wasRemoved(): Promise<boolean> {

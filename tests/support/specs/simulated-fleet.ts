@@ -1,5 +1,6 @@
 import { SpecAcquirer } from "../../../src/specs/acquire.ts";
 import { BackupWriter } from "../../../src/specs/backup-writer.ts";
+import type { VersionId } from "../../../src/specs/deltas/delta.ts";
 import { type Feed, feedId } from "../../../src/specs/feed.ts";
 import {
   type Confirmation,
@@ -11,7 +12,7 @@ import {
 import { SpecPoller } from "../../../src/specs/poller.ts";
 import { SpecRecovery } from "../../../src/specs/recovery.ts";
 import { SpecRefresher } from "../../../src/specs/refresh.ts";
-import type { Snapshot } from "../../../src/specs/snapshot.ts";
+import { isOtherContent, type Snapshot } from "../../../src/specs/snapshot.ts";
 import { SpecStore } from "../../../src/specs/store.ts";
 import type { FakeClock } from "../common/fake-clock.ts";
 import { strictSupervisor } from "../common/supervisors.ts";
@@ -30,8 +31,11 @@ export class SharedChannel {
     string,
     { readonly at: number; readonly heldUntil?: number; readonly isRefused?: boolean }
   >();
-  readonly #listeners = new Set<(topic: string, lcut: number) => void>();
+  readonly #listeners = new Set<(topic: string, version: VersionId) => void>();
   works = true;
+  /** Whether announcements are lost. */
+  losesAnnouncements = false;
+  readonly announced: VersionId[] = [];
   /** How long a look takes, and how many are in flight. */
   latencyMs = 0;
   looking = 0;
@@ -83,9 +87,11 @@ export class SharedChannel {
     this.#claimed.set(feedId(feed), { at: now, heldUntil: now + ms });
   }
 
-  announce(feed: Feed, lcut: number): void {
+  announce(feed: Feed, version: VersionId): void {
     this.#check();
-    for (const listener of this.#listeners) listener(feedId(feed), lcut);
+    this.announced.push(version);
+    if (this.losesAnnouncements) return;
+    for (const listener of this.#listeners) listener(feedId(feed), version);
   }
 
   /** Returns one relay's channel. It loses what is announced while the relay is down. */
@@ -103,10 +109,10 @@ export class SharedChannel {
       confirm: async (feed, confirmation) => this.confirm(feed, confirmation),
       refuse: async (feed) => this.refuse(feed),
       holdOff: async (feed, ms) => this.holdOff(feed, ms),
-      announce: async (feed, lcut) => this.announce(feed, lcut),
+      announce: async (feed, version) => this.announce(feed, version),
       onAnnounced: (listener) =>
-        this.#listeners.add((topic, lcut) => {
-          if (relay.isAlive) listener(topic, lcut);
+        this.#listeners.add((topic, version) => {
+          if (relay.isAlive) listener(topic, version);
         }),
       toTopic: feedId,
     };
@@ -130,6 +136,8 @@ class SimulatedBackup extends MemoryBackup {
 /** An upstream that all relays share; each may be cut off from it. */
 export class SimulatedUpstream {
   lcut = 1;
+  /** The checksum of its content; empty if the payload has none. */
+  checksum = "";
   /** How long a response takes. */
   latencyMs = 0;
   readonly asked: { readonly feed: Feed; readonly atMs: number }[] = [];
@@ -159,6 +167,8 @@ export class SimulatedRelay implements AsyncDisposable {
   readonly #preload: readonly Feed[];
   isAlive = true;
   isCutOff = false;
+  /** The checksum that upstream sends to this relay instead of its own. */
+  contentOfUpstream: string | undefined;
 
   constructor(
     clock: FakeClock,
@@ -231,11 +241,13 @@ export class SimulatedRelay implements AsyncDisposable {
   /** Makes upstream respond correctly to requests for the feed. */
   answer(feed: Feed): void {
     const [upstream, clock] = [this.#upstream, this.#clock];
-    this.source.answer(feed, async (sinceTime, signal) => {
+    this.source.answer(feed, async (sinceTime, signal, _progressed, checksum) => {
       if (this.isCutOff) return failed("unreachable");
       upstream.asked.push({ feed, atMs: clock.elapsed() });
       await clock.sleep(upstream.latencyMs, signal);
-      return upstream.lcut > sinceTime ? version(upstream.lcut) : { kind: "no_update" };
+      const has = { lcut: upstream.lcut, checksum: this.contentOfUpstream ?? upstream.checksum };
+      const isOther = isOtherContent(has, { lcut: sinceTime, checksum });
+      return has.lcut > sinceTime || isOther ? version(has.lcut, has.checksum) : { kind: "no_update" };
     });
   }
 
