@@ -1,3 +1,4 @@
+import type { Delta } from "../specs/deltas/delta.ts";
 import {
   type Confirmed,
   type ContentCoding,
@@ -21,6 +22,7 @@ interface SpecResponse {
 
 interface SnapshotResponses {
   readonly byCoding: Partial<Record<ContentCoding, SpecResponse>>;
+  readonly byDelta: Map<Delta, PreparedResponse>;
   noUpdate?: PreparedResponse;
   origin: SpecOrigin;
 }
@@ -60,6 +62,25 @@ export class SpecResponses {
     return responses.noUpdate;
   }
 
+  /** Returns what a client needs that holds an earlier version (docs/protocol.md, Deltas). */
+  delta(held: Confirmed, delta: Delta): PreparedResponse {
+    const responses = this.#find(held);
+    let response = responses.byDelta.get(delta);
+    if (response === undefined) {
+      response = this.#prepare(held.snapshot, 200, delta.bytes, {
+        ...commonHeaders(held.snapshot, responses.origin),
+        etag: `"${delta.digest}-delta"`,
+        "content-type": "application/octet-stream",
+        "content-encoding": "statsig-br",
+        "x-deltas-used": "true",
+        // It fits clients of some versions only: not even a private cache may keep it for another request.
+        "cache-control": "private, no-store",
+      });
+      responses.byDelta.set(delta, response);
+    }
+    return response;
+  }
+
   /** Updates the headers of existing responses after upstream confirmed that the snapshot is the newest. */
   updateConfirmed(held: Confirmed): void {
     const responses = this.#bySnapshot.get(held.snapshot);
@@ -71,7 +92,7 @@ export class SpecResponses {
       full,
       notModified,
     ]);
-    for (const each of [...prepared, responses.noUpdate ?? []].flat()) {
+    for (const each of [...prepared, ...responses.byDelta.values(), responses.noUpdate ?? []].flat()) {
       each.setHeader("x-sfp-confirmed-at", confirmedAt);
     }
   }
@@ -79,7 +100,7 @@ export class SpecResponses {
   #find(held: Confirmed): SnapshotResponses {
     let responses = this.#bySnapshot.get(held.snapshot);
     if (responses === undefined) {
-      responses = { byCoding: {}, origin: toOrigin(held) };
+      responses = { byCoding: {}, byDelta: new Map(), origin: toOrigin(held) };
       this.#bySnapshot.set(held.snapshot, responses);
     }
     return responses;

@@ -8,6 +8,10 @@ export interface SpecTarget {
   readonly pathKey: string;
   /** 0 if absent or invalid: the client gets everything. */
   readonly sinceTime: number;
+  /** The checksum of what the client holds; empty if the client does not send it. */
+  readonly checksum: string;
+  /** Whether the client can apply a delta to what it holds. */
+  readonly acceptsDeltas: boolean;
   /** The query parameter `supports_proto`. Undefined if absent or neither true nor false: the header decides. */
   readonly supportsProto: boolean | undefined;
 }
@@ -42,14 +46,18 @@ function readTargetAt(url: string, start: number): SpecTarget | undefined {
   const key = readPathKey(version === "v2" ? withoutDictionary(path) : path);
   if (key === undefined) return undefined;
   const pathKey = key.includes("%") ? decodeOr(key, decodeURIComponent) : key;
-  if (question < 0) return { version, pathKey, sinceTime: 0, supportsProto: undefined };
+  if (question < 0) return { version, pathKey, ...NO_QUERY };
   return {
     version,
     pathKey,
     sinceTime: readEncodedSinceTime(queryValue(url, question, "sinceTime")),
+    checksum: decodeFormValue(queryValue(url, question, "checksum") ?? ""),
+    acceptsDeltas: readFlag(queryValue(url, question, "accept_deltas")) ?? false,
     supportsProto: readFlag(queryValue(url, question, "supports_proto")),
   };
 }
+
+const NO_QUERY = { sinceTime: 0, checksum: "", acceptsDeltas: false, supportsProto: undefined } as const;
 
 /** `/d/{dictionary}/{key}.json`: 3.x of the original proxy has config specs that are compressed by a dictionary of the client. */
 const DICTIONARY = /^\/d\/[^/]+(?=\/)/;
@@ -110,7 +118,10 @@ function readFlag(value: string | undefined): boolean | undefined {
   }
 }
 
+const ENCODED = /[+%]/;
+
 function decodeFormValue(value: string): string {
+  if (!ENCODED.test(value)) return value;
   return decodeOr(value.replaceAll("+", " "), decodeURIComponent);
 }
 

@@ -128,6 +128,7 @@ export type LoopName =
 export type TaskName =
   | "backup_writes"
   | "config_reload"
+  | "deltas"
   | "event_delivery"
   | "event_spool_worker"
   | "event_worker"

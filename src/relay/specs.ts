@@ -6,6 +6,7 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecAcquirer } from "../specs/acquire.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
+import { KnownVersionsFinder } from "../specs/deltas/known-versions.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
 import { Fleet } from "../specs/fleet.ts";
 import { type SpecPreparer, WorkerPreparer } from "../specs/payload/preparer.ts";
@@ -64,8 +65,9 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   let live = readReloadable(config);
   const store = openStore(config, parts, (sdkKey) => live.preloaded.has(sdkKey));
   const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
+  const known = new KnownVersionsFinder({ store, clock, depth: config.deltaHistory });
   const backup =
-    parts.backup && running.use(startBackup(config, parts.backup, { ...parts, store, preparer }));
+    parts.backup && running.use(startBackup(config, parts.backup, { ...parts, store, preparer, known }));
   const upstream = openUpstream(config, parts);
   const stopping = new AbortController();
   running.defer(() => stopping.abort(new Error("the relay is shutting down")));
@@ -73,6 +75,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     new SpecRefresher({
       source: tracing.source(openSource(config, parts, upstream)),
       preparer,
+      findKnown: (feed) => known.find(feed, undefined),
       store,
       clock,
       policy: { clearOnUnauthorized },
@@ -185,6 +188,7 @@ function openSource(
 interface BackupUsers extends SpecsParts {
   readonly store: SpecStore;
   readonly preparer: SpecPreparer;
+  readonly known: KnownVersionsFinder;
 }
 
 interface RunningBackup extends AsyncDisposable {
@@ -196,7 +200,7 @@ interface RunningBackup extends AsyncDisposable {
 function startBackup(
   { pollIntervalMs: intervalMs, clearOnUnauthorized }: Config,
   { backup: untraced, fleetChannel: channel, touchEveryMs: everyMs, onReturn, onConfirmed }: BackupParts,
-  { store, preparer, clock, supervisor, telemetry, tracing }: BackupUsers,
+  { store, preparer, known, clock, supervisor, telemetry, tracing }: BackupUsers,
 ): RunningBackup {
   const running = new AsyncDisposableStack();
   const stopping = new AbortController();
@@ -205,7 +209,7 @@ function startBackup(
   const { emit } = telemetry.specs;
   const { emit: emitBackup } = telemetry.backup;
   const backup = tracing.backup(untraced);
-  const recovery = new SpecRecovery({ backup, preparer, store, clock, emit, emitBackup });
+  const recovery = new SpecRecovery({ backup, preparer, known, store, clock, emit, emitBackup });
   const parts = { store, recovery, clock, supervisor };
   const fleet = channel && new Fleet({ channel, intervalMs, clearOnUnauthorized, signal, emit, ...parts });
   const writer = running.use(new BackupWriter({ backup, fleet, emit: emitBackup, ...parts }));

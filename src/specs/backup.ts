@@ -7,6 +7,8 @@ export type BackupRead =
   | {
       readonly kind: "found";
       readonly raw: RawPayload;
+      /** The history that was stored with the entry. It may be that of another version. */
+      readonly history?: Uint8Array<ArrayBuffer>;
       /** True if it may belong to another SDK key. If so, it is not served, and not overwritten by an older version. */
       readonly isUnverified?: true;
       /** Reads the next older copy, in case this one is unusable. */

@@ -1,5 +1,6 @@
 import type { Clock } from "../platform/clock.ts";
 import type { BackupRead, EmitBackupEvent, SpecBackup } from "./backup.ts";
+import type { KnownVersionsFinder } from "./deltas/known-versions.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId, listFeeds } from "./feed.ts";
 import type { SpecPreparer } from "./payload/preparer.ts";
@@ -18,6 +19,7 @@ type Recovered =
 interface SpecRecoveryOptions {
   readonly backup: SpecBackup;
   readonly preparer: SpecPreparer;
+  readonly known?: Pick<KnownVersionsFinder, "find">;
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly emit: EmitSpecEvent;
@@ -111,11 +113,11 @@ export class SpecRecovery {
   async #publish(
     feed: Feed,
     before: HeldFeed | undefined,
-    { raw, isUnverified }: BackupRead & { readonly kind: "found" },
+    { raw, isUnverified, history }: BackupRead & { readonly kind: "found" },
     startedAt: number,
   ): Promise<Recovered | "unverified"> {
-    const { backup, preparer, store, clock, emit, emitBackup } = this.#options;
-    const preparation = await preparer.prepare(raw);
+    const { backup, preparer, known, store, clock, emit, emitBackup } = this.#options;
+    const preparation = await preparer.prepare(raw, await known?.find(feed, history));
     if (preparation.kind !== "prepared") {
       const isRefused = preparation.kind === "refused";
       const detail = isRefused ? preparation.detail : "the entry has no config spec";

@@ -2,6 +2,7 @@ import { MAX_RETRY_DELAY_MS } from "../platform/backoff.ts";
 import { type Clock, type Instant, takeInstant } from "../platform/clock.ts";
 import type { Spacing } from "../platform/spacing.ts";
 import type { BackupWriter } from "./backup-writer.ts";
+import type { KnownVersions } from "./deltas/compute.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { RefusalReason } from "./payload/payload.ts";
@@ -32,6 +33,8 @@ export type RefreshBackup = Pick<BackupWriter, "writeAhead" | "remove">;
 interface SpecRefresherOptions {
   readonly source: SpecSource;
   readonly preparer: SpecPreparer;
+  /** Finds what is known of earlier versions, for the deltas of a new one. Never rejects. */
+  readonly findKnown?: (feed: Feed) => Promise<KnownVersions | undefined>;
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly policy: RefreshPolicy;
@@ -128,7 +131,7 @@ export class SpecRefresher {
     const confirmed = relayed === undefined ? requestedAt : relayed.confirmed;
     const contentEncoding = outcome.kind === "payload" ? outcome.raw.contentEncoding : undefined;
     const origin = { startedAt, confirmed, relayed, contentEncoding };
-    const result = await this.#prepare(outcome);
+    const result = await this.#prepare(feed, outcome);
     if (before?.ended === "evicted" && store.peek(feed) === undefined) {
       // The feed was evicted while we fetched it: a poll must not re-create it.
       return inFlight.isWanted ? this.#refreshNow(feed, inFlight, slot) : DROPPED;
@@ -141,10 +144,11 @@ export class SpecRefresher {
     return this.#publish(feed, decision.payload, origin, () => (inFlight.isWanted ? undefined : before));
   }
 
-  async #prepare(outcome: FetchOutcome): Promise<FetchResult> {
+  async #prepare(feed: Feed, outcome: FetchOutcome): Promise<FetchResult> {
     if (outcome.kind !== "payload") return outcome;
+    const { preparer, findKnown } = this.#options;
     try {
-      return await this.#options.preparer.prepare(outcome.raw);
+      return await preparer.prepare(outcome.raw, await findKnown?.(feed));
     } catch (error) {
       return {
         kind: "failed",

@@ -37,6 +37,7 @@ export function freeReplacedVersions(store: Pick<SpecStore, "listen">): void {
   store.listen({ published: count, removed: count });
 }
 
-function sumBytes({ bytes, compressed }: Snapshot): number {
-  return Object.values(compressed).reduce((sum, { length }) => sum + length, bytes.length);
+function sumBytes({ bytes, compressed, deltas = [], history }: Snapshot): number {
+  const others = [...Object.values(compressed), ...deltas.map((delta) => delta.bytes)];
+  return others.reduce((sum, { length }) => sum + length, bytes.length + (history?.length ?? 0));
 }

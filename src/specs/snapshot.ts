@@ -50,11 +50,14 @@ export interface Snapshot extends PreparedPayload {
 export const NO_UPDATE_JSON = '{"has_updates":false}';
 
 /**
- * Returns whether a client at `sinceTime` needs this version. A client without configs sends 0 or nothing, and always gets a
- * version: after "no update", SDKs would report success with zero configs.
+ * Returns whether a client that holds the lcut `sinceTime` needs this version. A client without configs sends 0 or nothing, and
+ * always gets a version: after "no update", SDKs would report success with zero configs. The lcut can stand for several contents,
+ * which `checksum` distinguishes if the client sends the one that it holds.
  */
-export function isNewsTo(sinceTime: number, snapshot: Snapshot): boolean {
-  return sinceTime <= 0 || sinceTime < snapshot.lcut;
+export function isNewsTo(sinceTime: number, snapshot: Snapshot, checksum = ""): boolean {
+  if (sinceTime <= 0 || sinceTime < snapshot.lcut) return true;
+  const isComparable = sinceTime === snapshot.lcut && checksum !== "" && snapshot.checksum !== "";
+  return isComparable && checksum !== snapshot.checksum;
 }
 
 /** Sent with every response, so that a client can see how stale it may be. */

@@ -6,6 +6,8 @@ const target = (more: Partial<SpecTarget> = {}): SpecTarget => ({
   version: "v2",
   pathKey: "secret-a",
   sinceTime: 0,
+  checksum: "",
+  acceptsDeltas: false,
   supportsProto: undefined,
   ...more,
 });
@@ -34,12 +36,17 @@ describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)
     ["/v2/download_config_specs/secret-a.json?supports_proto=false", target({ supportsProto: false })],
     [
       "/v2/download_config_specs/secret-a.json?accept_deltas=true&sinceTime=7&checksum=x&supports_proto=true",
-      target({ sinceTime: 7, supportsProto: true }),
+      target({ sinceTime: 7, checksum: "x", acceptsDeltas: true, supportsProto: true }),
     ],
     [
       "/v2/download_config_specs/secret-a.json?supports_proto=true&checksum=sinceTime=9&sinceTime=7",
-      target({ sinceTime: 7, supportsProto: true }),
+      target({ sinceTime: 7, checksum: "sinceTime=9", supportsProto: true }),
     ],
+    [
+      "/v2/download_config_specs/secret-a.json?checksum=a%2Bb%2F%3D%3D&accept_deltas",
+      target({ checksum: "a+b/==", acceptsDeltas: true }),
+    ],
+    ["/v2/download_config_specs/secret-a.json?accept_deltas=false&checksum=", target()],
     ["/v2/download_config_specs/secret-a.json?XsinceTime=7&sinceTimeX=8", target()],
     ["/v2/download_config_specs/secret-a.json?x=/v1/download_config_specs/b.json", target()],
     ["/v2/download_config_specs/secret-a.json?", target()],
@@ -203,6 +210,8 @@ function reference(text: string): SpecTarget | undefined {
     version: match[1] === "v1" ? "v1" : "v2",
     pathKey: decodeURIComponent(match[2] ?? ""),
     sinceTime: sinceTime > 0 && Number.isSafeInteger(sinceTime) ? sinceTime : 0,
+    checksum: url.searchParams.get("checksum") ?? "",
+    acceptsDeltas: ["", "true"].includes(url.searchParams.get("accept_deltas")?.toLowerCase() ?? "none"),
     supportsProto:
       ["", "true"].includes(supportsProto ?? "none") || (supportsProto === "false" ? false : undefined),
   };

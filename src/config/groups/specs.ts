@@ -19,6 +19,8 @@ export interface SpecsConfig extends BlobStorageReading {
   /** Percentage of `maxStreams` above which the gRPC health check says NOT_SERVING. */
   readonly grpcReadyPercent: number;
   readonly clearOnUnauthorized: boolean;
+  /** Limit of versions of a feed from which clients get deltas; 0 turns deltas off. */
+  readonly deltaHistory: number;
   readonly preloadSdkKeys: readonly SdkKey[];
   /** `SFP_STARTUP_WARMUP_KEYS_JSON`; undefined if it is empty. */
   readonly warmUpJson: string | undefined;
@@ -59,6 +61,7 @@ export function readSpecs(settings: Settings, env: Environment): SpecsConfig {
     maxStreams: settings.integer(SPECS.grpcMaxConcurrentStreams),
     grpcReadyPercent: settings.integer(SPECS.grpcReadyThreshold),
     clearOnUnauthorized: settings.flag(SPECS.clearDatastoreOnUnauthorized),
+    deltaHistory: settings.integer(SPECS.deltaHistory),
     preloadSdkKeys: readPreload(settings, maxKeys),
     warmUpJson: env["SFP_STARTUP_WARMUP_KEYS_JSON"]?.trim() || undefined,
     upstream: readUpstream(settings),
@@ -169,6 +172,18 @@ export const SPECS = {
     isReloadable: true,
     description: "SDK keys to fetch at start, before any client requests them, comma-separated or @FILE",
   },
+  deltaHistory: {
+    name: "delta-history",
+    aliases: ["deltas-num-responses-to-persist"],
+    kind: "integer",
+    default: "16",
+    min: 0,
+    max: 1_000,
+    original: "u64",
+    placeholder: "VERSIONS",
+    description:
+      "Number of last versions from which protobuf clients that accept deltas get what changed; 0 turns deltas off",
+  },
   deltasBackgroundLoopEnabled: {
     name: "deltas-background-loop-enabled",
     kind: "flag",
@@ -182,14 +197,6 @@ export const SPECS = {
     placeholder: "SECONDS",
     hasNoEffect: true,
     description: "No effect: deltas are not polled",
-  },
-  deltasNumResponsesToPersist: {
-    name: "deltas-num-responses-to-persist",
-    kind: "integer",
-    original: "u64",
-    placeholder: "N",
-    hasNoEffect: true,
-    description: "No effect: deltas are not stored",
   },
 } as const satisfies OptionGroup;
 

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { parseSdkKey } from "../../access/sdk-key.ts";
 import { withTrace } from "../../platform/trace-context.ts";
+import { findDelta } from "../../specs/deltas/delta.ts";
 import type { Feed, SpecFormat } from "../../specs/feed.ts";
 import type { SpecLookup, SpecLookups } from "../../specs/query.ts";
 import { type ContentCoding, isNewsTo, type Snapshot } from "../../specs/snapshot.ts";
@@ -49,7 +50,7 @@ export class SpecRoute {
   fromCache(request: RequestHead, target: SpecTarget): CachedResponse | undefined {
     const { key, format, accepted } = this.#readRequest(request, target);
     const held = this.#query.held(key, target.version, format);
-    const prepared = held && this.#choose(request, held, target.sinceTime, accepted);
+    const prepared = held && this.#choose(request, held, target, accepted);
     return prepared && { prepared, accepted };
   }
 
@@ -61,7 +62,7 @@ export class SpecRoute {
     const found = await this.#find(request, { sdkKey, version: target.version, format });
     switch (found.kind) {
       case "held": {
-        const prepared = this.#choose(request, found.held, target.sinceTime, accepted);
+        const prepared = this.#choose(request, found.held, target, accepted);
         return prepared?.response() ?? errorResponse(406, { message: NOT_ACCEPTABLE });
       }
       case "unauthorized":
@@ -93,11 +94,15 @@ export class SpecRoute {
   #choose(
     request: RequestHead,
     held: HeldFeed,
-    sinceTime: number,
+    { sinceTime, checksum, acceptsDeltas }: SpecTarget,
     accepted: AcceptedCodings,
   ): PreparedResponse | undefined {
     const { snapshot } = held;
-    if (!isNewsTo(sinceTime, snapshot)) return this.#responses.noUpdate(held);
+    if (!isNewsTo(sinceTime, snapshot, checksum)) return this.#responses.noUpdate(held);
+    if (acceptsDeltas && sinceTime > 0 && snapshot.deltas !== undefined) {
+      const delta = findDelta(snapshot.deltas, { lcut: sinceTime, checksum });
+      if (delta !== undefined) return this.#responses.delta(held, delta);
+    }
     const coding = snapshot.format === "proto" ? "statsig-br" : findBestCoding(accepted.json, snapshot);
     if (coding === undefined) return undefined;
     const { full, notModified, entityTag } = this.#responses.spec(held, coding);

@@ -1,6 +1,8 @@
 import { setImmediate } from "node:timers/promises";
+import { type DescribedError, describeError } from "../../platform/errors.ts";
 import { collectGarbage } from "../../platform/garbage-limit.ts";
 import { freeBytes, moveToShared, type SharedBytes } from "../../platform/shared-bytes.ts";
+import { computeDeltas, type KnownVersions, type NewVersion } from "../deltas/compute.ts";
 import { type ContentCoding, digestBytes, type PreparedPayload } from "../snapshot.ts";
 import { type Decodable, encode, inspectCoded } from "./encoding.ts";
 import { frameSpec } from "./grpc-frame.ts";
@@ -15,7 +17,12 @@ import {
 import { readProtoFacts } from "./proto.ts";
 
 export type Preparation =
-  | { readonly kind: "prepared"; readonly payload: PreparedPayload }
+  | {
+      readonly kind: "prepared";
+      readonly payload: PreparedPayload;
+      /** Set if the payload has no deltas because of an unexpected error. */
+      readonly deltaFault?: DescribedError;
+    }
   | { readonly kind: "no_update" }
   | { readonly kind: "refused"; readonly reason: RefusalReason; readonly detail: string };
 
@@ -34,17 +41,19 @@ export interface PreparationRequest {
   readonly raw: RawPayload;
   /** Limit of the size of the payload, as sent and decoded. */
   readonly maxBytes: number;
+  /** What is known of earlier versions; undefined for no deltas. */
+  readonly known?: KnownVersions | undefined;
 }
 
 /**
  * Checks a payload and makes every coding of it, in shared memory. Takes up to seconds of CPU time, so it runs in a Worker.
  * Frees `raw.body`: the caller must not use it again.
  */
-export async function prepare({ raw, maxBytes }: PreparationRequest): Promise<Preparation> {
+export async function prepare({ raw, maxBytes, known }: PreparationRequest): Promise<Preparation> {
   try {
     if (raw.format === "proto") requireStatsigBr(raw);
     const body = await inspectCoded(raw.body, raw.contentEncoding, maxBytes);
-    const work = () => (raw.format === "proto" ? prepareProto(raw, body) : prepareJson(raw, body));
+    const work = () => (raw.format === "proto" ? prepareProto(raw, body, known) : prepareJson(raw, body));
     return await (body.decodedBytes > LARGE_BYTES ? inTurn(work) : work());
   } catch (error) {
     if (error instanceof PayloadRefused)
@@ -113,23 +122,37 @@ function requireStatsigBr({ contentEncoding }: RawPayload): void {
   throw new PayloadRefused("undecodable", detail);
 }
 
-async function prepareProto(raw: RawPayload, body: Decodable): Promise<Preparation> {
-  const facts = readProtoFacts(await body.decode());
+async function prepareProto(
+  raw: RawPayload,
+  body: Decodable,
+  known: KnownVersions | undefined,
+): Promise<Preparation> {
+  const decoded = await body.decode();
+  const facts = readProtoFacts(decoded);
   if (!facts.hasUpdates) return { kind: "no_update" };
   const lcut = readLcut(raw, facts);
+  const { checksum } = facts;
   const framed = frameSpec(raw.body, lcut);
   freeBytes(raw.body);
+  const payload = { lcut, checksum, format: "proto", ...framed, compressed: {} } as const;
+  const digest = digestBytes(framed.bytes);
+  // Clients send the time in the body as theirs, whatever the header says.
+  const version = { lcut: facts.lcut ?? lcut, checksum, decoded, bodyBytes: framed.bytes.length };
+  const { result, fault } = await tryDeltas(version, known);
   return {
     kind: "prepared",
-    payload: {
-      lcut,
-      checksum: facts.checksum,
-      format: "proto",
-      ...framed,
-      compressed: {},
-      digest: digestBytes(framed.bytes),
-    },
+    payload: { ...payload, digest, ...result },
+    ...(fault && { deltaFault: fault }),
   };
+}
+
+/** The version is served in any case: without deltas if they cannot be computed. */
+async function tryDeltas(version: NewVersion, known: KnownVersions | undefined) {
+  try {
+    return { result: known && (await computeDeltas(version, known)) };
+  } catch (error) {
+    return { fault: describeError(error) };
+  }
 }
 
 const OTHER_KEY = "hashed_sdk_key_used in the body does not match this SDK key";

@@ -1,12 +1,16 @@
 import type { Supervisor } from "../../platform/supervisor.ts";
 import { WorkerCalls } from "../../platform/worker-calls.ts";
+import type { KnownVersions } from "../deltas/compute.ts";
 import type { RawPayload } from "./payload.ts";
 import type { Preparation, PreparationRequest } from "./prepare.ts";
 
 /** Checks and encodes payloads without blocking requests. */
 export interface SpecPreparer extends AsyncDisposable {
-  /** Transfers `raw.body`: the caller must not use it again. Rejects if the Worker failed. */
-  prepare(raw: RawPayload): Promise<Preparation>;
+  /**
+   * Transfers `raw.body`: the caller must not use it again. `known` is what is known of earlier versions; without it, the version
+   * gets no deltas. Rejects if the Worker failed.
+   */
+  prepare(raw: RawPayload, known?: KnownVersions): Promise<Preparation>;
 }
 
 /** Many times as long as the largest payload takes. */
@@ -16,10 +20,12 @@ const SILENCE_LIMIT_MS = 5 * 60_000;
 export class WorkerPreparer implements SpecPreparer {
   readonly #calls: WorkerCalls<PreparationRequest, Preparation>;
   readonly #maxBytes: number;
+  readonly #supervisor: Supervisor;
 
   /** `maxBytes` limits the size of a payload, as sent and decoded. */
   constructor(supervisor: Supervisor, maxBytes: number) {
     this.#maxBytes = maxBytes;
+    this.#supervisor = supervisor;
     this.#calls = new WorkerCalls({
       name: "the payload worker",
       start: () => new Worker(new URL("./prepare-worker.ts", import.meta.url)),
@@ -28,8 +34,12 @@ export class WorkerPreparer implements SpecPreparer {
     });
   }
 
-  prepare(raw: RawPayload): Promise<Preparation> {
-    return this.#calls.call({ raw, maxBytes: this.#maxBytes }, [raw.body.buffer]);
+  async prepare(raw: RawPayload, known?: KnownVersions): Promise<Preparation> {
+    const request = { raw, maxBytes: this.#maxBytes, known };
+    const preparation = await this.#calls.call(request, [raw.body.buffer]);
+    if (preparation.kind === "prepared" && preparation.deltaFault !== undefined)
+      this.#supervisor.reported("deltas", preparation.deltaFault);
+    return preparation;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,16 +1,11 @@
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { readEnvelopes } from "./envelopes.ts";
 import { readJsonFacts } from "./json.ts";
 import { limitChecksum, type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
 
 /** The values of `SpecsEnvelopeKind` that the relay needs; see proto/statsig_config_specs.proto. */
 const KIND_DONE = 1;
 const KIND_TOP_LEVEL = 2;
-
-interface Envelope {
-  readonly kind: number;
-  /** Start and end offsets. Views of all envelopes would take more memory than the bytes. */
-  readonly data: readonly [from: number, to: number] | undefined;
-}
 
 /**
  * Reads a decompressed protobuf config spec: `SpecsEnvelope` messages, each after its length as a varint. SDKs need a TOP_LEVEL
@@ -20,9 +15,7 @@ export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
   let topLevel: PayloadFacts | undefined;
   let last = 0;
   try {
-    const reader = new BinaryReader(bytes);
-    while (reader.pos < reader.len) {
-      const { kind, data } = readEnvelope(reader);
+    for (const { kind, data } of readEnvelopes(bytes)) {
       if (kind === KIND_TOP_LEVEL) topLevel = readTopLevel(data ? bytes.subarray(...data) : new Uint8Array());
       last = kind;
     }
@@ -35,31 +28,6 @@ export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
   if (topLevel === undefined)
     throw new PayloadRefused("malformed", "the protobuf envelopes have no TOP_LEVEL");
   return topLevel;
-}
-
-/** Reads an envelope, starting with its length. */
-function readEnvelope(reader: BinaryReader): Envelope {
-  const end = readEnd(reader);
-  let kind = 0;
-  let data: Envelope["data"];
-  while (reader.pos < end) {
-    const [field, type] = reader.tag();
-    if (type === WireType.LengthDelimited) {
-      const to = readEnd(reader);
-      if (field === 4) data = [reader.pos, to];
-      reader.pos = to;
-    } else if (field === 1 && type === WireType.Varint) kind = reader.int32();
-    else reader.skip(type, field);
-  }
-  if (reader.pos !== end) throw new RangeError("a field ends after its envelope");
-  return { kind, data };
-}
-
-function readEnd(reader: BinaryReader): number {
-  const length = reader.uint32();
-  const end = reader.pos + length;
-  if (end > reader.len) throw new RangeError("the bytes end early");
-  return end;
 }
 
 function readTopLevel(bytes: Uint8Array): PayloadFacts {

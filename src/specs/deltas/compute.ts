@@ -1,0 +1,145 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { sizeDelimitedEncode } from "@bufbuild/protobuf/wire";
+import {
+  RulesetsChecksumsSchema,
+  RulesetsResponseDeletionsSchema,
+  SpecsEnvelopeKind,
+  SpecsEnvelopeSchema,
+} from "../../gen/statsig_config_specs_pb.ts";
+import { moveToShared, type SharedBytes } from "../../platform/shared-bytes.ts";
+import { encode } from "../payload/encoding.ts";
+import type { ByteRange } from "../payload/envelopes.ts";
+import { digestBytes } from "../snapshot.ts";
+import type { Delta, DeltaBase } from "./delta.ts";
+import { ENTITY_FIELDS, indexPayload, isEntityKind, type PayloadIndex } from "./entities.ts";
+import { type KnownVersion, VersionHistory } from "./history.ts";
+
+/** A new version, decompressed. */
+export interface NewVersion {
+  readonly lcut: number;
+  readonly checksum: string;
+  readonly decoded: Uint8Array;
+  /** The length of the body as clients get it. */
+  readonly bodyBytes: number;
+}
+
+/** What is known of earlier versions. */
+export interface KnownVersions {
+  /** Identifies the feed. */
+  readonly feed: string;
+  /** Limit of versions in the history, at least 1. */
+  readonly depth: number;
+  /** Encoded histories of the feed, which may describe different versions. */
+  readonly histories: readonly Uint8Array[];
+}
+
+interface SpecDeltas {
+  readonly deltas: readonly Delta[];
+  readonly history: SharedBytes;
+}
+
+/** A delta must be smaller than the whole version by this factor. */
+const MIN_GAIN = 2;
+
+/**
+ * Computes the deltas that lead to a version from those before it, and the history with it. Returns undefined if the version has
+ * no checksum, so that clients that have it cannot be distinguished from others, or if it has an envelope of an unknown kind.
+ */
+export async function computeDeltas(
+  version: NewVersion,
+  known: KnownVersions,
+): Promise<SpecDeltas | undefined> {
+  const index = version.checksum === "" ? undefined : indexPayload(version.decoded);
+  if (index === undefined) return undefined;
+  const history = findHistory(version, index, known);
+  const deltas: Delta[] = [];
+  // Deltas from older versions contain those from newer ones, so that they only get larger.
+  let leftBytes = version.decoded.length;
+  for (const { bases, changedAfter } of groupBases(history)) {
+    const plain = composeDelta(version.decoded, index, history, changedAfter);
+    leftBytes -= plain.length;
+    if (leftBytes < 0) break;
+    const body = await encode(plain, "br");
+    if (body.length * MIN_GAIN > version.bodyBytes) break;
+    const bytes = moveToShared(body);
+    deltas.push({ bases, bytes, digest: digestBytes(bytes) });
+  }
+  return { deltas, history: moveToShared(history.encode(known.feed)) };
+}
+
+function findHistory(version: NewVersion, { entities }: PayloadIndex, known: KnownVersions): VersionHistory {
+  let history: VersionHistory | undefined;
+  for (const encoded of known.histories) {
+    const advanced = VersionHistory.decode(encoded, known.feed)?.advance(version, entities);
+    history = advanced && history ? history.merge(advanced) : (advanced ?? history);
+  }
+  return (history ?? VersionHistory.startWith(version, entities)).limit(known.depth);
+}
+
+interface BaseGroup {
+  readonly bases: readonly DeltaBase[];
+  /** What changed in a version after this index is what clients of the bases lack. */
+  readonly changedAfter: number;
+}
+
+/** Returns the versions before the newest one, latest first. Those with the same changes after them share one delta. */
+function groupBases({ versions, changes }: VersionHistory): readonly BaseGroup[] {
+  const changedIn = new Set(Array.from(changes.values(), (change) => change.changedIn));
+  const groups: { bases: DeltaBase[]; changedAfter: number }[] = [];
+  for (let at = versions.length - 2; at >= 0; at--) {
+    const base = toBase(versions[at] as KnownVersion);
+    const newer = groups.at(-1);
+    if (newer !== undefined && !changedIn.has(at + 1)) newer.bases.push(base);
+    else groups.push({ bases: [base], changedAfter: at });
+  }
+  return groups;
+}
+
+function toBase({ lcut, checksum, sharesLcut }: KnownVersion): DeltaBase {
+  return { lcut, checksum, isOnlyOfLcut: !sharesLcut };
+}
+
+/** Returns the envelopes of a delta, before compression (docs/protocol.md, Deltas). */
+function composeDelta(
+  decoded: Uint8Array,
+  { topLevels, done, entities }: PayloadIndex,
+  { changes }: VersionHistory,
+  changedAfter: number,
+): Uint8Array {
+  const copy = ([from, to]: ByteRange) => decoded.subarray(from, to);
+  const changed: Uint8Array[] = [];
+  const removed = create(RulesetsResponseDeletionsSchema);
+  for (const [id, { kind, name, changedIn }] of changes) {
+    if (changedIn <= changedAfter || !isEntityKind(kind)) continue;
+    const entity = entities.get(id);
+    if (entity === undefined) removed[ENTITY_FIELDS[kind].deletions].push(name);
+    else changed.push(copy(entity.whole));
+  }
+  const deletions = toBinary(RulesetsResponseDeletionsSchema, removed);
+  return Buffer.concat([
+    encodeEnvelope(SpecsEnvelopeKind.COPY_PREV),
+    ...topLevels.map(copy),
+    ...changed,
+    ...(deletions.length > 0 ? [encodeEnvelope(SpecsEnvelopeKind.DELETIONS, deletions)] : []),
+    encodeEnvelope(SpecsEnvelopeKind.CHECKSUMS, encodeChecksums(entities)),
+    copy(done),
+  ]);
+}
+
+/** Without all the keys, or with a wrong sum, clients reject the delta. */
+function encodeChecksums(entities: PayloadIndex["entities"]): Uint8Array {
+  const sums = new Map(Object.values(ENTITY_FIELDS).map(({ checksums }) => [checksums, 0]));
+  for (const { kind, checksumValue } of entities.values()) {
+    const { checksums } = ENTITY_FIELDS[kind];
+    sums.set(checksums, (sums.get(checksums) ?? 0) + checksumValue);
+  }
+  const fieldChecksums = Object.fromEntries(Array.from(sums, ([field, sum]) => [field, BigInt(sum)]));
+  return toBinary(RulesetsChecksumsSchema, create(RulesetsChecksumsSchema, { fieldChecksums }));
+}
+
+function encodeEnvelope(kind: SpecsEnvelopeKind, data?: Uint8Array): Uint8Array {
+  return sizeDelimitedEncode(
+    SpecsEnvelopeSchema,
+    create(SpecsEnvelopeSchema, { kind, ...(data && { data }) }),
+  );
+}
