@@ -132,7 +132,7 @@ export class HttpHandler {
       specPostRoutes(this.#specs, bodies),
       manifestRoutes(idLists, idListSettings, bodies),
       ...fileRoutes(idLists, idListSettings),
-      deltaRoutes(),
+      deltaRoutes(options.query, this.#specResponses),
       logEventRoutes(intake, bodies),
       this.#rpcs.app,
     ];
@@ -160,9 +160,14 @@ export class HttpHandler {
   }
 
   #observeCached(head: RequestHead, target: SpecTarget, cached: CachedResponse, startedAt: number): void {
-    const { prepared, accepted } = cached;
+    const { prepared, accepted, wantsDelta } = cached;
     const observed = { method: head.method, route: SPEC_PATHS[target.version], startedAt };
-    this.#observer.observeCached(observed, head.headers, prepared.status, prepared.cell(accepted));
+    this.#observer.observeCached(
+      observed,
+      head.headers,
+      prepared.status,
+      prepared.cell(accepted, wantsDelta),
+    );
   }
 
   /** Returns a path of the route table: paths of clients must not fill logs and metrics, and may hold an SDK key. */

@@ -19,6 +19,14 @@ export interface HandledRequest {
   readonly lcut: number;
   /** What a successful response to a request for config specs has. Undefined for other responses. */
   readonly payloadType: PayloadType | undefined;
+  /** How a client that accepts deltas got a new version. Undefined for other requests. */
+  readonly delta: DeltaUse | undefined;
+}
+
+export interface DeltaUse {
+  readonly result: "delta" | "full";
+  /** The length of the whole version less that of the body that was sent. */
+  readonly savedBytes: number;
 }
 
 type PayloadType = "full" | "no_update" | "delta" | "delta_no_update";
@@ -112,6 +120,8 @@ export class RequestObserver {
       contentEncoding: response.headers.get("content-encoding") ?? "identity",
       lcut: Number(response.headers.get("x-since-time") ?? 0),
       payloadType: readPayloadType(route, status, response.headers),
+      // A version that had to be fetched has no delta for the client, with rare exceptions.
+      delta: undefined,
     });
     cell.record(tookMs, request.headers);
     this.#emit?.({ kind: "http_request", method, route, status, tookMs });

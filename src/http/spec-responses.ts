@@ -9,7 +9,7 @@ import {
 } from "../specs/snapshot.ts";
 import { connectionLines, headerLines, httpDate, statusLine } from "./http1/response.ts";
 import type { AcceptedCodings } from "./negotiation.ts";
-import { type RequestCell, type RequestMeter, readPayloadType } from "./observer.ts";
+import { type DeltaUse, type RequestCell, type RequestMeter, readPayloadType } from "./observer.ts";
 import { BytesResponse } from "./response-content.ts";
 import { COMMON_HEADERS } from "./responses.ts";
 
@@ -28,6 +28,8 @@ interface SnapshotResponses {
 }
 
 const NO_UPDATE = new TextEncoder().encode(NO_UPDATE_JSON);
+
+const FULL: DeltaUse = { result: "full", savedBytes: 0 };
 
 const VARY = "accept-encoding, statsig-api-key, statsig-supports-proto";
 
@@ -67,7 +69,7 @@ export class SpecResponses {
     const responses = this.#find(held);
     let response = responses.byDelta.get(delta);
     if (response === undefined) {
-      response = this.#prepare(held.snapshot, 200, delta.bytes, {
+      const headers = {
         ...commonHeaders(held.snapshot, responses.origin),
         etag: `"${delta.digest}-delta"`,
         "content-type": "application/octet-stream",
@@ -75,7 +77,9 @@ export class SpecResponses {
         "x-deltas-used": "true",
         // It fits clients of some versions only: not even a private cache may keep it for another request.
         "cache-control": "private, no-store",
-      });
+      };
+      const savedBytes = held.snapshot.bytes.length - delta.bytes.length;
+      response = this.#prepare(held.snapshot, 200, delta.bytes, headers, { result: "delta", savedBytes });
       responses.byDelta.set(delta, response);
     }
     return response;
@@ -115,24 +119,26 @@ export class SpecResponses {
     };
     const bytes = snapshot.compressed[coding] ?? snapshot.bytes;
     return {
-      full: this.#prepare(snapshot, 200, bytes, { ...same, ...body }),
+      full: this.#prepare(snapshot, 200, bytes, { ...same, ...body }, FULL),
       notModified: this.#prepare(snapshot, 304, undefined, same),
       entityTag,
     };
   }
 
+  /** `delta` is how a client that accepts deltas is counted. */
   #prepare(
     { feed, lcut }: Snapshot,
     status: number,
     body: Uint8Array | undefined,
     headers: Readonly<Record<string, string>>,
+    delta?: DeltaUse,
   ): PreparedResponse {
     const path = `/${feed.version}/download_config_specs`;
     const contentEncoding = headers["content-encoding"] ?? "identity";
     const payloadType = readPayloadType(path, status, new Headers(headers));
     const request = { sdkKey: feed.sdkKey, path, status, contentEncoding, lcut, payloadType };
-    return new PreparedResponse({ status, body, headers }, ({ label: acceptEncoding }) =>
-      this.#meter.cell({ ...request, acceptEncoding }),
+    return new PreparedResponse({ status, body, headers }, ({ label: acceptEncoding }, wantsDelta) =>
+      this.#meter.cell({ ...request, acceptEncoding, delta: wantsDelta ? delta : undefined }),
     );
   }
 }
@@ -156,8 +162,8 @@ interface PreparedInit {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** Returns the cell that counts a response to a client with these codings. */
-type CellFor = (accepted: AcceptedCodings) => RequestCell;
+/** Returns the cell that counts a response to a client with these codings that may accept a delta. */
+type CellFor = (accepted: AcceptedCodings, wantsDelta: boolean) => RequestCell;
 
 /** A response that all clients share: a body in one coding, and its headers. */
 export class PreparedResponse {
@@ -165,7 +171,7 @@ export class PreparedResponse {
   readonly body: Uint8Array | undefined;
   readonly #headers: Headers;
   readonly #cellFor: CellFor;
-  /** Indexed by `AcceptedCodings.kind`. */
+  /** Indexed by `AcceptedCodings.kind` and `wantsDelta`. */
   readonly #cells: (RequestCell | undefined)[] = [];
   #http1Head:
     | { readonly bytes: Buffer; readonly date: string; readonly keepAliveTimeoutS: number }
@@ -205,12 +211,13 @@ export class PreparedResponse {
     return bytes;
   }
 
-  /** Returns the cell that counts this response for a client with these codings. */
-  cell(accepted: AcceptedCodings): RequestCell {
-    const known = this.#cells[accepted.kind];
+  /** Returns the cell that counts this response for such a client. */
+  cell(accepted: AcceptedCodings, wantsDelta: boolean): RequestCell {
+    const index = 2 * accepted.kind + Number(wantsDelta);
+    const known = this.#cells[index];
     if (known !== undefined) return known;
-    const cell = this.#cellFor(accepted);
-    this.#cells[accepted.kind] = cell;
+    const cell = this.#cellFor(accepted, wantsDelta);
+    this.#cells[index] = cell;
     return cell;
   }
 

@@ -32,6 +32,7 @@ export function registerGauges(registry: MetricRegistry, parts: GaugeParts): voi
   );
   registry.gauge("RequestsInFlight", () => [[{}, serving.requestsInFlight()]]);
   registry.gauge("GrpcStreamsAllowed", () => [[{}, serving.streamLimit.maxStreams]]);
+  registry.gauge("DeltaMemoryBytes", () => [[{}, specs.deltaBytes()]]);
   registry.gauge("SdkKeysHeld", () => [[{}, specs.store.keyCount]]);
   registerQueueGauges(registry, parts);
   registerFeedGauges(registry, parts);

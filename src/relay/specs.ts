@@ -35,6 +35,8 @@ export interface RunningSpecs extends AsyncDisposable {
   readonly preload: readonly Feed[];
   /** Returns how far the backup lags behind; undefined if there is no backup. */
   readonly backupLag: () => BackupLag | undefined;
+  /** Returns the memory of deltas, and of what they are computed from. */
+  readonly deltaBytes: () => number;
   /** Returns whether upstream is another relay, as far as its responses have shown. */
   readonly upstreamIsRelay: () => boolean;
   /** Returns the reasons why the relay is not ready; empty if it is. */
@@ -105,6 +107,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       return live.preload;
     },
     backupLag: () => backup?.writer.lag,
+    deltaBytes: () => known.heldBytes,
     upstreamIsRelay: () => upstream.isRelay,
     query: new SpecQuery({
       store,

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { displayUrl } from "../config/settings.ts";
+import type { DeltaUse } from "../http/observer.ts";
 import type { Clock } from "../platform/clock.ts";
 import { describeAddress } from "../redis/options.ts";
 import { SPECS_FILE_NAME } from "../sqlite/path.ts";
@@ -13,6 +14,7 @@ import { type Rates, sumCounts } from "../telemetry/status/rates.ts";
 import {
   ageSeconds,
   type CertificateStatus,
+  type DeltaStatus,
   type EventsStatus,
   type LocalStatus,
   type RedisStatus,
@@ -153,7 +155,7 @@ function relayStatus(
 
 function trafficStatus(
   config: Config,
-  { specs, serving }: StatusParts,
+  { specs, serving, telemetry }: StatusParts,
   rates: Rates,
   { connections }: Gathered,
 ): TrafficStatus {
@@ -167,6 +169,17 @@ function trafficStatus(
     sdk_keys: specs.store.keyCount,
     max_sdk_keys: config.maxKeys,
     connections: Object.fromEntries(connections),
+    deltas: deltaStatus(config, telemetry),
+  };
+}
+
+function deltaStatus({ deltaHistory }: Config, { registry }: RunningTelemetry): DeltaStatus {
+  const count = (result: DeltaUse["result"]) => registry.series("DeltaResponse", { result }).count;
+  return {
+    versions: deltaHistory,
+    sent: count("delta"),
+    full: count("full"),
+    saved_bytes: sumCounts(registry, "DeltaSavedBytes"),
   };
 }
 

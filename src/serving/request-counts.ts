@@ -142,6 +142,6 @@ class TallyCell implements RequestCell {
 }
 
 function toId(request: HandledRequest): string {
-  const { sdkKey, path, status, acceptEncoding, contentEncoding, lcut, payloadType } = request;
-  return `${status} ${path} ${acceptEncoding} ${contentEncoding} ${lcut} ${payloadType} ${sdkKey}`;
+  const { sdkKey, path, status, acceptEncoding, contentEncoding, lcut, payloadType, delta } = request;
+  return `${status} ${path} ${acceptEncoding} ${contentEncoding} ${lcut} ${payloadType} ${delta?.result} ${delta?.savedBytes} ${sdkKey}`;
 }

@@ -40,7 +40,7 @@ function startThread(
 
 const requestOf = (changed: Partial<HandledRequest> = {}): HandledRequest => ({
   ...{ sdkKey: KEYS[0], path: "/v2/download_config_specs", status: 200, lcut: 7 },
-  ...{ acceptEncoding: "gzip", contentEncoding: "gzip", payloadType: "full" },
+  ...{ acceptEncoding: "gzip", contentEncoding: "gzip", payloadType: "full", delta: undefined },
   ...changed,
 });
 
@@ -55,6 +55,7 @@ const requests = fc.record({
   contentEncoding: fc.constantFrom("identity", "br"),
   lcut: fc.constantFrom(0, 7, 8),
   payloadType: fc.constantFrom("full" as const, "no_update" as const, undefined),
+  delta: fc.constantFrom({ result: "delta" as const, savedBytes: 700 }, undefined),
 });
 
 const records = fc.record({
@@ -141,7 +142,8 @@ describe("for any requests on three threads, whenever their counts are taken", (
         else {
           const { thread, request, client, ms } = action;
           const meter = threads[thread]?.counts;
-          if (meter !== undefined) cells.find(meter, request, thread).record(ms, clientOf(client));
+          if (meter !== undefined)
+            cells.find(meter, { ...request, delta: undefined }, thread).record(ms, clientOf(client));
           recorded++;
         }
       }

@@ -143,7 +143,15 @@ test("requests for a key that was forgotten and came back count into the new ser
   keys.knownBy(() => true);
   const sdkKey = parseSdkKey("secret-comes-and-goes") as SdkKey;
   const codings = { acceptEncoding: "none", contentEncoding: "identity" };
-  const answered = { sdkKey, path: "/v1", status: 404, ...codings, lcut: 0, payloadType: undefined };
+  const answered = {
+    sdkKey,
+    path: "/v1",
+    status: 404,
+    ...codings,
+    lcut: 0,
+    payloadType: undefined,
+    delta: undefined,
+  };
   const logger = { log: () => {} };
   const { http } = createTelemetry({ logger, registry, keys, clock: new FakeClock(), preload: [] });
   const measured = (count: number) => ({ count, sumMs: count, buckets: [count], samples: [1] });

@@ -30,6 +30,8 @@ interface SpecRequest {
 export interface CachedResponse {
   readonly prepared: PreparedResponse;
   readonly accepted: AcceptedCodings;
+  /** Whether the client holds a version, and accepts a delta to the newest. */
+  readonly wantsDelta: boolean;
 }
 
 /** Handles requests for config specs. */
@@ -51,7 +53,7 @@ export class SpecRoute {
     const { key, format, accepted } = this.#readRequest(request, target);
     const held = this.#query.held(key, target.version, format);
     const prepared = held && this.#choose(request, held, target, accepted);
-    return prepared && { prepared, accepted };
+    return prepared && { prepared, accepted, wantsDelta: wantsDelta(target) };
   }
 
   /** Returns the response, after a fetch from upstream if the feed is not cached. */
@@ -94,12 +96,13 @@ export class SpecRoute {
   #choose(
     request: RequestHead,
     held: HeldFeed,
-    { sinceTime, checksum, acceptsDeltas }: SpecTarget,
+    target: SpecTarget,
     accepted: AcceptedCodings,
   ): PreparedResponse | undefined {
     const { snapshot } = held;
+    const { sinceTime, checksum } = target;
     if (!isNewsTo(sinceTime, snapshot, checksum)) return this.#responses.noUpdate(held);
-    if (acceptsDeltas && sinceTime > 0 && snapshot.deltas !== undefined) {
+    if (snapshot.deltas !== undefined && wantsDelta(target)) {
       const delta = findDelta(snapshot.deltas, { lcut: sinceTime, checksum });
       if (delta !== undefined) return this.#responses.delta(held, delta);
     }
@@ -115,6 +118,10 @@ export class SpecRoute {
 const NOTHING_CACHED = "No config spec of this SDK key is cached, and none could be fetched: retry later";
 const NOT_ACCEPTABLE = "Accept-Encoding excludes every encoding of the config spec, identity included";
 const NOT_JSON_OBJECT = "The body is not a JSON object";
+
+function wantsDelta({ acceptsDeltas, sinceTime }: SpecTarget): boolean {
+  return acceptsDeltas && sinceTime > 0;
+}
 
 /** Large versions are not kept in every coding. */
 function findBestCoding(

@@ -13,6 +13,7 @@ type TagName =
   | "source"
   | "code"
   | "reason"
+  | "result"
   | "limit"
   | "protocol"
   | "state"

@@ -50,6 +50,32 @@ export const FLOW_METRICS = [
     description: "Uncompressed size of each cached feed",
   },
   {
+    name: "DeltaComputed",
+    kinds: ["count"],
+    tags: [],
+    description:
+      "Deltas that were computed for new protobuf versions, each from one or more earlier versions",
+  },
+  {
+    name: "DeltaResponse",
+    kinds: ["count"],
+    tags: ["result"],
+    description:
+      "Updates of clients that accept deltas: delta, or full if there is none from the client's version, or none of half the size",
+  },
+  {
+    name: "DeltaSavedBytes",
+    kinds: ["count"],
+    tags: [],
+    description: "Bytes that were not sent because clients got deltas instead of whole config specs",
+  },
+  {
+    name: "DeltaMemoryBytes",
+    kinds: ["gauge"],
+    tags: [],
+    description: "Memory of deltas and of what they are computed from; at 64 MiB, further feeds get none",
+  },
+  {
     name: "SdkKeysHeld",
     kinds: ["gauge"],
     tags: [],

@@ -96,6 +96,17 @@ export interface TrafficStatus {
   readonly max_sdk_keys: number;
   /** Open connections by protocol. */
   readonly connections: Readonly<Record<string, number>>;
+  readonly deltas: DeltaStatus;
+}
+
+/** Updates of clients that accept deltas, since the start. */
+export interface DeltaStatus {
+  /** `--delta-history`: the number of versions from which there are deltas; 0 if deltas are off. */
+  readonly versions: number;
+  readonly sent: number;
+  /** Whole versions that were sent because there was no delta. */
+  readonly full: number;
+  readonly saved_bytes: number;
 }
 
 export interface UpstreamStatus {

@@ -45,6 +45,7 @@ export class HttpTelemetry {
 
   #add({ request, measured, byClient }: CountedRequests): void {
     this.#findSeries(request).merge(measured);
+    this.#addDelta(request, measured);
     if (byClient.length === 0) return;
     // Clients without a known SDK key have no tags: they could fill the list of known clients.
     const isKnown = this.#toTags(request).sdk_key !== UNKNOWN_KEY;
@@ -53,6 +54,12 @@ export class HttpTelemetry {
       series.merge(ofClient);
       series.latest = { lcut: String(request.lcut) };
     }
+  }
+
+  #addDelta({ delta }: HandledRequest, { count }: Measured): void {
+    if (delta === undefined) return;
+    this.#registry.count("DeltaResponse", { result: delta.result }, count);
+    this.#registry.count("DeltaSavedBytes", {}, count * delta.savedBytes);
   }
 
   #findSeries(request: HandledRequest): Series {

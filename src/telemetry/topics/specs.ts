@@ -140,6 +140,7 @@ export class SpecTelemetry {
     const registry = this.#registry;
     const tags = toTags(feed);
     registry.count("ConfigSpecStoreGotData", { ...tags, source, lcut: String(lcut) });
+    registry.count("DeltaComputed", {}, snapshot.deltas?.length ?? 0);
     // The first version of a feed is as old as the last change of its project.
     if (previousLcut !== undefined) {
       const delayMs = Math.max(0, receivedAt - lcut);
