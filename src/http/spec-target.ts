@@ -51,7 +51,7 @@ function readTargetAt(url: string, start: number): SpecTarget | undefined {
     version,
     pathKey,
     sinceTime: readEncodedSinceTime(queryValue(url, question, "sinceTime")),
-    checksum: decodeFormValue(queryValue(url, question, "checksum") ?? ""),
+    checksum: readChecksum(url, question),
     acceptsDeltas: readFlag(queryValue(url, question, "accept_deltas")) ?? false,
     supportsProto: readFlag(queryValue(url, question, "supports_proto")),
   };
@@ -123,6 +123,17 @@ const ENCODED = /[+%]/;
 function decodeFormValue(value: string): string {
   if (!ENCODED.test(value)) return value;
   return decodeOr(value.replaceAll("+", " "), decodeURIComponent);
+}
+
+/**
+ * Returns the checksum of what the client holds, from the query of a URL; empty if the client does not send it. Core SDKs encode it
+ * twice. A plus sign stands for itself: checksums have no spaces, but may be base64.
+ */
+export function readChecksum(url: string, question = url.indexOf("?")): string {
+  const value = queryValue(url, question, "checksum") ?? "";
+  if (!value.includes("%")) return value;
+  const decoded = decodeOr(value, decodeURIComponent);
+  return decoded.includes("%") ? decodeOr(decoded, decodeURIComponent) : decoded;
 }
 
 /**

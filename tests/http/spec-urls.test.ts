@@ -47,6 +47,14 @@ describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)
       target({ checksum: "a+b/==", acceptsDeltas: true }),
     ],
     ["/v2/download_config_specs/secret-a.json?accept_deltas=false&checksum=", target()],
+    // As statsig-node-core 0.23.2 sends it, and without any encoding.
+    [
+      "/v2/download_config_specs/secret-a.json?checksum=a%252Bb%252F%253D%253D",
+      target({ checksum: "a+b/==" }),
+    ],
+    ["/v2/download_config_specs/secret-a.json?checksum=a+b/==", target({ checksum: "a+b/==" })],
+    ["/v2/download_config_specs/secret-a.json?checksum=%2525%25E0%2", target({ checksum: "%2525%25E0%2" })],
+    ["/v2/download_config_specs/secret-a.json?checksum=100%25", target({ checksum: "100%" })],
     ["/v2/download_config_specs/secret-a.json?XsinceTime=7&sinceTimeX=8", target()],
     ["/v2/download_config_specs/secret-a.json?x=/v1/download_config_specs/b.json", target()],
     ["/v2/download_config_specs/secret-a.json?", target()],
