@@ -16,9 +16,12 @@ export interface TappedAnswer {
   readonly bytes: number;
 }
 
+/** Returns the body that the SDK gets. */
+type AlterBody = (answer: TappedAnswer, body: Buffer) => Buffer;
+
 /**
  * A proxy between an SDK and the relay that replaces Accept-Encoding, because an SDK that offers several codings lets the relay
- * choose. It does not change bodies.
+ * choose. It changes bodies only if it is told how.
  */
 export class CodingTap implements AsyncDisposable {
   readonly answers: TappedAnswer[] = [];
@@ -27,14 +30,16 @@ export class CodingTap implements AsyncDisposable {
   });
   readonly #target: string;
   readonly #acceptEncoding: string;
+  readonly #alter: AlterBody | undefined;
 
-  private constructor(target: string, acceptEncoding: string) {
+  private constructor(target: string, acceptEncoding: string, alter: AlterBody | undefined) {
     this.#target = target;
     this.#acceptEncoding = acceptEncoding;
+    this.#alter = alter;
   }
 
-  static async start(target: string, acceptEncoding: string): Promise<CodingTap> {
-    const tap = new CodingTap(target, acceptEncoding);
+  static async start(target: string, acceptEncoding: string, alter?: AlterBody): Promise<CodingTap> {
+    const tap = new CodingTap(target, acceptEncoding, alter);
     await new Promise<void>((resolve) => tap.#server.listen(0, "127.0.0.1", resolve));
     return tap;
   }
@@ -59,8 +64,10 @@ export class CodingTap implements AsyncDisposable {
     const answer = await answered;
     const body = await buffer(answer);
     const status = answer.statusCode ?? 0;
-    this.answers.push({ url, status, headers: answer.headers, bytes: body.byteLength });
-    outgoing.writeHead(status, answer.headers);
-    outgoing.end(body);
+    const tapped = { url, status, headers: answer.headers, bytes: body.byteLength };
+    this.answers.push(tapped);
+    const altered = this.#alter?.(tapped, body) ?? body;
+    outgoing.writeHead(status, { ...answer.headers, "content-length": altered.byteLength });
+    outgoing.end(altered);
   }
 }
