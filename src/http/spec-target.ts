@@ -118,22 +118,17 @@ function readFlag(value: string | undefined): boolean | undefined {
   }
 }
 
-const ENCODED = /[+%]/;
-
-function decodeFormValue(value: string): string {
-  if (!ENCODED.test(value)) return value;
-  return decodeOr(value.replaceAll("+", " "), decodeURIComponent);
-}
-
 /**
- * Returns the checksum of what the client holds, from the query of a URL; empty if the client does not send it. Core SDKs encode it
- * twice. A plus sign stands for itself: checksums have no spaces, but may be base64.
+ * Returns the checksum that a client has, from the query of a URL; empty if there is none. Core SDKs percent-encode it twice
+ * (docs/protocol.md, Config specs over HTTP). A plus sign stands for itself, since a checksum may be base64.
  */
 export function readChecksum(url: string, question = url.indexOf("?")): string {
   const value = queryValue(url, question, "checksum") ?? "";
-  if (!value.includes("%")) return value;
-  const decoded = decodeOr(value, decodeURIComponent);
-  return decoded.includes("%") ? decodeOr(decoded, decodeURIComponent) : decoded;
+  return value.includes("%") ? decodeOr(decodeOr(value, decodeURIComponent), decodeURIComponent) : value;
+}
+
+function decodeFormValue(value: string): string {
+  return decodeOr(value.replaceAll("+", " "), decodeURIComponent);
 }
 
 /**

@@ -4,6 +4,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Spacing } from "../platform/spacing.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecAcquirer } from "../specs/acquire.ts";
+import type { SpecBackup } from "../specs/backup.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
 import { KnownVersionsFinder } from "../specs/deltas/known-versions.ts";
@@ -77,7 +78,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     new SpecRefresher({
       source: tracing.source(openSource(config, parts, upstream)),
       preparer,
-      findKnown: (feed) => known.find(feed, undefined),
+      findKnown: (feed) => known.find(feed, backup?.readHistory),
       store,
       clock,
       policy: { clearOnUnauthorized },
@@ -197,6 +198,7 @@ interface BackupUsers extends SpecsParts {
 interface RunningBackup extends AsyncDisposable {
   readonly recovery: SpecRecovery;
   readonly writer: BackupWriter;
+  readonly readHistory: SpecBackup["readHistory"];
   readonly fleet?: Fleet;
 }
 
@@ -221,5 +223,11 @@ function startBackup(
   // Versions and confirmations also come from upstream by way of another relay of the fleet.
   const confirmed = () => onConfirmed?.();
   store.listen({ published: confirmed, confirmed });
-  return { recovery, writer, ...(fleet && { fleet }), [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    recovery,
+    writer,
+    readHistory: (feed) => backup.readHistory(feed),
+    ...(fleet && { fleet }),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }

@@ -32,6 +32,8 @@ interface NumberOption {
   readonly name: string;
   readonly short?: string;
   readonly default?: number;
+  /** The default of this project, if it differs. */
+  readonly ownDefault?: number;
   /** The name of the option of which this one is another name. */
   readonly printedAs?: string;
   readonly type: "u16" | "u32" | "u64" | "i64";
@@ -121,6 +123,8 @@ const NUMBERS: readonly NumberOption[] = [
   {
     name: "deltas-num-responses-to-persist",
     printedAs: "delta-history",
+    default: 20,
+    ownDefault: 16,
     type: "u64",
     zero: { ...noDeltas, used: 0 },
     largest: { original: "any number", used: 1_000, subject: RANGE },
@@ -131,6 +135,7 @@ const LARGEST = { u16: 2n ** 16n - 1n, u32: 2n ** 32n - 1n, u64: 2n ** 64n - 1n,
 
 function rowsOfNumber(option: NumberOption): CommandRow[] {
   const { name, short, default: byDefault, type, zero, largest, printedAs = name } = option;
+  const usedByDefault = option.ownDefault ?? byDefault;
   const isOf = name.startsWith("deltas")
     ? differs(DELTAS, "has another meaning, or none")
     : ("same" as const);
@@ -166,7 +171,9 @@ function rowsOfNumber(option: NumberOption): CommandRow[] {
       original: byDefault === undefined ? "has no default" : `is ${byDefault} by default`,
       ours: isOf,
       options: [],
-      outcome: { prints: toDefaultLine(option) },
+      outcome: {
+        prints: usedByDefault === undefined ? `# ${name} is not set` : `${printedAs}: ${usedByDefault}`,
+      },
     },
     ...spelled.map(([form, options]): CommandRow => {
       return {
@@ -185,11 +192,6 @@ function rowsOfNumber(option: NumberOption): CommandRow[] {
     ...(type === "u16" ? [] : [refused(String(LARGEST[type] + 1n))]),
     ...(type === "i64" ? [] : [refused("-1")]),
   ];
-}
-
-function toDefaultLine({ name, default: byDefault, printedAs }: NumberOption): string {
-  if (printedAs !== undefined) return `${printedAs}: `;
-  return byDefault === undefined ? `# ${name} is not set` : `${name}: ${byDefault}`;
 }
 
 const KEY = { STATSIG_SERVER_SDK_KEY: "secret-0123456789" };

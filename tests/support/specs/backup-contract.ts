@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { djb2 } from "../../../src/access/sdk-key.ts";
 import type { SpecBackup } from "../../../src/specs/backup.ts";
 import type { ApiVersion, Feed, SpecFormat } from "../../../src/specs/feed.ts";
+import { testHistories } from "./history-contract.ts";
 import { essence, preparedPayload, preparedSnapshot } from "./prepared-snapshots.ts";
 import { feedOf } from "./snapshots.ts";
 
@@ -181,5 +182,7 @@ export function describeBackup(name: string, open: () => Promise<SpecBackup>): v
         { numRuns: 30 },
       );
     });
+
+    testHistories(open);
   });
 }
