@@ -106,7 +106,10 @@ describeWith("curl", "openssl")("deltas over HTTP", () => {
   let setup: DeltaRelay;
   const authority = new Authority();
   beforeAll(async () => {
-    setup = await DeltaRelay.start({ server: authority.issue(), args: ["--enforce-tls", "false"] });
+    setup = await DeltaRelay.start({
+      server: authority.issue(),
+      args: ["--enforce-tls", "false", "--serving-threads", "2"],
+    });
     await setup.show(sdkKey, [first, second, third]);
   });
   afterAll(async () => {

@@ -28,18 +28,23 @@ export class CodingTap implements AsyncDisposable {
   readonly #server = createServer((incoming, outgoing) => {
     this.#pass(incoming, outgoing).catch(() => outgoing.destroy());
   });
-  readonly #target: string;
+  readonly #targets: readonly string[];
   readonly #acceptEncoding: string;
   readonly #alter: AlterBody | undefined;
 
-  private constructor(target: string, acceptEncoding: string, alter: AlterBody | undefined) {
-    this.#target = target;
+  private constructor(targets: readonly string[], acceptEncoding: string, alter: AlterBody | undefined) {
+    this.#targets = targets;
     this.#acceptEncoding = acceptEncoding;
     this.#alter = alter;
   }
 
-  static async start(target: string, acceptEncoding: string, alter?: AlterBody): Promise<CodingTap> {
-    const tap = new CodingTap(target, acceptEncoding, alter);
+  /** Of several targets, each gets one request in turn. */
+  static async start(
+    target: string | readonly string[],
+    acceptEncoding: string,
+    alter?: AlterBody,
+  ): Promise<CodingTap> {
+    const tap = new CodingTap([target].flat(), acceptEncoding, alter);
     await new Promise<void>((resolve) => tap.#server.listen(0, "127.0.0.1", resolve));
     return tap;
   }
@@ -56,7 +61,8 @@ export class CodingTap implements AsyncDisposable {
   async #pass(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const url = incoming.url ?? "/";
     const headers = { ...incoming.headers, "accept-encoding": this.#acceptEncoding };
-    const onward = request(new URL(url, this.#target), { method: incoming.method, headers });
+    const target = this.#targets[this.answers.length % this.#targets.length];
+    const onward = request(new URL(url, target), { method: incoming.method, headers });
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       onward.once("response", resolve).once("error", reject);
     });
