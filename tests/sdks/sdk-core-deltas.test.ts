@@ -5,7 +5,7 @@ import { rawGet } from "../support/clients/raw-get.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
-import { applyEdits, newProject, smallEdit } from "../support/deltas/edits.ts";
+import { applyEdits, newProject, smallEdit, withGates } from "../support/deltas/edits.ts";
 import {
   bodyOf,
   type ChecksumStyle,
@@ -38,7 +38,7 @@ function projectVersions(
     const last = versions[at] ?? newProject();
     // Such a checksum must be encoded in a URL.
     versions.push({
-      ...applyEdits(last, each),
+      ...withGates(applyEdits(last, each)),
       time: last.time + 1_000,
       checksum: `${at}+/${seed}==`,
     });

@@ -5,6 +5,7 @@ import {
   type Entity,
   type EntityKind,
   entityName,
+  REFERRED_NAMES,
 } from "./project-entities.ts";
 import { CHECKSUM_STYLES, type ChecksumStyle, type ProjectVersion } from "./project-version.ts";
 
@@ -120,6 +121,19 @@ function withEntity(entities: readonly Entity[], added: Entity): readonly Entity
   const isOther = ({ kind, name }: Entity) =>
     name !== added.name || ENVELOPE_KINDS[kind] !== ENVELOPE_KINDS[added.kind];
   return [...entities.filter(isOther), added];
+}
+
+/**
+ * Returns the project with all gates that its conditions refer to: without one of them, an SDK evaluates differently from time to
+ * time.
+ */
+export function withGates(version: ProjectVersion): ProjectVersion {
+  const added = Array.from({ length: REFERRED_NAMES }, (_, number): Entity => {
+    return { kind: "gate", name: entityName("gate", number), content: 0 };
+  });
+  const isMissing = ({ kind, name }: Entity) =>
+    !version.entities.some((each) => each.kind === kind && each.name === name);
+  return { ...version, entities: [...version.entities, ...added.filter(isMissing)] };
 }
 
 /** Returns a project that has `perKind` entities of every kind. */

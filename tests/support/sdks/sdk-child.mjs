@@ -15,10 +15,8 @@ const core = async (sdkKey, { redisUrl, ...options }) => {
   const evaluateAll = (evaluator, userID) => {
     const asUser = new StatsigUser({ userID, email: userID, customIDs: { companyID: userID } });
     const response = evaluator.getClientInitializeResponse(asUser, { hashAlgorithm: "none" });
-    // Of an experiment with a gate in a condition, the SDK says at random whether it is active.
-    const read = JSON.parse(response, (name, value) => (name === "is_experiment_active" ? undefined : value));
     // The first has the ID of the session, the other an environment that the SDK reads at its start only.
-    const { sdkInfo, user, ...evaluated } = read;
+    const { sdkInfo, user, ...evaluated } = JSON.parse(response);
     return evaluated;
   };
   const about = ({ value, ruleID, details }) => ({
