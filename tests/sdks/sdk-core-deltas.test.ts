@@ -26,7 +26,7 @@ const USERS = ["ann@one.example", "bob@two.example", "eve@three.example"];
 /** The same versions in every run. */
 const SEED = 20_260_101;
 
-/** Returns versions of a generated project, of which each differs from the one before in a few places. */
+/** Returns versions of a generated project. Each differs from the one before in a few places. */
 function projectVersions(
   count: number,
   checksumStyle: ChecksumStyle,

@@ -10,7 +10,7 @@ interface Step {
   readonly edits: readonly Edit[];
   /** Publishes this version before once more, counted from the last one, instead of a new one. */
   readonly repeats: number | undefined;
-  /** By how much `time` is later than that of the latest version. */
+  /** Is added to the latest `time` so far. */
   readonly laterBy: number;
   readonly hasChecksum: boolean;
   readonly oddity: Oddity | undefined;

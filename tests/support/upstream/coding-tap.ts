@@ -21,7 +21,7 @@ type AlterBody = (answer: TappedAnswer, body: Buffer) => Buffer;
 
 /**
  * A proxy between an SDK and the relay that replaces Accept-Encoding, because an SDK that offers several codings lets the relay
- * choose. It changes bodies only if it is told how.
+ * choose. It changes bodies only with an `AlterBody`.
  */
 export class CodingTap implements AsyncDisposable {
   readonly answers: TappedAnswer[] = [];
@@ -38,7 +38,7 @@ export class CodingTap implements AsyncDisposable {
     this.#alter = alter;
   }
 
-  /** Of several targets, each gets one request in turn. */
+  /** Several targets get one request each in turn. */
   static async start(
     target: string | readonly string[],
     acceptEncoding: string,
