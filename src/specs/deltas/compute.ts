@@ -102,7 +102,7 @@ function toBase({ lcut, checksum, sharesLcut }: KnownVersion): DeltaBase {
 /** Returns the envelopes of a delta, before compression (docs/protocol.md, Deltas). */
 function composeDelta(
   decoded: Uint8Array,
-  { topLevels, done, entities }: PayloadIndex,
+  { topLevel, done, entities }: PayloadIndex,
   { changes }: VersionHistory,
   changedAfter: number,
 ): Uint8Array {
@@ -118,7 +118,7 @@ function composeDelta(
   const deletions = toBinary(RulesetsResponseDeletionsSchema, removed);
   return Buffer.concat([
     encodeEnvelope(SpecsEnvelopeKind.COPY_PREV),
-    ...topLevels.map(copy),
+    copy(topLevel),
     ...changed,
     ...(deletions.length > 0 ? [encodeEnvelope(SpecsEnvelopeKind.DELETIONS, deletions)] : []),
     encodeEnvelope(SpecsEnvelopeKind.CHECKSUMS, encodeChecksums(entities)),

@@ -15,7 +15,8 @@ export interface Entity {
 
 /** Where the parts of a payload are. */
 export interface PayloadIndex {
-  readonly topLevels: readonly ByteRange[];
+  /** The last one, if there are several: it replaces those before, and in a delta SDKs accept only one. */
+  readonly topLevel: ByteRange;
   readonly done: ByteRange;
   /** In the order of the payload, by {@link entityId}. Of several entities with one id the last counts, as for SDKs. */
   readonly entities: ReadonlyMap<string, Entity>;
@@ -45,16 +46,16 @@ export function entityId(kind: number, name: string): string {
 export const DIGEST_LENGTH = 8;
 
 /**
- * Indexes a decompressed config spec. Returns undefined if it has an envelope of an unknown kind: SDKs may keep its content, and
- * what a delta has to say about it is not known.
+ * Indexes a decompressed config spec. Returns undefined if there can be no delta to it. One reason is an envelope of an unknown
+ * kind: SDKs may keep its content, and what a delta has to say about it is not known.
  */
 export function indexPayload(bytes: Uint8Array): PayloadIndex | undefined {
-  const topLevels: ByteRange[] = [];
   const entities = new Map<string, Entity>();
+  let topLevel: ByteRange | undefined;
   let done: ByteRange | undefined;
   for (const envelope of readEnvelopes(bytes)) {
     const { kind, whole } = envelope;
-    if (kind === SpecsEnvelopeKind.TOP_LEVEL) topLevels.push(whole);
+    if (kind === SpecsEnvelopeKind.TOP_LEVEL) topLevel = whole;
     else if (kind === SpecsEnvelopeKind.DONE) {
       done = whole;
       break;
@@ -67,13 +68,16 @@ export function indexPayload(bytes: Uint8Array): PayloadIndex | undefined {
       entities.set(id, entity);
     }
   }
-  return done && { topLevels, done, entities };
+  return topLevel && done && { topLevel, done, entities };
 }
 
-/** Returns undefined if the name is not text, so that a deletion could not name it. */
+/**
+ * Returns undefined if the name is not text, so that a deletion could not name it, or if there are no data: SDKs ignore such an
+ * entity in a whole payload, but reject a delta with it.
+ */
 function readEntity(bytes: Uint8Array, envelope: Envelope, kind: SpecKind): Entity | undefined {
   const name = readText(bytes, envelope.name);
-  if (name === undefined) return undefined;
+  if (name === undefined || envelope.data === undefined) return undefined;
   const { whole } = envelope;
   return {
     kind,

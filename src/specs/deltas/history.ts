@@ -53,9 +53,9 @@ export class VersionHistory {
   advance(version: VersionId, entities: ReadonlyMap<string, Entity>): VersionHistory {
     const isKnown = isSame(this.versions.at(-1), version);
     const before: VersionHistory = isKnown ? this : this.#without(version);
-    const versions = isKnown
-      ? before.versions
-      : [...before.versions, { ...toId(version), sharesLcut: false }];
+    // The other content of the lcut may be forgotten.
+    const sharesLcut = this.versions.some((each) => each.lcut === version.lcut && each.sharesLcut);
+    const versions = isKnown ? before.versions : [...before.versions, { ...toId(version), sharesLcut }];
     const changedIn = versions.length - 1;
     const changes = new Map<string, Change>();
     for (const [id, { kind, name, digest }] of entities) {
