@@ -29,6 +29,8 @@ export interface PreparedPayload {
   readonly deltas?: readonly Delta[];
   /** Protobuf: what changed since earlier versions, as `VersionHistory` encodes it. Undefined if deltas are off. */
   readonly history?: SharedBytes;
+  /** Protobuf: identifies the content of the version for relays that get a delta to it. Undefined if deltas are off. */
+  readonly contentDigest?: string;
 }
 
 /** Returns 16 base64url characters of the SHA-256 digest. They are stored in Redis, so that they must not change. */
