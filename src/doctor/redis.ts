@@ -212,7 +212,7 @@ async function exchangeNotice(redis: RedisConnection, { clock }: RedisToCheck): 
   for (let attempts = 0; attempts < 20 && !notices.isListening && !isDenied(); attempts++) {
     await clock.sleep(100, AbortSignal.timeout(1_000)).catch(() => undefined);
   }
-  await notices.publish(digest, 1);
+  await notices.publish(digest, { lcut: 1, checksum: "" });
   if (isDenied()) throw new RedisFailure("refused", "the Redis user may not subscribe to the channel");
   const isReceived = await withTimeout(
     received.promise.then(() => true),

@@ -1,6 +1,6 @@
 import { maskSdkKey, type SdkKey } from "../access/sdk-key.ts";
 import type { SpecPreparer } from "../specs/payload/preparer.ts";
-import type { SpecSource } from "../specs/source.ts";
+import { NOTHING_HELD, type SpecSource } from "../specs/source.ts";
 import { type Check, type CheckResult, failed, ok, skipped } from "./check.ts";
 
 interface SdkKeysToCheck {
@@ -38,7 +38,7 @@ async function checkSdkKey(
   signal: AbortSignal,
 ): Promise<CheckResult> {
   const shown = maskSdkKey(sdkKey);
-  const fetched = await source.fetchSpecs({ sdkKey, version: "v2", format: "json" }, 0, signal);
+  const fetched = await source.fetchSpecs({ sdkKey, version: "v2", format: "json" }, NOTHING_HELD, signal);
   switch (fetched.kind) {
     case "unauthorized":
       return failed(

@@ -1,6 +1,7 @@
 import { WakeSignal } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
-import { isNewsTo, type Snapshot } from "../specs/snapshot.ts";
+import type { VersionId } from "../specs/deltas/delta.ts";
+import { isNewsTo, isOtherContent, type Snapshot } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
 
 /** After this long without a new version, a stream sends a "no update" message (docs/protocol.md, Heartbeat). */
@@ -13,7 +14,7 @@ export type SpecItem =
   | { readonly kind: "no_update"; readonly lcut: number };
 
 /**
- * Yields the held version, then each newer one, until the feed ends. A slow reader gets the latest version, since nothing is
+ * Yields the held version, then each newer one and each other content with its lcut, until the feed ends. A slow reader gets the latest version, since nothing is
  * queued. Rejects with `signal.reason` when aborted.
  */
 export async function* followSpecs(
@@ -28,14 +29,21 @@ export async function* followSpecs(
   // A generator that is never resumed never reaches its finally: a client can reset a stream without reading it.
   signal.addEventListener("abort", unfollow, { once: true });
   try {
+    const { lcut, checksum } = held.snapshot;
     const isUpToDate = !isNewsTo(sinceTime, held.snapshot);
-    let knownLcut = isUpToDate ? sinceTime : -1;
-    let sentLcut = held.snapshot.lcut;
+    // Clients of streams send no checksum. One with the held lcut is taken to have the held content.
+    let known: VersionId = {
+      lcut: isUpToDate ? sinceTime : -1,
+      checksum: sinceTime === lcut ? checksum : "",
+    };
+    let sentLcut = lcut;
     if (isUpToDate) yield { kind: "no_update", lcut: sentLcut };
     while (held.ended === undefined) {
       const { snapshot } = held;
-      if (snapshot.lcut > knownLcut) {
-        knownLcut = sentLcut = snapshot.lcut;
+      const isNews = snapshot.lcut > known.lcut || isOtherContent(snapshot, known);
+      if (snapshot.lcut >= known.lcut) known = { lcut: snapshot.lcut, checksum: snapshot.checksum };
+      if (isNews) {
+        sentLcut = snapshot.lcut;
         yield { kind: "spec", snapshot };
       } else if (!(await changes.wait(HEARTBEAT_MS, clock, signal))) {
         yield { kind: "no_update", lcut: sentLcut };

@@ -1,6 +1,6 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { BackupRead, BackupWrite, SpecBackup } from "../specs/backup.ts";
+import type { BackupRead, BackupWrite, Overwritable, SpecBackup } from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
@@ -65,7 +65,7 @@ export class RedisBackup implements SpecBackup {
     return { ...read, next: () => this.#reported(feed, clock.now(), next()) };
   }
 
-  async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+  async write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
     const { redis, clock, emit } = this.#options;
     const { lcut, bytes, feed } = snapshot;
     const startedAt = clock.now();
@@ -89,10 +89,12 @@ export class RedisBackup implements SpecBackup {
     } else {
       emit({ kind: "redis_write_skipped", feed, lcut, keptLcut: newest });
     }
-    return isWritten && newest === lcut ? { kind: "written" } : { kind: "not_newer", lcut: newest };
+    if (!isWritten || newest > lcut) return { kind: "not_newer", lcut: newest };
+    const replacedContent = written.some((each) => each.kind === "written" && each.replacedContent);
+    return { kind: "written", ...(replacedContent && { replacedContent }) };
   }
 
-  #writeTo(key: NamedKey, snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+  #writeTo(key: NamedKey, snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
     const { redis, ttlMs } = this.#options;
     return writeEntry(redis, key, snapshot, { instead, ttlMs });
   }

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import type { VersionId } from "../specs/deltas/delta.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Confirmation, FleetChannel, Look, Seen } from "../specs/fleet.ts";
 import { latestLcut, parseLcut } from "../specs/payload/payload.ts";
@@ -113,11 +114,11 @@ export class RedisFleetChannel implements FleetChannel {
     await this.#redis.send("SET", [this.#redis.keys.claim(redisFeedId(feed)), value, "PX", round(ms)]);
   }
 
-  announce(feed: Feed, lcut: number): Promise<void> {
-    return this.#notices.publish(redisFeedId(feed), lcut);
+  announce(feed: Feed, version: VersionId): Promise<void> {
+    return this.#notices.publish(redisFeedId(feed), version);
   }
 
-  onAnnounced(listener: (topic: string, lcut: number) => void): void {
+  onAnnounced(listener: (topic: string, version: VersionId) => void): void {
     this.#notices.listen(listener);
   }
 
@@ -156,8 +157,11 @@ const unexpectedReply = () => new RedisFailure("garbage", "unexpected reply to t
 
 const round = (ms: number): string => String(Math.round(ms));
 
+/** The feed, the lcut, and the checksum if relays may hold another content with that lcut. */
+const NOTICE = /^([\w-]{43}) (\d{1,16})(?: ([\w-]{1,600}))?$/;
+
 /** Called when Redis has a new version of a feed, which is identified by {@link redisFeedId}. */
-type VersionListener = (feedId: string, lcut: number) => void;
+type VersionListener = (feedId: string, version: VersionId) => void;
 
 /**
  * Notifies other relays of new versions by publish and subscribe. A notice may be lost, for example during a reconnect, so
@@ -195,16 +199,19 @@ export class RedisNotices implements AsyncDisposable {
     });
   }
 
-  async publish(feedId: string, lcut: number): Promise<void> {
+  /** Older relays ignore a notice with a checksum: they never replace a content. */
+  async publish(feedId: string, { lcut, checksum }: VersionId): Promise<void> {
+    const content = checksum === "" ? "" : ` ${Buffer.from(checksum).toString("base64url")}`;
     const command = this.#redis.options.address.kind === "cluster" ? "SPUBLISH" : "PUBLISH";
-    await this.#redis.send(command, [this.#redis.keys.versionsChannel, `${feedId} ${lcut}`]);
+    await this.#redis.send(command, [this.#redis.keys.versionsChannel, `${feedId} ${lcut}${content}`]);
   }
 
   #notify(message: string): void {
-    const [, feedId, version] = /^([\w-]{43}) (\d{1,16})$/.exec(message) ?? [];
-    const lcut = parseLcut(Number(version));
+    const [, feedId, time, content = ""] = NOTICE.exec(message) ?? [];
+    const lcut = parseLcut(Number(time));
     if (feedId === undefined || lcut === undefined) return;
-    for (const listener of this.#listeners) listener(feedId, lcut);
+    const checksum = Buffer.from(content, "base64url").toString();
+    for (const listener of this.#listeners) listener(feedId, { lcut, checksum });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

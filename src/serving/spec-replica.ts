@@ -58,7 +58,7 @@ export class SpecReplica implements SpecLookups, Disposable {
   apply(update: SpecUpdate): void {
     switch (update.kind) {
       case "published":
-        this.store.publish(update.snapshot, { confirmed: update.confirmed });
+        this.store.publish(update.snapshot, { confirmed: update.confirmed, replacesContent: true });
         return;
       case "confirmed":
         this.store.confirm(update.feed, update.confirmed);

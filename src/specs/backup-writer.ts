@@ -1,9 +1,9 @@
 import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
-import type { EmitBackupEvent, SpecBackup } from "./backup.ts";
+import type { BackupWrite, EmitBackupEvent, SpecBackup } from "./backup.ts";
 import { type Feed, feedId } from "./feed.ts";
-import type { Fleet } from "./fleet.ts";
+import type { Fleet, Written } from "./fleet.ts";
 import type { SpecRecovery } from "./recovery.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { SpecStore } from "./store.ts";
@@ -48,10 +48,13 @@ const MAX_REMOVALS_UNHELD = 100_000;
 export class BackupWriter implements AsyncDisposable {
   readonly #options: BackupWriterOptions;
   readonly #jobs = new BackupJobs();
-  readonly #writtenLcuts = new Map<string, number>();
+  /** Held versions that the backup has. */
+  readonly #written = new WeakSet<Snapshot>();
+  /** What upstream has just sent, until the backup has stored it or turned out to have it. */
+  readonly #justSent = new WeakSet<Snapshot>();
   readonly #lags: BackupLags;
-  /** For each version that was written ahead: whether the backup did not have it before. */
-  readonly #ahead = new WeakMap<Snapshot, Promise<boolean>>();
+  /** For each version that was written ahead: the result, or undefined if the backup failed. */
+  readonly #ahead = new WeakMap<Snapshot, Promise<BackupWrite | undefined>>();
   readonly #stopping = new AbortController();
   #workers = 0;
   readonly #running = new Set<Promise<void>>();
@@ -65,7 +68,6 @@ export class BackupWriter implements AsyncDisposable {
         if (!isFromBackup || options.backup.hasCopies) this.#add({ feed, kind: "write" });
       },
       removed: ({ feed }) => {
-        this.forget(feed);
         this.#lags.forget(feedId(feed));
       },
     });
@@ -75,7 +77,7 @@ export class BackupWriter implements AsyncDisposable {
   confirmed(feed: Feed): void {
     const snapshot = this.#options.store.peek(feed)?.snapshot;
     if (snapshot === undefined) return;
-    if (this.#writtenLcuts.get(feedId(feed)) !== snapshot.lcut) this.#add({ feed, kind: "write" });
+    if (!this.#written.has(snapshot)) this.#add({ feed, kind: "write" });
   }
 
   /** Writes the held version again: the backup lost it. */
@@ -86,7 +88,8 @@ export class BackupWriter implements AsyncDisposable {
 
   /** The backup is no longer known to have the held version: the next confirmation writes it. */
   forget(feed: Feed): void {
-    this.#writtenLcuts.delete(feedId(feed));
+    const held = this.#options.store.peek(feed);
+    if (held !== undefined) this.#written.delete(held.snapshot);
   }
 
   /** Removes the feed from the backup. `wasHeld`: a version of it was held until now. */
@@ -95,19 +98,17 @@ export class BackupWriter implements AsyncDisposable {
   }
 
   /**
-   * Writes a version that is about to be served, so that after a crash the backup is not older than what clients already have.
-   * If the backup has a newer version, which upstream sent to another relay, that one is held when the promise resolves.
+   * Writes a version that upstream has just sent and that is about to be served, so that after a crash the backup is not older than
+   * what clients already have. Replaces another content with its lcut, which is the earlier one. If the backup has a newer version, which upstream sent to another relay, that one is held when the promise resolves.
    * Never rejects, and does not wait for a slow backup.
    */
   async writeAhead(snapshot: Snapshot): Promise<void> {
-    const { backup, recovery, clock } = this.#options;
+    const { recovery, clock } = this.#options;
+    this.#justSent.add(snapshot);
     // A pending removal would delete the version again.
     if (this.#jobs.isBusy(feedId(snapshot.feed))) return;
-    const write = backup.write(snapshot).catch(() => undefined);
-    this.#ahead.set(
-      snapshot,
-      write.then((outcome) => outcome?.kind === "written"),
-    );
+    const write = this.#store(snapshot).catch(() => undefined);
+    this.#ahead.set(snapshot, write);
     const outcome = await withTimeout(write, WRITE_AHEAD_MS, clock);
     if (outcome?.kind !== "not_newer" || outcome.lcut <= snapshot.lcut) return;
     await withTimeout(recovery.recover(snapshot.feed), READ_NEWER_MS, clock);
@@ -199,37 +200,49 @@ export class BackupWriter implements AsyncDisposable {
     // A version that was read from one copy is written to the others, unless another relay removes all of them meanwhile.
     const { backup, recovery } = this.#options;
     if (snapshot.source === backup.source && (await backup.wasRemoved(feed))) return;
-    const wasAhead = await this.#ahead.get(snapshot);
+    const ahead = await this.#ahead.get(snapshot);
     this.#ahead.delete(snapshot);
-    const isWritten = wasAhead === true && !recovery.foundUnusable(feed);
-    const result = isWritten ? "new" : await this.#writeNow(snapshot);
+    const isWritten = ahead?.kind === "written" && !recovery.foundUnusable(feed);
+    const result = isWritten ? toWritten(ahead) : await this.#writeNow(snapshot);
     if (result === "superseded" || this.#options.store.peek(feed) !== held) return;
-    this.#writtenLcuts.set(feedId(feed), snapshot.lcut);
-    this.#options.fleet?.written(snapshot, { isNew: result === "new" });
+    this.#written.add(snapshot);
+    this.#options.fleet?.written(snapshot, result);
   }
 
-  async #writeNow(snapshot: Snapshot): Promise<"new" | "known" | "superseded"> {
+  /** Replaces another content once only: what upstream sends to another relay after that is later. */
+  async #store(snapshot: Snapshot): Promise<BackupWrite> {
+    const isLatest = snapshot.checksum !== "" && this.#justSent.has(snapshot);
+    const outcome = await this.#options.backup.write(snapshot, isLatest ? "other_content" : undefined);
+    this.#justSent.delete(snapshot);
+    return outcome;
+  }
+
+  async #writeNow(snapshot: Snapshot): Promise<Written | "superseded"> {
     const { backup, recovery } = this.#options;
     const { feed, lcut } = snapshot;
-    const first = await backup.write(snapshot);
+    const first = await this.#store(snapshot);
     const isUnusable = recovery.foundUnusable(feed);
     if (first.kind === "written" && !(isUnusable && backup.hasCopies)) {
       recovery.replaced(feed);
-      return "new";
+      return toWritten(first);
     }
     const keptLcut = first.kind === "written" ? lcut : first.lcut;
-    if (keptLcut === lcut && !isUnusable) return "known";
+    if (keptLcut === lcut && !isUnusable) return { isNew: false, replacedContent: false };
     // The backup has a newer version: either another relay's, or an unusable one, which would block every write from now on.
     if (keptLcut > lcut && (await recovery.recover(feed)) !== "unusable") return "superseded";
     const second = await backup.write(snapshot, keptLcut);
     if (second.kind === "written") recovery.replaced(feed);
-    return second.kind === "written" ? "new" : "superseded";
+    return second.kind === "written" ? toWritten(second) : "superseded";
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort(new Error("the relay is shutting down"));
     await withTimeout(Promise.all(this.#running), FLUSH_MS, this.#options.clock);
   }
+}
+
+function toWritten({ replacedContent }: BackupWrite & { readonly kind: "written" }): Written {
+  return { isNew: true, replacedContent: replacedContent === true };
 }
 
 interface Job {

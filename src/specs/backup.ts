@@ -20,9 +20,16 @@ export type BackupRead =
   | { readonly kind: "unusable"; readonly detail: string; readonly next?: () => Promise<BackupRead> };
 
 export type BackupWrite =
-  | { readonly kind: "written" }
+  /** `replacedContent`: the backup had another content with this lcut, which other relays may hold. */
+  | { readonly kind: "written"; readonly replacedContent?: true }
   /** The backup has this version or a newer one; nothing was changed. */
   | { readonly kind: "not_newer"; readonly lcut: number };
+
+/**
+ * What is overwritten although it is not older: a stored version with this lcut, which was read and is unusable, or any other
+ * content with the lcut of the version to write, which upstream sent later.
+ */
+export type Overwritable = number | "other_content";
 
 /**
  * Keeps the newest version of each feed outside this process. Every method rejects if the backup fails at the moment, and
@@ -37,10 +44,10 @@ export interface SpecBackup extends AsyncDisposable {
   read(feed: Feed, newerThan: number): Promise<BackupRead>;
 
   /**
-   * Stores a version atomically, unless the backup has one that is at least as new. A stored version with the lcut `instead` is
-   * overwritten in any case: it was read, and is unusable.
+   * Stores a version atomically, unless the backup has one that is at least as new. `instead` names an exception. Whether a stored
+   * version with the same lcut has another content shows from its bytes.
    */
-  write(snapshot: Snapshot, instead?: number): Promise<BackupWrite>;
+  write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite>;
 
   /**
    * Keeps the entry of a held version from expiring. Returns false if the version must be written again: the entry is missing,

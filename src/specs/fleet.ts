@@ -1,11 +1,12 @@
 import { withTimeout } from "../platform/abort.ts";
 import { type Clock, takeInstant } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
+import type { VersionId } from "./deltas/delta.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import type { Feed } from "./feed.ts";
 import { isInFuture } from "./payload/payload.ts";
 import type { SpecRecovery } from "./recovery.ts";
-import type { Snapshot } from "./snapshot.ts";
+import { isOtherContent, type Snapshot } from "./snapshot.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
 /** What a relay asks about a feed that is due for it. Times are in ms. */
@@ -55,11 +56,22 @@ export interface FleetChannel {
   refuse(feed: Feed, claimedForMs: number): Promise<void>;
   /** Keeps all relays from asking upstream for `ms`. */
   holdOff(feed: Feed, ms: number): Promise<void>;
-  /** Notifies all relays that the backup has a new version, at once. */
-  announce(feed: Feed, lcut: number): Promise<void>;
+  /**
+   * Notifies all relays at once that the backup has a new version. It has a checksum if relays may hold another content with its
+   * lcut, and an empty one otherwise.
+   */
+  announce(feed: Feed, version: VersionId): Promise<void>;
   /** `topic` is {@link toTopic} of the feed: SDK keys are not published. */
-  onAnnounced(listener: (topic: string, lcut: number) => void): void;
+  onAnnounced(listener: (topic: string, version: VersionId) => void): void;
   toTopic(feed: Feed): string;
+}
+
+/** How the backup stored a held version. */
+export interface Written {
+  /** Whether the backup did not have the version before. */
+  readonly isNew: boolean;
+  /** Whether the backup had another content with this lcut. */
+  readonly replacedContent: boolean;
 }
 
 interface FleetOptions {
@@ -147,9 +159,9 @@ export class Fleet {
       added: ({ feed }) => this.#topics.set(channel.toTopic(feed), feed),
       removed: ({ feed }) => this.#forget(channel.toTopic(feed)),
     });
-    channel.onAnnounced((topic, lcut) => {
+    channel.onAnnounced((topic, version) => {
       const feed = this.#topics.get(topic);
-      if (feed !== undefined) void supervisor.task("fleet_notices", () => this.#catchUp(feed, lcut));
+      if (feed !== undefined) void supervisor.task("fleet_notices", () => this.#catchUp(feed, version));
     });
   }
 
@@ -164,12 +176,14 @@ export class Fleet {
   }
 
   /** Tries twice: a read that was already in flight may have started before the announced version was there. */
-  async #catchUp(feed: Feed, lcut: number): Promise<void> {
-    const { recovery, clock } = this.#options;
-    if (isInFuture(lcut, clock.now())) return;
+  async #catchUp(feed: Feed, announced: VersionId): Promise<void> {
+    const { recovery, store, clock } = this.#options;
+    if (isInFuture(announced.lcut, clock.now())) return;
     for (let attempt = 0; attempt < 2; attempt++) {
-      if (this.#heldLcut(feed) >= lcut) return;
-      await recovery.recover(feed);
+      const held = store.peek(feed)?.snapshot;
+      if (held === undefined || held.lcut < announced.lcut) await recovery.recover(feed);
+      else if (isOtherContent(held, announced)) await recovery.recoverContent(feed);
+      else return;
     }
   }
 
@@ -318,12 +332,13 @@ export class Fleet {
     if (retryAfterMs > CLAIMED * this.#intervalMs) channel.holdOff(feed, retryAfterMs).catch(() => {});
   }
 
-  /** The backup has this version. `isNew`: it did not have it before. */
-  written(snapshot: Snapshot, { isNew }: { readonly isNew: boolean }): void {
+  /** The backup has this version. */
+  written(snapshot: Snapshot, { isNew, replacedContent }: Written): void {
     const { feed, lcut } = snapshot;
     this.#allowConfirmation(snapshot);
-    // If this fails, the other relays find the version when they look next.
-    if (isNew) this.#options.channel.announce(feed, lcut).catch(() => {});
+    const checksum = replacedContent ? snapshot.checksum : "";
+    // If this fails, the other relays find a newer lcut when they look next, and another content when they ask upstream.
+    if (isNew) this.#options.channel.announce(feed, { lcut, checksum }).catch(() => {});
   }
 
   /** The backup failed to store this version. It is confirmed nevertheless, so that the other relays ask upstream for it. */

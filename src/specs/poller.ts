@@ -83,13 +83,15 @@ export class SpecPoller implements AsyncDisposable {
 
   /**
    * Returns whether a JSON feed need not be polled: no client has asked for it, and upstream has no newer version than it has,
-   * because the protobuf feed is polled as often and has none. What confirms that one then confirms this one.
+   * because the protobuf feed is polled as often and has none, nor has its content changed since. What confirms that one then confirms this one.
    */
   #followsProto(feed: Feed): boolean {
     const held = this.#options.store.peek(feed);
     const proto = this.#preloaded.has(feedId(feed)) ? undefined : this.#findProto(feed);
     if (held === undefined || proto === undefined || held.wasUsed) return false;
-    const isCurrent = held.snapshot.lcut >= proto.snapshot.lcut && !held.isRevoked && !proto.isRevoked;
+    const isNewest = held.snapshot.lcut >= proto.snapshot.lcut && !held.isRevoked && !proto.isRevoked;
+    // Upstream may have changed the content of the lcut since.
+    const isCurrent = isNewest && (held.confirmedAt ?? Number.POSITIVE_INFINITY) >= proto.snapshot.receivedAt;
     if (isCurrent && held.snapshot.lcut === proto.snapshot.lcut) {
       this.#options.store.confirm(feed, proto.confirmed);
     }

@@ -26,6 +26,13 @@ interface SpecRecoveryOptions {
   readonly emitBackup: EmitBackupEvent;
 }
 
+interface RecoveryStart {
+  /** What was held when the caller decided to recover. */
+  readonly before: HeldFeed | undefined;
+  /** Whether to take another content with the held lcut. */
+  readonly replacesContent: boolean;
+}
+
 /** Limit of feeds that are remembered as unusable. The backup has entries of valid keys only, so it is hardly ever reached. */
 const MAX_UNUSABLE = 10_000;
 
@@ -44,10 +51,22 @@ export class SpecRecovery {
    * recover and has been removed since, the feed is not brought back.
    */
   recover(feed: Feed, before = this.#options.store.peek(feed)): Promise<Recovered> {
+    return this.#recoverOnce(feed, { before, replacesContent: false });
+  }
+
+  /**
+   * As {@link recover}, but also takes another content with the held lcut: another relay has announced that upstream sent it later.
+   * A read that is in flight already may not take it.
+   */
+  recoverContent(feed: Feed): Promise<Recovered> {
+    return this.#recoverOnce(feed, { before: this.#options.store.peek(feed), replacesContent: true });
+  }
+
+  #recoverOnce(feed: Feed, start: RecoveryStart): Promise<Recovered> {
     const id = feedId(feed);
     let recovery = this.#inFlight.get(id);
     if (recovery === undefined) {
-      recovery = this.#recoverNow(feed, before).finally(() => this.#inFlight.delete(id));
+      recovery = this.#recoverNow(feed, start).finally(() => this.#inFlight.delete(id));
       this.#inFlight.set(id, recovery);
     }
     return recovery;
@@ -68,19 +87,20 @@ export class SpecRecovery {
     this.#unusable.delete(feedId(feed));
   }
 
-  async #recoverNow(feed: Feed, before: HeldFeed | undefined): Promise<Recovered> {
-    const recovered = await this.#read(feed, before);
+  async #recoverNow(feed: Feed, start: RecoveryStart): Promise<Recovered> {
+    const recovered = await this.#read(feed, start);
     if (recovered === "newer") this.replaced(feed);
     if (recovered === "unusable" && this.#unusable.size < MAX_UNUSABLE) this.#unusable.add(feedId(feed));
     return recovered;
   }
 
-  async #read(feed: Feed, before: HeldFeed | undefined): Promise<Recovered> {
+  async #read(feed: Feed, start: RecoveryStart): Promise<Recovered> {
     const { backup, store, clock, emitBackup } = this.#options;
     const startedAt = clock.now();
     try {
-      const read = await backup.read(feed, store.peek(feed)?.snapshot.lcut ?? -1);
-      return await this.#publishFirst(feed, before, read, startedAt);
+      const heldLcut = store.peek(feed)?.snapshot.lcut ?? -1;
+      const read = await backup.read(feed, start.replacesContent ? heldLcut - 1 : heldLcut);
+      return await this.#publishFirst(feed, start, read, startedAt);
     } catch (error) {
       emitBackup({
         kind: "backup_failed",
@@ -96,23 +116,23 @@ export class SpecRecovery {
   /** Publishes the newest copy that is a valid version of the feed. */
   async #publishFirst(
     feed: Feed,
-    before: HeldFeed | undefined,
+    start: RecoveryStart,
     read: BackupRead,
     startedAt: number,
   ): Promise<Recovered> {
     if (read.kind === "none") return "nothing_newer";
     if (read.kind === "unusable")
       this.#options.emitBackup({ kind: "backup_unusable", feed, detail: read.detail });
-    const published = read.kind === "found" ? await this.#publish(feed, before, read, startedAt) : "unusable";
+    const published = read.kind === "found" ? await this.#publish(feed, start, read, startedAt) : "unusable";
     if (published !== "unusable" && published !== "unverified") return published;
-    const older = read.next && (await this.#publishFirst(feed, before, await read.next(), startedAt));
+    const older = read.next && (await this.#publishFirst(feed, start, await read.next(), startedAt));
     if (older !== undefined && older !== "nothing_newer") return older;
     return published === "unusable" ? "unusable" : "nothing_newer";
   }
 
   async #publish(
     feed: Feed,
-    before: HeldFeed | undefined,
+    { before: after, replacesContent }: RecoveryStart,
     { raw, isUnverified, history }: BackupRead & { readonly kind: "found" },
     startedAt: number,
   ): Promise<Recovered | "unverified"> {
@@ -127,7 +147,7 @@ export class SpecRecovery {
     const previousLcut = store.peek(feed)?.snapshot.lcut;
     const receivedAt = clock.now();
     const snapshot: Snapshot = { ...preparation.payload, feed, source: backup.source, receivedAt };
-    if (store.publish(snapshot, { after: before }) !== "published") return "nothing_newer";
+    if (store.publish(snapshot, { after, replacesContent }) !== "published") return "nothing_newer";
     emit({ kind: "spec_updated", snapshot, previousLcut, tookMs: receivedAt - startedAt });
     return "newer";
   }

@@ -2,6 +2,7 @@ import { MAX_RETRY_DELAY_MS } from "../platform/backoff.ts";
 import { type Clock, type Instant, takeInstant } from "../platform/clock.ts";
 import type { Spacing } from "../platform/spacing.ts";
 import type { BackupWriter } from "./backup-writer.ts";
+import { ContentChanges } from "./content-changes.ts";
 import type { KnownVersions } from "./deltas/compute.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
@@ -9,7 +10,7 @@ import type { RefusalReason } from "./payload/payload.ts";
 import type { SpecPreparer } from "./payload/preparer.ts";
 import { PollDelays } from "./poll-delays.ts";
 import { type RefreshPriority, type RequestSlot, RequestSlots } from "./request-slots.ts";
-import type { PreparedPayload, Snapshot } from "./snapshot.ts";
+import { isOtherContent, type PreparedPayload, type Snapshot } from "./snapshot.ts";
 import type { FetchFailure, FetchOutcome, RelayedOrigin, SpecSource } from "./source.ts";
 import type { HeldFeed, SpecStore } from "./store.ts";
 
@@ -80,6 +81,7 @@ export class SpecRefresher {
   readonly #options: SpecRefresherOptions;
   readonly #slots: RequestSlots;
   readonly #pollDelays: PollDelays;
+  readonly #contents: ContentChanges;
   readonly #inFlight = new Map<string, InFlight>();
 
   constructor(options: SpecRefresherOptions) {
@@ -90,6 +92,7 @@ export class SpecRefresher {
       spacing: options.spacing,
     });
     this.#pollDelays = new PollDelays(options);
+    this.#contents = new ContentChanges(options.store, options.clock);
   }
 
   /** Sends one request to upstream for all concurrent calls for a feed. Rejects only on shutdown. */
@@ -120,13 +123,13 @@ export class SpecRefresher {
   }
 
   async #refreshNow(feed: Feed, inFlight: InFlight, slot: RequestSlot): Promise<RefreshOutcome> {
-    const { source, store, clock, policy, signal } = this.#options;
+    const { source, store, clock, signal } = this.#options;
     const startedAt = clock.now();
     const before = store.peek(feed);
-    const sinceTime = before?.snapshot.lcut ?? 0;
+    const known = this.#contents.toRequest(before);
     // A download may take minutes, so a confirmation dates from the start of the request.
     const requestedAt = takeInstant(clock);
-    const outcome = await slot.watch((progressed) => source.fetchSpecs(feed, sinceTime, signal, progressed));
+    const outcome = await slot.watch((progressed) => source.fetchSpecs(feed, known, signal, progressed));
     const relayed = "relayed" in outcome ? outcome.relayed : undefined;
     const confirmed = relayed === undefined ? requestedAt : relayed.confirmed;
     const contentEncoding = outcome.kind === "payload" ? outcome.raw.contentEncoding : undefined;
@@ -138,7 +141,7 @@ export class SpecRefresher {
     }
     // The key was taken off the allow-list during the request. The backup must not get the version either.
     if (!store.allows(feed.sdkKey)) return NOT_ALLOWED;
-    const decision = decide(result, store.peek(feed)?.snapshot, policy);
+    const decision = this.#decide(feed, result);
     if (decision.kind !== "publish") return this.#apply(feed, decision, origin);
     // A client that waits wants the feed even if it was evicted meanwhile.
     return this.#publish(feed, decision.payload, origin, () => (inFlight.isWanted ? undefined : before));
@@ -156,6 +159,13 @@ export class SpecRefresher {
         detail: `the payload could not be checked: ${String(error)}`,
       };
     }
+  }
+
+  #decide(feed: Feed, result: FetchResult): Decision {
+    const { store, policy } = this.#options;
+    const decision = decide(result, store.peek(feed)?.snapshot, policy);
+    const mustWait = decision.kind === "publish" && this.#contents.mustWait(feed, decision.payload);
+    return mustWait ? { kind: "confirm" } : decision;
   }
 
   #apply(
@@ -201,7 +211,7 @@ export class SpecRefresher {
     };
     await backup?.writeAhead(snapshot);
     const previousLcut = store.peek(feed)?.snapshot.lcut;
-    switch (store.publish(snapshot, { confirmed, after: after() })) {
+    switch (store.publish(snapshot, { confirmed, after: after(), replacesContent: true })) {
       case "published":
         emit({
           kind: "spec_updated",
@@ -212,7 +222,7 @@ export class SpecRefresher {
         });
         return { kind: "fresh" };
       case "not_newer":
-        // Meanwhile the backup delivered a newer version, from a relay that asked upstream later.
+        // Meanwhile the backup delivered this version, or a newer one, from a relay that asked upstream later.
         return { kind: "fresh" };
       case "not_allowed":
         return NOT_ALLOWED;
@@ -302,7 +312,9 @@ export function decide(result: FetchResult, held: Snapshot | undefined, policy: 
 }
 
 function decidePayload(payload: PreparedPayload, held: Snapshot | undefined): Decision {
-  if (held === undefined || payload.lcut > held.lcut) return { kind: "publish", payload };
+  if (held === undefined || payload.lcut > held.lcut || isOtherContent(payload, held)) {
+    return { kind: "publish", payload };
+  }
   if (payload.lcut === held.lcut) return { kind: "confirm" };
   const detail = `upstream sent lcut ${payload.lcut}, which is older than the cached ${held.lcut}`;
   return { kind: "keep", result: { kind: "refused", reason: "older", detail } };

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { SharedBytes } from "../platform/shared-bytes.ts";
-import type { Delta } from "./deltas/delta.ts";
+import type { Delta, VersionId } from "./deltas/delta.ts";
 import type { Feed, SpecFormat } from "./feed.ts";
 
 /** The HTTP content codings in which a payload is kept. */
@@ -60,6 +60,12 @@ export function isNewsTo(sinceTime: number, snapshot: Snapshot, checksum = ""): 
   if (sinceTime <= 0 || sinceTime < snapshot.lcut) return true;
   const isComparable = sinceTime === snapshot.lcut && checksum !== "" && snapshot.checksum !== "";
   return isComparable && checksum !== snapshot.checksum;
+}
+
+/** Returns whether two versions with one lcut have different contents. Without a checksum, that is not known. */
+export function isOtherContent(one: VersionId, other: VersionId): boolean {
+  const areComparable = one.lcut === other.lcut && one.checksum !== "" && other.checksum !== "";
+  return areComparable && one.checksum !== other.checksum;
 }
 
 /** Sent with every response, so that a client can see how stale it may be. */

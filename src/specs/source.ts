@@ -1,4 +1,5 @@
 import type { Instant } from "../platform/clock.ts";
+import type { VersionId } from "./deltas/delta.ts";
 import type { Feed } from "./feed.ts";
 import type { RawPayload, RefusalReason } from "./payload/payload.ts";
 import type { SnapshotSource } from "./snapshot.ts";
@@ -41,16 +42,20 @@ export interface FetchFailure {
   readonly retryAfterMs?: number;
 }
 
+/** Held by a client without a version. */
+export const NOTHING_HELD: VersionId = { lcut: 0, checksum: "" };
+
 /** Where config specs come from. */
 export interface SpecSource {
   /**
-   * Requests the version that is newer than `sinceTime` (an lcut; 0 for any). Every failure is a value: the promise rejects only
-   * when `signal` is aborted, and settles within the source's own time limits. `progressed` is called when the response begins,
-   * and for each chunk of the body.
+   * Requests what is newer than the held version, or any version after {@link NOTHING_HELD}. A source that compares checksums also
+   * sends another content with the lcut of the held version. Every failure is a value: the promise rejects only when `signal` is
+   * aborted, and settles within the source's own time limits. `progressed` is called when the response begins, and for each chunk
+   * of the body.
    */
   fetchSpecs(
     feed: Feed,
-    sinceTime: number,
+    held: VersionId,
     signal: AbortSignal,
     progressed?: () => void,
   ): Promise<FetchOutcome>;

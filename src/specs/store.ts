@@ -1,13 +1,13 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Clock, Instant } from "../platform/clock.ts";
 import type { ApiVersion, Feed, SpecFormat } from "./feed.ts";
-import type { Snapshot } from "./snapshot.ts";
+import { isOtherContent, type Snapshot } from "./snapshot.ts";
 
 /** Called for every change, synchronously and in order. */
 interface StoreListener {
   /** A feed is held from now on; it has its first snapshot. */
   added?(held: HeldFeed): void;
-  /** A newer version is held, or the first one (after `added`). */
+  /** A newer version is held, another content with the same lcut, or the first version (after `added`). */
   published?(held: HeldFeed): void;
   /** Upstream confirmed that the held version is the newest, at `held.confirmedAt`, which is later than before. */
   confirmed?(held: HeldFeed): void;
@@ -26,6 +26,8 @@ interface PublishOptions {
   readonly confirmed?: Instant | undefined;
   /** What was held when the version was requested. If that was removed meanwhile, the version does not bring the feed back. */
   readonly after?: HeldFeed | undefined;
+  /** Whether the version may replace another content with its lcut: it is known to be the later one, which no lcut shows. */
+  readonly replacesContent?: boolean;
 }
 
 interface SpecStoreOptions {
@@ -41,7 +43,8 @@ interface KeyEntry {
 }
 
 /**
- * Holds the newest snapshot of every feed in memory. The lcut of a held feed never decreases. Holds at most `maxKeys` SDK keys:
+ * Holds the newest snapshot of every feed in memory. The lcut of a held feed never decreases; of several contents with one lcut, the
+ * one that upstream sent last is held. Holds at most `maxKeys` SDK keys:
  * one more evicts the least recently used key that is neither pinned nor followed by a stream.
  */
 export class SpecStore {
@@ -105,10 +108,11 @@ export class SpecStore {
     this.#listeners.add(listener);
   }
 
-  publish(snapshot: Snapshot, { confirmed, after }: PublishOptions = {}): PublishOutcome {
+  publish(snapshot: Snapshot, options: PublishOptions = {}): PublishOutcome {
+    const { confirmed, after } = options;
     if (!this.#allows(snapshot.feed.sdkKey)) return "not_allowed";
     const held = this.peek(snapshot.feed);
-    if (held !== undefined) return this.#replace(held, snapshot, confirmed);
+    if (held !== undefined) return this.#replace(held, snapshot, options);
     if (after?.ended !== undefined) return "ended";
     const entry = this.#keys.get(snapshot.feed.sdkKey) ?? this.#admit(snapshot.feed.sdkKey);
     if (entry === undefined) return "full";
@@ -122,8 +126,8 @@ export class SpecStore {
     return "published";
   }
 
-  #replace(held: HeldFeed, snapshot: Snapshot, confirmed: Instant | undefined): PublishOutcome {
-    if (!held.replace(snapshot, confirmed)) return "not_newer";
+  #replace(held: HeldFeed, snapshot: Snapshot, options: PublishOptions): PublishOutcome {
+    if (!held.replace(snapshot, options)) return "not_newer";
     for (const listener of this.#listeners) listener.published?.(held);
     return "published";
   }
@@ -285,9 +289,13 @@ export class HeldFeed {
     return true;
   }
 
-  /** Replaces the version and wakes the followers. Returns false, and changes nothing, if the version is not newer. */
-  replace(snapshot: Snapshot, confirmed?: Instant): boolean {
-    if (snapshot.lcut <= this.#snapshot.lcut) return false;
+  /**
+   * Replaces the version and wakes the followers. Returns false, and changes nothing, if the version is neither newer nor, with
+   * `replacesContent`, another content with the held lcut.
+   */
+  replace(snapshot: Snapshot, { confirmed, replacesContent = false }: PublishOptions = {}): boolean {
+    const isOther = replacesContent && isOtherContent(snapshot, this.#snapshot);
+    if (snapshot.lcut <= this.#snapshot.lcut && !isOther) return false;
     this.#snapshot = snapshot;
     if (snapshot.source === "upstream") {
       this.#revokedAt = undefined;

@@ -1,3 +1,4 @@
+import type { Overwritable } from "../specs/backup.ts";
 import type { SpecFormat } from "../specs/feed.ts";
 import type { LocalEvent } from "./events.ts";
 
@@ -32,8 +33,8 @@ export type LocalAction =
   | {
       readonly kind: "write";
       readonly version: StoredVersion;
-      /** The lcut of a stored version that is replaced even if it is newer. */
-      readonly instead: number | undefined;
+      /** The stored version that is replaced although it is not older. */
+      readonly instead: Overwritable | undefined;
       /** `lcut` is the time on a relay's clock. A stored version from the future is then replaced. */
       readonly hasClockTimes: boolean;
     }
@@ -52,7 +53,8 @@ export interface LocalCall {
 }
 
 export type LocalOutcome =
-  | { readonly kind: "done" }
+  /** `replacedContent`: the stored version had the same lcut and another content. */
+  | { readonly kind: "done"; readonly replacedContent?: true }
   | { readonly kind: "found"; readonly version: StoredVersion }
   | { readonly kind: "none" }
   /** The stored body is longer than `maxBytes`. It was left in place. */

@@ -6,7 +6,7 @@ import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
-import type { BackupRead, BackupWrite, SpecBackup } from "../specs/backup.ts";
+import type { BackupRead, BackupWrite, Overwritable, SpecBackup } from "../specs/backup.ts";
 import { type Feed, feedDigest } from "../specs/feed.ts";
 import { describeTooLarge } from "../specs/payload/payload.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
@@ -115,14 +115,16 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     }
   }
 
-  async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+  async write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
     const outcome = await this.#queued(() => ({
       kind: "write",
       version: toStoredVersion(snapshot),
       instead,
       hasClockTimes: false,
     }));
-    return outcome.kind === "not_newer" ? outcome : { kind: "written" };
+    if (outcome.kind === "not_newer") return outcome;
+    const { replacedContent = false } = outcome.kind === "done" ? outcome : {};
+    return { kind: "written", ...(replacedContent && { replacedContent }) };
   }
 
   async wasRemoved(): Promise<boolean> {

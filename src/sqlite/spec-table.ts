@@ -52,13 +52,16 @@ export class SpecTable {
     const { version } = action;
     return transact(this.#db, () => {
       const existing = this.#findConflict(action, now);
-      if (existing?.version !== undefined) {
+      const replacedContent = existing?.version !== undefined && mayReplaceContent(existing.version, action);
+      if (existing?.version !== undefined && !replacedContent) {
         const { lcut } = existing.version;
         return { outcome: { kind: "not_newer", lcut }, replacedDamage: false, evicted: 0 };
       }
       this.#put(version, now);
       const evicted = this.#evict(version);
-      return { outcome: { kind: "done" }, replacedDamage: existing !== undefined, evicted };
+      const outcome = { kind: "done", ...(replacedContent && { replacedContent }) } as const;
+      const replacedDamage = existing !== undefined && !replacedContent;
+      return { outcome, replacedDamage, evicted };
     });
   }
 
@@ -234,6 +237,12 @@ function parseRow(feedDigest: string, row: SqlRow): StoredRow {
   };
   const isIntact = seal instanceof Uint8Array && checksum(version).equals(seal);
   return { lcut, version: isIntact ? version : undefined };
+}
+
+/** Whether a version has the lcut of the stored one and other bytes, and may replace it. */
+function mayReplaceContent(stored: StoredVersion, { version, instead }: LocalWrite): boolean {
+  const isAllowed = instead === "other_content" && version.lcut === stored.lcut;
+  return isAllowed && Buffer.compare(version.body, stored.body) !== 0;
 }
 
 /** Returns a digest of the whole version. */

@@ -1,5 +1,6 @@
 import { djb2 } from "../access/sdk-key.ts";
 import type { Clock } from "../platform/clock.ts";
+import type { VersionId } from "../specs/deltas/delta.ts";
 import type { Feed } from "../specs/feed.ts";
 import { describeTooLarge } from "../specs/payload/payload.ts";
 import type { FetchFailure, FetchOutcome, SpecSource } from "../specs/source.ts";
@@ -54,16 +55,16 @@ export class BlobSpecs implements SpecSource {
 
   async fetchSpecs(
     feed: Feed,
-    sinceTime: number,
+    held: VersionId,
     signal: AbortSignal,
     progressed: () => void = () => {},
   ): Promise<FetchOutcome> {
     const { clock, fallback, report } = this.#options;
     const parts = { clock, signal, progressed };
-    const known = sinceTime > 0 ? await this.#askWhetherNewer(feed, sinceTime, parts) : "newer";
+    const known = held.lcut > 0 ? await this.#askWhetherNewer(feed, held.lcut, parts) : "newer";
     const outcome = known === "newer" ? await this.#fetchBlob(feed, parts) : known;
-    if (outcome === "missing") return fallback.fetchSpecs(feed, sinceTime, signal, progressed);
-    report(feed, sinceTime, outcome);
+    if (outcome === "missing") return fallback.fetchSpecs(feed, held, signal, progressed);
+    report(feed, held, outcome);
     return outcome;
   }
 

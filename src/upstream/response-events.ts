@@ -1,15 +1,16 @@
+import type { VersionId } from "../specs/deltas/delta.ts";
 import type { EmitSpecEvent, ResponseOrigin } from "../specs/events.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { FetchOutcome, SpecSource } from "../specs/source.ts";
 
 /** Reports one request for config specs. */
-export type ReportOutcome = (feed: Feed, sinceTime: number, outcome: FetchOutcome) => void;
+export type ReportOutcome = (feed: Feed, held: VersionId, outcome: FetchOutcome) => void;
 
 /** Returns a function that emits `spec_response` for each outcome that is a response. */
 export function reportResponses(from: ResponseOrigin, emit: EmitSpecEvent): ReportOutcome {
-  return (feed, sinceTime, outcome) => {
+  return (feed, { lcut }, outcome) => {
     const status = statusOf(outcome);
-    const held = sinceTime > 0 || outcome.kind === "payload";
+    const held = lcut > 0 || outcome.kind === "payload";
     if (status !== undefined) emit({ kind: "spec_response", feed, held, from, status });
   };
 }
@@ -17,9 +18,9 @@ export function reportResponses(from: ResponseOrigin, emit: EmitSpecEvent): Repo
 /** Returns the source with a report of each outcome. */
 export function withReports(source: SpecSource, report: ReportOutcome): SpecSource {
   return {
-    async fetchSpecs(feed, sinceTime, signal, progressed) {
-      const outcome = await source.fetchSpecs(feed, sinceTime, signal, progressed);
-      report(feed, sinceTime, outcome);
+    async fetchSpecs(feed, held, signal, progressed) {
+      const outcome = await source.fetchSpecs(feed, held, signal, progressed);
+      report(feed, held, outcome);
       return outcome;
     },
   };

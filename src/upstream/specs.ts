@@ -1,5 +1,6 @@
 import { djb2 } from "../access/sdk-key.ts";
 import type { Clock, Instant } from "../platform/clock.ts";
+import type { VersionId } from "../specs/deltas/delta.ts";
 import { type Feed, OFFERED_CODINGS } from "../specs/feed.ts";
 import { describeTooLarge } from "../specs/payload/payload.ts";
 import type { SnapshotSource } from "../specs/snapshot.ts";
@@ -29,15 +30,15 @@ export class StatsigSpecs implements SpecSource {
 
   async fetchSpecs(
     feed: Feed,
-    sinceTime: number,
+    held: VersionId,
     signal: AbortSignal,
     progressed: () => void = () => {},
   ): Promise<FetchOutcome> {
     return exchange(
       this.#endpoint,
-      createRequest(feed, sinceTime),
+      createRequest(feed, held),
       { clock: this.#clock, signal, progressed },
-      (response, received) => this.#read(response, feed, sinceTime, received),
+      (response, received) => this.#read(response, feed, held.lcut, received),
     );
   }
 
@@ -78,10 +79,13 @@ export class StatsigSpecs implements SpecSource {
   }
 }
 
-function createRequest(feed: Feed, sinceTime: number) {
+function createRequest(feed: Feed, held: VersionId) {
   const proto = feed.format === "proto";
   const query = new URLSearchParams();
-  if (sinceTime > 0) query.set("sinceTime", String(sinceTime));
+  if (held.lcut > 0) {
+    query.set("sinceTime", String(held.lcut));
+    if (held.checksum !== "") query.set("checksum", held.checksum);
+  }
   if (proto) query.set("supports_proto", "true");
   const path = `/${feed.version}/download_config_specs/${feed.sdkKey}.json`;
   return {

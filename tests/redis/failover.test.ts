@@ -21,7 +21,7 @@ describeWith(
     await using relay = new RedisWriter(set.options);
     await using notices = new RedisNotices(relay.connection, systemClock, strictSupervisor());
     const heard: number[] = [];
-    notices.listen((_digest, lcut) => heard.push(lcut));
+    notices.listen((_digest, { lcut }) => heard.push(lcut));
     await relay.writesAgain();
     await eventually(() => expect(notices.isListening).toBe(true));
 
@@ -34,7 +34,7 @@ describeWith(
     await eventually(() => expect(notices.isListening).toBe(true), {
       withinMs: 10_000,
     });
-    await notices.publish(redisFeedId(writtenFeed), 42);
+    await notices.publish(redisFeedId(writtenFeed), { lcut: 42, checksum: "" });
     await eventually(() => expect(heard).toEqual([42]));
   }, 40_000);
 

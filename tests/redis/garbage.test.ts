@@ -50,7 +50,7 @@ async function everything(answer: string, address: (port: number) => RedisAddres
     backup.read(feed, -1).then(({ kind }) => expect(kind).not.toBe("found")),
     backup.write(snapshotOf(feed, 7)),
     backup.touch(snapshotOf(feed, 7)),
-    notices.publish("digest", 7),
+    notices.publish("digest", { lcut: 7, checksum: "" }),
     channel
       .look(feed, { freshForMs: 1_000, claimedForMs: 1_000 })
       .then((seen) => expect.unreachable(JSON.stringify(seen))),

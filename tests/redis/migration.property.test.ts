@@ -36,9 +36,9 @@ class Upstream {
   }
 
   readonly source: SpecSource = {
-    fetchSpecs: async (feed, sinceTime): Promise<FetchOutcome> => {
+    fetchSpecs: async (feed, held): Promise<FetchOutcome> => {
       if (!this.reaches.ours) return failed("unreachable");
-      if (sinceTime >= this.lcut) return { kind: "no_update" };
+      if (held.lcut >= this.lcut) return { kind: "no_update" };
       const body = new TextEncoder().encode(this.configAt(this.lcut));
       const sdkKeyHash = djb2(feed.sdkKey);
       return {

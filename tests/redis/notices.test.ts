@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { systemClock } from "../../src/platform/clock.ts";
 import { RedisNotices } from "../../src/redis/fleet.ts";
 import { redisFeedId } from "../../src/redis/keys.ts";
+import type { VersionId } from "../../src/specs/deltas/delta.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
 import { eventually } from "../support/common/wait.ts";
@@ -14,10 +15,12 @@ import { feedOf } from "../support/specs/snapshots.ts";
 
 const digest = redisFeedId(feedOf("secret-of-the-customer"));
 
+const versionOf = (lcut: number, checksum = ""): VersionId => ({ lcut, checksum });
+
 /** A relay that receives what others publish. */
 class Listener extends RedisUse {
   readonly notices = new RedisNotices(this.connection, systemClock, strictSupervisor());
-  readonly heard: (readonly [string, number])[] = [];
+  readonly heard: (readonly [feed: string, version: VersionId])[] = [];
 
   async listening(): Promise<this> {
     if (this.notices.isListening) return this;
@@ -40,8 +43,8 @@ class Listener extends RedisUse {
 async function isHeard(from: Listener, by: Listener, lcut: number): Promise<void> {
   await eventually(
     async () => {
-      await from.notices.publish(digest, lcut);
-      expect(by.heard.at(-1)).toEqual([digest, lcut]);
+      await from.notices.publish(digest, versionOf(lcut));
+      expect(by.heard.at(-1)).toEqual([digest, versionOf(lcut)]);
     },
     { withinMs: 20_000, everyMs: 100 },
   );
@@ -53,9 +56,9 @@ describeWith("redis-server", "redis-cli")("Notices of new versions", () => {
     await using sender = new Listener(server.options);
     await using first = await new Listener(server.options).listening();
     await using second = await new Listener(server.options).listening();
-    for (const lcut of [1, 2, 3]) await sender.notices.publish(digest, lcut);
+    for (const lcut of [1, 2, 3]) await sender.notices.publish(digest, versionOf(lcut));
     for (const relay of [first, second]) {
-      await eventually(() => expect(relay.heard.map(([, lcut]) => lcut)).toEqual([1, 2, 3]));
+      await eventually(() => expect(relay.heard.map(([, { lcut }]) => lcut)).toEqual([1, 2, 3]));
     }
   });
 
@@ -69,11 +72,25 @@ describeWith("redis-server", "redis-cli")("Notices of new versions", () => {
       `${digest} -1`,
       `x${digest} 1`,
       `${digest} 9007199254740993`,
+      `${digest} 7 `,
+      `${digest} 7 !`,
+      `${digest} 7 ${"a".repeat(601)}`,
+      `${digest} 7 YQ YQ`,
     ]) {
       await server.cli("PUBLISH", UNPREFIXED.versionsChannel, text);
     }
-    await relay.notices.publish(digest, 5);
-    await eventually(() => expect(relay.heard).toEqual([[digest, 5]]));
+    await relay.notices.publish(digest, versionOf(5));
+    await eventually(() => expect(relay.heard).toEqual([[digest, versionOf(5)]]));
+  });
+
+  test("of another content name its checksum, whatever characters it has", async () => {
+    await using server = await RedisServer.start();
+    await using relay = await new Listener(server.options).listening();
+    const checksums = ["8154377241829301", "q+/8 ü==", "é".repeat(100)];
+    for (const checksum of checksums) await relay.notices.publish(digest, versionOf(7, checksum));
+    await eventually(() => {
+      expect(relay.heard).toEqual(checksums.map((checksum) => [digest, versionOf(7, checksum)]));
+    });
   });
 
   test("are received again after a Redis outage", async () => {

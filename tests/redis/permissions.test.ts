@@ -118,7 +118,8 @@ describeWith("redis-server", "redis-cli")("A Redis user", () => {
     await using notices = new RedisNotices(use.connection, systemClock, strictSupervisor());
     notices.listen(() => {});
     await use.untilEmitted("redis_permission_missing");
-    await expect(notices.publish("digest", 1)).rejects.toThrow("the Redis user may not use this channel");
+    const publishing = notices.publish("digest", { lcut: 1, checksum: "" });
+    await expect(publishing).rejects.toThrow("the Redis user may not use this channel");
     expect(missingIn(use)).toEqual(["&statsig_forward_proxy::*"]);
     expect(notices.isListening).toBe(false);
   });

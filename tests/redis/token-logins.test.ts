@@ -238,7 +238,7 @@ describeWith("redis-server", "redis-cli")("Connections with access tokens", () =
     const supervisor = new Supervisor({ clock: systemClock, emit: () => {} });
     await using notices = new RedisNotices(use.connection, systemClock, supervisor);
     const heard: string[] = [];
-    notices.listen((feed, lcut) => heard.push(`${feed} ${lcut}`));
+    notices.listen((feed, { lcut }) => heard.push(`${feed} ${lcut}`));
     await eventually(() => expect(notices.isListening).toBeTrue());
     for (let rotations = 0; rotations < 2; rotations++) {
       const token = await rotate(renewal, [server]);
@@ -246,7 +246,7 @@ describeWith("redis-server", "redis-cli")("Connections with access tokens", () =
       await eventually(() => expect(notices.isListening).toBeTrue());
       const feed = "f".repeat(42) + rotations;
       await eventually(async () => {
-        await notices.publish(feed, 7);
+        await notices.publish(feed, { lcut: 7, checksum: "" });
         expect(heard).toContain(`${feed} 7`);
       });
     }

@@ -35,7 +35,7 @@ class Storage implements AsyncDisposable {
       storage,
       clock: this.clock,
       maxBytes,
-      report: (feed, sinceTime, outcome) => this.reported.push([feed.version, sinceTime, outcome.kind]),
+      report: (feed, { lcut }, outcome) => this.reported.push([feed.version, lcut, outcome.kind]),
       fallback: {
         fetchSpecs: async (feed) => {
           this.asked.push(feed);
@@ -46,7 +46,7 @@ class Storage implements AsyncDisposable {
   }
 
   fetch(feed: Feed = feedOf("v1"), sinceTime = 0): Promise<FetchOutcome> {
-    return this.specs.fetchSpecs(feed, sinceTime, never);
+    return this.specs.fetchSpecs(feed, { lcut: sinceTime, checksum: "" }, never);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

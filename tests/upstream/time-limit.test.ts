@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { NOTHING_HELD } from "../../src/specs/source.ts";
 import { UpstreamEndpoint } from "../../src/upstream/endpoint.ts";
 import { StatsigSpecs } from "../../src/upstream/specs.ts";
 import {
@@ -185,7 +186,7 @@ describe("a fetch of config specs is aborted if upstream", () => {
     let pieces = 0;
     const fetched = new StatsigSpecs(endpoint, clock, 1_000_000).fetchSpecs(
       feedOf(sdkKey),
-      0,
+      NOTHING_HELD,
       running,
       () => pieces++,
     );

@@ -1,3 +1,4 @@
+import type { Overwritable } from "../../specs/backup.ts";
 import type { Feed } from "../../specs/feed.ts";
 import { isInFuture, parseLcut } from "../../specs/payload/payload.ts";
 import type { RedisConnection } from "../connection.ts";
@@ -131,6 +132,8 @@ export function isOfAnotherKey(state: HashState, feed: Feed): boolean {
 type Comparison =
   /** There is no entry, or it is older or unusable. */
   | { readonly kind: "replaceable" }
+  /** The entry has the lcut of the version, with another content, and `instead` allows to replace that. */
+  | { readonly kind: "other_content" }
   | { readonly kind: "of_another_key" }
   | { readonly kind: "not_newer"; readonly lcut: number };
 
@@ -138,17 +141,20 @@ interface VersionToCompare {
   readonly feed: Feed;
   readonly lcut: number;
   readonly bytes: Uint8Array;
+  /** The digest of a snapshot. */
+  readonly digest: string;
 }
 
 /**
  * Compares an entry with a version to write. An entry with a newer lcut is kept: only reading it shows whether it is usable. An
  * entry with the same lcut is kept if a relay of this project wrote it (upstream compresses a version in several ways, so lengths
- * may differ), or if its config has the same length; otherwise it is corrupt. An entry with the lcut `instead` is replaceable.
+ * may differ), or if its config has the same length; otherwise it is corrupt. An entry with the lcut `instead` is replaceable, as is
+ * with `other_content` one with the same lcut and another digest.
  */
 export function compareVersion(
   state: EntryState,
-  { feed, lcut, bytes }: VersionToCompare,
-  instead?: number,
+  { feed, lcut, bytes, digest }: VersionToCompare,
+  instead?: Overwritable,
 ): Comparison {
   const keptLcut = state.kind === "hash" ? readLcut(state.lcut) : undefined;
   if (state.kind === "other" || keptLcut === undefined || state.configBytes === 0) {
@@ -157,9 +163,17 @@ export function compareVersion(
   if (keptLcut === instead) return { kind: "replaceable" };
   if (isOfAnotherKey(state, feed)) return { kind: "of_another_key" };
   if (keptLcut < lcut) return { kind: "replaceable" };
+  if (keptLcut === lcut && instead === "other_content" && hasOtherDigest(state, digest)) {
+    return { kind: "other_content" };
+  }
   const isWhole =
     isFromThisProject(state) || state.configBytes === undefined || state.configBytes === bytes.length;
   return keptLcut > lcut || isWhole ? { kind: "not_newer", lcut: keptLcut } : { kind: "replaceable" };
+}
+
+/** Whether a relay of this project wrote another config. Nothing is known of the config of another writer. */
+function hasOtherDigest(state: HashState, digest: string): boolean {
+  return isFromThisProject(state) && parseChecksum(state.checksum)?.digest !== digest;
 }
 
 /** Returns a text that is equal for two states without a known difference. The script {@link change} computes the same text. */

@@ -1,4 +1,4 @@
-import type { BackupWrite } from "../../specs/backup.ts";
+import type { BackupWrite, Overwritable } from "../../specs/backup.ts";
 import type { Feed } from "../../specs/feed.ts";
 import { type RedisConnection, RedisScript } from "../connection.ts";
 import { RedisFailure } from "../errors.ts";
@@ -43,7 +43,7 @@ export async function writeEntry(
   redis: RedisConnection,
   key: NamedKey,
   entry: EntryToWrite,
-  { instead, ttlMs }: { readonly instead: number | undefined; readonly ttlMs: number },
+  { instead, ttlMs }: { readonly instead: Overwritable | undefined; readonly ttlMs: number },
 ): Promise<BackupWrite> {
   const { feed, lcut, bytes, digest } = entry;
   const fields = [
@@ -57,7 +57,8 @@ export async function writeEntry(
     const comparison = compareVersion(seen, entry, instead);
     if (comparison.kind === "not_newer") return comparison;
     const outcome = await changeEntry(redis, key.name, seen, { kind: "write", lcut, fields, ttlS });
-    return outcome === "done" ? { kind: "written" } : undefined;
+    if (outcome === "changed") return undefined;
+    return { kind: "written", ...(comparison.kind === "other_content" && { replacedContent: true }) };
   });
 }
 
@@ -71,6 +72,7 @@ export async function touchEntry(
   const comparison = compareVersion(await readState(redis, key.name), entry);
   switch (comparison.kind) {
     case "replaceable":
+    case "other_content":
       return false;
     case "of_another_key":
       // Two SDK keys that share a v4 name must not overwrite each other with every touch.

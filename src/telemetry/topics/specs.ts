@@ -141,8 +141,8 @@ export class SpecTelemetry {
     const tags = toTags(feed);
     registry.count("ConfigSpecStoreGotData", { ...tags, source, lcut: String(lcut) });
     registry.count("DeltaComputed", {}, snapshot.deltas?.length ?? 0);
-    // The first version of a feed is as old as the last change of its project.
-    if (previousLcut !== undefined) {
+    // The first version of a feed is as old as the last change of its project. Another content with the same lcut changed later.
+    if (previousLcut !== undefined && previousLcut !== lcut) {
       const delayMs = Math.max(0, receivedAt - lcut);
       registry.time("UpdateConfigSpecStorePropagationDelayMs", tags, delayMs, { lcut: String(lcut) });
     }

@@ -4,7 +4,7 @@ import type { ManifestOutcome, ManifestSource } from "../../id-lists/manifest.ts
 import { countEvents } from "../../log-events/chunk.ts";
 import type { EventSink, SendOutcome } from "../../log-events/queue.ts";
 import type { AcquireOutcome } from "../../specs/acquire.ts";
-import type { SpecBackup } from "../../specs/backup.ts";
+import type { Overwritable, SpecBackup } from "../../specs/backup.ts";
 import type { Feed } from "../../specs/feed.ts";
 import type { Preparation } from "../../specs/payload/prepare.ts";
 import type { SpecPreparer } from "../../specs/payload/preparer.ts";
@@ -45,15 +45,15 @@ export function tracedRefresher(inner: Refresher, spans: Spans): Refresher {
 
 export function tracedSource(inner: SpecSource, spans: Spans): SpecSource {
   return {
-    fetchSpecs: (feed, sinceTime, signal, progressed) =>
+    fetchSpecs: (feed, held, signal, progressed) =>
       spans.inner(
         {
           name: `GET ${toPathTag(feed)}`,
           kind: SpanKind.CLIENT,
-          attributes: { ...toAttributes(feed), since_time: sinceTime },
+          attributes: { ...toAttributes(feed), since_time: held.lcut },
           describe: describeFetch,
         },
-        () => inner.fetchSpecs(feed, sinceTime, signal, progressed),
+        () => inner.fetchSpecs(feed, held, signal, progressed),
       ),
   };
 }
@@ -157,7 +157,7 @@ export class TracedBackup {
     };
   }
 
-  async #write(inner: SpecBackup, snapshot: Snapshot, instead: number | undefined) {
+  async #write(inner: SpecBackup, snapshot: Snapshot, instead: Overwritable | undefined) {
     const { lcut, feed } = snapshot;
     const written = await this.#spans.within(
       this.#contexts.get(snapshot) ?? ROOT_CONTEXT,

@@ -1,4 +1,4 @@
-import type { SpecBackup } from "../../../src/specs/backup.ts";
+import type { Overwritable, SpecBackup } from "../../../src/specs/backup.ts";
 import { type Feed, feedId } from "../../../src/specs/feed.ts";
 import type { Snapshot } from "../../../src/specs/snapshot.ts";
 import type { FakeClock } from "../common/fake-clock.ts";
@@ -24,7 +24,7 @@ export class FlakyBackup implements SpecBackup {
     return this.#inner.read(feed, newerThan);
   }
 
-  async write(snapshot: Snapshot, instead?: number) {
+  async write(snapshot: Snapshot, instead?: Overwritable) {
     this.#check();
     if (!this.acceptsWrites) throw new Error("no writes");
     const outcome = await this.#inner.write(snapshot, instead);

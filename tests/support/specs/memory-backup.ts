@@ -1,5 +1,5 @@
 import { djb2 } from "../../../src/access/sdk-key.ts";
-import type { BackupRead, BackupWrite, SpecBackup } from "../../../src/specs/backup.ts";
+import type { BackupRead, BackupWrite, Overwritable, SpecBackup } from "../../../src/specs/backup.ts";
 import { type Feed, feedId } from "../../../src/specs/feed.ts";
 import type { Snapshot } from "../../../src/specs/snapshot.ts";
 
@@ -30,13 +30,15 @@ export class MemoryBackup implements SpecBackup {
     };
   }
 
-  async write(snapshot: Snapshot, instead?: number): Promise<BackupWrite> {
+  async write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
     const kept = this.#open().get(feedId(snapshot.feed));
-    if (kept !== undefined && kept.lcut !== instead && kept.lcut >= snapshot.lcut) {
+    const replacedContent =
+      instead === "other_content" && kept?.lcut === snapshot.lcut && kept.digest !== snapshot.digest;
+    if (kept !== undefined && !replacedContent && kept.lcut !== instead && kept.lcut >= snapshot.lcut) {
       return { kind: "not_newer", lcut: kept.lcut };
     }
     this.#entries.set(feedId(snapshot.feed), snapshot);
-    return { kind: "written" };
+    return { kind: "written", ...(replacedContent && { replacedContent }) };
   }
 
   async wasRemoved(): Promise<boolean> {

@@ -1,4 +1,5 @@
 import type { Clock } from "../../../src/platform/clock.ts";
+import type { VersionId } from "../../../src/specs/deltas/delta.ts";
 import { type Feed, feedId } from "../../../src/specs/feed.ts";
 import type { FetchOutcome, SpecSource } from "../../../src/specs/source.ts";
 
@@ -14,10 +15,10 @@ export const failed = (
 
 export const unauthorized: FetchOutcome = { kind: "unauthorized", status: 401 };
 
-export const version = (lcut: number): FetchOutcome => ({
+export const version = (lcut: number, checksum?: string): FetchOutcome => ({
   kind: "payload",
   raw: {
-    body: new TextEncoder().encode(`{"time":${lcut}}`),
+    body: new TextEncoder().encode(JSON.stringify({ time: lcut, checksum })),
     contentEncoding: "",
     format: "json",
     headerLcut: undefined,
@@ -29,6 +30,7 @@ type Script = (
   sinceTime: number,
   signal: AbortSignal,
   progressed: () => void,
+  checksum: string,
 ) => FetchOutcome | Promise<FetchOutcome>;
 
 /** Sends version 1 of every feed, and no update after that. */
@@ -36,7 +38,12 @@ const healthy: Script = (sinceTime) => (sinceTime > 0 ? { kind: "no_update" } : 
 
 /** An upstream that a test scripts, and that records its requests. */
 export class ScriptedSource implements SpecSource {
-  readonly asked: { readonly feed: Feed; readonly sinceTime: number; readonly atMs: number }[] = [];
+  readonly asked: {
+    readonly feed: Feed;
+    readonly sinceTime: number;
+    readonly checksum: string;
+    readonly atMs: number;
+  }[] = [];
   mostInFlight = 0;
   /** The response for a feed without a script. */
   otherwise: Script = healthy;
@@ -69,14 +76,19 @@ export class ScriptedSource implements SpecSource {
 
   async fetchSpecs(
     feed: Feed,
-    sinceTime: number,
+    { lcut: sinceTime, checksum }: VersionId,
     signal: AbortSignal,
     progressed: () => void = () => {},
   ): Promise<FetchOutcome> {
-    this.asked.push({ feed, sinceTime, atMs: this.#clock.now() });
+    this.asked.push({ feed, sinceTime, checksum, atMs: this.#clock.now() });
     this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
     try {
-      return await (this.#scripts.get(feedId(feed)) ?? this.otherwise)(sinceTime, signal, progressed);
+      return await (this.#scripts.get(feedId(feed)) ?? this.otherwise)(
+        sinceTime,
+        signal,
+        progressed,
+        checksum,
+      );
     } finally {
       this.#inFlight--;
     }

@@ -1,5 +1,6 @@
 import { SpecAcquirer } from "../../../src/specs/acquire.ts";
 import { BackupWriter } from "../../../src/specs/backup-writer.ts";
+import type { VersionId } from "../../../src/specs/deltas/delta.ts";
 import { type Feed, feedId } from "../../../src/specs/feed.ts";
 import {
   type Confirmation,
@@ -30,7 +31,7 @@ export class SharedChannel {
     string,
     { readonly at: number; readonly heldUntil?: number; readonly isRefused?: boolean }
   >();
-  readonly #listeners = new Set<(topic: string, lcut: number) => void>();
+  readonly #listeners = new Set<(topic: string, version: VersionId) => void>();
   works = true;
   /** How long a look takes, and how many are in flight. */
   latencyMs = 0;
@@ -83,9 +84,9 @@ export class SharedChannel {
     this.#claimed.set(feedId(feed), { at: now, heldUntil: now + ms });
   }
 
-  announce(feed: Feed, lcut: number): void {
+  announce(feed: Feed, version: VersionId): void {
     this.#check();
-    for (const listener of this.#listeners) listener(feedId(feed), lcut);
+    for (const listener of this.#listeners) listener(feedId(feed), version);
   }
 
   /** Returns one relay's channel. It loses what is announced while the relay is down. */
@@ -103,10 +104,10 @@ export class SharedChannel {
       confirm: async (feed, confirmation) => this.confirm(feed, confirmation),
       refuse: async (feed) => this.refuse(feed),
       holdOff: async (feed, ms) => this.holdOff(feed, ms),
-      announce: async (feed, lcut) => this.announce(feed, lcut),
+      announce: async (feed, version) => this.announce(feed, version),
       onAnnounced: (listener) =>
-        this.#listeners.add((topic, lcut) => {
-          if (relay.isAlive) listener(topic, lcut);
+        this.#listeners.add((topic, version) => {
+          if (relay.isAlive) listener(topic, version);
         }),
       toTopic: feedId,
     };

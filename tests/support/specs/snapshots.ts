@@ -17,14 +17,17 @@ export const feedOf = (key: string, version: ApiVersion = "v2", format: SpecForm
 });
 
 /** Returns a version of a feed, for tests that do not read its body. */
-export const snapshotOf = (feed: Feed, lcut: number): Snapshot => ({
+export const snapshotOf = (feed: Feed, lcut: number, checksum = ""): Snapshot => ({
   feed,
   lcut,
-  checksum: "",
+  checksum,
   format: feed.format,
-  ...frameSpec(new TextEncoder().encode(`{"time":${lcut}}`), lcut),
+  ...frameSpec(
+    new TextEncoder().encode(JSON.stringify({ time: lcut, ...(checksum !== "" && { checksum }) })),
+    lcut,
+  ),
   compressed: {},
-  digest: String(lcut),
+  digest: `${lcut}${checksum}`,
   source: "upstream",
   receivedAt: lcut,
 });

@@ -25,7 +25,14 @@ export const instantPreparer: SpecPreparer = {
     const { lcut = 0, checksum } = readJsonFacts(body);
     return {
       kind: "prepared",
-      payload: { lcut, checksum, format, ...frameSpec(body, lcut), compressed: {}, digest: String(lcut) },
+      payload: {
+        lcut,
+        checksum,
+        format,
+        ...frameSpec(body, lcut),
+        compressed: {},
+        digest: `${lcut}${checksum}`,
+      },
     };
   },
   async [Symbol.asyncDispose]() {},

@@ -1,0 +1,79 @@
+import type { Clock } from "../platform/clock.ts";
+import type { VersionId } from "./deltas/delta.ts";
+import { type Feed, feedId } from "./feed.ts";
+import { NOTHING_HELD } from "./source.ts";
+import type { HeldFeed, SpecStore } from "./store.ts";
+
+/** The contents that a feed has had under its present lcut. */
+interface Contents {
+  readonly lcut: number;
+  /** Checksums. */
+  readonly seen: Set<string>;
+  /** How often the feed went back to a content that it had before. */
+  returns: number;
+  /** When the content changed last, as in {@link Clock.elapsed}. */
+  changedAt: number;
+  /** Whether upstream has sent a content since then that has to wait. */
+  hasWaiting: boolean;
+}
+
+/** The first returns to an earlier content happen at once: somebody may have undone a change. */
+const IMMEDIATE_RETURNS = 3;
+/** How long the next one waits. Doubles with each. */
+const FIRST_WAIT_MS = 60_000;
+const LONGEST_WAIT_MS = 10 * 60_000;
+
+/**
+ * Keeps an upstream whose servers have different contents under one lcut from changing what is served with every poll. A content
+ * that the feed never had is taken at once, one that it had before only after a wait. During the wait upstream is asked by lcut alone, so
+ * that it does not send that content each time.
+ */
+export class ContentChanges {
+  readonly #clock: Clock;
+  readonly #contents = new Map<string, Contents>();
+
+  constructor(store: Pick<SpecStore, "listen">, clock: Clock) {
+    this.#clock = clock;
+    store.listen({
+      published: ({ feed, snapshot }) => this.#record(feed, snapshot),
+      removed: ({ feed }) => this.#contents.delete(feedId(feed)),
+    });
+  }
+
+  /** Returns the version to name in a request to upstream. */
+  toRequest(held: HeldFeed | undefined): VersionId {
+    if (held === undefined) return NOTHING_HELD;
+    const { lcut, checksum } = held.snapshot;
+    const contents = this.#contents.get(feedId(held.feed));
+    const mustWait = contents?.hasWaiting === true && this.#isWaiting(contents);
+    return { lcut, checksum: mustWait ? "" : checksum };
+  }
+
+  /** Returns whether this content of the held lcut, which upstream has just sent, must not replace the held one yet. */
+  mustWait(feed: Feed, { lcut, checksum }: VersionId): boolean {
+    const contents = this.#contents.get(feedId(feed));
+    if (contents?.lcut !== lcut || !contents.seen.has(checksum) || !this.#isWaiting(contents)) return false;
+    contents.hasWaiting = true;
+    return true;
+  }
+
+  #isWaiting({ returns, changedAt }: Contents): boolean {
+    if (returns < IMMEDIATE_RETURNS) return false;
+    const waitMs = Math.min(FIRST_WAIT_MS * 2 ** (returns - IMMEDIATE_RETURNS), LONGEST_WAIT_MS);
+    return this.#clock.elapsed() - changedAt < waitMs;
+  }
+
+  #record(feed: Feed, { lcut, checksum }: VersionId): void {
+    const id = feedId(feed);
+    const contents = this.#contents.get(id);
+    const changedAt = this.#clock.elapsed();
+    if (contents?.lcut !== lcut) {
+      this.#contents.set(id, { lcut, seen: new Set([checksum]), returns: 0, changedAt, hasWaiting: false });
+      return;
+    }
+    if (contents.seen.has(checksum)) contents.returns++;
+    contents.seen.add(checksum);
+    contents.changedAt = changedAt;
+    contents.hasWaiting = false;
+  }
+}
