@@ -6,6 +6,7 @@ import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecAcquirer } from "../specs/acquire.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
+import { DeltaRequests } from "../specs/deltas/delta-requests.ts";
 import { KnownVersionsFinder } from "../specs/deltas/known-versions.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
 import { Fleet } from "../specs/fleet.ts";
@@ -78,6 +79,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       source: tracing.source(openSource(config, parts, upstream)),
       preparer,
       findKnown: (feed) => known.find(feed, undefined),
+      deltas: config.requestsDeltas ? new DeltaRequests(clock) : undefined,
       store,
       clock,
       policy: { clearOnUnauthorized },

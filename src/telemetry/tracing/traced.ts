@@ -60,14 +60,14 @@ export function tracedSource(inner: SpecSource, spans: Spans): SpecSource {
 
 export function tracedPreparer(inner: SpecPreparer, spans: Spans): SpecPreparer {
   return {
-    prepare: (raw) =>
+    prepare: (raw, known) =>
       spans.inner(
         {
           name: "prepare",
           attributes: { format: raw.format, bytes: raw.body.length, content_encoding: raw.contentEncoding },
           describe: describePreparation,
         },
-        () => inner.prepare(raw),
+        () => inner.prepare(raw, known),
       ),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };

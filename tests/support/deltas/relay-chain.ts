@@ -1,8 +1,11 @@
+import { brotliCompressSync } from "node:zlib";
+import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { findDelta } from "../../../src/specs/deltas/delta.ts";
 import { type Preparation, prepare } from "../../../src/specs/payload/prepare.ts";
 import type { PreparedPayload } from "../../../src/specs/snapshot.ts";
 import { MAX_PAYLOAD_BYTES } from "../upstream/payloads.ts";
 import { raw } from "../upstream/raw-payloads.ts";
+import { readEnvelopes } from "./sdk-specs.ts";
 import { FEED } from "./version-chain.ts";
 
 /** A delta as upstream sends it. */
@@ -44,3 +47,11 @@ export async function applied(base: PreparedPayload, delta: SentDelta): Promise<
   if (preparation.kind === "prepared" && preparation.deltaFault === undefined) return preparation.payload;
   throw new Error(`not prepared: ${JSON.stringify(preparation)}`);
 }
+
+/** Returns the envelopes of a `statsig-br` body, each after its length. */
+export const splitBody = (body: Uint8Array): readonly Uint8Array[] =>
+  readEnvelopes(body).map(({ bytes }) => new BinaryWriter().bytes(bytes).finish());
+
+/** Returns the `statsig-br` body of these envelopes. */
+export const joinBody = (...envelopes: readonly (Uint8Array | undefined)[]): Uint8Array =>
+  brotliCompressSync(Buffer.concat(envelopes.map((envelope) => envelope ?? new Uint8Array())));
