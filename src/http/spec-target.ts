@@ -51,7 +51,7 @@ function readTargetAt(url: string, start: number): SpecTarget | undefined {
     version,
     pathKey,
     sinceTime: readEncodedSinceTime(queryValue(url, question, "sinceTime")),
-    checksum: decodeFormValue(queryValue(url, question, "checksum") ?? ""),
+    checksum: readChecksum(queryValue(url, question, "checksum") ?? ""),
     acceptsDeltas: readFlag(queryValue(url, question, "accept_deltas")) ?? false,
     supportsProto: readFlag(queryValue(url, question, "supports_proto")),
   };
@@ -118,10 +118,18 @@ function readFlag(value: string | undefined): boolean | undefined {
   }
 }
 
+/**
+ * Parses the checksum that a client has, which may be base64. Core SDKs percent-encode it twice (docs/protocol.md, Config specs
+ * over HTTP); others may not encode its plus signs.
+ */
+export function readChecksum(value: string): string {
+  if (!ENCODED.test(value)) return value;
+  return decodeOr(decodeFormValue(value), decodeURIComponent).replaceAll(" ", "+");
+}
+
 const ENCODED = /[+%]/;
 
 function decodeFormValue(value: string): string {
-  if (!ENCODED.test(value)) return value;
   return decodeOr(value.replaceAll("+", " "), decodeURIComponent);
 }
 

@@ -1,9 +1,16 @@
 import type { SdkKey } from "../access/sdk-key.ts";
 import type { Clock } from "../platform/clock.ts";
-import type { BackupRead, BackupWrite, Overwritable, SpecBackup } from "../specs/backup.ts";
+import {
+  type BackupRead,
+  type BackupWrite,
+  type Overwritable,
+  type SpecBackup,
+  storableHistory,
+} from "../specs/backup.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
 import type { RedisConnection } from "./connection.ts";
+import { readHistory } from "./entries/history.ts";
 import { OverwriteGuard } from "./entries/overwrite-guard.ts";
 import { readNewest } from "./entries/read-entry.ts";
 import { removeEntry, touchEntry, writeEntry } from "./entries/write-entry.ts";
@@ -31,6 +38,12 @@ export interface RedisBackupOptions {
   readonly emit: EmitRedisEvent;
 }
 
+/**
+ * How long versions are written without their history after Redis had no memory for one. Redis keeps a buffer of the size of a
+ * large value for some seconds after it, which counts as used.
+ */
+const NO_HISTORIES_MS = 30_000;
+
 /** Keeps feeds in Redis, for other relays and for SDKs that read Redis themselves. */
 export class RedisBackup implements SpecBackup {
   readonly source = "redis";
@@ -38,6 +51,8 @@ export class RedisBackup implements SpecBackup {
   readonly #options: RedisBackupOptions;
   readonly #schemas: readonly RedisKeySchema[];
   readonly #guard: OverwriteGuard;
+  /** No histories are sent before this time, on the monotonic clock. */
+  #historiesFrom = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(options: RedisBackupOptions) {
@@ -60,9 +75,25 @@ export class RedisBackup implements SpecBackup {
       return { kind: "redis_read_failed", feed, reason };
     });
     emit(toReadEvent(read, feed, clock.now() - startedAt));
-    if (read.kind === "none" || read.next === undefined) return read;
+    if (read.kind === "none") return read;
     const { next } = read;
-    return { ...read, next: () => this.#reported(feed, clock.now(), next()) };
+    const reported = next && { next: () => this.#reported(feed, clock.now(), next()) };
+    if (read.kind === "unusable") return { ...read, ...reported };
+    const history = await this.#findHistory(feed);
+    return { ...read, ...reported, ...(history && { history }) };
+  }
+
+  async readHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const [key] = this.#toKeys(feed);
+    return this.#reportFailure(readHistory(this.#options.redis, key), (reason) => {
+      return { kind: "redis_read_failed", feed, reason };
+    });
+  }
+
+  /** Resolves with undefined also if Redis fails: a version is of use without its history. */
+  async #findHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    if (feed.format !== "proto") return undefined;
+    return readHistory(this.#options.redis, this.#historyKey(feed)).catch(() => undefined);
   }
 
   async write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
@@ -94,9 +125,24 @@ export class RedisBackup implements SpecBackup {
     return { kind: "written", ...(replacedContent && { replacedContent }) };
   }
 
-  #writeTo(key: NamedKey, snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
-    const { redis, ttlMs } = this.#options;
-    return writeEntry(redis, key, snapshot, { instead, ttlMs });
+  /** Tries without the history if Redis is out of memory: there may be room for the version alone. */
+  async #writeTo(key: NamedKey, snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
+    const { redis, ttlMs, clock } = this.#options;
+    const isFirst = key.name === this.#historyKey(snapshot.feed).name;
+    const isRoomy = clock.elapsed() >= this.#historiesFrom;
+    const history = isFirst && isRoomy ? storableHistory(snapshot) : undefined;
+    try {
+      return await writeEntry(redis, key, snapshot, { instead, ttlMs, history });
+    } catch (error) {
+      if (history === undefined || toRedisFailure(error).code !== "OOM") throw error;
+      this.#historiesFrom = clock.elapsed() + NO_HISTORIES_MS;
+      return writeEntry(redis, key, snapshot, { instead, ttlMs });
+    }
+  }
+
+  /** One copy is enough: only relays of this project read it. */
+  #historyKey(feed: Feed): NamedKey {
+    return this.#options.redis.keys.entries(feed, this.#schemas)[0];
   }
 
   async touch(snapshot: Snapshot): Promise<boolean> {

@@ -50,7 +50,7 @@ export class RedisManifests implements ManifestBackup {
     const bytes = new TextEncoder().encode(text);
     const digest = digestBytes(bytes);
     const entry = { feed: toFeed(sdkKey), format: "json", lcut: fetchedAt, bytes, digest } as const;
-    const options = { instead: undefined, ttlMs: this.#ttlMs };
+    const options = { ttlMs: this.#ttlMs };
     await Promise.all(this.#toKeys(sdkKey).map((key) => writeEntry(this.#redis, key, entry, options)));
   }
 

@@ -4,6 +4,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Spacing } from "../platform/spacing.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { SpecAcquirer } from "../specs/acquire.ts";
+import type { SpecBackup } from "../specs/backup.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
 import { DeltaRequests } from "../specs/deltas/delta-requests.ts";
@@ -78,7 +79,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
     new SpecRefresher({
       source: tracing.source(openSource(config, parts, upstream)),
       preparer,
-      findKnown: (feed) => known.find(feed, undefined),
+      findKnown: (feed) => known.find(feed, backup?.readHistory),
       deltas: config.requestsDeltas ? new DeltaRequests(clock) : undefined,
       store,
       clock,
@@ -199,6 +200,7 @@ interface BackupUsers extends SpecsParts {
 interface RunningBackup extends AsyncDisposable {
   readonly recovery: SpecRecovery;
   readonly writer: BackupWriter;
+  readonly readHistory: SpecBackup["readHistory"];
   readonly fleet?: Fleet;
 }
 
@@ -223,5 +225,11 @@ function startBackup(
   // Versions and confirmations also come from upstream by way of another relay of the fleet.
   const confirmed = () => onConfirmed?.();
   store.listen({ published: confirmed, confirmed });
-  return { recovery, writer, ...(fleet && { fleet }), [Symbol.asyncDispose]: () => running.disposeAsync() };
+  return {
+    recovery,
+    writer,
+    readHistory: (feed) => backup.readHistory(feed),
+    ...(fleet && { fleet }),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
 }

@@ -1,3 +1,4 @@
+import type { SharedBytes } from "../platform/shared-bytes.ts";
 import type { Feed } from "./feed.ts";
 import type { RawPayload } from "./payload/payload.ts";
 import type { Snapshot, SnapshotSource } from "./snapshot.ts";
@@ -7,7 +8,7 @@ export type BackupRead =
   | {
       readonly kind: "found";
       readonly raw: RawPayload;
-      /** The history that was stored with the entry. It may be that of another version. */
+      /** What {@link SpecBackup.readHistory} returns. */
       readonly history?: Uint8Array<ArrayBuffer>;
       /** True if it may belong to another SDK key. If so, it is not served, and not overwritten by an older version. */
       readonly isUnverified?: true;
@@ -44,8 +45,15 @@ export interface SpecBackup extends AsyncDisposable {
   read(feed: Feed, newerThan: number): Promise<BackupRead>;
 
   /**
+   * Returns the history that was stored with the entry of a feed, or undefined if there is none. It may be that of another version,
+   * or damaged, or under a name that two SDK keys share another feed's: that shows when it is decoded.
+   */
+  readHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined>;
+
+  /**
    * Stores a version atomically, unless the backup has one that is at least as new. `instead` names an exception. Whether a stored
-   * version with the same lcut has another content shows from its bytes.
+   * version with the same lcut has another content shows from its bytes. The history of the version is stored with it where there is room, see
+   * {@link storableHistory}; a history never keeps a version from being stored.
    */
   write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite>;
 
@@ -60,6 +68,14 @@ export interface SpecBackup extends AsyncDisposable {
 
   /** Returns whether a relay has removed the feed since it was last written. Always false if only one relay uses the backup. */
   wasRemoved(feed: Feed): Promise<boolean>;
+}
+
+/** A longer history is neither stored nor read. */
+export const MAX_HISTORY_BYTES = 8 * 1024 * 1024;
+
+/** Returns the history to store with a version, or undefined if it has none or one that is too long. */
+export function storableHistory({ history }: Snapshot): SharedBytes | undefined {
+  return history !== undefined && history.length <= MAX_HISTORY_BYTES ? history : undefined;
 }
 
 /** What happens to reads and writes of a backup. */

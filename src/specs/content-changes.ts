@@ -7,7 +7,7 @@ import type { HeldFeed, SpecStore } from "./store.ts";
 /** The contents that a feed has had under its present lcut. */
 interface Contents {
   readonly lcut: number;
-  /** Checksums. */
+  /** Their checksums, at most {@link MAX_CONTENTS}. */
   readonly seen: Set<string>;
   /** How often the feed went back to a content that it had before. */
   returns: number;
@@ -17,7 +17,9 @@ interface Contents {
   hasWaiting: boolean;
 }
 
-/** The first returns to an earlier content happen at once: somebody may have undone a change. */
+/** Further contents of one lcut count as earlier ones: upstream may send another checksum with each response. */
+const MAX_CONTENTS = 20;
+/** The first returns to an earlier content happen at once: a change may have been undone. */
 const IMMEDIATE_RETURNS = 3;
 /** How long the next one waits. Doubles with each. */
 const FIRST_WAIT_MS = 60_000;
@@ -52,7 +54,7 @@ export class ContentChanges {
   /** Returns whether this content of the held lcut, which upstream has just sent, must not replace the held one yet. */
   mustWait(feed: Feed, { lcut, checksum }: VersionId): boolean {
     const contents = this.#contents.get(feedId(feed));
-    if (contents?.lcut !== lcut || !contents.seen.has(checksum) || !this.#isWaiting(contents)) return false;
+    if (contents?.lcut !== lcut || !isReturn(contents, checksum) || !this.#isWaiting(contents)) return false;
     contents.hasWaiting = true;
     return true;
   }
@@ -71,9 +73,13 @@ export class ContentChanges {
       this.#contents.set(id, { lcut, seen: new Set([checksum]), returns: 0, changedAt, hasWaiting: false });
       return;
     }
-    if (contents.seen.has(checksum)) contents.returns++;
-    contents.seen.add(checksum);
+    if (isReturn(contents, checksum)) contents.returns++;
+    else contents.seen.add(checksum);
     contents.changedAt = changedAt;
     contents.hasWaiting = false;
   }
+}
+
+function isReturn({ seen }: Contents, checksum: string): boolean {
+  return seen.has(checksum) || seen.size >= MAX_CONTENTS;
 }

@@ -18,6 +18,13 @@ export interface StoredVersion {
   readonly format: SpecFormat;
   readonly contentEncoding: string;
   readonly body: Uint8Array<ArrayBuffer>;
+  /** What changed since earlier versions. Not stored if the limits leave no room for it. */
+  readonly history?: Uint8Array<ArrayBuffer>;
+}
+
+/** Returns the buffers that are transferred, not copied, when a version is sent to another thread. */
+export function listBuffers({ body, history }: StoredVersion): readonly ArrayBuffer[] {
+  return history === undefined ? [body.buffer] : [body.buffer, history.buffer];
 }
 
 export type LocalAction =
@@ -30,6 +37,7 @@ export type LocalAction =
       /** A longer body is not read. */
       readonly maxBytes: number;
     }
+  | { readonly kind: "read_history"; readonly feedDigest: string }
   | {
       readonly kind: "write";
       readonly version: StoredVersion;
@@ -42,6 +50,9 @@ export type LocalAction =
   | { readonly kind: "remove"; readonly feedDigest: string }
   /** Leaves one complete database file, without a write-ahead log. */
   | { readonly kind: "close" };
+
+/** Whether the action works while another process has the file locked for writing. */
+export const isRead = ({ kind }: LocalAction): boolean => kind === "read" || kind === "read_history";
 
 export type LocalWrite = Extract<LocalAction, { kind: "write" }>;
 
@@ -56,6 +67,7 @@ export type LocalOutcome =
   /** `replacedContent`: the stored version had the same lcut and another content. */
   | { readonly kind: "done"; readonly replacedContent?: true }
   | { readonly kind: "found"; readonly version: StoredVersion }
+  | { readonly kind: "found_history"; readonly history: Uint8Array<ArrayBuffer> }
   | { readonly kind: "none" }
   /** The stored body is longer than `maxBytes`. It was left in place. */
   | { readonly kind: "too_large" }

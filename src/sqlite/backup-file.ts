@@ -1,4 +1,11 @@
-import type { LocalAction, LocalLimits, LocalOutcome, LocalReply, LocalWrite } from "./backup-calls.ts";
+import {
+  isRead,
+  type LocalAction,
+  type LocalLimits,
+  type LocalOutcome,
+  type LocalReply,
+  type LocalWrite,
+} from "./backup-calls.ts";
 import { RelaySlots } from "./backup-users.ts";
 import { BUSY_TIMEOUT_MS, SQLITE, sqliteResult } from "./database.ts";
 import { describeSqliteError } from "./errors.ts";
@@ -49,7 +56,7 @@ export class LocalBackupFile {
   #attempt(action: LocalAction, now: number): LocalOutcome {
     try {
       const outcome = this.#file.withRecovery(() => this.#perform(action, now), now);
-      if (action.kind !== "read") this.#file.setBusyTimeout(BUSY_TIMEOUT_MS);
+      if (!isRead(action)) this.#file.setBusyTimeout(BUSY_TIMEOUT_MS);
       return outcome;
     } catch (error) {
       if (sqliteResult(error) === SQLITE.BUSY) this.#file.setBusyTimeout(STILL_BUSY_TIMEOUT_MS);
@@ -65,6 +72,8 @@ export class LocalBackupFile {
         return { kind: "done" };
       case "read":
         return this.#file.use().read(action);
+      case "read_history":
+        return this.#file.use().readHistory(action.feedDigest);
       case "write":
         return this.#write(action, now);
       case "touch":

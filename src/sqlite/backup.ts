@@ -6,11 +6,25 @@ import { withTimeout } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Supervisor } from "../platform/supervisor.ts";
 import { WorkerCalls } from "../platform/worker-calls.ts";
-import type { BackupRead, BackupWrite, Overwritable, SpecBackup } from "../specs/backup.ts";
+import {
+  type BackupRead,
+  type BackupWrite,
+  type Overwritable,
+  type SpecBackup,
+  storableHistory,
+} from "../specs/backup.ts";
 import { type Feed, feedDigest } from "../specs/feed.ts";
 import { describeTooLarge } from "../specs/payload/payload.ts";
 import type { Snapshot } from "../specs/snapshot.ts";
-import type { LocalAction, LocalCall, LocalOutcome, LocalReply, StoredVersion } from "./backup-calls.ts";
+import {
+  isRead,
+  type LocalAction,
+  type LocalCall,
+  type LocalOutcome,
+  type LocalReply,
+  listBuffers,
+  type StoredVersion,
+} from "./backup-calls.ts";
 import type { EmitLocalEvent, LocalWork } from "./events.ts";
 import { Opening } from "./opening.ts";
 
@@ -19,7 +33,7 @@ export interface LocalBackupOptions {
   readonly path: string;
   /** The maximum number of SDK keys, at least 1. The least recently used key is evicted. */
   readonly maxKeys: number;
-  /** Limit for the stored size of all bodies. The file may exceed it by one version and SQLite's overhead. */
+  /** Limit for the stored size of all bodies and histories. The file may exceed it by one version and SQLite's overhead. */
   readonly maxBytes: number;
   /** Config specs whose stored body is longer are not read. */
   readonly maxPayloadBytes: number;
@@ -99,9 +113,9 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
     switch (outcome.kind) {
       case "found": {
         this.#recordUse(digest(feed));
-        const { body, contentEncoding, format, lcut } = outcome.version;
-        const sdkKeyHash = djb2(feed.sdkKey);
-        return { kind: "found", raw: { body, contentEncoding, format, headerLcut: lcut, sdkKeyHash } };
+        const { body, contentEncoding, format, lcut, history } = outcome.version;
+        const raw = { body, contentEncoding, format, headerLcut: lcut, sdkKeyHash: djb2(feed.sdkKey) };
+        return { kind: "found", raw, ...(history && { history }) };
       }
       case "too_large":
         return { kind: "unusable", detail: describeTooLarge(maxBytes) };
@@ -113,6 +127,11 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
       default:
         return { kind: "none" };
     }
+  }
+
+  async readHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const outcome = await this.#queued(() => ({ kind: "read_history", feedDigest: digest(feed) }), 1);
+    return outcome.kind === "found_history" ? outcome.history : undefined;
   }
 
   async write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {
@@ -188,13 +207,13 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
   }
 
   #watched(action: LocalAction): Promise<LocalOutcome> {
-    return this.#health.watch(action.kind === "read" ? "reading" : "writing", this.#call(action));
+    return this.#health.watch(isRead(action) ? "reading" : "writing", this.#call(action));
   }
 
   async #call(action: LocalAction, limitMs?: number): Promise<LocalOutcome> {
     const { path: folder, maxKeys, maxBytes, clock, onProblem } = this.#options;
     const call = { limits: { folder, maxKeys, maxBytes }, now: clock.now(), action };
-    const moved = action.kind === "write" ? [action.version.body.buffer] : [];
+    const moved = action.kind === "write" ? listBuffers(action.version) : [];
     const { outcome, hasOpened, events } = await this.#calls.call(call, moved, limitMs);
     for (const event of events) onProblem(event);
     if (hasOpened) for (const listener of this.#openedListeners) listener();
@@ -229,11 +248,12 @@ export class LocalBackup implements SpecBackup, ManifestBackup {
 /** In order of preference: zstd is the fastest to decode. */
 const COMPACT_CODINGS = ["zstd", "br", "gzip"] as const;
 
-/** Copies the body: the buffer is transferred to the Worker, and the snapshot's own bytes are shared by all responses. */
+/** Copies the bytes: they are transferred to the Worker, and the snapshot's own are shared by all responses. */
 function toStoredVersion(snapshot: Snapshot): StoredVersion {
   const { feed, lcut, format, bytes, compressed } = snapshot;
   const coding = COMPACT_CODINGS.find((each) => compressed[each] !== undefined);
   const plainEncoding = format === "proto" ? "statsig-br" : "";
+  const history = storableHistory(snapshot)?.slice();
   return {
     feedDigest: digest(feed),
     keyDigest: sha256(feed.sdkKey),
@@ -241,6 +261,7 @@ function toStoredVersion(snapshot: Snapshot): StoredVersion {
     format,
     contentEncoding: coding ?? plainEncoding,
     body: ((coding && compressed[coding]) ?? bytes).slice(),
+    ...(history && { history }),
   };
 }
 

@@ -180,6 +180,14 @@ export class Statements {
   }
 }
 
+/** Returns bytes of a row that own their whole buffer, so that it can be transferred to another thread. */
+export function toOwnBuffer(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer } = bytes;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength
+    ? new Uint8Array(buffer)
+    : new Uint8Array(bytes);
+}
+
 const OWNER_ONLY = 0o600;
 
 /**

@@ -3,7 +3,16 @@ import type { DatabaseSync } from "node:sqlite";
 import type { SpecFormat } from "../specs/feed.ts";
 import type { LocalAction, LocalLimits, LocalOutcome, LocalWrite, StoredVersion } from "./backup-calls.ts";
 import { OWN, type RelaySlots, SpecUsers, UNUSED } from "./backup-users.ts";
-import { type DatabaseSchema, type SqlRow, Statements, transact } from "./database.ts";
+import {
+  type DatabaseSchema,
+  SQLITE,
+  type SqlRow,
+  Statements,
+  sqliteResult,
+  toOwnBuffer,
+  transact,
+} from "./database.ts";
+import { HistoryTable } from "./history-table.ts";
 
 /** `used_at` is updated at most once in this time, because an update costs a commit. */
 const USED_AT_PRECISION_MS = 10 * 60_000;
@@ -25,12 +34,14 @@ export class SpecTable {
   readonly #limits: LocalLimits;
   readonly #statements: Statements;
   readonly #users: SpecUsers;
+  readonly #histories: HistoryTable;
 
   constructor(db: DatabaseSync, limits: LocalLimits, slots: RelaySlots) {
     this.#db = db;
     this.#limits = limits;
     this.#statements = new Statements(db);
     this.#users = new SpecUsers(db, slots);
+    this.#histories = new HistoryTable(db);
   }
 
   /** Writes nothing unless the row is corrupt, so that a file that can't be written can still be read. */
@@ -45,10 +56,36 @@ export class SpecTable {
       this.#delete(feedDigest);
       return { kind: "damaged" };
     }
-    return { kind: "found", version: row.version };
+    const history = this.#findHistory(feedDigest);
+    return { kind: "found", version: { ...row.version, ...(history && { history }) } };
   }
 
+  /** A version is of use without its history. If the file is corrupt, the next write finds that. */
+  #findHistory(feedDigest: string): Uint8Array<ArrayBuffer> | undefined {
+    try {
+      return this.#histories.read(feedDigest);
+    } catch {
+      return undefined;
+    }
+  }
+
+  readHistory(feedDigest: string): LocalOutcome {
+    const history = this.#histories.read(feedDigest);
+    return history === undefined ? { kind: "none" } : { kind: "found_history", history };
+  }
+
+  /** Writes a version, and its history where there is room for it. */
   write(action: LocalWrite, now: number): WriteResult {
+    try {
+      return this.#write(action, now);
+    } catch (error) {
+      const { history, ...version } = action.version;
+      if (history === undefined || sqliteResult(error) !== SQLITE.FULL) throw error;
+      return this.#write({ ...action, version }, now);
+    }
+  }
+
+  #write(action: LocalWrite, now: number): WriteResult {
     const { version } = action;
     return transact(this.#db, () => {
       const existing = this.#findConflict(action, now);
@@ -130,12 +167,21 @@ export class SpecTable {
 
   #put(version: StoredVersion, now: number): void {
     const { feedDigest, keyDigest, lcut, format, contentEncoding, body } = version;
+    const history = this.#fittingHistory(version);
+    const bytes = body.length + (history?.length ?? 0);
     this.#statements.run(
       "INSERT OR REPLACE INTO spec VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       ...[feedDigest, keyDigest, lcut, format, contentEncoding],
-      ...[now, now, body.length, checksum(version), body],
+      ...[now, now, bytes, checksum(version), body],
     );
+    if (history !== undefined) this.#histories.write(feedDigest, history);
     this.#users.add(keyDigest);
+  }
+
+  /** Returns the history of a version unless the limit leaves room for the body alone. */
+  #fittingHistory({ body, history }: StoredVersion): StoredVersion["history"] {
+    const isFitting = body.length + (history?.length ?? 0) <= this.#limits.maxBytes;
+    return isFitting ? history : undefined;
   }
 
   #delete(feedDigest: string): number {
@@ -188,7 +234,10 @@ export class SpecTable {
   }
 }
 
-/** `seal` is the row's checksum, since SQLite has none. The index covers the sums, so that they do not skip over the bodies. */
+/**
+ * `seal` is the row's checksum, since SQLite has none; `bytes` is the length of the body and of the history in `spec_history`. The
+ * index covers the sums, so that they do not skip over the bodies.
+ */
 const SCHEMA = `
   CREATE TABLE spec (
     feed TEXT PRIMARY KEY,
@@ -249,12 +298,4 @@ function mayReplaceContent(stored: StoredVersion, { version, instead }: LocalWri
 function checksum({ feedDigest, keyDigest, lcut, format, contentEncoding, body }: StoredVersion): Buffer {
   const head = JSON.stringify([feedDigest, keyDigest, lcut, format, contentEncoding]);
   return createHash("sha256").update(head).update(body).digest();
-}
-
-/** Returns bytes that own their whole buffer, because buffers are transferred to the main thread. */
-function toOwnBuffer(body: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { buffer } = body;
-  return buffer instanceof ArrayBuffer && buffer.byteLength === body.byteLength
-    ? new Uint8Array(buffer)
-    : new Uint8Array(body);
 }

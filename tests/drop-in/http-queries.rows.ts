@@ -53,7 +53,11 @@ export const SINCE_TIME_ROWS: readonly HttpRow[] = [
   since("sinceTime twice, the newer one first", `sinceTime=${LCUT}&sinceTime=5`, NO_UPDATE),
   since("sinceTime with a space", `sinceTime=%20${LCUT}`, OK_V2),
   since("sincetime in lower case", `sincetime=${LCUT}`, OK_V2),
-  since("sinceTime after other parameters", `checksum=abc&x=1&sinceTime=${LCUT}`, NO_UPDATE),
+  since("sinceTime after other parameters", `x=1&sinceTime=${LCUT}`, NO_UPDATE),
+  ask("an equal sinceTime, another checksum", `?checksum=abc&sinceTime=${LCUT}`, {}, OK_V2, [
+    "200 no update",
+    "`checksum`",
+  ]),
   ask("an equal sinceTime, gzip", `?sinceTime=${LCUT}`, { "accept-encoding": "gzip" }, NO_UPDATE),
 ];
 

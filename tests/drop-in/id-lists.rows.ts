@@ -248,5 +248,10 @@ export const FILE_CHECK_ROWS: readonly FileCheckRow[] = [
   otherCheck("deltas without sinceTime", "400 as text", "400 as JSON", DELTAS),
   otherCheck("deltas with sinceTime 0", "400 as text", "400 as JSON", DELTAS),
   otherCheck("deltas without a key", "400", "400 as JSON", DELTAS),
-  otherCheck("deltas", "503 without --deltas-background-loop-enabled, else the delta", "503", DELTAS),
+  otherCheck(
+    "deltas",
+    "503 without --deltas-background-loop-enabled, 409 if nothing is cached",
+    "406 without statsig-br, 503 if nothing is cached and upstream fails",
+    DELTAS,
+  ),
 ];

@@ -189,8 +189,11 @@ const CHECKS: Readonly<Record<FileCheck, () => unknown>> = {
       "The SDK key is missing: send it in the path or in the header statsig-api-key",
     ),
   deltas: async () => {
-    const { status, headers } = await deltas("/secret-d.json?supports_proto=true&sinceTime=5");
-    expect([status, headers["retry-after"]]).toEqual([503, "60"]);
+    const path = "/v2/download_config_specs_deltas/secret-d.json?supports_proto=true&sinceTime=5";
+    const ask = async (codings: string) => {
+      return (await rawGet(`${relay.httpUrl}${path}`, { "accept-encoding": codings })).status;
+    };
+    expect([await ask("gzip"), await ask("statsig-br")]).toEqual([406, 503]);
   },
 };
 

@@ -32,6 +32,10 @@ interface NumberOption {
   readonly name: string;
   readonly short?: string;
   readonly default?: number;
+  /** The default of this project, if it differs. */
+  readonly ownDefault?: number;
+  /** The name of the option of which this one is another name. */
+  readonly printedAs?: string;
   readonly type: "u16" | "u32" | "u64" | "i64";
   readonly zero: Extreme;
   readonly largest: Extreme;
@@ -118,16 +122,23 @@ const NUMBERS: readonly NumberOption[] = [
   },
   {
     name: "deltas-num-responses-to-persist",
+    printedAs: "delta-history",
+    default: 20,
+    ownDefault: 16,
     type: "u64",
     zero: { ...noDeltas, used: 0 },
-    largest: { ...noDeltas, used: Number.MAX_SAFE_INTEGER },
+    largest: { original: "any number", used: 1_000, subject: RANGE },
   },
 ];
 
 const LARGEST = { u16: 2n ** 16n - 1n, u32: 2n ** 32n - 1n, u64: 2n ** 64n - 1n, i64: 2n ** 63n - 1n };
 
-function rowsOfNumber({ name, short, default: byDefault, type, zero, largest }: NumberOption): CommandRow[] {
-  const isOf = name.startsWith("deltas") ? differs(DELTAS, "takes it without effect") : ("same" as const);
+function rowsOfNumber(option: NumberOption): CommandRow[] {
+  const { name, short, default: byDefault, type, zero, largest, printedAs = name } = option;
+  const usedByDefault = option.ownDefault ?? byDefault;
+  const isOf = name.startsWith("deltas")
+    ? differs(DELTAS, "has another meaning, or none")
+    : ("same" as const);
   const spelled = [
     ["--name value", [`--${name}`, "7"]],
     ["--name=value", [`--${name}=7`]],
@@ -145,14 +156,14 @@ function rowsOfNumber({ name, short, default: byDefault, type, zero, largest }: 
     original,
     ours: subject === undefined ? "same" : differs(subject, `takes ${used}`),
     options,
-    outcome: { prints: `${name}: ${used}` },
+    outcome: { prints: `${printedAs}: ${used}` },
   });
   const refused = (value: string): CommandRow => ({
     name: `--${name} ${value}`,
     original: "exit code 2",
     ours: "same",
     options: [`--${name}=${value}`],
-    outcome: { refuses: `invalid value "${value}" for --${name}` },
+    outcome: { refuses: `invalid value "${value}" for --${printedAs}` },
   });
   return [
     {
@@ -160,7 +171,9 @@ function rowsOfNumber({ name, short, default: byDefault, type, zero, largest }: 
       original: byDefault === undefined ? "has no default" : `is ${byDefault} by default`,
       ours: isOf,
       options: [],
-      outcome: { prints: byDefault === undefined ? `# ${name} is not set` : `${name}: ${byDefault}` },
+      outcome: {
+        prints: usedByDefault === undefined ? `# ${name} is not set` : `${printedAs}: ${usedByDefault}`,
+      },
     },
     ...spelled.map(([form, options]): CommandRow => {
       return {
@@ -168,7 +181,7 @@ function rowsOfNumber({ name, short, default: byDefault, type, zero, largest }: 
         original: `is read as ${form}`,
         ours: isOf,
         options,
-        outcome: { prints: `${name}: 7` },
+        outcome: { prints: `${printedAs}: 7` },
       };
     }),
     extreme([`--${name}`, "0"], zero),

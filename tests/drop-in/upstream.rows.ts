@@ -8,6 +8,7 @@ export type UpstreamCheck =
   | "user-agent of log events"
   | "x-sfp-version"
   | "sinceTime"
+  | "checksum"
   | "no sinceTime at first"
   | "supports_proto"
   | "no accept_deltas"
@@ -64,6 +65,12 @@ const REQUESTS: readonly UpstreamRow[] = [
   same("x-sfp-version", "x-sfp-version: <version> on config specs and ID lists"),
   same("no sinceTime at first", "no sinceTime while nothing is cached"),
   same("sinceTime", "sinceTime is the lcut of the cached version"),
+  differs(
+    "checksum",
+    "sends no checksum",
+    "sends that of the cached version beside sinceTime",
+    "`checksum` in requests to upstream",
+  ),
   same("supports_proto", "supports_proto=true and statsig-supports-proto: true for a client of protobuf"),
   same("no accept_deltas", "accept_deltas of a client is not sent"),
   same("ID lists", "POST /v1/get_id_lists with {} and statsig-api-key, to STATSIG_ENDPOINT"),

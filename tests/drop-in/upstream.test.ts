@@ -164,6 +164,12 @@ const REQUEST_CHECKS = {
     const [, second] = await seenAtLeast("secret-since", 2);
     expect(second?.query.get("sinceTime")).toBe(String(lcut));
   },
+  checksum: async () => {
+    const { v2 } = publishKey(upstream, "secret-checksum");
+    await ask(relay, "secret-checksum");
+    const [, second] = await seenAtLeast("secret-checksum", 2);
+    expect(second?.query.get("checksum")).toBe(JSON.parse(v2).checksum);
+  },
   supports_proto: async () => {
     const request = await firstRequest("secret-proto", "", PROTO);
     expect(request.query.get("supports_proto")).toBe("true");

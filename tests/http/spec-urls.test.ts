@@ -46,6 +46,8 @@ describe("a URL of the spec endpoints (docs/protocol.md, Config specs over HTTP)
       "/v2/download_config_specs/secret-a.json?checksum=a%2Bb%2F%3D%3D&accept_deltas",
       target({ checksum: "a+b/==", acceptsDeltas: true }),
     ],
+    ["/v2/download_config_specs/secret-a.json?checksum=a%252Bb%252F%253D", target({ checksum: "a+b/=" })],
+    ["/v2/download_config_specs/secret-a.json?checksum=a+b/=", target({ checksum: "a+b/=" })],
     ["/v2/download_config_specs/secret-a.json?accept_deltas=false&checksum=", target()],
     ["/v2/download_config_specs/secret-a.json?XsinceTime=7&sinceTimeX=8", target()],
     ["/v2/download_config_specs/secret-a.json?x=/v1/download_config_specs/b.json", target()],

@@ -32,15 +32,16 @@ const codingsIn = ({ headers }: UpstreamRequest): string[] =>
 
 describe.concurrent("Upstream requests: the relay sends", () => {
   test.each(["v1", "v2"] as const)(
-    "GET {STATSIG_ENDPOINT}/%s/download_config_specs/{key}.json, x-sfp-version, later with sinceTime=lcut",
+    "GET {STATSIG_ENDPOINT}/%s/download_config_specs/{key}.json, x-sfp-version, later with sinceTime=lcut and the checksum",
     async (version) => {
       const sdkKey = `secret-json-${version}`;
-      const { lcut } = publishKey(shared.upstream, sdkKey);
+      const { lcut, [version]: text } = publishKey(shared.upstream, sdkKey);
       await ask(sdkKey, version, { "accept-encoding": "statsig-br, gzip" });
       const [first, ...later] = await requestsFor(shared.upstream, sdkKey, 3);
       expect(first?.url).toBe(`/${version}/download_config_specs/${sdkKey}.json`);
       for (const request of later) {
-        expect(request.url).toBe(`/${version}/download_config_specs/${sdkKey}.json?sinceTime=${lcut}`);
+        const query = `sinceTime=${lcut}&checksum=${JSON.parse(text).checksum}`;
+        expect(request.url).toBe(`/${version}/download_config_specs/${sdkKey}.json?${query}`);
       }
       for (const request of [...(first ? [first] : []), ...later]) {
         expect([request.method, request.body.byteLength]).toEqual(["GET", 0]);

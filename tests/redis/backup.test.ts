@@ -39,6 +39,7 @@ function openedBackup(options: RedisOptions): SpecBackup {
   return {
     source: backup.source,
     read: (...args) => backup.read(...args),
+    readHistory: (feed) => backup.readHistory(feed),
     write: (...args) => backup.write(...args),
     touch: (snapshot) => backup.touch(snapshot),
     wasRemoved: (feed) => backup.wasRemoved(feed),

@@ -4,6 +4,7 @@ import { textOf } from "../support/clients/raw-get.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { RedisServer } from "../support/redis/redis-server.ts";
+import { describeBackedUpDeltas } from "../support/relay/backed-up-deltas.ts";
 import { ask, describeBackedUpRelay } from "../support/relay/backed-up-relay.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { publishKey, versionOf } from "../support/upstream/published-key.ts";
@@ -16,7 +17,9 @@ describeWith("redis-server")("redis", () => {
   });
   afterAll(() => redis[Symbol.asyncDispose]());
   const env = () => ({ REDIS_URL: `redis://127.0.0.1:${redis.port}` });
-  describeBackedUpRelay("redis", () => ({ cache: "redis", env: env() }));
+  const backup = () => ({ cache: "redis", env: env() }) as const;
+  describeBackedUpRelay("redis", backup);
+  describeBackedUpDeltas("redis", backup);
 
   test("the writer is killed during an update: another relay takes over, and no version is lost", async () => {
     await using upstream = await startUpstream();

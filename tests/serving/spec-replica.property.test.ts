@@ -37,9 +37,10 @@ function connect() {
 const steps = fc.record({
   feed: fc.constantFrom(...FEEDS),
   lcut: fc.integer({ min: 1, max: 9 }),
+  checksum: fc.constantFrom("", "a", "b"),
   what: fc.constantFrom(
     "publish",
-    "publish",
+    "publish_content",
     "confirm",
     "remove",
     "follow",
@@ -60,9 +61,12 @@ test("for any order of events and messages, a replica ends up equal to the store
       for (const { held, stop } of streams) if (isOver(held)) stop();
       streams = streams.filter(({ held }) => !isOver(held));
     };
-    for (const { feed, lcut, what } of all) {
+    for (const { feed, lcut, checksum, what } of all) {
       connected.tick();
-      if (what === "publish") store.publish(snapshotOf(feed, lcut), { confirmed: takeInstant(clock) });
+      if (what === "publish" || what === "publish_content") {
+        const replacesContent = what === "publish_content";
+        store.publish(snapshotOf(feed, lcut, checksum), { confirmed: takeInstant(clock), replacesContent });
+      }
       if (what === "confirm") store.confirm(feed, takeInstant(clock));
       if (what === "remove") store.remove(feed, "unauthorized");
       if (what === "thread") deliverToThread(lcut);
@@ -80,7 +84,7 @@ test("for any order of events and messages, a replica ends up equal to the store
       new Map(
         [...of.held()].map((held) => [
           held.feed.sdkKey,
-          [held.snapshot.lcut, held.confirmedAt, held.followers],
+          [held.snapshot.lcut, held.snapshot.checksum, held.confirmedAt, held.followers],
         ]),
       );
     expect(new Map([...view(replica.store)].toSorted())).toEqual(new Map([...view(store)].toSorted()));

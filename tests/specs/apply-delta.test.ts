@@ -141,7 +141,7 @@ describe("a damaged delta is refused", () => {
     [
       "with an empty TOP_LEVEL",
       joinBody(prev, emptyTop, changed, deletions, checksums, done),
-      "no TOP_LEVEL",
+      "TOP_LEVEL has no data",
     ],
     ["with TOP_LEVEL twice", joinBody(prev, top, top, changed, deletions, checksums, done), "kind 2"],
     ["without CHECKSUMS", joinBody(prev, top, changed, deletions, done), "it has no CHECKSUMS"],

@@ -75,7 +75,7 @@ test("after any events, a backup that recovers gets the newest cached versions, 
         }
         if (each.kind === "lost") {
           backup.entries.delete(feedId(feed));
-          backup.history.delete(feedId(feed));
+          backup.writtenLcuts.delete(feedId(feed));
         }
       }
       backup.works = true;
@@ -83,7 +83,7 @@ test("after any events, a backup that recovers gets the newest cached versions, 
       for (const { feed, snapshot } of store.held()) {
         expect(backup.entries.get(feedId(feed))?.lcut).toBe(snapshot.lcut);
       }
-      for (const lcuts of backup.history.values())
+      for (const lcuts of backup.writtenLcuts.values())
         expect(lcuts).toEqual([...new Set(lcuts)].sort((a, b) => a - b));
       await keeper[Symbol.asyncDispose]();
       await writer[Symbol.asyncDispose]();

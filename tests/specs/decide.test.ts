@@ -2,13 +2,16 @@ import { describe, expect, test } from "bun:test";
 import { decide, type FetchResult } from "../../src/specs/refresh.ts";
 import { feedOf, snapshotOf } from "../support/specs/snapshots.ts";
 
-const held = snapshotOf(feedOf("secret-a"), 5);
-const payload = (lcut: number) => snapshotOf(feedOf("secret-a"), lcut);
+const held = snapshotOf(feedOf("secret-a"), 5, "held");
+const payload = (lcut: number, checksum = "") => snapshotOf(feedOf("secret-a"), lcut, checksum);
 
 const results = {
   newer: { kind: "prepared", payload: payload(6) },
-  same: { kind: "prepared", payload: payload(5) },
+  same: { kind: "prepared", payload: payload(5, "held") },
+  "the same lcut without a checksum": { kind: "prepared", payload: payload(5) },
+  "another content": { kind: "prepared", payload: payload(5, "other") },
   older: { kind: "prepared", payload: payload(4) },
+  "another content of an older lcut": { kind: "prepared", payload: payload(4, "other") },
   "no update": { kind: "no_update" },
   refused: { kind: "refused", reason: "malformed", detail: "the body is not JSON" },
   401: { kind: "unauthorized", status: 401 },
@@ -25,6 +28,9 @@ type Decided = "publish" | "confirm" | "keep" | "forget";
 const TABLE: readonly (readonly [keyof typeof results, Decided, Decided, Decided])[] = [
   ["newer", "publish", "publish", "publish"],
   ["same", "publish", "confirm", "confirm"],
+  ["the same lcut without a checksum", "publish", "confirm", "confirm"],
+  ["another content", "publish", "publish", "publish"],
+  ["another content of an older lcut", "publish", "keep", "keep"],
   ["older", "publish", "keep", "keep"],
   ["no update", "keep", "confirm", "confirm"],
   ["refused", "keep", "keep", "keep"],
@@ -48,6 +54,11 @@ test.each(TABLE)(
     expect(decided.map(({ kind }) => kind)).toEqual([unheld, held5, cleared]);
   },
 );
+
+test("a payload with the cached lcut is no update if the cached version has no checksum", () => {
+  const result = results["another content"];
+  expect(decide(result, payload(5), { clearOnUnauthorized: false })).toEqual({ kind: "confirm" });
+});
 
 test("with nothing cached, the policy only decides whether a rejected key is removed from the backup", () => {
   for (const result of Object.values(results)) {

@@ -1,13 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { HEARTBEAT_MS } from "../../src/grpc/spec-stream.ts";
+import type { VersionId } from "../../src/specs/deltas/delta.ts";
+import { isOtherContent } from "../../src/specs/snapshot.ts";
 import { FollowedStream, type Scenario, scenario } from "../support/clients/followed-stream.ts";
 import { settle } from "../support/common/fake-clock.ts";
 
 /** Runs each scenario to its end, and passes the result to `check`. */
 async function always(check: (stream: FollowedStream, scenario: Scenario) => Promise<void>): Promise<void> {
   const property = fc.asyncProperty(scenario, async (each) => {
-    const stream = new FollowedStream(each.firstLcut, each.sinceTime);
+    const stream = new FollowedStream(each.firstLcut, each.sinceTime, each.firstChecksum);
     for (const step of each.steps) await stream.apply(step);
     await check(stream, each);
   });
@@ -15,20 +17,37 @@ async function always(check: (stream: FollowedStream, scenario: Scenario) => Pro
 }
 
 describe("with versions, ticks of the clock and reads in any order", () => {
-  test("a client gets each version once, in order, and none that it already has", async () => {
-    await always(async (stream, { sinceTime }) => {
+  test("a client gets each version and each content once, in order, and none that it already has", async () => {
+    await always(async (stream, { firstLcut, firstChecksum, sinceTime }) => {
       await stream.drain();
-      const lcuts = stream.specLcuts;
-      expect(lcuts).toEqual([...new Set(lcuts)].sort((a, b) => a - b));
-      for (const lcut of lcuts) expect(lcut).toBeGreaterThan(sinceTime);
+      let before: VersionId = { lcut: sinceTime, checksum: firstLcut === sinceTime ? firstChecksum : "" };
+      for (const each of stream.specs) {
+        // The client may have any content of a version that the relay did not have at first.
+        const isUnknown = firstLcut < sinceTime && each === stream.specs[0];
+        const isContent = isOtherContent(each, before) || (isUnknown && each.lcut === sinceTime);
+        expect(each.lcut > before.lcut || isContent).toBe(true);
+        before = each;
+      }
     });
   });
 
   test("a client that keeps reading ends with the last version", async () => {
     await always(async (stream, { sinceTime }) => {
       await stream.drain();
-      const last = stream.held.snapshot.lcut;
-      expect(stream.specLcuts.at(-1)).toBe(last > sinceTime ? last : undefined);
+      const last = stream.held.snapshot;
+      if (last.lcut === sinceTime) return;
+      const expected = last.lcut > sinceTime ? last : undefined;
+      expect(stream.specs.at(-1)?.lcut).toBe(expected?.lcut);
+      expect(stream.specs.at(-1)?.checksum).toBe(expected?.checksum);
+    });
+  });
+
+  test("a client that has the first version ends with the last content of its lcut", async () => {
+    await always(async (stream, { firstLcut, firstChecksum, sinceTime }) => {
+      await stream.drain();
+      const last = stream.held.snapshot;
+      if (firstLcut !== sinceTime || last.lcut !== sinceTime) return;
+      expect(stream.specs.at(-1)?.checksum ?? firstChecksum).toBe(last.checksum);
     });
   });
 
@@ -67,6 +86,46 @@ describe("with versions, ticks of the clock and reads in any order", () => {
         expect(sent).toBeGreaterThanOrEqual(firstLcut);
       }
     });
+  });
+});
+
+describe("another content with the same lcut", () => {
+  test("is sent at once, also to a client that has the version, and the next heartbeat has the same lcut", async () => {
+    for (const sinceTime of [0, 7]) {
+      const stream = new FollowedStream(7, sinceTime, "a");
+      await stream.drain();
+      stream.publish(7, "b");
+      await stream.drain();
+      stream.publish(7, "a");
+      await stream.drain();
+      const sent = stream.specs.map(({ checksum }) => checksum);
+      expect(sent).toEqual(sinceTime === 0 ? ["a", "b", "a"] : ["b", "a"]);
+      await stream.clock.advance(HEARTBEAT_MS);
+      expect(stream.items.at(-1)).toEqual({ kind: "no_update", lcut: 7 });
+    }
+  });
+
+  test("is not sent if it has been undone before the client reads", async () => {
+    const stream = new FollowedStream(7, 0, "a");
+    stream.read();
+    await settle();
+    stream.publish(7, "b");
+    stream.publish(7, "a");
+    await stream.drain();
+    expect(stream.specs.map(({ checksum }) => checksum)).toEqual(["a"]);
+  });
+
+  test("is not sent to a client with a newer lcut, which gets the next content of that", async () => {
+    const stream = new FollowedStream(7, 9, "a");
+    await stream.drain();
+    stream.publish(7, "b");
+    await stream.drain();
+    stream.publish(9, "c");
+    await stream.drain();
+    expect(stream.specs).toEqual([]);
+    stream.publish(9, "d");
+    await stream.drain();
+    expect(stream.specs.map(({ checksum }) => checksum)).toEqual(["d"]);
   });
 });
 

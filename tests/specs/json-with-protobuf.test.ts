@@ -62,6 +62,18 @@ test("JSON older than the protobuf is requested until it is as new", async () =>
   expect(flow.source.count(json)).toBe(requests);
 });
 
+test("JSON is requested once more when the content of the protobuf changes under one lcut", async () => {
+  await using flow = specFlow({ keepsJson: true });
+  for (const feed of [proto, json]) flow.source.answer(feed, version(5, "a"));
+  await flow.cacheMiss(proto);
+  await flow.clock.advance(5 * POLL_INTERVAL_MS);
+  expect(flow.source.count(json)).toBe(1);
+  for (const feed of [proto, json]) flow.source.answer(feed, version(5, "b"));
+  await flow.clock.advance(5 * ONE_POLL_MS);
+  expect(flow.store.peek(json)?.snapshot.checksum).toBe("b");
+  expect(flow.source.count(json)).toBe(2);
+});
+
 test("neither is polled once the SDK key is evicted", async () => {
   await using flow = specFlow({ keepsJson: true });
   await flow.cacheMiss(proto);

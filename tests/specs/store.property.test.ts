@@ -8,7 +8,13 @@ const MAX_KEYS = 3;
 const PINNED = sdkKeyOf("key-0");
 
 type Step =
-  | { readonly kind: "publish"; readonly feed: Feed; readonly lcut: number }
+  | {
+      readonly kind: "publish";
+      readonly feed: Feed;
+      readonly lcut: number;
+      readonly checksum: string;
+      readonly replacesContent: boolean;
+    }
   | { readonly kind: "remove" | "find" | "follow"; readonly feed: Feed }
   | { readonly kind: "unfollow"; readonly which: number };
 
@@ -21,7 +27,16 @@ const feed = fc
   .map(({ key, version, format }) => feedOf(key, version, format));
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ kind: fc.constant("publish"), feed, lcut: fc.nat(9) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant("publish"),
+      feed,
+      lcut: fc.nat(9),
+      checksum: fc.constantFrom("", "a", "b"),
+      replacesContent: fc.boolean(),
+    }),
+  },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("remove", "find", "follow", "find"), feed }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("unfollow"), which: fc.nat() }) },
 );
@@ -58,6 +73,10 @@ class WatchedStore {
     return sdkKey === PINNED || this.followers.some(({ held }) => held.feed.sdkKey === sdkKey);
   }
 
+  #publish({ feed, lcut, checksum, replacesContent }: Step & { readonly kind: "publish" }): PublishOutcome {
+    return this.store.publish(snapshotOf(feed, lcut, checksum), { replacesContent });
+  }
+
   apply(step: Step): PublishOutcome | undefined {
     if (step.kind === "unfollow") {
       const [gone] = this.followers.splice(step.which % (this.followers.length || 1), 1);
@@ -69,7 +88,7 @@ class WatchedStore {
     const isNewKey = !this.heldKeys.has(feed.sdkKey);
     const held = this.store.peek(feed);
     let outcome: PublishOutcome | undefined;
-    if (step.kind === "publish") outcome = this.store.publish(snapshotOf(feed, step.lcut));
+    if (step.kind === "publish") outcome = this.#publish(step);
     else if (step.kind === "remove") this.store.remove(feed, "unauthorized");
     else if (step.kind === "find") this.store.find(feed.sdkKey, feed.version, feed.format);
     else if (held !== undefined) this.followers.push(new Follower(held));
@@ -108,15 +127,18 @@ describe("with any sequence of publish, remove, find, follow and unfollow", () =
     );
   });
 
-  test("a newer version is cached at once; the same or an older one is ignored", () => {
+  test("a newer version is cached at once, as is a later content of the same lcut; anything else is ignored", () => {
     always(
       ({ store }, each) => (each.kind === "publish" ? store.peek(each.feed)?.snapshot : undefined),
       ({ store }, seen, each, outcome) => {
         if (each.kind !== "publish" || outcome === "full") return;
-        const isNewer = each.lcut > (seen?.lcut ?? -1);
+        const isOther = seen?.lcut === each.lcut && seen.checksum !== each.checksum;
+        const isContent = isOther && each.replacesContent && seen.checksum !== "" && each.checksum !== "";
+        const isNewer = each.lcut > (seen?.lcut ?? -1) || isContent;
         expect(outcome).toBe(isNewer ? "published" : "not_newer");
         expect(store.peek(each.feed)?.snapshot.lcut).toBe(isNewer ? each.lcut : seen?.lcut);
-        if (!isNewer) expect(store.peek(each.feed)?.snapshot).toBe(seen);
+        if (isNewer) expect(store.peek(each.feed)?.snapshot.checksum).toBe(each.checksum);
+        else expect(store.peek(each.feed)?.snapshot).toBe(seen);
       },
     );
   });

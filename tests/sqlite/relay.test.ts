@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { textOf } from "../support/clients/raw-get.ts";
 import { eventually } from "../support/common/wait.ts";
+import { describeBackedUpDeltas } from "../support/relay/backed-up-deltas.ts";
 import { ask, describeBackedUpRelay } from "../support/relay/backed-up-relay.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
@@ -12,10 +13,9 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 describe("local", () => {
   const folder = mkdtempSync(join(tmpdir(), "sfp-backup-relay-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
-  describeBackedUpRelay("local", () => ({
-    cache: "local",
-    args: ["--local-cache-path", join(folder, "cache")],
-  }));
+  const backup = () => ({ cache: "local", args: ["--local-cache-path", join(folder, "cache")] }) as const;
+  describeBackedUpRelay("local", backup);
+  describeBackedUpDeltas("local", backup);
 
   test("a path that can't be used is logged in one line, and the relay serves from memory", async () => {
     const file = join(folder, "a-file");

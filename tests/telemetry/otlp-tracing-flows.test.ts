@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { eventually } from "../support/common/wait.ts";
 import { startEventRelay } from "../support/log-events/event-relay.ts";
+import { expectDelta, publishVersion } from "../support/relay/backed-up-deltas.ts";
 import { deleteFolders, newFolder } from "../support/sqlite/local-backups.ts";
 import {
   ask,
@@ -40,6 +41,18 @@ describe("--otlp-tracing", () => {
     expect(unreachable?.named(GET)?.attributes).toMatchObject({ cause: "unreachable" });
     const all = JSON.stringify(receiver.spans, (_, value) => (typeof value === "bigint" ? 0 : value));
     expect(all).not.toMatch(/zyxw|qrst/);
+  });
+
+  test("does not change what clients get: deltas, for example", async () => {
+    await using upstream = await startKnownUpstream(KEY);
+    await using receiver = await startOtlpReceiver("http/protobuf");
+    await using relay = await startOtlpRelay({ upstream, endpoint: receiver.url, args: TRACES_ALONE });
+    publishVersion(upstream, KEY, 1);
+    await fetch(`${relay.httpUrl}/v2/download_config_specs/${KEY}.json?supports_proto=true`, {
+      headers: { "accept-encoding": "statsig-br" },
+    });
+    publishVersion(upstream, KEY, 2);
+    await eventually(() => expectDelta(relay, KEY, 1, 2));
   });
 
   test("records backup reads and writes in the trace that caused them", async () => {

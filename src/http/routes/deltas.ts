@@ -15,7 +15,7 @@ import {
   unavailableResponse,
 } from "../responses.ts";
 import type { SpecResponses } from "../spec-responses.ts";
-import { readSinceTime } from "../spec-target.ts";
+import { readChecksum, readSinceTime } from "../spec-target.ts";
 
 const NO_DELTA = "There is no delta from this version: request the whole config spec";
 const NOT_ACCEPTABLE = "Deltas are sent as statsig-br only, which Accept-Encoding does not name";
@@ -40,7 +40,7 @@ export function deltaRoutes(query: SpecLookups, responses: SpecResponses): Hono<
     if (Number(since) === 0) return errorResponse(400, { message: "sinceTime must be greater than 0" });
     const { statsigBr } = negotiation.read(req.header("accept-encoding") ?? null);
     if (!statsigBr) return errorResponse(406, { message: NOT_ACCEPTABLE });
-    const client = { lcut: readSinceTime(since), checksum: req.query("checksum") ?? "" };
+    const client = { lcut: readSinceTime(since), checksum: readChecksum(req.query("checksum") ?? "") };
     return withTrace(req.raw.headers, () => respond(sdkKey, client));
   });
 

@@ -8,10 +8,11 @@ import type { RedisCommands } from "../link-pool.ts";
 
 /**
  * An entry is a Redis hash. The original relay defines `config`, `lcut` and `encoding`; this project adds `key_digest` (of the
- * whole SDK key) and `checksum` (of the lcut and the config). An original relay may overwrite its own fields and leave the added
- * ones, so these describe the config only if the checksum matches.
+ * whole SDK key), `checksum` (of the lcut and the config) and `history` (what changed since earlier versions). An original relay
+ * may overwrite its own fields and leave the added ones, so the first two describe the config only if the checksum matches, and the
+ * history may be that of another version.
  */
-type EntryField = "config" | "lcut" | "encoding" | "key_digest" | "checksum";
+type EntryField = "config" | "lcut" | "encoding" | "key_digest" | "checksum" | "history";
 
 /** What is known of an entry without reading its config. Texts are as stored. */
 export type EntryState =

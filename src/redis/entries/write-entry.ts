@@ -38,18 +38,27 @@ interface EntryToRemove {
 /** How often a change is tried. Each failed attempt means that another writer succeeded. */
 const MAX_ATTEMPTS = 20;
 
+interface WriteOptions {
+  /** What is overwritten although it is not older. */
+  readonly instead?: Overwritable | undefined;
+  readonly ttlMs: number;
+  /** Left out of an entry that replaces another one if Redis is out of memory. A new entry is rejected then. */
+  readonly history?: Uint8Array | undefined;
+}
+
 /** Writes a version to one key. If Redis has the same or a newer version, the config is not sent. */
 export async function writeEntry(
   redis: RedisConnection,
   key: NamedKey,
   entry: EntryToWrite,
-  { instead, ttlMs }: { readonly instead: Overwritable | undefined; readonly ttlMs: number },
+  { instead, ttlMs, history }: WriteOptions,
 ): Promise<BackupWrite> {
   const { feed, lcut, bytes, digest } = entry;
   const fields = [
     ...["encoding", toEncoding(entry), "lcut", String(lcut)],
     ...["key_digest", sdkKeyDigest(feed), "checksum", formatChecksum(lcut, bytes.length, digest)],
-    ...["config", Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)],
+    ...["config", toBuffer(bytes)],
+    ...(history === undefined ? [] : ["history", toBuffer(history)]),
   ];
   const ttlS = toSeconds(ttlMs);
   return retryChanged(async () => {
@@ -61,6 +70,10 @@ export async function writeEntry(
     return { kind: "written", ...(comparison.kind === "other_content" && { replacedContent: true }) };
   });
 }
+
+/** Returns the same bytes, not a copy. */
+const toBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);
 
 /** Extends the TTL of an entry. Resolves with false if it must be written again: it is missing, older or corrupt. */
 export async function touchEntry(
@@ -132,7 +145,7 @@ type EntryChange =
   | {
       readonly kind: "write";
       readonly lcut: number;
-      /** Names and values of all fields, alternating. */
+      /** Names and values of all fields, alternating; `history` is the last if there is one. */
       readonly fields: readonly (string | Buffer)[];
       readonly ttlS: number;
     };
@@ -143,9 +156,10 @@ type ChangeOutcome =
   | "changed";
 
 /**
- * ARGV: the fingerprint of the state that was read; for a write also the lcut, the TTL in seconds, and the fields. The old entry is
- * deleted first: it may have fields that ours lacks, and Redis then accepts the write even when it is out of memory, because the
- * new entry needs about as much memory as the old one frees. Numbers below 2^53 are exact in Lua.
+ * ARGV: the fingerprint of the state that was read; for a write also the lcut, the TTL in seconds, and the fields, ending with the
+ * history if there is one. The old entry is deleted first: it may have fields that ours lacks, and Redis then accepts the write even
+ * when it is out of memory, because the new entry needs about as much memory as the old one frees. A history may need more, so it
+ * is left out if Redis is out of memory, which only a write before the deletion shows. Numbers below 2^53 are exact in Lua.
  */
 const change = new RedisScript(`
 local key, expected, lcut = KEYS[1], ARGV[1], ARGV[2]
@@ -162,9 +176,16 @@ elseif not string.find(kept.err, 'WRONGTYPE', 1, true) then
 end
 local isOlder = lcut and keptLcut and keptLcut < tonumber(lcut)
 if seen ~= expected and not isOlder then return 'changed' end
-if redis.call('TTL', key) ~= -2 then redis.call('DEL', key) end
+local last = #ARGV
+if redis.call('TTL', key) ~= -2 then
+  if lcut and ARGV[last - 1] == 'history' then
+    local probed = redis.pcall('HSET', key, 'history', '')
+    if type(probed) == 'table' and string.find(probed.err, 'OOM', 1, true) then last = last - 2 end
+  end
+  redis.call('DEL', key)
+end
 if lcut then
-  redis.call('HSET', key, unpack(ARGV, 4))
+  redis.call('HSET', key, unpack(ARGV, 4, last))
   redis.call('EXPIRE', key, ARGV[3])
 end
 return 'done'

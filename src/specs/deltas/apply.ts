@@ -13,6 +13,7 @@ import {
   entityId,
   indexPayload,
   isEntityKind,
+  isKnownTopLevel,
   type PayloadIndex,
   readEntity,
   type SpecKind,
@@ -80,12 +81,14 @@ function applyEnvelopes(delta: Uint8Array, entities: Entities): OtherParts {
   let checksums: Checksums | undefined;
   let done: ByteRange | undefined;
   for (const envelope of readDelta(delta)) {
-    const { kind, whole } = envelope;
+    const { kind, whole, hasUnknownField } = envelope;
+    if (hasUnknownField) throw refused("an envelope has an unknown field");
     if (done !== undefined) throw refused("there is something after DONE");
     if (isFirst !== (kind === SpecsEnvelopeKind.COPY_PREV))
       throw refused("COPY_PREV is not at its beginning");
     isFirst = false;
-    if (kind === SpecsEnvelopeKind.TOP_LEVEL && topLevel === undefined) topLevel = envelope.data && whole;
+    if (kind === SpecsEnvelopeKind.TOP_LEVEL && topLevel === undefined)
+      topLevel = readTopLevel(delta, envelope);
     else if (kind === SpecsEnvelopeKind.CHECKSUMS && checksums === undefined)
       checksums = readChecksums(copyData(delta, envelope));
     else if (kind === SpecsEnvelopeKind.DELETIONS) deleteEntities(copyData(delta, envelope), entities);
@@ -107,6 +110,12 @@ function* readDelta(delta: Uint8Array): Generator<Envelope, void, undefined> {
     if (next.done === true) return;
     yield next.value;
   }
+}
+
+function readTopLevel(delta: Uint8Array, envelope: Envelope): ByteRange {
+  if (!parse("TOP_LEVEL", () => isKnownTopLevel(delta, envelope)))
+    throw refused("TOP_LEVEL has no data, or an unknown field");
+  return envelope.whole;
 }
 
 function takeEntity(delta: Uint8Array, envelope: Envelope, kind: SpecKind, entities: Entities): void {

@@ -49,7 +49,7 @@ const MIN_GAIN = 2;
 
 /**
  * Computes the deltas that lead to a version from those before it, and the history with it. Returns undefined if the version has
- * no checksum, so that clients that have it cannot be distinguished from others, or if it has an envelope of an unknown kind.
+ * no checksum, so that clients that have it cannot be distinguished from others, or if {@link indexPayload} does.
  */
 export async function computeDeltas(
   version: NewVersion,

@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
-import { SpecsEnvelopeKind } from "../../gen/statsig_config_specs_pb.ts";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { SpecsEnvelopeKind, SpecsTopLevelSchema } from "../../gen/statsig_config_specs_pb.ts";
 import { type ByteRange, type Envelope, readEnvelopes } from "../payload/envelopes.ts";
 
 /** A gate, config, layer, param store or condition of a version. */
@@ -15,7 +16,6 @@ export interface Entity {
 
 /** Where the parts of a payload are. */
 export interface PayloadIndex {
-  /** The last one, if there are several: it replaces those before, and in a delta SDKs accept only one. */
   readonly topLevel: ByteRange;
   readonly done: ByteRange;
   /** In the order of the payload, by {@link entityId}. Of several entities with one id the last counts, as for SDKs. */
@@ -46,19 +46,19 @@ export function entityId(kind: number, name: string): string {
 export const DIGEST_LENGTH = 8;
 
 /**
- * Indexes a decompressed config spec. Returns undefined if there can be no delta to it. One reason is an envelope of an unknown
- * kind: SDKs may keep its content, and what a delta has to say about it is not known.
+ * Indexes a decompressed config spec. Returns undefined if it has anything that this relay does not know, or that SDKs reject in a
+ * delta: some keep a version for ever if a delta is not as they expect (docs/protocol.md, Deltas).
  */
 export function indexPayload(bytes: Uint8Array): PayloadIndex | undefined {
   const entities = new Map<string, Entity>();
   let topLevel: ByteRange | undefined;
-  let done: ByteRange | undefined;
   for (const envelope of readEnvelopes(bytes)) {
     const { kind, whole } = envelope;
-    if (kind === SpecsEnvelopeKind.TOP_LEVEL) topLevel = whole;
-    else if (kind === SpecsEnvelopeKind.DONE) {
-      done = whole;
-      break;
+    if (envelope.hasUnknownField) return undefined;
+    if (kind === SpecsEnvelopeKind.DONE) return topLevel && { topLevel, done: whole, entities };
+    if (kind === SpecsEnvelopeKind.TOP_LEVEL) {
+      if (topLevel !== undefined || !isKnownTopLevel(bytes, envelope)) return undefined;
+      topLevel = whole;
     } else {
       const entity = isEntityKind(kind) ? readEntity(bytes, envelope, kind) : undefined;
       if (entity === undefined) return undefined;
@@ -68,13 +68,29 @@ export function indexPayload(bytes: Uint8Array): PayloadIndex | undefined {
       entities.set(id, entity);
     }
   }
-  return topLevel && done && { topLevel, done, entities };
+  return undefined;
 }
 
-/**
- * Reads the envelope of an entity. Returns undefined if the name is not text, so that a deletion could not name it, or if there are no data: SDKs ignore such an
- * entity in a whole payload, but reject a delta with it.
- */
+const TOP_LEVEL_FIELDS: ReadonlySet<number> = new Set(SpecsTopLevelSchema.fields.map(({ number }) => number));
+
+/** Says that the response refers to values elsewhere. If it is true, SDKs reject a response without such a value. */
+const MAY_REFER_ELSEWHERE = 8;
+
+/** Returns whether all fields are known to mean the same in a delta as in a whole version. */
+export function isKnownTopLevel(bytes: Uint8Array, { data }: Envelope): boolean {
+  if (data === undefined) return false;
+  const reader = new BinaryReader(bytes.subarray(...data));
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    const isFalse = field === MAY_REFER_ELSEWHERE && type === WireType.Varint && !reader.bool();
+    if (isFalse) continue;
+    if (!TOP_LEVEL_FIELDS.has(field)) return false;
+    reader.skip(type, field);
+  }
+  return true;
+}
+
+/** Returns undefined if the entity has no data, or a name that is not text, so that a deletion could not name it. */
 export function readEntity(bytes: Uint8Array, envelope: Envelope, kind: SpecKind): Entity | undefined {
   const name = readText(bytes, envelope.name);
   if (name === undefined || envelope.data === undefined) return undefined;

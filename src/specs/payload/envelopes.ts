@@ -10,6 +10,8 @@ export interface Envelope {
   readonly name: ByteRange | undefined;
   readonly checksum: ByteRange | undefined;
   readonly data: ByteRange | undefined;
+  /** Whether it has a field that is not in proto/statsig_config_specs.proto. */
+  readonly hasUnknownField: boolean;
   /** All of it, with the length before it. */
   readonly whole: ByteRange;
 }
@@ -25,18 +27,24 @@ function readEnvelope(reader: BinaryReader): Envelope {
   const start = reader.pos;
   const end = readEnd(reader);
   let kind = 0;
+  let hasUnknownField = false;
   const fields: (ByteRange | undefined)[] = [];
   while (reader.pos < end) {
     const [field, type] = reader.tag();
     if (type === WireType.LengthDelimited) {
       const to = readEnd(reader);
       if (field <= DATA) fields[field] = [reader.pos, to];
+      else hasUnknownField = true;
       reader.pos = to;
     } else if (field === KIND && type === WireType.Varint) kind = reader.int32();
-    else reader.skip(type, field);
+    else {
+      hasUnknownField = true;
+      reader.skip(type, field);
+    }
   }
   if (reader.pos !== end) throw new RangeError("a field ends after its envelope");
-  return { kind, name: fields[NAME], checksum: fields[CHECKSUM], data: fields[DATA], whole: [start, end] };
+  const [name, checksum, data] = [fields[NAME], fields[CHECKSUM], fields[DATA]];
+  return { kind, name, checksum, data, hasUnknownField, whole: [start, end] };
 }
 
 /** The numbers of the fields. */

@@ -144,6 +144,7 @@ export class TracedBackup {
           },
           () => inner.read(feed, newerThan),
         ),
+      readHistory: (feed) => inner.readHistory(feed),
       write: (snapshot, instead) => this.#write(inner, snapshot, instead),
       touch: (snapshot) => inner.touch(snapshot),
       wasRemoved: (feed) => inner.wasRemoved(feed),

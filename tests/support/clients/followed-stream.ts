@@ -1,18 +1,24 @@
 import fc from "fast-check";
 import { followSpecs, HEARTBEAT_MS, type SpecItem } from "../../../src/grpc/spec-stream.ts";
+import type { Snapshot } from "../../../src/specs/snapshot.ts";
 import { HeldFeed } from "../../../src/specs/store.ts";
 import { FakeClock, settle } from "../common/fake-clock.ts";
 import { feedOf, snapshotOf } from "../specs/snapshots.ts";
 
 export type StreamStep =
-  /** Upstream's next version. It is not newer if `by` is not above zero. */
-  | { readonly kind: "publish"; readonly by: number }
+  /** Upstream's next version. It is not newer if `by` is below zero, and may be another content if it is zero. */
+  | { readonly kind: "publish"; readonly by: number; readonly checksum: string }
   /** The client reads one more message. */
   | { readonly kind: "read" }
   | { readonly kind: "wait"; readonly ms: number };
 
+const checksum = fc.constantFrom("", "a", "b");
+
 const step: fc.Arbitrary<StreamStep> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant("publish"), by: fc.integer({ min: -2, max: 3 }) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant("publish"), by: fc.integer({ min: -2, max: 3 }), checksum }),
+  },
   { weight: 4, arbitrary: fc.constant<StreamStep>({ kind: "read" }) },
   {
     weight: 2,
@@ -23,6 +29,7 @@ const step: fc.Arbitrary<StreamStep> = fc.oneof(
 /** The steps of a stream before a test checks the result. */
 export const scenario = fc.record({
   firstLcut: fc.integer({ min: 1, max: 5 }),
+  firstChecksum: checksum,
   sinceTime: fc.integer({ min: 0, max: 8 }),
   steps: fc.array(step, { maxLength: 30, size: "max" }),
 });
@@ -39,17 +46,21 @@ export class FollowedStream {
   ended: "done" | "rejected" | undefined;
   readonly #items: AsyncGenerator<SpecItem, void, undefined>;
 
-  constructor(firstLcut: number, sinceTime: number) {
-    this.held = new HeldFeed(snapshotOf(feedOf("secret-a"), firstLcut));
+  constructor(firstLcut: number, sinceTime: number, firstChecksum = "") {
+    this.held = new HeldFeed(snapshotOf(feedOf("secret-a"), firstLcut, firstChecksum));
     this.#items = followSpecs(this.held, sinceTime, this.clock, this.abort.signal);
   }
 
-  get specLcuts(): readonly number[] {
-    return this.items.flatMap((item) => (item.kind === "spec" ? [item.snapshot.lcut] : []));
+  get specs(): readonly Snapshot[] {
+    return this.items.flatMap((item) => (item.kind === "spec" ? [item.snapshot] : []));
   }
 
-  publish(lcut: number): void {
-    this.held.replace(snapshotOf(this.held.feed, lcut));
+  get specLcuts(): readonly number[] {
+    return this.specs.map(({ lcut }) => lcut);
+  }
+
+  publish(lcut: number, checksum = ""): void {
+    this.held.replace(snapshotOf(this.held.feed, lcut, checksum), { replacesContent: true });
   }
 
   read(): void {
@@ -71,7 +82,7 @@ export class FollowedStream {
   }
 
   async apply(step: StreamStep): Promise<void> {
-    if (step.kind === "publish") this.publish(this.held.snapshot.lcut + step.by);
+    if (step.kind === "publish") this.publish(this.held.snapshot.lcut + step.by, step.checksum);
     else if (step.kind === "read") this.read();
     else await this.clock.advance(step.ms);
   }

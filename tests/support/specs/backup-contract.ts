@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { djb2 } from "../../../src/access/sdk-key.ts";
 import type { SpecBackup } from "../../../src/specs/backup.ts";
 import type { ApiVersion, Feed, SpecFormat } from "../../../src/specs/feed.ts";
+import { testHistories } from "./history-contract.ts";
 import { essence, preparedPayload, preparedSnapshot } from "./prepared-snapshots.ts";
 import { feedOf } from "./snapshots.ts";
 
@@ -97,6 +98,45 @@ export function describeBackup(name: string, open: () => Promise<SpecBackup>): v
       expect(await readBack(backup, feed)).toEqual(essence(newer));
     });
 
+    test("upstream's later content takes the place of another one with the same lcut, but of nothing else", async () => {
+      await using backup = await open();
+      const feed = newFeed();
+      const [older, first, other, newer] = await Promise.all([
+        preparedSnapshot(feed, 9, { color: "later" }),
+        preparedSnapshot(feed, 10),
+        preparedSnapshot(feed, 10, { color: "later" }),
+        preparedSnapshot(feed, 11),
+      ]);
+      expect(await backup.write(first, "other_content")).toEqual({ kind: "written" });
+      expect(await backup.write(first, "other_content")).toEqual({ kind: "not_newer", lcut: 10 });
+      expect(await backup.write(older, "other_content")).toEqual({ kind: "not_newer", lcut: 10 });
+      const replaced = { kind: "written", replacedContent: true } as const;
+      expect(await backup.write(other, "other_content")).toEqual(replaced);
+      expect(await readBack(backup, feed)).toEqual(essence(other));
+      // A relay that holds the earlier content neither writes it again nor finds the entry lost.
+      expect(await backup.write(first)).toEqual({ kind: "not_newer", lcut: 10 });
+      expect(await backup.touch(first)).toBe(true);
+      expect(await readBack(backup, feed)).toEqual(essence(other));
+      expect(await backup.write(newer, "other_content")).toEqual({ kind: "written" });
+      expect(await readBack(backup, feed)).toEqual(essence(newer));
+    });
+
+    test("of later contents that two relays write at once, one stays, and it is whole", async () => {
+      await using first = await open();
+      await using second = await open();
+      const feed = newFeed();
+      await first.write(await preparedSnapshot(feed, 10));
+      const colors = ["red", "green", "blue", "yellow"];
+      const contents = await Promise.all(colors.map((color) => preparedSnapshot(feed, 10, { color })));
+      const outcomes = await Promise.all(
+        contents.map((each, at) => (at % 2 === 0 ? first : second).write(each, "other_content")),
+      );
+      for (const outcome of outcomes) expect(outcome).toEqual({ kind: "written", replacedContent: true });
+      const kept = await readBack(second, feed);
+      expect(contents.map(essence)).toContainEqual(kept as ReturnType<typeof essence>);
+      expect(await readBack(first, feed)).toEqual(kept);
+    });
+
     test("a version that was found to be unusable counts as none", async () => {
       await using backup = await open();
       const feed = newFeed();
@@ -181,5 +221,7 @@ export function describeBackup(name: string, open: () => Promise<SpecBackup>): v
         { numRuns: 30 },
       );
     });
+
+    testHistories(open);
   });
 }

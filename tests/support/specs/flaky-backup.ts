@@ -8,7 +8,7 @@ import { MemoryBackup } from "./memory-backup.ts";
 export class FlakyBackup implements SpecBackup {
   readonly source = "redis";
   readonly entries = new Map<string, Snapshot>();
-  readonly history = new Map<string, number[]>();
+  readonly writtenLcuts = new Map<string, number[]>();
   readonly #inner = new MemoryBackup(this.entries);
   works = true;
   acceptsWrites = true;
@@ -24,13 +24,18 @@ export class FlakyBackup implements SpecBackup {
     return this.#inner.read(feed, newerThan);
   }
 
+  async readHistory(feed: Feed) {
+    this.#check();
+    return this.#inner.readHistory(feed);
+  }
+
   async write(snapshot: Snapshot, instead?: Overwritable) {
     this.#check();
     if (!this.acceptsWrites) throw new Error("no writes");
     const outcome = await this.#inner.write(snapshot, instead);
     if (outcome.kind === "written") {
       const id = feedId(snapshot.feed);
-      this.history.set(id, [...(this.history.get(id) ?? []), snapshot.lcut]);
+      this.writtenLcuts.set(id, [...(this.writtenLcuts.get(id) ?? []), snapshot.lcut]);
     }
     return outcome;
   }
@@ -49,7 +54,7 @@ export class FlakyBackup implements SpecBackup {
   async remove(feed: Feed) {
     this.#check();
     await this.#inner.remove(feed);
-    this.history.delete(feedId(feed));
+    this.writtenLcuts.delete(feedId(feed));
   }
 
   #check(): void {

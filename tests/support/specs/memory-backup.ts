@@ -1,5 +1,11 @@
 import { djb2 } from "../../../src/access/sdk-key.ts";
-import type { BackupRead, BackupWrite, Overwritable, SpecBackup } from "../../../src/specs/backup.ts";
+import {
+  type BackupRead,
+  type BackupWrite,
+  type Overwritable,
+  type SpecBackup,
+  storableHistory,
+} from "../../../src/specs/backup.ts";
 import { type Feed, feedId } from "../../../src/specs/feed.ts";
 import type { Snapshot } from "../../../src/specs/snapshot.ts";
 
@@ -17,6 +23,7 @@ export class MemoryBackup implements SpecBackup {
     const kept = this.#open().get(feedId(feed));
     if (kept === undefined || kept.lcut <= newerThan) return { kind: "none" };
     const { bytes, format, lcut } = kept;
+    const history = await this.readHistory(feed);
     const contentEncoding = format === "proto" ? "statsig-br" : "";
     return {
       kind: "found",
@@ -27,7 +34,14 @@ export class MemoryBackup implements SpecBackup {
         headerLcut: lcut,
         sdkKeyHash: djb2(feed.sdkKey),
       },
+      ...(history && { history }),
     };
+  }
+
+  async readHistory(feed: Feed): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const kept = this.#open().get(feedId(feed));
+    const history = kept && storableHistory(kept);
+    return history && new Uint8Array(history);
   }
 
   async write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite> {

@@ -18,7 +18,7 @@ export const unauthorized: FetchOutcome = { kind: "unauthorized", status: 401 };
 export const version = (lcut: number, checksum?: string): FetchOutcome => ({
   kind: "payload",
   raw: {
-    body: new TextEncoder().encode(JSON.stringify({ time: lcut, checksum })),
+    body: new TextEncoder().encode(JSON.stringify({ time: lcut, ...(checksum && { checksum }) })),
     contentEncoding: "",
     format: "json",
     headerLcut: undefined,

@@ -12,7 +12,7 @@ import {
 import { SpecPoller } from "../../../src/specs/poller.ts";
 import { SpecRecovery } from "../../../src/specs/recovery.ts";
 import { SpecRefresher } from "../../../src/specs/refresh.ts";
-import type { Snapshot } from "../../../src/specs/snapshot.ts";
+import { isOtherContent, type Snapshot } from "../../../src/specs/snapshot.ts";
 import { SpecStore } from "../../../src/specs/store.ts";
 import type { FakeClock } from "../common/fake-clock.ts";
 import { strictSupervisor } from "../common/supervisors.ts";
@@ -33,6 +33,8 @@ export class SharedChannel {
   >();
   readonly #listeners = new Set<(topic: string, version: VersionId) => void>();
   works = true;
+  /** Whether announcements are lost. */
+  losesAnnouncements = false;
   /** How long a look takes, and how many are in flight. */
   latencyMs = 0;
   looking = 0;
@@ -86,6 +88,7 @@ export class SharedChannel {
 
   announce(feed: Feed, version: VersionId): void {
     this.#check();
+    if (this.losesAnnouncements) return;
     for (const listener of this.#listeners) listener(feedId(feed), version);
   }
 
@@ -131,6 +134,8 @@ class SimulatedBackup extends MemoryBackup {
 /** An upstream that all relays share; each may be cut off from it. */
 export class SimulatedUpstream {
   lcut = 1;
+  /** The checksum of its content; empty if the payload has none. */
+  checksum = "";
   /** How long a response takes. */
   latencyMs = 0;
   readonly asked: { readonly feed: Feed; readonly atMs: number }[] = [];
@@ -160,6 +165,8 @@ export class SimulatedRelay implements AsyncDisposable {
   readonly #preload: readonly Feed[];
   isAlive = true;
   isCutOff = false;
+  /** The checksum that upstream sends to this relay instead of its own. */
+  contentOfUpstream: string | undefined;
 
   constructor(
     clock: FakeClock,
@@ -232,11 +239,13 @@ export class SimulatedRelay implements AsyncDisposable {
   /** Makes upstream respond correctly to requests for the feed. */
   answer(feed: Feed): void {
     const [upstream, clock] = [this.#upstream, this.#clock];
-    this.source.answer(feed, async (sinceTime, signal) => {
+    this.source.answer(feed, async (sinceTime, signal, _progressed, checksum) => {
       if (this.isCutOff) return failed("unreachable");
       upstream.asked.push({ feed, atMs: clock.elapsed() });
       await clock.sleep(upstream.latencyMs, signal);
-      return upstream.lcut > sinceTime ? version(upstream.lcut) : { kind: "no_update" };
+      const has = { lcut: upstream.lcut, checksum: this.contentOfUpstream ?? upstream.checksum };
+      const isOther = isOtherContent(has, { lcut: sinceTime, checksum });
+      return has.lcut > sinceTime || isOther ? version(has.lcut, has.checksum) : { kind: "no_update" };
     });
   }
 

@@ -1,4 +1,5 @@
 import { brotliCompressSync, constants, gzipSync, zstdCompressSync } from "node:zlib";
+import { readChecksum } from "./payload-checksum.ts";
 import { type Answer, answer, jsonAnswer, type UpstreamRequest } from "./upstream-request.ts";
 
 export type ApiVersion = "v1" | "v2";
@@ -7,6 +8,9 @@ export type Encoding = "gzip" | "br" | "zstd";
 interface Published {
   readonly lcut: number;
   readonly bytes: Uint8Array;
+  readonly isProto: boolean;
+  /** Read when a request names a checksum. */
+  checksum?: string;
   readonly compressed: Map<Encoding, Uint8Array>;
 }
 
@@ -30,7 +34,7 @@ export class PublishedSpecs {
   readonly #published = new Map<string, Published>();
 
   put(slot: string, bytes: Uint8Array, lcut: number): void {
-    this.#published.set(slot, { lcut, bytes, compressed: new Map() });
+    this.#published.set(slot, { lcut, bytes, isProto: slot.startsWith("proto "), compressed: new Map() });
   }
 
   forget(sdkKey: string): void {
@@ -47,9 +51,8 @@ export class PublishedSpecs {
     const json = this.#published.get(`${version} ${sdkKey}`);
     const found = proto ?? json;
     if (found === undefined) return answer(401, "Unauthorized", { "content-type": "text/plain" });
-    const sinceTime = Number(request.query.get("sinceTime") ?? 0);
     const headers = { "x-since-time": String(found.lcut) };
-    if (sinceTime > 0 && sinceTime >= found.lcut) return jsonAnswer({ has_updates: false }, headers);
+    if (!isNews(found, request.query)) return jsonAnswer({ has_updates: false }, headers);
     if (proto !== undefined) return protoAnswer(proto, headers);
     return this.#compressed(found, request, { ...headers, "content-type": "application/json" });
   }
@@ -62,6 +65,16 @@ export class PublishedSpecs {
     found.compressed.set(encoding, bytes);
     return answer(200, bytes, { ...headers, "content-encoding": encoding });
   }
+}
+
+/** Whether the client has an older version, or another content with the same lcut. */
+function isNews(found: Published, query: URLSearchParams): boolean {
+  const sinceTime = Number(query.get("sinceTime") ?? 0);
+  if (sinceTime <= 0 || sinceTime < found.lcut) return true;
+  const held = query.get("checksum");
+  if (sinceTime > found.lcut || held === null) return false;
+  found.checksum ??= readChecksum(found.bytes, found.isProto);
+  return found.checksum !== "" && found.checksum !== held;
 }
 
 const wantsProto = (request: UpstreamRequest): boolean =>
