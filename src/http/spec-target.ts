@@ -51,7 +51,7 @@ function readTargetAt(url: string, start: number): SpecTarget | undefined {
     version,
     pathKey,
     sinceTime: readEncodedSinceTime(queryValue(url, question, "sinceTime")),
-    checksum: readChecksum(queryValue(url, question, "checksum") ?? ""),
+    checksum: readChecksum(url, question),
     acceptsDeltas: readFlag(queryValue(url, question, "accept_deltas")) ?? false,
     supportsProto: readFlag(queryValue(url, question, "supports_proto")),
   };
@@ -119,15 +119,13 @@ function readFlag(value: string | undefined): boolean | undefined {
 }
 
 /**
- * Parses the checksum that a client has, which may be base64. Core SDKs percent-encode it twice (docs/protocol.md, Config specs
- * over HTTP); others may not encode its plus signs.
+ * Returns the checksum that a client has, from the query of a URL; empty if there is none. Core SDKs percent-encode it twice
+ * (docs/protocol.md, Config specs over HTTP). A plus sign stands for itself, since a checksum may be base64.
  */
-export function readChecksum(value: string): string {
-  if (!ENCODED.test(value)) return value;
-  return decodeOr(decodeFormValue(value), decodeURIComponent).replaceAll(" ", "+");
+export function readChecksum(url: string, question = url.indexOf("?")): string {
+  const value = queryValue(url, question, "checksum") ?? "";
+  return value.includes("%") ? decodeOr(decodeOr(value, decodeURIComponent), decodeURIComponent) : value;
 }
-
-const ENCODED = /[+%]/;
 
 function decodeFormValue(value: string): string {
   return decodeOr(value.replaceAll("+", " "), decodeURIComponent);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { anyEdit, applyEdits, type Edit, newProject, smallEdit } from "../support/deltas/edits.ts";
+import { anyEdit, applyEdits, type Edit, newProject } from "../support/deltas/edits.ts";
 import { ODDITIES, type Oddity, type ProjectVersion } from "../support/deltas/project-version.ts";
 import { checkDeltas, type Prepared, prepareVersion } from "../support/deltas/version-chain.ts";
 
@@ -8,8 +8,8 @@ interface Step {
   /** Which version before is edited, counted from the last one; what does not exist is the first project. */
   readonly from: number;
   readonly edits: readonly Edit[];
-  /** Publishes a version before once more, instead of a new one. */
-  readonly isRepeated: boolean;
+  /** Publishes this version before once more, counted from the last one, instead of a new one. */
+  readonly repeats: number | undefined;
   /** By how much `time` is later than that of the latest version. */
   readonly laterBy: number;
   readonly hasChecksum: boolean;
@@ -28,7 +28,7 @@ const anyStep = (depth: number): fc.Arbitrary<Step> =>
   fc.record({
     from: mostly(0, fc.nat(5)),
     edits: fc.array(anyEdit, { maxLength: 4 }),
-    isRepeated: mostly(false, fc.constant(true), 10),
+    repeats: mostly<number | undefined>(undefined, fc.nat(4), 6),
     laterBy: mostly(1_000, fc.constant(0), 4),
     hasChecksum: mostly(true, fc.constant(false), 12),
     oddity: mostly<Oddity | undefined>(undefined, fc.constantFrom(...ODDITIES), 6),
@@ -49,8 +49,8 @@ const anySteps: fc.Arbitrary<readonly Step[]> = fc
   .chain((depth) => fc.array(anyStep(depth), { minLength: 2, maxLength: 14 }));
 
 function toVersion(step: Step, versions: readonly ProjectVersion[]): ProjectVersion {
-  const source = versions.at(-1 - step.from) ?? versions[0] ?? newProject();
-  if (step.isRepeated) return source;
+  const source = versions.at(-1 - (step.repeats ?? step.from)) ?? versions[0] ?? newProject();
+  if (step.repeats !== undefined) return source;
   const time = Math.max(...versions.map((each) => each.time)) + step.laterBy;
   const checksum = step.hasChecksum ? String(8_506_699_639_233_708_000n + BigInt(versions.length)) : "";
   return { ...applyEdits(source, step.edits), time, checksum, oddity: step.oddity };
@@ -96,4 +96,3 @@ describe("deltas of random sequences of versions", () => {
     expect(applied).toBeGreaterThan(500);
   }, 60_000);
 });
-void smallEdit;

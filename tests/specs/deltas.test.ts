@@ -36,9 +36,12 @@ async function prepareAll(versions: readonly ProjectVersion[], depth = 16): Prom
 
 const idOf = ({ time, checksum }: ProjectVersion) => ({ lcut: time, checksum });
 
-/** Returns the delta for a client that holds this version. */
-const deltaFor = ({ payload }: Prepared, version: ProjectVersion) =>
-  findDelta(payload.deltas ?? [], idOf(version));
+/** Returns the delta for a client that holds this version, some time after the relay received the newest one. */
+const deltaFor = (
+  { payload }: Prepared,
+  { time, checksum }: Pick<ProjectVersion, "time" | "checksum">,
+  afterMs = 0,
+) => findDelta({ ...payload, receivedAt: 0 }, { lcut: time, checksum }, afterMs);
 
 describe("the delta of one changed gate", () => {
   const second = edited(first, 1_000, change(0, 1));
@@ -97,6 +100,12 @@ test("there are deltas from the last versions only", async () => {
   expect(checkDeltas(prepared, versions, 4)).toBeGreaterThan(0);
 });
 
+test("a delta is offered for 10 minutes", async () => {
+  const prepared = await prepareAll([first, edited(first, 1_000, change(0, 1))]);
+  expect(deltaFor(prepared, first, 600_000)).toBeDefined();
+  expect(deltaFor(prepared, first, 600_001)).toBeUndefined();
+});
+
 test("no deltas and no history with a depth of 0", async () => {
   const { payload } = await prepareAll([first, edited(first, 1_000, change(0, 1))], 0);
   expect([payload.deltas, payload.history]).toEqual([undefined, undefined]);
@@ -142,21 +151,21 @@ describe("a client's version", () => {
     const prepared = await prepareAll([first, other, last]);
     const lengths = [first, other].map((version) => deltaFor(prepared, version)?.bytes.length ?? 0);
     expect(lengths[0]).toBeGreaterThan(lengths[1] ?? Number.NaN);
-    expect(findDelta(prepared.payload.deltas ?? [], { lcut: first.time, checksum: "" })).toBeUndefined();
+    expect(deltaFor(prepared, { ...first, checksum: "" })).toBeUndefined();
     expect(checkDeltas(prepared, [first, other, last], 16)).toBe(2);
   });
 
   test("may have the time of the newest version", async () => {
     const prepared = await prepareAll([first, other]);
     expect(deltaFor(prepared, first)).toBeDefined();
-    expect(findDelta(prepared.payload.deltas ?? [], { lcut: first.time, checksum: "" })).toBeUndefined();
+    expect(deltaFor(prepared, { ...first, checksum: "" })).toBeUndefined();
   });
 
   test("is identified by the time alone if it stands for one content", async () => {
     const last = edited(first, 1_000, change(1, 1));
-    const { payload } = await prepareAll([first, last]);
-    expect(findDelta(payload.deltas ?? [], { lcut: first.time, checksum: "" })).toBeDefined();
-    expect(findDelta(payload.deltas ?? [], { lcut: first.time, checksum: "another" })).toBeUndefined();
+    const prepared = await prepareAll([first, last]);
+    expect(deltaFor(prepared, { ...first, checksum: "" })).toBeDefined();
+    expect(deltaFor(prepared, { ...first, checksum: "another" })).toBeUndefined();
   });
 
   test("stays ambiguous after the other content of its time is forgotten", async () => {
@@ -179,15 +188,15 @@ describe("a payload that SDKs could not reach by a delta", () => {
     ["has an entity without data", "no_data"],
     ["has CHECKSUMS itself", "checksums"],
     ["has DELETIONS itself", "deletions"],
+    ["has two TOP_LEVEL", "second_top_level"],
+    ["has a field that is not known", "unknown_field"],
   ])("%s: it is taken, without deltas", async (_, oddity) => {
     expect((await after(oddity)).payload.deltas ?? []).toEqual([]);
   });
 
   test.each<[string, Oddity]>([
     ["a name twice", "duplicate_name"],
-    ["two TOP_LEVEL", "second_top_level"],
     ["an entity before TOP_LEVEL", "entity_first"],
-    ["a field that is not known", "unknown_field"],
   ])("%s: it has deltas all the same", async (_, oddity) => {
     const prepared = await after(oddity);
     expect(deltaFor(prepared, first)).toBeDefined();

@@ -45,7 +45,7 @@ export function deltaRoutes(
     if (Number(since) === 0) return errorResponse(400, { message: "sinceTime must be greater than 0" });
     const { statsigBr } = negotiation.read(req.header("accept-encoding") ?? null);
     if (!statsigBr) return errorResponse(406, { message: NOT_ACCEPTABLE });
-    const client = { lcut: readSinceTime(since), checksum: readChecksum(req.query("checksum") ?? "") };
+    const client = { lcut: readSinceTime(since), checksum: readChecksum(req.url) };
     return withTrace(req.raw.headers, () => respond(sdkKey, client));
   });
 

@@ -127,7 +127,7 @@ export function newProject({ perKind = 9, time = 1_700_000_000_000 } = {}): Proj
   const numbers = Array.from({ length: perKind }, (_, number) => number);
   return {
     time,
-    checksum: `checksum of ${time}`,
+    checksum: `${time}_checksum`,
     rest: { experiment_to_layer: {} },
     companyId: "company",
     entities: ENTITY_KINDS.flatMap((kind) =>

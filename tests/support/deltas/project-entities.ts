@@ -34,7 +34,7 @@ export const ENVELOPE_KINDS: Readonly<Record<EntityKind, SpecsEnvelopeKind>> = {
   condition: SpecsEnvelopeKind.CONDITION,
 };
 
-/** Rules refer to these names, whether or not the project has such entities. */
+/** Rules refer to entities of the numbers below this one, whether or not the project has them. */
 const REFERRED_NAMES = 8;
 
 export const entityName = (kind: EntityKind, number: number): string => `${kind}_${number}`;

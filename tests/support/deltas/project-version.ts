@@ -8,7 +8,7 @@ import {
   SpecsTopLevelSchema,
 } from "../../../src/gen/statsig_config_specs_pb.ts";
 import { ENVELOPE_KINDS, type Entity, encodeEntity } from "./project-entities.ts";
-import { FIELDS, sumOfChecksums } from "./sdk-specs.ts";
+import { FIELDS, readEnvelopes, readSums, sumOfChecksums } from "./sdk-specs.ts";
 
 /** How the checksums of entities are made from their data. */
 export const CHECKSUM_STYLES = [
@@ -129,16 +129,32 @@ function checksumOf(name: string, data: Uint8Array, style: ChecksumStyle): strin
 }
 
 function encodeChecksums({ entities, checksumStyle }: ProjectVersion): Uint8Array {
-  const writer = new BinaryWriter();
-  for (const { name, kind } of FIELDS) {
+  const sums = FIELDS.map(({ name, kind }): [string, bigint] => {
     const ofField = entities.filter((entity) => ENVELOPE_KINDS[entity.kind] === kind);
-    const sum = sumOfChecksums(
-      ofField.map((each) => checksumOf(each.name, encodeEntity(each), checksumStyle)),
-    );
+    const checksums = ofField.map((each) => checksumOf(each.name, encodeEntity(each), checksumStyle));
+    return [name, sumOfChecksums(checksums)];
+  });
+  return encodeSums(new Map(sums));
+}
+
+/** Returns a CHECKSUMS envelope. */
+function encodeSums(sums: ReadonlyMap<string, bigint>): Uint8Array {
+  const writer = new BinaryWriter();
+  for (const [name, sum] of sums) {
     writer.tag(1, WireType.LengthDelimited).fork();
     writer.tag(1, WireType.LengthDelimited).string(name).tag(2, WireType.Varint).uint64(String(sum)).join();
   }
   return encodeEnvelope({ kind: SpecsEnvelopeKind.CHECKSUMS, data: writer.finish() });
+}
+
+/** Returns the `statsig-br` body with the sums of CHECKSUMS increased, so that an SDK refuses it. */
+export function withWrongSums(body: Uint8Array): Buffer {
+  const envelopes = readEnvelopes(body).map(({ kind, data, bytes }) => {
+    if (kind !== SpecsEnvelopeKind.CHECKSUMS || data === undefined)
+      return new BinaryWriter().bytes(bytes).finish();
+    return encodeSums(new Map(Array.from(readSums(data), ([name, sum]) => [name, sum + 1n])));
+  });
+  return brotliCompressSync(Buffer.concat(envelopes));
 }
 
 /** A kind of a later version of the protocol. */

@@ -16,7 +16,7 @@ export interface SentDelta {
 
 /** Returns the delta that a relay sends to a relay that holds another version. */
 export function deltaBetween(from: PreparedPayload, to: PreparedPayload): SentDelta | undefined {
-  const delta = findDelta(to.deltas ?? [], from);
+  const delta = findDelta({ ...to, receivedAt: 0 }, from, 0);
   return delta && { bytes: delta.bytes, contentDigest: to.contentDigest };
 }
 

@@ -141,7 +141,8 @@ function readU32(text: string): bigint {
   return value < 2n ** 32n ? value : 0n;
 }
 
-function readSums(data: Uint8Array): ReadonlyMap<string, bigint> {
+/** Reads the data of CHECKSUMS. */
+export function readSums(data: Uint8Array): ReadonlyMap<string, bigint> {
   const sums = new Map<string, bigint>();
   const reader = new BinaryReader(data);
   while (reader.pos < reader.len) {

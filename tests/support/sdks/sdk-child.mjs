@@ -1,6 +1,6 @@
 // Runs one real Statsig SDK in Node and evaluates gates and configs on request: JSON lines on stdin and stdout.
 // The first line is {sdk, sdkKey, options}; options.redisUrl selects the shipped example that reads Redis. The
-// others are {id, ask: "gate" | "config" | "syncIdLists" | "stop", name, userID}.
+// others are {id, ask: "gate" | "config" | "all" | "fresh" | "syncIdLists" | "stop", name, userID}.
 import { createInterface } from "node:readline";
 
 const core = async (sdkKey, { redisUrl, ...options }) => {
@@ -12,6 +12,15 @@ const core = async (sdkKey, { redisUrl, ...options }) => {
   });
   const { isSuccess, error } = await client.initialize();
   const user = (userID) => StatsigUser.withUserID(userID);
+  const evaluateAll = (evaluator, userID) => {
+    const asUser = new StatsigUser({ userID, email: userID, customIDs: { companyID: userID } });
+    const response = evaluator.getClientInitializeResponse(asUser, { hashAlgorithm: "none" });
+    // Of an experiment with a gate in a condition, the SDK says at random whether it is active.
+    const read = JSON.parse(response, (name, value) => (name === "is_experiment_active" ? undefined : value));
+    // The first has the ID of the session, the other an environment that the SDK reads at its start only.
+    const { sdkInfo, user, ...evaluated } = read;
+    return evaluated;
+  };
   const about = ({ value, ruleID, details }) => ({
     value,
     ruleID,
@@ -22,6 +31,15 @@ const core = async (sdkKey, { redisUrl, ...options }) => {
     initialised: { ok: isSuccess, error },
     gate: (name, userID) => about(client.getFeatureGate(user(userID), name)),
     config: (name, userID) => about(client.getDynamicConfig(user(userID), name)),
+    all: (_, userID) => evaluateAll(client, userID),
+    // What a client evaluates that starts now, with another SDK key.
+    fresh: async (name, userID) => {
+      const fresh = new Statsig(name, options);
+      await fresh.initialize();
+      const evaluated = evaluateAll(fresh, userID);
+      await fresh.shutdown(1_000);
+      return evaluated;
+    },
     // This SDK only syncs by itself, at the configured interval.
     syncIdLists: () => undefined,
     stop: () => client.shutdown(1_000),

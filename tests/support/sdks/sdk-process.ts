@@ -69,6 +69,28 @@ export class SdkProcess implements AsyncDisposable {
     return this.#ask("config", name, userID) as Promise<Evaluation<Record<string, unknown>>>;
   }
 
+  /**
+   * Evaluates all gates, configs, experiments, layers and parameter stores for a user with this email, as a client's initialization
+   * gets them. For core only.
+   */
+  async all(userID: string): Promise<object> {
+    return (await this.#ask("all", "", userID)) as object;
+  }
+
+  /** As {@link all}, by a new client of the process with another SDK key, which ends afterwards. */
+  async fresh(sdkKey: string, userID: string): Promise<object> {
+    return (await this.#ask("fresh", sdkKey, userID)) as object;
+  }
+
+  /** Stops the process until {@link resume}. */
+  pause(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child.kill("SIGCONT");
+  }
+
   /** Makes the legacy SDK sync, whose own interval is at least 30 s. Does nothing with core, which syncs by itself. */
   async syncIdLists(): Promise<void> {
     await this.#ask("syncIdLists", "", "");
@@ -87,7 +109,11 @@ export class SdkProcess implements AsyncDisposable {
     await within(exited, 3_000, "SDK to stop").catch(() => child.kill("SIGKILL"));
   }
 
-  #ask(ask: "gate" | "config" | "syncIdLists", name: string, userID: string): Promise<unknown> {
+  #ask(
+    ask: "gate" | "config" | "all" | "fresh" | "syncIdLists",
+    name: string,
+    userID: string,
+  ): Promise<unknown> {
     const id = ++this.#asked;
     return this.#send(id, { id, ask, name, userID }, 5_000);
   }

@@ -16,25 +16,35 @@ export interface TappedAnswer {
   readonly bytes: number;
 }
 
+/** Returns the body that the SDK gets. */
+type AlterBody = (answer: TappedAnswer, body: Buffer) => Buffer;
+
 /**
  * A proxy between an SDK and the relay that replaces Accept-Encoding, because an SDK that offers several codings lets the relay
- * choose. It does not change bodies.
+ * choose. It changes bodies only if it is told how.
  */
 export class CodingTap implements AsyncDisposable {
   readonly answers: TappedAnswer[] = [];
   readonly #server = createServer((incoming, outgoing) => {
     this.#pass(incoming, outgoing).catch(() => outgoing.destroy());
   });
-  readonly #target: string;
+  readonly #targets: readonly string[];
   readonly #acceptEncoding: string;
+  readonly #alter: AlterBody | undefined;
 
-  private constructor(target: string, acceptEncoding: string) {
-    this.#target = target;
+  private constructor(targets: readonly string[], acceptEncoding: string, alter: AlterBody | undefined) {
+    this.#targets = targets;
     this.#acceptEncoding = acceptEncoding;
+    this.#alter = alter;
   }
 
-  static async start(target: string, acceptEncoding: string): Promise<CodingTap> {
-    const tap = new CodingTap(target, acceptEncoding);
+  /** Of several targets, each gets one request in turn. */
+  static async start(
+    target: string | readonly string[],
+    acceptEncoding: string,
+    alter?: AlterBody,
+  ): Promise<CodingTap> {
+    const tap = new CodingTap([target].flat(), acceptEncoding, alter);
     await new Promise<void>((resolve) => tap.#server.listen(0, "127.0.0.1", resolve));
     return tap;
   }
@@ -51,7 +61,8 @@ export class CodingTap implements AsyncDisposable {
   async #pass(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const url = incoming.url ?? "/";
     const headers = { ...incoming.headers, "accept-encoding": this.#acceptEncoding };
-    const onward = request(new URL(url, this.#target), { method: incoming.method, headers });
+    const target = this.#targets[this.answers.length % this.#targets.length];
+    const onward = request(new URL(url, target), { method: incoming.method, headers });
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       onward.once("response", resolve).once("error", reject);
     });
@@ -59,8 +70,10 @@ export class CodingTap implements AsyncDisposable {
     const answer = await answered;
     const body = await buffer(answer);
     const status = answer.statusCode ?? 0;
-    this.answers.push({ url, status, headers: answer.headers, bytes: body.byteLength });
-    outgoing.writeHead(status, answer.headers);
-    outgoing.end(body);
+    const tapped = { url, status, headers: answer.headers, bytes: body.byteLength };
+    this.answers.push(tapped);
+    const altered = this.#alter?.(tapped, body) ?? body;
+    outgoing.writeHead(status, { ...answer.headers, "content-length": altered.byteLength });
+    outgoing.end(altered);
   }
 }
