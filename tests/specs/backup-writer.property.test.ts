@@ -8,6 +8,7 @@ import { feedId } from "../../src/specs/feed.ts";
 import { prepare } from "../../src/specs/payload/prepare.ts";
 import type { SpecPreparer } from "../../src/specs/payload/preparer.ts";
 import { SpecRecovery } from "../../src/specs/recovery.ts";
+import { isOtherContent } from "../../src/specs/snapshot.ts";
 import { SpecStore } from "../../src/specs/store.ts";
 import { FakeClock } from "../support/common/fake-clock.ts";
 import { strictSupervisor } from "../support/common/supervisors.ts";
@@ -92,6 +93,66 @@ test("after any events, a backup that recovers gets the newest cached versions, 
     { numRuns: 150 },
   );
 }, 60_000);
+
+const contentStep = fc.oneof(
+  fc.record({
+    kind: fc.constant("publish" as const),
+    feed: fc.nat(2),
+    lcut: fc.integer({ min: 1, max: 4 }),
+    checksum: fc.constantFrom("a", "b", "c"),
+  }),
+  fc.record({ kind: fc.constant("works" as const), works: fc.boolean() }),
+  fc.record({ kind: fc.constant("lost" as const), feed: fc.nat(2) }),
+  fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 0, max: 90_000 }) }),
+);
+
+test("after any events, a backup that recovers has the content of each lcut that upstream sent last", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(contentStep, { maxLength: 40 }), async (steps) => {
+      const { clock, backup, store, writer, keeper } = start();
+      for (const each of steps) {
+        const feed = feeds["feed" in each ? each.feed : 0] ?? feedOf("secret-a");
+        if (each.kind === "publish") {
+          const snapshot = snapshotOf(feed, each.lcut, each.checksum);
+          const held = store.peek(feed)?.snapshot;
+          const isNews = held === undefined || each.lcut > held.lcut || isOtherContent(snapshot, held);
+          if (isNews) await writer.writeAhead(snapshot);
+          store.publish(snapshot, { replacesContent: true });
+        }
+        if (each.kind === "works") backup.works = each.works;
+        if (each.kind === "wait") await clock.advance(each.ms);
+        if (each.kind === "lost") backup.entries.delete(feedId(feed));
+      }
+      backup.works = true;
+      await clock.advance(65_000);
+      for (const { feed, snapshot } of store.held()) {
+        expect(backup.entries.get(feedId(feed))?.digest).toBe(snapshot.digest);
+      }
+      for (const lcuts of backup.writtenLcuts.values())
+        expect(lcuts).toEqual(lcuts.toSorted((a, b) => a - b));
+      await keeper[Symbol.asyncDispose]();
+      await writer[Symbol.asyncDispose]();
+    }),
+    { numRuns: 150 },
+  );
+}, 60_000);
+
+test("a content that was stored once does not replace a later one of another relay, whatever happens then", async () => {
+  const { clock, backup, store, writer, keeper } = start();
+  const [feed = feedOf("secret-a")] = feeds;
+  const snapshot = snapshotOf(feed, 5, "a");
+  await writer.writeAhead(snapshot);
+  store.publish(snapshot);
+  await clock.advance(100);
+  const later = snapshotOf(feed, 5, "b");
+  backup.entries.set(feedId(feed), later);
+  store.confirm(feed, takeInstant(clock));
+  writer.confirmed(feed);
+  writer.restore(feed);
+  keeper.checkNow();
+  await clock.advance(200_000);
+  expect(backup.entries.get(feedId(feed))).toBe(later);
+});
 
 test("overwrites an unusable entry with a newer lcut than upstream's, and takes over a usable newer version", async () => {
   const { clock, backup, store } = start();
