@@ -15,7 +15,7 @@ export type SpecEvent =
       readonly previousLcut: number | undefined;
       /** The coding of upstream's response; empty if it had none, undefined if the version comes from the backup. */
       readonly contentEncoding?: string | undefined;
-      /** Bytes of the delta of which the version was made, as upstream sent it; undefined if upstream sent the whole version. */
+      /** Size of the delta as upstream sent it, in bytes; undefined if upstream sent the whole version. */
       readonly deltaBytes?: number | undefined;
       /** Ms from the request to upstream until clients get the version. */
       readonly tookMs: number;

@@ -121,7 +121,7 @@ describe("a relay behind another relay", () => {
 });
 
 describe("an upstream that sends deltas without a digest", () => {
-  /** Starts a relay that holds the first version, before an upstream that sends this delta to whoever accepts one. */
+  /** Starts a relay that holds the first version, before an upstream that sends this delta for each request that accepts one. */
   async function startBehind(
     upstream: Upstream,
     checksumStyle: ChecksumStyle,

@@ -32,7 +32,7 @@ interface DeltaApplication {
 }
 
 /** A version that a delta led to. */
-export interface AppliedDelta {
+interface AppliedDelta {
   /** All of it, decompressed. */
   readonly decoded: Uint8Array;
   readonly index: PayloadIndex;
@@ -61,7 +61,7 @@ interface SourcedEntity {
   readonly entity: Entity;
 }
 
-/** By {@link entityId}. */
+/** The key is the {@link entityId}. */
 type Entities = Map<string, SourcedEntity>;
 
 /** Fields of `RulesetsChecksums`. */

@@ -53,7 +53,7 @@ const MAX_COUNTED_GARBAGE_BYTES = 4 * 1024 * 1024;
 const MIN_CHUNK_BYTES = 64;
 
 /** A body whose decoded length is known. */
-export interface Decodable {
+interface Decodable {
   readonly decodedBytes: number;
   /** Needs no memory besides the bytes it returns. */
   decode(): Promise<Bytes>;
