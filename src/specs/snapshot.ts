@@ -17,7 +17,7 @@ export interface PreparedPayload {
   readonly checksum: string;
   /** The format of the body; upstream may send JSON for a protobuf feed. */
   readonly format: SpecFormat;
-  /** JSON: the plain UTF-8 text. Protobuf: the brotli body exactly as upstream sent it. */
+  /** JSON: the plain UTF-8 text. Protobuf: the brotli body exactly as upstream sent it, or made of a delta from upstream. */
   readonly bytes: SharedBytes;
   /** The gRPC frame that carries `bytes`, which are a view of it. */
   readonly grpcFrame: SharedBytes;

@@ -1,9 +1,14 @@
 import { describe, expect, test } from "bun:test";
-import { brotliCompressSync, brotliDecompressSync, gzipSync } from "node:zlib";
+import { brotliCompressSync, brotliDecompressSync, constants, gzipSync } from "node:zlib";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { SpecsEnvelopeKind as Kind, RulesetsChecksumsSchema } from "../../src/gen/statsig_config_specs_pb.ts";
 import { applyEdits, type Edit, newProject } from "../support/deltas/edits.ts";
-import { bodyOf, encodeEnvelope, type ProjectVersion } from "../support/deltas/project-version.ts";
+import {
+  bodyOf,
+  encodeEnvelope,
+  encodeVersion,
+  type ProjectVersion,
+} from "../support/deltas/project-version.ts";
 import {
   applied,
   deltaBetween,
@@ -68,6 +73,13 @@ describe("a delta from upstream", () => {
     expect(payload).toMatchObject({ lcut: second.time, checksum: second.checksum, format: "proto" });
     expect(payload.grpcFrame.length).toBeGreaterThan(payload.bytes.length);
     expect(deltaBetween(from, payload)).toEqual(delta);
+  });
+
+  test("makes the body that Statsig's servers would have sent", async () => {
+    const params = { [constants.BROTLI_PARAM_QUALITY]: 5, [constants.BROTLI_PARAM_LGWIN]: 24 };
+    const whole = brotliCompressSync(encodeVersion(second), { params });
+    const payload = await applied(from, delta);
+    expect(Buffer.from(payload.bytes).equals(whole)).toBeTrue();
   });
 
   test.each(["gzip", ""])("may come with the coding %p", async (contentEncoding) => {

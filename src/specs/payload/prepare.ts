@@ -79,7 +79,7 @@ async function inspectWhole({ raw, maxBytes, known }: PreparationRequest): Promi
   return { decodedBytes: body.decodedBytes, work };
 }
 
-/** Makes the whole version, with the coding that upstream would have sent it in. */
+/** Makes the whole version. Its entity tag is that of a relay that got it whole, if the entities are in the same order. */
 async function inspectDelta(request: PreparationRequest, from: RawDelta): Promise<Inspected> {
   const { raw, maxBytes, known } = request;
   if (raw.format !== "proto") throw new PayloadRefused("delta", "it is not protobuf");
@@ -89,7 +89,7 @@ async function inspectDelta(request: PreparationRequest, from: RawDelta): Promis
   const work = async () => {
     const [oldVersion, delta] = [await base.decode(), await body.decode()];
     const applied = applyDelta({ base: oldVersion, delta, contentDigest, maxBytes });
-    return prepareProto({ ...raw, body: await encode(applied.decoded, "br") }, applied, known);
+    return prepareProto({ ...raw, body: await encode(applied.decoded, "statsig-br") }, applied, known);
   };
   return { decodedBytes: base.decodedBytes + body.decodedBytes, work };
 }
