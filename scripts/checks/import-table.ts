@@ -69,7 +69,7 @@ export const packageFences: Readonly<Record<string, readonly string[]>> = {
   "@bufbuild/protobuf": [
     ...["grpc", "gen", "demo", "http"],
     // The payload Worker alone loads them.
-    ...["specs/deltas/compute.ts", "specs/deltas/history.ts"],
+    ...["specs/deltas/apply.ts", "specs/deltas/compute.ts", "specs/deltas/history.ts"],
   ],
   // The wire reader alone, without schemas: specs checks the envelope of a payload before other code reads it.
   "@bufbuild/protobuf/wire": ["grpc", "gen", "demo", "http", "specs"],

@@ -19,7 +19,7 @@ export const STATSIG_VARIABLES: readonly VariableSpec[] = [
   {
     name: "STATSIG_ENDPOINT_DELTAS",
     hasNoEffect: true,
-    description: "No effect: the relay sends whole config specs instead of deltas",
+    description: "No effect: deltas are requested from STATSIG_ENDPOINT, with the polls of config specs",
   },
   {
     name: "LOG_EVENT_STATSIG_ENDPOINT",

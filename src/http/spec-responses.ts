@@ -69,12 +69,15 @@ export class SpecResponses {
     const responses = this.#find(held);
     let response = responses.byDelta.get(delta);
     if (response === undefined) {
+      const { contentDigest } = held.snapshot;
       const headers = {
         ...commonHeaders(held.snapshot, responses.origin),
         etag: `"${delta.digest}-delta"`,
         "content-type": "application/octet-stream",
         "content-encoding": "statsig-br",
         "x-deltas-used": "true",
+        // A relay verifies what it makes of the delta.
+        ...(contentDigest !== undefined && { "x-sfp-content-digest": contentDigest }),
         // It fits clients of some versions only: not even a private cache may keep it for another request.
         "cache-control": "private, no-store",
       };

@@ -7,6 +7,7 @@ import { SpecAcquirer } from "../specs/acquire.ts";
 import type { SpecBackup } from "../specs/backup.ts";
 import { BackupKeepAlive } from "../specs/backup-keep-alive.ts";
 import { type BackupLag, BackupWriter } from "../specs/backup-writer.ts";
+import { DeltaRequests } from "../specs/deltas/delta-requests.ts";
 import { KnownVersionsFinder } from "../specs/deltas/known-versions.ts";
 import { type Feed, preloadFeeds } from "../specs/feed.ts";
 import { Fleet } from "../specs/fleet.ts";
@@ -79,6 +80,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
       source: tracing.source(openSource(config, parts, upstream)),
       preparer,
       findKnown: (feed) => known.find(feed, backup?.readHistory),
+      deltas: config.requestsDeltas ? new DeltaRequests(clock) : undefined,
       store,
       clock,
       policy: { clearOnUnauthorized },

@@ -15,9 +15,13 @@ export type SpecEvent =
       readonly previousLcut: number | undefined;
       /** The coding of upstream's response; empty if it had none, undefined if the version comes from the backup. */
       readonly contentEncoding?: string | undefined;
+      /** Size of the delta as upstream sent it, in bytes; undefined if upstream sent the whole version. */
+      readonly deltaBytes?: number | undefined;
       /** Ms from the request to upstream until clients get the version. */
       readonly tookMs: number;
     }
+  /** A delta from upstream was refused: the whole version is requested at once. */
+  | { readonly kind: "spec_delta_refused"; readonly feed: Feed; readonly detail: string }
   | { readonly kind: "spec_unchanged"; readonly feed: Feed; readonly lcut: number; readonly tookMs: number }
   | {
       readonly kind: "spec_refused";

@@ -4,6 +4,7 @@ import type { Spacing } from "../platform/spacing.ts";
 import type { BackupWriter } from "./backup-writer.ts";
 import { ContentChanges } from "./content-changes.ts";
 import type { KnownVersions } from "./deltas/compute.ts";
+import type { DeltaRequests } from "./deltas/delta-requests.ts";
 import type { EmitSpecEvent } from "./events.ts";
 import { type Feed, feedId } from "./feed.ts";
 import type { RefusalReason } from "./payload/payload.ts";
@@ -36,6 +37,8 @@ interface SpecRefresherOptions {
   readonly preparer: SpecPreparer;
   /** Finds what is known of earlier versions, for the deltas of a new one. Never rejects. */
   readonly findKnown?: (feed: Feed) => Promise<KnownVersions | undefined>;
+  /** If undefined, upstream is not asked for deltas. */
+  readonly deltas?: DeltaRequests | undefined;
   readonly store: SpecStore;
   readonly clock: Clock;
   readonly policy: RefreshPolicy;
@@ -68,6 +71,7 @@ interface Origin {
   readonly confirmed: Instant | undefined;
   readonly relayed: RelayedOrigin | undefined;
   readonly contentEncoding: string | undefined;
+  readonly deltaBytes: number | undefined;
 }
 
 interface InFlight {
@@ -123,17 +127,17 @@ export class SpecRefresher {
   }
 
   async #refreshNow(feed: Feed, inFlight: InFlight, slot: RequestSlot): Promise<RefreshOutcome> {
-    const { source, store, clock, signal } = this.#options;
+    const { source, store, clock, deltas, emit, signal } = this.#options;
     const startedAt = clock.now();
     const before = store.peek(feed);
-    const known = this.#contents.toRequest(before);
+    const named = this.#contents.toRequest(before);
+    const known = deltas?.offer(named, before) ?? named;
     // A download may take minutes, so a confirmation dates from the start of the request.
     const requestedAt = takeInstant(clock);
     const outcome = await slot.watch((progressed) => source.fetchSpecs(feed, known, signal, progressed));
     const relayed = "relayed" in outcome ? outcome.relayed : undefined;
     const confirmed = relayed === undefined ? requestedAt : relayed.confirmed;
-    const contentEncoding = outcome.kind === "payload" ? outcome.raw.contentEncoding : undefined;
-    const origin = { startedAt, confirmed, relayed, contentEncoding };
+    const origin = { startedAt, confirmed, relayed, ...describeBody(outcome) };
     const result = await this.#prepare(feed, outcome);
     if (before?.ended === "evicted" && store.peek(feed) === undefined) {
       // The feed was evicted while we fetched it: a poll must not re-create it.
@@ -141,6 +145,12 @@ export class SpecRefresher {
     }
     // The key was taken off the allow-list during the request. The backup must not get the version either.
     if (!store.allows(feed.sdkKey)) return NOT_ALLOWED;
+    const problem = findDeltaProblem(outcome, result);
+    if (problem !== undefined && before !== undefined && before.ended === undefined) {
+      deltas?.pause(before);
+      emit({ kind: "spec_delta_refused", feed, detail: problem });
+      return this.#refreshNow(feed, inFlight, slot);
+    }
     const decision = this.#decide(feed, result);
     if (decision.kind !== "publish") return this.#apply(feed, decision, origin);
     // A client that waits wants the feed even if it was evicted meanwhile.
@@ -198,7 +208,7 @@ export class SpecRefresher {
   async #publish(
     feed: Feed,
     payload: PreparedPayload,
-    { startedAt, confirmed, relayed, contentEncoding }: Origin,
+    { startedAt, confirmed, relayed, contentEncoding, deltaBytes }: Origin,
     after: () => HeldFeed | undefined,
   ): Promise<RefreshOutcome> {
     const { store, clock, emit, maxKeys, backup } = this.#options;
@@ -218,6 +228,7 @@ export class SpecRefresher {
           snapshot,
           previousLcut,
           contentEncoding,
+          deltaBytes,
           tookMs: clock.now() - startedAt,
         });
         return { kind: "fresh" };
@@ -264,6 +275,20 @@ export class SpecRefresher {
   #limitRetryAfter(ms: number | undefined): number | undefined {
     return ms && Math.min(ms, Math.max(MAX_RETRY_DELAY_MS, this.#options.intervalMs()));
   }
+}
+
+function describeBody(outcome: FetchOutcome): Pick<Origin, "contentEncoding" | "deltaBytes"> {
+  if (outcome.kind !== "payload") return { contentEncoding: undefined, deltaBytes: undefined };
+  const { contentEncoding, delta, body } = outcome.raw;
+  return { contentEncoding, deltaBytes: delta && body.length };
+}
+
+/** Returns why the whole version must be requested: upstream sent a delta, or part of a version, that is useless. */
+function findDeltaProblem(outcome: FetchOutcome, result: FetchResult): string | undefined {
+  if (outcome.kind !== "payload" || (result.kind !== "refused" && result.kind !== "failed")) return undefined;
+  const { delta, mustBeWhole = false } = outcome.raw;
+  const isPart = mustBeWhole && result.kind === "refused" && result.reason === "delta";
+  return delta !== undefined || isPart ? result.detail : undefined;
 }
 
 /** The result of one request to upstream, after the payload was checked. */

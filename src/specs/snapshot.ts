@@ -17,7 +17,7 @@ export interface PreparedPayload {
   readonly checksum: string;
   /** The format of the body; upstream may send JSON for a protobuf feed. */
   readonly format: SpecFormat;
-  /** JSON: the plain UTF-8 text. Protobuf: the brotli body exactly as upstream sent it. */
+  /** JSON: the plain UTF-8 text. Protobuf: the brotli body exactly as upstream sent it, or made of a delta from upstream. */
   readonly bytes: SharedBytes;
   /** The gRPC frame that carries `bytes`, which are a view of it. */
   readonly grpcFrame: SharedBytes;
@@ -29,6 +29,8 @@ export interface PreparedPayload {
   readonly deltas?: readonly Delta[];
   /** Protobuf: what changed since earlier versions, as `VersionHistory` encodes it. Undefined if deltas are off. */
   readonly history?: SharedBytes;
+  /** Protobuf: identifies the content of the version for relays that get a delta to it. Undefined if deltas are off. */
+  readonly contentDigest?: string;
 }
 
 /** Returns 16 base64url characters of the SHA-256 digest. They are stored in Redis, so that they must not change. */

@@ -1,4 +1,5 @@
 import type { Instant } from "../platform/clock.ts";
+import type { SharedBytes } from "../platform/shared-bytes.ts";
 import type { VersionId } from "./deltas/delta.ts";
 import type { Feed } from "./feed.ts";
 import type { RawPayload, RefusalReason } from "./payload/payload.ts";
@@ -42,8 +43,14 @@ export interface FetchFailure {
   readonly retryAfterMs?: number;
 }
 
+/** What a request says about the version that the relay holds. */
+export interface HeldVersion extends VersionId {
+  /** Its statsig-br body. If it is set, the source may send a delta that leads from this version. */
+  readonly deltaBase?: SharedBytes | undefined;
+}
+
 /** Held by a client without a version. */
-export const NOTHING_HELD: VersionId = { lcut: 0, checksum: "" };
+export const NOTHING_HELD: HeldVersion = { lcut: 0, checksum: "" };
 
 /** Where config specs come from. */
 export interface SpecSource {
@@ -55,7 +62,7 @@ export interface SpecSource {
    */
   fetchSpecs(
     feed: Feed,
-    held: VersionId,
+    held: HeldVersion,
     signal: AbortSignal,
     progressed?: () => void,
   ): Promise<FetchOutcome>;

@@ -1,10 +1,10 @@
 import { djb2 } from "../access/sdk-key.ts";
 import type { Clock, Instant } from "../platform/clock.ts";
-import type { VersionId } from "../specs/deltas/delta.ts";
+import type { SharedBytes } from "../platform/shared-bytes.ts";
 import { type Feed, OFFERED_CODINGS } from "../specs/feed.ts";
-import { describeTooLarge } from "../specs/payload/payload.ts";
+import { describeTooLarge, type RawPayload } from "../specs/payload/payload.ts";
 import type { SnapshotSource } from "../specs/snapshot.ts";
-import type { FetchOutcome, RelayedOrigin, SpecSource } from "../specs/source.ts";
+import type { FetchOutcome, HeldVersion, RelayedOrigin, SpecSource } from "../specs/source.ts";
 import { readBody, type UpstreamEndpoint } from "./endpoint.ts";
 import { badStatus, broken } from "./errors.ts";
 import { discardBody, exchange } from "./exchange.ts";
@@ -30,7 +30,7 @@ export class StatsigSpecs implements SpecSource {
 
   async fetchSpecs(
     feed: Feed,
-    held: VersionId,
+    held: HeldVersion,
     signal: AbortSignal,
     progressed: () => void = () => {},
   ): Promise<FetchOutcome> {
@@ -38,14 +38,14 @@ export class StatsigSpecs implements SpecSource {
       this.#endpoint,
       createRequest(feed, held),
       { clock: this.#clock, signal, progressed },
-      (response, received) => this.#read(response, feed, held.lcut, received),
+      (response, received) => this.#read(response, feed, held, received),
     );
   }
 
   async #read(
     response: Response,
     feed: Feed,
-    sinceTime: number,
+    held: HeldVersion,
     received: (bytes: number) => void,
   ): Promise<FetchOutcome> {
     const { status, headers } = response;
@@ -55,10 +55,11 @@ export class StatsigSpecs implements SpecSource {
     if (status < 400) this.#isRelay = relayed !== undefined;
     if (status === 304) return discardBody(response, { kind: "no_update", relayed });
     if (status < 200 || status > 299) return discardBody(response, badStatus(response, this.#clock.now()));
-    if (sinceTime > 0 && headers.get("x-cache-hit") === "true") {
+    if (held.lcut > 0 && headers.get("x-cache-hit") === "true") {
       return discardBody(response, { kind: "no_update", relayed });
     }
-    if (isDelta(headers))
+    const { deltaBase: base } = held;
+    if (isDelta(headers) && base === undefined)
       return discardBody(response, broken("upstream sent a delta that was not requested"));
     const body = await readBody(response, this.#maxBytes, received);
     if (body === undefined) {
@@ -74,12 +75,19 @@ export class StatsigSpecs implements SpecSource {
         format: isProto(headers) ? "proto" : "json",
         headerLcut: parseLcutHeader(headers, "x-since-time"),
         sdkKeyHash: djb2(feed.sdkKey),
+        ...(base !== undefined && describeDelta(headers, base)),
       },
     };
   }
 }
 
-function createRequest(feed: Feed, held: VersionId) {
+/** Returns how to read a response to a request that named `base`: only the header says whether it is a delta. */
+function describeDelta(headers: Headers, base: SharedBytes): Pick<RawPayload, "delta" | "mustBeWhole"> {
+  if (!isDelta(headers)) return { mustBeWhole: true };
+  return { delta: { base, contentDigest: headers.get("x-sfp-content-digest")?.trim() || undefined } };
+}
+
+function createRequest(feed: Feed, held: HeldVersion) {
   const proto = feed.format === "proto";
   const query = new URLSearchParams();
   if (held.lcut > 0) {
@@ -87,6 +95,7 @@ function createRequest(feed: Feed, held: VersionId) {
     if (held.checksum !== "") query.set("checksum", held.checksum);
   }
   if (proto) query.set("supports_proto", "true");
+  if (held.deltaBase !== undefined) query.set("accept_deltas", "true");
   const path = `/${feed.version}/download_config_specs/${feed.sdkKey}.json`;
   return {
     path: query.size > 0 ? `${path}?${query}` : path,

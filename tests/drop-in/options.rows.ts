@@ -196,7 +196,9 @@ function rowsOfNumber(option: NumberOption): CommandRow[] {
 
 const KEY = { STATSIG_SERVER_SDK_KEY: "secret-0123456789" };
 
-const FLAGS: readonly (readonly [name: string, subject?: string])[] = [
+const NO_EFFECT = "takes it without effect";
+
+const FLAGS: readonly (readonly [name: string, subject?: string, does?: string])[] = [
   ["double-write-cache-for-legacy-key"],
   ["datadog-logging"],
   ["statsd-logging"],
@@ -205,11 +207,11 @@ const FLAGS: readonly (readonly [name: string, subject?: string])[] = [
   ["debug-logging"],
   ["clear-datastore-on-unauthorized"],
   ["force-gcp-profiling-enabled", "Google Cloud profiler"],
-  ["deltas-background-loop-enabled", DELTAS],
+  ["deltas-background-loop-enabled", DELTAS, "asks for deltas with the polls of config specs"],
 ];
 
-const flagRows = FLAGS.flatMap(([name, subject]): CommandRow[] => {
-  const ours = subject === undefined ? "same" : differs(subject, "takes it without effect");
+const flagRows = FLAGS.flatMap(([name, subject, does = NO_EFFECT]): CommandRow[] => {
+  const ours = subject === undefined ? "same" : differs(subject, does);
   const row = { name: `--${name}`, ours, env: KEY } as const;
   return [
     { ...row, original: "is off by default", options: [], outcome: { prints: `${name}: false` } },

@@ -267,7 +267,7 @@ const IGNORED_OF_1: Readonly<Record<string, string>> = {
 
 const IGNORED_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   "Google Cloud profiler": ["--force-gcp-profiling-enabled"],
-  deltas: ["--deltas-background-loop-enabled", "--deltas-background-loop-sleep-time-in-s=5"],
+  deltas: ["--deltas-background-loop-sleep-time-in-s=5"],
 };
 
 /** All are given to one start. */

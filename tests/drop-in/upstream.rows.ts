@@ -12,6 +12,7 @@ export type UpstreamCheck =
   | "no sinceTime at first"
   | "supports_proto"
   | "no accept_deltas"
+  | "deltas"
   | "ID lists"
   | "slashes of STATSIG_ENDPOINT"
   | "redirect"
@@ -73,6 +74,12 @@ const REQUESTS: readonly UpstreamRow[] = [
   ),
   same("supports_proto", "supports_proto=true and statsig-supports-proto: true for a client of protobuf"),
   same("no accept_deltas", "accept_deltas of a client is not sent"),
+  differs(
+    "deltas",
+    "--deltas-background-loop-enabled: asks STATSIG_ENDPOINT_DELTAS for deltas once a client accepts them",
+    "asks STATSIG_ENDPOINT for them with the polls of config specs",
+    "deltas",
+  ),
   same("ID lists", "POST /v1/get_id_lists with {} and statsig-api-key, to STATSIG_ENDPOINT"),
   same("slashes of STATSIG_ENDPOINT", "slashes at the end of STATSIG_ENDPOINT do not matter to ID lists"),
   differs("redirect", "follows up to 10 redirects", "a redirect is a failure", "redirects of upstream"),

@@ -180,6 +180,17 @@ const REQUEST_CHECKS = {
     const request = await firstRequest("secret-deltas", query, PROTO);
     expect([...request.query.keys()]).toEqual(["supports_proto"]);
   },
+  deltas: async () => {
+    const sdkKey = "secret-asks-for-deltas";
+    const env = { STATSIG_ENDPOINT_DELTAS: "http://127.0.0.1:9" };
+    await using asking = await start({ args: ["--deltas-background-loop-enabled"], env });
+    const { lcut } = publishKey(upstream, sdkKey);
+    expect((await ask(asking, sdkKey, "", PROTO)).status).toBe(200);
+    const [first, second] = await seenAtLeast(sdkKey, 2);
+    expect(first?.query.has("accept_deltas")).toBeFalse();
+    expect(second?.query.get("accept_deltas")).toBe("true");
+    expect(second?.query.get("sinceTime")).toBe(String(lcut));
+  },
   "ID lists": async () => {
     const { method, path, body } = await idListRequest(relay, "secret-lists");
     expect([method, path, Buffer.from(body).toString()]).toEqual(["POST", "/v1/get_id_lists", "{}"]);

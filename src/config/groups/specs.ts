@@ -21,6 +21,8 @@ export interface SpecsConfig extends BlobStorageReading {
   readonly clearOnUnauthorized: boolean;
   /** Limit of versions of a feed from which clients get deltas; 0 turns deltas off. */
   readonly deltaHistory: number;
+  /** Whether upstream is asked for deltas. */
+  readonly requestsDeltas: boolean;
   readonly preloadSdkKeys: readonly SdkKey[];
   /** `SFP_STARTUP_WARMUP_KEYS_JSON`; undefined if it is empty. */
   readonly warmUpJson: string | undefined;
@@ -62,6 +64,7 @@ export function readSpecs(settings: Settings, env: Environment): SpecsConfig {
     grpcReadyPercent: settings.integer(SPECS.grpcReadyThreshold),
     clearOnUnauthorized: settings.flag(SPECS.clearDatastoreOnUnauthorized),
     deltaHistory: settings.integer(SPECS.deltaHistory),
+    requestsDeltas: settings.flag(SPECS.deltasBackgroundLoopEnabled),
     preloadSdkKeys: readPreload(settings, maxKeys),
     warmUpJson: env["SFP_STARTUP_WARMUP_KEYS_JSON"]?.trim() || undefined,
     upstream: readUpstream(settings),
@@ -187,8 +190,8 @@ export const SPECS = {
   deltasBackgroundLoopEnabled: {
     name: "deltas-background-loop-enabled",
     kind: "flag",
-    hasNoEffect: true,
-    description: "No effect: clients that accept deltas get the full config spec",
+    description:
+      "Ask upstream for what changed in protobuf config specs; a delta that cannot be verified is not used",
   },
   deltasBackgroundLoopSleepTimeInS: {
     name: "deltas-background-loop-sleep-time-in-s",
@@ -196,7 +199,7 @@ export const SPECS = {
     original: "u64",
     placeholder: "SECONDS",
     hasNoEffect: true,
-    description: "No effect: deltas are not polled",
+    description: "No effect: deltas come with the polls of config specs",
   },
 } as const satisfies OptionGroup;
 

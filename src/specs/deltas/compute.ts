@@ -6,12 +6,19 @@ import {
   SpecsEnvelopeKind,
   SpecsEnvelopeSchema,
 } from "../../gen/statsig_config_specs_pb.ts";
-import { moveToShared, type SharedBytes } from "../../platform/shared-bytes.ts";
+import { moveToShared } from "../../platform/shared-bytes.ts";
 import { encode } from "../payload/encoding.ts";
 import type { ByteRange } from "../payload/envelopes.ts";
-import { digestBytes } from "../snapshot.ts";
+import { digestBytes, type PreparedPayload } from "../snapshot.ts";
 import type { Delta, DeltaBase } from "./delta.ts";
-import { ENTITY_FIELDS, indexPayload, isEntityKind, type PayloadIndex } from "./entities.ts";
+import {
+  digestContent,
+  ENTITY_FIELDS,
+  indexPayload,
+  isEntityKind,
+  type PayloadIndex,
+  sumChecksums,
+} from "./entities.ts";
 import { type KnownVersion, VersionHistory } from "./history.ts";
 
 /** A new version, decompressed. */
@@ -19,6 +26,8 @@ export interface NewVersion {
   readonly lcut: number;
   readonly checksum: string;
   readonly decoded: Uint8Array;
+  /** If it is known already. */
+  readonly index?: PayloadIndex | undefined;
   /** The length of the body as clients get it. */
   readonly bodyBytes: number;
 }
@@ -33,10 +42,7 @@ export interface KnownVersions {
   readonly histories: readonly Uint8Array[];
 }
 
-interface SpecDeltas {
-  readonly deltas: readonly Delta[];
-  readonly history: SharedBytes;
-}
+type SpecDeltas = Required<Pick<PreparedPayload, "deltas" | "history" | "contentDigest">>;
 
 /** A delta must be smaller than the whole version by this factor. */
 const MIN_GAIN = 2;
@@ -49,7 +55,7 @@ export async function computeDeltas(
   version: NewVersion,
   known: KnownVersions,
 ): Promise<SpecDeltas | undefined> {
-  const index = version.checksum === "" ? undefined : indexPayload(version.decoded);
+  const index = version.checksum === "" ? undefined : (version.index ?? indexPayload(version.decoded));
   if (index === undefined) return undefined;
   const history = findHistory(version, index, known);
   const deltas: Delta[] = [];
@@ -64,7 +70,8 @@ export async function computeDeltas(
     const bytes = moveToShared(body);
     deltas.push({ bases, bytes, digest: digestBytes(bytes) });
   }
-  return { deltas, history: moveToShared(history.encode(known.feed)) };
+  const contentDigest = digestContent(version.decoded, index);
+  return { deltas, history: moveToShared(history.encode(known.feed)), contentDigest };
 }
 
 function findHistory(version: NewVersion, { entities }: PayloadIndex, known: KnownVersions): VersionHistory {
@@ -128,12 +135,7 @@ function composeDelta(
 
 /** Without all the keys, or with a wrong sum, clients reject the delta. */
 function encodeChecksums(entities: PayloadIndex["entities"]): Uint8Array {
-  const sums = new Map(Object.values(ENTITY_FIELDS).map(({ checksums }) => [checksums, 0]));
-  for (const { kind, checksumValue } of entities.values()) {
-    const { checksums } = ENTITY_FIELDS[kind];
-    sums.set(checksums, (sums.get(checksums) ?? 0) + checksumValue);
-  }
-  const fieldChecksums = Object.fromEntries(Array.from(sums, ([field, sum]) => [field, BigInt(sum)]));
+  const fieldChecksums = Object.fromEntries(sumChecksums(entities));
   return toBinary(RulesetsChecksumsSchema, create(RulesetsChecksumsSchema, { fieldChecksums }));
 }
 

@@ -9,8 +9,8 @@ export interface Entity {
   readonly name: string;
   /** Differs if any byte of the envelope does. As one character per byte, which is how the runtime compares it fastest. */
   readonly digest: string;
-  /** What the entity adds to the sum of its kind: its checksum, or 0 if that is not an unsigned 32-bit integer. */
-  readonly checksumValue: number;
+  /** The checksum as SDKs add it up; undefined if it is not an unsigned 32-bit integer, which counts as 0. */
+  readonly checksumValue: number | undefined;
   readonly whole: ByteRange;
 }
 
@@ -22,7 +22,7 @@ export interface PayloadIndex {
   readonly entities: ReadonlyMap<string, Entity>;
 }
 
-type SpecKind = keyof typeof ENTITY_FIELDS;
+export type SpecKind = keyof typeof ENTITY_FIELDS;
 
 /** The fields of `RulesetsResponseDeletions` and, in snake case, the keys of `RulesetsChecksums`. */
 export const ENTITY_FIELDS = {
@@ -76,8 +76,8 @@ const TOP_LEVEL_FIELDS: ReadonlySet<number> = new Set(SpecsTopLevelSchema.fields
 /** Says that the response refers to values elsewhere. If it is true, SDKs reject a response without such a value. */
 const MAY_REFER_ELSEWHERE = 8;
 
-/** Whether all fields are known to mean the same in a delta as in a whole version. */
-function isKnownTopLevel(bytes: Uint8Array, { data }: Envelope): boolean {
+/** Returns whether all fields are known to mean the same in a delta as in a whole version. */
+export function isKnownTopLevel(bytes: Uint8Array, { data }: Envelope): boolean {
   if (data === undefined) return false;
   const reader = new BinaryReader(bytes.subarray(...data));
   while (reader.pos < reader.len) {
@@ -91,7 +91,7 @@ function isKnownTopLevel(bytes: Uint8Array, { data }: Envelope): boolean {
 }
 
 /** Returns undefined if the entity has no data, or a name that is not text, so that a deletion could not name it. */
-function readEntity(bytes: Uint8Array, envelope: Envelope, kind: SpecKind): Entity | undefined {
+export function readEntity(bytes: Uint8Array, envelope: Envelope, kind: SpecKind): Entity | undefined {
   const name = readText(bytes, envelope.name);
   if (name === undefined || envelope.data === undefined) return undefined;
   const { whole } = envelope;
@@ -99,7 +99,7 @@ function readEntity(bytes: Uint8Array, envelope: Envelope, kind: SpecKind): Enti
     kind,
     name,
     digest: hash("sha256", bytes.subarray(...whole), "latin1").slice(0, DIGEST_LENGTH),
-    checksumValue: toChecksumValue(readText(bytes, envelope.checksum) ?? ""),
+    checksumValue: parseChecksum(readText(bytes, envelope.checksum) ?? ""),
     whole,
   };
 }
@@ -118,7 +118,27 @@ function readText(bytes: Uint8Array, range: ByteRange | undefined): string | und
 const MAX_UINT32 = 0xffff_ffff;
 
 /** Parses a checksum as core SDKs do (docs/protocol.md, Deltas). */
-function toChecksumValue(checksum: string): number {
-  const value = /^\+?\d+$/.test(checksum) ? Number(checksum) : 0;
-  return value <= MAX_UINT32 ? value : 0;
+function parseChecksum(checksum: string): number | undefined {
+  const value = /^\+?\d+$/.test(checksum) ? Number(checksum) : Number.NaN;
+  return value <= MAX_UINT32 ? value : undefined;
+}
+
+/** Returns the sum of the checksums of each kind of entity, by its key in `RulesetsChecksums`. All keys are there. */
+export function sumChecksums(entities: PayloadIndex["entities"]): ReadonlyMap<string, bigint> {
+  const sums = new Map<string, number>(Object.values(ENTITY_FIELDS).map(({ checksums }) => [checksums, 0]));
+  for (const { kind, checksumValue = 0 } of entities.values()) {
+    const { checksums } = ENTITY_FIELDS[kind];
+    sums.set(checksums, (sums.get(checksums) ?? 0) + checksumValue);
+  }
+  return new Map(Array.from(sums, ([field, sum]) => [field, BigInt(sum)]));
+}
+
+/**
+ * Identifies the content of a payload, whatever the order of its entities: the digest of each covers its kind, name and data. A
+ * relay compares it with what another relay sent with a delta.
+ */
+export function digestContent(bytes: Uint8Array, { topLevel, entities }: PayloadIndex): string {
+  const digests = Array.from(entities.values(), ({ digest }) => digest).sort();
+  const content = Buffer.concat([bytes.subarray(...topLevel), Buffer.from(digests.join(""), "latin1")]);
+  return hash("sha256", content, "base64url");
 }

@@ -1,3 +1,4 @@
+import type { SharedBytes } from "../../platform/shared-bytes.ts";
 import type { SpecFormat } from "../feed.ts";
 
 /** The body of a 200 response as upstream sent it, not checked yet. */
@@ -12,6 +13,21 @@ export interface RawPayload {
   readonly sdkKeyHash: string;
   /** If true, the body must contain `hashed_sdk_key_used`: it was read from a place where the names of two SDK keys can collide. */
   readonly mustNameKey?: boolean;
+  /** Set if the body is a delta. */
+  readonly delta?: RawDelta;
+  /**
+   * If true, the request named the held version, so that upstream may have left out what that has. As the body is no delta, it is
+   * refused if anything is left out.
+   */
+  readonly mustBeWhole?: boolean;
+}
+
+/** What is needed to make a version of a delta. */
+export interface RawDelta {
+  /** The version that the request named, as a statsig-br body. */
+  readonly base: SharedBytes;
+  /** Identifies the content of the new version; undefined if upstream did not send it. */
+  readonly contentDigest: string | undefined;
 }
 
 /** Why a payload is refused. */
@@ -29,7 +45,9 @@ export type RefusalReason =
   /** `hashed_sdk_key_used` belongs to another SDK key. */
   | "other_key"
   /** The version is older than the held one. */
-  | "older";
+  | "older"
+  /** A delta is malformed, does not lead to what upstream has, or does not prove that it does. Or the body is one by mistake. */
+  | "delta";
 
 /** What the relay reads from a payload. */
 export interface PayloadFacts {

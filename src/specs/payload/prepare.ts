@@ -2,15 +2,17 @@ import { setImmediate } from "node:timers/promises";
 import { type DescribedError, describeError } from "../../platform/errors.ts";
 import { collectGarbage } from "../../platform/garbage-limit.ts";
 import { freeBytes, moveToShared, type SharedBytes } from "../../platform/shared-bytes.ts";
+import { applyDelta } from "../deltas/apply.ts";
 import { computeDeltas, type KnownVersions, type NewVersion } from "../deltas/compute.ts";
 import { type ContentCoding, digestBytes, type PreparedPayload } from "../snapshot.ts";
-import { type Decodable, encode, inspectCoded } from "./encoding.ts";
+import { encode, inspectCoded } from "./encoding.ts";
 import { frameSpec } from "./grpc-frame.ts";
 import { readJsonFacts } from "./json.ts";
 import {
   isInFuture,
   type PayloadFacts,
   PayloadRefused,
+  type RawDelta,
   type RawPayload,
   type RefusalReason,
 } from "./payload.ts";
@@ -49,17 +51,47 @@ export interface PreparationRequest {
  * Checks a payload and makes every coding of it, in shared memory. Takes up to seconds of CPU time, so it runs in a Worker.
  * Frees `raw.body`: the caller must not use it again.
  */
-export async function prepare({ raw, maxBytes, known }: PreparationRequest): Promise<Preparation> {
+export async function prepare(request: PreparationRequest): Promise<Preparation> {
+  const { delta } = request.raw;
   try {
-    if (raw.format === "proto") requireStatsigBr(raw);
-    const body = await inspectCoded(raw.body, raw.contentEncoding, maxBytes);
-    const work = () => (raw.format === "proto" ? prepareProto(raw, body, known) : prepareJson(raw, body));
-    return await (body.decodedBytes > LARGE_BYTES ? inTurn(work) : work());
+    const inspected = delta === undefined ? inspectWhole(request) : inspectDelta(request, delta);
+    const { decodedBytes, work } = await inspected;
+    return await (decodedBytes > LARGE_BYTES ? inTurn(work) : work());
   } catch (error) {
     if (error instanceof PayloadRefused)
       return { kind: "refused", reason: error.reason, detail: error.message };
     throw error;
   }
+}
+
+interface Inspected {
+  readonly decodedBytes: number;
+  readonly work: () => Promise<Preparation>;
+}
+
+async function inspectWhole({ raw, maxBytes, known }: PreparationRequest): Promise<Inspected> {
+  if (raw.format === "proto") requireStatsigBr(raw);
+  const body = await inspectCoded(raw.body, raw.contentEncoding, maxBytes);
+  const work = async () => {
+    const decoded = await body.decode();
+    return raw.format === "proto" ? prepareProto(raw, { decoded }, known) : prepareJson(raw, decoded);
+  };
+  return { decodedBytes: body.decodedBytes, work };
+}
+
+/** Makes the whole version. Its entity tag is that of a relay that got it whole, if the entities are in the same order. */
+async function inspectDelta(request: PreparationRequest, from: RawDelta): Promise<Inspected> {
+  const { raw, maxBytes, known } = request;
+  if (raw.format !== "proto") throw new PayloadRefused("delta", "it is not protobuf");
+  const { contentDigest } = from;
+  const base = await inspectCoded(new Uint8Array(from.base), "statsig-br", maxBytes);
+  const body = await inspectCoded(raw.body, raw.contentEncoding, maxBytes);
+  const work = async () => {
+    const [oldVersion, delta] = [await base.decode(), await body.decode()];
+    const applied = applyDelta({ base: oldVersion, delta, contentDigest, maxBytes });
+    return prepareProto({ ...raw, body: await encode(applied.decoded, "statsig-br") }, applied, known);
+  };
+  return { decodedBytes: base.decodedBytes + body.decodedBytes, work };
 }
 
 /**
@@ -78,8 +110,7 @@ async function cleanUp(): Promise<void> {
   collectGarbage();
 }
 
-async function prepareJson(raw: RawPayload, body: Decodable): Promise<Preparation> {
-  const decoded = await body.decode();
+async function prepareJson(raw: RawPayload, decoded: Uint8Array<ArrayBuffer>): Promise<Preparation> {
   const facts = readJsonFacts(decoded);
   if (!facts.hasUpdates) return { kind: "no_update" };
   const lcut = readLcut(raw, facts);
@@ -124,11 +155,10 @@ function requireStatsigBr({ contentEncoding }: RawPayload): void {
 
 async function prepareProto(
   raw: RawPayload,
-  body: Decodable,
+  { decoded, index }: Pick<NewVersion, "decoded" | "index">,
   known: KnownVersions | undefined,
 ): Promise<Preparation> {
-  const decoded = await body.decode();
-  const facts = readProtoFacts(decoded);
+  const facts = readProtoFacts(decoded, raw);
   if (!facts.hasUpdates) return { kind: "no_update" };
   const lcut = readLcut(raw, facts);
   const { checksum } = facts;
@@ -137,7 +167,7 @@ async function prepareProto(
   const payload = { lcut, checksum, format: "proto", ...framed, compressed: {} } as const;
   const digest = digestBytes(framed.bytes);
   // Clients send the time in the body as theirs, whatever the header says.
-  const version = { lcut: facts.lcut ?? lcut, checksum, decoded, bodyBytes: framed.bytes.length };
+  const version = { lcut: facts.lcut ?? lcut, checksum, decoded, index, bodyBytes: framed.bytes.length };
   const { result, fault } = await tryDeltas(version, known);
   return {
     kind: "prepared",

@@ -1,4 +1,5 @@
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { isEntityKind } from "../deltas/entities.ts";
 import { readEnvelopes } from "./envelopes.ts";
 import { readJsonFacts } from "./json.ts";
 import { limitChecksum, type PayloadFacts, PayloadRefused, parseLcut } from "./payload.ts";
@@ -6,17 +7,21 @@ import { limitChecksum, type PayloadFacts, PayloadRefused, parseLcut } from "./p
 /** The values of `SpecsEnvelopeKind` that the relay needs; see proto/statsig_config_specs.proto. */
 const KIND_DONE = 1;
 const KIND_TOP_LEVEL = 2;
+const KIND_COPY_PREV = 10;
 
 /**
  * Reads a decompressed protobuf config spec: `SpecsEnvelope` messages, each after its length as a varint. SDKs need a TOP_LEVEL
- * and, at the end, DONE. Throws {@link PayloadRefused} if one is missing or the bytes end early.
+ * and, at the end, DONE. Throws {@link PayloadRefused} if one is missing, the bytes end early, or they are a delta. Entities without
+ * data, which an SDK may have, are refused on request only: SDKs ignore those that they do not have.
  */
-export function readProtoFacts(bytes: Uint8Array): PayloadFacts {
+export function readProtoFacts(bytes: Uint8Array, { mustBeWhole = false } = {}): PayloadFacts {
   let topLevel: PayloadFacts | undefined;
   let last = 0;
   try {
     for (const { kind, data } of readEnvelopes(bytes)) {
       if (kind === KIND_TOP_LEVEL) topLevel = readTopLevel(data ? bytes.subarray(...data) : new Uint8Array());
+      if (kind === KIND_COPY_PREV || (mustBeWhole && isEntityKind(kind) && data === undefined))
+        throw new PayloadRefused("delta", "the body is only a part of a version, and not marked as a delta");
       last = kind;
     }
   } catch (error) {

@@ -70,6 +70,13 @@ export const FLOW_METRICS = [
     description: "Bytes that were not sent because clients got deltas instead of whole config specs",
   },
   {
+    name: "DeltaReceived",
+    kinds: ["count"],
+    tags: ["result"],
+    description:
+      "Deltas from upstream (--deltas-background-loop-enabled): applied, or refused, after which the whole config specs were fetched",
+  },
+  {
     name: "DeltaMemoryBytes",
     kinds: ["gauge"],
     tags: [],

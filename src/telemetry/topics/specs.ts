@@ -86,6 +86,13 @@ export class SpecTelemetry {
       case "spec_refused":
         this.#recordRefusal(event);
         return;
+      case "spec_delta_refused": {
+        const { feed, detail } = event;
+        registry.count("DeltaReceived", { result: "refused" });
+        const fields = { detail, feed: describeFeed(feed) };
+        this.#throttled.of("delta").log("warn", "delta rejected, fetching whole config specs", fields);
+        return;
+      }
       case "spec_fetch_failed": {
         const { cause, detail, tookMs } = event;
         this.#timeError(event, cause, tookMs);
@@ -135,7 +142,7 @@ export class SpecTelemetry {
     }
   }
 
-  #recordUpdate({ snapshot, previousLcut, contentEncoding, tookMs }: SpecUpdated): void {
+  #recordUpdate({ snapshot, previousLcut, contentEncoding, deltaBytes, tookMs }: SpecUpdated): void {
     const { feed, source, lcut, bytes, receivedAt } = snapshot;
     const registry = this.#registry;
     const tags = toTags(feed);
@@ -155,8 +162,10 @@ export class SpecTelemetry {
       this.#latest.set(feedId(feed), { lcut, polledAt: undefined });
     }
     const message = previousLcut === undefined ? "config specs loaded" : "config specs updated";
-    const fields = { lcut, previous_lcut: previousLcut, bytes: bytes.length, source, took_ms: tookMs };
+    const size = { bytes: bytes.length, delta_bytes: deltaBytes };
+    const fields = { lcut, previous_lcut: previousLcut, ...size, source, took_ms: tookMs };
     this.#updates.log("info", message, { feed: describeFeed(feed), ...fields });
+    if (deltaBytes !== undefined) registry.count("DeltaReceived", { result: "applied" });
     if (source === "upstream") this.#outages.ended(describeFeed(feed));
   }
 

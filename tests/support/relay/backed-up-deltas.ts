@@ -23,7 +23,7 @@ export function publishVersion(upstream: Upstream, sdkKey: string, version: numb
 }
 
 /** Asks as a client that accepts deltas and has this version. */
-function askFrom(relay: RelayProcess, sdkKey: string, version: number): Promise<RawResponse> {
+export function askFrom(relay: RelayProcess, sdkKey: string, version: number): Promise<RawResponse> {
   const has = `sinceTime=${lcutOf(version)}&checksum=${checksumOf(version)}`;
   const url = `${relay.httpUrl}/v2/download_config_specs/${sdkKey}.json?accept_deltas=true&supports_proto=true&${has}`;
   return rawGet(url, { "accept-encoding": "statsig-br" });

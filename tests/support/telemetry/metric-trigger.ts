@@ -17,5 +17,6 @@ export const KEYS = {
   garbage: "secret-with-garbage-in-redis",
   scrambled: "secret-with-another-type-in-redis",
   failing: "secret-whose-events-wait",
+  changing: "secret-that-gets-deltas",
   refused: "secret-whose-events-are-refused",
 } as const;

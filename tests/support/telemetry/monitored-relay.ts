@@ -78,6 +78,7 @@ export async function startMonitoredRelay(options: MonitoredRelayOptions): Promi
           "--clear-datastore-on-unauthorized",
           "--fleet-polling",
         ],
+        "--deltas-background-loop-enabled",
         ...["--event-spool-path", spool, "--log-event-flush-interval-in-ms", "100"],
         ...["--proxy-id-lists", "--local-cache-path", join(folder, "lists")],
         ...["--enforce-tls", "false", "--tls-min-version", "1.3", "--max-url-length", "300"],

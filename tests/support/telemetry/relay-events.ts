@@ -28,6 +28,7 @@ const EXAMPLES: Examples = {
     spec_updated: { kind: "spec_updated", snapshot: snapshotOf(feed, 7), previousLcut: 6, tookMs: 3.21 },
     spec_unchanged: { kind: "spec_unchanged", feed, lcut: 7, tookMs: 3.21 },
     spec_refused: { kind: "spec_refused", feed, reason: "older", detail, held: true, tookMs: 3.21 },
+    spec_delta_refused: { kind: "spec_delta_refused", feed, detail },
     spec_fetch_failed: {
       kind: "spec_fetch_failed",
       feed,

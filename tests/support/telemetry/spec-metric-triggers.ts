@@ -1,13 +1,16 @@
 import { parseSdkKey, type SdkKey } from "../../../src/access/sdk-key.ts";
 import { GrpcClient } from "../clients/grpc-client.ts";
+import { eventually } from "../common/wait.ts";
 import { UNPREFIXED } from "../redis/unprefixed-keys.ts";
 import { specsOf } from "../relay/access.ts";
+import { askFrom, expectDelta, publishVersion } from "../relay/backed-up-deltas.ts";
 import { FIRST_LCUT, forKey, publishKey, versionOf } from "../upstream/published-key.ts";
 import { body, status } from "../upstream/upstream.ts";
+import type { Answer } from "../upstream/upstream-request.ts";
 import { KEYS, type MetricTrigger } from "./metric-trigger.ts";
 import type { MonitoredRelay } from "./monitored-relay.ts";
 
-const { first, second, third, fourth, nowhere, garbage, scrambled } = KEYS;
+const { first, second, third, fourth, changing, nowhere, garbage, scrambled } = KEYS;
 
 async function ask({ relay }: MonitoredRelay, ...sdkKeys: readonly string[]): Promise<void> {
   for (const sdkKey of sdkKeys) await (await specsOf(relay, sdkKey)).arrayBuffer();
@@ -45,6 +48,21 @@ export const SPEC_TRIGGERS: readonly MetricTrigger[] = [
     what: "upstream has nothing new",
     metrics: ["HttpDataProviderNoData", "BackgroundDataProviderRequestInterval", "PollWait"],
     run: () => {},
+  },
+  {
+    what: "a client gets a delta, and upstream sends one that proves nothing",
+    metrics: ["DeltaComputed", "DeltaResponse", "DeltaSavedBytes", "DeltaMemoryBytes", "DeltaReceived"],
+    run: async ({ relay, upstream }) => {
+      publishVersion(upstream, changing, 1);
+      await askFrom(relay, changing, 0);
+      const edit = (right: Answer) => ({ ...right, headers: { ...right.headers, "x-deltas-used": "true" } });
+      upstream.misbehave(
+        { kind: "edit", edit },
+        { when: ({ query }) => query.has("accept_deltas"), times: 1 },
+      );
+      publishVersion(upstream, changing, 2);
+      await eventually(() => expectDelta(relay, changing, 1, 2));
+    },
   },
   {
     what: "an RPC, and a stream that gets a new version",
