@@ -22,7 +22,7 @@ export interface PayloadIndex {
   readonly entities: ReadonlyMap<string, Entity>;
 }
 
-type SpecKind = keyof typeof ENTITY_FIELDS;
+export type SpecKind = keyof typeof ENTITY_FIELDS;
 
 /** The fields of `RulesetsResponseDeletions` and, in snake case, the keys of `RulesetsChecksums`. */
 export const ENTITY_FIELDS = {
