@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import type { IdListService, IdListSettings } from "../id-lists/service.ts";
 import type { LogEventService } from "../log-events/intake.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { SpecLookups } from "../specs/query.ts";
 import type { HeldFeed } from "../specs/store.ts";
@@ -41,6 +42,7 @@ interface HttpHandlerOptions {
   readonly readProbeState: ReadProbeState;
   /** Called when a client first calls an RPC. */
   readonly loadRpcs: () => Promise<RpcCalls>;
+  readonly clock: Pick<Clock, "now">;
   readonly limits: HttpLimits;
   readonly inFlight: InFlight;
   readonly bodyBudget: BodyBudget;
@@ -74,7 +76,7 @@ export class HttpHandler {
   constructor(options: HttpHandlerOptions) {
     this.#options = options;
     this.#specResponses = new SpecResponses(options.meter);
-    this.#specs = new SpecRoute(options.query, this.#specResponses);
+    this.#specs = new SpecRoute(options.query, this.#specResponses, options.clock);
     this.maxBodyBytes = Math.max(MAX_BODY_BYTES, options.intake.maxBodyBytes);
     this.#bodies = new BodyReader({
       timeoutMs: options.limits.bodyTimeoutMs,
@@ -132,7 +134,7 @@ export class HttpHandler {
       specPostRoutes(this.#specs, bodies),
       manifestRoutes(idLists, idListSettings, bodies),
       ...fileRoutes(idLists, idListSettings),
-      deltaRoutes(options.query, this.#specResponses),
+      deltaRoutes(options.query, this.#specResponses, options.clock),
       logEventRoutes(intake, bodies),
       this.#rpcs.app,
     ];

@@ -159,6 +159,7 @@ export class Serving {
       intake: this.#control.events,
       readProbeState: () => this.#control.probeState(),
       loadRpcs: () => this.#loadRpcCalls(),
+      clock: this.#clock,
       limits,
       inFlight: this.#inFlight,
       bodyBudget: new BodyBudget({

@@ -34,7 +34,7 @@ interface NumberOption {
   readonly default?: number;
   /** The default of this project, if it differs. */
   readonly ownDefault?: number;
-  /** The name of the option of which this one is another name. */
+  /** The main name of the option, if this one is an alias. */
   readonly printedAs?: string;
   readonly type: "u16" | "u32" | "u64" | "i64";
   readonly zero: Extreme;

@@ -53,6 +53,7 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
     },
     readProbeState: fail,
     loadRpcs: async () => openRpcCalls(rpcRoutes({ specService, isServing: fail })),
+    clock: systemClock,
     limits: { maxUrlLength: 1_000, maxHeaders: 100, bodyTimeoutMs: 10_000 },
     inFlight,
     bodyBudget: new BodyBudget({ bytes: ownBudget(1_000_000), arriving: ownBudget(100) }),

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { parseSdkKey, type SdkKey } from "../../access/sdk-key.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { withTrace } from "../../platform/trace-context.ts";
 import { findDelta, type VersionId } from "../../specs/deltas/delta.ts";
 import type { SpecLookups } from "../../specs/query.ts";
@@ -25,7 +26,11 @@ const NOTHING_CACHED = "No config spec of this SDK key is cached, and none could
  * Serves `/v2/download_config_specs_deltas/{key}.json`, which asks for a delta and nothing else, with the statuses of the original
  * proxy (docs/protocol.md, Deltas).
  */
-export function deltaRoutes(query: SpecLookups, responses: SpecResponses): Hono<RequestEnv> {
+export function deltaRoutes(
+  query: SpecLookups,
+  responses: SpecResponses,
+  clock: Pick<Clock, "now">,
+): Hono<RequestEnv> {
   const app = new Hono<RequestEnv>();
   const negotiation = new CodingNegotiation();
   app.get("/v2/download_config_specs_deltas/:key?", async ({ req }) => {
@@ -67,7 +72,7 @@ export function deltaRoutes(query: SpecLookups, responses: SpecResponses): Hono<
       response.headers.set("x-deltas-used", "true");
       return response;
     }
-    const delta = findDelta(snapshot.deltas ?? [], client);
+    const delta = findDelta(snapshot, client, clock.now());
     return delta === undefined
       ? errorResponse(409, { message: NO_DELTA })
       : responses.delta(held, delta).response();

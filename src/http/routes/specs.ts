@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { parseSdkKey } from "../../access/sdk-key.ts";
+import type { Clock } from "../../platform/clock.ts";
 import { withTrace } from "../../platform/trace-context.ts";
 import { findDelta } from "../../specs/deltas/delta.ts";
 import type { Feed, SpecFormat } from "../../specs/feed.ts";
@@ -38,11 +39,13 @@ export interface CachedResponse {
 export class SpecRoute {
   readonly #query: SpecLookups;
   readonly #responses: SpecResponses;
+  readonly #clock: Pick<Clock, "now">;
   readonly #negotiation = new CodingNegotiation();
 
-  constructor(query: SpecLookups, responses: SpecResponses) {
+  constructor(query: SpecLookups, responses: SpecResponses, clock: Pick<Clock, "now">) {
     this.#query = query;
     this.#responses = responses;
+    this.#clock = clock;
   }
 
   /**
@@ -102,8 +105,8 @@ export class SpecRoute {
     const { snapshot } = held;
     const { sinceTime, checksum } = target;
     if (!isNewsTo(sinceTime, snapshot, checksum)) return this.#responses.noUpdate(held);
-    if (snapshot.deltas !== undefined && wantsDelta(target)) {
-      const delta = findDelta(snapshot.deltas, { lcut: sinceTime, checksum });
+    if (wantsDelta(target)) {
+      const delta = findDelta(snapshot, { lcut: sinceTime, checksum }, this.#clock.now());
       if (delta !== undefined) return this.#responses.delta(held, delta);
     }
     const coding = snapshot.format === "proto" ? "statsig-br" : findBestCoding(accepted.json, snapshot);

@@ -22,12 +22,26 @@ export interface Delta {
   readonly digest: string;
 }
 
+/** A version with its deltas. */
+interface Offer {
+  readonly deltas?: readonly Delta[];
+  /** Ms since the Unix epoch. */
+  readonly receivedAt: number;
+}
+
 /**
- * Returns the delta for a client that holds this version. A client that sends no checksum gets one only if its lcut stands for one
- * content. Returns undefined if there is none: the client needs the whole version.
+ * How long clients get deltas to a version. Clients that poll have it by then. Some SDKs keep asking for the same delta if they
+ * cannot apply it (docs/deltas.md, If an SDK cannot apply a delta): they get the whole version then.
  */
-export function findDelta(deltas: readonly Delta[], { lcut, checksum }: VersionId): Delta | undefined {
-  const isBase = (base: DeltaBase) =>
-    base.lcut === lcut && (checksum === "" ? base.isOnlyOfLcut : base.checksum === checksum);
-  return deltas.find(({ bases }) => bases.some(isBase));
+const OFFERED_MS = 10 * 60_000;
+
+/**
+ * Returns the delta to a version for a client that holds `client`. A client that sends no checksum gets one only if its lcut stands
+ * for one content. Returns undefined if there is none: the client needs the whole version. `now` is ms since the Unix epoch.
+ */
+export function findDelta({ deltas, receivedAt }: Offer, client: VersionId, now: number): Delta | undefined {
+  if (deltas === undefined || now - receivedAt > OFFERED_MS) return undefined;
+  const isHeld = ({ lcut, checksum, isOnlyOfLcut }: DeltaBase) =>
+    lcut === client.lcut && (client.checksum === "" ? isOnlyOfLcut : checksum === client.checksum);
+  return deltas.find(({ bases }) => bases.some(isHeld));
 }
