@@ -27,7 +27,7 @@ export interface DeltaTimes {
   readonly protoBytes: number;
   readonly fullBytes: number;
   readonly historyBytes: number;
-  /** Of each delta, from the latest versions first. */
+  /** Size of each delta, from the latest versions first. */
   readonly deltaBytes: readonly number[];
   /** Number of earlier versions that have a delta. */
   readonly bases: number;

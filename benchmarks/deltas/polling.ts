@@ -1,4 +1,4 @@
-/** Tells the polling client to poll until each of its pollers has a version, once at least. Written to its input as a line of JSON. */
+/** A round of polls: each poller polls until it has a version, at least once. Sent to the client as a line of JSON. */
 export interface PollRound {
   readonly lcut: number;
   /** What pollers send with their next polls, as an SDK that has decoded the response. */

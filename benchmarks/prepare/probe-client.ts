@@ -3,10 +3,10 @@
 import { connect } from "node:net";
 import { PROBE_PAUSE_MS, type Probing } from "./probing.ts";
 
-const [url = "", path = "", durationMs = "0", pauseMs = PROBE_PAUSE_MS, codings = "identity"] =
-  process.argv.slice(2);
+const [url = "", path = "", durationMs = "0", pauseMs = PROBE_PAUSE_MS, codings] = process.argv.slice(2);
 const { hostname, port } = new URL(url);
-const request = `GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\nAccept-Encoding: ${codings}\r\n\r\n`;
+const accepted = codings === undefined ? "" : `Accept-Encoding: ${codings}\r\n`;
+const request = `GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\n${accepted}\r\n`;
 
 const now = () => performance.timeOrigin + performance.now();
 const endAt = now() + Number(durationMs);
