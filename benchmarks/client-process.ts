@@ -6,16 +6,22 @@ import { onCores } from "./cores.ts";
 
 /** A client in its own process, which writes its results as lines of JSON. */
 export class ClientProcess implements AsyncDisposable {
-  readonly #child: Bun.Subprocess<"ignore", "pipe", "inherit">;
+  readonly #child: Bun.Subprocess<"pipe", "pipe", "inherit">;
   readonly #lines: AsyncIterator<string>;
 
   constructor(bench: Bench, script: string, args: readonly string[]) {
     const command = [process.execPath, join(import.meta.dir, script), ...args];
     this.#child = Bun.spawn(onCores(bench.cores?.client, command), {
-      stdio: ["ignore", "pipe", "inherit"],
+      stdio: ["pipe", "pipe", "inherit"],
       signal: bench.signal,
     });
     this.#lines = createInterface({ input: Readable.fromWeb(this.#child.stdout) })[Symbol.asyncIterator]();
+  }
+
+  /** Writes a command as a line of JSON to the input of the client. */
+  send(command: unknown): void {
+    this.#child.stdin.write(`${JSON.stringify(command)}\n`);
+    this.#child.stdin.flush();
   }
 
   /** Resolves with the next result. `T` must be what the client script writes. Rejects after `withinMs`. */

@@ -78,7 +78,7 @@ function* gateTexts(seed: number): Generator<string> {
 }
 
 /** Returns eight hex digits per call, from a xorshift generator: the same on every machine. */
-function randomHex(seed: number): () => string {
+export function randomHex(seed: number): () => string {
   let state = seed % 0xffff_fffb || 1;
   return () => {
     state ^= state << 13;

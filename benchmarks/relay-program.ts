@@ -13,6 +13,8 @@ export interface RelayProgram {
   readonly sizeBytes: number | undefined;
   /** Whether it has `--serving-threads`. Without it, one thread serves all clients. */
   readonly hasServingThreads: boolean;
+  /** Whether it has `--delta-history`. Without it, clients always get whole versions. */
+  readonly hasDeltas: boolean;
 }
 
 /**
@@ -30,8 +32,7 @@ export async function prepareRelay(
   if (fromSource || !existsSync(build)) {
     const command = [process.execPath, main];
     const shown = `bun ${relative(root, main)}`;
-    const hasServingThreads = await isInHelp(command, "--serving-threads");
-    return { name, command, shown, sizeBytes: undefined, hasServingThreads };
+    return { name, command, shown, sizeBytes: undefined, ...(await readHelp(command)) };
   }
   const built = Bun.spawn([process.execPath, build], {
     cwd: checkout,
@@ -46,7 +47,7 @@ export async function prepareRelay(
     command: [executable],
     shown: relative(root, executable),
     sizeBytes: statSync(executable).size,
-    hasServingThreads: await isInHelp([executable], "--serving-threads"),
+    ...(await readHelp([executable])),
   };
 }
 
@@ -55,7 +56,11 @@ export function threadArgs(program: RelayProgram, threads: number): string[] {
   return program.hasServingThreads ? ["--serving-threads", String(threads)] : [];
 }
 
-async function isInHelp(command: readonly string[], option: string): Promise<boolean> {
+async function readHelp(command: readonly string[]) {
   const help = Bun.spawn([...command, "--help"], { stdio: ["ignore", "pipe", "ignore"] });
-  return (await help.stdout.text()).includes(option);
+  const text = await help.stdout.text();
+  return {
+    hasServingThreads: text.includes("--serving-threads"),
+    hasDeltas: text.includes("--delta-history"),
+  };
 }

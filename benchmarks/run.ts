@@ -1,7 +1,7 @@
 // Runs the benchmarks. docs/benchmarks.md describes them.
 //   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [chaos]
 //     [events] [event-bombs] [spool-outage] [hostile] [flat-out] [rotation] [monitoring]
-//     [threads] [update] [thread-memory] [--quick] [--json <file>] [--source] [--baseline <folder>]
+//     [threads] [update] [thread-memory] [deltas] [--quick] [--json <file>] [--source] [--baseline <folder>]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -9,6 +9,7 @@ import { ArgumentError, type BenchArguments, readArguments } from "./arguments.t
 import type { Bench, Part } from "./bench.ts";
 import { chooseCores } from "./cores.ts";
 import { missingCommands } from "./debian-tools.ts";
+import { deltasPart } from "./deltas/deltas-part.ts";
 import { eventBombsPart } from "./events/event-bombs-part.ts";
 import { eventsPart } from "./events/events-part.ts";
 import { spoolOutagePart } from "./events/spool-outage-part.ts";
@@ -49,6 +50,7 @@ const PARTS: readonly Part[] = [
   threadsPart,
   updatePart,
   threadMemoryPart,
+  deltasPart,
 ];
 
 const EXIT_FAILED = 1;

@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { ProtoVersion } from "./deltas/proto-project.ts";
 import type { Project } from "./project.ts";
 
 /** Version of the first project of each part. Later versions count up from it. */
@@ -6,10 +7,18 @@ export const FIRST_LCUT = 1_760_000_000_000;
 
 const NO_UPDATE = '{"has_updates":false}';
 
-/** A fake of Statsig's CDN. Each SDK key has one project, which is sent from memory, compressed with gzip. */
+/** A response with specs. */
+interface Published {
+  readonly lcut: number;
+  readonly contentType: string;
+  readonly contentEncoding: string;
+  readonly body: Uint8Array;
+}
+
+/** A fake of Statsig's CDN. Each SDK key has one project, which is sent from memory: JSON with gzip, or protobuf. */
 export class StaticUpstream implements AsyncDisposable {
   readonly #server: Server;
-  readonly #projects = new Map<string, Project>();
+  readonly #projects = new Map<string, Published>();
   #requests = 0;
   readonly #sentAt = new Map<number, number>();
 
@@ -39,8 +48,19 @@ export class StaticUpstream implements AsyncDisposable {
     return this.#sentAt.get(lcut) ?? Number.NaN;
   }
 
-  publish(sdkKey: string, project: Project): void {
-    this.#projects.set(sdkKey, project);
+  publish(sdkKey: string, { lcut, gzip }: Project): void {
+    this.#projects.set(sdkKey, {
+      lcut,
+      contentType: "application/json",
+      contentEncoding: "gzip",
+      body: gzip,
+    });
+  }
+
+  /** All requests for this key must be for protobuf. */
+  publishProto(sdkKey: string, { lcut, statsigBr }: ProtoVersion): void {
+    const contentType = "application/octet-stream";
+    this.#projects.set(sdkKey, { lcut, contentType, contentEncoding: "statsig-br", body: statsigBr });
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
@@ -52,15 +72,22 @@ export class StaticUpstream implements AsyncDisposable {
       response.writeHead(401).end("Unauthorized");
       return;
     }
-    const headers = { "content-type": "application/json", "x-since-time": String(project.lcut) };
+    const headers = { "x-since-time": String(project.lcut) };
     if (Number(searchParams.get("sinceTime")) >= project.lcut) {
-      response.writeHead(200, { ...headers, "content-length": NO_UPDATE.length }).end(NO_UPDATE);
+      const json = { "content-type": "application/json", "content-length": NO_UPDATE.length };
+      response.writeHead(200, { ...headers, ...json }).end(NO_UPDATE);
       return;
     }
     if (!this.#sentAt.has(project.lcut))
       this.#sentAt.set(project.lcut, performance.timeOrigin + performance.now());
-    const coded = { "content-encoding": "gzip", "content-length": project.gzip.length };
-    response.writeHead(200, { ...headers, ...coded }).end(project.gzip);
+    response
+      .writeHead(200, {
+        ...headers,
+        "content-type": project.contentType,
+        "content-encoding": project.contentEncoding,
+        "content-length": project.body.length,
+      })
+      .end(project.body);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,11 +1,12 @@
 // Sends small requests to a relay over one connection and records the latency of each.
-//   bun probe-client.ts <url> <path> <duration, ms>
+//   bun probe-client.ts <url> <path> <duration, ms> [<pause between requests, ms> [<Accept-Encoding>]]
 import { connect } from "node:net";
 import { PROBE_PAUSE_MS, type Probing } from "./probing.ts";
 
-const [url = "", path = "", durationMs = "0"] = process.argv.slice(2);
+const [url = "", path = "", durationMs = "0", pauseMs = PROBE_PAUSE_MS, codings] = process.argv.slice(2);
 const { hostname, port } = new URL(url);
-const request = `GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`;
+const accepted = codings === undefined ? "" : `Accept-Encoding: ${codings}\r\n`;
+const request = `GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\n${accepted}\r\n`;
 
 const now = () => performance.timeOrigin + performance.now();
 const endAt = now() + Number(durationMs);
@@ -42,7 +43,7 @@ function note(): void {
   samples.push([sentAt, at - sentAt]);
   const lcut = Number(/x-since-time: (\d+)/i.exec(received)?.[1]);
   if (lcut !== versions.at(-1)?.[1]) versions.push([at, lcut]);
-  if (at < endAt) setTimeout(send, PROBE_PAUSE_MS);
+  if (at < endAt) setTimeout(send, Number(pauseMs));
   else finish();
 }
 

@@ -6,16 +6,16 @@ export interface Probing {
   readonly versions: readonly (readonly [number, number])[];
 }
 
-/** Pause between a response and the next request. */
+/** Usual pause between a response and the next request. */
 export const PROBE_PAUSE_MS = 1;
 
 /**
  * Corrects latencies for coordinated omission. During a stall of 50 ms one probe waits, but independent clients would
  * have sent 50 requests.
  */
-export function asIndependentClients(latenciesMs: readonly number[]): number[] {
+export function asIndependentClients(latenciesMs: readonly number[], pauseMs = PROBE_PAUSE_MS): number[] {
   return latenciesMs.flatMap((latency) => {
-    const waits = Math.max(1, Math.floor(latency / PROBE_PAUSE_MS));
-    return Array.from({ length: waits }, (_, at) => latency - at * PROBE_PAUSE_MS);
+    const waits = Math.max(1, Math.floor(latency / pauseMs));
+    return Array.from({ length: waits }, (_, at) => latency - at * pauseMs);
   });
 }

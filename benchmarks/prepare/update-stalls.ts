@@ -62,12 +62,12 @@ export async function measureStalls(
 }
 
 /** The time from upstream's response until clients see the new version. */
-interface Window {
+export interface Window {
   readonly from: number;
   readonly until: number;
 }
 
-function stallsOf(samples: Probing["samples"], windows: readonly Window[]): UpdateStalls {
+export function stallsOf(samples: Probing["samples"], windows: readonly Window[]): UpdateStalls {
   const latencies = (chosen: Probing["samples"]) => chosen.map(([, latency]) => latency);
   const perUpdate = windows.map((window) => latencies(samples.filter((sample) => isIn(sample, window))));
   const quiet = samples.filter((sample) => !windows.some((window) => isIn(sample, window)));

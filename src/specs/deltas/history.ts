@@ -100,8 +100,13 @@ export class VersionHistory {
   /** Returns the history of the last `depth` versions. */
   limit(depth: number): VersionHistory {
     const forgotten = Math.max(0, this.versions.length - depth);
-    const changes = mapChanges(this.changes, (changedIn) => Math.max(0, changedIn - forgotten));
-    const kept = new Map([...changes].filter(([, { digest, changedIn }]) => digest !== "" || changedIn > 0));
+    const kept = new Map<string, Change>();
+    for (const [id, change] of this.changes) {
+      const changedIn = Math.max(0, change.changedIn - forgotten);
+      if (change.digest === "" && changedIn === 0) continue;
+      // Most changed long ago: they need no new object.
+      kept.set(id, changedIn === change.changedIn ? change : { ...change, changedIn });
+    }
     return new VersionHistory(this.versions.slice(forgotten), kept);
   }
 
