@@ -69,7 +69,7 @@ export function startSpecs(config: Config, parts: SpecsParts): RunningSpecs {
   let live = readReloadable(config);
   const store = openStore(config, parts, (sdkKey) => live.preloaded.has(sdkKey));
   const preparer = tracing.preparer(running.use(new WorkerPreparer(supervisor, config.maxPayloadBytes)));
-  const known = new KnownVersionsFinder({ store, clock, depth: config.deltaHistory });
+  const known = new KnownVersionsFinder({ store, clock, bases: config.deltaHistory });
   const backup =
     parts.backup && running.use(startBackup(config, parts.backup, { ...parts, store, preparer, known }));
   const upstream = openUpstream(config, parts);

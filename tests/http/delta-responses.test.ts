@@ -317,7 +317,7 @@ test("--delta-history 0 turns deltas off", async () => {
 }, 15_000);
 
 test("--delta-history limits the versions from which there are deltas", async () => {
-  await using setup = await DeltaRelay.start({ args: ["--delta-history", "2"] });
+  await using setup = await DeltaRelay.start({ args: ["--delta-history", "1"] });
   await setup.show(sdkKey, [first, second, third]);
   expect(isDelta(await setup.get(sdkKey, holding(second)))).toBe(true);
   expect(isDelta(await setup.get(sdkKey, holding(first)))).toBe(false);

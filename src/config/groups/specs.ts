@@ -19,7 +19,7 @@ export interface SpecsConfig extends BlobStorageReading {
   /** Percentage of `maxStreams` above which the gRPC health check says NOT_SERVING. */
   readonly grpcReadyPercent: number;
   readonly clearOnUnauthorized: boolean;
-  /** Limit of versions of a feed from which clients get deltas; 0 turns deltas off. */
+  /** Limit of earlier versions of a feed from which clients get deltas; 0 turns deltas off. */
   readonly deltaHistory: number;
   /** Whether upstream is asked for deltas. */
   readonly requestsDeltas: boolean;
@@ -185,7 +185,7 @@ export const SPECS = {
     original: "u64",
     placeholder: "VERSIONS",
     description:
-      "Number of last versions from which protobuf clients that accept deltas get what changed; 0 turns deltas off",
+      "Number of versions before the newest from which protobuf clients that accept deltas get what changed; 0 turns deltas off",
   },
   deltasBackgroundLoopEnabled: {
     name: "deltas-background-loop-enabled",

@@ -52,10 +52,7 @@ const MIN_GAIN = 2;
  * Computes the deltas that lead to a version from those before it, and the history with it. Returns undefined if the version has
  * no checksum, so that clients that have it cannot be distinguished from others, or if {@link indexPayload} does.
  */
-export async function computeDeltas(
-  version: NewVersion,
-  known: KnownVersions,
-): Promise<SpecDeltas | undefined> {
+export function computeDeltas(version: NewVersion, known: KnownVersions): SpecDeltas | undefined {
   const index = version.checksum === "" ? undefined : (version.index ?? indexPayload(version.decoded));
   if (index === undefined) return undefined;
   const history = findHistory(version, index, known);

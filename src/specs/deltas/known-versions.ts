@@ -8,8 +8,8 @@ import type { KnownVersions } from "./compute.ts";
 interface KnownVersionsOptions {
   readonly store: SpecStore;
   readonly clock: Clock;
-  /** Limit of versions of a feed from which clients get deltas; 0 turns deltas off. */
-  readonly depth: number;
+  /** Limit of earlier versions of a feed from which clients get deltas; 0 turns deltas off. */
+  readonly bases: number;
 }
 
 /** Reads the history that other relays stored. */
@@ -45,13 +45,13 @@ export class KnownVersionsFinder {
    * is the history from a backup, or how to read it; if that takes too long, or fails, the relay does without.
    */
   async find(feed: Feed, stored: Uint8Array | ReadHistory | undefined): Promise<KnownVersions | undefined> {
-    const { depth, store, clock } = this.#options;
-    if (depth === 0 || feed.format !== "proto" || this.#isFull(feed)) return undefined;
+    const { bases, store, clock } = this.#options;
+    if (bases === 0 || feed.format !== "proto" || this.#isFull(feed)) return undefined;
     const reading = typeof stored === "function" ? stored(feed).catch(() => undefined) : undefined;
     const read = reading === undefined ? stored : await withTimeout(reading, READ_TIMEOUT_MS, clock);
     const held = store.peek(feed)?.snapshot.history;
     const histories = [held, read].filter((each) => each instanceof Uint8Array);
-    return { feed: feedDigest(feed, "base64url"), depth, histories };
+    return { feed: feedDigest(feed, "base64url"), depth: bases + 1, histories };
   }
 
   /** What the feed itself takes does not count: its next version replaces it. */

@@ -168,7 +168,7 @@ async function prepareProto(
   const digest = digestBytes(framed.bytes);
   // Clients send the time in the body as theirs, whatever the header says.
   const version = { lcut: facts.lcut ?? lcut, checksum, decoded, index, bodyBytes: framed.bytes.length };
-  const { result, fault } = await tryDeltas(version, known);
+  const { result, fault } = tryDeltas(version, known);
   return {
     kind: "prepared",
     payload: { ...payload, digest, ...result },
@@ -177,9 +177,9 @@ async function prepareProto(
 }
 
 /** The version is served in any case: without deltas if they cannot be computed. */
-async function tryDeltas(version: NewVersion, known: KnownVersions | undefined) {
+function tryDeltas(version: NewVersion, known: KnownVersions | undefined) {
   try {
-    return { result: known && (await computeDeltas(version, known)) };
+    return { result: known && computeDeltas(version, known) };
   } catch (error) {
     return { fault: describeError(error) };
   }
