@@ -39,7 +39,8 @@ describe("Config specs over HTTP: core sends GET {specsUrl}/{key}.json", () => {
   });
 
   test("with sinceTime, checksum and accept_deltas in any order", async () => {
-    const parts = ["supports_proto=true", "checksum=1234", "accept_deltas=true"];
+    const { checksum } = JSON.parse(key.v2) as { readonly checksum: string };
+    const parts = ["supports_proto=true", `checksum=${checksum}`, "accept_deltas=true"];
     const older = orders([...parts, `sinceTime=${key.lcut - 1}`]);
     const equal = orders([...parts, `sinceTime=${key.lcut}`]);
     const answersTo = (queries: readonly string[][]) =>
