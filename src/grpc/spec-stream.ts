@@ -14,8 +14,8 @@ export type SpecItem =
   | { readonly kind: "no_update"; readonly lcut: number };
 
 /**
- * Yields the held version, then each newer one and each other content with its lcut, until the feed ends. A slow reader gets the latest version, since nothing is
- * queued. Rejects with `signal.reason` when aborted.
+ * Yields the held version, then each newer one and each other content with its lcut, until the feed ends. A slow reader gets the
+ * latest version, since nothing is queued. Rejects with `signal.reason` when aborted.
  */
 export async function* followSpecs(
   held: HeldFeed,

@@ -99,8 +99,8 @@ export class BackupWriter implements AsyncDisposable {
 
   /**
    * Writes a version that upstream has just sent and that is about to be served, so that after a crash the backup is not older than
-   * what clients already have. Replaces another content with its lcut, which is the earlier one. If the backup has a newer version, which upstream sent to another relay, that one is held when the promise resolves.
-   * Never rejects, and does not wait for a slow backup.
+   * what clients already have. Replaces another content with its lcut, which is the earlier one. If the backup has a newer version,
+   * which upstream sent to another relay, that one is held when the promise resolves. Never rejects, and does not wait for a slow backup.
    */
   async writeAhead(snapshot: Snapshot): Promise<void> {
     const { recovery, clock } = this.#options;

@@ -52,8 +52,8 @@ export interface SpecBackup extends AsyncDisposable {
 
   /**
    * Stores a version atomically, unless the backup has one that is at least as new. `instead` names an exception. Whether a stored
-   * version with the same lcut has another content shows from its bytes. The history of the version is stored with it where there is room, see
-   * {@link storableHistory}; a history never keeps a version from being stored.
+   * version with the same lcut has another content shows from its bytes. The history of the version is stored with it where there
+   * is room, see {@link storableHistory}; a history never keeps a version from being stored.
    */
   write(snapshot: Snapshot, instead?: Overwritable): Promise<BackupWrite>;
 

@@ -83,7 +83,8 @@ export class SpecPoller implements AsyncDisposable {
 
   /**
    * Returns whether a JSON feed need not be polled: no client has asked for it, and upstream has no newer version than it has,
-   * because the protobuf feed is polled as often and has none, nor has its content changed since. What confirms that one then confirms this one.
+   * because the protobuf feed is polled as often and has none, nor has its content changed since. What confirms that one then
+   * confirms this one.
    */
   #followsProto(feed: Feed): boolean {
     const held = this.#options.store.peek(feed);

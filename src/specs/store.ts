@@ -44,8 +44,7 @@ interface KeyEntry {
 
 /**
  * Holds the newest snapshot of every feed in memory. The lcut of a held feed never decreases; of several contents with one lcut, the
- * one that upstream sent last is held. Holds at most `maxKeys` SDK keys:
- * one more evicts the least recently used key that is neither pinned nor followed by a stream.
+ * one that upstream sent last is held. Holds at most `maxKeys` SDK keys: one more evicts the least recently used key that is neither pinned nor followed by a stream.
  */
 export class SpecStore {
   readonly #keys = new Map<SdkKey, KeyEntry>();
