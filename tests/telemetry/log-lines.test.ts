@@ -40,6 +40,7 @@ describe("at level debug", () => {
 const SHOWN = `
 info  spec_updated: config specs updated (feed lcut previous_lcut bytes source took_ms)
 warn  spec_refused: upstream failing, serving last known config (cause detail feed)
+warn  spec_delta_refused: delta rejected, fetching whole config specs (detail feed)
 warn  spec_fetch_failed: upstream failing, serving last known config (cause detail feed)
 warn  spec_unauthorized: upstream failing, serving last known config (cause detail feed)
 warn  spec_unavailable: upstream failing, no config to serve (cause detail feed)
