@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file spec_history.proto.
  */
 export const file_spec_history: GenFile = /*@__PURE__*/
-  fileDesc("ChJzcGVjX2hpc3RvcnkucHJvdG8SFXN0YXRzaWdfZm9yd2FyZF9wcm94eSLyAQoLU3BlY0hpc3RvcnkSDAoEZmVlZBgBIAEoCRI0Cgh2ZXJzaW9ucxgCIAMoCzIiLnN0YXRzaWdfZm9yd2FyZF9wcm94eS5TcGVjVmVyc2lvbhIUCgxlbnRpdHlfa2luZHMYAyADKA0SFAoMZW50aXR5X25hbWVzGAQgAygJEhYKDmVudGl0eV9kaWdlc3RzGAUgASgMEhkKEWVudGl0eV9jaGFuZ2VkX2luGAYgAygNEhUKDXJlbW92ZWRfa2luZHMYByADKA0SFQoNcmVtb3ZlZF9uYW1lcxgIIAMoCRISCgpyZW1vdmVkX2luGAkgAygNIkIKC1NwZWNWZXJzaW9uEgwKBGxjdXQYASABKAQSEAoIY2hlY2tzdW0YAiABKAkSEwoLc2hhcmVzX2xjdXQYAyABKAhiBnByb3RvMw");
+  fileDesc("ChJzcGVjX2hpc3RvcnkucHJvdG8SFXN0YXRzaWdfZm9yd2FyZF9wcm94eSKKAgoLU3BlY0hpc3RvcnkSDAoEZmVlZBgBIAEoCRI0Cgh2ZXJzaW9ucxgCIAMoCzIiLnN0YXRzaWdfZm9yd2FyZF9wcm94eS5TcGVjVmVyc2lvbhIUCgxlbnRpdHlfa2luZHMYAyADKA0SFAoMZW50aXR5X25hbWVzGAQgAygJEhYKDmVudGl0eV9kaWdlc3RzGAUgASgMEhkKEWVudGl0eV9jaGFuZ2VkX2luGAYgAygNEhUKDXJlbW92ZWRfa2luZHMYByADKA0SFQoNcmVtb3ZlZF9uYW1lcxgIIAMoCRISCgpyZW1vdmVkX2luGAkgAygNEhYKDmZvcmdvdHRlbl9sY3V0GAogASgEIi0KC1NwZWNWZXJzaW9uEgwKBGxjdXQYASABKAQSEAoIY2hlY2tzdW0YAiABKAliBnByb3RvMw");
 
 /**
  * @generated from message statsig_forward_proxy.SpecHistory
@@ -77,6 +77,13 @@ export type SpecHistory = Message<"statsig_forward_proxy.SpecHistory"> & {
    * @generated from field: repeated uint32 removed_in = 9;
    */
   removedIn: number[];
+
+  /**
+   * The latest lcut of versions that are no longer listed. It may stand for another content than a listed version with it.
+   *
+   * @generated from field: uint64 forgotten_lcut = 10;
+   */
+  forgottenLcut: bigint;
 };
 
 /**
@@ -99,13 +106,6 @@ export type SpecVersion = Message<"statsig_forward_proxy.SpecVersion"> & {
    * @generated from field: string checksum = 2;
    */
   checksum: string;
-
-  /**
-   * Whether the lcut stood for another content as well.
-   *
-   * @generated from field: bool shares_lcut = 3;
-   */
-  sharesLcut: boolean;
 };
 
 /**

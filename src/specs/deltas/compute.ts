@@ -10,7 +10,7 @@ import {
 import { moveToShared, toShared } from "../../platform/shared-bytes.ts";
 import type { ByteRange } from "../payload/envelopes.ts";
 import { digestBytes, type PreparedPayload } from "../snapshot.ts";
-import type { Delta, DeltaBase } from "./delta.ts";
+import type { Delta, DeltaBase, VersionId } from "./delta.ts";
 import {
   digestContent,
   ENTITY_FIELDS,
@@ -20,7 +20,7 @@ import {
   type SpecKind,
   sumChecksums,
 } from "./entities.ts";
-import { type KnownVersion, VersionHistory } from "./history.ts";
+import { VersionHistory } from "./history.ts";
 
 /** A new version, decompressed. */
 export interface NewVersion {
@@ -96,20 +96,17 @@ interface BaseGroup {
 }
 
 /** Returns the versions before the newest one, latest first. Those with the same changes after them share one delta. */
-function groupBases({ versions }: VersionHistory, changes: readonly DeltaChange[]): readonly BaseGroup[] {
+function groupBases(history: VersionHistory, changes: readonly DeltaChange[]): readonly BaseGroup[] {
   const changedIn = new Set(changes.map((change) => change.changedIn));
   const groups: { bases: DeltaBase[]; changedAfter: number }[] = [];
-  for (let at = versions.length - 2; at >= 0; at--) {
-    const base = toBase(versions[at] as KnownVersion);
+  for (let at = history.versions.length - 2; at >= 0; at--) {
+    const version = history.versions[at] as VersionId;
+    const base = { ...version, isOnlyOfLcut: history.isOnlyOfLcut(version) };
     const newer = groups.at(-1);
     if (newer !== undefined && !changedIn.has(at + 1)) newer.bases.push(base);
     else groups.push({ bases: [base], changedAfter: at });
   }
   return groups;
-}
-
-function toBase({ lcut, checksum, sharesLcut }: KnownVersion): DeltaBase {
-  return { lcut, checksum, isOnlyOfLcut: !sharesLcut };
 }
 
 /** An entity that a delta may contain or remove. */

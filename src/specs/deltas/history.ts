@@ -4,12 +4,6 @@ import { type SpecHistory, SpecHistorySchema } from "../../gen/spec_history_pb.t
 import type { VersionId } from "./delta.ts";
 import { DIGEST_LENGTH, type Entity, entityId } from "./entities.ts";
 
-/** A version that clients may hold. */
-export interface KnownVersion extends VersionId {
-  /** Whether the lcut stood for another content as well, of a version that may be forgotten by now. */
-  readonly sharesLcut: boolean;
-}
-
 /** When an entity last changed, or went. */
 interface Change {
   readonly kind: number;
@@ -32,13 +26,16 @@ const MAX_DECODED_BYTES = 64 * 1024 * 1024;
  */
 export class VersionHistory {
   /** Oldest first. */
-  readonly versions: readonly KnownVersion[];
+  readonly versions: readonly VersionId[];
   /** The entities of the newest version and removed ones, by {@link entityId}. */
   readonly changes: Changes;
+  /** The latest lcut of the versions that were forgotten; 0 if there are none. */
+  readonly forgottenLcut: number;
 
-  constructor(versions: readonly KnownVersion[], changes: Changes) {
+  constructor(versions: readonly VersionId[], changes: Changes, forgottenLcut = 0) {
     this.versions = versions;
     this.changes = changes;
+    this.forgottenLcut = forgottenLcut;
   }
 
   /** Returns the history of a version before which nothing is known. */
@@ -46,16 +43,14 @@ export class VersionHistory {
     const changes = new Map(
       Array.from(entities, ([id, { kind, name, digest }]) => [id, { kind, name, digest, changedIn: 0 }]),
     );
-    return new VersionHistory([{ ...toId(version), sharesLcut: false }], changes);
+    return new VersionHistory([toId(version)], changes);
   }
 
   /** Returns the history with a newer version, which may be the newest one of this history. */
   advance(version: VersionId, entities: ReadonlyMap<string, Entity>): VersionHistory {
     const isKnown = isSame(this.versions.at(-1), version);
     const before: VersionHistory = isKnown ? this : this.#without(version);
-    // The other content of the lcut may be forgotten.
-    const sharesLcut = this.versions.some((each) => each.lcut === version.lcut && each.sharesLcut);
-    const versions = isKnown ? before.versions : [...before.versions, { ...toId(version), sharesLcut }];
+    const versions = isKnown ? before.versions : [...before.versions, toId(version)];
     const changedIn = versions.length - 1;
     const changes = new Map<string, Change>();
     for (const [id, { kind, name, digest }] of entities) {
@@ -66,7 +61,7 @@ export class VersionHistory {
       if (entities.has(id)) continue;
       changes.set(id, known.digest === "" ? known : { ...known, digest: "", changedIn });
     }
-    return new VersionHistory(markShared(versions), changes);
+    return new VersionHistory(versions, changes, this.forgottenLcut);
   }
 
   /** Returns the history without a version that is not the newest, which may come back. */
@@ -75,16 +70,19 @@ export class VersionHistory {
     if (at < 0) return this;
     // What changed in it changed in the next one, seen from the versions before.
     const shift = (changedIn: number) => (changedIn > at ? changedIn - 1 : changedIn);
-    return new VersionHistory(this.versions.toSpliced(at, 1), mapChanges(this.changes, shift));
+    const versions = this.versions.toSpliced(at, 1);
+    return new VersionHistory(versions, mapChanges(this.changes, shift), this.forgottenLcut);
   }
 
   /**
    * Returns what this and another history know about the same newest version. Another relay may have seen other versions between.
-   * Returns this history if the two contradict each other.
+   * If the two contradict each other, the versions of the other one are forgotten.
    */
   merge(other: VersionHistory): VersionHistory {
     const merged = interleave(this.versions, other.versions);
-    if (merged === undefined) return this;
+    const forgottenLcut = Math.max(this.forgottenLcut, other.forgottenLcut);
+    if (merged === undefined)
+      return new VersionHistory(this.versions, this.changes, latestLcut(other.versions, forgottenLcut));
     const { versions, ofFirst, ofSecond } = merged;
     // What a history says of index 0 is about its own versions: the other one knows the versions before.
     const mapTo = (indexes: readonly number[]) => (changedIn: number) =>
@@ -94,7 +92,15 @@ export class VersionHistory {
       const known = changes.get(id);
       if (known === undefined || change.changedIn > known.changedIn) changes.set(id, change);
     }
-    return new VersionHistory(markShared(versions), changes);
+    return new VersionHistory(versions, changes, forgottenLcut);
+  }
+
+  /**
+   * Returns whether the lcut stands for no other version, as far as is known: not even for one that was forgotten, since these are
+   * usually older than all others.
+   */
+  isOnlyOfLcut({ lcut }: VersionId): boolean {
+    return lcut > this.forgottenLcut && this.versions.filter((each) => each.lcut === lcut).length === 1;
   }
 
   /** Returns the history of the last `depth` versions. */
@@ -107,7 +113,8 @@ export class VersionHistory {
       // Most changed long ago: they need no new object.
       kept.set(id, changedIn === change.changedIn ? change : { ...change, changedIn });
     }
-    return new VersionHistory(this.versions.slice(forgotten), kept);
+    const forgottenLcut = latestLcut(this.versions.slice(0, forgotten), this.forgottenLcut);
+    return new VersionHistory(this.versions.slice(forgotten), kept, forgottenLcut);
   }
 
   /** `feed` identifies the feed, for {@link VersionHistory.decode}. */
@@ -117,7 +124,8 @@ export class VersionHistory {
     const removed = all.filter(({ digest }) => digest === "");
     const message = create(SpecHistorySchema, {
       feed,
-      versions: this.versions.map(({ lcut, ...rest }) => ({ ...rest, lcut: BigInt(lcut) })),
+      versions: this.versions.map(({ lcut, checksum }) => ({ lcut: BigInt(lcut), checksum })),
+      forgottenLcut: BigInt(this.forgottenLcut),
       entityKinds: entities.map(({ kind }) => kind),
       entityNames: entities.map(({ name }) => name),
       entityDigests: Buffer.from(entities.map(({ digest }) => digest).join(""), "latin1"),
@@ -155,33 +163,23 @@ function mapChanges(changes: Changes, toIndex: (changedIn: number) => number): C
   );
 }
 
-/** An lcut that two versions have stays marked when one of them is forgotten. */
-function markShared(versions: readonly KnownVersion[]): readonly KnownVersion[] {
-  const counts = new Map<number, number>();
-  for (const { lcut } of versions) counts.set(lcut, (counts.get(lcut) ?? 0) + 1);
-  return versions.map((version) => ({
-    ...version,
-    sharesLcut: version.sharesLcut || (counts.get(version.lcut) ?? 0) > 1,
-  }));
+function latestLcut(versions: readonly VersionId[], atLeast: number): number {
+  return Math.max(atLeast, ...versions.map(({ lcut }) => lcut));
 }
 
 interface Interleaved {
-  readonly versions: readonly KnownVersion[];
+  readonly versions: readonly VersionId[];
   /** The index in `versions` of each version of the first list. */
   readonly ofFirst: readonly number[];
   readonly ofSecond: readonly number[];
 }
 
 /** Merges two lists of versions, and keeps the order of both. Returns undefined if their orders contradict each other. */
-function interleave(
-  first: readonly KnownVersion[],
-  second: readonly KnownVersion[],
-): Interleaved | undefined {
-  const versions: KnownVersion[] = [];
+function interleave(first: readonly VersionId[], second: readonly VersionId[]): Interleaved | undefined {
+  const versions: VersionId[] = [];
   const ofFirst: number[] = [];
   const ofSecond: number[] = [];
-  const isIn = (list: readonly KnownVersion[], version: KnownVersion) =>
-    list.some((each) => isSame(each, version));
+  const isIn = (list: readonly VersionId[], version: VersionId) => list.some((each) => isSame(each, version));
   while (ofFirst.length < first.length || ofSecond.length < second.length) {
     const one = first[ofFirst.length];
     const other = second[ofSecond.length];
@@ -192,19 +190,16 @@ function interleave(
     const index = versions.length;
     if (isOneFirst || isSame(one, other)) ofFirst.push(index);
     if (!isOneFirst || isSame(one, other)) ofSecond.push(index);
-    const sharesLcut = isSame(one, other) && (one?.sharesLcut === true || other?.sharesLcut === true);
     const taken = isOneFirst ? one : other;
     if (taken === undefined) return undefined;
-    versions.push({ ...taken, sharesLcut: taken.sharesLcut || sharesLcut });
+    versions.push(taken);
   }
   return { versions, ofFirst, ofSecond };
 }
 
 /** Throws a RangeError if the message contradicts itself. */
 function toHistory(message: SpecHistory): VersionHistory | undefined {
-  const versions = message.versions.map(({ lcut, checksum, sharesLcut }) => {
-    return { lcut: Number(lcut), checksum, sharesLcut };
-  });
+  const versions = message.versions.map(({ lcut, checksum }) => ({ lcut: Number(lcut), checksum }));
   const { entityKinds, entityNames, entityChangedIn, removedKinds, removedNames, removedIn } = message;
   const digests = Buffer.from(message.entityDigests).toString("latin1");
   if (digests.length !== entityNames.length * DIGEST_LENGTH) throw new RangeError("a digest is missing");
@@ -219,5 +214,7 @@ function toHistory(message: SpecHistory): VersionHistory | undefined {
     const digest = digests.slice(at * DIGEST_LENGTH, (at + 1) * DIGEST_LENGTH);
     add(entityKinds[at], name, digest, entityChangedIn[at]);
   }
-  return versions.length === 0 ? undefined : new VersionHistory(versions, changes);
+  return versions.length === 0
+    ? undefined
+    : new VersionHistory(versions, changes, Number(message.forgottenLcut));
 }

@@ -15,7 +15,7 @@ export const FEED = "feed";
 export interface Prepared {
   readonly version: ProjectVersion;
   readonly payload: PreparedPayload;
-  /** The versions that its history can know of, since the lcut last decreased. */
+  /** The versions that its history has known of. */
   readonly seen: ReadonlySet<ProjectVersion>;
 }
 
@@ -43,9 +43,7 @@ export async function prepareVersion(
     throw new Error(`not prepared: ${JSON.stringify(preparation)}`);
   const { payload } = preparation;
   const inherited = priors.flatMap((prior) => (prior.payload.history ? [...prior.seen] : []));
-  // A relay's lcut does not decrease. If a test's does, the history may have forgotten what else an lcut stood for.
-  const isDecrease = inherited.some(({ time }) => time > version.time);
-  return { version, payload, seen: new Set([...(isDecrease ? [] : inherited), version]) };
+  return { version, payload, seen: new Set([...inherited, version]) };
 }
 
 /** Returns the versions from which the payload has deltas. */
