@@ -43,6 +43,10 @@ describeWith(
       await run(monitored);
       await monitored.sees(metrics);
     }
+    // The streams of the triggers may be open between two scrapes only.
+    using client = new GrpcClient(monitored.relay.grpcUrl);
+    using stream = client.streamConfigSpec({ sdkKey: KEYS.third, version: 2 });
+    await stream.next();
     const expressions = [
       ...expressionsOf(await readDashboard()),
       ...(await readAlertRules()).map(({ expr }) => expr),
