@@ -12,7 +12,8 @@ const [changed = "0", choice = "", rounds = "1"] = process.argv.slice(2);
 const project = new ProtoProject("secret-bench-deltas", FIRST_LCUT);
 const next = () => project.next(Number(changed), parseChoice(choice));
 
-let known: KnownVersions = { feed: "bench", depth: HISTORY_DEPTH, histories: [] };
+// The newest version is one of them.
+let known: KnownVersions = { feed: "bench", depth: HISTORY_DEPTH + 1, histories: [] };
 for (let at = 0; at < HISTORY_DEPTH; at++) {
   const { history } = await prepareVersion(next(), known);
   if (history === undefined) throw new Error("a version has no history");
