@@ -133,7 +133,8 @@ describe("after returns to earlier contents", () => {
     const upstream = await new ContentFlow().start();
     for (const checksum of ["b", "a", "b", "a"]) {
       upstream.checksum = checksum;
-      await upstream.flow.clock.advance(ONE_POLL_MS);
+      // The second poll names what the first one got.
+      await upstream.flow.clock.advance(2 * ONE_POLL_MS);
     }
     return upstream;
   }
