@@ -11,8 +11,15 @@ import { LASTING_STREAM } from "../server/http2-streams.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import { type ListenAddress, listen } from "../server/ports.ts";
 import type { ServerTls } from "../server/tls.ts";
-import { CONNECT_OPTIONS, type RpcRoutes, shutdownError } from "./routes.ts";
-import { useSharedFrames } from "./shared-frames.ts";
+import { StatusError } from "../streams/status-error.ts";
+import { PlainGrpc } from "./plain-grpc.ts";
+import {
+  CONNECT_OPTIONS,
+  MAX_REQUEST_BYTES,
+  type RpcRoutes,
+  SHUTTING_DOWN,
+  shutdownError,
+} from "./routes.ts";
 import type { SpecService } from "./spec-service.ts";
 
 interface GrpcListenerOptions extends ListenAddress {
@@ -31,6 +38,7 @@ interface GrpcListenerOptions extends ListenAddress {
 export class GrpcListener {
   readonly #options: GrpcListenerOptions;
   readonly #limited: LimitedServer;
+  readonly #plain: PlainGrpc;
   readonly #shutdown = new AbortController();
   readonly #idle = Promise.withResolvers<void>();
   #openStreams = 0;
@@ -38,15 +46,13 @@ export class GrpcListener {
   private constructor(options: GrpcListenerOptions) {
     this.#options = options;
     const { tls, limits, counts, idleTimeoutMs, emitLimit: emit } = options;
-    const onRequest = connectNodeAdapter({
-      ...CONNECT_OPTIONS,
-      shutdownSignal: this.#shutdown.signal,
-      routes: (router) => {
-        options.routes(router);
-        useSharedFrames(router, options.specService, this.#shutdown.signal);
-      },
+    this.#plain = new PlainGrpc({ service: options.specService, maxRequestBytes: MAX_REQUEST_BYTES });
+    const { routes } = options;
+    this.#limited = createHttp2Server({
+      ...{ tls, limits, counts, idleTimeoutMs, emit },
+      acceptStream: (stream, headers) => this.#plain.accept(stream, headers),
+      onRequest: connectNodeAdapter({ ...CONNECT_OPTIONS, shutdownSignal: this.#shutdown.signal, routes }),
     });
-    this.#limited = createHttp2Server({ tls, limits, counts, idleTimeoutMs, emit, onRequest });
     this.#limited.server.on("session", (session: http2.ServerHttp2Session) => this.#countStreams(session));
   }
 
@@ -72,6 +78,7 @@ export class GrpcListener {
    */
   async close(): Promise<void> {
     this.#limited.server.close();
+    this.#plain.endStreams(new StatusError("unavailable", SHUTTING_DOWN));
     this.#shutdown.abort(shutdownError());
     this.#limited.requests.resetAll();
     if (this.#openStreams > 0) await this.#idle.promise;

@@ -12,15 +12,10 @@ import {
   HealthCheckResponse_ServingStatus,
   HealthCheckResponseSchema,
 } from "../gen/grpc/health/v1/health_pb.ts";
-import {
-  type ConfigSpecResponse,
-  ConfigSpecResponseSchema,
-  StatsigForwardProxy,
-} from "../gen/statsig_forward_proxy_pb.ts";
-import { NO_UPDATE_JSON, type Snapshot } from "../specs/snapshot.ts";
+import { StatsigForwardProxy } from "../gen/statsig_forward_proxy_pb.ts";
+import { messageService } from "./message-service.ts";
 import { reflectionRoutes } from "./reflection.ts";
 import type { SpecService } from "./spec-service.ts";
-import type { SpecItem } from "./spec-stream.ts";
 
 /** Mounts every RPC of the relay. The RPCs are the same on every port. */
 export type RpcRoutes = (router: ConnectRouter) => void;
@@ -39,9 +34,11 @@ export function rpcRoutes({ specService, isServing }: RpcRoutesOptions): RpcRout
   };
 }
 
+export const SHUTTING_DOWN = "The relay is shutting down";
+
 /** Returns the error that ends calls on shutdown. Clients then go to another replica. */
 export function shutdownError(): ConnectError {
-  return new ConnectError("The relay is shutting down", Code.Unavailable);
+  return new ConnectError(SHUTTING_DOWN, Code.Unavailable);
 }
 
 /** The largest request message. Requests hold an SDK key and a number. */
@@ -68,31 +65,4 @@ function healthService(isServing: () => Promise<boolean>): Pick<ServiceImpl<type
     check: async () =>
       create(HealthCheckResponseSchema, { status: (await isServing()) ? SERVING : NOT_SERVING }),
   };
-}
-
-/** Wraps the service for protocols that are served by Connect: its responses are protobuf messages. */
-function messageService(service: SpecService): ServiceImpl<typeof StatsigForwardProxy> {
-  return {
-    getConfigSpec: async (request, context) => toMessage(await service.getConfigSpec(request, context)),
-    async *streamConfigSpec(request, context) {
-      for await (const item of service.streamConfigSpec(request, context)) yield toMessage(item);
-    },
-  };
-}
-
-/** The text of each snapshot is decoded once, and released with it. */
-const messageBySnapshot = new WeakMap<Snapshot, ConfigSpecResponse>();
-
-function toMessage(item: SpecItem): ConfigSpecResponse {
-  if (item.kind === "no_update") {
-    return create(ConfigSpecResponseSchema, { spec: NO_UPDATE_JSON, lastUpdated: BigInt(item.lcut) });
-  }
-  const { snapshot } = item;
-  let message = messageBySnapshot.get(snapshot);
-  if (message === undefined) {
-    const spec = new TextDecoder().decode(snapshot.bytes);
-    message = create(ConfigSpecResponseSchema, { spec, lastUpdated: BigInt(snapshot.lcut) });
-    messageBySnapshot.set(snapshot, message);
-  }
-  return message;
 }

@@ -6,7 +6,6 @@ import { answerWith } from "../control/calls.ts";
 import { DataPlane } from "../control/data-plane.ts";
 import { ListenRefused, type ThreadEnd } from "../control/serving-thread.ts";
 import type { ServingThreads } from "../control/serving-threads.ts";
-import { StreamLimit } from "../grpc/stream-limit.ts";
 import { availableCores } from "../platform/cores.ts";
 import { SharedCount } from "../platform/shared-count.ts";
 import type { CertificateWatch } from "../server/certificate-watch.ts";
@@ -18,6 +17,7 @@ import type {
   SharedMemory,
   SharedPort,
 } from "../serving/messages.ts";
+import { StreamLimit } from "../streams/stream-limit.ts";
 import type { RunningIdLists } from "./id-lists.ts";
 import type { Health, NotReadyReasons } from "./lifecycle.ts";
 import { type ListenerAddress, lowerLimits, ReservedPorts } from "./listening.ts";

@@ -15,7 +15,7 @@ import type { SharedCount } from "../platform/shared-count.ts";
 import { limitUnacknowledged, socketDescriptor } from "../platform/tcp-connection.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { limitSession } from "./http2-session.ts";
-import { ArrivingRequests, deferRequests, endIfStreamEnded } from "./http2-streams.ts";
+import { type AcceptStream, ArrivingRequests, deferRequests, endIfStreamEnded } from "./http2-streams.ts";
 import type { EmitLimitEvent } from "./limits.ts";
 import type { ServerTls } from "./tls.ts";
 
@@ -48,6 +48,7 @@ interface Http2ServerOptions {
   readonly counts: Http2Counts;
   readonly idleTimeoutMs: number;
   readonly emit: EmitLimitEvent;
+  readonly acceptStream?: AcceptStream;
   readonly onRequest: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
 }
 
@@ -120,7 +121,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
       emit,
     });
   });
-  deferRequests(server);
+  deferRequests(server, options.acceptStream);
   neverIndexHeaders(server);
   return { server, connections, sessions, requests };
 }

@@ -24,6 +24,9 @@ type StreamArguments = [
 ];
 type StreamListener = (...args: StreamArguments) => void;
 
+/** Takes a stream that is to be served without request and response objects. Returns false for others. */
+export type AcceptStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
+
 interface ArrivalOptions {
   /** Called with the number of requests that were cancelled in the turn in which they arrived. */
   readonly onCancelled: (count: number) => void;
@@ -102,12 +105,19 @@ export function resetStream(
   stream.close(code);
 }
 
-/** Makes the server create requests for lasting streams only. Must be called after its request listener is added. */
-export function deferRequests(server: Http2Server | Http2SecureServer): void {
+/**
+ * Makes the server create requests for lasting streams only, and not for those that `accept` takes. Must be called after its
+ * request listener is added.
+ */
+export function deferRequests(
+  server: Http2Server | Http2SecureServer,
+  accept: AcceptStream | undefined,
+): void {
   const makers = server.listeners("stream") as StreamListener[];
   server.removeAllListeners("stream");
   server.on("session", (session: ServerHttp2Session) => {
     session.on(LASTING_STREAM, (...args: StreamArguments) => {
+      if (accept?.(args[0], args[1]) === true) return;
       for (const make of makers) Reflect.apply(make, server, args);
     });
   });

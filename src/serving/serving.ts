@@ -1,4 +1,3 @@
-import { StreamLimit } from "../grpc/stream-limit.ts";
 import type { HttpHandler } from "../http/handler.ts";
 import type { RpcCalls } from "../http/routes/rpc.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -6,6 +5,9 @@ import { ThreadCalls, type ThreadChannel } from "../platform/thread-channel.ts";
 import { InFlight } from "../server/limits.ts";
 import { ServerTls } from "../server/tls.ts";
 import { freeReplacedVersions } from "../specs/replaced-versions.ts";
+import { FeedFinder } from "../streams/requested-feed.ts";
+import { SpecStreams } from "../streams/spec-stream.ts";
+import { StreamLimit } from "../streams/stream-limit.ts";
 import { type ControlPlane, connectControlPlane } from "./control-plane.ts";
 import { ServingCounts } from "./counts.ts";
 import { Listeners } from "./listeners.ts";
@@ -31,6 +33,8 @@ export class Serving {
   readonly #counts: ServingCounts;
   readonly #inFlight: InFlight;
   readonly #streamLimit: StreamLimit;
+  readonly #finder: FeedFinder;
+  readonly #streams: SpecStreams;
   readonly #tls: ServerTls | undefined;
   readonly #listeners: Listeners;
   #rpcs: Promise<Rpcs> | undefined;
@@ -51,6 +55,10 @@ export class Serving {
     const [requests, streams] = [this.#counts.of("requests_in_flight"), this.#counts.of("streams")];
     this.#inFlight = new InFlight(settings.maxConcurrentRequests, requests, emitLimit);
     this.#streamLimit = new StreamLimit(settings.maxStreams, setup.grpcReadyPercent, streams);
+    this.#finder = new FeedFinder(this.#replica, this.#inFlight);
+    this.#streams = new SpecStreams({
+      ...{ finder: this.#finder, limit: this.#streamLimit, clock, emit: this.reports.emitRpc },
+    });
     this.#tls = setup.tls && new ServerTls({ ...setup.tls, emit: emitTls });
     this.#clock = clock;
     this.#listeners = new Listeners({
@@ -128,10 +136,8 @@ export class Serving {
     const { createRpcs } = await import("./rpcs.ts");
     return createRpcs({
       service: {
-        query: this.#replica,
-        streamLimit: this.#streamLimit,
-        inFlight: this.#inFlight,
-        clock: this.#clock,
+        finder: this.#finder,
+        streams: this.#streams,
         hostname: this.#setup.hostname,
         emit: this.reports.emitRpc,
         onFault: (error) => this.reports.fault("rpc", error),

@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect } from "bun:test";
 import { status as code } from "@grpc/grpc-js";
-import { followSpecs, HEARTBEAT_MS, type SpecItem } from "../../src/grpc/spec-stream.ts";
+import { HEARTBEAT_MS } from "../../src/streams/heartbeats.ts";
+import { FollowedStream } from "../support/clients/followed-stream.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import type { SpecStream } from "../support/clients/grpc-stream.ts";
 import { H2cClient } from "../support/clients/h2c-client.ts";
 import { GET_CONFIG_SPEC, RawGrpcClient } from "../support/clients/raw-grpc-client.ts";
 import { rpcFrame } from "../support/clients/rpc-frames.ts";
 import { encodeRequest } from "../support/clients/spec-messages.ts";
-import { FakeClock, settle } from "../support/common/fake-clock.ts";
 import { eventually } from "../support/common/wait.ts";
 import { type CallOutcome, callStream, callUnary } from "../support/drop-in/grpc-calls.ts";
 import { testRows } from "../support/drop-in/row.ts";
@@ -111,15 +111,11 @@ const SCENARIOS: Readonly<Record<Scenario, () => Promise<void>>> = {
   },
   "heartbeat after 30 s": async () => {
     expect(HEARTBEAT_MS).toBe(30_000);
-    const clock = new FakeClock();
-    const held = { snapshot: { lcut }, ended: undefined, follow: () => () => {} };
-    const stop = new AbortController();
-    const items = followSpecs(held as never, 0, clock, stop.signal);
-    expect((await items.next()).value).toMatchObject({ kind: "spec" });
-    const beat = items.next();
-    await settle();
-    await clock.advance(HEARTBEAT_MS);
-    expect((await beat).value as SpecItem).toEqual({ kind: "no_update", lcut });
+    const stream = new FollowedStream(lcut, 0);
+    await stream.drain();
+    await stream.clock.advance(HEARTBEAT_MS);
+    expect(stream.items.map(({ kind }) => kind)).toEqual(["spec", "no_update"]);
+    expect(stream.items.at(-1)).toEqual({ kind: "no_update", lcut });
   },
   "more streams than -g": async () => {
     using client = new GrpcClient(shared.relay.grpcUrl);

@@ -2,7 +2,6 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import type { SdkKey } from "../../src/access/sdk-key.ts";
 import { rpcRoutes } from "../../src/grpc/routes.ts";
 import { SpecService } from "../../src/grpc/spec-service.ts";
-import { StreamLimit } from "../../src/grpc/stream-limit.ts";
 import { HttpHandler } from "../../src/http/handler.ts";
 import { BodyBudget } from "../../src/http/request-body.ts";
 import { toContent } from "../../src/http/response-content.ts";
@@ -14,6 +13,9 @@ import { SharedBudget } from "../../src/platform/shared-budget.ts";
 import { SharedCount } from "../../src/platform/shared-count.ts";
 import { ThreadUnreachable } from "../../src/platform/thread-channel.ts";
 import { InFlight } from "../../src/server/limits.ts";
+import { FeedFinder } from "../../src/streams/requested-feed.ts";
+import { SpecStreams } from "../../src/streams/spec-stream.ts";
+import { StreamLimit } from "../../src/streams/stream-limit.ts";
 import type { UnportableMethods } from "../support/common/plain-data.ts";
 
 const key = "secret-unreachable";
@@ -36,10 +38,11 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
   const onFault = (error: unknown) => faults.push(error);
   const inFlight = new InFlight(10, new SharedCount(), () => {});
   const query = { held: () => undefined, ask: fail };
-  const streamLimit = new StreamLimit(10, 95, new SharedCount());
-  const specService = new SpecService({
-    ...{ query, streamLimit, inFlight, clock: systemClock, hostname: "relay", emit: () => {}, onFault },
-  });
+  const finder = new FeedFinder(query, inFlight);
+  const limit = new StreamLimit(10, 95, new SharedCount());
+  const emit = () => {};
+  const streams = new SpecStreams({ finder, limit, clock: systemClock, emit });
+  const specService = new SpecService({ finder, streams, hostname: "relay", emit, onFault });
   const http = new HttpHandler({
     query,
     idLists: { manifest: fail, file: fail, fileOnDemand: fail, reportUnreadable: fail },

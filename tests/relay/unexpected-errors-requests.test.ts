@@ -17,7 +17,7 @@ describe.skipIf(process.env["SFP_TEST_BINARY"] !== undefined)("an unexpected err
     await using upstream = await startUpstream();
     const { lcut } = publishKey(upstream, KEY);
     // Twice: the clock is read on the cached path, and again on the other one.
-    const faults = ["http/handler.ts", "#get .*grpc/spec-service"].map(
+    const faults = ["http/handler.ts", "get .*grpc/spec-service"].map(
       (within) => ({ kind: "call", api: "performance.now", within, times: 2 }) as const,
     );
     await using managed = await startManagedRelay({ upstream, env: faultEnv(...faults) });

@@ -1,7 +1,15 @@
+import { expect } from "bun:test";
 import fc from "fast-check";
-import { followSpecs, HEARTBEAT_MS, type SpecItem } from "../../../src/grpc/spec-stream.ts";
+import { SharedCount } from "../../../src/platform/shared-count.ts";
+import { InFlight } from "../../../src/server/limits.ts";
 import type { Snapshot } from "../../../src/specs/snapshot.ts";
 import { HeldFeed } from "../../../src/specs/store.ts";
+import { HEARTBEAT_MS } from "../../../src/streams/heartbeats.ts";
+import { readItems } from "../../../src/streams/read-items.ts";
+import { FeedFinder } from "../../../src/streams/requested-feed.ts";
+import { type SpecItem, SpecStreams } from "../../../src/streams/spec-stream.ts";
+import { StatusError } from "../../../src/streams/status-error.ts";
+import { StreamLimit } from "../../../src/streams/stream-limit.ts";
 import { FakeClock, settle } from "../common/fake-clock.ts";
 import { feedOf, snapshotOf } from "../specs/snapshots.ts";
 
@@ -43,14 +51,21 @@ export class FollowedStream {
   readonly held: HeldFeed;
   readonly items: SpecItem[] = [];
   isReading = false;
-  ended: "done" | "rejected" | undefined;
+  /** Whether the relay ended the stream, or an abort. */
+  ended: "refused" | "rejected" | undefined;
   /** The version that the relay had when the stream began, which is with its first read. */
   startedWith: Snapshot | undefined;
+  readonly #limit = new StreamLimit(1, 90, new SharedCount());
   readonly #items: AsyncGenerator<SpecItem, void, undefined>;
 
   constructor(firstLcut: number, sinceTime: number, firstChecksum = "") {
     this.held = new HeldFeed(snapshotOf(feedOf("secret-a"), firstLcut, firstChecksum));
-    this.#items = followSpecs(this.held, sinceTime, this.clock, this.abort.signal);
+    this.#items = this.#follow(sinceTime);
+  }
+
+  /** The open streams, as the limit counts them. */
+  get open(): number {
+    return this.#limit.open;
   }
 
   get specs(): readonly Snapshot[] {
@@ -70,11 +85,10 @@ export class FollowedStream {
     this.isReading = true;
     this.startedWith ??= this.held.snapshot;
     const arrived = (result: IteratorResult<SpecItem, void>) => {
-      if (result.done) this.ended = "done";
-      else this.items.push(result.value);
+      if (!result.done) this.items.push(result.value);
     };
-    const rejected = () => {
-      this.ended = "rejected";
+    const rejected = (error: unknown) => {
+      this.ended = error instanceof StatusError ? "refused" : "rejected";
     };
     void this.#items
       .next()
@@ -103,5 +117,14 @@ export class FollowedStream {
       if (this.isReading || this.ended !== undefined) return;
     }
     throw new Error("messages without end, though nothing new was published");
+  }
+
+  async *#follow(sinceTime: number): AsyncGenerator<SpecItem, void, undefined> {
+    const { held, clock, abort } = this;
+    const inFlight = new InFlight(1, new SharedCount(), () => {});
+    const finder = new FeedFinder({ held: () => held, ask: () => expect.unreachable() }, inFlight);
+    const stream = new SpecStreams({ finder, limit: this.#limit, clock, emit: () => {} }).enter();
+    stream.openHeld({ sdkKey: held.feed.sdkKey, version: "v2", sinceTime, headers: () => new Headers() });
+    yield* readItems(stream, abort.signal);
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { HEARTBEAT_MS } from "../../src/grpc/spec-stream.ts";
+import { HEARTBEAT_MS } from "../../src/streams/heartbeats.ts";
 import { FollowedStream, scenario } from "../support/clients/followed-stream.ts";
 import { settle } from "../support/common/fake-clock.ts";
 
@@ -62,7 +62,7 @@ describe("when the feed is no longer held at any time", () => {
       await always(async (stream) => {
         stream.held.end(reason);
         await stream.drain();
-        expect([stream.ended, stream.held.isFollowed, stream.clock.sleeping]).toEqual(["done", false, 0]);
+        expect([stream.ended, stream.held.isFollowed, stream.clock.sleeping]).toEqual(["refused", false, 0]);
       });
     },
   );
@@ -73,7 +73,7 @@ describe("when the feed is no longer held at any time", () => {
         const stream = new FollowedStream(4, sinceTime);
         stream.held.end("evicted");
         await stream.drain();
-        expect([stream.ended, stream.held.isFollowed]).toEqual(["done", false]);
+        expect([stream.ended, stream.held.isFollowed]).toEqual(["refused", false]);
       }),
     );
   });

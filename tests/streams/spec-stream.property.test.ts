@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { HEARTBEAT_MS } from "../../src/grpc/spec-stream.ts";
 import type { VersionId } from "../../src/specs/deltas/delta.ts";
 import { isOtherContent } from "../../src/specs/snapshot.ts";
+import { HEARTBEAT_MS } from "../../src/streams/heartbeats.ts";
 import { FollowedStream, type Scenario, scenario } from "../support/clients/followed-stream.ts";
 import { settle } from "../support/common/fake-clock.ts";
 

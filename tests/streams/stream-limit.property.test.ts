@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { StreamLimit } from "../../src/grpc/stream-limit.ts";
 import { SharedCount } from "../../src/platform/shared-count.ts";
+import { StreamLimit } from "../../src/streams/stream-limit.ts";
 
 type Step = { readonly kind: "enter" } | { readonly kind: "leave"; readonly which: number };
 

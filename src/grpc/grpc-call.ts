@@ -1,0 +1,204 @@
+import { constants, type ServerHttp2Stream } from "node:http2";
+import { codeFromString } from "@connectrpc/connect/protocol-connect";
+import { contentTypeProto, grpcStatusOk } from "@connectrpc/connect/protocol-grpc";
+import { StatusError } from "../streams/status-error.ts";
+import type { FramePump, Writing } from "./frame-pump.ts";
+
+/** What a call sends. */
+export interface FrameSource {
+  /** Returns the gRPC frame to send next; undefined if there is none now. */
+  next(): Uint8Array | undefined;
+  /** The frame returned last has been sent. */
+  sent(): void;
+  /** How the call ends once there is no next frame; undefined if it does not yet. */
+  readonly ended: StatusError | "ok" | undefined;
+  /** The call is over. */
+  close(): void;
+}
+
+/**
+ * The data that a slow client holds back. It fits a DATA frame of the default size; a larger slice would be held for each client
+ * with a full flow-control window.
+ */
+const SLICE_BYTES = 16 * 1024;
+
+/** A server's end of a gRPC call with one request message, on a bare HTTP/2 stream. */
+export class GrpcCall implements Writing {
+  /** Sent with the response headers. */
+  metadata: Readonly<Record<string, string>> = {};
+  /** Whether its response is a stream, rather than one message. */
+  readonly isStream: boolean;
+  readonly #stream: ServerHttp2Stream;
+  readonly #pump: FramePump;
+  readonly #onClosed: () => void;
+  readonly #cancellation = new LazyAbort();
+  #source: FrameSource | undefined;
+  /** The frame that is being sent, and the offset of its next slice. */
+  #frame: Uint8Array | undefined;
+  #at = 0;
+  /** Whether a slice is being written, or waits for its turn. */
+  #isBusy = false;
+  #isStarted = false;
+  #endsWith: StatusError | "ok" | undefined;
+  #isEnded = false;
+
+  #deadline: NodeJS.Timeout | undefined;
+
+  /** `onClosed` is called once, when the call is over. */
+  constructor(stream: ServerHttp2Stream, isStream: boolean, pump: FramePump, onClosed: () => void) {
+    this.#stream = stream;
+    this.isStream = isStream;
+    this.#pump = pump;
+    this.#onClosed = onClosed;
+    stream.once("close", () => this.closed());
+  }
+
+  /** Aborted with a {@link StatusError} if the client cancels the call or its deadline passes before it has been answered. */
+  get signal(): AbortSignal {
+    return this.#cancellation.signal;
+  }
+
+  setDeadline(ms: number): void {
+    this.#deadline = setTimeout(
+      () => this.#cut(new StatusError("deadline_exceeded", "the deadline passed")),
+      ms,
+    );
+  }
+
+  /** Resolves with the bytes of the request, undefined if the client is gone. Rejects above `maxBytes`. */
+  readBody(maxBytes: number): Promise<Uint8Array | undefined> {
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>();
+    const stream = this.#stream;
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    stream.on("data", (chunk: Uint8Array) => {
+      size += chunk.length;
+      if (size <= maxBytes) chunks.push(chunk);
+      else reject(new StatusError("resource_exhausted", `the request is larger than ${maxBytes} bytes`));
+    });
+    const end = () => resolve(Buffer.concat(chunks));
+    if (stream.readableEnded) end();
+    else stream.once("end", end);
+    stream.once("close", () => resolve(undefined));
+    return promise;
+  }
+
+  /** Has the call send what `source` has. `source` is closed with the call, and from now on calls {@link wake}. */
+  use(source: FrameSource): void {
+    this.#source = source;
+    if (this.#isEnded) source.close();
+  }
+
+  /** Sends the response headers, and then the frames of the source. */
+  start(): void {
+    this.#isStarted = true;
+    this.#respond();
+    this.wake();
+  }
+
+  /** The source has something to send, or has ended. */
+  wake(): void {
+    if (!this.#isStarted || this.#isBusy || this.#isEnded) return;
+    this.#isBusy = true;
+    this.#pump.add(this);
+  }
+
+  writeSlice(): void {
+    this.#isBusy = false;
+    if (this.#isEnded) return;
+    this.#frame ??= this.#nextFrame();
+    if (this.#frame === undefined) {
+      const end = this.#endsWith ?? this.#source?.ended;
+      if (end !== undefined) this.#finish(end);
+      return;
+    }
+    const slice = this.#frame.subarray(this.#at, this.#at + SLICE_BYTES);
+    this.#at += slice.length;
+    this.#isBusy = true;
+    this.#stream.write(slice, this.#written);
+  }
+
+  /** Ends the call after the frame that is being sent. */
+  end(status: StatusError): void {
+    if (this.#isEnded) return;
+    this.#endsWith ??= status;
+    if (this.#isStarted) this.wake();
+    else this.#finish(this.#endsWith);
+  }
+
+  /** The stream or its connection is closed. */
+  closed(): void {
+    this.#cancellation.abort(new StatusError("canceled", "the client cancelled the call"));
+    this.#over();
+  }
+
+  /** Not a method: one function serves all slices. */
+  readonly #written = (): void => {
+    this.#isBusy = false;
+    if (this.#frame !== undefined && this.#at >= this.#frame.length) {
+      this.#frame = undefined;
+      this.#at = 0;
+      this.#source?.sent();
+    }
+    this.wake();
+  };
+
+  #nextFrame(): Uint8Array | undefined {
+    return this.#endsWith === undefined ? this.#source?.next() : undefined;
+  }
+
+  /** Ends the call at once, even if the client does not read the frame that is being sent. */
+  #cut(status: StatusError): void {
+    this.#cancellation.abort(status);
+    if (this.#frame === undefined) this.end(status);
+    else this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  #respond(): void {
+    const { headersSent, destroyed } = this.#stream;
+    if (headersSent || destroyed) return;
+    const headers = { ":status": 200, "content-type": contentTypeProto, ...this.metadata };
+    this.#stream.respond(headers, { waitForTrailers: true });
+  }
+
+  #finish(end: StatusError | "ok"): void {
+    const stream = this.#stream;
+    this.#respond();
+    this.#over();
+    stream.once("wantTrailers", () => stream.sendTrailers(toTrailers(end)));
+    stream.end();
+  }
+
+  #over(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    clearTimeout(this.#deadline);
+    this.#source?.close();
+    this.#onClosed();
+  }
+}
+
+function toTrailers(end: StatusError | "ok"): Record<string, string> {
+  if (end === "ok") return { "grpc-status": grpcStatusOk };
+  return {
+    "grpc-status": String(codeFromString(end.code)),
+    "grpc-message": encodeURIComponent(end.message),
+  };
+}
+
+/** Makes its signal when it is first needed: an AbortController for each stream would take more memory than all the rest. */
+class LazyAbort {
+  #controller: AbortController | undefined;
+  #reason: Error | undefined;
+
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    return this.#controller.signal;
+  }
+
+  abort(reason: Error): void {
+    this.#reason ??= reason;
+    this.#controller?.abort(this.#reason);
+  }
+}

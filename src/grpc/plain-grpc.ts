@@ -1,0 +1,202 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import { fromBinary } from "@bufbuild/protobuf";
+import { contentTypeProto, parseTimeout } from "@connectrpc/connect/protocol-grpc";
+import {
+  type ConfigSpecRequest,
+  ConfigSpecRequestSchema,
+  StatsigForwardProxy,
+} from "../gen/statsig_forward_proxy_pb.ts";
+import { frameSpec } from "../specs/payload/grpc-frame.ts";
+import { NO_UPDATE_JSON } from "../specs/snapshot.ts";
+import type { SpecItem, SpecStream } from "../streams/spec-stream.ts";
+import { StatusError } from "../streams/status-error.ts";
+import { FramePump } from "./frame-pump.ts";
+import { type FrameSource, GrpcCall } from "./grpc-call.ts";
+import { type CallContext, type SpecService, toStreamRequest } from "./spec-service.ts";
+
+const { typeName, method } = StatsigForwardProxy;
+const STREAM_PATH = `/${typeName}/${method.streamConfigSpec.name}`;
+const UNARY_PATH = `/${typeName}/${method.getConfigSpec.name}`;
+
+/** A longer timer would fire at once. No client waits for 24 days. */
+const MAX_TIMEOUT_MS = 0x7fffffff;
+
+interface PlainGrpcOptions {
+  readonly service: SpecService;
+  /** The largest request message, in bytes. */
+  readonly maxRequestBytes: number;
+}
+
+/**
+ * Serves plain gRPC calls of the `StatsigForwardProxy` service on bare HTTP/2 streams. Connect would need 30 KB for each open
+ * stream, and five times the CPU for an update. Compressed requests, gRPC-Web and Connect stay with Connect.
+ */
+export class PlainGrpc {
+  readonly #options: PlainGrpcOptions;
+  readonly #pump = new FramePump();
+  readonly #calls = new Set<GrpcCall>();
+  #shutdown: StatusError | undefined;
+
+  constructor(options: PlainGrpcOptions) {
+    this.#options = options;
+  }
+
+  /** Serves the stream, and returns true, if it is such a call. */
+  accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
+    const path = headers[":path"];
+    const isStream = path === STREAM_PATH;
+    if ((!isStream && path !== UNARY_PATH) || !isPlainGrpc(headers)) return false;
+    const call: GrpcCall = new GrpcCall(stream, isStream, this.#pump, () => this.#calls.delete(call));
+    this.#calls.add(call);
+    call.metadata = this.#options.service.metadata();
+    void this.#serve(call, headers);
+    return true;
+  }
+
+  /** Ends streams, now and later, so that clients go to another replica. Unary calls get their responses. */
+  endStreams(reason: StatusError): void {
+    this.#shutdown = reason;
+    for (const call of this.#calls) if (call.isStream) call.end(reason);
+  }
+
+  async #serve(call: GrpcCall, headers: IncomingHttpHeaders): Promise<void> {
+    const { service, maxRequestBytes } = this.#options;
+    try {
+      setDeadline(call, headers["grpc-timeout"]);
+      const body = await call.readBody(maxRequestBytes + ENVELOPE_BYTES);
+      // The client is gone.
+      if (body === undefined) return;
+      const message = readMessage(body);
+      const readHeaders = () => toHeaders(headers);
+      if (call.isStream) await this.#openStream(call, message, readHeaders);
+      else await this.#answer(call, message, readHeaders);
+    } catch (error) {
+      call.end(service.statusOf(error));
+    }
+  }
+
+  async #openStream(
+    call: GrpcCall,
+    message: ConfigSpecRequest,
+    headers: CallContext["headers"],
+  ): Promise<void> {
+    const { service } = this.#options;
+    if (this.#shutdown !== undefined) throw this.#shutdown;
+    const stream = service.streams.enter();
+    stream.onReady = () => call.wake();
+    call.use(new StreamFrames(stream));
+    const request = toStreamRequest(message, headers);
+    const held = stream.openHeld(request) ?? (await stream.open(request));
+    call.metadata = service.metadata(held);
+    call.start();
+  }
+
+  async #answer(call: GrpcCall, message: ConfigSpecRequest, headers: CallContext["headers"]): Promise<void> {
+    const { service } = this.#options;
+    const { held, item } = await service.get(message, { headers, signal: () => call.signal });
+    call.metadata = service.metadata(held);
+    call.use(new SingleFrame(toFrame(item)));
+    call.start();
+  }
+}
+
+function isPlainGrpc(headers: IncomingHttpHeaders): boolean {
+  const { ":method": verb, "content-type": type, "grpc-encoding": coding = "identity" } = headers;
+  return (
+    verb === "POST" && (type === "application/grpc" || type === contentTypeProto) && coding === "identity"
+  );
+}
+
+function toHeaders(headers: IncomingHttpHeaders): Pick<Headers, "get"> {
+  return { get: (name) => headers[name]?.toString() ?? null };
+}
+
+function setDeadline(call: GrpcCall, timeout: string | string[] | undefined): void {
+  const { timeoutMs, error } = parseTimeout(timeout?.toString() ?? null, Number.MAX_SAFE_INTEGER);
+  if (error !== undefined) throw new StatusError("invalid_argument", error.rawMessage);
+  if (timeoutMs !== undefined && timeoutMs <= MAX_TIMEOUT_MS) call.setDeadline(timeoutMs);
+}
+
+/** Throws a {@link StatusError} unless the body is one message that is not compressed. */
+function readMessage(body: Uint8Array): ConfigSpecRequest {
+  const message = readEnvelope(body);
+  try {
+    return fromBinary(ConfigSpecRequestSchema, message);
+  } catch {
+    throw new StatusError("invalid_argument", "the message is not a valid ConfigSpecRequest");
+  }
+}
+
+/** One flag byte, and the big-endian length of the message. */
+const ENVELOPE_BYTES = 5;
+
+function readEnvelope(body: Uint8Array): Uint8Array {
+  if (body.length === 0) throw new StatusError("unimplemented", ONE_MESSAGE);
+  if (body.length < ENVELOPE_BYTES) throw new StatusError("invalid_argument", "the message is incomplete");
+  const view = new DataView(body.buffer, body.byteOffset);
+  if (view.getUint8(0) !== 0) throw new StatusError("internal", "a compressed message without grpc-encoding");
+  const end = ENVELOPE_BYTES + view.getUint32(1);
+  if (body.length < end) throw new StatusError("invalid_argument", "the message is incomplete");
+  if (body.length > end) throw new StatusError("unimplemented", ONE_MESSAGE);
+  return body.subarray(ENVELOPE_BYTES);
+}
+
+const ONE_MESSAGE = "the request must have exactly one message";
+
+/** The frames of a stream. The frame of a version is the one that all clients and threads share. */
+class StreamFrames implements FrameSource {
+  readonly #stream: SpecStream;
+
+  constructor(stream: SpecStream) {
+    this.#stream = stream;
+  }
+
+  next(): Uint8Array | undefined {
+    const item = this.#stream.take();
+    return item && toFrame(item);
+  }
+
+  sent(): void {
+    this.#stream.sent();
+  }
+
+  get ended(): StatusError | undefined {
+    return this.#stream.ended;
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+}
+
+/** The response of a unary call. */
+class SingleFrame implements FrameSource {
+  #frame: Uint8Array | undefined;
+  readonly ended = "ok";
+
+  constructor(frame: Uint8Array) {
+    this.#frame = frame;
+  }
+
+  next(): Uint8Array | undefined {
+    const frame = this.#frame;
+    this.#frame = undefined;
+    return frame;
+  }
+
+  sent(): void {}
+
+  close(): void {}
+}
+
+const NO_UPDATE_BYTES = new TextEncoder().encode(NO_UPDATE_JSON);
+
+/** Clients get most heartbeats with the same lcut. */
+let noUpdate = { lcut: 0, frame: frameSpec(NO_UPDATE_BYTES, 0).grpcFrame };
+
+function toFrame(item: SpecItem): Uint8Array {
+  if (item.kind === "spec") return item.snapshot.grpcFrame;
+  const { lcut } = item;
+  if (noUpdate.lcut !== lcut) noUpdate = { lcut, frame: frameSpec(NO_UPDATE_BYTES, lcut).grpcFrame };
+  return noUpdate.frame;
+}

@@ -1,0 +1,55 @@
+import { parseSdkKey } from "../access/sdk-key.ts";
+import { withTrace } from "../platform/trace-context.ts";
+import type { InFlight } from "../server/limits.ts";
+import type { ApiVersion } from "../specs/feed.ts";
+import type { SpecLookups } from "../specs/query.ts";
+import type { HeldFeed } from "../specs/store.ts";
+import { StatusError, unauthorized, unavailable } from "./status-error.ts";
+
+/** What a client asks for, over any protocol. Streams carry JSON only. */
+export interface FeedRequest {
+  /** Any text. */
+  readonly sdkKey: string;
+  readonly version: ApiVersion;
+  /** The request headers, for the trace that a request to upstream joins. Read only if the feed is not held. */
+  readonly headers: () => Pick<Headers, "get">;
+}
+
+/** Finds the feeds of clients that call RPCs or open streams. */
+export class FeedFinder {
+  readonly #query: SpecLookups;
+  readonly #inFlight: InFlight;
+
+  constructor(query: SpecLookups, inFlight: InFlight) {
+    this.#query = query;
+    this.#inFlight = inFlight;
+  }
+
+  /** Returns the feed if it is held, which is so for most requests. */
+  held({ sdkKey, version }: FeedRequest): HeldFeed | undefined {
+    return this.#query.held(sdkKey, version, "json");
+  }
+
+  /** Resolves with the feed, from memory, the backup or upstream. Rejects with a {@link StatusError}, or with an unexpected error. */
+  async find(request: FeedRequest): Promise<HeldFeed> {
+    using slot = this.#inFlight.enter();
+    if (slot === undefined) throw new StatusError("resource_exhausted", "Too many requests in flight");
+    return this.held(request) ?? (await this.#ask(request));
+  }
+
+  async #ask({ sdkKey: text, version, headers }: FeedRequest): Promise<HeldFeed> {
+    const sdkKey = parseSdkKey(text);
+    if (sdkKey === undefined) throw new StatusError("invalid_argument", "sdkKey is not a valid SDK key");
+    const found = await withTrace(headers(), () => this.#query.ask(sdkKey, version, "json"));
+    switch (found.kind) {
+      case "held":
+        return found.held;
+      case "unauthorized":
+        throw unauthorized();
+      case "unavailable":
+        throw unavailable("No config spec available: nothing is cached, and upstream fails");
+      case "throttled":
+        throw new StatusError("resource_exhausted", "Too many unknown SDK keys");
+    }
+  }
+}
