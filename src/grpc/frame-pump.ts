@@ -7,30 +7,48 @@ export interface Writing {
 /** How long the pump writes before it lets the event loop do other things, in ms. */
 const TURN_MS = 10;
 
+/** Slices between two looks at the clock. */
+const SLICES_PER_LOOK = 16;
+
 /**
  * Writes to many clients in turn, a slice each. An update for thousands of streams would otherwise block the event loop until all of it
  * has been written.
  */
 export class FramePump {
-  #ready: Writing[] = [];
+  /** Those whose turn it is, from `#at`; those that come after them. */
+  #current: Writing[] = [];
+  #at = 0;
+  #next: Writing[] = [];
   #isScheduled = false;
+  readonly #runSoon = () => setImmediate(this.#run);
 
   /** Has `writing` write its next slice soon. Must not be called again before that. */
   add(writing: Writing): void {
-    this.#ready.push(writing);
+    this.#next.push(writing);
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(() => this.#run());
+    this.#runSoon();
   }
 
-  #run(): void {
+  readonly #run = (): void => {
     const endAt = performance.now() + TURN_MS;
-    const ready = this.#ready;
-    this.#ready = [];
-    let at = 0;
-    while (at < ready.length && performance.now() < endAt) ready[at++]?.writeSlice();
-    this.#ready = [...ready.slice(at), ...this.#ready];
-    this.#isScheduled = this.#ready.length > 0;
-    if (this.#isScheduled) setImmediate(() => this.#run());
+    do {
+      for (let slices = 0; slices < SLICES_PER_LOOK; slices++) this.#takeFirst()?.writeSlice();
+    } while (this.#hasMore && performance.now() < endAt);
+    this.#isScheduled = this.#hasMore;
+    if (this.#isScheduled) this.#runSoon();
+  };
+
+  get #hasMore(): boolean {
+    return this.#at < this.#current.length || this.#next.length > 0;
+  }
+
+  #takeFirst(): Writing | undefined {
+    if (this.#at >= this.#current.length) {
+      this.#current = this.#next;
+      this.#next = [];
+      this.#at = 0;
+    }
+    return this.#current[this.#at++];
   }
 }

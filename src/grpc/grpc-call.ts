@@ -16,11 +16,17 @@ export interface FrameSource {
   close(): void;
 }
 
-/**
- * The data that a slow client holds back. It fits a DATA frame of the default size; a larger slice would be held for each client
- * with a full flow-control window.
- */
-const SLICE_BYTES = 16 * 1024;
+/** What the calls of a listener share. */
+export interface CallScope {
+  readonly pump: FramePump;
+  /**
+   * The most that a call writes at once, in bytes: what a client that does not read holds back, since `node:http2` copies it if the
+   * flow-control window is full.
+   */
+  readonly sliceBytes: number;
+  /** Called once for each call, when it is over. */
+  onOver(call: GrpcCall): void;
+}
 
 /** A server's end of a gRPC call with one request message, on a bare HTTP/2 stream. */
 export class GrpcCall implements Writing {
@@ -29,8 +35,7 @@ export class GrpcCall implements Writing {
   /** Whether its response is a stream, rather than one message. */
   readonly isStream: boolean;
   readonly #stream: ServerHttp2Stream;
-  readonly #pump: FramePump;
-  readonly #onClosed: () => void;
+  readonly #scope: CallScope;
   readonly #cancellation = new LazyAbort();
   #source: FrameSource | undefined;
   /** The frame that is being sent, and the offset of its next slice. */
@@ -44,12 +49,10 @@ export class GrpcCall implements Writing {
 
   #deadline: NodeJS.Timeout | undefined;
 
-  /** `onClosed` is called once, when the call is over. */
-  constructor(stream: ServerHttp2Stream, isStream: boolean, pump: FramePump, onClosed: () => void) {
+  constructor(stream: ServerHttp2Stream, isStream: boolean, scope: CallScope) {
     this.#stream = stream;
     this.isStream = isStream;
-    this.#pump = pump;
-    this.#onClosed = onClosed;
+    this.#scope = scope;
     stream.once("close", () => this.closed());
   }
 
@@ -66,21 +69,14 @@ export class GrpcCall implements Writing {
   }
 
   /** Resolves with the bytes of the request, undefined if the client is gone. Rejects above `maxBytes`. */
-  readBody(maxBytes: number): Promise<Uint8Array | undefined> {
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array | undefined>();
-    const stream = this.#stream;
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    stream.on("data", (chunk: Uint8Array) => {
-      size += chunk.length;
-      if (size <= maxBytes) chunks.push(chunk);
-      else reject(new StatusError("resource_exhausted", `the request is larger than ${maxBytes} bytes`));
-    });
-    const end = () => resolve(Buffer.concat(chunks));
-    if (stream.readableEnded) end();
-    else stream.once("end", end);
-    stream.once("close", () => resolve(undefined));
-    return promise;
+  async readBody(maxBytes: number): Promise<Uint8Array | undefined> {
+    const body = new BodyCollector(this.#stream, maxBytes);
+    try {
+      return await body.collected;
+    } finally {
+      // Listeners would stay in memory as long as the stream is open.
+      body.detach();
+    }
   }
 
   /** Has the call send what `source` has. `source` is closed with the call, and from now on calls {@link wake}. */
@@ -100,7 +96,7 @@ export class GrpcCall implements Writing {
   wake(): void {
     if (!this.#isStarted || this.#isBusy || this.#isEnded) return;
     this.#isBusy = true;
-    this.#pump.add(this);
+    this.#scope.pump.add(this);
   }
 
   writeSlice(): void {
@@ -112,7 +108,7 @@ export class GrpcCall implements Writing {
       if (end !== undefined) this.#finish(end);
       return;
     }
-    const slice = this.#frame.subarray(this.#at, this.#at + SLICE_BYTES);
+    const slice = this.#frame.subarray(this.#at, this.#at + this.#scope.sliceBytes);
     this.#at += slice.length;
     this.#isBusy = true;
     this.#stream.write(slice, this.#written);
@@ -174,7 +170,7 @@ export class GrpcCall implements Writing {
     this.#isEnded = true;
     clearTimeout(this.#deadline);
     this.#source?.close();
-    this.#onClosed();
+    this.#scope.onOver(this);
   }
 }
 
@@ -201,4 +197,48 @@ class LazyAbort {
     this.#reason ??= reason;
     this.#controller?.abort(this.#reason);
   }
+}
+
+/** Collects the body of a request. */
+class BodyCollector {
+  readonly #stream: ServerHttp2Stream;
+  readonly #maxBytes: number;
+  readonly #collected = Promise.withResolvers<Uint8Array | undefined>();
+  readonly #chunks: Uint8Array[] = [];
+  #size = 0;
+
+  constructor(stream: ServerHttp2Stream, maxBytes: number) {
+    this.#stream = stream;
+    this.#maxBytes = maxBytes;
+    stream.on("data", this.#take);
+    stream.on("close", this.#gone);
+    if (stream.readableEnded) this.#end();
+    else stream.on("end", this.#end);
+  }
+
+  get collected(): Promise<Uint8Array | undefined> {
+    return this.#collected.promise;
+  }
+
+  /** The rest of the body is ignored. */
+  detach(): void {
+    const stream = this.#stream;
+    stream.off("data", this.#take);
+    stream.off("close", this.#gone);
+    stream.off("end", this.#end);
+    stream.resume();
+  }
+
+  readonly #take = (chunk: Uint8Array): void => {
+    this.#size += chunk.length;
+    if (this.#size <= this.#maxBytes) this.#chunks.push(chunk);
+    else
+      this.#collected.reject(
+        new StatusError("resource_exhausted", `the request is larger than ${this.#maxBytes} bytes`),
+      );
+  };
+
+  readonly #end = (): void => this.#collected.resolve(Buffer.concat(this.#chunks));
+
+  readonly #gone = (): void => this.#collected.resolve(undefined);
 }

@@ -11,7 +11,7 @@ import { NO_UPDATE_JSON } from "../specs/snapshot.ts";
 import type { SpecItem, SpecStream } from "../streams/spec-stream.ts";
 import { StatusError } from "../streams/status-error.ts";
 import { FramePump } from "./frame-pump.ts";
-import { type FrameSource, GrpcCall } from "./grpc-call.ts";
+import { type CallScope, type FrameSource, GrpcCall } from "./grpc-call.ts";
 import { type CallContext, type SpecService, toStreamRequest } from "./spec-service.ts";
 
 const { typeName, method } = StatsigForwardProxy;
@@ -20,6 +20,13 @@ const UNARY_PATH = `/${typeName}/${method.getConfigSpec.name}`;
 
 /** A longer timer would fire at once. No client waits for 24 days. */
 const MAX_TIMEOUT_MS = 0x7fffffff;
+
+/** Fits a DATA frame of the default size. */
+const SLICE_BYTES = 16 * 1024;
+
+/** Slices of half the size cost up to 70 % more CPU, and with 10,000 calls they save 150 MB during an update. */
+const SMALL_SLICE_BYTES = 8 * 1024;
+const MANY_CALLS = 4_000;
 
 interface PlainGrpcOptions {
   readonly service: SpecService;
@@ -31,9 +38,9 @@ interface PlainGrpcOptions {
  * Serves plain gRPC calls of the `StatsigForwardProxy` service on bare HTTP/2 streams. Connect would need 30 KB for each open
  * stream, and five times the CPU for an update. Compressed requests, gRPC-Web and Connect stay with Connect.
  */
-export class PlainGrpc {
+export class PlainGrpc implements CallScope {
+  readonly pump = new FramePump();
   readonly #options: PlainGrpcOptions;
-  readonly #pump = new FramePump();
   readonly #calls = new Set<GrpcCall>();
   #shutdown: StatusError | undefined;
 
@@ -41,12 +48,20 @@ export class PlainGrpc {
     this.#options = options;
   }
 
+  get sliceBytes(): number {
+    return this.#calls.size > MANY_CALLS ? SMALL_SLICE_BYTES : SLICE_BYTES;
+  }
+
+  onOver(call: GrpcCall): void {
+    this.#calls.delete(call);
+  }
+
   /** Serves the stream, and returns true, if it is such a call. */
   accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
     const path = headers[":path"];
     const isStream = path === STREAM_PATH;
     if ((!isStream && path !== UNARY_PATH) || !isPlainGrpc(headers)) return false;
-    const call: GrpcCall = new GrpcCall(stream, isStream, this.#pump, () => this.#calls.delete(call));
+    const call = new GrpcCall(stream, isStream, this);
     this.#calls.add(call);
     call.metadata = this.#options.service.metadata();
     void this.#serve(call, headers);
