@@ -103,4 +103,21 @@ describe("Heartbeat of an idle stream", () => {
     await advance(timed, 19_999);
     expect(await stream.next()).toEqual({ spec: NO_UPDATE, lastUpdated: second.lcut });
   });
+
+  test("comes after 30 s to a client that is ahead of the relay too, though the relay gets versions meanwhile", async () => {
+    await using timed = await startTimed(20);
+    const first = publishKey(timed.upstream, "secret-idle-ahead");
+    const { sdkKey } = first;
+    using stream = timed.client.streamConfigSpec({ sdkKey, version: 2, sinceTime: first.lcut + 1_000_000 });
+    using witness = timed.client.streamConfigSpec({ sdkKey, version: 2 });
+    expect(await stream.next()).toEqual({ spec: NO_UPDATE, lastUpdated: first.lcut });
+    await witness.next();
+    publishKey(timed.upstream, sdkKey, 1);
+    await advance(timed, 20_000);
+    await witness.next();
+    await advance(timed, 9_999);
+    await expectSilence(timed, stream);
+    await advance(timed, 1);
+    expect(await stream.next()).toEqual({ spec: NO_UPDATE, lastUpdated: first.lcut });
+  });
 });

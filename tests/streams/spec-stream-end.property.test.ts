@@ -42,7 +42,7 @@ describe("when a client disconnects at any time", () => {
       if (stream.isReading) stream.publish(1_000);
       await settle();
       await stream.leaveOff();
-      expect([stream.held.isFollowed, stream.clock.sleeping]).toEqual([false, 0]);
+      expect([stream.held.isFollowed, stream.clock.sleeping, stream.open]).toEqual([false, 0, 0]);
     });
   });
 });
@@ -63,6 +63,7 @@ describe("when the feed is no longer held at any time", () => {
         stream.held.end(reason);
         await stream.drain();
         expect([stream.ended, stream.held.isFollowed, stream.clock.sleeping]).toEqual(["refused", false, 0]);
+        expect(stream.open).toBe(0);
       });
     },
   );

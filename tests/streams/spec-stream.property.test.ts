@@ -140,6 +140,26 @@ describe("another content with the same lcut", () => {
 });
 
 describe("without a new version", () => {
+  test("a client that reads at once gets a message exactly 30 s after its last one, whatever happens on the feed", async () => {
+    const property = fc.asyncProperty(scenario, async ({ firstLcut, sinceTime, steps }) => {
+      const stream = new FollowedStream(firstLcut, sinceTime);
+      stream.isEager = true;
+      stream.read();
+      for (const step of steps) {
+        await settle();
+        await stream.apply(step);
+      }
+      await settle();
+      stream.arrivals.push(stream.clock.elapsed());
+      for (const [at, arrivedAt] of stream.arrivals.entries()) {
+        const gapMs = arrivedAt - (stream.arrivals[at - 1] ?? arrivedAt);
+        expect(gapMs).toBeLessThanOrEqual(HEARTBEAT_MS);
+        if (at > 0 && stream.items[at]?.kind === "no_update") expect(gapMs).toBe(HEARTBEAT_MS);
+      }
+    });
+    await fc.assert(property, { numRuns: 300 });
+  });
+
   test("a waiting client gets a heartbeat every 30 seconds", async () => {
     const stream = new FollowedStream(7, 0);
     await stream.drain();

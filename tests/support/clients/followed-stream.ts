@@ -50,7 +50,11 @@ export class FollowedStream {
   readonly abort = new AbortController();
   readonly held: HeldFeed;
   readonly items: SpecItem[] = [];
+  /** When each item arrived, as in `clock.elapsed()`. */
+  readonly arrivals: number[] = [];
   isReading = false;
+  /** Whether the client reads the next message as soon as it has one. */
+  isEager = false;
   /** Whether the relay ended the stream, or an abort. */
   ended: "refused" | "rejected" | undefined;
   /** The version that the relay had when the stream began, which is with its first read. */
@@ -85,7 +89,9 @@ export class FollowedStream {
     this.isReading = true;
     this.startedWith ??= this.held.snapshot;
     const arrived = (result: IteratorResult<SpecItem, void>) => {
-      if (!result.done) this.items.push(result.value);
+      if (result.done) return;
+      this.items.push(result.value);
+      this.arrivals.push(this.clock.elapsed());
     };
     const rejected = (error: unknown) => {
       this.ended = error instanceof StatusError ? "refused" : "rejected";
@@ -95,6 +101,7 @@ export class FollowedStream {
       .then(arrived, rejected)
       .finally(() => {
         this.isReading = false;
+        if (this.isEager) this.read();
       });
   }
 
