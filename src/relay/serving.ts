@@ -16,6 +16,7 @@ import type {
   ServingSetup,
   SharedMemory,
   SharedPort,
+  ThreadsOfPorts,
 } from "../serving/messages.ts";
 import { StreamLimit } from "../streams/stream-limit.ts";
 import type { RunningIdLists } from "./id-lists.ts";
@@ -66,7 +67,7 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
   const config = { ...given, limits: lowerLimits(given, places.length, telemetry.limits.emit) };
   const shared = allocateShared(places.length);
   let settings = readSettings(config);
-  const common = { ...readSetup(config, parts), shared, threads: places.length };
+  const common = { ...readSetup(config, parts), shared, threads: countThreads(places) };
   const tls = () =>
     config.tls && certificates && { settings: pickTls(config.tls), certificates: certificates.current };
   const setups = places.map((place) => () => {
@@ -123,6 +124,12 @@ function planPlaces({ servingThreads }: Config, ports: readonly SharedPort[]): r
       Array.from({ length: perKind }, (_, at) => ({ name: `${kind}-${at + 1}`, ports: served })),
     )
     .map((place, at) => ({ ...place, slot: CONTROL_SLOT + 1 + at }));
+}
+
+function countThreads(places: readonly Place[]): ThreadsOfPorts {
+  const of = (protocol: Protocol) =>
+    places.filter(({ ports }) => ports.some((port) => port.protocol === protocol)).length;
+  return { http: of("http"), https: of("https"), grpc: of("grpc"), grpcs: of("grpcs") };
 }
 
 function allocateShared(threads: number): SharedMemory {

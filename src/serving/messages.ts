@@ -76,6 +76,9 @@ export interface ListenFailure {
 
 export type Protocol = "http" | "https" | "grpc" | "grpcs";
 
+/** The number of threads that serve each port; 0 for a port that is not open. */
+export type ThreadsOfPorts = Readonly<Record<Protocol, number>>;
+
 /** A port that several threads share. */
 export interface SharedPort {
   readonly protocol: Protocol;
@@ -91,8 +94,7 @@ export interface ServingSetup {
   /** Identifies the thread in shared counts. */
   readonly slot: number;
   readonly ports: readonly SharedPort[];
-  /** Number of threads that share the limits. */
-  readonly threads: number;
+  readonly threads: ThreadsOfPorts;
   readonly limits: ServingLimits;
   /** Undefined if no port uses TLS. */
   readonly tls: { readonly settings: TlsSettings; readonly certificates: Certificates } | undefined;
