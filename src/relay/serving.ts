@@ -50,6 +50,8 @@ export interface RunningServing extends Disposable {
   readonly streamLimit: StreamLimit;
   /** Applies new limits, and the log level. */
   reconfigure(config: Config): void;
+  /** Health checks of every thread are NOT_SERVING from now on, also while this thread is busy. */
+  stopping(): void;
   /** Stops accepting connections, and ends streams. Resolves when nothing is in flight any more. */
   close(): Promise<void>;
 }
@@ -102,6 +104,7 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
       streamLimit.setMax(settings.maxStreams);
       plane.threads.broadcast({ kind: "settings", settings });
     },
+    stopping: () => plane.threads.broadcast({ kind: "stopping" }),
     close: () => plane.threads.drain(),
     [Symbol.dispose]: () => plane[Symbol.dispose](),
   };

@@ -5,6 +5,7 @@ import type { Protocol, ThreadsOfPorts } from "./messages.ts";
 const COUNT_NAMES = [
   "requests_in_flight",
   "streams",
+  "health_watches",
   "body_bytes",
   "arriving_bodies",
   "http_connections",

@@ -38,6 +38,8 @@ export type ToServing =
   | { readonly kind: "certificates"; readonly certificates: Certificates }
   /** Asks for what was counted since the last time. */
   | { readonly kind: "collect" }
+  /** The relay is about to stop: health is NOT_SERVING from now on. Everything is served as before. */
+  | { readonly kind: "stopping" }
   /** Stop accepting connections, end streams, finish requests in flight. */
   | { readonly kind: "drain" };
 
