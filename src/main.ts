@@ -76,7 +76,11 @@ async function serve(
     using reloader = new Reloader({ given, env, config, relay, logger });
     signals.onReload(() => reloader.reload());
     const signal = await signals.stop;
-    logger.log("info", "stopping", { signal, grace_s: reloader.config.shutdownGraceMs / 1_000 });
+    const { shutdownDelayMs, shutdownGraceMs } = reloader.config;
+    const [delay_s, grace_s] = [shutdownDelayMs / 1_000, shutdownGraceMs / 1_000];
+    logger.log("info", "stopping", { signal, delay_s, grace_s });
+    relay.stopping();
+    await signals.delayed(shutdownDelayMs);
   }
   logger.log("info", "stopped");
   return 0;

@@ -4,6 +4,8 @@ import { EXIT_FAILED } from "../platform/errors.ts";
 interface Signals {
   /** Resolves on the first SIGTERM or SIGINT, or when the controlling terminal closes. A second one exits at once. */
   readonly stop: Promise<NodeJS.Signals>;
+  /** Resolves after `ms` milliseconds, or on the next SIGTERM or SIGINT, which then does not exit. */
+  delayed(ms: number): Promise<void>;
   /** Calls back for each SIGHUP, and at once if one was received before. */
   onReload(reload: () => void): void;
 }
@@ -20,17 +22,29 @@ export function listenToSignals(): Signals {
     isReloadPending = true;
   };
   const exit = () => process.exit(EXIT_FAILED);
+  const onNext = (act: (signal: NodeJS.Signals) => void) => {
+    for (const each of ["SIGTERM", "SIGINT"] as const) process.removeAllListeners(each).once(each, act);
+  };
   const stopAt = (signal: NodeJS.Signals) => {
     stop.resolve(signal);
-    for (const each of ["SIGTERM", "SIGINT"] as const) process.removeAllListeners(each).once(each, exit);
+    onNext(exit);
   };
-  for (const each of ["SIGTERM", "SIGINT"] as const) process.once(each, stopAt);
+  onNext(stopAt);
   process.on("SIGHUP", () => {
     if (isInTerminal && !STDOUT_AND_STDERR.some((fd) => isatty(fd))) stopAt("SIGHUP");
     else reload();
   });
   return {
     stop: stop.promise,
+    async delayed(ms) {
+      if (ms === 0) return;
+      const over = Promise.withResolvers<void>();
+      const timer = setTimeout(over.resolve, ms);
+      onNext(() => over.resolve());
+      await over.promise;
+      clearTimeout(timer);
+      onNext(exit);
+    },
     onReload(callback) {
       reload = callback;
       if (isReloadPending) reload();

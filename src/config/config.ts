@@ -42,6 +42,7 @@ export interface Config extends SpecsConfig {
   readonly servingThreads: ServingThreadsSetting;
   /** Undefined if the management port is turned off. */
   readonly management: ManagementConfig | undefined;
+  readonly shutdownDelayMs: number;
   readonly shutdownGraceMs: number;
   readonly logging: LoggingConfig;
   readonly monitoring: MonitoringConfig;
@@ -93,6 +94,7 @@ export function configFrom(find: FindSetting, env: Environment): Config {
     listeners: readListeners(settings, mode, tls),
     servingThreads: readServingThreads(settings),
     management: readManagement(settings),
+    shutdownDelayMs: settings.integer(LISTENERS.shutdownDelayInS) * 1_000,
     shutdownGraceMs: settings.integer(LISTENERS.shutdownGraceInS) * 1_000,
     logging: readLogging(settings),
     monitoring: readMonitoring(settings, env),

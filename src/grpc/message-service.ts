@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
-import { codeFromString, codeToString } from "@connectrpc/connect/protocol-connect";
+import { codeToString } from "@connectrpc/connect/protocol-connect";
 import {
   type ConfigSpecRequest,
   type ConfigSpecResponse,
@@ -13,7 +13,9 @@ import type { HeldFeed } from "../specs/store.ts";
 import { readItems } from "../streams/read-items.ts";
 import type { SpecItem } from "../streams/spec-stream.ts";
 import { type StatusCode, StatusError } from "../streams/status-error.ts";
+import { toConnectError } from "./connect-error.ts";
 import { type SpecService, toStreamRequest } from "./spec-service.ts";
+import { streamSignal } from "./stream-ending.ts";
 
 /** The service for protocols that Connect serves: its responses are protobuf messages, its errors ConnectErrors. */
 export function messageService(service: SpecService): ServiceImpl<typeof StatsigForwardProxy> {
@@ -27,7 +29,7 @@ export function messageService(service: SpecService): ServiceImpl<typeof Statsig
         setMetadata(service, context, held);
         return toMessage(item);
       } catch (error) {
-        throw toConnectError(service, error);
+        throw toReportedError(service, error);
       }
     },
     async *streamConfigSpec(request, context) {
@@ -35,7 +37,7 @@ export function messageService(service: SpecService): ServiceImpl<typeof Statsig
       try {
         for await (const item of openStream(service, request, context)) yield toMessage(item);
       } catch (error) {
-        throw toConnectError(service, error);
+        throw toReportedError(service, error);
       }
     },
   };
@@ -53,7 +55,7 @@ async function* openStream(
     const request = toStreamRequest(message, () => context.requestHeader);
     const held = await untilAborted(stream.open(request), toCancellation(context.signal));
     setMetadata(service, context, held);
-    yield* readItems(stream, context.signal);
+    yield* readItems(stream, streamSignal(context));
   } finally {
     context.signal.removeEventListener("abort", close);
     close();
@@ -80,10 +82,9 @@ function toCancellation(signal: AbortSignal): AbortSignal {
   return cancelled.signal;
 }
 
-function toConnectError(service: SpecService, error: unknown): ConnectError {
-  if (error instanceof ConnectError) return error;
-  const { code, message } = service.statusOf(error);
-  return new ConnectError(message, codeFromString(code));
+/** Returns the error with which the call ends. Unexpected errors are reported. */
+function toReportedError(service: SpecService, error: unknown): ConnectError {
+  return toConnectError(error instanceof ConnectError ? error : service.statusOf(error));
 }
 
 /** The text of each snapshot is decoded once, and released with it. */

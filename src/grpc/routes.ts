@@ -1,18 +1,9 @@
-import { create } from "@bufbuild/protobuf";
-import {
-  Code,
-  ConnectError,
-  type ConnectRouter,
-  type ConnectRouterOptions,
-  type ServiceImpl,
-} from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter, type ConnectRouterOptions } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
-import {
-  Health,
-  HealthCheckResponse_ServingStatus,
-  HealthCheckResponseSchema,
-} from "../gen/grpc/health/v1/health_pb.ts";
+import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { StatsigForwardProxy } from "../gen/statsig_forward_proxy_pb.ts";
+import { healthService } from "./health-service.ts";
+import type { HealthWatch } from "./health-watch.ts";
 import { messageService } from "./message-service.ts";
 import { reflectionRoutes } from "./reflection.ts";
 import type { SpecService } from "./spec-service.ts";
@@ -22,14 +13,13 @@ export type RpcRoutes = (router: ConnectRouter) => void;
 
 interface RpcRoutesOptions {
   readonly specService: SpecService;
-  /** The result of `grpc.health.v1` checks. */
-  readonly isServing: () => Promise<boolean>;
+  readonly health: HealthWatch;
 }
 
-export function rpcRoutes({ specService, isServing }: RpcRoutesOptions): RpcRoutes {
+export function rpcRoutes({ specService, health }: RpcRoutesOptions): RpcRoutes {
   return (router) => {
     router.service(StatsigForwardProxy, messageService(specService));
-    router.service(Health, healthService(isServing));
+    router.service(Health, healthService(health));
     reflectionRoutes(router, [StatsigForwardProxy, Health]);
   };
 }
@@ -53,16 +43,3 @@ export const CONNECT_OPTIONS = {
   acceptCompression: [compressionGzip, compressionBrotli],
   compressMinBytes: 0xffffffff,
 } as const satisfies ConnectRouterOptions;
-
-const { SERVING, NOT_SERVING } = HealthCheckResponse_ServingStatus;
-
-/**
- * The standard health service. It answers for any service name, as the original proxy does: probes were set up with names of all
- * kinds. `Watch` is UNIMPLEMENTED, which the protocol allows.
- */
-function healthService(isServing: () => Promise<boolean>): Pick<ServiceImpl<typeof Health>, "check"> {
-  return {
-    check: async () =>
-      create(HealthCheckResponseSchema, { status: (await isServing()) ? SERVING : NOT_SERVING }),
-  };
-}

@@ -38,6 +38,8 @@ export interface Relay extends AsyncDisposable {
   readonly supervisor: Supervisor;
   /** Applies the reloadable options of a new configuration, and reads certificates and files of SDK keys again. Cannot fail. */
   reconfigure(config: Config): void;
+  /** Becomes unready, in the probes of every protocol. Everything is served as before. Calling it again is harmless. */
+  stopping(): void;
   /** Becomes unready, ends streams, finishes requests in flight for at most the grace period, and then frees all resources. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -91,9 +93,16 @@ export async function startRelay(
 
   const [running, exporting] = [starting.move(), monitoring.move()];
   let { shutdownGraceMs } = config;
+  const stopping = () => {
+    if (health.phase === "draining") return;
+    health.become("draining");
+    manager?.stopping();
+    serving.stopping();
+  };
   return {
     listeners: [...serving.addresses, ...management.addresses],
     supervisor,
+    stopping,
     reconfigure(next) {
       manager?.reloading();
       ({ shutdownGraceMs } = next);
@@ -105,8 +114,7 @@ export async function startRelay(
       manager?.reloaded();
     },
     async [Symbol.asyncDispose]() {
-      health.become("draining");
-      manager?.stopping();
+      stopping();
       using grace = new ShutdownGrace(shutdownGraceMs, clock);
       events.drain();
       await grace.unlessOver(serving.close());

@@ -16,6 +16,7 @@ import type {
   ServingSetup,
   SharedMemory,
   SharedPort,
+  ThreadsOfPorts,
 } from "../serving/messages.ts";
 import { StreamLimit } from "../streams/stream-limit.ts";
 import type { RunningIdLists } from "./id-lists.ts";
@@ -49,6 +50,8 @@ export interface RunningServing extends Disposable {
   readonly streamLimit: StreamLimit;
   /** Applies new limits, and the log level. */
   reconfigure(config: Config): void;
+  /** Health checks of every thread are NOT_SERVING from now on, also while this thread is busy. */
+  stopping(): void;
   /** Stops accepting connections, and ends streams. Resolves when nothing is in flight any more. */
   close(): Promise<void>;
 }
@@ -66,7 +69,7 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
   const config = { ...given, limits: lowerLimits(given, places.length, telemetry.limits.emit) };
   const shared = allocateShared(places.length);
   let settings = readSettings(config);
-  const common = { ...readSetup(config, parts), shared, threads: places.length };
+  const common = { ...readSetup(config, parts), shared, threads: countThreads(places) };
   const tls = () =>
     config.tls && certificates && { settings: pickTls(config.tls), certificates: certificates.current };
   const setups = places.map((place) => () => {
@@ -101,6 +104,7 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
       streamLimit.setMax(settings.maxStreams);
       plane.threads.broadcast({ kind: "settings", settings });
     },
+    stopping: () => plane.threads.broadcast({ kind: "stopping" }),
     close: () => plane.threads.drain(),
     [Symbol.dispose]: () => plane[Symbol.dispose](),
   };
@@ -123,6 +127,12 @@ function planPlaces({ servingThreads }: Config, ports: readonly SharedPort[]): r
       Array.from({ length: perKind }, (_, at) => ({ name: `${kind}-${at + 1}`, ports: served })),
     )
     .map((place, at) => ({ ...place, slot: CONTROL_SLOT + 1 + at }));
+}
+
+function countThreads(places: readonly Place[]): ThreadsOfPorts {
+  const of = (protocol: Protocol) =>
+    places.filter(({ ports }) => ports.some((port) => port.protocol === protocol)).length;
+  return { http: of("http"), https: of("https"), grpc: of("grpc"), grpcs: of("grpcs") };
 }
 
 function allocateShared(threads: number): SharedMemory {

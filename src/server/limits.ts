@@ -99,7 +99,8 @@ export type LimitName =
   /** The limits below have no option. */
   | "http2-settings-per-min"
   | "arriving-requests"
-  | "arriving-bodies";
+  | "arriving-bodies"
+  | "health-watches";
 
 /** A limit took effect. */
 export type LimitEvent =

@@ -1,9 +1,11 @@
 import { SharedBudget } from "../platform/shared-budget.ts";
 import { allocateCount, releaseSlot, SharedCount } from "../platform/shared-count.ts";
+import type { Protocol, ThreadsOfPorts } from "./messages.ts";
 
 const COUNT_NAMES = [
   "requests_in_flight",
   "streams",
+  "health_watches",
   "body_bytes",
   "arriving_bodies",
   "http_connections",
@@ -32,14 +34,22 @@ export function releaseCounts(memory: CountMemory, slot: number): void {
   for (const count of Object.values(memory)) releaseSlot(count, slot);
 }
 
+/** What is shared by budget, and the ports whose requests use it. */
+const BUDGET_PORTS = {
+  body_bytes: ["http", "https"],
+  arriving_bodies: ["http", "https"],
+  https_arriving_requests: ["https"],
+  grpc_arriving_requests: ["grpc"],
+  grpcs_arriving_requests: ["grpcs"],
+} as const satisfies Partial<Record<CountName, readonly Protocol[]>>;
+
 /** The counts as one thread changes them. */
 export class ServingCounts {
   readonly #memory: CountMemory;
   readonly #slot: number;
-  readonly #threads: number;
+  readonly #threads: ThreadsOfPorts;
 
-  /** `threads`: how many threads share the budgets. */
-  constructor(memory: CountMemory, slot: number, threads: number) {
+  constructor(memory: CountMemory, slot: number, threads: ThreadsOfPorts) {
     this.#memory = memory;
     this.#slot = slot;
     this.#threads = threads;
@@ -49,7 +59,10 @@ export class ServingCounts {
     return new SharedCount(this.#memory[name], this.#slot);
   }
 
-  budget(name: CountName, max: number): SharedBudget {
-    return new SharedBudget({ max, threads: this.#threads, common: this.of(name) });
+  /** A budget that the threads of its ports share: a part for a thread that never uses it would be lost to the others. */
+  budget(name: keyof typeof BUDGET_PORTS, max: number): SharedBudget {
+    // The HTTP port shares no thread with any other, so that none is counted twice.
+    const threads = BUDGET_PORTS[name].reduce((sum, protocol) => sum + this.#threads[protocol], 0);
+    return new SharedBudget({ max, threads, common: this.of(name) });
   }
 }

@@ -38,6 +38,8 @@ export type ToServing =
   | { readonly kind: "certificates"; readonly certificates: Certificates }
   /** Asks for what was counted since the last time. */
   | { readonly kind: "collect" }
+  /** The relay is about to stop: health is NOT_SERVING from now on. Everything is served as before. */
+  | { readonly kind: "stopping" }
   /** Stop accepting connections, end streams, finish requests in flight. */
   | { readonly kind: "drain" };
 
@@ -76,6 +78,9 @@ export interface ListenFailure {
 
 export type Protocol = "http" | "https" | "grpc" | "grpcs";
 
+/** The number of threads that serve each port; 0 for a port that is not open. */
+export type ThreadsOfPorts = Readonly<Record<Protocol, number>>;
+
 /** A port that several threads share. */
 export interface SharedPort {
   readonly protocol: Protocol;
@@ -91,8 +96,7 @@ export interface ServingSetup {
   /** Identifies the thread in shared counts. */
   readonly slot: number;
   readonly ports: readonly SharedPort[];
-  /** Number of threads that share the limits. */
-  readonly threads: number;
+  readonly threads: ThreadsOfPorts;
   readonly limits: ServingLimits;
   /** Undefined if no port uses TLS. */
   readonly tls: { readonly settings: TlsSettings; readonly certificates: Certificates } | undefined;

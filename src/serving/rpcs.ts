@@ -1,10 +1,10 @@
+import type { HealthWatch } from "../grpc/health-watch.ts";
 import { type RpcRoutes, rpcRoutes } from "../grpc/routes.ts";
 import { SpecService } from "../grpc/spec-service.ts";
 
 interface RpcsOptions {
   readonly service: ConstructorParameters<typeof SpecService>[0];
-  /** The result of `grpc.health.v1` checks. */
-  readonly isServing: () => Promise<boolean>;
+  readonly health: HealthWatch;
 }
 
 /** The RPCs of a thread. */
@@ -13,7 +13,7 @@ export interface Rpcs {
   readonly routes: RpcRoutes;
 }
 
-export function createRpcs({ service, isServing }: RpcsOptions): Rpcs {
+export function createRpcs({ service, health }: RpcsOptions): Rpcs {
   const specService = new SpecService(service);
-  return { specService, routes: rpcRoutes({ specService, isServing }) };
+  return { specService, routes: rpcRoutes({ specService, health }) };
 }

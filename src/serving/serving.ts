@@ -1,3 +1,4 @@
+import { HealthWatch } from "../grpc/health-watch.ts";
 import type { HttpHandler } from "../http/handler.ts";
 import type { RpcCalls } from "../http/routes/rpc.ts";
 import type { Clock } from "../platform/clock.ts";
@@ -35,6 +36,7 @@ export class Serving {
   readonly #streamLimit: StreamLimit;
   readonly #finder: FeedFinder;
   readonly #streams: SpecStreams;
+  readonly #health: HealthWatch;
   readonly #tls: ServerTls | undefined;
   readonly #listeners: Listeners;
   #rpcs: Promise<Rpcs> | undefined;
@@ -58,6 +60,9 @@ export class Serving {
     this.#finder = new FeedFinder(this.#replica, this.#inFlight);
     this.#streams = new SpecStreams({
       ...{ finder: this.#finder, limit: this.#streamLimit, clock, emit: this.reports.emitRpc },
+    });
+    this.#health = new HealthWatch({
+      ...{ check: () => this.#isServing(), open: this.#counts.of("health_watches"), clock, emit: emitLimit },
     });
     this.#tls = setup.tls && new ServerTls({ ...setup.tls, emit: emitTls });
     this.#clock = clock;
@@ -96,6 +101,9 @@ export class Serving {
         this.reports.sendCounts(true);
         // The control plane waits for it.
         this.#channel.flush();
+        return;
+      case "stopping":
+        this.#health.stopping();
         return;
       case "drain":
         void this.#drain();
@@ -142,7 +150,7 @@ export class Serving {
         emit: this.reports.emitRpc,
         onFault: (error) => this.reports.fault("rpc", error),
       },
-      isServing: () => this.#isServing(),
+      health: this.#health,
     });
   }
 

@@ -1,3 +1,4 @@
+import { Changes } from "../platform/changes.ts";
 import type { SpecItem, SpecStream } from "./spec-stream.ts";
 
 /**
@@ -29,20 +30,5 @@ export async function* readItems(
   } finally {
     signal.removeEventListener("abort", abort);
     stream.close();
-  }
-}
-
-/** Remembers no more than that something has changed. */
-class Changes {
-  #next = Promise.withResolvers<void>();
-
-  wake(): void {
-    this.#next.resolve();
-  }
-
-  /** Resolves at the first change since the last call. */
-  async next(): Promise<void> {
-    await this.#next.promise;
-    this.#next = Promise.withResolvers();
   }
 }

@@ -146,7 +146,7 @@ export const GRPC_ROWS: readonly GrpcRow[] = [
     "RESOURCE_EXHAUSTED above 64 KiB",
     "gRPC requests above 64 KiB",
   ]),
-  scenario("Watch", "UNIMPLEMENTED"),
+  scenario("Watch", "UNIMPLEMENTED", ["served", "`Watch` of gRPC health"]),
   scenario("another method", "UNIMPLEMENTED"),
   scenario("path with a trailing slash", "UNIMPLEMENTED"),
   scenario("reflection", "UNIMPLEMENTED", ["served", "gRPC-Web, Connect, reflection"]),

@@ -175,7 +175,11 @@ const SCENARIOS: Readonly<Record<Scenario, () => Promise<void>>> = {
     );
     expect(outcome.code).toBe(code.RESOURCE_EXHAUSTED);
   },
-  Watch: () => expectUnimplemented("/grpc.health.v1.Health/Watch"),
+  Watch: async () => {
+    using client = new GrpcClient(shared.relay.grpcUrl);
+    using watch = client.watchHealth("any.other.Service");
+    expect(await watch.next()).toEqual({ status: "SERVING" });
+  },
   "another method": () => expectUnimplemented("/statsig_forward_proxy.StatsigForwardProxy/GetConfigSpec"),
   "path with a trailing slash": () => expectUnimplemented(`${GET_CONFIG_SPEC}/`),
   reflection: async () => {

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { SdkKey } from "../../src/access/sdk-key.ts";
+import { HealthWatch } from "../../src/grpc/health-watch.ts";
 import { rpcRoutes } from "../../src/grpc/routes.ts";
 import { SpecService } from "../../src/grpc/spec-service.ts";
 import { HttpHandler } from "../../src/http/handler.ts";
@@ -43,6 +44,7 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
   const emit = () => {};
   const streams = new SpecStreams({ finder, limit, clock: systemClock, emit });
   const specService = new SpecService({ finder, streams, hostname: "relay", emit, onFault });
+  const health = new HealthWatch({ check: fail, open: new SharedCount(), clock: systemClock, emit });
   const http = new HttpHandler({
     query,
     idLists: { manifest: fail, file: fail, fileOnDemand: fail, reportUnreadable: fail },
@@ -55,7 +57,7 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
       ...overrides,
     },
     readProbeState: fail,
-    loadRpcs: async () => openRpcCalls(rpcRoutes({ specService, isServing: fail })),
+    loadRpcs: async () => openRpcCalls(rpcRoutes({ specService, health })),
     clock: systemClock,
     limits: { maxUrlLength: 1_000, maxHeaders: 100, bodyTimeoutMs: 10_000 },
     inFlight,

@@ -30,7 +30,8 @@ function setupFor(port: number): ServingSetup {
     {},
   );
   return {
-    ...{ name: "http-1", slot: 1, threads: 1, limits, hostname, grpcReadyPercent: 95, corsOrigins: [] },
+    ...{ name: "http-1", slot: 1, limits, hostname, grpcReadyPercent: 95, corsOrigins: [] },
+    threads: { http: 1, https: 0, grpc: 0, grpcs: 0 },
     ports: [{ protocol: "http", bindAddress: "127.0.0.1", port }],
     tls: undefined,
     idLists: { files: "elsewhere", publicUrl: undefined },

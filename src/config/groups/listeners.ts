@@ -112,6 +112,16 @@ export const LISTENERS = {
     description:
       "Threads that serve the HTTP port, 1 to 64, and as many again for the other client ports; auto: one per available CPU, at most 16",
   },
+  shutdownDelayInS: {
+    name: "shutdown-delay-in-s",
+    kind: "integer",
+    default: "0",
+    min: 0,
+    max: 3_600,
+    placeholder: "SECONDS",
+    isReloadable: true,
+    description: "Time after SIGTERM in which a relay that is not ready any more still serves, in seconds",
+  },
   shutdownGraceInS: {
     name: "shutdown-grace-in-s",
     kind: "integer",
@@ -120,7 +130,7 @@ export const LISTENERS = {
     max: 3_600,
     placeholder: "SECONDS",
     isReloadable: true,
-    description: "Grace period for requests in flight after SIGTERM, in seconds",
+    description: "Grace period for requests in flight after SIGTERM and --shutdown-delay-in-s, in seconds",
   },
   managementPort: {
     name: "management-port",

@@ -1,7 +1,14 @@
 import { fileURLToPath } from "node:url";
-import { type ChannelCredentials, Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  Client,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { loadSync, type ServiceDefinition } from "@grpc/proto-loader";
-import { SpecStream } from "./grpc-stream.ts";
+import { GrpcStream, type SpecStream } from "./grpc-stream.ts";
 
 export interface ConfigSpecRequest {
   readonly sdkKey: string;
@@ -67,16 +74,13 @@ export class GrpcClient implements Disposable {
   }
 
   streamConfigSpec(request: ConfigSpecRequest, headers: Readonly<Record<string, string>> = {}): SpecStream {
-    const { path, requestSerialize, responseDeserialize } = methodOf(proxyService, "StreamConfigSpec");
-    return new SpecStream(
-      this.#client.makeServerStreamRequest<object, object>(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        request,
-        metadataOf(headers),
-      ),
-    );
+    const call = this.#stream(methodOf(proxyService, "StreamConfigSpec"), request, headers);
+    return new GrpcStream(call, { spec: "", lastUpdated: 0 });
+  }
+
+  /** The results of `grpc.health.v1.Health/Watch`. */
+  watchHealth(service = ""): GrpcStream<{ readonly status: string }> {
+    return new GrpcStream(this.#stream(methodOf(healthService, "Watch"), { service }), { status: "UNKNOWN" });
   }
 
   /** The result of `grpc.health.v1.Health/Check`: SERVING, NOT_SERVING, ... */
@@ -93,6 +97,21 @@ export class GrpcClient implements Disposable {
 
   [Symbol.dispose](): void {
     this.#client.close();
+  }
+
+  #stream(
+    method: ServiceDefinition[string],
+    request: object,
+    headers: Readonly<Record<string, string>> = {},
+  ): ClientReadableStream<object> {
+    const { path, requestSerialize, responseDeserialize } = method;
+    return this.#client.makeServerStreamRequest<object, object>(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      metadataOf(headers),
+    );
   }
 
   #unary(

@@ -3,15 +3,19 @@ import type { ClientReadableStream, Metadata, StatusObject } from "@grpc/grpc-js
 import { within } from "../common/wait.ts";
 import type { ConfigSpecResponse } from "./grpc-client.ts";
 
-/** One StreamConfigSpec call. Messages are kept in order until they are read. */
-export class SpecStream implements Disposable {
+/** One StreamConfigSpec call. */
+export type SpecStream = GrpcStream<ConfigSpecResponse>;
+
+/** One call with a stream of responses. Messages are kept in order until they are read. */
+export class GrpcStream<T extends object> implements Disposable {
   readonly #call: ClientReadableStream<object>;
   readonly #metadata: Promise<Metadata>;
   readonly #status: Promise<StatusObject>;
-  readonly #received: ConfigSpecResponse[] = [];
+  readonly #received: T[] = [];
   #arrival = Promise.withResolvers<void>();
 
-  constructor(call: ClientReadableStream<object>) {
+  /** `defaults` are the values that proto3 does not send. */
+  constructor(call: ClientReadableStream<object>, defaults: T) {
     this.#call = call;
     this.#metadata = once(call, "metadata").then(([metadata]) => metadata as Metadata);
     this.#status = new Promise((resolve) => call.once("status", resolve));
@@ -19,15 +23,14 @@ export class SpecStream implements Disposable {
     // The status has the same information, and an "error" event without a listener would end the process.
     call.on("error", () => undefined);
     call.on("data", (message: object) => {
-      // proto3 does not send zero values.
-      this.#received.push({ spec: "", lastUpdated: 0, ...message });
+      this.#received.push({ ...defaults, ...message });
       this.#arrival.resolve();
       this.#arrival = Promise.withResolvers();
     });
   }
 
   /** Resolves with the next message. Rejects when the stream ends, or after `timeoutMs`. */
-  async next(timeoutMs = 5_000): Promise<ConfigSpecResponse> {
+  async next(timeoutMs = 5_000): Promise<T> {
     const ended = this.#status.then(({ code, details }) => {
       // Messages arrive before the status, but this may be called after both.
       if (this.#received.length === 0) throw new Error(`the stream ended with status ${code} ${details}`);
