@@ -21,6 +21,7 @@ export class StaticUpstream implements AsyncDisposable {
   readonly #projects = new Map<string, Published>();
   #requests = 0;
   readonly #sentAt = new Map<number, number>();
+  readonly #awaited = new Map<number, () => void>();
 
   private constructor() {
     this.#server = createServer((request, response) => this.#answer(request, response));
@@ -46,6 +47,12 @@ export class StaticUpstream implements AsyncDisposable {
   /** Returns when a version was first sent, in ms since the Unix epoch, or NaN. */
   sentAt(lcut: number): number {
     return this.#sentAt.get(lcut) ?? Number.NaN;
+  }
+
+  /** Resolves as soon as a version is first sent, with the time in ms since the Unix epoch. */
+  async sent(lcut: number): Promise<number> {
+    if (!this.#sentAt.has(lcut)) await new Promise<void>((resolve) => this.#awaited.set(lcut, resolve));
+    return this.sentAt(lcut);
   }
 
   publish(sdkKey: string, { lcut, gzip }: Project): void {
@@ -80,6 +87,7 @@ export class StaticUpstream implements AsyncDisposable {
     }
     if (!this.#sentAt.has(project.lcut))
       this.#sentAt.set(project.lcut, performance.timeOrigin + performance.now());
+    this.#awaited.get(project.lcut)?.();
     response
       .writeHead(200, {
         ...headers,

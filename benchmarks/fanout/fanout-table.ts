@@ -1,43 +1,54 @@
-import { spreadOf } from "../statistics.ts";
-import { megabytes, spread, type Table } from "../table.ts";
+import { median, spreadOf } from "../statistics.ts";
+import { megabytes, ratio, spread, type Table } from "../table.ts";
 
-/** One update, from upstream to all streams. */
+/** One update, from when it is sent to the server until all streams have it. */
 export interface Update {
-  /** Time from upstream's response until the first stream has the message. */
-  readonly upstreamToFirstMs: number;
+  /** For the relay, upstream's response to its poll is when it is sent. */
+  readonly sentToFirstMs: number;
   readonly firstToMedianMs: number;
   readonly firstToLastMs: number;
   readonly cpuMs: number;
   readonly mainThreadCpuMs: number;
+  /** The longest time that a PING waited for its response, before and during the update. */
+  readonly quietWaitMs: number;
+  readonly longestWaitMs: number;
   readonly restingBytes: number;
   readonly peakBytes: number;
 }
 
 export interface FanoutRun {
-  /** Name of the relay. */
+  /** Name of the server. */
   readonly name: string;
   readonly connections: number;
   readonly streams: number;
   readonly messageBytes: number;
+  readonly isCompared: boolean;
   readonly updates: readonly Update[];
 }
 
+const caseOf = ({ connections, streams, messageBytes }: FanoutRun) =>
+  `${connections} x ${streams / connections}, ${messageBytes / 1_000} KB`;
+
+const sentToLastMs = ({ sentToFirstMs, firstToLastMs }: Update) => sentToFirstMs + firstToLastMs;
+
 export function fanoutTable(runs: readonly FanoutRun[]): Table {
   const whole = (value: number) => value.toFixed(0);
-  const rows = runs.map(({ name, connections, streams, messageBytes, updates }) => {
+  const rows = runs.map((run) => {
     const of = (pick: (update: Update) => number, format = whole) =>
-      spread(spreadOf(updates.map(pick)), format);
+      spread(spreadOf(run.updates.map(pick)), format);
     return [
-      `${connections} x ${streams / connections}, ${messageBytes / 1_000} KB`,
-      name,
-      of((update) => update.upstreamToFirstMs),
-      of((update) => update.firstToMedianMs),
-      of((update) => update.firstToLastMs),
-      of((update) => update.upstreamToFirstMs + update.firstToLastMs),
-      of((update) => update.cpuMs),
-      of((update) => update.mainThreadCpuMs),
-      of((update) => update.restingBytes, megabytes),
-      of((update) => update.peakBytes, megabytes),
+      caseOf(run),
+      run.name,
+      of(({ sentToFirstMs }) => sentToFirstMs),
+      of(({ firstToMedianMs }) => firstToMedianMs),
+      of(({ firstToLastMs }) => firstToLastMs),
+      of(sentToLastMs),
+      of(({ cpuMs }) => cpuMs),
+      of(({ mainThreadCpuMs }) => mainThreadCpuMs),
+      of(({ quietWaitMs }) => quietWaitMs),
+      of(({ longestWaitMs }) => longestWaitMs),
+      of(({ restingBytes }) => restingBytes, megabytes),
+      of(({ peakBytes }) => peakBytes, megabytes),
     ];
   });
   return {
@@ -45,15 +56,40 @@ export function fanoutTable(runs: readonly FanoutRun[]): Table {
     head: [
       "connections x streams",
       "server",
-      "upstream to first ms",
+      "sent to first ms",
       "first to half ms",
       "first to last ms",
-      "upstream to last ms",
+      "sent to last ms",
       "CPU ms",
       "of main thread",
+      "longest wait before ms",
+      "longest wait ms",
       "RSS before MB",
       "RSS peak MB",
     ],
     rows,
+  };
+}
+
+/** The medians of each relay divided by those of connect-node. */
+export function ratioTable(runs: readonly FanoutRun[]): Table {
+  const others = runs.filter(({ isCompared, name }) => isCompared && name !== "connect-node");
+  return {
+    title: "fanout: relay / connect-node as it comes",
+    head: ["connections x streams", "server", "sent to last", "CPU", "RSS peak"],
+    rows: others.map((run) => {
+      const reference = runs.find((each) => each.name === "connect-node" && caseOf(each) === caseOf(run));
+      const medianOf = (pick: (update: Update) => number, of: FanoutRun | undefined) =>
+        median((of?.updates ?? []).map(pick));
+      const toReference = (pick: (update: Update) => number) =>
+        ratio(medianOf(pick, run) / medianOf(pick, reference));
+      return [
+        caseOf(run),
+        run.name,
+        toReference(sentToLastMs),
+        toReference(({ cpuMs }) => cpuMs),
+        toReference(({ peakBytes }) => peakBytes),
+      ];
+    }),
   };
 }

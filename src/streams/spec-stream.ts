@@ -79,8 +79,10 @@ export class SpecStream {
     return this.openHeld(request) ?? this.#openFound(request);
   }
 
-  /** As {@link open}, at once, if the feed is held. */
+  /** As {@link open}, at once, if the feed is held. Throws a {@link StatusError} if closed. */
   openHeld(request: StreamRequest): HeldFeed | undefined {
+    // It would follow the feed for ever, and count as open.
+    if (this.#isClosed) throw unavailable("The client is gone");
     const held = this.#options.finder.held(request);
     if (held !== undefined) this.#follow(held, request.sinceTime);
     return held;

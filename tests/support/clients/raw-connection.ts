@@ -57,6 +57,11 @@ export class RawConnection implements Disposable {
     if (!this.#isClosed) this.#socket.write(bytes);
   }
 
+  /** Ends the client's side of the connection. */
+  end(): void {
+    this.#socket.end();
+  }
+
   get received(): Buffer {
     return Buffer.concat(this.#chunks);
   }

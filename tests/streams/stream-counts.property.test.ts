@@ -1,0 +1,49 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import fc from "fast-check";
+import { CANCEL } from "../support/clients/http2-frames.ts";
+import { countAdmitted } from "../support/streams/admitted-streams.ts";
+import { action, threadEnd } from "../support/streams/client-actions.ts";
+import { CountedRelay } from "../support/streams/counted-relay.ts";
+import { RandomClients } from "../support/streams/random-clients.ts";
+
+const RUNS = 5;
+const ACTIONS = 2_000;
+const MAX_STREAMS = 40;
+/** A key that no action revokes. */
+const STEADY_KEY = "secret-counts-steady-0123456789";
+
+let relay: CountedRelay;
+beforeAll(async () => {
+  relay = await CountedRelay.start(MAX_STREAMS);
+  relay.publish(STEADY_KEY);
+});
+afterAll(() => relay[Symbol.asyncDispose]());
+
+test("after any actions of clients, operator and upstream nothing counts as open, and the limit admits as many streams as before", async () => {
+  const scenario = {
+    end: fc.record({ after: fc.nat(ACTIONS), action: threadEnd }),
+    seed: fc.integer(),
+    isCut: fc.boolean(),
+    max: fc.integer({ min: 1, max: 8 }),
+  };
+  let served = 0;
+  const property = fc.asyncProperty(fc.record(scenario), async ({ seed, end, isCut, max }) => {
+    const sampled = fc.sample(action, { seed, numRuns: ACTIONS });
+    const actions = sampled.toSpliced(end.after, 0, end.action);
+    using clients = new RandomClients(relay);
+    for (const each of actions) await clients.apply(each);
+    if (isCut) clients[Symbol.dispose]();
+    else clients.resetAll(CANCEL);
+    served += clients.served;
+    await relay.expectNothingOpen();
+
+    await relay.setMaxStreams(max);
+    const admitted = await countAdmitted(relay, STEADY_KEY, { grpc: max + 2, http: 3 });
+    expect(admitted).toEqual({ opened: max, refused: 5 });
+    await relay.expectNothingOpen();
+    await relay.setMaxStreams(MAX_STREAMS);
+  });
+  await fc.assert(property, { numRuns: RUNS, endOnFailure: true });
+  // About a tenth of the actions: the others end streams, or open them where nothing can be opened.
+  expect(served).toBeGreaterThan((RUNS * ACTIONS) / 50);
+}, 120_000);
