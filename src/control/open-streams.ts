@@ -33,6 +33,7 @@ export class OpenStreams {
         break;
       case "stream_sent":
       case "stream_refused":
+      case "spec_too_large":
       case "rpc_answered":
         break;
     }

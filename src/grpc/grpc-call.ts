@@ -178,8 +178,13 @@ function toTrailers(end: StatusError | "ok"): Record<string, string> {
   if (end === "ok") return { "grpc-status": grpcStatusOk };
   return {
     "grpc-status": String(codeFromString(end.code)),
-    "grpc-message": encodeURIComponent(end.message),
+    "grpc-message": encodeStatusMessage(end.message),
   };
+}
+
+/** Percent-encodes what the protocol requires, and no more: grpc-js does not decode all that `encodeURIComponent` encodes. */
+function encodeStatusMessage(message: string): string {
+  return message.toWellFormed().replace(/[^ -$&-~]/gu, (character) => encodeURIComponent(character));
 }
 
 /** Makes its signal when it is first needed: an AbortController for each stream would take more memory than all the rest. */

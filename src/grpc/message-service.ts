@@ -14,7 +14,7 @@ import { readItems } from "../streams/read-items.ts";
 import type { SpecItem } from "../streams/spec-stream.ts";
 import { type StatusCode, StatusError } from "../streams/status-error.ts";
 import { toConnectError } from "./connect-error.ts";
-import { type SpecService, toStreamRequest } from "./spec-service.ts";
+import type { SpecService } from "./spec-service.ts";
 import { streamSignal } from "./stream-ending.ts";
 
 /** The service for protocols that Connect serves: its responses are protobuf messages, its errors ConnectErrors. */
@@ -25,7 +25,7 @@ export function messageService(service: SpecService): ServiceImpl<typeof Statsig
       try {
         const headers = () => context.requestHeader;
         const signal = () => toCancellation(context.signal);
-        const { held, item } = await service.get(request, { headers, signal });
+        const { held, item } = await service.get(request, { isGrpc: isGrpc(context), headers, signal });
         setMetadata(service, context, held);
         return toMessage(item);
       } catch (error) {
@@ -52,7 +52,8 @@ async function* openStream(
   const close = () => stream.close();
   context.signal.addEventListener("abort", close, { once: true });
   try {
-    const request = toStreamRequest(message, () => context.requestHeader);
+    const headers = () => context.requestHeader;
+    const request = service.toRequest(message, { isGrpc: isGrpc(context), headers });
     const held = await untilAborted(stream.open(request), toCancellation(context.signal));
     setMetadata(service, context, held);
     yield* readItems(stream, streamSignal(context));
@@ -60,6 +61,11 @@ async function* openStream(
     context.signal.removeEventListener("abort", close);
     close();
   }
+}
+
+/** Whether it is a call of gRPC with a compressed request: the others are served without Connect. */
+function isGrpc({ protocolName }: HandlerContext): boolean {
+  return protocolName === "grpc";
 }
 
 function setMetadata(service: SpecService, { responseHeader }: HandlerContext, held?: HeldFeed): void {

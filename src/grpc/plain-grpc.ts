@@ -12,7 +12,7 @@ import type { SpecItem, SpecStream } from "../streams/spec-stream.ts";
 import { StatusError } from "../streams/status-error.ts";
 import { FramePump } from "./frame-pump.ts";
 import { type CallScope, type FrameSource, GrpcCall } from "./grpc-call.ts";
-import { type CallContext, type SpecService, toStreamRequest } from "./spec-service.ts";
+import type { CallContext, SpecService } from "./spec-service.ts";
 
 const { typeName, method } = StatsigForwardProxy;
 const STREAM_PATH = `/${typeName}/${method.streamConfigSpec.name}`;
@@ -100,7 +100,7 @@ export class PlainGrpc implements CallScope {
     const stream = service.streams.enter();
     stream.onReady = () => call.wake();
     call.use(new StreamFrames(stream));
-    const request = toStreamRequest(message, headers);
+    const request = service.toRequest(message, { isGrpc: true, headers });
     const held = stream.openHeld(request) ?? (await stream.open(request));
     call.metadata = service.metadata(held);
     call.start();
@@ -108,7 +108,11 @@ export class PlainGrpc implements CallScope {
 
   async #answer(call: GrpcCall, message: ConfigSpecRequest, headers: CallContext["headers"]): Promise<void> {
     const { service } = this.#options;
-    const { held, item } = await service.get(message, { headers, signal: () => call.signal });
+    const { held, item } = await service.get(message, {
+      isGrpc: true,
+      headers,
+      signal: () => call.signal,
+    });
     call.metadata = service.metadata(held);
     call.use(new SingleFrame(toFrame(item)));
     call.start();

@@ -3,6 +3,7 @@ import { untilAborted } from "../platform/abort.ts";
 import type { ApiVersion, Feed } from "../specs/feed.ts";
 import { isNewsTo, toOrigin } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
+import type { MessageLimit } from "../streams/message-limit.ts";
 import type { FeedFinder } from "../streams/requested-feed.ts";
 import type { SpecItem, SpecStreams, StreamRequest } from "../streams/spec-stream.ts";
 import { StatusError, toStatusError, unauthorized } from "../streams/status-error.ts";
@@ -11,6 +12,8 @@ import type { EmitRpcEvent } from "./events.ts";
 interface SpecServiceOptions {
   readonly finder: FeedFinder;
   readonly streams: SpecStreams;
+  /** Of gRPC itself: clients of Connect and gRPC-Web take messages of any size by default. */
+  readonly messageLimit: MessageLimit;
   /** Sent as `x-sfp-hostname`. */
   readonly hostname: string;
   readonly emit: EmitRpcEvent;
@@ -20,6 +23,8 @@ interface SpecServiceOptions {
 
 /** What a call says beside its message. */
 export interface CallContext {
+  /** Whether the client uses gRPC itself. */
+  readonly isGrpc: boolean;
   readonly headers: () => Pick<Headers, "get">;
   /** Aborted when the client cancels the call or its deadline passes. Its reason becomes the error of the call. */
   readonly signal: () => AbortSignal;
@@ -42,21 +47,38 @@ export class SpecService {
 
   /** `getConfigSpec`. Rejects with a {@link StatusError}, or the reason of the call's signal. */
   async get(message: ConfigSpecRequest, call: CallContext): Promise<Answer> {
-    const { finder, emit } = this.#options;
+    const { finder, messageLimit, emit } = this.#options;
     const startedAt = performance.now();
     const completed = (code: string, feed?: Feed) =>
       emit({ kind: "rpc_answered", feed, code, tookMs: performance.now() - startedAt });
     try {
-      const request = toStreamRequest(message, call.headers);
+      const request = this.toRequest(message, call);
       const held = finder.held(request) ?? (await untilAborted(finder.find(request), call.signal()));
       const { snapshot, feed } = held;
-      completed("ok", feed);
       const isNews = isNewsTo(request.sinceTime, snapshot);
+      const tooManyBytes = isNews ? request.messageLimit?.exceededBy(snapshot) : undefined;
+      if (tooManyBytes !== undefined) {
+        emit({ kind: "spec_too_large", feed, bytes: tooManyBytes });
+        throw messageLimit.toError(tooManyBytes);
+      }
+      completed("ok", feed);
       return { held, item: isNews ? { kind: "spec", snapshot } : { kind: "no_update", lcut: snapshot.lcut } };
     } catch (error) {
       completed(toStatusError(error).code);
       throw error;
     }
+  }
+
+  /** Throws PERMISSION_DENIED for a version that does not exist, which upstream would reject (docs/protocol.md, gRPC errors). */
+  toRequest(
+    { sdkKey, version, sinceTime }: ConfigSpecRequest,
+    { isGrpc, headers }: Pick<CallContext, "isGrpc" | "headers">,
+  ): StreamRequest {
+    const messageLimit = isGrpc ? this.#options.messageLimit : undefined;
+    return {
+      ...{ sdkKey, version: readVersion(version), headers, messageLimit },
+      sinceTime: Number(sinceTime ?? 0n),
+    };
   }
 
   /** Returns the status with which a call ends that failed. Unexpected errors are reported. */
@@ -74,14 +96,6 @@ export class SpecService {
     if (confirmedAt !== undefined) metadata["x-sfp-confirmed-at"] = confirmedAt;
     return metadata;
   }
-}
-
-/** Throws PERMISSION_DENIED for a version that does not exist, which upstream would reject (docs/protocol.md, gRPC errors). */
-export function toStreamRequest(
-  { sdkKey, version, sinceTime }: ConfigSpecRequest,
-  headers: CallContext["headers"],
-): StreamRequest {
-  return { sdkKey, version: readVersion(version), sinceTime: Number(sinceTime ?? 0n), headers };
 }
 
 function readVersion(version: ConfigSpecRequest_apiVersion | undefined): ApiVersion {

@@ -18,6 +18,7 @@ import type {
   SharedPort,
   ThreadsOfPorts,
 } from "../serving/messages.ts";
+import { MessageLimit } from "../streams/message-limit.ts";
 import { StreamLimit } from "../streams/stream-limit.ts";
 import type { RunningIdLists } from "./id-lists.ts";
 import type { Health, NotReadyReasons } from "./lifecycle.ts";
@@ -48,6 +49,7 @@ export interface RunningServing extends Disposable {
   /** The number of requests in flight, on all ports. */
   requestsInFlight(): number;
   readonly streamLimit: StreamLimit;
+  readonly messageLimit: MessageLimit;
   /** Applies new limits, and the log level. */
   reconfigure(config: Config): void;
   /** Health checks of every thread are NOT_SERVING from now on, also while this thread is busy. */
@@ -88,9 +90,10 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
   starting.move();
   telemetry.registry.collectFrom(() => plane.collectCounts());
   const { connections, requestsInFlight, streamLimit } = readCounts(config, shared, ports);
+  const messageLimit = new MessageLimit(settings.maxGrpcMessageBytes);
   const { maxConnections } = config.limits;
   return {
-    ...{ addresses: ports, connections, requestsInFlight, streamLimit },
+    ...{ addresses: ports, connections, requestsInFlight, streamLimit, messageLimit },
     notReady: () => [
       ...ports
         .filter(({ protocol }) => !plane.threads.isServed(protocol))
@@ -102,6 +105,7 @@ export async function startServing(given: Config, parts: ServingParts): Promise<
     reconfigure(next) {
       settings = readSettings(next);
       streamLimit.setMax(settings.maxStreams);
+      messageLimit.setMax(settings.maxGrpcMessageBytes);
       plane.threads.broadcast({ kind: "settings", settings });
     },
     stopping: () => plane.threads.broadcast({ kind: "stopping" }),
@@ -142,9 +146,10 @@ function allocateShared(threads: number): SharedMemory {
 }
 
 function readSettings({ limits, maxStreams, logging }: Config): ServingSettings {
-  const { maxConcurrentRequests } = limits;
+  const { maxConcurrentRequests, maxGrpcMessageBytes } = limits;
   // Per-request events are only logged at level debug.
-  return { maxConcurrentRequests, maxStreams, isDebug: logging.level === "debug" };
+  const isDebug = logging.level === "debug";
+  return { maxConcurrentRequests, maxStreams, maxGrpcMessageBytes, isDebug };
 }
 
 function readSetup(config: Config, { idLists, telemetry, events }: ServingParts) {

@@ -70,6 +70,7 @@ export function startStatus(started: Config, parts: StatusParts): RunningStatus 
   let config = started;
   const { specs, telemetry, clock } = parts;
   specs.store.listen({ removed: ({ feed }) => telemetry.specs.polls.forget(feed) });
+  watchSizes(parts);
   const source = {
     gather: async () => {
       await telemetry.registry.collect();
@@ -84,6 +85,18 @@ export function startStatus(started: Config, parts: StatusParts): RunningStatus 
       config = next;
     },
   };
+}
+
+/** Lets telemetry know which feeds are too large for gRPC clients now. */
+function watchSizes({ specs: { store }, serving: { messageLimit }, telemetry: { rpc } }: StatusParts): void {
+  rpc.oversized.checkedBy((feed) => {
+    const held = store.peek(feed);
+    return held !== undefined && messageLimit.exceededBy(held.snapshot) !== undefined;
+  });
+  store.listen({
+    published: ({ feed }) => rpc.feedChanged(feed),
+    removed: ({ feed }) => rpc.feedChanged(feed),
+  });
 }
 
 function readStatus(config: Config, parts: StatusParts, gathered: Gathered): StatusReport {
@@ -101,7 +114,9 @@ function readStatus(config: Config, parts: StatusParts, gathered: Gathered): Sta
     ),
   };
   const { store, preload } = specs;
-  const readings = { store, preload, polls, rates, clock, staleAfterMs: settings.staleAfterMs };
+  const { staleAfterMs } = settings;
+  const { oversized } = telemetry.rpc;
+  const readings = { store, preload, polls, rates, oversized, clock, staleAfterMs };
   const found = findFeeds(readings);
   const hasOthers = ({ held, feed }: FeedHealth) => held === undefined && store.holds(feed.sdkKey);
   const upstream = findUpstream(found, polls.upstream, (finding) => !hasOthers(finding));

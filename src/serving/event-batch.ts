@@ -129,6 +129,7 @@ function toKey(event: ThreadEvent["event"]): string {
   switch (event.kind) {
     case "stream_opened":
     case "stream_closed":
+    case "spec_too_large":
       return `${event.kind} ${feedId(event.feed)}`;
     case "stream_sent":
       return `${event.kind} ${event.item} ${event.lcut} ${feedId(event.feed)}`;

@@ -120,6 +120,7 @@ interface ServingLimits extends Http2Limits {
 export interface ServingSettings {
   readonly maxConcurrentRequests: number;
   readonly maxStreams: number;
+  readonly maxGrpcMessageBytes: number;
   /** Whether every request and stream is logged. */
   readonly isDebug: boolean;
 }

@@ -6,6 +6,7 @@ import { ThreadCalls, type ThreadChannel } from "../platform/thread-channel.ts";
 import { InFlight } from "../server/limits.ts";
 import { ServerTls } from "../server/tls.ts";
 import { freeReplacedVersions } from "../specs/replaced-versions.ts";
+import { MessageLimit } from "../streams/message-limit.ts";
 import { FeedFinder } from "../streams/requested-feed.ts";
 import { SpecStreams } from "../streams/spec-stream.ts";
 import { StreamLimit } from "../streams/stream-limit.ts";
@@ -34,6 +35,7 @@ export class Serving {
   readonly #counts: ServingCounts;
   readonly #inFlight: InFlight;
   readonly #streamLimit: StreamLimit;
+  readonly #messageLimit: MessageLimit;
   readonly #finder: FeedFinder;
   readonly #streams: SpecStreams;
   readonly #health: HealthWatch;
@@ -57,6 +59,7 @@ export class Serving {
     const [requests, streams] = [this.#counts.of("requests_in_flight"), this.#counts.of("streams")];
     this.#inFlight = new InFlight(settings.maxConcurrentRequests, requests, emitLimit);
     this.#streamLimit = new StreamLimit(settings.maxStreams, setup.grpcReadyPercent, streams);
+    this.#messageLimit = new MessageLimit(settings.maxGrpcMessageBytes);
     this.#finder = new FeedFinder(this.#replica, this.#inFlight);
     this.#streams = new SpecStreams({
       ...{ finder: this.#finder, limit: this.#streamLimit, clock, emit: this.reports.emitRpc },
@@ -124,10 +127,11 @@ export class Serving {
     this.#channel.send({ kind: "drained" });
   }
 
-  #apply({ maxConcurrentRequests, maxStreams, isDebug }: ServingSettings): void {
-    this.#inFlight.setMax(maxConcurrentRequests);
-    this.#streamLimit.setMax(maxStreams);
-    this.reports.setDebug(isDebug);
+  #apply(settings: ServingSettings): void {
+    this.#inFlight.setMax(settings.maxConcurrentRequests);
+    this.#streamLimit.setMax(settings.maxStreams);
+    this.#messageLimit.setMax(settings.maxGrpcMessageBytes);
+    this.reports.setDebug(settings.isDebug);
     this.#listeners.handler?.setRequestListener(this.reports.emitHttp);
   }
 
@@ -146,6 +150,7 @@ export class Serving {
       service: {
         finder: this.#finder,
         streams: this.#streams,
+        messageLimit: this.#messageLimit,
         hostname: this.#setup.hostname,
         emit: this.reports.emitRpc,
         onFault: (error) => this.reports.fault("rpc", error),

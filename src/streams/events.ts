@@ -12,6 +12,13 @@ export type StreamEvent =
     } & Repeated)
   | ({ readonly kind: "stream_closed"; readonly feed: Feed; readonly openStreams: number } & Repeated)
   | ({
+      /** A client did not get the newest version: its message would be too large for the protocol. */
+      readonly kind: "spec_too_large";
+      readonly feed: Feed;
+      /** The size of the message. */
+      readonly bytes: number;
+    } & Repeated)
+  | ({
       readonly kind: "stream_refused";
       /** The name of a gRPC status, such as `permission_denied`. */
       readonly code: string;

@@ -4,6 +4,7 @@ import { isNewsTo, isOtherContent, type Snapshot } from "../specs/snapshot.ts";
 import type { HeldFeed } from "../specs/store.ts";
 import type { EmitStreamEvent } from "./events.ts";
 import { Heartbeats } from "./heartbeats.ts";
+import type { MessageLimit } from "./message-limit.ts";
 import type { FeedFinder, FeedRequest } from "./requested-feed.ts";
 import { StatusError, toStatusError, unauthorized, unavailable } from "./status-error.ts";
 import type { StreamLimit } from "./stream-limit.ts";
@@ -17,6 +18,8 @@ export type SpecItem =
 export interface StreamRequest extends FeedRequest {
   /** The lcut of the version that the client has; 0 for none. */
   readonly sinceTime: number;
+  /** Undefined if clients of the protocol take messages of any size. */
+  readonly messageLimit?: MessageLimit | undefined;
 }
 
 interface SpecStreamsOptions {
@@ -60,6 +63,9 @@ export class SpecStream {
   readonly #heartbeats: Heartbeats;
   readonly #leave: () => void;
   #held: HeldFeed | undefined;
+  #messageLimit: MessageLimit | undefined;
+  /** Why the client can't be sent the newest version. */
+  #tooLarge: StatusError | undefined;
   #unfollow: (() => void) | undefined;
   /** What the client has. */
   #known: VersionId = { lcut: -1, checksum: "" };
@@ -79,19 +85,20 @@ export class SpecStream {
     return this.openHeld(request) ?? this.#openFound(request);
   }
 
-  /** As {@link open}, at once, if the feed is held. Throws a {@link StatusError} if closed. */
+  /** As {@link open}, at once, if the feed is held. Throws a {@link StatusError}, also if closed. */
   openHeld(request: StreamRequest): HeldFeed | undefined {
     // It would follow the feed for ever, and count as open.
     if (this.#isClosed) throw unavailable("The client is gone");
     const held = this.#options.finder.held(request);
-    if (held !== undefined) this.#follow(held, request.sinceTime);
+    if (held !== undefined) this.#begin(held, request);
     return held;
   }
 
   /** Returns what is to be sent now; undefined if there is nothing, or the stream has ended. */
   take(): SpecItem | undefined {
     const held = this.#held;
-    if (held === undefined || this.#isClosed || held.ended !== undefined) return undefined;
+    if (held === undefined || this.#isClosed || this.ended !== undefined) return undefined;
+    if (this.#refuseTooLarge(held) !== undefined) return undefined;
     const item = this.#takeVersion(held.snapshot) ?? this.#takeNoUpdate();
     if (item !== undefined) {
       this.#heartbeats.stop(this);
@@ -103,13 +110,13 @@ export class SpecStream {
 
   /** The item taken last has been sent: the next heartbeat is due {@link HEARTBEAT_MS} from now. */
   sent(): void {
-    if (!this.#isClosed && this.#held?.ended === undefined) this.#heartbeats.start(this);
+    if (!this.#isClosed && this.ended === undefined) this.#heartbeats.start(this);
   }
 
   /** Why the stream has ended; undefined while it has not. */
   get ended(): StatusError | undefined {
     const reason = this.#held?.ended;
-    if (reason === undefined) return undefined;
+    if (reason === undefined) return this.#tooLarge;
     return reason === "evicted" ? unavailable("SDK key was evicted") : unauthorized();
   }
 
@@ -132,18 +139,40 @@ export class SpecStream {
   }
 
   async #openFound(request: StreamRequest): Promise<HeldFeed> {
-    try {
-      const held = await this.#options.finder.find(request);
-      if (this.#isClosed) throw unavailable("The client is gone");
-      this.#follow(held, request.sinceTime);
-      return held;
-    } catch (error) {
+    const held = await this.#options.finder.find(request).catch((error: unknown) => {
       // A client that is gone was not refused.
-      if (!this.#isClosed) {
-        this.#options.emit({ kind: "stream_refused", code: toStatusError(error).code, isFull: false });
-      }
+      if (!this.#isClosed) this.#emitRefused(toStatusError(error));
       throw error;
+    });
+    if (this.#isClosed) throw unavailable("The client is gone");
+    this.#begin(held, request);
+    return held;
+  }
+
+  #begin(held: HeldFeed, { sinceTime, messageLimit }: StreamRequest): void {
+    this.#messageLimit = messageLimit;
+    const refusal = this.#refuseTooLarge(held);
+    if (refusal !== undefined) {
+      this.#emitRefused(refusal);
+      throw refusal;
     }
+    this.#follow(held, sinceTime);
+  }
+
+  /**
+   * Returns the error for a client that can't be sent the newest version, even if it has that version: a core SDK polls over HTTP
+   * only as long as it gets no message at all (docs/protocol.md, Large config specs).
+   */
+  #refuseTooLarge({ feed, snapshot }: HeldFeed): StatusError | undefined {
+    const bytes = this.#messageLimit?.exceededBy(snapshot);
+    if (bytes === undefined) return undefined;
+    this.#tooLarge = this.#messageLimit?.toError(bytes);
+    this.#options.emit({ kind: "spec_too_large", feed, bytes });
+    return this.#tooLarge;
+  }
+
+  #emitRefused({ code }: StatusError): void {
+    this.#options.emit({ kind: "stream_refused", code, isFull: false });
   }
 
   #follow(held: HeldFeed, sinceTime: number): void {

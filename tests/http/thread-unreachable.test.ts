@@ -14,6 +14,7 @@ import { SharedBudget } from "../../src/platform/shared-budget.ts";
 import { SharedCount } from "../../src/platform/shared-count.ts";
 import { ThreadUnreachable } from "../../src/platform/thread-channel.ts";
 import { InFlight } from "../../src/server/limits.ts";
+import { MessageLimit } from "../../src/streams/message-limit.ts";
 import { FeedFinder } from "../../src/streams/requested-feed.ts";
 import { SpecStreams } from "../../src/streams/spec-stream.ts";
 import { StreamLimit } from "../../src/streams/stream-limit.ts";
@@ -43,7 +44,8 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
   const limit = new StreamLimit(10, 95, new SharedCount());
   const emit = () => {};
   const streams = new SpecStreams({ finder, limit, clock: systemClock, emit });
-  const specService = new SpecService({ finder, streams, hostname: "relay", emit, onFault });
+  const messageLimit = new MessageLimit(4_194_304);
+  const specService = new SpecService({ finder, streams, messageLimit, hostname: "relay", emit, onFault });
   const health = new HealthWatch({ check: fail, open: new SharedCount(), clock: systemClock, emit });
   const http = new HttpHandler({
     query,

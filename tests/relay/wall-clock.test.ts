@@ -77,6 +77,7 @@ describe("the state of a feed on the status page", () => {
         preload: [],
         polls,
         rates: NO_RATES,
+        oversized: { find: () => undefined },
         clock,
         staleAfterMs: 30_000,
       })[0]?.state;

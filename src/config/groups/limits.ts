@@ -8,6 +8,8 @@ export interface LimitsConfig {
   /** If the option was set, lowering it for lack of file descriptors is always logged, else only if few connections remain. */
   readonly isMaxConnectionsGiven: boolean;
   readonly maxConcurrentRequests: number;
+  /** Limit of a message with a config spec that gRPC clients get. */
+  readonly maxGrpcMessageBytes: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaders: number;
   readonly maxUrlLength: number;
@@ -32,6 +34,7 @@ export function readLimits(settings: Settings, maxStreams: number): LimitsConfig
     maxConnections: settings.integer(LIMITS.maxConnections),
     isMaxConnectionsGiven: settings.isGiven(LIMITS.maxConnections),
     maxConcurrentRequests: settings.integer(LIMITS.maxConcurrentRequests),
+    maxGrpcMessageBytes: settings.integer(LIMITS.grpcMaxMessageSizeInMb) * 1024 * 1024,
     maxHeaderBytes: settings.integer(LIMITS.maxHeaderSizeInKb) * 1024,
     maxHeaders: settings.integer(LIMITS.maxHeaderCount),
     maxUrlLength: settings.integer(LIMITS.maxUrlLength),
@@ -81,6 +84,17 @@ export const LIMITS = {
     placeholder: "MB",
     description:
       "Maximum size of a config spec in MB, compressed and decompressed, from upstream or a backup",
+  },
+  grpcMaxMessageSizeInMb: {
+    name: "grpc-max-message-size-in-mb",
+    kind: "integer",
+    default: "4",
+    min: 1,
+    max: 1024,
+    placeholder: "MB",
+    isReloadable: true,
+    description:
+      "Maximum size of a config spec in MB that gRPC clients get, 4 for SDKs; larger get RESOURCE_EXHAUSTED",
   },
   maxHeaderSizeInKb: {
     name: "max-header-size-in-kb",

@@ -144,6 +144,13 @@ export const FLOW_METRICS = [
     description: "gRPC streams rejected, by status code",
   },
   {
+    name: "GrpcFeedsTooLarge",
+    kinds: ["gauge"],
+    tags: [],
+    description:
+      "Feeds that gRPC clients request and do not get, since they are larger than --grpc-max-message-size-in-mb",
+  },
+  {
     name: "LogEventAccepted",
     kinds: ["count"],
     tags: ["sdk_key"],

@@ -4,6 +4,7 @@ import type { Feed } from "../../specs/feed.ts";
 import type { Snapshot } from "../../specs/snapshot.ts";
 import type { HeldFeed, SpecStore } from "../../specs/store.ts";
 import { toPathTag } from "../metrics/tags.ts";
+import type { OversizedFeeds } from "./oversized-feeds.ts";
 import type { FeedPolls, PollStatus } from "./polls.ts";
 import type { Rates } from "./rates.ts";
 import { ageSeconds, type FeedState, type FeedStatus, toIsoOrNull } from "./schema.ts";
@@ -14,6 +15,7 @@ interface FeedReadings {
   readonly preload: readonly Feed[];
   readonly polls: PollStatus;
   readonly rates: Rates;
+  readonly oversized: Pick<OversizedFeeds, "find">;
   readonly clock: Clock;
   readonly staleAfterMs: number;
 }
@@ -24,6 +26,8 @@ export interface FeedHealth {
   readonly held: HeldFeed | undefined;
   readonly polls: FeedPolls | undefined;
   readonly state: FeedState;
+  /** Since when gRPC clients are refused for its size. Ms since the Unix epoch. */
+  readonly oversizedSince: number | undefined;
   /** Ms since the Unix epoch; undefined if the last poll did not fail. */
   readonly failingSince: number | undefined;
 }
@@ -54,7 +58,8 @@ function checkFeed(feed: Feed, held: HeldFeed | undefined, readings: FeedReading
     clock.elapsed() - (confirmedAgoMs ?? Number.POSITIVE_INFINITY) > (polls?.lastErrorElapsed ?? 0);
   const failingSince = isConfirmedSince ? undefined : polls?.failingSince;
   const isFailing = failingSince !== undefined;
-  const health = { feed, held, polls, failingSince };
+  const oversizedSince = readings.oversized.find(feed)?.since;
+  const health = { feed, held, polls, failingSince, oversizedSince };
   if (held === undefined) return { ...health, state: isFailing ? "failing" : "never_polled" };
   if (confirmedAgoMs === undefined) {
     // It is from a backup, and neither a poll nor an upstream relay has said how old it is.
@@ -72,16 +77,20 @@ export function formatFeeds(feeds: readonly FeedHealth[], readings: FeedReadings
 function sortByUrgency(feeds: readonly FeedHealth[], { rates }: FeedReadings): readonly FeedHealth[] {
   const knowsRates = feeds.length <= MAX_RANKED_BY_REQUESTS;
   const ranked = feeds.map((health) => {
-    const { feed, held, state } = health;
+    const { feed, held, state, oversizedSince } = health;
     const rate = knowsRates ? (rates.find(maskSdkKey(feed.sdkKey), toPathTag(feed)) ?? 0) : 0;
-    return { health, urgency: RANK[state], streams: held?.followers ?? 0, rate };
+    const urgency = Math.min(
+      RANK[state],
+      oversizedSince === undefined ? Number.POSITIVE_INFINITY : RANK.failing,
+    );
+    return { health, urgency, streams: held?.followers ?? 0, rate };
   });
   ranked.sort((a, b) => a.urgency - b.urgency || b.streams - a.streams || b.rate - a.rate);
   return ranked.slice(0, MAX_SHOWN).map(({ health }) => health);
 }
 
 function formatFeed(
-  { feed, held, polls, state, failingSince }: FeedHealth,
+  { feed, held, polls, state, failingSince, oversizedSince }: FeedHealth,
   readings: FeedReadings,
 ): FeedStatus {
   const { rates, clock } = readings;
@@ -104,6 +113,7 @@ function formatFeed(
     failing_since: toIsoOrNull(failingSince),
     bytes: snapshot === undefined ? null : measureSizes(snapshot),
     streams: held?.followers ?? 0,
+    too_large_for_grpc_since: toIsoOrNull(oversizedSince),
     requests_per_s: rates.find(maskedKey, toPathTag(feed)) ?? null,
   };
 }

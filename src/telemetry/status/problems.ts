@@ -1,3 +1,4 @@
+import { describeFeed } from "../../specs/feed.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Incident } from "./incident.ts";
 import {
@@ -39,6 +40,7 @@ export function findProblems(readings: ProblemReadings): readonly Problem[] {
     ...notReady.map((reason) => problem("not_ready", `Not ready: ${reason}`, { severity: "critical" })),
     ...certificateProblems(readings),
     ...upstreamProblems(upstream),
+    ...sizeProblems(readings),
     ...redisProblems(readings),
     ...localProblems(readings),
     ...entryProblems(readings),
@@ -57,6 +59,16 @@ interface ProblemDetails {
 
 function problem(kind: ProblemKind, text: string, { since, detail, severity }: ProblemDetails = {}): Problem {
   return { kind, severity: severity ?? "warning", text, since: toIsoOrNull(since), detail: detail ?? null };
+}
+
+function* sizeProblems({ telemetry }: ProblemReadings): Iterable<Problem> {
+  const oversized = telemetry.rpc.oversized.list();
+  const [longest] = oversized;
+  if (longest === undefined) return;
+  const text = `gRPC clients do not get the newest version of ${countFeeds(oversized.length)}: too large`;
+  const size = `${describeFeed(longest.feed)} has ${longest.bytes} bytes`;
+  const detail = `${size}, more than --grpc-max-message-size-in-mb: let its clients poll over HTTP`;
+  yield problem("feeds_too_large_for_grpc", text, { since: longest.since, detail });
 }
 
 function* redisProblems({ telemetry, redis, now }: ProblemReadings): Iterable<Problem> {

@@ -46,6 +46,8 @@ export type ProblemKind =
   | "keys_unauthorized"
   /** Polls wait for a request slot: `-u` is too small, or upstream is too slow for the interval. */
   | "polls_delayed"
+  /** gRPC clients do not get the newest version, which is larger than `--grpc-max-message-size-in-mb`. */
+  | "feeds_too_large_for_grpc"
   | "redis_down"
   | "redis_refuses_writes"
   | "redis_behind"
@@ -243,6 +245,8 @@ export interface FeedStatus {
     Partial<Record<"identity" | "gzip" | "br" | "zstd" | "statsig-br", number>>
   > | null;
   readonly streams: number;
+  /** Since when gRPC clients do not get the feed because of its size; null if they do, or none asks for it. */
+  readonly too_large_for_grpc_since: Timestamp;
   /** Requests for this key and version in any format; null if the key has no series of its own. */
   readonly requests_per_s: number | null;
 }

@@ -1,14 +1,18 @@
 import { maskSdkKey } from "../../access/sdk-key.ts";
 import type { EmitRpcEvent, RpcEvent } from "../../grpc/events.ts";
-import type { Feed } from "../../specs/feed.ts";
+import { describeFeed, type Feed } from "../../specs/feed.ts";
 import { debugLine, type Logger } from "../logging/logger.ts";
 import { ThrottledLog } from "../logging/throttled-log.ts";
 import { type MetricRegistry, OTHER, UNKNOWN_KEY } from "../metrics/registry.ts";
 import type { Measured, Series } from "../metrics/series.ts";
 import { toTags } from "../metrics/tags.ts";
 import type { TelemetryOutput } from "../output.ts";
+import { OversizedFeeds } from "../status/oversized-feeds.ts";
 
 const MAX_KEYS_WITHOUT_STREAMS = 1_000;
+
+/** Each feed is worth a line, unless sizes go up and down all the time. */
+const OVERSIZED_PER_MIN = 60;
 
 /** Unary RPCs with the same attributes that another thread answered, as plain data. */
 export interface CountedRpcs extends Pick<RpcAnswered, "feed" | "code"> {
@@ -20,10 +24,12 @@ type RpcAnswered = Extract<RpcEvent, { kind: "rpc_answered" }>;
 /** Logs and metrics of gRPC streams and unary RPCs. */
 export class RpcTelemetry {
   readonly emit: EmitRpcEvent;
+  readonly oversized: OversizedFeeds;
   readonly #merge: (counted: CountedRpcs) => void;
   readonly #logger: Logger;
   readonly #registry: MetricRegistry;
   readonly #refusals: ThrottledLog;
+  readonly #oversizedLog: ThrottledLog;
   /**
    * Open streams by masked SDK key. A key whose streams have ended is reported as 0, so that a monitoring system does not
    * keep its last value.
@@ -36,12 +42,22 @@ export class RpcTelemetry {
     this.#logger = logger;
     this.#registry = registry;
     this.#refusals = new ThrottledLog(logger, clock);
+    this.#oversizedLog = new ThrottledLog(logger, clock, OVERSIZED_PER_MIN);
+    this.oversized = new OversizedFeeds(clock);
+    registry.gauge("GrpcFeedsTooLarge", () => [[{}, this.oversized.list().length]]);
     registry.gauge("GrpcEstimatedActiveStreams", () => this.#readOpen());
   }
 
   /** Adds what another thread counted. Never throws. */
   merge(all: readonly CountedRpcs[]): void {
     for (const counted of all) this.#merge(counted);
+  }
+
+  /** The feed has another version, or is not cached any more. */
+  feedChanged(feed: Feed): void {
+    if (!this.oversized.update(feed)) return;
+    const fields = { feed: describeFeed(feed) };
+    this.#oversizedLog.log("info", "config spec no longer too large for gRPC clients", fields);
   }
 
   #record(event: RpcEvent): void {
@@ -68,6 +84,13 @@ export class RpcTelemetry {
         if (!isFull) break;
         const option = "--grpc-max-concurrent-streams";
         this.#refusals.log("warn", "stream rejected: limit of open streams reached", { option, count });
+        return;
+      }
+      case "spec_too_large": {
+        const { feed, bytes } = event;
+        if (!this.oversized.add(feed, bytes)) break;
+        const fields = { feed: describeFeed(feed), bytes, option: "--grpc-max-message-size-in-mb" };
+        this.#oversizedLog.log("warn", "config spec too large for gRPC clients, refusing them", fields);
         return;
       }
       case "rpc_answered":

@@ -154,6 +154,7 @@ const EXAMPLES: Examples = {
     stream_sent: { kind: "stream_sent", feed, item: "spec", lcut: 7 },
     stream_closed: { kind: "stream_closed", feed, openStreams: 0 },
     stream_refused: { kind: "stream_refused", code: "resource_exhausted", isFull: true },
+    spec_too_large: { kind: "spec_too_large", feed, bytes: 5_000_000 },
     rpc_answered: { kind: "rpc_answered", feed, code: "ok", tookMs: 3.21 },
   },
   serving: {
