@@ -46,6 +46,7 @@ export type Scenario =
   | "key cleared under a stream"
   | "gzip request"
   | "request of 100 KiB"
+  | "config spec above 4 MiB"
   | "Watch"
   | "another method"
   | "path with a trailing slash"
@@ -145,6 +146,10 @@ export const GRPC_ROWS: readonly GrpcRow[] = [
   scenario("request of 100 KiB", "OK: up to 4 MiB are read", [
     "RESOURCE_EXHAUSTED above 64 KiB",
     "gRPC requests above 64 KiB",
+  ]),
+  scenario("config spec above 4 MiB", "sent, whatever its size", [
+    "RESOURCE_EXHAUSTED; sent with --grpc-max-message-size-in-mb",
+    "config specs above 4 MiB over gRPC",
   ]),
   scenario("Watch", "UNIMPLEMENTED", ["served", "`Watch` of gRPC health"]),
   scenario("another method", "UNIMPLEMENTED"),

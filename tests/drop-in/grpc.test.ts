@@ -8,12 +8,14 @@ import { H2cClient } from "../support/clients/h2c-client.ts";
 import { GET_CONFIG_SPEC, RawGrpcClient } from "../support/clients/raw-grpc-client.ts";
 import { rpcFrame } from "../support/clients/rpc-frames.ts";
 import { encodeRequest } from "../support/clients/spec-messages.ts";
+import { padTo } from "../support/common/padding.ts";
 import { eventually } from "../support/common/wait.ts";
 import { type CallOutcome, callStream, callUnary } from "../support/drop-in/grpc-calls.ts";
 import { testRows } from "../support/drop-in/row.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { shareRelay } from "../support/relay/shared-relay.ts";
-import { forKey, publishKey, versionOf } from "../support/upstream/published-key.ts";
+import { specV2 } from "../support/upstream/payloads.ts";
+import { FIRST_LCUT, forKey, publishKey, versionOf } from "../support/upstream/published-key.ts";
 import { status } from "../support/upstream/upstream.ts";
 import { type CallResult, FAILING_KEY, GRPC_ROWS, type GrpcRow, KEY, type Scenario } from "./grpc.rows.ts";
 
@@ -174,6 +176,18 @@ const SCENARIOS: Readonly<Record<Scenario, () => Promise<void>>> = {
       encodeRequest({ ...request, zstdDictId: "x".repeat(100 * 1024) }),
     );
     expect(outcome.code).toBe(code.RESOURCE_EXHAUSTED);
+  },
+  "config spec above 4 MiB": async () => {
+    const sdkKey = "secret-large-over-grpc";
+    shared.upstream.publish(sdkKey, "v2", padTo(specV2({ sdkKey, lcut: FIRST_LCUT }), 4_200_000));
+    const outcome = await callUnary(shared.relay.grpcUrl, encodeRequest({ sdkKey, version: 2 }));
+    expect(outcome.code).toBe(code.RESOURCE_EXHAUSTED);
+    const { upstream } = shared;
+    const args = ["--grpc-max-message-size-in-mb", "1024"];
+    await using relay = await startRelayProcess({ upstream, args });
+    using client = new GrpcClient(relay.grpcUrl);
+    using stream = client.streamConfigSpec({ sdkKey, version: 2 });
+    expect((await stream.next()).spec.length).toBe(4_200_000);
   },
   Watch: async () => {
     using client = new GrpcClient(shared.relay.grpcUrl);

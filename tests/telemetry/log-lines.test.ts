@@ -89,6 +89,7 @@ warn  certificate_refused: invalid certificate files, keeping the current certif
 warn  certificate_expires_soon: certificate expires soon (expires days_left)
 warn  tls_client_refused: TLS handshake failed (reason)
 warn  stream_refused: stream rejected: limit of open streams reached (option)
+warn  spec_too_large: config spec too large for gRPC clients, refusing them (feed bytes option detail)
 info  thread_started: serving thread replaced (name)
 error thread_lost: serving thread lost, replacing it (name reason detail)
 warn  thread_failed_to_start: serving thread not started, retrying (name detail retry_in_ms)

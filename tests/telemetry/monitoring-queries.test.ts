@@ -18,6 +18,7 @@ const NO_RULES = JSON.stringify({ groups: [] });
 const NOT_SEEN_HERE = [
   /RedisPermissionsMissing_gauge/,
   /RedisTokenFailing_gauge/,
+  /GrpcFeedsTooLarge_gauge/,
   /LogEventQueue(Events|Bytes|Filled)_gauge/,
   /RequestsInFlight_gauge/,
   /ServingThreads_gauge\{state="missing"/,

@@ -89,7 +89,9 @@ export class RpcTelemetry {
       case "spec_too_large": {
         const { feed, bytes } = event;
         if (!this.oversized.add(feed, bytes)) break;
-        const fields = { feed: describeFeed(feed), bytes, option: "--grpc-max-message-size-in-mb" };
+        const option = "--grpc-max-message-size-in-mb";
+        const detail = "SDKs accept at most 4 MiB: let them poll over HTTP";
+        const fields = { feed: describeFeed(feed), bytes, option, detail };
         this.#oversizedLog.log("warn", "config spec too large for gRPC clients, refusing them", fields);
         return;
       }

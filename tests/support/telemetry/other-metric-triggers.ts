@@ -35,7 +35,8 @@ export const OTHER_TRIGGERS: readonly MetricTrigger[] = [
     what: "a relay runs with a backup, a certificate, a damaged spool, and sinks",
     metrics: [
       ...["Ready", "BuildInfo", "StartTimestampS", "MemoryRssBytes", "MemoryLimitBytes"],
-      ...["SinkUp", "Connections", "RequestsInFlight", "SdkKeysHeld", "GrpcStreamsAllowed"],
+      ...["SinkUp", "Connections", "RequestsInFlight", "SdkKeysHeld"],
+      ...["GrpcStreamsAllowed", "GrpcFeedsTooLarge"],
       ...[
         "BackupUp",
         "RedisPermissionsMissing",
