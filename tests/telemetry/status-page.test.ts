@@ -1,15 +1,18 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
+import { GrpcClient } from "../support/clients/grpc-client.ts";
 import { type Look, OpenedPage, startBrowser } from "../support/common/browser.ts";
 import { faintTexts } from "../support/common/contrast.ts";
 import { freePort } from "../support/common/free-port.ts";
 import { describeWith } from "../support/common/needs.ts";
+import { padTo } from "../support/common/padding.ts";
 import { eventually } from "../support/common/wait.ts";
 import { ask } from "../support/relay/backed-up-relay.ts";
 import { startManagedRelay } from "../support/relay/managed-relay.ts";
 import { deleteFolders, newFolder } from "../support/sqlite/local-backups.ts";
 import { masked } from "../support/telemetry/status-report.ts";
+import { specV2 } from "../support/upstream/payloads.ts";
 import { FIRST_LCUT, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
@@ -106,6 +109,26 @@ describeWith("chromium")("the status page", () => {
       expect([...paths].sort()).toEqual([`${again.url}/`, `${again.url}/status.json`]);
     }
   }, 60_000);
+
+  test("names a feed that gRPC clients do not get because of its size, in all layouts", async () => {
+    await using upstream = await startUpstream();
+    const text = JSON.stringify(padTo(specV2({ sdkKey: KEY, lcut: FIRST_LCUT }), 1_200_000));
+    upstream.publish(KEY, "v2", text, FIRST_LCUT);
+    await using managed = await startManagedRelay({ upstream, args: ["--grpc-max-message-size-in-mb", "1"] });
+    using client = new GrpcClient(managed.relay.grpcUrl);
+    using stream = client.streamConfigSpec({ sdkKey: KEY, version: 2 });
+    await stream.status();
+    await using opened = await openAll(managed.url);
+    await seen(opened.pages, "8-too-large", (shown) => {
+      expect(shown).toContain("gRPC clients do not get the newest version of 1 feed: too large");
+      expect(shown).toContain("let its clients poll over HTTP");
+      expect(shown).toMatch(/fresh\s+too large for gRPC for \d+ s/);
+    });
+    for (const { page, errors } of opened.pages) {
+      expect(await faintTexts(page, 4.5)).toEqual([]);
+      expect(errors).toEqual([]);
+    }
+  });
 
   test("is accessible: contrast and roles are sufficient in both color schemes", async () => {
     await using upstream = await startUpstream();
