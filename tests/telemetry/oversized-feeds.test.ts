@@ -62,7 +62,7 @@ describe("a feed that is too large for gRPC clients", () => {
       severity: "warning",
       since: feed.too_large_for_grpc_since,
       detail: expect.stringMatching(
-        /^secret-too\S+ v2\/json has 1200\d{3} bytes, more than --grpc-max-message-size-in-mb: let its clients poll over HTTP$/,
+        /^feed secret-too\S+ v2\/json has 1200\d{3} bytes, more than --grpc-max-message-size-in-mb: let its clients poll over HTTP$/,
       ),
     });
     expect(await gauge()).toBe(1);

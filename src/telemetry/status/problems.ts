@@ -66,7 +66,7 @@ function* sizeProblems({ telemetry }: ProblemReadings): Iterable<Problem> {
   const [longest] = oversized;
   if (longest === undefined) return;
   const text = `gRPC clients do not get the newest version of ${countFeeds(oversized.length)}: too large`;
-  const size = `${describeFeed(longest.feed)} has ${longest.bytes} bytes`;
+  const size = `feed ${describeFeed(longest.feed)} has ${longest.bytes} bytes`;
   const detail = `${size}, more than --grpc-max-message-size-in-mb: let its clients poll over HTTP`;
   yield problem("feeds_too_large_for_grpc", text, { since: longest.since, detail });
 }
