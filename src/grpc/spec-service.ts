@@ -12,7 +12,7 @@ import type { EmitRpcEvent } from "./events.ts";
 interface SpecServiceOptions {
   readonly finder: FeedFinder;
   readonly streams: SpecStreams;
-  /** Of gRPC itself: clients of Connect and gRPC-Web take messages of any size by default. */
+  /** The limit for gRPC itself: clients of Connect and gRPC-Web take messages of any size by default. */
   readonly messageLimit: MessageLimit;
   /** Sent as `x-sfp-hostname`. */
   readonly hostname: string;

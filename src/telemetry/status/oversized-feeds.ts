@@ -2,7 +2,7 @@ import type { Clock } from "../../platform/clock.ts";
 import { type Feed, feedId } from "../../specs/feed.ts";
 
 /** A feed that gRPC clients ask for, and do not get because it is too large. */
-export interface OversizedFeed {
+interface OversizedFeed {
   readonly feed: Feed;
   /** The size of the message. */
   readonly bytes: number;
@@ -11,7 +11,7 @@ export interface OversizedFeed {
 }
 
 interface Refused extends OversizedFeed {
-  /** By `Clock.elapsed`. */
+  /** When the last client was refused, by `Clock.elapsed`. */
   readonly refusedAt: number;
 }
 
