@@ -1,8 +1,8 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import { contentTypeProto, grpcStatusOk } from "@connectrpc/connect/protocol-grpc";
+import type { FramePump, Writing } from "../streams/frame-pump.ts";
 import { StatusError } from "../streams/status-error.ts";
-import type { FramePump, Writing } from "./frame-pump.ts";
 
 /** What a call sends. */
 export interface FrameSource {

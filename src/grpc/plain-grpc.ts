@@ -8,9 +8,9 @@ import {
 } from "../gen/statsig_forward_proxy_pb.ts";
 import { frameSpec } from "../specs/payload/grpc-frame.ts";
 import { NO_UPDATE_JSON } from "../specs/snapshot.ts";
+import { FramePump } from "../streams/frame-pump.ts";
 import type { SpecItem, SpecStream } from "../streams/spec-stream.ts";
 import { StatusError } from "../streams/status-error.ts";
-import { FramePump } from "./frame-pump.ts";
 import { type CallScope, type FrameSource, GrpcCall } from "./grpc-call.ts";
 import { type CallContext, type SpecService, toStreamRequest } from "./spec-service.ts";
 

@@ -168,6 +168,7 @@ export class Serving {
     const { limits, corsOrigins, idLists } = this.#setup;
     return new HttpHandler({
       query: this.#replica,
+      streams: this.#streams,
       idLists: this.#control.idLists,
       idListSettings: idLists,
       intake: this.#control.events,

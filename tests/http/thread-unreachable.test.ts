@@ -47,6 +47,7 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
   const health = new HealthWatch({ check: fail, open: new SharedCount(), clock: systemClock, emit });
   const http = new HttpHandler({
     query,
+    streams,
     idLists: { manifest: fail, file: fail, fileOnDemand: fail, reportUnreadable: fail },
     idListSettings: { files, publicUrl: undefined },
     intake: {
