@@ -174,7 +174,8 @@ export class GrpcCall implements Writing {
   }
 }
 
-function toTrailers(end: StatusError | "ok"): Record<string, string> {
+/** Returns the trailers with which a call ends. */
+export function toTrailers(end: StatusError | "ok"): Record<string, string> {
   if (end === "ok") return { "grpc-status": grpcStatusOk };
   return {
     "grpc-status": String(codeFromString(end.code)),

@@ -5,8 +5,8 @@ import type { Clock } from "../platform/clock.ts";
 import type { EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { SpecLookups } from "../specs/query.ts";
 import type { HeldFeed } from "../specs/store.ts";
-import type { SpecStreams } from "../streams/spec-stream.ts";
 import { unavailable } from "../streams/status-error.ts";
+import type { StreamBodies } from "../streams/stream-bodies.ts";
 import { createApp } from "./app.ts";
 import { type AllowedOrigins, withCors } from "./cors.ts";
 import { type EmitHttpEvent, type RequestMeter, RequestObserver } from "./observer.ts";
@@ -40,7 +40,7 @@ interface HttpLimits {
 
 interface HttpHandlerOptions {
   readonly query: SpecLookups;
-  readonly streams: SpecStreams;
+  readonly streams: StreamBodies;
   readonly idLists: IdListService;
   readonly idListSettings: IdListSettings;
   readonly intake: LogEventService;
@@ -116,7 +116,7 @@ export class HttpHandler {
 
   /** Ends streams, so that clients go to another replica. */
   endStreams(): void {
-    this.#specStreams.endStreams(unavailable(SHUTTING_DOWN));
+    this.#options.streams.endAll(unavailable(SHUTTING_DOWN));
     this.#rpcs.endStreams();
   }
 

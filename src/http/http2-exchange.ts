@@ -2,10 +2,11 @@ import { once } from "node:events";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { untilAborted } from "../platform/abort.ts";
 import { hasArrived, resetStream } from "../server/http2-streams.ts";
+import type { SharedFrame } from "../streams/lasting-body.ts";
 import { isHost } from "./http1/exchange.ts";
 import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./request-context.ts";
 import { readFile, readUntilAborted, sliceBytes, toContent } from "./response-content.ts";
-import { type SharedFrame, StreamedResponse } from "./streams/streamed-response.ts";
+import { StreamedResponse } from "./streams/streamed-response.ts";
 
 /**
  * What is held of a stream's frame for a client that does not read. It fits a DATA frame of the default size; a larger slice would be
@@ -166,7 +167,7 @@ export async function sendHttp2Response(
   to.statusCode = response.status;
   response.headers.forEach((value, name) => void to.setHeader(name, value));
   if (response instanceof StreamedResponse) {
-    await response.source.writeTo({ write: (frame) => writeFrame(frame, to, exchange) });
+    await response.lasting.writeTo({ write: (frame) => writeFrame(frame, to, exchange) });
     to.end();
     return;
   }

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from "node:http";
+import type { LastingBody, SharedFrame } from "../../streams/lasting-body.ts";
 import { readFile, readUntilAborted, toContent } from "../response-content.ts";
-import { type FrameSource, type SharedFrame, StreamedResponse } from "../streams/streamed-response.ts";
+import { StreamedResponse } from "../streams/streamed-response.ts";
 
 /** The exchange that a response over HTTP/1.1 is written to. */
 export interface Http1ResponseTarget {
@@ -51,7 +52,7 @@ export function headerLines(headers: Headers): string {
 /** Sends a web standard Response. For a slow client a reference to its bytes or one slice of a file is held, and no copy. */
 export async function sendHttp1Response(response: Response, to: Http1ResponseTarget): Promise<void> {
   if (response instanceof StreamedResponse) {
-    await sendFrames(response, response.source, to);
+    await sendFrames(response, response.lasting, to);
     return;
   }
   const { status, headers } = response;
@@ -94,11 +95,11 @@ async function sendStream(
   if (!to.isHttp10) await to.write(LAST_CHUNK);
 }
 
-async function sendFrames(response: Response, source: FrameSource, to: Http1ResponseTarget): Promise<void> {
+async function sendFrames(response: Response, body: LastingBody, to: Http1ResponseTarget): Promise<void> {
   const { isHttp10 } = to;
   to.startStream();
   await to.write(encodeHead(response, isHttp10 ? "" : CHUNKED, to));
-  await source.writeTo({
+  await body.writeTo({
     write: (frame) => (isHttp10 ? to.write(...frame) : writeChunk(frame, to)),
   });
   if (!isHttp10) await to.write(LAST_CHUNK);

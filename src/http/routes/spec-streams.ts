@@ -1,8 +1,7 @@
 import { toOrigin } from "../../specs/snapshot.ts";
 import type { HeldFeed } from "../../specs/store.ts";
-import { FramePump } from "../../streams/frame-pump.ts";
-import type { SpecStream, SpecStreams } from "../../streams/spec-stream.ts";
 import { StatusError } from "../../streams/status-error.ts";
+import type { StreamBodies } from "../../streams/stream-bodies.ts";
 import { CodingNegotiation } from "../negotiation.ts";
 import type { RequestHead } from "../request-context.ts";
 import {
@@ -15,7 +14,6 @@ import {
   unavailableResponse,
 } from "../responses.ts";
 import { readSinceTime, type SpecTarget } from "../spec-target.ts";
-import { ItemSource } from "../streams/item-source.ts";
 import { EVENT_CODINGS, type EventCoding, encodeEvents } from "../streams/server-sent-events.ts";
 import { StreamedResponse } from "../streams/streamed-response.ts";
 
@@ -26,56 +24,34 @@ const NOT_ACCEPTABLE = "Accept-Encoding excludes every encoding of the event str
 
 /** Serves config specs as server-sent events (docs/protocol.md, Watching over HTTP). */
 export class SpecStreamRoute {
-  readonly #streams: SpecStreams;
+  readonly #bodies: StreamBodies;
   readonly #busy: () => Response;
   readonly #negotiation = new CodingNegotiation();
-  readonly #pump = new FramePump();
-  readonly #open = new Set<ItemSource>();
-  #shutdown: StatusError | undefined;
 
   /** `busy` makes the response to a request above the limit of requests in flight. */
-  constructor(streams: SpecStreams, busy: () => Response) {
-    this.#streams = streams;
+  constructor(bodies: StreamBodies, busy: () => Response) {
+    this.#bodies = bodies;
     this.#busy = busy;
   }
 
   /** Resolves with the stream, or with the reason why there is none; rejects with unexpected errors. */
-  async open(request: Request, target: SpecTarget): Promise<Response> {
+  async open(request: Request, { version, pathKey, sinceTime }: SpecTarget): Promise<Response> {
+    const { headers, signal } = request;
     const coding = this.#chooseCoding(request);
     if (coding === undefined) return errorResponse(406, { message: NOT_ACCEPTABLE });
-    const sdkKey = request.headers.get("statsig-api-key") || target.pathKey;
-    try {
-      if (this.#shutdown !== undefined) throw this.#shutdown;
-      return await this.#follow(request, { ...target, sdkKey, coding });
-    } catch (error) {
-      if (error instanceof StatusError) return this.#refuse(error, sdkKey);
-      throw error;
-    }
-  }
-
-  /** Ends streams, now and later, so that clients go to another replica. */
-  endStreams(reason: StatusError): void {
-    this.#shutdown = reason;
-    for (const source of this.#open) source.end(reason);
-  }
-
-  async #follow(
-    { headers, signal }: Request,
-    { sdkKey, version, sinceTime, coding }: SpecTarget & { sdkKey: string; coding: EventCoding },
-  ): Promise<Response> {
-    const stream = this.#streams.enter();
+    const sdkKey = headers.get("statsig-api-key") || pathKey;
     const asked = {
       ...{ sdkKey, version, headers: () => headers },
       sinceTime: readSinceTime(headers.get("last-event-id")) || sinceTime,
     };
-    const held = stream.openHeld(asked) ?? (await closeIfRefused(stream, signal, () => stream.open(asked)));
-    const encoding = encodeEvents(coding);
-    const onClosed = (closed: ItemSource) => this.#open.delete(closed);
-    const source = new ItemSource({ stream, encoding, signal, onClosed, pump: this.#pump });
-    // The client may be gone, or the relay shutting down, since the feed was asked for.
-    if (!signal.aborted) this.#open.add(source);
-    if (this.#shutdown !== undefined) source.end(this.#shutdown);
-    return new StreamedResponse(source, { headers: toHeaders(held, coding) });
+    try {
+      const encoding = encodeEvents(coding);
+      const { body, held } = await this.#bodies.open({ request: asked, encoding, signal });
+      return new StreamedResponse(body, { headers: toHeaders(held, coding) });
+    } catch (error) {
+      if (error instanceof StatusError) return this.#refuse(error, sdkKey);
+      throw error;
+    }
   }
 
   #chooseCoding({ headers }: RequestHead): EventCoding | undefined {
@@ -104,24 +80,6 @@ export class SpecStreamRoute {
       default:
         return failureResponse(error);
     }
-  }
-}
-
-/** Resolves with the feed. Closes the stream if there is none, or at once when the client is gone. */
-async function closeIfRefused(
-  stream: SpecStream,
-  signal: AbortSignal,
-  open: () => Promise<HeldFeed>,
-): Promise<HeldFeed> {
-  const close = () => stream.close();
-  signal.addEventListener("abort", close, { once: true });
-  try {
-    return await open();
-  } catch (error) {
-    close();
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", close);
   }
 }
 

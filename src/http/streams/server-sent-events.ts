@@ -1,8 +1,8 @@
 import type { Snapshot } from "../../specs/snapshot.ts";
+import type { SharedFrame } from "../../streams/lasting-body.ts";
 import type { SpecItem } from "../../streams/spec-stream.ts";
+import type { ItemEncoding } from "../../streams/stream-body.ts";
 import { compressSegment, GzipBody, type GzipSegment, storeSegment } from "./gzip-segments.ts";
-import type { ItemEncoding } from "./item-source.ts";
-import type { SharedFrame } from "./streamed-response.ts";
 
 /** The codings of an event stream. Others are not made, since their parts could not be shared by clients that began at different times. */
 export const EVENT_CODINGS = ["gzip", "identity"] as const;

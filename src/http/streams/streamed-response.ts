@@ -1,24 +1,11 @@
-/** Bytes that are sent together, such as one event. Clients share the parts, so that these must not change. */
-export type SharedFrame = readonly Uint8Array[];
-
-/** The connection, or the HTTP/2 stream, that a body without an end is written to. */
-export interface FrameSink {
-  /** Returns undefined if everything was taken at once. Otherwise the promise resolves when it was; it may never settle if the client is gone. */
-  write(frame: SharedFrame): Promise<void> | undefined;
-}
-
-/** A body that continues as long as the client listens. */
-export interface FrameSource {
-  /** Writes the body. Resolves when it has ended; rejects when the client is gone, or if the body cannot be continued. */
-  writeTo(sink: FrameSink): Promise<void>;
-}
+import type { LastingBody } from "../../streams/lasting-body.ts";
 
 /** A Response without an end. A ReadableStream would take more memory, and hold a version for a client that does not read. */
 export class StreamedResponse extends Response {
-  readonly source: FrameSource;
+  readonly lasting: LastingBody;
 
-  constructor(source: FrameSource, init: ResponseInit) {
+  constructor(lasting: LastingBody, init: ResponseInit) {
     super(null, init);
-    this.source = source;
+    this.lasting = lasting;
   }
 }

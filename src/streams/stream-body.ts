@@ -1,8 +1,8 @@
-import type { Snapshot } from "../../specs/snapshot.ts";
-import type { FramePump, Writing } from "../../streams/frame-pump.ts";
-import type { SpecItem, SpecStream } from "../../streams/spec-stream.ts";
-import type { StatusError } from "../../streams/status-error.ts";
-import type { FrameSink, FrameSource, SharedFrame } from "./streamed-response.ts";
+import type { Snapshot } from "../specs/snapshot.ts";
+import type { FramePump, Writing } from "./frame-pump.ts";
+import type { FrameSink, LastingBody, SharedFrame } from "./lasting-body.ts";
+import type { SpecItem, SpecStream } from "./spec-stream.ts";
+import type { StatusError } from "./status-error.ts";
 
 /** The form in which one client gets the items of a stream. */
 export interface ItemEncoding {
@@ -14,31 +14,32 @@ export interface ItemEncoding {
   end(reason: StatusError): SharedFrame;
 }
 
-interface ItemSourceOptions {
+interface StreamBodyOptions {
   readonly stream: SpecStream;
   readonly encoding: ItemEncoding;
   readonly pump: FramePump;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
   /** Called once, when the stream is closed. */
-  readonly onClosed: (source: ItemSource) => void;
+  readonly onClosed: (body: StreamBody) => void;
 }
 
 /**
  * Sends the items of a stream to one client. A version is taken when the client is ready for it, so that a slow client gets the latest
  * one next, and nothing but the frame that is being written is held for it.
  */
-export class ItemSource implements FrameSource, Writing {
-  readonly #options: ItemSourceOptions;
+export class StreamBody implements LastingBody, Writing {
+  readonly #options: StreamBodyOptions;
   readonly #over = Promise.withResolvers<void>();
   #sink: FrameSink | undefined;
   /** Whether a frame is being made or written, or waits for its turn. */
   #isBusy = false;
   #endsWith: StatusError | undefined;
+  #deadline: NodeJS.Timeout | undefined;
   #isEnding = false;
   #isOver = false;
 
-  constructor(options: ItemSourceOptions) {
+  constructor(options: StreamBodyOptions) {
     this.#options = options;
     const { stream, signal } = options;
     stream.onReady = () => this.#wake();
@@ -52,6 +53,11 @@ export class ItemSource implements FrameSource, Writing {
     this.#sink = sink;
     this.#wake();
     return this.#over.promise;
+  }
+
+  /** Ends the body in `ms`, as {@link end} does. */
+  endAfter(ms: number, reason: StatusError): void {
+    if (!this.#isOver) this.#deadline = setTimeout(() => this.end(reason), ms);
   }
 
   /** Ends the body after the frame that is being sent. */
@@ -121,6 +127,7 @@ export class ItemSource implements FrameSource, Writing {
   #close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    clearTimeout(this.#deadline);
     const { stream, signal, onClosed } = this.#options;
     signal.removeEventListener("abort", this.#gone);
     stream.close();
