@@ -85,20 +85,15 @@ export class WebStreams {
   async #open(request: Request, { protocol, isJson }: Form): Promise<WebStream> {
     const { headers, signal } = request;
     const contentType = { "content-type": headers.get("content-type") ?? "" };
-    const startedAt = performance.now();
     try {
-      const timeoutMs = readTimeout(headers, protocol);
+      const deadlineMs = readTimeout(headers, protocol);
       const message = readEnvelope(
         new Uint8Array(await request.arrayBuffer()),
         isJson ? readJson : readBinary,
       );
       const asked = toStreamRequest(message, () => headers);
       const encoding = new EnvelopeEncoding(protocol, isJson ? toJsonFrame : toFrame);
-      const { body, held } = await this.#bodies.open({ request: asked, encoding, signal });
-      if (timeoutMs !== undefined) {
-        const restMs = Math.max(0, timeoutMs - (performance.now() - startedAt));
-        body.endAfter(restMs, new StatusError("deadline_exceeded", "the deadline passed"));
-      }
+      const { body, held } = await this.#bodies.open({ request: asked, encoding, signal, deadlineMs });
       return { headers: { ...contentType, ...this.#service.metadata(held) }, body };
     } catch (error) {
       const frame = protocol.end(this.#service.statusOf(error));
