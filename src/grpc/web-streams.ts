@@ -51,7 +51,7 @@ interface Form {
   readonly isJson: boolean;
 }
 
-/** By content type. */
+/** The forms of a request and its response, by content type. */
 const FORMS: Readonly<Record<string, Form>> = {
   "application/connect+json": { protocol: CONNECT, isJson: true },
   "application/connect+proto": { protocol: CONNECT, isJson: false },

@@ -7,8 +7,9 @@ import { constants, crc32, deflateRaw } from "node:zlib";
  */
 export interface GzipSegment {
   readonly bytes: Uint8Array;
-  /** Of the text, as is {@link length}. */
+  /** The CRC of the text. */
   readonly crc: number;
+  /** The length of the text in bytes. */
   readonly length: number;
   /** Advances the CRC of what comes before by `length` bytes. */
   readonly shift: number;

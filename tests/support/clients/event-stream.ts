@@ -25,7 +25,7 @@ interface Opened {
 
 export interface EventStreamOptions {
   readonly headers?: Readonly<Record<string, string>>;
-  /** By HTTP/2, which an https: URL is needed for. */
+  /** Whether to use HTTP/2, for an https: URL. */
   readonly isHttp2?: boolean;
 }
 
