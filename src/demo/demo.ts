@@ -43,6 +43,7 @@ ${listeners.map(({ protocol, url }) => `  ${protocol}  ${url}`).join("\n")}
 
 Try:
   curl --compressed ${http}/v2/download_config_specs/${SDK_KEY}.json
+  curl -N ${http}/v2/stream_config_specs/${SDK_KEY}
   curl -H 'content-type: application/json' -d '${request}' ${http}/statsig_forward_proxy.StatsigForwardProxy/getConfigSpec
   grpcurl -plaintext -d '${request}' ${grpc} statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec${statusPage}
 

@@ -1,8 +1,8 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
 import { codeFromString } from "@connectrpc/connect/protocol-connect";
 import { contentTypeProto, grpcStatusOk } from "@connectrpc/connect/protocol-grpc";
+import type { FramePump, Writing } from "../streams/frame-pump.ts";
 import { StatusError } from "../streams/status-error.ts";
-import type { FramePump, Writing } from "./frame-pump.ts";
 
 /** What a call sends. */
 export interface FrameSource {
@@ -174,7 +174,8 @@ export class GrpcCall implements Writing {
   }
 }
 
-function toTrailers(end: StatusError | "ok"): Record<string, string> {
+/** Returns the trailers with which a call ends. */
+export function toTrailers(end: StatusError | "ok"): Record<string, string> {
   if (end === "ok") return { "grpc-status": grpcStatusOk };
   return {
     "grpc-status": String(codeFromString(end.code)),

@@ -1,17 +1,12 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
-import { fromBinary } from "@bufbuild/protobuf";
 import { contentTypeProto, parseTimeout } from "@connectrpc/connect/protocol-grpc";
-import {
-  type ConfigSpecRequest,
-  ConfigSpecRequestSchema,
-  StatsigForwardProxy,
-} from "../gen/statsig_forward_proxy_pb.ts";
-import { frameSpec } from "../specs/payload/grpc-frame.ts";
-import { NO_UPDATE_JSON } from "../specs/snapshot.ts";
-import type { SpecItem, SpecStream } from "../streams/spec-stream.ts";
+import { type ConfigSpecRequest, StatsigForwardProxy } from "../gen/statsig_forward_proxy_pb.ts";
+import { FramePump } from "../streams/frame-pump.ts";
+import type { SpecStream } from "../streams/spec-stream.ts";
 import { StatusError } from "../streams/status-error.ts";
-import { FramePump } from "./frame-pump.ts";
 import { type CallScope, type FrameSource, GrpcCall } from "./grpc-call.ts";
+import { ENVELOPE_BYTES, readBinary, readEnvelope } from "./request-envelope.ts";
+import { toFrame } from "./response-frames.ts";
 import type { CallContext, SpecService } from "./spec-service.ts";
 
 const { typeName, method } = StatsigForwardProxy;
@@ -81,7 +76,7 @@ export class PlainGrpc implements CallScope {
       const body = await call.readBody(maxRequestBytes + ENVELOPE_BYTES);
       // The client is gone.
       if (body === undefined) return;
-      const message = readMessage(body);
+      const message = readEnvelope(body, readBinary);
       const readHeaders = () => toHeaders(headers);
       if (call.isStream) await this.#openStream(call, message, readHeaders);
       else await this.#answer(call, message, readHeaders);
@@ -136,32 +131,6 @@ function setDeadline(call: GrpcCall, timeout: string | string[] | undefined): vo
   if (timeoutMs !== undefined && timeoutMs <= MAX_TIMEOUT_MS) call.setDeadline(timeoutMs);
 }
 
-/** Throws a {@link StatusError} unless the body is one message that is not compressed. */
-function readMessage(body: Uint8Array): ConfigSpecRequest {
-  const message = readEnvelope(body);
-  try {
-    return fromBinary(ConfigSpecRequestSchema, message);
-  } catch {
-    throw new StatusError("invalid_argument", "the message is not a valid ConfigSpecRequest");
-  }
-}
-
-/** One flag byte, and the big-endian length of the message. */
-const ENVELOPE_BYTES = 5;
-
-function readEnvelope(body: Uint8Array): Uint8Array {
-  if (body.length === 0) throw new StatusError("unimplemented", ONE_MESSAGE);
-  if (body.length < ENVELOPE_BYTES) throw new StatusError("invalid_argument", "the message is incomplete");
-  const view = new DataView(body.buffer, body.byteOffset);
-  if (view.getUint8(0) !== 0) throw new StatusError("internal", "a compressed message without grpc-encoding");
-  const end = ENVELOPE_BYTES + view.getUint32(1);
-  if (body.length < end) throw new StatusError("invalid_argument", "the message is incomplete");
-  if (body.length > end) throw new StatusError("unimplemented", ONE_MESSAGE);
-  return body.subarray(ENVELOPE_BYTES);
-}
-
-const ONE_MESSAGE = "the request must have exactly one message";
-
 /** The frames of a stream. The frame of a version is the one that all clients and threads share. */
 class StreamFrames implements FrameSource {
   readonly #stream: SpecStream;
@@ -206,16 +175,4 @@ class SingleFrame implements FrameSource {
   sent(): void {}
 
   close(): void {}
-}
-
-const NO_UPDATE_BYTES = new TextEncoder().encode(NO_UPDATE_JSON);
-
-/** Clients get most heartbeats with the same lcut. */
-let noUpdate = { lcut: 0, frame: frameSpec(NO_UPDATE_BYTES, 0).grpcFrame };
-
-function toFrame(item: SpecItem): Uint8Array {
-  if (item.kind === "spec") return item.snapshot.grpcFrame;
-  const { lcut } = item;
-  if (noUpdate.lcut !== lcut) noUpdate = { lcut, frame: frameSpec(NO_UPDATE_BYTES, lcut).grpcFrame };
-  return noUpdate.frame;
 }

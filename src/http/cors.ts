@@ -32,6 +32,7 @@ const REQUEST_HEADERS = [
   "grpc-accept-encoding",
   "grpc-message-type",
   "accept-encoding",
+  "last-event-id",
   "traceparent",
   "tracestate",
 ];

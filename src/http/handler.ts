@@ -5,6 +5,8 @@ import type { Clock } from "../platform/clock.ts";
 import type { EmitLimitEvent, InFlight } from "../server/limits.ts";
 import type { SpecLookups } from "../specs/query.ts";
 import type { HeldFeed } from "../specs/store.ts";
+import { unavailable } from "../streams/status-error.ts";
+import type { StreamBodies } from "../streams/stream-bodies.ts";
 import { createApp } from "./app.ts";
 import { type AllowedOrigins, withCors } from "./cors.ts";
 import { type EmitHttpEvent, type RequestMeter, RequestObserver } from "./observer.ts";
@@ -24,9 +26,11 @@ import { manifestRoutes } from "./routes/id-lists.ts";
 import { logEventRoutes } from "./routes/log-event.ts";
 import { isProbe, probeRoutes, type ReadProbeState } from "./routes/probes.ts";
 import { type RpcCalls, RpcMount } from "./routes/rpc.ts";
+import { SpecStreamRoute } from "./routes/spec-streams.ts";
 import { type CachedResponse, SpecRoute, specPostRoutes } from "./routes/specs.ts";
 import { type PreparedResponse, SpecResponses } from "./spec-responses.ts";
-import { readSpecTarget, type SpecTarget } from "./spec-target.ts";
+import { readSpecTarget, readStreamTarget, type SpecTarget } from "./spec-target.ts";
+import { StreamedResponse } from "./streams/streamed-response.ts";
 
 interface HttpLimits {
   readonly maxUrlLength: number;
@@ -36,6 +40,7 @@ interface HttpLimits {
 
 interface HttpHandlerOptions {
   readonly query: SpecLookups;
+  readonly streams: StreamBodies;
   readonly idLists: IdListService;
   readonly idListSettings: IdListSettings;
   readonly intake: LogEventService;
@@ -66,6 +71,7 @@ export class HttpHandler {
   readonly #rpcs: RpcMount;
   readonly #specResponses: SpecResponses;
   readonly #specs: SpecRoute;
+  readonly #specStreams: SpecStreamRoute;
   readonly #app: Hono<RequestEnv>;
   readonly #paths: ReadonlySet<string>;
   /** The beginnings of the paths that end with an SDK key or an ID. */
@@ -85,6 +91,7 @@ export class HttpHandler {
       inFlight: options.inFlight,
       emit: options.emitLimit,
     });
+    this.#specStreams = new SpecStreamRoute(options.streams, () => this.#bodies.busy());
     this.#rpcs = new RpcMount(options.loadRpcs, this.#bodies);
     this.#app = this.#createApp(options, this.#bodies);
     const paths = this.#app.routes.map(({ path }) => path);
@@ -107,7 +114,9 @@ export class HttpHandler {
     this.#observer.setListener(emit);
   }
 
+  /** Ends streams, so that clients go to another replica. */
   endStreams(): void {
+    this.#options.streams.endAll(unavailable(SHUTTING_DOWN));
     this.#rpcs.endStreams();
   }
 
@@ -138,7 +147,11 @@ export class HttpHandler {
       logEventRoutes(intake, bodies),
       this.#rpcs.app,
     ];
-    return createApp(parts, { "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"] }, onFault);
+    const handledHere = {
+      "/:version{v[12]}/download_config_specs/:key?": ["GET", "HEAD"],
+      "/:version{v[12]}/stream_config_specs/:key?": ["GET"],
+    };
+    return createApp(parts, handledHere, onFault);
   }
 
   #handle(request: Request, context: RequestContext): Response | Promise<Response> {
@@ -155,9 +168,15 @@ export class HttpHandler {
         return response;
       }
     }
-    const observed = { method, route: this.#findRoute(url, target), startedAt };
-    const key = headers.get("statsig-api-key") || (target?.pathKey ?? "");
-    const response = rejection ?? this.#route(request, context, readTarget);
+    const followed = target === undefined ? readStreamTarget(url) : undefined;
+    const route = followed ? STREAM_PATHS[followed.version] : this.#findRoute(url, target);
+    const observed = { method, route, startedAt };
+    const key = headers.get("statsig-api-key") || (target ?? followed)?.pathKey || "";
+    const response =
+      rejection ??
+      (method === "GET" && followed !== undefined
+        ? this.#openStream(request, context, followed)
+        : this.#route(request, context, readTarget));
     return this.#observer.observe(observed, request, key, response);
   }
 
@@ -204,6 +223,15 @@ export class HttpHandler {
     return takesSlot ? this.#withSlot(context, route) : route();
   }
 
+  /** Takes no slot of a request in flight, which ends with its response. */
+  async #openStream(request: Request, context: RequestContext, target: SpecTarget): Promise<Response> {
+    context.setDeadline(RESPONSE_TIMEOUT_MS);
+    const response = await this.#specStreams.open(request, target);
+    // A stream must not be cut while it is idle.
+    if (response instanceof StreamedResponse) context.setDeadline(0);
+    return response;
+  }
+
   /** Runs `work` if fewer requests are in flight than allowed. */
   async #withSlot(context: RequestContext, work: () => Response | Promise<Response>): Promise<Response> {
     context.setDeadline(RESPONSE_TIMEOUT_MS);
@@ -214,6 +242,10 @@ export class HttpHandler {
 
 /** A path of the route table whose last segment is a parameter or anything. */
 const OPEN_PATH = /^(\/.+)\/(?::\w+\?|\*)$/;
+
+const SHUTTING_DOWN = "The relay is shutting down: connect again, to another one";
+
+const STREAM_PATHS = { v1: "/v1/stream_config_specs", v2: "/v2/stream_config_specs" } as const;
 
 const SPEC_PATHS = { v1: "/v1/download_config_specs", v2: "/v2/download_config_specs" } as const;
 

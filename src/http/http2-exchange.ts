@@ -2,9 +2,17 @@ import { once } from "node:events";
 import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { untilAborted } from "../platform/abort.ts";
 import { hasArrived, resetStream } from "../server/http2-streams.ts";
+import type { SharedFrame } from "../streams/lasting-body.ts";
 import { isHost } from "./http1/exchange.ts";
 import { RESPONSE_TIMEOUT_MS, type RequestContext } from "./request-context.ts";
 import { readFile, readUntilAborted, sliceBytes, toContent } from "./response-content.ts";
+import { StreamedResponse } from "./streams/streamed-response.ts";
+
+/**
+ * What is held of a stream's frame for a client that does not read. It fits a DATA frame of the default size; a larger slice would be
+ * held for each client with a full flow-control window.
+ */
+const FRAME_SLICE_BYTES = 16 * 1024;
 
 /** One request and its response over HTTP/2. */
 export class Http2Exchange implements RequestContext, Disposable {
@@ -158,6 +166,11 @@ export async function sendHttp2Response(
 ): Promise<void> {
   to.statusCode = response.status;
   response.headers.forEach((value, name) => void to.setHeader(name, value));
+  if (response instanceof StreamedResponse) {
+    await response.lasting.writeTo({ write: (frame) => writeFrame(frame, to, exchange) });
+    to.end();
+    return;
+  }
   const content = await toContent(response);
   if (content.kind === "stream") {
     await writeAll(readUntilAborted(content.stream, exchange.signal), to, exchange);
@@ -173,6 +186,23 @@ export async function sendHttp2Response(
   }
   const slices = content.kind === "bytes" ? sliceBytes(content.bytes) : readFile(content.file, false);
   await writeAll(withDeadlines(slices, exchange), to, exchange);
+}
+
+/** Has a deadline for each slice, and none between two frames. */
+async function writeFrame(
+  frame: SharedFrame,
+  to: Http2ServerResponse,
+  exchange: Http2Exchange,
+): Promise<void> {
+  for (const part of frame) {
+    for (const slice of sliceBytes(part, FRAME_SLICE_BYTES)) {
+      exchange.setDeadline(RESPONSE_TIMEOUT_MS);
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      to.write(slice, (error) => (error ? reject(error) : resolve()));
+      await promise;
+    }
+  }
+  exchange.setDeadline(0);
 }
 
 /** `pipeline` would wait for the end of a request whose rest is not read. */

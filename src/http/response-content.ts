@@ -54,8 +54,8 @@ export async function toContent(response: Response): Promise<ResponseContent> {
 }
 
 /** Yields views that are small enough for HTTP/2. */
-export function* sliceBytes(bytes: Uint8Array): Generator<Uint8Array, void, undefined> {
-  for (let at = 0; at < bytes.length; at += SLICE_BYTES) yield bytes.subarray(at, at + SLICE_BYTES);
+export function* sliceBytes(bytes: Uint8Array, size = SLICE_BYTES): Generator<Uint8Array, void, undefined> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
 /**

@@ -17,6 +17,7 @@ export interface SpecTarget {
 }
 
 const ROUTE = "/download_config_specs";
+const STREAM_ROUTE = "/stream_config_specs";
 /** `/v1` or `/v2`. */
 const VERSION_LENGTH = 3;
 
@@ -25,22 +26,32 @@ const VERSION_LENGTH = 3;
  * path: a URL object would cost as much as everything else.
  */
 export function readSpecTarget(url: string): SpecTarget | undefined {
+  return readTarget(url, ROUTE);
+}
+
+/** As {@link readSpecTarget}, for the streams of config specs. */
+export function readStreamTarget(url: string): SpecTarget | undefined {
+  return readTarget(url, STREAM_ROUTE);
+}
+
+function readTarget(url: string, route: string): SpecTarget | undefined {
   const start = url[0] === "/" ? 0 : url.indexOf("/", url.indexOf("://") + 3);
-  const target = readTargetAt(url, start);
+  const target = readTargetAt(url, start, route);
   if (target !== undefined || start < 0) return target;
   // A path with repeated slashes, with a trailing one, or with letters that need not be encoded.
   const question = url.indexOf("?", start);
   const path = question < 0 ? url.slice(start) : url.slice(start, question);
   const plain = collapseSlashes(path.includes("%") ? decodeOr(path, decodeURI) : path);
-  return plain === path ? undefined : readTargetAt(question < 0 ? plain : plain + url.slice(question), 0);
+  if (plain === path) return undefined;
+  return readTargetAt(question < 0 ? plain : plain + url.slice(question), 0, route);
 }
 
 /** Parses the path that begins at `start`, as it is usually written. */
-function readTargetAt(url: string, start: number): SpecTarget | undefined {
+function readTargetAt(url: string, start: number, route: string): SpecTarget | undefined {
   const version = url.startsWith("/v2", start) ? "v2" : "v1";
   if (version === "v1" && !url.startsWith("/v1", start)) return undefined;
-  const afterRoute = start + VERSION_LENGTH + ROUTE.length;
-  if (!url.startsWith(ROUTE, start + VERSION_LENGTH)) return undefined;
+  const afterRoute = start + VERSION_LENGTH + route.length;
+  if (!url.startsWith(route, start + VERSION_LENGTH)) return undefined;
   const question = url.indexOf("?", afterRoute);
   const path = question < 0 ? url.slice(afterRoute) : url.slice(afterRoute, question);
   const key = readPathKey(version === "v2" ? withoutDictionary(path) : path);

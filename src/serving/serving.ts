@@ -9,6 +9,7 @@ import { freeReplacedVersions } from "../specs/replaced-versions.ts";
 import { MessageLimit } from "../streams/message-limit.ts";
 import { FeedFinder } from "../streams/requested-feed.ts";
 import { SpecStreams } from "../streams/spec-stream.ts";
+import { StreamBodies } from "../streams/stream-bodies.ts";
 import { StreamLimit } from "../streams/stream-limit.ts";
 import { type ControlPlane, connectControlPlane } from "./control-plane.ts";
 import { ServingCounts } from "./counts.ts";
@@ -39,6 +40,7 @@ export class Serving {
   readonly #finder: FeedFinder;
   readonly #streams: SpecStreams;
   readonly #health: HealthWatch;
+  readonly #bodies: StreamBodies;
   readonly #tls: ServerTls | undefined;
   readonly #listeners: Listeners;
   #rpcs: Promise<Rpcs> | undefined;
@@ -67,6 +69,7 @@ export class Serving {
     this.#health = new HealthWatch({
       ...{ check: () => this.#isServing(), open: this.#counts.of("health_watches"), clock, emit: emitLimit },
     });
+    this.#bodies = new StreamBodies(this.#streams);
     this.#tls = setup.tls && new ServerTls({ ...setup.tls, emit: emitTls });
     this.#clock = clock;
     this.#listeners = new Listeners({
@@ -156,15 +159,16 @@ export class Serving {
         onFault: (error) => this.reports.fault("rpc", error),
       },
       health: this.#health,
+      bodies: this.#bodies,
     });
   }
 
   async #loadRpcCalls(): Promise<RpcCalls> {
-    const [{ openRpcCalls }, { routes }] = await Promise.all([
+    const [{ openRpcCalls }, { routes, webStreams }] = await Promise.all([
       import("../http/routes/rpc-calls.ts"),
       this.#loadRpcs(),
     ]);
-    return openRpcCalls(routes);
+    return openRpcCalls(routes, webStreams);
   }
 
   async #createHandler(): Promise<HttpHandler> {
@@ -173,6 +177,7 @@ export class Serving {
     const { limits, corsOrigins, idLists } = this.#setup;
     return new HttpHandler({
       query: this.#replica,
+      streams: this.#bodies,
       idLists: this.#control.idLists,
       idListSettings: idLists,
       intake: this.#control.events,

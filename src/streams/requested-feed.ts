@@ -33,7 +33,8 @@ export class FeedFinder {
   /** Resolves with the feed, from memory, the backup or upstream. Rejects with a {@link StatusError}, or with an unexpected error. */
   async find(request: FeedRequest): Promise<HeldFeed> {
     using slot = this.#inFlight.enter();
-    if (slot === undefined) throw new StatusError("resource_exhausted", "Too many requests in flight");
+    if (slot === undefined)
+      throw new StatusError("resource_exhausted", "Too many requests in flight", { limit: "requests" });
     return this.held(request) ?? (await this.#ask(request));
   }
 
@@ -47,9 +48,15 @@ export class FeedFinder {
       case "unauthorized":
         throw unauthorized();
       case "unavailable":
-        throw unavailable("No config spec available: nothing is cached, and upstream fails");
+        throw unavailable(
+          "No config spec available: nothing is cached, and upstream fails",
+          found.retryAfterMs,
+        );
       case "throttled":
-        throw new StatusError("resource_exhausted", "Too many unknown SDK keys");
+        throw new StatusError("resource_exhausted", "Too many unknown SDK keys", {
+          limit: "unknown_keys",
+          retryAfterMs: found.retryAfterMs,
+        });
     }
   }
 }

@@ -48,7 +48,7 @@ export class SpecStreams {
     const leave = limit.enter();
     if (leave !== undefined) return new SpecStream(this.#options, this.#heartbeats, leave);
     emit({ kind: "stream_refused", code: "resource_exhausted", isFull: true });
-    throw new StatusError("resource_exhausted", "Max concurrent streams reached");
+    throw new StatusError("resource_exhausted", "Max concurrent streams reached", { limit: "streams" });
   }
 }
 
@@ -94,11 +94,16 @@ export class SpecStream {
     return held;
   }
 
+  /** The version that {@link take} would return now; undefined if it would return none. */
+  get nextVersion(): Snapshot | undefined {
+    const snapshot = this.#following?.snapshot;
+    return snapshot !== undefined && this.#isNews(snapshot) ? snapshot : undefined;
+  }
+
   /** Returns what is to be sent now; undefined if there is nothing, or the stream has ended. */
   take(): SpecItem | undefined {
-    const held = this.#held;
-    if (held === undefined || this.#isClosed || this.ended !== undefined) return undefined;
-    if (this.#refuseTooLarge(held) !== undefined) return undefined;
+    const held = this.#following;
+    if (held === undefined || this.#refuseTooLarge(held) !== undefined) return undefined;
     const item = this.#takeVersion(held.snapshot) ?? this.#takeNoUpdate();
     if (item !== undefined) {
       this.#heartbeats.stop(this);
@@ -189,8 +194,17 @@ export class SpecStream {
     emit({ kind: "stream_opened", feed: held.feed, openStreams: limit.open });
   }
 
+  /** The feed, as long as items may follow. */
+  get #following(): HeldFeed | undefined {
+    return this.#isClosed || this.ended !== undefined ? undefined : this.#held;
+  }
+
+  #isNews(snapshot: Snapshot): boolean {
+    return snapshot.lcut > this.#known.lcut || isOtherContent(snapshot, this.#known);
+  }
+
   #takeVersion(snapshot: Snapshot): SpecItem | undefined {
-    const isNews = snapshot.lcut > this.#known.lcut || isOtherContent(snapshot, this.#known);
+    const isNews = this.#isNews(snapshot);
     if (snapshot.lcut >= this.#known.lcut) {
       this.#known = { lcut: snapshot.lcut, checksum: snapshot.checksum };
     }

@@ -11,15 +11,25 @@ export type StatusCode =
   | "unavailable"
   | "internal";
 
+/** What a protocol with other statuses than gRPC's needs to know beside the code. */
+interface StatusDetails {
+  /** When a retry may succeed. */
+  readonly retryAfterMs?: number;
+  /** The limit that was reached. */
+  readonly limit?: "streams" | "requests" | "unknown_keys";
+}
+
 /** Why a client gets no config spec, or no further ones, on any protocol (docs/protocol.md, gRPC errors). */
 export class StatusError extends Error {
   override readonly name = "StatusError";
   readonly code: StatusCode;
+  readonly details: StatusDetails;
 
   /** `message` is sent to the client. */
-  constructor(code: StatusCode, message: string) {
+  constructor(code: StatusCode, message: string, details: StatusDetails = {}) {
     super(message);
     this.code = code;
+    this.details = details;
   }
 }
 
@@ -27,8 +37,8 @@ export function unauthorized(): StatusError {
   return new StatusError("permission_denied", "Unauthorized");
 }
 
-export function unavailable(message: string): StatusError {
-  return new StatusError("unavailable", message);
+export function unavailable(message: string, retryAfterMs?: number): StatusError {
+  return new StatusError("unavailable", message, { ...(retryAfterMs !== undefined && { retryAfterMs }) });
 }
 
 /** Returns what a client is sent for any error. Others than a StatusError are unexpected. */

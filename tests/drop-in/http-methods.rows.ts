@@ -52,6 +52,13 @@ export const METHOD_ROWS: readonly HttpRow[] = [
   notAllowed("DELETE", "/v1/ready", "GET, HEAD"),
   notAllowed("GET", "/v1/log_event", "POST"),
   notAllowed("PUT", "/v1/get_id_lists", "GET, HEAD, POST"),
+  httpRow(
+    "POST /v2/stream_config_specs/{key}",
+    `/v2/stream_config_specs/${KEY}`,
+    { method: "POST" },
+    { status: 405, body: "error", headers: { allow: "GET" } },
+    ["404 error", "server-sent events"],
+  ),
   httpRow("/v1/health", "/v1/health", {}, PROBE_OK),
   httpRow("/v1/ready", "/v1/ready", {}, PROBE_OK),
   httpRow("/v1/startup", "/v1/startup", {}, PROBE_OK),

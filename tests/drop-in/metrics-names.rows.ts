@@ -1,7 +1,7 @@
 import type { DropInRow } from "../support/drop-in/row.ts";
 
 const ENCODINGS = "encodings in metric tags";
-const STREAMS = "gRPC streams that are rejected";
+const STREAMS = "streams that are rejected";
 const NGINX = "`NginxCacheBytesUsed`, `NginxCacheBytesLimit`";
 const OF_1_X = "metrics of 1.x: `InMemoryCache…`, `SdkKeyStoreCache…`, `ConfigSpecStoreGotNoData`";
 const FILE_SIZE = "tags of `DownloadIdListFileSizeBytes`";

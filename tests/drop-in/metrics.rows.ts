@@ -3,7 +3,7 @@ import type { DropInRow } from "../support/drop-in/row.ts";
 /** Subjects of rows in docs/migrating.md. */
 const CLIENT_VALUES = "values of clients in metric tags";
 const ENCODINGS = "encodings in metric tags";
-const REFUSED_STREAMS = "gRPC streams that are rejected";
+const REFUSED_STREAMS = "streams that are rejected";
 
 /** The SDK keys of the recorded requests. */
 export const GOLDEN_KEYS = {

@@ -4,6 +4,7 @@ import type { Browser } from "playwright-core";
 import type { PageProtocol, PageResult } from "../support/clients/page-rpcs.ts";
 import { OpenedPage, startBrowser } from "../support/common/browser.ts";
 import { describeWith } from "../support/common/needs.ts";
+import { type ServedPage, servePage } from "../support/common/served-page.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
 import { publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
@@ -11,29 +12,13 @@ import { startUpstream } from "../support/upstream/upstream.ts";
 const SDK_KEY = "secret-asked-by-a-page";
 const LOOK = { name: "cors", width: 800, height: 600, colorScheme: "light" } as const;
 
-/** A page of another origin, which has the RPCs as their own libraries make them. */
-async function servePage() {
-  const built = await Bun.build({
-    entrypoints: [`${import.meta.dir}/../support/clients/page-rpcs.ts`],
-    target: "browser",
-  });
-  const script = await built.outputs[0]?.text();
-  const html = `<!doctype html><meta charset="utf-8"><title>page</title><script type="module">${script}</script>`;
-  const headers = { "content-type": "text/html" };
-  const server = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response(html, { headers }) });
-  return {
-    origin: `http://127.0.0.1:${server.port}`,
-    [Symbol.asyncDispose]: () => server.stop(true),
-  };
-}
-
 describeWith("chromium")("a page of an allowed origin", () => {
   const owned = new AsyncDisposableStack();
   let browser: Browser;
-  let page: Awaited<ReturnType<typeof servePage>>;
+  let page: ServedPage;
   beforeAll(async () => {
     browser = owned.use(await startBrowser());
-    page = owned.use(await servePage());
+    page = owned.use(await servePage(`${import.meta.dir}/../support/clients/page-rpcs.ts`));
   });
   afterAll(() => owned.disposeAsync());
 

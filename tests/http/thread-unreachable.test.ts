@@ -3,6 +3,7 @@ import type { SdkKey } from "../../src/access/sdk-key.ts";
 import { HealthWatch } from "../../src/grpc/health-watch.ts";
 import { rpcRoutes } from "../../src/grpc/routes.ts";
 import { SpecService } from "../../src/grpc/spec-service.ts";
+import { WebStreams } from "../../src/grpc/web-streams.ts";
 import { HttpHandler } from "../../src/http/handler.ts";
 import { BodyBudget } from "../../src/http/request-body.ts";
 import { toContent } from "../../src/http/response-content.ts";
@@ -17,6 +18,7 @@ import { InFlight } from "../../src/server/limits.ts";
 import { MessageLimit } from "../../src/streams/message-limit.ts";
 import { FeedFinder } from "../../src/streams/requested-feed.ts";
 import { SpecStreams } from "../../src/streams/spec-stream.ts";
+import { StreamBodies } from "../../src/streams/stream-bodies.ts";
 import { StreamLimit } from "../../src/streams/stream-limit.ts";
 import type { UnportableMethods } from "../support/common/plain-data.ts";
 
@@ -47,8 +49,11 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
   const messageLimit = new MessageLimit(4_194_304);
   const specService = new SpecService({ finder, streams, messageLimit, hostname: "relay", emit, onFault });
   const health = new HealthWatch({ check: fail, open: new SharedCount(), clock: systemClock, emit });
+  const bodies = new StreamBodies(streams);
+  const webStreams = new WebStreams(specService, bodies);
   const http = new HttpHandler({
     query,
+    streams: bodies,
     idLists: { manifest: fail, file: fail, fileOnDemand: fail, reportUnreadable: fail },
     idListSettings: { files, publicUrl: undefined },
     intake: {
@@ -59,7 +64,7 @@ function openHandler(overrides: Partial<LogEventService> = {}, files: IdListSett
       ...overrides,
     },
     readProbeState: fail,
-    loadRpcs: async () => openRpcCalls(rpcRoutes({ specService, health })),
+    loadRpcs: async () => openRpcCalls(rpcRoutes({ specService, health }), webStreams),
     clock: systemClock,
     limits: { maxUrlLength: 1_000, maxHeaders: 100, bodyTimeoutMs: 10_000 },
     inFlight,

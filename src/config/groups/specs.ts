@@ -146,7 +146,7 @@ export const SPECS = {
     original: "u32",
     placeholder: "STREAMS",
     isReloadable: true,
-    description: "Maximum open gRPC streams of all clients together; 0 rejects all",
+    description: "Maximum open streams of all clients together, over any protocol; 0 rejects all",
   },
   grpcReadyThreshold: {
     name: "grpc-ready-endpoint-percentage-of-total-streams-threshold",

@@ -67,7 +67,7 @@ export class Http1Connection implements RequestSink {
     this.#exchangeConnection = {
       setDeadline: (ms) => this.#waitFor("response", ms > 0 ? ms : Number.POSITIVE_INFINITY),
       readMore: () => this.#reader.read(),
-      write: (head, body) => this.#write(head, body),
+      write: (...parts) => this.#write(...parts),
       startStream: (exchange) => this.#startStream(exchange),
       isDraining: () => this.#isDraining,
       copies: transport.copies,
@@ -238,10 +238,12 @@ export class Http1Connection implements RequestSink {
       return;
     }
     const { keepAliveTimeoutS } = exchange;
-    const written = this.#write(
-      prepared.http1Head(exchange.decideClose() ? undefined : keepAliveTimeoutS),
-      head.method === "HEAD" ? undefined : prepared.body,
-    );
+    const preparedHead = prepared.http1Head(exchange.decideClose() ? undefined : keepAliveTimeoutS);
+    const { body } = prepared;
+    const written =
+      head.method === "HEAD" || body === undefined
+        ? this.#write(preparedHead)
+        : this.#write(preparedHead, body);
     if (written === undefined) this.#responded(exchange);
     else void written.then(() => this.#finish(exchange), ignore);
   }
@@ -297,9 +299,9 @@ export class Http1Connection implements RequestSink {
     exchange.body.discard();
   }
 
-  #write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined {
+  #write(...parts: Uint8Array[]): Promise<void> | undefined {
     if (this.#isClosed) return Promise.reject(new Error("the connection is closed"));
-    const written = this.#writer.write(head, body);
+    const written = this.#writer.write(...parts);
     if (written === undefined) return undefined;
     this.#waitFor("write", RESPONSE_TIMEOUT_MS);
     return written.then(() => this.#waitFor("response", this.#responseTimeoutMs()));

@@ -8,7 +8,7 @@ export interface ExchangeConnection {
   /** 0 removes the deadline. */
   setDeadline(ms: number): void;
   readMore(): void;
-  write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined;
+  write(...parts: Uint8Array[]): Promise<void> | undefined;
   /** A response without an end has begun. */
   startStream(exchange: Http1Exchange): void;
   isDraining(): boolean;
@@ -70,8 +70,8 @@ export class Http1Exchange implements RequestContext, Http1ResponseTarget {
     if (!this.isResponded) this.#connection.setDeadline(ms);
   }
 
-  write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined {
-    return this.#connection.write(head, body);
+  write(...parts: Uint8Array[]): Promise<void> | undefined {
+    return this.#connection.write(...parts);
   }
 
   startStream(): void {

@@ -1,5 +1,7 @@
 import { STATUS_CODES } from "node:http";
+import type { LastingBody, SharedFrame } from "../../streams/lasting-body.ts";
 import { readFile, readUntilAborted, toContent } from "../response-content.ts";
+import { StreamedResponse } from "../streams/streamed-response.ts";
 
 /** The exchange that a response over HTTP/1.1 is written to. */
 export interface Http1ResponseTarget {
@@ -12,7 +14,7 @@ export interface Http1ResponseTarget {
   /** Decides whether the connection closes after the response. May be called once, when the head is written. */
   decideClose(): boolean;
   /** Resolves when the bytes are taken; rejects when the connection closes. */
-  write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined;
+  write(...parts: Uint8Array[]): Promise<void> | undefined;
   /** Marks a body that continues as long as the client listens. The connection closes after it. */
   startStream(): void;
   /** Aborted when the client disconnects. */
@@ -20,6 +22,8 @@ export interface Http1ResponseTarget {
 }
 
 export const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
+
+const CHUNKED = "transfer-encoding: chunked\r\n";
 
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 
@@ -47,6 +51,10 @@ export function headerLines(headers: Headers): string {
 
 /** Sends a web standard Response. For a slow client a reference to its bytes or one slice of a file is held, and no copy. */
 export async function sendHttp1Response(response: Response, to: Http1ResponseTarget): Promise<void> {
+  if (response instanceof StreamedResponse) {
+    await sendFrames(response, response.lasting, to);
+    return;
+  }
   const { status, headers } = response;
   const content = await toContent(response);
   if (content.kind === "stream") {
@@ -79,14 +87,31 @@ async function sendStream(
   body: ReadableStream<Uint8Array>,
   to: Http1ResponseTarget,
 ): Promise<void> {
-  const framing = to.isHttp10 ? "" : "transfer-encoding: chunked\r\n";
   to.startStream();
-  await to.write(encodeHead(response, framing, to));
+  await to.write(encodeHead(response, to.isHttp10 ? "" : CHUNKED, to));
   for await (const bytes of readUntilAborted(body, to.signal)) {
     await to.write(to.isHttp10 ? bytes : encodeChunk(bytes));
   }
   if (!to.isHttp10) await to.write(LAST_CHUNK);
 }
+
+async function sendFrames(response: Response, body: LastingBody, to: Http1ResponseTarget): Promise<void> {
+  const { isHttp10 } = to;
+  to.startStream();
+  await to.write(encodeHead(response, isHttp10 ? "" : CHUNKED, to));
+  await body.writeTo({
+    write: (frame) => (isHttp10 ? to.write(...frame) : writeChunk(frame, to)),
+  });
+  if (!isHttp10) await to.write(LAST_CHUNK);
+}
+
+function writeChunk(frame: SharedFrame, to: Http1ResponseTarget): Promise<void> | undefined {
+  const size = frame.reduce((sum, { length }) => sum + length, 0);
+  // A chunk without bytes would be the last one.
+  return size === 0 ? undefined : to.write(Buffer.from(`${size.toString(16)}\r\n`), ...frame, CHUNK_END);
+}
+
+const CHUNK_END = Buffer.from("\r\n");
 
 function encodeHead({ status, headers }: Response, framing: string, to: Http1ResponseTarget): Buffer {
   const keepAliveTimeoutS = to.decideClose() ? undefined : to.keepAliveTimeoutS;

@@ -41,7 +41,7 @@ export function tlsTransport(socket: TLSSocket): ByteTransport {
   };
 }
 
-/** A head and a body of up to this size together are written with one system call. */
+/** Parts of up to this size together, such as a head and a body, are written with one system call. */
 const MAX_JOINED_BYTES = 64 * 1024;
 
 /** Shared by all connections: its content is written, or written again from its source, before the next use. */
@@ -65,12 +65,12 @@ export class ByteWriter {
    * Returns undefined if everything was taken at once. Otherwise the promise resolves when it was, and rejects when the
    * connection closes.
    */
-  write(head: Uint8Array, body?: Uint8Array): Promise<void> | undefined {
+  write(...parts: Uint8Array[]): Promise<void> | undefined {
     if (this.#pending !== undefined) {
-      this.#pending.parts.push(head, ...(body === undefined ? [] : [body]));
+      this.#pending.parts.push(...parts);
       return this.#pending.written.promise;
     }
-    const parts = body === undefined ? [head] : this.#writeJoined(head, body);
+    if (parts.length > 1) this.#writeJoined(parts);
     this.#writeParts(parts);
     if (parts.length === 0) return undefined;
     const written = Promise.withResolvers<void>();
@@ -95,15 +95,17 @@ export class ByteWriter {
     this.#pending = undefined;
   }
 
-  /** Returns the parts that are left to be written. */
-  #writeJoined(head: Uint8Array, body: Uint8Array): Uint8Array[] {
-    const length = head.length + body.length;
-    if (!this.#transport.copies || length > MAX_JOINED_BYTES) return [head, body];
-    joined.set(head);
-    joined.set(body, head.length);
-    const taken = Math.max(0, this.#transport.write(joined.subarray(0, length)));
-    if (taken === length) return [];
-    return taken < head.length ? [head.subarray(taken), body] : [body.subarray(taken - head.length)];
+  /** Writes small parts with one call. Removes from `parts` what was taken. */
+  #writeJoined(parts: Uint8Array[]): void {
+    let length = 0;
+    for (const part of parts) length += part.length;
+    if (!this.#transport.copies || length > MAX_JOINED_BYTES) return;
+    let at = 0;
+    for (const part of parts) {
+      joined.set(part, at);
+      at += part.length;
+    }
+    removeBytes(parts, Math.max(0, this.#transport.write(joined.subarray(0, length))));
   }
 
   /** Removes from `parts` what was taken. */
@@ -115,4 +117,14 @@ export class ByteWriter {
       if (taken === 0 && part.length > 0) return;
     }
   }
+}
+
+/** Removes the first `count` bytes of all parts together. */
+function removeBytes(parts: Uint8Array[], count: number): void {
+  let rest = count;
+  for (let part = parts[0]; part !== undefined && rest >= part.length; part = parts[0]) {
+    rest -= part.length;
+    parts.shift();
+  }
+  if (parts[0] !== undefined && rest > 0) parts[0] = parts[0].subarray(rest);
 }

@@ -3,11 +3,13 @@ import { createConnectRouter } from "@connectrpc/connect";
 import { createFetchHandler } from "@connectrpc/connect/protocol";
 import { LRUCache } from "lru-cache";
 import { CONNECT_OPTIONS, type RpcRoutes, shutdownError } from "../../grpc/routes.ts";
+import type { WebStream, WebStreams } from "../../grpc/web-streams.ts";
 import { BytesResponse } from "../response-content.ts";
+import { StreamedResponse } from "../streams/streamed-response.ts";
 import type { RpcCalls } from "./rpc.ts";
 
 /** Opens the RPCs for clients of the HTTP ports, with the RPC library. */
-export function openRpcCalls(routes: RpcRoutes): RpcCalls {
+export function openRpcCalls(routes: RpcRoutes, streams: WebStreams): RpcCalls {
   const shared = new SharedBodies();
   const shutdown = new AbortController();
   const router = createConnectRouter({ ...CONNECT_OPTIONS, grpc: false, shutdownSignal: shutdown.signal });
@@ -25,12 +27,22 @@ export function openRpcCalls(routes: RpcRoutes): RpcCalls {
   );
   return {
     async call(path, request) {
+      const stream = path === STREAM_PATH ? streams.open(request) : undefined;
+      if (stream !== undefined) return toResponse(await stream);
       const call = handlers.get(path);
       if (call === undefined) throw new Error(`no RPC has the path ${path}`);
       return call(request);
     },
     endStreams: () => shutdown.abort(shutdownError()),
   };
+}
+
+const STREAM_PATH = "/statsig_forward_proxy.StatsigForwardProxy/StreamConfigSpec";
+
+function toResponse({ body, headers }: WebStream): Response {
+  return body instanceof Uint8Array
+    ? new BytesResponse(body, { headers })
+    : new StreamedResponse(body, { headers });
 }
 
 /** The most large bodies that are tracked: the feeds that clients request by RPC, in a few forms each. */

@@ -135,13 +135,13 @@ export const FLOW_METRICS = [
     name: "GrpcStreamsAllowed",
     kinds: ["gauge"],
     tags: [],
-    description: "Maximum number of open gRPC streams (--grpc-max-concurrent-streams)",
+    description: "Maximum number of open streams (--grpc-max-concurrent-streams)",
   },
   {
     name: "GrpcStreamRefused",
     kinds: ["count"],
     tags: ["code"],
-    description: "gRPC streams rejected, by status code",
+    description: "Streams rejected, over any protocol, by gRPC status code",
   },
   {
     name: "GrpcFeedsTooLarge",

@@ -21,7 +21,7 @@ export interface CountedRpcs extends Pick<RpcAnswered, "feed" | "code"> {
 
 type RpcAnswered = Extract<RpcEvent, { kind: "rpc_answered" }>;
 
-/** Logs and metrics of gRPC streams and unary RPCs. */
+/** Logs and metrics of streams over any protocol, and of unary RPCs. */
 export class RpcTelemetry {
   readonly emit: EmitRpcEvent;
   readonly oversized: OversizedFeeds;
