@@ -142,9 +142,9 @@ function allocateShared(threads: number): SharedMemory {
 }
 
 function readSettings({ limits, maxStreams, logging }: Config): ServingSettings {
-  const { maxConcurrentRequests } = limits;
+  const { maxConcurrentRequests, connectionAge } = limits;
   // Per-request events are only logged at level debug.
-  return { maxConcurrentRequests, maxStreams, isDebug: logging.level === "debug" };
+  return { maxConcurrentRequests, maxStreams, connectionAge, isDebug: logging.level === "debug" };
 }
 
 function readSetup(config: Config, { idLists, telemetry, events }: ServingParts) {

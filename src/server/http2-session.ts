@@ -51,12 +51,12 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
     timeoutMs: options.keepaliveTimeoutMs,
     onVanished: () => {
       emit({ kind: "client_vanished" });
-      destroy(session, socket);
+      cutSession(session, socket);
     },
   });
   const settingsTimeout = setTimeout(() => {
     emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
-    destroy(session, socket);
+    cutSession(session, socket);
   }, headerTimeoutMs).unref();
   const settings = new Rate(MAX_SETTINGS_PER_MIN, MINUTE_MS);
   session.on("remoteSettings", () => {
@@ -72,7 +72,7 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
     if (session.destroyed) return;
     emit({ kind: "limit_reached", limit });
     session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    destroy(session, socket);
+    cutSession(session, socket);
   };
   const onCancelled = (count: number) => {
     if (!perMinute.allows(count)) closeForAbuse(RESETS);
@@ -114,11 +114,11 @@ const CLOSE_GRACE_MS = 1_000;
 /** Sends GOAWAY first. A client that is in the middle of a header does not react to it, and is cut. */
 function endSession(session: ServerHttp2Session, socket: Socket): void {
   session.close();
-  setTimeout(() => destroy(session, socket), CLOSE_GRACE_MS).unref();
+  setTimeout(() => cutSession(session, socket), CLOSE_GRACE_MS).unref();
 }
 
-/** Cuts the connection too: if the client reads nothing, it would stay open until everything written is sent. */
-function destroy(session: ServerHttp2Session, socket: Socket): void {
+/** Ends all streams, and cuts the connection: if the client reads nothing, it would stay open until everything written is sent. */
+export function cutSession(session: ServerHttp2Session, socket: Socket): void {
   session.destroy();
   setTimeout(() => socket.destroy(), CLOSE_GRACE_MS).unref();
 }

@@ -18,6 +18,7 @@ import type { TaskName } from "../platform/supervisor.ts";
 import type { Call, CallOutcome } from "../platform/thread-channel.ts";
 import type { TraceHeaders } from "../platform/trace-context.ts";
 import type { Certificates, TlsSettings } from "../server/certificates.ts";
+import type { ConnectionAge } from "../server/connection-age.ts";
 import type { Http2Limits } from "../server/http2-server.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { CountedRequests } from "../telemetry/topics/http.ts";
@@ -120,6 +121,7 @@ interface ServingLimits extends Http2Limits {
 export interface ServingSettings {
   readonly maxConcurrentRequests: number;
   readonly maxStreams: number;
+  readonly connectionAge: ConnectionAge;
   /** Whether every request and stream is logged. */
   readonly isDebug: boolean;
 }

@@ -124,9 +124,10 @@ export class Serving {
     this.#channel.send({ kind: "drained" });
   }
 
-  #apply({ maxConcurrentRequests, maxStreams, isDebug }: ServingSettings): void {
+  #apply({ maxConcurrentRequests, maxStreams, connectionAge, isDebug }: ServingSettings): void {
     this.#inFlight.setMax(maxConcurrentRequests);
     this.#streamLimit.setMax(maxStreams);
+    this.#listeners.setConnectionAge(connectionAge);
     this.reports.setDebug(isDebug);
     this.#listeners.handler?.setRequestListener(this.reports.emitHttp);
   }
