@@ -32,6 +32,12 @@ const RAPID_RESET_WITHIN_MS = 1_000;
 /** Each SETTINGS frame needs an acknowledgment. Normal clients send one or two in the life of a connection. */
 const MAX_SETTINGS_PER_MIN = 20;
 
+/**
+ * SDKs and proxies send a PING every few seconds to every 30 s, also without a stream. Other gRPC libraries send one per round trip
+ * while they receive a large message, to measure the bandwidth: at most one per DATA frame.
+ */
+const MAX_PINGS_PER_MIN = 10_000;
+
 const RESETS = "http2-max-resets-per-min";
 
 /**
@@ -62,6 +68,10 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
   session.on("remoteSettings", () => {
     clearTimeout(settingsTimeout);
     if (!settings.allows(1)) closeForAbuse("http2-settings-per-min");
+  });
+  const pings = new Rate(MAX_PINGS_PER_MIN, MINUTE_MS);
+  session.on("ping", () => {
+    if (!pings.allows(1)) closeForAbuse("http2-pings-per-min");
   });
   // The session's own timeout would be extended by pings, and by half a header.
   const startIdleTimer = () => setTimeout(() => endSession(session, socket), idleTimeoutMs).unref();
