@@ -9,14 +9,13 @@ import type { ServingThreads } from "../control/serving-threads.ts";
 import { availableCores } from "../platform/cores.ts";
 import { SharedCount } from "../platform/shared-count.ts";
 import type { CertificateWatch } from "../server/certificate-watch.ts";
-import { allocateCounts } from "../serving/counts.ts";
+import { allocateCounts, type ThreadsOfPorts } from "../serving/counts.ts";
 import type {
   Protocol,
   ServingSettings,
   ServingSetup,
   SharedMemory,
   SharedPort,
-  ThreadsOfPorts,
 } from "../serving/messages.ts";
 import { StreamLimit } from "../streams/stream-limit.ts";
 import type { RunningIdLists } from "./id-lists.ts";

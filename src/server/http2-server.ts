@@ -55,7 +55,7 @@ interface Http2ServerOptions {
 export interface LimitedServer {
   readonly server: Http2Server | Http2SecureServer;
   readonly connections: ConnectionLimit;
-  /** With the socket of each. */
+  /** The open sessions, with the socket of each. */
   readonly sessions: ReadonlyMap<ServerHttp2Session, Socket>;
   readonly requests: ArrivingRequests;
 }

@@ -23,7 +23,7 @@ import type { Http2Limits } from "../server/http2-server.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { CountedRequests } from "../telemetry/topics/http.ts";
 import type { CountedRpcs } from "../telemetry/topics/rpc.ts";
-import type { CountMemory } from "./counts.ts";
+import type { CountMemory, ThreadsOfPorts } from "./counts.ts";
 import type { ThreadEvent } from "./event-batch.ts";
 import type { AskReply, SpecUpdate, SpecUse } from "./spec-replica.ts";
 
@@ -78,9 +78,6 @@ export interface ListenFailure {
 }
 
 export type Protocol = "http" | "https" | "grpc" | "grpcs";
-
-/** The number of threads that serve each port; 0 for a port that is not open. */
-export type ThreadsOfPorts = Readonly<Record<Protocol, number>>;
 
 /** A port that several threads share. */
 export interface SharedPort {

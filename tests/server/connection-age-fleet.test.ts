@@ -1,8 +1,14 @@
 import { expect, test } from "bun:test";
+import { status as grpcStatus } from "@grpc/grpc-js";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
+import { LoadBalancer } from "../support/clients/load-balancers.ts";
 import { TcpBalancer } from "../support/clients/tcp-balancer.ts";
+import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
+import { Authority } from "../support/relay/pki.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
+import { startRelayWithTls } from "../support/relay/relay-with-tls.ts";
+import type { Protocol } from "../support/relay/tls-relay.ts";
 import { publishKey, versionOf } from "../support/upstream/published-key.ts";
 import { startUpstream } from "../support/upstream/upstream.ts";
 
@@ -91,3 +97,45 @@ test("without an age, they stay where they are", async () => {
   await Bun.sleep(4_000);
   expect(balancer.connections).toEqual([CLIENTS, 0]);
 }, 60_000);
+
+describeWith(
+  "nginx",
+  "haproxy",
+  "openssl",
+)("behind a load balancer of requests", () => {
+  test.each(["nginx", "haproxy"] as const)(
+    "%s moves on to new connections: no call fails, and streams end with UNAVAILABLE",
+    async (kind) => {
+      await using resources = new AsyncDisposableStack();
+      const upstream = resources.use(await startUpstream());
+      const { sdkKey } = publishKey(upstream, KEY);
+      const authority = resources.use(new Authority());
+      const relay = resources.use(
+        await startRelayWithTls({
+          ...{ upstream, server: authority.issue() },
+          args: ["--enforce-tls", "false", "--grpc-max-connection-age-in-s", "1"],
+        }),
+      );
+      const relayPort = (protocol: Protocol) => Number(new URL(relay.urlOf(protocol)).port);
+      const balancer = resources.use(
+        await LoadBalancer.start({ kind, transport: "plaintext", authority, relayPort }),
+      );
+      const client = resources.use(new GrpcClient(balancer.urlOf("grpc")));
+      let isOver = false;
+      let calls = 0;
+      const calling = (async () => {
+        for (; !isOver; calls++) await client.getConfigSpec({ sdkKey, version: 2 });
+      })();
+      for (let round = 0; round < 4; round++) {
+        using stream = client.streamConfigSpec({ sdkKey, version: 2 });
+        await stream.next();
+        const { code, details } = await stream.status(20_000);
+        expect([code, details]).toEqual([grpcStatus.UNAVAILABLE, expect.stringContaining("maximum age")]);
+      }
+      isOver = true;
+      await calling;
+      expect(calls).toBeGreaterThan(20);
+    },
+    60_000,
+  );
+});

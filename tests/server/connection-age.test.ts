@@ -17,7 +17,7 @@ import { forKey, publishKey } from "../support/upstream/published-key.ts";
 import { startUpstream, type Upstream } from "../support/upstream/upstream.ts";
 
 const AGE_S = 2;
-/** Of the age, within 10 %. */
+/** Connections end within 10 % of the age. */
 const EARLIEST_MS = 0.9 * AGE_S * 1_000;
 const GRACE_S = 6;
 const AGED = [

@@ -22,7 +22,7 @@ export interface LimitsConfig {
   readonly keepaliveTimeoutMs: number;
   /** How long a client may leave unread what it was sent. */
   readonly unreadTimeoutMs: number;
-  /** Of connections to the gRPC ports. */
+  /** It applies to connections to the gRPC ports. */
   readonly connectionAge: ConnectionAge;
 }
 
