@@ -77,8 +77,8 @@ async function serve(
     signals.onReload(() => reloader.reload());
     const signal = await signals.stop;
     const { shutdownDelayMs, shutdownGraceMs } = reloader.config;
-    const [delay_s, grace_s] = [shutdownDelayMs / 1_000, shutdownGraceMs / 1_000];
-    logger.log("info", "stopping", { signal, delay_s, grace_s });
+    const delay = shutdownDelayMs > 0 && { delay_s: shutdownDelayMs / 1_000 };
+    logger.log("info", "stopping", { signal, ...delay, grace_s: shutdownGraceMs / 1_000 });
     relay.stopping();
     await signals.delayed(shutdownDelayMs);
   }

@@ -34,7 +34,7 @@ export class GrpcCall implements Writing {
   metadata: Readonly<Record<string, string>> = {};
   /** Whether its response is a stream, rather than one message. */
   readonly isStream: boolean;
-  readonly #stream: ServerHttp2Stream;
+  readonly stream: ServerHttp2Stream;
   readonly #scope: CallScope;
   readonly #cancellation = new LazyAbort();
   #source: FrameSource | undefined;
@@ -50,7 +50,7 @@ export class GrpcCall implements Writing {
   #deadline: NodeJS.Timeout | undefined;
 
   constructor(stream: ServerHttp2Stream, isStream: boolean, scope: CallScope) {
-    this.#stream = stream;
+    this.stream = stream;
     this.isStream = isStream;
     this.#scope = scope;
     stream.once("close", () => this.closed());
@@ -70,7 +70,7 @@ export class GrpcCall implements Writing {
 
   /** Resolves with the bytes of the request, undefined if the client is gone. Rejects above `maxBytes`. */
   async readBody(maxBytes: number): Promise<Uint8Array | undefined> {
-    const body = new BodyCollector(this.#stream, maxBytes);
+    const body = new BodyCollector(this.stream, maxBytes);
     try {
       return await body.collected;
     } finally {
@@ -111,7 +111,7 @@ export class GrpcCall implements Writing {
     const slice = this.#frame.subarray(this.#at, this.#at + this.#scope.sliceBytes);
     this.#at += slice.length;
     this.#isBusy = true;
-    this.#stream.write(slice, this.#written);
+    this.stream.write(slice, this.#written);
   }
 
   /** Ends the call after the frame that is being sent. */
@@ -147,18 +147,18 @@ export class GrpcCall implements Writing {
   #cut(status: StatusError): void {
     this.#cancellation.abort(status);
     if (this.#frame === undefined) this.end(status);
-    else this.#stream.close(constants.NGHTTP2_CANCEL);
+    else this.stream.close(constants.NGHTTP2_CANCEL);
   }
 
   #respond(): void {
-    const { headersSent, destroyed } = this.#stream;
+    const { headersSent, destroyed } = this.stream;
     if (headersSent || destroyed) return;
     const headers = { ":status": 200, "content-type": contentTypeProto, ...this.metadata };
-    this.#stream.respond(headers, { waitForTrailers: true });
+    this.stream.respond(headers, { waitForTrailers: true });
   }
 
   #finish(end: StatusError | "ok"): void {
-    const stream = this.#stream;
+    const stream = this.stream;
     this.#respond();
     this.#over();
     stream.once("wantTrailers", () => stream.sendTrailers(toTrailers(end)));

@@ -1,4 +1,4 @@
-import { Changes } from "../platform/changes.ts";
+import { Changes } from "../platform/abort.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { SharedCount } from "../platform/shared-count.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
@@ -37,7 +37,7 @@ export class HealthWatch {
     return !this.#isStopping && (await this.#options.check()) && !this.#isStopping;
   }
 
-  /** From now on the relay is not serving, and watches are told so before they end. */
+  /** From now on the relay is not serving, and watches yield that before they end. */
   stopping(): void {
     this.#isStopping = true;
     this.#publish(false);

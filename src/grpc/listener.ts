@@ -1,6 +1,8 @@
 import type http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
+import type { ContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { type ConnectionAge, ConnectionAges } from "../server/connection-age.ts";
 import {
   createHttp2Server,
   type Http2Counts,
@@ -21,6 +23,7 @@ import {
   shutdownError,
 } from "./routes.ts";
 import type { SpecService } from "./spec-service.ts";
+import { withEnding } from "./stream-ending.ts";
 
 interface GrpcListenerOptions extends ListenAddress {
   /** Undefined for plaintext. */
@@ -34,11 +37,16 @@ interface GrpcListenerOptions extends ListenAddress {
   readonly specService: SpecService;
 }
 
+const OLD_CONNECTION = "The connection has reached its maximum age";
+
 /** Serves gRPC, gRPC-Web and Connect over HTTP/2. */
 export class GrpcListener {
   readonly #options: GrpcListenerOptions;
   readonly #limited: LimitedServer;
   readonly #plain: PlainGrpc;
+  readonly #ages = new ConnectionAges((stream) => this.#endOfOldConnection(stream));
+  /** What ends the streams that Connect serves. */
+  readonly #endings = new WeakMap<http2.ServerHttp2Stream, AbortController>();
   readonly #shutdown = new AbortController();
   readonly #idle = Promise.withResolvers<void>();
   #openStreams = 0;
@@ -51,9 +59,16 @@ export class GrpcListener {
     this.#limited = createHttp2Server({
       ...{ tls, limits, counts, idleTimeoutMs, emit },
       acceptStream: (stream, headers) => this.#plain.accept(stream, headers),
-      onRequest: connectNodeAdapter({ ...CONNECT_OPTIONS, shutdownSignal: this.#shutdown.signal, routes }),
+      onRequest: connectNodeAdapter({
+        ...{ ...CONNECT_OPTIONS, shutdownSignal: this.#shutdown.signal, routes },
+        contextValues: (request) => this.#addEnding(request as http2.Http2ServerRequest),
+      }),
     });
-    this.#limited.server.on("session", (session: http2.ServerHttp2Session) => this.#countStreams(session));
+    this.#limited.server.on("session", (session: http2.ServerHttp2Session) => {
+      const socket = this.#limited.sessions.get(session);
+      const openStreams = this.#countStreams(session);
+      if (socket !== undefined) this.#ages.watch({ session, socket, openStreams });
+    });
   }
 
   /** Rejects with the system error if the port cannot be opened. */
@@ -72,6 +87,11 @@ export class GrpcListener {
     return this.#options.counts.connections.value;
   }
 
+  /** By default, connections may become as old as they like. */
+  setConnectionAge(age: ConnectionAge): void {
+    this.#ages.set(age);
+  }
+
   /**
    * Stops accepting connections, and ends streams with UNAVAILABLE so that clients go to another replica. Resolves when no
    * call is in flight.
@@ -88,12 +108,12 @@ export class GrpcListener {
 
   /** Cuts every connection. */
   abort(): void {
-    for (const session of this.#limited.sessions) session.destroy();
+    for (const session of this.#limited.sessions.keys()) session.destroy();
     this.#limited.connections.cutAll();
   }
 
   /** A stream with malformed frames may never close. It is counted out at the latest when its connection closes. */
-  #countStreams(session: http2.ServerHttp2Session): void {
+  #countStreams(session: http2.ServerHttp2Session): ReadonlySet<http2.ServerHttp2Stream> {
     const open = new Set<http2.ServerHttp2Stream>();
     const ended = (streams: Iterable<http2.ServerHttp2Stream>) => {
       for (const stream of streams) if (open.delete(stream)) this.#openStreams--;
@@ -105,5 +125,19 @@ export class GrpcListener {
       stream.once("close", () => ended([stream]));
     });
     session.once("close", () => ended([...open]));
+    return open;
+  }
+
+  /** Makes what ends a stream that Connect serves. */
+  #addEnding({ stream }: http2.Http2ServerRequest): ContextValues {
+    const ending = new AbortController();
+    this.#endings.set(stream, ending);
+    return withEnding(ending.signal);
+  }
+
+  #endOfOldConnection(stream: http2.ServerHttp2Stream): void {
+    const reason = new StatusError("unavailable", OLD_CONNECTION);
+    this.#plain.endStream(stream, reason);
+    this.#endings.get(stream)?.abort(reason);
   }
 }

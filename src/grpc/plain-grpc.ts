@@ -36,7 +36,7 @@ interface PlainGrpcOptions {
 export class PlainGrpc implements CallScope {
   readonly pump = new FramePump();
   readonly #options: PlainGrpcOptions;
-  readonly #calls = new Set<GrpcCall>();
+  readonly #calls = new Map<ServerHttp2Stream, GrpcCall>();
   #shutdown: StatusError | undefined;
 
   constructor(options: PlainGrpcOptions) {
@@ -47,8 +47,8 @@ export class PlainGrpc implements CallScope {
     return this.#calls.size > MANY_CALLS ? SMALL_SLICE_BYTES : SLICE_BYTES;
   }
 
-  onOver(call: GrpcCall): void {
-    this.#calls.delete(call);
+  onOver({ stream }: GrpcCall): void {
+    this.#calls.delete(stream);
   }
 
   /** Serves the stream, and returns true, if it is such a call. */
@@ -57,7 +57,7 @@ export class PlainGrpc implements CallScope {
     const isStream = path === STREAM_PATH;
     if ((!isStream && path !== UNARY_PATH) || !isPlainGrpc(headers)) return false;
     const call = new GrpcCall(stream, isStream, this);
-    this.#calls.add(call);
+    this.#calls.set(stream, call);
     call.metadata = this.#options.service.metadata();
     void this.#serve(call, headers);
     return true;
@@ -66,7 +66,13 @@ export class PlainGrpc implements CallScope {
   /** Ends streams, now and later, so that clients go to another replica. Unary calls get their responses. */
   endStreams(reason: StatusError): void {
     this.#shutdown = reason;
-    for (const call of this.#calls) if (call.isStream) call.end(reason);
+    for (const stream of this.#calls.keys()) this.endStream(stream, reason);
+  }
+
+  /** Ends the call of the stream, unless it is unary or over. */
+  endStream(stream: ServerHttp2Stream, reason: StatusError): void {
+    const call = this.#calls.get(stream);
+    if (call?.isStream === true) call.end(reason);
   }
 
   async #serve(call: GrpcCall, headers: IncomingHttpHeaders): Promise<void> {

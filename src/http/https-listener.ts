@@ -74,7 +74,7 @@ export class HttpsListener {
     (server as Http2SecureServer).close();
     requests.resetAll();
     // GOAWAY: clients send their next request elsewhere.
-    for (const session of sessions) session.close();
+    for (const session of sessions.keys()) session.close();
     // Streams that have arrived become requests one turn later.
     await new Promise((resolve) => setImmediate(resolve));
     await Promise.all([this.#inFlight > 0 ? this.#idle.promise : undefined, this.#http1.drain()]);
@@ -83,7 +83,7 @@ export class HttpsListener {
 
   /** Cuts every connection. */
   abort(): void {
-    for (const session of this.#limited.sessions) session.destroy();
+    for (const session of this.#limited.sessions.keys()) session.destroy();
     this.#limited.connections.cutAll();
     this.#http1[Symbol.dispose]();
   }

@@ -9,14 +9,13 @@ import type { ServingThreads } from "../control/serving-threads.ts";
 import { availableCores } from "../platform/cores.ts";
 import { SharedCount } from "../platform/shared-count.ts";
 import type { CertificateWatch } from "../server/certificate-watch.ts";
-import { allocateCounts } from "../serving/counts.ts";
+import { allocateCounts, type ThreadsOfPorts } from "../serving/counts.ts";
 import type {
   Protocol,
   ServingSettings,
   ServingSetup,
   SharedMemory,
   SharedPort,
-  ThreadsOfPorts,
 } from "../serving/messages.ts";
 import { MessageLimit } from "../streams/message-limit.ts";
 import { StreamLimit } from "../streams/stream-limit.ts";
@@ -146,10 +145,10 @@ function allocateShared(threads: number): SharedMemory {
 }
 
 function readSettings({ limits, maxStreams, logging }: Config): ServingSettings {
-  const { maxConcurrentRequests, maxGrpcMessageBytes } = limits;
+  const { maxConcurrentRequests, maxGrpcMessageBytes, connectionAge } = limits;
   // Per-request events are only logged at level debug.
   const isDebug = logging.level === "debug";
-  return { maxConcurrentRequests, maxStreams, maxGrpcMessageBytes, isDebug };
+  return { maxConcurrentRequests, maxStreams, maxGrpcMessageBytes, connectionAge, isDebug };
 }
 
 function readSetup(config: Config, { idLists, telemetry, events }: ServingParts) {

@@ -55,7 +55,8 @@ interface Http2ServerOptions {
 export interface LimitedServer {
   readonly server: Http2Server | Http2SecureServer;
   readonly connections: ConnectionLimit;
-  readonly sessions: ReadonlySet<ServerHttp2Session>;
+  /** The open sessions, with the socket of each. */
+  readonly sessions: ReadonlyMap<ServerHttp2Session, Socket>;
   readonly requests: ArrivingRequests;
 }
 
@@ -97,19 +98,19 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   const requests = new ArrivingRequests({
     ...{ timeoutMs: limits.bodyTimeoutMs, budget: counts.arrivingRequests, emit },
   });
-  const sessions = new Set<ServerHttp2Session>();
+  const sessions = new Map<ServerHttp2Session, Socket>();
   // The session is created from this socket in the same turn.
   let nextSocket: Socket | undefined;
   server.prependListener(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
     nextSocket = socket;
   });
   server.on("session", (session: ServerHttp2Session) => {
-    sessions.add(session);
+    if (nextSocket === undefined) throw new Error("a session without a connection");
+    sessions.set(session, nextSocket);
     session.once("close", () => sessions.delete(session));
     // Without a listener, an error of a client's connection would end the process.
     session.on("error", () => {});
     requests.watch(session);
-    if (nextSocket === undefined) throw new Error("a session without a connection");
     limitSession(session, {
       socket: nextSocket,
       headerTimeoutMs,

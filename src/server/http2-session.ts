@@ -32,6 +32,12 @@ const RAPID_RESET_WITHIN_MS = 1_000;
 /** Each SETTINGS frame needs an acknowledgment. Normal clients send one or two in the life of a connection. */
 const MAX_SETTINGS_PER_MIN = 20;
 
+/**
+ * SDKs and proxies send a PING every few seconds to every 30 s, also without a stream. Other gRPC libraries send one per round trip
+ * while they receive a large message, to measure the bandwidth: at most one per DATA frame.
+ */
+const MAX_PINGS_PER_MIN = 10_000;
+
 const RESETS = "http2-max-resets-per-min";
 
 /**
@@ -51,17 +57,21 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
     timeoutMs: options.keepaliveTimeoutMs,
     onVanished: () => {
       emit({ kind: "client_vanished" });
-      destroy(session, socket);
+      cutSession(session, socket);
     },
   });
   const settingsTimeout = setTimeout(() => {
     emit({ kind: "limit_reached", limit: "header-timeout-in-s" });
-    destroy(session, socket);
+    cutSession(session, socket);
   }, headerTimeoutMs).unref();
   const settings = new Rate(MAX_SETTINGS_PER_MIN, MINUTE_MS);
   session.on("remoteSettings", () => {
     clearTimeout(settingsTimeout);
     if (!settings.allows(1)) closeForAbuse("http2-settings-per-min");
+  });
+  const pings = new Rate(MAX_PINGS_PER_MIN, MINUTE_MS);
+  session.on("ping", () => {
+    if (!pings.allows(1)) closeForAbuse("http2-pings-per-min");
   });
   // The session's own timeout would be extended by pings, and by half a header.
   const startIdleTimer = () => setTimeout(() => endSession(session, socket), idleTimeoutMs).unref();
@@ -72,7 +82,7 @@ export function limitSession(session: ServerHttp2Session, options: SessionLimits
     if (session.destroyed) return;
     emit({ kind: "limit_reached", limit });
     session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    destroy(session, socket);
+    cutSession(session, socket);
   };
   const onCancelled = (count: number) => {
     if (!perMinute.allows(count)) closeForAbuse(RESETS);
@@ -114,11 +124,11 @@ const CLOSE_GRACE_MS = 1_000;
 /** Sends GOAWAY first. A client that is in the middle of a header does not react to it, and is cut. */
 function endSession(session: ServerHttp2Session, socket: Socket): void {
   session.close();
-  setTimeout(() => destroy(session, socket), CLOSE_GRACE_MS).unref();
+  setTimeout(() => cutSession(session, socket), CLOSE_GRACE_MS).unref();
 }
 
-/** Cuts the connection too: if the client reads nothing, it would stay open until everything written is sent. */
-function destroy(session: ServerHttp2Session, socket: Socket): void {
+/** Ends all streams, and cuts the connection: if the client reads nothing, it would stay open until everything written is sent. */
+export function cutSession(session: ServerHttp2Session, socket: Socket): void {
   session.destroy();
   setTimeout(() => socket.destroy(), CLOSE_GRACE_MS).unref();
 }

@@ -98,6 +98,7 @@ export type LimitName =
   | "http2-max-resets-per-min"
   /** The limits below have no option. */
   | "http2-settings-per-min"
+  | "http2-pings-per-min"
   | "arriving-requests"
   | "arriving-bodies"
   | "health-watches";

@@ -1,6 +1,5 @@
 import { SharedBudget } from "../platform/shared-budget.ts";
 import { allocateCount, releaseSlot, SharedCount } from "../platform/shared-count.ts";
-import type { Protocol, ThreadsOfPorts } from "./messages.ts";
 
 const COUNT_NAMES = [
   "requests_in_flight",
@@ -34,6 +33,14 @@ export function releaseCounts(memory: CountMemory, slot: number): void {
   for (const count of Object.values(memory)) releaseSlot(count, slot);
 }
 
+/** The number of threads that serve each port; 0 for a port that is not open. */
+export interface ThreadsOfPorts {
+  readonly http: number;
+  readonly https: number;
+  readonly grpc: number;
+  readonly grpcs: number;
+}
+
 /** What is shared by budget, and the ports whose requests use it. */
 const BUDGET_PORTS = {
   body_bytes: ["http", "https"],
@@ -41,7 +48,7 @@ const BUDGET_PORTS = {
   https_arriving_requests: ["https"],
   grpc_arriving_requests: ["grpc"],
   grpcs_arriving_requests: ["grpcs"],
-} as const satisfies Partial<Record<CountName, readonly Protocol[]>>;
+} as const satisfies Partial<Record<CountName, readonly (keyof ThreadsOfPorts)[]>>;
 
 /** The counts as one thread changes them. */
 export class ServingCounts {

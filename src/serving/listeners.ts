@@ -1,4 +1,5 @@
 import type { HttpHandler } from "../http/handler.ts";
+import type { ConnectionAge } from "../server/connection-age.ts";
 import type { Http2Counts } from "../server/http2-server.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { ServerTls } from "../server/tls.ts";
@@ -17,6 +18,7 @@ interface ListenerParts {
 }
 
 interface Listener {
+  setConnectionAge?(age: ConnectionAge): void;
   close(): Promise<void>;
 }
 
@@ -25,16 +27,20 @@ export class Listeners {
   readonly #parts: ListenerParts;
   readonly #open: Listener[] = [];
   #handler: HttpHandler | undefined;
+  #connectionAge: ConnectionAge;
 
   constructor(parts: ListenerParts) {
     this.#parts = parts;
+    this.#connectionAge = parts.setup.settings.connectionAge;
   }
 
   /** Opens every port. Returns the failure of the first one that cannot be opened. */
   async listen(): Promise<ListenFailure | undefined> {
     for (const port of this.#parts.setup.ports) {
       try {
-        this.#open.push(await this.#listenOn(port));
+        const listener = await this.#listenOn(port);
+        this.#open.push(listener);
+        listener.setConnectionAge?.(this.#connectionAge);
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException;
         return { protocol: port.protocol, code, message };
@@ -46,6 +52,11 @@ export class Listeners {
   /** The handler of the HTTP ports; undefined without one. */
   get handler(): HttpHandler | undefined {
     return this.#handler;
+  }
+
+  setConnectionAge(age: ConnectionAge): void {
+    this.#connectionAge = age;
+    for (const listener of this.#open) listener.setConnectionAge?.(age);
   }
 
   /** Stops accepting connections, and ends streams. Resolves when nothing is in flight any more. */

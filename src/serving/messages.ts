@@ -18,11 +18,12 @@ import type { TaskName } from "../platform/supervisor.ts";
 import type { Call, CallOutcome } from "../platform/thread-channel.ts";
 import type { TraceHeaders } from "../platform/trace-context.ts";
 import type { Certificates, TlsSettings } from "../server/certificates.ts";
+import type { ConnectionAge } from "../server/connection-age.ts";
 import type { Http2Limits } from "../server/http2-server.ts";
 import type { Feed } from "../specs/feed.ts";
 import type { CountedRequests } from "../telemetry/topics/http.ts";
 import type { CountedRpcs } from "../telemetry/topics/rpc.ts";
-import type { CountMemory } from "./counts.ts";
+import type { CountMemory, ThreadsOfPorts } from "./counts.ts";
 import type { ThreadEvent } from "./event-batch.ts";
 import type { AskReply, SpecUpdate, SpecUse } from "./spec-replica.ts";
 
@@ -78,9 +79,6 @@ export interface ListenFailure {
 
 export type Protocol = "http" | "https" | "grpc" | "grpcs";
 
-/** The number of threads that serve each port; 0 for a port that is not open. */
-export type ThreadsOfPorts = Readonly<Record<Protocol, number>>;
-
 /** A port that several threads share. */
 export interface SharedPort {
   readonly protocol: Protocol;
@@ -121,6 +119,7 @@ export interface ServingSettings {
   readonly maxConcurrentRequests: number;
   readonly maxStreams: number;
   readonly maxGrpcMessageBytes: number;
+  readonly connectionAge: ConnectionAge;
   /** Whether every request and stream is logged. */
   readonly isDebug: boolean;
 }

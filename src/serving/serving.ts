@@ -134,6 +134,7 @@ export class Serving {
     this.#inFlight.setMax(settings.maxConcurrentRequests);
     this.#streamLimit.setMax(settings.maxStreams);
     this.#messageLimit.setMax(settings.maxGrpcMessageBytes);
+    this.#listeners.setConnectionAge(settings.connectionAge);
     this.reports.setDebug(settings.isDebug);
     this.#listeners.handler?.setRequestListener(this.reports.emitHttp);
   }

@@ -1,4 +1,4 @@
-import { Changes } from "../platform/changes.ts";
+import { Changes } from "../platform/abort.ts";
 import type { SpecItem, SpecStream } from "./spec-stream.ts";
 
 /**

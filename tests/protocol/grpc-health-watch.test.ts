@@ -109,6 +109,19 @@ describe("Health: grpc.health.v1.Health/Watch", () => {
     expect(await exitCode).toBe(0);
   });
 
+  test("stays open for longer than the idle timeout, over HTTP/1.1 and gRPC", async () => {
+    await using started = await startRelay(["--idle-timeout-in-s", "1"]);
+    const frames = fetchFrames(started.relay.httpUrl, "application/connect+json", "{}");
+    using watch = started.client.watchHealth();
+    expect(await next(watch)).toBe("SERVING");
+    expect((await frames.next())?.data.toString()).toBe(STATES.Connect.serving);
+    await Bun.sleep(4_000);
+    const exitCode = started.relay.stop();
+    expect(await next(watch)).toBe("NOT_SERVING");
+    expect((await frames.next())?.data.toString()).toBe(STATES.Connect.notServing);
+    expect(await exitCode).toBe(0);
+  }, 30_000);
+
   test("a watch that is cancelled leaves nothing: others can be opened again and again", async () => {
     await using started = await startRelay();
     for (let round = 0; round < 5; round++) {

@@ -175,7 +175,7 @@ describe.skipIf(!hasHelm || isMissing)(
       const { spec } = podOf(resultOf("defaults.yaml"));
       const preStopS = spec?.containers[0]?.lifecycle?.preStop?.sleep?.seconds ?? 0;
       expect(spec?.terminationGracePeriodSeconds).toBeGreaterThan(
-        preStopS + defaultOf("shutdown-grace-in-s"),
+        preStopS + defaultOf("shutdown-delay-in-s") + defaultOf("shutdown-grace-in-s"),
       );
       const sizes = ["local-cache-max-in-mb", "id-lists-max-in-mb", "event-spool-max-in-mb"].map(defaultOf);
       const room = spec?.volumes?.find(({ name }) => name === "data")?.emptyDir?.sizeLimit ?? "";

@@ -68,10 +68,11 @@ test("the relay accepts the variables in the unit's comments", async () => {
   expect(assignments).toHaveLength(5);
 });
 
-test("TimeoutStopSec exceeds the relay's grace period, and LimitNOFILE suffices for every port", async () => {
+test("TimeoutStopSec exceeds the relay's delay and grace period, and LimitNOFILE suffices for every port", async () => {
   const { stdout } = await runRelay(["--print-config", "grpc-and-http", "disabled"]);
   const defaultOf = (name: string) => Number(new RegExp(`^${name}: (\\d+)`, "m").exec(stdout)?.[1]);
-  expect(Number(valuesOf("TimeoutStopSec")[0])).toBeGreaterThan(defaultOf("shutdown-grace-in-s"));
+  const stopS = defaultOf("shutdown-delay-in-s") + defaultOf("shutdown-grace-in-s");
+  expect(Number(valuesOf("TimeoutStopSec")[0])).toBeGreaterThan(stopS);
   expect(Number(valuesOf("LimitNOFILE")[0])).toBeGreaterThan(4 * defaultOf("max-connections"));
 });
 

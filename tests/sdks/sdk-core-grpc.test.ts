@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { TcpBalancer } from "../support/clients/tcp-balancer.ts";
 import { describeWith } from "../support/common/needs.ts";
 import { eventually } from "../support/common/wait.ts";
 import { startRelayProcess } from "../support/relay/relay-process.ts";
@@ -52,4 +53,26 @@ describeWith("node")("gRPC: statsig-node-core streams version 2", () => {
     publish(upstream, third);
     await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(third)));
   }, 28_000);
+
+  test("moves to another relay when its connection is old, keeps its specs meanwhile, and streams from there", async () => {
+    await using upstream = await startUpstream();
+    publish(upstream, first);
+    const args = ["--grpc-max-connection-age-in-s", "2", "--debug-logging"];
+    await using old = await startRelayProcess({ upstream, mode: "grpc", args });
+    await using balancer = await TcpBalancer.start(old.grpcPort);
+    await using fallback = await startEmptyFallback();
+    await using sdk = await startCoreSdk({ sdkKey, grpcUrl: balancer.url, httpUrl: fallback.url });
+    expect(balancer.connections).toEqual([1]);
+    await using added = await startRelayProcess({ upstream, mode: "grpc" });
+    balancer.add(added.grpcPort);
+    balancer.remove(old.grpcPort);
+    await eventually(() => expect(old.output()).toContain("stream closed"), { withinMs: 10_000 });
+    publish(upstream, second);
+    // It reconnects after 3 s.
+    expect([correct(first), correct(second)]).toContainEqual(await seenBy(sdk));
+    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(second)), { withinMs: 12_000 });
+    publish(upstream, third);
+    await eventually(async () => expect(await seenBy(sdk)).toEqual(correct(third)));
+    expect(balancer.connections).toEqual([0, 1]);
+  }, 40_000);
 });

@@ -18,6 +18,8 @@ const LIMIT = "http2-max-resets-per-min";
 /** Resets that one read may contain without reaching the limit per turn of the event loop. */
 const RESETS_PER_READ = 20;
 const PING = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
+const PINGS_PER_MIN = 10_000;
+const PINGS_PER_READ = 500;
 const TIMEOUT = { withinMs: 5_000, everyMs: 1 };
 
 describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by default", (protocol) => {
@@ -64,6 +66,22 @@ describe.each(["https", "grpc", "grpcs"] as const)("floods on the %s port, by de
     await client.connection.closed(3_000);
     await eventually(() => expect(started.reached("http2-settings-per-min")).toBe(1));
   });
+
+  test("a client that floods PINGs gets ENHANCE_YOUR_CALM and is disconnected", async () => {
+    using client = await open();
+    const acks = () => client.frames.filter(({ type }) => type === FRAME.ping).length;
+    // Bun itself disconnects a client that does not wait for the responses.
+    for (let sent = 0; sent < PINGS_PER_MIN; sent += PINGS_PER_READ) {
+      client.send(...Array.from({ length: PINGS_PER_READ }, () => PING));
+      await eventually(() => expect(acks()).toBe(sent + PINGS_PER_READ), TIMEOUT);
+    }
+    expect(started.reached("http2-pings-per-min")).toBe(0);
+    client.send(PING);
+    const { payload } = await client.received("GOAWAY", ({ type }) => type === FRAME.goaway);
+    expect(payload.readUInt32BE(4)).toBe(ENHANCE_YOUR_CALM);
+    await client.connection.closed(3_000);
+    await eventually(() => expect(started.reached("http2-pings-per-min")).toBe(1));
+  }, 60_000);
 
   test("a client that floods SETTINGS frames and reads nothing is disconnected", async () => {
     const connections = 5;

@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
-import { allocateCounts, ServingCounts } from "../../src/serving/counts.ts";
-import type { ThreadsOfPorts } from "../../src/serving/messages.ts";
+import { allocateCounts, ServingCounts, type ThreadsOfPorts } from "../../src/serving/counts.ts";
 import { END_HEADERS, FRAME, frame, requestHeaders } from "../support/clients/http2-frames.ts";
 import { STREAM_CONFIG_SPEC } from "../support/clients/raw-grpc-client.ts";
 import { RawHttp2 } from "../support/clients/raw-http2.ts";

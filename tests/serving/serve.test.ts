@@ -37,7 +37,10 @@ function setupFor(port: number): ServingSetup {
     idLists: { files: "elsewhere", publicUrl: undefined },
     metrics: { isPushing: false, maxSeries: 100 },
     logEvents: { maxBodyBytes: 1_000, relayId: "0123abcd" },
-    settings: { maxConcurrentRequests: 100, maxStreams, maxGrpcMessageBytes: 4_194_304, isDebug: false },
+    settings: {
+      ...{ maxConcurrentRequests: 100, maxStreams, maxGrpcMessageBytes: 4_194_304, isDebug: false },
+      connectionAge: limits.connectionAge,
+    },
     shared: { beats: new SharedArrayBuffer(8), counts: allocateCounts(2) },
   };
 }

@@ -1,3 +1,4 @@
+import type { ConnectionAge } from "../../server/connection-age.ts";
 import type { OptionGroup } from "../option.ts";
 import type { Settings } from "../settings.ts";
 
@@ -23,6 +24,8 @@ export interface LimitsConfig {
   readonly keepaliveTimeoutMs: number;
   /** How long a client may leave unread what it was sent. */
   readonly unreadTimeoutMs: number;
+  /** It applies to connections to the gRPC ports. */
+  readonly connectionAge: ConnectionAge;
 }
 
 /** Streams beyond the limit must reach the service, which rejects them with RESOURCE_EXHAUSTED. */
@@ -49,6 +52,10 @@ export function readLimits(settings: Settings, maxStreams: number): LimitsConfig
     keepaliveTimeoutMs: settings.integer(LIMITS.http2KeepaliveTimeoutInS) * 1_000,
     // Longer than the PING timeout: the operating system cannot distinguish a paused client from one that is gone.
     unreadTimeoutMs: 3 * settings.integer(LIMITS.http2KeepaliveTimeoutInS) * 1_000,
+    connectionAge: {
+      maxAgeMs: settings.integer(LIMITS.grpcMaxConnectionAgeInS) * 1_000,
+      graceMs: settings.integer(LIMITS.grpcMaxConnectionAgeGraceInS) * 1_000,
+    },
   };
 }
 
@@ -176,5 +183,25 @@ export const LIMITS = {
     max: 300,
     description:
       "Timeout of a PING reply in seconds; a client that reads nothing for three times as long is disconnected",
+  },
+  grpcMaxConnectionAgeInS: {
+    name: "grpc-max-connection-age-in-s",
+    kind: "integer",
+    default: "0",
+    min: 0,
+    max: 604_800,
+    placeholder: "SECONDS",
+    isReloadable: true,
+    description:
+      "Age, within 10 %, at which a connection to a gRPC port ends, so that clients spread over new relays, in seconds; 0: none",
+  },
+  grpcMaxConnectionAgeGraceInS: {
+    name: "grpc-max-connection-age-grace-in-s",
+    ...seconds,
+    default: "10",
+    max: 3_600,
+    isReloadable: true,
+    description:
+      "Grace period for what is in flight on a connection that has reached its maximum age, in seconds",
   },
 } as const satisfies OptionGroup;

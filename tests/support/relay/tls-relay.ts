@@ -11,6 +11,8 @@ export type Protocol = "http" | "https" | "grpc" | "grpcs";
 export interface TlsRelay extends AsyncDisposable {
   readonly upstream: Upstream;
   readonly relay: RelayProcess;
+  /** The authority of its certificate, which is for localhost. */
+  readonly caPath: string;
   readonly held: PublishedKey;
   /** The path of a request for the cached key. */
   readonly heldPath: string;
@@ -27,10 +29,15 @@ export async function startTlsRelay(args: readonly string[] = []): Promise<TlsRe
   const upstream = stack.use(await startUpstream());
   const held = publishKey(upstream, HELD_KEY);
   const heldPath = specPath(held.sdkKey);
-  const server = stack.use(new Authority()).issue();
+  const authority = stack.use(new Authority());
   const env = { LOG_EVENT_STATSIG_ENDPOINT: upstream.url };
   const relay = stack.use(
-    await startRelayWithTls({ upstream, server, args: ["--enforce-tls", "false", ...args], env }),
+    await startRelayWithTls({
+      upstream,
+      server: authority.issue(),
+      args: ["--enforce-tls", "false", ...args],
+      env,
+    }),
   );
   const statusOf = async (protocol: "http" | "https", path = heldPath): Promise<number> => {
     const answer = await fetch(`${relay.urlOf(protocol)}${path}`, {
@@ -48,6 +55,7 @@ export async function startTlsRelay(args: readonly string[] = []): Promise<TlsRe
   return {
     upstream,
     relay,
+    caPath: authority.caPath,
     held,
     heldPath,
     statusOf,
