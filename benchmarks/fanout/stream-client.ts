@@ -12,7 +12,8 @@ import type { Delivery } from "./delivery.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { WINDOWS, type WindowsName } from "./windows.ts";
 
-const [url = "", sdkKey = "", connections = "1", streamsEach = "1", windows = "HTTP/2"] = process.argv.slice(2);
+const [url = "", sdkKey = "", connections = "1", streamsEach = "1", windows = "HTTP/2"] =
+  process.argv.slice(2);
 const streams = Number(connections) * Number(streamsEach);
 const request = encodeRequest({ sdkKey, version: 2 });
 

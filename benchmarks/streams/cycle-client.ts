@@ -4,7 +4,10 @@
 import { createInterface } from "node:readline";
 import { CANCEL } from "../../tests/support/clients/http2-frames.ts";
 import { encodeRequest } from "../../tests/support/clients/spec-messages.ts";
-import { StreamConnection, type StreamConnectionOptions } from "../../tests/support/clients/stream-connection.ts";
+import {
+  StreamConnection,
+  type StreamConnectionOptions,
+} from "../../tests/support/clients/stream-connection.ts";
 import { CYCLE_KINDS, type CycleKind } from "./cycle-kinds.ts";
 
 /** Of each kind. A connection that cancels more than 100 requests a second at once is not read for a second. */

@@ -82,7 +82,12 @@ async function measure(bench: Bench, program: RelayProgram, stalled: StalledCase
   bench.progress(`stalled: ${connections} connections, windows of ${windows}, ${program.name}`);
   await using upstream = await StaticUpstream.start();
   upstream.publish(SDK_KEY, projectOfJsonBytes(FIRST_BYTES, FIRST_LCUT));
-  await using started = await StreamRelay.start(bench, { program, upstream, pollIntervalS: 1, warmKey: SDK_KEY });
+  await using started = await StreamRelay.start(bench, {
+    program,
+    upstream,
+    pollIntervalS: 1,
+    warmKey: SDK_KEY,
+  });
   const { pid, grpcUrl } = started.relay;
   const open = (...shape: readonly [connections: number, streamsEach: number, windows: string]) =>
     new ClientProcess(bench, "fanout/stream-client.ts", [grpcUrl, SDK_KEY, ...shape.map(String)]);
@@ -109,5 +114,12 @@ async function measure(bench: Bench, program: RelayProgram, stalled: StalledCase
   const { lcut } = await delivered(stopped);
   if (lcut !== FIRST_LCUT + 2) throw new Error("a stalled client did not get the last version");
   await settled();
-  return { ...stalled, name: program.name, openBytes, stalledBytes, peakBytes, resumedBytes: residentBytes(pid) };
+  return {
+    ...stalled,
+    name: program.name,
+    openBytes,
+    stalledBytes,
+    peakBytes,
+    resumedBytes: residentBytes(pid),
+  };
 }

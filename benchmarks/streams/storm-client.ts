@@ -10,7 +10,7 @@ import type { StormOrder, StormResult } from "./storm.ts";
 const [url = "", sdkKey = "", connections = "1", streamsEach = "1"] = process.argv.slice(2);
 const RETRY_AFTER_MS = 50;
 
-let open: StreamConnection[] = [];
+const open: StreamConnection[] = [];
 
 async function storm({ sinceTime }: StormOrder): Promise<StormResult> {
   for (const connection of open.splice(0)) connection[Symbol.dispose]();

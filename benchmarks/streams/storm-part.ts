@@ -68,7 +68,8 @@ async function run(bench: Bench): Promise<PartResult> {
           "fetches",
         ],
         rows: runs.map(({ name, connections, loss, sinceTime, storms }) => {
-          const of = (pick: (storm: Storm) => number, format = whole) => spread(spreadOf(storms.map(pick)), format);
+          const of = (pick: (storm: Storm) => number, format = whole) =>
+            spread(spreadOf(storms.map(pick)), format);
           return [
             `${connections} x ${STREAMS / connections}, ${loss}, ${sinceTime === 0 ? "without a version" : "with the newest"}`,
             name,

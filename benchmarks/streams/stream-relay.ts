@@ -25,7 +25,10 @@ export class StreamRelay implements AsyncDisposable {
     this.#managementPort = managementPort;
   }
 
-  static async start(bench: Bench, { args = [], warmKey, ...options }: StreamRelayOptions): Promise<StreamRelay> {
+  static async start(
+    bench: Bench,
+    { args = [], warmKey, ...options }: StreamRelayOptions,
+  ): Promise<StreamRelay> {
     const managementPort = await freePort();
     const limits = ["--grpc-max-concurrent-streams", "20000", ...args];
     const relayOptions = { ...options, managementPort, cores: bench.cores?.server, args: limits };
