@@ -50,7 +50,7 @@ async function storm({ sinceTime }: StormOrder): Promise<StormResult> {
       await Promise.all(streams);
       open.push(connection);
     } catch (error) {
-      // A server whose backlog is full may cut a connection that was just made. Messages must come on all streams or none.
+      // Beyond its backlog the system cuts connections that were just made. With several streams some may have their message.
       if (streams.length > 1 || !connection.isClosed) throw error;
       retries++;
       await Bun.sleep(RETRY_AFTER_MS);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { StreamConnection } from "../../tests/support/clients/stream-connection.ts";
 import { type Bench, type Part, type PartResult, programsOf } from "../bench.ts";
 import { ClientProcess } from "../client-process.ts";
 import { cpuSince, cpuTime, peakResidentBytes, resetPeak, residentBytes } from "../proc-stats.ts";
@@ -116,6 +117,7 @@ async function measure(bench: Bench, program: RelayProgram, each: StormCase): Pr
       if (loss === "relay restarted") {
         await started.relay.kill();
         started = await StreamRelay.start(bench, { program, upstream, ports });
+        await untilAnswers(bench, grpcUrl);
       }
       const { pid } = started.relay;
       const restingBytes = residentBytes(pid);
@@ -129,5 +131,18 @@ async function measure(bench: Bench, program: RelayProgram, each: StormCase): Pr
     return { ...each, name: program.name, storms };
   } finally {
     await started[Symbol.asyncDispose]();
+  }
+}
+
+/** The HTTP port, whose answer shows that a relay is up, may be open before the gRPC port. */
+async function untilAnswers(bench: Bench, grpcUrl: string): Promise<void> {
+  for (;;) {
+    try {
+      using connection = await StreamConnection.open(grpcUrl);
+      await connection.ping();
+      return;
+    } catch {
+      await sleep(5, undefined, { signal: bench.signal });
+    }
   }
 }
