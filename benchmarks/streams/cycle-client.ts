@@ -10,7 +10,7 @@ import {
 } from "../../tests/support/clients/stream-connection.ts";
 import { CYCLE_KINDS, type CycleKind } from "./cycle-kinds.ts";
 
-/** Of each kind. A connection that cancels more than 100 requests a second at once is not read for a second. */
+/** How many connections there are for each kind of cycle. One that cancels more than 100 requests a second at once is not read for a second. */
 const CONNECTIONS = 20;
 
 const [url = "", sdkKey = "", messageBytes = "0"] = process.argv.slice(2);

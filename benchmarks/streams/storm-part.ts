@@ -23,7 +23,7 @@ const LOSSES = ["relay restarted", "connections cut"] as const;
 interface StormCase {
   readonly connections: number;
   readonly loss: (typeof LOSSES)[number];
-  /** Of clients that have the newest version, or of clients that have none. */
+  /** Says whether clients have the newest version, or none. */
   readonly sinceTime: number;
 }
 

@@ -1,4 +1,4 @@
-/** What the storm client is told to do: to open all streams again, with this `sinceTime`. */
+/** Orders the storm client to open all streams again, with this `sinceTime`. */
 export interface StormOrder {
   readonly sinceTime: number;
 }
