@@ -42,6 +42,11 @@ export class Launched implements AsyncDisposable {
     throw new Error(`${this.#name} exited: ${said || "no output"}`);
   }
 
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.exited;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#child.kill("SIGTERM");
     const kill = setTimeout(() => this.#child.kill("SIGKILL"), STOP_GRACE_MS);

@@ -18,6 +18,13 @@ export interface RelayServerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Default: 0, no management port. */
   readonly managementPort?: number;
+  /** Those of a relay that has ended, to replace it. Default: free ones. */
+  readonly ports?: RelayPorts;
+}
+
+export interface RelayPorts {
+  readonly http: number;
+  readonly grpc: number;
 }
 
 /** A running relay. */
@@ -27,9 +34,11 @@ export class RelayServer implements AsyncDisposable {
   readonly grpcUrl: string;
   /** Time from the spawn to the first response. */
   readonly startMs: number;
+  readonly ports: RelayPorts;
 
-  private constructor(launched: Launched, ports: { http: number; grpc: number }, startMs: number) {
+  private constructor(launched: Launched, ports: RelayPorts, startMs: number) {
     this.#process = launched;
+    this.ports = ports;
     this.httpUrl = `http://127.0.0.1:${ports.http}`;
     this.grpcUrl = `http://127.0.0.1:${ports.grpc}`;
     this.startMs = startMs;
@@ -45,7 +54,7 @@ export class RelayServer implements AsyncDisposable {
     options: RelayServerOptions,
     readyPath = "/v1/health",
   ): Promise<RelayServer> {
-    const ports = { http: await freePort(), grpc: await freePort() };
+    const ports = options.ports ?? { http: await freePort(), grpc: await freePort() };
     const { upstream, cores, pollIntervalS = 3_600, args = [], cache = "disabled", env = {} } = options;
     const { managementPort = 0, program = bench.relay } = options;
     const listen = [
@@ -80,6 +89,11 @@ export class RelayServer implements AsyncDisposable {
       await launched[Symbol.asyncDispose]();
       throw error;
     }
+  }
+
+  /** Ends it without a chance to close connections. */
+  async kill(): Promise<void> {
+    await this.#process.kill();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

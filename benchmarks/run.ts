@@ -1,5 +1,5 @@
 // Runs the benchmarks. docs/benchmarks.md describes them.
-//   bun run bench [http] [fanout] [startup] [memory] [prepare] [fleet] [redis-outage] [chaos]
+//   bun run bench [http] [fanout] [stalled] [open-cancel] [storm] [startup] [memory] [prepare] [fleet] [redis-outage] [chaos]
 //     [events] [event-bombs] [spool-outage] [hostile] [flat-out] [rotation] [monitoring]
 //     [threads] [update] [thread-memory] [deltas] [--quick] [--json <file>] [--source] [--baseline <folder>]
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -25,6 +25,9 @@ import { fleetPart } from "./redis/fleet-part.ts";
 import { redisOutagePart } from "./redis/redis-outage-part.ts";
 import { prepareRelay } from "./relay-program.ts";
 import { startupPart } from "./startup-part.ts";
+import { openCancelPart } from "./streams/open-cancel-part.ts";
+import { stalledPart } from "./streams/stalled-part.ts";
+import { stormPart } from "./streams/storm-part.ts";
 import { formatTable } from "./table.ts";
 import { threadMemoryPart } from "./threads/memory-part.ts";
 import { threadsPart } from "./threads/threads-part.ts";
@@ -34,6 +37,9 @@ import { rotationPart } from "./tls/rotation-part.ts";
 const PARTS: readonly Part[] = [
   httpPart,
   fanoutPart,
+  stalledPart,
+  openCancelPart,
+  stormPart,
   startupPart,
   memoryPart,
   preparePart,

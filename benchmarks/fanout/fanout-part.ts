@@ -14,6 +14,7 @@ import {
   type StartFanoutServer,
 } from "./fanout-servers.ts";
 import { type FanoutRun, fanoutTable, ratioTable, type Update } from "./fanout-table.ts";
+import type { WindowsName } from "./windows.ts";
 
 const DELIVERY_TIMEOUT_MS = 60_000;
 
@@ -21,14 +22,16 @@ interface FanoutCase {
   readonly connections: number;
   readonly streams: number;
   readonly messageBytes: number;
+  readonly windows: WindowsName;
   /** Whether connect-node is measured too. */
   readonly isCompared: boolean;
 }
 
 const CASES: readonly FanoutCase[] = [
-  { connections: 5, streams: 500, messageBytes: 1_000_000, isCompared: true },
-  { connections: 500, streams: 500, messageBytes: 1_000_000, isCompared: true },
-  { connections: 100, streams: 10_000, messageBytes: 100_000, isCompared: false },
+  { connections: 5, streams: 500, messageBytes: 1_000_000, windows: "HTTP/2", isCompared: true },
+  { connections: 500, streams: 500, messageBytes: 1_000_000, windows: "HTTP/2", isCompared: true },
+  { connections: 500, streams: 500, messageBytes: 1_000_000, windows: "core SDK", isCompared: true },
+  { connections: 100, streams: 10_000, messageBytes: 100_000, windows: "HTTP/2", isCompared: false },
 ];
 
 /** Pause before an update, for garbage collection after the last one. */
@@ -62,11 +65,11 @@ async function run(bench: Bench): Promise<PartResult> {
 async function measure(
   bench: Bench,
   start: StartFanoutServer,
-  { connections, streams, messageBytes }: FanoutCase,
+  { connections, streams, messageBytes, windows }: FanoutCase,
   updates: number,
 ): Promise<Pick<FanoutRun, "name" | "updates">> {
   await using server = await start(bench, projectOfJsonBytes(messageBytes, FIRST_LCUT));
-  const clientArgs = [server.grpcUrl, SDK_KEY, String(connections), String(streams / connections)];
+  const clientArgs = [server.grpcUrl, SDK_KEY, String(connections), String(streams / connections), windows];
   await using client = new ClientProcess(bench, "fanout/stream-client.ts", clientArgs);
   await using probe = new ClientProcess(bench, "fanout/stall-probe.ts", [server.grpcUrl]);
   try {

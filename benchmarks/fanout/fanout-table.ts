@@ -22,12 +22,13 @@ export interface FanoutRun {
   readonly connections: number;
   readonly streams: number;
   readonly messageBytes: number;
+  readonly windows: string;
   readonly isCompared: boolean;
   readonly updates: readonly Update[];
 }
 
-const caseOf = ({ connections, streams, messageBytes }: FanoutRun) =>
-  `${connections} x ${streams / connections}, ${messageBytes / 1_000} KB`;
+const caseOf = ({ connections, streams, messageBytes, windows }: FanoutRun) =>
+  `${connections} x ${streams / connections}, ${messageBytes / 1_000} KB, ${windows}`;
 
 const sentToLastMs = ({ sentToFirstMs, firstToLastMs }: Update) => sentToFirstMs + firstToLastMs;
 
@@ -54,7 +55,7 @@ export function fanoutTable(runs: readonly FanoutRun[]): Table {
   return {
     title: "fanout: one update to all gRPC streams, median (min-max)",
     head: [
-      "connections x streams",
+      "connections x streams, windows",
       "server",
       "sent to first ms",
       "first to half ms",
@@ -76,7 +77,7 @@ export function ratioTable(runs: readonly FanoutRun[]): Table {
   const others = runs.filter(({ isCompared, name }) => isCompared && name !== "connect-node");
   return {
     title: "fanout: relay / connect-node as it comes",
-    head: ["connections x streams", "server", "sent to last", "CPU", "RSS peak"],
+    head: ["connections x streams, windows", "server", "sent to last", "CPU", "RSS peak"],
     rows: others.map((run) => {
       const reference = runs.find((each) => each.name === "connect-node" && caseOf(each) === caseOf(run));
       const medianOf = (pick: (update: Update) => number, of: FanoutRun | undefined) =>

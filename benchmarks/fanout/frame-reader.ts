@@ -3,9 +3,13 @@ const HEADER_BYTES = 5;
 /** A frame with `{"has_updates":false}` and its version is smaller, a frame with specs is larger. */
 const HEARTBEAT_BYTES = 64;
 
-/** Counts the messages with specs on a gRPC stream. Keeps the bytes of the last one if `keep` is set. */
+/**
+ * Counts the messages on a gRPC stream of at least `minBytes`: by default those with specs. Keeps the bytes of the last one if `keep`
+ * is set.
+ */
 export class FrameReader {
   readonly #keep: boolean;
+  readonly #minBytes: number;
   readonly #header = new Uint8Array(HEADER_BYTES);
   #headerBytes = 0;
   #length = 0;
@@ -15,8 +19,9 @@ export class FrameReader {
   /** The last message; empty if none is kept. */
   lastMessage: Uint8Array = new Uint8Array();
 
-  constructor(keep: boolean) {
+  constructor(keep: boolean, minBytes = HEARTBEAT_BYTES) {
     this.#keep = keep;
+    this.#minBytes = minBytes;
   }
 
   push(chunk: Uint8Array): void {
@@ -48,7 +53,7 @@ export class FrameReader {
     this.#headerBytes = 0;
     const kept = this.#kept;
     this.#kept = [];
-    if (this.#length < HEARTBEAT_BYTES) return;
+    if (this.#length < this.#minBytes) return;
     this.messages++;
     if (this.#keep) this.lastMessage = Buffer.concat(kept);
   }

@@ -1,15 +1,19 @@
-// Holds many gRPC streams open and reports when all of them have the next message.
-//   bun stream-client.ts <url> <SDK key> <connections> <streams per connection>
+// Holds many gRPC streams open and reports when all of them have the next message. A line on its input, "pause" or "resume" as
+// JSON, makes it stop reading, or read again.
+//   bun stream-client.ts <url> <SDK key> <connections> <streams per connection> [<windows>]
 import { createHash } from "node:crypto";
 import { constants, setPriority } from "node:os";
+import { createInterface } from "node:readline";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ConfigSpecResponseSchema } from "../../src/gen/statsig_forward_proxy_pb.ts";
 import { encodeRequest } from "../../tests/support/clients/spec-messages.ts";
 import { StreamConnection } from "../../tests/support/clients/stream-connection.ts";
 import type { Delivery } from "./delivery.ts";
 import { FrameReader } from "./frame-reader.ts";
+import { WINDOWS, type WindowsName } from "./windows.ts";
 
-const [url = "", sdkKey = "", connections = "1", streamsEach = "1"] = process.argv.slice(2);
+const [url = "", sdkKey = "", connections = "1", streamsEach = "1", windows = "HTTP/2"] =
+  process.argv.slice(2);
 const streams = Number(connections) * Number(streamsEach);
 const request = encodeRequest({ sdkKey, version: 2 });
 
@@ -20,10 +24,19 @@ setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 let arrivals: number[] = [];
 let verified: FrameReader | undefined;
 
+const opened: StreamConnection[] = [];
 for (let at = 0; at < Number(connections); at++) {
-  const connection = await StreamConnection.open(url);
+  const connection = await StreamConnection.open(url, WINDOWS[windows as WindowsName]);
+  opened.push(connection);
   for (let each = 0; each < Number(streamsEach); each++) openStream(connection);
 }
+
+createInterface({ input: process.stdin }).on("line", (line) => {
+  for (const connection of opened) {
+    if (JSON.parse(line) === "pause") connection.pause();
+    else connection.resume();
+  }
+});
 
 function openStream(connection: StreamConnection): void {
   const reader = new FrameReader(verified === undefined);

@@ -1,5 +1,5 @@
 import type { SharedCount } from "../platform/shared-count.ts";
-import { limitUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
+import { deepenBacklog, limitUnacknowledged, tcpProgress } from "../platform/tcp-connection.ts";
 import type { EmitLimitEvent } from "../server/limits.ts";
 import type { ListenAddress, TcpListenOptions } from "../server/ports.ts";
 import type { Http1Connection, Http1Handler } from "./http1/connection.ts";
@@ -86,7 +86,11 @@ export class HttpListener {
         error: () => {},
       },
     };
-    return Bun.listen(options);
+    const listener = Bun.listen(options);
+    // `fd` is missing in Bun's types.
+    const { fd } = listener as { readonly fd?: number };
+    deepenBacklog(fd);
+    return listener;
   }
 
   #open(socket: Socket): void {

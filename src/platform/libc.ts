@@ -7,6 +7,7 @@ export function openLibc(platform: string) {
   const { symbols } = dlopen(system.library, {
     socket: { args: ["i32", "i32", "i32"], returns: "i32" },
     connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
+    listen: { args: ["i32", "i32"], returns: "i32" },
     send: { args: ["i32", "ptr", "u64", "i32"], returns: "i64" },
     close: { args: ["i32"], returns: "i32" },
     getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
@@ -18,6 +19,7 @@ export function openLibc(platform: string) {
   return {
     socket: () => symbols.socket(AF_UNIX, socketType, 0),
     connect: (fd: number, address: Uint8Array) => symbols.connect(fd, address, address.length),
+    listen: (fd: number, backlog: number) => symbols.listen(fd, backlog),
     send: (fd: number, bytes: Uint8Array) => Number(symbols.send(fd, bytes, bytes.length, sendFlags)),
     close: (fd: number) => symbols.close(fd),
     /** Fills `value` and sets `length` to the number of bytes that the kernel filled in. */

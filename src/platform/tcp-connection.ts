@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import type { Server, Socket } from "node:net";
 import { type Libc, openLibc } from "./libc.ts";
 
 /** What the kernel reports about a TCP connection. Byte counts are totals since the connection was opened. */
@@ -35,6 +35,17 @@ export function limitUnacknowledged(fd: number | undefined, ms: number): boolean
   return fd !== undefined && libc()?.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, value) === 0;
 }
 
+/** How many connections may wait to be accepted. Linux lowers it to `net.core.somaxconn`, which is 4,096 by default. */
+const BACKLOG = 16_384;
+
+/**
+ * Lets more connections wait on a listening socket than the 512 that Bun allows, whatever `backlog` it is given: when all clients of
+ * a relay reconnect at once, the kernel drops those beyond it or cuts them. Returns false if the system does not support this.
+ */
+export function deepenBacklog(fd: number | undefined): boolean {
+  return fd !== undefined && libc()?.listen(fd, BACKLOG) === 0;
+}
+
 /** Returns undefined if the connection is closed or the system does not support it. */
 export function tcpProgress(fd: number | undefined): TcpProgress | undefined {
   if (fd === undefined) return undefined;
@@ -55,8 +66,8 @@ export function tcpProgress(fd: number | undefined): TcpProgress | undefined {
 }
 
 /** Reads the descriptor from Bun's internal handle: `node:net` does not expose it. */
-export function socketDescriptor(socket: Socket): number | undefined {
-  const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } | null };
+export function socketDescriptor(socket: Socket | Server): number | undefined {
+  const { _handle: handle } = socket as { readonly _handle?: { readonly fd?: number } | null };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }
 

@@ -1,4 +1,5 @@
 import type { Server } from "node:net";
+import { deepenBacklog, socketDescriptor } from "../platform/tcp-connection.ts";
 
 export interface ListenAddress {
   readonly bindAddress: string;
@@ -20,6 +21,7 @@ export async function listen(server: Server, { bindAddress, port, reusePort }: L
   server.listen({ host: bindAddress, port, reusePort }, started.resolve);
   await started.promise;
   server.off("error", started.reject);
+  deepenBacklog(socketDescriptor(server));
 }
 
 /** A port that is held for the threads that are going to share it. Dispose of it once they listen. */

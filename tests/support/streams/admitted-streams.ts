@@ -1,10 +1,9 @@
 import { RawConnection } from "../clients/raw-connection.ts";
-import { STREAM_CONFIG_SPEC } from "../clients/raw-grpc-client.ts";
-import { rpcFrame } from "../clients/rpc-frames.ts";
 import { encodeRequest } from "../clients/spec-messages.ts";
 import { StreamConnection } from "../clients/stream-connection.ts";
 import { within } from "../common/wait.ts";
 import type { CountedRelay } from "./counted-relay.ts";
+import { httpStreamRequest } from "./http-stream-request.ts";
 
 export interface Admitted {
   readonly opened: number;
@@ -27,12 +26,7 @@ export async function countAdmitted(
   };
   const openHttp = async () => {
     const connection = clients.use(await RawConnection.open(relay.httpUrl));
-    const body = rpcFrame(message);
-    connection.write(
-      `POST ${STREAM_CONFIG_SPEC} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/connect+proto\r\n` +
-        `Connect-Protocol-Version: 1\r\nContent-Length: ${body.length}\r\n\r\n`,
-    );
-    connection.write(body);
+    connection.write(httpStreamRequest("connect", { sdkKey }));
     // The first envelope has the spec, or the error.
     return connection.until("a message or an error", (received) => {
       const text = received.toString("latin1");

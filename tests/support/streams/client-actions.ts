@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { CANCEL, ENHANCE_YOUR_CALM, REFUSED_STREAM } from "../clients/http2-frames.ts";
+import { HTTP_STREAMS, type HttpStream } from "./http-stream-request.ts";
 
 /** The feeds that streams may ask for. The last key is not published. */
 export const KEYS = [
@@ -9,12 +10,8 @@ export const KEYS = [
   "secret-counts-never-0123456789",
 ] as const;
 
-/** The protocols of a stream, by the content type of its request. On the HTTP port, which has no trailers, the first cannot be used. */
-export const PROTOCOLS = [
-  "application/grpc",
-  "application/grpc-web+proto",
-  "application/connect+proto",
-] as const;
+/** The protocols of a stream over HTTP/2, by the content type of its request. */
+const PROTOCOLS = ["application/grpc", "application/grpc-web+proto", "application/connect+proto"] as const;
 
 /** The HTTP/2 windows of a connection: those that HTTP/2 begins with, none at all, and what is filled once and never again. */
 export const WINDOWS = ["usual", "none", "never acknowledged"] as const;
@@ -28,7 +25,7 @@ export type Action =
   | {
       readonly kind: "open_http";
       readonly key: string;
-      readonly protocol: string;
+      readonly stream: HttpStream;
       readonly sinceTime: number;
     }
   | { readonly kind: "reset" | "reset_twice"; readonly at: number; readonly code: number }
@@ -85,12 +82,7 @@ export const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 400, arbitrary: opening },
   {
     weight: 60,
-    arbitrary: fc.record({
-      kind: oneOf("open_http"),
-      protocol: oneOf(...PROTOCOLS.slice(1)),
-      key,
-      sinceTime,
-    }),
+    arbitrary: fc.record({ kind: oneOf("open_http"), stream: oneOf(...HTTP_STREAMS), key, sinceTime }),
   },
   { weight: 60, arbitrary: fc.record({ kind: oneOf("connect"), window: fc.constantFrom(...WINDOWS) }) },
   { weight: 200, arbitrary: fc.record({ kind: oneOf("reset", "reset", "reset", "reset_twice"), at, code }) },

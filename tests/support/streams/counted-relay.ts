@@ -21,7 +21,7 @@ const NOTHING_OPEN = {
   inFlightGauge: 0,
 };
 
-/** Of each kind. Those that are left serve while another is replaced. */
+/** How many of each kind: those that are left serve while another is replaced. */
 const THREADS = 3;
 
 /** Much more than a client with the usual windows has room for. */

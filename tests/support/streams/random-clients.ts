@@ -1,11 +1,10 @@
 import { FRAME, frame, requestHeaders, uint32 } from "../clients/http2-frames.ts";
 import { RawConnection } from "../clients/raw-connection.ts";
-import { STREAM_CONFIG_SPEC } from "../clients/raw-grpc-client.ts";
-import { rpcFrame } from "../clients/rpc-frames.ts";
 import { encodeRequest } from "../clients/spec-messages.ts";
 import { StreamConnection, type StreamConnectionOptions } from "../clients/stream-connection.ts";
 import type { Action, Opening, WINDOWS } from "./client-actions.ts";
 import type { CountedRelay } from "./counted-relay.ts";
+import { httpStreamRequest } from "./http-stream-request.ts";
 
 interface OpenStream {
   readonly connection: StreamConnection;
@@ -43,8 +42,7 @@ export class RandomClients implements Disposable {
         return this.#open(action);
       case "open_http":
         return this.#openHttp(
-          action.protocol,
-          encodeRequest({ sdkKey: action.key, sinceTime: action.sinceTime }),
+          httpStreamRequest(action.stream, { sdkKey: action.key, sinceTime: action.sinceTime }),
         );
       case "reset":
       case "reset_twice":
@@ -125,16 +123,10 @@ export class RandomClients implements Disposable {
     else this.#streams.push({ connection, id, endsLater });
   }
 
-  async #openHttp(contentType: string, message: Buffer): Promise<void> {
+  async #openHttp(request: Buffer): Promise<void> {
     const http = await RawConnection.open(this.#relay.httpUrl).catch(() => undefined);
-    if (http === undefined) return;
-    const body = rpcFrame(message);
-    http.write(
-      `POST ${STREAM_CONFIG_SPEC} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${contentType}\r\n` +
-        `Connect-Protocol-Version: 1\r\nContent-Length: ${body.length}\r\n\r\n`,
-    );
-    http.write(body);
-    this.#https.push(http);
+    http?.write(request);
+    if (http !== undefined) this.#https.push(http);
   }
 
   #reset(at: number, code: number, isTwice: boolean): void {
@@ -167,9 +159,7 @@ export class RandomClients implements Disposable {
   async #endThread(protocol: "http" | "grpc"): Promise<void> {
     const path = "/test/exit";
     if (protocol === "http") {
-      const http = await RawConnection.open(this.#relay.httpUrl).catch(() => undefined);
-      http?.write(`GET ${path} HTTP/1.1\r\n\r\n`);
-      if (http !== undefined) this.#https.push(http);
+      await this.#openHttp(Buffer.from(`GET ${path} HTTP/1.1\r\n\r\n`));
     } else {
       const connection = await StreamConnection.open(this.#relay.grpcUrl).catch(() => undefined);
       connection?.openWith(requestHeaders("POST", path), [Buffer.alloc(0)], {});
