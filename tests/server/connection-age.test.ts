@@ -223,6 +223,19 @@ describe("a connection that reaches its maximum age", () => {
   }, 60_000);
 });
 
+test("streams that ended with their connection do not count any more", async () => {
+  await using upstream = await startUpstream();
+  const { sdkKey } = publishKey(upstream, "secret-counted");
+  const args = ["-g", "4", "--serving-threads", "2", "--grpc-max-connection-age-in-s", "1"];
+  await using relay = await startRelayProcess({ upstream, args });
+  for (let round = 0; round < 4; round++) {
+    using client = new GrpcClient(relay.grpcUrl);
+    const streams = Array.from({ length: 4 }, () => client.streamConfigSpec({ sdkKey, version: 2 }));
+    for (const stream of streams) await stream.next();
+    for (const stream of streams) expect(await stream.status(WAIT_MS)).toMatchObject(OLD);
+  }
+}, 60_000);
+
 test("by default, and after a reload that turns it off, connections do not age; a reload that turns it on ends open ones", async () => {
   await using upstream = await startUpstream();
   const { sdkKey } = publishKey(upstream, "secret-reloaded");
