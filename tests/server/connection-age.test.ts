@@ -33,6 +33,7 @@ const ANY_STREAM = 0x7fffffff;
 
 /** More than sockets buffer. */
 const LARGE_BYTES = 16_000_000;
+const LARGE_ALLOWED = ["--grpc-max-message-size-in-mb", "64"];
 const LARGE_KEY = "secret-large";
 const LARGE_LCUT = 1_700_000_000_000;
 const LARGE = JSON.stringify(
@@ -127,7 +128,10 @@ describe("a connection that reaches its maximum age", () => {
   beforeAll(async () => {
     upstream = await startUpstream();
     // PINGs continue during the grace period.
-    relay = await startRelayProcess({ upstream, args: [...AGED, "--http2-keepalive-time-in-s", "1"] });
+    relay = await startRelayProcess({
+      upstream,
+      args: [...AGED, ...LARGE_ALLOWED, "--http2-keepalive-time-in-s", "1"],
+    });
     upstream.publish(LARGE_KEY, "v2", LARGE, LARGE_LCUT);
     await loadLarge(relay);
   });
@@ -191,7 +195,8 @@ describe("a connection that reaches its maximum age", () => {
   }, 60_000);
 
   test.concurrent("is cut after the grace period if its client does not read", async () => {
-    const args = ["--grpc-max-connection-age-in-s", "1", "--grpc-max-connection-age-grace-in-s", "3"];
+    const aged = ["--grpc-max-connection-age-in-s", "1", "--grpc-max-connection-age-grace-in-s", "3"];
+    const args = [...aged, ...LARGE_ALLOWED];
     await using own = await startRelayProcess({ upstream, args });
     await loadLarge(own);
     await using link = await TcpValve.start(own.grpcPort);
