@@ -13,7 +13,7 @@ interface HealthWatchOptions {
   readonly emit: EmitLimitEvent;
 }
 
-/** The most open watches. Each costs 30 KB, and clients of config specs open none. */
+/** The most open watches. Each costs 35 KB, and clients of config specs open none. */
 export const MAX_HEALTH_WATCHES = 1_000;
 
 /** How often the health is checked while anyone watches it. One check serves all watches of a thread. */

@@ -33,6 +33,7 @@ const ANY_STREAM = 0x7fffffff;
 
 /** More than sockets buffer. */
 const LARGE_BYTES = 16_000_000;
+const LARGE_ALLOWED = ["--grpc-max-message-size-in-mb", "64"];
 const LARGE_KEY = "secret-large";
 const LARGE_LCUT = 1_700_000_000_000;
 const LARGE = JSON.stringify(
@@ -127,7 +128,10 @@ describe("a connection that reaches its maximum age", () => {
   beforeAll(async () => {
     upstream = await startUpstream();
     // PINGs continue during the grace period.
-    relay = await startRelayProcess({ upstream, args: [...AGED, "--http2-keepalive-time-in-s", "1"] });
+    relay = await startRelayProcess({
+      upstream,
+      args: [...AGED, ...LARGE_ALLOWED, "--http2-keepalive-time-in-s", "1"],
+    });
     upstream.publish(LARGE_KEY, "v2", LARGE, LARGE_LCUT);
     await loadLarge(relay);
   });
@@ -191,7 +195,8 @@ describe("a connection that reaches its maximum age", () => {
   }, 60_000);
 
   test.concurrent("is cut after the grace period if its client does not read", async () => {
-    const args = ["--grpc-max-connection-age-in-s", "1", "--grpc-max-connection-age-grace-in-s", "3"];
+    const aged = ["--grpc-max-connection-age-in-s", "1", "--grpc-max-connection-age-grace-in-s", "3"];
+    const args = [...aged, ...LARGE_ALLOWED];
     await using own = await startRelayProcess({ upstream, args });
     await loadLarge(own);
     await using link = await TcpValve.start(own.grpcPort);
@@ -222,6 +227,19 @@ describe("a connection that reaches its maximum age", () => {
     expect(Math.max(...times) - Math.min(...times)).toBeGreaterThan(0.02 * AGE_S * 1_000);
   }, 60_000);
 });
+
+test("streams that ended with their connection do not count any more", async () => {
+  await using upstream = await startUpstream();
+  const { sdkKey } = publishKey(upstream, "secret-counted");
+  const args = ["-g", "4", "--serving-threads", "2", "--grpc-max-connection-age-in-s", "1"];
+  await using relay = await startRelayProcess({ upstream, args });
+  for (let round = 0; round < 4; round++) {
+    using client = new GrpcClient(relay.grpcUrl);
+    const streams = Array.from({ length: 4 }, () => client.streamConfigSpec({ sdkKey, version: 2 }));
+    for (const stream of streams) await stream.next();
+    for (const stream of streams) expect(await stream.status(WAIT_MS)).toMatchObject(OLD);
+  }
+}, 60_000);
 
 test("by default, and after a reload that turns it off, connections do not age; a reload that turns it on ends open ones", async () => {
   await using upstream = await startUpstream();

@@ -53,6 +53,19 @@ test("on SIGTERM every thread ends its streams, finishes what is in flight, and 
   });
 }, 30_000);
 
+test("on every thread a watch of health and a Check are NOT_SERVING during the delay, and the watch ends after it", async () => {
+  await using started = await startThreadsRelay({ args: ["--shutdown-delay-in-s", "600"] });
+  const clients = await started.openGrpc();
+  const watches = clients.map((client) => client.watchHealth());
+  for (const watch of watches) expect((await watch.next()).status).toBe("SERVING");
+  started.relay.signal("SIGTERM");
+  for (const watch of watches) expect((await watch.next()).status).toBe("NOT_SERVING");
+  for (const client of clients) expect(await client.checkHealth()).toBe("NOT_SERVING");
+  const exitCode = started.relay.stop();
+  for (const watch of watches) expect((await watch.status()).code).toBe(grpcStatus.UNAVAILABLE);
+  expect(await exitCode).toBe(0);
+}, 30_000);
+
 test("a thread that hangs delays the end for the grace period, and others finish what is in flight", async () => {
   await using started = await startThreadsRelay({ args: ["--shutdown-grace-in-s", "2"] });
   const { upstream, relay } = started;

@@ -45,6 +45,22 @@ describe("the service manager", () => {
     expect(manager.listener.datagrams.slice(1)).toEqual(["STOPPING=1\nSTATUS=not ready: draining"]);
   });
 
+  test("is notified that it stops when its shutdown delay begins, and that it is alive until the end", async () => {
+    using manager = startManager();
+    const args = ["--shutdown-delay-in-s", "600"];
+    const env = { ...manager.env, WATCHDOG_USEC: "200000" };
+    await using relay = await startRelayProcess({ env, args });
+    relay.signal("SIGTERM");
+    const stopping = ["STOPPING=1", "STATUS=not ready: draining"];
+    await eventually(() => expect(manager.lines()).toEqual(expect.arrayContaining(stopping)));
+    const alive = count(manager.lines(), "WATCHDOG=1");
+    await eventually(() => expect(count(manager.lines(), "WATCHDOG=1")).toBeGreaterThan(alive + 2));
+    expect((await rawGet(`${relay.httpUrl}/v1/health`)).status).toBe(200);
+    expect(await relay.stop()).toBe(0);
+    manager.listener.read();
+    expect(count(manager.lines(), "STOPPING=1")).toBe(1);
+  });
+
   test("is notified that the relay runs without config, and why it is not ready", async () => {
     using manager = startManager();
     await using upstream = await startUpstream();
