@@ -2,7 +2,6 @@
 // JSON, makes it stop reading, or read again.
 //   bun stream-client.ts <url> <SDK key> <connections> <streams per connection> [<windows>]
 import { createHash } from "node:crypto";
-import { constants, setPriority } from "node:os";
 import { createInterface } from "node:readline";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ConfigSpecResponseSchema } from "../../src/gen/statsig_forward_proxy_pb.ts";
@@ -16,9 +15,6 @@ const [url = "", sdkKey = "", connections = "1", streamsEach = "1", windows = "H
   process.argv.slice(2);
 const streams = Number(connections) * Number(streamsEach);
 const request = encodeRequest({ sdkKey, version: 2 });
-
-// A probe on the same core must not wait for it.
-setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 /** Arrival times of the current message, one for each stream that has received all of it. */
 let arrivals: number[] = [];

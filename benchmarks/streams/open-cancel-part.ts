@@ -23,8 +23,8 @@ interface Sample {
   readonly cycles: number;
   readonly bytes: number;
   readonly peakBytes: number;
-  /** Since the row before. */
-  readonly cpuMs: number;
+  /** CPU time of each cycle since the row before. */
+  readonly cpuUs: number;
   readonly openStreams: number;
   readonly ofFeeds: number;
 }
@@ -41,12 +41,12 @@ async function run(bench: Bench): Promise<PartResult> {
       {
         title: "open-cancel: StreamConfigSpec opened and cancelled",
         head: ["cycles", "server", "RSS MB", "peak MB", "CPU us/cycle", "open streams", "of feeds"],
-        rows: samples.map(({ name, bytes, peakBytes, cpuMs, openStreams, ofFeeds, ...sample }, at) => [
+        rows: samples.map(({ name, bytes, peakBytes, cpuUs, openStreams, ofFeeds, ...sample }) => [
           count(sample.cycles),
           name,
           megabytes(bytes),
           megabytes(peakBytes),
-          count((cpuMs * 1_000) / (sample.cycles - (samples[at - 1]?.cycles ?? 0))),
+          count(cpuUs),
           String(openStreams),
           String(ofFeeds),
         ]),
@@ -77,12 +77,13 @@ async function measure(bench: Bench, program: RelayProgram, cycles: number): Pro
     const before = cpuTime(pid);
     client.send(more);
     const finished = await client.next<CyclesDone>(STEP_TIMEOUT_MS);
-    done += Object.values(finished).reduce((sum, each) => sum + each, 0);
-    const cpuMs = cpuSince(pid, before).processMs;
+    const cycles = Object.values(finished).reduce((sum, each) => sum + each, 0);
+    const cpuUs = (cpuSince(pid, before).processMs * 1_000) / cycles;
+    done += cycles;
     await sleep(SETTLE_MS, undefined, { signal: bench.signal });
     const { all: openStreams, ofFeeds } = await started.openStreams();
     const [bytes, peakBytes] = [residentBytes(pid), peakResidentBytes(pid)];
-    samples.push({ name: program.name, cycles: done, bytes, peakBytes, cpuMs, openStreams, ofFeeds });
+    samples.push({ name: program.name, cycles: done, bytes, peakBytes, cpuUs, openStreams, ofFeeds });
   };
   await sampleAfter(WARM_UP);
   for (let step = 0; step < STEPS; step++) await sampleAfter(cycles / STEPS);

@@ -3,14 +3,20 @@ import { encodeRequest } from "../clients/spec-messages.ts";
 import { StreamConnection } from "../clients/stream-connection.ts";
 import { within } from "../common/wait.ts";
 import type { CountedRelay } from "./counted-relay.ts";
-import { httpStreamRequest } from "./http-stream-request.ts";
+import { HTTP_STREAMS, type HttpStream, httpStreamRequest } from "./http-stream-request.ts";
 
 export interface Admitted {
   readonly opened: number;
   readonly refused: number;
 }
 
-/** Opens streams over gRPC and over Connect on the HTTP port, and returns how many got a message. They are closed after that. */
+/** What the response has to a client that is refused for the limit: an HTTP status, the status of gRPC-Web or Connect's error. */
+const REFUSED = /^HTTP\/1\.1 503 |grpc-status: ?8|resource_exhausted/i;
+
+/**
+ * Opens streams over gRPC, and some in each way that the HTTP port has, and returns how many got a message. They are closed after
+ * that.
+ */
 export async function countAdmitted(
   relay: CountedRelay,
   sdkKey: string,
@@ -24,17 +30,19 @@ export async function countAdmitted(
       connection.open(message, { onData: () => resolve(true), onEnd: () => resolve(false) });
     });
   };
-  const openHttp = async () => {
+  const openHttp = async (kind: HttpStream) => {
     const connection = clients.use(await RawConnection.open(relay.httpUrl));
-    connection.write(httpStreamRequest("connect", { sdkKey }));
-    // The first envelope has the spec, or the error.
+    connection.write(httpStreamRequest(kind, { sdkKey }));
     return connection.until("a message or an error", (received) => {
       const text = received.toString("latin1");
-      if (text.includes("resource_exhausted")) return false;
+      if (REFUSED.test(text)) return false;
       return text.includes("company_id") ? true : undefined;
     });
   };
-  const opening = [...Array.from({ length: grpc }, openGrpc), ...Array.from({ length: http }, openHttp)];
+  const opening = [
+    ...Array.from({ length: grpc }, openGrpc),
+    ...HTTP_STREAMS.flatMap((kind) => Array.from({ length: http }, () => openHttp(kind))),
+  ];
   const results = await within(Promise.all(opening), 10_000, "every stream to open or to be refused");
   const opened = results.filter((isOpen) => isOpen).length;
   return { opened, refused: results.length - opened };

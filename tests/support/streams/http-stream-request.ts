@@ -3,7 +3,7 @@ import { rpcFrame } from "../clients/rpc-frames.ts";
 import { encodeRequest, type WireRequest } from "../clients/spec-messages.ts";
 
 /** The ways to open a stream on the HTTP port. */
-export const HTTP_STREAMS = ["connect", "grpc-web"] as const;
+export const HTTP_STREAMS = ["connect", "grpc-web", "events"] as const;
 
 export type HttpStream = (typeof HTTP_STREAMS)[number];
 
@@ -14,8 +14,12 @@ export function httpStreamRequest(kind: HttpStream, request: WireRequest): Buffe
       return post("application/connect+proto", rpcFrame(encodeRequest(request)));
     case "grpc-web":
       return post("application/grpc-web+proto", rpcFrame(encodeRequest(request)));
+    case "events":
+      return get(`/v1/stream_config_specs/${request.sdkKey}?sinceTime=${request.sinceTime ?? 0}`);
   }
 }
+
+const get = (path: string): Buffer => Buffer.from(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
 
 function post(contentType: string, body: Buffer): Buffer {
   const lines = [
