@@ -3,7 +3,7 @@ import { rpcFrame } from "../clients/rpc-frames.ts";
 import { encodeRequest, type WireRequest } from "../clients/spec-messages.ts";
 
 /** The ways to open a stream on the HTTP port. */
-export const HTTP_STREAMS = ["connect", "grpc-web"] as const;
+export const HTTP_STREAMS = ["connect", "grpc-web", "events", "gzip events"] as const;
 
 export type HttpStream = (typeof HTTP_STREAMS)[number];
 
@@ -14,7 +14,21 @@ export function httpStreamRequest(kind: HttpStream, request: WireRequest): Buffe
       return post("application/connect+proto", rpcFrame(encodeRequest(request)));
     case "grpc-web":
       return post("application/grpc-web+proto", rpcFrame(encodeRequest(request)));
+    case "events":
+      return get(request, "identity");
+    case "gzip events":
+      return get(request, "gzip");
   }
+}
+
+function get({ sdkKey, sinceTime = 0 }: WireRequest, coding: string): Buffer {
+  const lines = [
+    `GET /v1/stream_config_specs/${sdkKey} HTTP/1.1`,
+    "Host: localhost",
+    `Accept-Encoding: ${coding}`,
+    `Last-Event-ID: ${sinceTime}`,
+  ];
+  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`);
 }
 
 function post(contentType: string, body: Buffer): Buffer {
