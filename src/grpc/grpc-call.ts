@@ -1,8 +1,8 @@
 import { constants, type ServerHttp2Stream } from "node:http2";
-import { codeFromString } from "@connectrpc/connect/protocol-connect";
-import { contentTypeProto, grpcStatusOk } from "@connectrpc/connect/protocol-grpc";
 import type { FramePump, Writing } from "../streams/frame-pump.ts";
 import { StatusError } from "../streams/status-error.ts";
+import type { CallForm } from "./call-forms.ts";
+import { toTrailers } from "./trailers.ts";
 
 /** What a call sends. */
 export interface FrameSource {
@@ -14,6 +14,13 @@ export interface FrameSource {
   readonly ended: StatusError | "ok" | undefined;
   /** The call is over. */
   close(): void;
+}
+
+/** What a call is. */
+export interface CallKind {
+  /** Whether its response is a stream, rather than one message. */
+  readonly isStream: boolean;
+  readonly form: CallForm;
 }
 
 /** What the calls of a listener share. */
@@ -28,13 +35,14 @@ export interface CallScope {
   onOver(call: GrpcCall): void;
 }
 
-/** A server's end of a gRPC call with one request message, on a bare HTTP/2 stream. */
+/** A server's end of a call with one request message, on a bare HTTP/2 stream. */
 export class GrpcCall implements Writing {
   /** Sent with the response headers. */
   metadata: Readonly<Record<string, string>> = {};
   /** Whether its response is a stream, rather than one message. */
   readonly isStream: boolean;
   readonly stream: ServerHttp2Stream;
+  readonly #form: CallForm;
   readonly #scope: CallScope;
   readonly #cancellation = new LazyAbort();
   #source: FrameSource | undefined;
@@ -49,9 +57,10 @@ export class GrpcCall implements Writing {
 
   #deadline: NodeJS.Timeout | undefined;
 
-  constructor(stream: ServerHttp2Stream, isStream: boolean, scope: CallScope) {
+  constructor(stream: ServerHttp2Stream, { isStream, form }: CallKind, scope: CallScope) {
     this.stream = stream;
     this.isStream = isStream;
+    this.#form = form;
     this.#scope = scope;
     stream.once("close", () => this.closed());
   }
@@ -153,14 +162,21 @@ export class GrpcCall implements Writing {
   #respond(): void {
     const { headersSent, destroyed } = this.stream;
     if (headersSent || destroyed) return;
-    const headers = { ":status": 200, "content-type": contentTypeProto, ...this.metadata };
-    this.stream.respond(headers, { waitForTrailers: true });
+    const { contentType, endFrame } = this.#form;
+    const headers = { ":status": 200, "content-type": contentType, ...this.metadata };
+    this.stream.respond(headers, { waitForTrailers: endFrame === undefined });
   }
 
   #finish(end: StatusError | "ok"): void {
     const stream = this.stream;
     this.#respond();
     this.#over();
+    const { endFrame } = this.#form;
+    // Only unary calls, which end with trailers, end without an error.
+    if (endFrame !== undefined && end !== "ok") {
+      stream.end(endFrame(end));
+      return;
+    }
     stream.once("wantTrailers", () => stream.sendTrailers(toTrailers(end)));
     stream.end();
   }
@@ -172,20 +188,6 @@ export class GrpcCall implements Writing {
     this.#source?.close();
     this.#scope.onOver(this);
   }
-}
-
-/** Returns the trailers with which a call ends. */
-export function toTrailers(end: StatusError | "ok"): Record<string, string> {
-  if (end === "ok") return { "grpc-status": grpcStatusOk };
-  return {
-    "grpc-status": String(codeFromString(end.code)),
-    "grpc-message": encodeStatusMessage(end.message),
-  };
-}
-
-/** Percent-encodes what the protocol requires, and no more: grpc-js does not decode all that `encodeURIComponent` encodes. */
-function encodeStatusMessage(message: string): string {
-  return message.toWellFormed().replace(/[^ -$&-~]/gu, (character) => encodeURIComponent(character));
 }
 
 /** Makes its signal when it is first needed: an AbortController for each stream would take more memory than all the rest. */

@@ -1,20 +1,17 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
-import { contentTypeProto, parseTimeout } from "@connectrpc/connect/protocol-grpc";
 import { type ConfigSpecRequest, StatsigForwardProxy } from "../gen/statsig_forward_proxy_pb.ts";
 import { FramePump } from "../streams/frame-pump.ts";
 import type { SpecStream } from "../streams/spec-stream.ts";
-import { StatusError } from "../streams/status-error.ts";
+import type { StatusError } from "../streams/status-error.ts";
+import { type CallForm, findForm, readTimeout } from "./call-forms.ts";
 import { type CallScope, type FrameSource, GrpcCall } from "./grpc-call.ts";
-import { ENVELOPE_BYTES, readBinary, readEnvelope } from "./request-envelope.ts";
+import { ENVELOPE_BYTES, readEnvelope } from "./request-envelope.ts";
 import { toFrame } from "./response-frames.ts";
-import type { CallContext, SpecService } from "./spec-service.ts";
+import type { SpecService } from "./spec-service.ts";
 
 const { typeName, method } = StatsigForwardProxy;
 const STREAM_PATH = `/${typeName}/${method.streamConfigSpec.name}`;
 const UNARY_PATH = `/${typeName}/${method.getConfigSpec.name}`;
-
-/** A longer timer would fire at once. No client waits for 24 days. */
-const MAX_TIMEOUT_MS = 0x7fffffff;
 
 /** Fits a DATA frame of the default size. */
 const SLICE_BYTES = 16 * 1024;
@@ -30,8 +27,9 @@ interface PlainGrpcOptions {
 }
 
 /**
- * Serves plain gRPC calls of the `StatsigForwardProxy` service on bare HTTP/2 streams. Connect would need 30 KB for each open
- * stream, and five times the CPU for an update. Compressed requests, gRPC-Web and Connect stay with Connect.
+ * Serves plain gRPC calls of the `StatsigForwardProxy` service, and its streams over gRPC-Web and Connect, on bare HTTP/2 streams. The
+ * Connect library would need 30 KB for each open stream, and five times the CPU for an update. It serves compressed requests, and unary
+ * calls over gRPC-Web and Connect.
  */
 export class PlainGrpc implements CallScope {
   readonly pump = new FramePump();
@@ -55,11 +53,13 @@ export class PlainGrpc implements CallScope {
   accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
     const path = headers[":path"];
     const isStream = path === STREAM_PATH;
-    if ((!isStream && path !== UNARY_PATH) || !isPlainGrpc(headers)) return false;
-    const call = new GrpcCall(stream, isStream, this);
+    if ((!isStream && path !== UNARY_PATH) || headers[":method"] !== "POST") return false;
+    const form = findForm(toHeaders(headers));
+    if (form === undefined || !(isStream || form.isGrpc)) return false;
+    const call = new GrpcCall(stream, { isStream, form }, this);
     this.#calls.set(stream, call);
     call.metadata = this.#options.service.metadata();
-    void this.#serve(call, headers);
+    void this.#serve(call, form, toHeaders(headers));
     return true;
   }
 
@@ -75,17 +75,17 @@ export class PlainGrpc implements CallScope {
     if (call?.isStream === true) call.end(reason);
   }
 
-  async #serve(call: GrpcCall, headers: IncomingHttpHeaders): Promise<void> {
+  async #serve(call: GrpcCall, form: CallForm, headers: RequestHeaders): Promise<void> {
     const { service, maxRequestBytes } = this.#options;
     try {
-      setDeadline(call, headers["grpc-timeout"]);
+      const timeoutMs = readTimeout(headers, form);
+      if (timeoutMs !== undefined) call.setDeadline(timeoutMs);
       const body = await call.readBody(maxRequestBytes + ENVELOPE_BYTES);
       // The client is gone.
       if (body === undefined) return;
-      const message = readEnvelope(body, readBinary);
-      const readHeaders = () => toHeaders(headers);
-      if (call.isStream) await this.#openStream(call, message, readHeaders);
-      else await this.#answer(call, message, readHeaders);
+      const message = readEnvelope(body, form.read);
+      if (call.isStream) await this.#openStream(call, form, { message, headers });
+      else await this.#answer(call, message, headers);
     } catch (error) {
       call.end(service.statusOf(error));
     }
@@ -93,25 +93,25 @@ export class PlainGrpc implements CallScope {
 
   async #openStream(
     call: GrpcCall,
-    message: ConfigSpecRequest,
-    headers: CallContext["headers"],
+    { isGrpc, toFrame }: CallForm,
+    { message, headers }: { readonly message: ConfigSpecRequest; readonly headers: RequestHeaders },
   ): Promise<void> {
     const { service } = this.#options;
     if (this.#shutdown !== undefined) throw this.#shutdown;
     const stream = service.streams.enter();
     stream.onReady = () => call.wake();
-    call.use(new StreamFrames(stream));
-    const request = service.toRequest(message, { isGrpc: true, headers });
+    call.use(new StreamFrames(stream, toFrame));
+    const request = service.toRequest(message, { isGrpc, headers: () => headers });
     const held = stream.openHeld(request) ?? (await stream.open(request));
     call.metadata = service.metadata(held);
     call.start();
   }
 
-  async #answer(call: GrpcCall, message: ConfigSpecRequest, headers: CallContext["headers"]): Promise<void> {
+  async #answer(call: GrpcCall, message: ConfigSpecRequest, headers: RequestHeaders): Promise<void> {
     const { service } = this.#options;
     const { held, item } = await service.get(message, {
       isGrpc: true,
-      headers,
+      headers: () => headers,
       signal: () => call.signal,
     });
     call.metadata = service.metadata(held);
@@ -120,34 +120,25 @@ export class PlainGrpc implements CallScope {
   }
 }
 
-function isPlainGrpc(headers: IncomingHttpHeaders): boolean {
-  const { ":method": verb, "content-type": type, "grpc-encoding": coding = "identity" } = headers;
-  return (
-    verb === "POST" && (type === "application/grpc" || type === contentTypeProto) && coding === "identity"
-  );
-}
+type RequestHeaders = Pick<Headers, "get">;
 
-function toHeaders(headers: IncomingHttpHeaders): Pick<Headers, "get"> {
+function toHeaders(headers: IncomingHttpHeaders): RequestHeaders {
   return { get: (name) => headers[name]?.toString() ?? null };
-}
-
-function setDeadline(call: GrpcCall, timeout: string | string[] | undefined): void {
-  const { timeoutMs, error } = parseTimeout(timeout?.toString() ?? null, Number.MAX_SAFE_INTEGER);
-  if (error !== undefined) throw new StatusError("invalid_argument", error.rawMessage);
-  if (timeoutMs !== undefined && timeoutMs <= MAX_TIMEOUT_MS) call.setDeadline(timeoutMs);
 }
 
 /** The frames of a stream. The frame of a version is the one that all clients and threads share. */
 class StreamFrames implements FrameSource {
   readonly #stream: SpecStream;
+  readonly #toFrame: CallForm["toFrame"];
 
-  constructor(stream: SpecStream) {
+  constructor(stream: SpecStream, toItemFrame: CallForm["toFrame"]) {
     this.#stream = stream;
+    this.#toFrame = toItemFrame;
   }
 
   next(): Uint8Array | undefined {
     const item = this.#stream.take();
-    return item && toFrame(item);
+    return item && this.#toFrame(item);
   }
 
   sent(): void {

@@ -3,7 +3,7 @@ import type { HeldFeed } from "../specs/store.ts";
 import { FramePump } from "./frame-pump.ts";
 import type { SpecStream, SpecStreams, StreamRequest } from "./spec-stream.ts";
 import { StatusError, unavailable } from "./status-error.ts";
-import { type ItemEncoding, StreamBody } from "./stream-body.ts";
+import { type BodyScope, type ItemEncoding, StreamBody } from "./stream-body.ts";
 
 /** How a client asks for a stream, and listens to it. */
 interface StreamClient {
@@ -22,14 +22,18 @@ export interface OpenedBody {
 }
 
 /** Opens the streams of a thread that are bodies of HTTP responses, and ends them. */
-export class StreamBodies {
+export class StreamBodies implements BodyScope {
   readonly #streams: SpecStreams;
-  readonly #pump = new FramePump();
+  readonly pump = new FramePump();
   readonly #open = new Set<StreamBody>();
   #shutdown: StatusError | undefined;
 
   constructor(streams: SpecStreams) {
     this.#streams = streams;
+  }
+
+  onClosed(body: StreamBody): void {
+    this.#open.delete(body);
   }
 
   /** Rejects with a {@link StatusError}, or an unexpected error. */
@@ -39,8 +43,7 @@ export class StreamBodies {
     const { request, encoding, signal, deadlineMs } = client;
     const stream = this.#streams.enter();
     const held = stream.openHeld(request) ?? (await findFeed(stream, client));
-    const onClosed = (closed: StreamBody) => this.#open.delete(closed);
-    const body = new StreamBody({ stream, encoding, signal, onClosed, pump: this.#pump });
+    const body = new StreamBody({ stream, encoding, signal, scope: this });
     // The client may be gone, or the relay shutting down, since the feed was asked for.
     if (!signal.aborted) this.#open.add(body);
     if (this.#shutdown !== undefined) body.end(this.#shutdown);

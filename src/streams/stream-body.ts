@@ -14,21 +14,26 @@ export interface ItemEncoding {
   end(reason: StatusError): SharedFrame;
 }
 
+/** What the bodies of a thread share. */
+export interface BodyScope {
+  readonly pump: FramePump;
+  /** Called once for each body, when its stream is closed. */
+  onClosed(body: StreamBody): void;
+}
+
 interface StreamBodyOptions {
   readonly stream: SpecStream;
   readonly encoding: ItemEncoding;
-  readonly pump: FramePump;
+  readonly scope: BodyScope;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
-  /** Called once, when the stream is closed. */
-  readonly onClosed: (body: StreamBody) => void;
 }
 
 /**
  * Sends the items of a stream to one client. A version is taken when the client is ready for it, so that a slow client gets the latest
  * one next, and nothing but the frame that is being written is held for it.
  */
-export class StreamBody implements LastingBody, Writing {
+export class StreamBody implements LastingBody, Writing, EventListenerObject {
   readonly #options: StreamBodyOptions;
   readonly #over = Promise.withResolvers<void>();
   #sink: FrameSink | undefined;
@@ -45,14 +50,19 @@ export class StreamBody implements LastingBody, Writing {
     stream.onReady = () => this.#wake();
     // Without a reader of the body this is the end as well, and no fault.
     this.#over.promise.catch(() => {});
-    signal.addEventListener("abort", this.#gone, { once: true });
-    if (signal.aborted) this.#gone();
+    signal.addEventListener("abort", this, { once: true });
+    if (signal.aborted) this.handleEvent();
   }
 
   writeTo(sink: FrameSink): Promise<void> {
     this.#sink = sink;
     this.#wake();
     return this.#over.promise;
+  }
+
+  /** The client is gone. Not a closure: each would take memory as long as the stream is open. */
+  handleEvent(): void {
+    this.#failed(this.#options.signal.reason);
   }
 
   /** Ends the body in `ms`, as {@link end} does. */
@@ -85,7 +95,10 @@ export class StreamBody implements LastingBody, Writing {
     const preparing = next && encoding.prepare(next);
     if (preparing !== undefined) {
       this.#isBusy = true;
-      preparing.then(this.#turnOver, this.#failed);
+      preparing.then(
+        () => this.#turnOver(),
+        (error: unknown) => this.#failed(error),
+      );
       return;
     }
     const item = stream.take();
@@ -96,41 +109,42 @@ export class StreamBody implements LastingBody, Writing {
     this.#isBusy = true;
     const written = this.#sink?.write(frame);
     if (written === undefined) this.#written();
-    else written.then(this.#written, this.#failed);
+    else
+      written.then(
+        () => this.#written(),
+        (error: unknown) => this.#failed(error),
+      );
   }
 
-  // Not methods: a closure for each frame would cost more than most frames.
-  readonly #written = (): void => {
+  #written(): void {
     if (this.#isOver) return;
     if (!this.#isEnding) this.#options.stream.sent();
     this.#turnOver();
-  };
+  }
 
-  readonly #turnOver = (): void => {
+  #turnOver(): void {
     this.#isBusy = false;
     this.#wake();
-  };
+  }
 
-  readonly #gone = (): void => this.#failed(this.#options.signal.reason);
-
-  readonly #failed = (reason: unknown): void => {
+  #failed(reason: unknown): void {
     this.#close();
     this.#over.reject(reason);
-  };
+  }
 
   #wake(): void {
     if (this.#sink === undefined || this.#isBusy || this.#isOver) return;
     this.#isBusy = true;
-    this.#options.pump.add(this);
+    this.#options.scope.pump.add(this);
   }
 
   #close(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#deadline);
-    const { stream, signal, onClosed } = this.#options;
-    signal.removeEventListener("abort", this.#gone);
+    const { stream, signal, scope } = this.#options;
+    signal.removeEventListener("abort", this);
     stream.close();
-    onClosed(this);
+    scope.onClosed(this);
   }
 }

@@ -15,6 +15,7 @@ const ROUTES = [SPECS, "/v1/download_config_specs", "/v1/log_event", "/v1/get_id
 
 /** The headers that clients send, including those of Connect as its own library lists them for servers. */
 const SENT = [
+  "last-event-id",
   ...["statsig-api-key", "statsig-sdk-type", "content-type", "content-encoding", "traceparent"],
   ...["x-grpc-web", "x-user-agent", "grpc-timeout"],
   ...cors.allowedHeaders.map((name) => name.toLowerCase()),

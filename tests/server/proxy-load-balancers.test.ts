@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { credentials } from "@grpc/grpc-js";
+import { EventStream } from "../support/clients/event-stream.ts";
 import { GrpcClient } from "../support/clients/grpc-client.ts";
 import {
   LoadBalancer,
@@ -159,6 +160,15 @@ describeWith(
       expect((await stream?.next())?.lastUpdated).toBe(held.lcut);
       held = publishKey(upstream, held.sdkKey, ++version);
       expect((await stream?.next(10_000))?.lastUpdated).toBe(held.lcut);
+    });
+
+    test.each(["identity", "gzip"])("an update reaches an open event stream, with %s", async (coding) => {
+      const headers = { "accept-encoding": coding };
+      const url = `${balancer.urlOf(http)}/v2/stream_config_specs/${held.sdkKey}`;
+      using stream = await EventStream.open(url, { headers });
+      expect((await stream.next()).data).toBe(held.v2);
+      held = publishKey(upstream, held.sdkKey, ++version);
+      expect((await stream.next()).data).toBe(held.v2);
     });
 
     test("the load balancer logs no error", () => {

@@ -2,6 +2,7 @@ import type { EmitLimitEvent } from "../../server/limits.ts";
 import { RESPONSE_TIMEOUT_MS, type RequestHandler, type RequestHead } from "../request-context.ts";
 import { errorResponse, INVALID_REQUEST } from "../responses.ts";
 import type { PreparedResponse } from "../spec-responses.ts";
+import { StreamedResponse } from "../streams/streamed-response.ts";
 import { type ExchangeConnection, Http1Exchange, Http1Head } from "./exchange.ts";
 import { LINGER_IN_BODY_MS, LINGER_MS, Linger } from "./linger.ts";
 import {
@@ -12,7 +13,7 @@ import {
   RequestReader,
   type RequestSink,
 } from "./parser.ts";
-import { sendHttp1Response } from "./response.ts";
+import { ChunkSink, sendHttp1Response } from "./response.ts";
 import { type ByteTransport, ByteWriter } from "./transport.ts";
 
 /** Handles the requests of a connection. */
@@ -211,6 +212,8 @@ export class Http1Connection implements RequestSink {
   #startStream(exchange: Http1Exchange): void {
     this.#exchanges.splice(1);
     this.#reader.discard();
+    // Nothing more is parsed on this connection.
+    this.#reader.releaseParser();
     this.#waitFor("response", Number.POSITIVE_INFINITY);
     if (this.#isInputOver) exchange.abort(new Error("the client sends no more"));
   }
@@ -260,13 +263,35 @@ export class Http1Connection implements RequestSink {
 
   async #send(exchange: Http1Exchange, response: Response | Promise<Response>): Promise<void> {
     try {
-      await sendHttp1Response(await response, exchange);
+      const resolved = await response;
+      if (resolved instanceof StreamedResponse) {
+        this.#sendStreamed(exchange, resolved);
+        return;
+      }
+      await sendHttp1Response(resolved, exchange);
     } catch {
-      // The client has gone, or the source of the body failed. A truncated response must not look complete.
-      this.#transport.destroy();
+      this.#failed();
       return;
     }
     this.#finish(exchange);
+  }
+
+  /** Not async: what such a function was passed stays in memory until it returns. */
+  #sendStreamed(exchange: Http1Exchange, response: StreamedResponse): void {
+    const chunks = new ChunkSink(exchange);
+    chunks.begin(response);
+    const finish = () => this.#finish(exchange);
+    const end = () => {
+      const ended = chunks.end();
+      if (ended === undefined) finish();
+      else ended.then(finish, ignore);
+    };
+    response.lasting.writeTo(chunks).then(end, () => this.#failed());
+  }
+
+  /** The client has gone, or the source of the body failed. A truncated response must not look complete. */
+  #failed(): void {
+    this.#transport.destroy();
   }
 
   async #handle(exchange: Http1Exchange): Promise<Response> {

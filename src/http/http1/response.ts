@@ -1,7 +1,6 @@
 import { STATUS_CODES } from "node:http";
-import type { LastingBody, SharedFrame } from "../../streams/lasting-body.ts";
+import type { FrameSink, SharedFrame } from "../../streams/lasting-body.ts";
 import { readFile, readUntilAborted, toContent } from "../response-content.ts";
-import { StreamedResponse } from "../streams/streamed-response.ts";
 
 /** The exchange that a response over HTTP/1.1 is written to. */
 export interface Http1ResponseTarget {
@@ -51,10 +50,6 @@ export function headerLines(headers: Headers): string {
 
 /** Sends a web standard Response. For a slow client a reference to its bytes or one slice of a file is held, and no copy. */
 export async function sendHttp1Response(response: Response, to: Http1ResponseTarget): Promise<void> {
-  if (response instanceof StreamedResponse) {
-    await sendFrames(response, response.lasting, to);
-    return;
-  }
   const { status, headers } = response;
   const content = await toContent(response);
   if (content.kind === "stream") {
@@ -95,20 +90,33 @@ async function sendStream(
   if (!to.isHttp10) await to.write(LAST_CHUNK);
 }
 
-async function sendFrames(response: Response, body: LastingBody, to: Http1ResponseTarget): Promise<void> {
-  const { isHttp10 } = to;
-  to.startStream();
-  await to.write(encodeHead(response, isHttp10 ? "" : CHUNKED, to));
-  await body.writeTo({
-    write: (frame) => (isHttp10 ? to.write(...frame) : writeChunk(frame, to)),
-  });
-  if (!isHttp10) await to.write(LAST_CHUNK);
-}
+/** Writes frames as chunks, or as they are to HTTP/1.0. */
+export class ChunkSink implements FrameSink {
+  readonly #to: Http1ResponseTarget;
 
-function writeChunk(frame: SharedFrame, to: Http1ResponseTarget): Promise<void> | undefined {
-  const size = frame.reduce((sum, { length }) => sum + length, 0);
-  // A chunk without bytes would be the last one.
-  return size === 0 ? undefined : to.write(Buffer.from(`${size.toString(16)}\r\n`), ...frame, CHUNK_END);
+  constructor(to: Http1ResponseTarget) {
+    this.#to = to;
+  }
+
+  /** Writes the head of the response. */
+  begin(response: Response): void {
+    this.#to.startStream();
+    const head = encodeHead(response, this.#to.isHttp10 ? "" : CHUNKED, this.#to);
+    // If the client is gone, the body ends as well.
+    this.#to.write(head)?.catch(() => {});
+  }
+
+  write(frame: SharedFrame): Promise<void> | undefined {
+    if (this.#to.isHttp10) return this.#to.write(...frame);
+    const size = frame.reduce((sum, { length }) => sum + length, 0);
+    // A chunk without bytes would be the last one.
+    if (size === 0) return undefined;
+    return this.#to.write(Buffer.from(`${size.toString(16)}\r\n`), ...frame, CHUNK_END);
+  }
+
+  end(): Promise<void> | undefined {
+    return this.#to.isHttp10 ? undefined : this.#to.write(LAST_CHUNK);
+  }
 }
 
 const CHUNK_END = Buffer.from("\r\n");

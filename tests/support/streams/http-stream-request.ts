@@ -3,7 +3,7 @@ import { rpcFrame } from "../clients/rpc-frames.ts";
 import { encodeRequest, type WireRequest } from "../clients/spec-messages.ts";
 
 /** The ways to open a stream on the HTTP port. */
-export const HTTP_STREAMS = ["connect", "grpc-web", "events"] as const;
+export const HTTP_STREAMS = ["connect", "grpc-web", "events", "gzip events"] as const;
 
 export type HttpStream = (typeof HTTP_STREAMS)[number];
 
@@ -15,11 +15,21 @@ export function httpStreamRequest(kind: HttpStream, request: WireRequest): Buffe
     case "grpc-web":
       return post("application/grpc-web+proto", rpcFrame(encodeRequest(request)));
     case "events":
-      return get(`/v1/stream_config_specs/${request.sdkKey}?sinceTime=${request.sinceTime ?? 0}`);
+      return get(request, "identity");
+    case "gzip events":
+      return get(request, "gzip");
   }
 }
 
-const get = (path: string): Buffer => Buffer.from(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+function get({ sdkKey, sinceTime = 0 }: WireRequest, coding: string): Buffer {
+  const lines = [
+    `GET /v1/stream_config_specs/${sdkKey} HTTP/1.1`,
+    "Host: localhost",
+    `Accept-Encoding: ${coding}`,
+    `Last-Event-ID: ${sinceTime}`,
+  ];
+  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n`);
+}
 
 function post(contentType: string, body: Buffer): Buffer {
   const lines = [
