@@ -17,7 +17,7 @@ export interface FrameSource {
 }
 
 /** What a call is. */
-export interface CallKind {
+interface CallKind {
   /** Whether its response is a stream, rather than one message. */
   readonly isStream: boolean;
   readonly form: CallForm;

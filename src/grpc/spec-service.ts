@@ -22,7 +22,7 @@ interface SpecServiceOptions {
 }
 
 /** What a call says beside its message. */
-export interface CallContext {
+interface CallContext {
   /** Whether the client uses gRPC itself. */
   readonly isGrpc: boolean;
   readonly headers: () => Pick<Headers, "get">;
