@@ -2,6 +2,7 @@ import { constants, type ServerHttp2Stream } from "node:http2";
 import type { FramePump, Writing } from "../streams/frame-pump.ts";
 import { StatusError } from "../streams/status-error.ts";
 import type { CallForm } from "./call-forms.ts";
+import type { HeldBytes } from "./held-bytes.ts";
 import { toTrailers } from "./trailers.ts";
 
 /** What a call sends. */
@@ -26,11 +27,7 @@ interface CallKind {
 /** What the calls of a listener share. */
 export interface CallScope {
   readonly pump: FramePump;
-  /**
-   * The most that a call writes at once, in bytes: what a client that does not read holds back, since `node:http2` copies it if the
-   * flow-control window is full.
-   */
-  readonly sliceBytes: number;
+  readonly heldBytes: HeldBytes;
   /** Called once for each call, when it is over. */
   onOver(call: GrpcCall): void;
 }
@@ -49,6 +46,8 @@ export class GrpcCall implements Writing {
   /** The frame that is being sent, and the offset of its next slice. */
   #frame: Uint8Array | undefined;
   #at = 0;
+  /** The size of the slice that is being written. */
+  #heldBytes = 0;
   /** Whether a slice is being written, or waits for its turn. */
   #isBusy = false;
   #isStarted = false;
@@ -117,9 +116,12 @@ export class GrpcCall implements Writing {
       if (end !== undefined) this.#finish(end);
       return;
     }
-    const slice = this.#frame.subarray(this.#at, this.#at + this.#scope.sliceBytes);
+    const { heldBytes } = this.#scope;
+    const slice = this.#frame.subarray(this.#at, this.#at + heldBytes.sliceBytes);
     this.#at += slice.length;
     this.#isBusy = true;
+    this.#heldBytes = slice.length;
+    heldBytes.add(slice.length);
     this.stream.write(slice, this.#written);
   }
 
@@ -140,6 +142,7 @@ export class GrpcCall implements Writing {
   /** Not a method: one function serves all slices. */
   readonly #written = (): void => {
     this.#isBusy = false;
+    this.#release();
     if (this.#frame !== undefined && this.#at >= this.#frame.length) {
       this.#frame = undefined;
       this.#at = 0;
@@ -181,9 +184,16 @@ export class GrpcCall implements Writing {
     stream.end();
   }
 
+  #release(): void {
+    this.#scope.heldBytes.subtract(this.#heldBytes);
+    this.#heldBytes = 0;
+  }
+
   #over(): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
+    // A write to a stream that was reset may never call back.
+    this.#release();
     clearTimeout(this.#deadline);
     this.#source?.close();
     this.#scope.onOver(this);
