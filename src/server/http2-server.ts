@@ -14,6 +14,7 @@ import type { SharedBudget } from "../platform/shared-budget.ts";
 import type { SharedCount } from "../platform/shared-count.ts";
 import { limitUnacknowledged, socketDescriptor } from "../platform/tcp-connection.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
+import { WriteFlusher } from "./http2-flush.ts";
 import { limitSession } from "./http2-session.ts";
 import { type AcceptStream, ArrivingRequests, deferRequests, endIfStreamEnded } from "./http2-streams.ts";
 import type { EmitLimitEvent } from "./limits.ts";
@@ -124,6 +125,7 @@ export function createHttp2Server(options: Http2ServerOptions): LimitedServer {
   });
   deferRequests(server, options.acceptStream);
   neverIndexHeaders(server);
+  new WriteFlusher(sessions).watch(server);
   return { server, connections, sessions, requests };
 }
 
