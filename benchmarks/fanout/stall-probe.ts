@@ -24,14 +24,22 @@ let longestMs = 0;
 const waiting = new Set<number>();
 
 async function probe(): Promise<void> {
-  const connection = await StreamConnection.open(url);
   for (;;) {
-    const sentAt = performance.now();
-    waiting.add(sentAt);
-    longestMs = Math.max(longestMs, await connection.ping());
-    waiting.delete(sentAt);
-    await sleep(PING_EVERY_MS);
+    using connection = await StreamConnection.open(url);
+    // The server closes a connection without a stream after a minute or so.
+    while (!connection.isClosed) await pingOnce(connection).catch(() => {});
   }
+}
+
+async function pingOnce(connection: StreamConnection): Promise<void> {
+  const sentAt = performance.now();
+  waiting.add(sentAt);
+  try {
+    longestMs = Math.max(longestMs, await connection.ping());
+  } finally {
+    waiting.delete(sentAt);
+  }
+  await sleep(PING_EVERY_MS);
 }
 
 for (let at = 0; at < CONNECTIONS; at++)
